@@ -1,0 +1,55 @@
+/** Every key of the topology, in one place. Names never contain '/'. */
+export const keys = {
+  installation: 'installation',
+  server: (id: string) => `servers/${id}`,
+  servers: 'servers/',
+  /** Passwords of our own accounts on a server: readable by our processes only. */
+  secret: (serverId: string) => `secrets/${serverId}`,
+  keyspace: (name: string) => `keyspaces/${name}`,
+  keyspaces: 'keyspaces/',
+  shard: (keyspace: string, shard: string) => `shards/${keyspace}/${shard}`,
+  shards: (keyspace: string) => `shards/${keyspace}/`,
+  allShards: 'shards/',
+  vschema: (keyspace: string) => `vschema/${keyspace}`,
+  vschemas: 'vschema/',
+  /** The one record that decides who serves (PROTOCOLS 3). */
+  routing: (keyspace: string) => `routing/${keyspace}`,
+  routings: 'routing/',
+  /** Accounts that clients use at the gate. */
+  user: (name: string) => `users/${name}`,
+  users: 'users/',
+  /** A live gate (under its lease): what it has seen and acknowledged. */
+  gate: (id: string) => `gates/${id}`,
+  gates: 'gates/',
+  gateStats: (id: string) => `gate-stats/${id}`,
+  allGateStats: 'gate-stats/',
+  /** What is wanted of a stream: written by control. */
+  stream: (workflowUid: string, streamUid: string) => `streams/${workflowUid}/${streamUid}`,
+  streamsOf: (workflowUid: string) => `streams/${workflowUid}/`,
+  streams: 'streams/',
+  /** What a mover reports of a stream. */
+  report: (workflowUid: string, streamUid: string) => `reports/${workflowUid}/${streamUid}`,
+  reportsOf: (workflowUid: string) => `reports/${workflowUid}/`,
+  reports: 'reports/',
+  /** Which mover runs a workflow's streams (under its lease). */
+  streamOwner: (workflowUid: string) => `stream-owners/${workflowUid}`,
+  streamOwners: 'stream-owners/',
+  mover: (id: string) => `movers/${id}`,
+  movers: 'movers/',
+  vdiff: (workflowUid: string, vdiffUid: string) => `vdiffs/${workflowUid}/${vdiffUid}`,
+  vdiffsOf: (workflowUid: string) => `vdiffs/${workflowUid}/`,
+  vdiffs: 'vdiffs/',
+  vdiffReport: (workflowUid: string, vdiffUid: string) => `vdiff-reports/${workflowUid}/${vdiffUid}`,
+  vdiffReportsOf: (workflowUid: string) => `vdiff-reports/${workflowUid}/`,
+  vdiffReports: 'vdiff-reports/',
+  workflow: (keyspace: string, name: string) => `workflows/${keyspace}/${name}`,
+  workflowsOf: (keyspace: string) => `workflows/${keyspace}/`,
+  workflows: 'workflows/',
+  /** Requests to a workflow and their outcomes, by idempotency key (promise 13). */
+  action: (workflowUid: string, actionId: string) => `actions/${workflowUid}/${actionId}`,
+  actionsOf: (workflowUid: string) => `actions/${workflowUid}/`,
+  actions: 'actions/',
+  leader: 'leader/control',
+  /** Grows with every acquisition of the leader's lease; outlives the lease. */
+  leaderToken: 'leader-token/control',
+} as const

@@ -1,0 +1,238 @@
+/**
+ * The records of the topology. Each carries `v: 1`; a reader that meets a greater one refuses it (SW-TOPOLOGY-001)
+ * rather than guess. Shard names are printed key ranges (`-40`); a keyspace never has two live shards of one name.
+ */
+export type Installation = { v: 1; id: string; createdAtMs: number }
+
+export type Flavour = 'mysql' | 'mariadb'
+
+export type ServerRecord = {
+  v: 1
+  id: string
+  flavour: Flavour
+  version: string
+  host: string
+  port: number
+  socketPath: string | null
+  /** We started it (and may stop and delete it); else it was attached. */
+  provisioned: boolean
+  dataDir: string | null
+}
+
+/** Our accounts, made when the server was attached, with passwords used nowhere else. */
+export type ServerSecret = {
+  v: 1
+  admin: { user: string; password: string }
+  mover: { user: string; password: string }
+  gate: { user: string; password: string }
+}
+
+export type KeyspaceRecord = {
+  v: 1
+  name: string
+  uid: string
+  sharded: boolean
+  /** user@host that may pass a fence, allowed by name and audited. */
+  allowUnfenced: string[]
+  /** How clients' transactions may span shards. */
+  transactionMode: 'single' | 'multi'
+}
+
+export type ShardRecord = {
+  v: 1
+  keyspace: string
+  /** The printed key range. */
+  name: string
+  uid: string
+  serverId: string
+  schema: string
+  /** Uid of the workflow that made it, or null. */
+  madeBy: string | null
+  /** We made its schema, so we may drop it (promise 12). */
+  provisioned: boolean
+}
+
+export type VSchemaRecord = { v: 1; vschema: object }
+
+/** sha1: SHA1(SHA1(password)); sha256: SHA256(SHA256(password)); both hex. Empty password: empty strings. */
+export type UserRecord = { v: 1; name: string; sha1: string; sha256: string }
+
+/** One set of sources and targets that cover exactly the same key range. */
+export type RoutingComponent = {
+  /** Printed key range covered, e.g. `-`. */
+  range: string
+  /** Name of the workflow that may switch it; null: none. */
+  workflow: string | null
+  /** How often serving has changed. */
+  epoch: number
+  /** Shard names in key order. */
+  serving: { primary: string[]; replica: string[] }
+  /** The side that does not serve: shard names, empty when there is none. */
+  other: string[]
+  phase: 'stable' | 'switching' | 'opening' | 'retiring'
+  /** The side a switch goes to, while switching. */
+  to: string[] | null
+  /** Gates keep back new write statements and transactions while set. */
+  hold: { sinceMs: number; untilMs: number } | null
+  retired: boolean
+}
+
+export type RoutingRecord = {
+  v: 1
+  /** The leader's token: commits prepared by an older leader fail. */
+  token: number
+  components: RoutingComponent[]
+}
+
+export type GateRecord = {
+  v: 1
+  id: string
+  pid: number
+  host: string
+  port: number
+  /**
+   * Per keyspace: the version of its routing record that this gate acts by. It is written only when every statement
+   * and transaction that began under an older version is held, ended or counted in `open`.
+   */
+  seen: { [keyspace: string]: number }
+  /** Per keyspace: transactions still open on components that are on hold. */
+  open: { [keyspace: string]: number }
+  /** Per keyspace: what the last hold did to clients, for the switch's closing report. */
+  lastHold: { [keyspace: string]: { version: number; held: number; failed: number; longestMs: number; medianMs: number } }
+}
+
+export type GateStats = {
+  v: 1
+  atMs: number
+  sessions: number
+  statements: number
+  errors: number
+  held: number
+  slowestWriteMs: number
+  statementsPerSecond: number
+}
+
+export type ShardRef = {
+  shard: string
+  uid: string
+  serverId: string
+  schema: string
+}
+
+export type StreamTable = {
+  name: string
+  /** Copied whole to every target by the first source's stream only. */
+  reference: boolean
+  /** The primary vindex: type, params and columns, as in the vschema. Null for reference tables. */
+  vindex: { type: string; params: { [name: string]: string }; columns: string[] } | null
+}
+
+/** What is wanted of a stream. Control writes it, a mover obeys. */
+export type StreamRecord = {
+  v: 1
+  uid: string
+  workflowUid: string
+  workflow: string
+  keyspace: string
+  direction: 'forward' | 'reverse'
+  wanted: 'running' | 'stopped'
+  /** Raised by control each time it wants a new start (after `stop`/`start` or a failure). */
+  generation: number
+  source: ShardRef
+  targets: ShardRef[]
+  tables: StreamTable[]
+  /** True: this stream moves the reference tables too. */
+  movesReference: boolean
+  /** `full`: copy then follow. `none`: follow from the positions that stand on the targets (a reverse stream). */
+  copy: 'full' | 'none'
+  options: {
+    onDdl: 'stop' | 'ignore' | 'exec'
+    deferSecondaryKeys: boolean
+    stopAfterCopy: boolean
+    copyBytesPerSecondMax: number | null
+    /** Test failpoints, by name: the mover stops dead (SIGKILL to itself) or holds there. */
+    failpoints: { [name: string]: 'kill' | 'hold' }
+  }
+}
+
+export type ErrorView = { code: string; what: string; why: string; fix: string }
+
+export type StreamTargetReport = {
+  shard: string
+  /** Opaque position this target stands at, or null before there is one. */
+  position: string | null
+  /** Greatest control marker (number within the source server) applied. */
+  controlMarker: number
+  /** Not yet applied; null: unknown (promise 6). Measured at `atMs`. */
+  lag: { atMs: number; transactions: number; bytes: number; markerAgeMs: number } | null
+}
+
+/** What a mover reports of a stream: at most every 250 ms, and at once when a control marker passed. */
+export type StreamReport = {
+  v: 1
+  streamUid: string
+  mover: string
+  generation: number
+  atMs: number
+  state: 'starting' | 'copying' | 'running' | 'stopped' | 'failed'
+  /** What it waits for just now, since when, and what ends it (promise 7). */
+  waiting: { what: string; sinceMs: number; ends: string } | null
+  error: ErrorView | null
+  copy: {
+    rowsDone: number
+    rowsEstimated: number
+    bytesDone: number
+    bytesEstimated: number
+    rowsPerSecond: number | null
+    etaMs: number | null
+    sourceRowsRead: number
+    tables: { name: string; state: 'pending' | 'copying' | 'done'; rowsDone: number; rowsEstimated: number }[]
+  }
+  applied: { transactions: number; rowChanges: number; rowChangesPerSecond: number | null }
+  targets: StreamTargetReport[]
+  /** Printed at resume: what was done again. */
+  resumed: { rowsRedone: number; transactionsRedone: number } | null
+}
+
+export type VdiffRecord = {
+  v: 1
+  uid: string
+  workflowUid: string
+  wanted: 'running' | 'stopped'
+  tables: string[] | null
+  requestedAtMs: number
+  repair: boolean
+}
+
+export type VdiffTable = {
+  name: string
+  state: 'pending' | 'running' | 'done'
+  rowsCompared: number
+  missing: number
+  extra: number
+  misplaced: number
+  different: number
+  /** At most 20 of each table: kind, key as text, shards, differing columns. */
+  samples: { kind: 'missing' | 'extra' | 'misplaced' | 'different'; key: string; shard: string; columns: string[] }[]
+}
+
+export type VdiffReport = {
+  v: 1
+  uid: string
+  atMs: number
+  startedAtMs: number
+  endedAtMs: number | null
+  state: 'running' | 'clean' | 'different' | 'stopped' | 'failed'
+  error: ErrorView | null
+  rowsCompared: number
+  rowsEstimated: number
+  rowsPerSecond: number | null
+  etaMs: number | null
+  tables: VdiffTable[]
+  repairedRows: number
+}
+
+export type LeaderRecord = { v: 1; holder: string; token: number; address: string }
+export type LeaderToken = { v: 1; token: number }
+export type MoverRecord = { v: 1; id: string; pid: number; startedAtMs: number; rssBytes: number }
+export type StreamOwner = { v: 1; mover: string }
