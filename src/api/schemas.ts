@@ -1,0 +1,275 @@
+/**
+ * What goes over the control API, as zod schemas: the contract of cli, console and control. Views are made for reading:
+ * they carry what a person or a script needs, not how it is stored. Times are Unix milliseconds, sizes bytes.
+ */
+import { z } from 'zod'
+
+export const ErrorView = z.object({
+  code: z.string(),
+  class: z.enum(['user', 'transient', 'unknown', 'fatal']),
+  what: z.string(),
+  why: z.string(),
+  fix: z.string(),
+})
+export type ErrorView = z.infer<typeof ErrorView>
+
+export const Name = z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$/, 'letters, digits, _ . - and at most 64 of them')
+
+export const ServerUrl = z.object({
+  host: z.string(),
+  port: z.number().int().min(1).max(65535).default(3306),
+  user: z.string(),
+  password: z.string().default(''),
+  schema: z.string().optional(),
+})
+
+export const CreateKeyspace = z.strictObject({
+  name: Name,
+  /** Attach this server's schema as the one shard `-`; absent: provision a local server. */
+  server: ServerUrl.optional(),
+  flavour: z.enum(['mysql', 'mariadb']).optional(),
+  /** Printed ranges; absent: one unsharded shard. */
+  shards: z.array(z.string()).optional(),
+})
+
+export const ServerView = z.object({
+  id: z.string(),
+  flavour: z.enum(['mysql', 'mariadb']),
+  version: z.string(),
+  host: z.string(),
+  port: z.number(),
+  provisioned: z.boolean(),
+})
+
+export const ShardView = z.object({
+  keyspace: z.string(),
+  name: z.string(),
+  server: ServerView,
+  schema: z.string(),
+  serves: z.boolean(),
+  workflow: z.string().nullable(),
+})
+export type ShardView = z.infer<typeof ShardView>
+
+export const ComponentView = z.object({
+  range: z.string(),
+  workflow: z.string().nullable(),
+  epoch: z.number(),
+  phase: z.enum(['stable', 'switching', 'opening', 'retiring']),
+  serving: z.array(z.string()),
+  servingReplica: z.array(z.string()),
+  other: z.array(z.string()),
+  holdSinceMs: z.number().nullable(),
+})
+
+export const KeyspaceView = z.object({
+  name: z.string(),
+  sharded: z.boolean(),
+  shards: z.array(ShardView),
+  routing: z.object({ version: z.number(), components: z.array(ComponentView) }),
+  vschema: z.record(z.string(), z.unknown()),
+})
+export type KeyspaceView = z.infer<typeof KeyspaceView>
+
+export const ApplyVSchema = z.strictObject({ vschema: z.record(z.string(), z.unknown()), dryRun: z.boolean().default(false) })
+
+export const CreateSequence = z.strictObject({
+  keyspace: Name,
+  table: z.string(),
+  column: z.string(),
+  /** Unsharded keyspace that holds the sequence table; absent: `<keyspace>_seq`, provisioned when needed. */
+  on: Name.optional(),
+  cache: z.number().int().min(1).max(1_000_000).default(1000),
+})
+export const SequenceView = z.object({ name: z.string(), keyspace: z.string(), nextId: z.string(), cache: z.number() })
+
+export const ReshardSpec = z.strictObject({
+  sourceShards: z.array(z.string()).min(1),
+  targetShards: z.array(z.string()).min(1),
+  autoStart: z.boolean().default(true),
+  stopAfterCopy: z.boolean().default(false),
+  onDdl: z.enum(['stop', 'ignore', 'exec']).default('stop'),
+  deferSecondaryKeys: z.boolean().default(true),
+  /** Where the targets live: attached servers in turn; absent: provisioned local ones. */
+  targetServers: z.array(ServerUrl).optional(),
+  /** How many targets share one provisioned server. */
+  targetsPerServer: z.number().int().min(1).max(256).optional(),
+  allowUnfenced: z.array(z.string()).default([]),
+  failpoints: z.record(z.string(), z.enum(['kill', 'hold'])).default({}),
+})
+export type ReshardSpec = z.infer<typeof ReshardSpec>
+
+export const CreateWorkflow = z.strictObject({
+  /** Idempotency key: the same id is the same request (promise 13). */
+  id: z.string().min(8).max(64),
+  kind: z.literal('reshard'),
+  keyspace: Name,
+  name: Name,
+  spec: ReshardSpec,
+  dryRun: z.boolean().default(false),
+})
+export type CreateWorkflow = z.infer<typeof CreateWorkflow>
+
+export const SwitchArgs = z.strictObject({
+  /** `primary` moves writes and reads; `replica` moves replica reads only. */
+  tabletTypes: z.array(z.enum(['primary', 'replica', 'rdonly'])).default(['primary', 'replica', 'rdonly']),
+  shards: z.array(z.string()).default([]),
+  timeoutMs: z.number().int().min(1000).max(600_000).default(30_000),
+  maxLagMs: z.number().int().min(100).max(3_600_000).default(30_000),
+  enableReverse: z.boolean().default(true),
+  allowDifferences: z.array(z.string()).default([]),
+  requireVdiff: z.boolean().default(false),
+  dryRun: z.boolean().default(false),
+  allowUnfenced: z.array(z.string()).default([]),
+})
+export type SwitchArgs = z.infer<typeof SwitchArgs>
+
+export const VdiffArgs = z.strictObject({ tables: z.array(z.string()).optional(), repair: z.boolean().default(false) })
+export const CompleteArgs = z.strictObject({
+  keepData: z.boolean().default(false),
+  keepRoutingRules: z.boolean().default(false),
+  dropSource: z.boolean().default(false),
+  dryRun: z.boolean().default(false),
+})
+export const NoArgs = z.strictObject({ dryRun: z.boolean().default(false) })
+
+export const ActionRequest = z.discriminatedUnion('verb', [
+  z.strictObject({ id: z.string().min(8).max(64), verb: z.literal('start'), args: NoArgs }),
+  z.strictObject({ id: z.string().min(8).max(64), verb: z.literal('stop'), args: NoArgs }),
+  z.strictObject({ id: z.string().min(8).max(64), verb: z.literal('vdiff'), args: VdiffArgs }),
+  z.strictObject({ id: z.string().min(8).max(64), verb: z.literal('check'), args: NoArgs }),
+  z.strictObject({ id: z.string().min(8).max(64), verb: z.literal('switchtraffic'), args: SwitchArgs }),
+  z.strictObject({ id: z.string().min(8).max(64), verb: z.literal('reversetraffic'), args: SwitchArgs }),
+  z.strictObject({ id: z.string().min(8).max(64), verb: z.literal('complete'), args: CompleteArgs }),
+  z.strictObject({ id: z.string().min(8).max(64), verb: z.literal('cancel'), args: CompleteArgs }),
+])
+export type ActionRequest = z.infer<typeof ActionRequest>
+export type Verb = ActionRequest['verb'] | 'create'
+
+export const ActionView = z.object({
+  id: z.string(),
+  verb: z.string(),
+  state: z.enum(['pending', 'running', 'done', 'failed']),
+  requestedAtMs: z.number(),
+  startedAtMs: z.number().nullable(),
+  endedAtMs: z.number().nullable(),
+  /** What it waits for just now (promise 7). */
+  waiting: z.object({ what: z.string(), sinceMs: z.number(), ends: z.string() }).nullable(),
+  steps: z.array(z.object({ name: z.string(), ms: z.number().nullable(), note: z.string().optional() })),
+  /** Human text, line by line, of what was done or would be done. */
+  text: z.array(z.string()),
+  result: z.unknown(),
+  error: ErrorView.nullable(),
+  /** All failures at once, where there are several. */
+  errors: z.array(ErrorView),
+})
+export type ActionView = z.infer<typeof ActionView>
+
+export const TableProgress = z.object({
+  name: z.string(),
+  state: z.enum(['pending', 'copying', 'done']),
+  rowsDone: z.number(),
+  rowsEstimated: z.number(),
+})
+
+export const StreamView = z.object({
+  uid: z.string(),
+  direction: z.enum(['forward', 'reverse']),
+  source: z.string(),
+  targets: z.array(z.string()),
+  wanted: z.enum(['running', 'stopped']),
+  state: z.enum(['unknown', 'starting', 'copying', 'running', 'stopped', 'failed']),
+  waiting: z.object({ what: z.string(), sinceMs: z.number(), ends: z.string() }).nullable(),
+  error: z.object({ code: z.string(), what: z.string(), why: z.string(), fix: z.string() }).nullable(),
+  reportAgeMs: z.number().nullable(),
+  rowsDone: z.number(),
+  rowsEstimated: z.number(),
+  rowsPerSecond: z.number().nullable(),
+  etaMs: z.number().nullable(),
+  lag: z.object({ transactions: z.number(), bytes: z.number(), ageMs: z.number() }).nullable(),
+  rowChangesApplied: z.number(),
+  tables: z.array(TableProgress),
+  resumed: z.object({ rowsRedone: z.number(), transactionsRedone: z.number() }).nullable(),
+})
+export type StreamView = z.infer<typeof StreamView>
+
+export const VdiffView = z.object({
+  uid: z.string(),
+  state: z.enum(['pending', 'running', 'clean', 'different', 'stopped', 'failed']),
+  startedAtMs: z.number().nullable(),
+  endedAtMs: z.number().nullable(),
+  rowsCompared: z.number(),
+  rowsEstimated: z.number(),
+  rowsPerSecond: z.number().nullable(),
+  etaMs: z.number().nullable(),
+  repairedRows: z.number(),
+  error: z.object({ code: z.string(), what: z.string(), why: z.string(), fix: z.string() }).nullable(),
+  tables: z.array(
+    z.object({
+      name: z.string(),
+      state: z.enum(['pending', 'running', 'done']),
+      rowsCompared: z.number(),
+      missing: z.number(),
+      extra: z.number(),
+      misplaced: z.number(),
+      different: z.number(),
+      samples: z.array(
+        z.object({
+          kind: z.enum(['missing', 'extra', 'misplaced', 'different']),
+          key: z.string(),
+          shard: z.string(),
+          columns: z.array(z.string()),
+        }),
+      ),
+    }),
+  ),
+})
+export type VdiffView = z.infer<typeof VdiffView>
+
+export const WorkflowView = z.object({
+  keyspace: z.string(),
+  name: z.string(),
+  uid: z.string(),
+  kind: z.string(),
+  state: z.enum(['creating', 'stopped', 'copying', 'running', 'switched', 'completing', 'complete', 'cancelling', 'cancelled', 'failed']),
+  createdAtMs: z.number(),
+  sourceShards: z.array(z.string()),
+  targetShards: z.array(z.string()),
+  serving: z.enum(['source', 'target', 'mixed']),
+  streams: z.array(StreamView),
+  vdiff: VdiffView.nullable(),
+  action: ActionView.nullable(),
+  journal: z.array(z.object({ atMs: z.number(), text: z.string() })),
+  next: z.array(z.string()),
+})
+export type WorkflowView = z.infer<typeof WorkflowView>
+
+export const GateView = z.object({
+  id: z.string(),
+  pid: z.number(),
+  address: z.string(),
+  sessions: z.number(),
+  statementsPerSecond: z.number(),
+  statements: z.number(),
+  errors: z.number(),
+  held: z.number(),
+  slowestWriteMs: z.number(),
+  seen: z.record(z.string(), z.number()),
+  fresh: z.boolean(),
+})
+
+export const MoverView = z.object({ id: z.string(), pid: z.number(), startedAtMs: z.number(), rssBytes: z.number() })
+
+export const StatusView = z.object({
+  installation: z.string(),
+  version: z.string(),
+  leader: z.object({ holder: z.string(), token: z.number() }).nullable(),
+  keyspaces: z.array(KeyspaceView),
+  workflows: z.array(WorkflowView),
+  gates: z.array(GateView),
+  movers: z.array(MoverView),
+  nowMs: z.number(),
+})
+export type StatusView = z.infer<typeof StatusView>
+
+export const CreateUser = z.strictObject({ name: Name, password: z.string() })
