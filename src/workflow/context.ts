@@ -1,0 +1,122 @@
+import type { Clock } from '../base/clock.ts'
+import type { SwError } from '../base/errors.ts'
+import type { Log } from '../base/log.ts'
+import type { Condition, Json, Put, Store } from '../topology/store.ts'
+import { keys } from '../topology/keys.ts'
+import { updateRecord } from './update.ts'
+import { withJournal } from './records.ts'
+import type { ActionRecord, WorkflowRecord } from './records.ts'
+
+/** The right to change things: ends when `signal` aborts; every commit carries `fence`, so a late one fails. */
+export type Leadership = { readonly token: number; readonly fence: Condition; readonly signal: AbortSignal }
+
+/** Several failures of one action, found at once. */
+export class Failures extends Error {
+  override name = 'Failures'
+  readonly errors: readonly SwError[]
+  constructor(errors: readonly SwError[]) {
+    super(errors.map((e) => e.message).join('; '))
+    this.errors = errors
+  }
+}
+
+/**
+ * What a verb of a definition works with. A verb may be run again from its start after a crash or a change of leader, at
+ * any point: what `step` completed is not run again but answered from the record, everything outside a step must be
+ * harmless to repeat.
+ */
+export class ActionContext {
+  readonly store: Store
+  readonly clock: Clock
+  readonly log: Log
+  readonly leadership: Leadership
+  readonly signal: AbortSignal
+  readonly #workflowKey: string
+  readonly #actionKey: string
+  workflow: WorkflowRecord
+  action: ActionRecord
+
+  constructor(options: { store: Store; clock: Clock; log: Log; leadership: Leadership; workflow: WorkflowRecord; action: ActionRecord }) {
+    this.store = options.store
+    this.clock = options.clock
+    this.log = options.log
+    this.leadership = options.leadership
+    this.signal = options.leadership.signal
+    this.workflow = options.workflow
+    this.action = options.action
+    this.#workflowKey = keys.workflow(options.workflow.keyspace, options.workflow.name)
+    this.#actionKey = keys.action(options.workflow.uid, options.action.id)
+  }
+
+  /** Runs `work` once, durably: its result (JSON) is stored with its name and time, and given back after a restart. */
+  async step<T extends Json>(name: string, work: () => Promise<T>, note?: (result: T) => string): Promise<T> {
+    const done = this.action.steps.find((step) => step.name === name && step.ms !== null)
+    if (done !== undefined) return done.result as T
+    const startedMs = this.clock.monotonicMs()
+    await this.#change((action) => ({ ...action, steps: [...action.steps.filter((s) => s.name !== name), { name, ms: null, result: null }] }))
+    const result = await work()
+    const ms = Math.round(this.clock.monotonicMs() - startedMs)
+    const text = note?.(result)
+    await this.#change((action) => ({
+      ...action,
+      waiting: null,
+      steps: action.steps.map((s) => (s.name === name ? { name, ms, ...(text === undefined ? {} : { note: text }), result } : s)),
+    }))
+    return result
+  }
+
+  /** Says what the action waits for from now on (promise 7); null when it goes on. */
+  async waiting(what: string | null, ends = ''): Promise<void> {
+    if ((this.action.waiting?.what ?? null) === what) return
+    await this.#change((action) => ({ ...action, waiting: what === null ? null : { what, sinceMs: this.clock.nowMs(), ends } }))
+  }
+
+  /** A line for the person who asked. */
+  async say(...lines: string[]): Promise<void> {
+    await this.#change((action) => ({ ...action, text: [...action.text, ...lines] }))
+  }
+
+  async result(result: Json): Promise<void> {
+    await this.#change((action) => ({ ...action, result }))
+  }
+
+  /** Changes the workflow's record, with other puts in the same commit when given. */
+  async updateWorkflow(change: (workflow: WorkflowRecord) => WorkflowRecord, also: readonly Put[] = []): Promise<void> {
+    const next = await updateRecord<WorkflowRecord>(
+      this.store,
+      this.#workflowKey,
+      (current) => (current === null ? undefined : { value: change(current), also }),
+      [this.leadership.fence],
+    )
+    if (next !== null) this.workflow = next
+  }
+
+  async journal(text: string): Promise<void> {
+    await this.updateWorkflow((workflow) => withJournal(workflow, this.clock.nowMs(), text))
+  }
+
+  async finish(outcome: { state: 'done' } | { state: 'failed'; errors: ActionRecord['errors'] }): Promise<void> {
+    await this.#change((action) => ({
+      ...action,
+      state: outcome.state,
+      endedAtMs: this.clock.nowMs(),
+      waiting: null,
+      error: outcome.state === 'failed' ? (outcome.errors[0] ?? null) : null,
+      errors: outcome.state === 'failed' ? outcome.errors : [],
+    }))
+  }
+
+  async begin(): Promise<void> {
+    await this.#change((action) => ({ ...action, state: 'running', startedAtMs: action.startedAtMs ?? this.clock.nowMs() }))
+  }
+
+  async #change(change: (action: ActionRecord) => ActionRecord): Promise<void> {
+    const next = await updateRecord<ActionRecord>(
+      this.store,
+      this.#actionKey,
+      (current) => (current === null ? undefined : { value: change(current) }),
+      [this.leadership.fence],
+    )
+    if (next !== null) this.action = next
+  }
+}

@@ -1,0 +1,123 @@
+/**
+ * The durable engine: takes pending actions from the topology, one at a time for each workflow in the order they were
+ * asked for, and runs the verb of the workflow's definition.
+ *
+ * Why it is safe: only the leader runs it, and every commit it makes carries the condition that the leader's record is
+ * still its own (`Leadership.fence`): a leader that was paused past its lease can change nothing any more. An action
+ * that was `running` when a leader died is run again by the next one; its completed steps are answered from the record.
+ * The outside effects of a verb carry protection of their own (claims, tokens), which is not this room's business.
+ */
+import { SwError } from '../base/errors.ts'
+import type { Clock } from '../base/clock.ts'
+import type { Log } from '../base/log.ts'
+import { keys } from '../topology/keys.ts'
+import type { Snapshot, Store } from '../topology/store.ts'
+import { ActionContext, Failures } from './context.ts'
+import type { Leadership } from './context.ts'
+import { workflowErrors } from './errors.ts'
+import type { ActionError, ActionRecord, WorkflowRecord } from './records.ts'
+
+export type Verb = (context: ActionContext) => Promise<void>
+
+export type Definition = {
+  readonly kind: string
+  readonly verbs: Readonly<Record<string, Verb>>
+}
+
+export type EngineOptions = {
+  readonly store: Store
+  readonly definitions: readonly Definition[]
+  readonly clock: Clock
+  readonly log: Log
+  readonly leadership: Leadership
+}
+
+/** Runs until the leadership ends; rejects only for faults of the store. */
+export async function runEngine(options: EngineOptions): Promise<void> {
+  const { store, leadership, log } = options
+  const running = new Map<string, Promise<void>>()
+  const stop = new AbortController()
+  const signal = AbortSignal.any([leadership.signal, stop.signal])
+  const startDue = (snapshot: Snapshot): void => {
+    for (const [workflowUid, action] of due(snapshot)) {
+      if (running.has(workflowUid) || signal.aborted) continue
+      const work = runAction(options, workflowUid, action.id)
+        .catch((error: unknown) => log.error({ error, workflowUid, action: action.id }, 'an action could not be carried out'))
+        .then(async () => {
+          running.delete(workflowUid)
+          // The next one of this workflow may have come while this one ran, and no later change would tell of it.
+          if (!signal.aborted) startDue(await store.list(keys.actions))
+        })
+        .catch((error: unknown) => log.error({ error }, 'the actions could not be read'))
+      running.set(workflowUid, work)
+    }
+  }
+  try {
+    for await (const snapshot of store.watch(keys.actions, signal)) startDue(snapshot)
+  } finally {
+    stop.abort()
+    await Promise.allSettled(running.values())
+  }
+}
+
+/** Of each workflow the oldest action that is not finished. */
+function due(snapshot: Snapshot): Map<string, ActionRecord> {
+  const first = new Map<string, ActionRecord>()
+  for (const entry of snapshot.entries.values()) {
+    const action = entry.value as unknown as ActionRecord
+    if (action.state !== 'pending' && action.state !== 'running') continue
+    const workflowUid = entry.key.split('/')[1] ?? ''
+    const other = first.get(workflowUid)
+    if (other === undefined || action.requestedAtMs < other.requestedAtMs || (action.requestedAtMs === other.requestedAtMs && action.id < other.id)) {
+      first.set(workflowUid, action)
+    }
+  }
+  return first
+}
+
+async function runAction(options: EngineOptions, workflowUid: string, actionId: string): Promise<void> {
+  const { store, clock, leadership, definitions } = options
+  const entry = await store.get(keys.action(workflowUid, actionId))
+  const action = entry?.value as unknown as ActionRecord | undefined
+  if (action === undefined || (action.state !== 'pending' && action.state !== 'running')) return
+  const log = options.log.child({ workflowUid, action: action.id, verb: action.verb })
+  const workflow = await findWorkflow(store, workflowUid)
+  if (workflow === null) {
+    log.warn({}, 'an action of a workflow that is no longer there')
+    await store.commit([], [{ key: keys.action(workflowUid, action.id), value: undefined }])
+    return
+  }
+  const context = new ActionContext({ store, clock, log, leadership, workflow, action })
+  try {
+    await context.begin()
+    const definition = definitions.find((d) => d.kind === workflow.kind)
+    const verb = definition?.verbs[action.verb]
+    if (verb === undefined) {
+      throw workflowErrors.unknownVerb({ kind: workflow.kind, verb: action.verb, verbs: Object.keys(definition?.verbs ?? {}).join(', ') })
+    }
+    await verb(context)
+    await context.finish({ state: 'done' })
+  } catch (error) {
+    if (leadership.signal.aborted || (error instanceof SwError && error.code === 'SW-WORKFLOW-005')) {
+      log.warn({ error }, 'leadership ended; the next leader goes on with this action')
+      return
+    }
+    log.error({ error }, 'an action failed')
+    await context.finish({ state: 'failed', errors: errorsOf(error, action.verb) })
+  }
+}
+
+function errorsOf(error: unknown, verb: string): ActionError[] {
+  if (error instanceof Failures) return error.errors.map((e) => e.toJSON())
+  if (error instanceof SwError) return [error.toJSON()]
+  return [workflowErrors.internal({ verb, message: error instanceof Error ? error.message : String(error) }).toJSON()]
+}
+
+async function findWorkflow(store: Store, uid: string): Promise<WorkflowRecord | null> {
+  const all = await store.list(keys.workflows)
+  for (const entry of all.entries.values()) {
+    const workflow = entry.value as unknown as WorkflowRecord
+    if (workflow.uid === uid) return workflow
+  }
+  return null
+}

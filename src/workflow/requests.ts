@@ -1,0 +1,72 @@
+import { randomUUID } from 'node:crypto'
+import { keys } from '../topology/keys.ts'
+import type { Json, Store } from '../topology/store.ts'
+import { workflowErrors } from './errors.ts'
+import { newAction } from './records.ts'
+import type { ActionRecord, WorkflowRecord } from './records.ts'
+
+/**
+ * Enters a request for an action, once however often it is sent: the same id with the same verb answers the record that
+ * is there. Errors: SW-WORKFLOW-003 no such workflow, -004 the id names another request.
+ */
+export async function requestAction(
+  store: Store,
+  request: { keyspace: string; name: string; id: string; verb: string; args: Json; nowMs: number },
+): Promise<ActionRecord> {
+  const entry = await store.get(keys.workflow(request.keyspace, request.name))
+  if (entry === null) throw workflowErrors.notFound({ keyspace: request.keyspace, name: request.name })
+  const workflow = entry.value as unknown as WorkflowRecord
+  const key = keys.action(workflow.uid, request.id)
+  const action = newAction(request.id, request.verb, request.args, request.nowMs)
+  const result = await store.commit([{ key, version: 0 }], [{ key, value: action as unknown as Json }])
+  if (result.ok) return action
+  return existing(store, key, request)
+}
+
+/**
+ * Makes a workflow's record and its `create` action in one commit. A name is free again when its last workflow ended.
+ * Errors: SW-WORKFLOW-002 the name is in use.
+ */
+export async function requestCreate(
+  store: Store,
+  request: { id: string; keyspace: string; name: string; kind: string; spec: Json; data: Json; args: Json; nowMs: number },
+): Promise<{ workflow: WorkflowRecord; action: ActionRecord }> {
+  const key = keys.workflow(request.keyspace, request.name)
+  const entry = await store.get(key)
+  const last = entry === null ? null : (entry.value as unknown as WorkflowRecord)
+  if (last !== null) {
+    const again = await store.get(keys.action(last.uid, request.id))
+    if (again !== null) return { workflow: last, action: again.value as unknown as ActionRecord }
+    if (!last.ended) throw workflowErrors.nameInUse({ name: request.name, keyspace: request.keyspace, state: last.state })
+  }
+  const workflow: WorkflowRecord = {
+    v: 1,
+    uid: randomUUID(),
+    keyspace: request.keyspace,
+    name: request.name,
+    kind: request.kind,
+    state: 'creating',
+    ended: false,
+    spec: request.spec,
+    data: request.data,
+    createdAtMs: request.nowMs,
+    journal: [{ atMs: request.nowMs, text: 'asked for' }],
+  }
+  const action = newAction(request.id, 'create', request.args, request.nowMs)
+  const result = await store.commit(
+    [{ key, version: entry?.version ?? 0 }],
+    [
+      { key, value: workflow as unknown as Json },
+      { key: keys.action(workflow.uid, action.id), value: action as unknown as Json },
+    ],
+  )
+  if (!result.ok) return requestCreate(store, request)
+  return { workflow, action }
+}
+
+async function existing(store: Store, key: string, request: { id: string; verb: string }): Promise<ActionRecord> {
+  const entry = await store.get(key)
+  const action = entry?.value as unknown as ActionRecord | undefined
+  if (action === undefined || action.verb !== request.verb) throw workflowErrors.idInUse({ id: request.id, verb: action?.verb ?? 'removed' })
+  return action
+}
