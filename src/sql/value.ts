@@ -1,0 +1,24 @@
+/**
+ * A value as a client gave it: a literal of the text or a bound parameter. Nothing is converted on the way: integers
+ * are exact, decimals and text stay as written.
+ */
+export type Value =
+  | { readonly type: 'null' }
+  | { readonly type: 'integer'; readonly value: bigint }
+  /** An exact decimal literal, e.g. `-12.50`. */
+  | { readonly type: 'decimal'; readonly text: string }
+  | { readonly type: 'double'; readonly value: number }
+  /** Text in the connection's character set. */
+  | { readonly type: 'text'; readonly bytes: Buffer }
+  /** Hex and bit literals, `_binary'…'`, bound BLOBs. */
+  | { readonly type: 'binary'; readonly bytes: Buffer }
+
+export const nullValue: Value = { type: 'null' }
+
+export function integerValue(value: bigint): Value {
+  return { type: 'integer', value }
+}
+
+export function textValue(text: string): Value {
+  return { type: 'text', bytes: Buffer.from(text) }
+}
