@@ -1,0 +1,46 @@
+import { defineErrors } from '../base/errors.ts'
+
+export const cliErrors = defineErrors('CLI', {
+  badArgument: {
+    number: 1,
+    class: 'user',
+    what: '{argument}: {problem}',
+    why: 'the command line could not be understood',
+    fix: '`shardwright {command} --help` lists what it takes',
+  },
+  refusedFlag: {
+    number: 2,
+    class: 'user',
+    what: '{flag} is not offered here: {why}',
+    why: 'it exists in Vitess, but has no meaning or no safe meaning in Shardwright',
+    fix: '{instead}',
+  },
+  unknownVerb: {
+    number: 3,
+    class: 'user',
+    what: '{command} has no verb {verb}',
+    why: 'the verb is misspelt or belongs to another command',
+    fix: 'use one of: {verbs}',
+  },
+  missing: {
+    number: 4,
+    class: 'user',
+    what: '{command} needs {flag}',
+    why: 'without it there is nothing to act on',
+    fix: 'add {flag}',
+  },
+  failed: {
+    number: 5,
+    class: 'user',
+    what: '{what}',
+    why: 'the action ended without success',
+    fix: 'read the lines above, mend, repeat',
+  },
+  passwordOnCommandLine: {
+    number: 6,
+    class: 'user',
+    what: 'a password stands in the clear in {argument}',
+    why: 'command lines are seen by every user of the machine and kept in histories',
+    fix: 'put it into a file (--password-file F) or the environment (SHARDWRIGHT_SERVER_PASSWORD)',
+  },
+})

@@ -1,0 +1,84 @@
+import { Command, Option } from 'commander'
+import { cliErrors } from './errors.ts'
+import type { CliContext } from './context.ts'
+import type { FlagRule } from './vitess-flags.ts'
+import { parseDuration } from './text.ts'
+
+export type Flags = Readonly<Record<string, string | boolean | string[] | undefined>>
+
+/** Adds every flag of the table to a command, so that flags may stand before or after the verb. */
+export function addFlags(command: Command, rules: readonly FlagRule[]): Command {
+  for (const rule of rules) {
+    const option = new Option(rule.flag, describe(rule))
+    if (rule.how !== 'works') option.hideHelp()
+    command.addOption(option)
+  }
+  return command
+}
+
+function describe(rule: FlagRule): string {
+  const verbs = `[${rule.verbs.join(', ')}]`
+  return rule.note === undefined ? verbs : `${verbs} ${rule.note}`
+}
+
+/**
+ * Checks the flags that were given against the verb: refused ones and ones of another verb are errors (SW-CLI-002, -001),
+ * those without effect are said on standard error.
+ */
+export function checkFlags(cli: CliContext, command: string, verb: string, rules: readonly FlagRule[], given: Flags): void {
+  for (const rule of rules) {
+    const name = flagName(rule)
+    if (given[camel(name)] === undefined) continue
+    if (rule.how === 'refused') throw cliErrors.refusedFlag({ flag: name, why: rule.note ?? '', instead: rule.instead ?? '' })
+    if (!rule.verbs.includes(verb)) {
+      throw cliErrors.badArgument({ argument: name, problem: `does not belong to ${verb}, but to ${rule.verbs.join(', ')}`, command })
+    }
+    if (rule.how === 'noop') cli.err(`note: ${name} is accepted without effect: ${rule.note ?? ''}`)
+  }
+}
+
+export function flagName(rule: FlagRule): string {
+  return /--[a-z-]+/.exec(rule.flag)?.[0] ?? rule.flag
+}
+
+function camel(flag: string): string {
+  return flag.replace(/^--/, '').replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase())
+}
+
+export function bool(flags: Flags, name: string, otherwise: boolean): boolean {
+  const value = flags[name]
+  if (value === undefined) return otherwise
+  if (value === true || value === 'true' || value === '1') return true
+  if (value === false || value === 'false' || value === '0') return false
+  throw cliErrors.badArgument({ argument: name, problem: `${String(value)} is neither true nor false`, command: '' })
+}
+
+export function text(flags: Flags, name: string): string | undefined {
+  const value = flags[name]
+  return typeof value === 'string' ? value : undefined
+}
+
+export function need(flags: Flags, name: string, flag: string, command: string): string {
+  const value = text(flags, name)
+  if (value === undefined) throw cliErrors.missing({ flag, command })
+  return value
+}
+
+export function list(value: string | undefined): string[] | undefined {
+  if (value === undefined) return undefined
+  return value.split(',').map((part) => part.trim()).filter((part) => part !== '')
+}
+
+export function milliseconds(flags: Flags, name: string, flag: string): number | undefined {
+  const value = text(flags, name)
+  if (value === undefined) return undefined
+  const ms = parseDuration(value)
+  if (ms === null) throw cliErrors.badArgument({ argument: flag, problem: `${value} is not a duration such as 30s, 500ms or 2m`, command: '' })
+  return ms
+}
+
+export function repeated(flags: Flags, name: string): string[] | undefined {
+  const value = flags[name]
+  if (value === undefined) return undefined
+  return Array.isArray(value) ? value : [String(value)]
+}

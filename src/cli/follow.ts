@@ -1,0 +1,71 @@
+import type { ActionView, StreamView, WorkflowView } from '../api/schemas.ts'
+import type { CliContext } from './context.ts'
+import { cliErrors } from './errors.ts'
+import { count, duration, percent } from './text.ts'
+
+const askEveryMs = 200
+
+/**
+ * Asks after an action until it has ended, printing its lines as they come; on a terminal a live line shows what it waits
+ * for. Ctrl-C detaches: the action goes on. Returns null when detached.
+ */
+export async function followAction(cli: CliContext, keyspace: string, name: string, first: ActionView): Promise<ActionView | null> {
+  let action = first
+  let printed = 0
+  for (;;) {
+    for (const line of action.text.slice(printed)) cli.out(line)
+    printed = action.text.length
+    if (action.state === 'done' || action.state === 'failed') break
+    cli.live?.(waitLine(action, cli.clock.nowMs()))
+    if (cli.interrupted.aborted) {
+      cli.out(`detached: ${action.verb} goes on (request ${action.id})`)
+      return null
+    }
+    await cli.clock.sleep(askEveryMs)
+    action = await cli.client().call('showAction', { keyspace, name, id: action.id })
+  }
+  cli.live?.('')
+  return action
+}
+
+/** Follows and fails with the action's errors printed, all of them. */
+export async function carryOut(cli: CliContext, keyspace: string, name: string, first: ActionView): Promise<ActionView | null> {
+  const action = await followAction(cli, keyspace, name, first)
+  if (action === null || action.state === 'done') return action
+  for (const error of action.errors) printError(cli, error)
+  throw cliErrors.failed({ what: `${action.verb} of ${keyspace}.${name} did not succeed` })
+}
+
+export function printError(cli: CliContext, error: { code: string; what: string; why: string; fix: string }): void {
+  cli.err(`${error.code}  ${error.what}`)
+  cli.err(`${' '.repeat(error.code.length)}  ${error.fix}`)
+}
+
+function waitLine(action: ActionView, nowMs: number): string {
+  const step = action.steps.findLast((s) => s.ms === null)
+  if (action.waiting !== null) {
+    return `${action.verb}: waits for ${action.waiting.what} since ${duration(nowMs - action.waiting.sinceMs)}; ends ${action.waiting.ends}`
+  }
+  return `${action.verb}: ${step?.name ?? action.state}`
+}
+
+/** One line a stream: rate, progress, ETA, lag; what is not known says so. */
+export function streamLine(stream: StreamView): string {
+  const who = `${stream.direction === 'reverse' ? 'reverse ' : ''}${stream.source} → ${stream.targets.join(',')}`
+  if (stream.error !== null) return `${who}: ${stream.state}: ${stream.error.code} ${stream.error.what}`
+  if (stream.state === 'copying') {
+    const rate = stream.rowsPerSecond === null ? 'rate unknown' : `${count(Math.round(stream.rowsPerSecond))} rows/s`
+    return `${who}: copying ${count(stream.rowsDone)} of ~${count(stream.rowsEstimated)} rows (${percent(stream.rowsDone, stream.rowsEstimated)}), ${rate}, ETA ${duration(stream.etaMs)}`
+  }
+  const lag = stream.lag === null ? 'lag unknown' : `lag ${count(stream.lag.transactions)} transactions, ${duration(stream.lag.ageMs)}`
+  return `${who}: ${stream.state}, ${lag}, ${count(stream.rowChangesApplied)} row changes applied`
+}
+
+export function workflowLines(workflow: WorkflowView): string[] {
+  return [
+    `${workflow.keyspace}.${workflow.name}  ${workflow.kind}  ${workflow.state}  ${workflow.sourceShards.join(',')} → ${workflow.targetShards.join(',')}  serving: ${workflow.serving}`,
+    ...workflow.streams.map((stream) => `  ${streamLine(stream)}`),
+    ...(workflow.vdiff === null ? [] : [`  vdiff ${workflow.vdiff.state}: ${count(workflow.vdiff.rowsCompared)} rows compared`]),
+    ...(workflow.next.length === 0 ? [] : [`  next: ${workflow.next.join(' | ')}`]),
+  ]
+}

@@ -1,0 +1,94 @@
+import type { Command } from 'commander'
+import type { KeyspaceView } from '../api/schemas.ts'
+import type { CliContext } from './context.ts'
+import { cliErrors } from './errors.ts'
+import { list, text } from './flags.ts'
+import type { Flags } from './flags.ts'
+import { parseServerUrl } from './server-url.ts'
+import { table } from './text.ts'
+
+export function keyspaceCommands(program: Command, cli: CliContext): void {
+  const keyspace = program.command('keyspace').description('logical databases: create, list, show, delete')
+  keyspace
+    .command('create <name>')
+    .description('attach an existing server, or provision local ones')
+    .option('--server <url>', 'mysql://user@host:3306/schema: attach this server as the one shard')
+    .option('--password-file <file>', 'the password of that user (or the environment: SHARDWRIGHT_SERVER_PASSWORD)')
+    .option('--flavour <flavour>', 'mysql | mariadb: what to provision')
+    .option('--shards <ranges>', 'provision one shard a range, e.g. -80,80-')
+    .option('--format <format>', 'text | json')
+    .action(async (name: string, flags: Flags) => {
+      const url = text(flags, 'server')
+      const flavour = text(flags, 'flavour')
+      if (flavour !== undefined && flavour !== 'mysql' && flavour !== 'mariadb') {
+        throw cliErrors.badArgument({ argument: '--flavour', problem: `${flavour} is neither mysql nor mariadb`, command: 'keyspace create' })
+      }
+      const shards = list(text(flags, 'shards'))
+      const view = await cli.client().call('createKeyspace', {}, {
+        name,
+        ...(url === undefined ? {} : { server: await parseServerUrl(cli, url, text(flags, 'passwordFile')) }),
+        ...(flavour === undefined ? {} : { flavour }),
+        ...(shards === undefined ? {} : { shards }),
+      })
+      print(cli, flags, view, () => keyspaceLines(view))
+    })
+  keyspace
+    .command('list')
+    .option('--format <format>', 'text | json')
+    .action(async (flags: Flags) => {
+      const all = await cli.client().call('listKeyspaces')
+      print(cli, flags, all, () => table(['keyspace', 'sharded', 'shards'], all.map((k) => [k.name, k.sharded ? 'yes' : 'no', k.shards.map((s) => s.name).join(',')])))
+    })
+  keyspace
+    .command('show <name>')
+    .option('--format <format>', 'text | json')
+    .action(async (name: string, flags: Flags) => {
+      const view = await cli.client().call('showKeyspace', { keyspace: name })
+      print(cli, flags, view, () => keyspaceLines(view))
+    })
+  keyspace.command('delete <name>').action(async (name: string) => {
+    await cli.client().call('deleteKeyspace', { keyspace: name })
+    cli.out(`keyspace ${name} is forgotten`)
+  })
+  program
+    .command('GetKeyspaces')
+    .alias('getkeyspaces')
+    .description('as `keyspace list --format json`')
+    .option('--format <format>', 'text | json')
+    .action(async () => cli.out(JSON.stringify(await cli.client().call('listKeyspaces'), null, 2)))
+  const shard = program.command('shard').description('the shards of a keyspace')
+  shard
+    .command('list <keyspace>')
+    .option('--format <format>', 'text | json')
+    .action(async (name: string, flags: Flags) => {
+      const shards = await cli.client().call('listShards', { keyspace: name })
+      print(cli, flags, shards, () => shardTable(shards))
+    })
+  program
+    .command('GetShards <keyspace>')
+    .alias('getshards')
+    .option('--format <format>', 'text | json')
+    .action(async (name: string) => cli.out(JSON.stringify(await cli.client().call('listShards', { keyspace: name }), null, 2)))
+}
+
+export function print(cli: CliContext, flags: Flags, value: unknown, lines: () => string[]): void {
+  if (text(flags, 'format') === 'json') cli.out(JSON.stringify(value, null, 2))
+  else for (const line of lines()) cli.out(line)
+}
+
+function keyspaceLines(view: KeyspaceView): string[] {
+  const components = view.routing.components.map((c) => [c.range, c.phase, c.serving.join(','), c.other.join(','), c.workflow ?? '', String(c.epoch)])
+  return [
+    `keyspace ${view.name}: ${view.sharded ? 'sharded' : 'unsharded'}`,
+    ...shardTable(view.shards),
+    '',
+    ...table(['range', 'phase', 'serving', 'other side', 'workflow', 'epoch'], components),
+  ]
+}
+
+function shardTable(shards: KeyspaceView['shards']): string[] {
+  return table(
+    ['shard', 'server', 'address', 'schema', 'serves', 'workflow'],
+    shards.map((s) => [s.name, `${s.server.id} (${s.server.flavour} ${s.server.version})`, `${s.server.host}:${s.server.port}`, s.schema, s.serves ? 'yes' : 'no', s.workflow ?? '']),
+  )
+}

@@ -1,0 +1,22 @@
+import { Command } from 'commander'
+import type { CliContext } from './context.ts'
+import { keyspaceCommands } from './keyspace.ts'
+import { reshardCommand } from './reshard.ts'
+import { statusCommands } from './status.ts'
+import { vdiffCommand } from './vdiff.ts'
+import { vschemaCommands } from './vschema.ts'
+
+/** The whole command line but `up`, which main/ adds. Errors come out as thrown SwErrors. */
+export function buildProgram(cli: CliContext, version: string): Command {
+  const program = new Command('shardwright')
+    .description('changes the shard count of a sharded MySQL or MariaDB database while the application keeps running')
+    .version(version)
+    .option('--api <url>', 'the control API', 'http://127.0.0.1:15000')
+    .showHelpAfterError()
+  reshardCommand(program, cli)
+  vdiffCommand(program, cli)
+  keyspaceCommands(program, cli)
+  vschemaCommands(program, cli)
+  statusCommands(program, cli)
+  return program
+}

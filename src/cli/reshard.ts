@@ -1,0 +1,193 @@
+import type { Command } from 'commander'
+import type { ActionRequest, ActionView, WorkflowView } from '../api/schemas.ts'
+import type { RequestBody } from '../api/endpoints.ts'
+import type { CliContext } from './context.ts'
+import { cliErrors } from './errors.ts'
+import { addFlags, bool, checkFlags, list, milliseconds, need, repeated, text } from './flags.ts'
+import type { Flags } from './flags.ts'
+import { carryOut, streamLine, workflowLines } from './follow.ts'
+import { parseServerUrl } from './server-url.ts'
+import { clockTime, duration } from './text.ts'
+import { followVdiff } from './vdiff.ts'
+import { reshardFlags, reshardVerbs } from './vitess-flags.ts'
+
+/** `reshard --workflow W --target-keyspace K <verb> …`, flags before or after the verb, the verb in any case. */
+export function reshardCommand(program: Command, cli: CliContext): void {
+  const command = program
+    .command('reshard')
+    .alias('Reshard')
+    .description(`change the shards of a keyspace: ${reshardVerbs.join(', ')}`)
+    .argument('<verb>', reshardVerbs.join(' | '))
+  addFlags(command, reshardFlags).action(async (verbGiven: string, flags: Flags) => {
+    const verb = verbGiven.toLowerCase()
+    if (!(reshardVerbs as readonly string[]).includes(verb)) {
+      throw cliErrors.unknownVerb({ command: 'reshard', verb: verbGiven, verbs: reshardVerbs.join(', ') })
+    }
+    checkFlags(cli, 'reshard', verb, reshardFlags, flags)
+    const name = need(flags, 'workflow', '--workflow', 'reshard')
+    const keyspace = need(flags, 'targetKeyspace', '--target-keyspace', 'reshard')
+    await run(cli, verb, keyspace, name, flags)
+  })
+}
+
+async function run(cli: CliContext, verb: string, keyspace: string, name: string, flags: Flags): Promise<void> {
+  if (verb === 'create') return create(cli, keyspace, name, flags)
+  if (verb === 'show' || verb === 'status' || verb === 'progress') return show(cli, verb, keyspace, name, flags)
+  const action = await cli.client().call('act', { keyspace, name }, request(cli, verb, flags))
+  const ended = await carryOut(cli, keyspace, name, action)
+  if (verb === 'vdiff' && ended !== null) {
+    await followVdiff(cli, keyspace, name, (ended.result as { vdiff?: string } | null)?.vdiff, text(flags, 'format'))
+    return
+  }
+  if (text(flags, 'format') === 'json' && ended !== null) cli.out(JSON.stringify(ended, null, 2))
+}
+
+async function create(cli: CliContext, keyspace: string, name: string, flags: Flags): Promise<void> {
+  const passwordFile = text(flags, 'passwordFile')
+  const urls = repeated(flags, 'targetServer')
+  const perServer = text(flags, 'targetsPerServer')
+  const targetServers = urls === undefined ? undefined : await Promise.all(urls.map((url) => parseServerUrl(cli, url, passwordFile)))
+  const body: RequestBody<'createWorkflow'> = {
+    id: cli.newId(),
+    kind: 'reshard',
+    keyspace,
+    name,
+    spec: {
+      sourceShards: list(need(flags, 'sourceShards', '--source-shards', 'reshard create')) ?? [],
+      targetShards: list(need(flags, 'targetShards', '--target-shards', 'reshard create')) ?? [],
+      autoStart: bool(flags, 'autoStart', true),
+      stopAfterCopy: bool(flags, 'stopAfterCopy', false),
+      onDdl: onDdl(text(flags, 'onDdl')),
+      deferSecondaryKeys: bool(flags, 'deferSecondaryKeys', true),
+      ...(targetServers === undefined ? {} : { targetServers }),
+      ...(perServer === undefined ? {} : { targetsPerServer: Number(perServer) }),
+      allowUnfenced: list(text(flags, 'allowUnfenced')) ?? [],
+      failpoints: failpoints(repeated(flags, 'failpoint')),
+    },
+    dryRun: bool(flags, 'dryRun', false),
+  }
+  const action = await cli.client().call('createWorkflow', {}, body)
+  const ended = await carryOut(cli, keyspace, name, action)
+  if (ended === null || body.dryRun === true) return
+  if (bool(flags, 'wait', false)) await waitForCopy(cli, keyspace, name)
+  else if (text(flags, 'format') === 'json') cli.out(JSON.stringify(ended, null, 2))
+}
+
+/** Prints progress until every stream follows: a live line on a terminal, a plain line every few seconds elsewhere. */
+async function waitForCopy(cli: CliContext, keyspace: string, name: string): Promise<void> {
+  let lastPrinted = 0
+  for (;;) {
+    const workflow = await cli.client().call('showWorkflow', { keyspace, name })
+    const line = workflow.streams.map(streamLine).join('; ')
+    cli.live?.(line)
+    if (workflow.streams.some((s) => s.state === 'failed')) {
+      cli.live?.('')
+      throw cliErrors.failed({ what: `a stream of ${keyspace}.${name} failed: ${line}` })
+    }
+    if (workflow.streams.length > 0 && workflow.streams.every((s) => s.state === 'running' || (s.state === 'stopped' && s.wanted === 'stopped'))) {
+      cli.live?.('')
+      cli.out(line)
+      return
+    }
+    if (cli.live === null && cli.clock.nowMs() - lastPrinted > 3000) {
+      cli.out(line)
+      lastPrinted = cli.clock.nowMs()
+    }
+    if (cli.interrupted.aborted) {
+      cli.out('detached: the copy goes on')
+      return
+    }
+    await cli.clock.sleep(250)
+  }
+}
+
+async function show(cli: CliContext, verb: string, keyspace: string, name: string, flags: Flags): Promise<void> {
+  const workflow = await cli.client().call('showWorkflow', { keyspace, name })
+  if (text(flags, 'format') === 'json') {
+    cli.out(JSON.stringify(workflow, null, 2))
+    return
+  }
+  for (const line of workflowLines(workflow)) cli.out(line)
+  if (verb === 'show') for (const line of details(workflow)) cli.out(line)
+}
+
+function details(workflow: WorkflowView): string[] {
+  const streams = workflow.streams.flatMap((stream) => [
+    `  stream ${stream.uid}: wanted ${stream.wanted}${stream.waiting === null ? '' : `, waits for ${stream.waiting.what} since ${clockTime(stream.waiting.sinceMs)}, ends ${stream.waiting.ends}`}`,
+    ...stream.tables.map((t) => `    ${t.name}: ${t.state}, ${t.rowsDone} of ~${t.rowsEstimated} rows`),
+    ...(stream.error === null ? [] : [`    ${stream.error.code} ${stream.error.what}`, `    ${stream.error.fix}`]),
+  ])
+  const action = workflow.action === null ? [] : actionLines(workflow.action)
+  return [...streams, ...action, '  journal:', ...workflow.journal.map((entry) => `    ${clockTime(entry.atMs)} ${entry.text}`)]
+}
+
+function actionLines(action: ActionView): string[] {
+  return [
+    `  last action: ${action.verb} ${action.state}`,
+    ...action.steps.map((step) => `    ${step.name}: ${step.ms === null ? 'running' : duration(step.ms)}${step.note === undefined ? '' : ` (${step.note})`}`),
+    ...action.errors.map((error) => `    ${error.code} ${error.what}`),
+  ]
+}
+
+function request(cli: CliContext, verb: string, flags: Flags): RequestBody<'act'> {
+  const id = cli.newId()
+  const dryRun = bool(flags, 'dryRun', false)
+  switch (verb) {
+    case 'start':
+    case 'stop':
+    case 'check':
+      return { id, verb, args: { dryRun } }
+    case 'vdiff': {
+      const tables = list(text(flags, 'tables'))
+      return { id, verb, args: { ...(tables === undefined ? {} : { tables }), repair: bool(flags, 'repair', false) } }
+    }
+    case 'switchtraffic':
+    case 'reversetraffic': {
+      const timeoutMs = milliseconds(flags, 'timeout', '--timeout')
+      const maxLagMs = milliseconds(flags, 'maxReplicationLagAllowed', '--max-replication-lag-allowed')
+      const types = list(text(flags, 'tabletTypes'))?.map((type) => type.toLowerCase())
+      const args = {
+        ...(types === undefined ? {} : { tabletTypes: types.map(tabletType) }),
+        shards: list(text(flags, 'shards')) ?? [],
+        ...(timeoutMs === undefined ? {} : { timeoutMs }),
+        ...(maxLagMs === undefined ? {} : { maxLagMs }),
+        enableReverse: bool(flags, 'enableReverseReplication', true),
+        requireVdiff: bool(flags, 'requireVdiff', false),
+        allowDifferences: list(text(flags, 'allowDifferences')) ?? [],
+        allowUnfenced: list(text(flags, 'allowUnfenced')) ?? [],
+        dryRun,
+      }
+      return { id, verb, args }
+    }
+    case 'complete':
+    case 'cancel':
+      return { id, verb, args: { keepData: bool(flags, 'keepData', false), dropSource: bool(flags, 'dropSource', false), dryRun } }
+    default:
+      throw cliErrors.unknownVerb({ command: 'reshard', verb, verbs: reshardVerbs.join(', ') })
+  }
+}
+
+type TabletType = NonNullable<Extract<ActionRequest, { verb: 'switchtraffic' }>['args']['tabletTypes']>[number]
+
+function tabletType(type: string): TabletType {
+  if (type === 'primary' || type === 'replica' || type === 'rdonly') return type
+  throw cliErrors.badArgument({ argument: '--tablet-types', problem: `${type} is none of primary, replica, rdonly`, command: 'reshard' })
+}
+
+function onDdl(value: string | undefined): 'stop' | 'ignore' | 'exec' {
+  const mode = (value ?? 'stop').toLowerCase()
+  if (mode === 'stop' || mode === 'ignore' || mode === 'exec') return mode
+  throw cliErrors.badArgument({ argument: '--on-ddl', problem: `${mode} is none of stop, ignore, exec`, command: 'reshard create' })
+}
+
+function failpoints(given: string[] | undefined): Record<string, 'kill' | 'hold'> {
+  const result: Record<string, 'kill' | 'hold'> = {}
+  for (const one of given ?? []) {
+    const [name, what] = one.split('=')
+    if (name === undefined || (what !== 'kill' && what !== 'hold')) {
+      throw cliErrors.badArgument({ argument: '--failpoint', problem: `${one} is not name=kill or name=hold`, command: 'reshard create' })
+    }
+    result[name] = what
+  }
+  return result
+}

@@ -1,0 +1,61 @@
+import type { Command } from 'commander'
+import type { GateView, StatusView } from '../api/schemas.ts'
+import type { CliContext } from './context.ts'
+import type { Flags } from './flags.ts'
+import { text } from './flags.ts'
+import { workflowLines } from './follow.ts'
+import { print } from './keyspace.ts'
+import { count, duration, table } from './text.ts'
+
+export function statusCommands(program: Command, cli: CliContext): void {
+  program
+    .command('status')
+    .description('everything at a glance')
+    .option('--format <format>', 'text | json')
+    .action(async (flags: Flags) => {
+      const status = await cli.client().call('status')
+      print(cli, flags, status, () => statusLines(status))
+    })
+  const gate = program.command('gate').description('the routers that applications connect to')
+  gate
+    .command('status')
+    .option('--format <format>', 'text | json')
+    .action(async (flags: Flags) => {
+      const gates = await cli.client().call('listGates')
+      print(cli, flags, gates, () => gateTable(gates))
+    })
+  const workflow = program.command('workflow').alias('Workflow').description('list | show, of all kinds')
+  workflow
+    .argument('<verb>', 'list | show')
+    .option('-k, --keyspace <keyspace>')
+    .option('-w, --workflow <name>')
+    .option('--format <format>', 'text | json')
+    .action(async (_verb: string, flags: Flags) => {
+      const all = await cli.client().call('listWorkflows')
+      const chosen = all.filter(
+        (w) => (text(flags, 'keyspace') ?? w.keyspace) === w.keyspace && (text(flags, 'workflow') ?? w.name) === w.name,
+      )
+      print(cli, flags, chosen, () => chosen.flatMap(workflowLines))
+    })
+}
+
+function statusLines(status: StatusView): string[] {
+  return [
+    `installation ${status.installation}, ${status.leader === null ? 'no leader' : `leader ${status.leader.holder}`}`,
+    '',
+    ...table(['keyspace', 'sharded', 'serving'], status.keyspaces.map((k) => [k.name, k.sharded ? 'yes' : 'no', k.routing.components.flatMap((c) => c.serving).join(',')])),
+    '',
+    ...(status.workflows.length === 0 ? ['no workflows'] : status.workflows.flatMap(workflowLines)),
+    '',
+    ...gateTable(status.gates),
+    '',
+    ...table(['mover', 'pid', 'memory'], status.movers.map((m) => [m.id, String(m.pid), `${Math.round(m.rssBytes / 1e6)} MB`])),
+  ]
+}
+
+function gateTable(gates: readonly GateView[]): string[] {
+  return table(
+    ['gate', 'address', 'sessions', 'statements/s', 'errors', 'slowest write'],
+    gates.map((g) => [g.id, g.address, count(g.sessions), g.fresh ? count(Math.round(g.statementsPerSecond)) : 'unknown', count(g.errors), duration(g.slowestWriteMs)]),
+  )
+}

@@ -1,0 +1,35 @@
+/** Text for people: tables, durations, counts. */
+export function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  const widths = head.map((title, column) => Math.max(title.length, ...rows.map((row) => (row[column] ?? '').length)))
+  const line = (cells: readonly string[]): string => cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd()
+  return [line(head), line(widths.map((width) => '─'.repeat(width))), ...rows.map(line)]
+}
+
+export function duration(ms: number | null): string {
+  if (ms === null) return 'unknown'
+  if (ms < 1000) return `${Math.round(ms)} ms`
+  if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`
+  if (ms < 3_600_000) return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1000)} s`
+  return `${Math.floor(ms / 3_600_000)} h ${Math.round((ms % 3_600_000) / 60_000)} min`
+}
+
+export function count(n: number): string {
+  return n.toLocaleString('en-US')
+}
+
+export function percent(done: number, all: number): string {
+  if (all <= 0) return 'unknown'
+  return `${Math.min(100, Math.floor((done / all) * 100))} %`
+}
+
+export function clockTime(ms: number): string {
+  return new Date(ms).toISOString().slice(11, 23)
+}
+
+/** `30s`, `500ms`, `2m`, `1h`, or plain seconds, as Vitess's flags take them. Null when it is none of these. */
+export function parseDuration(text: string): number | null {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text.trim())
+  if (match === null) return null
+  const unit = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }[match[2] ?? 's'] ?? 1000
+  return Math.round(Number(match[1]) * unit)
+}
