@@ -258,6 +258,8 @@ export const GateView = z.object({
   fresh: z.boolean(),
 })
 
+export type GateView = z.infer<typeof GateView>
+
 export const MoverView = z.object({ id: z.string(), pid: z.number(), startedAtMs: z.number(), rssBytes: z.number() })
 
 export const StatusView = z.object({

@@ -50,13 +50,14 @@ export async function updateRecord<T extends { v: 1 }>(
   key: string,
   change: (current: T | null) => T | null,
   also: readonly Condition[] = [],
+  puts: readonly Put[] = [],
 ): Promise<CommitResult & { value: T | null }> {
   const attemptsMax = 100
   for (let attempt = 0; attempt < attemptsMax; attempt++) {
     const current = await readRecord<T>(store, key)
     const next = change(current?.value ?? null)
     if (next === null) return { ok: true, revision: current?.version ?? 0, value: current?.value ?? null }
-    const result = await store.commit([{ key, version: current?.version ?? 0 }, ...also], [put(key, next)])
+    const result = await store.commit([{ key, version: current?.version ?? 0 }, ...also], [put(key, next), ...puts])
     if (result.ok) return { ...result, value: next }
     if (result.conflicts.some((conflict) => conflict !== key)) return { ...result, value: current?.value ?? null }
   }

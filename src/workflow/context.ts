@@ -3,7 +3,8 @@ import type { SwError } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { Condition, Json, Put, Store } from '../topology/store.ts'
 import { keys } from '../topology/keys.ts'
-import { updateRecord } from './update.ts'
+import { updateRecord } from '../topology/typed.ts'
+import { workflowErrors } from './errors.ts'
 import { withJournal } from './records.ts'
 import type { ActionRecord, WorkflowRecord } from './records.ts'
 
@@ -82,13 +83,7 @@ export class ActionContext {
 
   /** Changes the workflow's record, with other puts in the same commit when given. */
   async updateWorkflow(change: (workflow: WorkflowRecord) => WorkflowRecord, also: readonly Put[] = []): Promise<void> {
-    const next = await updateRecord<WorkflowRecord>(
-      this.store,
-      this.#workflowKey,
-      (current) => (current === null ? undefined : { value: change(current), also }),
-      [this.leadership.fence],
-    )
-    if (next !== null) this.workflow = next
+    this.workflow = await this.#fenced<WorkflowRecord>(this.#workflowKey, change, also)
   }
 
   async journal(text: string): Promise<void> {
@@ -111,12 +106,14 @@ export class ActionContext {
   }
 
   async #change(change: (action: ActionRecord) => ActionRecord): Promise<void> {
-    const next = await updateRecord<ActionRecord>(
-      this.store,
-      this.#actionKey,
-      (current) => (current === null ? undefined : { value: change(current) }),
-      [this.leadership.fence],
-    )
-    if (next !== null) this.action = next
+    this.action = await this.#fenced<ActionRecord>(this.#actionKey, change, [])
+  }
+
+  /** Compare-and-set under the leader's fence: SW-WORKFLOW-005 when it no longer leads. */
+  async #fenced<T extends { v: 1 }>(key: string, change: (value: T) => T, also: readonly Put[]): Promise<T> {
+    const result = await updateRecord<T>(this.store, key, (current) => (current === null ? null : change(current)), [this.leadership.fence], also)
+    if (!result.ok) throw workflowErrors.notLeader()
+    if (result.value === null) throw workflowErrors.gone({ key })
+    return result.value
   }
 }

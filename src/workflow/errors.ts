@@ -43,18 +43,11 @@ export const workflowErrors = defineErrors('WORKFLOW', {
     why: 'a fault of Shardwright; the log of control has the whole',
     fix: 'look at the workflow (`show`) before repeating, and report this with the log',
   },
-  several: {
+  gone: {
     number: 7,
-    class: 'user',
-    what: '{count} things stand in the way: {first}',
-    why: 'all of them were looked for at once; they are listed one by one',
-    fix: 'mend each as its line says, then repeat',
-  },
-  busy: {
-    number: 8,
-    class: 'transient',
-    what: 'too many of our own commits met another change of {key}',
-    why: 'several processes change this record at once',
-    fix: 'repeat the request',
+    class: 'fatal',
+    what: 'the record {key} was removed while it was in use',
+    why: 'something other than Shardwright changed the topology',
+    fix: 'create the workflow again; what it made is found by `check`',
   },
 })
