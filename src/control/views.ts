@@ -1,0 +1,253 @@
+/** Topology records → what a person reads. Nothing is guessed: what no fresh report says is `unknown` or null (promise 6). */
+import type { ActionView, GateView, KeyspaceView, ShardView, StreamView, VdiffView, WorkflowView } from '../api/schemas.ts'
+import { keys } from '../topology/keys.ts'
+import type {
+  GateRecord,
+  GateStats,
+  KeyspaceRecord,
+  LeaderRecord,
+  MoverRecord,
+  RoutingRecord,
+  ServerRecord,
+  ShardRecord,
+  StreamRecord,
+  StreamReport,
+  VSchemaRecord,
+  VdiffRecord,
+  VdiffReport,
+} from '../topology/records.ts'
+import type { Snapshot } from '../topology/store.ts'
+import type { ActionRecord, WorkflowRecord } from '../workflow/records.ts'
+
+/** A report older than this says nothing about now. */
+export const reportFreshMs = 3000
+
+export class TopologyView {
+  readonly #snapshot: Snapshot
+  readonly nowMs: number
+
+  constructor(snapshot: Snapshot, nowMs: number) {
+    this.#snapshot = snapshot
+    this.nowMs = nowMs
+  }
+
+  one<T>(key: string): T | null {
+    return (this.#snapshot.entries.get(key)?.value ?? null) as T | null
+  }
+
+  version(key: string): number {
+    return this.#snapshot.entries.get(key)?.version ?? 0
+  }
+
+  all<T>(prefix: string): T[] {
+    return [...this.#snapshot.entries.values()].filter((entry) => entry.key.startsWith(prefix)).map((entry) => entry.value as unknown as T)
+  }
+
+  leader(): LeaderRecord | null {
+    return this.one(keys.leader)
+  }
+
+  movers(): MoverRecord[] {
+    return this.all(keys.movers)
+  }
+
+  keyspaces(): KeyspaceView[] {
+    return this.all<KeyspaceRecord>(keys.keyspaces).map((keyspace) => this.keyspace(keyspace))
+  }
+
+  keyspace(keyspace: KeyspaceRecord): KeyspaceView {
+    const routing = this.one<RoutingRecord>(keys.routing(keyspace.name))
+    const vschema = this.one<VSchemaRecord>(keys.vschema(keyspace.name))
+    return {
+      name: keyspace.name,
+      sharded: keyspace.sharded,
+      shards: this.shards(keyspace.name),
+      routing: {
+        version: this.version(keys.routing(keyspace.name)),
+        components: (routing?.components ?? []).map((c) => ({
+          range: c.range,
+          workflow: c.workflow,
+          epoch: c.epoch,
+          phase: c.phase,
+          serving: c.serving.primary,
+          servingReplica: c.serving.replica,
+          other: c.other,
+          holdSinceMs: c.hold?.sinceMs ?? null,
+        })),
+      },
+      vschema: (vschema?.vschema ?? {}) as Record<string, unknown>,
+    }
+  }
+
+  shards(keyspace: string): ShardView[] {
+    const routing = this.one<RoutingRecord>(keys.routing(keyspace))
+    return this.all<ShardRecord>(keys.shards(keyspace)).map((shard) => {
+      const server = this.one<ServerRecord>(keys.server(shard.serverId))
+      const component = routing?.components.find((c) => c.serving.primary.includes(shard.name) || c.other.includes(shard.name))
+      return {
+        keyspace,
+        name: shard.name,
+        server: {
+          id: shard.serverId,
+          flavour: server?.flavour ?? 'mariadb',
+          version: server?.version ?? 'unknown',
+          host: server?.host ?? '',
+          port: server?.port ?? 0,
+          provisioned: server?.provisioned ?? false,
+        },
+        schema: shard.schema,
+        serves: component?.serving.primary.includes(shard.name) ?? false,
+        workflow: component?.workflow ?? null,
+      }
+    })
+  }
+
+  gates(): GateView[] {
+    return this.all<GateRecord>(keys.gates).map((gate) => {
+      const stats = this.one<GateStats>(keys.gateStats(gate.id))
+      const fresh = stats !== null && this.nowMs - stats.atMs < reportFreshMs
+      return {
+        id: gate.id,
+        pid: gate.pid,
+        address: `${gate.host}:${gate.port}`,
+        sessions: stats?.sessions ?? 0,
+        statements: stats?.statements ?? 0,
+        statementsPerSecond: stats?.statementsPerSecond ?? 0,
+        errors: stats?.errors ?? 0,
+        held: stats?.held ?? 0,
+        slowestWriteMs: stats?.slowestWriteMs ?? 0,
+        seen: gate.seen,
+        fresh,
+      }
+    })
+  }
+
+  workflows(): WorkflowView[] {
+    return this.all<WorkflowRecord>(keys.workflows).map((workflow) => this.workflow(workflow))
+  }
+
+  workflow(workflow: WorkflowRecord): WorkflowView {
+    const spec = workflow.spec as { sourceShards?: string[]; targetShards?: string[] }
+    const sources = spec.sourceShards ?? []
+    const targets = spec.targetShards ?? []
+    const routing = this.one<RoutingRecord>(keys.routing(workflow.keyspace))
+    const own = (routing?.components ?? []).filter((c) => c.workflow === workflow.name)
+    const serving = new Set(own.flatMap((c) => c.serving.primary))
+    const side = workflow.ended && workflow.state === 'complete' ? 'target' : sideOf(serving, sources, targets)
+    const streams = this.all<StreamRecord>(keys.streamsOf(workflow.uid)).map((stream) => this.stream(stream))
+    return {
+      keyspace: workflow.keyspace,
+      name: workflow.name,
+      uid: workflow.uid,
+      kind: workflow.kind,
+      state: stateOf(workflow, side, streams),
+      createdAtMs: workflow.createdAtMs,
+      sourceShards: sources,
+      targetShards: targets,
+      serving: side,
+      streams,
+      vdiff: this.vdiffs(workflow.uid)[0] ?? null,
+      action: this.lastAction(workflow.uid),
+      journal: workflow.journal,
+      next: nextOf(workflow, side, streams),
+    }
+  }
+
+  stream(stream: StreamRecord): StreamView {
+    const report = this.one<StreamReport>(keys.report(stream.workflowUid, stream.uid))
+    const current = report !== null && report.generation === stream.generation ? report : null
+    const ageMs = current === null ? null : this.nowMs - current.atMs
+    const fresh = ageMs !== null && ageMs < reportFreshMs
+    const lags = current === null || !fresh ? [null] : current.targets.map((t) => (t.lag !== null && this.nowMs - t.lag.atMs < reportFreshMs ? t.lag : null))
+    const known = lags.every((lag) => lag !== null) && lags.length > 0
+    return {
+      uid: stream.uid,
+      direction: stream.direction,
+      source: stream.source.shard,
+      targets: stream.targets.map((t) => t.shard),
+      wanted: stream.wanted,
+      state: current === null ? 'unknown' : fresh || current.state === 'failed' || current.state === 'stopped' ? current.state : 'unknown',
+      waiting: current?.waiting ?? null,
+      error: current?.error ?? null,
+      reportAgeMs: ageMs,
+      rowsDone: current?.copy.rowsDone ?? 0,
+      rowsEstimated: current?.copy.rowsEstimated ?? 0,
+      rowsPerSecond: fresh ? (current?.copy.rowsPerSecond ?? null) : null,
+      etaMs: fresh ? (current?.copy.etaMs ?? null) : null,
+      lag: known
+        ? {
+            transactions: Math.max(...lags.map((lag) => lag?.transactions ?? 0)),
+            bytes: Math.max(...lags.map((lag) => lag?.bytes ?? 0)),
+            ageMs: Math.max(...lags.map((lag) => lag?.markerAgeMs ?? 0)),
+          }
+        : null,
+      rowChangesApplied: current?.applied.rowChanges ?? 0,
+      tables: current?.copy.tables ?? [],
+      resumed: current?.resumed ?? null,
+    }
+  }
+
+  vdiffs(workflowUid: string): VdiffView[] {
+    return this.all<VdiffRecord>(keys.vdiffsOf(workflowUid))
+      .toSorted((a, b) => b.requestedAtMs - a.requestedAtMs)
+      .map((vdiff) => {
+        const report = this.one<VdiffReport>(keys.vdiffReport(workflowUid, vdiff.uid))
+        return {
+          uid: vdiff.uid,
+          state: report?.state ?? 'pending',
+          startedAtMs: report?.startedAtMs ?? null,
+          endedAtMs: report?.endedAtMs ?? null,
+          rowsCompared: report?.rowsCompared ?? 0,
+          rowsEstimated: report?.rowsEstimated ?? 0,
+          rowsPerSecond: report?.rowsPerSecond ?? null,
+          etaMs: report?.etaMs ?? null,
+          repairedRows: report?.repairedRows ?? 0,
+          error: report?.error ?? null,
+          tables: report?.tables ?? [],
+        }
+      })
+  }
+
+  lastAction(workflowUid: string): ActionView | null {
+    const last = this.all<ActionRecord>(keys.actionsOf(workflowUid)).toSorted((a, b) => b.requestedAtMs - a.requestedAtMs)[0]
+    return last === undefined ? null : actionView(last)
+  }
+}
+
+export function actionView(action: ActionRecord): ActionView {
+  const { v: _v, args: _args, steps, ...rest } = action
+  return {
+    ...rest,
+    steps: steps.map((step) => ({ name: step.name, ms: step.ms, ...(step.note === undefined ? {} : { note: step.note }) })),
+  }
+}
+
+function sideOf(serving: ReadonlySet<string>, sources: readonly string[], targets: readonly string[]): WorkflowView['serving'] {
+  const onTarget = targets.some((shard) => serving.has(shard))
+  const onSource = sources.some((shard) => serving.has(shard))
+  return onTarget && onSource ? 'mixed' : onTarget ? 'target' : 'source'
+}
+
+function stateOf(workflow: WorkflowRecord, side: WorkflowView['serving'], streams: readonly StreamView[]): WorkflowView['state'] {
+  const state = workflow.state as WorkflowView['state']
+  if (state !== 'running') return state
+  if (side !== 'source') return 'switched'
+  if (streams.some((stream) => stream.state === 'failed')) return 'failed'
+  if (streams.some((stream) => stream.direction === 'forward' && (stream.state === 'copying' || stream.state === 'starting'))) return 'copying'
+  if (streams.every((stream) => stream.wanted === 'stopped')) return 'stopped'
+  return 'running'
+}
+
+/** The commands that make sense now: what a person would look up. */
+function nextOf(workflow: WorkflowRecord, side: WorkflowView['serving'], streams: readonly StreamView[]): string[] {
+  if (workflow.ended) return []
+  const base = `shardwright reshard --workflow ${workflow.name} --target-keyspace ${workflow.keyspace}`
+  if (workflow.state === 'failed') return [`${base} cancel`]
+  if (streams.some((stream) => stream.state === 'failed')) return [`${base} show`, `${base} start`, `${base} cancel`]
+  if (side === 'source') {
+    return streams.length > 0 && streams.every((stream) => stream.state === 'running')
+      ? [`${base} vdiff`, `${base} switchtraffic`, `${base} cancel`]
+      : [`${base} show`, `${base} cancel`]
+  }
+  return [`${base} reversetraffic`, `${base} complete`]
+}

@@ -1,0 +1,32 @@
+import { defineErrors } from '../base/errors.ts'
+
+export const mainErrors = defineErrors('MAIN', {
+  badArguments: {
+    number: 1,
+    class: 'user',
+    what: 'the arguments of {process} are not understood: {problem}',
+    why: 'processes are started by `shardwright up` or by your own supervisor, with the flags that --help lists',
+    fix: 'correct the flag named',
+  },
+  dataDirInUse: {
+    number: 2,
+    class: 'user',
+    what: 'the data directory {dataDir} is in use by process {pid}',
+    why: 'one process tree at a time works on a data directory',
+    fix: 'stop that one (Ctrl-C, or `kill {pid}`), or give another --data-dir',
+  },
+  childFailed: {
+    number: 3,
+    class: 'fatal',
+    what: '{process} did not become ready within {seconds} s',
+    why: 'it ended or could not start; its log says why',
+    fix: 'read {log}',
+  },
+  dataDirNotOurs: {
+    number: 4,
+    class: 'user',
+    what: '{dataDir} holds files that are not ours',
+    why: 'a data directory is new, empty, or was made by Shardwright',
+    fix: 'give an empty or new directory by --data-dir',
+  },
+})
