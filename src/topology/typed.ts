@@ -43,7 +43,7 @@ export function unchanged(record: Versioned<unknown>): Condition {
 
 /**
  * Reads, changes and commits one record until no other writer was in between. `change` returns null to leave it as it is.
- * An unknown outcome (SW-TOPOLOGY-002) is thrown: only the caller knows how to read its own change back.
+ * `also` and `puts` go with the same commit; when a condition of `also` fails, nothing was done. An unknown outcome (SW-TOPOLOGY-002) is thrown: only the caller knows how to read its own change back.
  */
 export async function updateRecord<T extends { v: 1 }>(
   store: Store,
