@@ -1,0 +1,200 @@
+/**
+ * The command engine over one socket: frames in, exchanges answered in the order they were written. No promise and no copy
+ * per packet: an exchange is called with ranges of the chunk the socket gave.
+ *
+ * Argument for order: MySQL answers commands of a connection strictly in order, so the head of `#queue` owns every packet
+ * until it says that the answer is complete. Commands without an answer are written without an exchange.
+ */
+import type { Socket } from 'node:net'
+import { FrameParser } from '../wire/frames.ts'
+import { ConnectionLost } from './errors.ts'
+
+/** Takes the answer to one command. */
+export interface Exchange {
+  /** One packet, `data[start, end)`, header before it unless `joined`. True when it was the last of the answer. */
+  packet(data: Buffer, start: number, end: number, nextSequence: number, joined: boolean): boolean
+  /** After all packets of one read were given: streams hand on what they gathered. */
+  chunkEnd?(): void
+  /** The connection is gone; `error` says whether the command had been sent. */
+  fail(error: Error): void
+  /** True: packets above 16 MiB come frame by frame. */
+  readonly rawFrames?: boolean
+}
+
+export class Channel {
+  readonly server: string
+  #socket: Socket
+  #queue: Exchange[] = []
+  #head = 0
+  #parser: FrameParser
+  #pauses = 0
+  #closed = false
+  #closing = false
+  #error: Error | undefined
+  #closeListeners: ((error: Error | undefined) => void)[] = []
+  #onData: (chunk: Buffer) => void
+  #onGone: () => void
+  #onError: (error: Error) => void
+
+  constructor(socket: Socket, server: string) {
+    this.server = server
+    this.#socket = socket
+    this.#parser = new FrameParser((data, start, end, nextSequence, joined) => {
+      const exchange = this.#queue[this.#head]
+      if (exchange === undefined) {
+        // Unasked: the server says goodbye (shutdown, idle timeout) with an ERR before it closes.
+        this.#unasked(data, start, end)
+        return
+      }
+      if (exchange.packet(data, start, end, nextSequence, joined)) {
+        exchange.chunkEnd?.()
+        this.#shift()
+      }
+    })
+    this.#onData = (chunk) => {
+      try {
+        this.#parser.feed(chunk)
+        this.#queue[this.#head]?.chunkEnd?.()
+      } catch (error) {
+        this.destroy(error instanceof Error ? error : new Error(String(error)))
+      }
+    }
+    this.#onError = (error) => {
+      this.#error ??= error
+    }
+    this.#onGone = () => this.#gone()
+    this.#listen(socket)
+  }
+
+  get socket(): Socket {
+    return this.#socket
+  }
+
+  get open(): boolean {
+    return !this.#closed && !this.#closing
+  }
+
+  get outstanding(): number {
+    return this.#queue.length - this.#head
+  }
+
+  #listen(socket: Socket): void {
+    socket.on('data', this.#onData)
+    socket.on('error', this.#onError)
+    socket.on('end', this.#onGone)
+    socket.on('close', this.#onGone)
+  }
+
+  /** Takes the socket away for a TLS upgrade in mid-handshake. */
+  swapSocket(make: (plain: Socket) => Socket): void {
+    const plain = this.#socket
+    plain.off('data', this.#onData)
+    plain.off('end', this.#onGone)
+    plain.off('close', this.#onGone)
+    this.#socket = make(plain)
+    this.#listen(this.#socket)
+  }
+
+  /** Writes a command's frames and queues who takes its answer. */
+  send(frames: Buffer, exchange: Exchange): void {
+    if (this.#closed || this.#closing) {
+      exchange.fail(new ConnectionLost('nothingSent', this.server, this.#error))
+      return
+    }
+    this.#queue.push(exchange)
+    if (this.#queue.length - this.#head === 1) this.#parser.join = exchange.rawFrames !== true
+    this.#socket.write(frames)
+  }
+
+  /** Expects an answer without having sent anything: the greeting. */
+  expect(exchange: Exchange): void {
+    this.#queue.push(exchange)
+  }
+
+  /** More frames for the exchange at hand (auth, LOCAL INFILE), or a command without answer. False: wait for `drain`. */
+  write(frames: Buffer): boolean {
+    if (this.#closed) return true
+    return this.#socket.write(frames)
+  }
+
+  drain(): Promise<void> {
+    if (this.#closed || !this.#socket.writableNeedDrain) return Promise.resolve()
+    return new Promise((resolve) => {
+      const done = (): void => {
+        this.#socket.off('drain', done)
+        this.#socket.off('close', done)
+        resolve()
+      }
+      this.#socket.on('drain', done)
+      this.#socket.on('close', done)
+    })
+  }
+
+  cork(): void {
+    this.#socket.cork()
+  }
+
+  uncork(): void {
+    this.#socket.uncork()
+  }
+
+  pause(): void {
+    if (this.#pauses++ === 0) this.#socket.pause()
+  }
+
+  resume(): void {
+    if (this.#pauses > 0 && --this.#pauses === 0) this.#socket.resume()
+  }
+
+  /** No more commands; the socket ends after what is outstanding, by the server's hand. */
+  quit(frames: Buffer): Promise<void> {
+    if (this.#closed) return Promise.resolve()
+    if (!this.#closing) {
+      this.#closing = true
+      this.#socket.end(frames)
+    }
+    return new Promise((resolve) => this.onClose(() => resolve()))
+  }
+
+  destroy(error?: Error): void {
+    this.#error ??= error
+    this.#socket.destroy()
+    this.#gone()
+  }
+
+  onClose(listener: (error: Error | undefined) => void): void {
+    if (this.#closed) listener(this.#error)
+    else this.#closeListeners.push(listener)
+  }
+
+  #shift(): void {
+    this.#head++
+    if (this.#head === this.#queue.length) {
+      this.#queue.length = 0
+      this.#head = 0
+    } else if (this.#head > 256) {
+      this.#queue.splice(0, this.#head)
+      this.#head = 0
+    }
+    this.#parser.join = this.#queue[this.#head]?.rawFrames !== true
+  }
+
+  #unasked(data: Buffer, start: number, end: number): void {
+    if (data[start] === 0xff) this.#error ??= new Error(data.toString('utf8', start + 3, end))
+  }
+
+  #gone(): void {
+    if (this.#closed) return
+    this.#closed = true
+    const planned = this.#closing && this.#error === undefined && this.outstanding === 0
+    if (!planned) this.#error ??= new Error('the server closed the connection')
+    this.#socket.destroy()
+    const waiting = this.#queue.slice(this.#head)
+    this.#queue = []
+    this.#head = 0
+    for (const exchange of waiting) exchange.fail(new ConnectionLost('outcomeUnknown', this.server, this.#error))
+    const listeners = this.#closeListeners
+    this.#closeListeners = []
+    for (const listener of listeners) listener(planned ? undefined : this.#error)
+  }
+}

@@ -1,0 +1,284 @@
+/** `Connection` over a channel: each method builds a command and the exchange that takes its answer. */
+import { decodeBinaryRow } from '../wire/binary-row.ts'
+import { capability, serverStatus } from '../wire/capabilities.ts'
+import { encodeChangeUser } from '../wire/change-user.ts'
+import { com, hasNoAnswer } from '../wire/commands.ts'
+import { frame, frameCommand, HEADER_BYTES } from '../wire/frames.ts'
+import type { Greeting } from '../wire/handshake.ts'
+import { encodeStmtClose } from '../wire/stmt-commands.ts'
+import { encodeExecute } from '../wire/stmt-execute.ts'
+import { authResponse } from './auth-client.ts'
+import type { Channel } from './channel.ts'
+import { authenticate, handshakeCollation, PacketPromise } from './auth-exchange.ts'
+import type { Column, Connection, ConnectOptions, FlavourName, OkResult, PacketStream, ParamValue, PreparedStatement, RawRow, RelaySink, Result, RowStream } from './connection.ts'
+import { mysqlErrors } from './errors.ts'
+import { PrepareExchange, ResultExchange, type Owner, type PreparedHead, type RowDecoder } from './exchanges.ts'
+import { sendInfile } from './infile.ts'
+import { PacketStreamExchange } from './packet-stream.ts'
+import { RelayExchange } from './relay.ts'
+import { RowStreamExchange } from './row-stream.ts'
+
+const EMPTY = Buffer.alloc(0)
+const BUFFER_BYTES_MAX = 1 << 20
+
+const binaryRowDecoder: RowDecoder = (data, start, end, columns): RawRow => decodeBinaryRow(data, start, end, columns)
+
+export class ClientConnection implements Connection, Owner {
+  readonly server: string
+  readonly threadId: number
+  readonly serverVersion: string
+  readonly versionNumber: number
+  readonly flavour: FlavourName
+  readonly tls: boolean
+  readonly capabilities: number
+  status: number = serverStatus.autocommit
+  readonly #channel: Channel
+  readonly #options: ConnectOptions
+  readonly #greeting: Greeting
+
+  constructor(channel: Channel, options: ConnectOptions, greeting: Greeting, flavour: FlavourName, capabilities: number, tls: boolean) {
+    this.#channel = channel
+    this.#options = options
+    this.#greeting = greeting
+    this.server = channel.server
+    this.threadId = greeting.threadId
+    this.serverVersion = greeting.serverVersion.replace(/^5\.5\.5-(?=\d+\.)/, '')
+    this.versionNumber = versionNumberOf(this.serverVersion)
+    this.flavour = flavour
+    this.capabilities = capabilities
+    this.tls = tls
+  }
+
+  get open(): boolean {
+    return this.#channel.open
+  }
+
+  get outstanding(): number {
+    return this.#channel.outstanding
+  }
+
+  get inTransaction(): boolean {
+    return (this.status & serverStatus.inTransaction) !== 0
+  }
+
+  /** Session settings, after connecting and after every reset. */
+  async setUp(): Promise<void> {
+    const statements: string[] = []
+    if (this.#options.charset === 'binary') {
+      statements.push('SET character_set_client=binary, character_set_connection=binary, character_set_results=NULL')
+    }
+    statements.push(...(this.#options.sessionSql ?? []))
+    if (statements.length > 0) await this.pipeline(statements)
+  }
+
+  async query(sql: string | Buffer): Promise<Result> {
+    return firstOf(await this.#results(frameCommand(com.query, sql)))
+  }
+
+  queryMulti(sql: string | Buffer): Promise<Result[]> {
+    return this.#results(frameCommand(com.query, sql))
+  }
+
+  #results(frames: Buffer, decodeRow?: RowDecoder): Promise<Result[]> {
+    return new Promise((resolve, reject) => {
+      let refused: Error | null = null
+      const infile = (file: string, nextSequence: number): void => {
+        refused = mysqlErrors.localInfileUnasked({ server: this.server, file })
+        this.#channel.write(frame(EMPTY, nextSequence))
+      }
+      const done = (results: Result[]): void => (refused === null ? resolve(results) : reject(refused))
+      this.#channel.send(frames, new ResultExchange(this, { resolve: done, reject, infile }, decodeRow))
+    })
+  }
+
+  rows(sql: string | Buffer, options: { bufferBytesMax?: number } = {}): Promise<RowStream> {
+    return new Promise((resolve, reject) => {
+      const exchange = new RowStreamExchange(this, this.#channel, options.bufferBytesMax ?? BUFFER_BYTES_MAX, resolve, reject)
+      this.#channel.send(frameCommand(com.query, sql), exchange)
+    })
+  }
+
+  async pipeline(sqls: readonly (string | Buffer)[]): Promise<Result[]> {
+    const settled = await this.pipelineSettled(sqls)
+    return settled.map((answer) => {
+      if (answer.status === 'rejected') throw answer.reason
+      return answer.value
+    })
+  }
+
+  pipelineSettled(sqls: readonly (string | Buffer)[]): Promise<PromiseSettledResult<Result>[]> {
+    this.#channel.cork()
+    const answers = sqls.map((sql) => this.query(sql))
+    this.#channel.uncork()
+    return Promise.allSettled(answers)
+  }
+
+  async all(sql: string | Buffer): Promise<Record<string, Buffer | null>[]> {
+    const result = await this.query(sql)
+    if (result.kind === 'ok') return []
+    return result.rows.map((row) => {
+      const out: Record<string, Buffer | null> = {}
+      for (let i = 0; i < row.length; i++) out[(result.columns[i] as Column).name] = row[i] as Buffer | null
+      return out
+    })
+  }
+
+  async allText(sql: string | Buffer): Promise<Record<string, string | null>[]> {
+    const rows = await this.all(sql)
+    return rows.map((row) => Object.fromEntries(Object.entries(row).map(([name, cell]) => [name, cell === null ? null : cell.toString('utf8')])))
+  }
+
+  async one(sql: string | Buffer): Promise<Record<string, Buffer | null> | undefined> {
+    return (await this.all(sql))[0]
+  }
+
+  async value(sql: string | Buffer): Promise<string | null | undefined> {
+    const result = await this.query(sql)
+    if (result.kind === 'ok') return undefined
+    const cell = result.rows[0]?.[0]
+    return cell === undefined || cell === null ? cell : cell.toString('utf8')
+  }
+
+  loadData(sql: string | Buffer, source: AsyncIterable<Buffer> | Iterable<Buffer>): Promise<OkResult> {
+    return new Promise((resolve, reject) => {
+      let pump: Promise<unknown> = Promise.resolve()
+      let failed: unknown
+      const infile = (_file: string, nextSequence: number): void => {
+        pump = sendInfile(this.#channel, source, nextSequence).catch((error: unknown) => {
+          failed = error ?? new Error('the source failed')
+        })
+      }
+      const done = async (results: Result[]): Promise<void> => {
+        await pump
+        const result = firstOf(results)
+        if (failed !== undefined) reject(mysqlErrors.sourceFailed({ reason: failed instanceof Error ? failed.message : String(failed) }, failed))
+        else if (result.kind === 'ok') resolve(result)
+        else reject(mysqlErrors.unexpectedAnswer({ server: this.server, got: 'rows', wanted: 'the outcome of LOAD DATA' }))
+      }
+      this.#channel.send(frameCommand(com.query, sql), new ResultExchange(this, { resolve: (results) => void done(results), reject, infile }))
+    })
+  }
+
+  async prepare(sql: string | Buffer): Promise<PreparedStatement> {
+    const head = await new Promise<PreparedHead>((resolve, reject) => {
+      this.#channel.send(frameCommand(com.stmtPrepare, sql), new PrepareExchange(this, resolve, reject))
+    })
+    return {
+      ...head,
+      execute: async (params: readonly ParamValue[]): Promise<Result> =>
+        firstOf(await this.#results(frame(encodeExecute(head.id, params, this.capabilities)), binaryRowDecoder)),
+      close: (): void => {
+        this.#channel.write(frame(encodeStmtClose(head.id)))
+      },
+    }
+  }
+
+  async ping(): Promise<void> {
+    await this.#results(frameCommand(com.ping, EMPTY))
+  }
+
+  async reset(): Promise<void> {
+    const answered = this.#results(frameCommand(com.resetConnection, EMPTY))
+    const [answer] = await Promise.allSettled([answered, this.setUpAfterReset()])
+    if (answer.status === 'rejected') throw answer.reason
+  }
+
+  /** MySQL forgets the handshake's charset at a reset (MariaDB keeps it). */
+  async setUpAfterReset(): Promise<void> {
+    if (this.flavour === 'mysql' && this.#options.charset !== 'binary') await this.query('SET NAMES utf8mb4')
+    await this.setUp()
+  }
+
+  async changeUser(to: { user: string; password: string; database?: string }): Promise<void> {
+    const packets = new PacketPromise()
+    const plugin = 'mysql_native_password'
+    // A scramble was used up by the handshake, so the answer is a wrong one on purpose: the server then sends a fresh scramble
+    // by an auth switch, which every server does for a response that does not fit.
+    const message = encodeChangeUser(
+      {
+        user: to.user,
+        authResponse: authResponse(plugin, to.password, this.#greeting.scramble, false),
+        database: to.database ?? '',
+        collation: handshakeCollation(this.#options, this.flavour),
+        plugin,
+        attributes: { _client_name: 'shardwright', ...this.#options.attributes },
+      },
+      this.capabilities,
+    )
+    this.#channel.send(frame(message), packets)
+    await authenticate(this.#channel, packets, {
+      server: this.server,
+      user: to.user,
+      password: to.password,
+      plugin,
+      scramble: this.#greeting.scramble,
+      clearIsSafe: this.tls || this.#options.socketPath !== undefined,
+      allowPublicKey: this.#options.allowPublicKeyRetrieval ?? true,
+    })
+    await this.setUp()
+  }
+
+  async useDatabase(name: string): Promise<void> {
+    await this.#results(frameCommand(com.initDb, name))
+  }
+
+  async simpleCommand(payload: Buffer): Promise<OkResult> {
+    const result = firstOf(await this.#results(frame(payload)))
+    if (result.kind === 'ok') return result
+    throw mysqlErrors.unexpectedAnswer({ server: this.server, got: 'rows', wanted: 'OK' })
+  }
+
+  command(payload: Buffer, options: { bufferBytesMax?: number } = {}): PacketStream {
+    const exchange = new PacketStreamExchange(this, this.#channel, options.bufferBytesMax ?? BUFFER_BYTES_MAX)
+    this.#channel.send(frame(payload), exchange)
+    return exchange
+  }
+
+  relay(framed: Buffer, sink: RelaySink): void {
+    const command = framed[HEADER_BYTES] as number
+    if (hasNoAnswer(command)) this.#channel.write(framed)
+    else this.#channel.send(framed, new RelayExchange(this, this.#channel, sink, command))
+  }
+
+  relayData(frames: Buffer): void {
+    this.#channel.write(frames)
+  }
+
+  pause(): void {
+    this.#channel.pause()
+  }
+
+  resume(): void {
+    this.#channel.resume()
+  }
+
+  close(): Promise<void> {
+    return this.#channel.quit(frameCommand(com.quit, EMPTY))
+  }
+
+  destroy(error?: Error): void {
+    this.#channel.destroy(error)
+  }
+
+  onClose(listener: (error: Error | undefined) => void): void {
+    this.#channel.onClose(listener)
+  }
+
+  /** Ends politely when idle; cuts the connection when something is still running, since nobody waits for it any more. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.outstanding > 0) this.destroy()
+    else await this.close()
+  }
+}
+
+function firstOf(results: Result[]): Result {
+  const first = results[0]
+  if (first === undefined) throw mysqlErrors.unexpectedAnswer({ server: '', got: 'nothing', wanted: 'a result' })
+  return first
+}
+
+export function versionNumberOf(version: string): number {
+  const match = /^(\d+)\.(\d+)(?:\.(\d+))?/.exec(version)
+  if (match === null) return 0
+  return Number(match[1]) * 10000 + Number(match[2]) * 100 + Number(match[3] ?? 0)
+}

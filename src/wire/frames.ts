@@ -1,0 +1,173 @@
+/**
+ * Framing: header of 3 bytes little-endian length and 1 byte sequence id, then the payload. A payload of 16 MiB − 1 bytes or
+ * more is sent as frames of exactly 16 MiB − 1 and a last shorter one, which may be empty; sequence ids count on modulo 256.
+ *
+ * `FrameParser` works in place: packets are ranges of the chunk they came in. Only what a chunk leaves unfinished is copied,
+ * once, when the missing bytes are here; so there is no per-byte work and no quadratic growth for large packets.
+ */
+import { assert } from '../base/assert.ts'
+import { wireErrors } from './errors.ts'
+
+export const FRAME_BYTES_MAX = 0xffffff
+export const HEADER_BYTES = 4
+
+/** One command or answer packet as frames, beginning with `sequence`. */
+export function frame(payload: Uint8Array, sequence = 0): Buffer {
+  const frames = Math.floor(payload.length / FRAME_BYTES_MAX) + 1
+  const out = Buffer.allocUnsafe(payload.length + frames * HEADER_BYTES)
+  let from = 0
+  let at = 0
+  for (let i = 0; i < frames; i++) {
+    const length = Math.min(FRAME_BYTES_MAX, payload.length - from)
+    out.writeUInt32LE((length | (((sequence + i) & 0xff) << 24)) >>> 0, at)
+    out.set(length === payload.length ? payload : payload.subarray(from, from + length), at + HEADER_BYTES)
+    from += length
+    at += HEADER_BYTES + length
+  }
+  return out
+}
+
+/** A command byte and its argument, framed with sequence 0: the shape of nearly everything a client sends. */
+export function frameCommand(command: number, argument: string | Uint8Array): Buffer {
+  const bytes = typeof argument === 'string' ? Buffer.byteLength(argument) : argument.length
+  if (bytes + 1 >= FRAME_BYTES_MAX) {
+    const payload = Buffer.allocUnsafe(bytes + 1)
+    payload[0] = command
+    if (typeof argument === 'string') payload.write(argument, 1, bytes, 'utf8')
+    else payload.set(argument, 1)
+    return frame(payload, 0)
+  }
+  const out = Buffer.allocUnsafe(HEADER_BYTES + 1 + bytes)
+  out.writeUInt32LE(bytes + 1, 0)
+  out[HEADER_BYTES] = command
+  if (typeof argument === 'string') out.write(argument, HEADER_BYTES + 1, bytes, 'utf8')
+  else out.set(argument, HEADER_BYTES + 1)
+  return out
+}
+
+/** Rewrites the sequence ids of whole frames in place, counting from `sequence`; returns the next one. */
+export function renumber(frames: Buffer, sequence: number): number {
+  let at = 0
+  while (at < frames.length) {
+    const length = frames.readUIntLE(at, 3)
+    frames[at + 3] = sequence
+    sequence = (sequence + 1) & 0xff
+    at += HEADER_BYTES + length
+  }
+  assert(at === frames.length, 'renumber needs whole frames')
+  return sequence
+}
+
+/**
+ * Takes one payload: `data[start, end)`. Its header lies at `start - 4` unless `joined` (several frames put together).
+ * `sequence` is that of the (first) frame, `nextSequence` what follows.
+ */
+export type PacketHandler = (data: Buffer, start: number, end: number, nextSequence: number, joined: boolean) => void
+
+export type FrameParserOptions = {
+  /** False: each frame is given as it is, above 16 MiB too. Default true. May be changed between packets. */
+  join?: boolean
+  /** A packet above this throws. Default: 1 GiB, the protocol's own limit. */
+  packetBytesMax?: number
+}
+
+export class FrameParser {
+  join: boolean
+  readonly #packetBytesMax: number
+  readonly #onPacket: PacketHandler
+  #held: Buffer[] = []
+  #heldBytes = 0
+  /** Bytes needed before the first held packet can be complete, as far as known. */
+  #neededBytes = 0
+  #stopped = false
+
+  constructor(onPacket: PacketHandler, options: FrameParserOptions = {}) {
+    this.#onPacket = onPacket
+    this.join = options.join ?? true
+    this.#packetBytesMax = options.packetBytesMax ?? 0x40000000
+  }
+
+  get heldBytes(): number {
+    return this.#heldBytes
+  }
+
+  /** From within the handler: the rest of the chunk stays held, unparsed, for `unparsed` (a TLS upgrade) or the next `feed`. */
+  stop(): void {
+    this.#stopped = true
+  }
+
+  /** Takes out what was not parsed. */
+  unparsed(): Buffer {
+    const out = this.#held.length === 1 ? (this.#held[0] as Buffer) : Buffer.concat(this.#held)
+    this.#hold(null)
+    return out
+  }
+
+  feed(chunk: Buffer): void {
+    let data = chunk
+    if (this.#heldBytes > 0) {
+      this.#held.push(chunk)
+      this.#heldBytes += chunk.length
+      if (this.#heldBytes < this.#neededBytes) return
+      data = this.#held.length === 1 ? chunk : Buffer.concat(this.#held, this.#heldBytes)
+      this.#hold(null)
+    }
+    this.#stopped = false
+    let at = 0
+    const end = data.length
+    while (at + HEADER_BYTES <= end && !this.#stopped) {
+      const length = (data[at] as number) | ((data[at + 1] as number) << 8) | ((data[at + 2] as number) << 16)
+      const sequence = data[at + 3] as number
+      const packetEnd = at + HEADER_BYTES + length
+      if (length === FRAME_BYTES_MAX && this.join) {
+        const next = this.#joined(data, at)
+        if (next === -1) return
+        at = next
+        continue
+      }
+      if (length > this.#packetBytesMax) throw wireErrors.packetTooLarge({ maxBytes: this.#packetBytesMax })
+      if (packetEnd > end) {
+        this.#hold(at === 0 ? data : data.subarray(at), HEADER_BYTES + length)
+        return
+      }
+      at = packetEnd
+      this.#onPacket(data, packetEnd - length, packetEnd, (sequence + 1) & 0xff, false)
+    }
+    if (at < end) this.#hold(at === 0 ? data : data.subarray(at), HEADER_BYTES)
+  }
+
+  /** A packet of several frames from `at`: hands it over and returns where the next begins, or holds it and returns -1. */
+  #joined(data: Buffer, at: number): number {
+    const parts: Buffer[] = []
+    let cursor = at
+    let total = 0
+    for (;;) {
+      if (cursor + HEADER_BYTES > data.length) {
+        this.#hold(data.subarray(at), cursor - at + HEADER_BYTES)
+        return -1
+      }
+      const length = data.readUIntLE(cursor, 3)
+      const sequence = data[cursor + 3] as number
+      total += length
+      if (total > this.#packetBytesMax) throw wireErrors.packetTooLarge({ maxBytes: this.#packetBytesMax })
+      const partEnd = cursor + HEADER_BYTES + length
+      if (partEnd > data.length) {
+        this.#hold(data.subarray(at), partEnd - at)
+        return -1
+      }
+      parts.push(data.subarray(cursor + HEADER_BYTES, partEnd))
+      cursor = partEnd
+      if (length < FRAME_BYTES_MAX) {
+        const payload = Buffer.concat(parts, total)
+        this.#onPacket(payload, 0, payload.length, (sequence + 1) & 0xff, true)
+        return cursor
+      }
+    }
+  }
+
+  #hold(data: Buffer | null, neededBytes = 0): void {
+    this.#held = data === null ? [] : [data]
+    this.#heldBytes = data === null ? 0 : data.length
+    this.#neededBytes = neededBytes
+  }
+}
