@@ -1,0 +1,109 @@
+import type { LocalFlavour, ServerInstall } from './installs.ts'
+
+/**
+ * What a server is started with. Everything that differs between the two flavours at start stands here, and all of it is
+ * written to `my.cnf` in the server's directory: that is what lets MySQL load what SET PERSIST wrote (it does not under
+ * `--no-defaults`), and it shows whoever looks how the server is set.
+ */
+export type ServerSettings = {
+  /** `full`: every commit reaches the disk before it is acknowledged. `relaxed`: for tests, survives kill -9 of the server but not of the machine. */
+  readonly durability: 'full' | 'relaxed'
+  readonly bufferPoolBytes: number
+  readonly redoLogBytes: number
+  readonly binlog: boolean
+  readonly performanceSchema: boolean
+  readonly connectionsMax: number
+  /** More `my.cnf` settings, later ones winning: `{ 'log-bin-compress': 'ON' }`. */
+  readonly extra: Readonly<Record<string, string | number>>
+}
+
+export const defaultSettings: ServerSettings = {
+  durability: 'full',
+  bufferPoolBytes: 256 * 1024 * 1024,
+  redoLogBytes: 256 * 1024 * 1024,
+  binlog: true,
+  performanceSchema: false,
+  connectionsMax: 500,
+  extra: {},
+}
+
+/** Settings under which a template data directory is made and every server of ours runs; some cannot be changed later. */
+export const templateRedoLogBytes = 16 * 1024 * 1024
+
+export type ServerPlace = {
+  readonly dataDir: string
+  readonly socketPath: string
+  readonly port: number
+  readonly pidFile: string
+  /** Unique among the servers of a topology: replication tells servers and, on MariaDB, histories apart by it. */
+  readonly serverId: number
+}
+
+/** Text of the `my.cnf` of one server. */
+export function serverConfig(install: ServerInstall, place: ServerPlace, settings: ServerSettings): string {
+  const config: Record<string, string | number> = {
+    ...commonConfig(place, settings),
+    ...byFlavour[install.flavour](place, settings),
+    ...installConfig(install),
+    ...settings.extra,
+  }
+  const lines = Object.entries(config).map(([name, value]) => `${name} = ${typeof value === 'number' ? value : quote(value)}`)
+  return `# Written by shardwright at every start of this server; changes made here are lost.\n[mysqld]\n${lines.join('\n')}\n`
+}
+
+/** Arguments that name where the program's own files are. */
+export function installConfig(install: ServerInstall): Record<string, string> {
+  const config: Record<string, string> = {}
+  if (install.basedir !== null) config['basedir'] = install.basedir
+  if (install.shareDir !== null) config['lc-messages-dir'] = install.shareDir
+  return config
+}
+
+/** A server refuses to run as root unless told to. */
+export function userArguments(): string[] {
+  return process.getuid?.() === 0 ? ['--user=root'] : []
+}
+
+function commonConfig(place: ServerPlace, settings: ServerSettings): Record<string, string | number> {
+  const full = settings.durability === 'full'
+  return {
+    datadir: place.dataDir,
+    socket: place.socketPath,
+    port: place.port,
+    'pid-file': place.pidFile,
+    'bind-address': '127.0.0.1',
+    'skip-name-resolve': 'ON',
+    'server-id': place.serverId,
+    'character-set-server': 'utf8mb4',
+    'local-infile': 'ON',
+    'event-scheduler': 'OFF',
+    'max-connections': settings.connectionsMax,
+    'max-allowed-packet': 256 * 1024 * 1024,
+    'performance-schema': settings.performanceSchema ? 'ON' : 'OFF',
+    'innodb-buffer-pool-size': settings.bufferPoolBytes,
+    'innodb-flush-log-at-trx-commit': full ? 1 : 0,
+    ...(settings.binlog ? { 'log-bin': 'binlog', 'sync-binlog': full ? 1 : 0, 'binlog-row-metadata': 'FULL', 'binlog-row-image': 'FULL' } : { 'skip-log-bin': 'ON' }),
+  }
+}
+
+const byFlavour: Record<LocalFlavour, (place: ServerPlace, settings: ServerSettings) => Record<string, string | number>> = {
+  mariadb: (place, settings) => ({
+    'binlog-format': 'ROW',
+    'gtid-strict-mode': 'ON',
+    'gtid-domain-id': place.serverId,
+    'innodb-log-file-size': settings.redoLogBytes,
+    ...(settings.binlog ? { 'binlog-expire-logs-seconds': 7 * 86_400 } : {}),
+  }),
+  mysql: (_place, settings) => ({
+    'gtid-mode': 'ON',
+    'enforce-gtid-consistency': 'ON',
+    'innodb-redo-log-capacity': settings.redoLogBytes,
+    mysqlx: 'OFF',
+    'secure-file-priv': 'NULL',
+    ...(settings.binlog ? { 'binlog-expire-logs-seconds': 7 * 86_400 } : {}),
+  }),
+}
+
+function quote(value: string): string {
+  return /^[\w./:+-]+$/.test(value) ? value : `"${value.replace(/["\\]/g, '\\$&')}"`
+}
