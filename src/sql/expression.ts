@@ -1,0 +1,414 @@
+/** Expressions, by precedence climbing over MySQL's own table of operators. */
+import type { Expr, Name, OrderItem } from './ast.ts'
+import { Kind } from './lexer.ts'
+import { nameText, type Reader } from './reader.ts'
+import { isReserved } from './words.ts'
+
+// Binding powers, loosest first: OR, XOR, AND, NOT, comparison, |, &, shifts, + -, * / DIV MOD, ^.
+const notPower = 4
+const comparePower = 5
+const bitPower = 6
+
+const powers: Readonly<Record<string, number>> = {
+  OR: 1, '||': 1, XOR: 2, AND: 3, '&&': 3,
+  '=': comparePower, '<=>': comparePower, '>=': comparePower, '>': comparePower, '<=': comparePower, '<': comparePower,
+  '<>': comparePower, '!=': comparePower, IS: comparePower, LIKE: comparePower, REGEXP: comparePower, RLIKE: comparePower,
+  IN: comparePower, BETWEEN: comparePower, NOT: comparePower, SOUNDS: comparePower, MEMBER: comparePower,
+  '|': bitPower, '&': 7, '<<': 8, '>>': 8, '+': 9, '-': 9, '*': 10, '/': 10, '%': 10, DIV: 10, MOD: 10, '^': 11,
+}
+const chainMax = 1000
+
+export function parseExpression(r: Reader): Expr {
+  return r.deeper(() => binary(r, 1))
+}
+
+function operatorAt(r: Reader): string {
+  return r.kind() === Kind.Operator ? r.text() : r.word()
+}
+
+function binary(r: Reader, powerMin: number): Expr {
+  const from = r.at
+  let left: Expr
+  if (powerMin <= notPower && r.isWord('NOT')) {
+    r.at++
+    left = { kind: 'unary', operator: 'NOT', operand: r.deeper(() => binary(r, notPower)), span: r.span(from) }
+  } else left = unary(r)
+
+  for (let chain = 0; ; chain++) {
+    const operator = operatorAt(r)
+    const power = Object.hasOwn(powers, operator) ? (powers[operator] as number) : 0
+    if (power < powerMin || power === 0) return left
+    if (chain > chainMax) r.fail('an expression of fewer operators')
+    if (power === comparePower) {
+      const compared = comparison(r, left, from)
+      if (compared === null) return left
+      left = compared
+      continue
+    }
+    r.at++
+    const right = r.deeper(() => binary(r, power + 1))
+    if (operator === 'AND' || operator === '&&' || operator === 'OR') {
+      // Flat lists: a thousand ORs must not become a thousand levels.
+      const items = [left, right]
+      while (operatorAt(r) === operator) {
+        r.at++
+        items.push(r.deeper(() => binary(r, power + 1)))
+      }
+      left = { kind: operator === 'OR' ? 'or' : 'and', items, span: r.span(from) }
+    } else left = { kind: 'binary', operator, left, right, span: r.span(from) }
+  }
+}
+
+/** What follows a value at the level of comparisons; null when the word at hand is no operator here. */
+function comparison(r: Reader, left: Expr, from: number): Expr | null {
+  const start = r.at
+  if (r.kind() === Kind.Operator) {
+    const operator = r.text()
+    r.at++
+    const quantifier = r.takeOneOf('ANY', 'SOME', 'ALL')
+    const right = r.deeper(() => binary(r, bitPower))
+    if (quantifier !== null) return { kind: 'other', construct: quantifier, children: [left, right], span: r.span(from) }
+    return { kind: 'binary', operator: operator === '!=' ? '<>' : operator, left, right, span: r.span(from) }
+  }
+  if (r.takeWords('IS')) {
+    const not = r.takeWords('NOT')
+    const what = r.takeOneOf('NULL', 'TRUE', 'FALSE', 'UNKNOWN')
+    if (what === null) r.refuse('IS ' + r.word())
+    return { kind: 'is', not, operand: left, what: what.toLowerCase() as 'null', span: r.span(from) }
+  }
+  const not = r.takeWords('NOT')
+  const word = r.takeOneOf('IN', 'LIKE', 'BETWEEN', 'REGEXP', 'RLIKE', 'SOUNDS', 'MEMBER')
+  switch (word) {
+    case 'IN': {
+      if (!r.isOperator('(')) {
+        // MATCH … AGAINST (x IN BOOLEAN MODE), POSITION(a IN b): not an operator here.
+        r.at = start
+        return null
+      }
+      r.at++
+      const list = r.isWord('SELECT') || r.isWord('WITH') ? [subquery(r, r.at)] : expressionList(r)
+      r.expectOperator(')')
+      return { kind: 'in', not, operand: left, list, span: r.span(from) }
+    }
+    case 'BETWEEN': {
+      const low = r.deeper(() => binary(r, bitPower))
+      r.expectWord('AND')
+      const high = r.deeper(() => binary(r, bitPower))
+      return { kind: 'other', construct: 'BETWEEN', children: [left, low, high], span: r.span(from) }
+    }
+    case 'LIKE': {
+      const children = [left, r.deeper(() => binary(r, bitPower))]
+      if (r.takeWords('ESCAPE')) children.push(unary(r))
+      return { kind: 'other', construct: 'LIKE', children, span: r.span(from) }
+    }
+    case 'REGEXP':
+    case 'RLIKE':
+      return { kind: 'other', construct: 'REGEXP', children: [left, r.deeper(() => binary(r, bitPower))], span: r.span(from) }
+    case 'SOUNDS':
+      r.expectWord('LIKE')
+      return { kind: 'other', construct: 'SOUNDS LIKE', children: [left, r.deeper(() => binary(r, bitPower))], span: r.span(from) }
+    case 'MEMBER': {
+      r.takeWords('OF')
+      r.expectOperator('(')
+      const inner = parseExpression(r)
+      r.expectOperator(')')
+      return { kind: 'other', construct: 'MEMBER OF', children: [left, inner], span: r.span(from) }
+    }
+    default:
+      r.at = start
+      return null
+  }
+}
+
+function unary(r: Reader): Expr {
+  const from = r.at
+  if (r.kind() === Kind.Operator) {
+    const operator = r.text()
+    if (operator === '-' || operator === '+' || operator === '~' || operator === '!') {
+      r.at++
+      return { kind: 'unary', operator, operand: r.deeper(() => unary(r)), span: r.span(from) }
+    }
+  } else if (r.isWord('BINARY') && !r.isOperator('(', 1) && !r.isOperator('.', 1)) {
+    r.at++
+    return { kind: 'other', construct: 'BINARY', children: [r.deeper(() => unary(r))], span: r.span(from) }
+  }
+  let value = r.deeper(() => primary(r))
+  for (;;) {
+    if (r.takeWords('COLLATE')) {
+      r.name('a collation')
+      value = { kind: 'other', construct: 'COLLATE', children: [value], span: r.span(from) }
+    } else if (r.isOperator('->') || r.isOperator('->>')) {
+      r.at += 2
+      value = { kind: 'other', construct: '->', children: [value], span: r.span(from) }
+    } else return value
+  }
+}
+
+function primary(r: Reader): Expr {
+  const from = r.at
+  const kind = r.kind()
+  switch (kind) {
+    case Kind.Integer: case Kind.Decimal: case Kind.Float: case Kind.Hex: case Kind.Bit:
+      r.at++
+      return { kind: 'literal', literal: kind, introducer: null, span: r.span(from) }
+    case Kind.String: case Kind.NationalString:
+      while (r.kind() === Kind.String || r.at === from) r.at++
+      return { kind: 'literal', literal: kind, introducer: null, span: r.span(from) }
+    case Kind.Parameter:
+      r.at++
+      return { kind: 'parameter', index: r.parameter++, span: r.span(from) }
+    case Kind.UserVariable: {
+      const name = variableName(r.text().slice(1))
+      r.at++
+      if (!r.takeOperator(':=')) return { kind: 'user-variable', name, span: r.span(from) }
+      return { kind: 'other', construct: ':=', children: [parseExpression(r)], span: r.span(from) }
+    }
+    case Kind.SystemVariable:
+      return systemVariable(r)
+    case Kind.Operator:
+      if (r.takeOperator('(')) return parenthesised(r, from)
+      if (r.takeOperator('*')) return { kind: 'star', schema: null, table: null, span: r.span(from) }
+      if (r.takeOperator('{')) {
+        // ODBC escapes {d '…'}, {fn f(x)}
+        r.name()
+        const inner = parseExpression(r)
+        r.expectOperator('}')
+        return { kind: 'other', construct: '{', children: [inner], span: r.span(from) }
+      }
+      return r.fail('an expression')
+    case Kind.QuotedName:
+      return nameOrCall(r)
+    case Kind.Word:
+      return wordExpression(r)
+    default:
+      return r.fail('an expression')
+  }
+}
+
+function parenthesised(r: Reader, from: number): Expr {
+  if (r.isWord('SELECT') || r.isWord('WITH') || (r.isOperator('(') && startsQuery(r))) {
+    const query = r.query(r)
+    r.expectOperator(')')
+    return { kind: 'subquery', query, span: r.span(from) }
+  }
+  const items = expressionList(r)
+  r.expectOperator(')')
+  const first = items[0]
+  return items.length === 1 && first !== undefined ? { kind: 'group', inner: first, span: r.span(from) } : { kind: 'row', items, span: r.span(from) }
+}
+
+function startsQuery(r: Reader): boolean {
+  let ahead = 0
+  while (r.isOperator('(', ahead)) ahead++
+  return r.isWord('SELECT', ahead)
+}
+
+function subquery(r: Reader, from: number): Expr {
+  const query = r.query(r)
+  return { kind: 'subquery', query, span: r.span(from) }
+}
+
+function systemVariable(r: Reader): Expr {
+  const from = r.at
+  const parts = r.text().slice(2).split('.')
+  r.at++
+  const scopeWord = (parts[0] ?? '').toLowerCase()
+  const scoped = parts.length > 1 && ['session', 'local', 'global', 'persist', 'persist_only'].includes(scopeWord)
+  const name = nameText((scoped ? parts.slice(1) : parts).join('.')).replaceAll('`', '').toLowerCase()
+  const scope = !scoped ? 'default' : scopeWord === 'global' || scopeWord.startsWith('persist') ? 'global' : 'session'
+  return { kind: 'system-variable', scope, name, span: r.span(from) }
+}
+
+function wordExpression(r: Reader): Expr {
+  const from = r.at
+  const word = r.word()
+  switch (word) {
+    case 'NULL': case 'TRUE': case 'FALSE':
+      r.at++
+      return { kind: 'constant', value: word.toLowerCase() as 'null', span: r.span(from) }
+    case 'EXISTS': {
+      r.at++
+      r.expectOperator('(')
+      const query = r.query(r)
+      r.expectOperator(')')
+      return { kind: 'exists', query, span: r.span(from) }
+    }
+    case 'CASE':
+      return caseExpression(r)
+    case 'DEFAULT':
+      r.at++
+      if (r.takeOperator('(')) {
+        const column = parseExpression(r)
+        r.expectOperator(')')
+        return { kind: 'other', construct: 'DEFAULT()', children: [column], span: r.span(from) }
+      }
+      return { kind: 'default', span: r.span(from) }
+    case 'INTERVAL':
+      if (r.isOperator('(', 1) && looksLikeIntervalFunction(r)) break
+      r.at++
+      {
+        const value = parseExpression(r)
+        r.name('a unit of time')
+        return { kind: 'other', construct: 'INTERVAL', children: [value], span: r.span(from) }
+      }
+    case 'DATE': case 'TIME': case 'TIMESTAMP':
+      if (r.kind(1) === Kind.String) {
+        r.at += 2
+        return { kind: 'other', construct: word + ' literal', children: [], span: r.span(from) }
+      }
+      break
+    case 'MATCH':
+      if (r.isOperator('(', 1)) return matchAgainst(r)
+      break
+    case 'ROW':
+      if (r.isOperator('(', 1)) {
+        r.at += 2
+        const items = expressionList(r)
+        r.expectOperator(')')
+        return { kind: 'row', items, span: r.span(from) }
+      }
+      break
+    default:
+      break
+  }
+  if (word.startsWith('_') && (r.kind(1) === Kind.String || r.kind(1) === Kind.Hex || r.kind(1) === Kind.Bit)) {
+    r.at += 2
+    return { kind: 'literal', literal: r.kind(-1), introducer: word.slice(1).toLowerCase(), span: r.span(from) }
+  }
+  if (isReserved(word) && !r.isOperator('(', 1)) r.fail('an expression')
+  return nameOrCall(r)
+}
+
+/** INTERVAL(a, b, …) is a function, INTERVAL (a) DAY is not: what stands behind the parenthesis tells. */
+function looksLikeIntervalFunction(r: Reader): boolean {
+  let depth = 0
+  for (let ahead = 1; r.kind(ahead) !== Kind.End; ahead++) {
+    if (r.isOperator('(', ahead)) depth++
+    else if (r.isOperator(')', ahead) && --depth === 0) return r.kind(ahead + 1) !== Kind.Word
+  }
+  return false
+}
+
+function caseExpression(r: Reader): Expr {
+  const from = r.at++
+  const children: Expr[] = []
+  if (!r.isWord('WHEN')) children.push(parseExpression(r))
+  while (r.takeWords('WHEN')) {
+    children.push(parseExpression(r))
+    r.expectWord('THEN')
+    children.push(parseExpression(r))
+  }
+  if (r.takeWords('ELSE')) children.push(parseExpression(r))
+  r.expectWord('END')
+  return { kind: 'other', construct: 'CASE', children, span: r.span(from) }
+}
+
+function matchAgainst(r: Reader): Expr {
+  const from = r.at
+  r.at += 2
+  const children = expressionList(r)
+  r.expectOperator(')')
+  r.expectWord('AGAINST')
+  r.expectOperator('(')
+  children.push(binary(r, bitPower))
+  r.skipParentheses()
+  return { kind: 'other', construct: 'MATCH', children, span: r.span(from) }
+}
+
+function nameOrCall(r: Reader): Expr {
+  const from = r.at
+  const names: Name[] = [r.name()]
+  while (names.length < 3 && r.isOperator('.')) {
+    r.at++
+    if (r.takeOperator('*')) {
+      const table = names[names.length - 1] ?? null
+      return { kind: 'star', schema: names.length > 1 ? (names[0] ?? null) : null, table, span: r.span(from) }
+    }
+    names.push(r.name('a column'))
+  }
+  const last = names[names.length - 1] as Name
+  if (r.isOperator('(') && names.length < 3) return call(r, from, names.length === 2 ? (names[0] ?? null) : null, last)
+  const bare = last.text.toUpperCase()
+  if (names.length === 1 && r.kind(-1) === Kind.Word && bareFunctions.has(bare)) {
+    return { kind: 'call', name: bare, schema: null, args: [], distinct: false, window: false, extended: false, span: r.span(from) }
+  }
+  return {
+    kind: 'column',
+    schema: names.length === 3 ? (names[0] ?? null) : null,
+    table: names.length >= 2 ? (names[names.length - 2] ?? null) : null,
+    name: last,
+    span: r.span(from),
+  }
+}
+
+const bareFunctions = new Set([
+  'CURRENT_TIMESTAMP', 'CURRENT_DATE', 'CURRENT_TIME', 'CURRENT_USER', 'LOCALTIME', 'LOCALTIMESTAMP', 'UTC_DATE', 'UTC_TIME', 'UTC_TIMESTAMP',
+])
+/** Functions whose first argument is a keyword: a unit of time or a kind of format. */
+const unitFunctions = new Set(['TIMESTAMPADD', 'TIMESTAMPDIFF', 'GET_FORMAT'])
+
+function call(r: Reader, from: number, schema: Name | null, name: Name): Expr {
+  const upper = name.text.toUpperCase()
+  r.expectOperator('(')
+  const args: Expr[] = []
+  let extended = false
+  const distinct = r.takeWords('DISTINCT')
+  if (upper === 'EXTRACT') {
+    r.name('a unit of time')
+    r.expectWord('FROM')
+  } else if (unitFunctions.has(upper)) {
+    r.name('a unit of time')
+    r.expectOperator(',')
+  } else if (upper === 'TRIM' && r.takeOneOf('LEADING', 'TRAILING', 'BOTH') !== null) {
+    extended = true
+    r.takeWords('FROM')
+  } else r.takeWords('ALL')
+  while (!r.takeOperator(')')) {
+    if (upper === 'POSITION' && args.length === 0) {
+      args.push(r.deeper(() => binary(r, bitPower)))
+      r.expectWord('IN')
+      continue
+    }
+    args.push(r.isWord('SELECT') ? subquery(r, r.at) : parseExpression(r))
+    if (r.takeOperator(',') || r.isOperator(')')) continue
+    extended = true
+    if (r.takeWords('ORDER', 'BY')) for (const item of orderItems(r)) args.push(item.expr)
+    if (r.takeWords('SEPARATOR')) args.push(primary(r))
+    if (r.takeOneOf('FROM', 'FOR') !== null) continue
+    if (r.isOperator(')')) continue
+    if (r.takeOneOf('AS', 'USING', 'RETURNING', 'NULL', 'ERROR', 'AT', 'LIMIT') === null) r.fail(', or )')
+    r.skipParentheses()
+    break
+  }
+  let window = false
+  if (r.takeWords('OVER')) {
+    window = true
+    if (r.takeOperator('(')) r.skipParentheses()
+    else r.name('a window')
+  }
+  return { kind: 'call', name: upper, schema, args, distinct, window, extended, span: r.span(from) }
+}
+
+export function expressionList(r: Reader): Expr[] {
+  const items = [parseExpression(r)]
+  while (r.takeOperator(',')) items.push(parseExpression(r))
+  return items
+}
+
+export function orderItems(r: Reader): OrderItem[] {
+  const items: OrderItem[] = []
+  do {
+    const from = r.at
+    const expr = parseExpression(r)
+    const direction = r.takeOneOf('ASC', 'DESC')
+    items.push({ expr, descending: direction === 'DESC', span: r.span(from) })
+  } while (r.takeOperator(','))
+  return items
+}
+
+/** `x`, `'x'`, `"x"` or `` `x` `` behind the @. */
+export function variableName(text: string): string {
+  const quote = text[0]
+  if (quote === "'" || quote === '"') return text.slice(1, -1).toLowerCase()
+  return nameText(text).toLowerCase()
+}

@@ -1,0 +1,153 @@
+/** A cursor over tokens, with the questions that a recursive-descent parser asks. Errors: SW-SQL-004, 007. */
+import type { Name, Query, Span, TableName } from './ast.ts'
+import { near, sqlErrors } from './errors.ts'
+import { Kind, type Lexed } from './lexer.ts'
+
+const depthMax = 600
+
+export class Reader {
+  readonly lexed: Lexed
+  at = 0
+  #depth = 0
+  /** How a subquery is read: given by parse.ts, as select and expression need each other. */
+  readonly query: (reader: Reader) => Query
+  /** Number of the next `?`. */
+  parameter = 0
+
+  constructor(lexed: Lexed, query: (reader: Reader) => Query) {
+    this.lexed = lexed
+    this.query = query
+  }
+
+  kind(ahead = 0): Kind {
+    const token = this.at + ahead
+    return token < this.lexed.count ? (this.lexed.tokens[token * 3] as Kind) : Kind.End
+  }
+
+  /** The token's own text, one character a byte. */
+  text(ahead = 0): string {
+    const token = this.at + ahead
+    if (token >= this.lexed.count) return ''
+    const { tokens, bytes } = this.lexed
+    return bytes.toString('latin1', tokens[token * 3 + 1], tokens[token * 3 + 2])
+  }
+
+  /** The unquoted word in upper case; '' for any other token. */
+  word(ahead = 0): string {
+    return this.kind(ahead) === Kind.Word ? this.text(ahead).toUpperCase() : ''
+  }
+
+  isWord(word: string, ahead = 0): boolean {
+    return this.word(ahead) === word
+  }
+
+  isOperator(operator: string, ahead = 0): boolean {
+    return this.kind(ahead) === Kind.Operator && this.text(ahead) === operator
+  }
+
+  /** Reads these words if they are next, all of them. */
+  takeWords(...words: string[]): boolean {
+    for (let i = 0; i < words.length; i++) if (this.word(i) !== words[i]) return false
+    this.at += words.length
+    return true
+  }
+
+  takeOneOf(...words: string[]): string | null {
+    const word = this.word()
+    if (word === '' || !words.includes(word)) return null
+    this.at++
+    return word
+  }
+
+  takeOperator(operator: string): boolean {
+    if (!this.isOperator(operator)) return false
+    this.at++
+    return true
+  }
+
+  expectWord(word: string): void {
+    if (!this.takeWords(word)) this.fail(word)
+  }
+
+  expectOperator(operator: string): void {
+    if (!this.takeOperator(operator)) this.fail(operator)
+  }
+
+  span(from: number): Span {
+    return { from, to: this.at }
+  }
+
+  atEnd(): boolean {
+    return this.at >= this.lexed.count
+  }
+
+  /** Goes on behind the parenthesis that closes the one which was read last. */
+  skipParentheses(): void {
+    let depth = 1
+    while (depth > 0) {
+      if (this.atEnd()) this.fail(')')
+      if (this.isOperator('(')) depth++
+      else if (this.isOperator(')')) depth--
+      if (this.kind() === Kind.Parameter) this.parameter++
+      this.at++
+    }
+  }
+
+  /** Goes to the end of the statement. */
+  skipRest(): void {
+    while (!this.atEnd()) {
+      if (this.kind() === Kind.Parameter) this.parameter++
+      this.at++
+    }
+  }
+
+  deeper<T>(read: () => T): T {
+    if (++this.#depth > depthMax) throw sqlErrors.tooDeep({ limit: depthMax })
+    const result = read()
+    this.#depth--
+    return result
+  }
+
+  isName(ahead = 0): boolean {
+    const kind = this.kind(ahead)
+    return kind === Kind.Word || kind === Kind.QuotedName
+  }
+
+  /** A name, quoted or not; any word is taken, reserved or not: the caller has looked. */
+  name(expected = 'a name'): Name {
+    if (!this.isName()) this.fail(expected)
+    const from = this.at
+    const text = nameText(this.text())
+    this.at++
+    return { text, span: this.span(from) }
+  }
+
+  tableName(): TableName {
+    const from = this.at
+    // `.t` is the table t of the current database.
+    this.takeOperator('.')
+    const first = this.name('a table')
+    if (this.takeOperator('.')) return { schema: first, name: this.name('a table'), span: this.span(from) }
+    return { schema: null, name: first, span: this.span(from) }
+  }
+
+  fail(expected: string): never {
+    const { tokens, bytes, count, end } = this.lexed
+    const offset = this.at < count ? (tokens[this.at * 3 + 1] as number) : end
+    throw sqlErrors.syntax({ near: near(bytes.subarray(0, end), offset), expected })
+  }
+
+  refuse(construct: string): never {
+    const { tokens, bytes, count, end } = this.lexed
+    const offset = this.at < count ? (tokens[this.at * 3 + 1] as number) : end
+    throw sqlErrors.unsupportedConstruct({ construct, near: near(bytes.subarray(0, end), offset) })
+  }
+}
+
+/** Takes a name's quotes away and reads its bytes as UTF-8. */
+export function nameText(text: string): string {
+  const quote = text[0]
+  const inner = quote === '`' || quote === '"' ? text.slice(1, -1).replaceAll(quote + quote, quote) : text
+  for (let i = 0; i < inner.length; i++) if (inner.charCodeAt(i) >= 0x80) return Buffer.from(inner, 'latin1').toString('utf8')
+  return inner
+}
