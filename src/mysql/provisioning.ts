@@ -1,26 +1,51 @@
-import type { FlavourName } from './connection.ts'
+/**
+ * What lower rooms may ask for without knowing who starts servers. `local/` implements it by processes on this machine;
+ * another implementation may call a cloud. A request is idempotent by id: provisioning what exists returns its endpoint.
+ */
+import type { ConnectOptions, FlavourName } from './connection.ts'
 
-/** A server that can be connected to, with the account that may do everything on it. */
-export type ServerEndpoint = {
-  readonly id: string
-  readonly flavour: FlavourName
-  readonly version: string
-  readonly host: string
-  readonly port: number
-  readonly socketPath: string | null
-  readonly dataDir: string | null
-  readonly admin: { readonly user: string; readonly password: string }
+export type Credentials = { user: string; password: string }
+
+export type ProvisionRequest = {
+  /** Unique among the installation's servers, `[a-z0-9-]{1,48}`; names the data directory. */
+  id: string
+  flavour: FlavourName
+  /** Made empty. */
+  schemas: readonly string[]
+  /** Accounts that the new server must have; see flavour/accounts.ts for their grants. */
+  accounts: { admin: Credentials; mover: Credentials; gate: Credentials }
+  /** True: the server comes up closed (read_only, client accounts locked) and stays so after a restart until opened. */
+  closed: boolean
+  /** Extra server settings, `name=value` without dashes. */
+  settings?: Readonly<Record<string, string>>
 }
 
-export type ProvisionRequest = { readonly id: string; readonly flavour: FlavourName }
+export type ServerEndpoint = {
+  id: string
+  flavour: FlavourName
+  version: string
+  host: string
+  port: number
+  socketPath: string | null
+  dataDir: string | null
+}
 
-/**
- * Makes and removes servers for us: local processes here, something else where a cloud or an operator does it. Each call
- * is idempotent by the server's id: repeated after a crash it answers what is there.
- */
 export interface Provisioner {
-  /** Makes the server when it is not there, starts it when it does not run. */
-  provision(request: ProvisionRequest): Promise<ServerEndpoint>
-  /** Stops the server and removes its data. Nothing to do when there is none. Only ever called for ids that `provision` made (promise 12). */
+  readonly name: string
+  /** Flavours that can be provided here and now. */
+  flavours(): Promise<FlavourName[]>
+  provision(request: ProvisionRequest, signal?: AbortSignal): Promise<ServerEndpoint>
+  /** Starts it again if it is down; adopts it if it runs. Throws when nothing of that id was ever provisioned. */
+  ensureRunning(id: string, signal?: AbortSignal): Promise<ServerEndpoint>
+  /** Stops the server and keeps its data. */
+  stop(id: string): Promise<void>
+  /** Stops it and deletes its data, for good. Nothing of that id: nothing to do. */
   remove(id: string): Promise<void>
+  list(): Promise<ServerEndpoint[]>
+}
+
+export function endpointOptions(endpoint: ServerEndpoint, credentials: Credentials): ConnectOptions {
+  return endpoint.socketPath === null
+    ? { host: endpoint.host, port: endpoint.port, ...credentials }
+    : { socketPath: endpoint.socketPath, ...credentials }
 }

@@ -1,0 +1,115 @@
+/**
+ * Everything that differs between MySQL and MariaDB, behind one interface: `flavourOf(connection)` picks. Elsewhere there is
+ * no `if (mariadb)`. Statements come as text so that the caller decides on which session they run, and dry runs can show them.
+ */
+import type { Connection, FlavourName } from '../connection.ts'
+import type { Credentials } from '../provisioning.ts'
+import { mariadb } from './mariadb.ts'
+import { mysql } from './mysql.ts'
+
+export type AccountName = { user: string; host: string }
+
+export type Account = AccountName & {
+  locked: boolean
+  plugin: string
+  /** Privileges by which it passes `read_only=1`; empty: the fence holds it. */
+  passesReadOnly: string[]
+  /** A replica's account, never locked: it may read the binlog and has no global right to write. */
+  replicates: boolean
+  /** May turn off binary logging for its session: its writes could be hidden from the tail. */
+  maySkipBinlog: boolean
+}
+
+/** For `check`: other ways past a locked account. */
+export type DefinerObject = { kind: 'PROCEDURE' | 'FUNCTION' | 'TRIGGER' | 'EVENT' | 'VIEW'; schema: string; name: string; definer: string }
+
+export type ServerIdentity = {
+  uuid: string
+  /** MariaDB's server_id besides its uid: a copied data directory carries the latter. */
+  serverId: number
+  /** Unix seconds, ± 2 (computed from the uptime). */
+  startedAtS: number
+  /** Transactions become visible in binlog order (MySQL's binlog_order_commits; MariaDB always, XA aside). */
+  ordersCommits: boolean
+}
+
+export type BinlogSettings = {
+  logBin: boolean
+  format: string
+  rowImage: string
+  syncBinlog: number
+  flushLogAtTrxCommit: number
+  ordersCommits: boolean
+  gtid: boolean
+  /** MySQL binlog_row_value_options=PARTIAL_JSON. */
+  partialJson: boolean
+  /** Non-empty: some databases are not logged, or only some. */
+  doDatabases: string
+  ignoreDatabases: string
+  /** Seconds; 0: kept for ever. */
+  retentionS: number
+}
+
+export type BinlogProblem = { setting: string; value: string; wanted: string; why: string; fix: string }
+
+export type Session = {
+  id: number
+  user: string
+  host: string
+  command: string
+  seconds: number
+  state: string
+  query: string | null
+  /** Has an InnoDB transaction open; since when (Unix seconds), and whether it has changed rows or holds locks. */
+  transaction: { startedAtS: number; rowsModified: number; rowsLocked: number } | null
+}
+
+export type XaTransaction = { formatId: string; gtrid: Buffer; bqual: Buffer }
+
+export interface Flavour {
+  readonly name: FlavourName
+  /** Closes a SELECT that must see and lock the newest row. */
+  readonly lockInShareMode: 'FOR SHARE' | 'LOCK IN SHARE MODE'
+  /** What a locked account gets at connect. */
+  readonly accountLockedErrno: number
+  readonly versionMin: number
+  /** Versions that the project's tests run on; others get a warning. */
+  readonly versionsTested: readonly string[]
+
+  identity(connection: Connection): Promise<ServerIdentity>
+  /** Everything this server has in its binlogs and before: as its own GTID text. */
+  executedPosition(connection: Connection): Promise<string>
+  /** What is no longer in its binlogs. MariaDB: '' if the first binlog is still there, else the first binlog's GTID list. */
+  purgedPosition(connection: Connection): Promise<string>
+  /** File and offset of the end of the binlog; null with log_bin off. */
+  binlogEnd(connection: Connection): Promise<{ file: string; position: number } | null>
+  binlogSettings(connection: Connection): Promise<BinlogSettings>
+  /** Statements that make the settings right, where they can be set at run time. */
+  readonly binlogFixes: readonly string[]
+
+  /** All accounts but roles and the server's own internal ones (mysql.sys, mariadb.sys …). */
+  accounts(connection: Connection): Promise<Account[]>
+  lockAccount(account: AccountName): string
+  unlockAccount(account: AccountName): string
+  proxies(connection: Connection): Promise<{ account: AccountName; proxied: AccountName }[]>
+  definers(connection: Connection): Promise<DefinerObject[]>
+  /** Makes one of our accounts with what it needs, or sets its password and grants anew. `locked` for a closed server. */
+  accountStatements(role: 'admin' | 'mover' | 'gate', credentials: Credentials, options?: { host?: string; locked?: boolean }): string[]
+
+  killConnection(id: number): string
+  killQuery(id: number): string
+  sessions(connection: Connection): Promise<Session[]>
+  xaRecover(connection: Connection): Promise<XaTransaction[]>
+  /** Session settings for sessions that move rows: time zone, sql_mode, checks, isolation, idle timeouts. */
+  readonly moverSessionSql: readonly string[]
+  /** Child rows of ON DELETE CASCADE are in the binlog (MySQL from 9.6). To be proved by a probe where it matters. */
+  logsCascades(connection: Connection): boolean
+}
+
+export function flavourOf(connection: Pick<Connection, 'flavour'>): Flavour {
+  return flavourNamed(connection.flavour)
+}
+
+export function flavourNamed(name: FlavourName): Flavour {
+  return name === 'mysql' ? mysql : mariadb
+}

@@ -1,0 +1,161 @@
+import { quoteString } from '../../sql/quote.ts'
+import { errno } from '../errors.ts'
+import type { Account, Flavour } from './flavour.ts'
+import { accountText, definers, isOn, moverSessionSql, need, privileges, sessions, variables, xaRecover } from './shared.ts'
+
+const DML = 'SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, REFERENCES, CREATE TEMPORARY TABLES, LOCK TABLES, CREATE VIEW, SHOW VIEW, EXECUTE, TRIGGER'
+
+/** MariaDB 10.5 and later. */
+export const mariadb: Flavour = {
+  name: 'mariadb',
+  lockInShareMode: 'LOCK IN SHARE MODE',
+  accountLockedErrno: errno.accountLockedMariadb,
+  versionMin: 100500,
+  versionsTested: ['10.11', '11.8'],
+
+  async identity(connection) {
+    const rows = await connection.allText(
+      `SELECT @@server_uid AS uuid, @@server_id AS server_id,
+         UNIX_TIMESTAMP() - VARIABLE_VALUE AS started FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = 'UPTIME'`,
+    )
+    return {
+      uuid: need(rows[0], 'uuid'),
+      serverId: Number(need(rows[0], 'server_id')),
+      startedAtS: Math.round(Number(need(rows[0], 'started'))),
+      ordersCommits: true,
+    }
+  },
+
+  async executedPosition(connection) {
+    return (await connection.value('SELECT @@GLOBAL.gtid_binlog_pos')) ?? ''
+  },
+
+  async purgedPosition(connection) {
+    if ((await connection.value('SELECT @@GLOBAL.log_bin')) !== '1') return ''
+    const first = (await connection.allText('SHOW BINARY LOGS'))[0]
+    if (first === undefined) return ''
+    // The list of GTIDs that a binlog begins with stands in its head: what came before it.
+    return (await connection.value(`SELECT BINLOG_GTID_POS(${quoteString(need(first, 'Log_name'))}, 4)`)) ?? ''
+  },
+
+  async binlogEnd(connection) {
+    const row = (await connection.allText('SHOW MASTER STATUS'))[0]
+    return row === undefined ? null : { file: need(row, 'File'), position: Number(need(row, 'Position')) }
+  },
+
+  async binlogSettings(connection) {
+    const v = await variables(connection, [
+      'log_bin', 'binlog_format', 'binlog_row_image', 'sync_binlog', 'innodb_flush_log_at_trx_commit', 'expire_logs_days', 'binlog_expire_logs_seconds',
+    ])
+    const logBin = isOn(v.get('log_bin'))
+    const status = logBin ? (await connection.allText('SHOW MASTER STATUS'))[0] : undefined
+    return {
+      logBin,
+      format: v.get('binlog_format') ?? '',
+      rowImage: (v.get('binlog_row_image') ?? 'FULL').toUpperCase(),
+      syncBinlog: Number(v.get('sync_binlog')),
+      flushLogAtTrxCommit: Number(v.get('innodb_flush_log_at_trx_commit')),
+      ordersCommits: true,
+      gtid: true,
+      partialJson: false,
+      doDatabases: status?.['Binlog_Do_DB'] ?? '',
+      ignoreDatabases: status?.['Binlog_Ignore_DB'] ?? '',
+      retentionS: Number(v.get('binlog_expire_logs_seconds') ?? Number(v.get('expire_logs_days') ?? 0) * 86400),
+    }
+  },
+
+  binlogFixes: [
+    'SET GLOBAL binlog_format=ROW',
+    'SET GLOBAL binlog_row_image=FULL',
+    'SET GLOBAL sync_binlog=1',
+    'SET GLOBAL innodb_flush_log_at_trx_commit=1',
+  ],
+
+  async accounts(connection) {
+    const rows = await connection.allText(
+      `SELECT User AS user, Host AS host, JSON_VALUE(Priv, '$.plugin') AS plugin, JSON_VALUE(Priv, '$.account_locked') AS locked
+       FROM mysql.global_priv
+       WHERE COALESCE(JSON_VALUE(Priv, '$.is_role'), 'false') NOT IN ('true', '1') AND User NOT IN ('mariadb.sys', 'PUBLIC')`,
+    )
+    const granted = await privileges(connection)
+    const roles = await connection.allText('SELECT User, Host, Role FROM mysql.roles_mapping')
+    const out: Account[] = []
+    for (const row of rows) {
+      const user = need(row, 'user')
+      const host = need(row, 'host')
+      const all = new Set(granted.get(`'${user}'@'${host}'`) ?? [])
+      for (const role of rolesOf(roles, user, host)) {
+        for (const privilege of granted.get(`'${role}'@''`) ?? granted.get(`'${role}'`) ?? []) all.add(privilege)
+      }
+      out.push({
+        user,
+        host,
+        locked: row['locked'] === 'true' || row['locked'] === '1',
+        plugin: row['plugin'] ?? '',
+        passesReadOnly: ['READ_ONLY ADMIN', 'READ ONLY ADMIN'].filter((name) => all.has(name)),
+        replicates: all.has('REPLICATION SLAVE') && !all.has('INSERT'),
+        maySkipBinlog: all.has('BINLOG ADMIN') || all.has('SUPER'),
+      })
+    }
+    return out
+  },
+
+  lockAccount: (account) => `ALTER USER ${accountText(account)} ACCOUNT LOCK`,
+  unlockAccount: (account) => `ALTER USER ${accountText(account)} ACCOUNT UNLOCK`,
+
+  async proxies(connection) {
+    const rows = await connection.allText("SELECT User, Host, Proxied_user, Proxied_host FROM mysql.proxies_priv WHERE Proxied_user <> ''")
+    return rows.map((row) => ({
+      account: { user: need(row, 'User'), host: need(row, 'Host') },
+      proxied: { user: need(row, 'Proxied_user'), host: need(row, 'Proxied_host') },
+    }))
+  },
+
+  definers,
+
+  accountStatements(role, credentials, options = {}) {
+    const account = accountText({ user: credentials.user, host: options.host ?? '%' })
+    const password = quoteString(credentials.password)
+    const lock = options.locked === true ? ' ACCOUNT LOCK' : ''
+    const out = [
+      `CREATE USER IF NOT EXISTS ${account} IDENTIFIED BY ${password}${lock}`,
+      `ALTER USER ${account} IDENTIFIED BY ${password}${lock}`,
+    ]
+    switch (role) {
+      case 'admin':
+        out.push(`GRANT ALL PRIVILEGES ON *.* TO ${account} WITH GRANT OPTION`)
+        break
+      case 'mover':
+        // READ_ONLY ADMIN: targets are read_only from creation on. BINLOG MONITOR and REPLICATION SLAVE: the tail.
+        out.push(
+          `GRANT ${DML}, EVENT, PROCESS, RELOAD, REPLICATION SLAVE, BINLOG MONITOR, BINLOG ADMIN, REPLICATION MASTER ADMIN, SLAVE MONITOR, ` +
+            `CONNECTION ADMIN, READ_ONLY ADMIN, SET USER ON *.* TO ${account}`,
+        )
+        break
+      case 'gate':
+        out.push(`GRANT ${DML}, PROCESS ON *.* TO ${account}`)
+    }
+    return out
+  },
+
+  killConnection: (id) => `KILL CONNECTION ${id}`,
+  killQuery: (id) => `KILL QUERY ${id}`,
+  sessions,
+  xaRecover,
+  moverSessionSql,
+  logsCascades: () => false,
+}
+
+function rolesOf(mapping: readonly Record<string, string | null>[], user: string, host: string): Set<string> {
+  const seen = new Set<string>()
+  const queue: [string, string][] = [[user, host]]
+  for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
+    for (const row of mapping) {
+      const role = row['Role'] ?? ''
+      if (row['User'] !== next[0] || row['Host'] !== next[1] || seen.has(role)) continue
+      seen.add(role)
+      queue.push([role, ''])
+    }
+  }
+  return seen
+}

@@ -1,0 +1,173 @@
+import { quoteString } from '../../sql/quote.ts'
+import type { Connection } from '../connection.ts'
+import { errno } from '../errors.ts'
+import type { Account, Flavour } from './flavour.ts'
+import { accountText, definers, isOn, moverSessionSql, need, privileges, sessions, variables, xaRecover } from './shared.ts'
+
+const DML = 'SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, REFERENCES, CREATE TEMPORARY TABLES, LOCK TABLES, CREATE VIEW, SHOW VIEW, EXECUTE, TRIGGER'
+
+/** MySQL 8.0 to 9.x. */
+export const mysql: Flavour = {
+  name: 'mysql',
+  lockInShareMode: 'FOR SHARE',
+  accountLockedErrno: errno.accountLockedMysql,
+  versionMin: 80017,
+  versionsTested: ['9.7'],
+
+  async identity(connection) {
+    const rows = await connection.allText(
+      `SELECT @@server_uuid AS uuid, @@server_id AS server_id, @@binlog_order_commits AS ordered,
+         UNIX_TIMESTAMP() - VARIABLE_VALUE AS started FROM performance_schema.global_status WHERE VARIABLE_NAME = 'Uptime'`,
+    )
+    return {
+      uuid: need(rows[0], 'uuid'),
+      serverId: Number(need(rows[0], 'server_id')),
+      startedAtS: Math.round(Number(need(rows[0], 'started'))),
+      ordersCommits: isOn(need(rows[0], 'ordered')),
+    }
+  },
+
+  async executedPosition(connection) {
+    return ((await connection.value('SELECT @@GLOBAL.gtid_executed')) ?? '').replaceAll(/\s/g, '')
+  },
+
+  async purgedPosition(connection) {
+    return ((await connection.value('SELECT @@GLOBAL.gtid_purged')) ?? '').replaceAll(/\s/g, '')
+  },
+
+  async binlogEnd(connection) {
+    const row = (await connection.allText(statusStatement(connection)))[0]
+    return row === undefined ? null : { file: need(row, 'File'), position: Number(need(row, 'Position')) }
+  },
+
+  async binlogSettings(connection) {
+    const v = await variables(connection, [
+      'log_bin', 'binlog_format', 'binlog_row_image', 'sync_binlog', 'innodb_flush_log_at_trx_commit', 'binlog_order_commits',
+      'gtid_mode', 'binlog_row_value_options', 'binlog_expire_logs_seconds', 'binlog_expire_logs_auto_purge',
+    ])
+    const logBin = isOn(v.get('log_bin'))
+    const status = logBin ? (await connection.allText(statusStatement(connection)))[0] : undefined
+    return {
+      logBin,
+      // Gone in versions that know ROW only.
+      format: v.get('binlog_format') ?? 'ROW',
+      rowImage: (v.get('binlog_row_image') ?? 'FULL').toUpperCase(),
+      syncBinlog: Number(v.get('sync_binlog')),
+      flushLogAtTrxCommit: Number(v.get('innodb_flush_log_at_trx_commit')),
+      ordersCommits: isOn(v.get('binlog_order_commits')),
+      gtid: v.get('gtid_mode') === 'ON',
+      partialJson: (v.get('binlog_row_value_options') ?? '') !== '',
+      doDatabases: status?.['Binlog_Do_DB'] ?? '',
+      ignoreDatabases: status?.['Binlog_Ignore_DB'] ?? '',
+      retentionS: v.get('binlog_expire_logs_auto_purge') === 'OFF' ? 0 : Number(v.get('binlog_expire_logs_seconds') ?? 0),
+    }
+  },
+
+  binlogFixes: [
+    'SET GLOBAL binlog_row_image=FULL',
+    "SET GLOBAL binlog_row_value_options=''",
+    'SET GLOBAL sync_binlog=1',
+    'SET GLOBAL innodb_flush_log_at_trx_commit=1',
+    'SET GLOBAL binlog_order_commits=ON',
+  ],
+
+  async accounts(connection) {
+    // A role is an account with no password that is locked and granted to somebody; it cannot be told by a column.
+    const rows = await connection.allText(
+      `SELECT u.User AS user, u.Host AS host, u.account_locked AS locked, u.plugin AS plugin,
+         EXISTS (SELECT 1 FROM mysql.role_edges e WHERE e.FROM_USER = u.User AND e.FROM_HOST = u.Host) AS is_role
+       FROM mysql.user u WHERE u.User NOT IN ('mysql.sys', 'mysql.session', 'mysql.infoschema')`,
+    )
+    const granted = await privileges(connection)
+    const roleGrants = await rolesOf(connection)
+    const out: Account[] = []
+    for (const row of rows) {
+      const user = need(row, 'user')
+      const host = need(row, 'host')
+      if (row['is_role'] === '1' && row['locked'] === 'Y') continue
+      const all = new Set<string>()
+      for (const grantee of [`'${user}'@'${host}'`, ...(roleGrants.get(`'${user}'@'${host}'`) ?? [])]) {
+        for (const privilege of granted.get(grantee) ?? []) all.add(privilege)
+      }
+      out.push({
+        user,
+        host,
+        locked: row['locked'] === 'Y',
+        plugin: row['plugin'] ?? '',
+        passesReadOnly: ['SUPER', 'CONNECTION_ADMIN'].filter((name) => all.has(name)),
+        replicates: all.has('REPLICATION SLAVE') && !all.has('INSERT'),
+        maySkipBinlog: ['SUPER', 'SYSTEM_VARIABLES_ADMIN', 'SESSION_VARIABLES_ADMIN', 'BINLOG_ADMIN'].some((name) => all.has(name)),
+      })
+    }
+    return out
+  },
+
+  lockAccount: (account) => `ALTER USER ${accountText(account)} ACCOUNT LOCK`,
+  unlockAccount: (account) => `ALTER USER ${accountText(account)} ACCOUNT UNLOCK`,
+
+  async proxies(connection) {
+    const rows = await connection.allText("SELECT User, Host, Proxied_user, Proxied_host FROM mysql.proxies_priv WHERE Proxied_user <> ''")
+    return rows.map((row) => ({
+      account: { user: need(row, 'User'), host: need(row, 'Host') },
+      proxied: { user: need(row, 'Proxied_user'), host: need(row, 'Proxied_host') },
+    }))
+  },
+
+  definers,
+
+  accountStatements(role, credentials, options = {}) {
+    const account = accountText({ user: credentials.user, host: options.host ?? '%' })
+    const password = quoteString(credentials.password)
+    const lock = options.locked === true ? ' ACCOUNT LOCK' : ''
+    const out = [
+      `CREATE USER IF NOT EXISTS ${account} IDENTIFIED BY ${password}${lock}`,
+      `ALTER USER ${account} IDENTIFIED BY ${password}${lock}`,
+    ]
+    switch (role) {
+      case 'admin':
+        out.push(`GRANT ALL PRIVILEGES ON *.* TO ${account} WITH GRANT OPTION`)
+        break
+      case 'mover':
+        out.push(`GRANT ${DML}, EVENT, PROCESS, RELOAD, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO ${account}`)
+        // CONNECTION_ADMIN passes read_only, which targets have from creation on, and may KILL.
+        out.push(`GRANT CONNECTION_ADMIN, SYSTEM_VARIABLES_ADMIN, XA_RECOVER_ADMIN, SET_ANY_DEFINER, ALLOW_NONEXISTENT_DEFINER ON *.* TO ${account}`)
+        break
+      case 'gate':
+        out.push(`GRANT ${DML}, PROCESS ON *.* TO ${account}`)
+    }
+    return out
+  },
+
+  killConnection: (id) => `KILL CONNECTION ${id}`,
+  killQuery: (id) => `KILL QUERY ${id}`,
+  sessions,
+  xaRecover,
+  moverSessionSql,
+  logsCascades: (connection) => connection.versionNumber >= 90600,
+}
+
+function statusStatement(connection: Connection): string {
+  return connection.versionNumber >= 80200 ? 'SHOW BINARY LOG STATUS' : 'SHOW MASTER STATUS'
+}
+
+/** Roles of each account, also through other roles, as grantee texts. */
+async function rolesOf(connection: Connection): Promise<Map<string, string[]>> {
+  const rows = await connection.allText('SELECT FROM_USER, FROM_HOST, TO_USER, TO_HOST FROM mysql.role_edges')
+  const direct = new Map<string, string[]>()
+  for (const row of rows) {
+    const to = `'${need(row, 'TO_USER')}'@'${need(row, 'TO_HOST')}'`
+    direct.set(to, [...(direct.get(to) ?? []), `'${need(row, 'FROM_USER')}'@'${need(row, 'FROM_HOST')}'`])
+  }
+  const out = new Map<string, string[]>()
+  for (const account of direct.keys()) {
+    const seen = new Set<string>()
+    const queue = [...(direct.get(account) ?? [])]
+    for (let role = queue.pop(); role !== undefined; role = queue.pop()) {
+      if (seen.has(role)) continue
+      seen.add(role)
+      queue.push(...(direct.get(role) ?? []))
+    }
+    out.set(account, [...seen])
+  }
+  return out
+}
