@@ -11,7 +11,7 @@
  */
 import type { Span } from './ast.ts'
 import { near, sqlErrors } from './errors.ts'
-import { Kind, Lexer, type Lexed, tokenEnd, tokenKind, tokenStart } from './lexer.ts'
+import { Kind, Lexer, type Lexed, tokenEnd, tokenStart } from './lexer.ts'
 import { Reader } from './reader.ts'
 import { parseQuery } from './select.ts'
 
@@ -248,12 +248,4 @@ export function removeWords(text: string, words: readonly string[], alsoValue: b
     return lexed.bytes.toString('utf8', 0, start) + lexed.bytes.toString('utf8', end)
   }
   return text
-}
-
-export function hasWord(text: string, word: string): boolean {
-  const lexed = new Lexer().lex(Buffer.from(text))
-  for (let i = 0; i < lexed.count; i++) {
-    if (tokenKind(lexed, i) === Kind.Word && lexed.bytes.toString('latin1', tokenStart(lexed, i), tokenEnd(lexed, i)).toUpperCase() === word) return true
-  }
-  return false
 }

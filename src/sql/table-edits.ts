@@ -1,5 +1,4 @@
 /** Changes to a table's definition that a move needs. Each returns a new definition; the given one stays. */
-import { quoteIdentifier } from './quote.ts'
 import { type ColumnElement, type ForeignKeyElement, type KeyElement, removeWords, type TableDefinition } from './table-definition.ts'
 
 export function columnsOf(definition: TableDefinition): ColumnElement[] {
@@ -73,13 +72,4 @@ export function addKeysStatements(quotedTable: string, keys: readonly KeyElement
   const statements = keys.filter((key) => key.type === 'fulltext').map((key) => `ALTER TABLE ${quotedTable} ADD ${key.text}`)
   if (ordinary.length > 0) statements.unshift(`ALTER TABLE ${quotedTable} ${ordinary.map((key) => 'ADD ' + key.text).join(', ')}`)
   return statements
-}
-
-/** Another name for the table, in a database of the reader's choice. */
-export function renamed(definition: TableDefinition, name: string): TableDefinition {
-  return { ...definition, name }
-}
-
-export function quotedTable(schema: string | null, name: string): string {
-  return schema === null ? quoteIdentifier(name) : quoteIdentifier(schema) + '.' + quoteIdentifier(name)
 }

@@ -1,0 +1,23 @@
+CREATE TABLE `nasty` (
+  `key` bigint(20) unsigned NOT NULL AUTO_INCREMENT COMMENT 'the AUTO_INCREMENT, it''s (',
+  `we``ird, name` varchar(40) NOT NULL DEFAULT 'a''b,(c',
+  `e` enum('x','AUTO_INCREMENT',')') DEFAULT 'x',
+  `s` set('a','b') DEFAULT NULL,
+  `g` int(11) GENERATED ALWAYS AS (`key` + 1) VIRTUAL,
+  `st` int(11) GENERATED ALWAYS AS (octet_length(`we``ird, name`)) STORED,
+  `j` longtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT json_object('a',1) CHECK (json_valid(`j`)),
+  `u` char(36) DEFAULT uuid(),
+  `ts` timestamp(3) NOT NULL DEFAULT current_timestamp(3) ON UPDATE current_timestamp(3),
+  `inv` int(11) INVISIBLE DEFAULT 3,
+  `check` int(11) DEFAULT NULL CHECK (`check` > 0 and `check` < 10),
+  `txt` text DEFAULT NULL,
+  `geo` point NOT NULL,
+  PRIMARY KEY (`we``ird, name`,`key`),
+  UNIQUE KEY `uq` (`check`),
+  KEY `key` (`key`),
+  KEY `k,2` (`txt`(20),`e` DESC) COMMENT 'c) , x',
+  SPATIAL KEY `sp` (`geo`),
+  KEY `hash` (`s`) USING BTREE,
+  FULLTEXT KEY `ft` (`txt`),
+  CONSTRAINT `chk1` CHECK (`inv` <> 5)
+) ENGINE=InnoDB AUTO_INCREMENT=77 DEFAULT CHARSET=latin1 COLLATE=latin1_swedish_ci COMMENT='tbl AUTO_INCREMENT=9, ('

@@ -1,0 +1,7 @@
+CREATE TABLE `child` (
+  `id` int NOT NULL AUTO_INCREMENT,
+  `p` int DEFAULT NULL,
+  PRIMARY KEY (`id`),
+  KEY `zz` (`p`,`id`),
+  CONSTRAINT `fk,1` FOREIGN KEY (`p`) REFERENCES `nasty` (`check`) ON DELETE CASCADE ON UPDATE SET NULL
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_0900_ai_ci
