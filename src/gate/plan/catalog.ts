@@ -2,7 +2,7 @@
  * What the planner must know about keyspaces and tables, as an interface: the gate implements it over the topology's vschema (watched)
  * and the columns that it reads from a shard. Whenever any of it changes, `generation` grows and cached plans are dropped.
  */
-import type { Value } from '../../sql/value.ts'
+import type { ResolvedVschema } from '../../keyspace/vschema-resolve.ts'
 
 export type Catalog = {
   /** Grows with each change of vschema or of loaded columns. */
@@ -13,11 +13,10 @@ export type Catalog = {
 
 export type KeyspaceInfo = {
   readonly name: string
-  readonly sharded: boolean
+  /** Whether it is sharded, and for each table its primary vindex, sequence or kind. */
+  readonly vschema: ResolvedVschema
   /** True when every shard's database has the keyspace's own name: `app.t` may then be sent as it is. */
   readonly schemaNamesEqual: boolean
-  /** Of a sharded keyspace: the table's entry in the vschema; undefined: not there. */
-  table(name: string): VschemaTable | undefined
   /**
    * The table's columns as a shard has them. `undefined`: not loaded yet (the plan becomes `needs-schema`);
    * `null`: the shard has no such table (the statement goes to one shard, whose error the client gets).
@@ -25,33 +24,9 @@ export type KeyspaceInfo = {
   columns(table: string): TableColumns | null | undefined
 }
 
-export type VschemaTable =
-  | { readonly kind: 'reference' }
-  | { readonly kind: 'sequence' }
-  | {
-      readonly kind: 'sharded'
-      /** The primary vindex: it alone says where a row is. */
-      readonly primary: { readonly columns: readonly string[]; readonly vindex: VindexRef }
-      /** Owned lookup vindexes and the like: statements that would have to maintain them are refused. */
-      readonly ownsLookup: boolean
-      readonly autoIncrement: { readonly column: string; readonly sequence: string } | null
-    }
-
-/** A functional vindex, already constructed with its parameters. */
-export type VindexRef = {
-  /** Two tables are co-located when these are equal: type and parameters, not the name. */
-  readonly identity: string
-  readonly type: string
-  /** Keyspace id of the values of its columns; throws an SwError for a value that it can't map. */
-  keyspaceId(values: readonly RoutingValue[]): Uint8Array
-}
-
-/** As the column holds it: an integer, or the bytes of its text in utf8mb4 (text columns) or as they are (binary columns). */
-export type RoutingValue = null | bigint | Buffer
-
 export type TableColumns = {
   readonly columns: readonly ColumnInfo[]
-  /** Columns of unique keys that are all NOT NULL, primary first: lists of names. */
+  /** The columns of each unique key, the primary first; prefix and expression keys left out. */
   readonly uniqueKeys: readonly (readonly string[])[]
 }
 
@@ -68,8 +43,10 @@ export type ColumnInfo = {
   /** INVISIBLE columns are not in `*`. */
   readonly invisible: boolean
   readonly generated: boolean
-  /** The DEFAULT as a constant; `undefined`: none, or an expression. */
-  readonly default: Value | undefined
+  /** An AUTO_INCREMENT of the server's own: the planner refuses inserts that leave such a column to it. */
+  readonly autoIncrement: boolean
+  /** Whether it has a DEFAULT other than NULL. */
+  readonly hasDefault: boolean
   /** Whether the collation ignores trailing spaces (PAD SPACE); null: not text. */
   readonly padSpace: boolean | null
 }

@@ -14,8 +14,10 @@
  * are read from that statement's own `Lexed` at execution. Nothing here touches a socket or waits.
  */
 import type { Lexed } from '../../sql/lexer.ts'
+import type { SequenceName } from '../../keyspace/vschema-resolve.ts'
 import type { Value } from '../../sql/value.ts'
-import type { ColumnInfo, VindexRef } from './catalog.ts'
+import type { Vindex } from '../../keyspace/vindex.ts'
+import type { ColumnInfo } from './catalog.ts'
 
 /** Token numbers: first, and the one behind the last. */
 export type Span = { readonly from: number; readonly to: number }
@@ -64,8 +66,10 @@ export type Destination =
   | { readonly kind: 'any' }
   /** Every shard. */
   | { readonly kind: 'all' }
+  /** The shard of this keyspace id (pinned tables). */
+  | { readonly kind: 'keyspace-id'; readonly id: Uint8Array }
   /** By value; a value that can't be routed by exactly makes it `all`. */
-  | { readonly kind: 'values'; readonly vindex: VindexRef; readonly columns: readonly RoutedColumn[] }
+  | { readonly kind: 'values'; readonly vindex: Vindex; readonly columns: readonly RoutedColumn[] }
 
 /** One column of a vindex and the values that the statement restricts it to (one for `=`, several for IN). */
 export type RoutedColumn = { readonly column: ColumnInfo; readonly slots: readonly Slot[] }
@@ -206,9 +210,10 @@ export type InsertRow = {
 }
 
 export type SequencePlan = {
-  /** As the vschema names it: `keyspace.table` or `table`. */
-  readonly sequence: string
+  readonly table: string
   readonly column: string
+  /** Keyspace null: the table's own. */
+  readonly sequence: SequenceName
 }
 
 /** SELECT without tables of things that the session knows itself. `label` is the result column's name. */
@@ -285,6 +290,8 @@ export type ExplainPlan = { readonly kind: 'explain'; readonly inner: RoutedPlan
 export type RouteInputs<S> = {
   readonly lexed: Lexed
   readonly parameters: readonly Value[]
+  /** Whether the connection's text is UTF-8 (else only ASCII text can be routed by). Default true. */
+  readonly utf8?: boolean
   /** All shards of the plan's keyspace, in key range order; at least one. */
   readonly shards: readonly S[]
   /** The shard whose key range contains the keyspace id. */
