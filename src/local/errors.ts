@@ -79,4 +79,11 @@ export const localErrors = defineErrors('LOCAL', {
     why: 'a shutdown writes changed pages to disk and waits for open transactions to roll back',
     fix: 'wait and ask again; read {log}',
   },
+  neverProvisioned: {
+    number: 12,
+    class: 'fatal',
+    what: 'no server {id} was ever made below {root}',
+    why: 'its directory is gone, or the data directory is another one than before',
+    fix: 'start with the data directory that holds it, or put the directory back',
+  },
 })

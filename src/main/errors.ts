@@ -25,7 +25,7 @@ export const mainErrors = defineErrors('MAIN', {
   dataDirNotOurs: {
     number: 4,
     class: 'user',
-    what: '{dataDir} holds files that are not ours',
+    what: '{dataDir} holds files that are not ours, such as {strange}',
     why: 'a data directory is new, empty, or was made by Shardwright',
     fix: 'give an empty or new directory by --data-dir',
   },

@@ -1,0 +1,97 @@
+import { randomUUID } from 'node:crypto'
+import type { FlavourName } from '../mysql/connection.ts'
+import { coveredRange, requireWholeCoverage } from '../keyspace/key-range-sets.ts'
+import { parseKeyRange, printKeyRange } from '../keyspace/key-range.ts'
+import { keys } from '../topology/keys.ts'
+import type { KeyspaceRecord, RoutingRecord, ServerRecord, ShardRecord, VSchemaRecord } from '../topology/records.ts'
+import { initialRouting } from '../topology/routing.ts'
+import { absent, listRecords, put, readRecord } from '../topology/typed.ts'
+import { changeErrors } from './errors.ts'
+import { attachServer, provisionServer } from './servers.ts'
+import type { ServerAddress, World } from './servers.ts'
+
+export type KeyspaceRequest = {
+  readonly name: string
+  readonly server?: ServerAddress | undefined
+  readonly flavour?: FlavourName | undefined
+  readonly shards?: string[] | undefined
+}
+
+/**
+ * Attaches an existing server's schema as the one shard of a keyspace, or provisions a server for each shard. Nothing of
+ * the keyspace is in the topology before all of it is there, in one commit.
+ */
+export async function createKeyspace(world: World, request: KeyspaceRequest): Promise<void> {
+  const { store } = world
+  const ranges = (request.shards ?? ['-']).map(parseKeyRange)
+  coveredRange(ranges, 'keyspace')
+  requireWholeCoverage(ranges)
+  if ((await store.get(keys.keyspace(request.name))) !== null) throw changeErrors.createdBefore({ keyspace: request.name })
+  const names = ranges.map(printKeyRange)
+  const shards: ShardRecord[] = []
+  for (const [index, name] of names.entries()) shards.push(await makeShard(world, request, name, index))
+  const sharded = names.length > 1
+  const keyspace: KeyspaceRecord = { v: 1, name: request.name, uid: randomUUID(), sharded, allowUnfenced: [], transactionMode: 'multi' }
+  const result = await store.commit(
+    [absent(keys.keyspace(request.name))],
+    [
+      put(keys.keyspace(request.name), keyspace),
+      ...shards.map((shard) => put(keys.shard(request.name, shard.name), shard)),
+      put<VSchemaRecord>(keys.vschema(request.name), { v: 1, vschema: { sharded, ...(sharded ? { vindexes: {} } : {}), tables: {} } }),
+      put(keys.routing(request.name), initialRouting(names)),
+    ],
+  )
+  if (!result.ok) throw changeErrors.createdBefore({ keyspace: request.name })
+}
+
+async function makeShard(world: World, request: KeyspaceRequest, name: string, index: number): Promise<ShardRecord> {
+  const schema = request.server?.schema ?? schemaName(request.name, name)
+  const server: ServerRecord =
+    request.server === undefined
+      ? await provisionServer(world, {
+          id: serverId(request.name, index),
+          flavour: request.flavour ?? world.flavour,
+          schemas: [schema],
+          closed: false,
+        })
+      : await attachServer(world, request.server)
+  return { v: 1, keyspace: request.name, name, uid: randomUUID(), serverId: server.id, schema, madeBy: null, provisioned: server.provisioned }
+}
+
+/** `app` for the whole range, else `app_40_80`. */
+export function schemaName(keyspace: string, shard: string): string {
+  return shard === '-' ? keyspace : `${keyspace}_${shard.replace('-', '_').replace(/^_/, '00_').replace(/_$/, '_ff')}`
+}
+
+export function serverId(keyspace: string, index: number, generation = ''): string {
+  const base = keyspace.toLowerCase().replace(/[^a-z0-9]+/g, '-').slice(0, 28)
+  return `${base}${generation === '' ? '' : `-${generation}`}-${index + 1}`
+}
+
+/** Forgets a keyspace that nothing uses, and removes the servers that we made for it. */
+export async function deleteKeyspace(world: World, name: string): Promise<void> {
+  const { store } = world
+  const routing = await readRecord<RoutingRecord>(store, keys.routing(name))
+  if (routing === null) throw changeErrors.noKeyspace({ keyspace: name })
+  const busy = routing.value.components.find((component) => component.workflow !== null)
+  if (busy !== undefined) throw changeErrors.notRunning({ verb: 'delete', name: busy.workflow, state: 'using it', keyspace: name })
+  const shards = await listRecords<ShardRecord>(store, keys.shards(name))
+  const result = await store.commit(
+    [{ key: keys.routing(name), version: routing.version }],
+    [keys.keyspace(name), keys.vschema(name), keys.routing(name), ...shards.map((shard) => shard.key)].map((key) => ({ key, value: undefined })),
+  )
+  if (!result.ok) return deleteKeyspace(world, name)
+  const others = await listRecords<ShardRecord>(store, keys.allShards)
+  for (const id of new Set(shards.map((shard) => shard.value.serverId))) {
+    if (others.some((other) => other.value.serverId === id)) continue
+    await removeServer(world, id)
+  }
+}
+
+/** Takes a server out of the topology; one that we made is stopped and deleted with its data (promise 12). */
+export async function removeServer(world: World, id: string): Promise<void> {
+  const server = await readRecord<ServerRecord>(world.store, keys.server(id))
+  if (server === null) return
+  if (server.value.provisioned) await world.provisioner.remove(id)
+  await world.store.commit([], [{ key: keys.server(id), value: undefined }, { key: keys.secret(id), value: undefined }])
+}

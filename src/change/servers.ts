@@ -1,0 +1,131 @@
+/**
+ * Servers as workflows and handlers need them: attached or provisioned, with our three accounts, reached by the records of
+ * the topology alone.
+ */
+import { randomBytes } from 'node:crypto'
+import type { Clock } from '../base/clock.ts'
+import type { Log } from '../base/log.ts'
+import { connect } from '../mysql/connect.ts'
+import type { Connection, FlavourName } from '../mysql/connection.ts'
+import { flavourOf } from '../mysql/flavour/flavour.ts'
+import type { Credentials, Provisioner } from '../mysql/provisioning.ts'
+import { ensureControlSchema } from '../binlog/control-schema.ts'
+import { ensureMoveTables } from '../move/tables.ts'
+import { keys } from '../topology/keys.ts'
+import type { ServerRecord, ServerSecret } from '../topology/records.ts'
+import type { Store } from '../topology/store.ts'
+import { absent, put, readRecord } from '../topology/typed.ts'
+import { changeErrors } from './errors.ts'
+
+/** What a workflow works with. */
+export type World = {
+  readonly store: Store
+  readonly provisioner: Provisioner
+  readonly flavour: FlavourName
+  readonly clock: Clock
+  readonly log: Log
+}
+
+export type Role = 'admin' | 'mover' | 'gate'
+
+/** A connection to a server of the topology as one of our accounts. SW-CHANGE-012 when it can't be had. */
+export async function connectServer(store: Store, serverId: string, role: Role, sessionSql: readonly string[] = []): Promise<Connection> {
+  const server = await readRecord<ServerRecord>(store, keys.server(serverId))
+  const secret = await readRecord<ServerSecret>(store, keys.secret(serverId))
+  if (server === null || secret === null) throw changeErrors.serverUnreachable({ server: serverId, reason: 'the topology does not know it' })
+  try {
+    return await connect({ host: server.value.host, port: server.value.port, ...secret.value[role], sessionSql: [...sessionSql] })
+  } catch (error) {
+    throw changeErrors.serverUnreachable({ server: serverId, reason: error instanceof Error ? error.message : String(error) }, error)
+  }
+}
+
+export async function withServer<T>(store: Store, serverId: string, role: Role, work: (connection: Connection) => Promise<T>): Promise<T> {
+  const connection = await connectServer(store, serverId, role)
+  try {
+    return await work(connection)
+  } finally {
+    await connection.close()
+  }
+}
+
+/**
+ * A server of our own making, closed from the start when asked. Repeatable: the passwords are recorded before the server
+ * is made, so a repetition after a crash finds the same ones.
+ */
+export async function provisionServer(world: World, request: { id: string; flavour: FlavourName; schemas: readonly string[]; closed: boolean }): Promise<ServerRecord> {
+  const known = await readRecord<ServerRecord>(world.store, keys.server(request.id))
+  const accounts = await secretOf(world.store, request.id)
+  const endpoint = await world.provisioner.provision({ ...request, accounts })
+  const record: ServerRecord = {
+    v: 1,
+    id: request.id,
+    flavour: endpoint.flavour,
+    version: endpoint.version,
+    host: endpoint.host,
+    port: endpoint.port,
+    socketPath: endpoint.socketPath,
+    provisioned: true,
+    dataDir: endpoint.dataDir,
+  }
+  await world.store.commit([{ key: keys.server(request.id), version: known?.version ?? 0 }], [put(keys.server(request.id), record)])
+  await withServer(world.store, request.id, 'admin', prepareServer)
+  return record
+}
+
+export type ServerAddress = { host: string; port: number; user: string; password: string; schema?: string | undefined }
+
+/** Takes an existing server into the topology: checks it, makes our accounts and our schema there. */
+export async function attachServer(world: World, address: ServerAddress): Promise<ServerRecord> {
+  const id = `${address.host}:${address.port}`
+  const connection = await connectAs(address)
+  try {
+    const flavour = flavourOf(connection)
+    const version = connection.serverVersion
+    if (connection.versionNumber < flavour.versionMin) {
+      throw changeErrors.versionRefused({ ...address, flavour: flavour.name, version, least: versionText(flavour.versionMin) })
+    }
+    if (address.schema !== undefined) {
+      const found = await connection.value(`SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = '${address.schema.replace(/'/g, "''")}'`)
+      if (found === undefined) throw changeErrors.schemaMissing({ ...address })
+    }
+    const accounts = await secretOf(world.store, id)
+    for (const role of ['admin', 'mover', 'gate'] as const) {
+      for (const statement of flavour.accountStatements(role, accounts[role])) await connection.query(statement)
+    }
+    await prepareServer(connection)
+    const known = await readRecord<ServerRecord>(world.store, keys.server(id))
+    const record: ServerRecord = { v: 1, id, flavour: flavour.name, version, host: address.host, port: address.port, socketPath: null, provisioned: false, dataDir: null }
+    await world.store.commit([{ key: keys.server(id), version: known?.version ?? 0 }], [put(keys.server(id), record)])
+    return record
+  } finally {
+    await connection.close()
+  }
+}
+
+async function connectAs(address: ServerAddress): Promise<Connection> {
+  try {
+    return await connect({ host: address.host, port: address.port, user: address.user, password: address.password })
+  } catch (error) {
+    throw changeErrors.serverUnreachable({ server: `${address.host}:${address.port}`, reason: error instanceof Error ? error.message : String(error) }, error)
+  }
+}
+
+/** Our schema, with the tables of every room that keeps rows on servers. */
+async function prepareServer(connection: Connection): Promise<void> {
+  await ensureControlSchema(connection)
+  await ensureMoveTables(connection)
+}
+
+async function secretOf(store: Store, serverId: string): Promise<{ admin: Credentials; mover: Credentials; gate: Credentials }> {
+  const make = (user: string): Credentials => ({ user, password: randomBytes(24).toString('base64url') })
+  const secret: ServerSecret = { v: 1, admin: make('sw_admin'), mover: make('sw_mover'), gate: make('sw_gate') }
+  const result = await store.commit([absent(keys.secret(serverId))], [put(keys.secret(serverId), secret)])
+  if (result.ok) return secret
+  const there = await readRecord<ServerSecret>(store, keys.secret(serverId))
+  return there?.value ?? secret
+}
+
+function versionText(number: number): string {
+  return `${Math.floor(number / 10_000)}.${Math.floor((number % 10_000) / 100)}`
+}

@@ -1,0 +1,84 @@
+/**
+ * The control process: answers the API from the topology at any time, and, while it leads, runs the workflows. One leader
+ * by lease, others stand by; a request may be sent to any of them, since requests are records and the leader reads them.
+ */
+import type { FastifyInstance } from 'fastify'
+import { existsSync } from 'node:fs'
+import { randomUUID } from 'node:crypto'
+import fastifyStatic from '@fastify/static'
+import { reshardDefinition } from '../change/reshard.ts'
+import type { World } from '../change/servers.ts'
+import { keys } from '../topology/keys.ts'
+import { acquireLeadership } from '../topology/leadership.ts'
+import type { Installation } from '../topology/records.ts'
+import { absent, put } from '../topology/typed.ts'
+import { runEngine } from '../workflow/engine.ts'
+import { buildHandlers } from './handlers.ts'
+import { buildHttp } from './http.ts'
+import { serveEvents } from './events.ts'
+import { serveMetrics } from './metrics.ts'
+
+export type ControlOptions = World & {
+  readonly holder: string
+  readonly host: string
+  readonly port: number
+  readonly version: string
+  readonly consoleDir: string
+  readonly token?: string
+}
+
+export type Control = { stop(): Promise<void> }
+
+const leaseMs = 5000
+
+export async function startControl(options: ControlOptions): Promise<Control> {
+  const { store, log, clock } = options
+  await store.commit([absent(keys.installation)], [put<Installation>(keys.installation, { v: 1, id: randomUUID(), createdAtMs: clock.nowMs() })])
+  const stop = new AbortController()
+  const http = buildHttp({ handlers: buildHandlers(options, options.version), log, token: options.token, version: options.version })
+  serveEvents(http, options)
+  serveMetrics(http, options)
+  await serveConsole(http, options.consoleDir)
+  await http.listen({ host: options.host, port: options.port })
+  const leading = lead(options, stop.signal).catch((error: unknown) => {
+    if (!stop.signal.aborted) log.error({ error }, 'leading ended with an error')
+  })
+  return {
+    async stop() {
+      stop.abort(new Error('stopping'))
+      await http.close()
+      await leading
+    },
+  }
+}
+
+/** Leads whenever it can, until stopped. */
+async function lead(options: ControlOptions, stop: AbortSignal): Promise<void> {
+  const { store, clock, log } = options
+  while (!stop.aborted) {
+    try {
+      const leadership = await acquireLeadership(store, { holder: options.holder, address: `${options.host}:${options.port}`, ttlMs: leaseMs, clock, signal: stop })
+      log.info({ token: leadership.token }, 'leading')
+      const signal = AbortSignal.any([leadership.lost, stop])
+      try {
+        await runEngine({
+          store,
+          clock,
+          log,
+          definitions: [reshardDefinition(options)],
+          leadership: { token: leadership.token, fence: leadership.condition(), signal },
+        })
+      } finally {
+        await leadership.release()
+      }
+    } catch (error) {
+      if (stop.aborted) return
+      log.error({ error }, 'leading failed; trying again')
+      await clock.sleep(500, stop).catch(() => undefined)
+    }
+  }
+}
+
+async function serveConsole(http: FastifyInstance, dir: string): Promise<void> {
+  if (existsSync(dir)) await http.register(fastifyStatic, { root: dir })
+}

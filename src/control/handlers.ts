@@ -1,0 +1,133 @@
+import { createHash } from 'node:crypto'
+import { apiErrors } from '../api/errors.ts'
+import type { ActionView } from '../api/schemas.ts'
+import { createKeyspace, deleteKeyspace } from '../change/keyspaces.ts'
+import { planReshardCreate } from '../change/reshard.ts'
+import { createSequence } from '../change/sequences.ts'
+import type { World } from '../change/servers.ts'
+import { applyVSchema } from '../change/vschema.ts'
+import { SwError } from '../base/errors.ts'
+import { keys } from '../topology/keys.ts'
+import type { KeyspaceRecord, ServerRecord, UserRecord } from '../topology/records.ts'
+import type { Json } from '../topology/store.ts'
+import { put } from '../topology/typed.ts'
+import { Failures } from '../workflow/context.ts'
+import { workflowErrors } from '../workflow/errors.ts'
+import type { ActionRecord, WorkflowRecord } from '../workflow/records.ts'
+import { newAction } from '../workflow/records.ts'
+import { requestAction, requestCreate } from '../workflow/requests.ts'
+import type { Handlers } from './http.ts'
+import { statusView, topologyView } from './status.ts'
+import { actionView } from './views.ts'
+import type { TopologyView } from './views.ts'
+
+/** Every endpoint of the contract. Reading needs the topology only; changing goes through change/ and workflow/. */
+export function buildHandlers(world: World, version: string): Handlers {
+  const { store, clock } = world
+  const keyspaceOf = (view: TopologyView, name: string): KeyspaceRecord => {
+    const keyspace = view.one<KeyspaceRecord>(keys.keyspace(name))
+    if (keyspace === null) throw apiErrors.notFound({ kind: 'keyspace', name, list: 'shardwright keyspace list' })
+    return keyspace
+  }
+  const workflowOf = (view: TopologyView, params: { keyspace?: string; name?: string }): WorkflowRecord => {
+    const { keyspace = '', name = '' } = params
+    const workflow = view.one<WorkflowRecord>(keys.workflow(keyspace, name))
+    if (workflow === null) throw workflowErrors.notFound({ keyspace, name })
+    return workflow
+  }
+  return {
+    status: () => statusView(world, version),
+    listKeyspaces: async () => (await topologyView(world)).keyspaces(),
+    async createKeyspace(_params, body) {
+      await createKeyspace(world, body)
+      const view = await topologyView(world)
+      return view.keyspace(keyspaceOf(view, body.name))
+    },
+    async showKeyspace(params) {
+      const view = await topologyView(world)
+      return view.keyspace(keyspaceOf(view, params['keyspace'] ?? ''))
+    },
+    async deleteKeyspace(params) {
+      await deleteKeyspace(world, params['keyspace'] ?? '')
+      return { removed: true }
+    },
+    async listShards(params) {
+      const view = await topologyView(world)
+      return view.shards(keyspaceOf(view, params['keyspace'] ?? '').name)
+    },
+    async listServers() {
+      const view = await topologyView(world)
+      return view.all<ServerRecord>(keys.servers).map(({ id, flavour, version: serverVersion, host, port, provisioned }) => ({ id, flavour, version: serverVersion, host, port, provisioned }))
+    },
+    async showVSchema(params) {
+      const view = await topologyView(world)
+      return view.keyspace(keyspaceOf(view, params['keyspace'] ?? '')).vschema
+    },
+    applyVSchema: (params, body) => applyVSchema(world, params['keyspace'] ?? '', body.vschema, body.dryRun),
+    createSequence: (_params, body) => createSequence(world, body),
+    async createUser(_params, body) {
+      await store.commit([], [put<UserRecord>(keys.user(body.name), { v: 1, name: body.name, ...passwordHashes(body.password) })])
+      return { name: body.name }
+    },
+    listGates: async () => (await topologyView(world)).gates(),
+    listWorkflows: async () => (await topologyView(world)).workflows(),
+    async createWorkflow(_params, body) {
+      if (body.dryRun) return dryRun(world, body.id, 'create', async () => (await planReshardCreate(world, body.keyspace, body.name, body.spec)).lines)
+      const { action } = await requestCreate(store, {
+        id: body.id,
+        keyspace: body.keyspace,
+        name: body.name,
+        kind: body.kind,
+        spec: body.spec as unknown as Json,
+        data: {},
+        args: {},
+        nowMs: clock.nowMs(),
+      })
+      return actionView(action)
+    },
+    async showWorkflow(params) {
+      const view = await topologyView(world)
+      return view.workflow(workflowOf(view, params))
+    },
+    async act(params, body) {
+      const { keyspace = '', name = '' } = params
+      const action = await requestAction(store, { keyspace, name, id: body.id, verb: body.verb, args: body.args as unknown as Json, nowMs: clock.nowMs() })
+      return actionView(action)
+    },
+    async showAction(params) {
+      const view = await topologyView(world)
+      const workflow = workflowOf(view, params)
+      const action = view.one<ActionRecord>(keys.action(workflow.uid, params['id'] ?? ''))
+      if (action === null) throw apiErrors.notFound({ kind: 'request', name: params['id'] ?? '', list: `reshard --workflow ${workflow.name} show` })
+      return actionView(action)
+    },
+    async listVdiffs(params) {
+      const view = await topologyView(world)
+      return view.vdiffs(workflowOf(view, params).uid)
+    },
+  }
+}
+
+/** A dry run of a creation leaves nothing behind, not even its own record. */
+async function dryRun(world: World, id: string, verb: string, plan: () => Promise<string[]>): Promise<ActionView> {
+  const nowMs = world.clock.nowMs()
+  const action = actionView(newAction(id, verb, {}, nowMs))
+  try {
+    return { ...action, state: 'done', startedAtMs: nowMs, endedAtMs: world.clock.nowMs(), text: await plan() }
+  } catch (error) {
+    const errors = error instanceof Failures ? error.errors : error instanceof SwError ? [error] : null
+    if (errors === null) throw error
+    const views = errors.map((e) => e.toJSON())
+    return { ...action, state: 'failed', startedAtMs: nowMs, endedAtMs: world.clock.nowMs(), error: views[0] ?? null, errors: views }
+  }
+}
+
+/** What a gate needs to check a password without knowing it: see UserRecord. */
+function passwordHashes(password: string): { sha1: string; sha256: string } {
+  if (password === '') return { sha1: '', sha256: '' }
+  const twice = (algorithm: string): string =>
+    createHash(algorithm)
+      .update(createHash(algorithm).update(password).digest())
+      .digest('hex')
+  return { sha1: twice('sha1'), sha256: twice('sha256') }
+}

@@ -1,0 +1,48 @@
+import type { FastifyInstance } from 'fastify'
+import { Gauge, Registry, collectDefaultMetrics } from 'prom-client'
+import type { World } from '../change/servers.ts'
+import { topologyView } from './status.ts'
+
+/** Prometheus text at /metrics, read from the topology at each scrape: what is unknown has no sample (promise 6). */
+export function serveMetrics(http: FastifyInstance, world: World): void {
+  const registry = new Registry()
+  collectDefaultMetrics({ register: registry, prefix: 'shardwright_control_' })
+  const gauge = (name: string, help: string, labelNames: string[]): Gauge => new Gauge({ name: `shardwright_${name}`, help, labelNames, registers: [registry] })
+  const stream = ['keyspace', 'workflow', 'source', 'direction']
+  const lagTransactions = gauge('stream_lag_transactions', 'transactions read or written at the source and not yet applied', stream)
+  const lagSeconds = gauge('stream_lag_seconds', 'age of the last marker that came through', stream)
+  const rows = gauge('stream_copied_rows', 'rows copied', stream)
+  const changes = gauge('stream_applied_row_changes', 'row changes applied', stream)
+  const epoch = gauge('routing_epoch', 'how often serving has changed', ['keyspace', 'range'])
+  const held = gauge('component_on_hold', 'a switch holds writes back', ['keyspace', 'range'])
+  const statements = gauge('gate_statements', 'statements answered', ['gate'])
+  const errors = gauge('gate_errors', 'statements answered by an error', ['gate'])
+  const memory = gauge('mover_resident_bytes', 'memory of a mover', ['mover'])
+  http.get('/metrics', async (_request, reply) => {
+    const view = await topologyView(world)
+    for (const one of [lagTransactions, lagSeconds, rows, changes, epoch, held, statements, errors, memory]) one.reset()
+    for (const workflow of view.workflows()) {
+      for (const s of workflow.streams) {
+        const labels = { keyspace: workflow.keyspace, workflow: workflow.name, source: s.source, direction: s.direction }
+        rows.set(labels, s.rowsDone)
+        changes.set(labels, s.rowChangesApplied)
+        if (s.lag === null) continue
+        lagTransactions.set(labels, s.lag.transactions)
+        lagSeconds.set(labels, s.lag.ageMs / 1000)
+      }
+    }
+    for (const keyspace of view.keyspaces()) {
+      for (const c of keyspace.routing.components) {
+        epoch.set({ keyspace: keyspace.name, range: c.range }, c.epoch)
+        held.set({ keyspace: keyspace.name, range: c.range }, c.holdSinceMs === null ? 0 : 1)
+      }
+    }
+    for (const g of view.gates()) {
+      if (!g.fresh) continue
+      statements.set({ gate: g.id }, g.statements)
+      errors.set({ gate: g.id }, g.errors)
+    }
+    for (const mover of view.movers()) memory.set({ mover: mover.id }, mover.rssBytes)
+    return reply.type(registry.contentType).send(await registry.metrics())
+  })
+}

@@ -1,0 +1,40 @@
+import { join } from 'node:path'
+import { randomUUID } from 'node:crypto'
+import { systemClock } from '../base/clock.ts'
+import { startControl } from '../control/control.ts'
+import { readInstalls } from '../local/installs.ts'
+import { LocalProvisioner } from '../local/provisioner.ts'
+import { LocalServers } from '../local/local-servers.ts'
+import type { FlavourName } from '../mysql/connection.ts'
+import { SqliteStore } from '../topology/sqlite.ts'
+import { needArgument, processArguments } from './arguments.ts'
+import { runChild } from './child.ts'
+import { fileLog } from './log.ts'
+import { version } from './version.ts'
+
+const args = processArguments('control', ['data-dir', 'port', 'flavour', 'installs', 'templates'], process.argv.slice(2))
+const dataDir = needArgument('control', args, 'data-dir')
+const log = fileLog(join(dataDir, 'logs', 'control.log'), 'control')
+const store = new SqliteStore(join(dataDir, 'topology.sqlite'))
+const installsFile = needArgument('control', args, 'installs')
+const installs = readInstalls(installsFile)
+const servers = new LocalServers({ installs, installsFile, templatesDir: needArgument('control', args, 'templates'), clock: systemClock, log })
+const provisioner = new LocalProvisioner(servers, { root: join(dataDir, 'servers'), flavours: Object.keys(installs) as FlavourName[] })
+const child = runChild(log, async () => {
+  await control.stop()
+  await store[Symbol.asyncDispose]()
+})
+const port = Number(needArgument('control', args, 'port'))
+const control = await startControl({
+  store,
+  provisioner,
+  flavour: args['flavour'] === 'mysql' ? 'mysql' : 'mariadb',
+  clock: systemClock,
+  log,
+  holder: `control-${process.pid}-${randomUUID().slice(0, 8)}`,
+  host: '127.0.0.1',
+  port,
+  version,
+  consoleDir: join(import.meta.dirname, '..', '..', 'dist', 'console'),
+})
+child.ready(port)

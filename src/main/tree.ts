@@ -1,0 +1,170 @@
+/**
+ * The tree of processes on one machine: control, mover and gate as children, started again when they end. They meet
+ * only in the topology and in the database servers, which are nobody's children: they outlive the tree and are adopted
+ * by the next one.
+ */
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { mkdirSync, openSync, readFileSync, readdirSync, closeSync, writeFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Clock } from '../base/clock.ts'
+import { findPort } from '../local/find-port.ts'
+import { identify, isAlive } from '../local/process-identity.ts'
+import type { ProcessIdentity } from '../local/process-identity.ts'
+import type { ReadyMessage } from './child.ts'
+import { mainErrors } from './errors.ts'
+
+export type ChildName = 'control' | 'mover' | 'gate'
+
+export type TreeOptions = {
+  readonly dataDir: string
+  readonly flavour: 'mysql' | 'mariadb'
+  readonly apiPort: number
+  readonly gatePort: number
+  readonly installsFile: string
+  readonly templatesDir: string
+  readonly clock: Clock
+  /** Tells a person: a port moved on, a process was started again. */
+  readonly say: (line: string) => void
+}
+
+type Running = { process: ChildProcess; restarts: number; startedMs: number }
+
+const readyWithinMs = 20_000
+
+export class Tree {
+  readonly #options: TreeOptions
+  readonly #children = new Map<ChildName, Running>()
+  #stopping = false
+  apiPort = 0
+  gatePort = 0
+
+  private constructor(options: TreeOptions) {
+    this.#options = options
+  }
+
+  static async start(options: TreeOptions): Promise<Tree> {
+    claimDataDir(options.dataDir)
+    const tree = new Tree(options)
+    tree.apiPort = await tree.#port('API', options.apiPort)
+    tree.gatePort = await tree.#port('gate', options.gatePort)
+    writeFileSync(join(options.dataDir, 'up.json'), `${JSON.stringify({ v: 1, api: tree.apiUrl, gatePort: tree.gatePort })}\n`)
+    try {
+      await tree.#start('control')
+      await Promise.all([tree.#start('mover'), tree.#start('gate')])
+    } catch (error) {
+      await tree.stop()
+      throw error
+    }
+    return tree
+  }
+
+  get apiUrl(): string {
+    return `http://127.0.0.1:${this.apiPort}`
+  }
+
+  pid(name: ChildName): number | undefined {
+    return this.#children.get(name)?.process.pid
+  }
+
+  /** Ends the children; database servers stay. */
+  async stop(): Promise<void> {
+    this.#stopping = true
+    await Promise.all(
+      [...this.#children.values()].map(
+        ({ process: child }) =>
+          new Promise<void>((resolve) => {
+            if (child.exitCode !== null || child.signalCode !== null) return resolve()
+            child.once('exit', () => resolve())
+            child.kill('SIGTERM')
+            setTimeout(() => child.kill('SIGKILL'), 3000).unref()
+          }),
+      ),
+    )
+    rmSync(join(this.#options.dataDir, 'up.lock'), { force: true })
+  }
+
+  async #port(what: string, wanted: number): Promise<number> {
+    const port = await findPort(wanted)
+    if (wanted !== 0 && port !== wanted) this.#options.say(`port ${wanted} is taken: the ${what} listens on ${port}`)
+    return port
+  }
+
+  #arguments(name: ChildName): string[] {
+    const { dataDir, flavour, installsFile, templatesDir } = this.#options
+    const common = ['--data-dir', dataDir]
+    switch (name) {
+      case 'control':
+        return [...common, '--port', String(this.apiPort), '--flavour', flavour, '--installs', installsFile, '--templates', templatesDir]
+      case 'gate':
+        return [...common, '--port', String(this.gatePort)]
+      case 'mover':
+        return common
+    }
+  }
+
+  async #start(name: ChildName): Promise<void> {
+    const logFile = join(this.#options.dataDir, 'logs', `${name}.out`)
+    const log = openSync(logFile, 'a')
+    const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', join(import.meta.dirname, `${name}.ts`), ...this.#arguments(name)], {
+      stdio: ['ignore', log, log, 'ipc'],
+    })
+    closeSync(log)
+    const before = this.#children.get(name)
+    this.#children.set(name, { process: child, restarts: (before?.restarts ?? -1) + 1, startedMs: this.#options.clock.monotonicMs() })
+    child.on('exit', (code, signal) => this.#ended(name, child, code, signal))
+    await new Promise<void>((resolve, reject) => {
+      const fail = (): void => reject(mainErrors.childFailed({ process: name, seconds: readyWithinMs / 1000, log: logFile }))
+      const timer = setTimeout(fail, readyWithinMs)
+      const early = (): void => {
+        clearTimeout(timer)
+        fail()
+      }
+      child.once('exit', early)
+      child.on('message', (message) => {
+        if ((message as ReadyMessage).ready !== true) return
+        clearTimeout(timer)
+        child.off('exit', early)
+        resolve()
+      })
+    })
+  }
+
+  #ended(name: ChildName, child: ChildProcess, code: number | null, signal: string | null): void {
+    const running = this.#children.get(name)
+    if (this.#stopping || running?.process !== child) return
+    const livedMs = this.#options.clock.monotonicMs() - running.startedMs
+    const pauseMs = livedMs > 10_000 ? 0 : Math.min(5000, 50 * 2 ** Math.min(running.restarts, 7))
+    this.#options.say(`${name} ended (${signal ?? `code ${code}`}); starting it again`)
+    void this.#options.clock.sleep(pauseMs).then(async () => {
+      if (this.#stopping) return
+      await this.#start(name).catch((error: unknown) => this.#options.say(`${name}: ${error instanceof Error ? error.message : String(error)}`))
+    })
+  }
+}
+
+/** One tree at a time on a data directory, told by a live process and not by a file alone. */
+function claimDataDir(dataDir: string): void {
+  mkdirSync(join(dataDir, 'logs'), { recursive: true, mode: 0o700 })
+  const known = ['logs', 'servers', 'up.lock', 'up.json', 'installation.json', 'client.password', 'demo']
+  const strange = readdirSync(dataDir).find((name) => !known.includes(name) && !name.startsWith('topology.'))
+  if (strange !== undefined) throw mainErrors.dataDirNotOurs({ dataDir, strange })
+  const lock = join(dataDir, 'up.lock')
+  const mine = identify(process.pid)
+  for (let attempt = 0; attempt < 2; attempt++) {
+    try {
+      writeFileSync(lock, JSON.stringify(mine), { flag: 'wx' })
+      return
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    }
+    let holder: ProcessIdentity | null = null
+    try {
+      holder = JSON.parse(readFileSync(lock, 'utf8')) as ProcessIdentity
+    } catch {
+      // Half written by a process that died: nobody holds it.
+    }
+    if (holder !== null && holder.pid !== mine?.pid && isAlive(holder)) throw mainErrors.dataDirInUse({ dataDir, pid: holder.pid })
+    rmSync(lock, { force: true })
+  }
+}
