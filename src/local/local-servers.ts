@@ -111,7 +111,8 @@ export class LocalServers {
   /** Stops the process in its tracks (`SIGSTOP`), or lets it go on (`SIGCONT`): for tests. */
   async pause(dir: string, signal: 'SIGSTOP' | 'SIGCONT'): Promise<void> {
     const record = readServerRecord(absolute(dir))
-    if (record?.process == null || !signalIfAlive(record.process, signal)) throw localErrors.notOurs({ dir, pid: record?.process?.pid ?? 'none' })
+    if (record?.process == null || !signalIfAlive(record.process, signal))
+      throw localErrors.notOurs({ dir, pid: record?.process?.pid ?? 'none' })
   }
 
   /** Stops the server at once and removes its directory with all data. */
@@ -124,7 +125,11 @@ export class LocalServers {
    * Keeps the servers of `requests` running until aborted: one that has ended is started again on its directory, with a
    * pause that grows while it keeps ending. `onRestart` hears of each.
    */
-  async supervise(requests: readonly StartRequest[], signal: AbortSignal, onRestart: (server: LocalServer) => void = () => {}): Promise<void> {
+  async supervise(
+    requests: readonly StartRequest[],
+    signal: AbortSignal,
+    onRestart: (server: LocalServer) => void = () => {},
+  ): Promise<void> {
     await Promise.all(requests.map((request) => this.#superviseOne(request, signal, onRestart)))
   }
 
@@ -153,7 +158,8 @@ export class LocalServers {
   async #recordFor(dir: string, request: StartRequest): Promise<ServerRecord> {
     const install = this.#install(request.flavour)
     const had = readServerRecord(dir)
-    if (had !== null && had.flavour !== request.flavour) throw localErrors.flavourChanged({ dir, had: had.flavour, wanted: request.flavour })
+    if (had !== null && had.flavour !== request.flavour)
+      throw localErrors.flavourChanged({ dir, had: had.flavour, wanted: request.flavour })
     return {
       v: 1,
       id: request.id,
@@ -179,7 +185,13 @@ export class LocalServers {
     const had = readServerRecord(dir)
     await this.#untilReady(dir, record, running, timeoutMs, null)
     // What runs keeps its port and version; wanted changes wait for the next start.
-    const kept: ServerRecord = { ...record, port: had?.port ?? record.port, version: had?.version ?? record.version, initialised: true, process: running }
+    const kept: ServerRecord = {
+      ...record,
+      port: had?.port ?? record.port,
+      version: had?.version ?? record.version,
+      initialised: true,
+      process: running,
+    }
     await writeServerRecord(dir, kept)
     this.#log.info({ server: record.id, pid: running.pid, port: kept.port }, 'database server adopted')
     return describe(dir, kept, running, true, null)
@@ -222,28 +234,54 @@ export class LocalServers {
     try {
       await copyTemplate(template, dataDir, durable)
     } catch (error) {
-      throw localErrors.initFailed({ flavour: install.flavour, version: install.version, dir: dataDir, tail: (error as Error).message }, error)
+      throw localErrors.initFailed(
+        { flavour: install.flavour, version: install.version, dir: dataDir, tail: (error as Error).message },
+        error,
+      )
     }
   }
 
   async #spawn(dir: string, install: ServerInstall, record: ServerRecord, rootPassword: string | undefined): Promise<ProcessIdentity> {
     const config = join(dir, 'my.cnf')
-    const place = { dataDir: join(dir, 'data'), socketPath: record.socketPath, port: record.port, pidFile: join(dir, 'mysqld.pid'), serverId: record.serverId }
+    const place = {
+      dataDir: join(dir, 'data'),
+      socketPath: record.socketPath,
+      port: record.port,
+      pidFile: join(dir, 'mysqld.pid'),
+      serverId: record.serverId,
+    }
     let text = serverConfig(install, place, record.settings)
     if (rootPassword !== undefined) {
       const sql = join(dir, 'first-start.sql')
       const literal = rootPassword.replace(/[\\']/g, '\\$&')
       // Not into the binlog: an account of this server is no part of its data's history.
-      await writeFile(sql, ['localhost', '127.0.0.1'].map((host) => `SET SESSION sql_log_bin=0;\nALTER USER 'root'@'${host}' IDENTIFIED BY '${literal}';\n`).join(''), { mode: 0o600 })
+      await writeFile(
+        sql,
+        ['localhost', '127.0.0.1']
+          .map((host) => `SET SESSION sql_log_bin=0;\nALTER USER 'root'@'${host}' IDENTIFIED BY '${literal}';\n`)
+          .join(''),
+        { mode: 0o600 },
+      )
       text += `init-file = "${sql}"\n`
     }
     await writeFile(config, text, { mode: 0o600 })
     const log = openSync(join(dir, 'server.log'), 'w', 0o600)
     try {
-      const child = spawn(install.mysqld, [`--defaults-file=${config}`, ...userArguments()], { cwd: dir, detached: true, stdio: ['ignore', log, log] })
+      const child = spawn(install.mysqld, [`--defaults-file=${config}`, ...userArguments()], {
+        cwd: dir,
+        detached: true,
+        stdio: ['ignore', log, log],
+      })
       await new Promise<void>((done, fail) => {
         child.once('spawn', done)
-        child.once('error', (error) => fail(localErrors.startFailed({ flavour: record.flavour, id: record.id, how: 'not run', tail: error.message, log: install.mysqld }, error)))
+        child.once('error', (error) =>
+          fail(
+            localErrors.startFailed(
+              { flavour: record.flavour, id: record.id, how: 'not run', tail: error.message, log: install.mysqld },
+              error,
+            ),
+          ),
+        )
       })
       child.unref()
       const pid = child.pid ?? 0
@@ -253,12 +291,25 @@ export class LocalServers {
     }
   }
 
-  async #untilReady(dir: string, record: ServerRecord, identity: ProcessIdentity, timeoutMs: number, launched: number | null): Promise<void> {
+  async #untilReady(
+    dir: string,
+    record: ServerRecord,
+    identity: ProcessIdentity,
+    timeoutMs: number,
+    launched: number | null,
+  ): Promise<void> {
     const deadline = this.#clock.monotonicMs() + timeoutMs
     const log = join(dir, 'server.log')
     for (let waitMs = 10; ; waitMs = Math.min(waitMs * 1.3, 100)) {
       if (await greets(record.socketPath, 1_000)) return
-      if (!isAlive(identity)) throw localErrors.startFailed({ flavour: record.flavour, id: record.id, how: launched === null ? 'while being adopted' : 'by itself', tail: await logTail(log), log })
+      if (!isAlive(identity))
+        throw localErrors.startFailed({
+          flavour: record.flavour,
+          id: record.id,
+          how: launched === null ? 'while being adopted' : 'by itself',
+          tail: await logTail(log),
+          log,
+        })
       if (this.#clock.monotonicMs() > deadline) throw localErrors.startTimeout({ flavour: record.flavour, id: record.id, timeoutMs, log })
       await this.#clock.sleep(waitMs)
     }
@@ -283,7 +334,8 @@ export class LocalServers {
   async #untilGone(dir: string, identity: ProcessIdentity, timeoutMs: number): Promise<void> {
     const deadline = this.#clock.monotonicMs() + timeoutMs
     while (isAlive(identity)) {
-      if (this.#clock.monotonicMs() > deadline) throw localErrors.stopTimeout({ dir, pid: identity.pid, timeoutMs, log: join(dir, 'server.log') })
+      if (this.#clock.monotonicMs() > deadline)
+        throw localErrors.stopTimeout({ dir, pid: identity.pid, timeoutMs, log: join(dir, 'server.log') })
       await this.#clock.sleep(10)
     }
   }
@@ -293,7 +345,13 @@ export class LocalServers {
   }
 }
 
-function describe(dir: string, record: ServerRecord, identity: ProcessIdentity, adopted: boolean, movedFromPort: number | null): LocalServer {
+function describe(
+  dir: string,
+  record: ServerRecord,
+  identity: ProcessIdentity,
+  adopted: boolean,
+  movedFromPort: number | null,
+): LocalServer {
   return {
     id: record.id,
     flavour: record.flavour,

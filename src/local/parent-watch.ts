@@ -30,7 +30,7 @@ export function watchParent(options: ParentWatchOptions): () => void {
     done = true
     clearInterval(timer)
     process.off('disconnect', onDisconnect)
-    if (options.stdin === true) process.stdin.off("end", onEnd).off("close", onEnd)
+    if (options.stdin === true) process.stdin.off('end', onEnd).off('close', onEnd)
   }
   if (process.channel !== undefined && process.channel !== null) {
     process.on('disconnect', onDisconnect)

@@ -46,7 +46,10 @@ function startTimeOf(pid: number): string | null {
 
 function startTimeByPs(pid: number): string | null {
   try {
-    const line = execFileSync('ps', ['-o', 'stat=,lstart=', '-p', String(pid)], { encoding: 'latin1', stdio: ['ignore', 'pipe', 'ignore'] }).trim()
+    const line = execFileSync('ps', ['-o', 'stat=,lstart=', '-p', String(pid)], {
+      encoding: 'latin1',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    }).trim()
     return line === '' || line.startsWith('Z') ? null : line.replace(/^\S+\s+/, '')
   } catch {
     return null

@@ -82,7 +82,9 @@ function commonConfig(place: ServerPlace, settings: ServerSettings): Record<stri
     'performance-schema': settings.performanceSchema ? 'ON' : 'OFF',
     'innodb-buffer-pool-size': settings.bufferPoolBytes,
     'innodb-flush-log-at-trx-commit': full ? 1 : 0,
-    ...(settings.binlog ? { 'log-bin': 'binlog', 'sync-binlog': full ? 1 : 0, 'binlog-row-metadata': 'FULL', 'binlog-row-image': 'FULL' } : { 'skip-log-bin': 'ON' }),
+    ...(settings.binlog
+      ? { 'log-bin': 'binlog', 'sync-binlog': full ? 1 : 0, 'binlog-row-metadata': 'FULL', 'binlog-row-image': 'FULL' }
+      : { 'skip-log-bin': 'ON' }),
   }
 }
 

@@ -20,7 +20,10 @@ import { installConfig, templateRedoLogBytes, userArguments } from './server-con
  * A template appears under its name by one rename when it is whole; making it is done by one process at a time.
  */
 export async function dataDirTemplate(install: ServerInstall, templatesDir: string, clock: Clock): Promise<string> {
-  const key = createHash('sha256').update(JSON.stringify([templateFormat, install.mysqld, install.version])).digest('hex').slice(0, 8)
+  const key = createHash('sha256')
+    .update(JSON.stringify([templateFormat, install.mysqld, install.version]))
+    .digest('hex')
+    .slice(0, 8)
   const template = join(templatesDir, `${install.flavour}-${install.version.replace(/[^\w.]+/g, '_').slice(0, 40)}-${key}`)
   if (existsSync(template)) return template
   return withDirectoryLock(templatesDir, clock, 120_000, async () => {
@@ -60,14 +63,23 @@ const templateFormat = 1
 const initialise: Record<LocalFlavour, (install: ServerInstall, dataDir: string) => Promise<void>> = {
   async mariadb(install, dataDir) {
     const share = mariadbShareDir(install)
-    const files = ['system_tables', 'performance_tables', 'system_tables_data', 'gis', 'sys_schema'].map((part) => bootstrapFile(share, part))
+    const files = ['system_tables', 'performance_tables', 'system_tables_data', 'gis', 'sys_schema'].map((part) =>
+      bootstrapFile(share, part),
+    )
     const input: (string | { file: string })[] = [
       'CREATE DATABASE mysql;\nUSE mysql;\nSET @auth_root_socket=NULL;\n',
       ...files.filter((file) => file !== null).map((file) => ({ file })),
       "\nUSE mysql;\nDELETE FROM global_priv WHERE User IN ('root', '') AND Host NOT IN ('localhost', '127.0.0.1');\n",
       "DELETE FROM proxies_priv WHERE User = 'root' AND Host NOT IN ('localhost', '127.0.0.1');\n",
     ]
-    const args = ['--bootstrap', `--innodb-log-file-size=${templateRedoLogBytes}`, '--skip-log-bin', '--log-warnings=0', '--max-allowed-packet=8M', '--net-buffer-length=16K']
+    const args = [
+      '--bootstrap',
+      `--innodb-log-file-size=${templateRedoLogBytes}`,
+      '--skip-log-bin',
+      '--log-warnings=0',
+      '--max-allowed-packet=8M',
+      '--net-buffer-length=16K',
+    ]
     await run(install, dataDir, args, input)
   },
   async mysql(install, dataDir) {
@@ -77,7 +89,18 @@ const initialise: Record<LocalFlavour, (install: ServerInstall, dataDir: string)
       "CREATE USER 'root'@'127.0.0.1' IDENTIFIED BY '';\nGRANT ALL ON *.* TO 'root'@'127.0.0.1' WITH GRANT OPTION;\nGRANT PROXY ON ''@'' TO 'root'@'127.0.0.1' WITH GRANT OPTION;\n",
     )
     try {
-      await run(install, dataDir, ['--initialize-insecure', `--innodb-redo-log-capacity=${templateRedoLogBytes}`, '--skip-log-bin', '--secure-file-priv=NULL', `--init-file=${sql}`], [])
+      await run(
+        install,
+        dataDir,
+        [
+          '--initialize-insecure',
+          `--innodb-redo-log-capacity=${templateRedoLogBytes}`,
+          '--skip-log-bin',
+          '--secure-file-priv=NULL',
+          `--init-file=${sql}`,
+        ],
+        [],
+      )
     } finally {
       await rm(sql, { force: true })
     }
@@ -123,7 +146,13 @@ async function run(install: ServerInstall, dataDir: string, args: string[], inpu
   }
   child.stdin.end()
   const how = await ended
-  if (how !== '') throw localErrors.initFailed({ flavour: install.flavour, version: install.version, dir: dataDir, tail: `${how}: ${errorLines(output)}` })
+  if (how !== '')
+    throw localErrors.initFailed({
+      flavour: install.flavour,
+      version: install.version,
+      dir: dataDir,
+      tail: `${how}: ${errorLines(output)}`,
+    })
 }
 
 /** The lines of a server's log that say what went wrong, else its last ones. */

@@ -67,7 +67,12 @@ export function flavours(): LocalFlavour[] {
 /** A server of one's own; disposing of it removes it with its data. */
 export async function testServer(options: TestServerOptions = {}): Promise<TestServer> {
   const dir = join(processDir(), randomBytes(3).toString('hex'))
-  const servers = new LocalServers({ installs: installs(), installsFile, templatesDir: join(projectDir, '.servers', 'templates'), ...(options.log ? { log: options.log } : {}) })
+  const servers = new LocalServers({
+    installs: installs(),
+    installsFile,
+    templatesDir: join(projectDir, '.servers', 'templates'),
+    ...(options.log ? { log: options.log } : {}),
+  })
   const request = {
     id: `test-${dir.slice(-6)}`,
     flavour: options.flavour ?? 'mariadb',

@@ -1,0 +1,148 @@
+// npm test: set-up, checks, and all tests in order of what they need.   npm test -- FILTER…  runs only the files whose
+// path has one of the filters in it, without the checks.   SHARDWRIGHT_TEST_FLAVOURS=mariadb limits the servers.
+import { spawn } from 'node:child_process'
+import { mkdtempSync, readFileSync, readdirSync, rmSync, existsSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, relative } from 'node:path'
+import { runChecks } from './check.mjs'
+import { fail, projectDir, setup } from './setup.mjs'
+
+const limitMs = Number(process.env.SHARDWRIGHT_TEST_LIMIT_S ?? 1200) * 1000
+const filters = process.argv.slice(2).filter((arg) => !arg.startsWith('-'))
+const started = Date.now()
+
+/** Tests without servers share the processors; those with servers have one running beside each; end to end stands alone. */
+const groups = [
+  {
+    name: 'unit',
+    files: (path) => path.endsWith('.test.ts') && !path.endsWith('.db.test.ts'),
+    in: ['src', 'test'],
+    concurrency: 2,
+    timeoutMs: 120_000,
+  },
+  { name: 'with servers', files: (path) => path.endsWith('.db.test.ts'), in: ['src', 'test'], concurrency: 2, timeoutMs: 240_000 },
+  { name: 'end to end', files: (path) => path.endsWith('.e2e.test.ts'), in: ['test'], concurrency: 1, timeoutMs: 420_000 },
+]
+
+try {
+  const { node, missing } = await setup({ flavours: ['mariadb'], optional: ['mysql'] })
+  for (const { problem } of missing) console.error(`MySQL is not tested: ${problem.message}`)
+  const total = { passed: 0, failed: 0, skipped: 0, failedNames: [] }
+  if (filters.length === 0) add(total, await runChecks())
+  const taken = new Set()
+  for (const group of groups.toReversed?.() ?? [...groups].reverse()) group.list = take(group, taken)
+  if (filters.length > 0 && taken.size === 0)
+    throw Object.assign(new Error(`no test file has ${filters.join(' or ')} in its path`), { ways: [] })
+  for (const group of groups) add(total, await runGroup(node, group))
+  await run(
+    node,
+    ['--disable-warning=ExperimentalWarning', '-e', "import('./test/kit/servers.ts').then((kit) => kit.removeLeftovers())"],
+    {},
+    30_000,
+  )
+  finish(total, missing)
+} catch (error) {
+  fail(error)
+}
+
+function take(group, taken) {
+  const files = group.in.flatMap((dir) => filesUnder(join(projectDir, dir)))
+  return files
+    .map((file) => relative(projectDir, file))
+    .filter((path) => group.files(path) && !taken.has(path) && (filters.length === 0 || filters.some((filter) => path.includes(filter))))
+    .map((path) => (taken.add(path), path))
+}
+
+async function runGroup(node, group) {
+  const result = { passed: 0, failed: 0, skipped: 0, failedNames: [] }
+  if (group.list.length === 0) return result
+  const leftMs = limitMs - (Date.now() - started)
+  if (leftMs <= 0)
+    return { ...result, failed: 1, failedNames: [`${group.name}: not run, the time limit of ${limitMs / 1000} s was reached`] }
+  console.log(`\n${group.name}: ${group.list.length} files`)
+  const dir = mkdtempSync(join(tmpdir(), 'shardwright-tally-'))
+  const tallyFile = join(dir, 'tally')
+  const args = [
+    '--disable-warning=ExperimentalWarning',
+    '--test',
+    `--test-concurrency=${group.concurrency}`,
+    `--test-timeout=${group.timeoutMs}`,
+    `--test-reporter=./scripts/test-reporter.mjs`,
+    ...group.list,
+  ]
+  const code = await run(node, args, { SHARDWRIGHT_TEST_TALLY: tallyFile }, leftMs)
+  const tally = existsSync(tallyFile) ? JSON.parse(readFileSync(tallyFile, 'utf8').trim().split('\n').at(-1)) : null
+  rmSync(dir, { recursive: true, force: true })
+  if (tally !== null) {
+    Object.assign(result, { passed: tally.passed, failed: tally.failed, skipped: tally.skipped, failedNames: tally.failedFiles })
+  }
+  if (code !== 0 && result.failed === 0) {
+    result.failed = 1
+    result.failedNames.push(
+      `${group.name}: ${code === 'limit' ? `stopped at the time limit of ${limitMs / 1000} s` : `the test runner ended with ${code}`}`,
+    )
+  }
+  return result
+}
+
+function run(node, args, env, timeoutMs) {
+  return new Promise((resolve) => {
+    const path = `${join(projectDir, 'node_modules', '.bin')}:${process.env.PATH ?? ''}`
+    // A group of its own, so that at the limit whatever the tests started ends too.
+    const child = spawn(node, args, {
+      cwd: projectDir,
+      stdio: ['ignore', 'inherit', 'inherit'],
+      detached: true,
+      env: { ...process.env, PATH: path, ...env },
+    })
+    const kill = (signal) => {
+      try {
+        process.kill(-child.pid, signal)
+      } catch {}
+    }
+    let limited = false
+    const timer = setTimeout(() => {
+      limited = true
+      kill('SIGKILL')
+    }, timeoutMs)
+    const onSignal = (signal) => {
+      kill(signal)
+      setTimeout(() => kill('SIGKILL'), 2_000).unref()
+      process.exitCode = 1
+    }
+    process.on('SIGINT', onSignal).on('SIGTERM', onSignal)
+    child.on('error', (error) => console.error(error.message))
+    child.on('close', (code, signal) => {
+      clearTimeout(timer)
+      process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
+      if (signal !== null && !limited) process.exit(1)
+      resolve(limited ? 'limit' : code)
+    })
+  })
+}
+
+function add(total, result) {
+  total.passed += result.passed
+  total.failed += result.failed
+  total.skipped += result.skipped ?? 0
+  total.failedNames.push(...result.failedNames)
+}
+
+function finish(total, missing) {
+  console.log('')
+  for (const name of total.failedNames) console.log(`failed: ${name}`)
+  const skipped = total.skipped > 0 ? `, ${total.skipped} skipped` : ''
+  const untested = missing.length > 0 ? ` (not on ${missing.map((entry) => entry.flavour).join(', ')})` : ''
+  console.log(`${total.passed} passed, ${total.failed} failed${skipped}${untested} in ${Math.round((Date.now() - started) / 1000)} s`)
+  process.exit(total.failed > 0 ? 1 : 0)
+}
+
+function filesUnder(dir) {
+  if (!existsSync(dir)) return []
+  return readdirSync(dir, { withFileTypes: true })
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .flatMap((entry) => {
+      if (entry.name === 'node_modules') return []
+      return entry.isDirectory() ? filesUnder(join(dir, entry.name)) : [join(dir, entry.name)]
+    })
+}
