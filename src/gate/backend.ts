@@ -1,0 +1,237 @@
+/**
+ * Connections to one schema of one server, shared by the gate's sessions as `sw_gate`.
+ *
+ * A connection is *clean* when all that it carries of a session is named by its signature (settings.ts) and by its cached
+ * prepared statements, which are invisible to others. One that carries more (user variables, named locks, temporary
+ * tables) is reset by COM_RESET_CONNECTION before it is used again; one with an open transaction never comes back: it is
+ * destroyed, and the server rolls back.
+ */
+import type { Clock } from '../base/clock.ts'
+import type { Connection } from '../mysql/connection.ts'
+import { gateErrors } from './errors.ts'
+
+/** A statement prepared on one connection. */
+export type BackendStatement = {
+  readonly id: number
+  /** The parameter types last bound here, as sent. */
+  boundTypes: Buffer | null
+}
+
+export type Backend = {
+  readonly connection: Connection
+  readonly pool: BackendPool
+  /** Settings in force. */
+  signature: string
+  /** Carries state that no signature names. */
+  dirty: boolean
+  /** By text; oldest use first. */
+  readonly statements: Map<string, BackendStatement>
+  lastUsedMs: number
+}
+
+type Waiter = { resolve(backend: Backend): void; reject(error: Error): void; timer: NodeJS.Timeout; signature: string }
+
+export type BackendPoolOptions = {
+  clock: Clock
+  /** For messages. */
+  shard: string
+  connectionsMax: number
+  waitMs: number
+  idleMs: number
+  statementsMax: number
+  connect(): Promise<Connection>
+}
+
+export class BackendPool {
+  readonly #options: BackendPoolOptions
+  readonly #idle: Backend[] = []
+  readonly #waiters: Waiter[] = []
+  readonly #all = new Set<Backend>()
+  /** Sessions that keep a connection only in case of SHOW WARNINGS: asked to let go when it is needed. */
+  readonly #lingering = new Set<() => void>()
+  #connecting = 0
+  #closed = false
+  /** Signatures that this server has accepted: setting them may be pipelined before a statement. */
+  readonly acceptedSignatures = new Set<string>([''])
+
+  constructor(options: BackendPoolOptions) {
+    this.#options = options
+  }
+
+  get size(): number {
+    return this.#all.size + this.#connecting
+  }
+
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  /** A free connection, one with these settings if there is one near the top; undefined: `take` waits for one. */
+  tryTake(signature: string): Backend | undefined {
+    const idle = this.#idle
+    for (let i = idle.length - 1, seen = 0; i >= 0 && seen < 8; i--, seen++) {
+      const backend = idle[i] as Backend
+      if (backend.signature !== signature) continue
+      if (i === idle.length - 1) idle.pop()
+      else idle.splice(i, 1)
+      if (backend.connection.open) return backend
+    }
+    for (let backend = idle.pop(); backend !== undefined; backend = idle.pop()) {
+      if (backend.connection.open) return backend
+    }
+    return undefined
+  }
+
+  /** Errors: what connecting gives, SW-GATE-014. Nothing was sent in either case. */
+  take(signature: string): Promise<Backend> {
+    const free = this.tryTake(signature)
+    if (free !== undefined) return Promise.resolve(free)
+    const released = this.#lingering.values().next()
+    if (this.size >= this.#options.connectionsMax && released.done !== true) {
+      released.value()
+      const freed = this.tryTake(signature)
+      if (freed !== undefined) return Promise.resolve(freed)
+    }
+    return new Promise<Backend>((resolve, reject) => {
+      const waiter: Waiter = {
+        resolve, reject, signature,
+        timer: setTimeout(() => {
+          this.#waiters.splice(this.#waiters.indexOf(waiter), 1)
+          reject(gateErrors.poolTimeout({ shard: this.#options.shard, waitedMs: this.#options.waitMs, max: this.#options.connectionsMax }))
+        }, this.#options.waitMs),
+      }
+      this.#waiters.push(waiter)
+      if (this.size < this.#options.connectionsMax) void this.#grow()
+    })
+  }
+
+  async #grow(): Promise<void> {
+    this.#connecting++
+    try {
+      const connection = await this.#options.connect()
+      this.#connecting--
+      const backend: Backend = { connection, pool: this, signature: '', dirty: false, statements: new Map(), lastUsedMs: this.#options.clock.monotonicMs() }
+      if (this.#closed) {
+        void connection.close()
+        return
+      }
+      this.#all.add(backend)
+      connection.onClose(() => {
+        this.#all.delete(backend)
+        const at = this.#idle.indexOf(backend)
+        if (at >= 0) this.#idle.splice(at, 1)
+        // Whoever waited for this one needs another.
+        if (this.#waiters.length > this.#connecting && this.size < this.#options.connectionsMax) void this.#grow()
+      })
+      this.#offer(backend)
+    } catch (error) {
+      this.#connecting--
+      // One failure fails everyone who waits for a new connection: they decide whether to wait for routing to change.
+      const failed = this.#all.size === 0 ? this.#waiters.splice(0) : this.#waiters.splice(0, 1)
+      for (const waiter of failed) {
+        clearTimeout(waiter.timer)
+        waiter.reject(error as Error)
+      }
+    }
+  }
+
+  /** Gives a connection back. It must have no open transaction and no outstanding command. */
+  give(backend: Backend): void {
+    if (!backend.connection.open) return
+    if (this.#closed || backend.connection.inTransaction || backend.connection.outstanding > 0) {
+      backend.connection.destroy()
+      return
+    }
+    if (!backend.dirty) {
+      this.#offer(backend)
+      return
+    }
+    backend.connection.reset().then(
+      () => {
+        backend.dirty = false
+        backend.signature = ''
+        backend.statements.clear()
+        this.#offer(backend)
+      },
+      () => backend.connection.destroy(),
+    )
+  }
+
+  #offer(backend: Backend): void {
+    if (!backend.connection.open) return
+    if (this.#closed) {
+      void backend.connection.close().catch(() => {})
+      return
+    }
+    const waiter = this.#waiters.shift()
+    if (waiter !== undefined) {
+      clearTimeout(waiter.timer)
+      waiter.resolve(backend)
+      return
+    }
+    backend.lastUsedMs = this.#options.clock.monotonicMs()
+    this.#idle.push(backend)
+  }
+
+  /** True when the session may keep the connection a while; `release` is called when somebody else needs it. */
+  linger(release: () => void): boolean {
+    if (this.#waiters.length > 0 || this.#closed) return false
+    this.#lingering.add(release)
+    return true
+  }
+
+  unlinger(release: () => void): void {
+    this.#lingering.delete(release)
+  }
+
+  remember(backend: Backend, text: string, statement: BackendStatement): void {
+    backend.statements.set(text, statement)
+    if (backend.statements.size <= this.#options.statementsMax) return
+    const [oldest] = backend.statements
+    if (oldest === undefined) return
+    backend.statements.delete(oldest[0])
+    closeStatement(backend.connection, oldest[1].id)
+  }
+
+  /** A statement that its cache does not name any more. */
+  forget(backend: Backend, id: number): void {
+    closeStatement(backend.connection, id)
+  }
+
+  /** Closes what was idle too long. Called now and then. */
+  trim(nowMs: number): void {
+    const limit = nowMs - this.#options.idleMs
+    while (this.#idle.length > 0 && (this.#idle[0] as Backend).lastUsedMs < limit) {
+      const backend = this.#idle.shift() as Backend
+      void backend.connection.close().catch(() => {})
+    }
+  }
+
+  /** Idle connections end now, others when given back. */
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    for (const waiter of this.#waiters.splice(0)) {
+      clearTimeout(waiter.timer)
+      waiter.reject(gateErrors.draining())
+    }
+    for (const backend of this.#idle.splice(0)) void backend.connection.close().catch(() => {})
+  }
+
+  destroy(): void {
+    this.close()
+    for (const backend of this.#all) backend.connection.destroy()
+  }
+}
+
+/** COM_STMT_CLOSE: no answer comes. */
+export function closeStatement(connection: Connection, id: number): void {
+  if (!connection.open) return
+  const framed = Buffer.allocUnsafe(9)
+  framed.writeUInt32LE(5, 0)
+  framed[4] = 0x19
+  framed.writeUInt32LE(id, 5)
+  connection.relay(framed, noAnswer)
+}
+
+const noAnswer = { bytes(): void {}, end(): void {}, fail(): void {} }

@@ -1,0 +1,45 @@
+/** What an operator may set. All bounds are per gate process. */
+export type GateConfig = {
+  /** What the gate says its version is, in the greeting: clients choose dialects by it. Empty: that of the first server. */
+  serverVersion: string
+  sessionsMax: number
+  /** Connections to one schema of one server, at most. */
+  backendConnectionsMax: number
+  backendIdleMs: number
+  connectTimeoutMs: number
+  /** A statement waits at most this long for a free connection. */
+  poolWaitMs: number
+  /** Held statements: at most this many bytes and this long. */
+  holdBytesMax: number
+  holdMs: number
+  /** A transaction that touched a component on hold may go on this long. */
+  transactionGraceMs: number
+  /** Bytes of one statement. */
+  packetBytesMax: number
+  /** What a scattered statement may hold in memory. */
+  scatterBytesMax: number
+  /** Unsent bytes to a slow client above which its server is paused. */
+  clientBufferBytesMax: number
+  leaseMs: number
+  idleSessionMs: number
+  /** Prepared statements kept on one server connection. */
+  statementsPerConnectionMax: number
+}
+
+export const defaultGateConfig: GateConfig = {
+  serverVersion: '',
+  sessionsMax: 4000,
+  backendConnectionsMax: 64,
+  backendIdleMs: 60_000,
+  connectTimeoutMs: 3_000,
+  poolWaitMs: 20_000,
+  holdBytesMax: 64 * 1024 * 1024,
+  holdMs: 20_000,
+  transactionGraceMs: 500,
+  packetBytesMax: 64 * 1024 * 1024,
+  scatterBytesMax: 256 * 1024 * 1024,
+  clientBufferBytesMax: 1024 * 1024,
+  leaseMs: 5_000,
+  idleSessionMs: 8 * 3600 * 1000,
+  statementsPerConnectionMax: 256,
+}

@@ -1,0 +1,117 @@
+/** What all sessions of a gate share. */
+import type { Clock } from '../base/clock.ts'
+import type { Log } from '../base/log.ts'
+import type { GateConfig } from './config.ts'
+import { gateErrors } from './errors.ts'
+import type { Holds } from './holds.ts'
+import type { Membership } from './membership.ts'
+import type { Pools } from './pools.ts'
+import type { Stats } from './stats.ts'
+import type { TopologyWatch } from './topology-watch.ts'
+import type { KeyspaceView, ShardView } from './view.ts'
+
+export type SessionEntry = {
+  readonly threadId: number
+  readonly user: string
+  readonly host: string
+  readonly keyspace: string
+  readonly doing: { readonly command: string; readonly sinceMs: number; readonly text: string }
+  kill(what: 'connection' | 'query'): void
+}
+
+/** A keyspace that is not there or not routable yet is waited for at most this long. */
+const readyWaitMs = 3_000
+const staleWaitMs = 10_000
+
+export class Core {
+  readonly config: GateConfig
+  readonly clock: Clock
+  readonly log: Log
+  readonly watch: TopologyWatch
+  readonly holds: Holds
+  readonly membership: Membership
+  readonly pools: Pools
+  readonly stats: Stats
+  readonly sessions = new Map<number, SessionEntry>()
+
+  constructor(parts: { config: GateConfig; clock: Clock; log: Log; watch: TopologyWatch; holds: Holds; membership: Membership; pools: Pools; stats: Stats }) {
+    this.config = parts.config
+    this.clock = parts.clock
+    this.log = parts.log
+    this.watch = parts.watch
+    this.holds = parts.holds
+    this.membership = parts.membership
+    this.pools = parts.pools
+    this.stats = parts.stats
+  }
+
+  /** Undefined at once when everything is as it should be: the hot path. */
+  fresh(): Promise<void> | undefined {
+    return this.membership.valid ? undefined : this.#revive()
+  }
+
+  async #revive(): Promise<void> {
+    const sinceMs = this.clock.monotonicMs()
+    for (;;) {
+      try {
+        await this.membership.revive()
+        return
+      } catch (error) {
+        const waitedMs = this.clock.monotonicMs() - sinceMs
+        if (waitedMs > staleWaitMs) throw gateErrors.stale({ ms: Math.round(waitedMs) }, error)
+        await this.clock.sleep(50)
+      }
+    }
+  }
+
+  keyspace(name: string): KeyspaceView {
+    if (name === '') throw gateErrors.noKeyspace()
+    const keyspace = this.watch.view.keyspaces.get(name)
+    if (keyspace === undefined) throw gateErrors.unknownKeyspace({ keyspace: name })
+    return keyspace
+  }
+
+  /** For statements of a session without a keyspace (`SELECT 1`, SHOW VARIABLES): any that can answer. */
+  anyKeyspace(): KeyspaceView | undefined {
+    let found: KeyspaceView | undefined
+    for (const keyspace of this.watch.view.keyspaces.values()) {
+      if (keyspace.notReady !== null) continue
+      if (!keyspace.held && !keyspace.record.sharded) return keyspace
+      found ??= keyspace
+    }
+    return found
+  }
+
+  async ready(name: string, signal: AbortSignal): Promise<KeyspaceView> {
+    const sinceMs = this.clock.monotonicMs()
+    for (;;) {
+      const keyspace = this.keyspace(name)
+      if (keyspace.notReady === null) return keyspace
+      if (this.clock.monotonicMs() - sinceMs > readyWaitMs) throw gateErrors.notReady({ keyspace: name, reason: keyspace.notReady })
+      await this.clock.sleep(20, signal)
+    }
+  }
+
+  /**
+   * A server refused, or could not be connected to, and nothing was done. Resolves when trying again makes sense: routing has
+   * changed, a hold has ended, or a little time has passed.
+   * @param version of the keyspace by which the statement was sent
+   * @param attempt from 0; when nothing changes, the cause is thrown in the end
+   */
+  async afterRefusal(shard: ShardView, version: number, attempt: number, bytes: number, signal: AbortSignal, cause: Error): Promise<void> {
+    const name = shard.keyspace
+    if (this.keyspace(name).version === version) await this.watch.refreshRouting().catch(() => {})
+    const now = this.keyspace(name)
+    const component = now.components.find((c) => c.key === shard.component.key)
+    if (component === undefined) return
+    if (component.hold !== null || this.holds.mustWait(name, [component.key])) {
+      await this.holds.wait(name, [component.key], bytes, signal)
+      return
+    }
+    if (now.version !== version) return
+    // Opening and switching without a hold: the record says that a change is under way, so it is worth waiting for.
+    const attemptsMax = component.phase === 'stable' ? 12 : 200
+    if (attempt >= attemptsMax) throw cause
+    await this.clock.sleep(Math.min(100, 10 * (attempt + 1)), signal)
+  }
+}

@@ -1,0 +1,173 @@
+import { defineErrors } from '../base/errors.ts'
+
+/** The gate's errors: 0xx routing, sessions and servers, 2xx execution. The planner's are 1xx (plan/errors.ts). */
+export const gateErrors = defineErrors('GATE', {
+  accessDenied: {
+    number: 1, class: 'user',
+    what: 'access denied for user \'{user}\' (using password: {password})',
+    why: 'the gate has its own users; the name is unknown to it or the password is another one',
+    fix: 'use the account printed by `shardwright up`, or make one: shardwright user create {user}',
+  },
+  unknownKeyspace: {
+    number: 2, class: 'user',
+    what: 'unknown database \'{keyspace}\'',
+    why: 'a database at the gate is a keyspace, and none has that name',
+    fix: 'SHOW DATABASES lists them; shardwright keyspace create {keyspace} makes one',
+  },
+  noKeyspace: {
+    number: 3, class: 'user',
+    what: 'no database selected',
+    why: 'the statement needs a keyspace, the session has none',
+    fix: 'connect with a database name, or USE one',
+  },
+  notReady: {
+    number: 4, class: 'transient',
+    what: 'keyspace {keyspace} can not be routed yet: {reason}',
+    why: 'its record names a shard, server or account that the gate has not read',
+    fix: 'try again; if it stays, shardwright keyspace show {keyspace}',
+  },
+  holdExpired: {
+    number: 5, class: 'transient',
+    what: 'the statement waited {waitedMs} ms for {keyspace}, which is being switched, and was not run',
+    why: 'writes and new transactions are held while traffic moves to other shards; this took longer than the gate\'s bound',
+    fix: 'repeat it; shardwright status says how far the switch is',
+  },
+  holdFull: {
+    number: 6, class: 'transient',
+    what: 'the statement was not run: {bytes} bytes of statements wait for {keyspace} already',
+    why: 'writes and new transactions are held while traffic moves, within a bound of memory',
+    fix: 'repeat it in a moment; raise the gate\'s bound if writes are this large or this many',
+  },
+  movedTransaction: {
+    number: 7, class: 'transient',
+    what: 'the transaction was rolled back: {keyspace} moved to other shards under it',
+    why: 'a transaction that touched shards being switched must end within a grace, as no server could go on with it elsewhere',
+    fix: 'repeat the whole transaction, as after any deadlock',
+  },
+  lostTransaction: {
+    number: 8, class: 'transient',
+    what: 'the transaction was rolled back: the connection to shard {shard} ended ({cause})',
+    why: 'the server or the network cut it; a server rolls back what its client left open',
+    fix: 'repeat the whole transaction, as after any deadlock',
+  },
+  unknownOutcome: {
+    number: 9, class: 'unknown',
+    what: 'the outcome of the statement is unknown: the connection to shard {shard} ended before the server answered ({cause})',
+    why: 'the statement was sent; whether the server ran it, nobody told',
+    fix: 'read back before repeating it; the gate never repeats it by itself',
+  },
+  unreachable: {
+    number: 10, class: 'transient',
+    what: 'shard {shard} can not be reached: {cause}',
+    why: 'its server refused or did not answer; nothing was sent',
+    fix: 'shardwright status shows the servers; repeat when it is up',
+  },
+  charset: {
+    number: 11, class: 'user',
+    what: 'character set {charset} is not accepted at the gate',
+    why: 'in it a byte below 0x80 may be part of a character, so that quotes can not be told safely',
+    fix: 'SET NAMES utf8mb4',
+  },
+  notForwarded: {
+    number: 12, class: 'user',
+    what: '{construct} is not passed on by the gate',
+    why: '{reason}',
+    fix: '{fix}',
+  },
+  tooManyConnections: {
+    number: 13, class: 'transient',
+    what: 'too many connections ({max}) at this gate',
+    why: 'each session costs memory; the bound is configured',
+    fix: 'close idle sessions, use a smaller pool, or raise sessionsMax',
+  },
+  poolTimeout: {
+    number: 14, class: 'transient',
+    what: 'no connection to shard {shard} became free within {waitedMs} ms',
+    why: 'all {max} connections of the gate to it are in use',
+    fix: 'look for long transactions or queries; raise backendConnectionsMax',
+  },
+  killed: {
+    number: 15, class: 'user',
+    what: 'query execution was interrupted',
+    why: 'KILL QUERY or KILL of this session',
+    fix: 'nothing; it was asked for',
+  },
+  unknownThread: {
+    number: 16, class: 'user',
+    what: 'unknown thread id: {id}',
+    why: 'no session of this gate has that number',
+    fix: 'SHOW PROCESSLIST lists the sessions',
+  },
+  unknownStatementId: {
+    number: 17, class: 'user',
+    what: 'unknown prepared statement handler ({id}) given to {command}',
+    why: 'it was closed, or prepared in another session',
+    fix: 'prepare it again',
+  },
+  stale: {
+    number: 18, class: 'transient',
+    what: 'the gate has not been able to read the topology for {ms} ms and answers nothing until it has',
+    why: 'without it, the gate can not know which shards serve',
+    fix: 'shardwright status; the gate goes on by itself when the topology answers',
+  },
+  draining: {
+    number: 19, class: 'transient',
+    what: 'the gate is shutting down',
+    why: 'it was asked to stop',
+    fix: 'connect again',
+  },
+  sessionStateLost: {
+    number: 20, class: 'transient',
+    what: 'the session\'s own state ({state}) was lost: {keyspace} moved to other shards',
+    why: 'user variables, temporary tables and named locks live on one server connection and do not move',
+    fix: 'repeat from where the state was made',
+  },
+  readOnly: {
+    number: 21, class: 'transient',
+    what: 'shard {shard} refuses writes (its server is read-only) though the routing record says that it serves them',
+    why: 'somebody set read_only on the server, or it was restarted so',
+    fix: 'shardwright check {keyspace}; repeat when it is open',
+  },
+  singleMode: {
+    number: 201, class: 'user',
+    what: 'the transaction is on shard {first} and the statement goes to {second}',
+    why: 'keyspace {keyspace} has transaction mode `single`',
+    fix: 'keep each transaction to one shard key, or set the mode to `multi`',
+  },
+  partialCommit: {
+    number: 202, class: 'unknown',
+    what: 'the transaction was committed on {committed} and not on {failed}: {cause}',
+    why: 'in mode `multi` shards commit one after the other; one refused or was lost after others had committed',
+    fix: 'read back what stands on {failed}; the rest is committed',
+  },
+  partialWrite: {
+    number: 203, class: 'transient',
+    what: 'the statement was rolled back on all shards, as it failed on {shard}: {cause}',
+    why: 'a statement that writes on several shards is done on all or on none',
+    fix: 'see the cause',
+  },
+  sequenceMissing: {
+    number: 204, class: 'user',
+    what: 'sequence {sequence} of {keyspace}.{table} has no row',
+    why: 'the sequence table stands, its only row (id = 0) does not',
+    fix: 'shardwright sequence create {keyspace}.{table}.{column}',
+  },
+  memory: {
+    number: 205, class: 'user',
+    what: 'the result of a scattered statement is larger than {bytesMax} bytes',
+    why: 'what must be sorted or grouped at the gate is held in memory, within a bound',
+    fix: 'add a LIMIT or a shard key to the statement, or raise scatterBytesMax',
+  },
+  preparedForm: {
+    number: 206, class: 'user',
+    what: '{construct} can not be answered through a prepared statement',
+    why: 'its rows are put together at the gate in another form than the server described',
+    fix: 'send it as plain text',
+  },
+  commitRefused: {
+    number: 207, class: 'transient',
+    what: 'the transaction was rolled back: shard {shard} refused the COMMIT ({cause})',
+    why: 'the server was closed for a switch after the transaction had begun',
+    fix: 'repeat the whole transaction, as after any deadlock',
+  },
+})

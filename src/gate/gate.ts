@@ -1,0 +1,162 @@
+/**
+ * The gate: listens for MySQL clients and routes them by what the topology says. Constructed by `main/`; several may run,
+ * in several processes, on one port or many. It keeps no state that outlives it.
+ */
+import { randomBytes } from 'node:crypto'
+import net from 'node:net'
+import type { SecureContext } from 'node:tls'
+import type { Clock } from '../base/clock.ts'
+import type { Log } from '../base/log.ts'
+import { acceptClient } from '../mysql/server-connection.ts'
+import type { StoredPassword } from '../mysql/auth-server.ts'
+import type { Store } from '../topology/store.ts'
+import { defaultGateConfig, type GateConfig } from './config.ts'
+import { Core } from './core.ts'
+import { gateErrors } from './errors.ts'
+import { Holds } from './holds.ts'
+import { Membership } from './membership.ts'
+import { Pools } from './pools.ts'
+import { errorFrame } from './replies.ts'
+import { Session } from './session.ts'
+import { Stats } from './stats.ts'
+import { TopologyWatch } from './topology-watch.ts'
+
+export type GateOptions = {
+  store: Store
+  /** Port 0: the system chooses. `reusePort`: several processes on one port. */
+  listen: { host: string; port: number; reusePort?: boolean }
+  log: Log
+  clock: Clock
+  /** One process start. */
+  id: string
+  pid: number
+  config?: Partial<GateConfig>
+  secureContext?: SecureContext
+}
+
+const statsEveryMs = 1_000
+
+export class Gate {
+  readonly #options: GateOptions
+  readonly #core: Core
+  readonly #server: net.Server
+  readonly #clients = new Set<net.Socket>()
+  #nextThreadId: number
+  #timer: NodeJS.Timeout | null = null
+  #stopping = false
+
+  constructor(options: GateOptions) {
+    this.#options = options
+    const config: GateConfig = { ...defaultGateConfig, ...options.config }
+    const { clock, log, store, id, pid } = options
+    const watch = new TopologyWatch(store, clock, log)
+    const stats = new Stats()
+    const membership = new Membership({ store, clock, log, id, pid, leaseMs: config.leaseMs, refresh: () => watch.refresh() })
+    const holds = new Holds({
+      clock,
+      limits: { bytesMax: config.holdBytesMax, waitMaxMs: config.holdMs, graceMs: config.transactionGraceMs },
+      traffic: (uid) => watch.existingTraffic(uid),
+      acknowledge: (keyspace, version, open) => membership.acknowledge(keyspace, version, open),
+      report: (keyspace, report) => membership.report(keyspace, report),
+    })
+    const pools = new Pools(config, clock)
+    this.#core = new Core({ config, clock, log, watch, holds, membership, pools, stats })
+    watch.onChange((view, before) => {
+      // Transactions on shards that do not serve any more end here; then what waited may go.
+      watch.expelStrangers()
+      pools.onView(view)
+      holds.onView(view, before)
+    })
+    // Ids of several gates should rarely meet: KILL by id is for one gate's own.
+    this.#nextThreadId = (randomBytes(2).readUInt16LE(0) << 12) + 1
+    this.#server = net.createServer({ noDelay: true }, (socket) => void this.#accept(socket))
+  }
+
+  /** Resolves when clients may connect, with the port. */
+  async start(): Promise<{ host: string; port: number }> {
+    const { host, port, reusePort } = this.#options.listen
+    await this.#core.watch.start()
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', reject)
+      this.#server.listen({ host, port, ...(reusePort === true ? { reusePort: true } : {}) }, () => {
+        this.#server.off('error', reject)
+        resolve()
+      })
+    })
+    const address = this.#server.address() as net.AddressInfo
+    await this.#core.membership.start(host, address.port)
+    this.#timer = setInterval(() => void this.#everySecond(), statsEveryMs)
+    this.#timer.unref()
+    return { host, port: address.port }
+  }
+
+  /** New clients are refused; those that are idle are closed, others after their transaction, at the latest after `graceMs`. */
+  async stop(graceMs = 0): Promise<void> {
+    if (this.#stopping) return
+    this.#stopping = true
+    if (this.#timer !== null) clearInterval(this.#timer)
+    this.#server.close()
+    const core = this.#core
+    const untilMs = core.clock.monotonicMs() + graceMs
+    while (core.clock.monotonicMs() < untilMs && [...core.sessions.values()].some((s) => (s as Session).busy)) await core.clock.sleep(20)
+    core.holds.stop()
+    for (const socket of this.#clients) socket.destroy()
+    await core.membership.stop()
+    await core.watch.stop()
+    core.pools.close()
+  }
+
+  get core(): Core {
+    return this.#core
+  }
+
+  async #accept(socket: net.Socket): Promise<void> {
+    const core = this.#core
+    socket.on('error', () => {})
+    if (this.#stopping || core.sessions.size >= core.config.sessionsMax) {
+      socket.end(errorFrame(this.#stopping ? gateErrors.draining() : gateErrors.tooManyConnections({ max: core.config.sessionsMax }), 0))
+      return
+    }
+    this.#clients.add(socket)
+    socket.on('close', () => this.#clients.delete(socket))
+    const version = core.config.serverVersion === '' ? greetingVersion(core.watch.view.serverVersion) : core.config.serverVersion
+    const client = await acceptClient(socket, {
+      serverVersion: version,
+      threadId: this.#threadId(),
+      // The one that clients of that family always have; whoever prefers the other is asked for it.
+      plugin: /mariadb/i.test(version) ? 'mysql_native_password' : 'caching_sha2_password',
+      packetBytesMax: core.config.packetBytesMax,
+      authenticate: (user) => this.#stored(user),
+      ...(this.#options.secureContext === undefined ? {} : { secureContext: this.#options.secureContext }),
+    })
+    if (client === null) return
+    new Session(core, client).start()
+  }
+
+  #stored(user: string): StoredPassword | null {
+    const record = this.#core.watch.view.users.get(user)
+    return record === undefined ? null : { sha1: Buffer.from(record.sha1, 'hex'), sha256: Buffer.from(record.sha256, 'hex') }
+  }
+
+  #threadId(): number {
+    do {
+      this.#nextThreadId = (this.#nextThreadId % 0x7fffffff) + 1
+    } while (this.#core.sessions.has(this.#nextThreadId))
+    return this.#nextThreadId
+  }
+
+  async #everySecond(): Promise<void> {
+    const core = this.#core
+    core.pools.trim()
+    try {
+      await core.membership.stats(core.stats.take(core.clock.nowMs()))
+    } catch (error) {
+      core.log.debug({ error: String(error) }, 'figures could not be written')
+    }
+  }
+}
+
+/** What servers are there before any is known: something every client understands. */
+function greetingVersion(version: string): string {
+  return version === '' ? '8.0.36-shardwright' : `${version}-shardwright`
+}

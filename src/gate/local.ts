@@ -1,0 +1,44 @@
+/** Answers that need no server: the session's own values, the list of sessions. */
+import type { Core } from './core.ts'
+import { integerColumn, rowsFrames, textColumn } from './replies.ts'
+
+export function localAnswer(
+  question: { value: 'connection-id' | 'row-count' | 'database' | 'last-insert-id'; label: string },
+  session: { threadId: number; keyspace: string; affectedRows: bigint; lastInsertId: bigint; status: number },
+): Buffer {
+  switch (question.value) {
+    case 'connection-id':
+      return rowsFrames([integerColumn(question.label)], [[String(session.threadId)]], session.status)
+    case 'row-count':
+      return rowsFrames([integerColumn(question.label)], [[String(session.affectedRows)]], session.status)
+    case 'last-insert-id':
+      return rowsFrames([integerColumn(question.label)], [[String(session.lastInsertId)]], session.status)
+    case 'database':
+      return rowsFrames([textColumn(question.label, 64)], [[session.keyspace === '' ? null : session.keyspace]], session.status)
+  }
+}
+
+export function processList(core: Core, status: number, full: boolean): Buffer {
+  const columns = [integerColumn('Id'), textColumn('User'), textColumn('Host'), textColumn('db'), textColumn('Command'), integerColumn('Time'), textColumn('State'), textColumn('Info', 1024)]
+  const nowMs = core.clock.monotonicMs()
+  const rows = [...core.sessions.values()].map((s) => {
+    const { command, sinceMs, text } = s.doing
+    return [String(s.threadId), s.user, s.host, s.keyspace === '' ? null : s.keyspace, command, String(Math.max(0, Math.round((nowMs - sinceMs) / 1000))), '', text === '' ? null : full ? text : text.slice(0, 100)]
+  })
+  return rowsFrames(columns, rows, status)
+}
+
+/** SQL's LIKE, without regard to case. */
+export function matchesLike(name: string, pattern: string): boolean {
+  let source = ''
+  for (let i = 0; i < pattern.length; i++) {
+    const c = pattern[i] as string
+    if (c === '\\' && i + 1 < pattern.length) source += escape(pattern[++i] as string)
+    else source += c === '%' ? '.*' : c === '_' ? '.' : escape(c)
+  }
+  return new RegExp(`^${source}$`, 'is').test(name)
+}
+
+function escape(c: string): string {
+  return c.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&')
+}

@@ -1,0 +1,163 @@
+/**
+ * The gate's place in the topology: its record under a lease, which says what it has seen, and what it does when the lease
+ * may have ended (it reads everything anew before it answers anything).
+ *
+ * Why what is acknowledged is true: `seen` and `open` are set in the same turn in which the hold rules took effect, and a
+ * commit writes what stands at the moment it is made; a commit that is lost is made again with what stands then. A record
+ * can only be older than the truth in one way: `open` is written late when it falls.
+ */
+import type { Clock } from '../base/clock.ts'
+import type { Log } from '../base/log.ts'
+import { keepLease, type KeptLease } from '../topology/kept-lease.ts'
+import { keys } from '../topology/keys.ts'
+import type { GateRecord, GateStats } from '../topology/records.ts'
+import type { Store } from '../topology/store.ts'
+import { put } from '../topology/typed.ts'
+import type { HoldReport } from './buffer.ts'
+
+export type MembershipOptions = {
+  store: Store
+  clock: Clock
+  log: Log
+  id: string
+  pid: number
+  leaseMs: number
+  /** Reads the topology anew. */
+  refresh(): Promise<void>
+}
+
+/** Changes of `open` alone are written at most this often; versions and zero at once. */
+const openPauseMs = 10
+
+export class Membership {
+  readonly #options: MembershipOptions
+  readonly #record: GateRecord
+  readonly #stop = new AbortController()
+  #lease: KeptLease | null = null
+  #dirty: 'no' | 'soon' | 'now' = 'no'
+  #writing = false
+  #reviving: Promise<void> | null = null
+  #wake: (() => void) | null = null
+
+  constructor(options: MembershipOptions) {
+    this.#options = options
+    this.#record = { v: 1, id: options.id, pid: options.pid, host: '', port: 0, seen: {}, open: {}, lastHold: {} }
+  }
+
+  async start(host: string, port: number): Promise<void> {
+    this.#record.host = host
+    this.#record.port = port
+    await this.#takeLease()
+  }
+
+  /** Cheap; asked before every statement. */
+  get valid(): boolean {
+    return this.#lease !== null && this.#lease.valid()
+  }
+
+  /** Takes a new lease and reads the topology anew. Rejects when the store does not answer; callers try again. */
+  revive(): Promise<void> {
+    this.#reviving ??= this.#takeLease()
+      .then(() => this.#options.refresh())
+      .finally(() => {
+        this.#reviving = null
+      })
+    return this.#reviving
+  }
+
+  acknowledge(keyspace: string, version: number, open: number): void {
+    const urgent = this.#record.seen[keyspace] !== version || open === 0
+    this.#record.seen[keyspace] = version
+    this.#record.open[keyspace] = open
+    this.#mark(urgent ? 'now' : 'soon')
+  }
+
+  report(keyspace: string, report: HoldReport): void {
+    this.#record.lastHold[keyspace] = report
+    this.#mark('now')
+  }
+
+  async stats(stats: GateStats): Promise<void> {
+    if (this.#lease === null || !this.#lease.valid()) return
+    await this.#options.store.commit([], [put(keys.gateStats(this.#options.id), stats, this.#lease.id)])
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort()
+    this.#wake?.()
+    await this.#lease?.release()
+  }
+
+  async #takeLease(): Promise<void> {
+    const { store, clock, leaseMs } = this.#options
+    const old = this.#lease
+    this.#lease = null
+    const lease = await keepLease(store, { ttlMs: leaseMs, clock })
+    void old?.release()
+    this.#lease = lease
+    lease.lost.addEventListener('abort', () => {
+      if (this.#stop.signal.aborted || this.#lease !== lease) return
+      this.#options.log.warn({ gate: this.#options.id }, 'the gate\'s lease ended; reading the topology anew')
+      void this.#reviveUntilDone()
+    }, { once: true })
+    await this.#write()
+  }
+
+  async #reviveUntilDone(): Promise<void> {
+    while (!this.#stop.signal.aborted && !this.valid) {
+      try {
+        await this.revive()
+      } catch (error) {
+        this.#options.log.warn({ gate: this.#options.id, error: String(error) }, 'the topology does not answer')
+        await this.#options.clock.sleep(100, this.#stop.signal).catch(() => {})
+      }
+    }
+  }
+
+  #mark(how: 'soon' | 'now'): void {
+    if (this.#dirty !== 'now') this.#dirty = how
+    if (how === 'now') this.#wake?.()
+    if (!this.#writing) void this.#writeLoop()
+  }
+
+  async #writeLoop(): Promise<void> {
+    this.#writing = true
+    try {
+      while (this.#dirty !== 'no' && !this.#stop.signal.aborted) {
+        if (this.#dirty === 'soon') await this.#pause(openPauseMs)
+        if (this.#lease === null || !this.#lease.valid()) {
+          await this.#pause(20)
+          continue
+        }
+        this.#dirty = 'no'
+        try {
+          await this.#write()
+        } catch (error) {
+          this.#options.log.warn({ gate: this.#options.id, error: String(error) }, 'acknowledging failed; trying again')
+          this.#dirty = 'now'
+          await this.#pause(20)
+        }
+      }
+    } finally {
+      this.#writing = false
+    }
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(done, ms)
+      const self = this
+      function done(): void {
+        clearTimeout(timer)
+        self.#wake = null
+        resolve()
+      }
+      this.#wake = done
+    })
+  }
+
+  async #write(): Promise<void> {
+    if (this.#lease === null) return
+    await this.#options.store.commit([], [put(keys.gate(this.#options.id), structuredClone(this.#record), this.#lease.id)])
+  }
+}

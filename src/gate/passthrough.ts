@@ -1,0 +1,222 @@
+/**
+ * What the gate must know of a statement that goes to an unsharded keyspace's one server as it is: whether it writes, whether
+ * it may be read again, whether it leaves state on the connection, and which ones the gate answers or keeps itself. Only the
+ * first words and single tokens are looked at, so every dialect passes; in doubt it is a write. Pure; cached by the lexer's key.
+ */
+import { Kind, tokenEnd, tokenKind, tokenStart, type Lexed } from '../sql/lexer.ts'
+import type { Pin } from './plan/plan.ts'
+import { rereadable } from './pure-functions.ts'
+import type { SetAssignments } from './set-statement.ts'
+import { parseSet } from './set-statement.ts'
+
+export type Relay = {
+  readonly kind: 'relay'
+  readonly effect: 'read' | 'lock' | 'write'
+  /** A read whose second execution can not be told from one: it may be sent again after a lost connection. */
+  readonly rereadable: boolean
+  readonly pins: readonly Pin[]
+  /** Ends the session's transaction first, as the server would. */
+  readonly implicitCommit: boolean
+  /** Names LAST_INSERT_ID or its like: the connection must know the session's. */
+  readonly lastInsertId: boolean
+  /** Must run on the connection of the statement before it, while that is at hand. */
+  readonly needsPrevious: 'diagnostics' | 'found-rows' | null
+  /** Leaves what FOUND_ROWS() asks for. */
+  readonly leavesFoundRows: boolean
+  /** Tokens that name the keyspace before a dot, for when the database has another name. */
+  readonly qualifiers: readonly number[]
+}
+
+export type Passthrough =
+  | Relay
+  | { readonly kind: 'begin'; readonly readOnly: boolean | null; readonly snapshot: boolean }
+  | { readonly kind: 'commit' | 'rollback'; readonly chain: boolean; readonly release: boolean }
+  | { readonly kind: 'set'; readonly assignments: SetAssignments }
+  | { readonly kind: 'use'; readonly keyspace: string }
+  | { readonly kind: 'kill'; readonly what: 'connection' | 'query'; readonly id: number }
+  | { readonly kind: 'unlock-tables' }
+  | { readonly kind: 'show'; readonly what: 'databases' | 'processlist'; readonly like: string | null; readonly full: boolean }
+  /** `SELECT CONNECTION_ID()`, `SELECT ROW_COUNT()`, `SELECT DATABASE()` and nothing else. */
+  | { readonly kind: 'local'; readonly value: 'connection-id' | 'row-count' | 'database' | 'last-insert-id'; readonly label: string }
+  | { readonly kind: 'refuse'; readonly construct: string; readonly reason: string; readonly fix: string }
+  | { readonly kind: 'empty' }
+
+const implicitCommitVerbs = new Set([
+  'CREATE', 'ALTER', 'DROP', 'TRUNCATE', 'RENAME', 'GRANT', 'REVOKE', 'ANALYZE', 'OPTIMIZE', 'REPAIR', 'CHECK', 'CACHE', 'FLUSH', 'RESET',
+  'INSTALL', 'UNINSTALL', 'LOCK', 'CHANGE', 'STOP', 'IMPORT',
+])
+const refused: Record<string, { reason: string; fix: string }> = {
+  XA: { reason: 'a prepared XA transaction outlives its connection and would block every switch', fix: 'use ordinary transactions' },
+  SHUTDOWN: { reason: 'clients do not stop servers', fix: 'use shardwright' },
+  CLONE: { reason: 'servers are not managed by clients', fix: 'use shardwright' },
+}
+
+export function classify(lexed: Lexed): Passthrough {
+  if (lexed.count === 0) return { kind: 'empty' }
+  const words = new Words(lexed)
+  const verb = words.at(0)
+  const second = words.at(1)
+  switch (verb) {
+    case 'BEGIN':
+      if (second === 'NOT') break
+      return { kind: 'begin', readOnly: null, snapshot: false }
+    case 'START': {
+      if (second !== 'TRANSACTION') break
+      const rest = words.text()
+      return { kind: 'begin', readOnly: / READ ONLY/.test(rest) ? true : / READ WRITE/.test(rest) ? false : null, snapshot: / CONSISTENT SNAPSHOT/.test(rest) }
+    }
+    case 'COMMIT':
+    case 'ROLLBACK': {
+      const rest = words.text()
+      if (verb === 'ROLLBACK' && / TO /.test(rest)) break
+      return { kind: verb === 'COMMIT' ? 'commit' : 'rollback', chain: / CHAIN/.test(rest) && !/ NO CHAIN/.test(rest), release: / RELEASE/.test(rest) && !/ NO RELEASE/.test(rest) }
+    }
+    case 'SET': {
+      if (second === 'PASSWORD' || second === 'ROLE' || second === 'DEFAULT' || second === 'STATEMENT' || second === 'RESOURCE') break
+      return { kind: 'set', assignments: parseSet(lexed) }
+    }
+    case 'USE':
+      return { kind: 'use', keyspace: words.name(1) }
+    case 'KILL': {
+      const last = lexed.count - 1
+      const hard = second === 'HARD' || second === 'SOFT' ? 2 : 1
+      return { kind: 'kill', what: words.at(hard) === 'QUERY' ? 'query' : 'connection', id: Number(words.raw(last)) }
+    }
+    case 'UNLOCK':
+      return { kind: 'unlock-tables' }
+    case 'SHOW':
+      if (second === 'DATABASES' || second === 'SCHEMAS') return { kind: 'show', what: 'databases', like: words.like(), full: false }
+      if (second === 'PROCESSLIST' || (second === 'FULL' && words.at(2) === 'PROCESSLIST')) return { kind: 'show', what: 'processlist', like: null, full: second === 'FULL' }
+      break
+  }
+  const refusal = refused[verb]
+  if (refusal !== undefined) return { kind: 'refuse', construct: verb, ...refusal }
+  const local = localOf(words, lexed)
+  return local ?? relayOf(words, lexed, verb, second)
+}
+
+function relayOf(words: Words, lexed: Lexed, verb: string, second: string): Relay {
+  const pins = new Set<Pin>()
+  let effect: Relay['effect'] = 'write'
+  let lastInsertId = false
+  let needsPrevious: Relay['needsPrevious'] = null
+  let leavesFoundRows = false
+  const qualifiers: number[] = []
+  const reading = verb === 'SELECT' || verb === '(' || verb === 'VALUES' || verb === 'TABLE' || verb === 'WITH'
+  if (reading || ['SHOW', 'DESC', 'DESCRIBE', 'EXPLAIN', 'HELP', 'CHECKSUM'].includes(verb)) effect = 'read'
+  if (verb === 'SHOW' && (['WARNINGS', 'ERRORS'].includes(second) || second === 'COUNT')) needsPrevious = 'diagnostics'
+  for (let i = 0; i < lexed.count; i++) {
+    const kind = tokenKind(lexed, i)
+    if (kind === Kind.UserVariable && tokenEnd(lexed, i) - tokenStart(lexed, i) > 1) pins.add('user-variable')
+    if (kind === Kind.SystemVariable && /^@@(session\.|local\.)?(last_insert_id|identity)$/i.test(words.raw(i))) lastInsertId = true
+    if (kind === Kind.QuotedName || kind === Kind.Word) {
+      if (words.raw(i + 1) === '.' && words.raw(i - 1) !== '.') qualifiers.push(i)
+    }
+    if (kind !== Kind.Word) continue
+    const word = words.at(i)
+    const called = words.raw(i + 1) === '('
+    switch (word) {
+      case 'LAST_INSERT_ID':
+        lastInsertId = true
+        break
+      case 'SQL_CALC_FOUND_ROWS':
+        leavesFoundRows = true
+        break
+      case 'FOUND_ROWS':
+        if (called) needsPrevious = 'found-rows'
+        break
+      case 'ROW_COUNT':
+        if (called) needsPrevious = 'diagnostics'
+        break
+      case 'GET_LOCK':
+      case 'RELEASE_LOCK':
+      case 'RELEASE_ALL_LOCKS':
+        if (called) pins.add('get-lock')
+        break
+      case 'NEXTVAL':
+      case 'SETVAL':
+      case 'NEXT':
+        if (effect === 'read' && (called || words.at(i + 1) === 'VALUE')) effect = 'write'
+        break
+      case 'UPDATE':
+        if (reading && ['FOR', 'NO'].includes(words.at(i - 1))) effect = effect === 'write' ? 'write' : 'lock'
+        else if (verb === 'WITH') effect = 'write'
+        break
+      case 'SHARE':
+        if (reading && ['FOR', 'IN'].includes(words.at(i - 1))) effect = effect === 'write' ? 'write' : 'lock'
+        break
+      case 'DELETE':
+      case 'INSERT':
+      case 'REPLACE':
+        if (verb === 'WITH' && !called) effect = 'write'
+        break
+      case 'INTO':
+        if (reading) effect = 'write'
+        break
+      case 'ANALYZE':
+        if (verb === 'EXPLAIN') effect = 'write'
+        break
+    }
+  }
+  const temporary = (verb === 'CREATE' || verb === 'DROP') && words.text().slice(0, 60).includes(' TEMPORARY')
+  if (temporary) pins.add('temporary-table')
+  if (verb === 'LOCK' || verb === 'HANDLER') pins.add('handler')
+  if (verb === 'PREPARE' || verb === 'EXECUTE' || verb === 'DEALLOCATE') pins.add('unknown')
+  return {
+    kind: 'relay', effect, pins: [...pins], lastInsertId, needsPrevious, leavesFoundRows, qualifiers,
+    rereadable: effect === 'read' && pins.size === 0 && rereadable(lexed),
+    implicitCommit: implicitCommitVerbs.has(verb) && !temporary,
+  }
+}
+
+function localOf(words: Words, lexed: Lexed): Passthrough | null {
+  if (words.at(0) !== 'SELECT' || words.raw(2) !== '(' || words.raw(3) !== ')') return null
+  const value = ({ CONNECTION_ID: 'connection-id', ROW_COUNT: 'row-count', DATABASE: 'database', SCHEMA: 'database', LAST_INSERT_ID: 'last-insert-id' } as const)[words.at(1) as 'DATABASE']
+  if (value === undefined) return null
+  if (lexed.count === 4) return { kind: 'local', value, label: words.between(1, 4) }
+  if (lexed.count === 6 && words.at(4) === 'AS') return { kind: 'local', value, label: words.name(5) }
+  if (lexed.count === 5 && (tokenKind(lexed, 4) === Kind.QuotedName || (tokenKind(lexed, 4) === Kind.Word && words.at(4) !== 'INTO'))) return { kind: 'local', value, label: words.name(4) }
+  return null
+}
+
+class Words {
+  readonly #lexed: Lexed
+  constructor(lexed: Lexed) {
+    this.#lexed = lexed
+  }
+
+  raw(i: number): string {
+    const l = this.#lexed
+    return i < 0 || i >= l.count ? '' : l.bytes.toString('utf8', tokenStart(l, i), tokenEnd(l, i))
+  }
+
+  /** In upper case when it is a bare word or an operator; '' for quoted names and literals. */
+  at(i: number): string {
+    if (i < 0 || i >= this.#lexed.count) return ''
+    const kind = tokenKind(this.#lexed, i)
+    return kind === Kind.Word || kind === Kind.Operator ? this.raw(i).toUpperCase() : ''
+  }
+
+  name(i: number): string {
+    const raw = this.raw(i)
+    const quote = raw[0]
+    return quote === '`' || quote === '"' ? raw.slice(1, -1).replaceAll(quote + quote, quote) : raw
+  }
+
+  between(from: number, to: number): string {
+    const l = this.#lexed
+    return l.bytes.toString('utf8', tokenStart(l, from), tokenEnd(l, to - 1))
+  }
+
+  text(): string {
+    let out = ''
+    for (let i = 0; i < Math.min(this.#lexed.count, 24); i++) out += ` ${this.at(i)}`
+    return out
+  }
+
+  /** The pattern of `LIKE '…'` at the end. */
+  like(): string | null {
+    const i = this.#lexed.count - 2
+    return i > 0 && this.at(i) === 'LIKE' ? this.raw(i + 1).slice(1, -1) : null
+  }
+}

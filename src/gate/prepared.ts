@@ -1,0 +1,104 @@
+/**
+ * Prepared statements of a session. The client's ids are the session's own; on each server connection the same text is
+ * prepared once and kept there for whoever sends it next (backend.ts), so a statement may be executed on any connection.
+ *
+ * COM_STMT_EXECUTE: 1 0x17 · 4 id · 1 cursor type · 4 iterations (1) · with parameters: NULL bitmap (n + 7) / 8 · 1 types
+ * follow · 2 n types · values. A client sends types with its first execution only; the server remembers them per connection,
+ * so they are remembered here and put in wherever a connection has not seen these.
+ */
+import type { Connection, RelayEnd, RelaySink } from '../mysql/connection.ts'
+import { ConnectionLost, ServerError } from '../mysql/errors.ts'
+import { com } from '../wire/commands.ts'
+import { frame, frameCommand, HEADER_BYTES } from '../wire/frames.ts'
+import { closeStatement, type Backend, type BackendStatement } from './backend.ts'
+import type { Passthrough } from './passthrough.ts'
+
+export type SessionStatement = {
+  readonly id: number
+  readonly text: Buffer
+  /** Bytes of the text as latin1: the key of connections' caches. */
+  readonly key: string
+  readonly keyspace: string
+  readonly passthrough: Passthrough | null
+  paramCount: number
+  /** As last bound by the client. */
+  types: Buffer | null
+  /** COM_STMT_SEND_LONG_DATA since the last execution, whole packets. */
+  longData: Buffer[]
+  longDataBytes: number
+}
+
+/** What an execution says, as ranges of its payload. */
+export type Execution = {
+  readonly nullBitmap: Buffer
+  readonly types: Buffer | null
+  readonly values: Buffer
+}
+
+/** `payload` begins with the command byte. */
+export function readExecution(payload: Buffer, paramCount: number): Execution {
+  const empty = payload.subarray(0, 0)
+  if (paramCount === 0 || payload.length < 11) return { nullBitmap: empty, types: null, values: empty }
+  const bitmapEnd = 10 + ((paramCount + 7) >> 3)
+  const nullBitmap = payload.subarray(10, bitmapEnd)
+  if (payload[bitmapEnd] !== 1) return { nullBitmap, types: null, values: payload.subarray(bitmapEnd + 1) }
+  const typesEnd = bitmapEnd + 1 + 2 * paramCount
+  return { nullBitmap, types: payload.subarray(bitmapEnd + 1, typesEnd), values: payload.subarray(typesEnd) }
+}
+
+/**
+ * The framed execution for one connection. `framed` is the client's own (one frame) and is changed in place where that does.
+ */
+export function executionFrame(framed: Buffer, statement: SessionStatement, on: BackendStatement): Buffer {
+  const payload = framed.subarray(HEADER_BYTES)
+  if (payload.length < 10) return framed
+  // No cursor: the rows come at once, which every client takes.
+  payload[5] = 0
+  payload.writeUInt32LE(on.id, 1)
+  if (statement.paramCount === 0) return framed
+  const execution = readExecution(payload, statement.paramCount)
+  if (execution.types !== null) {
+    if (statement.types === null || !statement.types.equals(execution.types)) statement.types = Buffer.from(execution.types)
+    on.boundTypes = statement.types
+    return framed
+  }
+  if (on.boundTypes === statement.types || statement.types === null) return framed
+  on.boundTypes = statement.types
+  return frame(Buffer.concat([payload.subarray(0, 10), execution.nullBitmap, one, statement.types, execution.values]))
+}
+const one = Buffer.from([1])
+
+/** Prepares `text` on a connection unless it is there. Errors: the server's, ConnectionLost. */
+export async function prepareOn(backend: Backend, key: string, text: Buffer): Promise<BackendStatement> {
+  const known = backend.statements.get(key)
+  if (known !== undefined) return known
+  const { id } = await prepareRaw(backend.connection, text, null)
+  const made: BackendStatement = { id, boundTypes: null }
+  backend.pool.remember(backend, key, made)
+  return made
+}
+
+/** What PREPARE tells: the server's id, and the whole answer with `ownId` in its place, to be passed to a client. */
+export type Prepared = { id: number; columnCount: number; paramCount: number; answer: Buffer }
+
+export function prepareRaw(connection: Connection, text: Buffer, ownId: number | null): Promise<Prepared> {
+  return new Promise((resolve, reject) => {
+    const parts: Buffer[] = []
+    const sink: RelaySink = {
+      bytes: (frames) => void parts.push(Buffer.from(frames)),
+      end(end: RelayEnd) {
+        if (end.kind === 'error') return reject(new ServerError(end.errno, end.sqlState, end.message))
+        parts.push(Buffer.from(end.frame))
+        const answer = parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts)
+        const id = answer.readUInt32LE(5)
+        if (ownId !== null) answer.writeUInt32LE(ownId, 5)
+        resolve({ id, columnCount: answer.readUInt16LE(9), paramCount: answer.readUInt16LE(11), answer })
+      },
+      fail: reject,
+    }
+    if (!connection.open) return reject(new ConnectionLost('nothingSent', ''))
+    connection.relay(frameCommand(com.stmtPrepare, text), sink)
+  })
+}
+
+export { closeStatement }

@@ -1,0 +1,138 @@
+/**
+ * One statement to one server connection, its answer to one client, as raw frames. The last packet and everything that the
+ * first rows have not been sent before is held back until it is known whether the statement was refused: what a server
+ * refused leaves no trace at the client.
+ */
+import { HEADER_BYTES } from '../wire/frames.ts'
+import type { Connection, RelayEnd, RelaySink } from '../mysql/connection.ts'
+
+/** Where answers go: the client's side of a session. */
+export type AnswerTarget = {
+  write(frames: Buffer): void
+  readonly bufferedBytes: number
+  /** Calls back when the client has taken what was written. */
+  onDrain(listener: () => void): void
+}
+
+/** One per session, used again for each statement: the hot path makes no closures. */
+export class Relayer implements RelaySink {
+  readonly #target: AnswerTarget
+  readonly #bufferBytesMax: number
+  #connection: Connection | null = null
+  #resolve: ((end: RelayEnd) => void) | null = null
+  #reject: ((error: Error) => void) | null = null
+  #pending: Buffer | null = null
+  /** Something of this answer went to the client. */
+  passedOn = false
+  #paused = false
+  /** The end frame of an answer that went wrong is kept from the client until the caller has looked at it. */
+  onInfile: ((frame: Buffer, connection: Connection) => void) | null = null
+
+  constructor(target: AnswerTarget, bufferBytesMax: number) {
+    this.#target = target
+    this.#bufferBytesMax = bufferBytesMax
+  }
+
+  /**
+   * Resolves at the end of the answer. An OK end has been passed on; an error end has not: it is the caller's to pass on
+   * (`passOn`) or to act upon. Rejects with ConnectionLost.
+   */
+  run(connection: Connection, framed: Buffer): Promise<RelayEnd> {
+    this.#connection = connection
+    this.#pending = null
+    this.passedOn = false
+    return new Promise((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
+      connection.relay(framed, this)
+    })
+  }
+
+  bytes(frames: Buffer): void {
+    if (this.#pending !== null) this.#send(this.#pending)
+    // Column definitions alone may still be followed by an error: a read may be sent again as long as nothing went out.
+    this.#pending = frames
+    if (frames.length > 8192) {
+      this.#pending = null
+      this.#send(frames)
+    }
+  }
+
+  infile(frame: Buffer): void {
+    if (this.onInfile !== null && this.#connection !== null) {
+      this.passedOn = true
+      this.onInfile(frame, this.#connection)
+    } else {
+      // Nobody to ask: an empty file.
+      const empty = Buffer.from([0, 0, 0, ((frame[3] as number) + 1) & 0xff])
+      this.#connection?.relayData(empty)
+    }
+  }
+
+  end(end: RelayEnd): void {
+    const pending = this.#pending
+    this.#pending = null
+    if (end.kind === 'ok') {
+      if (pending === null) this.#send(end.frame)
+      else if (pending.buffer === end.frame.buffer && pending.byteOffset + pending.length === end.frame.byteOffset) {
+        // Both lie side by side in what one read brought: one write without a copy.
+        this.#send(Buffer.from(pending.buffer, pending.byteOffset, pending.length + end.frame.length))
+      } else this.#send(Buffer.concat([pending, end.frame]))
+    } else if (pending !== null && this.passedOn) this.#send(pending)
+    this.#done()?.(end)
+  }
+
+  fail(error: Error): void {
+    const reject = this.#reject
+    this.#pending = null
+    this.#done()
+    reject?.(error)
+  }
+
+  passOn(end: RelayEnd): void {
+    // What came before it was held back and dropped: to the client it is the first packet.
+    if (!this.passedOn) end.frame[3] = 1
+    this.#send(end.frame)
+  }
+
+  #done(): ((end: RelayEnd) => void) | null {
+    const resolve = this.#resolve
+    this.#resolve = null
+    this.#reject = null
+    this.#connection = null
+    return resolve
+  }
+
+  #send(frames: Buffer): void {
+    this.passedOn = true
+    this.#target.write(frames)
+    if (this.#paused || this.#target.bufferedBytes <= this.#bufferBytesMax) return
+    const connection = this.#connection
+    if (connection === null) return
+    this.#paused = true
+    connection.pause()
+    this.#target.onDrain(() => {
+      this.#paused = false
+      connection.resume()
+    })
+  }
+}
+
+/** The end of a command of ours whose answer nobody sees. */
+export class SilentSink implements RelaySink {
+  readonly #done: (end: RelayEnd | Error) => void
+  constructor(done: (end: RelayEnd | Error) => void) {
+    this.#done = done
+  }
+  bytes(): void {}
+  end(end: RelayEnd): void {
+    this.#done(end)
+  }
+  fail(error: Error): void {
+    this.#done(error)
+  }
+}
+
+export function framePayload(frame: Buffer): Buffer {
+  return frame.subarray(HEADER_BYTES)
+}

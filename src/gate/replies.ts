@@ -1,0 +1,79 @@
+/** Answers that the gate makes itself, as frames. Clients are never offered deprecateEof, so EOF packets stand in all of them. */
+import { collation, columnFlag, columnType } from '../wire/column-types.ts'
+import { serverStatus } from '../wire/capabilities.ts'
+import { writeColumnDefinition, type ColumnDefinition } from '../wire/column-definition.ts'
+import { writeEof } from '../wire/eof.ts'
+import { writeErr } from '../wire/err.ts'
+import { writeOk } from '../wire/ok.ts'
+import { writeTextRow } from '../wire/text-row.ts'
+import { Writer } from '../wire/writer.ts'
+import { clientError } from './client-error.ts'
+
+export type OkReply = { affectedRows?: bigint; insertId?: bigint; warnings?: number; info?: string }
+
+export function okFrame(status: number, reply: OkReply = {}, sequence = 1): Buffer {
+  const w = new Writer(32 + (reply.info?.length ?? 0)).beginFrame()
+  writeOk(w, { status, ...reply }, 0)
+  w.endFrame(sequence)
+  return w.take()
+}
+
+/** The answer to most commands that change nothing: one frame for each status. */
+const plainOks = new Map<number, Buffer>()
+export function plainOk(status: number): Buffer {
+  let made = plainOks.get(status)
+  if (made === undefined) plainOks.set(status, (made = okFrame(status)))
+  return made
+}
+
+export function errorFrame(error: unknown, sequence = 1): Buffer {
+  const { errno, sqlState, message } = clientError(error)
+  const w = new Writer(128).beginFrame()
+  writeErr(w, { errno, sqlState, message })
+  w.endFrame(sequence)
+  return w.take()
+}
+
+export function eofFrame(status: number, sequence = 1): Buffer {
+  const w = new Writer(16).beginFrame()
+  writeEof(w, { warnings: 0, status })
+  w.endFrame(sequence)
+  return w.take()
+}
+
+export function textColumn(name: string, length = 256): ColumnDefinition {
+  return { schema: '', table: '', orgTable: '', name, orgName: '', charset: collation.utf8mb4, length: length * 4, type: columnType.varString, flags: 0, decimals: 39 }
+}
+
+export function integerColumn(name: string): ColumnDefinition {
+  return { schema: '', table: '', orgTable: '', name, orgName: '', charset: collation.binary, length: 21, type: columnType.longlong, flags: columnFlag.binary | columnFlag.notNull, decimals: 0 }
+}
+
+/** A whole text result set. */
+export function rowsFrames(columns: readonly ColumnDefinition[], rows: readonly (readonly (string | null)[])[], status: number = serverStatus.autocommit): Buffer {
+  const w = new Writer(512)
+  let sequence = writeColumns(w, columns, status, 1)
+  for (const row of rows) {
+    w.beginFrame()
+    writeTextRow(w, row.map((cell) => (cell === null ? null : Buffer.from(cell))))
+    sequence = w.endFrame(sequence)
+  }
+  w.beginFrame()
+  writeEof(w, { warnings: 0, status })
+  w.endFrame(sequence)
+  return w.take()
+}
+
+/** Column count, definitions and EOF; returns the next sequence id. */
+export function writeColumns(w: Writer, columns: readonly ColumnDefinition[], status: number, sequence: number): number {
+  w.beginFrame().lenenc(columns.length)
+  sequence = w.endFrame(sequence)
+  for (const column of columns) {
+    w.beginFrame()
+    writeColumnDefinition(w, column)
+    sequence = w.endFrame(sequence)
+  }
+  w.beginFrame()
+  writeEof(w, { warnings: 0, status })
+  return w.endFrame(sequence)
+}

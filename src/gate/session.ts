@@ -1,0 +1,541 @@
+/**
+ * One client's session: takes its commands one at a time and answers each. What a statement is decides who answers it: the
+ * gate itself (session state, transactions, KILL, SHOW DATABASES), an unsharded keyspace's server (runner.ts, as it is), or
+ * the shards of a sharded one (sharded.ts).
+ */
+import { SwError } from '../base/errors.ts'
+import type { Lexed } from '../sql/lexer.ts'
+import { com, setOption } from '../wire/commands.ts'
+import { capability, has } from '../wire/capabilities.ts'
+import type { ClientCommand, ServerConnection } from '../mysql/server-connection.ts'
+import type { Core, SessionEntry } from './core.ts'
+import { gateErrors } from './errors.ts'
+import { InfileRelay } from './infile.ts'
+import { killThread } from './kill.ts'
+import { localAnswer, matchesLike, processList } from './local.ts'
+import { classify, type Passthrough, type Relay } from './passthrough.ts'
+import { executionFrame, prepareOn, prepareRaw, type SessionStatement } from './prepared.ts'
+import { Relayer } from './relay.ts'
+import { eofFrame, errorFrame, plainOk, rowsFrames, textColumn } from './replies.ts'
+import { HalfAnswered, Runner, type Request } from './runner.ts'
+import { lexStatement, modeOf } from './statement-text.ts'
+import { effectOfSet } from './session-set.ts'
+import { charsetOfCollation, initialNames } from './charsets.ts'
+import { SessionSettings } from './settings.ts'
+import { Sharded } from './sharded.ts'
+
+const firstShard: Request['choose'] = (keyspace) => keyspace.shards[0] as (typeof keyspace.shards)[number]
+const emptyPins = [] as const
+
+export class Session implements SessionEntry {
+  readonly threadId: number
+  readonly host: string
+  readonly #core: Core
+  readonly #client: ServerConnection
+  readonly #relayer: Relayer
+  readonly #runner: Runner
+  readonly #sharded: Sharded
+  readonly #statements = new Map<number, SessionStatement>()
+  #nextStatementId = 1
+  keyspace = ''
+  #abort = new AbortController()
+  #closed = false
+  #sinceMs = 0
+  #current: Buffer | null = null
+  #currentStart = 0
+
+  constructor(core: Core, client: ServerConnection) {
+    this.#core = core
+    this.#client = client
+    this.threadId = client.threadId
+    this.host = client.address
+    this.#relayer = new Relayer(client, core.config.clientBufferBytesMax)
+    this.#runner = new Runner(core, this.#relayer, new SessionSettings(), has(client.capabilities, capability.foundRows))
+    this.#sharded = new Sharded(core, this.#runner, client)
+    this.#relayer.onInfile = (frame, connection) => new InfileRelay(client, connection).start(frame)
+  }
+
+  get user(): string {
+    return this.#client.user
+  }
+
+  /** Greets the verified client; false when it was refused. */
+  start(): boolean {
+    try {
+      this.#adopt()
+    } catch (error) {
+      this.#fail(error, this.#client.sequence)
+      this.#client.close()
+      return false
+    }
+    this.#core.sessions.set(this.threadId, this)
+    this.#core.stats.sessions++
+    this.#client.onClose(() => void this.#end())
+    this.#client.sendOk({ status: this.#runner.status })
+    this.#client.onCommand((c) => void this.#command(c))
+    this.#client.ready()
+    return true
+  }
+
+  /** What the handshake (or COM_CHANGE_USER) said. */
+  #adopt(): void {
+    const { database, collation } = this.#client
+    if (database !== '') this.#core.keyspace(database)
+    const charset = charsetOfCollation(collation)
+    if (charset === null) throw gateErrors.charset({ charset: `of collation ${collation}` })
+    this.keyspace = database
+    this.#runner.settings.clear()
+    const names = initialNames(collation)
+    if (names !== null) this.#runner.settings.set('names', names)
+  }
+
+  kill(what: 'connection' | 'query'): void {
+    const abort = this.#abort
+    abort.abort(gateErrors.killed())
+    const running = this.#runner.running
+    if (running !== null) void killThread(this.#core, running.shard, running.backend.connection.threadId).catch(() => {})
+    this.#sharded.kill()
+    if (what === 'connection') this.#client.destroy()
+  }
+
+  async #end(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    this.#core.sessions.delete(this.threadId)
+    this.#core.stats.sessions--
+    this.#abort.abort(gateErrors.killed())
+    // A running statement is let finish: it may be a write. What it held goes back at its end.
+    if (this.#current === null) await this.#runner.end()
+  }
+
+  #fail(error: unknown, sequence = 1): void {
+    if (error instanceof HalfAnswered) {
+      this.#client.destroy(error)
+      return
+    }
+    if (!(error instanceof SwError)) this.#core.log.error({ session: this.threadId, error: error instanceof Error ? error.stack : String(error) }, 'a statement failed inside the gate')
+    this.#core.stats.errors++
+    this.#runner.warnings = 0
+    this.#client.write(errorFrame(error, sequence))
+  }
+
+  async #command(c: ClientCommand): Promise<void> {
+    this.#current = c.data
+    this.#currentStart = c.start
+    this.#sinceMs = this.#core.clock.monotonicMs()
+    if (this.#abort.signal.aborted) this.#abort = new AbortController()
+    let answered = true
+    try {
+      switch (c.com) {
+        case com.query:
+          this.#core.stats.statements++
+          await this.#query(c.data.subarray(c.start + 1, c.end), c)
+          break
+        case com.stmtExecute:
+          this.#core.stats.statements++
+          await this.#execute(c)
+          break
+        case com.stmtPrepare:
+          await this.#prepare(Buffer.from(c.data.subarray(c.start + 1, c.end)))
+          break
+        case com.stmtClose:
+          this.#statements.delete(c.data.readUInt32LE(c.start + 1))
+          break
+        case com.stmtSendLongData:
+          this.#longData(c)
+          break
+        case com.quit:
+          answered = false
+          this.#client.close()
+          break
+        default:
+          await this.#rare(c)
+      }
+    } catch (error) {
+      this.#fail(error)
+    }
+    this.#current = null
+    if (this.#closed) {
+      await this.#runner.end()
+      return
+    }
+    if (answered) this.#client.ready()
+  }
+
+  async #rare(c: ClientCommand): Promise<void> {
+    const argument = c.data.subarray(c.start + 1, c.end)
+    switch (c.com) {
+      case com.ping:
+        this.#ok()
+        return
+      case com.initDb:
+        this.#use(argument.toString('utf8'))
+        this.#ok()
+        return
+      case com.stmtReset: {
+        const statement = this.#statement(argument.readUInt32LE(0), 'mysqld_stmt_reset')
+        statement.longData = []
+        statement.longDataBytes = 0
+        this.#ok()
+        return
+      }
+      case com.resetConnection:
+        await this.#reset()
+        this.#adoptCollation()
+        this.#ok()
+        return
+      case com.changeUser:
+        await this.#reset()
+        if (!(await this.#client.changeUser(c))) return
+        this.#adopt()
+        this.#client.sendOk({ status: this.#runner.status })
+        return
+      case com.statistics:
+        this.#client.write(statistics(this.#core))
+        return
+      case com.processInfo:
+        this.#client.write(processList(this.#core, this.#runner.status, false))
+        return
+      case com.processKill:
+        this.#kill('connection', argument.readUInt32LE(0))
+        return
+      case com.setOption:
+        if (argument.readUInt16LE(0) === setOption.multiStatementsOff) this.#client.write(eofFrame(this.#runner.status))
+        else throw gateErrors.notForwarded({ construct: 'multi statements', reason: 'they are off at the gate', fix: 'send statements one by one' })
+        return
+      case com.fieldList:
+        await this.#relay(this.keyspace, c.framed(), { effect: 'read', rereadable: true })
+        return
+      default:
+        throw gateErrors.notForwarded({ construct: `command 0x${c.com.toString(16)}`, reason: 'it concerns one server, not a keyspace', fix: 'connect to the server itself' })
+    }
+  }
+
+  #ok(): void {
+    this.#client.write(plainOk(this.#runner.status))
+  }
+
+  #use(name: string): void {
+    this.#core.keyspace(name)
+    this.keyspace = name
+  }
+
+  async #reset(): Promise<void> {
+    await this.#runner.end()
+    this.#runner.settings.clear()
+    this.#runner.nextTransaction = []
+    this.#runner.lastInsertId = 0n
+    this.#statements.clear()
+  }
+
+  #adoptCollation(): void {
+    const names = initialNames(this.#client.collation)
+    if (names !== null) this.#runner.settings.set('names', names)
+  }
+
+  /** For SHOW PROCESSLIST: the text is only cut out when somebody asks. */
+  get doing(): { command: string; sinceMs: number; text: string } {
+    const data = this.#current
+    if (data === null) return { command: 'Sleep', sinceMs: this.#sinceMs, text: '' }
+    const from = this.#currentStart + 1
+    return { command: 'Query', sinceMs: this.#sinceMs, text: data.toString('utf8', from, Math.min(data.length, from + 200)) }
+  }
+
+  get busy(): boolean {
+    return this.#current !== null || this.#runner.transaction !== null
+  }
+
+  // ── COM_QUERY ──
+
+  async #query(sql: Buffer, c: ClientCommand | null): Promise<void> {
+    const lexed = lexStatement(sql, modeOf(this.#runner.settings))
+    const keyspace = this.keyspace === '' ? undefined : this.#core.watch.view.keyspaces.get(this.keyspace)
+    const passthrough = classifyCached(lexed, sql)
+    if (await this.#own(passthrough, lexed, sql)) return
+    const relay = passthrough as Relay
+    if (relay.implicitCommit) await this.#runner.commit()
+    if (this.keyspace === '') {
+      const any = this.#core.anyKeyspace()
+      if (any === undefined) throw gateErrors.noKeyspace()
+      if (any.record.sharded) return await this.#sharded.query(any.name, sql, this.#abort.signal, this.keyspace === '')
+      return await this.#passThrough(any.name, relay, c?.framed() ?? framedQuery(sql), sql)
+    }
+    if (keyspace?.record.sharded === true) return await this.#sharded.query(this.keyspace, sql, this.#abort.signal, false)
+    await this.#passThrough(this.keyspace, relay, c?.framed() ?? framedQuery(sql), sql)
+  }
+
+  async #passThrough(keyspace: string, relay: Relay, framed: Buffer, sql: Buffer): Promise<void> {
+    const qualified = relay.qualifiers.length > 0 ? this.#qualified(relay, sql) : null
+    if (relay.needsPrevious === 'found-rows' && this.#runner.atHand === null && !this.#runner.pinned && this.#runner.transaction === null) {
+      throw gateErrors.notForwarded({ construct: 'FOUND_ROWS()', reason: 'the statement before did not say SQL_CALC_FOUND_ROWS, and its connection is shared', fix: 'use SELECT COUNT(*)' })
+    }
+    await this.#relay(qualified?.keyspace ?? keyspace, qualified?.framed ?? framed, relay)
+  }
+
+  /** A qualified name decides where a statement goes; its database may have another name on the server. */
+  #qualified(relay: Relay, sql: Buffer): { keyspace: string; framed: Buffer } | null {
+    const lexed = lexStatement(sql, modeOf(this.#runner.settings))
+    const named: { at: number; end: number; keyspace: string }[] = []
+    for (const token of relay.qualifiers) {
+      const at = lexed.tokens[token * 3 + 1] as number
+      const end = lexed.tokens[token * 3 + 2] as number
+      const name = sql.toString('utf8', at, end).replace(/^[`"](.*)[`"]$/, '$1')
+      if (this.#core.watch.view.keyspaces.has(name)) named.push({ at, end, keyspace: name })
+    }
+    const first = named[0]
+    if (first === undefined) return null
+    const other = named.find((n) => n.keyspace !== first.keyspace)
+    if (other !== undefined) {
+      throw gateErrors.notForwarded({ construct: `a statement over the keyspaces ${first.keyspace} and ${other.keyspace}`, reason: 'they may stand on different servers', fix: 'read them one after the other' })
+    }
+    const schema = this.#core.watch.view.keyspaces.get(first.keyspace)?.shards[0]?.schema ?? first.keyspace
+    if (schema === first.keyspace) return first.keyspace === this.keyspace ? null : { keyspace: first.keyspace, framed: framedQuery(sql) }
+    const parts: Buffer[] = []
+    let from = 0
+    for (const n of named) {
+      parts.push(sql.subarray(from, n.at), Buffer.from(`\`${schema.replaceAll('`', '``')}\``))
+      from = n.end
+    }
+    parts.push(sql.subarray(from))
+    return { keyspace: first.keyspace, framed: framedQuery(Buffer.concat(parts)) }
+  }
+
+  async #relay(keyspace: string, framed: Buffer, relay: Partial<Relay> & { effect: Relay['effect']; rereadable: boolean }): Promise<void> {
+    const request: Request = {
+      keyspace, choose: firstShard, frame: () => framed, bytes: framed.length, effect: relay.effect, rereadable: relay.rereadable,
+      pins: relay.pins ?? emptyPins, lastInsertId: relay.lastInsertId === true, needsPrevious: relay.needsPrevious != null,
+      keepAtHand: relay.leavesFoundRows === true || relay.needsPrevious != null, outside: relay.implicitCommit === true,
+    }
+    await this.#runner.relay(request, this.#abort.signal)
+  }
+
+  /** Statements that the gate answers or keeps itself. False: it goes to servers. */
+  async #own(p: Passthrough, lexed: Lexed, sql: Buffer): Promise<boolean> {
+    switch (p.kind) {
+      case 'relay':
+        return false
+      case 'begin':
+        await this.#runner.commit()
+        this.#runner.begin({ readOnly: p.readOnly, snapshot: p.snapshot })
+        this.#ok()
+        return true
+      case 'commit':
+      case 'rollback': {
+        const chained = p.chain ? this.#runner.transaction?.options : undefined
+        if (p.kind === 'commit') await this.#runner.commit()
+        else await this.#runner.rollback()
+        if (p.chain) this.#runner.begin(chained ?? { readOnly: null, snapshot: false })
+        this.#ok()
+        if (p.release) this.#client.close()
+        return true
+      }
+      case 'set':
+        await this.#set(p.assignments, lexed, sql)
+        return true
+      case 'use':
+        this.#use(p.keyspace)
+        this.#ok()
+        return true
+      case 'kill':
+        this.#kill(p.what, p.id)
+        return true
+      case 'unlock-tables':
+        if (this.#runner.pinned) await this.#relay(this.keyspace, framedQuery(sql), { effect: 'read', rereadable: false })
+        else this.#ok()
+        this.#runner.unpin('handler')
+        return true
+      case 'show':
+        if (p.what === 'processlist') this.#client.write(processList(this.#core, this.#runner.status, p.full))
+        else {
+          const names = ['information_schema', ...this.#core.watch.view.keyspaces.keys()].filter((n) => p.like === null || matchesLike(n, p.like)).sort()
+          const label = p.like === null ? 'Database' : `Database (${p.like})`
+          this.#client.write(rowsFrames([textColumn(label, 64)], names.map((n) => [n]), this.#runner.status))
+        }
+        return true
+      case 'local':
+        this.#client.write(localAnswer(p, { threadId: this.threadId, keyspace: this.keyspace, affectedRows: this.#runner.affectedRows, lastInsertId: this.#runner.lastInsertId, status: this.#runner.status }))
+        return true
+      case 'empty':
+        throw gateErrors.notForwarded({ construct: 'an empty query', reason: 'there is nothing to run', fix: 'send a statement' })
+      case 'refuse':
+        throw gateErrors.notForwarded({ construct: p.construct, reason: p.reason, fix: p.fix })
+    }
+  }
+
+  async #set(assignments: Parameters<typeof effectOfSet>[1] | null, lexed: Lexed, sql: Buffer): Promise<void> {
+    if (assignments === null) {
+      await this.#relay(this.keyspace, framedQuery(sql), { effect: 'read', rereadable: false, pins: ['unknown'] })
+      return
+    }
+    const effect = effectOfSet(lexed, assignments, this.#runner.settings)
+    const runner = this.#runner
+    if (effect.autocommitOn && !runner.settings.autocommit) await runner.commit()
+    if (effect.pass !== 'no') {
+      if (this.keyspace === '' && this.#core.anyKeyspace() === undefined) throw gateErrors.noKeyspace()
+      const keyspace = this.keyspace === '' ? (this.#core.anyKeyspace()?.name ?? '') : this.keyspace
+      if (this.#core.keyspace(keyspace).record.sharded) {
+        throw gateErrors.notForwarded({ construct: 'SET of user variables or globals', reason: 'they live on one server connection, and the keyspace has several', fix: 'set session variables to constants only' })
+      }
+      // What it says is on this connection already once it has run; others learn the constants by their settings.
+      await this.#relay(keyspace, framedQuery(sql), { effect: 'read', rereadable: false, pins: effect.pass === 'pin' ? ['user-variable'] : [] })
+      return
+    }
+    runner.nextTransaction.push(...effect.next)
+    if (effect.settings.signature !== runner.settings.signature) await this.#tryOut(effect.settings)
+    this.#ok()
+  }
+
+  /** Settings are in force once a server has taken them: its error is the client's answer. */
+  async #tryOut(settings: SessionSettings): Promise<void> {
+    const runner = this.#runner
+    const keyspace = this.keyspace === '' ? this.#core.anyKeyspace() : this.#core.keyspace(this.keyspace)
+    const shard = keyspace?.shards[0]
+    const before = runner.settings.copy()
+    adopt(runner.settings, settings)
+    if (shard === undefined) return
+    const pool = this.#core.pools.of(shard, runner.foundRows)
+    if (pool.acceptedSignatures.has(settings.signature)) {
+      // A branch in use must follow at once, as it would on one server; autocommit=0 reaches it with the next statement.
+      return
+    }
+    let backend
+    try {
+      backend = await runner.take(shard)
+    } catch {
+      // Nobody to ask now: it is tried when a connection is brought to it.
+      return
+    }
+    try {
+      await runner.bringToSettings(backend)
+      backend.pool.give(backend)
+    } catch (error) {
+      adopt(runner.settings, before)
+      throw error
+    }
+  }
+
+  #kill(what: 'connection' | 'query', id: number): void {
+    const session = this.#core.sessions.get(id)
+    if (session === undefined || session.user !== this.user) throw gateErrors.unknownThread({ id })
+    if (session === this && what === 'query') throw gateErrors.killed()
+    if (session !== this) this.#ok()
+    session.kill(what)
+  }
+
+  // ── prepared statements ──
+
+  async #prepare(text: Buffer): Promise<void> {
+    const lexed = lexStatement(text, modeOf(this.#runner.settings))
+    const passthrough = classifyCached(lexed, text)
+    if (passthrough.kind === 'refuse') throw gateErrors.notForwarded({ construct: passthrough.construct, reason: passthrough.reason, fix: passthrough.fix })
+    const keyspace = this.keyspace === '' ? this.#core.anyKeyspace() : this.#core.keyspace(this.keyspace)
+    if (keyspace === undefined) throw gateErrors.noKeyspace()
+    const statement: SessionStatement = {
+      id: this.#nextStatementId++, text, key: text.toString('latin1'), keyspace: keyspace.name, passthrough, paramCount: 0, types: null, longData: [], longDataBytes: 0,
+    }
+    const prepared = keyspace.record.sharded && passthrough.kind === 'relay'
+      ? await this.#sharded.prepare(keyspace.name, text, statement.id, this.#abort.signal)
+      : await this.#prepareOnServer(keyspace.name, statement)
+    statement.paramCount = prepared.paramCount
+    this.#statements.set(statement.id, statement)
+    this.#client.write(prepared.answer)
+  }
+
+  async #prepareOnServer(keyspace: string, statement: SessionStatement): Promise<{ paramCount: number; answer: Buffer }> {
+    return await this.#runner.onServer(keyspace, this.#abort.signal, async (backend) => {
+      const prepared = await prepareRaw(backend.connection, statement.text, statement.id)
+      const known = backend.statements.get(statement.key)
+      backend.pool.remember(backend, statement.key, { id: prepared.id, boundTypes: null })
+      if (known !== undefined) backend.pool.forget(backend, known.id)
+      return prepared
+    })
+  }
+
+  async #execute(c: ClientCommand): Promise<void> {
+    const framed = c.framed()
+    const statement = this.#statement(framed.readUInt32LE(5), 'mysqld_stmt_execute')
+    const p = statement.passthrough
+    if (p === null || p.kind !== 'relay') {
+      await this.#query(statement.text, null)
+      return
+    }
+    const longData = statement.longData
+    statement.longData = []
+    statement.longDataBytes = 0
+    const keyspace = this.#core.watch.view.keyspaces.get(statement.keyspace)
+    if (keyspace?.record.sharded === true) {
+      await this.#sharded.execute(statement, framed, longData, this.#abort.signal)
+      return
+    }
+    if (p.implicitCommit) await this.#runner.commit()
+    const request: Request = {
+      keyspace: statement.keyspace, choose: firstShard, bytes: framed.length, effect: p.effect, rereadable: p.rereadable, pins: p.pins,
+      lastInsertId: p.lastInsertId, needsPrevious: p.needsPrevious !== null, keepAtHand: p.leavesFoundRows, outside: p.implicitCommit,
+      frame: (backend) => {
+        const on = backend.statements.get(statement.key)
+        if (on !== undefined && longData.length === 0) return executionFrame(framed, statement, on)
+        return prepareOn(backend, statement.key, statement.text).then((prepared) => {
+          for (const packet of longData) {
+            packet.writeUInt32LE(prepared.id, 5)
+            backend.connection.relayData(packet)
+          }
+          return executionFrame(framed, statement, prepared)
+        })
+      },
+    }
+    await this.#runner.relay(request, this.#abort.signal)
+  }
+
+  #longData(c: ClientCommand): void {
+    const framed = Buffer.from(c.framed())
+    const statement = this.#statements.get(framed.readUInt32LE(5))
+    // No answer may be given to this command: an unknown id shows at the execution.
+    if (statement === undefined) return
+    statement.longDataBytes += framed.length
+    if (statement.longDataBytes <= this.#core.config.packetBytesMax) statement.longData.push(framed)
+  }
+
+  #statement(id: number, name: string): SessionStatement {
+    const statement = this.#statements.get(id)
+    if (statement === undefined) throw gateErrors.unknownStatementId({ id, command: name })
+    return statement
+  }
+}
+
+function adopt(target: SessionSettings, source: SessionSettings): void {
+  target.clear()
+  for (const name of source.names) target.set(name, source.get(name))
+}
+
+function framedQuery(sql: Buffer): Buffer {
+  const framed = Buffer.allocUnsafe(sql.length + 5)
+  framed.writeUInt32LE(sql.length + 1, 0)
+  framed[4] = com.query
+  sql.copy(framed, 5)
+  return framed
+}
+
+function statistics(core: Core): Buffer {
+  const text = `Uptime: ${Math.round(core.clock.monotonicMs() / 1000)}  Threads: ${core.stats.sessions}  Questions: ${core.stats.statements}`
+  const framed = Buffer.allocUnsafe(text.length + 4)
+  framed.writeUInt32LE((text.length | (1 << 24)) >>> 0, 0)
+  framed.write(text, 4)
+  return framed
+}
+
+const cache = new Map<string, Passthrough>()
+const cacheSizeMax = 4096
+const cachedKeyMax = 4096
+
+/** By the literal-normalised text; what depends on a literal's value is not cached. */
+function classifyCached(lexed: Lexed, _sql: Buffer): Passthrough {
+  const key = lexed.key
+  const known = cache.get(key)
+  if (known !== undefined) return known
+  const made = classify(lexed)
+  if (key.length <= cachedKeyMax && (made.kind === 'relay' || made.kind === 'begin' || made.kind === 'commit' || made.kind === 'rollback' || made.kind === 'local')) {
+    if (cache.size >= cacheSizeMax) cache.clear()
+    cache.set(key, made)
+  }
+  return made
+}

@@ -1,0 +1,28 @@
+/** Lexing for sessions: one lexer for all, as statements are read one at a time; text that it can't cut is a relayed write. */
+import { isSwError } from '../base/errors.ts'
+import { defaultMode, Lexer, type Lexed, type LexerMode } from '../sql/lexer.ts'
+import type { SessionSettings } from './settings.ts'
+
+const lexer = new Lexer()
+const modes: LexerMode[] = [0, 1, 2, 3].map((bits) => ({ ansiQuotes: (bits & 1) !== 0, noBackslashEscapes: (bits & 2) !== 0 }))
+
+export function modeOf(settings: SessionSettings): LexerMode {
+  const sqlMode = settings.get('sql_mode')
+  if (sqlMode === undefined) return defaultMode
+  const upper = sqlMode.toUpperCase()
+  const ansi = /\b(ANSI_QUOTES|ANSI|DB2|MAXDB|MSSQL|ORACLE|POSTGRESQL)\b/.test(upper)
+  return modes[(ansi ? 1 : 0) + (upper.includes('NO_BACKSLASH_ESCAPES') ? 2 : 0)] ?? defaultMode
+}
+
+/** What it returns is overwritten by the next call. */
+export function lexStatement(sql: Buffer, mode: LexerMode): Lexed {
+  try {
+    return lexer.lex(sql, 0, mode)
+  } catch (error) {
+    // The server judges what can't be read: its message is the one that users know. One word keeps it a write.
+    if (!isSwError(error)) throw error
+    const word = lexer.lex(Buffer.from('UNREADABLE'), 0, mode)
+    word.key = `UNREADABLE ${error.code}`
+    return word
+  }
+}

@@ -1,0 +1,146 @@
+/**
+ * A client's transaction over the shards that it touched: one branch a shard, each on a connection of its own, opened when
+ * first needed.
+ *
+ * - Nothing of a transaction is ever repeated by the gate: when a branch is lost or refused, all branches are rolled back for
+ *   real (ROLLBACK answered, or the connection destroyed, which makes the server do it) and the client gets 1213.
+ * - COMMIT goes to branches that only read first (their failure harms nothing), then to those that wrote, one after the
+ *   other. The first refusal before anything was committed rolls everything back. An outcome that no server told, or a
+ *   refusal after a commit, is reported as such (promise 11).
+ */
+import { isConnectionLost, isServerError, type ServerError } from '../mysql/errors.ts'
+import type { Backend } from './backend.ts'
+import { gateErrors } from './errors.ts'
+import type { OpenTransaction, ShardView } from './view.ts'
+
+export type Branch = { readonly shard: ShardView; readonly backend: Backend; wrote: boolean; statements: number }
+
+export type TransactionOptions = { readOnly: boolean | null; snapshot: boolean }
+
+export type TransactionHost = {
+  /** A keyspace's count of open transactions changed. */
+  changed(keyspace: string): void
+  /** A connection that a branch does not need any more. */
+  release(backend: Backend): void
+}
+
+export class Transaction implements OpenTransaction {
+  /** BEGIN was sent by the client; else the server began it by autocommit=0. */
+  readonly explicit: boolean
+  readonly options: TransactionOptions
+  readonly branches = new Map<string, Branch>()
+  readonly savepoints: Buffer[] = []
+  /** Keyspace whose move ended it. */
+  expelled: string | null = null
+  /** A statement of it is running: it is rolled back after that. */
+  busy = false
+  readonly #host: TransactionHost
+  #ended = false
+
+  constructor(explicit: boolean, options: TransactionOptions, host: TransactionHost) {
+    this.explicit = explicit
+    this.options = options
+    this.#host = host
+  }
+
+  get ended(): boolean {
+    return this.#ended
+  }
+
+  beginStatement(): string {
+    const { readOnly, snapshot } = this.options
+    const parts = [...(snapshot ? ['WITH CONSISTENT SNAPSHOT'] : []), ...(readOnly === null ? [] : [readOnly ? 'READ ONLY' : 'READ WRITE'])]
+    return parts.length === 0 ? 'BEGIN' : `START TRANSACTION ${parts.join(', ')}`
+  }
+
+  addBranch(shard: ShardView, backend: Backend): Branch {
+    const branch: Branch = { shard, backend, wrote: false, statements: 0 }
+    this.branches.set(shard.uid, branch)
+    shard.traffic.transactions.add(this)
+    this.#host.changed(shard.keyspace)
+    return branch
+  }
+
+  /** The branch has nothing open any more; its connection may be used again. */
+  dropBranch(branch: Branch): void {
+    if (this.branches.get(branch.shard.uid) !== branch) return
+    this.branches.delete(branch.shard.uid)
+    branch.shard.traffic.transactions.delete(this)
+    this.#host.release(branch.backend)
+    this.#host.changed(branch.shard.keyspace)
+  }
+
+  expel(keyspace: string): void {
+    if (this.#ended || this.expelled !== null) return
+    this.expelled = keyspace
+    if (!this.busy) void this.rollback()
+  }
+
+  /** Rolls every branch back; resolves when all are. Never rejects: a branch that can't answer is cut off. */
+  async rollback(): Promise<void> {
+    await Promise.all([...this.branches.values()].map((branch) => this.#rollbackBranch(branch)))
+    this.#ended = true
+  }
+
+  async #rollbackBranch(branch: Branch): Promise<void> {
+    const { connection } = branch.backend
+    try {
+      if (connection.open) await connection.query('ROLLBACK')
+    } catch {
+      connection.destroy()
+    }
+    this.dropBranch(branch)
+  }
+
+  /** Commits everywhere. Errors: SW-GATE-009, 202, 207, or the server's own; all branches have ended in any case. */
+  async commit(): Promise<void> {
+    const branches = [...this.branches.values()]
+    const readers = branches.filter((b) => !b.wrote)
+    const writers = branches.filter((b) => b.wrote)
+    await Promise.all(readers.map((b) => this.#commitReader(b)))
+    const committed: Branch[] = []
+    for (const branch of writers) {
+      try {
+        await branch.backend.connection.query('COMMIT')
+      } catch (error) {
+        await this.rollback()
+        throw this.#commitError(branch, committed, error as Error)
+      }
+      committed.push(branch)
+      this.dropBranch(branch)
+    }
+    this.#ended = true
+  }
+
+  async #commitReader(branch: Branch): Promise<void> {
+    try {
+      await branch.backend.connection.query('COMMIT')
+    } catch {
+      if (branch.backend.connection.open) await branch.backend.connection.query('ROLLBACK').catch(() => branch.backend.connection.destroy())
+    }
+    this.dropBranch(branch)
+  }
+
+  #commitError(branch: Branch, committed: readonly Branch[], error: Error): Error {
+    const name = shardName(branch.shard)
+    if (committed.length > 0) {
+      const cause = isServerError(error) ? (error as ServerError).serverMessage : 'the server did not answer; there, the outcome is unknown'
+      const rest = [...this.branches.values()].filter((b) => b.wrote && b !== branch).map((b) => shardName(b.shard))
+      return gateErrors.partialCommit({ committed: committed.map((b) => shardName(b.shard)).join(', '), failed: [name, ...rest].join(', '), cause }, error)
+    }
+    if (isConnectionLost(error)) {
+      if (error.outcome === 'nothingSent') return gateErrors.lostTransaction({ shard: name, cause: 'it was cut before the COMMIT was sent' }, error)
+      return gateErrors.unknownOutcome({ shard: name, cause: 'during COMMIT' }, error)
+    }
+    if (isServerError(error)) {
+      if (error.kind === 'readOnly') return gateErrors.commitRefused({ shard: name, cause: error.serverMessage }, error)
+      // KILL reached the session while it committed: it may have done so.
+      if (error.kind === 'killed' || error.kind === 'interrupted') return gateErrors.unknownOutcome({ shard: name, cause: error.serverMessage }, error)
+    }
+    return error
+  }
+}
+
+export function shardName(shard: ShardView): string {
+  return `${shard.keyspace}/${shard.name}`
+}

@@ -1,0 +1,154 @@
+/**
+ * What the gate knows of the world: an immutable picture put together from the topology's records. It is made anew after
+ * every change; only `ShardTraffic` objects go on from picture to picture, so that what was begun under an older one is
+ * still counted. Pure.
+ */
+import type { Snapshot } from '../topology/store.ts'
+import type {
+  KeyspaceRecord, RoutingComponent, RoutingRecord, ServerRecord, ServerSecret, ShardRecord, UserRecord, VSchemaRecord,
+} from '../topology/records.ts'
+
+/** What goes on at one shard, by its uid: counted while it runs, whatever becomes of routing meanwhile. */
+export type ShardTraffic = {
+  readonly uid: string
+  /** Autocommit writes sent and not answered. */
+  writes: number
+  /** Transactions that ran a statement here and have not ended. */
+  readonly transactions: Set<OpenTransaction>
+}
+
+/** What the hold rules need of a transaction. */
+export type OpenTransaction = {
+  /** Rolls back for real and makes the client's next statement fail with 1213. */
+  expel(keyspace: string): void
+}
+
+export type ShardView = {
+  readonly keyspace: string
+  readonly name: string
+  readonly uid: string
+  readonly schema: string
+  readonly server: ServerRecord
+  readonly account: { readonly user: string; readonly password: string }
+  readonly traffic: ShardTraffic
+  readonly component: ComponentView
+}
+
+export type ComponentView = {
+  readonly key: string
+  readonly range: string
+  readonly epoch: number
+  readonly phase: RoutingComponent['phase']
+  readonly hold: { readonly sinceMs: number; readonly untilMs: number } | null
+  /** Shards that serve the primary, in key order. */
+  readonly serving: readonly ShardView[]
+  /** Uids of the other side's shards too: what may still be counted there. */
+  readonly uids: readonly string[]
+}
+
+export type KeyspaceView = {
+  readonly name: string
+  readonly record: KeyspaceRecord
+  /** Version of the routing record. */
+  readonly version: number
+  readonly components: readonly ComponentView[]
+  /** All serving shards in key order. */
+  readonly shards: readonly ShardView[]
+  /** Why it can't be routed, or null. */
+  readonly notReady: string | null
+  readonly vschema: VSchemaRecord | null
+  readonly vschemaVersion: number
+  readonly held: boolean
+}
+
+export type View = {
+  readonly keyspaces: ReadonlyMap<string, KeyspaceView>
+  readonly users: ReadonlyMap<string, UserRecord>
+  readonly serverVersion: string
+}
+
+export const emptyView: View = { keyspaces: new Map(), users: new Map(), serverVersion: '' }
+
+/** The prefixes that a view is made of; all must have been read once. */
+export type Records = {
+  keyspaces: Snapshot
+  shards: Snapshot
+  servers: Snapshot
+  secrets: Snapshot
+  vschemas: Snapshot
+  routings: Snapshot
+  users: Snapshot
+}
+
+export function buildView(records: Records, trafficOf: (uid: string) => ShardTraffic): View {
+  const servers = byKey<ServerRecord>(records.servers, 'servers/')
+  const secrets = byKey<ServerSecret>(records.secrets, 'secrets/')
+  const shardRecords = byKey<ShardRecord>(records.shards, 'shards/')
+  const keyspaces = new Map<string, KeyspaceView>()
+  for (const entry of records.keyspaces.entries.values()) {
+    const record = entry.value as unknown as KeyspaceRecord
+    const routing = records.routings.entries.get(`routing/${record.name}`)
+    const vschema = records.vschemas.entries.get(`vschema/${record.name}`)
+    const components: ComponentView[] = []
+    let notReady: string | null = routing === undefined ? 'it has no routing record' : null
+    for (const c of routing === undefined ? [] : (routing.value as unknown as RoutingRecord).components) {
+      const serving: ShardView[] = []
+      const uids: string[] = []
+      for (const name of c.other) {
+        const other = shardRecords.get(`${record.name}/${name}`)
+        if (other !== undefined) uids.push(other.uid)
+      }
+      const component: ComponentView = {
+        key: `${record.name}/${c.range}`, range: c.range, epoch: c.epoch, phase: c.phase, hold: c.hold, serving, uids,
+      }
+      for (const name of c.serving.primary) {
+        const shard = shardRecords.get(`${record.name}/${name}`)
+        const server = shard === undefined ? undefined : servers.get(shard.serverId)
+        const secret = shard === undefined ? undefined : secrets.get(shard.serverId)
+        if (shard === undefined || server === undefined || secret === undefined) {
+          notReady = `the record of ${shard === undefined ? `shard ${name}` : server === undefined ? `server ${shard.serverId}` : `the account on ${shard.serverId}`} is missing`
+          continue
+        }
+        uids.push(shard.uid)
+        serving.push({
+          keyspace: record.name, name, uid: shard.uid, schema: shard.schema, server, account: secret.gate,
+          traffic: trafficOf(shard.uid), component,
+        })
+      }
+      components.push(component)
+    }
+    const shards = components.flatMap((c) => c.serving).sort(byRangeStart)
+    if (notReady === null && shards.length === 0) notReady = 'no shard serves it'
+    keyspaces.set(record.name, {
+      name: record.name, record, version: routing?.version ?? 0, components, shards, notReady,
+      vschema: vschema === undefined ? null : (vschema.value as unknown as VSchemaRecord),
+      vschemaVersion: vschema?.version ?? 0,
+      held: components.some((c) => c.hold !== null),
+    })
+  }
+  const users = byKey<UserRecord>(records.users, 'users/')
+  const first = [...servers.values()].sort((a, b) => (a.id < b.id ? -1 : 1))[0]
+  return { keyspaces, users, serverVersion: first?.version ?? '' }
+}
+
+/** The component as it is now that covers what `key` named, or undefined when ranges were cut anew. */
+export function componentOf(view: View, shard: ShardView): ComponentView | undefined {
+  return view.keyspaces.get(shard.keyspace)?.components.find((c) => c.key === shard.component.key)
+}
+
+function byKey<T>(snapshot: Snapshot, prefix: string): Map<string, T> {
+  const out = new Map<string, T>()
+  for (const entry of snapshot.entries.values()) out.set(entry.key.slice(prefix.length), entry.value as unknown as T)
+  return out
+}
+
+function byRangeStart(a: ShardView, b: ShardView): number {
+  const x = startOf(a.name)
+  const y = startOf(b.name)
+  return x < y ? -1 : x > y ? 1 : 0
+}
+
+/** Hex of a shard name's start: key order is text order, as both are compared from the left. */
+function startOf(name: string): string {
+  return name.slice(0, Math.max(0, name.indexOf('-')))
+}
