@@ -11,7 +11,7 @@ export function buildProgram(cli: CliContext, version: string): Command {
   const program = new Command('shardwright')
     .description('changes the shard count of a sharded MySQL or MariaDB database while the application keeps running')
     .version(version)
-    .option('--api <url>', 'the control API', 'http://127.0.0.1:15000')
+    .option('--api <url>', 'the control API; default: the one of ./.shardwright, else http://127.0.0.1:15000')
     .showHelpAfterError()
   reshardCommand(program, cli)
   vdiffCommand(program, cli)

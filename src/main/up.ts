@@ -1,0 +1,58 @@
+import { mkdirSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { randomBytes } from 'node:crypto'
+import type { Command } from 'commander'
+import { ApiClient } from '../api/client.ts'
+import { systemClock } from '../base/clock.ts'
+import { Tree } from './tree.ts'
+
+export const projectDir = join(import.meta.dirname, '..', '..')
+export const installsFile = join(projectDir, '.servers', 'servers.json')
+export const templatesDir = join(projectDir, '.servers', 'templates')
+export const clientUser = 'app'
+
+/** The client account that a new data directory gets, its password kept beside it. */
+export async function ensureClientUser(dataDir: string, client: ApiClient): Promise<string> {
+  const file = join(dataDir, 'client.password')
+  if (!existsSync(file)) writeFileSync(file, randomBytes(12).toString('base64url'), { mode: 0o600 })
+  const password = readFileSync(file, 'utf8').trim()
+  await client.call('createUser', {}, { name: clientUser, password })
+  return password
+}
+
+export function upCommand(program: Command, say: (line: string) => void): void {
+  program
+    .command('up')
+    .description('run control, mover and gate on this machine until Ctrl-C; database servers stay')
+    .option('--data-dir <dir>', 'where everything is kept', './.shardwright')
+    .option('--flavour <flavour>', 'mariadb | mysql: what is provisioned', 'mariadb')
+    .option('--api-port <port>', 'control API and page', '15000')
+    .option('--gate-port <port>', 'where applications connect', '15306')
+    .action(async (flags: { dataDir: string; flavour: string; apiPort: string; gatePort: string }) => {
+      const dataDir = resolve(flags.dataDir)
+      mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+      const tree = await Tree.start({
+        dataDir,
+        flavour: flags.flavour === 'mysql' ? 'mysql' : 'mariadb',
+        apiPort: Number(flags.apiPort),
+        gatePort: Number(flags.gatePort),
+        installsFile,
+        templatesDir,
+        clock: systemClock,
+        say,
+      })
+      await ensureClientUser(dataDir, new ApiClient({ baseUrl: tree.apiUrl }))
+      say(`control API and page  ${tree.apiUrl}`)
+      say(`gate                  mysql -h 127.0.0.1 -P ${tree.gatePort} -u ${clientUser} -p   (password in ${join(dataDir, 'client.password')})`)
+      say('Ctrl-C stops these processes; database servers stay and are found again')
+      await untilInterrupted()
+      say('stopping')
+      await tree.stop()
+    })
+}
+
+export function untilInterrupted(): Promise<void> {
+  return new Promise((resolvePromise) => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => resolvePromise())
+  })
+}
