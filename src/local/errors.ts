@@ -82,8 +82,15 @@ export const localErrors = defineErrors('LOCAL', {
   neverProvisioned: {
     number: 12,
     class: 'fatal',
-    what: 'no server {id} was ever made below {root}',
+    what: 'no server {id} was ever provisioned under {root}',
     why: 'its directory is gone, or the data directory is another one than before',
     fix: 'start with the data directory that holds it, or put the directory back',
+  },
+  badServerId: {
+    number: 13,
+    class: 'user',
+    what: '“{id}” cannot name a server',
+    why: 'a server’s id names its directory: small letters, digits and dashes, at most 48',
+    fix: 'choose another id',
   },
 })

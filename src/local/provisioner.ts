@@ -1,63 +1,90 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
+import { mkdir, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { systemClock, type Clock } from '../base/clock.ts'
 import { connect } from '../mysql/connect.ts'
 import type { Connection, FlavourName } from '../mysql/connection.ts'
-import { flavourOf } from '../mysql/flavour/flavour.ts'
-import type { Credentials, Provisioner, ProvisionRequest, ServerEndpoint } from '../mysql/provisioning.ts'
-import { endpointOptions } from '../mysql/provisioning.ts'
+import { flavourNamed } from '../mysql/flavour/flavour.ts'
+import type { Provisioner, ProvisionRequest, ServerEndpoint } from '../mysql/provisioning.ts'
 import { quoteIdentifier } from '../sql/quote.ts'
+import { withDirectoryLock } from './directory-lock.ts'
 import { localErrors } from './errors.ts'
+import { findPort } from './find-port.ts'
 import type { LocalServer, LocalServers } from './local-servers.ts'
 import type { ServerSettings } from './server-config.ts'
 import { readServerRecord } from './server-record.ts'
 
+export type LocalProvisionerOptions = {
+  /** One directory a server beneath it. */
+  readonly root: string
+  readonly flavours: readonly FlavourName[]
+  /** First port tried for a new server. Below the system's range of passing ports, so that a stopped server finds its own again. */
+  readonly portBase?: number
+  /** What differs from `defaultSettings`. */
+  readonly settings?: Partial<ServerSettings>
+  readonly clock?: Clock
+}
+
+/** `<dir>/provision.json`: written before the server first starts, so that provisioning broken off anywhere goes on. */
+type ProvisionRecord = {
+  readonly v: 1
+  readonly id: string
+  readonly flavour: FlavourName
+  /** Known until our accounts are there; then root is dropped and this is null. */
+  readonly rootPassword: string | null
+  readonly done: boolean
+}
+
 /**
- * Servers as local processes, one directory each below `root`.
+ * Provides servers by processes on this machine (`Provisioner`). A server that comes from here has no administrator but the
+ * account that the request names: root gets a random password before it first accepts a connection, makes our accounts,
+ * and is dropped. Accounts and the fence are laid with `sql_log_bin=0`: they are this server's own.
  *
- * Repeatable at every point: the administrator's first password is written down before the server's first start; our
- * accounts are made by it, and as the last thing it is locked, so a call that finds our own account working knows that
- * nothing was left out.
+ * Each step can be repeated and `provision.json` says whether all were done, so a crash in between costs nothing but a
+ * second call; the steps run under a lock, so two callers of one id get one server.
  */
 export class LocalProvisioner implements Provisioner {
   readonly name = 'local'
   readonly #servers: LocalServers
-  readonly #root: string
-  readonly #flavours: readonly FlavourName[]
-  readonly #settings: Partial<ServerSettings>
+  readonly #options: LocalProvisionerOptions
+  readonly #clock: Clock
 
-  constructor(servers: LocalServers, options: { root: string; flavours: readonly FlavourName[]; settings?: Partial<ServerSettings> }) {
+  constructor(servers: LocalServers, options: LocalProvisionerOptions) {
     this.#servers = servers
-    this.#root = options.root
-    this.#flavours = options.flavours
-    this.#settings = options.settings ?? {}
+    this.#options = options
+    this.#clock = options.clock ?? systemClock
   }
 
-  async flavours(): Promise<FlavourName[]> {
-    return [...this.#flavours]
+  flavours(): Promise<FlavourName[]> {
+    return Promise.resolve([...this.#options.flavours])
   }
 
-  async provision(request: ProvisionRequest): Promise<ServerEndpoint> {
+  async provision(request: ProvisionRequest, signal?: AbortSignal): Promise<ServerEndpoint> {
     const dir = this.#dir(request.id)
-    const password = firstPassword(dir)
-    const settings = { ...this.#settings, extra: { ...this.#settings.extra, ...request.settings } }
-    const endpoint = endpointOf(
-      request.id,
-      await this.#servers.start({ id: request.id, flavour: request.flavour, dir, rootPassword: password, settings }),
-    )
-    const connection = await open(endpoint, request.accounts.admin, { user: 'root', password })
-    try {
-      for (const statement of setUpStatements(connection, request)) await connection.query(statement)
-    } finally {
-      await connection.close()
-    }
-    return endpoint
+    return withDirectoryLock(join(dir, 'provisioning'), this.#clock, 120_000, async () => {
+      let record = readProvisionRecord(dir)
+      if (record !== null && record.flavour !== request.flavour)
+        throw localErrors.flavourChanged({ dir, had: record.flavour, wanted: request.flavour })
+      if (record?.done === true) return this.#start(dir, record, request.settings, signal)
+      if (record === null) {
+        record = { v: 1, id: request.id, flavour: request.flavour, rootPassword: randomBytes(18).toString('base64url'), done: false }
+        await writeProvisionRecord(dir, record)
+      }
+      const endpoint = await this.#start(dir, record, request.settings, signal)
+      await this.#furnish(endpoint, record, request)
+      signal?.throwIfAborted()
+      await writeProvisionRecord(dir, { ...record, rootPassword: null, done: true })
+      return endpoint
+    })
   }
 
-  async ensureRunning(id: string): Promise<ServerEndpoint> {
-    const record = readServerRecord(this.#dir(id))
-    if (record === null) throw localErrors.neverProvisioned({ id, root: this.#root })
-    return endpointOf(id, await this.#servers.start({ id, flavour: record.flavour, dir: this.#dir(id) }))
+  async ensureRunning(id: string, signal?: AbortSignal): Promise<ServerEndpoint> {
+    const dir = this.#dir(id)
+    const record = readServerRecord(dir)
+    if (record === null) throw localErrors.neverProvisioned({ id, root: this.#options.root })
+    signal?.throwIfAborted()
+    return endpointOf(await this.#servers.start({ id, flavour: record.flavour, dir }))
   }
 
   async stop(id: string): Promise<void> {
@@ -65,73 +92,124 @@ export class LocalProvisioner implements Provisioner {
   }
 
   async remove(id: string): Promise<void> {
-    if (!existsSync(this.#dir(id))) return
     await this.#servers.destroy(this.#dir(id))
   }
 
-  async list(): Promise<ServerEndpoint[]> {
-    if (!existsSync(this.#root)) return []
-    const found = await Promise.all(readdirSync(this.#root).map(async (id) => ({ id, server: await this.#servers.find(this.#dir(id)) })))
-    return found.flatMap(({ id, server }) => (server === null ? [] : [endpointOf(id, server)]))
+  list(): Promise<ServerEndpoint[]> {
+    return Promise.resolve(this.#ids().flatMap((id) => this.#recorded(id)))
   }
 
   /** Starts again what ends without being told, until aborted. */
   async supervise(ids: readonly string[], signal: AbortSignal): Promise<void> {
-    const requests = ids.flatMap((id) => {
-      const record = readServerRecord(this.#dir(id))
-      return record === null ? [] : [{ id, flavour: record.flavour, dir: this.#dir(id) }]
-    })
+    const requests = ids.flatMap((id) => this.#recorded(id)).map(({ id, flavour }) => ({ id, flavour, dir: this.#dir(id) }))
     await this.#servers.supervise(requests, signal)
   }
 
+  async #start(
+    dir: string,
+    record: ProvisionRecord,
+    settings: ProvisionRequest['settings'],
+    signal?: AbortSignal,
+  ): Promise<ServerEndpoint> {
+    signal?.throwIfAborted()
+    const port = readServerRecord(dir)?.port ?? (await this.#freshPort())
+    const server = await this.#servers.start({
+      id: record.id,
+      flavour: record.flavour,
+      dir,
+      port,
+      ...(record.rootPassword === null ? {} : { rootPassword: record.rootPassword }),
+      settings: { ...this.#options.settings, extra: { ...this.#options.settings?.extra, ...settings } },
+    })
+    return endpointOf(server)
+  }
+
+  async #furnish(endpoint: ServerEndpoint, record: ProvisionRecord, request: ProvisionRequest): Promise<void> {
+    const flavour = flavourNamed(record.flavour)
+    const { admin, mover, gate } = request.accounts
+    {
+      await using root = await this.#connectFirst(endpoint, record, request)
+      await root.query('SET SESSION sql_log_bin=0')
+      for (const sql of [
+        ...flavour.accountStatements('admin', admin),
+        ...flavour.accountStatements('mover', mover),
+        ...flavour.accountStatements('gate', gate, { locked: request.closed }),
+      ]) {
+        await root.query(sql)
+      }
+    }
+    await using session = await connect({ ...address(endpoint), ...admin })
+    for (const schema of request.schemas)
+      await session.query(`CREATE DATABASE IF NOT EXISTS ${quoteIdentifier(schema)} CHARACTER SET utf8mb4`)
+    await session.query('SET SESSION sql_log_bin=0')
+    if (request.closed) await session.query('SET GLOBAL read_only=1')
+    for (const host of ['127.0.0.1', 'localhost']) await session.query(`DROP USER IF EXISTS 'root'@'${host}'`)
+  }
+
+  /** As root; as the admin account when an earlier call got as far as dropping root. */
+  async #connectFirst(endpoint: ServerEndpoint, record: ProvisionRecord, request: ProvisionRequest): Promise<Connection> {
+    try {
+      return await connect({ ...address(endpoint), user: 'root', password: record.rootPassword ?? '' })
+    } catch (error) {
+      try {
+        return await connect({ ...address(endpoint), ...request.accounts.admin })
+      } catch {
+        throw error
+      }
+    }
+  }
+
+  async #freshPort(): Promise<number> {
+    const taken = new Set(
+      this.#ids()
+        .flatMap((id) => this.#recorded(id))
+        .map((endpoint) => endpoint.port),
+    )
+    return findPort(this.#options.portBase ?? 15_400, 2_000, taken)
+  }
+
+  #ids(): string[] {
+    const { root } = this.#options
+    return existsSync(root) ? readdirSync(root).filter((id) => existsSync(join(root, id, 'local.json'))) : []
+  }
+
+  #recorded(id: string): ServerEndpoint[] {
+    const dir = join(this.#options.root, id)
+    const record = readServerRecord(dir)
+    if (record === null) return []
+    const { flavour, version, port, socketPath } = record
+    return [{ id, flavour, version, host: '127.0.0.1', port, socketPath, dataDir: dir }]
+  }
+
   #dir(id: string): string {
-    return join(this.#root, id)
+    if (!/^[a-z0-9-]{1,48}$/.test(id)) throw localErrors.badServerId({ id })
+    return join(this.#options.root, id)
   }
 }
 
-/** By our own administrator where a call before this one made it, else by the account the server was born with. */
-async function open(endpoint: ServerEndpoint, admin: Credentials, first: Credentials): Promise<Connection> {
+function endpointOf(server: LocalServer): ServerEndpoint {
+  const { id, flavour, version, host, port, socketPath, dir } = server
+  return { id, flavour, version, host, port, socketPath, dataDir: dir }
+}
+
+/** The socket is in the server's own directory: whoever answers there is it, whatever holds its port. */
+function address(endpoint: ServerEndpoint): { socketPath: string } | { host: string; port: number } {
+  return endpoint.socketPath === null ? { host: endpoint.host, port: endpoint.port } : { socketPath: endpoint.socketPath }
+}
+
+function readProvisionRecord(dir: string): ProvisionRecord | null {
+  const file = join(dir, 'provision.json')
   try {
-    return await connect(endpointOptions(endpoint, admin))
-  } catch {
-    return connect(endpointOptions(endpoint, first))
+    return JSON.parse(readFileSync(file, 'utf8')) as ProvisionRecord
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+    throw localErrors.recordUnreadable({ file, reason: (error as Error).message }, error)
   }
 }
 
-function setUpStatements(connection: Connection, request: ProvisionRequest): string[] {
-  const flavour = flavourOf(connection)
-  const { admin, mover, gate } = request.accounts
-  return [
-    'SET SESSION sql_log_bin = 0',
-    ...flavour.accountStatements('admin', admin),
-    ...flavour.accountStatements('mover', mover),
-    ...flavour.accountStatements('gate', gate, { locked: request.closed }),
-    ...(request.closed ? ['SET GLOBAL read_only = 1'] : []),
-    'SET SESSION sql_log_bin = 1',
-    ...request.schemas.map((schema) => `CREATE DATABASE IF NOT EXISTS ${quoteIdentifier(schema)}`),
-    // Last: from here on no account but ours can administer this server.
-    'SET SESSION sql_log_bin = 0',
-    ...['localhost', '127.0.0.1', '::1'].map((host) => `ALTER USER IF EXISTS 'root'@'${host}' ACCOUNT LOCK`),
-  ]
-}
-
-function endpointOf(id: string, server: LocalServer): ServerEndpoint {
-  return {
-    id,
-    flavour: server.flavour,
-    version: server.version,
-    host: server.host,
-    port: server.port,
-    socketPath: server.socketPath,
-    dataDir: server.dir,
-  }
-}
-
-function firstPassword(dir: string): string {
-  const file = join(dir, 'admin.password')
-  if (existsSync(file)) return readFileSync(file, 'utf8')
-  mkdirSync(dir, { recursive: true, mode: 0o700 })
-  const password = randomBytes(18).toString('base64url')
-  writeFileSync(file, password, { mode: 0o600, flag: 'wx', flush: true })
-  return password
+async function writeProvisionRecord(dir: string, record: ProvisionRecord): Promise<void> {
+  await mkdir(dir, { recursive: true, mode: 0o700 })
+  const file = join(dir, 'provision.json')
+  await writeFile(`${file}.new`, `${JSON.stringify(record, null, 2)}\n`, { mode: 0o600, flush: true })
+  await rename(`${file}.new`, file)
 }

@@ -67,12 +67,7 @@ export function flavours(): LocalFlavour[] {
 /** A server of one's own; disposing of it removes it with its data. */
 export async function testServer(options: TestServerOptions = {}): Promise<TestServer> {
   const dir = join(processDir(), randomBytes(3).toString('hex'))
-  const servers = new LocalServers({
-    installs: installs(),
-    installsFile,
-    templatesDir: join(projectDir, '.servers', 'templates'),
-    ...(options.log ? { log: options.log } : {}),
-  })
+  const servers = localServers(options.log)
   const request = {
     id: `test-${dir.slice(-6)}`,
     flavour: options.flavour ?? 'mariadb',
@@ -115,6 +110,12 @@ export async function testServer(options: TestServerOptions = {}): Promise<TestS
     resume: () => servers.pause(dir, 'SIGCONT'),
     [Symbol.asyncDispose]: () => servers.destroy(dir),
   }
+}
+
+/** For tests of what starts servers by itself. */
+export function localServers(log?: Log): LocalServers {
+  const templatesDir = join(projectDir, '.servers', 'templates')
+  return new LocalServers({ installs: installs(), installsFile, templatesDir, ...(log === undefined ? {} : { log }) })
 }
 
 const shared = new Map<LocalFlavour, Promise<TestServer>>()
