@@ -240,8 +240,12 @@ export class ClientConnection implements Connection, Owner {
     else this.#channel.send(framed, new RelayExchange(this, this.#channel, sink, command))
   }
 
-  relayData(frames: Buffer): void {
-    this.#channel.write(frames)
+  relayData(frames: Buffer): boolean {
+    return this.#channel.write(frames)
+  }
+
+  drain(): Promise<void> {
+    return this.#channel.drain()
   }
 
   pause(): void {

@@ -160,7 +160,9 @@ export interface Connection extends AsyncDisposable {
   command(payload: Buffer, options?: { bufferBytesMax?: number }): PacketStream
   /** Writes a framed command (sequence 0) as it is; the answer goes to `sink` undecoded. Commands without answer call `end` never. */
   relay(framed: Buffer, sink: RelaySink): void
-  relayData(frames: Buffer): void
+  /** False: the server is slow; go on after `drain`. */
+  relayData(frames: Buffer): boolean
+  drain(): Promise<void>
   /** Stops and restarts reading the socket, for a relay whose client is slow. Counted: each pause needs its resume. */
   pause(): void
   resume(): void

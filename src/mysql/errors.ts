@@ -124,6 +124,13 @@ const specs = {
     why: 'it was never made, or dropped, or the account may not see it',
     fix: 'check the name and the grants',
   },
+  unknownSchema: {
+    number: 18,
+    class: 'user',
+    what: 'there is no schema {schema} on {server}',
+    why: 'it was never made, or dropped, or the account may not see it',
+    fix: 'check the name and the grants',
+  },
 } as const
 
 export const mysqlErrors = defineErrors('MYSQL', specs)

@@ -102,6 +102,8 @@ export interface Flavour {
   xaRecover(connection: Connection): Promise<XaTransaction[]>
   /** Session settings for sessions that move rows: time zone, sql_mode, checks, isolation, idle timeouts. */
   readonly moverSessionSql: readonly string[]
+  /** Makes information_schema's estimates and AUTO_INCREMENT fresh for the session (MySQL caches them for a day). */
+  readonly freshStatisticsSql: string | null
   /** Child rows of ON DELETE CASCADE are in the binlog (MySQL from 9.6). To be proved by a probe where it matters. */
   logsCascades(connection: Connection): boolean
 }

@@ -143,6 +143,7 @@ export const mariadb: Flavour = {
   sessions,
   xaRecover,
   moverSessionSql,
+  freshStatisticsSql: null,
   logsCascades: () => false,
 }
 

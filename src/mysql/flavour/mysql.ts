@@ -143,6 +143,7 @@ export const mysql: Flavour = {
   sessions,
   xaRecover,
   moverSessionSql,
+  freshStatisticsSql: 'SET SESSION information_schema_stats_expiry=0',
   logsCascades: (connection) => connection.versionNumber >= 90600,
 }
 
