@@ -1,4 +1,6 @@
-import { defineErrors } from '../base/errors.ts'
+import { defineErrors, isSwError, type ErrorMaker } from '../base/errors.ts'
+import { BadValue, Truncated } from './row-sink.ts'
+import type { Coordinates } from './source.ts'
 
 const coordinates = 'at {file}:{offset} (group {gtid})'
 
@@ -133,12 +135,12 @@ export const binlogErrors = defineErrors('BINLOG', {
     why: 'the bytes are none that the column type allows',
     fix: 'look at the event with mysqlbinlog/mariadb-binlog at {file}:{offset}; report it with the server version',
   },
-  badPayload: {
+  badEvent: {
     number: 19,
     class: 'fatal',
-    what: `a compressed event can not be unpacked: {reason}, ${coordinates}`,
-    why: 'the binlog is damaged, or the compression is one that this version does not know',
-    fix: 'look at the event with mysqlbinlog/mariadb-binlog at {file}:{offset}; set binlog_transaction_compression (log_bin_compress) OFF if it repeats',
+    what: `an event can not be decoded: {reason}, ${coordinates}`,
+    why: 'the binlog is damaged, or the event has a form (compression, metadata) that this version does not know',
+    fix: 'look at the event with mysqlbinlog/mariadb-binlog at {file}:{offset}; report it with the server version',
   },
   tailClosed: {
     number: 20,
@@ -183,3 +185,14 @@ export const binlogErrors = defineErrors('BINLOG', {
     fix: 'change the column ({hint}), or leave its table out',
   },
 })
+
+const makers = new Map<string, ErrorMaker>(Object.values(binlogErrors).map((make) => [make().code, make]))
+
+/** Gives an error from inside an event's decoder the coordinates it could not know. Errors of other rooms pass unchanged. */
+export function atCoordinates(error: unknown, at: Coordinates, gtid: string): unknown {
+  const place = { file: at.file, offset: at.offset, gtid }
+  if (error instanceof Truncated) return binlogErrors.truncatedEvent({ part: error.message, ...place }, error)
+  if (error instanceof BadValue) return binlogErrors.badEvent({ reason: error.message, ...place }, error)
+  if (!isSwError(error) || 'file' in error.params) return error
+  return makers.get(error.code)?.({ ...error.params, ...place }, error.cause) ?? error
+}

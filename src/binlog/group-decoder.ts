@@ -1,0 +1,443 @@
+/**
+ * Events in, the grammar of `source.ts` out. Pure: no sockets, no clock. `feed` one event, then `poll` until it gives undefined; where `poll`
+ * says `'unpack'`, await `unpack()` first.
+ *
+ * Why positions are right (promises 3, 4): the position only moves when a group's last event was read, in the one place `#endGroup`; every event type is
+ * named here and whatever is not named throws; and a group is opened by its GTID event alone, so an event that stands where the grammar has no place for it throws instead of being taken into a neighbour's group.
+ */
+import { Buffer } from 'node:buffer'
+import { decodedTable, type DecodedTable } from './decoded-table.ts'
+import { atCoordinates, binlogErrors } from './errors.ts'
+import { EventStream, type BinlogEvent } from './event-stream.ts'
+import { eventType } from './event-types.ts'
+import { GtidSet } from './gtid-set.ts'
+import { mariadbGtidFlag, parseMariadbGtidEvent, parseMysqlGtid, parseMysqlGtidTagged, type MysqlGtidEvent } from './gtid-events.ts'
+import { PayloadEvents } from './payload.ts'
+import { positionText, type PositionParts } from './position-text.ts'
+import { classifyQuery } from './query-classify.ts'
+import { parseQueryEvent } from './query-event.ts'
+import { dummyTableId, parseRowsHeader, RowsParts, type RowsShape } from './rows-event.ts'
+import { ByteReader } from './byte-reader.ts'
+import type { BeginEvent, ChangeKind, Coordinates, GroupEnd, Position, TableChooser, TailEvent } from './source.ts'
+import { parseTableMap, tableIdOf } from './table-map.ts'
+import { xaStatement, xidText } from './xid.ts'
+
+type Group = {
+  readonly gtid: string
+  /** Advances the position past this group. */
+  readonly advance: () => void
+  /** MariaDB: one statement without an end of its own. */
+  readonly standalone: boolean
+  readonly mariadbXid: { readonly xid: string; readonly state: 'prepared' | 'completed' } | null
+  /** BEGIN or XA START was read (MariaDB's GTID event stands for it). */
+  open: boolean
+  xid: string | null
+  rowsSeen: boolean
+}
+
+type KnownTable = { readonly body: Buffer; readonly decoded: DecodedTable | null }
+
+export type GroupDecoderOptions = {
+  readonly start: PositionParts
+  readonly checksum: boolean
+  readonly table: TableChooser
+  readonly partBytes?: number
+  readonly payloadAtOnceBytesMax?: number
+}
+
+/** Table maps kept for reuse; more than a server has open tables is not worth keeping. */
+const knownTablesMax = 4096
+
+export class GroupDecoder {
+  readonly #options: GroupDecoderOptions
+  readonly #stream: EventStream
+  readonly #position: PositionParts
+  #group: Group | null = null
+  #ready: TailEvent[] = []
+  #parts: RowsParts | null = null
+  #afterParts: GroupEnd | null = null
+  #payload: { readonly events: PayloadEvents; readonly at: Coordinates } | null = null
+  /** By table id: what it means in the current statement. */
+  #tables = new Map<number, KnownTable>()
+  #known = new Map<number, KnownTable>()
+  #at: Coordinates
+
+  constructor(options: GroupDecoderOptions) {
+    this.#options = options
+    const { start } = options
+    this.#stream = new EventStream(options.checksum, start.at.file, start.at.offset)
+    this.#at = start.at
+    this.#position =
+      start.kind === 'mysql'
+        ? { ...start, executed: start.executed.clone() }
+        : start.kind === 'mariadb'
+          ? { ...start, state: start.state.clone() }
+          : start
+  }
+
+  /** Name of the group at hand, for messages. */
+  get gtid(): string {
+    return this.#group?.gtid ?? 'none'
+  }
+
+  get at(): Coordinates {
+    return this.#at
+  }
+
+  /** @param packet one whole event, kept until `poll` gave undefined */
+  feed(packet: Buffer): void {
+    this.#guard(() => this.#take(this.#stream.read(packet)))
+  }
+
+  poll(): TailEvent | undefined | 'unpack' {
+    return this.#guard(() => {
+      for (;;) {
+        const ready = this.#ready.shift()
+        if (ready !== undefined) return ready
+        if (this.#parts !== null) {
+          const part = this.#parts.next()
+          if (part !== undefined) return part
+          this.#parts = null
+        }
+        const end = this.#afterParts
+        this.#afterParts = null
+        if (end !== null) return end
+        if (this.#payload === null) return undefined
+        const inner = this.#payload.events.take()
+        if (inner !== undefined) this.#take(this.#stream.readInner(inner, this.#payload.at))
+        else if (this.#payload.events.done) this.#payload = null
+        else return 'unpack'
+      }
+    })
+  }
+
+  async unpack(): Promise<void> {
+    try {
+      await this.#payload?.events.fill()
+    } catch (error) {
+      throw atCoordinates(error, this.#at, this.gtid)
+    }
+  }
+
+  close(): void {
+    this.#payload?.events.close()
+    this.#payload = null
+  }
+
+  #guard<T>(work: () => T): T {
+    try {
+      return work()
+    } catch (error) {
+      throw atCoordinates(error, this.#at, this.gtid)
+    }
+  }
+
+  #take(event: BinlogEvent): void {
+    this.#at = event.at
+    const { type, body, at } = event
+    switch (type) {
+      case eventType.formatDescription:
+      case eventType.rotate:
+        // Groups never span files: one that is open here was torn by a crash. (Artificial ones come between groups only, or at a new file.)
+        if (this.#group !== null) this.#abandon(at)
+        return
+      case eventType.previousGtids:
+      case eventType.mariadbGtidList:
+      case eventType.mariadbBinlogCheckpoint:
+      case eventType.stop:
+        return
+      case eventType.rowsQuery:
+      case eventType.mariadbAnnotate:
+      case eventType.ignorable:
+      case eventType.transactionContext:
+      case eventType.viewChange:
+        return
+      case eventType.intvar:
+      case eventType.rand:
+      case eventType.userVar:
+      case eventType.appendBlock:
+      case eventType.beginLoadQuery:
+      case eventType.deleteFile:
+        // Parts of a logged statement: the query event that follows is what stops a stream.
+        this.#inGroup('part of a logged statement')
+        return
+      case eventType.heartbeat:
+      case eventType.heartbeatV2:
+        if (this.#group === null) this.#ready.push({ kind: 'heartbeat', at: this.#stream.position })
+        return
+      case eventType.gtid:
+      case eventType.anonymousGtid:
+      case eventType.gtidTagged:
+        this.#mysqlBegin(event)
+        return
+      case eventType.mariadbGtid:
+        this.#mariadbBegin(event)
+        return
+      case eventType.query:
+        this.#query(body, 'plain', at)
+        return
+      case eventType.mariadbQueryCompressed:
+        this.#query(body, 'mariadbCompressed', at)
+        return
+      case eventType.executeLoadQuery:
+        this.#query(body, 'loadData', at)
+        return
+      case eventType.xid:
+        this.#endGroup(this.#inTransaction('the end of a transaction'), 'commit', null)
+        return
+      case eventType.xaPrepare:
+        this.#xaPrepare(body)
+        return
+      case eventType.tableMap:
+        this.#tableMap(body)
+        return
+      case eventType.writeRows:
+        this.#rows(body, 2, { change: 'insert', compressed: false, at })
+        return
+      case eventType.updateRows:
+        this.#rows(body, 2, { change: 'update', compressed: false, at })
+        return
+      case eventType.deleteRows:
+        this.#rows(body, 2, { change: 'delete', compressed: false, at })
+        return
+      case eventType.writeRowsV1:
+        this.#rows(body, 1, { change: 'insert', compressed: false, at })
+        return
+      case eventType.updateRowsV1:
+        this.#rows(body, 1, { change: 'update', compressed: false, at })
+        return
+      case eventType.deleteRowsV1:
+        this.#rows(body, 1, { change: 'delete', compressed: false, at })
+        return
+      case eventType.mariadbWriteRowsCompressedV1:
+      case eventType.mariadbUpdateRowsCompressedV1:
+      case eventType.mariadbDeleteRowsCompressedV1:
+        this.#rows(body, 1, { change: compressedChange[type - eventType.mariadbWriteRowsCompressedV1] as ChangeKind, compressed: true, at })
+        return
+      case eventType.partialUpdateRows:
+        this.#partialUpdate(body)
+        return
+      case eventType.transactionPayload:
+        this.#inGroup('a compressed transaction')
+        if (this.#payload !== null) throw binlogErrors.outOfPlace({ event: 'a compressed transaction', place: 'inside another' })
+        this.#payload = { events: new PayloadEvents(body, this.#options.payloadAtOnceBytesMax), at }
+        return
+      case eventType.incident: {
+        const reader = new ByteReader(body, 2)
+        throw binlogErrors.incident({ message: reader.bytes(reader.u8()).toString('utf8') })
+      }
+      case eventType.mariadbStartEncryption:
+        throw binlogErrors.encrypted()
+      default:
+        throw binlogErrors.unknownEvent({ type })
+    }
+  }
+
+  #mysqlBegin(event: BinlogEvent): void {
+    const { type, body, at } = event
+    const header: MysqlGtidEvent = type === eventType.gtidTagged ? parseMysqlGtidTagged(body) : parseMysqlGtid(body)
+    const position = this.#position
+    let gtid: string
+    let advance: () => void
+    if (type === eventType.anonymousGtid) {
+      gtid = `${at.file}:${at.offset}`
+      if (position.kind !== 'file') throw binlogErrors.outOfPlace({ event: 'a transaction without GTID', place: 'on a server whose positions are GTIDs' })
+      advance = () => {}
+    } else {
+      gtid = `${header.sid}:${header.number}`
+      if (position.kind === 'mysql') {
+        const { executed } = position
+        advance = () => executed.add(header.sid, header.number)
+      } else if (position.kind === 'file') advance = () => {}
+      else throw binlogErrors.outOfPlace({ event: 'a MySQL GTID', place: 'in a MariaDB binlog' })
+    }
+    this.#begin(event, header.committedAtMs, header.groupBytes, {
+      gtid,
+      advance,
+      standalone: false,
+      mariadbXid: null,
+      open: false,
+      xid: null,
+      rowsSeen: false,
+    })
+  }
+
+  #mariadbBegin(event: BinlogEvent): void {
+    const { domain, sequence, flags, xid } = parseMariadbGtidEvent(event.body)
+    const position = this.#position
+    if (position.kind !== 'mariadb') throw binlogErrors.outOfPlace({ event: 'a MariaDB GTID', place: 'in a MySQL binlog' })
+    const gtid = `${domain}-${event.serverId}-${sequence}`
+    this.#begin(event, null, null, {
+      gtid,
+      advance: () => position.state.set(domain, gtid),
+      standalone: (flags & mariadbGtidFlag.standalone) !== 0,
+      mariadbXid: xid === null ? null : { xid, state: (flags & mariadbGtidFlag.preparedXa) !== 0 ? 'prepared' : 'completed' },
+      open: (flags & mariadbGtidFlag.standalone) === 0,
+      xid: null,
+      rowsSeen: false,
+    })
+  }
+
+  #begin(event: BinlogEvent, committedAtMs: number | null, groupBytes: number | null, group: Group): void {
+    if (this.#group !== null) throw binlogErrors.outOfPlace({ event: `the beginning of ${group.gtid}`, place: `inside ${this.#group.gtid}` })
+    this.#group = group
+    this.#tables.clear()
+    const begin: BeginEvent = {
+      kind: 'begin',
+      gtid: group.gtid,
+      serverId: event.serverId,
+      committedAtMs: committedAtMs !== null && committedAtMs > 0 ? committedAtMs : event.timestamp * 1000,
+      groupBytes: groupBytes === null || groupBytes === 0 ? null : groupBytes,
+      at: event.at,
+    }
+    this.#ready.push(begin)
+  }
+
+  #query(body: Buffer, form: 'plain' | 'mariadbCompressed' | 'loadData', at: Coordinates): void {
+    const group = this.#inGroup('a statement')
+    const { schema, text } = parseQueryEvent(body, form)
+    const control = form === 'loadData' ? null : controlOf(text)
+    if (control === 'begin') {
+      group.open = true
+      return
+    }
+    if (control === 'savepoint') return
+    if (control === 'commit' && group.open) {
+      this.#endGroup(group, 'commit', null)
+      return
+    }
+    if (control === 'rollback' || control === 'rollbackTo') {
+      if (group.rowsSeen) throw binlogErrors.rolledBackRows({ statement: text.toString('latin1') })
+      if (control === 'rollback') this.#endGroup(group, 'commit', null)
+      return
+    }
+    const xa = control === 'xa' ? xaStatement(text.toString('latin1')) : null
+    if (xa !== null) {
+      if (xa.verb === 'start') {
+        group.open = true
+        group.xid = xa.xid
+      } else if (xa.verb === 'commit') this.#endGroup(group, 'xaCommit', xa.xid)
+      else if (xa.verb === 'rollback') this.#endGroup(group, 'xaRollback', xa.xid)
+      return
+    }
+    const statement = form === 'loadData' ? ({ kind: 'other', verb: 'LOAD DATA' } as const) : classifyQuery(text, schema)
+    // After DDL the same bytes may describe other columns (a changed sign is not in every table map): ask again for each table.
+    if (statement.kind === 'ddl') {
+      this.#known.clear()
+      this.#tables.clear()
+    }
+    this.#ready.push({ kind: 'query', statement, text, schema, at })
+    if (!group.open) this.#endGroup(group, 'commit', null)
+  }
+
+  #xaPrepare(body: Buffer): void {
+    const group = this.#inTransaction('XA PREPARE')
+    const reader = new ByteReader(body)
+    const onePhase = reader.u8() !== 0
+    const formatId = reader.u32() | 0
+    const gtridBytes = reader.u32()
+    const bqualBytes = reader.u32()
+    const xid = xidText(reader.bytes(gtridBytes), reader.bytes(bqualBytes), formatId)
+    this.#endGroup(group, onePhase ? 'commit' : 'xaPrepare', xid)
+  }
+
+  #tableMap(body: Buffer): void {
+    this.#inGroup('a table map')
+    const tableId = tableIdOf(body)
+    const last = this.#known.get(tableId)
+    if (last !== undefined && last.body.equals(body)) {
+      this.#tables.set(tableId, last)
+      return
+    }
+    const map = parseTableMap(body)
+    const choice = this.#options.table(map.schema, map.name)
+    const known: KnownTable = {
+      body: Buffer.from(body),
+      decoded: choice.kind === 'skip' ? null : decodedTable(map, choice.columns, this.#position.kind === 'mariadb'),
+    }
+    if (this.#known.size >= knownTablesMax) this.#known.clear()
+    this.#known.set(tableId, known)
+    this.#tables.set(tableId, known)
+  }
+
+  #rows(body: Buffer, version: 1 | 2, shape: RowsShape): void {
+    const group = this.#inGroup('a row event')
+    const { tableId, endOfStatement, bodyAt } = parseRowsHeader(body, version)
+    const table = this.#tables.get(tableId)
+    if (table === undefined) {
+      if (tableId !== dummyTableId) throw binlogErrors.unknownTableId({ tableId })
+    } else if (table.decoded !== null) {
+      this.#parts = new RowsParts(body, bodyAt, table.decoded, shape, this.#options.partBytes)
+    }
+    group.rowsSeen = true
+    if (!endOfStatement) return
+    this.#tables.clear()
+    // A standalone group has no end of its own; its end must come after the rows.
+    if (group.standalone) {
+      this.#endGroup(group, 'commit', null)
+      this.#afterParts = this.#ready.pop() as GroupEnd
+    }
+  }
+
+  #partialUpdate(body: Buffer): void {
+    this.#inGroup('a row event')
+    const { tableId } = parseRowsHeader(body, 2)
+    const table = this.#tables.get(tableId)
+    if (table === undefined) throw binlogErrors.unknownTableId({ tableId })
+    if (table.decoded !== null) throw binlogErrors.partialUpdate()
+  }
+
+  #endGroup(group: Group, kind: 'commit' | 'xaPrepare' | 'xaCommit' | 'xaRollback', xid: string | null): void {
+    group.advance()
+    this.#group = null
+    this.#tables.clear()
+    const at = this.#at
+    const position = this.#positionText()
+    if (kind === 'commit') this.#ready.push({ kind, position, at })
+    else this.#ready.push({ kind, xid: xid ?? '', position, at })
+  }
+
+  #positionText(): Position {
+    const position = this.#position
+    const at = this.#stream.position
+    if (position.kind === 'mysql') return positionText('mysql', at, position.executed.toString())
+    if (position.kind === 'mariadb') return positionText('mariadb', at, position.state.toString())
+    return positionText('file', at, position.serverUuid)
+  }
+
+  #abandon(at: Coordinates): void {
+    this.#group = null
+    this.#tables.clear()
+    this.#ready.push({ kind: 'abandon', at })
+  }
+
+  #inGroup(event: string): Group {
+    if (this.#group === null) throw binlogErrors.outOfPlace({ event, place: 'outside of any group' })
+    return this.#group
+  }
+
+  #inTransaction(event: string): Group {
+    const group = this.#inGroup(event)
+    if (!group.open) throw binlogErrors.outOfPlace({ event, place: 'in a group without BEGIN' })
+    return group
+  }
+}
+
+const compressedChange: readonly ChangeKind[] = ['insert', 'update', 'delete']
+
+type Control = 'begin' | 'commit' | 'rollback' | 'rollbackTo' | 'savepoint' | 'xa'
+
+/** Transaction control is short: longer text is looked at no further. */
+function controlOf(text: Buffer): Control | null {
+  const first = text[0] ?? 0
+  const start = first === 32 || first === 9 || first === 10 ? '' : String.fromCharCode(first).toUpperCase()
+  if (start !== '' && !'BCRSX'.includes(start)) return null
+  const head = text.toString('latin1', 0, 64).trimStart().toUpperCase()
+  if (/^(BEGIN|START TRANSACTION)\s*;?\s*$/.test(head)) return 'begin'
+  if (/^COMMIT\s*;?\s*$/.test(head)) return 'commit'
+  if (/^ROLLBACK\s*;?\s*$/.test(head)) return 'rollback'
+  if (/^ROLLBACK\s+(WORK\s+)?TO\b/.test(head)) return 'rollbackTo'
+  if (/^SAVEPOINT\b/.test(head) || /^RELEASE\s+SAVEPOINT\b/.test(head)) return 'savepoint'
+  if (/^XA\s/.test(head)) return 'xa'
+  return null
+}

@@ -1,0 +1,77 @@
+/**
+ * Positions asked of a server. "Absent", "unreadable" and "try again" are three answers: absent is a value here, the other two are errors
+ * (SwError, ServerError, ConnectionLost).
+ */
+import type { Connection } from '../mysql/connection.ts'
+import { quoteString } from '../sql/quote.ts'
+import { binlogErrors } from './errors.ts'
+import { MariadbGtidState, parseMariadbGtid } from './mariadb-gtid.ts'
+import { parsePosition, positionText } from './position-text.ts'
+import type { Coordinates, Position } from './source.ts'
+
+/** Everything the server has committed to its binlog: a tail opened here gives what comes after. @throws binlogOff */
+export async function currentPosition(connection: Connection): Promise<Position> {
+  if (connection.flavour === 'mariadb') {
+    // The status first: a position that is behind its coordinates is harmless, these are only for messages.
+    const at = await endOfBinlog(connection)
+    return positionText('mariadb', at, (await connection.value('SELECT @@GLOBAL.gtid_binlog_pos')) ?? '')
+  }
+  const at = await endOfBinlog(connection)
+  const row = (await connection.allText('SELECT @@GLOBAL.gtid_mode AS mode, @@GLOBAL.gtid_executed AS executed, @@GLOBAL.server_uuid AS uuid'))[0]
+  if (row?.['mode'] === 'ON') return positionText('mysql', at, (row['executed'] ?? '').replace(/\s+/g, ''))
+  return positionText('file', at, row?.['uuid'] ?? '')
+}
+
+async function endOfBinlog(connection: Connection): Promise<Coordinates> {
+  const newer = connection.flavour === 'mysql' && connection.versionNumber >= 80_200
+  const row = (await connection.allText(newer ? 'SHOW BINARY LOG STATUS' : 'SHOW MASTER STATUS'))[0]
+  if (row === undefined) throw binlogErrors.binlogOff({ server: `(connection ${connection.threadId})` })
+  return { file: row['File'] ?? '', offset: Number(row['Position'] ?? 4) }
+}
+
+/** Whether the server has executed everything of the position: false after a failover or crash that lost transactions. */
+export async function executedContains(connection: Connection, position: Position): Promise<boolean> {
+  const parts = parsePosition(position)
+  if (parts.kind === 'mariadb') {
+    // gtid_binlog_state has the last sequence number of every (domain, server) pair.
+    const state = (await connection.value('SELECT @@GLOBAL.gtid_binlog_state')) ?? ''
+    const last = new Map<string, bigint>()
+    for (const text of state.split(',').filter((item) => item !== '')) {
+      const { domain, server, sequence } = parseMariadbGtid(text.trim())
+      last.set(`${domain}-${server}`, sequence)
+    }
+    return parts.state.entries().every(([, text]) => {
+      const { domain, server, sequence } = parseMariadbGtid(text)
+      return (last.get(`${domain}-${server}`) ?? -1n) >= sequence
+    })
+  }
+  if (parts.kind === 'mysql') {
+    return (await connection.value(`SELECT GTID_SUBSET(${quoteString(parts.executed.toString())}, @@GLOBAL.gtid_executed)`)) === '1'
+  }
+  if ((await connection.value('SELECT @@GLOBAL.server_uuid')) !== parts.serverUuid) return false
+  const end = await endOfBinlog(connection)
+  const file = parts.at.file
+  return fileNumber(file) < fileNumber(end.file) || (file === end.file && parts.at.offset <= end.offset)
+}
+
+/** Whether all that follows the position is still in the server's binlogs. The dump itself is the last word. */
+export async function stillAvailable(connection: Connection, position: Position): Promise<boolean> {
+  const parts = parsePosition(position)
+  if (parts.kind === 'mysql') {
+    return (await connection.value(`SELECT GTID_SUBSET(@@GLOBAL.gtid_purged, ${quoteString(parts.executed.toString())})`)) === '1'
+  }
+  const files = (await connection.allText('SHOW BINARY LOGS')).map((row) => row['Log_name'] ?? '')
+  const first = files[0]
+  if (first === undefined) return false
+  if (parts.kind === 'file') return files.includes(parts.at.file)
+  // The oldest file begins with the state before it: what we lack of it is gone.
+  const before = MariadbGtidState.parse((await connection.value(`SELECT BINLOG_GTID_POS(${quoteString(first)}, 4)`)) ?? '')
+  return before.entries().every(([domain, text]) => {
+    const ours = parts.state.get(domain)
+    return ours !== undefined && parseMariadbGtid(ours).sequence >= parseMariadbGtid(text).sequence
+  })
+}
+
+function fileNumber(file: string): number {
+  return Number(/(\d+)$/.exec(file)?.[1] ?? '0')
+}

@@ -1,0 +1,31 @@
+import type { Connection } from '../mysql/connection.ts'
+import { quoteString } from '../sql/quote.ts'
+import type { ColumnDefinition } from './source.ts'
+
+/** All base tables of a schema with their columns in table order: what a TableChooser hands to the tail, and `canonicalExpression` works on. */
+export async function readTableDefinitions(connection: Connection, schema: string): Promise<Map<string, ColumnDefinition[]>> {
+  const rows = await connection.allText(
+    `SELECT c.TABLE_NAME AS t, c.COLUMN_NAME AS c, c.DATA_TYPE AS d, c.COLUMN_TYPE AS y, c.CHARACTER_SET_NAME AS s, c.COLLATION_NAME AS o,
+       c.IS_NULLABLE AS n, c.EXTRA AS e
+     FROM information_schema.COLUMNS c JOIN information_schema.TABLES t USING (TABLE_SCHEMA, TABLE_NAME)
+     WHERE c.TABLE_SCHEMA = ${quoteString(schema)} AND t.TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')
+     ORDER BY c.TABLE_NAME, c.ORDINAL_POSITION`,
+  )
+  const tables = new Map<string, ColumnDefinition[]>()
+  for (const row of rows) {
+    const name = row['t'] ?? ''
+    let columns = tables.get(name)
+    if (columns === undefined) tables.set(name, (columns = []))
+    columns.push({
+      name: row['c'] ?? '',
+      dataType: (row['d'] ?? '').toLowerCase(),
+      columnType: row['y'] ?? '',
+      charset: row['s'] ?? null,
+      collation: row['o'] ?? null,
+      nullable: row['n'] === 'YES',
+      // MySQL also says DEFAULT_GENERATED, of columns with a default expression.
+      generated: /\b(VIRTUAL|STORED|PERSISTENT) GENERATED\b/i.test(row['e'] ?? ''),
+    })
+  }
+  return tables
+}
