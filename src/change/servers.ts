@@ -10,9 +10,9 @@ import type { Connection, FlavourName } from '../mysql/connection.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
 import type { Credentials, Provisioner } from '../mysql/provisioning.ts'
 import { ensureControlSchema } from '../binlog/control-schema.ts'
-import { ensureMoveTables } from '../move/tables.ts'
+import { attachServer as takeServer } from '../switch/attach.ts'
 import { keys } from '../topology/keys.ts'
-import type { ServerRecord, ServerSecret } from '../topology/records.ts'
+import type { Installation, ServerRecord, ServerSecret } from '../topology/records.ts'
 import type { Store } from '../topology/store.ts'
 import { absent, put, readRecord } from '../topology/typed.ts'
 import { changeErrors } from './errors.ts'
@@ -69,7 +69,7 @@ export async function provisionServer(world: World, request: { id: string; flavo
     dataDir: endpoint.dataDir,
   }
   await world.store.commit([{ key: keys.server(request.id), version: known?.version ?? 0 }], [put(keys.server(request.id), record)])
-  await withServer(world.store, request.id, 'admin', prepareServer)
+  await withServer(world.store, request.id, 'admin', (connection) => prepareServer(world, connection, request.id, 'drop'))
   return record
 }
 
@@ -89,11 +89,8 @@ export async function attachServer(world: World, address: ServerAddress): Promis
       const found = await connection.value(`SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = '${address.schema.replace(/'/g, "''")}'`)
       if (found === undefined) throw changeErrors.schemaMissing({ ...address })
     }
-    const accounts = await secretOf(world.store, id)
-    for (const role of ['admin', 'mover', 'gate'] as const) {
-      for (const statement of flavour.accountStatements(role, accounts[role])) await connection.query(statement)
-    }
-    await prepareServer(connection)
+    await secretOf(world.store, id)
+    await prepareServer(world, connection, id, 'keep')
     const known = await readRecord<ServerRecord>(world.store, keys.server(id))
     const record: ServerRecord = { v: 1, id, flavour: flavour.name, version, host: address.host, port: address.port, socketPath: null, provisioned: false, dataDir: null }
     await world.store.commit([{ key: keys.server(id), version: known?.version ?? 0 }], [put(keys.server(id), record)])
@@ -111,13 +108,16 @@ async function connectAs(address: ServerAddress): Promise<Connection> {
   }
 }
 
-/** Our schema, with the tables of every room that keeps rows on servers. */
-async function prepareServer(connection: Connection): Promise<void> {
+/** Our accounts and our schema, with the tables of every room that keeps rows on servers. */
+async function prepareServer(world: World, connection: Connection, serverId: string, otherAccounts: 'keep' | 'drop'): Promise<void> {
+  const installation = await readRecord<Installation>(world.store, keys.installation)
+  const secret = await readRecord<ServerSecret>(world.store, keys.secret(serverId))
+  if (installation === null || secret === null) throw changeErrors.serverUnreachable({ server: serverId, reason: 'the topology lacks its accounts' })
   await ensureControlSchema(connection)
-  await ensureMoveTables(connection)
+  await takeServer(connection, { serverId, installationId: installation.value.id, secret: secret.value, otherAccounts })
 }
 
-async function secretOf(store: Store, serverId: string): Promise<{ admin: Credentials; mover: Credentials; gate: Credentials }> {
+async function secretOf(store: Store, serverId: string): Promise<ServerSecret> {
   const make = (user: string): Credentials => ({ user, password: randomBytes(24).toString('base64url') })
   const secret: ServerSecret = { v: 1, admin: make('sw_admin'), mover: make('sw_mover'), gate: make('sw_gate') }
   const result = await store.commit([absent(keys.secret(serverId))], [put(keys.secret(serverId), secret)])

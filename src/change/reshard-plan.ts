@@ -1,0 +1,186 @@
+/**
+ * What a reshard would do, found out without changing anything: sides, tables, what stands in the way (all of it at once).
+ * `create` and its dry run both start from here, so what is shown is what runs.
+ */
+import type { SwError } from '../base/errors.ts'
+import { isSwError } from '../base/errors.ts'
+import type { ReshardSpec } from './reshard-spec.ts'
+import { keyRangesIntersect, parseKeyRange, printKeyRange } from '../keyspace/key-range.ts'
+import { planReshard, sortKeyRanges } from '../keyspace/key-range-sets.ts'
+import { readVschema } from '../keyspace/vschema.ts'
+import type { Vschema } from '../keyspace/vschema.ts'
+import { resolveVschema, sameColumn } from '../keyspace/vschema-resolve.ts'
+import type { ResolvedTable, ResolvedVschema } from '../keyspace/vschema-resolve.ts'
+import { readSchema } from '../mysql/introspect.ts'
+import type { SchemaInfo, TableInfo } from '../mysql/table-info.ts'
+import { preflightSource } from '../move/preflight.ts'
+import { keys } from '../topology/keys.ts'
+import type { KeyspaceRecord, RoutingRecord, ServerRecord, ShardRecord, StreamTable, VSchemaRecord } from '../topology/records.ts'
+import { attachWorkflow } from '../topology/routing.ts'
+import { listRecords, readRecord } from '../topology/typed.ts'
+import { Failures } from '../workflow/context.ts'
+import { changeErrors } from './errors.ts'
+import { schemaName, serverId } from './keyspaces.ts'
+import { withServer } from './servers.ts'
+import type { World } from './servers.ts'
+
+export type PlannedTarget = { readonly shard: string; readonly serverId: string; readonly schema: string }
+
+export type ReshardPlan = {
+  readonly keyspace: KeyspaceRecord
+  readonly sources: readonly ShardRecord[]
+  readonly targets: readonly PlannedTarget[]
+  /** Of provisioned targets: the servers to make. */
+  readonly newServers: readonly string[]
+  readonly flavour: ServerRecord['flavour']
+  readonly tables: readonly StreamTable[]
+  readonly views: readonly string[]
+  readonly lines: string[]
+}
+
+/** @throws Failures with everything that stands in the way */
+export async function planReshardCreate(world: World, keyspaceName: string, workflow: string, spec: ReshardSpec): Promise<ReshardPlan> {
+  const { store } = world
+  const errors: SwError[] = []
+  const keep = <T>(work: () => T): T | null => {
+    try {
+      return work()
+    } catch (error) {
+      if (!isSwError(error)) throw error
+      errors.push(error)
+      return null
+    }
+  }
+  const keyspace = await readRecord<KeyspaceRecord>(store, keys.keyspace(keyspaceName))
+  const routing = await readRecord<RoutingRecord>(store, keys.routing(keyspaceName))
+  if (keyspace === null || routing === null) throw changeErrors.noKeyspace({ keyspace: keyspaceName })
+  const sourceRanges = keep(() => spec.sourceShards.map(parseKeyRange))
+  const targetRanges = keep(() => spec.targetShards.map(parseKeyRange))
+  if (sourceRanges === null || targetRanges === null) throw new Failures(errors)
+  if (keep(() => planReshard(sourceRanges, targetRanges)) === null) throw new Failures(errors)
+  const sourceNames = sortKeyRanges(sourceRanges).map(printKeyRange)
+  const targetNames = sortKeyRanges(targetRanges).map(printKeyRange)
+  const attached = attachWorkflow(routing.value, { workflow, sources: sourceNames, targets: targetNames, token: routing.value.token })
+  if (!attached.ok) errors.push(attached.error)
+  const shards = (await listRecords<ShardRecord>(store, keys.shards(keyspaceName))).map((record) => record.value)
+  const serving = routing.value.components.flatMap((component) => component.serving.primary)
+  const sources = sourceNames.flatMap((name) => {
+    const shard = shards.find((one) => one.name === name && serving.includes(name))
+    if (shard === undefined) errors.push(changeErrors.noShard({ keyspace: keyspaceName, shard: name, serving: serving.join(', ') }))
+    return shard === undefined ? [] : [shard]
+  })
+  for (const name of targetNames) {
+    if (shards.some((shard) => shard.name === name)) errors.push(changeErrors.shardExists({ keyspace: keyspaceName, shard: name }))
+  }
+  if (errors.length > 0 || sources.length === 0) throw new Failures(errors)
+  errors.push(...(await sharedServers(world, sources, shards)))
+  const vschemaRecord = await readRecord<VSchemaRecord>(store, keys.vschema(keyspaceName))
+  const definition = readVschema(vschemaRecord?.value.vschema ?? {})
+  const vschema = resolveVschema(definition)
+  if (!vschema.sharded) errors.push(changeErrors.notSharded({ keyspace: keyspaceName }))
+  const schemas: SchemaInfo[] = []
+  for (const source of sources) {
+    const { schema, findings } = await withServer(store, source.serverId, 'admin', async (connection) => ({
+      schema: await readSchema(connection, source.schema),
+      findings: await preflightSource(connection, source.schema, movedTables(vschema)),
+    }))
+    schemas.push(schema)
+    errors.push(...findings)
+  }
+  const tables = streamTables(keyspaceName, schemas, definition, vschema, errors)
+  if (errors.length > 0) throw new Failures(distinct(errors))
+  const flavour = (await readRecord<ServerRecord>(store, keys.server(sources[0]?.serverId ?? '')))?.value.flavour ?? world.flavour
+  const { targets, newServers } = placeTargets(keyspaceName, targetNames, spec, generation(shards))
+  const plan = { keyspace: keyspace.value, sources, targets, newServers, flavour, tables, views: schemas[0]?.views.map((view) => view.name) ?? [] }
+  return { ...plan, lines: describe(plan, schemas) }
+}
+
+function movedTables(vschema: ResolvedVschema): string[] {
+  return [...vschema.tables.values()].filter((table) => table.kind === 'sharded' || table.kind === 'reference').map((table) => table.name)
+}
+
+/** Every table of the source has its place in the vschema, its columns are there, its ids come from a sequence. */
+function streamTables(keyspace: string, schemas: readonly SchemaInfo[], definition: Vschema, vschema: ResolvedVschema, errors: SwError[]): StreamTable[] {
+  const first = schemas[0]
+  if (first === undefined) return []
+  return first.tables.flatMap((info) => {
+    const table = vschema.tables.get(info.name)
+    if (table === undefined) {
+      errors.push(changeErrors.noVschemaTable({ table: info.name, keyspace }))
+      return []
+    }
+    const one = streamTable(info, table, definition)
+    if (one === null) {
+      errors.push(changeErrors.noVschemaTable({ table: info.name, keyspace }))
+      return []
+    }
+    for (const column of one.vindex?.columns ?? []) {
+      if (!info.columns.some((there) => sameColumn(there.name, column))) errors.push(changeErrors.vindexColumnMissing({ table: info.name, column }))
+    }
+    const auto = info.columns.find((column) => column.autoIncrement)
+    if (auto !== undefined && (table.autoIncrement === null || !sameColumn(table.autoIncrement.column, auto.name))) {
+      errors.push(changeErrors.autoIncrementWithoutSequence({ keyspace, table: info.name, column: auto.name }))
+    }
+    return [one]
+  })
+}
+
+function streamTable(info: TableInfo, table: ResolvedTable, definition: Vschema): StreamTable | null {
+  if (table.kind === 'reference') return { name: info.name, reference: true, vindex: null }
+  if (table.kind !== 'sharded') return null
+  const { vindex, columns } = table.primaryVindex
+  const params = definition.vindexes?.[vindex.name]?.params ?? {}
+  return { name: info.name, reference: false, vindex: { type: vindex.type, params: { ...params }, columns: [...columns] } }
+}
+
+/** A switch closes whole servers, so nothing that must go on serving may share one with a source. */
+async function sharedServers(world: World, sources: readonly ShardRecord[], own: readonly ShardRecord[]): Promise<SwError[]> {
+  const all = (await listRecords<ShardRecord>(world.store, keys.allShards)).map((record) => record.value)
+  const moving = new Set(sources.map((shard) => shard.uid))
+  const servers = new Set(sources.map((shard) => shard.serverId))
+  return [...all, ...own.filter((shard) => !all.some((one) => one.uid === shard.uid))]
+    .filter((shard) => servers.has(shard.serverId) && !moving.has(shard.uid))
+    .map((shard) => changeErrors.serverShared({ server: shard.serverId, what: `${shard.keyspace}/${shard.name}` }))
+}
+
+/** Attached target servers are given in turn; else new ones are made, several targets on each. */
+function placeTargets(keyspace: string, names: readonly string[], spec: ReshardSpec, made: number): { targets: PlannedTarget[]; newServers: string[] } {
+  if (spec.targetServers !== undefined && spec.targetServers.length > 0) {
+    const servers = spec.targetServers
+    return {
+      targets: names.map((shard, index) => {
+        const server = servers[index % servers.length]
+        return { shard, serverId: `${server?.host}:${server?.port}`, schema: server?.schema ?? schemaName(keyspace, shard) }
+      }),
+      newServers: [],
+    }
+  }
+  const perServer = spec.targetsPerServer ?? Math.max(1, Math.ceil(names.length / 2))
+  const targets = names.map((shard, index) => ({ shard, serverId: serverId(keyspace, Math.floor(index / perServer), `g${made}`), schema: schemaName(keyspace, shard) }))
+  return { targets, newServers: [...new Set(targets.map((target) => target.serverId))] }
+}
+
+/** Counts reshards by the servers that are there, so that ids of servers are not used twice at one time. */
+function generation(shards: readonly ShardRecord[]): number {
+  const numbers = shards.map((shard) => Number(/-g(\d+)-\d+$/.exec(shard.serverId)?.[1] ?? 0))
+  return Math.max(0, ...numbers) + 1
+}
+
+function describe(plan: Omit<ReshardPlan, 'lines'>, schemas: readonly SchemaInfo[]): string[] {
+  const infos = schemas.flatMap((schema) => schema.tables)
+  const rows = infos.reduce((n, table) => n + table.rowsEstimate, 0)
+  const bytes = infos.reduce((n, table) => n + table.dataBytes, 0)
+  return [
+    `reshard ${plan.keyspace.name}: ${plan.sources.map((shard) => shard.name).join(',')} → ${plan.targets.map((target) => target.shard).join(',')}`,
+    `about ${rows.toLocaleString('en-US')} rows, ${Math.round(bytes / 1e6)} MB, in ${plan.tables.length} tables: ${plan.tables.map((table) => table.name).join(', ')}`,
+    ...(plan.newServers.length === 0 ? [] : [`makes ${plan.newServers.length} servers (${plan.flavour}), closed to clients: ${plan.newServers.join(', ')}`]),
+    ...plan.sources.map((source) => {
+      const fed = plan.targets.filter((target) => keyRangesIntersect(parseKeyRange(target.shard), parseKeyRange(source.name)))
+      return `reads ${source.name} on ${source.serverId} once, and its binlog once, for ${fed.map((target) => target.shard).join(',')}`
+    }),
+  ]
+}
+
+function distinct(errors: readonly SwError[]): SwError[] {
+  return [...new Map(errors.map((error) => [`${error.code} ${error.message}`, error])).values()]
+}

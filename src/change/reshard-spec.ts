@@ -1,0 +1,13 @@
+/** What a reshard was asked for, as stored in its workflow record (the API's form, parsed there). */
+export type ReshardSpec = {
+  readonly sourceShards: readonly string[]
+  readonly targetShards: readonly string[]
+  readonly autoStart: boolean
+  readonly stopAfterCopy: boolean
+  readonly onDdl: 'stop' | 'ignore' | 'exec'
+  readonly deferSecondaryKeys: boolean
+  readonly targetServers?: readonly { host: string; port: number; user: string; password: string; schema?: string | undefined }[] | undefined
+  readonly targetsPerServer?: number | undefined
+  readonly allowUnfenced: readonly string[]
+  readonly failpoints: { readonly [name: string]: 'kill' | 'hold' }
+}
