@@ -6,7 +6,7 @@ import type { LocalFlavour, ServerInstall } from './installs.ts'
  * `--no-defaults`), and it shows whoever looks how the server is set.
  */
 export type ServerSettings = {
-  /** `full`: every commit reaches the disk before it is acknowledged. `relaxed`: for tests, survives kill -9 of the server but not of the machine. */
+  /** `full`: every commit reaches the disk before it is acknowledged. `relaxed`: for tests, each commit reaches the system, so it survives kill -9 of the server, not a power cut. */
   readonly durability: 'full' | 'relaxed'
   readonly bufferPoolBytes: number
   readonly redoLogBytes: number
@@ -81,7 +81,7 @@ function commonConfig(place: ServerPlace, settings: ServerSettings): Record<stri
     'max-allowed-packet': 256 * 1024 * 1024,
     'performance-schema': settings.performanceSchema ? 'ON' : 'OFF',
     'innodb-buffer-pool-size': settings.bufferPoolBytes,
-    'innodb-flush-log-at-trx-commit': full ? 1 : 0,
+    'innodb-flush-log-at-trx-commit': full ? 1 : 2,
     ...(settings.binlog
       ? { 'log-bin': 'binlog', 'sync-binlog': full ? 1 : 0, 'binlog-row-metadata': 'FULL', 'binlog-row-image': 'FULL' }
       : { 'skip-log-bin': 'ON' }),

@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { systemClock } from '../base/clock.ts'
+import { withDirectoryLock } from './directory-lock.ts'
+
+test('one at a time; a holder killed -9 leaves nothing behind', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'sw-lock-'))
+  try {
+    let inside = 0
+    let most = 0
+    await Promise.all(
+      Array.from({ length: 5 }, () =>
+        withDirectoryLock(dir, systemClock, 5_000, async () => {
+          most = Math.max(most, ++inside)
+          await systemClock.sleep(5)
+          inside--
+        }),
+      ),
+    )
+    assert.equal(most, 1)
+
+    const code = `const { withDirectoryLock } = await import(${JSON.stringify(join(import.meta.dirname, 'directory-lock.ts'))})
+      const { systemClock } = await import(${JSON.stringify(join(import.meta.dirname, '..', 'base', 'clock.ts'))})
+      await withDirectoryLock(${JSON.stringify(dir)}, systemClock, 1000, () => { console.log('held'); return new Promise((r) => setTimeout(r, 1e6)) })`
+    const holder = spawn(process.execPath, ['--input-type=module', '-e', code], { stdio: ['ignore', 'pipe', 'ignore'] })
+    await once(holder.stdout, 'data')
+    await assert.rejects(
+      withDirectoryLock(dir, systemClock, 50, () => Promise.resolve()),
+      { code: 'SW-LOCAL-009' },
+    )
+    holder.kill('SIGKILL')
+    await once(holder, 'exit')
+    assert.equal(await withDirectoryLock(dir, systemClock, 1_000, () => Promise.resolve('free')), 'free')
+  } finally {
+    rmSync(dir, { recursive: true, force: true })
+  }
+})
