@@ -1,0 +1,38 @@
+/**
+ * How the models are run: `SEEDS` runs of the rule as designed must all be right; with one rule taken out, a wrong one must
+ * be found, or the rule (or the model) is not worth having. SEEDS=100000 runs more; FIRST=n begins at seed n.
+ */
+import assert from 'node:assert/strict'
+
+const first = Number(process.env['FIRST'] ?? 1)
+
+/** What is wrong, or `null`. `trace`, when given, is told what happens. */
+export type Run = (seed: number, trace?: (line: string) => void) => string | null
+
+export function seedCount(usual: number): number {
+  return Number(process.env['SEEDS'] ?? usual)
+}
+
+/** Fails with the seed, what is wrong and the end of the story when any of the runs is. */
+export function assertAllRight(run: Run, usual: number): void {
+  const wrong = firstWrong(run, seedCount(usual))
+  if (wrong === null) return
+  const story: string[] = []
+  run(wrong.seed, (line) => story.push(line))
+  assert.fail([`seed ${wrong.seed}: ${wrong.what} (again: FIRST=${wrong.seed} SEEDS=1)`, ...story.slice(-60)].join('\n  '))
+}
+
+/** Fails when none of the runs is wrong; stops at the first that is. Returns what that one met. */
+export function assertFound(run: Run, limit: number): string {
+  const wrong = firstWrong(run, limit)
+  assert.ok(wrong !== null, `nothing wrong in ${limit} seeds`)
+  return wrong.what
+}
+
+function firstWrong(run: Run, count: number): { seed: number; what: string } | null {
+  for (let seed = first; seed < first + count; seed++) {
+    const what = run(seed)
+    if (what !== null) return { seed, what }
+  }
+  return null
+}
