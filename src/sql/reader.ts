@@ -86,6 +86,8 @@ export class Reader {
     let depth = 1
     while (depth > 0) {
       if (this.atEnd()) this.fail(')')
+      // What is skipped is not in the tree: a table in there would be routed by nobody.
+      if (this.isWord('SELECT')) this.refuse('a subquery at this place')
       if (this.isOperator('(')) depth++
       else if (this.isOperator(')')) depth--
       if (this.kind() === Kind.Parameter) this.parameter++

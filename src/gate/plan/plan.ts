@@ -49,6 +49,8 @@ export type Piece =
   | { readonly kind: 'session'; readonly ref: SessionRef }
   /** `limit + offset` of the statement. */
   | { readonly kind: 'limit-and-offset' }
+  /** The span's own text as a quoted name: the label that the server would have given. */
+  | { readonly kind: 'label'; readonly span: Span }
   /** The row texts of an INSERT that belong to the shard, separated by commas. */
   | { readonly kind: 'rows' }
   /** The name of the shard's database as a string literal (`as: 'string'`) or a name. */

@@ -1,0 +1,319 @@
+/**
+ * Reads out of a statement what routing needs: its tables, what each shard key column is equal to, and the edits that any
+ * shard's copy of the text needs (names of the keyspace cut off, the session's own values put in).
+ */
+import type { Expr, Name, Query, Select, SelectItem, Span, Statement, TableRef } from '../../sql/ast.ts'
+import { walkExpr } from '../../sql/walk.ts'
+import type { Catalog } from './catalog.ts'
+import { isConnectionBound, sessionFunction } from './functions.ts'
+import { Groups } from './groups.ts'
+import type { Slot } from './plan.ts'
+import { Binder, type BoundColumn, type BoundTable, Context, isSystemSchema, Scope } from './scope.ts'
+import { bare, slotOf } from './slots.ts'
+import type { PlanEdit } from './text.ts'
+
+type ColumnExpr = Extract<Expr, { kind: 'column' }>
+/** Column → what it may be equal to, when a condition holds. */
+type Alternatives = Map<string, { bound: BoundColumn; slots: readonly Slot[] }>
+
+export class Analysis {
+  readonly binder: Binder
+  readonly groups = new Groups()
+  readonly edits: PlanEdit[] = []
+  /** Labels written out where an edit would change them. Apart, as copies of an expression must not have them. */
+  readonly labels: PlanEdit[] = []
+  /** Of the statement itself, or of its only SELECT. */
+  readonly scope: Scope
+  /** Derived tables, CTEs, UNIONs. */
+  opaque: string | null = null
+  /** A function or form that is bound to one server connection. */
+  connectionBound: string | null = null
+  /** An outer join keeps all rows of tables that every shard has, so each shard would answer them. */
+  replicatedOuter = false
+  systemSchema = false
+  /** What needs the tables' columns: done when all tables are known. */
+  #pending: (() => void)[] = []
+  readonly #statement: Statement
+
+  constructor(statement: Statement, catalog: Catalog, current: string | null) {
+    this.#statement = statement
+    this.binder = new Binder(catalog, current)
+    this.scope = new Scope(null, new Context(null))
+    this.#visitStatement(statement)
+    this.binder.requireColumns()
+    for (const task of this.#pending) task()
+  }
+
+  get tables(): readonly BoundTable[] {
+    return this.binder.tables
+  }
+
+  /** Expression of the statement's own level, as text of its own (hidden columns). */
+  resolve(expr: ColumnExpr): BoundColumn | null {
+    return this.scope.resolve(expr)
+  }
+
+  #visitStatement(statement: Statement): void {
+    const { scope } = this
+    switch (statement.kind) {
+      case 'query':
+        this.#query(statement.query, null, scope.context, new Set(), scope)
+        return
+      case 'insert':
+        this.#table(statement.table, null, scope, scope.context)
+        for (const row of statement.rows) for (const value of row.values) this.#expr(value, scope, new Set())
+        for (const assignment of statement.onDuplicate?.assignments ?? []) {
+          this.#expr(assignment.column, scope, new Set())
+          this.#expr(assignment.value, scope, new Set())
+        }
+        if (statement.query !== null) this.#query(statement.query, null, new Context(scope.context), new Set(), null)
+        return
+      case 'update': case 'delete': {
+        const ctes = this.#with(statement, scope)
+        for (const ref of statement.kind === 'update' ? statement.tables : statement.from) this.#from(ref, scope, scope.context, ctes)
+        if (statement.kind === 'update') {
+          for (const assignment of statement.assignments) {
+            this.#expr(assignment.column, scope, ctes)
+            this.#expr(assignment.value, scope, ctes)
+          }
+        } else for (const target of statement.targets ?? []) this.#qualifier(target.schema, target.name)
+        if (statement.where !== null) this.#where(statement.where, scope, scope.context, ctes)
+        for (const item of statement.orderBy?.items ?? []) this.#expr(item.expr, scope, ctes)
+        return
+      }
+      default:
+    }
+  }
+
+  #with(statement: { with: Query['with'] }, scope: Scope): Set<string> {
+    const ctes = new Set<string>()
+    for (const table of statement.with?.tables ?? []) {
+      this.opaque ??= 'WITH'
+      ctes.add(table.name.text.toLowerCase())
+      this.#query(table.query, scope.parent, new Context(scope.context), ctes, null)
+    }
+    return ctes
+  }
+
+  #query(query: Query, parent: Scope | null, context: Context, outerCtes: ReadonlySet<string>, given: Scope | null): void {
+    const scope = given ?? new Scope(parent, context)
+    const ctes = new Set([...outerCtes, ...this.#with(query, scope)])
+    if (query.kind === 'union') {
+      this.opaque ??= 'UNION'
+      for (const part of query.parts) this.#query(part, parent, new Context(context), ctes, null)
+      for (const item of query.orderBy?.items ?? []) this.#expr(item.expr, new Scope(parent, context), ctes)
+      return
+    }
+    for (const ref of query.from) this.#from(ref, scope, context, ctes)
+    for (const item of query.items) this.#item(item, scope, ctes)
+    if (query.where !== null) this.#where(query.where, scope, context, ctes)
+    this.#clauses(query, scope, ctes)
+  }
+
+  #clauses(query: Select, scope: Scope, ctes: ReadonlySet<string>): void {
+    for (const item of query.groupBy?.items ?? []) this.#expr(item.expr, scope, ctes)
+    if (query.having !== null) this.#expr(query.having.expr, scope, ctes)
+    for (const item of query.orderBy?.items ?? []) this.#expr(item.expr, scope, ctes)
+    if (query.into !== null) this.connectionBound ??= 'SELECT … INTO'
+    if (query.options.includes('SQL_CALC_FOUND_ROWS')) this.connectionBound ??= 'SQL_CALC_FOUND_ROWS'
+  }
+
+  /** What is put in place of a function would change the column's label: the label is written out. */
+  #item(item: SelectItem, scope: Scope, ctes: ReadonlySet<string>): void {
+    const before = this.edits.length
+    this.#expr(item.expr, scope, ctes)
+    if (this.edits.length > before && item.alias === null && item.expr.kind !== 'star' && item.expr.kind !== 'column') {
+      const end = item.expr.span.to
+      this.labels.push({ span: { from: end, to: end }, pieces: [{ kind: 'text', text: ' AS ' }, { kind: 'label', span: item.expr.span }] })
+    }
+  }
+
+  #from(ref: TableRef, scope: Scope, context: Context, ctes: ReadonlySet<string>): BoundTable[] {
+    switch (ref.kind) {
+      case 'table':
+        if (ref.table.schema === null && ctes.has(ref.table.name.text.toLowerCase())) {
+          scope.opaque.push((ref.alias ?? ref.table.name).text.toLowerCase())
+          return []
+        }
+        return this.#table(ref.table, ref.alias, scope, context)
+      case 'derived':
+        this.opaque ??= 'a derived table'
+        if (ref.alias !== null) scope.opaque.push(ref.alias.text.toLowerCase())
+        this.#query(ref.query, ref.lateral ? scope : scope.parent, new Context(context), ctes, null)
+        return []
+      case 'function':
+        this.opaque ??= ref.name
+        scope.opaque.push('')
+        return []
+      case 'join': {
+        const inner = ref.join === 'inner'
+        const leftContext = ref.join === 'right' ? new Context(context) : context
+        const rightContext = ref.join === 'left' ? new Context(context) : context
+        const left = this.#from(ref.left, scope, leftContext, ctes)
+        const right = this.#from(ref.right, scope, rightContext, ctes)
+        const [kept, absent] = ref.join === 'right' ? [right, left] : [left, right]
+        if (!inner && !kept.some(isSharded) && absent.some(isSharded)) this.replicatedOuter = true
+        const holds = inner ? context : ref.join === 'left' ? rightContext : leftContext
+        if (ref.on !== null) this.#where(ref.on, scope, holds, ctes)
+        if (ref.using.length > 0 || ref.natural) this.#pending.push(() => this.#using(ref.using, ref.natural, left, right, holds))
+        return [...left, ...right]
+      }
+    }
+  }
+
+  #table(name: { schema: Name | null; name: Name; span: Span }, alias: Name | null, scope: Scope, context: Context): BoundTable[] {
+    if (name.schema !== null && isSystemSchema(name.schema.text)) {
+      this.systemSchema = true
+      scope.opaque.push((alias ?? name.name).text.toLowerCase())
+      return []
+    }
+    this.#qualifier(name.schema, name.name)
+    const bound = this.binder.bind(name, alias?.text ?? null, context)
+    scope.tables.push(bound)
+    this.groups.addTable(bound)
+    return [bound]
+  }
+
+  /** `app.t` → `t`: a shard's database has a name of its own. */
+  #qualifier(schema: Name | null, next: Name): void {
+    if (schema === null || isSystemSchema(schema.text)) return
+    if (this.binder.catalog.keyspace(schema.text)?.schemaNamesEqual !== false) return
+    this.edits.push({ span: { from: schema.span.from, to: next.span.from }, pieces: [] })
+  }
+
+  #expr(expr: Expr, scope: Scope, ctes: ReadonlySet<string>): void {
+    walkExpr(expr, {
+      expr: (node) => {
+        switch (node.kind) {
+          case 'subquery': case 'exists':
+            this.#query(node.query, scope, new Context(scope.context), ctes, null)
+            return false
+          case 'column':
+            if (node.schema !== null && node.table !== null) this.#qualifier(node.schema, node.table)
+            return
+          case 'star':
+            if (node.schema !== null && node.table !== null) this.#qualifier(node.schema, node.table)
+            return
+          case 'call': {
+            const ref = sessionFunction(node)
+            if (ref !== null) this.edits.push({ span: node.span, pieces: [{ kind: 'session', ref }] })
+            else if (isConnectionBound(node)) this.connectionBound ??= node.name + '()'
+            return
+          }
+          case 'user-variable':
+            this.edits.push({ span: node.span, pieces: [{ kind: 'session', ref: { kind: 'user-variable', name: node.name } }] })
+            return
+          case 'other':
+            if (node.construct === ':=') this.connectionBound ??= 'an assignment to a user variable'
+            return
+          default:
+        }
+      },
+    })
+  }
+
+  #where(expr: Expr, scope: Scope, context: Context, ctes: ReadonlySet<string>): void {
+    this.#expr(expr, scope, ctes)
+    this.#pending.push(() => this.#condition(expr, scope, context))
+  }
+
+  #condition(given: Expr, scope: Scope, context: Context): void {
+    const expr = bare(given)
+    if (expr.kind === 'and') {
+      for (const item of expr.items) this.#condition(item, scope, context)
+      return
+    }
+    if (expr.kind === 'binary' && expr.operator === '=') {
+      const [left, right] = [bare(expr.left), bare(expr.right)]
+      if (left.kind === 'column' && right.kind === 'column') {
+        const [a, b] = [scope.resolve(left), scope.resolve(right)]
+        if (a !== null && b !== null) this.groups.equate(a, b, context)
+        return
+      }
+    }
+    for (const { bound, slots } of this.#alternatives(expr, scope).values()) this.groups.restrict(bound, slots, context)
+  }
+
+  #alternatives(given: Expr, scope: Scope): Alternatives {
+    const expr = bare(given)
+    const found: Alternatives = new Map()
+    const add = (column: Expr, slots: readonly (Slot | null)[]): void => {
+      const inner = bare(column)
+      const bound = inner.kind === 'column' ? scope.resolve(inner) : null
+      if (bound === null || slots.some((slot) => slot === null || slot.kind === 'default')) return
+      const key = columnKey(bound)
+      const there = found.get(key)
+      if (there === undefined || there.slots.length > slots.length) found.set(key, { bound, slots: slots as Slot[] })
+    }
+    switch (expr.kind) {
+      case 'binary': {
+        if (expr.operator !== '=' && expr.operator !== '<=>') break
+        const [left, right] = [bare(expr.left), bare(expr.right)]
+        if (left.kind === 'row' && right.kind === 'row') {
+          if (expr.operator === '=') left.items.forEach((item, i) => right.items[i] && add(item, [slotOf(right.items[i])]))
+          break
+        }
+        // NULL <=> NULL holds: only what can't be NULL routes.
+        if (expr.operator === '<=>' && left.kind !== 'literal' && right.kind !== 'literal') break
+        add(left, [slotOf(right)])
+        add(right, [slotOf(left)])
+        break
+      }
+      case 'in': {
+        if (expr.not) break
+        const operand = bare(expr.operand)
+        if (operand.kind !== 'row') add(operand, expr.list.map(slotOf))
+        else {
+          const rows = expr.list.map(bare)
+          operand.items.forEach((item, i) => add(item, rows.map((row) => (row.kind === 'row' && row.items[i] ? slotOf(row.items[i]) : null))))
+        }
+        break
+      }
+      case 'and':
+        for (const item of expr.items) {
+          for (const [key, value] of this.#alternatives(item, scope)) {
+            const there = found.get(key)
+            if (there === undefined || there.slots.length > value.slots.length) found.set(key, value)
+          }
+        }
+        break
+      case 'or': {
+        const branches = expr.items.map((item) => this.#alternatives(item, scope))
+        for (const [key, { bound }] of branches[0] ?? []) {
+          const slots = branches.map((branch) => branch.get(key)?.slots)
+          if (slots.every((list) => list !== undefined)) found.set(key, { bound, slots: slots.flat() })
+        }
+        break
+      }
+      default:
+    }
+    return found
+  }
+
+  #using(names: readonly Name[], natural: boolean, left: readonly BoundTable[], right: readonly BoundTable[], context: Context): void {
+    const find = (tables: readonly BoundTable[], name: string): BoundColumn | null => {
+      for (const table of tables) {
+        const column = table.columns?.columns.find((c) => c.name.toLowerCase() === name)
+        if (column !== undefined) return { table, column }
+      }
+      return null
+    }
+    const common = natural ? left.flatMap((table) => table.columns?.columns ?? []).map((column) => column.name) : names.map((name) => name.text)
+    for (const name of common) {
+      const [a, b] = [find(left, name.toLowerCase()), find(right, name.toLowerCase())]
+      if (a !== null && b !== null) this.groups.equate(a, b, context)
+    }
+  }
+
+  get statement(): Statement {
+    return this.#statement
+  }
+}
+
+export function columnKey(bound: BoundColumn): string {
+  return bound.table.id + '.' + bound.column.name.toLowerCase()
+}
+
+export function isSharded(table: BoundTable): boolean {
+  return table.entry?.kind === 'sharded'
+}

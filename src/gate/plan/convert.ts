@@ -1,0 +1,134 @@
+/**
+ * Values as a vindex takes them: what the column holds (an INSERT), or what it must hold to be equal (a condition).
+ *
+ * For a condition, doubt is `unknown`: the statement goes to all shards. For an INSERT, doubt is an error: the server might store
+ * something else than what was routed by, and the row would never be found again.
+ */
+import type { Vindex, VindexValue, VindexValueType } from '../../keyspace/vindex.ts'
+import type { Value } from '../../sql/value.ts'
+import type { ColumnInfo } from './catalog.ts'
+import { exactness, familyOf, isPlainAscii } from './equality.ts'
+import { planErrors } from './errors.ts'
+
+/** `unknown`: may be equal to rows of any id. `nothing`: equal to no row. */
+export type Compared = VindexValue | 'unknown' | 'nothing'
+
+export function comparedValue(column: ColumnInfo, vindex: Vindex, value: Value, utf8: boolean): Compared {
+  if (value.type === 'null') return 'nothing'
+  switch (familyOf(column)) {
+    case 'integer': {
+      const integer = exactInteger(value)
+      if (integer === null) return value.type === 'decimal' && isNumber(value.text) ? 'nothing' : 'unknown'
+      return inRange(column, integer) ? integerOf(column, integer) : 'nothing'
+    }
+    case 'binary': {
+      if (value.type !== 'text' && value.type !== 'binary') return 'unknown'
+      if (column.dataType === 'binary' && value.bytes.length !== column.lengthMax) return 'unknown'
+      return { type: typeOf(column), bytes: value.bytes }
+    }
+    case 'text': {
+      // A number is compared as a number ('5a' = 5 holds), a binary string bytewise.
+      if (value.type !== 'text' || (!utf8 && !isAscii(value.bytes))) return 'unknown'
+      const exact = exactness(column, vindex)
+      if (exact === 'never' || (exact === 'plain-ascii' && !isPlainAscii(value.bytes))) return 'unknown'
+      return { type: typeOf(column), bytes: column.dataType === 'char' ? withoutTrailingSpaces(value.bytes) : value.bytes }
+    }
+    default:
+      return 'unknown'
+  }
+}
+
+/** @throws SW-GATE-122 */
+export function storedValue(table: string, column: ColumnInfo, value: Value, utf8: boolean): VindexValue {
+  const refuse = (reason: string): never => {
+    throw planErrors.shardKeyValue({ table, column: column.name, reason })
+  }
+  if (value.type === 'null') return column.nullable ? { type: 'NULL', bytes: Buffer.alloc(0) } : refuse('NULL in a column that is NOT NULL')
+  switch (familyOf(column)) {
+    case 'integer': {
+      const integer = exactInteger(value)
+      if (integer === null) return refuse('it is no integer')
+      return inRange(column, integer) ? integerOf(column, integer) : refuse(`${integer} is out of range for ${column.dataType}`)
+    }
+    case 'binary': {
+      if (value.type !== 'text' && value.type !== 'binary') return refuse('a number in a binary column')
+      const max = column.lengthMax
+      if (max !== null && value.bytes.length > max) return refuse(`it is longer than ${max} bytes`)
+      if (column.dataType !== 'binary' || max === null) return { type: typeOf(column), bytes: value.bytes }
+      const padded = Buffer.alloc(max)
+      value.bytes.copy(padded)
+      return { type: 'BINARY', bytes: padded }
+    }
+    case 'text': {
+      if (value.type === 'integer') return { type: typeOf(column), bytes: Buffer.from(value.value.toString()) }
+      if (value.type !== 'text') return refuse('it is neither text nor an integer')
+      if (!utf8 && !isAscii(value.bytes)) return refuse('the connection\'s character set is not UTF-8 and the text not ASCII')
+      const bytes = column.dataType === 'char' ? withoutTrailingSpaces(value.bytes) : value.bytes
+      if (column.lengthMax !== null && bytes.length > column.lengthMax && characters(bytes) > column.lengthMax) return refuse(`it is longer than ${column.lengthMax} characters`)
+      return { type: typeOf(column), bytes }
+    }
+    default:
+      return refuse(`columns of type ${column.dataType} are not routed by`)
+  }
+}
+
+function exactInteger(value: Value): bigint | null {
+  switch (value.type) {
+    case 'integer':
+      return value.value
+    case 'decimal':
+      return /^[+-]?\d+\.?0*$/.test(value.text) ? BigInt(value.text.replace(/\.0*$/, '')) : null
+    case 'double':
+      return Number.isSafeInteger(value.value) ? BigInt(value.value) : null
+    case 'text': {
+      // Beyond 2^53 the server may compare text with an integer as doubles.
+      const text = value.bytes.toString('latin1')
+      return /^[+-]?\d{1,15}$/.test(text) ? BigInt(text) : null
+    }
+    default:
+      return null
+  }
+}
+
+function isNumber(text: string): boolean {
+  return /^[+-]?\d*\.?\d*$/.test(text)
+}
+
+const bits: Readonly<Record<string, bigint>> = { tinyint: 8n, smallint: 16n, mediumint: 24n, int: 32n, integer: 32n, bigint: 64n }
+
+function inRange(column: ColumnInfo, value: bigint): boolean {
+  const size = bits[column.dataType] ?? 64n
+  return column.unsigned ? value >= 0n && value < 1n << size : value >= -(1n << (size - 1n)) && value < 1n << (size - 1n)
+}
+
+function integerOf(column: ColumnInfo, value: bigint): VindexValue {
+  return { type: typeOf(column), bytes: Buffer.from(value.toString(), 'latin1') }
+}
+
+const types: Readonly<Record<string, VindexValueType>> = {
+  char: 'CHAR', varchar: 'VARCHAR', tinytext: 'TEXT', text: 'TEXT', mediumtext: 'TEXT', longtext: 'TEXT',
+  binary: 'BINARY', varbinary: 'VARBINARY', tinyblob: 'BLOB', blob: 'BLOB', mediumblob: 'BLOB', longblob: 'BLOB',
+}
+
+function typeOf(column: ColumnInfo): VindexValueType {
+  const size = bits[column.dataType]
+  if (size === undefined) return types[column.dataType] ?? 'VARCHAR'
+  return `${column.unsigned ? 'UINT' : 'INT'}${size}` as VindexValueType
+}
+
+function isAscii(bytes: Uint8Array): boolean {
+  for (const byte of bytes) if (byte >= 0x80) return false
+  return true
+}
+
+function withoutTrailingSpaces(bytes: Buffer): Buffer {
+  let end = bytes.length
+  while (end > 0 && bytes[end - 1] === 0x20) end--
+  return end === bytes.length ? bytes : bytes.subarray(0, end)
+}
+
+function characters(bytes: Uint8Array): number {
+  let count = 0
+  for (const byte of bytes) if ((byte & 0xc0) !== 0x80) count++
+  return count
+}

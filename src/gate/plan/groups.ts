@@ -1,0 +1,127 @@
+/**
+ * Which tables of a statement are found together on each shard, and where.
+ *
+ * Two rows stand on one shard when their shard keys are equal (equality.ts says when SQL's equality is enough). So:
+ *
+ * - An equality that holds for every row of the answer (WHERE, inner ON) merges its two columns into one class; tables of one vindex whose shard
+ *   key columns are in the same classes form a group.
+ * - An equality in the ON of an outer join, or in a subquery, between a column inside and one outside says only where the *inner* rows are that can match: it attaches the
+ *   inner group to the outer one. It must not merge classes: `(a, b) LEFT JOIN c ON c.k = a.k AND c.k = b.k` does not make a.k equal b.k, and a row of
+ *   a on one shard with a row of b on another is in the answer.
+ * - Between two outside columns it says nothing.
+ *
+ * A group that nothing attaches is a root. With one root the statement can run on each shard by itself; with several only when all of them come to the
+ * same single shard.
+ */
+import type { Vindex } from '../../keyspace/vindex.ts'
+import { exactness, sameIdWhenEqual } from './equality.ts'
+import type { Destination, RoutedColumn, Slot } from './plan.ts'
+import type { BoundColumn, BoundTable, Context } from './scope.ts'
+
+type Group = { readonly vindex: Vindex; readonly classes: readonly string[]; readonly tables: BoundTable[]; attached: Group | null }
+
+export type Root = { readonly tables: readonly BoundTable[]; readonly destination: Destination }
+
+export class Groups {
+  readonly #tables: BoundTable[] = []
+  readonly #parent = new Map<string, string>()
+  readonly #equalities: { a: BoundColumn; b: BoundColumn }[] = []
+  readonly #links: { inside: BoundColumn; outside: BoundColumn }[] = []
+  readonly #restrictions: { bound: BoundColumn; slots: readonly Slot[] }[] = []
+
+  addTable(table: BoundTable): void {
+    this.#tables.push(table)
+  }
+
+  equate(a: BoundColumn, b: BoundColumn, context: Context): void {
+    const [insideA, insideB] = [a.table.context.within(context), b.table.context.within(context)]
+    if (insideA && insideB) this.#equalities.push({ a, b })
+    else if (insideA) this.#links.push({ inside: a, outside: b })
+    else if (insideB) this.#links.push({ inside: b, outside: a })
+  }
+
+  restrict(bound: BoundColumn, slots: readonly Slot[], context: Context): void {
+    if (bound.table.context.within(context)) this.#restrictions.push({ bound, slots })
+  }
+
+  roots(): Root[] {
+    const groups: Group[] = []
+    const roots: Root[] = []
+    for (const vindex of new Set(this.#tables.flatMap((table) => (table.entry?.kind === 'sharded' ? [table.entry.primaryVindex.vindex] : [])))) {
+      groups.push(...this.#groupsOf(vindex))
+    }
+    this.#attach(groups)
+    for (const group of groups) if (group.attached === null) roots.push({ tables: group.tables, destination: this.#destination(group) })
+    for (const table of this.#tables) {
+      if (table.entry?.kind === 'pinned') roots.push({ tables: [table], destination: { kind: 'keyspace-id', id: table.entry.keyspaceId } })
+    }
+    return roots
+  }
+
+  #groupsOf(vindex: Vindex): Group[] {
+    this.#unite(vindex)
+    const groups = new Map<string, Group>()
+    for (const table of this.#tables) {
+      if (table.entry?.kind !== 'sharded' || table.entry.primaryVindex.vindex !== vindex) continue
+      const classes = table.entry.primaryVindex.columns.map((column) => this.#class(table.id + '.' + column.toLowerCase()))
+      const signature = classes.join(' ')
+      const group = groups.get(signature)
+      if (group === undefined) groups.set(signature, { vindex, classes, tables: [table], attached: null })
+      else group.tables.push(table)
+    }
+    return [...groups.values()]
+  }
+
+  #class(key: string): string {
+    let at = key
+    for (let up = this.#parent.get(at); up !== undefined; up = this.#parent.get(at)) at = up
+    return at
+  }
+
+  #attach(groups: readonly Group[]): void {
+    for (const group of groups) {
+      this.#unite(group.vindex)
+      const target = groups.find((other) => {
+        if (other === group || other.vindex !== group.vindex) return false
+        for (let up: Group | null = other; up !== null; up = up.attached) if (up === group) return false
+        return group.classes.every((inside, i) =>
+          this.#links.some(
+            (link) =>
+              this.#class(keyOf(link.inside)) === inside &&
+              this.#class(keyOf(link.outside)) === other.classes[i] &&
+              sameIdWhenEqual(link.inside.column, link.outside.column, group.vindex),
+          ),
+        )
+      })
+      group.attached = target ?? null
+    }
+  }
+
+  /** The classes as this vindex sees them. */
+  #unite(vindex: Vindex): void {
+    this.#parent.clear()
+    for (const { a, b } of this.#equalities) {
+      const [from, to] = [this.#class(keyOf(a)), this.#class(keyOf(b))]
+      if (from !== to && sameIdWhenEqual(a.column, b.column, vindex)) this.#parent.set(from, to)
+    }
+  }
+
+  #destination(group: Group): Destination {
+    this.#unite(group.vindex)
+    const columns: RoutedColumn[] = []
+    for (const name of group.classes) {
+      let best: RoutedColumn | null = null
+      for (const { bound, slots } of this.#restrictions) {
+        if (this.#class(keyOf(bound)) !== name || exactness(bound.column, group.vindex) === 'never') continue
+        if (best === null || slots.length < best.slots.length) best = { column: bound.column, slots }
+      }
+      if (best === null) return { kind: 'all' }
+      columns.push(best)
+    }
+    return { kind: 'values', vindex: group.vindex, columns }
+  }
+}
+
+function keyOf(bound: BoundColumn): string {
+  return bound.table.id + '.' + bound.column.name.toLowerCase()
+}

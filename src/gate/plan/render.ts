@@ -1,0 +1,134 @@
+/** Pieces of a plan as the text for one shard. */
+import { literalValue } from '../../sql/literal.ts'
+import { Kind, type Lexed, tokenEnd, tokenKind, tokenStart } from '../../sql/lexer.ts'
+import { escapeBinaryLiteral, escapeLiteral, quoteIdentifier } from '../../sql/quote.ts'
+import type { Value } from '../../sql/value.ts'
+import { planErrors } from './errors.ts'
+import type { Piece, RouteInputs, Slot } from './plan.ts'
+
+/** Text under construction: bytes, and which of the client's parameters its `?` stand for. */
+export class Rendering<S> {
+  readonly #parts: Buffer[] = []
+  readonly parameters: number[] = []
+  readonly #inputs: RouteInputs<S>
+  readonly #shard: S
+  readonly #limitAndOffset: bigint | null
+  readonly #rows: readonly (readonly Piece[])[]
+
+  /** @param rows the texts of an INSERT's rows for this shard */
+  constructor(inputs: RouteInputs<S>, shard: S, limitAndOffset: bigint | null, rows: readonly (readonly Piece[])[]) {
+    this.#inputs = inputs
+    this.#shard = shard
+    this.#limitAndOffset = limitAndOffset
+    this.#rows = rows
+  }
+
+  add(pieces: readonly Piece[]): this {
+    for (const piece of pieces) this.#piece(piece)
+    return this
+  }
+
+  text(): Buffer {
+    const only = this.#parts.length === 1 ? this.#parts[0] : undefined
+    return only ?? Buffer.concat(this.#parts)
+  }
+
+  #piece(piece: Piece): void {
+    const { lexed } = this.#inputs
+    switch (piece.kind) {
+      case 'span': {
+        const { from, to } = piece.span
+        // A space, so that two pieces never melt into one token. The client's own comments and spaces inside stay.
+        if (this.#parts.length > 0) this.#parts.push(space)
+        this.#parts.push(lexed.bytes.subarray(tokenStart(lexed, from), tokenEnd(lexed, to - 1)))
+        if (lexed.parameters > 0) this.#countParameters(from, to)
+        return
+      }
+      case 'text':
+        this.#parts.push(Buffer.from(piece.text))
+        return
+      case 'slot':
+        if (piece.slot.kind === 'parameter') {
+          this.#parts.push(question)
+          this.parameters.push(piece.slot.index)
+        } else this.#parts.push(literalOf(slotValue(piece.slot, this.#inputs)))
+        return
+      case 'session':
+        this.#parts.push(space, literalOf(this.#inputs.session(piece.ref)))
+        return
+      case 'limit-and-offset':
+        this.#parts.push(Buffer.from(String(this.#limitAndOffset ?? 0n)))
+        return
+      case 'label':
+        this.#parts.push(Buffer.from(quoteIdentifier(labelText(lexed, piece.span))))
+        return
+      case 'schema': {
+        const name = this.#inputs.schemaOf(this.#shard)
+        this.#parts.push(space, piece.as === 'name' ? Buffer.from(quoteIdentifier(name)) : escapeLiteral(Buffer.from(name)))
+        return
+      }
+      case 'rows':
+        this.#rows.forEach((row, i) => {
+          this.#parts.push(i === 0 ? space : comma)
+          this.add(row)
+        })
+        return
+    }
+  }
+
+  #countParameters(from: number, to: number): void {
+    const { lexed } = this.#inputs
+    // Parameters are numbered in the order of the text; those before the span are counted once and kept.
+    let index = 0
+    for (let token = 0; token < to; token++) {
+      if (tokenKind(lexed, token) !== Kind.Parameter) continue
+      if (token >= from) this.parameters.push(index)
+      index++
+    }
+  }
+}
+
+const space = Buffer.from(' ')
+const comma = Buffer.from(', ')
+const question = Buffer.from(' ?')
+
+function labelText(lexed: Lexed, span: { from: number; to: number }): string {
+  return lexed.bytes.toString('utf8', tokenStart(lexed, span.from), tokenEnd(lexed, span.to - 1))
+}
+
+export function slotValue<S>(slot: Slot, inputs: Pick<RouteInputs<S>, 'lexed' | 'parameters' | 'session'>): Value {
+  switch (slot.kind) {
+    case 'literal':
+      // Text of another character set: a value that neither equals nor stores what we could compute.
+      return literalValue(inputs.lexed, slot.span, slot.negative) ?? { type: 'double', value: Number.NaN }
+    case 'parameter': {
+      const value = inputs.parameters[slot.index]
+      if (value === undefined) throw planErrors.parameterCount({ index: slot.index + 1 })
+      return value
+    }
+    case 'constant':
+      return slot.value
+    case 'null': case 'default':
+      return { type: 'null' }
+    case 'session':
+      return inputs.session(slot.ref)
+  }
+}
+
+export function literalOf(value: Value): Buffer {
+  switch (value.type) {
+    case 'null':
+      return Buffer.from('NULL')
+    case 'integer':
+      return Buffer.from(value.value.toString())
+    case 'decimal':
+      return Buffer.from(value.text)
+    case 'double':
+      return Buffer.from(Number.isFinite(value.value) ? value.value.toExponential() : 'NULL')
+    case 'text':
+      return escapeLiteral(value.bytes)
+    case 'binary':
+      return escapeBinaryLiteral(value.bytes)
+  }
+}
+

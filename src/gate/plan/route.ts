@@ -1,0 +1,190 @@
+/**
+ * One execution of a plan: which shard gets which text. Pure, and the gate's hot path: a statement for one shard whose text is not
+ * changed costs one vindex and no copy.
+ */
+import { assert } from '../../base/assert.ts'
+import type { VindexValue } from '../../keyspace/vindex.ts'
+import type { Value } from '../../sql/value.ts'
+import { comparedValue, storedValue } from './convert.ts'
+import { planErrors } from './errors.ts'
+import type { Destination, InsertRow, Merge, Piece, Routed, RoutedPlan, RouteInputs, Send, Slot, Text } from './plan.ts'
+import { Rendering, slotValue } from './render.ts'
+
+/** How many ids of `plan.insert.sequence` this execution takes. */
+export function idsNeeded<S>(plan: RoutedPlan, inputs: RouteInputs<S>): number {
+  if (plan.insert?.sequence == null) return 0
+  let count = 0
+  for (const row of plan.insert.rows) if (drawsId(row, inputs)) count++
+  return count
+}
+
+/** NULL, 0, DEFAULT and nothing at all mean an id of the sequence, as they do for AUTO_INCREMENT. */
+function drawsId<S>(row: InsertRow, inputs: RouteInputs<S>): boolean {
+  const slot = row.sequenceSlot
+  if (slot === null || slot.kind === 'null' || slot.kind === 'default') return true
+  const value = slotValue(slot, inputs)
+  return value.type === 'null' || (value.type === 'integer' && value.value === 0n) || (value.type === 'text' && value.bytes.toString('latin1') === '0')
+}
+
+/** @throws SW-GATE-100, 110, 122, 131, 133 */
+export function routePlan<S>(plan: RoutedPlan, inputs: RouteInputs<S>): Routed<S> {
+  if (plan.insert !== null && plan.insert.rows.length > 0) return routeInsert(plan, plan.insert.rows, inputs)
+  const only = plan.destinations.length === 1 ? plan.destinations[0] : undefined
+  const shards = only === undefined ? commonShard(plan, inputs) : shardsOf(only, inputs)
+  const first = shards[0]
+  if (shards.length === 0) return { sends: [send(plan.whole, inputs, inputs.anyShard(), null, [])], merge: null, firstId: null }
+  if (shards.length === 1 && first !== undefined) return { sends: [send(plan.whole, inputs, first, null, [])], merge: null, firstId: null }
+  if (plan.scatter.kind === 'refused') throw planErrors.refused({ ...plan.scatter.refusal })
+  const limit = limitOf(plan.limit, inputs)
+  const offset = limitOf(plan.offset, inputs) ?? 0n
+  const { text, merge } = plan.scatter
+  const pushed = limit === null ? null : limit + offset
+  const sends = shards.map((shard) => send(text, inputs, shard, pushed, []))
+  return { sends, merge: merge === null ? null : ({ ...merge, limit, offset } as Merge), firstId: null }
+}
+
+/** Several sets of tables that are not joined by their shard keys: all must stand on one shard. */
+function commonShard<S>(plan: RoutedPlan, inputs: RouteInputs<S>): S[] {
+  if (plan.destinations.length === 0) return []
+  let common: S | undefined
+  for (const destination of plan.destinations) {
+    const shards = shardsOf(destination, inputs)
+    // Equal to no row: whichever shard, the answer is the same.
+    if (shards.length === 0) continue
+    const [first] = shards
+    if (shards.length > 1 || (common !== undefined && common !== first)) {
+      const { construct, reason } = plan.scatter.kind === 'refused' ? plan.scatter.refusal : { construct: 'the statement', reason: 'its tables are not joined by their shard keys' }
+      throw planErrors.crossShard({ construct, reason })
+    }
+    common = first
+  }
+  return common === undefined ? [] : [common]
+}
+
+function shardsOf<S>(destination: Destination, inputs: RouteInputs<S>): readonly S[] {
+  switch (destination.kind) {
+    case 'any':
+      return [inputs.anyShard()]
+    case 'all':
+      return inputs.shards
+    case 'keyspace-id':
+      return [inputs.shardOf(destination.id)]
+    case 'values':
+      return shardsOfValues(destination, inputs)
+  }
+}
+
+/** A list of more combinations than this goes to all shards: it would mean all of them anyway. */
+const combinationsMax = 10_000
+
+function shardsOfValues<S>(destination: Extract<Destination, { kind: 'values' }>, inputs: RouteInputs<S>): readonly S[] {
+  const { columns, vindex } = destination
+  if (inputs.shards.length === 1) return inputs.shards
+  const values: VindexValue[][] = []
+  let combinations = 1
+  for (const { column, slots } of columns) {
+    const list: VindexValue[] = []
+    for (const slot of slots) {
+      const value = comparedValue(column, vindex, slotValue(slot, inputs), inputs.utf8 !== false)
+      if (value === 'unknown') return inputs.shards
+      if (value !== 'nothing') list.push(value)
+    }
+    combinations *= list.length
+    values.push(list)
+  }
+  if (combinations > combinationsMax) return inputs.shards
+  const found = new Set<S>()
+  const tuple: VindexValue[] = []
+  const visit = (column: number): void => {
+    const list = values[column]
+    if (list === undefined) {
+      const id = vindex.map(tuple)
+      if (id !== null) found.add(inputs.shardOf(id))
+      return
+    }
+    for (const value of list) {
+      tuple[column] = value
+      visit(column + 1)
+      if (found.size === inputs.shards.length) return
+    }
+  }
+  if (combinations > 0) visit(0)
+  return found.size <= 1 ? [...found] : inputs.shards.filter((shard) => found.has(shard))
+}
+
+function routeInsert<S>(plan: RoutedPlan, rows: readonly InsertRow[], inputs: RouteInputs<S>): Routed<S> {
+  const byShard = new Map<S, Piece[][]>()
+  const everywhere: Piece[][] = []
+  let drawn = 0
+  let firstId: bigint | null = null
+  const sequenced = plan.insert?.sequence != null
+  for (const row of rows) {
+    let id: bigint | null = null
+    if (sequenced && drawsId(row, inputs)) {
+      id = inputs.sequenceIds[drawn++] ?? null
+      assert(id !== null, 'an INSERT was given fewer sequence ids than it needs')
+      firstId ??= id
+    }
+    const text = id === null ? row.text : withId(row.text, id)
+    const shards = shardsOfRow(plan, row, id, inputs)
+    if (shards === 'all') everywhere.push(text as Piece[])
+    else {
+      const list = byShard.get(shards)
+      if (list === undefined) byShard.set(shards, [text as Piece[]])
+      else list.push(text as Piece[])
+    }
+  }
+  if (byShard.size === 1 && everywhere.length === 0 && !sequenced && plan.whole === null) {
+    const [shard] = byShard.keys()
+    return { sends: [send(null, inputs, shard as S, null, [])], merge: null, firstId }
+  }
+  const text = plan.scatter.kind === 'allowed' ? plan.scatter.text : plan.whole
+  if (plan.scatter.kind === 'refused' && byShard.size + everywhere.length > 1) throw planErrors.refused({ ...plan.scatter.refusal })
+  const targets = everywhere.length > 0 ? inputs.shards : inputs.shards.filter((shard) => byShard.has(shard))
+  const sends = targets.map((shard) => send(text, inputs, shard, null, everywhere.length > 0 ? everywhere : (byShard.get(shard) ?? [])))
+  return { sends, merge: null, firstId }
+}
+
+/** In a row's text, the id stands where the planner left a `default` slot. */
+function withId(pieces: readonly Piece[], id: bigint): Piece[] {
+  return pieces.map((piece) => (piece.kind === 'slot' && piece.slot.kind === 'default' ? { kind: 'slot', slot: { kind: 'constant', value: { type: 'integer', value: id } } } : piece))
+}
+
+function shardsOfRow<S>(plan: RoutedPlan, row: InsertRow, id: bigint | null, inputs: RouteInputs<S>): S | 'all' {
+  const { destination } = row
+  switch (destination.kind) {
+    case 'all':
+      return 'all'
+    case 'any':
+      return inputs.anyShard()
+    case 'keyspace-id':
+      return inputs.shardOf(destination.id)
+    case 'values': {
+      const table = plan.tables[0] ?? ''
+      const values = destination.columns.map(({ column, slots: [slot] }) => {
+        assert(slot !== undefined, 'a row has a slot for each shard key column')
+        const value: Value = slot.kind === 'default' && id !== null ? { type: 'integer', value: id } : slotValue(slot, inputs)
+        return storedValue(table, column, value, inputs.utf8 !== false)
+      })
+      const keyspaceId = destination.vindex.map(values)
+      if (keyspaceId === null) {
+        throw planErrors.shardKeyValue({ table, column: destination.columns.map(({ column }) => column.name).join(', '), reason: `vindex ${destination.vindex.name} maps it to no shard` })
+      }
+      return inputs.shardOf(keyspaceId)
+    }
+  }
+}
+
+function send<S>(text: Text, inputs: RouteInputs<S>, shard: S, limitAndOffset: bigint | null, rows: readonly (readonly Piece[])[]): Send<S> {
+  const { lexed } = inputs
+  if (text === null) return { shard, text: lexed.start === 0 && lexed.end === lexed.bytes.length ? lexed.bytes : lexed.bytes.subarray(lexed.start, lexed.end), parameters: null }
+  const rendering = new Rendering(inputs, shard, limitAndOffset, rows).add(text)
+  return { shard, text: rendering.text(), parameters: rendering.parameters }
+}
+
+function limitOf<S>(slot: Slot | null, inputs: RouteInputs<S>): bigint | null {
+  if (slot === null) return null
+  const value = slotValue(slot, inputs)
+  if (value.type !== 'integer' || value.value < 0n) throw planErrors.badLimit({ value: value.type === 'integer' ? value.value : value.type })
+  return value.value
+}

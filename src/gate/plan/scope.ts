@@ -1,0 +1,123 @@
+/** Which tables a statement names, and to which of them a column belongs. */
+import type { ResolvedTable } from '../../keyspace/vschema-resolve.ts'
+import type { Expr, TableName } from '../../sql/ast.ts'
+import type { Catalog, ColumnInfo, KeyspaceInfo, TableColumns } from './catalog.ts'
+import { planErrors } from './errors.ts'
+
+/**
+ * Where a condition holds: the whole SELECT, or only the side of an outer join that may be absent, or a subquery. A condition found in a
+ * context says something of the tables inside of it, and of others only in relation to those.
+ */
+export class Context {
+  readonly parent: Context | null
+  constructor(parent: Context | null) {
+    this.parent = parent
+  }
+
+  within(outer: Context): boolean {
+    for (let context: Context | null = this; context !== null; context = context.parent) if (context === outer) return true
+    return false
+  }
+}
+
+export type BoundTable = {
+  readonly id: number
+  /** Lower case: what columns are qualified by. */
+  readonly alias: string
+  readonly name: string
+  readonly keyspace: KeyspaceInfo
+  readonly entry: ResolvedTable | undefined
+  readonly columns: TableColumns | null
+  readonly context: Context
+}
+
+export type BoundColumn = { readonly table: BoundTable; readonly column: ColumnInfo }
+
+export class Scope {
+  readonly parent: Scope | null
+  readonly context: Context
+  readonly tables: BoundTable[] = []
+  /** Names of derived tables and CTEs: their columns are not known. */
+  readonly opaque: string[] = []
+
+  constructor(parent: Scope | null, context: Context) {
+    this.parent = parent
+    this.context = context
+  }
+
+  /** The column of a table, or null when it is of a derived table, of none, or not known. */
+  resolve(expr: Extract<Expr, { kind: 'column' }>): BoundColumn | null {
+    const name = expr.name.text.toLowerCase()
+    const qualifier = expr.table?.text.toLowerCase() ?? null
+    for (let scope: Scope | null = this; scope !== null; scope = scope.parent) {
+      const found: BoundColumn[] = []
+      for (const table of scope.tables) {
+        if (qualifier !== null && table.alias !== qualifier) continue
+        const column = table.columns?.columns.find((c) => c.name.toLowerCase() === name)
+        if (column !== undefined) found.push({ table, column })
+      }
+      if (found.length === 1) return found[0] ?? null
+      // Ambiguous, or perhaps of a derived table: nothing is concluded from it; the server knows.
+      if (found.length > 1 || (qualifier === null ? scope.opaque.length > 0 : scope.opaque.includes(qualifier))) return null
+      if (qualifier !== null && scope.tables.some((table) => table.alias === qualifier)) return null
+    }
+    return null
+  }
+}
+
+/** Signals that columns must be loaded first. */
+export class NeedsSchema extends Error {
+  readonly keyspace: string
+  readonly tables: string[]
+  constructor(keyspace: string, tables: string[]) {
+    super('columns are not loaded')
+    this.keyspace = keyspace
+    this.tables = tables
+  }
+}
+
+const systemSchemas = new Set(['information_schema', 'performance_schema', 'mysql', 'sys'])
+export function isSystemSchema(name: string): boolean {
+  return systemSchemas.has(name.toLowerCase())
+}
+
+/** Collects the tables of a statement; all must be of one keyspace. */
+export class Binder {
+  readonly catalog: Catalog
+  readonly current: string | null
+  readonly tables: BoundTable[] = []
+  #missing: string[] = []
+
+  constructor(catalog: Catalog, current: string | null) {
+    this.catalog = catalog
+    this.current = current
+  }
+
+  keyspaceOf(table: TableName): KeyspaceInfo {
+    const name = table.schema?.text ?? this.current
+    if (name === null) throw planErrors.noKeyspace()
+    const keyspace = this.catalog.keyspace(name)
+    if (keyspace === undefined) throw planErrors.unknownKeyspace({ keyspace: name })
+    return keyspace
+  }
+
+  bind(table: TableName, alias: string | null, context: Context): BoundTable {
+    const keyspace = this.keyspaceOf(table)
+    const first = this.tables[0]?.keyspace
+    if (first !== undefined && first.name !== keyspace.name) throw planErrors.crossKeyspace({ keyspaces: `${first.name}, ${keyspace.name}` })
+    const name = table.name.text
+    const columns = keyspace.vschema.sharded ? keyspace.columns(name) : null
+    if (columns === undefined) this.#missing.push(name)
+    const entry = keyspace.vschema.tables.get(name)
+    if (keyspace.vschema.sharded && entry === undefined && columns !== null) throw planErrors.tableNotInVschema({ table: name, keyspace: keyspace.name })
+    const bound: BoundTable = { id: this.tables.length, alias: (alias ?? name).toLowerCase(), name, keyspace, entry, columns: columns ?? null, context }
+    this.tables.push(bound)
+    return bound
+  }
+
+  /** After all tables are bound. */
+  requireColumns(): void {
+    const keyspace = this.tables[0]?.keyspace
+    if (keyspace !== undefined && this.#missing.length > 0) throw new NeedsSchema(keyspace.name, [...new Set(this.#missing)])
+  }
+}
