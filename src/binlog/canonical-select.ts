@@ -27,7 +27,8 @@ export function canonicalExpression(column: ColumnDefinition, prefix = ''): stri
       return `CAST(${name} AS DOUBLE)`
     case 'enum':
     case 'set':
-      return `${name} + 0`
+      // Not `c + 0`: MariaDB takes the 64th member of a SET for a sign.
+      return `CAST(${name} AS UNSIGNED)`
     case 'year':
       if (!/\(2\)/.test(column.columnType)) return name
       throw binlogErrors.unsupportedColumn({ column: column.name, definition: column.columnType, hint: 'to YEAR' })

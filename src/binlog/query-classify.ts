@@ -56,8 +56,8 @@ function createAlterDrop(verb: 'CREATE' | 'ALTER' | 'DROP', statement: Statement
     const word = statement.word()
     if (word === 'TEMPORARY') temporary = true
     if (word === 'DEFINER') {
-      statement.skip('=')
-      statement.account()
+      // SQL SECURITY DEFINER has no account.
+      if (statement.skip('=')) statement.account()
       continue
     }
     if (!objectWords.has(word) || (word === 'SPATIAL' && statement.peek() === 'INDEX')) continue

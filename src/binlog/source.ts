@@ -20,7 +20,7 @@
  * **Values** are the bytes of `canonical-select.ts`: for every column what
  * `SELECT <canonicalExpression(column)>` gives as text protocol bytes with character_set_results=NULL and time_zone='+00:00'. That is the plain column except:
  * - FLOAT, DOUBLE: the shortest decimal text that reads back as the same double (a FLOAT is widened first): `CAST(c AS DOUBLE)`;
- * - ENUM: its index, SET: its bit mask, both as decimal text: `c + 0`. (Keys sort by index and compare by text otherwise, and an
+ * - ENUM: its index, SET: its bit mask, both as decimal text: `CAST(c AS UNSIGNED)`. (Keys sort by index and compare by text otherwise, and an
  *   index needs no charset. Write it back as a number, unquoted. Members: `TailColumn.members` when known.)
  * - ZEROFILL integers and decimals: without the zeros: `c + 0`.
  * BINARY(n) is padded to n; CHAR has no trailing spaces; BIT, GEOMETRY, VECTOR are raw bytes; character columns are in the column's own charset;
