@@ -1,0 +1,59 @@
+/** How a stream reaches servers: addresses and credentials from the topology, sessions as PROTOCOLS 1.12 wants them. */
+import { connect } from '../mysql/connect.ts'
+import type { Connection, ConnectOptions } from '../mysql/connection.ts'
+import { flavourNamed } from '../mysql/flavour/flavour.ts'
+import { keys } from '../topology/keys.ts'
+import type { Flavour, ServerRecord, ServerSecret } from '../topology/records.ts'
+import type { Store } from '../topology/store.ts'
+import { readRecord } from '../topology/typed.ts'
+import { moveErrors } from './errors.ts'
+
+export type ServerAddress = {
+  readonly id: string
+  readonly name: string
+  readonly flavour: Flavour
+  readonly connect: ConnectOptions
+}
+
+/** Where a server is and how the mover signs in. @throws unknownServer */
+export type Addresses = (serverId: string) => Promise<ServerAddress>
+
+export function addressesOf(store: Store): Addresses {
+  return async (serverId) => {
+    const server = (await readRecord<ServerRecord>(store, keys.server(serverId)))?.value
+    const secret = (await readRecord<ServerSecret>(store, keys.secret(serverId)))?.value
+    if (server === undefined || secret === undefined) throw moveErrors.unknownServer({ server: serverId })
+    const place = server.socketPath === null ? { host: server.host, port: server.port } : { socketPath: server.socketPath }
+    return {
+      id: serverId,
+      name: `${server.host}:${server.port}`,
+      flavour: server.flavour,
+      connect: { ...place, user: secret.mover.user, password: secret.mover.password },
+    }
+  }
+}
+
+/** Ordinary sessions of ours: metadata, markers, our own tables. */
+export function connectPlain(address: ServerAddress, signal?: AbortSignal): Promise<Connection> {
+  return connect({ ...address.connect, sessionSql: flavourNamed(address.flavour).moverSessionSql }, signal)
+}
+
+/** Reads rows as bytes: character_set_results=NULL. */
+export function connectReader(address: ServerAddress, signal?: AbortSignal): Promise<Connection> {
+  return connect({ ...address.connect, charset: 'binary', sessionSql: flavourNamed(address.flavour).moverSessionSql }, signal)
+}
+
+/**
+ * Writes rows as bytes, autocommit off. Idle sessions end after ten minutes of silence, so that a mover that is paused or cut off cannot
+ * hold row locks for ever.
+ */
+export function connectWriter(address: ServerAddress, signal?: AbortSignal): Promise<Connection> {
+  const sessionSql = [...flavourNamed(address.flavour).moverSessionSql, 'SET SESSION autocommit=0, wait_timeout=600', ...writerSql[address.flavour]]
+  return connect({ ...address.connect, charset: 'binary', sessionSql }, signal)
+}
+
+/** Long IN lists must stay ranges of the key. */
+const writerSql: Readonly<Record<Flavour, readonly string[]>> = {
+  mysql: ['SET SESSION range_optimizer_max_mem_size=0, eq_range_index_dive_limit=1'],
+  mariadb: ['SET SESSION in_predicate_conversion_threshold=0, eq_range_index_dive_limit=1'],
+}

@@ -1,0 +1,109 @@
+/**
+ * A chunk: the rows of a key range as one consistent read saw them, already encoded per target, waiting to land.
+ *
+ * Rows are written straight into segments of about a megabyte that begin with the INSERT's head, so that an untouched segment is
+ * sent as it stands: no copy, no object per row. A segment keeps where its rows and their keys end for the case that some are dropped.
+ */
+import type { TablePlan } from './table-plan.ts'
+
+export class Segment {
+  readonly buffer: Buffer
+  readonly headBytes: number
+  used: number
+  /** Ends of rows, with their trailing comma, and of the keys in them. */
+  readonly rowEnds: number[] = []
+  readonly keyEnds: number[] = []
+
+  constructor(buffer: Buffer, head: string) {
+    this.buffer = buffer
+    this.headBytes = buffer.write(head, 0, 'latin1')
+    this.used = this.headBytes
+  }
+
+  get rows(): number {
+    return this.rowEnds.length
+  }
+
+  get room(): number {
+    return this.buffer.length - this.used
+  }
+
+  /** The statement as it stands. */
+  statement(): Buffer {
+    return this.buffer.subarray(0, this.used - 1)
+  }
+
+  key(row: number): string {
+    return this.buffer.toString('latin1', this.#start(row) + 1, this.keyEnds[row])
+  }
+
+  /** A row's literals without the parentheses. */
+  rowLiteral(row: number): string {
+    return this.buffer.toString('latin1', this.#start(row) + 1, (this.rowEnds[row] as number) - 2)
+  }
+
+  /** The statement without the rows that `drop` names; null when none is left. */
+  statementWithout(drop: (key: string) => boolean): { statement: Buffer; rows: number } | null {
+    const kept: number[] = []
+    for (let row = 0; row < this.rowEnds.length; row++) if (!drop(this.key(row))) kept.push(row)
+    if (kept.length === this.rowEnds.length) return { statement: this.statement(), rows: kept.length }
+    if (kept.length === 0) return null
+    const out = Buffer.allocUnsafe(this.used)
+    let at = this.buffer.copy(out, 0, 0, this.headBytes)
+    for (const row of kept) at += this.buffer.copy(out, at, this.#start(row), this.rowEnds[row])
+    return { statement: out.subarray(0, at - 1), rows: kept.length }
+  }
+
+  #start(row: number): number {
+    return row === 0 ? this.headBytes : (this.rowEnds[row - 1] as number)
+  }
+}
+
+/** Segment buffers are used again: allocating a gigabyte in megabytes is what makes RSS grow. */
+export class SegmentPool {
+  readonly #free: Buffer[] = []
+  readonly #size: number
+  readonly #keepMax: number
+  outstandingBytes = 0
+
+  constructor(size: number, keepMax: number) {
+    this.#size = size
+    this.#keepMax = keepMax
+  }
+
+  take(head: string, rowBytesMax: number): Segment {
+    const needed = head.length + rowBytesMax
+    const buffer = needed > this.#size ? Buffer.allocUnsafeSlow(needed) : (this.#free.pop() ?? Buffer.allocUnsafeSlow(this.#size))
+    this.outstandingBytes += buffer.length
+    return new Segment(buffer, head)
+  }
+
+  giveBack(segment: Segment): void {
+    this.outstandingBytes -= segment.buffer.length
+    if (segment.buffer.length === this.#size && this.#free.length < this.#keepMax) this.#free.push(segment.buffer)
+  }
+}
+
+export type ChunkPart = { segments: Segment[]; rows: number; bytes: number }
+
+export type Chunk = {
+  readonly table: TablePlan
+  /** Its place in the table's scan (`scan.ts`). */
+  readonly path: string
+  /** Rows with lo < key <= hi, by the key columns' literals; null is open. */
+  readonly lo: readonly string[] | null
+  hi: readonly string[] | null
+  /** Generation of touched keys begun before its low marker. */
+  readonly generation: number
+  /** Number of its high marker: it may land on a target that has applied past it. */
+  highMarker: number
+  /** By target number; null where it has landed already (a resumed chunk), or was given to nobody. */
+  readonly parts: (ChunkPart | null)[]
+  /** Targets that it must still land on. */
+  remaining: number
+  /** Memory it holds. */
+  bytes: number
+  rows: number
+  /** Set when its markers prove nothing any more: thrown away, read again. */
+  discarded: boolean
+}

@@ -1,0 +1,36 @@
+/** Budgets of a mover. Memory of a stream is about: copyBytesMax + touchedBytesMax + targets × 3 × pendingBytesMax + tailBufferBytes. */
+export type MoverConfig = {
+  /** Parallel writers a target; null: four in all, at least two each. */
+  readonly lanes: number | null
+  /** Connections that read chunks. */
+  readonly readers: number
+  /** Bytes of rows that a chunk aims at. */
+  readonly chunkBytes: number
+  /** Chunks read and not yet landed. */
+  readonly copyBytesMax: number
+  /** Changes read and not yet applied, a target. */
+  readonly pendingBytesMax: number
+  /** A transaction above this goes in parts. */
+  readonly partBytesMax: number
+  readonly touchedBytesMax: number
+  readonly tailBufferBytes: number
+  /** A marker at least this often: what lag is measured by. */
+  readonly markerMs: number
+  /** Reports at most this often, except for control markers. */
+  readonly reportMs: number
+  readonly leaseMs: number
+}
+
+export const moverDefaults: MoverConfig = {
+  lanes: null,
+  readers: 2,
+  chunkBytes: 4 << 20,
+  copyBytesMax: 48 << 20,
+  pendingBytesMax: 8 << 20,
+  partBytesMax: 8 << 20,
+  touchedBytesMax: 32 << 20,
+  tailBufferBytes: 4 << 20,
+  markerMs: 300,
+  reportMs: 250,
+  leaseMs: 5_000,
+}

@@ -1,0 +1,146 @@
+/**
+ * The copy of all tables of a stream: a few readers, each taking table after table; chunks on their way to the targets; memory given back as they
+ * land. Ends when every chunk of every table has landed on every target.
+ */
+import type { Connection } from '../mysql/connection.ts'
+import type { Chunk, SegmentPool } from './chunk.ts'
+import { ChunkReader, type ChunkReaderOptions } from './chunk-reader.ts'
+import type { CopyProgress } from './progress.ts'
+import { planScan, type LandedChunk } from './scan.ts'
+import type { SourceTable } from './source-tables.ts'
+import type { TablePlan } from './table-plan.ts'
+import type { TargetApplier } from './target-applier.ts'
+import type { TouchedKeys } from './touched.ts'
+import { Wakeup } from './wakeup.ts'
+
+export type CopierOptions = Omit<ChunkReaderOptions, 'admit' | 'onRows' | 'onChunk'> & {
+  tables: readonly SourceTable[]
+  /** What landed in earlier runs, by table. */
+  landed: ReadonlyMap<string, readonly LandedChunk[]>
+  appliers: readonly TargetApplier[]
+  connect: () => Promise<Connection>
+  readers: number
+  pool: SegmentPool
+  copyBytesMax: number
+  touched: TouchedKeys<TablePlan>
+  touchedBytesMax: number
+  /** Shared with the tail: tables are taken out as they are done. */
+  copying: Set<TablePlan>
+  progress: CopyProgress
+  throttle: (bytes: number, signal: AbortSignal) => Promise<void>
+}
+
+export class Copier {
+  readonly #options: CopierOptions
+  readonly #bell = new Wakeup()
+  /** Chunks read and not landed everywhere, by table; and tables whose scan has ended. */
+  readonly #inFlight = new Map<TablePlan, number>()
+  readonly #scanned = new Set<TablePlan>()
+  #failure: { error: unknown } | null = null
+  #bytesSinceThrottle = 0
+  rowsAgain = 0
+
+  constructor(options: CopierOptions) {
+    this.#options = options
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const queue = [...this.#options.tables]
+    const readers = Array.from({ length: Math.min(this.#options.readers, queue.length) }, () => this.#reader(queue, signal))
+    await Promise.all(readers)
+    while (!signal.aborted && this.#options.copying.size > 0) {
+      if (this.#failure !== null) throw this.#failure.error
+      await this.#bell.wait(signal)
+    }
+    if (this.#failure !== null) throw this.#failure.error
+  }
+
+  /** Called by a target when a chunk has landed there. */
+  landed(chunk: Chunk, applier: TargetApplier): void {
+    const { pool, touched, progress } = this.#options
+    const part = chunk.parts[applier.options.number]
+    if (part !== null && part !== undefined) {
+      for (const segment of part.segments) pool.giveBack(segment)
+      progress.landed(chunk.table.name, part.rows, part.bytes)
+      chunk.parts[applier.options.number] = null
+    }
+    chunk.remaining--
+    if (chunk.remaining === 0) {
+      touched.release(chunk.generation)
+      this.#inFlight.set(chunk.table, (this.#inFlight.get(chunk.table) ?? 1) - 1)
+      this.#tableMaybeDone(chunk.table)
+    }
+    this.#bell.ring()
+  }
+
+  async #reader(queue: SourceTable[], signal: AbortSignal): Promise<void> {
+    const conn = await this.#options.connect()
+    try {
+      for (let table = queue.shift(); table !== undefined && !signal.aborted; table = queue.shift()) await this.#table(conn, table, signal)
+    } catch (error) {
+      this.#fail(error)
+      throw error
+    } finally {
+      conn.destroy()
+    }
+  }
+
+  async #table(conn: Connection, table: SourceTable, signal: AbortSignal): Promise<void> {
+    const { plan } = table
+    const scan = planScan(this.#options.landed.get(plan.name) ?? [], this.#options.appliers.length)
+    this.#options.progress.start(plan.name, scan.rowsLanded)
+    this.rowsAgain += scan.rowsAgain
+    const reader = new ChunkReader(
+      {
+        ...this.#options,
+        admit: (admitSignal) => this.#admit(admitSignal),
+        onRows: (_, rows, bytes) => {
+          this.#options.progress.read(rows)
+          this.#bytesSinceThrottle += bytes
+        },
+        onChunk: (chunk, targets) => {
+          for (const target of targets) this.#options.appliers[target]?.addChunk(chunk)
+        },
+      },
+      conn, plan, table.keyName, table.averageRowBytes,
+    )
+    for (const range of scan.ranges) {
+      await reader.read(range, signal, (work) => {
+        this.#inFlight.set(plan, (this.#inFlight.get(plan) ?? 0) + 1)
+        work.catch((error: unknown) => this.#fail(error))
+      })
+      if (signal.aborted) return
+    }
+    this.#scanned.add(plan)
+    this.#tableMaybeDone(plan)
+  }
+
+  async #admit(signal: AbortSignal): Promise<void> {
+    const { pool, copyBytesMax, touched, touchedBytesMax, throttle } = this.#options
+    const bytes = this.#bytesSinceThrottle
+    this.#bytesSinceThrottle = 0
+    await throttle(bytes, signal)
+    while (!signal.aborted && (pool.outstandingBytes > copyBytesMax || (touched.bytes > touchedBytesMax && this.#anyInFlight()))) {
+      if (this.#failure !== null) throw this.#failure.error
+      await this.#bell.wait(signal)
+    }
+    if (this.#failure !== null) throw this.#failure.error
+  }
+
+  #anyInFlight(): boolean {
+    for (const count of this.#inFlight.values()) if (count > 0) return true
+    return false
+  }
+
+  #tableMaybeDone(table: TablePlan): void {
+    if (!this.#scanned.has(table) || (this.#inFlight.get(table) ?? 0) > 0) return
+    this.#options.copying.delete(table)
+    this.#options.progress.done(table.name)
+    this.#bell.ring()
+  }
+
+  #fail(error: unknown): void {
+    this.#failure ??= { error }
+    this.#bell.ring()
+  }
+}

@@ -1,0 +1,107 @@
+/**
+ * What a target still has to apply: the last image of each key, and the stamp of the transaction it reaches to. A round is this, taken
+ * away whole.
+ */
+import type { TablePlan } from './table-plan.ts'
+
+/** The newest that is known of one key. Texts are latin1 views of literal bytes. */
+export type Change = {
+  readonly table: TablePlan
+  /** Literals of the key's columns, separated by commas. */
+  readonly key: string
+  /** The whole row as `(…)`; null: it is to be gone. */
+  readonly row: string | null
+  /** Shard-key literals of every image of this key in the round; null where the target has one source (PROTOCOLS 1.6). */
+  readonly images: readonly string[] | null
+}
+
+/** A place between two groups of the source's binlog, and what had passed until there. */
+export type Stamp = {
+  /** Groups read in this run of the stream. */
+  readonly ordinal: number
+  /** Bytes of row changes read in this run. */
+  readonly bytes: number
+  readonly position: string
+  readonly marker: number
+  readonly groups: number
+  readonly controlMarker: number
+  /** Our wall clock when the last mover marker of this run that has passed was sent; null: none yet. */
+  readonly markerAtMs: number | null
+  /** Row changes for any target, read in this run. */
+  readonly rowChanges: number
+}
+
+export type Round = {
+  readonly changes: ReadonlyMap<TablePlan, ReadonlyMap<string, Change>>
+  readonly count: number
+  readonly bytes: number
+  readonly stamp: Stamp
+}
+
+export function changeBytes(change: Change): number {
+  return change.key.length + (change.row?.length ?? 0) + 160
+}
+
+export class Pending {
+  #changes = new Map<TablePlan, Map<string, Change>>()
+  #bytes = 0
+  #count = 0
+
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  get count(): number {
+    return this.#count
+  }
+
+  /** Takes a change that is newer than all before. */
+  add(change: Change): void {
+    const keys = this.#of(change.table)
+    const older = keys.get(change.key)
+    if (older === undefined) {
+      keys.set(change.key, change)
+      this.#count++
+      this.#bytes += changeBytes(change)
+      return
+    }
+    const newer = merge(older, change)
+    keys.set(change.key, newer)
+    this.#bytes += changeBytes(newer) - changeBytes(older)
+  }
+
+  take(stamp: Stamp): Round {
+    const round: Round = { changes: this.#changes, count: this.#count, bytes: this.#bytes, stamp }
+    this.#changes = new Map()
+    this.#bytes = 0
+    this.#count = 0
+    return round
+  }
+
+  /** A round that was not kept goes back in front of what has come since. */
+  putBack(round: Round): void {
+    for (const [table, changes] of round.changes) {
+      const keys = this.#of(table)
+      for (const [key, older] of changes) {
+        const newer = keys.get(key)
+        if (newer === undefined) {
+          keys.set(key, older)
+          this.#count++
+          this.#bytes += changeBytes(older)
+        } else keys.set(key, merge(older, newer))
+      }
+    }
+  }
+
+  #of(table: TablePlan): Map<string, Change> {
+    let keys = this.#changes.get(table)
+    if (keys === undefined) this.#changes.set(table, (keys = new Map()))
+    return keys
+  }
+}
+
+function merge(older: Change, newer: Change): Change {
+  if (older.images === null || newer.images === null) return newer
+  const missing = older.images.filter((image) => !newer.images?.includes(image))
+  return missing.length === 0 ? newer : { ...newer, images: [...newer.images, ...missing] }
+}

@@ -1,0 +1,42 @@
+/** What a statement in the source's binlog means for a stream (PROTOCOLS 1.10, 1.13). Pure. */
+import { unreachable } from '../base/assert.ts'
+import type { ObjectName } from '../binlog/query-kind.ts'
+import type { QueryEvent } from '../binlog/source.ts'
+import type { AnnouncedDdl } from './tail-consumer.ts'
+
+export type Verdict = { kind: 'pass' } | { kind: 'statement-format' } | { kind: 'ddl'; table: string }
+
+const tableObjects = new Set(['TABLE', 'INDEX', 'DATABASE', 'SCHEMA'])
+
+/** `moved`: names of the moved tables of `schema`. Names compare without case: a server may keep them either way. */
+export function judgeQuery(event: QueryEvent, announced: AnnouncedDdl | null, schema: string, moved: ReadonlySet<string>): Verdict {
+  const { statement } = event
+  switch (statement.kind) {
+    case 'account':
+    case 'maintenance':
+      return { kind: 'pass' }
+    case 'other':
+      return { kind: 'statement-format' }
+    case 'ddl':
+      break
+    default:
+      return unreachable(statement)
+  }
+  if (!tableObjects.has(statement.object.toUpperCase())) return { kind: 'pass' }
+  const wholeSchema = statement.object.toUpperCase() === 'DATABASE' || statement.object.toUpperCase() === 'SCHEMA'
+  const hit = statement.objects.find((object) => {
+    if (wholeSchema) return same(object.name, schema)
+    return same(object.schema ?? event.schema, schema) && [...moved].some((name) => same(name, object.name))
+  })
+  if (hit === undefined) return { kind: 'pass' }
+  if (announced !== null && matches(announced, statement.verb, hit, event.schema)) return { kind: 'pass' }
+  return { kind: 'ddl', table: hit.name }
+}
+
+function matches(announced: AnnouncedDdl, verb: string, object: ObjectName, schema: string): boolean {
+  return same(announced.verb, verb) && same(announced.schema, object.schema ?? schema) && same(announced.name, object.name)
+}
+
+function same(a: string, b: string): boolean {
+  return a.toLowerCase() === b.toLowerCase()
+}

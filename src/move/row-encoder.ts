@@ -1,0 +1,117 @@
+/**
+ * Rows as SQL literals, from cells of a RowBatch straight into a buffer: `(k1,k2,c3,…),`. Nothing is decoded on the way. The session that
+ * gets them has character_set_client=binary, so text is bytes of the column's own charset.
+ *
+ * Hot path: measured 0.25–0.4 µs for a sysbench row of 190 bytes.
+ */
+import type { RowBatch } from '../mysql/connection.ts'
+import { LiteralKind, type TablePlan } from './table-plan.ts'
+
+/** For each byte 0, or the letter that follows the backslash in its escape. */
+const escapeOf = new Uint8Array(256)
+for (const [byte, letter] of [[0x00, 0x30], [0x0a, 0x6e], [0x0d, 0x72], [0x1a, 0x5a], [0x27, 0x27], [0x5c, 0x5c]] as const) escapeOf[byte] = letter
+const hexDigits = Buffer.from('0123456789abcdef')
+const jsonIntroducer = Buffer.from('_utf8mb4')
+
+export class RowEncoder {
+  readonly plan: TablePlan
+  /** For each moved column its place in the batches given. */
+  readonly #places: Int32Array
+  readonly #kinds: Uint8Array
+  /** After `encode`: offset behind the key's literal. */
+  keyEnd = 0
+
+  /** `places`: where in a batch each moved column is: the identity for our own select lists, ordinals for row images. */
+  constructor(plan: TablePlan, places: 'selected' | 'ordinal') {
+    this.plan = plan
+    this.#places = Int32Array.from(plan.columns, (column, i) => (places === 'selected' ? i : column.ordinal))
+    this.#kinds = Uint8Array.from(plan.columns, (column) => column.kind)
+  }
+
+  /** Most bytes that `encode` may write for this row. */
+  bytesMax(batch: RowBatch, row: number): number {
+    const { spans, width } = batch
+    const places = this.#places
+    let bytes = 3 + places.length * 12
+    for (let i = 0; i < places.length; i++) {
+      const at = 2 * (row * width + (places[i] as number))
+      bytes += 2 * ((spans[at + 1] as number) - (spans[at] as number))
+    }
+    return bytes
+  }
+
+  /** Writes `(…),` at `at` and returns the offset behind it. The caller has made room for `bytesMax`. */
+  encode(batch: RowBatch, row: number, out: Buffer, at: number): number {
+    const keyWidth = this.plan.keyWidth
+    const columns = this.#places.length
+    out[at++] = 0x28
+    for (let i = 0; i < columns; i++) {
+      at = this.#cell(batch, row, i, out, at)
+      if (i + 1 === keyWidth) this.keyEnd = at
+      out[at++] = 0x2c
+    }
+    out[at - 1] = 0x29
+    out[at++] = 0x2c
+    return at
+  }
+
+  /** Writes some columns, separated by commas. */
+  encodeSome(batch: RowBatch, row: number, columns: readonly number[], out: Buffer, at: number): number {
+    for (const [n, column] of columns.entries()) {
+      if (n > 0) out[at++] = 0x2c
+      at = this.#cell(batch, row, column, out, at)
+    }
+    return at
+  }
+
+  /** The bytes of a moved column: a view, or null for NULL. */
+  cell(batch: RowBatch, row: number, column: number): Buffer | null {
+    const at = 2 * (row * batch.width + (this.#places[column] as number))
+    const start = batch.spans[at] as number
+    return start < 0 ? null : batch.data.subarray(start, batch.spans[at + 1])
+  }
+
+  #cell(batch: RowBatch, row: number, column: number, out: Buffer, at: number): number {
+    const { data, spans, width } = batch
+    const place = 2 * (row * width + (this.#places[column] as number))
+    let from = spans[place] as number
+    if (from < 0) {
+      out[at] = 0x4e
+      out[at + 1] = 0x55
+      out[at + 2] = 0x4c
+      out[at + 3] = 0x4c
+      return at + 4
+    }
+    const end = spans[place + 1] as number
+    switch (this.#kinds[column]) {
+      case LiteralKind.number:
+        for (; from < end; from++) out[at++] = data[from] as number
+        return at
+      case LiteralKind.hex:
+        out[at++] = 0x78
+        out[at++] = 0x27
+        for (; from < end; from++) {
+          const byte = data[from] as number
+          out[at++] = hexDigits[byte >> 4] as number
+          out[at++] = hexDigits[byte & 15] as number
+        }
+        out[at++] = 0x27
+        return at
+      case LiteralKind.json:
+        at += jsonIntroducer.copy(out, at)
+        break
+      default:
+    }
+    out[at++] = 0x27
+    for (; from < end; from++) {
+      const byte = data[from] as number
+      const letter = escapeOf[byte] as number
+      if (letter !== 0) {
+        out[at++] = 0x5c
+        out[at++] = letter
+      } else out[at++] = byte
+    }
+    out[at++] = 0x27
+    return at
+  }
+}

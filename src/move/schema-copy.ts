@@ -1,0 +1,113 @@
+/**
+ * Tables of the source made on a target, from the source's own SHOW CREATE TABLE: without AUTO_INCREMENT (ids come from a sequence, the
+ * source is not altered), secondary keys of empty tables left for after the copy (PROTOCOLS 1.12), views after tables.
+ *
+ * Repeatable: what is there is left as it is. The deferred keys are stored before the table is made without them, so a crash in
+ * between builds them twice (the second time is told by 1061 and passed over), never not at all.
+ */
+import type { Connection } from '../mysql/connection.ts'
+import { isServerError } from '../mysql/errors.ts'
+import { quoteIdentifier, quoteQualified, quoteString } from '../sql/quote.ts'
+import { parseTableDefinition, printTableDefinition } from '../sql/table-definition.ts'
+import { addKeysStatements, deferSecondaryKeys, keysOf, withoutAutoIncrement } from '../sql/table-edits.ts'
+import { moveErrors } from './errors.ts'
+import { moveSchema } from './tables.ts'
+
+export type SchemaCopyOptions = {
+  source: { conn: Connection; schema: string }
+  target: { conn: Connection; schema: string; uid: string; name: string }
+  workflowUid: string
+  tables: readonly string[]
+  deferSecondaryKeys: boolean
+}
+
+/** Makes the tables that are missing on the target; returns their names. The schema must exist. */
+export async function createTargetTables(options: SchemaCopyOptions): Promise<string[]> {
+  const { source, target, workflowUid } = options
+  const existing = new Set(await tableNames(target.conn, target.schema))
+  const made: string[] = []
+  for (const table of options.tables) {
+    if (existing.has(table)) continue
+    const text = await showCreateTable(source.conn, source.schema, table)
+    let definition = withoutAutoIncrement(parseTableDefinition(text))
+    if (options.deferSecondaryKeys) {
+      const { definition: bare, deferred } = deferSecondaryKeys(definition)
+      if (deferred.length > 0) {
+        const clauses = JSON.stringify(deferred.map((key) => key.text))
+        await target.conn.query(
+          `REPLACE INTO ${moveSchema}.move_key (target_uid, table_name, workflow_uid, clauses) VALUES (${[target.uid, table, workflowUid, clauses].map(quoteString).join(', ')})`,
+        )
+      }
+      definition = bare
+    }
+    await target.conn.useDatabase(target.schema)
+    await target.conn.query(printTableDefinition(definition, quoteIdentifier(table)))
+    made.push(table)
+  }
+  return made
+}
+
+/** Views of the source whose bases are there; made after the tables. Returns the names that could not be made, with the server's reason. */
+export async function createTargetViews(options: Pick<SchemaCopyOptions, 'source' | 'target'>): Promise<{ view: string; reason: string }[]> {
+  const { source, target } = options
+  const rows = await source.conn.allText(`SELECT TABLE_NAME AS name FROM information_schema.VIEWS WHERE TABLE_SCHEMA = ${quoteString(source.schema)} ORDER BY TABLE_NAME`)
+  const existing = new Set((await target.conn.allText(`SELECT TABLE_NAME AS name FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${quoteString(target.schema)}`)).map((row) => row.name))
+  let open: { view: string; reason: string }[] = rows.filter((row) => !existing.has(row.name ?? '')).map((row) => ({ view: row.name ?? '', reason: '' }))
+  await target.conn.useDatabase(target.schema)
+  // A view may need another: go on while a pass makes any.
+  for (let before = -1; open.length !== before && open.length > 0;) {
+    before = open.length
+    const failed: typeof open = []
+    for (const { view } of open) {
+      const row = await source.conn.allText(`SHOW CREATE VIEW ${quoteQualified(source.schema, view)}`)
+      const text = (row[0]?.['Create View'] ?? '').replaceAll(`${quoteIdentifier(source.schema)}.`, '')
+      try {
+        await target.conn.query(text)
+      } catch (error) {
+        if (!isServerError(error)) throw error
+        failed.push({ view, reason: error.serverMessage })
+      }
+    }
+    open = failed
+  }
+  return open
+}
+
+/** Builds what was deferred on a target, one ALTER a table. The caller has stopped all writers of the target at a boundary. */
+export async function rebuildKeys(conn: Connection, schema: string, targetUid: string): Promise<string[]> {
+  const rows = await conn.allText(`SELECT table_name, clauses FROM ${moveSchema}.move_key WHERE target_uid = ${quoteString(targetUid)}`)
+  const built: string[] = []
+  for (const row of rows) {
+    const table = row.table_name ?? ''
+    const clauses = JSON.parse(row.clauses ?? '[]') as string[]
+    const quoted = quoteQualified(schema, table)
+    const keys = keysOf(parseTableDefinition(`CREATE TABLE ${quoteIdentifier(table)} (\n  \`x\` int,\n  ${clauses.join(',\n  ')}\n)`))
+    const present = new Set(keysOf(parseTableDefinition(await showCreateTable(conn, schema, table))).map((key) => key.name))
+    const missing = keys.filter((key) => !present.has(key.name))
+    for (const statement of addKeysStatements(quoted, missing)) await conn.query(statement)
+    await conn.query(`DELETE FROM ${moveSchema}.move_key WHERE target_uid = ${quoteString(targetUid)} AND table_name = ${quoteString(table)}`)
+    built.push(table)
+  }
+  return built
+}
+
+/** @throws userTriggers: a side that follows has none (PROTOCOLS 1.11) */
+export async function refuseTriggers(conn: Connection, schema: string, name: string, tables: readonly string[]): Promise<void> {
+  const rows = await conn.allText(
+    `SELECT EVENT_OBJECT_TABLE AS t, GROUP_CONCAT(TRIGGER_NAME) AS triggers FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = ${quoteString(schema)} GROUP BY EVENT_OBJECT_TABLE`,
+  )
+  const hit = rows.find((row) => tables.includes(row.t ?? ''))
+  if (hit !== undefined) throw moveErrors.userTriggers({ target: name, table: hit.t, triggers: hit.triggers })
+}
+
+export async function showCreateTable(conn: Connection, schema: string, table: string): Promise<string> {
+  const rows = await conn.allText(`SHOW CREATE TABLE ${quoteQualified(schema, table)}`)
+  return rows[0]?.['Create Table'] ?? ''
+}
+
+export async function tableNames(conn: Connection, schema: string): Promise<string[]> {
+  const rows = await conn.allText(
+    `SELECT TABLE_NAME AS name FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${quoteString(schema)} AND TABLE_TYPE = 'BASE TABLE' ORDER BY TABLE_NAME`,
+  )
+  return rows.map((row) => row.name ?? '')
+}

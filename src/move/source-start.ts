@@ -1,0 +1,64 @@
+/** Where a stream begins on its source (PROTOCOLS 1.2), and whether the source is still the one it was reading (1.10). */
+import type { Clock } from '../base/clock.ts'
+import { controlSchema, type ServerState } from '../binlog/control-schema.ts'
+import { currentPosition, executedContains } from '../binlog/position.ts'
+import type { Position } from '../binlog/source.ts'
+import type { Connection } from '../mysql/connection.ts'
+import { flavourOf } from '../mysql/flavour/flavour.ts'
+import { quoteString } from '../sql/quote.ts'
+import { moveErrors } from './errors.ts'
+import type { StoredTarget } from './tables.ts'
+import type { Waiting } from './target-applier.ts'
+
+/** What of a server's state outlives its restarts: who it is. */
+export function identityText(state: ServerState): string {
+  return `${state.uuid}/${state.serverId}/${state.controlUid}`
+}
+
+/**
+ * A position from which the tail brings every change of every transaction that a later read might not show: it is taken, and then every
+ * transaction open at that moment, and every XA id prepared, is waited for.
+ */
+export async function startPosition(conn: Connection, options: { clock: Clock; signal: AbortSignal; onWaiting: (waiting: Waiting | null) => void }): Promise<Position> {
+  const { clock, signal, onWaiting } = options
+  const flavour = flavourOf(conn)
+  const position = await currentPosition(conn)
+  const sinceMs = clock.nowMs()
+  const openThen = new Set(await openTransactions(conn))
+  const preparedThen = new Set((await flavour.xaRecover(conn)).map(xidText))
+  for (;;) {
+    const open = (await openTransactions(conn)).filter((id) => openThen.has(id))
+    const prepared = (await flavour.xaRecover(conn)).map(xidText).filter((xid) => preparedThen.has(xid))
+    if (open.length === 0 && prepared.length === 0) break
+    const what = [
+      open.length === 0 ? '' : `transactions open on the source since before the copy (sessions ${open.map((id) => id.split('/')[0]).join(', ')})`,
+      prepared.length === 0 ? '' : `XA transactions prepared before the copy (${prepared.join(', ')})`,
+    ].filter((text) => text !== '').join(' and ')
+    onWaiting({ what, sinceMs, ends: 'they commit or roll back; KILL the sessions, or XA ROLLBACK, to go on now' })
+    await clock.sleep(50, signal)
+  }
+  onWaiting(null)
+  return position
+}
+
+/** Transactions that have changed rows: session/transaction ids. One that has only read logs all it does later, behind the position. */
+async function openTransactions(conn: Connection): Promise<string[]> {
+  const rows = await conn.allText('SELECT trx_mysql_thread_id AS session, trx_id AS id FROM information_schema.INNODB_TRX WHERE trx_rows_modified > 0 AND trx_mysql_thread_id > 0')
+  return rows.map((row) => `${row.session}/${row.id}`)
+}
+
+function xidText(xid: { formatId: string; gtrid: Buffer; bqual: Buffer }): string {
+  return `X'${xid.gtrid.toString('hex')}',X'${xid.bqual.toString('hex')}',${xid.formatId}`
+}
+
+/** @throws lostBinlog when the source is another server, or lost what we have read of it */
+export async function checkSource(conn: Connection, sourceName: string, streamUid: string, markers: string, stored: StoredTarget): Promise<void> {
+  const fail = (reason: string): never => {
+    throw moveErrors.lostBinlog({ source: sourceName, stream: streamUid, reason })
+  }
+  if (!(await executedContains(conn, stored.position as Position))) fail('it has not executed what the stream has already applied')
+  if (stored.at.marker === 0) return
+  const marker = Number((await conn.value(`SELECT n FROM ${controlSchema}.marker WHERE stream = ${quoteString(markers)} AND kind = 'mark'`)) ?? -1)
+  if (marker < stored.at.marker) fail(`its last marker is ${marker < 0 ? 'gone' : marker}, and marker ${stored.at.marker} had been read`)
+}
+

@@ -1,0 +1,84 @@
+/** Definitions of the moved tables on the source, and the key by which each is copied. */
+import { createVindex } from '../keyspace/vindexes/create.ts'
+import type { Connection } from '../mysql/connection.ts'
+import { quoteString } from '../sql/quote.ts'
+import type { StreamTable } from '../topology/records.ts'
+import type { ColumnDefinition } from '../binlog/source.ts'
+import { charsetToUtf8 } from './charset.ts'
+import { moveErrors } from './errors.ts'
+import { planTable, type TablePlan } from './table-plan.ts'
+
+export type SourceTable = { plan: TablePlan; keyName: string; rowsEstimated: number; bytesEstimated: number; averageRowBytes: number }
+
+export type UsableKey = { name: string; columns: string[] }
+
+/** Columns of a table as the tail and the copy need them, in table order. */
+export async function readColumns(conn: Connection, schema: string, table: string): Promise<ColumnDefinition[]> {
+  const rows = await conn.allText(
+    `SELECT COLUMN_NAME AS name, LOWER(DATA_TYPE) AS data_type, COLUMN_TYPE AS column_type, CHARACTER_SET_NAME AS charset, COLLATION_NAME AS collation,
+      IS_NULLABLE AS nullable, EXTRA AS extra, GENERATION_EXPRESSION AS generation
+    FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ${quoteString(schema)} AND TABLE_NAME = ${quoteString(table)} ORDER BY ORDINAL_POSITION`,
+  )
+  return rows.map((row) => ({
+    name: row.name ?? '',
+    dataType: row.data_type ?? '',
+    columnType: row.column_type ?? '',
+    charset: row.charset ?? null,
+    collation: row.collation ?? null,
+    nullable: row.nullable === 'YES',
+    generated: (row.generation ?? '') !== '',
+  }))
+}
+
+/** The primary key, else the unique key of NOT NULL columns with the fewest columns; null when there is none. */
+export async function usableKey(conn: Connection, schema: string, table: string): Promise<UsableKey | null> {
+  const rows = await conn.allText(
+    `SELECT s.INDEX_NAME AS name, s.COLUMN_NAME AS column_name, s.SUB_PART AS sub_part, s.NULLABLE AS nullable
+    FROM information_schema.STATISTICS s WHERE s.TABLE_SCHEMA = ${quoteString(schema)} AND s.TABLE_NAME = ${quoteString(table)} AND s.NON_UNIQUE = 0
+    ORDER BY s.INDEX_NAME, s.SEQ_IN_INDEX`,
+  )
+  const keys = new Map<string, { columns: string[]; usable: boolean }>()
+  for (const row of rows) {
+    const name = row.name ?? ''
+    const key = keys.get(name) ?? { columns: [], usable: true }
+    keys.set(name, key)
+    if (row.column_name === null || row.column_name === undefined || row.sub_part !== null || row.nullable === 'YES') key.usable = false
+    else key.columns.push(row.column_name)
+  }
+  const usable = [...keys].filter(([, key]) => key.usable).map(([name, { columns }]) => ({ name, columns }))
+  return usable.find((key) => key.name === 'PRIMARY') ?? usable.sort((a, b) => a.columns.length - b.columns.length)[0] ?? null
+}
+
+/** Plans of all tables of a stream. @throws noKey, unsupportedCharset, missing columns as SW-MOVE errors */
+export async function readSourceTables(conn: Connection, sourceName: string, schema: string, tables: readonly StreamTable[]): Promise<SourceTable[]> {
+  const sizes = new Map<string, { rows: number; bytes: number; average: number }>()
+  for (const row of await conn.allText(
+    `SELECT TABLE_NAME AS name, TABLE_ROWS AS row_count, DATA_LENGTH AS bytes, AVG_ROW_LENGTH AS average FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${quoteString(schema)}`,
+  )) sizes.set(row.name ?? '', { rows: Number(row.row_count ?? 0), bytes: Number(row.bytes ?? 0), average: Number(row.average ?? 0) })
+
+  const found: SourceTable[] = []
+  for (const table of tables) {
+    const definitions = await readColumns(conn, schema, table.name)
+    if (definitions.length === 0) throw moveErrors.missingTarget({ table: table.name, target: sourceName })
+    const key = await usableKey(conn, schema, table.name)
+    if (key === null) throw moveErrors.noKey({ table: `${schema}.${table.name}` })
+    const vindex = table.vindex === null || table.reference ? null : createVindex(table.vindex.type, table.vindex.type, table.vindex.params)
+    const plan = planTable({
+      schema,
+      name: table.name,
+      reference: table.reference,
+      definitions,
+      key: key.columns,
+      vindex,
+      vindexColumns: vindex === null ? [] : (table.vindex?.columns ?? []),
+      toUtf8: (column) => {
+        const converter = charsetToUtf8(column.charset)
+        if (converter === 'unsupported') throw moveErrors.unsupportedCharset({ column: column.name, table: table.name, charset: column.charset })
+        return converter
+      },
+    })
+    const size = sizes.get(table.name) ?? { rows: 0, bytes: 0, average: 0 }
+    found.push({ plan, keyName: key.name, rowsEstimated: size.rows, bytesEstimated: size.bytes, averageRowBytes: size.average })
+  }
+  return found
+}

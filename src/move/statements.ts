@@ -1,0 +1,151 @@
+/**
+ * A round as statements. All deletes come before all upserts, everywhere: keys that differ in bytes may be equal to the target's
+ * collation (PROTOCOLS 1.5).
+ *
+ * One source: deletes by key, REPLACE of full images (unique values may wander between rows of one round: REPLACE removes the row that
+ * still holds one, and that row, changed in the same round, comes back by its own REPLACE).
+ * Several sources (1.6): every key of the round is deleted, but only where the row's shard key is one of this key's own images, so
+ * another stream's row stays; then plain INSERTs, whose 1062 says that another stream is not so far yet.
+ */
+import { quoteQualified } from '../sql/quote.ts'
+import type { Change, Round } from './pending.ts'
+import type { TablePlan } from './table-plan.ts'
+
+export type WriteMode = 'one-source' | 'several-sources'
+
+export const statementBytesMax = 1 << 20
+const deleteKeysMax = 500
+const rowsMax = 2000
+
+export type LaneStatements = { deletes: Buffer[]; upserts: Buffer[] }
+
+/** The statements of a round, split among lanes by key. */
+export function roundStatements(round: Round, mode: WriteMode, schema: string, lanes: number): LaneStatements[] {
+  const perLane = Array.from({ length: lanes }, (): LaneStatements => ({ deletes: [], upserts: [] }))
+  for (const [table, changes] of round.changes) {
+    const split = Array.from({ length: lanes }, () => ({ deletes: [] as Change[], upserts: [] as Change[] }))
+    for (const change of changes.values()) {
+      const lane = split[lanes === 1 ? 0 : hashKey(change.key) % lanes]
+      if (lane === undefined) continue
+      if (change.row !== null) lane.upserts.push(change)
+      if (change.row === null || mode === 'several-sources') lane.deletes.push(change)
+    }
+    for (const [i, { deletes, upserts }] of split.entries()) {
+      const lane = perLane[i]
+      if (lane === undefined) continue
+      if (deletes.length > 0) lane.deletes.push(...deleteStatements(table, deletes, mode, schema))
+      if (upserts.length > 0) lane.upserts.push(...upsertStatements(table, upserts, mode, schema))
+    }
+  }
+  return perLane
+}
+
+/** `INSERT INTO … (…) VALUES ` or the same with REPLACE, as latin1 text of its utf8 bytes. */
+export function insertHead(table: TablePlan, verb: 'INSERT' | 'REPLACE', schema: string): string {
+  return asBytes(`${verb} INTO ${quoteQualified(schema, table.name)} (${table.columnList}) VALUES `)
+}
+
+function upsertStatements(table: TablePlan, changes: readonly Change[], mode: WriteMode, schema: string): Buffer[] {
+  const head = insertHead(table, mode === 'one-source' ? 'REPLACE' : 'INSERT', schema)
+  return batches(changes, rowsMax, (change) => change.row?.length ?? 0, (batch) => head + batch.map((change) => change.row).join(','))
+}
+
+function deleteStatements(table: TablePlan, changes: readonly Change[], mode: WriteMode, schema: string): Buffer[] {
+  const head = asBytes(`DELETE FROM ${quoteQualified(schema, table.name)} WHERE `)
+  const columns = table.keyColumns.map(asBytes)
+  return batches(changes, deleteKeysMax, (change) => change.key.length * 2, (batch) => {
+    const ownedColumns = asBytes(table.shardKeyColumns.join(','))
+    const owned = mode === 'several-sources' && !table.reference && table.shardKeyColumns.length > 0
+    if (columns.length === 1) {
+      const among = `${columns[0]} IN (${batch.map((change) => change.key).join(',')})`
+      if (!owned) return head + among
+      const pairs = batch.flatMap((change) => (change.images ?? []).map((image) => `(${change.key},${image})`))
+      return `${head}${among} AND (${columns[0]},${ownedColumns}) IN (${pairs.join(',')})`
+    }
+    // Row constructors are not used for ranges by every version: spelled out, they are.
+    return head + batch.map((change) => {
+      const key = keyCondition(columns, splitLiterals(change.key))
+      if (!owned) return `(${key})`
+      return `(${key} AND (${ownedColumns}) IN (${(change.images ?? []).map((image) => `(${image})`).join(',')}))`
+    }).join(' OR ')
+  })
+}
+
+function keyCondition(columns: readonly string[], literals: readonly string[]): string {
+  return columns.map((column, i) => `${column} = ${literals[i] ?? 'NULL'}`).join(' AND ')
+}
+
+/** Cuts `1,'a,b',x'00'` at the commas outside quotes. */
+export function splitLiterals(text: string): string[] {
+  const parts: string[] = []
+  let from = 0
+  let quoted = false
+  for (let i = 0; i < text.length; i++) {
+    const char = text.charCodeAt(i)
+    if (char === 0x5c && quoted) i++
+    else if (char === 0x27) quoted = !quoted
+    else if (char === 0x2c && !quoted) {
+      parts.push(text.slice(from, i))
+      from = i + 1
+    }
+  }
+  parts.push(text.slice(from))
+  return parts
+}
+
+/**
+ * Rows after a key in the key's own order: `lo < key <= hi`, either side open when null. Spelled out because servers do not use row
+ * constructors for ranges; the leading `a >= x` lets the key be used.
+ */
+export function rangeCondition(columns: readonly string[], lo: readonly string[] | null, hi: readonly string[] | null): string {
+  const names = columns.map(asBytes)
+  const conditions: string[] = []
+  if (lo !== null) conditions.push(beyond(names, lo, '>', false))
+  if (hi !== null) conditions.push(beyond(names, hi, '<', true))
+  return conditions.join(' AND ')
+}
+
+function beyond(names: readonly string[], bound: readonly string[], operator: '>' | '<', orEqual: boolean): string {
+  const last = names.length - 1
+  if (last === 0) return `${names[0]} ${operator}${orEqual ? '=' : ''} ${bound[0]}`
+  const alternatives = names.map((name, i) => {
+    const equal = names.slice(0, i).map((before, j) => `${before} = ${bound[j]} AND `).join('')
+    return `(${equal}${name} ${operator}${orEqual && i === last ? '=' : ''} ${bound[i]})`
+  })
+  return `${names[0]} ${operator}= ${bound[0]} AND (${alternatives.join(' OR ')})`
+}
+
+/** latin1 view of a text's utf8 bytes: what statements for a binary session are put together from. */
+export function asBytes(text: string): string {
+  return Buffer.from(text, 'utf8').toString('latin1')
+}
+
+export function orderBy(columns: readonly string[]): string {
+  return columns.map(asBytes).join(',')
+}
+
+function batches(changes: readonly Change[], countMax: number, bytesOf: (change: Change) => number, print: (batch: Change[]) => string): Buffer[] {
+  const statements: Buffer[] = []
+  let batch: Change[] = []
+  let bytes = 0
+  const flush = (): void => {
+    if (batch.length > 0) statements.push(Buffer.from(print(batch), 'latin1'))
+    batch = []
+    bytes = 0
+  }
+  for (const change of changes) {
+    const size = bytesOf(change)
+    if (batch.length >= countMax || (bytes > 0 && bytes + size > statementBytesMax)) flush()
+    batch.push(change)
+    bytes += size
+  }
+  flush()
+  return statements
+}
+
+/** Which lane a key belongs to: the end of its text varies most. */
+function hashKey(key: string): number {
+  let hash = 0x811c9dc5
+  for (let i = Math.max(0, key.length - 24); i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), 0x01000193)
+  return hash >>> 0
+}

@@ -1,0 +1,493 @@
+/**
+ * One stream: a source shard that feeds a set of targets. Copy, catch up, follow; one binlog reader, each row read once (PROTOCOLS 1.1).
+ *
+ * A *run* begins at what stands on the targets and ends by a stop, a failure, or anything that makes beginning again the safest way on
+ * (a lost connection, a restarted server). All state that matters is on the targets; a run that ends by kill -9 and one that ends by an
+ * error are the same to the next one.
+ */
+import type { Clock } from '../base/clock.ts'
+import { isSwError, SwError } from '../base/errors.ts'
+import type { Log } from '../base/log.ts'
+import { chooseControlTable } from '../binlog/control-schema.ts'
+import { readTableDefinitions } from '../binlog/table-definitions.ts'
+import type { Position, QueryEvent, TableChooser, Tail } from '../binlog/source.ts'
+import { openTail } from '../binlog/tail.ts'
+import { keyRangeContainsRange, parseKeyRange } from '../keyspace/key-range.ts'
+import type { Connection } from '../mysql/connection.ts'
+import { isServerError } from '../mysql/errors.ts'
+import type { ErrorView, StreamRecord, StreamReport } from '../topology/records.ts'
+import { connectPlain, connectReader, connectWriter, type Addresses, type ServerAddress } from './access.ts'
+import { SegmentPool } from './chunk.ts'
+import type { MoverConfig } from './config.ts'
+import { Copier } from './copier.ts'
+import type { Failpoints } from './crash-points.ts'
+import { moveErrors } from './errors.ts'
+import type { TargetShare } from './exclusion.ts'
+import { Lane } from './lane.ts'
+import { markerStream, MarkerWriter } from './markers.ts'
+import type { Stamp } from './pending.ts'
+import { CopyProgress, RateMeter } from './progress.ts'
+import { judgeQuery } from './query-policy.ts'
+import { Router } from './router.ts'
+import { createTargetTables, rebuildKeys, refuseTriggers } from './schema-copy.ts'
+import type { LandedChunk } from './scan.ts'
+import { checkSource, identityText, startPosition } from './source-start.ts'
+import { readSourceTables, type SourceTable } from './source-tables.ts'
+import { statementBytesMax, type WriteMode } from './statements.ts'
+import { applierSql, compareCoordinates, ensureMoveTables, insertTarget, readChunks, readTarget, type StoredTarget } from './tables.ts'
+import type { TablePlan } from './table-plan.ts'
+import { endEpoch, takeOver, type StreamOnTarget } from './takeover.ts'
+import { readServerState } from '../binlog/control-schema.ts'
+import { TailConsumer, type AnnouncedDdl } from './tail-consumer.ts'
+import { TargetApplier, type Waiting } from './target-applier.ts'
+import { Throttle } from './throttle.ts'
+import { TouchedKeys } from './touched.ts'
+import { TargetXaStore } from './xa.ts'
+
+export type StreamOptions = {
+  record: StreamRecord
+  mover: string
+  addresses: Addresses
+  /** By target uid: shared with the other streams of the workflow that write there. */
+  shares: ReadonlyMap<string, TargetShare>
+  clock: Clock
+  log: Log
+  config: MoverConfig
+  failpoints: Failpoints
+  /** `now`: a control marker passed, or the state changed. */
+  onReport: (report: StreamReport, now: boolean) => void
+}
+
+type Target = { address: ServerAddress; meta: Connection; lanes: Lane[]; xaLane: Lane; epoch: number; on: StreamOnTarget; stored: StoredTarget; name: string; mode: WriteMode; packetMax: number }
+
+export class Stream {
+  readonly #options: StreamOptions
+  #state: StreamReport['state'] = 'starting'
+  #error: ErrorView | null = null
+  #waiting: Waiting | null = null
+  #progress: CopyProgress | null = null
+  #appliers: TargetApplier[] = []
+  #consumer: TailConsumer | null = null
+  #tail: Tail | null = null
+  #throttle: Throttle
+  #resumed: StreamReport['resumed'] = null
+  #changeRate: RateMeter
+  #reportedControl: number[] = []
+
+  constructor(options: StreamOptions) {
+    this.#options = options
+    this.#throttle = new Throttle(options.clock, options.record.options.copyBytesPerSecondMax)
+    this.#changeRate = new RateMeter(options.clock)
+  }
+
+  /** Runs until the signal stops it (state `stopped`) or something fatal does (state `failed`). Never rejects. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#options
+    for (let attempt = 0; ; attempt++) {
+      const startedMs = clock.monotonicMs()
+      try {
+        await this.#runOnce(signal)
+        this.#enter('stopped')
+        return
+      } catch (error) {
+        if (signal.aborted) {
+          this.#enter('stopped')
+          return
+        }
+        log.warn({ err: error, stream: this.#options.record.uid }, 'a run of the stream ended')
+        if (isSwError(error, 'SW-MOVE-025')) {
+          this.#enter('stopped')
+          return
+        }
+        if (!isTransient(error)) {
+          this.#error = errorView(error, this.#options.record.uid)
+          this.#enter('failed')
+          return
+        }
+        if (clock.monotonicMs() - startedMs > 30_000) attempt = 0
+        this.#waiting = { what: error instanceof Error ? error.message : String(error), sinceMs: clock.nowMs(), ends: 'it is tried again by itself' }
+        this.#enter('starting')
+        await clock.sleep(Math.min(5_000, 50 * 2 ** Math.min(attempt, 7)), signal).catch(() => undefined)
+        if (signal.aborted) {
+          this.#enter('stopped')
+          return
+        }
+      }
+    }
+  }
+
+  /** What is reported of it just now. */
+  report(): StreamReport {
+    const { record, mover, clock } = this.#options
+    const latest = this.#consumer?.latest
+    const tailAlive = this.#tail !== null && clock.monotonicMs() - this.#tail.lastReceivedAtMs < 10_000
+    const least = this.#appliers.reduce<Stamp | null>((low, { applied }) => (low === null || applied.ordinal < low.ordinal ? applied : low), null)
+    const applierWaiting = this.#appliers.find((applier) => applier.waiting !== null)?.waiting ?? null
+    return {
+      v: 1,
+      streamUid: record.uid,
+      mover,
+      generation: record.generation,
+      atMs: clock.nowMs(),
+      state: this.#state,
+      waiting: this.#waiting ?? applierWaiting ?? this.#throttle.waiting,
+      error: this.#error,
+      copy: this.#progress?.view() ?? { rowsDone: 0, rowsEstimated: 0, bytesDone: 0, bytesEstimated: 0, rowsPerSecond: null, etaMs: null, sourceRowsRead: 0, tables: [] },
+      applied: {
+        transactions: least?.ordinal ?? 0,
+        rowChanges: least?.rowChanges ?? 0,
+        rowChangesPerSecond: least === null ? null : this.#changeRate.rate(least.rowChanges),
+      },
+      targets: record.targets.map(({ shard }, i) => {
+        const applier = this.#appliers[i]
+        if (applier === undefined) return { shard, position: null, controlMarker: 0, lag: null }
+        const { applied } = applier
+        const measured = latest !== undefined && tailAlive && this.#tail !== null && applied.markerAtMs !== null && applier.consistent
+        return {
+          shard,
+          position: applied.position,
+          controlMarker: applier.consistent ? applied.controlMarker : 0,
+          lag: !measured || latest === undefined || applied.markerAtMs === null ? null : {
+            atMs: clock.nowMs(),
+            transactions: latest.ordinal - applied.ordinal,
+            bytes: latest.bytes - applied.bytes + (this.#tail?.bufferedBytes ?? 0),
+            markerAgeMs: Math.max(0, clock.nowMs() - applied.markerAtMs),
+          },
+        }
+      }),
+      resumed: this.#resumed,
+    }
+  }
+
+  #enter(state: StreamReport['state']): void {
+    this.#state = state
+    if (state === 'stopped' || state === 'failed' || state === 'starting') {
+      this.#appliers = []
+      this.#consumer = null
+      this.#tail = null
+    }
+    if (state !== 'starting') this.#waiting = null
+    this.#options.onReport(this.report(), true)
+  }
+
+  async #runOnce(stop: AbortSignal): Promise<void> {
+    const { record, addresses, clock, config, failpoints } = this.#options
+    const inner = new AbortController()
+    const signal = AbortSignal.any([stop, inner.signal])
+    const opened: Connection[] = []
+    const open = async (connecting: Promise<Connection>): Promise<Connection> => {
+      const conn = await connecting
+      opened.push(conn)
+      return conn
+    }
+    try {
+      const source = await addresses(record.source.serverId)
+      const sourceName = `${record.keyspace}/${record.source.shard} (${source.name})`
+      const sourceMeta = await open(connectPlain(source, signal))
+      await ensureMoveTables(sourceMeta)
+      const markerConn = await open(connectPlain(source, signal))
+
+      const tables = await readSourceTables(sourceMeta, sourceName, record.source.schema, record.tables.filter((table) => !table.reference || record.movesReference))
+      const plans = new Map(tables.map(({ plan }) => [plan.name, plan]))
+      const touched = new TouchedKeys<TablePlan>()
+      const markerName = markerStream(record.workflowUid, record.uid)
+      const markers = new MarkerWriter({
+        conn: markerConn, stream: markerName, sourceName, clock, touched: touched as TouchedKeys<object>,
+        onSending: (number, atMs) => this.#consumer?.noteMarkerSent(number, atMs),
+      })
+
+      const targets = await this.#openTargets(open, signal, { sourceMeta, sourceName, markers, markerName, tables })
+      if (targets === null) return
+
+      // Where the tail begins: at the target that is furthest behind. The others are given only what follows their own place.
+      const first = targets.reduce((low, target) => (compareCoordinates(target.stored.at, low.stored.at) < 0 ? target : low))
+      const start: Stamp = {
+        ordinal: 0, bytes: 0, rowChanges: 0, position: first.stored.position, marker: first.stored.at.marker, groups: first.stored.at.groups,
+        controlMarker: first.stored.controlMarker, markerAtMs: null,
+      }
+      const copying = new Set(record.copy === 'full' && targets.some(({ stored }) => stored.copyState === 'copying') ? tables.map(({ plan }) => plan) : [])
+      const progress = new CopyProgress(clock, copying.size > 0 ? tables : [])
+      this.#progress = progress
+      if (copying.size === 0 && record.copy === 'full') this.#progress = await this.#copiedProgress(targets, tables)
+
+      const exclusionOf = (uid: string): TargetShare => {
+        const share = this.#options.shares.get(uid)
+        if (share === undefined) throw new Error(`no share for target ${uid}`)
+        return share
+      }
+      let copier: Copier | null = null
+      const appliers = targets.map((target, number): TargetApplier => new TargetApplier(
+        {
+          number, streamUid: record.uid, targetUid: target.on.targetUid, workflowUid: record.workflowUid,
+          shard: record.targets[number]?.shard ?? '', schema: record.targets[number]?.schema ?? '', mode: target.mode, lanes: target.lanes,
+          touched, clock, failpoints, pendingBytesMax: config.pendingBytesMax, exclusion: exclusionOf(target.on.targetUid),
+          latest: () => consumer.latest,
+          writeMarker: async () => (await markers.write()).number,
+          onApplied: (applier) => this.#applied(applier),
+          onLanded: (chunk, applier) => copier?.landed(chunk, applier),
+        },
+        // A target ahead of the start stands there: what comes up to it changes nothing.
+        { applied: start, intent: compareCoordinates(target.stored.intent, target.stored.at) > 0 ? target.stored.intent : target.stored.at },
+      ))
+      const xa = new TargetXaStore({
+        streamUid: record.uid, workflowUid: record.workflowUid, sourceName, plans,
+        targets: targets.map(({ on, xaLane }) => ({ uid: on.targetUid, lane: xaLane })),
+      })
+      const router = new Router(record.targets.map(({ shard }) => shard))
+      const consumer: TailConsumer = new TailConsumer(
+        {
+          sourceName, sourceSchema: record.source.schema, workflowUid: record.workflowUid,
+          oppositeDirection: record.direction === 'forward' ? 'reverse' : 'forward',
+          plans, router, targets: appliers, startsAfter: targets.map(({ stored }) => stored.at), severalSources: targets.map(({ mode }) => mode === 'several-sources'),
+          touched, copying, xa, clock, markerStream: markerName, partBytesMax: config.partBytesMax,
+          onQuery: (event, announced) => this.#query(event, announced, { sourceName, plans, targets, consumer: () => consumer, signal }),
+          onStamp: () => undefined,
+        },
+        start,
+      )
+      const controlDefinitions = await readTableDefinitions(sourceMeta, '_shardwright')
+      const table: TableChooser = (schema, name) => {
+        const control = chooseControlTable(schema, name)
+        if (control !== null) return control
+        if (schema === '_shardwright' && name === 'move_applier') return { kind: 'decode', columns: controlDefinitions.get(name) ?? [] }
+        if (schema !== record.source.schema) return { kind: 'skip' }
+        const plan = plans.get(name)
+        return plan === undefined ? { kind: 'skip' } : { kind: 'decode', columns: plan.definitions }
+      }
+      const tail = await openTail({ connect: source.connect, position: start.position as Position, table, clock, bufferBytesMax: config.tailBufferBytes, signal })
+      this.#consumer = consumer
+      this.#tail = tail
+      this.#appliers = appliers
+      this.#reportedControl = appliers.map(({ applied }) => applied.controlMarker)
+      for (const [number, { stored }] of targets.entries()) this.#reportedControl[number] = stored.controlMarker
+      await markers.prepare()
+      this.#waiting = null
+      this.#enter(copying.size > 0 ? 'copying' : 'running')
+
+      const tasks: Promise<void>[] = [
+        consumer.run(tail, signal),
+        ...appliers.map((applier) => applier.run(signal)),
+        this.#markerLoop(markers, signal),
+      ]
+      if (copying.size > 0) {
+        const landed = await this.#landedChunks(targets)
+        copier = new Copier({
+          sourceName, router, markers, clock, failpoints, chunkBytes: config.chunkBytes,
+          segmentBytes: segmentBytes(config.chunkBytes, targets.length),
+          targets: targets.map(({ mode, packetMax, name }, i) => ({ schema: record.targets[i]?.schema ?? '', mode, statementBytesMax: packetMax, name })),
+          tables, landed, appliers, connect: () => connectReader(source, signal), readers: config.readers,
+          pool: new SegmentPool(segmentBytes(config.chunkBytes, targets.length), Math.ceil(config.copyBytesMax / segmentBytes(config.chunkBytes, targets.length))),
+          copyBytesMax: config.copyBytesMax, touched, touchedBytesMax: config.touchedBytesMax, copying, progress,
+          throttle: (bytes, throttleSignal) => this.#throttle.take(bytes, throttleSignal),
+        })
+        tasks.push(this.#copy(copier, targets, signal))
+      }
+      await firstToFail(tasks, stop)
+    } finally {
+      const tail = this.#tail
+      inner.abort()
+      await tail?.close()
+      if (stop.aborted) await this.#stopTargets()
+      for (const conn of opened) conn.destroy()
+    }
+  }
+
+  /** Set by `#openTargets`: what a stop has to do on each target. */
+  #stopTargets: () => Promise<void> = () => Promise.resolve()
+
+  async #openTargets(
+    open: (connecting: Promise<Connection>) => Promise<Connection>,
+    signal: AbortSignal,
+    from: { sourceMeta: Connection; sourceName: string; markers: MarkerWriter; markerName: string; tables: readonly SourceTable[] },
+  ): Promise<Target[] | null> {
+    const { record, addresses, clock, config, failpoints } = this.#options
+    const names = from.tables.map(({ plan }) => plan.name)
+    const found = await Promise.all(record.targets.map(async (ref) => {
+      const address = await addresses(ref.serverId)
+      const meta = await open(connectPlain(address, signal))
+      await ensureMoveTables(meta)
+      return { ref, address, meta, name: `${record.keyspace}/${ref.shard} (${address.name})`, stored: await readTarget(meta, record.uid, ref.uid) }
+    }))
+    for (const { ref, meta, name, stored } of found) {
+      if (stored === null && record.copy === 'none') throw moveErrors.noPosition({ stream: record.uid, target: name })
+      if (record.copy === 'full') {
+        await createTargetTables({
+          source: { conn: from.sourceMeta, schema: record.source.schema }, target: { conn: meta, schema: ref.schema, uid: ref.uid, name },
+          workflowUid: record.workflowUid, tables: names, deferSecondaryKeys: record.options.deferSecondaryKeys && stored === null,
+        })
+      }
+      await refuseTriggers(meta, ref.schema, name, names)
+    }
+    const known = found.find(({ stored }) => stored !== null)?.stored ?? null
+    for (const { stored } of found) if (stored !== null) await checkSource(from.sourceMeta, from.sourceName, record.uid, from.markerName, stored)
+    if (found.some(({ stored }) => stored === null)) {
+      // First start, or one that died in the middle of it: nothing has landed where there is no row yet, so any place of the others will do.
+      const state = await readServerState(from.sourceMeta)
+      const marker = known === null ? await from.markers.prepare() : 0
+      const at = known === null
+        ? { position: await startPosition(from.sourceMeta, { clock, signal, onWaiting: (waiting) => this.#wait(waiting) }), at: { marker, groups: 0 } }
+        : { position: known.position, at: known.at }
+      await failpoints.hit('start.beforePosition')
+      for (const { ref, meta, stored } of found) {
+        if (stored !== null) continue
+        await insertTarget(meta, {
+          streamUid: record.uid, workflowUid: record.workflowUid, direction: record.direction, sourceUid: record.source.uid, targetUid: ref.uid,
+          position: at.position, at: at.at, copyState: 'copying', serverIdentity: identityText(state),
+        })
+        await failpoints.hit('start.positionOnSomeTargets')
+      }
+    }
+    const laneCount = config.lanes ?? Math.max(2, Math.floor(4 / record.targets.length))
+    const targets: Target[] = []
+    for (const { ref, address, meta, name } of found) {
+      const sessions = await Promise.all(Array.from({ length: laneCount + 1 }, () => open(connectWriter(address, signal))))
+      const on: StreamOnTarget = { streamUid: record.uid, targetUid: ref.uid, workflowUid: record.workflowUid, direction: record.direction }
+      const epoch = await takeOver(meta, on, sessions.map(({ threadId }) => threadId))
+      const lanes = sessions.map((conn, lane) => new Lane(conn, applierSql.guard(record.uid, ref.uid, lane, epoch), { stream: record.uid, target: name, clock }))
+      const xaLane = lanes.pop()
+      // Read again: whoever wrote before us has been shut out by now.
+      const stored = await readTarget(meta, record.uid, ref.uid)
+      if (stored === null || xaLane === undefined) throw moveErrors.noPosition({ stream: record.uid, target: name })
+      const packetMax = Number(await meta.value('SELECT @@GLOBAL.max_allowed_packet'))
+      targets.push({ address, meta, lanes, xaLane, epoch, on, stored, name, mode: this.#modeOf(ref.shard), packetMax })
+    }
+    const redone = targets.reduce((most, { stored }) => Math.max(most, stored.intent.marker === stored.at.marker ? stored.intent.groups - stored.at.groups : 0), 0)
+    if (known !== null && this.#resumed === null) this.#resumed = { rowsRedone: 0, transactionsRedone: Math.max(0, redone) }
+    this.#stopTargets = async () => {
+      const appliers = this.#appliers
+      await Promise.allSettled(targets.map(async ({ meta, on, epoch }, i) => {
+        await appliers[i]?.settle()
+        await appliers[i]?.storePositionNow()
+        await endEpoch(meta, on, epoch)
+      }))
+    }
+    return targets
+  }
+
+  /** A target with rows from outside this source's range is fed by other streams too (PROTOCOLS 1.6). */
+  #modeOf(targetShard: string): WriteMode {
+    return keyRangeContainsRange(parseKeyRange(this.#options.record.source.shard), parseKeyRange(targetShard)) ? 'one-source' : 'several-sources'
+  }
+
+  async #landedChunks(targets: readonly Target[]): Promise<Map<string, LandedChunk[]>> {
+    const landed = new Map<string, LandedChunk[]>()
+    for (const [target, { meta, on }] of targets.entries()) {
+      for (const chunk of await readChunks(meta, on.streamUid, on.targetUid)) {
+        const list = landed.get(chunk.table) ?? []
+        landed.set(chunk.table, list)
+        list.push({ path: chunk.path, lo: chunk.lo, hi: chunk.hi, rows: chunk.rows, target })
+      }
+    }
+    return landed
+  }
+
+  /** The figures of a copy that an earlier run finished. */
+  async #copiedProgress(targets: readonly Target[], tables: readonly SourceTable[]): Promise<CopyProgress> {
+    const progress = new CopyProgress(this.#options.clock, tables)
+    for (const [name, chunks] of await this.#landedChunks(targets)) progress.landed(name, chunks.reduce((rows, chunk) => rows + chunk.rows, 0), 0)
+    for (const { plan } of tables) progress.done(plan.name)
+    return progress
+  }
+
+  async #copy(copier: Copier, targets: readonly Target[], signal: AbortSignal): Promise<void> {
+    const { record, shares, failpoints, clock } = this.#options
+    await copier.run(signal)
+    if (signal.aborted) return
+    if (this.#resumed !== null) this.#resumed = { ...this.#resumed, rowsRedone: copier.rowsAgain }
+    await failpoints.hit('copy.beforeKeys')
+    this.#wait({ what: 'secondary keys of the targets, and other streams that copy into them', sinceMs: clock.nowMs(), ends: 'all have copied and the keys are built' })
+    await Promise.all(targets.map(async ({ on, meta, lanes }, i) => {
+      const schema = record.targets[i]?.schema ?? ''
+      await shares.get(on.targetUid)?.copied(record.uid, async () => {
+        await rebuildKeys(meta, schema, on.targetUid)
+      }, signal)
+      await failpoints.hit('copy.afterKeys')
+      await shares.get(on.targetUid)?.alone(async () => {
+        await lanes[0]?.transaction([applierSql.copyState(on.streamUid, on.targetUid, 'done')])
+      })
+    }))
+    this.#wait(null)
+    this.#enter('running')
+    if (record.options.stopAfterCopy) throw moveErrors.stoppedAfterCopy({ stream: record.uid })
+  }
+
+  async #markerLoop(markers: MarkerWriter, signal: AbortSignal): Promise<void> {
+    const { clock, config } = this.#options
+    while (!signal.aborted) {
+      await clock.sleep(config.markerMs, signal).catch(() => undefined)
+      if (!signal.aborted && clock.monotonicMs() - markers.lastSentAtMs >= config.markerMs * 0.9) await markers.write()
+    }
+  }
+
+  async #query(
+    event: QueryEvent,
+    announced: AnnouncedDdl | null,
+    context: { sourceName: string; plans: ReadonlyMap<string, TablePlan>; targets: readonly Target[]; consumer: () => TailConsumer; signal: AbortSignal },
+  ): Promise<'pass' | 'restart'> {
+    const { record } = this.#options
+    const verdict = judgeQuery(event, announced, record.source.schema, new Set(context.plans.keys()))
+    const at = `${event.at.file}:${event.at.offset}`
+    const statement = event.text.toString('utf8').slice(0, 200)
+    if (verdict.kind === 'pass') return 'pass'
+    if (verdict.kind === 'statement-format') throw moveErrors.statementFormat({ source: context.sourceName, at, statement })
+    switch (record.options.onDdl) {
+      case 'stop':
+        throw moveErrors.ddl({ table: `${record.source.schema}.${verdict.table}`, source: context.sourceName, at, statement })
+      case 'exec':
+        await context.consumer().drain(context.signal)
+        for (const [i, target] of context.targets.entries()) {
+          await target.meta.useDatabase(record.targets[i]?.schema ?? '')
+          await target.meta.query(event.text)
+        }
+        return 'restart'
+      case 'ignore':
+        return 'restart'
+      default:
+        return 'pass'
+    }
+  }
+
+  #wait(waiting: Waiting | null): void {
+    this.#waiting = waiting
+    this.#options.onReport(this.report(), false)
+  }
+
+  #applied(applier: TargetApplier): void {
+    const { number } = applier.options
+    const { controlMarker } = applier.applied
+    const passed = applier.consistent && controlMarker > (this.#reportedControl[number] ?? 0)
+    if (passed) {
+      this.#reportedControl[number] = controlMarker
+      const held = this.#options.failpoints.hit('marker.beforeReport')
+      if (held !== undefined) {
+        void held.then(() => this.#options.onReport(this.report(), true))
+        return
+      }
+    }
+    this.#options.onReport(this.report(), passed)
+  }
+}
+
+function segmentBytes(chunkBytes: number, targets: number): number {
+  return Math.max(64 << 10, Math.min(statementBytesMax, Math.ceil((chunkBytes / targets) * 1.2)))
+}
+
+/** Resolves when the stream is told to stop; rejects with the first failure. A task that ends by itself is not the end. */
+function firstToFail(tasks: readonly Promise<void>[], stop: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (stop.aborted) resolve()
+    stop.addEventListener('abort', () => resolve(), { once: true })
+    for (const task of tasks) task.catch(reject)
+  })
+}
+
+/** Whether beginning again from the stored state can help. */
+function isTransient(error: unknown): boolean {
+  if (isServerError(error)) return error.class === 'transient' || error.kind === 'killed' || error.kind === 'interrupted'
+  return isSwError(error) && (error.class === 'transient' || error.class === 'unknown')
+}
+
+function errorView(error: unknown, stream: string): ErrorView {
+  const shown = error instanceof SwError ? error : moveErrors.internal({ stream, reason: error instanceof Error ? error.message : String(error) }, error)
+  return { code: shown.code, what: shown.message, why: shown.why, fix: shown.fix }
+}

@@ -1,0 +1,121 @@
+/**
+ * What is precomputed of a moved table: which columns are read and written in which order, how each becomes a literal, what its key is
+ * and how its shard key maps to a keyspace id.
+ *
+ * Key columns come first in every select list, row literal and insert list: the key's literal is then the beginning of the row's literal,
+ * the same bytes in copy and tail (both read canonical values, binlog/canonical-select.ts). So one text serves as identity in sets
+ * and maps, in DELETE, and as the bound of a chunk.
+ */
+import { canonicalExpression } from '../binlog/canonical-select.ts'
+import type { ColumnDefinition } from '../binlog/source.ts'
+import type { Vindex, VindexValueType } from '../keyspace/vindex.ts'
+import { quoteIdentifier } from '../sql/quote.ts'
+
+/** How a column's canonical bytes are written. */
+export const LiteralKind = { number: 0, text: 1, hex: 2, json: 3 } as const
+export type LiteralKind = (typeof LiteralKind)[keyof typeof LiteralKind]
+
+export type MovedColumn = {
+  readonly definition: ColumnDefinition
+  readonly kind: LiteralKind
+  /** Its place among all columns of the table: in the binlog's row images. */
+  readonly ordinal: number
+}
+
+export type ShardKeyColumn = {
+  /** Index into `columns`. */
+  readonly index: number
+  readonly type: VindexValueType
+  /** Turns bytes of the column's charset into UTF-8; null where they are it already. */
+  readonly toUtf8: ((bytes: Uint8Array) => Uint8Array) | null
+}
+
+export type TablePlan = {
+  readonly schema: string
+  readonly name: string
+  readonly reference: boolean
+  readonly definitions: readonly ColumnDefinition[]
+  /** Columns that are moved (no generated ones), key columns first. */
+  readonly columns: readonly MovedColumn[]
+  readonly keyWidth: number
+  readonly vindex: Vindex | null
+  readonly shardKey: readonly ShardKeyColumn[]
+  readonly selectList: string
+  readonly columnList: string
+  /** Quoted names. */
+  readonly keyColumns: readonly string[]
+  readonly shardKeyColumns: readonly string[]
+}
+
+export type TablePlanInput = {
+  schema: string
+  name: string
+  reference: boolean
+  definitions: readonly ColumnDefinition[]
+  key: readonly string[]
+  vindex: Vindex | null
+  vindexColumns: readonly string[]
+  toUtf8: (column: ColumnDefinition) => ((bytes: Uint8Array) => Uint8Array) | null
+}
+
+export function planTable(input: TablePlanInput): TablePlan {
+  const lower = (name: string): string => name.toLowerCase()
+  const ordinals = new Map(input.definitions.map((definition, ordinal) => [lower(definition.name), ordinal]))
+  const key = input.key.map(lower)
+  const rest = input.definitions.filter((definition) => !key.includes(lower(definition.name)) && !definition.generated).map((definition) => lower(definition.name))
+  const columns = [...key, ...rest].map((name): MovedColumn => {
+    const ordinal = ordinals.get(name)
+    const definition = ordinal === undefined ? undefined : input.definitions[ordinal]
+    if (ordinal === undefined || definition === undefined) throw new Error(`table ${input.name} has no column ${name}`)
+    return { definition, kind: literalKind(definition), ordinal }
+  })
+  const shardKey = input.vindexColumns.map((name): ShardKeyColumn => {
+    const index = columns.findIndex((column) => lower(column.definition.name) === lower(name))
+    const column = columns[index]
+    if (column === undefined) throw new Error(`table ${input.name} has no stored column ${name}`)
+    return { index, type: vindexValueType(column.definition), toUtf8: input.toUtf8(column.definition) }
+  })
+  const quoted = columns.map((column) => quoteIdentifier(column.definition.name))
+  return {
+    schema: input.schema,
+    name: input.name,
+    reference: input.reference,
+    definitions: input.definitions,
+    columns,
+    keyWidth: key.length,
+    vindex: input.vindex,
+    shardKey,
+    selectList: columns.map((column) => canonicalExpression(column.definition)).join(','),
+    columnList: quoted.join(','),
+    keyColumns: quoted.slice(0, key.length),
+    shardKeyColumns: shardKey.map(({ index }) => quoted[index] ?? ''),
+  }
+}
+
+const numberTypes = new Set(['tinyint', 'smallint', 'mediumint', 'int', 'integer', 'bigint', 'decimal', 'numeric', 'float', 'double', 'year', 'enum', 'set'])
+
+export function literalKind(definition: ColumnDefinition): LiteralKind {
+  const type = definition.dataType
+  if (numberTypes.has(type)) return LiteralKind.number
+  // A string is not a number to `WHERE bit_column = …`; a hex literal is both.
+  if (type === 'bit') return LiteralKind.hex
+  // MySQL refuses JSON from a binary string.
+  if (type === 'json') return LiteralKind.json
+  return LiteralKind.text
+}
+
+const valueTypes: Readonly<Record<string, VindexValueType>> = {
+  decimal: 'DECIMAL', float: 'FLOAT32', double: 'FLOAT64', year: 'YEAR', date: 'DATE', time: 'TIME', datetime: 'DATETIME', timestamp: 'TIMESTAMP',
+  char: 'CHAR', varchar: 'VARCHAR', tinytext: 'TEXT', text: 'TEXT', mediumtext: 'TEXT', longtext: 'TEXT', json: 'JSON',
+  binary: 'BINARY', varbinary: 'VARBINARY', tinyblob: 'BLOB', blob: 'BLOB', mediumblob: 'BLOB', longblob: 'BLOB', bit: 'BIT',
+  uuid: 'UUID', inet4: 'INET', inet6: 'INET',
+}
+const integerTypes: Readonly<Record<string, readonly [VindexValueType, VindexValueType]>> = {
+  tinyint: ['INT8', 'UINT8'], smallint: ['INT16', 'UINT16'], mediumint: ['INT24', 'UINT24'], int: ['INT32', 'UINT32'], bigint: ['INT64', 'UINT64'],
+}
+
+export function vindexValueType(definition: ColumnDefinition): VindexValueType {
+  const integer = integerTypes[definition.dataType]
+  if (integer !== undefined) return /unsigned/i.test(definition.columnType) ? integer[1] : integer[0]
+  return valueTypes[definition.dataType] ?? 'BLOB'
+}

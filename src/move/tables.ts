@@ -1,0 +1,165 @@
+/**
+ * Our rows on the servers that streams write to, in `_shardwright` beside the shards: where each stream stands on each target, which
+ * chunks have landed, who may write. Keyed by stream and target uid, since several shards may share a server.
+ *
+ * Coordinates. Positions are opaque and never compared. A target's place in its source's order is the pair (marker, groups): the number of
+ * the last mover marker before it, and how many groups of the binlog followed. The binlog's order of groups is the same on every reading,
+ * so pairs of one stream are ordered even after a restart; a marker's number comes from the source, which only counts upwards.
+ */
+import { controlSchema, ensureControlSchema } from '../binlog/control-schema.ts'
+import type { Connection } from '../mysql/connection.ts'
+import { quoteString } from '../sql/quote.ts'
+
+export const moveSchema = controlSchema
+
+const uid = 'VARCHAR(128) CHARACTER SET ascii COLLATE ascii_bin NOT NULL'
+
+const definitions = [
+  `CREATE TABLE IF NOT EXISTS ${moveSchema}.move_stream (
+    stream_uid ${uid}, target_uid ${uid}, workflow_uid ${uid}, direction ${uid}, source_uid ${uid},
+    epoch BIGINT UNSIGNED NOT NULL, position MEDIUMTEXT CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    at_marker BIGINT UNSIGNED NOT NULL, at_groups BIGINT UNSIGNED NOT NULL,
+    intent_marker BIGINT UNSIGNED NOT NULL, intent_groups BIGINT UNSIGNED NOT NULL,
+    control_marker BIGINT UNSIGNED NOT NULL, copy_state VARCHAR(16) CHARACTER SET ascii NOT NULL,
+    server_identity VARCHAR(512) CHARACTER SET ascii NOT NULL,
+    PRIMARY KEY (stream_uid, target_uid), KEY (workflow_uid)) ENGINE=InnoDB`,
+  `CREATE TABLE IF NOT EXISTS ${moveSchema}.move_applier (
+    stream_uid ${uid}, target_uid ${uid}, lane INT UNSIGNED NOT NULL, workflow_uid ${uid}, direction ${uid},
+    epoch BIGINT UNSIGNED NOT NULL, state VARCHAR(16) CHARACTER SET ascii NOT NULL, n BIGINT UNSIGNED NOT NULL, session BIGINT UNSIGNED NOT NULL,
+    PRIMARY KEY (stream_uid, target_uid, lane), KEY (workflow_uid)) ENGINE=InnoDB`,
+  `CREATE TABLE IF NOT EXISTS ${moveSchema}.move_chunk (
+    stream_uid ${uid}, target_uid ${uid}, table_name VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL, path VARCHAR(600) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    workflow_uid ${uid}, lo MEDIUMBLOB NULL, hi MEDIUMBLOB NULL, row_count BIGINT UNSIGNED NOT NULL, byte_count BIGINT UNSIGNED NOT NULL,
+    PRIMARY KEY (stream_uid, target_uid, table_name, path), KEY (workflow_uid)) ENGINE=InnoDB`,
+  `CREATE TABLE IF NOT EXISTS ${moveSchema}.move_key (
+    target_uid ${uid}, table_name VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL, workflow_uid ${uid}, clauses MEDIUMBLOB NOT NULL,
+    PRIMARY KEY (target_uid, table_name), KEY (workflow_uid)) ENGINE=InnoDB`,
+  `CREATE TABLE IF NOT EXISTS ${moveSchema}.move_xa (
+    stream_uid ${uid}, target_uid ${uid}, xid VARCHAR(700) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, part INT UNSIGNED NOT NULL,
+    workflow_uid ${uid}, changes LONGBLOB NOT NULL,
+    PRIMARY KEY (stream_uid, target_uid, xid, part), KEY (workflow_uid)) ENGINE=InnoDB`,
+]
+
+const tableNames = ['move_xa', 'move_chunk', 'move_key', 'move_applier', 'move_stream'] as const
+
+/** Makes our tables where they are missing. Any session with rights on `_shardwright` may call it, any number of times. */
+export async function ensureMoveTables(conn: Connection): Promise<void> {
+  await ensureControlSchema(conn)
+  for (const definition of definitions) await conn.query(definition)
+}
+
+export type StreamSeed = {
+  streamUid: string
+  workflowUid: string
+  direction: 'forward' | 'reverse'
+  sourceUid: string
+  targetUid: string
+  /** The source's position. All targets of one stream must be seeded with the same text: seeded positions have no order among each other. */
+  position: string
+}
+
+/** Stores where a stream that only follows begins; a row that is there already stays as it is. True when it was absent. */
+export async function seedPosition(conn: Connection, seed: StreamSeed): Promise<boolean> {
+  const result = await conn.query(
+    `INSERT IGNORE INTO ${moveSchema}.move_stream (stream_uid, target_uid, workflow_uid, direction, source_uid, epoch, position,
+      at_marker, at_groups, intent_marker, intent_groups, control_marker, copy_state, server_identity)
+    VALUES (${[seed.streamUid, seed.targetUid, seed.workflowUid, seed.direction, seed.sourceUid].map(quoteString).join(', ')}, 0, ${quoteString(seed.position)}, 0, 0, 0, 0, 0, 'none', '')`,
+  )
+  return result.kind === 'ok' && result.affectedRows === 1n
+}
+
+/** Removes every row of a workflow's streams from this server. A mover that still writes finds its right gone and keeps nothing. */
+export async function forgetStreams(conn: Connection, workflowUid: string): Promise<void> {
+  for (const name of tableNames) await conn.query(`DELETE FROM ${moveSchema}.${name} WHERE workflow_uid = ${quoteString(workflowUid)}`)
+  const prefix = `${workflowUid}/`
+  await conn.query(`DELETE FROM ${controlSchema}.marker WHERE LEFT(stream, ${Buffer.byteLength(prefix)}) = ${quoteString(prefix)}`)
+}
+
+export type Coordinate = { readonly marker: number; readonly groups: number }
+
+export function compareCoordinates(a: Coordinate, b: Coordinate): number {
+  return a.marker - b.marker || a.groups - b.groups
+}
+
+export type StoredTarget = {
+  position: string
+  at: Coordinate
+  intent: Coordinate
+  controlMarker: number
+  copyState: 'copying' | 'done' | 'none'
+  serverIdentity: string
+}
+
+const streamWhere = (streamUid: string, targetUid: string): string => `stream_uid = ${quoteString(streamUid)} AND target_uid = ${quoteString(targetUid)}`
+
+/** What is stored of a stream on one target, or null. */
+export async function readTarget(conn: Connection, streamUid: string, targetUid: string): Promise<StoredTarget | null> {
+  const rows = await conn.allText(
+    `SELECT position, at_marker, at_groups, intent_marker, intent_groups, control_marker, copy_state, server_identity
+    FROM ${moveSchema}.move_stream WHERE ${streamWhere(streamUid, targetUid)}`,
+  )
+  const row = rows[0]
+  if (row === undefined) return null
+  const number = (name: string): number => Number(row[name] ?? 0)
+  return {
+    position: row.position ?? '',
+    at: { marker: number('at_marker'), groups: number('at_groups') },
+    intent: { marker: number('intent_marker'), groups: number('intent_groups') },
+    controlMarker: number('control_marker'),
+    copyState: (row.copy_state ?? 'none') as StoredTarget['copyState'],
+    serverIdentity: row.server_identity ?? '',
+  }
+}
+
+export type NewTarget = StreamSeed & { at: Coordinate; copyState: 'copying'; serverIdentity: string }
+
+export async function insertTarget(conn: Connection, seed: NewTarget): Promise<void> {
+  const { marker, groups } = seed.at
+  await conn.query(
+    `INSERT IGNORE INTO ${moveSchema}.move_stream (stream_uid, target_uid, workflow_uid, direction, source_uid, epoch, position,
+      at_marker, at_groups, intent_marker, intent_groups, control_marker, copy_state, server_identity)
+    VALUES (${[seed.streamUid, seed.targetUid, seed.workflowUid, seed.direction, seed.sourceUid].map(quoteString).join(', ')}, 0, ${quoteString(seed.position)},
+      ${marker}, ${groups}, ${marker}, ${groups}, 0, '${seed.copyState}', ${quoteString(seed.serverIdentity)})`,
+  )
+}
+
+export type ChunkRow = { table: string; path: string; lo: string[] | null; hi: string[] | null; rows: number; bytes: number }
+
+export async function readChunks(conn: Connection, streamUid: string, targetUid: string): Promise<ChunkRow[]> {
+  const rows = await conn.all(`SELECT table_name, path, lo, hi, row_count, byte_count FROM ${moveSchema}.move_chunk WHERE ${streamWhere(streamUid, targetUid)}`)
+  return rows.map((row) => ({
+    table: row.table_name?.toString() ?? '',
+    path: row.path?.toString() ?? '',
+    lo: parseBound(row.lo ?? null),
+    hi: parseBound(row.hi ?? null),
+    rows: Number(row.row_count?.toString() ?? 0),
+    bytes: Number(row.byte_count?.toString() ?? 0),
+  }))
+}
+
+/** A bound is the literals of the key's columns (latin1 text of their bytes), as JSON in ASCII. */
+export function printBound(bound: readonly string[] | null): string {
+  if (bound === null) return 'NULL'
+  return quoteString(JSON.stringify(bound).replace(/[\u007f-\uffff]/g, (char) => '\\u' + char.charCodeAt(0).toString(16).padStart(4, '0')))
+}
+
+function parseBound(bytes: Buffer | null): string[] | null {
+  return bytes === null ? null : (JSON.parse(bytes.toString('latin1')) as string[])
+}
+
+/** Statements of applier transactions. All are texts for a session with character_set_client=binary. */
+export const applierSql = {
+  /** First in every applier transaction (PROTOCOLS 1.7, 1.8): must match one row, or the transaction is rolled back. `n` makes it an event. */
+  guard: (streamUid: string, targetUid: string, lane: number, epoch: number): string =>
+    `UPDATE ${moveSchema}.move_applier SET n = n + 1 WHERE ${streamWhere(streamUid, targetUid)} AND lane = ${lane} AND epoch = ${epoch} AND state = 'running'`,
+  position: (streamUid: string, targetUid: string, at: { position: string; marker: number; groups: number; controlMarker: number }): string =>
+    `UPDATE ${moveSchema}.move_stream SET position = ${quoteString(at.position)}, at_marker = ${at.marker}, at_groups = ${at.groups}, control_marker = ${at.controlMarker} WHERE ${streamWhere(streamUid, targetUid)}`,
+  intent: (streamUid: string, targetUid: string, to: Coordinate): string =>
+    `UPDATE ${moveSchema}.move_stream SET intent_marker = ${to.marker}, intent_groups = ${to.groups} WHERE ${streamWhere(streamUid, targetUid)}`,
+  copyState: (streamUid: string, targetUid: string, state: 'done'): string =>
+    `UPDATE ${moveSchema}.move_stream SET copy_state = '${state}' WHERE ${streamWhere(streamUid, targetUid)}`,
+  chunk: (streamUid: string, targetUid: string, workflowUid: string, chunk: ChunkRow): string =>
+    `INSERT INTO ${moveSchema}.move_chunk (stream_uid, target_uid, table_name, path, workflow_uid, lo, hi, row_count, byte_count) VALUES (
+      ${quoteString(streamUid)}, ${quoteString(targetUid)}, ${quoteString(chunk.table)}, ${quoteString(chunk.path)}, ${quoteString(workflowUid)},
+      ${printBound(chunk.lo)}, ${printBound(chunk.hi)}, ${chunk.rows}, ${chunk.bytes})`,
+} as const

@@ -1,0 +1,362 @@
+/**
+ * Reads the tail of one source and hands each target the changes of its rows, group by group.
+ *
+ * Why nothing is lost or applied too early: changes are kept aside until their group's end and given to all targets in the same step that moves
+ * `latest`; a group of the opposite direction (1.8), a torn one or one that failed to decode gives nothing or throws. A target that stands
+ * further than another (after a restart) is given only groups past its own coordinates.
+ */
+import { assert, unreachable } from '../base/assert.ts'
+import type { Clock } from '../base/clock.ts'
+import { controlSightings } from '../binlog/control-schema.ts'
+import type { BeginEvent, GroupEnd, QueryEvent, RowsEvent, Tail, TailTable } from '../binlog/source.ts'
+import { moveErrors } from './errors.ts'
+import { changeBytes, type Change, type Stamp } from './pending.ts'
+import { nowhere, type Router } from './router.ts'
+import { RowEncoder } from './row-encoder.ts'
+import type { TablePlan } from './table-plan.ts'
+import { compareCoordinates, moveSchema, type Coordinate } from './tables.ts'
+import type { TargetApplier } from './target-applier.ts'
+import type { TouchedKeys } from './touched.ts'
+import type { XaStore } from './xa.ts'
+
+export type TailConsumerOptions = {
+  sourceName: string
+  sourceSchema: string
+  workflowUid: string
+  /** Groups with an applier row of this direction of the workflow are our own echo. */
+  oppositeDirection: 'forward' | 'reverse'
+  plans: ReadonlyMap<string, TablePlan>
+  router: Router
+  targets: readonly TargetApplier[]
+  /** Per target: groups at or before this were applied in an earlier run. */
+  startsAfter: readonly Coordinate[]
+  severalSources: readonly boolean[]
+  touched: TouchedKeys<TablePlan>
+  /** Tables whose copy is not complete: only their keys are remembered. */
+  copying: ReadonlySet<TablePlan>
+  xa: XaStore
+  clock: Clock
+  /** The name of this stream's markers. */
+  markerStream: string
+  /** Throws where the statement stops the stream. `restart`: what is precomputed of the tables no longer holds after this group. */
+  onQuery: (event: QueryEvent, announced: AnnouncedDdl | null) => Promise<'pass' | 'restart'>
+  onStamp: (stamp: Stamp) => void
+  /** A transaction above this goes in parts. */
+  partBytesMax: number
+}
+
+/** DDL of ours that the claimed session announced just before it (PROTOCOLS 1.13). */
+export type AnnouncedDdl = { readonly verb: string; readonly schema: string; readonly name: string }
+
+type Compiled = { encoder: RowEncoder; plan: TablePlan; keyColumns: readonly number[]; shardColumns: readonly number[]; copying: boolean }
+
+type Addressed = { target: number; change: Change }
+
+export class TailConsumer {
+  readonly #options: TailConsumerOptions
+  #latest: Stamp
+  #compiled = new WeakMap<TailTable, Compiled | 'skip'>()
+  #scratch = Buffer.allocUnsafe(64 * 1024)
+  #group: Addressed[] = []
+  #groupBytes = 0
+  #groupRows = 0
+  #skipGroup = false
+  #marker: number | null = null
+  #controlMarker: number | null = null
+  #begin: BeginEvent | null = null
+  /** Parts of this group have been applied already. */
+  #inParts = false
+  #announced: AnnouncedDdl | null = null
+  #restart = false
+  readonly #markerTimes = new Map<number, number>()
+
+  constructor(options: TailConsumerOptions, start: Stamp) {
+    this.#options = options
+    this.#latest = start
+  }
+
+  get latest(): Stamp {
+    return this.#latest
+  }
+
+  /** Our clock when a marker was sent: the measure of lag when it comes back. */
+  noteMarkerSent(number: number, atMs: number): void {
+    this.#markerTimes.set(number, atMs)
+    if (this.#markerTimes.size > 10_000) this.#markerTimes.clear()
+  }
+
+  async run(tail: Tail, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const event = tail.tryNext() ?? (await tail.next())
+      switch (event.kind) {
+        case 'heartbeat':
+          break
+        case 'begin':
+          this.#begin = event
+          this.#skipGroup = false
+          break
+        case 'rows':
+          if (this.#rows(event) && this.#groupBytes > this.#options.partBytesMax) await this.#applyParts(signal)
+          break
+        case 'query':
+          if ((await this.#options.onQuery(event, this.#announced)) === 'restart') this.#restart = true
+          this.#announced = null
+          break
+        case 'commit':
+        case 'xaPrepare':
+        case 'xaCommit':
+        case 'xaRollback':
+          await this.#end(event, signal)
+          break
+        case 'abandon':
+          if (this.#inParts) throw moveErrors.abandonedPart({ source: this.#options.sourceName, at: this.#at() })
+          this.#reset()
+          break
+        default:
+          unreachable(event)
+      }
+    }
+  }
+
+  /** Waits until every target has applied all that was read, and stored where it stands. */
+  async drain(signal: AbortSignal): Promise<void> {
+    await Promise.all(this.#options.targets.map(async (target) => {
+      await target.drain(signal)
+      await target.storePositionNow()
+    }))
+  }
+
+  /** Coordinates of the group in hand, for messages. */
+  #at(): string {
+    const begin = this.#begin
+    return begin === null ? 'start' : `${begin.gtid} at ${begin.at.file}:${begin.at.offset}`
+  }
+
+  #reset(): void {
+    this.#group = []
+    this.#groupBytes = 0
+    this.#groupRows = 0
+    this.#marker = null
+    this.#controlMarker = null
+    this.#inParts = false
+  }
+
+  #coordinateAfter(): Coordinate {
+    return this.#marker === null ? { marker: this.#latest.marker, groups: this.#latest.groups + 1 } : { marker: this.#marker, groups: 0 }
+  }
+
+  async #end(event: Exclude<GroupEnd, { kind: 'abandon' }>, signal: AbortSignal): Promise<void> {
+    const { xa, targets, startsAfter } = this.#options
+    const at = this.#coordinateAfter()
+    let group = this.#group
+    if (event.kind === 'xaPrepare') {
+      if (this.#inParts) throw moveErrors.xaTooLarge({ source: this.#options.sourceName, xid: event.xid, at: this.#at() })
+      if (!this.#skipGroup) await xa.prepare(event.xid, group)
+      group = []
+    } else if (event.kind === 'xaCommit') {
+      const kept = await xa.commit(event.xid)
+      for (const { change } of kept) if (this.#options.copying.has(change.table)) this.#options.touched.add(change.table, change.key)
+      group = kept
+      this.#groupRows = kept.length
+    } else if (event.kind === 'xaRollback') {
+      await xa.rollback(event.xid)
+      group = []
+    }
+    const sentAtMs = this.#marker === null ? undefined : this.#markerTimes.get(this.#marker)
+    if (this.#marker !== null) this.#markerTimes.delete(this.#marker)
+    const stamp: Stamp = {
+      ordinal: this.#latest.ordinal + 1,
+      bytes: this.#latest.bytes + this.#groupBytes,
+      position: event.position,
+      marker: at.marker,
+      groups: at.groups,
+      controlMarker: this.#controlMarker === null ? this.#latest.controlMarker : Math.max(this.#latest.controlMarker, this.#controlMarker),
+      markerAtMs: sentAtMs ?? this.#latest.markerAtMs,
+      rowChanges: this.#latest.rowChanges + this.#groupRows,
+    }
+    for (const { target, change } of group) {
+      const start = startsAfter[target]
+      if (start !== undefined && compareCoordinates(at, start) <= 0) continue
+      targets[target]?.pending.add(change)
+    }
+    this.#latest = stamp
+    this.#reset()
+    this.#options.onStamp(stamp)
+    for (const target of targets) target.wake()
+    if (this.#restart) {
+      await this.drain(signal)
+      throw moveErrors.restart({ stream: this.#options.markerStream, reason: 'the definition of a table changed' })
+    }
+    while (!signal.aborted && targets.some((target) => target.full)) {
+      await Promise.race(targets.filter((target) => target.full).map((target) => target.space(signal)))
+    }
+  }
+
+  /** False when the rows are of no interest. */
+  #rows(event: RowsEvent): boolean {
+    if (this.#skipGroup) return false
+    if (event.table.schema === moveSchema) {
+      this.#control(event)
+      return false
+    }
+    const compiled = this.#compile(event.table)
+    if (compiled === 'skip') return false
+    this.#groupRows += event.length
+    const { encoder, plan } = compiled
+    const { before, after } = event
+    const { router, severalSources, targets, touched } = this.#options
+    const beforeTargets = before === null ? null : router.route(encoder, before)
+    const afterTargets = after === null ? null : router.route(encoder, after)
+    for (let row = 0; row < event.length; row++) {
+      let oldKey: string | null = null
+      let newKey: string | null = null
+      let newRow: string | null = null
+      if (before !== null) {
+        this.#ensure(encoder.bytesMax(before, row))
+        const end = encoder.encodeSome(before, row, compiled.keyColumns, this.#scratch, 0)
+        oldKey = this.#scratch.toString('latin1', 0, end)
+        if (compiled.copying) touched.add(plan, oldKey)
+      }
+      if (after !== null) {
+        this.#ensure(encoder.bytesMax(after, row))
+        const end = encoder.encode(after, row, this.#scratch, 0)
+        newRow = this.#scratch.toString('latin1', 0, end - 1)
+        newKey = this.#scratch.toString('latin1', 1, encoder.keyEnd)
+        if (newKey === oldKey) newKey = oldKey
+        else if (compiled.copying) touched.add(plan, newKey)
+      }
+      if (plan.reference) {
+        for (let target = 0; target < targets.length; target++) {
+          if (oldKey !== null && oldKey !== newKey) this.#push(target, { table: plan, key: oldKey, row: null, images: noImages })
+          if (newKey !== null) this.#push(target, { table: plan, key: newKey, row: newRow, images: noImages })
+        }
+        continue
+      }
+      const from = beforeTargets === null ? nowhere : (beforeTargets[row] as number)
+      const to = afterTargets === null ? nowhere : (afterTargets[row] as number)
+      if (before !== null && from === nowhere) this.#unroutable(compiled, before, row, oldKey ?? '')
+      if (after !== null && to === nowhere) this.#unroutable(compiled, after, row, newKey ?? '')
+      const same = from === to && oldKey === newKey
+      if (oldKey !== null && !same) {
+        const images = severalSources[from] === true && before !== null ? [this.#shardLiteral(compiled, before, row)] : null
+        this.#push(from, { table: plan, key: oldKey, row: null, images })
+      }
+      if (newKey !== null && after !== null) {
+        let images: string[] | null = null
+        if (severalSources[to] === true) {
+          images = [this.#shardLiteral(compiled, after, row)]
+          if (same && before !== null) {
+            const old = this.#shardLiteral(compiled, before, row)
+            if (old !== images[0]) images.push(old)
+          }
+        }
+        this.#push(to, { table: plan, key: newKey, row: newRow, images })
+      }
+    }
+    return true
+  }
+
+  #push(target: number, change: Change): void {
+    this.#group.push({ target, change })
+    this.#groupBytes += changeBytes(change)
+  }
+
+  #shardLiteral(compiled: Compiled, batch: NonNullable<RowsEvent['before']>, row: number): string {
+    const end = compiled.encoder.encodeSome(batch, row, compiled.shardColumns, this.#scratch, 0)
+    return this.#scratch.toString('latin1', 0, end)
+  }
+
+  #ensure(bytes: number): void {
+    if (this.#scratch.length < bytes) this.#scratch = Buffer.allocUnsafeSlow(bytes * 2)
+  }
+
+  #unroutable(compiled: Compiled, batch: NonNullable<RowsEvent['before']>, row: number, key: string): never {
+    throw moveErrors.unroutable({
+      table: compiled.plan.name, source: this.#options.sourceName, key, shardKey: this.#shardLiteral(compiled, batch, row), at: this.#at(),
+    })
+  }
+
+  #control(event: RowsEvent): void {
+    if (event.table.name === 'move_applier') {
+      this.#applierRows(event)
+      return
+    }
+    for (const sighting of controlSightings(event)) {
+      switch (sighting.kind) {
+        case 'marker':
+          if (sighting.stream === this.#options.markerStream) this.#marker = sighting.number
+          break
+        case 'controlMarker':
+          this.#controlMarker = sighting.number
+          break
+        case 'ddlAnnounced':
+          this.#announced = { verb: sighting.verb, schema: sighting.schema, name: sighting.name }
+          break
+        default:
+          unreachable(sighting)
+      }
+    }
+  }
+
+  /** PROTOCOLS 1.8: an applier row of the opposite direction of our own workflow marks an echo. */
+  #applierRows(event: RowsEvent): void {
+    if (event.after === null) return
+    const workflow = event.table.columns.findIndex((column) => column.name === 'workflow_uid')
+    const direction = event.table.columns.findIndex((column) => column.name === 'direction')
+    for (let row = 0; row < event.length; row++) {
+      if (event.after.cell(row, workflow)?.toString() !== this.#options.workflowUid) continue
+      if (event.after.cell(row, direction)?.toString() !== this.#options.oppositeDirection) continue
+      // The guard is the first statement of every applier transaction, so nothing of it has been taken yet.
+      assert(this.#group.length === 0 && !this.#inParts, 'an applier row comes first in its transaction')
+      this.#skipGroup = true
+    }
+  }
+
+  #compile(table: TailTable): Compiled | 'skip' {
+    const known = this.#compiled.get(table)
+    if (known !== undefined) return known
+    const plan = table.schema === this.#options.sourceSchema ? this.#options.plans.get(table.name) : undefined
+    if (plan === undefined) {
+      this.#compiled.set(table, 'skip')
+      return 'skip'
+    }
+    if (table.columns.length !== plan.definitions.length) {
+      throw moveErrors.columnsDiffer({
+        table: table.name, source: this.#options.sourceName, at: this.#at(), difference: `${table.columns.length} columns instead of ${plan.definitions.length}`,
+      })
+    }
+    const { copying } = this.#options
+    const compiled: Compiled = {
+      encoder: new RowEncoder(plan, 'ordinal'),
+      plan,
+      keyColumns: plan.keyColumns.map((_, i) => i),
+      shardColumns: plan.shardKey.map(({ index }) => index),
+      get copying(): boolean {
+        return copying.has(plan)
+      },
+    }
+    this.#compiled.set(table, compiled)
+    return compiled
+  }
+
+  /** PROTOCOLS 1.5: a transaction larger than the budget goes in parts, in order, under the intent of its end. */
+  async #applyParts(signal: AbortSignal): Promise<void> {
+    const { targets, startsAfter } = this.#options
+    const end = this.#coordinateAfter()
+    if (!this.#inParts) {
+      await Promise.all(targets.map((target) => target.drain(signal)))
+      this.#inParts = true
+    }
+    const group = this.#group
+    this.#group = []
+    this.#groupBytes = 0
+    await Promise.all(targets.map(async (target, number) => {
+      const start = startsAfter[number]
+      if (start !== undefined && compareCoordinates(end, start) <= 0) return
+      const changes = group.filter((entry) => entry.target === number).map((entry) => entry.change)
+      if (changes.length > 0) await target.applyPart(changes, end)
+    }))
+  }
+}
+
+const noImages: readonly string[] = []

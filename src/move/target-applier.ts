@@ -1,0 +1,389 @@
+/**
+ * The writer of one target: rounds and landings in turn (PROTOCOLS 1.4–1.6).
+ *
+ * Invariant: between rounds the target holds, for each key copied or touched, exactly the source's row at `applied`. It is kept because
+ * - a round applies everything up to a group's end, and nothing lands while one runs: landings and rounds exclude each other;
+ * - a chunk lands only past its high marker, without the keys touched since its low one;
+ * - `applied` moves without a round only over groups that change nothing here;
+ * - a round in several transactions stores first where it goes to (its intent); below the intent nothing lands, also after a restart.
+ */
+import { assert } from '../base/assert.ts'
+import type { Clock } from '../base/clock.ts'
+import { isServerError } from '../mysql/errors.ts'
+import type { Chunk, ChunkPart } from './chunk.ts'
+import type { Failpoints } from './crash-points.ts'
+import type { Lane } from './lane.ts'
+import { Pending, type Change, type Round, type Stamp } from './pending.ts'
+import { ownRows } from './own-rows.ts'
+import { roundStatements, type WriteMode } from './statements.ts'
+import { applierSql, compareCoordinates, type Coordinate } from './tables.ts'
+import type { TablePlan } from './table-plan.ts'
+import type { TouchedKeys } from './touched.ts'
+import { Wakeup } from './wakeup.ts'
+
+/** Rounds below this go in one transaction with their position: no intent, two round trips. */
+const oneLaneChangesMax = 200
+/** An idle target's position is stored this often, so that a restart reads little again. */
+const idlePositionMs = 5_000
+
+export type TargetApplierOptions = {
+  /** Its place among the stream's targets: which part of a chunk is its own. */
+  number: number
+  streamUid: string
+  targetUid: string
+  workflowUid: string
+  shard: string
+  schema: string
+  mode: WriteMode
+  lanes: readonly Lane[]
+  touched: TouchedKeys<TablePlan>
+  clock: Clock
+  failpoints: Failpoints
+  /** Where the tail stands: the stamp of the last group that was read to its end. */
+  latest: () => Stamp
+  /** Commits a fresh marker on the source and returns its number. */
+  writeMarker: () => Promise<number>
+  /** Called whenever `applied` moved. */
+  onApplied: (target: TargetApplier) => void
+  /** A chunk has landed here, or has nothing for this target. */
+  onLanded: (chunk: Chunk, target: TargetApplier) => void
+  /** Shared by all streams of a target: nothing is written while the keys are rebuilt. */
+  exclusion: Exclusion
+  pendingBytesMax: number
+}
+
+/** Writers share it; who rebuilds keys has it alone. */
+export interface Exclusion {
+  shared<T>(work: () => Promise<T>): Promise<T>
+}
+
+export type Waiting = { what: string; sinceMs: number; ends: string }
+
+export class TargetApplier {
+  readonly options: TargetApplierOptions
+  readonly pending = new Pending()
+  /** X: everything up to here is applied. */
+  applied: Stamp
+  waiting: Waiting | null = null
+  /** 1062s met, for messages and tests. */
+  collisions = 0
+  #intent: Coordinate
+  #stored: Stamp
+  #storedAtMs: number
+  #chunks: Chunk[] = []
+  #landing = 0
+  #roundRunning = false
+  #turn: 'round' | 'land' = 'round'
+  #wake = new Wakeup()
+  #space = new Wakeup()
+  #failure: { error: unknown } | null = null
+  /** After a collision: the marker that the next round must reach to. */
+  #extendTo: number | null = null
+  #collisionsInRow = 0
+  /** Chunks that met another stream's row wait for a marker. */
+  readonly #chunkWaits = new Map<Chunk, number>()
+
+  constructor(options: TargetApplierOptions, start: { applied: Stamp; intent: Coordinate }) {
+    this.options = options
+    this.applied = start.applied
+    this.#stored = start.applied
+    this.#storedAtMs = options.clock.monotonicMs()
+    this.#intent = start.intent
+  }
+
+  get consistent(): boolean {
+    return compareCoordinates(this.applied, this.#intent) >= 0
+  }
+
+  /** Everything read so far is applied and nothing is on its way. */
+  get drained(): boolean {
+    return this.pending.count === 0 && !this.#roundRunning && this.#landing === 0
+  }
+
+  wake(): void {
+    this.#wake.ring()
+  }
+
+  /** True while the tail must not bring more. A round that has to be extended is never starved of what it waits for. */
+  get full(): boolean {
+    return this.pending.bytes > this.options.pendingBytesMax && this.#extendTo === null
+  }
+
+  /** Resolves when `full` may have changed. */
+  async space(signal: AbortSignal): Promise<void> {
+    await this.#space.wait(signal)
+  }
+
+  addChunk(chunk: Chunk): void {
+    this.#chunks.push(chunk)
+    this.wake()
+  }
+
+  get chunksWaiting(): number {
+    return this.#chunks.length
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      if (this.#failure !== null) throw this.#failure.error
+      if (this.pending.count === 0) this.#advance()
+      const mayRound = this.pending.count > 0 && this.#extended()
+      if (mayRound && (this.#turn === 'round' || this.#landing === 0 && !this.#hasLandable())) {
+        if (this.#landing > 0) {
+          await this.#wake.wait(signal)
+          continue
+        }
+        await this.#round()
+        this.#turn = 'land'
+        continue
+      }
+      const started = this.#startLandings()
+      if (this.pending.count > 0) this.#turn = 'round'
+      if (started || (mayRound && this.#landing === 0)) continue
+      if (this.#landing === 0 && this.pending.count === 0 && this.#positionIsOld()) {
+        await this.#storePosition()
+        continue
+      }
+      await this.#wake.wait(signal)
+    }
+  }
+
+  /** Waits until everything read is applied. The tail calls it before a transaction that goes in parts. */
+  async drain(signal: AbortSignal): Promise<void> {
+    while (!this.drained || this.applied.ordinal < this.options.latest().ordinal) {
+      if (this.#failure !== null) throw this.#failure.error
+      await this.#space.wait(signal, 20)
+    }
+  }
+
+  /** A part of a transaction that is too large for one round: applied under the intent of its end (PROTOCOLS 1.5). */
+  async applyPart(changes: readonly Change[], end: Coordinate): Promise<void> {
+    assert(this.drained, 'a part is applied on a drained target')
+    const part = new Pending()
+    for (const change of changes) part.add(change)
+    await this.#setIntent(end)
+    await this.options.exclusion.shared(() => this.#write(part.take(this.applied)))
+    await this.options.failpoints.hit('part.afterSome')
+  }
+
+  /** Waits until nothing is on its way, after `run` was told to stop. */
+  async settle(): Promise<void> {
+    const never = new AbortController().signal
+    while (this.#roundRunning || this.#landing > 0) await this.#space.wait(never, 20)
+  }
+
+  /** Stores where the target stands: before the stream stops. */
+  async storePositionNow(): Promise<void> {
+    if (this.drained && this.#stored.ordinal < this.applied.ordinal && this.consistent) await this.#storePosition()
+  }
+
+  /** X moves over groups that change nothing here. Never while a round is on its way; landings do not mind. */
+  #advance(): void {
+    const latest = this.options.latest()
+    if (latest.ordinal <= this.applied.ordinal) return
+    this.applied = latest
+    this.options.onApplied(this)
+  }
+
+  #extended(): boolean {
+    if (this.#extendTo === null) return true
+    return this.options.latest().marker >= this.#extendTo
+  }
+
+  async #round(): Promise<void> {
+    const round = this.pending.take(this.options.latest())
+    this.#roundRunning = true
+    this.#space.ring()
+    try {
+      await this.options.exclusion.shared(() => this.#apply(round))
+      this.applied = round.stamp
+      this.#stored = round.stamp
+      this.#storedAtMs = this.options.clock.monotonicMs()
+      this.#extendTo = null
+      this.#collisionsInRow = 0
+      this.waiting = null
+    } catch (error) {
+      if (!isCollision(error) || this.options.mode !== 'several-sources') throw error
+      await this.#collided(round, error)
+      return
+    } finally {
+      this.#roundRunning = false
+      this.#space.ring()
+    }
+    this.options.onApplied(this)
+  }
+
+  /** PROTOCOLS 1.6: the round counts as crashed and is taken again, longer, up to a marker committed after now. */
+  async #collided(round: Round, error: Error): Promise<void> {
+    this.pending.putBack(round)
+    this.collisions++
+    this.#collisionsInRow++
+    this.waiting ??= {
+      what: `a row of another source on ${this.options.shard} that this stream's row collides with: ${error.message}`,
+      sinceMs: this.options.clock.nowMs(),
+      ends: 'the other stream applies its own change; if it lasts, two sources hold the same unique value',
+    }
+    this.#extendTo = await this.options.writeMarker()
+    await this.options.clock.sleep(Math.min(500, 2 ** Math.min(this.#collisionsInRow, 9)))
+  }
+
+  async #apply(round: Round): Promise<void> {
+    const { lanes, failpoints, mode, schema } = this.options
+    const first = lanes[0]
+    assert(first !== undefined, 'a target has a lane')
+    if (round.count <= oneLaneChangesMax) {
+      const [only] = roundStatements(round, mode, schema, 1)
+      assert(only !== undefined, 'one lane')
+      await first.transaction([...only.deletes, ...only.upserts, this.#positionSql(round.stamp)], () => failpoints.hit('round.beforePosition'))
+      await failpoints.hit('round.afterPosition')
+      return
+    }
+    await this.#setIntent(round.stamp)
+    await this.#write(round)
+    await failpoints.hit('round.beforePosition')
+    await first.transaction([this.#positionSql(round.stamp)])
+    await failpoints.hit('round.afterPosition')
+  }
+
+  /** All lanes' deletes, committed, then all lanes' upserts. */
+  async #write(round: Round): Promise<void> {
+    const { lanes, failpoints, mode, schema } = this.options
+    const statements = roundStatements(round, mode, schema, lanes.length)
+    await Promise.all(lanes.map((lane, i) => {
+      const deletes = statements[i]?.deletes ?? []
+      return deletes.length === 0 ? undefined : lane.transaction(deletes)
+    }))
+    await failpoints.hit('round.afterDeletes')
+    await settleAll(lanes.map(async (lane, i) => {
+      const upserts = statements[i]?.upserts ?? []
+      if (upserts.length === 0) return
+      // A few statements a transaction: locks and undo stay small, and nothing depends on a lane being one transaction.
+      for (let at = 0; at < upserts.length; at += 8) await lane.transaction(upserts.slice(at, at + 8))
+      await failpoints.hit('round.afterSomeLanes')
+    }))
+  }
+
+  async #setIntent(to: Coordinate): Promise<void> {
+    const { lanes, streamUid, targetUid, failpoints } = this.options
+    if (compareCoordinates(to, this.#intent) > 0) {
+      await lanes[0]?.transaction([applierSql.intent(streamUid, targetUid, to)])
+      this.#intent = { marker: to.marker, groups: to.groups }
+    }
+    await failpoints.hit('round.afterIntent')
+  }
+
+  #positionSql(stamp: Stamp): string {
+    return applierSql.position(this.options.streamUid, this.options.targetUid, stamp)
+  }
+
+  #positionIsOld(): boolean {
+    if (!this.consistent || this.#stored.ordinal === this.applied.ordinal) return false
+    return this.options.clock.monotonicMs() - this.#storedAtMs >= idlePositionMs
+  }
+
+  async #storePosition(): Promise<void> {
+    const stamp = this.applied
+    await this.options.exclusion.shared(async () => this.options.lanes[0]?.transaction([this.#positionSql(stamp)]))
+    this.#stored = stamp
+    this.#storedAtMs = this.options.clock.monotonicMs()
+  }
+
+  #landable(): Chunk | undefined {
+    if (!this.consistent) return undefined
+    return this.#chunks.find((chunk) => chunk.discarded || (chunk.highMarker <= this.applied.marker && (this.#chunkWaits.get(chunk) ?? 0) <= this.applied.marker))
+  }
+
+  #hasLandable(): boolean {
+    return this.#landable() !== undefined
+  }
+
+  #busyLanes = new Set<Lane>()
+
+  #startLandings(): boolean {
+    let started = false
+    for (const lane of this.options.lanes) {
+      if (this.#busyLanes.has(lane)) continue
+      const chunk = this.#landable()
+      if (chunk === undefined) break
+      this.#chunks.splice(this.#chunks.indexOf(chunk), 1)
+      this.#chunkWaits.delete(chunk)
+      if (chunk.discarded) {
+        this.options.onLanded(chunk, this)
+        continue
+      }
+      started = true
+      this.#landing++
+      this.#busyLanes.add(lane)
+      this.options.exclusion
+        .shared(() => this.#land(chunk, lane))
+        .catch((error: unknown) => {
+          this.#failure ??= { error }
+        })
+        .finally(() => {
+          this.#landing--
+          this.#busyLanes.delete(lane)
+          this.wake()
+          this.#space.ring()
+        })
+    }
+    return started
+  }
+
+  async #land(chunk: Chunk, lane: Lane): Promise<void> {
+    const { options } = this
+    const part = chunk.parts[options.number]
+    if (part === null || part === undefined) {
+      options.onLanded(chunk, this)
+      return
+    }
+    const sets = options.touched.setsSince(chunk.table, chunk.generation)
+    try {
+      await this.#landPart(chunk, part, lane, (key) => sets.some((set) => set.has(key)), sets.length === 0)
+    } catch (error) {
+      if (!isCollision(error) || options.mode !== 'several-sources') throw error
+      this.collisions++
+      const own = await ownRows(lane, chunk, part, options.schema)
+      if (own.size > 0) {
+        // Rows of ours that the tail brought before the low marker: at X they are what the chunk has.
+        try {
+          await this.#landPart(chunk, part, lane, (key) => own.has(key) || sets.some((set) => set.has(key)), false)
+          options.onLanded(chunk, this)
+          return
+        } catch (again) {
+          if (!isCollision(again)) throw again
+        }
+      }
+      this.#chunkWaits.set(chunk, await options.writeMarker())
+      this.#chunks.push(chunk)
+      return
+    }
+    options.onLanded(chunk, this)
+  }
+
+  async #landPart(chunk: Chunk, part: ChunkPart, lane: Lane, drop: (key: string) => boolean, untouched: boolean): Promise<void> {
+    const { options } = this
+    const statements: Buffer[] = []
+    let rows = 0
+    for (const segment of part.segments) {
+      const kept = untouched ? { statement: segment.statement(), rows: segment.rows } : segment.statementWithout(drop)
+      if (kept === null) continue
+      statements.push(kept.statement)
+      rows += kept.rows
+    }
+    const done = applierSql.chunk(options.streamUid, options.targetUid, options.workflowUid, {
+      table: chunk.table.name, path: chunk.path, lo: chunk.lo === null ? null : [...chunk.lo], hi: chunk.hi === null ? null : [...chunk.hi], rows, bytes: part.bytes,
+    })
+    await lane.transaction([...statements, done], () => options.failpoints.hit('copy.beforeLandCommit'))
+    await options.failpoints.hit('copy.landedOnSomeTargets')
+  }
+}
+
+function isCollision(error: unknown): error is Error {
+  return isServerError(error) && error.kind === 'duplicate'
+}
+
+/** Waits for all, then throws the first failure: no lane is left running behind a round's back. */
+async function settleAll(work: readonly Promise<void>[]): Promise<void> {
+  const settled = await Promise.allSettled(work)
+  for (const result of settled) if (result.status === 'rejected') throw result.reason
+}
