@@ -17,7 +17,11 @@ export function generateShardRanges(count: number, hexWidth?: number): string[] 
   const points = 16 ** width
   if (count > points) throw refuse(`${width} digits tell only ${points} apart`)
   const bound = (i: number): string =>
-    i === 0 || i === count ? '' : Math.floor((i * points) / count).toString(16).padStart(width, '0')
+    i === 0 || i === count
+      ? ''
+      : Math.floor((i * points) / count)
+          .toString(16)
+          .padStart(width, '0')
   return Array.from({ length: count }, (_, i) => `${bound(i)}-${bound(i + 1)}`)
 }
 

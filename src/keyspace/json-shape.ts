@@ -28,7 +28,9 @@ export function readJson(shape: Shape, value: unknown, path: string): unknown {
       if (typeof value !== 'number' || !Number.isSafeInteger(value)) throw bad(`it must be a whole number, not ${show(value)}`)
       return value
     case 'choice': {
-      const found = shape.of.find((choice) => choice === value || (shape.anyCase === true && typeof value === 'string' && choice === value.toUpperCase()))
+      const found = shape.of.find(
+        (choice) => choice === value || (shape.anyCase === true && typeof value === 'string' && choice === value.toUpperCase()),
+      )
       if (found === undefined) {
         const hint = typeof value === 'string' ? didYouMean(value, shape.of) : ''
         throw bad(`${show(value)} is none of ${shape.of.map((choice) => JSON.stringify(choice)).join(', ')}${hint}`)

@@ -1,5 +1,5 @@
 import { assert } from '../base/assert.ts'
-import { compareStartToEnd, keyRangeContains, type KeyRange } from './key-range.ts'
+import { compareStartToEnd, keyRangeContains, keyRangesIntersect, type KeyRange } from './key-range.ts'
 import { sortKeyRanges } from './key-range-sets.ts'
 import { compareKeyspaceIds } from './keyspace-id.ts'
 
@@ -40,6 +40,11 @@ export class KeyRangeIndex<T> {
     }
     const range = this.#ranges[low - 1]
     return range !== undefined && keyRangeContains(range, id) ? this.#values[low - 1] : undefined
+  }
+
+  /** The values of all ranges that hold any part of `range`, in order. */
+  findAll(range: KeyRange): T[] {
+    return this.#values.filter((_, i) => keyRangesIntersect(this.#ranges[i] as KeyRange, range))
   }
 }
 

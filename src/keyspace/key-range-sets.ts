@@ -9,7 +9,14 @@
 import { assert } from '../base/assert.ts'
 import { keyspaceErrors } from './errors.ts'
 import {
-  compareEnds, compareKeyRanges, compareStartToEnd, isWholeKeyRange, keyRangeIntersection, keyRangesEqual, parseKeyRange, printKeyRange,
+  compareEnds,
+  compareKeyRanges,
+  compareStartToEnd,
+  isWholeKeyRange,
+  keyRangeIntersection,
+  keyRangesEqual,
+  parseKeyRange,
+  printKeyRange,
   type KeyRange,
 } from './key-range.ts'
 import { compareKeyspaceIds } from './keyspace-id.ts'
@@ -69,7 +76,10 @@ export function coveredRange(ranges: readonly KeyRange[], side: Side | 'keyspace
 export function requireWholeCoverage(ranges: readonly KeyRange[]): void {
   const covered = coveredRange(ranges, 'keyspace')
   if (!isWholeKeyRange(covered)) {
-    throw keyspaceErrors.rangesGap({ side: 'keyspace', missing: differenceOf({ start: empty, end: empty }, covered).map(printKeyRange).join(' and ') })
+    throw keyspaceErrors.rangesGap({
+      side: 'keyspace',
+      missing: differenceOf({ start: empty, end: empty }, covered).map(printKeyRange).join(' and '),
+    })
   }
 }
 
@@ -142,7 +152,9 @@ export function chooseComponents(all: readonly Component[], chosen: readonly Key
     const meant = all.filter((component) => chosen.some((range) => keyRangeIntersection(range, component.range) !== null))
     throw keyspaceErrors.partialComponent({
       chosen: printKeyRanges(chosen),
-      smallest: meant.map(({ sources, targets }) => `${printKeyRanges(sources)} → ${printKeyRanges(targets)}`).join(' and ') || 'none: they are not part of this workflow',
+      smallest:
+        meant.map(({ sources, targets }) => `${printKeyRanges(sources)} → ${printKeyRanges(targets)}`).join(' and ') ||
+        'none: they are not part of this workflow',
     })
   }
   return touched

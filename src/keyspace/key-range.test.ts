@@ -6,11 +6,33 @@ import fc from 'fast-check'
 import { evenShards, generateShardRanges } from './even-shards.ts'
 import { KeyRangeIndex } from './key-range-index.ts'
 import {
-  components, chooseComponents, coveredRange, differenceOf, parseKeyRanges, parseShardingSpec, planReshard, printKeyRanges, requireWholeCoverage, sortKeyRanges,
+  components,
+  chooseComponents,
+  coveredRange,
+  differenceOf,
+  parseKeyRanges,
+  parseShardingSpec,
+  planReshard,
+  printKeyRanges,
+  requireWholeCoverage,
+  sortKeyRanges,
 } from './key-range-sets.ts'
 import {
-  compareKeyRanges, isKeyRangeText, isWholeKeyRange, keyRange, keyRangeContains, keyRangeContainsRange, keyRangeIntersection, keyRangesContiguous, keyRangesEqual, keyRangesIntersect,
-  parseKeyRange, printKeyRange, unionOfAdjacent, wholeKeyRange, type KeyRange,
+  compareKeyRanges,
+  isKeyRangeText,
+  isWholeKeyRange,
+  keyRange,
+  keyRangeContains,
+  keyRangeContainsRange,
+  keyRangeIntersection,
+  keyRangesContiguous,
+  keyRangesEqual,
+  keyRangesIntersect,
+  parseKeyRange,
+  printKeyRange,
+  unionOfAdjacent,
+  wholeKeyRange,
+  type KeyRange,
 } from './key-range.ts'
 import { afterPrefix, compareKeyspaceIds, normaliseKeyspaceId } from './keyspace-id.ts'
 
@@ -24,7 +46,9 @@ type Vectors = {
   contains: [string, string, string, boolean][]
   validate_for_reshard: { sources: string[]; targets: string[]; error: string }[]
 }
-const vectors = (JSON.parse(readFileSync(new URL('testdata/vitess-vindexes-keyranges.json', import.meta.url), 'utf8')) as { key_ranges: Vectors }).key_ranges
+const vectors = (
+  JSON.parse(readFileSync(new URL('testdata/vitess-vindexes-keyranges.json', import.meta.url), 'utf8')) as { key_ranges: Vectors }
+).key_ranges
 
 const bytes = fc.uint8Array({ maxLength: 4 })
 const range: fc.Arbitrary<KeyRange> = fc
@@ -60,14 +84,18 @@ test("sharding specs and containment equal Vitess's", () => {
   assert.deepEqual(parseShardingSpec('-4000000000000000-8000000000000000-').map(printKeyRange), ['-40', '40-80', '80-'])
   for (const spec of vectors.parse_sharding_spec_ok) requireWholeCoverage(parseShardingSpec(spec))
   for (const spec of vectors.parse_sharding_spec_error) assert.throws(() => parseShardingSpec(spec), /SW|range|limit/)
-  for (const [id, start, end, want] of vectors.contains) assert.equal(keyRangeContains(parseKeyRange(`${start}-${end}`), Buffer.from(id, 'hex')), want)
+  for (const [id, start, end, want] of vectors.contains)
+    assert.equal(keyRangeContains(parseKeyRange(`${start}-${end}`), Buffer.from(id, 'hex')), want)
 })
 
 test("which reshards make sense equals Vitess's answers", () => {
   for (const { sources, targets, error } of vectors.validate_for_reshard) {
     const plan = () => planReshard(sources.map(parseKeyRange), targets.map(parseKeyRange))
     if (error === '') plan()
-    else assert.throws(plan, { code: error.startsWith('same') ? 'SW-KEYSPACE-008' : error.startsWith('source') ? 'SW-KEYSPACE-007' : /SW-KEYSPACE-00[56]/ })
+    else
+      assert.throws(plan, {
+        code: error.startsWith('same') ? 'SW-KEYSPACE-008' : error.startsWith('source') ? 'SW-KEYSPACE-007' : /SW-KEYSPACE-00[56]/,
+      })
   }
 })
 
@@ -88,7 +116,10 @@ test('what is wrong with a reshard is named', () => {
 
 test('a reshard falls into components; only whole ones can switch', () => {
   const plan = planReshard(parseKeyRanges('-40,40-80,80-c0,c0-'), parseKeyRanges('-80,80-a0,a0-c0,c0-e0,e0-'))
-  assert.deepEqual(plan.map((one) => `${printKeyRanges(one.sources)}>${printKeyRanges(one.targets)}`), ['-40,40-80>-80', '80-c0>80-a0,a0-c0', 'c0->c0-e0,e0-'])
+  assert.deepEqual(
+    plan.map((one) => `${printKeyRanges(one.sources)}>${printKeyRanges(one.targets)}`),
+    ['-40,40-80>-80', '80-c0>80-a0,a0-c0', 'c0->c0-e0,e0-'],
+  )
   const uneven = planReshard(parseKeyRanges('-40,40-80,80-'), parseKeyRanges('-60,60-c0,c0-'))
   assert.equal(uneven.length, 1)
   const choose = (text: string) => chooseComponents(plan, parseKeyRanges(text)).map((one) => printKeyRange(one.range))
@@ -101,7 +132,13 @@ test('a reshard falls into components; only whole ones can switch', () => {
 })
 
 test('property: reading what is printed gives the same range', () => {
-  fc.assert(fc.property(range, (one) => keyRangesEqual(parseKeyRange(printKeyRange(one)), one) && printKeyRange(parseKeyRange(printKeyRange(one))) === printKeyRange(one)))
+  fc.assert(
+    fc.property(
+      range,
+      (one) =>
+        keyRangesEqual(parseKeyRange(printKeyRange(one)), one) && printKeyRange(parseKeyRange(printKeyRange(one))) === printKeyRange(one),
+    ),
+  )
 })
 
 test('property: trailing zero bytes change neither order nor containment', () => {
@@ -130,7 +167,10 @@ test('property: intersection, inclusion, difference and union agree with members
       const inA = keyRangeContains(a, id)
       const inB = keyRangeContains(b, id)
       assert.equal(both !== null && keyRangeContains(both, id), inA && inB)
-      assert.equal(differenceOf(a, b).some((piece) => keyRangeContains(piece, id)), inA && !inB)
+      assert.equal(
+        differenceOf(a, b).some((piece) => keyRangeContains(piece, id)),
+        inA && !inB,
+      )
       if (keyRangeContainsRange(a, b)) assert.ok(!inB || inA)
       assert.equal(keyRangeContainsRange(a, b), differenceOf(b, a).length === 0)
       const union = unionOfAdjacent(a, b)
@@ -157,6 +197,19 @@ test('property: an id stands in exactly one shard of a whole keyspace, and the i
   )
 })
 
+test('property: the index finds the shards of a range: those that hold an id of it, and no others', () => {
+  fc.assert(
+    fc.property(shards, range, fc.uint8Array({ maxLength: 6 }), (all, part, id) => {
+      const found = new KeyRangeIndex(all.map((shard) => ({ range: shard, value: shard }))).findAll(part)
+      assert.deepEqual(
+        found,
+        all.filter((shard) => keyRangeIntersection(shard, part) !== null),
+      )
+      if (keyRangeContains(part, id)) assert.ok(found.some((shard) => keyRangeContains(shard, id)))
+    }),
+  )
+})
+
 test('property: even shards cover the keyspace, in order, of nearly equal size', () => {
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 700 }), (count) => {
@@ -164,7 +217,8 @@ test('property: even shards cover the keyspace, in order, of nearly equal size',
       assert.equal(all.length, count)
       assert.ok(isWholeKeyRange(coveredRange(all, 'keyspace')))
       assert.deepEqual(all, sortKeyRanges(all))
-      const at = (bound: Uint8Array, empty: number) => (bound.length === 0 ? empty : Buffer.concat([bound, Buffer.alloc(2)]).readUInt16BE(0))
+      const at = (bound: Uint8Array, empty: number) =>
+        bound.length === 0 ? empty : Buffer.concat([bound, Buffer.alloc(2)]).readUInt16BE(0)
       const sizes = all.map((one) => at(one.end, 65_536) - at(one.start, 0))
       assert.ok(Math.max(...sizes) - Math.min(...sizes) <= (count <= 256 ? 256 : 1))
     }),
@@ -176,9 +230,23 @@ test('property: components partition sources and targets, each covers one range,
   fc.assert(
     fc.property(shards, shards, (sources, targets) => {
       const found = components(sources, targets)
-      assert.deepEqual(found.flatMap((one) => one.sources), sources)
-      assert.deepEqual(found.flatMap((one) => one.targets), targets)
-      assert.equal(isWholeKeyRange(coveredRange(found.map((one) => one.range), 'keyspace')), true)
+      assert.deepEqual(
+        found.flatMap((one) => one.sources),
+        sources,
+      )
+      assert.deepEqual(
+        found.flatMap((one) => one.targets),
+        targets,
+      )
+      assert.equal(
+        isWholeKeyRange(
+          coveredRange(
+            found.map((one) => one.range),
+            'keyspace',
+          ),
+        ),
+        true,
+      )
       for (const one of found) {
         assert.ok(keyRangesEqual(coveredRange(one.sources, 'source'), one.range))
         assert.ok(keyRangesEqual(coveredRange(one.targets, 'target'), one.range))

@@ -30,7 +30,10 @@ export function parseKeyRange(text: string): KeyRange {
   const end = text.slice(dash + 1)
   // An end of zeros reads as "before everything" to a person and as "after everything" to Vitess.
   if (end !== '' && /^0*$/.test(end)) {
-    throw keyspaceErrors.badKeyRange({ text: JSON.stringify(text), reason: 'nothing lies below zero; leave the end empty for "to the top"' })
+    throw keyspaceErrors.badKeyRange({
+      text: JSON.stringify(text),
+      reason: 'nothing lies below zero; leave the end empty for "to the top"',
+    })
   }
   return keyRange(Buffer.from(text.slice(0, dash), 'hex'), Buffer.from(end, 'hex'))
 }

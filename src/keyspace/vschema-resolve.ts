@@ -50,7 +50,9 @@ export function isLookup(vindex: Vindex | LookupDefinition): vindex is LookupDef
  */
 export function resolveVschema(vschema: Vschema, files: VindexFiles | null = null): ResolvedVschema {
   const definitions = vschema.tables ?? {}
-  const vindexes = new Map(Object.entries(vschema.vindexes ?? {}).map(([name, vindex]) => [name, resolveVindex(name, vindex, definitions, files)]))
+  const vindexes = new Map(
+    Object.entries(vschema.vindexes ?? {}).map(([name, vindex]) => [name, resolveVindex(name, vindex, definitions, files)]),
+  )
   const tables = new Map(Object.entries(definitions).map(([name, table]) => [name, resolveTable(name, table, vschema, vindexes)]))
   for (const { name, autoIncrement } of tables.values()) {
     if (autoIncrement === null || autoIncrement.sequence.keyspace !== null) continue
@@ -81,7 +83,8 @@ function resolveVindex(
   files: VindexFiles | null,
 ): Vindex | LookupDefinition {
   if (!isLookupType(type)) {
-    if (owner !== undefined && owner !== '') throw bad(`vindexes.${name}.owner`, `a ${type} vindex is computed and has no owner; only lookups have one`)
+    if (owner !== undefined && owner !== '')
+      throw bad(`vindexes.${name}.owner`, `a ${type} vindex is computed and has no owner; only lookups have one`)
     return createVindex(type, name, params, files)
   }
   if (owner !== undefined && owner !== '') {
@@ -168,7 +171,8 @@ export function sameColumn(a: string, b: string): boolean {
 
 function checkColumns(name: string, { columns = [], auto_increment: increment, ...table }: TableDefinition): void {
   for (const [i, column] of columns.entries()) {
-    if (columns.findIndex((other) => sameColumn(other.name, column.name)) !== i) throw bad(`tables.${name}.columns[${i}].name`, `column ${column.name} is listed twice`)
+    if (columns.findIndex((other) => sameColumn(other.name, column.name)) !== i)
+      throw bad(`tables.${name}.columns[${i}].name`, `column ${column.name} is listed twice`)
   }
   if (increment !== undefined) checkKnown(`tables.${name}.auto_increment`, [increment.column], { columns, ...table })
 }

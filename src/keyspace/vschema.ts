@@ -79,10 +79,17 @@ const shape: Shape = {
             kind: 'list',
             of: {
               kind: 'object',
-              fields: { column: { kind: 'string' }, columns: { kind: 'list', of: { kind: 'string' } }, name: { kind: 'string', required: true } },
+              fields: {
+                column: { kind: 'string' },
+                columns: { kind: 'list', of: { kind: 'string' } },
+                name: { kind: 'string', required: true },
+              },
             },
           },
-          auto_increment: { kind: 'object', fields: { column: { kind: 'string', required: true }, sequence: { kind: 'string', required: true } } },
+          auto_increment: {
+            kind: 'object',
+            fields: { column: { kind: 'string', required: true }, sequence: { kind: 'string', required: true } },
+          },
           columns: {
             kind: 'list',
             of: {

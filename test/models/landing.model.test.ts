@@ -7,7 +7,8 @@ const model = (change: Partial<LandingRules>) => (seed: number) => runLanding(se
 
 test('the rule as designed is right', () => assertAllRight(model({}), 6_000))
 test('the rule as designed is right without a second unique key', () => assertAllRight(model({ uniqueKey: false }), 2_000))
-test('going back to the least position of all targets is right too, as intents stay', () => assertAllRight(model({ ownPosition: false }), 2_000))
+test('going back to the least position of all targets is right too, as intents stay', () =>
+  assertAllRight(model({ ownPosition: false }), 2_000))
 
 for (const rule of ['dropToApplied', 'markerProves', 'intent'] as const) {
   test(`without ${rule} a wrong row is found`, () => void assertFound(model({ [rule]: false }), 500))

@@ -33,7 +33,11 @@ const uniqueCount = 7
 const targetCount = 2
 const laneCount = 2
 const logMax = 40
-const chunkKeys = [[0, 1], [2, 3], [4, 5]]
+const chunkKeys = [
+  [0, 1],
+  [2, 3],
+  [4, 5],
+]
 
 class Crash extends Error {}
 const crash = new Crash()
@@ -82,7 +86,8 @@ export function runLanding(seed: number, rules: LandingRules): string | null {
   }
   const put = (target: Target, key: number, row: Row): void => {
     // REPLACE: whoever holds the unique value goes.
-    if (rules.uniqueKey) for (const [other, { unique }] of target.rows) if (unique === row.unique && other !== key) target.rows.delete(other)
+    if (rules.uniqueKey)
+      for (const [other, { unique }] of target.rows) if (unique === row.unique && other !== key) target.rows.delete(other)
     target.rows.set(key, row)
   }
 
@@ -109,7 +114,12 @@ export function runLanding(seed: number, rules: LandingRules): string | null {
     if (!rules.intent) target.intent = upTo
   }
   const land = (target: Target, shard: number, id: number, { low, high, rows }: Chunk): void => {
-    const touched = new Set(log.slice(low, rules.dropToApplied ? target.position : high).flat().map(({ key }) => key))
+    const touched = new Set(
+      log
+        .slice(low, rules.dropToApplied ? target.position : high)
+        .flat()
+        .map(({ key }) => key),
+    )
     for (const [key, row] of rows) if (!touched.has(key) && row.shard === shard) put(target, key, row)
     target.landed.add(id)
   }

@@ -4,10 +4,15 @@ import { test } from 'node:test'
 import { mergeRules, runMerge, type MergeRules } from './merge.model.ts'
 import { assertAllRight, assertFound, type Run } from './seeds.ts'
 
-const model = (change: Partial<MergeRules>): Run => (seed, trace) => runMerge(seed, { ...mergeRules, ...change }, trace)
+const model =
+  (change: Partial<MergeRules>): Run =>
+  (seed, trace) =>
+    runMerge(seed, { ...mergeRules, ...change }, trace)
 
-test('the rules are right: splits reversed and merges copied, one lane and several, crashes and collisions anywhere', () => assertAllRight(model({}), 12_000))
-test('rows that collide for good wait, both kept; those that collide for a while end right', () => assertAllRight(model({ uniqueAcross: false }), 400))
+test('the rules are right: splits reversed and merges copied, one lane and several, crashes and collisions anywhere', () =>
+  assertAllRight(model({}), 12_000))
+test('rows that collide for good wait, both kept; those that collide for a while end right', () =>
+  assertAllRight(model({ uniqueAcross: false }), 400))
 
 const without: [string, Partial<MergeRules>, RegExp][] = [
   ["deletes by key alone remove another stream's row", { deletes: 'key alone' }, /instead of/],

@@ -58,7 +58,10 @@ type Retry = { atLeast: number; inSteps: boolean }
 const keyCount = 5
 const uniqueCount = 4
 const shardKeyCount = 4
-const chunkKeys = [[0, 1, 2], [3, 4]]
+const chunkKeys = [
+  [0, 1, 2],
+  [3, 4],
+]
 const stepsMax = 4_000
 
 class Collision extends Error {}
@@ -73,7 +76,13 @@ export function runMerge(seed: number, rules: MergeRules, trace?: (line: string)
   const withCopy = random.chance(0.6)
   const laneCount = random.pick([1, 1, 2, 3])
   const streams: Stream[] = [0, 1].map((source) => ({
-    source, log: [], rows: new Map(), position: 0, intent: 0, landed: new Set(), inRound: false,
+    source,
+    log: [],
+    rows: new Map(),
+    position: 0,
+    intent: 0,
+    landed: new Set(),
+    inRound: false,
   }))
   const target = new Map<number, Row>()
   let value = 0
@@ -101,7 +110,8 @@ export function runMerge(seed: number, rules: MergeRules, trace?: (line: string)
     if (home === undefined) {
       const stream = random.pick(streams)
       const unique = freeUnique(stream)
-      if (unique !== undefined) commit(stream, [{ key, before: null, after: { key, shardKey: shardKeyOf(stream.source), unique, value: ++value } }])
+      if (unique !== undefined)
+        commit(stream, [{ key, before: null, after: { key, shardKey: shardKeyOf(stream.source), unique, value: ++value } }])
       return
     }
     const before = home.rows.get(key) as Row
@@ -200,7 +210,12 @@ export function runMerge(seed: number, rules: MergeRules, trace?: (line: string)
   }
 
   const land = (stream: Stream, id: number, { low, rows }: Chunk): void => {
-    const touched = new Set(stream.log.slice(low, stream.position).flat().map(({ key }) => key))
+    const touched = new Set(
+      stream.log
+        .slice(low, stream.position)
+        .flat()
+        .map(({ key }) => key),
+    )
     const after = new Map(target)
     for (const row of rows.filter(({ key }) => !touched.has(key))) {
       const standing = [...after.values()].filter(({ key, unique }) => key === row.key || unique === row.unique)
@@ -276,7 +291,9 @@ export function runMerge(seed: number, rules: MergeRules, trace?: (line: string)
     const expected = [...want.values()].filter(({ key }) => known === null || known.has(key))
     const owned = [...target.values()].filter(({ shardKey }) => sourceOf(shardKey) === stream.source)
     const same = expected.length === owned.length && owned.every((row) => want.get(row.key) === row)
-    return same ? null : `stream ${stream.source} at ${stream.position}: ${owned.map(showRow).join(' ')} instead of ${expected.map(showRow).join(' ')}`
+    return same
+      ? null
+      : `stream ${stream.source} at ${stream.position}: ${owned.map(showRow).join(' ')} instead of ${expected.map(showRow).join(' ')}`
   }
 
   // ---- the run ----

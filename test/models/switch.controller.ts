@@ -191,7 +191,7 @@ class Reign {
   }
 
   #releaseLocks(server: Server): void {
-    for (const session of [...server.tableLocks]) if (session.token === this.#token) server.killSession(session)
+    for (const session of server.tableLocks) if (session.token === this.#token) server.killSession(session)
   }
 
   *#each(side: SideName, what: string, act: (server: Server) => void): Steps {

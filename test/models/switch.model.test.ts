@@ -5,7 +5,10 @@ import { assertAllRight, assertFound, type Run } from './seeds.ts'
 import { runSwitch } from './switch.model.ts'
 import { switchRules, type SwitchOptions, type SwitchRule } from './switch.world.ts'
 
-const model = (without: readonly SwitchRule[], options: SwitchOptions = {}): Run => (seed, trace) => runSwitch(seed, without, options, trace).broken
+const model =
+  (without: readonly SwitchRule[], options: SwitchOptions = {}): Run =>
+  (seed, trace) =>
+    runSwitch(seed, without, options, trace).broken
 
 test('the ten steps keep promises 1, 2, 5 and 9 whatever stops, wakes up late or gets no answer', () => assertAllRight(model([]), 12_000))
 test('they do without session locks too', () => assertAllRight(model([], { sessionLocks: false }), 3_000))

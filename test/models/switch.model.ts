@@ -25,7 +25,12 @@ const writesAtOnce = 8
 
 export type SwitchResult = { readonly broken: string | null; readonly switches: number }
 
-export function runSwitch(seed: number, without: readonly SwitchRule[], options: SwitchOptions = {}, trace?: (line: string) => void): SwitchResult {
+export function runSwitch(
+  seed: number,
+  without: readonly SwitchRule[],
+  options: SwitchOptions = {},
+  trace?: (line: string) => void,
+): SwitchResult {
   const world = new World(seed, without, options, trace)
   try {
     live(world)

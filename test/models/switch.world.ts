@@ -13,7 +13,8 @@ export const switchRules = {
   claimKill: "claim: kill the session that holds the server's GET_LOCK, then take it; all effects go through that session",
   lockChecked: 'the lock session is opened first, then the claimed session must still answer, then LOCK TABLES',
   claimToken: 'claim: after GET_LOCK, raise the token row kept on the server; a higher one there refuses',
-  recordToken: "takeover writes its token into the routing record; every compare-and-set compares that record's version, not only the epoch",
+  recordToken:
+    "takeover writes its token into the routing record; every compare-and-set compares that record's version, not only the epoch",
   decideByCas: 'an unanswered compare-and-set is read back; opening the old side again needs its own one of the same record',
   fenceFirst: 'the lasting fence is on before the deciding compare-and-set',
   finalMarker: 'after the lasting fence a second marker, drained again',
@@ -113,7 +114,7 @@ export class Server {
   }
 
   killSessions(which: (session: Session) => boolean): void {
-    for (const session of [...this.sessions]) if (which(session)) this.killSession(session)
+    for (const session of this.sessions) if (which(session)) this.killSession(session)
   }
 
   /** read_only is gone after it, and all sessions; locked accounts stay locked. */
@@ -140,7 +141,17 @@ export class World {
   readonly expiry: number
   readonly goals: Goal[]
   readonly gates: Gate[]
-  readonly record: RoutingRecord = { version: 0, epoch: 0, serving: 'S', phase: 'stable', to: null, hold: false, token: 0, goal: 0, retired: false }
+  readonly record: RoutingRecord = {
+    version: 0,
+    epoch: 0,
+    serving: 'S',
+    phase: 'stable',
+    to: null,
+    hold: false,
+    token: 0,
+    goal: 0,
+    retired: false,
+  }
   readonly lease: { leader: number | null; token: number } = { leader: null, token: 0 }
   /** Every client write that any server took, by key. */
   readonly accepted: number[][] = Array.from({ length: keyCount }, () => [])
@@ -220,7 +231,7 @@ export class World {
   }
 
   killClients(server: Server): void {
-    for (const connection of [...server.connections]) {
+    for (const connection of server.connections) {
       connection.killed = true
       server.settle(connection)
     }

@@ -55,7 +55,7 @@ export function appendElements(elements: number[], text: Uint8Array, at: number)
       return length + appendContraction(table, elements, table.contractions[payload] as Contraction, text.subarray(at + length))
     default: {
       const parts = table.decompositions[payload] as Uint8Array
-      for (let i = 0; i < parts.length; ) i += appendElements(elements, parts, i)
+      for (let i = 0; i < parts.length;) i += appendElements(elements, parts, i)
       return length
     }
   }
@@ -104,7 +104,7 @@ class ContractionScan {
     let fits = at
     let base = this.#base
     let count = this.#count
-    for (let i = 0; i < count && at < text.length; ) {
+    for (let i = 0; i < count && at < text.length;) {
       const state = (base + i) * 4
       const low = states[state] as number
       const high = states[state + 1] as number
@@ -188,7 +188,7 @@ function appendContraction(table: CollationTable, elements: number[], contractio
   elements.push(...(table.results[scan.index + contraction.resultOffset] as readonly number[]))
   if (jumpedUsed > 0) {
     const marks = Buffer.concat(jumped.slice(0, jumpedUsed))
-    for (let i = 0; i < marks.length; ) i += appendElements(elements, marks, i)
+    for (let i = 0; i < marks.length;) i += appendElements(elements, marks, i)
   }
   return scan.end
 }

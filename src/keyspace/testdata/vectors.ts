@@ -4,7 +4,10 @@ import type { VindexValueType } from '../vindex.ts'
 
 export type JsonValue = { type: VindexValueType; value: string | null; hex?: string }
 export type Case = { in: JsonValue | string[]; ksid?: string; destination?: 'none'; keyrange?: [string, string] }
-type Static = { params: { json_path?: string; file?: object; json?: Record<string, unknown>; fallback_type?: string; column_count?: string }; cases: Case[] }
+type Static = {
+  params: { json_path?: string; file?: object; json?: Record<string, unknown>; fallback_type?: string; column_count?: string }
+  cases: Case[]
+}
 type Vectors = Record<string, Case[]> & {
   numeric_static_map: Static
   numeric_static_map_fallback_xxhash: Static
@@ -14,4 +17,6 @@ type Vectors = Record<string, Case[]> & {
   unicode_hash_golden: Record<string, string>[]
 }
 
-export const vectors = (JSON.parse(readFileSync(new URL('vitess-vindexes-keyranges.json', import.meta.url), 'utf8')) as { vectors: Vectors }).vectors
+export const vectors = (
+  JSON.parse(readFileSync(new URL('vitess-vindexes-keyranges.json', import.meta.url), 'utf8')) as { vectors: Vectors }
+).vectors

@@ -68,6 +68,7 @@ function readOffsets(spec: VindexSpec): number[] {
   }
   const rising = (values: readonly unknown[]): values is number[] =>
     values.every((value, i) => Number.isInteger(value) && (value as number) > (i === 0 ? 0 : (values[i - 1] as number)))
-  if (!Array.isArray(offsets) || offsets.length === 0 || !rising(offsets)) throw badParam(spec, 'offsets', 'must be rising positive integers in brackets, such as [2,4]')
+  if (!Array.isArray(offsets) || offsets.length === 0 || !rising(offsets))
+    throw badParam(spec, 'offsets', 'must be rising positive integers in brackets, such as [2,4]')
   return offsets
 }

@@ -60,7 +60,9 @@ export function defineLookup(spec: VindexSpec): LookupDefinition {
     unique: member.unique,
     params: spec.params,
     table: need('table'),
-    from: need('from').split(',').map((column) => column.trim()),
+    from: need('from')
+      .split(',')
+      .map((column) => column.trim()),
     to: need('to'),
     idForm: member.idForm,
   }

@@ -19,14 +19,16 @@ export function prefixRange(prefix: Uint8Array): KeyRange {
 export function createMulticol(spec: VindexSpec, createColumn: (spec: VindexSpec) => Vindex): Vindex {
   const { column_count: countText, column_bytes: bytesText, column_vindex: vindexText, ...columnParams } = spec.params
   const count = Number(countText)
-  if (countText === undefined || !/^\d+$/.test(countText) || count < 1 || count > 8) throw badParam(spec, 'column_count', 'must be a number from 1 to 8')
+  if (countText === undefined || !/^\d+$/.test(countText) || count < 1 || count > 8)
+    throw badParam(spec, 'column_count', 'must be a number from 1 to 8')
   const shares = columnShares(spec, count, bytesText)
   const types = (vindexText ?? '').split(',').map((type) => type.trim())
   if (types.length > count) throw badParam(spec, 'column_vindex', `names ${types.length} vindexes for ${count} columns`)
   const vindexes = shares.map((_, i) => {
     const type = types[i] || 'hash'
     const vindex = createColumn({ name: type, type, params: columnParams, files: spec.files })
-    if (vindex.columns !== 1 || type === 'cfc' || type === 'null') throw badParam(spec, 'column_vindex', `names ${type}, which is no plain function of one column`)
+    if (vindex.columns !== 1 || type === 'cfc' || type === 'null')
+      throw badParam(spec, 'column_vindex', `names ${type}, which is no plain function of one column`)
     return vindex
   })
 

@@ -18,8 +18,10 @@ export function createNumericStaticMap(spec: VindexSpec, createFallback: (spec: 
     if (number === null) throw badParam(spec, param, `has the key ${JSON.stringify(key)}, which is no unsigned integer`)
     table.set(number.readBigUInt64BE(0), uint64Bytes(value))
   }
-  const fallback = fallbackType === undefined ? null : createFallback({ name: `${spec.name}_hash`, type: fallbackType, params: {}, files: spec.files })
-  if (fallback !== null && fallback.columns !== 1) throw badParam(spec, 'fallback_type', `names ${fallbackType}, which takes several columns`)
+  const fallback =
+    fallbackType === undefined ? null : createFallback({ name: `${spec.name}_hash`, type: fallbackType, params: {}, files: spec.files })
+  if (fallback !== null && fallback.columns !== 1)
+    throw badParam(spec, 'fallback_type', `names ${fallbackType}, which takes several columns`)
   return {
     name: spec.name,
     type: spec.type,

@@ -11,7 +11,8 @@ export function badParam(spec: VindexSpec, param: string, reason: string, cause?
 /** Refuses parameters that this vindex does not read: a misspelt one must not be dropped in silence. */
 export function onlyParams(spec: VindexSpec, known: readonly string[]): void {
   for (const param of Object.keys(spec.params)) {
-    if (!known.includes(param)) throw badParam(spec, param, known.length === 0 ? 'is unknown (it takes none)' : `is unknown (it takes ${known.join(', ')})`)
+    if (!known.includes(param))
+      throw badParam(spec, param, known.length === 0 ? 'is unknown (it takes none)' : `is unknown (it takes ${known.join(', ')})`)
   }
 }
 
@@ -29,7 +30,8 @@ export function readParamFile(spec: VindexSpec, param: string): string {
 /** A JSON object of unsigned 64-bit integers, read exactly: `JSON.parse` alone would round those above 2^53. */
 export function parseUint64Map(spec: VindexSpec, param: string, text: string): Map<string, bigint> {
   type Reviver = (key: string, value: unknown, context: { source?: string }) => unknown
-  const exact: Reviver = (_, value, context) => (typeof value === 'number' && /^\d+$/.test(context.source ?? '') ? BigInt(context.source as string) : value)
+  const exact: Reviver = (_, value, context) =>
+    typeof value === 'number' && /^\d+$/.test(context.source ?? '') ? BigInt(context.source as string) : value
   let parsed: unknown
   try {
     parsed = JSON.parse(text, exact as Parameters<typeof JSON.parse>[1])
@@ -39,7 +41,8 @@ export function parseUint64Map(spec: VindexSpec, param: string, text: string): M
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) throw badParam(spec, param, 'is not a JSON object')
   return new Map(
     Object.entries(parsed).map(([key, value]) => {
-      if (typeof value !== 'bigint' || value >= 1n << 64n) throw badParam(spec, param, `maps ${JSON.stringify(key)} to something else than an unsigned 64-bit integer`)
+      if (typeof value !== 'bigint' || value >= 1n << 64n)
+        throw badParam(spec, param, `maps ${JSON.stringify(key)} to something else than an unsigned 64-bit integer`)
       return [key, value]
     }),
   )

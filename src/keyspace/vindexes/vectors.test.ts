@@ -33,14 +33,28 @@ function check(vindex: Vindex, cases: readonly Case[]): void {
     if (vindex.mapMany !== undefined) {
       const { type, bytes } = values[0]!
       const many = vindex.mapMany(type, [type === 'NULL' ? null : bytes, null, type === 'NULL' ? null : bytes])
-      assert.deepEqual(many.map((found) => (found === null ? null : toHex(found))), [want, hexOrNull(vindex.map([{ type: 'NULL', bytes: Buffer.of() }])), want], `${label} in a batch`)
+      assert.deepEqual(
+        many.map((found) => (found === null ? null : toHex(found))),
+        [want, hexOrNull(vindex.map([{ type: 'NULL', bytes: Buffer.of() }])), want],
+        `${label} in a batch`,
+      )
     }
   }
 }
 
 const hexOrNull = (id: Uint8Array | null): string | null => (id === null ? null : toHex(id))
 
-for (const type of ['hash', 'numeric', 'reverse_bits', 'null', 'xxhash', 'binary_md5', 'binary', 'unicode_loose_md5', 'unicode_loose_xxhash']) {
+for (const type of [
+  'hash',
+  'numeric',
+  'reverse_bits',
+  'null',
+  'xxhash',
+  'binary_md5',
+  'binary',
+  'unicode_loose_md5',
+  'unicode_loose_xxhash',
+]) {
   test(`${type} equals Vitess's vectors`, () => check(createVindex(type, 'v'), vectors[type]!))
 }
 
@@ -61,7 +75,12 @@ test("multicol and region_experimental equal Vitess's vectors, ranges by leading
 })
 
 /** Computed once with Vitess 24.0.0's own package: what its test vectors leave out. */
-type Extra = { type: string; params: VindexParams; files?: string; cases: { in: [VindexValueType, string][]; ksid: string | null; range?: string }[] }
+type Extra = {
+  type: string
+  params: VindexParams
+  files?: string
+  cases: { in: [VindexValueType, string][]; ksid: string | null; range?: string }[]
+}
 const extras = JSON.parse(readFileSync(new URL('../testdata/vitess-24-computed.json', import.meta.url), 'utf8')) as Extra[]
 
 for (const { type, params, files, cases } of extras) {
