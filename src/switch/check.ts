@@ -1,0 +1,217 @@
+/** Preflight (PROTOCOLS 3, step 1): everything that stands in the way, found at once, touching nothing. Unknown blocks (promise 6). */
+import { isSwError } from '../base/errors.ts'
+import type { SwError } from '../base/errors.ts'
+import type { Connection } from '../mysql/connection.ts'
+import { isServerError } from '../mysql/errors.ts'
+import { flavourOf } from '../mysql/flavour/flavour.ts'
+import { binlogProblems } from '../mysql/flavour/shared.ts'
+import { quoteQualified, quoteString } from '../sql/quote.ts'
+import { keys } from '../topology/keys.ts'
+import type { GateRecord, RoutingRecord, ShardRecord, StreamRecord, StreamReport, VdiffReport } from '../topology/records.ts'
+import { servesPrimary } from '../topology/routing.ts'
+import { listRecords } from '../topology/typed.ts'
+import type { SwitchContext, SwitchLimits } from './context.ts'
+import type { Preflight } from './effects.ts'
+import { switchErrors } from './errors.ts'
+import { accountName, clientAccounts, describeOpen, fenceState, isClosed } from './fence.ts'
+import type { SwitchPlan } from './plan.ts'
+import { connectAs, ourNames, readServerAccess } from './server-access.ts'
+import type { ServerAccess } from './server-access.ts'
+
+export type CheckContext = Pick<SwitchContext, 'store' | 'clock'>
+
+type Findings = { blockers: SwError[]; notes: string[] }
+
+export async function preflight(context: CheckContext, plan: SwitchPlan, limits: SwitchLimits, allowDifferent: readonly string[] = []): Promise<Preflight> {
+  const parts = await Promise.all([
+    routingFindings(plan),
+    streamFindings(context, plan, limits),
+    vdiffFindings(context, plan, allowDifferent),
+    sharedServerFindings(context, plan),
+    gateFindings(context, plan),
+    ...plan.from.serverIds.map((id) => serverFindings(context, plan, id, 'from')),
+    ...plan.to.serverIds.map((id) => serverFindings(context, plan, id, 'to')),
+  ])
+  return { blockers: parts.flatMap((part) => part.blockers), notes: parts.flatMap((part) => part.notes) }
+}
+
+async function routingFindings(plan: SwitchPlan): Promise<Findings> {
+  const blockers: SwError[] = []
+  for (const component of plan.components) {
+    if (component.phase !== 'stable') blockers.push(switchErrors.nothingToSwitch({ reason: `${component.range} is ${component.phase}` }))
+    else if (component.retired || component.other.length === 0) blockers.push(switchErrors.nothingToSwitch({ reason: `${component.range} has no other side` }))
+  }
+  return { blockers, notes: [] }
+}
+
+async function streamFindings({ store, clock }: CheckContext, plan: SwitchPlan, limits: SwitchLimits): Promise<Findings> {
+  const blockers: SwError[] = []
+  const reports = new Map((await listRecords<StreamReport>(store, keys.reportsOf(plan.workflowUid))).map((entry) => [entry.value.streamUid, entry.value]))
+  for (const source of plan.from.shards) {
+    if (!plan.streams.some((stream) => stream.source.uid === source.uid)) {
+      blockers.push(switchErrors.streamMissing({ source: source.shard, target: plan.to.shards.map((shard) => shard.shard).join(', ') }))
+    }
+  }
+  // The way back counts from the second switch on: it runs already.
+  const running = [...plan.streams, ...plan.back.filter((stream) => !plan.backMissing.includes(stream))]
+  for (const stream of running) blockers.push(...oneStream(stream, reports.get(stream.uid), clock.nowMs(), limits, plan.streams.includes(stream)))
+  return { blockers, notes: [] }
+}
+
+function oneStream(stream: StreamRecord, report: StreamReport | undefined, nowMs: number, limits: SwitchLimits, feeds: boolean): SwError[] {
+  const source = stream.source.shard
+  if (report === undefined) return [switchErrors.lagUnknown({ source, target: stream.targets.map((t) => t.shard).join(', '), reason: 'no mover has reported' })]
+  if (report.state !== 'running') {
+    const reason = report.error?.what ?? report.waiting?.what ?? (report.state === 'copying' ? 'the copy is not complete' : 'it does not run')
+    return [switchErrors.streamFailed({ source, state: report.state, reason })]
+  }
+  const ageMs = nowMs - report.atMs
+  if (ageMs > limits.freshMs) return [switchErrors.noMover({ source, ageMs })]
+  if (!feeds) return []
+  return stream.targets.flatMap((target): SwError[] => {
+    const lag = report.targets.find((t) => t.shard === target.shard)?.lag ?? null
+    if (lag === null) return [switchErrors.lagUnknown({ source, target: target.shard, reason: 'it was not measured' })]
+    if (nowMs - lag.atMs > limits.freshMs) return [switchErrors.lagUnknown({ source, target: target.shard, reason: `it was measured ${nowMs - lag.atMs} ms ago` })]
+    if (lag.markerAgeMs <= limits.lagMs) return []
+    return [switchErrors.lagTooLarge({ source, target: target.shard, transactions: lag.transactions, ageMs: Math.round(lag.markerAgeMs), limitMs: limits.lagMs })]
+  })
+}
+
+async function vdiffFindings({ store }: CheckContext, plan: SwitchPlan, allowDifferent: readonly string[]): Promise<Findings> {
+  const reports = (await listRecords<VdiffReport>(store, keys.vdiffReportsOf(plan.workflowUid))).map((entry) => entry.value)
+  const ended = reports.filter((report) => report.endedAtMs !== null && (report.state === 'clean' || report.state === 'different'))
+  const last = ended.sort((a, b) => (b.endedAtMs ?? 0) - (a.endedAtMs ?? 0))[0]
+  if (last === undefined) return { blockers: [], notes: ['no vdiff has been made: shardwright vdiff create'] }
+  if (last.state === 'clean' || allowDifferent.includes(last.uid)) return { blockers: [], notes: [] }
+  return { blockers: [switchErrors.vdiffDifferent({ vdiff: last.uid })], notes: [] }
+}
+
+/** A server is closed whole: nothing on it may have to go on serving. */
+async function sharedServerFindings({ store }: CheckContext, plan: SwitchPlan): Promise<Findings> {
+  const shards = await listRecords<ShardRecord>(store, keys.allShards)
+  const routings = new Map((await listRecords<RoutingRecord>(store, keys.routings)).map((entry) => [entry.key.slice(keys.routings.length), entry.value]))
+  const blockers: SwError[] = []
+  for (const [side, opposite] of [[plan.from, plan.to], [plan.to, plan.from]] as const) {
+    const own = new Set(side.shards.map((shard) => shard.uid))
+    for (const { value: shard } of shards) {
+      if (!side.serverIds.includes(shard.serverId) || own.has(shard.uid)) continue
+      const routing = routings.get(shard.keyspace)
+      const serves = routing === undefined || servesPrimary(routing, shard.name)
+      if (serves || opposite.shards.some((other) => other.uid === shard.uid)) {
+        blockers.push(switchErrors.sharedServer({ server: shard.serverId, shard: `${shard.keyspace}/${shard.name}` }))
+      }
+    }
+  }
+  return { blockers, notes: [] }
+}
+
+async function gateFindings({ store }: CheckContext, plan: SwitchPlan): Promise<Findings> {
+  const gates = await listRecords<GateRecord>(store, keys.gates)
+  if (gates.length === 0) return { blockers: [], notes: ['no gate is running: clients that come later find the new side'] }
+  const blind = gates.filter((gate) => gate.value.seen[plan.keyspace] === undefined).map((gate) => gate.value.id)
+  return { blockers: [], notes: blind.length === 0 ? [] : [`gates that do not serve ${plan.keyspace} yet: ${blind.join(', ')}`] }
+}
+
+async function serverFindings(context: CheckContext, plan: SwitchPlan, serverId: string, side: 'from' | 'to'): Promise<Findings> {
+  try {
+    const access = await readServerAccess(context.store, serverId)
+    await using connection = await connectAs(access, 'admin')
+    const parts = await Promise.all([
+      accountFindings(connection, access, plan, serverId, side),
+      contentFindings(connection, plan, serverId, side),
+      side === 'to' ? binlogFindings(connection, serverId) : applierFindings(access, plan, serverId),
+      side === 'from' ? transactionFindings(connection, access, plan, serverId) : { blockers: [], notes: [] },
+    ])
+    return { blockers: parts.flatMap((part) => part.blockers), notes: parts.flatMap((part) => part.notes) }
+  } catch (error) {
+    const blocker = isSwError(error) && error.code.startsWith('SW-SWITCH') ? error : switchErrors.serverUnreachable({ server: serverId, reason: (error as Error).message }, error)
+    return { blockers: [blocker], notes: [] }
+  }
+}
+
+async function accountFindings(connection: Connection, access: ServerAccess, plan: SwitchPlan, serverId: string, side: 'from' | 'to'): Promise<Findings> {
+  const ours = ourNames(access)
+  const fence = { allowUnfenced: plan.allowUnfenced }
+  const state = await fenceState(connection, ours, fence)
+  const blockers: SwError[] = []
+  const notes: string[] = []
+  const accounts = await flavourOf(connection).accounts(connection)
+  const fenced = new Set(clientAccounts(accounts, ours, plan.allowUnfenced).map(accountName))
+  for (const account of accounts) {
+    const name = accountName(account)
+    if (account.user === ours.admin || account.user === ours.mover || account.locked || account.passesReadOnly.length === 0) continue
+    const privilege = account.passesReadOnly.join(', ')
+    if (fenced.has(name)) notes.push(`${serverId}: ${name} has ${privilege}; it is locked and its sessions are ended like any client's`)
+    else if (plan.allowUnfenced.includes(name)) notes.push(`${serverId}: ${name} passes the fence, as allowed by name`)
+    else blockers.push(switchErrors.passesFence({ server: serverId, account: name, privilege, keyspace: plan.keyspace }))
+  }
+  if (side === 'to' && !isClosed(state)) blockers.push(switchErrors.notClosed({ server: serverId, open: describeOpen(state) }))
+  const replica = await replicaSource(connection)
+  if (replica !== null) blockers.push(switchErrors.serverReplicates({ server: serverId, source: replica }))
+  return { blockers, notes }
+}
+
+async function replicaSource(connection: Connection): Promise<string | null> {
+  const sql = connection.flavour === 'mysql' ? 'SHOW REPLICA STATUS' : 'SHOW ALL REPLICAS STATUS'
+  const row = (await connection.allText(sql))[0]
+  return row === undefined ? null : `${row['Source_Host'] ?? row['Master_Host'] ?? 'another server'}`
+}
+
+/** Triggers of moved tables, and enabled events, which run whatever is locked. */
+async function contentFindings(connection: Connection, plan: SwitchPlan, serverId: string, side: 'from' | 'to'): Promise<Findings> {
+  const shards = (side === 'from' ? plan.from : plan.to).shards.filter((shard) => shard.serverId === serverId)
+  const schemas = shards.map((shard) => quoteString(shard.schema)).join(', ')
+  const tables = plan.tables.map((table) => quoteString(table.name)).join(', ') || "''"
+  const [scheduler, events, triggers] = await Promise.all([
+    connection.value('SELECT @@GLOBAL.event_scheduler'),
+    connection.allText(
+      "SELECT EVENT_SCHEMA AS s, EVENT_NAME AS n FROM information_schema.EVENTS WHERE STATUS = 'ENABLED' AND EVENT_SCHEMA NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')",
+    ),
+    connection.allText(
+      `SELECT EVENT_OBJECT_SCHEMA AS s, EVENT_OBJECT_TABLE AS t, GROUP_CONCAT(TRIGGER_NAME) AS n FROM information_schema.TRIGGERS
+       WHERE EVENT_OBJECT_SCHEMA IN (${schemas}) AND EVENT_OBJECT_TABLE IN (${tables}) GROUP BY 1, 2`,
+    ),
+  ])
+  const blockers: SwError[] = []
+  if (scheduler === 'ON') for (const event of events) blockers.push(switchErrors.eventsPass({ server: serverId, event: `${event['s']}.${event['n']}` }))
+  for (const row of triggers) blockers.push(switchErrors.triggersPresent({ server: serverId, table: `${row['s']}.${row['t']}`, triggers: row['n'] }))
+  return { blockers, notes: [] }
+}
+
+async function binlogFindings(connection: Connection, serverId: string): Promise<Findings> {
+  const problems = binlogProblems(await flavourOf(connection).binlogSettings(connection))
+  return {
+    blockers: problems.map(({ setting, value, wanted, why }) => switchErrors.cannotFeedReverse({ server: serverId, reason: `${setting} is ${value}, not ${wanted}: ${why}` })),
+    notes: [],
+  }
+}
+
+/** Tried, as that account, on every table it will write: grants are many ways to say no. */
+async function applierFindings(access: ServerAccess, plan: SwitchPlan, serverId: string): Promise<Findings> {
+  const blockers: SwError[] = []
+  await using connection = await connectAs(access, 'mover')
+  const tables = plan.from.shards.filter((shard) => shard.serverId === serverId).flatMap((shard) => plan.tables.map((table) => ({ schema: shard.schema, table: table.name })))
+  const results = await connection.pipelineSettled(tables.map(({ schema, table }) => `DELETE FROM ${quoteQualified(schema, table)} WHERE 1 = 0`))
+  results.forEach((result, i) => {
+    const on = tables[i]
+    if (result.status === 'fulfilled' || on === undefined) return
+    const reason = isServerError(result.reason) ? result.reason.serverMessage : String(result.reason)
+    blockers.push(switchErrors.applierCannotWrite({ server: serverId, account: access.secret.mover.user, table: on.table, schema: on.schema, reason }))
+  })
+  return { blockers, notes: [] }
+}
+
+async function transactionFindings(connection: Connection, access: ServerAccess, plan: SwitchPlan, serverId: string): Promise<Findings> {
+  const [prepared, state] = await Promise.all([
+    flavourOf(connection).xaRecover(connection),
+    fenceState(connection, ourNames(access), { allowUnfenced: plan.allowUnfenced }),
+  ])
+  const blockers = prepared.length === 0 ? [] : [switchErrors.preparedXa({ server: serverId, xids: prepared.map((xa) => xa.gtrid.toString('latin1')).join(', ') })]
+  const now = Number(await connection.value('SELECT UNIX_TIMESTAMP()'))
+  const notes = state.sessions.flatMap((session) => {
+    const ageS = session.transaction === null ? 0 : now - session.transaction.startedAtS
+    return ageS < 5 ? [] : [`${serverId}: a transaction of ${session.user}@${session.host} has been open for ${Math.round(ageS)} s; it is ended after the grace${session.query === null ? '' : `: ${session.query.slice(0, 120)}`}`]
+  })
+  return { blockers, notes }
+}
+

@@ -1,0 +1,234 @@
+import { toOpening, toSwitching } from '../topology/routing.ts'
+import { flavourOf } from '../mysql/flavour/flavour.ts'
+import { keys } from '../topology/keys.ts'
+import type { GateRecord } from '../topology/records.ts'
+import { recordsOf } from '../topology/typed.ts'
+import { gatesAcknowledged } from './acknowledge.ts'
+import type { Acknowledgement } from './acknowledge.ts'
+import { preflight } from './check.ts'
+import { decide, takeRouting } from './decide.ts'
+import type { RoutingVersion } from './decide.ts'
+import type { Preflight, SwitchEffects } from './effects.ts'
+import { switchErrors } from './errors.ts'
+import { closeServer, describeOpen, fenceState, isClosed } from './fence.ts'
+import { plannedIds, raiseIds } from './ids.ts'
+import type { PlannedId } from './ids.ts'
+import { drained, placeMarkers } from './markers.ts'
+import { tablesOn } from './plan.ts'
+import type { SwitchPlan } from './plan.ts'
+import type { GateHolds } from './report.ts'
+import { makeStreams } from './reverse-streams.ts'
+import type { KilledSession } from './sessions.ts'
+import { SessionLocks } from './session-locks.ts'
+import { settled } from './settled.ts'
+import { stepTen } from './step-ten.ts'
+import type { SwitchContext, SwitchLimits } from './context.ts'
+
+/** The switch's effects on real servers and the topology. */
+export class RealEffects implements SwitchEffects {
+  readonly #context: SwitchContext
+  readonly #plan: SwitchPlan
+  readonly #limits: SwitchLimits
+  /** What is cut when a switch runs out of time; the opening after it has its own. */
+  readonly #attempt = new AbortController()
+  #routing: RoutingVersion | null = null
+  #locks: SessionLocks[] = []
+  #ids: PlannedId[] = []
+  #outcome: 'switched' | 'back' = 'back'
+  #fenceLaid = false
+  #holdVersion = 0
+
+  constructor(context: SwitchContext, plan: SwitchPlan, limits: SwitchLimits) {
+    this.#context = context
+    this.#plan = plan
+    this.#limits = limits
+  }
+
+  preflight(): Promise<Preflight> {
+    return preflight(this.#context, this.#plan, this.#limits)
+  }
+
+  async prepare(): Promise<readonly string[]> {
+    const { pool, store, leadership, clock } = this.#context
+    const plan = this.#plan
+    const servers = [...new Set([...plan.from.serverIds, ...plan.to.serverIds])]
+    this.#routing = await takeRouting(this.#context, plan.keyspace)
+    await pool.verify(servers)
+    await makeStreams(this.#context, plan.backMissing)
+    this.#ids = await plannedIds(store, plan)
+    const raised = await raiseIds(pool, plan, this.#ids, 1_000n)
+    // Both directions once: start-up, a slow mover or a dead one show now, when nobody waits.
+    await this.#drain('forward', this.#limits.warmMs, leadership.signal)
+    await this.#drain('back', this.#limits.warmMs, leadership.signal)
+    // Again, since the first may have waited for a backlog; what this takes is about what clients will wait.
+    const beganMs = clock.monotonicMs()
+    await this.#drain('forward', this.#limits.warmMs, leadership.signal)
+    const drainMs = clock.monotonicMs() - beganMs
+    this.#locks = await settled(
+      plan.from.serverIds.map((id) =>
+        SessionLocks.open(pool, id, {
+          tables: tablesOn(plan, plan.from, id),
+          graceMs: this.#limits.graceMs,
+          leaseMs: this.#limits.lockLeaseMs,
+          attemptMs: 150,
+          clock,
+        }),
+      ),
+    )
+    return [`a drain took ${Math.round(drainMs)} ms before clients were held`, ...raised.map((text) => `ids raised: ${text}`)]
+  }
+
+  async hold(): Promise<void> {
+    const { clock, leadership } = this.#context
+    const sinceMs = clock.nowMs()
+    const hold = { sinceMs, untilMs: sinceMs + this.#limits.holdMs }
+    const step = { ranges: this.#plan.ranges, token: leadership.token, hold }
+    this.#routing = await decide(this.#context, this.#plan.keyspace, this.#version(), (record) => toSwitching(record, step), this.#plan.ranges)
+    this.#holdVersion = this.#routing.version
+  }
+
+  gatesAcknowledge(): Promise<Acknowledgement> {
+    const { store, clock, leadership } = this.#context
+    const { seenMs, graceMs } = this.#limits
+    return gatesAcknowledged({ store, keyspace: this.#plan.keyspace, version: this.#holdVersion, seenMs, graceMs, clock, signal: leadership.signal })
+  }
+
+  async requireClosed(): Promise<void> {
+    const { pool } = this.#context
+    const fence = { allowUnfenced: this.#plan.allowUnfenced }
+    await settled(
+      this.#plan.to.serverIds.map((id) =>
+        pool.run(
+          id,
+          async ({ connection, ours, serverId }) => {
+            const state = await fenceState(connection, ours, fence)
+            if (!isClosed(state)) throw switchErrors.notClosed({ server: serverId, open: describeOpen(state) })
+          },
+          this.#attempt.signal,
+        ),
+      ),
+    )
+  }
+
+  async lockTables(signal: AbortSignal): Promise<readonly KilledSession[]> {
+    const { pool } = this.#context
+    const killed = await settled(this.#locks.map((locks) => locks.lock(signal)))
+    await settled(
+      this.#plan.from.serverIds.map((id) =>
+        pool.run(
+          id,
+          async ({ connection }) => {
+            const prepared = await flavourOf(connection).xaRecover(connection)
+            if (prepared.length > 0) throw switchErrors.preparedXa({ server: id, xids: prepared.map((xa) => xa.gtrid.toString('latin1')).join(', ') })
+          },
+          this.#attempt.signal,
+        ),
+      ),
+    )
+    return killed.flat()
+  }
+
+  drain(signal: AbortSignal): Promise<void> {
+    return this.#drain('forward', this.#limits.drainMs, signal)
+  }
+
+  proveWayBack(signal: AbortSignal): Promise<void> {
+    return this.#drain('back', this.#limits.drainMs, signal)
+  }
+
+  raiseIds(): Promise<readonly string[]> {
+    return raiseIds(this.#context.pool, this.#plan, this.#ids, 0n)
+  }
+
+  async closeServing(): Promise<readonly KilledSession[]> {
+    const { pool, clock, failpoint } = this.#context
+    const fence = { allowUnfenced: this.#plan.allowUnfenced }
+    const killed = await settled(this.#plan.from.serverIds.map((id) => pool.run(id, (server) => closeServer(server, fence, clock, failpoint), this.#attempt.signal)))
+    this.#fenceLaid = true
+    return killed.flat()
+  }
+
+  async releaseTableLocks(): Promise<void> {
+    await settled(this.#locks.map((locks) => locks.release()))
+  }
+
+  async decide(outcome: 'switched' | 'back'): Promise<void> {
+    const step = { ranges: this.#plan.ranges, token: this.#context.leadership.token, outcome }
+    this.#routing = await decide(this.#context, this.#plan.keyspace, this.#version(), (record) => toOpening(record, step), this.#plan.ranges)
+    this.#outcome = outcome
+  }
+
+  async finish(): Promise<readonly KilledSession[]> {
+    const { from, to, keyspace, ranges, allowUnfenced } = this.#plan
+    await this.releaseTableLocks()
+    const [serving, other] = this.#outcome === 'switched' ? [to, from] : [from, to]
+    const otherFence = this.#outcome === 'back' || this.#fenceLaid ? 'laid' : 'unknown'
+    const done = await stepTen(
+      { ...this.#context, fence: { allowUnfenced }, readGraceMs: this.#limits.readGraceMs },
+      { keyspace, ranges, routing: this.#version(), serving, other, otherFence },
+    )
+    this.#routing = done.routing
+    return done.killed
+  }
+
+  async dropSessions(): Promise<void> {
+    this.#attempt.abort(switchErrors.timeUp({ limitMs: this.#limits.limitMs, step: 'an effect on a server' }))
+    const { pool } = this.#context
+    await settled([...this.#plan.from.serverIds, ...this.#plan.to.serverIds].map((id) => pool.release(id)))
+  }
+
+  async holds(): Promise<GateHolds | null> {
+    const { store, clock, leadership } = this.#context
+    const { keyspace } = this.#plan
+    const stop = new AbortController()
+    const limit = clock.sleep(this.#limits.holdsReportMs, stop.signal).then(() => stop.abort(), () => undefined)
+    let reports: GateRecord['lastHold'][string][] = []
+    let gates = 0
+    for await (const snapshot of store.watch(keys.gates, AbortSignal.any([stop.signal, leadership.signal]))) {
+      const records = recordsOf<GateRecord>(snapshot).map((record) => record.value)
+      gates = records.length
+      reports = records.flatMap((gate) => {
+        const last = gate.lastHold[keyspace]
+        return last !== undefined && last.version >= this.#holdVersion ? [last] : []
+      })
+      if (reports.length === gates) break
+    }
+    stop.abort()
+    await limit
+    if (reports.length === 0) return null
+    const held = reports.reduce((sum, report) => sum + report.held, 0)
+    return {
+      gates,
+      held,
+      failed: reports.reduce((sum, report) => sum + report.failed, 0),
+      longestMs: Math.max(...reports.map((report) => report.longestMs)),
+      // Of several gates: their medians, weighted by what each held.
+      medianMs: held === 0 ? 0 : reports.reduce((sum, report) => sum + report.medianMs * report.held, 0) / held,
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.allSettled(this.#locks.map((locks) => locks.release()))
+  }
+
+  async #drain(direction: 'forward' | 'back', timeoutMs: number, signal: AbortSignal): Promise<void> {
+    const { pool, store, clock } = this.#context
+    const { from, to, streams, back, workflowUid } = this.#plan
+    const markers = await placeMarkers(pool, direction === 'forward' ? from.serverIds : to.serverIds, this.#attempt.signal)
+    await drained({
+      store,
+      workflowUid,
+      streams: direction === 'forward' ? streams : back,
+      markers,
+      timeoutMs,
+      clock,
+      signal,
+      late: direction === 'forward' ? 'notDrained' : 'reverseNotProven',
+    })
+  }
+
+  #version(): RoutingVersion {
+    if (this.#routing === null) throw new Error('the routing record was not read')
+    return this.#routing
+  }
+}

@@ -1,0 +1,185 @@
+/**
+ * The lasting fence: a closed server takes no client write (PROTOCOLS 3, "Closed is durable").
+ *
+ * Closed = every client account locked (survives a restart; a restarted server has new sessions only) *and* read_only=1 (stops the
+ * sessions that lived when the accounts were locked). Laid in that order: a restart between the two leaves it closed, the other way
+ * round it would let in sessions that nothing stops. What we lock is written on the server first, so that `open` unlocks exactly that,
+ * whichever controller opens, after whatever crash. Locks are laid without the binlog: they must not reach replicas.
+ *
+ * Opened in the order read_only=0, then unlock: an unlocked account on a server always means that it is open.
+ */
+import type { Clock } from '../base/clock.ts'
+import type { Connection } from '../mysql/connection.ts'
+import { isServerError } from '../mysql/errors.ts'
+import { flavourOf } from '../mysql/flavour/flavour.ts'
+import type { Account, AccountName } from '../mysql/flavour/flavour.ts'
+import { quoteString } from '../sql/quote.ts'
+import type { ClaimedServer } from './claim.ts'
+import { controlSchema } from './control-schema.ts'
+import { switchErrors } from './errors.ts'
+import { connectAs } from './server-access.ts'
+import type { OurNames } from './server-access.ts'
+import { killedView, killSessions, listClientSessions } from './sessions.ts'
+import type { ClientSession, KilledSession } from './sessions.ts'
+
+export type ClosedOptions = {
+  /** user@host allowed by name to pass: neither locked nor killed. */
+  readonly allowUnfenced: readonly string[]
+}
+
+export type FenceState = {
+  readonly readOnly: boolean
+  /** Client accounts that are not locked. */
+  readonly unlocked: readonly Account[]
+  readonly sessions: readonly ClientSession[]
+}
+
+/** Places in the middle of closing and opening, for tests that kill there. */
+export type FenceFailpoint = (point: 'fence.accountsLocked' | 'fence.writable') => Promise<void>
+const noFailpoint: FenceFailpoint = async () => undefined
+
+export function accountName(account: AccountName): string {
+  return `${account.user}@${account.host}`
+}
+
+/** Accounts that a closed server must have locked: all but ours and replication's; of ours the gate's. */
+export function clientAccounts(accounts: readonly Account[], ours: OurNames, allowUnfenced: readonly string[]): Account[] {
+  return accounts.filter(
+    (account) => account.user !== ours.admin && account.user !== ours.mover && !account.replicates && !allowUnfenced.includes(accountName(account)),
+  )
+}
+
+export async function fenceState(connection: Connection, ours: OurNames, options: ClosedOptions): Promise<FenceState> {
+  const [readOnly, accounts, sessions] = await Promise.all([
+    connection.value('SELECT @@GLOBAL.read_only'),
+    flavourOf(connection).accounts(connection),
+    listClientSessions(connection, ours, new Set(options.allowUnfenced)),
+  ])
+  return { readOnly: readOnly === '1', unlocked: clientAccounts(accounts, ours, options.allowUnfenced).filter((account) => !account.locked), sessions }
+}
+
+/** After a restart only "no client session lives" holds, and is enough: nobody can get in. */
+export function isClosed(state: FenceState): boolean {
+  return state.unlocked.length === 0 && (state.readOnly || state.sessions.length === 0)
+}
+
+export function describeOpen(state: FenceState): string {
+  const parts: string[] = []
+  if (state.unlocked.length > 0) parts.push(`accounts not locked: ${state.unlocked.map(accountName).join(', ')}`)
+  if (!state.readOnly && state.sessions.length > 0) parts.push(`read_only=0 with ${state.sessions.length} client sessions`)
+  return parts.join('; ')
+}
+
+/**
+ * Closes a server. Idempotent; returns the sessions that it ended (those with an open transaction, whose COMMIT would meet the fence).
+ * SW-SWITCH-028 when it is open afterwards.
+ */
+export async function closeServer(server: ClaimedServer, options: ClosedOptions, clock: Clock, failpoint: FenceFailpoint = noFailpoint): Promise<KilledSession[]> {
+  const { connection, ours, serverId } = server
+  const toLock = clientAccounts(await flavourOf(connection).accounts(connection), ours, options.allowUnfenced).filter((account) => !account.locked)
+  if (toLock.length > 0) {
+    const rows = toLock.map((account) => `(${quoteString(account.user)}, ${quoteString(account.host)})`)
+    await connection.query(`INSERT IGNORE INTO ${controlSchema}.control_locked (user, host) VALUES ${rows.join(', ')}`)
+    await withoutBinlog(connection, toLock.map((account) => flavourOf(connection).lockAccount(account)))
+  }
+  await failpoint('fence.accountsLocked')
+  await setReadOnly(server, clock)
+  const [accounts, sessions] = await Promise.all([flavourOf(connection).accounts(connection), listClientSessions(connection, ours, new Set(options.allowUnfenced))])
+  const open = clientAccounts(accounts, ours, options.allowUnfenced).filter((account) => !account.locked)
+  if (open.length > 0) throw switchErrors.stillOpen({ server: serverId, open: open.map(accountName).join(', ') })
+  const passing = passingUsers(accounts, server, options)
+  // A session with the privilege to pass read_only goes on writing, transaction or not.
+  const victims = sessions.filter((session) => session.transaction !== null || passing.has(session.user))
+  await killSessions(connection, victims)
+  if (victims.some((session) => passing.has(session.user))) await untilGone(server, options, passing, clock)
+  return victims.map((session) => killedView(serverId, session))
+}
+
+function passingUsers(accounts: readonly Account[], server: ClaimedServer, options: ClosedOptions): Set<string> {
+  const passing = clientAccounts(accounts, server.ours, options.allowUnfenced).filter((account) => account.passesReadOnly.length > 0)
+  return new Set(passing.map((account) => account.user))
+}
+
+/** A killed session's last statement may still commit; where read_only does not stop it, the fence stands once it is gone. */
+async function untilGone(server: ClaimedServer, options: ClosedOptions, users: ReadonlySet<string>, clock: Clock): Promise<void> {
+  const { connection, ours } = server
+  const triesMax = 400
+  for (let tries = 0; tries < triesMax; tries++) {
+    const left = (await listClientSessions(connection, ours, new Set(options.allowUnfenced))).filter((session) => users.has(session.user))
+    if (left.length === 0) return
+    await killSessions(connection, left)
+    await clock.sleep(5)
+  }
+  throw switchErrors.stillOpen({ server: server.serverId, open: `sessions of ${[...users].join(', ')} do not end` })
+}
+
+/** MySQL waits here for writers that queue behind our own table locks (MariaDB does not): they are interrupted (1317: not applied). */
+async function setReadOnly(server: ClaimedServer, clock: Clock): Promise<void> {
+  const { connection, ours, serverId } = server
+  let settled = false
+  const setting = connection.query('SET GLOBAL read_only = 1').finally(() => {
+    settled = true
+  })
+  setting.catch(() => undefined)
+  try {
+    await Promise.race([setting, clock.sleep(3)])
+    if (!settled) {
+      await using second = await connectAs(server.access, 'admin')
+      while (!settled) {
+        const waiting = (await listClientSessions(second, ours)).filter((session) => /^waiting for/i.test(session.state))
+        await killSessions(second, waiting, 'QUERY')
+        await Promise.race([setting, clock.sleep(5)])
+      }
+    }
+    await setting
+  } catch (error) {
+    if (isServerError(error, 1227, 1238)) throw switchErrors.readOnlyRefused({ server: serverId, reason: error.serverMessage }, error)
+    throw error
+  }
+}
+
+/** Opens a server: undoes what `closeServer` did and nothing else. Idempotent. */
+export async function openServer(server: ClaimedServer, failpoint: FenceFailpoint = noFailpoint): Promise<void> {
+  const { connection } = server
+  const [readOnly, listed, accounts] = await Promise.all([
+    connection.value('SELECT @@GLOBAL.read_only'),
+    connection.allText(`SELECT user, host FROM ${controlSchema}.control_locked`),
+    flavourOf(connection).accounts(connection),
+  ])
+  if (readOnly !== '0') await connection.query('SET GLOBAL read_only = 0')
+  await failpoint('fence.writable')
+  if (listed.length === 0) return
+  const ours = new Set(listed.map((row) => `${row['user']}@${row['host']}`))
+  // Some may have been dropped meanwhile.
+  const toUnlock = accounts.filter((account) => account.locked && ours.has(accountName(account)))
+  if (toUnlock.length > 0) await withoutBinlog(connection, toUnlock.map((account) => flavourOf(connection).unlockAccount(account)))
+  await connection.query(`DELETE FROM ${controlSchema}.control_locked`)
+}
+
+/** Ends what client sessions remain, after `graceMs` for those that run a statement. Returns them. */
+export async function killClients(server: ClaimedServer, options: ClosedOptions, graceMs: number, clock: Clock): Promise<KilledSession[]> {
+  const { connection, ours, serverId } = server
+  const spare = new Set(options.allowUnfenced)
+  const killed: KilledSession[] = []
+  const untilMs = clock.monotonicMs() + graceMs
+  const roundsMax = 1_000
+  for (let round = 0; round < roundsMax; round++) {
+    const sessions = await listClientSessions(connection, ours, spare)
+    if (sessions.length === 0) break
+    const graceOver = clock.monotonicMs() >= untilMs
+    // `Killed` sessions are on their way out; what they still run can only read: the server is closed.
+    const victims = sessions.filter((session) => session.command !== 'Killed' && (graceOver || session.command === 'Sleep'))
+    await killSessions(connection, victims)
+    killed.push(...victims.map((session) => killedView(serverId, session)))
+    if (graceOver && victims.length === 0) break
+    await clock.sleep(graceOver ? 2 : 4)
+  }
+  return killed
+}
+
+/** `sql_log_bin` is put back in the same write, whatever the statements say: a marker that is not logged would never be drained. */
+async function withoutBinlog(connection: Connection, statements: readonly string[]): Promise<void> {
+  const results = await connection.pipelineSettled(['SET SESSION sql_log_bin = 0', ...statements, 'SET SESSION sql_log_bin = 1'])
+  if (results.at(-1)?.status === 'rejected') connection.destroy()
+  for (const result of results) if (result.status === 'rejected') throw result.reason
+}

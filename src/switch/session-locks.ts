@@ -1,0 +1,140 @@
+/**
+ * Table locks held by a session: they let running writers end in order before the lasting fence is laid, so that no client's COMMIT
+ * meets it. Safety does not rest on them (PROTOCOLS 3, step 4).
+ *
+ * - autocommit=0: at autocommit=1 MariaDB grants LOCK TABLES over a prepared XA transaction.
+ * - A second session, since the claimed one must go on writing (1100, 1192). It takes GET_LOCK('sw:…:lock') and *then* the claimed
+ *   session must answer: a stale controller's claimed session is dead, and one that is claimed after this kills the lock's holder.
+ * - wait_timeout is the lease, and the session is pinged: a paused holder loses its locks by itself.
+ * - A waiting LOCK TABLES makes every writer of the table queue, so each attempt is cut after 150 ms (lock_wait_timeout cannot be
+ *   below 1 s), with a pause in which writers pass; blockers are killed once the grace is over.
+ */
+import type { Clock } from '../base/clock.ts'
+import type { Connection } from '../mysql/connection.ts'
+import { isServerError } from '../mysql/errors.ts'
+import { flavourOf } from '../mysql/flavour/flavour.ts'
+import { quoteQualified } from '../sql/quote.ts'
+import type { ClaimPool } from './claim.ts'
+import { switchErrors } from './errors.ts'
+import { connectAs } from './server-access.ts'
+import { killedView, killSessions, listClientSessions } from './sessions.ts'
+import type { ClientSession, KilledSession } from './sessions.ts'
+
+export type TableName = { readonly schema: string; readonly name: string }
+
+export type SessionLocksOptions = {
+  readonly tables: readonly TableName[]
+  /** Until blockers are killed. */
+  readonly graceMs: number
+  /** Locks end by themselves this long after the holder stopped; whole seconds, as the server counts. */
+  readonly leaseMs: number
+  readonly attemptMs: number
+  readonly clock: Clock
+}
+
+export class SessionLocks implements AsyncDisposable {
+  readonly serverId: string
+  readonly #pool: ClaimPool
+  readonly #session: Connection
+  readonly #options: SessionLocksOptions
+  readonly #stop = new AbortController()
+
+  private constructor(serverId: string, pool: ClaimPool, session: Connection, options: SessionLocksOptions) {
+    this.serverId = serverId
+    this.#pool = pool
+    this.#session = session
+    this.#options = options
+    this.#keepAlive().catch(() => undefined)
+  }
+
+  /** Opens the second session, so that connecting costs nothing while clients are held. Locks nothing yet. */
+  static async open(pool: ClaimPool, serverId: string, options: SessionLocksOptions): Promise<SessionLocks> {
+    const { access } = await pool.claimed(serverId)
+    const leaseS = Math.max(1, Math.ceil(options.leaseMs / 1_000))
+    const session = await connectAs(access, 'admin', { sessionSql: [`SET SESSION autocommit = 0, wait_timeout = ${leaseS}, lock_wait_timeout = 10, sql_mode = ''`] })
+    return new SessionLocks(serverId, pool, session, options)
+  }
+
+  get held(): boolean {
+    return this.#session.open
+  }
+
+  /** Takes the locks; returns what had to be killed. SW-SWITCH-006 when the tables stay busy. */
+  async lock(signal: AbortSignal): Promise<KilledSession[]> {
+    const { tables, graceMs, attemptMs, clock } = this.#options
+    if (tables.length === 0) return []
+    const taken = await this.#session.value(`SELECT GET_LOCK('${this.#pool.lockNames.lock}', 5)`)
+    if (taken !== '1') throw switchErrors.claimFailed({ server: this.serverId, reason: 'another session holds the table locks’ right' })
+    // Not `run`: a claim made anew would kill this very session, and rightly so.
+    const server = await this.#pool.claimed(this.serverId)
+    await server.connection.query('SELECT 1')
+
+    const sql = `LOCK TABLES ${tables.map((table) => `${quoteQualified(table.schema, table.name)} READ`).join(', ')}`
+    const killed: KilledSession[] = []
+    const startedMs = clock.monotonicMs()
+    let blockers: ClientSession[] = []
+    const killRoundsMax = 10
+    for (let killRounds = 0; killRounds < killRoundsMax; ) {
+      signal.throwIfAborted()
+      if (await this.#attempt(server.connection, sql, attemptMs)) return killed
+      blockers = (await listClientSessions(server.connection, server.ours)).filter((session) => session.transaction !== null)
+      if (clock.monotonicMs() - startedMs >= graceMs) {
+        killRounds++
+        await killSessions(server.connection, blockers)
+        killed.push(...blockers.map((session) => killedView(this.serverId, session)))
+        await clock.sleep(5, signal)
+      } else {
+        // Writers that queued behind us pass now.
+        await clock.sleep(Math.min(50, attemptMs), signal)
+      }
+    }
+    const list = blockers.map((session) => `session ${session.id} of ${session.user}@${session.host}: ${session.query ?? session.command}`)
+    throw switchErrors.tablesNotLocked({ server: this.serverId, graceMs, blockers: list.join('; ') || 'none that has a transaction open' })
+  }
+
+  /** Ends with what the server answers; a session that is gone has no locks. */
+  async release(): Promise<void> {
+    if (this.#stop.signal.aborted) return
+    this.#stop.abort()
+    if (this.#session.open) await this.#session.query('UNLOCK TABLES').catch(() => undefined)
+    this.#session.destroy()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.release()
+  }
+
+  async #attempt(claimed: Connection, sql: string, attemptMs: number): Promise<boolean> {
+    let settled = false
+    const attempt = this.#session.query(sql).then(
+      () => true,
+      (error: unknown) => {
+        if (isServerError(error) && (error.kind === 'interrupted' || error.kind === 'lockWait' || error.kind === 'deadlock')) return false
+        if (!this.#session.open || (isServerError(error) && error.kind === 'killed')) throw switchErrors.lockSessionLost({ server: this.serverId }, error)
+        throw error
+      },
+    )
+    const done = attempt.finally(() => {
+      settled = true
+    })
+    done.catch(() => undefined)
+    const timer = new AbortController()
+    await Promise.race([done, this.#options.clock.sleep(attemptMs, timer.signal).catch(() => undefined)])
+    timer.abort()
+    if (!settled) {
+      await claimed.query(flavourOf(claimed).killQuery(this.#session.threadId)).catch((error: unknown) => {
+        if (!isServerError(error, 1094)) throw error
+      })
+    }
+    return attempt
+  }
+
+  async #keepAlive(): Promise<void> {
+    const pauseMs = Math.max(200, this.#options.leaseMs / 4)
+    while (!this.#stop.signal.aborted && this.#session.open) {
+      await this.#options.clock.sleep(pauseMs, this.#stop.signal)
+      // A statement under way keeps the session by itself; a ping behind it would only queue.
+      if (this.#session.outstanding === 0) await this.#session.ping()
+    }
+  }
+}

@@ -1,0 +1,36 @@
+/** Who is connected to a server, and which of them have a transaction open. Works without performance_schema. */
+import type { Connection } from '../mysql/connection.ts'
+import { isServerError } from '../mysql/errors.ts'
+import { flavourOf } from '../mysql/flavour/flavour.ts'
+import type { Session } from '../mysql/flavour/flavour.ts'
+import type { OurNames } from './server-access.ts'
+
+export type ClientSession = Session
+
+export type KilledSession = { readonly server: string; readonly user: string; readonly host: string; readonly query: string | null; readonly transaction: boolean }
+
+const systemUsers = new Set(['system user', 'event_scheduler'])
+const systemCommands = /^(Daemon|Binlog Dump|Slave|Replica|Group)/i
+
+/** Everybody but our own admin and mover, the server's threads, replication, and `spare` (user@host as in an account). */
+export async function listClientSessions(connection: Connection, ours: OurNames, spare: ReadonlySet<string> = new Set()): Promise<ClientSession[]> {
+  const sessions = await flavourOf(connection).sessions(connection)
+  return sessions
+    .map((session) => ({ ...session, host: session.host.replace(/:\d+$/, '') }))
+    .filter(({ user, host, command }) => {
+      if (user === ours.admin || user === ours.mover || systemUsers.has(user) || systemCommands.test(command)) return false
+      return !spare.has(`${user}@${host}`) && !spare.has(`${user}@%`)
+    })
+}
+
+/** Ends sessions, all in one round trip; one that is gone already is no error. */
+export async function killSessions(connection: Connection, sessions: readonly ClientSession[], how: 'CONNECTION' | 'QUERY' = 'CONNECTION'): Promise<void> {
+  if (sessions.length === 0) return
+  for (const result of await connection.pipelineSettled(sessions.map((session) => `KILL ${how} ${session.id}`))) {
+    if (result.status === 'rejected' && !isServerError(result.reason, 1094)) throw result.reason
+  }
+}
+
+export function killedView(server: string, session: ClientSession): KilledSession {
+  return { server, user: session.user, host: session.host, query: session.query, transaction: session.transaction !== null }
+}
