@@ -1,9 +1,13 @@
-import { quoteString } from '../../sql/quote.ts'
+import { quoteIdentifier, quoteString } from '../../sql/quote.ts'
+import type { Connection } from '../connection.ts'
 import { errno } from '../errors.ts'
 import type { Account, Flavour } from './flavour.ts'
 import { accountText, definers, isOn, moverSessionSql, need, privileges, sessions, variables, xaRecover } from './shared.ts'
 
 const DML = 'SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, REFERENCES, CREATE TEMPORARY TABLES, LOCK TABLES, CREATE VIEW, SHOW VIEW, EXECUTE, TRIGGER'
+
+/** How SHOW GRANTS prints GRANT ALL. */
+const EVERYTHING = 'ALL PRIVILEGES'
 
 /** MariaDB 10.5 and later. */
 export const mariadb: Flavour = {
@@ -79,22 +83,21 @@ export const mariadb: Flavour = {
     )
     const granted = await privileges(connection)
     const roles = await connection.allText('SELECT User, Host, Role FROM mysql.roles_mapping')
+    const byRole = await rolePrivileges(connection, new Set(roles.map((row) => need(row, 'Role'))))
     const out: Account[] = []
     for (const row of rows) {
       const user = need(row, 'user')
       const host = need(row, 'host')
       const all = new Set(granted.get(`'${user}'@'${host}'`) ?? [])
-      for (const role of rolesOf(roles, user, host)) {
-        for (const privilege of granted.get(`'${role}'@''`) ?? granted.get(`'${role}'`) ?? []) all.add(privilege)
-      }
+      for (const role of rolesOf(roles, user, host)) for (const privilege of byRole.get(role) ?? []) all.add(privilege)
       out.push({
         user,
         host,
         locked: row['locked'] === 'true' || row['locked'] === '1',
         plugin: row['plugin'] ?? '',
-        passesReadOnly: ['READ_ONLY ADMIN', 'READ ONLY ADMIN'].filter((name) => all.has(name)),
+        passesReadOnly: all.has('READ_ONLY ADMIN') || all.has(EVERYTHING) ? ['READ_ONLY ADMIN'] : [],
         replicates: all.has('REPLICATION SLAVE') && !all.has('INSERT'),
-        maySkipBinlog: all.has('BINLOG ADMIN') || all.has('SUPER'),
+        maySkipBinlog: ['BINLOG ADMIN', 'SUPER', EVERYTHING].some((name) => all.has(name)),
       })
     }
     return out
@@ -145,6 +148,17 @@ export const mariadb: Flavour = {
   moverSessionSql,
   freshStatisticsSql: null,
   logsCascades: () => false,
+}
+
+/** Global privileges of roles: information_schema has those of users only, so they are read from SHOW GRANTS. */
+async function rolePrivileges(connection: Connection, roles: ReadonlySet<string>): Promise<Map<string, string[]>> {
+  const out = new Map<string, string[]>()
+  for (const role of roles) {
+    const result = await connection.query(`SHOW GRANTS FOR ${quoteIdentifier(role)}`)
+    const lines = result.kind === 'rows' ? result.rows.map((row) => row[0]?.toString('utf8') ?? '') : []
+    out.set(role, lines.flatMap((line) => /^GRANT (.+) ON \*\.\* TO /.exec(line)?.[1]?.split(', ') ?? []))
+  }
+  return out
 }
 
 function rolesOf(mapping: readonly Record<string, string | null>[], user: string, host: string): Set<string> {

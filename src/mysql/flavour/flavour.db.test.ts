@@ -1,0 +1,146 @@
+/** What the two flavours are said to do, done on real servers. */
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { flavours, sharedServer, testServer, uniqueName } from '../../../test/kit/servers.ts'
+import { connect } from '../connect.ts'
+import { errno, isServerError } from '../errors.ts'
+import { flavourOf } from './flavour.ts'
+import { binlogProblems } from './shared.ts'
+
+function rejection(promise: Promise<unknown>): Promise<unknown> {
+  return promise.then(
+    () => assert.fail('was to reject'),
+    (error: unknown) => error,
+  )
+}
+
+for (const name of flavours()) {
+  describe(name, () => {
+    test('identity, positions and settings of the binlog', async () => {
+      await using server = await testServer({ flavour: name })
+      await using c = await connect(server.config)
+      const flavour = flavourOf(c)
+      const identity = await flavour.identity(c)
+      assert.ok(identity.uuid.length > 10 && identity.serverId > 0)
+      assert.ok(Math.abs(identity.startedAtS - Date.now() / 1000) < 120)
+      assert.equal(identity.ordersCommits, true)
+
+      const before = await flavour.executedPosition(c)
+      const end = await flavour.binlogEnd(c)
+      await c.query('CREATE DATABASE one')
+      assert.notEqual(await flavour.executedPosition(c), before)
+      assert.ok((await flavour.binlogEnd(c))?.file === end?.file && ((await flavour.binlogEnd(c))?.position ?? 0) > (end?.position ?? 0))
+      await c.pipeline(['FLUSH BINARY LOGS', 'CREATE DATABASE two'])
+      const here = await flavour.binlogEnd(c)
+      const flushed = await flavour.executedPosition(c)
+      await c.query(`PURGE BINARY LOGS TO '${here?.file}'`)
+      const purged = await flavour.purgedPosition(c)
+      assert.notEqual(purged, '')
+      assert.notEqual(purged, flushed, 'what stands in the binlog that is left is not purged')
+
+      const settings = await flavour.binlogSettings(c)
+      assert.equal(settings.logBin, true)
+      assert.equal(settings.format, 'ROW')
+      await c.pipeline(["SET GLOBAL binlog_row_image='MINIMAL'", 'SET GLOBAL sync_binlog=0'])
+      assert.deepEqual(binlogProblems(await flavour.binlogSettings(c)).map((problem) => problem.setting).filter((setting) => setting !== 'innodb_flush_log_at_trx_commit'), ['binlog_row_image', 'sync_binlog'])
+      await c.pipeline([...flavour.binlogFixes])
+      assert.deepEqual(binlogProblems(await flavour.binlogSettings(c)), [])
+      const uuid = identity.uuid
+      await c.close()
+      await server.restart()
+      await using again = await connect(server.config)
+      assert.equal((await flavour.identity(again)).uuid, uuid, 'the identity outlives a restart')
+    })
+
+    test('without a binlog that is what is said', async () => {
+      await using server = await testServer({ flavour: name, binlog: false })
+      await using c = await connect(server.config)
+      const flavour = flavourOf(c)
+      assert.ok(binlogProblems(await flavour.binlogSettings(c)).some((problem) => problem.setting === 'log_bin'))
+      assert.equal(await flavour.binlogEnd(c), null)
+      await flavour.purgedPosition(c)
+    })
+
+    test('our accounts can do what they are for; the fence holds the gate, not the mover; a lock shuts out new sessions', async () => {
+      await using server = await testServer({ flavour: name })
+      await using c = await connect(server.config)
+      const flavour = flavourOf(c)
+      const password = "p'w\\"
+      for (const role of ['admin', 'mover', 'gate'] as const) {
+        const statements = flavour.accountStatements(role, { user: `sw_${role}`, password })
+        await c.pipeline(statements)
+        await c.pipeline(statements)
+      }
+      await c.pipeline(['CREATE DATABASE app', 'CREATE TABLE app.t (id INT PRIMARY KEY)'])
+      const accounts = new Map((await flavour.accounts(c)).map((account) => [account.user, account]))
+      assert.deepEqual(accounts.get('sw_gate')?.passesReadOnly, [])
+      assert.equal(accounts.get('sw_gate')?.maySkipBinlog, false)
+      assert.equal(accounts.get('sw_mover')?.passesReadOnly.length, 1)
+      assert.ok((accounts.get('root')?.passesReadOnly.length ?? 0) > 0)
+      assert.equal(accounts.get('sw_gate')?.locked, false)
+
+      const log = (role: string) => connect({ ...server.config, user: `sw_${role}`, password, database: 'app' })
+      await using admin = await log('admin')
+      await using gate = await log('gate')
+      await using mover = await connect({ ...server.config, user: 'sw_mover', password, charset: 'binary', sessionSql: flavour.moverSessionSql })
+      await gate.query('INSERT INTO t VALUES (1)')
+      await admin.query('SET GLOBAL read_only=1')
+      const fenced = await rejection(gate.query('INSERT INTO t VALUES (2)'))
+      assert.ok(isServerError(fenced, errno.optionPreventsStatement) && fenced.kind === 'readOnly' && fenced.class === 'transient')
+      await mover.query('INSERT INTO app.t VALUES (3)')
+      await mover.query('CREATE DATABASE made_by_mover')
+      assert.deepEqual(await flavour.xaRecover(admin), [])
+      assert.ok((await flavour.binlogEnd(mover)) !== null, 'the mover may read the position')
+
+      await admin.query(flavour.lockAccount({ user: 'sw_gate', host: '%' }))
+      assert.equal((await flavour.accounts(admin)).find((account) => account.user === 'sw_gate')?.locked, true)
+      const locked = await rejection(log('gate'))
+      assert.ok(isServerError(locked, flavour.accountLockedErrno) && locked.kind === 'accountLocked')
+      assert.equal(await gate.value('SELECT COUNT(*) FROM t'), '2', 'a session that lives goes on')
+      await gate.reset()
+      await admin.query(flavour.killConnection(gate.threadId))
+      await rejection(gate.query('SELECT 1'))
+      await admin.pipeline([flavour.unlockAccount({ user: 'sw_gate', host: '%' }), 'SET GLOBAL read_only=0'])
+      await using back = await log('gate')
+      await back.query('INSERT INTO t VALUES (4)')
+      await c.pipeline(flavour.accountStatements('gate', { user: 'late', password: 'x' }, { locked: true }))
+      assert.ok(isServerError(await rejection(connect({ ...server.config, user: 'late', password: 'x' })), flavour.accountLockedErrno), 'made locked')
+    })
+
+    test('roles: their privileges count for who has them, and they are no accounts', async () => {
+      const server = await sharedServer(name)
+      await using c = await connect(server.config)
+      const flavour = flavourOf(c)
+      const [role, user] = [uniqueName('role'), uniqueName('user')]
+      await c.pipeline([`CREATE ROLE ${role}`, `CREATE USER ${user} IDENTIFIED BY 'x'`, `GRANT ${name === 'mysql' ? 'CONNECTION_ADMIN' : 'READ_ONLY ADMIN'} ON *.* TO ${role}`, `GRANT ${role} TO ${user}`])
+      const accounts = await flavour.accounts(c)
+      assert.equal(accounts.some((account) => account.user === role), false)
+      assert.equal(accounts.find((account) => account.user === user)?.passesReadOnly.length, 1)
+    })
+
+    test('sessions, open transactions, prepared XA transactions, definers', async () => {
+      const server = await sharedServer(name)
+      await using c = await connect(server.config)
+      await using other = await connect(server.config)
+      const flavour = flavourOf(c)
+      const schema = uniqueName('fl')
+      await c.pipeline([`CREATE DATABASE ${schema}`, `CREATE TABLE ${schema}.t (id INT PRIMARY KEY)`, `CREATE TRIGGER ${schema}.tr BEFORE INSERT ON ${schema}.t FOR EACH ROW SET @x = 1`])
+      await other.pipeline(['START TRANSACTION', `INSERT INTO ${schema}.t VALUES (1), (2)`])
+      const session = (await flavour.sessions(c)).find((candidate) => candidate.id === other.threadId)
+      assert.equal(session?.transaction?.rowsModified, 2)
+      assert.equal((await flavour.sessions(c)).find((candidate) => candidate.id === c.threadId)?.transaction ?? null, null)
+      await other.query('ROLLBACK')
+      await other.pipeline([`XA START x'6100ff', x'62', 7`, `INSERT INTO ${schema}.t VALUES (3)`, `XA END x'6100ff', x'62', 7`, `XA PREPARE x'6100ff', x'62', 7`])
+      assert.deepEqual(await flavour.xaRecover(c), [{ formatId: '7', gtrid: Buffer.from('6100ff', 'hex'), bqual: Buffer.from('b') }])
+      await other.query(`XA ROLLBACK x'6100ff', x'62', 7`)
+      assert.deepEqual((await flavour.definers(c)).filter((object) => object.schema === schema).map((object) => [object.kind, object.name]), [['TRIGGER', 'tr']])
+      await flavour.proxies(c)
+    })
+
+    test('the newest row is read under a share lock', async () => {
+      const server = await sharedServer(name)
+      await using c = await connect(server.config)
+      assert.equal(await c.value(`SELECT 1 ${flavourOf(c).lockInShareMode === 'FOR SHARE' ? 'FROM DUAL FOR SHARE' : 'FROM DUAL LOCK IN SHARE MODE'}`), '1')
+    })
+  })
+}
