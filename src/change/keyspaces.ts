@@ -88,10 +88,14 @@ export async function deleteKeyspace(world: World, name: string): Promise<void> 
   }
 }
 
-/** Takes a server out of the topology; one that we made is stopped and deleted with its data (promise 12). */
-export async function removeServer(world: World, id: string): Promise<void> {
+/**
+ * Stops and deletes a server that we made, with its data (promise 12), and takes it out of the topology; true when that was
+ * done. An attached server stays known: it may be closed, and our account is then the only way to open it again.
+ */
+export async function removeServer(world: World, id: string): Promise<boolean> {
   const server = await readRecord<ServerRecord>(world.store, keys.server(id))
-  if (server === null) return
-  if (server.value.provisioned) await world.provisioner.remove(id)
+  if (server === null || !server.value.provisioned) return false
+  await world.provisioner.remove(id)
   await world.store.commit([], [{ key: keys.server(id), value: undefined }, { key: keys.secret(id), value: undefined }])
+  return true
 }

@@ -11,9 +11,9 @@ import { readVschema } from '../keyspace/vschema.ts'
 import type { Vschema } from '../keyspace/vschema.ts'
 import { resolveVschema, sameColumn } from '../keyspace/vschema-resolve.ts'
 import type { ResolvedTable, ResolvedVschema } from '../keyspace/vschema-resolve.ts'
+import { flavourOf } from '../mysql/flavour/flavour.ts'
 import { readSchema } from '../mysql/introspect.ts'
 import type { SchemaInfo, TableInfo } from '../mysql/table-info.ts'
-import { preflightSource } from '../move/preflight.ts'
 import { keys } from '../topology/keys.ts'
 import type { KeyspaceRecord, RoutingRecord, ServerRecord, ShardRecord, StreamTable, VSchemaRecord } from '../topology/records.ts'
 import { attachWorkflow } from '../topology/routing.ts'
@@ -22,6 +22,7 @@ import { Failures } from '../workflow/context.ts'
 import { changeErrors } from './errors.ts'
 import { schemaName, serverId } from './keyspaces.ts'
 import { withServer } from './servers.ts'
+import { schemaFindings, serverFindings } from './source-checks.ts'
 import type { World } from './servers.ts'
 
 export type PlannedTarget = { readonly shard: string; readonly serverId: string; readonly schema: string }
@@ -80,12 +81,11 @@ export async function planReshardCreate(world: World, keyspaceName: string, work
   if (!vschema.sharded) errors.push(changeErrors.notSharded({ keyspace: keyspaceName }))
   const schemas: SchemaInfo[] = []
   for (const source of sources) {
-    const { schema, findings } = await withServer(store, source.serverId, 'admin', async (connection) => ({
-      schema: await readSchema(connection, source.schema),
-      findings: await preflightSource(connection, source.schema, movedTables(vschema)),
-    }))
-    schemas.push(schema)
-    errors.push(...findings)
+    await withServer(store, source.serverId, 'admin', async (connection) => {
+      const schema = await readSchema(connection, source.schema)
+      schemas.push(schema)
+      errors.push(...(await serverFindings(connection, source.serverId)), ...schemaFindings(schema, flavourOf(connection).logsCascades(connection)))
+    })
   }
   const tables = streamTables(keyspaceName, schemas, definition, vschema, errors)
   if (errors.length > 0) throw new Failures(distinct(errors))
@@ -93,10 +93,6 @@ export async function planReshardCreate(world: World, keyspaceName: string, work
   const { targets, newServers } = placeTargets(keyspaceName, targetNames, spec, generation(shards))
   const plan = { keyspace: keyspace.value, sources, targets, newServers, flavour, tables, views: schemas[0]?.views.map((view) => view.name) ?? [] }
   return { ...plan, lines: describe(plan, schemas) }
-}
-
-function movedTables(vschema: ResolvedVschema): string[] {
-  return [...vschema.tables.values()].filter((table) => table.kind === 'sharded' || table.kind === 'reference').map((table) => table.name)
 }
 
 /** Every table of the source has its place in the vschema, its columns are there, its ids come from a sequence. */

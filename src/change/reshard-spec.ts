@@ -11,3 +11,6 @@ export type ReshardSpec = {
   readonly allowUnfenced: readonly string[]
   readonly failpoints: { readonly [name: string]: 'kill' | 'hold' }
 }
+
+/** What the workflow wrote down before it did it. */
+export type ReshardData = { readonly newServers?: readonly string[]; readonly oldServers?: readonly string[]; readonly tables?: readonly string[] }

@@ -9,9 +9,10 @@ import fastifyStatic from '@fastify/static'
 import { reshardDefinition } from '../change/reshard.ts'
 import type { World } from '../change/servers.ts'
 import { keys } from '../topology/keys.ts'
+import { ClaimPool } from '../switch/claim.ts'
 import { acquireLeadership } from '../topology/leadership.ts'
 import type { Installation } from '../topology/records.ts'
-import { absent, put } from '../topology/typed.ts'
+import { absent, put, readRecord } from '../topology/typed.ts'
 import { runEngine } from '../workflow/engine.ts'
 import { buildHandlers } from './handlers.ts'
 import { buildHttp } from './http.ts'
@@ -60,13 +61,16 @@ async function lead(options: ControlOptions, stop: AbortSignal): Promise<void> {
       const leadership = await acquireLeadership(store, { holder: options.holder, address: `${options.host}:${options.port}`, ttlMs: leaseMs, clock, signal: stop })
       log.info({ token: leadership.token }, 'leading')
       const signal = AbortSignal.any([leadership.lost, stop])
+      const mine = { token: leadership.token, fence: leadership.condition(), signal }
       try {
+        const installation = await readRecord<Installation>(store, keys.installation)
+        await using pool = new ClaimPool({ store, installationId: installation?.value.id ?? '', leadership: mine, clock, log })
         await runEngine({
           store,
           clock,
           log,
-          definitions: [reshardDefinition(options)],
-          leadership: { token: leadership.token, fence: leadership.condition(), signal },
+          definitions: [reshardDefinition({ ...options, pool })],
+          leadership: mine,
         })
       } finally {
         await leadership.release()

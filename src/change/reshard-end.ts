@@ -1,0 +1,95 @@
+/**
+ * complete and cancel: the two ways a reshard ends. What is retired, in which order and why is `switch/retire.ts`; here is
+ * which side goes, and what becomes of the servers that are empty then: those of our own making are removed, found by the
+ * ids that the workflow wrote down before it made them (promise 12).
+ */
+import { recoverKeyspace } from '../switch/recover.ts'
+import { takeRouting } from '../switch/decide.ts'
+import { retire } from '../switch/retire.ts'
+import { keys } from '../topology/keys.ts'
+import type { RoutingRecord, ShardRecord } from '../topology/records.ts'
+import { componentsOfWorkflow } from '../topology/routing.ts'
+import { listRecords } from '../topology/typed.ts'
+import type { ActionContext } from '../workflow/context.ts'
+import { withJournal } from '../workflow/records.ts'
+import { changeErrors } from './errors.ts'
+import { removeServer } from './keyspaces.ts'
+import { requireState, switchContext } from './reshard-switch.ts'
+import type { Claims } from './reshard-switch.ts'
+import type { ReshardData, ReshardSpec } from './reshard-spec.ts'
+import type { World } from './servers.ts'
+
+type EndArgs = { readonly keepData: boolean; readonly dropSource: boolean; readonly dryRun: boolean }
+type End = { readonly verb: 'complete' | 'cancel'; readonly stays: readonly string[]; readonly goes: readonly string[]; readonly during: string; readonly after: string }
+
+export async function completeVerb(world: World & Claims, context: ActionContext): Promise<void> {
+  const { sourceShards, targetShards } = context.workflow.spec as unknown as ReshardSpec
+  requireState(context, ['running', 'completing'])
+  await end(world, context, { verb: 'complete', stays: targetShards, goes: sourceShards, during: 'completing', after: 'complete' })
+}
+
+export async function cancelVerb(world: World & Claims, context: ActionContext): Promise<void> {
+  const { sourceShards, targetShards } = context.workflow.spec as unknown as ReshardSpec
+  requireState(context, ['running', 'failed', 'cancelling'])
+  await end(world, context, { verb: 'cancel', stays: sourceShards, goes: targetShards, during: 'cancelling', after: 'cancelled' })
+}
+
+async function end(world: World & Claims, context: ActionContext, way: End): Promise<void> {
+  const { clock, store } = context
+  const { keyspace, name, uid } = context.workflow
+  const args = context.action.args as unknown as EndArgs
+  const real = switchContext(world, context)
+  await recoverKeyspace(real, keyspace)
+  requireSide(context, (await takeRouting(real, keyspace)).value, way)
+  const shards = (await listRecords<ShardRecord>(store, keys.shards(keyspace))).map((record) => record.value)
+  const going = shards.filter((shard) => way.goes.includes(shard.name))
+  if (args.dryRun) {
+    return context.say(
+      `would ${way.verb} ${keyspace}.${name}: ${way.stays.join(',')} stay and serve`,
+      ...going.map((shard) => `would ${fateOf(shard, args)} ${shard.name} (schema ${shard.schema} on ${shard.serverId})`),
+    )
+  }
+  if (context.workflow.state !== way.during) {
+    await context.updateWorkflow((w) => withJournal({ ...w, state: way.during }, clock.nowMs(), `${way.verb} begins`))
+  }
+  const data = context.workflow.data as ReshardData
+  const { removed, emptyServers } = await retire(real, {
+    keyspace,
+    workflow: name,
+    workflowUid: uid,
+    verb: way.verb,
+    stays: way.stays,
+    goes: way.goes,
+    tables: data.tables ?? [],
+    dropSource: args.dropSource,
+    keepData: args.keepData,
+  })
+  await context.say(...removed)
+  // An attempt before this one may have retired the shards and died before it removed the servers.
+  const noted = way.verb === 'cancel' ? (data.newServers ?? []) : (data.oldServers ?? [])
+  const left = new Set((await listRecords<ShardRecord>(store, keys.allShards)).map((record) => record.value.serverId))
+  for (const id of new Set([...emptyServers, ...noted])) {
+    if (left.has(id) || args.keepData) continue
+    if (await removeServer(world, id)) await context.say(`server ${id}, which we made, is removed`)
+  }
+  await context.updateWorkflow((w) => withJournal({ ...w, state: way.after, ended: true }, clock.nowMs(), `${way.verb} done`))
+  await context.say(`${keyspace}.${name} is ${way.after}`)
+}
+
+function fateOf(shard: ShardRecord, args: EndArgs): string {
+  if (args.keepData) return 'keep the rows of'
+  if (shard.provisioned) return 'remove'
+  return args.dropSource ? 'drop the moved tables of' : 'leave as it is, closed to clients,'
+}
+
+/** complete only after the switch, cancel only before it. */
+function requireSide(context: ActionContext, routing: RoutingRecord, way: End): void {
+  const { keyspace, name } = context.workflow
+  const base = `shardwright reshard --workflow ${name} --target-keyspace ${keyspace}`
+  const elsewhere = componentsOfWorkflow(routing, name).filter((component) => !component.retired && component.serving.primary.some((shard) => way.goes.includes(shard)))
+  if (elsewhere.length === 0) return
+  const ranges = elsewhere.map((component) => component.range).join(', ')
+  throw way.verb === 'complete'
+    ? changeErrors.wrongSide({ verb: way.verb, name, keyspace, reason: `the sources still serve ${ranges}`, fix: `switch first: ${base} switchtraffic` })
+    : changeErrors.wrongSide({ verb: way.verb, name, keyspace, reason: `the targets serve ${ranges}`, fix: `switch back first: ${base} reversetraffic; or keep them: ${base} complete` })
+}

@@ -1,0 +1,133 @@
+/** switchtraffic, reversetraffic and check: which way is meant, and what the switch needs to know. */
+import { currentPosition } from '../binlog/position.ts'
+import { noSwitchFailpoint } from '../switch/crash-points.ts'
+import { defaultSwitchLimits } from '../switch/context.ts'
+import type { SwitchContext } from '../switch/context.ts'
+import { decide, takeRouting } from '../switch/decide.ts'
+import { planSwitch } from '../switch/plan.ts'
+import { preflight } from '../switch/check.ts'
+import { recoverKeyspace } from '../switch/recover.ts'
+import { switchReportText } from '../switch/report.ts'
+import { switchTraffic } from '../switch/switch-traffic.ts'
+import type { ClaimPool } from '../switch/claim.ts'
+import { keys } from '../topology/keys.ts'
+import type { ErrorView, KeyspaceRecord, RoutingComponent, VdiffReport } from '../topology/records.ts'
+import { componentsOfWorkflow, moveReplicaReads, rangesForShards } from '../topology/routing.ts'
+import type { Json } from '../topology/store.ts'
+import { listRecords, updateRecord } from '../topology/typed.ts'
+import { SwError } from '../base/errors.ts'
+import { Failures } from '../workflow/context.ts'
+import type { ActionContext } from '../workflow/context.ts'
+import { changeErrors } from './errors.ts'
+import type { ReshardSpec } from './reshard-spec.ts'
+import type { World } from './servers.ts'
+
+export type Claims = { readonly pool: ClaimPool }
+
+type SwitchArgs = {
+  readonly tabletTypes: readonly ('primary' | 'replica' | 'rdonly')[]
+  readonly shards: readonly string[]
+  readonly timeoutMs: number
+  readonly maxLagMs: number
+  readonly requireVdiff: boolean
+  readonly allowDifferences: readonly string[]
+  readonly allowUnfenced: readonly string[]
+  readonly dryRun: boolean
+}
+
+export function switchContext(world: World & Claims, context: ActionContext): SwitchContext {
+  const { store, leadership, clock, log } = context
+  return { store, leadership, pool: world.pool, clock, log, readPosition: currentPosition, failpoint: noSwitchFailpoint }
+}
+
+export async function checkVerb(world: World & Claims, context: ActionContext): Promise<void> {
+  const { keyspace, name } = context.workflow
+  const plan = await planSwitch(context.store, { keyspace, workflow: name, shards: null })
+  const found = await preflight(switchContext(world, context), plan, defaultSwitchLimits)
+  await context.say(...found.notes)
+  if (found.blockers.length > 0) throw new Failures(found.blockers)
+  await context.say('nothing stands in the way of a switch')
+}
+
+export async function switchVerb(world: World & Claims, context: ActionContext, verb: 'switchtraffic' | 'reversetraffic'): Promise<void> {
+  requireState(context, ['running'])
+  const { keyspace, name } = context.workflow
+  const { sourceShards, targetShards } = context.workflow.spec as unknown as ReshardSpec
+  const args = context.action.args as unknown as SwitchArgs
+  const real = switchContext(world, context)
+  await recoverKeyspace(real, keyspace)
+  const routing = await takeRouting(real, keyspace)
+  const own = componentsOfWorkflow(routing.value, name)
+  const chosen = args.shards.length === 0 ? own.map((component) => component.range) : rangesForShards(routing.value, name, args.shards)
+  const ranges = standing(context, own, chosen, verb)
+  if (ranges.length === 0) return context.say(`nothing to do: ${keyspace}.${name} ${verb === 'switchtraffic' ? 'has switched' : 'was switched back'} already`)
+  if (!args.tabletTypes.includes('primary')) {
+    if (args.dryRun) return context.say(`would move replica reads of ${ranges.join(', ')}`)
+    await decide(real, keyspace, routing, (record) => moveReplicaReads(record, { ranges, token: context.leadership.token, to: 'other' }), ranges)
+    return context.journal(`${verb}: replica reads moved`)
+  }
+  await requireVdiff(context, args)
+  if (args.allowUnfenced.length > 0 && !args.dryRun) await allowUnfenced(context, args.allowUnfenced)
+  const back = verb === 'switchtraffic' ? 'reversetraffic' : 'switchtraffic'
+  const report = await switchTraffic(real, {
+    keyspace,
+    workflow: name,
+    shards: args.shards.length === 0 ? null : args.shards,
+    to: verb === 'switchtraffic' ? targetShards : sourceShards,
+    dryRun: args.dryRun,
+    limits: { lagMs: args.maxLagMs, limitMs: Math.min(args.timeoutMs, defaultSwitchLimits.limitMs) },
+    undo: `shardwright reshard --workflow ${name} --target-keyspace ${keyspace} ${back}`,
+  })
+  await context.say(...switchReportText(report).split('\n'))
+  await context.result(report as unknown as Json)
+  if (report.outcome === 'refused') throw new Failures(report.blockers.map(asError))
+  if (report.outcome === 'given up') throw changeErrors.givenUp({ verb, name, keyspace, error: report.error === null ? 'for no reason that was told' : `${report.error.code} ${report.error.what}` })
+  if (!args.dryRun) await context.journal(`${verb}: ${report.outcome}${report.stallMs === null ? '' : `, clients held for ${Math.round(report.stallMs)} ms`}`)
+}
+
+/** Each state allows its own verbs. */
+export function requireState(context: ActionContext, allowed: readonly string[]): void {
+  const { workflow, action } = context
+  if (!allowed.includes(workflow.state)) throw changeErrors.notRunning({ verb: action.verb, name: workflow.name, keyspace: workflow.keyspace, state: workflow.state })
+}
+
+/** Of the chosen components those that have yet to go this way. Reversing what was never switched is refused. */
+function standing(context: ActionContext, own: readonly RoutingComponent[], ranges: readonly string[], verb: 'switchtraffic' | 'reversetraffic'): string[] {
+  const { workflow } = context
+  const { sourceShards } = workflow.spec as unknown as ReshardSpec
+  const chosen = own.filter((component) => ranges.includes(component.range))
+  const onSource = chosen.filter((component) => component.serving.primary.some((shard) => sourceShards.includes(shard)))
+  if (verb === 'switchtraffic') return onSource.map((component) => component.range)
+  const switchedOnce = workflow.journal.some((entry) => entry.text.startsWith('switchtraffic: switched'))
+  if (onSource.length === chosen.length && !switchedOnce) throw changeErrors.neverSwitched({ name: workflow.name, keyspace: workflow.keyspace })
+  return chosen.filter((component) => !onSource.includes(component)).map((component) => component.range)
+}
+
+/** A difference that a vdiff found blocks the switch unless its table is allowed by name. */
+async function requireVdiff(context: ActionContext, args: SwitchArgs): Promise<void> {
+  const reports = (await listRecords<VdiffReport>(context.store, keys.vdiffReportsOf(context.workflow.uid))).map((report) => report.value)
+  const last = reports.toSorted((a, b) => b.startedAtMs - a.startedAtMs)[0]
+  const { name, keyspace } = context.workflow
+  if (last === undefined || last.state === 'running') {
+    if (args.requireVdiff) throw changeErrors.vdiffMissing({ name, keyspace, reason: last === undefined ? 'there was none' : 'it still runs' })
+    return
+  }
+  const differing = last.tables.filter((table) => table.missing + table.extra + table.misplaced + table.different > 0 && !args.allowDifferences.includes(table.name))
+  if (last.state === 'different' && differing.length > 0) throw changeErrors.vdiffDiffers({ tables: differing.map((table) => table.name).join(', '), name, keyspace })
+}
+
+async function allowUnfenced(context: ActionContext, accounts: readonly string[]): Promise<void> {
+  const { store, leadership } = context
+  await updateRecord<KeyspaceRecord>(
+    store,
+    keys.keyspace(context.workflow.keyspace),
+    (current) => (current === null ? null : { ...current, allowUnfenced: [...new Set([...current.allowUnfenced, ...accounts])] }),
+    [leadership.fence],
+  )
+  await context.journal(`accounts allowed past the fence, by name: ${accounts.join(', ')}`)
+}
+
+/** A report carries errors as they are shown; here they are thrown again under their own codes. */
+function asError(view: ErrorView): SwError {
+  return new SwError(view.code, { number: 0, class: 'user', what: view.what, why: view.why, fix: view.fix }, {})
+}

@@ -1,0 +1,205 @@
+/**
+ * The reshard workflow. Each verb may be run again from its start at any point: what it records, it records under ids that
+ * follow from the workflow, and what it makes on servers it makes if absent.
+ */
+import { randomUUID } from 'node:crypto'
+import { keyRangesIntersect, parseKeyRange } from '../keyspace/key-range.ts'
+import { createTargetTables, createTargetViews } from '../move/schema-copy.ts'
+import { decide, takeRouting } from '../switch/decide.ts'
+import { keys } from '../topology/keys.ts'
+import type { ShardRecord, ShardRef, StreamRecord, StreamTable, VdiffRecord } from '../topology/records.ts'
+import { attachWorkflow } from '../topology/routing.ts'
+import type { Json } from '../topology/store.ts'
+import { listRecords, put, updateRecord } from '../topology/typed.ts'
+import type { ActionContext } from '../workflow/context.ts'
+import type { Definition } from '../workflow/engine.ts'
+import { withJournal } from '../workflow/records.ts'
+import { changeErrors } from './errors.ts'
+import { planReshardCreate } from './reshard-plan.ts'
+import type { PlannedTarget } from './reshard-plan.ts'
+import type { ReshardData, ReshardSpec } from './reshard-spec.ts'
+import { checkVerb, requireState, switchVerb } from './reshard-switch.ts'
+import type { Claims } from './reshard-switch.ts'
+import { cancelVerb, completeVerb } from './reshard-end.ts'
+import { attachServer, provisionServer, withServer } from './servers.ts'
+import type { World } from './servers.ts'
+
+export { planReshardCreate } from './reshard-plan.ts'
+
+export function reshardDefinition(world: World & Claims): Definition {
+  return {
+    kind: 'reshard',
+    verbs: {
+      create: (context) => create(world, context),
+      start: (context) => setWanted(context, 'running'),
+      stop: (context) => setWanted(context, 'stopped'),
+      vdiff: (context) => vdiff(context),
+      check: (context) => checkVerb(world, context),
+      switchtraffic: (context) => switchVerb(world, context, 'switchtraffic'),
+      reversetraffic: (context) => switchVerb(world, context, 'reversetraffic'),
+      complete: (context) => completeVerb(world, context),
+      cancel: (context) => cancelVerb(world, context),
+    },
+  }
+}
+
+type PlannedCreate = { sources: ShardRecord[]; targets: PlannedTarget[]; newServers: string[]; flavour: 'mysql' | 'mariadb'; tables: StreamTable[]; views: string[] }
+
+async function create(world: World, context: ActionContext): Promise<void> {
+  const { keyspace, name, uid } = context.workflow
+  const spec = context.workflow.spec as unknown as ReshardSpec
+  try {
+    await createSteps(world, context, spec)
+  } catch (error) {
+    if (!context.signal.aborted) {
+      // Before the claim nothing was made, so the name is free again; after it `cancel` cleans up.
+      const claimed = context.action.steps.some((step) => step.name === 'claim the shards' && step.ms !== null)
+      await context.updateWorkflow((w) => withJournal({ ...w, state: 'failed', ended: !claimed }, context.clock.nowMs(), `create failed: ${error instanceof Error ? error.message : String(error)}`))
+    }
+    throw error
+  }
+  await context.updateWorkflow((w) => withJournal({ ...w, state: 'running' }, context.clock.nowMs(), 'created'))
+  await context.say(`${keyspace}.${name} is created; its ${spec.autoStart ? 'streams start' : 'streams wait for `start`'}`)
+  context.log.info({ workflow: name, uid }, 'reshard created')
+}
+
+async function createSteps(world: World, context: ActionContext, spec: ReshardSpec): Promise<void> {
+  const { store, leadership, clock } = context
+  const { keyspace, name, uid } = context.workflow
+  const plan = (await context.step('plan', async () => {
+    const { lines, sources, targets, newServers, flavour, tables, views } = await planReshardCreate(world, keyspace, name, spec)
+    await context.say(...lines)
+    return { sources, targets, newServers, flavour, tables, views } as unknown as Json
+  })) as unknown as PlannedCreate
+  const sources = plan.sources.map((shard) => shard.name)
+  const targets = plan.targets.map((target) => target.shard)
+  await context.step('claim the shards', async () => {
+    const decision = { store, leadership, clock }
+    const routing = await takeRouting(decision, keyspace)
+    // Before anything is made: what an end has to remove even if this creation dies half way.
+    const oldServers = [...new Set(plan.sources.map((shard) => shard.serverId))]
+    const data: ReshardData = { newServers: plan.newServers, oldServers, tables: plan.tables.map((table) => table.name) }
+    await context.updateWorkflow((workflow) => ({ ...workflow, data }))
+    if (routing.value.components.some((component) => component.workflow === name)) return null
+    await decide(decision, keyspace, routing, (record) => attachWorkflow(record, { workflow: name, sources, targets, token: leadership.token }), [])
+    return null
+  })
+  await context.step(
+    'servers',
+    async () => {
+      const schemasOf = (serverId: string): string[] => plan.targets.filter((target) => target.serverId === serverId).map((target) => target.schema)
+      await Promise.all(plan.newServers.map((id) => provisionServer(world, { id, flavour: plan.flavour, schemas: schemasOf(id), closed: true })))
+      for (const address of spec.targetServers ?? []) await attachServer(world, { ...address, schema: undefined })
+      return null
+    },
+    () => (plan.newServers.length === 0 ? `${spec.targetServers?.length ?? 0} attached` : `${plan.newServers.length} made`),
+  )
+  const first = plan.sources[0]
+  if (first === undefined) throw changeErrors.noShard({ keyspace, shard: '', serving: '' })
+  await context.step(
+    'tables',
+    async () => {
+      await withServer(store, first.serverId, 'admin', async (source) => {
+        for (const target of plan.targets) {
+          await withServer(store, target.serverId, 'admin', async (connection) => {
+            const sides = {
+              source: { conn: source, schema: first.schema },
+              target: { conn: connection, schema: target.schema, uid: shardUid(uid, target.shard), name: target.shard },
+            }
+            await createTargetTables({ ...sides, workflowUid: uid, tables: plan.tables.map((table) => table.name), deferSecondaryKeys: spec.deferSecondaryKeys })
+            const failed = await createTargetViews(sides)
+            if (failed.length > 0) throw changeErrors.viewRefused({ shard: target.shard, ...failed[0] })
+          })
+        }
+      })
+      return null
+    },
+    () => `${plan.tables.length} on each of ${plan.targets.length} targets`,
+  )
+  await context.step('record shards and streams', async () => {
+    const shardRecords = plan.targets.map((target): ShardRecord => ({
+      v: 1,
+      keyspace,
+      name: target.shard,
+      uid: shardUid(uid, target.shard),
+      serverId: target.serverId,
+      schema: target.schema,
+      madeBy: uid,
+      provisioned: plan.newServers.includes(target.serverId),
+    }))
+    const streams = streamsOf(context, spec, plan, shardRecords)
+    await context.updateWorkflow(
+      (workflow) => workflow,
+      [
+        ...shardRecords.map((shard) => put(keys.shard(keyspace, shard.name), shard)),
+        ...streams.map((stream) => put(keys.stream(uid, stream.uid), stream)),
+      ],
+    )
+    return null
+  })
+}
+
+/** Follows from the workflow, so that a repeated step finds what it made. */
+function shardUid(workflowUid: string, shard: string): string {
+  return `${workflowUid}.${shard}`
+}
+
+/** One stream a source, feeding every target whose range meets its own; the first one moves the reference tables. */
+function streamsOf(context: ActionContext, spec: ReshardSpec, plan: PlannedCreate, targets: readonly ShardRecord[]): StreamRecord[] {
+  const { keyspace, name, uid } = context.workflow
+  const references = plan.tables.some((table) => table.reference)
+  const ref = (shard: ShardRecord): ShardRef => ({ shard: shard.name, uid: shard.uid, serverId: shard.serverId, schema: shard.schema })
+  return plan.sources.map((source, index) => ({
+    v: 1,
+    uid: `${uid}-${index}`,
+    workflowUid: uid,
+    workflow: name,
+    keyspace,
+    direction: 'forward',
+    wanted: spec.autoStart ? 'running' : 'stopped',
+    generation: 1,
+    source: ref(source),
+    targets: targets.filter((target) => (index === 0 && references) || keyRangesIntersect(parseKeyRange(target.name), parseKeyRange(source.name))).map(ref),
+    tables: plan.tables,
+    movesReference: index === 0,
+    copy: 'full',
+    options: {
+      onDdl: spec.onDdl,
+      deferSecondaryKeys: spec.deferSecondaryKeys,
+      stopAfterCopy: spec.stopAfterCopy,
+      copyBytesPerSecondMax: null,
+      failpoints: { ...spec.failpoints },
+    },
+  }))
+}
+
+/** start raises the generation, so that a stream that failed is taken up anew. */
+async function setWanted(context: ActionContext, wanted: 'running' | 'stopped'): Promise<void> {
+  requireState(context, ['running'])
+  const { store, leadership } = context
+  const { uid, name } = context.workflow
+  for (const stream of await listRecords<StreamRecord>(store, keys.streamsOf(uid))) {
+    await updateRecord<StreamRecord>(
+      store,
+      stream.key,
+      (current) => (current === null ? null : { ...current, wanted, generation: wanted === 'running' ? current.generation + 1 : current.generation }),
+      [leadership.fence],
+    )
+  }
+  await context.journal(wanted === 'running' ? 'started' : 'stopped')
+  await context.say(`${name}: streams are to be ${wanted}`)
+}
+
+async function vdiff(context: ActionContext): Promise<void> {
+  requireState(context, ['running'])
+  const { store, clock } = context
+  const { uid } = context.workflow
+  const args = context.action.args as { tables?: string[]; repair?: boolean }
+  const vdiffUid = (await context.step('ask for it', async () => {
+    const record: VdiffRecord = { v: 1, uid: randomUUID(), workflowUid: uid, wanted: 'running', tables: args.tables ?? null, requestedAtMs: clock.nowMs(), repair: args.repair ?? false }
+    await store.commit([context.leadership.fence], [put(keys.vdiff(uid, record.uid), record)])
+    return record.uid
+  })) as string
+  await context.journal('vdiff asked for')
+  await context.result({ vdiff: vdiffUid })
+}

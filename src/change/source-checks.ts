@@ -1,0 +1,33 @@
+/** What makes a server or a table unfit to be moved, found before anything is made: all of it at once. */
+import type { SwError } from '../base/errors.ts'
+import { binlogProblems } from '../mysql/flavour/shared.ts'
+import { flavourOf } from '../mysql/flavour/flavour.ts'
+import type { Connection } from '../mysql/connection.ts'
+import type { SchemaInfo, TableInfo } from '../mysql/table-info.ts'
+import { changeErrors } from './errors.ts'
+
+export async function serverFindings(connection: Connection, server: string): Promise<SwError[]> {
+  const settings = await flavourOf(connection).binlogSettings(connection)
+  return binlogProblems(settings).map((problem) => changeErrors.serverSetting({ server, ...problem }))
+}
+
+export function schemaFindings(schema: SchemaInfo, logsCascades: boolean): SwError[] {
+  const events = schema.events.map((event) => changeErrors.userEvent({ event: event.name, schema: schema.name }))
+  return [...schema.tables.flatMap((table) => tableFindings(table, logsCascades)), ...events]
+}
+
+const hiddenActions = ['CASCADE', 'SET NULL', 'SET DEFAULT']
+
+function tableFindings(table: TableInfo, logsCascades: boolean): SwError[] {
+  const name = table.name
+  const findings: SwError[] = []
+  if (table.kind !== 'BASE TABLE') findings.push(changeErrors.tableKind({ table: name, kind: table.kind.toLowerCase() }))
+  if (!/^innodb$/i.test(table.engine)) findings.push(changeErrors.tableEngine({ table: name, engine: table.engine }))
+  if (!table.keys.some((key) => key.identifiesRows)) findings.push(changeErrors.noKey({ table: name }))
+  if (table.triggers.length > 0) findings.push(changeErrors.userTriggers({ table: name, triggers: table.triggers.map((trigger) => trigger.name).join(', ') }))
+  for (const key of logsCascades ? [] : table.foreignKeys) {
+    const hidden = hiddenActions.includes(key.onDelete) ? `ON DELETE ${key.onDelete}` : hiddenActions.includes(key.onUpdate) ? `ON UPDATE ${key.onUpdate}` : null
+    if (hidden !== null) findings.push(changeErrors.hiddenCascade({ table: name, key: key.name, action: hidden }))
+  }
+  return findings
+}
