@@ -1,0 +1,117 @@
+/** Proves what only MariaDB's binlog has: domains, groups without end, sequences, compressed queries, torn groups, encrypted files. */
+import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { tmpdir } from 'node:os'
+import { after, before, describe, test } from 'node:test'
+import { flavours, testServer, uniqueName, type TestServer } from '../../test/kit/servers.ts'
+import { isSwError } from '../base/errors.ts'
+import type { Connection } from '../mysql/connection.ts'
+import { ensureControlSchema } from './control-schema.ts'
+import { currentPosition, executedContains, stillAvailable } from './position.ts'
+import { chooserOf, copySession, eventsUntilNow, flatten, tailOf } from './testkit/collect.ts'
+
+describe('tail on mariadb only', { skip: !flavours().includes('mariadb') }, () => {
+  let server: TestServer
+  let connection: Connection
+  before(async () => {
+    server = await testServer({ flavour: 'mariadb' })
+    connection = await copySession(server.config)
+    await ensureControlSchema(connection)
+  })
+  after(async () => {
+    await connection.close()
+    await server[Symbol.asyncDispose]()
+  })
+
+  async function freshSchema(): Promise<string> {
+    const schema = uniqueName('maria')
+    await connection.query(`CREATE DATABASE ${schema}`)
+    await connection.query(`CREATE TABLE ${schema}.t (id INT PRIMARY KEY, v TEXT)`)
+    return schema
+  }
+
+  test('promise 3: positions in several replication domains', async () => {
+    const schema = await freshSchema()
+    const start = await currentPosition(connection)
+    const writer = await copySession(server.config)
+    for (let i = 0; i < 9; i++) {
+      await writer.query(`SET SESSION gtid_domain_id=${i % 3}`)
+      await writer.query(`INSERT INTO ${schema}.t VALUES (${i}, 'a')`)
+    }
+    await writer.close()
+    await using tail = await tailOf(server.config, start, await chooserOf(connection, schema))
+    const events = await eventsUntilNow(tail, connection)
+    const ids = (list: typeof events): string[] => flatten(list, schema).map((change) => String(change.after?.[0]))
+    assert.equal(ids(events).length, 9)
+    for (const [i, end] of events.slice(0, -1).entries()) {
+      if (end.kind !== 'commit') continue
+      await using again = await tailOf(server.config, end.position, await chooserOf(connection, schema))
+      assert.deepEqual(ids(await eventsUntilNow(again, connection)), ids(events.slice(i)))
+      assert.ok((await executedContains(connection, end.position)) && (await stillAvailable(connection, end.position)))
+    }
+  })
+
+  test('CREATE TABLE … SELECT, tables without transactions, sequences', async () => {
+    const schema = await freshSchema()
+    await connection.query(`INSERT INTO ${schema}.t VALUES (1, 'a')`)
+    await connection.query(`CREATE TABLE ${schema}.m (id INT PRIMARY KEY) ENGINE=MyISAM`)
+    await connection.query(`CREATE SEQUENCE ${schema}.s`)
+    const choose = await chooserOf(connection, schema)
+    await using tail = await tailOf(server.config, await currentPosition(connection), (s, n) => (n === 'u' || n === 's' ? { kind: 'skip' } : choose(s, n)))
+    await connection.query(`CREATE TABLE ${schema}.u SELECT * FROM ${schema}.t`)
+    await connection.query(`INSERT INTO ${schema}.m VALUES (1), (2)`)
+    await connection.query(`SELECT NEXTVAL(${schema}.s)`)
+    await connection.query(`INSERT INTO ${schema}.t VALUES (2, 'b')`)
+    const events = await eventsUntilNow(tail, connection)
+    assert.deepEqual(flatten(events, schema).map((change) => `${change.table} ${String(change.after?.[0])}`), ['m 1', 'm 2', 't 2'])
+    const groups = events.map((event) => (event.kind === 'begin' ? '|' : event.kind === 'heartbeat' ? '' : `${event.kind} `)).join('')
+    assert.match(groups, /^\|query commit \|rows commit \|commit \|rows commit \|/)
+  })
+
+  test('compressed statements are read', async () => {
+    const schema = await freshSchema()
+    await using tail = await tailOf(server.config, await currentPosition(connection), await chooserOf(connection, schema))
+    await connection.query('SET GLOBAL log_bin_compress=1, GLOBAL log_bin_compress_min_len=10')
+    await connection.query(`ALTER TABLE ${schema}.t COMMENT '${'long '.repeat(100)}'`)
+    await connection.query('SET GLOBAL log_bin_compress=0')
+    const query = (await eventsUntilNow(tail, connection)).find((event) => event.kind === 'query')
+    assert.ok(query?.kind === 'query' && query.statement.kind === 'ddl' && query.text.length > 500)
+  })
+
+  test('without definition a table stops the tail: its signs are not in the binlog', async () => {
+    const schema = await freshSchema()
+    await using tail = await tailOf(server.config, await currentPosition(connection), (wanted) => (wanted === schema ? { kind: 'decode' } : { kind: 'skip' }))
+    await connection.query(`INSERT INTO ${schema}.t VALUES (1, 'a')`)
+    await assert.rejects(eventsUntilNow(tail, connection), (error) => isSwError(error, 'SW-BINLOG-013'))
+  })
+
+  test('a server that encrypts its binlog sends it readable', async (t) => {
+    const keyFile = join(tmpdir(), `${uniqueName('keys')}.txt`)
+    writeFileSync(keyFile, `1;${'00112233445566778899aabbccddeeff'}\n`)
+    await using encrypted = await testServer({ flavour: 'mariadb' })
+    try {
+      await encrypted.stop()
+      await encrypted.restart({ plugin_load_add: 'file_key_management', file_key_management_filename: keyFile, encrypt_binlog: 'ON' })
+    } catch (error) {
+      // The key plugin is not on every machine.
+      t.skip(String(error))
+      return
+    }
+    const c = await copySession(encrypted.config)
+    try {
+      assert.equal(await c.value('SELECT @@encrypt_binlog'), '1')
+      await ensureControlSchema(c)
+      await c.query('CREATE DATABASE x')
+      await c.query('CREATE TABLE x.t (id INT PRIMARY KEY)')
+      const start = await currentPosition(c)
+      await c.query('INSERT INTO x.t VALUES (1)')
+      await c.query('FLUSH BINARY LOGS')
+      await c.query('INSERT INTO x.t VALUES (2)')
+      await using tail = await tailOf(encrypted.config, start, await chooserOf(c, 'x'))
+      assert.deepEqual(flatten(await eventsUntilNow(tail, c), 'x').map((change) => String(change.after?.[0])), ['1', '2'])
+    } finally {
+      await c.close()
+    }
+  })
+})
