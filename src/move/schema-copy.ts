@@ -11,7 +11,7 @@ import { quoteIdentifier, quoteQualified, quoteString } from '../sql/quote.ts'
 import { parseTableDefinition, printTableDefinition } from '../sql/table-definition.ts'
 import { addKeysStatements, deferSecondaryKeys, keysOf, withoutAutoIncrement } from '../sql/table-edits.ts'
 import { moveErrors } from './errors.ts'
-import { moveSchema } from './tables.ts'
+import { ensureMoveTables, moveSchema } from './tables.ts'
 
 export type SchemaCopyOptions = {
   source: { conn: Connection; schema: string }
@@ -24,6 +24,7 @@ export type SchemaCopyOptions = {
 /** Makes the tables that are missing on the target; returns their names. The schema must exist. */
 export async function createTargetTables(options: SchemaCopyOptions): Promise<string[]> {
   const { source, target, workflowUid } = options
+  if (options.deferSecondaryKeys) await ensureMoveTables(target.conn)
   const existing = new Set(await tableNames(target.conn, target.schema))
   const made: string[] = []
   for (const table of options.tables) {

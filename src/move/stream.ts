@@ -223,6 +223,7 @@ export class Stream {
           touched, clock, failpoints, pendingBytesMax: config.pendingBytesMax, exclusion: exclusionOf(target.on.targetUid),
           latest: () => consumer.latest,
           writeMarker: async () => (await markers.write()).number,
+          beforeRound: triggerGate(target, names(tables), record.targets[number]?.schema ?? '', clock, signal, (waiting) => this.#wait(waiting)),
           onApplied: (applier) => this.#applied(applier),
           onLanded: (chunk, applier) => copier?.landed(chunk, applier),
         },
@@ -316,7 +317,7 @@ export class Stream {
           workflowUid: record.workflowUid, tables: names, deferSecondaryKeys: record.options.deferSecondaryKeys && stored === null,
         })
       }
-      await refuseTriggers(meta, ref.schema, name, names)
+      if (record.copy === 'full' && stored === null) await refuseTriggers(meta, ref.schema, name, names)
     }
     const known = found.find(({ stored }) => stored !== null)?.stored ?? null
     for (const { stored } of found) if (stored !== null) await checkSource(from.sourceMeta, from.sourceName, record.uid, from.markerName, stored)
@@ -466,6 +467,35 @@ export class Stream {
     }
     this.#options.onReport(this.report(), passed)
   }
+}
+
+const triggerCheckMs = 1_000
+
+/** PROTOCOLS 3, step 10: no round begins on a server that still has user triggers on a moved table. Asked again every second. */
+function triggerGate(
+  target: Target, tables: readonly string[], schema: string, clock: Clock, signal: AbortSignal, onWaiting: (waiting: Waiting | null) => void,
+): () => Promise<void> | undefined {
+  let checkedAtMs = -Infinity
+  const check = async (): Promise<void> => {
+    const sinceMs = clock.nowMs()
+    for (let waited = false; ; waited = true) {
+      try {
+        await refuseTriggers(target.meta, schema, target.name, tables)
+        checkedAtMs = clock.monotonicMs()
+        if (waited) onWaiting(null)
+        return
+      } catch (error) {
+        if (!isSwError(error, 'SW-MOVE-017') || signal.aborted) throw error
+        onWaiting({ what: error.message, sinceMs, ends: 'the triggers are dropped, which the switch does on the side that does not serve' })
+        await clock.sleep(200, signal)
+      }
+    }
+  }
+  return () => (clock.monotonicMs() - checkedAtMs < triggerCheckMs ? undefined : check())
+}
+
+function names(tables: readonly SourceTable[]): string[] {
+  return tables.map(({ plan }) => plan.name)
 }
 
 function segmentBytes(chunkBytes: number, targets: number): number {

@@ -47,6 +47,8 @@ export type TargetApplierOptions = {
   onApplied: (target: TargetApplier) => void
   /** A chunk has landed here, or has nothing for this target. */
   onLanded: (chunk: Chunk, target: TargetApplier) => void
+  /** Rejects or waits while a round must not begin: a side that follows has no user triggers. */
+  beforeRound: () => Promise<void> | undefined
   /** Shared by all streams of a target: nothing is written while the keys are rebuilt. */
   exclusion: Exclusion
   pendingBytesMax: number
@@ -133,6 +135,8 @@ export class TargetApplier {
           await this.#wake.wait(signal)
           continue
         }
+        await this.options.beforeRound()
+        if (signal.aborted) break
         await this.#round()
         this.#turn = 'land'
         continue

@@ -1,0 +1,252 @@
+/**
+ * The mover: watches what is wanted of streams, takes whole workflows by lease, runs a `Stream` for each record, reports.
+ *
+ * Who may run a workflow is decided twice, and only the second matters for data: `stream-owners/…` under this mover's lease keeps movers
+ * out of each other's way; the epochs on the targets (takeover.ts) make it safe when a mover was paused past its lease and wakes up.
+ */
+import type { Clock } from '../base/clock.ts'
+import type { Log } from '../base/log.ts'
+import { keys } from '../topology/keys.ts'
+import { keepLease, type KeptLease } from '../topology/kept-lease.ts'
+import type { MoverRecord, StreamOwner, StreamRecord, StreamReport } from '../topology/records.ts'
+import type { Snapshot, Store } from '../topology/store.ts'
+import { parseRecord, put, readRecord, recordsOf } from '../topology/typed.ts'
+import { addressesOf, type Addresses } from './access.ts'
+import { moverDefaults, type MoverConfig } from './config.ts'
+import { armedFailpoints, type CrashPoint } from './crash-points.ts'
+import { TargetShare } from './exclusion.ts'
+import { ReportWriter } from './report-writer.ts'
+import { stopOnTargets } from './stop-stream.ts'
+import { Stream } from './stream.ts'
+import { Wakeup } from './wakeup.ts'
+
+export type MoverOptions = {
+  store: Store
+  /** One process start. */
+  id: string
+  pid: number
+  clock: Clock
+  log: Log
+  config?: Partial<MoverConfig>
+  /** How servers are reached; from the topology's records unless given. */
+  addresses?: Addresses
+  rssBytes: () => number
+  /** What the failpoint `kill` does. */
+  kill: () => void
+}
+
+type Runner = { record: StreamRecord; text: string; abort: AbortController; done: Promise<void>; ended: boolean; reports: ReportWriter; stream: Stream | null }
+
+export class Mover {
+  readonly #options: MoverOptions
+  readonly #config: MoverConfig
+  readonly #addresses: Addresses
+  readonly #bell = new Wakeup()
+  readonly #runners = new Map<string, Runner>()
+  /** By workflow, then target uid. */
+  readonly #shares = new Map<string, Map<string, TargetShare>>()
+  readonly #owned = new Set<string>()
+  #streams: ReadonlyMap<string, StreamRecord> = new Map()
+  #owners: Snapshot | null = null
+
+  constructor(options: MoverOptions) {
+    this.#options = options
+    this.#config = { ...moverDefaults, ...options.config }
+    this.#addresses = options.addresses ?? addressesOf(options.store)
+  }
+
+  /** Runs until the signal aborts; then streams are stopped in order, their positions stored, and the workflows given back. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { store, log, clock } = this.#options
+    const watching = Promise.all([this.#watchStreams(signal), this.#watchOwners(signal)])
+    watching.catch((error: unknown) => log.error({ err: error }, 'the topology cannot be watched'))
+    while (!signal.aborted) {
+      let lease: KeptLease
+      try {
+        lease = await keepLease(store, { ttlMs: this.#config.leaseMs, clock })
+      } catch (error) {
+        log.warn({ err: error }, 'no lease')
+        await clock.sleep(500, signal).catch(() => undefined)
+        continue
+      }
+      await this.#withLease(lease, signal).catch((error: unknown) => log.error({ err: error }, 'the mover begins again'))
+      await this.#stopAll()
+      this.#owned.clear()
+      await lease.release()
+    }
+    await watching.catch(() => undefined)
+  }
+
+  async #withLease(lease: KeptLease, signal: AbortSignal): Promise<void> {
+    const { store, id, pid, clock, rssBytes } = this.#options
+    const startedAtMs = clock.nowMs()
+    const until = AbortSignal.any([signal, lease.lost])
+    let publishedAtMs = -Infinity
+    while (!until.aborted) {
+      if (clock.monotonicMs() - publishedAtMs >= 1_000) {
+        publishedAtMs = clock.monotonicMs()
+        const record: MoverRecord = { v: 1, id, pid, startedAtMs, rssBytes: rssBytes() }
+        await store.commit([], [put(keys.mover(id), record, lease.id)])
+      }
+      await this.#reconcile(lease)
+      for (const runner of this.#runners.values()) if (runner.stream !== null && !runner.ended) runner.reports.write(runner.stream.report(), false)
+      await this.#bell.wait(until, this.#config.reportMs)
+    }
+  }
+
+  async #reconcile(lease: KeptLease): Promise<void> {
+    const byWorkflow = new Map<string, StreamRecord[]>()
+    for (const record of this.#streams.values()) {
+      const list = byWorkflow.get(record.workflowUid) ?? []
+      byWorkflow.set(record.workflowUid, list)
+      list.push(record)
+    }
+    for (const [workflowUid, records] of byWorkflow) {
+      if (!this.#owned.has(workflowUid) && !(await this.#own(workflowUid, records, lease))) continue
+      this.#shareTargets(workflowUid, records)
+      for (const record of records) this.#obey(record)
+    }
+    // Records that are gone: control has ended the stream and removed its rows.
+    for (const [uid, runner] of this.#runners) {
+      if (this.#streams.has(uid)) continue
+      runner.abort.abort()
+      if (runner.ended) this.#runners.delete(uid)
+    }
+    for (const workflowUid of this.#owned) {
+      if (byWorkflow.has(workflowUid) || [...this.#runners.values()].some(({ record }) => record.workflowUid === workflowUid)) continue
+      this.#owned.delete(workflowUid)
+      this.#shares.delete(workflowUid)
+      await this.#options.store.commit([], [{ key: keys.streamOwner(workflowUid), value: undefined }])
+    }
+  }
+
+  /** Takes a workflow that wants something and that no other mover holds. */
+  async #own(workflowUid: string, records: readonly StreamRecord[], lease: KeptLease): Promise<boolean> {
+    const { store, id, log } = this.#options
+    const key = keys.streamOwner(workflowUid)
+    if (this.#owners === null || this.#owners.entries.has(key)) return false
+    if (!records.some(({ wanted }) => wanted === 'running') && !(await this.#leftRunning(records))) return false
+    const owner: StreamOwner = { v: 1, mover: id }
+    const result = await store.commit([{ key, version: 0 }], [put(key, owner, lease.id)])
+    if (!result.ok) return false
+    log.info({ workflowUid }, 'took a workflow')
+    this.#owned.add(workflowUid)
+    return true
+  }
+
+  /** A stream that shall be stopped, and whose last report says that it runs: its mover died before it could obey. */
+  async #leftRunning(records: readonly StreamRecord[]): Promise<boolean> {
+    for (const record of records) {
+      const report = await readRecord<StreamReport>(this.#options.store, keys.report(record.workflowUid, record.uid))
+      if (report !== null && report.value.state !== 'stopped' && report.value.state !== 'failed') return true
+    }
+    return false
+  }
+
+  #shareTargets(workflowUid: string, records: readonly StreamRecord[]): void {
+    const shares = this.#shares.get(workflowUid) ?? new Map<string, TargetShare>()
+    this.#shares.set(workflowUid, shares)
+    const copying = new Map<string, Set<string>>()
+    for (const record of records) {
+      for (const { uid } of record.targets) {
+        const streams = copying.get(uid) ?? new Set<string>()
+        copying.set(uid, streams)
+        if (record.copy === 'full') streams.add(record.uid)
+      }
+    }
+    for (const [uid, streams] of copying) {
+      const share = shares.get(uid)
+      if (share === undefined) shares.set(uid, new TargetShare(streams))
+      else share.expect(streams)
+    }
+  }
+
+  #obey(record: StreamRecord): void {
+    const runner = this.#runners.get(record.uid)
+    const text = JSON.stringify(record)
+    if (runner === undefined) {
+      this.#start(record, text)
+      return
+    }
+    if (runner.text === text) return
+    if (!runner.ended) {
+      runner.abort.abort()
+      return
+    }
+    // A failed or stopped stream begins again only when control says so: by a greater generation, or anything else that it changed.
+    this.#start(record, text)
+  }
+
+  #start(record: StreamRecord, text: string): void {
+    const { store, clock, log, id, kill } = this.#options
+    const abort = new AbortController()
+    const reports = new ReportWriter({ store, workflowUid: record.workflowUid, streamUid: record.uid, clock, everyMs: this.#config.reportMs, log })
+    const runner: Runner = { record, text, abort, done: Promise.resolve(), ended: false, reports, stream: null }
+    const streamLog = log.child({ stream: record.uid })
+    const hold = (point: CrashPoint): Promise<void> => new Promise((_, reject) => {
+      streamLog.warn({ point }, 'held at a failpoint')
+      abort.signal.addEventListener('abort', () => reject(abort.signal.reason), { once: true })
+    })
+    if (record.wanted === 'running') {
+      runner.stream = new Stream({
+        record, mover: id, addresses: this.#addresses, shares: this.#shares.get(record.workflowUid) ?? new Map(), clock, log: streamLog,
+        config: this.#config, failpoints: armedFailpoints(record.options.failpoints, { kill, hold }),
+        onReport: (report, now) => reports.write(report, now),
+      })
+      runner.done = runner.stream.run(abort.signal)
+    } else {
+      runner.done = stopOnTargets({ record, addresses: this.#addresses, store, mover: id, clock, reports }, abort.signal)
+    }
+    runner.done = runner.done
+      .catch((error: unknown) => streamLog.error({ err: error }, 'a stream could not be stopped'))
+      .then(() => reports.flush())
+      .finally(() => {
+        runner.ended = true
+        this.#bell.ring()
+      })
+    this.#runners.set(record.uid, runner)
+  }
+
+  async #stopAll(): Promise<void> {
+    const running = [...this.#runners.values()]
+    for (const { abort } of running) abort.abort()
+    await Promise.allSettled(running.map(({ done }) => done))
+    this.#runners.clear()
+    this.#shares.clear()
+  }
+
+  async #watchStreams(signal: AbortSignal): Promise<void> {
+    for await (const snapshot of this.#watch(keys.streams, signal)) {
+      this.#streams = new Map(recordsOf<StreamRecord>(snapshot).map(({ value }) => [value.uid, value]))
+      this.#bell.ring()
+    }
+  }
+
+  async #watchOwners(signal: AbortSignal): Promise<void> {
+    for await (const snapshot of this.#watch(keys.streamOwners, signal)) {
+      this.#owners = snapshot
+      // What another mover holds now was lost while our store did not answer.
+      for (const [key, entry] of snapshot.entries) {
+        const { mover } = parseRecord<StreamOwner>(entry).value
+        const workflowUid = key.slice(keys.streamOwners.length)
+        if (mover !== this.#options.id && this.#owned.delete(workflowUid)) {
+          for (const { record, abort } of this.#runners.values()) if (record.workflowUid === workflowUid) abort.abort()
+        }
+      }
+      this.#bell.ring()
+    }
+  }
+
+  /** A watch that begins again when the store fails. */
+  async *#watch(prefix: string, signal: AbortSignal): AsyncIterable<Snapshot> {
+    while (!signal.aborted) {
+      try {
+        for await (const snapshot of this.#options.store.watch(prefix, signal)) yield snapshot
+      } catch (error) {
+        if (signal.aborted) return
+        this.#options.log.warn({ err: error, prefix }, 'watching again')
+        await this.#options.clock.sleep(500, signal).catch(() => undefined)
+      }
+    }
+  }
+}

@@ -1,0 +1,67 @@
+/**
+ * Puts a stream's reports into the topology: the newest one, at most every `everyMs`, at once when told so. One commit at a time: a report
+ * that comes meanwhile replaces the one that waits, so the record never goes back.
+ */
+import type { Clock } from '../base/clock.ts'
+import type { Log } from '../base/log.ts'
+import { keys } from '../topology/keys.ts'
+import type { StreamReport } from '../topology/records.ts'
+import type { Store } from '../topology/store.ts'
+import { put } from '../topology/typed.ts'
+
+export class ReportWriter {
+  readonly #store: Store
+  readonly #key: string
+  readonly #clock: Clock
+  readonly #everyMs: number
+  readonly #log: Log
+  #waiting: StreamReport | null = null
+  #urgent = false
+  #running: Promise<void> | null = null
+  #lastAtMs = -Infinity
+  #timer: NodeJS.Timeout | null = null
+
+  constructor(options: { store: Store; workflowUid: string; streamUid: string; clock: Clock; everyMs: number; log: Log }) {
+    this.#store = options.store
+    this.#key = keys.report(options.workflowUid, options.streamUid)
+    this.#clock = options.clock
+    this.#everyMs = options.everyMs
+    this.#log = options.log
+  }
+
+  write(report: StreamReport, now: boolean): void {
+    this.#waiting = report
+    if (now) this.#urgent = true
+    this.#go()
+  }
+
+  /** Waits until everything given has been written. */
+  async flush(): Promise<void> {
+    this.#urgent = true
+    this.#go()
+    while (this.#running !== null) await this.#running
+  }
+
+  #go(): void {
+    if (this.#running !== null || this.#waiting === null) return
+    const dueInMs = this.#urgent ? 0 : this.#lastAtMs + this.#everyMs - this.#clock.monotonicMs()
+    if (dueInMs > 0) {
+      this.#timer ??= setTimeout(() => {
+        this.#timer = null
+        this.#go()
+      }, dueInMs)
+      return
+    }
+    const report = this.#waiting
+    this.#waiting = null
+    this.#urgent = false
+    this.#lastAtMs = this.#clock.monotonicMs()
+    this.#running = this.#store
+      .commit([], [put(this.#key, report)])
+      .then(() => undefined, (error: unknown) => this.#log.warn({ err: error, key: this.#key }, 'a report was not written'))
+      .finally(() => {
+        this.#running = null
+        this.#go()
+      })
+  }
+}
