@@ -1,3 +1,5 @@
+import { parseKeyRange, printKeyRange } from '../keyspace/key-range.ts'
+
 /** What a reshard was asked for, as stored in its workflow record (the API's form, parsed there). */
 export type ReshardSpec = {
   readonly sourceShards: readonly string[]
@@ -14,3 +16,9 @@ export type ReshardSpec = {
 
 /** What the workflow wrote down before it did it. */
 export type ReshardData = { readonly newServers?: readonly string[]; readonly oldServers?: readonly string[]; readonly tables?: readonly string[] }
+
+/** Shards by their printed names: `0` is `-`, `-8000` is `-80`. SW-KEYSPACE-001 for what is no key range. */
+export function normaliseReshardSpec<T extends Pick<ReshardSpec, 'sourceShards' | 'targetShards'>>(spec: T): T {
+  const names = (shards: readonly string[]): string[] => shards.map((shard) => printKeyRange(parseKeyRange(shard)))
+  return { ...spec, sourceShards: names(spec.sourceShards), targetShards: names(spec.targetShards) }
+}

@@ -3,6 +3,7 @@ import { apiErrors } from '../api/errors.ts'
 import type { ActionView } from '../api/schemas.ts'
 import { createKeyspace, deleteKeyspace } from '../change/keyspaces.ts'
 import { planReshardCreate } from '../change/reshard.ts'
+import { normaliseReshardSpec } from '../change/reshard-spec.ts'
 import { createSequence } from '../change/sequences.ts'
 import type { World } from '../change/servers.ts'
 import { applyVSchema } from '../change/vschema.ts'
@@ -72,13 +73,14 @@ export function buildHandlers(world: World, version: string): Handlers {
     listGates: async () => (await topologyView(world)).gates(),
     listWorkflows: async () => (await topologyView(world)).workflows(),
     async createWorkflow(_params, body) {
-      if (body.dryRun) return dryRun(world, body.id, 'create', async () => (await planReshardCreate(world, body.keyspace, body.name, body.spec)).lines)
+      const spec = normaliseReshardSpec(body.spec)
+      if (body.dryRun) return dryRun(world, body.id, 'create', async () => (await planReshardCreate(world, body.keyspace, body.name, spec)).lines)
       const { action } = await requestCreate(store, {
         id: body.id,
         keyspace: body.keyspace,
         name: body.name,
         kind: body.kind,
-        spec: body.spec as unknown as Json,
+        spec: spec as unknown as Json,
         data: {},
         args: {},
         nowMs: clock.nowMs(),
