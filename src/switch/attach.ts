@@ -4,7 +4,6 @@
  */
 import type { Connection } from '../mysql/connection.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
-import { ensureMoveTables } from '../move/tables.ts'
 import type { ServerSecret } from '../topology/records.ts'
 import { quoteString } from '../sql/quote.ts'
 import { ensureControlTables, ownServer } from './control-schema.ts'
@@ -25,7 +24,6 @@ export async function attachServer(admin: Connection, request: AttachRequest): P
   const owner = await ownServer(admin, installationId, serverId)
   if (owner.installation !== installationId) throw switchErrors.foreignInstallation({ server: serverId, other: owner.installation })
   await ensureControlTables(admin)
-  await ensureMoveTables(admin)
   // An anonymous account is more specific for local clients than ours at '%', and would be taken for them.
   const anonymous = (await flavour.accounts(admin)).filter((account) => account.user === '')
   const hosts = ['%', ...(request.otherAccounts === 'drop' ? [] : anonymous.map((account) => account.host))]

@@ -22,11 +22,11 @@ export type CheckContext = Pick<SwitchContext, 'store' | 'clock'>
 
 type Findings = { blockers: SwError[]; notes: string[] }
 
-export async function preflight(context: CheckContext, plan: SwitchPlan, limits: SwitchLimits, allowDifferent: readonly string[] = []): Promise<Preflight> {
+export async function preflight(context: CheckContext, plan: SwitchPlan, limits: SwitchLimits, allowDifferences: readonly string[] = []): Promise<Preflight> {
   const parts = await Promise.all([
     routingFindings(plan),
     streamFindings(context, plan, limits),
-    vdiffFindings(context, plan, allowDifferent),
+    vdiffFindings(context, plan, allowDifferences),
     sharedServerFindings(context, plan),
     gateFindings(context, plan),
     ...plan.from.serverIds.map((id) => serverFindings(context, plan, id, 'from')),
@@ -77,13 +77,16 @@ function oneStream(stream: StreamRecord, report: StreamReport | undefined, nowMs
   })
 }
 
-async function vdiffFindings({ store }: CheckContext, plan: SwitchPlan, allowDifferent: readonly string[]): Promise<Findings> {
+/** A difference blocks unless its table is allowed by name. */
+async function vdiffFindings({ store }: CheckContext, plan: SwitchPlan, allowDifferences: readonly string[]): Promise<Findings> {
   const reports = (await listRecords<VdiffReport>(store, keys.vdiffReportsOf(plan.workflowUid))).map((entry) => entry.value)
   const ended = reports.filter((report) => report.endedAtMs !== null && (report.state === 'clean' || report.state === 'different'))
   const last = ended.sort((a, b) => (b.endedAtMs ?? 0) - (a.endedAtMs ?? 0))[0]
   if (last === undefined) return { blockers: [], notes: ['no vdiff has been made: shardwright vdiff create'] }
-  if (last.state === 'clean' || allowDifferent.includes(last.uid)) return { blockers: [], notes: [] }
-  return { blockers: [switchErrors.vdiffDifferent({ vdiff: last.uid })], notes: [] }
+  const differing = last.tables.filter((table) => table.missing + table.extra + table.misplaced + table.different > 0).map((table) => table.name)
+  const blocking = differing.filter((name) => !allowDifferences.includes(name))
+  if (last.state === 'clean' || blocking.length === 0) return { blockers: [], notes: differing.map((name) => `differences in ${name} are allowed by name`) }
+  return { blockers: [switchErrors.vdiffDifferent({ vdiff: last.uid, tables: blocking.join(', ') })], notes: [] }
 }
 
 /** A server is closed whole: nothing on it may have to go on serving. */

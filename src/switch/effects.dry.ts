@@ -15,16 +15,18 @@ export class DryEffects implements SwitchEffects {
   readonly #context: CheckContext
   readonly #plan: SwitchPlan
   readonly #limits: SwitchLimits
+  readonly #allowDifferences: readonly string[]
   #outcome: 'switched' | 'back' = 'back'
 
-  constructor(context: CheckContext, plan: SwitchPlan, limits: SwitchLimits) {
+  constructor(context: CheckContext, plan: SwitchPlan, limits: SwitchLimits, allowDifferences: readonly string[] = []) {
+    this.#allowDifferences = allowDifferences
     this.#context = context
     this.#plan = plan
     this.#limits = limits
   }
 
   preflight(): Promise<Preflight> {
-    return preflight(this.#context, this.#plan, this.#limits)
+    return preflight(this.#context, this.#plan, this.#limits, this.#allowDifferences)
   }
 
   async prepare(): Promise<readonly string[]> {

@@ -29,6 +29,7 @@ export class RealEffects implements SwitchEffects {
   readonly #context: SwitchContext
   readonly #plan: SwitchPlan
   readonly #limits: SwitchLimits
+  readonly #allowDifferences: readonly string[]
   /** What is cut when a switch runs out of time; the opening after it has its own. */
   readonly #attempt = new AbortController()
   #routing: RoutingVersion | null = null
@@ -38,14 +39,15 @@ export class RealEffects implements SwitchEffects {
   #fenceLaid = false
   #holdVersion = 0
 
-  constructor(context: SwitchContext, plan: SwitchPlan, limits: SwitchLimits) {
+  constructor(context: SwitchContext, plan: SwitchPlan, limits: SwitchLimits, allowDifferences: readonly string[] = []) {
+    this.#allowDifferences = allowDifferences
     this.#context = context
     this.#plan = plan
     this.#limits = limits
   }
 
   preflight(): Promise<Preflight> {
-    return preflight(this.#context, this.#plan, this.#limits)
+    return preflight(this.#context, this.#plan, this.#limits, this.#allowDifferences)
   }
 
   async prepare(): Promise<readonly string[]> {

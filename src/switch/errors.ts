@@ -102,9 +102,9 @@ export const switchErrors = defineErrors('SWITCH', {
   vdiffDifferent: {
     number: 15,
     class: 'user',
-    what: 'the last vdiff ({vdiff}) found differences',
+    what: 'the last vdiff ({vdiff}) found differences in {tables}',
     why: 'The sides do not hold the same rows; switching would lose or change some.',
-    fix: 'Look: shardwright vdiff show {vdiff}. Repair: shardwright vdiff create --repair. To switch all the same: --allow-different {vdiff}',
+    fix: 'Look: shardwright vdiff show {vdiff}. Repair: shardwright vdiff create --repair. To switch all the same: --allow-differences {tables}',
   },
   cannotFeedReverse: {
     number: 16,

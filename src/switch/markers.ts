@@ -9,7 +9,7 @@ import type { StreamRecord, StreamReport } from '../topology/records.ts'
 import type { Snapshot, Store } from '../topology/store.ts'
 import { parseRecord } from '../topology/typed.ts'
 import type { ClaimPool } from './claim.ts'
-import { placeMarker } from './control-schema.ts'
+import { bumpControlMarker } from '../binlog/control-schema.ts'
 import { switchErrors } from './errors.ts'
 import { settled } from './settled.ts'
 
@@ -17,7 +17,7 @@ import { settled } from './settled.ts'
 export type Markers = ReadonlyMap<string, number>
 
 export async function placeMarkers(pool: ClaimPool, serverIds: readonly string[], signal?: AbortSignal): Promise<Markers> {
-  return new Map(await settled(serverIds.map(async (id) => [id, await pool.run(id, ({ connection }) => placeMarker(connection), signal)] as const)))
+  return new Map(await settled(serverIds.map(async (id) => [id, await pool.run(id, ({ connection }) => bumpControlMarker(connection), signal)] as const)))
 }
 
 export type DrainOptions = {

@@ -18,6 +18,8 @@ export type SwitchRequest = {
   readonly to: readonly string[]
   readonly dryRun: boolean
   readonly limits?: Partial<SwitchLimits>
+  /** Tables whose differences, found by the last vdiff, do not stop it. */
+  readonly allowDifferences?: readonly string[]
   /** Printed as the way back. */
   readonly undo: string
   readonly onStep?: (name: string) => void
@@ -37,10 +39,10 @@ export async function switchTraffic(context: SwitchContext, request: SwitchReque
     toGo.length === whole.components.length
       ? whole
       : await planSwitch(context.store, { ...request, shards: toGo.flatMap((component) => component.serving.primary) })
-  const dry = request.dryRun ? new DryEffects(context, plan, limits) : null
+  const dry = request.dryRun ? new DryEffects(context, plan, limits, request.allowDifferences) : null
   const report = await runSwitch({
     plan,
-    effects: dry ?? new RealEffects(context, plan, limits),
+    effects: dry ?? new RealEffects(context, plan, limits, request.allowDifferences),
     dryRun: request.dryRun,
     clock: context.clock,
     log: context.log,
