@@ -75,6 +75,7 @@ export async function switchVerb(world: World & Claims, context: ActionContext, 
     shards: args.shards.length === 0 ? null : args.shards,
     to: verb === 'switchtraffic' ? targetShards : sourceShards,
     dryRun: args.dryRun,
+    allowDifferences: args.allowDifferences,
     limits: { lagMs: args.maxLagMs, limitMs: Math.min(args.timeoutMs, defaultSwitchLimits.limitMs) },
     undo: `shardwright reshard --workflow ${name} --target-keyspace ${keyspace} ${back}`,
   })
