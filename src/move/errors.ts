@@ -176,4 +176,11 @@ export const moveErrors = defineErrors('MOVE', {
     why: 'it was created with --stop-after-copy',
     fix: 'start the workflow again when the targets shall be kept in step',
   },
+  xaPrepared: {
+    number: 26,
+    class: 'user',
+    what: 'the XA transaction {xid} is prepared on the source',
+    why: 'its rows were logged before the stream begins and would be missing if it commits',
+    fix: 'commit it or roll it back: XA COMMIT {xid}, XA ROLLBACK {xid}',
+  },
 })
