@@ -14,6 +14,7 @@ import type { ResolvedTable, ResolvedVschema } from '../keyspace/vschema-resolve
 import { flavourOf } from '../mysql/flavour/flavour.ts'
 import { readSchema } from '../mysql/introspect.ts'
 import type { SchemaInfo, TableInfo } from '../mysql/table-info.ts'
+import { preflightSource } from '../move/preflight.ts'
 import { keys } from '../topology/keys.ts'
 import type { KeyspaceRecord, RoutingRecord, ServerRecord, ShardRecord, StreamTable, VSchemaRecord } from '../topology/records.ts'
 import { attachWorkflow } from '../topology/routing.ts'
@@ -84,7 +85,8 @@ export async function planReshardCreate(world: World, keyspaceName: string, work
     await withServer(store, source.serverId, 'admin', async (connection) => {
       const schema = await readSchema(connection, source.schema)
       schemas.push(schema)
-      errors.push(...(await serverFindings(connection, source.serverId)), ...schemaFindings(schema, flavourOf(connection).logsCascades(connection)))
+      errors.push(...(await serverFindings(connection, source.serverId)), ...(await preflightSource(connection)))
+      errors.push(...schemaFindings(schema, flavourOf(connection).logsCascades(connection)))
     })
   }
   const tables = streamTables(keyspaceName, schemas, definition, vschema, errors)

@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import { keyRangesIntersect, parseKeyRange } from '../keyspace/key-range.ts'
+import { preflightTarget } from '../move/preflight.ts'
 import { createTargetTables, createTargetViews } from '../move/schema-copy.ts'
 import { decide, takeRouting } from '../switch/decide.ts'
 import { keys } from '../topology/keys.ts'
@@ -11,6 +12,7 @@ import type { ShardRecord, ShardRef, StreamRecord, StreamTable, VdiffRecord } fr
 import { attachWorkflow } from '../topology/routing.ts'
 import type { Json } from '../topology/store.ts'
 import { listRecords, put, updateRecord } from '../topology/typed.ts'
+import { Failures } from '../workflow/context.ts'
 import type { ActionContext } from '../workflow/context.ts'
 import type { Definition } from '../workflow/engine.ts'
 import { withJournal } from '../workflow/records.ts'
@@ -106,6 +108,8 @@ async function createSteps(world: World, context: ActionContext, spec: ReshardSp
               source: { conn: source, schema: first.schema },
               target: { conn: connection, schema: target.schema, uid: shardUid(uid, target.shard), name: target.shard },
             }
+            const findings = await preflightTarget(connection, target.schema, target.shard, plan.tables.map((table) => table.name))
+            if (findings.length > 0) throw new Failures(findings)
             await createTargetTables({ ...sides, workflowUid: uid, tables: plan.tables.map((table) => table.name), deferSecondaryKeys: spec.deferSecondaryKeys })
             const failed = await createTargetViews(sides)
             if (failed.length > 0) throw changeErrors.viewRefused({ shard: target.shard, ...failed[0] })

@@ -11,6 +11,8 @@ import { buildProgram } from '../cli/program.ts'
 import { upCommand } from './up.ts'
 import { version } from './version.ts'
 
+// A reader that has seen enough (`| head`) is no fault.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
 const interrupted = new AbortController()
 let liveShown = false
 const clearLive = (): void => {
