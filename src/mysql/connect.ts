@@ -21,7 +21,8 @@ export async function connect(options: ConnectOptions, signal?: AbortSignal): Pr
   const server = serverName(options)
   if (signal?.aborted) throw mysqlErrors.aborted({ server }, signal.reason)
   const socket = options.socketPath === undefined
-    ? net.connect({ host: options.host ?? '127.0.0.1', port: options.port ?? 3306, noDelay: true })
+    ? // Keepalive: a peer that vanished without a word (a dead machine, a cut network) must not be waited for for ever.
+      net.connect({ host: options.host ?? '127.0.0.1', port: options.port ?? 3306, noDelay: true, keepAlive: true, keepAliveInitialDelay: 15_000 })
     : net.connect({ path: options.socketPath })
   const channel = new Channel(socket, server)
   const timeoutMs = options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS

@@ -194,6 +194,75 @@ test('a relayed answer is byte for byte the server\'s, its end told apart', asyn
   assert.equal((end as { hadRows: boolean }).hadRows, false)
 })
 
+test('promise 8: a packet stream that nobody pulls holds no more than its bound', async () => {
+  const event = Buffer.concat([Buffer.from([0]), Buffer.alloc(999, 7)])
+  await using server = await fake((client) => {
+    const w = new Writer(1 << 20)
+    let sequence = 1
+    for (let i = 0; i < 10_000; i++) {
+      w.beginFrame().bytes(event)
+      sequence = w.endFrame(sequence)
+    }
+    writeEof(w.beginFrame(), { warnings: 0, status: 2 })
+    w.endFrame(sequence)
+    client.write(w.take())
+    client.ready()
+  })
+  await using connection = await open(server)
+  const stream = connection.command(Buffer.from([com.binlogDump]), { bufferBytesMax: 50_000 })
+  let packets = (await stream.next()) === null ? 0 : 1
+  const client = server.clients[0] as ServerConnection
+  for (let last = -1, same = 0; same < 20; ) {
+    await new Promise((resolve) => setImmediate(resolve))
+    same = client.bufferedBytes === last ? same + 1 : 0
+    last = client.bufferedBytes
+  }
+  assert.ok(stream.bufferedBytes < 50_000 + 2 * 65_536, `${stream.bufferedBytes} bytes held`)
+  for (let packet = await stream.next(); packet !== null; packet = stream.tryNext() ?? (await stream.next())) {
+    assert.equal(packet.length, 1000)
+    packets++
+  }
+  assert.equal(packets, 10_000)
+})
+
+test('whatever the cuts in what a client sends, handshake and commands arrive the same', async () => {
+  const seen: string[] = []
+  await using server = await fake((client, command) => {
+    seen.push(textOf(command).slice(0, 20))
+    client.sendOk()
+    client.ready()
+  })
+  // A proxy that cuts every chunk into pieces of 1, 2, 3, 5, 8 … bytes.
+  const proxy = net.createServer((inward) => {
+    const outward = net.connect({ port: server.port, noDelay: true })
+    inward.setNoDelay(true)
+    const cut = (from: net.Socket, to: net.Socket): void => {
+      let queue = Promise.resolve()
+      from.on('data', (chunk: Buffer) => {
+        queue = queue.then(async () => {
+          for (let at = 0, size = 1; at < chunk.length; at += size, size = Math.min(size * 2, 20_000)) {
+            to.write(chunk.subarray(at, at + size))
+            await new Promise((resolve) => setImmediate(resolve))
+          }
+        })
+      })
+      from.on('error', () => to.destroy())
+      from.on('close', () => void queue.then(() => to.end()))
+    }
+    cut(inward, outward)
+    cut(outward, inward)
+  })
+  proxy.listen(0, '127.0.0.1')
+  await once(proxy, 'listening')
+  {
+    await using connection = await connect({ port: (proxy.address() as net.AddressInfo).port, user: 'u', deprecateEof: false })
+    const sqls = ['a', 'b'.repeat(70_000), '', 'c'.repeat(3000)]
+    await connection.pipeline(sqls)
+    assert.deepEqual(seen, sqls.map((sql) => sql.slice(0, 20)))
+  }
+  proxy.close()
+})
+
 test('a server that accepts and says nothing: the connect times out; an abort ends it at once', async () => {
   const server = net.createServer(() => {})
   server.listen(0, '127.0.0.1')
