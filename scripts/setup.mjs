@@ -17,7 +17,7 @@ const serversFile = join(projectDir, '.servers', 'servers.json')
  */
 export async function setup({ flavours = ['mariadb'], optional = [], quiet = false } = {}) {
   const say = (text) => quiet || console.error(`setup: ${text}`)
-  installPackages(say)
+  await installPackages(say)
   const missing = []
   for (const flavour of [...flavours, ...optional]) {
     try {
@@ -40,68 +40,28 @@ export function runtime() {
   ])
 }
 
-function installPackages(say) {
+async function installPackages(say) {
   const lock = join(projectDir, 'package-lock.json')
-  const modules = join(projectDir, 'node_modules')
-  const stampFile = join(modules, '.shardwright-stamp')
+  const stampFile = join(projectDir, 'node_modules', '.shardwright-stamp')
   const text = existsSync(lock) ? readFileSync(lock) : readFileSync(join(projectDir, 'package.json'))
   const stamp = `${createHash('sha256').update(text).digest('hex')} ${process.platform}-${process.arch}`
   if (readOr(stampFile, '') === stamp) return
-  if (!installedAsLocked(lock, modules)) {
-    say('installing Node packages')
-    const started = Date.now()
-    const hasLock = existsSync(lock)
-    // `npm ci` refuses a lock that names not every platform's optional package, as one made behind a partial mirror does;
-    // `npm install` follows the same lock and does without them.
-    const run = hasLock ? npm('ci', 'pipe') : npm('install', 2)
-    if (hasLock && run.status !== 0 && /EUSAGE/.test(run.stderr)) npmMust(npm('install', 2, '--no-save'), 'install', started)
-    else {
-      if (run.status !== 0) process.stderr.write(run.stderr ?? '')
-      npmMust(run, hasLock ? 'ci' : 'install', started)
-    }
-    say(`Node packages installed in ${seconds(started)}`)
-  }
+  // What follows is loaded only when there is something to do: the second time must take no time.
+  const { installNodePackages } = await import('./packages.mjs')
+  await installNodePackages(projectDir, say)
   const check = spawnSync(runtime(), ['--version'], { encoding: 'utf8' })
   const major = Number(/^v(\d+)/.exec(check.stdout ?? '')?.[1] ?? 0)
-  if (major < 24)
-    throw problem(
-      `${runtime()} does not run as Node 24 here (${check.error?.message ?? (check.stderr || check.stdout).trim().split('\n')[0]})`,
-      ['it needs glibc 2.28 or newer; else install Node 24 or newer and run this again with it'],
-    )
-  writeFileSync(stampFile, stamp)
-}
-
-function npm(verb, output, ...more) {
-  const args = [verb, ...more, '--include=dev', '--include=optional', '--no-audit', '--no-fund', '--loglevel=error']
-  const path = process.env.npm_execpath
-  const [program, first] = path?.endsWith('npm-cli.js') ? [process.execPath, [path]] : ['npm', []]
-  return spawnSync(program, [...first, ...args], { cwd: projectDir, stdio: ['ignore', output, output], encoding: 'utf8', timeout: 170_000 })
-}
-
-function npmMust(run, verb, started) {
-  if (run.error?.code === 'ENOENT') throw problem('npm is not on the PATH', ['install npm (it comes with Node)'])
-  if (run.status === 0) return
-  const how = run.signal ? `was stopped after ${seconds(started)}` : `ended with ${run.status}`
-  throw problem(`npm ${verb} ${how}`, [
-    'read what npm says above: most often the network, a proxy (npm config get registry), or a full disk',
-    'then run this again: it begins where it stopped',
-  ])
-}
-
-/** Whether npm has already installed just this lock file, so that running it again would change nothing. */
-function installedAsLocked(lock, modules) {
-  try {
-    const want = JSON.parse(readFileSync(lock, 'utf8')).packages
-    const have = JSON.parse(readFileSync(join(modules, '.package-lock.json'), 'utf8')).packages
-    return Object.entries(want).every(([path, entry]) => path === '' || entry.optional || have[path]?.version === entry.version)
-  } catch {
-    return false
+  if (major < 24) {
+    const said = check.error?.message ?? (check.stderr || check.stdout).trim().split('\n')[0]
+    throw problem(`${runtime()} does not run as Node 24 here (${said})`, [
+      'it needs glibc 2.28 or newer; else install Node 24 or newer and run this again with it',
+    ])
   }
+  writeFileSync(stampFile, stamp)
 }
 
 async function provideServer(flavour, say) {
   const servers = readServers()
-  // The rest is loaded only when there is something to look for: the second time must take no time.
   const had = servers[flavour]
   const environment = `${process.env[flavour === 'mysql' ? 'SHARDWRIGHT_MYSQLD' : 'SHARDWRIGHT_MARIADBD'] ?? ''}|${process.env.SHARDWRIGHT_IGNORE_SYSTEM_SERVERS ?? ''}`
   if (
