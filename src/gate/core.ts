@@ -5,7 +5,10 @@ import type { GateConfig } from './config.ts'
 import { gateErrors } from './errors.ts'
 import type { Holds } from './holds.ts'
 import type { Membership } from './membership.ts'
+import type { GateCatalog } from './catalog.ts'
+import type { StatementPlanner } from './planner-adapter.ts'
 import type { Pools } from './pools.ts'
+import type { Sequences } from './sequences.ts'
 import type { Stats } from './stats.ts'
 import type { TopologyWatch } from './topology-watch.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
@@ -32,6 +35,10 @@ export class Core {
   readonly membership: Membership
   readonly pools: Pools
   readonly stats: Stats
+  /** Set once by the gate, as they need this object. */
+  catalog!: GateCatalog
+  planner!: StatementPlanner
+  sequences!: Sequences
   readonly sessions = new Map<number, SessionEntry>()
 
   constructor(parts: { config: GateConfig; clock: Clock; log: Log; watch: TopologyWatch; holds: Holds; membership: Membership; pools: Pools; stats: Stats }) {
@@ -43,6 +50,14 @@ export class Core {
     this.membership = parts.membership
     this.pools = parts.pools
     this.stats = parts.stats
+  }
+
+  /** As the greeting says. */
+  get serverVersion(): string {
+    if (this.config.serverVersion !== '') return this.config.serverVersion
+    const version = this.watch.view.serverVersion
+    // Nothing is known yet: something every client understands.
+    return version === '' ? '8.0.36-shardwright' : `${version}-shardwright`
   }
 
   /** Undefined at once when everything is as it should be: the hot path. */

@@ -164,6 +164,12 @@ export const gateErrors = defineErrors('GATE', {
     why: 'its rows are put together at the gate in another form than the server described',
     fix: 'send it as plain text',
   },
+  partialDdl: {
+    number: 208, class: 'unknown',
+    what: 'the statement was done on {done} and failed on {failed}: {cause}',
+    why: 'changes of tables can not be rolled back, and shards take them one after the other',
+    fix: 'repair {failed} and repeat the statement there, or undo it on {done}',
+  },
   commitRefused: {
     number: 207, class: 'transient',
     what: 'the transaction was rolled back: shard {shard} refused the COMMIT ({cause})',

@@ -15,8 +15,11 @@ import { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
 import { Holds } from './holds.ts'
 import { Membership } from './membership.ts'
+import { GateCatalog } from './catalog.ts'
+import { makePlanner } from './planner-adapter.ts'
 import { Pools } from './pools.ts'
 import { errorFrame } from './replies.ts'
+import { Sequences } from './sequences.ts'
 import { Session } from './session.ts'
 import { Stats } from './stats.ts'
 import { TopologyWatch } from './topology-watch.ts'
@@ -61,6 +64,9 @@ export class Gate {
     })
     const pools = new Pools(config, clock)
     this.#core = new Core({ config, clock, log, watch, holds, membership, pools, stats })
+    this.#core.catalog = new GateCatalog(this.#core)
+    this.#core.planner = makePlanner(this.#core.catalog)
+    this.#core.sequences = new Sequences(this.#core)
     watch.onChange((view, before) => {
       // Transactions on shards that do not serve any more end here; then what waited may go.
       watch.expelStrangers()
@@ -119,7 +125,7 @@ export class Gate {
     }
     this.#clients.add(socket)
     socket.on('close', () => this.#clients.delete(socket))
-    const version = core.config.serverVersion === '' ? greetingVersion(core.watch.view.serverVersion) : core.config.serverVersion
+    const version = core.serverVersion
     const client = await acceptClient(socket, {
       serverVersion: version,
       threadId: this.#threadId(),
@@ -154,9 +160,4 @@ export class Gate {
       core.log.debug({ error: String(error) }, 'figures could not be written')
     }
   }
-}
-
-/** What servers are there before any is known: something every client understands. */
-function greetingVersion(version: string): string {
-  return version === '' ? '8.0.36-shardwright' : `${version}-shardwright`
 }

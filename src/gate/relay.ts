@@ -25,6 +25,7 @@ export class Relayer implements RelaySink {
   /** Something of this answer went to the client. */
   passedOn = false
   #paused = false
+  #mute = false
   /** The end frame of an answer that went wrong is kept from the client until the caller has looked at it. */
   onInfile: ((frame: Buffer, connection: Connection) => void) | null = null
 
@@ -37,8 +38,9 @@ export class Relayer implements RelaySink {
    * Resolves at the end of the answer. An OK end has been passed on; an error end has not: it is the caller's to pass on
    * (`passOn`) or to act upon. Rejects with ConnectionLost.
    */
-  run(connection: Connection, framed: Buffer): Promise<RelayEnd> {
+  run(connection: Connection, framed: Buffer, mute = false): Promise<RelayEnd> {
     this.#connection = connection
+    this.#mute = mute
     this.#pending = null
     this.passedOn = false
     return new Promise((resolve, reject) => {
@@ -73,7 +75,9 @@ export class Relayer implements RelaySink {
     const pending = this.#pending
     this.#pending = null
     if (end.kind === 'ok') {
-      if (pending === null) this.#send(end.frame)
+      // The caller answers in other words (an id of a sequence).
+      if (this.#mute && !end.hadRows) {}
+      else if (pending === null) this.#send(end.frame)
       else if (pending.buffer === end.frame.buffer && pending.byteOffset + pending.length === end.frame.byteOffset) {
         // Both lie side by side in what one read brought: one write without a copy.
         this.#send(Buffer.from(pending.buffer, pending.byteOffset, pending.length + end.frame.length))

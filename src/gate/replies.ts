@@ -1,6 +1,8 @@
 /** Answers that the gate makes itself, as frames. Clients are never offered deprecateEof, so EOF packets stand in all of them. */
 import { collation, columnFlag, columnType } from '../wire/column-types.ts'
 import { serverStatus } from '../wire/capabilities.ts'
+import { com } from '../wire/commands.ts'
+import { FRAME_BYTES_MAX, frameCommand } from '../wire/frames.ts'
 import { writeColumnDefinition, type ColumnDefinition } from '../wire/column-definition.ts'
 import { writeEof } from '../wire/eof.ts'
 import { writeErr } from '../wire/err.ts'
@@ -16,6 +18,16 @@ export function okFrame(status: number, reply: OkReply = {}, sequence = 1): Buff
   writeOk(w, { status, ...reply }, 0)
   w.endFrame(sequence)
   return w.take()
+}
+
+/** COM_QUERY of this text. */
+export function framedQuery(sql: Buffer): Buffer {
+  if (sql.length + 1 >= FRAME_BYTES_MAX) return frameCommand(com.query, sql)
+  const framed = Buffer.allocUnsafe(sql.length + 5)
+  framed.writeUInt32LE(sql.length + 1, 0)
+  framed[4] = com.query
+  sql.copy(framed, 5)
+  return framed
 }
 
 /** The answer to most commands that change nothing: one frame for each status. */

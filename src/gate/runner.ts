@@ -37,6 +37,8 @@ export type Request = {
   readonly keepAtHand: boolean
   /** Not part of the session's transaction: what commits implicitly. */
   readonly outside: boolean
+  /** An OK is not passed on: the caller makes its own of what it said. */
+  readonly mute?: boolean
 }
 
 const beginCommand = command('BEGIN')
@@ -119,7 +121,7 @@ export class Runner implements TransactionHost {
       let keyspace = this.#core.keyspace(request.keyspace)
       if (keyspace.notReady !== null) keyspace = await this.#core.ready(request.keyspace, signal)
       const shard = request.choose(keyspace)
-      const transaction = request.outside ? null : await this.currentTransaction()
+      const transaction: Transaction | null = request.outside ? null : await this.currentTransaction()
       if ((await this.admit(keyspace, shard, transaction, request, signal)) === 'again') continue
       const outcome = await this.#attempt(keyspace, shard, transaction, request)
       if (outcome.kind === 'done') return outcome.end
@@ -205,7 +207,7 @@ export class Runner implements TransactionHost {
       if (request.lastInsertId) this.#pipeline(backend, `SET last_insert_id=${this.lastInsertId}`)
       let framed = request.frame(backend, shard)
       if (!Buffer.isBuffer(framed)) framed = await framed
-      end = await this.#relayer.run(backend.connection, framed)
+      end = await this.#relayer.run(backend.connection, framed, request.mute === true)
     } catch (error) {
       return await this.#lost(error as Error, shard, backend, transaction, branch, request)
     } finally {
@@ -297,6 +299,40 @@ export class Runner implements TransactionHost {
 
   get pinned(): boolean {
     return this.#pinned !== null
+  }
+
+  /** The transaction's branch on a shard, opened and begun when it is not there. Errors: of connecting, settings, BEGIN. */
+  async openBranch(transaction: Transaction, shard: ShardView): Promise<Branch> {
+    const known = transaction.branches.get(shard.uid)
+    if (known !== undefined) {
+      if (known.backend.signature !== this.settings.signature) await this.bringToSettings(known.backend)
+      return known
+    }
+    const branch = transaction.addBranch(shard, await this.take(shard))
+    try {
+      if (branch.backend.signature !== this.settings.signature) await this.bringToSettings(branch.backend)
+      await this.beginBranch(branch, transaction)
+    } catch (error) {
+      transaction.dropBranch(branch)
+      throw error
+    }
+    return branch
+  }
+
+  /** A connection for one statement outside transactions, brought to the session's settings; give it back by `done`. */
+  async openPlain(shard: ShardView): Promise<Backend> {
+    const backend = await this.take(shard)
+    try {
+      if (backend.signature !== this.settings.signature) await this.bringToSettings(backend)
+    } catch (error) {
+      backend.pool.give(backend)
+      throw error
+    }
+    return backend
+  }
+
+  isMoving(shard: ShardView): Promise<boolean> {
+    return this.#isMoving(shard)
   }
 
   /** A connection from the pool. Errors are those of connecting: nothing was sent. */

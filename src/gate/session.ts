@@ -16,7 +16,7 @@ import { localAnswer, matchesLike, processList } from './local.ts'
 import { classify, type Passthrough, type Relay } from './passthrough.ts'
 import { executionFrame, prepareOn, prepareRaw, type SessionStatement } from './prepared.ts'
 import { Relayer } from './relay.ts'
-import { eofFrame, errorFrame, plainOk, rowsFrames, textColumn } from './replies.ts'
+import { eofFrame, errorFrame, framedQuery, plainOk, rowsFrames, textColumn } from './replies.ts'
 import { HalfAnswered, Runner, type Request } from './runner.ts'
 import { lexStatement, modeOf } from './statement-text.ts'
 import { effectOfSet } from './session-set.ts'
@@ -51,7 +51,7 @@ export class Session implements SessionEntry {
     this.host = client.address
     this.#relayer = new Relayer(client, core.config.clientBufferBytesMax)
     this.#runner = new Runner(core, this.#relayer, new SessionSettings(), has(client.capabilities, capability.foundRows))
-    this.#sharded = new Sharded(core, this.#runner, client)
+    this.#sharded = new Sharded(core, this.#runner, client, () => this.keyspace)
     this.#relayer.onInfile = (frame, connection) => new InfileRelay(client, connection).start(frame)
   }
 
@@ -257,10 +257,10 @@ export class Session implements SessionEntry {
     if (this.keyspace === '') {
       const any = this.#core.anyKeyspace()
       if (any === undefined) throw gateErrors.noKeyspace()
-      if (any.record.sharded) return await this.#sharded.query(any.name, sql, this.#abort.signal, this.keyspace === '')
+      if (any.record.sharded) return await this.#sharded.query(any.name, sql, this.#abort.signal, c)
       return await this.#passThrough(any.name, relay, c?.framed() ?? framedQuery(sql), sql)
     }
-    if (keyspace?.record.sharded === true) return await this.#sharded.query(this.keyspace, sql, this.#abort.signal, false)
+    if (keyspace?.record.sharded === true) return await this.#sharded.query(this.keyspace, sql, this.#abort.signal, c)
     await this.#passThrough(this.keyspace, relay, c?.framed() ?? framedQuery(sql), sql)
   }
 
@@ -269,7 +269,9 @@ export class Session implements SessionEntry {
     if (relay.needsPrevious === 'found-rows' && this.#runner.atHand === null && !this.#runner.pinned && this.#runner.transaction === null) {
       throw gateErrors.notForwarded({ construct: 'FOUND_ROWS()', reason: 'the statement before did not say SQL_CALC_FOUND_ROWS, and its connection is shared', fix: 'use SELECT COUNT(*)' })
     }
-    await this.#relay(qualified?.keyspace ?? keyspace, qualified?.framed ?? framed, relay)
+    const target = qualified?.keyspace ?? keyspace
+    if (qualified !== null && this.#core.watch.view.keyspaces.get(target)?.record.sharded === true) return await this.#sharded.query(target, sql, this.#abort.signal, null)
+    await this.#relay(target, qualified?.framed ?? framed, relay)
   }
 
   /** A qualified name decides where a statement goes; its database may have another name on the server. */
@@ -505,14 +507,6 @@ export class Session implements SessionEntry {
 function adopt(target: SessionSettings, source: SessionSettings): void {
   target.clear()
   for (const name of source.names) target.set(name, source.get(name))
-}
-
-function framedQuery(sql: Buffer): Buffer {
-  const framed = Buffer.allocUnsafe(sql.length + 5)
-  framed.writeUInt32LE(sql.length + 1, 0)
-  framed[4] = com.query
-  sql.copy(framed, 5)
-  return framed
 }
 
 function statistics(core: Core): Buffer {

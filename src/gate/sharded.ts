@@ -1,24 +1,492 @@
-/** Statements on sharded keyspaces: by the planner. (Stands in until the planner is here.) */
-import type { ServerConnection } from '../mysql/server-connection.ts'
+/**
+ * Statements on sharded keyspaces: planned, routed by the routing of the moment, sent to one shard (streamed through) or to
+ * several (scatter.ts). Every attempt plans and routes anew, so what waited for a switch goes to the shards that serve then.
+ */
+import { isSwError } from '../base/errors.ts'
+import { unreachable } from '../base/assert.ts'
+import type { ClientCommand, ServerConnection } from '../mysql/server-connection.ts'
+import { Lexer, type Lexed } from '../sql/lexer.ts'
+import { integerValue, nullValue, textValue, type Value } from '../sql/value.ts'
+import type { Param } from '../wire/stmt-execute.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
-import type { SessionStatement } from './prepared.ts'
-import type { Runner } from './runner.ts'
+import { killThread } from './kill.ts'
+import { decodeParameters, executionOf, inlineParameters, valueOf } from './parameters.ts'
+import { errorKindOf } from './scatter-errors.ts'
+import type { DdlPlan, LocalPlan, Plan, RoutedPlan, RouteInputs, SessionRef, ShowPlan, Slot, Text, TransactionPlan } from './plan/plan.ts'
+import { Rendering, slotValue } from './plan/render.ts'
+import { idsNeeded, routePlan } from './plan/route.ts'
+import { executionFrame, prepareOn, prepareRaw, type SessionStatement } from './prepared.ts'
+import { framedQuery, integerColumn, okFrame, plainOk, rowsFrames, textColumn } from './replies.ts'
+import { ResultWriter } from './result-writer.ts'
+import type { Request, Runner } from './runner.ts'
+import { Scatter, type Part } from './scatter.ts'
+import { modeOf } from './statement-text.ts'
+import type { KeyspaceView, ShardView } from './view.ts'
+
+const lexer = new Lexer()
+const plansMax = 50
+
+/** Routing changed while a statement waited: plan it again. */
+class Rerouted extends Error {}
+
+type Execution = {
+  readonly keyspace: string
+  readonly sql: Buffer
+  readonly form: 'text' | 'binary'
+  /** The client's own packet, when the text may be passed on as it is. */
+  readonly framed: (() => Buffer) | null
+  readonly statement: SessionStatement | null
+  readonly params: readonly Param[]
+  readonly values: readonly Value[]
+  readonly signal: AbortSignal
+  ids: readonly bigint[]
+}
 
 export class Sharded {
   readonly #core: Core
-  constructor(core: Core, _runner: Runner, _client: ServerConnection) {
+  readonly #runner: Runner
+  readonly #client: ServerConnection
+  readonly #scatter: Scatter
+  readonly #keyspaceName: () => string
+
+  constructor(core: Core, runner: Runner, client: ServerConnection, keyspaceName: () => string) {
     this.#core = core
+    this.#runner = runner
+    this.#client = client
+    this.#scatter = new Scatter(core, runner, client)
+    this.#keyspaceName = keyspaceName
   }
-  kill(): void {}
-  async query(keyspace: string, _sql: Buffer, _signal: AbortSignal, _any: boolean): Promise<void> {
-    await this.#core.ready(keyspace, _signal)
-    throw gateErrors.notReady({ keyspace, reason: 'sharded keyspaces are not routed yet' })
+
+  /** KILL QUERY of the parts that run. */
+  kill(): void {
+    for (const { shard, connection } of this.#scatter.running) void killThread(this.#core, shard, connection.threadId).catch(() => {})
   }
-  async prepare(keyspace: string, _text: Buffer, _id: number, _signal: AbortSignal): Promise<{ paramCount: number; answer: Buffer }> {
-    throw gateErrors.notReady({ keyspace, reason: 'sharded keyspaces are not routed yet' })
+
+  async query(keyspace: string, sql: Buffer, signal: AbortSignal, c: ClientCommand | null): Promise<void> {
+    await this.#run({ keyspace, sql, form: 'text', framed: c === null ? null : () => c.framed(), statement: null, params: [], values: [], signal, ids: [] })
   }
-  async execute(statement: SessionStatement, _framed: Buffer, _longData: readonly Buffer[], _signal: AbortSignal): Promise<void> {
-    throw gateErrors.notReady({ keyspace: statement.keyspace, reason: 'sharded keyspaces are not routed yet' })
+
+  async execute(statement: SessionStatement, framed: Buffer, longData: readonly Buffer[], signal: AbortSignal): Promise<void> {
+    const params = statement.paramCount === 0 ? [] : decodeParameters(framed, statement, longData)
+    await this.#run({
+      keyspace: statement.keyspace, sql: statement.text, form: 'binary', framed: longData.length === 0 ? () => framed : null, statement,
+      params, values: params.map(valueOf), signal, ids: [],
+    })
   }
+
+  /** The columns and parameters, as one shard describes them for the client's whole text. */
+  async prepare(keyspace: string, text: Buffer, id: number, signal: AbortSignal): Promise<{ paramCount: number; answer: Buffer }> {
+    const plan = await this.#plan(keyspace, text, signal)
+    if (plan.kind === 'prepare' || plan.kind === 'execute' || plan.kind === 'deallocate') throw this.#unsupported(plan.kind.toUpperCase())
+    const target = plan.kind === 'routed' ? plan.keyspace : keyspace
+    return await this.#runner.onServer(target, signal, async (backend, shard) => {
+      const lexed = this.#lex(text)
+      const whole: Text = plan.kind === 'routed' ? plan.whole : plan.kind === 'show' || plan.kind === 'explain' || plan.kind === 'ddl' ? plan.text : null
+      const rendered = whole === null ? text : this.#renderForPrepare(lexed, plan, whole, shard)
+      const prepared = await prepareRaw(backend.connection, rendered, id)
+      backend.pool.forget(backend, prepared.id)
+      return prepared
+    })
+  }
+
+  /** Parameters keep their places: session values and the like are put in, `?` stay. */
+  #renderForPrepare(lexed: Lexed, plan: Plan, whole: Text, shard: ShardView): Buffer {
+    const inputs: RouteInputs<ShardView> = {
+      lexed, parameters: [], shards: [shard], shardOf: () => shard, schemaOf: (s) => s.schema, anyShard: () => shard, session: (ref) => this.#session(ref), sequenceIds: [],
+    }
+    const rows = plan.kind === 'routed' && plan.insert !== null ? plan.insert.rows.map((row) => row.text) : []
+    return whole === null ? Buffer.from(lexed.bytes) : new Rendering(inputs, shard, null, rows).add(whole).text()
+  }
+
+  // ── the loop ──
+
+  async #run(e: Execution): Promise<void> {
+    for (let attempt = 0; ; attempt++) {
+      const stale = this.#core.fresh()
+      if (stale !== undefined) await stale
+      let lexed = this.#lex(e.sql)
+      let plan = this.#core.planner.plan(lexed, { keyspace: this.#keyspaceName() === '' && e.statement === null ? null : e.keyspace })
+      for (let i = 0; plan.kind === 'needs-schema'; i++) {
+        if (i > plansMax) throw gateErrors.notReady({ keyspace: plan.keyspace, reason: 'its tables change faster than they can be read' })
+        await this.#core.catalog.load(plan.keyspace, plan.tables, e.signal)
+        lexed = this.#lex(e.sql)
+        plan = this.#core.planner.plan(lexed, { keyspace: this.#keyspaceName() === '' && e.statement === null ? null : e.keyspace })
+      }
+      try {
+        const refused = await this.#perform(plan, lexed, e)
+        if (refused === null) return
+        await this.#core.afterRefusal(refused.shard, refused.version, attempt, e.sql.length, e.signal, refused.cause)
+        if (e.signal.aborted) throw e.signal.reason as Error
+      } catch (error) {
+        if (error instanceof Rerouted) continue
+        // Columns are others than known: read them anew for the next statement.
+        if (errorKindOf(error) === 'schema') this.#core.catalog.forget(e.keyspace)
+        throw error
+      }
+    }
+  }
+
+  async #plan(keyspace: string, sql: Buffer, signal: AbortSignal): Promise<Plan> {
+    for (;;) {
+      const plan = this.#core.planner.plan(this.#lex(sql), { keyspace })
+      if (plan.kind !== 'needs-schema') return plan
+      await this.#core.catalog.load(plan.keyspace, plan.tables, signal)
+    }
+  }
+
+  /** Null: answered. Otherwise nothing was done, and it may be tried again when routing allows. */
+  async #perform(plan: Plan, lexed: Lexed, e: Execution): Promise<{ shard: ShardView; version: number; cause: Error } | null> {
+    switch (plan.kind) {
+      case 'routed':
+        return await this.#routed(plan, lexed, e)
+      case 'local':
+        return await this.#local(plan, lexed, e)
+      case 'show':
+        return await this.#show(plan, lexed, e)
+      case 'explain': {
+        const keyspace = await this.#core.ready(plan.inner.keyspace, e.signal)
+        const { sends } = routePlan(plan.inner, this.#inputs(lexed, e, keyspace))
+        const shard = (sends[0] as (typeof sends)[number]).shard
+        await this.#relayText(keyspace, shard, this.#render(plan.text, lexed, e, keyspace, shard), e, 'read')
+        return null
+      }
+      case 'ddl':
+        await this.#ddl(plan, lexed, e)
+        return null
+      case 'transaction':
+        await this.#savepoint(plan, e)
+        return null
+      case 'unlock-tables':
+        this.#client.write(plainOk(this.#runner.status))
+        return null
+      case 'set':
+      case 'use':
+      case 'kill':
+      case 'lock-tables':
+      case 'prepare':
+      case 'execute':
+      case 'deallocate':
+        throw this.#unsupported(plan.kind.toUpperCase().replace('-', ' '))
+      case 'needs-schema':
+        throw gateErrors.notReady({ keyspace: plan.keyspace, reason: 'its tables are not known' })
+      default:
+        return unreachable(plan)
+    }
+  }
+
+  async #routed(plan: RoutedPlan, lexed: Lexed, e: Execution): Promise<{ shard: ShardView; version: number; cause: Error } | null> {
+    const view = this.#core.keyspace(plan.keyspace)
+    const keyspace = view.notReady === null ? view : await this.#core.ready(plan.keyspace, e.signal)
+    if (keyspace !== view) throw new Rerouted()
+    this.#core.catalog.refreshOld(plan.keyspace, plan.tables)
+    let inputs = this.#inputs(lexed, e, keyspace)
+    const sequence = plan.insert?.sequence ?? null
+    if (sequence !== null) {
+      const count = idsNeeded(plan, inputs)
+      if (count > e.ids.length) {
+        e.ids = await this.#core.sequences.take(sequence.sequence, plan.keyspace, count, e.signal)
+        // Others have lexed and routing may have changed while we waited.
+        throw new Rerouted()
+      }
+      inputs = this.#inputs(lexed, e, keyspace)
+    }
+    const routed = routePlan(plan, inputs)
+    const only = routed.sends.length === 1 ? routed.sends[0] : undefined
+    if (only !== undefined && routed.merge === null) {
+      await this.#single(plan, keyspace, only.shard, only.text, only.parameters, routed.firstId, e)
+      return null
+    }
+    // Texts are views of buffers that others may reuse: parts keep their own.
+    const parts: Part[] = routed.sends.map((send) => ({ shard: send.shard, text: e.values.length === 0 ? send.text : inlineParameters(this.#lex(send.text), send.parameters, e.values) }))
+    return await this.#several(plan, keyspace, parts, routed, lexed, e)
+  }
+
+  async #single(plan: RoutedPlan, keyspace: KeyspaceView, shard: ShardView, text: Buffer, chosen: readonly number[] | null, firstId: bigint | null, e: Execution): Promise<void> {
+    const { version } = keyspace
+    const { statement } = e
+    const own = text === e.sql || text.length === e.sql.length
+    const frameOf: Request['frame'] = statement === null
+      ? () => (own && e.framed !== null ? e.framed() : framedQuery(text))
+      : (backend) => {
+          const key = own ? statement.key : text.toString('latin1')
+          const build = (on: Awaited<ReturnType<typeof prepareOn>>): Buffer => {
+            if (chosen === null && e.framed !== null) return executionFrame(e.framed(), statement, on)
+            on.boundTypes = null
+            return executionOf(on.id, chosen ?? e.params.map((_, i) => i), e.params)
+          }
+          const known = backend.statements.get(key)
+          return known === undefined ? prepareOn(backend, key, text).then(build) : build(known)
+        }
+    const request: Request = {
+      keyspace: plan.keyspace,
+      choose: (now) => {
+        if (now.version !== version) throw new Rerouted()
+        return shard
+      },
+      frame: frameOf, bytes: e.sql.length, effect: plan.effect, rereadable: plan.effect === 'read', pins: plan.sharded ? [] : plan.pins,
+      lastInsertId: false, needsPrevious: false, keepAtHand: false, outside: false, mute: firstId !== null,
+    }
+    const end = await this.#runner.relay(request, e.signal)
+    if (end.kind === 'error') {
+      if (end.errno === 1054 || end.errno === 1146 || end.errno === 1136) this.#core.catalog.forget(plan.keyspace, plan.tables)
+      return
+    }
+    if (firstId === null || end.hadRows) return
+    this.#runner.lastInsertId = firstId
+    this.#client.write(okFrame(end.status, { affectedRows: this.#runner.affectedRows, insertId: firstId, warnings: end.warnings, info: infoOf(end.frame) }))
+  }
+
+  async #several(plan: RoutedPlan, keyspace: KeyspaceView, parts: readonly Part[], routed: ReturnType<typeof routePlan<ShardView>>, lexed: Lexed, e: Execution): Promise<{ shard: ShardView; version: number; cause: Error } | null> {
+    const transaction = await this.#runner.currentTransaction()
+    if (transaction !== null && keyspace.record.transactionMode === 'single') {
+      throw gateErrors.singleMode({ first: `${keyspace.name}/${parts[0]?.shard.name}`, second: `${keyspace.name}/${parts[1]?.shard.name}`, keyspace: keyspace.name })
+    }
+    if (await this.#hold(keyspace, parts, transaction !== null, plan.effect, e)) throw new Rerouted()
+    if (routed.merge !== null || plan.verb === 'select') {
+      const slots = new Map<Slot, string | null>()
+      const resolve = (slot: Slot): string | null => slots.get(slot) ?? null
+      for (const slot of havingSlots(routed.merge)) slots.set(slot, numberText(slotValue(slot, this.#inputs(lexed, e, keyspace))))
+      const merge = routed.merge ?? { kind: 'concat' as const, hiddenColumns: 0 as const, limit: null, offset: 0n }
+      const result = await this.#scatter.read(parts, merge, transaction, { form: e.form, effect: plan.effect === 'lock' ? 'lock' : 'read', rereadable: plan.effect === 'read', resolve })
+      return result.kind === 'done' ? null : { shard: result.shard, version: keyspace.version, cause: result.cause }
+    }
+    const result = await this.#scatter.write(parts, transaction, plan.effect === 'lock' ? 'lock' : 'write')
+    if (result.kind === 'refused') return { shard: result.shard, version: keyspace.version, cause: result.cause }
+    const { affectedRows, warnings, info } = result.value
+    this.#runner.affectedRows = affectedRows
+    this.#runner.warnings = warnings
+    if (routed.firstId !== null) this.#runner.lastInsertId = routed.firstId
+    this.#client.write(okFrame(this.#runner.status, { affectedRows, insertId: routed.firstId ?? 0n, warnings: Math.min(warnings, 0xffff), info }))
+    return null
+  }
+
+  /** True: it waited, so everything is to be looked at anew. */
+  async #hold(keyspace: KeyspaceView, parts: readonly { shard: ShardView }[], inTransaction: boolean, effect: RoutedPlan['effect'], e: Execution): Promise<boolean> {
+    if (!this.#core.holds.active || (!inTransaction && effect === 'read')) return false
+    const branches = this.#runner.transaction?.branches
+    const begun = parts.filter((part) => branches?.has(part.shard.uid) !== true)
+    const keys = [...new Set(begun.map((part) => part.shard.component.key))]
+    if (keys.length === 0 || !this.#core.holds.mustWait(keyspace.name, keys)) return false
+    this.#core.stats.held++
+    await this.#core.holds.wait(keyspace.name, keys, e.sql.length, e.signal)
+    return true
+  }
+
+  #inputs(lexed: Lexed, e: Execution, keyspace: KeyspaceView): RouteInputs<ShardView> {
+    const first = keyspace.shards[0] as ShardView
+    return {
+      lexed, parameters: e.values, shards: keyspace.shards, sequenceIds: e.ids, utf8: this.#isUtf8(),
+      shardOf(id) {
+        const shard = keyspace.index.find(id)
+        if (shard === undefined) throw gateErrors.notReady({ keyspace: keyspace.name, reason: `no shard serves keyspace id ${Buffer.from(id).toString('hex')}` })
+        return shard
+      },
+      schemaOf: (shard) => shard.schema,
+      anyShard: () => {
+        for (const branch of this.#runner.transaction?.branches.values() ?? []) if (keyspace.shards.includes(branch.shard)) return branch.shard
+        return first
+      },
+      session: (ref) => this.#session(ref),
+    }
+  }
+
+  #isUtf8(): boolean {
+    const names = this.#runner.settings.get('names')
+    const client = this.#runner.settings.get('character_set_client')
+    return (names === undefined || /^['"]?utf8/i.test(names)) && (client === undefined || /^['"]?utf8/i.test(client))
+  }
+
+  #session(ref: SessionRef): Value {
+    switch (ref.kind) {
+      case 'database': {
+        const name = this.#keyspaceName()
+        return name === '' ? nullValue : textValue(name)
+      }
+      case 'last-insert-id':
+        return integerValue(this.#runner.lastInsertId)
+      case 'row-count':
+        return integerValue(this.#runner.affectedRows)
+      case 'found-rows':
+        throw this.#unsupported('FOUND_ROWS()')
+      case 'connection-id':
+        return integerValue(BigInt(this.#client.threadId))
+      case 'user':
+      case 'current-user':
+        return textValue(`${this.#client.user}@${this.#client.address}`)
+      case 'version':
+        return textValue(this.#core.serverVersion)
+      case 'user-variable':
+        return nullValue
+      case 'system-variable':
+        throw this.#unsupported(`@@${ref.name}`)
+    }
+  }
+
+  #lex(sql: Buffer): Lexed {
+    return lexer.lex(sql, 0, modeOf(this.#runner.settings))
+  }
+
+  // ── what is not routed by rows ──
+
+  async #local(plan: LocalPlan, lexed: Lexed, e: Execution): Promise<{ shard: ShardView; version: number; cause: Error } | null> {
+    const unknown = plan.items.some((item) => item.value.kind === 'session' && (item.value.ref.kind === 'system-variable' || item.value.ref.kind === 'user-variable'))
+    if (unknown && plan.otherwise !== null) return await this.#routed(plan.otherwise, lexed, e)
+    const keyspace = this.#core.anyKeyspace()
+    const inputs = keyspace === undefined ? null : this.#inputs(lexed, e, keyspace)
+    const values = plan.items.map((item) => (inputs === null ? nullValue : slotValue(item.value, inputs)))
+    const columns = plan.items.map((item, i) => (values[i]?.type === 'integer' ? integerColumn(item.label) : textColumn(item.label)))
+    const writer = new ResultWriter(this.#client, e.form, this.#core.config.clientBufferBytesMax)
+    writer.columns(columns, 0, this.#runner.status)
+    const limit = plan.limit === null || inputs === null ? null : slotValue(plan.limit, inputs)
+    if (limit === null || limit.type !== 'integer' || limit.value > 0n) void writer.row(values.map(cellOf))
+    writer.end(this.#runner.status, 0)
+    return null
+  }
+
+  async #show(plan: ShowPlan, lexed: Lexed, e: Execution): Promise<null> {
+    if (plan.what === 'WARNINGS' || plan.what === 'ERRORS') {
+      const atHand = this.#runner.atHand
+      if (atHand === null) {
+        this.#client.write(rowsFrames([textColumn('Level', 7), integerColumn('Code'), textColumn('Message', 512)], [], this.#runner.status))
+        return null
+      }
+    }
+    const keyspace = await this.#core.ready(plan.keyspace ?? e.keyspace, e.signal)
+    const atHandShard = keyspace.shards.find((shard) => this.#runner.atHand?.pool === this.#core.pools.of(shard, this.#runner.foundRows))
+    const shard = (plan.what === 'WARNINGS' || plan.what === 'ERRORS' ? atHandShard : undefined) ?? (keyspace.shards[0] as ShardView)
+    await this.#relayText(keyspace, shard, this.#render(plan.text, lexed, e, keyspace, shard), e, 'read', plan.what === 'WARNINGS' || plan.what === 'ERRORS')
+    return null
+  }
+
+  #render(text: Text, lexed: Lexed, e: Execution, keyspace: KeyspaceView, shard: ShardView): Buffer {
+    return text === null ? Buffer.from(e.sql) : Buffer.from(new Rendering(this.#inputs(lexed, e, keyspace), shard, null, []).add(text).text())
+  }
+
+  async #relayText(keyspace: KeyspaceView, shard: ShardView, text: Buffer, e: Execution, effect: 'read' | 'write', needsPrevious = false): Promise<void> {
+    if (e.statement !== null && e.statement.paramCount > 0) throw gateErrors.preparedForm({ construct: 'this statement' })
+    const { version } = keyspace
+    await this.#runner.relay({
+      keyspace: keyspace.name,
+      choose: (now) => {
+        if (now.version !== version) throw new Rerouted()
+        return shard
+      },
+      frame: (backend) => {
+        if (e.statement === null) return framedQuery(text)
+        const statement = e.statement
+        return prepareOn(backend, text.toString('latin1'), text).then((on) => (statement.paramCount === 0 ? executionOf(on.id, [], []) : executionFrame(e.framed?.() ?? Buffer.alloc(0), statement, on)))
+      },
+      bytes: text.length, effect, rereadable: effect === 'read', pins: [], lastInsertId: false, needsPrevious, keepAtHand: needsPrevious, outside: false,
+    }, e.signal)
+  }
+
+  /** To every shard, in key order; what failed half way is told with where it stands. */
+  async #ddl(plan: DdlPlan, lexed: Lexed, e: Execution): Promise<void> {
+    if (plan.temporary) throw this.#unsupported('CREATE TEMPORARY TABLE')
+    await this.#runner.commit()
+    const keyspace = await this.#core.ready(plan.keyspace, e.signal)
+    const parts = keyspace.shards.map((shard) => ({ shard, text: this.#render(plan.text, lexed, e, keyspace, shard) }))
+    if (await this.#hold(keyspace, parts, false, 'write', e)) throw new Rerouted()
+    const done: string[] = []
+    let warnings = 0
+    for (const part of parts) {
+      part.shard.traffic.writes++
+      try {
+        const backend = await this.#runner.openPlain(part.shard)
+        try {
+          const result = await backend.connection.query(part.text)
+          warnings += result.warnings
+        } finally {
+          this.#runner.done(backend, false)
+        }
+        done.push(part.shard.name)
+      } catch (error) {
+        if (done.length === 0) throw error
+        throw gateErrors.partialDdl({ done: done.join(', '), failed: part.shard.name, cause: error instanceof Error ? error.message : String(error) }, error)
+      } finally {
+        part.shard.traffic.writes--
+        if (this.#core.holds.active) this.#core.holds.openChanged(keyspace.name)
+        this.#core.catalog.forget(plan.keyspace)
+      }
+    }
+    this.#client.write(okFrame(this.#runner.status, { warnings: Math.min(warnings, 0xffff) }))
+  }
+
+  /** On every branch that is open; on those opened later when they are. */
+  async #savepoint(plan: TransactionPlan, e: Execution): Promise<void> {
+    const transaction = await this.#runner.currentTransaction()
+    if (transaction !== null) {
+      try {
+        for (const branch of transaction.branches.values()) await branch.backend.connection.query(e.sql)
+      } catch (error) {
+        if (isSwError(error) && error.code === 'SW-MYSQL-001') throw error
+        this.#runner.transaction = null
+        await transaction.rollback()
+        throw gateErrors.lostTransaction({ shard: e.keyspace, cause: 'at a savepoint' }, error)
+      }
+      if (plan.verb === 'savepoint') transaction.savepoints.push(Buffer.from(e.sql))
+    }
+    this.#client.write(plainOk(this.#runner.status))
+  }
+
+  #unsupported(construct: string): Error {
+    return gateErrors.notForwarded({ construct, reason: 'the keyspace has several shards, and it belongs to one connection', fix: 'see docs/sql.md' })
+  }
+}
+
+function cellOf(value: Value): Buffer | null {
+  switch (value.type) {
+    case 'null':
+      return null
+    case 'integer':
+      return Buffer.from(String(value.value))
+    case 'decimal':
+      return Buffer.from(value.text)
+    case 'double':
+      return Buffer.from(String(value.value))
+    case 'text':
+    case 'binary':
+      return value.bytes
+  }
+}
+
+function numberText(value: Value): string | null {
+  switch (value.type) {
+    case 'null':
+      return null
+    case 'integer':
+      return String(value.value)
+    case 'decimal':
+      return value.text
+    case 'double':
+      return String(value.value)
+    case 'text':
+    case 'binary':
+      return /^-?\d+(\.\d+)?$/.test(value.bytes.toString('latin1')) ? value.bytes.toString('latin1') : '0'
+  }
+}
+
+function havingSlots(merge: ReturnType<typeof routePlan>['merge']): Slot[] {
+  if (merge === null || merge.kind !== 'aggregate' || merge.having === null) return []
+  const out: Slot[] = []
+  const visit = (having: NonNullable<typeof merge.having>): void => {
+    if (having.kind === 'and' || having.kind === 'or') {
+      visit(having.left)
+      visit(having.right)
+    } else if (having.kind === 'not') visit(having.operand)
+    else if (having.kind === 'compare') out.push(having.value)
+  }
+  visit(merge.having)
+  return out
+}
+
+/** The words behind an OK: `Records: 2  Duplicates: 0  Warnings: 0`. */
+function infoOf(frame: Buffer): string {
+  let at = 5
+  for (let i = 0; i < 2; i++) {
+    const first = frame[at] as number
+    at += first < 0xfb ? 1 : first === 0xfc ? 3 : first === 0xfd ? 4 : 9
+  }
+  return frame.toString('utf8', at + 4)
 }

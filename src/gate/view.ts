@@ -3,6 +3,8 @@
  * every change; only `ShardTraffic` objects go on from picture to picture, so that what was begun under an older one is
  * still counted. Pure.
  */
+import { KeyRangeIndex } from '../keyspace/key-range-index.ts'
+import { parseKeyRange } from '../keyspace/key-range.ts'
 import type { Snapshot } from '../topology/store.ts'
 import type {
   KeyspaceRecord, RoutingComponent, RoutingRecord, ServerRecord, ServerSecret, ShardRecord, UserRecord, VSchemaRecord,
@@ -54,6 +56,8 @@ export type KeyspaceView = {
   readonly components: readonly ComponentView[]
   /** All serving shards in key order. */
   readonly shards: readonly ShardView[]
+  /** The shard that holds a keyspace id. */
+  readonly index: KeyRangeIndex<ShardView>
   /** Why it can't be routed, or null. */
   readonly notReady: string | null
   readonly vschema: VSchemaRecord | null
@@ -119,7 +123,14 @@ export function buildView(records: Records, trafficOf: (uid: string) => ShardTra
     }
     const shards = components.flatMap((c) => c.serving).sort(byRangeStart)
     if (notReady === null && shards.length === 0) notReady = 'no shard serves it'
+    let index = new KeyRangeIndex<ShardView>([])
+    try {
+      index = new KeyRangeIndex(shards.map((shard) => ({ range: parseKeyRange(shard.name), value: shard })))
+    } catch (error) {
+      notReady ??= `its shards do not fit together: ${error instanceof Error ? error.message : String(error)}`
+    }
     keyspaces.set(record.name, {
+      index,
       name: record.name, record, version: routing?.version ?? 0, components, shards, notReady,
       vschema: vschema === undefined ? null : (vschema.value as unknown as VSchemaRecord),
       vschemaVersion: vschema?.version ?? 0,

@@ -1,0 +1,156 @@
+/**
+ * Combines what each shard aggregated: exactly for integers and decimals, in doubles only where the server does too. Groups are
+ * kept in memory, within the caller's bound. Pure.
+ */
+import { columnType } from '../wire/column-types.ts'
+import type { Column, RawRow } from '../mysql/connection.ts'
+import { cellCompare, columnAt, groupKey, type CellCompare } from './compare.ts'
+import { addDecimals, compareDecimals, divideDecimal, parseDecimal, printDecimal, withScale } from './decimal.ts'
+import type { AggregateColumn, AggregateMerge, Having, Slot } from './plan/plan.ts'
+
+export class Aggregator {
+  readonly #merge: AggregateMerge
+  readonly #columns: readonly Column[]
+  readonly #key: (row: RawRow) => string
+  readonly #groups = new Map<string, (Buffer | null)[]>()
+  readonly #combine: readonly { at: number; column: AggregateColumn; fold: (kept: RawRow, row: RawRow) => void }[]
+  /** Bytes of what is kept, about. */
+  bytes = 0
+
+  constructor(merge: AggregateMerge, columns: readonly Column[]) {
+    this.#merge = merge
+    this.#columns = columns
+    this.#key = groupKey(merge.groupBy, columns)
+    this.#combine = merge.columns.map((column) => ({ at: columnAt(column.column, columns.length), column, fold: this.#folder(column) }))
+  }
+
+  add(row: RawRow): void {
+    const key = this.#key(row)
+    const kept = this.#groups.get(key)
+    if (kept === undefined) {
+      const copy = row.map((cell) => (cell === null ? null : Buffer.from(cell)))
+      this.#groups.set(key, copy)
+      this.bytes += 64 + key.length + copy.reduce((sum, cell) => sum + (cell?.length ?? 0) + 32, 0)
+      return
+    }
+    for (const { fold } of this.#combine) fold(kept, row)
+  }
+
+  /** The groups for which HAVING holds, in no order. */
+  finish(resolve: (slot: Slot) => string | null): RawRow[] {
+    const rows = [...this.#groups.values()]
+    for (const { at, column } of this.#combine) {
+      if (column.function !== 'avg') continue
+      for (const row of rows) row[at] = this.#average(row, column, this.#columns[at] as Column)
+    }
+    const having = this.#merge.having
+    return having === null ? rows : rows.filter((row) => truth(having, row, this.#columns.length, resolve) === true)
+  }
+
+  #folder(aggregate: AggregateColumn): (kept: RawRow, row: RawRow) => void {
+    const width = this.#columns.length
+    const at = columnAt(aggregate.column, width)
+    const column = this.#columns[at] as Column
+    switch (aggregate.function) {
+      case 'sum':
+      case 'count': {
+        const real = column.type === columnType.double || column.type === columnType.float
+        return (kept, row) => {
+          const x = kept[at] as Buffer | null
+          const y = row[at] as Buffer | null
+          if (y === null) return
+          if (x === null) kept[at] = Buffer.from(y)
+          else kept[at] = Buffer.from(real ? printDouble(Number(x.toString('latin1')) + Number(y.toString('latin1'))) : printDecimal(addDecimals(parseDecimal(x.toString('latin1')), parseDecimal(y.toString('latin1')))))
+        }
+      }
+      case 'bit_and':
+      case 'bit_or':
+      case 'bit_xor': {
+        const operate = aggregate.function === 'bit_and' ? (a: bigint, b: bigint) => a & b : aggregate.function === 'bit_or' ? (a: bigint, b: bigint) => a | b : (a: bigint, b: bigint) => a ^ b
+        return (kept, row) => {
+          kept[at] = Buffer.from(String(operate(BigInt((kept[at] as Buffer).toString('latin1')), BigInt((row[at] as Buffer).toString('latin1')))))
+        }
+      }
+      case 'min':
+      case 'max': {
+        const by = columnAt(aggregate.by, width)
+        const compare: CellCompare = cellCompare(aggregate.compare, this.#columns[by] as Column)
+        const sign = aggregate.function === 'min' ? -1 : 1
+        return (kept, row) => {
+          const x = kept[by] as Buffer | null
+          const y = row[by] as Buffer | null
+          if (y === null || (x !== null && compare(y, x) * sign <= 0)) return
+          const cell = row[at] as Buffer | null
+          kept[at] = cell === null ? null : Buffer.from(cell)
+          kept[by] = Buffer.from(y)
+        }
+      }
+      case 'avg':
+        // From its sum and count, at the end.
+        return () => {}
+    }
+  }
+
+  #average(row: RawRow, aggregate: Extract<AggregateColumn, { function: 'avg' }>, column: Column): Buffer | null {
+    const width = this.#columns.length
+    const sum = row[columnAt(aggregate.sum, width)] as Buffer | null
+    const count = BigInt((row[columnAt(aggregate.count, width)] as Buffer).toString('latin1'))
+    if (sum === null || count === 0n) return null
+    if (column.type === columnType.double || column.type === columnType.float) return Buffer.from(printDouble(Number(sum.toString('latin1')) / Number(count)))
+    return Buffer.from(printDecimal(divideDecimal(parseDecimal(sum.toString('latin1')), count, column.decimals)))
+  }
+}
+
+/** As servers print doubles: shortest digits, exponents without a plus sign from 1e16 on. */
+export function printDouble(value: number): string {
+  const text = String(value)
+  const magnitude = Math.abs(value)
+  if (magnitude >= 1e16 && !text.includes('e')) return value.toExponential().replace('e+', 'e')
+  return text.replace('e+', 'e')
+}
+
+/** SQL's three values: true, false, null. */
+export function truth(having: Having, row: RawRow, width: number, resolve: (slot: Slot) => string | null): boolean | null {
+  switch (having.kind) {
+    case 'and': {
+      const left = truth(having.left, row, width, resolve)
+      if (left === false) return false
+      const right = truth(having.right, row, width, resolve)
+      return right === false ? false : left === null || right === null ? null : true
+    }
+    case 'or': {
+      const left = truth(having.left, row, width, resolve)
+      if (left === true) return true
+      const right = truth(having.right, row, width, resolve)
+      return right === true ? true : left === null || right === null ? null : false
+    }
+    case 'not': {
+      const operand = truth(having.operand, row, width, resolve)
+      return operand === null ? null : !operand
+    }
+    case 'is-null':
+      return row[columnAt(having.column, width)] === null
+    case 'compare': {
+      const cell = row[columnAt(having.column, width)] as Buffer | null
+      const value = resolve(having.value)
+      if (cell === null || value === null) return null
+      const order = compareDecimals(parseDecimal(cell.toString('latin1')), parseDecimal(value))
+      switch (having.operator) {
+        case '=':
+          return order === 0
+        case '<>':
+          return order !== 0
+        case '<':
+          return order < 0
+        case '<=':
+          return order <= 0
+        case '>':
+          return order > 0
+        case '>=':
+          return order >= 0
+      }
+    }
+  }
+}
+
+export { withScale }

@@ -1,0 +1,159 @@
+/**
+ * What the planner asks of keyspaces and tables (plan/catalog.ts), over the watched vschema and over columns read from the first
+ * shard that serves. Columns are read anew after DDL through this gate, after a change of vschema or routing, and when they
+ * are older than a bound: DDL may come past the gate.
+ */
+import { isSwError } from '../base/errors.ts'
+import { readVschema } from '../keyspace/vschema.ts'
+import { resolveVschema, type ResolvedVschema } from '../keyspace/vschema-resolve.ts'
+import type { Catalog, KeyspaceInfo, TableColumns } from './plan/catalog.ts'
+import { readColumns } from './columns.ts'
+import type { Core } from './core.ts'
+import type { KeyspaceView, ShardView } from './view.ts'
+
+const columnsMaxAgeMs = 60_000
+
+type Loaded = { columns: TableColumns | null; atMs: number }
+
+class KeyspaceEntry implements KeyspaceInfo {
+  readonly name: string
+  readonly vschema: ResolvedVschema
+  schemaNamesEqual: boolean
+  readonly vschemaVersion: number
+  shardsKey: string
+  readonly loaded = new Map<string, Loaded>()
+
+  constructor(view: KeyspaceView) {
+    this.name = view.name
+    this.vschemaVersion = view.vschemaVersion
+    this.shardsKey = shardsKey(view)
+    this.schemaNamesEqual = namesEqual(view)
+    const { sharded } = view.record
+    this.vschema = { ...resolveVschema(view.vschema === null ? { sharded } : readVschema(view.vschema.vschema)), sharded }
+  }
+
+  columns(table: string): TableColumns | null | undefined {
+    return this.loaded.get(table)?.columns
+  }
+}
+
+export class GateCatalog implements Catalog {
+  readonly #core: Core
+  readonly #entries = new Map<string, KeyspaceEntry | null>()
+  readonly #loading = new Map<string, Promise<void>>()
+  #view: unknown = null
+  generation = 1
+
+  constructor(core: Core) {
+    this.#core = core
+  }
+
+  keyspace(name: string): KeyspaceInfo | undefined {
+    if (this.#view !== this.#core.watch.view) this.#follow()
+    return this.#entry(name) ?? undefined
+  }
+
+  /** Reads columns that the planner asked for. */
+  async load(keyspace: string, tables: readonly string[], signal: AbortSignal): Promise<void> {
+    await Promise.all(tables.map((table) => this.#load(keyspace, table, signal)))
+  }
+
+  /** After DDL, or an error that says columns are others than known. */
+  forget(keyspace: string, tables?: readonly string[]): void {
+    const entry = this.#entries.get(keyspace)
+    if (entry === null || entry === undefined) return
+    if (tables === undefined) entry.loaded.clear()
+    else for (const table of tables) entry.loaded.delete(table)
+    this.generation++
+  }
+
+  #entry(name: string): KeyspaceEntry | null {
+    const known = this.#entries.get(name)
+    if (known !== undefined) return known
+    const view = this.#core.watch.view.keyspaces.get(name)
+    if (view === undefined) return null
+    const made = new KeyspaceEntry(view)
+    this.#entries.set(name, made)
+    return made
+  }
+
+  #follow(): void {
+    const view = this.#core.watch.view
+    this.#view = view
+    for (const [name, entry] of this.#entries) {
+      const now = view.keyspaces.get(name)
+      if (entry === null || now === undefined || now.vschemaVersion !== entry.vschemaVersion || now.record.sharded !== entry.vschema.sharded) {
+        this.#entries.delete(name)
+        this.generation++
+        continue
+      }
+      if (shardsKey(now) === entry.shardsKey) continue
+      entry.shardsKey = shardsKey(now)
+      // The same tables stand on the new side: columns stay, only the databases' names may differ.
+      if (entry.schemaNamesEqual !== namesEqual(now)) {
+        entry.schemaNamesEqual = namesEqual(now)
+        this.generation++
+      }
+    }
+  }
+
+  /** Columns that are old are read again beside the statement that found them so. */
+  refreshOld(keyspace: string, tables: readonly string[]): void {
+    const entry = this.#entries.get(keyspace)
+    if (entry === null || entry === undefined) return
+    const limit = this.#core.clock.monotonicMs() - columnsMaxAgeMs
+    for (const table of tables) {
+      const loaded = entry.loaded.get(table)
+      if (loaded === undefined || loaded.atMs > limit) continue
+      loaded.atMs = Number.MAX_SAFE_INTEGER
+      void this.#load(keyspace, table, new AbortController().signal).catch(() => {})
+    }
+  }
+
+  #load(keyspace: string, table: string, signal: AbortSignal): Promise<void> {
+    const key = `${keyspace}/${table}`
+    let loading = this.#loading.get(key)
+    if (loading === undefined) {
+      loading = this.#read(keyspace, table, signal).finally(() => this.#loading.delete(key))
+      this.#loading.set(key, loading)
+    }
+    return loading
+  }
+
+  async #read(keyspace: string, table: string, signal: AbortSignal): Promise<void> {
+    for (let attempt = 0; ; attempt++) {
+      const view = await this.#core.ready(keyspace, signal)
+      const shard = view.shards[0] as ShardView
+      try {
+        const backend = await this.#core.pools.of(shard, false).take('')
+        let columns: TableColumns | null
+        try {
+          columns = await readColumns(backend.connection, shard.schema, table)
+        } finally {
+          backend.pool.give(backend)
+        }
+        const entry = this.#entry(keyspace)
+        if (entry === null) return
+        const before = entry.loaded.get(table)?.columns
+        entry.loaded.set(table, { columns, atMs: this.#core.clock.monotonicMs() })
+        if (JSON.stringify(before, bigintText) !== JSON.stringify(columns, bigintText)) this.generation++
+        return
+      } catch (error) {
+        if (attempt >= 20 || (isSwError(error) && error.class === 'user' && !isSwError(error, 'SW-MYSQL-001'))) throw error
+        await this.#core.afterRefusal(shard, view.version, attempt, 0, signal, error as Error)
+      }
+    }
+  }
+}
+
+function bigintText(_key: string, value: unknown): unknown {
+  return typeof value === 'bigint' ? String(value) : value
+}
+
+function shardsKey(view: KeyspaceView): string {
+  return view.shards.map((s) => s.uid).join(' ')
+}
+
+function namesEqual(view: KeyspaceView): boolean {
+  return view.shards.every((s) => s.schema === view.name)
+}

@@ -1,0 +1,49 @@
+/** Columns and unique keys of a table as a shard has them, from its information_schema, in either flavour's words. */
+import type { Connection } from '../mysql/connection.ts'
+import { quoteString } from '../sql/quote.ts'
+import type { ColumnInfo, TableColumns } from './plan/catalog.ts'
+
+/** null: no such table. */
+export async function readColumns(connection: Connection, schema: string, table: string): Promise<TableColumns | null> {
+  const where = `TABLE_SCHEMA = ${quoteString(schema)} AND TABLE_NAME = ${quoteString(table)}`
+  const mariadb = connection.flavour === 'mariadb'
+  const pad = mariadb ? 'NULL' : '(SELECT PAD_ATTRIBUTE FROM information_schema.COLLATIONS k WHERE k.COLLATION_NAME = c.COLLATION_NAME)'
+  const columns = await connection.allText(
+    `SELECT COLUMN_NAME AS name, DATA_TYPE AS data_type, COLUMN_TYPE AS column_type, COLLATION_NAME AS collation, CHARACTER_MAXIMUM_LENGTH AS length, IS_NULLABLE AS nullable, EXTRA AS extra, COLUMN_DEFAULT AS default_text, ${pad} AS pad FROM information_schema.COLUMNS c WHERE ${where} ORDER BY ORDINAL_POSITION`,
+  )
+  if (columns.length === 0) return null
+  const keys = await connection.allText(
+    `SELECT INDEX_NAME AS name, COLUMN_NAME AS column_name, NULLABLE AS nullable, SUB_PART AS part FROM information_schema.STATISTICS WHERE ${where} AND NON_UNIQUE = 0 ORDER BY INDEX_NAME <> 'PRIMARY', INDEX_NAME, SEQ_IN_INDEX`,
+  )
+  const unique = new Map<string, { columns: string[]; usable: boolean }>()
+  for (const row of keys) {
+    const name = row['name'] ?? ''
+    let key = unique.get(name)
+    if (key === undefined) unique.set(name, (key = { columns: [], usable: true }))
+    if (row['column_name'] == null || row['part'] != null) key.usable = false
+    else key.columns.push(row['column_name'])
+  }
+  return {
+    columns: columns.map((row) => columnOf(row, mariadb)),
+    uniqueKeys: [...unique.values()].filter((key) => key.usable).map((key) => key.columns),
+  }
+}
+
+function columnOf(row: Record<string, string | null>, mariadb: boolean): ColumnInfo {
+  const dataType = (row['data_type'] ?? '').toLowerCase()
+  const extra = (row['extra'] ?? '').toUpperCase()
+  const collation = row['collation'] ?? null
+  return {
+    name: row['name'] ?? '',
+    dataType,
+    unsigned: /\bunsigned\b/i.test(row['column_type'] ?? ''),
+    collation,
+    lengthMax: row['length'] == null ? null : Number(row['length']),
+    nullable: row['nullable'] === 'YES',
+    invisible: extra.includes('INVISIBLE'),
+    generated: /\b(VIRTUAL|STORED|PERSISTENT)( GENERATED)?\b/.test(extra) && !extra.includes('DEFAULT_GENERATED'),
+    autoIncrement: extra.includes('AUTO_INCREMENT'),
+    hasDefault: (row['default_text'] ?? 'NULL') !== 'NULL',
+    padSpace: collation === null ? null : mariadb ? !/nopad/i.test(collation) : row['pad'] === 'PAD SPACE',
+  }
+}

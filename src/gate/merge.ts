@@ -1,0 +1,153 @@
+/**
+ * Puts the streams of several shards together: one after the other, merged by their order, or aggregated. Streams stay lazy
+ * wherever they can: what has not been asked for waits at its server.
+ */
+import type { Column, RawRow, RowBatch, RowStream } from '../mysql/connection.ts'
+import { Aggregator } from './aggregate.ts'
+import { rowCompare } from './compare.ts'
+import { gateErrors } from './errors.ts'
+import type { Merge, Slot } from './plan/plan.ts'
+
+export type MergeOutput = { columns(columns: readonly Column[], hidden: number): void; row(row: RawRow): Promise<void> | undefined }
+
+export type MergeOptions = { bytesMax: number; resolve(slot: Slot): string | null }
+
+export async function mergeStreams(streams: readonly RowStream[], merge: Merge, out: MergeOutput, options: MergeOptions): Promise<void> {
+  const columns = commonColumns(streams)
+  out.columns(columns, merge.hiddenColumns)
+  const window = new Window(merge.offset, merge.limit, out)
+  switch (merge.kind) {
+    case 'concat':
+      for (const stream of streams) {
+        for await (const batch of stream) {
+          for (let i = 0; i < batch.length && !window.full; i++) {
+            const wait = window.row(batch.row(i))
+            if (wait !== undefined) await wait
+          }
+        }
+      }
+      return
+    case 'sort':
+      return await mergeSorted(streams, rowCompare(merge.keys, columns), window)
+    case 'aggregate': {
+      const aggregator = new Aggregator(merge, columns)
+      // Compiled before a row is read: what can't be compared is refused at once.
+      const compare = merge.keys.length === 0 ? null : rowCompare(merge.keys, columns)
+      await Promise.all(streams.map(async (stream) => {
+        for await (const batch of stream) {
+          for (let i = 0; i < batch.length; i++) aggregator.add(batch.row(i))
+          if (aggregator.bytes > options.bytesMax) throw gateErrors.memory({ bytesMax: options.bytesMax })
+        }
+      }))
+      const rows = aggregator.finish(options.resolve)
+      if (compare !== null) rows.sort(compare)
+      for (const row of rows) {
+        if (window.full) return
+        const wait = window.row(row)
+        if (wait !== undefined) await wait
+      }
+    }
+  }
+}
+
+/** OFFSET and LIMIT. */
+class Window {
+  #skip: bigint
+  #left: bigint | null
+  readonly #out: MergeOutput
+  constructor(offset: bigint, limit: bigint | null, out: MergeOutput) {
+    this.#skip = offset
+    this.#left = limit
+    this.#out = out
+  }
+
+  get full(): boolean {
+    return this.#left === 0n
+  }
+
+  row(row: RawRow): Promise<void> | undefined {
+    if (this.#left === 0n) return undefined
+    if (this.#skip > 0n) {
+      this.#skip--
+      return undefined
+    }
+    if (this.#left !== null) this.#left--
+    return this.#out.row(row)
+  }
+}
+
+class Cursor {
+  readonly #iterator: AsyncIterator<RowBatch>
+  #batch: RowBatch | null = null
+  #at = 0
+  current: RawRow | null = null
+
+  constructor(stream: RowStream) {
+    this.#iterator = stream[Symbol.asyncIterator]()
+  }
+
+  /** Goes on within what is here; false: `refill` must be awaited. */
+  step(): boolean {
+    const batch = this.#batch
+    if (batch === null || this.#at >= batch.length) return false
+    this.current = batch.row(this.#at++)
+    return true
+  }
+
+  async refill(): Promise<void> {
+    for (;;) {
+      const next = await this.#iterator.next()
+      if (next.done === true) {
+        this.current = null
+        return
+      }
+      this.#batch = next.value
+      this.#at = 0
+      if (this.step()) return
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#iterator.return?.()
+  }
+}
+
+/** The first of equal rows is that of the first shard: the order is the same every time. */
+async function mergeSorted(streams: readonly RowStream[], compare: (a: RawRow, b: RawRow) => number, window: Window): Promise<void> {
+  const cursors = streams.map((stream) => new Cursor(stream))
+  await Promise.all(cursors.map((cursor) => cursor.refill()))
+  try {
+    while (!window.full) {
+      let best: Cursor | null = null
+      for (const cursor of cursors) {
+        if (cursor.current === null) continue
+        if (best === null || compare(cursor.current, best.current as RawRow) < 0) best = cursor
+      }
+      if (best === null) return
+      const wait = window.row(best.current as RawRow)
+      if (wait !== undefined) await wait
+      if (!best.step()) await best.refill()
+    }
+  } finally {
+    await Promise.all(cursors.map((cursor) => cursor.close()))
+  }
+}
+
+/** All shards have the same columns; lengths and decimals may differ with what they hold, so the widest stand. */
+function commonColumns(streams: readonly RowStream[]): Column[] {
+  const [first, ...others] = streams
+  if (first === undefined) return []
+  return first.columns.map((column, i) => {
+    let { length, decimals, flags, type } = column
+    for (const other of others) {
+      const same = other.columns[i]
+      if (same === undefined) continue
+      length = Math.max(length, same.length)
+      decimals = Math.max(decimals, same.decimals)
+      // NOT NULL only where all say so.
+      flags &= same.flags | ~1
+      if (type === 6) type = same.type
+    }
+    return { ...column, length, decimals, flags, type }
+  })
+}

@@ -1,0 +1,80 @@
+/**
+ * Writes a result set put together at the gate: text rows, or binary ones for prepared statements. Goes out in pieces, and
+ * waits for slow clients. Until the first piece is out, nothing of the answer has been passed on.
+ */
+import type { ServerConnection } from '../mysql/server-connection.ts'
+import type { Column, RawRow } from '../mysql/connection.ts'
+import { writeBinaryRow } from '../wire/binary-row.ts'
+import { writeEof } from '../wire/eof.ts'
+import { writeErr } from '../wire/err.ts'
+import { writeTextRow } from '../wire/text-row.ts'
+import { Writer } from '../wire/writer.ts'
+import { clientError } from './client-error.ts'
+import { writeColumns } from './replies.ts'
+
+const pieceBytes = 32 * 1024
+
+export class ResultWriter {
+  readonly #client: ServerConnection
+  readonly #binary: boolean
+  readonly #bufferBytesMax: number
+  #w = new Writer(4096)
+  #sequence = 1
+  #columns: readonly Column[] = []
+  #width = 0
+  /** Something went to the client. */
+  started = false
+
+  constructor(client: ServerConnection, form: 'text' | 'binary', bufferBytesMax: number) {
+    this.#client = client
+    this.#binary = form === 'binary'
+    this.#bufferBytesMax = bufferBytesMax
+  }
+
+  /** Forgets what has not gone out. */
+  reset(): void {
+    this.#w = new Writer(4096)
+    this.#sequence = 1
+  }
+
+  columns(columns: readonly Column[], hidden: number, status: number): void {
+    this.#width = columns.length - hidden
+    this.#columns = columns.slice(0, this.#width)
+    this.#sequence = writeColumns(this.#w, this.#columns, status, this.#sequence)
+  }
+
+  /** A promise when the client is slow: wait for it. */
+  row(row: RawRow): Promise<void> | undefined {
+    const cells = row.length === this.#width ? row : row.slice(0, this.#width)
+    this.#w.beginFrame()
+    if (this.#binary) writeBinaryRow(this.#w, this.#columns, cells)
+    else writeTextRow(this.#w, cells)
+    this.#sequence = this.#w.endFrame(this.#sequence)
+    if (this.#w.length < pieceBytes) return undefined
+    return this.#flush()
+  }
+
+  end(status: number, warnings: number): void {
+    this.#w.beginFrame()
+    writeEof(this.#w, { warnings: Math.min(warnings, 0xffff), status })
+    this.#sequence = this.#w.endFrame(this.#sequence)
+    void this.#flush()
+  }
+
+  /** An error after rows: clients take it in the place of the end. */
+  fail(error: unknown): void {
+    const { errno, sqlState, message } = clientError(error)
+    this.#w.beginFrame()
+    writeErr(this.#w, { errno, sqlState, message })
+    this.#sequence = this.#w.endFrame(this.#sequence)
+    void this.#flush()
+  }
+
+  #flush(): Promise<void> | undefined {
+    this.started = true
+    this.#client.write(this.#w.take())
+    this.#w.reset(4096)
+    if (this.#client.bufferedBytes <= this.#bufferBytesMax) return undefined
+    return new Promise((resolve) => this.#client.onDrain(resolve))
+  }
+}

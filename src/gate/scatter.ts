@@ -1,0 +1,247 @@
+/**
+ * A statement on several shards at once.
+ *
+ * Reads: every shard's stream is opened, then they are put together (merge.ts); nothing goes to the client before all have
+ * answered with columns, so a shard that refuses makes the whole read start again, unseen.
+ * Writes: in a transaction, each part under a savepoint of its own, so that a failing part undoes the whole statement and no
+ * more; outside of one, in a transaction made for it, committed on all or rolled back on all. Parts run in key order, one
+ * after the other: two such statements meet their locks in the same order and can't wait for each other.
+ */
+import type { Connection, OkResult, RowStream } from '../mysql/connection.ts'
+import { isConnectionLost, ServerError } from '../mysql/errors.ts'
+import { isSwError } from '../base/errors.ts'
+import type { ServerConnection } from '../mysql/server-connection.ts'
+import type { Backend } from './backend.ts'
+import type { Core } from './core.ts'
+import { gateErrors } from './errors.ts'
+import { mergeStreams } from './merge.ts'
+import type { Merge, Slot } from './plan/plan.ts'
+import { ResultWriter } from './result-writer.ts'
+import type { Runner } from './runner.ts'
+import { shardName, Transaction, type Branch } from './transaction.ts'
+import type { ShardView } from './view.ts'
+
+export type Part = { readonly shard: ShardView; readonly text: Buffer }
+
+export type ReadOptions = { form: 'text' | 'binary'; effect: 'read' | 'lock'; rereadable: boolean; resolve(slot: Slot): string | null }
+
+/** `refused`: nothing was done and nothing told; it may be tried again when routing allows. */
+export type ScatterResult<T> = { kind: 'done'; value: T } | { kind: 'refused'; shard: ShardView; cause: Error }
+
+export type WriteSummary = { affectedRows: bigint; warnings: number; info: string }
+
+export class Scatter {
+  readonly #core: Core
+  readonly #runner: Runner
+  readonly #client: ServerConnection
+  readonly #running = new Set<{ shard: ShardView; connection: Connection }>()
+
+  constructor(core: Core, runner: Runner, client: ServerConnection) {
+    this.#core = core
+    this.#runner = runner
+    this.#client = client
+  }
+
+  /** Connections that run a part just now, for KILL QUERY. */
+  get running(): readonly { shard: ShardView; connection: Connection }[] {
+    return [...this.#running]
+  }
+
+  async read(parts: readonly Part[], merge: Merge, transaction: Transaction | null, options: ReadOptions): Promise<ScatterResult<void>> {
+    const writer = new ResultWriter(this.#client, options.form, this.#core.config.clientBufferBytesMax)
+    const had = transaction === null ? 0 : statementsOf(transaction)
+    if (transaction !== null) transaction.busy = true
+    const opened: { shard: ShardView; backend: Backend; branch: Branch | null; stream: RowStream }[] = []
+    const marks: { shard: ShardView; connection: Connection }[] = []
+    let failed: { shard: ShardView; error: Error } | null = null
+    await Promise.all(parts.map(async (part, i) => {
+      try {
+        const branch = transaction === null ? null : await this.#runner.openBranch(transaction, part.shard)
+        const backend = branch?.backend ?? (await this.#runner.openPlain(part.shard))
+        const mark = { shard: part.shard, connection: backend.connection }
+        marks.push(mark)
+        this.#running.add(mark)
+        try {
+          opened[i] = { shard: part.shard, backend, branch, stream: await backend.connection.rows(part.text) }
+        } catch (error) {
+          if (branch === null) this.#runner.done(backend, false)
+          throw error
+        }
+      } catch (error) {
+        failed ??= { shard: part.shard, error: error as Error }
+      }
+    }))
+    try {
+      let problem = failed as { shard: ShardView; error: Error } | null
+      if (problem === null) {
+        try {
+          const out = { columns: (columns: Parameters<ResultWriter['columns']>[0], hidden: number) => writer.columns(columns, hidden, this.#runner.status), row: (row: Parameters<ResultWriter['row']>[0]) => writer.row(row) }
+          await mergeStreams(opened.map((o) => o.stream), merge, out, { bytesMax: this.#core.config.scatterBytesMax, resolve: options.resolve })
+        } catch (error) {
+          problem = { shard: opened.find((o) => !o.backend.connection.open)?.shard ?? (parts[0] as Part).shard, error: error as Error }
+        }
+      }
+      // Whatever is left of the streams is read away before a connection goes on.
+      await Promise.all(opened.filter((o) => o !== undefined).map((o) => drain(o.stream)))
+      for (const o of opened) {
+        if (o === undefined) continue
+        if (o.branch === null) this.#runner.done(o.backend, false)
+        else o.branch.statements++
+      }
+      if (problem === null) {
+        if (transaction !== null && transaction.expelled === null) this.#settle(transaction)
+        writer.end(this.#runner.status, 0)
+        this.#runner.affectedRows = -1n
+        this.#runner.warnings = 0
+        return { kind: 'done', value: undefined }
+      }
+      if (!writer.started) writer.reset()
+      const fresh = transaction === null || had === 0
+      const refusal = await this.#judge(problem.shard, problem.error, transaction, fresh && !writer.started, options.rereadable && !writer.started)
+      if (refusal !== null) return { kind: 'refused', shard: problem.shard, cause: refusal }
+      if (!writer.started) throw this.#final(problem.shard, problem.error, transaction)
+      writer.fail(this.#final(problem.shard, problem.error, transaction))
+      return { kind: 'done', value: undefined }
+    } finally {
+      for (const mark of marks) this.#running.delete(mark)
+      if (transaction !== null) {
+        transaction.busy = false
+        if (transaction.expelled !== null && !transaction.ended) await transaction.rollback()
+      }
+    }
+  }
+
+  async write(parts: readonly Part[], transaction: Transaction | null, effect: 'lock' | 'write'): Promise<ScatterResult<WriteSummary>> {
+    const own = transaction === null ? new Transaction(true, { readOnly: null, snapshot: false }, this.#runner) : null
+    const on = transaction ?? (own as Transaction)
+    const had = statementsOf(on)
+    const startMs = this.#core.clock.monotonicMs()
+    on.busy = true
+    const results: OkResult[] = []
+    const done: Branch[] = []
+    let at: ShardView = (parts[0] as Part).shard
+    try {
+      for (const part of parts) {
+        at = part.shard
+        const branch = await this.#runner.openBranch(on, part.shard)
+        const mark = { shard: part.shard, connection: branch.backend.connection }
+        this.#running.add(mark)
+        try {
+          if (own === null) await branch.backend.connection.query('SAVEPOINT sw_statement')
+          done.push(branch)
+          const result = await branch.backend.connection.query(part.text)
+          branch.wrote = true
+          branch.statements++
+          if (result.kind === 'ok') results.push(result)
+        } finally {
+          this.#running.delete(mark)
+        }
+      }
+      if (own !== null) await own.commit()
+      else this.#settle(on)
+      this.#core.stats.wrote(this.#core.clock.monotonicMs() - startMs)
+      return { kind: 'done', value: summary(results) }
+    } catch (error) {
+      const problem = error as Error
+      if (own !== null) {
+        await own.rollback()
+        // Rolled back on all, or refused at the first COMMIT: nothing stands, so it may be tried again.
+        const refusal = isSwError(problem, 'SW-GATE-207') ? problem : await this.#judge(at, problem, null, true, false)
+        if (refusal !== null) return { kind: 'refused', shard: at, cause: refusal }
+        if (isConnectionLost(problem)) throw gateErrors.partialWrite({ shard: shardName(at), cause: 'its connection was lost before the commit' }, problem)
+        throw problem
+      }
+      if (on.expelled === null && problem instanceof ServerError && problem.kind !== 'deadlock' && problem.kind !== 'readOnly' && problem.kind !== 'killed') {
+        // Undo what this statement did on the other shards; the transaction lives on.
+        for (const branch of done) {
+          try {
+            await branch.backend.connection.query('ROLLBACK TO SAVEPOINT sw_statement')
+          } catch {
+            this.#runner.transaction = null
+            await on.rollback()
+            throw gateErrors.lostTransaction({ shard: shardName(branch.shard), cause: 'while a failed statement was being undone' }, problem)
+          }
+        }
+        throw problem
+      }
+      const refusal = await this.#judge(at, problem, on, had === 0 && effect !== 'lock', false)
+      if (refusal !== null) return { kind: 'refused', shard: at, cause: refusal }
+      throw this.#final(at, problem, on)
+    } finally {
+      on.busy = false
+      if (on.expelled !== null && !on.ended) await on.rollback()
+    }
+  }
+
+  /** Not null: nothing was done anywhere (any more), and it may be tried again. */
+  async #judge(shard: ShardView, error: Error, transaction: Transaction | null, mayRepeat: boolean, rereadable: boolean): Promise<Error | null> {
+    let refusal: Error | null = null
+    if (error instanceof ServerError) {
+      if (error.kind === 'readOnly') refusal = gateErrors.readOnly({ shard: shardName(shard), keyspace: shard.keyspace }, error)
+      else if (error.kind === 'accountLocked' || error.kind === 'access') refusal = gateErrors.unreachable({ shard: shardName(shard), cause: error.serverMessage }, error)
+      else if ((error.kind === 'interrupted' || (error.kind === 'killed' && rereadable)) && (await this.#runner.isMoving(shard))) refusal = error
+    } else if (isConnectionLost(error)) {
+      if (error.outcome === 'nothingSent' || rereadable || transaction === null) refusal = gateErrors.unreachable({ shard: shardName(shard), cause: error.message }, error)
+    } else if (isSwError(error) && error.code.startsWith('SW-MYSQL')) refusal = gateErrors.unreachable({ shard: shardName(shard), cause: error.message }, error)
+    if (refusal === null || !mayRepeat) return null
+    if (transaction !== null) {
+      // The first statement of a transaction: it begins again as a whole.
+      for (const branch of [...transaction.branches.values()]) {
+        await branch.backend.connection.query('ROLLBACK').catch(() => branch.backend.connection.destroy())
+        transaction.dropBranch(branch)
+      }
+    }
+    return refusal
+  }
+
+  /** What the client is told when it can't be tried again. Ends the transaction where it can't go on. */
+  #final(shard: ShardView, error: Error, transaction: Transaction | null): Error {
+    if (transaction === null) return isConnectionLost(error) ? gateErrors.unreachable({ shard: shardName(shard), cause: error.message }, error) : error
+    const over = isConnectionLost(error) || (error instanceof ServerError && ['deadlock', 'readOnly', 'killed'].includes(error.kind))
+    if (!over) return error
+    this.#runner.transaction = null
+    void transaction.rollback()
+    if (error instanceof ServerError && error.kind === 'deadlock') return error
+    if (error instanceof ServerError && error.kind === 'readOnly') return gateErrors.movedTransaction({ keyspace: shard.keyspace }, error)
+    return gateErrors.lostTransaction({ shard: shardName(shard), cause: error.message }, error)
+  }
+
+  /** In autocommit=0, a read of no table opens nothing. */
+  #settle(transaction: Transaction): void {
+    if (transaction.explicit) return
+    for (const branch of [...transaction.branches.values()]) if (!branch.backend.connection.inTransaction) transaction.dropBranch(branch)
+  }
+}
+
+function statementsOf(transaction: Transaction): number {
+  let count = 0
+  for (const branch of transaction.branches.values()) count += branch.statements
+  return count
+}
+
+async function drain(stream: RowStream): Promise<void> {
+  try {
+    await stream[Symbol.asyncIterator]().return?.()
+  } catch {
+    // Its connection is gone; nothing is left to read.
+  }
+}
+
+/** `Records: 3  Duplicates: 0  Warnings: 0` of several: the same words with the numbers added. */
+export function summary(results: readonly OkResult[]): WriteSummary {
+  let affectedRows = 0n
+  let warnings = 0
+  let info = results[0]?.info ?? ''
+  for (const [i, result] of results.entries()) {
+    affectedRows += result.affectedRows
+    warnings += result.warnings
+    if (i > 0) info = addInfo(info, result.info)
+  }
+  return { affectedRows, warnings, info }
+}
+
+function addInfo(a: string, b: string): string {
+  const numbers = b.match(/\d+/g) ?? []
+  let i = 0
+  return a.replace(/\d+/g, (n) => String(BigInt(n) + BigInt(numbers[i++] ?? '0')))
+}

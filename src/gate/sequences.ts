@@ -1,0 +1,95 @@
+/**
+ * Ids from sequence tables (Vitess's form: one row, id = 0, next_id, cache), in blocks. A block is taken by a transaction of its own
+ * that locks the row, on a connection of its own.
+ *
+ * No id is given out twice: a block belongs to whoever's COMMIT was acknowledged; when that answer is lost the block is let go
+ * (a gap) and another one taken. What a gate has left of a block ends with it.
+ */
+import type { Connection } from '../mysql/connection.ts'
+import type { Core } from './core.ts'
+import { gateErrors } from './errors.ts'
+import { shardName } from './transaction.ts'
+import type { ShardView } from './view.ts'
+
+type Block = { next: bigint; end: bigint; taking: Promise<void> | null }
+
+const attemptsMax = 50
+
+export class Sequences {
+  readonly #core: Core
+  readonly #blocks = new Map<string, Block>()
+
+  constructor(core: Core) {
+    this.#core = core
+  }
+
+  /** @param sequence `keyspace.table`, or a table of `keyspace` */
+  async take(sequence: string, keyspace: string, count: number, signal: AbortSignal): Promise<bigint[]> {
+    const dot = sequence.indexOf('.')
+    const where = dot < 0 ? keyspace : sequence.slice(0, dot)
+    const table = dot < 0 ? sequence : sequence.slice(dot + 1)
+    const key = `${where}.${table}`
+    let block = this.#blocks.get(key)
+    if (block === undefined) this.#blocks.set(key, (block = { next: 0n, end: 0n, taking: null }))
+    const ids: bigint[] = []
+    while (ids.length < count) {
+      if (block.next < block.end) {
+        ids.push(block.next++)
+        continue
+      }
+      const left = count - ids.length
+      // One asks for all who wait; the signal of one must not end it for others.
+      block.taking ??= this.#reserve(where, table, left, block).finally(() => {
+        ;(block as Block).taking = null
+      })
+      await block.taking
+      if (signal.aborted) throw signal.reason as Error
+    }
+    return ids
+  }
+
+  async #reserve(keyspaceName: string, table: string, least: number, block: Block): Promise<void> {
+    const never = new AbortController().signal
+    for (let attempt = 0; ; attempt++) {
+      const keyspace = await this.#core.ready(keyspaceName, never)
+      const shard = keyspace.shards[0] as ShardView
+      if (this.#core.holds.active && this.#core.holds.mustWait(keyspaceName, [shard.component.key])) {
+        await this.#core.holds.wait(keyspaceName, [shard.component.key], 64, never)
+        continue
+      }
+      shard.traffic.writes++
+      try {
+        const taken = await this.#onShard(shard, table, BigInt(least))
+        block.next = taken.next
+        block.end = taken.end
+        return
+      } catch (error) {
+        // Whatever became of it, taking another block is right; only a wrong table is not worth trying again.
+        const code = (error as { code?: string; errno?: number; class?: string })
+        if (code.code === 'SW-GATE-204' || code.errno === 1146 || code.errno === 1142 || code.errno === 1054 || attempt >= attemptsMax) throw error
+        await this.#core.afterRefusal(shard, keyspace.version, attempt, 64, never, error as Error)
+      } finally {
+        shard.traffic.writes--
+        if (this.#core.holds.active) this.#core.holds.openChanged(keyspaceName)
+      }
+    }
+  }
+
+  async #onShard(shard: ShardView, table: string, least: bigint): Promise<{ next: bigint; end: bigint }> {
+    const name = `\`${table.replaceAll('`', '``')}\``
+    const connection: Connection = await this.#core.pools.connect(shard, false)
+    try {
+      await connection.query('BEGIN')
+      const row = await connection.one(`SELECT next_id, cache FROM ${name} WHERE id = 0 FOR UPDATE`)
+      if (row === undefined || row['next_id'] == null) throw gateErrors.sequenceMissing({ sequence: table, keyspace: shardName(shard), table, column: '' })
+      const next = BigInt((row['next_id'] as Buffer).toString('latin1'))
+      const cache = BigInt(row['cache']?.toString('latin1') ?? '1000')
+      const size = cache > least ? cache : least
+      await connection.query(`UPDATE ${name} SET next_id = ${next + size} WHERE id = 0`)
+      await connection.query('COMMIT')
+      return { next, end: next + size }
+    } finally {
+      connection.destroy()
+    }
+  }
+}
