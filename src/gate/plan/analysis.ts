@@ -3,9 +3,11 @@
  * shard's copy of the text needs (names of the keyspace cut off, the session's own values put in).
  */
 import type { Expr, Name, Query, Select, SelectItem, Span, Statement, TableRef } from '../../sql/ast.ts'
+import { Kind, type Lexed, tokenEnd, tokenKind, tokenStart } from '../../sql/lexer.ts'
+import { literalValue } from '../../sql/literal.ts'
 import { walkExpr } from '../../sql/walk.ts'
 import type { Catalog } from './catalog.ts'
-import { isConnectionBound, sessionFunction } from './functions.ts'
+import { isConnectionBound, isRandom, sessionFunction } from './functions.ts'
 import { Groups } from './groups.ts'
 import type { Slot } from './plan.ts'
 import { Binder, type BoundColumn, type BoundTable, Context, isSystemSchema, Scope } from './scope.ts'
@@ -28,15 +30,19 @@ export class Analysis {
   opaque: string | null = null
   /** A function or form that is bound to one server connection. */
   connectionBound: string | null = null
+  /** A function that gives another value at each call. */
+  random: string | null = null
   /** An outer join keeps all rows of tables that every shard has, so each shard would answer them. */
   replicatedOuter = false
   systemSchema = false
   /** What needs the tables' columns: done when all tables are known. */
   #pending: (() => void)[] = []
-  readonly #statement: Statement
+  /** Tokens of literals whose values the plan depends on (ORDER BY 1): it serves only statements that have the same there. */
+  readonly fixedLiterals: number[] = []
+  readonly #lexed: Lexed
 
-  constructor(statement: Statement, catalog: Catalog, current: string | null) {
-    this.#statement = statement
+  constructor(statement: Statement, lexed: Lexed, catalog: Catalog, current: string | null) {
+    this.#lexed = lexed
     this.binder = new Binder(catalog, current)
     this.scope = new Scope(null, new Context(null))
     this.#visitStatement(statement)
@@ -197,6 +203,7 @@ export class Analysis {
           case 'call': {
             const ref = sessionFunction(node)
             if (ref !== null) this.edits.push({ span: node.span, pieces: [{ kind: 'session', ref }] })
+            else if (isRandom(node)) this.random ??= node.name + '()'
             else if (isConnectionBound(node)) this.connectionBound ??= node.name + '()'
             return
           }
@@ -305,8 +312,24 @@ export class Analysis {
     }
   }
 
-  get statement(): Statement {
-    return this.#statement
+  /** The value of an integer literal, from now on fixed for the plan. */
+  fixedInteger(literal: Extract<Expr, { kind: 'literal' }>): number | null {
+    const value = literalValue(this.#lexed, literal.span)
+    if (value?.type !== 'integer') return null
+    this.fixedLiterals.push(literal.span.from)
+    return Number(value.value)
+  }
+
+  /** The tokens of a span, for telling whether two expressions are one: null when a literal's or parameter's value would decide. */
+  wordsOf(span: Span): string | null {
+    const words: string[] = []
+    for (let token = span.from; token < span.to; token++) {
+      const kind = tokenKind(this.#lexed, token)
+      if ((kind >= Kind.Integer && kind <= Kind.Parameter) || kind === Kind.NationalString) return null
+      const word = this.#lexed.bytes.toString('latin1', tokenStart(this.#lexed, token), tokenEnd(this.#lexed, token))
+      words.push(kind === Kind.Word ? word.toLowerCase() : word)
+    }
+    return words.join(' ')
   }
 }
 

@@ -51,6 +51,8 @@ export type Piece =
   | { readonly kind: 'limit-and-offset' }
   /** The span's own text as a quoted name: the label that the server would have given. */
   | { readonly kind: 'label'; readonly span: Span }
+  /** The id drawn for the row; when none was: the value that the client gave there. */
+  | { readonly kind: 'sequence-id'; readonly given: Span | null }
   /** The row texts of an INSERT that belong to the shard, separated by commas. */
   | { readonly kind: 'rows' }
   /** The name of the shard's database as a string literal (`as: 'string'`) or a name. */
@@ -187,6 +189,8 @@ export type RoutedPlan = {
   readonly limit: Slot | null
   readonly offset: Slot | null
   readonly insert: InsertPlan | null
+  /** Shard key columns that an UPDATE sets to what WHERE holds them equal to; checked at execution (SW-GATE-120). */
+  readonly unchanged: readonly UnchangedKey[]
   /**
    * Why the backend connection must stay with the session afterwards (unsharded keyspaces only):
    * temporary tables, GET_LOCK, user variables assigned in a statement, SQL_CALC_FOUND_ROWS.
@@ -197,6 +201,8 @@ export type RoutedPlan = {
 }
 
 export type Pin = 'temporary-table' | 'get-lock' | 'user-variable' | 'found-rows' | 'handler' | 'unknown'
+
+export type UnchangedKey = { readonly table: string; readonly column: ColumnInfo; readonly assigned: Slot; readonly held: Slot }
 
 export type InsertPlan = {
   readonly rows: readonly InsertRow[]

@@ -59,6 +59,10 @@ export class Rendering<S> {
       case 'limit-and-offset':
         this.#parts.push(Buffer.from(String(this.#limitAndOffset ?? 0n)))
         return
+      case 'sequence-id':
+        if (piece.given === null) this.#parts.push(Buffer.from(' NULL'))
+        else this.#piece({ kind: 'span', span: piece.given })
+        return
       case 'label':
         this.#parts.push(Buffer.from(quoteIdentifier(labelText(lexed, piece.span))))
         return
@@ -76,15 +80,23 @@ export class Rendering<S> {
     }
   }
 
+  /** Tokens of the `?`, in order. */
+  #parameterTokens: number[] | null = null
+
   #countParameters(from: number, to: number): void {
     const { lexed } = this.#inputs
-    // Parameters are numbered in the order of the text; those before the span are counted once and kept.
-    let index = 0
-    for (let token = 0; token < to; token++) {
-      if (tokenKind(lexed, token) !== Kind.Parameter) continue
-      if (token >= from) this.parameters.push(index)
-      index++
+    if (this.#parameterTokens === null) {
+      this.#parameterTokens = []
+      for (let token = 0; token < lexed.count; token++) if (tokenKind(lexed, token) === Kind.Parameter) this.#parameterTokens.push(token)
     }
+    const tokens = this.#parameterTokens
+    let low = 0
+    for (let high = tokens.length; low < high; ) {
+      const middle = (low + high) >> 1
+      if ((tokens[middle] as number) < from) low = middle + 1
+      else high = middle
+    }
+    for (; low < tokens.length && (tokens[low] as number) < to; low++) this.parameters.push(low)
   }
 }
 

@@ -7,7 +7,7 @@ import type { VindexValue } from '../../keyspace/vindex.ts'
 import type { Value } from '../../sql/value.ts'
 import { comparedValue, storedValue } from './convert.ts'
 import { planErrors } from './errors.ts'
-import type { Destination, InsertRow, Merge, Piece, Routed, RoutedPlan, RouteInputs, Send, Slot, Text } from './plan.ts'
+import type { Destination, InsertRow, Merge, Piece, Routed, RoutedPlan, RouteInputs, Send, Slot, Text, UnchangedKey } from './plan.ts'
 import { Rendering, slotValue } from './render.ts'
 
 /** How many ids of `plan.insert.sequence` this execution takes. */
@@ -29,6 +29,7 @@ function drawsId<S>(row: InsertRow, inputs: RouteInputs<S>): boolean {
 /** @throws SW-GATE-100, 110, 122, 131, 133 */
 export function routePlan<S>(plan: RoutedPlan, inputs: RouteInputs<S>): Routed<S> {
   if (plan.insert !== null && plan.insert.rows.length > 0) return routeInsert(plan, plan.insert.rows, inputs)
+  for (const key of plan.unchanged) requireUnchanged(key, inputs)
   const only = plan.destinations.length === 1 ? plan.destinations[0] : undefined
   const shards = only === undefined ? commonShard(plan, inputs) : shardsOf(only, inputs)
   const first = shards[0]
@@ -41,6 +42,20 @@ export function routePlan<S>(plan: RoutedPlan, inputs: RouteInputs<S>): Routed<S
   const pushed = limit === null ? null : limit + offset
   const sends = shards.map((shard) => send(text, inputs, shard, pushed, []))
   return { sends, merge: merge === null ? null : ({ ...merge, limit, offset } as Merge), firstId: null }
+}
+
+/** `UPDATE … SET k = 5 … WHERE k = 5`: what ORMs write that save all columns. */
+function requireUnchanged<S>({ table, column, assigned, held }: UnchangedKey, inputs: RouteInputs<S>): void {
+  const was = slotValue(held, inputs)
+  const becomes = slotValue(assigned, inputs)
+  // A condition with NULL holds for no row.
+  if (was.type === 'null') return
+  if (becomes.type !== 'null') {
+    const utf8 = inputs.utf8 !== false
+    const [a, b] = [storedValue(table, column, was, utf8), storedValue(table, column, becomes, utf8)]
+    if (a.type === b.type && Buffer.compare(a.bytes, b.bytes) === 0) return
+  }
+  throw planErrors.shardKeyChange({ table, column: column.name })
 }
 
 /** Several sets of tables that are not joined by their shard keys: all must stand on one shard. */
@@ -145,9 +160,8 @@ function routeInsert<S>(plan: RoutedPlan, rows: readonly InsertRow[], inputs: Ro
   return { sends, merge: null, firstId }
 }
 
-/** In a row's text, the id stands where the planner left a `default` slot. */
 function withId(pieces: readonly Piece[], id: bigint): Piece[] {
-  return pieces.map((piece) => (piece.kind === 'slot' && piece.slot.kind === 'default' ? { kind: 'slot', slot: { kind: 'constant', value: { type: 'integer', value: id } } } : piece))
+  return pieces.map((piece) => (piece.kind === 'sequence-id' ? { kind: 'slot', slot: { kind: 'constant', value: { type: 'integer', value: id } } } : piece))
 }
 
 function shardsOfRow<S>(plan: RoutedPlan, row: InsertRow, id: bigint | null, inputs: RouteInputs<S>): S | 'all' {
@@ -163,7 +177,8 @@ function shardsOfRow<S>(plan: RoutedPlan, row: InsertRow, id: bigint | null, inp
       const table = plan.tables[0] ?? ''
       const values = destination.columns.map(({ column, slots: [slot] }) => {
         assert(slot !== undefined, 'a row has a slot for each shard key column')
-        const value: Value = slot.kind === 'default' && id !== null ? { type: 'integer', value: id } : slotValue(slot, inputs)
+        const isSequence = id !== null && column.name === plan.insert?.sequence?.column
+        const value: Value = isSequence ? { type: 'integer', value: id } : slotValue(slot, inputs)
         return storedValue(table, column, value, inputs.utf8 !== false)
       })
       const keyspaceId = destination.vindex.map(values)

@@ -1,0 +1,89 @@
+/** UPDATE and DELETE over a sharded keyspace. */
+import type { Delete, Update } from '../../sql/ast.ts'
+import type { Analysis } from './analysis.ts'
+import { planErrors } from './errors.ts'
+import type { RoutedPlan, UnchangedKey } from './plan.ts'
+import type { BoundTable } from './scope.ts'
+import { refuseDivergingCopies, refuseOwnedLookups, shardKeyAssignments } from './shard-key.ts'
+import { refusedConnectionBound, refusedScatter, severalRoots } from './select-plan.ts'
+import { compileText } from './text.ts'
+
+export function planChange(statement: Update | Delete, analysis: Analysis, keyspace: string, count: number): RoutedPlan {
+  if (analysis.connectionBound !== null) throw refusedConnectionBound(analysis.connectionBound)
+  const roots = analysis.groups.roots()
+  const whole = compileText(count, analysis.edits)
+  const changed = changedTables(statement, analysis)
+  const unchanged: UnchangedKey[] = []
+  for (const table of changed) {
+    refuseDivergingCopies(table, analysis)
+    if (table.entry?.kind !== 'sharded') continue
+    if (statement.kind === 'update') {
+      const single = analysis.scope.tables.length === 1
+      unchanged.push(...shardKeyAssignments(table, statement.assignments, analysis, { single, destination: single ? (roots[0]?.destination ?? null) : null, duplicate: false }))
+    }
+    else refuseOwnedLookups(table)
+  }
+  const reference = changed.find((table) => table.entry?.kind === 'reference')
+  if (reference !== undefined && roots.length > 0) {
+    throw planErrors.refused({
+      construct: `changing reference table ${reference.name} by rows of a sharded one`,
+      reason: 'every shard would change its copy by other rows',
+      instead: 'change the reference table by constants',
+    })
+  }
+  return {
+    kind: 'routed',
+    keyspace,
+    sharded: true,
+    verb: statement.kind,
+    effect: 'write',
+    // A reference table's copies are all changed; an unknown table's error is one shard's.
+    destinations: roots.length > 0 ? roots.map((root) => root.destination) : [{ kind: reference === undefined ? 'any' : 'all' }],
+    whole,
+    scatter: scatterOf(statement, analysis, reference !== undefined, whole),
+    limit: null,
+    offset: null,
+    insert: null,
+    unchanged,
+    pins: [],
+    tables: analysis.tables.map((table) => table.name),
+  }
+}
+
+function scatterOf(statement: Update | Delete, analysis: Analysis, reference: boolean, whole: RoutedPlan['whole']): RoutedPlan['scatter'] {
+  const roots = analysis.groups.roots()
+  const verb = statement.kind === 'update' ? 'UPDATE' : 'DELETE'
+  if (roots.length > 1) return severalRoots(roots)
+  if (statement.limit !== null && !reference) {
+    return refusedScatter(`${verb} … LIMIT`, 'each shard would change as many rows as are to be changed in all', `select the keys with LIMIT, then ${verb} those rows`)
+  }
+  if (statement.limit !== null && statement.orderBy === null) {
+    return refusedScatter(`${verb} … LIMIT of a reference table`, 'each copy might choose other rows', 'add an ORDER BY over a unique key')
+  }
+  if (analysis.opaque !== null) return refusedScatter(analysis.opaque, 'its rows would be made on each shard from that shard\'s rows alone')
+  if (analysis.replicatedOuter) return refusedScatter('an outer join that keeps a reference table\'s rows', 'every shard has those rows')
+  const [root] = roots
+  if (root !== undefined && !root.tables.some((table) => table.context === analysis.scope.context)) {
+    return refusedScatter('a subquery over a sharded table', 'the rows outside of it are on every shard')
+  }
+  if (statement.kind === 'delete' && statement.returning !== null) return refusedScatter('DELETE … RETURNING', 'rows come from several shards')
+  return { kind: 'allowed', text: whole, merge: null }
+}
+
+function changedTables(statement: Update | Delete, analysis: Analysis): BoundTable[] {
+  const own = analysis.scope.tables
+  if (statement.kind === 'delete') {
+    const { targets } = statement
+    if (targets === null) return own.slice(0, 1)
+    return own.filter((table) => targets.some((target) => target.name.text.toLowerCase() === table.alias))
+  }
+  if (own.length === 1) return own.slice()
+  const changed = new Set<BoundTable>()
+  for (const { column } of statement.assignments) {
+    const bound = analysis.resolve(column)
+    if (bound !== null) changed.add(bound.table)
+    // Of a table that is not known: any may be meant.
+    else for (const table of own) changed.add(table)
+  }
+  return [...changed]
+}

@@ -1,0 +1,82 @@
+/** HAVING over merged groups: comparisons of aggregates and numeric columns with constants, and AND, OR, NOT of them. Anything else is refused. */
+import type { Expr } from '../../sql/ast.ts'
+import type { Columns, Ref } from './columns.ts'
+import { familyOf } from './equality.ts'
+import type { Having } from './plan.ts'
+import { ScatterRefused } from './refuse.ts'
+import { hasAggregate } from './select-parts.ts'
+import { bare, slotOf } from './slots.ts'
+
+const mirrored: Readonly<Record<string, string>> = { '=': '=', '<>': '<>', '<': '>', '>': '<', '<=': '>=', '>=': '<=' }
+
+/** A function, as column numbers are known only when all hidden columns are. */
+export function havingOf(given: Expr, columns: Columns, aggregate: (expr: Expr) => Ref): () => Having {
+  const expr = bare(given)
+  switch (expr.kind) {
+    case 'and': case 'or': {
+      const parts = expr.items.map((item) => havingOf(item, columns, aggregate))
+      return () => parts.map((part) => part()).reduce((left, right) => ({ kind: expr.kind, left, right }))
+    }
+    case 'unary': {
+      if (expr.operator !== 'NOT' && expr.operator !== '!') break
+      const operand = havingOf(expr.operand, columns, aggregate)
+      return () => ({ kind: 'not', operand: operand() })
+    }
+    case 'is': {
+      if (expr.what !== 'null') break
+      const ref = operandOf(expr.operand, columns, aggregate)
+      const test = (): Having => ({ kind: 'is-null', column: columns.index(ref) })
+      return expr.not ? () => ({ kind: 'not', operand: test() }) : test
+    }
+    case 'binary': {
+      if (!Object.hasOwn(mirrored, expr.operator)) break
+      const [left, right] = [slotOf(expr.left), slotOf(expr.right)]
+      if ((left === null) === (right === null)) break
+      const ref = operandOf(left === null ? expr.left : expr.right, columns, aggregate)
+      const operator = (left === null ? expr.operator : mirrored[expr.operator]) as '='
+      const value = left ?? right
+      if (value === null) break
+      return () => ({ kind: 'compare', operator, column: columns.index(ref), value })
+    }
+    default:
+  }
+  throw new ScatterRefused('this HAVING', 'only comparisons of aggregates with constants are evaluated outside of a server', 'group by the shard key, or filter what is returned')
+}
+
+function operandOf(given: Expr, columns: Columns, aggregate: (expr: Expr) => Ref): Ref {
+  const expr = bare(given)
+  if (expr.kind === 'column') {
+    // In HAVING an alias hides a column.
+    const item = columns.select.items.findIndex((candidate) => expr.table === null && candidate.alias?.text.toLowerCase() === expr.name.text.toLowerCase())
+    const meant = columns.select.items[item]
+    if (meant !== undefined) {
+      if (hasAggregate(meant.expr)) return numericAggregate(meant.expr, columns, () => ({ item }))
+      return numeric(meant.expr, columns, item)
+    }
+    return numeric(expr, columns, null)
+  }
+  if (hasAggregate(expr)) return numericAggregate(expr, columns, aggregate)
+  throw new ScatterRefused('this HAVING', 'it compares an expression')
+}
+
+/** MIN and MAX have the type of what they are of. */
+function numericAggregate(given: Expr, columns: Columns, aggregate: (expr: Expr) => Ref): Ref {
+  const expr = bare(given)
+  if (expr.kind === 'call' && (expr.name === 'MIN' || expr.name === 'MAX')) {
+    const inner = expr.args[0] === undefined ? null : bare(expr.args[0])
+    const bound = inner?.kind === 'column' ? columns.analysis.resolve(inner) : null
+    if (bound === null || (familyOf(bound.column) !== 'integer' && bound.column.dataType !== 'decimal')) {
+      throw new ScatterRefused(`HAVING over ${expr.name}() of what is no number`, 'it would be compared outside of a server', 'filter what is returned')
+    }
+  }
+  return aggregate(expr)
+}
+
+function numeric(given: Expr, columns: Columns, item: number | null): Ref {
+  const expr = bare(given)
+  const bound = expr.kind === 'column' ? columns.analysis.resolve(expr) : null
+  if (bound === null || (familyOf(bound.column) !== 'integer' && bound.column.dataType !== 'decimal')) {
+    throw new ScatterRefused('HAVING over a column that is no number', 'it would be compared outside of a server', 'put the condition into WHERE')
+  }
+  return columns.valueOf(expr, item)
+}

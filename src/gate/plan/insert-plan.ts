@@ -1,0 +1,152 @@
+/**
+ * INSERT and REPLACE over a sharded keyspace: each row goes where its shard key says. The text of a row is the client's own; only an id of
+ * the sequence is put in where AUTO_INCREMENT would have filled one (no value, NULL, 0 or DEFAULT).
+ *
+ * REPLACE and ON DUPLICATE KEY UPDATE see a duplicate on the row's own shard only. A unique key that does not hold the shard key is therefore unique per shard;
+ * docs/sql.md says so.
+ */
+import type { Vindex } from '../../keyspace/vindex.ts'
+import type { Expr, Insert, Span } from '../../sql/ast.ts'
+import { quoteIdentifier } from '../../sql/quote.ts'
+import type { Analysis } from './analysis.ts'
+import type { ColumnInfo } from './catalog.ts'
+import { planErrors } from './errors.ts'
+import type { Destination, InsertRow, Piece, RoutedPlan, SequencePlan, Slot } from './plan.ts'
+import type { BoundTable } from './scope.ts'
+import { refuseDivergingCopies, refuseOwnedLookups, shardKeyAssignments } from './shard-key.ts'
+import { refusedConnectionBound, refusedScatter } from './select-plan.ts'
+import { bare, slotOf } from './slots.ts'
+import { compileSpan, compileText, type PlanEdit, text } from './text.ts'
+
+export function planInsert(insert: Insert, analysis: Analysis, keyspace: string, count: number): RoutedPlan {
+  if (analysis.connectionBound !== null) throw refusedConnectionBound(analysis.connectionBound)
+  const table = analysis.tables[0] as BoundTable
+  const { entry } = table
+  const base = {
+    kind: 'routed', keyspace, sharded: true, verb: insert.verb, effect: 'write', limit: null, offset: null, unchanged: [], pins: [], tables: analysis.tables.map((t) => t.name),
+  } as const
+  const whole = compileText(count, analysis.edits)
+  // The server says that there is no such table.
+  if (table.columns === null || entry === undefined) {
+    return { ...base, destinations: [{ kind: 'any' }], whole, scatter: refusedScatter('an unknown table', 'one shard answers'), insert: null }
+  }
+  refuseOwnedLookups(table)
+  refuseDivergingCopies(table, analysis)
+  if (entry.kind === 'sharded' && insert.onDuplicate !== null) shardKeyAssignments(table, insert.onDuplicate.assignments, analysis, { single: true, destination: null, duplicate: true })
+  if (insert.query !== null) return planInsertSelect(base, whole, table, analysis)
+  if (insert.returning !== null && insert.rows.length > 1) {
+    throw planErrors.refused({ construct: 'RETURNING of several rows', reason: 'they may stand on several shards', instead: 'insert one row at a time' })
+  }
+
+  const names = insert.columns?.map((name) => name.text.toLowerCase()) ?? table.columns.columns.filter((column) => !column.invisible).map((column) => column.name.toLowerCase())
+  const sequence = sequenceOf(table)
+  refuseServerIds(table, names, sequence)
+  const sequencePlace = sequence === null ? -1 : names.indexOf(sequence.column.toLowerCase())
+  const rows = insert.rows.map((row, i): InsertRow => {
+    if (row.values.length !== names.length) throw planErrors.columnCount({ row: i + 1 })
+    const given = sequencePlace < 0 ? undefined : row.values[sequencePlace]
+    return {
+      destination: destinationOf(table, names, row.values, sequence),
+      text: rowText(row.span, insert.setForm, given, sequence, analysis),
+      sequenceSlot: given === undefined ? null : (slotOf(given) ?? refuseSequenceValue(table, given)),
+    }
+  })
+  const rowsSpan = insert.rowsSpan as Span
+  const edits: PlanEdit[] = [...analysis.edits.filter((edit) => edit.span.to <= rowsSpan.from || edit.span.from >= rowsSpan.to), { span: rowsSpan, pieces: [{ kind: 'rows' }] }]
+  if (sequence !== null && sequencePlace < 0) edits.push(...extraColumn(insert, table, sequence))
+  return {
+    ...base,
+    destinations: [{ kind: 'all' }],
+    whole: sequence === null ? whole : [],
+    scatter: { kind: 'allowed', text: compileText(count, edits), merge: null },
+    insert: { rows, sequence },
+  }
+}
+
+/** Rows that are read on a shard are written there: right only when all of it stands on one shard. */
+function planInsertSelect(base: Omit<RoutedPlan, 'destinations' | 'whole' | 'scatter' | 'insert'>, whole: RoutedPlan['whole'], table: BoundTable, analysis: Analysis): RoutedPlan {
+  const instead = 'read the rows and insert them'
+  const roots = analysis.groups.roots()
+  if (table.entry?.kind !== 'reference' || roots.length > 0) {
+    throw planErrors.refused({ construct: 'INSERT … SELECT', reason: `the shard of each row of ${table.name} would be known only from its values`, instead })
+  }
+  return { ...base, destinations: [{ kind: 'all' }], whole, scatter: { kind: 'allowed', text: whole, merge: null }, insert: null }
+}
+
+function destinationOf(table: BoundTable, names: readonly string[], values: readonly Expr[], sequence: SequencePlan | null): Destination {
+  const { entry } = table
+  if (entry?.kind === 'pinned') return { kind: 'keyspace-id', id: entry.keyspaceId }
+  if (entry?.kind !== 'sharded') return { kind: 'all' }
+  const columns = entry.primaryVindex.columns.map((name) => {
+    const column = table.columns?.columns.find((c) => c.name.toLowerCase() === name.toLowerCase())
+    if (column === undefined) throw planErrors.unknownColumn({ column: name, clause: 'vschema' })
+    return { column, slots: [shardKeySlot(table, column, values[names.indexOf(column.name.toLowerCase())], sequence)] }
+  })
+  return { kind: 'values', vindex: entry.primaryVindex.vindex satisfies Vindex, columns }
+}
+
+function shardKeySlot(table: BoundTable, column: ColumnInfo, value: Expr | undefined, sequence: SequencePlan | null): Slot {
+  if (sequence?.column === column.name) return value === undefined ? { kind: 'default' } : (slotOf(value) ?? refuseSequenceValue(table, value))
+  if (value === undefined) throw planErrors.shardKeyMissing({ table: table.name, column: column.name })
+  const slot = slotOf(value)
+  if (slot === null) throw planErrors.shardKeyValue({ table: table.name, column: column.name, reason: 'it is an expression, whose value only a server knows' })
+  if (slot.kind === 'default') throw planErrors.shardKeyMissing({ table: table.name, column: column.name })
+  return slot
+}
+
+function refuseSequenceValue(table: BoundTable, value: Expr): never {
+  throw planErrors.refused({
+    construct: `an expression (${bare(value).kind}) for the sequence's column of ${table.name}`,
+    reason: 'whether it is NULL or 0, and an id must be drawn, only a server knows',
+    instead: 'give a plain value, or leave the column out',
+  })
+}
+
+function sequenceOf(table: BoundTable): SequencePlan | null {
+  const increment = table.entry?.autoIncrement ?? null
+  if (increment === null) return null
+  const column = table.columns?.columns.find((c) => c.name.toLowerCase() === increment.column.toLowerCase())
+  if (column === undefined) throw planErrors.unknownColumn({ column: increment.column, clause: 'vschema' })
+  return { table: table.name, column: column.name, sequence: increment.sequence }
+}
+
+/** Each shard would count for itself. */
+function refuseServerIds(table: BoundTable, names: readonly string[], sequence: SequencePlan | null): void {
+  if (table.entry?.kind !== 'sharded' && table.entry?.kind !== 'reference') return
+  const column = table.columns?.columns.find((c) => c.autoIncrement)
+  if (column === undefined || sequence?.column === column.name || names.includes(column.name.toLowerCase())) return
+  throw planErrors.refused({
+    construct: `AUTO_INCREMENT of ${table.name}.${column.name}`,
+    reason: 'each shard would count for itself and give ids that others gave',
+    instead: `shardwright sequence create ${table.keyspace.name}.${table.name}.${column.name}`,
+  })
+}
+
+function rowText(span: Span, setForm: boolean, given: Expr | undefined, sequence: SequencePlan | null, analysis: Analysis): Piece[] {
+  const edits: PlanEdit[] = [...analysis.edits]
+  if (sequence !== null) {
+    if (given !== undefined) {
+      const inside = edits.filter((edit) => !(edit.span.from >= given.span.from && edit.span.to <= given.span.to))
+      return compileSpan(span, [...inside, { span: given.span, pieces: [{ kind: 'sequence-id', given: given.span }] }])
+    }
+    // `(…)` becomes `(…, id)`, the SET form `…, column = id`.
+    if (setForm) return [...compileSpan(span, edits), text(`, ${quoteIdentifier(sequence.column)} = `), { kind: 'sequence-id', given: null }]
+    const last = { from: span.to - 1, to: span.to - 1 }
+    const separator = span.to - span.from > 2 ? ', ' : ''
+    edits.push({ span: last, pieces: [text(separator), { kind: 'sequence-id', given: null }] })
+  }
+  return compileSpan(span, edits)
+}
+
+/** The list of columns with the sequence's added; made whole where the client gave none. */
+function extraColumn(insert: Insert, table: BoundTable, sequence: SequencePlan): PlanEdit[] {
+  if (insert.setForm) return []
+  const name = quoteIdentifier(sequence.column)
+  if (insert.columnsSpan === null) {
+    const at = insert.table.span.to
+    const visible = (table.columns?.columns ?? []).filter((column) => !column.invisible).map((column) => quoteIdentifier(column.name))
+    return [{ span: { from: at, to: at }, pieces: [text(` (${[...visible, name].join(', ')})`)] }]
+  }
+  const at = insert.columnsSpan.to - 1
+  return [{ span: { from: at, to: at }, pieces: [text(insert.columns?.length === 0 ? name : `, ${name}`)] }]
+}

@@ -1,0 +1,233 @@
+/** Statement → plan, with a cache keyed by the literal-normalised text. Pure; all it knows comes from the catalog. */
+import type { Statement } from '../../sql/ast.ts'
+import { type Lexed, tokenEnd, tokenStart } from '../../sql/lexer.ts'
+import { parse } from '../../sql/parse.ts'
+import { Analysis } from './analysis.ts'
+import type { Catalog } from './catalog.ts'
+import { planChange } from './change-plan.ts'
+import { planErrors } from './errors.ts'
+import { planInsert } from './insert-plan.ts'
+import type { Plan, RoutedPlan, Text } from './plan.ts'
+import { NeedsSchema } from './scope.ts'
+import { planSelect } from './select-plan.ts'
+import { planLocal, planSet, planShow, planSystem, refuseExecutableComments } from './session-plan.ts'
+import { slotOf } from './slots.ts'
+
+export type PlanContext = {
+  /** The keyspace that the session has chosen. */
+  readonly keyspace: string | null
+}
+
+type Entry = {
+  readonly plan: Plan | null
+  /** When the plan depends on the values of some literals (ORDER BY 1): their tokens, and a plan for each set of values. */
+  readonly fixed: { readonly tokens: readonly number[]; readonly plans: Map<string, Plan> } | null
+}
+
+/** Longer statements are planned each time: as keys they would crowd out thousands of short ones. */
+const keyLengthMax = 16_384
+const fixedPlansMax = 64
+
+export class Planner {
+  readonly #catalog: Catalog
+  readonly #entriesMax: number
+  #entries = new Map<string, Map<string, Entry>>()
+  #count = 0
+  #generation = -1
+
+  constructor(catalog: Catalog, entriesMax = 5_000) {
+    this.#catalog = catalog
+    this.#entriesMax = entriesMax
+  }
+
+  /** Errors: SW-SQL-004 to 007 and SW-GATE-100 to 132. */
+  plan(lexed: Lexed, context: PlanContext): Plan {
+    if (this.#generation !== this.#catalog.generation || this.#count >= this.#entriesMax) this.#clear()
+    const name = context.keyspace ?? ''
+    const entries = this.#entries.get(name)
+    const entry = entries?.get(lexed.key)
+    if (entry !== undefined) {
+      const plan = entry.fixed === null ? entry.plan : entry.fixed.plans.get(valuesAt(lexed, entry.fixed.tokens))
+      if (plan != null) return plan
+    }
+    const made = makePlan(lexed, this.#catalog, context.keyspace)
+    if (made.plan.kind === 'needs-schema' || lexed.key.length > keyLengthMax) return made.plan
+    this.#remember(name, lexed, made, entry)
+    return made.plan
+  }
+
+  #remember(name: string, lexed: Lexed, made: { plan: Plan; fixed: readonly number[] }, there: Entry | undefined): void {
+    if (made.fixed.length === 0) this.#put(name, lexed.key, { plan: made.plan, fixed: null })
+    else {
+      const fixed = there?.fixed ?? { tokens: made.fixed, plans: new Map<string, Plan>() }
+      if (fixed.plans.size >= fixedPlansMax) fixed.plans.clear()
+      fixed.plans.set(valuesAt(lexed, fixed.tokens), made.plan)
+      this.#put(name, lexed.key, { plan: null, fixed })
+    }
+  }
+
+  #put(name: string, key: string, entry: Entry): void {
+    let entries = this.#entries.get(name)
+    if (entries === undefined) this.#entries.set(name, (entries = new Map()))
+    if (!entries.has(key)) this.#count++
+    entries.set(key, entry)
+  }
+
+  /** All at once: what is in use is back within as many executions, and nothing must be kept in order of use. */
+  #clear(): void {
+    this.#entries = new Map()
+    this.#count = 0
+    this.#generation = this.#catalog.generation
+  }
+}
+
+function valuesAt(lexed: Lexed, tokens: readonly number[]): string {
+  return tokens.map((token) => lexed.bytes.toString('latin1', tokenStart(lexed, token), tokenEnd(lexed, token))).join(' ')
+}
+
+function makePlan(lexed: Lexed, catalog: Catalog, current: string | null): { plan: Plan; fixed: readonly number[] } {
+  const statement = parse(lexed)
+  try {
+    return planStatement(statement, lexed, catalog, current)
+  } catch (error) {
+    if (error instanceof NeedsSchema) return { plan: { kind: 'needs-schema', keyspace: error.keyspace, tables: error.tables }, fixed: [] }
+    throw error
+  }
+}
+
+function planStatement(statement: Statement, lexed: Lexed, catalog: Catalog, current: string | null): { plan: Plan; fixed: readonly number[] } {
+  const only = (plan: Plan): { plan: Plan; fixed: readonly number[] } => ({ plan, fixed: [] })
+  switch (statement.kind) {
+    case 'query': case 'insert': case 'update': case 'delete':
+      return planRows(statement, lexed, catalog, current)
+    case 'transaction': {
+      const { span: _, ...plan } = statement
+      return only(plan)
+    }
+    case 'set':
+      return only(planSet(statement))
+    case 'show':
+      return only(planShow(statement, current, catalog))
+    case 'use':
+      return only({ kind: 'use', keyspace: statement.schema.text })
+    case 'kill': {
+      const id = slotOf(statement.id)
+      if (id === null) throw planErrors.refused({ construct: 'KILL of an expression', reason: 'sessions are the gate\'s own', instead: 'give the number' })
+      return only({ kind: 'kill', what: statement.what, id })
+    }
+    case 'explain': {
+      const inner = planStatement(statement.inner, lexed, catalog, current)
+      if (inner.plan.kind === 'local' && inner.plan.otherwise !== null) return only({ kind: 'explain', inner: inner.plan.otherwise, text: inner.plan.otherwise.whole })
+      if (inner.plan.kind !== 'routed') return inner.plan.kind === 'needs-schema' ? inner : only(whole(lexed, catalog, current, 'EXPLAIN of this'))
+      return only({ kind: 'explain', inner: inner.plan, text: inner.plan.insert === null ? inner.plan.whole : null })
+    }
+    case 'ddl': {
+      const first = statement.names[0]
+      const keyspace = keyspaceOf(first?.schema?.text ?? current, catalog)
+      return only({
+        kind: 'ddl', keyspace: keyspace.name, verb: statement.verb, object: statement.object, names: statement.names.map((name) => name.name.text),
+        temporary: statement.temporary, text: withoutQualifiers(statement.names, lexed, catalog),
+      })
+    }
+    case 'lock-tables': {
+      const keyspace = keyspaceOf(statement.tables[0]?.schema?.text ?? current, catalog)
+      if (keyspace.vschema.sharded) {
+        throw planErrors.refused({ construct: 'LOCK TABLES', reason: 'it belongs to one server connection, and the tables stand on many', instead: 'use a transaction with SELECT … FOR UPDATE' })
+      }
+      return only({ kind: 'lock-tables', keyspace: keyspace.name, text: withoutQualifiers(statement.tables, lexed, catalog) })
+    }
+    case 'unlock-tables':
+      return only({ kind: 'unlock-tables' })
+    case 'prepare': {
+      const source = slotOf(statement.source)
+      if (source === null) throw planErrors.refused({ construct: 'PREPARE of an expression', reason: 'the gate keeps prepared statements itself', instead: 'give the text as a string or a user variable' })
+      return only({ kind: 'prepare', name: statement.name, source })
+    }
+    case 'execute': case 'deallocate': {
+      const { span: _, ...plan } = statement
+      return only(plan)
+    }
+    case 'load-data':
+      return only(whole(lexed, catalog, statement.table.schema?.text ?? current, 'LOAD DATA', 'load-data', 'insert rows by INSERT: several rows in a statement are split by shard'))
+    case 'call':
+      return only(whole(lexed, catalog, statement.procedure.schema?.text ?? current, 'CALL', 'call', 'a procedure sees the rows of one shard only: send its statements'))
+    case 'other':
+      return only(whole(lexed, catalog, statement.names[0]?.schema?.text ?? current, statement.word))
+  }
+}
+
+function planRows(statement: Extract<Statement, { kind: 'query' | 'insert' | 'update' | 'delete' }>, lexed: Lexed, catalog: Catalog, current: string | null): { plan: Plan; fixed: readonly number[] } {
+  const analysis = new Analysis(statement, lexed, catalog, current)
+  const bound = analysis.tables[0]
+  if (bound === undefined) {
+    const keyspace = current === null ? undefined : catalog.keyspace(current)
+    if (analysis.systemSchema && keyspace !== undefined) return { plan: planSystem(lexed, keyspace.name, keyspace.vschema.sharded, catalog), fixed: [] }
+    const routed = keyspace === undefined || statement.kind !== 'query' ? null : keyspace.vschema.sharded ? planSelect(statement.query, analysis, keyspace.name, lexed.count) : null
+    const otherwise = routed ?? (keyspace === undefined ? null : whole(lexed, catalog, current, 'SELECT'))
+    const local = statement.kind === 'query' ? planLocal(statement, lexed, otherwise) : null
+    if (local !== null) return { plan: local, fixed: [] }
+    if (otherwise === null) throw planErrors.noKeyspace()
+    return { plan: otherwise, fixed: [] }
+  }
+  const { keyspace } = bound
+  if (!keyspace.vschema.sharded) return { plan: unsharded(statement, analysis, keyspace.name, lexed), fixed: [] }
+  if (analysis.systemSchema) throw planErrors.crossKeyspace({ keyspaces: `${keyspace.name} and the server's own` })
+  refuseExecutableComments(lexed)
+  const plan =
+    statement.kind === 'query' ? planSelect(statement.query, analysis, keyspace.name, lexed.count)
+      : statement.kind === 'insert' ? planInsert(statement, analysis, keyspace.name, lexed.count)
+        : planChange(statement, analysis, keyspace.name, lexed.count)
+  return { plan, fixed: analysis.fixedLiterals }
+}
+
+/** Whatever the one server of an unsharded keyspace answers; only names of the keyspace are cut off. */
+function unsharded(statement: Statement, analysis: Analysis, keyspace: string, lexed: Lexed): RoutedPlan {
+  const qualifiers = analysis.edits.filter((edit) => edit.pieces.length === 0)
+  const text: Text = qualifiers.length === 0 ? null : textWithout(qualifiers.map((edit) => edit.span), lexed)
+  const query = statement.kind === 'query' ? statement.query : null
+  const lock = query?.kind === 'select' && query.lock !== null
+  return {
+    kind: 'routed', keyspace, sharded: false, verb: statement.kind === 'query' ? 'select' : statement.kind === 'insert' ? statement.verb : (statement.kind as 'update'),
+    effect: query === null ? 'write' : lock ? 'lock' : 'read',
+    destinations: [{ kind: 'any' }], whole: text, scatter: { kind: 'refused', refusal: { construct: 'an unsharded keyspace', reason: 'it has one shard', instead: '' } },
+    limit: null, offset: null, insert: null, unchanged: [],
+    pins: analysis.connectionBound === null ? [] : [analysis.connectionBound.endsWith('()') ? 'get-lock' : analysis.connectionBound.startsWith('SQL_CALC') ? 'found-rows' : 'user-variable'],
+    tables: analysis.tables.map((table) => table.name),
+  }
+}
+
+/** A statement that is not taken apart: for the one server of an unsharded keyspace only. */
+function whole(lexed: Lexed, catalog: Catalog, name: string | null, construct: string, verb: RoutedPlan['verb'] = 'other', instead = 'run it on the shards\' servers'): RoutedPlan {
+  const keyspace = keyspaceOf(name, catalog)
+  if (keyspace.vschema.sharded) throw planErrors.refused({ construct, reason: 'the gate does not take it apart, so it can not know which shards it concerns', instead })
+  return {
+    kind: 'routed', keyspace: keyspace.name, sharded: false, verb, effect: 'write', destinations: [{ kind: 'any' }], whole: null,
+    scatter: { kind: 'refused', refusal: { construct, reason: 'the keyspace has one shard', instead } },
+    limit: null, offset: null, insert: null, unchanged: [], pins: ['unknown'], tables: [],
+  }
+}
+
+function keyspaceOf(name: string | null, catalog: Catalog) {
+  if (name === null) throw planErrors.noKeyspace()
+  const keyspace = catalog.keyspace(name)
+  if (keyspace === undefined) throw planErrors.unknownKeyspace({ keyspace: name })
+  return keyspace
+}
+
+function withoutQualifiers(names: readonly { schema: { text: string; span: { from: number } } | null; name: { span: { from: number } } }[], lexed: Lexed, catalog: Catalog): Text {
+  const cut = names.flatMap(({ schema, name }) =>
+    schema !== null && catalog.keyspace(schema.text)?.schemaNamesEqual === false ? [{ from: schema.span.from, to: name.span.from }] : [],
+  )
+  return cut.length === 0 ? null : textWithout(cut, lexed)
+}
+
+function textWithout(spans: readonly { from: number; to: number }[], lexed: Lexed): Text {
+  const pieces: { kind: 'span'; span: { from: number; to: number } }[] = []
+  let at = 0
+  for (const span of spans.toSorted((a, b) => a.from - b.from)) {
+    if (span.from > at) pieces.push({ kind: 'span', span: { from: at, to: span.from } })
+    at = span.to
+  }
+  if (at < lexed.count) pieces.push({ kind: 'span', span: { from: at, to: lexed.count } })
+  return pieces
+}

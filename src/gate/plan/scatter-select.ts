@@ -1,0 +1,117 @@
+/**
+ * How a SELECT is sent to several shards and its answers put together. Each shard answers for its own rows; what is right about that:
+ *
+ * - rows as they are: their union. ORDER BY: each shard sorts, the gate merges by what the shard itself would compare. LIMIT: the first
+ *   limit + offset of each shard hold the first limit + offset of all.
+ * - GROUP BY or DISTINCT over the whole shard key: no group spans two shards, so groups are rows as they are.
+ * - other groups and aggregates: a shard's part of each, merged (aggregate.ts).
+ */
+import type { Expr, OrderItem, Select } from '../../sql/ast.ts'
+import { walkExpr } from '../../sql/walk.ts'
+import type { Analysis } from './analysis.ts'
+import { columnKey } from './analysis.ts'
+import { aggregateMerge } from './aggregate.ts'
+import { Columns } from './columns.ts'
+import { exactness } from './equality.ts'
+import type { Root } from './groups.ts'
+import type { MergeTemplate, Piece, Text } from './plan.ts'
+import { ScatterRefused } from './refuse.ts'
+import { hasAggregate, limitOf, named, refuseAliases } from './select-parts.ts'
+import { bare } from './slots.ts'
+import { compileText, type PlanEdit, text } from './text.ts'
+
+export type ScatterSelect = { readonly text: Text; readonly merge: MergeTemplate }
+
+/** @throws ScatterRefused */
+export function scatterSelect(select: Select, analysis: Analysis, root: Root, count: number): ScatterSelect {
+  if (analysis.opaque !== null) throw new ScatterRefused(analysis.opaque, 'its rows would be made on each shard from that shard\'s rows alone')
+  if (analysis.replicatedOuter) throw new ScatterRefused('an outer join that keeps a reference table\'s rows', 'every shard has those rows and would answer them')
+  if (!root.tables.some((table) => table.context === analysis.scope.context)) {
+    throw new ScatterRefused('a subquery over a sharded table', 'the rows outside of it are on every shard')
+  }
+  if (select.window !== null || hasWindow(select)) throw new ScatterRefused('a window function', 'its window would end at the shard')
+  if (select.rollup) throw new ScatterRefused('WITH ROLLUP', 'the totals are those of one shard')
+
+  const columns = new Columns(select, analysis)
+  const edits: PlanEdit[] = [...analysis.edits, ...analysis.labels]
+  const aggregated = selectHasAggregate(select)
+  const grouped = select.groupBy !== null || aggregated || select.distinct
+  const local =
+    select.groupBy !== null ? coversShardKey(select.groupBy.items.map((item) => named(item.expr, columns, 'column').expr), analysis, root)
+      : select.distinct && !aggregated && coversShardKey(select.items.map((item) => item.expr), analysis, root)
+  if (select.distinct && (select.groupBy !== null || aggregated) && !(local && coversShardKey(select.items.map((item) => item.expr), analysis, root))) {
+    throw new ScatterRefused('DISTINCT over groups', 'equal rows may come of groups on several shards', 'leave DISTINCT out, or group by what is distinct')
+  }
+  let merge: MergeTemplate
+  if (grouped && !local) {
+    merge = aggregateMerge(columns)
+    for (const clause of [select.having, select.orderBy, select.limit]) if (clause !== null) edits.push({ span: clause.span, pieces: [] })
+  } else {
+    if (select.having !== null && select.groupBy === null && aggregated) throw new ScatterRefused('HAVING', 'it is over a group of all shards')
+    merge = rowMerge(columns)
+    if (select.limit !== null) edits.push({ span: select.limit.span, pieces: [text(' LIMIT '), { kind: 'limit-and-offset' }] })
+  }
+  if (columns.hidden.length > 0) {
+    const at = select.itemsSpan.to
+    edits.push({ span: { from: at, to: at }, pieces: columns.hidden.flatMap((pieces): Piece[] => [text(', '), ...pieces]) })
+  }
+  return { text: compileText(count, edits), merge }
+}
+
+function rowMerge(columns: Columns): MergeTemplate {
+  const { limit, offset } = limitOf(columns.select)
+  const keys = sortKeys(columns)
+  if (keys.length === 0) return { kind: 'concat', hiddenColumns: 0, limit, offset }
+  return { kind: 'sort', hiddenColumns: columns.hidden.length, keys: keys.map(({ key, descending }) => ({ column: columns.index(key.ref), compare: key.compare, descending })), limit, offset }
+}
+
+function sortKeys(columns: Columns): { key: NonNullable<ReturnType<Columns['keyOf']>>; descending: boolean }[] {
+  const { select } = columns
+  return (select.orderBy?.items ?? []).flatMap((order: OrderItem) => {
+    const { expr, item } = named(order.expr, columns, 'alias')
+    if (item === null) refuseAliases(expr, columns)
+    const key = columns.keyOf(expr, item, 'ORDER BY')
+    return key === null ? [] : [{ key, descending: order.descending }]
+  })
+}
+
+/** Whether equal values of these expressions mean one shard. */
+function coversShardKey(expressions: readonly Expr[], analysis: Analysis, root: Root): boolean {
+  const given = new Set<string>()
+  for (const expr of expressions) {
+    const inner = bare(expr)
+    const bound = inner.kind === 'column' ? analysis.resolve(inner) : null
+    if (bound !== null) given.add(columnKey(bound))
+  }
+  return root.tables.some((table) => {
+    const entry = table.entry
+    if (entry?.kind !== 'sharded' || table.context !== analysis.scope.context) return false
+    return entry.primaryVindex.columns.every((name) => {
+      const column = table.columns?.columns.find((c) => c.name.toLowerCase() === name.toLowerCase())
+      return column !== undefined && exactness(column, entry.primaryVindex.vindex) === 'always' && given.has(columnKey({ table, column }))
+    })
+  })
+}
+
+function selectHasAggregate(select: Select): boolean {
+  return (
+    select.items.some((item) => hasAggregate(item.expr)) ||
+    (select.having !== null && hasAggregate(select.having.expr)) ||
+    (select.orderBy?.items.some((item) => hasAggregate(item.expr)) ?? false)
+  )
+}
+
+function hasWindow(select: Select): boolean {
+  let found = false
+  const visit = (expr: Expr): void =>
+    walkExpr(expr, {
+      expr(node) {
+        if (node.kind === 'subquery' || node.kind === 'exists') return false
+        if (node.kind === 'call' && node.window) found = true
+        return !found
+      },
+    })
+  for (const item of select.items) visit(item.expr)
+  for (const item of select.orderBy?.items ?? []) visit(item.expr)
+  return found
+}

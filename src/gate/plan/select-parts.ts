@@ -1,0 +1,63 @@
+/** What the merged and the plain form of a scattered SELECT both ask about its clauses. */
+import type { Expr, Select } from '../../sql/ast.ts'
+import { walkExpr } from '../../sql/walk.ts'
+import type { Columns } from './columns.ts'
+import { isAggregate } from './functions.ts'
+import type { Slot } from './plan.ts'
+import { ScatterRefused } from './refuse.ts'
+import { bare, slotOf } from './slots.ts'
+
+/** LIMIT takes literals and parameters only. */
+export function limitOf(select: Select): { limit: Slot | null; offset: Slot | null } {
+  const { limit } = select
+  return { limit: limit === null ? null : slotOf(limit.count), offset: limit?.offset == null ? null : slotOf(limit.offset) }
+}
+
+/** A copy of an expression in the select list can't name the list's own aliases. */
+export function refuseAliases(expr: Expr, columns: Columns): void {
+  walkExpr(expr, {
+    expr(node) {
+      if (node.kind !== 'column' || node.table !== null) return
+      const name = node.name.text.toLowerCase()
+      if (columns.select.items.some((item) => item.alias?.text.toLowerCase() === name)) {
+        throw new ScatterRefused(`an expression over the alias ${node.name.text}`, 'it is compared outside of the server', 'write the expression out instead of its alias')
+      }
+    },
+  })
+}
+
+/** `1` and an alias name an item of the select list. In GROUP BY a column hides an alias of its name, in ORDER BY the alias hides the column. */
+export function named(expr: Expr, columns: Columns, hides: 'alias' | 'column'): { expr: Expr; item: number | null } {
+  const { select } = columns
+  const inner = bare(expr)
+  if (expr.kind === 'literal') {
+    const number = columns.analysis.fixedInteger(expr)
+    const found = number === null ? undefined : select.items[number - 1]
+    if (number === null) return { expr, item: null }
+    if (found === undefined || select.items.slice(0, number).some((item) => item.expr.kind === 'star')) {
+      throw new ScatterRefused(`ORDER BY or GROUP BY ${number}`, 'the select list has no such column, or has * before it', 'name the column')
+    }
+    return { expr: found.expr, item: number - 1 }
+  }
+  if (inner.kind === 'column' && inner.table === null) {
+    const name = inner.name.text.toLowerCase()
+    if (hides === 'column' && columns.analysis.resolve(inner) !== null) return { expr, item: null }
+    const item = select.items.findIndex((candidate) => candidate.alias?.text.toLowerCase() === name)
+    const found = select.items[item]
+    if (found !== undefined) return { expr: found.expr, item }
+  }
+  return { expr, item: null }
+}
+
+export function hasAggregate(expr: Expr): boolean {
+  let found = false
+  walkExpr(expr, {
+    expr(node) {
+      // A subquery's aggregates are its own.
+      if (node.kind === 'subquery' || node.kind === 'exists') return false
+      if (node.kind === 'call' && isAggregate(node)) found = true
+      return !found
+    },
+  })
+  return found
+}

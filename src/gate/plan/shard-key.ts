@@ -1,0 +1,68 @@
+/** What a statement may not do to the columns that say where a row stands. */
+import type { Assignment, Expr } from '../../sql/ast.ts'
+import type { Analysis } from './analysis.ts'
+import { planErrors } from './errors.ts'
+import type { Destination, UnchangedKey } from './plan.ts'
+import type { BoundTable } from './scope.ts'
+import { bare, slotOf } from './slots.ts'
+
+export function refuseOwnedLookups(table: BoundTable): void {
+  const { entry } = table
+  if (entry?.kind !== 'sharded') return
+  const owned = entry.otherVindexes.find((other) => other.owned)
+  if (owned !== undefined) throw planErrors.lookupVindex({ table: table.name, vindex: owned.vindex.name })
+}
+
+/** Every shard has a copy of a reference table, and a change must do the same to each. */
+export function refuseDivergingCopies(table: BoundTable, analysis: Analysis): void {
+  if (table.entry?.kind !== 'reference' || analysis.random === null) return
+  throw planErrors.refused({ construct: `${analysis.random} in a change of reference table ${table.name}`, reason: 'each copy would get values of its own', instead: 'give the value itself' })
+}
+
+type Where = {
+  /** It is the only table: then a column that is not known can be of no other. */
+  readonly single: boolean
+  /** What WHERE restricts the shard key to. */
+  readonly destination: Destination | null
+  /** ON DUPLICATE KEY UPDATE. */
+  readonly duplicate: boolean
+}
+
+/**
+ * Refuses assignments that would change a row's shard key (SW-GATE-120). No change are: `k = k`; `k = VALUES(k)` where every unique key holds k, as the
+ * duplicate then has it too; and `k = x` with `WHERE k = y`, to be checked at execution: those are returned.
+ */
+export function shardKeyAssignments(table: BoundTable, assignments: readonly Assignment[], analysis: Analysis, where: Where): UnchangedKey[] {
+  const { entry } = table
+  if (entry?.kind !== 'sharded') return []
+  const routed = entry.primaryVindex.columns.map((column) => column.toLowerCase())
+  const owned = entry.otherVindexes.filter((other) => other.owned).flatMap((other) => other.columns.map((column) => column.toLowerCase()))
+  const unchanged: UnchangedKey[] = []
+  for (const { column, value } of assignments) {
+    const name = column.name.text.toLowerCase()
+    if (!routed.includes(name) && !owned.includes(name)) continue
+    const bound = analysis.resolve(column)
+    if (bound !== null ? bound.table !== table : !where.single) continue
+    if (isItself(bare(value), name, table, analysis, where.duplicate)) continue
+    const held = routed.includes(name) ? heldBy(where.destination, name) : null
+    const assigned = slotOf(value)
+    if (held === null || assigned === null || assigned.kind === 'default') throw planErrors.shardKeyChange({ table: table.name, column: column.name.text })
+    unchanged.push({ table: table.name, column: held.column, assigned, held: held.slot })
+  }
+  return unchanged
+}
+
+function isItself(value: Expr, name: string, table: BoundTable, analysis: Analysis, duplicate: boolean): boolean {
+  if (value.kind === 'column') return value.name.text.toLowerCase() === name && analysis.resolve(value)?.table === table
+  if (!duplicate || value.kind !== 'call' || (value.name !== 'VALUES' && value.name !== 'VALUE')) return false
+  const of = value.args[0] === undefined ? null : bare(value.args[0])
+  const keys = table.columns?.uniqueKeys ?? []
+  return of?.kind === 'column' && of.name.text.toLowerCase() === name && keys.length > 0 && keys.every((key) => key.some((column) => column.toLowerCase() === name))
+}
+
+function heldBy(destination: Destination | null, name: string) {
+  if (destination?.kind !== 'values') return null
+  const routed = destination.columns.find(({ column }) => column.name.toLowerCase() === name)
+  const slot = routed?.slots.length === 1 ? routed.slots[0] : undefined
+  return routed === undefined || slot === undefined ? null : { column: routed.column, slot }
+}
