@@ -72,7 +72,8 @@ export class TestServer {
   async up(): Promise<void> {
     const common = [
       ...(this.flavour === 'mariadb' ? ['--no-defaults', '--gtid-strict-mode=ON'] : ['--gtid-mode=ON', '--enforce-gtid-consistency=ON', '--mysqlx=OFF']),
-      `--datadir=${join(this.#dir, 'data')}`, `--port=${this.port}`, '--bind-address=127.0.0.1', `--socket=${join(this.#dir, 's')}`,
+      // A starting MariaDB removes what other servers have in a shared tmpdir.
+      `--tmpdir=${this.#dir}`, `--datadir=${join(this.#dir, 'data')}`, `--port=${this.port}`, '--bind-address=127.0.0.1', `--socket=${join(this.#dir, 's')}`,
       `--pid-file=${join(this.#dir, 'pid')}`, `--server-id=${this.#serverId}`, '--log-bin=binlog', '--binlog-format=ROW', '--binlog-row-image=FULL',
       '--innodb-buffer-pool-size=32M', '--skip-name-resolve', '--performance-schema=OFF', '--innodb-flush-log-at-trx-commit=1', '--sync-binlog=1', '--user=root',
     ]
