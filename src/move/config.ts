@@ -13,6 +13,8 @@ export type MoverConfig = {
   /** A transaction above this goes in parts. */
   readonly partBytesMax: number
   readonly touchedBytesMax: number
+  /** Rounds of fewer changes go in one transaction with their position: no intent, two round trips. */
+  readonly oneLaneChangesMax: number
   readonly tailBufferBytes: number
   /** A marker at least this often: what lag is measured by. */
   readonly markerMs: number
@@ -29,6 +31,7 @@ export const moverDefaults: MoverConfig = {
   pendingBytesMax: 8 << 20,
   partBytesMax: 8 << 20,
   touchedBytesMax: 32 << 20,
+  oneLaneChangesMax: 200,
   tailBufferBytes: 4 << 20,
   markerMs: 300,
   reportMs: 250,

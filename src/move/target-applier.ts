@@ -21,8 +21,6 @@ import type { TablePlan } from './table-plan.ts'
 import type { TouchedKeys } from './touched.ts'
 import { Wakeup } from './wakeup.ts'
 
-/** Rounds below this go in one transaction with their position: no intent, two round trips. */
-const oneLaneChangesMax = 200
 /** An idle target's position is stored this often, so that a restart reads little again. */
 const idlePositionMs = 5_000
 
@@ -52,6 +50,7 @@ export type TargetApplierOptions = {
   /** Shared by all streams of a target: nothing is written while the keys are rebuilt. */
   exclusion: Exclusion
   pendingBytesMax: number
+  oneLaneChangesMax: number
 }
 
 /** Writers share it; who rebuilds keys has it alone. */
@@ -235,7 +234,7 @@ export class TargetApplier {
     const { lanes, failpoints, mode, schema } = this.options
     const first = lanes[0]
     assert(first !== undefined, 'a target has a lane')
-    if (round.count <= oneLaneChangesMax) {
+    if (round.count <= this.options.oneLaneChangesMax) {
       const [only] = roundStatements(round, mode, schema, 1)
       assert(only !== undefined, 'one lane')
       await first.transaction([...only.deletes, ...only.upserts, this.#positionSql(round.stamp)], () => failpoints.hit('round.beforePosition'))
