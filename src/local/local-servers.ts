@@ -41,7 +41,7 @@ export type StartRequest = {
   readonly id: string
   readonly flavour: LocalFlavour
   readonly dir: string
-  /** Wanted port; one that is taken moves on. Left out: the recorded port, else one the system chooses. */
+  /** Wanted port; one that is taken moves on. Left out: the recorded port, else any free one. */
   readonly port?: number
   /** Set for root@localhost and root@127.0.0.1 when the server first runs; later starts ignore it. */
   readonly rootPassword?: string
@@ -204,7 +204,8 @@ export class LocalServers {
     const wanted = record.port
     const tried = new Set<number>()
     for (let attempt = 1; ; attempt++) {
-      const port = await findPort(wanted, 200, tried)
+      // Not one that the system gives to passing connections (32768 and up on Linux): those are soon taken while a server is down.
+      const port = await findPort(wanted === 0 ? randomInt(20_000, 32_000) : wanted, 200, tried)
       const starting: ServerRecord = { ...record, port, process: null }
       const identity = await this.#spawn(dir, install, starting, record.initialised ? undefined : request.rootPassword)
       await writeServerRecord(dir, { ...starting, process: identity })
@@ -213,7 +214,7 @@ export class LocalServers {
       } catch (error) {
         if (!isAlive(identity)) await writeServerRecord(dir, { ...starting, port: wanted })
         // Somebody took the port between our look and the server's bind.
-        const lostPort = attempt < 5 && /bind on TCP\/IP port|Address already in use/i.test((error as Error).message)
+        const lostPort = attempt < 20 && /bind on TCP\/IP port|Address already in use/i.test((error as Error).message)
         if (!lostPort) throw error
         tried.add(port)
         continue

@@ -78,3 +78,24 @@ for (const flavour of flavours()) {
     }
   })
 }
+
+test('servers provisioned at once get a port each, and keep it', async () => {
+  const root = mkdtempSync(join(tmpdir(), 'sw-prov-'))
+  const provisioner = new LocalProvisioner(localServers(), { root, flavours: flavours() })
+  const ids = ['a', 'b', 'c', 'd']
+  try {
+    const endpoints = await Promise.all(
+      ids.map((id) => provisioner.provision({ id, flavour: 'mariadb', schemas: [], accounts, closed: false })),
+    )
+    const ports = endpoints.map((endpoint) => endpoint.port)
+    assert.equal(new Set(ports).size, ids.length)
+    await provisioner.stop('a')
+    // A newcomer does not get the port of a server that merely stands still.
+    const newcomer = await provisioner.provision({ id: 'e', flavour: 'mariadb', schemas: [], accounts, closed: false })
+    assert.ok(!ports.includes(newcomer.port))
+    assert.equal((await provisioner.ensureRunning('a')).port, ports[0])
+  } finally {
+    await Promise.all([...ids, 'e'].map((id) => provisioner.remove(id)))
+    rmSync(root, { recursive: true, force: true })
+  }
+})

@@ -31,6 +31,8 @@ type ProvisionRecord = {
   readonly v: 1
   readonly id: string
   readonly flavour: FlavourName
+  /** Chosen once for good; the server moves on only if another program has taken it. */
+  readonly port: number
   /** Known until our accounts are there; then root is dropped and this is null. */
   readonly rootPassword: string | null
   readonly done: boolean
@@ -68,8 +70,7 @@ export class LocalProvisioner implements Provisioner {
         throw localErrors.flavourChanged({ dir, had: record.flavour, wanted: request.flavour })
       if (record?.done === true) return this.#start(dir, record, request.settings, signal)
       if (record === null) {
-        record = { v: 1, id: request.id, flavour: request.flavour, rootPassword: randomBytes(18).toString('base64url'), done: false }
-        await writeProvisionRecord(dir, record)
+        record = await this.#newRecord(dir, request)
       }
       const endpoint = await this.#start(dir, record, request.settings, signal)
       await this.#furnish(endpoint, record, request)
@@ -112,7 +113,7 @@ export class LocalProvisioner implements Provisioner {
     signal?: AbortSignal,
   ): Promise<ServerEndpoint> {
     signal?.throwIfAborted()
-    const port = readServerRecord(dir)?.port ?? (await this.#freshPort())
+    const port = readServerRecord(dir)?.port ?? record.port
     const server = await this.#servers.start({
       id: record.id,
       flavour: record.flavour,
@@ -159,18 +160,22 @@ export class LocalProvisioner implements Provisioner {
     }
   }
 
-  async #freshPort(): Promise<number> {
-    const taken = new Set(
-      this.#ids()
-        .flatMap((id) => this.#recorded(id))
-        .map((endpoint) => endpoint.port),
-    )
-    return findPort(this.#options.portBase ?? 15_400, 2_000, taken)
+  /** Ports are given out one at a time, so that servers provisioned at once do not race for the same one. */
+  #newRecord(dir: string, request: ProvisionRequest): Promise<ProvisionRecord> {
+    const { root, portBase } = this.#options
+    return withDirectoryLock(join(root, '.ports'), this.#clock, 10_000, async () => {
+      const given = new Set(this.#ids().flatMap((id) => portsOf(join(root, id))))
+      const port = await findPort(portBase ?? 15_400, 2_000, given)
+      const rootPassword = randomBytes(18).toString('base64url')
+      const record: ProvisionRecord = { v: 1, id: request.id, flavour: request.flavour, port, rootPassword, done: false }
+      await writeProvisionRecord(dir, record)
+      return record
+    })
   }
 
   #ids(): string[] {
     const { root } = this.#options
-    return existsSync(root) ? readdirSync(root).filter((id) => existsSync(join(root, id, 'local.json'))) : []
+    return existsSync(root) ? readdirSync(root).filter((id) => !id.startsWith('.')) : []
   }
 
   #recorded(id: string): ServerEndpoint[] {
@@ -185,6 +190,10 @@ export class LocalProvisioner implements Provisioner {
     if (!/^[a-z0-9-]{1,48}$/.test(id)) throw localErrors.badServerId({ id })
     return join(this.#options.root, id)
   }
+}
+
+function portsOf(dir: string): number[] {
+  return [readServerRecord(dir)?.port, readProvisionRecord(dir)?.port].filter((port) => port !== undefined)
 }
 
 function endpointOf(server: LocalServer): ServerEndpoint {
