@@ -5,7 +5,7 @@ import type { Story } from './story.ts'
 
 export function secondLine(second: SecondReport): string {
   const operations = second.reads + second.writes
-  const errors = second.errors === 0 ? '0 errors' : `${second.errors} ERRORS (${second.messages.join(' | ')})`
+  const errors = second.errors === 0 ? '0 errors' : `${second.errors} ERRORS (the first: ${(second.messages[0] ?? '').slice(0, 160)})`
   return `· ${String(operations).padStart(4)} operations, ${errors}, slowest write ${Math.round(second.slowestWriteMs)} ms`
 }
 

@@ -10,7 +10,7 @@ import { SwError } from '../base/errors.ts'
 import type { SecondReport } from '../demo/application.ts'
 import { demoErrors } from '../demo/errors.ts'
 import { finalCheck } from '../demo/final-check.ts'
-import type { CheckResult, ShardAddress } from '../demo/final-check.ts'
+import type { ShardAddress } from '../demo/final-check.ts'
 import { replayLedger } from '../demo/ledger.ts'
 import { harmConnections, harmRows, harmSwitch, sabotages } from '../demo/sabotage.ts'
 import type { Sabotage } from '../demo/sabotage.ts'
@@ -33,6 +33,7 @@ const dataDir = resolve(options.dataDir)
 const startedMs = clock.monotonicMs()
 const say = (line: string): void => void process.stdout.write(`${((clock.monotonicMs() - startedMs) / 1000).toFixed(1).padStart(6)} s  ${line}\n`)
 const servers = new LocalServers({ installs: readInstalls(installsFile), installsFile, templatesDir, clock })
+const rootPassword = 'existing-root'
 const existingDir = join(dataDir, 'demo', 'existing')
 let tree: Tree | null = null
 let interrupted = false
@@ -143,8 +144,6 @@ function startApplication(port: number, password: string, ledgerFile: string, se
     },
   }
 }
-
-const rootPassword = 'existing-root'
 
 async function startExisting(): Promise<LocalServer> {
   return servers.start({ id: 'existing', flavour: options.flavour, dir: existingDir, rootPassword })
