@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readFileSync, readdirSync } from 'node:fs'
 
 /**
  * Which process, not merely which number: pids are used again, so a pid is trusted only together with its start time
@@ -39,9 +39,21 @@ function startTimeOf(pid: number): string | null {
   }
   // proc(5): "pid (comm) state ppid …"; comm may hold blanks and parentheses, so count from the last ")".
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  if (fields[0] === 'Z' || fields[0] === 'X') return null
+  if ((fields[0] === 'Z' || fields[0] === 'X') && !hasOtherThreads(pid)) return null
   const ticks = fields[19]
   return ticks === undefined ? null : `${bootId()}/${ticks}`
+}
+
+/**
+ * A killed process shows as a zombie as soon as its first thread has ended; while others still end, its ports, files and
+ * file locks are held (seen with mysqld under load: its own port was taken at the restart).
+ */
+function hasOtherThreads(pid: number): boolean {
+  try {
+    return readdirSync(`/proc/${pid}/task`).length > 1
+  } catch {
+    return false
+  }
 }
 
 function startTimeByPs(pid: number): string | null {
