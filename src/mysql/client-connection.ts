@@ -1,6 +1,6 @@
 /** `Connection` over a channel: each method builds a command and the exchange that takes its answer. */
 import { decodeBinaryRow } from '../wire/binary-row.ts'
-import { capability, serverStatus } from '../wire/capabilities.ts'
+import { serverStatus } from '../wire/capabilities.ts'
 import { encodeChangeUser } from '../wire/change-user.ts'
 import { com, hasNoAnswer } from '../wire/commands.ts'
 import { frame, frameCommand, HEADER_BYTES } from '../wire/frames.ts'
@@ -10,7 +10,7 @@ import { encodeExecute } from '../wire/stmt-execute.ts'
 import { authResponse } from './auth-client.ts'
 import type { Channel } from './channel.ts'
 import { authenticate, handshakeCollation, PacketPromise } from './auth-exchange.ts'
-import type { Column, Connection, ConnectOptions, FlavourName, OkResult, PacketStream, ParamValue, PreparedStatement, RawRow, RelaySink, Result, RowStream } from './connection.ts'
+import type { Connection, ConnectOptions, FlavourName, OkResult, PacketStream, ParamValue, PreparedStatement, RawRow, RelaySink, Result, RowStream } from './connection.ts'
 import { mysqlErrors } from './errors.ts'
 import { PrepareExchange, ResultExchange, type Owner, type PreparedHead, type RowDecoder } from './exchanges.ts'
 import { sendInfile } from './infile.ts'
@@ -116,11 +116,8 @@ export class ClientConnection implements Connection, Owner {
   async all(sql: string | Buffer): Promise<Record<string, Buffer | null>[]> {
     const result = await this.query(sql)
     if (result.kind === 'ok') return []
-    return result.rows.map((row) => {
-      const out: Record<string, Buffer | null> = {}
-      for (let i = 0; i < row.length; i++) out[(result.columns[i] as Column).name] = row[i] as Buffer | null
-      return out
-    })
+    const names = result.columns.map((column) => column.name)
+    return result.rows.map((row) => Object.fromEntries(row.map((cell, i) => [names[i], cell])) as Record<string, Buffer | null>)
   }
 
   async allText(sql: string | Buffer): Promise<Record<string, string | null>[]> {

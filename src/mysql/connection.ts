@@ -92,6 +92,8 @@ export interface PacketStream {
   /** Next packet if one is here already. */
   tryNext(): Buffer | undefined
   readonly bufferedBytes: number
+  /** Reads of the socket so far: grows while a packet of many megabytes comes in, unlike `bufferedBytes`. */
+  readonly activity: number
 }
 
 /** The end of a relayed answer. `frame` is its last packet with header, as the server sent it. */

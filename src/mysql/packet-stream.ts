@@ -15,6 +15,7 @@ export class PacketStreamExchange implements Exchange, PacketStream {
   #done = false
   #error: Error | null = null
   #wake: (() => void) | null = null
+  activity = 0
 
   constructor(owner: Owner, channel: Channel, bytesMax: number) {
     this.#owner = owner
@@ -45,6 +46,7 @@ export class PacketStreamExchange implements Exchange, PacketStream {
   }
 
   chunkEnd(): void {
+    this.activity++
     if (this.#head < this.#queue.length) this.#notify()
   }
 

@@ -6,10 +6,9 @@ import { writeColumnDefinition } from './column-definition.ts'
 import { com } from './commands.ts'
 import { writeEof } from './eof.ts'
 import { writeErr } from './err.ts'
-import { FRAME_BYTES_MAX } from './frames.ts'
+import { FRAME_BYTES_MAX, FrameParser } from './frames.ts'
 import { writeOk } from './ok.ts'
 import { writePrepareOk } from './stmt-prepare.ts'
-import { FrameParser } from './frames.ts'
 import { Writer } from './writer.ts'
 
 const names = Object.fromEntries(Object.entries(part).map(([name, value]) => [value, name]))

@@ -3,7 +3,7 @@
  * Errno 0xffff from MariaDB is progress report, which only clients that asked for it get.
  */
 import { Reader } from './reader.ts'
-import { Writer } from './writer.ts'
+import type { Writer } from './writer.ts'
 
 export type Err = { errno: number; sqlState: string; message: string }
 

@@ -126,10 +126,8 @@ export function writeAttributes(w: Writer, attributes: Record<string, string>): 
 
 export function readAttributes(r: Reader): Record<string, string> {
   const inner = new Reader(r.lenencBytes())
-  const out: Record<string, string> = {}
-  while (inner.left > 0) {
-    const key = inner.lenencText()
-    out[key] = inner.lenencText()
-  }
-  return out
+  const entries: [string, string][] = []
+  while (inner.left > 0) entries.push([inner.lenencText(), inner.lenencText()])
+  // Not by assignment: a client may name an attribute `__proto__`.
+  return Object.fromEntries(entries)
 }

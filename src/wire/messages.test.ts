@@ -81,6 +81,14 @@ test('an SSL request is told from an answer', () => {
   assert.equal(decodeHandshakeResponse(encodeHandshakeResponse(response)).kind, 'response')
 })
 
+test('an attribute named __proto__ is an attribute', () => {
+  const flags = capability.protocol41 | capability.longPassword | capability.connectAttrs
+  const attributes = Object.fromEntries([['__proto__', 'x']])
+  const response: HandshakeResponse = { capabilities: flags, extendedCapabilities: 0, packetBytesMax: 1, collation: 45, user: 'u', authResponse: Buffer.alloc(0), database: '', plugin: '', attributes }
+  const decoded = decodeHandshakeResponse(encodeHandshakeResponse(response))
+  assert.ok(decoded.kind === 'response' && Object.hasOwn(decoded.attributes, '__proto__'))
+})
+
 test('change user', () => {
   const flags = capability.pluginAuth | capability.connectAttrs | capability.secureConnection
   const message = { user: 'a', authResponse: Buffer.alloc(20, 3), database: 'd', collation: 255, plugin: 'caching_sha2_password', attributes: { k: 'v' } }

@@ -6,7 +6,7 @@
 import { capability, has, serverStatus } from './capabilities.ts'
 import { Reader } from './reader.ts'
 import { decodeSessionChanges, encodeSessionChanges, type SessionChange } from './session-track.ts'
-import { Writer } from './writer.ts'
+import type { Writer } from './writer.ts'
 
 export type Ok = {
   affectedRows: bigint
