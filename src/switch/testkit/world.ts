@@ -8,13 +8,14 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { systemClock } from '../../base/clock.ts'
 import { silentLog } from '../../base/log.ts'
 import type { Connection } from '../../mysql/connection.ts'
-import { flavourOf } from '../../mysql/flavour/flavour.ts'
 import { keys } from '../../topology/keys.ts'
 import { MemoryStore } from '../../topology/memory.ts'
 import type { Flavour, KeyspaceRecord, LeaderRecord, RoutingRecord, ServerRecord, ServerSecret, ShardRecord, StreamRecord, StreamReport } from '../../topology/records.ts'
 import { attachWorkflow, initialRouting } from '../../topology/routing.ts'
 import type { Store } from '../../topology/store.ts'
-import { listRecords, put, readRecord } from '../../topology/typed.ts'
+import { listRecords, put, readRecord, recordsOf } from '../../topology/typed.ts'
+import { Mover } from '../../move/mover.ts'
+import { currentPosition } from '../../binlog/position.ts'
 import type { Leadership } from '../../workflow/context.ts'
 import type { WorkflowRecord } from '../../workflow/records.ts'
 import { attachServer } from '../attach.ts'
@@ -40,15 +41,18 @@ export class World {
   #token = 0
   #mover: FakeMover | null = null
   #pools: ClaimPool[] = []
+  #real = false
+  #stopReal: (() => Promise<void>) | null = null
 
   private constructor(f: TestServer, n: TestServer) {
     this.f = f
     this.n = n
   }
 
-  static async start(flavour: Flavour): Promise<World> {
+  static async start(flavour: Flavour, mover: 'stand-in' | 'real' = 'stand-in'): Promise<World> {
     const [f, n] = await Promise.all([TestServer.start(flavour), TestServer.start(flavour)])
     const world = new World(f, n)
+    world.#real = mover === 'real'
     await world.#setUp()
     return world
   }
@@ -63,7 +67,8 @@ export class World {
       for (const shard of shards) {
         const schema = schemaOf(shard)
         await root.query(`CREATE DATABASE ${schema}`)
-        await root.query(`CREATE TABLE ${schema}.t (id INT NOT NULL PRIMARY KEY, who VARCHAR(40) NOT NULL, n INT NOT NULL DEFAULT 0) ENGINE=InnoDB`)
+        // The real mover makes the targets' tables.
+        if (!this.#real || shard === '-') await root.query(`CREATE TABLE ${schema}.t (id INT NOT NULL PRIMARY KEY, who VARCHAR(40) NOT NULL, n INT NOT NULL DEFAULT 0) ENGINE=InnoDB`)
         const shardRecord: ShardRecord = { v: 1, keyspace: 'app', name: shard, uid: `uid${shard}`, serverId: id, schema, madeBy: shard === '-' ? null : this.workflowUid, provisioned: true }
         await this.store.commit([], [put(keys.shard('app', shard), shardRecord)])
       }
@@ -80,7 +85,7 @@ export class World {
     const ref = (shard: string) => ({ shard, uid: `uid${shard}`, serverId: shard === '-' ? 'f' : 'n', schema: schemaOf(shard) })
     const stream: StreamRecord = {
       v: 1, uid: 'forward', workflowUid: this.workflowUid, workflow: 'w', keyspace: 'app', direction: 'forward', wanted: 'running', generation: 1,
-      source: ref('-'), targets: fresh.map(ref), tables: [{ name: 't', reference: false, vindex: { type: 'hash', params: {}, columns: ['id'] } }],
+      source: ref('-'), targets: fresh.map(ref), tables: [{ name: 't', reference: false, vindex: { type: 'reverse_bits', params: {}, columns: ['id'] } }],
       movesReference: true, copy: 'full',
       options: { onDdl: 'stop', deferSecondaryKeys: false, stopAfterCopy: false, copyBytesPerSecondMax: null, failpoints: {} },
     }
@@ -95,7 +100,11 @@ export class World {
     await context.pool.run('n', (server) => closeServer(server, { allowUnfenced: [] }, systemClock))
     this.startMover()
     const limit = AbortSignal.timeout(10_000)
-    for await (const snapshot of this.store.watch(keys.reportsOf(this.workflowUid), limit)) if (snapshot.entries.size > 0) return
+    for await (const snapshot of this.store.watch(keys.reportsOf(this.workflowUid), limit)) {
+      const [report] = recordsOf<StreamReport>(snapshot)
+      if (report?.value.state === 'failed') throw new Error(JSON.stringify(report.value.error))
+      if (report?.value.state === 'running' && report.value.targets.every((target) => target.lag !== null)) return
+    }
     throw new Error('the mover never reported')
   }
 
@@ -108,15 +117,29 @@ export class World {
     const leadership: Leadership = { token, fence: { key: keys.leader, version: result.revision }, signal: options.signal ?? new AbortController().signal }
     const pool = new ClaimPool({ store: this.store, installationId, leadership, clock: systemClock, log: silentLog })
     this.#pools.push(pool)
-    const readPosition = async (connection: Connection): Promise<string> => flavourOf(connection).executedPosition(connection)
-    return { store: this.store, leadership, pool, clock: systemClock, log: silentLog, readPosition, failpoint: options.failpoint ?? noSwitchFailpoint }
+    return { store: this.store, leadership, pool, clock: systemClock, log: silentLog, readPosition: currentPosition, failpoint: options.failpoint ?? noSwitchFailpoint }
   }
 
   startMover(): void {
+    if (this.#real) return this.#startReal()
     this.#mover = new FakeMover(this.store, this.workflowUid)
   }
 
+  #startReal(): void {
+    const stop = new AbortController()
+    const mover = new Mover({
+      store: this.store, id: randomUUID(), pid: process.pid, clock: systemClock, log: silentLog, rssBytes: () => 0, kill: () => undefined,
+    })
+    const done = mover.run(stop.signal)
+    this.#stopReal = async () => {
+      stop.abort()
+      await done
+    }
+  }
+
   async stopMover(): Promise<void> {
+    await this.#stopReal?.()
+    this.#stopReal = null
     await this.#mover?.stop()
     this.#mover = null
   }
@@ -157,7 +180,7 @@ export async function connectApp(server: TestServer): Promise<Connection> {
   return connect({ host: '127.0.0.1', port: server.port, user: 'app', password: 'app' })
 }
 
-/** The shard of an id in these tests: odd ones are above. */
+/** The shard of an id in these tests, by reverse_bits: odd ones are above. */
 export function shardOf(id: number, side: readonly string[]): string {
   return side.length === 1 ? '-' : id % 2 === 0 ? '-80' : '80-'
 }

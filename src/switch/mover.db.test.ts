@@ -1,0 +1,70 @@
+/** The switch with the real mover: rows come by binlog, ways back are real streams, clients write past the gates all the time. */
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import { defaultSwitchLimits } from './context.ts'
+import { switchReportText } from './report.ts'
+import { retire } from './retire.ts'
+import { switchTraffic } from './switch-traffic.ts'
+import { Ledger } from './testkit/ledger.ts'
+import { flavourAvailable } from './testkit/servers.ts'
+import { fresh, old, World } from './testkit/world.ts'
+
+const limits = { ...defaultSwitchLimits, graceMs: 200, holdsReportMs: 1 }
+const request = { keyspace: 'app', workflow: 'w', shards: null, dryRun: false, limits, undo: '' }
+
+for (const flavour of ['mariadb', 'mysql'] as const) {
+  describe(`switch with the real mover on ${flavour}`, { skip: !flavourAvailable(flavour) }, () => {
+    let world: World
+    before(async () => {
+      world = await World.start(flavour, 'real')
+    })
+    after(() => world.stop())
+
+    test('promises 1, 2, 5: there, back and there again under writes: both sides hold every acknowledged row', async (t) => {
+      const context = await world.leader()
+      const ledger = new Ledger(world, 1_000, 4)
+      const stalls: number[] = []
+      for (const to of [fresh, old, fresh]) {
+        const acked = ledger.acked.size
+        while (ledger.acked.size < acked + 100) await new Promise((resolve) => setTimeout(resolve, 2))
+        const report = await switchTraffic(context, { ...request, to })
+        assert.equal(report.outcome, 'switched', switchReportText(report))
+        stalls.push(report.stallMs ?? Infinity)
+        t.diagnostic(switchReportText(report))
+      }
+      const acked = ledger.acked.size
+      while (ledger.acked.size < acked + 100) await new Promise((resolve) => setTimeout(resolve, 2))
+      await ledger.stop()
+      const serving = new Set(await world.ids(fresh))
+      assert.deepEqual([...ledger.acked].filter((id) => !serving.has(id)), [], 'acknowledged and lost')
+      assert.deepEqual([...ledger.refused].filter((id) => serving.has(id)), [], 'refused and there')
+      t.diagnostic(`stalls ${stalls.map((ms) => Math.round(ms)).join(', ')} ms; ${ledger.acked.size} acknowledged, ${ledger.refused.size} refused`)
+      assert(Math.max(...stalls) < 1_000, `stalls of ${stalls.join(', ')} ms`)
+      // The way back holds everything: both sides agree once the last marker has come through.
+      const limit = Date.now() + 10_000
+      const want = [...serving].sort((a, b) => a - b)
+      for (;;) {
+        const back = await world.ids(old)
+        if (JSON.stringify(back) === JSON.stringify(want)) break
+        assert(Date.now() < limit, `the old side has ${back.length} rows, the new one ${want.length}`)
+        await new Promise((resolve) => setTimeout(resolve, 20))
+      }
+    })
+
+    test('complete is refused while the wrong side serves; then it removes the old side and nothing else, and may be repeated', async () => {
+      const context = await world.leader()
+      const ask = { keyspace: 'app', workflow: 'w', workflowUid: world.workflowUid, tables: ['t'], dropSource: false, keepData: false } as const
+      await assert.rejects(retire(context, { ...ask, verb: 'cancel', stays: old, goes: fresh }), { code: 'SW-TOPOLOGY-006' })
+      const before_ = await world.ids(fresh)
+      const done = await retire(context, { ...ask, verb: 'complete', stays: fresh, goes: old })
+      assert.deepEqual(done.emptyServers, ['f'])
+      assert.deepEqual(await world.ids(fresh), before_)
+      await using admin = await world.admin('f')
+      assert.equal(await admin.value("SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = 'app__'"), '0')
+      assert.deepEqual((await world.routing()).components.map((c) => [c.range, c.workflow, c.phase, c.other]), [['-80', null, 'stable', []], ['80-', null, 'stable', []]])
+      assert.equal((await world.store.list(`streams/${world.workflowUid}/`)).entries.size, 0)
+      await retire(context, { ...ask, verb: 'complete', stays: fresh, goes: old })
+      await assert.rejects(switchTraffic(context, { ...request, to: old }), { code: 'SW-SWITCH-011' })
+    })
+  })
+}
