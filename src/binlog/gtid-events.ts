@@ -6,7 +6,7 @@
  *     MySQL 42 (tagged): a mysql::serialization message: version, size, last field id, then (field id, value)*, in variable-length integers
  *     MariaDB 162: sequence (8) domain (4) flags (1) | [group commit id (8)] | [xid: format (4) lengths (1 + 1) bytes] | extra flags …
  */
-import type { Buffer } from 'node:buffer'
+import { Buffer } from 'node:buffer'
 import { ByteReader } from './byte-reader.ts'
 import { BadValue } from './row-sink.ts'
 import { xidText } from './xid.ts'

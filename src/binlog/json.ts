@@ -147,7 +147,7 @@ class JsonWriter {
         inner.spans = new Int32Array(2)
         inner.begin(this.#source, from + 2, from + length, 0, precision + 3)
         decimalDecoder(precision, scale)(inner)
-        this.#ascii(inner.out.latin1Slice(inner.spans[0], inner.spans[1]))
+        this.#ascii(inner.out.toString('latin1', inner.spans[0], inner.spans[1]))
         return
       }
       case columnType.date:
@@ -270,7 +270,7 @@ class JsonWriter {
 
   #ascii(text: string): void {
     this.#room(text.length)
-    this.at += this.#sink.out.latin1Write(text, this.at, text.length)
+    this.at += this.#sink.out.write(text, this.at, 'latin1')
   }
 }
 

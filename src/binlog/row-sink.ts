@@ -28,7 +28,7 @@ export class RowSink {
   out: Buffer = empty
   /** Next byte to write in `out`. */
   textAt = 0
-  spans = new Int32Array(0)
+  spans: Int32Array = new Int32Array(0)
   spanAt = 0
   #base = 0
 
@@ -82,7 +82,7 @@ export class RowSink {
 
   ascii(value: string): void {
     this.reserve(value.length)
-    this.out.latin1Write(value, this.textAt, value.length)
+    this.out.write(value, this.textAt, 'latin1')
     this.text(this.textAt + value.length)
   }
 

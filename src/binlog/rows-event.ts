@@ -38,8 +38,8 @@ export const rowsPartBytes = 1 << 20
 export type RowsShape = { readonly change: ChangeKind; readonly compressed: boolean; readonly at: Coordinates }
 
 // Scratch spans grow to the widest part seen and are reused: decoding is synchronous, so one pair for the process is enough.
-let beforeScratch = new Int32Array(4096)
-let afterScratch = new Int32Array(4096)
+let beforeScratch: Int32Array = new Int32Array(4096)
+let afterScratch: Int32Array = new Int32Array(4096)
 
 /** The parts of one rows event, decoded one at a time. */
 export class RowsParts {
@@ -159,7 +159,7 @@ export class RowsParts {
 
 const noBytes = Buffer.alloc(0)
 
-function grown(spans: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> {
+function grown(spans: Int32Array): Int32Array<ArrayBuffer> {
   const larger = new Int32Array(spans.length * 2)
   larger.set(spans)
   return larger

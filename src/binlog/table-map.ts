@@ -4,7 +4,7 @@
  *     table id (6) flags (2) | schema length (1) schema 0 | name length (1) name 0 | columns (lenenc) | type bytes |
  *     metadata length (lenenc) metadata | null bits | optional metadata: (kind (1) length (lenenc) value)*
  */
-import type { Buffer } from 'node:buffer'
+import { Buffer } from 'node:buffer'
 import { ByteReader } from './byte-reader.ts'
 import { columnType } from './event-types.ts'
 import { BadValue } from './row-sink.ts'

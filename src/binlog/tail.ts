@@ -32,6 +32,8 @@ export type TailOptions = {
 const heartbeatMsDefault = 2_000
 const bufferBytesMaxDefault = 8 << 20
 const silentPeriods = 3
+/** One object for all waits: a default abort reason would cost a DOMException, stack trace included, for every packet waited for. */
+const waitOver = new Error('the wait is over')
 
 /**
  * @throws badPosition, otherServer, binlogOff; what `connect` throws; ServerError from the set-up. Refusals of the dump itself (purged, no
@@ -46,7 +48,9 @@ export async function openTail(options: TailOptions): Promise<Tail> {
     // Random ids stay clear of the small ones that people give servers.
     const serverId = options.serverId ?? randomInt(0x40000000, 0xfffffff0)
     const { checksum } = await prepareDump(connection, server, start, heartbeatMs, randomUUID())
-    await connection.simpleCommand(registerReplicaCommand(serverId))
+    await connection.simpleCommand(registerReplicaCommand(serverId)).catch((error: unknown) => {
+      throw dumpError(error, server, options.position)
+    })
     const packets = connection.command(dumpCommand(start, serverId), { bufferBytesMax: options.bufferBytesMax ?? bufferBytesMaxDefault })
     const decoder = new GroupDecoder({ start, checksum, table: options.table })
     return new ServerTail({ connection, packets, decoder, server, position: options.position, clock: options.clock, heartbeatMs })
@@ -97,7 +101,7 @@ class ServerTail implements Tail {
 
   async close(): Promise<void> {
     this.#fail(binlogErrors.tailClosed())
-    this.#waiting?.abort()
+    this.#waiting?.abort(waitOver)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -130,27 +134,40 @@ class ServerTail implements Tail {
 
   async #receive(): Promise<void> {
     await this.#keep(async () => {
-      const { packets, clock, heartbeatMs, server, position } = this.#parts
+      const { packets, server, position } = this.#parts
       const waiting = new AbortController()
       this.#waiting = waiting
-      const silentMs = heartbeatMs * silentPeriods
-      const silence = clock.sleep(silentMs, waiting.signal).then(
-        () => 'silent' as const,
-        () => 'stopped' as const,
-      )
       try {
-        const packet = await Promise.race([packets.next(), silence])
-        if (packet === 'silent') throw binlogErrors.connectionSilent({ server, silentMs, heartbeatMs })
-        if (packet === 'stopped') throw this.#failure ?? binlogErrors.tailClosed()
+        const packet = await Promise.race([packets.next(), this.#silence(waiting.signal)])
+        if (packet === 'closed') throw this.#failure ?? binlogErrors.tailClosed()
         if (packet === null) throw binlogErrors.connectionLost({ server, reason: 'the server ended the dump' })
         this.#feed(packet)
       } catch (error) {
         throw dumpError(error, server, position)
       } finally {
-        waiting.abort()
+        waiting.abort(waitOver)
         this.#waiting = null
       }
     })
+  }
+
+  /**
+   * Rejects when nothing at all came from the socket for three heartbeat periods. Reads are what counts, not packets: a row of a gigabyte over a
+   * slow line takes minutes, and would otherwise be taken for silence on every attempt.
+   */
+  async #silence(signal: AbortSignal): Promise<'closed'> {
+    const { packets, clock, heartbeatMs, server } = this.#parts
+    const silentMs = heartbeatMs * silentPeriods
+    for (;;) {
+      const seen = packets.activity
+      try {
+        await clock.sleep(silentMs, signal)
+      } catch {
+        return 'closed'
+      }
+      if (packets.activity === seen) throw binlogErrors.connectionSilent({ server, silentMs, heartbeatMs })
+      this.lastReceivedAtMs = clock.monotonicMs()
+    }
   }
 
   async #keep(work: () => Promise<void>): Promise<void> {
