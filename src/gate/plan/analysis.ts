@@ -35,6 +35,7 @@ export class Analysis {
   /** An outer join keeps all rows of tables that every shard has, so each shard would answer them. */
   replicatedOuter = false
   systemSchema = false
+  readonly #scopes = new Map<Query, Scope>()
   /** What needs the tables' columns: done when all tables are known. */
   #pending: (() => void)[] = []
   /** Tokens of literals whose values the plan depends on (ORDER BY 1): it serves only statements that have the same there. */
@@ -103,6 +104,7 @@ export class Analysis {
 
   #query(query: Query, parent: Scope | null, context: Context, outerCtes: ReadonlySet<string>, given: Scope | null): void {
     const scope = given ?? new Scope(parent, context)
+    this.#scopes.set(query, scope)
     const ctes = new Set([...outerCtes, ...this.#with(query, scope)])
     if (query.kind === 'union') {
       this.opaque ??= 'UNION'
@@ -238,7 +240,21 @@ export class Analysis {
         return
       }
     }
+    if (expr.kind === 'in' && !expr.not) this.#membership(expr, scope)
     for (const { bound, slots } of this.#alternatives(expr, scope).values()) this.groups.restrict(bound, slots, context)
+  }
+
+  /** `k IN (SELECT k FROM b …)`: only rows of b with the same k matter. */
+  #membership(expr: Extract<Expr, { kind: 'in' }>, scope: Scope): void {
+    const only = expr.list.length === 1 ? expr.list[0] : undefined
+    if (only?.kind !== 'subquery' || only.query.kind !== 'select') return
+    const { query } = only
+    const inner = this.#scopes.get(query)
+    if (inner === undefined || query.items.length !== 1 || query.groupBy !== null || query.having !== null || query.limit !== null) return
+    const [item, operand] = [query.items[0] && bare(query.items[0].expr), bare(expr.operand)]
+    if (item?.kind !== 'column' || operand.kind !== 'column') return
+    const [a, b] = [inner.resolve(item), scope.resolve(operand)]
+    if (a !== null && b !== null) this.groups.equate(a, b, inner.context)
   }
 
   #alternatives(given: Expr, scope: Scope): Alternatives {

@@ -28,12 +28,15 @@ export class Columns {
   readonly analysis: Analysis
   readonly hidden: Piece[][] = []
   readonly #hiddenNames = new Map<string, number>()
+  /** With DISTINCT a hidden column may only repeat what is listed: anything else would make equal rows different. */
+  readonly #distinct: boolean
   readonly #firstStar: number
   readonly #lastStar: number
 
   constructor(select: Select, analysis: Analysis) {
     this.select = select
     this.analysis = analysis
+    this.#distinct = select.distinct
     this.#firstStar = select.items.findIndex((item) => item.expr.kind === 'star')
     this.#lastStar = select.items.findLastIndex((item) => item.expr.kind === 'star')
   }
@@ -87,6 +90,9 @@ export class Columns {
   keyOf(expr: Expr, item: number | null, construct: string): Key | null {
     const inner = bare(expr)
     if (inner.kind === 'literal' || inner.kind === 'parameter' || inner.kind === 'constant') return null
+    if (this.#distinct && item === null && this.#itemOf(expr) === null) {
+      throw new ScatterRefused(`${construct} what DISTINCT does not list`, 'rows that are equal in the list would come in several places', 'select what is ordered by')
+    }
     if (inner.kind !== 'column') {
       walkExpr(inner, {
         expr(node) {
@@ -124,15 +130,43 @@ export class Columns {
   }
 }
 
-/** The server's weight of a text column, or of an aggregate that keeps its type. */
+/**
+ * The server's weight of a text column, or of an aggregate that keeps its type, so that comparing bytes is comparing by the collation. What was found by asking
+ * both servers (weights.db.test.ts):
+ *
+ * - PAD SPACE, one weight a character: WEIGHT_STRING(c AS CHAR(n)) pads.
+ * - PAD SPACE, characters of several weights (ß, ligatures: the UCA collations, german2): MySQL pads by characters, so that ß and ss differ; their plain
+ *   weights are filled up with the weight of a space.
+ * - CHAR columns with a NO PAD collation of MariaDB's are sorted by the server in another order than it compares them: grouped, not ordered.
+ */
 export function weightOf(column: ColumnInfo, value: readonly Piece[], construct: string): Piece[] {
-  if (column.padSpace === false) return [text('WEIGHT_STRING('), ...value, text(')')]
+  const collation = column.collation ?? ''
+  if (column.padSpace === false) {
+    if (construct === 'ORDER BY' && column.dataType === 'char' && collation.includes('nopad')) {
+      throw new ScatterRefused(`ORDER BY ${column.name}`, `the server does not sort CHAR columns of collation ${collation} as it compares them`, 'use a VARCHAR column')
+    }
+    return [text('WEIGHT_STRING('), ...value, text(')')]
+  }
   if (column.lengthMax === null || column.lengthMax > paddedLengthMax) {
     throw new ScatterRefused(
       `${construct} ${column.name}`,
-      `its collation ${column.collation} pads with spaces and it may hold more than ${paddedLengthMax} characters`,
-      `order by LEFT(${column.name}, n) of a shorter column, or restrict the statement to one shard`,
+      `its collation ${collation} pads with spaces and it may hold more than ${paddedLengthMax} characters`,
+      'use a shorter column, or restrict the statement to one shard',
     )
+  }
+  if (hasExpansions(collation)) {
+    const charset = collation.slice(0, collation.indexOf('_'))
+    return [text('RPAD(WEIGHT_STRING('), ...value, text(`), ${column.lengthMax * expansionBytes}, WEIGHT_STRING(_${charset}' ' COLLATE ${collation}))`)]
   }
   return [text('WEIGHT_STRING('), ...value, text(` AS CHAR(${column.lengthMax}))`)]
 }
+
+/** A character's weights take at most this many bytes in these collations (the servers' own bound, strxfrm_multiply). */
+const expansionBytes = 16
+
+function hasExpansions(collation: string): boolean {
+  if (/_(bin|general_ci|general_cs)$/.test(collation) || collation.includes('_uca1400_')) return false
+  return /^(utf8|ucs2|utf16|utf32)/.test(collation) || !simpleCollations.has(collation)
+}
+
+const simpleCollations = new Set(['latin1_swedish_ci', 'latin1_german1_ci', 'latin1_danish_ci', 'latin1_spanish_ci', 'ascii_general_ci', 'latin2_general_ci', 'latin5_turkish_ci'])

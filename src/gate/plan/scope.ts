@@ -109,7 +109,7 @@ export class Binder {
     const columns = keyspace.vschema.sharded ? keyspace.columns(name) : null
     if (columns === undefined) this.#missing.push(name)
     const entry = keyspace.vschema.tables.get(name)
-    if (keyspace.vschema.sharded && entry === undefined && columns !== null) throw planErrors.tableNotInVschema({ table: name, keyspace: keyspace.name })
+    if (keyspace.vschema.sharded && entry === undefined && columns != null) throw planErrors.tableNotInVschema({ table: name, keyspace: keyspace.name })
     const bound: BoundTable = { id: this.tables.length, alias: (alias ?? name).toLowerCase(), name, keyspace, entry, columns: columns ?? null, context }
     this.tables.push(bound)
     return bound
