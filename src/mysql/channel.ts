@@ -9,6 +9,9 @@ import type { Socket } from 'node:net'
 import { FrameParser } from '../wire/frames.ts'
 import { ConnectionLost } from './errors.ts'
 
+/** How long a server may take to answer what is outstanding and close, once we said goodbye. */
+const QUIT_MS = 5_000
+
 /** Takes the answer to one command. */
 export interface Exchange {
   /** One packet, `data[start, end)`, header before it unless `joined`. True when it was the last of the answer. */
@@ -146,12 +149,15 @@ export class Channel {
     if (this.#pauses > 0 && --this.#pauses === 0) this.#socket.resume()
   }
 
-  /** No more commands; the socket ends after what is outstanding, by the server's hand. */
+  /** No more commands; the socket ends after what is outstanding, by the server's hand, or is cut after 5 s. */
   quit(frames: Buffer): Promise<void> {
     if (this.#closed) return Promise.resolve()
     if (!this.#closing) {
       this.#closing = true
       this.#socket.end(frames)
+      // A server that is gone, or a stream that nobody reads on, must not hold the caller for ever.
+      const timer = setTimeout(() => this.#socket.destroy(), QUIT_MS)
+      this.onClose(() => clearTimeout(timer))
     }
     return new Promise((resolve) => this.onClose(() => resolve()))
   }

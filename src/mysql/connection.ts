@@ -114,6 +114,8 @@ export interface RelaySink {
 }
 
 export interface Connection extends AsyncDisposable {
+  /** Address, for messages. */
+  readonly server: string
   readonly threadId: number
   readonly serverVersion: string
   /** Numeric version for comparison: major * 10000 + minor * 100 + patch. */
@@ -169,7 +171,7 @@ export interface Connection extends AsyncDisposable {
   pause(): void
   resume(): void
 
-  /** COM_QUIT after what is outstanding. */
+  /** COM_QUIT after what is outstanding; cut off after 5 s. */
   close(): Promise<void>
   /** At once; everything outstanding is rejected. */
   destroy(error?: Error): void

@@ -34,7 +34,7 @@ export async function readSchema(connection: Connection, schema: string, only?: 
     connection.allText(`SELECT ROUTINE_NAME, ROUTINE_TYPE, DEFINER FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA ${of} ORDER BY ROUTINE_NAME`),
   ])
   const found = schemas[0]
-  if (found === undefined) throw mysqlErrors.unknownSchema({ schema, server: connection.serverVersion })
+  if (found === undefined) throw mysqlErrors.unknownSchema({ schema, server: connection.server })
 
   const columnsOf = groupBy(columns, 'TABLE_NAME')
   const statisticsOf = groupBy(statistics, 'TABLE_NAME')
@@ -102,7 +102,7 @@ export async function readSchema(connection: Connection, schema: string, only?: 
 /** @throws SW-MYSQL-017 when there is no such table */
 export async function readTable(connection: Connection, schema: string, table: string): Promise<TableInfo> {
   const info = (await readSchema(connection, schema, [table])).tables[0]
-  if (info === undefined) throw mysqlErrors.unknownTable({ schema, table, server: connection.serverVersion })
+  if (info === undefined) throw mysqlErrors.unknownTable({ schema, table, server: connection.server })
   return info
 }
 

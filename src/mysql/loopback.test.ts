@@ -276,6 +276,15 @@ test('a server that accepts and says nothing: the connect times out; an abort en
   server.close()
 })
 
+test('a stranger gets no memory: a large packet before authentication ends the connection', async () => {
+  await using server = await fake(() => {})
+  const socket = net.connect({ port: server.port })
+  await once(socket, 'data')
+  socket.write(Buffer.concat([Buffer.from([0, 0, 0x20, 1]), Buffer.alloc(1000)]))
+  socket.on('error', () => {})
+  await once(socket, 'close')
+})
+
 test('nobody listens: connect fails saying so', async () => {
   const server = net.createServer()
   server.listen(0, '127.0.0.1')

@@ -10,6 +10,8 @@ import { mysqlErrors } from './errors.ts'
 const EMPTY = Buffer.alloc(0)
 /** What a client may send ahead of its answers before its socket is paused. */
 const AHEAD_BYTES_MAX = 1 << 18
+/** No packet of a client that is not authenticated yet may be larger: strangers get no memory. */
+const UNKNOWN_BYTES_MAX = 1 << 16
 
 export type ClientCommand = {
   /** The command byte; `data[start]`. */
@@ -67,10 +69,12 @@ export class ServerChannel {
   #drainListeners: (() => void)[] = []
   #error: Error | undefined
 
-  constructor(socket: Socket, packetBytesMax: number) {
+  constructor(socket: Socket) {
     this.#socket = socket
     this.address = socket.remoteAddress ?? 'localhost'
-    this.#parser = new FrameParser((data, start, end, nextSequence, joined) => this.#packet(data, start, end, nextSequence, joined), { packetBytesMax })
+    this.#parser = new FrameParser((data, start, end, nextSequence, joined) => this.#packet(data, start, end, nextSequence, joined), {
+      packetBytesMax: UNKNOWN_BYTES_MAX,
+    })
     socket.setNoDelay(true)
     this.#listen(socket)
   }
@@ -139,6 +143,11 @@ export class ServerChannel {
   onClose(listener: (error: Error | undefined) => void): void {
     if (this.#closed) listener(this.#error)
     else this.#closeListeners.push(listener)
+  }
+
+  /** For authenticated clients. */
+  protected allowPackets(bytesMax: number): void {
+    this.#parser.packetBytesMax = bytesMax
   }
 
   /** The next packet as a payload. `stop`: what follows may be TLS, so it must not be parsed. */

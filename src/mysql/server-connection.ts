@@ -20,6 +20,7 @@ import { ServerChannel, type ClientCommand } from './server-channel.ts'
 export type { ClientCommand }
 
 const HANDSHAKE_TIMEOUT_MS = 10_000
+const PACKET_BYTES_MAX = 1 << 26
 
 /** What is offered unless told otherwise: neither compression, query attributes, session tracking nor deprecateEof. */
 export const gateCapabilities: number =
@@ -33,7 +34,7 @@ export type AcceptOptions = {
   threadId: number
   /** Named in the greeting; a client that prefers the other one is asked by an auth switch. */
   plugin: ServerAuthPlugin
-  /** Null or rejected: access denied. */
+  /** Null: access denied. Rejected: the client is cut off. */
   authenticate(user: string, address: string): StoredPassword | null | Promise<StoredPassword | null>
   capabilities?: number
   secureContext?: SecureContext
@@ -56,7 +57,7 @@ export class ServerConnection extends ServerChannel {
   #scramble: Buffer
 
   constructor(socket: Socket, options: AcceptOptions) {
-    super(socket, options.packetBytesMax ?? 1 << 26)
+    super(socket)
     this.#options = options
     this.threadId = options.threadId
     this.#scramble = makeScramble(options.random)
@@ -111,7 +112,9 @@ export class ServerConnection extends ServerChannel {
       this.user = message.user
       this.database = message.database
       this.attributes = message.attributes
-      return await this.#verify(message.plugin, message.authResponse, false)
+      if (!(await this.#verify(message.plugin, message.authResponse, false))) return false
+      this.allowPackets(options.packetBytesMax ?? PACKET_BYTES_MAX)
+      return true
     } finally {
       clearTimeout(timer)
     }

@@ -73,7 +73,8 @@ export type FrameParserOptions = {
 
 export class FrameParser {
   join: boolean
-  readonly #packetBytesMax: number
+  /** May be changed between packets: little before a peer is authenticated. */
+  packetBytesMax: number
   readonly #onPacket: PacketHandler
   #held: Buffer[] = []
   #heldBytes = 0
@@ -84,7 +85,7 @@ export class FrameParser {
   constructor(onPacket: PacketHandler, options: FrameParserOptions = {}) {
     this.#onPacket = onPacket
     this.join = options.join ?? true
-    this.#packetBytesMax = options.packetBytesMax ?? 0x40000000
+    this.packetBytesMax = options.packetBytesMax ?? 0x40000000
   }
 
   get heldBytes(): number {
@@ -125,7 +126,7 @@ export class FrameParser {
         at = next
         continue
       }
-      if (length > this.#packetBytesMax) throw wireErrors.packetTooLarge({ maxBytes: this.#packetBytesMax })
+      if (length > this.packetBytesMax) throw wireErrors.packetTooLarge({ maxBytes: this.packetBytesMax })
       if (packetEnd > end) {
         this.#hold(at === 0 ? data : data.subarray(at), HEADER_BYTES + length)
         return
@@ -149,7 +150,7 @@ export class FrameParser {
       const length = data.readUIntLE(cursor, 3)
       const sequence = data[cursor + 3] as number
       total += length
-      if (total > this.#packetBytesMax) throw wireErrors.packetTooLarge({ maxBytes: this.#packetBytesMax })
+      if (total > this.packetBytesMax) throw wireErrors.packetTooLarge({ maxBytes: this.packetBytesMax })
       const partEnd = cursor + HEADER_BYTES + length
       if (partEnd > data.length) {
         this.#hold(data.subarray(at), partEnd - at)

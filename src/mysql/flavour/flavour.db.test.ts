@@ -4,7 +4,8 @@ import { describe, test } from 'node:test'
 import { flavours, sharedServer, testServer, uniqueName } from '../../../test/kit/servers.ts'
 import { connect } from '../connect.ts'
 import { errno, isServerError } from '../errors.ts'
-import { flavourOf } from './flavour.ts'
+import type { Connection } from '../connection.ts'
+import { flavourOf, supportOf } from './flavour.ts'
 import { binlogProblems } from './shared.ts'
 
 function rejection(promise: Promise<unknown>): Promise<unknown> {
@@ -105,6 +106,14 @@ for (const name of flavours()) {
       await back.query('INSERT INTO t VALUES (4)')
       await c.pipeline(flavour.accountStatements('gate', { user: 'late', password: 'x' }, { locked: true }))
       assert.ok(isServerError(await rejection(connect({ ...server.config, user: 'late', password: 'x' })), flavour.accountLockedErrno), 'made locked')
+    })
+
+    test('versions: this one is tested, an old one is refused', async () => {
+      const server = await sharedServer(name)
+      await using c = await connect(server.config)
+      assert.equal(supportOf(c), 'tested')
+      const old = { flavour: name, versionNumber: name === 'mysql' ? 50744 : 100339, serverVersion: 'old', server: 'x' } as unknown as Connection
+      assert.throws(() => supportOf(old), { code: 'SW-MYSQL-014' })
     })
 
     test('roles: their privileges count for who has them, and they are no accounts', async () => {

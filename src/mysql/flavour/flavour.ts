@@ -3,6 +3,7 @@
  * no `if (mariadb)`. Statements come as text so that the caller decides on which session they run, and dry runs can show them.
  */
 import type { Connection, FlavourName } from '../connection.ts'
+import { mysqlErrors } from '../errors.ts'
 import type { Credentials } from '../provisioning.ts'
 import { mariadb } from './mariadb.ts'
 import { mysql } from './mysql.ts'
@@ -110,6 +111,18 @@ export interface Flavour {
 
 export function flavourOf(connection: Pick<Connection, 'flavour'>): Flavour {
   return flavourNamed(connection.flavour)
+}
+
+/**
+ * Whether the tests of this project run on this version; callers warn about one that is `untested`.
+ * @throws SW-MYSQL-014 for versions that are too old
+ */
+export function supportOf(connection: Connection): 'tested' | 'untested' {
+  const flavour = flavourOf(connection)
+  if (connection.versionNumber < flavour.versionMin) {
+    throw mysqlErrors.flavourUnsupported({ server: connection.server, version: `${flavour.name} ${connection.serverVersion}` })
+  }
+  return flavour.versionsTested.some((version) => connection.serverVersion.startsWith(`${version}.`)) ? 'tested' : 'untested'
 }
 
 export function flavourNamed(name: FlavourName): Flavour {
