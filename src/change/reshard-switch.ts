@@ -11,7 +11,7 @@ import { switchReportText } from '../switch/report.ts'
 import { switchTraffic } from '../switch/switch-traffic.ts'
 import type { ClaimPool } from '../switch/claim.ts'
 import { keys } from '../topology/keys.ts'
-import type { ErrorView, KeyspaceRecord, RoutingComponent, VdiffReport } from '../topology/records.ts'
+import type { ErrorView, KeyspaceRecord, RoutingComponent, StreamRecord, VdiffReport } from '../topology/records.ts'
 import { componentsOfWorkflow, moveReplicaReads, rangesForShards } from '../topology/routing.ts'
 import type { Json } from '../topology/store.ts'
 import { listRecords, updateRecord } from '../topology/typed.ts'
@@ -30,6 +30,7 @@ type SwitchArgs = {
   readonly timeoutMs: number
   readonly maxLagMs: number
   readonly requireVdiff: boolean
+  readonly enableReverse: boolean
   readonly allowDifferences: readonly string[]
   readonly allowUnfenced: readonly string[]
   readonly dryRun: boolean
@@ -83,7 +84,18 @@ export async function switchVerb(world: World & Claims, context: ActionContext, 
   await context.result(report as unknown as Json)
   if (report.outcome === 'refused') throw new Failures(report.blockers.map(asError))
   if (report.outcome === 'given up') throw changeErrors.givenUp({ verb, name, keyspace, error: report.error === null ? 'for no reason that was told' : `${report.error.code} ${report.error.what}` })
+  if (!args.enableReverse && !args.dryRun) await stopWayBack(context, report.to)
   if (!args.dryRun) await context.journal(`${verb}: ${report.outcome}${report.stallMs === null ? '' : `, clients held for ${Math.round(report.stallMs)} ms`}`)
+}
+
+/** --enable-reverse-replication=false: the old side stands still from here on, and `start` is what takes it up again. */
+async function stopWayBack(context: ActionContext, serving: readonly string[]): Promise<void> {
+  const { store, leadership, workflow } = context
+  for (const stream of await listRecords<StreamRecord>(store, keys.streamsOf(workflow.uid))) {
+    if (!serving.includes(stream.value.source.shard)) continue
+    await updateRecord<StreamRecord>(store, stream.key, (current) => (current === null ? null : { ...current, wanted: 'stopped' }), [leadership.fence])
+  }
+  await context.say('reverse replication is stopped, as asked: the old side no longer follows; `start` takes it up again, and only then can the switch be reversed')
 }
 
 /** Each state allows its own verbs. */

@@ -29,6 +29,7 @@ export function statusCommands(program: Command, cli: CliContext): void {
     .argument('<verb>', 'list | show')
     .option('-k, --keyspace <keyspace>')
     .option('-w, --workflow <name>')
+    .option('--include-logs [bool]', 'accepted without effect: `reshard show` always has the journal')
     .option('--format <format>', 'text | json')
     .action(async (_verb: string, flags: Flags) => {
       const all = await cli.client().call('listWorkflows')

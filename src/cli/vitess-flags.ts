@@ -10,6 +10,8 @@ export type FlagRule = {
   /** noop: why it has no effect; refused: why. */
   readonly note?: string
   readonly instead?: string
+  /** Not a flag of vtctldclient. */
+  readonly ours?: true
 }
 
 export const reshardVerbs = ['create', 'show', 'status', 'progress', 'start', 'stop', 'check', 'vdiff', 'switchtraffic', 'reversetraffic', 'complete', 'cancel'] as const
@@ -29,24 +31,24 @@ export const reshardFlags: readonly FlagRule[] = [
   { flag: '--stop-after-copy [bool]', verbs: ['create'], how: 'works' },
   { flag: '--on-ddl <action>', verbs: ['create'], how: 'works' },
   { flag: '--defer-secondary-keys [bool]', verbs: ['create'], how: 'works' },
-  { flag: '--targets-per-server <n>', verbs: ['create'], how: 'works' },
-  { flag: '--target-server <url...>', verbs: ['create'], how: 'works' },
-  { flag: '--password-file <file>', verbs: ['create'], how: 'works' },
-  { flag: '--failpoint <name=kill|hold...>', verbs: ['create'], how: 'works' },
+  { flag: '--targets-per-server <n>', verbs: ['create'], how: 'works', ours: true },
+  { flag: '--target-server <url...>', verbs: ['create'], how: 'works', ours: true },
+  { flag: '--password-file <file>', verbs: ['create'], how: 'works', ours: true },
+  { flag: '--failpoint <name=kill|hold...>', verbs: ['create'], how: 'works', ours: true },
   { flag: '--tablet-types <types>', verbs: ['create', ...switches], how: 'works' },
   { flag: '--timeout <duration>', verbs: switches, how: 'works' },
   { flag: '--max-replication-lag-allowed <duration>', verbs: switches, how: 'works' },
   { flag: '--enable-reverse-replication [bool]', verbs: ['switchtraffic'], how: 'works' },
-  { flag: '--require-vdiff [bool]', verbs: switches, how: 'works' },
-  { flag: '--allow-differences <tables>', verbs: switches, how: 'works' },
-  { flag: '--allow-unfenced <accounts>', verbs: ['create', ...switches], how: 'works' },
+  { flag: '--require-vdiff [bool]', verbs: switches, how: 'works', ours: true },
+  { flag: '--allow-differences <tables>', verbs: switches, how: 'works', ours: true },
+  { flag: '--allow-unfenced <accounts>', verbs: ['create', ...switches], how: 'works', ours: true },
   { flag: '--shards <shards>', verbs: ['show', 'status', 'start', 'stop', ...switches], how: 'works' },
   { flag: '--dry-run [bool]', verbs: ['create', 'start', 'stop', ...switches, 'complete', 'cancel'], how: 'works' },
   { flag: '--keep-data [bool]', verbs: ['complete', 'cancel'], how: 'works' },
-  { flag: '--drop-source [bool]', verbs: ['complete'], how: 'works' },
+  { flag: '--drop-source [bool]', verbs: ['complete'], how: 'works', ours: true },
   { flag: '--wait [bool]', verbs: every, how: 'works' },
-  { flag: '--tables <tables>', verbs: ['vdiff'], how: 'works' },
-  { flag: '--repair [bool]', verbs: ['vdiff'], how: 'works' },
+  { flag: '--tables <tables>', verbs: ['vdiff'], how: 'works', ours: true },
+  { flag: '--repair [bool]', verbs: ['vdiff'], how: 'works', ours: true },
   { flag: '--include-logs [bool]', verbs: ['show'], how: 'works' },
   { flag: '-c, --cells <cells>', verbs: ['create', ...switches], how: 'noop', note: cells },
   { flag: '-a, --all-cells', verbs: ['create'], how: 'noop', note: cells },
@@ -78,7 +80,7 @@ export const vdiffFlags: readonly FlagRule[] = [
   { flag: '--format <format>', verbs: vdiffEvery, how: 'works' },
   { flag: '--tables <tables>', verbs: ['create'], how: 'works' },
   { flag: '--wait [bool]', verbs: ['create'], how: 'works' },
-  { flag: '--repair [bool]', verbs: ['create'], how: 'works' },
+  { flag: '--repair [bool]', verbs: ['create'], how: 'works', ours: true },
   { flag: '-v, --verbose [bool]', verbs: ['create', 'show'], how: 'works' },
   { flag: '--source-cells <cells>', verbs: ['create'], how: 'noop', note: cells },
   { flag: '--target-cells <cells>', verbs: ['create'], how: 'noop', note: cells },
@@ -96,4 +98,37 @@ export const vdiffFlags: readonly FlagRule[] = [
   { flag: '--update-table-stats [bool]', verbs: ['create'], how: 'noop', note: 'progress comes from rows done' },
   { flag: '--debug-query [bool]', verbs: ['create'], how: 'noop', note: 'statements are in the log of the mover' },
   { flag: '--limit <n>', verbs: ['create'], how: 'refused', note: 'a vdiff of some rows proves nothing of the rest', instead: 'limit it by table: --tables a,b' },
+]
+
+export type OtherCommand = { readonly name: string; readonly text: string; readonly flags: readonly FlagRule[] }
+
+const anyVerb = ['']
+export const otherCommands: readonly OtherCommand[] = [
+  { name: 'GetKeyspaces', text: 'works: `keyspace list --format json`', flags: [] },
+  { name: 'GetShards', text: 'works: `shard list --format json`', flags: [] },
+  {
+    name: 'ApplyVSchema',
+    text: 'works: `vschema apply`',
+    flags: [
+      { flag: '--vschema <json>', verbs: anyVerb, how: 'works' },
+      { flag: '--vschema-file <file>', verbs: anyVerb, how: 'works' },
+      { flag: '--dry-run [bool]', verbs: anyVerb, how: 'works' },
+      { flag: '--skip-rebuild [bool]', verbs: anyVerb, how: 'noop', note: 'gates watch the topology' },
+      { flag: '--cells <cells>', verbs: anyVerb, how: 'noop', note: cells },
+      { flag: '--strict [bool]', verbs: anyVerb, how: 'noop', note: 'unknown keys are always refused' },
+      { flag: '--sql <statement>', verbs: anyVerb, how: 'refused', note: 'a vschema is applied whole', instead: '--vschema-file FILE' },
+      { flag: '--sql-file <file>', verbs: anyVerb, how: 'refused', note: 'a vschema is applied whole', instead: '--vschema-file FILE' },
+    ],
+  },
+  { name: 'GetVSchema', text: 'works: `vschema show`', flags: [{ flag: '--include-metadata', verbs: anyVerb, how: 'noop', note: 'there is none to include' }] },
+  {
+    name: 'Workflow',
+    text: 'works: `list`, `show`',
+    flags: [
+      { flag: '-k, --keyspace <keyspace>', verbs: anyVerb, how: 'works' },
+      { flag: '-w, --workflow <name>', verbs: anyVerb, how: 'works' },
+      { flag: '--format <format>', verbs: anyVerb, how: 'works' },
+      { flag: '--include-logs [bool]', verbs: anyVerb, how: 'noop', note: "the journal is always shown by `reshard show`" },
+    ],
+  },
 ]

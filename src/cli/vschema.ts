@@ -47,10 +47,12 @@ function apply(command: Command, cli: CliContext): void {
     .option('--cells <cells>', 'accepted without effect: there are no cells')
     .option('--strict [bool]', 'accepted without effect: unknown keys are always refused')
     .option('--sql <statement>', 'refused')
+    .option('--sql-file <file>', 'refused')
     .option('--format <format>', 'text | json')
     .action(async (keyspace: string, flags: Flags) => {
-      if (flags['sql'] !== undefined) {
-        throw cliErrors.refusedFlag({ flag: '--sql', why: 'a vschema is applied whole', instead: 'give the JSON: --vschema-file FILE' })
+      const sql = flags['sql'] !== undefined ? '--sql' : flags['sqlFile'] !== undefined ? '--sql-file' : null
+      if (sql !== null) {
+        throw cliErrors.refusedFlag({ flag: sql, why: 'a vschema is applied whole', instead: 'give the JSON: --vschema-file FILE' })
       }
       const file = text(flags, 'vschemaFile')
       const source = text(flags, 'vschema') ?? (file === undefined ? undefined : await cli.readFile(file))
@@ -69,7 +71,7 @@ function apply(command: Command, cli: CliContext): void {
 }
 
 function show(command: Command, cli: CliContext): void {
-  command.option('--format <format>', 'json').action(async (keyspace: string) => {
+  command.option('--format <format>', 'json').option('--include-metadata', 'accepted without effect').action(async (keyspace: string) => {
     cli.out(JSON.stringify(await cli.client().call('showVSchema', { keyspace }), null, 2))
   })
 }

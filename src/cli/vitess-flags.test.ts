@@ -1,0 +1,130 @@
+/** Each row of the table of Vitess's verbs and flags is tried: what it says is what the command does. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { ApiClient } from '../api/client.ts'
+import type { ActionView } from '../api/schemas.ts'
+import { isSwError } from '../base/errors.ts'
+import { systemClock } from '../base/clock.ts'
+import type { CliContext } from './context.ts'
+import { flagName } from './flags.ts'
+import { buildProgram } from './program.ts'
+import { otherCommands, reshardFlags, reshardVerbs, vdiffFlags, vdiffVerbs } from './vitess-flags.ts'
+import type { FlagRule } from './vitess-flags.ts'
+
+type Call = { name: string; params: unknown; body: Record<string, unknown> | undefined }
+type Run = { calls: Call[]; out: string[]; err: string[]; error: unknown }
+
+const done: ActionView = {
+  id: 'id-00000000', verb: 'x', state: 'done', requestedAtMs: 1, startedAtMs: 1, endedAtMs: 1, waiting: null, steps: [], text: [], result: { vdiff: 'v1' }, error: null, errors: [],
+}
+const vdiff = { uid: 'v1', state: 'clean', startedAtMs: 1, endedAtMs: 2, rowsCompared: 1, rowsEstimated: 1, rowsPerSecond: 1, etaMs: 0, repairedRows: 0, error: null, tables: [] }
+const stream = {
+  uid: 's', direction: 'forward', source: '-', targets: ['-80'], wanted: 'running', state: 'running', waiting: null, error: null, reportAgeMs: 1, rowsDone: 1, rowsEstimated: 1,
+  rowsPerSecond: null, etaMs: null, lag: null, rowChangesApplied: 0, tables: [], resumed: null,
+}
+const workflow = { keyspace: 'k', name: 'w', kind: 'reshard', state: 'running', sourceShards: ['-'], targetShards: ['-80'], serving: 'source', streams: [stream], vdiff: null, action: null, journal: [], next: [] }
+
+async function run(args: readonly string[]): Promise<Run> {
+  const result: Run = { calls: [], out: [], err: [], error: null }
+  const client = {
+    baseUrl: 'http://test',
+    async call(name: string, params: unknown, body?: Record<string, unknown>) {
+      result.calls.push({ name, params, body })
+      if (name === 'showWorkflow') return workflow
+      if (name === 'listVdiffs') return [vdiff]
+      if (name.startsWith('list')) return []
+      return name.endsWith('VSchema') ? {} : done
+    },
+  } as unknown as ApiClient
+  const cli: CliContext = {
+    client: () => client,
+    clock: systemClock,
+    out: (line) => result.out.push(line),
+    err: (line) => result.err.push(line),
+    live: null,
+    readFile: async () => '{}',
+    serverPassword: () => 'secret',
+    newId: () => 'id-00000000',
+    interrupted: new AbortController().signal,
+    setExitCode: () => {},
+  }
+  const program = buildProgram(cli, '0')
+  program.exitOverride()
+  for (const command of program.commands) command.exitOverride().configureOutput({ writeErr: () => {}, writeOut: () => {} })
+  await program.parseAsync(['node', 'shardwright', ...args]).catch((error: unknown) => (result.error = error))
+  return result
+}
+
+/** A value that fits the flag. */
+function valueOf(rule: FlagRule): string[] {
+  const values: Record<string, string> = {
+    '--source-shards': '0', '--target-shards': '-80,80-', '--on-ddl': 'STOP', '--targets-per-server': '2', '--target-server': 'mysql://u@h:3306/s', '--failpoint': 'x=hold',
+    '--timeout': '30s', '--max-replication-lag-allowed': '5s', '--tablet-types': 'PRIMARY,REPLICA', '--format': 'json', '--allow-unfenced': 'root@localhost', '--vschema': '{}',
+  }
+  if (/\[bool\]/.test(rule.flag)) return ['true']
+  return /[<[]/.test(rule.flag) ? [values[flagName(rule)] ?? 'x'] : []
+}
+
+const base = ['--workflow', 'w', '--target-keyspace', 'k']
+const required: Record<string, string[]> = { create: ['--source-shards', '0', '--target-shards', '-80,80-'] }
+
+for (const [command, verbs, flags] of [['reshard', reshardVerbs, reshardFlags], ['vdiff', vdiffVerbs, vdiffFlags]] as const) {
+  for (const rule of flags) {
+    const name = flagName(rule)
+    if (name === '--workflow' || name === '--target-keyspace') continue
+    const needed = (verb: string): string[] => (command === 'reshard' && name !== '--source-shards' && name !== '--target-shards' ? (required[verb] ?? []) : name === '--source-shards' ? ['--target-shards', '-'] : name === '--target-shards' ? ['--source-shards', '0'] : [])
+    for (const verb of verbs) {
+      const belongs = rule.verbs.includes(verb)
+      test(`${command} ${verb} ${name}: ${belongs || rule.how === 'refused' ? rule.how : 'not of this verb'}`, async () => {
+        // Given before the verb and after it, the verb in Vitess's spelling: all the same.
+        for (const args of [[command, ...base, name, ...valueOf(rule), verb, ...needed(verb)], [command, verb, ...base, ...needed(verb), name, ...valueOf(rule)], [command, verb.toUpperCase(), ...base, ...needed(verb), name, ...valueOf(rule)]]) {
+          // A flag with several values takes what follows it.
+          if (rule.flag.includes('...') && args.indexOf(name) < args.indexOf(verb)) continue
+          const result = await run(args)
+          if (rule.how === 'refused') assert.ok(isSwError(result.error, 'SW-CLI-002'), String(result.error))
+          else if (!belongs) assert.ok(isSwError(result.error, 'SW-CLI-001'), String(result.error))
+          else {
+            if (isSwError(result.error, 'SW-CLI-002')) assert.equal(command, 'vdiff')
+            else assert.equal(result.error, null)
+            assert.equal(result.err.some((line) => line.includes(`${name} is accepted without effect`)), rule.how === 'noop')
+          }
+        }
+      })
+    }
+  }
+}
+
+for (const command of otherCommands) {
+  for (const rule of command.flags) {
+    const name = flagName(rule)
+    test(`${command.name} ${name}: ${rule.how}`, async () => {
+      const target = command.name === 'ApplyVSchema' || command.name === 'GetVSchema' ? ['k'] : command.name === 'Workflow' ? ['list'] : []
+      const needed = command.name === 'ApplyVSchema' && !name.startsWith('--vschema') ? ['--vschema', '{}'] : []
+      const result = await run([command.name, name, ...valueOf(rule), ...needed, ...target])
+      if (rule.how === 'refused') assert.ok(isSwError(result.error, 'SW-CLI-002'), String(result.error))
+      else assert.equal(result.error, null)
+    })
+  }
+}
+
+test("the issue's own command line: shard 0, verb after the flags, Vitess's spelling", async () => {
+  const result = await run(['Reshard', '--workflow', 'shardMuscleMakerLog', '--target-keyspace', 'musclemaker_log', 'create', '--source-shards', '0', '--target-shards', '-40,40-80,80-c0,c0-'])
+  assert.equal(result.error, null)
+  const spec = result.calls[0]?.body?.['spec'] as { sourceShards: string[]; targetShards: string[] }
+  assert.deepEqual([result.calls[0]?.body?.['name'], result.calls[0]?.body?.['keyspace']], ['shardMuscleMakerLog', 'musclemaker_log'])
+  assert.deepEqual([spec.sourceShards, spec.targetShards], [['0'], ['-40', '40-80', '80-c0', 'c0-']])
+})
+
+test('a password in the clear on the command line is refused; from the environment it is taken', async () => {
+  const refused = await run(['keyspace', 'create', 'app', '--server', 'mysql://root:pw@h:3306/app'])
+  assert.ok(isSwError(refused.error, 'SW-CLI-006'))
+  assert.doesNotMatch(String((refused.error as Error).message), /:pw@/)
+  const taken = await run(['keyspace', 'create', 'app', '--server', 'mysql://root@h:3306/app'])
+  assert.deepEqual((taken.calls[0]?.body?.['server'] as { password: string }).password, 'secret')
+})
+
+test('an unknown verb names those that there are', async () => {
+  const { error } = await run(['reshard', ...base, 'swichtraffic'])
+  assert.ok(isSwError(error, 'SW-CLI-003'))
+  assert.match(error.fix, /switchtraffic/)
+})
