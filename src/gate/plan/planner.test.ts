@@ -181,10 +181,10 @@ test('promise 10: joins and subqueries stay in a shard or are refused', () => {
 
 test('inserts: rows go where their shard key says, with their own text', () => {
   answers([
-    ["INSERT INTO users (id, name) VALUES (1, 'a'), (2, 'b')", "-40: INSERT INTO users (id, name) VALUES  (1, 'a'),  (2, 'b')"],
+    ["INSERT INTO users (id, name) VALUES (1, 'a'), (2, 'b')", "-40: INSERT INTO users (id, name) VALUES (1, 'a'), (2, 'b')"],
     ["INSERT INTO app.users (id, name) VALUES (1, 'a') , (3, NOW()),(2,'b')", "-40: INSERT INTO users (id, name) VALUES  (1, 'a'),  (2,'b')", '40-80: INSERT INTO users (id, name) VALUES  (3, NOW())'],
-    ["REPLACE INTO users SET id = 4, name = 'x'", "c0-: REPLACE INTO users SET  id = 4, name = 'x'"],
-    ["INSERT IGNORE INTO users VALUES (5, 'a', 1, '', 0)", "40-80: INSERT IGNORE INTO users VALUES  (5, 'a', 1, '', 0)"],
+    ["REPLACE INTO users SET id = 4, name = 'x'", "c0-: REPLACE INTO users SET id = 4, name = 'x'"],
+    ["INSERT IGNORE INTO users VALUES (5, 'a', 1, '', 0)", "40-80: INSERT IGNORE INTO users VALUES (5, 'a', 1, '', 0)"],
     ["INSERT INTO countries VALUES ('DE', 'x')", "all: INSERT INTO countries VALUES  ('DE', 'x')"],
     ['INSERT INTO orders (id, user_id) VALUES (1, 3) ON DUPLICATE KEY UPDATE user_id = VALUES(user_id), total = 1', '40-80: INSERT INTO orders (id, user_id) VALUES  ( 1 , 3) ON DUPLICATE KEY UPDATE user_id = VALUES(user_id), total = 1'],
   ])
