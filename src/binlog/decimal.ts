@@ -3,7 +3,7 @@
  * leading, the fraction's trailing; the top bit flipped so that it sorts, all bits inverted when negative.
  */
 import { putPadded, putU32 } from './integer-text.ts'
-import { RowSink } from './row-sink.ts'
+import type { RowSink } from './row-sink.ts'
 
 const bytesOfDigits = [0, 1, 1, 2, 2, 3, 3, 4, 4, 4] as const
 

@@ -5,12 +5,10 @@
  * Why positions are right (promises 3, 4): the position only moves when a group's last event was read, in the one place `#endGroup`; every event type is
  * named here and whatever is not named throws; and a group is opened by its GTID event alone, so an event that stands where the grammar has no place for it throws instead of being taken into a neighbour's group.
  */
-import { Buffer } from 'node:buffer'
-import { decodedTable, type DecodedTable } from './decoded-table.ts'
+import type { Buffer } from 'node:buffer'
 import { atCoordinates, binlogErrors } from './errors.ts'
 import { EventStream, type BinlogEvent } from './event-stream.ts'
 import { eventType } from './event-types.ts'
-import { GtidSet } from './gtid-set.ts'
 import { mariadbGtidFlag, parseMariadbGtidEvent, parseMysqlGtid, parseMysqlGtidTagged, type MysqlGtidEvent } from './gtid-events.ts'
 import { PayloadEvents } from './payload.ts'
 import { positionText, type PositionParts } from './position-text.ts'
@@ -19,7 +17,8 @@ import { parseQueryEvent } from './query-event.ts'
 import { dummyTableId, parseRowsHeader, RowsParts, type RowsShape } from './rows-event.ts'
 import { ByteReader } from './byte-reader.ts'
 import type { BeginEvent, ChangeKind, Coordinates, GroupEnd, Position, TableChooser, TailEvent } from './source.ts'
-import { parseTableMap, tableIdOf } from './table-map.ts'
+import { TableCache } from './table-cache.ts'
+import { controlOf } from './transaction-control.ts'
 import { xaStatement, xidText } from './xid.ts'
 
 type Group = {
@@ -35,8 +34,6 @@ type Group = {
   rowsSeen: boolean
 }
 
-type KnownTable = { readonly body: Buffer; readonly decoded: DecodedTable | null }
-
 export type GroupDecoderOptions = {
   readonly start: PositionParts
   readonly checksum: boolean
@@ -44,9 +41,6 @@ export type GroupDecoderOptions = {
   readonly partBytes?: number
   readonly payloadAtOnceBytesMax?: number
 }
-
-/** Table maps kept for reuse; more than a server has open tables is not worth keeping. */
-const knownTablesMax = 4096
 
 export class GroupDecoder {
   readonly #options: GroupDecoderOptions
@@ -57,14 +51,13 @@ export class GroupDecoder {
   #parts: RowsParts | null = null
   #afterParts: GroupEnd | null = null
   #payload: { readonly events: PayloadEvents; readonly at: Coordinates } | null = null
-  /** By table id: what it means in the current statement. */
-  #tables = new Map<number, KnownTable>()
-  #known = new Map<number, KnownTable>()
+  readonly #tables: TableCache
   #at: Coordinates
 
   constructor(options: GroupDecoderOptions) {
     this.#options = options
     const { start } = options
+    this.#tables = new TableCache(options.table, start.kind === 'mariadb')
     this.#stream = new EventStream(options.checksum, start.at.file, start.at.offset)
     this.#at = start.at
     this.#position =
@@ -189,7 +182,8 @@ export class GroupDecoder {
         this.#xaPrepare(body)
         return
       case eventType.tableMap:
-        this.#tableMap(body)
+        this.#inGroup('a table map')
+        this.#tables.map(body)
         return
       case eventType.writeRows:
         this.#rows(body, 2, { change: 'insert', compressed: false, at })
@@ -281,7 +275,7 @@ export class GroupDecoder {
   #begin(event: BinlogEvent, committedAtMs: number | null, groupBytes: number | null, group: Group): void {
     if (this.#group !== null) throw binlogErrors.outOfPlace({ event: `the beginning of ${group.gtid}`, place: `inside ${this.#group.gtid}` })
     this.#group = group
-    this.#tables.clear()
+    this.#tables.endStatement()
     const begin: BeginEvent = {
       kind: 'begin',
       gtid: group.gtid,
@@ -322,10 +316,7 @@ export class GroupDecoder {
     }
     const statement = form === 'loadData' ? ({ kind: 'other', verb: 'LOAD DATA' } as const) : classifyQuery(text, schema)
     // After DDL the same bytes may describe other columns (a changed sign is not in every table map): ask again for each table.
-    if (statement.kind === 'ddl') {
-      this.#known.clear()
-      this.#tables.clear()
-    }
+    if (statement.kind === 'ddl') this.#tables.forget()
     this.#ready.push({ kind: 'query', statement, text, schema, at })
     if (!group.open) this.#endGroup(group, 'commit', null)
   }
@@ -341,37 +332,15 @@ export class GroupDecoder {
     this.#endGroup(group, onePhase ? 'commit' : 'xaPrepare', xid)
   }
 
-  #tableMap(body: Buffer): void {
-    this.#inGroup('a table map')
-    const tableId = tableIdOf(body)
-    const last = this.#known.get(tableId)
-    if (last !== undefined && last.body.equals(body)) {
-      this.#tables.set(tableId, last)
-      return
-    }
-    const map = parseTableMap(body)
-    const choice = this.#options.table(map.schema, map.name)
-    const known: KnownTable = {
-      body: Buffer.from(body),
-      decoded: choice.kind === 'skip' ? null : decodedTable(map, choice.columns, this.#position.kind === 'mariadb'),
-    }
-    if (this.#known.size >= knownTablesMax) this.#known.clear()
-    this.#known.set(tableId, known)
-    this.#tables.set(tableId, known)
-  }
-
   #rows(body: Buffer, version: 1 | 2, shape: RowsShape): void {
     const group = this.#inGroup('a row event')
     const { tableId, endOfStatement, bodyAt } = parseRowsHeader(body, version)
-    const table = this.#tables.get(tableId)
-    if (table === undefined) {
-      if (tableId !== dummyTableId) throw binlogErrors.unknownTableId({ tableId })
-    } else if (table.decoded !== null) {
-      this.#parts = new RowsParts(body, bodyAt, table.decoded, shape, this.#options.partBytes)
-    }
+    // The dummy id only ends a statement.
+    const table = tableId === dummyTableId ? null : this.#tables.decoded(tableId)
+    if (table !== null) this.#parts = new RowsParts(body, bodyAt, table, shape, this.#options.partBytes)
     group.rowsSeen = true
     if (!endOfStatement) return
-    this.#tables.clear()
+    this.#tables.endStatement()
     // A standalone group has no end of its own; its end must come after the rows.
     if (group.standalone) {
       this.#endGroup(group, 'commit', null)
@@ -382,15 +351,13 @@ export class GroupDecoder {
   #partialUpdate(body: Buffer): void {
     this.#inGroup('a row event')
     const { tableId } = parseRowsHeader(body, 2)
-    const table = this.#tables.get(tableId)
-    if (table === undefined) throw binlogErrors.unknownTableId({ tableId })
-    if (table.decoded !== null) throw binlogErrors.partialUpdate()
+    if (this.#tables.decoded(tableId) !== null) throw binlogErrors.partialUpdate()
   }
 
   #endGroup(group: Group, kind: 'commit' | 'xaPrepare' | 'xaCommit' | 'xaRollback', xid: string | null): void {
     group.advance()
     this.#group = null
-    this.#tables.clear()
+    this.#tables.endStatement()
     const at = this.#at
     const position = this.#positionText()
     if (kind === 'commit') this.#ready.push({ kind, position, at })
@@ -407,7 +374,7 @@ export class GroupDecoder {
 
   #abandon(at: Coordinates): void {
     this.#group = null
-    this.#tables.clear()
+    this.#tables.endStatement()
     this.#ready.push({ kind: 'abandon', at })
   }
 
@@ -424,20 +391,3 @@ export class GroupDecoder {
 }
 
 const compressedChange: readonly ChangeKind[] = ['insert', 'update', 'delete']
-
-type Control = 'begin' | 'commit' | 'rollback' | 'rollbackTo' | 'savepoint' | 'xa'
-
-/** Transaction control is short: longer text is looked at no further. */
-function controlOf(text: Buffer): Control | null {
-  const first = text[0] ?? 0
-  const start = first === 32 || first === 9 || first === 10 ? '' : String.fromCharCode(first).toUpperCase()
-  if (start !== '' && !'BCRSX'.includes(start)) return null
-  const head = text.toString('latin1', 0, 64).trimStart().toUpperCase()
-  if (/^(BEGIN|START TRANSACTION)\s*;?\s*$/.test(head)) return 'begin'
-  if (/^COMMIT\s*;?\s*$/.test(head)) return 'commit'
-  if (/^ROLLBACK\s*;?\s*$/.test(head)) return 'rollback'
-  if (/^ROLLBACK\s+(WORK\s+)?TO\b/.test(head)) return 'rollbackTo'
-  if (/^SAVEPOINT\b/.test(head) || /^RELEASE\s+SAVEPOINT\b/.test(head)) return 'savepoint'
-  if (/^XA\s/.test(head)) return 'xa'
-  return null
-}

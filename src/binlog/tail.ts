@@ -4,7 +4,7 @@
  * Nothing is retried here: a lost or silent connection is an error of class transient and the caller opens a new tail where it stands. A
  * connection is silent when neither event nor heartbeat came for three heartbeat periods while somebody waited (a paused consumer does not count).
  */
-import { Buffer } from 'node:buffer'
+import type { Buffer } from 'node:buffer'
 import { randomInt, randomUUID } from 'node:crypto'
 import type { Clock } from '../base/clock.ts'
 import { isSwError } from '../base/errors.ts'

@@ -1,0 +1,60 @@
+/**
+ * What table ids mean: in the current statement, and, so that a decoder is compiled once and not for each statement, what each id meant
+ * last. A table map is the known one only if all its bytes are the same.
+ */
+import { Buffer } from 'node:buffer'
+import { decodedTable, type DecodedTable } from './decoded-table.ts'
+import { binlogErrors } from './errors.ts'
+import type { TableChooser } from './source.ts'
+import { parseTableMap, tableIdOf } from './table-map.ts'
+
+type KnownTable = { readonly body: Buffer; readonly decoded: DecodedTable | null }
+
+/** More than a server has open tables is not worth keeping. */
+const knownTablesMax = 4096
+
+export class TableCache {
+  readonly #choose: TableChooser
+  readonly #needDefinition: boolean
+  #current = new Map<number, KnownTable>()
+  #known = new Map<number, KnownTable>()
+
+  constructor(choose: TableChooser, needDefinition: boolean) {
+    this.#choose = choose
+    this.#needDefinition = needDefinition
+  }
+
+  /** Takes a table map event's body. */
+  map(body: Buffer): void {
+    const tableId = tableIdOf(body)
+    let known = this.#known.get(tableId)
+    if (known === undefined || !known.body.equals(body)) {
+      const map = parseTableMap(body)
+      const choice = this.#choose(map.schema, map.name)
+      known = {
+        body: Buffer.from(body),
+        decoded: choice.kind === 'skip' ? null : decodedTable(map, choice.columns, this.#needDefinition),
+      }
+      if (this.#known.size >= knownTablesMax) this.#known.clear()
+      this.#known.set(tableId, known)
+    }
+    this.#current.set(tableId, known)
+  }
+
+  /** Null: the consumer skips it. @throws unknownTableId */
+  decoded(tableId: number): DecodedTable | null {
+    const table = this.#current.get(tableId)
+    if (table === undefined) throw binlogErrors.unknownTableId({ tableId })
+    return table.decoded
+  }
+
+  endStatement(): void {
+    this.#current.clear()
+  }
+
+  /** After DDL: asks the chooser again for every table. */
+  forget(): void {
+    this.#current.clear()
+    this.#known.clear()
+  }
+}
