@@ -76,13 +76,16 @@ export const mariadb: Flavour = {
   ],
 
   async accounts(connection) {
-    const rows = await connection.allText(
-      `SELECT User AS user, Host AS host, JSON_VALUE(Priv, '$.plugin') AS plugin, JSON_VALUE(Priv, '$.account_locked') AS locked
-       FROM mysql.global_priv
-       WHERE COALESCE(JSON_VALUE(Priv, '$.is_role'), 'false') NOT IN ('true', '1') AND User NOT IN ('mariadb.sys', 'PUBLIC')`,
-    )
-    const granted = await privileges(connection)
-    const roles = await connection.allText('SELECT User, Host, Role FROM mysql.roles_mapping')
+    // At once: this is asked while clients are held.
+    const [rows, granted, roles] = await Promise.all([
+      connection.allText(
+        `SELECT User AS user, Host AS host, JSON_VALUE(Priv, '$.plugin') AS plugin, JSON_VALUE(Priv, '$.account_locked') AS locked
+         FROM mysql.global_priv
+         WHERE COALESCE(JSON_VALUE(Priv, '$.is_role'), 'false') NOT IN ('true', '1') AND User NOT IN ('mariadb.sys', 'PUBLIC')`,
+      ),
+      privileges(connection),
+      connection.allText('SELECT User, Host, Role FROM mysql.roles_mapping'),
+    ])
     const byRole = await rolePrivileges(connection, new Set(roles.map((row) => need(row, 'Role'))))
     const out: Account[] = []
     for (const row of rows) {

@@ -73,13 +73,16 @@ export const mysql: Flavour = {
 
   async accounts(connection) {
     // A role is an account with no password that is locked and granted to somebody; it cannot be told by a column.
-    const rows = await connection.allText(
-      `SELECT u.User AS user, u.Host AS host, u.account_locked AS locked, u.plugin AS plugin,
-         EXISTS (SELECT 1 FROM mysql.role_edges e WHERE e.FROM_USER = u.User AND e.FROM_HOST = u.Host) AS is_role
-       FROM mysql.user u WHERE u.User NOT IN ('mysql.sys', 'mysql.session', 'mysql.infoschema')`,
-    )
-    const granted = await privileges(connection)
-    const roleGrants = await rolesOf(connection)
+    // At once: this is asked while clients are held.
+    const [rows, granted, roleGrants] = await Promise.all([
+      connection.allText(
+        `SELECT u.User AS user, u.Host AS host, u.account_locked AS locked, u.plugin AS plugin,
+           EXISTS (SELECT 1 FROM mysql.role_edges e WHERE e.FROM_USER = u.User AND e.FROM_HOST = u.Host) AS is_role
+         FROM mysql.user u WHERE u.User NOT IN ('mysql.sys', 'mysql.session', 'mysql.infoschema')`,
+      ),
+      privileges(connection),
+      rolesOf(connection),
+    ])
     const out: Account[] = []
     for (const row of rows) {
       const user = need(row, 'user')
