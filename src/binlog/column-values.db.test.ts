@@ -35,7 +35,8 @@ for (const flavour of flavours()) {
     async function check(sessionSql: readonly string[], definitions: 'given' | 'absent'): Promise<void> {
       const schema = uniqueName('values')
       await connection.query(`CREATE DATABASE ${schema}`)
-      for (const [i, { type }] of cases.entries()) await connection.query(`CREATE TABLE ${schema}.t${i} (id INT NOT NULL PRIMARY KEY, v ${type}${/NULL/.test(type) ? '' : ' NULL'})`)
+      for (const [i, { type }] of cases.entries())
+        await connection.query(`CREATE TABLE ${schema}.t${i} (id INT NOT NULL PRIMARY KEY, v ${type}${/NULL/.test(type) ? '' : ' NULL'})`)
       const known = await readTableDefinitions(connection, schema)
       const chooser: TableChooser =
         definitions === 'given'
@@ -49,9 +50,12 @@ for (const flavour of flavours()) {
         const expected: { table: string; rows: RawRow[] }[] = []
         for (const [i, { values }] of cases.entries()) {
           const table = `${schema}.t${i}`
-          for (const [id, value] of [...values, 'NULL'].entries()) await writer.query(`INSERT IGNORE INTO ${table} VALUES (${id}, ${value})`)
+          for (const [id, value] of [...values, 'NULL'].entries())
+            await writer.query(`INSERT IGNORE INTO ${table} VALUES (${id}, ${value})`)
           const columns = known.get(`t${i}`) as ColumnDefinition[]
-          const result = await connection.query(`SELECT ${columns.map((column) => canonicalExpression(column)).join(', ')} FROM ${table} ORDER BY id`)
+          const result = await connection.query(
+            `SELECT ${columns.map((column) => canonicalExpression(column)).join(', ')} FROM ${table} ORDER BY id`,
+          )
           assert.ok(result.kind === 'rows' && result.rows.length === values.length + 1)
           expected.push({ table: `t${i}`, rows: result.rows.map((row) => row.map((cell) => (cell === null ? null : Buffer.from(cell)))) })
           await writer.query(`UPDATE ${table} SET id = id + 100000`)
@@ -62,9 +66,21 @@ for (const flavour of flavours()) {
           const of = changes.filter((change) => change.table === table)
           const name = `${table} ${cases[i]?.type.slice(0, 60)}`
           const show = (list: (RawRow | null)[]): (string | null)[] =>
-            list.map((row) => (row === null ? 'none' : row[1] === null || row[1] === undefined ? null : `${row[1].toString('latin1').slice(0, 100)} (${row[1].length})`))
-          const pick = (change: string, image: 'before' | 'after'): (RawRow | null)[] => of.filter((entry) => entry.change === change).map((entry) => entry[image])
-          for (const [change, image] of [['insert', 'after'], ['update', 'before'], ['update', 'after'], ['delete', 'before']] as const) {
+            list.map((row) =>
+              row === null
+                ? 'none'
+                : row[1] === null || row[1] === undefined
+                  ? null
+                  : `${row[1].toString('latin1').slice(0, 100)} (${row[1].length})`,
+            )
+          const pick = (change: string, image: 'before' | 'after'): (RawRow | null)[] =>
+            of.filter((entry) => entry.change === change).map((entry) => entry[image])
+          for (const [change, image] of [
+            ['insert', 'after'],
+            ['update', 'before'],
+            ['update', 'after'],
+            ['delete', 'before'],
+          ] as const) {
             const got = pick(change, image)
             assert.deepEqual(show(got), show(rows), `${name}: ${change} ${image}`)
             for (const [at, row] of got.entries()) {

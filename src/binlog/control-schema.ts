@@ -89,7 +89,10 @@ export async function writeMarker(connection: Connection, stream: string, kind: 
 
 /** Commits the next control marker. */
 export async function bumpControlMarker(connection: Connection): Promise<number> {
-  return insertId(await connection.query(`UPDATE ${controlSchema}.control_marker SET n = LAST_INSERT_ID(n + 1) WHERE id = 1`), 'control_marker')
+  return insertId(
+    await connection.query(`UPDATE ${controlSchema}.control_marker SET n = LAST_INSERT_ID(n + 1) WHERE id = 1`),
+    'control_marker',
+  )
 }
 
 /** Announces DDL of ours: write it on the session that runs the statement, just before it. */
@@ -108,13 +111,17 @@ export async function readServerState(connection: Connection): Promise<ServerSta
 const controlUidSql = `(SELECT server_uid FROM ${controlSchema}.server WHERE id = 1)`
 const uptimeSql = "SHOW GLOBAL STATUS LIKE 'Uptime'"
 const stateSql = {
-  mysql: { serverSql: `SELECT @@server_uuid, @@server_id, ${controlUidSql}, @@GLOBAL.binlog_order_commits, UNIX_TIMESTAMP(NOW(6))`, uptimeSql },
+  mysql: {
+    serverSql: `SELECT @@server_uuid, @@server_id, ${controlUidSql}, @@GLOBAL.binlog_order_commits, UNIX_TIMESTAMP(NOW(6))`,
+    uptimeSql,
+  },
   // MariaDB always commits in binlog order (XA COMMIT aside: PROTOCOLS 1.9).
   mariadb: { serverSql: `SELECT @@server_uid, @@server_id, ${controlUidSql}, 1, UNIX_TIMESTAMP(NOW(6))`, uptimeSql },
 } as const
 
 function serverState(server: Result | undefined, uptime: Result | undefined): ServerState {
-  const cells = (result: Result | undefined): string[] => (result?.kind === 'rows' ? (result.rows[0] ?? []) : []).map((cell) => cell?.toString() ?? '')
+  const cells = (result: Result | undefined): string[] =>
+    (result?.kind === 'rows' ? (result.rows[0] ?? []) : []).map((cell) => cell?.toString() ?? '')
   const [uuid = '', serverId = '', controlUid = '', orders = '', nowS = ''] = cells(server)
   const [, uptimeS = ''] = cells(uptime)
   if (controlUid === '' || nowS === '' || uptimeS === '') {
@@ -122,7 +129,14 @@ function serverState(server: Result | undefined, uptime: Result | undefined): Se
   }
   const start = Number(nowS) - Number(uptimeS)
   // The uptime is read up to a moment after the clock, and its fraction is cut.
-  return { uuid, serverId, controlUid, ordersCommits: orders === '1' || orders === 'ON', startedAfterS: start - 1, startedBeforeS: start + 1 }
+  return {
+    uuid,
+    serverId,
+    controlUid,
+    ordersCommits: orders === '1' || orders === 'ON',
+    startedAfterS: start - 1,
+    startedBeforeS: start + 1,
+  }
 }
 
 function insertId(result: Result | undefined, table: string): number {

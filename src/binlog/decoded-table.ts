@@ -91,7 +91,12 @@ export function decodedTable(map: TableMap, definition: readonly ColumnDefinitio
             : null,
     })
     if (decoder === null) {
-      throw binlogErrors.unknownColumnType({ table, column: name, type: mapped.type, definition: defined?.columnType ?? `meta ${mapped.meta}` })
+      throw binlogErrors.unknownColumnType({
+        table,
+        column: name,
+        type: mapped.type,
+        definition: defined?.columnType ?? `meta ${mapped.meta}`,
+      })
     }
     columns.push({ name, type: mapped.type, unsigned, collation, nullable: mapped.nullable, members: mapped.members ?? null })
     decoders.push(decoder)
@@ -113,7 +118,12 @@ function checkDefinition(table: string, mapped: MappedColumn, defined: ColumnDef
   // MariaDB's fractional times of before 10.1 (mysql56_temporal_format=OFF) have other lengths under the old type bytes.
   const old = mapped.type === columnType.timestamp || mapped.type === columnType.datetime || mapped.type === columnType.time
   if (old && /\([1-6]\)/.test(defined.columnType)) {
-    throw binlogErrors.unknownColumnType({ table, column: defined.name, type: mapped.type, definition: `${defined.columnType}, old storage` })
+    throw binlogErrors.unknownColumnType({
+      table,
+      column: defined.name,
+      type: mapped.type,
+      definition: `${defined.columnType}, old storage`,
+    })
   }
 }
 

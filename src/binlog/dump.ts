@@ -30,7 +30,12 @@ export async function prepareDump(
   const sets = [`@master_heartbeat_period=${heartbeatNs}`, `@master_binlog_checksum='${algorithm}'`]
   if (start.kind === 'mariadb') {
     // 4: understands GTIDs. Strict: refuse to start at a GTID that the binlog lacks, rather than near it.
-    sets.push('@mariadb_slave_capability=4', `@slave_connect_state='${start.state.toString()}'`, '@slave_gtid_strict_mode=1', '@slave_gtid_ignore_duplicates=0')
+    sets.push(
+      '@mariadb_slave_capability=4',
+      `@slave_connect_state='${start.state.toString()}'`,
+      '@slave_gtid_strict_mode=1',
+      '@slave_gtid_ignore_duplicates=0',
+    )
   } else {
     sets.push(`@source_heartbeat_period=${heartbeatNs}`, `@source_binlog_checksum='${algorithm}'`)
     // Two readers of one uuid end each other.
@@ -39,7 +44,8 @@ export async function prepareDump(
   await connection.query(`SET ${sets.join(', ')}`)
   if (start.kind === 'file') {
     const uuid = await connection.value('SELECT @@global.server_uuid')
-    if (uuid !== start.serverUuid) throw binlogErrors.otherServer({ server, position: `${start.at.file}:${start.at.offset} of ${start.serverUuid}` })
+    if (uuid !== start.serverUuid)
+      throw binlogErrors.otherServer({ server, position: `${start.at.file}:${start.at.offset} of ${start.serverUuid}` })
   }
   return { checksum }
 }

@@ -41,7 +41,10 @@ for (const flavour of ['mariadb', 'mysql']) {
     }
 
     function mustBeClear(error: unknown): void {
-      assert.ok(isSwError(error) && error.code.startsWith('SW-BINLOG-'), `not an error of ours: ${error instanceof Error ? error.stack : String(error)}`)
+      assert.ok(
+        isSwError(error) && error.code.startsWith('SW-BINLOG-'),
+        `not an error of ours: ${error instanceof Error ? error.stack : String(error)}`,
+      )
       assert.doesNotMatch(error.message, /\{\w+\}/, 'places left open')
     }
 
@@ -49,7 +52,8 @@ for (const flavour of ['mariadb', 'mysql']) {
 
     test('in parts of any size, the same rows', () => {
       for (const partBytes of [1, 40, 333, 5_000]) {
-        const rowsOf = (lines: readonly string[]): string[] => lines.filter((line) => line.startsWith('rows')).flatMap((line) => line.split('\n').slice(1))
+        const rowsOf = (lines: readonly string[]): string[] =>
+          lines.filter((line) => line.startsWith('rows')).flatMap((line) => line.split('\n').slice(1))
         assert.deepEqual(rowsOf(decodeFixture(fixture, { partBytes })), rowsOf(fixture.events))
       }
     })
@@ -58,7 +62,17 @@ for (const flavour of ['mariadb', 'mysql']) {
       for (let at = 0; at < packets.length; at++) {
         const packet = packets[at] as Buffer
         // The small tail of ignored events says nothing to us wherever it is cut.
-        const matters = isRows(packet) || [eventType.query, eventType.gtid, eventType.gtidTagged, eventType.mariadbGtid, eventType.xaPrepare, eventType.tableMap, eventType.transactionPayload].includes(typeOf(packet) as never)
+        const matters =
+          isRows(packet) ||
+          [
+            eventType.query,
+            eventType.gtid,
+            eventType.gtidTagged,
+            eventType.mariadbGtid,
+            eventType.xaPrepare,
+            eventType.tableMap,
+            eventType.transactionPayload,
+          ].includes(typeOf(packet) as never)
         if (!matters) continue
         const step = Math.max(1, Math.floor(packet.length / 60))
         for (let cut = 19; cut < packet.length - 4; cut += step) {
@@ -80,16 +94,20 @@ for (const flavour of ['mariadb', 'mysql']) {
 
     test('promise 4: damaged bytes give an error of ours or other values, and always an end', () => {
       fc.assert(
-        fc.property(fc.nat(packets.length - 1), fc.array(fc.tuple(fc.nat(), fc.nat(255)), { minLength: 1, maxLength: 4 }), (at, changes) => {
-          const packet = Buffer.from(packets[at] as Buffer)
-          for (const [place, value] of changes) packet[19 + (place % Math.max(1, packet.length - 23))] = value
-          const decoder = decoderAt(at)
-          try {
-            decodePacket(decoder, sealed(packet))
-          } catch (error) {
-            mustBeClear(error)
-          }
-        }),
+        fc.property(
+          fc.nat(packets.length - 1),
+          fc.array(fc.tuple(fc.nat(), fc.nat(255)), { minLength: 1, maxLength: 4 }),
+          (at, changes) => {
+            const packet = Buffer.from(packets[at] as Buffer)
+            for (const [place, value] of changes) packet[19 + (place % Math.max(1, packet.length - 23))] = value
+            const decoder = decoderAt(at)
+            try {
+              decodePacket(decoder, sealed(packet))
+            } catch (error) {
+              mustBeClear(error)
+            }
+          },
+        ),
         { numRuns: 400 },
       )
     })
@@ -97,38 +115,66 @@ for (const flavour of ['mariadb', 'mysql']) {
     test('a wrong checksum stops', () => {
       const packet = Buffer.from(packets[firstRows] as Buffer)
       packet[30] = (packet[30] as number) ^ 1
-      assert.throws(() => decodePacket(decoderAt(firstRows), packet), (error) => isSwError(error, 'SW-BINLOG-007') && error.params['offset'] !== undefined)
+      assert.throws(
+        () => decodePacket(decoderAt(firstRows), packet),
+        (error) => isSwError(error, 'SW-BINLOG-007') && error.params['offset'] !== undefined,
+      )
     })
 
     test('promise 4: an event of unknown type stops, ignorable flag or not', () => {
       for (const flags of [0, 0x80]) {
         const event = madeEvent(99, Buffer.from('??'))
         event.writeUInt16LE(flags, 17)
-        assert.throws(() => decodePacket(decoderAt(firstRows), sealed(event)), (error) => isSwError(error, 'SW-BINLOG-006'))
+        assert.throws(
+          () => decodePacket(decoderAt(firstRows), sealed(event)),
+          (error) => isSwError(error, 'SW-BINLOG-006'),
+        )
       }
     })
 
     test('promise 4: incidents, encrypted files and rows without table map stop', () => {
       const incident = madeEvent(eventType.incident, Buffer.from('\x01\x00\x04lost', 'latin1'))
-      assert.throws(() => decodePacket(decoderAt(firstRows), incident), (error) => isSwError(error, 'SW-BINLOG-010') && /lost/.test(error.message))
-      assert.throws(() => decodePacket(decoderAt(3), madeEvent(eventType.mariadbStartEncryption, Buffer.alloc(17))), (error) => isSwError(error, 'SW-BINLOG-011'))
+      assert.throws(
+        () => decodePacket(decoderAt(firstRows), incident),
+        (error) => isSwError(error, 'SW-BINLOG-010') && /lost/.test(error.message),
+      )
+      assert.throws(
+        () => decodePacket(decoderAt(3), madeEvent(eventType.mariadbStartEncryption, Buffer.alloc(17))),
+        (error) => isSwError(error, 'SW-BINLOG-011'),
+      )
       const mapAt = packets.findIndex((packet) => typeOf(packet) === eventType.tableMap)
-      assert.throws(() => decodePacket(decoderAt(mapAt), packets[firstRows] as Buffer), (error) => isSwError(error, 'SW-BINLOG-015'))
+      assert.throws(
+        () => decodePacket(decoderAt(mapAt), packets[firstRows] as Buffer),
+        (error) => isSwError(error, 'SW-BINLOG-015'),
+      )
     })
 
     test('promise 3: events out of place stop instead of joining a neighbour', () => {
-      const begin = packets[packets.findIndex((packet) => [eventType.gtid, eventType.mariadbGtid].includes(typeOf(packet) as never))] as Buffer
-      assert.throws(() => decodePacket(decoderAt(firstRows), begin), (error) => isSwError(error, 'SW-BINLOG-016'))
+      const begin = packets[
+        packets.findIndex((packet) => [eventType.gtid, eventType.mariadbGtid].includes(typeOf(packet) as never))
+      ] as Buffer
+      assert.throws(
+        () => decodePacket(decoderAt(firstRows), begin),
+        (error) => isSwError(error, 'SW-BINLOG-016'),
+      )
       const outside = fixtureDecoder(fixture)
-      assert.throws(() => decodePacket(outside, packets[firstRows] as Buffer), (error) => isSwError(error, 'SW-BINLOG-016'))
+      assert.throws(
+        () => decodePacket(outside, packets[firstRows] as Buffer),
+        (error) => isSwError(error, 'SW-BINLOG-016'),
+      )
     })
 
     test('a group torn by a crash is abandoned, and its position never given', () => {
       const decoder = decoderAt(firstRows + 1)
       const events = decodePacket(decoder, packets.find((packet) => typeOf(packet) === eventType.formatDescription) as Buffer)
-      assert.deepEqual(events.map((event) => event.kind), ['abandon'])
+      assert.deepEqual(
+        events.map((event) => event.kind),
+        ['abandon'],
+      )
       // What follows begins anew.
-      const next = packets.slice(firstRows + 1).find((packet) => [eventType.gtid, eventType.mariadbGtid].includes(typeOf(packet) as never)) as Buffer
+      const next = packets
+        .slice(firstRows + 1)
+        .find((packet) => [eventType.gtid, eventType.mariadbGtid].includes(typeOf(packet) as never)) as Buffer
       assert.equal(decodePacket(decoder, next)[0]?.kind, 'begin')
     })
   })
@@ -139,7 +185,15 @@ function rowTexts(events: readonly TailEvent[]): string[] {
     event.kind !== 'rows'
       ? []
       : Array.from({ length: event.length }, (_, row) =>
-          [event.before, event.after].map((batch) => batch?.row(row).map((cell) => cell?.toString('hex') ?? 'NULL').join() ?? '').join('>'),
+          [event.before, event.after]
+            .map(
+              (batch) =>
+                batch
+                  ?.row(row)
+                  .map((cell) => cell?.toString('hex') ?? 'NULL')
+                  .join() ?? '',
+            )
+            .join('>'),
         ),
   )
 }

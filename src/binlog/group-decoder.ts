@@ -235,7 +235,8 @@ export class GroupDecoder {
     let advance: () => void
     if (type === eventType.anonymousGtid) {
       gtid = `${at.file}:${at.offset}`
-      if (position.kind !== 'file') throw binlogErrors.outOfPlace({ event: 'a transaction without GTID', place: 'on a server whose positions are GTIDs' })
+      if (position.kind !== 'file')
+        throw binlogErrors.outOfPlace({ event: 'a transaction without GTID', place: 'on a server whose positions are GTIDs' })
       advance = () => {}
     } else {
       gtid = `${header.sid}:${header.number}`
@@ -273,7 +274,8 @@ export class GroupDecoder {
   }
 
   #begin(event: BinlogEvent, committedAtMs: number | null, groupBytes: number | null, group: Group): void {
-    if (this.#group !== null) throw binlogErrors.outOfPlace({ event: `the beginning of ${group.gtid}`, place: `inside ${this.#group.gtid}` })
+    if (this.#group !== null)
+      throw binlogErrors.outOfPlace({ event: `the beginning of ${group.gtid}`, place: `inside ${this.#group.gtid}` })
     this.#group = group
     this.#tables.endStatement()
     const begin: BeginEvent = {

@@ -38,7 +38,17 @@ export function parseMysqlGtid(body: Buffer): MysqlGtidEvent {
   return { sid, number, committedAtMs, groupBytes }
 }
 
-const taggedField = { flags: 0, uuid: 1, number: 2, tag: 3, lastCommitted: 4, sequence: 5, commitTime: 6, originalCommitTime: 7, groupBytes: 8 } as const
+const taggedField = {
+  flags: 0,
+  uuid: 1,
+  number: 2,
+  tag: 3,
+  lastCommitted: 4,
+  sequence: 5,
+  commitTime: 6,
+  originalCommitTime: 7,
+  groupBytes: 8,
+} as const
 
 export function parseMysqlGtidTagged(body: Buffer): MysqlGtidEvent {
   const reader = new ByteReader(body)

@@ -57,7 +57,11 @@ export class GtidSet {
 
   clone(): GtidSet {
     const copy = new GtidSet()
-    for (const [sid, intervals] of this.#bySid) copy.#bySid.set(sid, intervals.map((interval) => ({ ...interval })))
+    for (const [sid, intervals] of this.#bySid)
+      copy.#bySid.set(
+        sid,
+        intervals.map((interval) => ({ ...interval })),
+      )
     return copy
   }
 

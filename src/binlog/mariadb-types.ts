@@ -13,7 +13,7 @@ export const uuidBytes = 16
  * which: variant bit in byte 6 and a version in byte 8 (sql_type_uuid.h). Columns of before 10.11.5 (type `uuid` marked old) always reverse.
  */
 export function uuidText(stored: Buffer, alwaysReversed: boolean): string {
-  const reversed = alwaysReversed || ((stored[6] as number) >= 0x80 && ((-(stored[8] as number)) & 0x80) !== 0)
+  const reversed = alwaysReversed || ((stored[6] as number) >= 0x80 && (-(stored[8] as number) & 0x80) !== 0)
   const hex = stored.toString('hex')
   if (!reversed) {
     return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
@@ -31,7 +31,7 @@ export function inet6Text(stored: Buffer): string {
   for (let i = 0; i < 8; i++) words.push(stored.readUInt16BE(2 * i))
   let gapAt = -1
   let gapLength = 0
-  for (let i = 0; i < 8; ) {
+  for (let i = 0; i < 8;) {
     let j = i
     while (j < 8 && words[j] === 0) j++
     if (j - i > gapLength) {
@@ -45,7 +45,7 @@ export function inet6Text(stored: Buffer): string {
       ? `${stored[12]}.${stored[13]}.${stored[14]}.${stored[15]}`
       : null
   let text = ''
-  for (let i = 0; i < 8; ) {
+  for (let i = 0; i < 8;) {
     if (gapLength > 0 && i === gapAt) {
       text += '::'
       i += gapLength

@@ -56,7 +56,9 @@ export class PayloadEvents {
       if (this.#bytes.length !== plainBytes) throw new BadValue(`${this.#bytes.length} bytes unpacked where ${plainBytes} were promised`)
     } else {
       const zstd = createZstdDecompress()
-      Readable.from(slices(payload), { objectMode: false }).on('error', (error) => zstd.destroy(error)).pipe(zstd)
+      Readable.from(slices(payload), { objectMode: false })
+        .on('error', (error) => zstd.destroy(error))
+        .pipe(zstd)
       this.#stream = zstd
       this.#chunks = zstd[Symbol.asyncIterator]() as AsyncIterator<Buffer>
     }
@@ -91,7 +93,8 @@ export class PayloadEvents {
         const { done, value } = await chunks.next()
         if (done === true) {
           this.#chunks = null
-          if (this.#left !== null && this.#left !== 0) throw new BadValue(`${this.#left} bytes too few or too many in a compressed transaction`)
+          if (this.#left !== null && this.#left !== 0)
+            throw new BadValue(`${this.#left} bytes too few or too many in a compressed transaction`)
           break
         }
         parts.push(value)

@@ -17,7 +17,9 @@ export async function currentPosition(connection: Connection): Promise<Position>
     return positionText('mariadb', at, (await connection.value('SELECT @@GLOBAL.gtid_binlog_pos')) ?? '')
   }
   const at = await endOfBinlog(connection)
-  const row = (await connection.allText('SELECT @@GLOBAL.gtid_mode AS mode, @@GLOBAL.gtid_executed AS executed, @@GLOBAL.server_uuid AS uuid'))[0]
+  const row = (
+    await connection.allText('SELECT @@GLOBAL.gtid_mode AS mode, @@GLOBAL.gtid_executed AS executed, @@GLOBAL.server_uuid AS uuid')
+  )[0]
   if (row?.['mode'] === 'ON') return positionText('mysql', at, (row['executed'] ?? '').replace(/\s+/g, ''))
   return positionText('file', at, row?.['uuid'] ?? '')
 }

@@ -20,7 +20,10 @@ test('a GTID set holds exactly what was added, in any order', () => {
       for (const [sid, n] of others) other.add(sid, n)
       const model = new Set(items.map(([sid, n]) => `${sid}:${n}`))
       for (const sid of [a, b, `${a}:tag`]) for (let n = 0; n <= 41; n++) assert.equal(set.has(sid, n), model.has(`${sid}:${n}`))
-      assert.equal(set.contains(other), others.every(([sid, n]) => model.has(`${sid}:${n}`)))
+      assert.equal(
+        set.contains(other),
+        others.every(([sid, n]) => model.has(`${sid}:${n}`)),
+      )
       assert.equal(GtidSet.parse(set.toString()).toString(), set.toString())
       assert.ok(GtidSet.parse(set.toString()).contains(set))
     }),
@@ -33,12 +36,21 @@ test('the forms that MySQL prints are read', () => {
   assert.equal(GtidSet.parse(`${a}:1-3:blue:4-5`).toString(), `${a}:1-3,${a}:blue:4-5`)
   assert.equal(GtidSet.parse('').toString(), '')
   for (const bad of ['x', `${a}`, `${a}:0`, `${a}:5-4`, `${a}:1-`, `${a}:-1`]) assert.throws(() => GtidSet.parse(bad), RangeError)
-  assert.equal(GtidSet.parse(`${a}:1-3`).encode().toString('hex'), `0100000000000000${a.replaceAll('-', '')}010000000000000001000000000000000400000000000000`)
+  assert.equal(
+    GtidSet.parse(`${a}:1-3`).encode().toString('hex'),
+    `0100000000000000${a.replaceAll('-', '')}010000000000000001000000000000000400000000000000`,
+  )
 })
 
 test('positions are read back, others refused', () => {
   const at = { file: 'binlog.000007', offset: 5_000_000_000 }
-  for (const [kind, value] of [['mysql', `${a}:1-9`], ['mysql', ''], ['mariadb', '0-1-5,7-2-18446744073709551615'], ['mariadb', ''], ['file', a]] as const) {
+  for (const [kind, value] of [
+    ['mysql', `${a}:1-9`],
+    ['mysql', ''],
+    ['mariadb', '0-1-5,7-2-18446744073709551615'],
+    ['mariadb', ''],
+    ['file', a],
+  ] as const) {
     const text = positionText(kind, at, value)
     const parts = parsePosition(text)
     assert.deepEqual(parts.at, at)
@@ -46,12 +58,21 @@ test('positions are read back, others refused', () => {
     assert.equal(positionText(parts.kind, parts.at, again), text)
   }
   for (const bad of ['', 'x', 'mysql;f:4;zzz', 'mariadb;f:4;0-1', 'mysql;f:x;', 'oracle;f:4;']) {
-    assert.throws(() => parsePosition(bad), (error) => isSwError(error, 'SW-BINLOG-021'))
+    assert.throws(
+      () => parsePosition(bad),
+      (error) => isSwError(error, 'SW-BINLOG-021'),
+    )
   }
 })
 
 test('XA ids are equal when they are the same', () => {
-  const forms = ["XA COMMIT X'6162',X'',1", "xa commit 'ab','',1", "XA COMMIT 'ab'", "XA COMMIT X'6162'", 'XA COMMIT 0x6162,0x,1'.replace(',0x,', ",X'',")]
+  const forms = [
+    "XA COMMIT X'6162',X'',1",
+    "xa commit 'ab','',1",
+    "XA COMMIT 'ab'",
+    "XA COMMIT X'6162'",
+    'XA COMMIT 0x6162,0x,1'.replace(',0x,', ",X'',"),
+  ]
   for (const form of forms) assert.deepEqual(xaStatement(form), { verb: 'commit', xid: "X'6162',X'',1" })
   assert.deepEqual(xaStatement("XA COMMIT X'61',X'62',7 ONE PHASE"), { verb: 'commit', xid: "X'61',X'62',7" })
   assert.equal(xaStatement('XANADU'), null)

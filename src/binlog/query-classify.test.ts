@@ -4,7 +4,12 @@ import fc from 'fast-check'
 import { classifyQuery } from './query-classify.ts'
 
 const t = (name: string, schema: string | null = 'd'): { schema: string | null; name: string } => ({ schema, name })
-const ddl = (verb: string, object: string, ...objects: { schema: string | null; name: string }[]): object => ({ kind: 'ddl', verb, object, objects })
+const ddl = (verb: string, object: string, ...objects: { schema: string | null; name: string }[]): object => ({
+  kind: 'ddl',
+  verb,
+  object,
+  objects,
+})
 
 const cases: [sql: string, kind: object][] = [
   ['CREATE TABLE t (a int)', ddl('CREATE', 'TABLE', t('t'))],

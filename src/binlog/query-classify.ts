@@ -10,8 +10,27 @@ type Token = { readonly text: string; readonly quoted: boolean }
 
 const accountObjects = new Set(['USER', 'ROLE'])
 const objectWords = new Set([
-  'TABLE', 'TABLES', 'DATABASE', 'SCHEMA', 'INDEX', 'VIEW', 'TRIGGER', 'PROCEDURE', 'FUNCTION', 'EVENT', 'SEQUENCE', 'SERVER', 'TABLESPACE',
-  'PACKAGE', 'LOGFILE', 'RESOURCE', 'SPATIAL', 'USER', 'ROLE', 'INSTANCE', 'LIBRARY',
+  'TABLE',
+  'TABLES',
+  'DATABASE',
+  'SCHEMA',
+  'INDEX',
+  'VIEW',
+  'TRIGGER',
+  'PROCEDURE',
+  'FUNCTION',
+  'EVENT',
+  'SEQUENCE',
+  'SERVER',
+  'TABLESPACE',
+  'PACKAGE',
+  'LOGFILE',
+  'RESOURCE',
+  'SPATIAL',
+  'USER',
+  'ROLE',
+  'INSTANCE',
+  'LIBRARY',
 ])
 const maintenanceVerbs = new Set(['ANALYZE', 'OPTIMIZE', 'REPAIR', 'CHECK'])
 
@@ -192,7 +211,8 @@ class Statement {
   schemaName(): ObjectName {
     // ALTER DATABASE may leave the name out.
     const bare = this.#tokens[this.#at]
-    const named = bare !== undefined && (bare.quoted || !/^(DEFAULT|CHARACTER|CHARSET|COLLATE|ENCRYPTION|READ|COMMENT|UPGRADE)$/i.test(bare.text))
+    const named =
+      bare !== undefined && (bare.quoted || !/^(DEFAULT|CHARACTER|CHARSET|COLLATE|ENCRYPTION|READ|COMMENT|UPGRADE)$/i.test(bare.text))
     return { schema: named ? this.identifier() : this.#schema, name: '' }
   }
 

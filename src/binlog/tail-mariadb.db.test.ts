@@ -58,13 +58,18 @@ describe('tail on mariadb only', { skip: !flavours().includes('mariadb') }, () =
     await connection.query(`CREATE TABLE ${schema}.m (id INT PRIMARY KEY) ENGINE=MyISAM`)
     await connection.query(`CREATE SEQUENCE ${schema}.s`)
     const choose = await chooserOf(connection, schema)
-    await using tail = await tailOf(server.config, await currentPosition(connection), (s, n) => (n === 'u' || n === 's' ? { kind: 'skip' } : choose(s, n)))
+    await using tail = await tailOf(server.config, await currentPosition(connection), (s, n) =>
+      n === 'u' || n === 's' ? { kind: 'skip' } : choose(s, n),
+    )
     await connection.query(`CREATE TABLE ${schema}.u SELECT * FROM ${schema}.t`)
     await connection.query(`INSERT INTO ${schema}.m VALUES (1), (2)`)
     await connection.query(`SELECT NEXTVAL(${schema}.s)`)
     await connection.query(`INSERT INTO ${schema}.t VALUES (2, 'b')`)
     const events = await eventsUntilNow(tail, connection)
-    assert.deepEqual(flatten(events, schema).map((change) => `${change.table} ${String(change.after?.[0])}`), ['m 1', 'm 2', 't 2'])
+    assert.deepEqual(
+      flatten(events, schema).map((change) => `${change.table} ${String(change.after?.[0])}`),
+      ['m 1', 'm 2', 't 2'],
+    )
     const groups = events.map((event) => (event.kind === 'begin' ? '|' : event.kind === 'heartbeat' ? '' : `${event.kind} `)).join('')
     assert.match(groups, /^\|query commit \|rows commit \|commit \|rows commit \|/)
   })
@@ -81,7 +86,9 @@ describe('tail on mariadb only', { skip: !flavours().includes('mariadb') }, () =
 
   test('without definition a table stops the tail: its signs are not in the binlog', async () => {
     const schema = await freshSchema()
-    await using tail = await tailOf(server.config, await currentPosition(connection), (wanted) => (wanted === schema ? { kind: 'decode' } : { kind: 'skip' }))
+    await using tail = await tailOf(server.config, await currentPosition(connection), (wanted) =>
+      wanted === schema ? { kind: 'decode' } : { kind: 'skip' },
+    )
     await connection.query(`INSERT INTO ${schema}.t VALUES (1, 'a')`)
     await assert.rejects(eventsUntilNow(tail, connection), (error) => isSwError(error, 'SW-BINLOG-013'))
   })
@@ -109,7 +116,10 @@ describe('tail on mariadb only', { skip: !flavours().includes('mariadb') }, () =
       await c.query('FLUSH BINARY LOGS')
       await c.query('INSERT INTO x.t VALUES (2)')
       await using tail = await tailOf(encrypted.config, start, await chooserOf(c, 'x'))
-      assert.deepEqual(flatten(await eventsUntilNow(tail, c), 'x').map((change) => String(change.after?.[0])), ['1', '2'])
+      assert.deepEqual(
+        flatten(await eventsUntilNow(tail, c), 'x').map((change) => String(change.after?.[0])),
+        ['1', '2'],
+      )
     } finally {
       await c.close()
     }

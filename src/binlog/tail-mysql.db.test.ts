@@ -39,7 +39,10 @@ describe('tail on mysql only', { skip: !flavours().includes('mysql') }, () => {
     for (const rows of [10, 30_000]) {
       await writer.query('START TRANSACTION')
       for (let from = 0; from < rows; from += 1000) {
-        const values = Array.from({ length: Math.min(1000, rows - from) }, (_, i) => `(${rows * 10 + from + i}, REPEAT('z', 1000), '{"a": ${i}}')`)
+        const values = Array.from(
+          { length: Math.min(1000, rows - from) },
+          (_, i) => `(${rows * 10 + from + i}, REPEAT('z', 1000), '{"a": ${i}}')`,
+        )
         await writer.query(`INSERT INTO ${schema}.t VALUES ${values.join(',')}`)
       }
       await writer.query('COMMIT')
@@ -74,7 +77,10 @@ describe('tail on mysql only', { skip: !flavours().includes('mysql') }, () => {
     assert.ok(await executedContains(connection, middle.position))
     assert.ok(await stillAvailable(connection, middle.position))
     await using again = await tailOf(server.config, middle.position, await chooserOf(connection, schema))
-    assert.deepEqual(flatten(await eventsUntilNow(again, connection), schema).map((change) => String(change.after?.[0])), ['2'])
+    assert.deepEqual(
+      flatten(await eventsUntilNow(again, connection), schema).map((change) => String(change.after?.[0])),
+      ['2'],
+    )
   })
 
   test('promise 4: a partial JSON update stops the tail', async () => {
@@ -108,7 +114,13 @@ describe('tail on mysql only', { skip: !flavours().includes('mysql') }, () => {
     await connection.query(`INSERT INTO ${schema}.t (a, e, f) VALUES (1, '[1,2]', 'F')`)
     await connection.query(`INSERT INTO ${schema}.g VALUES (7)`)
     const changes = flatten(await eventsUntilNow(tail, connection), schema)
-    assert.deepEqual(changes.map((change) => change.after?.map(String)), [['1', '2', '3', '4', '[1, 2]', 'F'], ['1', '7']])
+    assert.deepEqual(
+      changes.map((change) => change.after?.map(String)),
+      [
+        ['1', '2', '3', '4', '[1, 2]', 'F'],
+        ['1', '7'],
+      ],
+    )
   })
 
   test('without GTIDs a position is file and offset of one server', async () => {
@@ -134,7 +146,10 @@ describe('tail on mysql only', { skip: !flavours().includes('mysql') }, () => {
         await using again = await tailOf(plain.config, end.position, await chooserOf(c, 'x'))
         assert.deepEqual(ids(await eventsUntilNow(again, c)), ids(events.slice(i)))
       }
-      await assert.rejects(tailOf(server.config, start, () => ({ kind: 'skip' })), (error) => isSwError(error, 'SW-BINLOG-023'))
+      await assert.rejects(
+        tailOf(server.config, start, () => ({ kind: 'skip' })),
+        (error) => isSwError(error, 'SW-BINLOG-023'),
+      )
     } finally {
       await c.close()
     }

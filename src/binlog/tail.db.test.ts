@@ -4,7 +4,15 @@ import { after, before, beforeEach, describe, test } from 'node:test'
 import { flavours, testServer, uniqueName, type TestServer } from '../../test/kit/servers.ts'
 import { isSwError } from '../base/errors.ts'
 import type { Connection } from '../mysql/connection.ts'
-import { announceDdl, bumpControlMarker, controlSightings, ensureControlSchema, readServerState, sameServerRun, writeMarker } from './control-schema.ts'
+import {
+  announceDdl,
+  bumpControlMarker,
+  controlSightings,
+  ensureControlSchema,
+  readServerState,
+  sameServerRun,
+  writeMarker,
+} from './control-schema.ts'
 import { currentPosition, executedContains, stillAvailable } from './position.ts'
 import type { CommitEvent, GroupEnd, Position, RowsEvent, Tail, TailEvent } from './source.ts'
 import { chooserOf, copySession, eventsUntilNow, flatten, tailOf } from './testkit/collect.ts'
@@ -35,7 +43,11 @@ function shapes(events: readonly TailEvent[], schema: string): string[] {
     (event.kind === 'query' && (event.schema === schema || event.text.toString().includes(schema))) ||
     event.kind === 'xaCommit' ||
     event.kind === 'xaRollback'
-  return groups.filter((group) => group.some(ours)).map((group) => group.map((event) => (event.kind === 'rows' ? event.change : event.kind === 'query' ? event.statement.kind : event.kind)).join(' '))
+  return groups
+    .filter((group) => group.some(ours))
+    .map((group) =>
+      group.map((event) => (event.kind === 'rows' ? event.change : event.kind === 'query' ? event.statement.kind : event.kind)).join(' '),
+    )
 }
 
 for (const flavour of flavours()) {
@@ -73,7 +85,8 @@ for (const flavour of flavours()) {
       }
       await using tail = await openHere(start)
       const all = await eventsUntilNow(tail, connection)
-      const ids = (events: readonly TailEvent[]): string[] => flatten(events, schema).map((change) => `${change.change} ${String(change.after?.[0])}`)
+      const ids = (events: readonly TailEvent[]): string[] =>
+        flatten(events, schema).map((change) => `${change.change} ${String(change.after?.[0])}`)
       assert.equal(ids(all).length, 36)
       const ends = all.filter((event): event is CommitEvent => event.kind === 'commit')
       for (const end of ends.slice(0, -1)) {
@@ -88,7 +101,9 @@ for (const flavour of flavours()) {
     test('groups: transactions, DDL, accounts, maintenance, savepoints, skipped tables', async () => {
       await connection.query(`CREATE TABLE ${schema}.other (id INT)`)
       const choose = await chooserOf(connection, schema)
-      await using tail = await tailOf(server.config, await currentPosition(connection), (s, n) => (n === 'other' ? { kind: 'skip' } : choose(s, n)))
+      await using tail = await tailOf(server.config, await currentPosition(connection), (s, n) =>
+        n === 'other' ? { kind: 'skip' } : choose(s, n),
+      )
       const c = connection
       await c.query('START TRANSACTION')
       await c.query(`INSERT INTO ${schema}.t VALUES (1, 'a')`)
@@ -120,7 +135,10 @@ for (const flavour of flavours()) {
     test('PROTOCOLS 1.9: XA rows come at PREPARE, their fate later; one phase is an ordinary transaction', async () => {
       await using tail = await openHere()
       const other = await copySession(server.config)
-      for (const [xid, fate] of [["'a','b',7", 'COMMIT'], ["'it''s',X'00ff',1", 'ROLLBACK']] as const) {
+      for (const [xid, fate] of [
+        ["'a','b',7", 'COMMIT'],
+        ["'it''s',X'00ff',1", 'ROLLBACK'],
+      ] as const) {
         await other.query(`XA START ${xid}`)
         await other.query(`INSERT INTO ${schema}.t VALUES (${fate === 'COMMIT' ? 1 : 2}, '${fate}')`)
         await other.query(`XA END ${xid}`)
@@ -133,7 +151,13 @@ for (const flavour of flavours()) {
       await other.query("XA COMMIT 'one' ONE PHASE")
       await other.close()
       const events = await eventsUntilNow(tail, connection)
-      assert.deepEqual(shapes(events, schema), ['begin insert xaPrepare', 'begin xaCommit', 'begin insert xaPrepare', 'begin xaRollback', 'begin insert commit'])
+      assert.deepEqual(shapes(events, schema), [
+        'begin insert xaPrepare',
+        'begin xaCommit',
+        'begin insert xaPrepare',
+        'begin xaRollback',
+        'begin insert commit',
+      ])
       const xids = events.filter(isEnd).flatMap((event) => ('xid' in event ? [event.xid] : []))
       assert.deepEqual(xids, ["X'61',X'62',7", "X'61',X'62',7", "X'69742773',X'00ff',1", "X'69742773',X'00ff',1"])
     })
@@ -144,7 +168,10 @@ for (const flavour of flavours()) {
       const large = Buffer.alloc(20 << 20, 'x')
       await connection.query('SET GLOBAL max_allowed_packet = 67108864')
       const writer = await copySession(server.config)
-      for (const [id, size] of sizes.entries()) await writer.query(Buffer.concat([Buffer.from(`INSERT INTO ${schema}.t VALUES (${id}, '`), large.subarray(0, size), Buffer.from("')")]))
+      for (const [id, size] of sizes.entries())
+        await writer.query(
+          Buffer.concat([Buffer.from(`INSERT INTO ${schema}.t VALUES (${id}, '`), large.subarray(0, size), Buffer.from("')")]),
+        )
       await writer.query('START TRANSACTION')
       for (let i = 0; i < 40; i++) {
         const values = Array.from({ length: 500 }, (_, n) => `(${1000 + i * 500 + n}, REPEAT('y', 200))`)
@@ -154,7 +181,10 @@ for (const flavour of flavours()) {
       await writer.close()
       const events = await eventsUntilNow(tail, connection)
       const changes = flatten(events, schema)
-      assert.deepEqual(changes.slice(0, 3).map((change) => change.after?.[1]?.length), sizes)
+      assert.deepEqual(
+        changes.slice(0, 3).map((change) => change.after?.[1]?.length),
+        sizes,
+      )
       assert.ok(changes[0]?.after?.[1]?.equals(large))
       assert.equal(changes.length, 3 + 20_000)
       for (const event of events) if (event.kind === 'rows' && event.length > 1) assert.ok(event.bytes < 4 << 20, `${event.bytes} bytes`)
@@ -171,7 +201,9 @@ for (const flavour of flavours()) {
     test('promise 4: partial row images stop the tail with coordinates, of skipped tables not', async () => {
       await connection.query(`CREATE TABLE ${schema}.skipped (id INT PRIMARY KEY, v INT, w INT)`)
       const choose = await chooserOf(connection, schema)
-      await using tail = await tailOf(server.config, await currentPosition(connection), (s, n) => (n === 'skipped' ? { kind: 'skip' } : choose(s, n)))
+      await using tail = await tailOf(server.config, await currentPosition(connection), (s, n) =>
+        n === 'skipped' ? { kind: 'skip' } : choose(s, n),
+      )
       await connection.query(`INSERT INTO ${schema}.t VALUES (1, 'a')`)
       await connection.query(`INSERT INTO ${schema}.skipped VALUES (1, 2, 3)`)
       await connection.query('SET SESSION binlog_row_image=MINIMAL')
@@ -196,7 +228,11 @@ for (const flavour of flavours()) {
       await connection.query('ROLLBACK')
       const events = await eventsUntilNow(tail, connection).catch((error: unknown) => error)
       // What stands (the MyISAM row) may come as a transaction of its own; what was rolled back must not come as committed.
-      if (Array.isArray(events)) assert.deepEqual(flatten(events as TailEvent[], schema).map((change) => change.table), ['m'])
+      if (Array.isArray(events))
+        assert.deepEqual(
+          flatten(events as TailEvent[], schema).map((change) => change.table),
+          ['m'],
+        )
       else assert.ok(isSwError(events, 'SW-BINLOG-017'), String(events))
     })
 
@@ -220,7 +256,10 @@ for (const flavour of flavours()) {
       assert.ok(isSwError(error, 'SW-BINLOG-002') && error.class === 'transient', String(error))
       await connection.query(`INSERT INTO ${schema}.t VALUES (2, 'b')`)
       await using again = await openHere(last.position)
-      assert.deepEqual(flatten(await eventsUntilNow(again, connection), schema).map((change) => String(change.after?.[0])), ['2'])
+      assert.deepEqual(
+        flatten(await eventsUntilNow(again, connection), schema).map((change) => String(change.after?.[0])),
+        ['2'],
+      )
     })
 
     test('a silent server is noticed after three heartbeat periods', async () => {
@@ -237,7 +276,7 @@ for (const flavour of flavours()) {
 
     test('heartbeats tell that the server lives; close ends a waiting next', async () => {
       const tail = await openHere(undefined, { heartbeatMs: 100 })
-      for (let beats = 0; beats < 3; ) beats += (await tail.next()).kind === 'heartbeat' ? 1 : 0
+      for (let beats = 0; beats < 3;) beats += (await tail.next()).kind === 'heartbeat' ? 1 : 0
       const pending = failure(tail)
       await tail.close()
       assert.ok(isSwError(await pending, 'SW-BINLOG-020'))
@@ -313,7 +352,10 @@ for (const flavour of flavours()) {
       assert.equal(sameServerRun(before, await readServerState(connection)), false)
       await using tail = await tailOf(server.config, position, choose)
       await connection.query(`INSERT INTO ${schema}.t VALUES (2, 'b')`)
-      assert.deepEqual(flatten(await eventsUntilNow(tail, connection), schema).map((change) => String(change.after?.[0])), ['1', '2'])
+      assert.deepEqual(
+        flatten(await eventsUntilNow(tail, connection), schema).map((change) => String(change.after?.[0])),
+        ['1', '2'],
+      )
     })
   })
 }

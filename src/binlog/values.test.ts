@@ -9,7 +9,23 @@ import { inet6Text } from './mariadb-types.ts'
 import { RowSink } from './row-sink.ts'
 
 const out = Buffer.alloc(100)
-const edges = [0n, 1n, 9n, 10n, 99n, 100n, 999_999_999n, 10n ** 9n, 2n ** 32n - 1n, 2n ** 32n, 10n ** 18n - 1n, 10n ** 18n, 2n ** 63n - 1n, 2n ** 63n, 2n ** 64n - 1n]
+const edges = [
+  0n,
+  1n,
+  9n,
+  10n,
+  99n,
+  100n,
+  999_999_999n,
+  10n ** 9n,
+  2n ** 32n - 1n,
+  2n ** 32n,
+  10n ** 18n - 1n,
+  10n ** 18n,
+  2n ** 63n - 1n,
+  2n ** 63n,
+  2n ** 64n - 1n,
+]
 
 test('64-bit integers as text equal BigInt', () => {
   const check = (value: bigint): void => {
@@ -35,7 +51,9 @@ test('32-bit integers and padding', () => {
 
 test('doubles read back as the same bits', () => {
   fc.assert(
-    fc.property(fc.double({ noNaN: true, noDefaultInfinity: true }), (value) => assert.ok(Object.is(Number(doubleText(value)), value), doubleText(value))),
+    fc.property(fc.double({ noNaN: true, noDefaultInfinity: true }), (value) =>
+      assert.ok(Object.is(Number(doubleText(value)), value), doubleText(value)),
+    ),
     { numRuns: 2_000 },
   )
 })
@@ -67,19 +85,25 @@ function encodeDecimal(text: string, precision: number, scale: number): Buffer {
 
 test('decimals of every precision and scale', () => {
   fc.assert(
-    fc.property(fc.integer({ min: 1, max: 65 }), fc.nat(30), fc.boolean(), fc.bigInt(0n, 10n ** 65n), (precision, wantedScale, negative, digits) => {
-      const scale = Math.min(wantedScale, precision)
-      const all = String(digits % 10n ** BigInt(precision)).padStart(scale + 1, '0')
-      const zero = /^0*$/.test(all)
-      const text = `${negative && !zero ? '-' : ''}${all.slice(0, all.length - scale)}${scale > 0 ? `.${all.slice(all.length - scale)}` : ''}`
-      const bytes = encodeDecimal(text, precision, scale)
-      assert.equal(bytes.length, decimalBytes(precision, scale))
-      const sink = new RowSink()
-      sink.spans = new Int32Array(2)
-      sink.begin(bytes, 0, bytes.length, bytes.length, 0)
-      decimalDecoder(precision, scale)(sink)
-      assert.equal(sink.out.toString('latin1', sink.spans[0], sink.spans[1]), text)
-    }),
+    fc.property(
+      fc.integer({ min: 1, max: 65 }),
+      fc.nat(30),
+      fc.boolean(),
+      fc.bigInt(0n, 10n ** 65n),
+      (precision, wantedScale, negative, digits) => {
+        const scale = Math.min(wantedScale, precision)
+        const all = String(digits % 10n ** BigInt(precision)).padStart(scale + 1, '0')
+        const zero = /^0*$/.test(all)
+        const text = `${negative && !zero ? '-' : ''}${all.slice(0, all.length - scale)}${scale > 0 ? `.${all.slice(all.length - scale)}` : ''}`
+        const bytes = encodeDecimal(text, precision, scale)
+        assert.equal(bytes.length, decimalBytes(precision, scale))
+        const sink = new RowSink()
+        sink.spans = new Int32Array(2)
+        sink.begin(bytes, 0, bytes.length, bytes.length, 0)
+        decimalDecoder(precision, scale)(sink)
+        assert.equal(sink.out.toString('latin1', sink.spans[0], sink.spans[1]), text)
+      },
+    ),
     { numRuns: 2_000 },
   )
 })

@@ -9,7 +9,10 @@ export function xidText(gtrid: Buffer, bqual: Buffer, formatId: number): string 
 export type XaStatement = { readonly verb: 'start' | 'end' | 'prepare' | 'commit' | 'rollback'; readonly xid: string }
 
 const part = String.raw`(?:[xX]'([0-9a-fA-F]*)'|0x([0-9a-fA-F]+)|'((?:[^'\\]|'')*)')`
-const grammar = new RegExp(String.raw`^\s*XA\s+(START|BEGIN|END|PREPARE|COMMIT|ROLLBACK)\s+${part}(?:\s*,\s*${part}(?:\s*,\s*(\d+))?)?(?:\s+ONE\s+PHASE)?\s*;?\s*$`, 'i')
+const grammar = new RegExp(
+  String.raw`^\s*XA\s+(START|BEGIN|END|PREPARE|COMMIT|ROLLBACK)\s+${part}(?:\s*,\s*${part}(?:\s*,\s*(\d+))?)?(?:\s+ONE\s+PHASE)?\s*;?\s*$`,
+  'i',
+)
 
 /** The XA statement that a Query event holds, or null when it is none. @throws BadValue for one whose id can't be read */
 export function xaStatement(text: string): XaStatement | null {

@@ -14,7 +14,6 @@ import { copySession } from './collect.ts'
 import { decodeFixture, type Fixture } from './fixture.ts'
 import { typeCases } from './nasty-values.ts'
 
-
 async function packetsSince(config: ConnectOptions, start: string, connection: Connection): Promise<string[]> {
   const end = await connection.allText(connection.flavour === 'mysql' ? 'SHOW BINARY LOG STATUS' : 'SHOW MASTER STATUS')
   const reader = await copySession(config)
@@ -37,7 +36,9 @@ for (const flavour of flavours()) {
   const connection = await copySession(server.config)
   await connection.query('SET NAMES utf8mb4')
   await connection.query('CREATE DATABASE f')
-  const cases = typeCases.filter(({ only, values }) => (only === undefined || only === flavour) && values.every((value) => !/REPEAT/.test(value)))
+  const cases = typeCases.filter(
+    ({ only, values }) => (only === undefined || only === flavour) && values.every((value) => !/REPEAT/.test(value)),
+  )
   const columns = cases.map(({ type }, i) => `c${i} ${type}${/NULL/.test(type) ? '' : ' NULL'}`)
   await connection.query(`CREATE TABLE f.wide (id INT PRIMARY KEY, ${columns.join(', ')})`)
   await connection.query('CREATE TABLE f.t (id BIGINT UNSIGNED PRIMARY KEY, v VARCHAR(30))')

@@ -37,7 +37,8 @@ export async function eventsUntilNow(tail: Tail, connection: Connection): Promis
   for (;;) {
     const event = tail.tryNext() ?? (await tail.next())
     events.push(event)
-    if (event.kind === 'rows') seen ||= controlSightings(event).some((sighting) => sighting.kind === 'controlMarker' && sighting.number === marker)
+    if (event.kind === 'rows')
+      seen ||= controlSightings(event).some((sighting) => sighting.kind === 'controlMarker' && sighting.number === marker)
     if (seen && event.kind === 'commit') return events
   }
 }
@@ -49,7 +50,12 @@ export function flatten(events: readonly TailEvent[], schema: string): FlatChang
   for (const event of events) {
     if (event.kind !== 'rows' || event.table.schema !== schema) continue
     for (let row = 0; row < event.length; row++) {
-      changes.push({ table: event.table.name, change: event.change, before: event.before?.row(row) ?? null, after: event.after?.row(row) ?? null })
+      changes.push({
+        table: event.table.name,
+        change: event.change,
+        before: event.before?.row(row) ?? null,
+        after: event.after?.row(row) ?? null,
+      })
     }
   }
   return changes

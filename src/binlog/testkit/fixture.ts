@@ -26,7 +26,11 @@ export function fixtureDecoder(fixture: Fixture, more: Partial<GroupDecoderOptio
 /** Feeds all packets; synchronous, so payloads must be below the size that is streamed. */
 export function decodeFixture(fixture: Fixture, more: Partial<GroupDecoderOptions> = {}): string[] {
   const decoder = fixtureDecoder(fixture, more)
-  return fixture.packets.flatMap((packet) => decodePacket(decoder, Buffer.from(packet, 'base64')).map(eventText).filter((text) => text !== ''))
+  return fixture.packets.flatMap((packet) =>
+    decodePacket(decoder, Buffer.from(packet, 'base64'))
+      .map(eventText)
+      .filter((text) => text !== ''),
+  )
 }
 
 export function decodePacket(decoder: GroupDecoder, packet: Buffer): TailEvent[] {
@@ -51,9 +55,17 @@ function eventText(event: TailEvent): string {
       return `query ${JSON.stringify(event.statement)} ${event.text.toString()} at ${at}`
     case 'rows': {
       const image = (batch: typeof event.before, row: number): string =>
-        batch === null ? '' : `\n  ${batch.row(row).map((cell) => (cell === null ? 'NULL' : /^[ -~]*$/.test(cell.toString('latin1')) ? cell.toString('latin1') : `0x${cell.toString('hex')}`)).join(' | ')}`
+        batch === null
+          ? ''
+          : `\n  ${batch
+              .row(row)
+              .map((cell) =>
+                cell === null ? 'NULL' : /^[ -~]*$/.test(cell.toString('latin1')) ? cell.toString('latin1') : `0x${cell.toString('hex')}`,
+              )
+              .join(' | ')}`
       let text = `rows ${event.table.schema}.${event.table.name} ${event.change} at ${at}`
-      for (let row = 0; row < event.length; row++) text += image(event.before, row) + (event.before !== null && event.after !== null ? '\n  →' : '') + image(event.after, row)
+      for (let row = 0; row < event.length; row++)
+        text += image(event.before, row) + (event.before !== null && event.after !== null ? '\n  →' : '') + image(event.after, row)
       return text
     }
     default:
