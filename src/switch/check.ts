@@ -13,7 +13,7 @@ import { listRecords } from '../topology/typed.ts'
 import type { SwitchContext, SwitchLimits } from './context.ts'
 import type { Preflight } from './effects.ts'
 import { switchErrors } from './errors.ts'
-import { accountName, clientAccounts, describeOpen, fenceState, isClosed } from './fence.ts'
+import { accountName, clientAccounts, definersOfProcedures, describeOpen, fenceState, isClosed } from './fence.ts'
 import type { SwitchPlan } from './plan.ts'
 import { connectAs, ourNames, readServerAccess } from './server-access.ts'
 import type { ServerAccess } from './server-access.ts'
@@ -147,6 +147,11 @@ async function accountFindings(connection: Connection, access: ServerAccess, pla
     if (fenced.has(name)) notes.push(`${serverId}: ${name} has ${privilege}; it is locked and its sessions are ended like any client's`)
     else if (plan.allowUnfenced.includes(name)) notes.push(`${serverId}: ${name} passes the fence, as allowed by name`)
     else blockers.push(switchErrors.passesFence({ server: serverId, account: name, privilege, keyspace: plan.keyspace }))
+  }
+  const definers = await definersOfProcedures(connection)
+  const passing = accounts.filter((account) => account.passesReadOnly.length > 0 && definers.has(accountName(account))).map(accountName)
+  if (side === 'from' && passing.length > 0) {
+    notes.push(`${serverId}: procedures run with the rights of ${passing.join(', ')}, which pass read_only: all client sessions are ended when it is closed`)
   }
   if (side === 'to' && !isClosed(state)) blockers.push(switchErrors.notClosed({ server: serverId, open: describeOpen(state) }))
   const replica = await replicaSource(connection)

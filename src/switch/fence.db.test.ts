@@ -138,6 +138,31 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       await open()
     })
 
+    test('promise 2: a procedure with an administrator’s rights passes read_only: where there is one, no session stays', async () => {
+      await using admin = await world.admin('f')
+      await admin.query("CREATE DEFINER = dba@'%' PROCEDURE app__.p() SQL SECURITY DEFINER INSERT INTO app__.t VALUES (50, 'procedure', 0)")
+      await admin.query("GRANT EXECUTE ON *.* TO app@'%'")
+      await using client = await world.client(world.f)
+      await admin.query('SET GLOBAL read_only = 1')
+      await client.query('CALL app__.p()')
+      assert((await world.ids(['-'])).includes(50), 'this is what must not happen on a closed server')
+      await admin.query('DELETE FROM app__.t WHERE id = 50')
+      await close()
+      await assert.rejects(client.query('CALL app__.p()'))
+      assert(isClosed(await state()))
+      assert(!(await world.ids(['-'])).includes(50))
+      await open()
+      await admin.query('DROP PROCEDURE app__.p')
+    })
+
+    test('a gate account that was made locked (a server provisioned closed) is unlocked by opening', async () => {
+      await using admin = await world.admin('f')
+      await admin.query("ALTER USER sw_gate@'%' ACCOUNT LOCK")
+      await open()
+      await using gate = await connectAs((await context.pool.claimed('f')).access, 'gate')
+      assert(gate.open)
+    })
+
     test('opened by somebody: seen, and told by name', async () => {
       await using admin = await world.admin('n')
       await admin.query("ALTER USER app@'%' ACCOUNT UNLOCK")

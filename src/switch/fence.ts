@@ -32,6 +32,8 @@ export type FenceState = {
   /** Client accounts that are not locked. */
   readonly unlocked: readonly Account[]
   readonly sessions: readonly ClientSession[]
+  /** Sessions that read_only does not stop. */
+  readonly passing: readonly ClientSession[]
 }
 
 /** Places in the middle of closing and opening, for tests that kill there. */
@@ -50,29 +52,36 @@ export function clientAccounts(accounts: readonly Account[], ours: OurNames, all
 }
 
 export async function fenceState(connection: Connection, ours: OurNames, options: ClosedOptions): Promise<FenceState> {
-  const [readOnly, accounts, sessions] = await Promise.all([
+  const [readOnly, accounts, procedures, sessions] = await Promise.all([
     connection.value('SELECT @@GLOBAL.read_only'),
     flavourOf(connection).accounts(connection),
+    definersOfProcedures(connection),
     listClientSessions(connection, ours, new Set(options.allowUnfenced)),
   ])
-  return { readOnly: readOnly === '1', unlocked: clientAccounts(accounts, ours, options.allowUnfenced).filter((account) => !account.locked), sessions }
+  return {
+    readOnly: readOnly === '1',
+    unlocked: clientAccounts(accounts, ours, options.allowUnfenced).filter((account) => !account.locked),
+    sessions,
+    passing: sessions.filter(passes(accounts, procedures)),
+  }
 }
 
 /** After a restart only "no client session lives" holds, and is enough: nobody can get in. */
 export function isClosed(state: FenceState): boolean {
-  return state.unlocked.length === 0 && (state.readOnly || state.sessions.length === 0)
+  return state.unlocked.length === 0 && (state.readOnly ? state.passing : state.sessions).length === 0
 }
 
 export function describeOpen(state: FenceState): string {
   const parts: string[] = []
   if (state.unlocked.length > 0) parts.push(`accounts not locked: ${state.unlocked.map(accountName).join(', ')}`)
   if (!state.readOnly && state.sessions.length > 0) parts.push(`read_only=0 with ${state.sessions.length} client sessions`)
+  if (state.readOnly && state.passing.length > 0) parts.push(`${state.passing.length} sessions that read_only does not stop`)
   return parts.join('; ')
 }
 
 /**
- * Closes a server. Idempotent; returns the sessions that it ended (those with an open transaction, whose COMMIT would meet the fence).
- * SW-SWITCH-028 when it is open afterwards.
+ * Closes a server. Idempotent; returns the sessions that it ended: those with an open transaction, whose COMMIT would meet the fence, and
+ * those that read_only does not stop. SW-SWITCH-028 when it is open afterwards.
  */
 export async function closeServer(server: ClaimedServer, options: ClosedOptions, clock: Clock, failpoint: FenceFailpoint = noFailpoint): Promise<KilledSession[]> {
   const { connection, ours, serverId } = server
@@ -84,33 +93,42 @@ export async function closeServer(server: ClaimedServer, options: ClosedOptions,
   }
   await failpoint('fence.accountsLocked')
   await setReadOnly(server, clock)
-  const [accounts, sessions] = await Promise.all([flavourOf(connection).accounts(connection), listClientSessions(connection, ours, new Set(options.allowUnfenced))])
-  const open = clientAccounts(accounts, ours, options.allowUnfenced).filter((account) => !account.locked)
-  if (open.length > 0) throw switchErrors.stillOpen({ server: serverId, open: open.map(accountName).join(', ') })
-  const passing = passingUsers(accounts, server, options)
-  // A session with the privilege to pass read_only goes on writing, transaction or not.
-  const victims = sessions.filter((session) => session.transaction !== null || passing.has(session.user))
+  const state = await fenceState(connection, ours, options)
+  if (state.unlocked.length > 0) throw switchErrors.stillOpen({ server: serverId, open: describeOpen(state) })
+  const victims = state.sessions.filter((session) => session.transaction !== null || state.passing.includes(session))
   await killSessions(connection, victims)
-  if (victims.some((session) => passing.has(session.user))) await untilGone(server, options, passing, clock)
+  if (state.passing.length > 0) await untilNonePasses(server, options, clock)
   return victims.map((session) => killedView(serverId, session))
 }
 
-function passingUsers(accounts: readonly Account[], server: ClaimedServer, options: ClosedOptions): Set<string> {
-  const passing = clientAccounts(accounts, server.ours, options.allowUnfenced).filter((account) => account.passesReadOnly.length > 0)
-  return new Set(passing.map((account) => account.user))
+/**
+ * Which sessions write although read_only is set (*tried* on both databases): those of accounts with the privilege; and, where an account with
+ * the privilege has defined a procedure that runs with its definer's rights, any session, which may CALL it. (Functions, views and
+ * triggers of such a definer do not pass.) Somebody who is just being let in counts as the worst.
+ */
+function passes(accounts: readonly Account[], definers: ReadonlySet<string>): (session: ClientSession) => boolean {
+  const privileged = accounts.filter((account) => account.passesReadOnly.length > 0)
+  if (privileged.some((account) => definers.has(accountName(account)))) return () => true
+  const users = new Set(privileged.map((account) => account.user))
+  return (session) => users.has(session.user) || session.user === 'unauthenticated user'
+}
+
+/** user@host of every definer with whose rights some procedure runs. */
+export async function definersOfProcedures(connection: Connection): Promise<ReadonlySet<string>> {
+  const rows = await connection.allText("SELECT DISTINCT DEFINER AS definer FROM information_schema.ROUTINES WHERE ROUTINE_TYPE = 'PROCEDURE' AND SECURITY_TYPE = 'DEFINER'")
+  return new Set(rows.map((row) => row['definer'] ?? ''))
 }
 
 /** A killed session's last statement may still commit; where read_only does not stop it, the fence stands once it is gone. */
-async function untilGone(server: ClaimedServer, options: ClosedOptions, users: ReadonlySet<string>, clock: Clock): Promise<void> {
-  const { connection, ours } = server
+async function untilNonePasses(server: ClaimedServer, options: ClosedOptions, clock: Clock): Promise<void> {
   const triesMax = 400
   for (let tries = 0; tries < triesMax; tries++) {
-    const left = (await listClientSessions(connection, ours, new Set(options.allowUnfenced))).filter((session) => users.has(session.user))
-    if (left.length === 0) return
-    await killSessions(connection, left)
+    const state = await fenceState(server.connection, server.ours, options)
+    if (state.passing.length === 0) return
+    await killSessions(server.connection, state.passing)
     await clock.sleep(5)
   }
-  throw switchErrors.stillOpen({ server: server.serverId, open: `sessions of ${[...users].join(', ')} do not end` })
+  throw switchErrors.stillOpen({ server: server.serverId, open: 'sessions that read_only does not stop do not end' })
 }
 
 /** MySQL waits here for writers that queue behind our own table locks (MariaDB does not): they are interrupted (1317: not applied). */
@@ -148,12 +166,11 @@ export async function openServer(server: ClaimedServer, failpoint: FenceFailpoin
   ])
   if (readOnly !== '0') await connection.query('SET GLOBAL read_only = 0')
   await failpoint('fence.writable')
-  if (listed.length === 0) return
-  const ours = new Set(listed.map((row) => `${row['user']}@${row['host']}`))
-  // Some may have been dropped meanwhile.
-  const toUnlock = accounts.filter((account) => account.locked && ours.has(accountName(account)))
+  const byUs = new Set(listed.map((row) => `${row['user']}@${row['host']}`))
+  // Some may have been dropped meanwhile. The gate's account is ours alone: on a server that was provisioned closed it was made locked.
+  const toUnlock = accounts.filter((account) => account.locked && (byUs.has(accountName(account)) || account.user === server.ours.gate))
   if (toUnlock.length > 0) await withoutBinlog(connection, toUnlock.map((account) => flavourOf(connection).unlockAccount(account)))
-  await connection.query(`DELETE FROM ${controlSchema}.control_locked`)
+  if (listed.length > 0) await connection.query(`DELETE FROM ${controlSchema}.control_locked`)
 }
 
 /** Ends what client sessions remain, after `graceMs` for those that run a statement. Returns them. */

@@ -52,6 +52,11 @@ export class SessionLocks implements AsyncDisposable {
     const { access } = await pool.claimed(serverId)
     const leaseS = Math.max(1, Math.ceil(options.leaseMs / 1_000))
     const session = await connectAs(access, 'admin', { sessionSql: [`SET SESSION autocommit = 0, wait_timeout = ${leaseS}, lock_wait_timeout = 10, sql_mode = ''`] })
+    const taken = await session.value(`SELECT GET_LOCK('${pool.lockNames.lock}', 5)`)
+    if (taken !== '1') {
+      session.destroy()
+      throw switchErrors.claimFailed({ server: serverId, reason: 'another session holds the right to lock tables' })
+    }
     return new SessionLocks(serverId, pool, session, options)
   }
 
@@ -63,8 +68,6 @@ export class SessionLocks implements AsyncDisposable {
   async lock(signal: AbortSignal): Promise<KilledSession[]> {
     const { tables, graceMs, attemptMs, clock } = this.#options
     if (tables.length === 0) return []
-    const taken = await this.#session.value(`SELECT GET_LOCK('${this.#pool.lockNames.lock}', 5)`)
-    if (taken !== '1') throw switchErrors.claimFailed({ server: this.serverId, reason: 'another session holds the table locks’ right' })
     // Not `run`: a claim made anew would kill this very session, and rightly so.
     const server = await this.#pool.claimed(this.serverId)
     await server.connection.query('SELECT 1')
