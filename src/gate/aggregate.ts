@@ -21,7 +21,7 @@ export class Aggregator {
     this.#merge = merge
     this.#columns = columns
     this.#key = groupKey(merge.groupBy, columns)
-    this.#combine = merge.columns.map((column) => ({ at: columnAt(column.column, columns.length), column, fold: this.#folder(column) }))
+    this.#combine = withPartsOfAverages(merge.columns, columns.length).map((column) => ({ at: columnAt(column.column, columns.length), column, fold: this.#folder(column) }))
   }
 
   add(row: RawRow): void {
@@ -99,6 +99,20 @@ export class Aggregator {
     if (column.type === columnType.double || column.type === columnType.float) return Buffer.from(printDouble(Number(sum.toString('latin1')) / Number(count)))
     return Buffer.from(printDecimal(divideDecimal(parseDecimal(sum.toString('latin1')), count, column.decimals)))
   }
+}
+
+/** An average's sum and count are added up as well, unless they are asked for by themselves. */
+function withPartsOfAverages(listed: readonly AggregateColumn[], width: number): AggregateColumn[] {
+  const out = [...listed]
+  const add = (column: number, name: 'sum' | 'count'): void => {
+    if (!out.some((other) => columnAt(other.column, width) === columnAt(column, width))) out.push({ function: name, column })
+  }
+  for (const column of listed) {
+    if (column.function !== 'avg') continue
+    add(column.sum, 'sum')
+    add(column.count, 'count')
+  }
+  return out
 }
 
 /** As servers print doubles: shortest digits, exponents without a plus sign from 1e16 on. */

@@ -6,7 +6,7 @@ import { gateErrors } from './errors.ts'
 import type { Holds } from './holds.ts'
 import type { Membership } from './membership.ts'
 import type { GateCatalog } from './catalog.ts'
-import type { StatementPlanner } from './planner-adapter.ts'
+import type { Planner } from './plan/planner.ts'
 import type { Pools } from './pools.ts'
 import type { Sequences } from './sequences.ts'
 import type { Stats } from './stats.ts'
@@ -37,7 +37,7 @@ export class Core {
   readonly stats: Stats
   /** Set once by the gate, as they need this object. */
   catalog!: GateCatalog
-  planner!: StatementPlanner
+  planner!: Planner
   sequences!: Sequences
   readonly sessions = new Map<number, SessionEntry>()
 

@@ -16,7 +16,7 @@ import { gateErrors } from './errors.ts'
 import { Holds } from './holds.ts'
 import { Membership } from './membership.ts'
 import { GateCatalog } from './catalog.ts'
-import { makePlanner } from './planner-adapter.ts'
+import { Planner } from './plan/planner.ts'
 import { Pools } from './pools.ts'
 import { errorFrame } from './replies.ts'
 import { Sequences } from './sequences.ts'
@@ -65,7 +65,7 @@ export class Gate {
     const pools = new Pools(config, clock)
     this.#core = new Core({ config, clock, log, watch, holds, membership, pools, stats })
     this.#core.catalog = new GateCatalog(this.#core)
-    this.#core.planner = makePlanner(this.#core.catalog)
+    this.#core.planner = new Planner(this.#core.catalog)
     this.#core.sequences = new Sequences(this.#core)
     watch.onChange((view, before) => {
       // Transactions on shards that do not serve any more end here; then what waited may go.

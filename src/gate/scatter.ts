@@ -23,7 +23,7 @@ import type { ShardView } from './view.ts'
 
 export type Part = { readonly shard: ShardView; readonly text: Buffer }
 
-export type ReadOptions = { form: 'text' | 'binary'; effect: 'read' | 'lock'; rereadable: boolean; resolve(slot: Slot): string | null }
+export type ReadOptions = { form: 'text' | 'binary'; effect: 'read' | 'lock'; rereadable: boolean; resolve(slot: Slot): string | null; columnName?: (name: string) => string }
 
 /** `refused`: nothing was done and nothing told; it may be tried again when routing allows. */
 export type ScatterResult<T> = { kind: 'done'; value: T } | { kind: 'refused'; shard: ShardView; cause: Error }
@@ -75,7 +75,8 @@ export class Scatter {
       let problem = failed as { shard: ShardView; error: Error } | null
       if (problem === null) {
         try {
-          const out = { columns: (columns: Parameters<ResultWriter['columns']>[0], hidden: number) => writer.columns(columns, hidden, this.#runner.status), row: (row: Parameters<ResultWriter['row']>[0]) => writer.row(row) }
+          const rename = options.columnName
+          const out = { columns: (columns: Parameters<ResultWriter['columns']>[0], hidden: number) => writer.columns(rename === undefined ? columns : columns.map((c) => ({ ...c, name: rename(c.name) })), hidden, this.#runner.status), row: (row: Parameters<ResultWriter['row']>[0]) => writer.row(row) }
           await mergeStreams(opened.map((o) => o.stream), merge, out, { bytesMax: this.#core.config.scatterBytesMax, resolve: options.resolve })
         } catch (error) {
           problem = { shard: opened.find((o) => !o.backend.connection.open)?.shard ?? (parts[0] as Part).shard, error: error as Error }
@@ -111,7 +112,7 @@ export class Scatter {
     }
   }
 
-  async write(parts: readonly Part[], transaction: Transaction | null, effect: 'lock' | 'write'): Promise<ScatterResult<WriteSummary>> {
+  async write(parts: readonly Part[], transaction: Transaction | null, effect: 'lock' | 'write', sum: (results: readonly OkResult[]) => WriteSummary = summary): Promise<ScatterResult<WriteSummary>> {
     const own = transaction === null ? new Transaction(true, { readOnly: null, snapshot: false }, this.#runner) : null
     const on = transaction ?? (own as Transaction)
     const had = statementsOf(on)
@@ -140,7 +141,7 @@ export class Scatter {
       if (own !== null) await own.commit()
       else this.#settle(on)
       this.#core.stats.wrote(this.#core.clock.monotonicMs() - startMs)
-      return { kind: 'done', value: summary(results) }
+      return { kind: 'done', value: sum(results) }
     } catch (error) {
       const problem = error as Error
       if (own !== null) {
@@ -238,6 +239,24 @@ export function summary(results: readonly OkResult[]): WriteSummary {
     if (i > 0) info = addInfo(info, result.info)
   }
   return { affectedRows, warnings, info }
+}
+
+/** A multi-row INSERT says how many rows it had; a part of one row says nothing, as an INSERT of one row would. */
+export function insertSummary(results: readonly OkResult[], ignore: boolean): WriteSummary {
+  let affectedRows = 0n
+  let warnings = 0
+  let records = 0n
+  let duplicates = 0n
+  for (const result of results) {
+    affectedRows += result.affectedRows
+    warnings += result.warnings
+    const said = /^Records: (\d+)  Duplicates: (\d+)/.exec(result.info)
+    records += BigInt(said?.[1] ?? 1)
+    if (said !== null) duplicates += BigInt(said[2] ?? 0)
+    else if (ignore) duplicates += result.affectedRows === 0n ? 1n : 0n
+    else if (result.affectedRows > 1n) duplicates += result.affectedRows - 1n
+  }
+  return { affectedRows, warnings, info: `Records: ${records}  Duplicates: ${duplicates}  Warnings: ${warnings}` }
 }
 
 function addInfo(a: string, b: string): string {

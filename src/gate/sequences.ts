@@ -6,6 +6,7 @@
  * (a gap) and another one taken. What a gate has left of a block ends with it.
  */
 import type { Connection } from '../mysql/connection.ts'
+import type { SequenceName } from '../keyspace/vschema-resolve.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
 import { shardName } from './transaction.ts'
@@ -23,11 +24,10 @@ export class Sequences {
     this.#core = core
   }
 
-  /** @param sequence `keyspace.table`, or a table of `keyspace` */
-  async take(sequence: string, keyspace: string, count: number, signal: AbortSignal): Promise<bigint[]> {
-    const dot = sequence.indexOf('.')
-    const where = dot < 0 ? keyspace : sequence.slice(0, dot)
-    const table = dot < 0 ? sequence : sequence.slice(dot + 1)
+  /** @param keyspace of the sequence's table when its name has none */
+  async take(sequence: SequenceName, keyspace: string, count: number, signal: AbortSignal): Promise<bigint[]> {
+    const where = sequence.keyspace ?? keyspace
+    const { table } = sequence
     const key = `${where}.${table}`
     let block = this.#blocks.get(key)
     if (block === undefined) this.#blocks.set(key, (block = { next: 0n, end: 0n, taking: null }))

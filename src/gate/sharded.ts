@@ -20,7 +20,7 @@ import { executionFrame, prepareOn, prepareRaw, type SessionStatement } from './
 import { framedQuery, integerColumn, okFrame, plainOk, rowsFrames, textColumn } from './replies.ts'
 import { ResultWriter } from './result-writer.ts'
 import type { Request, Runner } from './runner.ts'
-import { Scatter, type Part } from './scatter.ts'
+import { insertSummary, Scatter, summary, type Part } from './scatter.ts'
 import { modeOf } from './statement-text.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
 
@@ -251,7 +251,11 @@ export class Sharded {
       const result = await this.#scatter.read(parts, merge, transaction, { form: e.form, effect: plan.effect === 'lock' ? 'lock' : 'read', rereadable: plan.effect === 'read', resolve })
       return result.kind === 'done' ? null : { shard: result.shard, version: keyspace.version, cause: result.cause }
     }
-    const result = await this.#scatter.write(parts, transaction, plan.effect === 'lock' ? 'lock' : 'write')
+    // Each shard has a copy of the whole: one tells what was done.
+    const copies = this.#core.catalog.keyspace(plan.keyspace)?.vschema.tables.get(plan.tables[0] ?? '')?.kind === 'reference'
+    const inserts = plan.insert !== null && plan.insert.rows.length > 1
+    const ignore = inserts && /^\s*\w+\s+(\w+\s+)?IGNORE\b/i.test(e.sql.toString('latin1', 0, Math.min(e.sql.length, 60)))
+    const result = await this.#scatter.write(parts, transaction, plan.effect === 'lock' ? 'lock' : 'write', copies ? (results) => summary(results.slice(0, 1)) : inserts ? (results) => insertSummary(results, ignore) : undefined)
     if (result.kind === 'refused') return { shard: result.shard, version: keyspace.version, cause: result.cause }
     const { affectedRows, warnings, info } = result.value
     this.#runner.affectedRows = affectedRows
@@ -344,7 +348,7 @@ export class Sharded {
     return null
   }
 
-  async #show(plan: ShowPlan, lexed: Lexed, e: Execution): Promise<null> {
+  async #show(plan: ShowPlan, lexed: Lexed, e: Execution): Promise<{ shard: ShardView; version: number; cause: Error } | null> {
     if (plan.what === 'WARNINGS' || plan.what === 'ERRORS') {
       const atHand = this.#runner.atHand
       if (atHand === null) {
@@ -355,7 +359,15 @@ export class Sharded {
     const keyspace = await this.#core.ready(plan.keyspace ?? e.keyspace, e.signal)
     const atHandShard = keyspace.shards.find((shard) => this.#runner.atHand?.pool === this.#core.pools.of(shard, this.#runner.foundRows))
     const shard = (plan.what === 'WARNINGS' || plan.what === 'ERRORS' ? atHandShard : undefined) ?? (keyspace.shards[0] as ShardView)
-    await this.#relayText(keyspace, shard, this.#render(plan.text, lexed, e, keyspace, shard), e, 'read', plan.what === 'WARNINGS' || plan.what === 'ERRORS')
+    const text = this.#render(plan.text, lexed, e, keyspace, shard)
+    if (plan.what === 'TABLES' && shard.schema !== keyspace.name) {
+      // The column is named after the database, which clients know by the keyspace's name.
+      const merge = { kind: 'concat' as const, hiddenColumns: 0 as const, limit: null, offset: 0n }
+      const columnName = (name: string): string => name.replace(`_in_${shard.schema}`, `_in_${keyspace.name}`)
+      const result = await this.#scatter.read([{ shard, text }], merge, null, { form: e.form, effect: 'read', rereadable: true, resolve: () => null, columnName })
+      return result.kind === 'done' ? null : { shard: result.shard, version: keyspace.version, cause: result.cause }
+    }
+    await this.#relayText(keyspace, shard, text, e, 'read', plan.what === 'WARNINGS' || plan.what === 'ERRORS')
     return null
   }
 
@@ -488,5 +500,6 @@ function infoOf(frame: Buffer): string {
     const first = frame[at] as number
     at += first < 0xfb ? 1 : first === 0xfc ? 3 : first === 0xfd ? 4 : 9
   }
-  return frame.toString('utf8', at + 4)
+  // Behind status and warnings; its length comes first.
+  return frame.toString('utf8', at + 5)
 }
