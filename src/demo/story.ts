@@ -48,14 +48,14 @@ export class Story {
     this.#o = options
   }
 
-  /** Applies the vschema and makes the sequence: from here on the gate gives out ids. */
+  /** Makes the sequence, then applies the vschema that uses it: from that commit on the gate gives out ids. */
   async prepare(): Promise<void> {
     const { client, say } = this.#o
-    say(`Which rows belong together? Those of one user: the vschema shards ${table} by hash(user_id).`)
-    await client.call('applyVSchema', { keyspace: database }, { vschema })
     say('AUTO_INCREMENT would give the same id on two shards: a sequence takes its place; the application notices nothing.')
     const sequence = await client.call('createSequence', {}, { keyspace: database, table, column: 'log_id' })
     say(`  sequence ${sequence.keyspace}.${sequence.name}, next id ${sequence.nextId}`)
+    say(`Which rows belong together? Those of one user: the vschema shards ${table} by hash(user_id).`)
+    await client.call('applyVSchema', { keyspace: database }, { vschema: vschema(`${sequence.keyspace}.${sequence.name}`) })
   }
 
   /** One change of the shard count, with a way back tried in between. */

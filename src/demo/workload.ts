@@ -39,8 +39,10 @@ export function seedRow(logId: number): string {
 export const seedColumns = '(log_id,user_id,exercise,reps,weight_kg,note,op)'
 
 /** The vschema of the story: rows of one user stand together; ids come from a sequence. */
-export const vschema = {
-  sharded: true,
-  vindexes: { by_user: { type: 'hash' } },
-  tables: { [table]: { column_vindexes: [{ column: 'user_id', name: 'by_user' }] } },
+export function vschema(sequence: string): Record<string, unknown> {
+  return {
+    sharded: true,
+    vindexes: { by_user: { type: 'hash' } },
+    tables: { [table]: { column_vindexes: [{ column: 'user_id', name: 'by_user' }], auto_increment: { column: 'log_id', sequence } } },
+  }
 }

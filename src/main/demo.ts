@@ -216,6 +216,16 @@ type Options = {
 }
 
 function readOptions(): Options {
+  try {
+    return parseOptions()
+  } catch (error) {
+    const known = error instanceof SwError ? error : demoErrors.badOption({ option: process.argv.slice(2).join(' '), problem: error instanceof Error ? error.message : '' })
+    process.stdout.write(`${known.code}  ${known.message}\n  ${known.fix}\n`)
+    process.exit(2)
+  }
+}
+
+function parseOptions(): Options {
   const { values } = parseArgs({
     args: process.argv.slice(2),
     options: {
