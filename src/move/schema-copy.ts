@@ -6,7 +6,7 @@
  * between builds them twice (the second time is told by 1061 and passed over), never not at all.
  */
 import type { Connection } from '../mysql/connection.ts'
-import { isServerError } from '../mysql/errors.ts'
+import { errno, isServerError } from '../mysql/errors.ts'
 import { quoteIdentifier, quoteQualified, quoteString } from '../sql/quote.ts'
 import { parseTableDefinition, printTableDefinition } from '../sql/table-definition.ts'
 import { addKeysStatements, deferSecondaryKeys, keysOf, withoutAutoIncrement } from '../sql/table-edits.ts'
@@ -42,8 +42,13 @@ export async function createTargetTables(options: SchemaCopyOptions): Promise<st
       definition = bare
     }
     await target.conn.useDatabase(target.schema)
-    await target.conn.query(printTableDefinition(definition, quoteIdentifier(table)))
-    made.push(table)
+    try {
+      await target.conn.query(printTableDefinition(definition, quoteIdentifier(table)))
+      made.push(table)
+    } catch (error) {
+      // Another stream of the workflow made it meanwhile.
+      if (!isServerError(error, errno.tableExists)) throw error
+    }
   }
   return made
 }

@@ -80,7 +80,10 @@ export class World implements AsyncDisposable {
     return world
   }
 
+  readonly #streams: (() => Promise<void>)[] = []
+
   async [Symbol.asyncDispose](): Promise<void> {
+    for (const stop of this.#streams) await stop()
     this.s.destroy()
     this.t.destroy()
     if (this.#ownsServers) {
@@ -119,6 +122,7 @@ export class World implements AsyncDisposable {
     })
     const abort = new AbortController()
     const done = stream.run(abort.signal)
+    this.#streams.push(async () => (abort.abort(), await done))
     return { stream, done, stop: async () => (abort.abort(), await done) }
   }
 

@@ -1,0 +1,124 @@
+/** Several sources into one target (PROTOCOLS 1.6): a merge and an uneven move, with rows and unique values that wander between the sources. */
+import { after, before, test } from 'node:test'
+import assert from 'node:assert/strict'
+import { systemClock } from '../base/clock.ts'
+import { KeyRangeIndex } from '../keyspace/key-range-index.ts'
+import { parseKeyRange } from '../keyspace/key-range.ts'
+import { createVindex } from '../keyspace/vindexes/create.ts'
+import { connect } from '../mysql/connect.ts'
+import { flavours, testServer, type TestServer } from '../../test/kit/servers.ts'
+import type { StreamRecord } from '../topology/records.ts'
+import { random, World } from './testkit/world.ts'
+
+const vindex = createVindex('hash', 'hash')
+
+function shardOf(world: World): (owner: number) => number {
+  const index = new KeyRangeIndex(world.sourceRefs.map(({ shard }, value) => ({ range: parseKeyRange(shard), value })))
+  return (owner) => index.find(vindex.map([{ type: 'INT64', bytes: Buffer.from(String(owner)) }])!)!
+}
+
+/**
+ * What an application does through a gate: a row stands on the shard of its owner; when the owner changes it is deleted there and then inserted
+ * elsewhere; a unique value is given up on one shard and then taken on another. One writer, so that keys and values are never on two shards at once.
+ */
+function wanderer(world: World, seed: number, ids: number, uniques: number): AsyncDisposable & { stop: () => Promise<number> } {
+  let stopped = false
+  let moves = 0
+  const pick = random(seed)
+  const where = shardOf(world)
+  const done = (async () => {
+    const conn = await connect(world.source.config)
+    const rows = new Map<number, { shard: number; owner: number; u: number | null }>()
+    const table = (shard: number): string => `${world.sourceRefs[shard]!.schema}.item`
+    while (!stopped) {
+      const id = pick(ids)
+      const old = rows.get(id)
+      if (old !== undefined) {
+        if (pick(4) === 0) {
+          await conn.query(`UPDATE ${table(old.shard)} SET v = v + 1 WHERE id = ${id}`)
+          continue
+        }
+        await conn.query(`DELETE FROM ${table(old.shard)} WHERE id = ${id}`)
+        rows.delete(id)
+        if (pick(3) === 0) continue
+      }
+      const owner = pick(50)
+      const free = pick(2) === 0 ? pick(uniques) : null
+      const u = free !== null && [...rows.values()].some((row) => row.u === free) ? null : free
+      const shard = where(owner)
+      await conn.query(`INSERT INTO ${table(shard)} VALUES (${id}, ${owner}, ${u ?? 'NULL'}, 'n${pick(9)}', ${pick(1000)})`)
+      rows.set(id, { shard, owner, u })
+      if (old !== undefined && old.shard !== shard) moves++
+      if (pick(20) === 0) await systemClock.sleep(1)
+    }
+    conn.destroy()
+  })()
+  const stop = async (): Promise<number> => ((stopped = true), await done, moves)
+  return { stop, [Symbol.asyncDispose]: async () => void (await stop().catch(() => 0)) }
+}
+
+const servers = new Map<string, { source: TestServer; target: TestServer }>()
+before(async () => {
+  for (const flavour of flavours()) servers.set(flavour, { source: await testServer({ flavour }), target: await testServer({ flavour }) })
+})
+after(async () => {
+  for (const { source, target } of servers.values()) {
+    await source[Symbol.asyncDispose]()
+    await target[Symbol.asyncDispose]()
+  }
+})
+
+for (const flavour of flavours()) {
+  for (const [name, sources, targets] of [
+    ['merge 4 → 1', ['-40', '40-80', '80-c0', 'c0-'], ['-']],
+    ['uneven 2 → 3', ['-80', '80-'], ['-60', '60-c0', 'c0-']],
+  ] as const) {
+    test(`promise 1 on ${flavour}: ${name} with rows and unique values that wander between the sources`, async () => {
+      await using world = await World.create({ flavour, sources: [...sources], targets: [...targets] }, servers.get(flavour)!)
+      const seed = Date.now() % 100_000
+      await using load = wanderer(world, seed, 300, 40)
+      await new Promise((resolve) => setTimeout(resolve, 300))
+      const records: StreamRecord[] = sources.map((_, i) => world.record(i))
+      const shares = world.sharesOf(records)
+      const running = records.map((record) => world.start(record, { shares, config: { oneLaneChangesMax: 3 } }))
+      const uids = records.map((record) => record.uid)
+      await world.untilRunning(...uids)
+      await new Promise((resolve) => setTimeout(resolve, 1000))
+      const moves = await load.stop()
+      await world.drain(...uids)
+      const rows = await world.assertEqual()
+      assert.ok(rows > 50 && moves > 20, `seed ${seed}: ${rows} rows, ${moves} moves`)
+      // Killed in the middle and begun again: the same.
+      await using again = wanderer2(world, seed + 1)
+      await new Promise((resolve) => setTimeout(resolve, 300))
+      for (const one of running) await one.stop()
+      const resumed = records.map((record) => world.start(record, { shares: world.sharesOf(records) }))
+      await again.stop()
+      await world.drain(...uids)
+      await world.assertEqual()
+      for (const one of resumed) await one.stop()
+    })
+  }
+}
+
+/** Goes on with the rows that are there: owners change, rows move. */
+function wanderer2(world: World, seed: number): AsyncDisposable & { stop: () => Promise<void> } {
+  let stopped = false
+  const pick = random(seed)
+  const where = shardOf(world)
+  const done = (async () => {
+    const conn = await connect(world.source.config)
+    while (!stopped) {
+      const from = pick(world.sourceRefs.length)
+      const schema = world.sourceRefs[from]!.schema
+      const row = (await conn.allText(`SELECT * FROM ${schema}.item WHERE id >= ${pick(300)} LIMIT 1`))[0]
+      if (row === undefined) continue
+      await conn.query(`DELETE FROM ${schema}.item WHERE id = ${row.id}`)
+      const owner = pick(50)
+      await conn.query(`INSERT INTO ${world.sourceRefs[where(owner)]!.schema}.item VALUES (${row.id}, ${owner}, ${row.u ?? 'NULL'}, 'again', ${pick(1000)})`)
+    }
+    conn.destroy()
+  })()
+  const stop = async (): Promise<void> => ((stopped = true), await done)
+  return { stop, [Symbol.asyncDispose]: () => stop().catch(() => undefined) }
+}
