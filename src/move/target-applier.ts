@@ -234,7 +234,9 @@ export class TargetApplier {
     const { lanes, failpoints, mode, schema } = this.options
     const first = lanes[0]
     assert(first !== undefined, 'a target has a lane')
-    if (round.count <= this.options.oneLaneChangesMax) {
+    // Not again in one transaction after a collision: its 1062 would undo its own deletes, which another stream may be waiting for as this
+    // one waits for that one's, for ever (test/models/merge.model.ts finds it).
+    if (round.count <= this.options.oneLaneChangesMax && this.#collisionsInRow === 0) {
       const [only] = roundStatements(round, mode, schema, 1)
       assert(only !== undefined, 'one lane')
       await first.transaction([...only.deletes, ...only.upserts, this.#positionSql(round.stamp)], () => failpoints.hit('round.beforePosition'))
