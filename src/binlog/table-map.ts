@@ -72,7 +72,8 @@ export function parseTableMap(body: Buffer): TableMap {
     const field = new ByteReader(reader.bytes(reader.lenenc()))
     switch (kind) {
       case optionalField.signedness: {
-        const numeric = columns.filter((column) => isNumeric(column.type))
+        // YEAR has a bit of its own here, on both flavours (tried).
+        const numeric = columns.filter((column) => isNumeric(column.type) || column.type === columnType.year)
         numeric.forEach((column, i) => {
           if (i >> 3 < field.end) column.unsigned = ((field.buffer[i >> 3] as number) & (0x80 >> (i & 7))) !== 0
         })
