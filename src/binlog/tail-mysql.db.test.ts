@@ -102,6 +102,26 @@ describe('tail on mysql only', { skip: !flavours().includes('mysql') }, () => {
     assert.deepEqual(kinds.slice(0, 4), ['begin', 'query', 'rows', 'commit'])
   })
 
+  test('tables without transactions: a group that ends with a COMMIT statement', async () => {
+    const schema = await freshSchema()
+    await connection.query(`CREATE TABLE ${schema}.m (id INT PRIMARY KEY) ENGINE=MyISAM`)
+    await using tail = await tailOf(server.config, await currentPosition(connection), await chooserOf(connection, schema))
+    await connection.query(`INSERT INTO ${schema}.m VALUES (1), (2)`)
+    await connection.query(`INSERT INTO ${schema}.t VALUES (3, '', NULL)`)
+    const events = await eventsUntilNow(tail, connection)
+    assert.deepEqual(
+      flatten(events, schema).map((change) => `${change.table} ${String(change.after?.[0])}`),
+      ['m 1', 'm 2', 't 3'],
+    )
+    assert.deepEqual(
+      events
+        .map((event) => event.kind)
+        .filter((kind) => kind !== 'heartbeat')
+        .slice(0, 6),
+      ['begin', 'rows', 'commit', 'begin', 'rows', 'commit'],
+    )
+  })
+
   test('generated columns, invisible keys and functional indexes stand where their definitions say', async () => {
     const schema = uniqueName('generated')
     await connection.query(`CREATE DATABASE ${schema}`)

@@ -1,9 +1,11 @@
 /** Proves the tail's grammar, its positions and what stops it, on real servers. */
 import assert from 'node:assert/strict'
+import net, { type AddressInfo } from 'node:net'
 import { after, before, beforeEach, describe, test } from 'node:test'
 import { flavours, testServer, uniqueName, type TestServer } from '../../test/kit/servers.ts'
 import { isSwError } from '../base/errors.ts'
 import type { Connection } from '../mysql/connection.ts'
+import { isServerError } from '../mysql/errors.ts'
 import {
   announceDdl,
   bumpControlMarker,
@@ -251,7 +253,8 @@ for (const flavour of flavours()) {
       const last = first.findLast((event) => event.kind === 'commit') as CommitEvent
       const dumps = await connection.allText("SELECT ID AS id FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'")
       const pending = failure(tail)
-      for (const { id } of dumps) await connection.query(`KILL ${id}`)
+      // Those of the tests before may end by themselves meanwhile.
+      for (const { id } of dumps) await connection.query(`KILL ${id}`).catch((e: unknown) => assert.ok(isServerError(e, 1094), String(e)))
       const error = await pending
       assert.ok(isSwError(error, 'SW-BINLOG-002') && error.class === 'transient', String(error))
       await connection.query(`INSERT INTO ${schema}.t VALUES (2, 'b')`)
@@ -271,6 +274,34 @@ for (const flavour of flavours()) {
         assert.ok(isSwError(error, 'SW-BINLOG-001') && error.class === 'transient', String(error))
       } finally {
         await server.resume()
+      }
+    })
+
+    test('a row that takes longer than the silence limit to arrive is no silence', async () => {
+      const proxy = net.createServer((client) => {
+        const upstream = net.connect(server.port, '127.0.0.1')
+        client.pipe(upstream)
+        // A slow line: a slice at a time.
+        upstream.on('data', (chunk) => {
+          client.write(chunk)
+          upstream.pause()
+          setTimeout(() => upstream.resume(), 15)
+        })
+        for (const socket of [client, upstream]) socket.on('error', () => {}).on('close', () => (client.destroy(), upstream.destroy()))
+      })
+      await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
+      const { port } = proxy.address() as AddressInfo
+      const position = await currentPosition(connection)
+      await connection.query(`INSERT INTO ${schema}.t VALUES (1, REPEAT('x', 8000000))`)
+      const tail = await tailOf({ ...server.config, port }, position, await chooserOf(connection, schema), { heartbeatMs: 200 })
+      try {
+        const started = performance.now()
+        const changes = flatten(await eventsUntilNow(tail, connection), schema)
+        assert.equal(changes[0]?.after?.[1]?.length, 8_000_000)
+        assert.ok(performance.now() - started > 700, 'the line was not slow enough to prove anything')
+      } finally {
+        await tail.close()
+        proxy.close()
       }
     })
 
