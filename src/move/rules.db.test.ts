@@ -1,0 +1,223 @@
+/** Single rules of PROTOCOLS 1, each by a case that fails without it. */
+import { after, before, test } from 'node:test'
+import assert from 'node:assert/strict'
+import { connect } from '../mysql/connect.ts'
+import { currentPosition } from '../binlog/position.ts'
+import { flavours, testServer, type TestServer } from '../../test/kit/servers.ts'
+import type { CrashPoint, Failpoints } from './crash-points.ts'
+import { ensureMoveTables, forgetStreams, readTarget, seedPosition } from './tables.ts'
+import { fill, itemTable, workload, World } from './testkit/world.ts'
+
+const servers = new Map<string, { source: TestServer; target: TestServer }>()
+before(async () => {
+  for (const flavour of flavours()) servers.set(flavour, { source: await testServer({ flavour }), target: await testServer({ flavour }) })
+})
+after(async () => {
+  for (const { source, target } of servers.values()) {
+    await source[Symbol.asyncDispose]()
+    await target[Symbol.asyncDispose]()
+  }
+})
+
+/** Holds at the nth meeting of a point until let go. */
+function holdAt(point: CrashPoint, skip = 0): Failpoints & { held: Promise<void>; letGo: () => void } {
+  let hits = 0
+  let isHeld = (): void => undefined
+  let letGo = (): void => undefined
+  const held = new Promise<void>((resolve) => (isHeld = resolve))
+  const gate = new Promise<void>((resolve) => (letGo = resolve))
+  return {
+    held,
+    letGo: () => letGo(),
+    hit(at) {
+      if (at !== point || hits++ !== skip) return undefined
+      isHeld()
+      return gate
+    },
+  }
+}
+
+for (const flavour of flavours()) {
+  const on = (): { source: TestServer; target: TestServer } => servers.get(flavour)!
+
+  test(`1.7 on ${flavour}: a mover that is held in mid-transaction keeps nothing once another has taken over`, async () => {
+    await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] }, on())
+    await fill(world, 0, 500, 1000)
+    const load = workload(world, 0, 11, { ids: 1000, uniques: 50, pauseMs: 2 })
+    const record = world.record(0)
+    const failpoints = holdAt('copy.beforeLandCommit', 2)
+    const first = world.start(record, { failpoints })
+    await failpoints.held
+    world.reports.delete(record.uid)
+    const second = world.start(record)
+    await world.untilRunning(record.uid)
+    await load.stop()
+    await world.drain(record.uid)
+    failpoints.letGo()
+    await first.stop()
+    world.reports.delete(record.uid)
+    await world.assertEqual()
+    await second.stop()
+  })
+
+  test(`1.5 on ${flavour}: a transaction larger than the budget goes in parts and ends whole; killed between parts it is done again`, async () => {
+    await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] }, on())
+    await fill(world, 0, 1000, 1000)
+    const record = world.record(0)
+    let hits = 0
+    const killing: Failpoints = { hit: (at) => (at === 'part.afterSome' && hits++ === 3 ? Promise.reject(new Error('killed')) : undefined) }
+    const running = world.start(record, { config: { partBytesMax: 20_000 }, failpoints: killing })
+    await world.untilRunning(record.uid)
+    await world.s.query('START TRANSACTION')
+    for (let n = 0; n < 5; n++) await world.s.query('UPDATE item SET v = v + 1, name = REPEAT("x", 20), owner = owner + 1')
+    await world.s.query('DELETE FROM item WHERE id % 3 = 0')
+    await world.s.query('COMMIT')
+    await running.done
+    assert.ok(hits > 3, 'it went in parts')
+    world.reports.delete(record.uid)
+    const again = world.start(record, { config: { partBytesMax: 20_000 } })
+    await world.untilRunning(record.uid)
+    await world.drain(record.uid)
+    await world.assertEqual()
+    await again.stop()
+  })
+
+  test(`1.13, 1.10 on ${flavour}: DDL on a moved table stops the stream, on another it does not; a statement instead of rows stops it`, async () => {
+    await using world = await World.create({ flavour, sources: ['-'], targets: ['-'] }, on())
+    await fill(world, 0, 10, 10)
+    const record = world.record(0)
+    world.start(record)
+    await world.untilRunning(record.uid)
+    await world.s.query('CREATE TABLE other (a INT)')
+    await world.s.query('ALTER TABLE other ADD b INT')
+    await world.s.query('ANALYZE TABLE item')
+    await world.drain(record.uid)
+    await world.s.query('ALTER TABLE item ADD extra INT')
+    await world.until('failure', () => world.state(record.uid) === 'failed')
+    const error = world.reports.get(record.uid)?.error
+    assert.equal(error?.code, 'SW-MOVE-002')
+    assert.match(error?.what ?? '', /ALTER TABLE item ADD extra/)
+    if (flavour === 'mysql') return
+    await using world2 = await World.create({ flavour, sources: ['-'], targets: ['-'] }, on())
+    await fill(world2, 0, 10, 10)
+    world2.start(world2.record(0))
+    await world2.untilRunning(world2.record(0).uid)
+    await world2.s.query("SET SESSION binlog_format='STATEMENT'")
+    await world2.s.query('UPDATE item SET v = 5 WHERE id = 1')
+    await world2.until('failure', () => world2.state(world2.record(0).uid) === 'failed')
+    assert.equal(world2.reports.get(world2.record(0).uid)?.error?.code, 'SW-MOVE-003')
+  })
+
+  test(`1.8 on ${flavour}: both directions run: what one applied the other skips, changes go both ways once`, async () => {
+    await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] }, on())
+    await fill(world, 0, 200, 1000)
+    const record = world.record(0)
+    const running = world.start(record)
+    await world.untilRunning(record.uid)
+    await world.s.query('UPDATE item SET v = v + 1')
+    await world.drain(record.uid)
+    // The way back, from each target, at its position of now.
+    await ensureMoveTables(world.s)
+    const reverse = await Promise.all(world.targetRefs.map(async (ref, i) => {
+      const uid = `${world.prefix}-reverse${i}`
+      const conn = await connect(world.target.config)
+      const position = await currentPosition(conn)
+      conn.destroy()
+      const made = await seedPosition(world.s, { streamUid: uid, workflowUid: record.workflowUid, direction: 'reverse', sourceUid: ref.uid, targetUid: world.sourceRefs[0]!.uid, position })
+      assert.ok(made)
+      return { ...record, uid, direction: 'reverse' as const, source: ref, targets: [world.sourceRefs[0]!], copy: 'none' as const, movesReference: i === 0 }
+    }))
+    const back = reverse.map((one) => world.start(one, { shares: world.sharesOf(reverse) }))
+    await world.untilRunning(...reverse.map(({ uid }) => uid))
+    await world.s.query('UPDATE item SET v = v + 1 WHERE id % 2 = 0')
+    await world.drain(record.uid)
+    // Now the other side is written; the forward stream must not bring it again, the reverse ones bring it once.
+    for (const { schema } of world.targetRefs) await world.t.query(`UPDATE ${schema}.item SET v = v + 1000, name = 'new side'`)
+    const marker = await (await import('../binlog/control-schema.ts')).bumpControlMarker(world.t)
+    await world.until('reverse marker', () => reverse.every(({ uid }) => (world.reports.get(uid)?.targets[0]?.controlMarker ?? 0) >= marker))
+    await world.drain(record.uid)
+    await world.assertEqual()
+    assert.equal(await world.s.value(`SELECT COUNT(*) FROM item WHERE v >= 1000 AND name = 'new side'`), '200')
+    const applied = running.stream.report().applied.rowChanges
+    assert.ok(applied <= 320, `the forward stream applied ${applied} changes: an echo came back`)
+    for (const one of [running, ...back]) await one.stop()
+    await forgetStreams(world.t, record.workflowUid)
+    assert.equal(await readTarget(world.t, record.uid, world.targetRefs[0]!.uid), null)
+  })
+
+  test(`1.9 on ${flavour}: rows of an XA transaction are applied at XA COMMIT, not at PREPARE, and dropped at ROLLBACK`, async () => {
+    await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] }, on())
+    await fill(world, 0, 100, 100)
+    const record = world.record(0)
+    let running = world.start(record)
+    await world.untilRunning(record.uid)
+    const conn = await connect({ ...world.source.config, database: world.sourceRefs[0]!.schema })
+    const xa = async (xid: string, sql: string): Promise<void> => {
+      await conn.query(`XA START '${xid}'`)
+      await conn.query(sql)
+      await conn.query(`XA END '${xid}'`)
+      await conn.query(`XA PREPARE '${xid}'`)
+    }
+    await xa(`${world.prefix}a`, 'UPDATE item SET v = 111111 WHERE id < 20')
+    conn.destroy()
+    const other = await connect({ ...world.source.config, database: world.sourceRefs[0]!.schema })
+    await world.drain(record.uid)
+    assert.equal(await world.t.value(`SELECT COUNT(*) FROM ${world.targetRefs[0]!.schema}.item WHERE v = 111111`), '0')
+    // The mover dies between PREPARE and COMMIT.
+    await running.stop()
+    world.reports.delete(record.uid)
+    running = world.start(record)
+    await world.untilRunning(record.uid)
+    for (let attempt = 0; ; attempt++) {
+      try {
+        await other.query(`XA COMMIT '${world.prefix}a'`)
+        break
+      } catch (error) {
+        // The server gives a prepared transaction up only once its session is gone.
+        if (attempt > 50) throw error
+        await new Promise((resolve) => setTimeout(resolve, 20))
+      }
+    }
+    await world.drain(record.uid)
+    await world.assertEqual()
+    assert.equal(await world.s.value('SELECT COUNT(*) FROM item WHERE v = 111111'), '20')
+    other.destroy()
+    await running.stop()
+  })
+
+  test(`1.1, 1.12 on ${flavour}: every type, character set and key survives copy and tail byte by byte; reference tables go to all targets`, async () => {
+    const json = flavour === 'mysql' ? 'JSON' : 'JSON'
+    const tables = [
+      itemTable,
+      { name: 'country', shardKey: null, ddl: 'CREATE TABLE country (code CHAR(2) CHARACTER SET ascii PRIMARY KEY, name VARCHAR(50) CHARACTER SET latin1)' },
+      {
+        name: 'every', shardKey: 'owner',
+        ddl: `CREATE TABLE every (a VARCHAR(20) CHARACTER SET latin1 NOT NULL, b BINARY(4) NOT NULL, owner INT NOT NULL, t TINYINT UNSIGNED, d DECIMAL(20,5), f FLOAT, g DOUBLE,
+          dt DATETIME(6), ts TIMESTAMP(3) NULL, ti TIME(2), da DATE, y YEAR, bi BIT(13), e ENUM('x','y','é'), s SET('p','q','r'), j ${json}, bl BLOB, tx TEXT CHARACTER SET utf16,
+          geo POINT, z INT(5) UNSIGNED ZEROFILL, gen INT AS (t + 1) STORED, PRIMARY KEY (b, a), KEY e (e))`,
+      },
+    ]
+    await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'], tables }, on())
+    await world.s.useDatabase(world.sourceRefs[0]!.schema)
+    const insert = async (from: number): Promise<void> => {
+      for (let i = from; i < from + 40; i++) {
+        await world.s.query(`INSERT INTO every (a, b, owner, t, d, f, g, dt, ts, ti, da, y, bi, e, s, j, bl, tx, geo, z) VALUES
+          ('é''\\\\${i}', x'0${i % 10}000000', ${i}, ${i % 256}, ${i}.12345, ${i} / 3, ${i} / 7, '2024-02-29 12:34:56.789012', '2024-03-31 02:30:00.123', '-12:34:56.78',
+          '2024-02-29', ${1970 + (i % 100)}, b'1010101010101', 'é', 'p,r', '{"k": [1, 2.5, "é", null], "n": ${i}}', x'00270a0d5c1a00', 'täxt €', ST_GeomFromText('POINT(${i} 2)'), ${i})`)
+      }
+      await world.s.query(`REPLACE INTO country VALUES ('F${from % 10}', 'Fr\u00e9'), ('DE', 'D${from}')`)
+      await world.s.query(`INSERT INTO every (a, b, owner) VALUES ('null ${from}', x'01020304', ${from})`)
+    }
+    await insert(0)
+    const record = world.record(0)
+    const running = world.start(record)
+    await world.untilRunning(record.uid)
+    await insert(100)
+    await world.s.query("UPDATE every SET a = CONCAT(a, 'ß'), f = f * 3, owner = owner + 17 WHERE owner % 2 = 0")
+    await world.s.query("UPDATE country SET code = 'XX' WHERE code = 'DE'")
+    await world.drain(record.uid)
+    const rows = await world.assertEqual()
+    assert.ok(rows > 80)
+    await running.stop()
+  })
+}
