@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { createHash, randomInt } from 'node:crypto'
 import { closeSync, existsSync, openSync } from 'node:fs'
-import { readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { isAbsolute, join, resolve } from 'node:path'
 import { systemClock, type Clock } from '../base/clock.ts'
@@ -249,8 +249,10 @@ export class LocalServers {
       socketPath: record.socketPath,
       port: record.port,
       pidFile: join(dir, 'mysqld.pid'),
+      tmpDir: join(dir, 'tmp'),
       serverId: record.serverId,
     }
+    await mkdir(place.tmpDir, { recursive: true })
     let text = serverConfig(install, place, record.settings)
     if (rootPassword !== undefined) {
       const sql = join(dir, 'first-start.sql')

@@ -11,7 +11,7 @@ const install: ServerInstall = {
   version: '10.11.1',
   how: 'found',
 }
-const place = { dataDir: '/d "q"/data', socketPath: '/d/s', port: 1, pidFile: '/d/p', serverId: 9 }
+const place = { dataDir: '/d "q"/data', socketPath: '/d/s', port: 1, pidFile: '/d/p', tmpDir: '/d/t', serverId: 9 }
 
 test('paths with blanks and quotes stand in quotes; settings given win', () => {
   const text = serverConfig(install, place, { ...defaultSettings, extra: { 'server-id': 5 } })

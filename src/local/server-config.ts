@@ -35,6 +35,8 @@ export type ServerPlace = {
   readonly socketPath: string
   readonly port: number
   readonly pidFile: string
+  /** Its own: a server that starts removes every `#sql…` file of its directory for temporary files, those of its neighbours too. */
+  readonly tmpDir: string
   /** Unique among the servers of a topology: replication tells servers and, on MariaDB, histories apart by it. */
   readonly serverId: number
 }
@@ -71,6 +73,7 @@ function commonConfig(place: ServerPlace, settings: ServerSettings): Record<stri
     socket: place.socketPath,
     port: place.port,
     'pid-file': place.pidFile,
+    tmpdir: place.tmpDir,
     'bind-address': '127.0.0.1',
     'skip-name-resolve': 'ON',
     'server-id': place.serverId,
