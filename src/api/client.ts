@@ -50,7 +50,8 @@ export class ApiClient {
     }
     if (!response.ok) throw errorOf(parsed, url, response.status)
     const result = endpoint.response.safeParse(parsed)
-    if (!result.success) throw apiErrors.badAnswer({ url, problems: result.error.issues.map((i) => `${i.path.join('.')}: ${i.message}`).join('; ') })
+    if (!result.success)
+      throw apiErrors.badAnswer({ url, problems: result.error.issues.map((i) => `${i.path.join('.')}: ${i.message}`).join('; ') })
     return result.data as ResponseOf<N>
   }
 }

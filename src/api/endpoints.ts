@@ -44,16 +44,34 @@ export const endpoints = {
   listKeyspaces: endpoint('GET', '/api/v1/keyspaces', 'all keyspaces', null, z.array(KeyspaceView)),
   createKeyspace: endpoint('POST', '/api/v1/keyspaces', 'attach or provision a keyspace', CreateKeyspace, KeyspaceView),
   showKeyspace: endpoint('GET', '/api/v1/keyspaces/:keyspace', 'one keyspace', null, KeyspaceView),
-  deleteKeyspace: endpoint('DELETE', '/api/v1/keyspaces/:keyspace', 'forget a keyspace; removes only what we provisioned', null, z.object({ removed: z.boolean() })),
+  deleteKeyspace: endpoint(
+    'DELETE',
+    '/api/v1/keyspaces/:keyspace',
+    'forget a keyspace; removes only what we provisioned',
+    null,
+    z.object({ removed: z.boolean() }),
+  ),
   listShards: endpoint('GET', '/api/v1/keyspaces/:keyspace/shards', 'the shards of a keyspace', null, z.array(ShardView)),
   listServers: endpoint('GET', '/api/v1/servers', 'all servers', null, z.array(ServerView)),
   showVSchema: endpoint('GET', '/api/v1/keyspaces/:keyspace/vschema', "a keyspace's vschema", null, z.record(z.string(), z.unknown())),
-  applyVSchema: endpoint('PUT', '/api/v1/keyspaces/:keyspace/vschema', 'replace a vschema', ApplyVSchema, z.record(z.string(), z.unknown())),
+  applyVSchema: endpoint(
+    'PUT',
+    '/api/v1/keyspaces/:keyspace/vschema',
+    'replace a vschema',
+    ApplyVSchema,
+    z.record(z.string(), z.unknown()),
+  ),
   createSequence: endpoint('POST', '/api/v1/sequences', 'make a sequence for a column', CreateSequence, SequenceView),
   createUser: endpoint('POST', '/api/v1/users', 'an account for clients of the gate', CreateUser, z.object({ name: z.string() })),
   listGates: endpoint('GET', '/api/v1/gates', 'live gates', null, z.array(GateView)),
   listWorkflows: endpoint('GET', '/api/v1/workflows', 'all workflows', null, z.array(WorkflowView)),
-  createWorkflow: endpoint('POST', '/api/v1/workflows', 'create a workflow; answers at once, the action goes on', CreateWorkflow, ActionView),
+  createWorkflow: endpoint(
+    'POST',
+    '/api/v1/workflows',
+    'create a workflow; answers at once, the action goes on',
+    CreateWorkflow,
+    ActionView,
+  ),
   showWorkflow: endpoint('GET', workflowPath, 'one workflow', null, WorkflowView),
   act: endpoint('POST', `${workflowPath}/actions`, 'one idempotent control action; answers at once', ActionRequest, ActionView),
   showAction: endpoint('GET', `${workflowPath}/actions/:id`, 'the outcome of an action', null, ActionView),
@@ -61,7 +79,11 @@ export const endpoints = {
 } as const
 
 export type EndpointName = keyof typeof endpoints
-export type RequestBody<N extends EndpointName> = (typeof endpoints)[N]['body'] extends z.ZodType ? z.input<(typeof endpoints)[N]['body']> : undefined
-export type ParsedBody<N extends EndpointName> = (typeof endpoints)[N]['body'] extends z.ZodType ? z.output<(typeof endpoints)[N]['body']> : undefined
+export type RequestBody<N extends EndpointName> = (typeof endpoints)[N]['body'] extends z.ZodType
+  ? z.input<(typeof endpoints)[N]['body']>
+  : undefined
+export type ParsedBody<N extends EndpointName> = (typeof endpoints)[N]['body'] extends z.ZodType
+  ? z.output<(typeof endpoints)[N]['body']>
+  : undefined
 export type ResponseOf<N extends EndpointName> = z.output<(typeof endpoints)[N]['response']>
 export type Params = Readonly<Record<string, string>>

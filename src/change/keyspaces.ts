@@ -55,7 +55,16 @@ async function makeShard(world: World, request: KeyspaceRequest, name: string, i
           closed: false,
         })
       : await attachServer(world, request.server)
-  return { v: 1, keyspace: request.name, name, uid: randomUUID(), serverId: server.id, schema, madeBy: null, provisioned: server.provisioned }
+  return {
+    v: 1,
+    keyspace: request.name,
+    name,
+    uid: randomUUID(),
+    serverId: server.id,
+    schema,
+    madeBy: null,
+    provisioned: server.provisioned,
+  }
 }
 
 /** `app` for the whole range, else `app_40_80`. */
@@ -64,7 +73,10 @@ export function schemaName(keyspace: string, shard: string): string {
 }
 
 export function serverId(keyspace: string, index: number, generation = ''): string {
-  const base = keyspace.toLowerCase().replace(/[^a-z0-9]+/g, '-').slice(0, 28)
+  const base = keyspace
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .slice(0, 28)
   return `${base}${generation === '' ? '' : `-${generation}`}-${index + 1}`
 }
 
@@ -78,7 +90,10 @@ export async function deleteKeyspace(world: World, name: string): Promise<void> 
   const shards = await listRecords<ShardRecord>(store, keys.shards(name))
   const result = await store.commit(
     [{ key: keys.routing(name), version: routing.version }],
-    [keys.keyspace(name), keys.vschema(name), keys.routing(name), ...shards.map((shard) => shard.key)].map((key) => ({ key, value: undefined })),
+    [keys.keyspace(name), keys.vschema(name), keys.routing(name), ...shards.map((shard) => shard.key)].map((key) => ({
+      key,
+      value: undefined,
+    })),
   )
   if (!result.ok) return deleteKeyspace(world, name)
   const others = await listRecords<ShardRecord>(store, keys.allShards)
@@ -96,6 +111,12 @@ export async function removeServer(world: World, id: string): Promise<boolean> {
   const server = await readRecord<ServerRecord>(world.store, keys.server(id))
   if (server === null || !server.value.provisioned) return false
   await world.provisioner.remove(id)
-  await world.store.commit([], [{ key: keys.server(id), value: undefined }, { key: keys.secret(id), value: undefined }])
+  await world.store.commit(
+    [],
+    [
+      { key: keys.server(id), value: undefined },
+      { key: keys.secret(id), value: undefined },
+    ],
+  )
   return true
 }

@@ -20,7 +20,13 @@ import type { ReshardData, ReshardSpec } from './reshard-spec.ts'
 import type { World } from './servers.ts'
 
 type EndArgs = { readonly keepData: boolean; readonly dropSource: boolean; readonly dryRun: boolean }
-type End = { readonly verb: 'complete' | 'cancel'; readonly stays: readonly string[]; readonly goes: readonly string[]; readonly during: string; readonly after: string }
+type End = {
+  readonly verb: 'complete' | 'cancel'
+  readonly stays: readonly string[]
+  readonly goes: readonly string[]
+  readonly during: string
+  readonly after: string
+}
 
 export async function completeVerb(world: World & Claims, context: ActionContext): Promise<void> {
   const { sourceShards, targetShards } = context.workflow.spec as unknown as ReshardSpec
@@ -86,10 +92,24 @@ function fateOf(shard: ShardRecord, args: EndArgs): string {
 function requireSide(context: ActionContext, routing: RoutingRecord, way: End): void {
   const { keyspace, name } = context.workflow
   const base = `shardwright reshard --workflow ${name} --target-keyspace ${keyspace}`
-  const elsewhere = componentsOfWorkflow(routing, name).filter((component) => !component.retired && component.serving.primary.some((shard) => way.goes.includes(shard)))
+  const elsewhere = componentsOfWorkflow(routing, name).filter(
+    (component) => !component.retired && component.serving.primary.some((shard) => way.goes.includes(shard)),
+  )
   if (elsewhere.length === 0) return
   const ranges = elsewhere.map((component) => component.range).join(', ')
   throw way.verb === 'complete'
-    ? changeErrors.wrongSide({ verb: way.verb, name, keyspace, reason: `the sources still serve ${ranges}`, fix: `switch first: ${base} switchtraffic` })
-    : changeErrors.wrongSide({ verb: way.verb, name, keyspace, reason: `the targets serve ${ranges}`, fix: `switch back first: ${base} reversetraffic; or keep them: ${base} complete` })
+    ? changeErrors.wrongSide({
+        verb: way.verb,
+        name,
+        keyspace,
+        reason: `the sources still serve ${ranges}`,
+        fix: `switch first: ${base} switchtraffic`,
+      })
+    : changeErrors.wrongSide({
+        verb: way.verb,
+        name,
+        keyspace,
+        reason: `the targets serve ${ranges}`,
+        fix: `switch back first: ${base} reversetraffic; or keep them: ${base} complete`,
+      })
 }

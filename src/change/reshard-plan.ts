@@ -93,12 +93,26 @@ export async function planReshardCreate(world: World, keyspaceName: string, work
   if (errors.length > 0) throw new Failures(distinct(errors))
   const flavour = (await readRecord<ServerRecord>(store, keys.server(sources[0]?.serverId ?? '')))?.value.flavour ?? world.flavour
   const { targets, newServers } = placeTargets(keyspaceName, targetNames, spec, generation(shards))
-  const plan = { keyspace: keyspace.value, sources, targets, newServers, flavour, tables, views: schemas[0]?.views.map((view) => view.name) ?? [] }
+  const plan = {
+    keyspace: keyspace.value,
+    sources,
+    targets,
+    newServers,
+    flavour,
+    tables,
+    views: schemas[0]?.views.map((view) => view.name) ?? [],
+  }
   return { ...plan, lines: describe(plan, schemas) }
 }
 
 /** Every table of the source has its place in the vschema, its columns are there, its ids come from a sequence. */
-function streamTables(keyspace: string, schemas: readonly SchemaInfo[], definition: Vschema, vschema: ResolvedVschema, errors: SwError[]): StreamTable[] {
+function streamTables(
+  keyspace: string,
+  schemas: readonly SchemaInfo[],
+  definition: Vschema,
+  vschema: ResolvedVschema,
+  errors: SwError[],
+): StreamTable[] {
   const first = schemas[0]
   if (first === undefined) return []
   return first.tables.flatMap((info) => {
@@ -113,7 +127,8 @@ function streamTables(keyspace: string, schemas: readonly SchemaInfo[], definiti
       return []
     }
     for (const column of one.vindex?.columns ?? []) {
-      if (!info.columns.some((there) => sameColumn(there.name, column))) errors.push(changeErrors.vindexColumnMissing({ table: info.name, column }))
+      if (!info.columns.some((there) => sameColumn(there.name, column)))
+        errors.push(changeErrors.vindexColumnMissing({ table: info.name, column }))
     }
     const auto = info.columns.find((column) => column.autoIncrement)
     if (auto !== undefined && (table.autoIncrement === null || !sameColumn(table.autoIncrement.column, auto.name))) {
@@ -142,7 +157,12 @@ async function sharedServers(world: World, sources: readonly ShardRecord[], own:
 }
 
 /** Attached target servers are given in turn; else new ones are made, several targets on each. */
-function placeTargets(keyspace: string, names: readonly string[], spec: ReshardSpec, made: number): { targets: PlannedTarget[]; newServers: string[] } {
+function placeTargets(
+  keyspace: string,
+  names: readonly string[],
+  spec: ReshardSpec,
+  made: number,
+): { targets: PlannedTarget[]; newServers: string[] } {
   if (spec.targetServers !== undefined && spec.targetServers.length > 0) {
     const servers = spec.targetServers
     return {
@@ -154,7 +174,11 @@ function placeTargets(keyspace: string, names: readonly string[], spec: ReshardS
     }
   }
   const perServer = spec.targetsPerServer ?? Math.max(1, Math.ceil(names.length / 2))
-  const targets = names.map((shard, index) => ({ shard, serverId: serverId(keyspace, Math.floor(index / perServer), `g${made}`), schema: schemaName(keyspace, shard) }))
+  const targets = names.map((shard, index) => ({
+    shard,
+    serverId: serverId(keyspace, Math.floor(index / perServer), `g${made}`),
+    schema: schemaName(keyspace, shard),
+  }))
   return { targets, newServers: [...new Set(targets.map((target) => target.serverId))] }
 }
 
@@ -171,7 +195,9 @@ function describe(plan: Omit<ReshardPlan, 'lines'>, schemas: readonly SchemaInfo
   return [
     `reshard ${plan.keyspace.name}: ${plan.sources.map((shard) => shard.name).join(',')} → ${plan.targets.map((target) => target.shard).join(',')}`,
     `about ${rows.toLocaleString('en-US')} rows, ${Math.round(bytes / 1e6)} MB, in ${plan.tables.length} tables: ${plan.tables.map((table) => table.name).join(', ')}`,
-    ...(plan.newServers.length === 0 ? [] : [`makes ${plan.newServers.length} servers (${plan.flavour}), closed to clients: ${plan.newServers.join(', ')}`]),
+    ...(plan.newServers.length === 0
+      ? []
+      : [`makes ${plan.newServers.length} servers (${plan.flavour}), closed to clients: ${plan.newServers.join(', ')}`]),
     ...plan.sources.map((source) => {
       const fed = plan.targets.filter((target) => keyRangesIntersect(parseKeyRange(target.shard), parseKeyRange(source.name)))
       return `reads ${source.name} on ${source.serverId} once, and its binlog once, for ${fed.map((target) => target.shard).join(',')}`

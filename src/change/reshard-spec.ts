@@ -8,14 +8,20 @@ export type ReshardSpec = {
   readonly stopAfterCopy: boolean
   readonly onDdl: 'stop' | 'ignore' | 'exec'
   readonly deferSecondaryKeys: boolean
-  readonly targetServers?: readonly { host: string; port: number; user: string; password: string; schema?: string | undefined }[] | undefined
+  readonly targetServers?:
+    | readonly { host: string; port: number; user: string; password: string; schema?: string | undefined }[]
+    | undefined
   readonly targetsPerServer?: number | undefined
   readonly allowUnfenced: readonly string[]
   readonly failpoints: { readonly [name: string]: 'kill' | 'hold' }
 }
 
 /** What the workflow wrote down before it did it. */
-export type ReshardData = { readonly newServers?: readonly string[]; readonly oldServers?: readonly string[]; readonly tables?: readonly string[] }
+export type ReshardData = {
+  readonly newServers?: readonly string[]
+  readonly oldServers?: readonly string[]
+  readonly tables?: readonly string[]
+}
 
 /** Shards by their printed names: `0` is `-`, `-8000` is `-80`. SW-KEYSPACE-001 for what is no key range. */
 export function normaliseReshardSpec<T extends Pick<ReshardSpec, 'sourceShards' | 'targetShards'>>(spec: T): T {

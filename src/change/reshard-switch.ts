@@ -61,10 +61,17 @@ export async function switchVerb(world: World & Claims, context: ActionContext, 
   const own = componentsOfWorkflow(routing.value, name)
   const chosen = args.shards.length === 0 ? own.map((component) => component.range) : rangesForShards(routing.value, name, args.shards)
   const ranges = standing(context, own, chosen, verb)
-  if (ranges.length === 0) return context.say(`nothing to do: ${keyspace}.${name} ${verb === 'switchtraffic' ? 'has switched' : 'was switched back'} already`)
+  if (ranges.length === 0)
+    return context.say(`nothing to do: ${keyspace}.${name} ${verb === 'switchtraffic' ? 'has switched' : 'was switched back'} already`)
   if (!args.tabletTypes.includes('primary')) {
     if (args.dryRun) return context.say(`would move replica reads of ${ranges.join(', ')}`)
-    await decide(real, keyspace, routing, (record) => moveReplicaReads(record, { ranges, token: context.leadership.token, to: 'other' }), ranges)
+    await decide(
+      real,
+      keyspace,
+      routing,
+      (record) => moveReplicaReads(record, { ranges, token: context.leadership.token, to: 'other' }),
+      ranges,
+    )
     return context.journal(`${verb}: replica reads moved`)
   }
   await requireVdiff(context, args)
@@ -83,9 +90,18 @@ export async function switchVerb(world: World & Claims, context: ActionContext, 
   await context.say(...switchReportText(report).split('\n'))
   await context.result(report as unknown as Json)
   if (report.outcome === 'refused') throw new Failures(report.blockers.map(asError))
-  if (report.outcome === 'given up') throw changeErrors.givenUp({ verb, name, keyspace, error: report.error === null ? 'for no reason that was told' : `${report.error.code} ${report.error.what}` })
+  if (report.outcome === 'given up')
+    throw changeErrors.givenUp({
+      verb,
+      name,
+      keyspace,
+      error: report.error === null ? 'for no reason that was told' : `${report.error.code} ${report.error.what}`,
+    })
   if (!args.enableReverse && !args.dryRun) await stopWayBack(context, report.to)
-  if (!args.dryRun) await context.journal(`${verb}: ${report.outcome}${report.stallMs === null ? '' : `, clients held for ${Math.round(report.stallMs)} ms`}`)
+  if (!args.dryRun)
+    await context.journal(
+      `${verb}: ${report.outcome}${report.stallMs === null ? '' : `, clients held for ${Math.round(report.stallMs)} ms`}`,
+    )
 }
 
 /** --enable-reverse-replication=false: the old side stands still from here on, and `start` is what takes it up again. */
@@ -93,26 +109,37 @@ async function stopWayBack(context: ActionContext, serving: readonly string[]): 
   const { store, leadership, workflow } = context
   for (const stream of await listRecords<StreamRecord>(store, keys.streamsOf(workflow.uid))) {
     if (!serving.includes(stream.value.source.shard)) continue
-    await updateRecord<StreamRecord>(store, stream.key, (current) => (current === null ? null : { ...current, wanted: 'stopped' }), [leadership.fence])
+    await updateRecord<StreamRecord>(store, stream.key, (current) => (current === null ? null : { ...current, wanted: 'stopped' }), [
+      leadership.fence,
+    ])
   }
-  await context.say('reverse replication is stopped, as asked: the old side no longer follows; `start` takes it up again, and only then can the switch be reversed')
+  await context.say(
+    'reverse replication is stopped, as asked: the old side no longer follows; `start` takes it up again, and only then can the switch be reversed',
+  )
 }
 
 /** Each state allows its own verbs. */
 export function requireState(context: ActionContext, allowed: readonly string[]): void {
   const { workflow, action } = context
-  if (!allowed.includes(workflow.state)) throw changeErrors.notRunning({ verb: action.verb, name: workflow.name, keyspace: workflow.keyspace, state: workflow.state })
+  if (!allowed.includes(workflow.state))
+    throw changeErrors.notRunning({ verb: action.verb, name: workflow.name, keyspace: workflow.keyspace, state: workflow.state })
 }
 
 /** Of the chosen components those that have yet to go this way. Reversing what was never switched is refused. */
-function standing(context: ActionContext, own: readonly RoutingComponent[], ranges: readonly string[], verb: 'switchtraffic' | 'reversetraffic'): string[] {
+function standing(
+  context: ActionContext,
+  own: readonly RoutingComponent[],
+  ranges: readonly string[],
+  verb: 'switchtraffic' | 'reversetraffic',
+): string[] {
   const { workflow } = context
   const { sourceShards } = workflow.spec as unknown as ReshardSpec
   const chosen = own.filter((component) => ranges.includes(component.range))
   const onSource = chosen.filter((component) => component.serving.primary.some((shard) => sourceShards.includes(shard)))
   if (verb === 'switchtraffic') return onSource.map((component) => component.range)
   const switchedOnce = workflow.journal.some((entry) => entry.text.startsWith('switchtraffic: switched'))
-  if (onSource.length === chosen.length && !switchedOnce) throw changeErrors.neverSwitched({ name: workflow.name, keyspace: workflow.keyspace })
+  if (onSource.length === chosen.length && !switchedOnce)
+    throw changeErrors.neverSwitched({ name: workflow.name, keyspace: workflow.keyspace })
   return chosen.filter((component) => !onSource.includes(component)).map((component) => component.range)
 }
 
@@ -122,11 +149,15 @@ async function requireVdiff(context: ActionContext, args: SwitchArgs): Promise<v
   const last = reports.toSorted((a, b) => b.startedAtMs - a.startedAtMs)[0]
   const { name, keyspace } = context.workflow
   if (last === undefined || last.state === 'running') {
-    if (args.requireVdiff) throw changeErrors.vdiffMissing({ name, keyspace, reason: last === undefined ? 'there was none' : 'it still runs' })
+    if (args.requireVdiff)
+      throw changeErrors.vdiffMissing({ name, keyspace, reason: last === undefined ? 'there was none' : 'it still runs' })
     return
   }
-  const differing = last.tables.filter((table) => table.missing + table.extra + table.misplaced + table.different > 0 && !args.allowDifferences.includes(table.name))
-  if (last.state === 'different' && differing.length > 0) throw changeErrors.vdiffDiffers({ tables: differing.map((table) => table.name).join(', '), name, keyspace })
+  const differing = last.tables.filter(
+    (table) => table.missing + table.extra + table.misplaced + table.different > 0 && !args.allowDifferences.includes(table.name),
+  )
+  if (last.state === 'different' && differing.length > 0)
+    throw changeErrors.vdiffDiffers({ tables: differing.map((table) => table.name).join(', '), name, keyspace })
 }
 
 async function allowUnfenced(context: ActionContext, accounts: readonly string[]): Promise<void> {

@@ -45,7 +45,14 @@ export function reshardDefinition(world: World & Claims): Definition {
   }
 }
 
-type PlannedCreate = { sources: ShardRecord[]; targets: PlannedTarget[]; newServers: string[]; flavour: 'mysql' | 'mariadb'; tables: StreamTable[]; views: string[] }
+type PlannedCreate = {
+  sources: ShardRecord[]
+  targets: PlannedTarget[]
+  newServers: string[]
+  flavour: 'mysql' | 'mariadb'
+  tables: StreamTable[]
+  views: string[]
+}
 
 async function create(world: World, context: ActionContext): Promise<void> {
   const { keyspace, name, uid } = context.workflow
@@ -56,7 +63,13 @@ async function create(world: World, context: ActionContext): Promise<void> {
     if (!context.signal.aborted) {
       // Before the claim nothing was made, so the name is free again; after it `cancel` cleans up.
       const claimed = context.action.steps.some((step) => step.name === 'claim the shards' && step.ms !== null)
-      await context.updateWorkflow((w) => withJournal({ ...w, state: 'failed', ended: !claimed }, context.clock.nowMs(), `create failed: ${error instanceof Error ? error.message : String(error)}`))
+      await context.updateWorkflow((w) =>
+        withJournal(
+          { ...w, state: 'failed', ended: !claimed },
+          context.clock.nowMs(),
+          `create failed: ${error instanceof Error ? error.message : String(error)}`,
+        ),
+      )
     }
     throw error
   }
@@ -83,14 +96,23 @@ async function createSteps(world: World, context: ActionContext, spec: ReshardSp
     const data: ReshardData = { newServers: plan.newServers, oldServers, tables: plan.tables.map((table) => table.name) }
     await context.updateWorkflow((workflow) => ({ ...workflow, data }))
     if (routing.value.components.some((component) => component.workflow === name)) return null
-    await decide(decision, keyspace, routing, (record) => attachWorkflow(record, { workflow: name, sources, targets, token: leadership.token }), [])
+    await decide(
+      decision,
+      keyspace,
+      routing,
+      (record) => attachWorkflow(record, { workflow: name, sources, targets, token: leadership.token }),
+      [],
+    )
     return null
   })
   await context.step(
     'servers',
     async () => {
-      const schemasOf = (serverId: string): string[] => plan.targets.filter((target) => target.serverId === serverId).map((target) => target.schema)
-      await Promise.all(plan.newServers.map((id) => provisionServer(world, { id, flavour: plan.flavour, schemas: schemasOf(id), closed: true })))
+      const schemasOf = (serverId: string): string[] =>
+        plan.targets.filter((target) => target.serverId === serverId).map((target) => target.schema)
+      await Promise.all(
+        plan.newServers.map((id) => provisionServer(world, { id, flavour: plan.flavour, schemas: schemasOf(id), closed: true })),
+      )
       for (const address of spec.targetServers ?? []) await attachServer(world, { ...address, schema: undefined })
       return null
     },
@@ -108,9 +130,19 @@ async function createSteps(world: World, context: ActionContext, spec: ReshardSp
               source: { conn: source, schema: first.schema },
               target: { conn: connection, schema: target.schema, uid: shardUid(uid, target.shard), name: target.shard },
             }
-            const findings = await preflightTarget(connection, target.schema, target.shard, plan.tables.map((table) => table.name))
+            const findings = await preflightTarget(
+              connection,
+              target.schema,
+              target.shard,
+              plan.tables.map((table) => table.name),
+            )
             if (findings.length > 0) throw new Failures(findings)
-            await createTargetTables({ ...sides, workflowUid: uid, tables: plan.tables.map((table) => table.name), deferSecondaryKeys: spec.deferSecondaryKeys })
+            await createTargetTables({
+              ...sides,
+              workflowUid: uid,
+              tables: plan.tables.map((table) => table.name),
+              deferSecondaryKeys: spec.deferSecondaryKeys,
+            })
             const failed = await createTargetViews(sides)
             if (failed.length > 0) throw changeErrors.viewRefused({ shard: target.shard, ...failed[0] })
           })
@@ -163,7 +195,9 @@ function streamsOf(context: ActionContext, spec: ReshardSpec, plan: PlannedCreat
     wanted: spec.autoStart ? 'running' : 'stopped',
     generation: 1,
     source: ref(source),
-    targets: targets.filter((target) => (index === 0 && references) || keyRangesIntersect(parseKeyRange(target.name), parseKeyRange(source.name))).map(ref),
+    targets: targets
+      .filter((target) => (index === 0 && references) || keyRangesIntersect(parseKeyRange(target.name), parseKeyRange(source.name)))
+      .map(ref),
     tables: plan.tables,
     movesReference: index === 0,
     copy: 'full',
@@ -186,7 +220,8 @@ async function setWanted(context: ActionContext, wanted: 'running' | 'stopped'):
     await updateRecord<StreamRecord>(
       store,
       stream.key,
-      (current) => (current === null ? null : { ...current, wanted, generation: wanted === 'running' ? current.generation + 1 : current.generation }),
+      (current) =>
+        current === null ? null : { ...current, wanted, generation: wanted === 'running' ? current.generation + 1 : current.generation },
       [leadership.fence],
     )
   }
@@ -200,7 +235,15 @@ async function vdiff(context: ActionContext): Promise<void> {
   const { uid } = context.workflow
   const args = context.action.args as { tables?: string[]; repair?: boolean }
   const vdiffUid = (await context.step('ask for it', async () => {
-    const record: VdiffRecord = { v: 1, uid: randomUUID(), workflowUid: uid, wanted: 'running', tables: args.tables ?? null, requestedAtMs: clock.nowMs(), repair: args.repair ?? false }
+    const record: VdiffRecord = {
+      v: 1,
+      uid: randomUUID(),
+      workflowUid: uid,
+      wanted: 'running',
+      tables: args.tables ?? null,
+      requestedAtMs: clock.nowMs(),
+      repair: args.repair ?? false,
+    }
     await store.commit([context.leadership.fence], [put(keys.vdiff(uid, record.uid), record)])
     return record.uid
   })) as string

@@ -24,9 +24,18 @@ export type SequenceRequest = {
 }
 
 const marginIds = 100_000n
-const integerTypes: Readonly<Record<string, bigint>> = { int: 2n ** 31n - 1n, mediumint: 2n ** 23n - 1n, smallint: 2n ** 15n - 1n, tinyint: 127n, bigint: 2n ** 63n - 1n }
+const integerTypes: Readonly<Record<string, bigint>> = {
+  int: 2n ** 31n - 1n,
+  mediumint: 2n ** 23n - 1n,
+  smallint: 2n ** 15n - 1n,
+  tinyint: 127n,
+  bigint: 2n ** 63n - 1n,
+}
 
-export async function createSequence(world: World, request: SequenceRequest): Promise<{ name: string; keyspace: string; nextId: string; cache: number }> {
+export async function createSequence(
+  world: World,
+  request: SequenceRequest,
+): Promise<{ name: string; keyspace: string; nextId: string; cache: number }> {
   const target = `${request.keyspace}.${request.table}.${request.column}`
   const { store } = world
   const keyspace = await readRecord<KeyspaceRecord>(store, keys.keyspace(request.keyspace))
@@ -37,11 +46,16 @@ export async function createSequence(world: World, request: SequenceRequest): Pr
   const name = `${request.table}_seq`
   const greatest = await greatestValue(world, request)
   const start = greatest + (greatest + 2n * marginIds < limit ? marginIds : 1n)
-  const nextId = await withServer(store, holder.serverId, 'admin', (connection) => makeTable(connection, holder.schema, name, start, request.cache))
+  const nextId = await withServer(store, holder.serverId, 'admin', (connection) =>
+    makeTable(connection, holder.schema, name, start, request.cache),
+  )
   await changeVSchema(world, on, (vschema) => ({ ...vschema, tables: { ...vschema.tables, [name]: { type: 'sequence' } } }))
   await changeVSchema(world, request.keyspace, (vschema) => ({
     ...vschema,
-    tables: { ...vschema.tables, [request.table]: { ...vschema.tables?.[request.table], auto_increment: { column: request.column, sequence: `${on}.${name}` } } },
+    tables: {
+      ...vschema.tables,
+      [request.table]: { ...vschema.tables?.[request.table], auto_increment: { column: request.column, sequence: `${on}.${name}` } },
+    },
   }))
   return { name, keyspace: on, nextId: String(nextId), cache: request.cache }
 }
@@ -71,12 +85,18 @@ async function holderOf(world: World, on: string, request: SequenceRequest, targ
     if (request.on !== undefined) throw changeErrors.noKeyspace({ keyspace: on })
     await createKeyspace(world, { name: on, flavour: world.flavour })
   } else if (found.value.sharded) {
-    throw changeErrors.sequenceRefused({ target, reason: `keyspace ${on} is sharded`, fix: 'name an unsharded keyspace by --on, or leave --on out' })
+    throw changeErrors.sequenceRefused({
+      target,
+      reason: `keyspace ${on} is sharded`,
+      fix: 'name an unsharded keyspace by --on, or leave --on out',
+    })
   }
   const shards = await listRecords<ShardRecord>(store, keys.shards(on))
   const shard = shards[0]?.value
   if (shard === undefined) throw changeErrors.noKeyspace({ keyspace: on })
-  const others = (await listRecords<ShardRecord>(store, keys.allShards)).filter((s) => s.value.serverId === shard.serverId && s.value.keyspace !== on)
+  const others = (await listRecords<ShardRecord>(store, keys.allShards)).filter(
+    (s) => s.value.serverId === shard.serverId && s.value.keyspace !== on,
+  )
   if (others.length > 0) {
     throw changeErrors.sequenceRefused({
       target,
@@ -97,12 +117,15 @@ async function columnLimit(world: World, request: SequenceRequest, target: strin
   const [shard] = await servingShards(world, request.keyspace)
   if (shard === undefined) throw changeErrors.noKeyspace({ keyspace: request.keyspace })
   const where = `TABLE_SCHEMA = ${quoteString(shard.schema)} AND TABLE_NAME = ${quoteString(request.table)} AND COLUMN_NAME = ${quoteString(request.column)}`
-  const type = await withServer(world.store, shard.serverId, 'admin', (connection) => connection.value(`SELECT DATA_TYPE FROM information_schema.COLUMNS WHERE ${where}`))
+  const type = await withServer(world.store, shard.serverId, 'admin', (connection) =>
+    connection.value(`SELECT DATA_TYPE FROM information_schema.COLUMNS WHERE ${where}`),
+  )
   if (type === undefined || type === null) {
     throw changeErrors.sequenceRefused({ target, reason: 'there is no such table or column', fix: 'name them as keyspace.table.column' })
   }
   const limit = integerTypes[type.toLowerCase()]
-  if (limit === undefined) throw changeErrors.sequenceRefused({ target, reason: `the column is ${type}, not an integer`, fix: 'use an integer column' })
+  if (limit === undefined)
+    throw changeErrors.sequenceRefused({ target, reason: `the column is ${type}, not an integer`, fix: 'use an integer column' })
   return limit
 }
 

@@ -32,7 +32,8 @@ export type Role = 'admin' | 'mover' | 'gate'
 export async function connectServer(store: Store, serverId: string, role: Role, sessionSql: readonly string[] = []): Promise<Connection> {
   const server = await readRecord<ServerRecord>(store, keys.server(serverId))
   const secret = await readRecord<ServerSecret>(store, keys.secret(serverId))
-  if (server === null || secret === null) throw changeErrors.serverUnreachable({ server: serverId, reason: 'the topology does not know it' })
+  if (server === null || secret === null)
+    throw changeErrors.serverUnreachable({ server: serverId, reason: 'the topology does not know it' })
   try {
     return await connect({ host: server.value.host, port: server.value.port, ...secret.value[role], sessionSql: [...sessionSql] })
   } catch (error) {
@@ -53,7 +54,10 @@ export async function withServer<T>(store: Store, serverId: string, role: Role, 
  * A server of our own making, closed from the start when asked. Repeatable: the passwords are recorded before the server
  * is made, so a repetition after a crash finds the same ones.
  */
-export async function provisionServer(world: World, request: { id: string; flavour: FlavourName; schemas: readonly string[]; closed: boolean }): Promise<ServerRecord> {
+export async function provisionServer(
+  world: World,
+  request: { id: string; flavour: FlavourName; schemas: readonly string[]; closed: boolean },
+): Promise<ServerRecord> {
   const known = await readRecord<ServerRecord>(world.store, keys.server(request.id))
   const accounts = await secretOf(world.store, request.id)
   const endpoint = await world.provisioner.provision({ ...request, accounts })
@@ -86,13 +90,25 @@ export async function attachServer(world: World, address: ServerAddress): Promis
       throw changeErrors.versionRefused({ ...address, flavour: flavour.name, version, least: versionText(flavour.versionMin) })
     }
     if (address.schema !== undefined) {
-      const found = await connection.value(`SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = '${address.schema.replace(/'/g, "''")}'`)
+      const found = await connection.value(
+        `SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = '${address.schema.replace(/'/g, "''")}'`,
+      )
       if (found === undefined) throw changeErrors.schemaMissing({ ...address })
     }
     await secretOf(world.store, id)
     await prepareServer(world, connection, id, 'keep')
     const known = await readRecord<ServerRecord>(world.store, keys.server(id))
-    const record: ServerRecord = { v: 1, id, flavour: flavour.name, version, host: address.host, port: address.port, socketPath: null, provisioned: false, dataDir: null }
+    const record: ServerRecord = {
+      v: 1,
+      id,
+      flavour: flavour.name,
+      version,
+      host: address.host,
+      port: address.port,
+      socketPath: null,
+      provisioned: false,
+      dataDir: null,
+    }
     await world.store.commit([{ key: keys.server(id), version: known?.version ?? 0 }], [put(keys.server(id), record)])
     return record
   } finally {
@@ -104,7 +120,10 @@ async function connectAs(address: ServerAddress): Promise<Connection> {
   try {
     return await connect({ host: address.host, port: address.port, user: address.user, password: address.password })
   } catch (error) {
-    throw changeErrors.serverUnreachable({ server: `${address.host}:${address.port}`, reason: error instanceof Error ? error.message : String(error) }, error)
+    throw changeErrors.serverUnreachable(
+      { server: `${address.host}:${address.port}`, reason: error instanceof Error ? error.message : String(error) },
+      error,
+    )
   }
 }
 
@@ -112,7 +131,8 @@ async function connectAs(address: ServerAddress): Promise<Connection> {
 async function prepareServer(world: World, connection: Connection, serverId: string, otherAccounts: 'keep' | 'drop'): Promise<void> {
   const installation = await readRecord<Installation>(world.store, keys.installation)
   const secret = await readRecord<ServerSecret>(world.store, keys.secret(serverId))
-  if (installation === null || secret === null) throw changeErrors.serverUnreachable({ server: serverId, reason: 'the topology lacks its accounts' })
+  if (installation === null || secret === null)
+    throw changeErrors.serverUnreachable({ server: serverId, reason: 'the topology lacks its accounts' })
   await ensureControlSchema(connection)
   await takeServer(connection, { serverId, installationId: installation.value.id, secret: secret.value, otherAccounts })
 }

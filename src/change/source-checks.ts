@@ -24,9 +24,14 @@ function tableFindings(table: TableInfo, logsCascades: boolean): SwError[] {
   if (table.kind !== 'BASE TABLE') findings.push(changeErrors.tableKind({ table: name, kind: table.kind.toLowerCase() }))
   if (!/^innodb$/i.test(table.engine)) findings.push(changeErrors.tableEngine({ table: name, engine: table.engine }))
   if (!table.keys.some((key) => key.identifiesRows)) findings.push(changeErrors.noKey({ table: name }))
-  if (table.triggers.length > 0) findings.push(changeErrors.userTriggers({ table: name, triggers: table.triggers.map((trigger) => trigger.name).join(', ') }))
+  if (table.triggers.length > 0)
+    findings.push(changeErrors.userTriggers({ table: name, triggers: table.triggers.map((trigger) => trigger.name).join(', ') }))
   for (const key of logsCascades ? [] : table.foreignKeys) {
-    const hidden = hiddenActions.includes(key.onDelete) ? `ON DELETE ${key.onDelete}` : hiddenActions.includes(key.onUpdate) ? `ON UPDATE ${key.onUpdate}` : null
+    const hidden = hiddenActions.includes(key.onDelete)
+      ? `ON DELETE ${key.onDelete}`
+      : hiddenActions.includes(key.onUpdate)
+        ? `ON UPDATE ${key.onUpdate}`
+        : null
     if (hidden !== null) findings.push(changeErrors.hiddenCascade({ table: name, key: key.name, action: hidden }))
   }
   return findings

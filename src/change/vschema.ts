@@ -8,7 +8,12 @@ import { changeErrors } from './errors.ts'
 import type { World } from './servers.ts'
 
 /** Checks a vschema whole and replaces the keyspace's by it; gates see it by their watch. Errors: SW-KEYSPACE-nnn. */
-export async function applyVSchema(world: World, keyspace: string, given: Record<string, unknown>, dryRun: boolean): Promise<Record<string, unknown>> {
+export async function applyVSchema(
+  world: World,
+  keyspace: string,
+  given: Record<string, unknown>,
+  dryRun: boolean,
+): Promise<Record<string, unknown>> {
   const vschema = readVschema(given)
   const resolved = resolveVschema(vschema)
   const record = await readRecord<KeyspaceRecord>(world.store, keys.keyspace(keyspace))

@@ -66,14 +66,18 @@ export function need(flags: Flags, name: string, flag: string, command: string):
 
 export function list(value: string | undefined): string[] | undefined {
   if (value === undefined) return undefined
-  return value.split(',').map((part) => part.trim()).filter((part) => part !== '')
+  return value
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '')
 }
 
 export function milliseconds(flags: Flags, name: string, flag: string): number | undefined {
   const value = text(flags, name)
   if (value === undefined) return undefined
   const ms = parseDuration(value)
-  if (ms === null) throw cliErrors.badArgument({ argument: flag, problem: `${value} is not a duration such as 30s, 500ms or 2m`, command: '' })
+  if (ms === null)
+    throw cliErrors.badArgument({ argument: flag, problem: `${value} is not a duration such as 30s, 500ms or 2m`, command: '' })
   return ms
 }
 

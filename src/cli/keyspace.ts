@@ -21,15 +21,23 @@ export function keyspaceCommands(program: Command, cli: CliContext): void {
       const url = text(flags, 'server')
       const flavour = text(flags, 'flavour')
       if (flavour !== undefined && flavour !== 'mysql' && flavour !== 'mariadb') {
-        throw cliErrors.badArgument({ argument: '--flavour', problem: `${flavour} is neither mysql nor mariadb`, command: 'keyspace create' })
+        throw cliErrors.badArgument({
+          argument: '--flavour',
+          problem: `${flavour} is neither mysql nor mariadb`,
+          command: 'keyspace create',
+        })
       }
       const shards = list(text(flags, 'shards'))
-      const view = await cli.client().call('createKeyspace', {}, {
-        name,
-        ...(url === undefined ? {} : { server: await parseServerUrl(cli, url, text(flags, 'passwordFile')) }),
-        ...(flavour === undefined ? {} : { flavour }),
-        ...(shards === undefined ? {} : { shards }),
-      })
+      const view = await cli.client().call(
+        'createKeyspace',
+        {},
+        {
+          name,
+          ...(url === undefined ? {} : { server: await parseServerUrl(cli, url, text(flags, 'passwordFile')) }),
+          ...(flavour === undefined ? {} : { flavour }),
+          ...(shards === undefined ? {} : { shards }),
+        },
+      )
       print(cli, flags, view, () => keyspaceLines(view))
     })
   keyspace
@@ -37,7 +45,12 @@ export function keyspaceCommands(program: Command, cli: CliContext): void {
     .option('--format <format>', 'text | json')
     .action(async (flags: Flags) => {
       const all = await cli.client().call('listKeyspaces')
-      print(cli, flags, all, () => table(['keyspace', 'sharded', 'shards'], all.map((k) => [k.name, k.sharded ? 'yes' : 'no', k.shards.map((s) => s.name).join(',')])))
+      print(cli, flags, all, () =>
+        table(
+          ['keyspace', 'sharded', 'shards'],
+          all.map((k) => [k.name, k.sharded ? 'yes' : 'no', k.shards.map((s) => s.name).join(',')]),
+        ),
+      )
     })
   keyspace
     .command('show <name>')
@@ -77,7 +90,14 @@ export function print(cli: CliContext, flags: Flags, value: unknown, lines: () =
 }
 
 function keyspaceLines(view: KeyspaceView): string[] {
-  const components = view.routing.components.map((c) => [c.range, c.phase, c.serving.join(','), c.other.join(','), c.workflow ?? '', String(c.epoch)])
+  const components = view.routing.components.map((c) => [
+    c.range,
+    c.phase,
+    c.serving.join(','),
+    c.other.join(','),
+    c.workflow ?? '',
+    String(c.epoch),
+  ])
   return [
     `keyspace ${view.name}: ${view.sharded ? 'sharded' : 'unsharded'}`,
     ...shardTable(view.shards),
@@ -89,6 +109,13 @@ function keyspaceLines(view: KeyspaceView): string[] {
 function shardTable(shards: KeyspaceView['shards']): string[] {
   return table(
     ['shard', 'server', 'address', 'schema', 'serves', 'workflow'],
-    shards.map((s) => [s.name, `${s.server.id} (${s.server.flavour} ${s.server.version})`, `${s.server.host}:${s.server.port}`, s.schema, s.serves ? 'yes' : 'no', s.workflow ?? '']),
+    shards.map((s) => [
+      s.name,
+      `${s.server.id} (${s.server.flavour} ${s.server.version})`,
+      `${s.server.host}:${s.server.port}`,
+      s.schema,
+      s.serves ? 'yes' : 'no',
+      s.workflow ?? '',
+    ]),
   )
 }

@@ -84,7 +84,10 @@ async function waitForCopy(cli: CliContext, keyspace: string, name: string): Pro
       cli.live?.('')
       throw cliErrors.failed({ what: `a stream of ${keyspace}.${name} failed: ${line}` })
     }
-    if (workflow.streams.length > 0 && workflow.streams.every((s) => s.state === 'running' || (s.state === 'stopped' && s.wanted === 'stopped'))) {
+    if (
+      workflow.streams.length > 0 &&
+      workflow.streams.every((s) => s.state === 'running' || (s.state === 'stopped' && s.wanted === 'stopped'))
+    ) {
       cli.live?.('')
       cli.out(line)
       return
@@ -124,7 +127,9 @@ function details(workflow: WorkflowView): string[] {
 function actionLines(action: ActionView): string[] {
   return [
     `  last action: ${action.verb} ${action.state}`,
-    ...action.steps.map((step) => `    ${step.name}: ${step.ms === null ? 'running' : duration(step.ms)}${step.note === undefined ? '' : ` (${step.note})`}`),
+    ...action.steps.map(
+      (step) => `    ${step.name}: ${step.ms === null ? 'running' : duration(step.ms)}${step.note === undefined ? '' : ` (${step.note})`}`,
+    ),
     ...action.errors.map((error) => `    ${error.code} ${error.what}`),
   ]
 }

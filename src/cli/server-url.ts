@@ -7,7 +7,11 @@ import { cliErrors } from './errors.ts'
  * `mysql://user@host:3306/schema`. The password comes from a file or the environment; in the URL it is refused
  * (SW-CLI-006).
  */
-export async function parseServerUrl(cli: CliContext, argument: string, passwordFile: string | undefined): Promise<z.input<typeof ServerUrl>> {
+export async function parseServerUrl(
+  cli: CliContext,
+  argument: string,
+  passwordFile: string | undefined,
+): Promise<z.input<typeof ServerUrl>> {
   let url: URL
   try {
     url = new URL(argument)

@@ -44,19 +44,32 @@ function statusLines(status: StatusView): string[] {
   return [
     `installation ${status.installation}, ${status.leader === null ? 'no leader' : `leader ${status.leader.holder}`}`,
     '',
-    ...table(['keyspace', 'sharded', 'serving'], status.keyspaces.map((k) => [k.name, k.sharded ? 'yes' : 'no', k.routing.components.flatMap((c) => c.serving).join(',')])),
+    ...table(
+      ['keyspace', 'sharded', 'serving'],
+      status.keyspaces.map((k) => [k.name, k.sharded ? 'yes' : 'no', k.routing.components.flatMap((c) => c.serving).join(',')]),
+    ),
     '',
     ...(status.workflows.length === 0 ? ['no workflows'] : status.workflows.flatMap(workflowLines)),
     '',
     ...gateTable(status.gates),
     '',
-    ...table(['mover', 'pid', 'memory'], status.movers.map((m) => [m.id, String(m.pid), `${Math.round(m.rssBytes / 1e6)} MB`])),
+    ...table(
+      ['mover', 'pid', 'memory'],
+      status.movers.map((m) => [m.id, String(m.pid), `${Math.round(m.rssBytes / 1e6)} MB`]),
+    ),
   ]
 }
 
 function gateTable(gates: readonly GateView[]): string[] {
   return table(
     ['gate', 'address', 'sessions', 'statements/s', 'errors', 'slowest write'],
-    gates.map((g) => [g.id, g.address, count(g.sessions), g.fresh ? count(Math.round(g.statementsPerSecond)) : 'unknown', count(g.errors), duration(g.slowestWriteMs)]),
+    gates.map((g) => [
+      g.id,
+      g.address,
+      count(g.sessions),
+      g.fresh ? count(Math.round(g.statementsPerSecond)) : 'unknown',
+      count(g.errors),
+      duration(g.slowestWriteMs),
+    ]),
   )
 }

@@ -15,14 +15,65 @@ type Call = { name: string; params: unknown; body: Record<string, unknown> | und
 type Run = { calls: Call[]; out: string[]; err: string[]; error: unknown }
 
 const done: ActionView = {
-  id: 'id-00000000', verb: 'x', state: 'done', requestedAtMs: 1, startedAtMs: 1, endedAtMs: 1, waiting: null, steps: [], text: [], result: { vdiff: 'v1' }, error: null, errors: [],
+  id: 'id-00000000',
+  verb: 'x',
+  state: 'done',
+  requestedAtMs: 1,
+  startedAtMs: 1,
+  endedAtMs: 1,
+  waiting: null,
+  steps: [],
+  text: [],
+  result: { vdiff: 'v1' },
+  error: null,
+  errors: [],
 }
-const vdiff = { uid: 'v1', state: 'clean', startedAtMs: 1, endedAtMs: 2, rowsCompared: 1, rowsEstimated: 1, rowsPerSecond: 1, etaMs: 0, repairedRows: 0, error: null, tables: [] }
+const vdiff = {
+  uid: 'v1',
+  state: 'clean',
+  startedAtMs: 1,
+  endedAtMs: 2,
+  rowsCompared: 1,
+  rowsEstimated: 1,
+  rowsPerSecond: 1,
+  etaMs: 0,
+  repairedRows: 0,
+  error: null,
+  tables: [],
+}
 const stream = {
-  uid: 's', direction: 'forward', source: '-', targets: ['-80'], wanted: 'running', state: 'running', waiting: null, error: null, reportAgeMs: 1, rowsDone: 1, rowsEstimated: 1,
-  rowsPerSecond: null, etaMs: null, lag: null, rowChangesApplied: 0, tables: [], resumed: null,
+  uid: 's',
+  direction: 'forward',
+  source: '-',
+  targets: ['-80'],
+  wanted: 'running',
+  state: 'running',
+  waiting: null,
+  error: null,
+  reportAgeMs: 1,
+  rowsDone: 1,
+  rowsEstimated: 1,
+  rowsPerSecond: null,
+  etaMs: null,
+  lag: null,
+  rowChangesApplied: 0,
+  tables: [],
+  resumed: null,
 }
-const workflow = { keyspace: 'k', name: 'w', kind: 'reshard', state: 'running', sourceShards: ['-'], targetShards: ['-80'], serving: 'source', streams: [stream], vdiff: null, action: null, journal: [], next: [] }
+const workflow = {
+  keyspace: 'k',
+  name: 'w',
+  kind: 'reshard',
+  state: 'running',
+  sourceShards: ['-'],
+  targetShards: ['-80'],
+  serving: 'source',
+  streams: [stream],
+  vdiff: null,
+  action: null,
+  journal: [],
+  next: [],
+}
 
 async function run(args: readonly string[]): Promise<Run> {
   const result: Run = { calls: [], out: [], err: [], error: null }
@@ -58,8 +109,18 @@ async function run(args: readonly string[]): Promise<Run> {
 /** A value that fits the flag. */
 function valueOf(rule: FlagRule): string[] {
   const values: Record<string, string> = {
-    '--source-shards': '0', '--target-shards': '-80,80-', '--on-ddl': 'STOP', '--targets-per-server': '2', '--target-server': 'mysql://u@h:3306/s', '--failpoint': 'x=hold',
-    '--timeout': '30s', '--max-replication-lag-allowed': '5s', '--tablet-types': 'PRIMARY,REPLICA', '--format': 'json', '--allow-unfenced': 'root@localhost', '--vschema': '{}',
+    '--source-shards': '0',
+    '--target-shards': '-80,80-',
+    '--on-ddl': 'STOP',
+    '--targets-per-server': '2',
+    '--target-server': 'mysql://u@h:3306/s',
+    '--failpoint': 'x=hold',
+    '--timeout': '30s',
+    '--max-replication-lag-allowed': '5s',
+    '--tablet-types': 'PRIMARY,REPLICA',
+    '--format': 'json',
+    '--allow-unfenced': 'root@localhost',
+    '--vschema': '{}',
   }
   if (/\[bool\]/.test(rule.flag)) return ['true']
   return /[<[]/.test(rule.flag) ? [values[flagName(rule)] ?? 'x'] : []
@@ -68,16 +129,30 @@ function valueOf(rule: FlagRule): string[] {
 const base = ['--workflow', 'w', '--target-keyspace', 'k']
 const required: Record<string, string[]> = { create: ['--source-shards', '0', '--target-shards', '-80,80-'] }
 
-for (const [command, verbs, flags] of [['reshard', reshardVerbs, reshardFlags], ['vdiff', vdiffVerbs, vdiffFlags]] as const) {
+for (const [command, verbs, flags] of [
+  ['reshard', reshardVerbs, reshardFlags],
+  ['vdiff', vdiffVerbs, vdiffFlags],
+] as const) {
   for (const rule of flags) {
     const name = flagName(rule)
     if (name === '--workflow' || name === '--target-keyspace') continue
-    const needed = (verb: string): string[] => (command === 'reshard' && name !== '--source-shards' && name !== '--target-shards' ? (required[verb] ?? []) : name === '--source-shards' ? ['--target-shards', '-'] : name === '--target-shards' ? ['--source-shards', '0'] : [])
+    const needed = (verb: string): string[] =>
+      command === 'reshard' && name !== '--source-shards' && name !== '--target-shards'
+        ? (required[verb] ?? [])
+        : name === '--source-shards'
+          ? ['--target-shards', '-']
+          : name === '--target-shards'
+            ? ['--source-shards', '0']
+            : []
     for (const verb of verbs) {
       const belongs = rule.verbs.includes(verb)
       test(`${command} ${verb} ${name}: ${belongs || rule.how === 'refused' ? rule.how : 'not of this verb'}`, async () => {
         // Given before the verb and after it, the verb in Vitess's spelling: all the same.
-        for (const args of [[command, ...base, name, ...valueOf(rule), verb, ...needed(verb)], [command, verb, ...base, ...needed(verb), name, ...valueOf(rule)], [command, verb.toUpperCase(), ...base, ...needed(verb), name, ...valueOf(rule)]]) {
+        for (const args of [
+          [command, ...base, name, ...valueOf(rule), verb, ...needed(verb)],
+          [command, verb, ...base, ...needed(verb), name, ...valueOf(rule)],
+          [command, verb.toUpperCase(), ...base, ...needed(verb), name, ...valueOf(rule)],
+        ]) {
           // A flag with several values takes what follows it.
           if (rule.flag.includes('...') && args.indexOf(name) < args.indexOf(verb)) continue
           const result = await run(args)
@@ -86,7 +161,10 @@ for (const [command, verbs, flags] of [['reshard', reshardVerbs, reshardFlags], 
           else {
             if (isSwError(result.error, 'SW-CLI-002')) assert.equal(command, 'vdiff')
             else assert.equal(result.error, null)
-            assert.equal(result.err.some((line) => line.includes(`${name} is accepted without effect`)), rule.how === 'noop')
+            assert.equal(
+              result.err.some((line) => line.includes(`${name} is accepted without effect`)),
+              rule.how === 'noop',
+            )
           }
         }
       })
@@ -108,7 +186,18 @@ for (const command of otherCommands) {
 }
 
 test("the issue's own command line: shard 0, verb after the flags, Vitess's spelling", async () => {
-  const result = await run(['Reshard', '--workflow', 'shardMuscleMakerLog', '--target-keyspace', 'musclemaker_log', 'create', '--source-shards', '0', '--target-shards', '-40,40-80,80-c0,c0-'])
+  const result = await run([
+    'Reshard',
+    '--workflow',
+    'shardMuscleMakerLog',
+    '--target-keyspace',
+    'musclemaker_log',
+    'create',
+    '--source-shards',
+    '0',
+    '--target-shards',
+    '-40,40-80,80-c0,c0-',
+  ])
   assert.equal(result.error, null)
   const spec = result.calls[0]?.body?.['spec'] as { sourceShards: string[]; targetShards: string[] }
   assert.deepEqual([result.calls[0]?.body?.['name'], result.calls[0]?.body?.['keyspace']], ['shardMuscleMakerLog', 'musclemaker_log'])

@@ -14,7 +14,20 @@ export type FlagRule = {
   readonly ours?: true
 }
 
-export const reshardVerbs = ['create', 'show', 'status', 'progress', 'start', 'stop', 'check', 'vdiff', 'switchtraffic', 'reversetraffic', 'complete', 'cancel'] as const
+export const reshardVerbs = [
+  'create',
+  'show',
+  'status',
+  'progress',
+  'start',
+  'stop',
+  'check',
+  'vdiff',
+  'switchtraffic',
+  'reversetraffic',
+  'complete',
+  'cancel',
+] as const
 export type ReshardVerb = (typeof reshardVerbs)[number]
 
 const every = reshardVerbs as readonly string[]
@@ -52,7 +65,12 @@ export const reshardFlags: readonly FlagRule[] = [
   { flag: '--include-logs [bool]', verbs: ['show'], how: 'works' },
   { flag: '-c, --cells <cells>', verbs: ['create', ...switches], how: 'noop', note: cells },
   { flag: '-a, --all-cells', verbs: ['create'], how: 'noop', note: cells },
-  { flag: '--tablet-types-in-preference-order [bool]', verbs: ['create'], how: 'noop', note: 'each stream reads the primary of its source' },
+  {
+    flag: '--tablet-types-in-preference-order [bool]',
+    verbs: ['create'],
+    how: 'noop',
+    note: 'each stream reads the primary of its source',
+  },
   { flag: '--keep-routing-rules [bool]', verbs: ['complete', 'cancel'], how: 'noop', note: 'a reshard leaves no routing rules behind' },
   { flag: '--config-overrides <overrides>', verbs: ['create'], how: 'noop', note: 'streams size themselves; there is nothing to override' },
   {
@@ -89,7 +107,12 @@ export const vdiffFlags: readonly FlagRule[] = [
   { flag: '--wait-update-interval <duration>', verbs: ['create'], how: 'noop', note: 'progress is shown as it comes' },
   { flag: '--auto-retry [bool]', verbs: ['create'], how: 'noop', note: 'a chunk that meets an error is taken again by itself' },
   { flag: '--auto-start [bool]', verbs: ['create'], how: 'noop', note: 'a vdiff starts at once' },
-  { flag: '--filtered-replication-wait-time <duration>', verbs: ['create'], how: 'noop', note: 'no stream is stopped for long: rows in motion are settled one by one' },
+  {
+    flag: '--filtered-replication-wait-time <duration>',
+    verbs: ['create'],
+    how: 'noop',
+    note: 'no stream is stopped for long: rows in motion are settled one by one',
+  },
   { flag: '--max-diff-duration <duration>', verbs: ['create'], how: 'noop', note: 'no snapshot is held, so nothing has to be cut short' },
   { flag: '--max-extra-rows-to-compare <n>', verbs: ['create'], how: 'noop', note: vdiffAll },
   { flag: '--max-report-sample-rows <n>', verbs: ['create'], how: 'noop', note: 'up to 20 rows of each table are named' },
@@ -97,7 +120,13 @@ export const vdiffFlags: readonly FlagRule[] = [
   { flag: '--only-pks [bool]', verbs: ['create'], how: 'noop', note: 'reports show keys and the names of differing columns' },
   { flag: '--update-table-stats [bool]', verbs: ['create'], how: 'noop', note: 'progress comes from rows done' },
   { flag: '--debug-query [bool]', verbs: ['create'], how: 'noop', note: 'statements are in the log of the mover' },
-  { flag: '--limit <n>', verbs: ['create'], how: 'refused', note: 'a vdiff of some rows proves nothing of the rest', instead: 'limit it by table: --tables a,b' },
+  {
+    flag: '--limit <n>',
+    verbs: ['create'],
+    how: 'refused',
+    note: 'a vdiff of some rows proves nothing of the rest',
+    instead: 'limit it by table: --tables a,b',
+  },
 ]
 
 export type OtherCommand = { readonly name: string; readonly text: string; readonly flags: readonly FlagRule[] }
@@ -120,7 +149,11 @@ export const otherCommands: readonly OtherCommand[] = [
       { flag: '--sql-file <file>', verbs: anyVerb, how: 'refused', note: 'a vschema is applied whole', instead: '--vschema-file FILE' },
     ],
   },
-  { name: 'GetVSchema', text: 'works: `vschema show`', flags: [{ flag: '--include-metadata', verbs: anyVerb, how: 'noop', note: 'there is none to include' }] },
+  {
+    name: 'GetVSchema',
+    text: 'works: `vschema show`',
+    flags: [{ flag: '--include-metadata', verbs: anyVerb, how: 'noop', note: 'there is none to include' }],
+  },
   {
     name: 'Workflow',
     text: 'works: `list`, `show`',
@@ -128,7 +161,7 @@ export const otherCommands: readonly OtherCommand[] = [
       { flag: '-k, --keyspace <keyspace>', verbs: anyVerb, how: 'works' },
       { flag: '-w, --workflow <name>', verbs: anyVerb, how: 'works' },
       { flag: '--format <format>', verbs: anyVerb, how: 'works' },
-      { flag: '--include-logs [bool]', verbs: anyVerb, how: 'noop', note: "the journal is always shown by `reshard show`" },
+      { flag: '--include-logs [bool]', verbs: anyVerb, how: 'noop', note: 'the journal is always shown by `reshard show`' },
     ],
   },
 ]

@@ -17,7 +17,10 @@ export function vitessCommandsPage(): string {
     '',
     '| command | flag | |',
     '|---|---|---|',
-    ...otherCommands.flatMap((command) => [`| \`${command.name}\` | | ${command.text} |`, ...command.flags.map((flag) => `| | \`${flag.flag}\` | ${how(flag)} |`)]),
+    ...otherCommands.flatMap((command) => [
+      `| \`${command.name}\` | | ${command.text} |`,
+      ...command.flags.map((flag) => `| | \`${flag.flag}\` | ${how(flag)} |`),
+    ]),
     '',
   ].join('\n')
 }
@@ -30,7 +33,10 @@ function section(name: string, verbs: readonly string[], flags: readonly FlagRul
     '',
     '| flag | verbs | |',
     '|---|---|---|',
-    ...flags.map((flag) => `| \`${flag.flag}\`${flag.ours === true ? ' +' : ''} | ${flag.verbs.length === verbs.length ? 'all' : flag.verbs.join(', ')} | ${how(flag)} |`),
+    ...flags.map(
+      (flag) =>
+        `| \`${flag.flag}\`${flag.ours === true ? ' +' : ''} | ${flag.verbs.length === verbs.length ? 'all' : flag.verbs.join(', ')} | ${how(flag)} |`,
+    ),
     '',
   ]
 }

@@ -23,8 +23,16 @@ export function vschemaCommands(program: Command, cli: CliContext): void {
         throw cliErrors.badArgument({ argument: target, problem: 'is not keyspace.table.column', command: 'sequence create' })
       }
       const on = text(flags, 'on')
-      const view = await cli.client().call('createSequence', {}, { keyspace, table: tableName, column, cache: Number(text(flags, 'cache')), ...(on === undefined ? {} : { on }) })
-      print(cli, flags, view, () => [`sequence ${view.keyspace}.${view.name} gives ${target}; next id ${view.nextId}, blocks of ${view.cache}`])
+      const view = await cli
+        .client()
+        .call(
+          'createSequence',
+          {},
+          { keyspace, table: tableName, column, cache: Number(text(flags, 'cache')), ...(on === undefined ? {} : { on }) },
+        )
+      print(cli, flags, view, () => [
+        `sequence ${view.keyspace}.${view.name} gives ${target}; next id ${view.nextId}, blocks of ${view.cache}`,
+      ])
     })
   const user = program.command('user').description('accounts for clients of the gate')
   user
@@ -61,7 +69,11 @@ function apply(command: Command, cli: CliContext): void {
       try {
         vschema = JSON.parse(source) as Record<string, unknown>
       } catch (error) {
-        throw cliErrors.badArgument({ argument: file ?? '--vschema', problem: `is not JSON: ${error instanceof Error ? error.message : ''}`, command: 'vschema apply' })
+        throw cliErrors.badArgument({
+          argument: file ?? '--vschema',
+          problem: `is not JSON: ${error instanceof Error ? error.message : ''}`,
+          command: 'vschema apply',
+        })
       }
       const dryRun = bool(flags, 'dryRun', false)
       const applied = await cli.client().call('applyVSchema', { keyspace }, { vschema, dryRun })
@@ -71,7 +83,10 @@ function apply(command: Command, cli: CliContext): void {
 }
 
 function show(command: Command, cli: CliContext): void {
-  command.option('--format <format>', 'json').option('--include-metadata', 'accepted without effect').action(async (keyspace: string) => {
-    cli.out(JSON.stringify(await cli.client().call('showVSchema', { keyspace }), null, 2))
-  })
+  command
+    .option('--format <format>', 'json')
+    .option('--include-metadata', 'accepted without effect')
+    .action(async (keyspace: string) => {
+      cli.out(JSON.stringify(await cli.client().call('showVSchema', { keyspace }), null, 2))
+    })
 }

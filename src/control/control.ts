@@ -34,7 +34,10 @@ const leaseMs = 5000
 
 export async function startControl(options: ControlOptions): Promise<Control> {
   const { store, log, clock } = options
-  await store.commit([absent(keys.installation)], [put<Installation>(keys.installation, { v: 1, id: randomUUID(), createdAtMs: clock.nowMs() })])
+  await store.commit(
+    [absent(keys.installation)],
+    [put<Installation>(keys.installation, { v: 1, id: randomUUID(), createdAtMs: clock.nowMs() })],
+  )
   const stop = new AbortController()
   const http = buildHttp({ handlers: buildHandlers(options, options.version), log, token: options.token, version: options.version })
   serveEvents(http, options)
@@ -58,7 +61,13 @@ async function lead(options: ControlOptions, stop: AbortSignal): Promise<void> {
   const { store, clock, log } = options
   while (!stop.aborted) {
     try {
-      const leadership = await acquireLeadership(store, { holder: options.holder, address: `${options.host}:${options.port}`, ttlMs: leaseMs, clock, signal: stop })
+      const leadership = await acquireLeadership(store, {
+        holder: options.holder,
+        address: `${options.host}:${options.port}`,
+        ttlMs: leaseMs,
+        clock,
+        signal: stop,
+      })
       log.info({ token: leadership.token }, 'leading')
       const signal = AbortSignal.any([leadership.lost, stop])
       const mine = { token: leadership.token, fence: leadership.condition(), signal }

@@ -58,7 +58,16 @@ export function buildHandlers(world: World, version: string): Handlers {
     },
     async listServers() {
       const view = await topologyView(world)
-      return view.all<ServerRecord>(keys.servers).map(({ id, flavour, version: serverVersion, host, port, provisioned }) => ({ id, flavour, version: serverVersion, host, port, provisioned }))
+      return view
+        .all<ServerRecord>(keys.servers)
+        .map(({ id, flavour, version: serverVersion, host, port, provisioned }) => ({
+          id,
+          flavour,
+          version: serverVersion,
+          host,
+          port,
+          provisioned,
+        }))
     },
     async showVSchema(params) {
       const view = await topologyView(world)
@@ -74,7 +83,8 @@ export function buildHandlers(world: World, version: string): Handlers {
     listWorkflows: async () => (await topologyView(world)).workflows(),
     async createWorkflow(_params, body) {
       const spec = normaliseReshardSpec(body.spec)
-      if (body.dryRun) return dryRun(world, body.id, 'create', async () => (await planReshardCreate(world, body.keyspace, body.name, spec)).lines)
+      if (body.dryRun)
+        return dryRun(world, body.id, 'create', async () => (await planReshardCreate(world, body.keyspace, body.name, spec)).lines)
       const { action } = await requestCreate(store, {
         id: body.id,
         keyspace: body.keyspace,
@@ -93,14 +103,22 @@ export function buildHandlers(world: World, version: string): Handlers {
     },
     async act(params, body) {
       const { keyspace = '', name = '' } = params
-      const action = await requestAction(store, { keyspace, name, id: body.id, verb: body.verb, args: body.args as unknown as Json, nowMs: clock.nowMs() })
+      const action = await requestAction(store, {
+        keyspace,
+        name,
+        id: body.id,
+        verb: body.verb,
+        args: body.args as unknown as Json,
+        nowMs: clock.nowMs(),
+      })
       return actionView(action)
     },
     async showAction(params) {
       const view = await topologyView(world)
       const workflow = workflowOf(view, params)
       const action = view.one<ActionRecord>(keys.action(workflow.uid, params['id'] ?? ''))
-      if (action === null) throw apiErrors.notFound({ kind: 'request', name: params['id'] ?? '', list: `reshard --workflow ${workflow.name} show` })
+      if (action === null)
+        throw apiErrors.notFound({ kind: 'request', name: params['id'] ?? '', list: `reshard --workflow ${workflow.name} show` })
       return actionView(action)
     },
     async listVdiffs(params) {
@@ -127,9 +145,6 @@ async function dryRun(world: World, id: string, verb: string, plan: () => Promis
 /** What a gate needs to check a password without knowing it: see UserRecord. */
 function passwordHashes(password: string): { sha1: string; sha256: string } {
   if (password === '') return { sha1: '', sha256: '' }
-  const twice = (algorithm: string): string =>
-    createHash(algorithm)
-      .update(createHash(algorithm).update(password).digest())
-      .digest('hex')
+  const twice = (algorithm: string): string => createHash(algorithm).update(createHash(algorithm).update(password).digest()).digest('hex')
   return { sha1: twice('sha1'), sha256: twice('sha256') }
 }

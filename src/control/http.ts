@@ -26,7 +26,13 @@ export function buildHttp(options: HttpOptions): FastifyInstance {
   const { handlers, log } = options
   const app = Fastify({ logger: false, bodyLimit: 8 << 20, forceCloseConnections: true })
   app.setErrorHandler((error, _request, reply) => sendError(reply, error, log))
-  app.setNotFoundHandler((request, reply) => sendError(reply, apiErrors.notFound({ kind: 'request', name: `${request.method} ${request.url}`, list: 'GET /api/v1/openapi.json' }), log))
+  app.setNotFoundHandler((request, reply) =>
+    sendError(
+      reply,
+      apiErrors.notFound({ kind: 'request', name: `${request.method} ${request.url}`, list: 'GET /api/v1/openapi.json' }),
+      log,
+    ),
+  )
   if (options.token !== undefined) {
     const expected = `Bearer ${options.token}`
     app.addHook('onRequest', async (request) => {
@@ -53,7 +59,9 @@ function register<N extends EndpointName>(app: FastifyInstance, name: N, handler
 function parse(schema: z.ZodType, body: unknown): unknown {
   const result = schema.safeParse(body ?? {})
   if (result.success) return result.data
-  throw apiErrors.badRequest({ problems: result.error.issues.map((issue) => `${issue.path.join('.') || 'body'}: ${issue.message}`).join('; ') })
+  throw apiErrors.badRequest({
+    problems: result.error.issues.map((issue) => `${issue.path.join('.') || 'body'}: ${issue.message}`).join('; '),
+  })
 }
 
 async function sendError(reply: FastifyReply, error: unknown, log: Log): Promise<FastifyReply> {
@@ -75,14 +83,21 @@ function openApi(version: string): object {
   const paths: Record<string, Record<string, unknown>> = {}
   for (const [name, endpoint] of Object.entries(endpoints)) {
     const path = endpoint.path.replace(/:(\w+)/g, '{$1}')
-    const parameters = [...endpoint.path.matchAll(/:(\w+)/g)].map((match) => ({ name: match[1], in: 'path', required: true, schema: { type: 'string' } }))
+    const parameters = [...endpoint.path.matchAll(/:(\w+)/g)].map((match) => ({
+      name: match[1],
+      in: 'path',
+      required: true,
+      schema: { type: 'string' },
+    }))
     paths[path] = {
       ...paths[path],
       [endpoint.method.toLowerCase()]: {
         operationId: name,
         summary: endpoint.summary,
         parameters,
-        ...(endpoint.body === null ? {} : { requestBody: { required: true, content: { 'application/json': { schema: jsonSchema(endpoint.body, 'input') } } } }),
+        ...(endpoint.body === null
+          ? {}
+          : { requestBody: { required: true, content: { 'application/json': { schema: jsonSchema(endpoint.body, 'input') } } } }),
         responses: { 200: { description: 'done', content: { 'application/json': { schema: jsonSchema(endpoint.response, 'output') } } } },
       },
     }

@@ -7,7 +7,8 @@ import { topologyView } from './status.ts'
 export function serveMetrics(http: FastifyInstance, world: World): void {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry, prefix: 'shardwright_control_' })
-  const gauge = (name: string, help: string, labelNames: string[]): Gauge => new Gauge({ name: `shardwright_${name}`, help, labelNames, registers: [registry] })
+  const gauge = (name: string, help: string, labelNames: string[]): Gauge =>
+    new Gauge({ name: `shardwright_${name}`, help, labelNames, registers: [registry] })
   const stream = ['keyspace', 'workflow', 'source', 'direction']
   const lagTransactions = gauge('stream_lag_transactions', 'transactions read or written at the source and not yet applied', stream)
   const lagSeconds = gauge('stream_lag_seconds', 'age of the last marker that came through', stream)

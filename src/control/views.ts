@@ -158,7 +158,10 @@ export class TopologyView {
     const current = report !== null && report.generation === stream.generation ? report : null
     const ageMs = current === null ? null : this.nowMs - current.atMs
     const fresh = ageMs !== null && ageMs < reportFreshMs
-    const lags = current === null || !fresh ? [null] : current.targets.map((t) => (t.lag !== null && this.nowMs - t.lag.atMs < reportFreshMs ? t.lag : null))
+    const lags =
+      current === null || !fresh
+        ? [null]
+        : current.targets.map((t) => (t.lag !== null && this.nowMs - t.lag.atMs < reportFreshMs ? t.lag : null))
     const known = lags.every((lag) => lag !== null) && lags.length > 0
     return {
       uid: stream.uid,
@@ -233,7 +236,8 @@ function stateOf(workflow: WorkflowRecord, side: WorkflowView['serving'], stream
   if (state !== 'running') return state
   if (side !== 'source') return 'switched'
   if (streams.some((stream) => stream.state === 'failed')) return 'failed'
-  if (streams.some((stream) => stream.direction === 'forward' && (stream.state === 'copying' || stream.state === 'starting'))) return 'copying'
+  if (streams.some((stream) => stream.direction === 'forward' && (stream.state === 'copying' || stream.state === 'starting')))
+    return 'copying'
   if (streams.every((stream) => stream.wanted === 'stopped')) return 'stopped'
   return 'running'
 }

@@ -70,7 +70,8 @@ export class Application {
     })
     for (let n = 0; n < 2000 && n < options.seedRows; n++) {
       const logId = 1 + Math.floor(options.random() * options.seedRows)
-      if (!this.#rows.some((row) => row.op === -logId)) this.#rows.push({ op: -logId, user: userOf(logId), reps: repsOf(logId), version: 0, busy: false })
+      if (!this.#rows.some((row) => row.op === -logId))
+        this.#rows.push({ op: -logId, user: userOf(logId), reps: repsOf(logId), version: 0, busy: false })
     }
   }
 
@@ -83,8 +84,10 @@ export class Application {
     while (!stop.aborted) {
       const now = clock.monotonicMs()
       const elapsed = (now - startMs) / 1000
-      while (due.write < elapsed * writesPerSecond) this.#waiting.push({ kind: 'write', dueMs: startMs + (due.write++ / writesPerSecond) * 1000 })
-      while (due.read < elapsed * readsPerSecond) this.#waiting.push({ kind: 'read', dueMs: startMs + (due.read++ / readsPerSecond) * 1000 })
+      while (due.write < elapsed * writesPerSecond)
+        this.#waiting.push({ kind: 'write', dueMs: startMs + (due.write++ / writesPerSecond) * 1000 })
+      while (due.read < elapsed * readsPerSecond)
+        this.#waiting.push({ kind: 'read', dueMs: startMs + (due.read++ / readsPerSecond) * 1000 })
       this.#pump()
       if (now - reportedMs >= 1000) {
         reportedMs += 1000
@@ -105,10 +108,12 @@ export class Application {
       if (operation === undefined) return
       this.#running++
       const work = operation.kind === 'read' ? this.#read() : this.#write()
-      void work.then(() => this.#done(operation)).finally(() => {
-        this.#running--
-        this.#pump()
-      })
+      void work
+        .then(() => this.#done(operation))
+        .finally(() => {
+          this.#running--
+          this.#pump()
+        })
     }
   }
 
@@ -152,13 +157,18 @@ export class Application {
     try {
       if (random() < 0.15) {
         // A user's latest entries: one shard.
-        await this.#pool.query(`SELECT log_id, reps FROM ${table} WHERE user_id = ? ORDER BY log_id DESC LIMIT 10`, [1 + Math.floor(random() * usersCount)])
+        await this.#pool.query(`SELECT log_id, reps FROM ${table} WHERE user_id = ? ORDER BY log_id DESC LIMIT 10`, [
+          1 + Math.floor(random() * usersCount),
+        ])
         return
       }
       const row = this.#take()
       if (row === null) return
       try {
-        const [found] = (await this.#pool.query(`SELECT reps, version FROM ${table} WHERE user_id = ? AND op = ?`, [row.user, row.op])) as unknown as [{ reps: number; version: number }[]]
+        const [found] = (await this.#pool.query(`SELECT reps, version FROM ${table} WHERE user_id = ? AND op = ?`, [
+          row.user,
+          row.op,
+        ])) as unknown as [{ reps: number; version: number }[]]
         const one = found[0]
         if (found.length !== 1 || one === undefined || one.version !== row.version || one.reps !== row.reps) {
           this.#second.wrongReads++
@@ -246,7 +256,13 @@ export class Application {
 
   #newRow(user?: number): Row {
     const { random } = this.#options
-    return { op: this.#nextOperation, user: user ?? 1 + Math.floor(random() * usersCount), reps: 1 + Math.floor(random() * 12), version: 0, busy: true }
+    return {
+      op: this.#nextOperation,
+      user: user ?? 1 + Math.floor(random() * usersCount),
+      reps: 1 + Math.floor(random() * 12),
+      version: 0,
+      busy: true,
+    }
   }
 
   #keep(row: Row): void {
@@ -297,6 +313,15 @@ function saidNo(error: unknown): boolean {
   return sqlState !== undefined && errno !== undefined && errno >= 1000 && errno < 2000 && errno !== 1105 && errno !== 1053
 }
 
-function emptySecond(): { reads: number; writes: number; transactions: number; errors: number; wrongReads: number; slowestWriteMs: number; slowestReadMs: number; messages: string[] } {
+function emptySecond(): {
+  reads: number
+  writes: number
+  transactions: number
+  errors: number
+  wrongReads: number
+  slowestWriteMs: number
+  slowestReadMs: number
+  messages: string[]
+} {
   return { reads: 0, writes: 0, transactions: 0, errors: 0, wrongReads: 0, slowestWriteMs: 0, slowestReadMs: 0, messages: [] }
 }

@@ -44,9 +44,13 @@ export async function finalCheck(shards: readonly ShardAddress[], expected: Expe
     }
   }
   const users = new Set([...found.values()].flat().map((row) => row.user))
-  const home = homesOf(users, shards.map((shard) => shard.name))
+  const home = homesOf(
+    users,
+    shards.map((shard) => shard.name),
+  )
   for (const row of [...found.values()].flat()) {
-    if (home.get(row.user) !== row.shard) misplaced.push(`row op ${row.op} of user ${row.user} stands on ${row.shard}, belongs on ${home.get(row.user)}`)
+    if (home.get(row.user) !== row.shard)
+      misplaced.push(`row op ${row.op} of user ${row.user} stands on ${row.shard}, belongs on ${home.get(row.user)}`)
   }
   const lost: string[] = []
   const doubled: string[] = []
@@ -61,21 +65,48 @@ export async function finalCheck(shards: readonly ShardAddress[], expected: Expe
     const row = here[0]
     if (row === undefined) continue
     if (states.every((state) => state === null)) doubled.push(`row op ${op} is there though it was deleted`)
-    else if (!states.some((state) => state !== null && state.user === row.user && state.version === row.version && state.reps === row.reps)) {
-      lost.push(`row op ${op}: version ${row.version}, reps ${row.reps} found; right would be ${states.map((s) => JSON.stringify(s)).join(' or ')}`)
+    else if (
+      !states.some((state) => state !== null && state.user === row.user && state.version === row.version && state.reps === row.reps)
+    ) {
+      lost.push(
+        `row op ${op}: version ${row.version}, reps ${row.reps} found; right would be ${states.map((s) => JSON.stringify(s)).join(' or ')}`,
+      )
     }
   }
   for (const [op, here] of found) {
     if (!expected.rows.has(op)) doubled.push(`row op ${op} on ${here.map((row) => row.shard).join(', ')} was never written by anyone`)
   }
-  return { rows, acknowledged: expected.acknowledged, unknown: expected.unknown, lost, doubled, misplaced, duplicateIds: duplicates([...found.values()].flat()) }
+  return {
+    rows,
+    acknowledged: expected.acknowledged,
+    unknown: expected.unknown,
+    lost,
+    doubled,
+    misplaced,
+    duplicateIds: duplicates([...found.values()].flat()),
+  }
 }
 
 async function readShard(shard: ShardAddress): Promise<FoundRow[]> {
-  const connection = await mysql.createConnection({ host: shard.host, port: shard.port, user: shard.user, password: shard.password, database: shard.schema, supportBigNumbers: true, rowsAsArray: true })
+  const connection = await mysql.createConnection({
+    host: shard.host,
+    port: shard.port,
+    user: shard.user,
+    password: shard.password,
+    database: shard.schema,
+    supportBigNumbers: true,
+    rowsAsArray: true,
+  })
   try {
     const [rows] = await connection.query(`SELECT op, user_id, version, reps, log_id FROM ${table}`)
-    return (rows as unknown as number[][]).map((row) => ({ op: row[0] ?? 0, user: row[1] ?? 0, version: row[2] ?? 0, reps: row[3] ?? 0, id: row[4] ?? 0, shard: shard.name }))
+    return (rows as unknown as number[][]).map((row) => ({
+      op: row[0] ?? 0,
+      user: row[1] ?? 0,
+      version: row[2] ?? 0,
+      reps: row[3] ?? 0,
+      id: row[4] ?? 0,
+      shard: shard.name,
+    }))
   } finally {
     await connection.end()
   }

@@ -23,11 +23,14 @@ export function closingTable({ story, seconds, check, stallLimitMs, say }: Closi
   const operations = seconds.reduce((n, second) => n + second.reads + second.writes, 0)
   say('')
   say('move      phase             seconds')
-  for (const { move, phase, seconds: took, note } of story.phases) say(`${move.padEnd(9)} ${phase.padEnd(17)} ${took.toFixed(2).padStart(7)}  ${note}`)
+  for (const { move, phase, seconds: took, note } of story.phases)
+    say(`${move.padEnd(9)} ${phase.padEnd(17)} ${took.toFixed(2).padStart(7)}  ${note}`)
   say('')
   say('move      switch            held  failed  longest hold  median hold  slowest write at the client')
   for (const s of story.switches) {
-    say(`${s.move.padEnd(9)} ${s.verb.padEnd(17)} ${String(s.held).padStart(4)}  ${String(s.failed).padStart(6)}  ${ms(s.longestHoldMs)}  ${ms(s.medianHoldMs)}  ${ms(s.slowestWriteMs)}`)
+    say(
+      `${s.move.padEnd(9)} ${s.verb.padEnd(17)} ${String(s.held).padStart(4)}  ${String(s.failed).padStart(6)}  ${ms(s.longestHoldMs)}  ${ms(s.medianHoldMs)}  ${ms(s.slowestWriteMs)}`,
+    )
   }
   say('')
   say(`rows moved                 ${story.rowsMoved.toLocaleString('en-US')}`)
@@ -47,7 +50,9 @@ export function closingTable({ story, seconds, check, stallLimitMs, say }: Closi
     ...first('wrong shard', check.misplaced),
     ...first('id twice', check.duplicateIds),
     ...(errors === 0 ? [] : [`error: ${errors} errors at the client, the first: ${seconds.flatMap((second) => second.messages)[0] ?? ''}`]),
-    ...slow.map((s) => `slow switch: ${s.move} ${s.verb} held a write for ${Math.round(s.slowestWriteMs)} ms, more than ${stallLimitMs} ms`),
+    ...slow.map(
+      (s) => `slow switch: ${s.move} ${s.verb} held a write for ${Math.round(s.slowestWriteMs)} ms, more than ${stallLimitMs} ms`,
+    ),
   ]
 }
 

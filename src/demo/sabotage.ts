@@ -8,7 +8,13 @@ export const sabotages = ['lose-row', 'double-row', 'wrong-shard', 'error', 'slo
 export type Sabotage = (typeof sabotages)[number]
 
 async function on<T>(shard: ShardAddress, work: (connection: mysql.Connection) => Promise<T>): Promise<T> {
-  const connection = await mysql.createConnection({ host: shard.host, port: shard.port, user: shard.user, password: shard.password, database: shard.schema })
+  const connection = await mysql.createConnection({
+    host: shard.host,
+    port: shard.port,
+    user: shard.user,
+    password: shard.password,
+    database: shard.schema,
+  })
   try {
     return await work(connection)
   } finally {
@@ -27,7 +33,10 @@ export async function harmRows(kind: 'lose-row' | 'double-row' | 'wrong-shard', 
   if (row === undefined) throw new Error(`${first.name} has no row to harm`)
   if (kind !== 'lose-row') await on(second, (connection) => connection.query(`INSERT INTO ${table} SET ?`, [row]))
   if (kind !== 'double-row') await on(first, (connection) => connection.query(`DELETE FROM ${table} WHERE log_id = ?`, [row['log_id']]))
-  const home = homesOf([Number(row['user_id'])], shards.map((shard) => shard.name)).get(Number(row['user_id']))
+  const home = homesOf(
+    [Number(row['user_id'])],
+    shards.map((shard) => shard.name),
+  ).get(Number(row['user_id']))
   return `${kind}: row op ${String(row['op'])} of user ${String(row['user_id'])} (home ${home})`
 }
 
@@ -40,7 +49,10 @@ export async function harmConnections(shards: readonly ShardAddress[], gateUser:
       for (let attempt = 0; attempt < 40; attempt++) {
         const [rows] = await connection.query('SELECT ID AS id FROM information_schema.PROCESSLIST WHERE USER = ?', [gateUser])
         for (const { id } of rows as { id: number }[]) {
-          await connection.query(`KILL ${id}`).then(() => killed++, () => undefined)
+          await connection.query(`KILL ${id}`).then(
+            () => killed++,
+            () => undefined,
+          )
         }
       }
     })

@@ -68,9 +68,15 @@ export class Story {
     say(`── ${move} ──────────────────────────────────────────────`)
     const sourceShards = ranges(from)
     const targetShards = ranges(to)
-    say(`shardwright reshard --workflow ${name} --target-keyspace ${database} create --source-shards ${sourceShards.join(',')} --target-shards ${targetShards.join(',')}`)
+    say(
+      `shardwright reshard --workflow ${name} --target-keyspace ${database} create --source-shards ${sourceShards.join(',')} --target-shards ${targetShards.join(',')}`,
+    )
     await this.#phase(move, 'create', async () => {
-      const action = await client.call('createWorkflow', {}, { id: randomUUID(), kind: 'reshard', keyspace: database, name, spec: { sourceShards, targetShards } })
+      const action = await client.call(
+        'createWorkflow',
+        {},
+        { id: randomUUID(), kind: 'reshard', keyspace: database, name, spec: { sourceShards, targetShards } },
+      )
       await this.#follow(params, action)
       return `${targetShards.length} new shards, closed to everybody but the mover`
     })
@@ -116,7 +122,9 @@ export class Story {
     const slowestWriteMs = Math.max(0, ...around.map((second) => second.slowestWriteMs))
     const holds = holdsOf(ended)
     this.switches.push({ move, verb, ...holds, slowestWriteMs })
-    say(`  ${verb}: held ${holds.held} statements, longest ${ms(holds.longestHoldMs)}, median ${ms(holds.medianHoldMs)}, failed ${holds.failed}; the application's slowest write: ${ms(slowestWriteMs)}`)
+    say(
+      `  ${verb}: held ${holds.held} statements, longest ${ms(holds.longestHoldMs)}, median ${ms(holds.medianHoldMs)}, failed ${holds.failed}; the application's slowest write: ${ms(slowestWriteMs)}`,
+    )
   }
 
   async #vdiff(params: { keyspace: string; name: string }): Promise<string> {
@@ -139,15 +147,19 @@ export class Story {
     for (;;) {
       const workflow = await client.call('showWorkflow', params)
       const failed = workflow.streams.find((stream) => stream.state === 'failed')
-      if (failed !== undefined) throw demoErrors.failed({ what: `stream ${failed.source}: ${failed.error?.code ?? ''} ${failed.error?.what ?? ''}` })
-      const ready = workflow.streams.length > 0 && workflow.streams.every((s) => s.state === 'running' && s.lag !== null && s.lag.ageMs < 2000)
+      if (failed !== undefined)
+        throw demoErrors.failed({ what: `stream ${failed.source}: ${failed.error?.code ?? ''} ${failed.error?.what ?? ''}` })
+      const ready =
+        workflow.streams.length > 0 && workflow.streams.every((s) => s.state === 'running' && s.lag !== null && s.lag.ageMs < 2000)
       if (ready) return workflow
       if (clock.nowMs() - saidMs >= 1000) {
         saidMs = clock.nowMs()
         const done = sum(workflow.streams.map((s) => s.rowsDone))
         const all = sum(workflow.streams.map((s) => s.rowsEstimated))
         const rate = sum(workflow.streams.map((s) => s.rowsPerSecond ?? 0))
-        say(`  copied ${done.toLocaleString('en-US')} of ~${all.toLocaleString('en-US')} rows, ${Math.round(rate).toLocaleString('en-US')} rows/s`)
+        say(
+          `  copied ${done.toLocaleString('en-US')} of ~${all.toLocaleString('en-US')} rows, ${Math.round(rate).toLocaleString('en-US')} rows/s`,
+        )
       }
       await clock.sleep(50)
     }
@@ -162,7 +174,9 @@ export class Story {
       printed = action.text.length
       if (action.state === 'done') return action
       if (action.state === 'failed') {
-        throw demoErrors.failed({ what: `${action.verb}: ${action.errors.map((error) => `${error.code} ${error.what}. ${error.fix}`).join('; ')}` })
+        throw demoErrors.failed({
+          what: `${action.verb}: ${action.errors.map((error) => `${error.code} ${error.what}. ${error.fix}`).join('; ')}`,
+        })
       }
       await clock.sleep(30)
       action = await client.call('showAction', { ...params, id: action.id })
@@ -180,7 +194,12 @@ export class Story {
 
 /** `n` even ranges, as `-40,40-80,…`; one: `-`. */
 export function ranges(n: number): string[] {
-  const bound = (i: number): string => (i === 0 || i === n ? '' : Math.round((i * 256) / n).toString(16).padStart(2, '0'))
+  const bound = (i: number): string =>
+    i === 0 || i === n
+      ? ''
+      : Math.round((i * 256) / n)
+          .toString(16)
+          .padStart(2, '0')
   return Array.from({ length: n }, (_, i) => `${bound(i)}-${bound(i + 1)}`)
 }
 
@@ -188,7 +207,12 @@ type Holds = Pick<SwitchTime, 'longestHoldMs' | 'medianHoldMs' | 'held' | 'faile
 
 function holdsOf(action: ActionView | null): Holds {
   const holds = (action?.result as { holds?: { held?: number; failed?: number; longestMs?: number; medianMs?: number } } | null)?.holds
-  return { held: holds?.held ?? 0, failed: holds?.failed ?? 0, longestHoldMs: holds?.longestMs ?? null, medianHoldMs: holds?.medianMs ?? null }
+  return {
+    held: holds?.held ?? 0,
+    failed: holds?.failed ?? 0,
+    longestHoldMs: holds?.longestMs ?? null,
+    medianHoldMs: holds?.medianMs ?? null,
+  }
 }
 
 function ms(value: number | null): string {

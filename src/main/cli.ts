@@ -22,7 +22,10 @@ const clearLive = (): void => {
 const cli: CliContext = {
   client: () => {
     const options = program.opts<{ api?: string }>()
-    return new ApiClient({ baseUrl: options.api ?? defaultApi(), ...(process.env['SHARDWRIGHT_TOKEN'] === undefined ? {} : { token: process.env['SHARDWRIGHT_TOKEN'] }) })
+    return new ApiClient({
+      baseUrl: options.api ?? defaultApi(),
+      ...(process.env['SHARDWRIGHT_TOKEN'] === undefined ? {} : { token: process.env['SHARDWRIGHT_TOKEN'] }),
+    })
   },
   clock: systemClock,
   out: (line) => {

@@ -18,7 +18,13 @@ const log = fileLog(join(dataDir, 'logs', 'control.log'), 'control')
 const store = new SqliteStore(join(dataDir, 'topology.sqlite'))
 const installsFile = needArgument('control', args, 'installs')
 const installs = readInstalls(installsFile)
-const servers = new LocalServers({ installs, installsFile, templatesDir: needArgument('control', args, 'templates'), clock: systemClock, log })
+const servers = new LocalServers({
+  installs,
+  installsFile,
+  templatesDir: needArgument('control', args, 'templates'),
+  clock: systemClock,
+  log,
+})
 const provisioner = new LocalProvisioner(servers, { root: join(dataDir, 'servers'), flavours: Object.keys(installs) as FlavourName[] })
 const child = runChild(log, async () => {
   await control.stop()

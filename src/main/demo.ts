@@ -31,7 +31,8 @@ import { clientUser, ensureClientUser, installsFile, templatesDir, untilInterrup
 const options = readOptions()
 const dataDir = resolve(options.dataDir)
 const startedMs = clock.monotonicMs()
-const say = (line: string): void => void process.stdout.write(`${((clock.monotonicMs() - startedMs) / 1000).toFixed(1).padStart(6)} s  ${line}\n`)
+const say = (line: string): void =>
+  void process.stdout.write(`${((clock.monotonicMs() - startedMs) / 1000).toFixed(1).padStart(6)} s  ${line}\n`)
 const servers = new LocalServers({ installs: readInstalls(installsFile), installsFile, templatesDir, clock })
 const rootPassword = 'existing-root'
 const existingDir = join(dataDir, 'demo', 'existing')
@@ -47,7 +48,11 @@ try {
   process.exitCode = await run()
 } catch (error) {
   if (!interrupted) {
-    process.stdout.write(error instanceof SwError ? `\n${error.code}  ${error.message}\n  ${error.fix}\n` : `\n${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
+    process.stdout.write(
+      error instanceof SwError
+        ? `\n${error.code}  ${error.message}\n  ${error.fix}\n`
+        : `\n${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+    )
     process.exitCode = 1
   }
 }
@@ -58,13 +63,19 @@ if (!interrupted) {
 
 async function run(): Promise<number> {
   await clean()
-  say(`An existing ${options.flavour} server with ${database}.${table}: ${options.rows.toLocaleString('en-US')} rows, ids by AUTO_INCREMENT.`)
+  say(
+    `An existing ${options.flavour} server with ${database}.${table}: ${options.rows.toLocaleString('en-US')} rows, ids by AUTO_INCREMENT.`,
+  )
   const existing = await startExisting()
   await loadRows(existing)
   say('Shardwright starts beside it: control, mover and gate, each a process of its own.')
   tree = await Tree.start({ dataDir, flavour: options.flavour, apiPort: 15_000, gatePort: 15_306, installsFile, templatesDir, clock, say })
   const client = new ApiClient({ baseUrl: tree.apiUrl })
-  await client.call('createKeyspace', {}, { name: database, server: { host: existing.host, port: existing.port, user: 'root', password: rootPassword, schema: database } })
+  await client.call(
+    'createKeyspace',
+    {},
+    { name: database, server: { host: existing.host, port: existing.port, user: 'root', password: rootPassword, schema: database } },
+  )
   const password = await ensureClientUser(dataDir, client)
   say(`The page: ${tree.apiUrl}   the gate: 127.0.0.1:${tree.gatePort}`)
   const ledgerFile = join(dataDir, 'demo', 'ledger.jsonl')
@@ -97,10 +108,17 @@ async function run(): Promise<number> {
   await application.stop()
   say('The application has stopped. Every shard is read directly, without our routing, and held against its ledger.')
   const shards = await addresses(client, ranges(last))
-  if (options.sabotage === 'lose-row' || options.sabotage === 'double-row' || options.sabotage === 'wrong-shard') harmed.push(await harmRows(options.sabotage, shards))
+  if (options.sabotage === 'lose-row' || options.sabotage === 'double-row' || options.sabotage === 'wrong-shard')
+    harmed.push(await harmRows(options.sabotage, shards))
   for (const line of harmed) say(`sabotage: ${line}`)
   const check = await finalCheck(shards, replayLedger(ledgerFile, seedStates()))
-  const verdict = closingTable({ story, seconds, check, stallLimitMs: options.stallLimitMs, say: (line) => void process.stdout.write(`${line}\n`) })
+  const verdict = closingTable({
+    story,
+    seconds,
+    check,
+    stallLimitMs: options.stallLimitMs,
+    say: (line) => void process.stdout.write(`${line}\n`),
+  })
   if (verdict.length > 0) {
     for (const line of verdict) process.stdout.write(`FAILED  ${line}\n`)
     return 1
@@ -108,7 +126,9 @@ async function run(): Promise<number> {
   process.stdout.write('Nothing lost, nothing doubled, nothing on a wrong shard, no error at the client.\n')
   if (!options.exit) {
     process.stdout.write(`\nIt stays up. The page: ${tree.apiUrl}\n`)
-    process.stdout.write(`Connect: mysql -h 127.0.0.1 -P ${tree.gatePort} -u ${clientUser} -p'${password}' ${database}\nCtrl-C stops everything.\n`)
+    process.stdout.write(
+      `Connect: mysql -h 127.0.0.1 -P ${tree.gatePort} -u ${clientUser} -p'${password}' ${database}\nCtrl-C stops everything.\n`,
+    )
     await untilInterrupted()
   }
   return 0
@@ -130,7 +150,9 @@ function startApplication(port: number, password: string, ledgerFile: string, se
     seedRows: options.rows,
     seed: options.seed,
   }
-  const child = fork(join(import.meta.dirname, 'demo-application.ts'), [JSON.stringify(given)], { execArgv: ['--disable-warning=ExperimentalWarning'] })
+  const child = fork(join(import.meta.dirname, 'demo-application.ts'), [JSON.stringify(given)], {
+    execArgv: ['--disable-warning=ExperimentalWarning'],
+  })
   child.on('message', (message) => {
     const second = message as SecondReport
     seconds.push(second)
@@ -176,7 +198,14 @@ async function addresses(client: ApiClient, names: readonly string[]): Promise<S
     if (shard === undefined) throw demoErrors.failed({ what: `there is no shard ${name}` })
     const secret = await readRecord<ServerSecret>(store, keys.secret(shard.server.id))
     if (secret === null) throw demoErrors.failed({ what: `no account on ${shard.server.id}` })
-    found.push({ name, host: shard.server.host, port: shard.server.port, schema: shard.schema, user: secret.value.admin.user, password: secret.value.admin.password })
+    found.push({
+      name,
+      host: shard.server.host,
+      port: shard.server.port,
+      schema: shard.schema,
+      user: secret.value.admin.user,
+      password: secret.value.admin.password,
+    })
   }
   return found
 }
@@ -184,7 +213,16 @@ async function addresses(client: ApiClient, names: readonly string[]): Promise<S
 /** Each run begins anew: what an earlier demonstration left in this directory is its own to remove. */
 async function clean(): Promise<void> {
   await stopServers()
-  for (const name of ['demo', 'servers', 'logs', 'up.json', 'client.password', 'topology.sqlite', 'topology.sqlite-wal', 'topology.sqlite-shm']) {
+  for (const name of [
+    'demo',
+    'servers',
+    'logs',
+    'up.json',
+    'client.password',
+    'topology.sqlite',
+    'topology.sqlite-wal',
+    'topology.sqlite-shm',
+  ]) {
     rmSync(join(dataDir, name), { recursive: true, force: true })
   }
   mkdirSync(join(dataDir, 'demo'), { recursive: true })
@@ -219,7 +257,10 @@ function readOptions(): Options {
   try {
     return parseOptions()
   } catch (error) {
-    const known = error instanceof SwError ? error : demoErrors.badOption({ option: process.argv.slice(2).join(' '), problem: error instanceof Error ? error.message : '' })
+    const known =
+      error instanceof SwError
+        ? error
+        : demoErrors.badOption({ option: process.argv.slice(2).join(' '), problem: error instanceof Error ? error.message : '' })
     process.stdout.write(`${known.code}  ${known.message}\n  ${known.fix}\n`)
     process.exit(2)
   }

@@ -106,9 +106,13 @@ export class Tree {
   async #start(name: ChildName): Promise<void> {
     const logFile = join(this.#options.dataDir, 'logs', `${name}.out`)
     const log = openSync(logFile, 'a')
-    const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', join(import.meta.dirname, `${name}.ts`), ...this.#arguments(name)], {
-      stdio: ['ignore', log, log, 'ipc'],
-    })
+    const child = spawn(
+      process.execPath,
+      ['--disable-warning=ExperimentalWarning', join(import.meta.dirname, `${name}.ts`), ...this.#arguments(name)],
+      {
+        stdio: ['ignore', log, log, 'ipc'],
+      },
+    )
     closeSync(log)
     const before = this.#children.get(name)
     this.#children.set(name, { process: child, restarts: (before?.restarts ?? -1) + 1, startedMs: this.#options.clock.monotonicMs() })
@@ -138,7 +142,9 @@ export class Tree {
     this.#options.say(`${name} ended (${signal ?? `code ${code}`}); starting it again`)
     void this.#options.clock.sleep(pauseMs).then(async () => {
       if (this.#stopping) return
-      await this.#start(name).catch((error: unknown) => this.#options.say(`${name}: ${error instanceof Error ? error.message : String(error)}`))
+      await this.#start(name).catch((error: unknown) =>
+        this.#options.say(`${name}: ${error instanceof Error ? error.message : String(error)}`),
+      )
     })
   }
 }

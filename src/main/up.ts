@@ -43,7 +43,9 @@ export function upCommand(program: Command, say: (line: string) => void): void {
       })
       await ensureClientUser(dataDir, new ApiClient({ baseUrl: tree.apiUrl }))
       say(`control API and page  ${tree.apiUrl}`)
-      say(`gate                  mysql -h 127.0.0.1 -P ${tree.gatePort} -u ${clientUser} -p   (password in ${join(dataDir, 'client.password')})`)
+      say(
+        `gate                  mysql -h 127.0.0.1 -P ${tree.gatePort} -u ${clientUser} -p   (password in ${join(dataDir, 'client.password')})`,
+      )
       say('Ctrl-C stops these processes; database servers stay and are found again')
       await untilInterrupted()
       say('stopping')

@@ -92,7 +92,11 @@ export async function authenticate(channel: Channel, packets: PacketPromise, con
         break
       }
       default:
-        throw mysqlErrors.unexpectedAnswer({ server: context.server, got: `0x${payload[0]?.toString(16)}`, wanted: 'an authentication packet' })
+        throw mysqlErrors.unexpectedAnswer({
+          server: context.server,
+          got: `0x${payload[0]?.toString(16)}`,
+          wanted: 'an authentication packet',
+        })
     }
   }
 }

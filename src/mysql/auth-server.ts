@@ -34,7 +34,12 @@ export function makeScramble(random: (bytes: number) => Buffer = randomBytes): B
 }
 
 /** True when `response` proves the password. `stored` null: no such account; the same work is done. */
-export function verifyResponse(plugin: ServerAuthPlugin, response: Uint8Array, scramble: Uint8Array, stored: StoredPassword | null): boolean {
+export function verifyResponse(
+  plugin: ServerAuthPlugin,
+  response: Uint8Array,
+  scramble: Uint8Array,
+  stored: StoredPassword | null,
+): boolean {
   const hash = plugin === 'mysql_native_password' ? (stored?.sha1 ?? decoy.sha1) : (stored?.sha256 ?? decoy.sha256)
   if (response.length === 0) return stored !== null && hash.length === 0
   if (response.length === 1 && response[0] === 0 && plugin === 'caching_sha2_password') return stored !== null && hash.length === 0

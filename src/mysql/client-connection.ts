@@ -10,7 +10,19 @@ import { encodeExecute } from '../wire/stmt-execute.ts'
 import { authResponse } from './auth-client.ts'
 import type { Channel } from './channel.ts'
 import { authenticate, handshakeCollation, PacketPromise } from './auth-exchange.ts'
-import type { Connection, ConnectOptions, FlavourName, OkResult, PacketStream, ParamValue, PreparedStatement, RawRow, RelaySink, Result, RowStream } from './connection.ts'
+import type {
+  Connection,
+  ConnectOptions,
+  FlavourName,
+  OkResult,
+  PacketStream,
+  ParamValue,
+  PreparedStatement,
+  RawRow,
+  RelaySink,
+  Result,
+  RowStream,
+} from './connection.ts'
 import { mysqlErrors } from './errors.ts'
 import { PrepareExchange, ResultExchange, type Owner, type PreparedHead, type RowDecoder } from './exchanges.ts'
 import { sendInfile } from './infile.ts'
@@ -122,7 +134,9 @@ export class ClientConnection implements Connection, Owner {
 
   async allText(sql: string | Buffer): Promise<Record<string, string | null>[]> {
     const rows = await this.all(sql)
-    return rows.map((row) => Object.fromEntries(Object.entries(row).map(([name, cell]) => [name, cell === null ? null : cell.toString('utf8')])))
+    return rows.map((row) =>
+      Object.fromEntries(Object.entries(row).map(([name, cell]) => [name, cell === null ? null : cell.toString('utf8')])),
+    )
   }
 
   async one(sql: string | Buffer): Promise<Record<string, Buffer | null> | undefined> {
@@ -148,11 +162,15 @@ export class ClientConnection implements Connection, Owner {
       const done = async (results: Result[]): Promise<void> => {
         await pump
         const result = firstOf(results)
-        if (failed !== undefined) reject(mysqlErrors.sourceFailed({ reason: failed instanceof Error ? failed.message : String(failed) }, failed))
+        if (failed !== undefined)
+          reject(mysqlErrors.sourceFailed({ reason: failed instanceof Error ? failed.message : String(failed) }, failed))
         else if (result.kind === 'ok') resolve(result)
         else reject(mysqlErrors.unexpectedAnswer({ server: this.server, got: 'rows', wanted: 'the outcome of LOAD DATA' }))
       }
-      this.#channel.send(frameCommand(com.query, sql), new ResultExchange(this, { resolve: (results) => void done(results), reject, infile }))
+      this.#channel.send(
+        frameCommand(com.query, sql),
+        new ResultExchange(this, { resolve: (results) => void done(results), reject, infile }),
+      )
     })
   }
 

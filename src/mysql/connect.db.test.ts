@@ -11,7 +11,8 @@ import type { ConnectOptions, Result } from './connection.ts'
 import { ConnectionLost, errno, isServerError, ServerError } from './errors.ts'
 import { flavourOf } from './flavour/flavour.ts'
 
-const text = (result: Result): (string | null)[][] => (result.kind === 'ok' ? [] : result.rows.map((row) => row.map((cell) => cell?.toString() ?? null)))
+const text = (result: Result): (string | null)[][] =>
+  result.kind === 'ok' ? [] : result.rows.map((row) => row.map((cell) => cell?.toString() ?? null))
 
 function rejection(promise: Promise<unknown>): Promise<unknown> {
   return promise.then(
@@ -46,13 +47,23 @@ for (const flavour of flavours()) {
         assert.ok(inserted.kind === 'ok' && inserted.affectedRows === 2n)
         const rows = await c.query('SELECT * FROM t ORDER BY id')
         assert.ok(rows.kind === 'rows')
-        assert.deepEqual(rows.rows, [[Buffer.from('5'), Buffer.from('00ff5c27', 'hex'), Buffer.from('é')], [Buffer.from('18446744073709551614'), null, Buffer.from('')]])
-        assert.deepEqual(rows.columns.map((column) => [column.name, column.orgTable, column.schema]), ['id', 'b', 't'].map((name) => [name, 't', schema]))
+        assert.deepEqual(rows.rows, [
+          [Buffer.from('5'), Buffer.from('00ff5c27', 'hex'), Buffer.from('é')],
+          [Buffer.from('18446744073709551614'), null, Buffer.from('')],
+        ])
+        assert.deepEqual(
+          rows.columns.map((column) => [column.name, column.orgTable, column.schema]),
+          ['id', 'b', 't'].map((name) => [name, 't', schema]),
+        )
         assert.equal(rows.columns[1]?.charset, 63)
 
         const error = await rejection(c.query('SELECT * FROM nowhere'))
         assert.ok(isServerError(error, errno.noSuchTable) && error.sqlState === '42S02')
-        assert.deepEqual((await c.queryMulti('SELECT 1; INSERT INTO t (id) VALUES (2); SELECT 3, 4')).map(text), [[['1']], [], [['3', '4']]])
+        assert.deepEqual((await c.queryMulti('SELECT 1; INSERT INTO t (id) VALUES (2); SELECT 3, 4')).map(text), [
+          [['1']],
+          [],
+          [['3', '4']],
+        ])
         assert.ok(isServerError(await rejection(c.queryMulti('SELECT 1; SELECT * FROM nowhere')), errno.noSuchTable))
         assert.equal(c.inTransaction, false)
         await c.query('START TRANSACTION')
@@ -66,7 +77,8 @@ for (const flavour of flavours()) {
 
       test(`a stream gives every row once, in order${deprecateEof ? '' : ', with EOF packets'}`, async () => {
         await using c = await connect(options({ deprecateEof }))
-        const cross = '(SELECT 0 d UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9)'
+        const cross =
+          '(SELECT 0 d UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9)'
         const stream = await c.rows(
           `SELECT a.d*10000+b.d*1000+c.d*100+d.d*10+e.d AS n, REPEAT('x', 300), NULL FROM ${cross} a, ${cross} b, ${cross} c, ${cross} d, ${cross} e ORDER BY n`,
           { bufferBytesMax: 50_000 },
@@ -103,7 +115,11 @@ for (const flavour of flavours()) {
       assert.equal(text(await statement.execute([-5, 'x'])).length, 1, 'executes again, with other types')
       statement.close()
       const echo = await c.prepare('SELECT ?, ?, ?, ?, ?')
-      assert.deepEqual(text(await echo.execute([-1n, 18446744073709551615n, 'é', Buffer.from([0, 255]), null]))[0]?.slice(0, 3), ['-1', '18446744073709551615', 'é'])
+      assert.deepEqual(text(await echo.execute([-1n, 18446744073709551615n, 'é', Buffer.from([0, 255]), null]))[0]?.slice(0, 3), [
+        '-1',
+        '18446744073709551615',
+        'é',
+      ])
       assert.ok(isServerError(await rejection(c.prepare('SELEKT')), 1064))
       const deprecated = await connect(options({ deprecateEof: false }))
       const again = await deprecated.prepare('SELECT * FROM types WHERE i < ? ORDER BY i')
@@ -117,7 +133,8 @@ for (const flavour of flavours()) {
       assert.equal(await c.value(`SELECT LENGTH('${large}')`), '40000000')
       assert.equal(await c.value(`SELECT '${large}'`), large)
       let bytes = 0
-      for await (const batch of await c.rows(`SELECT REPEAT('z', 20000000) UNION ALL SELECT 'small'`)) for (const row of batch.rows()) bytes += row[0]?.length ?? 0
+      for await (const batch of await c.rows(`SELECT REPEAT('z', 20000000) UNION ALL SELECT 'small'`))
+        for (const row of batch.rows()) bytes += row[0]?.length ?? 0
       assert.equal(bytes, 20_000_005)
       assert.equal(await c.value('SELECT 1'), '1')
     })
@@ -128,7 +145,8 @@ for (const flavour of flavours()) {
       await c.query('CREATE TABLE l (a INT PRIMARY KEY, b VARCHAR(100))')
       const load = "LOAD DATA LOCAL INFILE 'x' INTO TABLE l"
       async function* lines(from: number, to: number): AsyncGenerator<Buffer> {
-        for (let at = from; at < to; at += 1000) yield Buffer.from(Array.from({ length: 1000 }, (_, i) => `${at + i}\t${'r'.repeat(50)}\n`).join(''))
+        for (let at = from; at < to; at += 1000)
+          yield Buffer.from(Array.from({ length: 1000 }, (_, i) => `${at + i}\t${'r'.repeat(50)}\n`).join(''))
       }
       assert.equal((await c.loadData(load, lines(0, 50_000))).affectedRows, 50_000n)
       assert.equal(await c.value('SELECT COUNT(*) FROM l'), '50000')
@@ -142,7 +160,9 @@ for (const flavour of flavours()) {
         ),
       )
       assert.equal((failed as { code: string }).code, 'SW-MYSQL-011')
-      assert.ok(isServerError(await rejection(c.loadData("LOAD DATA LOCAL INFILE 'x' INTO TABLE nowhere", lines(0, 1000))), errno.noSuchTable))
+      assert.ok(
+        isServerError(await rejection(c.loadData("LOAD DATA LOCAL INFILE 'x' INTO TABLE nowhere", lines(0, 1000))), errno.noSuchTable),
+      )
       assert.equal(((await rejection(c.query(load))) as { code: string }).code, 'SW-MYSQL-010')
       assert.equal(await c.value('SELECT 1'), '1')
     })
@@ -164,16 +184,23 @@ for (const flavour of flavours()) {
       await c.query('SET @x = 5, SESSION lock_wait_timeout = 7')
       await c.query('CREATE TEMPORARY TABLE tmp (a INT)')
       await c.reset()
-      assert.deepEqual(await c.allText('SELECT @x x, @@lock_wait_timeout <> 7 w, @@time_zone tz, @@character_set_client cs, @@character_set_results cr, DATABASE() db'), [
-        { x: null, w: '1', tz: '+03:00', cs: 'utf8mb4', cr: 'utf8mb4', db: schema },
-      ])
+      assert.deepEqual(
+        await c.allText(
+          'SELECT @x x, @@lock_wait_timeout <> 7 w, @@time_zone tz, @@character_set_client cs, @@character_set_results cr, DATABASE() db',
+        ),
+        [{ x: null, w: '1', tz: '+03:00', cs: 'utf8mb4', cr: 'utf8mb4', db: schema }],
+      )
       assert.ok(isServerError(await rejection(c.query('SELECT * FROM tmp')), errno.noSuchTable))
     })
 
     test('accounts: wrong password, empty password, change of user, each way to authenticate', async () => {
       await using admin = await connect(options())
       const user = uniqueName('u')
-      await admin.pipeline([`CREATE USER '${user}'@'%' IDENTIFIED BY 'pä''ss'`, `GRANT ALL ON ${schema}.* TO '${user}'@'%'`, `CREATE USER '${user}e'@'%' IDENTIFIED BY ''`])
+      await admin.pipeline([
+        `CREATE USER '${user}'@'%' IDENTIFIED BY 'pä''ss'`,
+        `GRANT ALL ON ${schema}.* TO '${user}'@'%'`,
+        `CREATE USER '${user}e'@'%' IDENTIFIED BY ''`,
+      ])
       const password = "pä'ss"
       // The first one asks for the password itself on MySQL (caching_sha2_password, by RSA), the second finds it cached.
       for (let round = 0; round < 2; round++) {
@@ -197,8 +224,17 @@ for (const flavour of flavours()) {
         await using admin = await connect(options())
         const user = uniqueName('u')
         await admin.query(`CREATE USER '${user}'@'%' IDENTIFIED BY 'secret'`)
-        assert.equal(((await rejection(connect({ ...server.config, user, password: 'secret', allowPublicKeyRetrieval: false }))) as { code: string }).code, 'SW-MYSQL-008')
-        await using c = await connect({ ...server.config, user, password: 'secret', tls: { mode: 'required', options: { rejectUnauthorized: false } } })
+        assert.equal(
+          ((await rejection(connect({ ...server.config, user, password: 'secret', allowPublicKeyRetrieval: false }))) as { code: string })
+            .code,
+          'SW-MYSQL-008',
+        )
+        await using c = await connect({
+          ...server.config,
+          user,
+          password: 'secret',
+          tls: { mode: 'required', options: { rejectUnauthorized: false } },
+        })
         assert.equal(c.tls, true)
         assert.match((await c.value("SHOW STATUS LIKE 'Ssl_cipher'")) ?? '', /./)
         await using cached = await connect({ ...server.config, user, password: 'secret', allowPublicKeyRetrieval: false })
@@ -223,7 +259,9 @@ for (const flavour of flavours()) {
       const c = await connect(options())
       await using admin = await connect(options())
       const running = rejection(c.query('SELECT SLEEP(30)'))
-      while ((await admin.value(`SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID = ${c.threadId} AND INFO LIKE '%SLEEP%'`)) !== '1');
+      while (
+        (await admin.value(`SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID = ${c.threadId} AND INFO LIKE '%SLEEP%'`)) !== '1'
+      );
       await admin.query(`KILL CONNECTION ${c.threadId}`)
       const error = await running
       if (error instanceof ServerError) assert.ok(error.kind === 'killed' || error.kind === 'interrupted', error.message)
@@ -237,7 +275,9 @@ for (const flavour of flavours()) {
         (result) => result,
         (error: unknown) => error,
       )
-      while ((await admin.value(`SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID = ${c.threadId} AND INFO LIKE '%SLEEP%'`)) !== '1');
+      while (
+        (await admin.value(`SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID = ${c.threadId} AND INFO LIKE '%SLEEP%'`)) !== '1'
+      );
       await admin.query(`KILL QUERY ${c.threadId}`)
       const outcome = await running
       // SLEEP alone answers 1 when interrupted; either is the server's answer.
@@ -248,7 +288,7 @@ for (const flavour of flavours()) {
     test('session tracking: changes stand in OK packets and do not disturb', async () => {
       await using c = await connect(options({ sessionTrack: true }))
       await c.query(`USE ${schema}`)
-      await c.query("SET NAMES utf8mb4")
+      await c.query('SET NAMES utf8mb4')
       assert.equal(await c.value('SELECT DATABASE()'), schema)
     })
 
@@ -258,7 +298,9 @@ for (const flavour of flavours()) {
       assert.ok(end !== null)
       await c.query("SET @master_binlog_checksum='NONE', @source_binlog_checksum='NONE'")
       const nonBlocking = 1
-      const stream = c.command(new Writer().u8(com.binlogDump).u32(4).u16(nonBlocking).u32(4711).text(end.file).take(), { bufferBytesMax: 4096 })
+      const stream = c.command(new Writer().u8(com.binlogDump).u32(4).u16(nonBlocking).u32(4711).text(end.file).take(), {
+        bufferBytesMax: 4096,
+      })
       let packets = 0
       for (let packet = await stream.next(); packet !== null; packet = stream.tryNext() ?? (await stream.next())) {
         assert.equal(packet[0], 0)
@@ -276,7 +318,11 @@ for (const flavour of flavours()) {
       await using c = await connect(options({ deprecateEof: false }))
       const bytes = await new Promise<number>((resolve, reject) => {
         let total = 0
-        c.relay(frameCommand(com.query, 'SELECT 1, REPEAT("a", 100000)'), { bytes: (frames) => (total += frames.length), end: (end) => resolve(total + end.frame.length), fail: reject })
+        c.relay(frameCommand(com.query, 'SELECT 1, REPEAT("a", 100000)'), {
+          bytes: (frames) => (total += frames.length),
+          end: (end) => resolve(total + end.frame.length),
+          fail: reject,
+        })
       })
       assert.ok(bytes > 100_000)
     })
@@ -286,7 +332,10 @@ for (const flavour of flavours()) {
       await c.query('DROP TABLE IF EXISTS p')
       await c.query('CREATE TABLE p (a INT PRIMARY KEY)')
       const settled = await c.pipelineSettled(Array.from({ length: 2000 }, (_, i) => `INSERT INTO p VALUES (${i === 1500 ? 3 : i})`))
-      assert.deepEqual(settled.flatMap((answer, i) => (answer.status === 'rejected' ? [i] : [])), [1500])
+      assert.deepEqual(
+        settled.flatMap((answer, i) => (answer.status === 'rejected' ? [i] : [])),
+        [1500],
+      )
       assert.equal(await c.value('SELECT COUNT(*) FROM p'), '1999')
     })
   })

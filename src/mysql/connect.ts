@@ -20,10 +20,17 @@ const CONNECT_TIMEOUT_MS = 10_000
 export async function connect(options: ConnectOptions, signal?: AbortSignal): Promise<Connection> {
   const server = serverName(options)
   if (signal?.aborted) throw mysqlErrors.aborted({ server }, signal.reason)
-  const socket = options.socketPath === undefined
-    ? // Keepalive: a peer that vanished without a word (a dead machine, a cut network) must not be waited for for ever.
-      net.connect({ host: options.host ?? '127.0.0.1', port: options.port ?? 3306, noDelay: true, keepAlive: true, keepAliveInitialDelay: 15_000 })
-    : net.connect({ path: options.socketPath })
+  const socket =
+    options.socketPath === undefined
+      ? // Keepalive: a peer that vanished without a word (a dead machine, a cut network) must not be waited for for ever.
+        net.connect({
+          host: options.host ?? '127.0.0.1',
+          port: options.port ?? 3306,
+          noDelay: true,
+          keepAlive: true,
+          keepAliveInitialDelay: 15_000,
+        })
+      : net.connect({ path: options.socketPath })
   const channel = new Channel(socket, server)
   const timeoutMs = options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS
   const timer = setTimeout(() => channel.destroy(mysqlErrors.connectTimeout({ server, timeoutMs })), timeoutMs)
@@ -107,9 +114,17 @@ async function handshake(channel: Channel, options: ConnectOptions, server: stri
 
 function wantedCapabilities(options: ConnectOptions): number {
   let flags =
-    capability.longPassword | capability.longFlag | capability.localFiles | capability.protocol41 | capability.transactions |
-    capability.secureConnection | capability.multiResults | capability.psMultiResults | capability.pluginAuth |
-    capability.connectAttrs | capability.pluginAuthLenenc
+    capability.longPassword |
+    capability.longFlag |
+    capability.localFiles |
+    capability.protocol41 |
+    capability.transactions |
+    capability.secureConnection |
+    capability.multiResults |
+    capability.psMultiResults |
+    capability.pluginAuth |
+    capability.connectAttrs |
+    capability.pluginAuthLenenc
   if (options.database !== undefined) flags |= capability.connectWithDb
   if (options.foundRows === true) flags |= capability.foundRows
   if (options.multiStatements === true) flags |= capability.multiStatements
@@ -119,7 +134,14 @@ function wantedCapabilities(options: ConnectOptions): number {
   return flags >>> 0
 }
 
-async function startTls(channel: Channel, options: ConnectOptions, server: string, greeting: Greeting, response: HandshakeResponse, sequence: number): Promise<boolean> {
+async function startTls(
+  channel: Channel,
+  options: ConnectOptions,
+  server: string,
+  greeting: Greeting,
+  response: HandshakeResponse,
+  sequence: number,
+): Promise<boolean> {
   const mode = options.tls ?? { mode: 'off' as const }
   if (mode.mode === 'off') return false
   if (!has(greeting.capabilities, capability.ssl)) {

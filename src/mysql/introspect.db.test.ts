@@ -23,11 +23,15 @@ for (const flavour of flavours()) {
         'CREATE VIEW v AS SELECT a FROM child',
         'CREATE EVENT ev ON SCHEDULE EVERY 1 DAY DO DELETE FROM child',
         'CREATE PROCEDURE pr() SELECT 1',
-      ]) await c.query(sql)
+      ])
+        await c.query(sql)
 
       const info = await readSchema(c, schema)
       assert.equal(info.charset, 'utf8mb4')
-      assert.deepEqual(info.tables.map((table) => table.name), ['child', 'parent', 'parts'])
+      assert.deepEqual(
+        info.tables.map((table) => table.name),
+        ['child', 'parent', 'parts'],
+      )
       const [child, parent, parts] = info.tables
       assert.ok(child !== undefined && parent !== undefined && parts !== undefined)
 
@@ -35,7 +39,16 @@ for (const flavour of flavours()) {
       assert.equal(parent.comment, 'the parent')
       assert.equal(parent.charset, 'utf8mb4')
       assert.deepEqual(
-        parent.columns.map((column) => [column.name, column.dataType, column.unsigned, column.charset, column.nullable, column.autoIncrement, column.generated?.stored ?? null, column.invisible]),
+        parent.columns.map((column) => [
+          column.name,
+          column.dataType,
+          column.unsigned,
+          column.charset,
+          column.nullable,
+          column.autoIncrement,
+          column.generated?.stored ?? null,
+          column.invisible,
+        ]),
         [
           ['id', 'bigint', true, null, false, true, null, false],
           ['we`ird', 'varchar', false, 'latin1', true, false, null, false],
@@ -48,28 +61,67 @@ for (const flavour of flavours()) {
       )
       assert.match(parent.columns[5]?.extra ?? '', /on update/i)
       assert.deepEqual(
-        parent.keys.map((key) => [key.name, key.primary, key.unique, key.identifiesRows, key.parts.map((part) => [part.column, part.prefixLength, part.descending])]),
+        parent.keys.map((key) => [
+          key.name,
+          key.primary,
+          key.unique,
+          key.identifiesRows,
+          key.parts.map((part) => [part.column, part.prefixLength, part.descending]),
+        ]),
         [
           ['PRIMARY', true, true, true, [['id', null, false]]],
-          ['k', false, false, false, [['e', null, false], ['s', null, true]]],
+          [
+            'k',
+            false,
+            false,
+            false,
+            [
+              ['e', null, false],
+              ['s', null, true],
+            ],
+          ],
           ['pre', false, false, false, [['we`ird', 5, false]]],
           ['u', false, true, false, [['we`ird', null, false]]],
         ],
       )
-      assert.deepEqual(child.keys[0]?.parts.map((part) => part.column), ['b', 'a'], 'key parts in the order of the key')
+      assert.deepEqual(
+        child.keys[0]?.parts.map((part) => part.column),
+        ['b', 'a'],
+        'key parts in the order of the key',
+      )
       assert.deepEqual(child.foreignKeys, [
-        { name: 'to_parent', columns: ['parent_id'], referencedSchema: schema, referencedTable: 'parent', referencedColumns: ['id'], onUpdate: 'SET NULL', onDelete: 'CASCADE' },
+        {
+          name: 'to_parent',
+          columns: ['parent_id'],
+          referencedSchema: schema,
+          referencedTable: 'parent',
+          referencedColumns: ['id'],
+          onUpdate: 'SET NULL',
+          onDelete: 'CASCADE',
+        },
       ])
-      assert.deepEqual(child.triggers.map((trigger) => [trigger.name, trigger.timing, trigger.event, trigger.table]), [['tr', 'BEFORE', 'INSERT', 'child']])
+      assert.deepEqual(
+        child.triggers.map((trigger) => [trigger.name, trigger.timing, trigger.event, trigger.table]),
+        [['tr', 'BEFORE', 'INSERT', 'child']],
+      )
       assert.match(child.triggers[0]?.createSql ?? '', /trigger/i)
       assert.equal(parts.partitioned, true)
       assert.equal(parts.keys[0]?.identifiesRows, true, 'a NOT NULL unique key names each row')
       assert.match(child.createSql, /^CREATE TABLE `child`/)
-      assert.deepEqual(info.views.map((view) => view.name), ['v'])
+      assert.deepEqual(
+        info.views.map((view) => view.name),
+        ['v'],
+      )
       assert.match(info.views[0]?.createSql ?? '', /VIEW/)
-      assert.deepEqual(info.events.map((event) => event.name), ['ev'])
+      assert.deepEqual(
+        info.events.map((event) => event.name),
+        ['ev'],
+      )
       assert.match(info.events[0]?.createSql ?? '', /EVENT/)
-      assert.deepEqual(info.routines.map((routine) => [routine.name, routine.kind]), [['pr', 'PROCEDURE']])
+      assert.deepEqual(
+        info.routines.map((routine) => [routine.name, routine.kind]),
+        [['pr', 'PROCEDURE']],
+      )
 
       assert.deepEqual(await readTable(c, schema, 'parts'), { ...parts, rowsEstimate: parts.rowsEstimate })
       await assert.rejects(readTable(c, schema, 'nope'), { code: 'SW-MYSQL-017' })

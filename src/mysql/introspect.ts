@@ -7,7 +7,18 @@ import type { Connection, Result } from './connection.ts'
 import { mysqlErrors } from './errors.ts'
 import { flavourOf } from './flavour/flavour.ts'
 import { isOn, need, variables, type TextRow } from './flavour/shared.ts'
-import type { EventInfo, ForeignKey, RoutineInfo, SchemaInfo, ServerFacts, TableColumn, TableInfo, TableKey, TriggerInfo, ViewInfo } from './table-info.ts'
+import type {
+  EventInfo,
+  ForeignKey,
+  RoutineInfo,
+  SchemaInfo,
+  ServerFacts,
+  TableColumn,
+  TableInfo,
+  TableKey,
+  TriggerInfo,
+  ViewInfo,
+} from './table-info.ts'
 
 /**
  * @param only names of tables to read; all without it
@@ -15,23 +26,38 @@ import type { EventInfo, ForeignKey, RoutineInfo, SchemaInfo, ServerFacts, Table
  */
 export async function readSchema(connection: Connection, schema: string, only?: readonly string[]): Promise<SchemaInfo> {
   const of = `= ${quoteString(schema)}`
-  const tableFilter = only === undefined ? '' : only.length === 0 ? ' AND FALSE' : ` AND TABLE_NAME IN (${only.map(quoteString).join(', ')})`
+  const tableFilter =
+    only === undefined ? '' : only.length === 0 ? ' AND FALSE' : ` AND TABLE_NAME IN (${only.map(quoteString).join(', ')})`
   const fresh = flavourOf(connection).freshStatisticsSql
   if (fresh !== null) await connection.query(fresh)
   const [schemas, tables, columns, statistics, keyUsage, rules, triggers, views, events, routines] = await Promise.all([
-    connection.allText(`SELECT SCHEMA_NAME AS name, DEFAULT_CHARACTER_SET_NAME AS charset, DEFAULT_COLLATION_NAME AS collation FROM information_schema.SCHEMATA WHERE SCHEMA_NAME ${of}`),
-    connection.allText(`SELECT * FROM information_schema.TABLES WHERE TABLE_SCHEMA ${of}${tableFilter} AND TABLE_TYPE NOT LIKE '%VIEW' ORDER BY TABLE_NAME`),
-    connection.allText(`SELECT * FROM information_schema.COLUMNS WHERE TABLE_SCHEMA ${of}${tableFilter} ORDER BY TABLE_NAME, ORDINAL_POSITION`),
-    connection.allText(`SELECT * FROM information_schema.STATISTICS WHERE TABLE_SCHEMA ${of}${tableFilter} ORDER BY TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX`),
+    connection.allText(
+      `SELECT SCHEMA_NAME AS name, DEFAULT_CHARACTER_SET_NAME AS charset, DEFAULT_COLLATION_NAME AS collation FROM information_schema.SCHEMATA WHERE SCHEMA_NAME ${of}`,
+    ),
+    connection.allText(
+      `SELECT * FROM information_schema.TABLES WHERE TABLE_SCHEMA ${of}${tableFilter} AND TABLE_TYPE NOT LIKE '%VIEW' ORDER BY TABLE_NAME`,
+    ),
+    connection.allText(
+      `SELECT * FROM information_schema.COLUMNS WHERE TABLE_SCHEMA ${of}${tableFilter} ORDER BY TABLE_NAME, ORDINAL_POSITION`,
+    ),
+    connection.allText(
+      `SELECT * FROM information_schema.STATISTICS WHERE TABLE_SCHEMA ${of}${tableFilter} ORDER BY TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX`,
+    ),
     connection.allText(
       `SELECT CONSTRAINT_NAME, TABLE_NAME, COLUMN_NAME, REFERENCED_TABLE_SCHEMA, REFERENCED_TABLE_NAME, REFERENCED_COLUMN_NAME
        FROM information_schema.KEY_COLUMN_USAGE WHERE TABLE_SCHEMA ${of}${tableFilter} AND REFERENCED_TABLE_NAME IS NOT NULL ORDER BY TABLE_NAME, CONSTRAINT_NAME, ORDINAL_POSITION`,
     ),
-    connection.allText(`SELECT TABLE_NAME, CONSTRAINT_NAME, UPDATE_RULE, DELETE_RULE FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE CONSTRAINT_SCHEMA ${of}${tableFilter}`),
-    connection.allText(`SELECT TRIGGER_NAME, EVENT_OBJECT_TABLE, ACTION_TIMING, EVENT_MANIPULATION, DEFINER FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA ${of} ORDER BY TRIGGER_NAME`),
+    connection.allText(
+      `SELECT TABLE_NAME, CONSTRAINT_NAME, UPDATE_RULE, DELETE_RULE FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE CONSTRAINT_SCHEMA ${of}${tableFilter}`,
+    ),
+    connection.allText(
+      `SELECT TRIGGER_NAME, EVENT_OBJECT_TABLE, ACTION_TIMING, EVENT_MANIPULATION, DEFINER FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA ${of} ORDER BY TRIGGER_NAME`,
+    ),
     connection.allText(`SELECT TABLE_NAME, DEFINER FROM information_schema.VIEWS WHERE TABLE_SCHEMA ${of} ORDER BY TABLE_NAME`),
     connection.allText(`SELECT EVENT_NAME, DEFINER, STATUS FROM information_schema.EVENTS WHERE EVENT_SCHEMA ${of} ORDER BY EVENT_NAME`),
-    connection.allText(`SELECT ROUTINE_NAME, ROUTINE_TYPE, DEFINER FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA ${of} ORDER BY ROUTINE_NAME`),
+    connection.allText(
+      `SELECT ROUTINE_NAME, ROUTINE_TYPE, DEFINER FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA ${of} ORDER BY ROUTINE_NAME`,
+    ),
   ])
   const found = schemas[0]
   if (found === undefined) throw mysqlErrors.unknownSchema({ schema, server: connection.server })
@@ -71,7 +97,10 @@ export async function readSchema(connection: Connection, schema: string, only?: 
       autoIncrement: row['AUTO_INCREMENT'] == null ? null : BigInt(row['AUTO_INCREMENT']),
       columns: tableColumns,
       keys: keysOf(statisticsOf.get(table) ?? [], tableColumns),
-      foreignKeys: foreignKeysOf(usageOf.get(table) ?? [], rules.filter((rule) => rule['TABLE_NAME'] === table)),
+      foreignKeys: foreignKeysOf(
+        usageOf.get(table) ?? [],
+        rules.filter((rule) => rule['TABLE_NAME'] === table),
+      ),
       triggers: [],
       createSql: nextText(1),
     }
@@ -94,8 +123,17 @@ export async function readSchema(connection: Connection, schema: string, only?: 
     collation: need(found, 'collation'),
     tables: tableInfos,
     views: views.map((row): ViewInfo => ({ name: need(row, 'TABLE_NAME'), definer: need(row, 'DEFINER'), createSql: nextText(1) })),
-    events: events.map((row): EventInfo => ({ name: need(row, 'EVENT_NAME'), definer: need(row, 'DEFINER'), status: need(row, 'STATUS'), createSql: nextText(3) })),
-    routines: routines.map((row): RoutineInfo => ({ name: need(row, 'ROUTINE_NAME'), kind: need(row, 'ROUTINE_TYPE') as RoutineInfo['kind'], definer: need(row, 'DEFINER') })),
+    events: events.map((row): EventInfo => ({
+      name: need(row, 'EVENT_NAME'),
+      definer: need(row, 'DEFINER'),
+      status: need(row, 'STATUS'),
+      createSql: nextText(3),
+    })),
+    routines: routines.map((row): RoutineInfo => ({
+      name: need(row, 'ROUTINE_NAME'),
+      kind: need(row, 'ROUTINE_TYPE') as RoutineInfo['kind'],
+      definer: need(row, 'DEFINER'),
+    })),
   }
 }
 
@@ -122,8 +160,17 @@ export async function readServer(connection: Connection): Promise<ServerFacts> {
   const [identity, v] = await Promise.all([
     flavourOf(connection).identity(connection),
     variables(connection, [
-      'read_only', 'sql_mode', 'time_zone', 'system_time_zone', 'lower_case_table_names', 'collation_server', 'max_allowed_packet',
-      'transaction_isolation', 'tx_isolation', 'event_scheduler', 'wait_timeout',
+      'read_only',
+      'sql_mode',
+      'time_zone',
+      'system_time_zone',
+      'lower_case_table_names',
+      'collation_server',
+      'max_allowed_packet',
+      'transaction_isolation',
+      'tx_isolation',
+      'event_scheduler',
+      'wait_timeout',
     ]),
   ])
   return {
@@ -146,7 +193,8 @@ export async function readServer(connection: Connection): Promise<ServerFacts> {
 
 function cellText(result: Result | undefined, column: number): string {
   const cell = result?.kind === 'rows' ? result.rows[0]?.[column] : undefined
-  if (cell === undefined || cell === null) throw mysqlErrors.unexpectedAnswer({ server: 'the server', got: 'nothing', wanted: 'a SHOW CREATE text (is a privilege missing?)' })
+  if (cell === undefined || cell === null)
+    throw mysqlErrors.unexpectedAnswer({ server: 'the server', got: 'nothing', wanted: 'a SHOW CREATE text (is a privilege missing?)' })
   return cell.toString('utf8')
 }
 
@@ -189,7 +237,9 @@ function keysOf(rows: readonly TextRow[], columns: readonly TableColumn[]): Tabl
         prefixLength: part['SUB_PART'] == null ? null : Number(part['SUB_PART']),
         descending: part['COLLATION'] === 'D',
       })),
-      identifiesRows: unique && parts.every((part) => part['COLUMN_NAME'] != null && part['SUB_PART'] == null && nullable.get(part['COLUMN_NAME']) === false),
+      identifiesRows:
+        unique &&
+        parts.every((part) => part['COLUMN_NAME'] != null && part['SUB_PART'] == null && nullable.get(part['COLUMN_NAME']) === false),
       visible: part1(first, 'IS_VISIBLE') !== 'NO' && part1(first, 'IGNORED') !== 'YES',
     })
   }

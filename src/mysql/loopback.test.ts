@@ -20,7 +20,12 @@ type Fake = AsyncDisposable & { port: number; clients: ServerConnection[] }
 async function fake(onCommand: (client: ServerConnection, command: ClientCommand) => void): Promise<Fake> {
   const clients: ServerConnection[] = []
   const server = net.createServer((socket) => {
-    void acceptClient(socket, { serverVersion: '8.0.0-fake', threadId: 7, plugin: 'mysql_native_password', authenticate: () => storedPassword('') }).then((client) => {
+    void acceptClient(socket, {
+      serverVersion: '8.0.0-fake',
+      threadId: 7,
+      plugin: 'mysql_native_password',
+      authenticate: () => storedPassword(''),
+    }).then((client) => {
       if (client === null) return
       clients.push(client)
       client.onCommand((command) => onCommand(client, command))
@@ -47,7 +52,18 @@ function resultSet(rows: string[], status: number = serverStatus.autocommit): Bu
   const w = new Writer()
   w.beginFrame().lenenc(1)
   let sequence = w.endFrame(1)
-  writeColumnDefinition(w.beginFrame(), { schema: '', table: '', orgTable: '', name: 'a', orgName: '', charset: 45, length: 4, type: 0xfd, flags: 0, decimals: 0 })
+  writeColumnDefinition(w.beginFrame(), {
+    schema: '',
+    table: '',
+    orgTable: '',
+    name: 'a',
+    orgName: '',
+    charset: 45,
+    length: 4,
+    type: 0xfd,
+    flags: 0,
+    decimals: 0,
+  })
   sequence = w.endFrame(sequence)
   writeEof(w.beginFrame(), { warnings: 0, status })
   sequence = w.endFrame(sequence)
@@ -122,7 +138,7 @@ test('promise 8: a stream that nobody reads holds no more than its bound, and th
   const stream = await connection.rows('big', { bufferBytesMax: 100_000 })
   // The server has more to send than all buffers between hold: wait until it can send no more.
   const client = server.clients[0] as ServerConnection
-  for (let last = -1, same = 0; same < 20; ) {
+  for (let last = -1, same = 0; same < 20;) {
     await new Promise((resolve) => setImmediate(resolve))
     same = client.bufferedBytes === last ? same + 1 : 0
     last = client.bufferedBytes
@@ -163,8 +179,11 @@ test('a stream whose connection breaks gives what came, then the error', async (
   assert.ok(rows > 900 && rows < 1000)
 })
 
-test('a relayed answer is byte for byte the server\'s, its end told apart', async () => {
-  const answers: Record<string, Buffer> = { rows: resultSet(['a', 'b'.repeat(70_000), 'c']), many: resultSet(Array.from({ length: 9000 }, (_, i) => `row ${i}`)) }
+test("a relayed answer is byte for byte the server's, its end told apart", async () => {
+  const answers: Record<string, Buffer> = {
+    rows: resultSet(['a', 'b'.repeat(70_000), 'c']),
+    many: resultSet(Array.from({ length: 9000 }, (_, i) => `row ${i}`)),
+  }
   await using server = await fake((client, command) => {
     const answer = answers[textOf(command)]
     if (answer === undefined) client.sendErr(errno.optionPreventsStatement, 'HY000', 'running with the --read-only option')
@@ -212,7 +231,7 @@ test('promise 8: a packet stream that nobody pulls holds no more than its bound'
   const stream = connection.command(Buffer.from([com.binlogDump]), { bufferBytesMax: 50_000 })
   let packets = (await stream.next()) === null ? 0 : 1
   const client = server.clients[0] as ServerConnection
-  for (let last = -1, same = 0; same < 20; ) {
+  for (let last = -1, same = 0; same < 20;) {
     await new Promise((resolve) => setImmediate(resolve))
     same = client.bufferedBytes === last ? same + 1 : 0
     last = client.bufferedBytes
@@ -258,7 +277,10 @@ test('whatever the cuts in what a client sends, handshake and commands arrive th
     await using connection = await connect({ port: (proxy.address() as net.AddressInfo).port, user: 'u', deprecateEof: false })
     const sqls = ['a', 'b'.repeat(70_000), '', 'c'.repeat(3000)]
     await connection.pipeline(sqls)
-    assert.deepEqual(seen, sqls.map((sql) => sql.slice(0, 20)))
+    assert.deepEqual(
+      seen,
+      sqls.map((sql) => sql.slice(0, 20)),
+    )
   }
   proxy.close()
 })
@@ -302,7 +324,9 @@ test('something that is no MySQL server is named as such', async () => {
   const server = net.createServer((socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'))
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
-  const error = (await rejection(connect({ port: (server.address() as net.AddressInfo).port, user: 'u', connectTimeoutMs: 2000 }))) as { code: string }
+  const error = (await rejection(connect({ port: (server.address() as net.AddressInfo).port, user: 'u', connectTimeoutMs: 2000 }))) as {
+    code: string
+  }
   assert.match(error.code, /^SW-(MYSQL-004|WIRE-001)$/)
   server.close()
 })

@@ -36,7 +36,25 @@ function rejection(promise: Promise<unknown>): Promise<unknown> {
 
 const dir = mkdtempSync(join(tmpdir(), 'sw-relay-'))
 after(() => rmSync(dir, { recursive: true }))
-execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', join(dir, 'key'), '-out', join(dir, 'cert'), '-days', '2', '-subj', '/CN=localhost'], { stdio: 'ignore' })
+execFileSync(
+  'openssl',
+  [
+    'req',
+    '-x509',
+    '-newkey',
+    'rsa:2048',
+    '-nodes',
+    '-keyout',
+    join(dir, 'key'),
+    '-out',
+    join(dir, 'cert'),
+    '-days',
+    '2',
+    '-subj',
+    '/CN=localhost',
+  ],
+  { stdio: 'ignore' },
+)
 const files = { key: readFileSync(join(dir, 'key'), 'utf8'), cert: readFileSync(join(dir, 'cert'), 'utf8') }
 writeFileSync(join(dir, 'load.txt'), Array.from({ length: 50_000 }, (_, i) => `${i}\tsome text ${i}\n`).join(''))
 
@@ -56,12 +74,24 @@ for (const flavour of flavours()) {
         })
         after(() => relay[Symbol.asyncDispose]())
 
-        const cliArgs = (user: string, password: string): string[] => ['--no-defaults', '-h127.0.0.1', `-P${relay.port}`, `-u${user}`, `--password=${password}`, tls ? '--ssl' : '--skip-ssl', '--local-infile=1', '-N']
+        const cliArgs = (user: string, password: string): string[] => [
+          '--no-defaults',
+          '-h127.0.0.1',
+          `-P${relay.port}`,
+          `-u${user}`,
+          `--password=${password}`,
+          tls ? '--ssl' : '--skip-ssl',
+          '--local-infile=1',
+          '-N',
+        ]
 
         test('the mariadb command line', { skip: cli === undefined ? 'no command line client here' : false }, async () => {
           const program = cli as string
-          const done = await run(program, [...cliArgs('app', "s'ecret"), '-e',
-            `use ${schema}; create table f (a int primary key, b text); load data local infile '${join(dir, 'load.txt')}' into table f; select count(*) from f; select a, b from f where a < 2 order by a; update f set b = null where a = 1`])
+          const done = await run(program, [
+            ...cliArgs('app', "s'ecret"),
+            '-e',
+            `use ${schema}; create table f (a int primary key, b text); load data local infile '${join(dir, 'load.txt')}' into table f; select count(*) from f; select a, b from f where a < 2 order by a; update f set b = null where a = 1`,
+          ])
           assert.equal(done.err, '')
           assert.equal(done.out, '50000\n0\tsome text 0\n1\tsome text 1\n')
           assert.equal(relay.sessions.at(-1)?.tls, tls)
@@ -75,10 +105,18 @@ for (const flavour of flavours()) {
         })
 
         test('mysql2: text and prepared, a packet above 16 MiB, change of user', async () => {
-          const c = await mysql2.createConnection({ host: '127.0.0.1', port: relay.port, user: 'app', password: "s'ecret", database: schema, ...(tls ? { ssl: { rejectUnauthorized: false } } : {}) })
+          const c = await mysql2.createConnection({
+            host: '127.0.0.1',
+            port: relay.port,
+            user: 'app',
+            password: "s'ecret",
+            database: schema,
+            ...(tls ? { ssl: { rejectUnauthorized: false } } : {}),
+          })
           try {
             assert.deepEqual((await c.query('SELECT 1 x, REPEAT("a", 3) y, NULL z'))[0], [{ x: 1, y: 'aaa', z: null }])
-            for (let round = 0; round < 3; round++) assert.deepEqual((await c.execute('SELECT ? x, ? y', [1.5 + round, 'é']))[0], [{ x: 1.5 + round, y: 'é' }])
+            for (let round = 0; round < 3; round++)
+              assert.deepEqual((await c.execute('SELECT ? x, ? y', [1.5 + round, 'é']))[0], [{ x: 1.5 + round, y: 'é' }])
             const large = 'y'.repeat(17_000_000)
             const [rows] = (await c.query('SELECT ? z', [large])) as unknown as [{ z: string }[]]
             assert.ok(rows[0]?.z === large)
@@ -95,20 +133,33 @@ for (const flavour of flavours()) {
 
         test('our own client: prepared, LOCAL INFILE, pipelines, a slow reader, change of user', async () => {
           await using c = await connect({
-            port: relay.port, user: 'app', password: "s'ecret", database: schema, deprecateEof: true,
+            port: relay.port,
+            user: 'app',
+            password: "s'ecret",
+            database: schema,
+            deprecateEof: true,
             tls: tls ? { mode: 'required', options: { rejectUnauthorized: false } } : { mode: 'off' },
           })
           assert.equal(c.tls, tls)
           await c.query('DROP TABLE IF EXISTS g')
           await c.query('CREATE TABLE g (a INT PRIMARY KEY, b TEXT)')
-          assert.equal((await c.loadData("LOAD DATA LOCAL INFILE 'x' INTO TABLE g", Array.from({ length: 100 }, (_, i) => Buffer.from(`${i}\t${'t'.repeat(1000)}\n`)))).affectedRows, 100n)
+          assert.equal(
+            (
+              await c.loadData(
+                "LOAD DATA LOCAL INFILE 'x' INTO TABLE g",
+                Array.from({ length: 100 }, (_, i) => Buffer.from(`${i}\t${'t'.repeat(1000)}\n`)),
+              )
+            ).affectedRows,
+            100n,
+          )
           const statement = await c.prepare('SELECT * FROM g WHERE a < ? ORDER BY a')
           const result = await statement.execute([3])
           assert.ok(result.kind === 'rows' && result.rows.length === 3)
           statement.close()
           assert.equal((await c.pipeline(Array.from({ length: 300 }, (_, i) => `SELECT ${i}`))).length, 300)
           let bytes = 0
-          for await (const batch of await c.rows('SELECT a.b, b.b FROM g a, g b', { bufferBytesMax: 20_000 })) for (const row of batch.rows()) bytes += (row[0]?.length ?? 0) + (row[1]?.length ?? 0)
+          for await (const batch of await c.rows('SELECT a.b, b.b FROM g a, g b', { bufferBytesMax: 20_000 }))
+            for (const row of batch.rows()) bytes += (row[0]?.length ?? 0) + (row[1]?.length ?? 0)
           assert.equal(bytes, 20_000_000)
           await c.changeUser({ user: 'two', password: 'zwei' })
           assert.equal(await c.value('SELECT 3'), '3')

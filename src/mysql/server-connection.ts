@@ -24,10 +24,24 @@ const PACKET_BYTES_MAX = 1 << 26
 
 /** What is offered unless told otherwise: neither compression, query attributes, session tracking nor deprecateEof. */
 export const gateCapabilities: number =
-  (capability.longPassword | capability.foundRows | capability.longFlag | capability.connectWithDb | capability.localFiles |
-    capability.ignoreSpace | capability.protocol41 | capability.interactive | capability.transactions | capability.reserved |
-    capability.secureConnection | capability.multiStatements | capability.multiResults | capability.psMultiResults |
-    capability.pluginAuth | capability.connectAttrs | capability.pluginAuthLenenc) >>> 0
+  (capability.longPassword |
+    capability.foundRows |
+    capability.longFlag |
+    capability.connectWithDb |
+    capability.localFiles |
+    capability.ignoreSpace |
+    capability.protocol41 |
+    capability.interactive |
+    capability.transactions |
+    capability.reserved |
+    capability.secureConnection |
+    capability.multiStatements |
+    capability.multiResults |
+    capability.psMultiResults |
+    capability.pluginAuth |
+    capability.connectAttrs |
+    capability.pluginAuthLenenc) >>>
+  0
 
 export type AcceptOptions = {
   serverVersion: string
@@ -80,7 +94,11 @@ export class ServerConnection extends ServerChannel {
   /** Greeting to a verified user; the OK (or a refusal of the database) is the caller's. False: refused and ended. */
   async handshake(): Promise<boolean> {
     const options = this.#options
-    const timer = setTimeout(() => this.destroy(mysqlErrors.connectTimeout({ server: this.address, timeoutMs: options.handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS })), options.handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS)
+    const timer = setTimeout(
+      () =>
+        this.destroy(mysqlErrors.connectTimeout({ server: this.address, timeoutMs: options.handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS })),
+      options.handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS,
+    )
     try {
       const offered = ((options.capabilities ?? gateCapabilities) | (options.secureContext === undefined ? 0 : capability.ssl)) >>> 0
       this.write(

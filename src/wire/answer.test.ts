@@ -12,7 +12,18 @@ import { writePrepareOk } from './stmt-prepare.ts'
 import { Writer } from './writer.ts'
 
 const names = Object.fromEntries(Object.entries(part).map(([name, value]) => [value, name]))
-const column = writeColumnDefinition(new Writer(), { schema: '', table: '', orgTable: '', name: 'a', orgName: '', charset: 45, length: 1, type: 3, flags: 0, decimals: 0 }).take()
+const column = writeColumnDefinition(new Writer(), {
+  schema: '',
+  table: '',
+  orgTable: '',
+  name: 'a',
+  orgName: '',
+  charset: 45,
+  length: 1,
+  type: 3,
+  flags: 0,
+  decimals: 0,
+}).take()
 const count = (columns: number) => new Writer().lenenc(columns).take()
 const row = Buffer.from([1, 0x31])
 const eof = (status = 2) => writeEof(new Writer(), { warnings: 0, status }).take()
@@ -33,16 +44,52 @@ const more = serverStatus.moreResultsExist | 2
 const cases: { name: string; deprecateEof: boolean; command?: number; packets: Buffer[]; parts: string[] }[] = [
   { name: 'OK', deprecateEof: false, packets: [ok()], parts: ['ok'] },
   { name: 'ERR', deprecateEof: true, packets: [err], parts: ['error'] },
-  { name: 'rows', deprecateEof: false, packets: [count(2), column, column, eof(), row, row, eof()], parts: ['columnCount', 'column', 'column', 'columnsEnd', 'row', 'row', 'rowsEnd'] },
-  { name: 'rows under deprecateEof', deprecateEof: true, packets: [count(1), column, row, okEnd()], parts: ['columnCount', 'column', 'row', 'rowsEnd'] },
+  {
+    name: 'rows',
+    deprecateEof: false,
+    packets: [count(2), column, column, eof(), row, row, eof()],
+    parts: ['columnCount', 'column', 'column', 'columnsEnd', 'row', 'row', 'rowsEnd'],
+  },
+  {
+    name: 'rows under deprecateEof',
+    deprecateEof: true,
+    packets: [count(1), column, row, okEnd()],
+    parts: ['columnCount', 'column', 'row', 'rowsEnd'],
+  },
   { name: 'no rows', deprecateEof: true, packets: [count(1), column, okEnd()], parts: ['columnCount', 'column', 'rowsEnd'] },
-  { name: 'an error in the middle of rows', deprecateEof: false, packets: [count(1), column, eof(), row, err], parts: ['columnCount', 'column', 'columnsEnd', 'row', 'error'] },
-  { name: 'several results', deprecateEof: false, packets: [ok(more), count(1), column, eof(), row, eof(more), ok()], parts: ['ok', 'columnCount', 'column', 'columnsEnd', 'row', 'rowsEnd', 'ok'] },
-  { name: 'several results, the last an error', deprecateEof: true, packets: [count(1), column, okEnd(more), err], parts: ['columnCount', 'column', 'rowsEnd', 'error'] },
+  {
+    name: 'an error in the middle of rows',
+    deprecateEof: false,
+    packets: [count(1), column, eof(), row, err],
+    parts: ['columnCount', 'column', 'columnsEnd', 'row', 'error'],
+  },
+  {
+    name: 'several results',
+    deprecateEof: false,
+    packets: [ok(more), count(1), column, eof(), row, eof(more), ok()],
+    parts: ['ok', 'columnCount', 'column', 'columnsEnd', 'row', 'rowsEnd', 'ok'],
+  },
+  {
+    name: 'several results, the last an error',
+    deprecateEof: true,
+    packets: [count(1), column, okEnd(more), err],
+    parts: ['columnCount', 'column', 'rowsEnd', 'error'],
+  },
   { name: 'LOCAL INFILE', deprecateEof: true, packets: [Buffer.from('\xfbfile', 'latin1'), ok()], parts: ['infile', 'ok'] },
-  { name: 'execute with a cursor', deprecateEof: false, packets: [count(1), column, eof(serverStatus.cursorExists)], parts: ['columnCount', 'column', 'columnsEnd'] },
+  {
+    name: 'execute with a cursor',
+    deprecateEof: false,
+    packets: [count(1), column, eof(serverStatus.cursorExists)],
+    parts: ['columnCount', 'column', 'columnsEnd'],
+  },
   { name: 'fetch', deprecateEof: false, command: com.stmtFetch, packets: [row, eof()], parts: ['row', 'rowsEnd'] },
-  { name: 'field list', deprecateEof: false, command: com.fieldList, packets: [column, column, eof()], parts: ['column', 'column', 'rowsEnd'] },
+  {
+    name: 'field list',
+    deprecateEof: false,
+    command: com.fieldList,
+    packets: [column, column, eof()],
+    parts: ['column', 'column', 'rowsEnd'],
+  },
   { name: 'statistics', deprecateEof: false, command: com.statistics, packets: [Buffer.from('Uptime: 1')], parts: ['other'] },
   { name: 'set option', deprecateEof: false, packets: [eof()], parts: ['ok'] },
 ]
@@ -56,11 +103,32 @@ for (const { name, deprecateEof, command, packets, parts } of cases) {
 }
 
 for (const deprecateEof of [false, true]) {
-  for (const [params, columns] of [[0, 0], [2, 0], [0, 3], [2, 3]] as const) {
+  for (const [params, columns] of [
+    [0, 0],
+    [2, 0],
+    [0, 3],
+    [2, 3],
+  ] as const) {
     test(`a prepare with ${params} parameters and ${columns} columns ends where it ends${deprecateEof ? ', without EOF' : ''}`, () => {
       const w = new Writer()
-      const definition = { schema: '', table: '', orgTable: '', name: 'a', orgName: '', charset: 45, length: 1, type: 3, flags: 0, decimals: 0 }
-      const end = writePrepareOk(w, { id: 5, columns: Array(columns).fill(definition), paramCount: params, warnings: 0, status: 2 }, 1, deprecateEof)
+      const definition = {
+        schema: '',
+        table: '',
+        orgTable: '',
+        name: 'a',
+        orgName: '',
+        charset: 45,
+        length: 1,
+        type: 3,
+        flags: 0,
+        decimals: 0,
+      }
+      const end = writePrepareOk(
+        w,
+        { id: 5, columns: Array(columns).fill(definition), paramCount: params, warnings: 0, status: 2 },
+        1,
+        deprecateEof,
+      )
       const scanner = new AnswerScanner(deprecateEof, com.stmtPrepare)
       let packets = 0
       new FrameParser((data, start, stop) => {

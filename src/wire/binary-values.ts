@@ -156,7 +156,14 @@ function micros(digits: string | undefined): number {
 function writeDate(w: Writer, text: string): void {
   const match = /^(\d+)-(\d+)-(\d+)(?:[ T](\d+):(\d+):(\d+)(?:\.(\d+))?)?$/.exec(text)
   if (match === null) throw wireErrors.malformed({ detail: `"${text}" is no date` })
-  const [year, month, day, hour, minute, second] = match.slice(1, 7).map((part) => Number(part ?? 0)) as [number, number, number, number, number, number]
+  const [year, month, day, hour, minute, second] = match.slice(1, 7).map((part) => Number(part ?? 0)) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ]
   const us = micros(match[7])
   const length = us > 0 ? 11 : hour + minute + second > 0 ? 7 : year + month + day > 0 ? 4 : 0
   w.u8(length)
@@ -176,6 +183,11 @@ function writeTime(w: Writer, text: string): void {
     w.u8(0)
     return
   }
-  w.u8(us > 0 ? 12 : 8).u8(match[1] === '-' ? 1 : 0).u32(Math.floor(hours / 24)).u8(hours % 24).u8(minute).u8(second)
+  w.u8(us > 0 ? 12 : 8)
+    .u8(match[1] === '-' ? 1 : 0)
+    .u32(Math.floor(hours / 24))
+    .u8(hours % 24)
+    .u8(minute)
+    .u8(second)
   if (us > 0) w.u32(us)
 }

@@ -8,7 +8,13 @@ import { Reader } from './reader.ts'
 import { decodeExecute, encodeExecute, type ParamInput } from './stmt-execute.ts'
 import { Writer } from './writer.ts'
 
-const column = (type: number, more: { flags?: number; decimals?: number; length?: number } = {}) => ({ type, flags: 0, decimals: 0, length: 0, ...more })
+const column = (type: number, more: { flags?: number; decimals?: number; length?: number } = {}) => ({
+  type,
+  flags: 0,
+  decimals: 0,
+  length: 0,
+  ...more,
+})
 const unsigned = columnFlag.unsigned
 
 const cases: [string, ReturnType<typeof column>, string[]][] = [
@@ -41,19 +47,26 @@ for (const [name, type, texts] of cases) {
     const columns = texts.flatMap(() => [type, type])
     const row = texts.flatMap((text) => [Buffer.from(text), null])
     const bytes = writeBinaryRow(new Writer(1), columns, row).take()
-    assert.deepEqual(decodeBinaryRow(bytes, 0, bytes.length, columns).map((cell) => cell?.toString() ?? null), texts.flatMap((text) => [text, null]))
+    assert.deepEqual(
+      decodeBinaryRow(bytes, 0, bytes.length, columns).map((cell) => cell?.toString() ?? null),
+      texts.flatMap((text) => [text, null]),
+    )
   })
 }
 
 test('every double and float survives', () => {
   fc.assert(
-    fc.property(fc.double({ noNaN: true, noDefaultInfinity: true }), fc.float({ noNaN: true, noDefaultInfinity: true }), (double, float) => {
-      const columns = [column(columnType.double, { decimals: 31 }), column(columnType.float, { decimals: 31 })]
-      const bytes = new Writer().u8(0).u8(0).f64(double).f32(float).take()
-      const row = decodeBinaryRow(bytes, 0, bytes.length, columns)
-      assert.equal(Number(row[0]?.toString()), double === 0 ? Number(row[0]?.toString()) : double)
-      assert.equal(Math.fround(Number(row[1]?.toString())), float === 0 ? Math.fround(Number(row[1]?.toString())) : float)
-    }),
+    fc.property(
+      fc.double({ noNaN: true, noDefaultInfinity: true }),
+      fc.float({ noNaN: true, noDefaultInfinity: true }),
+      (double, float) => {
+        const columns = [column(columnType.double, { decimals: 31 }), column(columnType.float, { decimals: 31 })]
+        const bytes = new Writer().u8(0).u8(0).f64(double).f32(float).take()
+        const row = decodeBinaryRow(bytes, 0, bytes.length, columns)
+        assert.equal(Number(row[0]?.toString()), double === 0 ? Number(row[0]?.toString()) : double)
+        assert.equal(Math.fround(Number(row[1]?.toString())), float === 0 ? Math.fround(Number(row[1]?.toString())) : float)
+      },
+    ),
   )
 })
 
@@ -73,8 +86,13 @@ for (const capabilities of [0, capability.queryAttributes]) {
         const message = encodeExecute(77, params, capabilities)
         const decoded = decodeExecute(message, { paramCount: params.length, types: [], longData: new Map(), capabilities })
         assert.equal(decoded.id, 77)
-        const expected = params.map((param) => (typeof param === 'number' && Number.isInteger(param) ? BigInt(param) : typeof param === 'string' ? Buffer.from(param) : param))
-        assert.deepEqual(decoded.params.map((param) => param.value), expected)
+        const expected = params.map((param) =>
+          typeof param === 'number' && Number.isInteger(param) ? BigInt(param) : typeof param === 'string' ? Buffer.from(param) : param,
+        )
+        assert.deepEqual(
+          decoded.params.map((param) => param.value),
+          expected,
+        )
       }),
     )
   })
@@ -83,8 +101,16 @@ for (const capabilities of [0, capability.queryAttributes]) {
 test('an execute without types uses those of the one before; long data stands for its parameter', () => {
   const first = decodeExecute(encodeExecute(1, [5n, 'x'], 0), { paramCount: 2, types: [], longData: new Map(), capabilities: 0 })
   const again = new Writer().u8(0x17).u32(1).u8(0).u32(1).u8(0).u8(0).u64(9n).take()
-  const decoded = decodeExecute(again, { paramCount: 2, types: first.types, longData: new Map([[1, Buffer.from('long')]]), capabilities: 0 })
-  assert.deepEqual(decoded.params.map((param) => param.value), [9n, Buffer.from('long')])
+  const decoded = decodeExecute(again, {
+    paramCount: 2,
+    types: first.types,
+    longData: new Map([[1, Buffer.from('long')]]),
+    capabilities: 0,
+  })
+  assert.deepEqual(
+    decoded.params.map((param) => param.value),
+    [9n, Buffer.from('long')],
+  )
   assert.throws(() => decodeExecute(again, { paramCount: 2, types: [], longData: new Map(), capabilities: 0 }), { code: 'SW-WIRE-001' })
 })
 
@@ -93,7 +119,10 @@ test('temporal parameters as text', () => {
   w.u8(columnType.datetime).u8(0).u8(columnType.time).u8(0).u8(columnType.date).u8(0)
   w.u8(11).u16(2026).u8(1).u8(2).u8(3).u8(4).u8(5).u32(678).u8(8).u8(1).u32(1).u8(2).u8(3).u8(4).u8(4).u16(2026).u8(9).u8(8)
   const decoded = decodeExecute(w.take(), { paramCount: 3, types: [], longData: new Map(), capabilities: 0 })
-  assert.deepEqual(decoded.params.map((param) => param.value), ['2026-01-02 03:04:05.000678', '-26:03:04', '2026-09-08'])
+  assert.deepEqual(
+    decoded.params.map((param) => param.value),
+    ['2026-01-02 03:04:05.000678', '-26:03:04', '2026-09-08'],
+  )
 })
 
 test('a damaged binary row is an error', () => {

@@ -35,7 +35,10 @@ test('any split of the byte stream gives the same packets', () => {
       (payloads, cuts) => {
         const stream = Buffer.concat(payloads.map((payload, i) => frame(payload, i & 0xff)))
         const seen = parse(cut(stream, cuts))
-        assert.deepEqual(seen, payloads.map((payload, i) => ({ payload: Buffer.from(payload).toString('hex'), nextSequence: (i + 1) & 0xff })))
+        assert.deepEqual(
+          seen,
+          payloads.map((payload, i) => ({ payload: Buffer.from(payload).toString('hex'), nextSequence: (i + 1) & 0xff })),
+        )
       },
     ),
   )
@@ -61,7 +64,10 @@ for (const extra of [-1, 0, 1, FRAME_BYTES_MAX, FRAME_BYTES_MAX + 5]) {
         if (end - start > 10) assert.equal(data.readUInt32LE(end - 4), 0xdeadbeef)
       })
       for (const chunk of cut(stream, cuts)) parser.feed(chunk)
-      assert.deepEqual(seen, [[payload.length, 42, (254 + frames) & 0xff], [4, 0x6e, 10]])
+      assert.deepEqual(seen, [
+        [payload.length, 42, (254 + frames) & 0xff],
+        [4, 0x6e, 10],
+      ])
     }
     assert.equal(parse([stream], { join: false }).length, frames + 1, 'raw frames are given one by one')
     const w = new Writer()
@@ -84,7 +90,9 @@ test('a large packet in small pieces is put together once, not at every piece', 
 
 test('a command is framed as its byte and its argument', () => {
   assert.ok(frameCommand(3, 'sélect').equals(frame(Buffer.from('\x03sélect'))))
-  assert.ok(frameCommand(3, Buffer.alloc(FRAME_BYTES_MAX, 1)).equals(frame(Buffer.concat([Buffer.from([3]), Buffer.alloc(FRAME_BYTES_MAX, 1)]))))
+  assert.ok(
+    frameCommand(3, Buffer.alloc(FRAME_BYTES_MAX, 1)).equals(frame(Buffer.concat([Buffer.from([3]), Buffer.alloc(FRAME_BYTES_MAX, 1)]))),
+  )
 })
 
 test('a packet above the bound is refused before it is gathered', () => {
@@ -107,5 +115,8 @@ test('stop keeps the rest of the chunk unparsed', () => {
 test('renumber counts on, modulo 256', () => {
   const frames = Buffer.concat([frame(Buffer.from('a'), 1), frame(Buffer.from('bc'), 2)])
   assert.equal(renumber(frames, 255), 1)
-  assert.deepEqual(parse([frames]).map((packet) => packet.nextSequence), [0, 1])
+  assert.deepEqual(
+    parse([frames]).map((packet) => packet.nextSequence),
+    [0, 1],
+  )
 })

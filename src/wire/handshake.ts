@@ -44,7 +44,10 @@ export function encodeGreeting(greeting: Greeting): Buffer {
   const w = new Writer(128 + greeting.serverVersion.length)
   w.u8(10).nulText(greeting.serverVersion).u32(greeting.threadId)
   w.bytes(greeting.scramble.subarray(0, 8)).u8(0)
-  w.u16(greeting.capabilities & 0xffff).u8(greeting.collation).u16(greeting.status).u16(greeting.capabilities >>> 16)
+  w.u16(greeting.capabilities & 0xffff)
+    .u8(greeting.collation)
+    .u16(greeting.status)
+    .u16(greeting.capabilities >>> 16)
   w.u8(21).zeros(6).u32(greeting.extendedCapabilities)
   w.bytes(greeting.scramble.subarray(8, 20)).u8(0).nulText(greeting.plugin)
   return w.take()
@@ -73,7 +76,11 @@ export function decodeGreeting(payload: Buffer): Greeting {
 }
 
 function writeResponseHead(w: Writer, response: HandshakeResponse, capabilities: number): void {
-  w.u32(capabilities).u32(response.packetBytesMax).u8(response.collation & 0xff).zeros(19).u32(response.extendedCapabilities)
+  w.u32(capabilities)
+    .u32(response.packetBytesMax)
+    .u8(response.collation & 0xff)
+    .zeros(19)
+    .u32(response.extendedCapabilities)
 }
 
 export function encodeSslRequest(response: HandshakeResponse): Buffer {
@@ -97,7 +104,9 @@ export function encodeHandshakeResponse(response: HandshakeResponse): Buffer {
 }
 
 /** An SSL request, or the whole answer. */
-export function decodeHandshakeResponse(payload: Buffer): { kind: 'ssl'; capabilities: number } | ({ kind: 'response' } & HandshakeResponse) {
+export function decodeHandshakeResponse(
+  payload: Buffer,
+): { kind: 'ssl'; capabilities: number } | ({ kind: 'response' } & HandshakeResponse) {
   const r = new Reader(payload)
   const capabilities = r.u32()
   if (!has(capabilities, capability.protocol41)) throw wireErrors.malformed({ detail: 'the client does not speak protocol 4.1' })
@@ -115,7 +124,18 @@ export function decodeHandshakeResponse(payload: Buffer): { kind: 'ssl'; capabil
   const database = has(capabilities, capability.connectWithDb) && r.left > 0 ? r.nulText() : ''
   const plugin = has(capabilities, capability.pluginAuth) && r.left > 0 ? r.nulText() : ''
   const attributes = has(capabilities, capability.connectAttrs) && r.left > 0 ? readAttributes(r) : {}
-  return { kind: 'response', capabilities, extendedCapabilities, packetBytesMax, collation, user, authResponse, database, plugin, attributes }
+  return {
+    kind: 'response',
+    capabilities,
+    extendedCapabilities,
+    packetBytesMax,
+    collation,
+    user,
+    authResponse,
+    database,
+    plugin,
+    attributes,
+  }
 }
 
 export function writeAttributes(w: Writer, attributes: Record<string, string>): void {

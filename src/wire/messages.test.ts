@@ -7,11 +7,25 @@ import { decodeChangeUser, encodeChangeUser } from './change-user.ts'
 import { decodeColumnDefinition, writeColumnDefinition } from './column-definition.ts'
 import { decodeEof, isEof, writeEof } from './eof.ts'
 import { decodeErr, writeErr } from './err.ts'
-import { decodeGreeting, decodeHandshakeResponse, encodeGreeting, encodeHandshakeResponse, encodeSslRequest, type HandshakeResponse } from './handshake.ts'
+import {
+  decodeGreeting,
+  decodeHandshakeResponse,
+  encodeGreeting,
+  encodeHandshakeResponse,
+  encodeSslRequest,
+  type HandshakeResponse,
+} from './handshake.ts'
 import { decodeOk, writeOk } from './ok.ts'
 import { Reader } from './reader.ts'
 import type { SessionChange } from './session-track.ts'
-import { decodeStmtFetch, decodeStmtId, decodeStmtSendLongData, encodeStmtClose, encodeStmtFetch, encodeStmtSendLongData } from './stmt-commands.ts'
+import {
+  decodeStmtFetch,
+  decodeStmtId,
+  decodeStmtSendLongData,
+  encodeStmtClose,
+  encodeStmtFetch,
+  encodeStmtSendLongData,
+} from './stmt-commands.ts'
 import { decodeTextRow, scanTextRow, writeTextRow } from './text-row.ts'
 import { Writer } from './writer.ts'
 
@@ -25,22 +39,44 @@ test('length-encoded integers at every boundary, and beyond 2^53 as bigint', () 
 })
 
 test('reading past the end is an error, never undefined', () => {
-  const reads: ((r: Reader) => unknown)[] = [(r) => r.u8(), (r) => r.u16(), (r) => r.u24(), (r) => r.u32(), (r) => r.u64(), (r) => r.bytes(3), (r) => r.skip(1), (r) => r.lenencText()]
+  const reads: ((r: Reader) => unknown)[] = [
+    (r) => r.u8(),
+    (r) => r.u16(),
+    (r) => r.u24(),
+    (r) => r.u32(),
+    (r) => r.u64(),
+    (r) => r.bytes(3),
+    (r) => r.skip(1),
+    (r) => r.lenencText(),
+  ]
   for (const read of reads) assert.throws(() => read(new Reader(Buffer.alloc(100, 1), 5, 5)), { code: 'SW-WIRE-001' })
   assert.throws(() => new Reader(Buffer.from([5, 1, 1])).lenencBytes(), { code: 'SW-WIRE-001' })
 })
 
 test('the greeting', () => {
   const greeting = {
-    serverVersion: '8.0.30', threadId: 8, scramble: Buffer.from('abcdefghijklmnopqrst'), capabilities: 0xdfffffff,
-    extendedCapabilities: 0, collation: 255, status: 2, plugin: 'caching_sha2_password',
+    serverVersion: '8.0.30',
+    threadId: 8,
+    scramble: Buffer.from('abcdefghijklmnopqrst'),
+    capabilities: 0xdfffffff,
+    extendedCapabilities: 0,
+    collation: 255,
+    status: 2,
+    plugin: 'caching_sha2_password',
   }
   assert.deepEqual(decodeGreeting(encodeGreeting(greeting)), greeting)
   assert.throws(() => decodeGreeting(Buffer.from('HTTP/1.1 400 Bad Request')), { code: 'SW-WIRE-001' })
 })
 
 test("MariaDB's extended capabilities are read only where bit 0 is unset", () => {
-  const base = { serverVersion: '5.5.5-10.11.19-MariaDB', threadId: 1, scramble: Buffer.alloc(20, 65), collation: 45, status: 2, plugin: 'mysql_native_password' }
+  const base = {
+    serverVersion: '5.5.5-10.11.19-MariaDB',
+    threadId: 1,
+    scramble: Buffer.alloc(20, 65),
+    collation: 45,
+    status: 2,
+    plugin: 'mysql_native_password',
+  }
   const maria = { ...base, capabilities: (capability.pluginAuth | capability.protocol41) >>> 0, extendedCapabilities: 0x1d }
   assert.equal(decodeGreeting(encodeGreeting(maria)).extendedCapabilities, 0x1d)
   const mysql = { ...maria, capabilities: maria.capabilities | capability.longPassword }
@@ -51,29 +87,54 @@ const someText = fc.string({ maxLength: 20 }).map((text) => text.replaceAll('\0'
 
 test('handshake answers under every combination of the capabilities that shape them', () => {
   fc.assert(
-    fc.property(fc.nat({ max: 31 }), someText, someText, fc.uint8Array({ minLength: 1, maxLength: 250 }), fc.dictionary(someText, someText), (bits, user, database, auth, attributes) => {
-      const flags = [capability.pluginAuth, capability.pluginAuthLenenc, capability.secureConnection, capability.connectWithDb, capability.connectAttrs]
-      let capabilities: number = capability.protocol41 | capability.longPassword
-      flags.forEach((flag, i) => {
-        if ((bits & (1 << i)) !== 0) capabilities |= flag
-      })
-      const plain = (capabilities & (capability.pluginAuthLenenc | capability.secureConnection)) === 0
-      const response: HandshakeResponse = {
-        capabilities: capabilities >>> 0, extendedCapabilities: 0, packetBytesMax: 1 << 24, collation: 45, user,
-        authResponse: Buffer.from(plain ? auth.map((byte) => byte || 1) : auth),
-        database: capabilities & capability.connectWithDb ? database : '',
-        plugin: capabilities & capability.pluginAuth ? 'mysql_native_password' : '',
-        attributes: capabilities & capability.connectAttrs ? { ...attributes } : {},
-      }
-      const decoded = decodeHandshakeResponse(encodeHandshakeResponse(response))
-      assert.deepEqual(decoded, { kind: 'response', ...response })
-    }),
+    fc.property(
+      fc.nat({ max: 31 }),
+      someText,
+      someText,
+      fc.uint8Array({ minLength: 1, maxLength: 250 }),
+      fc.dictionary(someText, someText),
+      (bits, user, database, auth, attributes) => {
+        const flags = [
+          capability.pluginAuth,
+          capability.pluginAuthLenenc,
+          capability.secureConnection,
+          capability.connectWithDb,
+          capability.connectAttrs,
+        ]
+        let capabilities: number = capability.protocol41 | capability.longPassword
+        flags.forEach((flag, i) => {
+          if ((bits & (1 << i)) !== 0) capabilities |= flag
+        })
+        const plain = (capabilities & (capability.pluginAuthLenenc | capability.secureConnection)) === 0
+        const response: HandshakeResponse = {
+          capabilities: capabilities >>> 0,
+          extendedCapabilities: 0,
+          packetBytesMax: 1 << 24,
+          collation: 45,
+          user,
+          authResponse: Buffer.from(plain ? auth.map((byte) => byte || 1) : auth),
+          database: capabilities & capability.connectWithDb ? database : '',
+          plugin: capabilities & capability.pluginAuth ? 'mysql_native_password' : '',
+          attributes: capabilities & capability.connectAttrs ? { ...attributes } : {},
+        }
+        const decoded = decodeHandshakeResponse(encodeHandshakeResponse(response))
+        assert.deepEqual(decoded, { kind: 'response', ...response })
+      },
+    ),
   )
 })
 
 test('an SSL request is told from an answer', () => {
   const response: HandshakeResponse = {
-    capabilities: capability.protocol41 | capability.ssl, extendedCapabilities: 0, packetBytesMax: 1, collation: 45, user: 'u', authResponse: Buffer.alloc(0), database: '', plugin: '', attributes: {},
+    capabilities: capability.protocol41 | capability.ssl,
+    extendedCapabilities: 0,
+    packetBytesMax: 1,
+    collation: 45,
+    user: 'u',
+    authResponse: Buffer.alloc(0),
+    database: '',
+    plugin: '',
+    attributes: {},
   }
   const bytes = encodeSslRequest(response)
   assert.equal(bytes.length, 32)
@@ -84,14 +145,31 @@ test('an SSL request is told from an answer', () => {
 test('an attribute named __proto__ is an attribute', () => {
   const flags = capability.protocol41 | capability.longPassword | capability.connectAttrs
   const attributes = Object.fromEntries([['__proto__', 'x']])
-  const response: HandshakeResponse = { capabilities: flags, extendedCapabilities: 0, packetBytesMax: 1, collation: 45, user: 'u', authResponse: Buffer.alloc(0), database: '', plugin: '', attributes }
+  const response: HandshakeResponse = {
+    capabilities: flags,
+    extendedCapabilities: 0,
+    packetBytesMax: 1,
+    collation: 45,
+    user: 'u',
+    authResponse: Buffer.alloc(0),
+    database: '',
+    plugin: '',
+    attributes,
+  }
   const decoded = decodeHandshakeResponse(encodeHandshakeResponse(response))
   assert.ok(decoded.kind === 'response' && Object.hasOwn(decoded.attributes, '__proto__'))
 })
 
 test('change user', () => {
   const flags = capability.pluginAuth | capability.connectAttrs | capability.secureConnection
-  const message = { user: 'a', authResponse: Buffer.alloc(20, 3), database: 'd', collation: 255, plugin: 'caching_sha2_password', attributes: { k: 'v' } }
+  const message = {
+    user: 'a',
+    authResponse: Buffer.alloc(20, 3),
+    database: 'd',
+    collation: 255,
+    plugin: 'caching_sha2_password',
+    attributes: { k: 'v' },
+  }
   assert.deepEqual(decodeChangeUser(encodeChangeUser(message, flags), flags), message)
 })
 
@@ -114,7 +192,14 @@ const changes: SessionChange[] = [
 
 test('OK with and without session changes, in both roles', () => {
   for (const header of [0x00, 0xfe] as const) {
-    const ok = { affectedRows: 1n << 40n, insertId: (1n << 64n) - 1n, warnings: 3, info: 'Rows matched: 1', status: serverStatus.autocommit | serverStatus.sessionStateChanged, sessionChanges: changes }
+    const ok = {
+      affectedRows: 1n << 40n,
+      insertId: (1n << 64n) - 1n,
+      warnings: 3,
+      info: 'Rows matched: 1',
+      status: serverStatus.autocommit | serverStatus.sessionStateChanged,
+      sessionChanges: changes,
+    }
     const bytes = writeOk(new Writer(), ok, capability.sessionTrack, header).take()
     assert.deepEqual(decodeOk(bytes, 0, bytes.length, capability.sessionTrack), ok)
     const without = writeOk(new Writer(), ok, 0, header).take()
@@ -139,7 +224,18 @@ test('EOF is told from a row that begins with 0xfe by its length', () => {
 })
 
 test('column definitions', () => {
-  const column = { schema: 's', table: 't', orgTable: 'ot', name: 'né', orgName: 'on', charset: 45, length: 0xffffffff, type: 0xfd, flags: 0x1001, decimals: 31 }
+  const column = {
+    schema: 's',
+    table: 't',
+    orgTable: 'ot',
+    name: 'né',
+    orgName: 'on',
+    charset: 45,
+    length: 0xffffffff,
+    type: 0xfd,
+    flags: 0x1001,
+    decimals: 31,
+  }
   const bytes = writeColumnDefinition(new Writer(), column).take()
   assert.deepEqual(decodeColumnDefinition(bytes, 0, bytes.length), column)
 })

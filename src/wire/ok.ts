@@ -40,7 +40,11 @@ export function writeOk(w: Writer, ok: Partial<Ok>, capabilities: number, header
   const changes = has(capabilities, capability.sessionTrack) ? (ok.sessionChanges ?? NO_CHANGES) : NO_CHANGES
   let status = ok.status ?? serverStatus.autocommit
   status = changes.length > 0 ? status | serverStatus.sessionStateChanged : status & ~serverStatus.sessionStateChanged
-  w.u8(header).lenenc(ok.affectedRows ?? 0n).lenenc(ok.insertId ?? 0n).u16(status).u16(ok.warnings ?? 0)
+  w.u8(header)
+    .lenenc(ok.affectedRows ?? 0n)
+    .lenenc(ok.insertId ?? 0n)
+    .u16(status)
+    .u16(ok.warnings ?? 0)
   const info = ok.info ?? ''
   if (info !== '' || changes.length > 0) w.lenencText(info)
   if (changes.length > 0) w.lenencBytes(encodeSessionChanges(changes))

@@ -152,7 +152,9 @@ export class Writer {
     let offset = 0
     for (;;) {
       length = Math.min(FRAME_BYTES_MAX, payload.length - offset)
-      this.u24(length).u8(sequence).bytes(payload.subarray(offset, offset + length))
+      this.u24(length)
+        .u8(sequence)
+        .bytes(payload.subarray(offset, offset + length))
       sequence = (sequence + 1) & 0xff
       offset += length
       if (length < FRAME_BYTES_MAX) break

@@ -54,7 +54,10 @@ export class ActionContext {
     const done = this.action.steps.find((step) => step.name === name && step.ms !== null)
     if (done !== undefined) return done.result as T
     const startedMs = this.clock.monotonicMs()
-    await this.#change((action) => ({ ...action, steps: [...action.steps.filter((s) => s.name !== name), { name, ms: null, result: null }] }))
+    await this.#change((action) => ({
+      ...action,
+      steps: [...action.steps.filter((s) => s.name !== name), { name, ms: null, result: null }],
+    }))
     const result = await work()
     const ms = Math.round(this.clock.monotonicMs() - startedMs)
     const text = note?.(result)
@@ -111,7 +114,13 @@ export class ActionContext {
 
   /** Compare-and-set under the leader's fence: SW-WORKFLOW-005 when it no longer leads. */
   async #fenced<T extends { v: 1 }>(key: string, change: (value: T) => T, also: readonly Put[]): Promise<T> {
-    const result = await updateRecord<T>(this.store, key, (current) => (current === null ? null : change(current)), [this.leadership.fence], also)
+    const result = await updateRecord<T>(
+      this.store,
+      key,
+      (current) => (current === null ? null : change(current)),
+      [this.leadership.fence],
+      also,
+    )
     if (!result.ok) throw workflowErrors.notLeader()
     if (result.value === null) throw workflowErrors.gone({ key })
     return result.value

@@ -48,7 +48,9 @@ test('promise 13: the same request twice is one run, and another request under i
   await ended(store, workflow.uid, 'go-1')
   const again = await requestAction(store, { keyspace: 'k', name: 'w', id: 'go-1', verb: 'go', args: {}, nowMs: 3 })
   assert.equal(again.state, 'done')
-  await assert.rejects(requestAction(store, { keyspace: 'k', name: 'w', id: 'go-1', verb: 'other', args: {}, nowMs: 3 }), { code: 'SW-WORKFLOW-004' })
+  await assert.rejects(requestAction(store, { keyspace: 'k', name: 'w', id: 'go-1', verb: 'other', args: {}, nowMs: 3 }), {
+    code: 'SW-WORKFLOW-004',
+  })
   assert.equal(runs, 1)
   leadership.end.abort()
   await engine
@@ -85,7 +87,13 @@ test('a new leader goes on where the old one stopped: finished steps are answere
   const fresh = await lead(store, 2)
   const freshEngine = engineOf(store, fresh, definition('new'))
   const action = await ended(store, workflow.uid, 'create-1')
-  assert.deepEqual(action.steps.map((s) => [s.name, s.result]), [['a', 42], ['b', 43]])
+  assert.deepEqual(
+    action.steps.map((s) => [s.name, s.result]),
+    [
+      ['a', 42],
+      ['b', 43],
+    ],
+  )
   goOn()
   old.end.abort()
   await oldEngine
@@ -107,7 +115,8 @@ test('actions of one workflow run one after the other in the order they were ask
     inside--
   }
   const { workflow } = await requestCreate(store, { ...create, id: 'create-1' })
-  for (const [i, name] of ['x', 'y', 'z'].entries()) await requestAction(store, { keyspace: 'k', name: 'w', id: `id-${name}`, verb: name, args: {}, nowMs: 10 + i })
+  for (const [i, name] of ['x', 'y', 'z'].entries())
+    await requestAction(store, { keyspace: 'k', name: 'w', id: `id-${name}`, verb: name, args: {}, nowMs: 10 + i })
   const engine = engineOf(store, leadership, { kind: 'test', verbs: { create: verb('create'), x: verb('x'), y: verb('y'), z: verb('z') } })
   await ended(store, workflow.uid, 'id-z')
   assert.deepEqual(order, ['create', 'x', 'y', 'z'])

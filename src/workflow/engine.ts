@@ -68,7 +68,11 @@ function due(snapshot: Snapshot): Map<string, ActionRecord> {
     if (action.state !== 'pending' && action.state !== 'running') continue
     const workflowUid = entry.key.split('/')[1] ?? ''
     const other = first.get(workflowUid)
-    if (other === undefined || action.requestedAtMs < other.requestedAtMs || (action.requestedAtMs === other.requestedAtMs && action.id < other.id)) {
+    if (
+      other === undefined ||
+      action.requestedAtMs < other.requestedAtMs ||
+      (action.requestedAtMs === other.requestedAtMs && action.id < other.id)
+    ) {
       first.set(workflowUid, action)
     }
   }

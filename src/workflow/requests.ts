@@ -67,6 +67,7 @@ export async function requestCreate(
 async function existing(store: Store, key: string, request: { id: string; verb: string }): Promise<ActionRecord> {
   const entry = await store.get(key)
   const action = entry?.value as unknown as ActionRecord | undefined
-  if (action === undefined || action.verb !== request.verb) throw workflowErrors.idInUse({ id: request.id, verb: action?.verb ?? 'removed' })
+  if (action === undefined || action.verb !== request.verb)
+    throw workflowErrors.idInUse({ id: request.id, verb: action?.verb ?? 'removed' })
   return action
 }

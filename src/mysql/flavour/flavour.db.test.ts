@@ -43,7 +43,12 @@ for (const name of flavours()) {
       assert.equal(settings.logBin, true)
       assert.equal(settings.format, 'ROW')
       await c.pipeline(["SET GLOBAL binlog_row_image='MINIMAL'", 'SET GLOBAL sync_binlog=0'])
-      assert.deepEqual(binlogProblems(await flavour.binlogSettings(c)).map((problem) => problem.setting).filter((setting) => setting !== 'innodb_flush_log_at_trx_commit'), ['binlog_row_image', 'sync_binlog'])
+      assert.deepEqual(
+        binlogProblems(await flavour.binlogSettings(c))
+          .map((problem) => problem.setting)
+          .filter((setting) => setting !== 'innodb_flush_log_at_trx_commit'),
+        ['binlog_row_image', 'sync_binlog'],
+      )
       await c.pipeline([...flavour.binlogFixes])
       assert.deepEqual(binlogProblems(await flavour.binlogSettings(c)), [])
       const uuid = identity.uuid
@@ -83,7 +88,13 @@ for (const name of flavours()) {
       const log = (role: string) => connect({ ...server.config, user: `sw_${role}`, password, database: 'app' })
       await using admin = await log('admin')
       await using gate = await log('gate')
-      await using mover = await connect({ ...server.config, user: 'sw_mover', password, charset: 'binary', sessionSql: flavour.moverSessionSql })
+      await using mover = await connect({
+        ...server.config,
+        user: 'sw_mover',
+        password,
+        charset: 'binary',
+        sessionSql: flavour.moverSessionSql,
+      })
       await gate.query('INSERT INTO t VALUES (1)')
       await admin.query('SET GLOBAL read_only=1')
       const fenced = await rejection(gate.query('INSERT INTO t VALUES (2)'))
@@ -105,14 +116,22 @@ for (const name of flavours()) {
       await using back = await log('gate')
       await back.query('INSERT INTO t VALUES (4)')
       await c.pipeline(flavour.accountStatements('gate', { user: 'late', password: 'x' }, { locked: true }))
-      assert.ok(isServerError(await rejection(connect({ ...server.config, user: 'late', password: 'x' })), flavour.accountLockedErrno), 'made locked')
+      assert.ok(
+        isServerError(await rejection(connect({ ...server.config, user: 'late', password: 'x' })), flavour.accountLockedErrno),
+        'made locked',
+      )
     })
 
     test('versions: this one is tested, an old one is refused', async () => {
       const server = await sharedServer(name)
       await using c = await connect(server.config)
       assert.equal(supportOf(c), 'tested')
-      const old = { flavour: name, versionNumber: name === 'mysql' ? 50744 : 100339, serverVersion: 'old', server: 'x' } as unknown as Connection
+      const old = {
+        flavour: name,
+        versionNumber: name === 'mysql' ? 50744 : 100339,
+        serverVersion: 'old',
+        server: 'x',
+      } as unknown as Connection
       assert.throws(() => supportOf(old), { code: 'SW-MYSQL-014' })
     })
 
@@ -121,9 +140,17 @@ for (const name of flavours()) {
       await using c = await connect(server.config)
       const flavour = flavourOf(c)
       const [role, user] = [uniqueName('role'), uniqueName('user')]
-      await c.pipeline([`CREATE ROLE ${role}`, `CREATE USER ${user} IDENTIFIED BY 'x'`, `GRANT ${name === 'mysql' ? 'CONNECTION_ADMIN' : 'READ_ONLY ADMIN'} ON *.* TO ${role}`, `GRANT ${role} TO ${user}`])
+      await c.pipeline([
+        `CREATE ROLE ${role}`,
+        `CREATE USER ${user} IDENTIFIED BY 'x'`,
+        `GRANT ${name === 'mysql' ? 'CONNECTION_ADMIN' : 'READ_ONLY ADMIN'} ON *.* TO ${role}`,
+        `GRANT ${role} TO ${user}`,
+      ])
       const accounts = await flavour.accounts(c)
-      assert.equal(accounts.some((account) => account.user === role), false)
+      assert.equal(
+        accounts.some((account) => account.user === role),
+        false,
+      )
       assert.equal(accounts.find((account) => account.user === user)?.passesReadOnly.length, 1)
     })
 
@@ -133,23 +160,38 @@ for (const name of flavours()) {
       await using other = await connect(server.config)
       const flavour = flavourOf(c)
       const schema = uniqueName('fl')
-      await c.pipeline([`CREATE DATABASE ${schema}`, `CREATE TABLE ${schema}.t (id INT PRIMARY KEY)`, `CREATE TRIGGER ${schema}.tr BEFORE INSERT ON ${schema}.t FOR EACH ROW SET @x = 1`])
+      await c.pipeline([
+        `CREATE DATABASE ${schema}`,
+        `CREATE TABLE ${schema}.t (id INT PRIMARY KEY)`,
+        `CREATE TRIGGER ${schema}.tr BEFORE INSERT ON ${schema}.t FOR EACH ROW SET @x = 1`,
+      ])
       await other.pipeline(['START TRANSACTION', `INSERT INTO ${schema}.t VALUES (1), (2)`])
       const session = (await flavour.sessions(c)).find((candidate) => candidate.id === other.threadId)
       assert.equal(session?.transaction?.rowsModified, 2)
       assert.equal((await flavour.sessions(c)).find((candidate) => candidate.id === c.threadId)?.transaction ?? null, null)
       await other.query('ROLLBACK')
-      await other.pipeline([`XA START x'6100ff', x'62', 7`, `INSERT INTO ${schema}.t VALUES (3)`, `XA END x'6100ff', x'62', 7`, `XA PREPARE x'6100ff', x'62', 7`])
+      await other.pipeline([
+        `XA START x'6100ff', x'62', 7`,
+        `INSERT INTO ${schema}.t VALUES (3)`,
+        `XA END x'6100ff', x'62', 7`,
+        `XA PREPARE x'6100ff', x'62', 7`,
+      ])
       assert.deepEqual(await flavour.xaRecover(c), [{ formatId: '7', gtrid: Buffer.from('6100ff', 'hex'), bqual: Buffer.from('b') }])
       await other.query(`XA ROLLBACK x'6100ff', x'62', 7`)
-      assert.deepEqual((await flavour.definers(c)).filter((object) => object.schema === schema).map((object) => [object.kind, object.name]), [['TRIGGER', 'tr']])
+      assert.deepEqual(
+        (await flavour.definers(c)).filter((object) => object.schema === schema).map((object) => [object.kind, object.name]),
+        [['TRIGGER', 'tr']],
+      )
       await flavour.proxies(c)
     })
 
     test('the newest row is read under a share lock', async () => {
       const server = await sharedServer(name)
       await using c = await connect(server.config)
-      assert.equal(await c.value(`SELECT 1 ${flavourOf(c).lockInShareMode === 'FOR SHARE' ? 'FROM DUAL FOR SHARE' : 'FROM DUAL LOCK IN SHARE MODE'}`), '1')
+      assert.equal(
+        await c.value(`SELECT 1 ${flavourOf(c).lockInShareMode === 'FOR SHARE' ? 'FROM DUAL FOR SHARE' : 'FROM DUAL LOCK IN SHARE MODE'}`),
+        '1',
+      )
     })
   })
 }

@@ -4,7 +4,8 @@ import { errno } from '../errors.ts'
 import type { Account, Flavour } from './flavour.ts'
 import { accountText, definers, isOn, moverSessionSql, need, privileges, sessions, variables, xaRecover } from './shared.ts'
 
-const DML = 'SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, REFERENCES, CREATE TEMPORARY TABLES, LOCK TABLES, CREATE VIEW, SHOW VIEW, EXECUTE, TRIGGER'
+const DML =
+  'SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, REFERENCES, CREATE TEMPORARY TABLES, LOCK TABLES, CREATE VIEW, SHOW VIEW, EXECUTE, TRIGGER'
 
 /** How SHOW GRANTS prints GRANT ALL. */
 const EVERYTHING = 'ALL PRIVILEGES'
@@ -49,7 +50,13 @@ export const mariadb: Flavour = {
 
   async binlogSettings(connection) {
     const v = await variables(connection, [
-      'log_bin', 'binlog_format', 'binlog_row_image', 'sync_binlog', 'innodb_flush_log_at_trx_commit', 'expire_logs_days', 'binlog_expire_logs_seconds',
+      'log_bin',
+      'binlog_format',
+      'binlog_row_image',
+      'sync_binlog',
+      'innodb_flush_log_at_trx_commit',
+      'expire_logs_days',
+      'binlog_expire_logs_seconds',
     ])
     const logBin = isOn(v.get('log_bin'))
     const status = logBin ? (await connection.allText('SHOW MASTER STATUS'))[0] : undefined
@@ -159,7 +166,10 @@ async function rolePrivileges(connection: Connection, roles: ReadonlySet<string>
   for (const role of roles) {
     const result = await connection.query(`SHOW GRANTS FOR ${quoteIdentifier(role)}`)
     const lines = result.kind === 'rows' ? result.rows.map((row) => row[0]?.toString('utf8') ?? '') : []
-    out.set(role, lines.flatMap((line) => /^GRANT (.+) ON \*\.\* TO /.exec(line)?.[1]?.split(', ') ?? []))
+    out.set(
+      role,
+      lines.flatMap((line) => /^GRANT (.+) ON \*\.\* TO /.exec(line)?.[1]?.split(', ') ?? []),
+    )
   }
   return out
 }

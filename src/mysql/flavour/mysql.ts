@@ -4,7 +4,8 @@ import { errno } from '../errors.ts'
 import type { Account, Flavour } from './flavour.ts'
 import { accountText, definers, isOn, moverSessionSql, need, privileges, sessions, variables, xaRecover } from './shared.ts'
 
-const DML = 'SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, REFERENCES, CREATE TEMPORARY TABLES, LOCK TABLES, CREATE VIEW, SHOW VIEW, EXECUTE, TRIGGER'
+const DML =
+  'SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, REFERENCES, CREATE TEMPORARY TABLES, LOCK TABLES, CREATE VIEW, SHOW VIEW, EXECUTE, TRIGGER'
 
 /** MySQL 8.0 to 9.x. */
 export const mysql: Flavour = {
@@ -42,8 +43,16 @@ export const mysql: Flavour = {
 
   async binlogSettings(connection) {
     const v = await variables(connection, [
-      'log_bin', 'binlog_format', 'binlog_row_image', 'sync_binlog', 'innodb_flush_log_at_trx_commit', 'binlog_order_commits',
-      'gtid_mode', 'binlog_row_value_options', 'binlog_expire_logs_seconds', 'binlog_expire_logs_auto_purge',
+      'log_bin',
+      'binlog_format',
+      'binlog_row_image',
+      'sync_binlog',
+      'innodb_flush_log_at_trx_commit',
+      'binlog_order_commits',
+      'gtid_mode',
+      'binlog_row_value_options',
+      'binlog_expire_logs_seconds',
+      'binlog_expire_logs_auto_purge',
     ])
     const logBin = isOn(v.get('log_bin'))
     const status = logBin ? (await connection.allText(statusStatement(connection)))[0] : undefined
@@ -133,7 +142,9 @@ export const mysql: Flavour = {
       case 'mover':
         out.push(`GRANT ${DML}, EVENT, PROCESS, RELOAD, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO ${account}`)
         // CONNECTION_ADMIN passes read_only, which targets have from creation on, and may KILL.
-        out.push(`GRANT CONNECTION_ADMIN, SYSTEM_VARIABLES_ADMIN, XA_RECOVER_ADMIN, SET_ANY_DEFINER, ALLOW_NONEXISTENT_DEFINER ON *.* TO ${account}`)
+        out.push(
+          `GRANT CONNECTION_ADMIN, SYSTEM_VARIABLES_ADMIN, XA_RECOVER_ADMIN, SET_ANY_DEFINER, ALLOW_NONEXISTENT_DEFINER ON *.* TO ${account}`,
+        )
         break
       case 'gate':
         out.push(`GRANT ${DML}, PROCESS ON *.* TO ${account}`)

@@ -100,15 +100,71 @@ export function binlogProblems(settings: BinlogSettings): BinlogProblem[] {
   const want = (ok: boolean, setting: string, value: unknown, wanted: string, why: string, fix: string): void => {
     if (!ok) out.push({ setting, value: String(value), wanted, why, fix })
   }
-  want(settings.logBin, 'log_bin', 'OFF', 'ON', 'rows are followed from the binlog', 'set log_bin in the server\'s configuration and restart it')
-  want(settings.format === 'ROW', 'binlog_format', settings.format, 'ROW', 'other formats log statements, whose rows cannot be known', 'SET GLOBAL binlog_format=ROW, then reconnect every client')
-  want(settings.rowImage === 'FULL', 'binlog_row_image', settings.rowImage, 'FULL', 'partial images lack columns that targets need', 'SET GLOBAL binlog_row_image=FULL, then reconnect every client')
-  want(settings.syncBinlog === 1, 'sync_binlog', settings.syncBinlog, '1', 'after a crash the source could reuse positions that were already followed', 'SET GLOBAL sync_binlog=1')
-  want(settings.flushLogAtTrxCommit === 1, 'innodb_flush_log_at_trx_commit', settings.flushLogAtTrxCommit, '1', 'after a crash binlog and tables could disagree', 'SET GLOBAL innodb_flush_log_at_trx_commit=1')
-  want(settings.ordersCommits, 'binlog_order_commits', 'OFF', 'ON', 'without it a marker does not prove that earlier rows are visible', 'SET GLOBAL binlog_order_commits=ON')
+  want(
+    settings.logBin,
+    'log_bin',
+    'OFF',
+    'ON',
+    'rows are followed from the binlog',
+    "set log_bin in the server's configuration and restart it",
+  )
+  want(
+    settings.format === 'ROW',
+    'binlog_format',
+    settings.format,
+    'ROW',
+    'other formats log statements, whose rows cannot be known',
+    'SET GLOBAL binlog_format=ROW, then reconnect every client',
+  )
+  want(
+    settings.rowImage === 'FULL',
+    'binlog_row_image',
+    settings.rowImage,
+    'FULL',
+    'partial images lack columns that targets need',
+    'SET GLOBAL binlog_row_image=FULL, then reconnect every client',
+  )
+  want(
+    settings.syncBinlog === 1,
+    'sync_binlog',
+    settings.syncBinlog,
+    '1',
+    'after a crash the source could reuse positions that were already followed',
+    'SET GLOBAL sync_binlog=1',
+  )
+  want(
+    settings.flushLogAtTrxCommit === 1,
+    'innodb_flush_log_at_trx_commit',
+    settings.flushLogAtTrxCommit,
+    '1',
+    'after a crash binlog and tables could disagree',
+    'SET GLOBAL innodb_flush_log_at_trx_commit=1',
+  )
+  want(
+    settings.ordersCommits,
+    'binlog_order_commits',
+    'OFF',
+    'ON',
+    'without it a marker does not prove that earlier rows are visible',
+    'SET GLOBAL binlog_order_commits=ON',
+  )
   want(settings.gtid, 'gtid_mode', 'OFF', 'ON', 'positions are GTIDs', 'set gtid_mode=ON and enforce_gtid_consistency=ON')
-  want(!settings.partialJson, 'binlog_row_value_options', 'PARTIAL_JSON', 'empty', 'partial JSON updates cannot be applied elsewhere', "SET GLOBAL binlog_row_value_options=''")
-  want(settings.doDatabases === '' && settings.ignoreDatabases === '', 'binlog filters', settings.doDatabases || settings.ignoreDatabases, 'none', 'filtered changes are invisible', 'remove binlog_do_db and binlog_ignore_db and restart the server')
+  want(
+    !settings.partialJson,
+    'binlog_row_value_options',
+    'PARTIAL_JSON',
+    'empty',
+    'partial JSON updates cannot be applied elsewhere',
+    "SET GLOBAL binlog_row_value_options=''",
+  )
+  want(
+    settings.doDatabases === '' && settings.ignoreDatabases === '',
+    'binlog filters',
+    settings.doDatabases || settings.ignoreDatabases,
+    'none',
+    'filtered changes are invisible',
+    'remove binlog_do_db and binlog_ignore_db and restart the server',
+  )
   return out
 }
 
