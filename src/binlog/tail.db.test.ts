@@ -246,6 +246,21 @@ for (const flavour of flavours()) {
       assert.ok(isSwError(error, 'SW-BINLOG-014'), String(error))
     })
 
+    test('signs stay with their columns when others stand between (YEAR has a sign bit of its own)', async () => {
+      await connection.query(
+        `CREATE TABLE ${schema}.y (id INT PRIMARY KEY, y YEAR, b INT UNSIGNED, z YEAR, c INT, f FLOAT, d BIT(3), e BIGINT UNSIGNED)`,
+      )
+      await connection.query('SET GLOBAL binlog_row_metadata=FULL')
+      try {
+        await using tail = await openHere()
+        await connection.query(`INSERT INTO ${schema}.y VALUES (-1, 2000, 4294967295, 2001, -1, 1, 1, 18446744073709551615)`)
+        const row = flatten(await eventsUntilNow(tail, connection), schema)[0]?.after?.map((cell) => cell?.toString('latin1'))
+        assert.deepEqual(row, ['-1', '2000', '4294967295', '2001', '-1', '1', '\x01', '18446744073709551615'])
+      } finally {
+        await connection.query(`SET GLOBAL binlog_row_metadata=${flavour === 'mysql' ? 'MINIMAL' : 'NO_LOG'}`)
+      }
+    })
+
     test('a killed dump is transient, and resuming loses nothing', async () => {
       const tail = await openHere()
       await connection.query(`INSERT INTO ${schema}.t VALUES (1, 'a')`)
