@@ -11,6 +11,10 @@ const checks = [
   { name: 'house rules', command: ['node', 'scripts/check-imports.mjs'] },
   { name: 'lint (oxlint)', command: ['oxlint', '--deny-warnings'] },
   { name: 'format (oxfmt; npm run format puts it right)', command: ['oxfmt', '--check'] },
+  {
+    name: 'docs/vitess-commands.md',
+    command: ['node', '--disable-warning=ExperimentalWarning', 'scripts/generate-vitess-commands.mjs', '--check'],
+  },
   { name: 'docs/errors.md', command: ['node', '--disable-warning=ExperimentalWarning', 'scripts/generate-errors.mjs', '--check'] },
 ]
 

@@ -1,4 +1,5 @@
-import { Command, Option } from 'commander'
+import { Option } from 'commander'
+import type { Command } from 'commander'
 import { cliErrors } from './errors.ts'
 import type { CliContext } from './context.ts'
 import type { FlagRule } from './vitess-flags.ts'
