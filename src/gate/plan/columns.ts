@@ -20,6 +20,9 @@ import { compileSpan, text } from './text.ts'
 export type Ref = { readonly item: number } | { readonly hidden: number }
 export type Key = { readonly ref: Ref; readonly compare: Compare }
 
+/** Functions whose value is JSON. */
+const jsonValued = /^JSON_(EXTRACT|ARRAY|OBJECT|SET|INSERT|REPLACE|REMOVE|MERGE|QUERY|KEYS|SEARCH)/
+
 /** Longest text column that is padded: its weights are a few bytes a character, and every row carries them. */
 const paddedLengthMax = 1024
 
@@ -96,6 +99,9 @@ export class Columns {
     if (inner.kind !== 'column') {
       walkExpr(inner, {
         expr(node) {
+          if ((node.kind === 'other' && node.construct === '->') || (node.kind === 'call' && jsonValued.test(node.name))) {
+            throw new ScatterRefused(`${construct} JSON`, 'only the server knows the order of JSON values', 'order by JSON_UNQUOTE(…) + 0, or restrict the statement to one shard')
+          }
           if (node.kind === 'call' && isRandom(node)) throw new ScatterRefused(`${construct} ${node.name}()`, 'each shard would draw values of its own')
         },
       })

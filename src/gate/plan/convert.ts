@@ -30,6 +30,8 @@ export function comparedValue(column: ColumnInfo, vindex: Vindex, value: Value, 
       // A number is compared as a number ('5a' = 5 holds), a binary string bytewise.
       if (value.type !== 'text' || (!utf8 && !isAscii(value.bytes))) return 'unknown'
       const exact = exactness(column, vindex)
+      // Beyond the BMP, older collations hold all characters equal.
+      if (!(column.collation ?? '').endsWith('_bin') && value.bytes.some((byte) => byte >= 0xf0)) return 'unknown'
       if (exact === 'never' || (exact === 'plain-ascii' && !isPlainAscii(value.bytes))) return 'unknown'
       return { type: typeOf(column), bytes: column.dataType === 'char' ? withoutTrailingSpaces(value.bytes) : value.bytes }
     }

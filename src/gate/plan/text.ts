@@ -9,7 +9,7 @@ export type PlanEdit = { readonly span: Span; readonly pieces: readonly Piece[] 
 /** The tokens of `span` with those edits that lie inside of it. */
 export function compileSpan(span: Span, edits: readonly PlanEdit[]): Piece[] {
   const inside = edits
-    .filter((edit) => edit.span.from >= span.from && edit.span.to <= span.to)
+    .filter((edit) => edit.span.from >= span.from && edit.span.to <= span.to && !edits.some((other) => covers(other, edit)))
     .toSorted((a, b) => a.span.from - b.span.from || a.span.to - b.span.to)
   const pieces: Piece[] = []
   let at = span.from
@@ -21,6 +21,13 @@ export function compileSpan(span: Span, edits: readonly PlanEdit[]): Piece[] {
   }
   if (at < span.to) pieces.push({ kind: 'span', span: { from: at, to: span.to } })
   return pieces
+}
+
+/** Whether `outer` replaces what `inner` is in the middle of: a clause that is cut out takes the edits inside of it along. */
+function covers(outer: PlanEdit, inner: PlanEdit): boolean {
+  const [a, b] = [outer.span, inner.span]
+  if (b.from === b.to) return a.from < b.from && b.from < a.to
+  return a.from <= b.from && b.to <= a.to && a.to - a.from > b.to - b.from
 }
 
 /** The whole statement; null when nothing is changed: then the client's own packet can be passed on. */
