@@ -2,7 +2,11 @@
 import { spawn } from 'node:child_process'
 
 export function runNode(node, args, options = {}) {
-  const child = spawn(node, ['--disable-warning=ExperimentalWarning', ...args], { stdio: 'inherit', ...options })
+  const child = spawn(node, ['--disable-warning=ExperimentalWarning', ...args], {
+    // The channel carries nothing: that it closes tells the child that we are gone, even by kill -9.
+    stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
+    ...options,
+  })
   // Ctrl-C reaches the child from the terminal, as one of its process group; sent to us alone (kill), it has to be passed
   // on. A second SIGINT hurts nobody but a child that takes it for impatience, so only without a terminal.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT']) {

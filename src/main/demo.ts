@@ -25,6 +25,7 @@ import { keys } from '../topology/keys.ts'
 import type { ServerSecret } from '../topology/records.ts'
 import { SqliteStore } from '../topology/sqlite.ts'
 import { readRecord } from '../topology/typed.ts'
+import { watchParent } from '../local/parent-watch.ts'
 import { Tree } from './tree.ts'
 import { clientUser, ensureClientUser, installsFile, templatesDir, untilInterrupted } from './up.ts'
 
@@ -43,6 +44,7 @@ process.once('SIGINT', () => {
   void shutDown().then(() => process.exit(130))
 })
 process.once('SIGTERM', () => void shutDown().then(() => process.exit(143)))
+if (process.channel) watchParent({ onGone: () => void shutDown().then(() => process.exit(129)) })
 
 try {
   process.exitCode = await run()

@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto'
 import type { Command } from 'commander'
 import { ApiClient } from '../api/client.ts'
 import { systemClock } from '../base/clock.ts'
+import { watchParent } from '../local/parent-watch.ts'
 import { Tree } from './tree.ts'
 
 export const projectDir = join(import.meta.dirname, '..', '..')
@@ -53,8 +54,10 @@ export function upCommand(program: Command, say: (line: string) => void): void {
     })
 }
 
+/** Until Ctrl-C, a signal, or the end of the launcher that runs us on the right Node. */
 export function untilInterrupted(): Promise<void> {
   return new Promise((resolvePromise) => {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => resolvePromise())
+    if (process.channel) watchParent({ onGone: () => resolvePromise() })
   })
 }
