@@ -109,6 +109,7 @@ export class Mover {
     // Records that are gone: control has ended the stream and removed its rows.
     for (const [uid, runner] of this.#runners) {
       if (this.#streams.has(uid)) continue
+      runner.reports.discard()
       runner.abort.abort()
       if (runner.ended) this.#runners.delete(uid)
     }

@@ -20,6 +20,7 @@ export class ReportWriter {
   #running: Promise<void> | null = null
   #lastAtMs = -Infinity
   #timer: NodeJS.Timeout | null = null
+  #discarded = false
 
   constructor(options: { store: Store; workflowUid: string; streamUid: string; clock: Clock; everyMs: number; log: Log }) {
     this.#store = options.store
@@ -30,9 +31,16 @@ export class ReportWriter {
   }
 
   write(report: StreamReport, now: boolean): void {
+    if (this.#discarded) return
     this.#waiting = report
     if (now) this.#urgent = true
     this.#go()
+  }
+
+  /** Nothing more is written: the stream's record is gone, and its report with it. */
+  discard(): void {
+    this.#discarded = true
+    this.#waiting = null
   }
 
   /** Waits until everything given has been written. */

@@ -15,14 +15,11 @@ import { isServerError } from '../../mysql/errors.ts'
 import { quoteIdentifier } from '../../sql/quote.ts'
 import type { ShardRef, StreamRecord, StreamReport, StreamTable } from '../../topology/records.ts'
 import { testServer, type TestServer } from '../../../test/kit/servers.ts'
-import { moverDefaults, type MoverConfig } from '../config.ts'
+import type { MoverConfig } from '../config.ts'
 import { noFailpoints, type Failpoints } from '../crash-points.ts'
 import { TargetShare } from '../exclusion.ts'
 import { Stream } from '../stream.ts'
-
-export const smallConfig: MoverConfig = {
-  ...moverDefaults, lanes: 2, chunkBytes: 4_000, copyBytesMax: 1 << 20, pendingBytesMax: 16_000, partBytesMax: 64 << 20, oneLaneChangesMax: 6, markerMs: 30, reportMs: 10,
-}
+import { smallConfig } from './small-config.ts'
 
 export type WorldOptions = { flavour: 'mariadb' | 'mysql'; sources: string[]; targets: string[]; tables?: { name: string; ddl: string; shardKey: string | null }[] }
 
