@@ -13,7 +13,7 @@ import { gateErrors } from './errors.ts'
 import { killThread } from './kill.ts'
 import { decodeParameters, executionOf, inlineParameters, valueOf } from './parameters.ts'
 import { errorKindOf } from './scatter-errors.ts'
-import type { DdlPlan, LocalPlan, Plan, RoutedPlan, RouteInputs, SessionRef, ShowPlan, Slot, Text, TransactionPlan } from './plan/plan.ts'
+import type { DdlPlan, LocalPlan, Piece, Plan, RoutedPlan, RouteInputs, SessionRef, ShowPlan, Slot, Text, TransactionPlan } from './plan/plan.ts'
 import { Rendering, slotValue } from './plan/render.ts'
 import { idsNeeded, routePlan } from './plan/route.ts'
 import { executionFrame, prepareOn, prepareRaw, type SessionStatement } from './prepared.ts'
@@ -82,7 +82,8 @@ export class Sharded {
     const target = plan.kind === 'routed' ? plan.keyspace : keyspace
     return await this.#runner.onServer(target, signal, async (backend, shard) => {
       const lexed = this.#lex(text)
-      const whole: Text = plan.kind === 'routed' ? plan.whole : plan.kind === 'show' || plan.kind === 'explain' || plan.kind === 'ddl' ? plan.text : null
+      const template = plan.kind === 'routed' && plan.insert?.sequence != null && plan.scatter.kind === 'allowed' ? plan.scatter.text : null
+      const whole: Text = template ?? (plan.kind === 'routed' ? plan.whole : plan.kind === 'show' || plan.kind === 'explain' || plan.kind === 'ddl' ? plan.text : null)
       const rendered = whole === null ? text : this.#renderForPrepare(lexed, plan, whole, shard)
       const prepared = await prepareRaw(backend.connection, rendered, id)
       backend.pool.forget(backend, prepared.id)
@@ -95,7 +96,7 @@ export class Sharded {
     const inputs: RouteInputs<ShardView> = {
       lexed, parameters: [], shards: [shard], shardOf: () => shard, schemaOf: (s) => s.schema, anyShard: () => shard, session: (ref) => this.#session(ref), sequenceIds: [],
     }
-    const rows = plan.kind === 'routed' && plan.insert !== null ? plan.insert.rows.map((row) => row.text) : []
+    const rows = plan.kind === 'routed' && plan.insert !== null ? plan.insert.rows.map((row) => row.text.map(withoutId)) : []
     return whole === null ? Buffer.from(lexed.bytes) : new Rendering(inputs, shard, null, rows).add(whole).text()
   }
 
@@ -206,7 +207,10 @@ export class Sharded {
     const { version } = keyspace
     const { statement } = e
     const own = text === e.sql || text.length === e.sql.length
-    const frameOf: Request['frame'] = statement === null
+    // A text with drawn ids is another one each time: not worth preparing.
+    const frameOf: Request['frame'] = statement !== null && firstId !== null
+      ? () => framedQuery(inlineParameters(this.#lex(text), chosen, e.values))
+      : statement === null
       ? () => (own && e.framed !== null ? e.framed() : framedQuery(text))
       : (backend) => {
           const key = own ? statement.key : text.toString('latin1')
@@ -445,6 +449,11 @@ export class Sharded {
   #unsupported(construct: string): Error {
     return gateErrors.notForwarded({ construct, reason: 'the keyspace has several shards, and it belongs to one connection', fix: 'see docs/sql.md' })
   }
+}
+
+/** Where an id will be drawn stands a zero while the statement is only described. */
+function withoutId(piece: Piece): Piece {
+  return piece.kind === 'sequence-id' && piece.given === null ? { kind: 'text', text: '0' } : piece
 }
 
 function cellOf(value: Value): Buffer | null {
