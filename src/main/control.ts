@@ -9,6 +9,7 @@ import type { FlavourName } from '../mysql/connection.ts'
 import { SqliteStore } from '../topology/sqlite.ts'
 import { needArgument, processArguments } from './arguments.ts'
 import { runChild } from './child.ts'
+import { switchFailpointOf } from './failpoint.ts'
 import { fileLog } from './log.ts'
 import { version } from './version.ts'
 
@@ -30,6 +31,7 @@ const child = runChild(log, async () => {
   await control.stop()
   await store[Symbol.asyncDispose]()
 })
+const switchFailpoint = switchFailpointOf(process.env['SHARDWRIGHT_FAILPOINT_FILE'])
 const port = Number(needArgument('control', args, 'port'))
 const control = await startControl({
   store,
@@ -41,6 +43,7 @@ const control = await startControl({
   host: '127.0.0.1',
   port,
   version,
+  ...(switchFailpoint === null ? {} : { switchFailpoint }),
   consoleDir: join(import.meta.dirname, '..', '..', 'dist', 'console'),
 })
 child.ready(port)

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { systemClock } from '../base/clock.ts'
 import { Mover } from '../move/mover.ts'
 import { SqliteStore } from '../topology/sqlite.ts'
+import { Verifier } from '../verify/verifier.ts'
 import { needArgument, processArguments } from './arguments.ts'
 import { runChild } from './child.ts'
 import { fileLog } from './log.ts'
@@ -11,9 +12,10 @@ const args = processArguments('mover', ['data-dir'], process.argv.slice(2))
 const dataDir = needArgument('mover', args, 'data-dir')
 const log = fileLog(join(dataDir, 'logs', 'mover.log'), 'mover')
 const store = new SqliteStore(join(dataDir, 'topology.sqlite'))
+const id = `mover-${process.pid}-${randomUUID().slice(0, 8)}`
 const mover = new Mover({
   store,
-  id: `mover-${process.pid}-${randomUUID().slice(0, 8)}`,
+  id,
   pid: process.pid,
   clock: systemClock,
   log,
@@ -24,6 +26,7 @@ const child = runChild(log, async () => {
   await running
   await store[Symbol.asyncDispose]()
 })
-const running = mover.run(child.stopping)
+const verifier = new Verifier({ store, id, clock: systemClock, log })
+const running = Promise.all([mover.run(child.stopping), verifier.run(child.stopping)])
 running.catch(child.fail)
 child.ready(null)
