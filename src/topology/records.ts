@@ -229,7 +229,12 @@ export type VdiffReport = {
   rowsPerSecond: number | null
   etaMs: number | null
   tables: VdiffTable[]
+  /** Differences that were written again and then seen to be right; the tables' counts still hold them. */
   repairedRows: number
+  /** By table and group of shards: the key up to which it was compared (null: all of it). For a mover that takes over; the verifier's own. */
+  cursors: { [unit: string]: string[] | null }
+  /** What it waits for just now. */
+  waiting: string | null
 }
 
 export type LeaderRecord = { v: 1; holder: string; token: number; address: string }

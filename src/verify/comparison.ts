@@ -1,0 +1,175 @@
+/** One table of one group of shards, as all its servers have it: what to select there. Refuses what would compare apples with pears. */
+import type { ColumnDefinition } from '../binlog/source.ts'
+import { readTableDefinitions } from '../binlog/table-definitions.ts'
+import { Router } from '../move/router.ts'
+import { RowEncoder } from '../move/row-encoder.ts'
+import type { SourceTable } from '../move/source-tables.ts'
+import { asBytes } from '../move/statements.ts'
+import type { MovedColumn, ShardKeyColumn, TablePlan } from '../move/table-plan.ts'
+import { LiteralKind } from '../move/table-plan.ts'
+import { canonicalExpression } from '../binlog/canonical-select.ts'
+import type { Connection } from '../mysql/connection.ts'
+import { flavourOf } from '../mysql/flavour/flavour.ts'
+import { quoteIdentifier, quoteQualified, quoteString } from '../sql/quote.ts'
+import type { Flavour, ShardRef } from '../topology/records.ts'
+import { verifyErrors } from './errors.ts'
+import type { Group } from './groups.ts'
+import { rowDigest, rowDigestNumber, valueDigest, type SideColumn } from './row-text.ts'
+
+/** What is selected of a table on one shard. All texts are latin1 views of bytes (move/statements.ts, `asBytes`). */
+export type Side = {
+  readonly ref: ShardRef
+  /** `schema`.`table` FORCE INDEX (key): both sides walk the same key in the same order. */
+  readonly from: string
+  readonly into: string
+  readonly digest: string
+  readonly digestNumber: string
+  readonly values: readonly string[]
+}
+
+export type Comparison = {
+  readonly group: Group
+  readonly plan: TablePlan
+  /** Key and shard-key columns only: what a listing selects, and what is routed. */
+  readonly keyPlan: TablePlan
+  readonly encoder: RowEncoder
+  /** Null for reference tables. */
+  readonly router: Router | null
+  readonly columnNames: readonly string[]
+  readonly sources: readonly Side[]
+  readonly targets: readonly Side[]
+  /** The source with most rows: chunks are cut by its keys. */
+  readonly pacer: Side
+  readonly rowsEstimated: number
+  readonly averageRowBytes: number
+  /** An aggregate of all shard keys of a range in one cell; null: they are read row by row. */
+  readonly shardKeys: string | null
+}
+
+export type SchemaDefinitions = ReadonlyMap<string, readonly ColumnDefinition[]>
+
+/** Rows that the server estimates, by shard uid and table. */
+export async function readEstimates(shards: readonly ShardRef[], use: <T>(serverId: string, work: (conn: Connection) => Promise<T>) => Promise<T>): Promise<Map<string, Map<string, number>>> {
+  const found = new Map<string, Map<string, number>>()
+  for (const shard of shards) {
+    const rows = await use(shard.serverId, async (conn) => {
+      const fresh = flavourOf(conn).freshStatisticsSql
+      if (fresh !== null) await conn.query(fresh)
+      return conn.allText(`SELECT TABLE_NAME AS name, TABLE_ROWS AS row_count FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${quoteString(shard.schema)}`)
+    })
+    found.set(shard.uid, new Map(rows.map((row) => [row.name ?? '', Number(row.row_count ?? 0)])))
+  }
+  return found
+}
+
+/** Definitions of all tables of each shard's schema. */
+export async function readDefinitions(shards: readonly ShardRef[], use: <T>(serverId: string, work: (conn: Connection) => Promise<T>) => Promise<T>): Promise<Map<string, SchemaDefinitions>> {
+  const found = new Map<string, SchemaDefinitions>()
+  for (const shard of shards) if (!found.has(shard.uid)) found.set(shard.uid, await use(shard.serverId, (conn) => readTableDefinitions(conn, shard.schema)))
+  return found
+}
+
+export function planComparison(
+  group: Group, table: SourceTable,
+  /** By shard uid: definitions, and estimated rows by table. */
+  definitions: ReadonlyMap<string, SchemaDefinitions>, rows: ReadonlyMap<string, ReadonlyMap<string, number>>, flavours: ReadonlyMap<string, Flavour>,
+): Comparison {
+  const { plan } = table
+  const rowsOf = (ref: ShardRef): number => rows.get(ref.uid)?.get(plan.name) ?? 0
+  const first = group.sources[0]
+  const shards = [...group.sources, ...group.targets]
+  const columnsOf = shards.map((shard) => sideColumns(plan, shard, definitions, first, flavours))
+  // A text is compared as it is only where all have it in one charset; NULL marks are needed where any allows NULL.
+  const columns = columnsOf.map((side) => side.map((definition, i): SideColumn => ({
+    definition,
+    nullable: columnsOf.some((other) => other[i]?.nullable === true),
+    wide: definition.charset !== null && columnsOf.some((other) => other[i]?.charset !== definition.charset),
+  })))
+  const sides = shards.map((ref, i): Side => {
+    const own = columns[i] ?? []
+    return {
+      ref,
+      into: asBytes(quoteQualified(ref.schema, plan.name)),
+      from: asBytes(`${quoteQualified(ref.schema, plan.name)} FORCE INDEX (${quoteIdentifier(table.keyName)})`),
+      digest: rowDigest(own),
+      digestNumber: rowDigestNumber(own),
+      values: own.map(valueDigest),
+    }
+  })
+  const keyPlan = keysOnly(plan)
+  const sources = sides.slice(0, group.sources.length)
+  const pacer = sources.reduce((most, side) => (rowsOf(side.ref) > rowsOf(most.ref) ? side : most))
+  return {
+    group, plan, keyPlan,
+    encoder: new RowEncoder(keyPlan, 'selected'),
+    router: group.kind === 'each' || plan.vindex === null ? null : new Router(group.targets.map(({ shard }) => shard)),
+    columnNames: plan.columns.map(({ definition }) => definition.name),
+    sources,
+    pacer,
+    targets: sides.slice(group.sources.length),
+    rowsEstimated: group.sources.reduce((sum, ref) => sum + rowsOf(ref), 0),
+    averageRowBytes: Math.max(32, table.averageRowBytes),
+    shardKeys: group.kind === 'each' || plan.vindex === null ? null : shardKeyAggregate(plan),
+  }
+}
+
+function sideColumns(
+  plan: TablePlan, shard: ShardRef, definitions: ReadonlyMap<string, SchemaDefinitions>, first: ShardRef | undefined, flavours: ReadonlyMap<string, Flavour>,
+): ColumnDefinition[] {
+  const table = definitions.get(shard.uid)?.get(plan.name)
+  if (table === undefined) throw verifyErrors.tableMissing({ table: plan.name, shard: shard.shard })
+  return plan.columns.map(({ definition }, i) => {
+    const own = table.find(({ name }) => name.toLowerCase() === definition.name.toLowerCase())
+    if (own === undefined) throw verifyErrors.columnMissing({ column: definition.name, table: plan.name, shard: shard.shard })
+    if (i < plan.keyWidth && (own.dataType !== definition.dataType || own.collation !== definition.collation || isUnsigned(own) !== isUnsigned(definition))) {
+      throw verifyErrors.keyOrderDiffers({
+        column: definition.name, table: plan.name, shard: shard.shard, source: first?.shard,
+        here: describe(own), there: describe(definition),
+      })
+    }
+    const otherFlavour = first !== undefined && flavours.get(first.serverId) !== flavours.get(shard.serverId)
+    if (otherFlavour && (own.dataType === 'json' || definition.dataType === 'json')) {
+      throw verifyErrors.jsonAcrossFlavours({ column: definition.name, table: plan.name, shard: shard.shard, source: first.shard })
+    }
+    return own
+  })
+}
+
+function isUnsigned(column: ColumnDefinition): boolean {
+  return /unsigned/i.test(column.columnType)
+}
+
+function describe(column: ColumnDefinition): string {
+  return column.collation === null ? column.columnType : `${column.columnType} ${column.collation}`
+}
+
+function keysOnly(plan: TablePlan): TablePlan {
+  const columns: MovedColumn[] = plan.columns.slice(0, plan.keyWidth)
+  const shardKey = plan.shardKey.map((column): ShardKeyColumn => {
+    const moved = plan.columns[column.index]
+    if (column.index < plan.keyWidth || moved === undefined) return column
+    columns.push(moved)
+    return { ...column, index: columns.length - 1 }
+  })
+  const quoted = columns.map(({ definition }) => quoteIdentifier(definition.name))
+  return { ...plan, columns, shardKey, selectList: columns.map(({ definition }) => canonicalExpression(definition)).join(','), columnList: quoted.join(',') }
+}
+
+/**
+ * All shard keys of a range as one cell: a row each would cost the server and us several times more (a million rows: 1.1 s
+ * to send, 0.1 s so). Numbers as they are, others in hex, columns parted by ':', NULL as N. Null where
+ * that text would not give the value back (BIT).
+ */
+function shardKeyAggregate(plan: TablePlan): string | null {
+  if (plan.shardKey.some(({ index }) => plan.columns[index]?.kind === LiteralKind.hex)) return null
+  const parts = plan.shardKey.map(({ index }) => {
+    const column = plan.columns[index]
+    if (column === undefined) return "'N'"
+    const value = canonicalExpression(column.definition)
+    return `IFNULL(${column.kind === LiteralKind.number ? value : `HEX(${value})`},'N')`
+  })
+  return asBytes(`GROUP_CONCAT(${parts.length === 1 ? parts[0] : `CONCAT_WS(':',${parts.join(',')})`})`)
+}
+
+/** The most that a session needs to give back such a cell. */
+export const aggregateSessionSql = 'SET SESSION group_concat_max_len=1073741824'

@@ -1,0 +1,81 @@
+import { defineErrors } from '../base/errors.ts'
+
+export const verifyErrors = defineErrors('VERIFY', {
+  streamNotRunning: {
+    number: 1,
+    class: 'user',
+    what: 'stream {source} → {targets} is {state}: {reason}',
+    why: 'rows in motion can be compared only when the targets follow their source',
+    fix: 'start the workflow\'s streams again, then run the vdiff again',
+  },
+  tooFarBehind: {
+    number: 2,
+    class: 'transient',
+    what: 'stream {source} did not come within {limitMs} ms of its source for {waitedMs} ms',
+    why: 'rows that differ are compared while they are locked on the source until the targets have applied a marker, and locks are held no longer than that',
+    fix: 'wait until the lag is small (`show` tells it), then run the vdiff again; it goes on where it stood',
+  },
+  columnMissing: {
+    number: 3,
+    class: 'user',
+    what: 'column {column} of table {table} is missing on {shard}',
+    why: 'the definition of the table differs between the two sides',
+    fix: 'make the definitions equal, then run the vdiff again',
+  },
+  tableMissing: {
+    number: 4,
+    class: 'user',
+    what: 'table {table} is missing on {shard}',
+    why: 'it was dropped, renamed, or never made there',
+    fix: 'make it as on the other side, or start the workflow anew',
+  },
+  keyOrderDiffers: {
+    number: 5,
+    class: 'user',
+    what: 'key column {column} of table {table} is {here} on {shard} and {there} on {source}',
+    why: 'tables are compared in ranges of their key, which must mean the same on each server',
+    fix: 'give the column the same type and collation on both sides',
+  },
+  switched: {
+    number: 6,
+    class: 'transient',
+    what: 'the shards that serve {keyspace} changed while rows were being compared',
+    why: 'traffic was switched; what follows what is now the other way round',
+    fix: 'run the vdiff again',
+  },
+  nothingToCompare: {
+    number: 7,
+    class: 'user',
+    what: 'workflow {workflow} has no stream whose source serves',
+    why: 'its traffic is being switched, or it is complete or cancelled',
+    fix: 'look with `show`; run the vdiff while the streams run',
+  },
+  unknownTable: {
+    number: 8,
+    class: 'user',
+    what: 'table {table} is not one of the workflow\'s tables',
+    why: 'only tables that its streams move can be compared',
+    fix: 'name some of: {known}',
+  },
+  rowLocked: {
+    number: 9,
+    class: 'transient',
+    what: 'row {key} of table {table} on {source} has been locked by others for {waitedMs} ms',
+    why: 'it differs or is in motion, and can be compared only while it is locked for reading; a transaction holds it',
+    fix: 'end the transaction that holds it (SHOW ENGINE INNODB STATUS names it), then run the vdiff again; it goes on where it stood',
+  },
+  internal: {
+    number: 10,
+    class: 'fatal',
+    what: 'the comparison stopped: {reason}',
+    why: 'an error of a server or a bug of ours; nothing was changed',
+    fix: 'look into the mover\'s log; running the vdiff again is safe',
+  },
+  jsonAcrossFlavours: {
+    number: 11,
+    class: 'user',
+    what: 'column {column} of table {table} is JSON, and {shard} runs another flavour than {source}',
+    why: 'MySQL prints JSON anew and MariaDB keeps its text: the bytes do not say whether the values are equal',
+    fix: 'compare without this table (--tables), or check this column by a query of your own',
+  },
+})

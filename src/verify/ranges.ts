@@ -1,0 +1,162 @@
+/**
+ * Comparing one range of the key on all sides: first by a digest that each server computes over its part, then, where the digests differ or a
+ * row stands on a wrong shard, by the key and digest of each row. What comes out are *candidates*: keys that may differ. Rows in motion are
+ * among them; `settle.ts` decides.
+ *
+ * Why equal digests clear a range: counts and sums modulo 2^64 are additive over shards, so the sources' totals equal the targets' totals if
+ * both hold the same rows as a multiset, and with a chance of 2^-64 otherwise. The range means the same on each server, since all
+ * compare the same key columns by the same collation (comparison.ts refuses others). Each server's part is one statement, hence one
+ * consistent read; no snapshot outlives it.
+ */
+import type { Connection, RowBatch } from '../mysql/connection.ts'
+import { canonicalExpression } from '../binlog/canonical-select.ts'
+import { asBytes, orderBy, rangeCondition, splitLiterals } from '../move/statements.ts'
+import type { Comparison, Side } from './comparison.ts'
+import { countMisplaced } from './placement.ts'
+import type { Sessions } from './sessions.ts'
+
+export type Bound = readonly string[] | null
+/** lo < key <= hi, open where null. */
+export type KeySpan = { readonly lo: Bound; readonly hi: Bound }
+
+/** Takes candidates as they are found; its promise is the back pressure. */
+export type Emit = (keys: ReadonlySet<string>) => Promise<void>
+
+/** More rows than this of one side are not held at once: the span is halved. */
+const listRowsMax = 40_000
+const sumMask = (1n << 64n) - 1n
+
+/** The key at which a span of `rows` rows ends on this side; null: fewer are left. */
+export async function boundAfter(conn: Connection, comparison: Comparison, side: Side, lo: Bound, rows: number): Promise<Bound> {
+  const { plan } = comparison
+  const list = asBytes(plan.columns.slice(0, plan.keyWidth).map(({ definition }) => canonicalExpression(definition)).join(','))
+  const where = rangeCondition(plan.keyColumns, lo, null)
+  const sql = `SELECT ${list} FROM ${side.from}${where === '' ? '' : ` WHERE ${where}`} ORDER BY ${orderBy(plan.keyColumns)} LIMIT 1 OFFSET ${rows - 1}`
+  for await (const batch of await conn.rows(Buffer.from(sql, 'latin1'))) if (batch.length > 0) return splitLiterals(keyLiteral(comparison, batch, 0))
+  return null
+}
+
+type Part = { count: number; sum: bigint; misplaced: number | 'incomplete' }
+
+/**
+ * Compares a span and returns how many rows the sources have in it. Candidates are keys whose rows were not the same on both sides just now, or
+ * stood on a wrong shard.
+ */
+export async function compareSpan(sessions: Sessions, comparison: Comparison, span: KeySpan, emit: Emit): Promise<number> {
+  const digest = (side: Side, target: boolean): Promise<Part> => sessions.reader(side.ref.serverId, (conn) => digestPart(conn, comparison, side, span, target))
+  const [sources, targets] = await Promise.all([
+    Promise.all(comparison.sources.map((side) => digest(side, false))),
+    Promise.all(comparison.targets.map((side) => digest(side, true))),
+  ])
+  const total = (parts: readonly Part[]): { count: number; sum: bigint } => ({
+    count: parts.reduce((n, { count }) => n + count, 0),
+    sum: parts.reduce((n, { sum }) => (n + sum) & sumMask, 0n),
+  })
+  const left = total(sources)
+  const rights = comparison.group.kind === 'sum' ? [total(targets)] : targets.map((part) => total([part]))
+  const same = rights.every((right) => right.count === left.count && right.sum === left.sum) && targets.every(({ misplaced }) => misplaced === 0)
+  if (!same) await listCandidates(sessions, comparison, span, Math.max(left.count, ...rights.map(({ count }) => count)), emit)
+  return left.count
+}
+
+async function digestPart(conn: Connection, comparison: Comparison, side: Side, span: KeySpan, target: boolean): Promise<Part> {
+  const { plan, shardKeys, router } = comparison
+  const placed = target && router !== null
+  const where = rangeCondition(plan.keyColumns, span.lo, span.hi)
+  const sql = `SELECT COUNT(*),SUM(${side.digestNumber})${placed && shardKeys !== null ? `,${shardKeys}` : ''} FROM ${side.from}${where === '' ? '' : ` WHERE ${where}`}`
+  const result = await conn.query(Buffer.from(sql, 'latin1'))
+  const [count, sum, cell] = result.kind === 'rows' ? (result.rows[0] ?? []) : []
+  const rows = Number(count?.toString() ?? 0)
+  return {
+    count: rows,
+    sum: BigInt(sum?.toString() ?? '0') & sumMask,
+    misplaced: !placed ? 0 : shardKeys === null && rows > 0 ? 'incomplete' : countMisplaced(plan, side.ref.shard, cell ?? null, rows),
+  }
+}
+
+/** Keys and row digests of both sides, set against each other. */
+async function listCandidates(sessions: Sessions, comparison: Comparison, span: KeySpan, rows: number, emit: Emit): Promise<void> {
+  if (rows > listRowsMax) {
+    const side = [...comparison.sources, ...comparison.targets]
+    const middle = await middleOf(sessions, comparison, side, span)
+    if (middle !== null) return halves(sessions, comparison, span, middle, rows, emit)
+  }
+  const candidates = new Set<string>()
+  // A multiset of key and digest: sources add, targets take away. What is left does not match.
+  const budgets = comparison.group.kind === 'sum' ? [new Map<string, number>()] : comparison.targets.map(() => new Map<string, number>())
+  const over: Side[] = []
+  const list = (side: Side, change: 1 | -1, counts: readonly Map<string, number>[], place: number | null): Promise<void> =>
+    sessions.reader(side.ref.serverId, async (conn) => {
+      let seen = 0
+      for await (const batch of await conn.rows(listing(comparison, side, span), { bufferBytesMax: 1 << 20 })) {
+        const routed = place === null || comparison.router === null ? null : comparison.router.route(comparison.encoder, batch)
+        for (let row = 0; row < batch.length && seen + row < listRowsMax; row++) {
+          const key = keyLiteral(comparison, batch, row)
+          if (routed !== null && routed[row] !== place) candidates.add(key)
+          const identity = `${batch.cell(row, batch.width - 1)?.toString('latin1') ?? ''}${key}`
+          for (const count of counts) count.set(identity, (count.get(identity) ?? 0) + change)
+        }
+        seen += batch.length
+      }
+      if (seen > listRowsMax) over.push(side)
+    })
+  await Promise.all([
+    ...comparison.sources.map((side) => list(side, 1, budgets, null)),
+    ...comparison.targets.map((side, i) => list(side, -1, comparison.group.kind === 'sum' ? budgets : budgets.slice(i, i + 1), i)),
+  ])
+  if (over.length > 0) {
+    const middle = await middleOf(sessions, comparison, over, span)
+    if (middle !== null) return halves(sessions, comparison, span, middle, rows, emit)
+  }
+  for (const counts of budgets) for (const [identity, count] of counts) if (count !== 0) candidates.add(identity.slice(digestLength))
+  if (candidates.size > 0) await emit(candidates)
+}
+
+const digestLength = 16
+
+async function halves(sessions: Sessions, comparison: Comparison, span: KeySpan, middle: Bound, rows: number, emit: Emit): Promise<void> {
+  const half = Math.ceil(rows / 2)
+  await listCandidates(sessions, comparison, { lo: span.lo, hi: middle }, half, emit)
+  await listCandidates(sessions, comparison, { lo: middle, hi: span.hi }, half, emit)
+}
+
+/** A key with about half of `listRowsMax` rows of one of these sides before it, and more of them behind. */
+async function middleOf(sessions: Sessions, comparison: Comparison, sides: readonly Side[], span: KeySpan): Promise<Bound> {
+  for (const side of sides) {
+    const at = await sessions.reader(side.ref.serverId, (conn) => boundWithin(conn, comparison, side, span, listRowsMax / 2))
+    if (at !== null) return at
+  }
+  return null
+}
+
+async function boundWithin(conn: Connection, comparison: Comparison, side: Side, span: KeySpan, rows: number): Promise<Bound> {
+  const { plan } = comparison
+  const list = asBytes(plan.columns.slice(0, plan.keyWidth).map(({ definition }) => canonicalExpression(definition)).join(','))
+  const where = rangeCondition(plan.keyColumns, span.lo, span.hi)
+  const sql = `SELECT ${list} FROM ${side.from}${where === '' ? '' : ` WHERE ${where}`} ORDER BY ${orderBy(plan.keyColumns)} LIMIT 2 OFFSET ${rows - 1}`
+  const found: string[] = []
+  for await (const batch of await conn.rows(Buffer.from(sql, 'latin1'))) for (let row = 0; row < batch.length; row++) found.push(keyLiteral(comparison, batch, row))
+  // The last key of the span would leave nothing for the second half.
+  return found.length === 2 && found[0] !== undefined ? splitLiterals(found[0]) : null
+}
+
+function listing(comparison: Comparison, side: Side, span: KeySpan): Buffer {
+  const { plan, keyPlan } = comparison
+  const where = rangeCondition(plan.keyColumns, span.lo, span.hi)
+  const sql = `SELECT ${asBytes(keyPlan.selectList)},${side.digest} FROM ${side.from}${where === '' ? '' : ` WHERE ${where}`} ORDER BY ${orderBy(plan.keyColumns)} LIMIT ${listRowsMax + 1}`
+  return Buffer.from(sql, 'latin1')
+}
+
+let scratch = Buffer.allocUnsafeSlow(4096)
+
+/** The key of a row as literals: the text that names it everywhere here, and in statements. */
+export function keyLiteral(comparison: Comparison, batch: RowBatch, row: number): string {
+  const { encoder, keyPlan } = comparison
+  let max = 8
+  for (let i = 0; i < keyPlan.keyWidth; i++) max += 12 + 2 * (batch.cell(row, i)?.length ?? 4)
+  if (max > scratch.length) scratch = Buffer.allocUnsafeSlow(max)
+  const columns = keyIndices[keyPlan.keyWidth] ?? Array.from({ length: keyPlan.keyWidth }, (_, i) => i)
+  return scratch.toString('latin1', 0, encoder.encodeSome(batch, row, columns, scratch, 0))
+}
+
+const keyIndices: readonly (readonly number[])[] = [[], [0], [0, 1], [0, 1, 2], [0, 1, 2, 3]]

@@ -1,0 +1,135 @@
+/**
+ * `--repair`: differing rows are written again, from the source's locked row, in transactions that carry the stream's applier row (PROTOCOLS 1.7).
+ *
+ * Why it cannot undo anything newer: while the row is locked on the source, nothing of its key follows the marker that the target has passed, so
+ * there is nothing newer. That must still be so when the transaction commits: just before it, the locking sessions are asked for an answer; and the
+ * writing session ends by itself after a second of silence, the locking ones only after two, so a process that was paused in between finds
+ * its writing session gone before the locks are. The guard refuses when the stream's epoch has changed since before the locks were taken:
+ * another mover took over, or the stream was stopped. And it marks the transaction as an applier's, which the opposite stream skips (1.8).
+ */
+import type { Clock } from '../base/clock.ts'
+import { connectWriter } from '../move/access.ts'
+import { Lane } from '../move/lane.ts'
+import { RowEncoder } from '../move/row-encoder.ts'
+import { asBytes, insertHead } from '../move/statements.ts'
+import { applierSql, moveSchema } from '../move/tables.ts'
+import type { Connection } from '../mysql/connection.ts'
+import { isServerError } from '../mysql/errors.ts'
+import { quoteString } from '../sql/quote.ts'
+import type { StreamRecord } from '../topology/records.ts'
+import type { Comparison, Side } from './comparison.ts'
+import type { SettledRow, Verdict } from './judge.ts'
+import type { Sessions } from './sessions.ts'
+import { keyCondition, type LockedSource, type Repair } from './settle.ts'
+
+type Writer = { conn: Connection; lane: Lane }
+
+export class TargetRepair implements Repair, AsyncDisposable {
+  readonly #comparison: Comparison
+  readonly #sessions: Sessions
+  readonly #clock: Clock
+  readonly #signal: AbortSignal
+  /** By target number: the stream that feeds it and the epoch it had before the locks were taken. */
+  #rights: ({ stream: StreamRecord; epoch: number } | null)[] = []
+  readonly #writers = new Map<number, Writer>()
+
+  constructor(options: { comparison: Comparison; sessions: Sessions; clock: Clock; signal: AbortSignal }) {
+    this.#comparison = options.comparison
+    this.#sessions = options.sessions
+    this.#clock = options.clock
+    this.#signal = options.signal
+  }
+
+  async prepare(): Promise<void> {
+    const { targets, group } = this.#comparison
+    this.#rights = await Promise.all(targets.map(async (side) => {
+      const stream = group.streams.find((candidate) => candidate.targets.some(({ uid }) => uid === side.ref.uid))
+      if (stream === undefined) return null
+      const where = `stream_uid = ${quoteString(stream.uid)} AND target_uid = ${quoteString(side.ref.uid)} AND lane = 0 AND state = 'running'`
+      const epoch = await this.#sessions.reader(side.ref.serverId, (conn) => conn.value(`SELECT epoch FROM ${moveSchema}.move_applier WHERE ${where}`))
+      return epoch === undefined || epoch === null ? null : { stream, epoch: Number(epoch) }
+    }))
+  }
+
+  async apply(places: ReadonlyMap<number, Verdict>, locked: readonly LockedSource[], stillLocked: () => Promise<void>): Promise<ReadonlySet<number>> {
+    const written = new Set<number>()
+    for (const [place, { amends }] of places) {
+      let done = true
+      // Away with what must not stand before anything is put: a unique value may move from one row to the other.
+      for (const { target, remove, put } of [...amends].sort((a, b) => (a.put === null ? 0 : 1) - (b.put === null ? 0 : 1))) {
+        const statements = remove.map((key) => this.#removal(target, key))
+        if (put !== null) {
+          const row = await this.#sourceRow(put, locked)
+          if (row === null) done = false
+          else statements.push(Buffer.from(this.#head(target) + row, 'latin1'))
+        }
+        if (statements.length > 0 && !(await this.#write(target, statements, stillLocked))) done = false
+      }
+      if (done) written.add(place)
+    }
+    return written
+  }
+
+  async #write(target: number, statements: readonly Buffer[], stillLocked: () => Promise<void>): Promise<boolean> {
+    const right = this.#rights[target]
+    const side = this.#comparison.targets[target]
+    if (right === null || right === undefined || side === undefined) return false
+    const writer = await this.#writer(target, side, right)
+    try {
+      await writer.lane.transaction(statements, stillLocked)
+      return true
+    } catch (error) {
+      this.#drop(target)
+      // Another row holds a unique value of this one: it is found, and repaired, as a difference of its own; this one by the next vdiff.
+      if (isServerError(error) && error.kind === 'duplicate') return false
+      throw error
+    }
+  }
+
+  async #writer(target: number, side: Side, right: { stream: StreamRecord; epoch: number }): Promise<Writer> {
+    // Its guard names the epoch, and it must be one that was seen before these locks: so it is made anew each time. Repairs are rare.
+    this.#drop(target)
+    const conn = await connectWriter(await this.#sessions.address(side.ref.serverId), this.#signal)
+    await conn.query('SET SESSION wait_timeout=1, innodb_lock_wait_timeout=1')
+    const lane = new Lane(conn, applierSql.guard(right.stream.uid, side.ref.uid, 0, right.epoch), { stream: right.stream.uid, target: side.ref.shard, clock: this.#clock })
+    const writer = { conn, lane }
+    this.#writers.set(target, writer)
+    return writer
+  }
+
+  #drop(target: number): void {
+    this.#writers.get(target)?.conn.destroy()
+    this.#writers.delete(target)
+  }
+
+  #removal(target: number, key: string): Buffer {
+    const side = this.#comparison.targets[target]
+    return Buffer.from(`DELETE FROM ${side?.into} WHERE ${keyCondition(this.#comparison, key)}`, 'latin1')
+  }
+
+  #head(target: number): string {
+    const { plan, group, targets } = this.#comparison
+    // With several sources a row in the way may be another stream's: it is refused there, not removed (1.6).
+    return insertHead(plan, group.sources.length === 1 ? 'REPLACE' : 'INSERT', targets[target]?.ref.schema ?? '')
+  }
+
+  /** The whole row, read again under the same lock, as literals. */
+  async #sourceRow(row: SettledRow, locked: readonly LockedSource[]): Promise<string | null> {
+    const { plan } = this.#comparison
+    const encoder = new RowEncoder(plan, 'selected')
+    for (const { side, conn } of locked) {
+      const sql = Buffer.from(`SELECT ${asBytes(plan.selectList)} FROM ${side.from} WHERE ${keyCondition(this.#comparison, row.key)} LOCK IN SHARE MODE`, 'latin1')
+      for await (const batch of await conn.rows(sql)) {
+        if (batch.length === 0) continue
+        const out = Buffer.allocUnsafe(encoder.bytesMax(batch, 0))
+        const end = encoder.encode(batch, 0, out, 0)
+        return out.toString('latin1', 0, end - 1)
+      }
+    }
+    return null
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const target of [...this.#writers.keys()]) this.#drop(target)
+  }
+}

@@ -1,0 +1,64 @@
+/**
+ * A row as one text, written by the server: the same text for the same values on either side, another text for other values.
+ *
+ * Argument: the fields of the head (numbers, times, lengths, NULL marks, digests of large values) hold no comma, so they can be told apart
+ * one by one; after them each string has exactly the length that its head field says. So the text can be read back: (1,NULL) is not
+ * (NULL,1), NULL is not '', ('ab','c') is not ('a','bc'), and no trailing space or zero byte is lost. The session's charset is binary: strings go in
+ * as bytes of their own charset, unconverted, and are never compared by a collation.
+ *
+ * What is summed is 64 bits of its SHA-256, which both flavours have built in (MySQL 9.7 has no SHA1 and MD5 any more); it costs
+ * what SHA1 does. A row's digest cannot be steered, so equal counts and sums clear a chunk; a CRC could not: it is linear.
+ */
+import { canonicalExpression } from '../binlog/canonical-select.ts'
+import type { ColumnDefinition } from '../binlog/source.ts'
+import { asBytes } from '../move/statements.ts'
+import { quoteIdentifier } from '../sql/quote.ts'
+
+/** A column as one side has it; `wide`: the two sides differ in charset, so values are compared as utf8mb4. */
+export type SideColumn = { readonly definition: ColumnDefinition; readonly nullable: boolean; readonly wide: boolean }
+
+const plain = new Set([
+  'tinyint', 'smallint', 'mediumint', 'int', 'integer', 'bigint', 'decimal', 'numeric', 'float', 'double', 'year', 'enum', 'set',
+  'date', 'time', 'datetime', 'timestamp',
+])
+/** Values that may be larger than a packet, or many of them in one row: only their digest goes into the row's text. */
+const large = new Set(['text', 'mediumtext', 'longtext', 'blob', 'mediumblob', 'longblob', 'json'])
+const opaque = new Set(['geometry', 'point', 'linestring', 'polygon', 'multipoint', 'multilinestring', 'multipolygon', 'geometrycollection', 'geomcollection', 'vector'])
+
+type Field = { kind: 'head'; sql: string } | { kind: 'string'; sql: string }
+
+function field({ definition, wide }: SideColumn): Field {
+  const { dataType } = definition
+  if (plain.has(dataType)) return { kind: 'head', sql: canonicalExpression(definition) }
+  if (dataType === 'bit') return { kind: 'head', sql: `CAST(${quoteIdentifier(definition.name)} AS UNSIGNED)` }
+  if (opaque.has(dataType)) return { kind: 'head', sql: `SHA2(HEX(${quoteIdentifier(definition.name)}),256)` }
+  const value = wide ? `CONVERT(${canonicalExpression(definition)} USING utf8mb4)` : canonicalExpression(definition)
+  return large.has(dataType) ? { kind: 'head', sql: `SHA2(${value},256)` } : { kind: 'string', sql: value }
+}
+
+/** 64 bits of a row's digest as 16 hex digits. */
+export function rowDigest(columns: readonly SideColumn[]): string {
+  const head: string[] = []
+  const strings: string[] = []
+  for (const column of columns) {
+    const { kind, sql } = field(column)
+    const marked = (text: string): string => (column.nullable ? `IFNULL(${text},'N')` : text)
+    if (kind === 'head') head.push(marked(sql))
+    else {
+      head.push(marked(`LENGTH(${sql})`))
+      strings.push(column.nullable ? `IFNULL(${sql},'')` : sql)
+    }
+  }
+  return asBytes(`LEFT(SHA2(CONCAT_WS(',',${[...head, ...strings].join(',')}),256),16)`)
+}
+
+/** The same as a number that can be summed without loss. */
+export function rowDigestNumber(columns: readonly SideColumn[]): string {
+  return `CAST(CONV(${rowDigest(columns)},16,10) AS UNSIGNED)`
+}
+
+/** One value, bounded: itself where it is short, else its digest; NULL stays NULL. For telling which columns differ. */
+export function valueDigest(column: SideColumn): string {
+  const { kind, sql } = field(column)
+  return asBytes(kind === 'head' ? sql : `SHA2(${sql},256)`)
+}

@@ -1,0 +1,88 @@
+/** Connections of one comparison, by server: taken, given back idle, opened up to a number a server, all closed at the end. */
+import type { Clock } from '../base/clock.ts'
+import { connectPlain, connectReader, type Addresses, type ServerAddress } from '../move/access.ts'
+import type { Connection } from '../mysql/connection.ts'
+import { aggregateSessionSql } from './comparison.ts'
+
+export class Sessions implements AsyncDisposable {
+  readonly #addresses: Addresses
+  readonly #perServerMax: number
+  readonly #known = new Map<string, ServerAddress>()
+  readonly #idle = new Map<string, Connection[]>()
+  readonly #open = new Map<string, number>()
+  readonly #waiters = new Map<string, (() => void)[]>()
+  readonly #all = new Set<Connection>()
+  readonly #signal: AbortSignal
+
+  constructor(options: { addresses: Addresses; clock: Clock; perServerMax: number; signal: AbortSignal }) {
+    this.#addresses = options.addresses
+    this.#perServerMax = options.perServerMax
+    this.#signal = options.signal
+  }
+
+  async address(serverId: string): Promise<ServerAddress> {
+    let address = this.#known.get(serverId)
+    if (address === undefined) this.#known.set(serverId, (address = await this.#addresses(serverId)))
+    return address
+  }
+
+  /** Runs `work` on a session that reads bytes, autocommit on. Waits while the server has enough of them. */
+  async reader<T>(serverId: string, work: (conn: Connection) => Promise<T>): Promise<T> {
+    while ((this.#idle.get(serverId)?.length ?? 0) === 0 && (this.#open.get(serverId) ?? 0) >= this.#perServerMax) {
+      this.#signal.throwIfAborted()
+      await new Promise<void>((resolve) => {
+        const waiters = this.#waiters.get(serverId) ?? []
+        this.#waiters.set(serverId, waiters)
+        waiters.push(resolve)
+      })
+    }
+    this.#signal.throwIfAborted()
+    let conn = this.#idle.get(serverId)?.pop()
+    if (conn === undefined) {
+      this.#open.set(serverId, (this.#open.get(serverId) ?? 0) + 1)
+      try {
+        conn = await connectReader(await this.address(serverId), this.#signal)
+        await conn.query(aggregateSessionSql)
+      } catch (error) {
+        conn?.destroy()
+        this.#closed(serverId)
+        throw error
+      }
+      this.#all.add(conn)
+    }
+    try {
+      return await work(conn)
+    } finally {
+      if (conn.open && !this.#signal.aborted && !conn.inTransaction && conn.outstanding === 0) {
+        const idle = this.#idle.get(serverId) ?? []
+        this.#idle.set(serverId, idle)
+        idle.push(conn)
+        this.#waiters.get(serverId)?.shift()?.()
+      } else {
+        conn.destroy()
+        this.#all.delete(conn)
+        this.#closed(serverId)
+      }
+    }
+  }
+
+  /** A session of one's own; the caller destroys it. Not counted. */
+  async plain(serverId: string): Promise<Connection> {
+    return connectPlain(await this.address(serverId), this.#signal)
+  }
+
+  async own(serverId: string): Promise<Connection> {
+    return connectReader(await this.address(serverId), this.#signal)
+  }
+
+  #closed(serverId: string): void {
+    this.#open.set(serverId, (this.#open.get(serverId) ?? 1) - 1)
+    this.#waiters.get(serverId)?.shift()?.()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const conn of this.#all) conn.destroy()
+    for (const waiters of this.#waiters.values()) for (const wake of waiters) wake()
+    this.#all.clear()
+  }
+}

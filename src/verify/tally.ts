@@ -1,0 +1,37 @@
+/** Counts and samples of differences, of a chunk or a table. */
+import type { VdiffTable } from '../topology/records.ts'
+import type { Finding } from './judge.ts'
+
+export const samplesMax = 20
+
+export type Tally = Pick<VdiffTable, 'rowsCompared' | 'missing' | 'extra' | 'misplaced' | 'different' | 'samples'> & { repaired: number }
+
+export function newTally(): Tally {
+  return { rowsCompared: 0, missing: 0, extra: 0, misplaced: 0, different: 0, samples: [], repaired: 0 }
+}
+
+export function addFinding(tally: Tally, { kind, key, target, columns }: Finding, shards: readonly { readonly shard: string }[]): void {
+  tally[kind]++
+  if (tally.samples.length < samplesMax) tally.samples.push({ kind, key: readable(key), shard: shards[target]?.shard ?? '', columns: [...columns] })
+}
+
+export function addTally(into: Tally, from: Tally): void {
+  into.rowsCompared += from.rowsCompared
+  into.missing += from.missing
+  into.extra += from.extra
+  into.misplaced += from.misplaced
+  into.different += from.different
+  into.repaired += from.repaired
+  for (const sample of from.samples) if (into.samples.length < samplesMax) into.samples.push(sample)
+}
+
+export function differences(tally: Pick<VdiffTable, 'missing' | 'extra' | 'misplaced' | 'different'>): number {
+  return tally.missing + tally.extra + tally.misplaced + tally.different
+}
+
+/** A key's literals as text: bytes that are no UTF-8 in hex. */
+function readable(literal: string): string {
+  const bytes = Buffer.from(literal, 'latin1')
+  const text = bytes.toString('utf8')
+  return Buffer.from(text, 'utf8').equals(bytes) ? text : `x'${bytes.toString('hex')}'`
+}
