@@ -1,6 +1,7 @@
 /** switchtraffic, reversetraffic and check: which way is meant, and what the switch needs to know. */
 import { currentPosition } from '../binlog/position.ts'
 import { noSwitchFailpoint } from '../switch/crash-points.ts'
+import type { SwitchFailpoint } from '../switch/crash-points.ts'
 import { defaultSwitchLimits } from '../switch/context.ts'
 import type { SwitchContext } from '../switch/context.ts'
 import { decide, takeRouting } from '../switch/decide.ts'
@@ -22,7 +23,8 @@ import { changeErrors } from './errors.ts'
 import type { ReshardSpec } from './reshard-spec.ts'
 import type { World } from './servers.ts'
 
-export type Claims = { readonly pool: ClaimPool }
+/** `switchFailpoint` is for tests: where a controller dies on purpose. */
+export type Claims = { readonly pool: ClaimPool; readonly switchFailpoint?: SwitchFailpoint }
 
 type SwitchArgs = {
   readonly tabletTypes: readonly ('primary' | 'replica' | 'rdonly')[]
@@ -38,7 +40,7 @@ type SwitchArgs = {
 
 export function switchContext(world: World & Claims, context: ActionContext): SwitchContext {
   const { store, leadership, clock, log } = context
-  return { store, leadership, pool: world.pool, clock, log, readPosition: currentPosition, failpoint: noSwitchFailpoint }
+  return { store, leadership, pool: world.pool, clock, log, readPosition: currentPosition, failpoint: world.switchFailpoint ?? noSwitchFailpoint }
 }
 
 export async function checkVerb(world: World & Claims, context: ActionContext): Promise<void> {

@@ -10,6 +10,7 @@ import { reshardDefinition } from '../change/reshard.ts'
 import type { World } from '../change/servers.ts'
 import { keys } from '../topology/keys.ts'
 import { ClaimPool } from '../switch/claim.ts'
+import type { SwitchFailpoint } from '../switch/crash-points.ts'
 import { acquireLeadership } from '../topology/leadership.ts'
 import type { Installation } from '../topology/records.ts'
 import { absent, put, readRecord } from '../topology/typed.ts'
@@ -26,6 +27,8 @@ export type ControlOptions = World & {
   readonly version: string
   readonly consoleDir: string
   readonly token?: string
+  /** For tests: where a controller dies on purpose. */
+  readonly switchFailpoint?: SwitchFailpoint
 }
 
 export type Control = { stop(): Promise<void> }

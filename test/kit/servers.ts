@@ -146,7 +146,7 @@ function installs(): ServerInstalls {
 
 let ownDir: string | null = null
 /** The directory of this process's servers; its name says whose it is, so that it can be removed when its owner is gone. */
-function processDir(): string {
+export function processDir(): string {
   if (ownDir !== null) return ownDir
   removeLeftovers()
   const self = identify(process.pid)
@@ -169,13 +169,22 @@ export function removeLeftovers(): void {
 }
 
 function removeDir(dir: string): void {
-  for (const name of existsSync(dir) ? readdirSync(dir) : []) {
-    const serverProcess = processOf(join(dir, name))
-    if (serverProcess === null) continue
+  endServersUnder(dir)
+  rmSync(dir, { recursive: true, force: true, maxRetries: 3 })
+}
+
+/** Ends every server whose directory lies under `dir`: a test's own, or those that an installation under test has provisioned. */
+export function endServersUnder(dir: string, depth = 4): void {
+  for (const entry of existsSync(dir) ? readdirSync(dir, { withFileTypes: true }) : []) {
+    if (!entry.isDirectory() || entry.name === 'data') continue
+    const serverProcess = processOf(join(dir, entry.name))
+    if (serverProcess === null) {
+      if (depth > 1) endServersUnder(join(dir, entry.name), depth - 1)
+      continue
+    }
     signalIfAlive(serverProcess, 'SIGKILL')
     for (let look = 0; look < 200 && isAlive(serverProcess); look++) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10)
   }
-  rmSync(dir, { recursive: true, force: true, maxRetries: 3 })
 }
 
 function processOf(serverDir: string): ProcessIdentity | null {
