@@ -170,6 +170,18 @@ export class Runner implements TransactionHost {
     return transaction
   }
 
+  /**
+   * A transaction that has begun on a component on hold goes on to the others too, within the grace: it is counted as open already, and made to
+   * wait it could not end, so it would always be expelled.
+   */
+  underWayOnHeld(keyspace: KeyspaceView, transaction: Transaction | null): boolean {
+    if (transaction === null) return false
+    for (const { shard } of transaction.branches.values()) {
+      if (shard.keyspace === keyspace.name && this.#core.holds.isHeld(keyspace.name, [shard.component.key])) return true
+    }
+    return false
+  }
+
   /** Waits where the hold rules say so. 'again': time has passed, look at routing anew. */
   async admit(keyspace: KeyspaceView, shard: ShardView, transaction: Transaction | null, request: { effect: Request['effect']; bytes: number }, signal: AbortSignal): Promise<'go' | 'again'> {
     if (transaction !== null && transaction.branches.size > 0 && keyspace.record.transactionMode === 'single' && !transaction.branches.has(shard.uid)) {
@@ -177,12 +189,23 @@ export class Runner implements TransactionHost {
       if (other !== undefined) throw gateErrors.singleMode({ first: shardName(other.shard), second: shardName(shard), keyspace: keyspace.name })
     }
     if (!this.#core.holds.active) return 'go'
-    const begins = transaction === null ? request.effect !== 'read' : !transaction.branches.has(shard.uid)
+    const begins = transaction === null ? request.effect !== 'read' : !this.isCounted(transaction, keyspace.name)
     const keys = [shard.component.key]
-    if (!begins || !this.#core.holds.mustWait(keyspace.name, keys)) return 'go'
+    if (!begins || this.underWayOnHeld(keyspace, transaction) || !this.#core.holds.mustWait(keyspace.name, keys)) return 'go'
     this.#core.stats.held++
     await this.#core.holds.wait(keyspace.name, keys, request.bytes, signal)
     return 'again'
+  }
+
+  /**
+   * Whether a transaction is open on what is on hold already, hence counted in what the gate acknowledges: it may go on, on other
+   * shards of the keyspace too. Were it to wait, it would wait for a hold that waits for it.
+   */
+  isCounted(transaction: Transaction, keyspace: string): boolean {
+    for (const branch of transaction.branches.values()) {
+      if (branch.shard.keyspace === keyspace && this.#core.holds.isHeld(keyspace, [branch.shard.component.key])) return true
+    }
+    return false
   }
 
   async #attempt(keyspace: KeyspaceView, shard: ShardView, transaction: Transaction | null, request: Request): Promise<{ kind: 'done'; end: RelayEnd } | { kind: 'refused'; cause: Error }> {

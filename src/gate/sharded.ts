@@ -272,10 +272,11 @@ export class Sharded {
   /** True: it waited, so everything is to be looked at anew. */
   async #hold(keyspace: KeyspaceView, parts: readonly { shard: ShardView }[], inTransaction: boolean, effect: RoutedPlan['effect'], e: Execution): Promise<boolean> {
     if (!this.#core.holds.active || (!inTransaction && effect === 'read')) return false
-    const branches = this.#runner.transaction?.branches
-    const begun = parts.filter((part) => branches?.has(part.shard.uid) !== true)
-    const keys = [...new Set(begun.map((part) => part.shard.component.key))]
-    if (keys.length === 0 || !this.#core.holds.mustWait(keyspace.name, keys)) return false
+    if (this.#runner.underWayOnHeld(keyspace, this.#runner.transaction)) return false
+    const { transaction } = this.#runner
+    if (transaction !== null && this.#runner.isCounted(transaction, keyspace.name)) return false
+    const keys = [...new Set(parts.map((part) => part.shard.component.key))]
+    if (!this.#core.holds.mustWait(keyspace.name, keys)) return false
     this.#core.stats.held++
     await this.#core.holds.wait(keyspace.name, keys, e.sql.length, e.signal)
     return true
