@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { keys } from '../topology/keys.ts'
+import type { StreamRecord, StreamReport } from '../topology/records.ts'
+import type { Json, Snapshot } from '../topology/store.ts'
+import { TopologyView, reportFreshMs } from './views.ts'
+
+const nowMs = 1_000_000
+
+const record: StreamRecord = {
+  v: 1,
+  uid: 's',
+  workflowUid: 'w',
+  workflow: 'move',
+  keyspace: 'k',
+  direction: 'forward',
+  wanted: 'running',
+  generation: 2,
+  source: { shard: '-', uid: 'a', serverId: 'x', schema: 'k' },
+  targets: [
+    { shard: '-80', uid: 'b', serverId: 'y', schema: 'k1' },
+    { shard: '80-', uid: 'c', serverId: 'y', schema: 'k2' },
+  ],
+  tables: [],
+  movesReference: false,
+  copy: 'full',
+  options: { onDdl: 'stop', deferSecondaryKeys: true, stopAfterCopy: false, copyBytesPerSecondMax: null, failpoints: {} },
+}
+
+const lag = { atMs: nowMs, transactions: 0, bytes: 0, markerAgeMs: 5 }
+const target = (shard: string): StreamReport['targets'][number] => ({ shard, position: 'p', controlMarker: 1, lag })
+const report: StreamReport = {
+  v: 1,
+  streamUid: 's',
+  mover: 'm',
+  generation: 2,
+  atMs: nowMs,
+  state: 'running',
+  waiting: null,
+  error: null,
+  copy: { rowsDone: 5, rowsEstimated: 5, bytesDone: 0, bytesEstimated: 0, rowsPerSecond: 9, etaMs: 7, sourceRowsRead: 5, tables: [] },
+  applied: { transactions: 1, rowChanges: 1, rowChangesPerSecond: null },
+  targets: [target('-80'), target('80-')],
+  resumed: null,
+}
+
+function viewOf(given: StreamReport | null): ReturnType<TopologyView['stream']> {
+  const entries =
+    given === null ? [] : [[keys.report('w', 's'), { key: keys.report('w', 's'), value: given as unknown as Json, version: 1 }] as const]
+  const snapshot: Snapshot = { revision: 1, entries: new Map(entries) }
+  return new TopologyView(snapshot, nowMs).stream(record)
+}
+
+test('promise 6: a fresh report of every target is known', () => {
+  const view = viewOf(report)
+  assert.deepEqual([view.state, view.lag, view.rowsPerSecond, view.etaMs], ['running', { transactions: 0, bytes: 0, ageMs: 5 }, 9, 7])
+})
+
+const unknown: [string, StreamReport | null][] = [
+  ['no report', null],
+  ['a report of an older generation', { ...report, generation: 1 }],
+  ['a report that is too old', { ...report, atMs: nowMs - reportFreshMs }],
+  ['one target without a lag', { ...report, targets: [target('-80'), { ...target('80-'), lag: null }] }],
+  [
+    'one target whose lag was measured too long ago',
+    { ...report, targets: [target('-80'), { ...target('80-'), lag: { ...lag, atMs: nowMs - reportFreshMs } }] },
+  ],
+  ['no targets', { ...report, targets: [] }],
+]
+
+for (const [name, given] of unknown) {
+  test(`promise 6: lag is unknown, not zero: ${name}`, () => assert.equal(viewOf(given).lag, null))
+}
+
+test('promise 6: state, rate and ETA of a stale report are unknown; a failure stays one', () => {
+  const stale = viewOf({ ...report, atMs: nowMs - reportFreshMs })
+  assert.deepEqual([stale.state, stale.rowsPerSecond, stale.etaMs], ['unknown', null, null])
+  assert.equal(viewOf({ ...report, atMs: nowMs - reportFreshMs, state: 'failed' }).state, 'failed')
+})
