@@ -208,6 +208,11 @@ export class Runner implements TransactionHost {
     return false
   }
 
+  #heldMeanwhile(shard: ShardView, transaction: Transaction | null, effect: Request['effect']): boolean {
+    if (!this.#core.holds.isHeld(shard.keyspace, [shard.component.key])) return false
+    return transaction === null ? effect !== 'read' : !this.isCounted(transaction, shard.keyspace)
+  }
+
   async #attempt(keyspace: KeyspaceView, shard: ShardView, transaction: Transaction | null, request: Request): Promise<{ kind: 'done'; end: RelayEnd } | { kind: 'refused'; cause: Error }> {
     let backend: Backend
     try {
@@ -215,6 +220,11 @@ export class Runner implements TransactionHost {
       backend = known ?? (await this.take(shard))
     } catch (error) {
       return { kind: 'refused', cause: this.connectError(shard, error as Error) }
+    }
+    // A hold may have begun, and been acknowledged, while a connection was waited for: from here on it is counted.
+    if (this.#core.holds.active && transaction?.branches.has(shard.uid) !== true && this.#heldMeanwhile(shard, transaction, request.effect)) {
+      this.done(backend, false)
+      return { kind: 'refused', cause: gateErrors.holdExpired({ keyspace: keyspace.name, waitedMs: 0 }) }
     }
     const branch = transaction === null ? null : (transaction.branches.get(shard.uid) ?? transaction.addBranch(shard, backend))
     const countsAsWrite = transaction === null && request.effect !== 'read'
@@ -331,7 +341,12 @@ export class Runner implements TransactionHost {
       if (known.backend.signature !== this.settings.signature) await this.bringToSettings(known.backend)
       return known
     }
-    const branch = transaction.addBranch(shard, await this.take(shard))
+    const backend = await this.take(shard)
+    if (this.#core.holds.active && transaction.branches.size === 0 && this.#heldMeanwhile(shard, transaction, 'write')) {
+      this.done(backend, false)
+      throw new HeldMeanwhile()
+    }
+    const branch = transaction.addBranch(shard, backend)
     try {
       if (branch.backend.signature !== this.settings.signature) await this.bringToSettings(branch.backend)
       await this.beginBranch(branch, transaction)
@@ -544,6 +559,11 @@ export class Runner implements TransactionHost {
     this.releaseAtHand()
     this.unpin()
   }
+}
+
+/** A hold began while a connection was waited for. Nothing was done. */
+export class HeldMeanwhile extends Error {
+  override name = 'HeldMeanwhile'
 }
 
 /** The answer broke off after a part of it had been passed on. */

@@ -17,7 +17,7 @@ import { gateErrors } from './errors.ts'
 import { mergeStreams } from './merge.ts'
 import type { Merge, Slot } from './plan/plan.ts'
 import { ResultWriter } from './result-writer.ts'
-import type { Runner } from './runner.ts'
+import { HeldMeanwhile, type Runner } from './runner.ts'
 import { shardName, Transaction, type Branch } from './transaction.ts'
 import type { ShardView } from './view.ts'
 
@@ -177,7 +177,8 @@ export class Scatter {
   /** Not null: nothing was done anywhere (any more), and it may be tried again. */
   async #judge(shard: ShardView, error: Error, transaction: Transaction | null, mayRepeat: boolean, rereadable: boolean): Promise<Error | null> {
     let refusal: Error | null = null
-    if (error instanceof ServerError) {
+    if (error instanceof HeldMeanwhile) refusal = error
+    else if (error instanceof ServerError) {
       if (error.kind === 'readOnly') refusal = gateErrors.readOnly({ shard: shardName(shard), keyspace: shard.keyspace }, error)
       else if (error.kind === 'accountLocked' || error.kind === 'access') refusal = gateErrors.unreachable({ shard: shardName(shard), cause: error.serverMessage }, error)
       else if ((error.kind === 'interrupted' || (error.kind === 'killed' && rereadable)) && (await this.#runner.isMoving(shard))) refusal = error

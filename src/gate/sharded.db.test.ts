@@ -196,6 +196,7 @@ test('an autocommit write whose connection is cut while it runs is reported as u
   await blocker.query('BEGIN')
   await blocker.query('SELECT * FROM app_c0.t WHERE id = 4 FOR UPDATE')
   const update = c.query('UPDATE t SET n = n + 1 WHERE id = 4')
+  update.catch(() => {})
   const id = await waitFor(async () => (await onB.value("SELECT id FROM information_schema.processlist WHERE user = 'sw_gate' AND info LIKE 'UPDATE t SET n%'")) ?? undefined)
   await onB.query(`KILL ${id}`)
   await rejectsWith(update, 2013, /SW-GATE-009/)

@@ -1,13 +1,11 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import mysql from 'mysql2/promise'
-import { keys } from '../topology/keys.ts'
-import type { GateRecord, RoutingRecord } from '../topology/records.ts'
-import { toOpening, toStable, toSwitching, type RoutingChange } from '../topology/routing.ts'
-import { readRecord } from '../topology/typed.ts'
+import { toOpening, toStable, toSwitching } from '../topology/routing.ts'
 import type { Connection } from '../mysql/connection.ts'
 import type { Gate } from './gate.ts'
 import { startMariadb, type TestServer } from './testkit/servers.ts'
+import { closeServer, doSwitch, gateRecord, pause, routingStep, until } from './testkit/switching.ts'
 import { addKeyspace, addServer, addUser, changeRouting, MemoryStore, startGate } from './testkit/world.ts'
 
 /** Two servers, one keyspace; its one shard moves between them as a switch would move it, but for the rows. */
@@ -32,7 +30,7 @@ before(async () => {
   await addKeyspace(store, 'app', [{ name: '-', serverId: 's1', schema: 'app' }, { name: '-80', serverId: 's2', schema: 'app' }, { name: '80-', serverId: 's2', schema: 'app' }], { serving: ['-'] })
   // One component with one shard on each side, which no real workflow would make: enough for what gates do.
   await changeRouting(store, 'app', (r) => ({ ...r, components: r.components.map((c) => ({ ...c, workflow: 'w', other: ['-80'] })) }))
-  await close(onB)
+  await closeServer(onB)
   ;({ gate, port } = await startGate(store))
 })
 
@@ -42,64 +40,8 @@ after(async () => {
   await Promise.all([a?.stop(), b?.stop()])
 })
 
-async function close(c: Connection): Promise<void> {
-  await c.query("ALTER USER sw_gate@'%' ACCOUNT LOCK")
-  await c.query('SET GLOBAL read_only=1')
-}
-
-async function open(c: Connection): Promise<void> {
-  await c.query('SET GLOBAL read_only=0')
-  await c.query("ALTER USER sw_gate@'%' ACCOUNT UNLOCK")
-}
-
-async function killClients(c: Connection, onlyInTransaction: boolean): Promise<void> {
-  const sql = onlyInTransaction
-    ? "SELECT trx_mysql_thread_id AS id FROM information_schema.innodb_trx t JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id WHERE p.user = 'sw_gate'"
-    : "SELECT id FROM information_schema.processlist WHERE user = 'sw_gate'"
-  for (const row of await c.allText(sql)) await c.query(`KILL ${row['id']}`).catch(() => {})
-}
-
-async function until<T>(what: string, limitMs: number, probe: () => Promise<T | undefined | false>): Promise<T> {
-  const endMs = Date.now() + limitMs
-  for (;;) {
-    const got = await probe()
-    if (got !== undefined && got !== false) return got
-    if (Date.now() > endMs) throw new Error(`waited ${limitMs} ms for ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 2))
-  }
-}
-
-const step = (change: (r: RoutingRecord) => RoutingChange): Promise<number> => changeRouting(store, 'app', (r) => {
-  const result = change(r)
-  if (!result.ok) throw result.error
-  return result.record
-})
-
-async function gateRecord(): Promise<GateRecord> {
-  const record = await readRecord<GateRecord>(store, keys.gate('gate-1'))
-  assert.ok(record !== null, 'the gate has a record')
-  return record.value
-}
-
-/** What a switch does, seen from gates and servers. */
-async function doSwitch(from: Connection, to: Connection, waitForGates: boolean): Promise<number> {
-  const ranges = ['-']
-  const startMs = performance.now()
-  const version = await step((r) => toSwitching(r, { ranges, token: 0, hold: { sinceMs: Date.now(), untilMs: Date.now() + 10_000 } }))
-  if (waitForGates) {
-    await until('the gate to acknowledge', 5000, async () => {
-      const record = await gateRecord()
-      return (record.seen['app'] ?? 0) >= version && record.open['app'] === 0
-    })
-  }
-  await close(from)
-  await killClients(from, true)
-  await step((r) => toOpening(r, { ranges, token: 0, outcome: 'switched' }))
-  await killClients(from, false)
-  await open(to)
-  await step((r) => toStable(r, { ranges, token: 0 }))
-  return performance.now() - startMs
-}
+const step = (change: Parameters<typeof routingStep>[2]): Promise<number> => routingStep(store, 'app', change)
+const record = (): ReturnType<typeof gateRecord> => gateRecord(store)
 
 type Outcome = { acknowledged: number[]; errors: { sqlMessage: string; errno: number; where: string }[]; unknown: number[]; reads: number }
 
@@ -182,15 +124,13 @@ async function assertAllThere(outcome: Outcome): Promise<void> {
   for (const [id, times] of there) assert.equal(times, 1, `row ${id} stands ${times} times`)
 }
 
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
-
 test('promises 1, 11: four switches under autocommit writes, transactions and reads: no error, nothing lost or doubled', async () => {
   const stalls: number[] = []
   const outcome = await load({ autocommit: 4, transactions: 4, readers: 3 }, async () => {
     let [from, to] = [onA, onB]
     for (let i = 0; i < 4; i++) {
       await pause(150)
-      stalls.push(await doSwitch(from, to, true))
+      stalls.push(await doSwitch(store, 'app', from, to, true))
       ;[from, to] = [to, from]
     }
     await pause(150)
@@ -200,7 +140,7 @@ test('promises 1, 11: four switches under autocommit writes, transactions and re
   assert.ok(outcome.reads > 200)
   await assertAllThere(outcome)
   console.log('stalls', stalls.map(Math.round), 'writes', outcome.acknowledged.length, 'reads', outcome.reads)
-  const last = (await gateRecord()).lastHold['app']
+  const last = (await record()).lastHold['app']
   assert.ok(last !== undefined && last.held > 0 && last.failed === 0, JSON.stringify(last))
   assert.ok(last.longestMs < 1000, `held for ${last.longestMs} ms; switches took ${stalls.map(Math.round).join(', ')} ms`)
 })
@@ -210,7 +150,7 @@ test('promise 11: a fence that does not wait for the gate: autocommit writes are
     let [from, to] = [onA, onB]
     for (let i = 0; i < 4; i++) {
       await pause(100)
-      await doSwitch(from, to, false)
+      await doSwitch(store, 'app', from, to, false)
       ;[from, to] = [to, from]
     }
     await pause(100)
@@ -229,8 +169,8 @@ test('a transaction that does not end within the grace gets 1213, is rolled back
     await c.query("INSERT INTO t VALUES (900000001, 'idle')")
     assert.equal(await gate.core.holds.openOf('app'), 0, 'nothing is held yet')
     const version = await step((r) => toSwitching(r, { ranges: ['-'], token: 0, hold: { sinceMs: Date.now(), untilMs: Date.now() + 10_000 } }))
-    await until('the open transaction to be acknowledged', 1000, async () => (await gateRecord()).open['app'] === 1 && (await gateRecord()).seen['app'] === version)
-    await until('the grace to end', 3000, async () => (await gateRecord()).open['app'] === 0)
+    await until('the open transaction to be acknowledged', 1000, async () => (await record()).open['app'] === 1 && (await record()).seen['app'] === version)
+    await until('the grace to end', 3000, async () => (await record()).open['app'] === 0)
     assert.equal(await onA.value('SELECT COUNT(*) FROM information_schema.innodb_trx'), '0')
     await assert.rejects(c.query("INSERT INTO t VALUES (900000002, 'idle')"), (e: { errno: number }) => e.errno === 1213)
     // It is over: the next statement stands alone, waits, and goes on after the hold.
