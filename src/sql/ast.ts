@@ -23,7 +23,13 @@ export type Expr =
   | { readonly kind: 'unary'; readonly operator: string; readonly operand: Expr; readonly span: Span }
   | { readonly kind: 'binary'; readonly operator: string; readonly left: Expr; readonly right: Expr; readonly span: Span }
   | { readonly kind: 'in'; readonly not: boolean; readonly operand: Expr; readonly list: readonly Expr[]; readonly span: Span }
-  | { readonly kind: 'is'; readonly not: boolean; readonly operand: Expr; readonly what: 'null' | 'true' | 'false' | 'unknown'; readonly span: Span }
+  | {
+      readonly kind: 'is'
+      readonly not: boolean
+      readonly operand: Expr
+      readonly what: 'null' | 'true' | 'false' | 'unknown'
+      readonly span: Span
+    }
   | { readonly kind: 'row'; readonly items: readonly Expr[]; readonly span: Span }
   /** In parentheses. */
   | { readonly kind: 'group'; readonly inner: Expr; readonly span: Span }
@@ -158,10 +164,20 @@ export type Delete = {
 
 export type SetItem =
   | { readonly kind: 'user-variable'; readonly name: string; readonly value: Expr }
-  | { readonly kind: 'system-variable'; readonly scope: 'session' | 'global' | 'persist' | 'next'; readonly name: string; readonly value: Expr }
+  | {
+      readonly kind: 'system-variable'
+      readonly scope: 'session' | 'global' | 'persist' | 'next'
+      readonly name: string
+      readonly value: Expr
+    }
   | { readonly kind: 'names'; readonly charset: string | null; readonly collation: string | null }
   | { readonly kind: 'character-set'; readonly charset: string | null }
-  | { readonly kind: 'transaction'; readonly scope: 'next' | 'session' | 'global'; readonly isolation: string | null; readonly readOnly: boolean | null }
+  | {
+      readonly kind: 'transaction'
+      readonly scope: 'next' | 'session' | 'global'
+      readonly isolation: string | null
+      readonly readOnly: boolean | null
+    }
 
 export type Statement =
   | { readonly kind: 'query'; readonly query: Query; readonly span: Span }

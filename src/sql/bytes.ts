@@ -33,9 +33,19 @@ for (let c = 0; c < 26; c++) classes[0x41 + c] = classes[0x61 + c] = Letter
 for (const char of '_$') classes[char.charCodeAt(0)] = Letter
 for (const char of '=<>!+%&|^~(),:{}[]\\') classes[char.charCodeAt(0)] = Other
 for (const [char, value] of [
-  ["'", Single], ['"', Double], ['`', Backtick], ['.', Dot], ['-', Dash], ['/', Slash], ['#', Hash], ['?', Question],
-  ['@', At], [';', Semicolon], ['*', Star],
-] as const) classes[char.charCodeAt(0)] = value
+  ["'", Single],
+  ['"', Double],
+  ['`', Backtick],
+  ['.', Dot],
+  ['-', Dash],
+  ['/', Slash],
+  ['#', Hash],
+  ['?', Question],
+  ['@', At],
+  [';', Semicolon],
+  ['*', Star],
+] as const)
+  classes[char.charCodeAt(0)] = value
 
 export function isNameByte(kind: number): boolean {
   return kind === Letter || kind === Digit
@@ -120,7 +130,8 @@ export function hasMore(bytes: Buffer, from: number): boolean {
     const kind = classes[bytes[at] as number]
     if (kind === Space || kind === Semicolon) at++
     else if (kind === Hash) at = lineEnd(bytes, at)
-    else if (kind === Dash && bytes[at + 1] === 0x2d && (at + 2 >= bytes.length || (bytes[at + 2] as number) <= 0x20)) at = lineEnd(bytes, at)
+    else if (kind === Dash && bytes[at + 1] === 0x2d && (at + 2 >= bytes.length || (bytes[at + 2] as number) <= 0x20))
+      at = lineEnd(bytes, at)
     else if (kind === Slash && bytes[at + 1] === 0x2a && bytes[at + 2] !== 0x21 && bytes[at + 2] !== 0x4d) {
       const end = bytes.indexOf('*/', at + 2, 'latin1')
       if (end < 0) return true

@@ -6,8 +6,26 @@ import type { Reader } from './reader.ts'
 type Ddl = Extract<Statement, { kind: 'ddl' }>
 
 const objects = [
-  'TABLE', 'TABLES', 'INDEX', 'VIEW', 'DATABASE', 'SCHEMA', 'TRIGGER', 'PROCEDURE', 'FUNCTION', 'EVENT', 'USER', 'ROLE', 'SEQUENCE', 'SERVER',
-  'TABLESPACE', 'INSTANCE', 'PACKAGE', 'RESOURCE', 'LOGFILE', 'SPATIAL',
+  'TABLE',
+  'TABLES',
+  'INDEX',
+  'VIEW',
+  'DATABASE',
+  'SCHEMA',
+  'TRIGGER',
+  'PROCEDURE',
+  'FUNCTION',
+  'EVENT',
+  'USER',
+  'ROLE',
+  'SEQUENCE',
+  'SERVER',
+  'TABLESPACE',
+  'INSTANCE',
+  'PACKAGE',
+  'RESOURCE',
+  'LOGFILE',
+  'SPATIAL',
 ]
 
 export function parseDdl(r: Reader): Ddl {

@@ -59,7 +59,22 @@ export function parseInsert(r: Reader): Insert {
     onDuplicate = { assignments, span: r.span(duplicateFrom) }
   }
   const returning = parseReturning(r)
-  return { kind: 'insert', verb, ignore, table, columns, columnsSpan, rows, rowsSpan, setForm, query, rowAlias, onDuplicate, returning, span: r.span(from) }
+  return {
+    kind: 'insert',
+    verb,
+    ignore,
+    table,
+    columns,
+    columnsSpan,
+    rows,
+    rowsSpan,
+    setForm,
+    query,
+    rowAlias,
+    onDuplicate,
+    returning,
+    span: r.span(from),
+  }
 }
 
 const modifiers = ['LOW_PRIORITY', 'DELAYED', 'HIGH_PRIORITY', 'IGNORE', 'QUICK']
@@ -89,8 +104,11 @@ function parseAssignments(r: Reader): Assignment[] {
     const names = [r.name('a column')]
     while (r.takeOperator('.')) names.push(r.name('a column'))
     const column: Assignment['column'] = {
-      kind: 'column', schema: names.length > 2 ? (names[0] ?? null) : null,
-      table: names.length > 1 ? (names[names.length - 2] ?? null) : null, name: names[names.length - 1] as Name, span: r.span(from),
+      kind: 'column',
+      schema: names.length > 2 ? (names[0] ?? null) : null,
+      table: names.length > 1 ? (names[names.length - 2] ?? null) : null,
+      name: names[names.length - 1] as Name,
+      span: r.span(from),
     }
     if (!r.takeOperator('=')) r.expectOperator(':=')
     const value = parseExpression(r)

@@ -137,10 +137,15 @@ function primary(r: Reader): Expr {
   const from = r.at
   const kind = r.kind()
   switch (kind) {
-    case Kind.Integer: case Kind.Decimal: case Kind.Float: case Kind.Hex: case Kind.Bit:
+    case Kind.Integer:
+    case Kind.Decimal:
+    case Kind.Float:
+    case Kind.Hex:
+    case Kind.Bit:
       r.at++
       return { kind: 'literal', literal: kind, introducer: null, span: r.span(from) }
-    case Kind.String: case Kind.NationalString:
+    case Kind.String:
+    case Kind.NationalString:
       while (r.kind() === Kind.String || r.at === from) r.at++
       return { kind: 'literal', literal: kind, introducer: null, span: r.span(from) }
     case Kind.Parameter:
@@ -183,7 +188,9 @@ function parenthesised(r: Reader, from: number): Expr {
   const items = expressionList(r)
   r.expectOperator(')')
   const first = items[0]
-  return items.length === 1 && first !== undefined ? { kind: 'group', inner: first, span: r.span(from) } : { kind: 'row', items, span: r.span(from) }
+  return items.length === 1 && first !== undefined
+    ? { kind: 'group', inner: first, span: r.span(from) }
+    : { kind: 'row', items, span: r.span(from) }
 }
 
 function startsQuery(r: Reader): boolean {
@@ -203,7 +210,9 @@ function systemVariable(r: Reader): Expr {
   r.at++
   const scopeWord = (parts[0] ?? '').toLowerCase()
   const scoped = parts.length > 1 && ['session', 'local', 'global', 'persist', 'persist_only'].includes(scopeWord)
-  const name = nameText((scoped ? parts.slice(1) : parts).join('.')).replaceAll('`', '').toLowerCase()
+  const name = nameText((scoped ? parts.slice(1) : parts).join('.'))
+    .replaceAll('`', '')
+    .toLowerCase()
   const scope = !scoped ? 'default' : scopeWord === 'global' || scopeWord.startsWith('persist') ? 'global' : 'session'
   return { kind: 'system-variable', scope, name, span: r.span(from) }
 }
@@ -212,7 +221,9 @@ function wordExpression(r: Reader): Expr {
   const from = r.at
   const word = r.word()
   switch (word) {
-    case 'NULL': case 'TRUE': case 'FALSE':
+    case 'NULL':
+    case 'TRUE':
+    case 'FALSE':
       r.at++
       return { kind: 'constant', value: word.toLowerCase() as 'null', span: r.span(from) }
     case 'EXISTS': {
@@ -240,7 +251,9 @@ function wordExpression(r: Reader): Expr {
         r.name('a unit of time')
         return { kind: 'other', construct: 'INTERVAL', children: [value], span: r.span(from) }
       }
-    case 'DATE': case 'TIME': case 'TIMESTAMP':
+    case 'DATE':
+    case 'TIME':
+    case 'TIMESTAMP':
       if (r.kind(1) === Kind.String) {
         r.at += 2
         return { kind: 'other', construct: word + ' literal', children: [], span: r.span(from) }

@@ -16,16 +16,52 @@
  * server runs them depends on its version, so whoever plans must not depend on them (see `versioned`).
  */
 import {
-  At, Backtick, classes, commentEnd, Dash, Digit, Dot, Double, Hash, hasMore, isHexDigit, isNameByte, Letter, type LexerMode, lineEnd, operatorEnd, Other,
-  Question, quotedNameEnd, Semicolon, Single, Slash, Space, Star, stringEnd, variableEnd,
+  At,
+  Backtick,
+  classes,
+  commentEnd,
+  Dash,
+  Digit,
+  Dot,
+  Double,
+  Hash,
+  hasMore,
+  isHexDigit,
+  isNameByte,
+  Letter,
+  type LexerMode,
+  lineEnd,
+  operatorEnd,
+  Other,
+  Question,
+  quotedNameEnd,
+  Semicolon,
+  Single,
+  Slash,
+  Space,
+  Star,
+  stringEnd,
+  variableEnd,
 } from './bytes.ts'
 import { near, sqlErrors } from './errors.ts'
 
 export type { LexerMode }
 
 export const Kind = {
-  End: 0, Word: 1, QuotedName: 2, Integer: 3, Decimal: 4, Float: 5, String: 6, Hex: 7, Bit: 8, Parameter: 9,
-  UserVariable: 10, SystemVariable: 11, Operator: 12, NationalString: 13,
+  End: 0,
+  Word: 1,
+  QuotedName: 2,
+  Integer: 3,
+  Decimal: 4,
+  Float: 5,
+  String: 6,
+  Hex: 7,
+  Bit: 8,
+  Parameter: 9,
+  UserVariable: 10,
+  SystemVariable: 11,
+  Operator: 12,
+  NationalString: 13,
 } as const
 export type Kind = (typeof Kind)[keyof typeof Kind]
 
@@ -72,8 +108,16 @@ export class Lexer {
   #tokens = new Int32Array(3 * 256)
   #key = Buffer.allocUnsafe(4096)
   #lexed: Lexed = {
-    bytes: Buffer.alloc(0), mode: defaultMode, tokens: this.#tokens, count: 0, start: 0, end: 0, next: -1,
-    parameters: 0, versioned: [], key: '',
+    bytes: Buffer.alloc(0),
+    mode: defaultMode,
+    tokens: this.#tokens,
+    count: 0,
+    start: 0,
+    end: 0,
+    next: -1,
+    parameters: 0,
+    versioned: [],
+    key: '',
   }
 
   /**
@@ -130,7 +174,10 @@ export class Lexer {
           at = this.#numberEnd
           break
         case Dot:
-          if (classes[bytes[at + 1] as number] === Digit && !(t > 0 && tokens[t - 1] === start && (tokens[t - 3] === Kind.Word || tokens[t - 3] === Kind.QuotedName))) {
+          if (
+            classes[bytes[at + 1] as number] === Digit &&
+            !(t > 0 && tokens[t - 1] === start && (tokens[t - 3] === Kind.Word || tokens[t - 3] === Kind.QuotedName))
+          ) {
             kind = this.#number(bytes, at)
             at = this.#numberEnd
           } else at++

@@ -26,7 +26,8 @@ export function literalValue(lexed: Lexed, span: Span, negative = false): Value 
       const value = Number(bytes.toString('latin1', start, end))
       return { type: 'double', value: negative ? -value : value }
     }
-    case Kind.String: case Kind.NationalString: {
+    case Kind.String:
+    case Kind.NationalString: {
       if (negative) return null
       const first = unescape(bytes, tokenKind(lexed, token) === Kind.String ? start : start + 1, end, lexed.mode)
       if (span.to === token + 1) return { type: 'text', bytes: first }

@@ -21,26 +21,44 @@ function select(text: string): Select {
 /** The tree in brackets: precedence and association show. */
 function shape(expr: Expr): string {
   switch (expr.kind) {
-    case 'literal': case 'parameter': return 'v'
-    case 'constant': return expr.value
-    case 'column': return (expr.table ? expr.table.text + '.' : '') + expr.name.text
-    case 'and': case 'or': return `(${expr.items.map(shape).join(` ${expr.kind} `)})`
-    case 'binary': return `(${shape(expr.left)} ${expr.operator} ${shape(expr.right)})`
-    case 'unary': return `(${expr.operator} ${shape(expr.operand)})`
-    case 'in': return `(${shape(expr.operand)} ${expr.not ? 'not ' : ''}in ${expr.list.map(shape).join(' ')})`
-    case 'is': return `(${shape(expr.operand)} is ${expr.not ? 'not ' : ''}${expr.what})`
-    case 'group': return shape(expr.inner)
-    case 'row': return `<${expr.items.map(shape).join(' ')}>`
-    case 'call': return `${expr.name}[${expr.distinct ? 'distinct ' : ''}${expr.args.map(shape).join(' ')}]`
-    case 'subquery': return 'subquery'
-    case 'exists': return 'exists'
-    case 'star': return '*'
-    case 'other': return `${expr.construct}{${expr.children.map(shape).join(' ')}}`
-    default: return expr.kind
+    case 'literal':
+    case 'parameter':
+      return 'v'
+    case 'constant':
+      return expr.value
+    case 'column':
+      return (expr.table ? expr.table.text + '.' : '') + expr.name.text
+    case 'and':
+    case 'or':
+      return `(${expr.items.map(shape).join(` ${expr.kind} `)})`
+    case 'binary':
+      return `(${shape(expr.left)} ${expr.operator} ${shape(expr.right)})`
+    case 'unary':
+      return `(${expr.operator} ${shape(expr.operand)})`
+    case 'in':
+      return `(${shape(expr.operand)} ${expr.not ? 'not ' : ''}in ${expr.list.map(shape).join(' ')})`
+    case 'is':
+      return `(${shape(expr.operand)} is ${expr.not ? 'not ' : ''}${expr.what})`
+    case 'group':
+      return shape(expr.inner)
+    case 'row':
+      return `<${expr.items.map(shape).join(' ')}>`
+    case 'call':
+      return `${expr.name}[${expr.distinct ? 'distinct ' : ''}${expr.args.map(shape).join(' ')}]`
+    case 'subquery':
+      return 'subquery'
+    case 'exists':
+      return 'exists'
+    case 'star':
+      return '*'
+    case 'other':
+      return `${expr.construct}{${expr.children.map(shape).join(' ')}}`
+    default:
+      return expr.kind
   }
 }
 
-test('precedence is the server\'s', () => {
+test("precedence is the server's", () => {
   const table: [string, string][] = [
     ['a OR b AND c', '(a or (b and c))'],
     ['a AND b OR c AND d', '((a and b) or (c and d))'],
@@ -69,7 +87,8 @@ test('precedence is the server\'s', () => {
 })
 
 test('clauses have the spans of their own text', () => {
-  const text = 'SELECT a, b AS c FROM t AS x JOIN u USING (id) WHERE a = 1 GROUP BY a, b HAVING c > 1 ORDER BY 1 DESC, b LIMIT 5, 10 FOR UPDATE'
+  const text =
+    'SELECT a, b AS c FROM t AS x JOIN u USING (id) WHERE a = 1 GROUP BY a, b HAVING c > 1 ORDER BY 1 DESC, b LIMIT 5, 10 FOR UPDATE'
   const { lexed, statement } = read(text)
   assert.ok(statement.kind === 'query' && statement.query.kind === 'select')
   const q = statement.query
@@ -78,7 +97,10 @@ test('clauses have the spans of their own text', () => {
   assert.equal(spanText(lexed, q.groupBy!.span), 'GROUP BY a, b')
   assert.equal(spanText(lexed, q.having!.span), 'HAVING c > 1')
   assert.equal(spanText(lexed, q.orderBy!.span), 'ORDER BY 1 DESC, b')
-  assert.deepEqual(q.orderBy!.items.map((item) => item.descending), [true, false])
+  assert.deepEqual(
+    q.orderBy!.items.map((item) => item.descending),
+    [true, false],
+  )
   assert.equal(spanText(lexed, q.limit!.span), 'LIMIT 5, 10')
   assert.equal(spanText(lexed, q.limit!.count.span), '10')
   assert.equal(spanText(lexed, q.lock!.span), 'FOR UPDATE')
@@ -87,20 +109,44 @@ test('clauses have the spans of their own text', () => {
 
 test('aliases: with and without AS, quoted, and never a clause', () => {
   const q = select('SELECT a x, b AS `y`, c "z", d FROM t u, v LEFT JOIN w ON 1 WHERE 1')
-  assert.deepEqual(q.items.map((item) => item.alias?.text ?? null), ['x', 'y', 'z', null])
+  assert.deepEqual(
+    q.items.map((item) => item.alias?.text ?? null),
+    ['x', 'y', 'z', null],
+  )
   assert.equal(q.from.length, 2)
   assert.equal(q.from[0]!.kind === 'table' && q.from[0]!.alias?.text, 'u')
 })
 
 test('the kinds of statements', () => {
   const table: [string, string][] = [
-    ['INSERT INTO t (a) VALUES (1), (2)', 'insert'], ['REPLACE t SET a = 1', 'insert'], ['INSERT INTO t (SELECT 1)', 'insert'],
-    ['UPDATE t SET a = 1', 'update'], ['DELETE FROM t', 'delete'], ['DELETE a.*, b FROM a, b', 'delete'], ['BEGIN WORK', 'transaction'],
-    ['START TRANSACTION READ ONLY', 'transaction'], ['SET @a = 1', 'set'], ['SHOW TABLES', 'show'], ['DESC t', 'show'], ['USE x', 'use'],
-    ['EXPLAIN UPDATE t SET a = 1', 'explain'], ['CREATE TABLE t (a INT)', 'ddl'], ['ALTER TABLE t ADD KEY (a)', 'ddl'], ['TRUNCATE t', 'ddl'],
-    ['LOCK TABLES t READ', 'lock-tables'], ['UNLOCK TABLES', 'unlock-tables'], ['KILL 3', 'kill'], ["LOAD DATA LOCAL INFILE 'f' INTO TABLE t", 'load-data'],
-    ['CALL p()', 'call'], ["PREPARE a FROM 'SELECT 1'", 'prepare'], ['EXECUTE a', 'execute'], ['DROP PREPARE a', 'deallocate'], ['FLUSH TABLES', 'other'],
-    ['WITH a AS (SELECT 1) DELETE FROM t', 'delete'], ['(SELECT 1) LIMIT 1', 'query'], ['/*!40101 SET NAMES utf8 */', 'set'],
+    ['INSERT INTO t (a) VALUES (1), (2)', 'insert'],
+    ['REPLACE t SET a = 1', 'insert'],
+    ['INSERT INTO t (SELECT 1)', 'insert'],
+    ['UPDATE t SET a = 1', 'update'],
+    ['DELETE FROM t', 'delete'],
+    ['DELETE a.*, b FROM a, b', 'delete'],
+    ['BEGIN WORK', 'transaction'],
+    ['START TRANSACTION READ ONLY', 'transaction'],
+    ['SET @a = 1', 'set'],
+    ['SHOW TABLES', 'show'],
+    ['DESC t', 'show'],
+    ['USE x', 'use'],
+    ['EXPLAIN UPDATE t SET a = 1', 'explain'],
+    ['CREATE TABLE t (a INT)', 'ddl'],
+    ['ALTER TABLE t ADD KEY (a)', 'ddl'],
+    ['TRUNCATE t', 'ddl'],
+    ['LOCK TABLES t READ', 'lock-tables'],
+    ['UNLOCK TABLES', 'unlock-tables'],
+    ['KILL 3', 'kill'],
+    ["LOAD DATA LOCAL INFILE 'f' INTO TABLE t", 'load-data'],
+    ['CALL p()', 'call'],
+    ["PREPARE a FROM 'SELECT 1'", 'prepare'],
+    ['EXECUTE a', 'execute'],
+    ['DROP PREPARE a', 'deallocate'],
+    ['FLUSH TABLES', 'other'],
+    ['WITH a AS (SELECT 1) DELETE FROM t', 'delete'],
+    ['(SELECT 1) LIMIT 1', 'query'],
+    ['/*!40101 SET NAMES utf8 */', 'set'],
   ]
   for (const [text, kind] of table) assert.equal(read(text).statement.kind, kind, text)
 })
@@ -108,7 +154,9 @@ test('the kinds of statements', () => {
 test('parameters are numbered in the order of the text', () => {
   const { statement } = read('INSERT INTO t VALUES (?, 1), (?, ?) ON DUPLICATE KEY UPDATE a = ?')
   assert.ok(statement.kind === 'insert')
-  const indexes = [...statement.rows.flatMap((row) => row.values), statement.onDuplicate!.assignments[0]!.value].flatMap((e) => (e.kind === 'parameter' ? [e.index] : []))
+  const indexes = [...statement.rows.flatMap((row) => row.values), statement.onDuplicate!.assignments[0]!.value].flatMap((e) =>
+    e.kind === 'parameter' ? [e.index] : [],
+  )
   assert.deepEqual(indexes, [0, 1, 2, 3])
 })
 
@@ -116,7 +164,11 @@ test('ddl: objects and names', () => {
   const ddl = (text: string) => {
     const { statement } = read(text)
     assert.ok(statement.kind === 'ddl')
-    return [statement.verb, statement.object, ...statement.names.map((name) => (name.schema ? name.schema.text + '.' : '') + name.name.text)]
+    return [
+      statement.verb,
+      statement.object,
+      ...statement.names.map((name) => (name.schema ? name.schema.text + '.' : '') + name.name.text),
+    ]
   }
   assert.deepEqual(ddl('CREATE TABLE IF NOT EXISTS a.b (c INT)'), ['create', 'TABLE', 'a.b'])
   assert.deepEqual(ddl('CREATE UNIQUE INDEX i USING BTREE ON t (a)'), ['create', 'INDEX', 't'])
@@ -128,10 +180,23 @@ test('ddl: objects and names', () => {
 
 test('what is not read is an error with a code and a place', () => {
   for (const [text, code] of [
-    ['', 'SW-SQL-005'], ['FROBNICATE t', 'SW-SQL-005'], ['SELECT', 'SW-SQL-004'], ['SELECT a FROM', 'SW-SQL-004'], ['SELECT a b c', 'SW-SQL-004'],
-    ['SELECT (1', 'SW-SQL-004'], ['UPDATE t SET', 'SW-SQL-004'], ['SELECT 1 FROM t WHERE', 'SW-SQL-004'], ['SELECT a FROM t FOR SYSTEM_TIME ALL', 'SW-SQL-006'],
-    ['SELECT ' + '('.repeat(5000) + '1' + ')'.repeat(5000), 'SW-SQL-007'], ['SELECT ' + '-'.repeat(1) + '(-'.repeat(3000) + '1' + ')'.repeat(3000), 'SW-SQL-007'],
-  ] as const) assert.throws(() => read(text), (error) => isSwError(error, code), text.slice(0, 40))
+    ['', 'SW-SQL-005'],
+    ['FROBNICATE t', 'SW-SQL-005'],
+    ['SELECT', 'SW-SQL-004'],
+    ['SELECT a FROM', 'SW-SQL-004'],
+    ['SELECT a b c', 'SW-SQL-004'],
+    ['SELECT (1', 'SW-SQL-004'],
+    ['UPDATE t SET', 'SW-SQL-004'],
+    ['SELECT 1 FROM t WHERE', 'SW-SQL-004'],
+    ['SELECT a FROM t FOR SYSTEM_TIME ALL', 'SW-SQL-006'],
+    ['SELECT ' + '('.repeat(5000) + '1' + ')'.repeat(5000), 'SW-SQL-007'],
+    ['SELECT ' + '-'.repeat(1) + '(-'.repeat(3000) + '1' + ')'.repeat(3000), 'SW-SQL-007'],
+  ] as const)
+    assert.throws(
+      () => read(text),
+      (error) => isSwError(error, code),
+      text.slice(0, 40),
+    )
 })
 
 test('a thousand alternatives are no depth', () => {
@@ -140,8 +205,52 @@ test('a thousand alternatives are no depth', () => {
 })
 
 const words = fc.constantFrom(
-  'SELECT', 'FROM', 'WHERE', 'a', 'b', 't', '1', "'x'", ',', '(', ')', '=', 'AND', 'OR', 'IN', 'GROUP', 'BY', 'ORDER', 'LIMIT', 'INSERT', 'INTO', 'VALUES', 'UPDATE', 'SET',
-  'DELETE', 'JOIN', 'ON', '*', 'COUNT(', '?', 'NOT', 'CASE', 'WHEN', 'END', 'UNION', 'AS', '.', '@x', 'INTERVAL', 'SHOW', 'CREATE', 'TABLE', 'WITH', 'FOR', 'IS', 'NULL',
+  'SELECT',
+  'FROM',
+  'WHERE',
+  'a',
+  'b',
+  't',
+  '1',
+  "'x'",
+  ',',
+  '(',
+  ')',
+  '=',
+  'AND',
+  'OR',
+  'IN',
+  'GROUP',
+  'BY',
+  'ORDER',
+  'LIMIT',
+  'INSERT',
+  'INTO',
+  'VALUES',
+  'UPDATE',
+  'SET',
+  'DELETE',
+  'JOIN',
+  'ON',
+  '*',
+  'COUNT(',
+  '?',
+  'NOT',
+  'CASE',
+  'WHEN',
+  'END',
+  'UNION',
+  'AS',
+  '.',
+  '@x',
+  'INTERVAL',
+  'SHOW',
+  'CREATE',
+  'TABLE',
+  'WITH',
+  'FOR',
+  'IS',
+  'NULL',
 )
 
 test('any sequence of words is read or refused by an error of ours; no spans lie outside', () => {
@@ -161,5 +270,11 @@ test('any sequence of words is read or refused by an error of ours; no spans lie
 
 test('a splice changes what it was told to and nothing else', () => {
   const lexed = lexer.lex(Buffer.from('SELECT a /* keep */, b FROM t LIMIT 5 -- end'))
-  assert.equal(splice(lexed, [{ span: { from: 6, to: 8 }, text: 'LIMIT 7' }, { span: { from: 4, to: 4 }, text: ', c' }]).toString(), 'SELECT a /* keep */, b , c  FROM t LIMIT 7')
+  assert.equal(
+    splice(lexed, [
+      { span: { from: 6, to: 8 }, text: 'LIMIT 7' },
+      { span: { from: 4, to: 4 }, text: ', c' },
+    ]).toString(),
+    'SELECT a /* keep */, b , c  FROM t LIMIT 7',
+  )
 })

@@ -20,42 +20,68 @@ function parseStatement(r: Reader): Statement {
   if (r.isOperator('(')) return query(r)
   const word = r.word()
   switch (word) {
-    case 'SELECT': return query(r)
-    case 'WITH': return parseAfterWith(r)
-    case 'INSERT': case 'REPLACE': return parseInsert(r)
-    case 'UPDATE': return parseUpdate(r)
-    case 'DELETE': return parseDelete(r)
-    case 'BEGIN': case 'START': case 'COMMIT': case 'ROLLBACK': case 'SAVEPOINT': case 'RELEASE':
+    case 'SELECT':
+      return query(r)
+    case 'WITH':
+      return parseAfterWith(r)
+    case 'INSERT':
+    case 'REPLACE':
+      return parseInsert(r)
+    case 'UPDATE':
+      return parseUpdate(r)
+    case 'DELETE':
+      return parseDelete(r)
+    case 'BEGIN':
+    case 'START':
+    case 'COMMIT':
+    case 'ROLLBACK':
+    case 'SAVEPOINT':
+    case 'RELEASE':
       if (word === 'START' && !r.isWord('TRANSACTION', 1)) return parseOther(r)
       if (word === 'BEGIN' && r.isWord('NOT', 1)) r.refuse('BEGIN NOT ATOMIC')
       return parseTransaction(r)
-    case 'SET': return parseSet(r)
-    case 'SHOW': return parseShow(r)
+    case 'SET':
+      return parseSet(r)
+    case 'SHOW':
+      return parseShow(r)
     case 'USE': {
       r.at++
       const schema = r.name('a database')
       return { kind: 'use', schema, span: r.span(from) }
     }
-    case 'EXPLAIN': case 'DESCRIBE': case 'DESC': return parseExplain(r)
+    case 'EXPLAIN':
+    case 'DESCRIBE':
+    case 'DESC':
+      return parseExplain(r)
     case 'DROP':
       if (r.isWord('PREPARE', 1)) return parsePrepare(r)
       return parseDdl(r)
-    case 'CREATE': case 'ALTER': case 'TRUNCATE': case 'RENAME': return parseDdl(r)
-    case 'LOCK': return parseLockTables(r)
+    case 'CREATE':
+    case 'ALTER':
+    case 'TRUNCATE':
+    case 'RENAME':
+      return parseDdl(r)
+    case 'LOCK':
+      return parseLockTables(r)
     case 'UNLOCK': {
       r.at++
       if (r.takeOneOf('TABLES', 'TABLE') === null) r.refuse('UNLOCK ' + r.word())
       return { kind: 'unlock-tables', span: r.span(from) }
     }
-    case 'KILL': return parseKill(r)
-    case 'LOAD': return parseLoadData(r)
+    case 'KILL':
+      return parseKill(r)
+    case 'LOAD':
+      return parseLoadData(r)
     case 'CALL': {
       r.at++
       const procedure = r.tableName()
       r.skipRest()
       return { kind: 'call', procedure, span: r.span(from) }
     }
-    case 'PREPARE': case 'EXECUTE': case 'DEALLOCATE': return parsePrepare(r)
+    case 'PREPARE':
+    case 'EXECUTE':
+    case 'DEALLOCATE':
+      return parsePrepare(r)
     default:
       if (known.has(word)) return parseOther(r)
       throw sqlErrors.unsupportedStatement({ construct: r.atEnd() ? 'nothing' : word === '' ? r.text() : word })
@@ -64,8 +90,35 @@ function parseStatement(r: Reader): Statement {
 
 /** Statements that are read no further than their first word. */
 const known = new Set([
-  'ANALYZE', 'CHECK', 'CHECKSUM', 'OPTIMIZE', 'REPAIR', 'FLUSH', 'RESET', 'GRANT', 'REVOKE', 'DO', 'HANDLER', 'XA', 'INSTALL', 'UNINSTALL', 'HELP',
-  'PURGE', 'CHANGE', 'STOP', 'CACHE', 'BINLOG', 'SIGNAL', 'RESIGNAL', 'GET', 'SHUTDOWN', 'CLONE', 'IMPORT', 'RESTART', 'TABLE', 'VALUES',
+  'ANALYZE',
+  'CHECK',
+  'CHECKSUM',
+  'OPTIMIZE',
+  'REPAIR',
+  'FLUSH',
+  'RESET',
+  'GRANT',
+  'REVOKE',
+  'DO',
+  'HANDLER',
+  'XA',
+  'INSTALL',
+  'UNINSTALL',
+  'HELP',
+  'PURGE',
+  'CHANGE',
+  'STOP',
+  'CACHE',
+  'BINLOG',
+  'SIGNAL',
+  'RESIGNAL',
+  'GET',
+  'SHUTDOWN',
+  'CLONE',
+  'IMPORT',
+  'RESTART',
+  'TABLE',
+  'VALUES',
 ])
 
 function query(r: Reader): Statement {
@@ -101,7 +154,17 @@ function parseExplain(r: Reader): Statement {
     // DESCRIBE table [column]
     const table = r.tableName()
     r.skipRest()
-    return { kind: 'show', what: 'COLUMNS', full: false, scope: null, schema: table.schema, table, like: null, where: null, span: r.span(from) }
+    return {
+      kind: 'show',
+      what: 'COLUMNS',
+      full: false,
+      scope: null,
+      schema: table.schema,
+      table,
+      like: null,
+      where: null,
+      span: r.span(from),
+    }
   }
   const inner = parseStatement(r)
   return { kind: 'explain', inner, span: r.span(from) }

@@ -29,7 +29,12 @@ export function quoteString(text: string): string {
 const needsEscape = /[\0\n\r\x1a'\\]/
 const escaped = /[\0\n\r\x1a'\\]/g
 const escapes: Readonly<Record<string, string>> = {
-  '\0': '\\0', '\n': '\\n', '\r': '\\r', '\x1a': '\\Z', "'": "\\'", '\\': '\\\\',
+  '\0': '\\0',
+  '\n': '\\n',
+  '\r': '\\r',
+  '\x1a': '\\Z',
+  "'": "\\'",
+  '\\': '\\\\',
 }
 
 /** For each byte 0, or the ASCII letter that follows the backslash in its escape. */

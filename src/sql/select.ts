@@ -6,8 +6,17 @@ import type { Reader } from './reader.ts'
 import { canBeAlias } from './words.ts'
 
 const options = [
-  'ALL', 'DISTINCT', 'DISTINCTROW', 'HIGH_PRIORITY', 'STRAIGHT_JOIN', 'SQL_SMALL_RESULT', 'SQL_BIG_RESULT',
-  'SQL_BUFFER_RESULT', 'SQL_NO_CACHE', 'SQL_CACHE', 'SQL_CALC_FOUND_ROWS',
+  'ALL',
+  'DISTINCT',
+  'DISTINCTROW',
+  'HIGH_PRIORITY',
+  'STRAIGHT_JOIN',
+  'SQL_SMALL_RESULT',
+  'SQL_BIG_RESULT',
+  'SQL_BUFFER_RESULT',
+  'SQL_NO_CACHE',
+  'SQL_CACHE',
+  'SQL_CALC_FOUND_ROWS',
 ]
 
 /** A whole query: WITH, SELECTs joined by UNION, in parentheses or not. */
@@ -25,7 +34,8 @@ export function parseQuery(r: Reader): Query {
     const only = parts[0] as Query
     if (!united) {
       // (SELECT …) ORDER BY … LIMIT …: what stands behind the parenthesis is one more level.
-      if (r.isWord('ORDER') || r.isWord('LIMIT')) return { kind: 'union', parts, orderBy: parseOrderBy(r), limit: parseLimit(r), with: withClause, span: r.span(from) }
+      if (r.isWord('ORDER') || r.isWord('LIMIT'))
+        return { kind: 'union', parts, orderBy: parseOrderBy(r), limit: parseLimit(r), with: withClause, span: r.span(from) }
       return withClause === null ? only : { ...only, with: withClause, span: r.span(from) }
     }
     // The last SELECT has read what belongs to the union as a whole.
@@ -104,8 +114,23 @@ function parseSelect(r: Reader): Select {
   const lock = parseLock(r)
   into ??= parseInto(r)
   return {
-    kind: 'select', span: r.span(from), distinct: given.includes('DISTINCT') || given.includes('DISTINCTROW'), options: given, items, itemsSpan,
-    from: tables, where, groupBy, rollup, having, window, orderBy, limit, lock, into, with: null,
+    kind: 'select',
+    span: r.span(from),
+    distinct: given.includes('DISTINCT') || given.includes('DISTINCTROW'),
+    options: given,
+    items,
+    itemsSpan,
+    from: tables,
+    where,
+    groupBy,
+    rollup,
+    having,
+    window,
+    orderBy,
+    limit,
+    lock,
+    into,
+    with: null,
   }
 }
 
@@ -243,7 +268,16 @@ function tableFactor(r: Reader): TableRef {
     }
     const tables = parseTables(r)
     r.expectOperator(')')
-    return tables.reduce((left, right) => ({ kind: 'join', join: 'inner', natural: false, left, right, on: null, using: [], span: r.span(from) }))
+    return tables.reduce((left, right) => ({
+      kind: 'join',
+      join: 'inner',
+      natural: false,
+      left,
+      right,
+      on: null,
+      using: [],
+      span: r.span(from),
+    }))
   }
   if (r.kind() === Kind.Word && r.isOperator('(', 1)) {
     const name = r.word()
@@ -269,4 +303,3 @@ function tableFactor(r: Reader): TableRef {
   }
   return { kind: 'table', table, alias, span: r.span(from) }
 }
-

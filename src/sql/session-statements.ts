@@ -26,7 +26,8 @@ export function parseTransaction(r: Reader): Transaction {
     } while (r.takeOperator(','))
     return { kind: 'transaction', verb: 'begin', ...plain, readOnly, consistentSnapshot, span: r.span(from) }
   }
-  if (r.takeWords('SAVEPOINT')) return { kind: 'transaction', verb: 'savepoint', ...plain, savepoint: r.name('a savepoint').text, span: r.span(from) }
+  if (r.takeWords('SAVEPOINT'))
+    return { kind: 'transaction', verb: 'savepoint', ...plain, savepoint: r.name('a savepoint').text, span: r.span(from) }
   if (r.takeWords('RELEASE', 'SAVEPOINT')) {
     return { kind: 'transaction', verb: 'release-savepoint', ...plain, savepoint: r.name('a savepoint').text, span: r.span(from) }
   }
@@ -65,7 +66,8 @@ function setItem(r: Reader): SetItem {
     const charset = word(r)
     return { kind: 'names', charset, collation: r.takeWords('COLLATE') ? word(r) : null }
   }
-  if (r.takeWords('CHARACTER', 'SET') || r.takeWords('CHARSET')) return { kind: 'character-set', charset: r.takeWords('DEFAULT') ? null : word(r) }
+  if (r.takeWords('CHARACTER', 'SET') || r.takeWords('CHARSET'))
+    return { kind: 'character-set', charset: r.takeWords('DEFAULT') ? null : word(r) }
   if (r.kind() === Kind.SystemVariable) {
     const variable = r.text().slice(2)
     r.at++
@@ -79,7 +81,8 @@ function setItem(r: Reader): SetItem {
   }
   const scopeWord = r.takeOneOf('SESSION', 'LOCAL', 'GLOBAL', 'PERSIST', 'PERSIST_ONLY')
   const scope = scopeWord === null ? 'session' : (scopes[scopeWord.toLowerCase()] ?? 'session')
-  if (r.takeWords('TRANSACTION')) return transactionCharacteristics(r, scopeWord === null ? 'next' : scope === 'global' ? 'global' : 'session')
+  if (r.takeWords('TRANSACTION'))
+    return transactionCharacteristics(r, scopeWord === null ? 'next' : scope === 'global' ? 'global' : 'session')
   if (['PASSWORD', 'ROLE', 'DEFAULT', 'RESOURCE', 'STATEMENT'].includes(r.word()) && !r.isOperator('=', 1)) r.refuse('SET ' + r.word())
   const names = [r.name('a variable').text]
   while (r.takeOperator('.')) names.push(r.name('a variable').text)
@@ -88,7 +91,11 @@ function setItem(r: Reader): SetItem {
 }
 
 const scopes: Readonly<Record<string, 'session' | 'global' | 'persist'>> = {
-  session: 'session', local: 'session', global: 'global', persist: 'persist', persist_only: 'persist',
+  session: 'session',
+  local: 'session',
+  global: 'global',
+  persist: 'persist',
+  persist_only: 'persist',
 }
 const transactionVariables = new Set(['transaction_isolation', 'tx_isolation', 'transaction_read_only', 'tx_read_only'])
 

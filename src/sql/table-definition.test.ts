@@ -5,8 +5,16 @@ import { test } from 'node:test'
 import { isSwError } from '../base/errors.ts'
 import { parseTableDefinition, printTableDefinition } from './table-definition.ts'
 import {
-  addKeysStatements, autoIncrementColumn, columnsOf, deferSecondaryKeys, foreignKeysOf, keysOf, primaryKeyOf, withoutAutoIncrement,
-  withoutAutoIncrementCounter, withoutForeignKeys,
+  addKeysStatements,
+  autoIncrementColumn,
+  columnsOf,
+  deferSecondaryKeys,
+  foreignKeysOf,
+  keysOf,
+  primaryKeyOf,
+  withoutAutoIncrement,
+  withoutAutoIncrementCounter,
+  withoutForeignKeys,
 } from './table-edits.ts'
 
 const load = (name: string): string => readFileSync(new URL(`testdata/${name}.sql`, import.meta.url), 'utf8').trimEnd()
@@ -22,7 +30,10 @@ for (const flavour of flavours) {
 
   test(`${flavour}: columns, keys and their attributes`, () => {
     const definition = parseTableDefinition(load(`${flavour}-nasty`))
-    assert.deepEqual(columnsOf(definition).map((column) => column.name), ['key', 'we`ird, name', 'e', 's', 'g', 'st', 'j', 'u', 'ts', 'inv', 'check', 'txt', 'geo'])
+    assert.deepEqual(
+      columnsOf(definition).map((column) => column.name),
+      ['key', 'we`ird, name', 'e', 's', 'g', 'st', 'j', 'u', 'ts', 'inv', 'check', 'txt', 'geo'],
+    )
     const column = (name: string) => columnsOf(definition).find((c) => c.name === name)!
     assert.equal(column('key').autoIncrement, true)
     assert.equal(column('e').autoIncrement, false, 'an enum value is no attribute')
@@ -36,7 +47,13 @@ for (const flavour of flavours) {
     assert.equal(autoIncrementColumn(definition)?.name, 'key')
     assert.equal(definition.autoIncrementNext, 77n, 'not the one in the comment')
     const key = (name: string) => keysOf(definition).find((k) => k.name === name)!
-    assert.deepEqual([key('k,2').columns, key('k,2').prefixes], [['txt', 'e'], [20, null]])
+    assert.deepEqual(
+      [key('k,2').columns, key('k,2').prefixes],
+      [
+        ['txt', 'e'],
+        [20, null],
+      ],
+    )
     assert.equal(key('uq').type, 'unique')
     assert.equal(key('ft').type, 'fulltext')
     assert.equal(key('sp').type, 'spatial')
@@ -56,7 +73,10 @@ for (const flavour of flavours) {
 
   test(`${flavour}: secondary keys are taken out and given back; unique ones and the counter's stay`, () => {
     const { definition, deferred } = deferSecondaryKeys(parseTableDefinition(load(`${flavour}-nasty`)))
-    assert.deepEqual(keysOf(definition).map((key) => key.name), ['PRIMARY', 'uq', 'key'])
+    assert.deepEqual(
+      keysOf(definition).map((key) => key.name),
+      ['PRIMARY', 'uq', 'key'],
+    )
     assert.ok(deferred.some((key) => key.name === 'k,2'))
     const statements = addKeysStatements('`d`.`nasty`', deferred)
     assert.equal(statements.length, 2)
@@ -68,18 +88,39 @@ for (const flavour of flavours) {
   test(`${flavour}: foreign keys are listed and taken out; the index that serves one stays`, () => {
     const definition = parseTableDefinition(load(`${flavour}-child`))
     assert.deepEqual(
-      foreignKeysOf(definition).map(({ name, columns, references, onDelete, onUpdate }) => ({ name, columns, references, onDelete, onUpdate })),
-      [{ name: 'fk,1', columns: ['p'], references: { schema: null, table: 'nasty', columns: ['check'] }, onDelete: 'CASCADE', onUpdate: 'SET NULL' }],
+      foreignKeysOf(definition).map(({ name, columns, references, onDelete, onUpdate }) => ({
+        name,
+        columns,
+        references,
+        onDelete,
+        onUpdate,
+      })),
+      [
+        {
+          name: 'fk,1',
+          columns: ['p'],
+          references: { schema: null, table: 'nasty', columns: ['check'] },
+          onDelete: 'CASCADE',
+          onUpdate: 'SET NULL',
+        },
+      ],
     )
     assert.deepEqual(deferSecondaryKeys(definition).deferred, [])
     const without = withoutForeignKeys(definition)
     assert.doesNotMatch(printTableDefinition(without), /FOREIGN/)
-    assert.deepEqual(deferSecondaryKeys(without).deferred.map((key) => key.name), ['zz'])
+    assert.deepEqual(
+      deferSecondaryKeys(without).deferred.map((key) => key.name),
+      ['zz'],
+    )
   })
 }
 
 test('what is no CREATE TABLE is refused, not guessed', () => {
   for (const text of ['CREATE VIEW v AS SELECT 1', 'CREATE TABLE t', 'CREATE TABLE t (', 'CREATE TABLE t (a int', 'DROP TABLE t', '']) {
-    assert.throws(() => parseTableDefinition(text), (error) => isSwError(error), text)
+    assert.throws(
+      () => parseTableDefinition(text),
+      (error) => isSwError(error),
+      text,
+    )
   }
 })

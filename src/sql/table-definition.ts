@@ -102,12 +102,14 @@ function readElement(lexed: Lexed, span: Span): TableElement {
   r.at = span.from
   const text = elementText(lexed, span)
   let name = ''
-  if (r.takeWords('CONSTRAINT') && r.isName() && !(r.kind() === Kind.Word && ['PRIMARY', 'UNIQUE', 'FOREIGN', 'CHECK'].includes(r.word()))) name = r.name().text
+  if (r.takeWords('CONSTRAINT') && r.isName() && !(r.kind() === Kind.Word && ['PRIMARY', 'UNIQUE', 'FOREIGN', 'CHECK'].includes(r.word())))
+    name = r.name().text
   if (r.takeWords('FOREIGN', 'KEY')) return readForeignKey(r, name, text)
   // A column may be called `key`; quoted names are never words.
   const type = keyType(r)
   if (type !== null) return readKey(r, type, name, text)
-  if (name !== '' || (r.kind() === Kind.Word && ['CHECK', 'PERIOD', 'LIKE'].includes(r.word()) && !r.isName(1))) return { kind: 'other', text }
+  if (name !== '' || (r.kind() === Kind.Word && ['CHECK', 'PERIOD', 'LIKE'].includes(r.word()) && !r.isName(1)))
+    return { kind: 'other', text }
   return readColumn(r, text)
 }
 
@@ -164,11 +166,25 @@ function readForeignKey(r: Reader, constraint: string, text: string): ForeignKey
   let onUpdate = 'RESTRICT'
   while (r.takeWords('ON')) {
     const event = r.takeOneOf('DELETE', 'UPDATE')
-    const action = r.takeWords('SET', 'NULL') ? 'SET NULL' : r.takeWords('SET', 'DEFAULT') ? 'SET DEFAULT' : r.takeWords('NO', 'ACTION') ? 'NO ACTION' : r.name().text.toUpperCase()
+    const action = r.takeWords('SET', 'NULL')
+      ? 'SET NULL'
+      : r.takeWords('SET', 'DEFAULT')
+        ? 'SET DEFAULT'
+        : r.takeWords('NO', 'ACTION')
+          ? 'NO ACTION'
+          : r.name().text.toUpperCase()
     if (event === 'DELETE') onDelete = action
     else onUpdate = action
   }
-  return { kind: 'foreign-key', name, columns, references: { schema: table.schema?.text ?? null, table: table.name.text, columns: referenced }, onDelete, onUpdate, text }
+  return {
+    kind: 'foreign-key',
+    name,
+    columns,
+    references: { schema: table.schema?.text ?? null, table: table.name.text, columns: referenced },
+    onDelete,
+    onUpdate,
+    text,
+  }
 }
 
 function nameList(r: Reader): string[] {
@@ -195,14 +211,30 @@ function readColumn(r: Reader, text: string): ColumnElement {
       continue
     }
     switch (r.word()) {
-      case 'AUTO_INCREMENT': autoIncrement = true; break
-      case 'NOT': if (r.isWord('NULL', 1)) notNull = true; break
-      case 'AS': generated ??= 'virtual'; break
-      case 'STORED': case 'PERSISTENT': if (generated !== null) generated = 'stored'; break
-      case 'INVISIBLE': invisible = true; break
-      case 'COMMENT': r.at++; break
-      case 'DEFAULT': if (!r.isOperator('(', 1)) r.at++; break
-      default: break
+      case 'AUTO_INCREMENT':
+        autoIncrement = true
+        break
+      case 'NOT':
+        if (r.isWord('NULL', 1)) notNull = true
+        break
+      case 'AS':
+        generated ??= 'virtual'
+        break
+      case 'STORED':
+      case 'PERSISTENT':
+        if (generated !== null) generated = 'stored'
+        break
+      case 'INVISIBLE':
+        invisible = true
+        break
+      case 'COMMENT':
+        r.at++
+        break
+      case 'DEFAULT':
+        if (!r.isOperator('(', 1)) r.at++
+        break
+      default:
+        break
     }
   }
   return { kind: 'column', name, dataType, autoIncrement, notNull, generated, invisible, text }

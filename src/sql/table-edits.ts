@@ -63,7 +63,10 @@ export function deferSecondaryKeys(definition: TableDefinition): { definition: T
       // A foreign key makes an index of its own when it finds none.
       !foreign.some((constraint) => constraint.columns.every((column, i) => key.columns[i] === column)),
   )
-  return { definition: { ...definition, elements: definition.elements.filter((element) => !deferred.includes(element as KeyElement)) }, deferred }
+  return {
+    definition: { ...definition, elements: definition.elements.filter((element) => !deferred.includes(element as KeyElement)) },
+    deferred,
+  }
 }
 
 /** The statements that build deferred keys: one ALTER TABLE for all, but one for each FULLTEXT key. */

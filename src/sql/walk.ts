@@ -13,10 +13,13 @@ export type Visitor = {
 export function walkExpr(expr: Expr, v: Visitor): void {
   if (v.expr?.(expr) === false) return
   switch (expr.kind) {
-    case 'and': case 'or': case 'row':
+    case 'and':
+    case 'or':
+    case 'row':
       for (const item of expr.items) walkExpr(item, v)
       return
-    case 'unary': case 'is':
+    case 'unary':
+    case 'is':
       walkExpr(expr.operand, v)
       return
     case 'binary':
@@ -36,7 +39,8 @@ export function walkExpr(expr: Expr, v: Visitor): void {
     case 'other':
       for (const child of expr.children) walkExpr(child, v)
       return
-    case 'subquery': case 'exists':
+    case 'subquery':
+    case 'exists':
       walkQuery(expr.query, v)
       return
     default:

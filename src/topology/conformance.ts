@@ -103,9 +103,12 @@ export function storeConformance(name: string, open: () => Promise<Opened>): voi
     test('compare-and-set under contention loses nothing', async () => {
       const p = space()
       const add = async (store: Store): Promise<void> => {
-        for (let done = 0; done < 25; ) {
+        for (let done = 0; done < 25;) {
           const now = await store.get(`${p}n`)
-          const result = await store.commit([{ key: `${p}n`, version: now?.version ?? 0 }], [{ key: `${p}n`, value: Number(now?.value ?? 0) + 1 }])
+          const result = await store.commit(
+            [{ key: `${p}n`, version: now?.version ?? 0 }],
+            [{ key: `${p}n`, value: Number(now?.value ?? 0) + 1 }],
+          )
           if (result.ok) done++
         }
       }
@@ -115,7 +118,10 @@ export function storeConformance(name: string, open: () => Promise<Opened>): voi
 
     test('a list is one instant, has its prefix only, and says its revision', async () => {
       const p = space()
-      await a.commit([], ['a', 'b/1', 'b/2', 'bb', 'c'].map((key) => ({ key: p + key, value: key })))
+      await a.commit(
+        [],
+        ['a', 'b/1', 'b/2', 'bb', 'c'].map((key) => ({ key: p + key, value: key })),
+      )
       const list = await b.list(`${p}b/`)
       assert.deepEqual([...list.entries.keys()], [`${p}b/1`, `${p}b/2`])
       assert(list.revision >= (list.entries.get(`${p}b/1`)?.version ?? Infinity))
@@ -127,7 +133,13 @@ export function storeConformance(name: string, open: () => Promise<Opened>): voi
       await a.commit([], [{ key: `${p}x`, value: 1 }])
       const watch = follow(a, p)
       await watch.until((s) => s.entries.get(`${p}x`)?.value === 1)
-      await b.commit([], [{ key: `${p}x`, value: 2 }, { key: `${p}y`, value: 1 }])
+      await b.commit(
+        [],
+        [
+          { key: `${p}x`, value: 2 },
+          { key: `${p}y`, value: 1 },
+        ],
+      )
       const both = await watch.until((s) => s.entries.get(`${p}x`)?.value === 2)
       assert.equal(both.entries.get(`${p}y`)?.value, 1, 'one commit is one instant in a watch, too')
       await b.commit([], [{ key: `${p}x`, value: undefined }])
@@ -138,13 +150,26 @@ export function storeConformance(name: string, open: () => Promise<Opened>): voi
     test('a watch never shows an older state after a newer one, and always the last', async () => {
       const p = space()
       const watch = follow(b, p)
-      for (let i = 1; i <= 200; i++) await (i % 2 ? a : b).commit([], [{ key: `${p}x`, value: i }, { key: `other/${p}`, value: i }])
+      for (let i = 1; i <= 200; i++)
+        await (i % 2 ? a : b).commit(
+          [],
+          [
+            { key: `${p}x`, value: i },
+            { key: `other/${p}`, value: i },
+          ],
+        )
       await watch.until((s) => s.entries.get(`${p}x`)?.value === 200)
       await watch.stop()
       const values = watch.seen.map((s) => Number(s.entries.get(`${p}x`)?.value ?? 0))
-      assert.deepEqual(values, [...values].sort((x, y) => x - y))
+      assert.deepEqual(
+        values,
+        [...values].sort((x, y) => x - y),
+      )
       const revisions = watch.seen.map((s) => s.revision)
-      assert.deepEqual(revisions, [...revisions].sort((x, y) => x - y))
+      assert.deepEqual(
+        revisions,
+        [...revisions].sort((x, y) => x - y),
+      )
     })
 
     test('watch latency: the median of a change made by the other handle is under 10 ms', async () => {
@@ -165,7 +190,13 @@ export function storeConformance(name: string, open: () => Promise<Opened>): voi
     test('a record under a lease ends with it, unless renewed; the watch shows that', async () => {
       const p = space()
       const lease = await a.grantLease(200)
-      await a.commit([], [{ key: `${p}x`, value: 1, leaseId: lease.id }, { key: `${p}kept`, value: 1 }])
+      await a.commit(
+        [],
+        [
+          { key: `${p}x`, value: 1, leaseId: lease.id },
+          { key: `${p}kept`, value: 1 },
+        ],
+      )
       const watch = follow(b, p)
       const started = Date.now()
       while (Date.now() - started < 500) {
@@ -183,7 +214,13 @@ export function storeConformance(name: string, open: () => Promise<Opened>): voi
     test('revoking a lease removes its records at once; a put without lease frees a record from it', async () => {
       const p = space()
       const lease = await a.grantLease(60_000)
-      await a.commit([], [{ key: `${p}x`, value: 1, leaseId: lease.id }, { key: `${p}y`, value: 1, leaseId: lease.id }])
+      await a.commit(
+        [],
+        [
+          { key: `${p}x`, value: 1, leaseId: lease.id },
+          { key: `${p}y`, value: 1, leaseId: lease.id },
+        ],
+      )
       await b.commit([], [{ key: `${p}y`, value: 2 }])
       await lease.revoke()
       assert.equal(await b.get(`${p}x`), null)
@@ -197,7 +234,10 @@ export function storeConformance(name: string, open: () => Promise<Opened>): voi
       const put = await a.commit([], [{ key: `${p}leader`, value: 'a', leaseId: lease.id }])
       assert(put.ok)
       await until(async () => (await b.get(`${p}leader`)) === null, 'the lease never ended')
-      assert.deepEqual(await a.commit([{ key: `${p}leader`, version: put.revision }], [{ key: `${p}x`, value: 1 }]), { ok: false, conflicts: [`${p}leader`] })
+      assert.deepEqual(await a.commit([{ key: `${p}leader`, version: put.revision }], [{ key: `${p}x`, value: 1 }]), {
+        ok: false,
+        conflicts: [`${p}leader`],
+      })
     })
   })
 }

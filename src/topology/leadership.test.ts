@@ -80,7 +80,8 @@ describe('leadership', () => {
 describe('typed records', () => {
   test('a newer format is refused, something else is malformed', () => {
     assert.throws(() => parseRecord({ key: 'k', value: { v: 2 }, version: 1 }), { code: 'SW-TOPOLOGY-001' })
-    for (const value of [null, 1, 'x', [], {}, { v: '1' }, { v: 0 }]) assert.throws(() => parseRecord({ key: 'k', value, version: 1 }), { code: 'SW-TOPOLOGY-008' })
+    for (const value of [null, 1, 'x', [], {}, { v: '1' }, { v: 0 }])
+      assert.throws(() => parseRecord({ key: 'k', value, version: 1 }), { code: 'SW-TOPOLOGY-008' })
     assert.deepEqual(parseRecord({ key: 'k', value: { v: 1, a: 2 }, version: 3 }), { key: 'k', value: { v: 1, a: 2 }, version: 3 })
   })
 

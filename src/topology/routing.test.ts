@@ -2,8 +2,19 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { RoutingRecord } from './records.ts'
 import {
-  attachWorkflow, componentFor, componentOfShard, detachWorkflow, initialRouting, moveReplicaReads, rangesForShards, takeToken, toOpening, toRetired,
-  toRetiring, toStable, toSwitching,
+  attachWorkflow,
+  componentFor,
+  componentOfShard,
+  detachWorkflow,
+  initialRouting,
+  moveReplicaReads,
+  rangesForShards,
+  takeToken,
+  toOpening,
+  toRetired,
+  toRetiring,
+  toStable,
+  toSwitching,
 } from './routing.ts'
 import type { RoutingChange } from './routing.ts'
 
@@ -36,12 +47,60 @@ const steps = {
 describe('routing record', () => {
   /** Every state with every step: a new one of either fails the compile until its cells are written. */
   const table: Record<keyof typeof states, Record<keyof typeof steps, string | null>> = {
-    stable: { toSwitching: 'switching', toOpening: null, toStable: null, toRetiring: 'retiring', toRetired: null, moveReplicaReads: 'stable', detach: null },
-    switching: { toSwitching: null, toOpening: 'opening', toStable: null, toRetiring: null, toRetired: null, moveReplicaReads: null, detach: null },
-    openingNew: { toSwitching: null, toOpening: null, toStable: 'stable', toRetiring: null, toRetired: null, moveReplicaReads: null, detach: null },
-    openingBack: { toSwitching: null, toOpening: null, toStable: 'stable', toRetiring: null, toRetired: null, moveReplicaReads: null, detach: null },
-    retiring: { toSwitching: null, toOpening: null, toStable: null, toRetiring: null, toRetired: 'stable', moveReplicaReads: null, detach: null },
-    retired: { toSwitching: null, toOpening: null, toStable: null, toRetiring: null, toRetired: null, moveReplicaReads: null, detach: 'stable' },
+    stable: {
+      toSwitching: 'switching',
+      toOpening: null,
+      toStable: null,
+      toRetiring: 'retiring',
+      toRetired: null,
+      moveReplicaReads: 'stable',
+      detach: null,
+    },
+    switching: {
+      toSwitching: null,
+      toOpening: 'opening',
+      toStable: null,
+      toRetiring: null,
+      toRetired: null,
+      moveReplicaReads: null,
+      detach: null,
+    },
+    openingNew: {
+      toSwitching: null,
+      toOpening: null,
+      toStable: 'stable',
+      toRetiring: null,
+      toRetired: null,
+      moveReplicaReads: null,
+      detach: null,
+    },
+    openingBack: {
+      toSwitching: null,
+      toOpening: null,
+      toStable: 'stable',
+      toRetiring: null,
+      toRetired: null,
+      moveReplicaReads: null,
+      detach: null,
+    },
+    retiring: {
+      toSwitching: null,
+      toOpening: null,
+      toStable: null,
+      toRetiring: null,
+      toRetired: 'stable',
+      moveReplicaReads: null,
+      detach: null,
+    },
+    retired: {
+      toSwitching: null,
+      toOpening: null,
+      toStable: null,
+      toRetiring: null,
+      toRetired: null,
+      moveReplicaReads: null,
+      detach: 'stable',
+    },
   }
   for (const [state, row] of Object.entries(table)) {
     for (const [step, expected] of Object.entries(row)) {
@@ -60,10 +119,15 @@ describe('routing record', () => {
 
   test('switched: sides swap, epoch grows, replica reads follow; given up: nothing of that', () => {
     const switched = ok(toStable(states.openingNew, { ranges, token })).components[0]
-    assert.deepEqual([switched?.serving, switched?.other, switched?.epoch, switched?.to], [{ primary: ['-80', '80-'], replica: ['-80', '80-'] }, ['-'], 1, null])
+    assert.deepEqual(
+      [switched?.serving, switched?.other, switched?.epoch, switched?.to],
+      [{ primary: ['-80', '80-'], replica: ['-80', '80-'] }, ['-'], 1, null],
+    )
     const back = ok(toStable(states.openingBack, { ranges, token }))
     assert.deepEqual(back, split)
-    const again = ok(toOpening(ok(toSwitching({ ...back, components: [switched!] }, { ranges, token, hold })), { ranges, token, outcome: 'switched' })).components[0]
+    const again = ok(
+      toOpening(ok(toSwitching({ ...back, components: [switched!] }, { ranges, token, hold })), { ranges, token, outcome: 'switched' }),
+    ).components[0]
     assert.deepEqual([again?.serving.primary, again?.other, again?.epoch], [['-'], ['-80', '80-'], 2])
   })
 
@@ -84,19 +148,49 @@ describe('routing record', () => {
 
   test('4 → 8 → 2: components merge at create, split at the end', () => {
     const four = initialRouting(['-40', 'c0-', '80-c0', '40-80'], token)
-    assert.deepEqual(four.components.map((c) => c.range), ['-40', '40-80', '80-c0', 'c0-'])
+    assert.deepEqual(
+      four.components.map((c) => c.range),
+      ['-40', '40-80', '80-c0', 'c0-'],
+    )
     const eightNames = ['-20', '20-40', '40-60', '60-80', '80-a0', 'a0-c0', 'c0-e0', 'e0-']
     const eight = ok(attachWorkflow(four, { workflow: 'w8', sources: ['-40', '40-80', '80-c0', 'c0-'], targets: eightNames, token }))
-    assert.deepEqual(eight.components.map((c) => [c.range, c.other]), [['-40', ['-20', '20-40']], ['40-80', ['40-60', '60-80']], ['80-c0', ['80-a0', 'a0-c0']], ['c0-', ['c0-e0', 'e0-']]])
+    assert.deepEqual(
+      eight.components.map((c) => [c.range, c.other]),
+      [
+        ['-40', ['-20', '20-40']],
+        ['40-80', ['40-60', '60-80']],
+        ['80-c0', ['80-a0', 'a0-c0']],
+        ['c0-', ['c0-e0', 'e0-']],
+      ],
+    )
     assert.deepEqual(rangesForShards(eight, 'w8', ['-40']), ['-40'])
     assert.deepEqual(rangesForShards(eight, 'w8', ['-20', '20-40', 'c0-']), ['-40', 'c0-'])
     assert.throws(() => rangesForShards(eight, 'w8', ['-20']), { code: 'SW-KEYSPACE-009' })
     const all = eight.components.map((c) => c.range)
-    const sw = ok(toStable(ok(toOpening(ok(toSwitching(eight, { ranges: all, token, hold })), { ranges: all, token, outcome: 'switched' })), { ranges: all, token }))
-    const done = ok(detachWorkflow(ok(toRetired(ok(toRetiring(sw, { ranges: all, token, serving: eightNames })), { ranges: all, token })), { workflow: 'w8', token }))
-    assert.deepEqual(done.components.map((c) => [c.range, c.workflow, c.epoch]), eightNames.map((name) => [name, null, 1]))
+    const sw = ok(
+      toStable(ok(toOpening(ok(toSwitching(eight, { ranges: all, token, hold })), { ranges: all, token, outcome: 'switched' })), {
+        ranges: all,
+        token,
+      }),
+    )
+    const done = ok(
+      detachWorkflow(ok(toRetired(ok(toRetiring(sw, { ranges: all, token, serving: eightNames })), { ranges: all, token })), {
+        workflow: 'w8',
+        token,
+      }),
+    )
+    assert.deepEqual(
+      done.components.map((c) => [c.range, c.workflow, c.epoch]),
+      eightNames.map((name) => [name, null, 1]),
+    )
     const two = ok(attachWorkflow(done, { workflow: 'w2', sources: eightNames, targets: ['-80', '80-'], token }))
-    assert.deepEqual(two.components.map((c) => [c.range, c.serving.primary]), [['-80', eightNames.slice(0, 4)], ['80-', eightNames.slice(4)]])
+    assert.deepEqual(
+      two.components.map((c) => [c.range, c.serving.primary]),
+      [
+        ['-80', eightNames.slice(0, 4)],
+        ['80-', eightNames.slice(4)],
+      ],
+    )
     assert.equal(componentFor(two, Buffer.from('7f', 'hex'))?.range, '-80')
     assert.equal(componentFor(two, Buffer.from('80', 'hex'))?.range, '80-')
     assert.equal(componentOfShard(two, '80-')?.range, '80-')

@@ -43,7 +43,11 @@ export function servesPrimary(record: RoutingRecord, shard: string): boolean {
 /** What `--shards` means: ranges of whole components, either side named. SW-KEYSPACE-009 with the smallest set that would do. */
 export function rangesForShards(record: RoutingRecord, workflow: string, shards: readonly string[]): string[] {
   const own = componentsOfWorkflow(record, workflow)
-  const all = own.map((c) => ({ range: parseKeyRange(c.range), sources: c.serving.primary.map(parseKeyRange), targets: c.other.map(parseKeyRange) }))
+  const all = own.map((c) => ({
+    range: parseKeyRange(c.range),
+    sources: c.serving.primary.map(parseKeyRange),
+    targets: c.other.map(parseKeyRange),
+  }))
   return chooseComponents(all, shards.map(parseKeyRange)).map((component) => printKeyRange(component.range))
 }
 
@@ -97,7 +101,10 @@ export function detachWorkflow(record: RoutingRecord, { workflow, token }: { wor
     const busy = own.find((c) => c.phase !== 'stable' || (!c.retired && c.other.length > 0))
     if (busy !== undefined) return refuse(busy.range, busy.phase === 'stable' ? 'its other side was not retired' : `it is ${busy.phase}`)
     const alone = own.flatMap((c) => c.serving.primary.map((shard) => aloneComponent(shard, c.epoch)))
-    return { ok: true, record: { ...record, components: sortComponents([...record.components.filter((c) => c.workflow !== workflow), ...alone]) } }
+    return {
+      ok: true,
+      record: { ...record, components: sortComponents([...record.components.filter((c) => c.workflow !== workflow), ...alone]) },
+    }
   })
 }
 
@@ -128,13 +135,22 @@ export function toOpening(record: RoutingRecord, step: Step & { outcome: 'switch
     const was = c.serving.primary
     // Replica reads that were on the old side move along; those moved before stay.
     const replica = c.serving.replica.filter((shard) => !was.includes(shard))
-    return { ...c, phase: 'opening', to: null, epoch: c.epoch + 1, serving: { primary: c.to, replica: replica.length > 0 ? replica : c.to }, other: was }
+    return {
+      ...c,
+      phase: 'opening',
+      to: null,
+      epoch: c.epoch + 1,
+      serving: { primary: c.to, replica: replica.length > 0 ? replica : c.to },
+      other: was,
+    }
   })
 }
 
 /** The end of step 10: what serves is open, gates release. */
 export function toStable(record: RoutingRecord, step: Step): RoutingChange {
-  return eachComponent(record, step, (c) => (c.phase === 'opening' ? { ...c, phase: 'stable', to: null, hold: null } : `it is ${c.phase}, not opening`))
+  return eachComponent(record, step, (c) =>
+    c.phase === 'opening' ? { ...c, phase: 'stable', to: null, hold: null } : `it is ${c.phase}, not opening`,
+  )
 }
 
 /** complete and cancel: from here on there is no way back. `serving` is the side that must serve now. */
@@ -142,7 +158,8 @@ export function toRetiring(record: RoutingRecord, step: Step & { serving: readon
   return eachComponent(record, step, (c) => {
     if (c.phase !== 'stable') return `it is ${c.phase}`
     if (c.retired) return 'it is retired already'
-    if (!c.serving.primary.every((shard) => step.serving.includes(shard))) return `${c.serving.primary.join(',')} serves, not the side that is to stay`
+    if (!c.serving.primary.every((shard) => step.serving.includes(shard)))
+      return `${c.serving.primary.join(',')} serves, not the side that is to stay`
     const replicaAway = c.serving.replica.filter((shard) => c.other.includes(shard))
     if (replicaAway.length > 0) return `replica reads are still on ${replicaAway.join(',')}`
     return { ...c, phase: 'retiring' }
@@ -150,7 +167,9 @@ export function toRetiring(record: RoutingRecord, step: Step & { serving: readon
 }
 
 export function toRetired(record: RoutingRecord, step: Step): RoutingChange {
-  return eachComponent(record, step, (c) => (c.phase === 'retiring' ? { ...c, phase: 'stable', retired: true, other: [] } : `it is ${c.phase}, not retiring`))
+  return eachComponent(record, step, (c) =>
+    c.phase === 'retiring' ? { ...c, phase: 'stable', retired: true, other: [] } : `it is ${c.phase}, not retiring`,
+  )
 }
 
 /** Replica reads may move before writes do, to either side of a component. */
@@ -163,7 +182,11 @@ export function moveReplicaReads(record: RoutingRecord, step: Step & { to: 'serv
   })
 }
 
-function eachComponent(record: RoutingRecord, step: Step, change: (component: RoutingComponent) => RoutingComponent | string): RoutingChange {
+function eachComponent(
+  record: RoutingRecord,
+  step: Step,
+  change: (component: RoutingComponent) => RoutingComponent | string,
+): RoutingChange {
   return changing(record, step.token, () => {
     const missing = step.ranges.find((range) => !record.components.some((c) => c.range === range))
     if (missing !== undefined || step.ranges.length === 0) return refuse(missing ?? 'nothing', 'no component has this key range')
@@ -197,7 +220,17 @@ function refuseToken(record: RoutingRecord, token: number): RoutingChange {
 
 function aloneComponent(shard: string, epoch: number): RoutingComponent {
   const range = printKeyRange(parseKeyRange(shard))
-  return { range, workflow: null, epoch, serving: { primary: [shard], replica: [shard] }, other: [], phase: 'stable', to: null, hold: null, retired: false }
+  return {
+    range,
+    workflow: null,
+    epoch,
+    serving: { primary: [shard], replica: [shard] },
+    other: [],
+    phase: 'stable',
+    to: null,
+    hold: null,
+    retired: false,
+  }
 }
 
 function sortNames(names: readonly string[]): string[] {

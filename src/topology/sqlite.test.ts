@@ -33,7 +33,11 @@ function child(path: string, body: string): { exit: Promise<number | null>; kill
   const code = `import { SqliteStore } from ${JSON.stringify(new URL('./sqlite.ts', import.meta.url).href)}; const store = new SqliteStore(${JSON.stringify(path)}); ${body}`
   const process_ = spawn(process.execPath, ['--input-type=module', '-e', code], { stdio: ['ignore', 'pipe', 'inherit'] })
   const exit = new Promise<number | null>((resolve) => process_.on('exit', resolve))
-  return { exit, kill: () => process_.kill('SIGKILL'), line: () => new Promise((resolve) => process_.stdout.once('data', (data) => resolve(String(data).trim()))) }
+  return {
+    exit,
+    kill: () => process_.kill('SIGKILL'),
+    line: () => new Promise((resolve) => process_.stdout.once('data', (data) => resolve(String(data).trim()))),
+  }
 }
 
 describe('topology store: several processes on one file', () => {
@@ -104,7 +108,13 @@ describe('topology store: sqlite itself', () => {
       const quick = new SqliteStore(path, { tombstonesMax: 3 })
       // This handle looks only when it is told to: it stands for a process that was paused.
       const slow = new SqliteStore(path, { pollMs: 3_600_000 })
-      await quick.commit([], [{ key: 'gone', value: 1 }, { key: 'stays', value: 1 }])
+      await quick.commit(
+        [],
+        [
+          { key: 'gone', value: 1 },
+          { key: 'stays', value: 1 },
+        ],
+      )
       const stop = new AbortController()
       const limit = setTimeout(() => stop.abort(), 5_000)
       const watch = slow.watch('', stop.signal)[Symbol.asyncIterator]()
@@ -140,7 +150,11 @@ describe('topology store: sqlite itself', () => {
   test('a clock set back does not keep a dead lease alive', () =>
     folder(async (path) => {
       let offsetMs = 3_600_000
-      const clock = { nowMs: () => Date.now() + offsetMs, monotonicMs: () => performance.now(), sleep: (ms: number) => new Promise<void>((r) => setTimeout(r, ms)) }
+      const clock = {
+        nowMs: () => Date.now() + offsetMs,
+        monotonicMs: () => performance.now(),
+        sleep: (ms: number) => new Promise<void>((r) => setTimeout(r, ms)),
+      }
       const store = new SqliteStore(path, { clock })
       const lease = await store.grantLease(100)
       await store.commit([], [{ key: 'x', value: 1, leaseId: lease.id }])

@@ -97,7 +97,9 @@ export class SqliteStore implements Store {
   }
 
   async get(key: string): Promise<Entry | null> {
-    const row = await this.#retrying(() => this.#prepare('SELECT key, value, version FROM entries WHERE key = ? AND value IS NOT NULL').get(key))
+    const row = await this.#retrying(() =>
+      this.#prepare('SELECT key, value, version FROM entries WHERE key = ? AND value IS NOT NULL').get(key),
+    )
     return row === undefined ? null : entryOf(row as Row)
   }
 
@@ -138,7 +140,10 @@ export class SqliteStore implements Store {
       this.#prepare('INSERT INTO leases VALUES (?, ?, ?)').run(id, ttlMs, this.#clock.nowMs() + ttlMs)
     })
     const renew = async (): Promise<void> => {
-      const renewed = await this.#write([id], () => this.#prepare('UPDATE leases SET expires_at_ms = ? WHERE id = ?').run(this.#clock.nowMs() + ttlMs, id).changes)
+      const renewed = await this.#write(
+        [id],
+        () => this.#prepare('UPDATE leases SET expires_at_ms = ? WHERE id = ?').run(this.#clock.nowMs() + ttlMs, id).changes,
+      )
       if (Number(renewed) === 0) throw topologyErrors.leaseGone({ lease: id })
     }
     const revoke = async (): Promise<void> => {
@@ -214,13 +219,16 @@ export class SqliteStore implements Store {
     try {
       this.#pull()
       const now = this.#clock.nowMs()
-      if (this.#prepare('SELECT 1 FROM leases WHERE expires_at_ms <= ? OR expires_at_ms > ? + 2 * ttl_ms LIMIT 1').get(now, now) !== undefined) {
+      if (
+        this.#prepare('SELECT 1 FROM leases WHERE expires_at_ms <= ? OR expires_at_ms > ? + 2 * ttl_ms LIMIT 1').get(now, now) !== undefined
+      ) {
         this.#writeNow([], () => undefined)
         this.#pull()
       }
     } catch (error) {
       // Locked: the next tick looks again. Anything else ends the watches, whose readers must know.
-      if (!isBusy(error)) this.#hub.fail(isSwError(error) ? error : topologyErrors.unusable({ path: this.path, reason: (error as Error).message }, error))
+      if (!isBusy(error))
+        this.#hub.fail(isSwError(error) ? error : topologyErrors.unusable({ path: this.path, reason: (error as Error).message }, error))
     }
   }
 
@@ -303,7 +311,10 @@ export class SqliteStore implements Store {
   }
 
   #versionOf(key: string): number {
-    return (this.#prepare('SELECT version FROM entries WHERE key = ? AND value IS NOT NULL').get(key) as { version: number } | undefined)?.version ?? 0
+    return (
+      (this.#prepare('SELECT version FROM entries WHERE key = ? AND value IS NOT NULL').get(key) as { version: number } | undefined)
+        ?.version ?? 0
+    )
   }
 
   #leaseLives(id: string): boolean {

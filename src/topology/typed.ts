@@ -8,9 +8,11 @@ const formatKnown = 1
 
 export function parseRecord<T extends { v: 1 }>(entry: Entry): Versioned<T> {
   const value = entry.value
-  if (value === null || typeof value !== 'object' || Array.isArray(value)) throw topologyErrors.malformed({ key: entry.key, reason: 'not an object' })
+  if (value === null || typeof value !== 'object' || Array.isArray(value))
+    throw topologyErrors.malformed({ key: entry.key, reason: 'not an object' })
   const found = (value as { v?: unknown }).v
-  if (typeof found !== 'number' || !Number.isInteger(found) || found < 1) throw topologyErrors.malformed({ key: entry.key, reason: 'no format number' })
+  if (typeof found !== 'number' || !Number.isInteger(found) || found < 1)
+    throw topologyErrors.malformed({ key: entry.key, reason: 'no format number' })
   if (found > formatKnown) throw topologyErrors.newerRecord({ key: entry.key, found, known: formatKnown })
   return { key: entry.key, value: value as unknown as T, version: entry.version }
 }

@@ -63,7 +63,15 @@ export class WatchHub {
   async *watch(prefix: string, signal: AbortSignal, list: () => Snapshot): AsyncGenerator<Snapshot> {
     if (signal.aborted) return
     const start = list()
-    const watcher: Watcher = { prefix, entries: new Map(start.entries), revision: start.revision, dirty: true, wake: null, error: null, failed: false }
+    const watcher: Watcher = {
+      prefix,
+      entries: new Map(start.entries),
+      revision: start.revision,
+      dirty: true,
+      wake: null,
+      error: null,
+      failed: false,
+    }
     this.#watchers.add(watcher)
     const onAbort = (): void => this.#touch(watcher)
     signal.addEventListener('abort', onAbort, { once: true })

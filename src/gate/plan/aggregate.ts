@@ -39,7 +39,13 @@ export function aggregateMerge(columns: Columns): MergeTemplate {
   const having = select.having === null ? null : havingOf(select.having.expr, columns, (expr) => merged.refOf(expr))
   const sort = (select.orderBy?.items ?? []).flatMap((order) => {
     const { expr, item } = named(order.expr, columns, 'alias')
-    if (hasAggregate(expr)) return [{ key: { ref: item === null ? merged.refOf(expr) : merged.orderable(expr, item), compare: 'byType' as const }, descending: order.descending }]
+    if (hasAggregate(expr))
+      return [
+        {
+          key: { ref: item === null ? merged.refOf(expr) : merged.orderable(expr, item), compare: 'byType' as const },
+          descending: order.descending,
+        },
+      ]
     if (item === null) refuseAliases(expr, columns)
     const key = columns.keyOf(expr, item, 'ORDER BY')
     return key === null ? [] : [{ key, descending: order.descending }]
@@ -76,7 +82,11 @@ class Aggregates {
     const expr = bare(given)
     if (expr.kind === 'star' || !hasAggregate(expr)) return
     if (expr.kind !== 'call' || !isAggregate(expr)) {
-      throw new ScatterRefused('an expression over an aggregate', 'only the aggregates themselves are merged', 'select the aggregates and compute from them')
+      throw new ScatterRefused(
+        'an expression over an aggregate',
+        'only the aggregates themselves are merged',
+        'select the aggregates and compute from them',
+      )
     }
     this.#add(expr, { item })
   }
@@ -85,7 +95,11 @@ class Aggregates {
   refOf(given: Expr): Ref {
     const expr = bare(given)
     if (expr.kind !== 'call' || !isAggregate(expr)) {
-      throw new ScatterRefused('an expression over an aggregate', 'only the aggregates themselves are merged', 'give the aggregate an alias and use that')
+      throw new ScatterRefused(
+        'an expression over an aggregate',
+        'only the aggregates themselves are merged',
+        'give the aggregate an alias and use that',
+      )
     }
     const words = this.#columns.analysis.wordsOf(expr.span)
     const known = words === null ? undefined : this.#known.get(words)
@@ -97,7 +111,8 @@ class Aggregates {
 
   orderable(expr: Expr, item: number): Ref {
     const call = bare(expr)
-    if (call.kind !== 'call' || !isAggregate(call)) throw new ScatterRefused('an expression over an aggregate', 'only the aggregates themselves are merged')
+    if (call.kind !== 'call' || !isAggregate(call))
+      throw new ScatterRefused('an expression over an aggregate', 'only the aggregates themselves are merged')
     return { item }
   }
 
@@ -106,9 +121,13 @@ class Aggregates {
   }
 
   #add(call: CallExpr, ref: Ref): void {
-    if (!isMergeable(call)) throw new ScatterRefused(`${call.name}()`, 'it can not be made of the shards\' parts exactly')
+    if (!isMergeable(call)) throw new ScatterRefused(`${call.name}()`, "it can not be made of the shards' parts exactly")
     if (call.distinct && call.name !== 'MIN' && call.name !== 'MAX' && !this.#distinctIsLocal(call)) {
-      throw new ScatterRefused(`${call.name}(DISTINCT …)`, 'a value may be on several shards and would count twice', 'group by the shard key, or count distinct shard keys')
+      throw new ScatterRefused(
+        `${call.name}(DISTINCT …)`,
+        'a value may be on several shards and would count twice',
+        'group by the shard key, or count distinct shard keys',
+      )
     }
     const words = this.#columns.analysis.wordsOf(call.span)
     if (words !== null && !this.#known.has(words)) this.#known.set(words, ref)
@@ -120,12 +139,15 @@ class Aggregates {
       case 'SUM':
         this.#pending.push((c) => ({ function: 'sum', column: c.index(ref) }))
         return
-      case 'BIT_AND': case 'BIT_OR': case 'BIT_XOR': {
+      case 'BIT_AND':
+      case 'BIT_OR':
+      case 'BIT_XOR': {
         const name = call.name.toLowerCase() as 'bit_and'
         this.#pending.push((c) => ({ function: name, column: c.index(ref) }))
         return
       }
-      case 'MIN': case 'MAX': {
+      case 'MIN':
+      case 'MAX': {
         const name = call.name.toLowerCase() as 'min'
         const by = this.#extremeKey(call, ref)
         this.#pending.push((c) => ({ function: name, column: c.index(ref), by: c.index(by.ref), compare: by.compare }))
@@ -137,7 +159,11 @@ class Aggregates {
         if (inner === undefined) throw new ScatterRefused('AVG()', 'it has no argument')
         const distinct = call.distinct ? 'DISTINCT ' : ''
         const sum = columns.addHidden(`sum ${distinct}${call.span.from}`, [text(`SUM(${distinct}`), ...columns.copyOf(inner), text(')')])
-        const counted = columns.addHidden(`count ${distinct}${call.span.from}`, [text(`COUNT(${distinct}`), ...columns.copyOf(inner), text(')')])
+        const counted = columns.addHidden(`count ${distinct}${call.span.from}`, [
+          text(`COUNT(${distinct}`),
+          ...columns.copyOf(inner),
+          text(')'),
+        ])
         this.#pending.push((c) => ({ function: 'avg', column: c.index(ref), sum: c.index(sum), count: c.index(counted) }))
       }
     }
@@ -152,7 +178,11 @@ class Aggregates {
       const pieces = weightOf(column, this.#columns.copyOf(call), call.name)
       return { ref: this.#columns.addHidden(`weight ${call.span.from}`, pieces), compare: 'bytes' }
     }
-    if (['json', 'geometry', 'uuid', 'inet4', 'inet6'].includes(column.dataType)) throw new ScatterRefused(`${call.name}(${column.name})`, `columns of type ${column.dataType} have an order that only the server knows`)
+    if (['json', 'geometry', 'uuid', 'inet4', 'inet6'].includes(column.dataType))
+      throw new ScatterRefused(
+        `${call.name}(${column.name})`,
+        `columns of type ${column.dataType} have an order that only the server knows`,
+      )
     return { ref, compare: familyOf(column) === 'binary' ? 'bytes' : 'byType' }
   }
 
@@ -168,7 +198,12 @@ class Aggregates {
       const entry = table.entry
       if (entry?.kind !== 'sharded') return false
       return entry.primaryVindex.columns.every((name) =>
-        given.some((other) => other.table === table && other.column.name.toLowerCase() === name.toLowerCase() && exactness(other.column, entry.primaryVindex.vindex) === 'always'),
+        given.some(
+          (other) =>
+            other.table === table &&
+            other.column.name.toLowerCase() === name.toLowerCase() &&
+            exactness(other.column, entry.primaryVindex.vindex) === 'always',
+        ),
       )
     })
   }

@@ -75,7 +75,8 @@ export class Analysis {
         }
         if (statement.query !== null) this.#query(statement.query, null, new Context(scope.context), new Set(), null)
         return
-      case 'update': case 'delete': {
+      case 'update':
+      case 'delete': {
         const ctes = this.#with(statement, scope)
         for (const ref of statement.kind === 'update' ? statement.tables : statement.from) this.#from(ref, scope, scope.context, ctes)
         if (statement.kind === 'update') {
@@ -132,7 +133,13 @@ export class Analysis {
     this.#expr(item.expr, scope, ctes)
     if (this.edits.length > before && item.alias === null && item.expr.kind !== 'star' && item.expr.kind !== 'column') {
       const end = item.expr.span.to
-      this.labels.push({ span: { from: end, to: end }, pieces: [{ kind: 'text', text: ' AS ' }, { kind: 'label', span: item.expr.span }] })
+      this.labels.push({
+        span: { from: end, to: end },
+        pieces: [
+          { kind: 'text', text: ' AS ' },
+          { kind: 'label', span: item.expr.span },
+        ],
+      })
     }
   }
 
@@ -193,7 +200,8 @@ export class Analysis {
     walkExpr(expr, {
       expr: (node) => {
         switch (node.kind) {
-          case 'subquery': case 'exists':
+          case 'subquery':
+          case 'exists':
             this.#query(node.query, scope, new Context(scope.context), ctes, null)
             return false
           case 'column':
@@ -288,7 +296,12 @@ export class Analysis {
         if (operand.kind !== 'row') add(operand, expr.list.map(slotOf))
         else {
           const rows = expr.list.map(bare)
-          operand.items.forEach((item, i) => add(item, rows.map((row) => (row.kind === 'row' && row.items[i] ? slotOf(row.items[i]) : null))))
+          operand.items.forEach((item, i) =>
+            add(
+              item,
+              rows.map((row) => (row.kind === 'row' && row.items[i] ? slotOf(row.items[i]) : null)),
+            ),
+          )
         }
         break
       }
@@ -321,7 +334,9 @@ export class Analysis {
       }
       return null
     }
-    const common = natural ? left.flatMap((table) => table.columns?.columns ?? []).map((column) => column.name) : names.map((name) => name.text)
+    const common = natural
+      ? left.flatMap((table) => table.columns?.columns ?? []).map((column) => column.name)
+      : names.map((name) => name.text)
     for (const name of common) {
       const [a, b] = [find(left, name.toLowerCase()), find(right, name.toLowerCase())]
       if (a !== null && b !== null) this.groups.equate(a, b, context)

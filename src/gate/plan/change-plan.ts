@@ -19,9 +19,14 @@ export function planChange(statement: Update | Delete, analysis: Analysis, keysp
     if (table.entry?.kind !== 'sharded') continue
     if (statement.kind === 'update') {
       const single = analysis.scope.tables.length === 1
-      unchanged.push(...shardKeyAssignments(table, statement.assignments, analysis, { single, destination: single ? (roots[0]?.destination ?? null) : null, duplicate: false }))
-    }
-    else refuseOwnedLookups(table)
+      unchanged.push(
+        ...shardKeyAssignments(table, statement.assignments, analysis, {
+          single,
+          destination: single ? (roots[0]?.destination ?? null) : null,
+          duplicate: false,
+        }),
+      )
+    } else refuseOwnedLookups(table)
   }
   const reference = changed.find((table) => table.entry?.kind === 'reference')
   if (reference !== undefined && roots.length > 0) {
@@ -55,18 +60,23 @@ function scatterOf(statement: Update | Delete, analysis: Analysis, reference: bo
   const verb = statement.kind === 'update' ? 'UPDATE' : 'DELETE'
   if (roots.length > 1) return severalRoots(roots)
   if (statement.limit !== null && !reference) {
-    return refusedScatter(`${verb} … LIMIT`, 'each shard would change as many rows as are to be changed in all', `select the keys with LIMIT, then ${verb} those rows`)
+    return refusedScatter(
+      `${verb} … LIMIT`,
+      'each shard would change as many rows as are to be changed in all',
+      `select the keys with LIMIT, then ${verb} those rows`,
+    )
   }
   if (statement.limit !== null && statement.orderBy === null) {
     return refusedScatter(`${verb} … LIMIT of a reference table`, 'each copy might choose other rows', 'add an ORDER BY over a unique key')
   }
-  if (analysis.opaque !== null) return refusedScatter(analysis.opaque, 'its rows would be made on each shard from that shard\'s rows alone')
-  if (analysis.replicatedOuter) return refusedScatter('an outer join that keeps a reference table\'s rows', 'every shard has those rows')
+  if (analysis.opaque !== null) return refusedScatter(analysis.opaque, "its rows would be made on each shard from that shard's rows alone")
+  if (analysis.replicatedOuter) return refusedScatter("an outer join that keeps a reference table's rows", 'every shard has those rows')
   const [root] = roots
   if (root !== undefined && !root.tables.some((table) => table.context === analysis.scope.context)) {
     return refusedScatter('a subquery over a sharded table', 'the rows outside of it are on every shard')
   }
-  if (statement.kind === 'delete' && statement.returning !== null) return refusedScatter('DELETE … RETURNING', 'rows come from several shards')
+  if (statement.kind === 'delete' && statement.returning !== null)
+    return refusedScatter('DELETE … RETURNING', 'rows come from several shards')
   return { kind: 'allowed', text: whole, merge: null }
 }
 

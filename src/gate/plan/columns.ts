@@ -94,21 +94,31 @@ export class Columns {
     const inner = bare(expr)
     if (inner.kind === 'literal' || inner.kind === 'parameter' || inner.kind === 'constant') return null
     if (this.#distinct && item === null && this.#itemOf(expr) === null) {
-      throw new ScatterRefused(`${construct} what DISTINCT does not list`, 'rows that are equal in the list would come in several places', 'select what is ordered by')
+      throw new ScatterRefused(
+        `${construct} what DISTINCT does not list`,
+        'rows that are equal in the list would come in several places',
+        'select what is ordered by',
+      )
     }
     if (inner.kind !== 'column') {
       walkExpr(inner, {
         expr(node) {
           if ((node.kind === 'other' && node.construct === '->') || (node.kind === 'call' && jsonValued.test(node.name))) {
-            throw new ScatterRefused(`${construct} JSON`, 'only the server knows the order of JSON values', 'order by JSON_UNQUOTE(…) + 0, or restrict the statement to one shard')
+            throw new ScatterRefused(
+              `${construct} JSON`,
+              'only the server knows the order of JSON values',
+              'order by JSON_UNQUOTE(…) + 0, or restrict the statement to one shard',
+            )
           }
-          if (node.kind === 'call' && isRandom(node)) throw new ScatterRefused(`${construct} ${node.name}()`, 'each shard would draw values of its own')
+          if (node.kind === 'call' && isRandom(node))
+            throw new ScatterRefused(`${construct} ${node.name}()`, 'each shard would draw values of its own')
         },
       })
       return { ref: this.valueOf(expr, item), compare: 'byType' }
     }
     const bound = this.analysis.resolve(inner)
-    if (bound === null) throw new ScatterRefused(`${construct} ${inner.name.text}`, 'the column is of no table of the statement', 'correct the name')
+    if (bound === null)
+      throw new ScatterRefused(`${construct} ${inner.name.text}`, 'the column is of no table of the statement', 'correct the name')
     return this.#columnKey(inner, bound.column, `${bound.table.id}.${bound.column.name}`, item, construct)
   }
 
@@ -124,14 +134,26 @@ export class Columns {
         break
     }
     switch (column.dataType) {
-      case 'decimal': case 'numeric': case 'double': case 'date': case 'datetime': case 'timestamp': case 'time': case 'year':
+      case 'decimal':
+      case 'numeric':
+      case 'double':
+      case 'date':
+      case 'datetime':
+      case 'timestamp':
+      case 'time':
+      case 'year':
         return { ref: this.valueOf(expr, item), compare: 'byType' }
       case 'float':
         return { ref: this.addHidden(`double ${name}`, [text('('), ...this.copyOf(expr), text(') + 0e0')]), compare: 'byType' }
-      case 'enum': case 'set': case 'bit':
+      case 'enum':
+      case 'set':
+      case 'bit':
         return { ref: this.addHidden(`number ${name}`, [text('('), ...this.copyOf(expr), text(') + 0')]), compare: 'byType' }
       default:
-        throw new ScatterRefused(`${construct} ${column.name}`, `columns of type ${column.dataType} have an order that only the server knows`)
+        throw new ScatterRefused(
+          `${construct} ${column.name}`,
+          `columns of type ${column.dataType} have an order that only the server knows`,
+        )
     }
   }
 }
@@ -149,7 +171,11 @@ export function weightOf(column: ColumnInfo, value: readonly Piece[], construct:
   const collation = column.collation ?? ''
   if (column.padSpace === false) {
     if (construct === 'ORDER BY' && column.dataType === 'char' && collation.includes('nopad')) {
-      throw new ScatterRefused(`ORDER BY ${column.name}`, `the server does not sort CHAR columns of collation ${collation} as it compares them`, 'use a VARCHAR column')
+      throw new ScatterRefused(
+        `ORDER BY ${column.name}`,
+        `the server does not sort CHAR columns of collation ${collation} as it compares them`,
+        'use a VARCHAR column',
+      )
     }
     return [text('WEIGHT_STRING('), ...value, text(')')]
   }
@@ -162,7 +188,11 @@ export function weightOf(column: ColumnInfo, value: readonly Piece[], construct:
   }
   if (hasExpansions(collation)) {
     const charset = collation.slice(0, collation.indexOf('_'))
-    return [text('RPAD(WEIGHT_STRING('), ...value, text(`), ${column.lengthMax * expansionBytes}, WEIGHT_STRING(_${charset}' ' COLLATE ${collation}))`)]
+    return [
+      text('RPAD(WEIGHT_STRING('),
+      ...value,
+      text(`), ${column.lengthMax * expansionBytes}, WEIGHT_STRING(_${charset}' ' COLLATE ${collation}))`),
+    ]
   }
   return [text('WEIGHT_STRING('), ...value, text(` AS CHAR(${column.lengthMax}))`)]
 }
@@ -175,4 +205,12 @@ function hasExpansions(collation: string): boolean {
   return /^(utf8|ucs2|utf16|utf32)/.test(collation) || !simpleCollations.has(collation)
 }
 
-const simpleCollations = new Set(['latin1_swedish_ci', 'latin1_german1_ci', 'latin1_danish_ci', 'latin1_spanish_ci', 'ascii_general_ci', 'latin2_general_ci', 'latin5_turkish_ci'])
+const simpleCollations = new Set([
+  'latin1_swedish_ci',
+  'latin1_german1_ci',
+  'latin1_danish_ci',
+  'latin1_spanish_ci',
+  'ascii_general_ci',
+  'latin2_general_ci',
+  'latin5_turkish_ci',
+])

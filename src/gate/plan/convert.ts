@@ -64,9 +64,10 @@ export function storedValue(table: string, column: ColumnInfo, value: Value, utf
     case 'text': {
       if (value.type === 'integer') return { type: typeOf(column), bytes: Buffer.from(value.value.toString()) }
       if (value.type !== 'text') return refuse('it is neither text nor an integer')
-      if (!utf8 && !isAscii(value.bytes)) return refuse('the connection\'s character set is not UTF-8 and the text not ASCII')
+      if (!utf8 && !isAscii(value.bytes)) return refuse("the connection's character set is not UTF-8 and the text not ASCII")
       const bytes = column.dataType === 'char' ? withoutTrailingSpaces(value.bytes) : value.bytes
-      if (column.lengthMax !== null && bytes.length > column.lengthMax && characters(bytes) > column.lengthMax) return refuse(`it is longer than ${column.lengthMax} characters`)
+      if (column.lengthMax !== null && bytes.length > column.lengthMax && characters(bytes) > column.lengthMax)
+        return refuse(`it is longer than ${column.lengthMax} characters`)
       return { type: typeOf(column), bytes }
     }
     default:
@@ -108,8 +109,18 @@ function integerOf(column: ColumnInfo, value: bigint): VindexValue {
 }
 
 const types: Readonly<Record<string, VindexValueType>> = {
-  char: 'CHAR', varchar: 'VARCHAR', tinytext: 'TEXT', text: 'TEXT', mediumtext: 'TEXT', longtext: 'TEXT',
-  binary: 'BINARY', varbinary: 'VARBINARY', tinyblob: 'BLOB', blob: 'BLOB', mediumblob: 'BLOB', longblob: 'BLOB',
+  char: 'CHAR',
+  varchar: 'VARCHAR',
+  tinytext: 'TEXT',
+  text: 'TEXT',
+  mediumtext: 'TEXT',
+  longtext: 'TEXT',
+  binary: 'BINARY',
+  varbinary: 'VARBINARY',
+  tinyblob: 'BLOB',
+  blob: 'BLOB',
+  mediumblob: 'BLOB',
+  longblob: 'BLOB',
 }
 
 function typeOf(column: ColumnInfo): VindexValueType {

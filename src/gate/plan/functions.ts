@@ -5,7 +5,19 @@ import type { SessionRef } from './plan.ts'
 /** Aggregates that can be merged from each shard's own. */
 const mergeable = new Set(['COUNT', 'SUM', 'MIN', 'MAX', 'AVG', 'BIT_AND', 'BIT_OR', 'BIT_XOR'])
 const aggregates = new Set([
-  ...mergeable, 'GROUP_CONCAT', 'JSON_ARRAYAGG', 'JSON_OBJECTAGG', 'STD', 'STDDEV', 'STDDEV_POP', 'STDDEV_SAMP', 'VARIANCE', 'VAR_POP', 'VAR_SAMP', 'ANY_VALUE', 'MEDIAN',
+  ...mergeable,
+  'GROUP_CONCAT',
+  'JSON_ARRAYAGG',
+  'JSON_OBJECTAGG',
+  'STD',
+  'STDDEV',
+  'STDDEV_POP',
+  'STDDEV_SAMP',
+  'VARIANCE',
+  'VAR_POP',
+  'VAR_SAMP',
+  'ANY_VALUE',
+  'MEDIAN',
 ])
 
 export function isAggregate(call: CallExpr): boolean {
@@ -17,9 +29,17 @@ export function isMergeable(call: CallExpr): boolean {
 }
 
 const sessionFunctions: Readonly<Record<string, SessionRef>> = {
-  DATABASE: { kind: 'database' }, SCHEMA: { kind: 'database' }, FOUND_ROWS: { kind: 'found-rows' }, ROW_COUNT: { kind: 'row-count' },
-  CONNECTION_ID: { kind: 'connection-id' }, USER: { kind: 'user' }, SESSION_USER: { kind: 'user' }, SYSTEM_USER: { kind: 'user' },
-  CURRENT_USER: { kind: 'current-user' }, LAST_INSERT_ID: { kind: 'last-insert-id' }, VERSION: { kind: 'version' },
+  DATABASE: { kind: 'database' },
+  SCHEMA: { kind: 'database' },
+  FOUND_ROWS: { kind: 'found-rows' },
+  ROW_COUNT: { kind: 'row-count' },
+  CONNECTION_ID: { kind: 'connection-id' },
+  USER: { kind: 'user' },
+  SESSION_USER: { kind: 'user' },
+  SYSTEM_USER: { kind: 'user' },
+  CURRENT_USER: { kind: 'current-user' },
+  LAST_INSERT_ID: { kind: 'last-insert-id' },
+  VERSION: { kind: 'version' },
 }
 
 /** A function without arguments whose answer is the session's, whichever server runs the statement. */
@@ -30,8 +50,19 @@ export function sessionFunction(call: CallExpr): SessionRef | null {
 
 /** Functions with an effect on, or a meaning of, one server or connection: refused over a sharded keyspace. */
 const connectionBound = new Set([
-  'GET_LOCK', 'RELEASE_LOCK', 'RELEASE_ALL_LOCKS', 'IS_FREE_LOCK', 'IS_USED_LOCK', 'MASTER_POS_WAIT', 'SOURCE_POS_WAIT', 'MASTER_GTID_WAIT', 'WAIT_FOR_EXECUTED_GTID_SET',
-  'NEXTVAL', 'LASTVAL', 'SETVAL', 'LOAD_FILE',
+  'GET_LOCK',
+  'RELEASE_LOCK',
+  'RELEASE_ALL_LOCKS',
+  'IS_FREE_LOCK',
+  'IS_USED_LOCK',
+  'MASTER_POS_WAIT',
+  'SOURCE_POS_WAIT',
+  'MASTER_GTID_WAIT',
+  'WAIT_FOR_EXECUTED_GTID_SET',
+  'NEXTVAL',
+  'LASTVAL',
+  'SETVAL',
+  'LOAD_FILE',
 ])
 
 export function isConnectionBound(call: CallExpr): boolean {

@@ -47,7 +47,9 @@ export class Groups {
   roots(): Root[] {
     const groups: Group[] = []
     const roots: Root[] = []
-    for (const vindex of new Set(this.#tables.flatMap((table) => (table.entry?.kind === 'sharded' ? [table.entry.primaryVindex.vindex] : [])))) {
+    for (const vindex of new Set(
+      this.#tables.flatMap((table) => (table.entry?.kind === 'sharded' ? [table.entry.primaryVindex.vindex] : [])),
+    )) {
       groups.push(...this.#groupsOf(vindex))
     }
     this.#attach(groups)

@@ -13,7 +13,8 @@ const mirrored: Readonly<Record<string, string>> = { '=': '=', '<>': '<>', '<': 
 export function havingOf(given: Expr, columns: Columns, aggregate: (expr: Expr) => Ref): () => Having {
   const expr = bare(given)
   switch (expr.kind) {
-    case 'and': case 'or': {
+    case 'and':
+    case 'or': {
       const parts = expr.items.map((item) => havingOf(item, columns, aggregate))
       return () => parts.map((part) => part()).reduce((left, right) => ({ kind: expr.kind, left, right }))
     }
@@ -40,14 +41,20 @@ export function havingOf(given: Expr, columns: Columns, aggregate: (expr: Expr) 
     }
     default:
   }
-  throw new ScatterRefused('this HAVING', 'only comparisons of aggregates with constants are evaluated outside of a server', 'group by the shard key, or filter what is returned')
+  throw new ScatterRefused(
+    'this HAVING',
+    'only comparisons of aggregates with constants are evaluated outside of a server',
+    'group by the shard key, or filter what is returned',
+  )
 }
 
 function operandOf(given: Expr, columns: Columns, aggregate: (expr: Expr) => Ref): Ref {
   const expr = bare(given)
   if (expr.kind === 'column') {
     // In HAVING an alias hides a column.
-    const item = columns.select.items.findIndex((candidate) => expr.table === null && candidate.alias?.text.toLowerCase() === expr.name.text.toLowerCase())
+    const item = columns.select.items.findIndex(
+      (candidate) => expr.table === null && candidate.alias?.text.toLowerCase() === expr.name.text.toLowerCase(),
+    )
     const meant = columns.select.items[item]
     if (meant !== undefined) {
       if (hasAggregate(meant.expr)) return numericAggregate(meant.expr, columns, () => ({ item }))
@@ -66,7 +73,11 @@ function numericAggregate(given: Expr, columns: Columns, aggregate: (expr: Expr)
     const inner = expr.args[0] === undefined ? null : bare(expr.args[0])
     const bound = inner?.kind === 'column' ? columns.analysis.resolve(inner) : null
     if (bound === null || (familyOf(bound.column) !== 'integer' && bound.column.dataType !== 'decimal')) {
-      throw new ScatterRefused(`HAVING over ${expr.name}() of what is no number`, 'it would be compared outside of a server', 'filter what is returned')
+      throw new ScatterRefused(
+        `HAVING over ${expr.name}() of what is no number`,
+        'it would be compared outside of a server',
+        'filter what is returned',
+      )
     }
   }
   return aggregate(expr)
@@ -76,7 +87,11 @@ function numeric(given: Expr, columns: Columns, item: number | null): Ref {
   const expr = bare(given)
   const bound = expr.kind === 'column' ? columns.analysis.resolve(expr) : null
   if (bound === null || (familyOf(bound.column) !== 'integer' && bound.column.dataType !== 'decimal')) {
-    throw new ScatterRefused('HAVING over a column that is no number', 'it would be compared outside of a server', 'put the condition into WHERE')
+    throw new ScatterRefused(
+      'HAVING over a column that is no number',
+      'it would be compared outside of a server',
+      'put the condition into WHERE',
+    )
   }
   return columns.valueOf(expr, item)
 }

@@ -23,22 +23,44 @@ export function planInsert(insert: Insert, analysis: Analysis, keyspace: string,
   const table = analysis.tables[0] as BoundTable
   const { entry } = table
   const base = {
-    kind: 'routed', keyspace, sharded: true, verb: insert.verb, effect: 'write', limit: null, offset: null, unchanged: [], pins: [], tables: analysis.tables.map((t) => t.name),
+    kind: 'routed',
+    keyspace,
+    sharded: true,
+    verb: insert.verb,
+    effect: 'write',
+    limit: null,
+    offset: null,
+    unchanged: [],
+    pins: [],
+    tables: analysis.tables.map((t) => t.name),
   } as const
   const whole = compileText(count, analysis.edits)
   // The server says that there is no such table.
   if (table.columns === null || entry === undefined) {
-    return { ...base, destinations: [{ kind: 'any' }], whole, scatter: refusedScatter('an unknown table', 'one shard answers'), insert: null }
+    return {
+      ...base,
+      destinations: [{ kind: 'any' }],
+      whole,
+      scatter: refusedScatter('an unknown table', 'one shard answers'),
+      insert: null,
+    }
   }
   refuseOwnedLookups(table)
   refuseDivergingCopies(table, analysis)
-  if (entry.kind === 'sharded' && insert.onDuplicate !== null) shardKeyAssignments(table, insert.onDuplicate.assignments, analysis, { single: true, destination: null, duplicate: true })
+  if (entry.kind === 'sharded' && insert.onDuplicate !== null)
+    shardKeyAssignments(table, insert.onDuplicate.assignments, analysis, { single: true, destination: null, duplicate: true })
   if (insert.query !== null) return planInsertSelect(base, whole, table, analysis)
   if (insert.returning !== null && insert.rows.length > 1) {
-    throw planErrors.refused({ construct: 'RETURNING of several rows', reason: 'they may stand on several shards', instead: 'insert one row at a time' })
+    throw planErrors.refused({
+      construct: 'RETURNING of several rows',
+      reason: 'they may stand on several shards',
+      instead: 'insert one row at a time',
+    })
   }
 
-  const names = insert.columns?.map((name) => name.text.toLowerCase()) ?? table.columns.columns.filter((column) => !column.invisible).map((column) => column.name.toLowerCase())
+  const names =
+    insert.columns?.map((name) => name.text.toLowerCase()) ??
+    table.columns.columns.filter((column) => !column.invisible).map((column) => column.name.toLowerCase())
   const sequence = sequenceOf(table)
   refuseServerIds(table, names, sequence)
   const sequencePlace = sequence === null ? -1 : names.indexOf(sequence.column.toLowerCase())
@@ -52,7 +74,10 @@ export function planInsert(insert: Insert, analysis: Analysis, keyspace: string,
     }
   })
   const rowsSpan = insert.rowsSpan as Span
-  const edits: PlanEdit[] = [...analysis.edits.filter((edit) => edit.span.to <= rowsSpan.from || edit.span.from >= rowsSpan.to), { span: rowsSpan, pieces: [{ kind: 'rows' }] }]
+  const edits: PlanEdit[] = [
+    ...analysis.edits.filter((edit) => edit.span.to <= rowsSpan.from || edit.span.from >= rowsSpan.to),
+    { span: rowsSpan, pieces: [{ kind: 'rows' }] },
+  ]
   if (sequence !== null && sequencePlace < 0) edits.push(...extraColumn(insert, table, sequence))
   return {
     ...base,
@@ -64,11 +89,20 @@ export function planInsert(insert: Insert, analysis: Analysis, keyspace: string,
 }
 
 /** Rows that are read on a shard are written there: right only when all of it stands on one shard. */
-function planInsertSelect(base: Omit<RoutedPlan, 'destinations' | 'whole' | 'scatter' | 'insert'>, whole: RoutedPlan['whole'], table: BoundTable, analysis: Analysis): RoutedPlan {
+function planInsertSelect(
+  base: Omit<RoutedPlan, 'destinations' | 'whole' | 'scatter' | 'insert'>,
+  whole: RoutedPlan['whole'],
+  table: BoundTable,
+  analysis: Analysis,
+): RoutedPlan {
   const instead = 'read the rows and insert them'
   const roots = analysis.groups.roots()
   if (table.entry?.kind !== 'reference' || roots.length > 0) {
-    throw planErrors.refused({ construct: 'INSERT … SELECT', reason: `the shard of each row of ${table.name} would be known only from its values`, instead })
+    throw planErrors.refused({
+      construct: 'INSERT … SELECT',
+      reason: `the shard of each row of ${table.name} would be known only from its values`,
+      instead,
+    })
   }
   return { ...base, destinations: [{ kind: 'all' }], whole, scatter: { kind: 'allowed', text: whole, merge: null }, insert: null }
 }
@@ -86,10 +120,16 @@ function destinationOf(table: BoundTable, names: readonly string[], values: read
 }
 
 function shardKeySlot(table: BoundTable, column: ColumnInfo, value: Expr | undefined, sequence: SequencePlan | null): Slot {
-  if (sequence?.column === column.name) return value === undefined ? { kind: 'default' } : (slotOf(value) ?? refuseSequenceValue(table, value))
+  if (sequence?.column === column.name)
+    return value === undefined ? { kind: 'default' } : (slotOf(value) ?? refuseSequenceValue(table, value))
   if (value === undefined) throw planErrors.shardKeyMissing({ table: table.name, column: column.name })
   const slot = slotOf(value)
-  if (slot === null) throw planErrors.shardKeyValue({ table: table.name, column: column.name, reason: 'it is an expression, whose value only a server knows' })
+  if (slot === null)
+    throw planErrors.shardKeyValue({
+      table: table.name,
+      column: column.name,
+      reason: 'it is an expression, whose value only a server knows',
+    })
   if (slot.kind === 'default') throw planErrors.shardKeyMissing({ table: table.name, column: column.name })
   return slot
 }
@@ -130,7 +170,8 @@ function rowText(span: Span, setForm: boolean, given: Expr | undefined, sequence
       return compileSpan(span, [...inside, { span: given.span, pieces: [{ kind: 'sequence-id', given: given.span }] }])
     }
     // `(…)` becomes `(…, id)`, the SET form `…, column = id`.
-    if (setForm) return [...compileSpan(span, edits), text(`, ${quoteIdentifier(sequence.column)} = `), { kind: 'sequence-id', given: null }]
+    if (setForm)
+      return [...compileSpan(span, edits), text(`, ${quoteIdentifier(sequence.column)} = `), { kind: 'sequence-id', given: null }]
     const last = { from: span.to - 1, to: span.to - 1 }
     const separator = span.to - span.from > 2 ? ', ' : ''
     edits.push({ span: last, pieces: [text(separator), { kind: 'sequence-id', given: null }] })

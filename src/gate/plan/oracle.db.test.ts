@@ -36,7 +36,33 @@ const vschema = resolveVschema(
   ),
 )
 
-const texts = ['a', 'A', 'a ', 'a\t', 'á', 'ae', 'æ', 'ß', 'ss', 's', 'S', '', 'b', 'B ', 'ñ', 'n', '10', '9', 'é', 'é', 'z', 'Zz', '日', 'i', 'ı']
+const texts = [
+  'a',
+  'A',
+  'a ',
+  'a\t',
+  'á',
+  'ae',
+  'æ',
+  'ß',
+  'ss',
+  's',
+  'S',
+  '',
+  'b',
+  'B ',
+  'ñ',
+  'n',
+  '10',
+  '9',
+  'é',
+  'é',
+  'z',
+  'Zz',
+  '日',
+  'i',
+  'ı',
+]
 const created = (flavour: string): string[] => [
   `CREATE TABLE a (k INT NOT NULL, id INT NOT NULL, name VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci, u VARCHAR(10) CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci,
      n INT, d DECIMAL(12,4), f FLOAT, g DOUBLE, day DATE, at TIME, e ENUM('z','m','a'), bin VARBINARY(10), PRIMARY KEY (k, id))`,
@@ -48,29 +74,106 @@ const created = (flavour: string): string[] => [
 
 /** Ends in a full order where it says ORDER BY; else rows are compared as a bag. */
 const statements = [
-  'SELECT * FROM a', 'SELECT * FROM a WHERE k = 3', 'SELECT * FROM a WHERE k IN (1, 2, 900)', "SELECT * FROM a WHERE k = '4'", 'SELECT * FROM a WHERE k = NULL',
-  'SELECT id, name FROM a ORDER BY name, id', 'SELECT id, name FROM a ORDER BY name DESC, id LIMIT 7', 'SELECT id, name FROM a ORDER BY name, id LIMIT 10, 5', 'SELECT id, name FROM a ORDER BY name, id LIMIT 500, 5',
-  'SELECT id, u FROM a ORDER BY u, id', 'SELECT id, u FROM a ORDER BY u DESC, id DESC LIMIT 9', 'SELECT id FROM a ORDER BY d, id', 'SELECT id FROM a ORDER BY f DESC, id', 'SELECT id FROM a ORDER BY g, id',
-  'SELECT id FROM a ORDER BY day, id', 'SELECT id FROM a ORDER BY at DESC, id', 'SELECT id FROM a ORDER BY e, id', 'SELECT id FROM a ORDER BY bin, id', 'SELECT id FROM a ORDER BY n IS NULL, n, id',
-  'SELECT *, n + 1 FROM a ORDER BY n + 1, id', 'SELECT id, n AS m FROM a ORDER BY m DESC, 1', 'SELECT a.* FROM a ORDER BY a.id LIMIT 3',
-  'SELECT COUNT(*) FROM a', 'SELECT COUNT(n), COUNT(*), SUM(n), SUM(d), AVG(n), AVG(d), MIN(d), MAX(d) FROM a', 'SELECT SUM(n), AVG(n), MIN(n), COUNT(*) FROM a WHERE id < 0', 'SELECT MIN(day), MAX(day), MIN(at), MAX(at) FROM a',
-  'SELECT MIN(e), MAX(e) FROM a', 'SELECT MIN(bin), MAX(bin) FROM a', 'SELECT BIT_AND(id), BIT_OR(id), BIT_XOR(id) FROM a', 'SELECT MIN(id), MAX(id) FROM a WHERE k IN (1, 2, 3)', 'SELECT WEIGHT_STRING(MIN(name) AS CHAR(20)) FROM a WHERE k = 3',
-  'SELECT n, COUNT(*) FROM a GROUP BY n', 'SELECT n, COUNT(*) c FROM a GROUP BY n ORDER BY c DESC, n', 'SELECT n, SUM(d) FROM a GROUP BY n HAVING COUNT(*) > 2 AND n > 1 ORDER BY n LIMIT 3', 'SELECT n, AVG(d) FROM a GROUP BY n HAVING SUM(d) IS NOT NULL ORDER BY AVG(d), n',
-  'SELECT e, COUNT(*), AVG(id) FROM a GROUP BY e ORDER BY e', 'SELECT day, MAX(id) FROM a GROUP BY day ORDER BY 1 DESC', 'SELECT COUNT(*), MIN(id) FROM a GROUP BY name ORDER BY 2', 'SELECT COUNT(*), MAX(id) FROM a GROUP BY u ORDER BY 2', 'SELECT n % 3 AS m, COUNT(*) FROM a GROUP BY m ORDER BY m',
-  'SELECT k, COUNT(*), GROUP_CONCAT(id ORDER BY id) FROM a GROUP BY k ORDER BY k LIMIT 5', 'SELECT k, COUNT(DISTINCT n) FROM a GROUP BY k HAVING COUNT(*) > 1 ORDER BY 2 DESC, k', 'SELECT COUNT(DISTINCT k) FROM a', 'SELECT SUM(DISTINCT k), AVG(DISTINCT k) FROM a',
-  'SELECT DISTINCT n FROM a ORDER BY n', 'SELECT DISTINCT n, e FROM a', 'SELECT DISTINCT k FROM a ORDER BY k LIMIT 4', 'SELECT DISTINCT d FROM a ORDER BY d DESC', 'SELECT COUNT(*) FROM a HAVING COUNT(*) > 1000',
-  'SELECT a.id, b.v FROM a JOIN b ON a.k = b.k ORDER BY a.id, b.id', 'SELECT a.id, b.v FROM a LEFT JOIN b ON a.k = b.k AND b.v > 5 ORDER BY a.id, b.id', 'SELECT b.id, a.id FROM a RIGHT JOIN b USING (k)', 'SELECT a.id, r.title FROM a JOIN r ON r.code = a.n ORDER BY a.id', 'SELECT a.id, r.title FROM a LEFT JOIN r ON r.code = a.n',
-  'SELECT COUNT(*), SUM(b.v) FROM a JOIN b ON a.k = b.k', 'SELECT a.n, SUM(b.v) FROM a JOIN b ON a.k = b.k GROUP BY a.n ORDER BY 1', 'SELECT id FROM a WHERE EXISTS (SELECT 1 FROM b WHERE b.k = a.k AND b.v > 3)', 'SELECT id FROM a WHERE k IN (SELECT k FROM b WHERE v < 4) ORDER BY id',
-  'SELECT id, (SELECT COUNT(*) FROM b WHERE b.k = a.k) c FROM a ORDER BY c DESC, id', 'SELECT id FROM a WHERE n IN (SELECT code FROM r)', 'SELECT * FROM r', 'SELECT * FROM a WHERE k = 1 OR k = 2 OR (k = 3 AND n > 0)', 'SELECT s.c FROM (SELECT COUNT(*) AS c FROM a WHERE k = 2) s',
-  "SELECT id FROM t WHERE name = 'ss'", "SELECT id FROM t WHERE name = 'A'", "SELECT id FROM t WHERE name IN ('ñ', 'z', 'é')", 'SELECT name, COUNT(*) FROM t GROUP BY name HAVING COUNT(*) > 50', 'SELECT COUNT(*), SUM(v) FROM t GROUP BY name ORDER BY 2',
-  "SELECT id FROM x WHERE name = 'a'", "SELECT id FROM x WHERE name IN ('S', 'AE')", 'SELECT COUNT(*), MIN(id) FROM x GROUP BY name ORDER BY 2', 'SELECT COUNT(DISTINCT name) FROM x', 'SELECT p.id, q.id FROM x p JOIN x q ON p.name = q.name',
-  'SELECT a.id FROM r LEFT JOIN a ON a.n = r.code', 'SELECT a.id FROM a, b', 'SELECT id FROM a ORDER BY LOWER(name), id', 'SELECT ROW_NUMBER() OVER (ORDER BY id) FROM a', 'SELECT id FROM a UNION SELECT id FROM b', 'SELECT COUNT(DISTINCT n) FROM a', 'SELECT SUM(n) + 1 FROM a',
+  'SELECT * FROM a',
+  'SELECT * FROM a WHERE k = 3',
+  'SELECT * FROM a WHERE k IN (1, 2, 900)',
+  "SELECT * FROM a WHERE k = '4'",
+  'SELECT * FROM a WHERE k = NULL',
+  'SELECT id, name FROM a ORDER BY name, id',
+  'SELECT id, name FROM a ORDER BY name DESC, id LIMIT 7',
+  'SELECT id, name FROM a ORDER BY name, id LIMIT 10, 5',
+  'SELECT id, name FROM a ORDER BY name, id LIMIT 500, 5',
+  'SELECT id, u FROM a ORDER BY u, id',
+  'SELECT id, u FROM a ORDER BY u DESC, id DESC LIMIT 9',
+  'SELECT id FROM a ORDER BY d, id',
+  'SELECT id FROM a ORDER BY f DESC, id',
+  'SELECT id FROM a ORDER BY g, id',
+  'SELECT id FROM a ORDER BY day, id',
+  'SELECT id FROM a ORDER BY at DESC, id',
+  'SELECT id FROM a ORDER BY e, id',
+  'SELECT id FROM a ORDER BY bin, id',
+  'SELECT id FROM a ORDER BY n IS NULL, n, id',
+  'SELECT *, n + 1 FROM a ORDER BY n + 1, id',
+  'SELECT id, n AS m FROM a ORDER BY m DESC, 1',
+  'SELECT a.* FROM a ORDER BY a.id LIMIT 3',
+  'SELECT COUNT(*) FROM a',
+  'SELECT COUNT(n), COUNT(*), SUM(n), SUM(d), AVG(n), AVG(d), MIN(d), MAX(d) FROM a',
+  'SELECT SUM(n), AVG(n), MIN(n), COUNT(*) FROM a WHERE id < 0',
+  'SELECT MIN(day), MAX(day), MIN(at), MAX(at) FROM a',
+  'SELECT MIN(e), MAX(e) FROM a',
+  'SELECT MIN(bin), MAX(bin) FROM a',
+  'SELECT BIT_AND(id), BIT_OR(id), BIT_XOR(id) FROM a',
+  'SELECT MIN(id), MAX(id) FROM a WHERE k IN (1, 2, 3)',
+  'SELECT WEIGHT_STRING(MIN(name) AS CHAR(20)) FROM a WHERE k = 3',
+  'SELECT n, COUNT(*) FROM a GROUP BY n',
+  'SELECT n, COUNT(*) c FROM a GROUP BY n ORDER BY c DESC, n',
+  'SELECT n, SUM(d) FROM a GROUP BY n HAVING COUNT(*) > 2 AND n > 1 ORDER BY n LIMIT 3',
+  'SELECT n, AVG(d) FROM a GROUP BY n HAVING SUM(d) IS NOT NULL ORDER BY AVG(d), n',
+  'SELECT e, COUNT(*), AVG(id) FROM a GROUP BY e ORDER BY e',
+  'SELECT day, MAX(id) FROM a GROUP BY day ORDER BY 1 DESC',
+  'SELECT COUNT(*), MIN(id) FROM a GROUP BY name ORDER BY 2',
+  'SELECT COUNT(*), MAX(id) FROM a GROUP BY u ORDER BY 2',
+  'SELECT n % 3 AS m, COUNT(*) FROM a GROUP BY m ORDER BY m',
+  'SELECT k, COUNT(*), GROUP_CONCAT(id ORDER BY id) FROM a GROUP BY k ORDER BY k LIMIT 5',
+  'SELECT k, COUNT(DISTINCT n) FROM a GROUP BY k HAVING COUNT(*) > 1 ORDER BY 2 DESC, k',
+  'SELECT COUNT(DISTINCT k) FROM a',
+  'SELECT SUM(DISTINCT k), AVG(DISTINCT k) FROM a',
+  'SELECT DISTINCT n FROM a ORDER BY n',
+  'SELECT DISTINCT n, e FROM a',
+  'SELECT DISTINCT k FROM a ORDER BY k LIMIT 4',
+  'SELECT DISTINCT d FROM a ORDER BY d DESC',
+  'SELECT COUNT(*) FROM a HAVING COUNT(*) > 1000',
+  'SELECT a.id, b.v FROM a JOIN b ON a.k = b.k ORDER BY a.id, b.id',
+  'SELECT a.id, b.v FROM a LEFT JOIN b ON a.k = b.k AND b.v > 5 ORDER BY a.id, b.id',
+  'SELECT b.id, a.id FROM a RIGHT JOIN b USING (k)',
+  'SELECT a.id, r.title FROM a JOIN r ON r.code = a.n ORDER BY a.id',
+  'SELECT a.id, r.title FROM a LEFT JOIN r ON r.code = a.n',
+  'SELECT COUNT(*), SUM(b.v) FROM a JOIN b ON a.k = b.k',
+  'SELECT a.n, SUM(b.v) FROM a JOIN b ON a.k = b.k GROUP BY a.n ORDER BY 1',
+  'SELECT id FROM a WHERE EXISTS (SELECT 1 FROM b WHERE b.k = a.k AND b.v > 3)',
+  'SELECT id FROM a WHERE k IN (SELECT k FROM b WHERE v < 4) ORDER BY id',
+  'SELECT id, (SELECT COUNT(*) FROM b WHERE b.k = a.k) c FROM a ORDER BY c DESC, id',
+  'SELECT id FROM a WHERE n IN (SELECT code FROM r)',
+  'SELECT * FROM r',
+  'SELECT * FROM a WHERE k = 1 OR k = 2 OR (k = 3 AND n > 0)',
+  'SELECT s.c FROM (SELECT COUNT(*) AS c FROM a WHERE k = 2) s',
+  "SELECT id FROM t WHERE name = 'ss'",
+  "SELECT id FROM t WHERE name = 'A'",
+  "SELECT id FROM t WHERE name IN ('ñ', 'z', 'é')",
+  'SELECT name, COUNT(*) FROM t GROUP BY name HAVING COUNT(*) > 50',
+  'SELECT COUNT(*), SUM(v) FROM t GROUP BY name ORDER BY 2',
+  "SELECT id FROM x WHERE name = 'a'",
+  "SELECT id FROM x WHERE name IN ('S', 'AE')",
+  'SELECT COUNT(*), MIN(id) FROM x GROUP BY name ORDER BY 2',
+  'SELECT COUNT(DISTINCT name) FROM x',
+  'SELECT p.id, q.id FROM x p JOIN x q ON p.name = q.name',
+  'SELECT a.id FROM r LEFT JOIN a ON a.n = r.code',
+  'SELECT a.id FROM a, b',
+  'SELECT id FROM a ORDER BY LOWER(name), id',
+  'SELECT ROW_NUMBER() OVER (ORDER BY id) FROM a',
+  'SELECT id FROM a UNION SELECT id FROM b',
+  'SELECT COUNT(DISTINCT n) FROM a',
+  'SELECT SUM(n) + 1 FROM a',
 ]
 
 const writes = [
-  "INSERT INTO a (k, id, name, n) VALUES (50, 1000, 'new', 1), (51, 1001, 'n''ew', 2), (52, 1002, NULL, 3)", 'INSERT INTO b SET k = 50, id = 1, v = 7', 'INSERT INTO b (k, id, v) VALUES (50, 1, 8), (51, 1, 9) ON DUPLICATE KEY UPDATE v = VALUES(v) + 1',
-  'REPLACE INTO b VALUES (50, 1, 100), (60, 1, 101)', 'INSERT IGNORE INTO b VALUES (50, 1, 5), (70, 1, 5)', 'UPDATE a SET n = n + 1 WHERE k IN (1, 2, 3)', 'UPDATE a SET n = 0 WHERE n > 5', 'UPDATE a SET k = 4, n = 9 WHERE k = 4', 'UPDATE a JOIN b ON a.k = b.k SET a.d = b.v WHERE b.v < 6',
-  'DELETE FROM a WHERE k = 5', 'DELETE FROM b WHERE v > 90', 'DELETE a FROM a JOIN b ON a.k = b.k WHERE b.v = 3', 'DELETE FROM a WHERE n IN (SELECT code FROM r WHERE code > 7)', 'DELETE FROM a ORDER BY id LIMIT 2', "INSERT INTO r VALUES (100, 'x')", "UPDATE x SET v = 77 WHERE name = 'a'", "DELETE FROM t WHERE name = 'SS'",
+  "INSERT INTO a (k, id, name, n) VALUES (50, 1000, 'new', 1), (51, 1001, 'n''ew', 2), (52, 1002, NULL, 3)",
+  'INSERT INTO b SET k = 50, id = 1, v = 7',
+  'INSERT INTO b (k, id, v) VALUES (50, 1, 8), (51, 1, 9) ON DUPLICATE KEY UPDATE v = VALUES(v) + 1',
+  'REPLACE INTO b VALUES (50, 1, 100), (60, 1, 101)',
+  'INSERT IGNORE INTO b VALUES (50, 1, 5), (70, 1, 5)',
+  'UPDATE a SET n = n + 1 WHERE k IN (1, 2, 3)',
+  'UPDATE a SET n = 0 WHERE n > 5',
+  'UPDATE a SET k = 4, n = 9 WHERE k = 4',
+  'UPDATE a JOIN b ON a.k = b.k SET a.d = b.v WHERE b.v < 6',
+  'DELETE FROM a WHERE k = 5',
+  'DELETE FROM b WHERE v > 90',
+  'DELETE a FROM a JOIN b ON a.k = b.k WHERE b.v = 3',
+  'DELETE FROM a WHERE n IN (SELECT code FROM r WHERE code > 7)',
+  'DELETE FROM a ORDER BY id LIMIT 2',
+  "INSERT INTO r VALUES (100, 'x')",
+  "UPDATE x SET v = 77 WHERE name = 'a'",
+  "DELETE FROM t WHERE name = 'SS'",
 ]
 
 const shardNames = ['-40', '40-80', '80-c0', 'c0-']
@@ -107,7 +210,7 @@ for (const flavour of flavours()) {
     })
     after(async () => {
       for (const connection of [one, ...shards]) {
-        const [row] = (await fetchRows(connection, 'SELECT DATABASE()'))
+        const [row] = await fetchRows(connection, 'SELECT DATABASE()')
         await connection.query(`DROP DATABASE ${row?.[0]}`)
         await connection.close()
       }
@@ -115,8 +218,14 @@ for (const flavour of flavours()) {
 
     function inputs(sql: string): RouteInputs<Connection> {
       return {
-        lexed: lexer.lex(Buffer.from(sql)), parameters: [], shards, shardOf: (id) => shards[(id[0] ?? 0) >> 6] as Connection, schemaOf: () => 'none',
-        anyShard: () => shards[2] as Connection, session: () => nullValue, sequenceIds: [],
+        lexed: lexer.lex(Buffer.from(sql)),
+        parameters: [],
+        shards,
+        shardOf: (id) => shards[(id[0] ?? 0) >> 6] as Connection,
+        schemaOf: () => 'none',
+        anyShard: () => shards[2] as Connection,
+        session: () => nullValue,
+        sequenceIds: [],
       }
     }
     function routed(sql: string): Routed<Connection> {
@@ -132,16 +241,21 @@ for (const flavour of flavours()) {
       const streams = await Promise.all(sends.map(({ shard, text }) => shard.rows(text)))
       const out: string[] = []
       let visible = 0
-      await mergeStreams(streams, merge ?? { kind: 'concat', hiddenColumns: 0, limit: null, offset: 0n }, {
-        columns: (columns, hidden) => void (visible = columns.length - hidden),
-        row: (row) => void out.push(printRow(row.slice(0, visible))),
-      }, { bytesMax: 1 << 24, resolve: (slot: Slot) => printValue(slotValue(slot, inputs(sql))) })
+      await mergeStreams(
+        streams,
+        merge ?? { kind: 'concat', hiddenColumns: 0, limit: null, offset: 0n },
+        {
+          columns: (columns, hidden) => void (visible = columns.length - hidden),
+          row: (row) => void out.push(printRow(row.slice(0, visible))),
+        },
+        { bytesMax: 1 << 24, resolve: (slot: Slot) => printValue(slotValue(slot, inputs(sql))) },
+      )
       // What LIMIT left unread stays in the connection's way otherwise.
       for (const stream of streams) for await (const batch of stream) void batch
       return out
     }
 
-    test('promise 10: every answer is the unsharded server\'s, or an error of ours', async (t) => {
+    test("promise 10: every answer is the unsharded server's, or an error of ours", async (t) => {
       let answered = 0
       const refused: string[] = []
       for (const sql of statements) {
@@ -180,7 +294,12 @@ for (const flavour of flavours()) {
           const parts = await Promise.all(shards.map(async (shard) => (await fetchRows(shard, `SELECT * FROM ${table}`)).map(printRow)))
           assert.deepEqual(parts.flat().sort(), (await fetchRows(one, `SELECT * FROM ${table}`)).map(printRow).sort(), sql)
         }
-        for (const shard of shards) assert.deepEqual((await fetchRows(shard, 'SELECT * FROM r')).map(printRow).sort(), (await fetchRows(one, 'SELECT * FROM r')).map(printRow).sort(), sql)
+        for (const shard of shards)
+          assert.deepEqual(
+            (await fetchRows(shard, 'SELECT * FROM r')).map(printRow).sort(),
+            (await fetchRows(one, 'SELECT * FROM r')).map(printRow).sort(),
+            sql,
+          )
       }
       t.diagnostic(`refused: ${refused.join('; ')}`)
       assert.deepEqual(refused, ['DELETE FROM a ORDER BY id LIMIT 2'])
@@ -200,12 +319,15 @@ function rows(): string[] {
     const name = i % 17 === 0 ? 'NULL' : quote(texts[i % texts.length] as string)
     const n = i % 11 === 0 ? 'NULL' : String((i * 7) % 9)
     const d = i % 13 === 0 ? 'NULL' : `${(i * 37) % 50}.${String((i * 1237) % 10000).padStart(4, '0')}`
-    return `(${i % 23}, ${i}, ${name}, ${quote(texts[(i * 3) % texts.length] as string)}, ${n}, ${d}, ${1.1 * i}e-3, ${(i * 7919) % 101}.25, '2026-0${1 + (i % 9)}-1${i % 10}', '${i % 2 ? '-' : ''}${i * 3}:00:0${i % 10}', '${['z', 'm', 'a'][i % 3]}', x'${(i * 5 % 256).toString(16).padStart(2, '0')}00')`
+    return `(${i % 23}, ${i}, ${name}, ${quote(texts[(i * 3) % texts.length] as string)}, ${n}, ${d}, ${1.1 * i}e-3, ${(i * 7919) % 101}.25, '2026-0${1 + (i % 9)}-1${i % 10}', '${i % 2 ? '-' : ''}${i * 3}:00:0${i % 10}', '${['z', 'm', 'a'][i % 3]}', x'${((i * 5) % 256).toString(16).padStart(2, '0')}00')`
   })
   const b = Array.from({ length: 40 }, (_, i) => `(${i % 19}, ${i}, ${(i * 3) % 11})`)
   const named = texts.flatMap((text, i) => [`(${quote(text)}, ${i}, ${i * 10})`, `(${quote(text)}, ${i + 100}, ${i})`])
   return [
-    `INSERT INTO a VALUES ${a.join(', ')}`, `INSERT INTO b VALUES ${b.join(', ')}`, `INSERT INTO t VALUES ${named.join(', ')}`, `INSERT INTO x VALUES ${named.join(', ')}`,
+    `INSERT INTO a VALUES ${a.join(', ')}`,
+    `INSERT INTO b VALUES ${b.join(', ')}`,
+    `INSERT INTO t VALUES ${named.join(', ')}`,
+    `INSERT INTO x VALUES ${named.join(', ')}`,
     "INSERT INTO r VALUES (1, 'one'), (2, 'two'), (8, 'eight')",
   ]
 }
@@ -221,8 +343,17 @@ async function readColumns(connection: Connection): Promise<Map<string, TableCol
     const info = tables.get(table as string) ?? { columns: [], uniqueKeys: [] }
     tables.set(table as string, info)
     info.columns.push({
-      name: name as string, dataType: dataType as string, unsigned: /unsigned/.test(columnType as string), collation: collation ?? null, lengthMax: length == null ? null : Number(length),
-      nullable: nullable === 'YES', invisible: false, generated: false, autoIncrement: false, hasDefault: false, padSpace: collation == null ? null : !/_0900_|nopad/.test(collation),
+      name: name as string,
+      dataType: dataType as string,
+      unsigned: /unsigned/.test(columnType as string),
+      collation: collation ?? null,
+      lengthMax: length == null ? null : Number(length),
+      nullable: nullable === 'YES',
+      invisible: false,
+      generated: false,
+      autoIncrement: false,
+      hasDefault: false,
+      padSpace: collation == null ? null : !/_0900_|nopad/.test(collation),
     })
   }
   return tables

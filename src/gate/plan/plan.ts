@@ -248,11 +248,21 @@ export type SetPlan = { readonly kind: 'set'; readonly assignments: readonly Set
 
 export type SetAssignment =
   | { readonly kind: 'user-variable'; readonly name: string; readonly value: SetValue }
-  | { readonly kind: 'system-variable'; readonly scope: 'session' | 'global' | 'persist' | 'transaction'; readonly name: string; readonly value: SetValue }
+  | {
+      readonly kind: 'system-variable'
+      readonly scope: 'session' | 'global' | 'persist' | 'transaction'
+      readonly name: string
+      readonly value: SetValue
+    }
   | { readonly kind: 'names'; readonly charset: string | null; readonly collation: string | null }
   | { readonly kind: 'character-set'; readonly charset: string | null }
   /** SET [SESSION|GLOBAL] TRANSACTION …; scope `next` is the next transaction only. */
-  | { readonly kind: 'transaction'; readonly scope: 'next' | 'session' | 'global'; readonly isolation: string | null; readonly readOnly: boolean | null }
+  | {
+      readonly kind: 'transaction'
+      readonly scope: 'next' | 'session' | 'global'
+      readonly isolation: string | null
+      readonly readOnly: boolean | null
+    }
 
 export type SetValue =
   /** A constant. */

@@ -8,7 +8,22 @@ import { inputsOf, planOf, route, shards } from './testkit.ts'
 import { storedValue } from './convert.ts'
 
 const oneOf = (...words: string[]) => fc.constantFrom(...words)
-const column = oneOf('id', 'u.id', 'name', 'age', 'u.age', 'bio', 'score', 'o.user_id', 'user_id', 'o.total', 'state', 'app.users.id', 'nope', 'x')
+const column = oneOf(
+  'id',
+  'u.id',
+  'name',
+  'age',
+  'u.age',
+  'bio',
+  'score',
+  'o.user_id',
+  'user_id',
+  'o.total',
+  'state',
+  'app.users.id',
+  'nope',
+  'x',
+)
 const value = oneOf('1', '5', "'a'", 'NULL', '?', '-3', '1.5', 'LAST_INSERT_ID()', '@v', 'NOW()', "x'61'")
 const expr: fc.Arbitrary<string> = fc.letrec<{ expr: string }>((tie) => ({
   expr: fc.oneof(
@@ -19,20 +34,72 @@ const expr: fc.Arbitrary<string> = fc.letrec<{ expr: string }>((tie) => ({
     fc.tuple(column, fc.array(value, { minLength: 1, maxLength: 4 })).map(([name, list]) => `${name} IN (${list.join(', ')})`),
     tie('expr').map((inner) => `(${inner})`),
     fc.tuple(oneOf('COUNT', 'SUM', 'AVG', 'MIN', 'MAX', 'LOWER', 'GROUP_CONCAT'), column).map(([name, of]) => `${name}(${of})`),
-    oneOf('EXISTS (SELECT 1 FROM orders z WHERE z.user_id = u.id)', 'id IN (SELECT user_id FROM orders)', 'COUNT(*)', '(SELECT title FROM countries LIMIT 1)', 'CASE WHEN id = 1 THEN 2 END'),
+    oneOf(
+      'EXISTS (SELECT 1 FROM orders z WHERE z.user_id = u.id)',
+      'id IN (SELECT user_id FROM orders)',
+      'COUNT(*)',
+      '(SELECT title FROM countries LIMIT 1)',
+      'CASE WHEN id = 1 THEN 2 END',
+    ),
   ),
 })).expr
-const from = oneOf('users', 'users u', 'app.users', 'users u JOIN orders o ON o.user_id = u.id', 'users u LEFT JOIN orders o ON o.user_id = u.id', 'countries', 'users u, orders o', '(SELECT * FROM users) u', 'tenants', 'countries c LEFT JOIN users u ON u.name = c.code')
+const from = oneOf(
+  'users',
+  'users u',
+  'app.users',
+  'users u JOIN orders o ON o.user_id = u.id',
+  'users u LEFT JOIN orders o ON o.user_id = u.id',
+  'countries',
+  'users u, orders o',
+  '(SELECT * FROM users) u',
+  'tenants',
+  'countries c LEFT JOIN users u ON u.name = c.code',
+)
 const list = (of: fc.Arbitrary<string>, max: number) => fc.array(of, { minLength: 1, maxLength: max }).map((items) => items.join(', '))
-const maybe = (prefix: string, of: fc.Arbitrary<string>) => fc.oneof(fc.constant(''), of.map((text) => ` ${prefix} ${text}`))
-const item = fc.oneof(expr, expr.map((e) => `${e} AS x`), oneOf('*', 'u.*', '1'))
+const maybe = (prefix: string, of: fc.Arbitrary<string>) =>
+  fc.oneof(
+    fc.constant(''),
+    of.map((text) => ` ${prefix} ${text}`),
+  )
+const item = fc.oneof(
+  expr,
+  expr.map((e) => `${e} AS x`),
+  oneOf('*', 'u.*', '1'),
+)
 const select = fc
-  .tuple(oneOf('SELECT ', 'SELECT DISTINCT '), list(item, 3), from, maybe('WHERE', expr), maybe('GROUP BY', list(fc.oneof(column, oneOf('1', '2')), 2)), maybe('HAVING', expr), maybe('ORDER BY', list(fc.oneof(expr, oneOf('1', 'x', '3 DESC')), 2)), maybe('LIMIT', oneOf('1', '2, 3', '?', '5 OFFSET 1')), oneOf('', ' FOR UPDATE'))
+  .tuple(
+    oneOf('SELECT ', 'SELECT DISTINCT '),
+    list(item, 3),
+    from,
+    maybe('WHERE', expr),
+    maybe('GROUP BY', list(fc.oneof(column, oneOf('1', '2')), 2)),
+    maybe('HAVING', expr),
+    maybe('ORDER BY', list(fc.oneof(expr, oneOf('1', 'x', '3 DESC')), 2)),
+    maybe('LIMIT', oneOf('1', '2, 3', '?', '5 OFFSET 1')),
+    oneOf('', ' FOR UPDATE'),
+  )
   .map(([verb, items, tables, ...clauses]) => `${verb}${items} FROM ${tables}${clauses.join('')}`)
 const write = fc.oneof(
-  fc.tuple(list(fc.tuple(oneOf('users.age', 'age', 'name', 'id'), expr).map((parts) => parts.join(' = ')), 2), maybe('WHERE', expr), maybe('LIMIT', oneOf('1'))).map(([set, ...rest]) => `UPDATE users SET ${set}${rest.join('')}`),
+  fc
+    .tuple(
+      list(
+        fc.tuple(oneOf('users.age', 'age', 'name', 'id'), expr).map((parts) => parts.join(' = ')),
+        2,
+      ),
+      maybe('WHERE', expr),
+      maybe('LIMIT', oneOf('1')),
+    )
+    .map(([set, ...rest]) => `UPDATE users SET ${set}${rest.join('')}`),
   fc.tuple(maybe('WHERE', expr), maybe('ORDER BY', column)).map((rest) => `DELETE FROM users${rest.join('')}`),
-  fc.tuple(oneOf('log (user_id, name)', 'log (log_id, user_id)', 'users (id, name)', 'app.orders (user_id, id)', 'countries'), list(fc.tuple(fc.oneof(value, expr), value).map((pair) => `(${pair.join(', ')})`), 4)).map(([into, rows]) => `INSERT INTO ${into} VALUES ${rows}`),
+  fc
+    .tuple(
+      oneOf('log (user_id, name)', 'log (log_id, user_id)', 'users (id, name)', 'app.orders (user_id, id)', 'countries'),
+      list(
+        fc.tuple(fc.oneof(value, expr), value).map((pair) => `(${pair.join(', ')})`),
+        4,
+      ),
+    )
+    .map(([into, rows]) => `INSERT INTO ${into} VALUES ${rows}`),
 )
 
 test('promise 10: any statement gets a plan whose texts are whole, or an error of ours', () => {
@@ -72,8 +139,24 @@ test('promise 2 and 10: a row is looked for where it was put, whatever integer i
   )
 })
 
-test('values outside of a column\'s range are never stored by what they are not', () => {
-  const info = { name: 'k', dataType: 'tinyint', unsigned: false, collation: null, lengthMax: null, nullable: true, invisible: false, generated: false, autoIncrement: false, hasDefault: false, padSpace: null }
+test("values outside of a column's range are never stored by what they are not", () => {
+  const info = {
+    name: 'k',
+    dataType: 'tinyint',
+    unsigned: false,
+    collation: null,
+    lengthMax: null,
+    nullable: true,
+    invisible: false,
+    generated: false,
+    autoIncrement: false,
+    hasDefault: false,
+    padSpace: null,
+  }
   assert.equal(storedValue('t', info, integerValue(127n), true).bytes.toString(), '127')
-  for (const value of [128n, -129n]) assert.throws(() => storedValue('t', info, integerValue(value), true), (error) => isSwError(error, 'SW-GATE-122'))
+  for (const value of [128n, -129n])
+    assert.throws(
+      () => storedValue('t', info, integerValue(value), true),
+      (error) => isSwError(error, 'SW-GATE-122'),
+    )
 })

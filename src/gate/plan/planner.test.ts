@@ -11,7 +11,11 @@ function answers(table: readonly (readonly [string, ...string[]])[]): void {
 }
 function refuses(table: readonly (readonly [string, string, RegExp?])[]): void {
   for (const [sql, code, what] of table) {
-    assert.throws(() => show(sql), (error) => isSwError(error, code) && (what === undefined || what.test(error.message)), `${sql} is to be refused with ${code}`)
+    assert.throws(
+      () => show(sql),
+      (error) => isSwError(error, code) && (what === undefined || what.test(error.message)),
+      `${sql} is to be refused with ${code}`,
+    )
   }
 }
 const same = (where: string, sql: string) => [sql, `${where}: ${sql}`] as const
@@ -61,21 +65,34 @@ test('promise 10: values are compared as the server compares them; where that is
 test('parameters route as literals do, and follow the text that is sent', () => {
   assert.deepEqual(show('SELECT * FROM users WHERE id = ?', [integerValue(5n)]), ['40-80: SELECT * FROM users WHERE id = ?'])
   assert.deepEqual(show('SELECT * FROM users WHERE id = ?', [textValue('5')]), ['40-80: SELECT * FROM users WHERE id = ?'])
-  assert.deepEqual(show('INSERT INTO users (id, name) VALUES (?, ?), (?, ?) ON DUPLICATE KEY UPDATE age = ?', [1n, 0n, 4n, 0n, 0n].map(integerValue)), [
-    '-40: INSERT INTO users (id, name) VALUES  (?, ?) ON DUPLICATE KEY UPDATE age = ? /0,1,4',
-    'c0-: INSERT INTO users (id, name) VALUES  (?, ?) ON DUPLICATE KEY UPDATE age = ? /2,3,4',
-  ])
+  assert.deepEqual(
+    show('INSERT INTO users (id, name) VALUES (?, ?), (?, ?) ON DUPLICATE KEY UPDATE age = ?', [1n, 0n, 4n, 0n, 0n].map(integerValue)),
+    [
+      '-40: INSERT INTO users (id, name) VALUES  (?, ?) ON DUPLICATE KEY UPDATE age = ? /0,1,4',
+      'c0-: INSERT INTO users (id, name) VALUES  (?, ?) ON DUPLICATE KEY UPDATE age = ? /2,3,4',
+    ],
+  )
   assert.deepEqual(show('SELECT name FROM users WHERE age > ? ORDER BY age + ? LIMIT ?, ?', [1n, 2n, 3n, 4n].map(integerValue)), [
     'all: SELECT name,  age + ? FROM users WHERE age > ? ORDER BY age + ? LIMIT 7 /1,0,1',
   ])
-  for (const ten of [textValue('10'), { type: 'double', value: 10 } as const]) assert.deepEqual(show('SELECT * FROM users LIMIT ?', [ten]), ['all: SELECT * FROM users LIMIT 10'])
-  assert.throws(() => show('SELECT * FROM users LIMIT ?', [textValue('x')]), (error) => isSwError(error, 'SW-GATE-131'))
-  assert.throws(() => show('SELECT * FROM users WHERE id = ?'), (error) => isSwError(error, 'SW-GATE-133'))
+  for (const ten of [textValue('10'), { type: 'double', value: 10 } as const])
+    assert.deepEqual(show('SELECT * FROM users LIMIT ?', [ten]), ['all: SELECT * FROM users LIMIT 10'])
+  assert.throws(
+    () => show('SELECT * FROM users LIMIT ?', [textValue('x')]),
+    (error) => isSwError(error, 'SW-GATE-131'),
+  )
+  assert.throws(
+    () => show('SELECT * FROM users WHERE id = ?'),
+    (error) => isSwError(error, 'SW-GATE-133'),
+  )
 })
 
 test('order: hidden columns carry what the server compares; limit and offset are pushed as their sum', () => {
   answers([
-    ['SELECT name, id FROM users ORDER BY name LIMIT 5, 10', 'all: SELECT name, id, WEIGHT_STRING( name AS CHAR(40)) FROM users ORDER BY name LIMIT 15'],
+    [
+      'SELECT name, id FROM users ORDER BY name LIMIT 5, 10',
+      'all: SELECT name, id, WEIGHT_STRING( name AS CHAR(40)) FROM users ORDER BY name LIMIT 15',
+    ],
     ['SELECT * FROM users ORDER BY age DESC', 'all: SELECT *,  age FROM users ORDER BY age DESC'],
     ['SELECT plan FROM tenants ORDER BY 1', 'all: SELECT plan, WEIGHT_STRING( plan) FROM tenants ORDER BY 1'],
     ['SELECT id FROM users ORDER BY score', 'all: SELECT id, ( score) + 0e0 FROM users ORDER BY score'],
@@ -83,7 +100,14 @@ test('order: hidden columns carry what the server compares; limit and offset are
     ['SELECT id + 1 AS x FROM users ORDER BY x', 'all: SELECT id + 1 AS x FROM users ORDER BY x'],
   ])
   assert.deepEqual(route('SELECT *, age FROM users ORDER BY age DESC, id LIMIT 3 OFFSET 2').merge, {
-    kind: 'sort', hiddenColumns: 1, keys: [{ column: -2, compare: 'byType', descending: true }, { column: -1, compare: 'byType', descending: false }], limit: 3n, offset: 2n,
+    kind: 'sort',
+    hiddenColumns: 1,
+    keys: [
+      { column: -2, compare: 'byType', descending: true },
+      { column: -1, compare: 'byType', descending: false },
+    ],
+    limit: 3n,
+    offset: 2n,
   })
   refuses([
     ['SELECT * FROM users ORDER BY bio', 'SW-GATE-100', /1024 characters/],
@@ -112,18 +136,36 @@ test('aggregates and groups', () => {
     'all: SELECT COUNT(*), AVG(age), MIN(name), SUM( age), COUNT( age), WEIGHT_STRING( MIN(name) AS CHAR(40)) FROM users',
   ])
   assert.deepEqual(route('SELECT COUNT(*), AVG(age), MIN(name) FROM users LIMIT 1').merge, {
-    kind: 'aggregate', hiddenColumns: 3, groupBy: [],
-    columns: [{ function: 'count', column: 0 }, { function: 'avg', column: 1, sum: -3, count: -2 }, { function: 'min', column: 2, by: -1, compare: 'bytes' }],
-    having: null, keys: [], limit: 1n, offset: 0n,
+    kind: 'aggregate',
+    hiddenColumns: 3,
+    groupBy: [],
+    columns: [
+      { function: 'count', column: 0 },
+      { function: 'avg', column: 1, sum: -3, count: -2 },
+      { function: 'min', column: 2, by: -1, compare: 'bytes' },
+    ],
+    having: null,
+    keys: [],
+    limit: 1n,
+    offset: 0n,
   })
   const grouped = 'SELECT age, COUNT(*) c FROM users GROUP BY age HAVING c > 2 AND NOT SUM(id) IS NULL ORDER BY c DESC, age LIMIT 4'
   assert.deepEqual(show(grouped), ['all: SELECT age, COUNT(*) c,  SUM(id) FROM users GROUP BY age'])
   const merge = route(grouped).merge
   assert.ok(merge?.kind === 'aggregate')
   assert.deepEqual(merge.groupBy, [{ column: 0, compare: 'byType' }])
-  assert.deepEqual(merge.columns, [{ function: 'count', column: 1 }, { function: 'sum', column: -1 }])
+  assert.deepEqual(merge.columns, [
+    { function: 'count', column: 1 },
+    { function: 'sum', column: -1 },
+  ])
   assert.equal(merge.having?.kind, 'and')
-  assert.deepEqual(merge.keys.map((key) => [key.column, key.descending]), [[1, true], [0, false]])
+  assert.deepEqual(
+    merge.keys.map((key) => [key.column, key.descending]),
+    [
+      [1, true],
+      [0, false],
+    ],
+  )
   // Groups of a shard key do not span shards: the server's own GROUP BY, HAVING and LIMIT do.
   assert.deepEqual(show('SELECT id, GROUP_CONCAT(name) FROM users GROUP BY id HAVING COUNT(*) > 1 ORDER BY 1 LIMIT 3'), [
     'all: SELECT id, GROUP_CONCAT(name) FROM users GROUP BY id HAVING COUNT(*) > 1 ORDER BY 1 LIMIT 3',
@@ -184,11 +226,18 @@ test('promise 10: joins and subqueries stay in a shard or are refused', () => {
 test('inserts: rows go where their shard key says, with their own text', () => {
   answers([
     ["INSERT INTO users (id, name) VALUES (1, 'a'), (2, 'b')", "-40: INSERT INTO users (id, name) VALUES (1, 'a'), (2, 'b')"],
-    ["INSERT INTO app.users (id, name) VALUES (1, 'a') , (3, NOW()),(2,'b')", "-40: INSERT INTO users (id, name) VALUES  (1, 'a'),  (2,'b')", '40-80: INSERT INTO users (id, name) VALUES  (3, NOW())'],
+    [
+      "INSERT INTO app.users (id, name) VALUES (1, 'a') , (3, NOW()),(2,'b')",
+      "-40: INSERT INTO users (id, name) VALUES  (1, 'a'),  (2,'b')",
+      '40-80: INSERT INTO users (id, name) VALUES  (3, NOW())',
+    ],
     ["REPLACE INTO users SET id = 4, name = 'x'", "c0-: REPLACE INTO users SET id = 4, name = 'x'"],
     ["INSERT IGNORE INTO users VALUES (5, 'a', 1, '', 0)", "40-80: INSERT IGNORE INTO users VALUES (5, 'a', 1, '', 0)"],
     ["INSERT INTO countries VALUES ('DE', 'x')", "all: INSERT INTO countries VALUES  ('DE', 'x')"],
-    ['INSERT INTO orders (id, user_id) VALUES (1, 3) ON DUPLICATE KEY UPDATE user_id = VALUES(user_id), total = 1', '40-80: INSERT INTO orders (id, user_id) VALUES  ( 1 , 3) ON DUPLICATE KEY UPDATE user_id = VALUES(user_id), total = 1'],
+    [
+      'INSERT INTO orders (id, user_id) VALUES (1, 3) ON DUPLICATE KEY UPDATE user_id = VALUES(user_id), total = 1',
+      '40-80: INSERT INTO orders (id, user_id) VALUES  ( 1 , 3) ON DUPLICATE KEY UPDATE user_id = VALUES(user_id), total = 1',
+    ],
   ])
   refuses([
     ["INSERT INTO users (name) VALUES ('x')", 'SW-GATE-121'],
@@ -209,10 +258,17 @@ test('inserts: rows go where their shard key says, with their own text', () => {
   ])
 })
 
-test('sequences: an id where AUTO_INCREMENT would give one, the client\'s own where it gave one', () => {
+test("sequences: an id where AUTO_INCREMENT would give one, the client's own where it gave one", () => {
   answers([
-    ["INSERT INTO log (user_id, name) VALUES (1, 'a'), (3, 'b')", "-40: INSERT INTO log (user_id, name, `log_id` ) VALUES  (1, 'a', 1000 )", "40-80: INSERT INTO log (user_id, name, `log_id` ) VALUES  (3, 'b', 1001 )"],
-    ["INSERT INTO log VALUES (NULL, 1, 'a', 2, NOW()), (5, 2, 'b', 3, NOW()), (0, 1, '', 0, '')", "-40: INSERT INTO log VALUES  (1000 , 1, 'a', 2, NOW()),  ( 5 , 2, 'b', 3, NOW()),  (1001 , 1, '', 0, '')"],
+    [
+      "INSERT INTO log (user_id, name) VALUES (1, 'a'), (3, 'b')",
+      "-40: INSERT INTO log (user_id, name, `log_id` ) VALUES  (1, 'a', 1000 )",
+      "40-80: INSERT INTO log (user_id, name, `log_id` ) VALUES  (3, 'b', 1001 )",
+    ],
+    [
+      "INSERT INTO log VALUES (NULL, 1, 'a', 2, NOW()), (5, 2, 'b', 3, NOW()), (0, 1, '', 0, '')",
+      "-40: INSERT INTO log VALUES  (1000 , 1, 'a', 2, NOW()),  ( 5 , 2, 'b', 3, NOW()),  (1001 , 1, '', 0, '')",
+    ],
     ["INSERT INTO log SET user_id = 3, name = 'x'", "40-80: INSERT INTO log SET  user_id = 3, name = 'x', `log_id` = 1000"],
     ['INSERT INTO log SET log_id = DEFAULT, user_id = 3', '40-80: INSERT INTO log SET  log_id =1000 , user_id = 3'],
   ])
@@ -251,8 +307,14 @@ test('updates and deletes', () => {
 
 test('what belongs to the session or to one connection', () => {
   answers([
-    ['SELECT LAST_INSERT_ID(), name FROM users WHERE id = LAST_INSERT_ID()', '80-c0: SELECT 77 AS `LAST_INSERT_ID()` , name FROM users WHERE id = 77'],
-    ["SELECT table_name FROM information_schema.tables WHERE table_schema = 'app'", "any: SELECT table_name FROM information_schema.tables WHERE table_schema = 'app_any'"],
+    [
+      'SELECT LAST_INSERT_ID(), name FROM users WHERE id = LAST_INSERT_ID()',
+      '80-c0: SELECT 77 AS `LAST_INSERT_ID()` , name FROM users WHERE id = 77',
+    ],
+    [
+      "SELECT table_name FROM information_schema.tables WHERE table_schema = 'app'",
+      "any: SELECT table_name FROM information_schema.tables WHERE table_schema = 'app_any'",
+    ],
     same('all', 'SELECT /*!40001 SQL_NO_CACHE */ * FROM users'),
   ])
   refuses([
@@ -268,21 +330,32 @@ test('what belongs to the session or to one connection', () => {
   ])
   const local = planOf('SELECT DATABASE(), @@version_comment AS v, CONNECTION_ID() LIMIT 1')
   assert.ok(local.kind === 'local')
-  assert.deepEqual(local.items.map((item) => item.label), ['DATABASE()', 'v', 'CONNECTION_ID()'])
+  assert.deepEqual(
+    local.items.map((item) => item.label),
+    ['DATABASE()', 'v', 'CONNECTION_ID()'],
+  )
   assert.equal(planOf('BEGIN').kind, 'transaction')
   assert.equal(planOf('USE app').kind, 'use')
   assert.equal(planOf('KILL QUERY 5').kind, 'kill')
   assert.equal(planOf('EXPLAIN SELECT * FROM users').kind, 'explain')
   const set = planOf("SET NAMES utf8mb4, @a = 5, SESSION sql_mode = 'x', autocommit = ON, @@global.y = @@session.z")
   assert.ok(set.kind === 'set')
-  assert.deepEqual(set.assignments.map((a) => a.kind), ['names', 'user-variable', 'system-variable', 'system-variable', 'system-variable'])
+  assert.deepEqual(
+    set.assignments.map((a) => a.kind),
+    ['names', 'user-variable', 'system-variable', 'system-variable', 'system-variable'],
+  )
   const ddl = planOf('ALTER TABLE app.users ADD COLUMN x INT')
   assert.ok(ddl.kind === 'ddl')
   assert.deepEqual([ddl.verb, ddl.object, ddl.names, ddl.keyspace], ['alter', 'TABLE', ['users'], 'app'])
 })
 
 test('an unsharded keyspace takes whatever its server takes', () => {
-  for (const sql of ['SELECT a, ROW_NUMBER() OVER (PARTITION BY b) FROM t', 'DELETE FROM t LIMIT 3', 'INSERT INTO t SELECT * FROM u', 'SELECT * FROM plain.t']) {
+  for (const sql of [
+    'SELECT a, ROW_NUMBER() OVER (PARTITION BY b) FROM t',
+    'DELETE FROM t LIMIT 3',
+    'INSERT INTO t SELECT * FROM u',
+    'SELECT * FROM plain.t',
+  ]) {
     assert.deepEqual(show(sql, [], 'plain'), [`any: ${sql}`])
   }
 })

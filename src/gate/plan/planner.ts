@@ -95,10 +95,18 @@ function makePlan(lexed: Lexed, catalog: Catalog, current: string | null): { pla
   }
 }
 
-function planStatement(statement: Statement, lexed: Lexed, catalog: Catalog, current: string | null): { plan: Plan; fixed: readonly number[] } {
+function planStatement(
+  statement: Statement,
+  lexed: Lexed,
+  catalog: Catalog,
+  current: string | null,
+): { plan: Plan; fixed: readonly number[] } {
   const only = (plan: Plan): { plan: Plan; fixed: readonly number[] } => ({ plan, fixed: [] })
   switch (statement.kind) {
-    case 'query': case 'insert': case 'update': case 'delete':
+    case 'query':
+    case 'insert':
+    case 'update':
+    case 'delete':
       return planRows(statement, lexed, catalog, current)
     case 'transaction': {
       const { span: _, ...plan } = statement
@@ -112,27 +120,39 @@ function planStatement(statement: Statement, lexed: Lexed, catalog: Catalog, cur
       return only({ kind: 'use', keyspace: statement.schema.text })
     case 'kill': {
       const id = slotOf(statement.id)
-      if (id === null) throw planErrors.refused({ construct: 'KILL of an expression', reason: 'sessions are the gate\'s own', instead: 'give the number' })
+      if (id === null)
+        throw planErrors.refused({ construct: 'KILL of an expression', reason: "sessions are the gate's own", instead: 'give the number' })
       return only({ kind: 'kill', what: statement.what, id })
     }
     case 'explain': {
       const inner = planStatement(statement.inner, lexed, catalog, current)
-      if (inner.plan.kind === 'local' && inner.plan.otherwise !== null) return only({ kind: 'explain', inner: inner.plan.otherwise, text: inner.plan.otherwise.whole })
-      if (inner.plan.kind !== 'routed') return inner.plan.kind === 'needs-schema' ? inner : only(whole(lexed, catalog, current, 'EXPLAIN of this'))
+      if (inner.plan.kind === 'local' && inner.plan.otherwise !== null)
+        return only({ kind: 'explain', inner: inner.plan.otherwise, text: inner.plan.otherwise.whole })
+      if (inner.plan.kind !== 'routed')
+        return inner.plan.kind === 'needs-schema' ? inner : only(whole(lexed, catalog, current, 'EXPLAIN of this'))
       return only({ kind: 'explain', inner: inner.plan, text: inner.plan.insert === null ? inner.plan.whole : null })
     }
     case 'ddl': {
       const first = statement.names[0]
       const keyspace = keyspaceOf(first?.schema?.text ?? current, catalog)
       return only({
-        kind: 'ddl', keyspace: keyspace.name, verb: statement.verb, object: statement.object, names: statement.names.map((name) => name.name.text),
-        temporary: statement.temporary, text: withoutQualifiers(statement.names, lexed, catalog),
+        kind: 'ddl',
+        keyspace: keyspace.name,
+        verb: statement.verb,
+        object: statement.object,
+        names: statement.names.map((name) => name.name.text),
+        temporary: statement.temporary,
+        text: withoutQualifiers(statement.names, lexed, catalog),
       })
     }
     case 'lock-tables': {
       const keyspace = keyspaceOf(statement.tables[0]?.schema?.text ?? current, catalog)
       if (keyspace.vschema.sharded) {
-        throw planErrors.refused({ construct: 'LOCK TABLES', reason: 'it belongs to one server connection, and the tables stand on many', instead: 'use a transaction with SELECT … FOR UPDATE' })
+        throw planErrors.refused({
+          construct: 'LOCK TABLES',
+          reason: 'it belongs to one server connection, and the tables stand on many',
+          instead: 'use a transaction with SELECT … FOR UPDATE',
+        })
       }
       return only({ kind: 'lock-tables', keyspace: keyspace.name, text: withoutQualifiers(statement.tables, lexed, catalog) })
     }
@@ -140,29 +160,64 @@ function planStatement(statement: Statement, lexed: Lexed, catalog: Catalog, cur
       return only({ kind: 'unlock-tables' })
     case 'prepare': {
       const source = slotOf(statement.source)
-      if (source === null) throw planErrors.refused({ construct: 'PREPARE of an expression', reason: 'the gate keeps prepared statements itself', instead: 'give the text as a string or a user variable' })
+      if (source === null)
+        throw planErrors.refused({
+          construct: 'PREPARE of an expression',
+          reason: 'the gate keeps prepared statements itself',
+          instead: 'give the text as a string or a user variable',
+        })
       return only({ kind: 'prepare', name: statement.name, source })
     }
-    case 'execute': case 'deallocate': {
+    case 'execute':
+    case 'deallocate': {
       const { span: _, ...plan } = statement
       return only(plan)
     }
     case 'load-data':
-      return only(whole(lexed, catalog, statement.table.schema?.text ?? current, 'LOAD DATA', 'load-data', 'insert rows by INSERT: several rows in a statement are split by shard'))
+      return only(
+        whole(
+          lexed,
+          catalog,
+          statement.table.schema?.text ?? current,
+          'LOAD DATA',
+          'load-data',
+          'insert rows by INSERT: several rows in a statement are split by shard',
+        ),
+      )
     case 'call':
-      return only(whole(lexed, catalog, statement.procedure.schema?.text ?? current, 'CALL', 'call', 'a procedure sees the rows of one shard only: send its statements'))
+      return only(
+        whole(
+          lexed,
+          catalog,
+          statement.procedure.schema?.text ?? current,
+          'CALL',
+          'call',
+          'a procedure sees the rows of one shard only: send its statements',
+        ),
+      )
     case 'other':
       return only(whole(lexed, catalog, statement.names[0]?.schema?.text ?? current, statement.word))
   }
 }
 
-function planRows(statement: Extract<Statement, { kind: 'query' | 'insert' | 'update' | 'delete' }>, lexed: Lexed, catalog: Catalog, current: string | null): { plan: Plan; fixed: readonly number[] } {
+function planRows(
+  statement: Extract<Statement, { kind: 'query' | 'insert' | 'update' | 'delete' }>,
+  lexed: Lexed,
+  catalog: Catalog,
+  current: string | null,
+): { plan: Plan; fixed: readonly number[] } {
   const analysis = new Analysis(statement, lexed, catalog, current)
   const bound = analysis.tables[0]
   if (bound === undefined) {
     const keyspace = current === null ? undefined : catalog.keyspace(current)
-    if (analysis.systemSchema && keyspace !== undefined) return { plan: planSystem(lexed, keyspace.name, keyspace.vschema.sharded, catalog), fixed: [] }
-    const routed = keyspace === undefined || statement.kind !== 'query' ? null : keyspace.vschema.sharded ? planSelect(statement.query, analysis, keyspace.name, lexed.count) : null
+    if (analysis.systemSchema && keyspace !== undefined)
+      return { plan: planSystem(lexed, keyspace.name, keyspace.vschema.sharded, catalog), fixed: [] }
+    const routed =
+      keyspace === undefined || statement.kind !== 'query'
+        ? null
+        : keyspace.vschema.sharded
+          ? planSelect(statement.query, analysis, keyspace.name, lexed.count)
+          : null
     const otherwise = routed ?? (keyspace === undefined ? null : whole(lexed, catalog, current, 'SELECT'))
     const local = statement.kind === 'query' ? planLocal(statement, lexed, otherwise) : null
     if (local !== null) return { plan: local, fixed: [] }
@@ -174,8 +229,10 @@ function planRows(statement: Extract<Statement, { kind: 'query' | 'insert' | 'up
   if (analysis.systemSchema) throw planErrors.crossKeyspace({ keyspaces: `${keyspace.name} and the server's own` })
   refuseExecutableComments(lexed)
   const plan =
-    statement.kind === 'query' ? planSelect(statement.query, analysis, keyspace.name, lexed.count)
-      : statement.kind === 'insert' ? planInsert(statement, analysis, keyspace.name, lexed.count)
+    statement.kind === 'query'
+      ? planSelect(statement.query, analysis, keyspace.name, lexed.count)
+      : statement.kind === 'insert'
+        ? planInsert(statement, analysis, keyspace.name, lexed.count)
         : planChange(statement, analysis, keyspace.name, lexed.count)
   return { plan, fixed: analysis.fixedLiterals }
 }
@@ -183,27 +240,69 @@ function planRows(statement: Extract<Statement, { kind: 'query' | 'insert' | 'up
 /** Whatever the one server of an unsharded keyspace answers; only names of the keyspace are cut off. */
 function unsharded(statement: Statement, analysis: Analysis, keyspace: string, lexed: Lexed): RoutedPlan {
   const qualifiers = analysis.edits.filter((edit) => edit.pieces.length === 0)
-  const text: Text = qualifiers.length === 0 ? null : textWithout(qualifiers.map((edit) => edit.span), lexed)
+  const text: Text =
+    qualifiers.length === 0
+      ? null
+      : textWithout(
+          qualifiers.map((edit) => edit.span),
+          lexed,
+        )
   const query = statement.kind === 'query' ? statement.query : null
   const lock = query?.kind === 'select' && query.lock !== null
   return {
-    kind: 'routed', keyspace, sharded: false, verb: statement.kind === 'query' ? 'select' : statement.kind === 'insert' ? statement.verb : (statement.kind as 'update'),
+    kind: 'routed',
+    keyspace,
+    sharded: false,
+    verb: statement.kind === 'query' ? 'select' : statement.kind === 'insert' ? statement.verb : (statement.kind as 'update'),
     effect: query === null ? 'write' : lock ? 'lock' : 'read',
-    destinations: [{ kind: 'any' }], whole: text, scatter: { kind: 'refused', refusal: { construct: 'an unsharded keyspace', reason: 'it has one shard', instead: '' } },
-    limit: null, offset: null, insert: null, unchanged: [],
-    pins: analysis.connectionBound === null ? [] : [analysis.connectionBound.endsWith('()') ? 'get-lock' : analysis.connectionBound.startsWith('SQL_CALC') ? 'found-rows' : 'user-variable'],
+    destinations: [{ kind: 'any' }],
+    whole: text,
+    scatter: { kind: 'refused', refusal: { construct: 'an unsharded keyspace', reason: 'it has one shard', instead: '' } },
+    limit: null,
+    offset: null,
+    insert: null,
+    unchanged: [],
+    pins:
+      analysis.connectionBound === null
+        ? []
+        : [
+            analysis.connectionBound.endsWith('()')
+              ? 'get-lock'
+              : analysis.connectionBound.startsWith('SQL_CALC')
+                ? 'found-rows'
+                : 'user-variable',
+          ],
     tables: analysis.tables.map((table) => table.name),
   }
 }
 
 /** A statement that is not taken apart: for the one server of an unsharded keyspace only. */
-function whole(lexed: Lexed, catalog: Catalog, name: string | null, construct: string, verb: RoutedPlan['verb'] = 'other', instead = 'run it on the shards\' servers'): RoutedPlan {
+function whole(
+  lexed: Lexed,
+  catalog: Catalog,
+  name: string | null,
+  construct: string,
+  verb: RoutedPlan['verb'] = 'other',
+  instead = "run it on the shards' servers",
+): RoutedPlan {
   const keyspace = keyspaceOf(name, catalog)
-  if (keyspace.vschema.sharded) throw planErrors.refused({ construct, reason: 'the gate does not take it apart, so it can not know which shards it concerns', instead })
+  if (keyspace.vschema.sharded)
+    throw planErrors.refused({ construct, reason: 'the gate does not take it apart, so it can not know which shards it concerns', instead })
   return {
-    kind: 'routed', keyspace: keyspace.name, sharded: false, verb, effect: 'write', destinations: [{ kind: 'any' }], whole: null,
+    kind: 'routed',
+    keyspace: keyspace.name,
+    sharded: false,
+    verb,
+    effect: 'write',
+    destinations: [{ kind: 'any' }],
+    whole: null,
     scatter: { kind: 'refused', refusal: { construct, reason: 'the keyspace has one shard', instead } },
-    limit: null, offset: null, insert: null, unchanged: [], pins: ['unknown'], tables: [],
+    limit: null,
+    offset: null,
+    insert: null,
+    unchanged: [],
+    pins: ['unknown'],
+    tables: [],
   }
 }
 
@@ -214,7 +313,11 @@ function keyspaceOf(name: string | null, catalog: Catalog) {
   return keyspace
 }
 
-function withoutQualifiers(names: readonly { schema: { text: string; span: { from: number } } | null; name: { span: { from: number } } }[], lexed: Lexed, catalog: Catalog): Text {
+function withoutQualifiers(
+  names: readonly { schema: { text: string; span: { from: number } } | null; name: { span: { from: number } } }[],
+  lexed: Lexed,
+  catalog: Catalog,
+): Text {
   const cut = names.flatMap(({ schema, name }) =>
     schema !== null && catalog.keyspace(schema.text)?.schemaNamesEqual === false ? [{ from: schema.span.from, to: name.span.from }] : [],
   )

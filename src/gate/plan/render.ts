@@ -91,7 +91,7 @@ export class Rendering<S> {
     }
     const tokens = this.#parameterTokens
     let low = 0
-    for (let high = tokens.length; low < high; ) {
+    for (let high = tokens.length; low < high;) {
       const middle = (low + high) >> 1
       if ((tokens[middle] as number) < from) low = middle + 1
       else high = middle
@@ -120,7 +120,8 @@ export function slotValue<S>(slot: Slot, inputs: Pick<RouteInputs<S>, 'lexed' | 
     }
     case 'constant':
       return slot.value
-    case 'null': case 'default':
+    case 'null':
+    case 'default':
       return { type: 'null' }
     case 'session':
       return inputs.session(slot.ref)
@@ -143,4 +144,3 @@ export function literalOf(value: Value): Buffer {
       return escapeBinaryLiteral(value.bytes)
   }
 }
-

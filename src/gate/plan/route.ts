@@ -23,7 +23,11 @@ function drawsId<S>(row: InsertRow, inputs: RouteInputs<S>): boolean {
   const slot = row.sequenceSlot
   if (slot === null || slot.kind === 'null' || slot.kind === 'default') return true
   const value = slotValue(slot, inputs)
-  return value.type === 'null' || (value.type === 'integer' && value.value === 0n) || (value.type === 'text' && value.bytes.toString('latin1') === '0')
+  return (
+    value.type === 'null' ||
+    (value.type === 'integer' && value.value === 0n) ||
+    (value.type === 'text' && value.bytes.toString('latin1') === '0')
+  )
 }
 
 /** @throws SW-GATE-100, 110, 122, 131, 133 */
@@ -68,7 +72,10 @@ function commonShard<S>(plan: RoutedPlan, inputs: RouteInputs<S>): S[] {
     if (shards.length === 0) continue
     const [first] = shards
     if (shards.length > 1 || (common !== undefined && common !== first)) {
-      const { construct, reason } = plan.scatter.kind === 'refused' ? plan.scatter.refusal : { construct: 'the statement', reason: 'its tables are not joined by their shard keys' }
+      const { construct, reason } =
+        plan.scatter.kind === 'refused'
+          ? plan.scatter.refusal
+          : { construct: 'the statement', reason: 'its tables are not joined by their shard keys' }
       throw planErrors.crossShard({ construct, reason })
     }
     common = first
@@ -161,7 +168,9 @@ function routeInsert<S>(plan: RoutedPlan, rows: readonly InsertRow[], inputs: Ro
 }
 
 function withId(pieces: readonly Piece[], id: bigint): Piece[] {
-  return pieces.map((piece) => (piece.kind === 'sequence-id' ? { kind: 'slot', slot: { kind: 'constant', value: { type: 'integer', value: id } } } : piece))
+  return pieces.map((piece) =>
+    piece.kind === 'sequence-id' ? { kind: 'slot', slot: { kind: 'constant', value: { type: 'integer', value: id } } } : piece,
+  )
 }
 
 function shardsOfRow<S>(plan: RoutedPlan, row: InsertRow, id: bigint | null, inputs: RouteInputs<S>): S | 'all' {
@@ -183,16 +192,31 @@ function shardsOfRow<S>(plan: RoutedPlan, row: InsertRow, id: bigint | null, inp
       })
       const keyspaceId = destination.vindex.map(values)
       if (keyspaceId === null) {
-        throw planErrors.shardKeyValue({ table, column: destination.columns.map(({ column }) => column.name).join(', '), reason: `vindex ${destination.vindex.name} maps it to no shard` })
+        throw planErrors.shardKeyValue({
+          table,
+          column: destination.columns.map(({ column }) => column.name).join(', '),
+          reason: `vindex ${destination.vindex.name} maps it to no shard`,
+        })
       }
       return inputs.shardOf(keyspaceId)
     }
   }
 }
 
-function send<S>(text: Text, inputs: RouteInputs<S>, shard: S, limitAndOffset: bigint | null, rows: readonly (readonly Piece[])[]): Send<S> {
+function send<S>(
+  text: Text,
+  inputs: RouteInputs<S>,
+  shard: S,
+  limitAndOffset: bigint | null,
+  rows: readonly (readonly Piece[])[],
+): Send<S> {
   const { lexed } = inputs
-  if (text === null) return { shard, text: lexed.start === 0 && lexed.end === lexed.bytes.length ? lexed.bytes : lexed.bytes.subarray(lexed.start, lexed.end), parameters: null }
+  if (text === null)
+    return {
+      shard,
+      text: lexed.start === 0 && lexed.end === lexed.bytes.length ? lexed.bytes : lexed.bytes.subarray(lexed.start, lexed.end),
+      parameters: null,
+    }
   const rendering = new Rendering(inputs, shard, limitAndOffset, rows).add(text)
   return { shard, text: rendering.text(), parameters: rendering.parameters }
 }

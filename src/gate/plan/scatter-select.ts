@@ -24,8 +24,10 @@ export type ScatterSelect = { readonly text: Text; readonly merge: MergeTemplate
 
 /** @throws ScatterRefused */
 export function scatterSelect(select: Select, analysis: Analysis, root: Root, count: number): ScatterSelect {
-  if (analysis.opaque !== null) throw new ScatterRefused(analysis.opaque, 'its rows would be made on each shard from that shard\'s rows alone')
-  if (analysis.replicatedOuter) throw new ScatterRefused('an outer join that keeps a reference table\'s rows', 'every shard has those rows and would answer them')
+  if (analysis.opaque !== null)
+    throw new ScatterRefused(analysis.opaque, "its rows would be made on each shard from that shard's rows alone")
+  if (analysis.replicatedOuter)
+    throw new ScatterRefused("an outer join that keeps a reference table's rows", 'every shard has those rows and would answer them')
   if (!root.tables.some((table) => table.context === analysis.scope.context)) {
     throw new ScatterRefused('a subquery over a sharded table', 'the rows outside of it are on every shard')
   }
@@ -37,17 +39,44 @@ export function scatterSelect(select: Select, analysis: Analysis, root: Root, co
   const aggregated = selectHasAggregate(select)
   const grouped = select.groupBy !== null || aggregated || select.distinct
   const local =
-    select.groupBy !== null ? coversShardKey(select.groupBy.items.map((item) => named(item.expr, columns, 'column').expr), analysis, root)
-      : select.distinct && !aggregated && coversShardKey(select.items.map((item) => item.expr), analysis, root)
-  if (select.distinct && (select.groupBy !== null || aggregated) && !(local && coversShardKey(select.items.map((item) => item.expr), analysis, root))) {
-    throw new ScatterRefused('DISTINCT over groups', 'equal rows may come of groups on several shards', 'leave DISTINCT out, or group by what is distinct')
+    select.groupBy !== null
+      ? coversShardKey(
+          select.groupBy.items.map((item) => named(item.expr, columns, 'column').expr),
+          analysis,
+          root,
+        )
+      : select.distinct &&
+        !aggregated &&
+        coversShardKey(
+          select.items.map((item) => item.expr),
+          analysis,
+          root,
+        )
+  if (
+    select.distinct &&
+    (select.groupBy !== null || aggregated) &&
+    !(
+      local &&
+      coversShardKey(
+        select.items.map((item) => item.expr),
+        analysis,
+        root,
+      )
+    )
+  ) {
+    throw new ScatterRefused(
+      'DISTINCT over groups',
+      'equal rows may come of groups on several shards',
+      'leave DISTINCT out, or group by what is distinct',
+    )
   }
   let merge: MergeTemplate
   if (grouped && !local) {
     merge = aggregateMerge(columns)
     for (const clause of [select.having, select.orderBy, select.limit]) if (clause !== null) edits.push({ span: clause.span, pieces: [] })
   } else {
-    if (select.having !== null && select.groupBy === null && aggregated) throw new ScatterRefused('HAVING', 'it is over a group of all shards')
+    if (select.having !== null && select.groupBy === null && aggregated)
+      throw new ScatterRefused('HAVING', 'it is over a group of all shards')
     merge = rowMerge(columns)
     if (select.limit !== null) edits.push({ span: select.limit.span, pieces: [text(' LIMIT '), { kind: 'limit-and-offset' }] })
   }
@@ -62,7 +91,13 @@ function rowMerge(columns: Columns): MergeTemplate {
   const { limit, offset } = limitOf(columns.select)
   const keys = sortKeys(columns)
   if (keys.length === 0) return { kind: 'concat', hiddenColumns: 0, limit, offset }
-  return { kind: 'sort', hiddenColumns: columns.hidden.length, keys: keys.map(({ key, descending }) => ({ column: columns.index(key.ref), compare: key.compare, descending })), limit, offset }
+  return {
+    kind: 'sort',
+    hiddenColumns: columns.hidden.length,
+    keys: keys.map(({ key, descending }) => ({ column: columns.index(key.ref), compare: key.compare, descending })),
+    limit,
+    offset,
+  }
 }
 
 function sortKeys(columns: Columns): { key: NonNullable<ReturnType<Columns['keyOf']>>; descending: boolean }[] {

@@ -104,13 +104,23 @@ export class Binder {
   bind(table: TableName, alias: string | null, context: Context): BoundTable {
     const keyspace = this.keyspaceOf(table)
     const first = this.tables[0]?.keyspace
-    if (first !== undefined && first.name !== keyspace.name) throw planErrors.crossKeyspace({ keyspaces: `${first.name}, ${keyspace.name}` })
+    if (first !== undefined && first.name !== keyspace.name)
+      throw planErrors.crossKeyspace({ keyspaces: `${first.name}, ${keyspace.name}` })
     const name = table.name.text
     const columns = keyspace.vschema.sharded ? keyspace.columns(name) : null
     if (columns === undefined) this.#missing.push(name)
     const entry = keyspace.vschema.tables.get(name)
-    if (keyspace.vschema.sharded && entry === undefined && columns != null) throw planErrors.tableNotInVschema({ table: name, keyspace: keyspace.name })
-    const bound: BoundTable = { id: this.tables.length, alias: (alias ?? name).toLowerCase(), name, keyspace, entry, columns: columns ?? null, context }
+    if (keyspace.vschema.sharded && entry === undefined && columns != null)
+      throw planErrors.tableNotInVschema({ table: name, keyspace: keyspace.name })
+    const bound: BoundTable = {
+      id: this.tables.length,
+      alias: (alias ?? name).toLowerCase(),
+      name,
+      keyspace,
+      entry,
+      columns: columns ?? null,
+      context,
+    }
     this.tables.push(bound)
     return bound
   }

@@ -20,7 +20,11 @@ export function refuseAliases(expr: Expr, columns: Columns): void {
       if (node.kind !== 'column' || node.table !== null) return
       const name = node.name.text.toLowerCase()
       if (columns.select.items.some((item) => item.alias?.text.toLowerCase() === name)) {
-        throw new ScatterRefused(`an expression over the alias ${node.name.text}`, 'it is compared outside of the server', 'write the expression out instead of its alias')
+        throw new ScatterRefused(
+          `an expression over the alias ${node.name.text}`,
+          'it is compared outside of the server',
+          'write the expression out instead of its alias',
+        )
       }
     },
   })
@@ -35,7 +39,11 @@ export function named(expr: Expr, columns: Columns, hides: 'alias' | 'column'): 
     const found = number === null ? undefined : select.items[number - 1]
     if (number === null) return { expr, item: null }
     if (found === undefined || select.items.slice(0, number).some((item) => item.expr.kind === 'star')) {
-      throw new ScatterRefused(`ORDER BY or GROUP BY ${number}`, 'the select list has no such column, or has * before it', 'name the column')
+      throw new ScatterRefused(
+        `ORDER BY or GROUP BY ${number}`,
+        'the select list has no such column, or has * before it',
+        'name the column',
+      )
     }
     return { expr: found.expr, item: number - 1 }
   }

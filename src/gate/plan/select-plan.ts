@@ -37,7 +37,8 @@ function scatterOf(query: Query, analysis: Analysis, roots: readonly Root[], cou
   const [root] = roots
   if (root === undefined) return refusedScatter('a table that every shard has', 'one shard answers')
   if (roots.length > 1) return severalRoots(roots)
-  if (query.kind !== 'select') return refusedScatter(analysis.opaque ?? 'UNION', 'its parts would have to be put together from several shards')
+  if (query.kind !== 'select')
+    return refusedScatter(analysis.opaque ?? 'UNION', 'its parts would have to be put together from several shards')
   try {
     return { kind: 'allowed', ...scatterSelect(query, analysis, root, count) }
   } catch (error) {
@@ -46,13 +47,21 @@ function scatterOf(query: Query, analysis: Analysis, roots: readonly Root[], cou
   }
 }
 
-export function refusedScatter(construct: string, reason: string, instead = 'restrict the statement to one shard key value'): RoutedPlan['scatter'] {
+export function refusedScatter(
+  construct: string,
+  reason: string,
+  instead = 'restrict the statement to one shard key value',
+): RoutedPlan['scatter'] {
   return { kind: 'refused', refusal: { construct, reason, instead } }
 }
 
 export function severalRoots(roots: readonly Root[]): RoutedPlan['scatter'] {
   const names = roots.map((root) => root.tables[0]?.name ?? '').join(' and ')
-  return refusedScatter(`${names} in one statement`, 'they are not joined by their shard keys', 'join them on their shard keys, or restrict each to one shard key value')
+  return refusedScatter(
+    `${names} in one statement`,
+    'they are not joined by their shard keys',
+    'join them on their shard keys, or restrict each to one shard key value',
+  )
 }
 
 export function refusedConnectionBound(construct: string): Error {
@@ -66,4 +75,3 @@ export function refusedConnectionBound(construct: string): Error {
 function locks(query: Query): boolean {
   return query.kind === 'select' ? query.lock !== null : query.parts.some(locks)
 }
-

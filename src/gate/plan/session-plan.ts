@@ -39,7 +39,8 @@ function setValue(expr: Expr): SetValue {
  */
 export function planLocal(statement: Extract<Statement, { kind: 'query' }>, lexed: Lexed, otherwise: RoutedPlan | null): LocalPlan | null {
   const { query } = statement
-  if (query.kind !== 'select' || query.from.length > 0 || query.where !== null || query.groupBy !== null || query.having !== null) return null
+  if (query.kind !== 'select' || query.from.length > 0 || query.where !== null || query.groupBy !== null || query.having !== null)
+    return null
   if (query.orderBy !== null || query.distinct || query.into !== null || query.lock !== null || query.with !== null) return null
   const items: { label: string; value: Slot }[] = []
   let known = false
@@ -98,14 +99,34 @@ export function planSystem(lexed: Lexed, keyspace: string, sharded: boolean, cat
   }
   if (at > 0 && at < lexed.count) pieces.push({ kind: 'span', span: { from: at, to: lexed.count } })
   return {
-    kind: 'routed', keyspace, sharded, verb: 'other', effect: 'read', destinations: [{ kind: 'any' }], whole: at > 0 ? pieces : null,
+    kind: 'routed',
+    keyspace,
+    sharded,
+    verb: 'other',
+    effect: 'read',
+    destinations: [{ kind: 'any' }],
+    whole: at > 0 ? pieces : null,
     scatter: { kind: 'refused', refusal: { construct: 'a system table', reason: 'one shard answers', instead: '' } },
-    limit: null, offset: null, insert: null, unchanged: [], pins: [], tables: [],
+    limit: null,
+    offset: null,
+    insert: null,
+    unchanged: [],
+    pins: [],
+    tables: [],
   }
 }
 
 /** Words that may stand in an executable comment without changing what is read or written. */
-const harmless = new Set(['SQL_NO_CACHE', 'SQL_CACHE', 'HIGH_PRIORITY', 'SQL_BUFFER_RESULT', 'SQL_SMALL_RESULT', 'SQL_BIG_RESULT', 'STRAIGHT_JOIN', 'LOW_PRIORITY'])
+const harmless = new Set([
+  'SQL_NO_CACHE',
+  'SQL_CACHE',
+  'HIGH_PRIORITY',
+  'SQL_BUFFER_RESULT',
+  'SQL_SMALL_RESULT',
+  'SQL_BIG_RESULT',
+  'STRAIGHT_JOIN',
+  'LOW_PRIORITY',
+])
 
 /** @throws SW-GATE-132 */
 export function refuseExecutableComments(lexed: Lexed): void {
@@ -114,7 +135,8 @@ export function refuseExecutableComments(lexed: Lexed): void {
     const to = lexed.versioned[i + 1] ?? 0
     if (from === 0 || to >= lexed.count) throw planErrors.executableComment()
     for (let token = from; token < to; token++) {
-      if (!harmless.has(lexed.bytes.toString('latin1', tokenStart(lexed, token), tokenEnd(lexed, token)).toUpperCase())) throw planErrors.executableComment()
+      if (!harmless.has(lexed.bytes.toString('latin1', tokenStart(lexed, token), tokenEnd(lexed, token)).toUpperCase()))
+        throw planErrors.executableComment()
     }
   }
 }

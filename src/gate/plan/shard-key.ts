@@ -16,7 +16,11 @@ export function refuseOwnedLookups(table: BoundTable): void {
 /** Every shard has a copy of a reference table, and a change must do the same to each. */
 export function refuseDivergingCopies(table: BoundTable, analysis: Analysis): void {
   if (table.entry?.kind !== 'reference' || analysis.random === null) return
-  throw planErrors.refused({ construct: `${analysis.random} in a change of reference table ${table.name}`, reason: 'each copy would get values of its own', instead: 'give the value itself' })
+  throw planErrors.refused({
+    construct: `${analysis.random} in a change of reference table ${table.name}`,
+    reason: 'each copy would get values of its own',
+    instead: 'give the value itself',
+  })
 }
 
 type Where = {
@@ -32,7 +36,12 @@ type Where = {
  * Refuses assignments that would change a row's shard key (SW-GATE-120). No change are: `k = k`; `k = VALUES(k)` where every unique key holds k, as the
  * duplicate then has it too; and `k = x` with `WHERE k = y`, to be checked at execution: those are returned.
  */
-export function shardKeyAssignments(table: BoundTable, assignments: readonly Assignment[], analysis: Analysis, where: Where): UnchangedKey[] {
+export function shardKeyAssignments(
+  table: BoundTable,
+  assignments: readonly Assignment[],
+  analysis: Analysis,
+  where: Where,
+): UnchangedKey[] {
   const { entry } = table
   if (entry?.kind !== 'sharded') return []
   const routed = entry.primaryVindex.columns.map((column) => column.toLowerCase())
@@ -46,7 +55,8 @@ export function shardKeyAssignments(table: BoundTable, assignments: readonly Ass
     if (isItself(bare(value), name, table, analysis, where.duplicate)) continue
     const held = routed.includes(name) ? heldBy(where.destination, name) : null
     const assigned = slotOf(value)
-    if (held === null || assigned === null || assigned.kind === 'default') throw planErrors.shardKeyChange({ table: table.name, column: column.name.text })
+    if (held === null || assigned === null || assigned.kind === 'default')
+      throw planErrors.shardKeyChange({ table: table.name, column: column.name.text })
     unchanged.push({ table: table.name, column: held.column, assigned, held: held.slot })
   }
   return unchanged
@@ -57,7 +67,12 @@ function isItself(value: Expr, name: string, table: BoundTable, analysis: Analys
   if (!duplicate || value.kind !== 'call' || (value.name !== 'VALUES' && value.name !== 'VALUE')) return false
   const of = value.args[0] === undefined ? null : bare(value.args[0])
   const keys = table.columns?.uniqueKeys ?? []
-  return of?.kind === 'column' && of.name.text.toLowerCase() === name && keys.length > 0 && keys.every((key) => key.some((column) => column.toLowerCase() === name))
+  return (
+    of?.kind === 'column' &&
+    of.name.text.toLowerCase() === name &&
+    keys.length > 0 &&
+    keys.every((key) => key.some((column) => column.toLowerCase() === name))
+  )
 }
 
 function heldBy(destination: Destination | null, name: string) {

@@ -29,25 +29,69 @@ const vschema = resolveVschema(
 export function column(name: string, dataType: string, more: Partial<ColumnInfo> = {}): ColumnInfo {
   const isText = ['char', 'varchar', 'text', 'enum', 'set'].includes(dataType)
   return {
-    name, dataType, unsigned: false, collation: isText ? 'utf8mb4_general_ci' : null, lengthMax: isText ? 40 : null, nullable: true, invisible: false, generated: false,
-    autoIncrement: false, hasDefault: false, padSpace: isText ? true : null, ...more,
+    name,
+    dataType,
+    unsigned: false,
+    collation: isText ? 'utf8mb4_general_ci' : null,
+    lengthMax: isText ? 40 : null,
+    nullable: true,
+    invisible: false,
+    generated: false,
+    autoIncrement: false,
+    hasDefault: false,
+    padSpace: isText ? true : null,
+    ...more,
   }
 }
 
 const tables: Record<string, TableColumns> = {
-  users: { columns: [column('id', 'bigint', { nullable: false }), column('name', 'varchar'), column('age', 'int'), column('bio', 'text', { lengthMax: 65535 }), column('score', 'float')], uniqueKeys: [['id']] },
+  users: {
+    columns: [
+      column('id', 'bigint', { nullable: false }),
+      column('name', 'varchar'),
+      column('age', 'int'),
+      column('bio', 'text', { lengthMax: 65535 }),
+      column('score', 'float'),
+    ],
+    uniqueKeys: [['id']],
+  },
   log: {
-    columns: [column('log_id', 'bigint', { nullable: false }), column('user_id', 'int', { nullable: false, unsigned: true }), column('name', 'varchar'), column('weight', 'decimal'), column('at', 'datetime')],
+    columns: [
+      column('log_id', 'bigint', { nullable: false }),
+      column('user_id', 'int', { nullable: false, unsigned: true }),
+      column('name', 'varchar'),
+      column('weight', 'decimal'),
+      column('at', 'datetime'),
+    ],
     uniqueKeys: [['log_id']],
   },
-  orders: { columns: [column('id', 'bigint', { nullable: false }), column('user_id', 'bigint', { nullable: false }), column('total', 'decimal'), column('state', 'enum')], uniqueKeys: [['user_id', 'id']] },
-  tenants: { columns: [column('name', 'varchar', { nullable: false }), column('plan', 'varchar', { collation: 'utf8mb4_0900_ai_ci', padSpace: false })], uniqueKeys: [['name']] },
+  orders: {
+    columns: [
+      column('id', 'bigint', { nullable: false }),
+      column('user_id', 'bigint', { nullable: false }),
+      column('total', 'decimal'),
+      column('state', 'enum'),
+    ],
+    uniqueKeys: [['user_id', 'id']],
+  },
+  tenants: {
+    columns: [
+      column('name', 'varchar', { nullable: false }),
+      column('plan', 'varchar', { collation: 'utf8mb4_0900_ai_ci', padSpace: false }),
+    ],
+    uniqueKeys: [['name']],
+  },
   files: { columns: [column('path', 'varbinary', { lengthMax: 100, nullable: false }), column('size', 'bigint')], uniqueKeys: [['path']] },
   counted: { columns: [column('id', 'int', { autoIncrement: true, nullable: false }), column('k', 'int')], uniqueKeys: [['id']] },
   countries: { columns: [column('code', 'char', { nullable: false, lengthMax: 2 }), column('title', 'varchar')], uniqueKeys: [['code']] },
 }
 
-const app: KeyspaceInfo = { name: 'app', vschema, schemaNamesEqual: false, columns: (name) => (name === 'fresh' ? undefined : (tables[name] ?? null)) }
+const app: KeyspaceInfo = {
+  name: 'app',
+  vschema,
+  schemaNamesEqual: false,
+  columns: (name) => (name === 'fresh' ? undefined : (tables[name] ?? null)),
+}
 const plain: KeyspaceInfo = { name: 'plain', vschema: resolveVschema(parseVschema('{}')), schemaNamesEqual: true, columns: () => undefined }
 
 export const catalog: Catalog & { generation: number } = {
@@ -71,7 +115,8 @@ export function inputsOf(sql: string, parameters: readonly Value[] = [], sequenc
     shardOf: (id) => shards[(id[0] ?? 0) >> 6] as string,
     schemaOf: (shard) => 'app_' + shard.replace('-', '_'),
     anyShard: () => 'any',
-    session: (ref: SessionRef) => (ref.kind === 'last-insert-id' ? { type: 'integer', value: 77n } : ref.kind === 'user-variable' ? nullValue : textValue(ref.kind)),
+    session: (ref: SessionRef) =>
+      ref.kind === 'last-insert-id' ? { type: 'integer', value: 77n } : ref.kind === 'user-variable' ? nullValue : textValue(ref.kind),
     sequenceIds,
   }
 }
@@ -80,7 +125,14 @@ export function route(sql: string, parameters: readonly Value[] = [], keyspace: 
   const plan = planOf(sql, keyspace)
   if (plan.kind !== 'routed') throw new Error(`a plan of kind ${plan.kind}`)
   const needed = idsNeeded(plan, inputsOf(sql, parameters))
-  return routePlan(plan, inputsOf(sql, parameters, Array.from({ length: needed }, (_, i) => 1000n + BigInt(i))))
+  return routePlan(
+    plan,
+    inputsOf(
+      sql,
+      parameters,
+      Array.from({ length: needed }, (_, i) => 1000n + BigInt(i)),
+    ),
+  )
 }
 
 /** `shards: text`, one line for each text. */

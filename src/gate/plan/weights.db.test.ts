@@ -7,12 +7,86 @@ import { weightOf } from './columns.ts'
 import { column } from './testkit.ts'
 
 const texts = [
-  'a', 'a ', 'a\t', 'A', 'á', 'ä', 'ae', 'ß', 'ss', 's', 'b', '', '  ', 'a  b', 'a b', 'ab', 'Z', 'z', 'ñ', 'n', '1', '10', '9', ' ', 'a ', 'é', 'é', 'ﬁ', 'fi', '日本', '😀', 'aa', 'a!', 'a-', 'a_b', 'i', 'ı',
-  'I', 'İ', 'k', 'K', '​', 'a​', 'æ', 'Ø', 'o', 'ø', 'đ', 'd', 'l',
+  'a',
+  'a ',
+  'a\t',
+  'A',
+  'á',
+  'ä',
+  'ae',
+  'ß',
+  'ss',
+  's',
+  'b',
+  '',
+  '  ',
+  'a  b',
+  'a b',
+  'ab',
+  'Z',
+  'z',
+  'ñ',
+  'n',
+  '1',
+  '10',
+  '9',
+  ' ',
+  'a ',
+  'é',
+  'é',
+  'ﬁ',
+  'fi',
+  '日本',
+  '😀',
+  'aa',
+  'a!',
+  'a-',
+  'a_b',
+  'i',
+  'ı',
+  'I',
+  'İ',
+  'k',
+  'K',
+  '​',
+  'a​',
+  'æ',
+  'Ø',
+  'o',
+  'ø',
+  'đ',
+  'd',
+  'l',
 ]
 const collations: Record<string, string[]> = {
-  mariadb: ['utf8mb4_general_ci', 'utf8mb4_unicode_ci', 'utf8mb4_unicode_520_ci', 'utf8mb4_bin', 'utf8mb4_nopad_bin', 'utf8mb4_general_nopad_ci', 'utf8mb4_uca1400_ai_ci', 'utf8mb4_uca1400_as_cs', 'utf8mb4_swedish_ci', 'latin1_swedish_ci', 'latin1_bin', 'latin1_german2_ci'],
-  mysql: ['utf8mb4_general_ci', 'utf8mb4_unicode_ci', 'utf8mb4_unicode_520_ci', 'utf8mb4_bin', 'utf8mb4_0900_ai_ci', 'utf8mb4_0900_as_cs', 'utf8mb4_0900_bin', 'utf8mb4_ja_0900_as_cs', 'utf8mb4_czech_ci', 'latin1_swedish_ci', 'latin1_bin', 'latin1_german2_ci'],
+  mariadb: [
+    'utf8mb4_general_ci',
+    'utf8mb4_unicode_ci',
+    'utf8mb4_unicode_520_ci',
+    'utf8mb4_bin',
+    'utf8mb4_nopad_bin',
+    'utf8mb4_general_nopad_ci',
+    'utf8mb4_uca1400_ai_ci',
+    'utf8mb4_uca1400_as_cs',
+    'utf8mb4_swedish_ci',
+    'latin1_swedish_ci',
+    'latin1_bin',
+    'latin1_german2_ci',
+  ],
+  mysql: [
+    'utf8mb4_general_ci',
+    'utf8mb4_unicode_ci',
+    'utf8mb4_unicode_520_ci',
+    'utf8mb4_bin',
+    'utf8mb4_0900_ai_ci',
+    'utf8mb4_0900_as_cs',
+    'utf8mb4_0900_bin',
+    'utf8mb4_ja_0900_as_cs',
+    'utf8mb4_czech_ci',
+    'latin1_swedish_ci',
+    'latin1_bin',
+    'latin1_german2_ci',
+  ],
 }
 
 for (const flavour of flavours()) {
@@ -32,14 +106,19 @@ for (const flavour of flavours()) {
           await connection.query(`CREATE TABLE w (c ${dataType}(20) CHARACTER SET ${charset} COLLATE ${collation})`)
           await connection.query(`INSERT INTO w VALUES ${usable.map((text) => `('${text}')`).join(', ')}`)
           const info = column('c', dataType, { collation, lengthMax: 20, padSpace: !/nopad|_0900_/.test(collation) })
-          const weight = (name: string) => weightOf(info, [{ kind: 'text', text: name }], 'ORDER BY').map((piece) => (piece.kind === 'text' ? piece.text : '')).join('')
+          const weight = (name: string) =>
+            weightOf(info, [{ kind: 'text', text: name }], 'ORDER BY')
+              .map((piece) => (piece.kind === 'text' ? piece.text : ''))
+              .join('')
           const ordered = await connection.query(`SELECT ${weight('c')} FROM w ORDER BY c`)
           assert.ok(ordered.kind === 'rows' && ordered.rows.length === usable.length)
           ordered.rows.forEach(([cell], i) => {
             const before = ordered.rows[i - 1]?.[0]
             if (before != null && cell != null) assert.ok(Buffer.compare(before, cell) <= 0, `${dataType}: row ${i}`)
           })
-          const differing = await connection.query(`SELECT COUNT(*) FROM w a JOIN w b WHERE (a.c = b.c) <> (${weight('a.c')} = ${weight('b.c')})`)
+          const differing = await connection.query(
+            `SELECT COUNT(*) FROM w a JOIN w b WHERE (a.c = b.c) <> (${weight('a.c')} = ${weight('b.c')})`,
+          )
           assert.ok(differing.kind === 'rows')
           assert.equal(differing.rows[0]?.[0]?.toString(), '0', dataType)
         }
