@@ -27,37 +27,41 @@ export async function gatesAcknowledged(options: {
   clock: Clock
   signal: AbortSignal
 }): Promise<Acknowledgement> {
-  const { store, keyspace, version, clock, signal } = options
+  const { store, keyspace, version, seenMs, graceMs, clock, signal } = options
   const startedMs = clock.monotonicMs()
-  let last: Acknowledgement = { gates: 0, silent: [], open: 0 }
+  let last: Acknowledgement | null = null
+  const atRest = (): boolean => {
+    if (last === null) return false
+    const afterMs = clock.monotonicMs() - startedMs
+    return (last.silent.length === 0 || afterMs >= seenMs) && (last.open === 0 || afterMs >= graceMs)
+  }
   const done = new AbortController()
-  // Wakes the loop when either limit passes without any change in the topology.
-  const over = new Promise<void>((resolve) => {
-    const wait = async (): Promise<void> => {
-      await clock.sleep(Math.min(options.seenMs, options.graceMs), done.signal)
-      if (last.silent.length === 0 && options.graceMs > options.seenMs) await clock.sleep(options.graceMs - options.seenMs, done.signal)
-      else if (last.silent.length > 0 && options.seenMs > options.graceMs) await clock.sleep(options.seenMs - options.graceMs, done.signal)
-    }
-    wait().then(resolve, () => resolve())
-  })
-  const stop = AbortSignal.any([signal, done.signal])
-  const watching = (async () => {
-    for await (const snapshot of store.watch(keys.gates, stop)) {
+  const watch = async (): Promise<void> => {
+    for await (const snapshot of store.watch(keys.gates, AbortSignal.any([signal, done.signal]))) {
       const gates = recordsOf<GateRecord>(snapshot).map((record) => record.value)
-      const silent = gates.filter((gate) => (gate.seen[keyspace] ?? 0) < version)
-      const open = gates.reduce((sum, gate) => sum + (gate.open[keyspace] ?? 0), 0)
-      last = { gates: gates.length, silent: silent.map((gate) => gate.id), open }
-      const afterMs = clock.monotonicMs() - startedMs
-      const seen = silent.length === 0 || afterMs >= options.seenMs
-      if (seen && (open === 0 || afterMs >= options.graceMs)) return
+      last = {
+        gates: gates.length,
+        silent: gates.filter((gate) => (gate.seen[keyspace] ?? 0) < version).map((gate) => gate.id),
+        open: gates.reduce((sum, gate) => sum + (gate.open[keyspace] ?? 0), 0),
+      }
+      if (atRest()) return
     }
-  })()
+  }
+  // Nothing in the topology changes when a limit passes.
+  const limits = async (): Promise<void> => {
+    for (const ms of [seenMs, graceMs].sort((a, b) => a - b)) {
+      await clock.sleep(Math.max(0, startedMs + ms - clock.monotonicMs()) + 1, done.signal)
+      if (atRest()) return
+    }
+  }
+  const watching = watch()
+  const limited = limits()
   try {
-    await Promise.race([watching, over])
+    await Promise.race([watching, limited])
   } finally {
     done.abort()
-    await watching.catch(() => undefined)
+    await Promise.allSettled([watching, limited])
   }
   signal.throwIfAborted()
-  return last
+  return last ?? { gates: 0, silent: [], open: 0 }
 }

@@ -77,7 +77,13 @@ export class TestServer {
       `--pid-file=${join(this.#dir, 'pid')}`, `--server-id=${this.#serverId}`, '--log-bin=binlog', '--binlog-format=ROW', '--binlog-row-image=FULL',
       '--innodb-buffer-pool-size=32M', '--skip-name-resolve', '--performance-schema=OFF', '--innodb-flush-log-at-trx-commit=1', '--sync-binlog=1', '--user=root',
     ]
-    this.#process = spawn(programs[this.flavour], common, { stdio: 'ignore' })
+    const child = spawn(programs[this.flavour], common, { stdio: 'ignore' })
+    this.#process = child
+    // A test that fails half way through must neither hang on its servers nor leave them.
+    child.unref()
+    const last = (): boolean => child.kill('SIGKILL')
+    process.once('exit', last)
+    child.once('exit', () => process.removeListener('exit', last))
     const limit = Date.now() + 30_000
     for (;;) {
       try {
