@@ -9,7 +9,10 @@ import fastifyStatic from '@fastify/static'
 import { reshardDefinition } from '../change/reshard.ts'
 import type { World } from '../change/servers.ts'
 import { keys } from '../topology/keys.ts'
+import { currentPosition } from '../binlog/position.ts'
 import { ClaimPool } from '../switch/claim.ts'
+import { noSwitchFailpoint } from '../switch/crash-points.ts'
+import { recoverAtLead } from '../switch/recover.ts'
 import type { SwitchFailpoint } from '../switch/crash-points.ts'
 import { acquireLeadership } from '../topology/leadership.ts'
 import type { Installation } from '../topology/records.ts'
@@ -27,13 +30,14 @@ export type ControlOptions = World & {
   readonly version: string
   readonly consoleDir: string
   readonly token?: string
+  readonly leaseMs?: number
   /** For tests: where a controller dies on purpose. */
   readonly switchFailpoint?: SwitchFailpoint
 }
 
 export type Control = { stop(): Promise<void> }
 
-const leaseMs = 5000
+const defaultLeaseMs = 5000
 
 export async function startControl(options: ControlOptions): Promise<Control> {
   const { store, log, clock } = options
@@ -67,7 +71,7 @@ async function lead(options: ControlOptions, stop: AbortSignal): Promise<void> {
       const leadership = await acquireLeadership(store, {
         holder: options.holder,
         address: `${options.host}:${options.port}`,
-        ttlMs: leaseMs,
+        ttlMs: options.leaseMs ?? defaultLeaseMs,
         clock,
         signal: stop,
       })
@@ -77,6 +81,7 @@ async function lead(options: ControlOptions, stop: AbortSignal): Promise<void> {
       try {
         const installation = await readRecord<Installation>(store, keys.installation)
         await using pool = new ClaimPool({ store, installationId: installation?.value.id ?? '', leadership: mine, clock, log })
+        await recoverAtLead({ store, leadership: mine, pool, clock, log, readPosition: currentPosition, failpoint: noSwitchFailpoint })
         await runEngine({
           store,
           clock,

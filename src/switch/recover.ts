@@ -31,6 +31,26 @@ export async function recoverAll(context: SwitchContext, limits: Partial<SwitchL
   return done
 }
 
+/**
+ * `recoverAll` for a leader that has just begun, before it takes up any workflow. A server that is down on the side that serves would hold it for
+ * as long as it is down: past `limitMs` the leader begins all the same, and each verb recovers its own keyspace first.
+ */
+export async function recoverAtLead(context: SwitchContext, limitMs = 20_000): Promise<void> {
+  const limit = new AbortController()
+  const over = new AbortController()
+  const timer = context.clock.sleep(limitMs, over.signal).then(() => limit.abort(new Error('recovery takes longer')), () => undefined)
+  const leadership = { ...context.leadership, signal: AbortSignal.any([context.leadership.signal, limit.signal]) }
+  try {
+    for (const recovered of await recoverAll({ ...context, leadership })) context.log.info(recovered, 'recovered a switch that was under way')
+  } catch (error) {
+    context.leadership.signal.throwIfAborted()
+    context.log.error({ error: String(error) }, 'recovery is not complete; each action recovers its keyspace first')
+  } finally {
+    over.abort()
+    await timer
+  }
+}
+
 export async function recoverKeyspace(context: SwitchContext, keyspace: string, limits: Partial<SwitchLimits> = {}): Promise<Recovered> {
   const { store, leadership, log } = context
   let routing = await takeRouting(context, keyspace)
