@@ -8,13 +8,13 @@ import type { Log } from '../base/log.ts'
 import { connect } from '../mysql/connect.ts'
 import type { Connection, FlavourName } from '../mysql/connection.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
-import type { Credentials, Provisioner } from '../mysql/provisioning.ts'
+import type { Credentials, Provisioner, ServerEndpoint } from '../mysql/provisioning.ts'
 import { ensureControlSchema } from '../binlog/control-schema.ts'
 import { attachServer as takeServer } from '../switch/attach.ts'
 import { keys } from '../topology/keys.ts'
 import type { Installation, ServerRecord, ServerSecret } from '../topology/records.ts'
 import type { Store } from '../topology/store.ts'
-import { absent, put, readRecord } from '../topology/typed.ts'
+import { absent, put, readRecord, updateRecord } from '../topology/typed.ts'
 import { changeErrors } from './errors.ts'
 
 /** What a workflow works with. */
@@ -75,6 +75,14 @@ export async function provisionServer(
   await world.store.commit([{ key: keys.server(request.id), version: known?.version ?? 0 }], [put(keys.server(request.id), record)])
   await withServer(world.store, request.id, 'admin', (connection) => prepareServer(world, connection, request.id, 'drop'))
   return record
+}
+
+/** A server of ours that came back at another port: whoever reaches it by the topology has to hear of that. */
+export async function moveServer(store: Store, endpoint: ServerEndpoint): Promise<void> {
+  const { host, port, socketPath } = endpoint
+  await updateRecord<ServerRecord>(store, keys.server(endpoint.id), (server) =>
+    server === null || (server.host === host && server.port === port) ? null : { ...server, host, port, socketPath },
+  )
 }
 
 export type ServerAddress = { host: string; port: number; user: string; password: string; schema?: string | undefined }

@@ -117,8 +117,25 @@ export class LocalServers {
 
   /** Stops the server at once and removes its directory with all data. */
   async destroy(dir: string): Promise<void> {
-    await this.kill9(dir)
+    await this.#end(absolute(dir), 'SIGKILL', 10_000, 'on purpose')
     await rm(absolute(dir), { recursive: true, force: true, maxRetries: 3 })
+  }
+
+  /**
+   * Starts a server again that has ended without being told to. Null when it runs, was stopped on purpose or is being removed:
+   * all of that is judged under the directory's lock, so a server that goes never comes back.
+   */
+  async revive(dir: string): Promise<LocalServer | null> {
+    const at = absolute(dir)
+    if (!endedByItself(readServerRecord(at))) return null
+    return withDirectoryLock(at, this.#clock, 60_000, async () => {
+      const record = readServerRecord(at)
+      if (record === null || !endedByItself(record)) return null
+      const request = { id: record.id, flavour: record.flavour, dir: at }
+      const running = await this.#running(at, record)
+      if (running !== null) return this.#adopt(at, await this.#recordFor(at, request), running, 60_000)
+      return this.#launch(at, await this.#recordFor(at, request), request, 60_000)
+    })
   }
 
   /**
@@ -139,14 +156,14 @@ export class LocalServers {
     let endedAt = Number.NEGATIVE_INFINITY
     while (!signal.aborted) {
       const record = readServerRecord(dir)
-      // `process: null` is a stop on purpose: whoever stopped it starts it again.
-      if (record?.process != null && !isAlive(record.process)) {
+      if (record?.process != null && endedByItself(record)) {
         const now = this.#clock.monotonicMs()
         pauseMs = now - endedAt < 60_000 ? Math.min(pauseMs * 2, 10_000) : 250
         endedAt = now
         this.#log.warn({ server: record.id, pid: record.process.pid }, 'database server ended; starting it again')
         try {
-          onRestart(await this.start(request))
+          const again = await this.revive(dir)
+          if (again !== null) onRestart(again)
         } catch (error) {
           this.#log.error({ server: record.id, err: error }, 'database server could not be started again')
         }
@@ -318,7 +335,7 @@ export class LocalServers {
     }
   }
 
-  async #end(dir: string, signal: 'SIGTERM' | 'SIGKILL', timeoutMs: number): Promise<void> {
+  async #end(dir: string, signal: 'SIGTERM' | 'SIGKILL', timeoutMs: number, why: 'on purpose' | 'as a crash' = signal === 'SIGTERM' ? 'on purpose' : 'as a crash'): Promise<void> {
     if (readServerRecord(dir) === null) return
     await withDirectoryLock(dir, this.#clock, timeoutMs, async () => {
       const record = readServerRecord(dir)
@@ -330,7 +347,7 @@ export class LocalServers {
         if (signal === 'SIGTERM') signalIfAlive(running, 'SIGCONT')
         await this.#untilGone(dir, running, timeoutMs)
       }
-      if (signal === 'SIGTERM') await writeServerRecord(dir, { ...record, process: null })
+      if (why === 'on purpose') await writeServerRecord(dir, { ...record, process: null })
     })
   }
 
@@ -346,6 +363,11 @@ export class LocalServers {
   #install(flavour: LocalFlavour): ServerInstall {
     return installOf(this.#options.installs, flavour, this.#options.installsFile)
   }
+}
+
+/** `process: null` is a stop on purpose: whoever stopped it starts it again. */
+function endedByItself(record: ServerRecord | null): boolean {
+  return record !== null && record.process !== null && !isAlive(record.process)
 }
 
 function describe(

@@ -100,10 +100,36 @@ export class LocalProvisioner implements Provisioner {
     return Promise.resolve(this.#ids().flatMap((id) => this.#recorded(id)))
   }
 
-  /** Starts again what ends without being told, until aborted. */
-  async supervise(ids: readonly string[], signal: AbortSignal): Promise<void> {
-    const requests = ids.flatMap((id) => this.#recorded(id)).map(({ id, flavour }) => ({ id, flavour, dir: this.#dir(id) }))
-    await this.#servers.supervise(requests, signal)
+  /**
+   * Starts again whichever of its servers ends without being told, also those provisioned later, until aborted. One that keeps
+   * ending is tried at growing intervals. `onRestart` hears of each: its port may be another one.
+   */
+  async supervise(signal: AbortSignal, onRestart: (endpoint: ServerEndpoint) => Promise<void>, onError: (id: string, error: unknown) => void): Promise<void> {
+    const busy = new Set<string>()
+    const waits = new Map<string, { pauseMs: number; nextMs: number }>()
+    const look = async (id: string): Promise<void> => {
+      const nowMs = this.#clock.monotonicMs()
+      const wait = waits.get(id)
+      if (wait !== undefined && nowMs < wait.nextMs) return
+      try {
+        const server = await this.#servers.revive(this.#dir(id))
+        if (server === null) return
+        await onRestart(endpointOf(server))
+      } catch (error) {
+        onError(id, error)
+      }
+      const again = wait !== undefined && nowMs - wait.nextMs < 60_000
+      const pauseMs = again ? Math.min(wait.pauseMs * 2, 10_000) : 250
+      waits.set(id, { pauseMs, nextMs: this.#clock.monotonicMs() + pauseMs })
+    }
+    while (!signal.aborted) {
+      for (const id of this.#ids()) {
+        if (busy.has(id)) continue
+        busy.add(id)
+        void look(id).finally(() => busy.delete(id))
+      }
+      await this.#clock.sleep(250, signal).catch(() => {})
+    }
   }
 
   async #start(

@@ -6,6 +6,7 @@ import { readInstalls } from '../local/installs.ts'
 import { LocalProvisioner } from '../local/provisioner.ts'
 import { LocalServers } from '../local/local-servers.ts'
 import type { FlavourName } from '../mysql/connection.ts'
+import { moveServer } from '../change/servers.ts'
 import { SqliteStore } from '../topology/sqlite.ts'
 import { needArgument, processArguments } from './arguments.ts'
 import { runChild } from './child.ts'
@@ -13,7 +14,7 @@ import { switchFailpointOf } from './failpoint.ts'
 import { fileLog } from './log.ts'
 import { version } from './version.ts'
 
-const args = processArguments('control', ['data-dir', 'port', 'flavour', 'installs', 'templates'], process.argv.slice(2))
+const args = processArguments('control', ['data-dir', 'port', 'flavour', 'installs', 'templates', 'lease-ms'], process.argv.slice(2))
 const dataDir = needArgument('control', args, 'data-dir')
 const log = fileLog(join(dataDir, 'logs', 'control.log'), 'control')
 const store = new SqliteStore(join(dataDir, 'topology.sqlite'))
@@ -43,7 +44,16 @@ const control = await startControl({
   host: '127.0.0.1',
   port,
   version,
+  ...(args['lease-ms'] === undefined ? {} : { leaseMs: Number(args['lease-ms']) }),
   ...(switchFailpoint === null ? {} : { switchFailpoint }),
   consoleDir: join(import.meta.dirname, '..', '..', 'dist', 'console'),
 })
+void provisioner.supervise(
+  child.stopping,
+  async (endpoint) => {
+    log.warn({ server: endpoint.id, port: endpoint.port }, 'a database server had ended and was started again')
+    await moveServer(store, endpoint)
+  },
+  (server, error) => log.error({ server, error }, 'a database server could not be started again'),
+)
 child.ready(port)

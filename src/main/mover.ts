@@ -8,7 +8,7 @@ import { needArgument, processArguments } from './arguments.ts'
 import { runChild } from './child.ts'
 import { fileLog } from './log.ts'
 
-const args = processArguments('mover', ['data-dir'], process.argv.slice(2))
+const args = processArguments('mover', ['data-dir', 'lease-ms'], process.argv.slice(2))
 const dataDir = needArgument('mover', args, 'data-dir')
 const log = fileLog(join(dataDir, 'logs', 'mover.log'), 'mover')
 const store = new SqliteStore(join(dataDir, 'topology.sqlite'))
@@ -19,6 +19,7 @@ const mover = new Mover({
   pid: process.pid,
   clock: systemClock,
   log,
+  ...(args['lease-ms'] === undefined ? {} : { config: { leaseMs: Number(args['lease-ms']) } }),
   rssBytes: () => process.memoryUsage.rss(),
   kill: () => process.kill(process.pid, 'SIGKILL'),
 })

@@ -24,11 +24,13 @@ export type TreeOptions = {
   readonly installsFile: string
   readonly templatesDir: string
   readonly clock: Clock
+  /** How long a process that has stopped answering keeps the lead or its streams; the processes' own defaults unless said. */
+  readonly leaseMs?: number
   /** Tells a person: a port moved on, a process was started again. */
   readonly say: (line: string) => void
 }
 
-type Running = { process: ChildProcess; restarts: number; startedMs: number }
+type Running = { process: ChildProcess; restarts: number; startedMs: number; wasReady: boolean }
 
 const readyWithinMs = 20_000
 
@@ -44,19 +46,23 @@ export class Tree {
   }
 
   static async start(options: TreeOptions): Promise<Tree> {
-    claimDataDir(options.dataDir)
-    const tree = new Tree(options)
-    tree.apiPort = await tree.#port('API', options.apiPort)
-    tree.gatePort = await tree.#port('gate', options.gatePort)
-    writeFileSync(join(options.dataDir, 'up.json'), `${JSON.stringify({ v: 1, api: tree.apiUrl, gatePort: tree.gatePort })}\n`)
-    try {
-      await tree.#start('control')
-      await Promise.all([tree.#start('mover'), tree.#start('gate')])
-    } catch (error) {
-      await tree.stop()
-      throw error
+    for (let attempt = 1; ; attempt++) {
+      claimDataDir(options.dataDir)
+      const tree = new Tree(options)
+      tree.apiPort = await tree.#port('API', options.apiPort)
+      tree.gatePort = await tree.#port('gate', options.gatePort)
+      writeFileSync(join(options.dataDir, 'up.json'), `${JSON.stringify({ v: 1, api: tree.apiUrl, gatePort: tree.gatePort })}\n`)
+      try {
+        await tree.#start('control')
+        await Promise.all([tree.#start('mover'), tree.#start('gate')])
+        return tree
+      } catch (error) {
+        await tree.stop()
+        // Another program may take a port between our look and the child's bind: then others are looked for.
+        const portLost = (await findPort(tree.apiPort)) !== tree.apiPort || (await findPort(tree.gatePort)) !== tree.gatePort
+        if (attempt >= 3 || !portLost) throw error
+      }
     }
-    return tree
   }
 
   get apiUrl(): string {
@@ -93,13 +99,14 @@ export class Tree {
   #arguments(name: ChildName): string[] {
     const { dataDir, flavour, installsFile, templatesDir } = this.#options
     const common = ['--data-dir', dataDir]
+    const lease = this.#options.leaseMs === undefined ? [] : ['--lease-ms', String(this.#options.leaseMs)]
     switch (name) {
       case 'control':
-        return [...common, '--port', String(this.apiPort), '--flavour', flavour, '--installs', installsFile, '--templates', templatesDir]
+        return [...common, '--port', String(this.apiPort), '--flavour', flavour, '--installs', installsFile, '--templates', templatesDir, ...lease]
       case 'gate':
         return [...common, '--port', String(this.gatePort)]
       case 'mover':
-        return common
+        return [...common, ...lease]
     }
   }
 
@@ -115,7 +122,7 @@ export class Tree {
     )
     closeSync(log)
     const before = this.#children.get(name)
-    this.#children.set(name, { process: child, restarts: (before?.restarts ?? -1) + 1, startedMs: this.#options.clock.monotonicMs() })
+    this.#children.set(name, { process: child, restarts: (before?.restarts ?? -1) + 1, startedMs: this.#options.clock.monotonicMs(), wasReady: before?.wasReady ?? false })
     child.on('exit', (code, signal) => this.#ended(name, child, code, signal))
     await new Promise<void>((resolve, reject) => {
       const fail = (): void => reject(mainErrors.childFailed({ process: name, seconds: readyWithinMs / 1000, log: logFile }))
@@ -127,6 +134,8 @@ export class Tree {
       child.once('exit', early)
       child.on('message', (message) => {
         if ((message as ReadyMessage).ready !== true) return
+        const running = this.#children.get(name)
+        if (running !== undefined) running.wasReady = true
         clearTimeout(timer)
         child.off('exit', early)
         resolve()
@@ -136,7 +145,8 @@ export class Tree {
 
   #ended(name: ChildName, child: ChildProcess, code: number | null, signal: string | null): void {
     const running = this.#children.get(name)
-    if (this.#stopping || running?.process !== child) return
+    // One that was never ready: whoever starts the tree hears of it.
+    if (this.#stopping || running?.process !== child || !running.wasReady) return
     const livedMs = this.#options.clock.monotonicMs() - running.startedMs
     const pauseMs = livedMs > 10_000 ? 0 : Math.min(5000, 50 * 2 ** Math.min(running.restarts, 7))
     this.#options.say(`${name} ended (${signal ?? `code ${code}`}); starting it again`)

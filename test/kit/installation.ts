@@ -20,9 +20,9 @@ import { replayLedger } from '../../src/demo/ledger.ts'
 import { createTable, database, repsOf, seedColumns, seedRow, table, userOf, vschema } from '../../src/demo/workload.ts'
 import { findPort } from '../../src/local/find-port.ts'
 import { keys } from '../../src/topology/keys.ts'
-import type { ServerSecret } from '../../src/topology/records.ts'
+import type { ServerSecret, StreamRecord } from '../../src/topology/records.ts'
 import { SqliteStore } from '../../src/topology/sqlite.ts'
-import { readRecord } from '../../src/topology/typed.ts'
+import { listRecords, readRecord, updateRecord } from '../../src/topology/typed.ts'
 import { endServersUnder, processDir, testServer } from './servers.ts'
 import type { TestServer } from './servers.ts'
 import type { TreeMessage, TreeProcessOptions } from './tree-process.ts'
@@ -34,6 +34,8 @@ export type InstallationOptions = {
   readonly rows?: number
   /** The story's keyspace, attached, with vschema and sequence; on unless said. */
   readonly keyspace?: boolean
+  /** Short, for tests that kill who holds one. */
+  readonly leaseMs?: number
 }
 
 export type RunningApplication = {
@@ -61,7 +63,7 @@ export class Installation implements AsyncDisposable {
   #tree: ChildProcess | null = null
   #ledgers = 0
 
-  private constructor(given: { dir: string; flavour: 'mariadb' | 'mysql'; rows: number; existing: TestServer; apiPort: number; gatePort: number }) {
+  private constructor(given: { dir: string; flavour: 'mariadb' | 'mysql'; rows: number; existing: TestServer; apiPort: number; gatePort: number; leaseMs: number | null }) {
     this.dir = given.dir
     this.dataDir = join(given.dir, 'data-dir')
     this.flavour = given.flavour
@@ -69,7 +71,7 @@ export class Installation implements AsyncDisposable {
     this.existing = given.existing
     this.gatePort = given.gatePort
     this.client = new ApiClient({ baseUrl: `http://127.0.0.1:${given.apiPort}`, timeoutMs: 60_000 })
-    this.#treeOptions = { dataDir: this.dataDir, flavour: given.flavour, apiPort: given.apiPort, gatePort: given.gatePort }
+    this.#treeOptions = { dataDir: this.dataDir, flavour: given.flavour, apiPort: given.apiPort, gatePort: given.gatePort, ...(given.leaseMs === null ? {} : { leaseMs: given.leaseMs }) }
   }
 
   static async start(options: InstallationOptions = {}): Promise<Installation> {
@@ -77,7 +79,7 @@ export class Installation implements AsyncDisposable {
     const dir = join(processDir(), `installation-${randomBytes(3).toString('hex')}`)
     mkdirSync(join(dir, 'data-dir'), { recursive: true, mode: 0o700 })
     const existing = await testServer({ flavour, durability: 'full', rootPassword: 'existing-root' })
-    const installation = new Installation({ dir, flavour, rows: options.rows ?? 5000, existing, apiPort: await findPort(0), gatePort: await findPort(0) })
+    const installation = new Installation({ dir, flavour, rows: options.rows ?? 5000, existing, apiPort: await findPort(0), gatePort: await findPort(0), leaseMs: options.leaseMs ?? null })
     try {
       await installation.loadRows()
       await installation.startTree()
@@ -286,6 +288,14 @@ export class Installation implements AsyncDisposable {
     process.kill(pid, signal)
     if (signal === 'SIGKILL') await until(`${name} to be gone`, () => !isRunning(pid), 5000)
     return pid
+  }
+
+  /** Takes a workflow's failpoints away; the mover goes on from where it was. */
+  async clearFailpoints(workflowUid: string): Promise<void> {
+    await using store = new SqliteStore(join(this.dataDir, 'topology.sqlite'))
+    for (const { key } of await listRecords<StreamRecord>(store, keys.streamsOf(workflowUid))) {
+      await updateRecord<StreamRecord>(store, key, (stream) => (stream === null ? null : { ...stream, options: { ...stream.options, failpoints: {} } }))
+    }
   }
 
   /** Arms the controller: the next time it comes to this point of a switch, it dies there. Once. */

@@ -9,6 +9,7 @@ export type TreeProcessOptions = {
   readonly flavour: 'mariadb' | 'mysql'
   readonly apiPort: number
   readonly gatePort: number
+  readonly leaseMs?: number
 }
 
 export type TreeMessage =
