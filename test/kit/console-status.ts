@@ -114,7 +114,10 @@ export function workflow(over: Partial<WorkflowView> = {}): WorkflowView {
     vdiff: null,
     action: null,
     journal: [{ atMs: startMs, text: 'created' }],
-    next: ['shardwright reshard --workflow split --target-keyspace app show', 'shardwright reshard --workflow split --target-keyspace app cancel'],
+    next: [
+      'shardwright reshard --workflow split --target-keyspace app show',
+      'shardwright reshard --workflow split --target-keyspace app cancel',
+    ],
     ...over,
   }
 }
