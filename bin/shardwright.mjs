@@ -8,6 +8,13 @@ const projectDir = dirname(dirname(realpathSync(fileURLToPath(import.meta.url)))
 const cli = join(projectDir, 'src', 'main', 'cli.ts')
 const own = join(projectDir, 'node_modules', '.bin', 'node')
 
+// The page is built by set-up; a clone that was never set up that way gets it here, once.
+if (process.argv.includes('up') && existsSync(own) && !existsSync(join(projectDir, 'dist', 'console'))) {
+  const { ensureConsole } = await import('../scripts/build-console.mjs')
+  const problem = ensureConsole(own, { ifMissing: true })
+  if (problem !== null) console.error(problem)
+}
+
 if (Number(process.versions.node.split('.')[0]) >= 24) {
   // The common case once installed: no second process.
   process.argv[1] = cli

@@ -138,7 +138,10 @@ if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.a
   try {
     const args = process.argv.slice(2)
     const flavour = flavourArgument(args) ?? 'mariadb'
-    await setup({ flavours: flavour === 'both' ? ['mariadb', 'mysql'] : [flavour], quiet: args.includes('--quiet') })
+    const { node } = await setup({ flavours: flavour === 'both' ? ['mariadb', 'mysql'] : [flavour], quiet: args.includes('--quiet') })
+    const { ensureConsole } = await import('./build-console.mjs')
+    const unbuilt = ensureConsole(node)
+    if (unbuilt !== null) console.error(`setup: ${unbuilt}`)
   } catch (error) {
     fail(error)
   }

@@ -1,0 +1,86 @@
+import type { StreamView } from '../../api/schemas.ts'
+import { bytes, count, duration, perSecond, percent, plural, unknown } from '../format.ts'
+import { copyDone, copyShare } from '../ring-model.ts'
+import { ErrorNote, WaitingNote } from './notes.tsx'
+
+export function Streams({ streams, nowMs }: { streams: readonly StreamView[]; nowMs: number }) {
+  const sorted = streams.toSorted((a, b) =>
+    a.direction === b.direction ? (a.source < b.source ? -1 : 1) : a.direction === 'forward' ? -1 : 1,
+  )
+  return (
+    <div class="scroll">
+      <table class="streams">
+        <caption>Streams</caption>
+        <thead>
+          <tr>
+            <th scope="col">from → to</th>
+            <th scope="col">state</th>
+            <th scope="col">copied</th>
+            <th scope="col">lag</th>
+            <th scope="col">applied</th>
+          </tr>
+        </thead>
+        <tbody>
+          {sorted.map((stream) => (
+            <Stream key={stream.uid} stream={stream} nowMs={nowMs} />
+          ))}
+        </tbody>
+      </table>
+    </div>
+  )
+}
+
+function Stream({ stream, nowMs }: { stream: StreamView; nowMs: number }) {
+  // Resumed with nothing done twice is what always happens, and needs no line.
+  const resumed = stream.resumed !== null && stream.resumed.rowsRedone + stream.resumed.transactionsRedone > 0 ? stream.resumed : null
+  return (
+    <>
+      <tr data-stream={stream.uid}>
+        <th scope="row">
+          <code>{stream.source}</code> →{' '}
+          <code title={stream.targets.join(' ')}>
+            {stream.targets.length > 4 ? plural(stream.targets.length, 'shard') : stream.targets.join(' ')}
+          </code>
+          {stream.direction === 'reverse' && <small class="tag">reverse</small>}
+        </th>
+        <td>
+          <span class={`badge state-${stream.state}`}>{stream.state}</span>
+          {stream.wanted === 'stopped' && stream.state !== 'stopped' && <small> to be stopped</small>}
+          {(stream.reportAgeMs === null || stream.reportAgeMs >= 3000) && (
+            <small> {stream.reportAgeMs === null ? 'no report yet' : `last report ${duration(stream.reportAgeMs)} ago`}</small>
+          )}
+        </td>
+        <td>{copyText(stream)}</td>
+        <td data-field="lag">{lagText(stream)}</td>
+        <td>{stream.reportAgeMs === null ? unknown : plural(stream.rowChangesApplied, 'change')}</td>
+      </tr>
+      {(stream.error !== null || stream.waiting !== null || resumed !== null) && (
+        <tr class="more">
+          <td colSpan={5}>
+            {stream.error !== null && <ErrorNote error={stream.error} />}
+            {stream.waiting !== null && <WaitingNote waiting={stream.waiting} nowMs={nowMs} />}
+            {resumed !== null && (
+              <p class="muted">
+                taken up again where it stood: {plural(resumed.rowsRedone, 'row')} and {plural(resumed.transactionsRedone, 'transaction')}{' '}
+                done again
+              </p>
+            )}
+          </td>
+        </tr>
+      )}
+    </>
+  )
+}
+
+function copyText(stream: StreamView): string {
+  if (stream.direction === 'reverse') return 'nothing to copy'
+  if (copyDone(stream)) return `${count(stream.rowsDone)} rows`
+  const share = copyShare([stream])
+  if (share === null) return unknown
+  return `${percent(share)}, ${perSecond(stream.rowsPerSecond)}, left ${duration(stream.etaMs)}`
+}
+
+function lagText({ lag }: StreamView): string {
+  if (lag === null) return unknown
+  return `${duration(lag.ageMs)}, ${plural(lag.transactions, 'transaction')}, ${bytes(lag.bytes)}`
+}
