@@ -8,6 +8,7 @@
  */
 import type { Clock } from '../base/clock.ts'
 import type { Connection } from '../mysql/connection.ts'
+import { ServerError } from '../mysql/errors.ts'
 import { gateErrors } from './errors.ts'
 
 /** A statement prepared on one connection. */
@@ -29,13 +30,68 @@ export type Backend = {
   lastUsedMs: number
 }
 
+/**
+ * What one server's pools may have together. A pool that needs a connection when all are out takes the place of an idle one of
+ * another pool: shards that share a server share its connections.
+ */
+export class ConnectionBudget {
+  readonly #max: number
+  #used = 0
+  readonly #pools = new Set<BackendPool>()
+  readonly #starved = new Set<BackendPool>()
+
+  constructor(max: number) {
+    this.#max = max
+  }
+
+  get max(): number {
+    return this.#max
+  }
+
+  join(pool: BackendPool): void {
+    this.#pools.add(pool)
+  }
+
+  leave(pool: BackendPool): void {
+    this.#pools.delete(pool)
+    this.#starved.delete(pool)
+  }
+
+  /** False: the pool is told (`mayGrow`) when there is room. */
+  take(pool: BackendPool): boolean {
+    if (this.#used >= this.#max) {
+      for (const other of this.#pools) {
+        // Its place is free once its connection has closed.
+        if (other !== pool && other.closeIdle()) break
+      }
+      this.#starved.add(pool)
+      return false
+    }
+    this.#used++
+    return true
+  }
+
+  give(): void {
+    this.#used--
+    const [next] = this.#starved
+    if (next === undefined) return
+    this.#starved.delete(next)
+    next.mayGrow()
+  }
+
+  /** Somebody waits for a place that an idle connection holds. */
+  get wanted(): boolean {
+    return this.#starved.size > 0
+  }
+}
+
 type Waiter = { resolve(backend: Backend): void; reject(error: Error): void; timer: NodeJS.Timeout; signature: string }
 
 export type BackendPoolOptions = {
   clock: Clock
   /** For messages. */
   shard: string
-  connectionsMax: number
+  budget: ConnectionBudget
   waitMs: number
   idleMs: number
   statementsMax: number
@@ -56,6 +112,7 @@ export class BackendPool {
 
   constructor(options: BackendPoolOptions) {
     this.#options = options
+    options.budget.join(this)
   }
 
   get size(): number {
@@ -87,7 +144,8 @@ export class BackendPool {
     const free = this.tryTake(signature)
     if (free !== undefined) return Promise.resolve(free)
     const released = this.#lingering.values().next()
-    if (this.size >= this.#options.connectionsMax && released.done !== true) {
+    if (released.done !== true) {
+      // Kept only in case of a question: it is at hand sooner than a new one.
       released.value()
       const freed = this.tryTake(signature)
       if (freed !== undefined) return Promise.resolve(freed)
@@ -97,21 +155,43 @@ export class BackendPool {
         resolve, reject, signature,
         timer: setTimeout(() => {
           this.#waiters.splice(this.#waiters.indexOf(waiter), 1)
-          reject(gateErrors.poolTimeout({ shard: this.#options.shard, waitedMs: this.#options.waitMs, max: this.#options.connectionsMax }))
+          reject(gateErrors.poolTimeout({ shard: this.#options.shard, waitedMs: this.#options.waitMs, max: this.#options.budget.max }))
         }, this.#options.waitMs),
       }
       this.#waiters.push(waiter)
-      if (this.size < this.#options.connectionsMax) void this.#grow()
+      this.mayGrow()
     })
   }
 
+  /** Opens as many connections as somebody waits for and the server's budget allows. */
+  mayGrow(): void {
+    while (!this.#closed && this.#waiters.length > this.#connecting) {
+      if (!this.#options.budget.take(this)) return
+      this.#connecting++
+      void this.#grow()
+    }
+  }
+
+  /** Closes one idle connection, the one unused longest; false when there is none. */
+  closeIdle(): boolean {
+    const backend = this.#idle.shift()
+    if (backend === undefined) {
+      const released = this.#lingering.values().next()
+      if (released.done === true) return false
+      released.value()
+      return this.#idle.length > 0 && this.closeIdle()
+    }
+    backend.connection.destroy()
+    return true
+  }
+
   async #grow(): Promise<void> {
-    this.#connecting++
     try {
       const connection = await this.#options.connect()
       this.#connecting--
       const backend: Backend = { connection, pool: this, signature: '', dirty: false, statements: new Map(), lastUsedMs: this.#options.clock.monotonicMs() }
       if (this.#closed) {
+        connection.onClose(() => this.#options.budget.give())
         void connection.close()
         return
       }
@@ -120,12 +200,16 @@ export class BackendPool {
         this.#all.delete(backend)
         const at = this.#idle.indexOf(backend)
         if (at >= 0) this.#idle.splice(at, 1)
+        this.#options.budget.give()
         // Whoever waited for this one needs another.
-        if (this.#waiters.length > this.#connecting && this.size < this.#options.connectionsMax) void this.#grow()
+        this.mayGrow()
       })
       this.#offer(backend)
     } catch (error) {
       this.#connecting--
+      this.#options.budget.give()
+      // The server has no room: whoever waits gets one of ours when it comes back.
+      if (error instanceof ServerError && error.kind === 'tooManyConnections' && this.#all.size > 0) return
       // One failure fails everyone who waits for a new connection: they decide whether to wait for routing to change.
       const failed = this.#all.size === 0 ? this.#waiters.splice(0) : this.#waiters.splice(0, 1)
       for (const waiter of failed) {
@@ -167,6 +251,10 @@ export class BackendPool {
     if (waiter !== undefined) {
       clearTimeout(waiter.timer)
       waiter.resolve(backend)
+      return
+    }
+    if (this.#options.budget.wanted) {
+      backend.connection.destroy()
       return
     }
     backend.lastUsedMs = this.#options.clock.monotonicMs()
@@ -211,6 +299,7 @@ export class BackendPool {
   close(): void {
     if (this.#closed) return
     this.#closed = true
+    this.#options.budget.leave(this)
     for (const waiter of this.#waiters.splice(0)) {
       clearTimeout(waiter.timer)
       waiter.reject(gateErrors.draining())

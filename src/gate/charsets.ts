@@ -21,7 +21,7 @@ export function initialNames(id: number): string | null {
   const charset = charsetOfCollation(id)
   if (charset === null) return null
   if (charset !== 'utf8mb4') return charset === 'utf8mb3' ? 'utf8' : charset
+  // Others (utf8mb4_0900_ai_ci, of which MariaDB knows nothing) are the server's default.
   const name = utf8mb4Names[id]
-  // 45 is what our own connections begin with.
-  return name === undefined || id === 45 ? null : `utf8mb4 COLLATE ${name}`
+  return name === undefined ? null : `utf8mb4 COLLATE ${name}`
 }

@@ -3,7 +3,7 @@ export type GateConfig = {
   /** What the gate says its version is, in the greeting: clients choose dialects by it. Empty: that of the first server. */
   serverVersion: string
   sessionsMax: number
-  /** Connections to one schema of one server, at most. */
+  /** Connections to one server, at most. */
   backendConnectionsMax: number
   backendIdleMs: number
   connectTimeoutMs: number
@@ -29,7 +29,7 @@ export type GateConfig = {
 export const defaultGateConfig: GateConfig = {
   serverVersion: '',
   sessionsMax: 4000,
-  backendConnectionsMax: 64,
+  backendConnectionsMax: 100,
   backendIdleMs: 60_000,
   connectTimeoutMs: 3_000,
   poolWaitMs: 20_000,

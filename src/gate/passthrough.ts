@@ -102,12 +102,14 @@ function relayOf(words: Words, lexed: Lexed, verb: string, second: string): Rela
   let needsPrevious: Relay['needsPrevious'] = null
   let leavesFoundRows = false
   const qualifiers: number[] = []
+  const assigning = verb === 'CALL' || verb === 'GET' || verb === 'EXECUTE' || (verb === 'SELECT' && words.has('INTO'))
   const reading = verb === 'SELECT' || verb === '(' || verb === 'VALUES' || verb === 'TABLE' || verb === 'WITH'
   if (reading || ['SHOW', 'DESC', 'DESCRIBE', 'EXPLAIN', 'HELP', 'CHECKSUM'].includes(verb)) effect = 'read'
   if (verb === 'SHOW' && (['WARNINGS', 'ERRORS'].includes(second) || second === 'COUNT')) needsPrevious = 'diagnostics'
   for (let i = 0; i < lexed.count; i++) {
     const kind = tokenKind(lexed, i)
-    if (kind === Kind.UserVariable && tokenEnd(lexed, i) - tokenStart(lexed, i) > 1) pins.add('user-variable')
+    // Reading one that this session has not set gives NULL on every clean connection; setting one needs the same from then on.
+    if (kind === Kind.UserVariable && (assigning || words.raw(i + 1) === ':=')) pins.add('user-variable')
     if (kind === Kind.SystemVariable && /^@@(session\.|local\.)?(last_insert_id|identity)$/i.test(words.raw(i))) lastInsertId = true
     if (kind === Kind.QuotedName || kind === Kind.Word) {
       if (words.raw(i + 1) === '.' && words.raw(i - 1) !== '.') qualifiers.push(i)
@@ -195,6 +197,11 @@ class Words {
     if (i < 0 || i >= this.#lexed.count) return ''
     const kind = tokenKind(this.#lexed, i)
     return kind === Kind.Word || kind === Kind.Operator ? this.raw(i).toUpperCase() : ''
+  }
+
+  has(word: string): boolean {
+    for (let i = 0; i < this.#lexed.count; i++) if (this.at(i) === word) return true
+    return false
   }
 
   name(i: number): string {

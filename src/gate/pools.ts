@@ -5,7 +5,7 @@
 import type { Clock } from '../base/clock.ts'
 import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
-import { BackendPool } from './backend.ts'
+import { BackendPool, ConnectionBudget } from './backend.ts'
 import type { GateConfig } from './config.ts'
 import type { ShardView, View } from './view.ts'
 
@@ -14,6 +14,8 @@ export class Pools {
   readonly #clock: Clock
   /** Changed rows and found rows: agreed upon in the handshake. */
   readonly #pools: readonly [Map<string, BackendPool>, Map<string, BackendPool>] = [new Map(), new Map()]
+
+  readonly #budgets = new Map<string, ConnectionBudget>()
 
   constructor(config: GateConfig, clock: Clock) {
     this.#config = config
@@ -25,8 +27,10 @@ export class Pools {
     const known = pools.get(shard.uid)
     if (known !== undefined) return known
     const { backendConnectionsMax, poolWaitMs, backendIdleMs, statementsPerConnectionMax } = this.#config
+    let budget = this.#budgets.get(shard.server.id)
+    if (budget === undefined) this.#budgets.set(shard.server.id, (budget = new ConnectionBudget(backendConnectionsMax)))
     const pool = new BackendPool({
-      clock: this.#clock, shard: `${shard.keyspace}/${shard.name}`, connectionsMax: backendConnectionsMax, waitMs: poolWaitMs,
+      clock: this.#clock, shard: `${shard.keyspace}/${shard.name}`, budget, waitMs: poolWaitMs,
       idleMs: backendIdleMs, statementsMax: statementsPerConnectionMax,
       connect: () => this.connect(shard, foundRows),
     })
