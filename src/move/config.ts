@@ -1,4 +1,4 @@
-/** Budgets of a mover. Memory of a stream is about: copyBytesMax + touchedBytesMax + targets × 3 × pendingBytesMax + tailBufferBytes. */
+/** Budgets of a mover. Memory of a stream is about: copyBytesMax + touchedBytesMax + 3 × pendingBytesMax + tailBufferBytes. */
 export type MoverConfig = {
   /** Parallel writers a target; null: four in all, at least two each. */
   readonly lanes: number | null
@@ -8,7 +8,7 @@ export type MoverConfig = {
   readonly chunkBytes: number
   /** Chunks read and not yet landed. */
   readonly copyBytesMax: number
-  /** Changes read and not yet applied, a target. */
+  /** Changes read and not yet applied, all targets together; each has an equal share of it. */
   readonly pendingBytesMax: number
   /** A transaction above this goes in parts. */
   readonly partBytesMax: number
@@ -27,8 +27,8 @@ export const moverDefaults: MoverConfig = {
   lanes: null,
   readers: 2,
   chunkBytes: 4 << 20,
-  copyBytesMax: 48 << 20,
-  pendingBytesMax: 8 << 20,
+  copyBytesMax: 24 << 20,
+  pendingBytesMax: 12 << 20,
   partBytesMax: 8 << 20,
   touchedBytesMax: 32 << 20,
   oneLaneChangesMax: 200,

