@@ -8,7 +8,8 @@
  * compare the same key columns by the same collation (comparison.ts refuses others). Each server's part is one statement, hence one
  * consistent read; no snapshot outlives it.
  */
-import type { Connection, RowBatch } from '../mysql/connection.ts'
+import type { Connection, FlavourName, RowBatch } from '../mysql/connection.ts'
+import { isServerError } from '../mysql/errors.ts'
 import { canonicalExpression } from '../binlog/canonical-select.ts'
 import { asBytes, orderBy, rangeCondition, splitLiterals } from '../move/statements.ts'
 import type { Comparison, Side } from './comparison.ts'
@@ -22,9 +23,17 @@ export type KeySpan = { readonly lo: Bound; readonly hi: Bound }
 /** Takes candidates as they are found; its promise is the back pressure. */
 export type Emit = (keys: ReadonlySet<string>) => Promise<void>
 
+/** Rows of a part, when a span has to be counted off. */
+const partRows = 16_384
 /** More rows than this of one side are not held at once: the span is halved. */
 const listRowsMax = 40_000
 const sumMask = (1n << 64n) - 1n
+/** A digest that takes longer is given up and made of smaller spans: its read would hold back purging on the server. */
+const digestMs = 4_000
+const limited: Readonly<Record<FlavourName, (select: string) => string>> = {
+  mysql: (select) => `SELECT /*+ MAX_EXECUTION_TIME(${digestMs}) */ ${select}`,
+  mariadb: (select) => `SET STATEMENT max_statement_time=${digestMs / 1000} FOR SELECT ${select}`,
+}
 
 /** The key at which a span of `rows` rows ends on this side; null: fewer are left. */
 export async function boundAfter(conn: Connection, comparison: Comparison, side: Side, lo: Bound, rows: number): Promise<Bound> {
@@ -42,7 +51,23 @@ type Part = { count: number; sum: bigint; misplaced: number | 'incomplete' }
  * Compares a span and returns how many rows the sources have in it. Candidates are keys whose rows were not the same on both sides just now, or
  * stood on a wrong shard.
  */
-export async function compareSpan(sessions: Sessions, comparison: Comparison, span: KeySpan, emit: Emit): Promise<number> {
+export async function compareSpan(sessions: Sessions, comparison: Comparison, span: KeySpan, emit: Emit, rowsOfParts = partRows): Promise<number> {
+  try {
+    return await compareWhole(sessions, comparison, span, emit)
+  } catch (error) {
+    if (!isServerError(error) || error.kind !== 'interrupted' || rowsOfParts < 1) throw error
+    // It held more rows than was thought: counted off.
+    let rows = 0
+    for (let lo = span.lo; ; ) {
+      const middle = await middleOf(sessions, comparison, [comparison.pacer, ...comparison.sources, ...comparison.targets], { lo, hi: span.hi }, rowsOfParts)
+      rows += await compareSpan(sessions, comparison, { lo, hi: middle ?? span.hi }, emit, Math.floor(rowsOfParts / 8))
+      if (middle === null) return rows
+      lo = middle
+    }
+  }
+}
+
+async function compareWhole(sessions: Sessions, comparison: Comparison, span: KeySpan, emit: Emit): Promise<number> {
   const digest = (side: Side, target: boolean): Promise<Part> => sessions.reader(side.ref.serverId, (conn) => digestPart(conn, comparison, side, span, target))
   const [sources, targets] = await Promise.all([
     Promise.all(comparison.sources.map((side) => digest(side, false))),
@@ -63,7 +88,7 @@ async function digestPart(conn: Connection, comparison: Comparison, side: Side, 
   const { plan, shardKeys, router } = comparison
   const placed = target && router !== null
   const where = rangeCondition(plan.keyColumns, span.lo, span.hi)
-  const sql = `SELECT COUNT(*),SUM(${side.digestNumber})${placed && shardKeys !== null ? `,${shardKeys}` : ''} FROM ${side.from}${where === '' ? '' : ` WHERE ${where}`}`
+  const sql = limited[conn.flavour](`COUNT(*),SUM(${side.digestNumber})${placed && shardKeys !== null ? `,${shardKeys}` : ''} FROM ${side.from}${where === '' ? '' : ` WHERE ${where}`}`)
   const result = await conn.query(Buffer.from(sql, 'latin1'))
   const [count, sum, cell] = result.kind === 'rows' ? (result.rows[0] ?? []) : []
   const rows = Number(count?.toString() ?? 0)
@@ -78,7 +103,7 @@ async function digestPart(conn: Connection, comparison: Comparison, side: Side, 
 async function listCandidates(sessions: Sessions, comparison: Comparison, span: KeySpan, rows: number, emit: Emit): Promise<void> {
   if (rows > listRowsMax) {
     const side = [...comparison.sources, ...comparison.targets]
-    const middle = await middleOf(sessions, comparison, side, span)
+    const middle = await middleOf(sessions, comparison, side, span, listRowsMax / 2)
     if (middle !== null) return halves(sessions, comparison, span, middle, rows, emit)
   }
   const candidates = new Set<string>()
@@ -105,7 +130,7 @@ async function listCandidates(sessions: Sessions, comparison: Comparison, span: 
     ...comparison.targets.map((side, i) => list(side, -1, comparison.group.kind === 'sum' ? budgets : budgets.slice(i, i + 1), i)),
   ])
   if (over.length > 0) {
-    const middle = await middleOf(sessions, comparison, over, span)
+    const middle = await middleOf(sessions, comparison, over, span, listRowsMax / 2)
     if (middle !== null) return halves(sessions, comparison, span, middle, rows, emit)
   }
   for (const counts of budgets) for (const [identity, count] of counts) if (count !== 0) candidates.add(identity.slice(digestLength))
@@ -120,10 +145,10 @@ async function halves(sessions: Sessions, comparison: Comparison, span: KeySpan,
   await listCandidates(sessions, comparison, { lo: middle, hi: span.hi }, half, emit)
 }
 
-/** A key with about half of `listRowsMax` rows of one of these sides before it, and more of them behind. */
-async function middleOf(sessions: Sessions, comparison: Comparison, sides: readonly Side[], span: KeySpan): Promise<Bound> {
+/** A key with `rows` rows of one of these sides before it in the span, and more of them behind; null when none has so many. */
+async function middleOf(sessions: Sessions, comparison: Comparison, sides: readonly Side[], span: KeySpan, rows: number): Promise<Bound> {
   for (const side of sides) {
-    const at = await sessions.reader(side.ref.serverId, (conn) => boundWithin(conn, comparison, side, span, listRowsMax / 2))
+    const at = await sessions.reader(side.ref.serverId, (conn) => boundWithin(conn, comparison, side, span, rows))
     if (at !== null) return at
   }
   return null

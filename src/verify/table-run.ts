@@ -6,7 +6,8 @@
 import type { Clock } from '../base/clock.ts'
 import type { Comparison } from './comparison.ts'
 import { verifyErrors } from './errors.ts'
-import { boundAfter, compareSpan, type Bound, type KeySpan } from './ranges.ts'
+import { paceOf, type Pace } from './pace.ts'
+import { compareSpan, type Bound, type KeySpan } from './ranges.ts'
 import type { MarkersByServer, Reports } from './reports.ts'
 import type { Sessions } from './sessions.ts'
 import { settle, type Mode, type Outcome, type Repair } from './settle.ts'
@@ -50,7 +51,7 @@ export class TableRun {
   readonly #options: TableRunOptions
   readonly #chunks: ChunkState[] = []
   readonly #queue: Candidate[] = []
-  readonly #rowsPerChunk: number
+  readonly #pace: Pace
   readonly #firstMode: Mode
   #next: Bound
   #scanEnded = false
@@ -63,8 +64,7 @@ export class TableRun {
     this.#next = options.from
     this.#firstMode = options.skipsLocked ? 'many' : 'alone'
     options.signal.addEventListener('abort', () => this.#ring(), { once: true })
-    const { averageRowBytes, sources } = options.comparison
-    this.#rowsPerChunk = Math.max(256, Math.floor(Math.min(chunkRowsMax, chunkBytes / averageRowBytes) / sources.length))
+    this.#pace = paceOf(options.sessions, options.comparison, Math.max(256, Math.floor(Math.min(chunkRowsMax, chunkBytes / options.comparison.averageRowBytes))))
   }
 
   async run(): Promise<void> {
@@ -94,6 +94,7 @@ export class TableRun {
         this.#ring()
       })
       own.compared = true
+      this.#pace.observed(own.tally.rowsCompared)
       this.#advance()
     }
   }
@@ -109,10 +110,8 @@ export class TableRun {
   async #bound(): Promise<ChunkState | null> {
     this.#check()
     if (this.#scanEnded) return null
-    const { sessions, comparison } = this.#options
     const lo = this.#next
-    const side = comparison.pacer
-    const hi = await sessions.reader(side.ref.serverId, (conn) => boundAfter(conn, comparison, side, lo, this.#rowsPerChunk))
+    const hi = await this.#pace.next(lo)
     const chunk: ChunkState = { span: { lo, hi }, tally: newTally(), compared: false, unsettled: 0 }
     this.#chunks.push(chunk)
     this.#next = hi

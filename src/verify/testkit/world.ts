@@ -26,7 +26,7 @@ export const itemTable: TestTable = {
   ddl: `CREATE TABLE item (id BIGINT NOT NULL PRIMARY KEY, owner INT NOT NULL, a VARCHAR(40) NULL, b VARCHAR(40) NULL, n INT NULL, KEY n (n)) DEFAULT CHARSET=utf8mb4`,
 }
 
-export type WorldOptions = { flavour: 'mariadb' | 'mysql'; sources: string[]; targets: string[]; tables?: TestTable[]; log?: Log }
+export type WorldOptions = { flavour: 'mariadb' | 'mysql'; sources: string[]; targets: string[]; tables?: TestTable[]; log?: Log; bufferPoolMb?: number; workers?: number }
 
 export class VerifyWorld implements AsyncDisposable {
   readonly options: WorldOptions
@@ -56,7 +56,8 @@ export class VerifyWorld implements AsyncDisposable {
   }
 
   static async create(options: WorldOptions): Promise<VerifyWorld> {
-    const [source, target] = await Promise.all([testServer({ flavour: options.flavour }), testServer({ flavour: options.flavour })])
+    const [source, target] = await Promise.all([0, 1].map(() => testServer({ flavour: options.flavour, bufferPoolMb: options.bufferPoolMb ?? 64 })))
+    assert.ok(source !== undefined && target !== undefined)
     const [s, t] = await Promise.all([connect(source.config), connect(target.config)])
     const world = new VerifyWorld(options, source, target, s, t)
     for (const [conn, refs] of [[s, world.sources], [t, world.targets]] as const) {
@@ -116,7 +117,8 @@ export class VerifyWorld implements AsyncDisposable {
     const { store, addresses } = this
     const log = this.options.log ?? silentLog
     const mover = new Mover({ store, id, pid: 1, clock: systemClock, log, addresses, rssBytes: () => 0, kill: () => undefined })
-    const verifier = new Verifier({ store, id, clock: systemClock, log, addresses })
+    const { workers } = this.options
+    const verifier = new Verifier({ store, id, clock: systemClock, log, addresses, ...(workers === undefined ? {} : { workers }) })
     this.#running.push({ abort, done: Promise.all([mover.run(abort.signal), verifier.run(abort.signal)]) })
   }
 
