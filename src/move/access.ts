@@ -44,8 +44,8 @@ export function connectReader(address: ServerAddress, signal?: AbortSignal): Pro
 }
 
 /**
- * Writes rows as bytes, autocommit off. Idle sessions end after ten minutes of silence, so that a mover that is paused or cut off cannot
- * hold row locks for ever.
+ * Writes rows as bytes, autocommit off. Sessions are pinged every minute and end after ten of silence, so that a mover that is paused or
+ * cut off cannot hold row locks for ever.
  */
 export function connectWriter(address: ServerAddress, signal?: AbortSignal): Promise<Connection> {
   const sessionSql = [...flavourNamed(address.flavour).moverSessionSql, 'SET SESSION autocommit=0, wait_timeout=600', ...writerSql[address.flavour]]

@@ -135,6 +135,7 @@ export class Copier {
   #tableMaybeDone(table: TablePlan): void {
     if (!this.#scanned.has(table) || (this.#inFlight.get(table) ?? 0) > 0) return
     this.#options.copying.delete(table)
+    this.#options.touched.forget(table)
     this.#options.progress.done(table.name)
     this.#bell.ring()
   }

@@ -16,6 +16,7 @@ export class Lane {
   readonly conn: Connection
   readonly #guard: Buffer
   readonly #context: LaneContext
+  #last: Promise<void> = Promise.resolve()
 
   /** `conn` has autocommit off. */
   constructor(conn: Connection, guard: string, context: LaneContext) {
@@ -30,6 +31,10 @@ export class Lane {
    * gives the same rows.
    */
   async transaction(statements: readonly (string | Buffer)[], beforeCommit?: () => Promise<void> | undefined): Promise<void> {
+    await this.#alone(() => this.#transaction(statements, beforeCommit))
+  }
+
+  async #transaction(statements: readonly (string | Buffer)[], beforeCommit?: () => Promise<void> | undefined): Promise<void> {
     for (let attempt = 0; ; attempt++) {
       const settled = await this.conn.pipelineSettled([this.#guard, ...statements])
       const failure = settled.find((result) => result.status === 'rejected')
@@ -55,9 +60,26 @@ export class Lane {
 
   /** One statement outside of any rule: reads. */
   async read(sql: string | Buffer): Promise<Record<string, Buffer | null>[]> {
-    const rows = await this.conn.all(sql)
-    await this.conn.query('COMMIT')
-    return rows
+    return this.#alone(async () => {
+      const rows = await this.conn.all(sql)
+      await this.conn.query('COMMIT')
+      return rows
+    })
+  }
+
+  /** One at a time: two transactions written to one connection at once would become one. */
+  async #alone<T>(work: () => Promise<T>): Promise<T> {
+    const before = this.#last
+    let end = (): void => undefined
+    this.#last = new Promise((resolve) => {
+      end = resolve
+    })
+    await before
+    try {
+      return await work()
+    } finally {
+      end()
+    }
   }
 
   async #refuseWarnings(results: readonly Result[], statements: readonly (string | Buffer)[]): Promise<void> {

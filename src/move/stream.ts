@@ -269,6 +269,7 @@ export class Stream {
         consumer.run(tail, signal),
         ...appliers.map((applier) => applier.run(signal)),
         this.#markerLoop(markers, signal),
+        this.#upkeep(opened, () => xa.forget(Math.min(...appliers.map(({ storedOrdinal }) => storedOrdinal)), consumer.latest.ordinal), signal),
       ]
       if (copying.size > 0) {
         const landed = await this.#landedChunks(targets)
@@ -288,9 +289,16 @@ export class Stream {
       const tail = this.#tail
       inner.abort()
       await tail?.close()
-      if (stop.aborted) await this.#stopTargets()
+      if (stop.aborted) await this.#endOrderly()
       for (const conn of opened) conn.destroy()
     }
+  }
+
+  /** Bounded: a server that does not answer must not keep the mover from stopping; its epoch is ended by whoever comes next. */
+  async #endOrderly(): Promise<void> {
+    const limit = new AbortController()
+    await Promise.race([this.#stopTargets(), this.#options.clock.sleep(3_000, limit.signal).catch(() => undefined)])
+    limit.abort()
   }
 
   /** Set by `#openTargets`: what a stop has to do on each target. */
@@ -417,6 +425,16 @@ export class Stream {
     while (!signal.aborted) {
       await clock.sleep(config.markerMs, signal).catch(() => undefined)
       if (!signal.aborted && clock.monotonicMs() - markers.lastSentAtMs >= config.markerMs * 0.9) await markers.write()
+    }
+  }
+
+  /** Every minute: idle sessions are kept, and rows of XA transactions that nobody needs any more removed. */
+  async #upkeep(connections: readonly Connection[], forget: () => Promise<void>, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await this.#options.clock.sleep(60_000, signal).catch(() => undefined)
+      if (signal.aborted) return
+      await Promise.all(connections.map((conn) => conn.ping()))
+      await forget()
     }
   }
 

@@ -155,7 +155,7 @@ export class TailConsumer {
       group = []
     } else if (event.kind === 'xaCommit') {
       const kept = await xa.commit(event.xid)
-      for (const { change } of kept) if (this.#options.copying.has(change.table)) this.#options.touched.add(change.table, change.key)
+      for (const { change } of kept) if (this.#options.copying.has(change.table)) this.#options.touched.addForever(change.table, change.key)
       group = kept
       this.#groupRows = kept.length
     } else if (event.kind === 'xaRollback') {

@@ -96,6 +96,11 @@ export class TargetApplier {
     return compareCoordinates(this.applied, this.#intent) >= 0
   }
 
+  /** The ordinal of the position that is stored. */
+  get storedOrdinal(): number {
+    return this.#stored.ordinal
+  }
+
   /** Everything read so far is applied and nothing is on its way. */
   get drained(): boolean {
     return this.pending.count === 0 && !this.#roundRunning && this.#landing === 0

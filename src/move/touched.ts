@@ -6,6 +6,7 @@
  */
 export class TouchedKeys<Table extends object> {
   #generations: Generation<Table>[] = [newGeneration(0)]
+  readonly #forever = new Map<Table, Set<string>>()
   #bytes = 0
 
   /** Estimated memory held. */
@@ -43,7 +44,7 @@ export class TouchedKeys<Table extends object> {
     const only = this.#generations[0]
     if (this.#generations.length === 1 && only !== undefined && only.users === 0 && only.tables.size > 0) {
       this.#generations = [newGeneration(only.id + 1)]
-      this.#bytes = 0
+      this.#bytes -= only.bytes
     }
   }
 
@@ -60,9 +61,29 @@ export class TouchedKeys<Table extends object> {
     }
   }
 
+  /**
+   * A key that every chunk drops, whenever its low marker was: keys of XA transactions on a server whose XA COMMIT may stand in the binlog before
+   * its rows are visible (PROTOCOLS 1.9). Only keys that the tail *has brought*: one of an XA transaction rolled back later would be lost.
+   */
+  addForever(table: Table, key: string): void {
+    let keys = this.#forever.get(table)
+    if (keys === undefined) this.#forever.set(table, (keys = new Set()))
+    if (keys.has(key)) return
+    keys.add(key)
+    this.#bytes += key.length + 64
+  }
+
+  /** A table is copied: its keys are of no use any more. */
+  forget(table: Table): void {
+    for (const key of this.#forever.get(table) ?? []) this.#bytes -= key.length + 64
+    this.#forever.delete(table)
+  }
+
   /** The sets that a chunk whose low marker has generation `since` must drop; empty when nothing was touched. */
   setsSince(table: Table, since: number): ReadonlySet<string>[] {
     const sets: ReadonlySet<string>[] = []
+    const forever = this.#forever.get(table)
+    if (forever !== undefined) sets.push(forever)
     for (const generation of this.#generations) {
       const keys = generation.id >= since ? generation.tables.get(table) : undefined
       if (keys !== undefined) sets.push(keys)

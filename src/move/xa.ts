@@ -19,6 +19,8 @@ export interface XaStore {
   prepare(xid: string, changes: readonly AddressedChange[]): Promise<void>
   commit(xid: string): Promise<AddressedChange[]>
   rollback(xid: string): Promise<void>
+  /** Removes what was committed before every target's stored position. `stored`: the least of their ordinals. */
+  forget(stored: number, read: number): Promise<void>
 }
 
 const partBytes = 1 << 20
@@ -34,12 +36,15 @@ export type XaStoreOptions = {
 /** `lane` is a writer of its own on each target, under the stream's epoch. */
 export class TargetXaStore implements XaStore {
   readonly #options: XaStoreOptions
-  /** Xids known to be stored: an outcome of another one has no rows of ours unless the stream is older than this process. */
+  /** Xids given out at their commit, with the ordinal read by when they were noticed: removable once every target has stored a position past it. */
+  readonly #done = new Map<string, number | null>()
+
   constructor(options: XaStoreOptions) {
     this.#options = options
   }
 
   async prepare(xid: string, changes: readonly AddressedChange[]): Promise<void> {
+    this.#done.delete(xid)
     await Promise.all(this.#options.targets.map(async ({ uid, lane }, number) => {
       const own = changes.filter(({ target }) => target === number).map(({ change }) => [change.table.name, change.key, change.row, change.images])
       const text = Buffer.from(JSON.stringify(own), 'utf8')
@@ -66,7 +71,18 @@ export class TargetXaStore implements XaStore {
         if (table !== undefined) changes.push({ target, change: { table, key, row, images } })
       }
     }
+    this.#done.set(xid, null)
     return changes
+  }
+
+  async forget(stored: number, read: number): Promise<void> {
+    for (const [xid, ordinal] of this.#done) {
+      if (ordinal === null) this.#done.set(xid, read)
+      else if (stored >= ordinal) {
+        this.#done.delete(xid)
+        await this.rollback(xid)
+      }
+    }
   }
 
   async rollback(xid: string): Promise<void> {
