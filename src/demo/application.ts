@@ -34,6 +34,8 @@ export type SecondReport = {
   readonly errors: number
   readonly wrongReads: number
   readonly slowestWriteMs: number
+  /** Longest time in which no write came to its end: a stall, whatever had queued up before. */
+  readonly withoutWriteMs: number
   readonly slowestReadMs: number
   readonly waiting: number
   /** Texts of the first errors of this second. */
@@ -53,9 +55,11 @@ export class Application {
   #waiting: Operation[] = []
   #running = 0
   #second = emptySecond()
+  #lastWriteMs: number
 
   constructor(options: ApplicationOptions) {
     this.#options = options
+    this.#lastWriteMs = options.clock.monotonicMs()
     this.#ledger = new LedgerWriter(options.ledgerFile)
     this.#pool = mysql.createPool({
       host: options.host,
@@ -118,18 +122,23 @@ export class Application {
   }
 
   #done(operation: Operation): void {
-    const tookMs = this.#options.clock.monotonicMs() - operation.dueMs
+    const nowMs = this.#options.clock.monotonicMs()
+    const tookMs = nowMs - operation.dueMs
     const second = this.#second
     if (operation.kind === 'read') {
       second.reads++
       second.slowestReadMs = Math.max(second.slowestReadMs, tookMs)
     } else {
       second.writes++
+      second.withoutWriteMs = Math.max(second.withoutWriteMs, nowMs - this.#lastWriteMs)
+      this.#lastWriteMs = nowMs
       second.slowestWriteMs = Math.max(second.slowestWriteMs, tookMs)
     }
   }
 
   #report(): void {
+    const withoutWriteMs = this.#options.clock.monotonicMs() - this.#lastWriteMs
+    this.#second.withoutWriteMs = Math.max(this.#second.withoutWriteMs, withoutWriteMs)
     this.#options.report({ atMs: this.#options.clock.nowMs(), waiting: this.#waiting.length, ...this.#second })
     this.#second = emptySecond()
   }
@@ -320,8 +329,19 @@ function emptySecond(): {
   errors: number
   wrongReads: number
   slowestWriteMs: number
+  withoutWriteMs: number
   slowestReadMs: number
   messages: string[]
 } {
-  return { reads: 0, writes: 0, transactions: 0, errors: 0, wrongReads: 0, slowestWriteMs: 0, slowestReadMs: 0, messages: [] }
+  return {
+    reads: 0,
+    writes: 0,
+    transactions: 0,
+    errors: 0,
+    wrongReads: 0,
+    slowestWriteMs: 0,
+    withoutWriteMs: 0,
+    slowestReadMs: 0,
+    messages: [],
+  }
 }

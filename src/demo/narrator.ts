@@ -26,10 +26,10 @@ export function closingTable({ story, seconds, check, stallLimitMs, say }: Closi
   for (const { move, phase, seconds: took, note } of story.phases)
     say(`${move.padEnd(9)} ${phase.padEnd(17)} ${took.toFixed(2).padStart(7)}  ${note}`)
   say('')
-  say('move      switch            held  failed  longest hold  median hold  slowest write at the client')
+  say('move      switch            held  failed  longest hold  median hold  no write for  slowest write')
   for (const s of story.switches) {
     say(
-      `${s.move.padEnd(9)} ${s.verb.padEnd(17)} ${String(s.held).padStart(4)}  ${String(s.failed).padStart(6)}  ${ms(s.longestHoldMs)}  ${ms(s.medianHoldMs)}  ${ms(s.slowestWriteMs)}`,
+      `${s.move.padEnd(9)} ${s.verb.padEnd(17)} ${String(s.held).padStart(4)}  ${String(s.failed).padStart(6)}  ${ms(s.longestHoldMs)}  ${ms(s.medianHoldMs)}  ${ms(s.stallMs)}  ${ms(s.slowestWriteMs)}`,
     )
   }
   say('')
@@ -43,7 +43,7 @@ export function closingTable({ story, seconds, check, stallLimitMs, say }: Closi
   say(`on a wrong shard           ${check.misplaced.length}`)
   say(`ids given twice            ${check.duplicateIds.length}`)
   say('')
-  const slow = story.switches.filter((s) => s.slowestWriteMs > stallLimitMs)
+  const slow = story.switches.filter((s) => s.stallMs > stallLimitMs)
   return [
     ...first('lost', check.lost),
     ...first('doubled', check.doubled),
@@ -51,7 +51,7 @@ export function closingTable({ story, seconds, check, stallLimitMs, say }: Closi
     ...first('id twice', check.duplicateIds),
     ...(errors === 0 ? [] : [`error: ${errors} errors at the client, the first: ${seconds.flatMap((second) => second.messages)[0] ?? ''}`]),
     ...slow.map(
-      (s) => `slow switch: ${s.move} ${s.verb} held a write for ${Math.round(s.slowestWriteMs)} ms, more than ${stallLimitMs} ms`,
+      (s) => `slow switch: ${s.move} ${s.verb}: the application had no write for ${Math.round(s.stallMs)} ms, more than ${stallLimitMs} ms`,
     ),
   ]
 }

@@ -34,6 +34,8 @@ export type SwitchTime = {
   readonly failed: number
   /** Slowest write that the application saw around the switch. */
   readonly slowestWriteMs: number
+  /** Longest time without any write coming to its end, as the application saw it: the stall. */
+  readonly stallMs: number
 }
 
 export type StoryResult = { readonly phases: PhaseTime[]; readonly switches: SwitchTime[]; readonly rowsMoved: number }
@@ -121,9 +123,10 @@ export class Story {
     const around = seconds.filter((second) => second.atMs >= began && second.atMs <= clock.nowMs())
     const slowestWriteMs = Math.max(0, ...around.map((second) => second.slowestWriteMs))
     const holds = holdsOf(ended)
-    this.switches.push({ move, verb, ...holds, slowestWriteMs })
+    const stallMs = Math.max(0, ...around.map((second) => second.withoutWriteMs))
+    this.switches.push({ move, verb, ...holds, slowestWriteMs, stallMs })
     say(
-      `  ${verb}: held ${holds.held} statements, longest ${ms(holds.longestHoldMs)}, median ${ms(holds.medianHoldMs)}, failed ${holds.failed}; the application's slowest write: ${ms(slowestWriteMs)}`,
+      `  ${verb}: held ${holds.held} statements, longest ${ms(holds.longestHoldMs)}, median ${ms(holds.medianHoldMs)}, failed ${holds.failed}; the application had no write for ${ms(stallMs)}, its slowest took ${ms(slowestWriteMs)}`,
     )
   }
 

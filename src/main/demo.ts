@@ -282,7 +282,7 @@ function parseOptions(): Options {
       'data-dir': { type: 'string', default: './.shardwright/demo' },
       seed: { type: 'string', default: String(Date.now() % 1_000_000) },
       'quiet-ms': { type: 'string', default: '3000' },
-      'stall-limit-ms': { type: 'string', default: '3000' },
+      'stall-limit-ms': { type: 'string', default: '2000' },
     },
   })
   const steps = values.steps.split(',').map(Number)

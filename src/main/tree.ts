@@ -148,7 +148,7 @@ export class Tree {
     // One that was never ready: whoever starts the tree hears of it.
     if (this.#stopping || running?.process !== child || !running.wasReady) return
     const livedMs = this.#options.clock.monotonicMs() - running.startedMs
-    const pauseMs = livedMs > 10_000 ? 0 : Math.min(5000, 50 * 2 ** Math.min(running.restarts, 7))
+    const pauseMs = livedMs > 10_000 ? 0 : Math.min(2000, 50 * 2 ** Math.min(running.restarts, 6))
     this.#options.say(`${name} ended (${signal ?? `code ${code}`}); starting it again`)
     void this.#options.clock.sleep(pauseMs).then(async () => {
       if (this.#stopping) return
