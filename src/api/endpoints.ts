@@ -14,6 +14,7 @@ import {
   ServerView,
   ShardView,
   StatusView,
+  UpdateKeyspace,
   VdiffView,
   WorkflowView,
 } from './schemas.ts'
@@ -44,6 +45,7 @@ export const endpoints = {
   listKeyspaces: endpoint('GET', '/api/v1/keyspaces', 'all keyspaces', null, z.array(KeyspaceView)),
   createKeyspace: endpoint('POST', '/api/v1/keyspaces', 'attach or provision a keyspace', CreateKeyspace, KeyspaceView),
   showKeyspace: endpoint('GET', '/api/v1/keyspaces/:keyspace', 'one keyspace', null, KeyspaceView),
+  updateKeyspace: endpoint('PUT', '/api/v1/keyspaces/:keyspace', "change a keyspace's settings", UpdateKeyspace, KeyspaceView),
   deleteKeyspace: endpoint(
     'DELETE',
     '/api/v1/keyspaces/:keyspace',

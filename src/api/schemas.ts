@@ -32,6 +32,12 @@ export const CreateKeyspace = z.strictObject({
   shards: z.array(z.string()).optional(),
 })
 
+export const UpdateKeyspace = z.strictObject({
+  /** Accounts, as user@host, that a fence need not stop: kept, and written to the log of control. Replaces the list. */
+  allowUnfenced: z.array(z.string().regex(/^.+@.+$/, 'an account is user@host')).optional(),
+  transactionMode: z.enum(['single', 'multi']).optional(),
+})
+
 export const ServerView = z.object({
   id: z.string(),
   flavour: z.enum(['mysql', 'mariadb']),
@@ -65,6 +71,8 @@ export const ComponentView = z.object({
 export const KeyspaceView = z.object({
   name: z.string(),
   sharded: z.boolean(),
+  transactionMode: z.enum(['single', 'multi']),
+  allowUnfenced: z.array(z.string()),
   shards: z.array(ShardView),
   routing: z.object({ version: z.number(), components: z.array(ComponentView) }),
   vschema: z.record(z.string(), z.unknown()),

@@ -5,7 +5,7 @@ import { parseKeyRange, printKeyRange } from '../keyspace/key-range.ts'
 import { keys } from '../topology/keys.ts'
 import type { KeyspaceRecord, RoutingRecord, ServerRecord, ShardRecord, VSchemaRecord } from '../topology/records.ts'
 import { initialRouting } from '../topology/routing.ts'
-import { absent, listRecords, put, readRecord } from '../topology/typed.ts'
+import { absent, listRecords, put, readRecord, updateRecord } from '../topology/typed.ts'
 import { changeErrors } from './errors.ts'
 import { attachServer, provisionServer } from './servers.ts'
 import type { ServerAddress, World } from './servers.ts'
@@ -78,6 +78,27 @@ export function serverId(keyspace: string, index: number, generation = ''): stri
     .replace(/[^a-z0-9]+/g, '-')
     .slice(0, 28)
   return `${base}${generation === '' ? '' : `-${generation}`}-${index + 1}`
+}
+
+export type KeyspaceSettings = {
+  readonly allowUnfenced?: readonly string[] | undefined
+  readonly transactionMode?: KeyspaceRecord['transactionMode'] | undefined
+}
+
+/** Changes what is given and leaves the rest; accounts let past a fence are named in the log. */
+export async function updateKeyspace(world: World, name: string, settings: KeyspaceSettings): Promise<void> {
+  const { allowUnfenced, transactionMode } = settings
+  const result = await updateRecord<KeyspaceRecord>(world.store, keys.keyspace(name), (current) =>
+    current === null
+      ? null
+      : {
+          ...current,
+          ...(allowUnfenced === undefined ? {} : { allowUnfenced: [...new Set(allowUnfenced)] }),
+          ...(transactionMode === undefined ? {} : { transactionMode }),
+        },
+  )
+  if (result.value === null) throw changeErrors.noKeyspace({ keyspace: name })
+  if (allowUnfenced !== undefined) world.log.warn({ keyspace: name, allowUnfenced }, 'accounts that pass a fence were set')
 }
 
 /** Forgets a keyspace that nothing uses, and removes the servers that we made for it. */

@@ -40,7 +40,15 @@ type SwitchArgs = {
 
 export function switchContext(world: World & Claims, context: ActionContext): SwitchContext {
   const { store, leadership, clock, log } = context
-  return { store, leadership, pool: world.pool, clock, log, readPosition: currentPosition, failpoint: world.switchFailpoint ?? noSwitchFailpoint }
+  return {
+    store,
+    leadership,
+    pool: world.pool,
+    clock,
+    log,
+    readPosition: currentPosition,
+    failpoint: world.switchFailpoint ?? noSwitchFailpoint,
+  }
 }
 
 export async function checkVerb(world: World & Claims, context: ActionContext): Promise<void> {

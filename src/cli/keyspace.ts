@@ -59,6 +59,32 @@ export function keyspaceCommands(program: Command, cli: CliContext): void {
       const view = await cli.client().call('showKeyspace', { keyspace: name })
       print(cli, flags, view, () => keyspaceLines(view))
     })
+  keyspace
+    .command('update <name>')
+    .description('change its settings')
+    .option('--allow-unfenced <accounts>', 'user@host,… that a switch may leave open although they pass its fence; empty: none')
+    .option('--transaction-mode <mode>', 'single | multi: how many shards a transaction may write')
+    .option('--format <format>', 'text | json')
+    .action(async (name: string, flags: Flags) => {
+      const mode = text(flags, 'transactionMode')
+      if (mode !== undefined && mode !== 'single' && mode !== 'multi') {
+        throw cliErrors.badArgument({
+          argument: '--transaction-mode',
+          problem: `${mode} is neither single nor multi`,
+          command: 'keyspace update',
+        })
+      }
+      const allowUnfenced = list(text(flags, 'allowUnfenced'))
+      const view = await cli.client().call(
+        'updateKeyspace',
+        { keyspace: name },
+        {
+          ...(allowUnfenced === undefined ? {} : { allowUnfenced }),
+          ...(mode === undefined ? {} : { transactionMode: mode }),
+        },
+      )
+      print(cli, flags, view, () => keyspaceLines(view))
+    })
   keyspace.command('delete <name>').action(async (name: string) => {
     await cli.client().call('deleteKeyspace', { keyspace: name })
     cli.out(`keyspace ${name} is forgotten`)
@@ -99,7 +125,7 @@ function keyspaceLines(view: KeyspaceView): string[] {
     String(c.epoch),
   ])
   return [
-    `keyspace ${view.name}: ${view.sharded ? 'sharded' : 'unsharded'}`,
+    `keyspace ${view.name}: ${view.sharded ? 'sharded' : 'unsharded'}, transactions ${view.transactionMode}${view.allowUnfenced.length === 0 ? '' : `, allowed past a fence: ${view.allowUnfenced.join(', ')}`}`,
     ...shardTable(view.shards),
     '',
     ...table(['range', 'phase', 'serving', 'other side', 'workflow', 'epoch'], components),

@@ -81,7 +81,15 @@ async function lead(options: ControlOptions, stop: AbortSignal): Promise<void> {
       try {
         const installation = await readRecord<Installation>(store, keys.installation)
         await using pool = new ClaimPool({ store, installationId: installation?.value.id ?? '', leadership: mine, clock, log })
-        await recoverAtLead({ store, leadership: mine, pool, clock, log, readPosition: currentPosition, failpoint: options.switchFailpoint ?? noSwitchFailpoint })
+        await recoverAtLead({
+          store,
+          leadership: mine,
+          pool,
+          clock,
+          log,
+          readPosition: currentPosition,
+          failpoint: options.switchFailpoint ?? noSwitchFailpoint,
+        })
         await runEngine({
           store,
           clock,

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { apiErrors } from '../api/errors.ts'
 import type { ActionView } from '../api/schemas.ts'
-import { createKeyspace, deleteKeyspace } from '../change/keyspaces.ts'
+import { createKeyspace, deleteKeyspace, updateKeyspace } from '../change/keyspaces.ts'
 import { planReshardCreate } from '../change/reshard.ts'
 import { normaliseReshardSpec } from '../change/reshard-spec.ts'
 import { createSequence } from '../change/sequences.ts'
@@ -48,6 +48,12 @@ export function buildHandlers(world: World, version: string): Handlers {
       const view = await topologyView(world)
       return view.keyspace(keyspaceOf(view, params['keyspace'] ?? ''))
     },
+    async updateKeyspace(params, body) {
+      const name = params['keyspace'] ?? ''
+      await updateKeyspace(world, name, body)
+      const view = await topologyView(world)
+      return view.keyspace(keyspaceOf(view, name))
+    },
     async deleteKeyspace(params) {
       await deleteKeyspace(world, params['keyspace'] ?? '')
       return { removed: true }
@@ -58,16 +64,14 @@ export function buildHandlers(world: World, version: string): Handlers {
     },
     async listServers() {
       const view = await topologyView(world)
-      return view
-        .all<ServerRecord>(keys.servers)
-        .map(({ id, flavour, version: serverVersion, host, port, provisioned }) => ({
-          id,
-          flavour,
-          version: serverVersion,
-          host,
-          port,
-          provisioned,
-        }))
+      return view.all<ServerRecord>(keys.servers).map(({ id, flavour, version: serverVersion, host, port, provisioned }) => ({
+        id,
+        flavour,
+        version: serverVersion,
+        host,
+        port,
+        provisioned,
+      }))
     },
     async showVSchema(params) {
       const view = await topologyView(world)

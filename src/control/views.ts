@@ -61,6 +61,8 @@ export class TopologyView {
     return {
       name: keyspace.name,
       sharded: keyspace.sharded,
+      transactionMode: keyspace.transactionMode,
+      allowUnfenced: keyspace.allowUnfenced,
       shards: this.shards(keyspace.name),
       routing: {
         version: this.version(keys.routing(keyspace.name)),
