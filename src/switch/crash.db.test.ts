@@ -52,7 +52,7 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       for (const how of ['dies', 'pauses'] as const) {
         test(`promises 1, 2, 9: the controller ${how} at ${point}`, async () => {
           const from = await serving()
-          const ledger = new Ledger(world, (firstId += 100_000))
+          await using ledger = new Ledger(world, (firstId += 100_000))
           let wake: () => void = () => undefined
           let reached: () => void = () => undefined
           const atPoint = new Promise<void>((resolve) => (reached = resolve))
@@ -91,7 +91,7 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
           await check(next, ledger)
           assert(ledger.acked.size > 0)
 
-          const again = new Ledger(world, (firstId += 100_000))
+          await using again = new Ledger(world, (firstId += 100_000))
           const report = await switchTraffic(next, { ...request, to: otherOf(expected) })
           assert.equal(report.outcome, 'switched', switchReportText(report))
           await again.stop()
@@ -103,7 +103,7 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
     test('a server that serves is killed -9 before the decision: given up, and open once it is back', async () => {
       const from = await serving()
       const server = from.length === 1 ? world.f : world.n
-      const ledger = new Ledger(world, (firstId += 100_000))
+      await using ledger = new Ledger(world, (firstId += 100_000))
       let restarted: Promise<void> = Promise.resolve()
       const context = await world.leader({
         failpoint: async (here) => {
@@ -122,7 +122,7 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
     test('the side left behind is down when the new side opens: it delays nothing, and is closed when it is back', async () => {
       const from = await serving()
       const server = from.length === 1 ? world.f : world.n
-      const ledger = new Ledger(world, (firstId += 100_000))
+      await using ledger = new Ledger(world, (firstId += 100_000))
       const context = await world.leader({ failpoint: async (here) => (here === 'decided' ? server.kill9() : undefined) })
       const report = await switchTraffic(context, { ...request, to: otherOf(from) })
       assert.equal(report.outcome, 'switched', switchReportText(report))
@@ -133,7 +133,7 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
 
     test('a stream that does not drain in time: given up, clients go on where they were', async () => {
       const from = await serving()
-      const ledger = new Ledger(world, (firstId += 100_000))
+      await using ledger = new Ledger(world, (firstId += 100_000))
       const context = await world.leader({ failpoint: async (here) => (here === 'tablesLocked' ? world.stopMover() : undefined) })
       const report = await switchTraffic(context, { ...request, limits: { ...limits, drainMs: 300 }, to: otherOf(from) })
       assert.equal(report.outcome, 'given up')
@@ -161,7 +161,7 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       const report = await switchTraffic(context, { ...request, limits: { ...limits, limitMs: 400 }, to: otherOf(from) })
       assert.equal(report.outcome, 'given up')
       assert.equal(report.error?.code, 'SW-SWITCH-026')
-      const ledger = new Ledger(world, (firstId += 100_000))
+      await using ledger = new Ledger(world, (firstId += 100_000))
       while (ledger.acked.size < 20) await new Promise((resolve) => setTimeout(resolve, 5))
       await ledger.stop()
       await check(context, ledger)

@@ -22,7 +22,7 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
 
     test('promises 1, 2, 5: there, back and there again under writes: both sides hold every acknowledged row', async (t) => {
       const context = await world.leader()
-      const ledger = new Ledger(world, 1_000, 4)
+      await using ledger = new Ledger(world, 1_000, 4)
       const stalls: number[] = []
       for (const to of [fresh, old, fresh]) {
         const acked = ledger.acked.size

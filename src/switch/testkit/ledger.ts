@@ -2,10 +2,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Connection } from '../../mysql/connection.ts'
 import { isServerError } from '../../mysql/errors.ts'
-import { connectApp, fresh, old, tableOf } from './world.ts'
-import type { World } from './world.ts'
+import { connectApp, fresh, old, shardOf, tableOf } from './world.ts'
+import type { ServerId, World } from './world.ts'
 
-export class Ledger {
+export class Ledger implements AsyncDisposable {
   readonly acked = new Set<number>()
   readonly refused = new Set<number>()
   readonly unknown = new Set<number>()
@@ -25,14 +25,20 @@ export class Ledger {
     await Promise.all(this.#workers)
   }
 
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop()
+  }
+
   async #work(number: number): Promise<void> {
     let side = number % 2 === 0 ? old : fresh
-    let connection: Connection | null = null
+    const connections = new Map<ServerId, Connection>()
     while (this.#running) {
       const id = this.#next++
+      const serverId = this.#world.serverOf(shardOf(id, side))
       let sent = false
       try {
-        connection ??= await connectApp(side === old ? this.#world.f : this.#world.n)
+        let connection = connections.get(serverId)
+        if (connection === undefined) connections.set(serverId, (connection = await connectApp(this.#world.server(serverId))))
         sent = true
         if (number % 3 === 2) {
           await connection.query('BEGIN')
@@ -46,13 +52,13 @@ export class Ledger {
       } catch (error) {
         if (!sent || (isServerError(error) && error.kind !== 'killed')) this.refused.add(id)
         else this.unknown.add(id)
-        connection?.destroy()
-        connection = null
+        connections.get(serverId)?.destroy()
+        connections.delete(serverId)
         side = side === old ? fresh : old
         await delay(1)
       }
       await delay(1)
     }
-    connection?.destroy()
+    for (const connection of connections.values()) connection.destroy()
   }
 }

@@ -1,5 +1,5 @@
 /**
- * A keyspace of one shard on one server (F) and the two shards of a reshard on another (N), for the tests of this room. The mover is a
+ * A keyspace of one shard on one server (f) and the two shards of a reshard on another (n), or on two (n, m), for the tests of this room. The mover is a
  * stand-in: on each new control marker it makes the targets equal to the source and reports the marker. It is right only because rows stand still when it
  * matters (under the fence); what the real mover does is `move/`'s business and `test/`'s.
  */
@@ -31,12 +31,15 @@ export const installationId = 'test-installation'
 export const old = ['-']
 export const fresh = ['-80', '80-']
 
+export type ServerId = 'f' | 'n' | 'm'
+
 const schemaOf = (shard: string): string => `app_${shard.replace('-', '_')}`
 
 export class World {
   readonly store: Store = new MemoryStore()
   readonly f: TestServer
   readonly n: TestServer
+  readonly m: TestServer | null
   readonly workflowUid = randomUUID()
   #token = 0
   #mover: FakeMover | null = null
@@ -44,21 +47,24 @@ export class World {
   #real = false
   #stopReal: (() => Promise<void>) | null = null
 
-  private constructor(f: TestServer, n: TestServer) {
+  private constructor(f: TestServer, n: TestServer, m: TestServer | null) {
     this.f = f
     this.n = n
+    this.m = m
   }
 
-  static async start(flavour: Flavour, mover: 'stand-in' | 'real' = 'stand-in'): Promise<World> {
-    const [f, n] = await Promise.all([TestServer.start(flavour), TestServer.start(flavour)])
-    const world = new World(f, n)
+  static async start(flavour: Flavour, mover: 'stand-in' | 'real' = 'stand-in', targetServers: 1 | 2 = 1): Promise<World> {
+    const [f, n, m] = await Promise.all([TestServer.start(flavour), TestServer.start(flavour), targetServers === 2 ? TestServer.start(flavour) : null])
+    const world = new World(f, n, m)
     world.#real = mover === 'real'
     await world.#setUp()
     return world
   }
 
   async #setUp(): Promise<void> {
-    for (const [id, server, shards] of [['f', this.f, old], ['n', this.n, fresh]] as const) {
+    for (const id of this.serverIds) {
+      const server = this.server(id)
+      const shards = [...old, ...fresh].filter((shard) => this.serverOf(shard) === id)
       await using root = await server.root()
       const account = (user: string): { user: string; password: string } => ({ user, password: randomUUID() })
       const secret: ServerSecret = { v: 1, admin: account('sw_admin'), mover: account('sw_mover'), gate: account('sw_gate') }
@@ -82,7 +88,7 @@ export class World {
     }
     const routing = attachWorkflow(initialRouting(old), { workflow: 'w', sources: old, targets: fresh, token: 0 })
     if (!routing.ok) throw routing.error
-    const ref = (shard: string) => ({ shard, uid: `uid${shard}`, serverId: shard === '-' ? 'f' : 'n', schema: schemaOf(shard) })
+    const ref = (shard: string) => ({ shard, uid: `uid${shard}`, serverId: this.serverOf(shard), schema: schemaOf(shard) })
     const stream: StreamRecord = {
       v: 1, uid: 'forward', workflowUid: this.workflowUid, workflow: 'w', keyspace: 'app', direction: 'forward', wanted: 'running', generation: 1,
       source: ref('-'), targets: fresh.map(ref), tables: [{ name: 't', reference: false, vindex: { type: 'reverse_bits', params: {}, columns: ['id'] } }],
@@ -97,7 +103,7 @@ export class World {
     ])
     const context = await this.leader()
     // Targets are closed from creation.
-    await context.pool.run('n', (server) => closeServer(server, { allowUnfenced: [] }, systemClock))
+    for (const id of this.serverIds.slice(1)) await context.pool.run(id, (server) => closeServer(server, { allowUnfenced: [] }, systemClock))
     this.startMover()
     const limit = AbortSignal.timeout(10_000)
     for await (const snapshot of this.store.watch(keys.reportsOf(this.workflowUid), limit)) {
@@ -150,27 +156,43 @@ export class World {
     return record.value
   }
 
+  get serverIds(): ServerId[] {
+    return this.m === null ? ['f', 'n'] : ['f', 'n', 'm']
+  }
+
+  serverOf(shard: string): ServerId {
+    if (shard === '-') return 'f'
+    return shard === '80-' && this.m !== null ? 'm' : 'n'
+  }
+
+  server(id: ServerId): TestServer {
+    const server = this[id]
+    if (server === null) throw new Error('this world has one target server')
+    return server
+  }
+
   client(server: TestServer): Promise<Connection> {
     return connectApp(server)
   }
 
   /** Ids on a side, by shard, read as admin. */
   async ids(side: readonly string[]): Promise<number[]> {
-    const server = side.length === 1 ? 'f' : 'n'
-    await using admin = await connectAs(await readServerAccess(this.store, server), 'admin')
     const ids: number[] = []
-    for (const shard of side) ids.push(...(await admin.allText(`SELECT id FROM ${schemaOf(shard)}.t`)).map((row) => Number(row['id'])))
+    for (const shard of side) {
+      await using admin = await this.admin(this.serverOf(shard))
+      ids.push(...(await admin.allText(`SELECT id FROM ${schemaOf(shard)}.t`)).map((row) => Number(row['id'])))
+    }
     return ids.sort((a, b) => a - b)
   }
 
-  async admin(server: 'f' | 'n'): Promise<Connection> {
-    return connectAs(await readServerAccess(this.store, server), 'admin')
+  async admin(id: ServerId): Promise<Connection> {
+    return connectAs(await readServerAccess(this.store, id), 'admin')
   }
 
   async stop(): Promise<void> {
     await this.stopMover()
     await Promise.all(this.#pools.map((pool) => pool[Symbol.asyncDispose]()))
-    await Promise.all([this.f.stop(), this.n.stop()])
+    await Promise.all(this.serverIds.map((id) => this.server(id).stop()))
     await this.store[Symbol.asyncDispose]()
   }
 }
