@@ -154,6 +154,8 @@ async function accountFindings(connection: Connection, access: ServerAccess, pla
     notes.push(`${serverId}: procedures run with the rights of ${passing.join(', ')}, which pass read_only: all client sessions are ended when it is closed`)
   }
   if (side === 'to' && !isClosed(state)) blockers.push(switchErrors.notClosed({ server: serverId, open: describeOpen(state) }))
+  // What serves was open when its component became stable: somebody else closed it, and is who opens it.
+  if (side === 'from' && state.readOnly) notes.push(`${serverId} serves and is read_only, which we did not set: clients cannot write there (SET GLOBAL read_only = 0)`)
   const replica = await replicaSource(connection)
   if (replica !== null) blockers.push(switchErrors.serverReplicates({ server: serverId, source: replica }))
   return { blockers, notes }

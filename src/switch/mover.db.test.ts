@@ -4,6 +4,7 @@ import { after, before, describe, test } from 'node:test'
 import { defaultSwitchLimits } from './context.ts'
 import { switchReportText } from './report.ts'
 import { retire } from './retire.ts'
+import { connectAs, readServerAccess } from './server-access.ts'
 import { switchTraffic } from './switch-traffic.ts'
 import { Ledger } from './testkit/ledger.ts'
 import { flavourAvailable } from './testkit/servers.ts'
@@ -56,6 +57,10 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       const ask = { keyspace: 'app', workflow: 'w', workflowUid: world.workflowUid, tables: ['t'], dropSource: false, keepData: false } as const
       await assert.rejects(retire(context, { ...ask, verb: 'cancel', stays: old, goes: fresh }), { code: 'SW-TOPOLOGY-006' })
       const before_ = await world.ids(fresh)
+      // A mover that was paused in the middle of a transaction holds the table that is to go.
+      await using paused = await connectAs(await readServerAccess(world.store, 'f'), 'mover')
+      await paused.query('BEGIN')
+      await paused.query("INSERT INTO app__.t VALUES (999999, 'paused', 0)")
       const done = await retire(context, { ...ask, verb: 'complete', stays: fresh, goes: old })
       assert.deepEqual(done.emptyServers, ['f'])
       assert.deepEqual(await world.ids(fresh), before_)

@@ -10,10 +10,14 @@ import type { RoutingChange } from '../topology/routing.ts'
 import type { Put } from '../topology/store.ts'
 import { listRecords, readRecord } from '../topology/typed.ts'
 import { forgetStreams } from '../move/tables.ts'
+import { isServerError } from '../mysql/errors.ts'
+import { flavourOf } from '../mysql/flavour/flavour.ts'
 import { quoteIdentifier, quoteQualified } from '../sql/quote.ts'
+import type { ClaimedServer } from './claim.ts'
 import type { SwitchContext } from './context.ts'
 import { decide, takeRouting } from './decide.ts'
 import { switchErrors } from './errors.ts'
+import { killSessions } from './sessions.ts'
 import { settled } from './settled.ts'
 
 export type RetireRequest = {
@@ -94,14 +98,29 @@ async function removeStreams({ store, pool, leadership }: SwitchContext, request
 async function removeData({ pool }: SwitchContext, request: RetireRequest, shard: ShardRecord): Promise<string[]> {
   if (request.keepData) return [`${shard.name}: kept`]
   if (shard.provisioned) {
-    await pool.run(shard.serverId, ({ connection }) => connection.query(`DROP DATABASE IF EXISTS ${quoteIdentifier(shard.schema)}`))
+    await pool.run(shard.serverId, (server) => drop(server, `DROP DATABASE IF EXISTS ${quoteIdentifier(shard.schema)}`))
     return [`${shard.name}: schema ${shard.schema} on ${shard.serverId}`]
   }
   if (!request.dropSource) return [`${shard.name}: left on ${shard.serverId}, which stays closed`]
   for (const table of request.tables) {
-    await pool.run(shard.serverId, ({ connection }) => connection.query(`DROP TABLE IF EXISTS ${quoteQualified(shard.schema, table)}`))
+    await pool.run(shard.serverId, (server) => drop(server, `DROP TABLE IF EXISTS ${quoteQualified(shard.schema, table)}`))
   }
   return [`${shard.name}: ${request.tables.length} tables in ${shard.schema} on ${shard.serverId}`]
+}
+
+/** A mover that was paused in a transaction holds the table; it has no right to write any more, so its session may go. */
+async function drop({ connection, ours }: ClaimedServer, sql: string): Promise<void> {
+  const attemptsMax = 5
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await connection.query(sql)
+      return
+    } catch (error) {
+      if (!isServerError(error) || error.kind !== 'lockWait' || attempt === attemptsMax) throw error
+    }
+    const holders = (await flavourOf(connection).sessions(connection)).filter((session) => session.transaction !== null && session.user !== ours.admin)
+    await killSessions(connection, holders)
+  }
 }
 
 async function emptyServers({ store, pool }: SwitchContext, goes: readonly ShardRecord[]): Promise<string[]> {
