@@ -58,7 +58,7 @@ export class Runner implements TransactionHost {
   #atHand: Backend | null = null
   readonly #letGo = (): void => this.releaseAtHand()
   /** Where the running statement is, for KILL QUERY. */
-  running: { backend: Backend; shard: ShardView } | null = null
+  running: { backend: Backend; shard: ShardView; effect: Request['effect'] } | null = null
 
   constructor(core: Core, relayer: Relayer, settings: SessionSettings, foundRows: boolean) {
     this.#core = core
@@ -230,7 +230,7 @@ export class Runner implements TransactionHost {
     const countsAsWrite = transaction === null && request.effect !== 'read'
     if (transaction !== null) transaction.busy = true
     if (countsAsWrite) shard.traffic.writes++
-    this.running = { backend, shard }
+    this.running = { backend, shard, effect: request.effect }
     let end: RelayEnd
     const startMs = request.effect === 'write' ? this.#core.clock.monotonicMs() : 0
     try {
@@ -521,6 +521,8 @@ export class Runner implements TransactionHost {
     if (!isConnectionLost(error)) {
       // A setting or BEGIN was refused before the statement was sent.
       const refused = error instanceof ServerError && error.kind === 'readOnly'
+      // In the midst of a transaction (a PREPARE that failed) it stands as it was.
+      if (branch !== null && branch.statements > 0 && backend.connection.open) throw error
       await this.#abandon(backend, transaction, branch)
       if (refused && (transaction === null || transaction.branches.size === 0)) return { kind: 'refused', cause: error }
       throw error

@@ -8,9 +8,18 @@ import type { SessionSettings } from './settings.ts'
  * - `settings`: what is to be in force afterwards; valid once a server has accepted them.
  * - `autocommitOn`: an open transaction must be committed, as the server would.
  * - `next`: statements to run right before the next transaction.
+ * - `compute`: their values are to be asked of a server first (`CONCAT(@@sql_mode, …)`): a second evaluation might give another.
+ * - `variables`: user variables and their expressions, in order.
  * - `pass`: it must be sent to a server as it is (user variables, globals), on a connection that the session keeps if `pin`.
  */
-export type SetEffect = { settings: SessionSettings; autocommitOn: boolean; next: string[]; pass: 'no' | 'yes' | 'pin' }
+export type SetEffect = {
+  settings: SessionSettings
+  autocommitOn: boolean
+  next: string[]
+  compute: { name: string; expression: string }[]
+  variables: { name: string; expression: string }[]
+  pass: 'no' | 'yes' | 'pin'
+}
 
 /** In these a byte below 0x80 may be the second of a character: quotes could not be told. */
 const unsafeCharsets = new Set(['big5', 'cp932', 'gbk', 'sjis', 'gb18030', 'ucs2', 'utf16', 'utf16le', 'utf32', 'swe7'])
@@ -20,12 +29,13 @@ const transactionVariables: Readonly<Record<string, 'isolation' | 'access'>> = {
 }
 
 export function effectOfSet(lexed: Lexed, assignments: readonly SetOne[], before: SessionSettings): SetEffect {
-  const effect: SetEffect = { settings: before.copy(), autocommitOn: false, next: [], pass: 'no' }
+  const effect: SetEffect = { settings: before.copy(), autocommitOn: false, next: [], compute: [], variables: [], pass: 'no' }
   for (const one of assignments) {
     const value = one.from < one.to ? lexed.bytes.toString('utf8', tokenStart(lexed, one.from), tokenEnd(lexed, one.to - 1)) : ''
     const plain = unquote(value)
     switch (one.target.kind) {
       case 'user-variable':
+        effect.variables.push({ name: one.target.name, expression: value })
         effect.pass = 'pin'
         break
       case 'names': {
@@ -59,9 +69,8 @@ export function effectOfSet(lexed: Lexed, assignments: readonly SetOne[], before
         } else {
           if (name.startsWith('character_set_') && name !== 'character_set_results') refuseUnsafe(plain.toLowerCase())
           const constant = one.to - one.from === 1 && isConstant(lexed, one.from)
-          // An expression (`CONCAT(@@sql_mode, …)`) has another value the second time: it must run where it stands.
           if (constant) effect.settings.set(name, value)
-          else effect.pass = 'pin'
+          else effect.compute.push({ name, expression: value })
         }
       }
     }

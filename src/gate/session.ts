@@ -23,6 +23,9 @@ import { effectOfSet } from './session-set.ts'
 import { charsetOfCollation, initialNames } from './charsets.ts'
 import { SessionSettings } from './settings.ts'
 import { Sharded } from './sharded.ts'
+import { literalOf } from './plan/render.ts'
+import type { Value } from '../sql/value.ts'
+import { valueOfAnswer } from './evaluate.ts'
 
 const firstShard: Request['choose'] = (keyspace) => keyspace.shards[0] as (typeof keyspace.shards)[number]
 const emptyPins = [] as const
@@ -104,6 +107,9 @@ export class Session implements SessionEntry {
     this.#core.sessions.delete(this.threadId)
     this.#core.stats.sessions--
     this.#abort.abort(gateErrors.killed())
+    // Nobody waits for the rows of a read any more.
+    const running = this.#runner.running
+    if (running !== null && running.effect === 'read') void killThread(this.#core, running.shard, running.backend.connection.threadId).catch(() => {})
     // A running statement is let finish: it may be a write. What it held goes back at its end.
     if (this.#current === null) await this.#runner.end()
   }
@@ -224,6 +230,7 @@ export class Session implements SessionEntry {
     await this.#runner.end()
     this.#runner.settings.clear()
     this.#runner.nextTransaction = []
+    this.#sharded.variables.clear()
     this.#runner.lastInsertId = 0n
     this.#statements.clear()
   }
@@ -372,19 +379,32 @@ export class Session implements SessionEntry {
     const effect = effectOfSet(lexed, assignments, this.#runner.settings)
     const runner = this.#runner
     if (effect.autocommitOn && !runner.settings.autocommit) await runner.commit()
+    const any = this.keyspace === '' ? this.#core.anyKeyspace() : this.#core.keyspace(this.keyspace)
     if (effect.pass !== 'no') {
-      if (this.keyspace === '' && this.#core.anyKeyspace() === undefined) throw gateErrors.noKeyspace()
-      const keyspace = this.keyspace === '' ? (this.#core.anyKeyspace()?.name ?? '') : this.keyspace
-      if (this.#core.keyspace(keyspace).record.sharded) {
-        throw gateErrors.notForwarded({ construct: 'SET of user variables or globals', reason: 'they live on one server connection, and the keyspace has several', fix: 'set session variables to constants only' })
+      if (any === undefined) throw gateErrors.noKeyspace()
+      if (!any.record.sharded) {
+        // What it says is on this connection already once it has run; others learn the constants by their settings.
+        await this.#relay(any.name, framedQuery(sql), { effect: 'read', rereadable: false, pins: effect.pass === 'pin' ? ['user-variable'] : [] })
+        return
       }
-      // What it says is on this connection already once it has run; others learn the constants by their settings.
-      await this.#relay(keyspace, framedQuery(sql), { effect: 'read', rereadable: false, pins: effect.pass === 'pin' ? ['user-variable'] : [] })
-      return
+      if (effect.variables.length === 0) {
+        throw gateErrors.notForwarded({ construct: 'SET GLOBAL', reason: 'the keyspace stands on several servers', fix: 'connect to the servers themselves' })
+      }
+      // Over several shards the session keeps them, and texts that go to shards carry their values.
+      for (const { name, expression } of effect.variables) this.#sharded.variables.set(name, await this.#sharded.evaluate(any.name, expression, this.#abort.signal))
+    }
+    for (const { name, expression } of effect.compute) {
+      if (any === undefined) throw gateErrors.noKeyspace()
+      const value = any.record.sharded ? await this.#sharded.evaluate(any.name, expression, this.#abort.signal) : await this.#evaluate(any.name, expression)
+      effect.settings.set(name, literalOf(value).toString('utf8'))
     }
     runner.nextTransaction.push(...effect.next)
     if (effect.settings.signature !== runner.settings.signature) await this.#tryOut(effect.settings)
     this.#ok()
+  }
+
+  async #evaluate(keyspace: string, expression: string): Promise<Value> {
+    return await this.#runner.onServer(keyspace, this.#abort.signal, async (backend) => valueOfAnswer(await backend.connection.query(`SELECT ${expression}`)))
   }
 
   /** Settings are in force once a server has taken them: its error is the client's answer. */

@@ -4,7 +4,7 @@
 import { Kind, tokenEnd, tokenKind, tokenStart, type Lexed } from '../sql/lexer.ts'
 
 export type SetTarget =
-  | { readonly kind: 'user-variable' }
+  | { readonly kind: 'user-variable'; readonly name: string }
   | { readonly kind: 'system'; readonly scope: 'session' | 'global' | 'next'; readonly name: string }
   | { readonly kind: 'names' }
   | { readonly kind: 'character-set' }
@@ -38,7 +38,7 @@ export function parseSet(lexed: Lexed): SetAssignments {
     } else {
       const equals = text(at + 1)
       if (equals !== '=' && equals !== ':=') return null
-      if (kind === Kind.UserVariable) out.push({ target: { kind: 'user-variable' }, from: at + 2, to })
+      if (kind === Kind.UserVariable) out.push({ target: { kind: 'user-variable', name: text(at).slice(1).replace(/^([`'"])(.*)\1$/s, '$2').toLowerCase() }, from: at + 2, to })
       else if (kind === Kind.SystemVariable) {
         const name = text(at).slice(2).replaceAll('`', '').toLowerCase()
         const dot = name.indexOf('.')

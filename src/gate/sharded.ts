@@ -12,6 +12,7 @@ import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
 import { killThread } from './kill.ts'
 import { decodeParameters, executionOf, inlineParameters, valueOf } from './parameters.ts'
+import { valueOfAnswer } from './evaluate.ts'
 import { errorKindOf } from './scatter-errors.ts'
 import type { DdlPlan, LocalPlan, Piece, Plan, RoutedPlan, RouteInputs, SessionRef, ShowPlan, Slot, Text, TransactionPlan } from './plan/plan.ts'
 import { Rendering, slotValue } from './plan/render.ts'
@@ -49,6 +50,8 @@ export class Sharded {
   readonly #client: ServerConnection
   readonly #scatter: Scatter
   readonly #keyspaceName: () => string
+  /** User variables, by name in lower case. */
+  readonly variables = new Map<string, Value>()
 
   constructor(core: Core, runner: Runner, client: ServerConnection, keyspaceName: () => string) {
     this.#core = core
@@ -65,6 +68,23 @@ export class Sharded {
 
   async query(keyspace: string, sql: Buffer, signal: AbortSignal, c: ClientCommand | null): Promise<void> {
     await this.#run({ keyspace, sql, form: 'text', framed: c === null ? null : () => c.framed(), statement: null, params: [], values: [], signal, ids: [] })
+  }
+
+  /** What an expression of the session is, as a shard computes it. */
+  async evaluate(keyspace: string, expression: string, signal: AbortSignal): Promise<Value> {
+    const sql = Buffer.from(`SELECT ${expression}`)
+    const plan = await this.#plan(keyspace, sql, signal)
+    if (plan.kind === 'local') {
+      const lexed = this.#lex(sql)
+      const item = plan.items[0]?.value
+      if (item !== undefined && (item.kind !== 'session' || item.ref.kind !== 'system-variable')) return slotValue(item, this.#inputs(lexed, noExecution(keyspace, sql, signal), await this.#core.ready(keyspace, signal)))
+    }
+    const whole = plan.kind === 'routed' ? plan : plan.kind === 'local' ? plan.otherwise : null
+    if (whole === null) throw this.#unsupported(`SET to ${expression}`)
+    return await this.#runner.onServer(keyspace, signal, async (backend, shard) => {
+      const text = whole.whole === null ? sql : this.#renderForPrepare(this.#lex(sql), whole, whole.whole, shard)
+      return valueOfAnswer(await backend.connection.query(text))
+    })
   }
 
   async execute(statement: SessionStatement, framed: Buffer, longData: readonly Buffer[], signal: AbortSignal): Promise<void> {
@@ -326,7 +346,7 @@ export class Sharded {
       case 'version':
         return textValue(this.#core.serverVersion)
       case 'user-variable':
-        return nullValue
+        return this.variables.get(ref.name.toLowerCase()) ?? nullValue
       case 'system-variable':
         throw this.#unsupported(`@@${ref.name}`)
     }
@@ -339,7 +359,7 @@ export class Sharded {
   // ── what is not routed by rows ──
 
   async #local(plan: LocalPlan, lexed: Lexed, e: Execution): Promise<{ shard: ShardView; version: number; cause: Error } | null> {
-    const unknown = plan.items.some((item) => item.value.kind === 'session' && (item.value.ref.kind === 'system-variable' || item.value.ref.kind === 'user-variable'))
+    const unknown = plan.items.some((item) => item.value.kind === 'session' && item.value.ref.kind === 'system-variable')
     if (unknown && plan.otherwise !== null) return await this.#routed(plan.otherwise, lexed, e)
     const keyspace = this.#core.anyKeyspace()
     const inputs = keyspace === undefined ? null : this.#inputs(lexed, e, keyspace)
@@ -450,6 +470,10 @@ export class Sharded {
   #unsupported(construct: string): Error {
     return gateErrors.notForwarded({ construct, reason: 'the keyspace has several shards, and it belongs to one connection', fix: 'see docs/sql.md' })
   }
+}
+
+function noExecution(keyspace: string, sql: Buffer, signal: AbortSignal): Execution {
+  return { keyspace, sql, form: 'text', framed: null, statement: null, params: [], values: [], signal, ids: [] }
 }
 
 /** Where an id will be drawn stands a zero while the statement is only described. */
