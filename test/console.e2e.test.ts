@@ -201,6 +201,8 @@ test('errors of clients are counted from when the page was opened', { skip }, as
     await page.locator('[data-measure="errors"]', { hasText: /^0$/ }).waitFor()
     control.tell(status({ gates: [gate({ errors: 5 })] }))
     await page.locator('[data-measure="errors"]', { hasText: /^2$/ }).waitFor()
+    control.tell(status({ installation: 'another one at the same address', gates: [gate({ errors: 9 })] }))
+    await page.locator('[data-measure="errors"]', { hasText: /^0$/ }).waitFor()
     const drawn = await page.locator('.plot canvas').evaluateAll((all) => all.map((canvas) => (canvas as HTMLCanvasElement).width))
     assert.equal(drawn.length, 3)
     assert.ok(

@@ -122,8 +122,12 @@ test('history: errors by difference, switches by what serves, gaps where nothing
   assert.equal(history.samples[4]!.switched, false, 'complete cuts the component, and switches nothing')
   history = withStatus(history, at(2600 + windowMs))
   assert.deepEqual(
-    history.samples.map((sample) => sample.atMs),
-    [3000, 2600 + windowMs],
+    history.samples.map((sample) => [sample.atMs, sample.statementsPerSecond]),
+    [
+      [3000, 612],
+      [3001, null],
+      [2600 + windowMs, 612],
+    ],
   )
 })
 

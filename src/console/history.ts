@@ -21,6 +21,8 @@ export type History = {
 }
 
 export const windowMs = 180_000
+/** Without news for longer than this, a line from the sample before to the next would tell of what nobody saw. */
+const gapMs = 3000
 export const emptyHistory: History = { samples: [], errors: new Map(), serving: new Map() }
 
 export function withStatus(history: History, status: StatusView): History {
@@ -46,7 +48,12 @@ export function withStatus(history: History, status: StatusView): History {
     gatesUnknown: status.gates.length - fresh.length,
   }
   const kept = history.samples.filter((one) => one.atMs < sample.atMs && one.atMs >= sample.atMs - windowMs)
-  return { samples: [...kept, sample], errors: new Map([...history.errors, ...errors]), serving }
+  const gap = last !== undefined && sample.atMs - last.atMs > gapMs ? [unknownSample(last)] : []
+  return { samples: [...kept, ...gap, sample], errors: new Map([...history.errors, ...errors]), serving }
+}
+
+function unknownSample(after: Sample): Sample {
+  return { ...after, atMs: after.atMs + 1, statementsPerSecond: null, errorsPerSecond: null, slowestWriteMs: null, switched: false }
 }
 
 function servingShards(keyspace: KeyspaceView): string {

@@ -60,7 +60,7 @@ function optionsFor(box: HTMLElement, { text, colour, samples }: Drawing): uPlot
     height: heightPx,
     legend: { show: false },
     cursor: { show: false },
-    padding: [6, 4, 0, 0],
+    padding: [10, 4, 0, 0],
     scales: {
       x: { range: (_plot, _min, max) => [(max ?? 0) - windowMs / 1000, max ?? 1] },
       y: { range: (_plot, _min, max) => [0, roundedUp(max ?? 0)] },

@@ -60,7 +60,7 @@ function KeyspaceCard({ keyspace, workflows, nowMs }: CardProps) {
       <header>
         <h3>{keyspace.name}</h3>
         <span class="muted">
-          epoch {epoch}, routing version {keyspace.routing.version}
+          epoch {epoch}, {versionsOf(keyspace).join(', ')}
         </span>
       </header>
       <Ring keyspace={keyspace.name} shards={shards} picked={picked} onPick={setPicked} />
@@ -80,4 +80,9 @@ function KeyspaceCard({ keyspace, workflows, nowMs }: CardProps) {
       <ShardTable shards={shards} picked={picked} onPick={setPicked} />
     </article>
   )
+}
+
+function versionsOf(keyspace: KeyspaceView): string[] {
+  // The server's own name of its build (`-MariaDB-log`) says nothing here; pointing at a shard shows all of it.
+  return [...new Set(keyspace.shards.map(({ server }) => `${server.flavour} ${server.version.replace(/-.*/, '')}`))].toSorted()
 }

@@ -5,7 +5,7 @@ export function Processes({ status }: { status: StatusView }) {
   return (
     <section aria-labelledby="processes">
       <h2 id="processes">Gates and movers</h2>
-      <div class="panel scroll">
+      <div class="panel wide">
         <table class="processes">
           <thead>
             <tr>

@@ -1,13 +1,14 @@
 import { plural } from '../format.ts'
 import type { RingShard } from '../ring-model.ts'
 import { serverText, sideText, versionText } from '../shard-text.ts'
+import { ScrollBox } from './scroll-box.tsx'
 
 type TableProps = { readonly shards: readonly RingShard[]; readonly picked: string | null; readonly onPick: (shard: string | null) => void }
 
 /** The ring in words. */
 export function ShardTable({ shards, picked, onPick }: TableProps) {
   return (
-    <div class="scroll">
+    <ScrollBox label="shards">
       <table class="shards">
         <caption class="hidden">{plural(shards.length, 'shard')}</caption>
         <thead>
@@ -36,6 +37,6 @@ export function ShardTable({ shards, picked, onPick }: TableProps) {
           ))}
         </tbody>
       </table>
-    </div>
+    </ScrollBox>
   )
 }

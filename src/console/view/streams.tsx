@@ -2,13 +2,14 @@ import type { StreamView } from '../../api/schemas.ts'
 import { bytes, count, duration, perSecond, percent, plural, unknown } from '../format.ts'
 import { copyDone, copyShare } from '../ring-model.ts'
 import { ErrorNote, WaitingNote } from './notes.tsx'
+import { ScrollBox } from './scroll-box.tsx'
 
 export function Streams({ streams, nowMs }: { streams: readonly StreamView[]; nowMs: number }) {
   const sorted = streams.toSorted((a, b) =>
     a.direction === b.direction ? (a.source < b.source ? -1 : 1) : a.direction === 'forward' ? -1 : 1,
   )
   return (
-    <div class="scroll">
+    <ScrollBox label="streams">
       <table class="streams">
         <caption>Streams</caption>
         <thead>
@@ -26,7 +27,7 @@ export function Streams({ streams, nowMs }: { streams: readonly StreamView[]; no
           ))}
         </tbody>
       </table>
-    </div>
+    </ScrollBox>
   )
 }
 

@@ -26,7 +26,12 @@ export function useFeed(): News {
       token,
       signal: gone.signal,
       onState: (state) => setFeed((had) => (had.kind === 'live' && state.kind === 'live' ? had : state)),
-      onStatus: (status) => setSeen((had) => ({ status, history: withStatus(had.history, status) })),
+      onStatus: (status) =>
+        setSeen((had) => {
+          // Another installation may answer at the same address after this one ended: its minutes are its own.
+          const same = had.status === null || had.status.installation === status.installation
+          return { status, history: withStatus(same ? had.history : emptyHistory, status) }
+        }),
     })
     return () => gone.abort()
   }, [token])

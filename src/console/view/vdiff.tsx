@@ -2,6 +2,7 @@ import type { VdiffView } from '../../api/schemas.ts'
 import { count, duration, perSecond, percent, unknown } from '../format.ts'
 import { ErrorNote } from './notes.tsx'
 import { ProgressBar } from './progress-bar.tsx'
+import { ScrollBox } from './scroll-box.tsx'
 
 const kinds = ['missing', 'extra', 'misplaced', 'different'] as const
 
@@ -26,7 +27,7 @@ export function Vdiff({ vdiff }: { vdiff: VdiffView }) {
       {running && <ProgressBar label={`rows compared: ${percent(share)}`} share={share} />}
       {vdiff.error !== null && <ErrorNote error={vdiff.error} />}
       {differing.length > 0 && (
-        <div class="scroll">
+        <ScrollBox label="differences">
           <table>
             <thead>
               <tr>
@@ -59,7 +60,7 @@ export function Vdiff({ vdiff }: { vdiff: VdiffView }) {
               ))}
             </tbody>
           </table>
-        </div>
+        </ScrollBox>
       )}
     </section>
   )
