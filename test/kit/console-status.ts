@@ -33,6 +33,8 @@ export function keyspace(component: Partial<KeyspaceView['routing']['components'
   return {
     name: 'app',
     sharded: true,
+    transactionMode: 'multi',
+    allowUnfenced: [],
     shards: ['-', ...fourShards].map((name, index) => ({
       keyspace: 'app',
       name,
