@@ -55,7 +55,7 @@ export function statementsBetween(from: string, to: string): string[] {
   const assignments: string[] = []
   const statements: string[] = []
   // NAMES first: what follows is read in it.
-  for (const name of ['names', ...new Set([...old.keys(), ...wanted.keys()])]) {
+  for (const name of new Set(['names', ...old.keys(), ...wanted.keys()])) {
     const value = wanted.get(name)
     if (value === old.get(name)) continue
     if (name === 'names') {

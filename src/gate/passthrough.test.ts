@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Lexer } from '../sql/lexer.ts'
+import { classify, type Passthrough } from './passthrough.ts'
+import { effectOfSet } from './session-set.ts'
+import { SessionSettings, statementsBetween } from './settings.ts'
+
+const lexer = new Lexer()
+const of = (sql: string): Passthrough => classify(lexer.lex(Buffer.from(sql)))
+function relayed(sql: string): { effect: string; again: boolean; pins: string } {
+  const p = of(sql)
+  assert.equal(p.kind, 'relay', sql)
+  return p.kind === 'relay' ? { effect: p.effect, again: p.rereadable, pins: p.pins.join() } : { effect: '', again: false, pins: '' }
+}
+
+test('promise 11: what may be read again, what waits while held, what keeps a connection', () => {
+  const table: [string, string, boolean, string][] = [
+    ['SELECT * FROM t WHERE id = 1', 'read', true, ''],
+    ['select count(*), max(a) from t', 'read', true, ''],
+    ['SELECT my_function(a) FROM t', 'read', false, ''],
+    ['SELECT `count`(1)', 'read', false, ''],
+    ['SELECT * FROM t FOR UPDATE', 'lock', false, ''],
+    ['SELECT * FROM t LOCK IN SHARE MODE', 'lock', false, ''],
+    ['SELECT a INTO @x FROM t', 'write', false, 'user-variable'],
+    ['SELECT @x := 5', 'read', false, 'user-variable'],
+    ['SELECT @x', 'read', true, ''],
+    ["SELECT GET_LOCK('a', 1)", 'read', false, 'get-lock'],
+    ['SELECT NEXTVAL(s)', 'write', false, ''],
+    ['WITH x AS (SELECT 1) SELECT * FROM x', 'read', true, ''],
+    ['WITH x AS (SELECT 1) DELETE FROM t WHERE a IN (SELECT * FROM x)', 'write', false, ''],
+    ['INSERT INTO t VALUES (1)', 'write', false, ''],
+    ['CALL p(@out)', 'write', false, 'user-variable'],
+    ['CREATE TEMPORARY TABLE t (a INT)', 'write', false, 'temporary-table'],
+    ['EXPLAIN SELECT * FROM t', 'read', true, ''],
+    ['ANALYZE SELECT * FROM t', 'write', false, ''],
+    ['/* SELECT */ UPDATE t SET a = 1', 'write', false, ''],
+    ['UNREADABLE', 'write', false, ''],
+  ]
+  for (const [sql, effect, again, pins] of table) assert.deepEqual(relayed(sql), { effect, again, pins }, sql)
+})
+
+test('what the gate keeps or answers itself', () => {
+  assert.deepEqual(of('BEGIN'), { kind: 'begin', readOnly: null, snapshot: false })
+  assert.deepEqual(of('START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY'), { kind: 'begin', readOnly: true, snapshot: true })
+  assert.deepEqual(of('COMMIT AND CHAIN NO RELEASE'), { kind: 'commit', chain: true, release: false })
+  assert.equal(of('ROLLBACK TO SAVEPOINT a').kind, 'relay')
+  assert.equal(of('BEGIN NOT ATOMIC SELECT 1; END').kind, 'relay')
+  assert.deepEqual(of('USE `a``b`'), { kind: 'use', keyspace: 'a`b' })
+  assert.deepEqual(of('KILL QUERY 12'), { kind: 'kill', what: 'query', id: 12 })
+  assert.equal(of("XA START 'a'").kind, 'refuse')
+  assert.deepEqual(of("SHOW DATABASES LIKE 'a%'"), { kind: 'show', what: 'databases', like: 'a%', full: false })
+  assert.deepEqual(of('SELECT CONNECTION_ID() AS id'), { kind: 'local', value: 'connection-id', label: 'id' })
+  assert.equal(of('  -- nothing\n').kind, 'empty')
+})
+
+function set(sql: string, before = new SessionSettings()): ReturnType<typeof effectOfSet> {
+  const lexed = lexer.lex(Buffer.from(sql))
+  const p = classify(lexed)
+  assert.ok(p.kind === 'set' && p.assignments !== null, sql)
+  return effectOfSet(lexed, p.assignments, before)
+}
+
+test('SET: constants are kept, expressions are computed, the rest is passed on', () => {
+  const plain = set("SET NAMES latin1, sql_mode = 'ANSI', @@session.time_zone = '+01:00', autocommit = OFF")
+  assert.equal(plain.settings.get('names'), 'latin1')
+  assert.equal(plain.settings.get('sql_mode'), "'ANSI'")
+  assert.equal(plain.settings.get('time_zone'), "'+01:00'")
+  assert.equal(plain.settings.autocommit, false)
+  assert.equal(plain.pass, 'no')
+  assert.deepEqual(set("SET sql_mode = CONCAT(@@sql_mode, ',ANSI')").compute, [{ name: 'sql_mode', expression: "CONCAT(@@sql_mode, ',ANSI')" }])
+  assert.deepEqual(set('SET @A = 1 + 2, @`b c` = 4').variables, [{ name: 'a', expression: '1 + 2' }, { name: 'b c', expression: '4' }])
+  assert.equal(set('SET GLOBAL x = 1').pass, 'yes')
+  assert.deepEqual(set('SET TRANSACTION ISOLATION LEVEL READ COMMITTED').next, ['SET TRANSACTION ISOLATION LEVEL READ COMMITTED'])
+  assert.equal(set("SET SESSION transaction_isolation = 'READ-COMMITTED'").settings.get('isolation'), 'READ COMMITTED')
+  assert.throws(() => set('SET NAMES gbk'), { code: 'SW-GATE-011' })
+  assert.throws(() => set("SET character_set_client = 'sjis'"), { code: 'SW-GATE-011' })
+})
+
+test('settings: what brings one connection to another session, and back to none', () => {
+  const a = new SessionSettings()
+  a.set('names', 'latin1')
+  a.set('sql_mode', "'ANSI'")
+  a.set('autocommit', '0')
+  assert.deepEqual(statementsBetween('', a.signature), ['SET NAMES latin1', "SET autocommit=0,sql_mode='ANSI'"])
+  assert.deepEqual(statementsBetween(a.signature, ''), ['SET NAMES utf8mb4', 'SET autocommit=1,sql_mode=DEFAULT'])
+  assert.deepEqual(statementsBetween(a.signature, a.signature), [])
+  const b = new SessionSettings()
+  b.set('sql_mode', "'ANSI'")
+  b.set('names', 'latin1')
+  b.set('autocommit', '0')
+  assert.equal(a.signature, b.signature, 'the order of SETs does not matter')
+  b.set('isolation', 'READ COMMITTED')
+  assert.deepEqual(statementsBetween(a.signature, b.signature), ['SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED'])
+})
