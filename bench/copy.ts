@@ -69,7 +69,7 @@ let record: StreamRecord = {
   tables: [{ name: 'sbtest1', reference: false, vindex: { type: 'hash', params: {}, columns: ['id'] } }], movesReference: true, copy: 'full',
   options: { onDdl: 'stop', deferSecondaryKeys: true, stopAfterCopy: false, copyBytesPerSecondMax: null, failpoints: {} },
 }
-const child = spawn(process.execPath, [join(import.meta.dirname, '..', 'src', 'main', 'mover.ts'), '--data-dir', dir], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+const child = spawn(process.execPath, ['--max-semi-space-size=4', join(import.meta.dirname, '..', 'src', 'main', 'mover.ts'), '--data-dir', dir], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
 const pid = child.pid ?? 0
 process.on('exit', () => child.kill('SIGKILL'))
 

@@ -16,6 +16,9 @@ import { mainErrors } from './errors.ts'
 
 export type ChildName = 'control' | 'mover' | 'gate'
 
+/** The mover makes garbage by the megabyte: a small nursery keeps it at 240 MB instead of 340, at the same speed (bench/copy.ts). */
+const nodeFlags: Readonly<Record<ChildName, readonly string[]>> = { control: [], mover: ['--max-semi-space-size=4'], gate: [] }
+
 export type TreeOptions = {
   readonly dataDir: string
   readonly flavour: 'mysql' | 'mariadb'
@@ -115,7 +118,7 @@ export class Tree {
     const log = openSync(logFile, 'a')
     const child = spawn(
       process.execPath,
-      ['--disable-warning=ExperimentalWarning', join(import.meta.dirname, `${name}.ts`), ...this.#arguments(name)],
+      ['--disable-warning=ExperimentalWarning', ...nodeFlags[name], join(import.meta.dirname, `${name}.ts`), ...this.#arguments(name)],
       {
         stdio: ['ignore', log, log, 'ipc'],
       },
