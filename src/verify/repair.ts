@@ -18,7 +18,7 @@ import { isServerError } from '../mysql/errors.ts'
 import { quoteString } from '../sql/quote.ts'
 import type { StreamRecord } from '../topology/records.ts'
 import type { Comparison, Side } from './comparison.ts'
-import type { SettledRow, Verdict } from './judge.ts'
+import type { Verdict } from './judge.ts'
 import type { Sessions } from './sessions.ts'
 import { keyCondition, type LockedSource, type Repair } from './settle.ts'
 
@@ -52,22 +52,34 @@ export class TargetRepair implements Repair, AsyncDisposable {
   }
 
   async apply(places: ReadonlyMap<number, Verdict>, locked: readonly LockedSource[], stillLocked: () => Promise<void>): Promise<ReadonlySet<number>> {
+    const rows = await this.#sourceRows([...places.values()].flatMap(({ amends }) => amends.flatMap(({ put }) => (put === null ? [] : [put.key]))), locked)
+    const all = await this.#writePlaces([...places], rows, stillLocked)
+    if (all) return new Set(places.keys())
+    // Some row was refused, and its transaction with it: each by itself, so that it stays alone.
     const written = new Set<number>()
-    for (const [place, { amends }] of places) {
-      let done = true
-      // Away with what must not stand before anything is put: a unique value may move from one row to the other.
-      for (const { target, remove, put } of [...amends].sort((a, b) => (a.put === null ? 0 : 1) - (b.put === null ? 0 : 1))) {
-        const statements = remove.map((key) => this.#removal(target, key))
-        if (put !== null) {
-          const row = await this.#sourceRow(put, locked)
-          if (row === null) done = false
-          else statements.push(Buffer.from(this.#head(target) + row, 'latin1'))
-        }
-        if (statements.length > 0 && !(await this.#write(target, statements, stillLocked))) done = false
-      }
-      if (done) written.add(place)
-    }
+    for (const place of places) if (await this.#writePlaces([place], rows, stillLocked)) written.add(place[0])
     return written
+  }
+
+  /** One transaction a target: away with what must not stand, then what must. False when a target refused. */
+  async #writePlaces(places: readonly (readonly [number, Verdict])[], rows: ReadonlyMap<string, string>, stillLocked: () => Promise<void>): Promise<boolean> {
+    const perTarget = new Map<number, { removals: Buffer[]; rows: string[] }>()
+    for (const [, { amends }] of places) {
+      for (const { target, remove, put } of amends) {
+        const work = perTarget.get(target) ?? { removals: [], rows: [] }
+        perTarget.set(target, work)
+        work.removals.push(...remove.map((key) => this.#removal(target, key)))
+        if (put === null) continue
+        const row = rows.get(put.key)
+        if (row === undefined) return false
+        work.rows.push(row)
+      }
+    }
+    for (const [target, work] of perTarget) {
+      const statements = [...work.removals, ...batches(work.rows).map((batch) => Buffer.from(this.#head(target) + batch.join(','), 'latin1'))]
+      if (!(await this.#write(target, statements, stillLocked))) return false
+    }
+    return true
   }
 
   async #write(target: number, statements: readonly Buffer[], stillLocked: () => Promise<void>): Promise<boolean> {
@@ -113,23 +125,42 @@ export class TargetRepair implements Repair, AsyncDisposable {
     return insertHead(plan, group.sources.length === 1 ? 'REPLACE' : 'INSERT', targets[target]?.ref.schema ?? '')
   }
 
-  /** The whole row, read again under the same lock, as literals. */
-  async #sourceRow(row: SettledRow, locked: readonly LockedSource[]): Promise<string | null> {
+  /** Whole rows, read again under the same locks, as literals by key. */
+  async #sourceRows(wanted: readonly string[], locked: readonly LockedSource[]): Promise<Map<string, string>> {
+    const found = new Map<string, string>()
+    if (wanted.length === 0) return found
     const { plan } = this.#comparison
     const encoder = new RowEncoder(plan, 'selected')
+    const where = wanted.map((key) => `(${keyCondition(this.#comparison, key)})`).join(' OR ')
     for (const { side, conn } of locked) {
-      const sql = Buffer.from(`SELECT ${asBytes(plan.selectList)} FROM ${side.from} WHERE ${keyCondition(this.#comparison, row.key)} LOCK IN SHARE MODE`, 'latin1')
-      for await (const batch of await conn.rows(sql)) {
-        if (batch.length === 0) continue
-        const out = Buffer.allocUnsafe(encoder.bytesMax(batch, 0))
-        const end = encoder.encode(batch, 0, out, 0)
-        return out.toString('latin1', 0, end - 1)
+      const sql = Buffer.from(`SELECT ${asBytes(plan.selectList)} FROM ${side.from} WHERE ${where} LOCK IN SHARE MODE`, 'latin1')
+      for await (const batch of await conn.rows(sql, { bufferBytesMax: 1 << 20 })) {
+        for (let row = 0; row < batch.length; row++) {
+          const out = Buffer.allocUnsafe(encoder.bytesMax(batch, row))
+          const end = encoder.encode(batch, row, out, 0)
+          found.set(out.toString('latin1', 1, encoder.keyEnd), out.toString('latin1', 0, end - 1))
+        }
       }
     }
-    return null
+    return found
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const target of [...this.#writers.keys()]) this.#drop(target)
+    for (const target of this.#writers.keys()) this.#drop(target)
   }
+}
+
+/** Rows for statements of about a megabyte: well below every max_allowed_packet, unless one row is larger. */
+function batches(rows: readonly string[]): string[][] {
+  const out: string[][] = []
+  let bytes = Infinity
+  for (const row of rows) {
+    if (bytes + row.length > 1 << 20) {
+      out.push([])
+      bytes = 0
+    }
+    out[out.length - 1]?.push(row)
+    bytes += row.length
+  }
+  return out
 }

@@ -11,7 +11,7 @@ import { compareSpan, type Bound, type KeySpan } from './ranges.ts'
 import type { MarkersByServer, Reports } from './reports.ts'
 import type { Sessions } from './sessions.ts'
 import { settle, type Mode, type Outcome, type Repair } from './settle.ts'
-import { addFinding, addTally, newTally, type Tally } from './tally.ts'
+import { addFinding, newTally, type Tally } from './tally.ts'
 
 const chunkBytes = 8 << 20
 const chunkRowsMax = 16_384
@@ -52,6 +52,7 @@ export class TableRun {
   readonly #chunks: ChunkState[] = []
   readonly #queue: Candidate[] = []
   readonly #pace: Pace
+  readonly #batchMax: number
   readonly #firstMode: Mode
   #next: Bound
   #scanEnded = false
@@ -64,6 +65,8 @@ export class TableRun {
     this.#next = options.from
     this.#firstMode = options.skipsLocked ? 'many' : 'alone'
     options.signal.addEventListener('abort', () => this.#ring(), { once: true })
+    // Repair holds the rows of a batch in memory.
+    this.#batchMax = options.repair === null ? batchKeysMax : Math.max(1, Math.min(batchKeysMax, Math.floor(chunkBytes / options.comparison.averageRowBytes)))
     this.#pace = paceOf(options.sessions, options.comparison, Math.max(256, Math.floor(Math.min(chunkRowsMax, chunkBytes / options.comparison.averageRowBytes))))
   }
 
@@ -171,7 +174,7 @@ export class TableRun {
   /** Keys of one mode: the easy ones first. */
   #takeBatch(): Candidate[] {
     for (const mode of ['many', 'gaps', 'alone'] as const) {
-      const max = mode === 'alone' ? 1 : batchKeysMax
+      const max = mode === 'alone' ? 1 : this.#batchMax
       const batch: Candidate[] = []
       for (let i = 0; i < this.#queue.length && batch.length < max; i++) {
         const candidate = this.#queue[i]

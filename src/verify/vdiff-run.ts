@@ -1,9 +1,10 @@
 /** One comparison of a workflow from its record to its end. All state that matters is in its report: killed at any point, another mover goes on. */
 import type { Clock } from '../base/clock.ts'
-import { SwError } from '../base/errors.ts'
+import { isSwError, SwError } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { Addresses } from '../move/access.ts'
 import { readSourceTables } from '../move/source-tables.ts'
+import { isServerError } from '../mysql/errors.ts'
 import { keys } from '../topology/keys.ts'
 import type { ErrorView, Flavour, RoutingRecord, ShardRef, StreamRecord, StreamTable, VdiffRecord, VdiffReport } from '../topology/records.ts'
 import type { Condition, Store } from '../topology/store.ts'
@@ -32,6 +33,8 @@ export type VdiffRunOptions = {
 }
 
 const reportMs = 250
+/** In a row, without a chunk between them: about a minute. */
+const failuresMax = 16
 const followPatienceMs = 24 * 3600_000
 
 /** Ends with the report written. By the signal it ends without an end in the report, so that it is taken up again. */
@@ -39,7 +42,7 @@ export async function runVdiff(options: VdiffRunOptions, signal: AbortSignal): P
   const { store, record, clock, log, conditions } = options
   const key = keys.vdiffReport(record.workflowUid, record.uid)
   const earlier = (await readRecord<VdiffReport>(store, key))?.value ?? null
-  const progress = new VdiffProgress(clock, record.uid, earlier)
+  let progress = new VdiffProgress(clock, record.uid, earlier)
   const inner = new AbortController()
   const until = AbortSignal.any([signal, inner.signal])
   let lost = false
@@ -56,23 +59,49 @@ export async function runVdiff(options: VdiffRunOptions, signal: AbortSignal): P
     }
   })()
   await write()
-  try {
-    await compareAll(options, progress, until)
-    progress.complete()
-  } catch (error) {
-    if (!signal.aborted && !lost) {
-      log.warn({ err: error, vdiff: record.uid }, 'a vdiff failed')
-      progress.fail(errorView(error))
+  for (let failures = 0; ; ) {
+    const rowsBefore = progress.report().rowsCompared
+    try {
+      await compareAll(options, progress, until)
+      progress.complete()
+      break
+    } catch (error) {
+      if (signal.aborted || lost) break
+      if (progress.report().rowsCompared > rowsBefore) failures = 0
+      if (!isPassing(error) || ++failures > failuresMax) {
+        log.warn({ err: error, vdiff: record.uid }, 'a vdiff failed')
+        progress.fail(errorView(error))
+        break
+      }
+      // A server that restarts, a connection that broke: on from the cursors, as another mover would.
+      log.warn({ err: error, vdiff: record.uid }, 'a vdiff goes on from where it stood')
+      progress = new VdiffProgress(clock, record.uid, progress.report())
+      progress.waiting = error instanceof Error ? error.message : String(error)
+      await clock.sleep(Math.min(5_000, 100 * 2 ** failures), until).catch(() => undefined)
     }
-  } finally {
-    inner.abort()
-    await writing
   }
+  inner.abort()
+  await writing
   if (!lost && (!signal.aborted || progress.ended)) await write()
   return progress.report()
 }
 
-async function compareAll(options: VdiffRunOptions, progress: VdiffProgress, signal: AbortSignal): Promise<void> {
+/** Whether trying again by itself can help; our own refusals are for the user to act on. */
+function isPassing(error: unknown): boolean {
+  if (isServerError(error)) return error.class === 'transient' || error.kind === 'killed' || error.kind === 'interrupted'
+  return isSwError(error) && (error.class === 'transient' || error.class === 'unknown') && !error.code.startsWith('SW-VERIFY-')
+}
+
+async function compareAll(options: VdiffRunOptions, progress: VdiffProgress, stop: AbortSignal): Promise<void> {
+  const ended = new AbortController()
+  try {
+    await compareTables(options, progress, AbortSignal.any([stop, ended.signal]))
+  } finally {
+    ended.abort()
+  }
+}
+
+async function compareTables(options: VdiffRunOptions, progress: VdiffProgress, signal: AbortSignal): Promise<void> {
   const { store, record, addresses, clock } = options
   const streams = (await listRecords<StreamRecord>(store, keys.streamsOf(record.workflowUid))).map(({ value }) => value)
   const keyspace = streams[0]?.keyspace ?? ''
