@@ -137,6 +137,7 @@ export class TopologyView {
     const serving = new Set(own.flatMap((c) => c.serving.primary))
     const side = workflow.ended && workflow.state === 'complete' ? 'target' : sideOf(serving, sources, targets)
     const streams = this.all<StreamRecord>(keys.streamsOf(workflow.uid)).map((stream) => this.stream(stream))
+    const action = this.lastAction(workflow.uid)
     return {
       keyspace: workflow.keyspace,
       name: workflow.name,
@@ -149,9 +150,9 @@ export class TopologyView {
       serving: side,
       streams,
       vdiff: this.vdiffs(workflow.uid)[0] ?? null,
-      action: this.lastAction(workflow.uid),
+      action,
       journal: workflow.journal,
-      next: nextOf(workflow, side, streams),
+      next: action?.state === 'pending' || action?.state === 'running' ? [] : nextOf(workflow, side, streams),
     }
   }
 
