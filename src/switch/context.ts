@@ -25,6 +25,8 @@ export type SwitchLimits = {
   readonly freshMs: number
   /** For the drains before clients are held, start-up of the way back included. */
   readonly warmMs: number
+  /** A drain as quick as this says that the moment is good. */
+  readonly calmMs: number
   /** For gates to see the hold. */
   readonly seenMs: number
   /** For running transactions to end, then they are killed. */
@@ -46,6 +48,7 @@ export const defaultSwitchLimits: SwitchLimits = {
   lagMs: 10_000,
   freshMs: 5_000,
   warmMs: 30_000,
+  calmMs: 40,
   seenMs: 300,
   graceMs: 500,
   drainMs: 5_000,

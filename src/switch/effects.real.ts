@@ -62,10 +62,7 @@ export class RealEffects implements SwitchEffects {
     // Both directions once: start-up, a slow mover or a dead one show now, when nobody waits.
     await this.#drain('forward', this.#limits.warmMs, leadership.signal)
     await this.#drain('back', this.#limits.warmMs, leadership.signal)
-    // Again, since the first may have waited for a backlog; what this takes is about what clients will wait.
-    const beganMs = clock.monotonicMs()
-    await this.#drain('forward', this.#limits.warmMs, leadership.signal)
-    const drainMs = clock.monotonicMs() - beganMs
+    await this.#warm(servers)
     this.#locks = await settled(
       plan.from.serverIds.map((id) =>
         SessionLocks.open(pool, id, {
@@ -77,6 +74,7 @@ export class RealEffects implements SwitchEffects {
         }),
       ),
     )
+    const drainMs = await this.#calm()
     return [`a drain took ${Math.round(drainMs)} ms before clients were held`, ...raised.map((text) => `ids raised: ${text}`)]
   }
 
@@ -211,6 +209,34 @@ export class RealEffects implements SwitchEffects {
 
   async close(): Promise<void> {
     await Promise.allSettled(this.#locks.map((locks) => locks.release()))
+  }
+
+  /** What will be asked while clients are held is asked once before: caches of the servers and code of ours that has not run yet. */
+  async #warm(servers: readonly string[]): Promise<void> {
+    const fence = { allowUnfenced: this.#plan.allowUnfenced }
+    await settled(
+      servers.map((id) =>
+        this.#context.pool.run(id, async ({ connection, ours }) => {
+          await fenceState(connection, ours, fence)
+          await flavourOf(connection).xaRecover(connection)
+        }),
+      ),
+    )
+  }
+
+  /**
+   * Drains until one is quick, a few times at most: right after a backlog, or in a hiccup of a disk, is no moment to hold clients. Returns how
+   * long the last one took, which is about what it will take then.
+   */
+  async #calm(): Promise<number> {
+    const { clock, leadership } = this.#context
+    const attemptsMax = 6
+    for (let attempt = 1; ; attempt++) {
+      const beganMs = clock.monotonicMs()
+      await this.#drain('forward', this.#limits.warmMs, leadership.signal)
+      const tookMs = clock.monotonicMs() - beganMs
+      if (tookMs <= this.#limits.calmMs || attempt === attemptsMax) return tookMs
+    }
   }
 
   async #drain(direction: 'forward' | 'back', timeoutMs: number, signal: AbortSignal): Promise<void> {
