@@ -1,9 +1,8 @@
 import { spawn } from 'node:child_process'
-import { createHash, randomInt } from 'node:crypto'
+import { randomInt } from 'node:crypto'
 import { closeSync, existsSync, openSync } from 'node:fs'
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { isAbsolute, join, resolve } from 'node:path'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { systemClock, type Clock } from '../base/clock.ts'
 import { silentLog, type Log } from '../base/log.ts'
 import { withDirectoryLock } from './directory-lock.ts'
@@ -12,6 +11,7 @@ import { findPort } from './find-port.ts'
 import { installOf, type LocalFlavour, type ServerInstall, type ServerInstalls } from './installs.ts'
 import { identify, isAlive, signalIfAlive, type ProcessIdentity } from './process-identity.ts'
 import { defaultSettings, serverConfig, userArguments, type ServerSettings } from './server-config.ts'
+import { absolute, pidFromFile, socketPathFor } from './server-directory.ts'
 import { greets } from './server-ready.ts'
 import { readServerRecord, writeServerRecord, type ServerRecord } from './server-record.ts'
 import { copyTemplate, dataDirTemplate, logTail } from './template.ts'
@@ -335,7 +335,12 @@ export class LocalServers {
     }
   }
 
-  async #end(dir: string, signal: 'SIGTERM' | 'SIGKILL', timeoutMs: number, why: 'on purpose' | 'as a crash' = signal === 'SIGTERM' ? 'on purpose' : 'as a crash'): Promise<void> {
+  async #end(
+    dir: string,
+    signal: 'SIGTERM' | 'SIGKILL',
+    timeoutMs: number,
+    why: 'on purpose' | 'as a crash' = signal === 'SIGTERM' ? 'on purpose' : 'as a crash',
+  ): Promise<void> {
     if (readServerRecord(dir) === null) return
     await withDirectoryLock(dir, this.#clock, timeoutMs, async () => {
       const record = readServerRecord(dir)
@@ -390,25 +395,5 @@ function describe(
     adopted,
     movedFromPort,
     logFile: join(dir, 'server.log'),
-  }
-}
-
-function absolute(dir: string): string {
-  return isAbsolute(dir) ? dir : resolve(dir)
-}
-
-/** A Unix socket's path may have 107 bytes; a deep directory gets one in the temporary directory instead. */
-function socketPathFor(dir: string): string {
-  const inside = join(dir, 'mysqld.sock')
-  if (Buffer.byteLength(inside) <= 100) return inside
-  return join(tmpdir(), `shardwright-${createHash('sha256').update(dir).digest('hex').slice(0, 16)}.sock`)
-}
-
-async function pidFromFile(file: string): Promise<number | null> {
-  try {
-    const pid = Number((await readFile(file, 'utf8')).trim())
-    return Number.isSafeInteger(pid) && pid > 0 ? pid : null
-  } catch {
-    return null
   }
 }

@@ -104,7 +104,11 @@ export class LocalProvisioner implements Provisioner {
    * Starts again whichever of its servers ends without being told, also those provisioned later, until aborted. One that keeps
    * ending is tried at growing intervals. `onRestart` hears of each: its port may be another one.
    */
-  async supervise(signal: AbortSignal, onRestart: (endpoint: ServerEndpoint) => Promise<void>, onError: (id: string, error: unknown) => void): Promise<void> {
+  async supervise(
+    signal: AbortSignal,
+    onRestart: (endpoint: ServerEndpoint) => Promise<void>,
+    onError: (id: string, error: unknown) => void,
+  ): Promise<void> {
     const busy = new Set<string>()
     const waits = new Map<string, { pauseMs: number; nextMs: number }>()
     const look = async (id: string): Promise<void> => {
