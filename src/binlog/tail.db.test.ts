@@ -1,3 +1,4 @@
+// long: every case of one tail on one pair of servers
 /** Proves the tail's grammar, its positions and what stops it, on real servers. */
 import assert from 'node:assert/strict'
 import net, { type AddressInfo } from 'node:net'

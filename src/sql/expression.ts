@@ -1,3 +1,4 @@
+// long: one grammar, whose functions call each other
 /** Expressions, by precedence climbing over MySQL's own table of operators. */
 import type { Expr, Name, OrderItem } from './ast.ts'
 import { Kind } from './lexer.ts'
