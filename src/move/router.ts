@@ -52,4 +52,12 @@ export class Router {
   }
 }
 
+/** Whether every row has the same shard key in both batches: then one routing does for both (nearly every update). */
+export function sameShardKeys(encoder: RowEncoder, before: RowBatch, after: RowBatch): boolean {
+  for (const { index } of encoder.plan.shardKey) {
+    for (let row = 0; row < before.length; row++) if (!encoder.sameCell(before, after, row, index)) return false
+  }
+  return true
+}
+
 const empty = new Uint8Array(0)

@@ -78,6 +78,18 @@ export class RowEncoder {
     return start < 0 ? null : batch.data.subarray(start, batch.spans[at + 1])
   }
 
+  /** Whether a moved column has the same bytes in the same row of two batches. */
+  sameCell(a: RowBatch, b: RowBatch, row: number, column: number): boolean {
+    const at = 2 * (row * a.width + (this.#places[column] as number))
+    let x = a.spans[at] as number
+    let y = b.spans[at] as number
+    if (x < 0 || y < 0) return x === y
+    const end = a.spans[at + 1] as number
+    if (end - x !== (b.spans[at + 1] as number) - y) return false
+    while (x < end) if (a.data[x++] !== b.data[y++]) return false
+    return true
+  }
+
   #cell(batch: RowBatch, row: number, column: number, out: Buffer, at: number): number {
     const { data, spans, width } = batch
     const place = 2 * (row * width + (this.#places[column] as number))

@@ -11,7 +11,7 @@ import { controlSightings } from '../binlog/control-schema.ts'
 import type { BeginEvent, GroupEnd, QueryEvent, RowsEvent, Tail, TailTable } from '../binlog/source.ts'
 import { moveErrors } from './errors.ts'
 import { changeBytes, type Change, type Stamp } from './pending.ts'
-import { nowhere, type Router } from './router.ts'
+import { nowhere, sameShardKeys, type Router } from './router.ts'
 import { RowEncoder } from './row-encoder.ts'
 import type { TablePlan } from './table-plan.ts'
 import { compareCoordinates, moveSchema, type Coordinate } from './tables.ts'
@@ -205,8 +205,9 @@ export class TailConsumer {
     const { encoder, plan } = compiled
     const { before, after } = event
     const { router, severalSources, targets, touched } = this.#options
-    const beforeTargets = before === null ? null : router.route(encoder, before)
     const afterTargets = after === null ? null : router.route(encoder, after)
+    const unmoved = before !== null && after !== null && sameShardKeys(encoder, before, after)
+    const beforeTargets = before === null ? null : unmoved ? afterTargets : router.route(encoder, before)
     for (let row = 0; row < event.length; row++) {
       let oldKey: string | null = null
       let newKey: string | null = null
