@@ -13,11 +13,17 @@ const rows = Number(process.argv[2] ?? 2_000_000)
 const flavour = process.argv[3] === 'mysql' ? 'mysql' : 'mariadb'
 
 await using world = await VerifyWorld.create({
-  flavour, sources: ['-'], targets: ['-40', '40-80', '80-c0', 'c0-'], bufferPoolMb: Math.ceil(rows / 4000) + 64,
-  tables: [{
-    name: 'sbtest1', shardKey: 'id',
-    ddl: "CREATE TABLE sbtest1 (id INT NOT NULL PRIMARY KEY, k INT NOT NULL DEFAULT 0, c CHAR(120) NOT NULL DEFAULT '', pad CHAR(60) NOT NULL DEFAULT '', KEY k_1 (k)) DEFAULT CHARSET=utf8mb4",
-  }],
+  flavour,
+  sources: ['-'],
+  targets: ['-40', '40-80', '80-c0', 'c0-'],
+  bufferPoolMb: Math.ceil(rows / 4000) + 64,
+  tables: [
+    {
+      name: 'sbtest1',
+      shardKey: 'id',
+      ddl: "CREATE TABLE sbtest1 (id INT NOT NULL PRIMARY KEY, k INT NOT NULL DEFAULT 0, c CHAR(120) NOT NULL DEFAULT '', pad CHAR(60) NOT NULL DEFAULT '', KEY k_1 (k)) DEFAULT CHARSET=utf8mb4",
+    },
+  ],
 })
 const schema = world.sources[0]?.schema ?? ''
 await world.s.useDatabase(schema)
@@ -27,7 +33,10 @@ for (let at = 0; at < rows; at += 2000) {
   const c = text(10)
   const pad = text(5)
   // Different in every row, and cheap to make.
-  const values = Array.from({ length: Math.min(2000, rows - at) }, (_, i) => `(${at + i + 1},${Math.floor(Math.random() * rows)},'${String(at + i).padStart(8, '0')}${c.slice(8)}','${pad}')`)
+  const values = Array.from(
+    { length: Math.min(2000, rows - at) },
+    (_, i) => `(${at + i + 1},${Math.floor(Math.random() * rows)},'${String(at + i).padStart(8, '0')}${c.slice(8)}','${pad}')`,
+  )
   await world.s.query(`INSERT INTO sbtest1 VALUES ${values.join(',')}`)
 }
 
@@ -47,7 +56,9 @@ const hot = await connect({ ...world.source.config, database: schema })
 const load = (async () => {
   while (!stop) {
     const id = 1 + Math.floor(Math.random() * rows)
-    await hot.query(writes % 5 === 0 ? `DELETE FROM sbtest1 WHERE id = ${id}` : `REPLACE INTO sbtest1 VALUES (${id}, ${writes}, 'c', 'pad')`)
+    await hot.query(
+      writes % 5 === 0 ? `DELETE FROM sbtest1 WHERE id = ${id}` : `REPLACE INTO sbtest1 VALUES (${id}, ${writes}, 'c', 'pad')`,
+    )
     writes++
   }
 })()
@@ -70,14 +81,24 @@ async function measured(work: () => Promise<void>): Promise<Figures> {
   const seconds = (performance.now() - startedMs) / 1000
   const used = process.cpuUsage(own)
   return {
-    seconds, source: (await cpuSeconds(world.source.pid)) - before[0], target: (await cpuSeconds(world.target.pid)) - before[1], here: (used.user + used.system) / 1e6,
+    seconds,
+    source: (await cpuSeconds(world.source.pid)) - before[0],
+    target: (await cpuSeconds(world.target.pid)) - before[1],
+    here: (used.user + used.system) / 1e6,
   }
 }
 
-function print(what: string, { seconds, source, target, here }: Figures, report: VdiffReport | null = null, against: Figures | null = null): void {
+function print(
+  what: string,
+  { seconds, source, target, here }: Figures,
+  report: VdiffReport | null = null,
+  against: Figures | null = null,
+): void {
   const result = report === null ? '' : `  ${report.state}, ${report.rowsCompared} rows`
   const ratio = against === null ? '' : `  ${(against.seconds / seconds).toFixed(1)}× as fast as the copy`
-  console.log(`${what.padEnd(34)} ${seconds.toFixed(2).padStart(7)} s   CPU s: source ${source.toFixed(2)}, targets ${target.toFixed(2)}, mover ${here.toFixed(2)}${result}${ratio}`)
+  console.log(
+    `${what.padEnd(34)} ${seconds.toFixed(2).padStart(7)} s   CPU s: source ${source.toFixed(2)}, targets ${target.toFixed(2)}, mover ${here.toFixed(2)}${result}${ratio}`,
+  )
 }
 
 /** User and system time of a process and its threads. */

@@ -49,13 +49,18 @@ export type Comparison = {
 export type SchemaDefinitions = ReadonlyMap<string, readonly ColumnDefinition[]>
 
 /** Rows that the server estimates, by shard uid and table. */
-export async function readEstimates(shards: readonly ShardRef[], use: <T>(serverId: string, work: (conn: Connection) => Promise<T>) => Promise<T>): Promise<Map<string, Map<string, number>>> {
+export async function readEstimates(
+  shards: readonly ShardRef[],
+  use: <T>(serverId: string, work: (conn: Connection) => Promise<T>) => Promise<T>,
+): Promise<Map<string, Map<string, number>>> {
   const found = new Map<string, Map<string, number>>()
   for (const shard of shards) {
     const rows = await use(shard.serverId, async (conn) => {
       const fresh = flavourOf(conn).freshStatisticsSql
       if (fresh !== null) await conn.query(fresh)
-      return conn.allText(`SELECT TABLE_NAME AS name, TABLE_ROWS AS row_count FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${quoteString(shard.schema)}`)
+      return conn.allText(
+        `SELECT TABLE_NAME AS name, TABLE_ROWS AS row_count FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${quoteString(shard.schema)}`,
+      )
     })
     found.set(shard.uid, new Map(rows.map((row) => [row.name ?? '', Number(row.row_count ?? 0)])))
   }
@@ -63,16 +68,23 @@ export async function readEstimates(shards: readonly ShardRef[], use: <T>(server
 }
 
 /** Definitions of all tables of each shard's schema. */
-export async function readDefinitions(shards: readonly ShardRef[], use: <T>(serverId: string, work: (conn: Connection) => Promise<T>) => Promise<T>): Promise<Map<string, SchemaDefinitions>> {
+export async function readDefinitions(
+  shards: readonly ShardRef[],
+  use: <T>(serverId: string, work: (conn: Connection) => Promise<T>) => Promise<T>,
+): Promise<Map<string, SchemaDefinitions>> {
   const found = new Map<string, SchemaDefinitions>()
-  for (const shard of shards) if (!found.has(shard.uid)) found.set(shard.uid, await use(shard.serverId, (conn) => readTableDefinitions(conn, shard.schema)))
+  for (const shard of shards)
+    if (!found.has(shard.uid)) found.set(shard.uid, await use(shard.serverId, (conn) => readTableDefinitions(conn, shard.schema)))
   return found
 }
 
 export function planComparison(
-  group: Group, table: SourceTable,
+  group: Group,
+  table: SourceTable,
   /** By shard uid: definitions, and estimated rows by table. */
-  definitions: ReadonlyMap<string, SchemaDefinitions>, rows: ReadonlyMap<string, ReadonlyMap<string, number>>, flavours: ReadonlyMap<string, Flavour>,
+  definitions: ReadonlyMap<string, SchemaDefinitions>,
+  rows: ReadonlyMap<string, ReadonlyMap<string, number>>,
+  flavours: ReadonlyMap<string, Flavour>,
 ): Comparison {
   const { plan } = table
   const rowsOf = (ref: ShardRef): number => rows.get(ref.uid)?.get(plan.name) ?? 0
@@ -80,11 +92,13 @@ export function planComparison(
   const shards = [...group.sources, ...group.targets]
   const columnsOf = shards.map((shard) => sideColumns(plan, shard, definitions, first, flavours))
   // A text is compared as it is only where all have it in one charset; NULL marks are needed where any allows NULL.
-  const columns = columnsOf.map((side) => side.map((definition, i): SideColumn => ({
-    definition,
-    nullable: columnsOf.some((other) => other[i]?.nullable === true),
-    wide: definition.charset !== null && columnsOf.some((other) => other[i]?.charset !== definition.charset),
-  })))
+  const columns = columnsOf.map((side) =>
+    side.map((definition, i): SideColumn => ({
+      definition,
+      nullable: columnsOf.some((other) => other[i]?.nullable === true),
+      wide: definition.charset !== null && columnsOf.some((other) => other[i]?.charset !== definition.charset),
+    })),
+  )
   const sides = shards.map((ref, i): Side => {
     const own = columns[i] ?? []
     return {
@@ -100,7 +114,9 @@ export function planComparison(
   const sources = sides.slice(0, group.sources.length)
   const pacer = sources.reduce((most, side) => (rowsOf(side.ref) > rowsOf(most.ref) ? side : most))
   return {
-    group, plan, keyPlan,
+    group,
+    plan,
+    keyPlan,
     encoder: new RowEncoder(keyPlan, 'selected'),
     router: group.kind === 'each' || plan.vindex === null ? null : new Router(group.targets.map(({ shard }) => shard)),
     columnNames: plan.columns.map(({ definition }) => definition.name),
@@ -114,17 +130,28 @@ export function planComparison(
 }
 
 function sideColumns(
-  plan: TablePlan, shard: ShardRef, definitions: ReadonlyMap<string, SchemaDefinitions>, first: ShardRef | undefined, flavours: ReadonlyMap<string, Flavour>,
+  plan: TablePlan,
+  shard: ShardRef,
+  definitions: ReadonlyMap<string, SchemaDefinitions>,
+  first: ShardRef | undefined,
+  flavours: ReadonlyMap<string, Flavour>,
 ): ColumnDefinition[] {
   const table = definitions.get(shard.uid)?.get(plan.name)
   if (table === undefined) throw verifyErrors.tableMissing({ table: plan.name, shard: shard.shard })
   return plan.columns.map(({ definition }, i) => {
     const own = table.find(({ name }) => name.toLowerCase() === definition.name.toLowerCase())
     if (own === undefined) throw verifyErrors.columnMissing({ column: definition.name, table: plan.name, shard: shard.shard })
-    if (i < plan.keyWidth && (own.dataType !== definition.dataType || own.collation !== definition.collation || isUnsigned(own) !== isUnsigned(definition))) {
+    if (
+      i < plan.keyWidth &&
+      (own.dataType !== definition.dataType || own.collation !== definition.collation || isUnsigned(own) !== isUnsigned(definition))
+    ) {
       throw verifyErrors.keyOrderDiffers({
-        column: definition.name, table: plan.name, shard: shard.shard, source: first?.shard,
-        here: describe(own), there: describe(definition),
+        column: definition.name,
+        table: plan.name,
+        shard: shard.shard,
+        source: first?.shard,
+        here: describe(own),
+        there: describe(definition),
       })
     }
     const otherFlavour = first !== undefined && flavours.get(first.serverId) !== flavours.get(shard.serverId)
@@ -152,7 +179,13 @@ function keysOnly(plan: TablePlan): TablePlan {
     return { ...column, index: columns.length - 1 }
   })
   const quoted = columns.map(({ definition }) => quoteIdentifier(definition.name))
-  return { ...plan, columns, shardKey, selectList: columns.map(({ definition }) => canonicalExpression(definition)).join(','), columnList: quoted.join(',') }
+  return {
+    ...plan,
+    columns,
+    shardKey,
+    selectList: columns.map(({ definition }) => canonicalExpression(definition)).join(','),
+    columnList: quoted.join(','),
+  }
 }
 
 /**

@@ -46,7 +46,9 @@ for (const flavour of flavours()) {
       for (let n = 0; !stop; n++) {
         const id = (n * 7919) % 6000
         const on = world.on(side.refs, homeOf(id, side.refs).shard, 'item')
-        await side.conn.query(n % 3 === 0 ? `DELETE FROM ${on} WHERE id = ${id}` : `REPLACE INTO ${on} VALUES (${id}, ${id}, 'w${n}', NULL, ${n})`)
+        await side.conn.query(
+          n % 3 === 0 ? `DELETE FROM ${on} WHERE id = ${id}` : `REPLACE INTO ${on} VALUES (${id}, ${id}, 'w${n}', NULL, ${n})`,
+        )
         written++
       }
     })()
@@ -56,27 +58,55 @@ for (const flavour of flavours()) {
     side.conn.destroy()
     assert.deepEqual({ state: clean.state, counts: counts(clean) }, { state: 'clean', counts: none })
     assert.ok(written > 10)
-    const ids = (await world.t.allText(`SELECT id FROM ${world.on(world.targets, '-80', 'item')} ORDER BY id LIMIT 4`)).map(({ id }) => Number(id)) as [number, number, number, number]
+    const ids = (await world.t.allText(`SELECT id FROM ${world.on(world.targets, '-80', 'item')} ORDER BY id LIMIT 4`)).map(({ id }) =>
+      Number(id),
+    ) as [number, number, number, number]
     await world.t.query(`DELETE FROM ${world.on(world.targets, '-80', 'item')} WHERE id = ${ids[0]}`)
     await world.t.query(`UPDATE ${world.on(world.targets, '-80', 'item')} SET a = 'bad' WHERE id = ${ids[1]}`)
-    await world.t.query(`INSERT INTO ${world.on(world.targets, '80-', 'item')} SELECT * FROM ${world.on(world.targets, '-80', 'item')} WHERE id = ${ids[2]}`)
+    await world.t.query(
+      `INSERT INTO ${world.on(world.targets, '80-', 'item')} SELECT * FROM ${world.on(world.targets, '-80', 'item')} WHERE id = ${ids[2]}`,
+    )
     const repaired = await world.vdiff({ repair: true })
-    assert.deepEqual({ state: repaired.state, repaired: repaired.repairedRows, counts: counts(repaired) }, { state: 'clean', repaired: 3, counts: { missing: 1, extra: 0, misplaced: 1, different: 1 } })
+    assert.deepEqual(
+      { state: repaired.state, repaired: repaired.repairedRows, counts: counts(repaired) },
+      { state: 'clean', repaired: 3, counts: { missing: 1, extra: 0, misplaced: 1, different: 1 } },
+    )
 
     // Traffic is switched: the targets serve, and streams run back from them to the sources.
     await ensureMoveTables(world.t)
     const position = await currentPosition(world.t)
     const back = world.targets.map((source, i): StreamRecord => ({
-      ...world.streams()[0]!, uid: `back-${i}`, direction: 'reverse', source, targets: world.sources.filter(({ shard }) => shard !== (source.shard === '-80' ? 'c0-' : '-60')), copy: 'none',
+      ...world.streams()[0]!,
+      uid: `back-${i}`,
+      direction: 'reverse',
+      source,
+      targets: world.sources.filter(({ shard }) => shard !== (source.shard === '-80' ? 'c0-' : '-60')),
+      copy: 'none',
     }))
     for (const stream of back) {
       for (const target of stream.targets) {
-        await seedPosition(world.s, { streamUid: stream.uid, workflowUid: 'flow', direction: 'reverse', sourceUid: stream.source.uid, targetUid: target.uid, position })
+        await seedPosition(world.s, {
+          streamUid: stream.uid,
+          workflowUid: 'flow',
+          direction: 'reverse',
+          sourceUid: stream.source.uid,
+          targetUid: target.uid,
+          position,
+        })
       }
     }
-    await world.store.commit([], back.map((stream) => put(keys.stream('flow', stream.uid), stream)))
+    await world.store.commit(
+      [],
+      back.map((stream) => put(keys.stream('flow', stream.uid), stream)),
+    )
     await updateRecord<RoutingRecord>(world.store, keys.routing('app'), (routing) => ({
-      ...routing!, components: routing!.components.map((component) => ({ ...component, serving: { primary: component.other, replica: [] }, other: component.serving.primary, epoch: 2 })),
+      ...routing!,
+      components: routing!.components.map((component) => ({
+        ...component,
+        serving: { primary: component.other, replica: [] },
+        other: component.serving.primary,
+        epoch: 2,
+      })),
     }))
     await fill(world, world.t, world.targets, 10_000, 500)
     const reverse = await world.vdiff()
@@ -119,9 +149,15 @@ test('a row that differs and is locked by a client is waited for; a mover that d
   client.destroy()
   world.startMover('mover-2')
   const ended = await world.vdiffEnded(uid)
-  assert.deepEqual({ state: ended.state, rows: ended.rowsCompared, counts: counts(ended), startedAtMs: ended.startedAtMs }, {
-    state: 'different', rows: 100_000, counts: { ...none, different: 3 - (await healed()) }, startedAtMs: before.startedAtMs,
-  })
+  assert.deepEqual(
+    { state: ended.state, rows: ended.rowsCompared, counts: counts(ended), startedAtMs: ended.startedAtMs },
+    {
+      state: 'different',
+      rows: 100_000,
+      counts: { ...none, different: 3 - (await healed()) },
+      startedAtMs: before.startedAtMs,
+    },
+  )
 
   /** The client's update of row 99999 brought its whole image to the target: it is right again. Row 10 had been counted. */
   async function healed(): Promise<number> {
@@ -139,7 +175,10 @@ test('many rows that only a target has: all counted, few at a time in memory; a 
   await world.t.query(`INSERT INTO ${world.on(world.targets, '80-', 'item')} VALUES ${values.join(',')}`)
   const startedMs = performance.now()
   const report = await world.vdiff()
-  assert.deepEqual({ state: report.state, counts: counts(report), samples: report.tables[0]!.samples.length }, { state: 'different', counts: { ...none, extra: extras }, samples: 20 })
+  assert.deepEqual(
+    { state: report.state, counts: counts(report), samples: report.tables[0]!.samples.length },
+    { state: 'different', counts: { ...none, extra: extras }, samples: 20 },
+  )
   console.log(`# ${extras} extra rows settled in ${Math.round(performance.now() - startedMs)} ms`)
 
   // A vdiff that is to stop says `stopped`.
@@ -157,7 +196,10 @@ test('many rows that only a target has: all counted, few at a time in memory; a 
 
   // A stream that fails: DDL on a moved table.
   await world.s.query(`ALTER TABLE ${world.on(world.sources, '-', 'item')} ADD COLUMN more INT`)
-  await world.until('the stream to fail', async () => (await readRecord<{ v: 1; state: string }>(world.store, keys.report('flow', 'flow-0')))?.value.state === 'failed')
+  await world.until(
+    'the stream to fail',
+    async () => (await readRecord<{ v: 1; state: string }>(world.store, keys.report('flow', 'flow-0')))?.value.state === 'failed',
+  )
   const failed: VdiffReport = await world.vdiff()
   assert.deepEqual({ state: failed.state, code: failed.error?.code }, { state: 'failed', code: 'SW-VERIFY-001' })
 })
@@ -178,5 +220,8 @@ test('a target that crashes in the middle of a comparison delays it, and changes
   await client.query('ROLLBACK')
   client.destroy()
   const ended = await world.vdiffEnded(uid)
-  assert.deepEqual({ state: ended.state, rows: ended.rowsCompared, counts: counts(ended) }, { state: 'different', rows: 60_000, counts: { ...none, different: 3 } })
+  assert.deepEqual(
+    { state: ended.state, rows: ended.rowsCompared, counts: counts(ended) },
+    { state: 'different', rows: 60_000, counts: { ...none, different: 3 } },
+  )
 })

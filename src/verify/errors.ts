@@ -6,7 +6,7 @@ export const verifyErrors = defineErrors('VERIFY', {
     class: 'user',
     what: 'stream {source} → {targets} is {state}: {reason}',
     why: 'rows in motion can be compared only when the targets follow their source',
-    fix: 'start the workflow\'s streams again, then run the vdiff again',
+    fix: "start the workflow's streams again, then run the vdiff again",
   },
   tooFarBehind: {
     number: 2,
@@ -53,7 +53,7 @@ export const verifyErrors = defineErrors('VERIFY', {
   unknownTable: {
     number: 8,
     class: 'user',
-    what: 'table {table} is not one of the workflow\'s tables',
+    what: "table {table} is not one of the workflow's tables",
     why: 'only tables that its streams move can be compared',
     fix: 'name some of: {known}',
   },
@@ -69,7 +69,7 @@ export const verifyErrors = defineErrors('VERIFY', {
     class: 'fatal',
     what: 'the comparison stopped: {reason}',
     why: 'an error of a server or a bug of ours; nothing was changed',
-    fix: 'look into the mover\'s log; running the vdiff again is safe',
+    fix: "look into the mover's log; running the vdiff again is safe",
   },
   jsonAcrossFlavours: {
     number: 11,

@@ -21,7 +21,9 @@ export type Group = {
 
 /** Streams that feed the side that does not serve. */
 export function feedingStreams(streams: readonly StreamRecord[], routing: RoutingRecord): StreamRecord[] {
-  return streams.filter((stream) => servesPrimary(routing, stream.source.shard)).sort((a, b) => compareKeyRanges(parseKeyRange(a.source.shard), parseKeyRange(b.source.shard)))
+  return streams
+    .filter((stream) => servesPrimary(routing, stream.source.shard))
+    .sort((a, b) => compareKeyRanges(parseKeyRange(a.source.shard), parseKeyRange(b.source.shard)))
 }
 
 export function shardGroups(feeding: readonly StreamRecord[]): Group[] {
@@ -52,5 +54,7 @@ export function shardGroups(feeding: readonly StreamRecord[]): Group[] {
 
 export function referenceGroup(feeding: readonly StreamRecord[]): Group | null {
   const stream = feeding.find((candidate) => candidate.movesReference)
-  return stream === undefined ? null : { name: `reference:${stream.source.shard}`, kind: 'each', sources: [stream.source], targets: stream.targets, streams: [stream] }
+  return stream === undefined
+    ? null
+    : { name: `reference:${stream.source.shard}`, kind: 'each', sources: [stream.source], targets: stream.targets, streams: [stream] }
 }

@@ -7,7 +7,9 @@ import { judgePlace, type SettledRow } from './judge.ts'
 const columns = ['id', 'v']
 const row = (home: number | null, v: string | null = 'x', key = '1'): SettledRow => ({ key, home, values: [key, v] })
 const told = (sources: SettledRow[], targets: SettledRow[][]): string[] =>
-  judgePlace(sources, targets, columns).findings.map(({ kind, target, columns: names }) => `${kind} ${target}${names.length === 0 ? '' : ` ${names.join('+')}`}`)
+  judgePlace(sources, targets, columns).findings.map(
+    ({ kind, target, columns: names }) => `${kind} ${target}${names.length === 0 ? '' : ` ${names.join('+')}`}`,
+  )
 
 test('one row: right, missing, different, extra, moved, doubled, stale', () => {
   assert.deepEqual(told([row(1)], [[], [row(1)]]), [])
@@ -34,17 +36,25 @@ test('a reference table: each copy by itself', () => {
 })
 
 test('what repair does makes every place right', () => {
-  const anyRow = fc.record({ home: fc.integer({ min: 0, max: 2 }), v: fc.constantFrom('x', 'y', null), key: fc.constantFrom("'a'", "'A'") }).map(({ home, v, key }) => row(home, v, key))
-  fc.assert(fc.property(fc.option(anyRow, { nil: undefined }), fc.array(fc.option(anyRow, { nil: undefined }), { minLength: 3, maxLength: 3 }), (source, found) => {
-    const sources = source === undefined ? [] : [source]
-    const targets = found.map((one) => (one === undefined ? [] : [one]))
-    const { amends, findings } = judgePlace(sources, targets, columns)
-    assert.equal(amends.length === 0, findings.length === 0)
-    const mended = targets.map((rows) => [...rows])
-    for (const { target, remove, put } of amends) {
-      mended[target] = mended[target]!.filter(({ key }) => !remove.includes(key))
-      if (put !== null) mended[target]!.push(put)
-    }
-    assert.deepEqual(judgePlace(sources, mended, columns).findings, [])
-  }))
+  const anyRow = fc
+    .record({ home: fc.integer({ min: 0, max: 2 }), v: fc.constantFrom('x', 'y', null), key: fc.constantFrom("'a'", "'A'") })
+    .map(({ home, v, key }) => row(home, v, key))
+  fc.assert(
+    fc.property(
+      fc.option(anyRow, { nil: undefined }),
+      fc.array(fc.option(anyRow, { nil: undefined }), { minLength: 3, maxLength: 3 }),
+      (source, found) => {
+        const sources = source === undefined ? [] : [source]
+        const targets = found.map((one) => (one === undefined ? [] : [one]))
+        const { amends, findings } = judgePlace(sources, targets, columns)
+        assert.equal(amends.length === 0, findings.length === 0)
+        const mended = targets.map((rows) => [...rows])
+        for (const { target, remove, put } of amends) {
+          mended[target] = mended[target]!.filter(({ key }) => !remove.includes(key))
+          if (put !== null) mended[target]!.push(put)
+        }
+        assert.deepEqual(judgePlace(sources, mended, columns).findings, [])
+      },
+    ),
+  )
 })

@@ -19,7 +19,11 @@ export type Amends = { readonly target: number; readonly remove: readonly string
 
 export type Verdict = { findings: Finding[]; amends: Amends[]; /** Rests on the source not having the key. */ needsAbsence: boolean }
 
-export function judgePlace(sources: readonly SettledRow[], targets: readonly (readonly SettledRow[])[], columnNames: readonly string[]): Verdict {
+export function judgePlace(
+  sources: readonly SettledRow[],
+  targets: readonly (readonly SettledRow[])[],
+  columnNames: readonly string[],
+): Verdict {
   const findings: Finding[] = []
   const amends: Amends[] = []
   let needsAbsence = false

@@ -29,7 +29,13 @@ export class VdiffProgress {
     this.#cursors = { ...earlier?.cursors }
     for (const table of earlier?.tables ?? []) {
       const { name, state, ...counts } = table
-      this.#tables.set(name, { name, state, tally: { ...counts, samples: [...counts.samples], repaired: 0 }, estimated: 0, units: new Set() })
+      this.#tables.set(name, {
+        name,
+        state,
+        tally: { ...counts, samples: [...counts.samples], repaired: 0 },
+        estimated: 0,
+        units: new Set(),
+      })
     }
   }
 
@@ -91,14 +97,30 @@ export class VdiffProgress {
     const tables = [...this.#tables.values()]
     const rowsCompared = tables.reduce((sum, { tally }) => sum + tally.rowsCompared, 0)
     // An estimate that was too low grows with what was found; a table that is done is as large as it is.
-    const rowsEstimated = tables.reduce((sum, { tally, estimated, state }) => sum + (state === 'done' ? tally.rowsCompared : Math.max(estimated, tally.rowsCompared)), 0)
+    const rowsEstimated = tables.reduce(
+      (sum, { tally, estimated, state }) => sum + (state === 'done' ? tally.rowsCompared : Math.max(estimated, tally.rowsCompared)),
+      0,
+    )
     const rate = this.ended ? this.#overall(rowsCompared) : this.#rate.rate(rowsCompared)
     const left = rowsEstimated - rowsCompared
     return {
-      v: 1, uid: this.#uid, atMs: this.#clock.nowMs(), startedAtMs: this.#startedAtMs, endedAtMs: this.#endedAtMs, state: this.#state, error: this.#error,
-      rowsCompared, rowsEstimated, rowsPerSecond: rate,
+      v: 1,
+      uid: this.#uid,
+      atMs: this.#clock.nowMs(),
+      startedAtMs: this.#startedAtMs,
+      endedAtMs: this.#endedAtMs,
+      state: this.#state,
+      error: this.#error,
+      rowsCompared,
+      rowsEstimated,
+      rowsPerSecond: rate,
       etaMs: this.ended || left === 0 ? 0 : rate === null || rate === 0 ? null : Math.round((left * 1000) / rate),
-      tables: tables.map(({ name, state, tally: { repaired: _, ...counts } }) => ({ name, state, ...counts, samples: [...counts.samples] })),
+      tables: tables.map(({ name, state, tally: { repaired: _, ...counts } }) => ({
+        name,
+        state,
+        ...counts,
+        samples: [...counts.samples],
+      })),
       repairedRows: this.#repaired,
       cursors: { ...this.#cursors },
       waiting: this.waiting,

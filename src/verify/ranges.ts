@@ -23,25 +23,32 @@ export type KeySpan = { readonly lo: Bound; readonly hi: Bound }
 /** Takes candidates as they are found; its promise is the back pressure. */
 export type Emit = (keys: ReadonlySet<string>) => Promise<void>
 
-/** Rows of a part, when a span has to be counted off. */
+/** Rows of a part, when a span has to be counted off; parts below the least are read however long it takes. */
 const partRows = 16_384
+const partRowsMin = 256
 /** More rows than this of one side are not held at once: the span is halved. */
 const listRowsMax = 40_000
 const sumMask = (1n << 64n) - 1n
 /** A digest that takes longer is given up and made of smaller spans: its read would hold back purging on the server. */
-const digestMs = 4_000
-const limited: Readonly<Record<FlavourName, (select: string) => string>> = {
-  mysql: (select) => `SELECT /*+ MAX_EXECUTION_TIME(${digestMs}) */ ${select}`,
-  mariadb: (select) => `SET STATEMENT max_statement_time=${digestMs / 1000} FOR SELECT ${select}`,
+const digestMsMax = 4_000
+const limited: Readonly<Record<FlavourName, (select: string, limitMs: number) => string>> = {
+  mysql: (select, limitMs) => `SELECT /*+ MAX_EXECUTION_TIME(${limitMs}) */ ${select}`,
+  mariadb: (select, limitMs) => `SET STATEMENT max_statement_time=${limitMs / 1000} FOR SELECT ${select}`,
 }
 
 /** The key at which a span of `rows` rows ends on this side; null: fewer are left. */
 export async function boundAfter(conn: Connection, comparison: Comparison, side: Side, lo: Bound, rows: number): Promise<Bound> {
   const { plan } = comparison
-  const list = asBytes(plan.columns.slice(0, plan.keyWidth).map(({ definition }) => canonicalExpression(definition)).join(','))
+  const list = asBytes(
+    plan.columns
+      .slice(0, plan.keyWidth)
+      .map(({ definition }) => canonicalExpression(definition))
+      .join(','),
+  )
   const where = rangeCondition(plan.keyColumns, lo, null)
   const sql = `SELECT ${list} FROM ${side.from}${where === '' ? '' : ` WHERE ${where}`} ORDER BY ${orderBy(plan.keyColumns)} LIMIT 1 OFFSET ${rows - 1}`
-  for await (const batch of await conn.rows(Buffer.from(sql, 'latin1'))) if (batch.length > 0) return splitLiterals(keyLiteral(comparison, batch, 0))
+  for await (const batch of await conn.rows(Buffer.from(sql, 'latin1')))
+    if (batch.length > 0) return splitLiterals(keyLiteral(comparison, batch, 0))
   return null
 }
 
@@ -51,24 +58,44 @@ type Part = { count: number; sum: bigint; misplaced: number | 'incomplete' }
  * Compares a span and returns how many rows the sources have in it. Candidates are keys whose rows were not the same on both sides just now, or
  * stood on a wrong shard.
  */
-export async function compareSpan(sessions: Sessions, comparison: Comparison, span: KeySpan, emit: Emit, rowsOfParts = partRows): Promise<number> {
+export async function compareSpan(
+  sessions: Sessions,
+  comparison: Comparison,
+  span: KeySpan,
+  emit: Emit,
+  limitMs = digestMsMax,
+  rowsOfParts = partRows,
+): Promise<number> {
   try {
-    return await compareWhole(sessions, comparison, span, emit)
+    return await compareWhole(sessions, comparison, span, emit, rowsOfParts < partRowsMin ? null : limitMs)
   } catch (error) {
-    if (!isServerError(error) || error.kind !== 'interrupted' || rowsOfParts < 1) throw error
+    if (!isServerError(error) || error.kind !== 'interrupted' || rowsOfParts < partRowsMin) throw error
     // It held more rows than was thought: counted off.
     let rows = 0
-    for (let lo = span.lo; ; ) {
-      const middle = await middleOf(sessions, comparison, [comparison.pacer, ...comparison.sources, ...comparison.targets], { lo, hi: span.hi }, rowsOfParts)
-      rows += await compareSpan(sessions, comparison, { lo, hi: middle ?? span.hi }, emit, Math.floor(rowsOfParts / 8))
+    for (let lo = span.lo; ;) {
+      const middle = await middleOf(
+        sessions,
+        comparison,
+        [comparison.pacer, ...comparison.sources, ...comparison.targets],
+        { lo, hi: span.hi },
+        rowsOfParts,
+      )
+      rows += await compareSpan(sessions, comparison, { lo, hi: middle ?? span.hi }, emit, limitMs, Math.floor(rowsOfParts / 8))
       if (middle === null) return rows
       lo = middle
     }
   }
 }
 
-async function compareWhole(sessions: Sessions, comparison: Comparison, span: KeySpan, emit: Emit): Promise<number> {
-  const digest = (side: Side, target: boolean): Promise<Part> => sessions.reader(side.ref.serverId, (conn) => digestPart(conn, comparison, side, span, target))
+async function compareWhole(
+  sessions: Sessions,
+  comparison: Comparison,
+  span: KeySpan,
+  emit: Emit,
+  limitMs: number | null,
+): Promise<number> {
+  const digest = (side: Side, target: boolean): Promise<Part> =>
+    sessions.reader(side.ref.serverId, (conn) => digestPart(conn, comparison, side, span, target, limitMs))
   const [sources, targets] = await Promise.all([
     Promise.all(comparison.sources.map((side) => digest(side, false))),
     Promise.all(comparison.targets.map((side) => digest(side, true))),
@@ -79,16 +106,25 @@ async function compareWhole(sessions: Sessions, comparison: Comparison, span: Ke
   })
   const left = total(sources)
   const rights = comparison.group.kind === 'sum' ? [total(targets)] : targets.map((part) => total([part]))
-  const same = rights.every((right) => right.count === left.count && right.sum === left.sum) && targets.every(({ misplaced }) => misplaced === 0)
+  const same =
+    rights.every((right) => right.count === left.count && right.sum === left.sum) && targets.every(({ misplaced }) => misplaced === 0)
   if (!same) await listCandidates(sessions, comparison, span, Math.max(left.count, ...rights.map(({ count }) => count)), emit)
   return left.count
 }
 
-async function digestPart(conn: Connection, comparison: Comparison, side: Side, span: KeySpan, target: boolean): Promise<Part> {
+async function digestPart(
+  conn: Connection,
+  comparison: Comparison,
+  side: Side,
+  span: KeySpan,
+  target: boolean,
+  limitMs: number | null,
+): Promise<Part> {
   const { plan, shardKeys, router } = comparison
   const placed = target && router !== null
   const where = rangeCondition(plan.keyColumns, span.lo, span.hi)
-  const sql = limited[conn.flavour](`COUNT(*),SUM(${side.digestNumber})${placed && shardKeys !== null ? `,${shardKeys}` : ''} FROM ${side.from}${where === '' ? '' : ` WHERE ${where}`}`)
+  const select = `COUNT(*),SUM(${side.digestNumber})${placed && shardKeys !== null ? `,${shardKeys}` : ''} FROM ${side.from}${where === '' ? '' : ` WHERE ${where}`}`
+  const sql = limitMs === null ? `SELECT ${select}` : limited[conn.flavour](select, limitMs)
   const result = await conn.query(Buffer.from(sql, 'latin1'))
   const [count, sum, cell] = result.kind === 'rows' ? (result.rows[0] ?? []) : []
   const rows = Number(count?.toString() ?? 0)
@@ -156,11 +192,17 @@ async function middleOf(sessions: Sessions, comparison: Comparison, sides: reado
 
 async function boundWithin(conn: Connection, comparison: Comparison, side: Side, span: KeySpan, rows: number): Promise<Bound> {
   const { plan } = comparison
-  const list = asBytes(plan.columns.slice(0, plan.keyWidth).map(({ definition }) => canonicalExpression(definition)).join(','))
+  const list = asBytes(
+    plan.columns
+      .slice(0, plan.keyWidth)
+      .map(({ definition }) => canonicalExpression(definition))
+      .join(','),
+  )
   const where = rangeCondition(plan.keyColumns, span.lo, span.hi)
   const sql = `SELECT ${list} FROM ${side.from}${where === '' ? '' : ` WHERE ${where}`} ORDER BY ${orderBy(plan.keyColumns)} LIMIT 2 OFFSET ${rows - 1}`
   const found: string[] = []
-  for await (const batch of await conn.rows(Buffer.from(sql, 'latin1'))) for (let row = 0; row < batch.length; row++) found.push(keyLiteral(comparison, batch, row))
+  for await (const batch of await conn.rows(Buffer.from(sql, 'latin1')))
+    for (let row = 0; row < batch.length; row++) found.push(keyLiteral(comparison, batch, row))
   // The last key of the span would leave nothing for the second half.
   return found.length === 2 && found[0] !== undefined ? splitLiterals(found[0]) : null
 }

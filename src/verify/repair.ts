@@ -42,17 +42,28 @@ export class TargetRepair implements Repair, AsyncDisposable {
 
   async prepare(): Promise<void> {
     const { targets, group } = this.#comparison
-    this.#rights = await Promise.all(targets.map(async (side) => {
-      const stream = group.streams.find((candidate) => candidate.targets.some(({ uid }) => uid === side.ref.uid))
-      if (stream === undefined) return null
-      const where = `stream_uid = ${quoteString(stream.uid)} AND target_uid = ${quoteString(side.ref.uid)} AND lane = 0 AND state = 'running'`
-      const epoch = await this.#sessions.reader(side.ref.serverId, (conn) => conn.value(`SELECT epoch FROM ${moveSchema}.move_applier WHERE ${where}`))
-      return epoch === undefined || epoch === null ? null : { stream, epoch: Number(epoch) }
-    }))
+    this.#rights = await Promise.all(
+      targets.map(async (side) => {
+        const stream = group.streams.find((candidate) => candidate.targets.some(({ uid }) => uid === side.ref.uid))
+        if (stream === undefined) return null
+        const where = `stream_uid = ${quoteString(stream.uid)} AND target_uid = ${quoteString(side.ref.uid)} AND lane = 0 AND state = 'running'`
+        const epoch = await this.#sessions.reader(side.ref.serverId, (conn) =>
+          conn.value(`SELECT epoch FROM ${moveSchema}.move_applier WHERE ${where}`),
+        )
+        return epoch === undefined || epoch === null ? null : { stream, epoch: Number(epoch) }
+      }),
+    )
   }
 
-  async apply(places: ReadonlyMap<number, Verdict>, locked: readonly LockedSource[], stillLocked: () => Promise<void>): Promise<ReadonlySet<number>> {
-    const rows = await this.#sourceRows([...places.values()].flatMap(({ amends }) => amends.flatMap(({ put }) => (put === null ? [] : [put.key]))), locked)
+  async apply(
+    places: ReadonlyMap<number, Verdict>,
+    locked: readonly LockedSource[],
+    stillLocked: () => Promise<void>,
+  ): Promise<ReadonlySet<number>> {
+    const rows = await this.#sourceRows(
+      [...places.values()].flatMap(({ amends }) => amends.flatMap(({ put }) => (put === null ? [] : [put.key]))),
+      locked,
+    )
     const all = await this.#writePlaces([...places], rows, stillLocked)
     if (all) return new Set(places.keys())
     // Some row was refused, and its transaction with it: each by itself, so that it stays alone.
@@ -62,7 +73,11 @@ export class TargetRepair implements Repair, AsyncDisposable {
   }
 
   /** One transaction a target: away with what must not stand, then what must. False when a target refused. */
-  async #writePlaces(places: readonly (readonly [number, Verdict])[], rows: ReadonlyMap<string, string>, stillLocked: () => Promise<void>): Promise<boolean> {
+  async #writePlaces(
+    places: readonly (readonly [number, Verdict])[],
+    rows: ReadonlyMap<string, string>,
+    stillLocked: () => Promise<void>,
+  ): Promise<boolean> {
     const perTarget = new Map<number, { removals: Buffer[]; rows: string[] }>()
     for (const [, { amends }] of places) {
       for (const { target, remove, put } of amends) {
@@ -76,7 +91,10 @@ export class TargetRepair implements Repair, AsyncDisposable {
       }
     }
     for (const [target, work] of perTarget) {
-      const statements = [...work.removals, ...batches(work.rows).map((batch) => Buffer.from(this.#head(target) + batch.join(','), 'latin1'))]
+      const statements = [
+        ...work.removals,
+        ...batches(work.rows).map((batch) => Buffer.from(this.#head(target) + batch.join(','), 'latin1')),
+      ]
       if (!(await this.#write(target, statements, stillLocked))) return false
     }
     return true
@@ -103,7 +121,11 @@ export class TargetRepair implements Repair, AsyncDisposable {
     this.#drop(target)
     const conn = await connectWriter(await this.#sessions.address(side.ref.serverId), this.#signal)
     await conn.query('SET SESSION wait_timeout=1, innodb_lock_wait_timeout=1')
-    const lane = new Lane(conn, applierSql.guard(right.stream.uid, side.ref.uid, 0, right.epoch), { stream: right.stream.uid, target: side.ref.shard, clock: this.#clock })
+    const lane = new Lane(conn, applierSql.guard(right.stream.uid, side.ref.uid, 0, right.epoch), {
+      stream: right.stream.uid,
+      target: side.ref.shard,
+      clock: this.#clock,
+    })
     const writer = { conn, lane }
     this.#writers.set(target, writer)
     return writer

@@ -46,12 +46,17 @@ export class Reports {
 
   /** True when all targets of `streams` within `targets` have applied their source's marker; false when the time is up. @throws streamNotRunning */
   applied(streams: readonly StreamRecord[], targets: ReadonlySet<string>, markers: MarkersByServer, timeoutMs: number): Promise<boolean> {
-    return this.#until(timeoutMs, () => streams.every((stream) => {
-      const wanted = markers.get(stream.source.serverId) ?? 0
-      const report = this.#runningReport(stream)
-      if (report === null) return false
-      return stream.targets.every((target) => !targets.has(target.uid) || (report.targets.find(({ shard }) => shard === target.shard)?.controlMarker ?? 0) >= wanted)
-    }))
+    return this.#until(timeoutMs, () =>
+      streams.every((stream) => {
+        const wanted = markers.get(stream.source.serverId) ?? 0
+        const report = this.#runningReport(stream)
+        if (report === null) return false
+        return stream.targets.every(
+          (target) =>
+            !targets.has(target.uid) || (report.targets.find(({ shard }) => shard === target.shard)?.controlMarker ?? 0) >= wanted,
+        )
+      }),
+    )
   }
 
   /** Waits until all of them follow (their copy is done). @throws streamNotRunning */
@@ -71,7 +76,9 @@ export class Reports {
     // A report of an older generation says what was, not what is: the mover is about to obey the newer record.
     if ((report.state === 'failed' || report.state === 'stopped') && report.generation >= stream.generation) {
       throw verifyErrors.streamNotRunning({
-        source: stream.source.shard, targets: stream.targets.map(({ shard }) => shard).join(','), state: report.state,
+        source: stream.source.shard,
+        targets: stream.targets.map(({ shard }) => shard).join(','),
+        state: report.state,
         reason: report.error?.what ?? 'it was stopped',
       })
     }

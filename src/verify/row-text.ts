@@ -18,12 +18,38 @@ import { quoteIdentifier } from '../sql/quote.ts'
 export type SideColumn = { readonly definition: ColumnDefinition; readonly nullable: boolean; readonly wide: boolean }
 
 const plain = new Set([
-  'tinyint', 'smallint', 'mediumint', 'int', 'integer', 'bigint', 'decimal', 'numeric', 'float', 'double', 'year', 'enum', 'set',
-  'date', 'time', 'datetime', 'timestamp',
+  'tinyint',
+  'smallint',
+  'mediumint',
+  'int',
+  'integer',
+  'bigint',
+  'decimal',
+  'numeric',
+  'float',
+  'double',
+  'year',
+  'enum',
+  'set',
+  'date',
+  'time',
+  'datetime',
+  'timestamp',
 ])
 /** Values that may be larger than a packet, or many of them in one row: only their digest goes into the row's text. */
 const large = new Set(['text', 'mediumtext', 'longtext', 'blob', 'mediumblob', 'longblob', 'json'])
-const opaque = new Set(['geometry', 'point', 'linestring', 'polygon', 'multipoint', 'multilinestring', 'multipolygon', 'geometrycollection', 'geomcollection', 'vector'])
+const opaque = new Set([
+  'geometry',
+  'point',
+  'linestring',
+  'polygon',
+  'multipoint',
+  'multilinestring',
+  'multipolygon',
+  'geometrycollection',
+  'geomcollection',
+  'vector',
+])
 
 type Field = { kind: 'head'; sql: string } | { kind: 'string'; sql: string }
 

@@ -34,13 +34,19 @@ export type Outcome =
   | { readonly kind: 'absent' }
   | { readonly kind: 'locked' }
 
-export type Settled = { readonly kind: 'outcomes'; readonly outcomes: readonly Outcome[] } | { readonly kind: 'behind'; readonly markers: MarkersByServer }
+export type Settled =
+  | { readonly kind: 'outcomes'; readonly outcomes: readonly Outcome[] }
+  | { readonly kind: 'behind'; readonly markers: MarkersByServer }
 
 export type Repair = {
   /** Before the locks are taken: the right to write. */
   prepare(): Promise<void>
   /** Writes; `stillLocked` throws when the locks are gone, and is asked just before each commit. Returns places written to. */
-  apply(places: ReadonlyMap<number, Verdict>, locked: readonly LockedSource[], stillLocked: () => Promise<void>): Promise<ReadonlySet<number>>
+  apply(
+    places: ReadonlyMap<number, Verdict>,
+    locked: readonly LockedSource[],
+    stillLocked: () => Promise<void>,
+  ): Promise<ReadonlySet<number>>
 }
 
 export type LockedSource = { readonly side: Side; readonly conn: Connection }
@@ -57,7 +63,6 @@ export type SettleOptions = {
 }
 
 const lockSession = 'SET SESSION innodb_lock_wait_timeout=1, wait_timeout=2'
-const lockSessionEnd = 'SET SESSION innodb_lock_wait_timeout=10, wait_timeout=28800'
 
 export async function settle(options: SettleOptions, keys: readonly string[], mode: Mode): Promise<Settled> {
   const { comparison, sessions, clock, repair } = options
@@ -73,7 +78,10 @@ export async function settle(options: SettleOptions, keys: readonly string[], mo
     const leftMs = options.holdMs - (clock.monotonicMs() - startedMs)
     const targets = new Set(comparison.targets.map(({ ref }) => ref.uid))
     if (!(await options.reports.applied(comparison.group.streams, targets, markers, leftMs))) return { kind: 'behind', markers }
-    const sourceRows = byPlace(read.map(({ rows }) => rows), keys.length)
+    const sourceRows = byPlace(
+      read.map(({ rows }) => rows),
+      keys.length,
+    )
     const targetRows = await readTargets(options, keys)
     await options.stillServing()
     const outcomes: Outcome[] = []
@@ -83,7 +91,11 @@ export async function settle(options: SettleOptions, keys: readonly string[], mo
         outcomes.push({ kind: 'locked' })
         continue
       }
-      const verdict = judgePlace(sourceRows[place] ?? [], targetRows.map((rows) => rows[place] ?? []), comparison.columnNames)
+      const verdict = judgePlace(
+        sourceRows[place] ?? [],
+        targetRows.map((rows) => rows[place] ?? []),
+        comparison.columnNames,
+      )
       if (verdict.needsAbsence && mode === 'many') {
         outcomes.push({ kind: 'absent' })
         continue
@@ -99,14 +111,20 @@ export async function settle(options: SettleOptions, keys: readonly string[], mo
     // Looked at once more, under the same locks: what is called repaired was seen to be right.
     const after = await readTargets(options, keys)
     for (const place of written) {
-      const verdict = judgePlace(sourceRows[place] ?? [], after.map((rows) => rows[place] ?? []), comparison.columnNames)
+      const verdict = judgePlace(
+        sourceRows[place] ?? [],
+        after.map((rows) => rows[place] ?? []),
+        comparison.columnNames,
+      )
       const before = wrong.get(place)
-      if (verdict.findings.length === 0 && before !== undefined) outcomes[place] = { kind: 'settled', findings: before.findings, repaired: before.findings.length }
+      if (verdict.findings.length === 0 && before !== undefined)
+        outcomes[place] = { kind: 'settled', findings: before.findings, repaired: before.findings.length }
     }
     return { kind: 'outcomes', outcomes }
   } catch (error) {
     // Only `alone` waits; a deadlock is possible there against gap locks of others. Nothing was decided.
-    if (isServerError(error) && (error.kind === 'lockWait' || error.kind === 'deadlock')) return { kind: 'outcomes', outcomes: keys.map((): Outcome => ({ kind: 'locked' })) }
+    if (isServerError(error) && (error.kind === 'lockWait' || error.kind === 'deadlock'))
+      return { kind: 'outcomes', outcomes: keys.map((): Outcome => ({ kind: 'locked' })) }
     throw error
   } finally {
     await Promise.all(conns.map((conn) => release(conn)))
@@ -114,7 +132,8 @@ export async function settle(options: SettleOptions, keys: readonly string[], mo
 }
 
 async function release(conn: Connection): Promise<void> {
-  if (conn.open) await conn.pipelineSettled(['ROLLBACK', lockSessionEnd]).catch(() => undefined)
+  // Asked for and waited for: closing alone lets the locks go at some later time.
+  if (conn.open) await conn.query('ROLLBACK').catch(() => undefined)
   conn.destroy()
 }
 
@@ -126,7 +145,12 @@ async function placeMarkers({ comparison, sessions }: SettleOptions): Promise<Ma
 
 type Placed = { place: number; row: SettledRow }
 
-async function readLocked(comparison: Comparison, { side, conn }: LockedSource, keys: readonly string[], mode: Mode): Promise<{ rows: Placed[]; skipped: ReadonlySet<number> }> {
+async function readLocked(
+  comparison: Comparison,
+  { side, conn }: LockedSource,
+  keys: readonly string[],
+  mode: Mode,
+): Promise<{ rows: Placed[]; skipped: ReadonlySet<number> }> {
   const isolation = mode === 'many' ? 'READ COMMITTED' : 'REPEATABLE READ'
   const lock = flavourOf(conn).lockInShareMode + (mode === 'alone' ? '' : ' SKIP LOCKED')
   await conn.pipeline([lockSession, `SET TRANSACTION ISOLATION LEVEL ${isolation}`, 'BEGIN'])
@@ -135,13 +159,22 @@ async function readLocked(comparison: Comparison, { side, conn }: LockedSource, 
   const absent = keys.map((_, place) => place).filter((place) => !found.has(place))
   if (mode === 'alone' || absent.length === 0) return { rows, skipped: new Set() }
   // Not returned: absent, or locked by somebody. A read without locks tells.
-  const there = await readRows(conn, comparison, side, absent.map((place) => keys[place] ?? ''), '')
+  const there = await readRows(
+    conn,
+    comparison,
+    side,
+    absent.map((place) => keys[place] ?? ''),
+    '',
+  )
   return { rows, skipped: new Set(there.map(({ place }) => absent[place] ?? -1)) }
 }
 
 async function readTargets({ comparison, sessions }: SettleOptions, keys: readonly string[]): Promise<SettledRow[][][]> {
-  return Promise.all(comparison.targets.map(async (side) =>
-    byPlace([await sessions.reader(side.ref.serverId, (conn) => readRows(conn, comparison, side, keys, ''))], keys.length)))
+  return Promise.all(
+    comparison.targets.map(async (side) =>
+      byPlace([await sessions.reader(side.ref.serverId, (conn) => readRows(conn, comparison, side, keys, ''))], keys.length),
+    ),
+  )
 }
 
 function byPlace(rows: readonly (readonly Placed[])[], places: number): SettledRow[][] {
@@ -159,7 +192,10 @@ async function readRows(conn: Connection, comparison: Comparison, side: Side, ke
     const width = comparison.keyPlan.columns.length
     for (let row = 0; row < batch.length; row++) {
       const values = side.values.map((_, i) => batch.cell(row, 1 + width + i)?.toString('latin1') ?? null)
-      rows.push({ place: Number(batch.cell(row, 0)?.toString() ?? -1), row: { key: keyLiteral(comparison, own, row), home: homes === null ? null : (homes[row] as number), values } })
+      rows.push({
+        place: Number(batch.cell(row, 0)?.toString() ?? -1),
+        row: { key: keyLiteral(comparison, own, row), home: homes === null ? null : (homes[row] as number), values },
+      })
     }
   }
   return rows
@@ -174,16 +210,31 @@ function rowsSql(comparison: Comparison, side: Side, keys: readonly string[], lo
   const { plan, keyPlan } = comparison
   const conditions = keys.map((key) => keyCondition(comparison, key))
   const place = `CASE ${conditions.map((condition, i) => `WHEN ${condition} THEN ${i}`).join(' ')} END`
-  const where = plan.keyColumns.length === 1 ? `${asBytes(plan.keyColumns[0] ?? '')} IN (${keys.join(',')})` : conditions.map((condition) => `(${condition})`).join(' OR ')
-  return Buffer.from(`SELECT ${place},${asBytes(keyPlan.selectList)},${side.values.join(',')} FROM ${side.from} WHERE ${where} ${lock}`, 'latin1')
+  const where =
+    plan.keyColumns.length === 1
+      ? `${asBytes(plan.keyColumns[0] ?? '')} IN (${keys.join(',')})`
+      : conditions.map((condition) => `(${condition})`).join(' OR ')
+  return Buffer.from(
+    `SELECT ${place},${asBytes(keyPlan.selectList)},${side.values.join(',')} FROM ${side.from} WHERE ${where} ${lock}`,
+    'latin1',
+  )
 }
 
 /** The batch without its first column. */
 function shifted(batch: RowBatch): RowBatch {
   const width = batch.width - 1
   const spans = new Int32Array(batch.length * width * 2)
-  for (let row = 0; row < batch.length; row++) spans.set(batch.spans.subarray(2 * (row * batch.width + 1), 2 * (row + 1) * batch.width), 2 * row * width)
+  for (let row = 0; row < batch.length; row++)
+    spans.set(batch.spans.subarray(2 * (row * batch.width + 1), 2 * (row + 1) * batch.width), 2 * row * width)
   const cell = (row: number, column: number): Buffer | null => batch.cell(row, column + 1)
   const rowOf = (row: number): (Buffer | null)[] => Array.from({ length: width }, (_, column) => cell(row, column))
-  return { data: batch.data, spans, length: batch.length, width, cell, row: rowOf, rows: () => Array.from({ length: batch.length }, (_, row) => rowOf(row)) }
+  return {
+    data: batch.data,
+    spans,
+    length: batch.length,
+    width,
+    cell,
+    row: rowOf,
+    rows: () => Array.from({ length: batch.length }, (_, row) => rowOf(row)),
+  }
 }

@@ -66,8 +66,15 @@ export class TableRun {
     this.#firstMode = options.skipsLocked ? 'many' : 'alone'
     options.signal.addEventListener('abort', () => this.#ring(), { once: true })
     // Repair holds the rows of a batch in memory.
-    this.#batchMax = options.repair === null ? batchKeysMax : Math.max(1, Math.min(batchKeysMax, Math.floor(chunkBytes / options.comparison.averageRowBytes)))
-    this.#pace = paceOf(options.sessions, options.comparison, Math.max(256, Math.floor(Math.min(chunkRowsMax, chunkBytes / options.comparison.averageRowBytes))))
+    this.#batchMax =
+      options.repair === null
+        ? batchKeysMax
+        : Math.max(1, Math.min(batchKeysMax, Math.floor(chunkBytes / options.comparison.averageRowBytes)))
+    this.#pace = paceOf(
+      options.sessions,
+      options.comparison,
+      Math.max(256, Math.floor(Math.min(chunkRowsMax, chunkBytes / options.comparison.averageRowBytes))),
+    )
   }
 
   async run(): Promise<void> {
@@ -153,7 +160,11 @@ export class TableRun {
     const first = batch[0]
     if (first === undefined) return
     await this.#options.mayLock()
-    const result = await settle({ ...this.#options, holdMs }, batch.map(({ key }) => key), first.mode)
+    const result = await settle(
+      { ...this.#options, holdMs },
+      batch.map(({ key }) => key),
+      first.mode,
+    )
     if (result.kind === 'behind') {
       this.#queue.unshift(...batch)
       await this.#catchUp(result.markers)
@@ -164,9 +175,15 @@ export class TableRun {
     if (result.outcomes.some(({ kind }) => kind === 'locked')) {
       const locked = batch.find((_, i) => result.outcomes[i]?.kind === 'locked')
       if (locked !== undefined && clock.monotonicMs() - locked.sinceMs > patienceMs) {
-        throw verifyErrors.rowLocked({ key: locked.key, table: comparison.plan.name, source: comparison.sources.map(({ ref }) => ref.shard).join(','), waitedMs: Math.round(clock.monotonicMs() - locked.sinceMs) })
+        throw verifyErrors.rowLocked({
+          key: locked.key,
+          table: comparison.plan.name,
+          source: comparison.sources.map(({ ref }) => ref.shard).join(','),
+          waitedMs: Math.round(clock.monotonicMs() - locked.sinceMs),
+        })
       }
-      if (locked !== undefined && first.mode === 'alone') onWaiting(`row ${locked.key} of ${comparison.plan.name}, locked by a transaction on the source`)
+      if (locked !== undefined && first.mode === 'alone')
+        onWaiting(`row ${locked.key} of ${comparison.plan.name}, locked by a transaction on the source`)
     }
     this.#advance()
   }
@@ -193,7 +210,12 @@ export class TableRun {
   #outcome(candidate: Candidate, outcome: Outcome): void {
     switch (outcome.kind) {
       case 'settled':
-        for (const finding of outcome.findings) addFinding(candidate.chunk.tally, finding, this.#options.comparison.targets.map(({ ref }) => ref))
+        for (const finding of outcome.findings)
+          addFinding(
+            candidate.chunk.tally,
+            finding,
+            this.#options.comparison.targets.map(({ ref }) => ref),
+          )
         candidate.chunk.tally.repaired += outcome.repaired
         candidate.chunk.unsettled--
         return
@@ -214,7 +236,11 @@ export class TableRun {
     onWaiting('the targets to catch up with their source')
     const targets = new Set(comparison.targets.map(({ ref }) => ref.uid))
     if (!(await reports.applied(comparison.group.streams, targets, markers, patienceMs))) {
-      throw verifyErrors.tooFarBehind({ source: comparison.group.name, limitMs: holdMs, waitedMs: Math.round(clock.monotonicMs() - startedMs) })
+      throw verifyErrors.tooFarBehind({
+        source: comparison.group.name,
+        limitMs: holdMs,
+        waitedMs: Math.round(clock.monotonicMs() - startedMs),
+      })
     }
   }
 

@@ -12,7 +12,8 @@ export function newTally(): Tally {
 
 export function addFinding(tally: Tally, { kind, key, target, columns }: Finding, shards: readonly { readonly shard: string }[]): void {
   tally[kind]++
-  if (tally.samples.length < samplesMax) tally.samples.push({ kind, key: readable(key), shard: shards[target]?.shard ?? '', columns: [...columns] })
+  if (tally.samples.length < samplesMax)
+    tally.samples.push({ kind, key: readable(key), shard: shards[target]?.shard ?? '', columns: [...columns] })
 }
 
 export function addTally(into: Tally, from: Tally): void {

@@ -8,16 +8,29 @@ const none = { missing: 0, extra: 0, misplaced: 0, different: 0 }
 
 const tables: TestTable[] = [
   {
-    name: 'kinds', shardKey: 'owner',
+    name: 'kinds',
+    shardKey: 'owner',
     ddl: `CREATE TABLE kinds (id INT NOT NULL, owner INT UNSIGNED NOT NULL, f FLOAT, d DOUBLE, dec1 DECIMAL(20,6), bits BIT(11), y YEAR, dt DATETIME(3), ts TIMESTAMP(6) NULL, tm TIME(2),
       e ENUM('x','y','ä'), st SET('p','q'), bin BINARY(8), vb VARBINARY(20), c CHAR(10), l VARCHAR(20) CHARACTER SET latin1, t TEXT, bl LONGBLOB, j JSON, z INT(6) ZEROFILL,
       PRIMARY KEY (id)) DEFAULT CHARSET=utf8mb4`,
   },
   // A key under a case-insensitive, padding collation; the shard key is not in it.
-  { name: 'words', shardKey: 'owner', ddl: 'CREATE TABLE words (w VARCHAR(20) NOT NULL PRIMARY KEY, owner BIGINT NOT NULL, v INT) DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_general_ci' },
+  {
+    name: 'words',
+    shardKey: 'owner',
+    ddl: 'CREATE TABLE words (w VARCHAR(20) NOT NULL PRIMARY KEY, owner BIGINT NOT NULL, v INT) DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_general_ci',
+  },
   // A key of three columns, one of them binary with trailing zeros, one an ENUM.
-  { name: 'wide', shardKey: 'owner', ddl: "CREATE TABLE wide (b BINARY(6) NOT NULL, e ENUM('z','a','m') NOT NULL, owner INT NOT NULL, v VARCHAR(10), PRIMARY KEY (b, e, owner)) DEFAULT CHARSET=utf8mb4" },
-  { name: 'country', shardKey: null, ddl: 'CREATE TABLE country (code CHAR(2) NOT NULL PRIMARY KEY, name VARCHAR(30)) DEFAULT CHARSET=utf8mb4' },
+  {
+    name: 'wide',
+    shardKey: 'owner',
+    ddl: "CREATE TABLE wide (b BINARY(6) NOT NULL, e ENUM('z','a','m') NOT NULL, owner INT NOT NULL, v VARCHAR(10), PRIMARY KEY (b, e, owner)) DEFAULT CHARSET=utf8mb4",
+  },
+  {
+    name: 'country',
+    shardKey: null,
+    ddl: 'CREATE TABLE country (code CHAR(2) NOT NULL PRIMARY KEY, name VARCHAR(30)) DEFAULT CHARSET=utf8mb4',
+  },
 ]
 
 for (const flavour of flavours()) {
@@ -38,9 +51,14 @@ for (const flavour of flavours()) {
     await s.query("INSERT INTO country VALUES ('de', 'Deutschland'), ('fr', 'France')")
     await world.start()
     const clean = await world.vdiff()
-    assert.deepEqual({ error: clean.error, state: clean.state, tables: clean.tables.map(({ name, rowsCompared }) => `${name} ${rowsCompared}`).sort() }, {
-      error: null, state: 'clean', tables: ['country 2', 'kinds 301', 'wide 300', 'words 600'],
-    })
+    assert.deepEqual(
+      { error: clean.error, state: clean.state, tables: clean.tables.map(({ name, rowsCompared }) => `${name} ${rowsCompared}`).sort() },
+      {
+        error: null,
+        state: 'clean',
+        tables: ['country 2', 'kinds 301', 'wide 300', 'words 600'],
+      },
+    )
 
     const harm = async (table: string, where: string, set: string): Promise<void> => {
       const on = world.on(world.targets, await world.shardOf(table, where), table)
@@ -48,28 +66,60 @@ for (const flavour of flavours()) {
       assert.ok(changed.kind === 'ok' && changed.affectedRows === 1n, `${set} changed a row`)
     }
     const harms = [
-      ['f = f + 0.0001', 'f'], ['d = d + 1e-13', 'd'], ['dec1 = dec1 + 0.000001', 'dec1'], ['bits = bits ^ 1024', 'bits'], ["dt = '2026-01-01 10:00:00.124'", 'dt'],
-      ["ts = '2026-03-29 02:30:00.500001'", 'ts'], ["tm = '-12:34:56.77'", 'tm'], ["e = IF(e = 'y', 'x', 'y')", 'e'], ["st = 'p'", 'st'], ["bin = UNHEX('4100000000')", 'bin'],
-      ["vb = CONCAT(vb, UNHEX('00'))", 'vb'], ["c = 'A'", 'c'], ["l = 'e'", 'l'], ["t = CONCAT(t, ' ')", 't'], ["bl = CONCAT(bl, UNHEX('00'))", 'bl'], ['j = NULL', 'j'],
-      ["vb = '', t = NULL", 'vb+t'], ['z = NULL', 'z'], ["c = NULL, l = 'a'", 'c+l'],
+      ['f = f + 0.0001', 'f'],
+      ['d = d + 1e-13', 'd'],
+      ['dec1 = dec1 + 0.000001', 'dec1'],
+      ['bits = bits ^ 1024', 'bits'],
+      ["dt = '2026-01-01 10:00:00.124'", 'dt'],
+      ["ts = '2026-03-29 02:30:00.500001'", 'ts'],
+      ["tm = '-12:34:56.77'", 'tm'],
+      ["e = IF(e = 'y', 'x', 'y')", 'e'],
+      ["st = 'p'", 'st'],
+      ["bin = UNHEX('4100000000')", 'bin'],
+      ["vb = CONCAT(vb, UNHEX('00'))", 'vb'],
+      ["c = 'A'", 'c'],
+      ["l = 'e'", 'l'],
+      ["t = CONCAT(t, ' ')", 't'],
+      ["bl = CONCAT(bl, UNHEX('00'))", 'bl'],
+      ['j = NULL', 'j'],
+      ["vb = '', t = NULL", 'vb+t'],
+      ['z = NULL', 'z'],
+      ["c = NULL, l = 'a'", 'c+l'],
     ] as const
     for (const [i, [set]] of harms.entries()) await harm('kinds', `id = ${i + 20}`, set)
     await harm('words', "w = 'word7'", "w = 'WORD7'")
     await harm('words', "w = 'w8 x'", 'v = 0')
     await harm('wide', "b = UNHEX('070700000000') AND owner = 7", "v = ''")
     const report = await world.vdiff({ repair: true })
-    const samples = report.tables.flatMap(({ name, samples: found }) => found.map(({ kind, key, columns }) => `${name} ${kind} ${name === 'wide' ? '' : key} ${columns.join('+')}`))
-    assert.deepEqual(samples.sort(), [
-      ...harms.map(([, name], i) => `kinds different ${i + 20} ${name}`), "words different 'word7' w", "words different 'w8 x' v", 'wide different  v',
-    ].sort())
+    const samples = report.tables.flatMap(({ name, samples: found }) =>
+      found.map(({ kind, key, columns }) => `${name} ${kind} ${name === 'wide' ? '' : key} ${columns.join('+')}`),
+    )
+    assert.deepEqual(
+      samples.sort(),
+      [
+        ...harms.map(([, name], i) => `kinds different ${i + 20} ${name}`),
+        "words different 'word7' w",
+        "words different 'w8 x' v",
+        'wide different  v',
+      ].sort(),
+    )
     assert.deepEqual({ state: report.state, repaired: report.repairedRows }, { state: 'clean', repaired: harms.length + 3 })
-    assert.equal((await world.vdiff()).tables.reduce((sum, table) => sum + table.different, 0), 0)
+    assert.equal(
+      (await world.vdiff()).tables.reduce((sum, table) => sum + table.different, 0),
+      0,
+    )
 
     // Reference copies are compared one by one.
     await t.query(`UPDATE ${world.on(world.targets, '80-', 'country')} SET name = 'france' WHERE code = 'fr'`)
     await t.query(`DELETE FROM ${world.on(world.targets, '-80', 'country')} WHERE code = 'de'`)
     const reference = await world.vdiff({ tables: ['country'] })
-    assert.deepEqual(reference.tables[0]!.samples.map(({ kind, key, shard, columns }) => [kind, key, shard, ...columns]), [['missing', "'de'", '-80'], ['different', "'fr'", '80-', 'name']])
+    assert.deepEqual(
+      reference.tables[0]!.samples.map(({ kind, key, shard, columns }) => [kind, key, shard, ...columns]),
+      [
+        ['missing', "'de'", '-80'],
+        ['different', "'fr'", '80-', 'name'],
+      ],
+    )
     assert.equal((await world.vdiff({ repair: true })).state, 'clean')
     assert.deepEqual(counts(await world.vdiff(), 'country'), none)
   })

@@ -6,7 +6,16 @@ import type { Addresses } from '../move/access.ts'
 import { readSourceTables } from '../move/source-tables.ts'
 import { isServerError } from '../mysql/errors.ts'
 import { keys } from '../topology/keys.ts'
-import type { ErrorView, Flavour, RoutingRecord, ShardRef, StreamRecord, StreamTable, VdiffRecord, VdiffReport } from '../topology/records.ts'
+import type {
+  ErrorView,
+  Flavour,
+  RoutingRecord,
+  ShardRef,
+  StreamRecord,
+  StreamTable,
+  VdiffRecord,
+  VdiffReport,
+} from '../topology/records.ts'
 import type { Condition, Store } from '../topology/store.ts'
 import { listRecords, put, readRecord } from '../topology/typed.ts'
 import { planComparison, readDefinitions, readEstimates, type Comparison } from './comparison.ts'
@@ -59,7 +68,7 @@ export async function runVdiff(options: VdiffRunOptions, signal: AbortSignal): P
     }
   })()
   await write()
-  for (let failures = 0; ; ) {
+  for (let failures = 0; ;) {
     const rowsBefore = progress.report().rowsCompared
     try {
       await compareAll(options, progress, until)
@@ -133,7 +142,16 @@ async function compareTables(options: VdiffRunOptions, progress: VdiffProgress, 
   const queue = comparisons.filter(({ plan, group }) => progress.cursor(plan.name, group.name) !== 'done')
   const next = async (): Promise<void> => {
     for (let comparison = queue.shift(); comparison !== undefined; comparison = queue.shift()) {
-      await compareTable({ ...options, comparison, sessions, reports, progress, stillServing, mayLock, signal: AbortSignal.any([signal, failed.signal]) })
+      await compareTable({
+        ...options,
+        comparison,
+        sessions,
+        reports,
+        progress,
+        stillServing,
+        mayLock,
+        signal: AbortSignal.any([signal, failed.signal]),
+      })
     }
   }
   // The first failure ends them all, and is what is told.
@@ -169,9 +187,17 @@ async function compareTable(options: TableOptions): Promise<void> {
   progress.begin(name)
   await using repair = record.repair ? new TargetRepair({ comparison, sessions, clock, signal }) : null
   const run = new TableRun({
-    comparison, sessions, reports: options.reports, clock, signal, workers: options.workers ?? 2, from: cursor === 'start' ? null : cursor, repair,
+    comparison,
+    sessions,
+    reports: options.reports,
+    clock,
+    signal,
+    workers: options.workers ?? 2,
+    from: cursor === 'start' ? null : cursor,
+    repair,
     skipsLocked: await skipsLocked(sessions, comparison.group),
-    stillServing: options.stillServing, mayLock: options.mayLock,
+    stillServing: options.stillServing,
+    mayLock: options.mayLock,
     onChunk: (tally, to) => progress.passed(name, group, tally, to),
     onWaiting: (what) => (progress.waiting = what),
   })
@@ -181,7 +207,8 @@ async function compareTable(options: TableOptions): Promise<void> {
 /** SKIP LOCKED came with MySQL 8.0 and MariaDB 10.6. */
 async function skipsLocked(sessions: Sessions, group: Group): Promise<boolean> {
   for (const { serverId } of group.sources) {
-    if (!(await sessions.reader(serverId, (conn) => Promise.resolve(conn.flavour === 'mysql' || conn.versionNumber >= 100_600)))) return false
+    if (!(await sessions.reader(serverId, (conn) => Promise.resolve(conn.flavour === 'mysql' || conn.versionNumber >= 100_600))))
+      return false
   }
   return true
 }
@@ -202,8 +229,16 @@ async function planAll(sessions: Sessions, feeding: readonly StreamRecord[], tab
     const sources = await sessions.reader(first.serverId, (conn) => readSourceTables(conn, first.shard, first.schema, chosen))
     for (const table of sources) planned.push(planComparison(group, table, definitions, estimates, flavours))
   }
-  for (const group of groups) await plan(group, tables.filter(({ reference }) => !reference))
-  if (references !== null) await plan(references, tables.filter(({ reference }) => reference))
+  for (const group of groups)
+    await plan(
+      group,
+      tables.filter(({ reference }) => !reference),
+    )
+  if (references !== null)
+    await plan(
+      references,
+      tables.filter(({ reference }) => reference),
+    )
   // Large tables first: the end is not one table that all others wait for.
   return planned.sort((a, b) => b.rowsEstimated - a.rowsEstimated)
 }
@@ -225,16 +260,29 @@ function chosenTables(feeding: readonly StreamRecord[], names: readonly string[]
 /** Which of the compared shards serve: as text, to see that it stays so. */
 function servingText(routing: RoutingRecord | undefined, feeding: readonly StreamRecord[]): string {
   const shards = new Set(feeding.flatMap((stream) => [stream.source.shard, ...stream.targets.map(({ shard }) => shard)]))
-  return (routing?.components ?? []).flatMap(({ serving }) => serving.primary).filter((shard) => shards.has(shard)).sort().join(' ')
+  return (routing?.components ?? [])
+    .flatMap(({ serving }) => serving.primary)
+    .filter((shard) => shards.has(shard))
+    .sort()
+    .join(' ')
 }
 
 /** Waits until no switch of a shard concerned is under way: its locks and ours must not meet. */
-async function stableRouting(store: Store, keyspace: string, streams: readonly StreamRecord[], clock: Clock, signal: AbortSignal, onWaiting: (what: string | null) => void): Promise<void> {
+async function stableRouting(
+  store: Store,
+  keyspace: string,
+  streams: readonly StreamRecord[],
+  clock: Clock,
+  signal: AbortSignal,
+  onWaiting: (what: string | null) => void,
+): Promise<void> {
   const shards = new Set(streams.flatMap((stream) => [stream.source.shard, ...stream.targets.map(({ shard }) => shard)]))
   for (let waited = false; ; waited = true) {
     signal.throwIfAborted()
     const routing = (await readRecord<RoutingRecord>(store, keys.routing(keyspace)))?.value
-    const busy = routing?.components.find(({ phase, serving, other }) => phase !== 'stable' && [...serving.primary, ...other].some((shard) => shards.has(shard)))
+    const busy = routing?.components.find(
+      ({ phase, serving, other }) => phase !== 'stable' && [...serving.primary, ...other].some((shard) => shards.has(shard)),
+    )
     if (busy === undefined) {
       if (waited) onWaiting(null)
       return
@@ -245,6 +293,7 @@ async function stableRouting(store: Store, keyspace: string, streams: readonly S
 }
 
 function errorView(error: unknown): ErrorView {
-  const shown = error instanceof SwError ? error : verifyErrors.internal({ reason: error instanceof Error ? error.message : String(error) }, error)
+  const shown =
+    error instanceof SwError ? error : verifyErrors.internal({ reason: error instanceof Error ? error.message : String(error) }, error)
   return { code: shown.code, what: shown.message, why: shown.why, fix: shown.fix }
 }

@@ -12,7 +12,10 @@ const none = { missing: 0, extra: 0, misplaced: 0, different: 0 }
 
 async function fill(conn: Connection, table: string, rows: number): Promise<void> {
   for (let at = 0; at < rows; at += 2000) {
-    const values = Array.from({ length: Math.min(2000, rows - at) }, (_, i) => `(${at + i}, ${((at + i) * 7919) % 5000}, 'row ${at + i}', NULL, ${at + i})`)
+    const values = Array.from(
+      { length: Math.min(2000, rows - at) },
+      (_, i) => `(${at + i}, ${((at + i) * 7919) % 5000}, 'row ${at + i}', NULL, ${at + i})`,
+    )
     await conn.query(`INSERT INTO ${table} VALUES ${values.join(',')}`)
   }
 }
@@ -66,7 +69,10 @@ for (const flavour of flavours()) {
     const load = writers(world, 2, 30_000)
     for (let run = 0; run < 2; run++) {
       const clean = await world.vdiff()
-      assert.deepEqual({ counts: counts(clean), state: clean.state, samples: clean.tables[0]!.samples }, { counts: none, state: 'clean', samples: [] })
+      assert.deepEqual(
+        { counts: counts(clean), state: clean.state, samples: clean.tables[0]!.samples },
+        { counts: none, state: 'clean', samples: [] },
+      )
       assert.ok(clean.rowsCompared > 20_000)
     }
     stop = true
@@ -74,13 +80,29 @@ for (const flavour of flavours()) {
     hot.destroy()
     const { done, errors } = await load.stop()
     assert.ok(done > 200 && updates > 100, `${done} writes and ${updates} updates of one row ran meanwhile`)
-    assert.deepEqual(errors.filter((errno) => errno === 1213), [], 'our locks make nobody a victim of a deadlock')
+    assert.deepEqual(
+      errors.filter((errno) => errno === 1213),
+      [],
+      'our locks make nobody a victim of a deadlock',
+    )
 
     // Harms.
-    const ids = (await world.s.allText(`SELECT id FROM ${world.on(world.sources, '-', 'item')} ORDER BY id LIMIT 10`)).map(({ id }) => Number(id))
+    const ids = (await world.s.allText(`SELECT id FROM ${world.on(world.sources, '-', 'item')} ORDER BY id LIMIT 10`)).map(({ id }) =>
+      Number(id),
+    )
     const at = async (id: number): Promise<string> => world.on(world.targets, await world.shardOf('item', `id = ${id}`), 'item')
-    const [lost, moved, doubled, changed, pairA, pairB, nulled, shifted] = ids as [number, number, number, number, number, number, number, number]
-    for (const id of [changed, pairA, pairB]) await world.s.query(`UPDATE ${world.on(world.sources, '-', 'item')} SET n = 5, a = 'same', b = NULL WHERE id = ${id}`)
+    const [lost, moved, doubled, changed, pairA, pairB, nulled, shifted] = ids as [
+      number,
+      number,
+      number,
+      number,
+      number,
+      number,
+      number,
+      number,
+    ]
+    for (const id of [changed, pairA, pairB])
+      await world.s.query(`UPDATE ${world.on(world.sources, '-', 'item')} SET n = 5, a = 'same', b = NULL WHERE id = ${id}`)
     await world.s.query(`UPDATE ${world.on(world.sources, '-', 'item')} SET a = NULL, b = '1' WHERE id = ${shifted}`)
     await world.s.query(`UPDATE ${world.on(world.sources, '-', 'item')} SET a = NULL, b = NULL WHERE id = ${nulled}`)
     assert.deepEqual(counts(await world.vdiff()), none)
@@ -88,11 +110,15 @@ for (const flavour of flavours()) {
     await world.t.query(`DELETE FROM ${await at(lost)} WHERE id = ${lost}`)
     const movedFrom = await world.shardOf('item', `id = ${moved}`)
     const movedTo = world.targets.find(({ shard }) => shard !== movedFrom)!.shard
-    await world.t.query(`INSERT INTO ${world.on(world.targets, movedTo, 'item')} SELECT * FROM ${world.on(world.targets, movedFrom, 'item')} WHERE id = ${moved}`)
+    await world.t.query(
+      `INSERT INTO ${world.on(world.targets, movedTo, 'item')} SELECT * FROM ${world.on(world.targets, movedFrom, 'item')} WHERE id = ${moved}`,
+    )
     await world.t.query(`DELETE FROM ${world.on(world.targets, movedFrom, 'item')} WHERE id = ${moved}`)
     const doubledOn = await world.shardOf('item', `id = ${doubled}`)
     const doubledTo = world.targets.find(({ shard }) => shard !== doubledOn)!.shard
-    await world.t.query(`INSERT INTO ${world.on(world.targets, doubledTo, 'item')} SELECT * FROM ${world.on(world.targets, doubledOn, 'item')} WHERE id = ${doubled}`)
+    await world.t.query(
+      `INSERT INTO ${world.on(world.targets, doubledTo, 'item')} SELECT * FROM ${world.on(world.targets, doubledOn, 'item')} WHERE id = ${doubled}`,
+    )
     await world.t.query(`UPDATE ${await at(changed)} SET n = 6 WHERE id = ${changed}`)
     // Two rows that miss the same change: a linear checksum would cancel.
     for (const id of [pairA, pairB]) await world.t.query(`UPDATE ${await at(id)} SET n = 4 WHERE id = ${id}`)
@@ -104,15 +130,35 @@ for (const flavour of flavours()) {
     await world.t.query(`INSERT INTO ${world.on(world.targets, extraShard, 'item')} VALUES (900001, ${owner}, NULL, NULL, NULL)`)
 
     const found = await world.vdiff()
-    assert.deepEqual({ state: found.state, counts: counts(found) }, { state: 'different', counts: { missing: 1, extra: 1, misplaced: 2, different: 5 } }, JSON.stringify(found.tables[0]!.samples))
-    const samples = found.tables[0]!.samples.map(({ kind, key, shard, columns }) => `${kind} ${key}${kind === 'different' || kind === 'missing' ? '' : ` on ${shard}`} ${columns.join('+')}`.trim()).sort()
-    assert.deepEqual(samples, [
-      `missing ${lost}`, `misplaced ${moved} on ${movedTo}`, `misplaced ${doubled} on ${doubledTo}`, `different ${changed} n`, `different ${pairA} n`, `different ${pairB} n`,
-      `different ${nulled} a`, `different ${shifted} a+b`, `extra 900001 on ${extraShard}`,
-    ].sort())
+    assert.deepEqual(
+      { state: found.state, counts: counts(found) },
+      { state: 'different', counts: { missing: 1, extra: 1, misplaced: 2, different: 5 } },
+      JSON.stringify(found.tables[0]!.samples),
+    )
+    const samples = found.tables[0]!.samples.map(({ kind, key, shard, columns }) =>
+      `${kind} ${key}${kind === 'different' || kind === 'missing' ? '' : ` on ${shard}`} ${columns.join('+')}`.trim(),
+    ).sort()
+    assert.deepEqual(
+      samples,
+      [
+        `missing ${lost}`,
+        `misplaced ${moved} on ${movedTo}`,
+        `misplaced ${doubled} on ${doubledTo}`,
+        `different ${changed} n`,
+        `different ${pairA} n`,
+        `different ${pairB} n`,
+        `different ${nulled} a`,
+        `different ${shifted} a+b`,
+        `extra 900001 on ${extraShard}`,
+      ].sort(),
+    )
 
     const repaired = await world.vdiff({ repair: true })
-    assert.deepEqual({ state: repaired.state, repaired: repaired.repairedRows }, { state: 'clean', repaired: 9 }, JSON.stringify(repaired.tables[0]))
+    assert.deepEqual(
+      { state: repaired.state, repaired: repaired.repairedRows },
+      { state: 'clean', repaired: 9 },
+      JSON.stringify(repaired.tables[0]),
+    )
     const after = await world.vdiff()
     assert.deepEqual({ state: after.state, counts: counts(after) }, { state: 'clean', counts: none })
   })

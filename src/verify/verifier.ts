@@ -47,7 +47,12 @@ export class Verifier {
         this.#wanted = new Map(recordsOf<VdiffRecord>(snapshot).map(({ value }) => [value.uid, value]))
       }),
       this.#watch(keys.streamOwners, signal, (snapshot) => {
-        this.#owners = new Map([...snapshot.entries].map(([key, entry]) => [key.slice(keys.streamOwners.length), { mover: parseRecord<StreamOwner>(entry).value.mover, version: entry.version }]))
+        this.#owners = new Map(
+          [...snapshot.entries].map(([key, entry]) => [
+            key.slice(keys.streamOwners.length),
+            { mover: parseRecord<StreamOwner>(entry).value.mover, version: entry.version },
+          ]),
+        )
       }),
     ])
     signal.addEventListener('abort', () => this.#ring(), { once: true })
@@ -83,7 +88,12 @@ export class Verifier {
     const runLog = log.child({ vdiff: record.uid })
     const done = runVdiff(
       {
-        store, record, clock, log: runLog, addresses: this.#addresses, ...(workers === undefined ? {} : { workers }),
+        store,
+        record,
+        clock,
+        log: runLog,
+        addresses: this.#addresses,
+        ...(workers === undefined ? {} : { workers }),
         conditions: [{ key: keys.streamOwner(record.workflowUid), version: ownerVersion }],
       },
       abort.signal,
@@ -106,7 +116,10 @@ export class Verifier {
     const progress = new VdiffProgress(this.#options.clock, record.uid, report)
     progress.stop()
     const key = keys.vdiffReport(record.workflowUid, record.uid)
-    const result = await this.#options.store.commit([{ key: keys.streamOwner(record.workflowUid), version: ownerVersion }], [put(key, progress.report())])
+    const result = await this.#options.store.commit(
+      [{ key: keys.streamOwner(record.workflowUid), version: ownerVersion }],
+      [put(key, progress.report())],
+    )
     if (result.ok) this.#ended.add(record.uid)
   }
 

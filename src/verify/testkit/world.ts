@@ -26,7 +26,15 @@ export const itemTable: TestTable = {
   ddl: `CREATE TABLE item (id BIGINT NOT NULL PRIMARY KEY, owner INT NOT NULL, a VARCHAR(40) NULL, b VARCHAR(40) NULL, n INT NULL, KEY n (n)) DEFAULT CHARSET=utf8mb4`,
 }
 
-export type WorldOptions = { flavour: 'mariadb' | 'mysql'; sources: string[]; targets: string[]; tables?: TestTable[]; log?: Log; bufferPoolMb?: number; workers?: number }
+export type WorldOptions = {
+  flavour: 'mariadb' | 'mysql'
+  sources: string[]
+  targets: string[]
+  tables?: TestTable[]
+  log?: Log
+  bufferPoolMb?: number
+  workers?: number
+}
 
 export class VerifyWorld implements AsyncDisposable {
   readonly options: WorldOptions
@@ -48,7 +56,9 @@ export class VerifyWorld implements AsyncDisposable {
     this.target = target
     this.s = s
     this.t = t
-    const ref = (side: string, serverId: string) => (shard: string): ShardRef => ({ shard, uid: `${side}${shard}`, serverId, schema: `${side}_${shard.replace('-', '_')}` })
+    const ref =
+      (side: string, serverId: string) =>
+      (shard: string): ShardRef => ({ shard, uid: `${side}${shard}`, serverId, schema: `${side}_${shard.replace('-', '_')}` })
     this.sources = options.sources.map(ref('s', 'source'))
     this.targets = options.targets.map(ref('t', 'target'))
     const { flavour } = options
@@ -56,11 +66,16 @@ export class VerifyWorld implements AsyncDisposable {
   }
 
   static async create(options: WorldOptions): Promise<VerifyWorld> {
-    const [source, target] = await Promise.all([0, 1].map(() => testServer({ flavour: options.flavour, bufferPoolMb: options.bufferPoolMb ?? 64 })))
+    const [source, target] = await Promise.all(
+      [0, 1].map(() => testServer({ flavour: options.flavour, bufferPoolMb: options.bufferPoolMb ?? 64 })),
+    )
     assert.ok(source !== undefined && target !== undefined)
     const [s, t] = await Promise.all([connect(source.config), connect(target.config)])
     const world = new VerifyWorld(options, source, target, s, t)
-    for (const [conn, refs] of [[s, world.sources], [t, world.targets]] as const) {
+    for (const [conn, refs] of [
+      [s, world.sources],
+      [t, world.targets],
+    ] as const) {
       await ensureMoveTables(conn)
       for (const { schema } of refs) await conn.query(`CREATE DATABASE ${quoteIdentifier(schema)} DEFAULT CHARACTER SET utf8mb4`)
     }
@@ -83,31 +98,61 @@ export class VerifyWorld implements AsyncDisposable {
   async start(): Promise<void> {
     for (const target of this.targets) {
       await createTargetTables({
-        source: { conn: this.s, schema: this.sources[0]!.schema }, target: { conn: this.t, schema: target.schema, uid: target.uid, name: target.shard },
-        workflowUid: 'flow', tables: this.tables.map(({ name }) => name), deferSecondaryKeys: true,
+        source: { conn: this.s, schema: this.sources[0]!.schema },
+        target: { conn: this.t, schema: target.schema, uid: target.uid, name: target.shard },
+        workflowUid: 'flow',
+        tables: this.tables.map(({ name }) => name),
+        deferSecondaryKeys: true,
       })
     }
     const routing: RoutingRecord = {
-      v: 1, token: 1,
-      components: [{
-        range: '-', workflow: 'flow', epoch: 1, serving: { primary: this.sources.map(({ shard }) => shard), replica: [] }, other: this.targets.map(({ shard }) => shard),
-        phase: 'stable', to: null, hold: null, retired: false,
-      }],
+      v: 1,
+      token: 1,
+      components: [
+        {
+          range: '-',
+          workflow: 'flow',
+          epoch: 1,
+          serving: { primary: this.sources.map(({ shard }) => shard), replica: [] },
+          other: this.targets.map(({ shard }) => shard),
+          phase: 'stable',
+          to: null,
+          hold: null,
+          retired: false,
+        },
+      ],
     }
-    await this.store.commit([], [put(keys.routing('app'), routing), ...this.streams().map((stream) => put(keys.stream('flow', stream.uid), stream))])
+    await this.store.commit(
+      [],
+      [put(keys.routing('app'), routing), ...this.streams().map((stream) => put(keys.stream('flow', stream.uid), stream))],
+    )
     this.startMover('mover-1')
     await this.untilRunning()
   }
 
   streams(): StreamRecord[] {
     const tables = this.tables.map(({ name, shardKey }): StreamTable => ({
-      name, reference: shardKey === null, vindex: shardKey === null ? null : { type: 'hash', params: {}, columns: [shardKey] },
+      name,
+      reference: shardKey === null,
+      vindex: shardKey === null ? null : { type: 'hash', params: {}, columns: [shardKey] },
     }))
     const references = tables.some(({ reference }) => reference)
     return this.sources.map((source, i): StreamRecord => ({
-      v: 1, uid: `flow-${i}`, workflowUid: 'flow', workflow: 'flow', keyspace: 'app', direction: 'forward', wanted: 'running', generation: 1, source,
-      targets: this.targets.filter(({ shard }) => (i === 0 && references) || keyRangesIntersect(parseKeyRange(source.shard), parseKeyRange(shard))),
-      tables, movesReference: i === 0, copy: 'full',
+      v: 1,
+      uid: `flow-${i}`,
+      workflowUid: 'flow',
+      workflow: 'flow',
+      keyspace: 'app',
+      direction: 'forward',
+      wanted: 'running',
+      generation: 1,
+      source,
+      targets: this.targets.filter(
+        ({ shard }) => (i === 0 && references) || keyRangesIntersect(parseKeyRange(source.shard), parseKeyRange(shard)),
+      ),
+      tables,
+      movesReference: i === 0,
+      copy: 'full',
       options: { onDdl: 'stop', deferSecondaryKeys: true, stopAfterCopy: false, copyBytesPerSecondMax: null, failpoints: {} },
     }))
   }
@@ -154,7 +199,13 @@ export class VerifyWorld implements AsyncDisposable {
 
   async askVdiff(options: { repair?: boolean; tables?: string[] } = {}): Promise<string> {
     const record: VdiffRecord = {
-      v: 1, uid: randomUUID(), workflowUid: 'flow', wanted: 'running', tables: options.tables ?? null, requestedAtMs: Date.now(), repair: options.repair ?? false,
+      v: 1,
+      uid: randomUUID(),
+      workflowUid: 'flow',
+      wanted: 'running',
+      tables: options.tables ?? null,
+      requestedAtMs: Date.now(),
+      repair: options.repair ?? false,
     }
     await this.store.commit([], [put(keys.vdiff('flow', record.uid), record)])
     return record.uid
@@ -178,7 +229,8 @@ export class VerifyWorld implements AsyncDisposable {
 
   /** The shard of the targets on which a row stands. */
   async shardOf(table: string, where: string): Promise<string> {
-    for (const { shard } of this.targets) if (Number(await this.t.value(`SELECT COUNT(*) FROM ${this.on(this.targets, shard, table)} WHERE ${where}`)) > 0) return shard
+    for (const { shard } of this.targets)
+      if (Number(await this.t.value(`SELECT COUNT(*) FROM ${this.on(this.targets, shard, table)} WHERE ${where}`)) > 0) return shard
     return assert.fail(`no target has ${where}`)
   }
 }
