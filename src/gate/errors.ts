@@ -128,6 +128,18 @@ export const gateErrors = defineErrors('GATE', {
     why: 'somebody set read_only on the server, or it was restarted so',
     fix: 'shardwright check {keyspace}; repeat when it is open',
   },
+  longData: {
+    number: 22, class: 'user',
+    what: 'the data sent for a prepared statement is larger than {bytesMax} bytes',
+    why: 'it is held in memory until the statement is executed, within a bound',
+    fix: 'send it in smaller pieces, or raise packetBytesMax',
+  },
+  tooManyStatements: {
+    number: 23, class: 'user',
+    what: 'the session has {max} prepared statements open',
+    why: 'each costs memory; statements that are not needed any more are to be closed',
+    fix: 'close prepared statements after use',
+  },
   singleMode: {
     number: 201, class: 'user',
     what: 'the transaction is on shard {first} and the statement goes to {second}',

@@ -47,7 +47,11 @@ export class Membership {
   async start(host: string, port: number): Promise<void> {
     this.#record.host = host
     this.#record.port = port
-    await this.#takeLease()
+    // Who asks meanwhile waits for this one: a second lease would be renewed for ever beside it.
+    this.#reviving = this.#takeLease().finally(() => {
+      this.#reviving = null
+    })
+    await this.#reviving
   }
 
   /** Cheap; asked before every statement. */

@@ -24,7 +24,7 @@ export class Relayer implements RelaySink {
   #pending: Buffer | null = null
   /** Something of this answer went to the client. */
   passedOn = false
-  #paused = false
+  #paused: Connection | null = null
   #mute = false
   /** The end frame of an answer that went wrong is kept from the client until the caller has looked at it. */
   onInfile: ((frame: Buffer, connection: Connection) => void) | null = null
@@ -104,21 +104,26 @@ export class Relayer implements RelaySink {
     this.#resolve = null
     this.#reject = null
     this.#connection = null
+    // The answer is whole: the connection must not go to somebody else asleep.
+    this.#resume()
     return resolve
+  }
+
+  #resume(): void {
+    const connection = this.#paused
+    this.#paused = null
+    connection?.resume()
   }
 
   #send(frames: Buffer): void {
     this.passedOn = true
     this.#target.write(frames)
-    if (this.#paused || this.#target.bufferedBytes <= this.#bufferBytesMax) return
+    if (this.#paused !== null || this.#target.bufferedBytes <= this.#bufferBytesMax) return
     const connection = this.#connection
     if (connection === null) return
-    this.#paused = true
+    this.#paused = connection
     connection.pause()
-    this.#target.onDrain(() => {
-      this.#paused = false
-      connection.resume()
-    })
+    this.#target.onDrain(() => this.#resume())
   }
 }
 

@@ -115,6 +115,7 @@ export class Runner implements TransactionHost {
 
   /** Relays the answer to the client. Resolves when it is complete, errors of the server passed on included. */
   async relay(request: Request, signal: AbortSignal): Promise<RelayEnd> {
+    const startMs = request.effect === 'write' ? this.#core.clock.monotonicMs() : 0
     for (let attempt = 0; ; attempt++) {
       const stale = this.#core.fresh()
       if (stale !== undefined) await stale
@@ -124,7 +125,11 @@ export class Runner implements TransactionHost {
       const transaction: Transaction | null = request.outside ? null : await this.currentTransaction()
       if ((await this.admit(keyspace, shard, transaction, request, signal)) === 'again') continue
       const outcome = await this.#attempt(keyspace, shard, transaction, request)
-      if (outcome.kind === 'done') return outcome.end
+      if (outcome.kind === 'done') {
+        // As the client sees it: what it was held counts.
+        if (request.effect === 'write') this.#core.stats.wrote(this.#core.clock.monotonicMs() - startMs)
+        return outcome.end
+      }
       await this.#core.afterRefusal(shard, keyspace.version, attempt, request.bytes, signal, outcome.cause)
       if (signal.aborted) throw signal.reason as Error
     }
@@ -232,7 +237,6 @@ export class Runner implements TransactionHost {
     if (countsAsWrite) shard.traffic.writes++
     this.running = { backend, shard, effect: request.effect }
     let end: RelayEnd
-    const startMs = request.effect === 'write' ? this.#core.clock.monotonicMs() : 0
     try {
       if (backend.signature !== this.settings.signature) await this.bringToSettings(backend)
       if (branch !== null && branch.statements === 0) await this.beginBranch(branch, transaction as Transaction)
@@ -251,10 +255,10 @@ export class Runner implements TransactionHost {
         if (this.#core.holds.active) this.#core.holds.openChanged(keyspace.name)
       }
     }
-    if (request.effect === 'write') this.#core.stats.wrote(this.#core.clock.monotonicMs() - startMs)
     if (end.kind === 'error') {
       const refused = await this.#serverSaidNo(end, shard, backend, transaction, branch, request)
       if (refused !== null) return { kind: 'refused', cause: refused }
+      this.#core.stats.errors++
       return { kind: 'done', end }
     }
     this.warnings = end.warnings

@@ -128,9 +128,11 @@ export class Scatter {
         const mark = { shard: part.shard, connection: branch.backend.connection }
         this.#running.add(mark)
         try {
-          if (own === null) await branch.backend.connection.query('SAVEPOINT sw_statement')
           done.push(branch)
-          const result = await branch.backend.connection.query(part.text)
+          const settled = await branch.backend.connection.pipelineSettled(own === null ? ['SAVEPOINT sw_statement', part.text] : [part.text])
+          const last = settled.at(-1)
+          if (last === undefined || last.status === 'rejected') throw last?.reason
+          const result = last.value
           branch.wrote = true
           branch.statements++
           if (result.kind === 'ok') results.push(result)

@@ -7,6 +7,7 @@ import { SwError } from '../base/errors.ts'
 import type { Lexed } from '../sql/lexer.ts'
 import { com, setOption } from '../wire/commands.ts'
 import { capability, has } from '../wire/capabilities.ts'
+import type { Connection } from '../mysql/connection.ts'
 import type { ClientCommand, ServerConnection } from '../mysql/server-connection.ts'
 import type { Core, SessionEntry } from './core.ts'
 import { gateErrors } from './errors.ts'
@@ -29,6 +30,8 @@ import { valueOfAnswer } from './evaluate.ts'
 
 const firstShard: Request['choose'] = (keyspace) => keyspace.shards[0] as (typeof keyspace.shards)[number]
 const emptyPins = [] as const
+/** Prepared and not closed, of one session. */
+const statementsMax = 16_382
 
 export class Session implements SessionEntry {
   readonly threadId: number
@@ -44,6 +47,8 @@ export class Session implements SessionEntry {
   #abort = new AbortController()
   #closed = false
   #sinceMs = 0
+  /** Waits for the client's file. */
+  #infile: Connection | null = null
   #current: Buffer | null = null
   #currentStart = 0
 
@@ -55,7 +60,10 @@ export class Session implements SessionEntry {
     this.#relayer = new Relayer(client, core.config.clientBufferBytesMax)
     this.#runner = new Runner(core, this.#relayer, new SessionSettings(), has(client.capabilities, capability.foundRows))
     this.#sharded = new Sharded(core, this.#runner, client, () => this.keyspace)
-    this.#relayer.onInfile = (frame, connection) => new InfileRelay(client, connection).start(frame)
+    this.#relayer.onInfile = (frame, connection) => {
+      this.#infile = connection
+      new InfileRelay(client, connection).start(frame)
+    }
   }
 
   get user(): string {
@@ -107,6 +115,8 @@ export class Session implements SessionEntry {
     this.#core.sessions.delete(this.threadId)
     this.#core.stats.sessions--
     this.#abort.abort(gateErrors.killed())
+    // The rest of the file will not come, and the server would wait for it.
+    if (this.#infile !== null && this.#runner.running?.backend.connection === this.#infile) this.#infile.destroy()
     // Nobody waits for the rows of a read any more.
     const running = this.#runner.running
     if (running !== null && running.effect === 'read') void killThread(this.#core, running.shard, running.backend.connection.threadId).catch(() => {})
@@ -161,6 +171,7 @@ export class Session implements SessionEntry {
       this.#fail(error)
     }
     this.#current = null
+    this.#infile = null
     if (this.#closed) {
       await this.#runner.end()
       return
@@ -448,6 +459,7 @@ export class Session implements SessionEntry {
 
   async #prepare(text: Buffer): Promise<void> {
     const lexed = lexStatement(text, modeOf(this.#runner.settings))
+    if (this.#statements.size >= statementsMax) throw gateErrors.tooManyStatements({ max: statementsMax })
     const passthrough = classifyCached(lexed, text)
     if (passthrough.kind === 'refuse') throw gateErrors.notForwarded({ construct: passthrough.construct, reason: passthrough.reason, fix: passthrough.fix })
     const keyspace = this.keyspace === '' ? this.#core.anyKeyspace() : this.#core.keyspace(this.keyspace)
@@ -480,6 +492,11 @@ export class Session implements SessionEntry {
     if (p === null || p.kind !== 'relay') {
       await this.#query(statement.text, null)
       return
+    }
+    if (statement.longDataBytes > this.#core.config.packetBytesMax) {
+      statement.longData = []
+      statement.longDataBytes = 0
+      throw gateErrors.longData({ bytesMax: this.#core.config.packetBytesMax })
     }
     const longData = statement.longData
     statement.longData = []

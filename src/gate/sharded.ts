@@ -5,7 +5,7 @@
 import { isSwError } from '../base/errors.ts'
 import { unreachable } from '../base/assert.ts'
 import type { ClientCommand, ServerConnection } from '../mysql/server-connection.ts'
-import { Lexer, type Lexed } from '../sql/lexer.ts'
+import type { Lexed } from '../sql/lexer.ts'
 import { integerValue, nullValue, textValue, type Value } from '../sql/value.ts'
 import type { Param } from '../wire/stmt-execute.ts'
 import type { Core } from './core.ts'
@@ -19,14 +19,16 @@ import { Rendering, slotValue } from './plan/render.ts'
 import { idsNeeded, routePlan } from './plan/route.ts'
 import { executionFrame, prepareOn, prepareRaw, type SessionStatement } from './prepared.ts'
 import { framedQuery, integerColumn, okFrame, plainOk, rowsFrames, textColumn } from './replies.ts'
+import { rereadable } from './pure-functions.ts'
 import { ResultWriter } from './result-writer.ts'
 import type { Request, Runner } from './runner.ts'
 import { insertSummary, Scatter, summary, type Part } from './scatter.ts'
-import { modeOf } from './statement-text.ts'
+import { lexStrictly, modeOf } from './statement-text.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
 
-const lexer = new Lexer()
 const plansMax = 50
+
+const rereadablePlans = new WeakMap<RoutedPlan, boolean>()
 
 /** Routing changed while a statement waited: plan it again. */
 class Rerouted extends Error {}
@@ -248,7 +250,7 @@ export class Sharded {
         if (now.version !== version) throw new Rerouted()
         return shard
       },
-      frame: frameOf, bytes: e.sql.length, effect: plan.effect, rereadable: plan.effect === 'read', pins: plan.sharded ? [] : plan.pins,
+      frame: frameOf, bytes: e.sql.length, effect: plan.effect, rereadable: this.#rereadable(plan, e.sql), pins: plan.sharded ? [] : plan.pins,
       lastInsertId: false, needsPrevious: false, keepAtHand: false, outside: false, mute: firstId !== null,
     }
     const end = await this.#runner.relay(request, e.signal)
@@ -272,7 +274,7 @@ export class Sharded {
       const resolve = (slot: Slot): string | null => slots.get(slot) ?? null
       for (const slot of havingSlots(routed.merge)) slots.set(slot, numberText(slotValue(slot, this.#inputs(lexed, e, keyspace))))
       const merge = routed.merge ?? { kind: 'concat' as const, hiddenColumns: 0 as const, limit: null, offset: 0n }
-      const result = await this.#scatter.read(parts, merge, transaction, { form: e.form, effect: plan.effect === 'lock' ? 'lock' : 'read', rereadable: plan.effect === 'read', resolve })
+      const result = await this.#scatter.read(parts, merge, transaction, { form: e.form, effect: plan.effect === 'lock' ? 'lock' : 'read', rereadable: this.#rereadable(plan, e.sql), resolve })
       return result.kind === 'done' ? null : { shard: result.shard, version: keyspace.version, cause: result.cause }
     }
     // Each shard has a copy of the whole: one tells what was done.
@@ -320,6 +322,13 @@ export class Sharded {
     }
   }
 
+  /** The same for every statement of a plan: judged once. */
+  #rereadable(plan: RoutedPlan, sql: Buffer): boolean {
+    let known = rereadablePlans.get(plan)
+    if (known === undefined) rereadablePlans.set(plan, (known = plan.effect === 'read' && rereadable(this.#lex(sql))))
+    return known
+  }
+
   #isUtf8(): boolean {
     const names = this.#runner.settings.get('names')
     const client = this.#runner.settings.get('character_set_client')
@@ -353,7 +362,7 @@ export class Sharded {
   }
 
   #lex(sql: Buffer): Lexed {
-    return lexer.lex(sql, 0, modeOf(this.#runner.settings))
+    return lexStrictly(sql, modeOf(this.#runner.settings))
   }
 
   // ── what is not routed by rows ──

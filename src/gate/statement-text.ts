@@ -14,10 +14,18 @@ export function modeOf(settings: SessionSettings): LexerMode {
   return modes[(ansi ? 1 : 0) + (upper.includes('NO_BACKSLASH_ESCAPES') ? 2 : 0)] ?? defaultMode
 }
 
+/** Beyond this a lexer of its own reads the text: the shared one keeps the memory that its largest statement took. */
+const sharedBytesMax = 1 << 20
+
+/** Errors: SW-SQL-001 to 003. What it returns is overwritten by the next call. */
+export function lexStrictly(sql: Buffer, mode: LexerMode): Lexed {
+  return (sql.length > sharedBytesMax ? new Lexer() : lexer).lex(sql, 0, mode)
+}
+
 /** What it returns is overwritten by the next call. */
 export function lexStatement(sql: Buffer, mode: LexerMode): Lexed {
   try {
-    return lexer.lex(sql, 0, mode)
+    return lexStrictly(sql, mode)
   } catch (error) {
     // The server judges what can't be read: its message is the one that users know. One word keeps it a write.
     if (!isSwError(error)) throw error

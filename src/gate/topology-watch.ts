@@ -27,6 +27,7 @@ export class TopologyWatch {
   #loops: Promise<void>[] = []
   view: View = emptyView
   #ready = false
+  #refreshing: Promise<void> | null = null
 
   constructor(store: Store, clock: Clock, log: Log) {
     this.#store = store
@@ -52,7 +53,15 @@ export class TopologyWatch {
     if (changed) this.#rebuild()
   }
 
-  async refreshRouting(): Promise<void> {
+  /** One read at a time serves all who ask: those that come while it is under way may get what was true just before. */
+  refreshRouting(): Promise<void> {
+    this.#refreshing ??= this.#readRouting().finally(() => {
+      this.#refreshing = null
+    })
+    return this.#refreshing
+  }
+
+  async #readRouting(): Promise<void> {
     if (this.#accept('routings', await this.#store.list(prefixes.routings))) this.#rebuild()
   }
 
