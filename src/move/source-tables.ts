@@ -3,7 +3,7 @@ import { createVindex } from '../keyspace/vindexes/create.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { quoteString } from '../sql/quote.ts'
 import type { StreamTable } from '../topology/records.ts'
-import type { ColumnDefinition } from '../binlog/source.ts'
+import { readTableDefinitions } from '../binlog/table-definitions.ts'
 import { charsetToUtf8 } from './charset.ts'
 import { moveErrors } from './errors.ts'
 import { planTable, type TablePlan } from './table-plan.ts'
@@ -12,31 +12,22 @@ export type SourceTable = { plan: TablePlan; keyName: string; rowsEstimated: num
 
 export type UsableKey = { name: string; columns: string[] }
 
-/** Columns of a table as the tail and the copy need them, in table order. */
-export async function readColumns(conn: Connection, schema: string, table: string): Promise<ColumnDefinition[]> {
+/** By table: the primary key, else the unique key of NOT NULL columns with the fewest columns. Tables without one are left out. */
+export async function usableKeys(conn: Connection, schema: string): Promise<Map<string, UsableKey>> {
   const rows = await conn.allText(
-    `SELECT COLUMN_NAME AS name, LOWER(DATA_TYPE) AS data_type, COLUMN_TYPE AS column_type, CHARACTER_SET_NAME AS charset, COLLATION_NAME AS collation,
-      IS_NULLABLE AS nullable, EXTRA AS extra, GENERATION_EXPRESSION AS generation
-    FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ${quoteString(schema)} AND TABLE_NAME = ${quoteString(table)} ORDER BY ORDINAL_POSITION`,
+    `SELECT s.TABLE_NAME AS t, s.INDEX_NAME AS name, s.COLUMN_NAME AS column_name, s.SUB_PART AS sub_part, s.NULLABLE AS nullable
+    FROM information_schema.STATISTICS s WHERE s.TABLE_SCHEMA = ${quoteString(schema)} AND s.NON_UNIQUE = 0
+    ORDER BY s.TABLE_NAME, s.INDEX_NAME, s.SEQ_IN_INDEX`,
   )
-  return rows.map((row) => ({
-    name: row.name ?? '',
-    dataType: row.data_type ?? '',
-    columnType: row.column_type ?? '',
-    charset: row.charset ?? null,
-    collation: row.collation ?? null,
-    nullable: row.nullable === 'YES',
-    generated: (row.generation ?? '') !== '',
-  }))
+  const tables = new Map<string, UsableKey>()
+  for (const [table, keys] of Map.groupBy(rows, (row) => row.t ?? '')) {
+    const key = bestKey(keys)
+    if (key !== null) tables.set(table, key)
+  }
+  return tables
 }
 
-/** The primary key, else the unique key of NOT NULL columns with the fewest columns; null when there is none. */
-export async function usableKey(conn: Connection, schema: string, table: string): Promise<UsableKey | null> {
-  const rows = await conn.allText(
-    `SELECT s.INDEX_NAME AS name, s.COLUMN_NAME AS column_name, s.SUB_PART AS sub_part, s.NULLABLE AS nullable
-    FROM information_schema.STATISTICS s WHERE s.TABLE_SCHEMA = ${quoteString(schema)} AND s.TABLE_NAME = ${quoteString(table)} AND s.NON_UNIQUE = 0
-    ORDER BY s.INDEX_NAME, s.SEQ_IN_INDEX`,
-  )
+function bestKey(rows: readonly Record<string, string | null>[]): UsableKey | null {
   const keys = new Map<string, { columns: string[]; usable: boolean }>()
   for (const row of rows) {
     const name = row.name ?? ''
@@ -56,12 +47,15 @@ export async function readSourceTables(conn: Connection, sourceName: string, sch
     `SELECT TABLE_NAME AS name, TABLE_ROWS AS row_count, DATA_LENGTH AS bytes, AVG_ROW_LENGTH AS average FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${quoteString(schema)}`,
   )) sizes.set(row.name ?? '', { rows: Number(row.row_count ?? 0), bytes: Number(row.bytes ?? 0), average: Number(row.average ?? 0) })
 
+  // Once for all tables: with hundreds of small ones, questions about each would take longer than copying them.
+  const columns = await readTableDefinitions(conn, schema)
+  const keys = await usableKeys(conn, schema)
   const found: SourceTable[] = []
   for (const table of tables) {
-    const definitions = await readColumns(conn, schema, table.name)
-    if (definitions.length === 0) throw moveErrors.missingTarget({ table: table.name, target: sourceName })
-    const key = await usableKey(conn, schema, table.name)
-    if (key === null) throw moveErrors.noKey({ table: `${schema}.${table.name}` })
+    const definitions = columns.get(table.name)
+    if (definitions === undefined) throw moveErrors.missingTarget({ table: table.name, target: sourceName })
+    const key = keys.get(table.name)
+    if (key === undefined) throw moveErrors.noKey({ table: `${schema}.${table.name}` })
     const vindex = table.vindex === null || table.reference ? null : createVindex(table.vindex.type, table.vindex.type, table.vindex.params)
     const plan = planTable({
       schema,

@@ -29,7 +29,7 @@ import type { Stamp } from './pending.ts'
 import { CopyProgress, RateMeter } from './progress.ts'
 import { judgeQuery } from './query-policy.ts'
 import { Router } from './router.ts'
-import { createTargetTables, rebuildKeys, refuseTriggers } from './schema-copy.ts'
+import { createTargetTables, rebuildKeys, refuseTriggers, tableNames } from './schema-copy.ts'
 import type { LandedChunk } from './scan.ts'
 import { checkSource, identityText, startPosition } from './source-start.ts'
 import { readSourceTables, type SourceTable } from './source-tables.ts'
@@ -219,7 +219,7 @@ export class Stream {
       const appliers = targets.map((target, number): TargetApplier => new TargetApplier(
         {
           number, streamUid: record.uid, targetUid: target.on.targetUid, workflowUid: record.workflowUid,
-          shard: record.targets[number]?.shard ?? '', schema: record.targets[number]?.schema ?? '', mode: target.mode, lanes: target.lanes,
+          shard: record.targets[number]?.shard ?? '', schema: record.targets[number]?.schema ?? '', mode: target.mode, lanes: target.lanes, packetMax: target.packetMax,
           touched, clock, failpoints, pendingBytesMax: Math.ceil(config.pendingBytesMax / targets.length), oneLaneChangesMax: config.oneLaneChangesMax, exclusion: exclusionOf(target.on.targetUid),
           latest: () => consumer.latest,
           writeMarker: async () => (await markers.write()).number,
@@ -319,13 +319,18 @@ export class Stream {
     }))
     for (const { ref, meta, name, stored } of found) {
       if (stored === null && record.copy === 'none') throw moveErrors.noPosition({ stream: record.uid, target: name })
-      if (record.copy === 'full') {
+      if (stored === null) {
         await createTargetTables({
           source: { conn: from.sourceMeta, schema: record.source.schema }, target: { conn: meta, schema: ref.schema, uid: ref.uid, name },
-          workflowUid: record.workflowUid, tables: names, deferSecondaryKeys: record.options.deferSecondaryKeys && stored === null,
+          workflowUid: record.workflowUid, tables: names, deferSecondaryKeys: record.options.deferSecondaryKeys,
         })
+        await refuseTriggers(meta, ref.schema, name, names)
+        continue
       }
-      if (record.copy === 'full' && stored === null) await refuseTriggers(meta, ref.schema, name, names)
+      // Made again empty, it would look as if its rows had been copied.
+      const there = new Set(await tableNames(meta, ref.schema))
+      const missing = names.find((table) => !there.has(table))
+      if (missing !== undefined) throw moveErrors.missingTarget({ table: missing, target: name })
     }
     const known = found.find(({ stored }) => stored !== null)?.stored ?? null
     for (const { stored } of found) if (stored !== null) await checkSource(from.sourceMeta, from.sourceName, record.uid, from.markerName, stored)
@@ -479,7 +484,7 @@ export class Stream {
       this.#reportedControl[number] = controlMarker
       const held = this.#options.failpoints.hit('marker.beforeReport')
       if (held !== undefined) {
-        void held.then(() => this.#options.onReport(this.report(), true))
+        void held.then(() => this.#options.onReport(this.report(), true), () => undefined)
         return
       }
     }

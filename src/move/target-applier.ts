@@ -12,10 +12,11 @@ import type { Clock } from '../base/clock.ts'
 import { isServerError } from '../mysql/errors.ts'
 import type { Chunk, ChunkPart } from './chunk.ts'
 import type { Failpoints } from './crash-points.ts'
+import { moveErrors } from './errors.ts'
 import type { Lane } from './lane.ts'
 import { Pending, type Change, type Round, type Stamp } from './pending.ts'
 import { ownRows } from './own-rows.ts'
-import { roundStatements, type WriteMode } from './statements.ts'
+import { roundStatements, type LaneStatements, type WriteMode } from './statements.ts'
 import { applierSql, compareCoordinates, type Coordinate } from './tables.ts'
 import type { TablePlan } from './table-plan.ts'
 import type { TouchedKeys } from './touched.ts'
@@ -51,6 +52,8 @@ export type TargetApplierOptions = {
   exclusion: Exclusion
   pendingBytesMax: number
   oneLaneChangesMax: number
+  /** max_allowed_packet of the server. */
+  packetMax: number
 }
 
 /** Writers share it; who rebuilds keys has it alone. */
@@ -242,7 +245,7 @@ export class TargetApplier {
     // Not again in one transaction after a collision: its 1062 would undo its own deletes, which another stream may be waiting for as this
     // one waits for that one's, for ever (test/models/merge.model.ts finds it).
     if (round.count <= this.options.oneLaneChangesMax && this.#collisionsInRow === 0) {
-      const [only] = roundStatements(round, mode, schema, 1)
+      const [only] = this.#checked(roundStatements(round, mode, schema, 1))
       assert(only !== undefined, 'one lane')
       await first.transaction([...only.deletes, ...only.upserts, this.#positionSql(round.stamp)], () => failpoints.hit('round.beforePosition'))
       await failpoints.hit('round.afterPosition')
@@ -258,7 +261,7 @@ export class TargetApplier {
   /** All lanes' deletes, committed, then all lanes' upserts. */
   async #write(round: Round): Promise<void> {
     const { lanes, failpoints, mode, schema } = this.options
-    const statements = roundStatements(round, mode, schema, lanes.length)
+    const statements = this.#checked(roundStatements(round, mode, schema, lanes.length))
     await Promise.all(lanes.map((lane, i) => {
       const deletes = statements[i]?.deletes ?? []
       return deletes.length === 0 ? undefined : lane.transaction(deletes)
@@ -271,6 +274,16 @@ export class TargetApplier {
       for (let at = 0; at < upserts.length; at += 8) await lane.transaction(upserts.slice(at, at + 8))
       await failpoints.hit('round.afterSomeLanes')
     }))
+  }
+
+  /** A statement that the server would answer by closing the connection is refused here, by name. */
+  #checked(lanes: LaneStatements[]): LaneStatements[] {
+    const { packetMax, shard } = this.options
+    for (const { upserts } of lanes) {
+      const large = upserts.find((statement) => statement.length + 1 > packetMax)
+      if (large !== undefined) throw moveErrors.rowTooLarge({ table: large.toString('latin1', 0, 60), bytes: large.length, target: shard, max: packetMax })
+    }
+    return lanes
   }
 
   async #setIntent(to: Coordinate): Promise<void> {
