@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
+import type { SecondReport } from '../src/demo/application.ts'
 import { ranges } from '../src/demo/story.ts'
 import { switchCrashPoints } from '../src/switch/crash-points.ts'
 import { Installation } from './kit/installation.ts'
@@ -78,14 +79,23 @@ test('promise 1: kill -9 of every process at every phase of 1 → 4', { timeout:
   assert.deepEqual({ lost: check.lost, doubled: check.doubled, misplaced: check.misplaced, ids: check.duplicateIds }, { lost: [], doubled: [], misplaced: [], ids: [] })
 })
 
+/** How many errors clients were told, and the first of each kind. */
+function errorsOf(seconds: readonly SecondReport[]): string {
+  const errors = seconds.reduce((n, second) => n + second.errors, 0)
+  const kinds = new Set(seconds.flatMap((second) => second.messages).map((message) => message.replace(/\d{4,}/g, 'N').slice(0, 120)))
+  return `${errors} errors at the client, slowest write ${Math.round(Math.max(0, ...seconds.map((s) => s.slowestWriteMs)))} ms ${[...kinds].slice(0, 6).join(' | ')}`
+}
+
 /** Steps as subtests; the first that fails ends the walk, with what the processes logged. Clients can write after each. */
 function steps(t: TestContext, installation: Installation, application: RunningApplication): (name: string, work: () => Promise<void>) => Promise<void> {
   return async (name, work) => {
     let failure: unknown = null
-    await t.test(name, async () => {
+    await t.test(name, async (t) => {
+      const from = application.seconds.length
       try {
         await work()
         await untilClientsWrite(application)
+        t.diagnostic(errorsOf(application.seconds.slice(from)))
       } catch (error) {
         failure = installation.describe(error)
         throw failure

@@ -31,7 +31,9 @@ export async function harmRows(kind: 'lose-row' | 'double-row' | 'wrong-shard', 
     return (rows as Record<string, unknown>[])[0]
   })
   if (row === undefined) throw new Error(`${first.name} has no row to harm`)
-  if (kind !== 'lose-row') await on(second, (connection) => connection.query(`INSERT INTO ${table} SET ?`, [row]))
+  // Twice on its own shard, as a write that was applied a second time would be: under a new id, or the key would refuse it.
+  if (kind === 'double-row') await on(first, (connection) => connection.query(`INSERT INTO ${table} SET ?`, [{ ...row, log_id: 2 ** 40 }]))
+  if (kind === 'wrong-shard') await on(second, (connection) => connection.query(`INSERT INTO ${table} SET ?`, [row]))
   if (kind !== 'double-row') await on(first, (connection) => connection.query(`DELETE FROM ${table} WHERE log_id = ?`, [row['log_id']]))
   const home = homesOf(
     [Number(row['user_id'])],
@@ -60,14 +62,28 @@ export async function harmConnections(shards: readonly ShardAddress[], gateUser:
   return `error: ${killed} sessions of the gate killed`
 }
 
-/** Holds a target's tables so that it cannot follow: the switch must wait. Returns what lets go. */
-export async function harmSwitch(shard: ShardAddress, holdMs: number): Promise<void> {
-  const connection = await mysql.createConnection({ host: shard.host, port: shard.port, user: shard.user, password: shard.password })
-  await connection.query('FLUSH TABLES WITH READ LOCK')
-  setTimeout(() => {
-    connection.query('UNLOCK TABLES').then(
-      () => connection.end(),
-      () => connection.destroy(),
-    )
-  }, holdMs)
+export type SwitchHarm = {
+  readonly target: ShardAddress
+  /** Less than the switch's own patience with a statement (3 s): after that it gives up, and clients go on. */
+  readonly holdMs: number
+  /** True once the switch has begun to hold clients. */
+  readonly held: () => Promise<boolean>
+}
+
+/**
+ * Waits until clients are held, then holds the target's tables by a direct connection: the target can't drain, and the switch
+ * must wait with everybody held. (A target that is held before the switch begins harms nobody: the switch waits for it with no
+ * client held.) Returns once it is on the look-out.
+ */
+export async function harmSwitch(harm: SwitchHarm): Promise<void> {
+  const { host, port, user, password } = harm.target
+  const target = await mysql.createConnection({ host, port, user, password })
+  const work = async (): Promise<void> => {
+    while (!(await harm.held()));
+    await target.query('FLUSH TABLES WITH READ LOCK')
+    await new Promise((done) => setTimeout(done, harm.holdMs))
+  }
+  void work()
+    .catch(() => undefined)
+    .finally(() => target.destroy())
 }

@@ -95,10 +95,14 @@ async function run(): Promise<number> {
     quietMs: options.quietMs,
     async beforeSwitch(workflow) {
       if (options.sabotage !== 'slow-switch' || harmed.length > 0) return
-      const target = (await addresses(client, workflow.targetShards))[0]
+      const [target] = await addresses(client, workflow.targetShards)
       if (target === undefined) return
-      await harmSwitch(target, 6000)
-      harmed.push('slow-switch: a target is held for 6 s')
+      const held = async (): Promise<boolean> => {
+        const { routing } = await client.call('showKeyspace', { keyspace: database })
+        return routing.components.some((component) => component.holdSinceMs !== null)
+      }
+      await harmSwitch({ target, holdMs: 2700, held })
+      harmed.push('slow-switch: in the first switch a target is held for 2.7 s')
     },
   })
   await story.prepare()
