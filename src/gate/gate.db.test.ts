@@ -267,6 +267,57 @@ test('a killed server connection is replaced: reads never see it', async () => {
   await c.end()
 })
 
+test('a client that goes away in a transaction: rolled back, its locks free, whatever it was doing', async () => {
+  const c = await client()
+  await c.query('CREATE TABLE away (id INT PRIMARY KEY)')
+  await c.query('INSERT INTO away VALUES (1), (2)')
+  for (const doing of ['nothing', 'a statement']) {
+    const x = await client()
+    await x.beginTransaction()
+    await x.query('DELETE FROM away WHERE id = 1')
+    if (doing === 'a statement') x.query('SELECT SLEEP(30) FROM away').catch(() => {})
+    x.destroy()
+    await c.query('SET SESSION innodb_lock_wait_timeout = 5')
+    await c.query('UPDATE away SET id = 1 WHERE id = 1')
+    assert.deepEqual(await rowsOf(c, 'SELECT COUNT(*) AS c FROM away'), [{ c: 2 }])
+  }
+  await c.end()
+})
+
+test('promise 8: a client that reads slowly stops its server, not the gate; the connection is awake for whoever comes next', async () => {
+  const slow = await connect({ host: '127.0.0.1', port, user: 'app', password: 'secret', database: 'app' })
+  const before = process.memoryUsage().rss
+  const stream = await slow.rows("SELECT REPEAT('x', 100000) AS v FROM seq_1_to_3000", { bufferBytesMax: 100_000 })
+  const fast = await client()
+  for (let i = 0; i < 30; i++) assert.deepEqual(await rowsOf(fast, 'SELECT 1 AS one'), [{ one: 1 }])
+  assert.ok(process.memoryUsage().rss - before < 150_000_000, 'the answer of 300 MB is held in memory')
+  let rows = 0
+  for await (const batch of stream) rows += batch.length
+  assert.equal(rows, 3000)
+  for (let i = 0; i < 30; i++) assert.equal(await slow.value('SELECT 2'), '2')
+  await slow.close()
+  await fast.end()
+})
+
+test('an upload that breaks off leaves nothing hanging', async () => {
+  const c = await client()
+  await c.query('CREATE TABLE upload (id INT PRIMARY KEY)')
+  const raw = await connect({ host: '127.0.0.1', port, user: 'app', password: 'secret', database: 'app' })
+  const loading = raw.loadData("LOAD DATA LOCAL INFILE 'x' INTO TABLE upload", (async function* () {
+    yield Buffer.from('1\n2\n')
+    raw.destroy()
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  })())
+  await assert.rejects(loading)
+  for (let i = 0; ; i++) {
+    if ((await admin.value("SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'sw_gate' AND info LIKE 'LOAD%'")) === '0') break
+    assert.ok(i < 500, 'the server still waits for the file')
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+  await c.query('DROP TABLE upload')
+  await c.end()
+})
+
 test('the mariadb command line, LOAD DATA LOCAL included', async (t) => {
   if (!existsSync('/usr/bin/mariadb')) return t.skip('no mariadb client')
   const dir = await mkdtemp(path.join(tmpdir(), 'sw-gate-infile-'))
