@@ -19,7 +19,7 @@ import { controlSchema } from '../binlog/control-schema.ts'
 import { switchErrors } from './errors.ts'
 import { connectAs } from './server-access.ts'
 import type { OurNames } from './server-access.ts'
-import { killedView, killSessions, listClientSessions } from './sessions.ts'
+import { killedView, killSessions, listClientSessions, listConnecting } from './sessions.ts'
 import type { ClientSession, KilledSession } from './sessions.ts'
 
 export type ClosedOptions = {
@@ -93,24 +93,25 @@ export async function closeServer(server: ClaimedServer, options: ClosedOptions,
   }
   await failpoint('fence.accountsLocked')
   await setReadOnly(server, clock)
-  const state = await fenceState(connection, ours, options)
+  // In this order: who has logged in between the two is in the second.
+  const [entering, state] = await Promise.all([listConnecting(connection), fenceState(connection, ours, options)])
   if (state.unlocked.length > 0) throw switchErrors.stillOpen({ server: serverId, open: describeOpen(state) })
   const victims = state.sessions.filter((session) => session.transaction !== null || state.passing.includes(session))
   await killSessions(connection, victims)
-  if (state.passing.length > 0) await untilNonePasses(server, options, clock)
+  if (state.passing.length + entering.length > 0) await untilNonePasses(server, options, entering, clock)
   return victims.map((session) => killedView(serverId, session))
 }
 
 /**
  * Which sessions write although read_only is set (*tried* on both databases): those of accounts with the privilege; and, where an account with
  * the privilege has defined a procedure that runs with its definer's rights, any session, which may CALL it. (Functions, views and
- * triggers of such a definer do not pass.) Somebody who is just being let in counts as the worst.
+ * triggers of such a definer do not pass.)
  */
 function passes(accounts: readonly Account[], definers: ReadonlySet<string>): (session: ClientSession) => boolean {
   const privileged = accounts.filter((account) => account.passesReadOnly.length > 0)
   if (privileged.some((account) => definers.has(accountName(account)))) return () => true
   const users = new Set(privileged.map((account) => account.user))
-  return (session) => users.has(session.user) || session.user === 'unauthenticated user'
+  return (session) => users.has(session.user)
 }
 
 /** user@host of every definer with whose rights some procedure runs. */
@@ -119,13 +120,19 @@ export async function definersOfProcedures(connection: Connection): Promise<Read
   return new Set(rows.map((row) => row['definer'] ?? ''))
 }
 
-/** A killed session's last statement may still commit; where read_only does not stop it, the fence stands once it is gone. */
-async function untilNonePasses(server: ClaimedServer, options: ClosedOptions, clock: Clock): Promise<void> {
+/**
+ * A killed session's last statement may still commit; where read_only does not stop it, the fence stands once it is gone. Who was logging in while the
+ * accounts were being locked (`entering`) may have passed the check already: they must be in, and be judged, or be gone.
+ */
+async function untilNonePasses(server: ClaimedServer, options: ClosedOptions, entering: readonly ClientSession[], clock: Clock): Promise<void> {
+  const waitedFor = new Set(entering.map((session) => session.id))
   const triesMax = 400
   for (let tries = 0; tries < triesMax; tries++) {
-    const state = await fenceState(server.connection, server.ours, options)
-    if (state.passing.length === 0) return
-    await killSessions(server.connection, state.passing)
+    // In this order: one that has logged in between the two is in the second.
+    const stillEntering = (await listConnecting(server.connection)).filter((session) => waitedFor.has(session.id))
+    const { passing } = await fenceState(server.connection, server.ours, options)
+    if (passing.length + stillEntering.length === 0) return
+    await killSessions(server.connection, [...passing, ...stillEntering])
     await clock.sleep(5)
   }
   throw switchErrors.stillOpen({ server: server.serverId, open: 'sessions that read_only does not stop do not end' })

@@ -1,6 +1,7 @@
 /** What one switch concerns, gathered from the topology in one go: sides, servers, streams, tables. */
 import { createHash } from 'node:crypto'
-import { keyRangesIntersect, parseKeyRange } from '../keyspace/key-range.ts'
+import { keyRangesEqual, keyRangesIntersect, parseKeyRange } from '../keyspace/key-range.ts'
+import { sortKeyRanges } from '../keyspace/key-range-sets.ts'
 import { keys } from '../topology/keys.ts'
 import type { KeyspaceRecord, RoutingComponent, ServerRecord, ShardRecord, ShardRef, StreamRecord, StreamTable } from '../topology/records.ts'
 import { componentsOfWorkflow, rangesForShards } from '../topology/routing.ts'
@@ -54,7 +55,7 @@ export async function planSwitch(store: Store, request: { keyspace: string; work
   const known = (await listRecords<StreamRecord>(store, keys.streamsOf(workflowUid))).map((entry) => entry.value)
   const streams = streamsBetween(known, from, to)
   const there = streamsBetween(known, to, from)
-  const wanted = streams.length === 0 ? [] : streamsBack(streams, from, to, workflowUid)
+  const wanted = streamsBack(streams, known, from, to)
   const backMissing = wanted.filter((stream) => !there.some((other) => other.source.uid === stream.source.uid))
   return {
     keyspace,
@@ -112,26 +113,29 @@ function tablesOf(streams: readonly StreamRecord[]): StreamTable[] {
 
 /**
  * The streams of the way back: each shard of N feeds the shards of F whose range meets its own. Their uids follow from workflow and source,
- * so that an attempt that died between the rows on F and the record finds its own rows again.
+ * so that an attempt that died between the rows on F and the record finds its own rows again. Reference tables come back from one shard only, the first
+ * of the whole side (1.1), however few of its components switch now.
  */
-export function streamsBack(streams: readonly StreamRecord[], from: Side, to: Side, workflowUid: string): StreamRecord[] {
+export function streamsBack(streams: readonly StreamRecord[], known: readonly StreamRecord[], from: Side, to: Side): StreamRecord[] {
   const model = streams[0]
   if (model === undefined) return []
-  const tables = tablesOf(streams)
-  return to.shards.map((source, index) => ({
+  const { workflowUid, workflow, keyspace, direction, options } = model
+  const wholeSide = known.filter((stream) => stream.direction === direction).flatMap((stream) => stream.targets)
+  const first = sortKeyRanges(wholeSide.map((shard) => parseKeyRange(shard.shard)))[0]
+  return to.shards.map((source) => ({
     v: 1,
     uid: createHash('sha256').update(`${workflowUid} back ${source.uid}`).digest('hex').slice(0, 32),
     workflowUid,
-    workflow: model.workflow,
-    keyspace: model.keyspace,
-    direction: model.direction === 'forward' ? 'reverse' : 'forward',
+    workflow,
+    keyspace,
+    direction: direction === 'forward' ? 'reverse' : 'forward',
     wanted: 'running',
     generation: 1,
     source,
     targets: from.shards.filter((shard) => keyRangesIntersect(parseKeyRange(shard.shard), parseKeyRange(source.shard))),
-    tables,
-    movesReference: index === 0,
+    tables: tablesOf(streams),
+    movesReference: first !== undefined && keyRangesEqual(first, parseKeyRange(source.shard)),
     copy: 'none',
-    options: { ...model.options, deferSecondaryKeys: false, stopAfterCopy: false, failpoints: {} },
+    options: { ...options, deferSecondaryKeys: false, stopAfterCopy: false, failpoints: {} },
   }))
 }

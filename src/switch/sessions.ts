@@ -9,7 +9,9 @@ export type ClientSession = Session
 
 export type KilledSession = { readonly server: string; readonly user: string; readonly host: string; readonly query: string | null; readonly transaction: boolean }
 
-const systemUsers = new Set(['system user', 'event_scheduler'])
+/** Not logged in yet. Where accounts were locked before it connected it never will be, so it counts nowhere but while locks are laid. */
+const connecting = 'unauthenticated user'
+const systemUsers = new Set(['system user', 'event_scheduler', connecting])
 const systemCommands = /^(Daemon|Binlog Dump|Slave|Replica|Group)/i
 
 /** Everybody but our own admin and mover, the server's threads, replication, and `spare` (user@host as in an account). */
@@ -21,6 +23,11 @@ export async function listClientSessions(connection: Connection, ours: OurNames,
       if (user === ours.admin || user === ours.mover || systemUsers.has(user) || systemCommands.test(command)) return false
       return !spare.has(`${user}@${host}`) && !spare.has(`${user}@%`)
     })
+}
+
+/** Sessions that are just logging in, of whichever account. */
+export async function listConnecting(connection: Connection): Promise<ClientSession[]> {
+  return (await flavourOf(connection).sessions(connection)).filter((session) => session.user === connecting)
 }
 
 /** Ends sessions, all in one round trip; one that is gone already is no error. */
