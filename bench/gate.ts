@@ -25,19 +25,27 @@ const children: ChildProcess[] = []
 const dir = await mkdtemp(path.join(tmpdir(), 'sw-bench-'))
 try {
   const admin = await server.admin()
-  for (const name of ['sbtest', 'sharded__40', 'sharded_40_80', 'sharded_80_c0', 'sharded_c0_']) await admin.query(`CREATE DATABASE ${name}`)
+  for (const name of ['sbtest', 'sharded__40', 'sharded_40_80', 'sharded_80_c0', 'sharded_c0_'])
+    await admin.query(`CREATE DATABASE ${name}`)
   await admin.query("CREATE USER bench@'%' IDENTIFIED BY 'bench'")
   await admin.query("GRANT ALL ON *.* TO bench@'%'")
   await admin.close()
 
   const haproxyPort = await freePort()
   const config = path.join(dir, 'haproxy.cfg')
-  await writeFile(config, `global\n  nbthread 1\ndefaults\n  mode tcp\n  timeout connect 5s\n  timeout client 1h\n  timeout server 1h\nlisten l\n  bind 127.0.0.1:${haproxyPort}\n  server s 127.0.0.1:${server.port}\n`)
+  await writeFile(
+    config,
+    `global\n  nbthread 1\ndefaults\n  mode tcp\n  timeout connect 5s\n  timeout client 1h\n  timeout server 1h\nlisten l\n  bind 127.0.0.1:${haproxyPort}\n  server s 127.0.0.1:${server.port}\n`,
+  )
   const haproxy = spawn('haproxy', ['-f', config, '-db'], { stdio: 'ignore' })
   children.push(haproxy)
-  const gate = spawn(process.execPath, [path.join(import.meta.dirname, 'gate-process.ts'), String(server.port)], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const gate = spawn(process.execPath, [path.join(import.meta.dirname, 'gate-process.ts'), String(server.port)], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
   children.push(gate)
-  const gatePort = await new Promise<number>((resolve) => gate.stdout.on('data', (text: Buffer) => resolve(Number(/PORT (\d+)/.exec(text.toString())?.[1]))))
+  const gatePort = await new Promise<number>((resolve) =>
+    gate.stdout.on('data', (text: Buffer) => resolve(Number(/PORT (\d+)/.exec(text.toString())?.[1]))),
+  )
 
   const paths: Path[] = [
     { name: 'direct', port: server.port, database: 'sbtest', pid: null, user: 'bench' },
@@ -56,7 +64,9 @@ try {
       console.log('path              queries/s   p95 ms   CPU µs a query   errors')
       for (const p of paths) {
         const middle = (figures.get(p.name) ?? []).sort((a, b) => a.perSecond - b.perSecond)[rounds >> 1] as Figure
-        console.log(`${p.name.padEnd(16)} ${middle.perSecond.toFixed(0).padStart(10)} ${middle.p95Ms.toFixed(2).padStart(8)} ${(middle.cpuMicros === null ? '–' : middle.cpuMicros.toFixed(1)).padStart(16)} ${String(middle.errors).padStart(8)}`)
+        console.log(
+          `${p.name.padEnd(16)} ${middle.perSecond.toFixed(0).padStart(10)} ${middle.p95Ms.toFixed(2).padStart(8)} ${(middle.cpuMicros === null ? '–' : middle.cpuMicros.toFixed(1)).padStart(16)} ${String(middle.errors).padStart(8)}`,
+        )
       }
     }
   }
@@ -80,11 +90,28 @@ async function measure(p: Path, script: string, ps: string): Promise<Figure> {
 }
 
 async function sysbench(p: Path, script: string, what: 'prepare' | 'run', ps: string): Promise<string> {
-  const { stdout } = await run('sysbench', [
-    '--db-driver=mysql', '--mysql-host=127.0.0.1', `--mysql-port=${p.port}`, `--mysql-user=${p.user}`, '--mysql-password=bench', `--mysql-db=${p.database}`,
-    // Deadlocks are the workload's own (uniform updates); everything else ends the run.
-    '--mysql-ignore-errors=1213', `--db-ps-mode=${ps}`, '--tables=1', `--table-size=${rows}`, '--auto_inc=off', `--threads=${what === 'run' ? clients : 1}`, `--time=${seconds}`, script, what,
-  ], { maxBuffer: 1 << 24 })
+  const { stdout } = await run(
+    'sysbench',
+    [
+      '--db-driver=mysql',
+      '--mysql-host=127.0.0.1',
+      `--mysql-port=${p.port}`,
+      `--mysql-user=${p.user}`,
+      '--mysql-password=bench',
+      `--mysql-db=${p.database}`,
+      // Deadlocks are the workload's own (uniform updates); everything else ends the run.
+      '--mysql-ignore-errors=1213',
+      `--db-ps-mode=${ps}`,
+      '--tables=1',
+      `--table-size=${rows}`,
+      '--auto_inc=off',
+      `--threads=${what === 'run' ? clients : 1}`,
+      `--time=${seconds}`,
+      script,
+      what,
+    ],
+    { maxBuffer: 1 << 24 },
+  )
   return stdout
 }
 

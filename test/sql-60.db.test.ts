@@ -18,7 +18,7 @@ const store = new MemoryStore()
 
 const tables = [
   `CREATE TABLE users (id BIGINT PRIMARY KEY, name VARCHAR(30) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci, age INT, balance DECIMAL(12,2), score DOUBLE, born DATE, seen DATETIME(3), tag VARBINARY(8), flags SET('a','b','c'), note TEXT)`,
-  'CREATE TABLE orders (id BIGINT PRIMARY KEY, user_id BIGINT NOT NULL, amount DECIMAL(10,2) NOT NULL, state ENUM(\'new\',\'paid\',\'gone\'), day DATE, KEY (user_id))',
+  "CREATE TABLE orders (id BIGINT PRIMARY KEY, user_id BIGINT NOT NULL, amount DECIMAL(10,2) NOT NULL, state ENUM('new','paid','gone'), day DATE, KEY (user_id))",
   'CREATE TABLE countries (code CHAR(2) PRIMARY KEY, name VARCHAR(40))',
 ]
 
@@ -44,7 +44,16 @@ before(async () => {
   await addKeyspace(store, 'four', shards, { sharded: true, vschema })
   const started = await startGate(store)
   gate = started.gate
-  const options = { host: '127.0.0.1', port: started.port, user: 'app', password: 'secret', dateStrings: true, supportBigNumbers: true, bigNumberStrings: true, rowsAsArray: true }
+  const options = {
+    host: '127.0.0.1',
+    port: started.port,
+    user: 'app',
+    password: 'secret',
+    dateStrings: true,
+    supportBigNumbers: true,
+    bigNumberStrings: true,
+    rowsAsArray: true,
+  }
   one = await mysql.createConnection({ ...options, database: 'one' })
   four = await mysql.createConnection({ ...options, database: 'four' })
   for (const c of [one, four]) {
@@ -54,7 +63,10 @@ before(async () => {
       await c.query(
         `INSERT INTO users VALUES (${i}, ${name}, ${i % 9 === 0 ? 'NULL' : 20 + (i % 5)}, ${i % 11 === 0 ? 'NULL' : `${i % 2 === 0 ? '-' : ''}${i * 3}.${10 + i}`}, ${i / 4}, '2000-01-${10 + (i % 19)}', '2024-05-06 07:08:${10 + (i % 40)}.${100 + i}', X'0${i % 9}0${i % 3}', '${['a', 'b', 'a,c', ''][i % 4]}', 'note ${i}')`,
       )
-      if (i % 3 !== 0) await c.query(`INSERT INTO orders VALUES (${i * 10}, ${i}, ${i}.25, '${['new', 'paid', 'gone'][i % 3]}', '2024-01-0${1 + (i % 9)}'), (${i * 10 + 1}, ${i}, ${i * 2}.50, 'paid', NULL)`)
+      if (i % 3 !== 0)
+        await c.query(
+          `INSERT INTO orders VALUES (${i * 10}, ${i}, ${i}.25, '${['new', 'paid', 'gone'][i % 3]}', '2024-01-0${1 + (i % 9)}'), (${i * 10 + 1}, ${i}, ${i * 2}.50, 'paid', NULL)`,
+        )
     }
     await c.query("INSERT INTO countries VALUES ('de', 'Germany'), ('fr', 'France'), ('tr', 'Türkiye')")
   }
@@ -108,12 +120,12 @@ const statements: string[] = [
   'SELECT u.id, u.name, o.amount FROM users u JOIN orders o ON o.user_id = u.id WHERE u.id = 10 ORDER BY o.id',
   'SELECT u.id, o.id, o.amount FROM users u JOIN orders o ON o.user_id = u.id ORDER BY o.id LIMIT 15',
   'SELECT u.id, o.id FROM users u LEFT JOIN orders o ON o.user_id = u.id WHERE u.id < 7 ORDER BY u.id, o.id',
-  'SELECT u.id, c.name FROM users u JOIN countries c ON c.code = \'de\' WHERE u.id < 4 ORDER BY u.id',
+  "SELECT u.id, c.name FROM users u JOIN countries c ON c.code = 'de' WHERE u.id < 4 ORDER BY u.id",
   'SELECT u.age, SUM(o.amount) FROM users u JOIN orders o ON o.user_id = u.id GROUP BY u.age ORDER BY u.age',
   'SELECT * FROM countries ORDER BY code',
   'SELECT id FROM users WHERE id IN (SELECT user_id FROM orders WHERE user_id = 5)',
   'SELECT id FROM users u WHERE EXISTS (SELECT 1 FROM orders o WHERE o.user_id = u.id AND o.amount > 100) ORDER BY id',
-  'SELECT id, CASE WHEN age > 22 THEN \'old\' ELSE \'young\' END AS c FROM users WHERE id < 9 ORDER BY id',
+  "SELECT id, CASE WHEN age > 22 THEN 'old' ELSE 'young' END AS c FROM users WHERE id < 9 ORDER BY id",
   'SELECT id, UPPER(name), LENGTH(note), age + 1 FROM users WHERE id < 9 ORDER BY id',
   'SELECT id, age + 1 AS next FROM users ORDER BY next, id LIMIT 5',
   'SELECT u1.id, u2.id FROM users u1 JOIN users u2 ON u1.age = u2.age WHERE u1.id = 1',
@@ -149,14 +161,26 @@ const statements: string[] = [
   'SHOW COLUMNS FROM users',
 ]
 
-type Answer = { kind: 'rows'; names: string[]; rows: (string | null)[][] } | { kind: 'ok'; affected: number; info: string } | { kind: 'error'; errno: number; message: string }
+type Answer =
+  | { kind: 'rows'; names: string[]; rows: (string | null)[][] }
+  | { kind: 'ok'; affected: number; info: string }
+  | { kind: 'error'; errno: number; message: string }
 
 async function ask(c: mysql.Connection, sql: string, form: 'query' | 'execute'): Promise<Answer> {
   try {
     const options = { sql, rowsAsArray: true }
-    const [result, fields] = (form === 'query' ? await c.query(options) : await c.execute(options)) as unknown as [unknown, { name: string }[] | undefined]
+    const [result, fields] = (form === 'query' ? await c.query(options) : await c.execute(options)) as unknown as [
+      unknown,
+      { name: string }[] | undefined,
+    ]
     if (Array.isArray(result)) {
-      return { kind: 'rows', names: (fields ?? []).map((f) => f.name), rows: (result as unknown[][]).map((row) => row.map((cell) => (cell === null ? null : Buffer.isBuffer(cell) ? cell.toString('hex') : String(cell)))) }
+      return {
+        kind: 'rows',
+        names: (fields ?? []).map((f) => f.name),
+        rows: (result as unknown[][]).map((row) =>
+          row.map((cell) => (cell === null ? null : Buffer.isBuffer(cell) ? cell.toString('hex') : String(cell))),
+        ),
+      }
     }
     const header = result as { affectedRows: number; info: string }
     return { kind: 'ok', affected: header.affectedRows, info: header.info }

@@ -21,7 +21,11 @@ export class Aggregator {
     this.#merge = merge
     this.#columns = columns
     this.#key = groupKey(merge.groupBy, columns)
-    this.#combine = withPartsOfAverages(merge.columns, columns.length).map((column) => ({ at: columnAt(column.column, columns.length), column, fold: this.#folder(column) }))
+    this.#combine = withPartsOfAverages(merge.columns, columns.length).map((column) => ({
+      at: columnAt(column.column, columns.length),
+      column,
+      fold: this.#folder(column),
+    }))
   }
 
   add(row: RawRow): void {
@@ -60,15 +64,27 @@ export class Aggregator {
           const y = row[at] as Buffer | null
           if (y === null) return
           if (x === null) kept[at] = Buffer.from(y)
-          else kept[at] = Buffer.from(real ? printDouble(Number(x.toString('latin1')) + Number(y.toString('latin1'))) : printDecimal(addDecimals(parseDecimal(x.toString('latin1')), parseDecimal(y.toString('latin1')))))
+          else
+            kept[at] = Buffer.from(
+              real
+                ? printDouble(Number(x.toString('latin1')) + Number(y.toString('latin1')))
+                : printDecimal(addDecimals(parseDecimal(x.toString('latin1')), parseDecimal(y.toString('latin1')))),
+            )
         }
       }
       case 'bit_and':
       case 'bit_or':
       case 'bit_xor': {
-        const operate = aggregate.function === 'bit_and' ? (a: bigint, b: bigint) => a & b : aggregate.function === 'bit_or' ? (a: bigint, b: bigint) => a | b : (a: bigint, b: bigint) => a ^ b
+        const operate =
+          aggregate.function === 'bit_and'
+            ? (a: bigint, b: bigint) => a & b
+            : aggregate.function === 'bit_or'
+              ? (a: bigint, b: bigint) => a | b
+              : (a: bigint, b: bigint) => a ^ b
         return (kept, row) => {
-          kept[at] = Buffer.from(String(operate(BigInt((kept[at] as Buffer).toString('latin1')), BigInt((row[at] as Buffer).toString('latin1')))))
+          kept[at] = Buffer.from(
+            String(operate(BigInt((kept[at] as Buffer).toString('latin1')), BigInt((row[at] as Buffer).toString('latin1')))),
+          )
         }
       }
       case 'min':
@@ -96,7 +112,8 @@ export class Aggregator {
     const sum = row[columnAt(aggregate.sum, width)] as Buffer | null
     const count = BigInt((row[columnAt(aggregate.count, width)] as Buffer).toString('latin1'))
     if (sum === null || count === 0n) return null
-    if (column.type === columnType.double || column.type === columnType.float) return Buffer.from(printDouble(Number(sum.toString('latin1')) / Number(count)))
+    if (column.type === columnType.double || column.type === columnType.float)
+      return Buffer.from(printDouble(Number(sum.toString('latin1')) / Number(count)))
     return Buffer.from(printDecimal(divideDecimal(parseDecimal(sum.toString('latin1')), count, column.decimals)))
   }
 }

@@ -152,7 +152,9 @@ export class BackendPool {
     }
     return new Promise<Backend>((resolve, reject) => {
       const waiter: Waiter = {
-        resolve, reject, signature,
+        resolve,
+        reject,
+        signature,
         timer: setTimeout(() => {
           this.#waiters.splice(this.#waiters.indexOf(waiter), 1)
           reject(gateErrors.poolTimeout({ shard: this.#options.shard, waitedMs: this.#options.waitMs, max: this.#options.budget.max }))
@@ -189,7 +191,14 @@ export class BackendPool {
     try {
       const connection = await this.#options.connect()
       this.#connecting--
-      const backend: Backend = { connection, pool: this, signature: '', dirty: false, statements: new Map(), lastUsedMs: this.#options.clock.monotonicMs() }
+      const backend: Backend = {
+        connection,
+        pool: this,
+        signature: '',
+        dirty: false,
+        statements: new Map(),
+        lastUsedMs: this.#options.clock.monotonicMs(),
+      }
       if (this.#closed) {
         connection.onClose(() => this.#options.budget.give())
         void connection.close()

@@ -59,7 +59,14 @@ export type BufferEffect =
 export type BufferDecision = { readonly state: BufferState; readonly effects: readonly BufferEffect[] }
 
 export const emptyBuffer: BufferState = {
-  version: 0, held: new Map(), waiting: [], bytes: 0, open: 0, waitedMs: [], failed: 0, expelled: false,
+  version: 0,
+  held: new Map(),
+  waiting: [],
+  bytes: 0,
+  open: 0,
+  waitedMs: [],
+  failed: 0,
+  expelled: false,
 }
 
 /** Samples kept for the median; a hold is seconds at most. */
@@ -94,7 +101,10 @@ function onRouting(state: BufferState, event: Extract<BufferEvent, { kind: 'rout
   for (const key of event.held) held.set(key, state.held.get(key) ?? event.nowMs)
   const begins = state.held.size === 0 && held.size > 0
   const next: BufferState = {
-    ...state, version: event.version, held, open: event.open,
+    ...state,
+    version: event.version,
+    held,
+    open: event.open,
     ...(begins ? { waitedMs: [], failed: 0, expelled: false } : {}),
   }
   const drained = drain(next, event.nowMs)
@@ -174,8 +184,11 @@ function blockedKeys(state: BufferState): ReadonlySet<string> {
 function reportOf(state: BufferState): HoldReport {
   const sorted = [...state.waitedMs].sort((a, b) => a - b)
   return {
-    version: state.version, held: sorted.length + state.failed, failed: state.failed,
-    longestMs: Math.round(sorted.at(-1) ?? 0), medianMs: Math.round(sorted[sorted.length >> 1] ?? 0),
+    version: state.version,
+    held: sorted.length + state.failed,
+    failed: state.failed,
+    longestMs: Math.round(sorted.at(-1) ?? 0),
+    medianMs: Math.round(sorted[sorted.length >> 1] ?? 0),
   }
 }
 

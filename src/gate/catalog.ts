@@ -82,7 +82,12 @@ export class GateCatalog implements Catalog {
     this.#view = view
     for (const [name, entry] of this.#entries) {
       const now = view.keyspaces.get(name)
-      if (entry === null || now === undefined || now.vschemaVersion !== entry.vschemaVersion || now.record.sharded !== entry.vschema.sharded) {
+      if (
+        entry === null ||
+        now === undefined ||
+        now.vschemaVersion !== entry.vschemaVersion ||
+        now.record.sharded !== entry.vschema.sharded
+      ) {
         this.#entries.delete(name)
         this.generation++
         continue

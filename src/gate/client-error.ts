@@ -39,7 +39,13 @@ const byCode: Readonly<Record<string, readonly [number, string]>> = {
 export function clientError(error: unknown): ClientError {
   if (error instanceof ServerError) return { errno: error.errno, sqlState: error.sqlState, message: error.serverMessage }
   if (isSwError(error)) {
-    const known = byCode[error.code] ?? (error instanceof ConnectionLost ? ([2013, 'HY000'] as const) : error.class === 'user' ? ([1235, '42000'] as const) : ([1105, 'HY000'] as const))
+    const known =
+      byCode[error.code] ??
+      (error instanceof ConnectionLost
+        ? ([2013, 'HY000'] as const)
+        : error.class === 'user'
+          ? ([1235, '42000'] as const)
+          : ([1105, 'HY000'] as const))
     return { errno: known[0], sqlState: known[1], message: `${error.code}: ${error.message} (${error.fix})` }
   }
   return { errno: 1105, sqlState: 'HY000', message: 'SW-GATE: internal error; the log of the gate has it' }

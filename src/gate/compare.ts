@@ -2,8 +2,7 @@
  * Order and equality of values from several shards, by the type that the server says a column has. What can't be compared
  * exactly (text in a collation) is refused: whoever planned must have asked for weights then (promise 10). Pure.
  */
-import { columnType } from '../wire/column-types.ts'
-import { collation } from '../wire/column-types.ts'
+import { collation, columnType } from '../wire/column-types.ts'
 import type { Column, RawRow } from '../mysql/connection.ts'
 import { compareDecimals, parseDecimal, printDecimal } from './decimal.ts'
 import { planErrors } from './plan/errors.ts'

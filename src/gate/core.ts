@@ -41,7 +41,16 @@ export class Core {
   sequences!: Sequences
   readonly sessions = new Map<number, SessionEntry>()
 
-  constructor(parts: { config: GateConfig; clock: Clock; log: Log; watch: TopologyWatch; holds: Holds; membership: Membership; pools: Pools; stats: Stats }) {
+  constructor(parts: {
+    config: GateConfig
+    clock: Clock
+    log: Log
+    watch: TopologyWatch
+    holds: Holds
+    membership: Membership
+    pools: Pools
+    stats: Stats
+  }) {
     this.config = parts.config
     this.clock = parts.clock
     this.log = parts.log

@@ -25,6 +25,8 @@ export function valueOfAnswer(result: Result): Value {
       return { type: 'double', value: Number(text) }
     default:
       // Times and dates have the binary charset too, and are text to whoever reads them.
-      return column.charset === collation.binary && column.type >= columnType.tinyBlob && column.type <= columnType.string ? { type: 'binary', bytes: Buffer.from(cell) } : { type: 'text', bytes: Buffer.from(cell) }
+      return column.charset === collation.binary && column.type >= columnType.tinyBlob && column.type <= columnType.string
+        ? { type: 'binary', bytes: Buffer.from(cell) }
+        : { type: 'text', bytes: Buffer.from(cell) }
   }
 }

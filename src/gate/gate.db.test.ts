@@ -44,11 +44,13 @@ after(async () => {
   await server?.stop()
 })
 
-const client = (options: mysql.ConnectionOptions = {}): Promise<mysql.Connection> => mysql.createConnection({ host: '127.0.0.1', port, user: 'app', password: 'secret', database: 'app', ...options })
-const failsWith = (promise: Promise<unknown>, errno: number): Promise<void> => assert.rejects(promise, (e: { errno: number; message: string }) => {
-  assert.equal(e.errno, errno, e.message)
-  return true
-})
+const client = (options: mysql.ConnectionOptions = {}): Promise<mysql.Connection> =>
+  mysql.createConnection({ host: '127.0.0.1', port, user: 'app', password: 'secret', database: 'app', ...options })
+const failsWith = (promise: Promise<unknown>, errno: number): Promise<void> =>
+  assert.rejects(promise, (e: { errno: number; message: string }) => {
+    assert.equal(e.errno, errno, e.message)
+    return true
+  })
 const rowsOf = async (c: mysql.Connection, sql: string): Promise<unknown[]> => (await c.query(sql))[0] as unknown[]
 
 test('who may come in: right password, wrong one, unknown user, empty password, unknown keyspace; both plugins', async () => {
@@ -89,18 +91,42 @@ test('a database is a keyspace, whatever its schema is called on the server', as
 test('values of every type come through as from the server itself, as text and as prepared statements, on whichever connection', async () => {
   const direct = await mysql.createConnection({ host: '127.0.0.1', port: server.port, user: 'root', database: 'app' })
   const c = await client()
-  await c.query('CREATE TABLE types (id INT PRIMARY KEY AUTO_INCREMENT, a TINYINT, b BIGINT UNSIGNED, c DECIMAL(20,5), d DOUBLE, e DATE, f DATETIME(6), g TIME(3), h YEAR, i VARCHAR(50), j BLOB, k LONGTEXT, l BIT(9), m ENUM(\'x\',\'y\'), n FLOAT)')
-  const values = [-1, '18446744073709551615', '123456789012345.12345', 1.5e300, '2024-02-29', '2024-02-29 23:59:59.123456', '-12:34:56.789', 2024, 'é😀\'"\\', Buffer.from([0, 1, 254, 255, 10]), '{"a": [1, 2]}', Buffer.from([1, 3]), 'y', 1.25]
-  const [made] = (await c.execute(`INSERT INTO types VALUES (NULL${', ?'.repeat(values.length)})`, values)) as unknown as [{ insertId: number; affectedRows: number }]
+  await c.query(
+    "CREATE TABLE types (id INT PRIMARY KEY AUTO_INCREMENT, a TINYINT, b BIGINT UNSIGNED, c DECIMAL(20,5), d DOUBLE, e DATE, f DATETIME(6), g TIME(3), h YEAR, i VARCHAR(50), j BLOB, k LONGTEXT, l BIT(9), m ENUM('x','y'), n FLOAT)",
+  )
+  const values = [
+    -1,
+    '18446744073709551615',
+    '123456789012345.12345',
+    1.5e300,
+    '2024-02-29',
+    '2024-02-29 23:59:59.123456',
+    '-12:34:56.789',
+    2024,
+    'é😀\'"\\',
+    Buffer.from([0, 1, 254, 255, 10]),
+    '{"a": [1, 2]}',
+    Buffer.from([1, 3]),
+    'y',
+    1.25,
+  ]
+  const [made] = (await c.execute(`INSERT INTO types VALUES (NULL${', ?'.repeat(values.length)})`, values)) as unknown as [
+    { insertId: number; affectedRows: number },
+  ]
   assert.deepEqual([made.insertId, made.affectedRows], [1, 1])
-  await c.execute(`INSERT INTO types VALUES (NULL${', ?'.repeat(values.length)})`, values.map(() => null))
+  await c.execute(
+    `INSERT INTO types VALUES (NULL${', ?'.repeat(values.length)})`,
+    values.map(() => null),
+  )
   assert.deepEqual(await rowsOf(c, 'SELECT * FROM types'), await rowsOf(direct, 'SELECT * FROM types'))
   // Many sessions share few connections: the same statement is executed wherever one is free.
   const many = await Promise.all(Array.from({ length: 30 }, () => client()))
   const expected = (await direct.execute('SELECT * FROM types WHERE id = ?', [1]))[0]
-  await Promise.all(many.map(async (m) => {
-    for (let i = 0; i < 5; i++) assert.deepEqual((await m.execute('SELECT * FROM types WHERE id = ?', [1]))[0], expected)
-  }))
+  await Promise.all(
+    many.map(async (m) => {
+      for (let i = 0; i < 5; i++) assert.deepEqual((await m.execute('SELECT * FROM types WHERE id = ?', [1]))[0], expected)
+    }),
+  )
   await Promise.all(many.map((m) => m.end()))
   assert.ok(Number(await admin.value("SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'sw_gate'")) <= 24)
   await c.end()
@@ -164,7 +190,10 @@ test('two transactions that deadlock: one gets 1213 and has nothing left, the ot
   await y.beginTransaction()
   await x.query('UPDATE dl SET n = n + 1 WHERE id = 1')
   await y.query('UPDATE dl SET n = n + 1 WHERE id = 2')
-  const results = await Promise.allSettled([x.query('UPDATE dl SET n = n + 1 WHERE id = 2'), y.query('UPDATE dl SET n = n + 1 WHERE id = 1')])
+  const results = await Promise.allSettled([
+    x.query('UPDATE dl SET n = n + 1 WHERE id = 2'),
+    y.query('UPDATE dl SET n = n + 1 WHERE id = 1'),
+  ])
   assert.equal(results.filter((r) => r.status === 'rejected' && (r.reason as { errno: number }).errno === 1213).length, 1)
   await x.commit()
   await y.commit()
@@ -178,7 +207,9 @@ test('state of one session never shows in another: variables, temporary tables, 
   await x.query("SET @a = 42, time_zone = '+05:00'")
   await x.query('CREATE TEMPORARY TABLE mine (id INT)')
   await x.query('INSERT INTO mine VALUES (7)')
-  assert.deepEqual(await rowsOf(x, "SELECT @a AS a, id, @@time_zone AS z, GET_LOCK('l', 1) AS l FROM mine"), [{ a: 42, id: 7, z: '+05:00', l: 1 }])
+  assert.deepEqual(await rowsOf(x, "SELECT @a AS a, id, @@time_zone AS z, GET_LOCK('l', 1) AS l FROM mine"), [
+    { a: 42, id: 7, z: '+05:00', l: 1 },
+  ])
   const others = await Promise.all(Array.from({ length: 12 }, () => client()))
   for (const y of others) {
     assert.deepEqual(await rowsOf(y, "SELECT @@time_zone AS z, IS_FREE_LOCK('l') AS l"), [{ z: 'SYSTEM', l: 0 }])
@@ -215,7 +246,7 @@ test('what ORMs ask about the statement before: warnings, errors, affected rows,
   const [same] = (await c.query("UPDATE w SET v = 'c'")) as unknown as [{ affectedRows: number }]
   assert.equal(same.affectedRows, 3)
   const changed = await connect({ host: '127.0.0.1', port, user: 'app', password: 'secret', database: 'app' })
-  assert.equal((await changed.query("UPDATE w SET v = 'c'") as { affectedRows: bigint }).affectedRows, 0n)
+  assert.equal(((await changed.query("UPDATE w SET v = 'c'")) as { affectedRows: bigint }).affectedRows, 0n)
   await changed.close()
   await c.end()
 })
@@ -226,7 +257,11 @@ test('KILL, PROCESSLIST, PING, RESET, statistics; what does not belong through a
   const slow = x.query('SELECT SLEEP(10) AS s')
   for (;;) {
     const list = (await rowsOf(y, 'SHOW FULL PROCESSLIST')) as { Id: number; Info: string | null }[]
-    if (list.find((p) => p.Id === id)?.Info === 'SELECT SLEEP(10) AS s' && (await admin.value("SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE '%SLEEP(10)%' AND user = 'sw_gate'")) === '1') break
+    if (
+      list.find((p) => p.Id === id)?.Info === 'SELECT SLEEP(10) AS s' &&
+      (await admin.value("SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE '%SLEEP(10)%' AND user = 'sw_gate'")) === '1'
+    )
+      break
   }
   await y.query(`KILL QUERY ${id}`)
   const [[interrupted]] = (await slow.catch((e: { errno: number }) => [[{ s: e.errno }]])) as unknown as [[{ s: number }]]
@@ -235,7 +270,7 @@ test('KILL, PROCESSLIST, PING, RESET, statistics; what does not belong through a
   await failsWith(y.query('KILL 99999999'), 1094)
   await y.query(`KILL ${id}`)
   await assert.rejects(x.query('SELECT 1'))
-  await failsWith(y.query('XA START \'x\''), 1235)
+  await failsWith(y.query("XA START 'x'"), 1235)
   await failsWith(y.query('SHUTDOWN'), 1235)
   await failsWith(y.query('SELECT 1; SELECT 2'), 1064)
   await failsWith(y.query('SET NAMES gbk'), 1115)
@@ -249,19 +284,22 @@ test('KILL, PROCESSLIST, PING, RESET, statistics; what does not belong through a
 
 test('more sessions than server connections: they take turns', async () => {
   const many = await Promise.all(Array.from({ length: 60 }, () => client()))
-  await Promise.all(many.map(async (c, i) => {
-    for (let k = 0; k < 10; k++) {
-      const [[row]] = (await c.query(`SELECT ${i} * 1000 + ${k} AS v`)) as unknown as [[{ v: number }]]
-      assert.equal(row.v, i * 1000 + k)
-    }
-  }))
+  await Promise.all(
+    many.map(async (c, i) => {
+      for (let k = 0; k < 10; k++) {
+        const [[row]] = (await c.query(`SELECT ${i} * 1000 + ${k} AS v`)) as unknown as [[{ v: number }]]
+        assert.equal(row.v, i * 1000 + k)
+      }
+    }),
+  )
   await Promise.all(many.map((c) => c.end()))
 })
 
 test('a killed server connection is replaced: reads never see it', async () => {
   const c = await client()
   for (let i = 0; i < 5; i++) {
-    for (const row of await admin.allText("SELECT id FROM information_schema.processlist WHERE user = 'sw_gate'")) await admin.query(`KILL ${row['id']}`).catch(() => {})
+    for (const row of await admin.allText("SELECT id FROM information_schema.processlist WHERE user = 'sw_gate'"))
+      await admin.query(`KILL ${row['id']}`).catch(() => {})
     assert.deepEqual(await rowsOf(c, 'SELECT 1 AS one'), [{ one: 1 }])
   }
   await c.end()
@@ -303,14 +341,18 @@ test('an upload that breaks off leaves nothing hanging', async () => {
   const c = await client()
   await c.query('CREATE TABLE upload (id INT PRIMARY KEY)')
   const raw = await connect({ host: '127.0.0.1', port, user: 'app', password: 'secret', database: 'app' })
-  const loading = raw.loadData("LOAD DATA LOCAL INFILE 'x' INTO TABLE upload", (async function* () {
-    yield Buffer.from('1\n2\n')
-    raw.destroy()
-    await new Promise((resolve) => setTimeout(resolve, 5))
-  })())
+  const loading = raw.loadData(
+    "LOAD DATA LOCAL INFILE 'x' INTO TABLE upload",
+    (async function* () {
+      yield Buffer.from('1\n2\n')
+      raw.destroy()
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    })(),
+  )
   await assert.rejects(loading)
   for (let i = 0; ; i++) {
-    if ((await admin.value("SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'sw_gate' AND info LIKE 'LOAD%'")) === '0') break
+    if ((await admin.value("SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'sw_gate' AND info LIKE 'LOAD%'")) === '0')
+      break
     assert.ok(i < 500, 'the server still waits for the file')
     await new Promise((resolve) => setTimeout(resolve, 10))
   }
@@ -327,7 +369,9 @@ test('the mariadb command line, LOAD DATA LOCAL included', async (t) => {
     const sql = `CREATE TABLE loaded (id INT PRIMARY KEY, v VARCHAR(30)); LOAD DATA LOCAL INFILE '${file}' INTO TABLE loaded; SELECT COUNT(*), SUM(id) FROM loaded; SHOW TABLES LIKE 'loaded'; SELECT 1 AS \`select\`;`
     const { stdout } = await run('mariadb', ['--local-infile=1', '-h127.0.0.1', `-P${port}`, '-uapp', '-psecret', '-N', 'app', '-e', sql])
     assert.equal(stdout, '200000\t19999900000\nloaded\n1\n')
-    const failed = await run('mariadb', ['-h127.0.0.1', `-P${port}`, '-uapp', '-psecret', 'app', '-e', 'SELECT * FROM not_there']).catch((e: { stderr: string }) => e)
+    const failed = await run('mariadb', ['-h127.0.0.1', `-P${port}`, '-uapp', '-psecret', 'app', '-e', 'SELECT * FROM not_there']).catch(
+      (e: { stderr: string }) => e,
+    )
     assert.match(failed.stderr, /ERROR 1146 \(42S02\)/)
   } finally {
     await rm(dir, { recursive: true, force: true })
@@ -336,7 +380,14 @@ test('the mariadb command line, LOAD DATA LOCAL included', async (t) => {
 
 test('PyMySQL: autocommit off by default, commits, errors, unbuffered cursors', async (t) => {
   const python = ['/tmp/gate-venv/bin/python', '/usr/bin/python3'].find((p) => existsSync(p)) ?? ''
-  if (python === '' || (await run(python, ['-c', 'import pymysql']).then(() => false, () => true))) return t.skip('no PyMySQL')
+  if (
+    python === '' ||
+    (await run(python, ['-c', 'import pymysql']).then(
+      () => false,
+      () => true,
+    ))
+  )
+    return t.skip('no PyMySQL')
   const script = `
 import pymysql
 c = pymysql.connect(host='127.0.0.1', port=${port}, user='app', password='secret', database='app')

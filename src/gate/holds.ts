@@ -156,10 +156,13 @@ export class Holds {
     lane.timer = null
     const atMs = nextTickMs(lane.state, this.#options.limits)
     if (atMs === null) return
-    lane.timer = setTimeout(() => {
-      lane.timer = null
-      this.#apply(keyspace, { kind: 'tick', nowMs: this.#now() })
-    }, Math.max(1, atMs - this.#now() + 1))
+    lane.timer = setTimeout(
+      () => {
+        lane.timer = null
+        this.#apply(keyspace, { kind: 'tick', nowMs: this.#now() })
+      },
+      Math.max(1, atMs - this.#now() + 1),
+    )
     lane.timer.unref()
   }
 

@@ -7,7 +7,9 @@ export async function killThread(core: Core, shard: ShardView, backendThreadId: 
   const { server, account } = shard
   const connection = await connect({
     ...(server.socketPath === null ? { host: server.host, port: server.port } : { socketPath: server.socketPath }),
-    user: account.user, password: account.password, connectTimeoutMs: core.config.connectTimeoutMs,
+    user: account.user,
+    password: account.password,
+    connectTimeoutMs: core.config.connectTimeoutMs,
   })
   try {
     await connection.query(`KILL QUERY ${backendThreadId}`)

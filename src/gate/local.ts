@@ -19,11 +19,29 @@ export function localAnswer(
 }
 
 export function processList(core: Core, status: number, full: boolean): Buffer {
-  const columns = [integerColumn('Id'), textColumn('User'), textColumn('Host'), textColumn('db'), textColumn('Command'), integerColumn('Time'), textColumn('State'), textColumn('Info', 1024)]
+  const columns = [
+    integerColumn('Id'),
+    textColumn('User'),
+    textColumn('Host'),
+    textColumn('db'),
+    textColumn('Command'),
+    integerColumn('Time'),
+    textColumn('State'),
+    textColumn('Info', 1024),
+  ]
   const nowMs = core.clock.monotonicMs()
   const rows = [...core.sessions.values()].map((s) => {
     const { command, sinceMs, text } = s.doing
-    return [String(s.threadId), s.user, s.host, s.keyspace === '' ? null : s.keyspace, command, String(Math.max(0, Math.round((nowMs - sinceMs) / 1000))), '', text === '' ? null : full ? text : text.slice(0, 100)]
+    return [
+      String(s.threadId),
+      s.user,
+      s.host,
+      s.keyspace === '' ? null : s.keyspace,
+      command,
+      String(Math.max(0, Math.round((nowMs - sinceMs) / 1000))),
+      '',
+      text === '' ? null : full ? text : text.slice(0, 100),
+    ]
   })
   return rowsFrames(columns, rows, status)
 }

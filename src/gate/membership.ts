@@ -99,11 +99,15 @@ export class Membership {
     const lease = await keepLease(store, { ttlMs: leaseMs, clock })
     void old?.release()
     this.#lease = lease
-    lease.lost.addEventListener('abort', () => {
-      if (this.#stop.signal.aborted || this.#lease !== lease) return
-      this.#options.log.warn({ gate: this.#options.id }, 'the gate\'s lease ended; reading the topology anew')
-      void this.#reviveUntilDone()
-    }, { once: true })
+    lease.lost.addEventListener(
+      'abort',
+      () => {
+        if (this.#stop.signal.aborted || this.#lease !== lease) return
+        this.#options.log.warn({ gate: this.#options.id }, "the gate's lease ended; reading the topology anew")
+        void this.#reviveUntilDone()
+      },
+      { once: true },
+    )
     await this.#write()
   }
 

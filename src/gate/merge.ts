@@ -33,12 +33,14 @@ export async function mergeStreams(streams: readonly RowStream[], merge: Merge, 
       const aggregator = new Aggregator(merge, columns)
       // Compiled before a row is read: what can't be compared is refused at once.
       const compare = merge.keys.length === 0 ? null : rowCompare(merge.keys, columns)
-      await Promise.all(streams.map(async (stream) => {
-        for await (const batch of stream) {
-          for (let i = 0; i < batch.length; i++) aggregator.add(batch.row(i))
-          if (aggregator.bytes > options.bytesMax) throw gateErrors.memory({ bytesMax: options.bytesMax })
-        }
-      }))
+      await Promise.all(
+        streams.map(async (stream) => {
+          for await (const batch of stream) {
+            for (let i = 0; i < batch.length; i++) aggregator.add(batch.row(i))
+            if (aggregator.bytes > options.bytesMax) throw gateErrors.memory({ bytesMax: options.bytesMax })
+          }
+        }),
+      )
       const rows = aggregator.finish(options.resolve)
       if (compare !== null) rows.sort(compare)
       for (const row of rows) {

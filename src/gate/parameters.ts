@@ -20,12 +20,14 @@ export function decodeParameters(framed: Buffer, statement: SessionStatement, lo
     const parameter = packet.readUInt16LE(HEADER_BYTES + 5)
     long.set(parameter, Buffer.concat([long.get(parameter) ?? empty, packet.subarray(HEADER_BYTES + 7)]))
   }
-  return decodeExecute(payload, { paramCount: statement.paramCount, types: typesOf(statement.types), longData: long, capabilities: 0 }).params
+  return decodeExecute(payload, { paramCount: statement.paramCount, types: typesOf(statement.types), longData: long, capabilities: 0 })
+    .params
 }
 
 function typesOf(types: Buffer | null): ParamType[] {
   const out: ParamType[] = []
-  for (let i = 0; types !== null && i + 1 < types.length; i += 2) out.push({ type: types[i] as number, unsigned: ((types[i + 1] as number) & 0x80) !== 0 })
+  for (let i = 0; types !== null && i + 1 < types.length; i += 2)
+    out.push({ type: types[i] as number, unsigned: ((types[i + 1] as number) & 0x80) !== 0 })
   return out
 }
 
@@ -61,7 +63,11 @@ export function inlineParameters(lexed: Lexed, chosen: readonly number[] | null,
     const number = chosen === null ? index : (chosen[index] ?? -1)
     index++
     const value = values[number]
-    parts.push(lexed.bytes.subarray(from, tokenStart(lexed, token)), Buffer.from(' '), value === undefined ? Buffer.from('NULL') : literalOf(value))
+    parts.push(
+      lexed.bytes.subarray(from, tokenStart(lexed, token)),
+      Buffer.from(' '),
+      value === undefined ? Buffer.from('NULL') : literalOf(value),
+    )
     from = tokenEnd(lexed, token)
   }
   parts.push(lexed.bytes.subarray(from))

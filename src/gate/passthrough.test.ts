@@ -67,8 +67,13 @@ test('SET: constants are kept, expressions are computed, the rest is passed on',
   assert.equal(plain.settings.get('time_zone'), "'+01:00'")
   assert.equal(plain.settings.autocommit, false)
   assert.equal(plain.pass, 'no')
-  assert.deepEqual(set("SET sql_mode = CONCAT(@@sql_mode, ',ANSI')").compute, [{ name: 'sql_mode', expression: "CONCAT(@@sql_mode, ',ANSI')" }])
-  assert.deepEqual(set('SET @A = 1 + 2, @`b c` = 4').variables, [{ name: 'a', expression: '1 + 2' }, { name: 'b c', expression: '4' }])
+  assert.deepEqual(set("SET sql_mode = CONCAT(@@sql_mode, ',ANSI')").compute, [
+    { name: 'sql_mode', expression: "CONCAT(@@sql_mode, ',ANSI')" },
+  ])
+  assert.deepEqual(set('SET @A = 1 + 2, @`b c` = 4').variables, [
+    { name: 'a', expression: '1 + 2' },
+    { name: 'b c', expression: '4' },
+  ])
   assert.equal(set('SET GLOBAL x = 1').pass, 'yes')
   assert.deepEqual(set('SET TRANSACTION ISOLATION LEVEL READ COMMITTED').next, ['SET TRANSACTION ISOLATION LEVEL READ COMMITTED'])
   assert.equal(set("SET SESSION transaction_isolation = 'READ-COMMITTED'").settings.get('isolation'), 'READ COMMITTED')

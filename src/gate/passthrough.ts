@@ -42,8 +42,26 @@ export type Passthrough =
   | { readonly kind: 'empty' }
 
 const implicitCommitVerbs = new Set([
-  'CREATE', 'ALTER', 'DROP', 'TRUNCATE', 'RENAME', 'GRANT', 'REVOKE', 'ANALYZE', 'OPTIMIZE', 'REPAIR', 'CHECK', 'CACHE', 'FLUSH', 'RESET',
-  'INSTALL', 'UNINSTALL', 'LOCK', 'CHANGE', 'STOP', 'IMPORT',
+  'CREATE',
+  'ALTER',
+  'DROP',
+  'TRUNCATE',
+  'RENAME',
+  'GRANT',
+  'REVOKE',
+  'ANALYZE',
+  'OPTIMIZE',
+  'REPAIR',
+  'CHECK',
+  'CACHE',
+  'FLUSH',
+  'RESET',
+  'INSTALL',
+  'UNINSTALL',
+  'LOCK',
+  'CHANGE',
+  'STOP',
+  'IMPORT',
 ])
 const refused: Record<string, { reason: string; fix: string }> = {
   XA: { reason: 'a prepared XA transaction outlives its connection and would block every switch', fix: 'use ordinary transactions' },
@@ -63,13 +81,21 @@ export function classify(lexed: Lexed): Passthrough {
     case 'START': {
       if (second !== 'TRANSACTION') break
       const rest = words.text()
-      return { kind: 'begin', readOnly: / READ ONLY/.test(rest) ? true : / READ WRITE/.test(rest) ? false : null, snapshot: / CONSISTENT SNAPSHOT/.test(rest) }
+      return {
+        kind: 'begin',
+        readOnly: / READ ONLY/.test(rest) ? true : / READ WRITE/.test(rest) ? false : null,
+        snapshot: / CONSISTENT SNAPSHOT/.test(rest),
+      }
     }
     case 'COMMIT':
     case 'ROLLBACK': {
       const rest = words.text()
       if (verb === 'ROLLBACK' && / TO /.test(rest)) break
-      return { kind: verb === 'COMMIT' ? 'commit' : 'rollback', chain: / CHAIN/.test(rest) && !/ NO CHAIN/.test(rest), release: / RELEASE/.test(rest) && !/ NO RELEASE/.test(rest) }
+      return {
+        kind: verb === 'COMMIT' ? 'commit' : 'rollback',
+        chain: / CHAIN/.test(rest) && !/ NO CHAIN/.test(rest),
+        release: / RELEASE/.test(rest) && !/ NO RELEASE/.test(rest),
+      }
     }
     case 'SET': {
       if (second === 'PASSWORD' || second === 'ROLE' || second === 'DEFAULT' || second === 'STATEMENT' || second === 'RESOURCE') break
@@ -86,7 +112,8 @@ export function classify(lexed: Lexed): Passthrough {
       return { kind: 'unlock-tables' }
     case 'SHOW':
       if (second === 'DATABASES' || second === 'SCHEMAS') return { kind: 'show', what: 'databases', like: words.like(), full: false }
-      if (second === 'PROCESSLIST' || (second === 'FULL' && words.at(2) === 'PROCESSLIST')) return { kind: 'show', what: 'processlist', like: null, full: second === 'FULL' }
+      if (second === 'PROCESSLIST' || (second === 'FULL' && words.at(2) === 'PROCESSLIST'))
+        return { kind: 'show', what: 'processlist', like: null, full: second === 'FULL' }
       break
   }
   const refusal = refused[verb]
@@ -165,7 +192,13 @@ function relayOf(words: Words, lexed: Lexed, verb: string, second: string): Rela
   if (verb === 'LOCK' || verb === 'HANDLER') pins.add('handler')
   if (verb === 'PREPARE' || verb === 'EXECUTE' || verb === 'DEALLOCATE') pins.add('unknown')
   return {
-    kind: 'relay', effect, pins: [...pins], lastInsertId, needsPrevious, leavesFoundRows, qualifiers,
+    kind: 'relay',
+    effect,
+    pins: [...pins],
+    lastInsertId,
+    needsPrevious,
+    leavesFoundRows,
+    qualifiers,
     rereadable: effect === 'read' && pins.size === 0 && rereadable(lexed),
     implicitCommit: implicitCommitVerbs.has(verb) && !temporary,
   }
@@ -173,11 +206,20 @@ function relayOf(words: Words, lexed: Lexed, verb: string, second: string): Rela
 
 function localOf(words: Words, lexed: Lexed): Passthrough | null {
   if (words.at(0) !== 'SELECT' || words.raw(2) !== '(' || words.raw(3) !== ')') return null
-  const value = ({ CONNECTION_ID: 'connection-id', ROW_COUNT: 'row-count', DATABASE: 'database', SCHEMA: 'database', LAST_INSERT_ID: 'last-insert-id' } as const)[words.at(1) as 'DATABASE']
+  const value = (
+    {
+      CONNECTION_ID: 'connection-id',
+      ROW_COUNT: 'row-count',
+      DATABASE: 'database',
+      SCHEMA: 'database',
+      LAST_INSERT_ID: 'last-insert-id',
+    } as const
+  )[words.at(1) as 'DATABASE']
   if (value === undefined) return null
   if (lexed.count === 4) return { kind: 'local', value, label: words.between(1, 4) }
   if (lexed.count === 6 && words.at(4) === 'AS') return { kind: 'local', value, label: words.name(5) }
-  if (lexed.count === 5 && (tokenKind(lexed, 4) === Kind.QuotedName || (tokenKind(lexed, 4) === Kind.Word && words.at(4) !== 'INTO'))) return { kind: 'local', value, label: words.name(4) }
+  if (lexed.count === 5 && (tokenKind(lexed, 4) === Kind.QuotedName || (tokenKind(lexed, 4) === Kind.Word && words.at(4) !== 'INTO')))
+    return { kind: 'local', value, label: words.name(4) }
   return null
 }
 

@@ -30,8 +30,12 @@ export class Pools {
     let budget = this.#budgets.get(shard.server.id)
     if (budget === undefined) this.#budgets.set(shard.server.id, (budget = new ConnectionBudget(backendConnectionsMax)))
     const pool = new BackendPool({
-      clock: this.#clock, shard: `${shard.keyspace}/${shard.name}`, budget, waitMs: poolWaitMs,
-      idleMs: backendIdleMs, statementsMax: statementsPerConnectionMax,
+      clock: this.#clock,
+      shard: `${shard.keyspace}/${shard.name}`,
+      budget,
+      waitMs: poolWaitMs,
+      idleMs: backendIdleMs,
+      statementsMax: statementsPerConnectionMax,
       connect: () => this.connect(shard, foundRows),
     })
     pools.set(shard.uid, pool)
@@ -42,8 +46,13 @@ export class Pools {
     const { server, account } = shard
     return connect({
       ...(server.socketPath === null ? { host: server.host, port: server.port } : { socketPath: server.socketPath }),
-      user: account.user, password: account.password, database: shard.schema, connectTimeoutMs: this.#config.connectTimeoutMs,
-      foundRows, deprecateEof: false, attributes: { program_name: 'shardwright gate' },
+      user: account.user,
+      password: account.password,
+      database: shard.schema,
+      connectTimeoutMs: this.#config.connectTimeoutMs,
+      foundRows,
+      deprecateEof: false,
+      attributes: { program_name: 'shardwright gate' },
     })
   }
 

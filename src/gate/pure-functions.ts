@@ -5,8 +5,8 @@
 import { Kind, tokenEnd, tokenKind, tokenStart, type Lexed } from '../sql/lexer.ts'
 
 const known = new Set(
+  // Keywords.
   (
-    // Keywords.
     'ALL AND ANY AS BETWEEN BY CASE DISTINCT DISTINCTROW ELSE EXCEPT EXISTS FROM GROUP HAVING IN INDEX INTERSECT INTERVAL INTO IS JOIN KEY LEFT LIKE LIMIT NOT ON OR ORDER ' +
     'OVER PARTITION REGEXP RLIKE RIGHT ROW SELECT SOME STRAIGHT_JOIN THEN UNION USING VALUES WHEN WHERE WINDOW WITH XOR DIV MOD FORCE USE IGNORE OFFSET RETURNING TABLE ' +
     // Functions without effect.
@@ -29,7 +29,8 @@ export function rereadable(lexed: Lexed): boolean {
     const kind = tokenKind(lexed, i)
     if (kind !== Kind.Word && kind !== Kind.QuotedName) continue
     if (lexed.bytes[tokenStart(lexed, i + 1)] !== 0x28 || tokenKind(lexed, i + 1) !== Kind.Operator) continue
-    if (kind === Kind.QuotedName || !known.has(lexed.bytes.toString('latin1', tokenStart(lexed, i), tokenEnd(lexed, i)).toUpperCase())) return false
+    if (kind === Kind.QuotedName || !known.has(lexed.bytes.toString('latin1', tokenStart(lexed, i), tokenEnd(lexed, i)).toUpperCase()))
+      return false
   }
   return true
 }

@@ -76,8 +76,8 @@ export class Relayer implements RelaySink {
     this.#pending = null
     if (end.kind === 'ok') {
       // The caller answers in other words (an id of a sequence).
-      if (this.#mute && !end.hadRows) {}
-      else if (pending === null) this.#send(end.frame)
+      if (this.#mute && !end.hadRows) {
+      } else if (pending === null) this.#send(end.frame)
       else if (pending.buffer === end.frame.buffer && pending.byteOffset + pending.length === end.frame.byteOffset) {
         // Both lie side by side in what one read brought: one write without a copy.
         this.#send(Buffer.from(pending.buffer, pending.byteOffset, pending.length + end.frame.length))

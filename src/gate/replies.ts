@@ -54,20 +54,49 @@ export function eofFrame(status: number, sequence = 1): Buffer {
 }
 
 export function textColumn(name: string, length = 256): ColumnDefinition {
-  return { schema: '', table: '', orgTable: '', name, orgName: '', charset: collation.utf8mb4, length: length * 4, type: columnType.varString, flags: 0, decimals: 39 }
+  return {
+    schema: '',
+    table: '',
+    orgTable: '',
+    name,
+    orgName: '',
+    charset: collation.utf8mb4,
+    length: length * 4,
+    type: columnType.varString,
+    flags: 0,
+    decimals: 39,
+  }
 }
 
 export function integerColumn(name: string): ColumnDefinition {
-  return { schema: '', table: '', orgTable: '', name, orgName: '', charset: collation.binary, length: 21, type: columnType.longlong, flags: columnFlag.binary | columnFlag.notNull, decimals: 0 }
+  return {
+    schema: '',
+    table: '',
+    orgTable: '',
+    name,
+    orgName: '',
+    charset: collation.binary,
+    length: 21,
+    type: columnType.longlong,
+    flags: columnFlag.binary | columnFlag.notNull,
+    decimals: 0,
+  }
 }
 
 /** A whole text result set. */
-export function rowsFrames(columns: readonly ColumnDefinition[], rows: readonly (readonly (string | null)[])[], status: number = serverStatus.autocommit): Buffer {
+export function rowsFrames(
+  columns: readonly ColumnDefinition[],
+  rows: readonly (readonly (string | null)[])[],
+  status: number = serverStatus.autocommit,
+): Buffer {
   const w = new Writer(512)
   let sequence = writeColumns(w, columns, status, 1)
   for (const row of rows) {
     w.beginFrame()
-    writeTextRow(w, row.map((cell) => (cell === null ? null : Buffer.from(cell))))
+    writeTextRow(
+      w,
+      row.map((cell) => (cell === null ? null : Buffer.from(cell))),
+    )
     sequence = w.endFrame(sequence)
   }
   w.beginFrame()

@@ -33,11 +33,15 @@ before(async () => {
   await addUser(store, 'app', 'secret')
   await addKeyspace(store, 'ids', [{ name: '-', serverId: 's0', schema: 'ids' }])
   const vschema = {
-    sharded: true, vindexes: { hash: { type: 'hash' } },
+    sharded: true,
+    vindexes: { hash: { type: 'hash' } },
     tables: { e: { column_vindexes: [{ column: 'user_id', name: 'hash' }], auto_increment: { column: 'id', sequence: 'ids.e_seq' } } },
   }
   await addKeyspace(store, 'log', shards, { sharded: true, vschema, serving: ['-'] })
-  await changeRouting(store, 'log', (r) => ({ ...r, components: r.components.map((c) => ({ ...c, workflow: 'w', other: four.map((s) => s.name) })) }))
+  await changeRouting(store, 'log', (r) => ({
+    ...r,
+    components: r.components.map((c) => ({ ...c, workflow: 'w', other: four.map((s) => s.name) })),
+  }))
   await closeServer(on4)
   ;({ gate, port } = await startGate(store))
 })
@@ -67,40 +71,46 @@ test('promises 1, 11: one shard to four and back, twice, under inserts with draw
     }
   }
   let user = 1
-  const inserts = (): Promise<void> => loop('insert', async () => {
-    const [r] = (await pool.query("INSERT INTO e (user_id, w) VALUES (?, 'a'), (?, 'a')", [user++, user++])) as unknown as [{ insertId: number }]
-    acknowledged.add(r.insertId)
-  })
-  const prepared = (): Promise<void> => loop('prepared', async () => {
-    const [r] = (await pool.execute("INSERT INTO e (user_id, w) VALUES (?, 'p')", [user++])) as unknown as [{ insertId: number }]
-    acknowledged.add(r.insertId)
-  })
-  const over = (): Promise<void> => loop('transaction', async () => {
-    const c = await pool.getConnection()
-    try {
-      await c.beginTransaction()
-      const ids: number[] = []
-      for (let i = 0; i < 3; i++) {
-        const [r] = (await c.query("INSERT INTO e (user_id, w) VALUES (?, 't')", [user++])) as unknown as [{ insertId: number }]
-        ids.push(r.insertId)
+  const inserts = (): Promise<void> =>
+    loop('insert', async () => {
+      const [r] = (await pool.query("INSERT INTO e (user_id, w) VALUES (?, 'a'), (?, 'a')", [user++, user++])) as unknown as [
+        { insertId: number },
+      ]
+      acknowledged.add(r.insertId)
+    })
+  const prepared = (): Promise<void> =>
+    loop('prepared', async () => {
+      const [r] = (await pool.execute("INSERT INTO e (user_id, w) VALUES (?, 'p')", [user++])) as unknown as [{ insertId: number }]
+      acknowledged.add(r.insertId)
+    })
+  const over = (): Promise<void> =>
+    loop('transaction', async () => {
+      const c = await pool.getConnection()
+      try {
+        await c.beginTransaction()
+        const ids: number[] = []
+        for (let i = 0; i < 3; i++) {
+          const [r] = (await c.query("INSERT INTO e (user_id, w) VALUES (?, 't')", [user++])) as unknown as [{ insertId: number }]
+          ids.push(r.insertId)
+        }
+        await c.query("UPDATE e SET w = 'T' WHERE user_id = ?", [user - 1])
+        await c.query('SELECT COUNT(*) FROM e WHERE user_id > ?', [user - 10])
+        await c.commit()
+        transactions++
+        for (const id of ids) acknowledged.add(id)
+      } catch (error) {
+        await c.rollback().catch(() => {})
+        throw error
+      } finally {
+        c.release()
       }
-      await c.query("UPDATE e SET w = 'T' WHERE user_id = ?", [user - 1])
-      await c.query('SELECT COUNT(*) FROM e WHERE user_id > ?', [user - 10])
-      await c.commit()
-      transactions++
-      for (const id of ids) acknowledged.add(id)
-    } catch (error) {
-      await c.rollback().catch(() => {})
-      throw error
-    } finally {
-      c.release()
-    }
-  })
-  const scans = (): Promise<void> => loop('scan', async () => {
-    await pool.query('SELECT user_id, COUNT(*) FROM e GROUP BY user_id ORDER BY user_id DESC LIMIT 5')
-    await pool.execute('SELECT id, w FROM e WHERE user_id = ?', [1 + (user % 7)])
-    reads++
-  })
+    })
+  const scans = (): Promise<void> =>
+    loop('scan', async () => {
+      await pool.query('SELECT user_id, COUNT(*) FROM e GROUP BY user_id ORDER BY user_id DESC LIMIT 5')
+      await pool.execute('SELECT id, w FROM e WHERE user_id = ?', [1 + (user % 7)])
+      reads++
+    })
   const loops = [inserts(), inserts(), prepared(), prepared(), over(), over(), over(), scans(), scans()]
   const stalls: number[] = []
   let [from, to] = [on1, on4]
@@ -116,11 +126,13 @@ test('promises 1, 11: one shard to four and back, twice, under inserts with draw
   console.log(`switches of ${stalls.join(', ')} ms, ${acknowledged.size} writes, ${transactions} transactions, ${reads} reads`)
   assert.deepEqual(errors, [])
   const there: number[] = []
-  for (const s of shards) there.push(...(await (s.serverId === 's1' ? on1 : on4).allText(`SELECT id FROM ${s.schema}.e`)).map((r) => Number(r['id'])))
+  for (const s of shards)
+    there.push(...(await (s.serverId === 's1' ? on1 : on4).allText(`SELECT id FROM ${s.schema}.e`)).map((r) => Number(r['id'])))
   const set = new Set(there)
   assert.equal(set.size, there.length, 'an id stands twice')
   for (const id of acknowledged) assert.ok(set.has(id), `row ${id} was acknowledged and is nowhere`)
   assert.ok(acknowledged.size > 100 && transactions > 20 && reads > 20)
   assert.equal((await gateRecord(store)).lastHold['log']?.failed, 0)
-  for (const c of [on1, on4]) assert.equal(await c.value('SELECT COUNT(*) FROM information_schema.innodb_trx'), '0', 'locks were left behind')
+  for (const c of [on1, on4])
+    assert.equal(await c.value('SELECT COUNT(*) FROM information_schema.innodb_trx'), '0', 'locks were left behind')
 })

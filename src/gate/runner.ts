@@ -136,7 +136,12 @@ export class Runner implements TransactionHost {
   }
 
   /** Something that neither reads nor writes rows (PREPARE), on the connection that the next statement would take. */
-  async onServer<T>(keyspaceName: string, signal: AbortSignal, act: (backend: Backend, shard: ShardView) => Promise<T>, choose?: (keyspace: KeyspaceView) => ShardView): Promise<T> {
+  async onServer<T>(
+    keyspaceName: string,
+    signal: AbortSignal,
+    act: (backend: Backend, shard: ShardView) => Promise<T>,
+    choose?: (keyspace: KeyspaceView) => ShardView,
+  ): Promise<T> {
     for (let attempt = 0; ; attempt++) {
       const stale = this.#core.fresh()
       if (stale !== undefined) await stale
@@ -158,7 +163,14 @@ export class Runner implements TransactionHost {
       } catch (error) {
         if (!ours) this.done(backend, false)
         if (!isConnectionLost(error) || ours) throw error
-        await this.#core.afterRefusal(shard, keyspace.version, attempt, 0, signal, gateErrors.unreachable({ shard: shardName(shard), cause: error.message }, error))
+        await this.#core.afterRefusal(
+          shard,
+          keyspace.version,
+          attempt,
+          0,
+          signal,
+          gateErrors.unreachable({ shard: shardName(shard), cause: error.message }, error),
+        )
       }
     }
   }
@@ -171,7 +183,8 @@ export class Runner implements TransactionHost {
       await transaction.rollback()
       throw gateErrors.movedTransaction({ keyspace: transaction.expelled })
     }
-    if (transaction === null && !this.settings.autocommit) return (this.transaction = new Transaction(false, { readOnly: null, snapshot: false }, this))
+    if (transaction === null && !this.settings.autocommit)
+      return (this.transaction = new Transaction(false, { readOnly: null, snapshot: false }, this))
     return transaction
   }
 
@@ -188,10 +201,22 @@ export class Runner implements TransactionHost {
   }
 
   /** Waits where the hold rules say so. 'again': time has passed, look at routing anew. */
-  async admit(keyspace: KeyspaceView, shard: ShardView, transaction: Transaction | null, request: { effect: Request['effect']; bytes: number }, signal: AbortSignal): Promise<'go' | 'again'> {
-    if (transaction !== null && transaction.branches.size > 0 && keyspace.record.transactionMode === 'single' && !transaction.branches.has(shard.uid)) {
+  async admit(
+    keyspace: KeyspaceView,
+    shard: ShardView,
+    transaction: Transaction | null,
+    request: { effect: Request['effect']; bytes: number },
+    signal: AbortSignal,
+  ): Promise<'go' | 'again'> {
+    if (
+      transaction !== null &&
+      transaction.branches.size > 0 &&
+      keyspace.record.transactionMode === 'single' &&
+      !transaction.branches.has(shard.uid)
+    ) {
       const other = [...transaction.branches.values()].find((b) => b.shard.keyspace === shard.keyspace)
-      if (other !== undefined) throw gateErrors.singleMode({ first: shardName(other.shard), second: shardName(shard), keyspace: keyspace.name })
+      if (other !== undefined)
+        throw gateErrors.singleMode({ first: shardName(other.shard), second: shardName(shard), keyspace: keyspace.name })
     }
     if (!this.#core.holds.active) return 'go'
     const begins = transaction === null ? request.effect !== 'read' : !this.isCounted(transaction, keyspace.name)
@@ -218,7 +243,12 @@ export class Runner implements TransactionHost {
     return transaction === null ? effect !== 'read' : !this.isCounted(transaction, shard.keyspace)
   }
 
-  async #attempt(keyspace: KeyspaceView, shard: ShardView, transaction: Transaction | null, request: Request): Promise<{ kind: 'done'; end: RelayEnd } | { kind: 'refused'; cause: Error }> {
+  async #attempt(
+    keyspace: KeyspaceView,
+    shard: ShardView,
+    transaction: Transaction | null,
+    request: Request,
+  ): Promise<{ kind: 'done'; end: RelayEnd } | { kind: 'refused'; cause: Error }> {
     let backend: Backend
     try {
       const known = this.#known(shard, transaction, request.needsPrevious)
@@ -227,7 +257,11 @@ export class Runner implements TransactionHost {
       return { kind: 'refused', cause: this.connectError(shard, error as Error) }
     }
     // A hold may have begun, and been acknowledged, while a connection was waited for: from here on it is counted.
-    if (this.#core.holds.active && transaction?.branches.has(shard.uid) !== true && this.#heldMeanwhile(shard, transaction, request.effect)) {
+    if (
+      this.#core.holds.active &&
+      transaction?.branches.has(shard.uid) !== true &&
+      this.#heldMeanwhile(shard, transaction, request.effect)
+    ) {
       this.done(backend, false)
       return { kind: 'refused', cause: gateErrors.holdExpired({ keyspace: keyspace.name, waitedMs: 0 }) }
     }
@@ -448,16 +482,26 @@ export class Runner implements TransactionHost {
   }
 
   #pipelineFramed(backend: Backend, framed: Buffer): void {
-    backend.connection.relay(framed, new SilentSink((end) => {
-      if (end instanceof Error || end.kind === 'ok') return
-      // It was accepted before: this connection is not what we think it is.
-      this.#core.log.warn({ errno: end.errno, message: end.message }, 'a server refused a session setting that it had accepted before')
-      backend.connection.destroy()
-    }))
+    backend.connection.relay(
+      framed,
+      new SilentSink((end) => {
+        if (end instanceof Error || end.kind === 'ok') return
+        // It was accepted before: this connection is not what we think it is.
+        this.#core.log.warn({ errno: end.errno, message: end.message }, 'a server refused a session setting that it had accepted before')
+        backend.connection.destroy()
+      }),
+    )
   }
 
   /** An ERR answer. Null: it was passed on. An error: nothing was done and it may be sent again. */
-  async #serverSaidNo(end: Extract<RelayEnd, { kind: 'error' }>, shard: ShardView, backend: Backend, transaction: Transaction | null, branch: Branch | null, request: Request): Promise<Error | null> {
+  async #serverSaidNo(
+    end: Extract<RelayEnd, { kind: 'error' }>,
+    shard: ShardView,
+    backend: Backend,
+    transaction: Transaction | null,
+    branch: Branch | null,
+    request: Request,
+  ): Promise<Error | null> {
     const error = new ServerError(end.errno, end.sqlState, end.message)
     const passedOn = this.#relayer.passedOn
     const fresh = transaction === null || (branch !== null && branch.statements === 0 && transaction.branches.size === 1)
@@ -521,7 +565,14 @@ export class Runner implements TransactionHost {
     transaction.dropBranch(branch)
   }
 
-  async #lost(error: Error, shard: ShardView, backend: Backend, transaction: Transaction | null, branch: Branch | null, request: Request): Promise<{ kind: 'refused'; cause: Error }> {
+  async #lost(
+    error: Error,
+    shard: ShardView,
+    backend: Backend,
+    transaction: Transaction | null,
+    branch: Branch | null,
+    request: Request,
+  ): Promise<{ kind: 'refused'; cause: Error }> {
     if (!isConnectionLost(error)) {
       // A setting or BEGIN was refused before the statement was sent.
       const refused = error instanceof ServerError && error.kind === 'readOnly'
@@ -534,7 +585,10 @@ export class Runner implements TransactionHost {
     const cause = error.cause instanceof Error ? error.cause.message : error.message
     if (this.#pinned?.backend === backend) this.unpin()
     const fresh = transaction === null || (branch !== null && branch.statements === 0 && transaction.branches.size === 1)
-    const nothingDone = error.outcome === 'nothingSent' || (request.rereadable && !this.#relayer.passedOn) || (transaction !== null && request.effect !== 'write' && !this.#relayer.passedOn)
+    const nothingDone =
+      error.outcome === 'nothingSent' ||
+      (request.rereadable && !this.#relayer.passedOn) ||
+      (transaction !== null && request.effect !== 'write' && !this.#relayer.passedOn)
     if (transaction !== null && branch !== null) transaction.dropBranch(branch)
     else backend.pool.give(backend)
     if (this.#relayer.passedOn) {

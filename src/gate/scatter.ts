@@ -23,7 +23,13 @@ import type { ShardView } from './view.ts'
 
 export type Part = { readonly shard: ShardView; readonly text: Buffer }
 
-export type ReadOptions = { form: 'text' | 'binary'; effect: 'read' | 'lock'; rereadable: boolean; resolve(slot: Slot): string | null; columnName?: (name: string) => string }
+export type ReadOptions = {
+  form: 'text' | 'binary'
+  effect: 'read' | 'lock'
+  rereadable: boolean
+  resolve(slot: Slot): string | null
+  columnName?: (name: string) => string
+}
 
 /** `refused`: nothing was done and nothing told; it may be tried again when routing allows. */
 export type ScatterResult<T> = { kind: 'done'; value: T } | { kind: 'refused'; shard: ShardView; cause: Error }
@@ -54,30 +60,45 @@ export class Scatter {
     const opened: { shard: ShardView; backend: Backend; branch: Branch | null; stream: RowStream }[] = []
     const marks: { shard: ShardView; connection: Connection }[] = []
     let failed: { shard: ShardView; error: Error } | null = null
-    await Promise.all(parts.map(async (part, i) => {
-      try {
-        const branch = transaction === null ? null : await this.#runner.openBranch(transaction, part.shard)
-        const backend = branch?.backend ?? (await this.#runner.openPlain(part.shard))
-        const mark = { shard: part.shard, connection: backend.connection }
-        marks.push(mark)
-        this.#running.add(mark)
+    await Promise.all(
+      parts.map(async (part, i) => {
         try {
-          opened[i] = { shard: part.shard, backend, branch, stream: await backend.connection.rows(part.text) }
+          const branch = transaction === null ? null : await this.#runner.openBranch(transaction, part.shard)
+          const backend = branch?.backend ?? (await this.#runner.openPlain(part.shard))
+          const mark = { shard: part.shard, connection: backend.connection }
+          marks.push(mark)
+          this.#running.add(mark)
+          try {
+            opened[i] = { shard: part.shard, backend, branch, stream: await backend.connection.rows(part.text) }
+          } catch (error) {
+            if (branch === null) this.#runner.done(backend, false)
+            throw error
+          }
         } catch (error) {
-          if (branch === null) this.#runner.done(backend, false)
-          throw error
+          failed ??= { shard: part.shard, error: error as Error }
         }
-      } catch (error) {
-        failed ??= { shard: part.shard, error: error as Error }
-      }
-    }))
+      }),
+    )
     try {
       let problem = failed as { shard: ShardView; error: Error } | null
       if (problem === null) {
         try {
           const rename = options.columnName
-          const out = { columns: (columns: Parameters<ResultWriter['columns']>[0], hidden: number) => writer.columns(rename === undefined ? columns : columns.map((c) => ({ ...c, name: rename(c.name) })), hidden, this.#runner.status), row: (row: Parameters<ResultWriter['row']>[0]) => writer.row(row) }
-          await mergeStreams(opened.map((o) => o.stream), merge, out, { bytesMax: this.#core.config.scatterBytesMax, resolve: options.resolve })
+          const out = {
+            columns: (columns: Parameters<ResultWriter['columns']>[0], hidden: number) =>
+              writer.columns(
+                rename === undefined ? columns : columns.map((c) => ({ ...c, name: rename(c.name) })),
+                hidden,
+                this.#runner.status,
+              ),
+            row: (row: Parameters<ResultWriter['row']>[0]) => writer.row(row),
+          }
+          await mergeStreams(
+            opened.map((o) => o.stream),
+            merge,
+            out,
+            { bytesMax: this.#core.config.scatterBytesMax, resolve: options.resolve },
+          )
         } catch (error) {
           problem = { shard: opened.find((o) => !o.backend.connection.open)?.shard ?? (parts[0] as Part).shard, error: error as Error }
         }
@@ -98,7 +119,13 @@ export class Scatter {
       }
       if (!writer.started) writer.reset()
       const fresh = transaction === null || had === 0
-      const refusal = await this.#judge(problem.shard, problem.error, transaction, fresh && !writer.started, options.rereadable && !writer.started)
+      const refusal = await this.#judge(
+        problem.shard,
+        problem.error,
+        transaction,
+        fresh && !writer.started,
+        options.rereadable && !writer.started,
+      )
       if (refusal !== null) return { kind: 'refused', shard: problem.shard, cause: refusal }
       if (!writer.started) throw this.#final(problem.shard, problem.error, transaction)
       writer.fail(this.#final(problem.shard, problem.error, transaction))
@@ -112,7 +139,12 @@ export class Scatter {
     }
   }
 
-  async write(parts: readonly Part[], transaction: Transaction | null, effect: 'lock' | 'write', sum: (results: readonly OkResult[]) => WriteSummary = summary): Promise<ScatterResult<WriteSummary>> {
+  async write(
+    parts: readonly Part[],
+    transaction: Transaction | null,
+    effect: 'lock' | 'write',
+    sum: (results: readonly OkResult[]) => WriteSummary = summary,
+  ): Promise<ScatterResult<WriteSummary>> {
     const own = transaction === null ? new Transaction(true, { readOnly: null, snapshot: false }, this.#runner) : null
     const on = transaction ?? (own as Transaction)
     const had = statementsOf(on)
@@ -129,7 +161,9 @@ export class Scatter {
         this.#running.add(mark)
         try {
           done.push(branch)
-          const settled = await branch.backend.connection.pipelineSettled(own === null ? ['SAVEPOINT sw_statement', part.text] : [part.text])
+          const settled = await branch.backend.connection.pipelineSettled(
+            own === null ? ['SAVEPOINT sw_statement', part.text] : [part.text],
+          )
           const last = settled.at(-1)
           if (last === undefined || last.status === 'rejected') throw last?.reason
           const result = last.value
@@ -151,10 +185,17 @@ export class Scatter {
         // Rolled back on all, or refused at the first COMMIT: nothing stands, so it may be tried again.
         const refusal = isSwError(problem, 'SW-GATE-207') ? problem : await this.#judge(at, problem, null, true, false)
         if (refusal !== null) return { kind: 'refused', shard: at, cause: refusal }
-        if (isConnectionLost(problem)) throw gateErrors.partialWrite({ shard: shardName(at), cause: 'its connection was lost before the commit' }, problem)
+        if (isConnectionLost(problem))
+          throw gateErrors.partialWrite({ shard: shardName(at), cause: 'its connection was lost before the commit' }, problem)
         throw problem
       }
-      if (on.expelled === null && problem instanceof ServerError && problem.kind !== 'deadlock' && problem.kind !== 'readOnly' && problem.kind !== 'killed') {
+      if (
+        on.expelled === null &&
+        problem instanceof ServerError &&
+        problem.kind !== 'deadlock' &&
+        problem.kind !== 'readOnly' &&
+        problem.kind !== 'killed'
+      ) {
         // Undo what this statement did on the other shards; the transaction lives on.
         for (const branch of done) {
           try {
@@ -162,7 +203,10 @@ export class Scatter {
           } catch {
             this.#runner.transaction = null
             await on.rollback()
-            throw gateErrors.lostTransaction({ shard: shardName(branch.shard), cause: 'while a failed statement was being undone' }, problem)
+            throw gateErrors.lostTransaction(
+              { shard: shardName(branch.shard), cause: 'while a failed statement was being undone' },
+              problem,
+            )
           }
         }
         throw problem
@@ -177,20 +221,30 @@ export class Scatter {
   }
 
   /** Not null: nothing was done anywhere (any more), and it may be tried again. */
-  async #judge(shard: ShardView, error: Error, transaction: Transaction | null, mayRepeat: boolean, rereadable: boolean): Promise<Error | null> {
+  async #judge(
+    shard: ShardView,
+    error: Error,
+    transaction: Transaction | null,
+    mayRepeat: boolean,
+    rereadable: boolean,
+  ): Promise<Error | null> {
     let refusal: Error | null = null
     if (error instanceof HeldMeanwhile) refusal = error
     else if (error instanceof ServerError) {
       if (error.kind === 'readOnly') refusal = gateErrors.readOnly({ shard: shardName(shard), keyspace: shard.keyspace }, error)
-      else if (error.kind === 'accountLocked' || error.kind === 'access') refusal = gateErrors.unreachable({ shard: shardName(shard), cause: error.serverMessage }, error)
-      else if ((error.kind === 'interrupted' || (error.kind === 'killed' && rereadable)) && (await this.#runner.isMoving(shard))) refusal = error
+      else if (error.kind === 'accountLocked' || error.kind === 'access')
+        refusal = gateErrors.unreachable({ shard: shardName(shard), cause: error.serverMessage }, error)
+      else if ((error.kind === 'interrupted' || (error.kind === 'killed' && rereadable)) && (await this.#runner.isMoving(shard)))
+        refusal = error
     } else if (isConnectionLost(error)) {
-      if (error.outcome === 'nothingSent' || rereadable || transaction === null) refusal = gateErrors.unreachable({ shard: shardName(shard), cause: error.message }, error)
-    } else if (isSwError(error) && error.code.startsWith('SW-MYSQL')) refusal = gateErrors.unreachable({ shard: shardName(shard), cause: error.message }, error)
+      if (error.outcome === 'nothingSent' || rereadable || transaction === null)
+        refusal = gateErrors.unreachable({ shard: shardName(shard), cause: error.message }, error)
+    } else if (isSwError(error) && error.code.startsWith('SW-MYSQL'))
+      refusal = gateErrors.unreachable({ shard: shardName(shard), cause: error.message }, error)
     if (refusal === null || !mayRepeat) return null
     if (transaction !== null) {
       // The first statement of a transaction: it begins again as a whole.
-      for (const branch of [...transaction.branches.values()]) {
+      for (const branch of transaction.branches.values()) {
         await branch.backend.connection.query('ROLLBACK').catch(() => branch.backend.connection.destroy())
         transaction.dropBranch(branch)
       }
@@ -200,7 +254,8 @@ export class Scatter {
 
   /** What the client is told when it can't be tried again. Ends the transaction where it can't go on. */
   #final(shard: ShardView, error: Error, transaction: Transaction | null): Error {
-    if (transaction === null) return isConnectionLost(error) ? gateErrors.unreachable({ shard: shardName(shard), cause: error.message }, error) : error
+    if (transaction === null)
+      return isConnectionLost(error) ? gateErrors.unreachable({ shard: shardName(shard), cause: error.message }, error) : error
     const over = isConnectionLost(error) || (error instanceof ServerError && ['deadlock', 'readOnly', 'killed'].includes(error.kind))
     if (!over) return error
     this.#runner.transaction = null
@@ -213,7 +268,7 @@ export class Scatter {
   /** In autocommit=0, a read of no table opens nothing. */
   #settle(transaction: Transaction): void {
     if (transaction.explicit) return
-    for (const branch of [...transaction.branches.values()]) if (!branch.backend.connection.inTransaction) transaction.dropBranch(branch)
+    for (const branch of transaction.branches.values()) if (!branch.backend.connection.inTransaction) transaction.dropBranch(branch)
   }
 }
 

@@ -65,8 +65,9 @@ export class Sequences {
         return
       } catch (error) {
         // Whatever became of it, taking another block is right; only a wrong table is not worth trying again.
-        const code = (error as { code?: string; errno?: number; class?: string })
-        if (code.code === 'SW-GATE-204' || code.errno === 1146 || code.errno === 1142 || code.errno === 1054 || attempt >= attemptsMax) throw error
+        const code = error as { code?: string; errno?: number; class?: string }
+        if (code.code === 'SW-GATE-204' || code.errno === 1146 || code.errno === 1142 || code.errno === 1054 || attempt >= attemptsMax)
+          throw error
         await this.#core.afterRefusal(shard, keyspace.version, attempt, 64, never, error as Error)
       } finally {
         shard.traffic.writes--
@@ -81,7 +82,8 @@ export class Sequences {
     try {
       await connection.query('BEGIN')
       const row = await connection.one(`SELECT next_id, cache FROM ${name} WHERE id = 0 FOR UPDATE`)
-      if (row === undefined || row['next_id'] == null) throw gateErrors.sequenceMissing({ sequence: table, keyspace: shardName(shard), table, column: '' })
+      if (row === undefined || row['next_id'] == null)
+        throw gateErrors.sequenceMissing({ sequence: table, keyspace: shardName(shard), table, column: '' })
       const next = BigInt((row['next_id'] as Buffer).toString('latin1'))
       const cache = BigInt(row['cache']?.toString('latin1') ?? '1000')
       const size = cache > least ? cache : least

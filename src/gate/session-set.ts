@@ -25,7 +25,10 @@ export type SetEffect = {
 const unsafeCharsets = new Set(['big5', 'cp932', 'gbk', 'sjis', 'gb18030', 'ucs2', 'utf16', 'utf16le', 'utf32', 'swe7'])
 
 const transactionVariables: Readonly<Record<string, 'isolation' | 'access'>> = {
-  transaction_isolation: 'isolation', tx_isolation: 'isolation', transaction_read_only: 'access', tx_read_only: 'access',
+  transaction_isolation: 'isolation',
+  tx_isolation: 'isolation',
+  transaction_read_only: 'access',
+  tx_read_only: 'access',
 }
 
 export function effectOfSet(lexed: Lexed, assignments: readonly SetOne[], before: SessionSettings): SetEffect {
@@ -41,7 +44,8 @@ export function effectOfSet(lexed: Lexed, assignments: readonly SetOne[], before
       case 'names': {
         const charset = unquote(lexed.bytes.toString('utf8', tokenStart(lexed, one.from), tokenEnd(lexed, one.from))).toLowerCase()
         refuseUnsafe(charset)
-        for (const name of ['character_set_client', 'character_set_results', 'character_set_connection', 'collation_connection']) effect.settings.set(name, undefined)
+        for (const name of ['character_set_client', 'character_set_results', 'character_set_connection', 'collation_connection'])
+          effect.settings.set(name, undefined)
         effect.settings.set('names', charset === 'default' ? undefined : value)
         break
       }
@@ -57,13 +61,25 @@ export function effectOfSet(lexed: Lexed, assignments: readonly SetOne[], before
         const { name, scope } = one.target
         if (scope === 'global') effect.pass = effect.pass === 'pin' ? 'pin' : 'yes'
         else if (transactionVariables[name] !== undefined) {
-          const text = transactionVariables[name] === 'isolation' ? `ISOLATION LEVEL ${plain.replaceAll('-', ' ')}` : isOn(plain) ? 'READ ONLY' : 'READ WRITE'
+          const text =
+            transactionVariables[name] === 'isolation'
+              ? `ISOLATION LEVEL ${plain.replaceAll('-', ' ')}`
+              : isOn(plain)
+                ? 'READ ONLY'
+                : 'READ WRITE'
           setTransaction(effect, text, scope)
         } else if (name === 'autocommit') {
           const on = isOn(plain)
           effect.settings.set('autocommit', on ? undefined : '0')
           effect.autocommitOn = on
-        } else if (name === 'timestamp' || name === 'insert_id' || name === 'last_insert_id' || name === 'pseudo_thread_id' || name === 'rand_seed1' || name === 'rand_seed2') {
+        } else if (
+          name === 'timestamp' ||
+          name === 'insert_id' ||
+          name === 'last_insert_id' ||
+          name === 'pseudo_thread_id' ||
+          name === 'rand_seed1' ||
+          name === 'rand_seed2'
+        ) {
           // They change by themselves as statements run: state of one connection.
           effect.pass = 'pin'
         } else {
@@ -80,7 +96,14 @@ export function effectOfSet(lexed: Lexed, assignments: readonly SetOne[], before
 
 function isConstant(lexed: Lexed, token: number): boolean {
   const kind = tokenKind(lexed, token)
-  return kind === Kind.Word || kind === Kind.Integer || kind === Kind.Decimal || kind === Kind.String || kind === Kind.Float || kind === Kind.QuotedName
+  return (
+    kind === Kind.Word ||
+    kind === Kind.Integer ||
+    kind === Kind.Decimal ||
+    kind === Kind.String ||
+    kind === Kind.Float ||
+    kind === Kind.QuotedName
+  )
 }
 
 function setTransaction(effect: SetEffect, text: string, scope: 'session' | 'global' | 'next'): void {
@@ -92,10 +115,16 @@ function setTransaction(effect: SetEffect, text: string, scope: 'session' | 'glo
   const level = /ISOLATION LEVEL (READ UNCOMMITTED|READ COMMITTED|REPEATABLE READ|SERIALIZABLE)/.exec(upper)?.[1]
   const access = /READ ONLY/.test(upper) ? 'READ ONLY' : /READ WRITE/.test(upper) ? 'READ WRITE' : undefined
   if (level === undefined && access === undefined) {
-    throw gateErrors.notForwarded({ construct: `SET TRANSACTION ${text}`, reason: 'no isolation level or access mode could be read in it', fix: 'write SET TRANSACTION ISOLATION LEVEL …' })
+    throw gateErrors.notForwarded({
+      construct: `SET TRANSACTION ${text}`,
+      reason: 'no isolation level or access mode could be read in it',
+      fix: 'write SET TRANSACTION ISOLATION LEVEL …',
+    })
   }
   if (scope === 'next') {
-    effect.next.push(`SET TRANSACTION ${[...(level === undefined ? [] : [`ISOLATION LEVEL ${level}`]), ...(access === undefined ? [] : [access])].join(', ')}`)
+    effect.next.push(
+      `SET TRANSACTION ${[...(level === undefined ? [] : [`ISOLATION LEVEL ${level}`]), ...(access === undefined ? [] : [access])].join(', ')}`,
+    )
     return
   }
   if (level !== undefined) effect.settings.set('isolation', level === 'REPEATABLE READ' ? 'REPEATABLE READ' : level)

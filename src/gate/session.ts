@@ -119,7 +119,8 @@ export class Session implements SessionEntry {
     if (this.#infile !== null && this.#runner.running?.backend.connection === this.#infile) this.#infile.destroy()
     // Nobody waits for the rows of a read any more.
     const running = this.#runner.running
-    if (running !== null && running.effect === 'read') void killThread(this.#core, running.shard, running.backend.connection.threadId).catch(() => {})
+    if (running !== null && running.effect === 'read')
+      void killThread(this.#core, running.shard, running.backend.connection.threadId).catch(() => {})
     // A running statement is let finish: it may be a write. What it held goes back at its end.
     if (this.#current === null) await this.#runner.end()
   }
@@ -129,7 +130,11 @@ export class Session implements SessionEntry {
       this.#client.destroy(error)
       return
     }
-    if (!(error instanceof SwError)) this.#core.log.error({ session: this.threadId, error: error instanceof Error ? error.stack : String(error) }, 'a statement failed inside the gate')
+    if (!(error instanceof SwError))
+      this.#core.log.error(
+        { session: this.threadId, error: error instanceof Error ? error.stack : String(error) },
+        'a statement failed inside the gate',
+      )
     this.#core.stats.errors++
     this.#runner.warnings = 0
     this.#client.write(errorFrame(error, sequence))
@@ -218,13 +223,22 @@ export class Session implements SessionEntry {
         return
       case com.setOption:
         if (argument.readUInt16LE(0) === setOption.multiStatementsOff) this.#client.write(eofFrame(this.#runner.status))
-        else throw gateErrors.notForwarded({ construct: 'multi statements', reason: 'they are off at the gate', fix: 'send statements one by one' })
+        else
+          throw gateErrors.notForwarded({
+            construct: 'multi statements',
+            reason: 'they are off at the gate',
+            fix: 'send statements one by one',
+          })
         return
       case com.fieldList:
         await this.#relay(this.keyspace, c.framed(), { effect: 'read', rereadable: true })
         return
       default:
-        throw gateErrors.notForwarded({ construct: `command 0x${c.com.toString(16)}`, reason: 'it concerns one server, not a keyspace', fix: 'connect to the server itself' })
+        throw gateErrors.notForwarded({
+          construct: `command 0x${c.com.toString(16)}`,
+          reason: 'it concerns one server, not a keyspace',
+          fix: 'connect to the server itself',
+        })
     }
   }
 
@@ -285,10 +299,15 @@ export class Session implements SessionEntry {
   async #passThrough(keyspace: string, relay: Relay, framed: Buffer, sql: Buffer): Promise<void> {
     const qualified = relay.qualifiers.length > 0 ? this.#qualified(relay, sql) : null
     if (relay.needsPrevious === 'found-rows' && this.#runner.atHand === null && !this.#runner.pinned && this.#runner.transaction === null) {
-      throw gateErrors.notForwarded({ construct: 'FOUND_ROWS()', reason: 'the statement before did not say SQL_CALC_FOUND_ROWS, and its connection is shared', fix: 'use SELECT COUNT(*)' })
+      throw gateErrors.notForwarded({
+        construct: 'FOUND_ROWS()',
+        reason: 'the statement before did not say SQL_CALC_FOUND_ROWS, and its connection is shared',
+        fix: 'use SELECT COUNT(*)',
+      })
     }
     const target = qualified?.keyspace ?? keyspace
-    if (qualified !== null && this.#core.watch.view.keyspaces.get(target)?.record.sharded === true) return await this.#sharded.query(target, sql, this.#abort.signal, null)
+    if (qualified !== null && this.#core.watch.view.keyspaces.get(target)?.record.sharded === true)
+      return await this.#sharded.query(target, sql, this.#abort.signal, null)
     await this.#relay(target, qualified?.framed ?? framed, relay)
   }
 
@@ -306,7 +325,11 @@ export class Session implements SessionEntry {
     if (first === undefined) return null
     const other = named.find((n) => n.keyspace !== first.keyspace)
     if (other !== undefined) {
-      throw gateErrors.notForwarded({ construct: `a statement over the keyspaces ${first.keyspace} and ${other.keyspace}`, reason: 'they may stand on different servers', fix: 'read them one after the other' })
+      throw gateErrors.notForwarded({
+        construct: `a statement over the keyspaces ${first.keyspace} and ${other.keyspace}`,
+        reason: 'they may stand on different servers',
+        fix: 'read them one after the other',
+      })
     }
     const schema = this.#core.watch.view.keyspaces.get(first.keyspace)?.shards[0]?.schema ?? first.keyspace
     if (schema === first.keyspace) return first.keyspace === this.keyspace ? null : { keyspace: first.keyspace, framed: framedQuery(sql) }
@@ -322,9 +345,17 @@ export class Session implements SessionEntry {
 
   async #relay(keyspace: string, framed: Buffer, relay: Partial<Relay> & { effect: Relay['effect']; rereadable: boolean }): Promise<void> {
     const request: Request = {
-      keyspace, choose: firstShard, frame: () => framed, bytes: framed.length, effect: relay.effect, rereadable: relay.rereadable,
-      pins: relay.pins ?? emptyPins, lastInsertId: relay.lastInsertId === true, needsPrevious: relay.needsPrevious != null,
-      keepAtHand: relay.leavesFoundRows === true || relay.needsPrevious != null, outside: relay.implicitCommit === true,
+      keyspace,
+      choose: firstShard,
+      frame: () => framed,
+      bytes: framed.length,
+      effect: relay.effect,
+      rereadable: relay.rereadable,
+      pins: relay.pins ?? emptyPins,
+      lastInsertId: relay.lastInsertId === true,
+      needsPrevious: relay.needsPrevious != null,
+      keepAtHand: relay.leavesFoundRows === true || relay.needsPrevious != null,
+      outside: relay.implicitCommit === true,
     }
     await this.#runner.relay(request, this.#abort.signal)
   }
@@ -367,13 +398,29 @@ export class Session implements SessionEntry {
       case 'show':
         if (p.what === 'processlist') this.#client.write(processList(this.#core, this.#runner.status, p.full))
         else {
-          const names = ['information_schema', ...this.#core.watch.view.keyspaces.keys()].filter((n) => p.like === null || matchesLike(n, p.like)).sort()
+          const names = ['information_schema', ...this.#core.watch.view.keyspaces.keys()]
+            .filter((n) => p.like === null || matchesLike(n, p.like))
+            .sort()
           const label = p.like === null ? 'Database' : `Database (${p.like})`
-          this.#client.write(rowsFrames([textColumn(label, 64)], names.map((n) => [n]), this.#runner.status))
+          this.#client.write(
+            rowsFrames(
+              [textColumn(label, 64)],
+              names.map((n) => [n]),
+              this.#runner.status,
+            ),
+          )
         }
         return true
       case 'local':
-        this.#client.write(localAnswer(p, { threadId: this.threadId, keyspace: this.keyspace, affectedRows: this.#runner.affectedRows, lastInsertId: this.#runner.lastInsertId, status: this.#runner.status }))
+        this.#client.write(
+          localAnswer(p, {
+            threadId: this.threadId,
+            keyspace: this.keyspace,
+            affectedRows: this.#runner.affectedRows,
+            lastInsertId: this.#runner.lastInsertId,
+            status: this.#runner.status,
+          }),
+        )
         return true
       case 'empty':
         throw gateErrors.notForwarded({ construct: 'an empty query', reason: 'there is nothing to run', fix: 'send a statement' })
@@ -395,18 +442,29 @@ export class Session implements SessionEntry {
       if (any === undefined) throw gateErrors.noKeyspace()
       if (!any.record.sharded) {
         // What it says is on this connection already once it has run; others learn the constants by their settings.
-        await this.#relay(any.name, framedQuery(sql), { effect: 'read', rereadable: false, pins: effect.pass === 'pin' ? ['user-variable'] : [] })
+        await this.#relay(any.name, framedQuery(sql), {
+          effect: 'read',
+          rereadable: false,
+          pins: effect.pass === 'pin' ? ['user-variable'] : [],
+        })
         return
       }
       if (effect.variables.length === 0) {
-        throw gateErrors.notForwarded({ construct: 'SET GLOBAL', reason: 'the keyspace stands on several servers', fix: 'connect to the servers themselves' })
+        throw gateErrors.notForwarded({
+          construct: 'SET GLOBAL',
+          reason: 'the keyspace stands on several servers',
+          fix: 'connect to the servers themselves',
+        })
       }
       // Over several shards the session keeps them, and texts that go to shards carry their values.
-      for (const { name, expression } of effect.variables) this.#sharded.variables.set(name, await this.#sharded.evaluate(any.name, expression, this.#abort.signal))
+      for (const { name, expression } of effect.variables)
+        this.#sharded.variables.set(name, await this.#sharded.evaluate(any.name, expression, this.#abort.signal))
     }
     for (const { name, expression } of effect.compute) {
       if (any === undefined) throw gateErrors.noKeyspace()
-      const value = any.record.sharded ? await this.#sharded.evaluate(any.name, expression, this.#abort.signal) : await this.#evaluate(any.name, expression)
+      const value = any.record.sharded
+        ? await this.#sharded.evaluate(any.name, expression, this.#abort.signal)
+        : await this.#evaluate(any.name, expression)
       effect.settings.set(name, literalOf(value).toString('utf8'))
     }
     runner.nextTransaction.push(...effect.next)
@@ -415,7 +473,9 @@ export class Session implements SessionEntry {
   }
 
   async #evaluate(keyspace: string, expression: string): Promise<Value> {
-    return await this.#runner.onServer(keyspace, this.#abort.signal, async (backend) => valueOfAnswer(await backend.connection.query(`SELECT ${expression}`)))
+    return await this.#runner.onServer(keyspace, this.#abort.signal, async (backend) =>
+      valueOfAnswer(await backend.connection.query(`SELECT ${expression}`)),
+    )
   }
 
   /** Settings are in force once a server has taken them: its error is the client's answer. */
@@ -461,15 +521,25 @@ export class Session implements SessionEntry {
     const lexed = lexStatement(text, modeOf(this.#runner.settings))
     if (this.#statements.size >= statementsMax) throw gateErrors.tooManyStatements({ max: statementsMax })
     const passthrough = classifyCached(lexed, text)
-    if (passthrough.kind === 'refuse') throw gateErrors.notForwarded({ construct: passthrough.construct, reason: passthrough.reason, fix: passthrough.fix })
+    if (passthrough.kind === 'refuse')
+      throw gateErrors.notForwarded({ construct: passthrough.construct, reason: passthrough.reason, fix: passthrough.fix })
     const keyspace = this.keyspace === '' ? this.#core.anyKeyspace() : this.#core.keyspace(this.keyspace)
     if (keyspace === undefined) throw gateErrors.noKeyspace()
     const statement: SessionStatement = {
-      id: this.#nextStatementId++, text, key: text.toString('latin1'), keyspace: keyspace.name, passthrough, paramCount: 0, types: null, longData: [], longDataBytes: 0,
+      id: this.#nextStatementId++,
+      text,
+      key: text.toString('latin1'),
+      keyspace: keyspace.name,
+      passthrough,
+      paramCount: 0,
+      types: null,
+      longData: [],
+      longDataBytes: 0,
     }
-    const prepared = keyspace.record.sharded && passthrough.kind === 'relay'
-      ? await this.#sharded.prepare(keyspace.name, text, statement.id, this.#abort.signal)
-      : await this.#prepareOnServer(keyspace.name, statement)
+    const prepared =
+      keyspace.record.sharded && passthrough.kind === 'relay'
+        ? await this.#sharded.prepare(keyspace.name, text, statement.id, this.#abort.signal)
+        : await this.#prepareOnServer(keyspace.name, statement)
     statement.paramCount = prepared.paramCount
     this.#statements.set(statement.id, statement)
     this.#client.write(prepared.answer)
@@ -508,8 +578,16 @@ export class Session implements SessionEntry {
     }
     if (p.implicitCommit) await this.#runner.commit()
     const request: Request = {
-      keyspace: statement.keyspace, choose: firstShard, bytes: framed.length, effect: p.effect, rereadable: p.rereadable, pins: p.pins,
-      lastInsertId: p.lastInsertId, needsPrevious: p.needsPrevious !== null, keepAtHand: p.leavesFoundRows, outside: p.implicitCommit,
+      keyspace: statement.keyspace,
+      choose: firstShard,
+      bytes: framed.length,
+      effect: p.effect,
+      rereadable: p.rereadable,
+      pins: p.pins,
+      lastInsertId: p.lastInsertId,
+      needsPrevious: p.needsPrevious !== null,
+      keepAtHand: p.leavesFoundRows,
+      outside: p.implicitCommit,
       frame: (backend) => {
         const on = backend.statements.get(statement.key)
         if (on !== undefined && longData.length === 0) return executionFrame(framed, statement, on)
@@ -564,7 +642,10 @@ function classifyCached(lexed: Lexed, _sql: Buffer): Passthrough {
   const known = cache.get(key)
   if (known !== undefined) return known
   const made = classify(lexed)
-  if (key.length <= cachedKeyMax && (made.kind === 'relay' || made.kind === 'begin' || made.kind === 'commit' || made.kind === 'rollback' || made.kind === 'local')) {
+  if (
+    key.length <= cachedKeyMax &&
+    (made.kind === 'relay' || made.kind === 'begin' || made.kind === 'commit' || made.kind === 'rollback' || made.kind === 'local')
+  ) {
     if (cache.size >= cacheSizeMax) cache.clear()
     cache.set(key, made)
   }

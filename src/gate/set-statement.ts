@@ -38,7 +38,18 @@ export function parseSet(lexed: Lexed): SetAssignments {
     } else {
       const equals = text(at + 1)
       if (equals !== '=' && equals !== ':=') return null
-      if (kind === Kind.UserVariable) out.push({ target: { kind: 'user-variable', name: text(at).slice(1).replace(/^([`'"])(.*)\1$/s, '$2').toLowerCase() }, from: at + 2, to })
+      if (kind === Kind.UserVariable)
+        out.push({
+          target: {
+            kind: 'user-variable',
+            name: text(at)
+              .slice(1)
+              .replace(/^([`'"])(.*)\1$/s, '$2')
+              .toLowerCase(),
+          },
+          from: at + 2,
+          to,
+        })
       else if (kind === Kind.SystemVariable) {
         const name = text(at).slice(2).replaceAll('`', '').toLowerCase()
         const dot = name.indexOf('.')
@@ -50,7 +61,11 @@ export function parseSet(lexed: Lexed): SetAssignments {
         const next = dot < 0 && ['transaction_isolation', 'tx_isolation', 'transaction_read_only', 'tx_read_only'].includes(bare)
         out.push({ target: { kind: 'system', scope: global ? 'global' : next ? 'next' : 'session', name: bare }, from: at + 2, to })
       } else if (kind === Kind.Word || kind === Kind.QuotedName) {
-        out.push({ target: { kind: 'system', scope: scope ?? 'session', name: text(at).replaceAll('`', '').toLowerCase() }, from: at + 2, to })
+        out.push({
+          target: { kind: 'system', scope: scope ?? 'session', name: text(at).replaceAll('`', '').toLowerCase() },
+          from: at + 2,
+          to,
+        })
       } else return null
     }
     i = to + 1

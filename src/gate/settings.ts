@@ -31,7 +31,10 @@ export class SessionSettings {
   set(name: string, sql: string | undefined): void {
     if (sql === undefined || sql.toUpperCase() === 'DEFAULT' || (name === 'autocommit' && sql === '1')) this.#values.delete(name)
     else this.#values.set(name, sql)
-    this.#signature = [...this.#values].sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, value]) => `${key}=${value}`).join('\x1f')
+    this.#signature = [...this.#values]
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, value]) => `${key}=${value}`)
+      .join('\x1f')
   }
 
   clear(): void {
@@ -65,9 +68,15 @@ export function statementsBetween(from: string, to: string): string[] {
         const kept = wanted.get(single)
         if (kept !== undefined) assignments.push(`${single}=${kept}`)
       }
-    } else if (name === 'isolation') statements.push(value === undefined ? 'SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ' : `SET SESSION TRANSACTION ISOLATION LEVEL ${value}`)
+    } else if (name === 'isolation')
+      statements.push(
+        value === undefined
+          ? 'SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ'
+          : `SET SESSION TRANSACTION ISOLATION LEVEL ${value}`,
+      )
     else if (name === 'access') statements.push(`SET SESSION TRANSACTION ${value ?? 'READ WRITE'}`)
-    else if (!assignments.some((a) => a.startsWith(`${name}=`))) assignments.push(`${name}=${value ?? (name === 'autocommit' ? '1' : 'DEFAULT')}`)
+    else if (!assignments.some((a) => a.startsWith(`${name}=`)))
+      assignments.push(`${name}=${value ?? (name === 'autocommit' ? '1' : 'DEFAULT')}`)
   }
   if (assignments.length > 0) statements.push(`SET ${assignments.join(',')}`)
   return statements

@@ -15,8 +15,10 @@ const store = new MemoryStore()
 let gate: Gate
 let port: number
 const shards = [
-  { name: '-40', serverId: 's1', schema: 'app_40' }, { name: '40-80', serverId: 's1', schema: 'app_40_80' },
-  { name: '80-c0', serverId: 's2', schema: 'app_80_c0' }, { name: 'c0-', serverId: 's2', schema: 'app_c0' },
+  { name: '-40', serverId: 's1', schema: 'app_40' },
+  { name: '40-80', serverId: 's1', schema: 'app_40_80' },
+  { name: '80-c0', serverId: 's2', schema: 'app_80_c0' },
+  { name: 'c0-', serverId: 's2', schema: 'app_c0' },
 ]
 
 before(async () => {
@@ -36,7 +38,8 @@ before(async () => {
   await addUser(store, 'app', 'secret')
   await addKeyspace(store, 'ids', [{ name: '-', serverId: 's1', schema: 'ids' }])
   const vschema = {
-    sharded: true, vindexes: { hash: { type: 'hash' } },
+    sharded: true,
+    vindexes: { hash: { type: 'hash' } },
     tables: {
       t: { column_vindexes: [{ column: 'id', name: 'hash' }] },
       o: { column_vindexes: [{ column: 'owner', name: 'hash' }], auto_increment: { column: 'id', sequence: 'ids.o_seq' } },
@@ -87,9 +90,17 @@ test('rows go where Vitess would put them, once each, and come back by key, list
   const [rows] = await c.query('SELECT id FROM t ORDER BY id DESC LIMIT 3')
   assert.deepEqual(rows, [{ id: 40 }, { id: 39 }, { id: 38 }])
   const [some] = await c.execute('SELECT id, v FROM t WHERE id IN (?, ?, ?) ORDER BY id', [3, 1, 4])
-  assert.deepEqual(some, [{ id: 1, v: 'v1' }, { id: 3, v: 'v3' }, { id: 4, v: 'v4' }])
+  assert.deepEqual(some, [
+    { id: 1, v: 'v1' },
+    { id: 3, v: 'v3' },
+    { id: 4, v: 'v4' },
+  ])
   const [groups] = await c.execute('SELECT n, COUNT(*) AS c FROM t GROUP BY n ORDER BY n')
-  assert.deepEqual(groups, [{ n: 0, c: 14 }, { n: 1, c: 13 }, { n: 2, c: 13 }])
+  assert.deepEqual(groups, [
+    { n: 0, c: 14 },
+    { n: 1, c: 13 },
+    { n: 2, c: 13 },
+  ])
   const [one] = await c.execute('SELECT v FROM t WHERE id = ?', ['7'])
   assert.deepEqual(one, [{ v: 'v7' }])
   await c.end()
@@ -180,7 +191,8 @@ test('a transaction whose connection to one shard is lost gets 1213 and is rolle
   await c.beginTransaction()
   await c.query("INSERT INTO t VALUES (1, 'x', 0)")
   await c.query("INSERT INTO t VALUES (4, 'x', 0)")
-  for (const row of await onB.allText("SELECT id FROM information_schema.processlist WHERE user = 'sw_gate'")) await onB.query(`KILL ${row['id']}`)
+  for (const row of await onB.allText("SELECT id FROM information_schema.processlist WHERE user = 'sw_gate'"))
+    await onB.query(`KILL ${row['id']}`)
   await rejectsWith(c.query("INSERT INTO t VALUES (4000, 'x', 0), (4, 'y', 0)"), 1213)
   assert.equal(await onA.value('SELECT COUNT(*) FROM information_schema.innodb_trx'), '0')
   await c.query("INSERT INTO t VALUES (3, 'after', 0)")
@@ -197,7 +209,11 @@ test('an autocommit write whose connection is cut while it runs is reported as u
   await blocker.query('SELECT * FROM app_c0.t WHERE id = 4 FOR UPDATE')
   const update = c.query('UPDATE t SET n = n + 1 WHERE id = 4')
   update.catch(() => {})
-  const id = await waitFor(async () => (await onB.value("SELECT id FROM information_schema.processlist WHERE user = 'sw_gate' AND info LIKE 'UPDATE t SET n%'")) ?? undefined)
+  const id = await waitFor(
+    async () =>
+      (await onB.value("SELECT id FROM information_schema.processlist WHERE user = 'sw_gate' AND info LIKE 'UPDATE t SET n%'")) ??
+      undefined,
+  )
   await onB.query(`KILL ${id}`)
   await rejectsWith(update, 2013, /SW-GATE-009/)
   await blocker.query('ROLLBACK')
@@ -245,22 +261,27 @@ test('savepoints hold on every shard, on those touched later too', async () => {
 test('sequences: ids of many sessions are distinct and the first of a statement is its LAST_INSERT_ID', async () => {
   const clients = await Promise.all(Array.from({ length: 8 }, () => client()))
   const ids: number[] = []
-  await Promise.all(clients.map(async (c, i) => {
-    for (let k = 0; k < 15; k++) {
-      const [r] = (await c.query('INSERT INTO o (owner, what) VALUES (?, ?), (?, ?)', [i, 'a', k + 1, 'b'])) as unknown as [{ insertId: number; affectedRows: number }]
-      assert.equal(r.affectedRows, 2)
-      const [[last]] = (await c.query('SELECT LAST_INSERT_ID() AS id')) as unknown as [[{ id: number }]]
-      assert.equal(last.id, r.insertId)
-      ids.push(r.insertId)
-    }
-  }))
+  await Promise.all(
+    clients.map(async (c, i) => {
+      for (let k = 0; k < 15; k++) {
+        const [r] = (await c.query('INSERT INTO o (owner, what) VALUES (?, ?), (?, ?)', [i, 'a', k + 1, 'b'])) as unknown as [
+          { insertId: number; affectedRows: number },
+        ]
+        assert.equal(r.affectedRows, 2)
+        const [[last]] = (await c.query('SELECT LAST_INSERT_ID() AS id')) as unknown as [[{ id: number }]]
+        assert.equal(last.id, r.insertId)
+        ids.push(r.insertId)
+      }
+    }),
+  )
   const [[prepared]] = (await (async () => {
     await clients[0]?.execute('INSERT INTO o (owner, what) VALUES (?, ?)', [3, 'p'])
     return await clients[0]?.query("SELECT COUNT(*) AS c, COUNT(DISTINCT id) AS d, MIN(id) AS m FROM o WHERE owner = 3 AND what = 'p'")
   })()) as unknown as [[{ c: number; m: number }]]
   assert.equal(prepared.c, 1)
   const all: string[] = []
-  for (const s of shards) all.push(...(await (s.serverId === 's1' ? onA : onB).allText(`SELECT id FROM ${s.schema}.o`)).map((r) => r['id'] ?? ''))
+  for (const s of shards)
+    all.push(...(await (s.serverId === 's1' ? onA : onB).allText(`SELECT id FROM ${s.schema}.o`)).map((r) => r['id'] ?? ''))
   assert.equal(new Set(all).size, all.length)
   assert.equal(all.length, 8 * 15 * 2 + 1)
   assert.ok(Math.min(...ids) >= 100)
@@ -275,9 +296,16 @@ test('KILL QUERY ends a scattered statement on every shard', async () => {
   const startMs = Date.now()
   const slow = c.query('SELECT id, SLEEP(20) FROM t')
   slow.catch(() => {})
-  await waitFor(async () => ((await onB.value("SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'sw_gate' AND info LIKE '%SLEEP%'")) !== '0' ? true : undefined))
+  await waitFor(async () =>
+    (await onB.value("SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'sw_gate' AND info LIKE '%SLEEP%'")) !== '0'
+      ? true
+      : undefined,
+  )
   await k.query(`KILL QUERY ${id}`)
-  await slow.then(() => {}, (e: { errno: number }) => assert.equal(e.errno, 1317))
+  await slow.then(
+    () => {},
+    (e: { errno: number }) => assert.equal(e.errno, 1317),
+  )
   assert.ok(Date.now() - startMs < 10_000)
   assert.deepEqual((await c.query('SELECT 1 AS x'))[0], [{ x: 1 }])
   await c.end()
@@ -303,7 +331,10 @@ test('DDL goes to every shard, and what it changed is known to the next statemen
   await c.query("INSERT INTO t (id, v, n) VALUES (1, 'x', 0), (4, 'x', 0)")
   assert.deepEqual((await c.query('SELECT SUM(extra) AS s FROM t'))[0], [{ s: '10' }])
   await c.query('ALTER TABLE t DROP COLUMN extra')
-  assert.deepEqual((await c.query('SELECT * FROM t ORDER BY id'))[0], [{ id: 1, v: 'x', n: 0 }, { id: 4, v: 'x', n: 0 }])
+  assert.deepEqual((await c.query('SELECT * FROM t ORDER BY id'))[0], [
+    { id: 1, v: 'x', n: 0 },
+    { id: 4, v: 'x', n: 0 },
+  ])
   await c.end()
 })
 

@@ -14,7 +14,19 @@ import { killThread } from './kill.ts'
 import { decodeParameters, executionOf, inlineParameters, valueOf } from './parameters.ts'
 import { valueOfAnswer } from './evaluate.ts'
 import { errorKindOf } from './scatter-errors.ts'
-import type { DdlPlan, LocalPlan, Piece, Plan, RoutedPlan, RouteInputs, SessionRef, ShowPlan, Slot, Text, TransactionPlan } from './plan/plan.ts'
+import type {
+  DdlPlan,
+  LocalPlan,
+  Piece,
+  Plan,
+  RoutedPlan,
+  RouteInputs,
+  SessionRef,
+  ShowPlan,
+  Slot,
+  Text,
+  TransactionPlan,
+} from './plan/plan.ts'
 import { Rendering, slotValue } from './plan/render.ts'
 import { idsNeeded, routePlan } from './plan/route.ts'
 import { executionFrame, prepareOn, prepareRaw, type SessionStatement } from './prepared.ts'
@@ -69,7 +81,17 @@ export class Sharded {
   }
 
   async query(keyspace: string, sql: Buffer, signal: AbortSignal, c: ClientCommand | null): Promise<void> {
-    await this.#run({ keyspace, sql, form: 'text', framed: c === null ? null : () => c.framed(), statement: null, params: [], values: [], signal, ids: [] })
+    await this.#run({
+      keyspace,
+      sql,
+      form: 'text',
+      framed: c === null ? null : () => c.framed(),
+      statement: null,
+      params: [],
+      values: [],
+      signal,
+      ids: [],
+    })
   }
 
   /** What an expression of the session is, as a shard computes it. */
@@ -79,7 +101,8 @@ export class Sharded {
     if (plan.kind === 'local') {
       const lexed = this.#lex(sql)
       const item = plan.items[0]?.value
-      if (item !== undefined && (item.kind !== 'session' || item.ref.kind !== 'system-variable')) return slotValue(item, this.#inputs(lexed, noExecution(keyspace, sql, signal), await this.#core.ready(keyspace, signal)))
+      if (item !== undefined && (item.kind !== 'session' || item.ref.kind !== 'system-variable'))
+        return slotValue(item, this.#inputs(lexed, noExecution(keyspace, sql, signal), await this.#core.ready(keyspace, signal)))
     }
     const whole = plan.kind === 'routed' ? plan : plan.kind === 'local' ? plan.otherwise : null
     if (whole === null) throw this.#unsupported(`SET to ${expression}`)
@@ -92,8 +115,15 @@ export class Sharded {
   async execute(statement: SessionStatement, framed: Buffer, longData: readonly Buffer[], signal: AbortSignal): Promise<void> {
     const params = statement.paramCount === 0 ? [] : decodeParameters(framed, statement, longData)
     await this.#run({
-      keyspace: statement.keyspace, sql: statement.text, form: 'binary', framed: longData.length === 0 ? () => framed : null, statement,
-      params, values: params.map(valueOf), signal, ids: [],
+      keyspace: statement.keyspace,
+      sql: statement.text,
+      form: 'binary',
+      framed: longData.length === 0 ? () => framed : null,
+      statement,
+      params,
+      values: params.map(valueOf),
+      signal,
+      ids: [],
     })
   }
 
@@ -105,7 +135,9 @@ export class Sharded {
     return await this.#runner.onServer(target, signal, async (backend, shard) => {
       const lexed = this.#lex(text)
       const template = plan.kind === 'routed' && plan.insert?.sequence != null && plan.scatter.kind === 'allowed' ? plan.scatter.text : null
-      const whole: Text = template ?? (plan.kind === 'routed' ? plan.whole : plan.kind === 'show' || plan.kind === 'explain' || plan.kind === 'ddl' ? plan.text : null)
+      const whole: Text =
+        template ??
+        (plan.kind === 'routed' ? plan.whole : plan.kind === 'show' || plan.kind === 'explain' || plan.kind === 'ddl' ? plan.text : null)
       const rendered = whole === null ? text : this.#renderForPrepare(lexed, plan, whole, shard)
       const prepared = await prepareRaw(backend.connection, rendered, id)
       backend.pool.forget(backend, prepared.id)
@@ -116,7 +148,14 @@ export class Sharded {
   /** Parameters keep their places: session values and the like are put in, `?` stay. */
   #renderForPrepare(lexed: Lexed, plan: Plan, whole: Text, shard: ShardView): Buffer {
     const inputs: RouteInputs<ShardView> = {
-      lexed, parameters: [], shards: [shard], shardOf: () => shard, schemaOf: (s) => s.schema, anyShard: () => shard, session: (ref) => this.#session(ref), sequenceIds: [],
+      lexed,
+      parameters: [],
+      shards: [shard],
+      shardOf: () => shard,
+      schemaOf: (s) => s.schema,
+      anyShard: () => shard,
+      session: (ref) => this.#session(ref),
+      sequenceIds: [],
     }
     const rows = plan.kind === 'routed' && plan.insert !== null ? plan.insert.rows.map((row) => row.text.map(withoutId)) : []
     return whole === null ? Buffer.from(lexed.bytes) : new Rendering(inputs, shard, null, rows).add(whole).text()
@@ -221,37 +260,57 @@ export class Sharded {
       return null
     }
     // Texts are views of buffers that others may reuse: parts keep their own.
-    const parts: Part[] = routed.sends.map((send) => ({ shard: send.shard, text: e.values.length === 0 ? send.text : inlineParameters(this.#lex(send.text), send.parameters, e.values) }))
+    const parts: Part[] = routed.sends.map((send) => ({
+      shard: send.shard,
+      text: e.values.length === 0 ? send.text : inlineParameters(this.#lex(send.text), send.parameters, e.values),
+    }))
     return await this.#several(plan, keyspace, parts, routed, lexed, e)
   }
 
-  async #single(plan: RoutedPlan, keyspace: KeyspaceView, shard: ShardView, text: Buffer, chosen: readonly number[] | null, firstId: bigint | null, e: Execution): Promise<void> {
+  async #single(
+    plan: RoutedPlan,
+    keyspace: KeyspaceView,
+    shard: ShardView,
+    text: Buffer,
+    chosen: readonly number[] | null,
+    firstId: bigint | null,
+    e: Execution,
+  ): Promise<void> {
     const { version } = keyspace
     const { statement } = e
     const own = text === e.sql || text.length === e.sql.length
     // A text with drawn ids is another one each time: not worth preparing.
-    const frameOf: Request['frame'] = statement !== null && firstId !== null
-      ? () => framedQuery(inlineParameters(this.#lex(text), chosen, e.values))
-      : statement === null
-      ? () => (own && e.framed !== null ? e.framed() : framedQuery(text))
-      : (backend) => {
-          const key = own ? statement.key : text.toString('latin1')
-          const build = (on: Awaited<ReturnType<typeof prepareOn>>): Buffer => {
-            if (chosen === null && e.framed !== null) return executionFrame(e.framed(), statement, on)
-            on.boundTypes = null
-            return executionOf(on.id, chosen ?? e.params.map((_, i) => i), e.params)
-          }
-          const known = backend.statements.get(key)
-          return known === undefined ? prepareOn(backend, key, text).then(build) : build(known)
-        }
+    const frameOf: Request['frame'] =
+      statement !== null && firstId !== null
+        ? () => framedQuery(inlineParameters(this.#lex(text), chosen, e.values))
+        : statement === null
+          ? () => (own && e.framed !== null ? e.framed() : framedQuery(text))
+          : (backend) => {
+              const key = own ? statement.key : text.toString('latin1')
+              const build = (on: Awaited<ReturnType<typeof prepareOn>>): Buffer => {
+                if (chosen === null && e.framed !== null) return executionFrame(e.framed(), statement, on)
+                on.boundTypes = null
+                return executionOf(on.id, chosen ?? e.params.map((_, i) => i), e.params)
+              }
+              const known = backend.statements.get(key)
+              return known === undefined ? prepareOn(backend, key, text).then(build) : build(known)
+            }
     const request: Request = {
       keyspace: plan.keyspace,
       choose: (now) => {
         if (now.version !== version) throw new Rerouted()
         return shard
       },
-      frame: frameOf, bytes: e.sql.length, effect: plan.effect, rereadable: this.#rereadable(plan, e.sql), pins: plan.sharded ? [] : plan.pins,
-      lastInsertId: false, needsPrevious: false, keepAtHand: false, outside: false, mute: firstId !== null,
+      frame: frameOf,
+      bytes: e.sql.length,
+      effect: plan.effect,
+      rereadable: this.#rereadable(plan, e.sql),
+      pins: plan.sharded ? [] : plan.pins,
+      lastInsertId: false,
+      needsPrevious: false,
+      keepAtHand: false,
+      outside: false,
+      mute: firstId !== null,
     }
     const end = await this.#runner.relay(request, e.signal)
     if (end.kind === 'error') {
@@ -260,13 +319,26 @@ export class Sharded {
     }
     if (firstId === null || end.hadRows) return
     this.#runner.lastInsertId = firstId
-    this.#client.write(okFrame(end.status, { affectedRows: this.#runner.affectedRows, insertId: firstId, warnings: end.warnings, info: infoOf(end.frame) }))
+    this.#client.write(
+      okFrame(end.status, { affectedRows: this.#runner.affectedRows, insertId: firstId, warnings: end.warnings, info: infoOf(end.frame) }),
+    )
   }
 
-  async #several(plan: RoutedPlan, keyspace: KeyspaceView, parts: readonly Part[], routed: ReturnType<typeof routePlan<ShardView>>, lexed: Lexed, e: Execution): Promise<{ shard: ShardView; version: number; cause: Error } | null> {
+  async #several(
+    plan: RoutedPlan,
+    keyspace: KeyspaceView,
+    parts: readonly Part[],
+    routed: ReturnType<typeof routePlan<ShardView>>,
+    lexed: Lexed,
+    e: Execution,
+  ): Promise<{ shard: ShardView; version: number; cause: Error } | null> {
     const transaction = await this.#runner.currentTransaction()
     if (transaction !== null && keyspace.record.transactionMode === 'single') {
-      throw gateErrors.singleMode({ first: `${keyspace.name}/${parts[0]?.shard.name}`, second: `${keyspace.name}/${parts[1]?.shard.name}`, keyspace: keyspace.name })
+      throw gateErrors.singleMode({
+        first: `${keyspace.name}/${parts[0]?.shard.name}`,
+        second: `${keyspace.name}/${parts[1]?.shard.name}`,
+        keyspace: keyspace.name,
+      })
     }
     if (await this.#hold(keyspace, parts, transaction !== null, plan.effect, e)) throw new Rerouted()
     if (routed.merge !== null || plan.verb === 'select') {
@@ -274,25 +346,43 @@ export class Sharded {
       const resolve = (slot: Slot): string | null => slots.get(slot) ?? null
       for (const slot of havingSlots(routed.merge)) slots.set(slot, numberText(slotValue(slot, this.#inputs(lexed, e, keyspace))))
       const merge = routed.merge ?? { kind: 'concat' as const, hiddenColumns: 0 as const, limit: null, offset: 0n }
-      const result = await this.#scatter.read(parts, merge, transaction, { form: e.form, effect: plan.effect === 'lock' ? 'lock' : 'read', rereadable: this.#rereadable(plan, e.sql), resolve })
+      const result = await this.#scatter.read(parts, merge, transaction, {
+        form: e.form,
+        effect: plan.effect === 'lock' ? 'lock' : 'read',
+        rereadable: this.#rereadable(plan, e.sql),
+        resolve,
+      })
       return result.kind === 'done' ? null : { shard: result.shard, version: keyspace.version, cause: result.cause }
     }
     // Each shard has a copy of the whole: one tells what was done.
     const copies = this.#core.catalog.keyspace(plan.keyspace)?.vschema.tables.get(plan.tables[0] ?? '')?.kind === 'reference'
     const inserts = plan.insert !== null && plan.insert.rows.length > 1
     const ignore = inserts && /^\s*\w+\s+(\w+\s+)?IGNORE\b/i.test(e.sql.toString('latin1', 0, Math.min(e.sql.length, 60)))
-    const result = await this.#scatter.write(parts, transaction, plan.effect === 'lock' ? 'lock' : 'write', copies ? (results) => summary(results.slice(0, 1)) : inserts ? (results) => insertSummary(results, ignore) : undefined)
+    const result = await this.#scatter.write(
+      parts,
+      transaction,
+      plan.effect === 'lock' ? 'lock' : 'write',
+      copies ? (results) => summary(results.slice(0, 1)) : inserts ? (results) => insertSummary(results, ignore) : undefined,
+    )
     if (result.kind === 'refused') return { shard: result.shard, version: keyspace.version, cause: result.cause }
     const { affectedRows, warnings, info } = result.value
     this.#runner.affectedRows = affectedRows
     this.#runner.warnings = warnings
     if (routed.firstId !== null) this.#runner.lastInsertId = routed.firstId
-    this.#client.write(okFrame(this.#runner.status, { affectedRows, insertId: routed.firstId ?? 0n, warnings: Math.min(warnings, 0xffff), info }))
+    this.#client.write(
+      okFrame(this.#runner.status, { affectedRows, insertId: routed.firstId ?? 0n, warnings: Math.min(warnings, 0xffff), info }),
+    )
     return null
   }
 
   /** True: it waited, so everything is to be looked at anew. */
-  async #hold(keyspace: KeyspaceView, parts: readonly { shard: ShardView }[], inTransaction: boolean, effect: RoutedPlan['effect'], e: Execution): Promise<boolean> {
+  async #hold(
+    keyspace: KeyspaceView,
+    parts: readonly { shard: ShardView }[],
+    inTransaction: boolean,
+    effect: RoutedPlan['effect'],
+    e: Execution,
+  ): Promise<boolean> {
     if (!this.#core.holds.active || (!inTransaction && effect === 'read')) return false
     if (this.#runner.underWayOnHeld(keyspace, this.#runner.transaction)) return false
     const { transaction } = this.#runner
@@ -307,15 +397,21 @@ export class Sharded {
   #inputs(lexed: Lexed, e: Execution, keyspace: KeyspaceView): RouteInputs<ShardView> {
     const first = keyspace.shards[0] as ShardView
     return {
-      lexed, parameters: e.values, shards: keyspace.shards, sequenceIds: e.ids, utf8: this.#isUtf8(),
+      lexed,
+      parameters: e.values,
+      shards: keyspace.shards,
+      sequenceIds: e.ids,
+      utf8: this.#isUtf8(),
       shardOf(id) {
         const shard = keyspace.index.find(id)
-        if (shard === undefined) throw gateErrors.notReady({ keyspace: keyspace.name, reason: `no shard serves keyspace id ${Buffer.from(id).toString('hex')}` })
+        if (shard === undefined)
+          throw gateErrors.notReady({ keyspace: keyspace.name, reason: `no shard serves keyspace id ${Buffer.from(id).toString('hex')}` })
         return shard
       },
       schemaOf: (shard) => shard.schema,
       anyShard: () => {
-        for (const branch of this.#runner.transaction?.branches.values() ?? []) if (keyspace.shards.includes(branch.shard)) return branch.shard
+        for (const branch of this.#runner.transaction?.branches.values() ?? [])
+          if (keyspace.shards.includes(branch.shard)) return branch.shard
         return first
       },
       session: (ref) => this.#session(ref),
@@ -398,7 +494,13 @@ export class Sharded {
       // The column is named after the database, which clients know by the keyspace's name.
       const merge = { kind: 'concat' as const, hiddenColumns: 0 as const, limit: null, offset: 0n }
       const columnName = (name: string): string => name.replace(`_in_${shard.schema}`, `_in_${keyspace.name}`)
-      const result = await this.#scatter.read([{ shard, text }], merge, null, { form: e.form, effect: 'read', rereadable: true, resolve: () => null, columnName })
+      const result = await this.#scatter.read([{ shard, text }], merge, null, {
+        form: e.form,
+        effect: 'read',
+        rereadable: true,
+        resolve: () => null,
+        columnName,
+      })
       return result.kind === 'done' ? null : { shard: result.shard, version: keyspace.version, cause: result.cause }
     }
     await this.#relayText(keyspace, shard, text, e, 'read', plan.what === 'WARNINGS' || plan.what === 'ERRORS')
@@ -406,25 +508,46 @@ export class Sharded {
   }
 
   #render(text: Text, lexed: Lexed, e: Execution, keyspace: KeyspaceView, shard: ShardView): Buffer {
-    return text === null ? Buffer.from(e.sql) : Buffer.from(new Rendering(this.#inputs(lexed, e, keyspace), shard, null, []).add(text).text())
+    return text === null
+      ? Buffer.from(e.sql)
+      : Buffer.from(new Rendering(this.#inputs(lexed, e, keyspace), shard, null, []).add(text).text())
   }
 
-  async #relayText(keyspace: KeyspaceView, shard: ShardView, text: Buffer, e: Execution, effect: 'read' | 'write', needsPrevious = false): Promise<void> {
+  async #relayText(
+    keyspace: KeyspaceView,
+    shard: ShardView,
+    text: Buffer,
+    e: Execution,
+    effect: 'read' | 'write',
+    needsPrevious = false,
+  ): Promise<void> {
     if (e.statement !== null && e.statement.paramCount > 0) throw gateErrors.preparedForm({ construct: 'this statement' })
     const { version } = keyspace
-    await this.#runner.relay({
-      keyspace: keyspace.name,
-      choose: (now) => {
-        if (now.version !== version) throw new Rerouted()
-        return shard
+    await this.#runner.relay(
+      {
+        keyspace: keyspace.name,
+        choose: (now) => {
+          if (now.version !== version) throw new Rerouted()
+          return shard
+        },
+        frame: (backend) => {
+          if (e.statement === null) return framedQuery(text)
+          const statement = e.statement
+          return prepareOn(backend, text.toString('latin1'), text).then((on) =>
+            statement.paramCount === 0 ? executionOf(on.id, [], []) : executionFrame(e.framed?.() ?? Buffer.alloc(0), statement, on),
+          )
+        },
+        bytes: text.length,
+        effect,
+        rereadable: effect === 'read',
+        pins: [],
+        lastInsertId: false,
+        needsPrevious,
+        keepAtHand: needsPrevious,
+        outside: false,
       },
-      frame: (backend) => {
-        if (e.statement === null) return framedQuery(text)
-        const statement = e.statement
-        return prepareOn(backend, text.toString('latin1'), text).then((on) => (statement.paramCount === 0 ? executionOf(on.id, [], []) : executionFrame(e.framed?.() ?? Buffer.alloc(0), statement, on)))
-      },
-      bytes: text.length, effect, rereadable: effect === 'read', pins: [], lastInsertId: false, needsPrevious, keepAtHand: needsPrevious, outside: false,
-    }, e.signal)
+      e.signal,
+    )
   }
 
   /** To every shard, in key order; what failed half way is told with where it stands. */
@@ -449,7 +572,10 @@ export class Sharded {
         done.push(part.shard.name)
       } catch (error) {
         if (done.length === 0) throw error
-        throw gateErrors.partialDdl({ done: done.join(', '), failed: part.shard.name, cause: error instanceof Error ? error.message : String(error) }, error)
+        throw gateErrors.partialDdl(
+          { done: done.join(', '), failed: part.shard.name, cause: error instanceof Error ? error.message : String(error) },
+          error,
+        )
       } finally {
         part.shard.traffic.writes--
         if (this.#core.holds.active) this.#core.holds.openChanged(keyspace.name)
@@ -477,7 +603,11 @@ export class Sharded {
   }
 
   #unsupported(construct: string): Error {
-    return gateErrors.notForwarded({ construct, reason: 'the keyspace has several shards, and it belongs to one connection', fix: 'see docs/sql.md' })
+    return gateErrors.notForwarded({
+      construct,
+      reason: 'the keyspace has several shards, and it belongs to one connection',
+      fix: 'see docs/sql.md',
+    })
   }
 }
 

@@ -46,7 +46,8 @@ class CutStore implements Store {
     await this.#line
     const lease = await this.#inner.grantLease(ttlMs)
     return {
-      id: lease.id, ttlMs,
+      id: lease.id,
+      ttlMs,
       renew: async () => {
         await this.#line
         await lease.renew()
@@ -75,7 +76,15 @@ before(async () => {
   }
   await addServer(truth, 's1', server.port)
   await addUser(truth, 'app', 'secret')
-  await addKeyspace(truth, 'app', [{ name: '-', serverId: 's1', schema: 'old' }, { name: '-80', serverId: 's1', schema: 'new' }], { serving: ['-'] })
+  await addKeyspace(
+    truth,
+    'app',
+    [
+      { name: '-', serverId: 's1', schema: 'old' },
+      { name: '-80', serverId: 's1', schema: 'new' },
+    ],
+    { serving: ['-'] },
+  )
   await changeRouting(truth, 'app', (r) => ({ ...r, components: r.components.map((c) => ({ ...c, workflow: 'w', other: ['-80'] })) }))
   ;({ gate, port } = await startGate(store, { leaseMs: 300 }))
 })
@@ -89,7 +98,8 @@ after(async () => {
 
 test('promise 2: a gate past its lease answers nothing by what it knew; it reads the record, then goes where that says', async () => {
   const c = await mysql.createConnection({ host: '127.0.0.1', port, user: 'app', password: 'secret', database: 'app' })
-  const side = async (): Promise<unknown> => (((await c.query('SELECT side FROM t WHERE id = 1')) as unknown as [{ side: string }[]])[0][0]?.side)
+  const side = async (): Promise<unknown> =>
+    ((await c.query('SELECT side FROM t WHERE id = 1')) as unknown as [{ side: string }[]])[0][0]?.side
   assert.equal(await side(), 'old')
   await c.beginTransaction()
   await c.query("UPDATE t SET side = 'dirty' WHERE id = 1")

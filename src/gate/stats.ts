@@ -19,8 +19,14 @@ export class Stats {
     const seconds = (nowMs - this.#lastAtMs) / 1000
     const rate = this.#lastAtMs === 0 || seconds <= 0 ? 0 : (this.statements - this.#lastStatements) / seconds
     const stats: GateStats = {
-      v: 1, atMs: nowMs, sessions: this.sessions, statements: this.statements, errors: this.errors, held: this.held,
-      slowestWriteMs: Math.round(this.#slowestWriteMs * 10) / 10, statementsPerSecond: Math.round(rate),
+      v: 1,
+      atMs: nowMs,
+      sessions: this.sessions,
+      statements: this.statements,
+      errors: this.errors,
+      held: this.held,
+      slowestWriteMs: Math.round(this.#slowestWriteMs * 10) / 10,
+      statementsPerSecond: Math.round(rate),
     }
     this.#slowestWriteMs = 0
     this.#lastStatements = this.statements

@@ -27,7 +27,16 @@ before(async () => {
   await addServer(store, 's1', a.port)
   await addServer(store, 's2', b.port)
   await addUser(store, 'app', 'secret')
-  await addKeyspace(store, 'app', [{ name: '-', serverId: 's1', schema: 'app' }, { name: '-80', serverId: 's2', schema: 'app' }, { name: '80-', serverId: 's2', schema: 'app' }], { serving: ['-'] })
+  await addKeyspace(
+    store,
+    'app',
+    [
+      { name: '-', serverId: 's1', schema: 'app' },
+      { name: '-80', serverId: 's2', schema: 'app' },
+      { name: '80-', serverId: 's2', schema: 'app' },
+    ],
+    { serving: ['-'] },
+  )
   // One component with one shard on each side, which no real workflow would make: enough for what gates do.
   await changeRouting(store, 'app', (r) => ({ ...r, components: r.components.map((c) => ({ ...c, workflow: 'w', other: ['-80'] })) }))
   await closeServer(onB)
@@ -46,7 +55,10 @@ const record = (): ReturnType<typeof gateRecord> => gateRecord(store)
 type Outcome = { acknowledged: number[]; errors: { sqlMessage: string; errno: number; where: string }[]; unknown: number[]; reads: number }
 
 /** Writers and readers until told to stop. */
-async function load(kinds: { autocommit: number; transactions: number; readers: number; pauseMs?: number }, while_: () => Promise<void>): Promise<Outcome> {
+async function load(
+  kinds: { autocommit: number; transactions: number; readers: number; pauseMs?: number },
+  while_: () => Promise<void>,
+): Promise<Outcome> {
   const outcome: Outcome = { acknowledged: [], errors: [], unknown: [], reads: 0 }
   let stop = false
   const pool = mysql.createPool({ host: '127.0.0.1', port, user: 'app', password: 'secret', database: 'app', connectionLimit: 40 })
@@ -99,7 +111,9 @@ async function load(kinds: { autocommit: number; transactions: number; readers: 
     }
   }
   const loops = [
-    ...Array.from({ length: kinds.autocommit }, autocommit), ...Array.from({ length: kinds.transactions }, transactions), ...Array.from({ length: kinds.readers }, readers),
+    ...Array.from({ length: kinds.autocommit }, autocommit),
+    ...Array.from({ length: kinds.transactions }, transactions),
+    ...Array.from({ length: kinds.readers }, readers),
   ]
   try {
     await while_()
@@ -114,7 +128,8 @@ let nextId = 1
 
 async function stored(): Promise<Map<number, number>> {
   const count = new Map<number, number>()
-  for (const c of [onA, onB]) for (const row of await c.allText('SELECT id FROM app.t')) count.set(Number(row['id']), (count.get(Number(row['id'])) ?? 0) + 1)
+  for (const c of [onA, onB])
+    for (const row of await c.allText('SELECT id FROM app.t')) count.set(Number(row['id']), (count.get(Number(row['id'])) ?? 0) + 1)
   return count
 }
 
@@ -168,8 +183,14 @@ test('a transaction that does not end within the grace gets 1213, is rolled back
     await c.beginTransaction()
     await c.query("INSERT INTO t VALUES (900000001, 'idle')")
     assert.equal(await gate.core.holds.openOf('app'), 0, 'nothing is held yet')
-    const version = await step((r) => toSwitching(r, { ranges: ['-'], token: 0, hold: { sinceMs: Date.now(), untilMs: Date.now() + 10_000 } }))
-    await until('the open transaction to be acknowledged', 1000, async () => (await record()).open['app'] === 1 && (await record()).seen['app'] === version)
+    const version = await step((r) =>
+      toSwitching(r, { ranges: ['-'], token: 0, hold: { sinceMs: Date.now(), untilMs: Date.now() + 10_000 } }),
+    )
+    await until(
+      'the open transaction to be acknowledged',
+      1000,
+      async () => (await record()).open['app'] === 1 && (await record()).seen['app'] === version,
+    )
     await until('the grace to end', 3000, async () => (await record()).open['app'] === 0)
     assert.equal(await onA.value('SELECT COUNT(*) FROM information_schema.innodb_trx'), '0')
     await assert.rejects(c.query("INSERT INTO t VALUES (900000002, 'idle')"), (e: { errno: number }) => e.errno === 1213)

@@ -11,8 +11,13 @@ import { recordsOf } from '../topology/typed.ts'
 import { buildView, emptyView, type Records, type ShardTraffic, type View } from './view.ts'
 
 const prefixes: Readonly<Record<keyof Records, string>> = {
-  keyspaces: keys.keyspaces, shards: keys.allShards, servers: keys.servers, secrets: 'secrets/', vschemas: keys.vschemas,
-  routings: keys.routings, users: keys.users,
+  keyspaces: keys.keyspaces,
+  shards: keys.allShards,
+  servers: keys.servers,
+  secrets: 'secrets/',
+  vschemas: keys.vschemas,
+  routings: keys.routings,
+  users: keys.users,
 }
 const names = Object.keys(prefixes) as (keyof Records)[]
 
@@ -85,7 +90,7 @@ export class TopologyWatch {
     }
     for (const [uid, traffic] of this.#traffic) {
       if (serving.has(uid)) continue
-      for (const transaction of [...traffic.transactions]) transaction.expel(keyspaceOf.get(uid) ?? 'its keyspace')
+      for (const transaction of traffic.transactions) transaction.expel(keyspaceOf.get(uid) ?? 'its keyspace')
     }
   }
 
@@ -119,7 +124,10 @@ export class TopologyWatch {
     try {
       recordsOf(snapshot)
     } catch (error) {
-      this.#log.error({ prefix: prefixes[name], error: String(error) }, 'a record of the topology can not be read; going on with what was known')
+      this.#log.error(
+        { prefix: prefixes[name], error: String(error) },
+        'a record of the topology can not be read; going on with what was known',
+      )
       return false
     }
     this.#snapshots[name] = snapshot

@@ -126,16 +126,21 @@ export class Transaction implements OpenTransaction {
     if (committed.length > 0) {
       const cause = isServerError(error) ? (error as ServerError).serverMessage : 'the server did not answer; there, the outcome is unknown'
       const rest = [...this.branches.values()].filter((b) => b.wrote && b !== branch).map((b) => shardName(b.shard))
-      return gateErrors.partialCommit({ committed: committed.map((b) => shardName(b.shard)).join(', '), failed: [name, ...rest].join(', '), cause }, error)
+      return gateErrors.partialCommit(
+        { committed: committed.map((b) => shardName(b.shard)).join(', '), failed: [name, ...rest].join(', '), cause },
+        error,
+      )
     }
     if (isConnectionLost(error)) {
-      if (error.outcome === 'nothingSent') return gateErrors.lostTransaction({ shard: name, cause: 'it was cut before the COMMIT was sent' }, error)
+      if (error.outcome === 'nothingSent')
+        return gateErrors.lostTransaction({ shard: name, cause: 'it was cut before the COMMIT was sent' }, error)
       return gateErrors.unknownOutcome({ shard: name, cause: 'during COMMIT' }, error)
     }
     if (isServerError(error)) {
       if (error.kind === 'readOnly') return gateErrors.commitRefused({ shard: name, cause: error.serverMessage }, error)
       // KILL reached the session while it committed: it may have done so.
-      if (error.kind === 'killed' || error.kind === 'interrupted') return gateErrors.unknownOutcome({ shard: name, cause: error.serverMessage }, error)
+      if (error.kind === 'killed' || error.kind === 'interrupted')
+        return gateErrors.unknownOutcome({ shard: name, cause: error.serverMessage }, error)
     }
     return error
   }

@@ -7,7 +7,14 @@ import { KeyRangeIndex } from '../keyspace/key-range-index.ts'
 import { parseKeyRange } from '../keyspace/key-range.ts'
 import type { Snapshot } from '../topology/store.ts'
 import type {
-  KeyspaceRecord, RoutingComponent, RoutingRecord, ServerRecord, ServerSecret, ShardRecord, UserRecord, VSchemaRecord,
+  KeyspaceRecord,
+  RoutingComponent,
+  RoutingRecord,
+  ServerRecord,
+  ServerSecret,
+  ShardRecord,
+  UserRecord,
+  VSchemaRecord,
 } from '../topology/records.ts'
 
 /** What goes on at one shard, by its uid: counted while it runs, whatever becomes of routing meanwhile. */
@@ -103,7 +110,13 @@ export function buildView(records: Records, trafficOf: (uid: string) => ShardTra
         if (other !== undefined) uids.push(other.uid)
       }
       const component: ComponentView = {
-        key: `${record.name}/${c.range}`, range: c.range, epoch: c.epoch, phase: c.phase, hold: c.hold, serving, uids,
+        key: `${record.name}/${c.range}`,
+        range: c.range,
+        epoch: c.epoch,
+        phase: c.phase,
+        hold: c.hold,
+        serving,
+        uids,
       }
       for (const name of c.serving.primary) {
         const shard = shardRecords.get(`${record.name}/${name}`)
@@ -115,8 +128,14 @@ export function buildView(records: Records, trafficOf: (uid: string) => ShardTra
         }
         uids.push(shard.uid)
         serving.push({
-          keyspace: record.name, name, uid: shard.uid, schema: shard.schema, server, account: secret.gate,
-          traffic: trafficOf(shard.uid), component,
+          keyspace: record.name,
+          name,
+          uid: shard.uid,
+          schema: shard.schema,
+          server,
+          account: secret.gate,
+          traffic: trafficOf(shard.uid),
+          component,
         })
       }
       components.push(component)
@@ -131,7 +150,12 @@ export function buildView(records: Records, trafficOf: (uid: string) => ShardTra
     }
     keyspaces.set(record.name, {
       index,
-      name: record.name, record, version: routing?.version ?? 0, components, shards, notReady,
+      name: record.name,
+      record,
+      version: routing?.version ?? 0,
+      components,
+      shards,
+      notReady,
       vschema: vschema === undefined ? null : (vschema.value as unknown as VSchemaRecord),
       vschemaVersion: vschema?.version ?? 0,
       held: components.some((c) => c.hold !== null),

@@ -26,11 +26,26 @@ export async function startMariadb(): Promise<TestServer> {
   const temporary = path.join(dir, 'tmp')
   await mkdir(temporary)
   const port = await freePort()
-  const child = spawn('mariadbd', [
-    '--no-defaults', `--datadir=${data}`, `--tmpdir=${temporary}`, `--port=${port}`, `--socket=${path.join(dir, 's.sock')}`, '--bind-address=127.0.0.1', '--user=root',
-    '--innodb-buffer-pool-size=64M', '--skip-log-bin', '--innodb-flush-log-at-trx-commit=2', '--max-connections=400', `--pid-file=${path.join(dir, 'pid')}`,
-    '--local-infile=1', '--loose-skip-name-resolve',
-  ], { stdio: 'ignore' })
+  const child = spawn(
+    'mariadbd',
+    [
+      '--no-defaults',
+      `--datadir=${data}`,
+      `--tmpdir=${temporary}`,
+      `--port=${port}`,
+      `--socket=${path.join(dir, 's.sock')}`,
+      '--bind-address=127.0.0.1',
+      '--user=root',
+      '--innodb-buffer-pool-size=64M',
+      '--skip-log-bin',
+      '--innodb-flush-log-at-trx-commit=2',
+      '--max-connections=400',
+      `--pid-file=${path.join(dir, 'pid')}`,
+      '--local-infile=1',
+      '--loose-skip-name-resolve',
+    ],
+    { stdio: 'ignore' },
+  )
   // However the test ends, its server ends with it.
   const orphan = (): void => void child.kill('SIGKILL')
   process.on('exit', orphan)
@@ -39,7 +54,9 @@ export async function startMariadb(): Promise<TestServer> {
     try {
       const connection = await admin()
       await connection.query("CREATE USER IF NOT EXISTS sw_gate@'%' IDENTIFIED BY 'gate-secret'")
-      await connection.query("GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, LOCK TABLES, CREATE TEMPORARY TABLES, EXECUTE, REFERENCES, CREATE VIEW, SHOW VIEW, TRIGGER, CREATE ROUTINE, ALTER ROUTINE ON *.* TO sw_gate@'%'")
+      await connection.query(
+        "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, LOCK TABLES, CREATE TEMPORARY TABLES, EXECUTE, REFERENCES, CREATE VIEW, SHOW VIEW, TRIGGER, CREATE ROUTINE, ALTER ROUTINE ON *.* TO sw_gate@'%'",
+      )
       await connection.close()
       break
     } catch (error) {
@@ -66,7 +83,14 @@ function template(): Promise<string> {
     const dir = await mkdtemp(path.join(tmpdir(), 'sw-gate-template-'))
     process.on('exit', () => rmSync(dir, { recursive: true, force: true }))
     const data = path.join(dir, 'data')
-    await run('mariadb-install-db', ['--no-defaults', `--datadir=${data}`, '--auth-root-authentication-method=normal', '--skip-test-db', '--user=root', `--tmpdir=${dir}`])
+    await run('mariadb-install-db', [
+      '--no-defaults',
+      `--datadir=${data}`,
+      '--auth-root-authentication-method=normal',
+      '--skip-test-db',
+      '--user=root',
+      `--tmpdir=${dir}`,
+    ])
     return data
   })()
   return made

@@ -18,9 +18,10 @@ export async function openServer(c: Connection): Promise<void> {
 }
 
 export async function killClients(c: Connection, which: 'in transaction' | 'all'): Promise<void> {
-  const sql = which === 'in transaction'
-    ? "SELECT trx_mysql_thread_id AS id FROM information_schema.innodb_trx t JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id WHERE p.user = 'sw_gate'"
-    : "SELECT id FROM information_schema.processlist WHERE user = 'sw_gate'"
+  const sql =
+    which === 'in transaction'
+      ? "SELECT trx_mysql_thread_id AS id FROM information_schema.innodb_trx t JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id WHERE p.user = 'sw_gate'"
+      : "SELECT id FROM information_schema.processlist WHERE user = 'sw_gate'"
   for (const row of await c.allText(sql)) await c.query(`KILL ${row['id']}`).catch(() => {})
 }
 
@@ -54,7 +55,9 @@ export async function gateRecord(store: Store, id = 'gate-1'): Promise<GateRecor
 export async function doSwitch(store: Store, keyspace: string, from: Connection, to: Connection, waitForGates: boolean): Promise<number> {
   const ranges = ['-']
   const startMs = performance.now()
-  const version = await routingStep(store, keyspace, (r) => toSwitching(r, { ranges, token: 0, hold: { sinceMs: Date.now(), untilMs: Date.now() + 10_000 } }))
+  const version = await routingStep(store, keyspace, (r) =>
+    toSwitching(r, { ranges, token: 0, hold: { sinceMs: Date.now(), untilMs: Date.now() + 10_000 } }),
+  )
   if (waitForGates) {
     await until('the gate to acknowledge', 5000, async () => {
       const record = await gateRecord(store)

@@ -14,7 +14,17 @@ import { Gate } from '../gate.ts'
 export type WorldShard = { name: string; port: number; schema: string; serverId?: string }
 
 export async function addServer(store: Store, id: string, port: number, flavour: 'mariadb' | 'mysql' = 'mariadb'): Promise<void> {
-  const server: ServerRecord = { v: 1, id, flavour, version: flavour === 'mariadb' ? '10.11.19-MariaDB' : '9.7.4', host: '127.0.0.1', port, socketPath: null, provisioned: true, dataDir: null }
+  const server: ServerRecord = {
+    v: 1,
+    id,
+    flavour,
+    version: flavour === 'mariadb' ? '10.11.19-MariaDB' : '9.7.4',
+    host: '127.0.0.1',
+    port,
+    socketPath: null,
+    provisioned: true,
+    dataDir: null,
+  }
   const account = (user: string): { user: string; password: string } => ({ user, password: 'gate-secret' })
   const secret: ServerSecret = { v: 1, admin: account('sw_admin'), mover: account('sw_mover'), gate: account('sw_gate') }
   await store.commit([], [put(keys.server(id), server), put(keys.secret(id), secret)])
@@ -22,23 +32,52 @@ export async function addServer(store: Store, id: string, port: number, flavour:
 
 export async function addUser(store: Store, name: string, password: string): Promise<void> {
   const stored = storedPassword(password)
-  const user: UserRecord = { v: 1, name, sha1: Buffer.from(stored.sha1).toString('hex'), sha256: Buffer.from(stored.sha256).toString('hex') }
+  const user: UserRecord = {
+    v: 1,
+    name,
+    sha1: Buffer.from(stored.sha1).toString('hex'),
+    sha256: Buffer.from(stored.sha256).toString('hex'),
+  }
   await store.commit([], [put(keys.user(name), user)])
 }
 
 /** Shards are given with the server they stand on; those with `serving` make the first routing record. */
-export async function addKeyspace(store: Store, name: string, shards: readonly { name: string; serverId: string; schema: string }[], options: { sharded?: boolean; vschema?: object; mode?: 'single' | 'multi'; serving?: readonly string[] } = {}): Promise<void> {
-  const record: KeyspaceRecord = { v: 1, name, uid: `k-${name}`, sharded: options.sharded ?? false, allowUnfenced: [], transactionMode: options.mode ?? 'multi' }
+export async function addKeyspace(
+  store: Store,
+  name: string,
+  shards: readonly { name: string; serverId: string; schema: string }[],
+  options: { sharded?: boolean; vschema?: object; mode?: 'single' | 'multi'; serving?: readonly string[] } = {},
+): Promise<void> {
+  const record: KeyspaceRecord = {
+    v: 1,
+    name,
+    uid: `k-${name}`,
+    sharded: options.sharded ?? false,
+    allowUnfenced: [],
+    transactionMode: options.mode ?? 'multi',
+  }
   const puts = shards.map((s) => {
-    const shard: ShardRecord = { v: 1, keyspace: name, name: s.name, uid: `${name}:${s.name}:${s.serverId}`, serverId: s.serverId, schema: s.schema, madeBy: null, provisioned: true }
+    const shard: ShardRecord = {
+      v: 1,
+      keyspace: name,
+      name: s.name,
+      uid: `${name}:${s.name}:${s.serverId}`,
+      serverId: s.serverId,
+      schema: s.schema,
+      madeBy: null,
+      provisioned: true,
+    }
     return put(keys.shard(name, s.name), shard)
   })
-  await store.commit([], [
-    ...puts,
-    put(keys.keyspace(name), record),
-    put(keys.routing(name), initialRouting(options.serving ?? shards.map((s) => s.name))),
-    ...(options.vschema === undefined ? [] : [put(keys.vschema(name), { v: 1 as const, vschema: options.vschema })]),
-  ])
+  await store.commit(
+    [],
+    [
+      ...puts,
+      put(keys.keyspace(name), record),
+      put(keys.routing(name), initialRouting(options.serving ?? shards.map((s) => s.name))),
+      ...(options.vschema === undefined ? [] : [put(keys.vschema(name), { v: 1 as const, vschema: options.vschema })]),
+    ],
+  )
 }
 
 export async function changeRouting(store: Store, keyspace: string, change: (record: RoutingRecord) => RoutingRecord): Promise<number> {
@@ -49,7 +88,12 @@ export async function changeRouting(store: Store, keyspace: string, change: (rec
   return result.revision
 }
 
-export async function startGate(store: Store, config: Partial<GateConfig> = {}, log: Log = silentLog, id = 'gate-1'): Promise<{ gate: Gate; port: number }> {
+export async function startGate(
+  store: Store,
+  config: Partial<GateConfig> = {},
+  log: Log = silentLog,
+  id = 'gate-1',
+): Promise<{ gate: Gate; port: number }> {
   const gate = new Gate({ store, listen: { host: '127.0.0.1', port: 0 }, log, clock: systemClock, id, pid: process.pid, config })
   const { port } = await gate.start()
   return { gate, port }
