@@ -5,21 +5,9 @@
 import { after, before, test } from 'node:test'
 import assert from 'node:assert/strict'
 import { testServer, type TestServer } from '../../test/kit/servers.ts'
-import { crashPoints, type CrashPoint, type Failpoints } from './crash-points.ts'
+import { crashPoints, type CrashPoint } from './crash-points.ts'
+import { killAt } from './testkit/kill-at.ts'
 import { fill, workload, World } from './testkit/world.ts'
-
-class Killed extends Error {}
-
-function killAt(point: CrashPoint, skip: number): Failpoints & { hits: number } {
-  const failpoints = {
-    hits: 0,
-    hit(at: CrashPoint) {
-      if (at !== point || failpoints.hits++ !== skip) return undefined
-      return Promise.reject(new Killed(point))
-    },
-  }
-  return failpoints
-}
 
 let source: TestServer
 let target: TestServer

@@ -48,6 +48,12 @@ export class TargetShare implements Exclusion {
     }
   }
 
+  /** A stream whose copy an earlier run has finished: nobody waits for it. */
+  alreadyCopied(streamUid: string): void {
+    this.#copied.add(streamUid)
+    for (const wake of this.#waiters.splice(0)) wake()
+  }
+
   /** A stream has landed its last chunk; resolves when all have and `rebuild` has run, once, alone. Rejects when it failed or by the signal. */
   async copied(streamUid: string, rebuild: () => Promise<void>, signal: AbortSignal): Promise<void> {
     this.#copied.add(streamUid)

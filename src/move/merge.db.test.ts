@@ -8,6 +8,7 @@ import { createVindex } from '../keyspace/vindexes/create.ts'
 import { connect } from '../mysql/connect.ts'
 import { flavours, testServer, type TestServer } from '../../test/kit/servers.ts'
 import type { StreamRecord } from '../topology/records.ts'
+import { killAt } from './testkit/kill-at.ts'
 import { random, World } from './testkit/world.ts'
 
 const vindex = createVindex('hash', 'hash')
@@ -99,6 +100,37 @@ for (const flavour of flavours()) {
       for (const one of resumed) await one.stop()
     })
   }
+}
+
+for (const point of ['copy.beforeLandCommit', 'round.afterIntent', 'round.afterDeletes', 'round.afterSomeLanes', 'round.beforePosition'] as const) {
+  test(`promise 1: a merge, one of its streams killed at ${point} and begun again`, async () => {
+    await using world = await World.create({ flavour: 'mariadb', sources: ['-80', '80-'], targets: ['-'] }, servers.get('mariadb')!)
+    const seed = Date.now() % 100_000
+    await using load = wanderer(world, seed, 200, 30)
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    const records = [world.record(0), world.record(1)]
+    const uids = records.map(({ uid }) => uid)
+    const config = { oneLaneChangesMax: 1 }
+    for (const skip of [1, 3]) {
+      const failpoints = killAt(point, skip)
+      const shares = world.sharesOf(records)
+      const killed = world.start(records[0]!, { shares, config, failpoints })
+      const other = world.start(records[1]!, { shares, config })
+      const ended = killed.done.then(() => true)
+      await Promise.race([ended, world.until('kill', () => failpoints.hits > skip || uids.every((uid) => world.state(uid) === 'running'))])
+      if (failpoints.hits <= skip) await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, 1000))])
+      await killed.stop()
+      await other.stop()
+      world.reports.clear()
+    }
+    const shares = world.sharesOf(records)
+    const running = records.map((record) => world.start(record, { shares, config }))
+    await world.untilRunning(...uids)
+    await load.stop()
+    await world.drain(...uids)
+    await world.assertEqual()
+    for (const one of running) await one.stop()
+  })
 }
 
 /** Goes on with the rows that are there: owners change, rows move. */

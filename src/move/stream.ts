@@ -215,6 +215,7 @@ export class Stream {
         if (share === undefined) throw new Error(`no share for target ${uid}`)
         return share
       }
+      for (const { stored, on } of targets) if (stored.copyState !== 'copying') exclusionOf(on.targetUid).alreadyCopied(record.uid)
       let copier: Copier | null = null
       const appliers = targets.map((target, number): TargetApplier => new TargetApplier(
         {
