@@ -239,3 +239,23 @@ for (const onDdl of ['ignore', 'exec'] as const) {
     await running.stop()
   })
 }
+
+test('1.11: a stream that follows waits while the server it writes to has user triggers', async () => {
+  await using world = await World.create({ flavour: 'mariadb', sources: ['-'], targets: ['-'] }, servers.get('mariadb')!)
+  await fill(world, 0, 10, 10)
+  const record = world.record(0)
+  let running = world.start(record)
+  await world.untilRunning(record.uid)
+  await running.stop()
+  const schema = world.targetRefs[0]!.schema
+  await world.t.useDatabase(schema)
+  await world.t.query(`CREATE TRIGGER twice BEFORE UPDATE ON item FOR EACH ROW SET NEW.v = NEW.v + 1`)
+  world.reports.clear()
+  running = world.start(record)
+  await world.s.query('UPDATE item SET v = v + 1')
+  await world.until('waiting', () => /triggers on item: twice/.test(world.reports.get(record.uid)?.waiting?.what ?? ''))
+  await world.t.query('DROP TRIGGER twice')
+  await world.drain(record.uid)
+  await world.assertEqual()
+  await running.stop()
+})

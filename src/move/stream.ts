@@ -41,6 +41,7 @@ import { readServerState } from '../binlog/control-schema.ts'
 import { TailConsumer, type AnnouncedDdl } from './tail-consumer.ts'
 import { TargetApplier, type Waiting } from './target-applier.ts'
 import { Throttle } from './throttle.ts'
+import { triggerGate } from './trigger-gate.ts'
 import { TouchedKeys } from './touched.ts'
 import { TargetXaStore } from './xa.ts'
 
@@ -224,7 +225,7 @@ export class Stream {
           touched, clock, failpoints, pendingBytesMax: Math.ceil(config.pendingBytesMax / targets.length), oneLaneChangesMax: config.oneLaneChangesMax, exclusion: exclusionOf(target.on.targetUid),
           latest: () => consumer.latest,
           writeMarker: async () => (await markers.write()).number,
-          beforeRound: triggerGate(target, names(tables), record.targets[number]?.schema ?? '', clock, signal, (waiting) => this.#wait(waiting)),
+          beforeRound: triggerGate({ conn: target.meta, name: target.name, tables: names(tables), schema: record.targets[number]?.schema ?? '', clock, signal, onWaiting: (waiting) => this.#wait(waiting) }),
           onApplied: (applier) => this.#applied(applier),
           onLanded: (chunk, applier) => copier?.landed(chunk, applier),
         },
@@ -491,31 +492,6 @@ export class Stream {
     }
     this.#options.onReport(this.report(), passed)
   }
-}
-
-const triggerCheckMs = 1_000
-
-/** PROTOCOLS 3, step 10: no round begins on a server that still has user triggers on a moved table. Asked again every second. */
-function triggerGate(
-  target: Target, tables: readonly string[], schema: string, clock: Clock, signal: AbortSignal, onWaiting: (waiting: Waiting | null) => void,
-): () => Promise<void> | undefined {
-  let checkedAtMs = -Infinity
-  const check = async (): Promise<void> => {
-    const sinceMs = clock.nowMs()
-    for (let waited = false; ; waited = true) {
-      try {
-        await refuseTriggers(target.meta, schema, target.name, tables)
-        checkedAtMs = clock.monotonicMs()
-        if (waited) onWaiting(null)
-        return
-      } catch (error) {
-        if (!isSwError(error, 'SW-MOVE-017') || signal.aborted) throw error
-        onWaiting({ what: error.message, sinceMs, ends: 'the triggers are dropped, which the switch does on the side that does not serve' })
-        await clock.sleep(200, signal)
-      }
-    }
-  }
-  return () => (clock.monotonicMs() - checkedAtMs < triggerCheckMs ? undefined : check())
 }
 
 function names(tables: readonly SourceTable[]): string[] {
