@@ -1,3 +1,5 @@
+import type { PressureLimits } from './pressure.ts'
+
 /** Budgets of a mover. Memory of a stream is about: copyBytesMax + touchedBytesMax + 3 × pendingBytesMax + tailBufferBytes. */
 export type MoverConfig = {
   /** Parallel writers a target; null: four in all, at least two each. */
@@ -21,6 +23,7 @@ export type MoverConfig = {
   /** Reports at most this often, except for control markers. */
   readonly reportMs: number
   readonly leaseMs: number
+  readonly pressure: PressureLimits
 }
 
 export const moverDefaults: MoverConfig = {
@@ -36,4 +39,5 @@ export const moverDefaults: MoverConfig = {
   markerMs: 300,
   reportMs: 250,
   leaseMs: 5_000,
+  pressure: { threadsRunningMax: 100, historyLengthMax: 3_000_000 },
 }

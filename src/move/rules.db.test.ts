@@ -259,3 +259,18 @@ test('1.11: a stream that follows waits while the server it writes to has user t
   await world.assertEqual()
   await running.stop()
 })
+
+test('promise 7: a copy that is held back says by what, and goes on when told to stop', async () => {
+  await using world = await World.create({ flavour: 'mariadb', sources: ['-'], targets: ['-'] }, servers.get('mariadb')!)
+  await fill(world, 0, 500, 1000)
+  const record = world.record(0)
+  const running = world.start(record, { config: { pressure: { threadsRunningMax: 0, historyLengthMax: null } } })
+  await world.until('waiting', () => /the source has \d+ threads at work \(limit 0\)/.test(running.stream.report().waiting?.what ?? ''))
+  assert.equal(running.stream.report().copy.rowsDone, 0)
+  await running.stop()
+  world.reports.clear()
+  const again = world.start(record)
+  await world.untilRunning(record.uid)
+  await world.assertEqual()
+  await again.stop()
+})

@@ -26,6 +26,7 @@ import type { TargetShare } from './exclusion.ts'
 import { Lane } from './lane.ts'
 import { markerStream, MarkerWriter } from './markers.ts'
 import type { Stamp } from './pending.ts'
+import { pressureOf } from './pressure.ts'
 import { CopyProgress, RateMeter } from './progress.ts'
 import { judgeQuery } from './query-policy.ts'
 import { Router } from './router.ts'
@@ -274,6 +275,7 @@ export class Stream {
         this.#upkeep(opened, () => xa.forget(Math.min(...appliers.map(({ storedOrdinal }) => storedOrdinal)), consumer.latest.ordinal), signal),
       ]
       if (copying.size > 0) {
+        this.#throttle.hold = pressureOf(sourceMeta, config.pressure, clock)
         const landed = await this.#landedChunks(targets)
         copier = new Copier({
           sourceName, router, markers, clock, failpoints, chunkBytes: config.chunkBytes,
