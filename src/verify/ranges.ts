@@ -12,6 +12,7 @@ import type { Connection, FlavourName, RowBatch } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
 import { canonicalExpression } from '../binlog/canonical-select.ts'
 import { asBytes, orderBy, rangeCondition, splitLiterals } from '../move/statements.ts'
+import { differingBuckets } from './buckets.ts'
 import type { Comparison, Side } from './comparison.ts'
 import { countMisplaced } from './placement.ts'
 import type { Sessions } from './sessions.ts'
@@ -19,6 +20,11 @@ import type { Sessions } from './sessions.ts'
 export type Bound = readonly string[] | null
 /** lo < key <= hi, open where null. */
 export type KeySpan = { readonly lo: Bound; readonly hi: Bound }
+
+/** A SELECT that the server ends when it takes too long (error kind `interrupted`). */
+export function limitedSelect(flavour: FlavourName, select: string, limitMs: number | null): Buffer {
+  return Buffer.from(limitMs === null ? `SELECT ${select}` : limited[flavour](select, limitMs), 'latin1')
+}
 
 /** Takes candidates as they are found; its promise is the back pressure. */
 export type Emit = (keys: ReadonlySet<string>) => Promise<void>
@@ -108,7 +114,12 @@ async function compareWhole(
   const rights = comparison.group.kind === 'sum' ? [total(targets)] : targets.map((part) => total([part]))
   const same =
     rights.every((right) => right.count === left.count && right.sum === left.sum) && targets.every(({ misplaced }) => misplaced === 0)
-  if (!same) await listCandidates(sessions, comparison, span, Math.max(left.count, ...rights.map(({ count }) => count)), emit)
+  if (same) return left.count
+  // Rows on a wrong shard can be anywhere among those that are otherwise right.
+  const placedRight = targets.every(({ misplaced }) => misplaced === 0)
+  const among = placedRight ? await differingBuckets(sessions, comparison, span, limitMs) : ''
+  if (among !== null)
+    await listCandidates(sessions, comparison, span, among, Math.max(left.count, ...rights.map(({ count }) => count)), emit)
   return left.count
 }
 
@@ -124,8 +135,7 @@ async function digestPart(
   const placed = target && router !== null
   const where = rangeCondition(plan.keyColumns, span.lo, span.hi)
   const select = `COUNT(*),SUM(${side.digestNumber})${placed && shardKeys !== null ? `,${shardKeys}` : ''} FROM ${side.from}${where === '' ? '' : ` WHERE ${where}`}`
-  const sql = limitMs === null ? `SELECT ${select}` : limited[conn.flavour](select, limitMs)
-  const result = await conn.query(Buffer.from(sql, 'latin1'))
+  const result = await conn.query(limitedSelect(conn.flavour, select, limitMs))
   const [count, sum, cell] = result.kind === 'rows' ? (result.rows[0] ?? []) : []
   const rows = Number(count?.toString() ?? 0)
   return {
@@ -135,12 +145,19 @@ async function digestPart(
   }
 }
 
-/** Keys and row digests of both sides, set against each other. */
-async function listCandidates(sessions: Sessions, comparison: Comparison, span: KeySpan, rows: number, emit: Emit): Promise<void> {
+/** Keys and row digests of both sides (of rows for which `among` holds, if it says anything), set against each other. */
+async function listCandidates(
+  sessions: Sessions,
+  comparison: Comparison,
+  span: KeySpan,
+  among: string,
+  rows: number,
+  emit: Emit,
+): Promise<void> {
   if (rows > listRowsMax) {
     const side = [...comparison.sources, ...comparison.targets]
     const middle = await middleOf(sessions, comparison, side, span, listRowsMax / 2)
-    if (middle !== null) return halves(sessions, comparison, span, middle, rows, emit)
+    if (middle !== null) return halves(sessions, comparison, span, among, middle, rows, emit)
   }
   const candidates = new Set<string>()
   // A multiset of key and digest: sources add, targets take away. What is left does not match.
@@ -149,7 +166,7 @@ async function listCandidates(sessions: Sessions, comparison: Comparison, span: 
   const list = (side: Side, change: 1 | -1, counts: readonly Map<string, number>[], place: number | null): Promise<void> =>
     sessions.reader(side.ref.serverId, async (conn) => {
       let seen = 0
-      for await (const batch of await conn.rows(listing(comparison, side, span), { bufferBytesMax: 1 << 20 })) {
+      for await (const batch of await conn.rows(listing(comparison, side, span, among), { bufferBytesMax: 1 << 20 })) {
         const routed = place === null || comparison.router === null ? null : comparison.router.route(comparison.encoder, batch)
         for (let row = 0; row < batch.length && seen + row < listRowsMax; row++) {
           const key = keyLiteral(comparison, batch, row)
@@ -167,7 +184,7 @@ async function listCandidates(sessions: Sessions, comparison: Comparison, span: 
   ])
   if (over.length > 0) {
     const middle = await middleOf(sessions, comparison, over, span, listRowsMax / 2)
-    if (middle !== null) return halves(sessions, comparison, span, middle, rows, emit)
+    if (middle !== null) return halves(sessions, comparison, span, among, middle, rows, emit)
   }
   for (const counts of budgets) for (const [identity, count] of counts) if (count !== 0) candidates.add(identity.slice(digestLength))
   if (candidates.size > 0) await emit(candidates)
@@ -175,10 +192,18 @@ async function listCandidates(sessions: Sessions, comparison: Comparison, span: 
 
 const digestLength = 16
 
-async function halves(sessions: Sessions, comparison: Comparison, span: KeySpan, middle: Bound, rows: number, emit: Emit): Promise<void> {
+async function halves(
+  sessions: Sessions,
+  comparison: Comparison,
+  span: KeySpan,
+  among: string,
+  middle: Bound,
+  rows: number,
+  emit: Emit,
+): Promise<void> {
   const half = Math.ceil(rows / 2)
-  await listCandidates(sessions, comparison, { lo: span.lo, hi: middle }, half, emit)
-  await listCandidates(sessions, comparison, { lo: middle, hi: span.hi }, half, emit)
+  await listCandidates(sessions, comparison, { lo: span.lo, hi: middle }, among, half, emit)
+  await listCandidates(sessions, comparison, { lo: middle, hi: span.hi }, among, half, emit)
 }
 
 /** A key with `rows` rows of one of these sides before it in the span, and more of them behind; null when none has so many. */
@@ -207,9 +232,9 @@ async function boundWithin(conn: Connection, comparison: Comparison, side: Side,
   return found.length === 2 && found[0] !== undefined ? splitLiterals(found[0]) : null
 }
 
-function listing(comparison: Comparison, side: Side, span: KeySpan): Buffer {
+function listing(comparison: Comparison, side: Side, span: KeySpan, among: string): Buffer {
   const { plan, keyPlan } = comparison
-  const where = rangeCondition(plan.keyColumns, span.lo, span.hi)
+  const where = [rangeCondition(plan.keyColumns, span.lo, span.hi), among].filter((condition) => condition !== '').join(' AND ')
   const sql = `SELECT ${asBytes(keyPlan.selectList)},${side.digest} FROM ${side.from}${where === '' ? '' : ` WHERE ${where}`} ORDER BY ${orderBy(plan.keyColumns)} LIMIT ${listRowsMax + 1}`
   return Buffer.from(sql, 'latin1')
 }

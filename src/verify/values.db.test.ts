@@ -2,6 +2,9 @@
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
 import { flavours } from '../../test/kit/servers.ts'
+import { readTableDefinitions } from '../binlog/table-definitions.ts'
+import { connect } from '../mysql/connect.ts'
+import { rowDigest } from './row-text.ts'
 import { counts, VerifyWorld, type TestTable } from './testkit/world.ts'
 
 const none = { missing: 0, extra: 0, misplaced: 0, different: 0 }
@@ -122,5 +125,80 @@ for (const flavour of flavours()) {
     )
     assert.equal((await world.vdiff({ repair: true })).state, 'clean')
     assert.deepEqual(counts(await world.vdiff(), 'country'), none)
+  })
+}
+
+for (const flavour of flavours()) {
+  test(`vdiff on ${flavour}: rows that differ have different digests, however their values read side by side; keys far apart are all compared`, async () => {
+    const texts: TestTable = {
+      name: 'texts',
+      shardKey: 'id',
+      ddl: 'CREATE TABLE texts (id INT NOT NULL PRIMARY KEY, a VARCHAR(10), b VARCHAR(10), n INT, c VARBINARY(10), t TEXT, m INT) DEFAULT CHARSET=utf8mb4',
+    }
+    const sparse: TestTable = {
+      name: 'sparse',
+      shardKey: 'id',
+      ddl: 'CREATE TABLE sparse (id BIGINT NOT NULL PRIMARY KEY, v INT) DEFAULT CHARSET=utf8mb4',
+    }
+    await using world = await VerifyWorld.create({ flavour, sources: ['-'], targets: ['-80', '80-'], tables: [texts, sparse] })
+    const { schema } = world.sources[0]!
+    await world.s.useDatabase(schema)
+    const pieces = ['NULL', "''", "'N'", "','", "'1'", "'1,'", "',1'", "'0'", "'1,1'", "'0,N'"]
+    const numbers = ['NULL', '0', '1', '11']
+    const pick = <T>(from: readonly T[]): T => from[Math.floor(Math.random() * from.length)] as T
+    const count = 4000
+    for (let at = 0; at < count; at += 1000) {
+      const values = Array.from(
+        { length: 1000 },
+        (_, i) => `(${at + i}, ${[pick(pieces), pick(pieces), pick(numbers), pick(pieces), pick(pieces), pick(numbers)].join(', ')})`,
+      )
+      await world.s.query(`INSERT INTO texts VALUES ${values.join(',')}`)
+    }
+    // Ends of the type, a dense region after a gap of a million millions, single rows.
+    const ids = [
+      '-9223372036854775808',
+      '-5',
+      '9223372036854775807',
+      ...Array.from({ length: 9000 }, (_, i) => String(i * 3)),
+      ...Array.from({ length: 30_000 }, (_, i) => String(10n ** 15n + BigInt(i))),
+    ]
+    for (let at = 0; at < ids.length; at += 5000)
+      await world.s.query(
+        `INSERT INTO sparse VALUES ${ids
+          .slice(at, at + 5000)
+          .map((id) => `(${id}, 1)`)
+          .join(',')}`,
+      )
+    await world.s.query('ANALYZE TABLE sparse, texts')
+
+    // The digest without the id, whose columns are those of the table: as many values as there are distinct rows.
+    const columns = (await readTableDefinitions(world.s, schema))
+      .get('texts')!
+      .slice(1)
+      .map((definition) => ({ definition, nullable: true, wide: false }))
+    const bytes = await connect({ ...world.source.config, database: schema, charset: 'binary' })
+    const distinct = await bytes.all(
+      `SELECT COUNT(DISTINCT ${rowDigest(columns)}) AS digests, COUNT(DISTINCT CONCAT(${['a', 'b', 'n', 'c', 't', 'm'].map((name) => `IFNULL(HEX(${name}), 'null'), '/'`).join(', ')})) AS row_values FROM texts`,
+    )
+    bytes.destroy()
+    assert.equal(distinct[0]!.digests!.toString(), distinct[0]!.row_values!.toString())
+    assert.ok(Number(distinct[0]!.digests!.toString()) > 1000)
+
+    await world.start()
+    const clean = await world.vdiff()
+    assert.deepEqual(
+      { state: clean.state, rows: clean.tables.map(({ name, rowsCompared }) => [name, rowsCompared]).sort() },
+      {
+        state: 'clean',
+        rows: [
+          ['sparse', ids.length],
+          ['texts', count],
+        ],
+      },
+    )
+    for (const id of ['-9223372036854775808', '9223372036854775807', '-5', String(10n ** 15n + 29_999n)]) {
+      await world.t.query(`DELETE FROM ${world.on(world.targets, await world.shardOf('sparse', `id = ${id}`), 'sparse')} WHERE id = ${id}`)
+    }
+    assert.deepEqual(counts(await world.vdiff(), 'sparse'), { ...none, missing: 4 })
   })
 }
