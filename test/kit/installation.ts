@@ -36,6 +36,8 @@ export type InstallationOptions = {
   readonly keyspace?: boolean
   /** Short, for tests that kill who holds one. */
   readonly leaseMs?: number
+  /** Wanted; a free one unless said. */
+  readonly apiPort?: number
 }
 
 export type RunningApplication = {
@@ -54,8 +56,8 @@ export class Installation implements AsyncDisposable {
   readonly flavour: 'mariadb' | 'mysql'
   readonly rows: number
   readonly existing: TestServer
-  readonly gatePort: number
-  readonly client: ApiClient
+  gatePort: number
+  client: ApiClient
   /** What the tree told a person: ports that moved, processes that were started again. */
   readonly said: string[] = []
   readonly #treeOptions: TreeProcessOptions
@@ -79,7 +81,7 @@ export class Installation implements AsyncDisposable {
     const dir = join(processDir(), `installation-${randomBytes(3).toString('hex')}`)
     mkdirSync(join(dir, 'data-dir'), { recursive: true, mode: 0o700 })
     const existing = await testServer({ flavour, durability: 'full', rootPassword: 'existing-root' })
-    const installation = new Installation({ dir, flavour, rows: options.rows ?? 5000, existing, apiPort: await findPort(0), gatePort: await findPort(0), leaseMs: options.leaseMs ?? null })
+    const installation = new Installation({ dir, flavour, rows: options.rows ?? 5000, existing, apiPort: options.apiPort ?? (await findPort(0)), gatePort: await findPort(0), leaseMs: options.leaseMs ?? null })
     try {
       await installation.loadRows()
       await installation.startTree()
@@ -240,11 +242,17 @@ export class Installation implements AsyncDisposable {
         if (message.kind === 'said') this.said.push(message.line)
         if (message.kind === 'failed') fail(new Error(message.error))
         if (message.kind === 'ready') {
-          if (message.gatePort !== this.#treeOptions.gatePort || message.apiPort !== this.#treeOptions.apiPort) fail(new Error('a port moved on: the old processes still hold it'))
+          this.#listens(message.apiPort, message.gatePort)
           done()
         }
       })
     })
+  }
+
+  /** At its first start a tree may have moved on to other ports; later ones find theirs free. */
+  #listens(apiPort: number, gatePort: number): void {
+    this.gatePort = gatePort
+    this.client = new ApiClient({ baseUrl: `http://127.0.0.1:${apiPort}`, timeoutMs: 60_000 })
   }
 
   get treePid(): number {
