@@ -30,6 +30,16 @@ export function framedQuery(sql: Buffer): Buffer {
   return framed
 }
 
+/** COM_QUERY of a text of ours. */
+export function command(sql: string): Buffer {
+  const bytes = Buffer.byteLength(sql)
+  const framed = Buffer.allocUnsafe(bytes + 5)
+  framed.writeUInt32LE(bytes + 1, 0)
+  framed[4] = 0x03
+  framed.write(sql, 5)
+  return framed
+}
+
 /** The answer to most commands that change nothing: one frame for each status. */
 const plainOks = new Map<number, Buffer>()
 export function plainOk(status: number): Buffer {

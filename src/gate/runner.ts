@@ -9,37 +9,21 @@
  */
 import { serverStatus } from '../wire/capabilities.ts'
 import type { RelayEnd } from '../mysql/connection.ts'
-import { errno, isConnectionLost, ServerError } from '../mysql/errors.ts'
+import { isConnectionLost, ServerError } from '../mysql/errors.ts'
 import type { Backend } from './backend.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
+import { judgeLoss, judgeRefusal, type Circumstances } from './failures.ts'
+import { unreachable } from '../base/assert.ts'
 import type { Pin } from './plan/plan.ts'
-import { SilentSink, type Relayer } from './relay.ts'
-import { statementsBetween, type SessionSettings } from './settings.ts'
+import { readOkFrame } from './ok-frame.ts'
+import type { Relayer } from './relay.ts'
+import { command } from './replies.ts'
+import { connectError, SessionConnections } from './session-connections.ts'
+import { HalfAnswered, HeldMeanwhile, type Request } from './request.ts'
+import type { SessionSettings } from './settings.ts'
 import { shardName, Transaction, type Branch, type TransactionHost, type TransactionOptions } from './transaction.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
-
-export type Request = {
-  readonly keyspace: string
-  /** Asked anew at each attempt, by the routing of that moment. */
-  choose(keyspace: KeyspaceView): ShardView
-  /** The command as it goes to this connection. */
-  frame(backend: Backend, shard: ShardView): Buffer | Promise<Buffer>
-  readonly bytes: number
-  readonly effect: 'read' | 'lock' | 'write'
-  readonly rereadable: boolean
-  readonly pins: readonly Pin[]
-  /** The session's LAST_INSERT_ID must be known to the connection. */
-  readonly lastInsertId: boolean
-  /** The connection of the statement before, if it is at hand. */
-  readonly needsPrevious: boolean
-  /** Keep the connection at hand for the next statement. */
-  readonly keepAtHand: boolean
-  /** Not part of the session's transaction: what commits implicitly. */
-  readonly outside: boolean
-  /** An OK is not passed on: the caller makes its own of what it said. */
-  readonly mute?: boolean
-}
 
 const beginCommand = command('BEGIN')
 
@@ -47,16 +31,13 @@ export class Runner implements TransactionHost {
   readonly #core: Core
   readonly #relayer: Relayer
   readonly settings: SessionSettings
+  readonly connections: SessionConnections
   transaction: Transaction | null = null
   /** Isolation or access of the next transaction only: statements run before it. */
   nextTransaction: string[] = []
   lastInsertId = 0n
   affectedRows = -1n
   warnings = 0
-  foundRows: boolean
-  #pinned: { backend: Backend; shard: ShardView; why: Set<Pin> } | null = null
-  #atHand: Backend | null = null
-  readonly #letGo = (): void => this.releaseAtHand()
   /** Where the running statement is, for KILL QUERY. */
   running: { backend: Backend; shard: ShardView; effect: Request['effect'] } | null = null
 
@@ -64,7 +45,7 @@ export class Runner implements TransactionHost {
     this.#core = core
     this.#relayer = relayer
     this.settings = settings
-    this.foundRows = foundRows
+    this.connections = new SessionConnections(core, settings, foundRows)
   }
 
   /** Status flags for answers that the gate makes itself. */
@@ -82,7 +63,7 @@ export class Runner implements TransactionHost {
   }
 
   release(backend: Backend): void {
-    if (this.#pinned?.backend !== backend) backend.pool.give(backend)
+    this.connections.release(backend)
   }
 
   // ── transactions ──
@@ -149,19 +130,19 @@ export class Runner implements TransactionHost {
       const shard = choose === undefined ? (keyspace.shards[0] as ShardView) : choose(keyspace)
       let backend: Backend | undefined
       try {
-        backend = this.#known(shard, this.transaction, false) ?? (await this.take(shard))
+        backend = this.connections.known(shard, this.transaction, false) ?? (await this.connections.take(shard))
       } catch (error) {
-        await this.#core.afterRefusal(shard, keyspace.version, attempt, 0, signal, this.connectError(shard, error as Error))
+        await this.#core.afterRefusal(shard, keyspace.version, attempt, 0, signal, connectError(shard, error as Error))
         continue
       }
-      const ours = this.transaction?.branches.get(shard.uid)?.backend === backend || this.#pinned?.backend === backend
+      const ours = this.transaction?.branches.get(shard.uid)?.backend === backend || this.connections.isPinned(backend)
       try {
-        if (backend.signature !== this.settings.signature && !ours) await this.bringToSettings(backend)
+        if (backend.signature !== this.settings.signature && !ours) await this.connections.bringToSettings(backend)
         const result = await act(backend, shard)
-        if (!ours) this.done(backend, false)
+        if (!ours) this.connections.done(backend, false)
         return result
       } catch (error) {
-        if (!ours) this.done(backend, false)
+        if (!ours) this.connections.done(backend, false)
         if (!isConnectionLost(error) || ours) throw error
         await this.#core.afterRefusal(
           shard,
@@ -188,18 +169,6 @@ export class Runner implements TransactionHost {
     return transaction
   }
 
-  /**
-   * A transaction that has begun on a component on hold goes on to the others too, within the grace: it is counted as open already, and made to
-   * wait it could not end, so it would always be expelled.
-   */
-  underWayOnHeld(keyspace: KeyspaceView, transaction: Transaction | null): boolean {
-    if (transaction === null) return false
-    for (const { shard } of transaction.branches.values()) {
-      if (shard.keyspace === keyspace.name && this.#core.holds.isHeld(keyspace.name, [shard.component.key])) return true
-    }
-    return false
-  }
-
   /** Waits where the hold rules say so. 'again': time has passed, look at routing anew. */
   async admit(
     keyspace: KeyspaceView,
@@ -221,7 +190,7 @@ export class Runner implements TransactionHost {
     if (!this.#core.holds.active) return 'go'
     const begins = transaction === null ? request.effect !== 'read' : !this.isCounted(transaction, keyspace.name)
     const keys = [shard.component.key]
-    if (!begins || this.underWayOnHeld(keyspace, transaction) || !this.#core.holds.mustWait(keyspace.name, keys)) return 'go'
+    if (!begins || !this.#core.holds.mustWait(keyspace.name, keys)) return 'go'
     this.#core.stats.held++
     await this.#core.holds.wait(keyspace.name, keys, request.bytes, signal)
     return 'again'
@@ -251,10 +220,10 @@ export class Runner implements TransactionHost {
   ): Promise<{ kind: 'done'; end: RelayEnd } | { kind: 'refused'; cause: Error }> {
     let backend: Backend
     try {
-      const known = this.#known(shard, transaction, request.needsPrevious)
-      backend = known ?? (await this.take(shard))
+      const known = this.connections.known(shard, transaction, request.needsPrevious)
+      backend = known ?? (await this.connections.take(shard))
     } catch (error) {
-      return { kind: 'refused', cause: this.connectError(shard, error as Error) }
+      return { kind: 'refused', cause: connectError(shard, error as Error) }
     }
     // A hold may have begun, and been acknowledged, while a connection was waited for: from here on it is counted.
     if (
@@ -262,7 +231,7 @@ export class Runner implements TransactionHost {
       transaction?.branches.has(shard.uid) !== true &&
       this.#heldMeanwhile(shard, transaction, request.effect)
     ) {
-      this.done(backend, false)
+      this.connections.done(backend, false)
       return { kind: 'refused', cause: gateErrors.holdExpired({ keyspace: keyspace.name, waitedMs: 0 }) }
     }
     const branch = transaction === null ? null : (transaction.branches.get(shard.uid) ?? transaction.addBranch(shard, backend))
@@ -272,10 +241,10 @@ export class Runner implements TransactionHost {
     this.running = { backend, shard, effect: request.effect }
     let end: RelayEnd
     try {
-      if (backend.signature !== this.settings.signature) await this.bringToSettings(backend)
+      if (backend.signature !== this.settings.signature) await this.connections.bringToSettings(backend)
       if (branch !== null && branch.statements === 0) await this.beginBranch(branch, transaction as Transaction)
       else if (transaction === null && this.nextTransaction.length > 0) await this.#applyNext(backend)
-      if (request.lastInsertId) this.#pipeline(backend, `SET last_insert_id=${this.lastInsertId}`)
+      if (request.lastInsertId) this.connections.pipeline(backend, `SET last_insert_id=${this.lastInsertId}`)
       let framed = request.frame(backend, shard)
       if (!Buffer.isBuffer(framed)) framed = await framed
       end = await this.#relayer.run(backend.connection, framed, request.mute === true)
@@ -302,7 +271,7 @@ export class Runner implements TransactionHost {
       branch.statements++
       if (request.effect !== 'read') branch.wrote = true
     }
-    if (request.pins.length > 0) this.pin(backend, shard, request.pins)
+    if (request.pins.length > 0) this.connections.pin(backend, shard, request.pins)
     await this.#after(backend, transaction, branch, end, request)
     return { kind: 'done', end }
   }
@@ -319,74 +288,24 @@ export class Runner implements TransactionHost {
       if (transaction.branches.size === 0 && this.transaction === transaction) this.transaction = null
       return
     }
-    this.done(backend, request.keepAtHand || this.warnings > 0 || end.kind === 'error')
-  }
-
-  /** An autocommit statement ended: the connection goes back, or stays at hand for what asks about that statement. */
-  done(backend: Backend, keepAtHand: boolean): void {
-    if (this.#pinned?.backend === backend) return
-    if (this.#atHand !== null && this.#atHand !== backend) this.releaseAtHand()
-    if (keepAtHand && backend.connection.open && !backend.connection.inTransaction && backend.pool.linger(this.#letGo)) {
-      this.#atHand = backend
-      return
-    }
-    backend.pool.give(backend)
-  }
-
-  releaseAtHand(): void {
-    const backend = this.#atHand
-    if (backend === null) return
-    this.#atHand = null
-    backend.pool.unlinger(this.#letGo)
-    backend.pool.give(backend)
-  }
-
-  /** A connection that this session must or may use: its branch, its pinned one, the one at hand. */
-  #known(shard: ShardView, transaction: Transaction | null, needsPrevious: boolean): Backend | undefined {
-    const pinned = this.#pinned
-    if (pinned !== null && (pinned.shard.uid !== shard.uid || !pinned.backend.connection.open)) {
-      if (pinned.shard.keyspace === shard.keyspace) {
-        const state = [...pinned.why].join(', ')
-        this.unpin()
-        throw gateErrors.sessionStateLost({ state, keyspace: shard.keyspace })
-      }
-    }
-    const branch = transaction?.branches.get(shard.uid)
-    if (branch !== undefined) return branch.backend
-    if (pinned !== null && pinned.shard.uid === shard.uid) return pinned.backend
-    const atHand = this.#atHand
-    if (atHand === null) return undefined
-    const same = atHand.pool === this.#core.pools.of(shard, this.foundRows) && atHand.connection.open
-    this.#atHand = null
-    atHand.pool.unlinger(this.#letGo)
-    if (same && (needsPrevious || atHand.signature === this.settings.signature)) return atHand
-    atHand.pool.give(atHand)
-    return undefined
-  }
-
-  get atHand(): Backend | null {
-    return this.#atHand
-  }
-
-  get pinned(): boolean {
-    return this.#pinned !== null
+    this.connections.done(backend, request.keepAtHand || this.warnings > 0 || end.kind === 'error')
   }
 
   /** The transaction's branch on a shard, opened and begun when it is not there. Errors: of connecting, settings, BEGIN. */
   async openBranch(transaction: Transaction, shard: ShardView): Promise<Branch> {
     const known = transaction.branches.get(shard.uid)
     if (known !== undefined) {
-      if (known.backend.signature !== this.settings.signature) await this.bringToSettings(known.backend)
+      if (known.backend.signature !== this.settings.signature) await this.connections.bringToSettings(known.backend)
       return known
     }
-    const backend = await this.take(shard)
+    const backend = await this.connections.take(shard)
     if (this.#core.holds.active && transaction.branches.size === 0 && this.#heldMeanwhile(shard, transaction, 'write')) {
-      this.done(backend, false)
+      this.connections.done(backend, false)
       throw new HeldMeanwhile()
     }
     const branch = transaction.addBranch(shard, backend)
     try {
-      if (branch.backend.signature !== this.settings.signature) await this.bringToSettings(branch.backend)
+      if (branch.backend.signature !== this.settings.signature) await this.connections.bringToSettings(branch.backend)
       await this.beginBranch(branch, transaction)
     } catch (error) {
       transaction.dropBranch(branch)
@@ -395,70 +314,8 @@ export class Runner implements TransactionHost {
     return branch
   }
 
-  /** A connection for one statement outside transactions, brought to the session's settings; give it back by `done`. */
-  async openPlain(shard: ShardView): Promise<Backend> {
-    const backend = await this.take(shard)
-    try {
-      if (backend.signature !== this.settings.signature) await this.bringToSettings(backend)
-    } catch (error) {
-      backend.pool.give(backend)
-      throw error
-    }
-    return backend
-  }
-
   isMoving(shard: ShardView): Promise<boolean> {
     return this.#isMoving(shard)
-  }
-
-  /** A connection from the pool. Errors are those of connecting: nothing was sent. */
-  take(shard: ShardView): Backend | Promise<Backend> {
-    const pool = this.#core.pools.of(shard, this.foundRows)
-    return pool.tryTake(this.settings.signature) ?? pool.take(this.settings.signature)
-  }
-
-  connectError(shard: ShardView, error: Error): Error {
-    if (error instanceof ServerError && (error.kind === 'accountLocked' || error.kind === 'access')) {
-      return gateErrors.unreachable({ shard: shardName(shard), cause: error.serverMessage }, error)
-    }
-    if (error.name === 'SwError' && (error as { code?: string }).code?.startsWith('SW-GATE') === true) throw error
-    return gateErrors.unreachable({ shard: shardName(shard), cause: error.message }, error)
-  }
-
-  pin(backend: Backend, shard: ShardView, why: readonly Pin[]): void {
-    if (this.#pinned === null) this.#pinned = { backend, shard, why: new Set(why) }
-    else for (const w of why) this.#pinned.why.add(w)
-    backend.dirty = true
-  }
-
-  unpin(only?: Pin): void {
-    const pinned = this.#pinned
-    if (pinned === null) return
-    if (only !== undefined) {
-      pinned.why.delete(only)
-      if (pinned.why.size > 0) return
-    }
-    this.#pinned = null
-    const inBranch = [...(this.transaction?.branches.values() ?? [])].some((b) => b.backend === pinned.backend)
-    if (!inBranch) pinned.backend.pool.give(pinned.backend)
-  }
-
-  /** Errors: what the server says of a setting. The connection is not used then. */
-  async bringToSettings(backend: Backend): Promise<void> {
-    const wanted = this.settings.signature
-    const statements = statementsBetween(backend.signature, wanted)
-    backend.signature = wanted
-    if (backend.pool.acceptedSignatures.has(wanted)) {
-      for (const sql of statements) this.#pipeline(backend, sql)
-      return
-    }
-    try {
-      for (const sql of statements) await backend.connection.query(sql)
-    } catch (error) {
-      backend.connection.destroy()
-      throw error
-    }
-    backend.pool.acceptedSignatures.add(wanted)
   }
 
   async beginBranch(branch: Branch, transaction: Transaction): Promise<void> {
@@ -467,7 +324,7 @@ export class Runner implements TransactionHost {
     if (!transaction.explicit) return
     const sql = transaction.beginStatement()
     // A plain BEGIN can't be refused; one with a mode can be, and nothing may run outside it then.
-    if (sql === 'BEGIN') this.#pipelineFramed(backend, beginCommand)
+    if (sql === 'BEGIN') this.connections.pipelineFramed(backend, beginCommand)
     else await backend.connection.query(sql)
     for (const savepoint of transaction.savepoints) await backend.connection.query(savepoint)
   }
@@ -475,22 +332,6 @@ export class Runner implements TransactionHost {
   async #applyNext(backend: Backend): Promise<void> {
     for (const sql of this.nextTransaction) await backend.connection.query(sql)
     this.nextTransaction = []
-  }
-
-  #pipeline(backend: Backend, sql: string): void {
-    this.#pipelineFramed(backend, command(sql))
-  }
-
-  #pipelineFramed(backend: Backend, framed: Buffer): void {
-    backend.connection.relay(
-      framed,
-      new SilentSink((end) => {
-        if (end instanceof Error || end.kind === 'ok') return
-        // It was accepted before: this connection is not what we think it is.
-        this.#core.log.warn({ errno: end.errno, message: end.message }, 'a server refused a session setting that it had accepted before')
-        backend.connection.destroy()
-      }),
-    )
   }
 
   /** An ERR answer. Null: it was passed on. An error: nothing was done and it may be sent again. */
@@ -503,45 +344,54 @@ export class Runner implements TransactionHost {
     request: Request,
   ): Promise<Error | null> {
     const error = new ServerError(end.errno, end.sqlState, end.message)
-    const passedOn = this.#relayer.passedOn
-    const fresh = transaction === null || (branch !== null && branch.statements === 0 && transaction.branches.size === 1)
-    const moving = error.kind === 'readOnly' || ((error.kind === 'interrupted' || error.kind === 'killed') && (await this.#isMoving(shard)))
-    // Killed before it told anything: a read may be read again; of a write nobody knows.
-    const mayRepeat = error.kind === 'killed' ? request.rereadable : true
-    if (moving && !passedOn && mayRepeat && fresh) {
-      await this.#abandon(backend, transaction, branch)
-      return error.kind === 'readOnly' ? gateErrors.readOnly({ shard: shardName(shard), keyspace: shard.keyspace }, error) : error
-    }
-    if (transaction !== null && branch !== null) {
-      if (moving) {
+    const moving = (error.kind === 'interrupted' || error.kind === 'killed') && (await this.#isMoving(shard))
+    const verdict = judgeRefusal(error.kind, moving, this.#circumstances(transaction, branch, request))
+    switch (verdict) {
+      case 'repeat':
+        await this.#abandon(backend, transaction, branch)
+        return error.kind === 'readOnly' ? gateErrors.readOnly({ shard: shardName(shard), keyspace: shard.keyspace }, error) : error
+      case 'moved':
+      case 'lost':
         this.transaction = null
-        await transaction.rollback()
-        if (passedOn) {
-          this.#relayer.passOn(end)
-          return null
-        }
-        throw gateErrors.movedTransaction({ keyspace: shard.keyspace }, error)
-      }
-      branch.statements++
-      if (request.effect !== 'read') branch.wrote = true
-      if (error.kind === 'deadlock') {
-        // The server has rolled its branch back; the others must not outlive it.
+        await transaction?.rollback()
+        throw verdict === 'moved'
+          ? gateErrors.movedTransaction({ keyspace: shard.keyspace }, error)
+          : gateErrors.lostTransaction({ shard: shardName(shard), cause: end.message }, error)
+      case 'unknown':
+        backend.connection.destroy()
+        throw gateErrors.unknownOutcome({ shard: shardName(shard), cause: end.message }, error)
+      case 'pass-and-end':
         this.transaction = null
-        await transaction.rollback()
-      } else if (transaction.expelled !== null) await transaction.rollback()
-      this.#relayer.passOn(end)
-      return null
-    }
-    if (error.kind === 'killed' && !passedOn && request.effect === 'write') {
-      backend.connection.destroy()
-      throw gateErrors.unknownOutcome({ shard: shardName(shard), cause: end.message }, error)
+        await transaction?.rollback()
+        this.#relayer.passOn(end)
+        return null
+      case 'pass':
+        break
+      default:
+        unreachable(verdict)
     }
     this.#relayer.passOn(end)
+    if (transaction !== null && branch !== null) {
+      branch.statements++
+      if (request.effect !== 'read') branch.wrote = true
+      if (transaction.expelled !== null) await transaction.rollback()
+      return null
+    }
     this.warnings = 1
     this.affectedRows = -1n
-    if (request.pins.length > 0) this.pin(backend, shard, request.pins)
-    else this.done(backend, true)
+    if (request.pins.length > 0) this.connections.pin(backend, shard, request.pins)
+    else this.connections.done(backend, true)
     return null
+  }
+
+  #circumstances(transaction: Transaction | null, branch: Branch | null, request: Request): Circumstances {
+    const first = branch !== null && branch.statements === 0 && transaction?.branches.size === 1
+    return {
+      passedOn: this.#relayer.passedOn,
+      rereadable: request.rereadable,
+      effect: request.effect,
+      transaction: transaction === null ? 'none' : first ? 'first' : 'later',
+    }
   }
 
   async #isMoving(shard: ShardView): Promise<boolean> {
@@ -554,7 +404,7 @@ export class Runner implements TransactionHost {
   /** Nothing was done on this connection: it goes back as if never used. */
   async #abandon(backend: Backend, transaction: Transaction | null, branch: Branch | null): Promise<void> {
     if (transaction === null || branch === null) {
-      this.done(backend, false)
+      this.connections.done(backend, false)
       return
     }
     try {
@@ -583,72 +433,33 @@ export class Runner implements TransactionHost {
       throw error
     }
     const cause = error.cause instanceof Error ? error.cause.message : error.message
-    if (this.#pinned?.backend === backend) this.unpin()
-    const fresh = transaction === null || (branch !== null && branch.statements === 0 && transaction.branches.size === 1)
-    const nothingDone =
-      error.outcome === 'nothingSent' ||
-      (request.rereadable && !this.#relayer.passedOn) ||
-      (transaction !== null && request.effect !== 'write' && !this.#relayer.passedOn)
+    if (this.connections.isPinned(backend)) this.unpin()
+    const verdict = judgeLoss(error.outcome, this.#circumstances(transaction, branch, request))
     if (transaction !== null && branch !== null) transaction.dropBranch(branch)
     else backend.pool.give(backend)
-    if (this.#relayer.passedOn) {
-      // Half an answer is with the client: only ending its connection can tell it so.
-      await transaction?.rollback()
-      throw new HalfAnswered(shardName(shard), error)
-    }
-    if (fresh && nothingDone) return { kind: 'refused', cause: gateErrors.unreachable({ shard: shardName(shard), cause }, error) }
-    if (transaction !== null) {
-      this.transaction = null
-      await transaction.rollback()
-      throw gateErrors.lostTransaction({ shard: shardName(shard), cause }, error)
-    }
+    if (verdict === 'repeat') return { kind: 'refused', cause: gateErrors.unreachable({ shard: shardName(shard), cause }, error) }
+    this.transaction = null
+    await transaction?.rollback()
+    if (verdict === 'half') throw new HalfAnswered(shardName(shard), error)
+    if (verdict === 'lost') throw gateErrors.lostTransaction({ shard: shardName(shard), cause }, error)
     throw gateErrors.unknownOutcome({ shard: shardName(shard), cause }, error)
   }
 
   #readOk(frame: Buffer): void {
-    if (frame[4] !== 0x00) return
-    const affected = lenenc(frame, 5)
-    const insertId = lenenc(frame, affected.next)
-    this.affectedRows = affected.value
-    if (insertId.value !== 0n) this.lastInsertId = insertId.value
+    const said = readOkFrame(frame)
+    if (said === null) return
+    this.affectedRows = said.affectedRows
+    if (said.insertId !== 0n) this.lastInsertId = said.insertId
+  }
+
+  unpin(only?: Pin): void {
+    this.connections.unpin(this.transaction?.branches.values() ?? [], only)
   }
 
   /** Everything that the session holds goes back; open transactions are rolled back. */
   async end(): Promise<void> {
     await this.rollback()
-    this.releaseAtHand()
+    this.connections.releaseAtHand()
     this.unpin()
   }
-}
-
-/** A hold began while a connection was waited for. Nothing was done. */
-export class HeldMeanwhile extends Error {
-  override name = 'HeldMeanwhile'
-}
-
-/** The answer broke off after a part of it had been passed on. */
-export class HalfAnswered extends Error {
-  override name = 'HalfAnswered'
-  constructor(shard: string, cause: Error) {
-    super(`the answer of shard ${shard} broke off`, { cause })
-  }
-}
-
-export function command(sql: string): Buffer {
-  const bytes = Buffer.byteLength(sql)
-  const framed = Buffer.allocUnsafe(bytes + 5)
-  framed.writeUInt32LE(bytes + 1, 0)
-  framed[4] = 0x03
-  framed.write(sql, 5)
-  return framed
-}
-
-export const interruptedErrno: number = errno.queryInterrupted
-
-function lenenc(data: Buffer, at: number): { value: bigint; next: number } {
-  const first = data[at] as number
-  if (first < 0xfb) return { value: BigInt(first), next: at + 1 }
-  if (first === 0xfc) return { value: BigInt(data.readUInt16LE(at + 1)), next: at + 3 }
-  if (first === 0xfd) return { value: BigInt(data.readUIntLE(at + 1, 3)), next: at + 4 }
-  return { value: data.readBigUInt64LE(at + 1), next: at + 9 }
 }

@@ -17,7 +17,8 @@ import { gateErrors } from './errors.ts'
 import { mergeStreams } from './merge.ts'
 import type { Merge, Slot } from './plan/plan.ts'
 import { ResultWriter } from './result-writer.ts'
-import { HeldMeanwhile, type Runner } from './runner.ts'
+import type { Runner } from './runner.ts'
+import { HeldMeanwhile } from './request.ts'
 import { shardName, Transaction, type Branch } from './transaction.ts'
 import type { ShardView } from './view.ts'
 
@@ -64,14 +65,14 @@ export class Scatter {
       parts.map(async (part, i) => {
         try {
           const branch = transaction === null ? null : await this.#runner.openBranch(transaction, part.shard)
-          const backend = branch?.backend ?? (await this.#runner.openPlain(part.shard))
+          const backend = branch?.backend ?? (await this.#runner.connections.openPlain(part.shard))
           const mark = { shard: part.shard, connection: backend.connection }
           marks.push(mark)
           this.#running.add(mark)
           try {
             opened[i] = { shard: part.shard, backend, branch, stream: await backend.connection.rows(part.text) }
           } catch (error) {
-            if (branch === null) this.#runner.done(backend, false)
+            if (branch === null) this.#runner.connections.done(backend, false)
             throw error
           }
         } catch (error) {
@@ -107,7 +108,7 @@ export class Scatter {
       await Promise.all(opened.filter((o) => o !== undefined).map((o) => drain(o.stream)))
       for (const o of opened) {
         if (o === undefined) continue
-        if (o.branch === null) this.#runner.done(o.backend, false)
+        if (o.branch === null) this.#runner.connections.done(o.backend, false)
         else o.branch.statements++
       }
       if (problem === null) {

@@ -18,7 +18,8 @@ import { classify, type Passthrough, type Relay } from './passthrough.ts'
 import { executionFrame, prepareOn, prepareRaw, type SessionStatement } from './prepared.ts'
 import { Relayer } from './relay.ts'
 import { eofFrame, errorFrame, framedQuery, plainOk, rowsFrames, textColumn } from './replies.ts'
-import { HalfAnswered, Runner, type Request } from './runner.ts'
+import { Runner } from './runner.ts'
+import { HalfAnswered, type Request } from './request.ts'
 import { lexStatement, modeOf } from './statement-text.ts'
 import { effectOfSet } from './session-set.ts'
 import { charsetOfCollation, initialNames } from './charsets.ts'
@@ -298,7 +299,12 @@ export class Session implements SessionEntry {
 
   async #passThrough(keyspace: string, relay: Relay, framed: Buffer, sql: Buffer): Promise<void> {
     const qualified = relay.qualifiers.length > 0 ? this.#qualified(relay, sql) : null
-    if (relay.needsPrevious === 'found-rows' && this.#runner.atHand === null && !this.#runner.pinned && this.#runner.transaction === null) {
+    if (
+      relay.needsPrevious === 'found-rows' &&
+      this.#runner.connections.atHand === null &&
+      !this.#runner.connections.pinned &&
+      this.#runner.transaction === null
+    ) {
       throw gateErrors.notForwarded({
         construct: 'FOUND_ROWS()',
         reason: 'the statement before did not say SQL_CALC_FOUND_ROWS, and its connection is shared',
@@ -391,7 +397,7 @@ export class Session implements SessionEntry {
         this.#kill(p.what, p.id)
         return true
       case 'unlock-tables':
-        if (this.#runner.pinned) await this.#relay(this.keyspace, framedQuery(sql), { effect: 'read', rereadable: false })
+        if (this.#runner.connections.pinned) await this.#relay(this.keyspace, framedQuery(sql), { effect: 'read', rereadable: false })
         else this.#ok()
         this.#runner.unpin('handler')
         return true
@@ -486,20 +492,20 @@ export class Session implements SessionEntry {
     const before = runner.settings.copy()
     adopt(runner.settings, settings)
     if (shard === undefined) return
-    const pool = this.#core.pools.of(shard, runner.foundRows)
+    const pool = this.#core.pools.of(shard, runner.connections.foundRows)
     if (pool.acceptedSignatures.has(settings.signature)) {
       // A branch in use must follow at once, as it would on one server; autocommit=0 reaches it with the next statement.
       return
     }
     let backend
     try {
-      backend = await runner.take(shard)
+      backend = await runner.connections.take(shard)
     } catch {
       // Nobody to ask now: it is tried when a connection is brought to it.
       return
     }
     try {
-      await runner.bringToSettings(backend)
+      await runner.connections.bringToSettings(backend)
       backend.pool.give(backend)
     } catch (error) {
       adopt(runner.settings, before)

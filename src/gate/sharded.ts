@@ -10,6 +10,7 @@ import { integerValue, nullValue, textValue, type Value } from '../sql/value.ts'
 import type { Param } from '../wire/stmt-execute.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
+import { readOkFrame } from './ok-frame.ts'
 import { killThread } from './kill.ts'
 import { decodeParameters, executionOf, inlineParameters, valueOf } from './parameters.ts'
 import { valueOfAnswer } from './evaluate.ts'
@@ -33,7 +34,8 @@ import { executionFrame, prepareOn, prepareRaw, type SessionStatement } from './
 import { framedQuery, integerColumn, okFrame, plainOk, rowsFrames, textColumn } from './replies.ts'
 import { rereadable } from './pure-functions.ts'
 import { ResultWriter } from './result-writer.ts'
-import type { Request, Runner } from './runner.ts'
+import type { Runner } from './runner.ts'
+import type { Request } from './request.ts'
 import { insertSummary, Scatter, summary, type Part } from './scatter.ts'
 import { lexStrictly, modeOf } from './statement-text.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
@@ -320,7 +322,12 @@ export class Sharded {
     if (firstId === null || end.hadRows) return
     this.#runner.lastInsertId = firstId
     this.#client.write(
-      okFrame(end.status, { affectedRows: this.#runner.affectedRows, insertId: firstId, warnings: end.warnings, info: infoOf(end.frame) }),
+      okFrame(end.status, {
+        affectedRows: this.#runner.affectedRows,
+        insertId: firstId,
+        warnings: end.warnings,
+        info: readOkFrame(end.frame)?.info ?? '',
+      }),
     )
   }
 
@@ -384,7 +391,6 @@ export class Sharded {
     e: Execution,
   ): Promise<boolean> {
     if (!this.#core.holds.active || (!inTransaction && effect === 'read')) return false
-    if (this.#runner.underWayOnHeld(keyspace, this.#runner.transaction)) return false
     const { transaction } = this.#runner
     if (transaction !== null && this.#runner.isCounted(transaction, keyspace.name)) return false
     const keys = [...new Set(parts.map((part) => part.shard.component.key))]
@@ -480,14 +486,16 @@ export class Sharded {
 
   async #show(plan: ShowPlan, lexed: Lexed, e: Execution): Promise<{ shard: ShardView; version: number; cause: Error } | null> {
     if (plan.what === 'WARNINGS' || plan.what === 'ERRORS') {
-      const atHand = this.#runner.atHand
+      const atHand = this.#runner.connections.atHand
       if (atHand === null) {
         this.#client.write(rowsFrames([textColumn('Level', 7), integerColumn('Code'), textColumn('Message', 512)], [], this.#runner.status))
         return null
       }
     }
     const keyspace = await this.#core.ready(plan.keyspace ?? e.keyspace, e.signal)
-    const atHandShard = keyspace.shards.find((shard) => this.#runner.atHand?.pool === this.#core.pools.of(shard, this.#runner.foundRows))
+    const atHandShard = keyspace.shards.find(
+      (shard) => this.#runner.connections.atHand?.pool === this.#core.pools.of(shard, this.#runner.connections.foundRows),
+    )
     const shard = (plan.what === 'WARNINGS' || plan.what === 'ERRORS' ? atHandShard : undefined) ?? (keyspace.shards[0] as ShardView)
     const text = this.#render(plan.text, lexed, e, keyspace, shard)
     if (plan.what === 'TABLES' && shard.schema !== keyspace.name) {
@@ -562,12 +570,12 @@ export class Sharded {
     for (const part of parts) {
       part.shard.traffic.writes++
       try {
-        const backend = await this.#runner.openPlain(part.shard)
+        const backend = await this.#runner.connections.openPlain(part.shard)
         try {
           const result = await backend.connection.query(part.text)
           warnings += result.warnings
         } finally {
-          this.#runner.done(backend, false)
+          this.#runner.connections.done(backend, false)
         }
         done.push(part.shard.name)
       } catch (error) {
@@ -664,15 +672,4 @@ function havingSlots(merge: ReturnType<typeof routePlan>['merge']): Slot[] {
   }
   visit(merge.having)
   return out
-}
-
-/** The words behind an OK: `Records: 2  Duplicates: 0  Warnings: 0`. */
-function infoOf(frame: Buffer): string {
-  let at = 5
-  for (let i = 0; i < 2; i++) {
-    const first = frame[at] as number
-    at += first < 0xfb ? 1 : first === 0xfc ? 3 : first === 0xfd ? 4 : 9
-  }
-  // Behind status and warnings; its length comes first.
-  return frame.toString('utf8', at + 5)
 }

@@ -1,0 +1,54 @@
+/**
+ * What becomes of a statement that a server refused, or whose connection broke: the whole of promise 11 in two pure functions.
+ *
+ * Sent again (`repeat`) is only what no server can have done: not sent; refused by read-only; interrupted while its shard moves; or a read that
+ * changes nothing and of whose answer nothing has been passed on. In a transaction only its very first statement, after a real ROLLBACK: what
+ * came before stood in another snapshot.
+ */
+import type { ServerErrorKind } from '../mysql/errors.ts'
+
+export type Circumstances = {
+  /** Of the answer, something is with the client. */
+  readonly passedOn: boolean
+  /** A read whose second execution can not be told from one. */
+  readonly rereadable: boolean
+  readonly effect: 'read' | 'lock' | 'write'
+  /** `first`: nothing else of the transaction has run, on any shard. */
+  readonly transaction: 'none' | 'first' | 'later'
+}
+
+/**
+ * - `repeat`: nothing was done; wait as the record says and send it again.
+ * - `pass`: the server's words are the answer; a transaction stands as the server left it.
+ * - `pass-and-end`: the same, and the whole transaction is over: the server rolled its part back.
+ * - `moved`: the transaction is rolled back, the client gets 1213: its shards move.
+ * - `lost`: the same, as a server ended the connection.
+ * - `unknown`: nobody told what became of it.
+ */
+export type Verdict = 'repeat' | 'pass' | 'pass-and-end' | 'moved' | 'lost' | 'unknown'
+
+/** @param moving the routing record says that the statement's shard is moving, or has moved */
+export function judgeRefusal(kind: ServerErrorKind, moving: boolean, c: Circumstances): Verdict {
+  const fence = kind === 'readOnly' || (moving && (kind === 'interrupted' || kind === 'killed'))
+  if (fence) {
+    // A killed connection's statement may have been done, as far as anybody knows; an interrupted one was not.
+    const undone = kind !== 'killed' || c.rereadable
+    if (undone && !c.passedOn && c.transaction !== 'later') return 'repeat'
+    if (c.transaction !== 'none') return c.passedOn ? 'pass-and-end' : 'moved'
+  }
+  if (kind === 'killed') {
+    if (c.transaction !== 'none') return c.passedOn ? 'pass-and-end' : 'lost'
+    return c.effect === 'write' && !c.passedOn ? 'unknown' : 'pass'
+  }
+  // The server has rolled its branch back; the others must not outlive it.
+  return kind === 'deadlock' && c.transaction !== 'none' ? 'pass-and-end' : 'pass'
+}
+
+/** `half`: a part of the answer is with the client; only ending its connection can tell it that the rest won't come. */
+export function judgeLoss(outcome: 'nothingSent' | 'outcomeUnknown', c: Circumstances): 'repeat' | 'half' | 'lost' | 'unknown' {
+  if (c.passedOn) return 'half'
+  // What ran inside a transaction is gone with it; but a write may still hold its locks for a while: the client begins again.
+  const undone = outcome === 'nothingSent' || c.rereadable || (c.transaction !== 'none' && c.effect !== 'write')
+  if (undone && c.transaction !== 'later') return 'repeat'
+  return c.transaction === 'none' ? 'unknown' : 'lost'
+}
