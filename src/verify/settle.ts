@@ -11,7 +11,8 @@
  *
  * Clients come first. Rows that others have locked are skipped, so we never wait while holding locks and can't be part of a deadlock; what was skipped is
  * taken again alone. Locks are held for `holdMs` at most: if the marker has not come through by then, they are let go, the targets are
- * waited for without locks, and the keys taken again. A session that falls silent (a paused process) loses its locks after two seconds.
+ * waited for without locks, and the keys taken again. They do not hold back a switch: LOCK TABLES READ and read_only are granted at once beside them (tried on both
+ * flavours); while one is under way, no new ones are taken. A session that falls silent (a paused process) loses its locks after two seconds.
  */
 import type { Clock } from '../base/clock.ts'
 import { bumpControlMarker } from '../binlog/control-schema.ts'

@@ -59,6 +59,8 @@ export class TableRun {
   #bounding: Promise<unknown> = Promise.resolve()
   #bells: (() => void)[] = []
   #failure: { error: unknown } | null = null
+  /** Since when no settling came through in time. */
+  #behindSinceMs: number | null = null
 
   constructor(options: TableRunOptions) {
     this.#options = options
@@ -170,6 +172,7 @@ export class TableRun {
       await this.#catchUp(result.markers)
       return
     }
+    this.#behindSinceMs = null
     onWaiting(null)
     for (const [i, outcome] of result.outcomes.entries()) this.#outcome(batch[i] as Candidate, outcome)
     if (result.outcomes.some(({ kind }) => kind === 'locked')) {
@@ -232,15 +235,13 @@ export class TableRun {
   /** Waits without locks until the targets have come to the marker that they did not reach in time. */
   async #catchUp(markers: MarkersByServer): Promise<void> {
     const { reports, comparison, clock, onWaiting } = this.#options
-    const startedMs = clock.monotonicMs()
-    onWaiting('the targets to catch up with their source')
+    const nowMs = clock.monotonicMs()
+    this.#behindSinceMs ??= nowMs
+    const leftMs = this.#behindSinceMs + patienceMs - nowMs
+    onWaiting(`the targets to come within ${holdMs} ms of their source`)
     const targets = new Set(comparison.targets.map(({ ref }) => ref.uid))
-    if (!(await reports.applied(comparison.group.streams, targets, markers, patienceMs))) {
-      throw verifyErrors.tooFarBehind({
-        source: comparison.group.name,
-        limitMs: holdMs,
-        waitedMs: Math.round(clock.monotonicMs() - startedMs),
-      })
+    if (!(await reports.applied(comparison.group.streams, targets, markers, leftMs))) {
+      throw verifyErrors.tooFarBehind({ source: comparison.group.name, limitMs: holdMs, waitedMs: patienceMs })
     }
   }
 

@@ -97,6 +97,8 @@ export async function runVdiff(options: VdiffRunOptions, signal: AbortSignal): P
 
 /** Whether trying again by itself can help; our own refusals are for the user to act on. */
 function isPassing(error: unknown): boolean {
+  // The stream began anew, and a repair carried its former right: nothing was written.
+  if (isSwError(error, 'SW-MOVE-001')) return true
   if (isServerError(error)) return error.class === 'transient' || error.kind === 'killed' || error.kind === 'interrupted'
   return isSwError(error) && (error.class === 'transient' || error.class === 'unknown') && !error.code.startsWith('SW-VERIFY-')
 }
