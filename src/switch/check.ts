@@ -148,6 +148,11 @@ async function accountFindings(connection: Connection, access: ServerAccess, pla
     else if (plan.allowUnfenced.includes(name)) notes.push(`${serverId}: ${name} passes the fence, as allowed by name`)
     else blockers.push(switchErrors.passesFence({ server: serverId, account: name, privilege, keyspace: plan.keyspace }))
   }
+  const protectedUsers = await withSystemUser(connection)
+  const outOfReach = accounts.filter((account) => fenced.has(accountName(account)) && !account.locked && protectedUsers.has(accountName(account))).map(accountName)
+  if (outOfReach.length > 0 && ![...protectedUsers].some((name) => name.startsWith(`${ours.admin}@`))) {
+    blockers.push(switchErrors.cannotLock({ server: serverId, admin: ours.admin, accounts: outOfReach.join(', ') }))
+  }
   const definers = await definersOfProcedures(connection)
   const passing = accounts.filter((account) => account.passesReadOnly.length > 0 && definers.has(accountName(account))).map(accountName)
   if (side === 'from' && passing.length > 0) {
@@ -161,9 +166,15 @@ async function accountFindings(connection: Connection, access: ServerAccess, pla
   return { blockers, notes }
 }
 
+/** MySQL: accounts that only those of their kind may lock or end. MariaDB knows no such privilege. */
+async function withSystemUser(connection: Connection): Promise<ReadonlySet<string>> {
+  const rows = await connection.allText("SELECT GRANTEE AS grantee FROM information_schema.user_privileges WHERE PRIVILEGE_TYPE = 'SYSTEM_USER'")
+  return new Set(rows.map((row) => (row['grantee'] ?? '').replace(/^'(.*)'@'(.*)'$/, '$1@$2')))
+}
+
 async function replicaSource(connection: Connection): Promise<string | null> {
-  const sql = connection.flavour === 'mysql' ? 'SHOW REPLICA STATUS' : 'SHOW ALL REPLICAS STATUS'
-  const row = (await connection.allText(sql))[0]
+  // Both know it; of several channels the first is enough to refuse.
+  const row = (await connection.allText('SHOW REPLICA STATUS'))[0]
   return row === undefined ? null : `${row['Source_Host'] ?? row['Master_Host'] ?? 'another server'}`
 }
 

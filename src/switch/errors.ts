@@ -225,4 +225,11 @@ export const switchErrors = defineErrors('SWITCH', {
     why: 'Without a working reverse stream the switch could not be undone, so it is not made.',
     fix: 'See what the reverse stream reports (`shardwright reshard show`), then switch again.',
   },
+  cannotLock: {
+    number: 33,
+    class: 'user',
+    what: 'on {server} our account {admin} cannot lock {accounts}',
+    why: 'They have the privilege SYSTEM_USER and it has not: the account that attached the server could not give it.',
+    fix: 'As an administrator who has it: GRANT SYSTEM_USER ON *.* TO {admin}; or allow these accounts to pass the fence by name: --allow-unfenced',
+  },
 })

@@ -1,0 +1,111 @@
+/** Preflight: each thing that must stop a switch, made on purpose, found and named; and all of them at once. */
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import { systemClock } from '../base/clock.ts'
+import { keys } from '../topology/keys.ts'
+import type { ShardRecord, StreamReport, VdiffReport } from '../topology/records.ts'
+import { put, readRecord } from '../topology/typed.ts'
+import { preflight } from './check.ts'
+import { defaultSwitchLimits } from './context.ts'
+import { planSwitch } from './plan.ts'
+import { flavourAvailable } from './testkit/servers.ts'
+import { World } from './testkit/world.ts'
+
+for (const flavour of ['mariadb', 'mysql'] as const) {
+  describe(`preflight on ${flavour}`, { skip: !flavourAvailable(flavour) }, () => {
+    let world: World
+    before(async () => {
+      world = await World.start(flavour)
+      await world.stopMover()
+    })
+    after(() => world.stop())
+
+    async function found(allowDifferences: string[] = []): Promise<string[]> {
+      const plan = await planSwitch(world.store, { keyspace: 'app', workflow: 'w', shards: null })
+      const { blockers } = await preflight({ store: world.store, clock: systemClock }, plan, { ...defaultSwitchLimits, freshMs: 60_000 }, allowDifferences)
+      return blockers.map((blocker) => `${blocker.code} ${blocker.message}`)
+    }
+    async function one(code: string, words: RegExp): Promise<void> {
+      const list = await found()
+      assert.equal(list.length, 1, list.join('\n'))
+      assert(list[0]?.startsWith(code), list[0])
+      assert.match(list[0] ?? '', words)
+    }
+    const reportKey = (): string => keys.report(world.workflowUid, 'forward')
+    async function withReport(change: (report: StreamReport) => StreamReport, body: () => Promise<void>): Promise<void> {
+      const report = await readRecord<StreamReport>(world.store, reportKey())
+      assert(report !== null)
+      await world.store.commit([], [put(reportKey(), change(report.value))])
+      await body()
+      await world.store.commit([], [put(reportKey(), report.value)])
+    }
+
+    test('nothing in the way: nothing found', async () => assert.deepEqual(await found(), []))
+
+    test('promise 6: unknown is not zero: no lag, an old lag, an old report, none at all', async () => {
+      const lag = { transactions: 0, bytes: 0, markerAgeMs: 0 }
+      const all = (value: StreamReport['targets'][number]['lag']) => (report: StreamReport): StreamReport => ({ ...report, targets: report.targets.map((t) => ({ ...t, lag: value })) })
+      await withReport(all(null), async () => assert.deepEqual((await found()).map((text) => text.slice(0, 13)), ['SW-SWITCH-013', 'SW-SWITCH-013']))
+      await withReport(all({ ...lag, atMs: Date.now() - 120_000 }), async () => assert.deepEqual((await found()).map((text) => text.slice(0, 13)), ['SW-SWITCH-013', 'SW-SWITCH-013']))
+      await withReport(all({ ...lag, atMs: Date.now(), markerAgeMs: 999_999 }), async () => assert.deepEqual((await found()).map((text) => text.slice(0, 13)), ['SW-SWITCH-014', 'SW-SWITCH-014']))
+      await withReport((report) => ({ ...report, atMs: Date.now() - 120_000 }), () => one('SW-SWITCH-029', /last reported/))
+      await withReport((report) => ({ ...report, state: 'copying' }), () => one('SW-SWITCH-009', /copy is not complete/))
+    })
+
+    test('differences that the last vdiff found, unless allowed by table', async () => {
+      const table = { name: 't', state: 'done', rowsCompared: 1, missing: 1, extra: 0, misplaced: 0, different: 0, samples: [] } as const
+      const report: VdiffReport = {
+        v: 1, uid: 'd', atMs: 1, startedAtMs: 1, endedAtMs: 2, state: 'different', error: null, rowsCompared: 1, rowsEstimated: 1, rowsPerSecond: null, etaMs: null,
+        tables: [{ ...table, samples: [] }], repairedRows: 0, waiting: null, cursors: [],
+      }
+      await world.store.commit([], [put(keys.vdiffReport(world.workflowUid, 'd'), report)])
+      await one('SW-SWITCH-015', /differences in t/)
+      assert.deepEqual(await found(['t']), [])
+      await world.store.commit([], [put(keys.vdiffReport(world.workflowUid, 'e'), { ...report, uid: 'e', endedAtMs: 3, state: 'clean', tables: [{ ...table, samples: [], missing: 0 }] })])
+      assert.deepEqual(await found(), [])
+    })
+
+    test('what stands on the servers', async () => {
+      await using f = await world.admin('f')
+      await using n = await world.admin('n')
+      const trying = async (make: () => Promise<unknown>, undo: () => Promise<unknown>, code: string, words: RegExp): Promise<void> => {
+        await make()
+        await one(code, words)
+        await undo()
+      }
+      await trying(() => f.query('CREATE TRIGGER app__.tr BEFORE INSERT ON app__.t FOR EACH ROW SET NEW.n = 1'), () => f.query('DROP TRIGGER app__.tr'), 'SW-SWITCH-021', /app__\.t.*tr/)
+      await f.query('SET GLOBAL event_scheduler = ON')
+      await trying(() => f.query('CREATE EVENT app__.ev ON SCHEDULE EVERY 1 DAY DO DELETE FROM app__.t WHERE id < 0'), () => f.query('DROP EVENT app__.ev'), 'SW-SWITCH-020', /app__\.ev/)
+      await f.query('SET GLOBAL event_scheduler = OFF')
+      await trying(
+        async () => {
+          await using client = await world.client(world.f)
+          await client.query("XA START 'x1'")
+          await client.query("INSERT INTO app__.t VALUES (1, 'xa', 0)")
+          await client.query("XA END 'x1'")
+          await client.query("XA PREPARE 'x1'")
+        },
+        () => f.query("XA ROLLBACK 'x1'"),
+        'SW-SWITCH-018', /x1/,
+      )
+      await trying(() => n.query("ALTER USER app@'%' ACCOUNT UNLOCK"), () => n.query("ALTER USER app@'%' ACCOUNT LOCK"), 'SW-SWITCH-005', /app@%/)
+      await trying(() => n.query('SET GLOBAL binlog_row_image = MINIMAL'), () => n.query('SET GLOBAL binlog_row_image = FULL'), 'SW-SWITCH-016', /binlog_row_image/)
+      await trying(() => f.query("REVOKE DELETE ON *.* FROM sw_mover@'%'"), () => f.query("GRANT DELETE ON *.* TO sw_mover@'%'"), 'SW-SWITCH-017', /sw_mover cannot write t/)
+      const passes = flavour === 'mysql' ? 'CONNECTION_ADMIN' : 'READ_ONLY ADMIN'
+      await f.query("CREATE USER repl@'%' IDENTIFIED BY 'x'")
+      await f.query("GRANT REPLICATION SLAVE ON *.* TO repl@'%'")
+      await trying(() => f.query(`GRANT ${passes} ON *.* TO repl@'%'`), () => f.query("DROP USER repl@'%'"), 'SW-SWITCH-019', /repl@%/)
+    })
+
+    test('a server that also holds what must go on serving; a server that is down; several at once', async () => {
+      const other: ShardRecord = { v: 1, keyspace: 'other', name: '-', uid: 'other', serverId: 'f', schema: 'other', madeBy: null, provisioned: false }
+      await world.store.commit([], [put(keys.shard('other', '-'), other)])
+      await one('SW-SWITCH-022', /other\/-/)
+      await world.n.kill9()
+      assert.deepEqual((await found()).map((text) => text.slice(0, 13)).sort(), ['SW-SWITCH-022', 'SW-SWITCH-024'])
+      await world.n.up()
+      await world.store.commit([], [{ key: keys.shard('other', '-'), value: undefined }])
+      assert.deepEqual(await found(), [], 'and closed still, after its restart')
+    })
+  })
+}
