@@ -56,7 +56,7 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       const table = { name: 't', state: 'done', rowsCompared: 1, missing: 1, extra: 0, misplaced: 0, different: 0, samples: [] } as const
       const report: VdiffReport = {
         v: 1, uid: 'd', atMs: 1, startedAtMs: 1, endedAtMs: 2, state: 'different', error: null, rowsCompared: 1, rowsEstimated: 1, rowsPerSecond: null, etaMs: null,
-        tables: [{ ...table, samples: [] }], repairedRows: 0, waiting: null, cursors: [],
+        tables: [{ ...table, samples: [] }], repairedRows: 0, waiting: null, cursors: {},
       }
       await world.store.commit([], [put(keys.vdiffReport(world.workflowUid, 'd'), report)])
       await one('SW-SWITCH-015', /differences in t/)
