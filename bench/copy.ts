@@ -22,7 +22,9 @@ const changes = Number(process.argv[4] ?? 400_000)
 const shards = ['-40', '40-80', '80-c0', 'c0-']
 
 const settings = {
-  flavour, durability: 'full', bufferPoolMb: Math.ceil(rows / 2500) + 128,
+  flavour,
+  durability: 'full',
+  bufferPoolMb: Math.ceil(rows / 2500) + 128,
   extra: flavour === 'mariadb' ? { innodb_log_file_size: '1G' } : { innodb_redo_log_capacity: '1G', local_infile: 1 },
 } as const
 await using source = await testServer(settings)
@@ -34,70 +36,123 @@ process.on('exit', () => rmSync(dir, { recursive: true, force: true }))
 
 await s.query('CREATE DATABASE app')
 await s.useDatabase('app')
-await s.query("CREATE TABLE sbtest1 (id INT NOT NULL PRIMARY KEY, k INT NOT NULL DEFAULT 0, c CHAR(120) NOT NULL DEFAULT '', pad CHAR(60) NOT NULL DEFAULT '', KEY k_1 (k)) DEFAULT CHARSET=utf8mb4")
+await s.query(
+  "CREATE TABLE sbtest1 (id INT NOT NULL PRIMARY KEY, k INT NOT NULL DEFAULT 0, c CHAR(120) NOT NULL DEFAULT '', pad CHAR(60) NOT NULL DEFAULT '', KEY k_1 (k)) DEFAULT CHARSET=utf8mb4",
+)
 const group = (): string => String(Math.floor(Math.random() * 1e11)).padStart(11, '0')
 const text = (groups: number): string => Array.from({ length: groups }, group).join('-')
 for (let at = 0; at < rows; at += 2000) {
   const c = text(10).slice(8)
   const pad = text(5)
-  const values = Array.from({ length: Math.min(2000, rows - at) }, (_, i) => `(${at + i + 1},${Math.floor(Math.random() * rows)},'${String(at + i).padStart(8, '0')}${c}','${pad}')`)
+  const values = Array.from(
+    { length: Math.min(2000, rows - at) },
+    (_, i) => `(${at + i + 1},${Math.floor(Math.random() * rows)},'${String(at + i).padStart(8, '0')}${c}','${pad}')`,
+  )
   await s.query(`INSERT INTO sbtest1 VALUES ${values.join(',')}`)
 }
 // Statistics, and the pool warm, for both alike.
 await s.query('ANALYZE TABLE sbtest1')
 await s.query('SELECT COUNT(pad) FROM sbtest1')
 
-const peer = hasPeer() ? await measured('mydumper + myloader 1 → 1', async () => {
-  const at = (server: TestServer): string[] => ['-h', server.host, '-P', String(server.port), '-u', 'root', '-t', '2']
-  execFileSync('mydumper', [...at(source), '-B', 'app', '-o', join(dir, 'dump')], { stdio: 'ignore' })
-  execFileSync('myloader', [...at(target), '-B', 'peer', '-e', '-d', join(dir, 'dump')], { stdio: 'ignore' })
-}) : null
+const peer = hasPeer()
+  ? await measured('mydumper + myloader 1 → 1', async () => {
+      const at = (server: TestServer): string[] => ['-h', server.host, '-P', String(server.port), '-u', 'root', '-t', '2']
+      execFileSync('mydumper', [...at(source), '-B', 'app', '-o', join(dir, 'dump')], { stdio: 'ignore' })
+      execFileSync('myloader', [...at(target), '-B', 'peer', '-e', '-d', join(dir, 'dump')], { stdio: 'ignore' })
+    })
+  : null
 await t.query('DROP DATABASE IF EXISTS peer')
 
 mkdirSync(join(dir, 'logs'))
 await using store = new SqliteStore(join(dir, 'topology.sqlite'))
-for (const [id, server] of [['source', source], ['target', target]] as const) {
-  const record: ServerRecord = { v: 1, id, flavour, version: server.version, host: server.host, port: server.port, socketPath: null, provisioned: true, dataDir: null }
+for (const [id, server] of [
+  ['source', source],
+  ['target', target],
+] as const) {
+  const record: ServerRecord = {
+    v: 1,
+    id,
+    flavour,
+    version: server.version,
+    host: server.host,
+    port: server.port,
+    socketPath: null,
+    provisioned: true,
+    dataDir: null,
+  }
   const account = { user: 'root', password: '' }
-  await store.commit([], [put(keys.server(id), record), put<ServerSecret>(keys.secret(id), { v: 1, admin: account, mover: account, gate: account })])
+  await store.commit(
+    [],
+    [put(keys.server(id), record), put<ServerSecret>(keys.secret(id), { v: 1, admin: account, mover: account, gate: account })],
+  )
 }
 const refs = shards.map((shard): ShardRef => ({ shard, uid: `t${shard}`, serverId: 'target', schema: `app_${shard.replace('-', '_')}` }))
 for (const { schema } of refs) await t.query(`CREATE DATABASE ${schema}`)
 let record: StreamRecord = {
-  v: 1, uid: 'stream', workflowUid: 'flow', workflow: 'flow', keyspace: 'app', direction: 'forward', wanted: 'running', generation: 1,
-  source: { shard: '-', uid: 's', serverId: 'source', schema: 'app' }, targets: refs,
-  tables: [{ name: 'sbtest1', reference: false, vindex: { type: 'hash', params: {}, columns: ['id'] } }], movesReference: true, copy: 'full',
+  v: 1,
+  uid: 'stream',
+  workflowUid: 'flow',
+  workflow: 'flow',
+  keyspace: 'app',
+  direction: 'forward',
+  wanted: 'running',
+  generation: 1,
+  source: { shard: '-', uid: 's', serverId: 'source', schema: 'app' },
+  targets: refs,
+  tables: [{ name: 'sbtest1', reference: false, vindex: { type: 'hash', params: {}, columns: ['id'] } }],
+  movesReference: true,
+  copy: 'full',
   options: { onDdl: 'stop', deferSecondaryKeys: true, stopAfterCopy: false, copyBytesPerSecondMax: null, failpoints: {} },
 }
-const child = spawn(process.execPath, ['--max-semi-space-size=4', join(import.meta.dirname, '..', 'src', 'main', 'mover.ts'), '--data-dir', dir], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+const child = spawn(
+  process.execPath,
+  ['--max-semi-space-size=4', join(import.meta.dirname, '..', 'src', 'main', 'mover.ts'), '--data-dir', dir],
+  { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] },
+)
 const pid = child.pid ?? 0
 process.on('exit', () => child.kill('SIGKILL'))
 
-const copy = await measured('copy 1 → 4', async () => {
-  await want()
-  await reported((report) => report.state === 'running')
-}, pid)
-if (peer !== null) console.log(`copy against mydumper + myloader: ${(peer.seconds / copy.seconds).toFixed(2)} × as fast, ${(peer.cpu / copy.cpu).toFixed(2)} × by CPU`)
+const copy = await measured(
+  'copy 1 → 4',
+  async () => {
+    await want()
+    await reported((report) => report.state === 'running')
+  },
+  pid,
+)
+if (peer !== null)
+  console.log(
+    `copy against mydumper + myloader: ${(peer.seconds / copy.seconds).toFixed(2)} × as fast, ${(peer.cpu / copy.cpu).toFixed(2)} × by CPU`,
+  )
 
 record = { ...record, wanted: 'stopped' }
 await want()
 await reported((report) => report.state === 'stopped')
-for (let from = 0; from < changes; from += 100) await s.query(`UPDATE sbtest1 SET k = k + 1 WHERE id > ${from % rows} AND id <= ${(from % rows) + 100}`)
+for (let from = 0; from < changes; from += 100)
+  await s.query(`UPDATE sbtest1 SET k = k + 1 WHERE id > ${from % rows} AND id <= ${(from % rows) + 100}`)
 record = { ...record, wanted: 'running', generation: 2 }
-const caughtUp = await measured(`catch-up of ${changes} row changes`, async () => {
-  await want()
-  await reported((report) => report.generation === 2 && report.applied.rowChanges >= changes)
-}, pid)
+const caughtUp = await measured(
+  `catch-up of ${changes} row changes`,
+  async () => {
+    await want()
+    await reported((report) => report.generation === 2 && report.applied.rowChanges >= changes)
+  },
+  pid,
+)
 console.log(`${Math.round(changes / caughtUp.seconds)} row changes a second`)
 record = { ...record, wanted: 'stopped' }
 await want()
 await reported((report) => report.state === 'stopped' && report.generation === 2)
 for (let n = 0; n < changes / 1000; n++) await s.query('UPDATE sbtest1 SET k = k + 1 WHERE id <= 1000')
 record = { ...record, wanted: 'running', generation: 3 }
-const hot = await measured(`catch-up of ${changes} changes of 1,000 hot rows`, async () => {
-  await want()
-  await reported((report) => report.generation === 3 && report.applied.rowChanges >= Math.floor(changes / 1000) * 1000)
-}, pid)
+const hot = await measured(
+  `catch-up of ${changes} changes of 1,000 hot rows`,
+  async () => {
+    await want()
+    await reported((report) => report.generation === 3 && report.applied.rowChanges >= Math.floor(changes / 1000) * 1000)
+  },
+  pid,
+)
 console.log(`${Math.round(changes / hot.seconds)} row changes a second`)
 child.kill('SIGKILL')
 process.exit(0)
@@ -142,14 +197,23 @@ function cpuOf(process: number): number {
 }
 
 async function measured(name: string, work: () => Promise<void>, mover = 0): Promise<{ seconds: number; cpu: number }> {
-  const before = { read: await rowsRead(s), source: cpuOf(source.pid), target: cpuOf(target.pid), mover: cpuOf(mover), own: process.resourceUsage() }
+  const before = {
+    read: await rowsRead(s),
+    source: cpuOf(source.pid),
+    target: cpuOf(target.pid),
+    mover: cpuOf(mover),
+    own: process.resourceUsage(),
+  }
   const beganMs = performance.now()
   await work()
   const seconds = (performance.now() - beganMs) / 1000
   const sourceCpu = cpuOf(source.pid) - before.source
   const targetCpu = cpuOf(target.pid) - before.target
   const moverCpu = cpuOf(mover) - before.mover
-  const peak = mover === 0 ? '' : `, mover at most ${Math.round(Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${mover}/status`, 'utf8'))?.[1] ?? 0) / 1024)} MB`
+  const peak =
+    mover === 0
+      ? ''
+      : `, mover at most ${Math.round(Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${mover}/status`, 'utf8'))?.[1] ?? 0) / 1024)} MB`
   const cpu = sourceCpu + targetCpu + moverCpu
   console.log(
     `${name}: ${seconds.toFixed(2)} s; CPU s: source ${sourceCpu.toFixed(1)}, target ${targetCpu.toFixed(1)}${mover === 0 ? '' : `, mover ${moverCpu.toFixed(1)}`}; ` +

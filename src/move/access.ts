@@ -48,7 +48,11 @@ export function connectReader(address: ServerAddress, signal?: AbortSignal): Pro
  * cut off cannot hold row locks for ever.
  */
 export function connectWriter(address: ServerAddress, signal?: AbortSignal): Promise<Connection> {
-  const sessionSql = [...flavourNamed(address.flavour).moverSessionSql, 'SET SESSION autocommit=0, wait_timeout=600', ...writerSql[address.flavour]]
+  const sessionSql = [
+    ...flavourNamed(address.flavour).moverSessionSql,
+    'SET SESSION autocommit=0, wait_timeout=600',
+    ...writerSql[address.flavour],
+  ]
   return connect({ ...address.connect, charset: 'binary', sessionSql }, signal)
 }
 

@@ -5,10 +5,28 @@
 
 /** Server charset name → WHATWG label. latin1 is cp1252 on the server, its five holes mapped to themselves, as here. */
 const labels: Readonly<Record<string, string>> = {
-  latin1: 'windows-1252', cp1250: 'windows-1250', cp1251: 'windows-1251', cp1256: 'windows-1256', cp1257: 'windows-1257', cp866: 'ibm866',
-  koi8r: 'koi8-r', koi8u: 'koi8-u', latin2: 'iso-8859-2', greek: 'iso-8859-7', hebrew: 'iso-8859-8',
-  gbk: 'gbk', gb18030: 'gb18030', big5: 'big5', sjis: 'shift_jis', cp932: 'shift_jis', ujis: 'euc-jp', eucjpms: 'euc-jp', euckr: 'euc-kr',
-  utf16le: 'utf-16le', utf16: 'utf-16be', ucs2: 'utf-16be',
+  latin1: 'windows-1252',
+  cp1250: 'windows-1250',
+  cp1251: 'windows-1251',
+  cp1256: 'windows-1256',
+  cp1257: 'windows-1257',
+  cp866: 'ibm866',
+  koi8r: 'koi8-r',
+  koi8u: 'koi8-u',
+  latin2: 'iso-8859-2',
+  greek: 'iso-8859-7',
+  hebrew: 'iso-8859-8',
+  gbk: 'gbk',
+  gb18030: 'gb18030',
+  big5: 'big5',
+  sjis: 'shift_jis',
+  cp932: 'shift_jis',
+  ujis: 'euc-jp',
+  eucjpms: 'euc-jp',
+  euckr: 'euc-kr',
+  utf16le: 'utf-16le',
+  utf16: 'utf-16be',
+  ucs2: 'utf-16be',
 }
 const asTheyAre = new Set(['utf8mb4', 'utf8mb3', 'utf8', 'ascii', 'binary'])
 

@@ -79,19 +79,36 @@ export class ChunkReader {
     this.#options.onChunk(chunk, targets)
   }
 
-  async #readChunk(range: ScanRange, lo: readonly string[] | null, limit: number | null): Promise<{ chunk: Chunk; high: Promise<number>; whole: boolean }> {
+  async #readChunk(
+    range: ScanRange,
+    lo: readonly string[] | null,
+    limit: number | null,
+  ): Promise<{ chunk: Chunk; high: Promise<number>; whole: boolean }> {
     const { markers, clock } = this.#options
     const table = this.#table
     const low = await markers.low()
     const condition = rangeCondition(table.keyColumns, lo, range.hi)
-    const sql = `SELECT ${asBytes(table.selectList)} FROM ${asBytes(quoteQualified(table.schema, table.name))} FORCE INDEX (${asBytes(quoteIdentifier(this.#keyName))})`
-      + (condition === '' ? '' : ` WHERE ${condition}`) + ` ORDER BY ${orderBy(table.keyColumns)}` + (limit === null ? '' : ` LIMIT ${limit}`)
+    const sql =
+      `SELECT ${asBytes(table.selectList)} FROM ${asBytes(quoteQualified(table.schema, table.name))} FORCE INDEX (${asBytes(quoteIdentifier(this.#keyName))})` +
+      (condition === '' ? '' : ` WHERE ${condition}`) +
+      ` ORDER BY ${orderBy(table.keyColumns)}` +
+      (limit === null ? '' : ` LIMIT ${limit}`)
     const startedMs = clock.monotonicMs()
     const stream = await this.#conn.rows(Buffer.from(sql, 'latin1'), { bufferBytesMax: 2 << 20 })
     const chunk: Chunk = {
-      table, path: range.nextPath(), lo, hi: range.hi, generation: low.generation, highMarker: 0,
-      parts: this.#options.targets.map((_, i): ChunkPart | null => (range.targets.includes(i) ? { segments: [], rows: 0, bytes: 0 } : null)),
-      remaining: range.targets.length, bytes: 0, rows: 0, discarded: false,
+      table,
+      path: range.nextPath(),
+      lo,
+      hi: range.hi,
+      generation: low.generation,
+      highMarker: 0,
+      parts: this.#options.targets.map((_, i): ChunkPart | null =>
+        range.targets.includes(i) ? { segments: [], rows: 0, bytes: 0 } : null,
+      ),
+      remaining: range.targets.length,
+      bytes: 0,
+      rows: 0,
+      discarded: false,
     }
     let high: Promise<number> | null = null
     let lastKey: string | null = null
@@ -168,15 +185,31 @@ export class ChunkReader {
 
   #keyLiteral(batch: RowBatch, row: number): string {
     const out = Buffer.allocUnsafe(this.#encoder.bytesMax(batch, row))
-    const end = this.#encoder.encodeSome(batch, row, this.#table.keyColumns.map((_, i) => i), out, 0)
+    const end = this.#encoder.encodeSome(
+      batch,
+      row,
+      this.#table.keyColumns.map((_, i) => i),
+      out,
+      0,
+    )
     return out.toString('latin1', 0, end)
   }
 
   #unroutable(batch: RowBatch, row: number): never {
     const out = Buffer.allocUnsafe(this.#encoder.bytesMax(batch, row))
-    const end = this.#encoder.encodeSome(batch, row, this.#table.shardKey.map(({ index }) => index), out, 0)
+    const end = this.#encoder.encodeSome(
+      batch,
+      row,
+      this.#table.shardKey.map(({ index }) => index),
+      out,
+      0,
+    )
     throw moveErrors.unroutable({
-      table: this.#table.name, source: this.#options.sourceName, key: this.#keyLiteral(batch, row), shardKey: out.toString('latin1', 0, end), at: 'copy',
+      table: this.#table.name,
+      source: this.#options.sourceName,
+      key: this.#keyLiteral(batch, row),
+      shardKey: out.toString('latin1', 0, end),
+      at: 'copy',
     })
   }
 

@@ -102,7 +102,10 @@ export class Copier {
           for (const target of targets) this.#options.appliers[target]?.addChunk(chunk)
         },
       },
-      conn, plan, table.keyName, table.averageRowBytes,
+      conn,
+      plan,
+      table.keyName,
+      table.averageRowBytes,
     )
     for (const range of scan.ranges) {
       await reader.read(range, signal, (work) => {

@@ -111,7 +111,7 @@ export const moveErrors = defineErrors('MOVE', {
     class: 'fatal',
     what: 'rows of {table} change so fast that a chunk cannot be read: the keys touched during it exceed {bytes} bytes',
     why: 'the memory for keys changed while a chunk is in flight is bounded',
-    fix: 'raise the mover\'s memory, or copy at a quieter time',
+    fix: "raise the mover's memory, or copy at a quieter time",
   },
   userTriggers: {
     number: 17,
@@ -146,7 +146,7 @@ export const moveErrors = defineErrors('MOVE', {
     class: 'fatal',
     what: 'the XA transaction {xid} of {source} is larger than the memory budget ({at})',
     why: 'its rows must be kept until its outcome is known, and parts of it were to be applied',
-    fix: 'cancel the workflow and create it anew; keep XA transactions smaller, or raise the mover\'s memory',
+    fix: "cancel the workflow and create it anew; keep XA transactions smaller, or raise the mover's memory",
   },
   sourceChanged: {
     number: 22,

@@ -2,7 +2,7 @@
  * What the streams of one target share within a workflow: nobody writes while its secondary keys are rebuilt (PROTOCOLS 1.12), which happens once,
  * when every stream that copies into it has landed its last chunk.
  */
-import type { Exclusion } from './target-applier.ts'
+import type { Exclusion } from './applier-options.ts'
 
 export class TargetShare implements Exclusion {
   #sharing = 0

@@ -102,7 +102,13 @@ for (const flavour of flavours()) {
   }
 }
 
-for (const point of ['copy.beforeLandCommit', 'round.afterIntent', 'round.afterDeletes', 'round.afterSomeLanes', 'round.beforePosition'] as const) {
+for (const point of [
+  'copy.beforeLandCommit',
+  'round.afterIntent',
+  'round.afterDeletes',
+  'round.afterSomeLanes',
+  'round.beforePosition',
+] as const) {
   test(`promise 1: a merge, one of its streams killed at ${point} and begun again`, async () => {
     await using world = await World.create({ flavour: 'mariadb', sources: ['-80', '80-'], targets: ['-'] }, servers.get('mariadb')!)
     const seed = Date.now() % 100_000
@@ -147,7 +153,9 @@ function wanderer2(world: World, seed: number): AsyncDisposable & { stop: () => 
       if (row === undefined) continue
       await conn.query(`DELETE FROM ${schema}.item WHERE id = ${row.id}`)
       const owner = pick(50)
-      await conn.query(`INSERT INTO ${world.sourceRefs[where(owner)]!.schema}.item VALUES (${row.id}, ${owner}, ${row.u ?? 'NULL'}, 'again', ${pick(1000)})`)
+      await conn.query(
+        `INSERT INTO ${world.sourceRefs[where(owner)]!.schema}.item VALUES (${row.id}, ${owner}, ${row.u ?? 'NULL'}, 'again', ${pick(1000)})`,
+      )
     }
     conn.destroy()
   })()

@@ -31,8 +31,21 @@ after(async () => {
 })
 
 async function putServers(store: Store): Promise<void> {
-  for (const [id, server] of [['source', source], ['target', target]] as const) {
-    const record: ServerRecord = { v: 1, id, flavour: server.flavour, version: server.version, host: server.host, port: server.port, socketPath: null, provisioned: true, dataDir: null }
+  for (const [id, server] of [
+    ['source', source],
+    ['target', target],
+  ] as const) {
+    const record: ServerRecord = {
+      v: 1,
+      id,
+      flavour: server.flavour,
+      version: server.version,
+      host: server.host,
+      port: server.port,
+      socketPath: null,
+      provisioned: true,
+      dataDir: null,
+    }
     const account = { user: server.config.user, password: server.config.password }
     const secret: ServerSecret = { v: 1, admin: account, mover: account, gate: account }
     await store.commit([], [put(keys.server(id), record), put(keys.secret(id), secret)])
@@ -44,7 +57,13 @@ async function want(store: Store, record: StreamRecord): Promise<void> {
 }
 
 /** Waits until the report satisfies. */
-async function reported(store: Store, record: StreamRecord, what: string, satisfies: (report: StreamReport) => boolean, limitMs = 30_000): Promise<StreamReport> {
+async function reported(
+  store: Store,
+  record: StreamRecord,
+  what: string,
+  satisfies: (report: StreamReport) => boolean,
+  limitMs = 30_000,
+): Promise<StreamReport> {
   const stop = AbortSignal.timeout(limitMs)
   let last: StreamReport | null = null
   for await (const snapshot of store.watch(keys.report(record.workflowUid, record.uid), stop)) {
@@ -60,7 +79,12 @@ async function reported(store: Store, record: StreamRecord, what: string, satisf
 async function drained(store: Store, world: World, record: StreamRecord): Promise<number> {
   const number = await bumpControlMarker(world.s)
   const beganMs = performance.now()
-  await reported(store, record, `marker ${number}`, (report) => report.targets.length > 0 && report.targets.every(({ controlMarker }) => controlMarker >= number))
+  await reported(
+    store,
+    record,
+    `marker ${number}`,
+    (report) => report.targets.length > 0 && report.targets.every(({ controlMarker }) => controlMarker >= number),
+  )
   return performance.now() - beganMs
 }
 
@@ -71,7 +95,14 @@ test('promise 13: the mover obeys running, stopped, a new generation and a remov
   await putServers(store)
   const stop = new AbortController()
   const mover = new Mover({
-    store, id: 'mover-1', pid: process.pid, clock: systemClock, log: silentLog, config: { ...smallConfig, markerMs: 300, reportMs: 250 }, rssBytes: () => 1, kill: () => assert.fail('no failpoint is armed'),
+    store,
+    id: 'mover-1',
+    pid: process.pid,
+    clock: systemClock,
+    log: silentLog,
+    config: { ...smallConfig, markerMs: 300, reportMs: 250 },
+    rssBytes: () => 1,
+    kill: () => assert.fail('no failpoint is armed'),
   })
   const running = mover.run(stop.signal)
   let record = world.record(0)
@@ -110,7 +141,9 @@ test('promise 1: a mover is paused past its lease, another takes over, the first
   await putServers(store)
   const children: ChildProcess[] = []
   const start = async (id: string): Promise<ChildProcess> => {
-    const child = spawn(process.execPath, [join(import.meta.dirname, 'testkit', 'mover-process.ts'), file, id], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const child = spawn(process.execPath, [join(import.meta.dirname, 'testkit', 'mover-process.ts'), file, id], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
     children.push(child)
     await new Promise<void>((resolve) => child.stdout!.once('data', () => resolve()))
     return child

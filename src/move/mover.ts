@@ -35,7 +35,15 @@ export type MoverOptions = {
   kill: () => void
 }
 
-type Runner = { record: StreamRecord; text: string; abort: AbortController; done: Promise<void>; ended: boolean; reports: ReportWriter; stream: Stream | null }
+type Runner = {
+  record: StreamRecord
+  text: string
+  abort: AbortController
+  done: Promise<void>
+  ended: boolean
+  reports: ReportWriter
+  stream: Stream | null
+}
 
 export class Mover {
   readonly #options: MoverOptions
@@ -89,7 +97,8 @@ export class Mover {
         await store.commit([], [put(keys.mover(id), record, lease.id)])
       }
       await this.#reconcile(lease)
-      for (const runner of this.#runners.values()) if (runner.stream !== null && !runner.ended) runner.reports.write(runner.stream.report(), false)
+      for (const runner of this.#runners.values())
+        if (runner.stream !== null && !runner.ended) runner.reports.write(runner.stream.report(), false)
       await this.#bell.wait(until, this.#config.reportMs)
     }
   }
@@ -181,17 +190,31 @@ export class Mover {
   #start(record: StreamRecord, text: string): void {
     const { store, clock, log, id, kill } = this.#options
     const abort = new AbortController()
-    const reports = new ReportWriter({ store, workflowUid: record.workflowUid, streamUid: record.uid, clock, everyMs: this.#config.reportMs, log })
+    const reports = new ReportWriter({
+      store,
+      workflowUid: record.workflowUid,
+      streamUid: record.uid,
+      clock,
+      everyMs: this.#config.reportMs,
+      log,
+    })
     const runner: Runner = { record, text, abort, done: Promise.resolve(), ended: false, reports, stream: null }
     const streamLog = log.child({ stream: record.uid })
-    const hold = (point: CrashPoint): Promise<void> => new Promise((_, reject) => {
-      streamLog.warn({ point }, 'held at a failpoint')
-      abort.signal.addEventListener('abort', () => reject(abort.signal.reason), { once: true })
-    })
+    const hold = (point: CrashPoint): Promise<void> =>
+      new Promise((_, reject) => {
+        streamLog.warn({ point }, 'held at a failpoint')
+        abort.signal.addEventListener('abort', () => reject(abort.signal.reason), { once: true })
+      })
     if (record.wanted === 'running') {
       runner.stream = new Stream({
-        record, mover: id, addresses: this.#addresses, shares: this.#shares.get(record.workflowUid) ?? new Map(), clock, log: streamLog,
-        config: this.#config, failpoints: armedFailpoints(record.options.failpoints, { kill, hold }),
+        record,
+        mover: id,
+        addresses: this.#addresses,
+        shares: this.#shares.get(record.workflowUid) ?? new Map(),
+        clock,
+        log: streamLog,
+        config: this.#config,
+        failpoints: armedFailpoints(record.options.failpoints, { kill, hold }),
         onReport: (report, now) => reports.write(report, now),
       })
       runner.done = runner.stream.run(abort.signal)

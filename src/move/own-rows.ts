@@ -20,7 +20,9 @@ export async function ownRows(lane: Lane, chunk: Chunk, part: ChunkPart, schema:
   for (let at = 0; at < keys.length; at += batchMax) {
     const batch = keys.slice(at, at + batchMax).map((row) => splitLiterals(row))
     // The row's own place in the batch comes back: no value has to be compared here.
-    const alternatives = batch.map((literals, i) => `WHEN ${indices.map((index, n) => `${names[n]} = ${literals[index] ?? 'NULL'}`).join(' AND ')} THEN ${i}`)
+    const alternatives = batch.map(
+      (literals, i) => `WHEN ${indices.map((index, n) => `${names[n]} = ${literals[index] ?? 'NULL'}`).join(' AND ')} THEN ${i}`,
+    )
     const among = batch.map((literals) => `(${table.keyColumns.map((_, n) => `${names[n]} = ${literals[n] ?? 'NULL'}`).join(' AND ')})`)
     const sql = `SELECT CASE ${alternatives.join(' ')} END AS place FROM ${asBytes(quoteQualified(schema, table.name))} WHERE ${among.join(' OR ')}`
     for (const row of await lane.read(Buffer.from(sql, 'latin1'))) {

@@ -7,8 +7,26 @@ import { rangeCondition, roundStatements, splitLiterals } from './statements.ts'
 import { planTable } from './table-plan.ts'
 import { TouchedKeys } from './touched.ts'
 
-const column = (name: string) => ({ name, dataType: 'int', columnType: 'int', charset: null, collation: null, nullable: false, generated: false })
-const plan = (key: string[]) => planTable({ schema: 's', name: 't', reference: false, definitions: ['a', 'b', 'o'].map(column), key, vindex: null, vindexColumns: ['o'], toUtf8: () => null })
+const column = (name: string) => ({
+  name,
+  dataType: 'int',
+  columnType: 'int',
+  charset: null,
+  collation: null,
+  nullable: false,
+  generated: false,
+})
+const plan = (key: string[]) =>
+  planTable({
+    schema: 's',
+    name: 't',
+    reference: false,
+    definitions: ['a', 'b', 'o'].map(column),
+    key,
+    vindex: null,
+    vindexColumns: ['o'],
+    toUtf8: () => null,
+  })
 const stamp: Stamp = { ordinal: 1, bytes: 0, position: 'p', marker: 1, groups: 0, controlMarker: 0, markerAtMs: null, rowChanges: 0 }
 const one = plan(['a'])
 const change = (key: string, row: string | null, images: string[] | null = null): Change => ({ table: one, key, row, images })
@@ -41,19 +59,28 @@ test('1.5, 1.6: statements of one source and of several', () => {
   pending.add(change('1', '(1,2,3)', ['3', '4']))
   pending.add(change('9', null, ['8']))
   const round = pending.take(stamp)
-  const text = (mode: 'one-source' | 'several-sources') => roundStatements(round, mode, 'x', 1).map(({ deletes, upserts }) => [...deletes, ...upserts].map(String))[0]
+  const text = (mode: 'one-source' | 'several-sources') =>
+    roundStatements(round, mode, 'x', 1).map(({ deletes, upserts }) => [...deletes, ...upserts].map(String))[0]
   assert.deepEqual(text('one-source'), ['DELETE FROM `x`.`t` WHERE `a` IN (9)', 'REPLACE INTO `x`.`t` (`a`,`b`,`o`) VALUES (1,2,3)'])
-  assert.deepEqual(text('several-sources'), ['DELETE FROM `x`.`t` WHERE `a` IN (1,9) AND (`a`,`o`) IN ((1,3),(1,4),(9,8))', 'INSERT INTO `x`.`t` (`a`,`b`,`o`) VALUES (1,2,3)'])
+  assert.deepEqual(text('several-sources'), [
+    'DELETE FROM `x`.`t` WHERE `a` IN (1,9) AND (`a`,`o`) IN ((1,3),(1,4),(9,8))',
+    'INSERT INTO `x`.`t` (`a`,`b`,`o`) VALUES (1,2,3)',
+  ])
 })
 
 test('1.5: every change of a round is in exactly one lane', () => {
-  fc.assert(fc.property(fc.uniqueArray(fc.integer({ min: 0, max: 10_000 }), { maxLength: 300 }), fc.integer({ min: 1, max: 8 }), (keys, lanes) => {
-    const pending = new Pending()
-    for (const key of keys) pending.add(change(String(key), `(${key},0,0)`))
-    const statements = roundStatements(pending.take(stamp), 'one-source', 'x', lanes).flatMap(({ upserts }) => upserts.map(String))
-    const found = statements.flatMap((statement) => [...statement.matchAll(/\((\d+),0,0\)/g)].map((match) => Number(match[1])))
-    assert.deepEqual(found.sort((a, b) => a - b), [...keys].sort((a, b) => a - b))
-  }))
+  fc.assert(
+    fc.property(fc.uniqueArray(fc.integer({ min: 0, max: 10_000 }), { maxLength: 300 }), fc.integer({ min: 1, max: 8 }), (keys, lanes) => {
+      const pending = new Pending()
+      for (const key of keys) pending.add(change(String(key), `(${key},0,0)`))
+      const statements = roundStatements(pending.take(stamp), 'one-source', 'x', lanes).flatMap(({ upserts }) => upserts.map(String))
+      const found = statements.flatMap((statement) => [...statement.matchAll(/\((\d+),0,0\)/g)].map((match) => Number(match[1])))
+      assert.deepEqual(
+        found.sort((a, b) => a - b),
+        [...keys].sort((a, b) => a - b),
+      )
+    }),
+  )
 })
 
 test('1.3: range conditions of one and of several columns', () => {
@@ -63,25 +90,34 @@ test('1.3: range conditions of one and of several columns', () => {
 })
 
 test('1.4: a chunk drops every key that was touched since its low marker was begun, however generations come and go', () => {
-  fc.assert(fc.property(fc.array(fc.oneof(fc.constant('begin'), fc.constant('release'), fc.integer({ min: 0, max: 20 })), { maxLength: 200 }), (events) => {
-    const touched = new TouchedKeys<object>()
-    const chunks: { generation: number; since: Set<string> }[] = []
-    for (const event of events) {
-      if (event === 'begin') chunks.push({ generation: touched.begin(), since: new Set() })
-      else if (event === 'release') {
-        const chunk = chunks.shift()
-        if (chunk !== undefined) touched.release(chunk.generation)
-      } else {
-        touched.add(one, String(event))
-        for (const chunk of chunks) chunk.since.add(String(event))
-      }
-      for (const chunk of chunks) {
-        const sets = touched.setsSince(one, chunk.generation)
-        for (const key of chunk.since) assert.ok(sets.some((set) => set.has(key)), `key ${key} was forgotten`)
-      }
-    }
-    for (const chunk of chunks) touched.release(chunk.generation)
-    touched.release(touched.begin())
-    assert.equal(touched.bytes, 0, 'memory is given back')
-  }))
+  fc.assert(
+    fc.property(
+      fc.array(fc.oneof(fc.constant('begin'), fc.constant('release'), fc.integer({ min: 0, max: 20 })), { maxLength: 200 }),
+      (events) => {
+        const touched = new TouchedKeys<object>()
+        const chunks: { generation: number; since: Set<string> }[] = []
+        for (const event of events) {
+          if (event === 'begin') chunks.push({ generation: touched.begin(), since: new Set() })
+          else if (event === 'release') {
+            const chunk = chunks.shift()
+            if (chunk !== undefined) touched.release(chunk.generation)
+          } else {
+            touched.add(one, String(event))
+            for (const chunk of chunks) chunk.since.add(String(event))
+          }
+          for (const chunk of chunks) {
+            const sets = touched.setsSince(one, chunk.generation)
+            for (const key of chunk.since)
+              assert.ok(
+                sets.some((set) => set.has(key)),
+                `key ${key} was forgotten`,
+              )
+          }
+        }
+        for (const chunk of chunks) touched.release(chunk.generation)
+        touched.release(touched.begin())
+        assert.equal(touched.bytes, 0, 'memory is given back')
+      },
+    ),
+  )
 })

@@ -9,7 +9,9 @@ import { moveErrors } from './errors.ts'
 /** Findings about a source server that only a stream's start would meet. What settings and tables need is the caller's list. */
 export async function preflightSource(conn: Connection): Promise<SwError[]> {
   const prepared = await flavourOf(conn).xaRecover(conn)
-  return prepared.slice(0, 20).map((xid) => moveErrors.xaPrepared({ xid: `X'${xid.gtrid.toString('hex')}',X'${xid.bqual.toString('hex')}',${xid.formatId}` }))
+  return prepared
+    .slice(0, 20)
+    .map((xid) => moveErrors.xaPrepared({ xid: `X'${xid.gtrid.toString('hex')}',X'${xid.bqual.toString('hex')}',${xid.formatId}` }))
 }
 
 /** Findings about a target schema: moved tables that hold rows already, triggers on them, events. */
@@ -18,8 +20,12 @@ export async function preflightTarget(conn: Connection, schema: string, name: st
   const info = await readSchema(conn, schema)
   for (const table of info.tables) {
     if (!tables.includes(table.name)) continue
-    if ((await conn.value(`SELECT 1 FROM ${quoteQualified(schema, table.name)} LIMIT 1`)) !== undefined) findings.push(moveErrors.targetNotEmpty({ table: table.name, target: name }))
-    if (table.triggers.length > 0) findings.push(moveErrors.userTriggers({ target: name, table: table.name, triggers: table.triggers.map((trigger) => trigger.name).join(', ') }))
+    if ((await conn.value(`SELECT 1 FROM ${quoteQualified(schema, table.name)} LIMIT 1`)) !== undefined)
+      findings.push(moveErrors.targetNotEmpty({ table: table.name, target: name }))
+    if (table.triggers.length > 0)
+      findings.push(
+        moveErrors.userTriggers({ target: name, table: table.name, triggers: table.triggers.map((trigger) => trigger.name).join(', ') }),
+      )
   }
   return findings
 }

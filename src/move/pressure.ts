@@ -27,8 +27,10 @@ export function pressureOf(conn: Connection, limits: PressureLimits, clock: Cloc
     ])
     const running = numberOf(threads)
     const length = numberOf(history)
-    if (limits.threadsRunningMax !== null && running > limits.threadsRunningMax) answer = `the source has ${running} threads at work (limit ${limits.threadsRunningMax})`
-    else if (limits.historyLengthMax !== null && length > limits.historyLengthMax) answer = `the source keeps ${length} undo records (limit ${limits.historyLengthMax})`
+    if (limits.threadsRunningMax !== null && running > limits.threadsRunningMax)
+      answer = `the source has ${running} threads at work (limit ${limits.threadsRunningMax})`
+    else if (limits.historyLengthMax !== null && length > limits.historyLengthMax)
+      answer = `the source keeps ${length} undo records (limit ${limits.historyLengthMax})`
     else answer = null
     return answer
   }

@@ -23,7 +23,13 @@ export class RateMeter {
   }
 }
 
-type TableProgress = { name: string; state: 'pending' | 'copying' | 'done'; rowsDone: number; rowsEstimated: number; bytesEstimated: number }
+type TableProgress = {
+  name: string
+  state: 'pending' | 'copying' | 'done'
+  rowsDone: number
+  rowsEstimated: number
+  bytesEstimated: number
+}
 
 export class CopyProgress {
   readonly #tables = new Map<string, TableProgress>()
@@ -77,7 +83,12 @@ export class CopyProgress {
       rowsPerSecond,
       etaMs: left === 0 ? 0 : rowsPerSecond === null || rowsPerSecond === 0 ? null : Math.round((left * 1000) / rowsPerSecond),
       sourceRowsRead: this.sourceRowsRead,
-      tables: tables.map(({ name, state, rowsDone: done, rowsEstimated: estimated }) => ({ name, state, rowsDone: done, rowsEstimated: estimated })),
+      tables: tables.map(({ name, state, rowsDone: done, rowsEstimated: estimated }) => ({
+        name,
+        state,
+        rowsDone: done,
+        rowsEstimated: estimated,
+      })),
     }
   }
 }

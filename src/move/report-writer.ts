@@ -19,7 +19,7 @@ export class ReportWriter {
   #urgent = false
   #running: Promise<void> | null = null
   #lastAtMs = -Infinity
-  #timer: NodeJS.Timeout | null = null
+  #timed = false
   #discarded = false
 
   constructor(options: { store: Store; workflowUid: string; streamUid: string; clock: Clock; everyMs: number; log: Log }) {
@@ -54,8 +54,10 @@ export class ReportWriter {
     if (this.#running !== null || this.#waiting === null) return
     const dueInMs = this.#urgent ? 0 : this.#lastAtMs + this.#everyMs - this.#clock.monotonicMs()
     if (dueInMs > 0) {
-      this.#timer ??= setTimeout(() => {
-        this.#timer = null
+      if (this.#timed) return
+      this.#timed = true
+      setTimeout(() => {
+        this.#timed = false
         this.#go()
       }, dueInMs)
       return
@@ -66,7 +68,10 @@ export class ReportWriter {
     this.#lastAtMs = this.#clock.monotonicMs()
     this.#running = this.#store
       .commit([], [put(this.#key, report)])
-      .then(() => undefined, (error: unknown) => this.#log.warn({ err: error, key: this.#key }, 'a report was not written'))
+      .then(
+        () => undefined,
+        (error: unknown) => this.#log.warn({ err: error, key: this.#key }, 'a report was not written'),
+      )
       .finally(() => {
         this.#running = null
         this.#go()

@@ -6,9 +6,24 @@ import { RowEncoder } from './row-encoder.ts'
 import { splitLiterals } from './statements.ts'
 import { planTable } from './table-plan.ts'
 
-const column = (name: string, dataType: string) => ({ name, dataType, columnType: dataType, charset: null, collation: null, nullable: true, generated: false })
+const column = (name: string, dataType: string) => ({
+  name,
+  dataType,
+  columnType: dataType,
+  charset: null,
+  collation: null,
+  nullable: true,
+  generated: false,
+})
 const plan = planTable({
-  schema: 's', name: 't', reference: false, definitions: [column('v', 'varchar'), column('n', 'int'), column('b', 'bit'), column('j', 'json')], key: ['n', 'v'], vindex: null, vindexColumns: [], toUtf8: () => null,
+  schema: 's',
+  name: 't',
+  reference: false,
+  definitions: [column('v', 'varchar'), column('n', 'int'), column('b', 'bit'), column('j', 'json')],
+  key: ['n', 'v'],
+  vindex: null,
+  vindexColumns: [],
+  toUtf8: () => null,
 })
 
 /** Cells in key order, as one batch with bytes between them, as packet headers are. */
@@ -33,26 +48,38 @@ function batchOf(rows: (Buffer | null)[][]): RowBatch {
 
 function unquote(literal: string): string | null {
   if (literal === 'NULL') return null
-  return literal.replace(/^(_utf8mb4)?'/, '').slice(0, -1).replace(/\\(.)/gs, '$1')
+  return literal
+    .replace(/^(_utf8mb4)?'/, '')
+    .slice(0, -1)
+    .replace(/\\(.)/gs, '$1')
 }
 
 test('promise 1: any bytes become a literal that reads back as the same bytes, and a key literal that is its beginning', () => {
-  const bytes = fc.array(fc.constantFrom(0x27, 0x5c, 0x00, 0x0a, 0x2c, 0x41, 0xe9, 0xff), { maxLength: 60 }).map((list) => Buffer.from(list))
-  const row = fc.tuple(fc.integer().map((n) => Buffer.from(String(n))), bytes, fc.option(bytes), fc.option(bytes))
-  fc.assert(fc.property(fc.array(row, { minLength: 1, maxLength: 8 }), (rows) => {
-    const batch = batchOf(rows)
-    const encoder = new RowEncoder(plan, 'selected')
-    for (const [i, cells] of rows.entries()) {
-      const out = Buffer.alloc(encoder.bytesMax(batch, i))
-      const end = encoder.encode(batch, i, out, 0)
-      const text = out.toString('latin1', 1, end - 2)
-      assert.equal(out.toString('latin1', end - 2, end), '),')
-      const [n, v, b, j] = splitLiterals(text)
-      assert.equal(n, cells[0].toString('latin1'))
-      assert.equal(unquote(v!), cells[1].toString('latin1'))
-      assert.equal(b, cells[2] === null ? 'NULL' : `x'${cells[2].toString('hex')}'`)
-      assert.equal(unquote(j!), cells[3]?.toString('latin1') ?? null)
-      assert.equal(out.toString('latin1', 1, encoder.keyEnd), `${n},${v}`)
-    }
-  }))
+  const bytes = fc
+    .array(fc.constantFrom(0x27, 0x5c, 0x00, 0x0a, 0x2c, 0x41, 0xe9, 0xff), { maxLength: 60 })
+    .map((list) => Buffer.from(list))
+  const row = fc.tuple(
+    fc.integer().map((n) => Buffer.from(String(n))),
+    bytes,
+    fc.option(bytes),
+    fc.option(bytes),
+  )
+  fc.assert(
+    fc.property(fc.array(row, { minLength: 1, maxLength: 8 }), (rows) => {
+      const batch = batchOf(rows)
+      const encoder = new RowEncoder(plan, 'selected')
+      for (const [i, cells] of rows.entries()) {
+        const out = Buffer.alloc(encoder.bytesMax(batch, i))
+        const end = encoder.encode(batch, i, out, 0)
+        const text = out.toString('latin1', 1, end - 2)
+        assert.equal(out.toString('latin1', end - 2, end), '),')
+        const [n, v, b, j] = splitLiterals(text)
+        assert.equal(n, cells[0].toString('latin1'))
+        assert.equal(unquote(v!), cells[1].toString('latin1'))
+        assert.equal(b, cells[2] === null ? 'NULL' : `x'${cells[2].toString('hex')}'`)
+        assert.equal(unquote(j!), cells[3]?.toString('latin1') ?? null)
+        assert.equal(out.toString('latin1', 1, encoder.keyEnd), `${n},${v}`)
+      }
+    }),
+  )
 })

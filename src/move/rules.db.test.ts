@@ -118,15 +118,32 @@ for (const flavour of flavours()) {
     await world.drain(record.uid)
     // The way back, from each target, at its position of now.
     await ensureMoveTables(world.s)
-    const reverse = await Promise.all(world.targetRefs.map(async (ref, i) => {
-      const uid = `${world.prefix}-reverse${i}`
-      const conn = await connect(world.target.config)
-      const position = await currentPosition(conn)
-      conn.destroy()
-      const made = await seedPosition(world.s, { streamUid: uid, workflowUid: record.workflowUid, direction: 'reverse', sourceUid: ref.uid, targetUid: world.sourceRefs[0]!.uid, position })
-      assert.ok(made)
-      return { ...record, uid, direction: 'reverse' as const, source: ref, targets: [world.sourceRefs[0]!], copy: 'none' as const, movesReference: i === 0 }
-    }))
+    const reverse = await Promise.all(
+      world.targetRefs.map(async (ref, i) => {
+        const uid = `${world.prefix}-reverse${i}`
+        const conn = await connect(world.target.config)
+        const position = await currentPosition(conn)
+        conn.destroy()
+        const made = await seedPosition(world.s, {
+          streamUid: uid,
+          workflowUid: record.workflowUid,
+          direction: 'reverse',
+          sourceUid: ref.uid,
+          targetUid: world.sourceRefs[0]!.uid,
+          position,
+        })
+        assert.ok(made)
+        return {
+          ...record,
+          uid,
+          direction: 'reverse' as const,
+          source: ref,
+          targets: [world.sourceRefs[0]!],
+          copy: 'none' as const,
+          movesReference: i === 0,
+        }
+      }),
+    )
     const back = reverse.map((one) => world.start(one, { shares: world.sharesOf(reverse) }))
     await world.untilRunning(...reverse.map(({ uid }) => uid))
     await world.s.query('UPDATE item SET v = v + 1 WHERE id % 2 = 0')
@@ -134,7 +151,9 @@ for (const flavour of flavours()) {
     // Now the other side is written; the forward stream must not bring it again, the reverse ones bring it once.
     for (const { schema } of world.targetRefs) await world.t.query(`UPDATE ${schema}.item SET v = v + 1000, name = 'new side'`)
     const marker = await (await import('../binlog/control-schema.ts')).bumpControlMarker(world.t)
-    await world.until('reverse marker', () => reverse.every(({ uid }) => (world.reports.get(uid)?.targets[0]?.controlMarker ?? 0) >= marker))
+    await world.until('reverse marker', () =>
+      reverse.every(({ uid }) => (world.reports.get(uid)?.targets[0]?.controlMarker ?? 0) >= marker),
+    )
     await world.drain(record.uid)
     await world.assertEqual()
     assert.equal(await world.s.value(`SELECT COUNT(*) FROM item WHERE v >= 1000 AND name = 'new side'`), '200')
@@ -189,9 +208,14 @@ for (const flavour of flavours()) {
     const json = flavour === 'mysql' ? 'JSON' : 'JSON'
     const tables = [
       itemTable,
-      { name: 'country', shardKey: null, ddl: 'CREATE TABLE country (code CHAR(2) CHARACTER SET ascii PRIMARY KEY, name VARCHAR(50) CHARACTER SET latin1)' },
       {
-        name: 'every', shardKey: 'owner',
+        name: 'country',
+        shardKey: null,
+        ddl: 'CREATE TABLE country (code CHAR(2) CHARACTER SET ascii PRIMARY KEY, name VARCHAR(50) CHARACTER SET latin1)',
+      },
+      {
+        name: 'every',
+        shardKey: 'owner',
         ddl: `CREATE TABLE every (a VARCHAR(20) CHARACTER SET latin1 NOT NULL, b BINARY(4) NOT NULL, owner INT NOT NULL, t TINYINT UNSIGNED, d DECIMAL(20,5), f FLOAT, g DOUBLE,
           dt DATETIME(6), ts TIMESTAMP(3) NULL, ti TIME(2), da DATE, y YEAR, bi BIT(13), e ENUM('x','y','é'), s SET('p','q','r'), j ${json}, bl BLOB, tx TEXT CHARACTER SET utf16,
           geo POINT, z INT(5) UNSIGNED ZEROFILL, gen INT AS (t + 1) STORED, PRIMARY KEY (b, a), KEY e (e))`,
@@ -231,7 +255,8 @@ for (const onDdl of ['ignore', 'exec'] as const) {
     const running = world.start(record)
     await world.untilRunning(record.uid)
     await world.s.query('UPDATE item SET v = v + 1')
-    if (onDdl === 'ignore') for (const { schema } of world.targetRefs) await world.t.query(`ALTER TABLE ${schema}.item ADD extra INT NOT NULL DEFAULT 5`)
+    if (onDdl === 'ignore')
+      for (const { schema } of world.targetRefs) await world.t.query(`ALTER TABLE ${schema}.item ADD extra INT NOT NULL DEFAULT 5`)
     await world.s.query('ALTER TABLE item ADD extra INT NOT NULL DEFAULT 5')
     await world.s.query('UPDATE item SET extra = id WHERE id % 2 = 0')
     await world.drain(record.uid)

@@ -23,7 +23,13 @@ function scanOnce(model: Model, targets: number, size: number, lost: () => boole
           assert.ok(!model.has[target]!.has(key), `key ${key} landed twice on target ${target}`)
           model.has[target]!.add(key)
         }
-        model.landed.push({ path, lo: lo === 0 ? null : [String(lo)], hi: last && range.hi === null ? null : [String(hi)], target, rows: hi - lo })
+        model.landed.push({
+          path,
+          lo: lo === 0 ? null : [String(lo)],
+          hi: last && range.hi === null ? null : [String(hi)],
+          target,
+          rows: hi - lo,
+        })
       }
       if (last) break
       lo = hi
@@ -32,18 +38,24 @@ function scanOnce(model: Model, targets: number, size: number, lost: () => boole
 }
 
 test('promise 3: whatever a crash left open is scanned again, once per target, and nothing else', () => {
-  fc.assert(fc.property(
-    fc.array(fc.record({ size: fc.integer({ min: 1, max: 40 }), losses: fc.array(fc.boolean(), { minLength: 1, maxLength: 30 }) }), { minLength: 1, maxLength: 5 }),
-    fc.integer({ min: 1, max: 3 }),
-    (rounds, targets) => {
-      const model: Model = { landed: [], has: Array.from({ length: targets }, () => new Set<number>()) }
-      for (const { size, losses } of rounds) {
-        let i = 0
-        scanOnce(model, targets, size, () => losses[i++ % losses.length] === true)
-      }
-      scanOnce(model, targets, 7, () => false)
-      assert.ok(planScan(model.landed, targets).complete)
-      for (const has of model.has) assert.equal(has.size, 100)
-    },
-  ), { numRuns: 500 })
+  fc.assert(
+    fc.property(
+      fc.array(fc.record({ size: fc.integer({ min: 1, max: 40 }), losses: fc.array(fc.boolean(), { minLength: 1, maxLength: 30 }) }), {
+        minLength: 1,
+        maxLength: 5,
+      }),
+      fc.integer({ min: 1, max: 3 }),
+      (rounds, targets) => {
+        const model: Model = { landed: [], has: Array.from({ length: targets }, () => new Set<number>()) }
+        for (const { size, losses } of rounds) {
+          let i = 0
+          scanOnce(model, targets, size, () => losses[i++ % losses.length] === true)
+        }
+        scanOnce(model, targets, 7, () => false)
+        assert.ok(planScan(model.landed, targets).complete)
+        for (const has of model.has) assert.equal(has.size, 100)
+      },
+    ),
+    { numRuns: 500 },
+  )
 })

@@ -57,7 +57,13 @@ export function planScan(landed: readonly LandedChunk[], targetCount: number): S
   return { ranges, complete: ranges.length === 0, rowsLanded, rowsAgain }
 }
 
-function gap(after: string | null, until: string | null, lo: readonly string[] | null, hi: readonly string[] | null, targets: readonly number[]): ScanRange {
+function gap(
+  after: string | null,
+  until: string | null,
+  lo: readonly string[] | null,
+  hi: readonly string[] | null,
+  targets: readonly number[],
+): ScanRange {
   let prefix: string
   let count: number
   if (until === null) {

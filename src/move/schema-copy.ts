@@ -54,11 +54,23 @@ export async function createTargetTables(options: SchemaCopyOptions): Promise<st
 }
 
 /** Views of the source whose bases are there; made after the tables. Returns the names that could not be made, with the server's reason. */
-export async function createTargetViews(options: Pick<SchemaCopyOptions, 'source' | 'target'>): Promise<{ view: string; reason: string }[]> {
+export async function createTargetViews(
+  options: Pick<SchemaCopyOptions, 'source' | 'target'>,
+): Promise<{ view: string; reason: string }[]> {
   const { source, target } = options
-  const rows = await source.conn.allText(`SELECT TABLE_NAME AS name FROM information_schema.VIEWS WHERE TABLE_SCHEMA = ${quoteString(source.schema)} ORDER BY TABLE_NAME`)
-  const existing = new Set((await target.conn.allText(`SELECT TABLE_NAME AS name FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${quoteString(target.schema)}`)).map((row) => row.name))
-  let open: { view: string; reason: string }[] = rows.filter((row) => !existing.has(row.name ?? '')).map((row) => ({ view: row.name ?? '', reason: '' }))
+  const rows = await source.conn.allText(
+    `SELECT TABLE_NAME AS name FROM information_schema.VIEWS WHERE TABLE_SCHEMA = ${quoteString(source.schema)} ORDER BY TABLE_NAME`,
+  )
+  const existing = new Set(
+    (
+      await target.conn.allText(
+        `SELECT TABLE_NAME AS name FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${quoteString(target.schema)}`,
+      )
+    ).map((row) => row.name),
+  )
+  let open: { view: string; reason: string }[] = rows
+    .filter((row) => !existing.has(row.name ?? ''))
+    .map((row) => ({ view: row.name ?? '', reason: '' }))
   await target.conn.useDatabase(target.schema)
   // A view may need another: go on while a pass makes any.
   for (let before = -1; open.length !== before && open.length > 0;) {
@@ -91,7 +103,9 @@ export async function rebuildKeys(conn: Connection, schema: string, targetUid: s
     const present = new Set(keysOf(parseTableDefinition(await showCreateTable(conn, schema, table))).map((key) => key.name))
     const missing = keys.filter((key) => !present.has(key.name))
     for (const statement of addKeysStatements(quoted, missing)) await conn.query(statement)
-    await conn.query(`DELETE FROM ${moveSchema}.move_key WHERE target_uid = ${quoteString(targetUid)} AND table_name = ${quoteString(table)}`)
+    await conn.query(
+      `DELETE FROM ${moveSchema}.move_key WHERE target_uid = ${quoteString(targetUid)} AND table_name = ${quoteString(table)}`,
+    )
     built.push(table)
   }
   return built

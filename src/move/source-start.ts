@@ -8,7 +8,7 @@ import { flavourOf } from '../mysql/flavour/flavour.ts'
 import { quoteString } from '../sql/quote.ts'
 import { moveErrors } from './errors.ts'
 import type { StoredTarget } from './tables.ts'
-import type { Waiting } from './target-applier.ts'
+import type { Waiting } from './applier-options.ts'
 
 /** What of a server's state outlives its restarts: who it is. */
 export function identityText(state: ServerState): string {
@@ -19,7 +19,10 @@ export function identityText(state: ServerState): string {
  * A position from which the tail brings every change of every transaction that a later read might not show: it is taken, and then every
  * transaction open at that moment, and every XA id prepared, is waited for.
  */
-export async function startPosition(conn: Connection, options: { clock: Clock; signal: AbortSignal; onWaiting: (waiting: Waiting | null) => void }): Promise<Position> {
+export async function startPosition(
+  conn: Connection,
+  options: { clock: Clock; signal: AbortSignal; onWaiting: (waiting: Waiting | null) => void },
+): Promise<Position> {
   const { clock, signal, onWaiting } = options
   const flavour = flavourOf(conn)
   const position = await currentPosition(conn)
@@ -31,9 +34,13 @@ export async function startPosition(conn: Connection, options: { clock: Clock; s
     const prepared = (await flavour.xaRecover(conn)).map(xidText).filter((xid) => preparedThen.has(xid))
     if (open.length === 0 && prepared.length === 0) break
     const what = [
-      open.length === 0 ? '' : `transactions open on the source since before the copy (sessions ${open.map((id) => id.split('/')[0]).join(', ')})`,
+      open.length === 0
+        ? ''
+        : `transactions open on the source since before the copy (sessions ${open.map((id) => id.split('/')[0]).join(', ')})`,
       prepared.length === 0 ? '' : `XA transactions prepared before the copy (${prepared.join(', ')})`,
-    ].filter((text) => text !== '').join(' and ')
+    ]
+      .filter((text) => text !== '')
+      .join(' and ')
     onWaiting({ what, sinceMs, ends: 'they commit or roll back; KILL the sessions, or XA ROLLBACK, to go on now' })
     await clock.sleep(trxPollMs(attempt), signal)
   }
@@ -51,7 +58,9 @@ function trxPollMs(attempt: number): number {
 
 /** Transactions that have changed rows: session/transaction ids. One that has only read logs all it does later, behind the position. */
 async function openTransactions(conn: Connection): Promise<string[]> {
-  const rows = await conn.allText('SELECT trx_mysql_thread_id AS session, trx_id AS id FROM information_schema.INNODB_TRX WHERE trx_rows_modified > 0 AND trx_mysql_thread_id > 0')
+  const rows = await conn.allText(
+    'SELECT trx_mysql_thread_id AS session, trx_id AS id FROM information_schema.INNODB_TRX WHERE trx_rows_modified > 0 AND trx_mysql_thread_id > 0',
+  )
   return rows.map((row) => `${row.session}/${row.id}`)
 }
 
@@ -60,13 +69,20 @@ function xidText(xid: { formatId: string; gtrid: Buffer; bqual: Buffer }): strin
 }
 
 /** @throws lostBinlog when the source is another server, or lost what we have read of it */
-export async function checkSource(conn: Connection, sourceName: string, streamUid: string, markers: string, stored: StoredTarget): Promise<void> {
+export async function checkSource(
+  conn: Connection,
+  sourceName: string,
+  streamUid: string,
+  markers: string,
+  stored: StoredTarget,
+): Promise<void> {
   const fail = (reason: string): never => {
     throw moveErrors.lostBinlog({ source: sourceName, stream: streamUid, reason })
   }
   if (!(await executedContains(conn, stored.position as Position))) fail('it has not executed what the stream has already applied')
   if (stored.at.marker === 0) return
-  const marker = Number((await conn.value(`SELECT n FROM ${controlSchema}.marker WHERE stream = ${quoteString(markers)} AND kind = 'mark'`)) ?? -1)
+  const marker = Number(
+    (await conn.value(`SELECT n FROM ${controlSchema}.marker WHERE stream = ${quoteString(markers)} AND kind = 'mark'`)) ?? -1,
+  )
   if (marker < stored.at.marker) fail(`its last marker is ${marker < 0 ? 'gone' : marker}, and marker ${stored.at.marker} had been read`)
 }
-

@@ -41,11 +41,17 @@ function bestKey(rows: readonly Record<string, string | null>[]): UsableKey | nu
 }
 
 /** Plans of all tables of a stream. @throws noKey, unsupportedCharset, missing columns as SW-MOVE errors */
-export async function readSourceTables(conn: Connection, sourceName: string, schema: string, tables: readonly StreamTable[]): Promise<SourceTable[]> {
+export async function readSourceTables(
+  conn: Connection,
+  sourceName: string,
+  schema: string,
+  tables: readonly StreamTable[],
+): Promise<SourceTable[]> {
   const sizes = new Map<string, { rows: number; bytes: number; average: number }>()
   for (const row of await conn.allText(
     `SELECT TABLE_NAME AS name, TABLE_ROWS AS row_count, DATA_LENGTH AS bytes, AVG_ROW_LENGTH AS average FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${quoteString(schema)}`,
-  )) sizes.set(row.name ?? '', { rows: Number(row.row_count ?? 0), bytes: Number(row.bytes ?? 0), average: Number(row.average ?? 0) })
+  ))
+    sizes.set(row.name ?? '', { rows: Number(row.row_count ?? 0), bytes: Number(row.bytes ?? 0), average: Number(row.average ?? 0) })
 
   // Once for all tables: with hundreds of small ones, questions about each would take longer than copying them.
   const columns = await readTableDefinitions(conn, schema)
@@ -67,7 +73,8 @@ export async function readSourceTables(conn: Connection, sourceName: string, sch
       vindexColumns: vindex === null ? [] : (table.vindex?.columns ?? []),
       toUtf8: (column) => {
         const converter = charsetToUtf8(column.charset)
-        if (converter === 'unsupported') throw moveErrors.unsupportedCharset({ column: column.name, table: table.name, charset: column.charset })
+        if (converter === 'unsupported')
+          throw moveErrors.unsupportedCharset({ column: column.name, table: table.name, charset: column.charset })
         return converter
       },
     })

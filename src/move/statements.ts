@@ -47,28 +47,43 @@ export function insertHead(table: TablePlan, verb: 'INSERT' | 'REPLACE', schema:
 
 function upsertStatements(table: TablePlan, changes: readonly Change[], mode: WriteMode, schema: string): Buffer[] {
   const head = insertHead(table, mode === 'one-source' ? 'REPLACE' : 'INSERT', schema)
-  return batches(changes, rowsMax, (change) => change.row?.length ?? 0, (batch) => head + batch.map((change) => change.row).join(','))
+  return batches(
+    changes,
+    rowsMax,
+    (change) => change.row?.length ?? 0,
+    (batch) => head + batch.map((change) => change.row).join(','),
+  )
 }
 
 function deleteStatements(table: TablePlan, changes: readonly Change[], mode: WriteMode, schema: string): Buffer[] {
   const head = asBytes(`DELETE FROM ${quoteQualified(schema, table.name)} WHERE `)
   const columns = table.keyColumns.map(asBytes)
-  return batches(changes, deleteKeysMax, (change) => change.key.length * 2, (batch) => {
-    const ownedColumns = asBytes(table.shardKeyColumns.join(','))
-    const owned = mode === 'several-sources' && !table.reference && table.shardKeyColumns.length > 0
-    if (columns.length === 1) {
-      const among = `${columns[0]} IN (${batch.map((change) => change.key).join(',')})`
-      if (!owned) return head + among
-      const pairs = batch.flatMap((change) => (change.images ?? []).map((image) => `(${change.key},${image})`))
-      return `${head}${among} AND (${columns[0]},${ownedColumns}) IN (${pairs.join(',')})`
-    }
-    // Row constructors are not used for ranges by every version: spelled out, they are.
-    return head + batch.map((change) => {
-      const key = keyCondition(columns, splitLiterals(change.key))
-      if (!owned) return `(${key})`
-      return `(${key} AND (${ownedColumns}) IN (${(change.images ?? []).map((image) => `(${image})`).join(',')}))`
-    }).join(' OR ')
-  })
+  return batches(
+    changes,
+    deleteKeysMax,
+    (change) => change.key.length * 2,
+    (batch) => {
+      const ownedColumns = asBytes(table.shardKeyColumns.join(','))
+      const owned = mode === 'several-sources' && !table.reference && table.shardKeyColumns.length > 0
+      if (columns.length === 1) {
+        const among = `${columns[0]} IN (${batch.map((change) => change.key).join(',')})`
+        if (!owned) return head + among
+        const pairs = batch.flatMap((change) => (change.images ?? []).map((image) => `(${change.key},${image})`))
+        return `${head}${among} AND (${columns[0]},${ownedColumns}) IN (${pairs.join(',')})`
+      }
+      // Row constructors are not used for ranges by every version: spelled out, they are.
+      return (
+        head +
+        batch
+          .map((change) => {
+            const key = keyCondition(columns, splitLiterals(change.key))
+            if (!owned) return `(${key})`
+            return `(${key} AND (${ownedColumns}) IN (${(change.images ?? []).map((image) => `(${image})`).join(',')}))`
+          })
+          .join(' OR ')
+      )
+    },
+  )
 }
 
 function keyCondition(columns: readonly string[], literals: readonly string[]): string {
@@ -109,7 +124,10 @@ function beyond(names: readonly string[], bound: readonly string[], operator: '>
   const last = names.length - 1
   if (last === 0) return `${names[0]} ${operator}${orEqual ? '=' : ''} ${bound[0]}`
   const alternatives = names.map((name, i) => {
-    const equal = names.slice(0, i).map((before, j) => `${before} = ${bound[j]} AND `).join('')
+    const equal = names
+      .slice(0, i)
+      .map((before, j) => `${before} = ${bound[j]} AND `)
+      .join('')
     return `(${equal}${name} ${operator}${orEqual && i === last ? '=' : ''} ${bound[i]})`
   })
   return `${names[0]} ${operator}= ${bound[0]} AND (${alternatives.join(' OR ')})`
@@ -124,7 +142,12 @@ export function orderBy(columns: readonly string[]): string {
   return columns.map(asBytes).join(',')
 }
 
-function batches(changes: readonly Change[], countMax: number, bytesOf: (change: Change) => number, print: (batch: Change[]) => string): Buffer[] {
+function batches(
+  changes: readonly Change[],
+  countMax: number,
+  bytesOf: (change: Change) => number,
+  print: (batch: Change[]) => string,
+): Buffer[] {
   const statements: Buffer[] = []
   let batch: Change[] = []
   let bytes = 0

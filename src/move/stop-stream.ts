@@ -29,10 +29,28 @@ export async function stopOnTargets(
   }
   reports.write(
     {
-      v: 1, streamUid: record.uid, mover, generation: record.generation, atMs: clock.nowMs(), state: 'stopped', waiting: null, error: null,
-      copy: last?.copy ?? { rowsDone: 0, rowsEstimated: 0, bytesDone: 0, bytesEstimated: 0, rowsPerSecond: null, etaMs: null, sourceRowsRead: 0, tables: [] },
+      v: 1,
+      streamUid: record.uid,
+      mover,
+      generation: record.generation,
+      atMs: clock.nowMs(),
+      state: 'stopped',
+      waiting: null,
+      error: null,
+      copy: last?.copy ?? {
+        rowsDone: 0,
+        rowsEstimated: 0,
+        bytesDone: 0,
+        bytesEstimated: 0,
+        rowsPerSecond: null,
+        etaMs: null,
+        sourceRowsRead: 0,
+        tables: [],
+      },
       applied: last?.applied ?? { transactions: 0, rowChanges: 0, rowChangesPerSecond: null },
-      targets: last?.targets.map((target) => ({ ...target, lag: null })) ?? record.targets.map(({ shard }) => ({ shard, position: null, controlMarker: 0, lag: null })),
+      targets:
+        last?.targets.map((target) => ({ ...target, lag: null })) ??
+        record.targets.map(({ shard }) => ({ shard, position: null, controlMarker: 0, lag: null })),
       resumed: last?.resumed ?? null,
     },
     true,

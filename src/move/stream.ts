@@ -1,3 +1,4 @@
+// long: one run of a stream puts all its parts together in order, and is read from top to bottom
 /**
  * One stream: a source shard that feeds a set of targets. Copy, catch up, follow; one binlog reader, each row read once (PROTOCOLS 1.1).
  *
@@ -12,35 +13,34 @@ import { chooseControlTable } from '../binlog/control-schema.ts'
 import { readTableDefinitions } from '../binlog/table-definitions.ts'
 import type { Position, QueryEvent, TableChooser, Tail } from '../binlog/source.ts'
 import { openTail } from '../binlog/tail.ts'
-import { keyRangeContainsRange, parseKeyRange } from '../keyspace/key-range.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
 import type { ErrorView, StreamRecord, StreamReport } from '../topology/records.ts'
-import { connectPlain, connectReader, connectWriter, type Addresses, type ServerAddress } from './access.ts'
+import { connectPlain, connectReader, type Addresses } from './access.ts'
 import { SegmentPool } from './chunk.ts'
 import type { MoverConfig } from './config.ts'
 import { Copier } from './copier.ts'
 import type { Failpoints } from './crash-points.ts'
 import { moveErrors } from './errors.ts'
 import type { TargetShare } from './exclusion.ts'
-import { Lane } from './lane.ts'
 import { markerStream, MarkerWriter } from './markers.ts'
+import { openTargets, type OpenTarget } from './open-targets.ts'
 import type { Stamp } from './pending.ts'
 import { pressureOf } from './pressure.ts'
 import { CopyProgress, RateMeter } from './progress.ts'
 import { judgeQuery } from './query-policy.ts'
 import { Router } from './router.ts'
-import { createTargetTables, rebuildKeys, refuseTriggers, tableNames } from './schema-copy.ts'
+import { rebuildKeys } from './schema-copy.ts'
 import type { LandedChunk } from './scan.ts'
-import { checkSource, identityText, startPosition } from './source-start.ts'
 import { readSourceTables, type SourceTable } from './source-tables.ts'
-import { statementBytesMax, type WriteMode } from './statements.ts'
-import { applierSql, compareCoordinates, ensureMoveTables, insertTarget, readChunks, readTarget, type StoredTarget } from './tables.ts'
+import { statementBytesMax } from './statements.ts'
+import { applierSql, compareCoordinates, ensureMoveTables, readChunks } from './tables.ts'
 import type { TablePlan } from './table-plan.ts'
-import { endEpoch, takeOver, type StreamOnTarget } from './takeover.ts'
-import { readServerState } from '../binlog/control-schema.ts'
+import { endEpoch } from './takeover.ts'
+import { appliedView, noCopy, targetView } from './stream-report.ts'
 import { TailConsumer, type AnnouncedDdl } from './tail-consumer.ts'
-import { TargetApplier, type Waiting } from './target-applier.ts'
+import type { Waiting } from './applier-options.ts'
+import { TargetApplier } from './target-applier.ts'
 import { Throttle } from './throttle.ts'
 import { triggerGate } from './trigger-gate.ts'
 import { TouchedKeys } from './touched.ts'
@@ -59,8 +59,6 @@ export type StreamOptions = {
   /** `now`: a control marker passed, or the state changed. */
   onReport: (report: StreamReport, now: boolean) => void
 }
-
-type Target = { address: ServerAddress; meta: Connection; lanes: Lane[]; xaLane: Lane; epoch: number; on: StreamOnTarget; stored: StoredTarget; name: string; mode: WriteMode; packetMax: number }
 
 export class Stream {
   readonly #options: StreamOptions
@@ -107,7 +105,11 @@ export class Stream {
           return
         }
         if (clock.monotonicMs() - startedMs > 30_000) attempt = 0
-        this.#waiting = { what: error instanceof Error ? error.message : String(error), sinceMs: clock.nowMs(), ends: 'it is tried again by itself' }
+        this.#waiting = {
+          what: error instanceof Error ? error.message : String(error),
+          sinceMs: clock.nowMs(),
+          ends: 'it is tried again by itself',
+        }
         this.#enter('starting')
         await clock.sleep(Math.min(5_000, 50 * 2 ** Math.min(attempt, 7)), signal).catch(() => undefined)
         if (signal.aborted) {
@@ -121,10 +123,8 @@ export class Stream {
   /** What is reported of it just now. */
   report(): StreamReport {
     const { record, mover, clock } = this.#options
-    const latest = this.#consumer?.latest
-    const tailAlive = this.#tail !== null && clock.monotonicMs() - this.#tail.lastReceivedAtMs < 10_000
-    const least = this.#appliers.reduce<Stamp | null>((low, { applied }) => (low === null || applied.ordinal < low.ordinal ? applied : low), null)
-    const applierWaiting = this.#appliers.find((applier) => applier.waiting !== null)?.waiting ?? null
+    const latest = this.#consumer?.latest ?? null
+    const tail = this.#tail
     return {
       v: 1,
       streamUid: record.uid,
@@ -132,31 +132,13 @@ export class Stream {
       generation: record.generation,
       atMs: clock.nowMs(),
       state: this.#state,
-      waiting: this.#waiting ?? applierWaiting ?? this.#throttle.waiting,
+      waiting: this.#waiting ?? this.#appliers.find((applier) => applier.waiting !== null)?.waiting ?? this.#throttle.waiting,
       error: this.#error,
-      copy: this.#progress?.view() ?? { rowsDone: 0, rowsEstimated: 0, bytesDone: 0, bytesEstimated: 0, rowsPerSecond: null, etaMs: null, sourceRowsRead: 0, tables: [] },
-      applied: {
-        transactions: least?.ordinal ?? 0,
-        rowChanges: least?.rowChanges ?? 0,
-        rowChangesPerSecond: least === null ? null : this.#changeRate.rate(least.rowChanges),
-      },
-      targets: record.targets.map(({ shard }, i) => {
-        const applier = this.#appliers[i]
-        if (applier === undefined) return { shard, position: null, controlMarker: 0, lag: null }
-        const { applied } = applier
-        const measured = latest !== undefined && tailAlive && this.#tail !== null && applied.markerAtMs !== null && applier.consistent
-        return {
-          shard,
-          position: applied.position,
-          controlMarker: applier.consistent ? applied.controlMarker : 0,
-          lag: !measured || latest === undefined || applied.markerAtMs === null ? null : {
-            atMs: clock.nowMs(),
-            transactions: latest.ordinal - applied.ordinal,
-            bytes: latest.bytes - applied.bytes + (this.#tail?.bufferedBytes ?? 0),
-            markerAgeMs: Math.max(0, clock.nowMs() - applied.markerAtMs),
-          },
-        }
-      }),
+      copy: this.#progress?.view() ?? noCopy,
+      applied: appliedView(this.#appliers, this.#changeRate),
+      targets: record.targets.map(({ shard }, i) =>
+        targetView(shard, this.#appliers[i] ?? null, tail === null || latest === null ? null : { tail, latest }, clock),
+      ),
       resumed: this.#resumed,
     }
   }
@@ -189,25 +171,63 @@ export class Stream {
       await ensureMoveTables(sourceMeta)
       const markerConn = await open(connectPlain(source, signal))
 
-      const tables = await readSourceTables(sourceMeta, sourceName, record.source.schema, record.tables.filter((table) => !table.reference || record.movesReference))
+      const tables = await readSourceTables(
+        sourceMeta,
+        sourceName,
+        record.source.schema,
+        record.tables.filter((table) => !table.reference || record.movesReference),
+      )
       const plans = new Map(tables.map(({ plan }) => [plan.name, plan]))
       const touched = new TouchedKeys<TablePlan>()
       const markerName = markerStream(record.workflowUid, record.uid)
       const markers = new MarkerWriter({
-        conn: markerConn, stream: markerName, sourceName, clock, touched: touched as TouchedKeys<object>,
+        conn: markerConn,
+        stream: markerName,
+        sourceName,
+        clock,
+        touched: touched as TouchedKeys<object>,
         onSending: (number, atMs) => this.#consumer?.noteMarkerSent(number, atMs),
       })
 
-      const targets = await this.#openTargets(open, signal, { sourceMeta, sourceName, markers, markerName, tables })
-      if (targets === null) return
+      const { targets, resumed } = await openTargets({
+        record,
+        addresses,
+        clock,
+        config,
+        failpoints,
+        signal,
+        open,
+        tables: names(tables),
+        source: { meta: sourceMeta, name: sourceName, markers, markerName },
+        onWaiting: (waiting) => this.#wait(waiting),
+      })
+      if (resumed && this.#resumed === null) this.#resumed = { rowsRedone: 0, transactionsRedone: redone(targets) }
+      this.#stopTargets = async () => {
+        const appliers = this.#appliers
+        await Promise.allSettled(
+          targets.map(async ({ meta, on, epoch }, i) => {
+            await appliers[i]?.settle()
+            await appliers[i]?.storePositionNow()
+            await endEpoch(meta, on, epoch)
+          }),
+        )
+      }
 
       // Where the tail begins: at the target that is furthest behind. The others are given only what follows their own place.
       const first = targets.reduce((low, target) => (compareCoordinates(target.stored.at, low.stored.at) < 0 ? target : low))
       const start: Stamp = {
-        ordinal: 0, bytes: 0, rowChanges: 0, position: first.stored.position, marker: first.stored.at.marker, groups: first.stored.at.groups,
-        controlMarker: first.stored.controlMarker, markerAtMs: null,
+        ordinal: 0,
+        bytes: 0,
+        rowChanges: 0,
+        position: first.stored.position,
+        marker: first.stored.at.marker,
+        groups: first.stored.at.groups,
+        controlMarker: first.stored.controlMarker,
+        markerAtMs: null,
       }
-      const copying = new Set(record.copy === 'full' && targets.some(({ stored }) => stored.copyState === 'copying') ? tables.map(({ plan }) => plan) : [])
+      const copying = new Set(
+        record.copy === 'full' && targets.some(({ stored }) => stored.copyState === 'copying') ? tables.map(({ plan }) => plan) : [],
+      )
       const progress = new CopyProgress(clock, copying.size > 0 ? tables : [])
       this.#progress = progress
       if (copying.size === 0 && record.copy === 'full') this.#progress = await this.#copiedProgress(targets, tables)
@@ -219,31 +239,71 @@ export class Stream {
       }
       for (const { stored, on } of targets) if (stored.copyState !== 'copying') exclusionOf(on.targetUid).alreadyCopied(record.uid)
       let copier: Copier | null = null
-      const appliers = targets.map((target, number): TargetApplier => new TargetApplier(
-        {
-          number, streamUid: record.uid, targetUid: target.on.targetUid, workflowUid: record.workflowUid,
-          shard: record.targets[number]?.shard ?? '', schema: record.targets[number]?.schema ?? '', mode: target.mode, lanes: target.lanes, packetMax: target.packetMax,
-          touched, clock, failpoints, pendingBytesMax: Math.ceil(config.pendingBytesMax / targets.length), oneLaneChangesMax: config.oneLaneChangesMax, exclusion: exclusionOf(target.on.targetUid),
-          latest: () => consumer.latest,
-          writeMarker: async () => (await markers.write()).number,
-          beforeRound: triggerGate({ conn: target.meta, name: target.name, tables: names(tables), schema: record.targets[number]?.schema ?? '', clock, signal, onWaiting: (waiting) => this.#wait(waiting) }),
-          onApplied: (applier) => this.#applied(applier),
-          onLanded: (chunk, applier) => copier?.landed(chunk, applier),
-        },
-        // A target ahead of the start stands there: what comes up to it changes nothing.
-        { applied: start, intent: compareCoordinates(target.stored.intent, target.stored.at) > 0 ? target.stored.intent : target.stored.at },
-      ))
+      const appliers = targets.map(
+        (target, number): TargetApplier =>
+          new TargetApplier(
+            {
+              number,
+              streamUid: record.uid,
+              targetUid: target.on.targetUid,
+              workflowUid: record.workflowUid,
+              shard: record.targets[number]?.shard ?? '',
+              schema: record.targets[number]?.schema ?? '',
+              mode: target.mode,
+              lanes: target.lanes,
+              packetMax: target.packetMax,
+              touched,
+              clock,
+              failpoints,
+              pendingBytesMax: Math.ceil(config.pendingBytesMax / targets.length),
+              oneLaneChangesMax: config.oneLaneChangesMax,
+              exclusion: exclusionOf(target.on.targetUid),
+              latest: () => consumer.latest,
+              writeMarker: async () => (await markers.write()).number,
+              beforeRound: triggerGate({
+                conn: target.meta,
+                name: target.name,
+                tables: names(tables),
+                schema: record.targets[number]?.schema ?? '',
+                clock,
+                signal,
+                onWaiting: (waiting) => this.#wait(waiting),
+              }),
+              onApplied: (applier) => this.#applied(applier),
+              onLanded: (chunk, applier) => copier?.landed(chunk, applier),
+            },
+            // A target ahead of the start stands there: what comes up to it changes nothing.
+            {
+              applied: start,
+              intent: compareCoordinates(target.stored.intent, target.stored.at) > 0 ? target.stored.intent : target.stored.at,
+            },
+          ),
+      )
       const xa = new TargetXaStore({
-        streamUid: record.uid, workflowUid: record.workflowUid, sourceName, plans,
+        streamUid: record.uid,
+        workflowUid: record.workflowUid,
+        sourceName,
+        plans,
         targets: targets.map(({ on, xaLane }) => ({ uid: on.targetUid, lane: xaLane })),
       })
       const router = new Router(record.targets.map(({ shard }) => shard))
       const consumer: TailConsumer = new TailConsumer(
         {
-          sourceName, sourceSchema: record.source.schema, workflowUid: record.workflowUid,
+          sourceName,
+          sourceSchema: record.source.schema,
+          workflowUid: record.workflowUid,
           oppositeDirection: record.direction === 'forward' ? 'reverse' : 'forward',
-          plans, router, targets: appliers, startsAfter: targets.map(({ stored }) => stored.at), severalSources: targets.map(({ mode }) => mode === 'several-sources'),
-          touched, copying, xa, clock, markerStream: markerName, partBytesMax: config.partBytesMax,
+          plans,
+          router,
+          targets: appliers,
+          startsAfter: targets.map(({ stored }) => stored.at),
+          severalSources: targets.map(({ mode }) => mode === 'several-sources'),
+          touched,
+          copying,
+          xa,
+          clock,
+          markerStream: markerName,
+          partBytesMax: config.partBytesMax,
           onQuery: (event, announced) => this.#query(event, announced, { sourceName, plans, targets, consumer: () => consumer, signal }),
           onStamp: () => undefined,
         },
@@ -258,7 +318,14 @@ export class Stream {
         const plan = plans.get(name)
         return plan === undefined ? { kind: 'skip' } : { kind: 'decode', columns: plan.definitions }
       }
-      const tail = await openTail({ connect: source.connect, position: start.position as Position, table, clock, bufferBytesMax: config.tailBufferBytes, signal })
+      const tail = await openTail({
+        connect: source.connect,
+        position: start.position as Position,
+        table,
+        clock,
+        bufferBytesMax: config.tailBufferBytes,
+        signal,
+      })
       this.#consumer = consumer
       this.#tail = tail
       this.#appliers = appliers
@@ -272,18 +339,43 @@ export class Stream {
         consumer.run(tail, signal),
         ...appliers.map((applier) => applier.run(signal)),
         this.#markerLoop(markers, signal),
-        this.#upkeep(opened, () => xa.forget(Math.min(...appliers.map(({ storedOrdinal }) => storedOrdinal)), consumer.latest.ordinal), signal),
+        this.#upkeep(
+          opened,
+          () => xa.forget(Math.min(...appliers.map(({ storedOrdinal }) => storedOrdinal)), consumer.latest.ordinal),
+          signal,
+        ),
       ]
       if (copying.size > 0) {
         this.#throttle.hold = pressureOf(sourceMeta, config.pressure, clock)
         const landed = await this.#landedChunks(targets)
         copier = new Copier({
-          sourceName, router, markers, clock, failpoints, chunkBytes: config.chunkBytes,
+          sourceName,
+          router,
+          markers,
+          clock,
+          failpoints,
+          chunkBytes: config.chunkBytes,
           segmentBytes: segmentBytes(config.chunkBytes, targets.length),
-          targets: targets.map(({ mode, packetMax, name }, i) => ({ schema: record.targets[i]?.schema ?? '', mode, statementBytesMax: packetMax, name })),
-          tables, landed, appliers, connect: () => connectReader(source, signal), readers: config.readers,
-          pool: new SegmentPool(segmentBytes(config.chunkBytes, targets.length), Math.ceil(config.copyBytesMax / segmentBytes(config.chunkBytes, targets.length))),
-          copyBytesMax: config.copyBytesMax, touched, touchedBytesMax: config.touchedBytesMax, copying, progress,
+          targets: targets.map(({ mode, packetMax, name }, i) => ({
+            schema: record.targets[i]?.schema ?? '',
+            mode,
+            statementBytesMax: packetMax,
+            name,
+          })),
+          tables,
+          landed,
+          appliers,
+          connect: () => connectReader(source, signal),
+          readers: config.readers,
+          pool: new SegmentPool(
+            segmentBytes(config.chunkBytes, targets.length),
+            Math.ceil(config.copyBytesMax / segmentBytes(config.chunkBytes, targets.length)),
+          ),
+          copyBytesMax: config.copyBytesMax,
+          touched,
+          touchedBytesMax: config.touchedBytesMax,
+          copying,
+          progress,
           throttle: (bytes, throttleSignal) => this.#throttle.take(bytes, throttleSignal),
         })
         tasks.push(this.#copy(copier, targets, signal))
@@ -305,89 +397,10 @@ export class Stream {
     limit.abort()
   }
 
-  /** Set by `#openTargets`: what a stop has to do on each target. */
+  /** Set by a run: what a stop has to do on each target. */
   #stopTargets: () => Promise<void> = () => Promise.resolve()
 
-  async #openTargets(
-    open: (connecting: Promise<Connection>) => Promise<Connection>,
-    signal: AbortSignal,
-    from: { sourceMeta: Connection; sourceName: string; markers: MarkerWriter; markerName: string; tables: readonly SourceTable[] },
-  ): Promise<Target[] | null> {
-    const { record, addresses, clock, config, failpoints } = this.#options
-    const names = from.tables.map(({ plan }) => plan.name)
-    const found = await Promise.all(record.targets.map(async (ref) => {
-      const address = await addresses(ref.serverId)
-      const meta = await open(connectPlain(address, signal))
-      await ensureMoveTables(meta)
-      return { ref, address, meta, name: `${record.keyspace}/${ref.shard} (${address.name})`, stored: await readTarget(meta, record.uid, ref.uid) }
-    }))
-    for (const { ref, meta, name, stored } of found) {
-      if (stored === null && record.copy === 'none') throw moveErrors.noPosition({ stream: record.uid, target: name })
-      if (stored === null) {
-        await createTargetTables({
-          source: { conn: from.sourceMeta, schema: record.source.schema }, target: { conn: meta, schema: ref.schema, uid: ref.uid, name },
-          workflowUid: record.workflowUid, tables: names, deferSecondaryKeys: record.options.deferSecondaryKeys,
-        })
-        await refuseTriggers(meta, ref.schema, name, names)
-        continue
-      }
-      // Made again empty, it would look as if its rows had been copied.
-      const there = new Set(await tableNames(meta, ref.schema))
-      const missing = names.find((table) => !there.has(table))
-      if (missing !== undefined) throw moveErrors.missingTarget({ table: missing, target: name })
-    }
-    const known = found.find(({ stored }) => stored !== null)?.stored ?? null
-    for (const { stored } of found) if (stored !== null) await checkSource(from.sourceMeta, from.sourceName, record.uid, from.markerName, stored)
-    if (found.some(({ stored }) => stored === null)) {
-      // First start, or one that died in the middle of it: nothing has landed where there is no row yet, so any place of the others will do.
-      const state = await readServerState(from.sourceMeta)
-      const marker = known === null ? await from.markers.prepare() : 0
-      const at = known === null
-        ? { position: await startPosition(from.sourceMeta, { clock, signal, onWaiting: (waiting) => this.#wait(waiting) }), at: { marker, groups: 0 } }
-        : { position: known.position, at: known.at }
-      await failpoints.hit('start.beforePosition')
-      for (const { ref, meta, stored } of found) {
-        if (stored !== null) continue
-        await insertTarget(meta, {
-          streamUid: record.uid, workflowUid: record.workflowUid, direction: record.direction, sourceUid: record.source.uid, targetUid: ref.uid,
-          position: at.position, at: at.at, copyState: 'copying', serverIdentity: identityText(state),
-        })
-        await failpoints.hit('start.positionOnSomeTargets')
-      }
-    }
-    const laneCount = config.lanes ?? Math.max(2, Math.floor(4 / record.targets.length))
-    const targets: Target[] = []
-    for (const { ref, address, meta, name } of found) {
-      const sessions = await Promise.all(Array.from({ length: laneCount + 1 }, () => open(connectWriter(address, signal))))
-      const on: StreamOnTarget = { streamUid: record.uid, targetUid: ref.uid, workflowUid: record.workflowUid, direction: record.direction }
-      const epoch = await takeOver(meta, on, sessions.map(({ threadId }) => threadId))
-      const lanes = sessions.map((conn, lane) => new Lane(conn, applierSql.guard(record.uid, ref.uid, lane, epoch), { stream: record.uid, target: name, clock }))
-      const xaLane = lanes.pop()
-      // Read again: whoever wrote before us has been shut out by now.
-      const stored = await readTarget(meta, record.uid, ref.uid)
-      if (stored === null || xaLane === undefined) throw moveErrors.noPosition({ stream: record.uid, target: name })
-      const packetMax = Number(await meta.value('SELECT @@GLOBAL.max_allowed_packet'))
-      targets.push({ address, meta, lanes, xaLane, epoch, on, stored, name, mode: this.#modeOf(ref.shard), packetMax })
-    }
-    const redone = targets.reduce((most, { stored }) => Math.max(most, stored.intent.marker === stored.at.marker ? stored.intent.groups - stored.at.groups : 0), 0)
-    if (known !== null && this.#resumed === null) this.#resumed = { rowsRedone: 0, transactionsRedone: Math.max(0, redone) }
-    this.#stopTargets = async () => {
-      const appliers = this.#appliers
-      await Promise.allSettled(targets.map(async ({ meta, on, epoch }, i) => {
-        await appliers[i]?.settle()
-        await appliers[i]?.storePositionNow()
-        await endEpoch(meta, on, epoch)
-      }))
-    }
-    return targets
-  }
-
-  /** A target with rows from outside this source's range is fed by other streams too (PROTOCOLS 1.6). */
-  #modeOf(targetShard: string): WriteMode {
-    return keyRangeContainsRange(parseKeyRange(this.#options.record.source.shard), parseKeyRange(targetShard)) ? 'one-source' : 'several-sources'
-  }
-
-  async #landedChunks(targets: readonly Target[]): Promise<Map<string, LandedChunk[]>> {
+  async #landedChunks(targets: readonly OpenTarget[]): Promise<Map<string, LandedChunk[]>> {
     const landed = new Map<string, LandedChunk[]>()
     for (const [target, { meta, on }] of targets.entries()) {
       for (const chunk of await readChunks(meta, on.streamUid, on.targetUid)) {
@@ -400,30 +413,45 @@ export class Stream {
   }
 
   /** The figures of a copy that an earlier run finished. */
-  async #copiedProgress(targets: readonly Target[], tables: readonly SourceTable[]): Promise<CopyProgress> {
+  async #copiedProgress(targets: readonly OpenTarget[], tables: readonly SourceTable[]): Promise<CopyProgress> {
     const progress = new CopyProgress(this.#options.clock, tables)
-    for (const [name, chunks] of await this.#landedChunks(targets)) progress.landed(name, chunks.reduce((rows, chunk) => rows + chunk.rows, 0), 0)
+    for (const [name, chunks] of await this.#landedChunks(targets))
+      progress.landed(
+        name,
+        chunks.reduce((rows, chunk) => rows + chunk.rows, 0),
+        0,
+      )
     for (const { plan } of tables) progress.done(plan.name)
     return progress
   }
 
-  async #copy(copier: Copier, targets: readonly Target[], signal: AbortSignal): Promise<void> {
+  async #copy(copier: Copier, targets: readonly OpenTarget[], signal: AbortSignal): Promise<void> {
     const { record, shares, failpoints, clock } = this.#options
     await copier.run(signal)
     if (signal.aborted) return
     if (this.#resumed !== null) this.#resumed = { ...this.#resumed, rowsRedone: copier.rowsAgain }
     await failpoints.hit('copy.beforeKeys')
-    this.#wait({ what: 'secondary keys of the targets, and other streams that copy into them', sinceMs: clock.nowMs(), ends: 'all have copied and the keys are built' })
-    await Promise.all(targets.map(async ({ on, meta, lanes }, i) => {
-      const schema = record.targets[i]?.schema ?? ''
-      await shares.get(on.targetUid)?.copied(record.uid, async () => {
-        await rebuildKeys(meta, schema, on.targetUid)
-      }, signal)
-      await failpoints.hit('copy.afterKeys')
-      await shares.get(on.targetUid)?.alone(async () => {
-        await lanes[0]?.transaction([applierSql.copyState(on.streamUid, on.targetUid, 'done')])
-      })
-    }))
+    this.#wait({
+      what: 'secondary keys of the targets, and other streams that copy into them',
+      sinceMs: clock.nowMs(),
+      ends: 'all have copied and the keys are built',
+    })
+    await Promise.all(
+      targets.map(async ({ on, meta, lanes }, i) => {
+        const schema = record.targets[i]?.schema ?? ''
+        await shares.get(on.targetUid)?.copied(
+          record.uid,
+          async () => {
+            await rebuildKeys(meta, schema, on.targetUid)
+          },
+          signal,
+        )
+        await failpoints.hit('copy.afterKeys')
+        await shares.get(on.targetUid)?.alone(async () => {
+          await lanes[0]?.transaction([applierSql.copyState(on.streamUid, on.targetUid, 'done')])
+        })
+      }),
+    )
     this.#wait(null)
     this.#enter('running')
     if (record.options.stopAfterCopy) throw moveErrors.stoppedAfterCopy({ stream: record.uid })
@@ -450,7 +478,13 @@ export class Stream {
   async #query(
     event: QueryEvent,
     announced: AnnouncedDdl | null,
-    context: { sourceName: string; plans: ReadonlyMap<string, TablePlan>; targets: readonly Target[]; consumer: () => TailConsumer; signal: AbortSignal },
+    context: {
+      sourceName: string
+      plans: ReadonlyMap<string, TablePlan>
+      targets: readonly OpenTarget[]
+      consumer: () => TailConsumer
+      signal: AbortSignal
+    },
   ): Promise<'pass' | 'restart'> {
     const { record } = this.#options
     const verdict = judgeQuery(event, announced, record.source.schema, new Set(context.plans.keys()))
@@ -488,12 +522,23 @@ export class Stream {
       this.#reportedControl[number] = controlMarker
       const held = this.#options.failpoints.hit('marker.beforeReport')
       if (held !== undefined) {
-        void held.then(() => this.#options.onReport(this.report(), true), () => undefined)
+        void held.then(
+          () => this.#options.onReport(this.report(), true),
+          () => undefined,
+        )
         return
       }
     }
     this.#options.onReport(this.report(), passed)
   }
+}
+
+/** Groups between the position and the intent of the target that was furthest into a round: they are done again. */
+function redone(targets: readonly OpenTarget[]): number {
+  return Math.max(
+    0,
+    ...targets.map(({ stored }) => (stored.intent.marker === stored.at.marker ? stored.intent.groups - stored.at.groups : 0)),
+  )
 }
 
 function names(tables: readonly SourceTable[]): string[] {
@@ -520,6 +565,9 @@ function isTransient(error: unknown): boolean {
 }
 
 function errorView(error: unknown, stream: string): ErrorView {
-  const shown = error instanceof SwError ? error : moveErrors.internal({ stream, reason: error instanceof Error ? error.message : String(error) }, error)
+  const shown =
+    error instanceof SwError
+      ? error
+      : moveErrors.internal({ stream, reason: error instanceof Error ? error.message : String(error) }, error)
   return { code: shown.code, what: shown.message, why: shown.why, fix: shown.fix }
 }

@@ -62,7 +62,9 @@ export function planTable(input: TablePlanInput): TablePlan {
   const lower = (name: string): string => name.toLowerCase()
   const ordinals = new Map(input.definitions.map((definition, ordinal) => [lower(definition.name), ordinal]))
   const key = input.key.map(lower)
-  const rest = input.definitions.filter((definition) => !key.includes(lower(definition.name)) && !definition.generated).map((definition) => lower(definition.name))
+  const rest = input.definitions
+    .filter((definition) => !key.includes(lower(definition.name)) && !definition.generated)
+    .map((definition) => lower(definition.name))
   const columns = [...key, ...rest].map((name): MovedColumn => {
     const ordinal = ordinals.get(name)
     const definition = ordinal === undefined ? undefined : input.definitions[ordinal]
@@ -92,7 +94,21 @@ export function planTable(input: TablePlanInput): TablePlan {
   }
 }
 
-const numberTypes = new Set(['tinyint', 'smallint', 'mediumint', 'int', 'integer', 'bigint', 'decimal', 'numeric', 'float', 'double', 'year', 'enum', 'set'])
+const numberTypes = new Set([
+  'tinyint',
+  'smallint',
+  'mediumint',
+  'int',
+  'integer',
+  'bigint',
+  'decimal',
+  'numeric',
+  'float',
+  'double',
+  'year',
+  'enum',
+  'set',
+])
 
 export function literalKind(definition: ColumnDefinition): LiteralKind {
   const type = definition.dataType
@@ -105,13 +121,38 @@ export function literalKind(definition: ColumnDefinition): LiteralKind {
 }
 
 const valueTypes: Readonly<Record<string, VindexValueType>> = {
-  decimal: 'DECIMAL', float: 'FLOAT32', double: 'FLOAT64', year: 'YEAR', date: 'DATE', time: 'TIME', datetime: 'DATETIME', timestamp: 'TIMESTAMP',
-  char: 'CHAR', varchar: 'VARCHAR', tinytext: 'TEXT', text: 'TEXT', mediumtext: 'TEXT', longtext: 'TEXT', json: 'JSON',
-  binary: 'BINARY', varbinary: 'VARBINARY', tinyblob: 'BLOB', blob: 'BLOB', mediumblob: 'BLOB', longblob: 'BLOB', bit: 'BIT',
-  uuid: 'UUID', inet4: 'INET', inet6: 'INET',
+  decimal: 'DECIMAL',
+  float: 'FLOAT32',
+  double: 'FLOAT64',
+  year: 'YEAR',
+  date: 'DATE',
+  time: 'TIME',
+  datetime: 'DATETIME',
+  timestamp: 'TIMESTAMP',
+  char: 'CHAR',
+  varchar: 'VARCHAR',
+  tinytext: 'TEXT',
+  text: 'TEXT',
+  mediumtext: 'TEXT',
+  longtext: 'TEXT',
+  json: 'JSON',
+  binary: 'BINARY',
+  varbinary: 'VARBINARY',
+  tinyblob: 'BLOB',
+  blob: 'BLOB',
+  mediumblob: 'BLOB',
+  longblob: 'BLOB',
+  bit: 'BIT',
+  uuid: 'UUID',
+  inet4: 'INET',
+  inet6: 'INET',
 }
 const integerTypes: Readonly<Record<string, readonly [VindexValueType, VindexValueType]>> = {
-  tinyint: ['INT8', 'UINT8'], smallint: ['INT16', 'UINT16'], mediumint: ['INT24', 'UINT24'], int: ['INT32', 'UINT32'], bigint: ['INT64', 'UINT64'],
+  tinyint: ['INT8', 'UINT8'],
+  smallint: ['INT16', 'UINT16'],
+  mediumint: ['INT24', 'UINT24'],
+  int: ['INT32', 'UINT32'],
+  bigint: ['INT64', 'UINT64'],
 }
 
 export function vindexValueType(definition: ColumnDefinition): VindexValueType {

@@ -90,7 +90,8 @@ export type StoredTarget = {
   serverIdentity: string
 }
 
-const streamWhere = (streamUid: string, targetUid: string): string => `stream_uid = ${quoteString(streamUid)} AND target_uid = ${quoteString(targetUid)}`
+const streamWhere = (streamUid: string, targetUid: string): string =>
+  `stream_uid = ${quoteString(streamUid)} AND target_uid = ${quoteString(targetUid)}`
 
 /** What is stored of a stream on one target, or null. */
 export async function readTarget(conn: Connection, streamUid: string, targetUid: string): Promise<StoredTarget | null> {
@@ -126,7 +127,9 @@ export async function insertTarget(conn: Connection, seed: NewTarget): Promise<v
 export type ChunkRow = { table: string; path: string; lo: string[] | null; hi: string[] | null; rows: number; bytes: number }
 
 export async function readChunks(conn: Connection, streamUid: string, targetUid: string): Promise<ChunkRow[]> {
-  const rows = await conn.all(`SELECT table_name, path, lo, hi, row_count, byte_count FROM ${moveSchema}.move_chunk WHERE ${streamWhere(streamUid, targetUid)}`)
+  const rows = await conn.all(
+    `SELECT table_name, path, lo, hi, row_count, byte_count FROM ${moveSchema}.move_chunk WHERE ${streamWhere(streamUid, targetUid)}`,
+  )
   return rows.map((row) => ({
     table: row.table_name?.toString() ?? '',
     path: row.path?.toString() ?? '',
@@ -152,7 +155,11 @@ export const applierSql = {
   /** First in every applier transaction (PROTOCOLS 1.7, 1.8): must match one row, or the transaction is rolled back. `n` makes it an event. */
   guard: (streamUid: string, targetUid: string, lane: number, epoch: number): string =>
     `UPDATE ${moveSchema}.move_applier SET n = n + 1 WHERE ${streamWhere(streamUid, targetUid)} AND lane = ${lane} AND epoch = ${epoch} AND state = 'running'`,
-  position: (streamUid: string, targetUid: string, at: { position: string; marker: number; groups: number; controlMarker: number }): string =>
+  position: (
+    streamUid: string,
+    targetUid: string,
+    at: { position: string; marker: number; groups: number; controlMarker: number },
+  ): string =>
     `UPDATE ${moveSchema}.move_stream SET position = ${quoteString(at.position)}, at_marker = ${at.marker}, at_groups = ${at.groups}, control_marker = ${at.controlMarker} WHERE ${streamWhere(streamUid, targetUid)}`,
   intent: (streamUid: string, targetUid: string, to: Coordinate): string =>
     `UPDATE ${moveSchema}.move_stream SET intent_marker = ${to.marker}, intent_groups = ${to.groups} WHERE ${streamWhere(streamUid, targetUid)}`,

@@ -120,10 +120,12 @@ export class TailConsumer {
 
   /** Waits until every target has applied all that was read, and stored where it stands. */
   async drain(signal: AbortSignal): Promise<void> {
-    await Promise.all(this.#options.targets.map(async (target) => {
-      await target.drain(signal)
-      await target.storePositionNow()
-    }))
+    await Promise.all(
+      this.#options.targets.map(async (target) => {
+        await target.drain(signal)
+        await target.storePositionNow()
+      }),
+    )
   }
 
   /** Coordinates of the group in hand, for messages. */
@@ -273,7 +275,11 @@ export class TailConsumer {
 
   #unroutable(compiled: Compiled, batch: NonNullable<RowsEvent['before']>, row: number, key: string): never {
     throw moveErrors.unroutable({
-      table: compiled.plan.name, source: this.#options.sourceName, key, shardKey: this.#shardLiteral(compiled, batch, row), at: this.#at(),
+      table: compiled.plan.name,
+      source: this.#options.sourceName,
+      key,
+      shardKey: this.#shardLiteral(compiled, batch, row),
+      at: this.#at(),
     })
   }
 
@@ -323,7 +329,10 @@ export class TailConsumer {
     }
     if (table.columns.length !== plan.definitions.length) {
       throw moveErrors.columnsDiffer({
-        table: table.name, source: this.#options.sourceName, at: this.#at(), difference: `${table.columns.length} columns instead of ${plan.definitions.length}`,
+        table: table.name,
+        source: this.#options.sourceName,
+        at: this.#at(),
+        difference: `${table.columns.length} columns instead of ${plan.definitions.length}`,
       })
     }
     const { copying } = this.#options
@@ -351,12 +360,14 @@ export class TailConsumer {
     const group = this.#group
     this.#group = []
     this.#groupBytes = 0
-    await Promise.all(targets.map(async (target, number) => {
-      const start = startsAfter[number]
-      if (start !== undefined && compareCoordinates(end, start) <= 0) return
-      const changes = group.filter((entry) => entry.target === number).map((entry) => entry.change)
-      if (changes.length > 0) await target.applyPart(changes, end)
-    }))
+    await Promise.all(
+      targets.map(async (target, number) => {
+        const start = startsAfter[number]
+        if (start !== undefined && compareCoordinates(end, start) <= 0) return
+        const changes = group.filter((entry) => entry.target === number).map((entry) => entry.change)
+        if (changes.length > 0) await target.applyPart(changes, end)
+      }),
+    )
   }
 }
 

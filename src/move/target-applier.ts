@@ -8,60 +8,19 @@
  * - a round in several transactions stores first where it goes to (its intent); below the intent nothing lands, also after a restart.
  */
 import { assert } from '../base/assert.ts'
-import type { Clock } from '../base/clock.ts'
 import { isServerError } from '../mysql/errors.ts'
+import type { TargetApplierOptions, Waiting } from './applier-options.ts'
 import type { Chunk, ChunkPart } from './chunk.ts'
-import type { Failpoints } from './crash-points.ts'
 import { moveErrors } from './errors.ts'
 import type { Lane } from './lane.ts'
 import { Pending, type Change, type Round, type Stamp } from './pending.ts'
 import { ownRows } from './own-rows.ts'
-import { roundStatements, type LaneStatements, type WriteMode } from './statements.ts'
+import { roundStatements, type LaneStatements } from './statements.ts'
 import { applierSql, compareCoordinates, type Coordinate } from './tables.ts'
-import type { TablePlan } from './table-plan.ts'
-import type { TouchedKeys } from './touched.ts'
 import { Wakeup } from './wakeup.ts'
 
 /** An idle target's position is stored this often, so that a restart reads little again. */
 const idlePositionMs = 5_000
-
-export type TargetApplierOptions = {
-  /** Its place among the stream's targets: which part of a chunk is its own. */
-  number: number
-  streamUid: string
-  targetUid: string
-  workflowUid: string
-  shard: string
-  schema: string
-  mode: WriteMode
-  lanes: readonly Lane[]
-  touched: TouchedKeys<TablePlan>
-  clock: Clock
-  failpoints: Failpoints
-  /** Where the tail stands: the stamp of the last group that was read to its end. */
-  latest: () => Stamp
-  /** Commits a fresh marker on the source and returns its number. */
-  writeMarker: () => Promise<number>
-  /** Called whenever `applied` moved. */
-  onApplied: (target: TargetApplier) => void
-  /** A chunk has landed here, or has nothing for this target. */
-  onLanded: (chunk: Chunk, target: TargetApplier) => void
-  /** Rejects or waits while a round must not begin: a side that follows has no user triggers. */
-  beforeRound: () => Promise<void> | undefined
-  /** Shared by all streams of a target: nothing is written while the keys are rebuilt. */
-  exclusion: Exclusion
-  pendingBytesMax: number
-  oneLaneChangesMax: number
-  /** max_allowed_packet of the server. */
-  packetMax: number
-}
-
-/** Writers share it; who rebuilds keys has it alone. */
-export interface Exclusion {
-  shared<T>(work: () => Promise<T>): Promise<T>
-}
-
-export type Waiting = { what: string; sinceMs: number; ends: string }
 
 export class TargetApplier {
   readonly options: TargetApplierOptions
@@ -137,7 +96,7 @@ export class TargetApplier {
       if (this.#failure !== null) throw this.#failure.error
       if (this.pending.count === 0) this.#advance()
       const mayRound = this.pending.count > 0 && this.#extended()
-      if (mayRound && (this.#turn === 'round' || this.#landing === 0 && !this.#hasLandable())) {
+      if (mayRound && (this.#turn === 'round' || (this.#landing === 0 && !this.#hasLandable()))) {
         if (this.#landing > 0) {
           await this.#wake.wait(signal)
           continue
@@ -247,7 +206,9 @@ export class TargetApplier {
     if (round.count <= this.options.oneLaneChangesMax && this.#collisionsInRow === 0) {
       const [only] = this.#checked(roundStatements(round, mode, schema, 1))
       assert(only !== undefined, 'one lane')
-      await first.transaction([...only.deletes, ...only.upserts, this.#positionSql(round.stamp)], () => failpoints.hit('round.beforePosition'))
+      await first.transaction([...only.deletes, ...only.upserts, this.#positionSql(round.stamp)], () =>
+        failpoints.hit('round.beforePosition'),
+      )
       await failpoints.hit('round.afterPosition')
       return
     }
@@ -262,18 +223,22 @@ export class TargetApplier {
   async #write(round: Round): Promise<void> {
     const { lanes, failpoints, mode, schema } = this.options
     const statements = this.#checked(roundStatements(round, mode, schema, lanes.length))
-    await Promise.all(lanes.map((lane, i) => {
-      const deletes = statements[i]?.deletes ?? []
-      return deletes.length === 0 ? undefined : lane.transaction(deletes)
-    }))
+    await Promise.all(
+      lanes.map((lane, i) => {
+        const deletes = statements[i]?.deletes ?? []
+        return deletes.length === 0 ? undefined : lane.transaction(deletes)
+      }),
+    )
     await failpoints.hit('round.afterDeletes')
-    await settleAll(lanes.map(async (lane, i) => {
-      const upserts = statements[i]?.upserts ?? []
-      if (upserts.length === 0) return
-      // A few statements a transaction: locks and undo stay small, and nothing depends on a lane being one transaction.
-      for (let at = 0; at < upserts.length; at += 8) await lane.transaction(upserts.slice(at, at + 8))
-      await failpoints.hit('round.afterSomeLanes')
-    }))
+    await settleAll(
+      lanes.map(async (lane, i) => {
+        const upserts = statements[i]?.upserts ?? []
+        if (upserts.length === 0) return
+        // A few statements a transaction: locks and undo stay small, and nothing depends on a lane being one transaction.
+        for (let at = 0; at < upserts.length; at += 8) await lane.transaction(upserts.slice(at, at + 8))
+        await failpoints.hit('round.afterSomeLanes')
+      }),
+    )
   }
 
   /** A statement that the server would answer by closing the connection is refused here, by name. */
@@ -281,7 +246,8 @@ export class TargetApplier {
     const { packetMax, shard } = this.options
     for (const { upserts } of lanes) {
       const large = upserts.find((statement) => statement.length + 1 > packetMax)
-      if (large !== undefined) throw moveErrors.rowTooLarge({ table: large.toString('latin1', 0, 60), bytes: large.length, target: shard, max: packetMax })
+      if (large !== undefined)
+        throw moveErrors.rowTooLarge({ table: large.toString('latin1', 0, 60), bytes: large.length, target: shard, max: packetMax })
     }
     return lanes
   }
@@ -313,7 +279,9 @@ export class TargetApplier {
 
   #landable(): Chunk | undefined {
     if (!this.consistent) return undefined
-    return this.#chunks.find((chunk) => chunk.discarded || (chunk.highMarker <= this.applied.marker && (this.#chunkWaits.get(chunk) ?? 0) <= this.applied.marker))
+    return this.#chunks.find(
+      (chunk) => chunk.discarded || (chunk.highMarker <= this.applied.marker && (this.#chunkWaits.get(chunk) ?? 0) <= this.applied.marker),
+    )
   }
 
   #hasLandable(): boolean {
@@ -394,7 +362,12 @@ export class TargetApplier {
       rows += kept.rows
     }
     const done = applierSql.chunk(options.streamUid, options.targetUid, options.workflowUid, {
-      table: chunk.table.name, path: chunk.path, lo: chunk.lo === null ? null : [...chunk.lo], hi: chunk.hi === null ? null : [...chunk.hi], rows, bytes: part.bytes,
+      table: chunk.table.name,
+      path: chunk.path,
+      lo: chunk.lo === null ? null : [...chunk.lo],
+      hi: chunk.hi === null ? null : [...chunk.hi],
+      rows,
+      bytes: part.bytes,
     })
     await lane.transaction([...statements, done], () => options.failpoints.hit('copy.beforeLandCommit'))
     await options.failpoints.hit('copy.landedOnSomeTargets')

@@ -1,6 +1,6 @@
 /** Holds the copy back to a rate (PROTOCOLS 1.14), and says so. Pressure measured elsewhere (replica lag, history length) comes in by `hold`. */
 import type { Clock } from '../base/clock.ts'
-import type { Waiting } from './target-applier.ts'
+import type { Waiting } from './applier-options.ts'
 
 export class Throttle {
   readonly #clock: Clock
@@ -22,7 +22,11 @@ export class Throttle {
       const nowMs = this.#clock.monotonicMs()
       this.#availableAtMs = Math.max(this.#availableAtMs, nowMs) + (bytes * 1000) / this.#bytesPerSecondMax
       if (this.#availableAtMs > nowMs) {
-        this.waiting = { what: `the copy's limit of ${this.#bytesPerSecondMax} bytes a second`, sinceMs: this.#clock.nowMs(), ends: 'by itself' }
+        this.waiting = {
+          what: `the copy's limit of ${this.#bytesPerSecondMax} bytes a second`,
+          sinceMs: this.#clock.nowMs(),
+          ends: 'by itself',
+        }
         await this.#clock.sleep(this.#availableAtMs - nowMs, signal).catch(() => undefined)
       }
     }

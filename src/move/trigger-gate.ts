@@ -7,7 +7,7 @@ import type { Clock } from '../base/clock.ts'
 import { isSwError } from '../base/errors.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { refuseTriggers } from './schema-copy.ts'
-import type { Waiting } from './target-applier.ts'
+import type { Waiting } from './applier-options.ts'
 
 const everyMs = 1_000
 

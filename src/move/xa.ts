@@ -45,19 +45,25 @@ export class TargetXaStore implements XaStore {
 
   async prepare(xid: string, changes: readonly AddressedChange[]): Promise<void> {
     this.#done.delete(xid)
-    await Promise.all(this.#options.targets.map(async ({ uid, lane }, number) => {
-      const own = changes.filter(({ target }) => target === number).map(({ change }) => [change.table.name, change.key, change.row, change.images])
-      const text = Buffer.from(JSON.stringify(own), 'utf8')
-      const statements: Buffer[] = [Buffer.from(`DELETE FROM ${moveSchema}.move_xa WHERE ${this.#where(uid, xid)}`)]
-      for (let part = 0; part === 0 || part * partBytes < text.length; part++) {
-        const hex = text.subarray(part * partBytes, (part + 1) * partBytes).toString('hex')
-        statements.push(Buffer.from(
-          `INSERT INTO ${moveSchema}.move_xa (stream_uid, target_uid, xid, part, workflow_uid, changes) VALUES (
+    await Promise.all(
+      this.#options.targets.map(async ({ uid, lane }, number) => {
+        const own = changes
+          .filter(({ target }) => target === number)
+          .map(({ change }) => [change.table.name, change.key, change.row, change.images])
+        const text = Buffer.from(JSON.stringify(own), 'utf8')
+        const statements: Buffer[] = [Buffer.from(`DELETE FROM ${moveSchema}.move_xa WHERE ${this.#where(uid, xid)}`)]
+        for (let part = 0; part === 0 || part * partBytes < text.length; part++) {
+          const hex = text.subarray(part * partBytes, (part + 1) * partBytes).toString('hex')
+          statements.push(
+            Buffer.from(
+              `INSERT INTO ${moveSchema}.move_xa (stream_uid, target_uid, xid, part, workflow_uid, changes) VALUES (
           ${quoteString(this.#options.streamUid)}, ${quoteString(uid)}, ${quoteString(xid)}, ${part}, ${quoteString(this.#options.workflowUid)}, x'${hex}')`,
-        ))
-      }
-      await lane.transaction(statements)
-    }))
+            ),
+          )
+        }
+        await lane.transaction(statements)
+      }),
+    )
   }
 
   async commit(xid: string): Promise<AddressedChange[]> {
@@ -86,7 +92,9 @@ export class TargetXaStore implements XaStore {
   }
 
   async rollback(xid: string): Promise<void> {
-    await Promise.all(this.#options.targets.map(({ uid, lane }) => lane.transaction([`DELETE FROM ${moveSchema}.move_xa WHERE ${this.#where(uid, xid)}`])))
+    await Promise.all(
+      this.#options.targets.map(({ uid, lane }) => lane.transaction([`DELETE FROM ${moveSchema}.move_xa WHERE ${this.#where(uid, xid)}`])),
+    )
   }
 
   #where(targetUid: string, xid: string): string {

@@ -9,8 +9,14 @@ const [file = '', id = ''] = process.argv.slice(2)
 const stop = new AbortController()
 process.on('SIGTERM', () => stop.abort())
 const mover = new Mover({
-  store: new SqliteStore(file), id, pid: process.pid, clock: systemClock, log: silentLog, config: { ...smallConfig, leaseMs: 1000 },
-  rssBytes: () => process.memoryUsage.rss(), kill: () => process.kill(process.pid, 'SIGKILL'),
+  store: new SqliteStore(file),
+  id,
+  pid: process.pid,
+  clock: systemClock,
+  log: silentLog,
+  config: { ...smallConfig, leaseMs: 1000 },
+  rssBytes: () => process.memoryUsage.rss(),
+  kill: () => process.kill(process.pid, 'SIGKILL'),
 })
 process.stdout.write('up\n')
 await mover.run(stop.signal)

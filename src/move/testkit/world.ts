@@ -21,7 +21,12 @@ import { TargetShare } from '../exclusion.ts'
 import { Stream } from '../stream.ts'
 import { smallConfig } from './small-config.ts'
 
-export type WorldOptions = { flavour: 'mariadb' | 'mysql'; sources: string[]; targets: string[]; tables?: { name: string; ddl: string; shardKey: string | null }[] }
+export type WorldOptions = {
+  flavour: 'mariadb' | 'mysql'
+  sources: string[]
+  targets: string[]
+  tables?: { name: string; ddl: string; shardKey: string | null }[]
+}
 
 export const itemTable = {
   name: 'item',
@@ -56,7 +61,14 @@ export class World implements AsyncDisposable {
     this.#ownsServers = servers.owns
     this.tables = options.tables ?? [itemTable]
     this.prefix = `w${++count}`
-    const ref = (side: string, serverId: string) => (shard: string): ShardRef => ({ shard, uid: `${this.prefix}-${side}${shard}`, serverId, schema: `${this.prefix}_${side}_${shard.replace('-', '_')}` })
+    const ref =
+      (side: string, serverId: string) =>
+      (shard: string): ShardRef => ({
+        shard,
+        uid: `${this.prefix}-${side}${shard}`,
+        serverId,
+        schema: `${this.prefix}_${side}_${shard.replace('-', '_')}`,
+      })
     this.sourceRefs = options.sources.map(ref('s', 'source'))
     this.targetRefs = options.targets.map(ref('t', 'target'))
   }
@@ -90,28 +102,55 @@ export class World implements AsyncDisposable {
   }
 
   streamTables(): StreamTable[] {
-    return this.tables.map(({ name, shardKey }) => ({ name, reference: shardKey === null, vindex: shardKey === null ? null : { type: 'hash', params: {}, columns: [shardKey] } }))
+    return this.tables.map(({ name, shardKey }) => ({
+      name,
+      reference: shardKey === null,
+      vindex: shardKey === null ? null : { type: 'hash', params: {}, columns: [shardKey] },
+    }))
   }
 
   record(source: number, change: Partial<StreamRecord> = {}): StreamRecord {
     const from = this.sourceRefs[source]!
     const range = parseKeyRange(from.shard)
     return {
-      v: 1, uid: `${this.prefix}-stream${source}`, workflowUid: `${this.prefix}-flow`, workflow: 'flow', keyspace: 'app', direction: 'forward', wanted: 'running', generation: 1,
+      v: 1,
+      uid: `${this.prefix}-stream${source}`,
+      workflowUid: `${this.prefix}-flow`,
+      workflow: 'flow',
+      keyspace: 'app',
+      direction: 'forward',
+      wanted: 'running',
+      generation: 1,
       source: from,
       targets: this.targetRefs.filter(({ shard }) => overlaps(range, parseKeyRange(shard))),
-      tables: this.streamTables(), movesReference: source === 0, copy: 'full',
+      tables: this.streamTables(),
+      movesReference: source === 0,
+      copy: 'full',
       options: { onDdl: 'stop', deferSecondaryKeys: true, stopAfterCopy: false, copyBytesPerSecondMax: null, failpoints: {} },
       ...change,
     }
   }
 
   /** A stream in this process. Streams of one world share their targets' locks as one mover's do. */
-  start(record: StreamRecord, options: { config?: Partial<MoverConfig>; failpoints?: Failpoints; shares?: ReadonlyMap<string, TargetShare> } = {}): Running {
+  start(
+    record: StreamRecord,
+    options: { config?: Partial<MoverConfig>; failpoints?: Failpoints; shares?: ReadonlyMap<string, TargetShare> } = {},
+  ): Running {
     const shares = options.shares ?? this.sharesOf([record])
     const stream = new Stream({
-      record, mover: 'test', clock: systemClock, log: silentLog, config: { ...smallConfig, ...options.config }, failpoints: options.failpoints ?? noFailpoints, shares,
-      addresses: async (id) => ({ id, name: id, flavour: this.options.flavour, connect: id === 'source' ? this.source.config : this.target.config }),
+      record,
+      mover: 'test',
+      clock: systemClock,
+      log: silentLog,
+      config: { ...smallConfig, ...options.config },
+      failpoints: options.failpoints ?? noFailpoints,
+      shares,
+      addresses: async (id) => ({
+        id,
+        name: id,
+        flavour: this.options.flavour,
+        connect: id === 'source' ? this.source.config : this.target.config,
+      }),
       onReport: (report) => {
         this.reports.set(record.uid, report)
         for (const wake of this.#onReport.splice(0)) wake()
@@ -126,7 +165,16 @@ export class World implements AsyncDisposable {
   sharesOf(records: readonly StreamRecord[]): Map<string, TargetShare> {
     const shares = new Map<string, TargetShare>()
     for (const { uid } of [...this.targetRefs, ...this.sourceRefs]) {
-      shares.set(uid, new TargetShare(new Set(records.filter((record) => record.copy === 'full' && record.targets.some((target) => target.uid === uid)).map((record) => record.uid))))
+      shares.set(
+        uid,
+        new TargetShare(
+          new Set(
+            records
+              .filter((record) => record.copy === 'full' && record.targets.some((target) => target.uid === uid))
+              .map((record) => record.uid),
+          ),
+        ),
+      )
     }
     return shares
   }
@@ -135,7 +183,8 @@ export class World implements AsyncDisposable {
   async until(what: string, condition: () => boolean, limitMs = 30_000): Promise<void> {
     const end = performance.now() + limitMs
     while (!condition()) {
-      if (performance.now() > end) assert.fail(`no ${what} within ${limitMs} ms; last reports: ${JSON.stringify([...this.reports.values()], null, 1)}`)
+      if (performance.now() > end)
+        assert.fail(`no ${what} within ${limitMs} ms; last reports: ${JSON.stringify([...this.reports.values()], null, 1)}`)
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, 100)
         this.#onReport.push(() => (clearTimeout(timer), resolve()))
@@ -160,10 +209,12 @@ export class World implements AsyncDisposable {
   /** A control marker on the source, and the wait until every stream's targets have applied it: everything written before is there then. */
   async drain(...uids: string[]): Promise<void> {
     const number = await bumpControlMarker(this.s)
-    await this.until(`marker ${number}`, () => uids.every((uid) => {
-      this.failIfFailed(uid)
-      return this.reports.get(uid)?.targets.every((target) => target.controlMarker >= number) === true
-    }))
+    await this.until(`marker ${number}`, () =>
+      uids.every((uid) => {
+        this.failIfFailed(uid)
+        return this.reports.get(uid)?.targets.every((target) => target.controlMarker >= number) === true
+      }),
+    )
   }
 
   /** Every row of the sources stands on the target that its shard key says, once, alike; and nothing else does. */
@@ -189,7 +240,10 @@ export class World implements AsyncDisposable {
         const there = new Set(found)
         const missing = [...expected[i]!.keys()].filter((text) => !there.has(text))
         const extra = found.filter((text) => !expected[i]!.has(text))
-        assert.deepEqual({ shard, missing: missing.slice(0, 5), extra: extra.slice(0, 5), doubles: found.length - there.size }, { shard, missing: [], extra: [], doubles: 0 })
+        assert.deepEqual(
+          { shard, missing: missing.slice(0, 5), extra: extra.slice(0, 5), doubles: found.length - there.size },
+          { shard, missing: [], extra: [], doubles: 0 },
+        )
       }
     }
     return rows
@@ -198,15 +252,27 @@ export class World implements AsyncDisposable {
 
 export type Running = { stream: Stream; done: Promise<void>; stop: () => Promise<void> }
 
-async function readRows(conn: Connection, schema: string, table: string, shardKey: string | null): Promise<{ text: string; shardKey: string | null }[]> {
-  const columns = (await conn.allText(`SELECT COLUMN_NAME c FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = '${schema}' AND TABLE_NAME = '${table}' ORDER BY ORDINAL_POSITION`)).map((row) => row.c!)
+async function readRows(
+  conn: Connection,
+  schema: string,
+  table: string,
+  shardKey: string | null,
+): Promise<{ text: string; shardKey: string | null }[]> {
+  const columns = (
+    await conn.allText(
+      `SELECT COLUMN_NAME c FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = '${schema}' AND TABLE_NAME = '${table}' ORDER BY ORDINAL_POSITION`,
+    )
+  ).map((row) => row.c!)
   const list = columns.map((column) => `IFNULL(HEX(${quoteIdentifier(column)}), 'null')`).join(`, ',', `)
-  const rows = await conn.allText(`SELECT CONCAT(${list}) AS r${shardKey === null ? '' : `, ${quoteIdentifier(shardKey)} AS k`} FROM ${quoteIdentifier(schema)}.${quoteIdentifier(table)}`)
+  const rows = await conn.allText(
+    `SELECT CONCAT(${list}) AS r${shardKey === null ? '' : `, ${quoteIdentifier(shardKey)} AS k`} FROM ${quoteIdentifier(schema)}.${quoteIdentifier(table)}`,
+  )
   return rows.map((row) => ({ text: row.r!, shardKey: row.k ?? null }))
 }
 
 function overlaps(a: ReturnType<typeof parseKeyRange>, b: ReturnType<typeof parseKeyRange>): boolean {
-  const before = (end: Uint8Array, start: Uint8Array): boolean => end.length > 0 && Buffer.compare(Buffer.from(end), Buffer.from(start)) <= 0
+  const before = (end: Uint8Array, start: Uint8Array): boolean =>
+    end.length > 0 && Buffer.compare(Buffer.from(end), Buffer.from(start)) <= 0
   return !before(a.end, b.start) && !before(b.end, a.start)
 }
 
@@ -220,7 +286,12 @@ export function random(seed: number): (below: number) => number {
 }
 
 /** Writes to the `item` table of one source as an application does, until stopped. Statements that the server refuses are rolled back. */
-export function workload(world: World, source: number, seed: number, options: { ids: number; uniques: number; pauseMs?: number }): { stop: () => Promise<number> } {
+export function workload(
+  world: World,
+  source: number,
+  seed: number,
+  options: { ids: number; uniques: number; pauseMs?: number },
+): { stop: () => Promise<number> } {
   let stopped = false
   let transactions = 0
   const pick = random(seed)

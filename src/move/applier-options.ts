@@ -1,0 +1,48 @@
+/** What a target's applier is given. */
+import type { Clock } from '../base/clock.ts'
+import type { Chunk } from './chunk.ts'
+import type { Failpoints } from './crash-points.ts'
+import type { Lane } from './lane.ts'
+import type { Stamp } from './pending.ts'
+import type { WriteMode } from './statements.ts'
+import type { TablePlan } from './table-plan.ts'
+import type { TargetApplier } from './target-applier.ts'
+import type { TouchedKeys } from './touched.ts'
+
+export type TargetApplierOptions = {
+  /** Its place among the stream's targets: which part of a chunk is its own. */
+  number: number
+  streamUid: string
+  targetUid: string
+  workflowUid: string
+  shard: string
+  schema: string
+  mode: WriteMode
+  lanes: readonly Lane[]
+  touched: TouchedKeys<TablePlan>
+  clock: Clock
+  failpoints: Failpoints
+  /** Where the tail stands: the stamp of the last group that was read to its end. */
+  latest: () => Stamp
+  /** Commits a fresh marker on the source and returns its number. */
+  writeMarker: () => Promise<number>
+  /** Called whenever `applied` moved. */
+  onApplied: (target: TargetApplier) => void
+  /** A chunk has landed here, or has nothing for this target. */
+  onLanded: (chunk: Chunk, target: TargetApplier) => void
+  /** Rejects or waits while a round must not begin: a side that follows has no user triggers. */
+  beforeRound: () => Promise<void> | undefined
+  /** Shared by all streams of a target: nothing is written while the keys are rebuilt. */
+  exclusion: Exclusion
+  pendingBytesMax: number
+  oneLaneChangesMax: number
+  /** max_allowed_packet of the server. */
+  packetMax: number
+}
+
+/** Writers share it; who rebuilds keys has it alone. */
+export interface Exclusion {
+  shared<T>(work: () => Promise<T>): Promise<T>
+}
+
+export type Waiting = { what: string; sinceMs: number; ends: string }

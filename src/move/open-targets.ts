@@ -1,0 +1,138 @@
+/**
+ * A stream's targets at the beginning of a run: tables made before anything was copied, where it stands read (or begun: PROTOCOLS 1.2), the
+ * right to write taken over, writers connected.
+ */
+import type { Clock } from '../base/clock.ts'
+import { readServerState } from '../binlog/control-schema.ts'
+import { keyRangeContainsRange, parseKeyRange } from '../keyspace/key-range.ts'
+import type { Connection } from '../mysql/connection.ts'
+import type { StreamRecord } from '../topology/records.ts'
+import { connectPlain, connectWriter, type Addresses } from './access.ts'
+import type { MoverConfig } from './config.ts'
+import type { Failpoints } from './crash-points.ts'
+import { moveErrors } from './errors.ts'
+import { Lane } from './lane.ts'
+import type { MarkerWriter } from './markers.ts'
+import { createTargetTables, refuseTriggers, tableNames } from './schema-copy.ts'
+import { checkSource, identityText, startPosition } from './source-start.ts'
+import type { WriteMode } from './statements.ts'
+import { applierSql, ensureMoveTables, insertTarget, readTarget, type StoredTarget } from './tables.ts'
+import { takeOver, type StreamOnTarget } from './takeover.ts'
+import type { Waiting } from './applier-options.ts'
+
+export type OpenTarget = {
+  meta: Connection
+  lanes: Lane[]
+  xaLane: Lane
+  epoch: number
+  on: StreamOnTarget
+  stored: StoredTarget
+  name: string
+  mode: WriteMode
+  packetMax: number
+}
+
+export type OpenTargetsOptions = {
+  record: StreamRecord
+  addresses: Addresses
+  clock: Clock
+  config: MoverConfig
+  failpoints: Failpoints
+  signal: AbortSignal
+  /** Connects and sees to it that the connection ends with the run. */
+  open: (connecting: Promise<Connection>) => Promise<Connection>
+  source: { meta: Connection; name: string; markers: MarkerWriter; markerName: string }
+  tables: readonly string[]
+  onWaiting: (waiting: Waiting | null) => void
+}
+
+/** `resumed`: some target had been begun by an earlier run. */
+export async function openTargets(options: OpenTargetsOptions): Promise<{ targets: OpenTarget[]; resumed: boolean }> {
+  const { record, addresses, clock, config, failpoints, signal, open, source, onWaiting } = options
+  const names = options.tables
+  const found = await Promise.all(
+    record.targets.map(async (ref) => {
+      const address = await addresses(ref.serverId)
+      const meta = await open(connectPlain(address, signal))
+      await ensureMoveTables(meta)
+      return {
+        ref,
+        address,
+        meta,
+        name: `${record.keyspace}/${ref.shard} (${address.name})`,
+        stored: await readTarget(meta, record.uid, ref.uid),
+      }
+    }),
+  )
+  for (const { ref, meta, name, stored } of found) {
+    if (stored === null && record.copy === 'none') throw moveErrors.noPosition({ stream: record.uid, target: name })
+    if (stored === null) {
+      await createTargetTables({
+        source: { conn: source.meta, schema: record.source.schema },
+        target: { conn: meta, schema: ref.schema, uid: ref.uid, name },
+        workflowUid: record.workflowUid,
+        tables: names,
+        deferSecondaryKeys: record.options.deferSecondaryKeys,
+      })
+      await refuseTriggers(meta, ref.schema, name, names)
+      continue
+    }
+    // Made again empty, it would look as if its rows had been copied.
+    const there = new Set(await tableNames(meta, ref.schema))
+    const missing = names.find((table) => !there.has(table))
+    if (missing !== undefined) throw moveErrors.missingTarget({ table: missing, target: name })
+  }
+  const known = found.find(({ stored }) => stored !== null)?.stored ?? null
+  for (const { stored } of found) if (stored !== null) await checkSource(source.meta, source.name, record.uid, source.markerName, stored)
+  if (found.some(({ stored }) => stored === null)) {
+    // First start, or one that died in the middle of it: nothing has landed where there is no row yet, so any place of the others will do.
+    const state = await readServerState(source.meta)
+    const marker = known === null ? await source.markers.prepare() : 0
+    const at =
+      known === null
+        ? { position: await startPosition(source.meta, { clock, signal, onWaiting }), at: { marker, groups: 0 } }
+        : { position: known.position, at: known.at }
+    await failpoints.hit('start.beforePosition')
+    for (const { ref, meta, stored } of found) {
+      if (stored !== null) continue
+      await insertTarget(meta, {
+        streamUid: record.uid,
+        workflowUid: record.workflowUid,
+        direction: record.direction,
+        sourceUid: record.source.uid,
+        targetUid: ref.uid,
+        position: at.position,
+        at: at.at,
+        copyState: 'copying',
+        serverIdentity: identityText(state),
+      })
+      await failpoints.hit('start.positionOnSomeTargets')
+    }
+  }
+  const laneCount = config.lanes ?? Math.max(2, Math.floor(4 / record.targets.length))
+  const targets: OpenTarget[] = []
+  for (const { ref, address, meta, name } of found) {
+    const sessions = await Promise.all(Array.from({ length: laneCount + 1 }, () => open(connectWriter(address, signal))))
+    const on: StreamOnTarget = { streamUid: record.uid, targetUid: ref.uid, workflowUid: record.workflowUid, direction: record.direction }
+    const epoch = await takeOver(
+      meta,
+      on,
+      sessions.map(({ threadId }) => threadId),
+    )
+    const lanes = sessions.map(
+      (conn, lane) => new Lane(conn, applierSql.guard(record.uid, ref.uid, lane, epoch), { stream: record.uid, target: name, clock }),
+    )
+    const xaLane = lanes.pop()
+    // Read again: whoever wrote before us has been shut out by now.
+    const stored = await readTarget(meta, record.uid, ref.uid)
+    if (stored === null || xaLane === undefined) throw moveErrors.noPosition({ stream: record.uid, target: name })
+    const packetMax = Number(await meta.value('SELECT @@GLOBAL.max_allowed_packet'))
+    targets.push({ meta, lanes, xaLane, epoch, on, stored, name, mode: modeOf(record.source.shard, ref.shard), packetMax })
+  }
+  return { targets, resumed: known !== null }
+}
+
+/** A target with rows from outside the source's range is fed by other streams too (PROTOCOLS 1.6). */
+function modeOf(sourceShard: string, targetShard: string): WriteMode {
+  return keyRangeContainsRange(parseKeyRange(sourceShard), parseKeyRange(targetShard)) ? 'one-source' : 'several-sources'
+}

@@ -1,0 +1,50 @@
+/** The parts of a stream's report that are measured (DESIGN promise 6: null until they are). */
+import type { Clock } from '../base/clock.ts'
+import type { Tail } from '../binlog/source.ts'
+import type { StreamReport, StreamTargetReport } from '../topology/records.ts'
+import type { Stamp } from './pending.ts'
+import type { RateMeter } from './progress.ts'
+import type { TargetApplier } from './target-applier.ts'
+
+/** A tail that has been silent for longer says nothing about lag: heartbeats come every two seconds. */
+const silentMs = 10_000
+
+export const noCopy: StreamReport['copy'] = {
+  rowsDone: 0,
+  rowsEstimated: 0,
+  bytesDone: 0,
+  bytesEstimated: 0,
+  rowsPerSecond: null,
+  etaMs: null,
+  sourceRowsRead: 0,
+  tables: [],
+}
+
+/** What every target has applied. */
+export function appliedView(appliers: readonly TargetApplier[], rate: RateMeter): StreamReport['applied'] {
+  const least = appliers.reduce<Stamp | null>((low, { applied }) => (low === null || applied.ordinal < low.ordinal ? applied : low), null)
+  if (least === null) return { transactions: 0, rowChanges: 0, rowChangesPerSecond: null }
+  return { transactions: least.ordinal, rowChanges: least.rowChanges, rowChangesPerSecond: rate.rate(least.rowChanges) }
+}
+
+/** `read`: where the tail stands; null while there is none. */
+export function targetView(
+  shard: string,
+  applier: TargetApplier | null,
+  read: { tail: Tail; latest: Stamp } | null,
+  clock: Clock,
+): StreamTargetReport {
+  if (applier === null) return { shard, position: null, controlMarker: 0, lag: null }
+  const { applied, consistent } = applier
+  const heard = read !== null && clock.monotonicMs() - read.tail.lastReceivedAtMs < silentMs
+  const lag =
+    !heard || !consistent || applied.markerAtMs === null
+      ? null
+      : {
+          atMs: clock.nowMs(),
+          transactions: read.latest.ordinal - applied.ordinal,
+          bytes: read.latest.bytes - applied.bytes + read.tail.bufferedBytes,
+          markerAgeMs: Math.max(0, clock.nowMs() - applied.markerAtMs),
+        }
+  return { shard, position: applied.position, controlMarker: consistent ? applied.controlMarker : 0, lag }
+}
