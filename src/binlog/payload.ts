@@ -59,6 +59,8 @@ export class PayloadEvents {
       Readable.from(slices(payload), { objectMode: false })
         .on('error', (error) => zstd.destroy(error))
         .pipe(zstd)
+      // The iterator listens only from its first `next` on; an error before that must not end the process. It is still told by `next`.
+      zstd.on('error', () => {})
       this.#stream = zstd
       this.#chunks = zstd[Symbol.asyncIterator]() as AsyncIterator<Buffer>
     }

@@ -33,12 +33,15 @@ export function decodeFixture(fixture: Fixture, more: Partial<GroupDecoderOption
   )
 }
 
+/** A payload whose (perhaps damaged) size says that it is streamed: not for a synchronous decoder. */
+export class StreamedPayload extends Error {}
+
 export function decodePacket(decoder: GroupDecoder, packet: Buffer): TailEvent[] {
   const events: TailEvent[] = []
   decoder.feed(packet)
   for (;;) {
     const event = decoder.poll()
-    if (event === 'unpack') throw new Error('a payload that is streamed')
+    if (event === 'unpack') throw new StreamedPayload()
     if (event === undefined) return events
     events.push(event)
   }
