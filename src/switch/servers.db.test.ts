@@ -90,6 +90,14 @@ describe('a switch with two servers on one side', { skip: !flavourAvailable('mar
     await back
   })
 
+  test('promise 9: an error that nobody foresaw while the decided side is opened does not leave clients held', async () => {
+    let n = 0
+    await run(old, 'switched', async (point) => {
+      if (point === 'fence.writable' && ++n <= 3) throw new Error('not foreseen')
+    })
+    assert.equal(n, 4)
+  })
+
   test('recovery of what is stable does nothing', async () => {
     const context = await world.leader()
     assert.deepEqual(await recoverAll(context), [])

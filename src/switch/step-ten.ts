@@ -7,8 +7,10 @@
  */
 import { isSwError } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
+import { isConnectionLost } from '../mysql/errors.ts'
 import { toStable } from '../topology/routing.ts'
 import type { ClaimPool } from './claim.ts'
+import { ControllerDied } from './crash-points.ts'
 import type { SwitchFailpoint } from './crash-points.ts'
 import { decide } from './decide.ts'
 import type { DecideContext, RoutingVersion } from './decide.ts'
@@ -31,25 +33,9 @@ export type StepTen = {
 }
 
 export async function stepTen(context: StepTenContext, work: StepTen): Promise<{ routing: RoutingVersion; killed: KilledSession[] }> {
-  const { pool, clock, leadership, fence, failpoint, log } = context
+  const { pool, leadership, failpoint } = context
   const othersOnly = work.other.serverIds.filter((id) => !work.serving.serverIds.includes(id))
-  const killed = (
-    await settled(
-      othersOnly.map(async (id) => {
-        try {
-          return await pool.run(id, async (server) => {
-            const first = work.otherFence === 'unknown' ? await closeServer(server, fence, clock) : []
-            return [...first, ...(await killClients(server, fence, context.readGraceMs, clock))]
-          })
-        } catch (error) {
-          if (isSwError(error, 'SW-SWITCH-001')) throw error
-          leadership.signal.throwIfAborted()
-          log.warn({ server: id, error: String(error) }, 'a server of the side that does not serve cannot be reached; going on')
-          return []
-        }
-      }),
-    )
-  ).flat()
+  const killed = (await settled(othersOnly.map((id) => endClients(context, work, id)))).flat()
   await failpoint('killed')
   await settled(work.serving.serverIds.map((id) => untilDone(context, id, () => pool.run(id, (server) => openServer(server, failpoint)))))
   await failpoint('opened')
@@ -57,17 +43,46 @@ export async function stepTen(context: StepTenContext, work: StepTen): Promise<{
   return { routing, killed }
 }
 
-/** Decided is decided: the serving side is opened however long its server takes to come back, by us or by the next leader. */
+/** One that cannot be reached has no sessions that we could end, and delays nothing; anything else is tried a few times. */
+async function endClients(context: StepTenContext, work: StepTen, serverId: string): Promise<KilledSession[]> {
+  const { pool, clock, fence, readGraceMs, leadership, log } = context
+  const attemptsMax = 3
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await pool.run(serverId, async (server) => {
+        const first = work.otherFence === 'unknown' ? await closeServer(server, fence, clock) : []
+        return [...first, ...(await killClients(server, fence, readGraceMs, clock))]
+      })
+    } catch (error) {
+      if (isFinal(error)) throw error
+      leadership.signal.throwIfAborted()
+      const unreachable = isSwError(error, 'SW-SWITCH-024') || isConnectionLost(error)
+      if (unreachable || attempt === attemptsMax) {
+        log.warn({ server: serverId, error: String(error) }, 'client sessions on the side that does not serve could not be ended; going on')
+        return []
+      }
+    }
+  }
+}
+
+/**
+ * Decided is decided: the serving side is opened whatever is in the way and however long its server takes to come back, by us or by the next
+ * leader. An error that nobody foresaw must not leave clients held with nobody at work.
+ */
 async function untilDone(context: StepTenContext, serverId: string, work: () => Promise<void>): Promise<void> {
-  for (let pauseMs = 50; ; pauseMs = Math.min(pauseMs * 2, 1_000)) {
+  for (let pauseMs = 20; ; pauseMs = Math.min(pauseMs * 2, 1_000)) {
     try {
       return await work()
     } catch (error) {
       context.leadership.signal.throwIfAborted()
-      const again = isSwError(error) && (error.class === 'transient' || error.class === 'unknown')
-      if (!again) throw error
+      if (isFinal(error)) throw error
       context.log.warn({ server: serverId, error: String(error) }, 'a server that is to serve cannot be opened yet')
     }
     await context.clock.sleep(pauseMs, context.leadership.signal)
   }
+}
+
+/** Another controller is at work. */
+function isFinal(error: unknown): boolean {
+  return isSwError(error, 'SW-SWITCH-001') || error instanceof ControllerDied
 }
