@@ -9,8 +9,8 @@ import type { SwitchContext } from './context.ts'
 import { defaultSwitchLimits } from './context.ts'
 import { ControllerDied, switchCrashPoints } from './crash-points.ts'
 import type { SwitchCrashPoint } from './crash-points.ts'
-import { closeServer, fenceState, isClosed } from './fence.ts'
-import { recoverAll } from './recover.ts'
+import { fenceState, isClosed } from './fence.ts'
+import { recoverAll, recoverAtLead } from './recover.ts'
 import { switchReportText } from './report.ts'
 import { switchTraffic } from './switch-traffic.ts'
 import { Ledger } from './testkit/ledger.ts'
@@ -177,8 +177,13 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       const refused = await switchTraffic(context, { ...request, to: otherOf(from) })
       assert.equal(refused.outcome, 'refused')
       assert(refused.blockers.some((blocker) => blocker.code === 'SW-SWITCH-005' && blocker.what.includes('app@%')), switchReportText(refused))
-      const { clock } = context
-      await context.pool.run(other, (server) => closeServer(server, { allowUnfenced: [] }, clock))
+      // A new leader closes it again, and leaves what serves alone.
+      const next = await world.leader()
+      await recoverAtLead(next)
+      await using ledger = new Ledger(world, (firstId += 100_000))
+      while (ledger.acked.size < 5) await new Promise((resolve) => setTimeout(resolve, 5))
+      await ledger.stop()
+      await check(next, ledger)
     })
   })
 }

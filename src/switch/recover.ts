@@ -11,6 +11,7 @@ import { defaultSwitchLimits } from './context.ts'
 import { decide, takeRouting } from './decide.ts'
 import { readSide } from './plan.ts'
 import { stepTen } from './step-ten.ts'
+import { closeStrays } from './strays.ts'
 
 export type Recovered = {
   readonly keyspace: string
@@ -42,6 +43,7 @@ export async function recoverAtLead(context: SwitchContext, limitMs = 20_000): P
   const leadership = { ...context.leadership, signal: AbortSignal.any([context.leadership.signal, limit.signal]) }
   try {
     for (const recovered of await recoverAll({ ...context, leadership })) context.log.info(recovered, 'recovered a switch that was under way')
+    await closeStrays({ ...context, leadership })
   } catch (error) {
     context.leadership.signal.throwIfAborted()
     context.log.error({ error: String(error) }, 'recovery is not complete; each action recovers its keyspace first')
