@@ -422,3 +422,22 @@ test('figures are written each second', async () => {
   }
   await c.end()
 })
+
+test('SET of several things at once: what of it is a setting holds for the session, and leaks into no other', async () => {
+  const c = await client()
+  await c.query('CREATE TABLE mixed (id INT PRIMARY KEY)')
+  await c.query("SET @old = @@sql_mode, sql_mode = 'ANSI_QUOTES', autocommit = 0")
+  await c.query('INSERT INTO "mixed" VALUES (1)')
+  const other = await client()
+  assert.deepEqual(await rowsOf(other, 'SELECT COUNT(*) AS c FROM mixed'), [{ c: 0 }], 'autocommit is off')
+  await c.query('ROLLBACK')
+  await c.query('SET autocommit = 1, sql_mode = @old')
+  assert.match(JSON.stringify(await rowsOf(c, 'SELECT @@sql_mode AS m')), /STRICT_TRANS_TABLES/)
+  await c.query('INSERT INTO mixed VALUES (2)')
+  assert.deepEqual(await rowsOf(other, 'SELECT id FROM mixed'), [{ id: 2 }])
+  await failsWith(c.query("SET time_zone = 'nowhere', @x = 1"), 1298)
+  assert.deepEqual(await rowsOf(c, 'SELECT 1 AS one'), [{ one: 1 }])
+  await c.end()
+  for (let i = 0; i < 10; i++) assert.match(JSON.stringify(await rowsOf(other, 'SELECT @@sql_mode AS m')), /STRICT_TRANS_TABLES/)
+  await other.end()
+})

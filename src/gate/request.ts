@@ -25,6 +25,9 @@ export type Request = {
   readonly mute?: boolean
 }
 
+/** Of an unsharded keyspace: its only one. */
+export const firstShard: Request['choose'] = (keyspace) => keyspace.shards[0] as ShardView
+
 /** A hold began while a connection was waited for. Nothing was done. */
 export class HeldMeanwhile extends Error {
   override name = 'HeldMeanwhile'

@@ -116,6 +116,11 @@ export class Runner implements TransactionHost {
     }
   }
 
+  /** The same, with an OK not passed on: true. False: the client has the server's error. */
+  async perform(request: Request, signal: AbortSignal): Promise<boolean> {
+    return (await this.relay({ ...request, mute: true }, signal)).kind === 'ok'
+  }
+
   /** Something that neither reads nor writes rows (PREPARE), on the connection that the next statement would take. */
   async onServer<T>(
     keyspaceName: string,

@@ -35,6 +35,11 @@ export class SessionConnections {
     if (this.#pinned?.backend !== backend) backend.pool.give(backend)
   }
 
+  /** The pinned connection was brought to these settings by the client's own SET. */
+  pinnedHas(signature: string): void {
+    if (this.#pinned !== null) this.#pinned.backend.signature = signature
+  }
+
   isPinned(backend: Backend): boolean {
     return this.#pinned?.backend === backend
   }

@@ -4,35 +4,30 @@
  * the shards of a sharded one (sharded.ts).
  */
 import { SwError } from '../base/errors.ts'
-import type { Lexed } from '../sql/lexer.ts'
-import { com, setOption } from '../wire/commands.ts'
-import { capability, has } from '../wire/capabilities.ts'
 import type { Connection } from '../mysql/connection.ts'
 import type { ClientCommand, ServerConnection } from '../mysql/server-connection.ts'
+import type { Lexed } from '../sql/lexer.ts'
+import { capability, has } from '../wire/capabilities.ts'
+import { com, setOption } from '../wire/commands.ts'
+import { charsetOfCollation, initialNames } from './charsets.ts'
 import type { Core, SessionEntry } from './core.ts'
 import { gateErrors } from './errors.ts'
 import { InfileRelay } from './infile.ts'
 import { killThread } from './kill.ts'
 import { localAnswer, matchesLike, processList } from './local.ts'
-import { classify, type Passthrough, type Relay } from './passthrough.ts'
-import { executionFrame, prepareOn, prepareRaw, type SessionStatement } from './prepared.ts'
+import { classifyCached } from './passthrough-cache.ts'
+import type { Passthrough, Relay } from './passthrough.ts'
 import { Relayer } from './relay.ts'
 import { eofFrame, errorFrame, framedQuery, plainOk, rowsFrames, textColumn } from './replies.ts'
+import { firstShard, HalfAnswered, type Request } from './request.ts'
 import { Runner } from './runner.ts'
-import { HalfAnswered, type Request } from './request.ts'
-import { lexStatement, modeOf } from './statement-text.ts'
-import { effectOfSet } from './session-set.ts'
-import { charsetOfCollation, initialNames } from './charsets.ts'
+import { PreparedStatements } from './session-prepared.ts'
+import { setSession, type Setting } from './set-command.ts'
 import { SessionSettings } from './settings.ts'
 import { Sharded } from './sharded.ts'
-import { literalOf } from './plan/render.ts'
-import type { Value } from '../sql/value.ts'
-import { valueOfAnswer } from './evaluate.ts'
+import { lexStatement, modeOf } from './statement-text.ts'
 
-const firstShard: Request['choose'] = (keyspace) => keyspace.shards[0] as (typeof keyspace.shards)[number]
 const emptyPins = [] as const
-/** Prepared and not closed, of one session. */
-const statementsMax = 16_382
 
 export class Session implements SessionEntry {
   readonly threadId: number
@@ -42,8 +37,7 @@ export class Session implements SessionEntry {
   readonly #relayer: Relayer
   readonly #runner: Runner
   readonly #sharded: Sharded
-  readonly #statements = new Map<number, SessionStatement>()
-  #nextStatementId = 1
+  readonly #prepared: PreparedStatements
   keyspace = ''
   #abort = new AbortController()
   #closed = false
@@ -61,6 +55,7 @@ export class Session implements SessionEntry {
     this.#relayer = new Relayer(client, core.config.clientBufferBytesMax)
     this.#runner = new Runner(core, this.#relayer, new SessionSettings(), has(client.capabilities, capability.foundRows))
     this.#sharded = new Sharded(core, this.#runner, client, () => this.keyspace)
+    this.#prepared = new PreparedStatements(core, this.#runner, this.#sharded, (text) => this.#query(text, null))
     this.#relayer.onInfile = (frame, connection) => {
       this.#infile = connection
       new InfileRelay(client, connection).start(frame)
@@ -155,16 +150,18 @@ export class Session implements SessionEntry {
           break
         case com.stmtExecute:
           this.#core.stats.statements++
-          await this.#execute(c)
+          await this.#prepared.execute(c, this.#abort.signal)
           break
         case com.stmtPrepare:
-          await this.#prepare(Buffer.from(c.data.subarray(c.start + 1, c.end)))
+          this.#client.write(
+            await this.#prepared.prepare(Buffer.from(c.data.subarray(c.start + 1, c.end)), this.keyspace, this.#abort.signal),
+          )
           break
         case com.stmtClose:
-          this.#statements.delete(c.data.readUInt32LE(c.start + 1))
+          this.#prepared.close(c.data.readUInt32LE(c.start + 1))
           break
         case com.stmtSendLongData:
-          this.#longData(c)
+          this.#prepared.longData(c)
           break
         case com.quit:
           answered = false
@@ -196,9 +193,7 @@ export class Session implements SessionEntry {
         this.#ok()
         return
       case com.stmtReset: {
-        const statement = this.#statement(argument.readUInt32LE(0), 'mysqld_stmt_reset')
-        statement.longData = []
-        statement.longDataBytes = 0
+        this.#prepared.reset(argument.readUInt32LE(0))
         this.#ok()
         return
       }
@@ -258,7 +253,7 @@ export class Session implements SessionEntry {
     this.#runner.nextTransaction = []
     this.#sharded.variables.clear()
     this.#runner.lastInsertId = 0n
-    this.#statements.clear()
+    this.#prepared.clear()
   }
 
   #adoptCollation(): void {
@@ -283,7 +278,7 @@ export class Session implements SessionEntry {
   async #query(sql: Buffer, c: ClientCommand | null): Promise<void> {
     const lexed = lexStatement(sql, modeOf(this.#runner.settings))
     const keyspace = this.keyspace === '' ? undefined : this.#core.watch.view.keyspaces.get(this.keyspace)
-    const passthrough = classifyCached(lexed, sql)
+    const passthrough = classifyCached(lexed)
     if (await this.#own(passthrough, lexed, sql)) return
     const relay = passthrough as Relay
     if (relay.implicitCommit) await this.#runner.commit()
@@ -387,7 +382,7 @@ export class Session implements SessionEntry {
         return true
       }
       case 'set':
-        await this.#set(p.assignments, lexed, sql)
+        if (await setSession(this.#setting(), p.assignments, lexed, sql)) this.#ok()
         return true
       case 'use':
         this.#use(p.keyspace)
@@ -435,81 +430,13 @@ export class Session implements SessionEntry {
     }
   }
 
-  async #set(assignments: Parameters<typeof effectOfSet>[1] | null, lexed: Lexed, sql: Buffer): Promise<void> {
-    if (assignments === null) {
-      await this.#relay(this.keyspace, framedQuery(sql), { effect: 'read', rereadable: false, pins: ['unknown'] })
-      return
-    }
-    const effect = effectOfSet(lexed, assignments, this.#runner.settings)
-    const runner = this.#runner
-    if (effect.autocommitOn && !runner.settings.autocommit) await runner.commit()
-    const any = this.keyspace === '' ? this.#core.anyKeyspace() : this.#core.keyspace(this.keyspace)
-    if (effect.pass !== 'no') {
-      if (any === undefined) throw gateErrors.noKeyspace()
-      if (!any.record.sharded) {
-        // What it says is on this connection already once it has run; others learn the constants by their settings.
-        await this.#relay(any.name, framedQuery(sql), {
-          effect: 'read',
-          rereadable: false,
-          pins: effect.pass === 'pin' ? ['user-variable'] : [],
-        })
-        return
-      }
-      if (effect.variables.length === 0) {
-        throw gateErrors.notForwarded({
-          construct: 'SET GLOBAL',
-          reason: 'the keyspace stands on several servers',
-          fix: 'connect to the servers themselves',
-        })
-      }
-      // Over several shards the session keeps them, and texts that go to shards carry their values.
-      for (const { name, expression } of effect.variables)
-        this.#sharded.variables.set(name, await this.#sharded.evaluate(any.name, expression, this.#abort.signal))
-    }
-    for (const { name, expression } of effect.compute) {
-      if (any === undefined) throw gateErrors.noKeyspace()
-      const value = any.record.sharded
-        ? await this.#sharded.evaluate(any.name, expression, this.#abort.signal)
-        : await this.#evaluate(any.name, expression)
-      effect.settings.set(name, literalOf(value).toString('utf8'))
-    }
-    runner.nextTransaction.push(...effect.next)
-    if (effect.settings.signature !== runner.settings.signature) await this.#tryOut(effect.settings)
-    this.#ok()
-  }
-
-  async #evaluate(keyspace: string, expression: string): Promise<Value> {
-    return await this.#runner.onServer(keyspace, this.#abort.signal, async (backend) =>
-      valueOfAnswer(await backend.connection.query(`SELECT ${expression}`)),
-    )
-  }
-
-  /** Settings are in force once a server has taken them: its error is the client's answer. */
-  async #tryOut(settings: SessionSettings): Promise<void> {
-    const runner = this.#runner
-    const keyspace = this.keyspace === '' ? this.#core.anyKeyspace() : this.#core.keyspace(this.keyspace)
-    const shard = keyspace?.shards[0]
-    const before = runner.settings.copy()
-    adopt(runner.settings, settings)
-    if (shard === undefined) return
-    const pool = this.#core.pools.of(shard, runner.connections.foundRows)
-    if (pool.acceptedSignatures.has(settings.signature)) {
-      // A branch in use must follow at once, as it would on one server; autocommit=0 reaches it with the next statement.
-      return
-    }
-    let backend
-    try {
-      backend = await runner.connections.take(shard)
-    } catch {
-      // Nobody to ask now: it is tried when a connection is brought to it.
-      return
-    }
-    try {
-      await runner.connections.bringToSettings(backend)
-      backend.pool.give(backend)
-    } catch (error) {
-      adopt(runner.settings, before)
-      throw error
+  #setting(): Setting {
+    return {
+      core: this.#core,
+      runner: this.#runner,
+      sharded: this.#sharded,
+      keyspace: this.keyspace,
+      signal: this.#abort.signal,
     }
   }
 
@@ -520,114 +447,6 @@ export class Session implements SessionEntry {
     if (session !== this) this.#ok()
     session.kill(what)
   }
-
-  // ── prepared statements ──
-
-  async #prepare(text: Buffer): Promise<void> {
-    const lexed = lexStatement(text, modeOf(this.#runner.settings))
-    if (this.#statements.size >= statementsMax) throw gateErrors.tooManyStatements({ max: statementsMax })
-    const passthrough = classifyCached(lexed, text)
-    if (passthrough.kind === 'refuse')
-      throw gateErrors.notForwarded({ construct: passthrough.construct, reason: passthrough.reason, fix: passthrough.fix })
-    const keyspace = this.keyspace === '' ? this.#core.anyKeyspace() : this.#core.keyspace(this.keyspace)
-    if (keyspace === undefined) throw gateErrors.noKeyspace()
-    const statement: SessionStatement = {
-      id: this.#nextStatementId++,
-      text,
-      key: text.toString('latin1'),
-      keyspace: keyspace.name,
-      passthrough,
-      paramCount: 0,
-      types: null,
-      longData: [],
-      longDataBytes: 0,
-    }
-    const prepared =
-      keyspace.record.sharded && passthrough.kind === 'relay'
-        ? await this.#sharded.prepare(keyspace.name, text, statement.id, this.#abort.signal)
-        : await this.#prepareOnServer(keyspace.name, statement)
-    statement.paramCount = prepared.paramCount
-    this.#statements.set(statement.id, statement)
-    this.#client.write(prepared.answer)
-  }
-
-  async #prepareOnServer(keyspace: string, statement: SessionStatement): Promise<{ paramCount: number; answer: Buffer }> {
-    return await this.#runner.onServer(keyspace, this.#abort.signal, async (backend) => {
-      const prepared = await prepareRaw(backend.connection, statement.text, statement.id)
-      const known = backend.statements.get(statement.key)
-      backend.pool.remember(backend, statement.key, { id: prepared.id, boundTypes: null })
-      if (known !== undefined) backend.pool.forget(backend, known.id)
-      return prepared
-    })
-  }
-
-  async #execute(c: ClientCommand): Promise<void> {
-    const framed = c.framed()
-    const statement = this.#statement(framed.readUInt32LE(5), 'mysqld_stmt_execute')
-    const p = statement.passthrough
-    if (p === null || p.kind !== 'relay') {
-      await this.#query(statement.text, null)
-      return
-    }
-    if (statement.longDataBytes > this.#core.config.packetBytesMax) {
-      statement.longData = []
-      statement.longDataBytes = 0
-      throw gateErrors.longData({ bytesMax: this.#core.config.packetBytesMax })
-    }
-    const longData = statement.longData
-    statement.longData = []
-    statement.longDataBytes = 0
-    const keyspace = this.#core.watch.view.keyspaces.get(statement.keyspace)
-    if (keyspace?.record.sharded === true) {
-      await this.#sharded.execute(statement, framed, longData, this.#abort.signal)
-      return
-    }
-    if (p.implicitCommit) await this.#runner.commit()
-    const request: Request = {
-      keyspace: statement.keyspace,
-      choose: firstShard,
-      bytes: framed.length,
-      effect: p.effect,
-      rereadable: p.rereadable,
-      pins: p.pins,
-      lastInsertId: p.lastInsertId,
-      needsPrevious: p.needsPrevious !== null,
-      keepAtHand: p.leavesFoundRows,
-      outside: p.implicitCommit,
-      frame: (backend) => {
-        const on = backend.statements.get(statement.key)
-        if (on !== undefined && longData.length === 0) return executionFrame(framed, statement, on)
-        return prepareOn(backend, statement.key, statement.text).then((prepared) => {
-          for (const packet of longData) {
-            packet.writeUInt32LE(prepared.id, 5)
-            backend.connection.relayData(packet)
-          }
-          return executionFrame(framed, statement, prepared)
-        })
-      },
-    }
-    await this.#runner.relay(request, this.#abort.signal)
-  }
-
-  #longData(c: ClientCommand): void {
-    const framed = Buffer.from(c.framed())
-    const statement = this.#statements.get(framed.readUInt32LE(5))
-    // No answer may be given to this command: an unknown id shows at the execution.
-    if (statement === undefined) return
-    statement.longDataBytes += framed.length
-    if (statement.longDataBytes <= this.#core.config.packetBytesMax) statement.longData.push(framed)
-  }
-
-  #statement(id: number, name: string): SessionStatement {
-    const statement = this.#statements.get(id)
-    if (statement === undefined) throw gateErrors.unknownStatementId({ id, command: name })
-    return statement
-  }
-}
-
-function adopt(target: SessionSettings, source: SessionSettings): void {
-  target.clear()
-  for (const name of source.names) target.set(name, source.get(name))
 }
 
 function statistics(core: Core): Buffer {
@@ -636,24 +455,4 @@ function statistics(core: Core): Buffer {
   framed.writeUInt32LE((text.length | (1 << 24)) >>> 0, 0)
   framed.write(text, 4)
   return framed
-}
-
-const cache = new Map<string, Passthrough>()
-const cacheSizeMax = 4096
-const cachedKeyMax = 4096
-
-/** By the literal-normalised text; what depends on a literal's value is not cached. */
-function classifyCached(lexed: Lexed, _sql: Buffer): Passthrough {
-  const key = lexed.key
-  const known = cache.get(key)
-  if (known !== undefined) return known
-  const made = classify(lexed)
-  if (
-    key.length <= cachedKeyMax &&
-    (made.kind === 'relay' || made.kind === 'begin' || made.kind === 'commit' || made.kind === 'rollback' || made.kind === 'local')
-  ) {
-    if (cache.size >= cacheSizeMax) cache.clear()
-    cache.set(key, made)
-  }
-  return made
 }

@@ -1,0 +1,151 @@
+/** The prepared statements of one session: PREPARE, EXECUTE, long data, CLOSE, RESET. */
+import type { ClientCommand } from '../mysql/server-connection.ts'
+import type { Core } from './core.ts'
+import { gateErrors } from './errors.ts'
+import { classifyCached } from './passthrough-cache.ts'
+import { executionFrame, prepareOn, prepareRaw, type SessionStatement } from './prepared.ts'
+import { firstShard, type Request } from './request.ts'
+import type { Runner } from './runner.ts'
+import type { Sharded } from './sharded.ts'
+import { lexStatement, modeOf } from './statement-text.ts'
+
+/** Prepared and not closed, of one session. */
+const statementsMax = 16_382
+
+export class PreparedStatements {
+  readonly #core: Core
+  readonly #runner: Runner
+  readonly #sharded: Sharded
+  /** Answers a statement of the gate's own as text. */
+  readonly #query: (text: Buffer) => Promise<void>
+  readonly #statements = new Map<number, SessionStatement>()
+  #nextStatementId = 1
+
+  constructor(core: Core, runner: Runner, sharded: Sharded, query: (text: Buffer) => Promise<void>) {
+    this.#core = core
+    this.#runner = runner
+    this.#sharded = sharded
+    this.#query = query
+  }
+
+  close(id: number): void {
+    this.#statements.delete(id)
+  }
+
+  clear(): void {
+    this.#statements.clear()
+  }
+
+  reset(id: number): void {
+    const statement = this.#statement(id, 'mysqld_stmt_reset')
+    statement.longData = []
+    statement.longDataBytes = 0
+  }
+
+  /** The answer to COM_STMT_PREPARE. */
+  async prepare(text: Buffer, keyspaceName: string, signal: AbortSignal): Promise<Buffer> {
+    const lexed = lexStatement(text, modeOf(this.#runner.settings))
+    if (this.#statements.size >= statementsMax) throw gateErrors.tooManyStatements({ max: statementsMax })
+    const passthrough = classifyCached(lexed)
+    if (passthrough.kind === 'refuse')
+      throw gateErrors.notForwarded({ construct: passthrough.construct, reason: passthrough.reason, fix: passthrough.fix })
+    const keyspace = keyspaceName === '' ? this.#core.anyKeyspace() : this.#core.keyspace(keyspaceName)
+    if (keyspace === undefined) throw gateErrors.noKeyspace()
+    const statement: SessionStatement = {
+      id: this.#nextStatementId++,
+      text,
+      key: text.toString('latin1'),
+      keyspace: keyspace.name,
+      passthrough,
+      paramCount: 0,
+      types: null,
+      longData: [],
+      longDataBytes: 0,
+    }
+    const prepared =
+      keyspace.record.sharded && passthrough.kind === 'relay'
+        ? await this.#sharded.prepare(keyspace.name, text, statement.id, signal)
+        : await this.#prepareOnServer(keyspace.name, statement, signal)
+    statement.paramCount = prepared.paramCount
+    this.#statements.set(statement.id, statement)
+    return prepared.answer
+  }
+
+  async #prepareOnServer(
+    keyspace: string,
+    statement: SessionStatement,
+    signal: AbortSignal,
+  ): Promise<{ paramCount: number; answer: Buffer }> {
+    return await this.#runner.onServer(keyspace, signal, async (backend) => {
+      const prepared = await prepareRaw(backend.connection, statement.text, statement.id)
+      const known = backend.statements.get(statement.key)
+      backend.pool.remember(backend, statement.key, { id: prepared.id, boundTypes: null })
+      if (known !== undefined) backend.pool.forget(backend, known.id)
+      return prepared
+    })
+  }
+
+  async execute(c: ClientCommand, signal: AbortSignal): Promise<void> {
+    const framed = c.framed()
+    const statement = this.#statement(framed.readUInt32LE(5), 'mysqld_stmt_execute')
+    const p = statement.passthrough
+    if (p === null || p.kind !== 'relay') {
+      // What the gate answers itself has no parameters.
+      await this.#query(statement.text)
+      return
+    }
+    if (statement.longDataBytes > this.#core.config.packetBytesMax) {
+      statement.longData = []
+      statement.longDataBytes = 0
+      throw gateErrors.longData({ bytesMax: this.#core.config.packetBytesMax })
+    }
+    const longData = statement.longData
+    statement.longData = []
+    statement.longDataBytes = 0
+    const keyspace = this.#core.watch.view.keyspaces.get(statement.keyspace)
+    if (keyspace?.record.sharded === true) {
+      await this.#sharded.execute(statement, framed, longData, signal)
+      return
+    }
+    if (p.implicitCommit) await this.#runner.commit()
+    const request: Request = {
+      keyspace: statement.keyspace,
+      choose: firstShard,
+      bytes: framed.length,
+      effect: p.effect,
+      rereadable: p.rereadable,
+      pins: p.pins,
+      lastInsertId: p.lastInsertId,
+      needsPrevious: p.needsPrevious !== null,
+      keepAtHand: p.leavesFoundRows,
+      outside: p.implicitCommit,
+      frame: (backend) => {
+        const on = backend.statements.get(statement.key)
+        if (on !== undefined && longData.length === 0) return executionFrame(framed, statement, on)
+        return prepareOn(backend, statement.key, statement.text).then((prepared) => {
+          for (const packet of longData) {
+            packet.writeUInt32LE(prepared.id, 5)
+            backend.connection.relayData(packet)
+          }
+          return executionFrame(framed, statement, prepared)
+        })
+      },
+    }
+    await this.#runner.relay(request, signal)
+  }
+
+  longData(c: ClientCommand): void {
+    const framed = Buffer.from(c.framed())
+    const statement = this.#statements.get(framed.readUInt32LE(5))
+    // No answer may be given to this command: an unknown id shows at the execution.
+    if (statement === undefined) return
+    statement.longDataBytes += framed.length
+    if (statement.longDataBytes <= this.#core.config.packetBytesMax) statement.longData.push(framed)
+  }
+
+  #statement(id: number, name: string): SessionStatement {
+    const statement = this.#statements.get(id)
+    if (statement === undefined) throw gateErrors.unknownStatementId({ id, command: name })
+    return statement
+  }
+}

@@ -1,0 +1,127 @@
+/** SET of a session: what it keeps, what a server must judge or compute first, and what goes to a server as it is. */
+import type { Lexed } from '../sql/lexer.ts'
+import type { Value } from '../sql/value.ts'
+import type { Core } from './core.ts'
+import { gateErrors } from './errors.ts'
+import { valueOfAnswer } from './evaluate.ts'
+import { literalOf } from './plan/render.ts'
+import type { Pin } from './plan/plan.ts'
+import { framedQuery } from './replies.ts'
+import { firstShard } from './request.ts'
+import type { Runner } from './runner.ts'
+import { effectOfSet } from './session-set.ts'
+import type { SetAssignments } from './set-statement.ts'
+import type { SessionSettings } from './settings.ts'
+import type { Sharded } from './sharded.ts'
+
+export type Setting = {
+  readonly core: Core
+  readonly runner: Runner
+  readonly sharded: Sharded
+  readonly keyspace: string
+  readonly signal: AbortSignal
+}
+
+/** True: it is in force, the OK is the caller's. False: the client has the server's error already. Errors: values that no server takes. */
+export async function setSession(s: Setting, assignments: SetAssignments, lexed: Lexed, sql: Buffer): Promise<boolean> {
+  const { core, runner } = s
+  const keyspace = s.keyspace === '' ? core.anyKeyspace() : core.keyspace(s.keyspace)
+  if (assignments === null) {
+    if (keyspace === undefined) throw gateErrors.noKeyspace()
+    return await pass(s, keyspace.name, sql, ['unknown'])
+  }
+  const effect = effectOfSet(lexed, assignments, runner.settings)
+  if (effect.autocommitOn && !runner.settings.autocommit) await runner.commit()
+  const changes = effect.settings.signature !== runner.settings.signature
+  if (effect.pass !== 'no') {
+    if (keyspace === undefined) throw gateErrors.noKeyspace()
+    if (!keyspace.record.sharded) {
+      // With session variables beside it, its connection is no longer what its signature says unless it stays here.
+      const pins: readonly Pin[] = effect.pass === 'pin' || changes || effect.compute.length > 0 ? ['user-variable'] : []
+      const done = await pass(s, keyspace.name, sql, pins)
+      if (done && changes) {
+        adopt(runner.settings, effect.settings)
+        runner.connections.pinnedHas(runner.settings.signature)
+      }
+      return done
+    }
+    if (effect.variables.length === 0) {
+      throw gateErrors.notForwarded({
+        construct: 'SET GLOBAL',
+        reason: 'the keyspace stands on several servers',
+        fix: 'connect to the servers themselves',
+      })
+    }
+    // Over several shards the session keeps them, and texts that go to shards carry their values.
+    for (const { name, expression } of effect.variables) {
+      s.sharded.variables.set(name, await s.sharded.evaluate(keyspace.name, expression, s.signal))
+    }
+  }
+  for (const { name, expression } of effect.compute) {
+    if (keyspace === undefined) throw gateErrors.noKeyspace()
+    const value = keyspace.record.sharded
+      ? await s.sharded.evaluate(keyspace.name, expression, s.signal)
+      : await evaluate(s, keyspace.name, expression)
+    effect.settings.set(name, literalOf(value).toString('utf8'))
+  }
+  runner.nextTransaction.push(...effect.next)
+  if (effect.settings.signature !== runner.settings.signature) await tryOut(s, effect.settings)
+  return true
+}
+
+/** As it is, on a connection that the session keeps. */
+async function pass(s: Setting, keyspace: string, sql: Buffer, pins: readonly Pin[]): Promise<boolean> {
+  const framed = framedQuery(sql)
+  return await s.runner.perform(
+    {
+      keyspace,
+      choose: firstShard,
+      frame: () => framed,
+      bytes: framed.length,
+      effect: 'read',
+      rereadable: false,
+      pins,
+      lastInsertId: false,
+      needsPrevious: false,
+      keepAtHand: false,
+      outside: false,
+    },
+    s.signal,
+  )
+}
+
+async function evaluate(s: Setting, keyspace: string, expression: string): Promise<Value> {
+  return await s.runner.onServer(keyspace, s.signal, async (backend) =>
+    valueOfAnswer(await backend.connection.query(`SELECT ${expression}`)),
+  )
+}
+
+/** Settings are in force once a server has taken them: its error is the client's answer. */
+async function tryOut(s: Setting, settings: SessionSettings): Promise<void> {
+  const { core, runner } = s
+  const keyspace = s.keyspace === '' ? core.anyKeyspace() : core.keyspace(s.keyspace)
+  const shard = keyspace?.shards[0]
+  const before = runner.settings.copy()
+  adopt(runner.settings, settings)
+  if (shard === undefined) return
+  if (core.pools.of(shard, runner.connections.foundRows).acceptedSignatures.has(settings.signature)) return
+  let backend
+  try {
+    backend = await runner.connections.take(shard)
+  } catch {
+    // Nobody to ask now: it is tried when a connection is brought to it.
+    return
+  }
+  try {
+    await runner.connections.bringToSettings(backend)
+    backend.pool.give(backend)
+  } catch (error) {
+    adopt(runner.settings, before)
+    throw error
+  }
+}
+
+function adopt(target: SessionSettings, source: SessionSettings): void {
+  target.clear()
+  for (const name of source.names) target.set(name, source.get(name))
+}
