@@ -55,7 +55,7 @@ export type LockedSource = { readonly side: Side; readonly conn: Connection }
 export type SettleOptions = {
   comparison: Comparison
   sessions: Sessions
-  reports: Reports
+  reports: Pick<Reports, 'applied'>
   clock: Clock
   holdMs: number
   /** After the targets were read: throws when the sources do not serve any more. */
