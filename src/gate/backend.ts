@@ -8,7 +8,7 @@
  */
 import type { Clock } from '../base/clock.ts'
 import type { Connection } from '../mysql/connection.ts'
-import { ServerError } from '../mysql/errors.ts'
+import { ConnectionLost, ServerError } from '../mysql/errors.ts'
 import { gateErrors } from './errors.ts'
 
 /** A statement prepared on one connection. */
@@ -107,6 +107,7 @@ export class BackendPool {
   readonly #lingering = new Set<() => void>()
   #connecting = 0
   #closed = false
+  #closedError: Error = gateErrors.draining()
   /** Signatures that this server has accepted: setting them may be pipelined before a statement. */
   readonly acceptedSignatures = new Set<string>([''])
 
@@ -150,6 +151,7 @@ export class BackendPool {
       const freed = this.tryTake(signature)
       if (freed !== undefined) return Promise.resolve(freed)
     }
+    if (this.#closed) return Promise.reject(this.#closedError)
     return new Promise<Backend>((resolve, reject) => {
       const waiter: Waiter = {
         resolve,
@@ -304,14 +306,20 @@ export class BackendPool {
     }
   }
 
-  /** Idle connections end now, others when given back. */
-  close(): void {
+  /** The shard serves no more. Who waits was sent nowhere, so routing is asked again for it: no client hears of a switch. */
+  retire(): void {
+    this.close(new ConnectionLost('nothingSent', this.#options.shard))
+  }
+
+  /** Idle connections end now, others when given back; who waits is told why. */
+  close(why: Error = gateErrors.draining()): void {
     if (this.#closed) return
     this.#closed = true
+    this.#closedError = why
     this.#options.budget.leave(this)
     for (const waiter of this.#waiters.splice(0)) {
       clearTimeout(waiter.timer)
-      waiter.reject(gateErrors.draining())
+      waiter.reject(why)
     }
     for (const backend of this.#idle.splice(0)) void backend.connection.close().catch(() => {})
   }

@@ -63,7 +63,7 @@ export class Pools {
       for (const [uid, pool] of pools) {
         if (serving.has(uid)) continue
         pools.delete(uid)
-        pool.close()
+        pool.retire()
       }
     }
   }

@@ -1,0 +1,26 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { systemClock } from '../base/clock.ts'
+import { isConnectionLost } from '../mysql/errors.ts'
+import { BackendPool, ConnectionBudget } from './backend.ts'
+
+function pool(): BackendPool {
+  const never = new Promise<never>(() => undefined)
+  return new BackendPool({ clock: systemClock, shard: 'app/-', budget: new ConnectionBudget(1), waitMs: 5000, idleMs: 60_000, statementsMax: 10, connect: () => never })
+}
+
+test('promise 10: who waits for a connection to a shard that stops serving was sent nowhere, and is routed again', async () => {
+  const retiring = pool()
+  const waiting = retiring.take('')
+  retiring.retire()
+  const nothingSent = (error: unknown): boolean => isConnectionLost(error) && error.outcome === 'nothingSent'
+  await assert.rejects(waiting, nothingSent)
+  await assert.rejects(retiring.take(''), nothingSent)
+})
+
+test('who waits when the gate ends hears that it ends', async () => {
+  const ending = pool()
+  const waiting = ending.take('')
+  ending.close()
+  await assert.rejects(waiting, { code: 'SW-GATE-019' })
+})
