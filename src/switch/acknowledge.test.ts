@@ -8,7 +8,16 @@ import type { GateRecord } from '../topology/records.ts'
 import { put } from '../topology/typed.ts'
 import { gatesAcknowledged } from './acknowledge.ts'
 
-const gate = (id: string, seen: number, open: number): GateRecord => ({ v: 1, id, pid: 1, host: '', port: 1, seen: { app: seen }, open: { app: open }, lastHold: {} })
+const gate = (id: string, seen: number, open: number): GateRecord => ({
+  v: 1,
+  id,
+  pid: 1,
+  host: '',
+  port: 1,
+  seen: { app: seen },
+  open: { app: open },
+  lastHold: {},
+})
 
 describe('gates acknowledge', () => {
   async function run(gates: GateRecord[], later: [number, GateRecord | string][] = []) {
@@ -23,7 +32,15 @@ describe('gates acknowledge', () => {
         else await write(what)
       }
     })()
-    const result = await gatesAcknowledged({ store, keyspace: 'app', version: 7, seenMs: 150, graceMs: 300, clock: systemClock, signal: AbortSignal.timeout(5_000) })
+    const result = await gatesAcknowledged({
+      store,
+      keyspace: 'app',
+      version: 7,
+      seenMs: 150,
+      graceMs: 300,
+      clock: systemClock,
+      signal: AbortSignal.timeout(5_000),
+    })
     const ms = performance.now() - started
     await changes
     return { ...result, ms }
@@ -43,7 +60,13 @@ describe('gates acknowledge', () => {
   })
 
   test('a transaction that ends within the grace is waited for', async () => {
-    const { ms, open } = await run([gate('a', 7, 2)], [[40, gate('a', 7, 1)], [200, gate('a', 7, 0)]])
+    const { ms, open } = await run(
+      [gate('a', 7, 2)],
+      [
+        [40, gate('a', 7, 1)],
+        [200, gate('a', 7, 0)],
+      ],
+    )
     assert(ms >= 195 && ms < 290, `${ms} ms`)
     assert.equal(open, 0)
   })

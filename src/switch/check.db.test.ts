@@ -22,7 +22,12 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
 
     async function found(allowDifferences: string[] = []): Promise<string[]> {
       const plan = await planSwitch(world.store, { keyspace: 'app', workflow: 'w', shards: null })
-      const { blockers } = await preflight({ store: world.store, clock: systemClock }, plan, { ...defaultSwitchLimits, freshMs: 60_000 }, allowDifferences)
+      const { blockers } = await preflight(
+        { store: world.store, clock: systemClock },
+        plan,
+        { ...defaultSwitchLimits, freshMs: 60_000 },
+        allowDifferences,
+      )
       return blockers.map((blocker) => `${blocker.code} ${blocker.message}`)
     }
     async function one(code: string, words: RegExp): Promise<void> {
@@ -44,24 +49,71 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
 
     test('promise 6: unknown is not zero: no lag, an old lag, an old report, none at all', async () => {
       const lag = { transactions: 0, bytes: 0, markerAgeMs: 0 }
-      const all = (value: StreamReport['targets'][number]['lag']) => (report: StreamReport): StreamReport => ({ ...report, targets: report.targets.map((t) => ({ ...t, lag: value })) })
-      await withReport(all(null), async () => assert.deepEqual((await found()).map((text) => text.slice(0, 13)), ['SW-SWITCH-013', 'SW-SWITCH-013']))
-      await withReport(all({ ...lag, atMs: Date.now() - 120_000 }), async () => assert.deepEqual((await found()).map((text) => text.slice(0, 13)), ['SW-SWITCH-013', 'SW-SWITCH-013']))
-      await withReport(all({ ...lag, atMs: Date.now(), markerAgeMs: 999_999 }), async () => assert.deepEqual((await found()).map((text) => text.slice(0, 13)), ['SW-SWITCH-014', 'SW-SWITCH-014']))
-      await withReport((report) => ({ ...report, atMs: Date.now() - 120_000 }), () => one('SW-SWITCH-029', /last reported/))
-      await withReport((report) => ({ ...report, state: 'copying' }), () => one('SW-SWITCH-009', /copy is not complete/))
+      const all =
+        (value: StreamReport['targets'][number]['lag']) =>
+        (report: StreamReport): StreamReport => ({ ...report, targets: report.targets.map((t) => ({ ...t, lag: value })) })
+      await withReport(all(null), async () =>
+        assert.deepEqual(
+          (await found()).map((text) => text.slice(0, 13)),
+          ['SW-SWITCH-013', 'SW-SWITCH-013'],
+        ),
+      )
+      await withReport(all({ ...lag, atMs: Date.now() - 120_000 }), async () =>
+        assert.deepEqual(
+          (await found()).map((text) => text.slice(0, 13)),
+          ['SW-SWITCH-013', 'SW-SWITCH-013'],
+        ),
+      )
+      await withReport(all({ ...lag, atMs: Date.now(), markerAgeMs: 999_999 }), async () =>
+        assert.deepEqual(
+          (await found()).map((text) => text.slice(0, 13)),
+          ['SW-SWITCH-014', 'SW-SWITCH-014'],
+        ),
+      )
+      await withReport(
+        (report) => ({ ...report, atMs: Date.now() - 120_000 }),
+        () => one('SW-SWITCH-029', /last reported/),
+      )
+      await withReport(
+        (report) => ({ ...report, state: 'copying' }),
+        () => one('SW-SWITCH-009', /copy is not complete/),
+      )
     })
 
     test('differences that the last vdiff found, unless allowed by table', async () => {
       const table = { name: 't', state: 'done', rowsCompared: 1, missing: 1, extra: 0, misplaced: 0, different: 0, samples: [] } as const
       const report: VdiffReport = {
-        v: 1, uid: 'd', atMs: 1, startedAtMs: 1, endedAtMs: 2, state: 'different', error: null, rowsCompared: 1, rowsEstimated: 1, rowsPerSecond: null, etaMs: null,
-        tables: [{ ...table, samples: [] }], repairedRows: 0, waiting: null, cursors: {},
+        v: 1,
+        uid: 'd',
+        atMs: 1,
+        startedAtMs: 1,
+        endedAtMs: 2,
+        state: 'different',
+        error: null,
+        rowsCompared: 1,
+        rowsEstimated: 1,
+        rowsPerSecond: null,
+        etaMs: null,
+        tables: [{ ...table, samples: [] }],
+        repairedRows: 0,
+        waiting: null,
+        cursors: {},
       }
       await world.store.commit([], [put(keys.vdiffReport(world.workflowUid, 'd'), report)])
       await one('SW-SWITCH-015', /differences in t/)
       assert.deepEqual(await found(['t']), [])
-      await world.store.commit([], [put(keys.vdiffReport(world.workflowUid, 'e'), { ...report, uid: 'e', endedAtMs: 3, state: 'clean', tables: [{ ...table, samples: [], missing: 0 }] })])
+      await world.store.commit(
+        [],
+        [
+          put(keys.vdiffReport(world.workflowUid, 'e'), {
+            ...report,
+            uid: 'e',
+            endedAtMs: 3,
+            state: 'clean',
+            tables: [{ ...table, samples: [], missing: 0 }],
+          }),
+        ],
+      )
       assert.deepEqual(await found(), [])
     })
 
@@ -73,9 +125,19 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
         await one(code, words)
         await undo()
       }
-      await trying(() => f.query('CREATE TRIGGER app__.tr BEFORE INSERT ON app__.t FOR EACH ROW SET NEW.n = 1'), () => f.query('DROP TRIGGER app__.tr'), 'SW-SWITCH-021', /app__\.t.*tr/)
+      await trying(
+        () => f.query('CREATE TRIGGER app__.tr BEFORE INSERT ON app__.t FOR EACH ROW SET NEW.n = 1'),
+        () => f.query('DROP TRIGGER app__.tr'),
+        'SW-SWITCH-021',
+        /app__\.t.*tr/,
+      )
       await f.query('SET GLOBAL event_scheduler = ON')
-      await trying(() => f.query('CREATE EVENT app__.ev ON SCHEDULE EVERY 1 DAY DO DELETE FROM app__.t WHERE id < 0'), () => f.query('DROP EVENT app__.ev'), 'SW-SWITCH-020', /app__\.ev/)
+      await trying(
+        () => f.query('CREATE EVENT app__.ev ON SCHEDULE EVERY 1 DAY DO DELETE FROM app__.t WHERE id < 0'),
+        () => f.query('DROP EVENT app__.ev'),
+        'SW-SWITCH-020',
+        /app__\.ev/,
+      )
       await f.query('SET GLOBAL event_scheduler = OFF')
       await trying(
         async () => {
@@ -86,19 +148,49 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
           await client.query("XA PREPARE 'x1'")
         },
         () => f.query("XA ROLLBACK 'x1'"),
-        'SW-SWITCH-018', /x1/,
+        'SW-SWITCH-018',
+        /x1/,
       )
-      await trying(() => n.query("ALTER USER app@'%' ACCOUNT UNLOCK"), () => n.query("ALTER USER app@'%' ACCOUNT LOCK"), 'SW-SWITCH-005', /app@%/)
-      await trying(() => n.query('SET GLOBAL binlog_row_image = MINIMAL'), () => n.query('SET GLOBAL binlog_row_image = FULL'), 'SW-SWITCH-016', /binlog_row_image/)
-      await trying(() => f.query("REVOKE DELETE ON *.* FROM sw_mover@'%'"), () => f.query("GRANT DELETE ON *.* TO sw_mover@'%'"), 'SW-SWITCH-017', /sw_mover cannot write t/)
+      await trying(
+        () => n.query("ALTER USER app@'%' ACCOUNT UNLOCK"),
+        () => n.query("ALTER USER app@'%' ACCOUNT LOCK"),
+        'SW-SWITCH-005',
+        /app@%/,
+      )
+      await trying(
+        () => n.query('SET GLOBAL binlog_row_image = MINIMAL'),
+        () => n.query('SET GLOBAL binlog_row_image = FULL'),
+        'SW-SWITCH-016',
+        /binlog_row_image/,
+      )
+      await trying(
+        () => f.query("REVOKE DELETE ON *.* FROM sw_mover@'%'"),
+        () => f.query("GRANT DELETE ON *.* TO sw_mover@'%'"),
+        'SW-SWITCH-017',
+        /sw_mover cannot write t/,
+      )
       const passes = flavour === 'mysql' ? 'CONNECTION_ADMIN' : 'READ_ONLY ADMIN'
       await f.query("CREATE USER repl@'%' IDENTIFIED BY 'x'")
       await f.query("GRANT REPLICATION SLAVE ON *.* TO repl@'%'")
-      await trying(() => f.query(`GRANT ${passes} ON *.* TO repl@'%'`), () => f.query("DROP USER repl@'%'"), 'SW-SWITCH-019', /repl@%/)
+      await trying(
+        () => f.query(`GRANT ${passes} ON *.* TO repl@'%'`),
+        () => f.query("DROP USER repl@'%'"),
+        'SW-SWITCH-019',
+        /repl@%/,
+      )
     })
 
     test('a server that also holds what must go on serving; a server that is down; several at once', async () => {
-      const other: ShardRecord = { v: 1, keyspace: 'other', name: '-', uid: 'other', serverId: 'f', schema: 'other', madeBy: null, provisioned: false }
+      const other: ShardRecord = {
+        v: 1,
+        keyspace: 'other',
+        name: '-',
+        uid: 'other',
+        serverId: 'f',
+        schema: 'other',
+        madeBy: null,
+        provisioned: false,
+      }
       await world.store.commit([], [put(keys.shard('other', '-'), other)])
       await one('SW-SWITCH-022', /other\/-/)
       await world.n.kill9()

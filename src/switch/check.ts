@@ -22,7 +22,12 @@ export type CheckContext = Pick<SwitchContext, 'store' | 'clock'>
 
 type Findings = { blockers: SwError[]; notes: string[] }
 
-export async function preflight(context: CheckContext, plan: SwitchPlan, limits: SwitchLimits, allowDifferences: readonly string[] = []): Promise<Preflight> {
+export async function preflight(
+  context: CheckContext,
+  plan: SwitchPlan,
+  limits: SwitchLimits,
+  allowDifferences: readonly string[] = [],
+): Promise<Preflight> {
   const parts = await Promise.all([
     routingFindings(plan),
     streamFindings(context, plan, limits),
@@ -39,14 +44,17 @@ async function routingFindings(plan: SwitchPlan): Promise<Findings> {
   const blockers: SwError[] = []
   for (const component of plan.components) {
     if (component.phase !== 'stable') blockers.push(switchErrors.nothingToSwitch({ reason: `${component.range} is ${component.phase}` }))
-    else if (component.retired || component.other.length === 0) blockers.push(switchErrors.nothingToSwitch({ reason: `${component.range} has no other side` }))
+    else if (component.retired || component.other.length === 0)
+      blockers.push(switchErrors.nothingToSwitch({ reason: `${component.range} has no other side` }))
   }
   return { blockers, notes: [] }
 }
 
 async function streamFindings({ store, clock }: CheckContext, plan: SwitchPlan, limits: SwitchLimits): Promise<Findings> {
   const blockers: SwError[] = []
-  const reports = new Map((await listRecords<StreamReport>(store, keys.reportsOf(plan.workflowUid))).map((entry) => [entry.value.streamUid, entry.value]))
+  const reports = new Map(
+    (await listRecords<StreamReport>(store, keys.reportsOf(plan.workflowUid))).map((entry) => [entry.value.streamUid, entry.value]),
+  )
   for (const source of plan.from.shards) {
     if (!plan.streams.some((stream) => stream.source.uid === source.uid)) {
       blockers.push(switchErrors.streamMissing({ source: source.shard, target: plan.to.shards.map((shard) => shard.shard).join(', ') }))
@@ -54,15 +62,18 @@ async function streamFindings({ store, clock }: CheckContext, plan: SwitchPlan, 
   }
   // The way back counts from the second switch on: it runs already.
   const running = [...plan.streams, ...plan.back.filter((stream) => !plan.backMissing.includes(stream))]
-  for (const stream of running) blockers.push(...oneStream(stream, reports.get(stream.uid), clock.nowMs(), limits, plan.streams.includes(stream)))
+  for (const stream of running)
+    blockers.push(...oneStream(stream, reports.get(stream.uid), clock.nowMs(), limits, plan.streams.includes(stream)))
   return { blockers, notes: [] }
 }
 
 function oneStream(stream: StreamRecord, report: StreamReport | undefined, nowMs: number, limits: SwitchLimits, feeds: boolean): SwError[] {
   const source = stream.source.shard
-  if (report === undefined) return [switchErrors.lagUnknown({ source, target: stream.targets.map((t) => t.shard).join(', '), reason: 'no mover has reported' })]
+  if (report === undefined)
+    return [switchErrors.lagUnknown({ source, target: stream.targets.map((t) => t.shard).join(', '), reason: 'no mover has reported' })]
   if (report.state !== 'running') {
-    const reason = report.error?.what ?? report.waiting?.what ?? (report.state === 'copying' ? 'the copy is not complete' : 'it does not run')
+    const reason =
+      report.error?.what ?? report.waiting?.what ?? (report.state === 'copying' ? 'the copy is not complete' : 'it does not run')
     return [switchErrors.streamFailed({ source, state: report.state, reason })]
   }
   const ageMs = nowMs - report.atMs
@@ -71,9 +82,18 @@ function oneStream(stream: StreamRecord, report: StreamReport | undefined, nowMs
   return stream.targets.flatMap((target): SwError[] => {
     const lag = report.targets.find((t) => t.shard === target.shard)?.lag ?? null
     if (lag === null) return [switchErrors.lagUnknown({ source, target: target.shard, reason: 'it was not measured' })]
-    if (nowMs - lag.atMs > limits.freshMs) return [switchErrors.lagUnknown({ source, target: target.shard, reason: `it was measured ${nowMs - lag.atMs} ms ago` })]
+    if (nowMs - lag.atMs > limits.freshMs)
+      return [switchErrors.lagUnknown({ source, target: target.shard, reason: `it was measured ${nowMs - lag.atMs} ms ago` })]
     if (lag.markerAgeMs <= limits.lagMs) return []
-    return [switchErrors.lagTooLarge({ source, target: target.shard, transactions: lag.transactions, ageMs: Math.round(lag.markerAgeMs), limitMs: limits.lagMs })]
+    return [
+      switchErrors.lagTooLarge({
+        source,
+        target: target.shard,
+        transactions: lag.transactions,
+        ageMs: Math.round(lag.markerAgeMs),
+        limitMs: limits.lagMs,
+      }),
+    ]
   })
 }
 
@@ -83,18 +103,26 @@ async function vdiffFindings({ store }: CheckContext, plan: SwitchPlan, allowDif
   const ended = reports.filter((report) => report.endedAtMs !== null && (report.state === 'clean' || report.state === 'different'))
   const last = ended.sort((a, b) => (b.endedAtMs ?? 0) - (a.endedAtMs ?? 0))[0]
   if (last === undefined) return { blockers: [], notes: ['no vdiff has been made: shardwright vdiff create'] }
-  const differing = last.tables.filter((table) => table.missing + table.extra + table.misplaced + table.different > 0).map((table) => table.name)
+  const differing = last.tables
+    .filter((table) => table.missing + table.extra + table.misplaced + table.different > 0)
+    .map((table) => table.name)
   const blocking = differing.filter((name) => !allowDifferences.includes(name))
-  if (last.state === 'clean' || blocking.length === 0) return { blockers: [], notes: differing.map((name) => `differences in ${name} are allowed by name`) }
+  if (last.state === 'clean' || blocking.length === 0)
+    return { blockers: [], notes: differing.map((name) => `differences in ${name} are allowed by name`) }
   return { blockers: [switchErrors.vdiffDifferent({ vdiff: last.uid, tables: blocking.join(', ') })], notes: [] }
 }
 
 /** A server is closed whole: nothing on it may have to go on serving. */
 async function sharedServerFindings({ store }: CheckContext, plan: SwitchPlan): Promise<Findings> {
   const shards = await listRecords<ShardRecord>(store, keys.allShards)
-  const routings = new Map((await listRecords<RoutingRecord>(store, keys.routings)).map((entry) => [entry.key.slice(keys.routings.length), entry.value]))
+  const routings = new Map(
+    (await listRecords<RoutingRecord>(store, keys.routings)).map((entry) => [entry.key.slice(keys.routings.length), entry.value]),
+  )
   const blockers: SwError[] = []
-  for (const [side, opposite] of [[plan.from, plan.to], [plan.to, plan.from]] as const) {
+  for (const [side, opposite] of [
+    [plan.from, plan.to],
+    [plan.to, plan.from],
+  ] as const) {
     const own = new Set(side.shards.map((shard) => shard.uid))
     for (const { value: shard } of shards) {
       if (!side.serverIds.includes(shard.serverId) || own.has(shard.uid)) continue
@@ -127,12 +155,21 @@ async function serverFindings(context: CheckContext, plan: SwitchPlan, serverId:
     ])
     return { blockers: parts.flatMap((part) => part.blockers), notes: parts.flatMap((part) => part.notes) }
   } catch (error) {
-    const blocker = isSwError(error) && error.code.startsWith('SW-SWITCH') ? error : switchErrors.serverUnreachable({ server: serverId, reason: (error as Error).message }, error)
+    const blocker =
+      isSwError(error) && error.code.startsWith('SW-SWITCH')
+        ? error
+        : switchErrors.serverUnreachable({ server: serverId, reason: (error as Error).message }, error)
     return { blockers: [blocker], notes: [] }
   }
 }
 
-async function accountFindings(connection: Connection, access: ServerAccess, plan: SwitchPlan, serverId: string, side: 'from' | 'to'): Promise<Findings> {
+async function accountFindings(
+  connection: Connection,
+  access: ServerAccess,
+  plan: SwitchPlan,
+  serverId: string,
+  side: 'from' | 'to',
+): Promise<Findings> {
   const ours = ourNames(access)
   const fence = { allowUnfenced: plan.allowUnfenced }
   const state = await fenceState(connection, ours, fence)
@@ -149,18 +186,23 @@ async function accountFindings(connection: Connection, access: ServerAccess, pla
     else blockers.push(switchErrors.passesFence({ server: serverId, account: name, privilege, keyspace: plan.keyspace }))
   }
   const protectedUsers = await withSystemUser(connection)
-  const outOfReach = accounts.filter((account) => fenced.has(accountName(account)) && !account.locked && protectedUsers.has(accountName(account))).map(accountName)
+  const outOfReach = accounts
+    .filter((account) => fenced.has(accountName(account)) && !account.locked && protectedUsers.has(accountName(account)))
+    .map(accountName)
   if (outOfReach.length > 0 && ![...protectedUsers].some((name) => name.startsWith(`${ours.admin}@`))) {
     blockers.push(switchErrors.cannotLock({ server: serverId, admin: ours.admin, accounts: outOfReach.join(', ') }))
   }
   const definers = await definersOfProcedures(connection)
   const passing = accounts.filter((account) => account.passesReadOnly.length > 0 && definers.has(accountName(account))).map(accountName)
   if (side === 'from' && passing.length > 0) {
-    notes.push(`${serverId}: procedures run with the rights of ${passing.join(', ')}, which pass read_only: all client sessions are ended when it is closed`)
+    notes.push(
+      `${serverId}: procedures run with the rights of ${passing.join(', ')}, which pass read_only: all client sessions are ended when it is closed`,
+    )
   }
   if (side === 'to' && !isClosed(state)) blockers.push(switchErrors.notClosed({ server: serverId, open: describeOpen(state) }))
   // What serves was open when its component became stable: somebody else closed it, and is who opens it.
-  if (side === 'from' && state.readOnly) notes.push(`${serverId} serves and is read_only, which we did not set: clients cannot write there (SET GLOBAL read_only = 0)`)
+  if (side === 'from' && state.readOnly)
+    notes.push(`${serverId} serves and is read_only, which we did not set: clients cannot write there (SET GLOBAL read_only = 0)`)
   const replica = await replicaSource(connection)
   if (replica !== null) blockers.push(switchErrors.serverReplicates({ server: serverId, source: replica }))
   return { blockers, notes }
@@ -168,7 +210,9 @@ async function accountFindings(connection: Connection, access: ServerAccess, pla
 
 /** MySQL: accounts that only those of their kind may lock or end. MariaDB knows no such privilege. */
 async function withSystemUser(connection: Connection): Promise<ReadonlySet<string>> {
-  const rows = await connection.allText("SELECT GRANTEE AS grantee FROM information_schema.user_privileges WHERE PRIVILEGE_TYPE = 'SYSTEM_USER'")
+  const rows = await connection.allText(
+    "SELECT GRANTEE AS grantee FROM information_schema.user_privileges WHERE PRIVILEGE_TYPE = 'SYSTEM_USER'",
+  )
   return new Set(rows.map((row) => (row['grantee'] ?? '').replace(/^'(.*)'@'(.*)'$/, '$1@$2')))
 }
 
@@ -194,15 +238,19 @@ async function contentFindings(connection: Connection, plan: SwitchPlan, serverI
     ),
   ])
   const blockers: SwError[] = []
-  if (scheduler === 'ON') for (const event of events) blockers.push(switchErrors.eventsPass({ server: serverId, event: `${event['s']}.${event['n']}` }))
-  for (const row of triggers) blockers.push(switchErrors.triggersPresent({ server: serverId, table: `${row['s']}.${row['t']}`, triggers: row['n'] }))
+  if (scheduler === 'ON')
+    for (const event of events) blockers.push(switchErrors.eventsPass({ server: serverId, event: `${event['s']}.${event['n']}` }))
+  for (const row of triggers)
+    blockers.push(switchErrors.triggersPresent({ server: serverId, table: `${row['s']}.${row['t']}`, triggers: row['n'] }))
   return { blockers, notes: [] }
 }
 
 async function binlogFindings(connection: Connection, serverId: string): Promise<Findings> {
   const problems = binlogProblems(await flavourOf(connection).binlogSettings(connection))
   return {
-    blockers: problems.map(({ setting, value, wanted, why }) => switchErrors.cannotFeedReverse({ server: serverId, reason: `${setting} is ${value}, not ${wanted}: ${why}` })),
+    blockers: problems.map(({ setting, value, wanted, why }) =>
+      switchErrors.cannotFeedReverse({ server: serverId, reason: `${setting} is ${value}, not ${wanted}: ${why}` }),
+    ),
     notes: [],
   }
 }
@@ -211,13 +259,19 @@ async function binlogFindings(connection: Connection, serverId: string): Promise
 async function applierFindings(access: ServerAccess, plan: SwitchPlan, serverId: string): Promise<Findings> {
   const blockers: SwError[] = []
   await using connection = await connectAs(access, 'mover')
-  const tables = plan.from.shards.filter((shard) => shard.serverId === serverId).flatMap((shard) => plan.tables.map((table) => ({ schema: shard.schema, table: table.name })))
-  const results = await connection.pipelineSettled(tables.map(({ schema, table }) => `DELETE FROM ${quoteQualified(schema, table)} WHERE 1 = 0`))
+  const tables = plan.from.shards
+    .filter((shard) => shard.serverId === serverId)
+    .flatMap((shard) => plan.tables.map((table) => ({ schema: shard.schema, table: table.name })))
+  const results = await connection.pipelineSettled(
+    tables.map(({ schema, table }) => `DELETE FROM ${quoteQualified(schema, table)} WHERE 1 = 0`),
+  )
   results.forEach((result, i) => {
     const on = tables[i]
     if (result.status === 'fulfilled' || on === undefined) return
     const reason = isServerError(result.reason) ? result.reason.serverMessage : String(result.reason)
-    blockers.push(switchErrors.applierCannotWrite({ server: serverId, account: access.secret.mover.user, table: on.table, schema: on.schema, reason }))
+    blockers.push(
+      switchErrors.applierCannotWrite({ server: serverId, account: access.secret.mover.user, table: on.table, schema: on.schema, reason }),
+    )
   })
   return { blockers, notes: [] }
 }
@@ -227,12 +281,18 @@ async function transactionFindings(connection: Connection, access: ServerAccess,
     flavourOf(connection).xaRecover(connection),
     fenceState(connection, ourNames(access), { allowUnfenced: plan.allowUnfenced }),
   ])
-  const blockers = prepared.length === 0 ? [] : [switchErrors.preparedXa({ server: serverId, xids: prepared.map((xa) => xa.gtrid.toString('latin1')).join(', ') })]
+  const blockers =
+    prepared.length === 0
+      ? []
+      : [switchErrors.preparedXa({ server: serverId, xids: prepared.map((xa) => xa.gtrid.toString('latin1')).join(', ') })]
   const now = Number(await connection.value('SELECT UNIX_TIMESTAMP()'))
   const notes = state.sessions.flatMap((session) => {
     const ageS = session.transaction === null ? 0 : now - session.transaction.startedAtS
-    return ageS < 5 ? [] : [`${serverId}: a transaction of ${session.user}@${session.host} has been open for ${Math.round(ageS)} s; it is ended after the grace${session.query === null ? '' : `: ${session.query.slice(0, 120)}`}`]
+    return ageS < 5
+      ? []
+      : [
+          `${serverId}: a transaction of ${session.user}@${session.host} has been open for ${Math.round(ageS)} s; it is ended after the grace${session.query === null ? '' : `: ${session.query.slice(0, 120)}`}`,
+        ]
   })
   return { blockers, notes }
 }
-

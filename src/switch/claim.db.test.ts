@@ -21,7 +21,13 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       await stale.connection.query('CREATE TABLE scratch.big (id INT PRIMARY KEY AUTO_INCREMENT, n INT) ENGINE=InnoDB')
       await stale.connection.query('INSERT INTO scratch.big (n) VALUES (0), (0), (0), (0), (0), (0), (0), (0)')
       for (let i = 0; i < 13; i++) await stale.connection.query('INSERT INTO scratch.big (n) SELECT 0 FROM scratch.big')
-      const locks = await SessionLocks.open(older.pool, 'f', { tables: [{ schema: 'app__', name: 't' }], graceMs: 500, leaseMs: 60_000, attemptMs: 150, clock: systemClock })
+      const locks = await SessionLocks.open(older.pool, 'f', {
+        tables: [{ schema: 'app__', name: 't' }],
+        graceMs: 500,
+        leaseMs: 60_000,
+        attemptMs: 150,
+        clock: systemClock,
+      })
       await locks.lock(AbortSignal.timeout(5_000))
       const running = stale.connection.query('UPDATE scratch.big SET n = n + 1, id = id + SLEEP(0.0001)')
       running.catch(() => undefined)
@@ -37,7 +43,10 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       await assert.rejects(stale.connection.query('SET GLOBAL read_only = 1'), 'the stale session is dead')
       await mine.connection.query('DROP DATABASE scratch')
 
-      await assert.rejects(older.pool.run('f', ({ connection }) => connection.query('SET GLOBAL read_only = 1')), { code: 'SW-SWITCH-001' })
+      await assert.rejects(
+        older.pool.run('f', ({ connection }) => connection.query('SET GLOBAL read_only = 1')),
+        { code: 'SW-SWITCH-001' },
+      )
       assert.equal(await mine.connection.value('SELECT @@GLOBAL.read_only'), '0')
     })
 
@@ -66,12 +75,16 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       assert.equal(new Set(ids).size, 2)
       const cut = new AbortController()
       let runs = 0
-      const work = context.pool.run('f', async ({ connection }) => {
-        runs++
-        cut.abort(new Error('cut'))
-        await kill(connection.threadId)
-        await connection.query('SELECT 1')
-      }, cut.signal)
+      const work = context.pool.run(
+        'f',
+        async ({ connection }) => {
+          runs++
+          cut.abort(new Error('cut'))
+          await kill(connection.threadId)
+          await connection.query('SELECT 1')
+        },
+        cut.signal,
+      )
       await assert.rejects(work, /cut/)
       assert.equal(runs, 1)
     })

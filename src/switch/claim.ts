@@ -30,7 +30,9 @@ export type ClaimedServer = {
 
 export type ClaimPoolOptions = { store: Store; installationId: string; leadership: Leadership; clock: Clock; log: Log }
 
-const sessionSql = ["SET SESSION time_zone = '+00:00', autocommit = 1, wait_timeout = 604800, lock_wait_timeout = 3, innodb_lock_wait_timeout = 3, sql_log_bin = 1, sql_mode = 'STRICT_TRANS_TABLES'"]
+const sessionSql = [
+  "SET SESSION time_zone = '+00:00', autocommit = 1, wait_timeout = 604800, lock_wait_timeout = 3, innodb_lock_wait_timeout = 3, sql_log_bin = 1, sql_mode = 'STRICT_TRANS_TABLES'",
+]
 
 /** One claimed session a server, shared by all workflows of a control process. */
 export class ClaimPool implements AsyncDisposable {

@@ -44,7 +44,9 @@ export async function ownServer(connection: Connection, installation: string, se
   const there = await readOwner(connection)
   if (there !== null) return there
   await ensureControlTables(connection)
-  await connection.query(`INSERT IGNORE INTO ${controlSchema}.control_token VALUES (1, ${quoteString(installation)}, ${quoteString(server)}, 0)`)
+  await connection.query(
+    `INSERT IGNORE INTO ${controlSchema}.control_token VALUES (1, ${quoteString(installation)}, ${quoteString(server)}, 0)`,
+  )
   const owner = await readOwner(connection)
   if (owner === null) throw switchErrors.notAttached({ server })
   return owner

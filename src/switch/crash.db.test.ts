@@ -40,8 +40,16 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       assert.equal(component?.hold, null)
       const side = await serving()
       const ids = new Set(await world.ids(side))
-      assert.deepEqual([...ledger.acked].filter((id) => !ids.has(id)), [], 'acknowledged and lost')
-      assert.deepEqual([...ledger.refused].filter((id) => ids.has(id)), [], 'refused and there')
+      assert.deepEqual(
+        [...ledger.acked].filter((id) => !ids.has(id)),
+        [],
+        'acknowledged and lost',
+      )
+      assert.deepEqual(
+        [...ledger.refused].filter((id) => ids.has(id)),
+        [],
+        'refused and there',
+      )
       const [open, closed] = side.length === 1 ? (['f', 'n'] as const) : (['n', 'f'] as const)
       await (await world.client(open === 'f' ? world.f : world.n)).close()
       const state = await context.pool.run(closed, ({ connection, ours }) => fenceState(connection, ours, { allowUnfenced: [] }))
@@ -176,7 +184,10 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       const context = await world.leader()
       const refused = await switchTraffic(context, { ...request, to: otherOf(from) })
       assert.equal(refused.outcome, 'refused')
-      assert(refused.blockers.some((blocker) => blocker.code === 'SW-SWITCH-005' && blocker.what.includes('app@%')), switchReportText(refused))
+      assert(
+        refused.blockers.some((blocker) => blocker.code === 'SW-SWITCH-005' && blocker.what.includes('app@%')),
+        switchReportText(refused),
+      )
       // A new leader closes it again, and leaves what serves alone.
       const next = await world.leader()
       await recoverAtLead(next)

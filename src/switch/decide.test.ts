@@ -18,7 +18,10 @@ type Lossy = 'answer lost' | 'request lost'
 async function scene(token = 5) {
   const store = new MemoryStore()
   let record: RoutingRecord = initialRouting(['-80', '80-'], token)
-  for (const [name, source, targets] of [['a', '-80', ['-40', '40-80']], ['b', '80-', ['80-c0', 'c0-']]] as const) {
+  for (const [name, source, targets] of [
+    ['a', '-80', ['-40', '40-80']],
+    ['b', '80-', ['80-c0', 'c0-']],
+  ] as const) {
     const next = attachWorkflow(record, { workflow: name, sources: [source], targets, token })
     assert(next.ok)
     record = next.record
@@ -41,10 +44,17 @@ async function scene(token = 5) {
     },
     [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
   }
-  const context: DecideContext = { store: lossy, clock: systemClock, leadership: { token, fence: { key: keys.leader, version: lead.revision }, signal: AbortSignal.timeout(5_000) } }
+  const context: DecideContext = {
+    store: lossy,
+    clock: systemClock,
+    leadership: { token, fence: { key: keys.leader, version: lead.revision }, signal: AbortSignal.timeout(5_000) },
+  }
   const change = async (ranges: string[], to: 'switching' | 'back' | 'switched'): Promise<void> => {
     const now = await readRouting(store, 'app')
-    const next = to === 'switching' ? toSwitching(now.value, { ranges, token: now.value.token, hold }) : toOpening(now.value, { ranges, token: now.value.token, outcome: to })
+    const next =
+      to === 'switching'
+        ? toSwitching(now.value, { ranges, token: now.value.token, hold })
+        : toOpening(now.value, { ranges, token: now.value.token, outcome: to })
     assert(next.ok)
     await store.commit([], [put(keys.routing('app'), next.record)])
   }
@@ -59,7 +69,10 @@ describe('decisions on the routing record', () => {
     const base = await readRouting(context.store, 'app')
     await change(['80-'], 'switching')
     const done = await decide(context, 'app', base, toSwitch(5, ['-80']), ['-80'])
-    assert.deepEqual(done.value.components.map((c) => c.phase), ['switching', 'switching'])
+    assert.deepEqual(
+      done.value.components.map((c) => c.phase),
+      ['switching', 'switching'],
+    )
   })
 
   test('somebody else decided on this component: theirs holds', async () => {
@@ -96,7 +109,10 @@ describe('decisions on the routing record', () => {
     const prepared = await readRouting(store, 'app')
     const lead = await store.commit([], [put(keys.leader, { v: 1 })])
     assert(lead.ok)
-    const newer: DecideContext = { ...context, leadership: { ...context.leadership, token: 6, fence: { key: keys.leader, version: lead.revision } } }
+    const newer: DecideContext = {
+      ...context,
+      leadership: { ...context.leadership, token: 6, fence: { key: keys.leader, version: lead.revision } },
+    }
     await takeRouting(newer, 'app')
     // Even with a fence that would let it: the record's own version and token refuse.
     const older: DecideContext = { ...context, leadership: { ...context.leadership, fence: newer.leadership.fence } }

@@ -46,7 +46,8 @@ export async function decide(
 ): Promise<RoutingVersion> {
   const { store, leadership, clock } = context
   const key = keys.routing(keyspace)
-  const own = (record: RoutingRecord): string => JSON.stringify(record.components.filter((component: RoutingComponent) => ranges.includes(component.range)))
+  const own = (record: RoutingRecord): string =>
+    JSON.stringify(record.components.filter((component: RoutingComponent) => ranges.includes(component.range)))
   const before = own(base.value)
   let current = base
   const attemptsMax = 200
@@ -64,7 +65,8 @@ export async function decide(
       // A store that cannot be read says nothing either way; until it answers there is no effect of ours.
       await clock.sleep(Math.min(5 * (attempt + 1), 200), leadership.signal)
     }
-    if (refused?.includes(leadership.fence.key) === true) throw switchErrors.decisionLost({ keyspace, reason: 'this controller does not lead any more' })
+    if (refused?.includes(leadership.fence.key) === true)
+      throw switchErrors.decisionLost({ keyspace, reason: 'this controller does not lead any more' })
     const now = await readBack(context, keyspace)
     if (now.version !== current.version && own(now.value) === own(next.record) && now.value.token === next.record.token) return now
     if (own(now.value) !== before) throw switchErrors.decisionLost({ keyspace, reason: `its phase is now ${phases(now.value, ranges)}` })

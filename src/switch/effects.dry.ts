@@ -32,8 +32,10 @@ export class DryEffects implements SwitchEffects {
   async prepare(): Promise<readonly string[]> {
     const { from, to, backMissing } = this.#plan
     this.#say(`claim the servers ${[...from.serverIds, ...to.serverIds].join(', ')}`)
-    for (const stream of backMissing) this.#say(`make the reverse stream ${stream.source.shard} → ${stream.targets.map((t) => t.shard).join(', ')}`)
-    for (const id of await plannedIds(this.#context.store, this.#plan)) this.#say(`raise ${id.sequence.schema}.${id.sequence.table} above every ${id.table}.${id.column}`)
+    for (const stream of backMissing)
+      this.#say(`make the reverse stream ${stream.source.shard} → ${stream.targets.map((t) => t.shard).join(', ')}`)
+    for (const id of await plannedIds(this.#context.store, this.#plan))
+      this.#say(`raise ${id.sequence.schema}.${id.sequence.table} above every ${id.table}.${id.column}`)
     this.#say('drain every stream once, both ways, while nobody waits')
     return []
   }
@@ -52,12 +54,15 @@ export class DryEffects implements SwitchEffects {
   }
 
   async lockTables(): Promise<readonly KilledSession[]> {
-    for (const id of this.#plan.from.serverIds) this.#say(`on ${id}: LOCK TABLES of ${tablesOn(this.#plan, this.#plan.from, id).length} tables READ`)
+    for (const id of this.#plan.from.serverIds)
+      this.#say(`on ${id}: LOCK TABLES of ${tablesOn(this.#plan, this.#plan.from, id).length} tables READ`)
     return []
   }
 
   async drain(): Promise<void> {
-    this.#say(`marker on ${this.#plan.from.serverIds.join(', ')}; wait until ${this.#plan.to.shards.map((shard) => shard.shard).join(', ')} applied it`)
+    this.#say(
+      `marker on ${this.#plan.from.serverIds.join(', ')}; wait until ${this.#plan.to.shards.map((shard) => shard.shard).join(', ')} applied it`,
+    )
   }
 
   async raiseIds(): Promise<readonly string[]> {
@@ -74,12 +79,18 @@ export class DryEffects implements SwitchEffects {
   }
 
   async proveWayBack(): Promise<void> {
-    this.#say(`marker on ${this.#plan.to.serverIds.join(', ')}; it comes back on ${this.#plan.from.shards.map((shard) => shard.shard).join(', ')}`)
+    this.#say(
+      `marker on ${this.#plan.to.serverIds.join(', ')}; it comes back on ${this.#plan.from.shards.map((shard) => shard.shard).join(', ')}`,
+    )
   }
 
   async decide(outcome: 'switched' | 'back'): Promise<void> {
     this.#outcome = outcome
-    this.#say(`routing: switching → opening, serving ${this.#serving().map((shard) => shard.shard).join(', ')}: the point of no return`)
+    this.#say(
+      `routing: switching → opening, serving ${this.#serving()
+        .map((shard) => shard.shard)
+        .join(', ')}: the point of no return`,
+    )
   }
 
   async finish(): Promise<readonly KilledSession[]> {

@@ -83,14 +83,28 @@ export class RealEffects implements SwitchEffects {
     const sinceMs = clock.nowMs()
     const hold = { sinceMs, untilMs: sinceMs + this.#limits.holdMs }
     const step = { ranges: this.#plan.ranges, token: leadership.token, hold }
-    this.#routing = await decide(this.#context, this.#plan.keyspace, this.#version(), (record) => toSwitching(record, step), this.#plan.ranges)
+    this.#routing = await decide(
+      this.#context,
+      this.#plan.keyspace,
+      this.#version(),
+      (record) => toSwitching(record, step),
+      this.#plan.ranges,
+    )
     this.#holdVersion = this.#routing.version
   }
 
   gatesAcknowledge(): Promise<Acknowledgement> {
     const { store, clock, leadership } = this.#context
     const { seenMs, graceMs } = this.#limits
-    return gatesAcknowledged({ store, keyspace: this.#plan.keyspace, version: this.#holdVersion, seenMs, graceMs, clock, signal: leadership.signal })
+    return gatesAcknowledged({
+      store,
+      keyspace: this.#plan.keyspace,
+      version: this.#holdVersion,
+      seenMs,
+      graceMs,
+      clock,
+      signal: leadership.signal,
+    })
   }
 
   async requireClosed(): Promise<void> {
@@ -119,7 +133,8 @@ export class RealEffects implements SwitchEffects {
           id,
           async ({ connection }) => {
             const prepared = await flavourOf(connection).xaRecover(connection)
-            if (prepared.length > 0) throw switchErrors.preparedXa({ server: id, xids: prepared.map((xa) => xa.gtrid.toString('latin1')).join(', ') })
+            if (prepared.length > 0)
+              throw switchErrors.preparedXa({ server: id, xids: prepared.map((xa) => xa.gtrid.toString('latin1')).join(', ') })
           },
           this.#attempt.signal,
         ),
@@ -143,7 +158,9 @@ export class RealEffects implements SwitchEffects {
   async closeServing(): Promise<readonly KilledSession[]> {
     const { pool, clock, failpoint } = this.#context
     const fence = { allowUnfenced: this.#plan.allowUnfenced }
-    const killed = await settled(this.#plan.from.serverIds.map((id) => pool.run(id, (server) => closeServer(server, fence, clock, failpoint), this.#attempt.signal)))
+    const killed = await settled(
+      this.#plan.from.serverIds.map((id) => pool.run(id, (server) => closeServer(server, fence, clock, failpoint), this.#attempt.signal)),
+    )
     this.#fenceLaid = true
     return killed.flat()
   }
@@ -154,7 +171,13 @@ export class RealEffects implements SwitchEffects {
 
   async decide(outcome: 'switched' | 'back'): Promise<void> {
     const step = { ranges: this.#plan.ranges, token: this.#context.leadership.token, outcome }
-    this.#routing = await decide(this.#context, this.#plan.keyspace, this.#version(), (record) => toOpening(record, step), this.#plan.ranges)
+    this.#routing = await decide(
+      this.#context,
+      this.#plan.keyspace,
+      this.#version(),
+      (record) => toOpening(record, step),
+      this.#plan.ranges,
+    )
     this.#outcome = outcome
   }
 
@@ -181,7 +204,10 @@ export class RealEffects implements SwitchEffects {
     const { store, clock, leadership } = this.#context
     const { keyspace } = this.#plan
     const stop = new AbortController()
-    const limit = clock.sleep(this.#limits.holdsReportMs, stop.signal).then(() => stop.abort(), () => undefined)
+    const limit = clock.sleep(this.#limits.holdsReportMs, stop.signal).then(
+      () => stop.abort(),
+      () => undefined,
+    )
     let reports: GateRecord['lastHold'][string][] = []
     let gates = 0
     for await (const snapshot of store.watch(keys.gates, AbortSignal.any([stop.signal, leadership.signal]))) {

@@ -83,7 +83,10 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
     })
 
     test('a restart between the two effects of closing leaves it closed', async () => {
-      await assert.rejects(context.pool.run('f', (server) => closeServer(server, none, systemClock, () => Promise.reject(new Error('dies')))), /dies/)
+      await assert.rejects(
+        context.pool.run('f', (server) => closeServer(server, none, systemClock, () => Promise.reject(new Error('dies')))),
+        /dies/,
+      )
       await world.f.kill9()
       await world.f.up()
       await assert.rejects(world.client(world.f), { errno: lockedErrno })
@@ -92,7 +95,10 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
 
     test('a crash between the two effects of opening leaves it closed to whoever is not connected, and open can be repeated', async () => {
       await close()
-      await assert.rejects(context.pool.run('f', (server) => openServer(server, () => Promise.reject(new Error('dies')))), /dies/)
+      await assert.rejects(
+        context.pool.run('f', (server) => openServer(server, () => Promise.reject(new Error('dies')))),
+        /dies/,
+      )
       await assert.rejects(world.client(world.f), { errno: lockedErrno })
       await open()
       await using client = await world.client(world.f)
@@ -106,12 +112,21 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       const before_ = (await context.pool.run('f', ({ connection }) => connection.allText('SHOW BINARY LOGS'))).at(-1)?.['Log_name']
       const events = await admin.allText(`SHOW BINLOG EVENTS IN '${before_}'`)
       assert(events.length > 0)
-      assert(!events.some((row) => /ACCOUNT (UN)?LOCK/i.test(row['Info'] ?? '') && /ALTER USER/i.test(row['Info'] ?? '')), 'an ALTER USER would lock the replicas')
+      assert(
+        !events.some((row) => /ACCOUNT (UN)?LOCK/i.test(row['Info'] ?? '') && /ALTER USER/i.test(row['Info'] ?? '')),
+        'an ALTER USER would lock the replicas',
+      )
       assert.equal(await context.pool.run('f', ({ connection }) => connection.value('SELECT @@SESSION.sql_log_bin')), '1')
     })
 
     test('a writer that queues behind our own table locks does not hold up read_only', async () => {
-      const locks = await SessionLocks.open(context.pool, 'f', { tables: [{ schema: 'app__', name: 't' }], graceMs: 100, leaseMs: 60_000, attemptMs: 150, clock: systemClock })
+      const locks = await SessionLocks.open(context.pool, 'f', {
+        tables: [{ schema: 'app__', name: 't' }],
+        graceMs: 100,
+        leaseMs: 60_000,
+        attemptMs: 150,
+        clock: systemClock,
+      })
       await locks.lock(AbortSignal.timeout(5_000))
       await using client = await world.client(world.f)
       const insert = client.query("INSERT INTO app__.t VALUES (30, 'queued', 0)")

@@ -47,7 +47,8 @@ export function accountName(account: AccountName): string {
 /** Accounts that a closed server must have locked: all but ours and replication's; of ours the gate's. */
 export function clientAccounts(accounts: readonly Account[], ours: OurNames, allowUnfenced: readonly string[]): Account[] {
   return accounts.filter(
-    (account) => account.user !== ours.admin && account.user !== ours.mover && !account.replicates && !allowUnfenced.includes(accountName(account)),
+    (account) =>
+      account.user !== ours.admin && account.user !== ours.mover && !account.replicates && !allowUnfenced.includes(accountName(account)),
   )
 }
 
@@ -83,13 +84,23 @@ export function describeOpen(state: FenceState): string {
  * Closes a server. Idempotent; returns the sessions that it ended: those with an open transaction, whose COMMIT would meet the fence, and
  * those that read_only does not stop. SW-SWITCH-028 when it is open afterwards.
  */
-export async function closeServer(server: ClaimedServer, options: ClosedOptions, clock: Clock, failpoint: FenceFailpoint = noFailpoint): Promise<KilledSession[]> {
+export async function closeServer(
+  server: ClaimedServer,
+  options: ClosedOptions,
+  clock: Clock,
+  failpoint: FenceFailpoint = noFailpoint,
+): Promise<KilledSession[]> {
   const { connection, ours, serverId } = server
-  const toLock = clientAccounts(await flavourOf(connection).accounts(connection), ours, options.allowUnfenced).filter((account) => !account.locked)
+  const toLock = clientAccounts(await flavourOf(connection).accounts(connection), ours, options.allowUnfenced).filter(
+    (account) => !account.locked,
+  )
   if (toLock.length > 0) {
     const rows = toLock.map((account) => `(${quoteString(account.user)}, ${quoteString(account.host)})`)
     await connection.query(`INSERT IGNORE INTO ${controlSchema}.control_locked (user, host) VALUES ${rows.join(', ')}`)
-    await withoutBinlog(connection, toLock.map((account) => flavourOf(connection).lockAccount(account)))
+    await withoutBinlog(
+      connection,
+      toLock.map((account) => flavourOf(connection).lockAccount(account)),
+    )
   }
   await failpoint('fence.accountsLocked')
   await setReadOnly(server, clock)
@@ -116,7 +127,9 @@ function passes(accounts: readonly Account[], definers: ReadonlySet<string>): (s
 
 /** user@host of every definer with whose rights some procedure runs. */
 export async function definersOfProcedures(connection: Connection): Promise<ReadonlySet<string>> {
-  const rows = await connection.allText("SELECT DISTINCT DEFINER AS definer FROM information_schema.ROUTINES WHERE ROUTINE_TYPE = 'PROCEDURE' AND SECURITY_TYPE = 'DEFINER'")
+  const rows = await connection.allText(
+    "SELECT DISTINCT DEFINER AS definer FROM information_schema.ROUTINES WHERE ROUTINE_TYPE = 'PROCEDURE' AND SECURITY_TYPE = 'DEFINER'",
+  )
   return new Set(rows.map((row) => row['definer'] ?? ''))
 }
 
@@ -124,7 +137,12 @@ export async function definersOfProcedures(connection: Connection): Promise<Read
  * A killed session's last statement may still commit; where read_only does not stop it, the fence stands once it is gone. Who was logging in while the
  * accounts were being locked (`entering`) may have passed the check already: they must be in, and be judged, or be gone.
  */
-async function untilNonePasses(server: ClaimedServer, options: ClosedOptions, entering: readonly ClientSession[], clock: Clock): Promise<void> {
+async function untilNonePasses(
+  server: ClaimedServer,
+  options: ClosedOptions,
+  entering: readonly ClientSession[],
+  clock: Clock,
+): Promise<void> {
   const waitedFor = new Set(entering.map((session) => session.id))
   const triesMax = 400
   for (let tries = 0; tries < triesMax; tries++) {
@@ -176,7 +194,11 @@ export async function openServer(server: ClaimedServer, failpoint: FenceFailpoin
   const byUs = new Set(listed.map((row) => `${row['user']}@${row['host']}`))
   // Some may have been dropped meanwhile. The gate's account is ours alone: on a server that was provisioned closed it was made locked.
   const toUnlock = accounts.filter((account) => account.locked && (byUs.has(accountName(account)) || account.user === server.ours.gate))
-  if (toUnlock.length > 0) await withoutBinlog(connection, toUnlock.map((account) => flavourOf(connection).unlockAccount(account)))
+  if (toUnlock.length > 0)
+    await withoutBinlog(
+      connection,
+      toUnlock.map((account) => flavourOf(connection).unlockAccount(account)),
+    )
   if (listed.length > 0) await connection.query(`DELETE FROM ${controlSchema}.control_locked`)
 }
 

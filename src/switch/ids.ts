@@ -56,7 +56,9 @@ export async function raiseIds(pool: ClaimPool, plan: SwitchPlan, ids: readonly 
         plan.from.shards.map((shard) =>
           pool.run(shard.serverId, async ({ connection }) => {
             if (!(await leadsAnIndex(connection, shard.schema, table, column))) return 0n
-            return BigInt((await connection.value(`SELECT MAX(${quoteIdentifier(column)}) FROM ${quoteQualified(shard.schema, table)}`)) ?? '0')
+            return BigInt(
+              (await connection.value(`SELECT MAX(${quoteIdentifier(column)}) FROM ${quoteQualified(shard.schema, table)}`)) ?? '0',
+            )
           }),
         ),
       )
@@ -72,7 +74,12 @@ export async function raiseIds(pool: ClaimPool, plan: SwitchPlan, ids: readonly 
 }
 
 /** Without one the greatest value is a scan of the table, which nobody waits for in a switch. */
-async function leadsAnIndex(connection: { value(sql: string): Promise<string | null | undefined> }, schema: string, table: string, column: string): Promise<boolean> {
+async function leadsAnIndex(
+  connection: { value(sql: string): Promise<string | null | undefined> },
+  schema: string,
+  table: string,
+  column: string,
+): Promise<boolean> {
   const sql = `SELECT 1 FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = ${quoteString(schema)} AND TABLE_NAME = ${quoteString(table)}
     AND COLUMN_NAME = ${quoteString(column)} AND SEQ_IN_INDEX = 1 LIMIT 1`
   return (await connection.value(sql)) !== undefined

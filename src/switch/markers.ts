@@ -17,7 +17,11 @@ import { settled } from './settled.ts'
 export type Markers = ReadonlyMap<string, number>
 
 export async function placeMarkers(pool: ClaimPool, serverIds: readonly string[], signal?: AbortSignal): Promise<Markers> {
-  return new Map(await settled(serverIds.map(async (id) => [id, await pool.run(id, ({ connection }) => bumpControlMarker(connection), signal)] as const)))
+  return new Map(
+    await settled(
+      serverIds.map(async (id) => [id, await pool.run(id, ({ connection }) => bumpControlMarker(connection), signal)] as const),
+    ),
+  )
 }
 
 export type DrainOptions = {
@@ -36,7 +40,10 @@ export type DrainOptions = {
 export async function drained(options: DrainOptions): Promise<void> {
   const { store, workflowUid, streams, markers, timeoutMs, clock, signal, late } = options
   const timer = new AbortController()
-  const timeUp = clock.sleep(timeoutMs, timer.signal).then(() => timer.abort(), () => undefined)
+  const timeUp = clock.sleep(timeoutMs, timer.signal).then(
+    () => timer.abort(),
+    () => undefined,
+  )
   let behind = ['no report yet']
   try {
     for await (const snapshot of store.watch(keys.reportsOf(workflowUid), AbortSignal.any([signal, timer.signal]))) {
@@ -66,7 +73,11 @@ function streamsBehind(snapshot: Snapshot, workflowUid: string, streams: readonl
     const entry = snapshot.entries.get(keys.report(workflowUid, stream.uid))
     const report = entry === undefined ? null : parseRecord<StreamReport>(entry).value
     if (report !== null && (report.state === 'failed' || report.state === 'stopped')) {
-      throw switchErrors.streamFailed({ source: stream.source.shard, state: report.state, reason: report.error?.what ?? 'no error was reported' })
+      throw switchErrors.streamFailed({
+        source: stream.source.shard,
+        state: report.state,
+        reason: report.error?.what ?? 'no error was reported',
+      })
     }
     for (const target of stream.targets) {
       const applied = report?.targets.find((t) => t.shard === target.shard)?.controlMarker ?? 0

@@ -37,9 +37,19 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       while (ledger.acked.size < acked + 100) await new Promise((resolve) => setTimeout(resolve, 2))
       await ledger.stop()
       const serving = new Set(await world.ids(fresh))
-      assert.deepEqual([...ledger.acked].filter((id) => !serving.has(id)), [], 'acknowledged and lost')
-      assert.deepEqual([...ledger.refused].filter((id) => serving.has(id)), [], 'refused and there')
-      t.diagnostic(`stalls ${stalls.map((ms) => Math.round(ms)).join(', ')} ms; ${ledger.acked.size} acknowledged, ${ledger.refused.size} refused`)
+      assert.deepEqual(
+        [...ledger.acked].filter((id) => !serving.has(id)),
+        [],
+        'acknowledged and lost',
+      )
+      assert.deepEqual(
+        [...ledger.refused].filter((id) => serving.has(id)),
+        [],
+        'refused and there',
+      )
+      t.diagnostic(
+        `stalls ${stalls.map((ms) => Math.round(ms)).join(', ')} ms; ${ledger.acked.size} acknowledged, ${ledger.refused.size} refused`,
+      )
       assert(Math.max(...stalls) < 1_000, `stalls of ${stalls.join(', ')} ms`)
       // The way back holds everything: both sides agree once the last marker has come through.
       const limit = Date.now() + 10_000
@@ -54,7 +64,14 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
 
     test('complete is refused while the wrong side serves; then it removes the old side and nothing else, and may be repeated', async () => {
       const context = await world.leader()
-      const ask = { keyspace: 'app', workflow: 'w', workflowUid: world.workflowUid, tables: ['t'], dropSource: false, keepData: false } as const
+      const ask = {
+        keyspace: 'app',
+        workflow: 'w',
+        workflowUid: world.workflowUid,
+        tables: ['t'],
+        dropSource: false,
+        keepData: false,
+      } as const
       await assert.rejects(retire(context, { ...ask, verb: 'cancel', stays: old, goes: fresh }), { code: 'SW-TOPOLOGY-006' })
       const before_ = await world.ids(fresh)
       // A mover that was paused in the middle of a transaction holds the table that is to go.
@@ -66,7 +83,13 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       assert.deepEqual(await world.ids(fresh), before_)
       await using admin = await world.admin('f')
       assert.equal(await admin.value("SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = 'app__'"), '0')
-      assert.deepEqual((await world.routing()).components.map((c) => [c.range, c.workflow, c.phase, c.other]), [['-80', null, 'stable', []], ['80-', null, 'stable', []]])
+      assert.deepEqual(
+        (await world.routing()).components.map((c) => [c.range, c.workflow, c.phase, c.other]),
+        [
+          ['-80', null, 'stable', []],
+          ['80-', null, 'stable', []],
+        ],
+      )
       assert.equal((await world.store.list(`streams/${world.workflowUid}/`)).entries.size, 0)
       await retire(context, { ...ask, verb: 'complete', stays: fresh, goes: old })
       await assert.rejects(switchTraffic(context, { ...request, to: old }), { code: 'SW-SWITCH-011' })

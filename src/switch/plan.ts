@@ -3,7 +3,15 @@ import { createHash } from 'node:crypto'
 import { keyRangesEqual, keyRangesIntersect, parseKeyRange } from '../keyspace/key-range.ts'
 import { sortKeyRanges } from '../keyspace/key-range-sets.ts'
 import { keys } from '../topology/keys.ts'
-import type { KeyspaceRecord, RoutingComponent, ServerRecord, ShardRecord, ShardRef, StreamRecord, StreamTable } from '../topology/records.ts'
+import type {
+  KeyspaceRecord,
+  RoutingComponent,
+  ServerRecord,
+  ShardRecord,
+  ShardRef,
+  StreamRecord,
+  StreamTable,
+} from '../topology/records.ts'
 import { componentsOfWorkflow, rangesForShards } from '../topology/routing.ts'
 import type { Store } from '../topology/store.ts'
 import { listRecords, readRecord } from '../topology/typed.ts'
@@ -35,7 +43,10 @@ export type SwitchPlan = {
 }
 
 /** `shards`: whole components only, named by either side; null: all. */
-export async function planSwitch(store: Store, request: { keyspace: string; workflow: string; shards: readonly string[] | null }): Promise<SwitchPlan> {
+export async function planSwitch(
+  store: Store,
+  request: { keyspace: string; workflow: string; shards: readonly string[] | null },
+): Promise<SwitchPlan> {
   const { keyspace, workflow } = request
   const routing = await readRouting(store, keyspace)
   const all = componentsOfWorkflow(routing.value, workflow)
@@ -49,8 +60,16 @@ export async function planSwitch(store: Store, request: { keyspace: string; work
   if (record === null) throw switchErrors.shardUnknown({ kind: 'workflow', name: `${keyspace}.${workflow}` })
   const workflowUid = record.value.uid
   const [from, to] = await Promise.all([
-    readSide(store, keyspace, components.flatMap((c) => c.serving.primary)),
-    readSide(store, keyspace, components.flatMap((c) => c.other)),
+    readSide(
+      store,
+      keyspace,
+      components.flatMap((c) => c.serving.primary),
+    ),
+    readSide(
+      store,
+      keyspace,
+      components.flatMap((c) => c.other),
+    ),
   ])
   const known = (await listRecords<StreamRecord>(store, keys.streamsOf(workflowUid))).map((entry) => entry.value)
   const streams = streamsBetween(known, from, to)
@@ -87,7 +106,9 @@ export async function readSide(store: Store, keyspace: string, names: readonly s
 
 /** Every table that a session lock must cover on one server. */
 export function tablesOn(plan: SwitchPlan, side: Side, serverId: string): TableName[] {
-  return side.shards.filter((shard) => shard.serverId === serverId).flatMap((shard) => plan.tables.map((table) => ({ schema: shard.schema, name: table.name })))
+  return side.shards
+    .filter((shard) => shard.serverId === serverId)
+    .flatMap((shard) => plan.tables.map((table) => ({ schema: shard.schema, name: table.name })))
 }
 
 export async function readServers(store: Store, serverIds: readonly string[]): Promise<ServerRecord[]> {
@@ -102,7 +123,9 @@ export async function readServers(store: Store, serverIds: readonly string[]): P
 
 function streamsBetween(known: readonly StreamRecord[], from: Side, to: Side): StreamRecord[] {
   const uids = new Set(to.shards.map((shard) => shard.uid))
-  return known.filter((stream) => from.shards.some((shard) => shard.uid === stream.source.uid) && stream.targets.some((target) => uids.has(target.uid)))
+  return known.filter(
+    (stream) => from.shards.some((shard) => shard.uid === stream.source.uid) && stream.targets.some((target) => uids.has(target.uid)),
+  )
 }
 
 function tablesOf(streams: readonly StreamRecord[]): StreamTable[] {

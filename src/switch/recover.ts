@@ -39,10 +39,14 @@ export async function recoverAll(context: SwitchContext, limits: Partial<SwitchL
 export async function recoverAtLead(context: SwitchContext, limitMs = 20_000): Promise<void> {
   const limit = new AbortController()
   const over = new AbortController()
-  const timer = context.clock.sleep(limitMs, over.signal).then(() => limit.abort(new Error('recovery takes longer')), () => undefined)
+  const timer = context.clock.sleep(limitMs, over.signal).then(
+    () => limit.abort(new Error('recovery takes longer')),
+    () => undefined,
+  )
   const leadership = { ...context.leadership, signal: AbortSignal.any([context.leadership.signal, limit.signal]) }
   try {
-    for (const recovered of await recoverAll({ ...context, leadership })) context.log.info(recovered, 'recovered a switch that was under way')
+    for (const recovered of await recoverAll({ ...context, leadership }))
+      context.log.info(recovered, 'recovered a switch that was under way')
     await closeStrays({ ...context, leadership })
   } catch (error) {
     context.leadership.signal.throwIfAborted()
@@ -67,13 +71,25 @@ export async function recoverKeyspace(context: SwitchContext, keyspace: string, 
   if (opening.length > 0) {
     const record = await readRecord<KeyspaceRecord>(store, keys.keyspace(keyspace))
     const done = await stepTen(
-      { ...context, fence: { allowUnfenced: record?.value.allowUnfenced ?? [] }, readGraceMs: limits.readGraceMs ?? defaultSwitchLimits.readGraceMs },
+      {
+        ...context,
+        fence: { allowUnfenced: record?.value.allowUnfenced ?? [] },
+        readGraceMs: limits.readGraceMs ?? defaultSwitchLimits.readGraceMs,
+      },
       {
         keyspace,
         ranges: opening.map((c) => c.range),
         routing,
-        serving: await readSide(store, keyspace, opening.flatMap((c) => c.serving.primary)),
-        other: await readSide(store, keyspace, opening.flatMap((c) => c.other)),
+        serving: await readSide(
+          store,
+          keyspace,
+          opening.flatMap((c) => c.serving.primary),
+        ),
+        other: await readSide(
+          store,
+          keyspace,
+          opening.flatMap((c) => c.other),
+        ),
         otherFence: 'unknown',
       },
     )

@@ -4,7 +4,13 @@ import type { KilledSession } from './sessions.ts'
 
 export type SwitchStep = { readonly name: string; readonly startMs: number; readonly ms: number }
 
-export type GateHolds = { readonly gates: number; readonly held: number; readonly failed: number; readonly longestMs: number; readonly medianMs: number }
+export type GateHolds = {
+  readonly gates: number
+  readonly held: number
+  readonly failed: number
+  readonly longestMs: number
+  readonly medianMs: number
+}
 
 export type SwitchReport = {
   readonly keyspace: string
@@ -29,7 +35,9 @@ export type SwitchReport = {
 export function switchReportText(report: SwitchReport): string {
   const lines: string[] = []
   const sides = `${report.from.join(',')} → ${report.to.join(',')}`
-  lines.push(`${report.keyspace}.${report.workflow}: ${report.outcome}, ${sides}${report.stallMs === null ? '' : `, clients held for ${Math.round(report.stallMs)} ms`}`)
+  lines.push(
+    `${report.keyspace}.${report.workflow}: ${report.outcome}, ${sides}${report.stallMs === null ? '' : `, clients held for ${Math.round(report.stallMs)} ms`}`,
+  )
   for (const blocker of report.blockers) lines.push(`  ${blocker.code}  ${blocker.what}`, `      ${blocker.fix}`)
   if (report.error !== null) lines.push(`  given up: ${report.error.code}  ${report.error.what}`, `      ${report.error.fix}`)
   if (report.steps.length > 0) {
@@ -38,7 +46,9 @@ export function switchReportText(report: SwitchReport): string {
   }
   if (report.holds !== null) {
     const { held, failed, longestMs, medianMs, gates } = report.holds
-    lines.push(`  statements held: ${held} at ${gates} gate${gates === 1 ? '' : 's'}, longest ${Math.round(longestMs)} ms, median ${Math.round(medianMs)} ms, failed: ${failed}`)
+    lines.push(
+      `  statements held: ${held} at ${gates} gate${gates === 1 ? '' : 's'}, longest ${Math.round(longestMs)} ms, median ${Math.round(medianMs)} ms, failed: ${failed}`,
+    )
   }
   lines.push(...killedLines(report.killed))
   for (const note of report.notes) lines.push(`  ${note}`)

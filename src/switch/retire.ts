@@ -83,7 +83,12 @@ async function goingShards({ store }: SwitchContext, request: RetireRequest): Pr
 }
 
 /** The records first: movers stop by them. Then the rows, after which a mover that still writes keeps nothing (1.7). */
-async function removeStreams({ store, pool, leadership }: SwitchContext, request: RetireRequest, streams: readonly StreamRecord[], goes: readonly ShardRecord[]): Promise<void> {
+async function removeStreams(
+  { store, pool, leadership }: SwitchContext,
+  request: RetireRequest,
+  streams: readonly StreamRecord[],
+  goes: readonly ShardRecord[],
+): Promise<void> {
   const uids = streams.map((stream) => stream.uid)
   const puts: Put[] = uids.flatMap((uid) => [
     { key: keys.stream(request.workflowUid, uid), value: undefined },
@@ -91,7 +96,10 @@ async function removeStreams({ store, pool, leadership }: SwitchContext, request
   ])
   const result = await store.commit([leadership.fence], puts)
   if (!result.ok) throw switchErrors.decisionLost({ keyspace: request.keyspace, reason: 'this controller does not lead any more' })
-  const servers = new Set([...streams.flatMap((stream) => [stream.source, ...stream.targets]).map((shard) => shard.serverId), ...goes.map((shard) => shard.serverId)])
+  const servers = new Set([
+    ...streams.flatMap((stream) => [stream.source, ...stream.targets]).map((shard) => shard.serverId),
+    ...goes.map((shard) => shard.serverId),
+  ])
   await settled([...servers].map((id) => pool.run(id, ({ connection }) => forgetStreams(connection, request.workflowUid))))
 }
 
@@ -118,7 +126,9 @@ async function drop({ connection, ours }: ClaimedServer, sql: string): Promise<v
     } catch (error) {
       if (!isServerError(error) || error.kind !== 'lockWait' || attempt === attemptsMax) throw error
     }
-    const holders = (await flavourOf(connection).sessions(connection)).filter((session) => session.transaction !== null && session.user !== ours.admin)
+    const holders = (await flavourOf(connection).sessions(connection)).filter(
+      (session) => session.transaction !== null && session.user !== ours.admin,
+    )
     await killSessions(connection, holders)
   }
 }

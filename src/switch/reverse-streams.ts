@@ -25,7 +25,8 @@ export async function makeStreams(
 ): Promise<void> {
   const { store, leadership, pool, readPosition } = context
   for (const stream of streams) {
-    const position = (await seededBefore(pool, stream)) ?? (await pool.run(stream.source.serverId, ({ connection }) => readPosition(connection)))
+    const position =
+      (await seededBefore(pool, stream)) ?? (await pool.run(stream.source.serverId, ({ connection }) => readPosition(connection)))
     for (const target of stream.targets) {
       await pool.run(target.serverId, async ({ connection }) => {
         await ensureMoveTables(connection)

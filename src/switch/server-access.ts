@@ -15,7 +15,10 @@ export type OurNames = { readonly [account in OurAccount]: string }
 export type ServerAccess = { readonly record: ServerRecord; readonly secret: ServerSecret }
 
 export async function readServerAccess(store: Store, serverId: string): Promise<ServerAccess> {
-  const [record, secret] = await Promise.all([readRecord<ServerRecord>(store, keys.server(serverId)), readRecord<ServerSecret>(store, keys.secret(serverId))])
+  const [record, secret] = await Promise.all([
+    readRecord<ServerRecord>(store, keys.server(serverId)),
+    readRecord<ServerSecret>(store, keys.secret(serverId)),
+  ])
   if (record === null) throw switchErrors.shardUnknown({ kind: 'server', name: serverId })
   if (secret === null) throw switchErrors.shardUnknown({ kind: 'secret of server', name: serverId })
   return { record: record.value, secret: secret.value }
@@ -25,9 +28,17 @@ export function ourNames(access: ServerAccess): OurNames {
   return { admin: access.secret.admin.user, mover: access.secret.mover.user, gate: access.secret.gate.user }
 }
 
-export async function connectAs(access: ServerAccess, account: OurAccount, options: Partial<ConnectOptions> = {}, signal?: AbortSignal): Promise<Connection> {
+export async function connectAs(
+  access: ServerAccess,
+  account: OurAccount,
+  options: Partial<ConnectOptions> = {},
+  signal?: AbortSignal,
+): Promise<Connection> {
   const { record, secret } = access
   const place = record.socketPath === null ? { host: record.host, port: record.port } : { socketPath: record.socketPath }
   const { user, password } = secret[account]
-  return connect({ ...place, user, password, connectTimeoutMs: 3_000, ...options, attributes: { program_name: `shardwright ${account}` } }, signal)
+  return connect(
+    { ...place, user, password, connectTimeoutMs: 3_000, ...options, attributes: { program_name: `shardwright ${account}` } },
+    signal,
+  )
 }

@@ -27,8 +27,16 @@ describe('a switch with two servers on one side', { skip: !flavourAvailable('mar
     const component = (await world.routing()).components[0]
     assert.deepEqual([component?.phase, component?.serving.primary, component?.hold], ['stable', side, null])
     const ids = new Set(await world.ids(side))
-    assert.deepEqual([...ledger.acked].filter((id) => !ids.has(id)), [], 'acknowledged and lost')
-    assert.deepEqual([...ledger.refused].filter((id) => ids.has(id)), [], 'refused and there')
+    assert.deepEqual(
+      [...ledger.acked].filter((id) => !ids.has(id)),
+      [],
+      'acknowledged and lost',
+    )
+    assert.deepEqual(
+      [...ledger.refused].filter((id) => ids.has(id)),
+      [],
+      'refused and there',
+    )
     for (const id of world.serverIds) {
       const state = await context.pool.run(id, ({ connection, ours }) => fenceState(connection, ours, { allowUnfenced: [] }))
       assert.equal(isClosed(state), (id === 'f') !== (side === old), `${id} is ${isClosed(state) ? 'closed' : 'open'}`)
@@ -42,7 +50,7 @@ describe('a switch with two servers on one side', { skip: !flavourAvailable('mar
     while (ledger.acked.size < 30) await new Promise((resolve) => setTimeout(resolve, 2))
     let report = await switchTraffic(context, { ...request, to })
     // A server was down a moment ago: until its streams run again their lag is unknown, which blocks.
-    for (const limit = Date.now() + 15_000; report.outcome === 'refused' && Date.now() < limit; ) {
+    for (const limit = Date.now() + 15_000; report.outcome === 'refused' && Date.now() < limit;) {
       await new Promise((resolve) => setTimeout(resolve, 50))
       report = await switchTraffic(context, { ...request, to })
     }

@@ -20,7 +20,13 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
     after(() => world.stop())
     const tables = [{ schema: 'app__', name: 't' }]
     const open = (options: { graceMs?: number; leaseMs?: number; clock?: Clock } = {}): Promise<SessionLocks> =>
-      SessionLocks.open(context.pool, 'f', { tables, graceMs: options.graceMs ?? 200, leaseMs: options.leaseMs ?? 60_000, attemptMs: 150, clock: options.clock ?? systemClock })
+      SessionLocks.open(context.pool, 'f', {
+        tables,
+        graceMs: options.graceMs ?? 200,
+        leaseMs: options.leaseMs ?? 60_000,
+        attemptMs: 150,
+        clock: options.clock ?? systemClock,
+      })
     const signal = (): AbortSignal => AbortSignal.timeout(10_000)
     const insert = (): string => `INSERT INTO app__.t VALUES (${++id}, 'x', 0)`
 
@@ -59,7 +65,10 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       const started = performance.now()
       const locks = await open({ graceMs: 200 })
       const killed = await locks.lock(signal())
-      assert.deepEqual(killed.map(({ user, transaction }) => [user, transaction]), [['app', true]])
+      assert.deepEqual(
+        killed.map(({ user, transaction }) => [user, transaction]),
+        [['app', true]],
+      )
       assert(performance.now() - started < 1_500)
       await assert.rejects(client.query('COMMIT'))
       await locks.release()
@@ -123,7 +132,13 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       await assert.rejects(locks.lock(signal()))
       await using client = await world.client(world.f)
       await client.query(insert())
-      assert(!connection.open || (await connection.query('SELECT 1').then(() => false, () => true)))
+      assert(
+        !connection.open ||
+          (await connection.query('SELECT 1').then(
+            () => false,
+            () => true,
+          )),
+      )
       context = successor
     })
   })

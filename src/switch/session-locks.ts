@@ -51,7 +51,9 @@ export class SessionLocks implements AsyncDisposable {
   static async open(pool: ClaimPool, serverId: string, options: SessionLocksOptions): Promise<SessionLocks> {
     const { access } = await pool.claimed(serverId)
     const leaseS = Math.max(1, Math.ceil(options.leaseMs / 1_000))
-    const session = await connectAs(access, 'admin', { sessionSql: [`SET SESSION autocommit = 0, wait_timeout = ${leaseS}, lock_wait_timeout = 10, sql_mode = ''`] })
+    const session = await connectAs(access, 'admin', {
+      sessionSql: [`SET SESSION autocommit = 0, wait_timeout = ${leaseS}, lock_wait_timeout = 10, sql_mode = ''`],
+    })
     const taken = await session.value(`SELECT GET_LOCK('${pool.lockNames.lock}', 5)`)
     if (taken !== '1') {
       session.destroy()
@@ -77,7 +79,7 @@ export class SessionLocks implements AsyncDisposable {
     const startedMs = clock.monotonicMs()
     let blockers: ClientSession[] = []
     const killRoundsMax = 10
-    for (let killRounds = 0; killRounds < killRoundsMax; ) {
+    for (let killRounds = 0; killRounds < killRoundsMax;) {
       signal.throwIfAborted()
       if (await this.#attempt(server.connection, sql, attemptMs)) return killed
       blockers = (await listClientSessions(server.connection, server.ours)).filter((session) => session.transaction !== null)
@@ -113,7 +115,8 @@ export class SessionLocks implements AsyncDisposable {
       () => true,
       (error: unknown) => {
         if (isServerError(error) && (error.kind === 'interrupted' || error.kind === 'lockWait' || error.kind === 'deadlock')) return false
-        if (!this.#session.open || (isServerError(error) && error.kind === 'killed')) throw switchErrors.lockSessionLost({ server: this.serverId }, error)
+        if (!this.#session.open || (isServerError(error) && error.kind === 'killed'))
+          throw switchErrors.lockSessionLost({ server: this.serverId }, error)
         throw error
       },
     )

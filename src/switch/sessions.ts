@@ -7,7 +7,13 @@ import type { OurNames } from './server-access.ts'
 
 export type ClientSession = Session
 
-export type KilledSession = { readonly server: string; readonly user: string; readonly host: string; readonly query: string | null; readonly transaction: boolean }
+export type KilledSession = {
+  readonly server: string
+  readonly user: string
+  readonly host: string
+  readonly query: string | null
+  readonly transaction: boolean
+}
 
 /** Not logged in yet. Where accounts were locked before it connected it never will be, so it counts nowhere but while locks are laid. */
 const connecting = 'unauthenticated user'
@@ -15,7 +21,11 @@ const systemUsers = new Set(['system user', 'event_scheduler', connecting])
 const systemCommands = /^(Daemon|Binlog Dump|Slave|Replica|Group)/i
 
 /** Everybody but our own admin and mover, the server's threads, replication, and `spare` (user@host as in an account). */
-export async function listClientSessions(connection: Connection, ours: OurNames, spare: ReadonlySet<string> = new Set()): Promise<ClientSession[]> {
+export async function listClientSessions(
+  connection: Connection,
+  ours: OurNames,
+  spare: ReadonlySet<string> = new Set(),
+): Promise<ClientSession[]> {
   const sessions = await flavourOf(connection).sessions(connection)
   return sessions
     .map((session) => ({ ...session, host: session.host.replace(/:\d+$/, '') }))
@@ -31,7 +41,11 @@ export async function listConnecting(connection: Connection): Promise<ClientSess
 }
 
 /** Ends sessions, all in one round trip; one that is gone already is no error. */
-export async function killSessions(connection: Connection, sessions: readonly ClientSession[], how: 'CONNECTION' | 'QUERY' = 'CONNECTION'): Promise<void> {
+export async function killSessions(
+  connection: Connection,
+  sessions: readonly ClientSession[],
+  how: 'CONNECTION' | 'QUERY' = 'CONNECTION',
+): Promise<void> {
   if (sessions.length === 0) return
   for (const result of await connection.pipelineSettled(sessions.map((session) => `KILL ${how} ${session.id}`))) {
     if (result.status === 'rejected' && !isServerError(result.reason, 1094)) throw result.reason

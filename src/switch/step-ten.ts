@@ -20,7 +20,13 @@ import type { Side } from './plan.ts'
 import { settled } from './settled.ts'
 import type { KilledSession } from './sessions.ts'
 
-export type StepTenContext = DecideContext & { pool: ClaimPool; log: Log; fence: ClosedOptions; failpoint: SwitchFailpoint; readGraceMs: number }
+export type StepTenContext = DecideContext & {
+  pool: ClaimPool
+  log: Log
+  fence: ClosedOptions
+  failpoint: SwitchFailpoint
+  readGraceMs: number
+}
 
 export type StepTen = {
   readonly keyspace: string
@@ -39,7 +45,13 @@ export async function stepTen(context: StepTenContext, work: StepTen): Promise<{
   await failpoint('killed')
   await settled(work.serving.serverIds.map((id) => untilDone(context, id, () => pool.run(id, (server) => openServer(server, failpoint)))))
   await failpoint('opened')
-  const routing = await decide(context, work.keyspace, work.routing, (record) => toStable(record, { ranges: work.ranges, token: leadership.token }), work.ranges)
+  const routing = await decide(
+    context,
+    work.keyspace,
+    work.routing,
+    (record) => toStable(record, { ranges: work.ranges, token: leadership.token }),
+    work.ranges,
+  )
   return { routing, killed }
 }
 

@@ -23,8 +23,16 @@ export async function closeStrays(context: SwitchContext): Promise<Error[]> {
     const record = await readRecord<KeyspaceRecord>(store, keys.keyspace(keyspace))
     const fence = { allowUnfenced: record?.value.allowUnfenced ?? [] }
     const stable = components.filter((component) => component.phase === 'stable')
-    const serving = await readSide(store, keyspace, components.flatMap((component) => component.serving.primary))
-    const other = await readSide(store, keyspace, stable.flatMap((component) => component.other))
+    const serving = await readSide(
+      store,
+      keyspace,
+      components.flatMap((component) => component.serving.primary),
+    )
+    const other = await readSide(
+      store,
+      keyspace,
+      stable.flatMap((component) => component.other),
+    )
     for (const serverId of other.serverIds.filter((id) => !serving.serverIds.includes(id))) {
       try {
         const open = await pool.run(serverId, async (server) => {
@@ -40,6 +48,7 @@ export async function closeStrays(context: SwitchContext): Promise<Error[]> {
       }
     }
   }
-  for (const stray of strays) log.error({ error: stray.message }, 'a server that must take no client writes was open; it is closed again: run a vdiff')
+  for (const stray of strays)
+    log.error({ error: stray.message }, 'a server that must take no client writes was open; it is closed again: run a vdiff')
   return strays
 }

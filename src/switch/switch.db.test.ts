@@ -61,7 +61,10 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
           if (client === null) continue
           await client.query(`INSERT INTO ${tableOf(id, fresh)} VALUES (${id}, 'first', 0)`)
           // The new side has taken a write: whoever was connected to the old one must be gone by now.
-          const alive = await reader.query('SELECT 1').then(() => true, () => false)
+          const alive = await reader.query('SELECT 1').then(
+            () => true,
+            () => false,
+          )
           await client.close()
           return { alive, slowEnded }
         }
@@ -71,13 +74,19 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       assert.equal(report.outcome, 'switched', switchReportText(report))
       assert.deepEqual(await seen, { alive: false, slowEnded: true })
       await slowRead
-      assert(report.killed.some((session) => session.query?.includes('SLEEP') === true), 'and it is named')
+      assert(
+        report.killed.some((session) => session.query?.includes('SLEEP') === true),
+        'and it is named',
+      )
       await switchTraffic(context, { ...request, to: old })
     })
 
     test('partial plans: reference tables come back from one shard of the side', async () => {
       const plan = await planSwitch(world.store, { keyspace: 'app', workflow: 'w', shards: null })
-      assert.deepEqual(plan.back.map((stream) => [stream.source.shard, stream.movesReference, stream.copy]).sort(), [['-80', true, 'none'], ['80-', false, 'none']])
+      assert.deepEqual(plan.back.map((stream) => [stream.source.shard, stream.movesReference, stream.copy]).sort(), [
+        ['-80', true, 'none'],
+        ['80-', false, 'none'],
+      ])
       await assert.rejects(planSwitch(world.store, { keyspace: 'app', workflow: 'w', shards: ['-80'] }), { code: 'SW-KEYSPACE-009' })
     })
 

@@ -49,15 +49,34 @@ async function run(fail: Record<string, () => unknown> = {}, options: { limitMs?
     log: silentLog,
     signal: options.signal ?? new AbortController().signal,
     limitMs: options.limitMs ?? 5_000,
-    failpoint: options.dieAt === undefined ? noSwitchFailpoint : async (point) => {
-      if (point === options.dieAt) throw new ControllerDied(point)
-    },
+    failpoint:
+      options.dieAt === undefined
+        ? noSwitchFailpoint
+        : async (point) => {
+            if (point === options.dieAt) throw new ControllerDied(point)
+          },
     undo: 'undo',
-  }).then((value) => value, (error: unknown) => error as Error)
+  }).then(
+    (value) => value,
+    (error: unknown) => error as Error,
+  )
   return { log, report }
 }
 
-const ahead = ['preflight', 'prepare', 'hold', 'gates', 'requireClosed', 'lockTables', 'drain1', 'ids', 'closeServing', 'release', 'drain2', 'prove']
+const ahead = [
+  'preflight',
+  'prepare',
+  'hold',
+  'gates',
+  'requireClosed',
+  'lockTables',
+  'drain1',
+  'ids',
+  'closeServing',
+  'release',
+  'drain2',
+  'prove',
+]
 
 describe('the order of a switch', () => {
   test('the ten steps', async () => {
@@ -69,17 +88,42 @@ describe('the order of a switch', () => {
 
   test('blocked before anything was touched', async () => {
     const log: string[] = []
-    const effects = { ...effectsOf(log), preflight: async () => ({ blockers: [switchErrors.noMover({ source: '-', ageMs: 1 }), switchErrors.serverUnreachable({ server: 'n', reason: 'x' })], notes: [] }) }
+    const effects = {
+      ...effectsOf(log),
+      preflight: async () => ({
+        blockers: [switchErrors.noMover({ source: '-', ageMs: 1 }), switchErrors.serverUnreachable({ server: 'n', reason: 'x' })],
+        notes: [],
+      }),
+    }
     const report = await runSwitch({
-      plan: { keyspace: 'app', workflow: 'w', from: side, to: side }, effects, dryRun: false, clock: systemClock, log: silentLog, signal: new AbortController().signal,
-      limitMs: 1_000, failpoint: noSwitchFailpoint, undo: '',
+      plan: { keyspace: 'app', workflow: 'w', from: side, to: side },
+      effects,
+      dryRun: false,
+      clock: systemClock,
+      log: silentLog,
+      signal: new AbortController().signal,
+      limitMs: 1_000,
+      failpoint: noSwitchFailpoint,
+      undo: '',
     })
     assert.equal(report.outcome, 'refused')
     assert.equal(report.blockers.length, 2, 'all at once')
     assert.deepEqual(log, ['close'])
   })
 
-  for (const step of ['hold', 'gates', 'requireClosed', 'lockTables', 'drain1', 'ids', 'closeServing', 'release', 'drain2', 'prove', 'decide switched']) {
+  for (const step of [
+    'hold',
+    'gates',
+    'requireClosed',
+    'lockTables',
+    'drain1',
+    'ids',
+    'closeServing',
+    'release',
+    'drain2',
+    'prove',
+    'decide switched',
+  ]) {
     test(`${step} fails: given up by the deciding commit, before anything is opened or unlocked`, async () => {
       const { log, report } = await run({ [step]: () => new Error('no') })
       assert(!(report instanceof Error), String(report))
@@ -116,8 +160,15 @@ describe('the order of a switch', () => {
       },
     }
     const report = await runSwitch({
-      plan: { keyspace: 'app', workflow: 'w', from: side, to: side }, effects, dryRun: false, clock: systemClock, log: silentLog, signal: new AbortController().signal,
-      limitMs: 50, failpoint: noSwitchFailpoint, undo: '',
+      plan: { keyspace: 'app', workflow: 'w', from: side, to: side },
+      effects,
+      dryRun: false,
+      clock: systemClock,
+      log: silentLog,
+      signal: new AbortController().signal,
+      limitMs: 50,
+      failpoint: noSwitchFailpoint,
+      undo: '',
     })
     assert.equal(report.outcome, 'given up')
     assert.equal(report.error?.code, 'SW-SWITCH-026')

@@ -140,7 +140,10 @@ export async function runSwitch(options: RunSwitchOptions): Promise<SwitchReport
     await failpoint('closed')
     await step('release the table locks', () => effects.releaseTableLocks(), held)
     await failpoint('locksReleased')
-    await settled([step('drain under the fence', () => effects.drain(held), held), step('prove the way back', () => effects.proveWayBack(held), held)])
+    await settled([
+      step('drain under the fence', () => effects.drain(held), held),
+      step('prove the way back', () => effects.proveWayBack(held), held),
+    ])
     await failpoint('wayBackProven')
     held.throwIfAborted()
   }
@@ -174,5 +177,10 @@ function mayGiveUp(error: unknown): boolean {
 
 export function errorView(error: unknown): ErrorView {
   if (error instanceof SwError) return { code: error.code, what: error.message, why: error.why, fix: error.fix }
-  return { code: 'SW-SWITCH-000', what: error instanceof Error ? error.message : String(error), why: 'An error that was not foreseen.', fix: 'See the log; report it.' }
+  return {
+    code: 'SW-SWITCH-000',
+    what: error instanceof Error ? error.message : String(error),
+    why: 'An error that was not foreseen.',
+    fix: 'See the log; report it.',
+  }
 }

@@ -10,7 +10,17 @@ import { silentLog } from '../../base/log.ts'
 import type { Connection } from '../../mysql/connection.ts'
 import { keys } from '../../topology/keys.ts'
 import { MemoryStore } from '../../topology/memory.ts'
-import type { Flavour, KeyspaceRecord, LeaderRecord, RoutingRecord, ServerRecord, ServerSecret, ShardRecord, StreamRecord, StreamReport } from '../../topology/records.ts'
+import type {
+  Flavour,
+  KeyspaceRecord,
+  LeaderRecord,
+  RoutingRecord,
+  ServerRecord,
+  ServerSecret,
+  ShardRecord,
+  StreamRecord,
+  StreamReport,
+} from '../../topology/records.ts'
 import { attachWorkflow, initialRouting } from '../../topology/routing.ts'
 import type { Store } from '../../topology/store.ts'
 import { listRecords, put, readRecord, recordsOf } from '../../topology/typed.ts'
@@ -54,7 +64,11 @@ export class World {
   }
 
   static async start(flavour: Flavour, mover: 'stand-in' | 'real' = 'stand-in', targetServers: 1 | 2 = 1): Promise<World> {
-    const [f, n, m] = await Promise.all([TestServer.start(flavour), TestServer.start(flavour), targetServers === 2 ? TestServer.start(flavour) : null])
+    const [f, n, m] = await Promise.all([
+      TestServer.start(flavour),
+      TestServer.start(flavour),
+      targetServers === 2 ? TestServer.start(flavour) : null,
+    ])
     const world = new World(f, n, m)
     world.#real = mover === 'real'
     await world.#setUp()
@@ -68,14 +82,36 @@ export class World {
       await using root = await server.root()
       const account = (user: string): { user: string; password: string } => ({ user, password: randomUUID() })
       const secret: ServerSecret = { v: 1, admin: account('sw_admin'), mover: account('sw_mover'), gate: account('sw_gate') }
-      const record: ServerRecord = { v: 1, id, flavour: server.flavour, version: root.serverVersion, host: '127.0.0.1', port: server.port, socketPath: null, provisioned: true, dataDir: null }
+      const record: ServerRecord = {
+        v: 1,
+        id,
+        flavour: server.flavour,
+        version: root.serverVersion,
+        host: '127.0.0.1',
+        port: server.port,
+        socketPath: null,
+        provisioned: true,
+        dataDir: null,
+      }
       await this.store.commit([], [put(keys.server(id), record), put(keys.secret(id), secret)])
       for (const shard of shards) {
         const schema = schemaOf(shard)
         await root.query(`CREATE DATABASE ${schema}`)
         // The real mover makes the targets' tables.
-        if (!this.#real || shard === '-') await root.query(`CREATE TABLE ${schema}.t (id INT NOT NULL PRIMARY KEY, who VARCHAR(40) NOT NULL, n INT NOT NULL DEFAULT 0) ENGINE=InnoDB`)
-        const shardRecord: ShardRecord = { v: 1, keyspace: 'app', name: shard, uid: `uid${shard}`, serverId: id, schema, madeBy: shard === '-' ? null : this.workflowUid, provisioned: true }
+        if (!this.#real || shard === '-')
+          await root.query(
+            `CREATE TABLE ${schema}.t (id INT NOT NULL PRIMARY KEY, who VARCHAR(40) NOT NULL, n INT NOT NULL DEFAULT 0) ENGINE=InnoDB`,
+          )
+        const shardRecord: ShardRecord = {
+          v: 1,
+          keyspace: 'app',
+          name: shard,
+          uid: `uid${shard}`,
+          serverId: id,
+          schema,
+          madeBy: shard === '-' ? null : this.workflowUid,
+          provisioned: true,
+        }
         await this.store.commit([], [put(keys.shard('app', shard), shardRecord)])
       }
       await attachServer(root, { serverId: id, installationId, secret, otherAccounts: 'drop' })
@@ -84,26 +120,50 @@ export class World {
     }
     const keyspace: KeyspaceRecord = { v: 1, name: 'app', uid: randomUUID(), sharded: true, allowUnfenced: [], transactionMode: 'multi' }
     const workflow: WorkflowRecord = {
-      v: 1, uid: this.workflowUid, keyspace: 'app', name: 'w', kind: 'reshard', state: 'running', ended: false, spec: null, data: null, createdAtMs: 0, journal: [],
+      v: 1,
+      uid: this.workflowUid,
+      keyspace: 'app',
+      name: 'w',
+      kind: 'reshard',
+      state: 'running',
+      ended: false,
+      spec: null,
+      data: null,
+      createdAtMs: 0,
+      journal: [],
     }
     const routing = attachWorkflow(initialRouting(old), { workflow: 'w', sources: old, targets: fresh, token: 0 })
     if (!routing.ok) throw routing.error
     const ref = (shard: string) => ({ shard, uid: `uid${shard}`, serverId: this.serverOf(shard), schema: schemaOf(shard) })
     const stream: StreamRecord = {
-      v: 1, uid: 'forward', workflowUid: this.workflowUid, workflow: 'w', keyspace: 'app', direction: 'forward', wanted: 'running', generation: 1,
-      source: ref('-'), targets: fresh.map(ref), tables: [{ name: 't', reference: false, vindex: { type: 'reverse_bits', params: {}, columns: ['id'] } }],
-      movesReference: true, copy: 'full',
+      v: 1,
+      uid: 'forward',
+      workflowUid: this.workflowUid,
+      workflow: 'w',
+      keyspace: 'app',
+      direction: 'forward',
+      wanted: 'running',
+      generation: 1,
+      source: ref('-'),
+      targets: fresh.map(ref),
+      tables: [{ name: 't', reference: false, vindex: { type: 'reverse_bits', params: {}, columns: ['id'] } }],
+      movesReference: true,
+      copy: 'full',
       options: { onDdl: 'stop', deferSecondaryKeys: false, stopAfterCopy: false, copyBytesPerSecondMax: null, failpoints: {} },
     }
-    await this.store.commit([], [
-      put(keys.keyspace('app'), keyspace),
-      put(keys.workflow('app', 'w'), workflow),
-      put(keys.routing('app'), routing.record),
-      put(keys.stream(this.workflowUid, 'forward'), stream),
-    ])
+    await this.store.commit(
+      [],
+      [
+        put(keys.keyspace('app'), keyspace),
+        put(keys.workflow('app', 'w'), workflow),
+        put(keys.routing('app'), routing.record),
+        put(keys.stream(this.workflowUid, 'forward'), stream),
+      ],
+    )
     const context = await this.leader()
     // Targets are closed from creation.
-    for (const id of this.serverIds.slice(1)) await context.pool.run(id, (server) => closeServer(server, { allowUnfenced: [] }, systemClock))
+    for (const id of this.serverIds.slice(1))
+      await context.pool.run(id, (server) => closeServer(server, { allowUnfenced: [] }, systemClock))
     this.startMover()
     const limit = AbortSignal.timeout(10_000)
     for await (const snapshot of this.store.watch(keys.reportsOf(this.workflowUid), limit)) {
@@ -120,10 +180,22 @@ export class World {
     const record: LeaderRecord = { v: 1, holder: `h${token}`, token, address: '' }
     const result = await this.store.commit([], [put(keys.leader, record)])
     if (!result.ok) throw new Error('no lead')
-    const leadership: Leadership = { token, fence: { key: keys.leader, version: result.revision }, signal: options.signal ?? new AbortController().signal }
+    const leadership: Leadership = {
+      token,
+      fence: { key: keys.leader, version: result.revision },
+      signal: options.signal ?? new AbortController().signal,
+    }
     const pool = new ClaimPool({ store: this.store, installationId, leadership, clock: systemClock, log: silentLog })
     this.#pools.push(pool)
-    return { store: this.store, leadership, pool, clock: systemClock, log: silentLog, readPosition: currentPosition, failpoint: options.failpoint ?? noSwitchFailpoint }
+    return {
+      store: this.store,
+      leadership,
+      pool,
+      clock: systemClock,
+      log: silentLog,
+      readPosition: currentPosition,
+      failpoint: options.failpoint ?? noSwitchFailpoint,
+    }
   }
 
   startMover(): void {
@@ -134,7 +206,13 @@ export class World {
   #startReal(): void {
     const stop = new AbortController()
     const mover = new Mover({
-      store: this.store, id: randomUUID(), pid: process.pid, clock: systemClock, log: silentLog, rssBytes: () => 0, kill: () => undefined,
+      store: this.store,
+      id: randomUUID(),
+      pid: process.pid,
+      clock: systemClock,
+      log: silentLog,
+      rssBytes: () => 0,
+      kill: () => undefined,
     })
     const done = mover.run(stop.signal)
     this.#stopReal = async () => {
@@ -264,10 +342,31 @@ class FakeMover {
     }
     const now = Date.now()
     const report: StreamReport = {
-      v: 1, streamUid: stream.uid, mover: 'fake', generation: stream.generation, atMs: now, state: 'running', waiting: null, error: null,
-      copy: { rowsDone: 0, rowsEstimated: 0, bytesDone: 0, bytesEstimated: 0, rowsPerSecond: null, etaMs: null, sourceRowsRead: 0, tables: [] },
+      v: 1,
+      streamUid: stream.uid,
+      mover: 'fake',
+      generation: stream.generation,
+      atMs: now,
+      state: 'running',
+      waiting: null,
+      error: null,
+      copy: {
+        rowsDone: 0,
+        rowsEstimated: 0,
+        bytesDone: 0,
+        bytesEstimated: 0,
+        rowsPerSecond: null,
+        etaMs: null,
+        sourceRowsRead: 0,
+        tables: [],
+      },
       applied: { transactions: 0, rowChanges: 0, rowChangesPerSecond: null },
-      targets: stream.targets.map((target) => ({ shard: target.shard, position: null, controlMarker: marker, lag: { atMs: now, transactions: 0, bytes: 0, markerAgeMs: 0 } })),
+      targets: stream.targets.map((target) => ({
+        shard: target.shard,
+        position: null,
+        controlMarker: marker,
+        lag: { atMs: now, transactions: 0, bytes: 0, markerAgeMs: 0 },
+      })),
       resumed: null,
     }
     await this.#store.commit([], [put(keys.report(this.#workflowUid, stream.uid), report)])
@@ -283,10 +382,12 @@ async function makeEqual(source: Connection, target: Connection, stream: StreamR
     target.allText(`SELECT id, who, n FROM ${schema}.t`),
   ])
   const wanted = new Map(want.filter(mine).map((row) => [row['id'], row]))
-  const ownSource = (id: string | null | undefined): boolean => shardOf(Number(id), stream.source.shard === '-' ? old : fresh) === stream.source.shard
+  const ownSource = (id: string | null | undefined): boolean =>
+    shardOf(Number(id), stream.source.shard === '-' ? old : fresh) === stream.source.shard
   const gone = have.filter((row) => !wanted.has(row['id'] ?? '') && ownSource(row['id'])).map((row) => row['id'])
   const there = new Map(have.map((row) => [row['id'], row]))
   const changed = [...wanted.values()].filter((row) => JSON.stringify(there.get(row['id'] ?? '')) !== JSON.stringify(row))
   if (gone.length > 0) await target.query(`DELETE FROM ${schema}.t WHERE id IN (${gone.join(', ')})`)
-  if (changed.length > 0) await target.query(`REPLACE INTO ${schema}.t VALUES ${changed.map((row) => `(${row['id']}, '${row['who']}', ${row['n']})`).join(', ')}`)
+  if (changed.length > 0)
+    await target.query(`REPLACE INTO ${schema}.t VALUES ${changed.map((row) => `(${row['id']}, '${row['who']}', ${row['n']})`).join(', ')}`)
 }
