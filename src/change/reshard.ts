@@ -6,7 +6,9 @@ import { randomUUID } from 'node:crypto'
 import { keyRangesIntersect, parseKeyRange } from '../keyspace/key-range.ts'
 import { preflightTarget } from '../move/preflight.ts'
 import { createTargetTables, createTargetViews } from '../move/schema-copy.ts'
+import { quoteIdentifier } from '../sql/quote.ts'
 import { decide, takeRouting } from '../switch/decide.ts'
+import { closeServer } from '../switch/fence.ts'
 import { keys } from '../topology/keys.ts'
 import type { ShardRecord, ShardRef, StreamRecord, StreamTable, VdiffRecord } from '../topology/records.ts'
 import { attachWorkflow } from '../topology/routing.ts'
@@ -24,7 +26,7 @@ import { checkVerb, requireState, switchVerb } from './reshard-switch.ts'
 import type { Claims } from './reshard-switch.ts'
 import { cancelVerb, completeVerb } from './reshard-end.ts'
 import { attachServer, provisionServer, withServer } from './servers.ts'
-import type { World } from './servers.ts'
+import type { ServerAddress, World } from './servers.ts'
 
 export { planReshardCreate } from './reshard-plan.ts'
 
@@ -54,7 +56,7 @@ type PlannedCreate = {
   views: string[]
 }
 
-async function create(world: World, context: ActionContext): Promise<void> {
+async function create(world: World & Claims, context: ActionContext): Promise<void> {
   const { keyspace, name, uid } = context.workflow
   const spec = context.workflow.spec as unknown as ReshardSpec
   try {
@@ -78,7 +80,7 @@ async function create(world: World, context: ActionContext): Promise<void> {
   context.log.info({ workflow: name, uid }, 'reshard created')
 }
 
-async function createSteps(world: World, context: ActionContext, spec: ReshardSpec): Promise<void> {
+async function createSteps(world: World & Claims, context: ActionContext, spec: ReshardSpec): Promise<void> {
   const { store, leadership, clock } = context
   const { keyspace, name, uid } = context.workflow
   const plan = (await context.step('plan', async () => {
@@ -113,7 +115,7 @@ async function createSteps(world: World, context: ActionContext, spec: ReshardSp
       await Promise.all(
         plan.newServers.map((id) => provisionServer(world, { id, flavour: plan.flavour, schemas: schemasOf(id), closed: true })),
       )
-      for (const address of spec.targetServers ?? []) await attachServer(world, { ...address, schema: undefined })
+      for (const address of spec.targetServers ?? []) await attachTarget(world, context, address, schemasOf)
       return null
     },
     () => (plan.newServers.length === 0 ? `${spec.targetServers?.length ?? 0} attached` : `${plan.newServers.length} made`),
@@ -172,6 +174,21 @@ async function createSteps(world: World, context: ActionContext, spec: ReshardSp
       ],
     )
     return null
+  })
+}
+
+/** A server that somebody else runs becomes a target: closed before it holds a row of ours, as every target is from its creation on. */
+async function attachTarget(
+  world: World & Claims,
+  context: ActionContext,
+  address: ServerAddress,
+  schemasOf: (serverId: string) => string[],
+): Promise<void> {
+  const { id } = await attachServer(world, { ...address, schema: undefined })
+  const { allowUnfenced } = context.workflow.spec as unknown as ReshardSpec
+  await world.pool.run(id, async (claimed) => {
+    for (const schema of schemasOf(id)) await claimed.connection.query(`CREATE DATABASE IF NOT EXISTS ${quoteIdentifier(schema)}`)
+    await closeServer(claimed, { allowUnfenced }, context.clock)
   })
 }
 
