@@ -6,7 +6,15 @@ import { BackendPool, ConnectionBudget } from './backend.ts'
 
 function pool(): BackendPool {
   const never = new Promise<never>(() => undefined)
-  return new BackendPool({ clock: systemClock, shard: 'app/-', budget: new ConnectionBudget(1), waitMs: 5000, idleMs: 60_000, statementsMax: 10, connect: () => never })
+  return new BackendPool({
+    clock: systemClock,
+    shard: 'app/-',
+    budget: new ConnectionBudget(1),
+    waitMs: 5000,
+    idleMs: 60_000,
+    statementsMax: 10,
+    connect: () => never,
+  })
 }
 
 test('promise 10: who waits for a connection to a shard that stops serving was sent nowhere, and is routed again', async () => {

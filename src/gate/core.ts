@@ -138,4 +138,12 @@ export class Core {
     if (attempt >= attemptsMax) throw cause
     await this.clock.sleep(Math.min(100, 10 * (attempt + 1)), signal)
   }
+
+  /** Whether the record, read anew, says that a shard is moving or has moved. */
+  async isMoving(shard: ShardView): Promise<boolean> {
+    await this.watch.refreshRouting().catch(() => {})
+    const keyspace = this.watch.view.keyspaces.get(shard.keyspace)
+    const component = keyspace?.components.find((c) => c.key === shard.component.key)
+    return component === undefined || component.phase !== 'stable' || component.epoch !== shard.component.epoch
+  }
 }

@@ -1,3 +1,4 @@
+// long: one server and one gate serve all of these; each start costs seconds
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'

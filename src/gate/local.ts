@@ -46,8 +46,16 @@ export function processList(core: Core, status: number, full: boolean): Buffer {
   return rowsFrames(columns, rows, status)
 }
 
+/** SHOW DATABASES: what a client may USE. */
+export function databases(core: Core, like: string | null, status: number): Buffer {
+  const names = ['information_schema', ...core.watch.view.keyspaces.keys()].filter((n) => like === null || matchesLike(n, like)).sort()
+  const label = like === null ? 'Database' : `Database (${like})`
+  const rows = names.map((n) => [n])
+  return rowsFrames([textColumn(label, 64)], rows, status)
+}
+
 /** SQL's LIKE, without regard to case. */
-export function matchesLike(name: string, pattern: string): boolean {
+function matchesLike(name: string, pattern: string): boolean {
   let source = ''
   for (let i = 0; i < pattern.length; i++) {
     const c = pattern[i] as string
@@ -59,4 +67,13 @@ export function matchesLike(name: string, pattern: string): boolean {
 
 function escape(c: string): string {
   return c.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&')
+}
+
+/** COM_STATISTICS. */
+export function statistics(core: Core): Buffer {
+  const text = `Uptime: ${Math.round(core.clock.monotonicMs() / 1000)}  Threads: ${core.stats.sessions}  Questions: ${core.stats.statements}`
+  const framed = Buffer.allocUnsafe(text.length + 4)
+  framed.writeUInt32LE((text.length | (1 << 24)) >>> 0, 0)
+  framed.write(text, 4)
+  return framed
 }

@@ -10,12 +10,12 @@
 import { serverStatus } from '../wire/capabilities.ts'
 import type { RelayEnd } from '../mysql/connection.ts'
 import { isConnectionLost, ServerError } from '../mysql/errors.ts'
+import { heldMeanwhile, isCounted } from './admission.ts'
 import type { Backend } from './backend.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
 import { judgeLoss, judgeRefusal, type Circumstances } from './failures.ts'
 import { unreachable } from '../base/assert.ts'
-import type { Pin } from './plan/plan.ts'
 import { readOkFrame } from './ok-frame.ts'
 import type { Relayer } from './relay.ts'
 import { command } from './replies.ts'
@@ -121,46 +121,6 @@ export class Runner implements TransactionHost {
     return (await this.relay({ ...request, mute: true }, signal)).kind === 'ok'
   }
 
-  /** Something that neither reads nor writes rows (PREPARE), on the connection that the next statement would take. */
-  async onServer<T>(
-    keyspaceName: string,
-    signal: AbortSignal,
-    act: (backend: Backend, shard: ShardView) => Promise<T>,
-    choose?: (keyspace: KeyspaceView) => ShardView,
-  ): Promise<T> {
-    for (let attempt = 0; ; attempt++) {
-      const stale = this.#core.fresh()
-      if (stale !== undefined) await stale
-      const keyspace = await this.#core.ready(keyspaceName, signal)
-      const shard = choose === undefined ? (keyspace.shards[0] as ShardView) : choose(keyspace)
-      let backend: Backend | undefined
-      try {
-        backend = this.connections.known(shard, this.transaction, false) ?? (await this.connections.take(shard))
-      } catch (error) {
-        await this.#core.afterRefusal(shard, keyspace.version, attempt, 0, signal, connectError(shard, error as Error))
-        continue
-      }
-      const ours = this.transaction?.branches.get(shard.uid)?.backend === backend || this.connections.isPinned(backend)
-      try {
-        if (backend.signature !== this.settings.signature && !ours) await this.connections.bringToSettings(backend)
-        const result = await act(backend, shard)
-        if (!ours) this.connections.done(backend, false)
-        return result
-      } catch (error) {
-        if (!ours) this.connections.done(backend, false)
-        if (!isConnectionLost(error) || ours) throw error
-        await this.#core.afterRefusal(
-          shard,
-          keyspace.version,
-          attempt,
-          0,
-          signal,
-          gateErrors.unreachable({ shard: shardName(shard), cause: error.message }, error),
-        )
-      }
-    }
-  }
-
   /** The transaction that a statement belongs to, or null in autocommit. Throws 1213 once for one that was expelled. */
   async currentTransaction(): Promise<Transaction | null> {
     const transaction = this.transaction
@@ -193,28 +153,12 @@ export class Runner implements TransactionHost {
         throw gateErrors.singleMode({ first: shardName(other.shard), second: shardName(shard), keyspace: keyspace.name })
     }
     if (!this.#core.holds.active) return 'go'
-    const begins = transaction === null ? request.effect !== 'read' : !this.isCounted(transaction, keyspace.name)
+    const begins = transaction === null ? request.effect !== 'read' : !isCounted(this.#core, transaction, keyspace.name)
     const keys = [shard.component.key]
     if (!begins || !this.#core.holds.mustWait(keyspace.name, keys)) return 'go'
     this.#core.stats.held++
     await this.#core.holds.wait(keyspace.name, keys, request.bytes, signal)
     return 'again'
-  }
-
-  /**
-   * Whether a transaction is open on what is on hold already, hence counted in what the gate acknowledges: it may go on, on other
-   * shards of the keyspace too. Were it to wait, it would wait for a hold that waits for it.
-   */
-  isCounted(transaction: Transaction, keyspace: string): boolean {
-    for (const branch of transaction.branches.values()) {
-      if (branch.shard.keyspace === keyspace && this.#core.holds.isHeld(keyspace, [branch.shard.component.key])) return true
-    }
-    return false
-  }
-
-  #heldMeanwhile(shard: ShardView, transaction: Transaction | null, effect: Request['effect']): boolean {
-    if (!this.#core.holds.isHeld(shard.keyspace, [shard.component.key])) return false
-    return transaction === null ? effect !== 'read' : !this.isCounted(transaction, shard.keyspace)
   }
 
   async #attempt(
@@ -234,7 +178,7 @@ export class Runner implements TransactionHost {
     if (
       this.#core.holds.active &&
       transaction?.branches.has(shard.uid) !== true &&
-      this.#heldMeanwhile(shard, transaction, request.effect)
+      heldMeanwhile(this.#core, shard, transaction, request.effect)
     ) {
       this.connections.done(backend, false)
       return { kind: 'refused', cause: gateErrors.holdExpired({ keyspace: keyspace.name, waitedMs: 0 }) }
@@ -304,7 +248,7 @@ export class Runner implements TransactionHost {
       return known
     }
     const backend = await this.connections.take(shard)
-    if (this.#core.holds.active && transaction.branches.size === 0 && this.#heldMeanwhile(shard, transaction, 'write')) {
+    if (this.#core.holds.active && transaction.branches.size === 0 && heldMeanwhile(this.#core, shard, transaction, 'write')) {
       this.connections.done(backend, false)
       throw new HeldMeanwhile()
     }
@@ -317,10 +261,6 @@ export class Runner implements TransactionHost {
       throw error
     }
     return branch
-  }
-
-  isMoving(shard: ShardView): Promise<boolean> {
-    return this.#isMoving(shard)
   }
 
   async beginBranch(branch: Branch, transaction: Transaction): Promise<void> {
@@ -349,7 +289,7 @@ export class Runner implements TransactionHost {
     request: Request,
   ): Promise<Error | null> {
     const error = new ServerError(end.errno, end.sqlState, end.message)
-    const moving = (error.kind === 'interrupted' || error.kind === 'killed') && (await this.#isMoving(shard))
+    const moving = (error.kind === 'interrupted' || error.kind === 'killed') && (await this.#core.isMoving(shard))
     const verdict = judgeRefusal(error.kind, moving, this.#circumstances(transaction, branch, request))
     switch (verdict) {
       case 'repeat':
@@ -399,13 +339,6 @@ export class Runner implements TransactionHost {
     }
   }
 
-  async #isMoving(shard: ShardView): Promise<boolean> {
-    await this.#core.watch.refreshRouting().catch(() => {})
-    const keyspace = this.#core.watch.view.keyspaces.get(shard.keyspace)
-    const component = keyspace?.components.find((c) => c.key === shard.component.key)
-    return component === undefined || component.phase !== 'stable' || component.epoch !== shard.component.epoch
-  }
-
   /** Nothing was done on this connection: it goes back as if never used. */
   async #abandon(backend: Backend, transaction: Transaction | null, branch: Branch | null): Promise<void> {
     if (transaction === null || branch === null) {
@@ -438,7 +371,7 @@ export class Runner implements TransactionHost {
       throw error
     }
     const cause = error.cause instanceof Error ? error.cause.message : error.message
-    if (this.connections.isPinned(backend)) this.unpin()
+    if (this.connections.isPinned(backend)) this.connections.unpin(this.transaction)
     const verdict = judgeLoss(error.outcome, this.#circumstances(transaction, branch, request))
     if (transaction !== null && branch !== null) transaction.dropBranch(branch)
     else backend.pool.give(backend)
@@ -457,14 +390,10 @@ export class Runner implements TransactionHost {
     if (said.insertId !== 0n) this.lastInsertId = said.insertId
   }
 
-  unpin(only?: Pin): void {
-    this.connections.unpin(this.transaction?.branches.values() ?? [], only)
-  }
-
-  /** Everything that the session holds goes back; open transactions are rolled back. */
+  /** Everything goes back; open transactions are rolled back. */
   async end(): Promise<void> {
     await this.rollback()
     this.connections.releaseAtHand()
-    this.unpin()
+    this.connections.unpin(this.transaction)
   }
 }

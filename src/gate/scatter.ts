@@ -235,7 +235,7 @@ export class Scatter {
       if (error.kind === 'readOnly') refusal = gateErrors.readOnly({ shard: shardName(shard), keyspace: shard.keyspace }, error)
       else if (error.kind === 'accountLocked' || error.kind === 'access')
         refusal = gateErrors.unreachable({ shard: shardName(shard), cause: error.serverMessage }, error)
-      else if ((error.kind === 'interrupted' || (error.kind === 'killed' && rereadable)) && (await this.#runner.isMoving(shard)))
+      else if ((error.kind === 'interrupted' || (error.kind === 'killed' && rereadable)) && (await this.#core.isMoving(shard)))
         refusal = error
     } else if (isConnectionLost(error)) {
       if (error.outcome === 'nothingSent' || rereadable || transaction === null)

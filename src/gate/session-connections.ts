@@ -69,7 +69,7 @@ export class SessionConnections {
     if (pinned !== null && (pinned.shard.uid !== shard.uid || !pinned.backend.connection.open)) {
       if (pinned.shard.keyspace === shard.keyspace) {
         const state = [...pinned.why].join(', ')
-        this.unpin(transaction?.branches.values() ?? [])
+        this.unpin(transaction)
         throw gateErrors.sessionStateLost({ state, keyspace: shard.keyspace })
       }
     }
@@ -118,8 +118,8 @@ export class SessionConnections {
     backend.dirty = true
   }
 
-  /** @param kept connections of the transaction under way: they go back when it ends */
-  unpin(kept: Iterable<{ readonly backend: Backend }>, only?: Pin): void {
+  /** @param transaction under way: its connections go back when it ends */
+  unpin(transaction: Transaction | null, only?: Pin): void {
     const pinned = this.#pinned
     if (pinned === null) return
     if (only !== undefined) {
@@ -127,7 +127,7 @@ export class SessionConnections {
       if (pinned.why.size > 0) return
     }
     this.#pinned = null
-    const inBranch = [...kept].some((b) => b.backend === pinned.backend)
+    const inBranch = [...(transaction?.branches.values() ?? [])].some((b) => b.backend === pinned.backend)
     if (!inBranch) pinned.backend.pool.give(pinned.backend)
   }
 

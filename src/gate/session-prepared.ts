@@ -2,6 +2,7 @@
 import type { ClientCommand } from '../mysql/server-connection.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
+import { onServer } from './on-server.ts'
 import { classifyCached } from './passthrough-cache.ts'
 import { executionFrame, prepareOn, prepareRaw, type SessionStatement } from './prepared.ts'
 import { firstShard, type Request } from './request.ts'
@@ -76,7 +77,7 @@ export class PreparedStatements {
     statement: SessionStatement,
     signal: AbortSignal,
   ): Promise<{ paramCount: number; answer: Buffer }> {
-    return await this.#runner.onServer(keyspace, signal, async (backend) => {
+    return await onServer(this.#core, this.#runner, keyspace, signal, async (backend) => {
       const prepared = await prepareRaw(backend.connection, statement.text, statement.id)
       const known = backend.statements.get(statement.key)
       backend.pool.remember(backend, statement.key, { id: prepared.id, boundTypes: null })

@@ -1,3 +1,4 @@
+// long: the switch over a client's commands and statements; what each does stands in files of its own
 /**
  * One client's session: takes its commands one at a time and answers each. What a statement is decides who answers it: the
  * gate itself (session state, transactions, KILL, SHOW DATABASES), an unsharded keyspace's server (runner.ts, as it is), or
@@ -14,15 +15,16 @@ import type { Core, SessionEntry } from './core.ts'
 import { gateErrors } from './errors.ts'
 import { InfileRelay } from './infile.ts'
 import { killThread } from './kill.ts'
-import { localAnswer, matchesLike, processList } from './local.ts'
+import { databases, localAnswer, processList, statistics } from './local.ts'
+import { qualify } from './qualified.ts'
 import { classifyCached } from './passthrough-cache.ts'
 import type { Passthrough, Relay } from './passthrough.ts'
 import { Relayer } from './relay.ts'
-import { eofFrame, errorFrame, framedQuery, plainOk, rowsFrames, textColumn } from './replies.ts'
+import { eofFrame, errorFrame, framedQuery, plainOk } from './replies.ts'
 import { firstShard, HalfAnswered, type Request } from './request.ts'
 import { Runner } from './runner.ts'
 import { PreparedStatements } from './session-prepared.ts'
-import { setSession, type Setting } from './set-command.ts'
+import { setSession } from './set-command.ts'
 import { SessionSettings } from './settings.ts'
 import { Sharded } from './sharded.ts'
 import { lexStatement, modeOf } from './statement-text.ts'
@@ -92,7 +94,11 @@ export class Session implements SessionEntry {
     if (charset === null) throw gateErrors.charset({ charset: `of collation ${collation}` })
     this.keyspace = database
     this.#runner.settings.clear()
-    const names = initialNames(collation)
+    this.#adoptCharset()
+  }
+
+  #adoptCharset(): void {
+    const names = initialNames(this.#client.collation)
     if (names !== null) this.#runner.settings.set('names', names)
   }
 
@@ -199,7 +205,7 @@ export class Session implements SessionEntry {
       }
       case com.resetConnection:
         await this.#reset()
-        this.#adoptCollation()
+        this.#adoptCharset()
         this.#ok()
         return
       case com.changeUser:
@@ -256,11 +262,6 @@ export class Session implements SessionEntry {
     this.#prepared.clear()
   }
 
-  #adoptCollation(): void {
-    const names = initialNames(this.#client.collation)
-    if (names !== null) this.#runner.settings.set('names', names)
-  }
-
   /** For SHOW PROCESSLIST: the text is only cut out when somebody asks. */
   get doing(): { command: string; sinceMs: number; text: string } {
     const data = this.#current
@@ -293,7 +294,10 @@ export class Session implements SessionEntry {
   }
 
   async #passThrough(keyspace: string, relay: Relay, framed: Buffer, sql: Buffer): Promise<void> {
-    const qualified = relay.qualifiers.length > 0 ? this.#qualified(relay, sql) : null
+    const qualified =
+      relay.qualifiers.length > 0
+        ? qualify(this.#core.watch.view, this.keyspace, relay, lexStatement(sql, modeOf(this.#runner.settings)), sql)
+        : null
     if (
       relay.needsPrevious === 'found-rows' &&
       this.#runner.connections.atHand === null &&
@@ -310,38 +314,6 @@ export class Session implements SessionEntry {
     if (qualified !== null && this.#core.watch.view.keyspaces.get(target)?.record.sharded === true)
       return await this.#sharded.query(target, sql, this.#abort.signal, null)
     await this.#relay(target, qualified?.framed ?? framed, relay)
-  }
-
-  /** A qualified name decides where a statement goes; its database may have another name on the server. */
-  #qualified(relay: Relay, sql: Buffer): { keyspace: string; framed: Buffer } | null {
-    const lexed = lexStatement(sql, modeOf(this.#runner.settings))
-    const named: { at: number; end: number; keyspace: string }[] = []
-    for (const token of relay.qualifiers) {
-      const at = lexed.tokens[token * 3 + 1] as number
-      const end = lexed.tokens[token * 3 + 2] as number
-      const name = sql.toString('utf8', at, end).replace(/^[`"](.*)[`"]$/, '$1')
-      if (this.#core.watch.view.keyspaces.has(name)) named.push({ at, end, keyspace: name })
-    }
-    const first = named[0]
-    if (first === undefined) return null
-    const other = named.find((n) => n.keyspace !== first.keyspace)
-    if (other !== undefined) {
-      throw gateErrors.notForwarded({
-        construct: `a statement over the keyspaces ${first.keyspace} and ${other.keyspace}`,
-        reason: 'they may stand on different servers',
-        fix: 'read them one after the other',
-      })
-    }
-    const schema = this.#core.watch.view.keyspaces.get(first.keyspace)?.shards[0]?.schema ?? first.keyspace
-    if (schema === first.keyspace) return first.keyspace === this.keyspace ? null : { keyspace: first.keyspace, framed: framedQuery(sql) }
-    const parts: Buffer[] = []
-    let from = 0
-    for (const n of named) {
-      parts.push(sql.subarray(from, n.at), Buffer.from(`\`${schema.replaceAll('`', '``')}\``))
-      from = n.end
-    }
-    parts.push(sql.subarray(from))
-    return { keyspace: first.keyspace, framed: framedQuery(Buffer.concat(parts)) }
   }
 
   async #relay(keyspace: string, framed: Buffer, relay: Partial<Relay> & { effect: Relay['effect']; rereadable: boolean }): Promise<void> {
@@ -382,7 +354,15 @@ export class Session implements SessionEntry {
         return true
       }
       case 'set':
-        if (await setSession(this.#setting(), p.assignments, lexed, sql)) this.#ok()
+        if (
+          await setSession(
+            { core: this.#core, runner: this.#runner, sharded: this.#sharded, keyspace: this.keyspace, signal: this.#abort.signal },
+            p.assignments,
+            lexed,
+            sql,
+          )
+        )
+          this.#ok()
         return true
       case 'use':
         this.#use(p.keyspace)
@@ -394,23 +374,14 @@ export class Session implements SessionEntry {
       case 'unlock-tables':
         if (this.#runner.connections.pinned) await this.#relay(this.keyspace, framedQuery(sql), { effect: 'read', rereadable: false })
         else this.#ok()
-        this.#runner.unpin('handler')
+        this.#runner.connections.unpin(this.#runner.transaction, 'handler')
         return true
       case 'show':
-        if (p.what === 'processlist') this.#client.write(processList(this.#core, this.#runner.status, p.full))
-        else {
-          const names = ['information_schema', ...this.#core.watch.view.keyspaces.keys()]
-            .filter((n) => p.like === null || matchesLike(n, p.like))
-            .sort()
-          const label = p.like === null ? 'Database' : `Database (${p.like})`
-          this.#client.write(
-            rowsFrames(
-              [textColumn(label, 64)],
-              names.map((n) => [n]),
-              this.#runner.status,
-            ),
-          )
-        }
+        this.#client.write(
+          p.what === 'processlist'
+            ? processList(this.#core, this.#runner.status, p.full)
+            : databases(this.#core, p.like, this.#runner.status),
+        )
         return true
       case 'local':
         this.#client.write(
@@ -430,16 +401,6 @@ export class Session implements SessionEntry {
     }
   }
 
-  #setting(): Setting {
-    return {
-      core: this.#core,
-      runner: this.#runner,
-      sharded: this.#sharded,
-      keyspace: this.keyspace,
-      signal: this.#abort.signal,
-    }
-  }
-
   #kill(what: 'connection' | 'query', id: number): void {
     const session = this.#core.sessions.get(id)
     if (session === undefined || session.user !== this.user) throw gateErrors.unknownThread({ id })
@@ -447,12 +408,4 @@ export class Session implements SessionEntry {
     if (session !== this) this.#ok()
     session.kill(what)
   }
-}
-
-function statistics(core: Core): Buffer {
-  const text = `Uptime: ${Math.round(core.clock.monotonicMs() / 1000)}  Threads: ${core.stats.sessions}  Questions: ${core.stats.statements}`
-  const framed = Buffer.allocUnsafe(text.length + 4)
-  framed.writeUInt32LE((text.length | (1 << 24)) >>> 0, 0)
-  framed.write(text, 4)
-  return framed
 }

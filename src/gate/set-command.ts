@@ -3,6 +3,7 @@ import type { Lexed } from '../sql/lexer.ts'
 import type { Value } from '../sql/value.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
+import { onServer } from './on-server.ts'
 import { valueOfAnswer } from './evaluate.ts'
 import { literalOf } from './plan/render.ts'
 import type { Pin } from './plan/plan.ts'
@@ -91,7 +92,7 @@ async function pass(s: Setting, keyspace: string, sql: Buffer, pins: readonly Pi
 }
 
 async function evaluate(s: Setting, keyspace: string, expression: string): Promise<Value> {
-  return await s.runner.onServer(keyspace, s.signal, async (backend) =>
+  return await onServer(s.core, s.runner, keyspace, s.signal, async (backend) =>
     valueOfAnswer(await backend.connection.query(`SELECT ${expression}`)),
   )
 }

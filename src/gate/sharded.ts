@@ -2,63 +2,31 @@
  * Statements on sharded keyspaces: planned, routed by the routing of the moment, sent to one shard (streamed through) or to
  * several (scatter.ts). Every attempt plans and routes anew, so what waited for a switch goes to the shards that serve then.
  */
-import { isSwError } from '../base/errors.ts'
 import { unreachable } from '../base/assert.ts'
 import type { ClientCommand, ServerConnection } from '../mysql/server-connection.ts'
 import type { Lexed } from '../sql/lexer.ts'
-import { integerValue, nullValue, textValue, type Value } from '../sql/value.ts'
-import type { Param } from '../wire/stmt-execute.ts'
+import { type Value } from '../sql/value.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
+import { onServer } from './on-server.ts'
+import { noExecution, Rerouted, SessionContext, type Execution, type Refused } from './execution.ts'
+import { OtherStatements } from './sharded-others.ts'
 import { readOkFrame } from './ok-frame.ts'
 import { killThread } from './kill.ts'
 import { decodeParameters, executionOf, inlineParameters, valueOf } from './parameters.ts'
 import { valueOfAnswer } from './evaluate.ts'
 import { errorKindOf } from './scatter-errors.ts'
-import type {
-  DdlPlan,
-  LocalPlan,
-  Piece,
-  Plan,
-  RoutedPlan,
-  RouteInputs,
-  SessionRef,
-  ShowPlan,
-  Slot,
-  Text,
-  TransactionPlan,
-} from './plan/plan.ts'
+import type { Piece, Plan, RoutedPlan, RouteInputs, Slot, Text } from './plan/plan.ts'
 import { Rendering, slotValue } from './plan/render.ts'
 import { idsNeeded, routePlan } from './plan/route.ts'
 import { executionFrame, prepareOn, prepareRaw, type SessionStatement } from './prepared.ts'
-import { framedQuery, integerColumn, okFrame, plainOk, rowsFrames, textColumn } from './replies.ts'
-import { rereadable } from './pure-functions.ts'
-import { ResultWriter } from './result-writer.ts'
+import { framedQuery, okFrame, plainOk } from './replies.ts'
 import type { Runner } from './runner.ts'
 import type { Request } from './request.ts'
 import { insertSummary, Scatter, summary, type Part } from './scatter.ts'
-import { lexStrictly, modeOf } from './statement-text.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
 
 const plansMax = 50
-
-const rereadablePlans = new WeakMap<RoutedPlan, boolean>()
-
-/** Routing changed while a statement waited: plan it again. */
-class Rerouted extends Error {}
-
-type Execution = {
-  readonly keyspace: string
-  readonly sql: Buffer
-  readonly form: 'text' | 'binary'
-  /** The client's own packet, when the text may be passed on as it is. */
-  readonly framed: (() => Buffer) | null
-  readonly statement: SessionStatement | null
-  readonly params: readonly Param[]
-  readonly values: readonly Value[]
-  readonly signal: AbortSignal
-  ids: readonly bigint[]
-}
 
 export class Sharded {
   readonly #core: Core
@@ -66,8 +34,8 @@ export class Sharded {
   readonly #client: ServerConnection
   readonly #scatter: Scatter
   readonly #keyspaceName: () => string
-  /** User variables, by name in lower case. */
-  readonly variables = new Map<string, Value>()
+  readonly #context: SessionContext
+  readonly #others: OtherStatements
 
   constructor(core: Core, runner: Runner, client: ServerConnection, keyspaceName: () => string) {
     this.#core = core
@@ -75,6 +43,13 @@ export class Sharded {
     this.#client = client
     this.#scatter = new Scatter(core, runner, client)
     this.#keyspaceName = keyspaceName
+    this.#context = new SessionContext(core, runner, client, this.#scatter, keyspaceName)
+    this.#others = new OtherStatements(this.#context)
+  }
+
+  /** User variables, by name in lower case. */
+  get variables(): Map<string, Value> {
+    return this.#context.variables
   }
 
   /** KILL QUERY of the parts that run. */
@@ -101,15 +76,15 @@ export class Sharded {
     const sql = Buffer.from(`SELECT ${expression}`)
     const plan = await this.#plan(keyspace, sql, signal)
     if (plan.kind === 'local') {
-      const lexed = this.#lex(sql)
+      const lexed = this.#context.lex(sql)
       const item = plan.items[0]?.value
       if (item !== undefined && (item.kind !== 'session' || item.ref.kind !== 'system-variable'))
-        return slotValue(item, this.#inputs(lexed, noExecution(keyspace, sql, signal), await this.#core.ready(keyspace, signal)))
+        return slotValue(item, this.#context.inputs(lexed, noExecution(keyspace, sql, signal), await this.#core.ready(keyspace, signal)))
     }
     const whole = plan.kind === 'routed' ? plan : plan.kind === 'local' ? plan.otherwise : null
-    if (whole === null) throw this.#unsupported(`SET to ${expression}`)
-    return await this.#runner.onServer(keyspace, signal, async (backend, shard) => {
-      const text = whole.whole === null ? sql : this.#renderForPrepare(this.#lex(sql), whole, whole.whole, shard)
+    if (whole === null) throw this.#context.unsupported(`SET to ${expression}`)
+    return await onServer(this.#core, this.#runner, keyspace, signal, async (backend, shard) => {
+      const text = whole.whole === null ? sql : this.#renderForPrepare(this.#context.lex(sql), whole, whole.whole, shard)
       return valueOfAnswer(await backend.connection.query(text))
     })
   }
@@ -132,10 +107,11 @@ export class Sharded {
   /** The columns and parameters, as one shard describes them for the client's whole text. */
   async prepare(keyspace: string, text: Buffer, id: number, signal: AbortSignal): Promise<{ paramCount: number; answer: Buffer }> {
     const plan = await this.#plan(keyspace, text, signal)
-    if (plan.kind === 'prepare' || plan.kind === 'execute' || plan.kind === 'deallocate') throw this.#unsupported(plan.kind.toUpperCase())
+    if (plan.kind === 'prepare' || plan.kind === 'execute' || plan.kind === 'deallocate')
+      throw this.#context.unsupported(plan.kind.toUpperCase())
     const target = plan.kind === 'routed' ? plan.keyspace : keyspace
-    return await this.#runner.onServer(target, signal, async (backend, shard) => {
-      const lexed = this.#lex(text)
+    return await onServer(this.#core, this.#runner, target, signal, async (backend, shard) => {
+      const lexed = this.#context.lex(text)
       const template = plan.kind === 'routed' && plan.insert?.sequence != null && plan.scatter.kind === 'allowed' ? plan.scatter.text : null
       const whole: Text =
         template ??
@@ -156,7 +132,7 @@ export class Sharded {
       shardOf: () => shard,
       schemaOf: (s) => s.schema,
       anyShard: () => shard,
-      session: (ref) => this.#session(ref),
+      session: (ref) => this.#context.session(ref),
       sequenceIds: [],
     }
     const rows = plan.kind === 'routed' && plan.insert !== null ? plan.insert.rows.map((row) => row.text.map(withoutId)) : []
@@ -169,12 +145,12 @@ export class Sharded {
     for (let attempt = 0; ; attempt++) {
       const stale = this.#core.fresh()
       if (stale !== undefined) await stale
-      let lexed = this.#lex(e.sql)
+      let lexed = this.#context.lex(e.sql)
       let plan = this.#core.planner.plan(lexed, { keyspace: this.#keyspaceName() === '' && e.statement === null ? null : e.keyspace })
       for (let i = 0; plan.kind === 'needs-schema'; i++) {
         if (i > plansMax) throw gateErrors.notReady({ keyspace: plan.keyspace, reason: 'its tables change faster than they can be read' })
         await this.#core.catalog.load(plan.keyspace, plan.tables, e.signal)
-        lexed = this.#lex(e.sql)
+        lexed = this.#context.lex(e.sql)
         plan = this.#core.planner.plan(lexed, { keyspace: this.#keyspaceName() === '' && e.statement === null ? null : e.keyspace })
       }
       try {
@@ -193,33 +169,35 @@ export class Sharded {
 
   async #plan(keyspace: string, sql: Buffer, signal: AbortSignal): Promise<Plan> {
     for (;;) {
-      const plan = this.#core.planner.plan(this.#lex(sql), { keyspace })
+      const plan = this.#core.planner.plan(this.#context.lex(sql), { keyspace })
       if (plan.kind !== 'needs-schema') return plan
       await this.#core.catalog.load(plan.keyspace, plan.tables, signal)
     }
   }
 
   /** Null: answered. Otherwise nothing was done, and it may be tried again when routing allows. */
-  async #perform(plan: Plan, lexed: Lexed, e: Execution): Promise<{ shard: ShardView; version: number; cause: Error } | null> {
+  async #perform(plan: Plan, lexed: Lexed, e: Execution): Promise<Refused | null> {
     switch (plan.kind) {
       case 'routed':
         return await this.#routed(plan, lexed, e)
-      case 'local':
-        return await this.#local(plan, lexed, e)
+      case 'local': {
+        const otherwise = await this.#others.local(plan, lexed, e)
+        return otherwise === null ? null : await this.#routed(otherwise, lexed, e)
+      }
       case 'show':
-        return await this.#show(plan, lexed, e)
+        return await this.#others.show(plan, lexed, e)
       case 'explain': {
         const keyspace = await this.#core.ready(plan.inner.keyspace, e.signal)
-        const { sends } = routePlan(plan.inner, this.#inputs(lexed, e, keyspace))
+        const { sends } = routePlan(plan.inner, this.#context.inputs(lexed, e, keyspace))
         const shard = (sends[0] as (typeof sends)[number]).shard
-        await this.#relayText(keyspace, shard, this.#render(plan.text, lexed, e, keyspace, shard), e, 'read')
+        await this.#context.relayText(keyspace, shard, this.#context.render(plan.text, lexed, e, keyspace, shard), e, 'read')
         return null
       }
       case 'ddl':
-        await this.#ddl(plan, lexed, e)
+        await this.#others.ddl(plan, lexed, e)
         return null
       case 'transaction':
-        await this.#savepoint(plan, e)
+        await this.#others.savepoint(plan, e)
         return null
       case 'unlock-tables':
         this.#client.write(plainOk(this.#runner.status))
@@ -231,7 +209,7 @@ export class Sharded {
       case 'prepare':
       case 'execute':
       case 'deallocate':
-        throw this.#unsupported(plan.kind.toUpperCase().replace('-', ' '))
+        throw this.#context.unsupported(plan.kind.toUpperCase().replace('-', ' '))
       case 'needs-schema':
         throw gateErrors.notReady({ keyspace: plan.keyspace, reason: 'its tables are not known' })
       default:
@@ -239,12 +217,12 @@ export class Sharded {
     }
   }
 
-  async #routed(plan: RoutedPlan, lexed: Lexed, e: Execution): Promise<{ shard: ShardView; version: number; cause: Error } | null> {
+  async #routed(plan: RoutedPlan, lexed: Lexed, e: Execution): Promise<Refused | null> {
     const view = this.#core.keyspace(plan.keyspace)
     const keyspace = view.notReady === null ? view : await this.#core.ready(plan.keyspace, e.signal)
     if (keyspace !== view) throw new Rerouted()
     this.#core.catalog.refreshOld(plan.keyspace, plan.tables)
-    let inputs = this.#inputs(lexed, e, keyspace)
+    let inputs = this.#context.inputs(lexed, e, keyspace)
     const sequence = plan.insert?.sequence ?? null
     if (sequence !== null) {
       const count = idsNeeded(plan, inputs)
@@ -253,7 +231,7 @@ export class Sharded {
         // Others have lexed and routing may have changed while we waited.
         throw new Rerouted()
       }
-      inputs = this.#inputs(lexed, e, keyspace)
+      inputs = this.#context.inputs(lexed, e, keyspace)
     }
     const routed = routePlan(plan, inputs)
     const only = routed.sends.length === 1 ? routed.sends[0] : undefined
@@ -264,7 +242,7 @@ export class Sharded {
     // Texts are views of buffers that others may reuse: parts keep their own.
     const parts: Part[] = routed.sends.map((send) => ({
       shard: send.shard,
-      text: e.values.length === 0 ? send.text : inlineParameters(this.#lex(send.text), send.parameters, e.values),
+      text: e.values.length === 0 ? send.text : inlineParameters(this.#context.lex(send.text), send.parameters, e.values),
     }))
     return await this.#several(plan, keyspace, parts, routed, lexed, e)
   }
@@ -284,7 +262,7 @@ export class Sharded {
     // A text with drawn ids is another one each time: not worth preparing.
     const frameOf: Request['frame'] =
       statement !== null && firstId !== null
-        ? () => framedQuery(inlineParameters(this.#lex(text), chosen, e.values))
+        ? () => framedQuery(inlineParameters(this.#context.lex(text), chosen, e.values))
         : statement === null
           ? () => (own && e.framed !== null ? e.framed() : framedQuery(text))
           : (backend) => {
@@ -306,7 +284,7 @@ export class Sharded {
       frame: frameOf,
       bytes: e.sql.length,
       effect: plan.effect,
-      rereadable: this.#rereadable(plan, e.sql),
+      rereadable: this.#context.rereadable(plan, e.sql),
       pins: plan.sharded ? [] : plan.pins,
       lastInsertId: false,
       needsPrevious: false,
@@ -338,7 +316,7 @@ export class Sharded {
     routed: ReturnType<typeof routePlan<ShardView>>,
     lexed: Lexed,
     e: Execution,
-  ): Promise<{ shard: ShardView; version: number; cause: Error } | null> {
+  ): Promise<Refused | null> {
     const transaction = await this.#runner.currentTransaction()
     if (transaction !== null && keyspace.record.transactionMode === 'single') {
       throw gateErrors.singleMode({
@@ -347,16 +325,16 @@ export class Sharded {
         keyspace: keyspace.name,
       })
     }
-    if (await this.#hold(keyspace, parts, transaction !== null, plan.effect, e)) throw new Rerouted()
+    if (await this.#context.hold(keyspace, parts, transaction !== null, plan.effect, e)) throw new Rerouted()
     if (routed.merge !== null || plan.verb === 'select') {
       const slots = new Map<Slot, string | null>()
       const resolve = (slot: Slot): string | null => slots.get(slot) ?? null
-      for (const slot of havingSlots(routed.merge)) slots.set(slot, numberText(slotValue(slot, this.#inputs(lexed, e, keyspace))))
+      for (const slot of havingSlots(routed.merge)) slots.set(slot, numberText(slotValue(slot, this.#context.inputs(lexed, e, keyspace))))
       const merge = routed.merge ?? { kind: 'concat' as const, hiddenColumns: 0 as const, limit: null, offset: 0n }
       const result = await this.#scatter.read(parts, merge, transaction, {
         form: e.form,
         effect: plan.effect === 'lock' ? 'lock' : 'read',
-        rereadable: this.#rereadable(plan, e.sql),
+        rereadable: this.#context.rereadable(plan, e.sql),
         resolve,
       })
       return result.kind === 'done' ? null : { shard: result.shard, version: keyspace.version, cause: result.cause }
@@ -381,267 +359,11 @@ export class Sharded {
     )
     return null
   }
-
-  /** True: it waited, so everything is to be looked at anew. */
-  async #hold(
-    keyspace: KeyspaceView,
-    parts: readonly { shard: ShardView }[],
-    inTransaction: boolean,
-    effect: RoutedPlan['effect'],
-    e: Execution,
-  ): Promise<boolean> {
-    if (!this.#core.holds.active || (!inTransaction && effect === 'read')) return false
-    const { transaction } = this.#runner
-    if (transaction !== null && this.#runner.isCounted(transaction, keyspace.name)) return false
-    const keys = [...new Set(parts.map((part) => part.shard.component.key))]
-    if (!this.#core.holds.mustWait(keyspace.name, keys)) return false
-    this.#core.stats.held++
-    await this.#core.holds.wait(keyspace.name, keys, e.sql.length, e.signal)
-    return true
-  }
-
-  #inputs(lexed: Lexed, e: Execution, keyspace: KeyspaceView): RouteInputs<ShardView> {
-    const first = keyspace.shards[0] as ShardView
-    return {
-      lexed,
-      parameters: e.values,
-      shards: keyspace.shards,
-      sequenceIds: e.ids,
-      utf8: this.#isUtf8(),
-      shardOf(id) {
-        const shard = keyspace.index.find(id)
-        if (shard === undefined)
-          throw gateErrors.notReady({ keyspace: keyspace.name, reason: `no shard serves keyspace id ${Buffer.from(id).toString('hex')}` })
-        return shard
-      },
-      schemaOf: (shard) => shard.schema,
-      anyShard: () => {
-        for (const branch of this.#runner.transaction?.branches.values() ?? [])
-          if (keyspace.shards.includes(branch.shard)) return branch.shard
-        return first
-      },
-      session: (ref) => this.#session(ref),
-    }
-  }
-
-  /** The same for every statement of a plan: judged once. */
-  #rereadable(plan: RoutedPlan, sql: Buffer): boolean {
-    let known = rereadablePlans.get(plan)
-    if (known === undefined) rereadablePlans.set(plan, (known = plan.effect === 'read' && rereadable(this.#lex(sql))))
-    return known
-  }
-
-  #isUtf8(): boolean {
-    const names = this.#runner.settings.get('names')
-    const client = this.#runner.settings.get('character_set_client')
-    return (names === undefined || /^['"]?utf8/i.test(names)) && (client === undefined || /^['"]?utf8/i.test(client))
-  }
-
-  #session(ref: SessionRef): Value {
-    switch (ref.kind) {
-      case 'database': {
-        const name = this.#keyspaceName()
-        return name === '' ? nullValue : textValue(name)
-      }
-      case 'last-insert-id':
-        return integerValue(this.#runner.lastInsertId)
-      case 'row-count':
-        return integerValue(this.#runner.affectedRows)
-      case 'found-rows':
-        throw this.#unsupported('FOUND_ROWS()')
-      case 'connection-id':
-        return integerValue(BigInt(this.#client.threadId))
-      case 'user':
-      case 'current-user':
-        return textValue(`${this.#client.user}@${this.#client.address}`)
-      case 'version':
-        return textValue(this.#core.serverVersion)
-      case 'user-variable':
-        return this.variables.get(ref.name.toLowerCase()) ?? nullValue
-      case 'system-variable':
-        throw this.#unsupported(`@@${ref.name}`)
-    }
-  }
-
-  #lex(sql: Buffer): Lexed {
-    return lexStrictly(sql, modeOf(this.#runner.settings))
-  }
-
-  // ── what is not routed by rows ──
-
-  async #local(plan: LocalPlan, lexed: Lexed, e: Execution): Promise<{ shard: ShardView; version: number; cause: Error } | null> {
-    const unknown = plan.items.some((item) => item.value.kind === 'session' && item.value.ref.kind === 'system-variable')
-    if (unknown && plan.otherwise !== null) return await this.#routed(plan.otherwise, lexed, e)
-    const keyspace = this.#core.anyKeyspace()
-    const inputs = keyspace === undefined ? null : this.#inputs(lexed, e, keyspace)
-    const values = plan.items.map((item) => (inputs === null ? nullValue : slotValue(item.value, inputs)))
-    const columns = plan.items.map((item, i) => (values[i]?.type === 'integer' ? integerColumn(item.label) : textColumn(item.label)))
-    const writer = new ResultWriter(this.#client, e.form, this.#core.config.clientBufferBytesMax)
-    writer.columns(columns, 0, this.#runner.status)
-    const limit = plan.limit === null || inputs === null ? null : slotValue(plan.limit, inputs)
-    if (limit === null || limit.type !== 'integer' || limit.value > 0n) void writer.row(values.map(cellOf))
-    writer.end(this.#runner.status, 0)
-    return null
-  }
-
-  async #show(plan: ShowPlan, lexed: Lexed, e: Execution): Promise<{ shard: ShardView; version: number; cause: Error } | null> {
-    if (plan.what === 'WARNINGS' || plan.what === 'ERRORS') {
-      const atHand = this.#runner.connections.atHand
-      if (atHand === null) {
-        this.#client.write(rowsFrames([textColumn('Level', 7), integerColumn('Code'), textColumn('Message', 512)], [], this.#runner.status))
-        return null
-      }
-    }
-    const keyspace = await this.#core.ready(plan.keyspace ?? e.keyspace, e.signal)
-    const atHandShard = keyspace.shards.find(
-      (shard) => this.#runner.connections.atHand?.pool === this.#core.pools.of(shard, this.#runner.connections.foundRows),
-    )
-    const shard = (plan.what === 'WARNINGS' || plan.what === 'ERRORS' ? atHandShard : undefined) ?? (keyspace.shards[0] as ShardView)
-    const text = this.#render(plan.text, lexed, e, keyspace, shard)
-    if (plan.what === 'TABLES' && shard.schema !== keyspace.name) {
-      // The column is named after the database, which clients know by the keyspace's name.
-      const merge = { kind: 'concat' as const, hiddenColumns: 0 as const, limit: null, offset: 0n }
-      const columnName = (name: string): string => name.replace(`_in_${shard.schema}`, `_in_${keyspace.name}`)
-      const result = await this.#scatter.read([{ shard, text }], merge, null, {
-        form: e.form,
-        effect: 'read',
-        rereadable: true,
-        resolve: () => null,
-        columnName,
-      })
-      return result.kind === 'done' ? null : { shard: result.shard, version: keyspace.version, cause: result.cause }
-    }
-    await this.#relayText(keyspace, shard, text, e, 'read', plan.what === 'WARNINGS' || plan.what === 'ERRORS')
-    return null
-  }
-
-  #render(text: Text, lexed: Lexed, e: Execution, keyspace: KeyspaceView, shard: ShardView): Buffer {
-    return text === null
-      ? Buffer.from(e.sql)
-      : Buffer.from(new Rendering(this.#inputs(lexed, e, keyspace), shard, null, []).add(text).text())
-  }
-
-  async #relayText(
-    keyspace: KeyspaceView,
-    shard: ShardView,
-    text: Buffer,
-    e: Execution,
-    effect: 'read' | 'write',
-    needsPrevious = false,
-  ): Promise<void> {
-    if (e.statement !== null && e.statement.paramCount > 0) throw gateErrors.preparedForm({ construct: 'this statement' })
-    const { version } = keyspace
-    await this.#runner.relay(
-      {
-        keyspace: keyspace.name,
-        choose: (now) => {
-          if (now.version !== version) throw new Rerouted()
-          return shard
-        },
-        frame: (backend) => {
-          if (e.statement === null) return framedQuery(text)
-          const statement = e.statement
-          return prepareOn(backend, text.toString('latin1'), text).then((on) =>
-            statement.paramCount === 0 ? executionOf(on.id, [], []) : executionFrame(e.framed?.() ?? Buffer.alloc(0), statement, on),
-          )
-        },
-        bytes: text.length,
-        effect,
-        rereadable: effect === 'read',
-        pins: [],
-        lastInsertId: false,
-        needsPrevious,
-        keepAtHand: needsPrevious,
-        outside: false,
-      },
-      e.signal,
-    )
-  }
-
-  /** To every shard, in key order; what failed half way is told with where it stands. */
-  async #ddl(plan: DdlPlan, lexed: Lexed, e: Execution): Promise<void> {
-    if (plan.temporary) throw this.#unsupported('CREATE TEMPORARY TABLE')
-    await this.#runner.commit()
-    const keyspace = await this.#core.ready(plan.keyspace, e.signal)
-    const parts = keyspace.shards.map((shard) => ({ shard, text: this.#render(plan.text, lexed, e, keyspace, shard) }))
-    if (await this.#hold(keyspace, parts, false, 'write', e)) throw new Rerouted()
-    const done: string[] = []
-    let warnings = 0
-    for (const part of parts) {
-      part.shard.traffic.writes++
-      try {
-        const backend = await this.#runner.connections.openPlain(part.shard)
-        try {
-          const result = await backend.connection.query(part.text)
-          warnings += result.warnings
-        } finally {
-          this.#runner.connections.done(backend, false)
-        }
-        done.push(part.shard.name)
-      } catch (error) {
-        if (done.length === 0) throw error
-        throw gateErrors.partialDdl(
-          { done: done.join(', '), failed: part.shard.name, cause: error instanceof Error ? error.message : String(error) },
-          error,
-        )
-      } finally {
-        part.shard.traffic.writes--
-        if (this.#core.holds.active) this.#core.holds.openChanged(keyspace.name)
-        this.#core.catalog.forget(plan.keyspace)
-      }
-    }
-    this.#client.write(okFrame(this.#runner.status, { warnings: Math.min(warnings, 0xffff) }))
-  }
-
-  /** On every branch that is open; on those opened later when they are. */
-  async #savepoint(plan: TransactionPlan, e: Execution): Promise<void> {
-    const transaction = await this.#runner.currentTransaction()
-    if (transaction !== null) {
-      try {
-        for (const branch of transaction.branches.values()) await branch.backend.connection.query(e.sql)
-      } catch (error) {
-        if (isSwError(error) && error.code === 'SW-MYSQL-001') throw error
-        this.#runner.transaction = null
-        await transaction.rollback()
-        throw gateErrors.lostTransaction({ shard: e.keyspace, cause: 'at a savepoint' }, error)
-      }
-      if (plan.verb === 'savepoint') transaction.savepoints.push(Buffer.from(e.sql))
-    }
-    this.#client.write(plainOk(this.#runner.status))
-  }
-
-  #unsupported(construct: string): Error {
-    return gateErrors.notForwarded({
-      construct,
-      reason: 'the keyspace has several shards, and it belongs to one connection',
-      fix: 'see docs/sql.md',
-    })
-  }
-}
-
-function noExecution(keyspace: string, sql: Buffer, signal: AbortSignal): Execution {
-  return { keyspace, sql, form: 'text', framed: null, statement: null, params: [], values: [], signal, ids: [] }
 }
 
 /** Where an id will be drawn stands a zero while the statement is only described. */
 function withoutId(piece: Piece): Piece {
   return piece.kind === 'sequence-id' && piece.given === null ? { kind: 'text', text: '0' } : piece
-}
-
-function cellOf(value: Value): Buffer | null {
-  switch (value.type) {
-    case 'null':
-      return null
-    case 'integer':
-      return Buffer.from(String(value.value))
-    case 'decimal':
-      return Buffer.from(value.text)
-    case 'double':
-      return Buffer.from(String(value.value))
-    case 'text':
-    case 'binary':
-      return value.bytes
-  }
 }
 
 function numberText(value: Value): string | null {

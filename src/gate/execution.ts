@@ -1,0 +1,200 @@
+/**
+ * One execution of a statement on a sharded keyspace, and what planning and routing it take from its session: values that only the session
+ * knows, the routing of the moment, and whether the hold rules let it go on.
+ */
+import type { ServerConnection } from '../mysql/server-connection.ts'
+import type { Lexed } from '../sql/lexer.ts'
+import { integerValue, nullValue, textValue, type Value } from '../sql/value.ts'
+import type { Param } from '../wire/stmt-execute.ts'
+import { isCounted } from './admission.ts'
+import type { Core } from './core.ts'
+import { gateErrors } from './errors.ts'
+import { executionOf } from './parameters.ts'
+import type { RoutedPlan, RouteInputs, SessionRef, Text } from './plan/plan.ts'
+import { Rendering } from './plan/render.ts'
+import { executionFrame, prepareOn, type SessionStatement } from './prepared.ts'
+import { rereadable } from './pure-functions.ts'
+import { framedQuery } from './replies.ts'
+import type { Runner } from './runner.ts'
+import type { Scatter } from './scatter.ts'
+import { lexStrictly, modeOf } from './statement-text.ts'
+import type { KeyspaceView, ShardView } from './view.ts'
+
+const rereadablePlans = new WeakMap<RoutedPlan, boolean>()
+
+/** Routing changed while a statement waited: plan it again. */
+export class Rerouted extends Error {}
+
+export type Execution = {
+  readonly keyspace: string
+  readonly sql: Buffer
+  readonly form: 'text' | 'binary'
+  /** The client's own packet, when the text may be passed on as it is. */
+  readonly framed: (() => Buffer) | null
+  readonly statement: SessionStatement | null
+  readonly params: readonly Param[]
+  readonly values: readonly Value[]
+  readonly signal: AbortSignal
+  ids: readonly bigint[]
+}
+
+/** Nothing was done: it may be tried again when routing allows. */
+export type Refused = { shard: ShardView; version: number; cause: Error }
+
+export function noExecution(keyspace: string, sql: Buffer, signal: AbortSignal): Execution {
+  return { keyspace, sql, form: 'text', framed: null, statement: null, params: [], values: [], signal, ids: [] }
+}
+
+export class SessionContext {
+  readonly core: Core
+  readonly runner: Runner
+  readonly client: ServerConnection
+  readonly scatter: Scatter
+  readonly keyspaceName: () => string
+  /** User variables, by name in lower case. */
+  readonly variables = new Map<string, Value>()
+
+  constructor(core: Core, runner: Runner, client: ServerConnection, scatter: Scatter, keyspaceName: () => string) {
+    this.core = core
+    this.runner = runner
+    this.client = client
+    this.scatter = scatter
+    this.keyspaceName = keyspaceName
+  }
+
+  /** True: it waited, so everything is to be looked at anew. */
+  async hold(
+    keyspace: KeyspaceView,
+    parts: readonly { shard: ShardView }[],
+    inTransaction: boolean,
+    effect: RoutedPlan['effect'],
+    e: Execution,
+  ): Promise<boolean> {
+    if (!this.core.holds.active || (!inTransaction && effect === 'read')) return false
+    const { transaction } = this.runner
+    if (transaction !== null && isCounted(this.core, transaction, keyspace.name)) return false
+    const keys = [...new Set(parts.map((part) => part.shard.component.key))]
+    if (!this.core.holds.mustWait(keyspace.name, keys)) return false
+    this.core.stats.held++
+    await this.core.holds.wait(keyspace.name, keys, e.sql.length, e.signal)
+    return true
+  }
+
+  inputs(lexed: Lexed, e: Execution, keyspace: KeyspaceView): RouteInputs<ShardView> {
+    const first = keyspace.shards[0] as ShardView
+    return {
+      lexed,
+      parameters: e.values,
+      shards: keyspace.shards,
+      sequenceIds: e.ids,
+      utf8: this.#isUtf8(),
+      shardOf(id) {
+        const shard = keyspace.index.find(id)
+        if (shard === undefined)
+          throw gateErrors.notReady({ keyspace: keyspace.name, reason: `no shard serves keyspace id ${Buffer.from(id).toString('hex')}` })
+        return shard
+      },
+      schemaOf: (shard) => shard.schema,
+      anyShard: () => {
+        for (const branch of this.runner.transaction?.branches.values() ?? [])
+          if (keyspace.shards.includes(branch.shard)) return branch.shard
+        return first
+      },
+      session: (ref) => this.session(ref),
+    }
+  }
+
+  /** The same for every statement of a plan: judged once. */
+  rereadable(plan: RoutedPlan, sql: Buffer): boolean {
+    let known = rereadablePlans.get(plan)
+    if (known === undefined) rereadablePlans.set(plan, (known = plan.effect === 'read' && rereadable(this.lex(sql))))
+    return known
+  }
+
+  #isUtf8(): boolean {
+    const names = this.runner.settings.get('names')
+    const client = this.runner.settings.get('character_set_client')
+    return (names === undefined || /^['"]?utf8/i.test(names)) && (client === undefined || /^['"]?utf8/i.test(client))
+  }
+
+  session(ref: SessionRef): Value {
+    switch (ref.kind) {
+      case 'database': {
+        const name = this.keyspaceName()
+        return name === '' ? nullValue : textValue(name)
+      }
+      case 'last-insert-id':
+        return integerValue(this.runner.lastInsertId)
+      case 'row-count':
+        return integerValue(this.runner.affectedRows)
+      case 'found-rows':
+        throw this.unsupported('FOUND_ROWS()')
+      case 'connection-id':
+        return integerValue(BigInt(this.client.threadId))
+      case 'user':
+      case 'current-user':
+        return textValue(`${this.client.user}@${this.client.address}`)
+      case 'version':
+        return textValue(this.core.serverVersion)
+      case 'user-variable':
+        return this.variables.get(ref.name.toLowerCase()) ?? nullValue
+      case 'system-variable':
+        throw this.unsupported(`@@${ref.name}`)
+    }
+  }
+
+  lex(sql: Buffer): Lexed {
+    return lexStrictly(sql, modeOf(this.runner.settings))
+  }
+
+  render(text: Text, lexed: Lexed, e: Execution, keyspace: KeyspaceView, shard: ShardView): Buffer {
+    return text === null
+      ? Buffer.from(e.sql)
+      : Buffer.from(new Rendering(this.inputs(lexed, e, keyspace), shard, null, []).add(text).text())
+  }
+
+  async relayText(
+    keyspace: KeyspaceView,
+    shard: ShardView,
+    text: Buffer,
+    e: Execution,
+    effect: 'read' | 'write',
+    needsPrevious = false,
+  ): Promise<void> {
+    if (e.statement !== null && e.statement.paramCount > 0) throw gateErrors.preparedForm({ construct: 'this statement' })
+    const { version } = keyspace
+    await this.runner.relay(
+      {
+        keyspace: keyspace.name,
+        choose: (now) => {
+          if (now.version !== version) throw new Rerouted()
+          return shard
+        },
+        frame: (backend) => {
+          if (e.statement === null) return framedQuery(text)
+          const statement = e.statement
+          return prepareOn(backend, text.toString('latin1'), text).then((on) =>
+            statement.paramCount === 0 ? executionOf(on.id, [], []) : executionFrame(e.framed?.() ?? Buffer.alloc(0), statement, on),
+          )
+        },
+        bytes: text.length,
+        effect,
+        rereadable: effect === 'read',
+        pins: [],
+        lastInsertId: false,
+        needsPrevious,
+        keepAtHand: needsPrevious,
+        outside: false,
+      },
+      e.signal,
+    )
+  }
+
+  unsupported(construct: string): Error {
+    return gateErrors.notForwarded({
+      construct,
+      reason: 'the keyspace has several shards, and it belongs to one connection',
+      fix: 'see docs/sql.md',
+    })
+  }
+}

@@ -1,0 +1,36 @@
+import type { Lexed } from '../sql/lexer.ts'
+import { gateErrors } from './errors.ts'
+import type { Relay } from './passthrough.ts'
+import { framedQuery } from './replies.ts'
+import type { View } from './view.ts'
+
+/** A qualified name decides where a statement goes; its database may have another name on the server. */
+export function qualify(view: View, session: string, relay: Relay, lexed: Lexed, sql: Buffer): { keyspace: string; framed: Buffer } | null {
+  const named: { at: number; end: number; keyspace: string }[] = []
+  for (const token of relay.qualifiers) {
+    const at = lexed.tokens[token * 3 + 1] as number
+    const end = lexed.tokens[token * 3 + 2] as number
+    const name = sql.toString('utf8', at, end).replace(/^[`"](.*)[`"]$/, '$1')
+    if (view.keyspaces.has(name)) named.push({ at, end, keyspace: name })
+  }
+  const first = named[0]
+  if (first === undefined) return null
+  const other = named.find((n) => n.keyspace !== first.keyspace)
+  if (other !== undefined) {
+    throw gateErrors.notForwarded({
+      construct: `a statement over the keyspaces ${first.keyspace} and ${other.keyspace}`,
+      reason: 'they may stand on different servers',
+      fix: 'read them one after the other',
+    })
+  }
+  const schema = view.keyspaces.get(first.keyspace)?.shards[0]?.schema ?? first.keyspace
+  if (schema === first.keyspace) return first.keyspace === session ? null : { keyspace: first.keyspace, framed: framedQuery(sql) }
+  const parts: Buffer[] = []
+  let from = 0
+  for (const n of named) {
+    parts.push(sql.subarray(from, n.at), Buffer.from(`\`${schema.replaceAll('`', '``')}\``))
+    from = n.end
+  }
+  parts.push(sql.subarray(from))
+  return { keyspace: first.keyspace, framed: framedQuery(Buffer.concat(parts)) }
+}

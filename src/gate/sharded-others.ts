@@ -1,0 +1,137 @@
+/** Statements on sharded keyspaces that are not routed by rows: what the session answers itself, SHOW, DDL, savepoints. */
+import { isSwError } from '../base/errors.ts'
+import type { Lexed } from '../sql/lexer.ts'
+import { nullValue, type Value } from '../sql/value.ts'
+import { gateErrors } from './errors.ts'
+import { Rerouted, type Execution, type Refused, type SessionContext } from './execution.ts'
+import type { DdlPlan, LocalPlan, RoutedPlan, ShowPlan, TransactionPlan } from './plan/plan.ts'
+import { slotValue } from './plan/render.ts'
+import { integerColumn, okFrame, plainOk, rowsFrames, textColumn } from './replies.ts'
+import { ResultWriter } from './result-writer.ts'
+import type { ShardView } from './view.ts'
+
+export class OtherStatements {
+  readonly #context: SessionContext
+
+  constructor(context: SessionContext) {
+    this.#context = context
+  }
+
+  /** A plan: the session does not know all of it, a shard does. */
+  async local(plan: LocalPlan, lexed: Lexed, e: Execution): Promise<RoutedPlan | null> {
+    const unknown = plan.items.some((item) => item.value.kind === 'session' && item.value.ref.kind === 'system-variable')
+    if (unknown && plan.otherwise !== null) return plan.otherwise
+    const keyspace = this.#context.core.anyKeyspace()
+    const inputs = keyspace === undefined ? null : this.#context.inputs(lexed, e, keyspace)
+    const values = plan.items.map((item) => (inputs === null ? nullValue : slotValue(item.value, inputs)))
+    const columns = plan.items.map((item, i) => (values[i]?.type === 'integer' ? integerColumn(item.label) : textColumn(item.label)))
+    const writer = new ResultWriter(this.#context.client, e.form, this.#context.core.config.clientBufferBytesMax)
+    writer.columns(columns, 0, this.#context.runner.status)
+    const limit = plan.limit === null || inputs === null ? null : slotValue(plan.limit, inputs)
+    if (limit === null || limit.type !== 'integer' || limit.value > 0n) void writer.row(values.map(cellOf))
+    writer.end(this.#context.runner.status, 0)
+    return null
+  }
+
+  async show(plan: ShowPlan, lexed: Lexed, e: Execution): Promise<Refused | null> {
+    if (plan.what === 'WARNINGS' || plan.what === 'ERRORS') {
+      const atHand = this.#context.runner.connections.atHand
+      if (atHand === null) {
+        this.#context.client.write(
+          rowsFrames([textColumn('Level', 7), integerColumn('Code'), textColumn('Message', 512)], [], this.#context.runner.status),
+        )
+        return null
+      }
+    }
+    const keyspace = await this.#context.core.ready(plan.keyspace ?? e.keyspace, e.signal)
+    const atHandShard = keyspace.shards.find(
+      (shard) =>
+        this.#context.runner.connections.atHand?.pool === this.#context.core.pools.of(shard, this.#context.runner.connections.foundRows),
+    )
+    const shard = (plan.what === 'WARNINGS' || plan.what === 'ERRORS' ? atHandShard : undefined) ?? (keyspace.shards[0] as ShardView)
+    const text = this.#context.render(plan.text, lexed, e, keyspace, shard)
+    if (plan.what === 'TABLES' && shard.schema !== keyspace.name) {
+      // The column is named after the database, which clients know by the keyspace's name.
+      const merge = { kind: 'concat' as const, hiddenColumns: 0 as const, limit: null, offset: 0n }
+      const columnName = (name: string): string => name.replace(`_in_${shard.schema}`, `_in_${keyspace.name}`)
+      const result = await this.#context.scatter.read([{ shard, text }], merge, null, {
+        form: e.form,
+        effect: 'read',
+        rereadable: true,
+        resolve: () => null,
+        columnName,
+      })
+      return result.kind === 'done' ? null : { shard: result.shard, version: keyspace.version, cause: result.cause }
+    }
+    await this.#context.relayText(keyspace, shard, text, e, 'read', plan.what === 'WARNINGS' || plan.what === 'ERRORS')
+    return null
+  }
+
+  /** To every shard, in key order; what failed half way is told with where it stands. */
+  async ddl(plan: DdlPlan, lexed: Lexed, e: Execution): Promise<void> {
+    if (plan.temporary) throw this.#context.unsupported('CREATE TEMPORARY TABLE')
+    await this.#context.runner.commit()
+    const keyspace = await this.#context.core.ready(plan.keyspace, e.signal)
+    const parts = keyspace.shards.map((shard) => ({ shard, text: this.#context.render(plan.text, lexed, e, keyspace, shard) }))
+    if (await this.#context.hold(keyspace, parts, false, 'write', e)) throw new Rerouted()
+    const done: string[] = []
+    let warnings = 0
+    for (const part of parts) {
+      part.shard.traffic.writes++
+      try {
+        const backend = await this.#context.runner.connections.openPlain(part.shard)
+        try {
+          const result = await backend.connection.query(part.text)
+          warnings += result.warnings
+        } finally {
+          this.#context.runner.connections.done(backend, false)
+        }
+        done.push(part.shard.name)
+      } catch (error) {
+        if (done.length === 0) throw error
+        throw gateErrors.partialDdl(
+          { done: done.join(', '), failed: part.shard.name, cause: error instanceof Error ? error.message : String(error) },
+          error,
+        )
+      } finally {
+        part.shard.traffic.writes--
+        if (this.#context.core.holds.active) this.#context.core.holds.openChanged(keyspace.name)
+        this.#context.core.catalog.forget(plan.keyspace)
+      }
+    }
+    this.#context.client.write(okFrame(this.#context.runner.status, { warnings: Math.min(warnings, 0xffff) }))
+  }
+
+  /** On every branch that is open; on those opened later when they are. */
+  async savepoint(plan: TransactionPlan, e: Execution): Promise<void> {
+    const transaction = await this.#context.runner.currentTransaction()
+    if (transaction !== null) {
+      try {
+        for (const branch of transaction.branches.values()) await branch.backend.connection.query(e.sql)
+      } catch (error) {
+        if (isSwError(error) && error.code === 'SW-MYSQL-001') throw error
+        this.#context.runner.transaction = null
+        await transaction.rollback()
+        throw gateErrors.lostTransaction({ shard: e.keyspace, cause: 'at a savepoint' }, error)
+      }
+      if (plan.verb === 'savepoint') transaction.savepoints.push(Buffer.from(e.sql))
+    }
+    this.#context.client.write(plainOk(this.#context.runner.status))
+  }
+}
+
+function cellOf(value: Value): Buffer | null {
+  switch (value.type) {
+    case 'null':
+      return null
+    case 'integer':
+      return Buffer.from(String(value.value))
+    case 'decimal':
+      return Buffer.from(value.text)
+    case 'double':
+      return Buffer.from(String(value.value))
+    case 'text':
+    case 'binary':
+      return value.bytes
+  }
+}
