@@ -55,6 +55,13 @@ export const endpoints = {
   ),
   listShards: endpoint('GET', '/api/v1/keyspaces/:keyspace/shards', 'the shards of a keyspace', null, z.array(ShardView)),
   listServers: endpoint('GET', '/api/v1/servers', 'all servers', null, z.array(ServerView)),
+  openServer: endpoint(
+    'POST',
+    '/api/v1/servers/:server/open',
+    'give a server back to its clients that no shard stands on any more',
+    null,
+    z.object({ opened: z.boolean() }),
+  ),
   showVSchema: endpoint('GET', '/api/v1/keyspaces/:keyspace/vschema', "a keyspace's vschema", null, z.record(z.string(), z.unknown())),
   applyVSchema: endpoint(
     'PUT',

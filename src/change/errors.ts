@@ -211,4 +211,18 @@ export const changeErrors = defineErrors('CHANGE', {
     why: 'only InnoDB gives transactions and consistent reads, on which every promise rests',
     fix: 'ALTER TABLE {table} ENGINE=InnoDB',
   },
+  serverInUse: {
+    number: 31,
+    class: 'user',
+    what: 'server {server} holds {shards}',
+    why: 'whether a server that holds a shard takes clients is decided by the routing record alone',
+    fix: 'switch traffic to it, or end the workflow first',
+  },
+  noServer: {
+    number: 32,
+    class: 'user',
+    what: 'there is no server {server}',
+    why: 'servers are named by id; attached ones by host:port',
+    fix: '`shardwright server list` shows what there is',
+  },
 })

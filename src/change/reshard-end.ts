@@ -17,6 +17,7 @@ import { removeServer } from './keyspaces.ts'
 import { requireState, switchContext } from './reshard-switch.ts'
 import type { Claims } from './reshard-switch.ts'
 import type { ReshardData, ReshardSpec } from './reshard-spec.ts'
+import { openUnusedServer } from './servers.ts'
 import type { World } from './servers.ts'
 
 type EndArgs = { readonly keepData: boolean; readonly dropSource: boolean; readonly dryRun: boolean }
@@ -67,7 +68,8 @@ async function end(world: World & Claims, context: ActionContext, way: End): Pro
     stays: way.stays,
     goes: way.goes,
     tables: data.tables ?? [],
-    dropSource: args.dropSource,
+    // What a cancel removes was made by this workflow, on whosever server.
+    dropSource: way.verb === 'cancel' || args.dropSource,
     keepData: args.keepData,
   })
   await context.say(...removed)
@@ -78,14 +80,37 @@ async function end(world: World & Claims, context: ActionContext, way: End): Pro
     if (left.has(id) || args.keepData) continue
     if (await removeServer(world, id)) await context.say(`server ${id}, which we made, is removed`)
   }
+  await giveBack(world, context, way)
   await context.updateWorkflow((w) => withJournal({ ...w, state: way.after, ended: true }, clock.nowMs(), `${way.verb} done`))
   await context.say(`${keyspace}.${name} is ${way.after}`)
+}
+
+/**
+ * Attached servers that no shard stands on any more. Targets of a cancelled workflow were closed by us alone and are opened; old
+ * sources stay closed, for a client that still writes there would write into nothing, until somebody opens them.
+ */
+async function giveBack(world: World & Claims, context: ActionContext, way: End): Promise<void> {
+  const { store, workflow } = context
+  const left = new Set((await listRecords<ShardRecord>(store, keys.allShards)).map((record) => record.value.serverId))
+  const { targetServers } = workflow.spec as unknown as ReshardSpec
+  const data = workflow.data as ReshardData
+  const attached =
+    way.verb === 'cancel' ? (targetServers ?? []).map((address) => `${address.host}:${address.port}`) : (data.oldServers ?? [])
+  for (const id of new Set(attached)) {
+    if (left.has(id) || (await store.get(keys.server(id))) === null) continue
+    if (way.verb === 'complete') {
+      await context.say(`server ${id} stays closed to its clients; to open it again: shardwright server open ${id}`)
+      continue
+    }
+    await openUnusedServer(world, world.pool, id)
+    await context.say(`server ${id} is open to its clients again`)
+  }
 }
 
 function fateOf(shard: ShardRecord, args: EndArgs): string {
   if (args.keepData) return 'keep the rows of'
   if (shard.provisioned) return 'remove'
-  return args.dropSource ? 'drop the moved tables of' : 'leave as it is, closed to clients,'
+  return args.dropSource || shard.madeBy !== null ? 'drop the moved tables of' : 'leave as it is, closed to clients,'
 }
 
 /** complete only after the switch, cancel only before it. */

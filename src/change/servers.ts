@@ -11,10 +11,12 @@ import { flavourOf } from '../mysql/flavour/flavour.ts'
 import type { Credentials, Provisioner, ServerEndpoint } from '../mysql/provisioning.ts'
 import { ensureControlSchema } from '../binlog/control-schema.ts'
 import { attachServer as takeServer } from '../switch/attach.ts'
+import type { ClaimPool } from '../switch/claim.ts'
+import { openServer } from '../switch/fence.ts'
 import { keys } from '../topology/keys.ts'
-import type { Installation, ServerRecord, ServerSecret } from '../topology/records.ts'
+import type { Installation, ServerRecord, ServerSecret, ShardRecord } from '../topology/records.ts'
 import type { Store } from '../topology/store.ts'
-import { absent, put, readRecord, updateRecord } from '../topology/typed.ts'
+import { absent, listRecords, put, readRecord, updateRecord } from '../topology/typed.ts'
 import { changeErrors } from './errors.ts'
 
 /** What a workflow works with. */
@@ -122,6 +124,19 @@ export async function attachServer(world: World, address: ServerAddress): Promis
   } finally {
     await connection.close()
   }
+}
+
+/**
+ * Gives a server back that we closed and that no shard stands on any more: unlocks what we locked, and nothing else.
+ * SW-CHANGE-031 while a shard is there: then only the routing record opens it.
+ */
+export async function openUnusedServer(world: Pick<World, 'store'>, pool: ClaimPool, id: string): Promise<void> {
+  if ((await readRecord<ServerRecord>(world.store, keys.server(id))) === null) throw changeErrors.noServer({ server: id })
+  const shards = (await listRecords<ShardRecord>(world.store, keys.allShards)).filter((shard) => shard.value.serverId === id)
+  if (shards.length > 0)
+    throw changeErrors.serverInUse({ server: id, shards: shards.map((s) => `${s.value.keyspace}/${s.value.name}`).join(', ') })
+  await pool.run(id, (claimed) => openServer(claimed))
+  await pool.release(id)
 }
 
 async function connectAs(address: ServerAddress): Promise<Connection> {

@@ -95,6 +95,26 @@ export function keyspaceCommands(program: Command, cli: CliContext): void {
     .description('as `keyspace list --format json`')
     .option('--format <format>', 'text | json')
     .action(async () => cli.out(JSON.stringify(await cli.client().call('listKeyspaces'), null, 2)))
+  const server = program.command('server').description('database servers: list, open')
+  server
+    .command('list')
+    .option('--format <format>', 'text | json')
+    .action(async (flags: Flags) => {
+      const servers = await cli.client().call('listServers')
+      print(cli, flags, servers, () =>
+        table(
+          ['server', 'flavour', 'address', 'ours'],
+          servers.map((s) => [s.id, `${s.flavour} ${s.version}`, `${s.host}:${s.port}`, s.provisioned ? 'yes' : 'no']),
+        ),
+      )
+    })
+  server
+    .command('open <server>')
+    .description('give a closed server back to its clients, once no shard stands on it')
+    .action(async (name: string) => {
+      await cli.client().call('openServer', { server: name })
+      cli.out(`server ${name} is open to its clients again`)
+    })
   const shard = program.command('shard').description('the shards of a keyspace')
   shard
     .command('list <keyspace>')

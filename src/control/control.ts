@@ -19,6 +19,7 @@ import type { Installation } from '../topology/records.ts'
 import { absent, put, readRecord } from '../topology/typed.ts'
 import { runEngine } from '../workflow/engine.ts'
 import { buildHandlers } from './handlers.ts'
+import type { Office } from './handlers.ts'
 import { buildHttp } from './http.ts'
 import { serveEvents } from './events.ts'
 import { serveMetrics } from './metrics.ts'
@@ -46,12 +47,13 @@ export async function startControl(options: ControlOptions): Promise<Control> {
     [put<Installation>(keys.installation, { v: 1, id: randomUUID(), createdAtMs: clock.nowMs() })],
   )
   const stop = new AbortController()
-  const http = buildHttp({ handlers: buildHandlers(options, options.version), log, token: options.token, version: options.version })
+  const office: Office = { pool: null }
+  const http = buildHttp({ handlers: buildHandlers({ ...options, leading: office }), log, token: options.token, version: options.version })
   serveEvents(http, options)
   serveMetrics(http, options)
   await serveConsole(http, options.consoleDir)
   await http.listen({ host: options.host, port: options.port })
-  const leading = lead(options, stop.signal).catch((error: unknown) => {
+  const leading = lead(options, office, stop.signal).catch((error: unknown) => {
     if (!stop.signal.aborted) log.error({ error }, 'leading ended with an error')
   })
   return {
@@ -64,7 +66,7 @@ export async function startControl(options: ControlOptions): Promise<Control> {
 }
 
 /** Leads whenever it can, until stopped. */
-async function lead(options: ControlOptions, stop: AbortSignal): Promise<void> {
+async function lead(options: ControlOptions, office: Office, stop: AbortSignal): Promise<void> {
   const { store, clock, log } = options
   while (!stop.aborted) {
     try {
@@ -90,6 +92,7 @@ async function lead(options: ControlOptions, stop: AbortSignal): Promise<void> {
           readPosition: currentPosition,
           failpoint: options.switchFailpoint ?? noSwitchFailpoint,
         })
+        office.pool = pool
         await runEngine({
           store,
           clock,
@@ -98,6 +101,7 @@ async function lead(options: ControlOptions, stop: AbortSignal): Promise<void> {
           leadership: mine,
         })
       } finally {
+        office.pool = null
         await leadership.release()
       }
     } catch (error) {

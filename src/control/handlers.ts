@@ -5,7 +5,9 @@ import { createKeyspace, deleteKeyspace, updateKeyspace } from '../change/keyspa
 import { planReshardCreate } from '../change/reshard.ts'
 import { normaliseReshardSpec } from '../change/reshard-spec.ts'
 import { createSequence } from '../change/sequences.ts'
+import { openUnusedServer } from '../change/servers.ts'
 import type { World } from '../change/servers.ts'
+import type { ClaimPool } from '../switch/claim.ts'
 import { applyVSchema } from '../change/vschema.ts'
 import { SwError } from '../base/errors.ts'
 import { keys } from '../topology/keys.ts'
@@ -22,9 +24,12 @@ import { statusView, topologyView } from './status.ts'
 import { actionView } from './views.ts'
 import type { TopologyView } from './views.ts'
 
+/** What only the leader has: claims on servers. Null while another process leads. */
+export type Office = { pool: ClaimPool | null }
+
 /** Every endpoint of the contract. Reading needs the topology only; changing goes through change/ and workflow/. */
-export function buildHandlers(world: World, version: string): Handlers {
-  const { store, clock } = world
+export function buildHandlers(world: World & { version: string; leading: Office }): Handlers {
+  const { store, clock, version, leading } = world
   const keyspaceOf = (view: TopologyView, name: string): KeyspaceRecord => {
     const keyspace = view.one<KeyspaceRecord>(keys.keyspace(name))
     if (keyspace === null) throw apiErrors.notFound({ kind: 'keyspace', name, list: 'shardwright keyspace list' })
@@ -72,6 +77,12 @@ export function buildHandlers(world: World, version: string): Handlers {
         port,
         provisioned,
       }))
+    },
+    async openServer(params) {
+      const view = await topologyView(world)
+      if (leading.pool === null) throw apiErrors.notLeader({ holder: view.leader()?.holder ?? 'nobody' })
+      await openUnusedServer(world, leading.pool, params['server'] ?? '')
+      return { opened: true }
     },
     async showVSchema(params) {
       const view = await topologyView(world)
