@@ -105,7 +105,18 @@ export class Tree {
     const lease = this.#options.leaseMs === undefined ? [] : ['--lease-ms', String(this.#options.leaseMs)]
     switch (name) {
       case 'control':
-        return [...common, '--port', String(this.apiPort), '--flavour', flavour, '--installs', installsFile, '--templates', templatesDir, ...lease]
+        return [
+          ...common,
+          '--port',
+          String(this.apiPort),
+          '--flavour',
+          flavour,
+          '--installs',
+          installsFile,
+          '--templates',
+          templatesDir,
+          ...lease,
+        ]
       case 'gate':
         return [...common, '--port', String(this.gatePort)]
       case 'mover':
@@ -125,7 +136,12 @@ export class Tree {
     )
     closeSync(log)
     const before = this.#children.get(name)
-    this.#children.set(name, { process: child, restarts: (before?.restarts ?? -1) + 1, startedMs: this.#options.clock.monotonicMs(), wasReady: before?.wasReady ?? false })
+    this.#children.set(name, {
+      process: child,
+      restarts: (before?.restarts ?? -1) + 1,
+      startedMs: this.#options.clock.monotonicMs(),
+      wasReady: before?.wasReady ?? false,
+    })
     child.on('exit', (code, signal) => this.#ended(name, child, code, signal))
     await new Promise<void>((resolve, reject) => {
       const fail = (): void => reject(mainErrors.childFailed({ process: name, seconds: readyWithinMs / 1000, log: logFile }))
