@@ -54,7 +54,7 @@ test('promise 1: kill -9 of every process at every phase of 1 → 4', { timeout:
     })
   }
   await step('a database server that serves, of our own making', async () => {
-    if ((await reshard.show()).serving === 'source') await reshard.act('switchtraffic')
+    if ((await reshard.show()).serving === 'source') await reshard.actWhenReady('switchtraffic')
     await killServerOf(installation, ranges(4)[3]!, reshard)
   })
   await step('the whole tree in the middle of a switch', async () => {
@@ -64,7 +64,7 @@ test('promise 1: kill -9 of every process at every phase of 1 → 4', { timeout:
     await reshard.untilFollowing()
   })
   await step('to the end', async () => {
-    if ((await reshard.show()).serving === 'source') await reshard.act('switchtraffic')
+    if ((await reshard.show()).serving === 'source') await reshard.actWhenReady('switchtraffic')
     const vdiff = await reshard.vdiff()
     assert.equal(vdiff.state, 'clean', JSON.stringify(vdiff.tables))
     await reshard.act('complete')

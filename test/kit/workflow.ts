@@ -40,6 +40,15 @@ export class ReshardUnderTest {
     return this.follow(await this.ask(verb, args), limitMs)
   }
 
+  /** As `act`, but what was harmed a moment ago may have to be measured anew first: a refused switch is asked for again. */
+  async actWhenReady(verb: Verb, args: object = {}): Promise<ActionView> {
+    for (let attempt = 1; ; attempt++) {
+      await this.untilFollowing()
+      const ended = await this.outcome(await this.ask(verb, args))
+      if (ended.state === 'done' || attempt === 8) return this.follow(ended)
+    }
+  }
+
   /** Asks and returns at once. The request is repeated under its id while control is away: that is once (promise 13). */
   ask(verb: Verb, args: object = {}): Promise<ActionView> {
     const body = { id: randomUUID(), verb, args } as RequestBody<'act'>
@@ -53,17 +62,16 @@ export class ReshardUnderTest {
     return ended
   }
 
+  /** Null while it runs, or while control is away. */
+  async ended(action: ActionView): Promise<ActionView | null> {
+    const now = await this.#client.call('showAction', { ...this.params, id: action.id }).catch(onlyUnreachable)
+    return now !== null && (now.state === 'done' || now.state === 'failed') ? now : null
+  }
+
   /** Until it is done or failed. Survives a control process that is away for a while. */
   outcome(action: ActionView, limitMs = 90_000): Promise<ActionView> {
     if (action.state === 'done' || action.state === 'failed') return Promise.resolve(action)
-    return until(
-      `${action.verb} of ${this.params.name} to end`,
-      async () => {
-        const now = await this.#client.call('showAction', { ...this.params, id: action.id }).catch(onlyUnreachable)
-        return now !== null && (now.state === 'done' || now.state === 'failed') ? now : null
-      },
-      limitMs,
-    )
+    return until(`${action.verb} of ${this.params.name} to end`, () => this.ended(action), limitMs)
   }
 
   show(): Promise<WorkflowView> {

@@ -118,7 +118,7 @@ async function torture(installation: Installation): Promise<void> {
       await world.reshard.untilFollowing(120_000)
       await untilClientsWrite(application, 60_000)
     }
-    if ((await world.reshard.show()).serving === 'source') await world.reshard.act('switchtraffic')
+    if ((await world.reshard.show()).serving === 'source') await world.reshard.actWhenReady('switchtraffic')
     const vdiff = await world.reshard.vdiff(120_000)
     if (vdiff.state !== 'clean') throw new Error(`vdiff of move ${move}: ${JSON.stringify(vdiff)}`)
     await harmedNow(installation, await world.reshard.ask('complete'), world.reshard)
