@@ -140,10 +140,12 @@ export const CompleteArgs = z.strictObject({
   dryRun: z.boolean().default(false),
 })
 export const NoArgs = z.strictObject({ dryRun: z.boolean().default(false) })
+/** `shards`: streams from or to them; none named: all. */
+export const StartStopArgs = z.strictObject({ shards: z.array(z.string()).default([]), dryRun: z.boolean().default(false) })
 
 export const ActionRequest = z.discriminatedUnion('verb', [
-  z.strictObject({ id: z.string().min(8).max(64), verb: z.literal('start'), args: NoArgs }),
-  z.strictObject({ id: z.string().min(8).max(64), verb: z.literal('stop'), args: NoArgs }),
+  z.strictObject({ id: z.string().min(8).max(64), verb: z.literal('start'), args: StartStopArgs }),
+  z.strictObject({ id: z.string().min(8).max(64), verb: z.literal('stop'), args: StartStopArgs }),
   z.strictObject({ id: z.string().min(8).max(64), verb: z.literal('vdiff'), args: VdiffArgs }),
   z.strictObject({ id: z.string().min(8).max(64), verb: z.literal('check'), args: NoArgs }),
   z.strictObject({ id: z.string().min(8).max(64), verb: z.literal('switchtraffic'), args: SwitchArgs }),

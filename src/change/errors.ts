@@ -225,4 +225,25 @@ export const changeErrors = defineErrors('CHANGE', {
     why: 'servers are named by id; attached ones by host:port',
     fix: '`shardwright server list` shows what there is',
   },
+  targetsShareSchema: {
+    number: 33,
+    class: 'user',
+    what: 'the target shard {shard} would share the schema {schema} on {server} with another target',
+    why: 'rows of two shards in one table cannot be told apart',
+    fix: 'name no schema in --target-server (each shard then gets one of its own), or give as many servers as target shards',
+  },
+  serverKnownAs: {
+    number: 34,
+    class: 'user',
+    what: '{server} is the server that is known as {other}',
+    why: 'under two names its accounts would be made twice, and a switch would close what it must not',
+    fix: 'use {other}; if this is a copy of that server, empty `_shardwright.control_token` on the copy first',
+  },
+  attachOneShard: {
+    number: 35,
+    class: 'user',
+    what: 'an attached server serves one shard, `-`, not {shards}',
+    why: 'its schema holds the rows of all key ranges',
+    fix: 'leave --shards out, and reshard afterwards',
+  },
 })

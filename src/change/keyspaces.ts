@@ -28,6 +28,7 @@ export async function createKeyspace(world: World, request: KeyspaceRequest): Pr
   requireWholeCoverage(ranges)
   if ((await store.get(keys.keyspace(request.name))) !== null) throw changeErrors.createdBefore({ keyspace: request.name })
   const names = ranges.map(printKeyRange)
+  if (request.server !== undefined && names.length > 1) throw changeErrors.attachOneShard({ shards: names.join(', ') })
   const shards: ShardRecord[] = []
   for (const [index, name] of names.entries()) shards.push(await makeShard(world, request, name, index))
   const sharded = names.length > 1
@@ -49,12 +50,12 @@ async function makeShard(world: World, request: KeyspaceRequest, name: string, i
   const server: ServerRecord =
     request.server === undefined
       ? await provisionServer(world, {
-          id: serverId(request.name, index),
+          id: await freeServerId(world, request.name, index),
           flavour: request.flavour ?? world.flavour,
           schemas: [schema],
           closed: false,
         })
-      : await attachServer(world, request.server)
+      : await attachServer(world, { ...request.server, schema })
   return {
     v: 1,
     keyspace: request.name,
@@ -70,6 +71,16 @@ async function makeShard(world: World, request: KeyspaceRequest, name: string, i
 /** `app` for the whole range, else `app_40_80`. */
 export function schemaName(keyspace: string, shard: string): string {
   return shard === '-' ? keyspace : `${keyspace}_${shard.replace('-', '_').replace(/^_/, '00_').replace(/_$/, '_ff')}`
+}
+
+/** Names that differ only in what an id cannot carry do not get one server between them. */
+async function freeServerId(world: World, keyspace: string, index: number): Promise<string> {
+  const others = (await listRecords<ShardRecord>(world.store, keys.allShards)).filter((shard) => shard.value.keyspace !== keyspace)
+  const taken = new Set(others.map((shard) => shard.value.serverId))
+  for (let n = 1; ; n++) {
+    const id = serverId(keyspace, index, n === 1 ? '' : `n${n}`)
+    if (!taken.has(id)) return id
+  }
 }
 
 export function serverId(keyspace: string, index: number, generation = ''): string {
@@ -130,7 +141,10 @@ export async function deleteKeyspace(world: World, name: string): Promise<void> 
  */
 export async function removeServer(world: World, id: string): Promise<boolean> {
   const server = await readRecord<ServerRecord>(world.store, keys.server(id))
-  if (server === null || !server.value.provisioned) return false
+  if (server === null) {
+    // Made, and its maker died before it was recorded.
+    if (!(await world.provisioner.list()).some((made) => made.id === id)) return false
+  } else if (!server.value.provisioned) return false
   await world.provisioner.remove(id)
   await world.store.commit(
     [],

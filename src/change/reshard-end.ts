@@ -31,14 +31,22 @@ type End = {
 
 export async function completeVerb(world: World & Claims, context: ActionContext): Promise<void> {
   const { sourceShards, targetShards } = context.workflow.spec as unknown as ReshardSpec
+  if (context.workflow.state === 'complete') return endedAlready(context)
   requireState(context, ['running', 'completing'])
   await end(world, context, { verb: 'complete', stays: targetShards, goes: sourceShards, during: 'completing', after: 'complete' })
 }
 
 export async function cancelVerb(world: World & Claims, context: ActionContext): Promise<void> {
   const { sourceShards, targetShards } = context.workflow.spec as unknown as ReshardSpec
-  requireState(context, ['running', 'failed', 'cancelling'])
+  if (context.workflow.state === 'cancelled') return endedAlready(context)
+  // `creating`: a creation that failed and could not even say so.
+  requireState(context, ['running', 'failed', 'creating', 'cancelling'])
   await end(world, context, { verb: 'cancel', stays: sourceShards, goes: targetShards, during: 'cancelling', after: 'cancelled' })
+}
+
+/** The attempt before died between the last record and its own outcome, or the request was sent twice. */
+async function endedAlready(context: ActionContext): Promise<void> {
+  await context.say(`nothing to do: ${context.workflow.keyspace}.${context.workflow.name} is ${context.workflow.state} already`)
 }
 
 async function end(world: World & Claims, context: ActionContext, way: End): Promise<void> {
@@ -92,10 +100,9 @@ async function end(world: World & Claims, context: ActionContext, way: End): Pro
 async function giveBack(world: World & Claims, context: ActionContext, way: End): Promise<void> {
   const { store, workflow } = context
   const left = new Set((await listRecords<ShardRecord>(store, keys.allShards)).map((record) => record.value.serverId))
-  const { targetServers } = workflow.spec as unknown as ReshardSpec
   const data = workflow.data as ReshardData
-  const attached =
-    way.verb === 'cancel' ? (targetServers ?? []).map((address) => `${address.host}:${address.port}`) : (data.oldServers ?? [])
+  // Noted when the shards were claimed: what a refused creation merely named may be another workflow's.
+  const attached = way.verb === 'cancel' ? (data.attachedServers ?? []) : (data.oldServers ?? [])
   for (const id of new Set(attached)) {
     if (left.has(id) || (await store.get(keys.server(id))) === null) continue
     if (way.verb === 'complete') {

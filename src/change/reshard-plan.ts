@@ -20,6 +20,7 @@ import type { KeyspaceRecord, RoutingRecord, ServerRecord, ShardRecord, StreamTa
 import { attachWorkflow } from '../topology/routing.ts'
 import { listRecords, readRecord } from '../topology/typed.ts'
 import { Failures } from '../workflow/context.ts'
+import type { WorkflowRecord } from '../workflow/records.ts'
 import { changeErrors } from './errors.ts'
 import { schemaName, serverId } from './keyspaces.ts'
 import { withServer } from './servers.ts'
@@ -40,8 +41,17 @@ export type ReshardPlan = {
   readonly lines: string[]
 }
 
-/** @throws Failures with everything that stands in the way */
-export async function planReshardCreate(world: World, keyspaceName: string, workflow: string, spec: ReshardSpec): Promise<ReshardPlan> {
+/**
+ * `tag` goes into the ids of servers that are made, so that no two workflows ever share one.
+ * @throws Failures with everything that stands in the way
+ */
+export async function planReshardCreate(
+  world: World,
+  keyspaceName: string,
+  workflow: string,
+  spec: ReshardSpec,
+  tag = 'new',
+): Promise<ReshardPlan> {
   const { store } = world
   const errors: SwError[] = []
   const keep = <T>(work: () => T): T | null => {
@@ -92,7 +102,9 @@ export async function planReshardCreate(world: World, keyspaceName: string, work
   const tables = streamTables(keyspaceName, schemas, definition, vschema, errors)
   if (errors.length > 0) throw new Failures(distinct(errors))
   const flavour = (await readRecord<ServerRecord>(store, keys.server(sources[0]?.serverId ?? '')))?.value.flavour ?? world.flavour
-  const { targets, newServers } = placeTargets(keyspaceName, targetNames, spec, generation(shards))
+  const { targets, newServers } = placeTargets(keyspaceName, targetNames, spec, tag)
+  errors.push(...(await targetFindings(world, { keyspace: keyspaceName, name: workflow }, targets, spec)))
+  if (errors.length > 0) throw new Failures(distinct(errors))
   const plan = {
     keyspace: keyspace.value,
     sources,
@@ -161,7 +173,7 @@ function placeTargets(
   keyspace: string,
   names: readonly string[],
   spec: ReshardSpec,
-  made: number,
+  tag: string,
 ): { targets: PlannedTarget[]; newServers: string[] } {
   if (spec.targetServers !== undefined && spec.targetServers.length > 0) {
     const servers = spec.targetServers
@@ -176,16 +188,42 @@ function placeTargets(
   const perServer = spec.targetsPerServer ?? Math.max(1, Math.ceil(names.length / 2))
   const targets = names.map((shard, index) => ({
     shard,
-    serverId: serverId(keyspace, Math.floor(index / perServer), `g${made}`),
+    serverId: serverId(keyspace, Math.floor(index / perServer), tag),
     schema: schemaName(keyspace, shard),
   }))
   return { targets, newServers: [...new Set(targets.map((target) => target.serverId))] }
 }
 
-/** Counts reshards by the servers that are there, so that ids of servers are not used twice at one time. */
-function generation(shards: readonly ShardRecord[]): number {
-  const numbers = shards.map((shard) => Number(/-g(\d+)-\d+$/.exec(shard.serverId)?.[1] ?? 0))
-  return Math.max(0, ...numbers) + 1
+/**
+ * Attached targets are closed at creation, whole servers of them: none may hold a shard, which serves or is a way back, and none may be
+ * meant by another workflow. Two shards never share a schema.
+ */
+async function targetFindings(
+  world: World,
+  own: { keyspace: string; name: string },
+  targets: readonly PlannedTarget[],
+  spec: ReshardSpec,
+): Promise<SwError[]> {
+  if (spec.targetServers === undefined || spec.targetServers.length === 0) return []
+  const servers = new Set(targets.map((target) => target.serverId))
+  const errors: SwError[] = []
+  const places = new Set<string>()
+  for (const { serverId: server, schema, shard } of targets) {
+    if (places.has(`${server} ${schema}`)) errors.push(changeErrors.targetsShareSchema({ shard, schema, server }))
+    places.add(`${server} ${schema}`)
+  }
+  for (const { value: shard } of await listRecords<ShardRecord>(world.store, keys.allShards)) {
+    if (servers.has(shard.serverId))
+      errors.push(changeErrors.serverShared({ server: shard.serverId, what: `${shard.keyspace}/${shard.name}` }))
+  }
+  for (const { value: other } of await listRecords<WorkflowRecord>(world.store, keys.workflows)) {
+    if (other.ended || (other.keyspace === own.keyspace && other.name === own.name)) continue
+    for (const { host, port } of (other.spec as unknown as Partial<ReshardSpec>).targetServers ?? []) {
+      const server = `${host}:${port}`
+      if (servers.has(server)) errors.push(changeErrors.serverShared({ server, what: `targets of ${other.keyspace}.${other.name}` }))
+    }
+  }
+  return errors
 }
 
 function describe(plan: Omit<ReshardPlan, 'lines'>, schemas: readonly SchemaInfo[]): string[] {
@@ -195,9 +233,7 @@ function describe(plan: Omit<ReshardPlan, 'lines'>, schemas: readonly SchemaInfo
   return [
     `reshard ${plan.keyspace.name}: ${plan.sources.map((shard) => shard.name).join(',')} → ${plan.targets.map((target) => target.shard).join(',')}`,
     `about ${rows.toLocaleString('en-US')} rows, ${Math.round(bytes / 1e6)} MB, in ${plan.tables.length} tables: ${plan.tables.map((table) => table.name).join(', ')}`,
-    ...(plan.newServers.length === 0
-      ? []
-      : [`makes ${plan.newServers.length} servers (${plan.flavour}), closed to clients: ${plan.newServers.join(', ')}`]),
+    ...(plan.newServers.length === 0 ? [] : [`makes ${plan.newServers.length} servers (${plan.flavour}), closed to clients`]),
     ...plan.sources.map((source) => {
       const fed = plan.targets.filter((target) => keyRangesIntersect(parseKeyRange(target.shard), parseKeyRange(source.name)))
       return `reads ${source.name} on ${source.serverId} once, and its binlog once, for ${fed.map((target) => target.shard).join(',')}`

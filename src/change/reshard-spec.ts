@@ -19,6 +19,8 @@ export type ReshardSpec = {
 /** What the workflow wrote down before it did it. */
 export type ReshardData = {
   readonly newServers?: readonly string[]
+  /** Servers of somebody else that became targets, closed at creation. */
+  readonly attachedServers?: readonly string[]
   readonly oldServers?: readonly string[]
   readonly tables?: readonly string[]
 }

@@ -12,15 +12,16 @@ import { switchReportText } from '../switch/report.ts'
 import { switchTraffic } from '../switch/switch-traffic.ts'
 import type { ClaimPool } from '../switch/claim.ts'
 import { keys } from '../topology/keys.ts'
-import type { ErrorView, KeyspaceRecord, RoutingComponent, StreamRecord, VdiffReport } from '../topology/records.ts'
+import type { ErrorView, KeyspaceRecord, RoutingComponent, RoutingRecord, StreamRecord, VdiffReport } from '../topology/records.ts'
 import { componentsOfWorkflow, moveReplicaReads, rangesForShards } from '../topology/routing.ts'
+import type { RoutingChange } from '../topology/routing.ts'
 import type { Json } from '../topology/store.ts'
 import { listRecords, updateRecord } from '../topology/typed.ts'
 import { SwError } from '../base/errors.ts'
 import { Failures } from '../workflow/context.ts'
 import type { ActionContext } from '../workflow/context.ts'
 import { changeErrors } from './errors.ts'
-import type { ReshardSpec } from './reshard-spec.ts'
+import type { ReshardData, ReshardSpec } from './reshard-spec.ts'
 import type { World } from './servers.ts'
 
 /** `switchFailpoint` is for tests: where a controller dies on purpose. */
@@ -70,19 +71,18 @@ export async function switchVerb(world: World & Claims, context: ActionContext, 
   const routing = await takeRouting(real, keyspace)
   const own = componentsOfWorkflow(routing.value, name)
   const chosen = args.shards.length === 0 ? own.map((component) => component.range) : rangesForShards(routing.value, name, args.shards)
-  const ranges = standing(context, own, chosen, verb)
-  if (ranges.length === 0)
-    return context.say(`nothing to do: ${keyspace}.${name} ${verb === 'switchtraffic' ? 'has switched' : 'was switched back'} already`)
+  const wanted = verb === 'switchtraffic' ? targetShards : sourceShards
   if (!args.tabletTypes.includes('primary')) {
-    if (args.dryRun) return context.say(`would move replica reads of ${ranges.join(', ')}`)
-    await decide(
-      real,
-      keyspace,
-      routing,
-      (record) => moveReplicaReads(record, { ranges, token: context.leadership.token, to: 'other' }),
-      ranges,
-    )
+    if (args.dryRun) return context.say(`would move replica reads of ${chosen.join(', ')} to ${wanted.join(',')}`)
+    await decide(real, keyspace, routing, (record) => replicaReadsTo(record, chosen, wanted, context.leadership.token), chosen)
     return context.journal(`${verb}: replica reads moved`)
+  }
+  const ranges = standing(context, own, chosen, verb)
+  if (ranges.length === 0) {
+    // An attempt before this one may have died between its decision and what follows it.
+    if (!args.dryRun && verb === 'switchtraffic' && !switchedOnce(context)) await context.journal('switchtraffic: switched')
+    if (!args.dryRun && !args.enableReverse) await stopWayBack(context, wanted)
+    return context.say(`nothing to do: ${keyspace}.${name} ${verb === 'switchtraffic' ? 'has switched' : 'was switched back'} already`)
   }
   await requireVdiff(context, args)
   if (args.allowUnfenced.length > 0 && !args.dryRun) await allowUnfenced(context, args.allowUnfenced)
@@ -91,10 +91,11 @@ export async function switchVerb(world: World & Claims, context: ActionContext, 
     keyspace,
     workflow: name,
     shards: args.shards.length === 0 ? null : args.shards,
-    to: verb === 'switchtraffic' ? targetShards : sourceShards,
+    to: wanted,
     dryRun: args.dryRun,
     allowDifferences: args.allowDifferences,
-    limits: { lagMs: args.maxLagMs, limitMs: Math.min(args.timeoutMs, defaultSwitchLimits.limitMs) },
+    // The time-out is for catching up, when nobody waits yet; while clients are held the bound is a tighter one.
+    limits: { lagMs: args.maxLagMs, warmMs: args.timeoutMs, limitMs: Math.min(args.timeoutMs, defaultSwitchLimits.limitMs) },
     undo: `shardwright reshard --workflow ${name} --target-keyspace ${keyspace} ${back}`,
   })
   await context.say(...switchReportText(report).split('\n'))
@@ -147,30 +148,62 @@ function standing(
   const chosen = own.filter((component) => ranges.includes(component.range))
   const onSource = chosen.filter((component) => component.serving.primary.some((shard) => sourceShards.includes(shard)))
   if (verb === 'switchtraffic') return onSource.map((component) => component.range)
-  const switchedOnce = workflow.journal.some((entry) => entry.text.startsWith('switchtraffic: switched'))
-  if (onSource.length === chosen.length && !switchedOnce)
+  if (onSource.length === chosen.length && !switchedOnce(context))
     throw changeErrors.neverSwitched({ name: workflow.name, keyspace: workflow.keyspace })
   return chosen.filter((component) => !onSource.includes(component)).map((component) => component.range)
 }
 
-/** A difference that a vdiff found blocks the switch unless its table is allowed by name. */
-async function requireVdiff(context: ActionContext, args: SwitchArgs): Promise<void> {
-  const reports = (await listRecords<VdiffReport>(context.store, keys.vdiffReportsOf(context.workflow.uid))).map((report) => report.value)
-  const last = reports.toSorted((a, b) => b.startedAtMs - a.startedAtMs)[0]
-  const { name, keyspace } = context.workflow
-  if (last === undefined || last.state === 'running') {
-    if (args.requireVdiff)
-      throw changeErrors.vdiffMissing({ name, keyspace, reason: last === undefined ? 'there was none' : 'it still runs' })
-    return
-  }
-  const differing = last.tables.filter(
-    (table) => table.missing + table.extra + table.misplaced + table.different > 0 && !args.allowDifferences.includes(table.name),
-  )
-  if (last.state === 'different' && differing.length > 0)
-    throw changeErrors.vdiffDiffers({ tables: differing.map((table) => table.name).join(', '), name, keyspace })
+function switchedOnce({ workflow }: ActionContext): boolean {
+  return workflow.journal.some((entry) => entry.text.startsWith('switchtraffic: switched'))
 }
 
-async function allowUnfenced(context: ActionContext, accounts: readonly string[]): Promise<void> {
+/** Replica reads of each component to the side that is wanted, whichever side serves its writes. */
+export function replicaReadsTo(record: RoutingRecord, ranges: readonly string[], wanted: readonly string[], token: number): RoutingChange {
+  let change: RoutingChange = { ok: true, record }
+  for (const range of ranges) {
+    if (!change.ok) return change
+    const serves = change.record.components.find((component) => component.range === range)?.serving.primary ?? []
+    const to = serves.every((shard) => wanted.includes(shard)) ? 'serving' : 'other'
+    change = moveReplicaReads(change.record, { ranges: [range], token, to })
+  }
+  return change
+}
+
+/**
+ * A difference that a vdiff found blocks the switch unless its table is allowed by name. Of each table its last comparison counts: a clean
+ * one of other tables says nothing about it; one that failed or was stopped says nothing at all.
+ */
+async function requireVdiff(context: ActionContext, args: SwitchArgs): Promise<void> {
+  const reports = (await listRecords<VdiffReport>(context.store, keys.vdiffReportsOf(context.workflow.uid))).map((report) => report.value)
+  const { name, keyspace } = context.workflow
+  const { tables = [] } = context.workflow.data as ReshardData
+  const { uncompared, differing } = vdiffVerdict(reports, tables)
+  if (args.requireVdiff && uncompared.length > 0) {
+    const reason = reports.some((report) => report.state === 'running')
+      ? 'it still runs'
+      : `none has compared ${uncompared.join(', ')} to its end`
+    throw changeErrors.vdiffMissing({ name, keyspace, reason })
+  }
+  const blocking = differing.filter((table) => !args.allowDifferences.includes(table))
+  if (blocking.length > 0) throw changeErrors.vdiffDiffers({ tables: blocking.join(', '), name, keyspace })
+}
+
+export function vdiffVerdict(reports: readonly VdiffReport[], tables: readonly string[]): { uncompared: string[]; differing: string[] } {
+  const ended = reports
+    .filter((report) => report.state === 'clean' || report.state === 'different')
+    .toSorted((a, b) => b.startedAtMs - a.startedAtMs)
+  const last = new Map<string, VdiffReport['tables'][number]>()
+  for (const report of ended) for (const table of report.tables) if (!last.has(table.name)) last.set(table.name, table)
+  return {
+    uncompared: tables.filter((table) => !last.has(table)),
+    differing: [...last.values()]
+      .filter((table) => table.missing + table.extra + table.misplaced + table.different > 0)
+      .map((table) => table.name),
+  }
+}
+
+/** Kept with the keyspace, and audited. */
+export async function allowUnfenced(context: ActionContext, accounts: readonly string[]): Promise<void> {
   const { store, leadership } = context
   await updateRecord<KeyspaceRecord>(
     store,

@@ -2,18 +2,20 @@
  * The reshard workflow. Each verb may be run again from its start at any point: what it records, it records under ids that
  * follow from the workflow, and what it makes on servers it makes if absent.
  */
-import { randomUUID } from 'node:crypto'
-import { keyRangesIntersect, parseKeyRange } from '../keyspace/key-range.ts'
+import { createHash } from 'node:crypto'
+import { planReshard } from '../keyspace/key-range-sets.ts'
+import { keyRangesIntersect, parseKeyRange, printKeyRange } from '../keyspace/key-range.ts'
 import { preflightTarget } from '../move/preflight.ts'
 import { createTargetTables, createTargetViews } from '../move/schema-copy.ts'
 import { quoteIdentifier } from '../sql/quote.ts'
 import { decide, takeRouting } from '../switch/decide.ts'
 import { closeServer } from '../switch/fence.ts'
+import { settled } from '../switch/settled.ts'
 import { keys } from '../topology/keys.ts'
-import type { ShardRecord, ShardRef, StreamRecord, StreamTable, VdiffRecord } from '../topology/records.ts'
-import { attachWorkflow } from '../topology/routing.ts'
+import type { RoutingRecord, ShardRecord, ShardRef, StreamRecord, StreamTable, VdiffRecord } from '../topology/records.ts'
+import { attachWorkflow, componentsOfWorkflow } from '../topology/routing.ts'
 import type { Json } from '../topology/store.ts'
-import { listRecords, put, updateRecord } from '../topology/typed.ts'
+import { listRecords, put, readRecord, updateRecord } from '../topology/typed.ts'
 import { Failures } from '../workflow/context.ts'
 import type { ActionContext } from '../workflow/context.ts'
 import type { Definition } from '../workflow/engine.ts'
@@ -22,7 +24,7 @@ import { changeErrors } from './errors.ts'
 import { planReshardCreate } from './reshard-plan.ts'
 import type { PlannedTarget } from './reshard-plan.ts'
 import type { ReshardData, ReshardSpec } from './reshard-spec.ts'
-import { checkVerb, requireState, switchVerb } from './reshard-switch.ts'
+import { allowUnfenced, checkVerb, requireState, switchVerb } from './reshard-switch.ts'
 import type { Claims } from './reshard-switch.ts'
 import { cancelVerb, completeVerb } from './reshard-end.ts'
 import { attachServer, provisionServer, withServer } from './servers.ts'
@@ -31,6 +33,7 @@ import type { ServerAddress, World } from './servers.ts'
 export { planReshardCreate } from './reshard-plan.ts'
 
 export function reshardDefinition(world: World & Claims): Definition {
+  const alone = oneAtATime()
   return {
     kind: 'reshard',
     verbs: {
@@ -39,10 +42,10 @@ export function reshardDefinition(world: World & Claims): Definition {
       stop: (context) => setWanted(context, 'stopped'),
       vdiff: (context) => vdiff(context),
       check: (context) => checkVerb(world, context),
-      switchtraffic: (context) => switchVerb(world, context, 'switchtraffic'),
-      reversetraffic: (context) => switchVerb(world, context, 'reversetraffic'),
-      complete: (context) => completeVerb(world, context),
-      cancel: (context) => cancelVerb(world, context),
+      switchtraffic: (context) => alone(context, () => switchVerb(world, context, 'switchtraffic')),
+      reversetraffic: (context) => alone(context, () => switchVerb(world, context, 'reversetraffic')),
+      complete: (context) => alone(context, () => completeVerb(world, context)),
+      cancel: (context) => alone(context, () => cancelVerb(world, context)),
     },
   }
 }
@@ -63,8 +66,9 @@ async function create(world: World & Claims, context: ActionContext): Promise<vo
     await createSteps(world, context, spec)
   } catch (error) {
     if (!context.signal.aborted) {
-      // Before the claim nothing was made, so the name is free again; after it `cancel` cleans up.
-      const claimed = context.action.steps.some((step) => step.name === 'claim the shards' && step.ms !== null)
+      // Before the claim nothing was made, so the name is free again; after it `cancel` cleans up. The record says whether it took effect.
+      const routing = await readRecord<RoutingRecord>(context.store, keys.routing(keyspace))
+      const claimed = routing !== null && componentsOfWorkflow(routing.value, name).length > 0
       await context.updateWorkflow((w) =>
         withJournal(
           { ...w, state: 'failed', ended: !claimed },
@@ -84,7 +88,13 @@ async function createSteps(world: World & Claims, context: ActionContext, spec: 
   const { store, leadership, clock } = context
   const { keyspace, name, uid } = context.workflow
   const plan = (await context.step('plan', async () => {
-    const { lines, sources, targets, newServers, flavour, tables, views } = await planReshardCreate(world, keyspace, name, spec)
+    const { lines, sources, targets, newServers, flavour, tables, views } = await planReshardCreate(
+      world,
+      keyspace,
+      name,
+      spec,
+      uid.slice(0, 8),
+    )
     await context.say(...lines)
     return { sources, targets, newServers, flavour, tables, views } as unknown as Json
   })) as unknown as PlannedCreate
@@ -95,7 +105,8 @@ async function createSteps(world: World & Claims, context: ActionContext, spec: 
     const routing = await takeRouting(decision, keyspace)
     // Before anything is made: what an end has to remove even if this creation dies half way.
     const oldServers = [...new Set(plan.sources.map((shard) => shard.serverId))]
-    const data: ReshardData = { newServers: plan.newServers, oldServers, tables: plan.tables.map((table) => table.name) }
+    const attachedServers = spec.targetServers === undefined ? [] : [...new Set(plan.targets.map((target) => target.serverId))]
+    const data: ReshardData = { newServers: plan.newServers, attachedServers, oldServers, tables: plan.tables.map((table) => table.name) }
     await context.updateWorkflow((workflow) => ({ ...workflow, data }))
     if (routing.value.components.some((component) => component.workflow === name)) return null
     await decide(
@@ -103,16 +114,18 @@ async function createSteps(world: World & Claims, context: ActionContext, spec: 
       keyspace,
       routing,
       (record) => attachWorkflow(record, { workflow: name, sources, targets, token: leadership.token }),
-      [],
+      claimedRanges(sources, targets),
     )
     return null
   })
+  if (spec.allowUnfenced.length > 0) await allowUnfenced(context, spec.allowUnfenced)
   await context.step(
     'servers',
     async () => {
       const schemasOf = (serverId: string): string[] =>
         plan.targets.filter((target) => target.serverId === serverId).map((target) => target.schema)
-      await Promise.all(
+      // All of them end before a failure is told: none is still being made when `cancel` removes them.
+      await settled(
         plan.newServers.map((id) => provisionServer(world, { id, flavour: plan.flavour, schemas: schemasOf(id), closed: true })),
       )
       for (const address of spec.targetServers ?? []) await attachTarget(world, context, address, schemasOf)
@@ -228,12 +241,55 @@ function streamsOf(context: ActionContext, spec: ReshardSpec, plan: PlannedCreat
   }))
 }
 
+/**
+ * The components that the claim replaces and those that it makes: `decide` tells by them whether a commit that lost to another change
+ * took effect. With none it would take any later version of the record for its own.
+ */
+export function claimedRanges(sources: readonly string[], targets: readonly string[]): string[] {
+  const made = planReshard(sources.map(parseKeyRange), targets.map(parseKeyRange))
+  return [...new Set([...sources, ...made.map((component) => printKeyRange(component.range))])]
+}
+
+/**
+ * What moves traffic or retires a side runs one at a time in a keyspace: each of these verbs begins by recovering the keyspace, and must
+ * not take the switch of another workflow that is under way for one that a dead leader left behind.
+ */
+export function oneAtATime(): (context: ActionContext, work: () => Promise<void>) => Promise<void> {
+  const last = new Map<string, Promise<void>>()
+  return async (context, work) => {
+    const { keyspace } = context.workflow
+    const before = last.get(keyspace)
+    const mine = (async () => {
+      if (before !== undefined) {
+        await context.waiting(`another workflow's switch or end in ${keyspace}`, 'when that is done')
+        await before.catch(() => undefined)
+        await context.waiting(null)
+      }
+      context.signal.throwIfAborted()
+      await work()
+    })()
+    last.set(keyspace, mine)
+    try {
+      await mine
+    } finally {
+      if (last.get(keyspace) === mine) last.delete(keyspace)
+    }
+  }
+}
+
 /** start raises the generation, so that a stream that failed is taken up anew. */
 async function setWanted(context: ActionContext, wanted: 'running' | 'stopped'): Promise<void> {
   requireState(context, ['running'])
   const { store, leadership } = context
   const { uid, name } = context.workflow
-  for (const stream of await listRecords<StreamRecord>(store, keys.streamsOf(uid))) {
+  const { shards = [], dryRun = false } = context.action.args as { shards?: string[]; dryRun?: boolean }
+  const all = await listRecords<StreamRecord>(store, keys.streamsOf(uid))
+  const chosen = all.filter(
+    ({ value }) => shards.length === 0 || [value.source, ...value.targets].some((one) => shards.includes(one.shard)),
+  )
+  const named = chosen.map(({ value }) => `${value.source.shard} → ${value.targets.map((target) => target.shard).join(',')}`).join('; ')
+  if (dryRun) return context.say(`${name}: would be ${wanted}: ${named === '' ? 'nothing' : named}`)
+  for (const stream of chosen) {
     await updateRecord<StreamRecord>(
       store,
       stream.key,
@@ -243,22 +299,23 @@ async function setWanted(context: ActionContext, wanted: 'running' | 'stopped'):
     )
   }
   await context.journal(wanted === 'running' ? 'started' : 'stopped')
-  await context.say(`${name}: streams are to be ${wanted}`)
+  await context.say(`${name}: streams are to be ${wanted}: ${named === '' ? 'none' : named}`)
 }
 
 async function vdiff(context: ActionContext): Promise<void> {
   requireState(context, ['running'])
-  const { store, clock } = context
+  const { store } = context
   const { uid } = context.workflow
   const args = context.action.args as { tables?: string[]; repair?: boolean }
   const vdiffUid = (await context.step('ask for it', async () => {
     const record: VdiffRecord = {
       v: 1,
-      uid: randomUUID(),
+      // Follows from the request: asking again after a crash asks for the same one.
+      uid: createHash('sha256').update(`${uid} ${context.action.id}`).digest('hex').slice(0, 32),
       workflowUid: uid,
       wanted: 'running',
       tables: args.tables ?? null,
-      requestedAtMs: clock.nowMs(),
+      requestedAtMs: context.action.requestedAtMs,
       repair: args.repair ?? false,
     }
     await store.commit([context.leadership.fence], [put(keys.vdiff(uid, record.uid), record)])

@@ -7,13 +7,13 @@
 import type { Connection } from '../mysql/connection.ts'
 import { quoteIdentifier, quoteString } from '../sql/quote.ts'
 import { keys } from '../topology/keys.ts'
-import type { KeyspaceRecord, RoutingRecord, ShardRecord, VSchemaRecord } from '../topology/records.ts'
+import type { KeyspaceRecord, RoutingRecord, ShardRecord } from '../topology/records.ts'
 import { listRecords, readRecord } from '../topology/typed.ts'
 import { changeErrors } from './errors.ts'
 import { createKeyspace } from './keyspaces.ts'
 import { withServer } from './servers.ts'
 import type { World } from './servers.ts'
-import { applyVSchema } from './vschema.ts'
+import { changeVSchema } from './vschema.ts'
 
 export type SequenceRequest = {
   readonly keyspace: string
@@ -49,8 +49,8 @@ export async function createSequence(
   const nextId = await withServer(store, holder.serverId, 'admin', (connection) =>
     makeTable(connection, holder.schema, name, start, request.cache),
   )
-  await changeVSchema(world, on, (vschema) => ({ ...vschema, tables: { ...vschema.tables, [name]: { type: 'sequence' } } }))
-  await changeVSchema(world, request.keyspace, (vschema) => ({
+  await changeVSchema(world, on, (vschema: LooseVschema) => ({ ...vschema, tables: { ...vschema.tables, [name]: { type: 'sequence' } } }))
+  await changeVSchema(world, request.keyspace, (vschema: LooseVschema) => ({
     ...vschema,
     tables: {
       ...vschema.tables,
@@ -61,11 +61,6 @@ export async function createSequence(
 }
 
 type LooseVschema = { tables?: Record<string, Record<string, unknown>> } & Record<string, unknown>
-
-async function changeVSchema(world: World, keyspace: string, change: (vschema: LooseVschema) => LooseVschema): Promise<void> {
-  const record = await readRecord<VSchemaRecord>(world.store, keys.vschema(keyspace))
-  await applyVSchema(world, keyspace, change((record?.value.vschema ?? {}) as LooseVschema), false)
-}
 
 async function makeTable(connection: Connection, schema: string, name: string, start: bigint, cache: number): Promise<bigint> {
   const table = `${quoteIdentifier(schema)}.${quoteIdentifier(name)}`

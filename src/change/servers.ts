@@ -11,6 +11,7 @@ import { flavourOf } from '../mysql/flavour/flavour.ts'
 import type { Credentials, Provisioner, ServerEndpoint } from '../mysql/provisioning.ts'
 import { ensureControlSchema } from '../binlog/control-schema.ts'
 import { attachServer as takeServer } from '../switch/attach.ts'
+import { readOwner } from '../switch/control-schema.ts'
 import type { ClaimPool } from '../switch/claim.ts'
 import { openServer } from '../switch/fence.ts'
 import { keys } from '../topology/keys.ts'
@@ -105,6 +106,10 @@ export async function attachServer(world: World, address: ServerAddress): Promis
       )
       if (found === undefined) throw changeErrors.schemaMissing({ ...address })
     }
+    const installation = await readRecord<Installation>(world.store, keys.installation)
+    const owner = await readOwner(connection)
+    if (owner !== null && owner.installation === installation?.value.id && owner.server !== id)
+      throw changeErrors.serverKnownAs({ server: id, other: owner.server })
     await secretOf(world.store, id)
     await prepareServer(world, connection, id, 'keep')
     const known = await readRecord<ServerRecord>(world.store, keys.server(id))

@@ -14,13 +14,23 @@ export async function applyVSchema(
   given: Record<string, unknown>,
   dryRun: boolean,
 ): Promise<Record<string, unknown>> {
-  const vschema = readVschema(given)
+  return changeVSchema(world, keyspace, () => given, dryRun)
+}
+
+/** As `applyVSchema`, from what stands there: worked out again when somebody else changed it meanwhile. */
+export async function changeVSchema(
+  world: World,
+  keyspace: string,
+  change: (current: Record<string, unknown>) => Record<string, unknown>,
+  dryRun = false,
+): Promise<Record<string, unknown>> {
+  const current = await readRecord<VSchemaRecord>(world.store, keys.vschema(keyspace))
+  const vschema = readVschema(change((current?.value.vschema ?? {}) as Record<string, unknown>))
   const resolved = resolveVschema(vschema)
   const record = await readRecord<KeyspaceRecord>(world.store, keys.keyspace(keyspace))
   if (record === null) throw changeErrors.noKeyspace({ keyspace })
   const printed = JSON.parse(printVschema(vschema)) as Record<string, unknown>
   if (dryRun) return printed
-  const current = await readRecord<VSchemaRecord>(world.store, keys.vschema(keyspace))
   const result = await world.store.commit(
     [
       { key: record.key, version: record.version },
@@ -31,5 +41,5 @@ export async function applyVSchema(
       put<KeyspaceRecord>(record.key, { ...record.value, sharded: resolved.sharded }),
     ],
   )
-  return result.ok ? printed : applyVSchema(world, keyspace, given, dryRun)
+  return result.ok ? printed : changeVSchema(world, keyspace, change, dryRun)
 }

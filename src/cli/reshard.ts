@@ -34,6 +34,7 @@ async function run(cli: CliContext, verb: string, keyspace: string, name: string
   if (verb === 'create') return create(cli, keyspace, name, flags)
   if (verb === 'show' || verb === 'status' || verb === 'progress') return show(cli, verb, keyspace, name, flags)
   const action = await cli.client().call('act', { keyspace, name }, request(cli, verb, flags))
+  if (!bool(flags, 'wait', true)) return cli.out(`${verb} is asked for (request ${action.id}); \`show\` tells how it ends`)
   const ended = await carryOut(cli, keyspace, name, action)
   if (verb === 'vdiff' && ended !== null) {
     await followVdiff(cli, keyspace, name, (ended.result as { vdiff?: string } | null)?.vdiff, text(flags, 'format'))
@@ -43,6 +44,8 @@ async function run(cli: CliContext, verb: string, keyspace: string, name: string
 }
 
 async function create(cli: CliContext, keyspace: string, name: string, flags: Flags): Promise<void> {
+  if (flags['tabletTypes'] !== undefined)
+    cli.err('note: --tablet-types at create is without effect: each stream reads the primary of its source')
   const passwordFile = text(flags, 'passwordFile')
   const urls = repeated(flags, 'targetServer')
   const perServer = text(flags, 'targetsPerServer')
@@ -105,7 +108,10 @@ async function waitForCopy(cli: CliContext, keyspace: string, name: string): Pro
 }
 
 async function show(cli: CliContext, verb: string, keyspace: string, name: string, flags: Flags): Promise<void> {
-  const workflow = await cli.client().call('showWorkflow', { keyspace, name })
+  const whole = await cli.client().call('showWorkflow', { keyspace, name })
+  const shards = list(text(flags, 'shards')) ?? []
+  const streams = whole.streams.filter((s) => shards.length === 0 || [s.source, ...s.targets].some((shard) => shards.includes(shard)))
+  const workflow = { ...whole, streams, journal: bool(flags, 'includeLogs', true) ? whole.journal : [] }
   if (text(flags, 'format') === 'json') {
     cli.out(JSON.stringify(workflow, null, 2))
     return
@@ -140,6 +146,7 @@ function request(cli: CliContext, verb: string, flags: Flags): RequestBody<'act'
   switch (verb) {
     case 'start':
     case 'stop':
+      return { id, verb, args: { shards: list(text(flags, 'shards')) ?? [], dryRun } }
     case 'check':
       return { id, verb, args: { dryRun } }
     case 'vdiff': {

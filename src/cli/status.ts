@@ -66,10 +66,10 @@ function gateTable(gates: readonly GateView[]): string[] {
     gates.map((g) => [
       g.id,
       g.address,
-      count(g.sessions),
+      g.fresh ? count(g.sessions) : 'unknown',
       g.fresh ? count(Math.round(g.statementsPerSecond)) : 'unknown',
-      count(g.errors),
-      duration(g.slowestWriteMs),
+      g.fresh ? count(g.errors) : 'unknown',
+      g.fresh ? duration(g.slowestWriteMs) : 'unknown',
     ]),
   )
 }

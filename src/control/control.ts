@@ -83,6 +83,8 @@ async function lead(options: ControlOptions, office: Office, stop: AbortSignal):
       try {
         const installation = await readRecord<Installation>(store, keys.installation)
         await using pool = new ClaimPool({ store, installationId: installation?.value.id ?? '', leadership: mine, clock, log })
+        // A server that does not answer must not keep a controller that no longer leads from leading again.
+        signal.addEventListener('abort', () => void pool[Symbol.asyncDispose](), { once: true })
         await recoverAtLead({
           store,
           leadership: mine,

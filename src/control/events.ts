@@ -14,7 +14,9 @@ export function serveEvents(http: FastifyInstance, world: World & { version: str
     request.raw.on('close', () => gone.abort())
     response.on('error', () => gone.abort())
     while (!gone.signal.aborted) {
-      const status = await statusView(world, world.version)
+      // A page whose feed breaks off connects again by itself; one that is left hanging shows old figures as if they were new.
+      const status = await statusView(world, world.version).catch(() => null)
+      if (status === null) break
       if (!response.write(`data: ${JSON.stringify(status)}\n\n`)) {
         await new Promise<void>((resolve) => {
           response.once('drain', resolve)

@@ -25,6 +25,7 @@ export function serveMetrics(http: FastifyInstance, world: World): void {
     for (const workflow of view.workflows()) {
       for (const s of workflow.streams) {
         const labels = { keyspace: workflow.keyspace, workflow: workflow.name, source: s.source, direction: s.direction }
+        if (s.reportAgeMs === null) continue
         rows.set(labels, s.rowsDone)
         changes.set(labels, s.rowChangesApplied)
         if (s.lag === null) continue

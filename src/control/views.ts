@@ -249,8 +249,10 @@ function stateOf(workflow: WorkflowRecord, side: WorkflowView['serving'], stream
 function nextOf(workflow: WorkflowRecord, side: WorkflowView['serving'], streams: readonly StreamView[]): string[] {
   if (workflow.ended) return []
   const base = `shardwright reshard --workflow ${workflow.name} --target-keyspace ${workflow.keyspace}`
-  if (workflow.state === 'failed') return [`${base} cancel`]
-  if (streams.some((stream) => stream.state === 'failed')) return [`${base} show`, `${base} start`, `${base} cancel`]
+  if (workflow.state === 'failed' || workflow.state === 'cancelling') return [`${base} cancel`]
+  if (workflow.state === 'completing') return [`${base} complete`]
+  if (streams.some((stream) => stream.state === 'failed'))
+    return [`${base} show`, `${base} start`, `${base} ${side === 'source' ? 'cancel' : 'complete'}`]
   if (side === 'source') {
     return streams.length > 0 && streams.every((stream) => stream.state === 'running')
       ? [`${base} vdiff`, `${base} switchtraffic`, `${base} cancel`]
