@@ -246,4 +246,18 @@ export const changeErrors = defineErrors('CHANGE', {
     why: 'its schema holds the rows of all key ranges',
     fix: 'leave --shards out, and reshard afterwards',
   },
+  tablesDiffer: {
+    number: 36,
+    class: 'user',
+    what: 'source {source} has other tables than {first}: {tables}',
+    why: 'what stands on one source only would be left behind',
+    fix: 'make them alike: create the table where it is missing, or move it out of the schema',
+  },
+  tablesLeft: {
+    number: 37,
+    class: 'user',
+    what: 'the schema {schema} of {shard} has tables that this workflow did not move: {tables}',
+    why: 'they came after the workflow began; with the server they would be gone',
+    fix: 'copy them elsewhere and drop them, or keep the old side: --keep-data',
+  },
 })

@@ -3,6 +3,7 @@
  * which side goes, and what becomes of the servers that are empty then: those of our own making are removed, found by the
  * ids that the workflow wrote down before it made them (promise 12).
  */
+import { tableNames } from '../move/schema-copy.ts'
 import { recoverKeyspace } from '../switch/recover.ts'
 import { takeRouting } from '../switch/decide.ts'
 import { retire } from '../switch/retire.ts'
@@ -17,7 +18,7 @@ import { removeServer } from './keyspaces.ts'
 import { requireState, switchContext } from './reshard-switch.ts'
 import type { Claims } from './reshard-switch.ts'
 import type { ReshardData, ReshardSpec } from './reshard-spec.ts'
-import { openUnusedServer } from './servers.ts'
+import { openUnusedServer, withServer } from './servers.ts'
 import type { World } from './servers.ts'
 
 type EndArgs = { readonly keepData: boolean; readonly dropSource: boolean; readonly dryRun: boolean }
@@ -58,6 +59,7 @@ async function end(world: World & Claims, context: ActionContext, way: End): Pro
   requireSide(context, (await takeRouting(real, keyspace)).value, way)
   const shards = (await listRecords<ShardRecord>(store, keys.shards(keyspace))).map((record) => record.value)
   const going = shards.filter((shard) => way.goes.includes(shard.name))
+  if (way.verb === 'complete' && !args.keepData) await requireKnownTables(context, going)
   if (args.dryRun) {
     return context.say(
       `would ${way.verb} ${keyspace}.${name}: ${way.stays.join(',')} stay and serve`,
@@ -91,6 +93,16 @@ async function end(world: World & Claims, context: ActionContext, way: End): Pro
   await giveBack(world, context, way)
   await context.updateWorkflow((w) => withJournal({ ...w, state: way.after, ended: true }, clock.nowMs(), `${way.verb} done`))
   await context.say(`${keyspace}.${name} is ${way.after}`)
+}
+
+/** With a server of ours everything on it goes: nothing may stand there that was not moved. */
+async function requireKnownTables(context: ActionContext, going: readonly ShardRecord[]): Promise<void> {
+  const moved = (context.workflow.data as ReshardData).tables ?? []
+  for (const shard of going.filter((one) => one.provisioned)) {
+    const there = await withServer(context.store, shard.serverId, 'admin', (connection) => tableNames(connection, shard.schema))
+    const left = there.filter((table) => !moved.includes(table))
+    if (left.length > 0) throw changeErrors.tablesLeft({ schema: shard.schema, shard: shard.name, tables: left.join(', ') })
+  }
 }
 
 /**

@@ -99,6 +99,7 @@ export async function planReshardCreate(
       errors.push(...schemaFindings(schema, flavourOf(connection).logsCascades(connection)))
     })
   }
+  errors.push(...differentTables(sources, schemas))
   const tables = streamTables(keyspaceName, schemas, definition, vschema, errors)
   if (errors.length > 0) throw new Failures(distinct(errors))
   const flavour = (await readRecord<ServerRecord>(store, keys.server(sources[0]?.serverId ?? '')))?.value.flavour ?? world.flavour
@@ -115,6 +116,17 @@ export async function planReshardCreate(
     views: schemas[0]?.views.map((view) => view.name) ?? [],
   }
   return { ...plan, lines: describe(plan, schemas) }
+}
+
+/** The tables of the first source are what is moved: the others must have the same. */
+export function differentTables(sources: readonly { name: string }[], schemas: readonly Pick<SchemaInfo, 'tables'>[]): SwError[] {
+  const names = schemas.map((schema) => new Set(schema.tables.map((table) => table.name)))
+  const first = names[0] ?? new Set()
+  return names.flatMap((own, index) => {
+    const differing = [...own.symmetricDifference(first)]
+    if (differing.length === 0) return []
+    return [changeErrors.tablesDiffer({ source: sources[index]?.name, first: sources[0]?.name, tables: differing.join(', ') })]
+  })
 }
 
 /** Every table of the source has its place in the vschema, its columns are there, its ids come from a sequence. */
