@@ -260,4 +260,32 @@ export const changeErrors = defineErrors('CHANGE', {
     why: 'they came after the workflow began; with the server they would be gone',
     fix: 'copy them elsewhere and drop them, or keep the old side: --keep-data',
   },
+  vschemaFrozen: {
+    number: 38,
+    class: 'user',
+    what: 'the vschema of {keyspace} cannot change while the workflow {workflow} holds its shards',
+    why: 'its streams place rows by the vschema that it was created with; the gate would look for them elsewhere',
+    fix: 'end the workflow first (complete or cancel), then apply the vschema',
+  },
+  placementChanged: {
+    number: 39,
+    class: 'user',
+    what: 'the new vschema places the rows of {keyspace}.{table} otherwise than they stand',
+    why: 'its primary vindex, columns or kind differ, and {keyspace} has several shards: rows would no longer be found',
+    fix: 'leave the placement of {table} as it is; to change the shard key its rows have to be moved',
+  },
+  vschemaChanged: {
+    number: 40,
+    class: 'transient',
+    what: 'the vschema of {keyspace} was changed while {name} was being created',
+    why: 'the plan was made with the older one',
+    fix: 'cancel {name} and create it again',
+  },
+  sequenceInUse: {
+    number: 41,
+    class: 'user',
+    what: 'keyspace {keyspace} gives ids to {users}',
+    why: 'without its sequences no row could be inserted there',
+    fix: 'take `auto_increment` out of that vschema first',
+  },
 })

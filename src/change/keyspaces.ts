@@ -112,6 +112,11 @@ export async function updateKeyspace(world: World, name: string, settings: Keysp
   if (allowUnfenced !== undefined) world.log.warn({ keyspace: name, allowUnfenced }, 'accounts that pass a fence were set')
 }
 
+function givesIdsTo(keyspace: string, vschema: object): boolean {
+  const { tables = {} } = vschema as { tables?: Record<string, { auto_increment?: { sequence?: string } }> }
+  return Object.values(tables).some((table) => table.auto_increment?.sequence?.startsWith(`${keyspace}.`) === true)
+}
+
 /** Forgets a keyspace that nothing uses, and removes the servers that we made for it. */
 export async function deleteKeyspace(world: World, name: string): Promise<void> {
   const { store } = world
@@ -119,6 +124,9 @@ export async function deleteKeyspace(world: World, name: string): Promise<void> 
   if (routing === null) throw changeErrors.noKeyspace({ keyspace: name })
   const busy = routing.value.components.find((component) => component.workflow !== null)
   if (busy !== undefined) throw changeErrors.notRunning({ verb: 'delete', name: busy.workflow, state: 'using it', keyspace: name })
+  const users = (await listRecords<VSchemaRecord>(store, keys.vschemas)).filter((record) => givesIdsTo(name, record.value.vschema))
+  if (users.length > 0)
+    throw changeErrors.sequenceInUse({ keyspace: name, users: users.map((record) => record.key.slice(keys.vschemas.length)).join(', ') })
   const shards = await listRecords<ShardRecord>(store, keys.shards(name))
   const result = await store.commit(
     [{ key: keys.routing(name), version: routing.version }],

@@ -38,6 +38,8 @@ export type ReshardPlan = {
   readonly flavour: ServerRecord['flavour']
   readonly tables: readonly StreamTable[]
   readonly views: readonly string[]
+  /** Of the record that tables were planned by. */
+  readonly vschemaVersion: number
   readonly lines: string[]
 }
 
@@ -114,6 +116,7 @@ export async function planReshardCreate(
     flavour,
     tables,
     views: schemas[0]?.views.map((view) => view.name) ?? [],
+    vschemaVersion: vschemaRecord?.version ?? 0,
   }
   return { ...plan, lines: describe(plan, schemas) }
 }

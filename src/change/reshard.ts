@@ -57,6 +57,7 @@ type PlannedCreate = {
   flavour: 'mysql' | 'mariadb'
   tables: StreamTable[]
   views: string[]
+  vschemaVersion: number
 }
 
 async function create(world: World & Claims, context: ActionContext): Promise<void> {
@@ -88,7 +89,7 @@ async function createSteps(world: World & Claims, context: ActionContext, spec: 
   const { store, leadership, clock } = context
   const { keyspace, name, uid } = context.workflow
   const plan = (await context.step('plan', async () => {
-    const { lines, sources, targets, newServers, flavour, tables, views } = await planReshardCreate(
+    const { lines, sources, targets, newServers, flavour, tables, views, vschemaVersion } = await planReshardCreate(
       world,
       keyspace,
       name,
@@ -96,7 +97,7 @@ async function createSteps(world: World & Claims, context: ActionContext, spec: 
       uid.slice(0, 8),
     )
     await context.say(...lines)
-    return { sources, targets, newServers, flavour, tables, views } as unknown as Json
+    return { sources, targets, newServers, flavour, tables, views, vschemaVersion } as unknown as Json
   })) as unknown as PlannedCreate
   const sources = plan.sources.map((shard) => shard.name)
   const targets = plan.targets.map((target) => target.shard)
@@ -118,6 +119,8 @@ async function createSteps(world: World & Claims, context: ActionContext, spec: 
     )
     return null
   })
+  // From the claim on the vschema stands still; before it, it may have changed after it was read for the plan.
+  if ((await store.get(keys.vschema(keyspace)))?.version !== plan.vschemaVersion) throw changeErrors.vschemaChanged({ keyspace, name })
   if (spec.allowUnfenced.length > 0) await allowUnfenced(context, spec.allowUnfenced)
   await context.step(
     'servers',

@@ -6,6 +6,7 @@
  * - No answer: read back before anything else. Ours stands: done. Version unchanged: commit again on the same version, so that a late
  *   first one and this one cannot both take effect. Otherwise somebody else decided (SW-SWITCH-010).
  */
+import { assert } from '../base/assert.ts'
 import type { Clock } from '../base/clock.ts'
 import { isSwError } from '../base/errors.ts'
 import { keys } from '../topology/keys.ts'
@@ -32,11 +33,24 @@ export async function readRouting(store: Store, keyspace: string): Promise<Routi
 export async function takeRouting(context: DecideContext, keyspace: string): Promise<RoutingVersion> {
   const current = await readRouting(context.store, keyspace)
   if (current.value.token === context.leadership.token) return current
-  return decide(context, keyspace, current, (record) => takeToken(record, context.leadership.token), [])
+  return commitDecision(context, keyspace, current, (record) => takeToken(record, context.leadership.token), [])
 }
 
 /** Applies `change` on the version in hand; `ranges` are the components that it concerns. */
 export async function decide(
+  context: DecideContext,
+  keyspace: string,
+  base: RoutingVersion,
+  change: (record: RoutingRecord) => RoutingChange,
+  ranges: readonly string[],
+  also: readonly Put[] = [],
+): Promise<RoutingVersion> {
+  // With none, any newer record of the same token would be taken for the outcome of this commit.
+  assert(ranges.length > 0, 'a decision names the ranges that it concerns')
+  return commitDecision(context, keyspace, base, change, ranges, also)
+}
+
+async function commitDecision(
   context: DecideContext,
   keyspace: string,
   base: RoutingVersion,

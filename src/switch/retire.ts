@@ -96,7 +96,10 @@ async function removeStreams(
   ])
   const result = await store.commit([leadership.fence], puts)
   if (!result.ok) throw switchErrors.decisionLost({ keyspace: request.keyspace, reason: 'this controller does not lead any more' })
+  // Not from the streams alone: an attempt before this one may have removed their records and died.
+  const shards = await listRecords<ShardRecord>(store, keys.shards(request.keyspace))
   const servers = new Set([
+    ...shards.filter((shard) => request.stays.includes(shard.value.name)).map((shard) => shard.value.serverId),
     ...streams.flatMap((stream) => [stream.source, ...stream.targets]).map((shard) => shard.serverId),
     ...goes.map((shard) => shard.serverId),
   ])
