@@ -8,7 +8,7 @@ import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import type { SecondReport } from '../src/demo/application.ts'
 import { ranges } from '../src/demo/story.ts'
-import { switchCrashPoints } from '../src/switch/crash-points.ts'
+import type { switchCrashPoints } from '../src/switch/crash-points.ts'
 import { Installation } from './kit/installation.ts'
 import type { RunningApplication } from './kit/installation.ts'
 import { killControlAt, killServerOf, killTree, untilClientsWrite } from './kit/harm.ts'
@@ -16,7 +16,14 @@ import { until } from './kit/until.ts'
 import { ReshardUnderTest } from './kit/workflow.ts'
 
 /** Those whose recovery differs; `npm run torture` walks all, in all directions. */
-const walked = ['held', 'tablesLocked', 'fence.accountsLocked', 'wayBackProven', 'decided', 'fence.writable'] as const satisfies readonly (typeof switchCrashPoints)[number][]
+const walked = [
+  'held',
+  'tablesLocked',
+  'fence.accountsLocked',
+  'wayBackProven',
+  'decided',
+  'fence.writable',
+] as const satisfies readonly (typeof switchCrashPoints)[number][]
 
 test('promise 1: kill -9 of every process at every phase of 1 → 4', { timeout: 400_000 }, async (t) => {
   await using installation = await Installation.start({ rows: 20_000, leaseMs: 1500 })
@@ -29,7 +36,9 @@ test('promise 1: kill -9 of every process at every phase of 1 → 4', { timeout:
     await reshard.create()
     await until('the mover to copy', async () => (await reshard.show()).streams.some((stream) => stream.state === 'copying'))
     await installation.kill('mover')
-    await until('the next mover to copy', async () => (await reshard.show()).streams.some((stream) => stream.state === 'copying' && (stream.reportAgeMs ?? 9e9) < 1000))
+    await until('the next mover to copy', async () =>
+      (await reshard.show()).streams.some((stream) => stream.state === 'copying' && (stream.reportAgeMs ?? 9e9) < 1000),
+    )
     await installation.clearFailpoints((await reshard.show()).uid)
     await reshard.untilFollowing()
   })
@@ -73,10 +82,19 @@ test('promise 1: kill -9 of every process at every phase of 1 → 4', { timeout:
 
   const ended = await application.stop()
   const check = await installation.check(ranges(4))
-  t.diagnostic(`${ended.operations} operations, ${ended.errors.length} errors, ${check.acknowledged} acknowledged, ${check.unknown} unknown`)
+  t.diagnostic(
+    `${ended.operations} operations, ${ended.errors.length} errors, ${check.acknowledged} acknowledged, ${check.unknown} unknown`,
+  )
   assert.ok(check.acknowledged > 500, 'the application has written')
-  assert.equal(ended.wrongReads, 0, `the application read its own writes: ${ended.errors.filter((error) => error.includes('own write'))[0] ?? ''}`)
-  assert.deepEqual({ lost: check.lost, doubled: check.doubled, misplaced: check.misplaced, ids: check.duplicateIds }, { lost: [], doubled: [], misplaced: [], ids: [] })
+  assert.equal(
+    ended.wrongReads,
+    0,
+    `the application read its own writes: ${ended.errors.filter((error) => error.includes('own write'))[0] ?? ''}`,
+  )
+  assert.deepEqual(
+    { lost: check.lost, doubled: check.doubled, misplaced: check.misplaced, ids: check.duplicateIds },
+    { lost: [], doubled: [], misplaced: [], ids: [] },
+  )
 })
 
 /** How many errors clients were told, and the first of each kind. */
@@ -87,7 +105,11 @@ function errorsOf(seconds: readonly SecondReport[]): string {
 }
 
 /** Steps as subtests; the first that fails ends the walk, with what the processes logged. Clients can write after each. */
-function steps(t: TestContext, installation: Installation, application: RunningApplication): (name: string, work: () => Promise<void>) => Promise<void> {
+function steps(
+  t: TestContext,
+  installation: Installation,
+  application: RunningApplication,
+): (name: string, work: () => Promise<void>) => Promise<void> {
   return async (name, work) => {
     let failure: unknown = null
     await t.test(name, async (t) => {

@@ -20,7 +20,11 @@ import type { Spec } from './kit/workflow.ts'
 
 type Told = { readonly code: string; readonly what: string; readonly fix: string }
 
-const withoutSequence = { sharded: true, vindexes: { by_user: { type: 'hash' } }, tables: { [table]: { column_vindexes: [{ column: 'user_id', name: 'by_user' }] } } }
+const withoutSequence = {
+  sharded: true,
+  vindexes: { by_user: { type: 'hash' } },
+  tables: { [table]: { column_vindexes: [{ column: 'user_id', name: 'by_user' }] } },
+}
 
 test('promise 7: what is refused says why and what to do', { timeout: 240_000 }, async (t) => {
   await using installation = await Installation.start({ rows: 300, keyspace: false })
@@ -30,7 +34,8 @@ test('promise 7: what is refused says why and what to do', { timeout: 240_000 },
   const four = shards(['-'], ['-40', '40-80', '80-c0', 'c0-'])
   /** What a creation would meet, all of it at once. */
   const planned = async (spec: Spec = four): Promise<Told[]> => (await new ReshardUnderTest(client, 'planned', spec).askCreate(true)).errors
-  const apply = (given: Record<string, unknown>): Promise<unknown> => client.call('applyVSchema', { keyspace: database }, { vschema: given })
+  const apply = (given: Record<string, unknown>): Promise<unknown> =>
+    client.call('applyVSchema', { keyspace: database }, { vschema: given })
 
   const refused = (name: string, code: string, look: () => Promise<readonly Told[]>, says?: RegExp): Promise<void> =>
     t.test(name, async () => {
@@ -42,20 +47,46 @@ test('promise 7: what is refused says why and what to do', { timeout: 240_000 },
       assert.doesNotMatch(`${one.what}${one.fix}`, /\{\w+\}|undefined|\[object/)
     })
 
-  await refused('a server too old', 'SW-CHANGE-013', async () => {
-    await using old = await olderServer(installation.existing.port)
-    return await thrown(client.call('createKeyspace', {}, { name: database, server: { ...installation.existing.config, port: old.port, schema: database } }))
-  }, /10\.02.*10\.5/s)
+  await refused(
+    'a server too old',
+    'SW-CHANGE-013',
+    async () => {
+      await using old = await olderServer(installation.existing.port)
+      return await thrown(
+        client.call(
+          'createKeyspace',
+          {},
+          { name: database, server: { ...installation.existing.config, port: old.port, schema: database } },
+        ),
+      )
+    },
+    /10\.02.*10\.5/s,
+  )
   await refused('a server that is not there', 'SW-CHANGE-012', async () =>
-    thrown(client.call('createKeyspace', {}, { name: database, server: { host: '127.0.0.1', port: await findPort(0), user: 'root', password: '', schema: database } })))
+    thrown(
+      client.call(
+        'createKeyspace',
+        {},
+        { name: database, server: { host: '127.0.0.1', port: await findPort(0), user: 'root', password: '', schema: database } },
+      ),
+    ),
+  )
   await refused('a schema that is not there', 'SW-CHANGE-014', () =>
-    thrown(client.call('createKeyspace', {}, { name: database, server: { ...installation.existing.config, schema: 'nowhere' } })))
+    thrown(client.call('createKeyspace', {}, { name: database, server: { ...installation.existing.config, schema: 'nowhere' } })),
+  )
   await client.call('createKeyspace', {}, { name: database, server: { ...installation.existing.config, schema: database } })
-  await refused('a keyspace that exists', 'SW-CHANGE-010', () => thrown(client.call('createKeyspace', {}, { name: database, server: { ...installation.existing.config, schema: database } })))
+  await refused('a keyspace that exists', 'SW-CHANGE-010', () =>
+    thrown(client.call('createKeyspace', {}, { name: database, server: { ...installation.existing.config, schema: database } })),
+  )
   await refused('a keyspace without a sharded vschema', 'SW-CHANGE-007', planned)
   await refused('unknown vschema keys', 'SW-KEYSPACE-018', () => thrown(apply({ ...withoutSequence, vindexez: {} })), /vindexez/)
   await apply(withoutSequence)
-  await refused('AUTO_INCREMENT without a sequence, with both ways out', 'SW-CHANGE-006', planned, /sequence create musclemaker_log\.exercise_log\.log_id.*AUTO_INCREMENT off/s)
+  await refused(
+    'AUTO_INCREMENT without a sequence, with both ways out',
+    'SW-CHANGE-006',
+    planned,
+    /sequence create musclemaker_log\.exercise_log\.log_id.*AUTO_INCREMENT off/s,
+  )
   const sequence = await client.call('createSequence', {}, { keyspace: database, table, column: 'log_id' })
   await apply(vschema(`${sequence.keyspace}.${sequence.name}`))
   assert.deepEqual(await planned(), [], 'now nothing stands in the way')
@@ -67,27 +98,70 @@ test('promise 7: what is refused says why and what to do', { timeout: 240_000 },
   await refused('what is no key range', 'SW-KEYSPACE-001', () => thrown(planned(shards(['-'], ['-4', '4-']))))
   await refused('a source that does not serve', 'SW-CHANGE-002', () => planned(shards(['-80', '80-'], ['-40', '40-80', '80-c0', 'c0-'])))
 
-  await refused('a vindex on a missing column', 'SW-CHANGE-005', async () => {
-    const given = vschema(`${sequence.keyspace}.${sequence.name}`) as { tables: Record<string, object> }
-    await apply({ ...given, tables: { [table]: { ...given.tables[table], column_vindexes: [{ column: 'usr_id', name: 'by_user' }] } } })
-    try {
-      return await planned()
-    } finally {
-      await apply(given)
-    }
-  }, /usr_id/)
-  await refused('a table that the vschema does not place', 'SW-CHANGE-004', () => during(`CREATE TABLE ${database}.stray (id INT PRIMARY KEY)`, `DROP TABLE ${database}.stray`), /stray/)
-  await refused('a table without a usable key', 'SW-CHANGE-025', () => during(`CREATE TABLE ${database}.keyless (id INT, UNIQUE (id))`, `DROP TABLE ${database}.keyless`), /ALTER TABLE keyless/)
-  await refused('a table with triggers, listed', 'SW-CHANGE-026', () =>
-    during(`CREATE TRIGGER ${database}.loud BEFORE INSERT ON ${database}.${table} FOR EACH ROW SET NEW.note = 'x'`, `DROP TRIGGER ${database}.loud`), /loud/)
-  await refused('a cascade that the binlog hides', 'SW-CHANGE-028', () =>
-    during(
-      `CREATE TABLE ${database}.child (id INT PRIMARY KEY, log_id BIGINT NOT NULL, CONSTRAINT falls FOREIGN KEY (log_id) REFERENCES ${table} (log_id) ON DELETE CASCADE)`,
-      `DROP TABLE ${database}.child`,
-    ), /falls/)
-  await refused('a table of another engine', 'SW-CHANGE-030', () => during(`CREATE TABLE ${database}.old_way (id INT PRIMARY KEY) ENGINE=MyISAM`, `DROP TABLE ${database}.old_way`), /ENGINE=InnoDB/)
-  await refused('a row image that is not full', 'SW-CHANGE-024', () => during('SET GLOBAL binlog_row_image = MINIMAL', 'SET GLOBAL binlog_row_image = FULL'), /binlog_row_image/i)
-  await refused('a binlog format that is not ROW', 'SW-CHANGE-024', () => during('SET GLOBAL binlog_format = MIXED', 'SET GLOBAL binlog_format = ROW'), /binlog_format/i)
+  await refused(
+    'a vindex on a missing column',
+    'SW-CHANGE-005',
+    async () => {
+      const given = vschema(`${sequence.keyspace}.${sequence.name}`) as { tables: Record<string, object> }
+      await apply({ ...given, tables: { [table]: { ...given.tables[table], column_vindexes: [{ column: 'usr_id', name: 'by_user' }] } } })
+      try {
+        return await planned()
+      } finally {
+        await apply(given)
+      }
+    },
+    /usr_id/,
+  )
+  await refused(
+    'a table that the vschema does not place',
+    'SW-CHANGE-004',
+    () => during(`CREATE TABLE ${database}.stray (id INT PRIMARY KEY)`, `DROP TABLE ${database}.stray`),
+    /stray/,
+  )
+  await refused(
+    'a table without a usable key',
+    'SW-CHANGE-025',
+    () => during(`CREATE TABLE ${database}.keyless (id INT, UNIQUE (id))`, `DROP TABLE ${database}.keyless`),
+    /ALTER TABLE keyless/,
+  )
+  await refused(
+    'a table with triggers, listed',
+    'SW-CHANGE-026',
+    () =>
+      during(
+        `CREATE TRIGGER ${database}.loud BEFORE INSERT ON ${database}.${table} FOR EACH ROW SET NEW.note = 'x'`,
+        `DROP TRIGGER ${database}.loud`,
+      ),
+    /loud/,
+  )
+  await refused(
+    'a cascade that the binlog hides',
+    'SW-CHANGE-028',
+    () =>
+      during(
+        `CREATE TABLE ${database}.child (id INT PRIMARY KEY, log_id BIGINT NOT NULL, CONSTRAINT falls FOREIGN KEY (log_id) REFERENCES ${table} (log_id) ON DELETE CASCADE)`,
+        `DROP TABLE ${database}.child`,
+      ),
+    /falls/,
+  )
+  await refused(
+    'a table of another engine',
+    'SW-CHANGE-030',
+    () => during(`CREATE TABLE ${database}.old_way (id INT PRIMARY KEY) ENGINE=MyISAM`, `DROP TABLE ${database}.old_way`),
+    /ENGINE=InnoDB/,
+  )
+  await refused(
+    'a row image that is not full',
+    'SW-CHANGE-024',
+    () => during('SET GLOBAL binlog_row_image = MINIMAL', 'SET GLOBAL binlog_row_image = FULL'),
+    /binlog_row_image/i,
+  )
+  await refused(
+    'a binlog format that is not ROW',
+    'SW-CHANGE-024',
+    () => during('SET GLOBAL binlog_format = MIXED', 'SET GLOBAL binlog_format = ROW'),
+    /binlog_format/i,
+  )
   await t.test('several at once, not one after the other', async () => {
     await source(`CREATE TABLE ${database}.stray (id INT) ENGINE=MyISAM`)
     const told = (await planned()).map((error) => error.code)
@@ -99,9 +173,17 @@ test('promise 7: what is refused says why and what to do', { timeout: 240_000 },
   await refused('a target that is not empty', 'SW-MOVE-024', async () => {
     await using target = await testServer({ durability: 'full', rootPassword: 'target-root' })
     const connection = await mysql.createConnection({ ...target.config, multipleStatements: true })
-    await connection.query(`CREATE DATABASE full; CREATE TABLE full.${table} (log_id BIGINT PRIMARY KEY); INSERT INTO full.${table} VALUES (1)`)
+    await connection.query(
+      `CREATE DATABASE full; CREATE TABLE full.${table} (log_id BIGINT PRIMARY KEY); INSERT INTO full.${table} VALUES (1)`,
+    )
     await connection.end()
-    const into = new ReshardUnderTest(client, 'into_rows', { ...shards(['-'], ['-80', '80-']), targetServers: [{ ...target.config, schema: 'full' }, { ...target.config, schema: 'empty' }] })
+    const into = new ReshardUnderTest(client, 'into_rows', {
+      ...shards(['-'], ['-80', '80-']),
+      targetServers: [
+        { ...target.config, schema: 'full' },
+        { ...target.config, schema: 'empty' },
+      ],
+    })
     const ended = await into.outcome(await into.askCreate())
     assert.equal(ended.state, 'failed')
     await into.act('cancel')
@@ -110,18 +192,28 @@ test('promise 7: what is refused says why and what to do', { timeout: 240_000 },
   const real = new ReshardUnderTest(client, 'real', shards(['-'], ['-80', '80-']))
   await real.create()
   await refused('a workflow name in use', 'SW-WORKFLOW-002', () => thrown(real.askCreate()))
-  await refused('two workflows on one shard', 'SW-TOPOLOGY-006', async () => {
-    const other = new ReshardUnderTest(client, 'other', shards(['-'], ['-40', '40-']))
-    const ended = await other.outcome(await other.askCreate())
-    return ended.errors
-  }, /real/)
+  await refused(
+    'two workflows on one shard',
+    'SW-TOPOLOGY-006',
+    async () => {
+      const other = new ReshardUnderTest(client, 'other', shards(['-'], ['-40', '40-']))
+      const ended = await other.outcome(await other.askCreate())
+      return ended.errors
+    },
+    /real/,
+  )
   await refused('reversing what was not switched', 'SW-CHANGE-020', () => verb(real, 'reversetraffic'))
   await refused('completing before the switch', 'SW-CHANGE-023', () => verb(real, 'complete'), /switchtraffic/)
-  await refused('a workflow that is not there', 'SW-WORKFLOW-003', () => thrown(client.call('showWorkflow', { keyspace: database, name: 'nobody' })))
+  await refused('a workflow that is not there', 'SW-WORKFLOW-003', () =>
+    thrown(client.call('showWorkflow', { keyspace: database, name: 'nobody' })),
+  )
   await real.act('cancel')
   await t.test('a refused workflow leaves nothing: its name and its shard are free', async () => {
     const view = await client.call('showKeyspace', { keyspace: database })
-    assert.deepEqual(view.shards.map((shard) => shard.name), ['-'])
+    assert.deepEqual(
+      view.shards.map((shard) => shard.name),
+      ['-'],
+    )
     assert.ok(view.routing.components.every((component) => component.workflow === null))
   })
 
@@ -157,7 +249,10 @@ test('a port that is taken moves on and says so', { timeout: 60_000 }, async () 
   const { port } = taken.address() as AddressInfo
   try {
     await using installation = await Installation.start({ rows: 1, keyspace: false, apiPort: port })
-    assert.ok(installation.said.some((line) => line.startsWith(`port ${port} is taken: the API listens on `)), installation.said.join('\n'))
+    assert.ok(
+      installation.said.some((line) => line.startsWith(`port ${port} is taken: the API listens on `)),
+      installation.said.join('\n'),
+    )
     assert.notEqual(installation.client.baseUrl, `http://127.0.0.1:${port}`)
     await installation.client.call('status')
   } finally {
@@ -205,7 +300,11 @@ async function olderServer(port: number): Promise<AsyncDisposable & { readonly p
 }
 
 async function cli(args: readonly string[]): Promise<{ code: number | null; text: string }> {
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', join(import.meta.dirname, '..', 'src', 'main', 'cli.ts'), ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(
+    process.execPath,
+    ['--disable-warning=ExperimentalWarning', join(import.meta.dirname, '..', 'src', 'main', 'cli.ts'), ...args],
+    { stdio: ['ignore', 'pipe', 'pipe'] },
+  )
   let text = ''
   child.stdout.on('data', (chunk: Buffer) => void (text += chunk.toString()))
   child.stderr.on('data', (chunk: Buffer) => void (text += chunk.toString()))

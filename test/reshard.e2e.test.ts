@@ -30,14 +30,20 @@ test('promises 1, 2, 5, 12: 1 → 4 there, back, there and complete under traffi
       quietMs: 700,
     })
     await story.reshard(1, 4)
-    assert.deepEqual(story.phases.map((phase) => phase.phase), ['create', 'copy and catch up', 'vdiff', 'switchtraffic', 'reversetraffic', 'switchtraffic', 'complete'])
+    assert.deepEqual(
+      story.phases.map((phase) => phase.phase),
+      ['create', 'copy and catch up', 'vdiff', 'switchtraffic', 'reversetraffic', 'switchtraffic', 'complete'],
+    )
     for (const { verb, failed, slowestWriteMs } of story.switches) {
       t.diagnostic(`${verb}: slowest write ${Math.round(slowestWriteMs)} ms`)
       assert.equal(failed, 0, `${verb}: statements that were held and failed`)
     }
 
     // Another workflow, given up: what it made goes, and nothing else.
-    const before = { shards: (await client.call('listShards', { keyspace: database })).map((s) => s.name), servers: serverDirs(installation) }
+    const before = {
+      shards: (await client.call('listShards', { keyspace: database })).map((s) => s.name),
+      servers: serverDirs(installation),
+    }
     const again = ReshardUnderTest.even(client, 4, 8)
     await again.create()
     await again.untilFollowing()
@@ -62,16 +68,26 @@ test('promises 1, 2, 5, 12: 1 → 4 there, back, there and complete under traffi
   t.diagnostic(`${ended.operations} operations, ${check.acknowledged} writes acknowledged, ${check.rows} rows`)
   assert.ok(check.acknowledged > 500, 'the application has written')
   assert.equal(check.unknown, 0)
-  assert.deepEqual({ lost: check.lost, doubled: check.doubled, misplaced: check.misplaced, ids: check.duplicateIds }, { lost: [], doubled: [], misplaced: [], ids: [] })
+  assert.deepEqual(
+    { lost: check.lost, doubled: check.doubled, misplaced: check.misplaced, ids: check.duplicateIds },
+    { lost: [], doubled: [], misplaced: [], ids: [] },
+  )
   // The old side was attached, not ours to drop: it keeps its rows, and is closed to clients, root among them.
   await installation.onAttached(async (connection) => {
     const [rows] = await connection.query(`SELECT COUNT(*) AS n FROM ${database}.exercise_log`)
     assert.ok((rows as { n: number }[])[0]!.n > 5000)
   })
-  await assert.rejects(installation.onExisting((connection) => connection.query('SELECT 1')), { errno: 4151 })
+  await assert.rejects(
+    installation.onExisting((connection) => connection.query('SELECT 1')),
+    { errno: 4151 },
+  )
 })
 
 function serverDirs(installation: Installation): string[] {
   const root = join(installation.dataDir, 'servers')
-  return existsSync(root) ? readdirSync(root).filter((name) => !name.startsWith('.')).sort() : []
+  return existsSync(root)
+    ? readdirSync(root)
+        .filter((name) => !name.startsWith('.'))
+        .sort()
+    : []
 }

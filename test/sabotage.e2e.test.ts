@@ -34,7 +34,11 @@ for (const sabotage of walked) {
     assert.match(text, verdicts[sabotage])
     const other = Object.entries(verdicts).filter(([name, verdict]) => name !== sabotage && verdict.test(text))
     // A row moved to a wrong shard is nothing else; a fault of the connections may only show as errors.
-    assert.deepEqual(other.map(([name]) => name), [], text)
+    assert.deepEqual(
+      other.map(([name]) => name),
+      [],
+      text,
+    )
   })
 }
 
@@ -44,7 +48,24 @@ async function demo(args: readonly string[]): Promise<{ code: number | null; tex
   const entry = join(import.meta.dirname, '..', 'src', 'main', 'demo.ts')
   const child = spawn(
     process.execPath,
-    ['--disable-warning=ExperimentalWarning', entry, '--exit', '--rows', '5000', '--steps', '1,2', '--quiet-ms', '500', '--writes', '100', '--reads', '100', '--data-dir', join(dir, 'd'), ...args],
+    [
+      '--disable-warning=ExperimentalWarning',
+      entry,
+      '--exit',
+      '--rows',
+      '5000',
+      '--steps',
+      '1,2',
+      '--quiet-ms',
+      '500',
+      '--writes',
+      '100',
+      '--reads',
+      '100',
+      '--data-dir',
+      join(dir, 'd'),
+      ...args,
+    ],
     { stdio: ['ignore', 'pipe', 'pipe'] },
   )
   let text = ''
@@ -52,7 +73,14 @@ async function demo(args: readonly string[]): Promise<{ code: number | null; tex
   child.stderr.on('data', (chunk: Buffer) => void (text += chunk.toString()))
   try {
     const code = await new Promise<number | null>((done) => child.once('close', done))
-    return { code, text: text.split('\n').filter((line) => !/ ·  *\d+ operations, 0 errors/.test(line)).slice(-60).join('\n') }
+    return {
+      code,
+      text: text
+        .split('\n')
+        .filter((line) => !/ ·  *\d+ operations, 0 errors/.test(line))
+        .slice(-60)
+        .join('\n'),
+    }
   } finally {
     if (child.exitCode === null) child.kill('SIGKILL')
     endServersUnder(dir)

@@ -94,7 +94,9 @@ type Moved = { readonly users: Map<number, number>; moves: number }
  * keeps its id, so the merge's target sees the same key from two streams.
  */
 async function moveBetween(addresses: readonly ShardAddress[], moved: Moved, stop: AbortSignal): Promise<void> {
-  const connections = await Promise.all(addresses.map((address) => mysql.createConnection({ ...connectionOf(address), supportBigNumbers: true })))
+  const connections = await Promise.all(
+    addresses.map((address) => mysql.createConnection({ ...connectionOf(address), supportBigNumbers: true })),
+  )
   try {
     const names = addresses.map((address) => address.name)
     const [found] = await connections[0]!.query(`SELECT log_id FROM ${table} ORDER BY log_id LIMIT 400`)

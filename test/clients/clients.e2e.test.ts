@@ -33,9 +33,16 @@ async function reshardUnderClients(t: TestContext, installation: Installation): 
   const existing = installation.existing.config
   await installation.onExisting(async (connection) => {
     await connection.query(`CREATE DATABASE ${keyspace}`)
-    await connection.query(`CREATE TABLE ${keyspace}.notes (id BIGINT NOT NULL AUTO_INCREMENT, owner BIGINT NOT NULL, body VARCHAR(200) CHARACTER SET utf8mb4 NOT NULL, raw VARBINARY(100) NOT NULL, amount DECIMAL(10,2) NOT NULL, PRIMARY KEY (id), KEY by_owner (owner)) ENGINE=InnoDB`)
+    await connection.query(
+      `CREATE TABLE ${keyspace}.notes (id BIGINT NOT NULL AUTO_INCREMENT, owner BIGINT NOT NULL, body VARCHAR(200) CHARACTER SET utf8mb4 NOT NULL, raw VARBINARY(100) NOT NULL, amount DECIMAL(10,2) NOT NULL, PRIMARY KEY (id), KEY by_owner (owner)) ENGINE=InnoDB`,
+    )
   })
-  const direct = ['--mysql-host=127.0.0.1', `--mysql-port=${existing.port}`, `--mysql-user=${existing.user}`, `--mysql-password=${existing.password}`]
+  const direct = [
+    '--mysql-host=127.0.0.1',
+    `--mysql-port=${existing.port}`,
+    `--mysql-user=${existing.user}`,
+    `--mysql-password=${existing.password}`,
+  ]
   const prepared = await sysbench('oltp_read_write', 'prepare', direct, [])
   assert.equal(prepared.code, 0, prepared.text)
 
@@ -46,18 +53,32 @@ async function reshardUnderClients(t: TestContext, installation: Installation): 
   const { client } = installation
   await client.call('createKeyspace', {}, { name: keyspace, server: { ...existing, schema: keyspace } })
   const sequence = await client.call('createSequence', {}, { keyspace, table: 'notes', column: 'id' })
-  await client.call('applyVSchema', { keyspace }, {
-    vschema: {
-      sharded: true,
-      vindexes: { by_hash: { type: 'hash' } },
-      tables: {
-        sbtest1: { column_vindexes: [{ column: 'id', name: 'by_hash' }] },
-        notes: { column_vindexes: [{ column: 'owner', name: 'by_hash' }], auto_increment: { column: 'id', sequence: `${sequence.keyspace}.${sequence.name}` } },
+  await client.call(
+    'applyVSchema',
+    { keyspace },
+    {
+      vschema: {
+        sharded: true,
+        vindexes: { by_hash: { type: 'hash' } },
+        tables: {
+          sbtest1: { column_vindexes: [{ column: 'id', name: 'by_hash' }] },
+          notes: {
+            column_vindexes: [{ column: 'owner', name: 'by_hash' }],
+            auto_increment: { column: 'id', sequence: `${sequence.keyspace}.${sequence.name}` },
+          },
+        },
       },
     },
-  })
-  await until('the gate to answer', () => installation.throughGate(async (connection) => (await connection.query('SELECT COUNT(*) FROM sbtest1'), true), { database: keyspace }))
-  const gate = ['--mysql-host=127.0.0.1', `--mysql-port=${installation.gatePort}`, `--mysql-user=${appUser}`, `--mysql-password=${appPassword}`]
+  )
+  await until('the gate to answer', () =>
+    installation.throughGate(async (connection) => (await connection.query('SELECT COUNT(*) FROM sbtest1'), true), { database: keyspace }),
+  )
+  const gate = [
+    '--mysql-host=127.0.0.1',
+    `--mysql-port=${installation.gatePort}`,
+    `--mysql-user=${appUser}`,
+    `--mysql-password=${appPassword}`,
+  ]
   const reshard = new ReshardUnderTest(client, 'under_clients', { sourceShards: ['-'], targetShards: ranges(4) }, keyspace)
   const deadlocks: number[] = []
   const pymysql = python === undefined ? null : pymysqlClient(python, installation.gatePort)
@@ -85,7 +106,9 @@ async function reshardUnderClients(t: TestContext, installation: Installation): 
       const names = ['oltp_read_write', 'oltp_point_select']
       for (const [index, one] of (await ended).entries()) {
         assert.equal(one.code, 0, `${names[index]}: ${one.text}`)
-        t.diagnostic(`${names[index]} --db-ps-mode=${modes[index]}: ${/transactions: +\d+ +\([\d.]+ per sec/.exec(one.text)?.[0]} ), ${/ignored errors: +\d+/.exec(one.text)?.[0]}`)
+        t.diagnostic(
+          `${names[index]} --db-ps-mode=${modes[index]}: ${/transactions: +\d+ +\([\d.]+ per sec/.exec(one.text)?.[0]} ), ${/ignored errors: +\d+/.exec(one.text)?.[0]}`,
+        )
       }
       deadlocks.push(ignoredErrors((await ended)[0]!))
     }
@@ -100,7 +123,10 @@ async function reshardUnderClients(t: TestContext, installation: Installation): 
       t.diagnostic(`PyMySQL: ${told.text.trim()}`)
     }
     // Deletes and inserts of sysbench come in pairs.
-    const rows = await installation.throughGate(async (connection) => ((await connection.query('SELECT COUNT(*) AS n FROM sbtest1'))[0] as { n: number }[])[0]!.n, { database: keyspace })
+    const rows = await installation.throughGate(
+      async (connection) => ((await connection.query('SELECT COUNT(*) AS n FROM sbtest1'))[0] as { n: number }[])[0]!.n,
+      { database: keyspace },
+    )
     assert.equal(rows, tableRows)
   } finally {
     await pymysql?.stop()
@@ -109,7 +135,19 @@ async function reshardUnderClients(t: TestContext, installation: Installation): 
 
 function sysbench(workload: string, command: 'prepare' | 'run', connection: readonly string[], more: readonly string[]): Promise<Ended> {
   return run('sysbench', [
-    '--db-driver=mysql', ...connection, `--mysql-db=${keyspace}`, '--mysql-ssl=off', '--tables=1', `--table-size=${tableRows}`, '--auto_inc=off', '--threads=3', '--rand-type=uniform', '--report-interval=0', ...more, workload, command,
+    '--db-driver=mysql',
+    ...connection,
+    `--mysql-db=${keyspace}`,
+    '--mysql-ssl=off',
+    '--tables=1',
+    `--table-size=${tableRows}`,
+    '--auto_inc=off',
+    '--threads=3',
+    '--rand-type=uniform',
+    '--report-interval=0',
+    ...more,
+    workload,
+    command,
   ])
 }
 
@@ -120,18 +158,27 @@ function ignoredErrors(ended: Ended): number {
 /** What a person types: each statement by itself, and a script with a transaction. */
 async function commandLine(port: number): Promise<void> {
   const base = ['-h', '127.0.0.1', '-P', String(port), '-u', appUser, `-p${appPassword}`, '--batch', '--skip-column-names', keyspace]
-  const typed = await run('mariadb', [...base, '-e', 'SELECT COUNT(*) FROM sbtest1 WHERE id IN (1, 2, 3); SHOW TABLES; SELECT id FROM sbtest1 ORDER BY id LIMIT 3; SELECT @@version IS NOT NULL'])
+  const typed = await run('mariadb', [
+    ...base,
+    '-e',
+    'SELECT COUNT(*) FROM sbtest1 WHERE id IN (1, 2, 3); SHOW TABLES; SELECT id FROM sbtest1 ORDER BY id LIMIT 3; SELECT @@version IS NOT NULL',
+  ])
   assert.equal(typed.code, 0, typed.text)
   const lines = typed.text.trim().split('\n')
   assert.ok(Number(lines[0]) <= 3 && lines.includes('sbtest1') && lines.includes('notes'), typed.text)
-  const script = 'BEGIN;\nINSERT INTO notes (owner, body, raw, amount) VALUES (1, \'typed\', \'\', 1), (2, \'typed\', \'\', 2), (3, \'typed\', \'\', 3);\nSELECT COUNT(*) FROM notes WHERE owner IN (1, 2, 3) AND body = \'typed\';\nROLLBACK;\nSELECT COUNT(*) FROM notes WHERE body = \'typed\';\nstatus\n'
+  const script =
+    "BEGIN;\nINSERT INTO notes (owner, body, raw, amount) VALUES (1, 'typed', '', 1), (2, 'typed', '', 2), (3, 'typed', '', 3);\nSELECT COUNT(*) FROM notes WHERE owner IN (1, 2, 3) AND body = 'typed';\nROLLBACK;\nSELECT COUNT(*) FROM notes WHERE body = 'typed';\nstatus\n"
   const piped = await run('mariadb', base, script)
   assert.equal(piped.code, 0, piped.text)
   assert.deepEqual(piped.text.split('\n').slice(0, 2), ['3', '0'], piped.text)
 }
 
 function pymysqlClient(program: string, port: number): { stop(): Promise<Ended> } {
-  const child = spawn(program, [join(import.meta.dirname, 'pymysql_client.py'), '127.0.0.1', String(port), appUser, appPassword, keyspace], { stdio: ['pipe', 'pipe', 'pipe'] })
+  const child = spawn(
+    program,
+    [join(import.meta.dirname, 'pymysql_client.py'), '127.0.0.1', String(port), appUser, appPassword, keyspace],
+    { stdio: ['pipe', 'pipe', 'pipe'] },
+  )
   let text = ''
   child.stdout.on('data', (chunk: Buffer) => void (text += chunk.toString()))
   child.stderr.on('data', (chunk: Buffer) => void (text += chunk.toString()))

@@ -15,7 +15,11 @@ import type { ReshardUnderTest } from './workflow.ts'
 /** A whole second in which writes were told yes and nothing failed. */
 export async function untilClientsWrite(application: RunningApplication, limitMs = 30_000): Promise<void> {
   const from = application.seconds.length
-  await until('a second in which clients write without an error', () => application.seconds.slice(from + 1).some((s) => s.writes > 0 && s.errors === 0), limitMs)
+  await until(
+    'a second in which clients write without an error',
+    () => application.seconds.slice(from + 1).some((s) => s.writes > 0 && s.errors === 0),
+    limitMs,
+  )
 }
 
 /** Kills the server of a shard, which we provisioned: it must come back by itself, and every stream must follow again. */
@@ -37,12 +41,21 @@ export async function killServerOf(installation: Installation, shard: string, re
  * Control dies at this point of a switch. The one started in its place goes on: the switch comes true or is given up, and can
  * be repeated; either way streams follow and the record is stable.
  */
-export async function killControlAt(installation: Installation, reshard: ReshardUnderTest, point: SwitchCrashPoint, verb: 'switchtraffic' | 'reversetraffic'): Promise<void> {
+export async function killControlAt(
+  installation: Installation,
+  reshard: ReshardUnderTest,
+  point: SwitchCrashPoint,
+  verb: 'switchtraffic' | 'reversetraffic',
+): Promise<void> {
   installation.armSwitch(point)
   for (let attempt = 1; ; attempt++) {
     const action = await reshard.ask(verb)
     let early: ActionView | null = null
-    await until(`control to come to ${point}`, async () => installation.switchFired || (early = await reshard.ended(action)) !== null, 40_000)
+    await until(
+      `control to come to ${point}`,
+      async () => installation.switchFired || (early = await reshard.ended(action)) !== null,
+      40_000,
+    )
     if (installation.switchFired) {
       await reshard.outcome(action, 60_000)
       break
@@ -52,7 +65,10 @@ export async function killControlAt(installation: Installation, reshard: Reshard
     await reshard.untilFollowing()
   }
   const view = await installation.client.call('showKeyspace', { keyspace: database })
-  assert.ok(view.routing.components.every((component) => component.phase === 'stable' && component.holdSinceMs === null), JSON.stringify(view.routing))
+  assert.ok(
+    view.routing.components.every((component) => component.phase === 'stable' && component.holdSinceMs === null),
+    JSON.stringify(view.routing),
+  )
   await reshard.untilFollowing()
 }
 

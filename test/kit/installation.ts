@@ -65,7 +65,15 @@ export class Installation implements AsyncDisposable {
   #tree: ChildProcess | null = null
   #ledgers = 0
 
-  private constructor(given: { dir: string; flavour: 'mariadb' | 'mysql'; rows: number; existing: TestServer; apiPort: number; gatePort: number; leaseMs: number | null }) {
+  private constructor(given: {
+    dir: string
+    flavour: 'mariadb' | 'mysql'
+    rows: number
+    existing: TestServer
+    apiPort: number
+    gatePort: number
+    leaseMs: number | null
+  }) {
     this.dir = given.dir
     this.dataDir = join(given.dir, 'data-dir')
     this.flavour = given.flavour
@@ -73,7 +81,13 @@ export class Installation implements AsyncDisposable {
     this.existing = given.existing
     this.gatePort = given.gatePort
     this.client = new ApiClient({ baseUrl: `http://127.0.0.1:${given.apiPort}`, timeoutMs: 60_000 })
-    this.#treeOptions = { dataDir: this.dataDir, flavour: given.flavour, apiPort: given.apiPort, gatePort: given.gatePort, ...(given.leaseMs === null ? {} : { leaseMs: given.leaseMs }) }
+    this.#treeOptions = {
+      dataDir: this.dataDir,
+      flavour: given.flavour,
+      apiPort: given.apiPort,
+      gatePort: given.gatePort,
+      ...(given.leaseMs === null ? {} : { leaseMs: given.leaseMs }),
+    }
   }
 
   static async start(options: InstallationOptions = {}): Promise<Installation> {
@@ -81,7 +95,15 @@ export class Installation implements AsyncDisposable {
     const dir = join(processDir(), `installation-${randomBytes(3).toString('hex')}`)
     mkdirSync(join(dir, 'data-dir'), { recursive: true, mode: 0o700 })
     const existing = await testServer({ flavour, durability: 'full', rootPassword: 'existing-root' })
-    const installation = new Installation({ dir, flavour, rows: options.rows ?? 5000, existing, apiPort: options.apiPort ?? (await findPort(0)), gatePort: await findPort(0), leaseMs: options.leaseMs ?? null })
+    const installation = new Installation({
+      dir,
+      flavour,
+      rows: options.rows ?? 5000,
+      existing,
+      apiPort: options.apiPort ?? (await findPort(0)),
+      gatePort: await findPort(0),
+      leaseMs: options.leaseMs ?? null,
+    })
     try {
       await installation.loadRows()
       await installation.startTree()
@@ -122,7 +144,15 @@ export class Installation implements AsyncDisposable {
   }
 
   async throughGate<T>(work: (connection: mysql.Connection) => Promise<T>, more: mysql.ConnectionOptions = {}): Promise<T> {
-    const connection = await mysql.createConnection({ host: '127.0.0.1', port: this.gatePort, user: appUser, password: appPassword, database, supportBigNumbers: true, ...more })
+    const connection = await mysql.createConnection({
+      host: '127.0.0.1',
+      port: this.gatePort,
+      user: appUser,
+      password: appPassword,
+      database,
+      supportBigNumbers: true,
+      ...more,
+    })
     connection.on('error', () => undefined)
     try {
       return await work(connection)
@@ -185,7 +215,9 @@ export class Installation implements AsyncDisposable {
     )
   }
 
-  startApplication(more: { writesPerSecond?: number; readsPerSecond?: number; connections?: number; seed?: number } = {}): RunningApplication {
+  startApplication(
+    more: { writesPerSecond?: number; readsPerSecond?: number; connections?: number; seed?: number } = {},
+  ): RunningApplication {
     const ledgerFile = join(this.dir, `ledger-${this.#ledgers++}.jsonl`)
     if (this.#ledgers > 1) throw new Error('one application an installation: its operations are numbered from one')
     const given = {
@@ -202,7 +234,9 @@ export class Installation implements AsyncDisposable {
       ...more,
       ledgerFile,
     }
-    const child = fork(join(kitDir, '..', '..', 'src', 'main', 'demo-application.ts'), [JSON.stringify(given)], { execArgv: ['--disable-warning=ExperimentalWarning'] })
+    const child = fork(join(kitDir, '..', '..', 'src', 'main', 'demo-application.ts'), [JSON.stringify(given)], {
+      execArgv: ['--disable-warning=ExperimentalWarning'],
+    })
     this.#applications.push(child)
     const seconds: SecondReport[] = []
     child.on('message', (message) => void seconds.push(message as SecondReport))
@@ -214,7 +248,10 @@ export class Installation implements AsyncDisposable {
         await ended
         return {
           operations: seconds.reduce((n, second) => n + second.reads + second.writes, 0),
-          errors: seconds.flatMap((second) => [...second.messages, ...Array.from({ length: Math.max(0, second.errors - second.messages.length) }, () => '(more in that second)')]),
+          errors: seconds.flatMap((second) => [
+            ...second.messages,
+            ...Array.from({ length: Math.max(0, second.errors - second.messages.length) }, () => '(more in that second)'),
+          ]),
           wrongReads: seconds.reduce((n, second) => n + second.wrongReads, 0),
         }
       },
@@ -302,7 +339,9 @@ export class Installation implements AsyncDisposable {
   async clearFailpoints(workflowUid: string): Promise<void> {
     await using store = new SqliteStore(join(this.dataDir, 'topology.sqlite'))
     for (const { key } of await listRecords<StreamRecord>(store, keys.streamsOf(workflowUid))) {
-      await updateRecord<StreamRecord>(store, key, (stream) => (stream === null ? null : { ...stream, options: { ...stream.options, failpoints: {} } }))
+      await updateRecord<StreamRecord>(store, key, (stream) =>
+        stream === null ? null : { ...stream, options: { ...stream.options, failpoints: {} } },
+      )
     }
   }
 
@@ -322,7 +361,9 @@ export class Installation implements AsyncDisposable {
 
   /** An error together with what the processes logged last. */
   describe(error: unknown): Error {
-    const logs = ['control', 'mover', 'gate'].map((name) => `--- ${name}.log\n${tail(join(this.dataDir, 'logs', `${name}.log`))}\n${tail(join(this.dataDir, 'logs', `${name}.out`))}`)
+    const logs = ['control', 'mover', 'gate'].map(
+      (name) => `--- ${name}.log\n${tail(join(this.dataDir, 'logs', `${name}.log`))}\n${tail(join(this.dataDir, 'logs', `${name}.out`))}`,
+    )
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
     return new Error(`${text}\nsaid: ${this.said.join(' | ')}\n${logs.join('\n')}`, { cause: error })
   }
@@ -354,7 +395,12 @@ export function isRunning(pid: number): boolean {
 
 function tail(file: string): string {
   try {
-    return readFileSync(file, 'utf8').trimEnd().split('\n').slice(-12).map((line) => line.slice(0, 600)).join('\n')
+    return readFileSync(file, 'utf8')
+      .trimEnd()
+      .split('\n')
+      .slice(-12)
+      .map((line) => line.slice(0, 600))
+      .join('\n')
   } catch {
     return ''
   }

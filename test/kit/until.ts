@@ -11,7 +11,11 @@ export class Final extends Error {
  * What `look` gives once it is neither null, undefined nor false. Errors of `look` count as "not yet", and the last one is told
  * at the limit, but for `Final` and refusals of ours that a user has to act on.
  */
-export async function until<T>(what: string, look: () => Promise<T | null | undefined | false> | T | null | undefined | false, limitMs = 30_000): Promise<T> {
+export async function until<T>(
+  what: string,
+  look: () => Promise<T | null | undefined | false> | T | null | undefined | false,
+  limitMs = 30_000,
+): Promise<T> {
   const deadline = systemClock.monotonicMs() + limitMs
   let last: unknown = null
   for (;;) {
@@ -24,7 +28,10 @@ export async function until<T>(what: string, look: () => Promise<T | null | unde
       last = error
     }
     if (systemClock.monotonicMs() > deadline) {
-      throw new Error(`waited ${limitMs} ms for ${what}${last === null ? '' : `; the last look failed: ${last instanceof Error ? last.message : String(last)}`}`, { cause: last })
+      throw new Error(
+        `waited ${limitMs} ms for ${what}${last === null ? '' : `; the last look failed: ${last instanceof Error ? last.message : String(last)}`}`,
+        { cause: last },
+      )
     }
     await systemClock.sleep(40)
   }

@@ -58,7 +58,10 @@ export class ReshardUnderTest {
   /** Until it is done; a failed action is thrown with all its errors. */
   async follow(action: ActionView, limitMs = 90_000): Promise<ActionView> {
     const ended = await this.outcome(action, limitMs)
-    if (ended.state === 'failed') throw new Error(`${ended.verb} failed: ${ended.errors.map((error) => `${error.code} ${error.what}. ${error.fix}`).join('; ')}\n${ended.text.join('\n')}`)
+    if (ended.state === 'failed')
+      throw new Error(
+        `${ended.verb} failed: ${ended.errors.map((error) => `${error.code} ${error.what}. ${error.fix}`).join('; ')}\n${ended.text.join('\n')}`,
+      )
     return ended
   }
 
@@ -86,7 +89,9 @@ export class ReshardUnderTest {
         const workflow = await this.show()
         const failed = workflow.streams.find((stream) => stream.state === 'failed')
         if (failed !== undefined) throw new Final(`stream ${failed.source}: ${failed.error?.code} ${failed.error?.what}`)
-        return workflow.streams.length > 0 && workflow.streams.every((s) => s.state === 'running' && s.lag !== null && s.lag.ageMs < 2000) ? workflow : null
+        return workflow.streams.length > 0 && workflow.streams.every((s) => s.state === 'running' && s.lag !== null && s.lag.ageMs < 2000)
+          ? workflow
+          : null
       },
       limitMs,
     )

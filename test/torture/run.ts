@@ -6,9 +6,8 @@ import { database } from '../../src/demo/workload.ts'
 import { ranges } from '../../src/demo/story.ts'
 import { switchCrashPoints } from '../../src/switch/crash-points.ts'
 import { killControlAt, killServerOf, killTree, untilClientsWrite } from '../kit/harm.ts'
-import { Installation } from '../kit/installation.ts'
+import { Installation, isRunning } from '../kit/installation.ts'
 import type { RunningApplication } from '../kit/installation.ts'
-import { isRunning } from '../kit/installation.ts'
 import { ReshardUnderTest } from '../kit/workflow.ts'
 import { seeded } from './seeded.ts'
 
@@ -25,13 +24,26 @@ const random = seeded(seed)
 const pick = <T>(from: readonly T[]): T => from[Math.floor(random() * from.length)]!
 const startedMs = clock.monotonicMs()
 const endMs = startedMs + Number(values.minutes) * 60_000
-const say = (line: string): void => void process.stdout.write(`${((clock.monotonicMs() - startedMs) / 1000).toFixed(1).padStart(7)} s  ${line}\n`)
+const say = (line: string): void =>
+  void process.stdout.write(`${((clock.monotonicMs() - startedMs) / 1000).toFixed(1).padStart(7)} s  ${line}\n`)
 const again = `npm run torture -- --seed ${seed} --minutes ${values.minutes} --flavour ${values.flavour} --rows ${values.rows}`
 
-type World = { readonly installation: Installation; readonly application: RunningApplication; reshard: ReshardUnderTest; from: number; to: number }
-type Harm = { readonly name: string; readonly weight: number; readonly possible?: (world: World) => boolean; readonly run: (world: World) => Promise<void> }
+type World = {
+  readonly installation: Installation
+  readonly application: RunningApplication
+  reshard: ReshardUnderTest
+  from: number
+  to: number
+}
+type Harm = {
+  readonly name: string
+  readonly weight: number
+  readonly possible?: (world: World) => boolean
+  readonly run: (world: World) => Promise<void>
+}
 
-const verbOf = async (world: World): Promise<'switchtraffic' | 'reversetraffic'> => ((await world.reshard.show()).serving === 'source' ? 'switchtraffic' : 'reversetraffic')
+const verbOf = async (world: World): Promise<'switchtraffic' | 'reversetraffic'> =>
+  (await world.reshard.show()).serving === 'source' ? 'switchtraffic' : 'reversetraffic'
 
 /** Stops a process in its tracks for longer than its lease, then lets it go on: it must notice that its time is over. */
 async function pause(world: World, name: 'control' | 'mover' | 'gate'): Promise<void> {
@@ -52,7 +64,11 @@ async function inASwitch(world: World, harm: () => Promise<unknown>): Promise<vo
 }
 
 const harms: readonly Harm[] = [
-  { name: 'a switch, nobody harmed', weight: 2, run: async (world) => void (await world.reshard.outcome(await world.reshard.ask(await verbOf(world)))) },
+  {
+    name: 'a switch, nobody harmed',
+    weight: 2,
+    run: async (world) => void (await world.reshard.outcome(await world.reshard.ask(await verbOf(world)))),
+  },
   ...(['mover', 'control', 'gate'] as const).flatMap((name): Harm[] => [
     { name: `kill ${name}`, weight: 1, run: async ({ installation }) => void (await installation.kill(name)) },
     { name: `kill ${name} in a switch`, weight: 2, run: (world) => inASwitch(world, () => world.installation.kill(name)) },
@@ -62,7 +78,12 @@ const harms: readonly Harm[] = [
   { name: 'kill the whole tree', weight: 1, run: ({ installation }) => killTree(installation) },
   { name: 'kill the whole tree in a switch', weight: 2, run: (world) => inASwitch(world, () => killTree(world.installation)) },
   { name: 'kill a target server', weight: 1, run: (world) => killServerOf(world.installation, pick(ranges(world.to)), world.reshard) },
-  { name: 'kill a source server', weight: 1, possible: ({ from }) => from > 1, run: (world) => killServerOf(world.installation, pick(ranges(world.from)), world.reshard) },
+  {
+    name: 'kill a source server',
+    weight: 1,
+    possible: ({ from }) => from > 1,
+    run: (world) => killServerOf(world.installation, pick(ranges(world.from)), world.reshard),
+  },
   {
     name: 'kill the attached server',
     weight: 1,
@@ -73,7 +94,11 @@ const harms: readonly Harm[] = [
       await installation.existing.restart()
     },
   },
-  ...switchCrashPoints.map((point): Harm => ({ name: `control dies at ${point}`, weight: 0.7, run: async (world) => killControlAt(world.installation, world.reshard, point, await verbOf(world)) })),
+  ...switchCrashPoints.map((point): Harm => ({
+    name: `control dies at ${point}`,
+    weight: 0.7,
+    run: async (world) => killControlAt(world.installation, world.reshard, point, await verbOf(world)),
+  })),
 ]
 
 /** Control, or the whole tree, may die while it carries an action out; the action must come true all the same. */
@@ -99,7 +124,10 @@ async function torture(installation: Installation): Promise<void> {
   const world: World = { installation, application, reshard: ReshardUnderTest.even(installation.client, 1, 4), from: 1, to: 4 }
   let harmed = 0
   for (let move = 1; ; move++) {
-    world.reshard = new ReshardUnderTest(installation.client, `move_${move}`, { sourceShards: ranges(world.from), targetShards: ranges(world.to) })
+    world.reshard = new ReshardUnderTest(installation.client, `move_${move}`, {
+      sourceShards: ranges(world.from),
+      targetShards: ranges(world.to),
+    })
     say(`move ${move}: ${world.from} → ${world.to}`)
     await harmedNow(installation, await world.reshard.askCreate(), world.reshard)
     // The first harm of a move falls into its copy.
@@ -128,13 +156,25 @@ async function torture(installation: Installation): Promise<void> {
   await untilClientsWrite(application)
   const ended = await application.stop()
   const check = await installation.check(ranges(world.to))
-  say(`${harmed} harms, ${ended.operations} operations, ${ended.errors.length} errors at the client, ${check.acknowledged} writes acknowledged, ${check.unknown} unknown, ${check.rows} rows`)
-  const wrong = [...check.lost, ...check.doubled, ...check.misplaced, ...check.duplicateIds, ...(ended.wrongReads > 0 ? [`${ended.wrongReads} wrong reads: ${ended.errors.find((error) => error.includes('own write'))}`] : [])]
+  say(
+    `${harmed} harms, ${ended.operations} operations, ${ended.errors.length} errors at the client, ${check.acknowledged} writes acknowledged, ${check.unknown} unknown, ${check.rows} rows`,
+  )
+  const wrong = [
+    ...check.lost,
+    ...check.doubled,
+    ...check.misplaced,
+    ...check.duplicateIds,
+    ...(ended.wrongReads > 0 ? [`${ended.wrongReads} wrong reads: ${ended.errors.find((error) => error.includes('own write'))}`] : []),
+  ]
   if (wrong.length > 0) throw new Error(`${wrong.length} wrong:\n${wrong.slice(0, 20).join('\n')}`)
 }
 
 say(`seed ${seed}; again: ${again}`)
-const installation = await Installation.start({ flavour: values.flavour === 'mysql' ? 'mysql' : 'mariadb', rows: Number(values.rows), leaseMs: 1500 })
+const installation = await Installation.start({
+  flavour: values.flavour === 'mysql' ? 'mysql' : 'mariadb',
+  rows: Number(values.rows),
+  leaseMs: 1500,
+})
 let interrupted = false
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => {
