@@ -1,3 +1,4 @@
+// long: one installation with all the ways of treating it that tests share
 /**
  * An installation under test, as a user has it: an existing server with the story's table, a tree of processes in a data
  * directory, the control API, and an application that works through the gate and keeps its ledger outside.
