@@ -7,6 +7,7 @@ import type { Clock } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
 import { connect } from '../mysql/connect.ts'
 import type { Connection, FlavourName } from '../mysql/connection.ts'
+import { ServerError } from '../mysql/errors.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
 import type { Credentials, Provisioner, ServerEndpoint } from '../mysql/provisioning.ts'
 import { ensureControlSchema } from '../binlog/control-schema.ts'
@@ -93,7 +94,7 @@ export type ServerAddress = { host: string; port: number; user: string; password
 /** Takes an existing server into the topology: checks it, makes our accounts and our schema there. */
 export async function attachServer(world: World, address: ServerAddress): Promise<ServerRecord> {
   const id = `${address.host}:${address.port}`
-  const connection = await connectAs(address)
+  const connection = await connectToAttach(world, id, address)
   try {
     const flavour = flavourOf(connection)
     const version = connection.serverVersion
@@ -142,6 +143,21 @@ export async function openUnusedServer(world: Pick<World, 'store'>, pool: ClaimP
     throw changeErrors.serverInUse({ server: id, shards: shards.map((s) => `${s.value.keyspace}/${s.value.name}`).join(', ') })
   await pool.run(id, (claimed) => openServer(claimed))
   await pool.release(id)
+}
+
+/**
+ * As the account that was named. A server that is closed has locked it: two targets on one server attach it twice, and a creation
+ * that died half way is repeated; then our own account takes its place.
+ */
+async function connectToAttach(world: World, id: string, address: ServerAddress): Promise<Connection> {
+  try {
+    return await connectAs(address)
+  } catch (error) {
+    const locked = error instanceof Error && error.cause instanceof ServerError && error.cause.kind === 'accountLocked'
+    const secret = locked ? await readRecord<ServerSecret>(world.store, keys.secret(id)) : null
+    if (secret === null) throw error
+    return connectAs({ ...address, ...secret.value.admin })
+  }
 }
 
 async function connectAs(address: ServerAddress): Promise<Connection> {
