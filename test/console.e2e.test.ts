@@ -255,8 +255,10 @@ test('readable at every width, dark and light, and told in words', { skip }, asy
     await page.locator('.ring').waitFor()
     for (const width of [1280, 900, 640, 390]) {
       await page.setViewportSize({ width, height: 800 })
-      const wide = await page.evaluate('document.documentElement.scrollWidth')
-      assert.ok(Number(wide) <= width, `${wide} px at ${width}`)
+      // Charts take their new size a frame or two later.
+      await page.waitForFunction(`document.documentElement.scrollWidth <= ${width}`, undefined, { timeout: 5000 }).catch(async () => {
+        assert.fail(`${String(await page.evaluate('document.documentElement.scrollWidth'))} px at ${width}`)
+      })
     }
     const inks = new Set<string>()
     for (const colorScheme of ['light', 'dark'] as const) {

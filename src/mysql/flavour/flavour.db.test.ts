@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { flavours, sharedServer, testServer, uniqueName } from '../../../test/kit/servers.ts'
+import { systemClock } from '../../base/clock.ts'
 import { connect } from '../connect.ts'
 import { errno, isServerError } from '../errors.ts'
 import type { Connection } from '../connection.ts'
@@ -34,8 +35,13 @@ for (const name of flavours()) {
       await c.pipeline(['FLUSH BINARY LOGS', 'CREATE DATABASE two'])
       const here = await flavour.binlogEnd(c)
       const flushed = await flavour.executedPosition(c)
-      await c.query(`PURGE BINARY LOGS TO '${here?.file}'`)
-      const purged = await flavour.purgedPosition(c)
+      // A binlog that the server has not let go of yet is passed over in silence: asked again.
+      let purged = ''
+      for (let attempt = 0; attempt < 100 && purged === ''; attempt++) {
+        await c.query(`PURGE BINARY LOGS TO '${here?.file}'`)
+        purged = await flavour.purgedPosition(c)
+        if (purged === '') await systemClock.sleep(50)
+      }
       assert.notEqual(purged, '')
       assert.notEqual(purged, flushed, 'what stands in the binlog that is left is not purged')
 
