@@ -345,6 +345,8 @@ export class Stream {
           signal,
         ),
       ]
+      // One may fail while the copy is still being prepared below; `firstToFail` tells it then, and until then it is not unheard of.
+      for (const task of tasks) task.catch(() => undefined)
       if (copying.size > 0) {
         this.#throttle.hold = pressureOf(sourceMeta, config.pressure, clock)
         const landed = await this.#landedChunks(targets)
