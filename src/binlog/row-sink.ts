@@ -6,7 +6,6 @@
  * part owns its bytes: one copy of the event instead of one for each value.
  */
 import { Buffer } from 'node:buffer'
-import type { RawRow, RowBatch } from '../mysql/connection.ts'
 
 /** Thrown by decoders at a read beyond the event's end; the group decoder turns it into SW-BINLOG-005 with coordinates. */
 export class Truncated extends Error {
@@ -89,38 +88,5 @@ export class RowSink {
   null(): void {
     this.spans[this.spanAt++] = -1
     this.spans[this.spanAt++] = -1
-  }
-}
-
-/** Decoded images of one kind (before or after). The two batches of an update share their data. */
-export class DecodedRows implements RowBatch {
-  readonly data: Buffer
-  readonly spans: Int32Array
-  readonly length: number
-  readonly width: number
-
-  constructor(data: Buffer, spans: Int32Array, length: number, width: number) {
-    this.data = data
-    this.spans = spans
-    this.length = length
-    this.width = width
-  }
-
-  cell(row: number, column: number): Buffer | null {
-    const at = 2 * (row * this.width + column)
-    const start = this.spans[at] as number
-    return start < 0 ? null : this.data.subarray(start, this.spans[at + 1] as number)
-  }
-
-  row(row: number): RawRow {
-    const cells: RawRow = []
-    for (let column = 0; column < this.width; column++) cells.push(this.cell(row, column))
-    return cells
-  }
-
-  rows(): RawRow[] {
-    const rows: RawRow[] = []
-    for (let row = 0; row < this.length; row++) rows.push(this.row(row))
-    return rows
   }
 }

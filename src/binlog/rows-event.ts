@@ -12,7 +12,8 @@ import { ByteReader } from './byte-reader.ts'
 import type { DecodedTable } from './decoded-table.ts'
 import { binlogErrors } from './errors.ts'
 import { unpackMariadb } from './mariadb-compressed.ts'
-import { BadValue, DecodedRows, RowSink, Truncated } from './row-sink.ts'
+import { SpannedRows } from '../mysql/spanned-rows.ts'
+import { BadValue, RowSink, Truncated } from './row-sink.ts'
 import type { ChangeKind, Coordinates, RowsEvent } from './source.ts'
 
 export type RowsHeader = {
@@ -123,7 +124,7 @@ export class RowsParts {
     this.#position = sink.position
     const data = sink.out.subarray(0, textAt)
     sink.out = noBytes
-    const batch = (spans: Int32Array): DecodedRows => new DecodedRows(data, spans.slice(0, spansUsed), rows, width)
+    const batch = (spans: Int32Array): SpannedRows => new SpannedRows(data, spans.slice(0, spansUsed), rows, width)
     return {
       kind: 'rows',
       table,

@@ -10,7 +10,6 @@ import type { Connection, FlavourName } from '../mysql/connection.ts'
 import { ServerError } from '../mysql/errors.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
 import type { Credentials, Provisioner, ServerEndpoint } from '../mysql/provisioning.ts'
-import { ensureControlSchema } from '../binlog/control-schema.ts'
 import { attachServer as takeServer } from '../switch/attach.ts'
 import { readOwner } from '../switch/control-schema.ts'
 import type { ClaimPool } from '../switch/claim.ts'
@@ -33,13 +32,13 @@ export type World = {
 export type Role = 'admin' | 'mover' | 'gate'
 
 /** A connection to a server of the topology as one of our accounts. SW-CHANGE-012 when it can't be had. */
-export async function connectServer(store: Store, serverId: string, role: Role, sessionSql: readonly string[] = []): Promise<Connection> {
+export async function connectServer(store: Store, serverId: string, role: Role): Promise<Connection> {
   const server = await readRecord<ServerRecord>(store, keys.server(serverId))
   const secret = await readRecord<ServerSecret>(store, keys.secret(serverId))
   if (server === null || secret === null)
     throw changeErrors.serverUnreachable({ server: serverId, reason: 'the topology does not know it' })
   try {
-    return await connect({ host: server.value.host, port: server.value.port, ...secret.value[role], sessionSql: [...sessionSql] })
+    return await connect({ host: server.value.host, port: server.value.port, ...secret.value[role] })
   } catch (error) {
     throw changeErrors.serverUnreachable({ server: serverId, reason: error instanceof Error ? error.message : String(error) }, error)
   }
@@ -177,7 +176,6 @@ async function prepareServer(world: World, connection: Connection, serverId: str
   const secret = await readRecord<ServerSecret>(world.store, keys.secret(serverId))
   if (installation === null || secret === null)
     throw changeErrors.serverUnreachable({ server: serverId, reason: 'the topology lacks its accounts' })
-  await ensureControlSchema(connection)
   await takeServer(connection, { serverId, installationId: installation.value.id, secret: secret.value, otherAccounts })
 }
 

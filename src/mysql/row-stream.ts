@@ -8,40 +8,9 @@ import { com } from '../wire/commands.ts'
 import { scanTextRow } from '../wire/text-row.ts'
 import { frame } from '../wire/frames.ts'
 import type { Channel, Exchange } from './channel.ts'
-import type { Column, RawRow, RowBatch, RowStream } from './connection.ts'
+import type { Column, RowBatch, RowStream } from './connection.ts'
+import { SpannedRows } from './spanned-rows.ts'
 import { deprecatesEof, serverError, type Owner } from './exchanges.ts'
-
-class Batch implements RowBatch {
-  readonly data: Buffer
-  readonly spans: Int32Array
-  readonly length: number
-  readonly width: number
-
-  constructor(data: Buffer, spans: Int32Array, length: number, width: number) {
-    this.data = data
-    this.spans = spans
-    this.length = length
-    this.width = width
-  }
-
-  cell(row: number, column: number): Buffer | null {
-    const at = 2 * (row * this.width + column)
-    const start = this.spans[at] as number
-    return start < 0 ? null : this.data.subarray(start, this.spans[at + 1])
-  }
-
-  row(row: number): RawRow {
-    const out: RawRow = []
-    for (let column = 0; column < this.width; column++) out.push(this.cell(row, column))
-    return out
-  }
-
-  rows(): RawRow[] {
-    const out: RawRow[] = []
-    for (let row = 0; row < this.length; row++) out.push(this.row(row))
-    return out
-  }
-}
 
 export class RowStreamExchange implements Exchange, RowStream, AsyncIterator<RowBatch> {
   readonly columns: Column[] = []
@@ -58,7 +27,7 @@ export class RowStreamExchange implements Exchange, RowStream, AsyncIterator<Row
   #spansUsed = 0
   #rows = 0
   #rowBytes = 0
-  #queue: { batch: Batch; bytes: number }[] = []
+  #queue: { batch: SpannedRows; bytes: number }[] = []
   #queuedBytes = 0
   #paused = false
   #discarding = false
@@ -140,7 +109,7 @@ export class RowStreamExchange implements Exchange, RowStream, AsyncIterator<Row
 
   #flush(): void {
     if (this.#data === null) return
-    const batch = new Batch(this.#data, this.#spans.subarray(0, this.#spansUsed), this.#rows, this.columns.length)
+    const batch = new SpannedRows(this.#data, this.#spans.subarray(0, this.#spansUsed), this.#rows, this.columns.length)
     const bytes = this.#rowBytes
     // The next batch gets a new array of about this size: the old one belongs to the reader now.
     this.#spans = new Int32Array(this.#spansUsed)

@@ -2,7 +2,20 @@ import { quoteIdentifier, quoteString } from '../../sql/quote.ts'
 import type { Connection } from '../connection.ts'
 import { errno } from '../errors.ts'
 import type { Account, Flavour } from './flavour.ts'
-import { accountText, definers, isOn, moverSessionSql, need, privileges, sessions, variables, xaRecover } from './shared.ts'
+import {
+  definers,
+  isOn,
+  lockAccount,
+  makeAccount,
+  moverSessionSql,
+  need,
+  privileges,
+  proxies,
+  sessions,
+  unlockAccount,
+  variables,
+  xaRecover,
+} from './shared.ts'
 
 const DML =
   'SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, REFERENCES, CREATE TEMPORARY TABLES, LOCK TABLES, CREATE VIEW, SHOW VIEW, EXECUTE, TRIGGER'
@@ -113,27 +126,14 @@ export const mariadb: Flavour = {
     return out
   },
 
-  lockAccount: (account) => `ALTER USER ${accountText(account)} ACCOUNT LOCK`,
-  unlockAccount: (account) => `ALTER USER ${accountText(account)} ACCOUNT UNLOCK`,
+  lockAccount,
+  unlockAccount,
 
-  async proxies(connection) {
-    const rows = await connection.allText("SELECT User, Host, Proxied_user, Proxied_host FROM mysql.proxies_priv WHERE Proxied_user <> ''")
-    return rows.map((row) => ({
-      account: { user: need(row, 'User'), host: need(row, 'Host') },
-      proxied: { user: need(row, 'Proxied_user'), host: need(row, 'Proxied_host') },
-    }))
-  },
-
+  proxies,
   definers,
 
   accountStatements(role, credentials, options = {}) {
-    const account = accountText({ user: credentials.user, host: options.host ?? '%' })
-    const password = quoteString(credentials.password)
-    const lock = options.locked === true ? ' ACCOUNT LOCK' : ''
-    const out = [
-      `CREATE USER IF NOT EXISTS ${account} IDENTIFIED BY ${password}${lock}`,
-      `ALTER USER ${account} IDENTIFIED BY ${password}${lock}`,
-    ]
+    const { account, statements: out } = makeAccount(credentials, options)
     switch (role) {
       case 'admin':
         out.push(`GRANT ALL PRIVILEGES ON *.* TO ${account} WITH GRANT OPTION`)

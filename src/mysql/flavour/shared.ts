@@ -2,6 +2,7 @@
 import { quoteString } from '../../sql/quote.ts'
 import type { Connection } from '../connection.ts'
 import { mysqlErrors } from '../errors.ts'
+import type { Credentials } from '../provisioning.ts'
 import type { AccountName, BinlogProblem, BinlogSettings, DefinerObject, Session, XaTransaction } from './flavour.ts'
 
 export type TextRow = Record<string, string | null>
@@ -173,3 +174,36 @@ export const moverSessionSql: readonly string[] = [
   'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
   'SET SESSION wait_timeout=28800, net_read_timeout=600, net_write_timeout=600, innodb_lock_wait_timeout=10',
 ]
+
+export function lockAccount(account: AccountName): string {
+  return `ALTER USER ${accountText(account)} ACCOUNT LOCK`
+}
+
+export function unlockAccount(account: AccountName): string {
+  return `ALTER USER ${accountText(account)} ACCOUNT UNLOCK`
+}
+
+export async function proxies(connection: Connection): Promise<{ account: AccountName; proxied: AccountName }[]> {
+  const rows = await connection.allText("SELECT User, Host, Proxied_user, Proxied_host FROM mysql.proxies_priv WHERE Proxied_user <> ''")
+  return rows.map((row) => ({
+    account: { user: need(row, 'User'), host: need(row, 'Host') },
+    proxied: { user: need(row, 'Proxied_user'), host: need(row, 'Proxied_host') },
+  }))
+}
+
+/** Makes one of our accounts, or gives one that is there this password; its grants are the flavour's to add. */
+export function makeAccount(
+  credentials: Credentials,
+  options: { host?: string; locked?: boolean },
+): { account: string; statements: string[] } {
+  const account = accountText({ user: credentials.user, host: options.host ?? '%' })
+  const password = quoteString(credentials.password)
+  const lock = options.locked === true ? ' ACCOUNT LOCK' : ''
+  return {
+    account,
+    statements: [
+      `CREATE USER IF NOT EXISTS ${account} IDENTIFIED BY ${password}${lock}`,
+      `ALTER USER ${account} IDENTIFIED BY ${password}${lock}`,
+    ],
+  }
+}
