@@ -49,6 +49,31 @@ export const keys = {
   action: (workflowUid: string, actionId: string) => `actions/${workflowUid}/${actionId}`,
   actionsOf: (workflowUid: string) => `actions/${workflowUid}/`,
   actions: 'actions/',
+  /** Consumers of a branch: `insights`, `insights@wide`, `insights@wide+slow`. */
+  fleet: (name: string) => `fleets/${name}`,
+  fleets: 'fleets/',
+  fleetReport: (fleet: string, consumer: string) => `fleet-reports/${fleet}/${consumer}`,
+  fleetReportsOf: (fleet: string) => `fleet-reports/${fleet}/`,
+  fleetReports: 'fleet-reports/',
+  /** A live consumer (under its lease): so that partitions are dealt out among those that are there. */
+  consumer: (fleet: string, consumer: string) => `consumers/${fleet}/${consumer}`,
+  consumersOf: (fleet: string) => `consumers/${fleet}/`,
+  consumers: 'consumers/',
+  partitionLease: (fleet: string, partition: number) => `ingest/${fleet}/${partition}`,
+  partitionLeasesOf: (fleet: string) => `ingest/${fleet}/`,
+  /** Outlives the lease: every acquisition adds 1. */
+  partitionEpoch: (fleet: string, partition: number) => `ingest-epochs/${fleet}/${partition}`,
+  partitionEpochsOf: (fleet: string) => `ingest-epochs/${fleet}/`,
+  /** Which branch serves a keyspace's reads; a gate acknowledges it under `seen[reads(keyspace)]`. */
+  reads: (keyspace: string) => `reads/${keyspace}`,
+  allReads: 'reads/',
+  readSamples: (keyspace: string, gate: string) => `read-samples/${keyspace}/${gate}`,
+  readSamplesOf: (keyspace: string) => `read-samples/${keyspace}/`,
+  gateReads: (gate: string) => `gate-reads/${gate}`,
+  allGateReads: 'gate-reads/',
+  evidence: (workflowUid: string, rung: string) => `evidence/${workflowUid}/${rung}`,
+  evidenceOf: (workflowUid: string) => `evidence/${workflowUid}/`,
+  allEvidence: 'evidence/',
   leader: 'leader/control',
   /** Grows with every acquisition of the leader's lease; outlives the lease. */
   leaderToken: 'leader-token/control',

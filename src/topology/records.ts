@@ -36,6 +36,9 @@ export type KeyspaceRecord = {
   allowUnfenced: string[]
   /** How clients' transactions may span shards. */
   transactionMode: 'single' | 'multi'
+  /** A branch, named `insights@wide`: the keyspace that it belongs to, whose vschema is its own, and its name behind the `@`. */
+  branchOf?: string
+  branch?: string
 }
 
 export type ShardRecord = {
