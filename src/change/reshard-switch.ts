@@ -11,6 +11,7 @@ import { recoverKeyspace } from '../switch/recover.ts'
 import { switchReportText } from '../switch/report.ts'
 import { switchTraffic } from '../switch/switch-traffic.ts'
 import type { ClaimPool } from '../switch/claim.ts'
+import { vdiffVerdict } from '../switch/vdiff-verdict.ts'
 import { keys } from '../topology/keys.ts'
 import type { ErrorView, KeyspaceRecord, RoutingComponent, RoutingRecord, StreamRecord, VdiffReport } from '../topology/records.ts'
 import { componentsOfWorkflow, moveReplicaReads, rangesForShards } from '../topology/routing.ts'
@@ -184,22 +185,8 @@ async function requireVdiff(context: ActionContext, args: SwitchArgs): Promise<v
       : `none has compared ${uncompared.join(', ')} to its end`
     throw changeErrors.vdiffMissing({ name, keyspace, reason })
   }
-  const blocking = differing.filter((table) => !args.allowDifferences.includes(table))
+  const blocking = differing.map(({ table }) => table).filter((table) => !args.allowDifferences.includes(table))
   if (blocking.length > 0) throw changeErrors.vdiffDiffers({ tables: blocking.join(', '), name, keyspace })
-}
-
-export function vdiffVerdict(reports: readonly VdiffReport[], tables: readonly string[]): { uncompared: string[]; differing: string[] } {
-  const ended = reports
-    .filter((report) => report.state === 'clean' || report.state === 'different')
-    .toSorted((a, b) => b.startedAtMs - a.startedAtMs)
-  const last = new Map<string, VdiffReport['tables'][number]>()
-  for (const report of ended) for (const table of report.tables) if (!last.has(table.name)) last.set(table.name, table)
-  return {
-    uncompared: tables.filter((table) => !last.has(table)),
-    differing: [...last.values()]
-      .filter((table) => table.missing + table.extra + table.misplaced + table.different > 0)
-      .map((table) => table.name),
-  }
 }
 
 /** Kept with the keyspace, and audited. */

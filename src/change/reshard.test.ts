@@ -10,7 +10,8 @@ import { put, readRecord } from '../topology/typed.ts'
 import type { ActionContext } from '../workflow/context.ts'
 import { claimedRanges, oneAtATime } from './reshard.ts'
 import { differentTables } from './reshard-plan.ts'
-import { replicaReadsTo, vdiffVerdict } from './reshard-switch.ts'
+import { vdiffVerdict } from '../switch/vdiff-verdict.ts'
+import { replicaReadsTo } from './reshard-switch.ts'
 
 const leader = { v: 1 as const, holder: 'me', token: 1, address: '' }
 
@@ -120,7 +121,10 @@ test('of each table its last comparison that came to an end counts', () => {
       state,
       tables: Object.entries(tables).map(([name, different]) => ({ name, different, missing: 0, extra: 0, misplaced: 0 })),
     }) as unknown as VdiffReport
-  const verdict = (...reports: VdiffReport[]): unknown => vdiffVerdict(reports, ['a', 'b'])
+  const verdict = (...reports: VdiffReport[]): unknown => {
+    const { uncompared, differing } = vdiffVerdict(reports, ['a', 'b'])
+    return { uncompared, differing: differing.map(({ table }) => table) }
+  }
   assert.deepEqual(verdict(), { uncompared: ['a', 'b'], differing: [] })
   assert.deepEqual(verdict(report(1, 'failed', { a: 0, b: 0 })), { uncompared: ['a', 'b'], differing: [] })
   assert.deepEqual(verdict(report(1, 'different', { a: 0, b: 2 }), report(2, 'clean', { a: 0 })), { uncompared: [], differing: ['b'] })

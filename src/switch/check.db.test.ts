@@ -115,6 +115,24 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
         ],
       )
       assert.deepEqual(await found(), [])
+      // One that compared other tables only says nothing about this one.
+      const others = { ...report, uid: 'f', startedAtMs: 4, endedAtMs: 5, state: 'clean' as const, tables: [] }
+      await world.store.commit(
+        [],
+        [{ key: keys.vdiffReport(world.workflowUid, 'e'), value: undefined }, put(keys.vdiffReport(world.workflowUid, 'f'), others)],
+      )
+      await one('SW-SWITCH-015', /\(d\) found differences in t/)
+      await world.store.commit(
+        [],
+        ['d', 'f'].map((uid) => ({ key: keys.vdiffReport(world.workflowUid, uid), value: undefined })),
+      )
+    })
+
+    test('a table of the serving side that no stream moves would be left behind', async () => {
+      await using f = await world.admin('f')
+      await f.query('CREATE TABLE app__.late (id INT PRIMARY KEY)')
+      await one('SW-SWITCH-034', /late/)
+      await f.query('DROP TABLE app__.late')
     })
 
     test('what stands on the servers', async () => {

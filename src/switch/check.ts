@@ -17,6 +17,8 @@ import { accountName, clientAccounts, definersOfProcedures, describeOpen, fenceS
 import type { SwitchPlan } from './plan.ts'
 import { connectAs, ourNames, readServerAccess } from './server-access.ts'
 import type { ServerAccess } from './server-access.ts'
+import { unknownTables } from './unknown-tables.ts'
+import { vdiffVerdict } from './vdiff-verdict.ts'
 
 export type CheckContext = Pick<SwitchContext, 'store' | 'clock'>
 
@@ -97,19 +99,30 @@ function oneStream(stream: StreamRecord, report: StreamReport | undefined, nowMs
   })
 }
 
-/** A difference blocks unless its table is allowed by name. */
+/** A difference blocks unless its table is allowed by name. Of each table its last comparison counts. */
 async function vdiffFindings({ store }: CheckContext, plan: SwitchPlan, allowDifferences: readonly string[]): Promise<Findings> {
   const reports = (await listRecords<VdiffReport>(store, keys.vdiffReportsOf(plan.workflowUid))).map((entry) => entry.value)
-  const ended = reports.filter((report) => report.endedAtMs !== null && (report.state === 'clean' || report.state === 'different'))
-  const last = ended.sort((a, b) => (b.endedAtMs ?? 0) - (a.endedAtMs ?? 0))[0]
-  if (last === undefined) return { blockers: [], notes: ['no vdiff has been made: shardwright vdiff create'] }
-  const differing = last.tables
-    .filter((table) => table.missing + table.extra + table.misplaced + table.different > 0)
-    .map((table) => table.name)
-  const blocking = differing.filter((name) => !allowDifferences.includes(name))
-  if (last.state === 'clean' || blocking.length === 0)
-    return { blockers: [], notes: differing.map((name) => `differences in ${name} are allowed by name`) }
-  return { blockers: [switchErrors.vdiffDifferent({ vdiff: last.uid, tables: blocking.join(', ') })], notes: [] }
+  const tables = plan.tables.map((table) => table.name)
+  const { uncompared, differing } = vdiffVerdict(reports, tables)
+  const notes = differing
+    .filter(({ table }) => allowDifferences.includes(table))
+    .map(({ table }) => `differences in ${table} are allowed by name`)
+  if (uncompared.length === tables.length) notes.push('no vdiff has been made: shardwright vdiff create')
+  else if (uncompared.length > 0) notes.push(`no vdiff has compared ${uncompared.join(', ')} to its end`)
+  const blocking = differing.filter(({ table }) => !allowDifferences.includes(table))
+  const vdiffs = [...new Set(blocking.map(({ vdiff }) => vdiff))]
+  return {
+    blockers: vdiffs.map((vdiff) =>
+      switchErrors.vdiffDifferent({
+        vdiff,
+        tables: blocking
+          .filter((one) => one.vdiff === vdiff)
+          .map(({ table }) => table)
+          .join(', '),
+      }),
+    ),
+    notes,
+  }
 }
 
 /** A server is closed whole: nothing on it may have to go on serving. */
@@ -152,6 +165,7 @@ async function serverFindings(context: CheckContext, plan: SwitchPlan, serverId:
       contentFindings(connection, plan, serverId, side),
       side === 'to' ? binlogFindings(connection, serverId) : applierFindings(access, plan, serverId),
       side === 'from' ? transactionFindings(connection, access, plan, serverId) : { blockers: [], notes: [] },
+      side === 'from' ? tableFindings(connection, plan, serverId) : { blockers: [], notes: [] },
     ])
     return { blockers: parts.flatMap((part) => part.blockers), notes: parts.flatMap((part) => part.notes) }
   } catch (error) {
@@ -220,6 +234,11 @@ async function replicaSource(connection: Connection): Promise<string | null> {
   // Both know it; of several channels the first is enough to refuse.
   const row = (await connection.allText('SHOW REPLICA STATUS'))[0]
   return row === undefined ? null : `${row['Source_Host'] ?? row['Master_Host'] ?? 'another server'}`
+}
+
+/** A table that came after the workflow began would be left behind, closed with the side that goes. */
+async function tableFindings(connection: Connection, plan: SwitchPlan, serverId: string): Promise<Findings> {
+  return { blockers: await unknownTables(connection, plan, serverId), notes: [] }
 }
 
 /** Triggers of moved tables, and enabled events, which run whatever is locked. */

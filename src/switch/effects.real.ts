@@ -23,6 +23,7 @@ import { SessionLocks } from './session-locks.ts'
 import { settled } from './settled.ts'
 import { stepTen } from './step-ten.ts'
 import type { SwitchContext, SwitchLimits } from './context.ts'
+import { unknownTables } from './unknown-tables.ts'
 
 /** The switch's effects on real servers and the topology. */
 export class RealEffects implements SwitchEffects {
@@ -162,6 +163,19 @@ export class RealEffects implements SwitchEffects {
       this.#plan.from.serverIds.map((id) => pool.run(id, (server) => closeServer(server, fence, clock, failpoint), this.#attempt.signal)),
     )
     this.#fenceLaid = true
+    // From here on nobody makes another.
+    await settled(
+      this.#plan.from.serverIds.map((id) =>
+        pool.run(
+          id,
+          async ({ connection }) => {
+            const [strange] = await unknownTables(connection, this.#plan, id)
+            if (strange !== undefined) throw strange
+          },
+          this.#attempt.signal,
+        ),
+      ),
+    )
     return killed.flat()
   }
 

@@ -232,4 +232,11 @@ export const switchErrors = defineErrors('SWITCH', {
     why: 'They have the privilege SYSTEM_USER and it has not: the account that attached the server could not give it.',
     fix: 'As an administrator who has it: GRANT SYSTEM_USER ON *.* TO {admin}; or allow these accounts to pass the fence by name: --allow-unfenced',
   },
+  tablesUnknown: {
+    number: 34,
+    class: 'user',
+    what: 'on {server} the schema {schema} has tables that the workflow {workflow} does not move: {tables}',
+    why: 'They came after it began; the switch would leave them behind on the closed side.',
+    fix: 'Drop them, or move them to another schema; to take them along, cancel {workflow} and create it again.',
+  },
 })
