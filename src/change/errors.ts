@@ -288,4 +288,11 @@ export const changeErrors = defineErrors('CHANGE', {
     why: 'without its sequences no row could be inserted there',
     fix: 'take `auto_increment` out of that vschema first',
   },
+  serverMeant: {
+    number: 42,
+    class: 'user',
+    what: 'server {server} is a target of {keyspace}.{workflow}, which has not ended',
+    why: 'targets are closed from creation on: what clients wrote there would mix with the rows that are moved',
+    fix: 'end it first: `shardwright reshard --workflow {workflow} --target-keyspace {keyspace} cancel`',
+  },
 })

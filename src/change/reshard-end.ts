@@ -63,7 +63,7 @@ async function end(world: World & Claims, context: ActionContext, way: End): Pro
   if (args.dryRun) {
     return context.say(
       `would ${way.verb} ${keyspace}.${name}: ${way.stays.join(',')} stay and serve`,
-      ...going.map((shard) => `would ${fateOf(shard, args)} ${shard.name} (schema ${shard.schema} on ${shard.serverId})`),
+      ...going.map((shard) => `would ${fateOf(shard, args, way.verb)} ${shard.name} (schema ${shard.schema} on ${shard.serverId})`),
     )
   }
   if (context.workflow.state !== way.during) {
@@ -78,8 +78,8 @@ async function end(world: World & Claims, context: ActionContext, way: End): Pro
     stays: way.stays,
     goes: way.goes,
     tables: data.tables ?? [],
-    // What a cancel removes was made by this workflow, on whosever server.
-    dropSource: way.verb === 'cancel' || args.dropSource,
+    dropSource: args.dropSource,
+    madeOn: data.attachedServers ?? [],
     keepData: args.keepData,
   })
   await context.say(...removed)
@@ -121,15 +121,16 @@ async function giveBack(world: World & Claims, context: ActionContext, way: End)
       await context.say(`server ${id} stays closed to its clients; to open it again: shardwright server open ${id}`)
       continue
     }
-    await openUnusedServer(world, world.pool, id)
+    await openUnusedServer(world, world.pool, id, workflow.uid)
     await context.say(`server ${id} is open to its clients again`)
   }
 }
 
-function fateOf(shard: ShardRecord, args: EndArgs): string {
+function fateOf(shard: ShardRecord, args: EndArgs, verb: End['verb']): string {
   if (args.keepData) return 'keep the rows of'
   if (shard.provisioned) return 'remove'
-  return args.dropSource || shard.madeBy !== null ? 'drop the moved tables of' : 'leave as it is, closed to clients,'
+  if (verb === 'cancel') return 'drop what this workflow made of'
+  return args.dropSource ? 'drop the moved tables of' : 'leave as it is, closed to clients,'
 }
 
 /** complete only after the switch, cancel only before it. */

@@ -8,9 +8,8 @@ export type ReshardSpec = {
   readonly stopAfterCopy: boolean
   readonly onDdl: 'stop' | 'ignore' | 'exec'
   readonly deferSecondaryKeys: boolean
-  readonly targetServers?:
-    | readonly { host: string; port: number; user: string; password: string; schema?: string | undefined }[]
-    | undefined
+  /** Their passwords are kept apart, and only until they are attached (`CreationSecret`). */
+  readonly targetServers?: readonly { host: string; port: number; user: string; schema?: string | undefined }[] | undefined
   readonly targetsPerServer?: number | undefined
   readonly allowUnfenced: readonly string[]
   readonly failpoints: { readonly [name: string]: 'kill' | 'hold' }
@@ -23,6 +22,21 @@ export type ReshardData = {
   readonly attachedServers?: readonly string[]
   readonly oldServers?: readonly string[]
   readonly tables?: readonly string[]
+}
+
+type Named = { readonly host: string; readonly port: number; readonly password?: string | undefined }
+
+/** The spec as it is stored, and what must not be stored in it. */
+export function withoutPasswords<T extends { readonly targetServers?: readonly Named[] | undefined }>(
+  spec: T,
+): { spec: T; passwords: { [server: string]: string } } {
+  if (spec.targetServers === undefined) return { spec, passwords: {} }
+  const passwords = Object.fromEntries(spec.targetServers.map(({ host, port, password }) => [`${host}:${port}`, password ?? '']))
+  const targetServers = spec.targetServers.map((server) => {
+    const { password: _, ...rest } = server
+    return rest
+  })
+  return { spec: { ...spec, targetServers }, passwords }
 }
 
 /** Shards by their printed names: `0` is `-`, `-8000` is `-80`. SW-KEYSPACE-001 for what is no key range. */

@@ -7,12 +7,15 @@ import { planReshard } from '../keyspace/key-range-sets.ts'
 import { keyRangesIntersect, parseKeyRange, printKeyRange } from '../keyspace/key-range.ts'
 import { preflightTarget } from '../move/preflight.ts'
 import { createTargetTables, createTargetViews } from '../move/schema-copy.ts'
-import { quoteIdentifier } from '../sql/quote.ts'
+import type { Connection } from '../mysql/connection.ts'
+import { quoteIdentifier, quoteString } from '../sql/quote.ts'
 import { decide, takeRouting } from '../switch/decide.ts'
 import { closeServer } from '../switch/fence.ts'
+import { noteMade, readMade } from '../switch/made.ts'
+import type { Made } from '../switch/made.ts'
 import { settled } from '../switch/settled.ts'
 import { keys } from '../topology/keys.ts'
-import type { RoutingRecord, ShardRecord, ShardRef, StreamRecord, StreamTable, VdiffRecord } from '../topology/records.ts'
+import type { CreationSecret, RoutingRecord, ShardRecord, ShardRef, StreamRecord, StreamTable, VdiffRecord } from '../topology/records.ts'
 import { attachWorkflow, componentsOfWorkflow } from '../topology/routing.ts'
 import type { Json } from '../topology/store.ts'
 import { listRecords, put, readRecord, updateRecord } from '../topology/typed.ts'
@@ -67,6 +70,7 @@ async function create(world: World & Claims, context: ActionContext): Promise<vo
     await createSteps(world, context, spec)
   } catch (error) {
     if (!context.signal.aborted) {
+      await forgetPasswords(context)
       // Before the claim nothing was made, so the name is free again; after it `cancel` cleans up. The record says whether it took effect.
       const routing = await readRecord<RoutingRecord>(context.store, keys.routing(keyspace))
       const claimed = routing !== null && componentsOfWorkflow(routing.value, name).length > 0
@@ -131,11 +135,16 @@ async function createSteps(world: World & Claims, context: ActionContext, spec: 
       await settled(
         plan.newServers.map((id) => provisionServer(world, { id, flavour: plan.flavour, schemas: schemasOf(id), closed: true })),
       )
-      for (const address of spec.targetServers ?? []) await attachTarget(world, context, address, schemasOf)
+      const secret = await readRecord<CreationSecret>(store, keys.creationSecret(uid))
+      for (const address of spec.targetServers ?? []) {
+        const password = secret?.value.passwords[`${address.host}:${address.port}`] ?? ''
+        await attachTarget(world, context, { ...address, password }, schemasOf)
+      }
       return null
     },
     () => (plan.newServers.length === 0 ? `${spec.targetServers?.length ?? 0} attached` : `${plan.newServers.length} made`),
   )
+  await forgetPasswords(context)
   const first = plan.sources[0]
   if (first === undefined) throw changeErrors.noShard({ keyspace, shard: '', serving: '' })
   await context.step(
@@ -155,6 +164,7 @@ async function createSteps(world: World & Claims, context: ActionContext, spec: 
               plan.tables.map((table) => table.name),
             )
             if (findings.length > 0) throw new Failures(findings)
+            if (!plan.newServers.includes(target.serverId)) await noteWhatIsMade(connection, uid, target.schema, plan)
             await createTargetTables({
               ...sides,
               workflowUid: uid,
@@ -193,6 +203,26 @@ async function createSteps(world: World & Claims, context: ActionContext, spec: 
   })
 }
 
+/** Passwords of somebody else's accounts are kept for no longer than they are needed. */
+async function forgetPasswords({ store, workflow, leadership }: ActionContext): Promise<void> {
+  await store.commit([leadership.fence], [{ key: keys.creationSecret(workflow.uid), value: undefined }])
+}
+
+/** On somebody else's server: written down there before it is made, so that `cancel` removes that and nothing else (promise 12). */
+async function noteWhatIsMade(connection: Connection, uid: string, schema: string, plan: PlannedCreate): Promise<void> {
+  const there = new Set(
+    (await connection.allText(`SELECT TABLE_NAME AS name FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${quoteString(schema)}`)).map(
+      (row) => row['name'] ?? '',
+    ),
+  )
+  const noted = new Set((await readMade(connection, uid)).filter((one) => one.schema === schema).map((one) => one.name))
+  const made = plan.tables
+    .filter(({ name }) => !noted.has(name))
+    .map(({ name }): Made => ({ kind: there.has(name) ? 'rows' : 'table', schema, name }))
+  const views = plan.views.filter((name) => !noted.has(name) && !there.has(name)).map((name): Made => ({ kind: 'view', schema, name }))
+  await noteMade(connection, uid, [...made, ...views])
+}
+
 /** A server that somebody else runs becomes a target: closed before it holds a row of ours, as every target is from its creation on. */
 async function attachTarget(
   world: World & Claims,
@@ -203,7 +233,12 @@ async function attachTarget(
   const { id } = await attachServer(world, { ...address, schema: undefined })
   const { allowUnfenced } = context.workflow.spec as unknown as ReshardSpec
   await world.pool.run(id, async (claimed) => {
-    for (const schema of schemasOf(id)) await claimed.connection.query(`CREATE DATABASE IF NOT EXISTS ${quoteIdentifier(schema)}`)
+    for (const schema of schemasOf(id)) {
+      const there = await claimed.connection.value(`SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = ${quoteString(schema)}`)
+      if (there !== undefined) continue
+      await noteMade(claimed.connection, context.workflow.uid, [{ kind: 'schema', schema, name: '' }])
+      await claimed.connection.query(`CREATE DATABASE ${quoteIdentifier(schema)}`)
+    }
     await closeServer(claimed, { allowUnfenced }, context.clock)
   })
 }

@@ -13,12 +13,14 @@ import type { Credentials, Provisioner, ServerEndpoint } from '../mysql/provisio
 import { attachServer as takeServer } from '../switch/attach.ts'
 import { readOwner } from '../switch/control-schema.ts'
 import type { ClaimPool } from '../switch/claim.ts'
-import { openServer } from '../switch/fence.ts'
+import { closeServer, openServer } from '../switch/fence.ts'
 import { keys } from '../topology/keys.ts'
 import type { Installation, ServerRecord, ServerSecret, ShardRecord } from '../topology/records.ts'
 import type { Store } from '../topology/store.ts'
 import { absent, listRecords, put, readRecord, updateRecord } from '../topology/typed.ts'
+import type { WorkflowRecord } from '../workflow/records.ts'
 import { changeErrors } from './errors.ts'
+import type { ReshardData, ReshardSpec } from './reshard-spec.ts'
 
 /** What a workflow works with. */
 export type World = {
@@ -133,15 +135,41 @@ export async function attachServer(world: World, address: ServerAddress): Promis
 
 /**
  * Gives a server back that we closed and that no shard stands on any more: unlocks what we locked, and nothing else.
- * SW-CHANGE-031 while a shard is there: then only the routing record opens it.
+ * SW-CHANGE-031 while a shard is there: then only the routing record opens it; 042 while a creation means to use it.
  */
-export async function openUnusedServer(world: Pick<World, 'store'>, pool: ClaimPool, id: string): Promise<void> {
-  if ((await readRecord<ServerRecord>(world.store, keys.server(id))) === null) throw changeErrors.noServer({ server: id })
+export async function openUnusedServer(
+  world: Pick<World, 'store' | 'clock'>,
+  pool: ClaimPool,
+  id: string,
+  /** The workflow that gives it back. */
+  ending: string | null = null,
+): Promise<void> {
+  const { store } = world
+  if ((await readRecord<ServerRecord>(store, keys.server(id))) === null) throw changeErrors.noServer({ server: id })
   const shards = (await listRecords<ShardRecord>(world.store, keys.allShards)).filter((shard) => shard.value.serverId === id)
   if (shards.length > 0)
     throw changeErrors.serverInUse({ server: id, shards: shards.map((s) => `${s.value.keyspace}/${s.value.name}`).join(', ') })
+  await requireUnmeant(store, id, ending)
   await pool.run(id, (claimed) => openServer(claimed))
+  try {
+    // A creation that began meanwhile has closed it, or is about to: it may have been opened again behind its back.
+    await requireUnmeant(store, id, ending)
+  } catch (error) {
+    await pool.run(id, (claimed) => closeServer(claimed, { allowUnfenced: [] }, world.clock))
+    throw error
+  }
   await pool.release(id)
+}
+
+/** SW-CHANGE-042 while a workflow that has not ended means to use it, or still does, though no shard stands there yet. */
+async function requireUnmeant(store: Store, id: string, except: string | null): Promise<void> {
+  for (const { value: workflow } of await listRecords<WorkflowRecord>(store, keys.workflows)) {
+    if (workflow.ended || workflow.uid === except) continue
+    const { targetServers = [] } = workflow.spec as unknown as Partial<ReshardSpec>
+    const { newServers = [], attachedServers = [] } = (workflow.data ?? {}) as ReshardData
+    const meant = [...targetServers.map(({ host, port }) => `${host}:${port}`), ...newServers, ...attachedServers]
+    if (meant.includes(id)) throw changeErrors.serverMeant({ server: id, workflow: workflow.name, keyspace: workflow.keyspace })
+  }
 }
 
 /**

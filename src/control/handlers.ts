@@ -3,7 +3,7 @@ import { apiErrors } from '../api/errors.ts'
 import type { ActionView } from '../api/schemas.ts'
 import { createKeyspace, deleteKeyspace, updateKeyspace } from '../change/keyspaces.ts'
 import { planReshardCreate } from '../change/reshard.ts'
-import { normaliseReshardSpec } from '../change/reshard-spec.ts'
+import { normaliseReshardSpec, withoutPasswords } from '../change/reshard-spec.ts'
 import { createSequence } from '../change/sequences.ts'
 import { openUnusedServer } from '../change/servers.ts'
 import type { World } from '../change/servers.ts'
@@ -11,7 +11,7 @@ import type { ClaimPool } from '../switch/claim.ts'
 import { applyVSchema } from '../change/vschema.ts'
 import { SwError } from '../base/errors.ts'
 import { keys } from '../topology/keys.ts'
-import type { KeyspaceRecord, ServerRecord, UserRecord } from '../topology/records.ts'
+import type { CreationSecret, KeyspaceRecord, ServerRecord, UserRecord } from '../topology/records.ts'
 import type { Json } from '../topology/store.ts'
 import { put } from '../topology/typed.ts'
 import { Failures } from '../workflow/context.ts'
@@ -97,19 +97,13 @@ export function buildHandlers(world: World & { version: string; leading: Office 
     listGates: async () => (await topologyView(world)).gates(),
     listWorkflows: async () => (await topologyView(world)).workflows(),
     async createWorkflow(_params, body) {
-      const spec = normaliseReshardSpec(body.spec)
+      const { spec, passwords } = withoutPasswords(normaliseReshardSpec(body.spec))
       if (body.dryRun)
         return dryRun(world, body.id, 'create', async () => (await planReshardCreate(world, body.keyspace, body.name, spec)).lines)
-      const { action } = await requestCreate(store, {
-        id: body.id,
-        keyspace: body.keyspace,
-        name: body.name,
-        kind: body.kind,
-        spec: spec as unknown as Json,
-        data: {},
-        args: {},
-        nowMs: clock.nowMs(),
-      })
+      const request = { id: body.id, keyspace: body.keyspace, name: body.name, kind: body.kind, spec: spec as unknown as Json }
+      const { action } = await requestCreate(store, { ...request, data: {}, args: {}, nowMs: clock.nowMs() }, (uid) =>
+        Object.keys(passwords).length === 0 ? [] : [put<CreationSecret>(keys.creationSecret(uid), { v: 1, passwords })],
+      )
       return actionView(action)
     },
     async showWorkflow(params) {

@@ -1,6 +1,6 @@
 /**
  * What this room keeps on every server, in `_shardwright`: whose server it is and the token of the last controller that claimed it
- * (`control_token`), and which accounts we locked (`control_locked`). The control marker is `binlog/control-schema.ts`'s, the mover's tables are
+ * (`control_token`), and which accounts we locked (`control_locked`), and what a workflow made on somebody else's server (`control_made`). The control marker is `binlog/control-schema.ts`'s, the mover's tables are
  * `move/tables.ts`'s; all are made together.
  */
 import { controlSchema, ensureControlSchema } from '../binlog/control-schema.ts'
@@ -15,6 +15,9 @@ const statements = [
     (id TINYINT UNSIGNED NOT NULL PRIMARY KEY, installation VARCHAR(64) NOT NULL, server VARCHAR(128) NOT NULL, token BIGINT UNSIGNED NOT NULL) ENGINE=InnoDB`,
   `CREATE TABLE IF NOT EXISTS ${controlSchema}.control_locked
     (user VARCHAR(128) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL, host VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, PRIMARY KEY (user, host)) ENGINE=InnoDB`,
+  `CREATE TABLE IF NOT EXISTS ${controlSchema}.control_made
+    (workflow_uid VARBINARY(64) NOT NULL, kind VARBINARY(16) NOT NULL, schema_name VARBINARY(256) NOT NULL, name VARBINARY(256) NOT NULL,
+    PRIMARY KEY (workflow_uid, kind, schema_name, name)) ENGINE=InnoDB`,
 ]
 
 /** Makes our tables where they are missing; any number of times. */

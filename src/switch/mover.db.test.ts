@@ -70,6 +70,7 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
         workflowUid: world.workflowUid,
         tables: ['t'],
         dropSource: false,
+        madeOn: [],
         keepData: false,
       } as const
       await assert.rejects(retire(context, { ...ask, verb: 'cancel', stays: old, goes: fresh }), { code: 'SW-TOPOLOGY-006' })

@@ -17,6 +17,7 @@ import type { ClaimedServer } from './claim.ts'
 import type { SwitchContext } from './context.ts'
 import { decide, takeRouting } from './decide.ts'
 import { switchErrors } from './errors.ts'
+import { forgetMade, removeMade } from './made.ts'
 import { killSessions } from './sessions.ts'
 import { settled } from './settled.ts'
 
@@ -31,6 +32,8 @@ export type RetireRequest = {
   readonly tables: readonly string[]
   /** On attached servers: drop the moved tables of the side that goes. */
   readonly dropSource: boolean
+  /** Somebody else's servers, on which this workflow may have noted what it made. */
+  readonly madeOn: readonly string[]
   /** Leave all rows where they are. */
   readonly keepData: boolean
 }
@@ -56,7 +59,12 @@ export async function retire(context: SwitchContext, request: RetireRequest): Pr
   }
   const streams = (await listRecords<StreamRecord>(store, keys.streamsOf(request.workflowUid))).map((entry) => entry.value)
   await removeStreams(context, request, streams, goes)
-  const removed = (await settled(goes.map((shard) => removeData(context, request, shard)))).flat()
+  const removed = (
+    await settled([
+      ...goes.map((shard) => removeData(context, request, shard)),
+      ...request.madeOn.map((id) => removeNoted(context, request, id)),
+    ])
+  ).flat()
 
   const puts: Put[] = goes.map((shard) => ({ key: keys.shard(keyspace, shard.name), value: undefined }))
   if (own.length > 0) await decide(context, keyspace, routing, (record) => over(record, request, ranges, leadership.token), ranges, puts)
@@ -112,11 +120,27 @@ async function removeData({ pool }: SwitchContext, request: RetireRequest, shard
     await pool.run(shard.serverId, (server) => drop(server, `DROP DATABASE IF EXISTS ${quoteIdentifier(shard.schema)}`))
     return [`${shard.name}: schema ${shard.schema} on ${shard.serverId}`]
   }
+  // What stands on somebody else's server is told by the notes that were made there.
+  if (request.verb === 'cancel') return []
   if (!request.dropSource) return [`${shard.name}: left on ${shard.serverId}, which stays closed`]
   for (const table of request.tables) {
     await pool.run(shard.serverId, (server) => drop(server, `DROP TABLE IF EXISTS ${quoteQualified(shard.schema, table)}`))
   }
   return [`${shard.name}: ${request.tables.length} tables in ${shard.schema} on ${shard.serverId}`]
+}
+
+/** What a creation made there, however far it came; a workflow that is complete only forgets its notes. */
+async function removeNoted({ store, pool }: SwitchContext, request: RetireRequest, serverId: string): Promise<string[]> {
+  // A creation that could not even attach it.
+  if ((await store.get(keys.server(serverId))) === null) return []
+  return pool.run(serverId, async (server) => {
+    if (request.verb === 'complete' || request.keepData) {
+      await forgetMade(server.connection, request.workflowUid)
+      return []
+    }
+    const said = await removeMade(server.connection, request.workflowUid, (sql) => drop(server, sql))
+    return said.map((text) => `${serverId}: ${text}`)
+  })
 }
 
 /** A mover that was paused in a transaction holds the table; it has no right to write any more, so its session may go. */

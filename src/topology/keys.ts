@@ -5,6 +5,8 @@ export const keys = {
   servers: 'servers/',
   /** Passwords of our own accounts on a server: readable by our processes only. */
   secret: (serverId: string) => `secrets/${serverId}`,
+  /** Passwords that a creation was given, by server; gone once its servers are attached, or it failed. */
+  creationSecret: (workflowUid: string) => `creation-secrets/${workflowUid}`,
   keyspace: (name: string) => `keyspaces/${name}`,
   keyspaces: 'keyspaces/',
   shard: (keyspace: string, shard: string) => `shards/${keyspace}/${shard}`,

@@ -27,6 +27,9 @@ export type ServerSecret = {
   gate: { user: string; password: string }
 }
 
+/** Passwords of somebody else's accounts, by `host:port`, from the request for a workflow until its servers are attached. */
+export type CreationSecret = { v: 1; passwords: { [server: string]: string } }
+
 export type KeyspaceRecord = {
   v: 1
   name: string

@@ -1,0 +1,110 @@
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import { flavours } from '../../test/kit/servers.ts'
+import type { TestServer } from '../../test/kit/servers.ts'
+import { openUnusedServer } from './servers.ts'
+import { Office, rootOf, testServer } from './testkit/office.ts'
+
+const password = 'a password that nobody may find'
+
+for (const flavour of flavours()) {
+  describe(`targets on somebody else's servers, ${flavour}`, () => {
+    let source: TestServer
+    let target: TestServer
+    let office: Office
+    before(async () => {
+      ;[source, target] = await Promise.all([testServer({ flavour, durability: 'full' }), testServer({ flavour, durability: 'full' })])
+      await using root = await rootOf(source)
+      await root.query('CREATE DATABASE app')
+      for (const name of ['a', 'b'])
+        await root.query(`CREATE TABLE app.${name} (id INT NOT NULL PRIMARY KEY, x INT, KEY (x)) ENGINE=InnoDB`)
+      await root.query('CREATE VIEW app.v AS SELECT id FROM app.a')
+      await using other = await rootOf(target)
+      await other.query(`CREATE USER boss@'%' IDENTIFIED BY '${password}'`)
+      await other.query("GRANT ALL ON *.* TO boss@'%' WITH GRANT OPTION")
+      office = await Office.open(flavour)
+      await office.keyspace('app', source, 'app', ['a', 'b'])
+    })
+    after(async () => {
+      await office[Symbol.asyncDispose]()
+      await Promise.all([source[Symbol.asyncDispose](), target[Symbol.asyncDispose]()])
+    })
+    const id = (): string => `127.0.0.1:${target.port}`
+    const at = (schema?: string) => ({
+      targetServers: [{ host: '127.0.0.1', port: target.port, user: 'boss', password, ...(schema === undefined ? {} : { schema }) }],
+    })
+    const tablesOn = async (): Promise<string[]> => {
+      const rows = await office.pool.run(id(), ({ connection }) =>
+        connection.allText(
+          "SELECT CONCAT(TABLE_SCHEMA, '.', TABLE_NAME) AS t FROM information_schema.TABLES WHERE TABLE_SCHEMA LIKE 'app%' ORDER BY 1",
+        ),
+      )
+      return rows.map((row) => row['t'] ?? '')
+    }
+    const codes = (action: { errors: readonly { code: string; what: string }[] }): string[] => action.errors.map((e) => e.code)
+
+    test('promise 12: cancel drops what the workflow made, and empties what stood there empty before', async () => {
+      {
+        await using root = await rootOf(target)
+        await root.query('CREATE DATABASE app_00_80')
+        await root.query('CREATE TABLE app_00_80.a (id INT NOT NULL PRIMARY KEY, x INT, KEY (x)) ENGINE=InnoDB')
+        await root.query('CREATE TABLE app_00_80.theirs (id INT NOT NULL PRIMARY KEY) ENGINE=InnoDB')
+      }
+      const made = await office.create('app', 'w', at())
+      assert.equal(made.state, 'done', JSON.stringify(made.errors))
+      assert.deepEqual(await tablesOn(), [
+        'app_00_80.a',
+        'app_00_80.b',
+        'app_00_80.theirs',
+        'app_00_80.v',
+        'app_80_ff.a',
+        'app_80_ff.b',
+        'app_80_ff.v',
+      ])
+      const stored = JSON.stringify([...(await office.store.list('')).entries.values()])
+      assert(!stored.includes(password), 'the password that was given is kept nowhere')
+      await assert.rejects(openUnusedServer(office.world, office.pool, id()), { code: 'SW-CHANGE-031' })
+      {
+        await using root = await rootOf(target).catch(() => null as never)
+        assert.equal(root, null, 'closed from creation on')
+      }
+      await office.pool.run(id(), ({ connection }) => connection.query('INSERT INTO app_00_80.a VALUES (1, 1)'))
+      const ended = await office.act('app', 'w', 'cancel', { keepData: false, dropSource: false, dryRun: false })
+      assert.equal(ended.state, 'done', JSON.stringify(ended.errors))
+      assert.deepEqual(await tablesOn(), ['app_00_80.a', 'app_00_80.theirs'])
+      await using root = await rootOf(target)
+      assert.equal(await root.value('SELECT COUNT(*) FROM app_00_80.a'), '0')
+      assert.equal(await root.value("SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = 'app_80_ff'"), '0')
+      await root.query('DROP DATABASE app_00_80')
+    })
+
+    test('promise 12: a creation that failed among its tables is cleaned up by cancel; until then its server stays closed', async () => {
+      {
+        await using root = await rootOf(target)
+        await root.query('CREATE DATABASE app_80_ff')
+        await root.query('CREATE TABLE app_80_ff.b (id INT NOT NULL PRIMARY KEY, x INT, KEY (x)) ENGINE=InnoDB')
+        await root.query('INSERT INTO app_80_ff.b VALUES (1, 1)')
+      }
+      const made = await office.create('app', 'w', at())
+      assert.equal(made.state, 'failed')
+      assert((await tablesOn()).includes('app_00_80.a'), 'the first target had its tables')
+      await assert.rejects(openUnusedServer(office.world, office.pool, id()), { code: 'SW-CHANGE-042' })
+      const ended = await office.act('app', 'w', 'cancel', { keepData: false, dropSource: false, dryRun: false })
+      assert.equal(ended.state, 'done', JSON.stringify(ended.errors))
+      assert.deepEqual(await tablesOn(), ['app_80_ff.b'])
+      await using root = await rootOf(target)
+      assert.equal(await root.value('SELECT COUNT(*) FROM app_80_ff.b'), '1', 'what was there before was not touched')
+      await root.query('DROP DATABASE app_80_ff')
+      assert.deepEqual(codes(ended), [])
+    })
+
+    test('a password that is wrong: the creation fails, and nothing of it stays', async () => {
+      const spec = { targetServers: [{ host: '127.0.0.1', port: target.port, user: 'boss', password: 'wrong' }] }
+      const made = await office.create('app', 'w', spec)
+      assert.deepEqual(codes(made), ['SW-CHANGE-012'])
+      assert.equal((await office.store.list('creation-secrets/')).entries.size, 0)
+      const ended = await office.act('app', 'w', 'cancel', { keepData: false, dropSource: false, dryRun: false })
+      assert.equal(ended.state, 'done', JSON.stringify(ended.errors))
+    })
+  })
+}
