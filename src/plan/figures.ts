@@ -79,9 +79,12 @@ export type PlanFigures = {
 
 export type FigureName = keyof PlanFigures
 
+/** `tables` empty: which ones is not known. */
+export type OtherWriter = { readonly who: string; readonly tables: readonly string[] }
+
 export type PlanFacts = {
-  /** Writers on the present shards that are not the fleet: user and what they do. */
-  readonly otherWriters: Fact<readonly string[]>
+  /** Writers on the present shards that are not the fleet. */
+  readonly otherWriters: Fact<readonly OtherWriter[]>
   /** Tables whose rows never expire and that are not declared as dimensions. */
   readonly neverExpires: Fact<readonly string[]>
   readonly dimensionTables: Fact<readonly string[]>
