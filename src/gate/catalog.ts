@@ -156,9 +156,10 @@ function bigintText(_key: string, value: unknown): unknown {
 }
 
 function shardsKey(view: KeyspaceView): string {
-  return view.shards.map((s) => s.uid).join(' ')
+  return `${view.shards.map((s) => s.uid).join(' ')}${view.reads === null ? '' : ' branches'}`
 }
 
 function namesEqual(view: KeyspaceView): boolean {
-  return view.shards.every((s) => s.schema === view.name)
+  // Of a keyspace with branches reads may go to schemas of other names.
+  return view.reads === null && view.shards.every((s) => s.schema === view.name)
 }

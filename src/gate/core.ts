@@ -1,6 +1,7 @@
 /** What all sessions of a gate share. */
 import type { Clock } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
+import type { BranchReads } from './branch-reads.ts'
 import type { GateConfig } from './config.ts'
 import { gateErrors } from './errors.ts'
 import type { Holds } from './holds.ts'
@@ -35,6 +36,7 @@ export class Core {
   readonly membership: Membership
   readonly pools: Pools
   readonly stats: Stats
+  readonly reads: BranchReads
   /** Set once by the gate, as they need this object. */
   catalog!: GateCatalog
   planner!: Planner
@@ -50,6 +52,7 @@ export class Core {
     membership: Membership
     pools: Pools
     stats: Stats
+    reads: BranchReads
   }) {
     this.config = parts.config
     this.clock = parts.clock
@@ -59,6 +62,7 @@ export class Core {
     this.membership = parts.membership
     this.pools = parts.pools
     this.stats = parts.stats
+    this.reads = parts.reads
   }
 
   /** As the greeting says. */
@@ -79,6 +83,7 @@ export class Core {
     for (;;) {
       try {
         await this.membership.revive()
+        this.reads.forgetMoves()
         return
       } catch (error) {
         const waitedMs = this.clock.monotonicMs() - sinceMs

@@ -212,6 +212,20 @@ export const gateErrors = defineErrors('GATE', {
     why: 'changes of tables can not be rolled back, and shards take them one after the other',
     fix: 'repair {failed} and repeat the statement there, or undo it on {done}',
   },
+  readsClosing: {
+    number: 210,
+    class: 'transient',
+    what: 'a read on {keyspace} waited {waitedMs} ms for its tenant to be moved to another branch',
+    why: 'between two branches nobody serves a tenant, so that no read goes back in time; the step took longer than a read may wait',
+    fix: 'repeat it; `shardwright DualWrite show` says what the ramp waits for',
+  },
+  dualWriteWrites: {
+    number: 211,
+    class: 'user',
+    what: 'a write on {keyspace} ({tables}) is refused: a dual-write run is open',
+    why: 'consumer fleets write both branches from the topic; a write through the gate would stand on one of them only',
+    fix: 'send the change to the topic, or write after the run has ended',
+  },
   commitRefused: {
     number: 207,
     class: 'transient',

@@ -36,13 +36,15 @@ export type Execution = {
   readonly values: readonly Value[]
   readonly signal: AbortSignal
   ids: readonly bigint[]
+  /** The client has a server's error. */
+  failed: boolean
 }
 
 /** Nothing was done: it may be tried again when routing allows. */
 export type Refused = { shard: ShardView; version: number; cause: Error }
 
 export function noExecution(keyspace: string, sql: Buffer, signal: AbortSignal): Execution {
-  return { keyspace, sql, form: 'text', framed: null, statement: null, params: [], values: [], signal, ids: [] }
+  return { keyspace, sql, form: 'text', framed: null, statement: null, params: [], values: [], signal, ids: [], failed: false }
 }
 
 export class SessionContext {

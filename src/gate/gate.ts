@@ -11,6 +11,7 @@ import { acceptClient } from '../mysql/server-connection.ts'
 import type { StoredPassword } from '../mysql/auth-server.ts'
 import type { Store } from '../topology/store.ts'
 import { defaultGateConfig, type GateConfig } from './config.ts'
+import { BranchReads } from './branch-reads.ts'
 import { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
 import { Holds } from './holds.ts'
@@ -19,6 +20,8 @@ import { GateCatalog } from './catalog.ts'
 import { Planner } from './plan/planner.ts'
 import { Pools } from './pools.ts'
 import { errorFrame } from './replies.ts'
+import { ReadFigures } from './read-figures.ts'
+import { ReadSampler } from './read-sampler.ts'
 import { Sequences } from './sequences.ts'
 import { Session } from './session.ts'
 import { Stats } from './stats.ts'
@@ -63,7 +66,15 @@ export class Gate {
       report: (keyspace, report) => membership.report(keyspace, report),
     })
     const pools = new Pools(config, clock)
-    this.#core = new Core({ config, clock, log, watch, holds, membership, pools, stats })
+    const reads = new BranchReads({
+      clock,
+      waitMaxMs: config.holdMs,
+      bytesMax: config.holdBytesMax,
+      figures: new ReadFigures(),
+      sampler: new ReadSampler(),
+      acknowledge: (key, version) => membership.acknowledge(key, version, 0),
+    })
+    this.#core = new Core({ config, clock, log, watch, holds, membership, pools, stats, reads })
     this.#core.catalog = new GateCatalog(this.#core)
     this.#core.planner = new Planner(this.#core.catalog)
     this.#core.sequences = new Sequences(this.#core)
@@ -72,6 +83,7 @@ export class Gate {
       watch.expelStrangers()
       pools.onView(view)
       holds.onView(view, before)
+      reads.onView(view)
     })
     // Ids of several gates should rarely meet: KILL by id is for one gate's own.
     this.#nextThreadId = (randomBytes(2).readUInt16LE(0) << 12) + 1
@@ -155,7 +167,10 @@ export class Gate {
     const core = this.#core
     core.pools.trim()
     try {
-      await core.membership.stats(core.stats.take(core.clock.nowMs()))
+      const nowMs = core.clock.nowMs()
+      await core.membership.stats(core.stats.take(nowMs))
+      if ([...core.watch.view.keyspaces.values()].some((keyspace) => keyspace.reads?.rule.to != null))
+        await core.membership.reads(core.reads.figures.take(), core.reads.sampler.take(this.#options.id, nowMs), nowMs)
     } catch (error) {
       core.log.debug({ error: String(error) }, 'figures could not be written')
     }

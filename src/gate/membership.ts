@@ -10,6 +10,7 @@ import type { Clock } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
 import { keepLease, type KeptLease } from '../topology/kept-lease.ts'
 import { keys } from '../topology/keys.ts'
+import type { BranchReads, GateReads, ReadSamples } from '../topology/dualwrite-records.ts'
 import type { GateRecord, GateStats } from '../topology/records.ts'
 import type { Store } from '../topology/store.ts'
 import { put } from '../topology/typed.ts'
@@ -84,6 +85,20 @@ export class Membership {
   async stats(stats: GateStats): Promise<void> {
     if (this.#lease === null || !this.#lease.valid()) return
     await this.#options.store.commit([], [put(keys.gateStats(this.#options.id), stats, this.#lease.id)])
+  }
+
+  /** Figures of reads by branch, and samples of them. */
+  async reads(branches: { [branchKeyspace: string]: BranchReads }, samples: readonly ReadSamples[], nowMs: number): Promise<void> {
+    const { store, id } = this.#options
+    if (this.#lease === null || !this.#lease.valid()) return
+    const lease = this.#lease.id
+    await store.commit(
+      [],
+      [
+        put<GateReads>(keys.gateReads(id), { v: 1, gate: id, atMs: nowMs, branches }, lease),
+        ...samples.map((one) => put(keys.readSamples(one.keyspace, id), one, lease)),
+      ],
+    )
   }
 
   async stop(): Promise<void> {

@@ -72,6 +72,7 @@ export class OtherStatements {
     if (plan.temporary) throw this.#context.unsupported('CREATE TEMPORARY TABLE')
     await this.#context.runner.commit()
     const keyspace = await this.#context.core.ready(plan.keyspace, e.signal)
+    if (keyspace.writes !== null) throw gateErrors.dualWriteWrites({ keyspace: keyspace.name, tables: plan.names.join(', ') })
     const parts = keyspace.shards.map((shard) => ({ shard, text: this.#context.render(plan.text, lexed, e, keyspace, shard) }))
     if (await this.#context.hold(keyspace, parts, false, 'write', e)) throw new Rerouted()
     const done: string[] = []

@@ -8,6 +8,7 @@ import type { Lexed } from '../sql/lexer.ts'
 import { type Value } from '../sql/value.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
+import { readByBranch, refuseWrite } from './read-by-branch.ts'
 import { onServer } from './on-server.ts'
 import { noExecution, Rerouted, SessionContext, type Execution, type Refused } from './execution.ts'
 import { OtherStatements } from './sharded-others.ts'
@@ -24,6 +25,7 @@ import { framedQuery, okFrame, plainOk } from './replies.ts'
 import type { Runner } from './runner.ts'
 import type { Request } from './request.ts'
 import { insertSummary, Scatter, summary, type Part } from './scatter.ts'
+import type { ReadToken } from './branch-reads.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
 
 const plansMax = 50
@@ -68,6 +70,7 @@ export class Sharded {
       values: [],
       signal,
       ids: [],
+      failed: false,
     })
   }
 
@@ -101,6 +104,7 @@ export class Sharded {
       values: params.map(valueOf),
       signal,
       ids: [],
+      failed: false,
     })
   }
 
@@ -222,6 +226,21 @@ export class Sharded {
     const keyspace = view.notReady === null ? view : await this.#core.ready(plan.keyspace, e.signal)
     if (keyspace !== view) throw new Rerouted()
     this.#core.catalog.refreshOld(plan.keyspace, plan.tables)
+    if (keyspace.writes !== null) refuseWrite(plan, keyspace)
+    const read = keyspace.reads === null ? null : await readByBranch(this.#context, plan, lexed, e, keyspace)
+    if (read === null) return await this.#onShards(plan, keyspace, lexed, e, null)
+    let failed = true
+    try {
+      e.failed = false
+      const refused = await this.#onShards(plan, read.keyspace, lexed, e, read.token)
+      failed = refused !== null || e.failed
+      return refused
+    } finally {
+      read.end(failed)
+    }
+  }
+
+  async #onShards(plan: RoutedPlan, keyspace: KeyspaceView, lexed: Lexed, e: Execution, token: ReadToken | null): Promise<Refused | null> {
     let inputs = this.#context.inputs(lexed, e, keyspace)
     const sequence = plan.insert?.sequence ?? null
     if (sequence !== null) {
@@ -234,9 +253,10 @@ export class Sharded {
       inputs = this.#context.inputs(lexed, e, keyspace)
     }
     const routed = routePlan(plan, inputs)
+    if (token !== null) this.#requireSnapshots(token, routed.sends)
     const only = routed.sends.length === 1 ? routed.sends[0] : undefined
     if (only !== undefined && routed.merge === null) {
-      await this.#single(plan, keyspace, only.shard, only.text, only.parameters, routed.firstId, e)
+      await this.#single(plan, keyspace, only.shard, only.text, only.parameters, routed.firstId, e, token)
       return null
     }
     // Texts are views of buffers that others may reuse: parts keep their own.
@@ -247,6 +267,16 @@ export class Sharded {
     return await this.#several(plan, keyspace, parts, routed, lexed, e)
   }
 
+  /** What a transaction saw of a shard must not be older than the step that moved its tenant there. */
+  #requireSnapshots(token: ReadToken, sends: readonly { shard: ShardView }[]): void {
+    const { transaction } = this.#runner
+    if (transaction === null) return
+    for (const { shard } of sends) {
+      if (this.#core.reads.snapshotHolds(transaction, token, shard.uid)) continue
+      transaction.expel(token.keyspace)
+    }
+  }
+
   async #single(
     plan: RoutedPlan,
     keyspace: KeyspaceView,
@@ -255,6 +285,7 @@ export class Sharded {
     chosen: readonly number[] | null,
     firstId: bigint | null,
     e: Execution,
+    token: ReadToken | null,
   ): Promise<void> {
     const { version } = keyspace
     const { statement } = e
@@ -276,9 +307,9 @@ export class Sharded {
               return known === undefined ? prepareOn(backend, key, text).then(build) : build(known)
             }
     const request: Request = {
-      keyspace: plan.keyspace,
+      keyspace: keyspace.name,
       choose: (now) => {
-        if (now.version !== version) throw new Rerouted()
+        if (now.version !== version || (token !== null && !this.#core.reads.serves(token))) throw new Rerouted()
         return shard
       },
       frame: frameOf,
@@ -294,6 +325,7 @@ export class Sharded {
     }
     const end = await this.#runner.relay(request, e.signal)
     if (end.kind === 'error') {
+      e.failed = true
       if (end.errno === 1054 || end.errno === 1146 || end.errno === 1136) this.#core.catalog.forget(plan.keyspace, plan.tables)
       return
     }

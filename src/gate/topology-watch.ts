@@ -18,6 +18,7 @@ const prefixes: Readonly<Record<keyof Records, string>> = {
   vschemas: keys.vschemas,
   routings: keys.routings,
   users: keys.users,
+  reads: keys.allReads,
 }
 const names = Object.keys(prefixes) as (keyof Records)[]
 

@@ -3,6 +3,7 @@
  * every change; only `ShardTraffic` objects go on from picture to picture, so that what was begun under an older one is
  * still counted. Pure.
  */
+import type { ReadRule } from '../topology/dualwrite-records.ts'
 import { KeyRangeIndex } from '../keyspace/key-range-index.ts'
 import { parseKeyRange } from '../keyspace/key-range.ts'
 import type { Snapshot } from '../topology/store.ts'
@@ -70,6 +71,10 @@ export type KeyspaceView = {
   readonly vschema: VSchemaRecord | null
   readonly vschemaVersion: number
   readonly held: boolean
+  /** Which branch serves reads; null: this keyspace itself, always. */
+  readonly reads: { readonly rule: ReadRule; readonly version: number } | null
+  /** Client writes are refused, but for these tables. */
+  readonly writes: { readonly except: ReadonlySet<string> } | null
 }
 
 export type View = {
@@ -89,6 +94,7 @@ export type Records = {
   vschemas: Snapshot
   routings: Snapshot
   users: Snapshot
+  reads: Snapshot
 }
 
 export function buildView(records: Records, trafficOf: (uid: string) => ShardTraffic): View {
@@ -99,7 +105,10 @@ export function buildView(records: Records, trafficOf: (uid: string) => ShardTra
   for (const entry of records.keyspaces.entries.values()) {
     const record = entry.value as unknown as KeyspaceRecord
     const routing = records.routings.entries.get(`routing/${record.name}`)
-    const vschema = records.vschemas.entries.get(`vschema/${record.name}`)
+    // A branch has its keyspace's own.
+    const vschema = records.vschemas.entries.get(`vschema/${record.branchOf ?? record.name}`)
+    const ruleEntry = records.reads.entries.get(`reads/${record.branchOf ?? record.name}`)
+    const rule = ruleEntry === undefined ? null : (ruleEntry.value as unknown as ReadRule)
     const components: ComponentView[] = []
     let notReady: string | null = routing === undefined ? 'it has no routing record' : null
     for (const c of routing === undefined ? [] : (routing.value as unknown as RoutingRecord).components) {
@@ -159,6 +168,8 @@ export function buildView(records: Records, trafficOf: (uid: string) => ShardTra
       vschema: vschema === undefined ? null : (vschema.value as unknown as VSchemaRecord),
       vschemaVersion: vschema?.version ?? 0,
       held: components.some((c) => c.hold !== null),
+      reads: ruleEntry === undefined || rule === null || record.branchOf !== undefined ? null : { rule, version: ruleEntry.version },
+      writes: rule?.writes === 'refused' ? { except: new Set(rule.writable) } : null,
     })
   }
   const users = byKey<UserRecord>(records.users, 'users/')

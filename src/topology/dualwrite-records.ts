@@ -117,6 +117,9 @@ export type ReadRule = {
   overrides: { [keyspaceIdHex: string]: { branch: string; closing?: boolean; toward?: string | null } }
   /** Uid of the dual-write workflow that may change it. */
   workflow: string | null
+  /** Client writes: refused while fleets write both branches, but for the tables in `writable` (dimension tables). */
+  writes: 'open' | 'refused'
+  writable: string[]
 }
 
 /** What a gate lately read, a bounded sample of it: replayed by L4 on both branches. At most once a second, at most 64 KiB. */

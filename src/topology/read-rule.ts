@@ -15,8 +15,24 @@ import type { ReadRule } from './dualwrite-records.ts'
 
 export type ReadRuleChange = { readonly ok: true; readonly rule: ReadRule } | { readonly ok: false; readonly reason: string }
 
-export function initialReadRule(to: string, workflow: string): ReadRule {
-  return { v: 1, from: mainBranch, to, slots: readSlots, moved: 0, closing: null, overrides: {}, workflow }
+export function initialReadRule(to: string, workflow: string, writable: readonly string[]): ReadRule {
+  return {
+    v: 1,
+    from: mainBranch,
+    to,
+    slots: readSlots,
+    moved: 0,
+    closing: null,
+    overrides: {},
+    workflow,
+    writes: 'refused',
+    writable: [...writable],
+  }
+}
+
+/** No branch but `main`, no workflow: as a keyspace without a rule. Kept, not deleted, so that gates can acknowledge it. */
+export function mainOnlyRule(): ReadRule {
+  return { ...initialReadRule(mainBranch, '', []), to: null, workflow: null, writes: 'open' }
 }
 
 export function slotOf(keyspaceId: Uint8Array): number {

@@ -1,0 +1,94 @@
+/** A read on a keyspace with a read rule: takes its branch, waits while none serves, and is counted while it runs. */
+import type { Lexed } from '../sql/lexer.ts'
+import { branchKeyspace } from '../topology/dualwrite-records.ts'
+import type { ReadToken } from './branch-reads.ts'
+import { gateErrors } from './errors.ts'
+import { Rerouted, type Execution, type SessionContext } from './execution.ts'
+import { inlineParameters } from './parameters.ts'
+import type { RoutedPlan } from './plan/plan.ts'
+import { routePlan } from './plan/route.ts'
+import type { KeyspaceView } from './view.ts'
+
+export type BranchRead = {
+  readonly keyspace: KeyspaceView
+  readonly token: ReadToken
+  /** `failed`: the client has an error. */
+  end(failed: boolean): void
+}
+
+/** Null: the keyspace has no branches to choose between, and nothing changes. */
+export async function readByBranch(
+  context: SessionContext,
+  plan: RoutedPlan,
+  lexed: Lexed,
+  e: Execution,
+  keyspace: KeyspaceView,
+): Promise<BranchRead | null> {
+  const { reads } = keyspace
+  if (reads === null || reads.rule.to === null || plan.effect === 'write') return null
+  const { core } = context
+  const id = keyspaceIdOf(context, plan, lexed, e, keyspace)
+  const chosen = core.reads.choose(keyspace, reads, id)
+  if (chosen === 'wait') {
+    core.stats.held++
+    await core.reads.wait(keyspace.name, reads.version, e.sql.length, e.signal)
+    throw new Rerouted()
+  }
+  const name = branchKeyspace(keyspace.name, chosen.branch)
+  const startMs = core.clock.monotonicMs()
+  const sampled = core.reads.sampler.wants
+  // Texts are views of buffers that others may reuse.
+  const text = sampled ? textOf(context, e) : null
+  const end = (failed: boolean): void => {
+    core.reads.end(chosen.token)
+    const ms = core.clock.monotonicMs() - startMs
+    core.reads.figures.record(name, ms, failed)
+    if (text !== null && !failed) {
+      const keyspaceId = id === null ? null : Buffer.from(id).toString('hex')
+      core.reads.sampler.add(keyspace.name, { atMs: core.clock.nowMs(), sql: text, keyspaceId, ms: Math.round(ms * 100) / 100 })
+    }
+  }
+  const branch = name === keyspace.name ? keyspace : core.watch.view.keyspaces.get(name)
+  if (branch === undefined || branch.notReady !== null) {
+    core.reads.end(chosen.token)
+    throw gateErrors.notReady({ keyspace: name, reason: branch?.notReady ?? 'the branch is not there' })
+  }
+  return { keyspace: branch, token: chosen.token, end }
+}
+
+/** Client writes on a keyspace under dual-write would be on one branch only. */
+export function refuseWrite(plan: RoutedPlan, keyspace: KeyspaceView): void {
+  const { writes } = keyspace
+  if (writes === null || plan.effect !== 'write') return
+  if (plan.tables.length > 0 && plan.tables.every((table) => writes.except.has(table))) return
+  throw gateErrors.dualWriteWrites({ keyspace: keyspace.name, tables: plan.tables.join(', ') })
+}
+
+/** The one keyspace id that a statement addresses, or null: several, none, or not known before it runs. */
+function keyspaceIdOf(context: SessionContext, plan: RoutedPlan, lexed: Lexed, e: Execution, keyspace: KeyspaceView): Uint8Array | null {
+  const first = keyspace.shards[0]
+  if (first === undefined) return null
+  let id: Uint8Array | null = null
+  let several = false
+  try {
+    routePlan(plan, {
+      ...context.inputs(lexed, e, keyspace),
+      // Two, so that a keyspace of one shard is routed by value as well.
+      shards: [first, first],
+      shardOf(found) {
+        if (id === null) id = Uint8Array.from(found)
+        else if (Buffer.compare(id, found) !== 0) several = true
+        return first
+      },
+    })
+  } catch {
+    // What can't be routed is told by the routing proper.
+    return null
+  }
+  return several ? null : id
+}
+
+function textOf(context: SessionContext, e: Execution): string {
+  const text = e.values.length === 0 ? e.sql : inlineParameters(context.lex(e.sql), null, e.values)
+  return text.toString('utf8')
+}
