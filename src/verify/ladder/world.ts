@@ -1,0 +1,71 @@
+/**
+ * What a rung works with: two branches of a keyspace, the fleets that fill them, and the topics they read. `openLadder` reads it from the
+ * topology; whoever runs rungs closes it after.
+ */
+import type { Clock } from '../../base/clock.ts'
+import type { Log } from '../../base/log.ts'
+import type { TopicDefinition } from '../../ingest/definition.ts'
+import type { FleetRecord } from '../../topology/dualwrite-records.ts'
+import type { ShardRef } from '../../topology/records.ts'
+import type { Store } from '../../topology/store.ts'
+import type { Topic } from '../../topic/topic.ts'
+import type { Sessions } from '../sessions.ts'
+
+export type BranchSide = {
+  /** The keyspace record's name: `insights` or `insights@wide`. */
+  readonly keyspace: string
+  /** `main` or `wide`. */
+  readonly branch: string
+  /** Shards that serve, in key order. */
+  readonly shards: readonly ShardRef[]
+}
+
+/** Fleets of the two branches that read the same topic. */
+export type FleetPair = {
+  readonly definition: TopicDefinition
+  readonly old: FleetRecord
+  readonly new: FleetRecord
+}
+
+/** Where reads are replayed: through a gate, as a client of it. */
+export type GateAccess = { readonly host: string; readonly port: number; readonly user: string; readonly password: string }
+
+export type LadderOptions = {
+  /** Share of statements of a sample that is replayed, and how many at most. */
+  readonly readsMax: number
+  /** How long fleets may stand at one vector for L4, and be held for L6. */
+  readonly alignMsMax: number
+  readonly holdMs: number
+  readonly drainMsMax: number
+  /** p95 on the new branch against the old. */
+  readonly latencyTimesMost: number
+  /** Rungs that read buckets take this many of the newest comparable ones of each table at most; 0: all. */
+  readonly bucketsMax: number
+}
+
+export const ladderDefaults: LadderOptions = {
+  readsMax: 400,
+  alignMsMax: 20_000,
+  holdMs: 10_000,
+  drainMsMax: 120_000,
+  latencyTimesMost: 1.2,
+  bucketsMax: 0,
+}
+
+export type LadderWorld = {
+  readonly store: Store
+  readonly clock: Clock
+  readonly log: Log
+  readonly signal: AbortSignal
+  readonly workflowUid: string
+  readonly planVersion: number
+  readonly old: BranchSide
+  readonly new: BranchSide
+  readonly pairs: readonly FleetPair[]
+  readonly sessions: Sessions
+  /** Opens a pair's topic. */
+  readonly openTopic: (url: string) => Promise<Topic>
+  /** Null: no gate is there; L4 and L5 are then unknown. */
+  readonly gate: GateAccess | null
+  readonly options: LadderOptions
+}
