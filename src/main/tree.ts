@@ -12,7 +12,9 @@ import { findPort } from '../local/find-port.ts'
 import { identify, isAlive } from '../local/process-identity.ts'
 import type { ProcessIdentity } from '../local/process-identity.ts'
 import type { ReadyMessage } from './child.ts'
+import { SqliteStore } from '../topology/sqlite.ts'
 import { mainErrors } from './errors.ts'
+import { releaseDead } from './release-dead.ts'
 
 export type ChildName = 'control' | 'mover' | 'gate'
 
@@ -169,12 +171,25 @@ export class Tree {
     const livedMs = this.#options.clock.monotonicMs() - running.startedMs
     const pauseMs = livedMs > 10_000 ? 0 : Math.min(2000, 50 * 2 ** Math.min(running.restarts, 6))
     this.#options.say(`${name} ended (${signal ?? `code ${code}`}); starting it again`)
+    const released = this.#release(child.pid)
     void this.#options.clock.sleep(pauseMs).then(async () => {
+      await released
       if (this.#stopping) return
       await this.#start(name).catch((error: unknown) =>
         this.#options.say(`${name}: ${error instanceof Error ? error.message : String(error)}`),
       )
     })
+  }
+
+  /** Its leases need not run out: we know that it is dead. */
+  async #release(pid: number | undefined): Promise<void> {
+    if (pid === undefined) return
+    try {
+      await using store = new SqliteStore(join(this.#options.dataDir, 'topology.sqlite'))
+      await releaseDead(store, pid)
+    } catch (error) {
+      this.#options.say(`what process ${pid} held ends with its leases: ${error instanceof Error ? error.message : String(error)}`)
+    }
   }
 }
 
