@@ -3,6 +3,7 @@ import type { Clock } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
 import type { BranchReads } from './branch-reads.ts'
 import type { GateConfig } from './config.ts'
+import { parseBranch, reservedBranches } from '../topology/dualwrite-records.ts'
 import { gateErrors } from './errors.ts'
 import type { Holds } from './holds.ts'
 import type { Membership } from './membership.ts'
@@ -98,6 +99,17 @@ export class Core {
     const keyspace = this.watch.view.keyspaces.get(name)
     if (keyspace === undefined) throw gateErrors.unknownKeyspace({ keyspace: name })
     return keyspace
+  }
+
+  /**
+   * What a client's USE means: a keyspace, or one branch of it whatever the read rule says. `insights@main` is the keyspace itself where there
+   * are no branches; `@primary` and `@replica` are what Vitess's clients write, and change nothing. Errors: SW-GATE-… no such keyspace.
+   */
+  keyspaceNamed(name: string): string {
+    const { keyspaces } = this.watch.view
+    if (keyspaces.has(name)) return name
+    const { keyspace, branch } = parseBranch(name)
+    return this.keyspace(reservedBranches.includes(branch) ? keyspace : name).name
   }
 
   /** For statements of a session without a keyspace (`SELECT 1`, SHOW VARIABLES): any that can answer. */

@@ -102,7 +102,8 @@ export function classify(lexed: Lexed): Passthrough {
       return { kind: 'set', assignments: parseSet(lexed) }
     }
     case 'USE':
-      return { kind: 'use', keyspace: words.name(1) }
+      // `USE insights@wide`: to the lexer, what is behind the name is a user variable.
+      return { kind: 'use', keyspace: words.name(1) + (words.raw(2).startsWith('@') ? words.raw(2) : '') }
     case 'KILL': {
       const last = lexed.count - 1
       const hard = second === 'HARD' || second === 'SOFT' ? 2 : 1

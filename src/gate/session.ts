@@ -89,10 +89,10 @@ export class Session implements SessionEntry {
   /** What the handshake (or COM_CHANGE_USER) said. */
   #adopt(): void {
     const { database, collation } = this.#client
-    if (database !== '') this.#core.keyspace(database)
+    const keyspace = database === '' ? '' : this.#core.keyspaceNamed(database)
     const charset = charsetOfCollation(collation)
     if (charset === null) throw gateErrors.charset({ charset: `of collation ${collation}` })
-    this.keyspace = database
+    this.keyspace = keyspace
     this.#runner.settings.clear()
     this.#adoptCharset()
   }
@@ -249,8 +249,7 @@ export class Session implements SessionEntry {
   }
 
   #use(name: string): void {
-    this.#core.keyspace(name)
-    this.keyspace = name
+    this.keyspace = this.#core.keyspaceNamed(name)
   }
 
   async #reset(): Promise<void> {

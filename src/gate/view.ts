@@ -3,6 +3,7 @@
  * every change; only `ShardTraffic` objects go on from picture to picture, so that what was begun under an older one is
  * still counted. Pure.
  */
+import { mainBranch } from '../topology/dualwrite-records.ts'
 import type { ReadRule } from '../topology/dualwrite-records.ts'
 import { KeyRangeIndex } from '../keyspace/key-range-index.ts'
 import { parseKeyRange } from '../keyspace/key-range.ts'
@@ -157,7 +158,7 @@ export function buildView(records: Records, trafficOf: (uid: string) => ShardTra
     } catch (error) {
       notReady ??= `its shards do not fit together: ${error instanceof Error ? error.message : String(error)}`
     }
-    keyspaces.set(record.name, {
+    const view: KeyspaceView = {
       index,
       name: record.name,
       record,
@@ -170,7 +171,13 @@ export function buildView(records: Records, trafficOf: (uid: string) => ShardTra
       held: components.some((c) => c.hold !== null),
       reads: ruleEntry === undefined || rule === null || record.branchOf !== undefined ? null : { rule, version: ruleEntry.version },
       writes: rule?.writes === 'refused' ? { except: new Set(rule.writable) } : null,
-    })
+    }
+    keyspaces.set(record.name, view)
+    // To read the one branch, whatever the rule says.
+    if (rule !== null && record.branchOf === undefined) {
+      const name = `${record.name}@${mainBranch}`
+      keyspaces.set(name, { ...view, name, reads: null })
+    }
   }
   const users = byKey<UserRecord>(records.users, 'users/')
   const first = [...servers.values()].sort((a, b) => (a.id < b.id ? -1 : 1))[0]
