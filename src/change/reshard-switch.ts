@@ -22,6 +22,7 @@ import { SwError } from '../base/errors.ts'
 import { Failures } from '../workflow/context.ts'
 import type { ActionContext } from '../workflow/context.ts'
 import { changeErrors } from './errors.ts'
+import { LiveSteps } from './live-steps.ts'
 import type { ReshardData, ReshardSpec } from './reshard-spec.ts'
 import type { World } from './servers.ts'
 
@@ -88,6 +89,7 @@ export async function switchVerb(world: World & Claims, context: ActionContext, 
   await requireVdiff(context, args)
   if (args.allowUnfenced.length > 0 && !args.dryRun) await allowUnfenced(context, args.allowUnfenced)
   const back = verb === 'switchtraffic' ? 'reversetraffic' : 'switchtraffic'
+  const live = new LiveSteps(context)
   const report = await switchTraffic(real, {
     keyspace,
     workflow: name,
@@ -98,7 +100,9 @@ export async function switchVerb(world: World & Claims, context: ActionContext, 
     // The time-out is for catching up, when nobody waits yet; while clients are held the bound is a tighter one.
     limits: { lagMs: args.maxLagMs, warmMs: args.timeoutMs, limitMs: Math.min(args.timeoutMs, defaultSwitchLimits.limitMs) },
     undo: `shardwright reshard --workflow ${name} --target-keyspace ${keyspace} ${back}`,
+    onStep: (step) => live.show(step),
   })
+  await live.end()
   await context.say(...switchReportText(report).split('\n'))
   await context.result(report as unknown as Json)
   if (report.outcome === 'refused') throw new Failures(report.blockers.map(asError))

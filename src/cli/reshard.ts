@@ -133,6 +133,9 @@ function details(workflow: WorkflowView): string[] {
 function actionLines(action: ActionView): string[] {
   return [
     `  last action: ${action.verb} ${action.state}`,
+    ...(action.waiting === null
+      ? []
+      : [`    waits for ${action.waiting.what} since ${clockTime(action.waiting.sinceMs)}; ends ${action.waiting.ends}`]),
     ...action.steps.map(
       (step) => `    ${step.name}: ${step.ms === null ? 'running' : duration(step.ms)}${step.note === undefined ? '' : ` (${step.note})`}`,
     ),

@@ -8,6 +8,7 @@ import { switchErrors } from './errors.ts'
 import { planSwitch } from './plan.ts'
 import type { SwitchReport } from './report.ts'
 import { runSwitch } from './switch.ts'
+import type { SwitchStepName } from './steps.ts'
 
 export type SwitchRequest = {
   readonly keyspace: string
@@ -22,7 +23,7 @@ export type SwitchRequest = {
   readonly allowDifferences?: readonly string[]
   /** Printed as the way back. */
   readonly undo: string
-  readonly onStep?: (name: string) => void
+  readonly onStep?: (name: SwitchStepName) => void
 }
 
 /**

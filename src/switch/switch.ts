@@ -15,6 +15,7 @@ import type { SwitchFailpoint } from './crash-points.ts'
 import type { SwitchEffects } from './effects.ts'
 import { switchErrors } from './errors.ts'
 import type { SwitchPlan } from './plan.ts'
+import type { SwitchStepName } from './steps.ts'
 import type { SwitchReport, SwitchStep } from './report.ts'
 import type { KilledSession } from './sessions.ts'
 
@@ -30,7 +31,7 @@ export type RunSwitchOptions = {
   limitMs: number
   failpoint: SwitchFailpoint
   undo: string
-  onStep?: (name: string) => void
+  onStep?: (name: SwitchStepName) => void
 }
 
 export async function runSwitch(options: RunSwitchOptions): Promise<SwitchReport> {
@@ -45,7 +46,7 @@ export async function runSwitch(options: RunSwitchOptions): Promise<SwitchReport
   let holdOffMs: number | null = null
   let died = false
 
-  async function step<T>(name: string, work: () => Promise<T>, until: AbortSignal = signal): Promise<T> {
+  async function step<T>(name: SwitchStepName, work: () => Promise<T>, until: AbortSignal = signal): Promise<T> {
     until.throwIfAborted()
     current = name
     options.onStep?.(name)
