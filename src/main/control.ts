@@ -7,17 +7,21 @@ import { LocalProvisioner } from '../local/provisioner.ts'
 import { LocalServers } from '../local/local-servers.ts'
 import type { FlavourName } from '../mysql/connection.ts'
 import { moveServer } from '../change/servers.ts'
-import { SqliteStore } from '../topology/sqlite.ts'
 import { needArgument, processArguments } from './arguments.ts'
 import { runChild } from './child.ts'
 import { switchFailpointOf } from './failpoint.ts'
 import { fileLog } from './log.ts'
 import { version } from './version.ts'
+import { openTopology } from './topology.ts'
 
-const args = processArguments('control', ['data-dir', 'port', 'flavour', 'installs', 'templates', 'lease-ms'], process.argv.slice(2))
+const args = processArguments(
+  'control',
+  ['data-dir', 'topology', 'port', 'flavour', 'installs', 'templates', 'lease-ms'],
+  process.argv.slice(2),
+)
 const dataDir = needArgument('control', args, 'data-dir')
 const log = fileLog(join(dataDir, 'logs', 'control.log'), 'control')
-const store = new SqliteStore(join(dataDir, 'topology.sqlite'))
+const store = openTopology(args['topology'], dataDir)
 const installsFile = needArgument('control', args, 'installs')
 const installs = readInstalls(installsFile)
 const servers = new LocalServers({

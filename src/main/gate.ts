@@ -2,15 +2,15 @@ import { join } from 'node:path'
 import { randomUUID } from 'node:crypto'
 import { systemClock } from '../base/clock.ts'
 import { Gate } from '../gate/gate.ts'
-import { SqliteStore } from '../topology/sqlite.ts'
 import { needArgument, processArguments } from './arguments.ts'
 import { runChild } from './child.ts'
 import { fileLog } from './log.ts'
+import { openTopology } from './topology.ts'
 
-const args = processArguments('gate', ['data-dir', 'port', 'host'], process.argv.slice(2))
+const args = processArguments('gate', ['data-dir', 'topology', 'port', 'host', 'lease-ms'], process.argv.slice(2))
 const dataDir = needArgument('gate', args, 'data-dir')
 const log = fileLog(join(dataDir, 'logs', 'gate.log'), 'gate')
-const store = new SqliteStore(join(dataDir, 'topology.sqlite'))
+const store = openTopology(args['topology'], dataDir)
 const gate = new Gate({
   store,
   listen: { host: args['host'] ?? '127.0.0.1', port: Number(needArgument('gate', args, 'port')) },
@@ -18,6 +18,7 @@ const gate = new Gate({
   clock: systemClock,
   id: `gate-${process.pid}-${randomUUID().slice(0, 8)}`,
   pid: process.pid,
+  ...(args['lease-ms'] === undefined ? {} : { config: { leaseMs: Number(args['lease-ms']) } }),
 })
 const child = runChild(log, async () => {
   await gate.stop(1000)

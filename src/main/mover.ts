@@ -2,16 +2,16 @@ import { join } from 'node:path'
 import { randomUUID } from 'node:crypto'
 import { systemClock } from '../base/clock.ts'
 import { Mover } from '../move/mover.ts'
-import { SqliteStore } from '../topology/sqlite.ts'
 import { Verifier } from '../verify/verifier.ts'
 import { needArgument, processArguments } from './arguments.ts'
 import { runChild } from './child.ts'
 import { fileLog } from './log.ts'
+import { openTopology } from './topology.ts'
 
-const args = processArguments('mover', ['data-dir', 'lease-ms'], process.argv.slice(2))
+const args = processArguments('mover', ['data-dir', 'topology', 'lease-ms'], process.argv.slice(2))
 const dataDir = needArgument('mover', args, 'data-dir')
 const log = fileLog(join(dataDir, 'logs', 'mover.log'), 'mover')
-const store = new SqliteStore(join(dataDir, 'topology.sqlite'))
+const store = openTopology(args['topology'], dataDir)
 const id = `mover-${process.pid}-${randomUUID().slice(0, 8)}`
 const mover = new Mover({
   store,

@@ -31,6 +31,8 @@ export type TreeOptions = {
   readonly clock: Clock
   /** How long a process that has stopped answering keeps the lead or its streams; the processes' own defaults unless said. */
   readonly leaseMs?: number
+  /** `etcd://…`; the data directory's own SQLite file unless said. */
+  readonly topology?: string
   /** Tells a person: a port moved on, a process was started again. */
   readonly say: (line: string) => void
 }
@@ -103,7 +105,7 @@ export class Tree {
 
   #arguments(name: ChildName): string[] {
     const { dataDir, flavour, installsFile, templatesDir } = this.#options
-    const common = ['--data-dir', dataDir]
+    const common = ['--data-dir', dataDir, ...(this.#options.topology === undefined ? [] : ['--topology', this.#options.topology])]
     const lease = this.#options.leaseMs === undefined ? [] : ['--lease-ms', String(this.#options.leaseMs)]
     switch (name) {
       case 'control':

@@ -5,6 +5,7 @@ import type { Command } from 'commander'
 import { ApiClient } from '../api/client.ts'
 import { systemClock } from '../base/clock.ts'
 import { watchParent } from '../local/parent-watch.ts'
+import { checkedLocation, claimTopology } from './topology.ts'
 import { Tree } from './tree.ts'
 
 export const projectDir = join(import.meta.dirname, '..', '..')
@@ -29,9 +30,15 @@ export function upCommand(program: Command, say: (line: string) => void): void {
     .option('--flavour <flavour>', 'mariadb | mysql: what is provisioned', 'mariadb')
     .option('--api-port <port>', 'control API and page', '15000')
     .option('--gate-port <port>', 'where applications connect', '15306')
-    .action(async (flags: { dataDir: string; flavour: string; apiPort: string; gatePort: string }) => {
+    .option(
+      '--topology <etcd://…>',
+      'etcd://host:port[,host:port…]/prefix: several machines share it; default: SQLite in the data directory',
+    )
+    .action(async (flags: { dataDir: string; flavour: string; apiPort: string; gatePort: string; topology?: string }) => {
+      if (flags.topology !== undefined) checkedLocation(flags.topology)
       const dataDir = resolve(flags.dataDir)
       mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+      claimTopology(flags.topology, dataDir)
       const tree = await Tree.start({
         dataDir,
         flavour: flags.flavour === 'mysql' ? 'mysql' : 'mariadb',
@@ -40,6 +47,7 @@ export function upCommand(program: Command, say: (line: string) => void): void {
         installsFile,
         templatesDir,
         clock: systemClock,
+        ...(flags.topology === undefined ? {} : { topology: flags.topology }),
         say,
       })
       await ensureClientUser(dataDir, new ApiClient({ baseUrl: tree.apiUrl }))

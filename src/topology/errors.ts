@@ -64,4 +64,25 @@ export const topologyErrors = defineErrors('TOPOLOGY', {
     why: 'Several processes change the same record at once.',
     fix: 'Try again.',
   },
+  unreachable: {
+    number: 10,
+    class: 'transient',
+    what: 'the topology at {endpoints} did not answer for {waitedMs} ms: {reason}',
+    why: 'etcd is down, has no leader, or the network to it is cut. Nothing was done.',
+    fix: 'Nothing to do here once etcd answers again: every process goes on by itself. See `etcdctl endpoint status`.',
+  },
+  badLocation: {
+    number: 11,
+    class: 'user',
+    what: 'the topology {location} cannot be used: {reason}',
+    why: 'Where the topology is must be said exactly: processes that read two topologies would decide against each other.',
+    fix: 'Give it as {form}',
+  },
+  refusedByEtcd: {
+    number: 12,
+    class: 'fatal',
+    what: 'etcd at {endpoints} refused a request: {reason}',
+    why: 'The account may not do it, its password is wrong, a limit of the server was passed, or it is out of space.',
+    fix: 'See the reason. Space: compact and defragment etcd, then `etcdctl alarm disarm`; start it with --auto-compaction-retention=1h.',
+  },
 })
