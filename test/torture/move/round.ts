@@ -1,0 +1,520 @@
+/** One move from its first row to the comparison of the last: random tables and shape, a workload, harm, vdiffs in between. */
+import { randomUUID } from 'node:crypto'
+import { systemClock } from '../../../src/base/clock.ts'
+import { bumpControlMarker } from '../../../src/binlog/control-schema.ts'
+import { keyRangesIntersect, parseKeyRange } from '../../../src/keyspace/key-range.ts'
+import { crashPoints } from '../../../src/move/crash-points.ts'
+import { ensureMoveTables, forgetStreams } from '../../../src/move/tables.ts'
+import { connect } from '../../../src/mysql/connect.ts'
+import type { Connection } from '../../../src/mysql/connection.ts'
+import { isServerError } from '../../../src/mysql/errors.ts'
+import { quoteIdentifier } from '../../../src/sql/quote.ts'
+import { keys } from '../../../src/topology/keys.ts'
+import type { RoutingRecord, ShardRef, StreamRecord, StreamReport, VdiffRecord, VdiffReport } from '../../../src/topology/records.ts'
+import { put, readRecord } from '../../../src/topology/typed.ts'
+import { Final, until } from '../../kit/until.ts'
+import { compareDirectly } from './comparison.ts'
+import { Dice } from './random.ts'
+import { randomTable, type RandomTable } from './schema.ts'
+import { connectPatiently, type Field } from './servers.ts'
+import { Workload } from './workload.ts'
+
+const shapes: readonly (readonly [readonly string[], readonly string[]])[] = [
+  [['-'], ['-80', '80-']],
+  [['-'], ['-40', '40-80', '80-c0', 'c0-']],
+  [['-'], ['-10', '10-']],
+  [['-80', '80-'], ['-']],
+  [['-40', '40-80', '80-c0', 'c0-'], ['-']],
+  [
+    ['-80', '80-'],
+    ['-60', '60-c0', 'c0-'],
+  ],
+  [
+    ['-40', '40-80', '80-'],
+    ['-80', '80-'],
+  ],
+  [
+    ['-80', '80-'],
+    ['-40', '40-80', '80-c0', 'c0-'],
+  ],
+  [
+    ['-60', '60-'],
+    ['-30', '30-a0', 'a0-'],
+  ],
+]
+
+export type RoundFigures = {
+  rows: number
+  tables: number
+  transactions: number
+  harms: number
+  vdiffs: number
+  vdiffRows: number
+  xa: number
+  redoneRows: number
+  redoneTransactions: number
+  resumes: number
+}
+export type RoundOptions = {
+  field: Field
+  seed: number
+  number: number
+  endMs: number
+  roundMs: number
+  say: (line: string) => void
+  faults: boolean
+}
+
+/** @throws with everything that is known of what went wrong */
+export async function round(options: RoundOptions): Promise<RoundFigures> {
+  const one = new Round(options)
+  try {
+    return await one.run()
+  } finally {
+    await one.end()
+  }
+}
+
+class Round {
+  readonly #o: RoundOptions
+  readonly #dice: Dice
+  readonly #uid: string
+  readonly #sources: ShardRef[]
+  readonly #targets: ShardRef[]
+  readonly #figures: RoundFigures = {
+    rows: 0,
+    tables: 0,
+    transactions: 0,
+    harms: 0,
+    vdiffs: 0,
+    vdiffRows: 0,
+    xa: 0,
+    redoneRows: 0,
+    redoneTransactions: 0,
+    resumes: 0,
+  }
+  #tables: RandomTable[] = []
+  #streams: StreamRecord[] = []
+  #workload: Workload | null = null
+  #watching = new AbortController()
+
+  constructor(options: RoundOptions) {
+    this.#o = options
+    this.#dice = new Dice(options.seed)
+    this.#uid = `r${options.number}`
+    const [sources, targets] = this.#dice.pick(shapes)
+    const odd = this.#dice.pick(['', '.x', ' y', '-z', '`q', 'Ü'])
+    const ref =
+      (side: 'source' | 'target') =>
+      (shard: string): ShardRef => ({
+        shard,
+        uid: `${this.#uid}-${side}${shard}`,
+        serverId: side,
+        schema: `${this.#uid}${side[0]}_${shard}${odd}`,
+      })
+    this.#sources = sources.map(ref('source'))
+    this.#targets = targets.map(ref('target'))
+  }
+
+  async run(): Promise<RoundFigures> {
+    const { field, say, number } = this.#o
+    const dice = this.#dice
+    field.config = this.#config()
+    await field.restartMovers()
+    await this.#makeTables()
+    const workload = new Workload({
+      server: field.source,
+      schemas: this.#sources.map(({ schema }) => schema),
+      tables: this.#tables,
+      seed: dice.seed(),
+      pauseMs: dice.pick([0, 1, 5]),
+      xa: dice.chance(0.6),
+    })
+    this.#workload = workload
+    const first = await workload.fill(new Dice(dice.seed()), () => dice.pick([0, 40, 400, 1500]))
+    say(
+      `round ${number}: ${this.#sources.map(({ shard }) => shard).join(' ')} → ${this.#targets.map(({ shard }) => shard).join(' ')}, ${this.#tables.length} tables, ${first} rows first, ${JSON.stringify(field.config)}`,
+    )
+    for (const { ddl } of this.#tables) if (process.env['SHARDWRIGHT_TORTURE_LOG'] !== undefined) say(`  ${ddl}`)
+    workload.start()
+    await this.#startStreams()
+    const watching = this.#watchReports()
+    try {
+      const endMs = Math.min(this.#o.endMs, systemClock.monotonicMs() + this.#o.roundMs)
+      if (this.#o.faults) while (systemClock.monotonicMs() < endMs) await this.#harm()
+      else await this.#following()
+      await this.#following()
+      if (dice.chance(0.7)) await this.#vdiff('under load')
+      await workload.stop()
+      await this.#following()
+      await this.#drain()
+      await this.#vdiff('at the end', true)
+    } finally {
+      this.#watching.abort()
+      await watching
+    }
+    const shards = (refs: readonly ShardRef[], side: 'source' | 'target') => ({
+      connect: field[side].config,
+      schemas: refs.map(({ schema }) => schema),
+      names: refs.map(({ shard }) => shard),
+      flavour: field[side].flavour,
+    })
+    const { rows, wrong } = await compareDirectly(shards(this.#sources, 'source'), shards(this.#targets, 'target'), this.#tables)
+    if (wrong.length > 0)
+      throw new Error(
+        `the servers, read directly:\n${wrong.slice(0, 30).join('\n')}\n${this.#tables
+          .filter(({ name }) => wrong.some((line) => line.includes(name)))
+          .map(({ ddl }) => ddl)
+          .join('\n')}`,
+      )
+    const figures = {
+      ...this.#figures,
+      rows,
+      tables: this.#tables.length,
+      transactions: workload.transactions + workload.wanders,
+      xa: workload.xa,
+    }
+    say(
+      `  equal: ${rows} rows; ${figures.transactions} transactions, ${workload.wanders} rows moved between sources, ${workload.bigTransactions} large, ${figures.xa} XA; redone after ${figures.resumes} resumes: ${figures.redoneRows} rows of the copy, ${figures.redoneTransactions} transactions of the tail`,
+    )
+    return figures
+  }
+
+  #config(): Record<string, unknown> {
+    const dice = this.#dice
+    return {
+      lanes: dice.pick([1, 2, 3]),
+      readers: dice.pick([1, 2, 3]),
+      chunkBytes: dice.pick([3_000, 20_000, 300_000]),
+      copyBytesMax: dice.pick([1 << 20, 8 << 20]),
+      pendingBytesMax: dice.pick([16_000, 200_000, 4 << 20]),
+      partBytesMax: dice.pick([5_000, 100_000, 8 << 20]),
+      oneLaneChangesMax: dice.pick([1, 6, 200]),
+      touchedBytesMax: dice.pick([100_000, 32 << 20]),
+      markerMs: dice.pick([30, 300]),
+      reportMs: 50,
+      leaseMs: 1_500,
+    }
+  }
+
+  async #makeTables(): Promise<void> {
+    const { field, say } = this.#o
+    const dice = this.#dice
+    const s = await connect({ ...field.source.config, sessionSql: ["SET SESSION sql_mode=''"] })
+    const t = await connect(field.target.config)
+    try {
+      await ensureMoveTables(s)
+      await ensureMoveTables(t)
+      for (const { schema } of this.#sources)
+        await s.query(`CREATE DATABASE ${quoteIdentifier(schema)} CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci`)
+      for (const { schema } of this.#targets)
+        await t.query(`CREATE DATABASE ${quoteIdentifier(schema)} CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci`)
+      const shards = {
+        from: s.flavour,
+        to: t.flavour,
+        sources: this.#sources.map(({ shard }) => shard),
+        targets: this.#targets.map(({ shard }) => shard),
+      }
+      const count = 2 + dice.int(4)
+      for (let attempt = 0; this.#tables.length < count && attempt < 60; attempt++) {
+        const table = randomTable(dice, attempt, {
+          ...shards,
+          reference: this.#tables.length > 0 && dice.chance(0.15),
+          huge: dice.chance(0.06),
+        })
+        try {
+          for (const { schema } of this.#sources) {
+            await s.useDatabase(schema)
+            await s.query(table.ddl)
+          }
+          this.#tables.push(table)
+        } catch (error) {
+          // Too wide a row, too long a key, a partial key on a type that has none: the next.
+          if (!isServerError(error)) throw error
+          if (process.env['SHARDWRIGHT_TORTURE_LOG'] !== undefined) say(`  not made: ${error.message}`)
+        }
+      }
+    } finally {
+      s.destroy()
+      t.destroy()
+    }
+  }
+
+  async #startStreams(): Promise<void> {
+    const dice = this.#dice
+    const { field } = this.#o
+    const routing: RoutingRecord = {
+      v: 1,
+      token: 1,
+      components: [
+        {
+          range: '-',
+          workflow: this.#uid,
+          epoch: 1,
+          serving: { primary: this.#sources.map(({ shard }) => shard), replica: [] },
+          other: this.#targets.map(({ shard }) => shard),
+          phase: 'stable',
+          to: null,
+          hold: null,
+          retired: false,
+        },
+      ],
+    }
+    const failpoints: Record<string, 'kill'> =
+      this.#o.faults && dice.chance(0.4) ? { [dice.pick(crashPoints.filter((point) => /^(start|copy)/.test(point)))]: 'kill' } : {}
+    const options = {
+      onDdl: 'stop' as const,
+      deferSecondaryKeys: dice.chance(0.7),
+      stopAfterCopy: false,
+      copyBytesPerSecondMax: dice.pick([null, 100_000, 1_000_000]),
+      failpoints,
+    }
+    this.#streams = this.#sources.map((source, i): StreamRecord => ({
+      v: 1,
+      uid: `${this.#uid}-stream${i}`,
+      workflowUid: this.#uid,
+      workflow: this.#uid,
+      keyspace: `ks${this.#uid}`,
+      direction: 'forward',
+      wanted: 'running',
+      generation: 1,
+      source,
+      targets: this.#targets.filter(
+        ({ shard }) =>
+          (i === 0 && this.#tables.some(({ shard: key }) => key === null)) ||
+          keyRangesIntersect(parseKeyRange(source.shard), parseKeyRange(shard)),
+      ),
+      tables: this.#tables.map(({ name, shard }) => ({ name, reference: shard === null, vindex: shard?.table ?? null })),
+      movesReference: i === 0,
+      copy: 'full',
+      options,
+    }))
+    await field.store.commit([], [put(keys.routing(`ks${this.#uid}`), routing)])
+    await this.#putStreams()
+    const armed = Object.keys(failpoints)[0]
+    if (armed !== undefined) await this.#untilMoverDies(armed)
+  }
+
+  async #putStreams(): Promise<void> {
+    await this.#o.field.store.commit(
+      [],
+      this.#streams.map((stream) => put(keys.stream(this.#uid, stream.uid), stream)),
+    )
+  }
+
+  async #report(stream: StreamRecord): Promise<StreamReport | null> {
+    return (await readRecord<StreamReport>(this.#o.field.store, keys.report(this.#uid, stream.uid)))?.value ?? null
+  }
+
+  /** What every resume says that it did again. */
+  async #watchReports(): Promise<void> {
+    const seen = new Map<string, string>()
+    try {
+      for await (const snapshot of this.#o.field.store.watch(keys.reportsOf(this.#uid), this.#watching.signal)) {
+        for (const entry of snapshot.entries.values()) {
+          const report = entry.value as unknown as StreamReport
+          if (report.resumed === null) continue
+          const text = `${report.mover} ${report.generation}`
+          const before = seen.get(`${report.streamUid} ${text}`)
+          const now = JSON.stringify(report.resumed)
+          if (before === now) continue
+          const [rows, transactions] = before === undefined ? [0, 0] : Object.values(JSON.parse(before) as StreamReport['resumed'] & object)
+          if (before === undefined) this.#figures.resumes++
+          this.#figures.redoneRows += report.resumed.rowsRedone - (rows ?? 0)
+          this.#figures.redoneTransactions += report.resumed.transactionsRedone - (transactions ?? 0)
+          seen.set(`${report.streamUid} ${text}`, now)
+        }
+      }
+    } catch (error) {
+      if (!this.#watching.signal.aborted) throw error
+    }
+  }
+
+  /** Until every stream has copied and follows. @throws when one has failed */
+  async #following(limitMs = 180_000): Promise<void> {
+    await until(
+      'all streams running',
+      async () => {
+        for (const stream of this.#streams) {
+          const report = await this.#report(stream)
+          this.#refuseFailed(report)
+          if (report?.state !== 'running' || report.generation !== stream.generation) throw new Error(`${JSON.stringify(report)}`)
+        }
+        return true
+      },
+      limitMs,
+    )
+  }
+
+  #refuseFailed(report: StreamReport | null): void {
+    if (report?.state === 'failed')
+      throw new Final(
+        `stream ${report.streamUid} failed: ${JSON.stringify(report.error)}\n${this.#ddl()}`,
+      )
+  }
+
+  /** A control marker on the source, and the wait until every target of every stream has applied it. */
+  async #drain(): Promise<void> {
+    const conn = await connectPatiently(this.#o.field.source.config, new AbortController().signal)
+    const marker = await bumpControlMarker(conn)
+    conn.destroy()
+    await until(
+      `marker ${marker}`,
+      async () => {
+        for (const stream of this.#streams) {
+          const report = await this.#report(stream)
+          this.#refuseFailed(report)
+          if (report === null || report.targets.length === 0 || !report.targets.every(({ controlMarker }) => controlMarker >= marker))
+            throw new Error(JSON.stringify(report))
+        }
+        return true
+      },
+      120_000,
+    )
+  }
+
+  async #vdiff(when: string, mustEnd = false): Promise<void> {
+    const { field } = this.#o
+    const record: VdiffRecord = {
+      v: 1,
+      uid: randomUUID(),
+      workflowUid: this.#uid,
+      wanted: 'running',
+      tables: null,
+      requestedAtMs: Date.now(),
+      repair: false,
+    }
+    const key = keys.vdiffReport(this.#uid, record.uid)
+    await field.store.commit([], [put(keys.vdiff(this.#uid, record.uid), record)])
+    const report = await until(
+      `the vdiff ${when}`,
+      async () => {
+        const found = (await readRecord<VdiffReport>(field.store, key))?.value
+        if (found?.endedAtMs === null || found === undefined) throw new Error(JSON.stringify(found))
+        return found
+      },
+      mustEnd ? 180_000 : 120_000,
+    )
+    if (report.state !== 'clean')
+      throw new Error(`the vdiff ${when}: ${JSON.stringify(report)}\n${this.#ddl()}`)
+    this.#figures.vdiffs++
+    this.#figures.vdiffRows += report.rowsCompared
+  }
+
+  async #harm(): Promise<void> {
+    const { field, say } = this.#o
+    const dice = this.#dice
+    this.#figures.harms++
+    const kind = dice.pick(['mover', 'mover', 'source', 'target', 'pause', 'point', 'point', 'vdiff', 'stop', 'rotate'] as const)
+    await systemClock.sleep(dice.int(2500))
+    switch (kind) {
+      case 'mover': {
+        say('  kill the mover')
+        ;(await field.owner(this.#uid))?.kill('SIGKILL')
+        break
+      }
+      case 'source':
+        say('  kill the source server')
+        if (field.source.flavour === 'mariadb') await this.#workload?.withoutXa(() => field.kill9('source'))
+        else await field.kill9('source')
+        break
+      case 'target':
+        say('  kill the target server')
+        await field.kill9('target')
+        break
+      case 'pause': {
+        const child = await field.owner(this.#uid)
+        if (child === null) return
+        say('  pause the mover past its lease')
+        if (!(await field.pauseBetweenCommits(child))) return
+        await systemClock.sleep(1_000 + dice.int(3_500))
+        child.kill('SIGCONT')
+        break
+      }
+      case 'point': {
+        const point = dice.pick(crashPoints)
+        say(`  the mover dies at ${point}`)
+        this.#rewant((stream) => ({ ...stream.options, failpoints: { [point]: 'kill' } }))
+        await this.#putStreams()
+        await this.#untilMoverDies(point)
+        break
+      }
+      case 'vdiff':
+        await this.#following()
+        say('  vdiff')
+        await this.#vdiff('in between')
+        break
+      case 'stop':
+        say('  stop and start')
+        this.#streams = this.#streams.map((stream) => ({ ...stream, wanted: 'stopped' }))
+        await this.#putStreams()
+        await until(
+          'all streams stopped',
+          async () =>
+            (await Promise.all(this.#streams.map((stream) => this.#report(stream)))).every((report) => report?.state === 'stopped'),
+          60_000,
+        )
+        this.#streams = this.#streams.map((stream) => ({ ...stream, wanted: 'running', generation: stream.generation + 1 }))
+        await this.#putStreams()
+        break
+      case 'rotate': {
+        say('  new binlog files')
+        const conn: Connection = await connectPatiently(field.source.config, new AbortController().signal)
+        await conn.query('FLUSH BINARY LOGS')
+        conn.destroy()
+        break
+      }
+    }
+    // Now and then the next harm comes before this one was got over.
+    if (dice.chance(0.6)) await this.#following()
+  }
+
+  #rewant(options: (stream: StreamRecord) => StreamRecord['options']): void {
+    this.#streams = this.#streams.map((stream) => ({ ...stream, generation: stream.generation + 1, options: options(stream) }))
+  }
+
+  /** Waits until the armed point was met (a mover is gone), or for a while; then disarms it. */
+  async #untilMoverDies(point: string): Promise<void> {
+    const { field, say } = this.#o
+    const before = new Set(field.movers.keys())
+    const endMs = systemClock.monotonicMs() + 4_000
+    while (systemClock.monotonicMs() < endMs && [...before].every((id) => field.movers.has(id))) await systemClock.sleep(30)
+    if ([...before].every((id) => field.movers.has(id))) say(`    ${point} was not met`)
+    this.#rewant((stream) => ({ ...stream.options, failpoints: {} }))
+    await this.#putStreams()
+  }
+
+  /** For messages: long lists of members cut. */
+  #ddl(): string {
+    return this.#tables.map(({ ddl }) => ddl.replaceAll(/(ENUM|SET)\((.{40})[^)]*\)/g, '$1($2…)')).join('\n')
+  }
+
+  /** Takes away what the round made. */
+  async end(): Promise<void> {
+    const { field } = this.#o
+    this.#watching.abort()
+    await this.#workload?.stop().catch(() => undefined)
+    const { store } = field
+    const gone = [keys.streams, keys.reports, keys.vdiffs, keys.routings].flatMap(async (prefix) => {
+      const { entries } = await store.list(prefix)
+      return [...entries.keys()].filter((key) => key.includes(this.#uid))
+    })
+    await store.commit(
+      [],
+      (await Promise.all(gone)).flat().map((key) => ({ key, value: undefined })),
+    )
+    for (const [side, refs] of [
+      ['source', this.#sources],
+      ['target', this.#targets],
+    ] as const) {
+      try {
+        const conn = await connect(field[side].config)
+        await forgetStreams(conn, this.#uid)
+        for (const { schema } of refs) await conn.query(`DROP DATABASE IF EXISTS ${quoteIdentifier(schema)}`)
+        conn.destroy()
+      } catch {
+        // The next round has names of its own.
+      }
+    }
+  }
+}

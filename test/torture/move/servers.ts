@@ -1,0 +1,143 @@
+/** The two servers of a torture run, movers as processes of their own, and the topology they share. */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { systemClock } from '../../../src/base/clock.ts'
+import type { MoverConfig } from '../../../src/move/config.ts'
+import { connect } from '../../../src/mysql/connect.ts'
+import type { Connection, ConnectOptions, FlavourName } from '../../../src/mysql/connection.ts'
+import { keys } from '../../../src/topology/keys.ts'
+import type { ServerRecord, ServerSecret, StreamOwner } from '../../../src/topology/records.ts'
+import { SqliteStore } from '../../../src/topology/sqlite.ts'
+import { put, readRecord } from '../../../src/topology/typed.ts'
+import { testServer, type TestServer } from '../../kit/servers.ts'
+
+export type Side = 'source' | 'target'
+
+export class Field implements AsyncDisposable {
+  readonly source: TestServer
+  readonly target: TestServer
+  readonly dir: string
+  readonly store: SqliteStore
+  readonly movers = new Map<string, ChildProcess>()
+  config: Partial<MoverConfig> = {}
+  #count = 0
+  #ending = false
+
+  private constructor(source: TestServer, target: TestServer, dir: string) {
+    this.source = source
+    this.target = target
+    this.dir = dir
+    this.store = new SqliteStore(join(dir, 'topology.sqlite'))
+  }
+
+  static async start(from: FlavourName, to: FlavourName): Promise<Field> {
+    const options = { bufferPoolMb: 48, extra: { 'max-allowed-packet': '128M' } }
+    const [source, target] = await Promise.all([testServer({ ...options, flavour: from }), testServer({ ...options, flavour: to })])
+    const field = new Field(source, target, mkdtempSync(join(tmpdir(), 'sw-torture-move-')))
+    for (const side of ['source', 'target'] as const) {
+      const server = field[side]
+      const account = { user: server.config.user, password: server.config.password }
+      const record: ServerRecord = {
+        v: 1,
+        id: side,
+        flavour: server.flavour,
+        version: server.version,
+        host: server.host,
+        port: server.port,
+        socketPath: null,
+        provisioned: true,
+        dataDir: null,
+      }
+      const secret: ServerSecret = { v: 1, admin: account, mover: account, gate: account }
+      await field.store.commit([], [put(keys.server(side), record), put(keys.secret(side), secret)])
+    }
+    return field
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ending = true
+    for (const child of this.movers.values()) child.kill('SIGKILL')
+    await this.store[Symbol.asyncDispose]()
+    await Promise.all([this.source[Symbol.asyncDispose](), this.target[Symbol.asyncDispose]()])
+    rmSync(this.dir, { recursive: true, force: true })
+  }
+
+  /** Two movers at all times: one that works, one that stands by. */
+  async keepMovers(): Promise<void> {
+    while (this.movers.size < 2) await this.#startMover()
+  }
+
+  async #startMover(): Promise<void> {
+    const id = `mover-${++this.#count}`
+    const child = spawn(
+      process.execPath,
+      [
+        '--disable-warning=ExperimentalWarning',
+        join(import.meta.dirname, 'mover-process.ts'),
+        join(this.dir, 'topology.sqlite'),
+        id,
+        JSON.stringify(this.config),
+      ],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    )
+    this.movers.set(id, child)
+    child.once('exit', () => {
+      this.movers.delete(id)
+      if (!this.#ending) void this.keepMovers().catch(() => undefined)
+    })
+    const { stdout } = child
+    if (stdout !== null) await Promise.race([once(stdout, 'data'), once(child, 'exit')])
+  }
+
+  async restartMovers(): Promise<void> {
+    for (const child of [...this.movers.values()]) {
+      const gone = once(child, 'exit')
+      child.kill('SIGKILL')
+      await gone
+    }
+    await this.keepMovers()
+  }
+
+  async owner(workflowUid: string): Promise<ChildProcess | null> {
+    const owner = await readRecord<StreamOwner>(this.store, keys.streamOwner(workflowUid))
+    return owner === null ? null : (this.movers.get(owner.value.mover) ?? null)
+  }
+
+  /** Stops a process when it does not hold SQLite's write lock (see mover.db.test.ts). */
+  async pauseBetweenCommits(child: ChildProcess): Promise<boolean> {
+    await using probe = new SqliteStore(join(this.dir, 'topology.sqlite'), { busyMs: 300 })
+    for (let attempt = 0; attempt < 50; attempt++) {
+      if (!child.kill('SIGSTOP')) return false
+      const free = await probe.commit([], [{ key: 'probe', value: attempt }]).then(
+        () => true,
+        () => false,
+      )
+      if (free) return true
+      child.kill('SIGCONT')
+      await systemClock.sleep(7)
+    }
+    return false
+  }
+
+  async kill9(side: Side): Promise<void> {
+    await this[side].kill9()
+    await systemClock.sleep(200)
+    await this[side].restart()
+  }
+}
+
+/** Connects, waiting for a server that is being killed and started again. */
+export async function connectPatiently(options: ConnectOptions, signal: AbortSignal): Promise<Connection> {
+  for (const endMs = performance.now() + 60_000; ;) {
+    signal.throwIfAborted()
+    try {
+      return await connect(options)
+    } catch (error) {
+      if (performance.now() > endMs) throw error
+      await systemClock.sleep(100)
+    }
+  }
+}

@@ -1,0 +1,240 @@
+/**
+ * Applications at work on the sources. Slots and unique values are dealt into partitions, one a writer, so that no key or unique value is ever on two
+ * shards at once but by the wanderer, which takes a row off one shard (committed) before it puts it on another, as a gate does.
+ */
+import { systemClock } from '../../../src/base/clock.ts'
+import type { Connection } from '../../../src/mysql/connection.ts'
+import { isServerError } from '../../../src/mysql/errors.ts'
+import type { TestServer } from '../../kit/servers.ts'
+import { Dice } from './random.ts'
+import { RowWriter, type RandomTable } from './schema.ts'
+import { connectPatiently } from './servers.ts'
+
+const session = [
+  "SET SESSION sql_mode='NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES', innodb_lock_wait_timeout=2, foreign_key_checks=0",
+  'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
+]
+
+export type WorkloadOptions = {
+  server: TestServer
+  schemas: readonly string[]
+  tables: readonly RandomTable[]
+  seed: number
+  pauseMs: number
+  xa: boolean
+}
+
+export class Workload {
+  readonly #options: WorkloadOptions
+  readonly #stop = new AbortController()
+  readonly #partitions: number
+  #done: Promise<unknown> = Promise.resolve()
+  #failure: unknown = null
+  /** XA statements under way: MariaDB's are not safe against a crash of the server just then (its own replicas lose them too). */
+  #xaBusy: Promise<void> = Promise.resolve()
+  #xaHeld = false
+  transactions = 0
+  xa = 0
+  wanders = 0
+  bigTransactions = 0
+
+  constructor(options: WorkloadOptions) {
+    this.#options = options
+    this.#partitions = options.schemas.length + 2
+  }
+
+  async #connect(signal: AbortSignal, dice: Dice): Promise<Connection> {
+    return connectPatiently(
+      { ...this.#options.server.config, sessionSql: [...session, `SET SESSION time_zone='${dice.pick(['+00:00', '+05:30', '-11:00'])}'`] },
+      signal,
+    )
+  }
+
+  #writers(dice: Dice, source: number, partition: number): RowWriter[] {
+    const { tables, schemas } = this.#options
+    const schema = schemas[source] ?? ''
+    return tables
+      .filter((table) => table.shard !== null || source === 0)
+      .map((table) => new RowWriter(table, dice, { schema, source, partition, partitions: this.#partitions }))
+      .filter((writer) => writer.possible)
+  }
+
+  /** First rows, by the same writers, alone. */
+  async fill(dice: Dice, rowsOf: (table: RandomTable) => number): Promise<number> {
+    const never = new AbortController().signal
+    const conn = await this.#connect(never, dice)
+    let rows = 0
+    try {
+      for (const source of this.#options.schemas.keys()) {
+        for (const writer of this.#writers(dice, source, source)) {
+          const count = Math.ceil(rowsOf(writer.table) / this.#options.schemas.length)
+          for (let at = 0; at < count; at += 40) {
+            const tuples = Array.from({ length: Math.min(40, count - at) }, () => writer.tuple(writer.key(writer.slot())))
+            try {
+              await conn.query(`REPLACE INTO ${writer.into} (${writer.columns()}) VALUES ${tuples.join(',')}`)
+              rows += tuples.length
+            } catch (error) {
+              if (!isServerError(error)) throw error
+            }
+          }
+        }
+      }
+    } finally {
+      conn.destroy()
+    }
+    return rows
+  }
+
+  start(): void {
+    const dice = new Dice(this.#options.seed)
+    const work = this.#options.schemas.flatMap((_, source) => [
+      this.#worker(new Dice(dice.seed()), source),
+      this.#worker(new Dice(dice.seed()), source),
+    ])
+    if (this.#options.schemas.length > 1) work.push(this.#wanderer(new Dice(dice.seed())))
+    if (this.#options.xa) work.push(this.#xaWorker(new Dice(dice.seed())))
+    this.#done = Promise.all(
+      work.map((one) =>
+        one.catch((error: unknown) => {
+          if (!this.#stop.signal.aborted) this.#failure ??= error
+        }),
+      ),
+    )
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort()
+    await this.#done
+    if (this.#failure !== null) throw this.#failure
+  }
+
+  /** Runs work while no XA statement is under way. */
+  async withoutXa<T>(work: () => Promise<T>): Promise<T> {
+    this.#xaHeld = true
+    await this.#xaBusy
+    try {
+      return await work()
+    } finally {
+      this.#xaHeld = false
+    }
+  }
+
+  /** Runs `step` on a connection again and again; one that was lost is replaced. */
+  async #loop(dice: Dice, step: (conn: Connection) => Promise<void>): Promise<void> {
+    const { signal } = this.#stop
+    let conn: Connection | null = null
+    while (!signal.aborted) {
+      try {
+        conn ??= await this.#connect(signal, dice)
+        await step(conn)
+      } catch (error) {
+        if (conn !== null && conn.open && isServerError(error)) await conn.query('ROLLBACK').catch(() => undefined)
+        else {
+          conn?.destroy()
+          conn = null
+          await systemClock.sleep(50)
+        }
+      }
+      if (this.#options.pauseMs > 0) await systemClock.sleep(this.#options.pauseMs)
+    }
+    conn?.destroy()
+  }
+
+  async #worker(dice: Dice, source: number): Promise<void> {
+    const writers = this.#writers(dice, source, source)
+    if (writers.length === 0) return
+    await this.#loop(dice, async (conn) => {
+      await conn.query('BEGIN')
+      const big = dice.chance(0.004)
+      if (big) this.bigTransactions++
+      for (let n = big ? 150 : 1 + dice.int(4); n > 0; n--) {
+        const savepoint = !big && dice.chance(0.05)
+        if (savepoint) await conn.query('SAVEPOINT s')
+        for (const statement of dice.pick(writers).statements()) {
+          try {
+            await conn.query(statement)
+          } catch (error) {
+            // A duplicate or a value out of range undoes the statement only; a deadlock the transaction.
+            if (!isServerError(error) || error.kind === 'deadlock' || error.kind === 'lockWait') throw error
+          }
+        }
+        if (savepoint) await conn.query('ROLLBACK TO s')
+      }
+      await conn.query(dice.chance(0.1) ? 'ROLLBACK' : 'COMMIT')
+      this.transactions++
+    })
+  }
+
+  async #wanderer(dice: Dice): Promise<void> {
+    const { schemas } = this.#options
+    const partition = schemas.length
+    const byShard = schemas.map((_, source) => this.#writers(dice, source, partition).filter(({ table }) => table.shard !== null))
+    await this.#loop(dice, async (conn) => {
+      const here = byShard[dice.int(schemas.length)] ?? []
+      if (here.length === 0) return
+      const writer = dice.pick(here)
+      const { before, insert } = writer.arrival()
+      for (const others of byShard) {
+        const other = others.find(({ table }) => table === writer.table)
+        if (other !== undefined) for (const statement of before(other.into)) await conn.query(statement)
+      }
+      await conn.query(insert)
+      this.wanders++
+    })
+  }
+
+  async #xaWorker(dice: Dice): Promise<void> {
+    const writers = this.#writers(dice, 0, this.#partitions - 1)
+    if (writers.length === 0) return
+    const { signal } = this.#stop
+    let number = 0
+    await this.#loop(dice, async (conn) => {
+      await resolveXa(conn, dice, (work) => this.#xaStep(work))
+      const xid = `'torture','${this.#options.seed}-${++number}'`
+      await conn.query(`XA START ${xid}`)
+      let ended = false
+      try {
+        for (let n = 1 + dice.int(5); n > 0; n--) for (const statement of dice.pick(writers).statements()) await conn.query(statement)
+        await conn.query(`XA END ${xid}`)
+        ended = true
+        await this.#xaStep(() => conn.query(`XA PREPARE ${xid}`))
+      } catch (error) {
+        if (!conn.open) throw error
+        if (!ended) await conn.query(`XA END ${xid}`).catch(() => undefined)
+        await conn.query(`XA ROLLBACK ${xid}`).catch(() => undefined)
+        return
+      }
+      await systemClock.sleep(dice.pick([0, 20, 300, 1500]), signal).catch(() => undefined)
+      await this.#xaStep(() => conn.query(`XA ${dice.chance(0.7) ? 'COMMIT' : 'ROLLBACK'} ${xid}`))
+      this.xa++
+      await systemClock.sleep(30)
+    })
+    const conn = await this.#connect(new AbortController().signal, dice)
+    await resolveXa(conn, dice, (work) => this.#xaStep(work))
+    conn.destroy()
+  }
+
+  async #xaStep<T>(work: () => Promise<T>): Promise<T> {
+    while (this.#xaHeld) await systemClock.sleep(20)
+    const running = work()
+    this.#xaBusy = running.then(
+      () => undefined,
+      () => undefined,
+    )
+    return running
+  }
+}
+
+/** Ends what was prepared before a connection or the server was lost. */
+async function resolveXa(conn: Connection, dice: Dice, step: (work: () => Promise<unknown>) => Promise<unknown>): Promise<void> {
+  for (const row of await conn.allText('XA RECOVER')) {
+    const length = Number(row.gtrid_length)
+    const data = row.data ?? ''
+    if (data.slice(0, length) !== 'torture') continue
+    await step(() => conn.query(`XA ${dice.chance(0.5) ? 'COMMIT' : 'ROLLBACK'} 'torture','${data.slice(length)}'`)).catch(
+      (error: unknown) => {
+        if (!isServerError(error)) throw error
+      },
+    )
+  }
+}
