@@ -75,7 +75,7 @@ export const topicErrors = defineErrors('TOPIC', {
   logBusy: {
     number: 11,
     class: 'transient',
-    what: 'partition {partition} of the log {dir} was locked for appending by another process for {waitedMs} ms',
+    what: 'the log {dir} was locked for appending by another process for {waitedMs} ms',
     why: 'One process appends at a time; the other may be paused, or its disk stalls. Nothing was written.',
     fix: 'Send again. If it stays locked, see who holds it:  fuser {lock}',
   },
