@@ -1,0 +1,84 @@
+/** Whether two answers are one: values, types, names, affected rows, warnings. */
+import type { Column, Result, RawRow } from '../../src/mysql/connection.ts'
+import type { Asked } from './select.ts'
+
+export type Answer =
+  | { readonly kind: 'answer'; readonly result: Result }
+  | { readonly kind: 'error'; readonly errno: number; readonly message: string; readonly code: string | null }
+
+export type Difference = {
+  readonly what: 'values' | 'order' | 'names' | 'types' | 'affected' | 'warnings' | 'error' | 'metadata'
+  readonly detail: string
+}
+
+const real = new Set([4, 5])
+
+export function compareRows(asked: Pick<Asked, 'ordered' | 'folded' | 'lists'>, expected: Answer, got: Answer): Difference | null {
+  const failed = compareErrors(expected, got)
+  if (failed !== undefined) return failed
+  if (expected.kind !== 'answer' || got.kind !== 'answer') return null
+  const [a, b] = [expected.result, got.result]
+  if (a.kind !== 'rows' || b.kind !== 'rows') return a.kind === b.kind ? null : { what: 'values', detail: `${a.kind} and ${b.kind}` }
+  const names = (columns: readonly Column[]): string => columns.map((c) => c.name).join(' | ')
+  if (names(a.columns) !== names(b.columns)) return { what: 'names', detail: `${names(a.columns)}\n  gate:   ${names(b.columns)}` }
+  const types = (columns: readonly Column[]): string =>
+    columns.map((c) => `${c.type}/${c.decimals}/${c.flags & 0x20}/${c.charset}`).join(' | ')
+  const print = (columns: readonly Column[]) => (row: RawRow) => printRow(row, columns, asked)
+  const [x, y] = [a.rows.map(print(a.columns)), b.rows.map(print(a.columns))]
+  if (asked.ordered && x.join('\n') !== y.join('\n') && x.toSorted().join('\n') === y.toSorted().join('\n'))
+    return { what: 'order', detail: firstDifference(x, y) }
+  if (!asked.ordered) {
+    x.sort()
+    y.sort()
+  }
+  if (x.join('\n') !== y.join('\n')) return { what: 'values', detail: firstDifference(x, y) }
+  if (types(a.columns) !== types(b.columns)) return { what: 'types', detail: `${types(a.columns)}\n  gate:   ${types(b.columns)}` }
+  const more = (columns: readonly Column[]): string =>
+    columns.map((c) => `${c.name}:${c.orgName}:${c.orgTable}:${c.table} ${c.length} ${c.flags}`).join(' | ')
+  if (more(a.columns) !== more(b.columns)) return { what: 'metadata', detail: `${more(a.columns)}\n  gate:   ${more(b.columns)}` }
+  if (a.warnings !== b.warnings) return { what: 'warnings', detail: `${a.warnings}, gate ${b.warnings}` }
+  return null
+}
+
+/** Undefined: both answered. */
+function compareErrors(expected: Answer, got: Answer): Difference | null | undefined {
+  if (expected.kind === 'answer' && got.kind === 'answer') return undefined
+  if (expected.kind === 'error' && got.kind === 'error') return null
+  const failed = expected.kind === 'error' ? expected : (got as Extract<Answer, { kind: 'error' }>)
+  return { what: 'error', detail: `only ${expected.kind === 'error' ? 'the server' : 'the gate'} says ${failed.errno} ${failed.message}` }
+}
+
+export function compareWrites(expected: Answer, got: Answer): Difference | null {
+  const failed = compareErrors(expected, got)
+  if (failed !== undefined) {
+    if (failed === null && expected.kind === 'error' && got.kind === 'error' && expected.errno !== got.errno)
+      return { what: 'error', detail: `${expected.errno} ${expected.message}; gate ${got.errno} ${got.message}` }
+    return failed
+  }
+  if (expected.kind !== 'answer' || got.kind !== 'answer') return null
+  const [a, b] = [expected.result, got.result]
+  if (a.kind !== 'ok' || b.kind !== 'ok') return { what: 'values', detail: `${a.kind} and ${b.kind}` }
+  if (a.affectedRows !== b.affectedRows) return { what: 'affected', detail: `${a.affectedRows}, gate ${b.affectedRows}` }
+  if (a.info !== b.info) return { what: 'affected', detail: `${a.info}, gate ${b.info}` }
+  if (a.warnings !== b.warnings) return { what: 'warnings', detail: `${a.warnings}, gate ${b.warnings}` }
+  return null
+}
+
+function printRow(row: RawRow, columns: readonly Column[], asked: Pick<Asked, 'folded' | 'lists'>): string {
+  return row
+    .map((cell, i) => {
+      if (cell === null) return 'NULL'
+      if (asked.folded.includes(i)) return 'text'
+      const text = cell.toString('latin1')
+      // The order of adding shows in the last digits.
+      if (real.has((columns[i] as Column).type)) return String(Number(Number(text).toPrecision(9)))
+      return JSON.stringify(asked.lists.includes(i) ? text.split(',').toSorted().join(',') : text)
+    })
+    .join(' | ')
+}
+
+function firstDifference(x: readonly string[], y: readonly string[]): string {
+  const at = x.findIndex((line, i) => line !== y[i])
+  const i = at < 0 ? x.length : at
+  return `${x.length} rows, gate ${y.length}; row ${i}:\n  server: ${x[i] ?? '(none)'}\n  gate:   ${y[i] ?? '(none)'}`
+}

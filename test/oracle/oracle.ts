@@ -1,0 +1,365 @@
+/**
+ * Promise 10, by many statements: each goes to the gate over four shards and to one unsharded server with the same rows; the answers must be one, or the gate must
+ * refuse in words of ours. Statements that write are compared by what they say, and the tables by their rows now and then.
+ */
+import type { Connection, RawRow } from '../../src/mysql/connection.ts'
+import { ServerError } from '../../src/mysql/errors.ts'
+import { type Answer, compareRows, compareWrites, type Difference } from './compare.ts'
+import { asPrepared, asText } from './literal.ts'
+import { Dice } from './random.ts'
+import { makeSchema, type SchemaSpec } from './schema.ts'
+import { Selects } from './select.ts'
+import { ceilings, floors, weights } from './weights.ts'
+import { Writes } from './write.ts'
+import { type Flavour, shardNames, startWorld, type World } from './world.ts'
+
+export type OracleOptions = {
+  readonly seed: number
+  readonly count: number
+  readonly flavour: Flavour
+  readonly clients: number
+  readonly rows?: number
+}
+
+type Tally = { asked: number; refused: number; bothRefuse: number; wrong: number }
+export type Found = { readonly client: number; readonly sql: string; readonly form: string; readonly difference: Difference }
+export type Report = {
+  readonly options: OracleOptions
+  readonly selects: Map<string, Tally>
+  readonly writes: Map<string, Tally>
+  readonly tags: Map<string, number>
+  readonly differences: Found[]
+  readonly refusals: Map<string, { count: number; examples: string[] }>
+  readonly bySort: Map<string, number>
+  wrong: number
+  soft: number
+  failures: string[]
+  ms: number
+}
+
+const checkEvery = 40
+
+export class Oracle {
+  readonly #options: OracleOptions
+  readonly #report: Report
+
+  constructor(options: OracleOptions) {
+    this.#options = options
+    this.#report = {
+      options,
+      selects: new Map(),
+      writes: new Map(),
+      tags: new Map(),
+      differences: [],
+      refusals: new Map(),
+      bySort: new Map(),
+      wrong: 0,
+      soft: 0,
+      failures: [],
+      ms: 0,
+    }
+  }
+
+  async run(): Promise<Report> {
+    const startMs = performance.now()
+    const { clients, seed, flavour, count } = this.#options
+    const dice = Array.from({ length: clients }, (_, i) => new Dice(seed * 1000 + i))
+    const schemas = dice.map((d, i) => makeSchema(d, flavour, clients === 1 ? '' : `p${i}_`))
+    const vschema = {
+      ...(schemas[0] as SchemaSpec).vschema,
+      tables: Object.assign({}, ...schemas.map((s) => (s.vschema as { tables: object }).tables)) as object,
+    }
+    await using world = await startWorld(flavour, vschema)
+    await Promise.all(
+      schemas.map(async (schema, i) => {
+        const client = new Client(world, schema, dice[i] as Dice, i, this.#report, this.#options.rows ?? 60)
+        await client.run(Math.ceil(count / clients))
+      }),
+    )
+    this.#judge()
+    this.#report.ms = performance.now() - startMs
+    return this.#report
+  }
+
+  #judge(): void {
+    const { selects, writes, tags, failures } = this.#report
+    const all = total(selects)
+    for (const [tag, floor] of Object.entries(floors)) {
+      const count = tag === 'subquery' ? (tags.get('any-subquery') ?? 0) : (tags.get(tag) ?? 0)
+      if (count < floor * all.asked && all.asked > 500)
+        failures.push(`only ${share(count, all.asked)} of SELECTs are ${tag}, ${floor * 100} % are asked for`)
+    }
+    for (const [name, tally] of [...selects, ...writes])
+      if (tally.refused > ceilings.category * judged(tally) && tally.asked >= 20)
+        failures.push(`${name}: ${share(tally.refused, judged(tally))} refused`)
+    if (all.refused > ceilings.select * judged(all)) failures.push(`SELECTs: ${share(all.refused, judged(all))} refused`)
+    const w = total(writes)
+    if (w.refused > ceilings.write * judged(w)) failures.push(`writes: ${share(w.refused, judged(w))} refused`)
+  }
+}
+
+function judged(tally: Tally): number {
+  return tally.asked - tally.bothRefuse
+}
+
+function total(tallies: ReadonlyMap<string, Tally>): Tally {
+  const sum: Tally = { asked: 0, refused: 0, bothRefuse: 0, wrong: 0 }
+  for (const tally of tallies.values()) for (const key of Object.keys(sum) as (keyof Tally)[]) sum[key] += tally[key]
+  return sum
+}
+
+function share(part: number, whole: number): string {
+  return whole === 0 ? '-' : `${((100 * part) / whole).toFixed(1)} %`
+}
+
+/** One client with tables of its own. */
+class Client {
+  readonly #world: World
+  readonly #schema: SchemaSpec
+  readonly #dice: Dice
+  readonly #report: Report
+  readonly #number: number
+  readonly #selects: Selects
+  readonly #writes: Writes
+  readonly #rows: number
+  #one!: Connection
+  #four!: Connection
+  #shards: Connection[] = []
+  #recent: string[] = []
+  #inTransaction = false
+
+  constructor(world: World, schema: SchemaSpec, dice: Dice, number: number, report: Report, rows: number) {
+    this.#world = world
+    this.#schema = schema
+    this.#dice = dice
+    this.#number = number
+    this.#report = report
+    this.#selects = new Selects(schema, dice)
+    this.#writes = new Writes(schema, dice)
+    this.#rows = rows
+  }
+
+  async run(count: number): Promise<void> {
+    this.#one = await this.#world.one()
+    this.#four = await this.#world.four()
+    this.#shards = await Promise.all(shardNames.map((name) => this.#world.shard(name)))
+    for (const { create } of this.#schema.tables) {
+      await this.#one.query(create)
+      await this.#four.query(create)
+    }
+    for (const marked of this.#writes.initial(this.#rows)) {
+      await this.#one.query(asText(marked))
+      await this.#four.query(asText(marked))
+    }
+    const dice = this.#dice
+    let writes = 0
+    for (let i = 0; i < count;) {
+      if (!this.#inTransaction && dice.chance(weights.transaction)) {
+        i += await this.#transaction()
+        continue
+      }
+      i++
+      if (dice.chance(weights.write)) {
+        if (!(await this.#write())) return
+        if (++writes % checkEvery === 0 && !(await this.#tablesAgree())) return
+      } else await this.#select()
+    }
+    await this.#tablesAgree()
+    for (const connection of [this.#one, this.#four, ...this.#shards]) await connection.close()
+  }
+
+  async #transaction(): Promise<number> {
+    const dice = this.#dice
+    const both = async (sql: string): Promise<void> => {
+      const got = await this.#ask(this.#four, sql, false)
+      const expected = await this.#ask(this.#one, sql, false)
+      this.#recent.push(sql)
+      this.#found(tallyOf(this.#report.writes, 'transaction'), sql, 'text', compareWrites(expected, got))
+    }
+    await both(dice.pick(['BEGIN', 'START TRANSACTION', 'SET autocommit = 0']))
+    this.#inTransaction = true
+    let count = 0
+    for (let steps = 1 + dice.below(4); steps > 0; steps--, count++) {
+      if (dice.chance(0.3)) {
+        await both('SAVEPOINT here')
+        await this.#write()
+        if (dice.chance(0.5)) await both('ROLLBACK TO SAVEPOINT here')
+      } else if (dice.chance(0.6)) await this.#write()
+      else await this.#select()
+    }
+    await both(dice.pick(['COMMIT', 'COMMIT', 'ROLLBACK']))
+    await both('SET autocommit = 1')
+    this.#inTransaction = false
+    return count
+  }
+
+  async #ask(connection: Connection, marked: string, prepared: boolean): Promise<Answer> {
+    try {
+      if (!prepared) return { kind: 'answer', result: await connection.query(asText(marked)) }
+      const { sql, params } = asPrepared(marked)
+      const statement = await connection.prepare(sql)
+      try {
+        return { kind: 'answer', result: await statement.execute(params) }
+      } finally {
+        statement.close()
+      }
+    } catch (error) {
+      if (!(error instanceof ServerError)) throw new Error(`the connection is gone after: ${asText(marked)}`, { cause: error })
+      return {
+        kind: 'error',
+        errno: error.errno,
+        message: error.serverMessage,
+        code: /SW-[A-Z]+-\d+/.exec(error.serverMessage)?.[0] ?? null,
+      }
+    }
+  }
+
+  async #select(): Promise<void> {
+    const asked = this.#selects.next()
+    const prepared = this.#dice.chance(weights.prepared)
+    const tally = tallyOf(this.#report.selects, asked.category)
+    tally.asked++
+    for (const tag of new Set([...asked.tags, ...(subqueryTags.some((tag) => asked.tags.has(tag)) ? ['any-subquery'] : [])]))
+      this.#report.tags.set(tag, (this.#report.tags.get(tag) ?? 0) + 1)
+    const expected = await this.#ask(this.#one, asked.sql, prepared)
+    const got = await this.#ask(this.#four, asked.sql, prepared)
+    if (got.kind === 'error' && got.code !== null && this.#refused(tally, asked.category, asked.sql, expected.kind === 'error', got)) return
+    if (expected.kind === 'error') tally.bothRefuse++
+    this.#found(tally, asked.sql, prepared ? 'prepared' : 'text', compareRows(asked, expected, got))
+  }
+
+  /** False when what follows could not be compared any more. */
+  async #write(): Promise<boolean> {
+    const { sql: marked, category } = this.#writes.next()
+    const prepared = this.#dice.chance(weights.prepared)
+    const tally = tallyOf(this.#report.writes, category)
+    tally.asked++
+    const got = await this.#ask(this.#four, marked, prepared)
+    if (got.kind === 'error' && got.code !== null) {
+      await this.#one.query(this.#inTransaction ? 'SAVEPOINT probe' : 'BEGIN')
+      const expected = await this.#ask(this.#one, marked, prepared)
+      await this.#one.query(this.#inTransaction ? 'ROLLBACK TO SAVEPOINT probe' : 'ROLLBACK')
+      if (this.#refused(tally, category, marked, expected.kind === 'error', got)) return true
+    }
+    const expected = await this.#ask(this.#one, marked, prepared)
+    this.#recent.push(asText(marked))
+    if (this.#recent.length > checkEvery + 20) this.#recent.shift()
+    if (expected.kind === 'error') tally.bothRefuse++
+    return this.#found(tally, marked, prepared ? 'prepared' : 'text', compareWrites(expected, got))
+  }
+
+  #refused(tally: Tally, category: string, marked: string, both: boolean, got: Extract<Answer, { kind: 'error' }>): boolean {
+    if (both) {
+      tally.bothRefuse++
+      return true
+    }
+    tally.refused++
+    const key = `${category}: ${got.message.slice(0, 110)}`
+    const known = this.#report.refusals.get(key) ?? { count: 0, examples: [] }
+    this.#report.refusals.set(key, known)
+    known.count++
+    if (known.examples.length < 3) known.examples.push(asText(marked))
+    return true
+  }
+
+  #found(tally: Tally, marked: string, form: string, difference: Difference | null): boolean {
+    if (difference === null) return true
+    const { bySort, differences } = this.#report
+    bySort.set(difference.what, (bySort.get(difference.what) ?? 0) + 1)
+    const hard = difference.what !== 'metadata' && difference.what !== 'warnings'
+    if (hard) {
+      tally.wrong++
+      this.#report.wrong++
+    } else this.#report.soft++
+    differences.push({ client: this.#number, sql: asText(marked), form, difference })
+    return true
+  }
+
+  async #tablesAgree(): Promise<boolean> {
+    for (const table of this.#schema.tables) {
+      const sql = `SELECT * FROM ${table.name}`
+      const expected = (await rowsOf(this.#one, sql)).map(printAll).toSorted()
+      const parts = await Promise.all(this.#shards.map(async (shard) => (await rowsOf(shard, sql)).map(printAll)))
+      const sides = table.sharding === 'reference' ? parts : [parts.flat()]
+      for (const side of sides) {
+        const got = side.toSorted()
+        if (got.join('\n') === expected.join('\n')) continue
+        const missing = expected.filter((row) => !got.includes(row))
+        const extra = got.filter((row) => !expected.includes(row))
+        this.#report.wrong++
+        this.#report.differences.push({
+          client: this.#number,
+          sql: `rows of ${table.name} after:\n    ${this.#recent.join('\n    ')}`,
+          form: 'tables',
+          difference: { what: 'values', detail: `missing ${missing.slice(0, 3).join(' // ')}\n  extra ${extra.slice(0, 3).join(' // ')}` },
+        })
+        return false
+      }
+    }
+    this.#recent = []
+    return true
+  }
+}
+
+const subqueryTags = ['in-subquery', 'exists', 'scalar-subquery', 'derived', 'cte']
+
+async function rowsOf(connection: Connection, sql: string): Promise<RawRow[]> {
+  const result = await connection.query(sql)
+  return result.kind === 'rows' ? result.rows : []
+}
+
+function printAll(row: RawRow): string {
+  return row.map((cell) => (cell === null ? 'NULL' : cell.toString('latin1'))).join(' | ')
+}
+
+function tallyOf(tallies: Map<string, Tally>, name: string): Tally {
+  let tally = tallies.get(name)
+  if (tally === undefined) tallies.set(name, (tally = { asked: 0, refused: 0, bothRefuse: 0, wrong: 0 }))
+  return tally
+}
+
+export function printReport(report: Report, show: { differences: number; refused: number }): string {
+  const { options, selects, writes, tags, differences, refusals, failures } = report
+  const lines: string[] = []
+  const row = (name: string, t: Tally): string =>
+    `  ${name.padEnd(22)}${String(t.asked).padStart(7)}${String(t.bothRefuse).padStart(8)}${String(t.refused).padStart(9)}${share(t.refused, judged(t)).padStart(9)}${String(t.wrong).padStart(7)}`
+  lines.push(
+    `${options.flavour}, seed ${options.seed}, ${options.count} statements, ${options.clients} client(s), ${(report.ms / 1000).toFixed(1)} s`,
+  )
+  for (const [name, tallies] of [
+    ['SELECT', selects],
+    ['write', writes],
+  ] as const) {
+    lines.push(
+      '',
+      `  ${name.padEnd(22)}${'asked'.padStart(7)}${'neither'.padStart(8)}${'refused'.padStart(9)}${''.padStart(9)}${'wrong'.padStart(7)}`,
+    )
+    for (const [category, tally] of [...tallies].sort((a, b) => b[1].refused - a[1].refused)) lines.push(row(category, tally))
+    lines.push(row('all', total(tallies)))
+  }
+  const asked = total(selects).asked
+  lines.push(
+    '',
+    `  of SELECTs: ${[
+      ['joins', 'join'],
+      ['aggregates', 'aggregate'],
+      ['subqueries and CTEs', 'any-subquery'],
+      ['collation-sensitive', 'collation'],
+    ]
+      .map(([words, tag]) => `${words} ${share(tags.get(tag as string) ?? 0, asked)}`)
+      .join(', ')}`,
+  )
+  lines.push(
+    `  differences: ${[...report.bySort].map(([what, count]) => `${what} ${count}`).join(', ') || 'none'}; wrong answers: ${report.wrong}`,
+  )
+  const shown = [...differences].sort((a, b) => rank(a) - rank(b)).slice(0, show.differences)
+  for (const { sql, form, difference } of shown) lines.push('', `  ${difference.what} (${form}) ${sql}`, `  ${difference.detail}`)
+  for (const [key, { count, examples }] of [...refusals].sort((a, b) => b[1].count - a[1].count).slice(0, show.refused))
+    lines.push('', `  ${count} × ${key}`, ...examples.map((sql) => `      ${sql}`))
+  for (const failure of failures) lines.push(`  not met: ${failure}`)
+  return lines.join('\n') + '\n'
+}
+
+function rank(found: Found): number {
+  return ['error', 'values', 'order', 'affected', 'names', 'types', 'metadata', 'warnings'].indexOf(found.difference.what)
+}

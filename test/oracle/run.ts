@@ -1,0 +1,24 @@
+/** `npm run oracle`: see README.md. */
+import { parseArgs } from 'node:util'
+import { Oracle, printReport } from './oracle.ts'
+import type { Flavour } from './world.ts'
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+    n: { type: 'string', default: '20000' },
+    flavour: { type: 'string', default: 'mariadb' },
+    clients: { type: 'string', default: '1' },
+    show: { type: 'string', default: '10' },
+    refused: { type: 'string', default: '0' },
+  },
+})
+const oracle = new Oracle({
+  seed: Number(values.seed),
+  count: Number(values.n),
+  flavour: values.flavour as Flavour,
+  clients: Number(values.clients),
+})
+const report = await oracle.run()
+process.stdout.write(printReport(report, { differences: Number(values.show), refused: Number(values.refused) }))
+process.exitCode = report.failures.length === 0 && report.wrong === 0 ? 0 : 1

@@ -1,0 +1,632 @@
+/** SELECT statements whose answer is determined: in full order where LIMIT or position matters, a bag of rows otherwise. */
+import { comparison, isExact, isNumber, isText, item, number, text, type Ref } from './expressions.ts'
+import { mark } from './literal.ts'
+import type { Dice } from './random.ts'
+import { type ColumnSpec, keyFor, type SchemaSpec, type TableSpec, valueFor } from './schema.ts'
+import { weights } from './weights.ts'
+
+export type Asked = {
+  /** With marked literals. */
+  readonly sql: string
+  readonly category: string
+  readonly tags: ReadonlySet<string>
+  /** Rows come in a full order. */
+  readonly ordered: boolean
+  /** Result columns of which equal values may be spelt in several ways: only NULL or not is compared. */
+  readonly folded: readonly number[]
+  /** Result columns that are lists in no order. */
+  readonly lists: readonly number[]
+}
+
+type Source = {
+  readonly sql: string
+  readonly alias: string
+  readonly refs: readonly Ref[]
+  readonly unique: readonly string[]
+  readonly key: Ref | null
+  readonly table: TableSpec | null
+}
+
+export class Selects {
+  readonly #schema: SchemaSpec
+  readonly #dice: Dice
+  #tags = new Set<string>()
+  #aliases = 0
+  #ctes: string[] = []
+
+  constructor(schema: SchemaSpec, dice: Dice) {
+    this.#schema = schema
+    this.#dice = dice
+  }
+
+  next(): Asked {
+    this.#tags = new Set()
+    this.#aliases = 0
+    this.#ctes = []
+    const shape = this.#dice.weighted(weights.shape)
+    switch (shape) {
+      case 'rows':
+        return this.#finish(this.#rows())
+      case 'aggregate':
+        return this.#finish(this.#aggregate())
+      case 'grouped':
+        return this.#finish(this.#grouped())
+      case 'distinct':
+        return this.#finish(this.#distinct())
+      case 'union':
+        return this.#finish(this.#union())
+      case 'window':
+        return this.#finish(this.#window())
+      case 'local':
+        return this.#finish({ sql: `SELECT ${item([this.#constant()], this.#dice)}, 1 + 1, ${mark("'x'")} AS y`, ordered: true })
+    }
+  }
+
+  #constant(): Ref {
+    return { sql: '3', kind: 'int', spec: { name: 'n', kind: 'int', sql: 'INT', nullable: false }, key: false }
+  }
+
+  #finish(made: { sql: string; ordered: boolean; folded?: number[]; lists?: number[] }): Asked {
+    const tags = this.#tags
+    const order = [
+      'window',
+      'rollup',
+      'union',
+      'cte',
+      'derived',
+      'in-subquery',
+      'exists',
+      'scalar-subquery',
+      'cross-join',
+      'outer-join',
+      'key-join',
+      'aggregate-expression',
+      'count-distinct',
+      'group-concat',
+      'deviation',
+      'having',
+      'group-text',
+      'group',
+      'aggregate',
+      'distinct',
+      'order-text',
+      'order',
+    ]
+    return {
+      sql: (this.#ctes.length > 0 ? `WITH ${this.#ctes.join(', ')} ` : '') + made.sql,
+      category: order.find((name) => tags.has(name)) ?? 'plain',
+      tags,
+      ordered: made.ordered,
+      folded: made.folded ?? [],
+      lists: made.lists ?? [],
+    }
+  }
+
+  // ── FROM ──
+
+  #alias(): string {
+    return 'abcdefghijklmnop'[this.#aliases++ % 16] + (this.#aliases > 16 ? String(this.#aliases) : 'x')
+  }
+
+  #tableSource(table: TableSpec): Source {
+    const alias = this.#alias()
+    const bare = this.#dice.chance(0.25)
+    const name = bare ? table.name : alias
+    const refs = table.columns.map((spec, i): Ref => ({
+      sql: `${name}.${spec.name}`,
+      kind: spec.kind,
+      spec,
+      key: i === 0 && table.sharding !== 'reference',
+    }))
+    if (table.sharding === 'reference') this.#tags.add('reference')
+    return {
+      sql: bare ? table.name : `${table.name} ${this.#dice.chance(0.5) ? 'AS ' : ''}${alias}`,
+      alias: name,
+      refs,
+      unique: [`${name}.id`],
+      key: refs[0]?.key ? (refs[0] as Ref) : null,
+      table,
+    }
+  }
+
+  #tables(sharding: TableSpec['sharding']): TableSpec {
+    return this.#dice.pick(this.#schema.tables.filter((table) => table.sharding === sharding))
+  }
+
+  #source(used: Set<string>, depth: number): Source {
+    const kind = depth > 0 ? (this.#dice.chance(0.85) ? 'sharded' : 'reference') : this.#dice.weighted(weights.source)
+    switch (kind) {
+      case 'sharded':
+      case 'reference':
+      case 'otherVindex': {
+        const table = this.#tables(
+          kind === 'sharded' ? 'key' : kind === 'reference' ? 'reference' : this.#dice.chance(0.5) ? 'other' : 'text',
+        )
+        const source = this.#tableSource(table)
+        if (!used.has(source.alias)) {
+          used.add(source.alias)
+          return source
+        }
+        return this.#source(used, depth)
+      }
+      case 'derived':
+      case 'cte': {
+        this.#tags.add(kind)
+        const inner = this.#inner(used)
+        const alias = this.#alias()
+        const refs = inner.columns.map((spec): Ref => ({
+          sql: `${alias}.${spec.name}`,
+          kind: spec.kind,
+          spec,
+          key: inner.key === spec.name,
+        }))
+        const unique = inner.unique.map((name) => `${alias}.${name}`)
+        if (kind === 'derived')
+          return { sql: `(${inner.sql}) ${alias}`, alias, refs, unique, key: refs.find((ref) => ref.key) ?? null, table: null }
+        const name = `w${this.#ctes.length}`
+        this.#ctes.push(`${name} AS (${inner.sql})`)
+        return { sql: `${name} ${alias}`, alias, refs, unique, key: refs.find((ref) => ref.key) ?? null, table: null }
+      }
+    }
+  }
+
+  /** A SELECT for FROM: its columns have plain names, and some of them tell its rows apart. */
+  #inner(used: Set<string>): { sql: string; columns: ColumnSpec[]; unique: string[]; key: string | null } {
+    const dice = this.#dice
+    const table = this.#tables(dice.chance(0.8) ? 'key' : 'other')
+    const source = this.#tableSource(table)
+    used.add(source.alias)
+    const where = dice.chance(0.5) ? ` WHERE ${comparison(source.refs, dice)}` : ''
+    const intSpec = (name: string): ColumnSpec => ({ name, kind: 'int', sql: 'INT', nullable: true })
+    const pick = dice.below(4)
+    if (pick === 0) {
+      const by = dice.chance(0.5) ? 'k' : 'n'
+      const amount = dice.pick(source.refs.filter((ref) => isExact(ref) && ref.spec.name !== 'm'))
+      return {
+        sql: `SELECT ${source.alias}.${by}, COUNT(*) AS cnt, SUM(${amount.sql}) AS total FROM ${source.sql}${where} GROUP BY ${source.alias}.${by}`,
+        columns: [intSpec(by), intSpec('cnt'), { name: 'total', kind: 'decimal', sql: 'DECIMAL', nullable: true }],
+        unique: [by],
+        key: by === 'k' ? 'k' : null,
+      }
+    }
+    if (pick === 1)
+      return {
+        sql: `SELECT DISTINCT ${source.alias}.k, ${source.alias}.n FROM ${source.sql}${where}`,
+        columns: [intSpec('k'), intSpec('n')],
+        unique: ['k', 'n'],
+        key: 'k',
+      }
+    const columns = [table.columns[0] as ColumnSpec, table.columns[1] as ColumnSpec, ...dice.some(table.columns.slice(2), 3)]
+    const limit = pick === 2 ? ` ORDER BY ${source.alias}.id LIMIT ${mark(String(1 + dice.below(30)))}` : ''
+    return {
+      sql: `SELECT ${columns.map((c) => `${source.alias}.${c.name}`).join(', ')} FROM ${source.sql}${where}${limit}`,
+      columns,
+      unique: ['id'],
+      key: 'k',
+    }
+  }
+
+  #from(): { sql: string; sources: Source[] } {
+    const dice = this.#dice
+    const count = { one: 1, two: 2, three: 3 }[dice.weighted(weights.joins)]
+    const used = new Set<string>()
+    const first = this.#source(used, 0)
+    const sources = [first]
+    let sql = first.sql
+    const commas: string[] = []
+    for (let i = 1; i < count; i++) {
+      this.#tags.add('join')
+      const kind = dice.weighted(weights.joinKind)
+      const next = this.#source(used, 0)
+      const left = dice.pick(sources)
+      const keyed = left.key !== null && next.key !== null && left.table?.sharding === next.table?.sharding
+      if (kind === 'using' && count === 2 && keyed && left.table?.sharding === 'key') {
+        this.#tags.add('key-join')
+        sql += ` JOIN ${next.sql} USING (k)`
+        sources.push(next)
+        continue
+      }
+      const { condition, cross } = this.#on(left, next)
+      this.#tags.add(cross && left.table?.sharding !== 'reference' && next.table?.sharding !== 'reference' ? 'cross-join' : 'key-join')
+      if (kind === 'left' || kind === 'right') this.#tags.add('outer-join')
+      const extra = dice.chance(0.2) ? ` AND ${comparison(next.refs, dice)}` : ''
+      if (kind === 'comma' && commas.length === i - 1 && !sql.includes(' JOIN ')) {
+        sql += `, ${next.sql}`
+        commas.push(condition)
+      } else
+        sql += ` ${{ inner: 'JOIN', left: 'LEFT JOIN', right: 'RIGHT JOIN', comma: 'JOIN', using: 'INNER JOIN' }[kind]} ${next.sql} ON ${condition}${extra}`
+      sources.push(next)
+    }
+    return {
+      sql: `FROM ${sql}`,
+      sources: commas.length > 0 ? sources.map((source, i) => (i === 0 ? { ...source, pending: commas } : source)) : sources,
+    }
+  }
+
+  #on(left: Source, right: Source): { condition: string; cross: boolean } {
+    const dice = this.#dice
+    const name = (source: Source, column: string): Ref | undefined => source.refs.find((ref) => ref.spec.name === column)
+    const how = dice.weighted(weights.joinOn)
+    const [ka, kb, na, nb] = [name(left, 'k'), name(right, 'k'), name(left, 'n'), name(right, 'n')]
+    const [ia, ib] = [name(left, 'id'), name(right, 'id')]
+    const [sa, sb] = [name(left, 's'), name(right, 's')]
+    if (how === 'sameKey' && ka && kb) {
+      const cross = left.table?.sharding !== right.table?.sharding
+      return { condition: `${ka.sql} = ${kb.sql}`, cross }
+    }
+    if (how === 'textToText' && sa && sb && ia && ib)
+      return { condition: `${sa.sql} = ${sb.sql} AND ${ia.sql} < ${mark('25')}`, cross: true }
+    if (how === 'unequal' && ia && ib) return { condition: `${ia.sql} < ${ib.sql} AND ${ib.sql} < ${mark('12')}`, cross: true }
+    if (how === 'keyToOther' && kb) {
+      const other = ia ?? na ?? ka
+      if (other) return { condition: `${dice.chance(0.5) ? `${other.sql} = ${kb.sql}` : `${kb.sql} = ${other.sql}`}`, cross: other !== ka }
+    }
+    const [a, b] = [ia ?? na ?? (left.refs[0] as Ref), ib ?? kb ?? nb ?? (right.refs[0] as Ref)]
+    if (na && nb && dice.chance(0.4)) return { condition: `${na.sql} = ${nb.sql}`, cross: true }
+    return { condition: `${a.sql} = ${b.sql}`, cross: true }
+  }
+
+  // ── WHERE ──
+
+  #where(sources: readonly Source[], refs: readonly Ref[]): string {
+    const dice = this.#dice
+    const w = weights.where
+    const parts: string[] = []
+    for (const source of sources) parts.push(...((source as { pending?: string[] }).pending ?? []))
+    const keyed = sources.filter((source) => source.key !== null && source.table !== null)
+    const literal = (source: Source): string => mark(keyFor(source.table as TableSpec, dice))
+    if (keyed.length > 0 && dice.chance(w.keyEquals)) {
+      const source = dice.pick(keyed)
+      parts.push(`${(source.key as Ref).sql} = ${literal(source)}`)
+      this.#tags.add('by-key')
+    }
+    if (keyed.length > 0 && dice.chance(w.keyIn)) {
+      const source = dice.pick(keyed)
+      parts.push(`${(source.key as Ref).sql} IN (${literal(source)}, ${literal(source)}, ${literal(source)})`)
+    }
+    if (dice.chance(w.comparison)) parts.push(comparison(refs, dice))
+    if (dice.chance(w.orTree))
+      parts.push(`(${comparison(refs, dice)} OR ${comparison(refs, dice)} OR (${comparison(refs, dice)} AND ${comparison(refs, dice)}))`)
+    if (dice.chance(w.inSubquery)) parts.push(this.#inSubquery(sources, refs))
+    if (dice.chance(w.existsSubquery)) parts.push(this.#exists(sources, refs))
+    if (dice.chance(w.scalarSubquery))
+      parts.push(`${number(refs, dice, 1)} ${dice.pick(['<', '>', '<=', '='])} ${this.#scalar(sources, refs)}`)
+    return parts.length === 0 ? '' : ` WHERE ${dice.shuffle(parts).join(' AND ')}`
+  }
+
+  #innerSource(): Source {
+    return this.#source(new Set(), 1)
+  }
+
+  #correlation(source: Source, sources: readonly Source[], refs: readonly Ref[]): string[] {
+    const dice = this.#dice
+    const how = dice.weighted(weights.subquery)
+    const outer = dice.pick(sources)
+    if (how === 'correlatedByKey' && source.key !== null && outer.key !== null && source.key.kind === outer.key.kind)
+      return [`${source.key.sql} = ${outer.key.sql}`]
+    if (how === 'correlatedByOther') {
+      const inner = source.refs.find((ref) => ref.spec.name === 'n') as Ref
+      const ints = refs.filter((ref) => ref.kind === 'int')
+      if (ints.length > 0) return [`${inner.sql} = ${dice.pick(ints).sql}`]
+    }
+    return []
+  }
+
+  #inSubquery(sources: readonly Source[], refs: readonly Ref[]): string {
+    const dice = this.#dice
+    this.#tags.add('in-subquery')
+    const source = this.#innerSource()
+    const outer = dice.pick(refs.filter((ref) => ref.kind === 'int'))
+    const inner =
+      outer.key && source.key !== null && dice.chance(0.6) ? source.key : dice.pick(source.refs.filter((ref) => ref.kind === 'int'))
+    if (inner.kind !== 'int') return `${outer.sql} IN (SELECT ${source.alias}.n FROM ${source.sql})`
+    const where = [
+      ...(dice.chance(0.25) ? this.#correlation(source, sources, refs) : []),
+      ...(dice.chance(0.7) ? [comparison(source.refs, dice)] : []),
+    ]
+    return `${outer.sql} ${dice.chance(0.25) ? 'NOT ' : ''}IN (SELECT ${inner.sql} FROM ${source.sql}${where.length > 0 ? ` WHERE ${where.join(' AND ')}` : ''})`
+  }
+
+  #exists(sources: readonly Source[], refs: readonly Ref[]): string {
+    const dice = this.#dice
+    this.#tags.add('exists')
+    const source = this.#innerSource()
+    const where = [...this.#correlation(source, sources, refs), ...(dice.chance(0.6) ? [comparison(source.refs, dice)] : [])]
+    return `${dice.chance(0.3) ? 'NOT ' : ''}EXISTS (SELECT ${dice.chance(0.5) ? '1' : '*'} FROM ${source.sql}${where.length > 0 ? ` WHERE ${where.join(' AND ')}` : ''})`
+  }
+
+  #scalar(sources: readonly Source[], refs: readonly Ref[]): string {
+    const dice = this.#dice
+    this.#tags.add('scalar-subquery')
+    const source = this.#innerSource()
+    const where = this.#correlation(source, sources, refs)
+    if (dice.chance(0.5)) where.push(comparison(source.refs, dice))
+    const amount = dice.pick(source.refs.filter((ref) => isExact(ref) && ref.spec.name !== 'm'))
+    return `(SELECT ${dice.pick(['COUNT(*)', `MAX(${amount.sql})`, `MIN(${amount.sql})`, `SUM(${amount.sql})`, `AVG(${amount.sql})`])} FROM ${source.sql}${where.length > 0 ? ` WHERE ${where.join(' AND ')}` : ''})`
+  }
+
+  // ── shapes ──
+
+  #refs(sources: readonly Source[]): Ref[] {
+    // A column joined by USING is named once: without its table it is not ambiguous, with it either side is right.
+    return sources.flatMap((source) => source.refs)
+  }
+
+  #orderBy(refs: readonly Ref[], unique: readonly string[]): { sql: string; ordered: boolean } {
+    const dice = this.#dice
+    if (!dice.chance(weights.orderBy)) return { sql: '', ordered: false }
+    this.#tags.add('order')
+    const keys: string[] = []
+    const direction = (): string => (dice.chance(0.4) ? ' DESC' : '')
+    if (dice.chance(weights.orderByText)) {
+      const texts = refs.filter((ref) => isText(ref) && ref.spec.name !== 'x')
+      if (texts.length > 0) {
+        const ref = dice.pick(texts)
+        keys.push(ref.sql + direction())
+        this.#tags.add('order-text').add('collation')
+      }
+    }
+    if (dice.chance(weights.orderByExpression))
+      keys.push((dice.chance(0.3) ? `LOWER(${text(refs, dice)})` : number(refs, dice)) + direction())
+    else if (keys.length === 0 && dice.chance(0.6)) keys.push(dice.pick(refs.filter((ref) => !isText(ref))).sql + direction())
+    const total = dice.chance(0.8)
+    if (total) keys.push(...unique.map((key) => key + direction()))
+    if (keys.length === 0) return { sql: '', ordered: false }
+    let sql = ` ORDER BY ${keys.join(', ')}`
+    if (total && dice.chance(weights.limit)) {
+      const count = mark(String(dice.chance(0.1) ? 0 : 1 + dice.below(20)))
+      sql += dice.chance(weights.offset)
+        ? dice.chance(0.5)
+          ? ` LIMIT ${count} OFFSET ${mark(String(dice.below(15)))}`
+          : ` LIMIT ${mark(String(dice.below(15)))}, ${count}`
+        : ` LIMIT ${count}`
+    }
+    return { sql, ordered: total }
+  }
+
+  #rows(): { sql: string; ordered: boolean } {
+    const dice = this.#dice
+    const { sql: from, sources } = this.#from()
+    const refs = this.#refs(sources)
+    const items: string[] = []
+    if (dice.chance(0.12)) items.push('*')
+    else if (dice.chance(0.1)) items.push(`${dice.pick(sources).alias}.*`)
+    else for (let i = 0, n = 1 + dice.below(5); i < n; i++) items.push(item(refs, dice) + (dice.chance(0.25) ? ` AS i${i}` : ''))
+    if (dice.chance(weights.scalarInList)) items.push(this.#scalar(sources, refs))
+    const where = this.#where(sources, refs)
+    const order = this.#orderBy(
+      refs,
+      sources.flatMap((source) => source.unique),
+    )
+    return { sql: `SELECT ${items.join(', ')} ${from}${where}${order.sql}`, ordered: order.ordered }
+  }
+
+  #aggregateCall(refs: readonly Ref[]): { sql: string; list: boolean; fold: boolean } {
+    const dice = this.#dice
+    const numbers = refs.filter((ref) => isNumber(ref) && ref.spec.name !== 'm')
+    const any = dice.pick(refs)
+    const exact = dice.pick(numbers.length > 0 ? numbers : refs)
+    const plain = (sql: string): { sql: string; list: boolean; fold: boolean } => ({ sql, list: false, fold: false })
+    const kind = dice.weighted(weights.aggregates)
+    switch (kind) {
+      case 'count':
+        return plain(dice.chance(0.5) ? 'COUNT(*)' : `COUNT(${any.sql})`)
+      case 'sum':
+        return plain(`SUM(${dice.chance(0.3) ? number(refs, dice, 1) : exact.sql})`)
+      case 'min':
+      case 'max': {
+        const of = dice.pick(refs)
+        if (isText(of)) this.#tags.add('collation')
+        return { sql: `${kind.toUpperCase()}(${of.sql})`, list: false, fold: isText(of) }
+      }
+      case 'avg':
+        return plain(`AVG(${exact.sql})`)
+      case 'countDistinct':
+        this.#tags.add('count-distinct')
+        return plain(dice.chance(0.2) ? `COUNT(DISTINCT ${any.sql}, ${dice.pick(refs).sql})` : `COUNT(DISTINCT ${any.sql})`)
+      case 'sumDistinct':
+        this.#tags.add('count-distinct')
+        return plain(`${dice.chance(0.5) ? 'SUM' : 'AVG'}(DISTINCT ${exact.sql})`)
+      case 'groupConcat': {
+        this.#tags.add('group-concat')
+        const of = dice.pick(refs.filter((ref) => ref.kind === 'int' || ref.kind === 'date'))
+        if (dice.chance(0.5)) return { sql: `GROUP_CONCAT(${of.sql})`, list: true, fold: false }
+        return plain(
+          `GROUP_CONCAT(${dice.chance(0.5) ? 'DISTINCT ' : ''}${of.sql} ORDER BY ${of.sql}${dice.chance(0.5) ? ' DESC' : ''}${dice.chance(0.4) ? " SEPARATOR '|'" : ''})`,
+        )
+      }
+      case 'deviation':
+        this.#tags.add('deviation')
+        return plain(`${dice.pick(['STDDEV', 'STD', 'VARIANCE', 'STDDEV_SAMP', 'VAR_SAMP', 'VAR_POP'])}(${exact.sql})`)
+      case 'bits': {
+        const ints = refs.filter((ref) => ref.kind === 'int')
+        return plain(`${dice.pick(['BIT_AND', 'BIT_OR', 'BIT_XOR'])}(${dice.pick(ints.length > 0 ? ints : refs).sql})`)
+      }
+    }
+  }
+
+  #aggregates(refs: readonly Ref[], count: number): { items: string[]; lists: boolean[]; folds: boolean[] } {
+    const dice = this.#dice
+    this.#tags.add('aggregate')
+    const made = Array.from({ length: count }, (_, i) => {
+      const call = this.#aggregateCall(refs)
+      if (dice.chance(weights.aggregateExpression)) {
+        this.#tags.add('aggregate-expression')
+        const numbers = refs.filter((ref) => isExact(ref) && ref.spec.name !== 'm')
+        const of = dice.pick(numbers).sql
+        const sql = dice.pick([
+          `SUM(${of}) / COUNT(*)`,
+          `COALESCE(SUM(${of}), 0)`,
+          `COUNT(*) + ${mark('1')}`,
+          `MAX(${of}) - MIN(${of})`,
+          `AVG(${of}) * 2`,
+          `ROUND(AVG(${of}), 1)`,
+          `IF(COUNT(*) > ${mark('2')}, SUM(${of}), NULL)`,
+        ])
+        return { sql: sql + (dice.chance(0.3) ? ` AS g${i}` : ''), list: false, fold: false }
+      }
+      return { ...call, sql: call.sql + (dice.chance(0.3) ? ` AS g${i}` : '') }
+    })
+    return { items: made.map((m) => m.sql), lists: made.map((m) => m.list), folds: made.map((m) => m.fold) }
+  }
+
+  #aggregate(): { sql: string; ordered: boolean; folded: number[]; lists: number[] } {
+    const { sql: from, sources } = this.#from()
+    const refs = this.#refs(sources)
+    const { items, lists, folds } = this.#aggregates(refs, 1 + this.#dice.below(4))
+    return {
+      sql: `SELECT ${items.join(', ')} ${from}${this.#where(sources, refs)}`,
+      ordered: true,
+      folded: placesOf(folds, 0),
+      lists: placesOf(lists, 0),
+    }
+  }
+
+  #grouped(): { sql: string; ordered: boolean; folded: number[]; lists: number[] } {
+    const dice = this.#dice
+    this.#tags.add('group')
+    const { sql: from, sources } = this.#from()
+    const refs = this.#refs(sources)
+    const keys: { sql: string; fold: boolean }[] = []
+    for (let i = 0, n = 1 + dice.below(2); i < n; i++) {
+      const texts = refs.filter((ref) => isText(ref) && ref.spec.name !== 'x')
+      if (texts.length > 0 && dice.chance(weights.groupByText)) {
+        const ref = dice.pick(texts)
+        this.#tags.add('group-text').add('collation')
+        keys.push({ sql: ref.sql, fold: true })
+      } else if (dice.chance(weights.groupByExpression)) keys.push({ sql: number(refs, dice, 1), fold: false })
+      else keys.push({ sql: dice.pick(refs.filter((ref) => !isText(ref) && ref.kind !== 'float')).sql, fold: false })
+    }
+    const shown = keys.filter(() => dice.chance(0.8))
+    const { items, lists, folds } = this.#aggregates(refs, 1 + dice.below(3))
+    const smallest = sources.flatMap((source) => source.unique.slice(0, 1)).map((key) => `MIN(${key})`)
+    if (shown.some((key) => key.fold)) {
+      items.push(...smallest)
+      lists.push(...smallest.map(() => false))
+      folds.push(...smallest.map(() => false))
+    }
+    let sql = `SELECT ${[...shown.map((key) => key.sql), ...items].join(', ')} ${from}${this.#where(sources, refs)} GROUP BY ${keys.map((key) => key.sql).join(', ')}`
+    const rollup = dice.chance(weights.rollup)
+    if (rollup) {
+      this.#tags.add('rollup')
+      sql += ' WITH ROLLUP'
+    }
+    if (dice.chance(weights.having)) {
+      this.#tags.add('having')
+      const amount = refs.filter((ref) => isExact(ref) && ref.spec.name !== 'm')
+      sql += ` HAVING ${dice.pick([`COUNT(*) > ${mark(String(dice.below(5)))}`, `SUM(${dice.pick(amount).sql}) > ${mark(String(dice.below(20)))}`, `MIN(${dice.pick(amount).sql}) IS NOT NULL`, `COUNT(*) > 1 AND MAX(${dice.pick(amount).sql}) < ${mark('40')}`])}`
+    }
+    let ordered = false
+    if (!rollup && dice.chance(weights.orderBy)) {
+      this.#tags.add('order')
+      const total = dice.chance(0.8)
+      const list = [
+        ...(dice.chance(0.4) ? [`COUNT(*)${dice.chance(0.5) ? ' DESC' : ''}`] : []),
+        ...(total ? keys.map((key) => key.sql + (dice.chance(0.4) ? ' DESC' : '')) : []),
+      ]
+      if (list.length > 0) {
+        ordered = total
+        sql += ` ORDER BY ${list.join(', ')}`
+        if (total && dice.chance(weights.limit)) sql += ` LIMIT ${mark(String(1 + dice.below(6)))}`
+      }
+    }
+    return {
+      sql,
+      ordered,
+      folded: [
+        ...placesOf(
+          shown.map((key) => key.fold),
+          0,
+        ),
+        ...placesOf(folds, shown.length),
+      ],
+      lists: placesOf(lists, shown.length),
+    }
+  }
+
+  #distinct(): { sql: string; ordered: boolean; folded: number[] } {
+    const dice = this.#dice
+    this.#tags.add('distinct')
+    const { sql: from, sources } = this.#from()
+    const refs = this.#refs(sources)
+    // One text at most, else which spellings come together is a matter of luck.
+    const items = dice.some(
+      refs.filter((ref) => !isText(ref)),
+      1 + dice.below(3),
+    )
+    const texts = refs.filter((ref) => isText(ref) && ref.spec.name !== 'x')
+    if (texts.length > 0 && dice.chance(0.4)) {
+      items.push(dice.pick(texts))
+      this.#tags.add('collation')
+    }
+    const ordered = dice.chance(0.6)
+    if (ordered) this.#tags.add('order')
+    const order = ordered
+      ? ` ORDER BY ${items.map((ref) => ref.sql + (dice.chance(0.3) ? ' DESC' : '')).join(', ')}${dice.chance(weights.limit) ? ` LIMIT ${mark(String(1 + dice.below(15)))}` : ''}`
+      : ''
+    return {
+      sql: `SELECT DISTINCT ${items.map((ref) => ref.sql).join(', ')} ${from}${this.#where(sources, refs)}${order}`,
+      ordered,
+      folded: placesOf(
+        items.map((ref) => isText(ref)),
+        0,
+      ),
+    }
+  }
+
+  #union(): { sql: string; ordered: boolean } {
+    const dice = this.#dice
+    this.#tags.add('union')
+    const parts = Array.from({ length: dice.chance(0.8) ? 2 : 3 }, () => {
+      const source = this.#tableSource(this.#tables(dice.weighted({ key: 70, other: 20, reference: 10 })))
+      const n = source.refs.find((ref) => ref.spec.name === 'n') as Ref
+      const id = source.refs.find((ref) => ref.spec.name === 'id') as Ref
+      const where = [
+        ...(dice.chance(0.2) && source.key ? [`${source.key.sql} = ${mark(keyFor(source.table as TableSpec, dice))}`] : []),
+        ...(dice.chance(0.7) ? [comparison(source.refs, dice)] : []),
+      ]
+      return `SELECT ${dice.chance(0.3) ? `COUNT(*), MAX(${n.sql})` : `${id.sql}, ${n.sql}`} FROM ${source.sql}${where.length > 0 ? ` WHERE ${where.join(' AND ')}` : ''}`
+    })
+    let sql = parts.join(dice.chance(0.5) ? ' UNION ' : ' UNION ALL ')
+    let ordered = false
+    if (dice.chance(0.5)) {
+      sql += ' ORDER BY 1, 2'
+      ordered = true
+      if (dice.chance(0.5)) sql += ` LIMIT ${mark(String(1 + dice.below(12)))}`
+    }
+    return { sql, ordered }
+  }
+
+  #window(): { sql: string; ordered: boolean } {
+    const dice = this.#dice
+    this.#tags.add('window')
+    const { sql: from, sources } = this.#from()
+    const refs = this.#refs(sources)
+    const unique = sources.flatMap((source) => source.unique)
+    const key = sources[0]?.key
+    const partition = dice.chance(0.7)
+      ? `PARTITION BY ${key && dice.chance(0.6) ? key.sql : dice.pick(refs.filter((ref) => !isText(ref) && ref.kind !== 'float')).sql} `
+      : ''
+    const amounts = refs.filter((ref) => isExact(ref) && ref.spec.name !== 'm')
+    const amount = dice.pick(amounts).sql
+    const order = `ORDER BY ${unique.join(', ')}`
+    const call = dice.pick([
+      `ROW_NUMBER() OVER (${partition}${order})`,
+      `RANK() OVER (${partition}ORDER BY ${amount})`,
+      `SUM(${amount}) OVER (${partition}${order})`,
+      `COUNT(*) OVER (${partition})`,
+      `LAG(${amount}) OVER (${partition}${order})`,
+      `MAX(${amount}) OVER (${partition})`,
+    ])
+    return {
+      sql: `SELECT ${[...unique, call].join(', ')} ${from}${this.#where(sources, refs)}${dice.chance(0.5) ? ` ORDER BY ${unique.join(', ')}${dice.chance(0.3) ? ` LIMIT ${mark(String(1 + dice.below(10)))}` : ''}` : ''}`,
+      ordered: false,
+    }
+  }
+}
+
+function placesOf(flags: readonly boolean[], from: number): number[] {
+  return flags.flatMap((flag, i) => (flag ? [from + i] : []))
+}
+
+export { valueFor }

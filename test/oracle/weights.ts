@@ -1,0 +1,87 @@
+/**
+ * What the oracle asks, and how often: the specification of "any query" as numbers. `npm run oracle` prints the shares that came of it and fails
+ * when one of `floors` is not reached; the chances below are set so that they are.
+ */
+export const weights = {
+  /** Shares of all statements. */
+  write: 0.22,
+  transaction: 0.04,
+  /** Of SELECTs: how often as a prepared statement with parameters. */
+  prepared: 0.25,
+
+  /** The shape of a SELECT. */
+  shape: { rows: 36, aggregate: 16, grouped: 22, distinct: 7, union: 7, window: 6, local: 2 },
+
+  /** The FROM clause of a SELECT: how many tables, and what they are. */
+  joins: { one: 50, two: 36, three: 14 },
+  joinKind: { inner: 52, left: 30, right: 5, comma: 8, using: 5 },
+  /** By what two tables are joined: the shard key of both, another column, an inequality. */
+  joinOn: { sameKey: 42, keyToOther: 24, otherToOther: 26, textToText: 6, unequal: 2 },
+  source: { sharded: 66, reference: 10, otherVindex: 10, derived: 8, cte: 6 },
+
+  /** Each of these is added to a WHERE clause with the chance given. */
+  where: {
+    keyEquals: 0.2,
+    keyIn: 0.1,
+    comparison: 0.55,
+    inSubquery: 0.09,
+    existsSubquery: 0.09,
+    scalarSubquery: 0.06,
+    orTree: 0.08,
+  },
+  /** Of subqueries in WHERE: whether they name the outer row, and how. */
+  subquery: { uncorrelated: 40, correlatedByKey: 35, correlatedByOther: 25 },
+  scalarInList: 0.05,
+
+  /** Aggregate functions by frequency of use. */
+  aggregates: {
+    count: 26,
+    sum: 22,
+    min: 12,
+    max: 12,
+    avg: 10,
+    countDistinct: 6,
+    sumDistinct: 2,
+    groupConcat: 4,
+    deviation: 3,
+    bits: 3,
+  },
+  aggregateExpression: 0.14,
+  having: 0.25,
+  rollup: 0.04,
+  groupByText: 0.35,
+  groupByExpression: 0.15,
+
+  orderBy: 0.6,
+  orderByText: 0.3,
+  orderByExpression: 0.15,
+  limit: 0.45,
+  offset: 0.35,
+
+  /** Writes. */
+  writes: {
+    insertOne: 16,
+    insertMany: 12,
+    insertIgnore: 5,
+    onDuplicate: 10,
+    replace: 8,
+    insertSelect: 7,
+    updateByKey: 18,
+    updateScattered: 9,
+    updateJoin: 4,
+    updateSubquery: 3,
+    updateLimit: 2,
+    deleteByKey: 9,
+    deleteScattered: 4,
+    deleteJoin: 3,
+    deleteSubquery: 2,
+    deleteLimit: 2,
+    reference: 4,
+  },
+} as const
+
+/** Least shares of all SELECTs (joins …) that a run must have reached. */
+export const floors = { join: 0.3, aggregate: 0.25, subquery: 0.15, collation: 0.1 } as const
+
+/** Most that may be refused where one server answers: by category, of all SELECTs, of all writes. */
+export const ceilings = { category: 0.25, select: 0.1, write: 0.05 } as const

@@ -1,0 +1,62 @@
+/** One server with an unsharded database, and the same tables over four shards behind a gate. */
+import { flavours, testServer, type TestServer } from '../kit/servers.ts'
+import { connect } from '../../src/mysql/connect.ts'
+import type { Connection } from '../../src/mysql/connection.ts'
+import type { Gate } from '../../src/gate/gate.ts'
+import { addKeyspace, addServer, addUser, MemoryStore, startGate } from '../../src/gate/testkit/world.ts'
+
+export type Flavour = 'mariadb' | 'mysql'
+export const shardNames = ['-40', '40-80', '80-c0', 'c0-'] as const
+
+export type World = AsyncDisposable & {
+  readonly server: TestServer
+  readonly gate: Gate
+  /** The unsharded database's name; shards are named after it. */
+  one(): Promise<Connection>
+  four(): Promise<Connection>
+  /** Straight to a shard. */
+  shard(name: string): Promise<Connection>
+}
+
+const rights =
+  'SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, LOCK TABLES, CREATE TEMPORARY TABLES, EXECUTE, REFERENCES, CREATE VIEW, SHOW VIEW, TRIGGER'
+
+export function schemaOf(name: string): string {
+  return `four_${name.replace('-', '_')}`
+}
+
+export async function startWorld(flavour: Flavour, vschema: object): Promise<World> {
+  if (!flavours().includes(flavour)) throw new Error(`no ${flavour} server is set up here: npm run setup`)
+  const server = await testServer({ flavour, binlog: false, bufferPoolMb: 64, extra: { 'max-connections': 400 } })
+  try {
+    const admin = await connect(server.config)
+    await admin.query("CREATE USER sw_gate@'%' IDENTIFIED BY 'gate-secret'")
+    await admin.query(`GRANT ${rights} ON *.* TO sw_gate@'%'`)
+    for (const schema of ['one', ...shardNames.map(schemaOf)]) await admin.query(`CREATE DATABASE \`${schema}\` CHARACTER SET utf8mb4`)
+    await admin.close()
+    const store = new MemoryStore()
+    await addServer(store, 's1', server.port, flavour)
+    await addUser(store, 'app', 'secret')
+    await addKeyspace(
+      store,
+      'four',
+      shardNames.map((name) => ({ name, serverId: 's1', schema: schemaOf(name) })),
+      { sharded: true, vschema },
+    )
+    const { gate, port } = await startGate(store)
+    return {
+      server,
+      gate,
+      one: () => connect({ ...server.config, database: 'one' }),
+      four: () => connect({ host: '127.0.0.1', port, user: 'app', password: 'secret', database: 'four' }),
+      shard: (name) => connect({ ...server.config, database: schemaOf(name) }),
+      async [Symbol.asyncDispose]() {
+        await gate.stop()
+        await server[Symbol.asyncDispose]()
+      },
+    }
+  } catch (error) {
+    await server[Symbol.asyncDispose]()
+    throw error
+  }
+}
