@@ -1,4 +1,5 @@
 import { defineErrors } from '../base/errors.ts'
+import './dualwrite-errors.ts'
 
 export const changeErrors = defineErrors('CHANGE', {
   noKeyspace: {
