@@ -11,6 +11,7 @@ import { recoverKeyspace } from '../switch/recover.ts'
 import { switchReportText } from '../switch/report.ts'
 import { switchTraffic } from '../switch/switch-traffic.ts'
 import type { ClaimPool } from '../switch/claim.ts'
+import type { KeyspaceTurns } from '../switch/turns.ts'
 import { vdiffVerdict } from '../switch/vdiff-verdict.ts'
 import { keys } from '../topology/keys.ts'
 import type { ErrorView, KeyspaceRecord, RoutingComponent, RoutingRecord, StreamRecord, VdiffReport } from '../topology/records.ts'
@@ -27,7 +28,12 @@ import type { ReshardData, ReshardSpec } from './reshard-spec.ts'
 import type { World } from './servers.ts'
 
 /** `switchFailpoint` is for tests: where a controller dies on purpose. */
-export type Claims = { readonly pool: ClaimPool; readonly switchFailpoint?: SwitchFailpoint }
+export type Claims = {
+  readonly pool: ClaimPool
+  readonly switchFailpoint?: SwitchFailpoint
+  /** Shared with whatever else looks at the servers of a keyspace. */
+  readonly turns?: KeyspaceTurns
+}
 
 type SwitchArgs = {
   readonly tabletTypes: readonly ('primary' | 'replica' | 'rdonly')[]

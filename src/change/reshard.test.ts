@@ -8,7 +8,8 @@ import type { RoutingRecord, VdiffReport } from '../topology/records.ts'
 import { attachWorkflow, componentsOfWorkflow, initialRouting } from '../topology/routing.ts'
 import { put, readRecord } from '../topology/typed.ts'
 import type { ActionContext } from '../workflow/context.ts'
-import { claimedRanges, oneAtATime } from './reshard.ts'
+import { KeyspaceTurns } from '../switch/turns.ts'
+import { claimedRanges, inTurn } from './reshard.ts'
 import { differentTables } from './reshard-plan.ts'
 import { vdiffVerdict } from '../switch/vdiff-verdict.ts'
 import { replicaReadsTo } from './reshard-switch.ts'
@@ -59,10 +60,11 @@ test('of two workflows that claim one shard at once, one is refused', async () =
 })
 
 test('what moves traffic runs one at a time in a keyspace, beside other keyspaces, and after a failure', async () => {
-  const alone = oneAtATime()
+  const turns = new KeyspaceTurns()
   const log: string[] = []
   const run = (keyspace: string, name: string, fails = false): Promise<void> =>
-    alone(
+    inTurn(
+      turns,
       {
         workflow: { keyspace },
         signal: new AbortController().signal,

@@ -14,6 +14,8 @@ import { closeServer } from '../switch/fence.ts'
 import { noteMade, readMade } from '../switch/made.ts'
 import type { Made } from '../switch/made.ts'
 import { settled } from '../switch/settled.ts'
+import { KeyspaceTurns } from '../switch/turns.ts'
+import { noteClosed } from '../switch/unmarked.ts'
 import { keys } from '../topology/keys.ts'
 import type { CreationSecret, RoutingRecord, ShardRecord, ShardRef, StreamRecord, StreamTable, VdiffRecord } from '../topology/records.ts'
 import { attachWorkflow, componentsOfWorkflow } from '../topology/routing.ts'
@@ -36,7 +38,8 @@ import type { ServerAddress, World } from './servers.ts'
 export { planReshardCreate } from './reshard-plan.ts'
 
 export function reshardDefinition(world: World & Claims): Definition {
-  const alone = oneAtATime()
+  const turns = world.turns ?? new KeyspaceTurns()
+  const alone = (context: ActionContext, work: () => Promise<void>): Promise<void> => inTurn(turns, context, work)
   return {
     kind: 'reshard',
     verbs: {
@@ -240,6 +243,7 @@ async function attachTarget(
       await claimed.connection.query(`CREATE DATABASE ${quoteIdentifier(schema)}`)
     }
     await closeServer(claimed, { allowUnfenced }, context.clock)
+    await noteClosed(claimed.connection)
   })
 }
 
@@ -288,31 +292,17 @@ export function claimedRanges(sources: readonly string[], targets: readonly stri
   return [...new Set([...sources, ...made.map((component) => printKeyRange(component.range))])]
 }
 
-/**
- * What moves traffic or retires a side runs one at a time in a keyspace: each of these verbs begins by recovering the keyspace, and must
- * not take the switch of another workflow that is under way for one that a dead leader left behind.
- */
-export function oneAtATime(): (context: ActionContext, work: () => Promise<void>) => Promise<void> {
-  const last = new Map<string, Promise<void>>()
-  return async (context, work) => {
-    const { keyspace } = context.workflow
-    const before = last.get(keyspace)
-    const mine = (async () => {
-      if (before !== undefined) {
-        await context.waiting(`another workflow's switch or end in ${keyspace}`, 'when that is done')
-        await before.catch(() => undefined)
-        await context.waiting(null)
-      }
+/** In its keyspace's turn, saying so while it waits for it. */
+export function inTurn(turns: KeyspaceTurns, context: ActionContext, work: () => Promise<void>): Promise<void> {
+  const { keyspace } = context.workflow
+  return turns.run(
+    keyspace,
+    () => {
       context.signal.throwIfAborted()
-      await work()
-    })()
-    last.set(keyspace, mine)
-    try {
-      await mine
-    } finally {
-      if (last.get(keyspace) === mine) last.delete(keyspace)
-    }
-  }
+      return work()
+    },
+    (waits) => context.waiting(waits ? `another workflow's switch or end in ${keyspace}` : null, 'when that is done'),
+  )
 }
 
 /** start raises the generation, so that a stream that failed is taken up anew. */

@@ -13,6 +13,8 @@ import { currentPosition } from '../binlog/position.ts'
 import { ClaimPool } from '../switch/claim.ts'
 import { noSwitchFailpoint } from '../switch/crash-points.ts'
 import { recoverAtLead } from '../switch/recover.ts'
+import { watchClosed } from '../switch/strays.ts'
+import { KeyspaceTurns } from '../switch/turns.ts'
 import type { SwitchFailpoint } from '../switch/crash-points.ts'
 import { acquireLeadership } from '../topology/leadership.ts'
 import type { Installation } from '../topology/records.ts'
@@ -39,6 +41,8 @@ export type ControlOptions = World & {
 export type Control = { stop(): Promise<void> }
 
 const defaultLeaseMs = 5000
+/** How often servers that must be closed are looked at. */
+const closedLookMs = 5000
 
 export async function startControl(options: ControlOptions): Promise<Control> {
   const { store, log, clock } = options
@@ -85,21 +89,17 @@ async function lead(options: ControlOptions, office: Office, stop: AbortSignal):
         await using pool = new ClaimPool({ store, installationId: installation?.value.id ?? '', leadership: mine, clock, log })
         // A server that does not answer must not keep a controller that no longer leads from leading again.
         signal.addEventListener('abort', () => void pool[Symbol.asyncDispose](), { once: true })
-        await recoverAtLead({
-          store,
-          leadership: mine,
-          pool,
-          clock,
-          log,
-          readPosition: currentPosition,
-          failpoint: options.switchFailpoint ?? noSwitchFailpoint,
-        })
+        const failpoint = options.switchFailpoint ?? noSwitchFailpoint
+        const context = { store, leadership: mine, pool, clock, log, readPosition: currentPosition, failpoint }
+        await recoverAtLead(context)
         office.pool = pool
+        const turns = new KeyspaceTurns()
+        void watchClosed(context, turns, closedLookMs)
         await runEngine({
           store,
           clock,
           log,
-          definitions: [reshardDefinition({ ...options, pool })],
+          definitions: [reshardDefinition({ ...options, pool, turns })],
           leadership: mine,
         })
       } finally {

@@ -1,6 +1,7 @@
 /**
  * What this room keeps on every server, in `_shardwright`: whose server it is and the token of the last controller that claimed it
- * (`control_token`), and which accounts we locked (`control_locked`), and what a workflow made on somebody else's server (`control_made`). The control marker is `binlog/control-schema.ts`'s, the mover's tables are
+ * (`control_token`), and which accounts we locked (`control_locked`), and what a workflow made on somebody else's server (`control_made`), from where on a closed server is searched for
+ * foreign writes (`control_closed`). The control marker is `binlog/control-schema.ts`'s, the mover's tables are
  * `move/tables.ts`'s; all are made together.
  */
 import { controlSchema, ensureControlSchema } from '../binlog/control-schema.ts'
@@ -18,6 +19,8 @@ const statements = [
   `CREATE TABLE IF NOT EXISTS ${controlSchema}.control_made
     (workflow_uid VARBINARY(64) NOT NULL, kind VARBINARY(16) NOT NULL, schema_name VARBINARY(256) NOT NULL, name VARBINARY(256) NOT NULL,
     PRIMARY KEY (workflow_uid, kind, schema_name, name)) ENGINE=InnoDB`,
+  `CREATE TABLE IF NOT EXISTS ${controlSchema}.control_closed
+    (id TINYINT UNSIGNED NOT NULL PRIMARY KEY, position MEDIUMTEXT CHARACTER SET ascii COLLATE ascii_bin NOT NULL) ENGINE=InnoDB`,
 ]
 
 /** Makes our tables where they are missing; any number of times. */

@@ -24,6 +24,7 @@ import { settled } from './settled.ts'
 import { stepTen } from './step-ten.ts'
 import type { SwitchContext, SwitchLimits } from './context.ts'
 import { unknownTables } from './unknown-tables.ts'
+import { noteClosed } from './unmarked.ts'
 
 /** The switch's effects on real servers and the topology. */
 export class RealEffects implements SwitchEffects {
@@ -144,8 +145,13 @@ export class RealEffects implements SwitchEffects {
     return killed.flat()
   }
 
-  drain(signal: AbortSignal): Promise<void> {
-    return this.#drain('forward', this.#limits.drainMs, signal)
+  async drain(signal: AbortSignal): Promise<void> {
+    const closed = this.#fenceLaid ? this.#plan.from.serverIds : []
+    await settled([
+      this.#drain('forward', this.#limits.drainMs, signal),
+      // Under the fence: from here on every transaction there that is not ours is somebody who passes it.
+      ...closed.map((id) => this.#context.pool.run(id, ({ connection }) => noteClosed(connection), this.#attempt.signal)),
+    ])
   }
 
   proveWayBack(signal: AbortSignal): Promise<void> {

@@ -34,11 +34,11 @@ export async function connectAs(
   options: Partial<ConnectOptions> = {},
   signal?: AbortSignal,
 ): Promise<Connection> {
-  const { record, secret } = access
+  return connect({ ...connectOptions(access, account), ...options }, signal)
+}
+
+export function connectOptions({ record, secret }: ServerAccess, account: OurAccount): ConnectOptions {
   const place = record.socketPath === null ? { host: record.host, port: record.port } : { socketPath: record.socketPath }
   const { user, password } = secret[account]
-  return connect(
-    { ...place, user, password, connectTimeoutMs: 3_000, ...options, attributes: { program_name: `shardwright ${account}` } },
-    signal,
-  )
+  return { ...place, user, password, connectTimeoutMs: 3_000, attributes: { program_name: `shardwright ${account}` } }
 }

@@ -1,54 +1,144 @@
 /**
- * A server that must be closed and is open: somebody else opened it, or it was lost while it was being closed. It is closed again and told
- * (SW-SWITCH-005): what was written there meanwhile is for a vdiff to find.
+ * Servers that must be closed: looked at by a leader that has just begun, and again and again while nothing moves in their keyspace.
  *
- * Only for a leader that has taken the tokens and has not begun to work: beside a switch of its own this would close what that opens.
+ * One that is open was opened by somebody else, or was lost while it was being closed. It is closed again, its workflow is stopped, and what was
+ * written there meanwhile is searched for and told (SW-SWITCH-005): streams may not carry on with rows that nobody expected. Accounts that were
+ * let past the fence by name are watched in the same way: what they write there raises an alarm, and stops nothing.
+ *
+ * Only in the keyspace's turn: beside a switch this would close what that opens.
  */
 import { keys } from '../topology/keys.ts'
-import type { KeyspaceRecord } from '../topology/records.ts'
-import { readRecord } from '../topology/typed.ts'
+import type { KeyspaceRecord, StreamRecord, StreamReport } from '../topology/records.ts'
+import { listRecords, readRecord, updateRecord } from '../topology/typed.ts'
+import { withJournal } from '../workflow/records.ts'
+import type { WorkflowRecord } from '../workflow/records.ts'
 import type { SwitchContext } from './context.ts'
 import { readRouting } from './decide.ts'
 import { switchErrors } from './errors.ts'
 import { closeServer, describeOpen, fenceState, isClosed } from './fence.ts'
 import { readSide } from './plan.ts'
+import { searchUnmarked, unmarkedText } from './unmarked.ts'
 
-export async function closeStrays(context: SwitchContext): Promise<Error[]> {
-  const { store, pool, clock, log } = context
-  const strays: Error[] = []
-  const routings = await store.list(keys.routings)
-  for (const key of routings.entries.keys()) {
-    const keyspace = key.slice(keys.routings.length)
-    const { components } = (await readRouting(store, keyspace)).value
-    const record = await readRecord<KeyspaceRecord>(store, keys.keyspace(keyspace))
-    const fence = { allowUnfenced: record?.value.allowUnfenced ?? [] }
-    const stable = components.filter((component) => component.phase === 'stable')
-    const serving = await readSide(
-      store,
-      keyspace,
-      components.flatMap((component) => component.serving.primary),
-    )
-    const other = await readSide(
-      store,
-      keyspace,
-      stable.flatMap((component) => component.other),
-    )
-    for (const serverId of other.serverIds.filter((id) => !serving.serverIds.includes(id))) {
+export type Stray = {
+  readonly server: string
+  readonly workflow: string | null
+  /** It was open, and how; null: an account that is let past its fence wrote there. */
+  readonly open: string | null
+  /** What was written there. */
+  readonly found: readonly string[]
+}
+
+export async function closeStrays(context: SwitchContext): Promise<Stray[]> {
+  const strays: Stray[] = []
+  const routings = await context.store.list(keys.routings)
+  for (const key of routings.entries.keys()) strays.push(...(await watchKeyspace(context, key.slice(keys.routings.length))))
+  return strays
+}
+
+/** Looks at every server of the keyspace that must be closed. */
+export async function watchKeyspace(context: SwitchContext, keyspace: string): Promise<Stray[]> {
+  const { store, leadership, log } = context
+  const { components } = (await readRouting(store, keyspace)).value
+  const closed = components.filter((component) => component.phase === 'stable' && component.other.length > 0)
+  if (closed.length === 0) return []
+  const record = await readRecord<KeyspaceRecord>(store, keys.keyspace(keyspace))
+  const allowUnfenced = record?.value.allowUnfenced ?? []
+  const serving = await readSide(
+    store,
+    keyspace,
+    components.flatMap((component) => component.serving.primary),
+  )
+  const strays: Stray[] = []
+  for (const { workflow, other } of closed) {
+    // A creation that is under way: its shards are recorded once their servers are closed.
+    if ((await Promise.all(other.map((shard) => store.get(keys.shard(keyspace, shard))))).includes(null)) continue
+    const side = await readSide(store, keyspace, other)
+    for (const serverId of side.serverIds.filter((id) => !serving.serverIds.includes(id))) {
       try {
-        const open = await pool.run(serverId, async (server) => {
-          const state = await fenceState(server.connection, server.ours, fence)
-          if (isClosed(state)) return null
-          await closeServer(server, fence, clock)
-          return describeOpen(state)
-        })
-        if (open !== null) strays.push(switchErrors.notClosed({ server: serverId, open }))
+        const stray = await lookAt(context, { keyspace, workflow, serverId, allowUnfenced })
+        if (stray !== null) strays.push(stray)
       } catch (error) {
-        context.leadership.signal.throwIfAborted()
+        leadership.signal.throwIfAborted()
         log.warn({ server: serverId, error: String(error) }, 'a server that must be closed could not be looked at')
       }
     }
   }
-  for (const stray of strays)
-    log.error({ error: stray.message }, 'a server that must take no client writes was open; it is closed again: run a vdiff')
+  for (const stray of strays) await alarm(context, keyspace, stray)
   return strays
+}
+
+type Look = { keyspace: string; workflow: string | null; serverId: string; allowUnfenced: readonly string[] }
+
+async function lookAt(context: SwitchContext, { keyspace, workflow, serverId, allowUnfenced }: Look): Promise<Stray | null> {
+  const { pool, clock, leadership } = context
+  const fence = { allowUnfenced }
+  const open = await pool.run(serverId, async (server) => {
+    const state = await fenceState(server.connection, server.ours, fence)
+    if (isClosed(state)) return null
+    await closeServer(server, fence, clock)
+    return describeOpen(state)
+  })
+  // Reading the binlog of a copy twice over would be a price for nothing: rows are compared after it.
+  if (open === null && (allowUnfenced.length === 0 || !(await follows(context, keyspace, workflow)))) return null
+  const search = await pool.run(serverId, (server) => searchUnmarked(server, clock, leadership.signal))
+  const found = unmarkedText(serverId, search)
+  return open === null && found.length === 0 ? null : { server: serverId, workflow, open, found }
+}
+
+async function follows({ store }: SwitchContext, keyspace: string, workflow: string | null): Promise<boolean> {
+  const record = workflow === null ? null : await readRecord<WorkflowRecord>(store, keys.workflow(keyspace, workflow))
+  if (record === null) return false
+  const reports = await listRecords<StreamReport>(store, keys.reportsOf(record.value.uid))
+  return reports.length > 0 && reports.every((report) => report.value.state === 'running')
+}
+
+/** Kept in the workflow's journal and the log; one that was open has its streams stopped until somebody has looked. */
+async function alarm({ store, log, leadership, clock }: SwitchContext, keyspace: string, stray: Stray): Promise<void> {
+  const { server, workflow, open, found } = stray
+  const what =
+    open === null
+      ? `accounts that pass the fence by name wrote on the closed server ${server}`
+      : switchErrors.notClosed({ server, open }).message
+  log.error({ keyspace, workflow, server, found }, what)
+  if (workflow === null) return
+  const stops = open !== null
+  const record = await updateRecord<WorkflowRecord>(
+    store,
+    keys.workflow(keyspace, workflow),
+    (current) =>
+      current === null
+        ? null
+        : [
+            `ALARM: ${what}${stops ? '; it is closed again and the workflow is stopped' : ''}`,
+            ...found.slice(0, 20).map((text) => `ALARM: ${text}`),
+          ].reduce((next, text) => withJournal(next, clock.nowMs(), text), current),
+    [leadership.fence],
+  )
+  if (!stops || record.value === null) return
+  for (const stream of await listRecords<StreamRecord>(store, keys.streamsOf(record.value.uid))) {
+    await updateRecord<StreamRecord>(store, stream.key, (current) => (current === null ? null : { ...current, wanted: 'stopped' }), [
+      leadership.fence,
+    ])
+  }
+}
+
+/** While this leader leads: every keyspace in its turn, never in anybody's way. */
+export async function watchClosed(
+  context: SwitchContext,
+  turns: { idle(keyspace: string): boolean; run(keyspace: string, work: () => Promise<void>): Promise<void> },
+  everyMs: number,
+): Promise<void> {
+  const { store, clock, log, leadership } = context
+  while (!leadership.signal.aborted) {
+    await clock.sleep(everyMs, leadership.signal).catch(() => undefined)
+    if (leadership.signal.aborted) return
+    try {
+      for (const key of (await store.list(keys.routings)).entries.keys()) {
+        const keyspace = key.slice(keys.routings.length)
+        if (turns.idle(keyspace)) await turns.run(keyspace, async () => void (await watchKeyspace(context, keyspace)))
+      }
+    } catch (error) {
+      if (!leadership.signal.aborted) log.warn({ error: String(error) }, 'closed servers could not be looked at; trying again')
+    }
+  }
 }

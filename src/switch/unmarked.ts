@@ -1,0 +1,150 @@
+/**
+ * What was written on a closed server by somebody who is neither an applier nor we (promise 2): by an account that may pass the fence, or
+ * while the server stood open though it must not. Found in the binlog from where it stood when it was closed: every transaction that changes
+ * rows and carries no applier row, which is the mark of all that streams write (PROTOCOLS 1.8).
+ *
+ * Where the search begins is written on the server itself under its fence (`control_closed`), and moved on when a search has come to its
+ * end: a marker of ours, written just before and read again. What can't be read (purged, undecodable) is told as unknown, never as nothing
+ * (promise 6).
+ */
+import { bumpControlMarker, chooseControlTable, controlSchema, controlSightings } from '../binlog/control-schema.ts'
+import { currentPosition } from '../binlog/position.ts'
+import type { Position, TableChooser } from '../binlog/source.ts'
+import { readTableDefinitions } from '../binlog/table-definitions.ts'
+import { openTail } from '../binlog/tail.ts'
+import type { Clock } from '../base/clock.ts'
+import type { Connection } from '../mysql/connection.ts'
+import { quoteString } from '../sql/quote.ts'
+import type { ClaimedServer } from './claim.ts'
+import { ensureControlTables } from './control-schema.ts'
+import { connectOptions } from './server-access.ts'
+
+export type Unmarked = {
+  readonly gtid: string
+  readonly at: string
+  readonly committedAtMs: number
+  /** `schema.table`, or the statement where it was logged as text. */
+  readonly what: readonly string[]
+  readonly rows: number
+}
+
+export type Search =
+  | { readonly kind: 'searched'; readonly found: readonly Unmarked[]; /** More than are listed. */ readonly more: number }
+  /** It was not noted where the server stood when it was closed; it is now. */
+  | { readonly kind: 'begun' }
+  | { readonly kind: 'unknown'; readonly reason: string }
+
+const foundMax = 100
+
+/** Under the fence: from here on nothing but streams and we may write. */
+export async function noteClosed(connection: Connection): Promise<void> {
+  await keepPosition(connection, await currentPosition(connection))
+}
+
+async function keepPosition(connection: Connection, position: string): Promise<void> {
+  const sql = `REPLACE INTO ${controlSchema}.control_closed (id, position) VALUES (1, ${quoteString(position)})`
+  await connection.query(sql)
+}
+
+/** Searches from where the server was closed, or from where the last search ended, to now. */
+export async function searchUnmarked(server: ClaimedServer, clock: Clock, signal: AbortSignal): Promise<Search> {
+  const { connection } = server
+  await ensureControlTables(connection)
+  const from = await connection.value(`SELECT position FROM ${controlSchema}.control_closed WHERE id = 1`)
+  if (from === undefined || from === null) {
+    await noteClosed(connection)
+    return { kind: 'begun' }
+  }
+  const marker = await bumpControlMarker(connection)
+  try {
+    const { found, more, end } = await readUntil(server, from as Position, marker, clock, signal)
+    await keepPosition(connection, end)
+    return { kind: 'searched', found, more }
+  } catch (error) {
+    signal.throwIfAborted()
+    return { kind: 'unknown', reason: error instanceof Error ? error.message : String(error) }
+  }
+}
+
+async function readUntil(
+  server: ClaimedServer,
+  position: Position,
+  marker: number,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<{ found: Unmarked[]; more: number; end: Position }> {
+  const schemas = await server.connection.allText(
+    "SELECT SCHEMA_NAME AS s FROM information_schema.SCHEMATA WHERE SCHEMA_NAME NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')",
+  )
+  const definitions = new Map<string, Awaited<ReturnType<typeof readTableDefinitions>>>()
+  for (const row of schemas) definitions.set(row['s'] ?? '', await readTableDefinitions(server.connection, row['s'] ?? ''))
+  const table: TableChooser = (schema, name) => {
+    const control = chooseControlTable(schema, name)
+    if (control !== null) return control
+    const columns = definitions.get(schema)?.get(name)
+    return columns === undefined ? { kind: 'skip' } : { kind: 'decode', columns }
+  }
+  await using tail = await openTail({ connect: connectOptions(server.access, 'mover'), position, table, clock, signal })
+  const found: Unmarked[] = []
+  let more = 0
+  let group = { gtid: '', committedAtMs: 0, at: '', marked: false, what: new Set<string>(), rows: 0, ends: false }
+  for (;;) {
+    const event = tail.tryNext() ?? (await tail.next())
+    switch (event.kind) {
+      case 'begin':
+        group = {
+          gtid: event.gtid,
+          committedAtMs: event.committedAtMs,
+          at: `${event.at.file}:${event.at.offset}`,
+          marked: false,
+          what: new Set(),
+          rows: 0,
+          ends: false,
+        }
+        break
+      case 'rows':
+        if (event.table.schema === controlSchema) {
+          if (event.table.name === 'move_applier') group.marked = true
+          if (controlSightings(event).some((one) => one.kind === 'controlMarker' && one.number >= marker)) group.ends = true
+          break
+        }
+        group.rows += event.length
+        if (group.what.size < 20) group.what.add(`${event.table.schema}.${event.table.name}`)
+        break
+      case 'query':
+        // Text in place of rows: what it changed cannot be told.
+        if (event.statement.kind === 'other') group.what.add(event.text.toString('utf8').slice(0, 120))
+        break
+      case 'commit':
+      case 'xaPrepare':
+        if (!group.marked && group.what.size > 0) {
+          const { gtid, at, committedAtMs, rows } = group
+          if (found.length < foundMax) found.push({ gtid, at, committedAtMs, rows, what: [...group.what] })
+          else more++
+        }
+        if (group.ends) return { found, more, end: event.position }
+        break
+      default:
+        break
+    }
+  }
+}
+
+export function unmarkedText(server: string, search: Search): string[] {
+  switch (search.kind) {
+    case 'begun':
+      return []
+    case 'unknown':
+      return [`${server}: what was written there while it must not be is unknown: ${search.reason}`]
+    case 'searched':
+      return [
+        ...search.found.map(
+          (one) =>
+            `${server}: ${one.gtid} at ${one.at} changed ${one.rows} rows of ${one.what.join(', ')}, and no stream of ours wrote it (${new Date(one.committedAtMs).toISOString()})`,
+        ),
+        ...(search.more === 0 ? [] : [`${server}: and ${search.more} more`]),
+      ]
+    default:
+      return search satisfies never
+  }
+}
