@@ -266,12 +266,13 @@ export class Runner implements TransactionHost {
   async beginBranch(branch: Branch, transaction: Transaction): Promise<void> {
     const { backend } = branch
     if (this.nextTransaction.length > 0) await this.#applyNext(backend)
-    if (!transaction.explicit) return
-    const sql = transaction.beginStatement()
-    // A plain BEGIN can't be refused; one with a mode can be, and nothing may run outside it then.
-    if (sql === 'BEGIN') this.connections.pipelineFramed(backend, beginCommand)
-    else await backend.connection.query(sql)
-    for (const savepoint of transaction.savepoints) await backend.connection.query(savepoint)
+    if (transaction.explicit) {
+      const sql = transaction.beginStatement()
+      // A plain BEGIN can't be refused; one with a mode can be, and nothing may run outside it then.
+      if (sql === 'BEGIN') this.connections.pipelineFramed(backend, beginCommand)
+      else await backend.connection.query(sql)
+    }
+    for (const { sql } of transaction.savepoints) await backend.connection.query(sql)
   }
 
   async #applyNext(backend: Backend): Promise<void> {

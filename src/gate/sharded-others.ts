@@ -1,5 +1,6 @@
 /** Statements on sharded keyspaces that are not routed by rows: what the session answers itself, SHOW, DDL, savepoints. */
 import { isSwError } from '../base/errors.ts'
+import { ServerError } from '../mysql/errors.ts'
 import type { Lexed } from '../sql/lexer.ts'
 import { nullValue, type Value } from '../sql/value.ts'
 import { gateErrors } from './errors.ts'
@@ -106,6 +107,9 @@ export class OtherStatements {
   /** On every branch that is open; on those opened later when they are. */
   async savepoint(plan: TransactionPlan, e: Execution): Promise<void> {
     const transaction = await this.#context.runner.currentTransaction()
+    const name = plan.savepoint?.toLowerCase() ?? ''
+    const at = transaction?.savepoints.findIndex((savepoint) => savepoint.name === name) ?? -1
+    if (plan.verb !== 'savepoint' && at < 0) throw new ServerError(1305, '42000', `SAVEPOINT ${plan.savepoint} does not exist`)
     if (transaction !== null) {
       try {
         for (const branch of transaction.branches.values()) await branch.backend.connection.query(e.sql)
@@ -115,7 +119,10 @@ export class OtherStatements {
         await transaction.rollback()
         throw gateErrors.lostTransaction({ shard: e.keyspace, cause: 'at a savepoint' }, error)
       }
-      if (plan.verb === 'savepoint') transaction.savepoints.push(Buffer.from(e.sql))
+      // As the servers do: a name stands once, and going back to one, or releasing it, forgets those after it.
+      if (plan.verb === 'savepoint')
+        transaction.savepoints = [...transaction.savepoints.filter((savepoint) => savepoint.name !== name), { name, sql: Buffer.from(e.sql) }]
+      else transaction.savepoints.length = plan.verb === 'rollback-to' ? at + 1 : at
     }
     this.#context.client.write(plainOk(this.#context.runner.status))
   }

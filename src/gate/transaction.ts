@@ -29,7 +29,8 @@ export class Transaction implements OpenTransaction {
   readonly explicit: boolean
   readonly options: TransactionOptions
   readonly branches = new Map<string, Branch>()
-  readonly savepoints: Buffer[] = []
+  /** In order, for branches that are opened later. */
+  savepoints: { readonly name: string; readonly sql: Buffer }[] = []
   /** Keyspace whose move ended it. */
   expelled: string | null = null
   /** A statement of it is running: it is rolled back after that. */

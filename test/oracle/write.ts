@@ -88,7 +88,7 @@ export class Writes {
       case 'insertIgnore':
         return made(`INSERT IGNORE INTO ${table.name} ${named} VALUES ${fresh()}, ${old()}, ${old()}`)
       case 'onDuplicate': {
-        const ints = table.columns.filter(isPlainInt)
+        const ints = table.columns.slice(2).filter(isPlainInt)
         const column = dice.pick(ints)
         return made(
           `INSERT INTO ${table.name} ${named} VALUES ${dice.chance(0.5) ? old() : `${fresh()}, ${old()}`} ON DUPLICATE KEY UPDATE ${column.name} = ${others.includes(column) && dice.chance(0.5) ? `VALUES(${column.name})` : `${column.name} + 1`}`,
@@ -123,7 +123,7 @@ export class Writes {
             : dice.chance(0.5) || other.sharding === 'reference'
               ? 'p.n = q.id'
               : 'p.n = q.k'
-        const column = dice.pick(table.columns.filter(isPlainInt))
+        const column = dice.pick(table.columns.slice(2).filter(isPlainInt))
         return made(
           `UPDATE ${table.name} p JOIN ${other.name} q ON ${on} SET p.${column.name} = ${mark(valueFor({ ...column, nullable: false }, dice))} WHERE ${comparison(
             other.columns.map((spec): Ref => ({ sql: `q.${spec.name}`, kind: spec.kind, spec, key: false })),
