@@ -1,0 +1,160 @@
+/**
+ * Fleets as control keeps them: what consumers of a branch are to do. Making one writes its start offsets, once and for good: a missing position
+ * row means exactly these (PROTOCOLS 4.2), never "log start now".
+ */
+import type { TopicDefinition } from '../ingest/definition.ts'
+import { openTopic } from '../topic/open.ts'
+import type { Topic } from '../topic/topic.ts'
+import { branchKeyspace } from '../topology/dualwrite-records.ts'
+import type { FleetRecord, FleetReport, Offsets } from '../topology/dualwrite-records.ts'
+import { keys } from '../topology/keys.ts'
+import type { KeyspaceRecord } from '../topology/records.ts'
+import type { Condition } from '../topology/store.ts'
+import { absent, listRecords, put, readRecord, updateRecord } from '../topology/typed.ts'
+import { dualwriteErrors } from './dualwrite-errors.ts'
+import { changeErrors } from './errors.ts'
+import type { World } from './servers.ts'
+
+/** Reads a definition file: injected, since it runs the user's module. */
+export type FleetWorld = World & { readonly loadDefinition: (path: string) => Promise<TopicDefinition> }
+
+/** `oldest`: the first offset held, plus a margin of time; `end`: what comes from now on. */
+export type FleetStart =
+  | { readonly at: 'oldest'; readonly marginMs: number }
+  | { readonly at: 'end' }
+  | { readonly at: 'offsets'; readonly offsets: Offsets }
+
+export type FleetRequest = {
+  readonly keyspace: string
+  readonly branch: string
+  readonly definitionPath: string
+  /** Absent: the definition's `topic` is an address. */
+  readonly topicUrl?: string | undefined
+  readonly suffix?: string | undefined
+  readonly start: FleetStart
+  readonly wanted?: 'running' | 'held'
+  readonly consumers?: number | undefined
+  readonly writers?: number | undefined
+  readonly batchRecordsMax?: number | undefined
+  readonly madeBy?: string | undefined
+}
+
+export function fleetName(keyspace: string, branch: string, suffix?: string): string {
+  return `${branchKeyspace(keyspace, branch)}${suffix === undefined ? '' : `+${suffix}`}`
+}
+
+export async function createFleet(world: FleetWorld, request: FleetRequest, also: readonly Condition[] = []): Promise<FleetRecord> {
+  const { store, clock } = world
+  const { keyspace, branch } = request
+  const name = fleetName(keyspace, branch, request.suffix)
+  const record = await readRecord<KeyspaceRecord>(store, keys.keyspace(branchKeyspace(keyspace, branch)))
+  if (record === null) throw branch === 'main' ? changeErrors.noKeyspace({ keyspace }) : dualwriteErrors.noBranch({ keyspace, branch })
+  const definition = await world.loadDefinition(request.definitionPath)
+  const topicUrl = request.topicUrl ?? definition.topic
+  const topic = await openTopic(topicUrl)
+  try {
+    const known = await readRecord<FleetRecord>(store, keys.fleet(name))
+    if (known !== null) {
+      // The same request again: what was written down first holds.
+      if (known.value.topicId === topic.id && known.value.definitionDigest === definition.digest) return known.value
+      throw dualwriteErrors.fleetExists({ fleet: name })
+    }
+    const fleet: FleetRecord = {
+      v: 1,
+      name,
+      keyspace,
+      branch,
+      branchId: record.value.uid,
+      definitionPath: request.definitionPath,
+      definitionDigest: definition.digest,
+      definitionVersion: definition.version,
+      topicUrl,
+      topicId: topic.id,
+      startOffsets: await startOffsets(topic, request.start, clock.nowMs()),
+      wanted: request.wanted ?? 'running',
+      generation: 1,
+      batchRecordsMax: request.batchRecordsMax ?? 1000,
+      writers: request.writers ?? 4,
+      consumers: request.consumers ?? 1,
+      holdAt: null,
+      madeBy: request.madeBy ?? null,
+      purgeHeldUntilMs: 0,
+    }
+    const result = await store.commit([absent(keys.fleet(name)), ...also], [put(keys.fleet(name), fleet)])
+    if (!result.ok) return await createFleet(world, request, also)
+    return fleet
+  } finally {
+    await topic.close()
+  }
+}
+
+async function startOffsets(topic: Topic, start: FleetStart, nowMs: number): Promise<Offsets> {
+  if (start.at === 'offsets') return start.offsets
+  if (start.at === 'end') return asOffsets(await topic.endOffsets())
+  const oldest = await topic.startOffsets()
+  if (start.marginMs <= 0) return asOffsets(oldest)
+  // The log's start moves on while the fleet comes up: what stands a margin behind it is still there then.
+  const { ms } = await topic.retention()
+  if (ms === null) return asOffsets(oldest)
+  const later = await topic.offsetsAt(nowMs - Number(ms) + start.marginMs)
+  return asOffsets(new Map([...oldest].map(([partition, offset]) => [partition, max(offset, later.get(partition) ?? offset)])))
+}
+
+function asOffsets(offsets: ReadonlyMap<number, bigint>): Offsets {
+  return Object.fromEntries([...offsets].map(([partition, offset]) => [String(partition), String(offset)]))
+}
+
+function max(a: bigint, b: bigint): bigint {
+  return a > b ? a : b
+}
+
+export async function readFleet(world: Pick<World, 'store'>, name: string): Promise<FleetRecord> {
+  const fleet = await readRecord<FleetRecord>(world.store, keys.fleet(name))
+  if (fleet === null) throw dualwriteErrors.noFleet({ fleet: name })
+  return fleet.value
+}
+
+/** Held fleets write nothing and keep their leases; a new start of a stopped one is a new generation. */
+export async function setFleet(
+  world: Pick<World, 'store'>,
+  name: string,
+  wanted: FleetRecord['wanted'],
+  also: readonly Condition[] = [],
+): Promise<FleetRecord> {
+  const result = await updateRecord<FleetRecord>(
+    world.store,
+    keys.fleet(name),
+    (fleet) => {
+      if (fleet === null || fleet.wanted === wanted) return null
+      return { ...fleet, wanted, holdAt: null, generation: fleet.wanted === 'stopped' ? fleet.generation + 1 : fleet.generation }
+    },
+    also,
+  )
+  if (result.value === null) throw dualwriteErrors.noFleet({ fleet: name })
+  return result.value
+}
+
+export async function fleetReports(world: Pick<World, 'store'>, name: string): Promise<FleetReport[]> {
+  return (await listRecords<FleetReport>(world.store, keys.fleetReportsOf(name))).map((record) => record.value)
+}
+
+/** Every live consumer says that it stands still, by its own word after `sinceMs`. No consumer: nothing moves. */
+export async function fleetStands(world: Pick<World, 'store'>, name: string, sinceMs: number): Promise<boolean> {
+  const reports = await fleetReports(world, name)
+  return reports.every((report) => report.state === 'stopped' || (report.state === 'held' && report.atMs >= sinceMs))
+}
+
+/** Forgets a fleet of which nothing runs any more. Rows and positions on the shards stay with the shards. */
+export async function deleteFleet(world: Pick<World, 'store'>, name: string): Promise<void> {
+  const fleet = await readRecord<FleetRecord>(world.store, keys.fleet(name))
+  if (fleet === null) throw dualwriteErrors.noFleet({ fleet: name })
+  const consumers = (await fleetReports(world, name)).filter((report) => report.state !== 'stopped').map((report) => report.consumer)
+  if (fleet.value.wanted !== 'stopped' || consumers.length > 0)
+    throw dualwriteErrors.fleetRunning({ fleet: name, consumers: consumers.join(', ') || 'it is wanted running' })
+  const epochs = await world.store.list(keys.partitionEpochsOf(name))
+  const result = await world.store.commit(
+    [{ key: fleet.key, version: fleet.version }],
+    [fleet.key, ...epochs.entries.keys()].map((key) => ({ key, value: undefined })),
+  )
+  if (!result.ok) return deleteFleet(world, name)
+}
