@@ -38,6 +38,8 @@ export type TargetApplierOptions = {
   oneLaneChangesMax: number
   /** max_allowed_packet of the server. */
   packetMax: number
+  /** The server takes LOAD DATA LOCAL (`local_infile`). */
+  bulkLoad: boolean
 }
 
 /** Writers share it; who rebuilds keys has it alone. */

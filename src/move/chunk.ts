@@ -28,9 +28,14 @@ export class Segment {
     return this.buffer.length - this.used
   }
 
-  /** The statement as it stands. */
+  /** The INSERT as it stands. */
   statement(): Buffer {
     return this.buffer.subarray(0, this.used - 1)
+  }
+
+  /** The rows alone, each with its trailing comma: what LOAD DATA reads (`bulk-load.ts`). */
+  rowsText(): Buffer {
+    return this.buffer.subarray(this.headBytes, this.used)
   }
 
   key(row: number): string {
@@ -42,16 +47,21 @@ export class Segment {
     return this.buffer.toString('latin1', this.#start(row) + 1, (this.rowEnds[row] as number) - 2)
   }
 
-  /** The statement without the rows that `drop` names; null when none is left. */
-  statementWithout(drop: (key: string) => boolean): { statement: Buffer; rows: number } | null {
+  /** The segment without the rows that `drop` names; null when none is left. */
+  without(drop: (key: string) => boolean): Segment | null {
     const kept: number[] = []
     for (let row = 0; row < this.rowEnds.length; row++) if (!drop(this.key(row))) kept.push(row)
-    if (kept.length === this.rowEnds.length) return { statement: this.statement(), rows: kept.length }
+    if (kept.length === this.rowEnds.length) return this
     if (kept.length === 0) return null
-    const out = Buffer.allocUnsafe(this.used)
-    let at = this.buffer.copy(out, 0, 0, this.headBytes)
-    for (const row of kept) at += this.buffer.copy(out, at, this.#start(row), this.rowEnds[row])
-    return { statement: out.subarray(0, at - 1), rows: kept.length }
+    const out = new Segment(Buffer.allocUnsafe(this.used), this.buffer.toString('latin1', 0, this.headBytes))
+    for (const row of kept) {
+      const start = this.#start(row)
+      const moved = out.used - start
+      out.used += this.buffer.copy(out.buffer, out.used, start, this.rowEnds[row])
+      out.rowEnds.push(out.used)
+      out.keyEnds.push((this.keyEnds[row] as number) + moved)
+    }
+    return out
   }
 
   #start(row: number): number {

@@ -183,4 +183,11 @@ export const moveErrors = defineErrors('MOVE', {
     why: 'its rows were logged before the stream begins and would be missing if it commits',
     fix: 'commit it or roll it back: XA COMMIT {xid}, XA ROLLBACK {xid}',
   },
+  loadIncomplete: {
+    number: 27,
+    class: 'fatal',
+    what: 'a bulk load of {rows} rows was answered by "{info}": {statement}',
+    why: 'the server read another number of rows than were sent; the transaction was rolled back',
+    fix: 'set local_infile=0 on the target (rows then go by INSERT), start the stream again, and report this as a fault with the table definition',
+  },
 })

@@ -1,14 +1,19 @@
 /**
  * One writer's connection to a target. A transaction is: the guard, the statements, all written at once; then, when every answer is good and the
- * guard matched its row, COMMIT. Two round trips, whatever the number of statements.
+ * guard matched its row, COMMIT. Two round trips, whatever the number of statements; one more for each bulk load, since a server asks for its rows
+ * and nothing else may be written before they are sent.
  */
 import { unreachable } from '../base/assert.ts'
 import type { Clock } from '../base/clock.ts'
-import type { Connection, Result } from '../mysql/connection.ts'
+import type { Connection, OkResult, Result } from '../mysql/connection.ts'
 import { isServerError, type ServerError } from '../mysql/errors.ts'
 import { moveErrors } from './errors.ts'
 
 const attemptsMax = 50
+
+/** Rows by LOAD DATA LOCAL (`bulk-load.ts`). */
+export type BulkLoad = { readonly sql: string; readonly rowsText: Buffer; readonly rows: number }
+export type LaneStatement = string | Buffer | BulkLoad
 
 export type LaneContext = { stream: string; target: string; clock: Clock }
 
@@ -30,13 +35,13 @@ export class Lane {
    * otherwise; ConnectionLost when nobody knows. Deadlocks and lock waits are taken again: the statements say what shall stand, so a repetition
    * gives the same rows.
    */
-  async transaction(statements: readonly (string | Buffer)[], beforeCommit?: () => Promise<void> | undefined): Promise<void> {
+  async transaction(statements: readonly LaneStatement[], beforeCommit?: () => Promise<void> | undefined): Promise<void> {
     await this.#alone(() => this.#transaction(statements, beforeCommit))
   }
 
-  async #transaction(statements: readonly (string | Buffer)[], beforeCommit?: () => Promise<void> | undefined): Promise<void> {
+  async #transaction(statements: readonly LaneStatement[], beforeCommit?: () => Promise<void> | undefined): Promise<void> {
     for (let attempt = 0; ; attempt++) {
-      const settled = await this.conn.pipelineSettled([this.#guard, ...statements])
+      const settled = await this.#send([this.#guard, ...statements])
       const failure = settled.find((result) => result.status === 'rejected')
       if (failure === undefined) {
         const results = settled.map((result) => (result as PromiseFulfilledResult<Result>).value)
@@ -45,7 +50,7 @@ export class Lane {
           await this.conn.query('ROLLBACK')
           throw moveErrors.superseded({ stream: this.#context.stream, target: this.#context.target })
         }
-        if (results.some((result) => result.warnings > 0)) await this.#refuseWarnings(results, statements)
+        if (results.some((result) => result.warnings > 0)) await this.#again(statements)
         await beforeCommit?.()
         await this.conn.query('COMMIT')
         return
@@ -56,6 +61,25 @@ export class Lane {
       if (!isServerError(error) || attempt >= attemptsMax || !repeatable(error)) throw error
       await this.#context.clock.sleep(Math.min(200, 1 + attempt * 3))
     }
+  }
+
+  /** All answers in order; after a failed bulk load the statements behind it are not sent. */
+  async #send(statements: readonly LaneStatement[]): Promise<PromiseSettledResult<Result>[]> {
+    const settled: PromiseSettledResult<Result>[] = []
+    let plain: (string | Buffer)[] = []
+    for (const statement of statements) {
+      if (isText(statement)) {
+        plain.push(statement)
+        continue
+      }
+      const before = plain.length > 0 ? this.conn.pipelineSettled(plain) : []
+      plain = []
+      const [answers, load] = await Promise.all([before, loadRows(this.conn, statement)])
+      settled.push(...answers, load)
+      if (load.status === 'rejected') return settled
+    }
+    if (plain.length > 0) settled.push(...(await this.conn.pipelineSettled(plain)))
+    return settled
   }
 
   /** One statement outside of any rule: reads. */
@@ -82,17 +106,50 @@ export class Lane {
     }
   }
 
-  async #refuseWarnings(results: readonly Result[], statements: readonly (string | Buffer)[]): Promise<void> {
-    // Only the last statement's warnings can still be read: the others are told by their number.
-    const index = results.findIndex((result) => result.warnings > 0)
-    const statement = statements[index - 1]
-    const head = statement === undefined ? '' : statement.toString('latin1').slice(0, 80)
-    const shown = index === results.length - 1 ? await this.conn.allText('SHOW WARNINGS') : []
-    if (shown.length > 0 && shown.every((row) => row.Level === 'Note')) return
+  /**
+   * Warnings can be read of the last statement only: what warned is taken back and done again, one by one. Notes pass (an index that has
+   * another's columns); anything else means that a value was changed on its way.
+   */
+  async #again(statements: readonly LaneStatement[]): Promise<void> {
     await this.conn.query('ROLLBACK')
-    const warning = shown.map((row) => `${row.Code}: ${row.Message}`)[0] ?? `${results[index]?.warnings} warnings`
-    throw moveErrors.warned({ target: this.#context.target, table: head, warning })
+    const guard = await this.conn.query(this.#guard)
+    if (guard.kind !== 'ok' || guard.affectedRows !== 1n) {
+      await this.conn.query('ROLLBACK')
+      throw moveErrors.superseded({ stream: this.#context.stream, target: this.#context.target })
+    }
+    for (const statement of statements) {
+      const [settled] = await this.#send([statement])
+      if (settled?.status === 'rejected') throw settled.reason
+      if (settled?.value.warnings === 0) continue
+      const warning = (await this.conn.allText('SHOW WARNINGS')).find((row) => row.Level !== 'Note')
+      if (warning === undefined) continue
+      await this.conn.query('ROLLBACK')
+      const head = Buffer.from((isText(statement) ? statement : statement.sql).slice(0, 200) as string | Buffer).toString('utf8')
+      throw moveErrors.warned({
+        target: this.#context.target,
+        table: head.slice(0, head.indexOf(' (') > 0 ? head.indexOf(' (') : 80),
+        warning: `${warning.Code}: ${warning.Message}`,
+      })
+    }
   }
+}
+
+function isText(statement: LaneStatement): statement is string | Buffer {
+  return typeof statement === 'string' || Buffer.isBuffer(statement)
+}
+
+/** With LOCAL a server makes warnings of what it could not store as given: they are refused with the others, and every row must have been read. */
+async function loadRows(conn: Connection, load: BulkLoad): Promise<PromiseSettledResult<Result>> {
+  const [settled] = await Promise.allSettled([conn.loadData(load.sql, [load.rowsText])])
+  if (settled.status === 'fulfilled' && recordsRead(settled.value) !== load.rows) {
+    return { status: 'rejected', reason: moveErrors.loadIncomplete({ statement: load.sql, rows: load.rows, info: settled.value.info }) }
+  }
+  return settled
+}
+
+function recordsRead(result: OkResult): number | null {
+  const records = /Records: (\d+)/.exec(result.info)?.[1]
+  return records === undefined ? null : Number(records)
 }
 
 function repeatable(error: ServerError): boolean {

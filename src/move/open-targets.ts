@@ -30,6 +30,7 @@ export type OpenTarget = {
   name: string
   mode: WriteMode
   packetMax: number
+  bulkLoad: boolean
 }
 
 export type OpenTargetsOptions = {
@@ -127,7 +128,8 @@ export async function openTargets(options: OpenTargetsOptions): Promise<{ target
     const stored = await readTarget(meta, record.uid, ref.uid)
     if (stored === null || xaLane === undefined) throw moveErrors.noPosition({ stream: record.uid, target: name })
     const packetMax = Number(await meta.value('SELECT @@GLOBAL.max_allowed_packet'))
-    targets.push({ meta, lanes, xaLane, epoch, on, stored, name, mode: modeOf(record.source.shard, ref.shard), packetMax })
+    const bulkLoad = (await meta.value('SELECT @@GLOBAL.local_infile')) === '1'
+    targets.push({ meta, lanes, xaLane, epoch, on, stored, name, mode: modeOf(record.source.shard, ref.shard), packetMax, bulkLoad })
   }
   return { targets, resumed: known !== null }
 }

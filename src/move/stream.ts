@@ -252,6 +252,7 @@ export class Stream {
               mode: target.mode,
               lanes: target.lanes,
               packetMax: target.packetMax,
+              bulkLoad: target.bulkLoad,
               touched,
               clock,
               failpoints,

@@ -10,9 +10,10 @@
 import { assert } from '../base/assert.ts'
 import { isServerError } from '../mysql/errors.ts'
 import type { TargetApplierOptions, Waiting } from './applier-options.ts'
+import { bulkLoadSql } from './bulk-load.ts'
 import type { Chunk, ChunkPart } from './chunk.ts'
 import { moveErrors } from './errors.ts'
-import type { Lane } from './lane.ts'
+import type { Lane, LaneStatement } from './lane.ts'
 import { Pending, type Change, type Round, type Stamp } from './pending.ts'
 import { ownRows } from './own-rows.ts'
 import { roundStatements, type LaneStatements } from './statements.ts'
@@ -353,12 +354,13 @@ export class TargetApplier {
 
   async #landPart(chunk: Chunk, part: ChunkPart, lane: Lane, drop: (key: string) => boolean, untouched: boolean): Promise<void> {
     const { options } = this
-    const statements: Buffer[] = []
+    const load = options.bulkLoad && options.mode === 'one-source' ? bulkLoadSql(chunk.table, options.schema) : null
+    const statements: LaneStatement[] = []
     let rows = 0
     for (const segment of part.segments) {
-      const kept = untouched ? { statement: segment.statement(), rows: segment.rows } : segment.statementWithout(drop)
+      const kept = untouched ? segment : segment.without(drop)
       if (kept === null) continue
-      statements.push(kept.statement)
+      statements.push(load === null ? kept.statement() : { sql: load, rowsText: kept.rowsText(), rows: kept.rows })
       rows += kept.rows
     }
     const done = applierSql.chunk(options.streamUid, options.targetUid, options.workflowUid, {
