@@ -185,7 +185,8 @@ export class Tree {
 
   /** Its leases need not run out: we know that it is dead. */
   async #release(pid: number | undefined): Promise<void> {
-    if (pid === undefined) return
+    // In a topology that machines share, another machine's process may have the same number.
+    if (pid === undefined || this.#options.topology !== undefined) return
     try {
       await using store = new SqliteStore(join(this.#options.dataDir, 'topology.sqlite'))
       await releaseDead(store, pid)

@@ -6,9 +6,9 @@
  *     etcd.location                                      // etcd://127.0.0.1:port/prefix
  *     await etcd.kill9(); await etcd.restart()           // same data, same port; pause() and resume() stop its clock
  */
-import { execFileSync, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
-import { existsSync, mkdirSync, openSync, closeSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs'
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { findPort } from '../../src/local/find-port.ts'
@@ -110,7 +110,7 @@ export async function testEtcd(options: TestEtcdOptions = {}): Promise<TestEtcd>
 
 function isZombie(pid: number): boolean {
   try {
-    return /^\d+ \(.*\) Z/.test(execFileSync('cat', [`/proc/${pid}/stat`], { encoding: 'utf8' }))
+    return /^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, 'latin1'))
   } catch {
     return true
   }

@@ -1,0 +1,98 @@
+/** `npm run torture:switch`: see README.md. */
+import { parseArgs } from 'node:util'
+import { systemClock as clock } from '../../src/base/clock.ts'
+import { etcdMissing } from '../kit/etcd.ts'
+import { seeded } from './seeded.ts'
+import { allCases, caseName, matching, runCase } from './switch-cases.ts'
+import type { Case, CaseResult } from './switch-cases.ts'
+import { startTorture } from './switch-setup.ts'
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+    flavour: { type: 'string', default: 'mariadb' },
+    /** i/n: the whole matrix in n parts, this one. */
+    part: { type: 'string' },
+    only: { type: 'string' },
+    cases: { type: 'string', default: '60' },
+    'limit-ms': { type: 'string', default: '8000' },
+    /** Goes on after a case that failed, on a new cluster. */
+    'keep-going': { type: 'boolean', default: false },
+  },
+})
+const missing = etcdMissing()
+if (missing !== null) {
+  process.stderr.write(`torture:switch needs etcd: ${missing}\n`)
+  process.exit(2)
+}
+const seed = Number(values.seed)
+const flavour = values.flavour === 'mysql' ? 'mysql' : 'mariadb'
+const limitMs = Number(values['limit-ms'])
+const startedMs = clock.monotonicMs()
+const say = (line: string): void =>
+  void process.stdout.write(`${((clock.monotonicMs() - startedMs) / 1000).toFixed(1).padStart(7)} s  ${line}\n`)
+const again = (one: Case): string => `npm run torture:switch -- --seed ${seed} --flavour ${flavour} --only ${caseName(one)}`
+
+const chosen = choose()
+say(`seed ${seed}, ${flavour}, ${chosen.length} of ${allCases.length} cases`)
+const results: CaseResult[] = []
+const failed: string[] = []
+let torture = await startTorture({ flavour, seed, say })
+let interrupted = false
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => {
+    interrupted = true
+    void Promise.resolve(torture[Symbol.asyncDispose]()).finally(() => process.exit(130))
+  })
+for (const [index, one] of chosen.entries()) {
+  if (interrupted) break
+  try {
+    const result = await runCase(torture, one)
+    results.push(result)
+    const slow = result.ms > limitMs ? `  SLOW (limit ${limitMs})` : ''
+    const errors =
+      result.clientErrors.length === 0
+        ? ''
+        : `  ${result.clientErrors.length} client errors, first: ${result.clientErrors[0]?.slice(0, 160)}`
+    say(
+      `${String(index + 1).padStart(4)}/${chosen.length}  ${result.name.padEnd(36)} ${String(Math.round(result.ms)).padStart(6)} ms  ${result.outcome.padEnd(10)} ${result.acknowledged} acknowledged${errors}${slow}`,
+    )
+  } catch (error) {
+    if (interrupted) break
+    failed.push(caseName(one))
+    process.stdout.write(`${torture.cluster.describe(error).message}\nFAILED ${caseName(one)}; again: ${again(one)}\n`)
+    if (!values['keep-going']) break
+    await torture[Symbol.asyncDispose]()
+    torture = await startTorture({ flavour, seed, say })
+  }
+}
+if (!interrupted) {
+  const slow = results.filter((result) => result.ms > limitMs)
+  const times = results.map((result) => result.ms).toSorted((a, b) => a - b)
+  const at = (part: number): number => Math.round(times[Math.min(times.length - 1, Math.floor(times.length * part))] ?? 0)
+  const outcomes = Object.entries(Object.groupBy(results, (result) => result.outcome)).map(([name, list]) => `${list?.length} ${name}`)
+  say(
+    `${results.length} cases right (${outcomes.join(', ')}), ${failed.length} failed${failed.length > 0 ? ` (${failed.join(', ')})` : ''}; ` +
+      `${results.reduce((sum, result) => sum + result.acknowledged, 0)} writes acknowledged, nothing lost or doubled in them; ` +
+      `a case took ${at(0.5)} ms (median), ${at(0.95)} (95 %), ${at(1)} at most; ${slow.length} over ${limitMs} ms`,
+  )
+  await torture[Symbol.asyncDispose]()
+  process.exit(failed.length > 0 ? 1 : 0)
+}
+
+/** One part of the matrix, one pattern, or some by seed. */
+function choose(): Case[] {
+  if (values.only !== undefined) {
+    const cases = matching(values.only)
+    if (cases.length === 0) throw new Error(`no case ${values.only}: step/fault/victim, as ${caseName(allCases[0]!)}`)
+    return cases
+  }
+  if (values.part !== undefined) {
+    const [i, n] = values.part.split('/').map(Number)
+    if (i === undefined || n === undefined || !(i >= 1 && i <= n)) throw new Error(`--part ${values.part}: i/n, from 1/n to n/n`)
+    return allCases.filter((_, index) => index % n === i - 1)
+  }
+  const random = seeded(seed)
+  const drawn = allCases.map((one) => ({ one, at: random() })).toSorted((a, b) => a.at - b.at)
+  return drawn.slice(0, Number(values.cases)).map(({ one }) => one)
+}
