@@ -8,7 +8,7 @@ import { bytesText, day, durationText, hour, round } from './text.ts'
 
 const width = 960
 const left = 110
-const right = 110
+const right = 40
 const plot = width - left - right
 const laneHeight = 26
 const panelHeight = 130
@@ -101,7 +101,9 @@ function panel(
       text(left - 8, at + 4, label(most * share), 'text-anchor="end" fill="#555"'),
     )
   }
-  const taken: number[] = []
+  out.push(axis(end, x, y + panelHeight, y))
+
+  let named = left + plot
   for (const [k, simulation] of simulations.entries()) {
     const colour = lineColours[k % lineColours.length] ?? '#000'
     const { stepSeconds } = simulation
@@ -109,15 +111,10 @@ function panel(
       const at = Math.min(((simulation.steps[i]?.step ?? 0) + 1) * stepSeconds, simulation.endSeconds)
       return [n(x(at)), n(scale(value(simulation, i)))]
     })
-    const last = points.at(-1)
     out.push(`<polyline fill="none" stroke="${colour}" stroke-width="1.6" points="${points.map((p) => p.join(',')).join(' ')}"/>`)
-    if (last === undefined) continue
-    let at = Number(last[1]) + 4
-    while (taken.some((other) => Math.abs(other - at) < 12)) at += at > y + panelHeight - 12 ? -12 : 12
-    taken.push(at)
-    out.push(text(Math.min(Number(last[0]) + 5, left + plot + 5), at, simulation.way, `fill="${colour}"`))
+    out.push(text(named, y - 8, simulation.way, `text-anchor="end" font-weight="600" fill="${colour}"`))
+    named -= 14 + simulation.way.length * 7
   }
-  out.push(axis(end, x, y + panelHeight, y))
   return out.join('\n')
 }
 
