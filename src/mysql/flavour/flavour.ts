@@ -71,6 +71,9 @@ export interface Flavour {
   readonly name: FlavourName
   /** Closes a SELECT that must see and lock the newest row. */
   readonly lockInShareMode: 'FOR SHARE' | 'LOCK IN SHARE MODE'
+  /** ON DUPLICATE KEY UPDATE: what stands between the rows and it, and how the row that was to be inserted is named in it. */
+  readonly upsertAlias: '' | ' AS new_row'
+  upsertValue(quotedColumn: string): string
   /** What a locked account gets at connect. */
   readonly accountLockedErrno: number
   readonly versionMin: number

@@ -27,6 +27,8 @@ const EVERYTHING = 'ALL PRIVILEGES'
 export const mariadb: Flavour = {
   name: 'mariadb',
   lockInShareMode: 'LOCK IN SHARE MODE',
+  upsertAlias: '',
+  upsertValue: (quotedColumn) => `VALUES(${quotedColumn})`,
   accountLockedErrno: errno.accountLockedMariadb,
   versionMin: 100500,
   versionsTested: ['10.11', '11.8'],

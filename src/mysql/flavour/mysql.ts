@@ -23,6 +23,8 @@ const DML =
 export const mysql: Flavour = {
   name: 'mysql',
   lockInShareMode: 'FOR SHARE',
+  upsertAlias: ' AS new_row',
+  upsertValue: (quotedColumn) => `new_row.${quotedColumn}`,
   accountLockedErrno: errno.accountLockedMysql,
   versionMin: 80017,
   versionsTested: ['9.7'],

@@ -1,0 +1,420 @@
+/**
+ * The writer of some partitions to one shard: takes what the reader brings, in batches that grow with the backlog, one transaction at a time.
+ *
+ * Where trouble ends (PROTOCOLS 4.5): whatever was refused, rolled back or not answered, the lane rolls back, fences its partitions again and goes on from
+ * the `next` that it reads under the fence. Records kept in memory are filtered by it when the next batch is built; if `next` lies before what memory
+ * has, the shard went back, and the reader is told to read again from there. A deadlock, where the server has said that nothing stands, is sent again whole.
+ */
+import { assert } from '../base/assert.ts'
+import type { Clock } from '../base/clock.ts'
+import type { Connection } from '../mysql/connection.ts'
+import { isConnectionLost, isServerError, type ServerError } from '../mysql/errors.ts'
+import type { Chunk, Item, Range } from './batch.ts'
+import type { IngestFailpoints } from './crash-points.ts'
+import { resolve } from './decide.ts'
+import { LaneQueue } from './lane-queue.ts'
+import { Overtaken, Refused, ShardSession, type FencedPosition } from './shard-session.ts'
+import { Wakeup } from '../base/wakeup.ts'
+import type { PositionKey } from './position-sql.ts'
+
+export type LaneConfig = {
+  /** A batch waits for this many records, up to `lingerMs`; behind a backlog it takes up to `batchRecordsMax`. */
+  readonly batchRecords: number
+  readonly batchRecordsMax: number
+  readonly lingerMs: number
+  /** Positions move over offsets without rows this often. */
+  readonly lazyMs: number
+  /** Idle sessions are pinged this often: the server ends them after the lease. */
+  readonly pingMs: number
+  readonly repeatsMax: number
+}
+
+export type LaneOptions = {
+  readonly shard: string
+  readonly schema: string
+  readonly key: PositionKey
+  readonly tables: () => readonly string[]
+  /** A session as PROTOCOLS 4.8 wants it. */
+  readonly connect: (signal: AbortSignal) => Promise<Connection>
+  /** Asked after connecting: does the topology say that this epoch still holds the partition? */
+  readonly leaseStands: (partition: number, epoch: bigint) => Promise<boolean>
+  readonly config: LaneConfig
+  readonly clock: Clock
+  readonly failpoints: IngestFailpoints
+  /** The shard needs offsets from `next` on again. */
+  readonly onWentBack: (partition: number, next: bigint, leaderEpoch: number) => void
+  /** Somebody newer has the partition. */
+  readonly onLost: (partition: number, epoch: bigint) => void
+  /** This record is refused by the server, alone in its batch. True: it goes on as a dead letter. */
+  readonly onPoison: (item: Item, error: Error) => boolean
+  readonly onTrouble: (error: unknown) => void
+  readonly onWritten: () => void
+}
+
+type Slot = {
+  readonly partition: number
+  readonly epoch: bigint
+  readonly start: bigint
+  next: bigint
+  leaderEpoch: number
+  lazyTo: bigint
+  lazyEpoch: number
+}
+
+export type LaneStatistics = {
+  transactions: number
+  statements: number
+  rowsIn: number
+  rowsOut: number
+  lateRows: number
+  deadRecords: number
+  repeats: number
+}
+
+export class ShardLane {
+  readonly #options: LaneOptions
+  readonly #slots = new Map<number, Slot>()
+  readonly #queue = new LaneQueue()
+  readonly #bell = new Wakeup()
+  readonly #idle = new Wakeup()
+  #session: ShardSession | null = null
+  #turn: Promise<void> = Promise.resolve()
+  #flushing = false
+  #busy = false
+  #lazyAtMs = -Infinity
+  #usedAtMs = 0
+  /** After a refusal that only some records cause: halved until the one is alone. */
+  #limit: number
+  readonly statistics: LaneStatistics = { transactions: 0, statements: 0, rowsIn: 0, rowsOut: 0, lateRows: 0, deadRecords: 0, repeats: 0 }
+
+  constructor(options: LaneOptions) {
+    this.#options = options
+    this.#limit = options.config.batchRecordsMax
+  }
+
+  get queuedBytes(): number {
+    return this.#queue.bytes
+  }
+
+  /** What this shard will take next, of partitions that are fenced here. */
+  next(partition: number): bigint | null {
+    return this.#slots.get(partition)?.next ?? null
+  }
+
+  /**
+   * Rule 3. Null: somebody newer has it. Throws when the shard cannot be reached: nothing is built for it then.
+   */
+  async fence(partition: number, epoch: bigint, start: bigint, signal: AbortSignal): Promise<{ next: bigint; leaderEpoch: number } | null> {
+    return this.#alone(async () => {
+      const session = await this.#connected(signal)
+      const fenced = (await this.#guarded(() => session.fence([{ partition, epoch, start }]))).get(partition)
+      assert(fenced !== undefined, 'a fence answers for its partition')
+      if (fenced.answer === 'newer holder') return null
+      const { next, leaderEpoch } = fenced
+      this.#slots.set(partition, { partition, epoch, start, next, leaderEpoch, lazyTo: next, lazyEpoch: leaderEpoch })
+      return { next, leaderEpoch }
+    })
+  }
+
+  /** Nothing more is written of it once this resolves. */
+  async forget(partition: number): Promise<void> {
+    await this.#alone(async () => {
+      this.#slots.delete(partition)
+      this.#queue.drop(partition)
+    })
+    this.#idle.ring()
+  }
+
+  push(chunk: Chunk): void {
+    this.#queue.push(chunk)
+    this.#bell.ring()
+  }
+
+  /** Resolves when all that was pushed is written and positions stand at its end. False: the signal came first. */
+  async drain(signal: AbortSignal): Promise<boolean> {
+    this.#flushing = true
+    this.#bell.ring()
+    try {
+      while (!signal.aborted) {
+        if (!this.#busy && this.#queue.length === 0 && !this.#lazy()) return true
+        await this.#idle.wait(signal, 50)
+      }
+      return false
+    } finally {
+      this.#flushing = false
+    }
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    try {
+      while (!signal.aborted) {
+        await this.#wait(signal)
+        if (signal.aborted) break
+        this.#busy = true
+        await this.#alone(() => this.#step(signal))
+        this.#busy = false
+        this.#idle.ring()
+      }
+    } finally {
+      this.#session?.connection.destroy()
+      this.#session = null
+    }
+  }
+
+  async #step(signal: AbortSignal): Promise<void> {
+    const { clock, config } = this.#options
+    if (this.#queue.records > 0 || this.#queue.length > 0) return this.#writeSome(signal)
+    if (this.#lazyDue()) return this.#advance(signal)
+    if (this.#session !== null && clock.monotonicMs() - this.#usedAtMs >= config.pingMs) {
+      this.#usedAtMs = clock.monotonicMs()
+      await this.#session.connection.ping().catch(() => this.#disconnect())
+    }
+  }
+
+  async #wait(signal: AbortSignal): Promise<void> {
+    const { clock, config } = this.#options
+    const began = clock.monotonicMs()
+    while (!signal.aborted) {
+      const { records, length } = this.#queue
+      if (records >= config.batchRecords || (length > 0 && (this.#flushing || records === 0))) return
+      if (length > 0 && clock.monotonicMs() - this.#queue.sinceMs >= config.lingerMs) return
+      if (length === 0 && (this.#lazyDue() || clock.monotonicMs() - began >= config.pingMs)) return
+      await this.#bell.wait(signal, length > 0 ? config.lingerMs : Math.min(config.lazyMs, config.pingMs))
+    }
+  }
+
+  async #writeSome(signal: AbortSignal): Promise<void> {
+    const chunks = this.#queue.take(this.#limit)
+    const ranges: Range[] = []
+    for (const [partition, { to, leaderEpoch, items }] of chunks) {
+      const slot = this.#slots.get(partition)
+      if (slot === undefined || to <= slot.next) continue
+      const due = items.filter(({ record }) => record.offset >= slot.next)
+      if (due.length > 0) ranges.push({ partition, from: slot.next, to, leaderEpoch, items: due })
+      else if (to > slot.lazyTo) [slot.lazyTo, slot.lazyEpoch] = [to, leaderEpoch]
+    }
+    if (ranges.length > 0) await this.#write(ranges, signal)
+    if (this.#flushing && this.#queue.length === 0) await this.#advance(signal)
+  }
+
+  /** Positions over offsets without rows: lazily, but long before the topic forgets them. */
+  async #advance(signal: AbortSignal): Promise<void> {
+    this.#lazyAtMs = this.#options.clock.monotonicMs()
+    const ranges = [...this.#slots.values()]
+      .filter((slot) => slot.lazyTo > slot.next)
+      .map((slot): Range => ({ partition: slot.partition, from: slot.next, to: slot.lazyTo, leaderEpoch: slot.lazyEpoch, items: [] }))
+    if (ranges.length > 0) await this.#write(ranges, signal)
+  }
+
+  #lazy(): boolean {
+    for (const slot of this.#slots.values()) if (slot.lazyTo > slot.next) return true
+    return false
+  }
+
+  #lazyDue(): boolean {
+    return this.#lazy() && (this.#flushing || this.#options.clock.monotonicMs() - this.#lazyAtMs >= this.#options.config.lazyMs)
+  }
+
+  async #write(ranges: readonly Range[], signal: AbortSignal): Promise<void> {
+    const { clock, config } = this.#options
+    for (let attempt = 0; !signal.aborted; attempt++) {
+      // A partition may have been lost or resolved while an earlier attempt failed.
+      const due = ranges.filter(({ partition, from }) => this.#slots.get(partition)?.next === from)
+      if (due.length < ranges.length) {
+        this.#queue.putBack(due)
+        return
+      }
+      try {
+        const session = await this.#connected(signal)
+        const written = await session.write(ranges, (partition) => this.#slots.get(partition)?.epoch ?? 0n)
+        this.#usedAtMs = clock.monotonicMs()
+        for (const { partition, to, leaderEpoch } of ranges) this.#moved(partition, to, leaderEpoch)
+        this.#count(written)
+        this.#limit = Math.min(config.batchRecordsMax, this.#limit * 2)
+        this.#options.onWritten()
+        return
+      } catch (error) {
+        if (signal.aborted) return
+        this.statistics.repeats++
+        const kind = kindOf(error)
+        if (kind === 'repeat' && attempt < config.repeatsMax) {
+          await clock.sleep(Math.min(200, attempt * 5), signal).catch(() => undefined)
+          continue
+        }
+        if (kind === 'data') {
+          this.#split(ranges, error as ServerError)
+          return
+        }
+        if (kind !== 'refused') {
+          this.#options.onTrouble(error)
+          await clock.sleep(Math.min(1000, 20 * 2 ** Math.min(attempt, 6)), signal).catch(() => undefined)
+        }
+        await this.#resolve(ranges, signal)
+      }
+    }
+  }
+
+  /** What the server refuses for its contents: fewer records next time, until the one that it refuses stands alone. */
+  #split(ranges: readonly Range[], error: ServerError): void {
+    const records = ranges.reduce((sum, { items }) => sum + items.length, 0)
+    const only = ranges.find(({ items }) => items.length > 0)?.items[0]
+    this.#queue.putBack(ranges)
+    if (records > 1 || only === undefined) {
+      this.#limit = Math.max(1, Math.floor(records / 2))
+      return
+    }
+    if (this.#options.onPoison(only, error)) {
+      only.dead = error.serverMessage
+      only.rows = []
+    }
+    // Else the partition stops; `forget` takes it from here.
+    else for (const { partition } of ranges) this.#queue.drop(partition)
+  }
+
+  /** Rule 5: fence again, believe what it says. */
+  async #resolve(ranges: readonly Range[], signal: AbortSignal): Promise<void> {
+    for (let attempt = 0; !signal.aborted; attempt++) {
+      try {
+        const session = await this.#connected(signal)
+        const mine = ranges.flatMap(({ partition }) => this.#slots.get(partition) ?? [])
+        const fenced = await this.#guarded(() => session.fence(mine))
+        for (const range of ranges) {
+          const answer = fenced.get(range.partition)
+          if (answer !== undefined) this.#believe(range.partition, answer, range)
+        }
+        return
+      } catch (error) {
+        this.#options.onTrouble(error)
+        await this.#options.clock.sleep(Math.min(1000, 20 * 2 ** Math.min(attempt, 6)), signal).catch(() => undefined)
+      }
+    }
+  }
+
+  #believe(partition: number, fenced: FencedPosition, range: Range | null): void {
+    const slot = this.#slots.get(partition)
+    if (slot === undefined) return
+    if (fenced.answer === 'newer holder') {
+      this.#slots.delete(partition)
+      this.#queue.drop(partition)
+      this.#options.onLost(partition, fenced.epoch)
+      return
+    }
+    if (resolve(slot.next, range?.to ?? slot.next, fenced.next) === 'went back') {
+      this.#queue.drop(partition)
+      slot.next = slot.lazyTo = fenced.next
+      slot.leaderEpoch = slot.lazyEpoch = fenced.leaderEpoch
+      this.#options.onWentBack(partition, fenced.next, fenced.leaderEpoch)
+      return
+    }
+    if (fenced.next > slot.next) this.#moved(partition, fenced.next, fenced.leaderEpoch)
+  }
+
+  #moved(partition: number, to: bigint, leaderEpoch: number): void {
+    const slot = this.#slots.get(partition)
+    if (slot === undefined) return
+    slot.next = to
+    slot.leaderEpoch = leaderEpoch
+    if (slot.lazyTo < to) [slot.lazyTo, slot.lazyEpoch] = [to, leaderEpoch]
+  }
+
+  /**
+   * A session. A new one believes nothing of before: the server may be another by now, one that never saw our fence. So, in this order: connect, ask the
+   * topology for the lease, fence every partition of the lane.
+   */
+  async #connected(signal: AbortSignal): Promise<ShardSession> {
+    if (this.#session?.connection.open === true) return this.#session
+    this.#disconnect()
+    const { connect, schema, key, failpoints, tables, leaseStands } = this.#options
+    const connection = await connect(signal)
+    try {
+      const session = new ShardSession({ connection, schema, key, failpoints })
+      await session.prepare(tables())
+      for (const slot of [...this.#slots.values()]) {
+        if (await leaseStands(slot.partition, slot.epoch)) continue
+        this.#slots.delete(slot.partition)
+        this.#queue.drop(slot.partition)
+        this.#options.onLost(slot.partition, slot.epoch)
+      }
+      if (this.#slots.size > 0) {
+        const fenced = await session.fence([...this.#slots.values()])
+        for (const [partition, answer] of fenced) this.#believe(partition, answer, null)
+      }
+      this.#session = session
+      this.#usedAtMs = this.#options.clock.monotonicMs()
+      return session
+    } catch (error) {
+      connection.destroy()
+      throw error
+    }
+  }
+
+  #disconnect(): void {
+    this.#session?.connection.destroy()
+    this.#session = null
+  }
+
+  /** Deadlocks of the fence itself are taken again. */
+  async #guarded<T>(work: () => Promise<T>): Promise<T> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await work()
+      } catch (error) {
+        if (kindOf(error) !== 'repeat' || attempt >= this.#options.config.repeatsMax) throw error
+        await this.#options.clock.sleep(attempt * 5)
+      }
+    }
+  }
+
+  #count(written: { statements: number; rowsIn: number; rowsOut: number; lateRows: number; deadRecords: number }): void {
+    const s = this.statistics
+    s.transactions++
+    s.statements += written.statements
+    s.rowsIn += written.rowsIn
+    s.rowsOut += written.rowsOut
+    s.lateRows += written.lateRows
+    s.deadRecords += written.deadRecords
+  }
+
+  /** One at a time on the connection. */
+  async #alone<T>(work: () => Promise<T>): Promise<T> {
+    const before = this.#turn
+    let end = (): void => undefined
+    this.#turn = new Promise((done) => {
+      end = done
+    })
+    await before
+    try {
+      return await work()
+    } finally {
+      end()
+    }
+  }
+}
+
+type Kind = 'repeat' | 'refused' | 'data' | 'trouble'
+
+function kindOf(error: unknown): Kind {
+  if (error instanceof Refused) return 'refused'
+  if (error instanceof Overtaken) return 'repeat'
+  if (isConnectionLost(error) || !isServerError(error)) return 'trouble'
+  switch (error.kind) {
+    case 'deadlock':
+    case 'lockWait':
+      return 'repeat'
+    case 'duplicate':
+      return 'data'
+    case 'other':
+      // Data errors have SQLSTATE classes 22 (data) and 23 (integrity); a missing table or column is nothing that a record causes.
+      return /^2[23]/.test(error.sqlState) || dataErrors.has(error.errno) ? 'data' : 'trouble'
+    case 'readOnly':
+    case 'accountLocked':
+    case 'interrupted':
+    case 'killed':
+    case 'tooManyConnections':
+    case 'access':
+      return 'trouble'
+  }
+}
+
+/** Values that a column cannot hold, whatever their SQLSTATE: 1264 range, 1265 truncated, 1292 bad value, 1366 bad character, 1406 too long, 1690 sum out of range. */
+const dataErrors: ReadonlySet<number> = new Set([1048, 1264, 1265, 1292, 1366, 1406, 1526, 1690, 3819, 4025])
