@@ -5,7 +5,6 @@ import type { Topic, TopicProducer, TopicSpec } from './topic.ts'
 import { addLogPartitions, createLog, removeLog } from './log/make.ts'
 import { LogProducer } from './log/producer.ts'
 import { LogTopic } from './log/log-topic.ts'
-import { topicErrors } from './errors.ts'
 import { parseTopicUrl } from './url.ts'
 
 export type OpenOptions = { readonly clock?: Clock; readonly log?: Log }
@@ -15,35 +14,40 @@ export async function openTopic(url: string, options: OpenOptions = {}): Promise
   const { clock, log } = filled(options)
   const address = parseTopicUrl(url)
   if (address.kind === 'log') return LogTopic.open(address.dir, { clock })
-  throw topicErrors.badUrl({ url, reason: 'Kafka is not built in yet' })
+  const { KafkaTopic } = await import('./kafka/kafka-topic.ts')
+  return KafkaTopic.open(address, { clock, log })
 }
 
 export async function openProducer(url: string, options: OpenOptions = {}): Promise<TopicProducer> {
   const { clock, log } = filled(options)
   const address = parseTopicUrl(url)
   if (address.kind === 'log') return LogProducer.open(address.dir, { clock, log })
-  throw topicErrors.badUrl({ url, reason: 'Kafka is not built in yet' })
+  const { KafkaProducer } = await import('./kafka/kafka-producer.ts')
+  return KafkaProducer.open(address, { clock, log })
 }
 
 /** @throws SW-TOPIC-014 when it is there already */
 export async function createTopic(url: string, spec: TopicSpec, options: OpenOptions = {}): Promise<void> {
   const address = parseTopicUrl(url)
   if (address.kind === 'log') return createLog(address.dir, spec)
-  throw topicErrors.badUrl({ url, reason: 'Kafka is not built in yet' })
+  const { createKafkaTopic } = await import('./kafka/kafka-admin.ts')
+  return createKafkaTopic(address, spec, filled(options).clock)
 }
 
 /** For tests and demonstrations: a topic's partitions are its owner's to change. */
 export async function addPartitions(url: string, partitions: number, options: OpenOptions = {}): Promise<void> {
   const address = parseTopicUrl(url)
   if (address.kind === 'log') return addLogPartitions(address.dir, partitions)
-  throw topicErrors.badUrl({ url, reason: 'Kafka is not built in yet' })
+  const { addKafkaPartitions } = await import('./kafka/kafka-admin.ts')
+  return addKafkaPartitions(address, partitions, filled(options).clock)
 }
 
 /** For tests and demonstrations. */
 export async function deleteTopic(url: string, options: OpenOptions = {}): Promise<void> {
   const address = parseTopicUrl(url)
   if (address.kind === 'log') return removeLog(address.dir)
-  throw topicErrors.badUrl({ url, reason: 'Kafka is not built in yet' })
+  const { deleteKafkaTopic } = await import('./kafka/kafka-admin.ts')
+  return deleteKafkaTopic(address, filled(options).clock)
 }
 
 function filled(options: OpenOptions): { clock: Clock; log: Log } {

@@ -15,8 +15,9 @@
  * - The number of partitions and the topic's id are those of the moment of opening; a change of either ends every read
  *   with SW-TOPIC-002 or -003. It is on purpose that nothing goes on by itself: keys have moved between partitions.
  * - Trouble that may pass (a broker lost, a leader moving) is waited out inside `read`, told by `onTrouble`, and never ends it.
- * - Backpressure: the next read starts only when the caller asks for the next batch. A batch holds at most `bytesMax`
- *   of keys, values and headers, or one record that is larger. Pausing is not asking.
+ * - Backpressure: a batch holds at most `bytesMax` of keys, values and headers, or one record that is larger. While the
+ *   caller does not ask for the next one, at most one answer per broker is waiting (none with the embedded log). Pausing
+ *   is not asking.
  * - Key and value are views into the batch's memory: copy what must outlive the batch.
  */
 export type TopicRecord = {

@@ -41,7 +41,7 @@ export function parseTopicUrl(url: string): TopicAddress {
   const log = /^log:\/\/(.*)$/s.exec(url)
   if (log !== null) {
     const dir = decode(log[1] ?? '', bad)
-    if (!isAbsolute(dir) || /\/$/.test(dir) || dir.includes('\0')) throw bad('it names no absolute path')
+    if (!isAbsolute(dir) || dir.endsWith('/') || dir.includes('\0')) throw bad('it names no absolute path')
     return { kind: 'log', dir: normalize(dir) }
   }
   const kafka = /^kafka:\/\/([^/?#]*)\/([^/?#]*)(?:\?([^#]*))?$/s.exec(url)
