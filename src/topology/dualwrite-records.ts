@@ -59,7 +59,16 @@ export type FleetRecord = {
 
 /** Which consumer has a partition: under the holder's store lease. The epoch outlives it in `ingest-epochs/…`. */
 export type PartitionLease = { v: 1; fleet: string; partition: number; holder: string; epoch: number }
-export type PartitionEpoch = { v: 1; epoch: number }
+/**
+ * `start` is written at the first acquisition and never changes; `versions`: from which offset on records are decoded by which version of the
+ * definition (PROTOCOLS 4.2, 4.12).
+ */
+export type PartitionEpoch = { v: 1; epoch: number; start?: string; versions?: { version: number; from: string }[] }
+
+/** `purge/<keyspace>`: below which instant (ms) rows of a table are gone on all branches, at the same boundary. Only raised. */
+export type PurgeRecord = { v: 1; floors: { [table: string]: number } }
+/** A live consumer, under its lease. */
+export type ConsumerRecord = { v: 1; id: string; pid: number }
 
 /** One consumer's figures, at most once a second, under its lease. */
 export type FleetReport = {

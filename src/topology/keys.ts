@@ -29,6 +29,9 @@ export const keys = {
   stream: (workflowUid: string, streamUid: string) => `streams/${workflowUid}/${streamUid}`,
   streamsOf: (workflowUid: string) => `streams/${workflowUid}/`,
   streams: 'streams/',
+  /** What its copy may cost the servers. */
+  pace: (workflowUid: string) => `paces/${workflowUid}`,
+  paces: 'paces/',
   /** What a mover reports of a stream. */
   report: (workflowUid: string, streamUid: string) => `reports/${workflowUid}/${streamUid}`,
   reportsOf: (workflowUid: string) => `reports/${workflowUid}/`,
@@ -66,6 +69,8 @@ export const keys = {
   /** Outlives the lease: every acquisition adds 1. */
   partitionEpoch: (fleet: string, partition: number) => `ingest-epochs/${fleet}/${partition}`,
   partitionEpochsOf: (fleet: string) => `ingest-epochs/${fleet}/`,
+  /** Where the purge of a keyspace's expiring tables stands, of all its branches alike. */
+  purge: (keyspace: string) => `purge/${keyspace}`,
   /** Which branch serves a keyspace's reads; a gate acknowledges it under `seen[reads(keyspace)]`. */
   reads: (keyspace: string) => `reads/${keyspace}`,
   allReads: 'reads/',
