@@ -44,6 +44,8 @@ export type ClusterOptions = {
   /** Statements that make tables and first rows of the keyspace. */
   readonly schema: readonly string[]
   readonly vschema: Record<string, unknown>
+  /** Processes reach servers and etcd themselves and not through proxies: for measuring. Nothing can be cut off then. */
+  readonly direct?: boolean
 }
 
 /** One process of the product, started again when it ends. */
@@ -156,13 +158,18 @@ export class Cluster implements AsyncDisposable {
     return found
   }
 
+  /** Where the processes reach it. */
+  portOf(name: ServerName | 'etcd'): number {
+    return this.proxies.get(name)?.port ?? (name === 'etcd' ? this.etcd.port : this.server(name).port)
+  }
+
   api(of: 'control1' | 'control2', timeoutMs = 5_000): ApiClient {
     return new ApiClient({ baseUrl: `http://127.0.0.1:${this.process(of).port}`, timeoutMs })
   }
 
   reshard(of: 'control1' | 'control2' = 'control1', timeoutMs = 5_000): ReshardUnderTest {
     const targetServers = (['low', 'high'] as const).map((name) => {
-      return { host: '127.0.0.1', port: this.proxy(name).port, user: 'root', password: 'existing-root', schema: schemaOf[name] }
+      return { host: '127.0.0.1', port: this.portOf(name), user: 'root', password: 'existing-root', schema: schemaOf[name] }
     })
     const spec = { sourceShards: ['-'], targetShards: ['-80', '80-'], targetServers }
     return new ReshardUnderTest(this.api(of, timeoutMs), 'split', spec, keyspace)
@@ -221,7 +228,7 @@ export class Cluster implements AsyncDisposable {
 
   /** Straight to a server, past its proxy, as our administrator: also where client accounts are locked. */
   async onServer<T>(name: ServerName, work: (connection: mysql.Connection) => Promise<T>): Promise<T> {
-    const secret = await readRecord<ServerSecret>(this.store, keys.secret(`127.0.0.1:${this.proxy(name).port}`))
+    const secret = await readRecord<ServerSecret>(this.store, keys.secret(`127.0.0.1:${this.portOf(name)}`))
     if (secret === null) throw new Error(`no account on ${name}`)
     const { port } = this.server(name)
     const connection = await mysql.createConnection({ host: '127.0.0.1', port, ...secret.value.admin, database: schemaOf[name] })
@@ -260,7 +267,8 @@ export class Cluster implements AsyncDisposable {
     const { flavour, schema, vschema } = this.#options
     const etcd = await testEtcd()
     this.#etcd = etcd
-    this.proxies.set('etcd', await FaultProxy.start(etcd))
+    const { direct = false } = this.#options
+    if (!direct) this.proxies.set('etcd', await FaultProxy.start(etcd))
     const { prefix } = parseEtcdLocation(etcd.location)
     this.#store = new EtcdStore({ endpoints: [etcd], prefix, tls: null, credentials: null })
     await Promise.all(
@@ -272,7 +280,7 @@ export class Cluster implements AsyncDisposable {
           extra: { max_connections: 300 },
         })
         this.servers.set(name, server)
-        this.proxies.set(name, await FaultProxy.start(server))
+        if (!direct) this.proxies.set(name, await FaultProxy.start(server))
         const connection = await mysql.createConnection({ ...server.config })
         await connection.query(`CREATE DATABASE ${schemaOf[name]}`)
         await connection.query(`CREATE USER '${client.user}'@'%' IDENTIFIED BY '${client.password}'`)
@@ -289,7 +297,7 @@ export class Cluster implements AsyncDisposable {
     const api = this.api('control1', 60_000)
     await until('a leader', async () => (await api.call('status')).leader)
     await api.call('createUser', {}, { name: client.user, password: client.password })
-    const server = { host: '127.0.0.1', port: this.proxy('whole').port, user: 'root', password: 'existing-root', schema: schemaOf.whole }
+    const server = { host: '127.0.0.1', port: this.portOf('whole'), user: 'root', password: 'existing-root', schema: schemaOf.whole }
     await api.call('createKeyspace', {}, { name: keyspace, server })
     await api.call('applyVSchema', { keyspace }, { vschema, dryRun: false })
   }
@@ -299,7 +307,7 @@ export class Cluster implements AsyncDisposable {
     const dataDir = join(this.dir, name)
     mkdirSync(join(dataDir, 'logs'), { recursive: true })
     const { port } = this.process(name)
-    const location = `etcd://127.0.0.1:${this.proxy('etcd').port}/${parseEtcdLocation(this.etcd.location).prefix.slice(0, -1)}`
+    const location = `etcd://127.0.0.1:${this.portOf('etcd')}/${parseEtcdLocation(this.etcd.location).prefix.slice(0, -1)}`
     const args = ['--data-dir', dataDir, '--topology', location, '--lease-ms', String(this.leaseMs)]
     if (kind !== 'mover') args.push('--port', String(port))
     if (kind === 'control') {
