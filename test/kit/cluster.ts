@@ -16,13 +16,12 @@ import { join } from 'node:path'
 import mysql from 'mysql2/promise'
 import { ApiClient } from '../../src/api/client.ts'
 import { systemClock as clock } from '../../src/base/clock.ts'
-import { findPort } from '../../src/local/find-port.ts'
 import { EtcdStore } from '../../src/topology/etcd.ts'
 import { parseEtcdLocation } from '../../src/topology/etcd-location.ts'
 import { keys } from '../../src/topology/keys.ts'
 import type { LeaderRecord, RoutingRecord, ServerSecret } from '../../src/topology/records.ts'
 import { readRecord } from '../../src/topology/typed.ts'
-import { testEtcd } from './etcd.ts'
+import { lastingPort, testEtcd } from './etcd.ts'
 import type { TestEtcd } from './etcd.ts'
 import { FaultProxy } from './fault-proxy.ts'
 import { processDir, testServer } from './servers.ts'
@@ -291,7 +290,7 @@ export class Cluster implements AsyncDisposable {
       }),
     )
     for (const name of ['control1', 'control2', 'mover', 'gate1', 'gate2'] as const)
-      this.#processes.set(name, new ClusterProcess(name, await findPort(0), () => this.#fork(name)))
+      this.#processes.set(name, new ClusterProcess(name, await lastingPort(), () => this.#fork(name)))
     await this.process('control1').start()
     await Promise.all((['control2', 'mover', 'gate1', 'gate2'] as const).map((name) => this.process(name).start()))
     const api = this.api('control1', 60_000)

@@ -37,6 +37,14 @@ export type TestEtcdOptions = {
   readonly prefix?: string
 }
 
+/**
+ * A free port that is free again after its process was killed: not of the range that the system gives to passing connections, one of which
+ * would have taken it meanwhile.
+ */
+export function lastingPort(): Promise<number> {
+  return findPort(16_000 + Math.floor(Math.random() * 14_000))
+}
+
 /** Why there is no etcd here, or null. */
 export function etcdMissing(): string | null {
   return binary() === null ? 'etcd is not installed (apt-get install etcd-server)' : null
@@ -56,8 +64,8 @@ export async function testEtcd(options: TestEtcdOptions = {}): Promise<TestEtcd>
   if (program === null) throw new Error(etcdMissing() ?? '')
   const dir = join(processDir(), `etcd-${randomBytes(3).toString('hex')}`)
   mkdirSync(dir, { recursive: true, mode: 0o700 })
-  const port = await findPort(0)
-  const peerPort = await findPort(0)
+  const port = await lastingPort()
+  const peerPort = await lastingPort()
   const scheme = options.scheme ?? 'http'
   const logFile = join(dir, 'etcd.log')
   let child: ChildProcess | null = null
