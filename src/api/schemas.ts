@@ -91,6 +91,19 @@ export const CreateSequence = z.strictObject({
 })
 export const SequenceView = z.object({ name: z.string(), keyspace: z.string(), nextId: z.string(), cache: z.number() })
 
+/** What a copy may cost the servers; null: no such limit, absent: as it was. */
+export const PaceLimits = z.strictObject({
+  /** Share of the time that chunks may be read on a source, above 0 up to 1 for each reading connection. */
+  sourceLoadMax: z.number().positive().max(16).nullable().exactOptional(),
+  copyBytesPerSecondMax: z.number().int().positive().nullable().exactOptional(),
+  threadsRunningMax: z.number().int().nonnegative().nullable().exactOptional(),
+  historyLengthMax: z.number().int().nonnegative().nullable().exactOptional(),
+  commitLatencyMsMax: z.number().positive().nullable().exactOptional(),
+  replicaLagMsMax: z.number().nonnegative().nullable().exactOptional(),
+  pausedUntilMs: z.number().nullable().exactOptional(),
+})
+export type PaceLimits = z.infer<typeof PaceLimits>
+
 export const ReshardSpec = z.strictObject({
   sourceShards: z.array(z.string()).min(1),
   targetShards: z.array(z.string()).min(1),
@@ -98,6 +111,7 @@ export const ReshardSpec = z.strictObject({
   stopAfterCopy: z.boolean().default(false),
   onDdl: z.enum(['stop', 'ignore', 'exec']).default('stop'),
   deferSecondaryKeys: z.boolean().default(true),
+  limits: PaceLimits.default({}),
   /** Where the targets live: attached servers in turn; absent: provisioned local ones. */
   targetServers: z.array(ServerUrl).optional(),
   /** How many targets share one provisioned server. */
@@ -146,6 +160,11 @@ export const StartStopArgs = z.strictObject({ shards: z.array(z.string()).defaul
 export const ActionRequest = z.discriminatedUnion('verb', [
   z.strictObject({ id: z.string().min(8).max(64), verb: z.literal('start'), args: StartStopArgs }),
   z.strictObject({ id: z.string().min(8).max(64), verb: z.literal('stop'), args: StartStopArgs }),
+  z.strictObject({
+    id: z.string().min(8).max(64),
+    verb: z.literal('update'),
+    args: z.strictObject({ limits: PaceLimits, dryRun: z.boolean().default(false) }),
+  }),
   z.strictObject({ id: z.string().min(8).max(64), verb: z.literal('vdiff'), args: VdiffArgs }),
   z.strictObject({ id: z.string().min(8).max(64), verb: z.literal('check'), args: NoArgs }),
   z.strictObject({ id: z.string().min(8).max(64), verb: z.literal('switchtraffic'), args: SwitchArgs }),
@@ -199,6 +218,8 @@ export const StreamView = z.object({
   lag: z.object({ transactions: z.number(), bytes: z.number(), ageMs: z.number() }).nullable(),
   rowChangesApplied: z.number(),
   tables: z.array(TableProgress),
+  /** How long the binlog that it needs is kept at least; null: unknown, or kept for ever. */
+  headroom: z.object({ retentionMs: z.number(), leftMs: z.number(), warning: z.string().nullable() }).nullable(),
   resumed: z.object({ rowsRedone: z.number(), transactionsRedone: z.number() }).nullable(),
 })
 export type StreamView = z.infer<typeof StreamView>

@@ -1,4 +1,5 @@
 import { parseKeyRange, printKeyRange } from '../keyspace/key-range.ts'
+import type { PaceLimits } from '../topology/records.ts'
 
 /** What a reshard was asked for, as stored in its workflow record (the API's form, parsed there). */
 export type ReshardSpec = {
@@ -8,6 +9,8 @@ export type ReshardSpec = {
   readonly stopAfterCopy: boolean
   readonly onDdl: 'stop' | 'ignore' | 'exec'
   readonly deferSecondaryKeys: boolean
+  /** Absent in records of before there were any. */
+  readonly limits?: Partial<PaceLimits> | undefined
   /** Their passwords are kept apart, and only until they are attached (`CreationSecret`). */
   readonly targetServers?: readonly { host: string; port: number; user: string; schema?: string | undefined }[] | undefined
   readonly targetsPerServer?: number | undefined

@@ -10,14 +10,23 @@ import { createTargetTables, createTargetViews } from '../move/schema-copy.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { quoteIdentifier, quoteString } from '../sql/quote.ts'
 import { decide, takeRouting } from '../switch/decide.ts'
-import { closeServer } from '../switch/fence.ts'
+import { closeServer, fenceNewTables, prepareFence } from '../switch/fence.ts'
 import { noteMade, readMade } from '../switch/made.ts'
 import type { Made } from '../switch/made.ts'
 import { settled } from '../switch/settled.ts'
 import { KeyspaceTurns } from '../switch/turns.ts'
 import { noteClosed } from '../switch/unmarked.ts'
 import { keys } from '../topology/keys.ts'
-import type { CreationSecret, RoutingRecord, ShardRecord, ShardRef, StreamRecord, StreamTable, VdiffRecord } from '../topology/records.ts'
+import type {
+  CreationSecret,
+  PaceRecord,
+  RoutingRecord,
+  ShardRecord,
+  ShardRef,
+  StreamRecord,
+  StreamTable,
+  VdiffRecord,
+} from '../topology/records.ts'
 import { attachWorkflow, componentsOfWorkflow } from '../topology/routing.ts'
 import type { Json } from '../topology/store.ts'
 import { listRecords, put, readRecord, updateRecord } from '../topology/typed.ts'
@@ -26,6 +35,7 @@ import type { ActionContext } from '../workflow/context.ts'
 import type { Definition } from '../workflow/engine.ts'
 import { withJournal } from '../workflow/records.ts'
 import { changeErrors } from './errors.ts'
+import { updateVerb } from './pace.ts'
 import { planReshardCreate } from './reshard-plan.ts'
 import type { PlannedTarget } from './reshard-plan.ts'
 import type { ReshardData, ReshardSpec } from './reshard-spec.ts'
@@ -46,6 +56,7 @@ export function reshardDefinition(world: World & Claims): Definition {
       create: (context) => create(world, context),
       start: (context) => setWanted(context, 'running'),
       stop: (context) => setWanted(context, 'stopped'),
+      update: (context) => updateVerb(context),
       vdiff: (context) => vdiff(context),
       check: (context) => checkVerb(world, context),
       switchtraffic: (context) => alone(context, () => switchVerb(world, context, 'switchtraffic')),
@@ -148,6 +159,7 @@ async function createSteps(world: World & Claims, context: ActionContext, spec: 
     () => (plan.newServers.length === 0 ? `${spec.targetServers?.length ?? 0} attached` : `${plan.newServers.length} made`),
   )
   await forgetPasswords(context)
+  const attached = [...new Set(plan.targets.map((target) => target.serverId))].filter((id) => !plan.newServers.includes(id))
   const first = plan.sources[0]
   if (first === undefined) throw changeErrors.noShard({ keyspace, shard: '', serving: '' })
   await context.step(
@@ -179,6 +191,7 @@ async function createSteps(world: World & Claims, context: ActionContext, spec: 
           })
         }
       })
+      for (const id of attached) await world.pool.run(id, (claimed) => fenceNewTables(claimed, clock))
       return null
     },
     () => `${plan.tables.length} on each of ${plan.targets.length} targets`,
@@ -200,6 +213,7 @@ async function createSteps(world: World & Claims, context: ActionContext, spec: 
       [
         ...shardRecords.map((shard) => put(keys.shard(keyspace, shard.name), shard)),
         ...streams.map((stream) => put(keys.stream(uid, stream.uid), stream)),
+        put<PaceRecord>(keys.pace(uid), { v: 1, workflowUid: uid, limits: spec.limits ?? {} }),
       ],
     )
     return null
@@ -242,6 +256,7 @@ async function attachTarget(
       await noteMade(claimed.connection, context.workflow.uid, [{ kind: 'schema', schema, name: '' }])
       await claimed.connection.query(`CREATE DATABASE ${quoteIdentifier(schema)}`)
     }
+    await prepareFence(claimed, schemasOf(id), context.clock)
     await closeServer(claimed, { allowUnfenced }, context.clock)
     await noteClosed(claimed.connection)
   })

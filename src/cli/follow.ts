@@ -55,7 +55,8 @@ export function streamLine(stream: StreamView): string {
   if (stream.error !== null) return `${who}: ${stream.state}: ${stream.error.code} ${stream.error.what}`
   if (stream.state === 'copying') {
     const rate = stream.rowsPerSecond === null ? 'rate unknown' : `${count(Math.round(stream.rowsPerSecond))} rows/s`
-    return `${who}: copying ${count(stream.rowsDone)} of ~${count(stream.rowsEstimated)} rows (${percent(stream.rowsDone, stream.rowsEstimated)}), ${rate}, ETA ${duration(stream.etaMs)}`
+    const held = stream.waiting === null ? '' : `, waits: ${stream.waiting.what}`
+    return `${who}: copying ${count(stream.rowsDone)} of ~${count(stream.rowsEstimated)} rows (${percent(stream.rowsDone, stream.rowsEstimated)}), ${rate}, ETA ${duration(stream.etaMs)}${held}`
   }
   const lag = stream.lag === null ? 'lag unknown' : `lag ${count(stream.lag.transactions)} transactions, ${duration(stream.lag.ageMs)}`
   return `${who}: ${stream.state}, ${lag}, ${count(stream.rowChangesApplied)} row changes applied`

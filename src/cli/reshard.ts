@@ -6,6 +6,7 @@ import { cliErrors } from './errors.ts'
 import { addFlags, bool, checkFlags, list, milliseconds, need, repeated, text } from './flags.ts'
 import type { Flags } from './flags.ts'
 import { carryOut, streamLine, workflowLines } from './follow.ts'
+import { paceLimits } from './pace.ts'
 import { parseServerUrl } from './server-url.ts'
 import { clockTime, duration } from './text.ts'
 import { followVdiff } from './vdiff.ts'
@@ -62,6 +63,7 @@ async function create(cli: CliContext, keyspace: string, name: string, flags: Fl
       stopAfterCopy: bool(flags, 'stopAfterCopy', false),
       onDdl: onDdl(text(flags, 'onDdl')),
       deferSecondaryKeys: bool(flags, 'deferSecondaryKeys', true),
+      limits: paceLimits(flags, cli.clock.nowMs()),
       ...(targetServers === undefined ? {} : { targetServers }),
       ...(perServer === undefined ? {} : { targetsPerServer: Number(perServer) }),
       allowUnfenced: list(text(flags, 'allowUnfenced')) ?? [],
@@ -123,6 +125,11 @@ async function show(cli: CliContext, verb: string, keyspace: string, name: strin
 function details(workflow: WorkflowView): string[] {
   const streams = workflow.streams.flatMap((stream) => [
     `  stream ${stream.uid}: wanted ${stream.wanted}${stream.waiting === null ? '' : `, waits for ${stream.waiting.what} since ${clockTime(stream.waiting.sinceMs)}, ends ${stream.waiting.ends}`}`,
+    ...(stream.headroom === null
+      ? []
+      : [
+          `    binlog kept for another ${duration(stream.headroom.leftMs)} at least (retention ${duration(stream.headroom.retentionMs)})${stream.headroom.warning === null ? '' : `: ${stream.headroom.warning}`}`,
+        ]),
     ...stream.tables.map((t) => `    ${t.name}: ${t.state}, ${t.rowsDone} of ~${t.rowsEstimated} rows`),
     ...(stream.error === null ? [] : [`    ${stream.error.code} ${stream.error.what}`, `    ${stream.error.fix}`]),
   ])
@@ -150,6 +157,12 @@ function request(cli: CliContext, verb: string, flags: Flags): RequestBody<'act'
     case 'start':
     case 'stop':
       return { id, verb, args: { shards: list(text(flags, 'shards')) ?? [], dryRun } }
+    case 'update': {
+      const limits = paceLimits(flags, cli.clock.nowMs())
+      if (Object.keys(limits).length === 0)
+        throw cliErrors.missing({ flag: '--max-source-load, --pause-until or another limit', command: 'reshard update' })
+      return { id, verb, args: { limits, dryRun } }
+    }
     case 'check':
       return { id, verb, args: { dryRun } }
     case 'vdiff': {

@@ -37,3 +37,11 @@ export function parseDuration(text: string): number | null {
   const unit = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }[match[2] ?? 's'] ?? 1000
   return Math.round(Number(match[1]) * unit)
 }
+
+/** `20M`, `512k`, `1.5G`, `1048576`: bytes, by powers of 1,024. Null for anything else. */
+export function parseBytes(text: string): number | null {
+  const match = /^(\d+(?:\.\d+)?)([kmg])?i?b?$/i.exec(text.trim())
+  if (match === null) return null
+  const unit = { k: 1024, m: 1024 ** 2, g: 1024 ** 3 }[(match[2] ?? '').toLowerCase()] ?? 1
+  return Math.round(Number(match[1]) * unit)
+}

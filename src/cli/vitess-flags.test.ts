@@ -58,6 +58,7 @@ const stream = {
   lag: null,
   rowChangesApplied: 0,
   tables: [],
+  headroom: null,
   resumed: null,
 }
 const workflow = {

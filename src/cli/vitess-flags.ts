@@ -21,6 +21,7 @@ export const reshardVerbs = [
   'progress',
   'start',
   'stop',
+  'update',
   'check',
   'vdiff',
   'switchtraffic',
@@ -31,6 +32,7 @@ export const reshardVerbs = [
 export type ReshardVerb = (typeof reshardVerbs)[number]
 
 const every = reshardVerbs as readonly string[]
+const paced = ['create', 'update']
 const switches = ['switchtraffic', 'reversetraffic']
 const cells = 'Shardwright has no cells: servers are named one by one'
 
@@ -44,6 +46,14 @@ export const reshardFlags: readonly FlagRule[] = [
   { flag: '--stop-after-copy [bool]', verbs: ['create'], how: 'works' },
   { flag: '--on-ddl <action>', verbs: ['create'], how: 'works' },
   { flag: '--defer-secondary-keys [bool]', verbs: ['create'], how: 'works' },
+  { flag: '--max-source-load <share>', verbs: paced, how: 'works', ours: true },
+  { flag: '--max-copy-rate <bytes>', verbs: paced, how: 'works', ours: true },
+  { flag: '--max-threads-running <n>', verbs: paced, how: 'works', ours: true },
+  { flag: '--max-history-length <n>', verbs: paced, how: 'works', ours: true },
+  { flag: '--max-commit-latency <duration>', verbs: paced, how: 'works', ours: true },
+  { flag: '--max-replica-lag <duration>', verbs: paced, how: 'works', ours: true },
+  { flag: '--pause-until <time>', verbs: paced, how: 'works', ours: true },
+  { flag: '--resume [bool]', verbs: ['update'], how: 'works', ours: true },
   { flag: '--targets-per-server <n>', verbs: ['create'], how: 'works', ours: true },
   { flag: '--target-server <url...>', verbs: ['create'], how: 'works', ours: true },
   { flag: '--password-file <file>', verbs: ['create'], how: 'works', ours: true },
@@ -56,7 +66,7 @@ export const reshardFlags: readonly FlagRule[] = [
   { flag: '--allow-differences <tables>', verbs: switches, how: 'works', ours: true },
   { flag: '--allow-unfenced <accounts>', verbs: ['create', ...switches], how: 'works', ours: true },
   { flag: '--shards <shards>', verbs: ['show', 'status', 'start', 'stop', ...switches], how: 'works' },
-  { flag: '--dry-run [bool]', verbs: ['create', 'start', 'stop', ...switches, 'complete', 'cancel'], how: 'works' },
+  { flag: '--dry-run [bool]', verbs: ['create', 'start', 'stop', 'update', ...switches, 'complete', 'cancel'], how: 'works' },
   { flag: '--keep-data [bool]', verbs: ['complete', 'cancel'], how: 'works' },
   { flag: '--drop-source [bool]', verbs: ['complete'], how: 'works', ours: true },
   { flag: '--wait [bool]', verbs: every, how: 'works' },

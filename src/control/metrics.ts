@@ -12,6 +12,8 @@ export function serveMetrics(http: FastifyInstance, world: World): void {
   const stream = ['keyspace', 'workflow', 'source', 'direction']
   const lagTransactions = gauge('stream_lag_transactions', 'transactions read or written at the source and not yet applied', stream)
   const lagSeconds = gauge('stream_lag_seconds', 'age of the last marker that came through', stream)
+  const headroom = gauge('stream_binlog_headroom_seconds', 'how long the binlog that a stream needs is kept at least', stream)
+  const waiting = gauge('stream_waiting', 'a stream waits for something, or is held back: `reshard show` says for what', stream)
   const rows = gauge('stream_copied_rows', 'rows copied', stream)
   const changes = gauge('stream_applied_row_changes', 'row changes applied', stream)
   const epoch = gauge('routing_epoch', 'how often serving has changed', ['keyspace', 'range'])
@@ -21,11 +23,13 @@ export function serveMetrics(http: FastifyInstance, world: World): void {
   const memory = gauge('mover_resident_bytes', 'memory of a mover', ['mover'])
   http.get('/metrics', async (_request, reply) => {
     const view = await topologyView(world)
-    for (const one of [lagTransactions, lagSeconds, rows, changes, epoch, held, statements, errors, memory]) one.reset()
+    for (const one of [headroom, waiting, lagTransactions, lagSeconds, rows, changes, epoch, held, statements, errors, memory]) one.reset()
     for (const workflow of view.workflows()) {
       for (const s of workflow.streams) {
         const labels = { keyspace: workflow.keyspace, workflow: workflow.name, source: s.source, direction: s.direction }
         if (s.reportAgeMs === null) continue
+        waiting.set(labels, s.waiting === null ? 0 : 1)
+        if (s.headroom !== null) headroom.set(labels, s.headroom.leftMs / 1000)
         rows.set(labels, s.rowsDone)
         changes.set(labels, s.rowChangesApplied)
         if (s.lag === null) continue

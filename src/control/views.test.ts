@@ -41,6 +41,7 @@ const report: StreamReport = {
   copy: { rowsDone: 5, rowsEstimated: 5, bytesDone: 0, bytesEstimated: 0, rowsPerSecond: 9, etaMs: 7, sourceRowsRead: 5, tables: [] },
   applied: { transactions: 1, rowChanges: 1, rowChangesPerSecond: null },
   targets: [target('-80'), target('80-')],
+  headroom: null,
   resumed: null,
 }
 

@@ -189,6 +189,7 @@ export class TopologyView {
         : null,
       rowChangesApplied: current?.applied.rowChanges ?? 0,
       tables: current?.copy.tables ?? [],
+      headroom: fresh ? (current?.headroom ?? null) : null,
       resumed: current?.resumed ?? null,
     }
   }

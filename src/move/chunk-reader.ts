@@ -36,6 +36,8 @@ export type ChunkReaderOptions = {
   /** Waits until memory, the throttle and the rate allow another chunk. */
   admit: (signal: AbortSignal) => Promise<void>
   onRows: (table: TablePlan, rows: number, bytes: number) => void
+  /** How long a chunk's read took. */
+  onRead: (ms: number) => void
   /** The chunk is complete and its high marker committed. */
   onChunk: (chunk: Chunk, targets: readonly number[]) => void
 }
@@ -129,7 +131,9 @@ export class ChunkReader {
     chunk.bytes = memory
     const whole = limit === null || (!cut && chunk.rows < limit)
     if (!whole && lastKey !== null) chunk.hi = splitLiterals(lastKey)
-    if (limit !== null) this.#adapt(chunk, clock.monotonicMs() - startedMs, limit)
+    const ms = clock.monotonicMs() - startedMs
+    this.#options.onRead(ms)
+    if (limit !== null) this.#adapt(chunk, ms, limit)
     return { chunk, high, whole }
   }
 

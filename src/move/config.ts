@@ -1,4 +1,4 @@
-import type { PressureLimits } from './pressure.ts'
+import type { PaceLimits } from '../topology/records.ts'
 
 /** Budgets of a mover. Memory of a stream is about: copyBytesMax + touchedBytesMax + 3 × pendingBytesMax + tailBufferBytes. */
 export type MoverConfig = {
@@ -23,7 +23,8 @@ export type MoverConfig = {
   /** Reports at most this often, except for control markers. */
   readonly reportMs: number
   readonly leaseMs: number
-  readonly pressure: PressureLimits
+  /** Where a workflow's own limits (`PaceRecord`) say nothing. */
+  readonly pace: PaceLimits
 }
 
 export const moverDefaults: MoverConfig = {
@@ -39,5 +40,13 @@ export const moverDefaults: MoverConfig = {
   markerMs: 300,
   reportMs: 250,
   leaseMs: 5_000,
-  pressure: { threadsRunningMax: 100, historyLengthMax: 3_000_000 },
+  pace: {
+    sourceLoadMax: null,
+    copyBytesPerSecondMax: null,
+    threadsRunningMax: 100,
+    historyLengthMax: 3_000_000,
+    commitLatencyMsMax: null,
+    replicaLagMsMax: null,
+    pausedUntilMs: null,
+  },
 }

@@ -13,7 +13,7 @@ import type { TargetApplier } from './target-applier.ts'
 import type { TouchedKeys } from './touched.ts'
 import { Wakeup } from './wakeup.ts'
 
-export type CopierOptions = Omit<ChunkReaderOptions, 'admit' | 'onRows' | 'onChunk'> & {
+export type CopierOptions = Omit<ChunkReaderOptions, 'admit' | 'onRows' | 'onRead' | 'onChunk'> & {
   tables: readonly SourceTable[]
   /** What landed in earlier runs, by table. */
   landed: ReadonlyMap<string, readonly LandedChunk[]>
@@ -27,7 +27,7 @@ export type CopierOptions = Omit<ChunkReaderOptions, 'admit' | 'onRows' | 'onChu
   /** Shared with the tail: tables are taken out as they are done. */
   copying: Set<TablePlan>
   progress: CopyProgress
-  throttle: (bytes: number, signal: AbortSignal) => Promise<void>
+  throttle: (spent: { bytes: number; readMs: number }, signal: AbortSignal) => Promise<void>
 }
 
 export class Copier {
@@ -37,7 +37,7 @@ export class Copier {
   readonly #inFlight = new Map<TablePlan, number>()
   readonly #scanned = new Set<TablePlan>()
   #failure: { error: unknown } | null = null
-  #bytesSinceThrottle = 0
+  #spent = { bytes: 0, readMs: 0 }
   rowsAgain = 0
 
   constructor(options: CopierOptions) {
@@ -96,7 +96,10 @@ export class Copier {
         admit: (admitSignal) => this.#admit(admitSignal),
         onRows: (_, rows, bytes) => {
           this.#options.progress.read(rows)
-          this.#bytesSinceThrottle += bytes
+          this.#spent.bytes += bytes
+        },
+        onRead: (ms) => {
+          this.#spent.readMs += ms
         },
         onChunk: (chunk, targets) => {
           for (const target of targets) this.#options.appliers[target]?.addChunk(chunk)
@@ -120,9 +123,9 @@ export class Copier {
 
   async #admit(signal: AbortSignal): Promise<void> {
     const { pool, copyBytesMax, touched, touchedBytesMax, throttle } = this.#options
-    const bytes = this.#bytesSinceThrottle
-    this.#bytesSinceThrottle = 0
-    await throttle(bytes, signal)
+    const spent = this.#spent
+    this.#spent = { bytes: 0, readMs: 0 }
+    await throttle(spent, signal)
     while (!signal.aborted && (pool.outstandingBytes > copyBytesMax || (touched.bytes > touchedBytesMax && this.#anyInFlight()))) {
       if (this.#failure !== null) throw this.#failure.error
       await this.#bell.wait(signal)

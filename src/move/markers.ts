@@ -49,6 +49,7 @@ export class MarkerWriter implements Markers {
   #number = 0
   #server: ServerState | null = null
   lastSentAtMs = 0
+  readonly #commitsMs: number[] = []
 
   constructor(options: MarkerWriterOptions) {
     this.#options = options
@@ -58,6 +59,11 @@ export class MarkerWriter implements Markers {
   async prepare(): Promise<number> {
     this.#server = await readServerState(this.#options.conn)
     return (await this.write()).number
+  }
+
+  /** How long a commit takes on the source: the middle one of the last five; null before the first. */
+  get commitMs(): number | null {
+    return this.#commitsMs.toSorted((a, b) => a - b)[this.#commitsMs.length >> 1] ?? null
   }
 
   write(): Promise<Marker> {
@@ -90,6 +96,7 @@ export class MarkerWriter implements Markers {
     this.lastSentAtMs = clock.monotonicMs()
     this.#options.onSending(this.#number + 1, clock.nowMs())
     const { number, server } = await writeMarker(conn, stream, 'mark')
+    if (this.#commitsMs.push(clock.monotonicMs() - this.lastSentAtMs) > 5) this.#commitsMs.shift()
     if (!server.ordersCommits) throw moveErrors.orderCommits({ source: sourceName })
     if (this.#server !== null && !sameServerRun(this.#server, server)) throw moveErrors.sourceChanged({ source: sourceName })
     this.#number = number

@@ -8,7 +8,7 @@ import type { Clock } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
 import { keys } from '../topology/keys.ts'
 import { keepLease, type KeptLease } from '../topology/kept-lease.ts'
-import type { MoverRecord, StreamOwner, StreamRecord, StreamReport } from '../topology/records.ts'
+import type { MoverRecord, PaceLimits, PaceRecord, StreamOwner, StreamRecord, StreamReport } from '../topology/records.ts'
 import type { Snapshot, Store } from '../topology/store.ts'
 import { parseRecord, put, readRecord, recordsOf } from '../topology/typed.ts'
 import { addressesOf, type Addresses } from './access.ts'
@@ -55,6 +55,7 @@ export class Mover {
   readonly #shares = new Map<string, Map<string, TargetShare>>()
   readonly #owned = new Set<string>()
   #streams: ReadonlyMap<string, StreamRecord> = new Map()
+  #paces: ReadonlyMap<string, Partial<PaceLimits>> = new Map()
   #owners: Snapshot | null = null
 
   constructor(options: MoverOptions) {
@@ -66,7 +67,7 @@ export class Mover {
   /** Runs until the signal aborts; then streams are stopped in order, their positions stored, and the workflows given back. */
   async run(signal: AbortSignal): Promise<void> {
     const { store, log, clock } = this.#options
-    const watching = Promise.all([this.#watchStreams(signal), this.#watchOwners(signal)])
+    const watching = Promise.all([this.#watchStreams(signal), this.#watchPaces(signal), this.#watchOwners(signal)])
     watching.catch((error: unknown) => log.error({ err: error }, 'the topology cannot be watched'))
     while (!signal.aborted) {
       let lease: KeptLease
@@ -214,6 +215,7 @@ export class Mover {
         clock,
         log: streamLog,
         config: this.#config,
+        pace: () => this.#paces.get(record.workflowUid) ?? {},
         failpoints: armedFailpoints(record.options.failpoints, { kill, hold }),
         onReport: (report, now) => reports.write(report, now),
       })
@@ -243,6 +245,12 @@ export class Mover {
     for await (const snapshot of this.#watch(keys.streams, signal)) {
       this.#streams = new Map(recordsOf<StreamRecord>(snapshot).map(({ value }) => [value.uid, value]))
       this.#bell.ring()
+    }
+  }
+
+  async #watchPaces(signal: AbortSignal): Promise<void> {
+    for await (const snapshot of this.#watch(keys.paces, signal)) {
+      this.#paces = new Map(recordsOf<PaceRecord>(snapshot).map(({ value }) => [value.workflowUid, value.limits]))
     }
   }
 

@@ -1,6 +1,7 @@
 /**
- * Whether the source can bear more of the copy just now (PROTOCOLS 1.14): threads at work, and undo kept for old snapshots. Asked at most every
- * half second. Following is never held back: a tail that falls behind only makes matters worse.
+ * What the servers bear just now (PROTOCOLS 1.14), each measured where it is felt: threads at work and undo kept for old snapshots on the
+ * source, how long a commit takes there (our markers are commits like any other), how far the source's and the targets' replicas are behind. Asked at most every
+ * half second. What can't be measured is over its limit (promise 6): a replica that does not answer may be hours behind.
  */
 import type { Clock } from '../base/clock.ts'
 import type { Connection } from '../mysql/connection.ts'
@@ -10,30 +11,56 @@ export type PressureLimits = {
   readonly threadsRunningMax: number | null
   /** Undo log records not yet purged; null: any. */
   readonly historyLengthMax: number | null
+  /** The middle one of the last commits on the source; null: any. */
+  readonly commitLatencyMsMax: number | null
+  readonly replicaLagMsMax: number | null
+}
+
+/** Its name for messages, and how far it is behind in ms: null when nobody knows. */
+export type ReplicaLag = { readonly name: string; readonly lagMs: number | null }
+
+export type PressureSources = {
+  readonly conn: Connection
+  readonly commitMs: () => number | null
+  readonly replicaLags: () => Promise<readonly ReplicaLag[]>
 }
 
 const everyMs = 500
 
-/** Says what is above its limit, or null. */
-export function pressureOf(conn: Connection, limits: PressureLimits, clock: Clock): () => Promise<string | null> {
+/** Says what is above its limit, or null. The limits may be others at each call. */
+export function pressureOf(sources: PressureSources, limits: () => PressureLimits, clock: Clock): () => Promise<string | null> {
   let askedAtMs = -Infinity
   let answer: string | null = null
   return async () => {
     if (clock.monotonicMs() - askedAtMs < everyMs) return answer
+    answer = await firstOver(sources, limits())
     askedAtMs = clock.monotonicMs()
-    const [threads, history] = await conn.pipeline([
+    return answer
+  }
+}
+
+async function firstOver(sources: PressureSources, limits: PressureLimits): Promise<string | null> {
+  const { threadsRunningMax, historyLengthMax, commitLatencyMsMax, replicaLagMsMax } = limits
+  if (threadsRunningMax !== null || historyLengthMax !== null) {
+    const [threads, history] = await sources.conn.pipeline([
       "SHOW GLOBAL STATUS LIKE 'Threads_running'",
       "SELECT NAME, COUNT FROM information_schema.INNODB_METRICS WHERE NAME = 'trx_rseg_history_len'",
     ])
     const running = numberOf(threads)
     const length = numberOf(history)
-    if (limits.threadsRunningMax !== null && running > limits.threadsRunningMax)
-      answer = `the source has ${running} threads at work (limit ${limits.threadsRunningMax})`
-    else if (limits.historyLengthMax !== null && length > limits.historyLengthMax)
-      answer = `the source keeps ${length} undo records (limit ${limits.historyLengthMax})`
-    else answer = null
-    return answer
+    if (threadsRunningMax !== null && running > threadsRunningMax)
+      return `the source has ${running} threads at work (limit ${threadsRunningMax})`
+    if (historyLengthMax !== null && length > historyLengthMax) return `the source keeps ${length} undo records (limit ${historyLengthMax})`
   }
+  const commitMs = sources.commitMs()
+  if (commitLatencyMsMax !== null && commitMs !== null && commitMs > commitLatencyMsMax)
+    return `a commit on the source takes ${Math.round(commitMs)} ms (limit ${commitLatencyMsMax})`
+  if (replicaLagMsMax === null) return null
+  const behind = (await sources.replicaLags()).find(({ lagMs }) => lagMs === null || lagMs > replicaLagMsMax)
+  if (behind === undefined) return null
+  return behind.lagMs === null
+    ? `how far the replica ${behind.name} is behind is unknown (limit ${replicaLagMsMax} ms)`
+    : `the replica ${behind.name} is ${behind.lagMs} ms behind (limit ${replicaLagMsMax})`
 }
 
 function numberOf(result: Awaited<ReturnType<Connection['pipeline']>>[number] | undefined): number {

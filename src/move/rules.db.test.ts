@@ -1,4 +1,5 @@
 /** Single rules of PROTOCOLS 1, each by a case that fails without it. */
+import { moverDefaults } from './config.ts'
 import { after, before, test } from 'node:test'
 import assert from 'node:assert/strict'
 import { connect } from '../mysql/connect.ts'
@@ -289,7 +290,7 @@ test('promise 7: a copy that is held back says by what, and goes on when told to
   await using world = await World.create({ flavour: 'mariadb', sources: ['-'], targets: ['-'] }, servers.get('mariadb')!)
   await fill(world, 0, 500, 1000)
   const record = world.record(0)
-  const running = world.start(record, { config: { pressure: { threadsRunningMax: 0, historyLengthMax: null } } })
+  const running = world.start(record, { config: { pace: { ...moverDefaults.pace, threadsRunningMax: 0 } } })
   await world.until('waiting', () => /the source has \d+ threads at work \(limit 0\)/.test(running.stream.report().waiting?.what ?? ''))
   assert.equal(running.stream.report().copy.rowsDone, 0)
   await running.stop()

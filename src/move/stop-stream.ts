@@ -51,6 +51,7 @@ export async function stopOnTargets(
       targets:
         last?.targets.map((target) => ({ ...target, lag: null })) ??
         record.targets.map(({ shard }) => ({ shard, position: null, controlMarker: 0, lag: null })),
+      headroom: null,
       resumed: last?.resumed ?? null,
     },
     true,

@@ -48,3 +48,13 @@ export function targetView(
         }
   return { shard, position: applied.position, controlMarker: consistent ? applied.controlMarker : 0, lag }
 }
+
+/** Age of the last marker applied by the target that is furthest behind; null while one has applied none. */
+export function behindMs(appliers: readonly TargetApplier[], clock: Clock): number | null {
+  let oldest = Infinity
+  for (const { applied } of appliers) {
+    if (applied.markerAtMs === null) return null
+    oldest = Math.min(oldest, applied.markerAtMs)
+  }
+  return oldest === Infinity ? null : Math.max(0, clock.nowMs() - oldest)
+}

@@ -15,7 +15,7 @@ import type { Position, QueryEvent, TableChooser, Tail } from '../binlog/source.
 import { openTail } from '../binlog/tail.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
-import type { ErrorView, StreamRecord, StreamReport } from '../topology/records.ts'
+import type { ErrorView, PaceLimits, StreamRecord, StreamReport } from '../topology/records.ts'
 import { connectPlain, connectReader, type Addresses } from './access.ts'
 import { SegmentPool } from './chunk.ts'
 import type { MoverConfig } from './config.ts'
@@ -23,6 +23,7 @@ import { Copier } from './copier.ts'
 import type { Failpoints } from './crash-points.ts'
 import { moveErrors } from './errors.ts'
 import type { TargetShare } from './exclusion.ts'
+import { Headroom } from './headroom.ts'
 import { markerStream, MarkerWriter } from './markers.ts'
 import { openTargets, type OpenTarget } from './open-targets.ts'
 import type { Stamp } from './pending.ts'
@@ -30,6 +31,7 @@ import { pressureOf } from './pressure.ts'
 import { CopyProgress, RateMeter } from './progress.ts'
 import { judgeQuery } from './query-policy.ts'
 import { Router } from './router.ts'
+import { xaEnded } from './source-start.ts'
 import { rebuildKeys } from './schema-copy.ts'
 import type { LandedChunk } from './scan.ts'
 import { readSourceTables, type SourceTable } from './source-tables.ts'
@@ -37,13 +39,14 @@ import { statementBytesMax } from './statements.ts'
 import { applierSql, compareCoordinates, ensureMoveTables, readChunks } from './tables.ts'
 import type { TablePlan } from './table-plan.ts'
 import { endEpoch } from './takeover.ts'
-import { appliedView, noCopy, targetView } from './stream-report.ts'
+import { appliedView, behindMs, noCopy, targetView } from './stream-report.ts'
 import { TailConsumer, type AnnouncedDdl } from './tail-consumer.ts'
 import type { Waiting } from './applier-options.ts'
 import { TargetApplier } from './target-applier.ts'
 import { Throttle } from './throttle.ts'
 import { triggerGate } from './trigger-gate.ts'
 import { TouchedKeys } from './touched.ts'
+import { Wakeup } from './wakeup.ts'
 import { TargetXaStore } from './xa.ts'
 
 export type StreamOptions = {
@@ -55,6 +58,8 @@ export type StreamOptions = {
   clock: Clock
   log: Log
   config: MoverConfig
+  /** The workflow's own limits of its copy, as they are just now. */
+  pace: () => Partial<PaceLimits>
   failpoints: Failpoints
   /** `now`: a control marker passed, or the state changed. */
   onReport: (report: StreamReport, now: boolean) => void
@@ -71,12 +76,13 @@ export class Stream {
   #tail: Tail | null = null
   #throttle: Throttle
   #resumed: StreamReport['resumed'] = null
+  #headroom: Headroom | null = null
   #changeRate: RateMeter
   #reportedControl: number[] = []
 
   constructor(options: StreamOptions) {
     this.#options = options
-    this.#throttle = new Throttle(options.clock, options.record.options.copyBytesPerSecondMax)
+    this.#throttle = new Throttle(options.clock, () => this.#limits())
     this.#changeRate = new RateMeter(options.clock)
   }
 
@@ -120,6 +126,12 @@ export class Stream {
     }
   }
 
+  #limits(): PaceLimits {
+    const { config, pace, record } = this.#options
+    const atCreation = record.options.copyBytesPerSecondMax
+    return { ...config.pace, ...(atCreation === null ? {} : { copyBytesPerSecondMax: atCreation }), ...pace() }
+  }
+
   /** What is reported of it just now. */
   report(): StreamReport {
     const { record, mover, clock } = this.#options
@@ -139,6 +151,7 @@ export class Stream {
       targets: record.targets.map(({ shard }, i) =>
         targetView(shard, this.#appliers[i] ?? null, tail === null || latest === null ? null : { tail, latest }, clock),
       ),
+      headroom: this.#headroom?.view() ?? null,
       resumed: this.#resumed,
     }
   }
@@ -149,6 +162,7 @@ export class Stream {
       this.#appliers = []
       this.#consumer = null
       this.#tail = null
+      this.#headroom = null
     }
     if (state !== 'starting') this.#waiting = null
     this.#options.onReport(this.report(), true)
@@ -287,6 +301,7 @@ export class Stream {
         plans,
         targets: targets.map(({ on, xaLane }) => ({ uid: on.targetUid, lane: xaLane })),
       })
+      const firstMarker = new Wakeup()
       const router = new Router(record.targets.map(({ shard }) => shard))
       const consumer: TailConsumer = new TailConsumer(
         {
@@ -302,11 +317,14 @@ export class Stream {
           touched,
           copying,
           xa,
+          beforeFirstMarker: record.copy === 'full' ? (xid) => xaEnded(sourceMeta, xid, clock, signal) : null,
           clock,
           markerStream: markerName,
           partBytesMax: config.partBytesMax,
           onQuery: (event, announced) => this.#query(event, announced, { sourceName, plans, targets, consumer: () => consumer, signal }),
-          onStamp: () => undefined,
+          onStamp: (stamp) => {
+            if (stamp.marker > 0) firstMarker.ring()
+          },
         },
         start,
       )
@@ -330,6 +348,7 @@ export class Stream {
       this.#consumer = consumer
       this.#tail = tail
       this.#appliers = appliers
+      this.#headroom = new Headroom({ conn: sourceMeta, clock, log: this.#options.log, behindMs: () => behindMs(appliers, clock) })
       this.#reportedControl = appliers.map(({ applied }) => applied.controlMarker)
       for (const [number, { stored }] of targets.entries()) this.#reportedControl[number] = stored.controlMarker
       await markers.prepare()
@@ -349,7 +368,8 @@ export class Stream {
       // One may fail while the copy is still being prepared below; `firstToFail` tells it then, and until then it is not unheard of.
       for (const task of tasks) task.catch(() => undefined)
       if (copying.size > 0) {
-        this.#throttle.hold = pressureOf(sourceMeta, config.pressure, clock)
+        const pressure = { conn: sourceMeta, commitMs: () => markers.commitMs, replicaLags: () => Promise.resolve([]) }
+        this.#throttle.pressure = pressureOf(pressure, () => this.#limits(), clock)
         const landed = await this.#landedChunks(targets)
         copier = new Copier({
           sourceName,
@@ -379,9 +399,13 @@ export class Stream {
           touchedBytesMax: config.touchedBytesMax,
           copying,
           progress,
-          throttle: (bytes, throttleSignal) => this.#throttle.take(bytes, throttleSignal),
+          throttle: (spent, throttleSignal) => this.#throttle.take(spent, throttleSignal),
         })
-        tasks.push(this.#copy(copier, targets, signal))
+        tasks.push(
+          this.#copy(copier, targets, signal, async () => {
+            while (consumer.latest.marker === 0 && !signal.aborted) await firstMarker.wait(signal)
+          }),
+        )
       }
       await firstToFail(tasks, stop)
     } finally {
@@ -428,8 +452,9 @@ export class Stream {
     return progress
   }
 
-  async #copy(copier: Copier, targets: readonly OpenTarget[], signal: AbortSignal): Promise<void> {
+  async #copy(copier: Copier, targets: readonly OpenTarget[], signal: AbortSignal, begins: () => Promise<void>): Promise<void> {
     const { record, shares, failpoints, clock } = this.#options
+    await begins()
     await copier.run(signal)
     if (signal.aborted) return
     if (this.#resumed !== null) this.#resumed = { ...this.#resumed, rowsRedone: copier.rowsAgain }
@@ -465,6 +490,7 @@ export class Stream {
     while (!signal.aborted) {
       await clock.sleep(config.markerMs, signal).catch(() => undefined)
       if (!signal.aborted && clock.monotonicMs() - markers.lastSentAtMs >= config.markerMs * 0.9) await markers.write()
+      if (!signal.aborted) await this.#headroom?.refresh()
     }
   }
 

@@ -1,39 +1,81 @@
-/** Holds the copy back to a rate (PROTOCOLS 1.14), and says so. Pressure measured elsewhere (replica lag, history length) comes in by `hold`. */
+/**
+ * Holds the copy back (PROTOCOLS 1.14) and says why. Following is never held back: a tail that falls behind only makes matters worse.
+ *
+ * Bytes and time of reading are debts that shrink at the rates allowed: a limit changed while it waits counts from then on, and nothing is saved up for a
+ * burst later.
+ */
 import type { Clock } from '../base/clock.ts'
+import type { PaceLimits } from '../topology/records.ts'
 import type { Waiting } from './applier-options.ts'
+
+/** A wait is looked at again this often: limits change while it lasts. */
+const sliceMs = 200
 
 export class Throttle {
   readonly #clock: Clock
-  readonly #bytesPerSecondMax: number | null
-  #availableAtMs: number
+  readonly #limits: () => PaceLimits
+  #bytesOwed = 0
+  #readMsOwed = 0
+  #paidAtMs: number
   waiting: Waiting | null = null
-  /** Why the copy must not go on just now; null: it may. */
-  hold: (() => Promise<string | null>) | null = null
+  /** What is above its limit on the servers; null: nothing. */
+  pressure: (() => Promise<string | null>) | null = null
 
-  constructor(clock: Clock, bytesPerSecondMax: number | null) {
+  constructor(clock: Clock, limits: () => PaceLimits) {
     this.#clock = clock
-    this.#bytesPerSecondMax = bytesPerSecondMax
-    this.#availableAtMs = clock.monotonicMs()
+    this.#limits = limits
+    this.#paidAtMs = clock.monotonicMs()
   }
 
-  /** Accounts for bytes that were read and waits until more may be. */
-  async take(bytes: number, signal: AbortSignal): Promise<void> {
-    if (this.#bytesPerSecondMax !== null) {
-      const nowMs = this.#clock.monotonicMs()
-      this.#availableAtMs = Math.max(this.#availableAtMs, nowMs) + (bytes * 1000) / this.#bytesPerSecondMax
-      if (this.#availableAtMs > nowMs) {
-        this.waiting = {
-          what: `the copy's limit of ${this.#bytesPerSecondMax} bytes a second`,
-          sinceMs: this.#clock.nowMs(),
-          ends: 'by itself',
-        }
-        await this.#clock.sleep(this.#availableAtMs - nowMs, signal).catch(() => undefined)
-      }
-    }
-    for (let reason = await this.hold?.(); reason !== null && reason !== undefined && !signal.aborted; reason = await this.hold?.()) {
-      this.waiting = { what: reason, sinceMs: this.waiting?.sinceMs ?? this.#clock.nowMs(), ends: 'it falls below its limit' }
-      await this.#clock.sleep(100, signal).catch(() => undefined)
+  /** Accounts for what was read and waits until more may be. `readMs`: how long the source was busy with it. */
+  async take(spent: { readonly bytes: number; readonly readMs: number }, signal: AbortSignal): Promise<void> {
+    this.#pay()
+    this.#bytesOwed += spent.bytes
+    this.#readMsOwed += spent.readMs
+    while (!signal.aborted) {
+      this.#pay()
+      const held = this.#own() ?? (await this.#pressed())
+      if (held === null) break
+      if (this.waiting?.what !== held.what)
+        this.waiting = { what: held.what, sinceMs: this.waiting?.sinceMs ?? this.#clock.nowMs(), ends: held.ends }
+      await this.#clock.sleep(Math.max(1, Math.min(held.ms, sliceMs)), signal).catch(() => undefined)
     }
     this.waiting = null
+  }
+
+  #pay(): void {
+    const nowMs = this.#clock.monotonicMs()
+    const elapsedMs = nowMs - this.#paidAtMs
+    this.#paidAtMs = nowMs
+    const { copyBytesPerSecondMax, sourceLoadMax } = this.#limits()
+    this.#bytesOwed = copyBytesPerSecondMax === null ? 0 : Math.max(0, this.#bytesOwed - (elapsedMs * copyBytesPerSecondMax) / 1000)
+    this.#readMsOwed = sourceLoadMax === null ? 0 : Math.max(0, this.#readMsOwed - elapsedMs * sourceLoadMax)
+  }
+
+  #own(): { what: string; ends: string; ms: number } | null {
+    const { copyBytesPerSecondMax, sourceLoadMax, pausedUntilMs } = this.#limits()
+    const pausedMs = (pausedUntilMs ?? 0) - this.#clock.nowMs()
+    if (pausedMs > 0) {
+      const until = new Date(pausedUntilMs ?? 0).toISOString()
+      return { what: `the copy is paused until ${until}`, ends: 'then, or by update --resume', ms: pausedMs }
+    }
+    if (this.#bytesOwed > 0 && copyBytesPerSecondMax !== null)
+      return {
+        what: `the copy's limit of ${copyBytesPerSecondMax} bytes a second`,
+        ends: 'by itself',
+        ms: (this.#bytesOwed * 1000) / copyBytesPerSecondMax,
+      }
+    if (this.#readMsOwed > 0 && sourceLoadMax !== null)
+      return {
+        what: `the copy may read on the source ${Math.round(sourceLoadMax * 100)} % of the time`,
+        ends: 'by itself',
+        ms: this.#readMsOwed / sourceLoadMax,
+      }
+    return null
+  }
+
+  async #pressed(): Promise<{ what: string; ends: string; ms: number } | null> {
+    const what = (await this.pressure?.()) ?? null
+    return what === null ? null : { what, ends: 'it falls below its limit', ms: 100 }
   }
 }

@@ -102,6 +102,7 @@ async function removeStreams(
     { key: keys.stream(request.workflowUid, uid), value: undefined },
     { key: keys.report(request.workflowUid, uid), value: undefined },
   ])
+  puts.push({ key: keys.pace(request.workflowUid), value: undefined })
   const result = await store.commit([leadership.fence], puts)
   if (!result.ok) throw switchErrors.decisionLost({ keyspace: request.keyspace, reason: 'this controller does not lead any more' })
   // Not from the streams alone: an attempt before this one may have removed their records and died.

@@ -81,6 +81,9 @@ export const keys = {
   evidence: (workflowUid: string, rung: string) => `evidence/${workflowUid}/${rung}`,
   evidenceOf: (workflowUid: string) => `evidence/${workflowUid}/`,
   allEvidence: 'evidence/',
+  /** What was done to a workflow, entry by entry, in the order of time; kept when it has ended. */
+  audit: (keyspace: string, workflow: string, entry: string) => `audit/${keyspace}/${workflow}/${entry}`,
+  auditOf: (keyspace: string, workflow: string) => `audit/${keyspace}/${workflow}/`,
   leader: 'leader/control',
   /** Grows with every acquisition of the leader's lease; outlives the lease. */
   leaderToken: 'leader-token/control',

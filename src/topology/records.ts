@@ -161,6 +161,21 @@ export type StreamRecord = {
   }
 }
 
+/** What a copy may cost the servers (PROTOCOLS 1.14); null: no limit of that kind. */
+export type PaceLimits = {
+  /** Share of the time that chunks may be read on a source: 0.1 is six seconds of reading a minute. */
+  sourceLoadMax: number | null
+  copyBytesPerSecondMax: number | null
+  threadsRunningMax: number | null
+  historyLengthMax: number | null
+  commitLatencyMsMax: number | null
+  replicaLagMsMax: number | null
+  pausedUntilMs: number | null
+}
+
+/** A workflow's limits as given by `update`; what it does not name stays as the mover's configuration has it. In force at once, also while a copy runs. */
+export type PaceRecord = { v: 1; workflowUid: string; limits: Partial<PaceLimits> }
+
 export type ErrorView = { code: string; what: string; why: string; fix: string }
 
 export type StreamTargetReport = {
@@ -196,6 +211,8 @@ export type StreamReport = {
   }
   applied: { transactions: number; rowChanges: number; rowChangesPerSecond: number | null }
   targets: StreamTargetReport[]
+  /** How long the binlog from the furthest target's position on will still be kept at least. Null: unknown, or the source never purges by age. */
+  headroom: { retentionMs: number; leftMs: number; warning: string | null } | null
   /** Printed at resume: what was done again. */
   resumed: { rowsRedone: number; transactionsRedone: number } | null
 }

@@ -83,6 +83,7 @@ export function stream(over: Partial<StreamView> = {}): StreamView {
     lag: null,
     rowChangesApplied: 321,
     tables: [{ name: 'log', state: 'copying', rowsDone: 100_000, rowsEstimated: 400_000 }],
+    headroom: null,
     resumed: null,
     ...over,
   }

@@ -13,7 +13,7 @@ import { connect } from '../../mysql/connect.ts'
 import type { Connection } from '../../mysql/connection.ts'
 import { isServerError } from '../../mysql/errors.ts'
 import { quoteIdentifier } from '../../sql/quote.ts'
-import type { ShardRef, StreamRecord, StreamReport, StreamTable } from '../../topology/records.ts'
+import type { PaceLimits, ShardRef, StreamRecord, StreamReport, StreamTable } from '../../topology/records.ts'
 import { testServer, type TestServer } from '../../../test/kit/servers.ts'
 import type { MoverConfig } from '../config.ts'
 import { noFailpoints, type Failpoints } from '../crash-points.ts'
@@ -134,7 +134,12 @@ export class World implements AsyncDisposable {
   /** A stream in this process. Streams of one world share their targets' locks as one mover's do. */
   start(
     record: StreamRecord,
-    options: { config?: Partial<MoverConfig>; failpoints?: Failpoints; shares?: ReadonlyMap<string, TargetShare> } = {},
+    options: {
+      config?: Partial<MoverConfig>
+      pace?: () => Partial<PaceLimits>
+      failpoints?: Failpoints
+      shares?: ReadonlyMap<string, TargetShare>
+    } = {},
   ): Running {
     const shares = options.shares ?? this.sharesOf([record])
     const stream = new Stream({
@@ -143,6 +148,7 @@ export class World implements AsyncDisposable {
       clock: systemClock,
       log: silentLog,
       config: { ...smallConfig, ...options.config },
+      pace: options.pace ?? (() => ({})),
       failpoints: options.failpoints ?? noFailpoints,
       shares,
       addresses: async (id) => ({

@@ -367,6 +367,7 @@ class FakeMover {
         controlMarker: marker,
         lag: { atMs: now, transactions: 0, bytes: 0, markerAgeMs: 0 },
       })),
+      headroom: null,
       resumed: null,
     }
     await this.#store.commit([], [put(keys.report(this.#workflowUid, stream.uid), report)])

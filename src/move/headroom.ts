@@ -1,0 +1,71 @@
+/**
+ * Binlog headroom (PROTOCOLS 1.14): how much longer the source keeps the binlog that the furthest target still needs. Retention minus the age of the
+ * last marker applied there; servers purge by whole files, so it is a lower bound. When less than half of the retention is left the retention is doubled, where
+ * our account may; else the time left is told. A binlog that is purged all the same stops the stream (SW-BINLOG, positionPurged): nothing is skipped.
+ */
+import type { Clock } from '../base/clock.ts'
+import type { Log } from '../base/log.ts'
+import type { Connection } from '../mysql/connection.ts'
+import { isServerError } from '../mysql/errors.ts'
+import { flavourOf } from '../mysql/flavour/flavour.ts'
+import type { StreamReport } from '../topology/records.ts'
+
+const everyMs = 10_000
+/** What MySQL takes at most: 136 years. */
+const retentionSMax = 4_294_967_295
+
+export class Headroom {
+  readonly #conn: Connection
+  readonly #clock: Clock
+  readonly #log: Log
+  readonly #behindMs: () => number | null
+  #askedAtMs = -Infinity
+  #retentionMs: number | null = null
+  #warning: string | null = null
+  #refused = false
+
+  /** `behindMs`: age of the last marker applied by the target that is furthest behind. */
+  constructor(options: { conn: Connection; clock: Clock; log: Log; behindMs: () => number | null }) {
+    this.#conn = options.conn
+    this.#clock = options.clock
+    this.#log = options.log
+    this.#behindMs = options.behindMs
+  }
+
+  view(): StreamReport['headroom'] {
+    const behindMs = this.#behindMs()
+    if (this.#retentionMs === null || behindMs === null) return null
+    return { retentionMs: this.#retentionMs, leftMs: Math.max(0, this.#retentionMs - behindMs), warning: this.#warning }
+  }
+
+  /** Measures anew, at most every ten seconds; raises or warns. */
+  async refresh(): Promise<void> {
+    if (this.#clock.monotonicMs() - this.#askedAtMs < everyMs) return
+    this.#askedAtMs = this.#clock.monotonicMs()
+    const { retentionS } = await flavourOf(this.#conn).binlogSettings(this.#conn)
+    this.#retentionMs = retentionS === 0 ? null : retentionS * 1000
+    const view = this.view()
+    if (view === null || view.leftMs >= view.retentionMs / 2) {
+      if (view !== null && this.#refused) this.#warning = null
+      return
+    }
+    if (!this.#refused && (await this.#raise(retentionS))) return
+    this.#warning = `the source purges the binlog that this stream needs in ${Math.round(view.leftMs / 1000)} s at the earliest: raise binlog_expire_logs_seconds there`
+    this.#log.warn({ leftMs: view.leftMs }, this.#warning)
+  }
+
+  async #raise(retentionS: number): Promise<boolean> {
+    const raisedS = Math.min(retentionSMax, retentionS * 2)
+    try {
+      await this.#conn.query(`SET GLOBAL binlog_expire_logs_seconds = ${raisedS}`)
+    } catch (error) {
+      if (!isServerError(error)) throw error
+      this.#refused = true
+      return false
+    }
+    this.#warning = `binlog_expire_logs_seconds of the source was raised from ${retentionS} to ${raisedS}: less than half of it was left`
+    this.#log.warn({ retentionS, raisedS }, this.#warning)
+    this.#retentionMs = raisedS * 1000
+    return true
+  }
+}

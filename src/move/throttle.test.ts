@@ -1,0 +1,88 @@
+/** PROTOCOLS 1.14: what holds a copy back, for how long, and that a limit changed meanwhile counts at once. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Clock } from '../base/clock.ts'
+import type { PaceLimits } from '../topology/records.ts'
+import { moverDefaults } from './config.ts'
+import { Throttle } from './throttle.ts'
+
+function world(): {
+  clock: Clock
+  limits: PaceLimits
+  throttle: Throttle
+  slept: () => number
+  onSleep: (hook: () => void) => void
+  seen: string[]
+} {
+  let nowMs = 1_000_000
+  let slept = 0
+  let hook = (): void => undefined
+  const limits = { ...moverDefaults.pace }
+  const seen: string[] = []
+  const clock: Clock = {
+    nowMs: () => nowMs,
+    monotonicMs: () => nowMs,
+    sleep: async (ms) => {
+      nowMs += ms
+      slept += ms
+      seen.push(throttle.waiting?.what ?? '')
+      hook()
+    },
+  }
+  const throttle = new Throttle(clock, () => limits)
+  return { clock, limits, throttle, slept: () => slept, onSleep: (next) => (hook = next), seen }
+}
+const never = new AbortController().signal
+
+test('without limits it waits for nothing', async () => {
+  const { throttle, slept } = world()
+  await throttle.take({ bytes: 1e12, readMs: 1e9 }, never)
+  assert.equal(slept(), 0)
+})
+
+test('a rate of bytes: 10 MB at 1 MB/s are ten seconds, and nothing is saved up meanwhile', async () => {
+  const { throttle, limits, slept, seen, clock } = world()
+  limits.copyBytesPerSecondMax = 1_000_000
+  await clock.sleep(60_000)
+  await throttle.take({ bytes: 10_000_000, readMs: 0 }, never)
+  assert.equal(slept(), 70_000)
+  assert.match(seen.at(-1) ?? '', /limit of 1000000 bytes a second/)
+  assert.equal(throttle.waiting, null)
+})
+
+test('a share of the source: 100 ms of reading at 0.1 are a second', async () => {
+  const { throttle, limits, slept, seen } = world()
+  limits.sourceLoadMax = 0.1
+  await throttle.take({ bytes: 1, readMs: 100 }, never)
+  assert.equal(Math.round(slept()), 1_000)
+  assert.match(seen[0] ?? '', /10 % of the time/)
+})
+
+test('a limit that is lifted while it waits counts at once', async () => {
+  const { throttle, limits, slept, onSleep } = world()
+  limits.copyBytesPerSecondMax = 1
+  onSleep(() => (limits.copyBytesPerSecondMax = null))
+  await throttle.take({ bytes: 1_000_000_000, readMs: 0 }, never)
+  assert.ok(slept() <= 200, `${slept()} ms`)
+})
+
+test('a pause ends at its time, or when it is taken back', async () => {
+  const { throttle, limits, slept, seen, clock, onSleep } = world()
+  limits.pausedUntilMs = clock.nowMs() + 5_000
+  await throttle.take({ bytes: 1, readMs: 1 }, never)
+  assert.equal(slept(), 5_000)
+  assert.match(seen[0] ?? '', /paused until 1970/)
+  limits.pausedUntilMs = clock.nowMs() + 1e9
+  onSleep(() => (limits.pausedUntilMs = null))
+  await throttle.take({ bytes: 1, readMs: 1 }, never)
+  assert.equal(slept(), 5_200)
+})
+
+test('pressure on the servers holds it as long as it lasts, and is named', async () => {
+  const { throttle, slept, seen } = world()
+  let left = 3
+  throttle.pressure = async () => (left-- > 0 ? 'a replica is behind' : null)
+  await throttle.take({ bytes: 1, readMs: 1 }, never)
+  assert.equal(slept(), 300)
+  assert.deepEqual(new Set(seen), new Set(['a replica is behind']))
+})
