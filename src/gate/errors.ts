@@ -198,6 +198,13 @@ export const gateErrors = defineErrors('GATE', {
     why: 'what must be sorted or grouped at the gate is held in memory, within a bound',
     fix: 'add a LIMIT or a shard key to the statement, or raise scatterBytesMax',
   },
+  gatherSetting: {
+    number: 212,
+    class: 'user',
+    what: 'the statement needs rows of several shards together, which is not done under {setting}',
+    why: 'rows that are put together at one place would not be exactly what their shards hold',
+    fix: '{fix}',
+  },
   preparedForm: {
     number: 206,
     class: 'user',

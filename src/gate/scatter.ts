@@ -7,7 +7,7 @@
  * more; outside of one, in a transaction made for it, committed on all or rolled back on all. Parts run in key order, one
  * after the other: two such statements meet their locks in the same order and can't wait for each other.
  */
-import type { Connection, OkResult, RowStream } from '../mysql/connection.ts'
+import type { Column, Connection, OkResult, RowStream } from '../mysql/connection.ts'
 import { isConnectionLost, ServerError } from '../mysql/errors.ts'
 import { isSwError } from '../base/errors.ts'
 import type { ServerConnection } from '../mysql/server-connection.ts'
@@ -22,14 +22,15 @@ import { HeldMeanwhile } from './request.ts'
 import { shardName, Transaction, type Branch } from './transaction.ts'
 import type { ShardView } from './view.ts'
 
-export type Part = { readonly shard: ShardView; readonly text: Buffer }
+/** `backend`: a connection that the caller has, and keeps. */
+export type Part = { readonly shard: ShardView; readonly text: Buffer; readonly backend?: Backend }
 
 export type ReadOptions = {
   form: 'text' | 'binary'
   effect: 'read' | 'lock'
   rereadable: boolean
   resolve(slot: Slot): string | null
-  columnName?: (name: string) => string
+  column?: (column: Column) => Column
 }
 
 /** `refused`: nothing was done and nothing told; it may be tried again when routing allows. */
@@ -65,14 +66,14 @@ export class Scatter {
       parts.map(async (part, i) => {
         try {
           const branch = transaction === null ? null : await this.#runner.openBranch(transaction, part.shard)
-          const backend = branch?.backend ?? (await this.#runner.connections.openPlain(part.shard))
+          const backend = part.backend ?? branch?.backend ?? (await this.#runner.connections.openPlain(part.shard))
           const mark = { shard: part.shard, connection: backend.connection }
           marks.push(mark)
           this.#running.add(mark)
           try {
             opened[i] = { shard: part.shard, backend, branch, stream: await backend.connection.rows(part.text) }
           } catch (error) {
-            if (branch === null) this.#runner.connections.done(backend, false)
+            if (branch === null && part.backend === undefined) this.#runner.connections.done(backend, false)
             throw error
           }
         } catch (error) {
@@ -84,14 +85,10 @@ export class Scatter {
       let problem = failed as { shard: ShardView; error: Error } | null
       if (problem === null) {
         try {
-          const rename = options.columnName
+          const change = options.column
           const out = {
             columns: (columns: Parameters<ResultWriter['columns']>[0], hidden: number) =>
-              writer.columns(
-                rename === undefined ? columns : columns.map((c) => ({ ...c, name: rename(c.name) })),
-                hidden,
-                this.#runner.status,
-              ),
+              writer.columns(change === undefined ? columns : columns.map(change), hidden, this.#runner.status),
             row: (row: Parameters<ResultWriter['row']>[0]) => writer.row(row),
           }
           await mergeStreams(
@@ -106,13 +103,13 @@ export class Scatter {
       }
       // Whatever is left of the streams is read away before a connection goes on.
       await Promise.all(opened.filter((o) => o !== undefined).map((o) => drain(o.stream)))
-      for (const o of opened) {
-        if (o === undefined) continue
+      for (const [i, o] of opened.entries()) {
+        if (o === undefined || parts[i]?.backend !== undefined) continue
         if (o.branch === null) this.#runner.connections.done(o.backend, false)
         else o.branch.statements++
       }
       if (problem === null) {
-        if (transaction !== null && transaction.expelled === null) this.#settle(transaction)
+        if (transaction !== null && transaction.expelled === null) this.settle(transaction)
         writer.end(this.#runner.status, 0)
         this.#runner.affectedRows = -1n
         this.#runner.warnings = 0
@@ -176,7 +173,7 @@ export class Scatter {
         }
       }
       if (own !== null) await own.commit()
-      else this.#settle(on)
+      else this.settle(on)
       this.#core.stats.wrote(this.#core.clock.monotonicMs() - startMs)
       return { kind: 'done', value: sum(results) }
     } catch (error) {
@@ -219,6 +216,27 @@ export class Scatter {
       on.busy = false
       if (on.expelled !== null && !on.ended) await on.rollback()
     }
+  }
+
+  /** A part of a read failed before anything was told: the reason for which it may be tried again. Throws what the client is told otherwise. */
+  async judgeRead(
+    shard: ShardView,
+    error: Error,
+    transaction: Transaction | null,
+    mayRepeat: boolean,
+    rereadable: boolean,
+  ): Promise<Error> {
+    const refusal = await this.#judge(shard, error, transaction, mayRepeat, rereadable)
+    if (refusal === null) throw this.#final(shard, error, transaction)
+    return refusal
+  }
+
+  mark(running: { shard: ShardView; connection: Connection }): void {
+    this.#running.add(running)
+  }
+
+  unmark(running: { shard: ShardView; connection: Connection }): void {
+    this.#running.delete(running)
   }
 
   /** Not null: nothing was done anywhere (any more), and it may be tried again. */
@@ -267,7 +285,7 @@ export class Scatter {
   }
 
   /** In autocommit=0, a read of no table opens nothing. */
-  #settle(transaction: Transaction): void {
+  settle(transaction: Transaction): void {
     if (transaction.explicit) return
     for (const branch of transaction.branches.values()) if (!branch.backend.connection.inTransaction) transaction.dropBranch(branch)
   }

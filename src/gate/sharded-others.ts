@@ -1,5 +1,6 @@
 /** Statements on sharded keyspaces that are not routed by rows: what the session answers itself, SHOW, DDL, savepoints. */
 import { isSwError } from '../base/errors.ts'
+import type { Column } from '../mysql/connection.ts'
 import { ServerError } from '../mysql/errors.ts'
 import type { Lexed } from '../sql/lexer.ts'
 import { nullValue, type Value } from '../sql/value.ts'
@@ -54,13 +55,13 @@ export class OtherStatements {
     if (plan.what === 'TABLES' && shard.schema !== keyspace.name) {
       // The column is named after the database, which clients know by the keyspace's name.
       const merge = { kind: 'concat' as const, hiddenColumns: 0 as const, limit: null, offset: 0n }
-      const columnName = (name: string): string => name.replace(`_in_${shard.schema}`, `_in_${keyspace.name}`)
+      const column = (c: Column): Column => ({ ...c, name: c.name.replace(`_in_${shard.schema}`, `_in_${keyspace.name}`) })
       const result = await this.#context.scatter.read([{ shard, text }], merge, null, {
         form: e.form,
         effect: 'read',
         rereadable: true,
         resolve: () => null,
-        columnName,
+        column,
       })
       return result.kind === 'done' ? null : { shard: result.shard, version: keyspace.version, cause: result.cause }
     }
@@ -121,7 +122,10 @@ export class OtherStatements {
       }
       // As the servers do: a name stands once, and going back to one, or releasing it, forgets those after it.
       if (plan.verb === 'savepoint')
-        transaction.savepoints = [...transaction.savepoints.filter((savepoint) => savepoint.name !== name), { name, sql: Buffer.from(e.sql) }]
+        transaction.savepoints = [
+          ...transaction.savepoints.filter((savepoint) => savepoint.name !== name),
+          { name, sql: Buffer.from(e.sql) },
+        ]
       else transaction.savepoints.length = plan.verb === 'rollback-to' ? at + 1 : at
     }
     this.#context.client.write(plainOk(this.#context.runner.status))

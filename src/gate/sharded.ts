@@ -13,11 +13,12 @@ import { onServer } from './on-server.ts'
 import { noExecution, Rerouted, SessionContext, type Execution, type Refused } from './execution.ts'
 import { OtherStatements } from './sharded-others.ts'
 import { readOkFrame } from './ok-frame.ts'
+import { Gather, gatherJob } from './gather.ts'
 import { killThread } from './kill.ts'
 import { decodeParameters, executionOf, inlineParameters, valueOf } from './parameters.ts'
 import { valueOfAnswer } from './evaluate.ts'
 import { errorKindOf } from './scatter-errors.ts'
-import type { Piece, Plan, RoutedPlan, RouteInputs, Slot, Text } from './plan/plan.ts'
+import type { GatherPlan, Piece, Plan, RoutedPlan, RouteInputs, Slot, Text } from './plan/plan.ts'
 import { Rendering, slotValue } from './plan/render.ts'
 import { idsNeeded, routePlan } from './plan/route.ts'
 import { executionFrame, prepareOn, prepareRaw, type SessionStatement } from './prepared.ts'
@@ -37,6 +38,7 @@ export class Sharded {
   readonly #scatter: Scatter
   readonly #keyspaceName: () => string
   readonly #context: SessionContext
+  readonly #gather: Gather
   readonly #others: OtherStatements
 
   constructor(core: Core, runner: Runner, client: ServerConnection, keyspaceName: () => string) {
@@ -46,6 +48,7 @@ export class Sharded {
     this.#scatter = new Scatter(core, runner, client)
     this.#keyspaceName = keyspaceName
     this.#context = new SessionContext(core, runner, client, this.#scatter, keyspaceName)
+    this.#gather = new Gather(core, runner, this.#scatter)
     this.#others = new OtherStatements(this.#context)
   }
 
@@ -253,6 +256,7 @@ export class Sharded {
       inputs = this.#context.inputs(lexed, e, keyspace)
     }
     const routed = routePlan(plan, inputs)
+    if (routed.gather !== undefined) return await this.#gathered(plan, routed.gather, keyspace, inputs, lexed, e, token)
     if (token !== null) this.#requireSnapshots(token, routed.sends)
     const only = routed.sends.length === 1 ? routed.sends[0] : undefined
     if (only !== undefined && routed.merge === null) {
@@ -265,6 +269,35 @@ export class Sharded {
       text: e.values.length === 0 ? send.text : inlineParameters(this.#context.lex(send.text), send.parameters, e.values),
     }))
     return await this.#several(plan, keyspace, parts, routed, lexed, e)
+  }
+
+  async #gathered(
+    plan: RoutedPlan,
+    gather: GatherPlan,
+    keyspace: KeyspaceView,
+    inputs: RouteInputs<ShardView>,
+    lexed: Lexed,
+    e: Execution,
+    token: ReadToken | null,
+  ): Promise<Refused | null> {
+    const shards = keyspace.shards.map((shard) => ({ shard }))
+    if (token !== null) this.#requireSnapshots(token, shards)
+    const open = this.#runner.transaction !== null || !this.#runner.settings.autocommit
+    // Texts are views of buffers that others may reuse: all are made before anything is waited for.
+    const job = gatherJob(gather, inputs, open, (text, parameters) =>
+      e.values.length === 0 ? text : inlineParameters(this.#context.lex(text), parameters, e.values),
+    )
+    const rereadable = this.#context.rereadable(plan, e.sql)
+    const transaction = await this.#runner.currentTransaction()
+    if (transaction !== null && keyspace.record.transactionMode === 'single') throw severalInSingleMode(keyspace, shards)
+    if (await this.#context.hold(keyspace, shards, transaction !== null, plan.effect, e)) throw new Rerouted()
+    const result = await this.#gather.read(job, keyspace, inputs, transaction, {
+      form: e.form,
+      effect: 'read',
+      rereadable,
+      resolve: () => null,
+    })
+    return result.kind === 'done' ? null : { shard: result.shard, version: keyspace.version, cause: result.cause }
   }
 
   /** What a transaction saw of a shard must not be older than the step that moved its tenant there. */
@@ -351,11 +384,7 @@ export class Sharded {
   ): Promise<Refused | null> {
     const transaction = await this.#runner.currentTransaction()
     if (transaction !== null && keyspace.record.transactionMode === 'single') {
-      throw gateErrors.singleMode({
-        first: `${keyspace.name}/${parts[0]?.shard.name}`,
-        second: `${keyspace.name}/${parts[1]?.shard.name}`,
-        keyspace: keyspace.name,
-      })
+      throw severalInSingleMode(keyspace, parts)
     }
     if (await this.#context.hold(keyspace, parts, transaction !== null, plan.effect, e)) throw new Rerouted()
     if (routed.merge !== null || plan.verb === 'select') {
@@ -391,6 +420,15 @@ export class Sharded {
     )
     return null
   }
+}
+
+function severalInSingleMode(keyspace: KeyspaceView, parts: readonly { shard: ShardView }[]): Error {
+  const [first, second] = parts
+  return gateErrors.singleMode({
+    first: `${keyspace.name}/${first?.shard.name}`,
+    second: `${keyspace.name}/${second?.shard.name}`,
+    keyspace: keyspace.name,
+  })
 }
 
 /** Where an id will be drawn stands a zero while the statement is only described. */

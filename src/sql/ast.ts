@@ -49,10 +49,14 @@ export type CallExpr = {
   readonly distinct: boolean
   /** Has an OVER clause. */
   readonly window: boolean
+  /** What OVER ( … ) says, where it is not a name. */
+  readonly over: WindowSpec | null
   /** Anything inside beyond a plain list of arguments: ORDER BY, SEPARATOR, USING … */
   readonly extended: boolean
   readonly span: Span
 }
+
+export type WindowSpec = { readonly partition: readonly Expr[]; readonly order: readonly Expr[] }
 
 export type Query = Select | Union
 
@@ -77,6 +81,7 @@ export type Select = {
   readonly rollup: boolean
   readonly having: { readonly expr: Expr; readonly span: Span } | null
   readonly window: Span | null
+  readonly windows: readonly WindowSpec[]
   readonly orderBy: Clause<OrderItem> | null
   readonly limit: Limit | null
   /** FOR UPDATE, FOR SHARE, LOCK IN SHARE MODE. */

@@ -1,6 +1,6 @@
 // long: one grammar, whose functions call each other
 /** Expressions, by precedence climbing over MySQL's own table of operators. */
-import type { Expr, Name, OrderItem } from './ast.ts'
+import type { Expr, Name, OrderItem, WindowSpec } from './ast.ts'
 import { Kind } from './lexer.ts'
 import { bareFunctions, bitPower, comparePower, notPower, powers, unitFunctions } from './operators.ts'
 import { nameText, type Reader, variableName } from './reader.ts'
@@ -333,7 +333,17 @@ function nameOrCall(r: Reader): Expr {
   if (r.isOperator('(') && names.length < 3) return call(r, from, names.length === 2 ? (names[0] ?? null) : null, last)
   const bare = last.text.toUpperCase()
   if (names.length === 1 && r.kind(-1) === Kind.Word && bareFunctions.has(bare)) {
-    return { kind: 'call', name: bare, schema: null, args: [], distinct: false, window: false, extended: false, span: r.span(from) }
+    return {
+      kind: 'call',
+      name: bare,
+      schema: null,
+      args: [],
+      distinct: false,
+      window: false,
+      over: null,
+      extended: false,
+      span: r.span(from),
+    }
   }
   return {
     kind: 'column',
@@ -378,12 +388,22 @@ function call(r: Reader, from: number, schema: Name | null, name: Name): Expr {
     break
   }
   let window = false
+  let over: WindowSpec | null = null
   if (r.takeWords('OVER')) {
     window = true
-    if (r.takeOperator('(')) r.skipParentheses()
+    if (r.takeOperator('(')) over = windowSpec(r)
     else r.name('a window')
   }
-  return { kind: 'call', name: upper, schema, args, distinct, window, extended, span: r.span(from) }
+  return { kind: 'call', name: upper, schema, args, distinct, window, over, extended, span: r.span(from) }
+}
+
+/** After `(`, to behind `)`. The frame's bounds are constants: nothing of the tree. */
+export function windowSpec(r: Reader): WindowSpec {
+  if (!r.isOperator(')') && !['PARTITION', 'ORDER', 'ROWS', 'RANGE', 'GROUPS'].some((word) => r.isWord(word))) r.name('a window')
+  const partition = r.takeWords('PARTITION', 'BY') ? expressionList(r) : []
+  const order = r.takeWords('ORDER', 'BY') ? orderItems(r).map((item) => item.expr) : []
+  r.skipParentheses()
+  return { partition, order }
 }
 
 export function expressionList(r: Reader): Expr[] {

@@ -1,6 +1,6 @@
 /** SELECT, UNION, WITH and table references. */
-import type { Clause, Expr, Limit, Name, OrderItem, Query, Select, SelectItem, Span, TableRef, With } from './ast.ts'
-import { orderItems, parseExpression } from './expression.ts'
+import type { Clause, Expr, Limit, Name, OrderItem, Query, Select, SelectItem, Span, TableRef, WindowSpec, With } from './ast.ts'
+import { orderItems, parseExpression, windowSpec } from './expression.ts'
 import { Kind } from './lexer.ts'
 import type { Reader } from './reader.ts'
 import { canBeAlias } from './words.ts'
@@ -97,13 +97,14 @@ function parseSelect(r: Reader): Select {
   const havingFrom = r.at
   const having = r.takeWords('HAVING') ? { expr: parseExpression(r), span: { from: havingFrom, to: r.at } } : null
   let window: Span | null = null
+  const windows: WindowSpec[] = []
   if (r.isWord('WINDOW')) {
     const windowFrom = r.at++
     do {
       r.name('a window')
       r.expectWord('AS')
       r.expectOperator('(')
-      r.skipParentheses()
+      windows.push(windowSpec(r))
     } while (r.takeOperator(','))
     window = r.span(windowFrom)
   }
@@ -126,6 +127,7 @@ function parseSelect(r: Reader): Select {
     rollup,
     having,
     window,
+    windows,
     orderBy,
     limit,
     lock,

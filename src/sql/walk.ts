@@ -35,6 +35,7 @@ export function walkExpr(expr: Expr, v: Visitor): void {
       return
     case 'call':
       for (const arg of expr.args) walkExpr(arg, v)
+      if (expr.over !== null) for (const part of [...expr.over.partition, ...expr.over.order]) walkExpr(part, v)
       return
     case 'other':
       for (const child of expr.children) walkExpr(child, v)
@@ -57,6 +58,7 @@ export function walkQuery(query: Query, v: Visitor): void {
     if (query.where !== null) walkExpr(query.where, v)
     for (const item of query.groupBy?.items ?? []) walkExpr(item.expr, v)
     if (query.having !== null) walkExpr(query.having.expr, v)
+    for (const window of query.windows) for (const part of [...window.partition, ...window.order]) walkExpr(part, v)
   }
   for (const item of query.orderBy?.items ?? []) walkExpr(item.expr, v)
 }

@@ -1,5 +1,6 @@
 /** One server with an unsharded database, and the same tables over four shards behind a gate. */
 import { flavours, testServer, type TestServer } from '../kit/servers.ts'
+import { silentLog, type Log } from '../../src/base/log.ts'
 import { connect } from '../../src/mysql/connect.ts'
 import type { Connection } from '../../src/mysql/connection.ts'
 import type { Gate } from '../../src/gate/gate.ts'
@@ -20,6 +21,9 @@ export type World = AsyncDisposable & {
 
 const rights =
   'SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, LOCK TABLES, CREATE TEMPORARY TABLES, EXECUTE, REFERENCES, CREATE VIEW, SHOW VIEW, TRIGGER'
+
+/** What the gate logs as an error is a fault of ours: shown. */
+const errorsOnly: Log = { ...silentLog, error: (fields, message) => console.error(message, fields), child: () => errorsOnly }
 
 export function schemaOf(name: string): string {
   return `four_${name.replace('-', '_')}`
@@ -43,7 +47,7 @@ export async function startWorld(flavour: Flavour, vschema: object): Promise<Wor
       shardNames.map((name) => ({ name, serverId: 's1', schema: schemaOf(name) })),
       { sharded: true, vschema },
     )
-    const { gate, port } = await startGate(store)
+    const { gate, port } = await startGate(store, {}, errorsOnly)
     return {
       server,
       gate,

@@ -35,6 +35,14 @@ export class Analysis {
   /** An outer join keeps all rows of tables that every shard has, so each shard would answer them. */
   replicatedOuter = false
   systemSchema = false
+  /** What must hold for a row: the parts of WHERE and ON that AND puts together, with where they were said. */
+  readonly conjuncts: { readonly expr: Expr; readonly scope: Scope; readonly context: Context }[] = []
+  /** Of every SELECT inside, in order. */
+  readonly items: SelectItem[] = []
+  /** Names of columns that the statement mentions, of whichever table, in lower case. */
+  readonly mentioned = new Set<string>()
+  /** Aliases of tables of which all columns are meant; null: of all tables. */
+  readonly stars: (string | null)[] = []
   readonly #scopes = new Map<Query, Scope>()
   /** What needs the tables' columns: done when all tables are known. */
   #pending: (() => void)[] = []
@@ -122,6 +130,7 @@ export class Analysis {
   #clauses(query: Select, scope: Scope, ctes: ReadonlySet<string>): void {
     for (const item of query.groupBy?.items ?? []) this.#expr(item.expr, scope, ctes)
     if (query.having !== null) this.#expr(query.having.expr, scope, ctes)
+    for (const window of query.windows) for (const part of [...window.partition, ...window.order]) this.#expr(part, scope, ctes)
     for (const item of query.orderBy?.items ?? []) this.#expr(item.expr, scope, ctes)
     if (query.into !== null) this.connectionBound ??= 'SELECT … INTO'
     if (query.options.includes('SQL_CALC_FOUND_ROWS')) this.connectionBound ??= 'SQL_CALC_FOUND_ROWS'
@@ -130,6 +139,8 @@ export class Analysis {
   /** What is put in place of a function would change the column's label: the label is written out. */
   #item(item: SelectItem, scope: Scope, ctes: ReadonlySet<string>): void {
     const before = this.edits.length
+    this.items.push(item)
+    if (item.expr.kind === 'star') this.stars.push(item.expr.table?.text.toLowerCase() ?? null)
     this.#expr(item.expr, scope, ctes)
     if (this.edits.length > before && item.alias === null && item.expr.kind !== 'star' && item.expr.kind !== 'column') {
       const end = item.expr.span.to
@@ -158,6 +169,7 @@ export class Analysis {
         return []
       case 'function':
         this.opaque ??= ref.name
+        this.stars.push(null)
         scope.opaque.push('')
         return []
       case 'join': {
@@ -170,6 +182,8 @@ export class Analysis {
         if (!inner && !kept.some(isSharded) && absent.some(isSharded)) this.replicatedOuter = true
         const holds = inner ? context : ref.join === 'left' ? rightContext : leftContext
         if (ref.on !== null) this.#where(ref.on, scope, holds, ctes)
+        for (const name of ref.using) this.mentioned.add(name.text.toLowerCase())
+        if (ref.natural) this.stars.push(null)
         if (ref.using.length > 0 || ref.natural) this.#pending.push(() => this.#using(ref.using, ref.natural, left, right, holds))
         return [...left, ...right]
       }
@@ -205,12 +219,15 @@ export class Analysis {
             this.#query(node.query, scope, new Context(scope.context), ctes, null)
             return false
           case 'column':
+            this.mentioned.add(node.name.text.toLowerCase())
             if (node.schema !== null && node.table !== null) this.#qualifier(node.schema, node.table)
             return
           case 'star':
             if (node.schema !== null && node.table !== null) this.#qualifier(node.schema, node.table)
             return
           case 'call': {
+            // What the parser does not read into the tree may name any column.
+            if (node.extended) this.stars.push(null)
             const ref = sessionFunction(node)
             if (ref !== null) this.edits.push({ span: node.span, pieces: [{ kind: 'session', ref }] })
             else if (isRandom(node)) this.random ??= node.name + '()'
@@ -240,6 +257,7 @@ export class Analysis {
       for (const item of expr.items) this.#condition(item, scope, context)
       return
     }
+    this.conjuncts.push({ expr, scope, context })
     if (expr.kind === 'binary' && expr.operator === '=') {
       const [left, right] = [bare(expr.left), bare(expr.right)]
       if (left.kind === 'column' && right.kind === 'column') {

@@ -44,15 +44,41 @@ export class Groups {
     if (bound.table.context.within(context)) this.#restrictions.push({ bound, slots })
   }
 
-  roots(): Root[] {
+  /** Pairs of columns that are equal in every row that matters of `inside`: of both when they stand in the same context. */
+  reducing(): { readonly inside: BoundColumn; readonly by: BoundColumn }[] {
+    return [
+      ...this.#equalities.flatMap(({ a, b }) => [
+        { inside: a, by: b },
+        { inside: b, by: a },
+      ]),
+      ...this.#links.map(({ inside, outside }) => ({ inside, by: outside })),
+    ]
+  }
+
+  /** Where the rows of one table are that matter to the answer. */
+  destinationOf(table: BoundTable): Destination {
+    if (table.entry?.kind === 'pinned') return { kind: 'keyspace-id', id: table.entry.keyspaceId }
+    for (let group = this.#all().find((g) => g.tables.includes(table)) ?? null; group !== null; group = group.attached) {
+      const destination = this.#destination(group)
+      if (destination.kind !== 'all') return destination
+    }
+    return { kind: 'all' }
+  }
+
+  #all(): Group[] {
     const groups: Group[] = []
-    const roots: Root[] = []
     for (const vindex of new Set(
       this.#tables.flatMap((table) => (table.entry?.kind === 'sharded' ? [table.entry.primaryVindex.vindex] : [])),
     )) {
       groups.push(...this.#groupsOf(vindex))
     }
     this.#attach(groups)
+    return groups
+  }
+
+  roots(): Root[] {
+    const roots: Root[] = []
+    const groups = this.#all()
     for (const group of groups) if (group.attached === null) roots.push({ tables: group.tables, destination: this.#destination(group) })
     for (const table of this.#tables) {
       if (table.entry?.kind === 'pinned') roots.push({ tables: [table], destination: { kind: 'keyspace-id', id: table.entry.keyspaceId } })

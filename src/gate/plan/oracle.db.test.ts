@@ -14,6 +14,7 @@ import type { Connection, RawRow } from '../../mysql/connection.ts'
 import { Lexer } from '../../sql/lexer.ts'
 import { nullValue } from '../../sql/value.ts'
 import { mergeStreams } from '../merge.ts'
+import { planErrors } from './errors.ts'
 import type { Catalog, ColumnInfo, TableColumns } from './catalog.ts'
 import { Planner } from './planner.ts'
 import type { Routed, RouteInputs, Slot } from './plan.ts'
@@ -237,7 +238,9 @@ for (const flavour of flavours()) {
       for (const { shard, text } of routed(sql).sends) await shard.query(text)
     }
     async function ask(sql: string): Promise<string[]> {
-      const { sends, merge } = routed(sql)
+      const { sends, merge, gather } = routed(sql)
+      // What is put together at one place is the oracle's of test/oracle.
+      if (gather !== undefined) throw planErrors.refused({ ...gather.refusal })
       const streams = await Promise.all(sends.map(({ shard, text }) => shard.rows(text)))
       const out: string[] = []
       let visible = 0

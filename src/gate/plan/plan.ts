@@ -55,6 +55,8 @@ export type Piece =
   | { readonly kind: 'sequence-id'; readonly given: Span | null }
   /** The row texts of an INSERT that belong to the shard, separated by commas. */
   | { readonly kind: 'rows' }
+  /** The temporary table that holds the rows of a step, or the table itself where the step was not needed. */
+  | { readonly kind: 'gathered'; readonly step: number }
   /** The name of the shard's database as a string literal (`as: 'string'`) or a name. */
   | { readonly kind: 'schema'; readonly as: 'string' | 'name' }
 
@@ -185,6 +187,7 @@ export type RoutedPlan = {
   /** How it is sent to several shards; `refused` says why it can't be. */
   readonly scatter:
     | { readonly kind: 'allowed'; readonly text: Text; readonly merge: MergeTemplate | null }
+    | { readonly kind: 'gather'; readonly gather: GatherPlan }
     | { readonly kind: 'refused'; readonly refusal: Refusal }
   readonly limit: Slot | null
   readonly offset: Slot | null
@@ -198,6 +201,36 @@ export type RoutedPlan = {
   readonly pins: readonly Pin[]
   /** The tables it names, in the keyspace. */
   readonly tables: readonly string[]
+}
+
+/**
+ * What no shard can answer alone: the rows that matter of each table are fetched from their shards into temporary tables on one server, which
+ * runs the client's own statement over those (docs/decisions/006).
+ */
+export type GatherPlan = {
+  /** In the order in which they are fetched. */
+  readonly steps: readonly GatherStep[]
+  /** The statement, with the tables' names replaced. */
+  readonly text: Text
+  /** Why the shards can't answer it each for itself. */
+  readonly refusal: Refusal
+}
+
+export type GatherStep = {
+  readonly table: string
+  readonly alias: string
+  /** Fetched: what the statement mentions and what keeps rows apart. `all`: when fewer could not be stored. */
+  readonly columns: readonly ColumnInfo[]
+  readonly all: readonly ColumnInfo[]
+  /** Conditions over this table alone. */
+  readonly filters: readonly (readonly Piece[])[]
+  readonly destination: Destination
+  /** A table that every shard has: fetched only in a transaction, which may have changed it. */
+  readonly copied: boolean
+  /** `column` equals a column of an earlier step in every row that matters. */
+  readonly reductions: readonly { readonly column: ColumnInfo; readonly step: number; readonly of: ColumnInfo }[]
+  /** To find the shards of the values that a reduction gives. */
+  readonly key: { readonly column: ColumnInfo; readonly vindex: Vindex } | null
 }
 
 export type Pin = 'temporary-table' | 'get-lock' | 'user-variable' | 'found-rows' | 'handler' | 'unknown'
@@ -329,6 +362,8 @@ export type Routed<S> = {
   readonly merge: Merge | null
   /** First drawn id, to be reported as LAST_INSERT_ID. */
   readonly firstId: bigint | null
+  /** Instead of sends: rows are put together at one place. */
+  readonly gather?: GatherPlan
 }
 
 export type Send<S> = {

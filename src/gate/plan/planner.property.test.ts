@@ -1,5 +1,6 @@
 // Random statements: a plan or an error of ours, never anything else; what is passed on untouched is the client's bytes.
 import assert from 'node:assert/strict'
+import { Rendering } from './render.ts'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { isSwError } from '../../base/errors.ts'
@@ -108,8 +109,17 @@ test('promise 10: any statement gets a plan whose texts are whole, or an error o
     fc.property(fc.oneof(select, write), (sql) => {
       const parameters = Array.from({ length: 30 }, () => integerValue(3n))
       try {
-        const { sends, merge } = route(sql, parameters)
+        const { sends, merge, gather } = route(sql, parameters)
         planned++
+        if (gather !== undefined) {
+          const inputs = inputsOf(sql, parameters)
+          const names = gather.steps.map((_, i) => `_sw_${i}`)
+          const rendering = new Rendering(inputs, 'any', null, [], names).add(gather.text ?? [])
+          const text = rendering.text().toString()
+          assert.equal(rendering.parameters.length, inputsOf(text).lexed.parameters, `${sql} → ${text}`)
+          planOf(text.replaceAll('app_', 'app'), 'plain')
+          return
+        }
         assert.ok(sends.length >= 1 && sends.length <= shards.length, sql)
         assert.equal(new Set(sends.map((send) => send.shard)).size, sends.length, 'each shard once')
         for (const send of sends) {

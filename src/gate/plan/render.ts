@@ -14,9 +14,20 @@ export class Rendering<S> {
   readonly #shard: S
   readonly #limitAndOffset: bigint | null
   readonly #rows: readonly (readonly Piece[])[]
+  readonly #gathered: readonly string[]
 
-  /** @param rows the texts of an INSERT's rows for this shard */
-  constructor(inputs: RouteInputs<S>, shard: S, limitAndOffset: bigint | null, rows: readonly (readonly Piece[])[]) {
+  /**
+   * @param rows the texts of an INSERT's rows for this shard
+   * @param gathered the table that holds each gathered step's rows
+   */
+  constructor(
+    inputs: RouteInputs<S>,
+    shard: S,
+    limitAndOffset: bigint | null,
+    rows: readonly (readonly Piece[])[],
+    gathered: readonly string[] = [],
+  ) {
+    this.#gathered = gathered
     this.#inputs = inputs
     this.#shard = shard
     this.#limitAndOffset = limitAndOffset
@@ -71,6 +82,9 @@ export class Rendering<S> {
         this.#parts.push(space, piece.as === 'name' ? Buffer.from(quoteIdentifier(name)) : escapeLiteral(Buffer.from(name)))
         return
       }
+      case 'gathered':
+        this.#parts.push(space, Buffer.from(quoteIdentifier(this.#gathered[piece.step] ?? '')))
+        return
       case 'rows':
         this.#rows.forEach((row, i) => {
           this.#parts.push(i === 0 ? space : comma)

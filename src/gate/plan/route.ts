@@ -7,7 +7,20 @@ import type { VindexValue } from '../../keyspace/vindex.ts'
 import type { Value } from '../../sql/value.ts'
 import { comparedValue, storedValue } from './convert.ts'
 import { planErrors } from './errors.ts'
-import type { Destination, InsertRow, Merge, Piece, Routed, RoutedPlan, RouteInputs, Send, Slot, Text, UnchangedKey } from './plan.ts'
+import type {
+  Destination,
+  GatherPlan,
+  InsertRow,
+  Merge,
+  Piece,
+  Routed,
+  RoutedPlan,
+  RouteInputs,
+  Send,
+  Slot,
+  Text,
+  UnchangedKey,
+} from './plan.ts'
 import { Rendering, slotValue } from './render.ts'
 
 /** How many ids of `plan.insert.sequence` this execution takes. */
@@ -36,10 +49,12 @@ export function routePlan<S>(plan: RoutedPlan, inputs: RouteInputs<S>): Routed<S
   for (const key of plan.unchanged) requireUnchanged(key, inputs)
   const only = plan.destinations.length === 1 ? plan.destinations[0] : undefined
   const shards = only === undefined ? commonShard(plan, inputs) : shardsOf(only, inputs)
+  if (shards === null) return { sends: [], merge: null, firstId: null, gather: gatherOf(plan) }
   const first = shards[0]
   if (shards.length === 0) return { sends: [send(plan.whole, inputs, inputs.anyShard(), null, [])], merge: null, firstId: null }
   if (shards.length === 1 && first !== undefined) return { sends: [send(plan.whole, inputs, first, null, [])], merge: null, firstId: null }
   if (plan.scatter.kind === 'refused') throw planErrors.refused({ ...plan.scatter.refusal })
+  if (plan.scatter.kind === 'gather') return { sends: [], merge: null, firstId: null, gather: plan.scatter.gather }
   const limit = limitOf(plan.limit, inputs)
   const offset = limitOf(plan.offset, inputs) ?? 0n
   const { text, merge } = plan.scatter
@@ -62,8 +77,13 @@ function requireUnchanged<S>({ table, column, assigned, held }: UnchangedKey, in
   throw planErrors.shardKeyChange({ table, column: column.name })
 }
 
-/** Several sets of tables that are not joined by their shard keys: all must stand on one shard. */
-function commonShard<S>(plan: RoutedPlan, inputs: RouteInputs<S>): S[] {
+function gatherOf(plan: RoutedPlan): GatherPlan {
+  assert(plan.scatter.kind === 'gather', 'only gathered plans come to no common shard')
+  return plan.scatter.gather
+}
+
+/** Several sets of tables that are not joined by their shard keys: all must stand on one shard. Null: they do not, and are gathered. */
+function commonShard<S>(plan: RoutedPlan, inputs: RouteInputs<S>): S[] | null {
   if (plan.destinations.length === 0) return []
   let common: S | undefined
   for (const destination of plan.destinations) {
@@ -72,6 +92,7 @@ function commonShard<S>(plan: RoutedPlan, inputs: RouteInputs<S>): S[] {
     if (shards.length === 0) continue
     const [first] = shards
     if (shards.length > 1 || (common !== undefined && common !== first)) {
+      if (plan.scatter.kind === 'gather') return null
       const { construct, reason } =
         plan.scatter.kind === 'refused'
           ? plan.scatter.refusal
@@ -83,7 +104,8 @@ function commonShard<S>(plan: RoutedPlan, inputs: RouteInputs<S>): S[] {
   return common === undefined ? [] : [common]
 }
 
-function shardsOf<S>(destination: Destination, inputs: RouteInputs<S>): readonly S[] {
+/** The shards that a table's rows may be on. */
+export function shardsOf<S>(destination: Destination, inputs: RouteInputs<S>): readonly S[] {
   switch (destination.kind) {
     case 'any':
       return [inputs.anyShard()]

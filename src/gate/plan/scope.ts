@@ -1,6 +1,6 @@
 /** Which tables a statement names, and to which of them a column belongs. */
 import type { ResolvedTable } from '../../keyspace/vschema-resolve.ts'
-import type { Expr, TableName } from '../../sql/ast.ts'
+import type { Expr, Span, TableName } from '../../sql/ast.ts'
 import type { Catalog, ColumnInfo, KeyspaceInfo, TableColumns } from './catalog.ts'
 import { planErrors } from './errors.ts'
 
@@ -29,6 +29,9 @@ export type BoundTable = {
   readonly entry: ResolvedTable | undefined
   readonly columns: TableColumns | null
   readonly context: Context
+  /** Where it is named: `keyspace.table`, without the alias. */
+  readonly span: Span
+  readonly hasAlias: boolean
 }
 
 export type BoundColumn = { readonly table: BoundTable; readonly column: ColumnInfo }
@@ -120,6 +123,8 @@ export class Binder {
       entry,
       columns: columns ?? null,
       context,
+      span: table.span,
+      hasAlias: alias !== null,
     }
     this.tables.push(bound)
     return bound

@@ -2,6 +2,7 @@
 import type { Query } from '../../sql/ast.ts'
 import type { Analysis } from './analysis.ts'
 import { planErrors } from './errors.ts'
+import { gatherPlan } from './gather-plan.ts'
 import type { Root } from './groups.ts'
 import type { RoutedPlan } from './plan.ts'
 import { ScatterRefused } from './refuse.ts'
@@ -24,13 +25,20 @@ export function planSelect(query: Query, analysis: Analysis, keyspace: string, c
     // No sharded table: every shard has what is asked for.
     destinations: roots.length === 0 ? [{ kind: 'any' }] : roots.map((root) => root.destination),
     whole: compileText(count, [...analysis.edits, ...analysis.labels]),
-    scatter: scatterOf(query, analysis, roots, count),
+    scatter: gatherWhereRefused(scatterOf(query, analysis, roots, count), analysis, count, lock),
     ...(select === null ? { limit: null, offset: null } : limitOf(select)),
     insert: null,
     unchanged: [],
     pins: [],
     tables: analysis.tables.map((table) => table.name),
   }
+}
+
+/** What the shards can't answer each for itself is answered at one place, from their rows; but rows that are locked are locked where they stand. */
+function gatherWhereRefused(scatter: RoutedPlan['scatter'], analysis: Analysis, count: number, lock: boolean): RoutedPlan['scatter'] {
+  if (scatter.kind !== 'refused' || lock) return scatter
+  const gather = gatherPlan(analysis, count, scatter.refusal)
+  return gather === null ? scatter : { kind: 'gather', gather }
 }
 
 function scatterOf(query: Query, analysis: Analysis, roots: readonly Root[], count: number): RoutedPlan['scatter'] {

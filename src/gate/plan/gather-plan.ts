@@ -1,0 +1,159 @@
+/**
+ * Which rows of which tables are needed to answer a SELECT at one place. A row may be left out of a table when it can't be part of any
+ * answer, whatever the other tables hold:
+ *
+ * - a condition over one table alone, said by AND in the context where the table stands, is false or NULL for it; said further out (WHERE over the side of an outer join
+ *   that may be absent) only if the condition can't hold for an absent row, as NULL compared with anything is not true;
+ * - a column of it must equal a column of another table, and no row fetched of that one has its value.
+ *
+ * What is not left out is filtered again by the statement itself: leaving out less is slower and never wrong.
+ */
+import type { Expr } from '../../sql/ast.ts'
+import { quoteIdentifier } from '../../sql/quote.ts'
+import { walkExpr } from '../../sql/walk.ts'
+import type { Analysis } from './analysis.ts'
+import type { ColumnInfo } from './catalog.ts'
+import { exactness, familyOf } from './equality.ts'
+import { isRandom } from './functions.ts'
+import type { GatherPlan, GatherStep, Piece, Refusal } from './plan.ts'
+import type { BoundTable, Context, Scope } from './scope.ts'
+import { bare } from './slots.ts'
+import { compileSpan, compileText, type PlanEdit, text } from './text.ts'
+
+/** Null: it can't be gathered either. @param count tokens of the statement */
+export function gatherPlan(analysis: Analysis, count: number, refusal: Refusal): GatherPlan | null {
+  const tables = analysis.tables.filter((table) => table.columns !== null)
+  if (tables.length < analysis.tables.length || !tables.some((table) => table.entry?.kind !== 'reference')) return null
+  const order = inOrder(tables, analysis)
+  const stepOf = new Map(order.map((table, i) => [table, i]))
+  const steps = order.map((table, i) => stepFor(table, i, order, analysis))
+  const edits: PlanEdit[] = [...analysis.edits, ...analysis.labels]
+  for (const table of tables) {
+    const step = stepOf.get(table) as number
+    const alias = table.hasAlias ? [] : [text(` AS ${quoteIdentifier(table.name)}`)]
+    edits.push({ span: table.span, pieces: [{ kind: 'gathered', step }, ...alias] })
+  }
+  // A label is the expression's text: where a table's name in it changes, the label is written out.
+  for (const { expr, alias } of analysis.items) {
+    if (alias !== null || expr.kind === 'star' || expr.kind === 'column') continue
+    const end = expr.span.to
+    if (!tables.some(({ span }) => span.from >= expr.span.from && span.to <= end)) continue
+    if (analysis.labels.some(({ span }) => span.from === end && span.to === end)) continue
+    edits.push({ span: { from: end, to: end }, pieces: [text(' AS '), { kind: 'label', span: expr.span }] })
+  }
+  return { steps, text: compileText(count, edits), refusal }
+}
+
+/** Tables of few rows first: what they hold says which rows of the others matter. */
+function inOrder(tables: readonly BoundTable[], analysis: Analysis): BoundTable[] {
+  const reducing = analysis.groups.reducing()
+  const cost = new Map(tables.map((table) => [table, costOf(table, analysis)]))
+  const left = new Set(tables)
+  const order: BoundTable[] = []
+  while (left.size > 0) {
+    let best: BoundTable | null = null
+    let bestCost = Infinity
+    for (const table of left) {
+      const reduced = reducing.some(
+        ({ inside, by }) => inside.table === table && order.includes(by.table) && comparable(inside.column, by.column),
+      )
+      const now = Math.min(cost.get(table) as number, reduced ? 2 : Infinity)
+      if (now < bestCost) [best, bestCost] = [table, now]
+    }
+    order.push(best as BoundTable)
+    left.delete(best as BoundTable)
+  }
+  return order
+}
+
+function costOf(table: BoundTable, analysis: Analysis): number {
+  if (table.entry?.kind === 'reference') return 5
+  if (analysis.groups.destinationOf(table).kind !== 'all') return 1
+  return filtersOf(table, analysis).length > 0 ? 3 : 4
+}
+
+function stepFor(table: BoundTable, place: number, order: readonly BoundTable[], analysis: Analysis): GatherStep {
+  const all = (table.columns?.columns ?? []).filter((column) => !column.generated)
+  const key = table.entry?.kind === 'sharded' && table.entry.primaryVindex.columns.length === 1 ? table.entry.primaryVindex : null
+  const keyColumn = key === null ? undefined : all.find((column) => column.name.toLowerCase() === (key.columns[0] as string).toLowerCase())
+  return {
+    table: table.name,
+    alias: table.hasAlias ? table.alias : table.name,
+    columns: neededOf(table, all, analysis),
+    all,
+    filters: filtersOf(table, analysis),
+    destination: table.entry?.kind === 'reference' ? { kind: 'any' } : analysis.groups.destinationOf(table),
+    copied: table.entry?.kind === 'reference',
+    reductions: analysis.groups.reducing().flatMap(({ inside, by }) => {
+      const step = order.indexOf(by.table)
+      return inside.table === table && step >= 0 && step < place && comparable(inside.column, by.column)
+        ? [{ column: inside.column, step, of: by.column }]
+        : []
+    }),
+    key:
+      key === null || keyColumn === undefined || exactness(keyColumn, key.vindex) !== 'always'
+        ? null
+        : { column: keyColumn, vindex: key.vindex },
+  }
+}
+
+/** Values of one are, written as a constant, compared with the other as the column itself would be. */
+function comparable(a: ColumnInfo, b: ColumnInfo): boolean {
+  const family = familyOf(a)
+  if (family !== familyOf(b)) return false
+  if (family === 'text') return a.collation === b.collation
+  return family === 'integer' || (family === 'binary' && a.dataType === b.dataType && a.dataType !== 'binary')
+}
+
+/** What is named anywhere, by whichever table; and the columns of unique keys, without which rows would not be told apart. */
+function neededOf(table: BoundTable, all: readonly ColumnInfo[], analysis: Analysis): readonly ColumnInfo[] {
+  if (analysis.stars.some((alias) => alias === null || alias === table.alias)) return all
+  const columns = table.columns?.columns ?? []
+  // A generated column is computed anew from the others.
+  if (columns.some((column) => column.generated && analysis.mentioned.has(column.name.toLowerCase()))) return all
+  const keys = new Set((table.columns?.uniqueKeys ?? []).flat().map((name) => name.toLowerCase()))
+  const needed = all.filter(({ name }) => analysis.mentioned.has(name.toLowerCase()) || keys.has(name.toLowerCase()))
+  return needed.length === 0 ? all.slice(0, 1) : needed
+}
+
+function filtersOf(table: BoundTable, analysis: Analysis): Piece[][] {
+  return analysis.conjuncts
+    .filter(({ expr, scope, context }) => isOver(expr, table, scope) && holdsFor(table, context, expr))
+    .map(({ expr }) => compileSpan(expr.span, analysis.edits))
+}
+
+function isOver(expr: Expr, table: BoundTable, scope: Scope): boolean {
+  let own = false
+  let other = false
+  walkExpr(expr, {
+    expr(node) {
+      if (node.kind === 'column') {
+        if (scope.resolve(node)?.table === table) own = true
+        else other = true
+      } else if (node.kind === 'subquery' || node.kind === 'exists' || node.kind === 'default' || node.kind === 'star') other = true
+      else if (node.kind === 'call' && (isRandom(node) || node.window || node.schema !== null)) other = true
+      return !other
+    },
+  })
+  return own && !other
+}
+
+function holdsFor(table: BoundTable, context: Context, expr: Expr): boolean {
+  if (table.context === context) return true
+  return table.context.within(context) && refusesNull(expr)
+}
+
+/** Never true where the columns are NULL. */
+function refusesNull(given: Expr): boolean {
+  const expr = bare(given)
+  if (expr.kind === 'binary')
+    return ['=', '<', '>', '<=', '>=', '<>', '!='].includes(expr.operator) && [expr.left, expr.right].some(isColumn)
+  if (expr.kind === 'in') return isColumn(expr.operand)
+  return (
+    expr.kind === 'other' && /^(NOT )?(BETWEEN|LIKE)$/i.test(expr.construct) && expr.children[0] !== undefined && isColumn(expr.children[0])
+  )
+}
+
+function isColumn(expr: Expr): boolean {
+  return bare(expr).kind === 'column'
+}
