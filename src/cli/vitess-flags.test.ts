@@ -122,13 +122,23 @@ function valueOf(rule: FlagRule): string[] {
     '--format': 'json',
     '--allow-unfenced': 'root@localhost',
     '--vschema': '{}',
+    '--max-source-load': '0.1',
+    '--max-copy-rate': '20M',
+    '--max-threads-running': '50',
+    '--max-history-length': 'none',
+    '--max-commit-latency': '20ms',
+    '--max-replica-lag': '5s',
+    '--pause-until': '06:00',
   }
   if (/\[bool\]/.test(rule.flag)) return ['true']
   return /[<[]/.test(rule.flag) ? [values[flagName(rule)] ?? 'x'] : []
 }
 
 const base = ['--workflow', 'w', '--target-keyspace', 'k']
-const required: Record<string, string[]> = { create: ['--source-shards', '0', '--target-shards', '-80,80-'] }
+const required: Record<string, string[]> = {
+  create: ['--source-shards', '0', '--target-shards', '-80,80-'],
+  update: ['--resume'],
+}
 
 for (const [command, verbs, flags] of [
   ['reshard', reshardVerbs, reshardFlags],
