@@ -127,4 +127,18 @@ export const ingestErrors = defineErrors('INGEST', {
     why: 'rows below the floor have to go on both branches at the same boundary',
     fix: 'partition the table by RANGE on {column}, or leave it unpartitioned: then rows are deleted',
   },
+  unknownServer: {
+    number: 19,
+    class: 'user',
+    what: 'the topology does not know the server {server}',
+    why: 'a shard names a server that was removed',
+    fix: 'shardwright server list shows those that are known',
+  },
+  noBranch: {
+    number: 20,
+    class: 'user',
+    what: 'there is no branch {branch}',
+    why: 'it was never made, or has been deleted',
+    fix: 'shardwright keyspace branch list',
+  },
 })

@@ -329,7 +329,7 @@ export class ShardLane {
     try {
       const session = new ShardSession({ connection, schema, key, failpoints })
       await session.prepare(tables())
-      for (const slot of [...this.#slots.values()]) {
+      for (const slot of this.#slots.values()) {
         if (await leaseStands(slot.partition, slot.epoch)) continue
         this.#slots.delete(slot.partition)
         this.#queue.drop(slot.partition)

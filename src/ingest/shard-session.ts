@@ -8,7 +8,6 @@
  */
 import type { Connection, Result } from '../mysql/connection.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
-import { ingestErrors } from './errors.ts'
 import { buildBatch, Merging, type BuiltBatch, type ClaimedRow, type Floors, type Range } from './batch.ts'
 import type { MergedRow, MergedTable } from './coalesce.ts'
 import type { IngestFailpoints } from './crash-points.ts'
@@ -270,10 +269,4 @@ function floorsOf(result: Result | undefined): Map<string, number> {
     if (floor > noFloor) floors.set(String(cells[0]), floor)
   }
   return floors
-}
-
-/** Errors of this room that `write` may meet and that no repetition helps. */
-export function refusedByServer(shard: string, topic: string, ranges: readonly Range[], error: Error): Error {
-  const text = ranges.map(({ partition, from, to }) => `partition ${partition} offsets ${from} to ${to - 1n}`).join(', ')
-  return ingestErrors.refusedByServer({ shard, topic, ranges: text, reason: error.message }, error)
 }

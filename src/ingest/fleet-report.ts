@@ -1,0 +1,63 @@
+import type { FleetPartitionReport, FleetReport } from '../topology/dualwrite-records.ts'
+import type { FleetSession } from './fleet-session.ts'
+import type { HeldPartition } from './held-partition.ts'
+
+/** Trouble that lasts is told for so long after it was last met. */
+const troubleMs = 3_000
+
+/** Totals since the process started; the writer of reports fills in what is per second. */
+export function reportOf(session: FleetSession): FleetReport {
+  const { options, fleet, held } = session
+  const totals = { statements: 0, rowsIn: 0, rowsOut: 0, lateRows: 0 }
+  for (const { statistics } of session.lanes.flat()) {
+    totals.statements += statistics.statements
+    totals.rowsIn += statistics.rowsIn
+    totals.rowsOut += statistics.rowsOut
+    totals.lateRows += statistics.lateRows
+  }
+  const now = options.clock.nowMs()
+  const stopped = [...held.values()].find(({ error }) => error !== null)?.error ?? null
+  return {
+    v: 1,
+    fleet: fleet.name,
+    consumer: options.id,
+    pid: options.pid,
+    generation: fleet.generation,
+    atMs: now,
+    state:
+      fleet.wanted === 'stopped' ? 'stopped' : fleet.wanted === 'held' || (fleet.holdAt !== null && session.quiet) ? 'held' : 'running',
+    partitions: [...held.values()].sort((a, b) => a.partition - b.partition).map((partition) => partitionReport(session, partition)),
+    records: session.records,
+    statements: totals.statements,
+    rowsIn: totals.rowsIn,
+    rowsOut: totals.rowsOut,
+    recordsPerSecond: 0,
+    rowsPerSecond: 0,
+    poison: session.poison,
+    late: totals.lateRows,
+    rssBytes: options.rssBytes(),
+    error: stopped ?? (session.trouble !== null && now - session.trouble.atMs < troubleMs ? session.trouble.error : null),
+  }
+}
+
+function partitionReport(session: FleetSession, held: HeldPartition): FleetPartitionReport {
+  const next: { [shard: string]: string } = {}
+  let least: bigint | null = null
+  for (const [shard, { name }] of session.branch.shards.entries()) {
+    const at = session.laneOf(shard, held.partition).next(held.partition)
+    if (at === null) continue
+    next[name] = String(at)
+    if (least === null || at < least) least = at
+  }
+  const quiet = held.state === 'running' && session.quiet
+  return {
+    partition: held.partition,
+    state: quiet ? 'held' : held.state,
+    next,
+    logStart: held.logStart === null ? null : String(held.logStart),
+    highWatermark: held.highWatermark === null ? null : String(held.highWatermark),
+    lag: held.highWatermark === null || least === null ? null : String(held.highWatermark > least ? held.highWatermark - least : 0n),
+    newestMs: held.newestMs,
+    error: held.error,
+  }
+}

@@ -1,0 +1,461 @@
+/**
+ * One fleet as its record wants it, from one consumer: reads the partitions that it holds, routes their records, gives them to the lanes of every shard.
+ * A session ends, and another begins, when anything changes that it was built on: definition, topic, the shards that serve, the generation.
+ */
+import { Wakeup } from '../base/wakeup.ts'
+import { isSwError, type SwError } from '../base/errors.ts'
+import type { FleetRecord, FleetReport } from '../topology/dualwrite-records.ts'
+import type { KeptLease } from '../topology/kept-lease.ts'
+import type { ErrorView } from '../topology/records.ts'
+import type { Topic, TopicBatch, TopicRecord } from '../topic/topic.ts'
+import { connectConsumer, ingestAddressesOf } from './access.ts'
+import type { Chunk, Item } from './batch.ts'
+import { noIngestFailpoints, type IngestFailpoints } from './crash-points.ts'
+import { consumerDefaults, type ConsumerConfig, type ConsumerOptions } from './consumer-options.ts'
+import { decideVersion, fixVersion, gap, share } from './decide.ts'
+import { allTables, type TopicDefinition } from './definition.ts'
+import { ingestErrors } from './errors.ts'
+import { checkDefinition, readBranch, readTables, type Branch } from './fleet-plan.ts'
+import { reportOf } from './fleet-report.ts'
+import type { HeldPartition } from './held-partition.ts'
+import { PartitionLeases } from './partition-leases.ts'
+import { purgeOnce } from './purge-round.ts'
+import { RecordRouter } from './record-router.ts'
+import { ShardLane } from './shard-lane.ts'
+import { ensureIngestTables } from './tables.ts'
+
+export class FleetSession {
+  readonly options: ConsumerOptions
+  readonly config: ConsumerConfig
+  readonly topic: Topic
+  readonly definition: TopicDefinition
+  readonly branch: Branch
+  /** By shard, then by writer. */
+  readonly lanes: readonly (readonly ShardLane[])[]
+  readonly held = new Map<number, HeldPartition>()
+  fleet: FleetRecord
+  poison = 0
+  records = 0
+  trouble: { error: ErrorView; atMs: number } | null = null
+  readonly #failpoints: IngestFailpoints
+  readonly #leases: PartitionLeases
+  readonly #router: RecordRouter
+  readonly #bell = new Wakeup()
+  readonly #stop = new AbortController()
+  readonly #lease: KeptLease
+  /** Ends the read that is under way: positions have changed. */
+  #reread = new AbortController()
+  #running: Promise<unknown>[] = []
+  #draining = false
+  #refused = new Map<number, ErrorView>()
+  #failure: { error: unknown } | null = null
+  #purgedAtMs = -Infinity
+
+  private constructor(parts: {
+    options: ConsumerOptions
+    config: ConsumerConfig
+    fleet: FleetRecord
+    topic: Topic
+    definition: TopicDefinition
+    branch: Branch
+    router: RecordRouter
+    lease: KeptLease
+  }) {
+    this.options = parts.options
+    this.config = parts.config
+    this.fleet = parts.fleet
+    this.topic = parts.topic
+    this.definition = parts.definition
+    this.branch = parts.branch
+    this.#router = parts.router
+    this.#lease = parts.lease
+    this.#failpoints = parts.options.failpoints ?? noIngestFailpoints
+    this.#leases = new PartitionLeases(parts.options.store, parts.fleet.name, parts.options.id)
+    this.lanes = parts.branch.shards.map((_, shard) => Array.from({ length: Math.max(1, parts.fleet.writers) }, () => this.#lane(shard)))
+  }
+
+  /** @throws what keeps the fleet from running: definition, topic, shards, tables */
+  static async open(options: ConsumerOptions, fleet: FleetRecord, lease: KeptLease, signal: AbortSignal): Promise<FleetSession> {
+    const config: ConsumerConfig = { ...consumerDefaults, batchRecordsMax: fleet.batchRecordsMax, ...options.config }
+    const definition = await options.loadDefinition(fleet)
+    if (definition.version !== fleet.definitionVersion || (fleet.definitionDigest !== '' && definition.digest !== fleet.definitionDigest)) {
+      const { definitionPath: file, name, definitionDigest: wanted, definitionVersion: version } = fleet
+      throw ingestErrors.digestChanged({ file, fleet: name, found: definition.digest, wanted, version })
+    }
+    const branch = await readBranch(options.store, fleet.keyspace, fleet.branch)
+    const addresses = options.addresses ?? ingestAddressesOf(options.store)
+    const shards = await Promise.all(
+      branch.shards.map(async (shard) => {
+        await using connection = await connectConsumer(await addresses(shard.serverId), config.leaseMs, signal)
+        await ensureIngestTables(connection)
+        return readTables(connection, shard, definition)
+      }),
+    )
+    const topic = await options.openTopic(fleet.topicUrl)
+    try {
+      if (topic.id !== fleet.topicId)
+        throw ingestErrors.topicChanged({ fleet: fleet.name, wanted: fleet.topicId, url: fleet.topicUrl, found: topic.id })
+      const { makers, problems } = checkDefinition(definition, topic.id, branch, shards)
+      if (problems.length > 0) {
+        const text = problems.map((p) => `${p.table}${p.column === null ? '' : `.${p.column}`}: ${p.problem}`).join('; ')
+        throw ingestErrors.doesNotFit({ topic: definition.topic, keyspace: fleet.keyspace, problems: text })
+      }
+      const router = new RecordRouter({ makers, index: branch.index, shards: branch.shards.length, topicId: topic.id })
+      const session = new FleetSession({ options, config, fleet, topic, definition, branch, router, lease })
+      session.#start()
+      return session
+    } catch (error) {
+      await topic.close()
+      throw error
+    }
+  }
+
+  get signal(): AbortSignal {
+    return this.#stop.signal
+  }
+
+  /** What ended it, if anything did. */
+  get failure(): unknown {
+    return this.#failure?.error ?? null
+  }
+
+  #start(): void {
+    const fail = (error: unknown): void => {
+      if (this.signal.aborted) return
+      this.#failure ??= { error }
+      this.#bell.ring()
+    }
+    this.#running = [...this.lanes.flat().map((lane) => lane.run(this.signal)), this.#read()].map((running) => running.catch(fail))
+  }
+
+  /** Takes and gives partitions, and purges, as things stand now. */
+  async reconcile(consumers: readonly string[]): Promise<void> {
+    const mine = share(this.topic.partitions, consumers, this.options.id)
+    const holding = [...this.held.keys()].sort((a, b) => a - b)
+    for (const partition of holding.slice(mine)) await this.#release(partition)
+    for (let i = 0; i < this.topic.partitions && this.held.size < mine && !this.signal.aborted && this.#lease.valid(); i++) {
+      // From a place of its own on, so that consumers seldom reach for the same one.
+      const partition = (i + Math.max(0, [...consumers].sort().indexOf(this.options.id)) * mine) % this.topic.partitions
+      if (!this.held.has(partition)) await this.#acquire(partition)
+    }
+    if (this.quiet && !this.#draining) {
+      this.#draining = true
+      void Promise.all(this.lanes.flat().map((lane) => lane.drain(this.signal))).finally(() => (this.#draining = false))
+    }
+    await this.#purge()
+  }
+
+  /** Nothing is read: what is queued is written, and positions stand alike on all shards afterwards. */
+  get quiet(): boolean {
+    return this.fleet.wanted !== 'running' || [...this.held.values()].every((held) => !this.#readable(held))
+  }
+
+  /** A new record of the same generation: hold, resume. */
+  update(fleet: FleetRecord): void {
+    this.fleet = fleet
+    this.#again()
+  }
+
+  async close(): Promise<void> {
+    this.#reread.abort()
+    // What is read already is better written by us than read again by another.
+    if (this.#lease.valid() && this.#failure === null)
+      await Promise.race([Promise.all(this.lanes.flat().map((lane) => lane.drain(this.signal))), this.options.clock.sleep(1000)])
+    this.#stop.abort()
+    this.#bell.ring()
+    await Promise.all(this.#running)
+    for (const partition of this.held.keys()) {
+      await this.#failpoints.hit('lease.releasing')
+      await this.#leases.release(partition).catch(() => undefined)
+    }
+    this.held.clear()
+    await this.topic.close()
+  }
+
+  report(): FleetReport {
+    return reportOf(this)
+  }
+
+  laneOf(shard: number, partition: number): ShardLane {
+    const writers = this.lanes[shard] ?? []
+    return writers[partition % writers.length] as ShardLane
+  }
+
+  #lane(shardIndex: number): ShardLane {
+    const { options, config, fleet, branch } = this
+    const shard = branch.shards[shardIndex] as Branch['shards'][number]
+    const addresses = options.addresses ?? ingestAddressesOf(options.store)
+    return new ShardLane({
+      shard: shard.name,
+      schema: shard.schema,
+      key: { shardUid: shard.uid, branchId: fleet.branchId, topicId: this.topic.id },
+      tables: () => allTables(this.definition).map(({ table }) => table),
+      connect: async (signal) => connectConsumer(await addresses(shard.serverId), config.leaseMs, signal),
+      leaseStands: (partition, epoch) => this.#leases.stands(partition, epoch),
+      config,
+      clock: options.clock,
+      failpoints: this.#failpoints,
+      onWentBack: (partition, next, leaderEpoch) => {
+        const held = this.held.get(partition)
+        if (held === undefined || next >= held.readAt) return
+        options.log.warn(
+          { fleet: fleet.name, shard: shard.name, partition, next: String(next) },
+          'a shard went back: reading again from there',
+        )
+        held.readAt = next
+        held.leaderEpoch = leaderEpoch
+        this.#again()
+      },
+      onLost: (partition, epoch) => {
+        const held = this.held.get(partition)
+        if (held === undefined || (epoch <= held.epoch && epoch !== held.epoch)) return
+        options.log.warn({ fleet: fleet.name, partition, epoch: String(epoch) }, 'another consumer has the partition')
+        this.held.delete(partition)
+        this.#again()
+      },
+      onPoison: (item, error) => this.#poisoned(item.record, error),
+      onTrouble: (error) => this.#troubled(error),
+      onWritten: () => this.#bell.ring(),
+    })
+  }
+
+  async #acquire(partition: number): Promise<void> {
+    const start = BigInt(this.fleet.startOffsets[String(partition)] ?? '0')
+    const acquired = await this.#leases.acquire(partition, start, this.#lease.id)
+    if (acquired === null) return
+    await this.#failpoints.hit('lease.acquired')
+    const { epoch } = acquired
+    const decision = decideVersion(acquired.versions, this.definition.version)
+    if (decision.kind === 'refuse') {
+      const error = ingestErrors.newerDefinition({
+        partition,
+        fleet: this.fleet.name,
+        version: decision.version,
+        has: this.definition.version,
+      })
+      this.#refused.set(partition, viewOf(error))
+      this.#troubled(error)
+      await this.#leases.release(partition)
+      return
+    }
+    const fenced: { next: bigint; leaderEpoch: number }[] = []
+    for (let shard = 0; shard < this.lanes.length; shard++) {
+      const position = await this.#fence(shard, partition, epoch, start)
+      if (position === null) {
+        await Promise.all(this.lanes.map((_, i) => this.laneOf(i, partition).forget(partition)))
+        await this.#leases.release(partition)
+        return
+      }
+      fenced.push(position)
+      if (shard === 0) await this.#failpoints.hit('fence.someShards')
+    }
+    const least = fenced.reduce((a, b) => (b.next < a.next ? b : a))
+    let versions = acquired.versions
+    if (decision.kind === 'fix') {
+      const from = versions.length === 0 ? start : fenced.reduce((max, { next }) => (next > max ? next : max), 0n)
+      versions = fixVersion(versions, this.definition.version, from)
+      if (!(await this.#leases.fixVersions(partition, epoch, versions))) return
+      await this.#failpoints.hit('version.fixed')
+    }
+    this.held.set(partition, {
+      partition,
+      epoch,
+      start,
+      versions,
+      state: 'running',
+      readAt: least.next,
+      leaderEpoch: least.leaderEpoch,
+      logStart: null,
+      highWatermark: null,
+      newestMs: null,
+      error: null,
+    })
+    this.options.log.info({ fleet: this.fleet.name, partition, epoch: String(epoch), next: String(least.next) }, 'took a partition')
+    this.#again()
+  }
+
+  /** Until the shard answers: no batch is built for a shard before its fence, and none for the others without it. */
+  async #fence(shard: number, partition: number, epoch: bigint, start: bigint): Promise<{ next: bigint; leaderEpoch: number } | null> {
+    const lane = this.laneOf(shard, partition)
+    while (!this.signal.aborted && this.#lease.valid()) {
+      try {
+        return await lane.fence(partition, epoch, start, AbortSignal.any([this.signal, this.#lease.lost]))
+      } catch (error) {
+        this.#troubled(error)
+        await this.options.clock.sleep(100, this.signal).catch(() => undefined)
+      }
+    }
+    return null
+  }
+
+  async #release(partition: number): Promise<void> {
+    this.held.delete(partition)
+    this.#again()
+    await Promise.all(this.lanes.map((_, shard) => this.laneOf(shard, partition).forget(partition)))
+    await this.#failpoints.hit('lease.releasing')
+    await this.#leases.release(partition)
+  }
+
+  #again(): void {
+    this.#reread.abort()
+    this.#bell.ring()
+  }
+
+  #readable(held: HeldPartition): boolean {
+    const holdAt = this.fleet.holdAt?.[String(held.partition)]
+    return held.state === 'running' && (holdAt === undefined || held.readAt < BigInt(holdAt))
+  }
+
+  async #read(): Promise<void> {
+    while (!this.signal.aborted) {
+      this.#reread = new AbortController()
+      const reading = [...this.held.values()].filter((held) => this.fleet.wanted === 'running' && this.#readable(held))
+      if (reading.length === 0) {
+        await this.#bell.wait(this.signal, 500)
+        continue
+      }
+      const signal = AbortSignal.any([this.signal, this.#reread.signal])
+      const positions = new Map(reading.map(({ partition, readAt, leaderEpoch }) => [partition, { offset: readAt, leaderEpoch }]))
+      try {
+        const batches = this.topic.read(positions, {
+          bytesMax: this.config.readBytesMax,
+          signal,
+          onTrouble: (error) => this.#troubled(error),
+        })
+        for await (const batch of batches) {
+          this.#take(batch)
+          await this.#room(signal)
+          if (signal.aborted) break
+        }
+      } catch (error) {
+        if (!signal.aborted) this.#readFailed(error)
+      }
+    }
+  }
+
+  /** Backpressure by bytes: the next read is asked for when the lanes have taken what is here. */
+  async #room(signal: AbortSignal): Promise<void> {
+    const queued = (): number => this.lanes.flat().reduce((sum, lane) => sum + lane.queuedBytes, 0)
+    while (!signal.aborted && queued() > this.config.queuedBytesMax) await this.#bell.wait(signal, 200)
+  }
+
+  #take(batch: TopicBatch): void {
+    const records = Map.groupBy(batch.records, ({ partition }) => partition)
+    for (const [partition, held] of this.held) {
+      const logStart = batch.logStart.get(partition)
+      held.logStart = logStart ?? held.logStart
+      held.highWatermark = batch.highWatermark.get(partition) ?? held.highWatermark
+      const next = batch.next.get(partition)
+      if (next === undefined || held.state !== 'running' || next.offset <= held.readAt) continue
+      // Judged with what came in the same answer as the records (PROTOCOLS 4.7).
+      const missing = gap(held.readAt, logStart)
+      if (missing !== null) {
+        this.#stopPartition(held, this.#gapError(held, missing))
+        continue
+      }
+      this.#route(held, records.get(partition) ?? [], next)
+    }
+  }
+
+  #route(held: HeldPartition, records: readonly TopicRecord[], next: { offset: bigint; leaderEpoch: number }): void {
+    const { partition } = held
+    const holdAt = this.fleet.holdAt?.[String(partition)]
+    let to = holdAt !== undefined && BigInt(holdAt) < next.offset ? BigInt(holdAt) : next.offset
+    const items: Item[][] = this.lanes.map(() => [])
+    const bytes: number[] = this.lanes.map(() => 0)
+    for (const record of records) {
+      if (record.offset < held.readAt) continue
+      if (record.offset >= to) break
+      let routed: Map<number, Item>
+      try {
+        routed = this.#router.route(record, held.versions)
+      } catch (error) {
+        if (!this.#poisoned(record, error)) {
+          to = record.offset
+          break
+        }
+        // By the first shard, whatever shard it would have been: it cannot be routed.
+        routed = new Map([[0, { record, eventTimeMs: record.timestampMs, rows: [], dead: reasonOf(error) }]])
+      }
+      this.records++
+      for (const [shard, item] of routed) {
+        items[shard]?.push(item)
+        bytes[shard] = (bytes[shard] ?? 0) + 200 * (1 + item.rows.length) + (record.value?.length ?? 0)
+        held.newestMs = Math.max(held.newestMs ?? 0, item.eventTimeMs)
+      }
+    }
+    if (to <= held.readAt) return
+    for (let shard = 0; shard < this.lanes.length; shard++) {
+      const chunk: Chunk = { partition, to, leaderEpoch: next.leaderEpoch, items: items[shard] ?? [], bytes: bytes[shard] ?? 0 }
+      this.laneOf(shard, partition).push(chunk)
+    }
+    held.readAt = to
+    held.leaderEpoch = next.leaderEpoch
+    if (!this.#readable(held)) this.#again()
+  }
+
+  /** True: it goes on as a dead letter. False: its partition stops there. */
+  #poisoned(record: TopicRecord, error: unknown): boolean {
+    this.poison++
+    if (this.definition.poison === 'dead-letter') return true
+    const held = this.held.get(record.partition)
+    const { partition, offset } = record
+    if (held !== undefined)
+      this.#stopPartition(held, ingestErrors.poison({ topic: this.topic.name, partition, offset, reason: reasonOf(error) }, error))
+    return false
+  }
+
+  #stopPartition(held: HeldPartition, error: SwError): void {
+    this.options.log.error({ fleet: this.fleet.name, partition: held.partition, err: error }, 'a partition stops')
+    held.state = 'stopped'
+    held.error = viewOf(error)
+    this.#again()
+  }
+
+  #gapError(held: HeldPartition, missing: { from: bigint; last: bigint }): SwError {
+    const { partition } = held
+    const behind = this.branch.shards.findIndex((_, shard) => this.laneOf(shard, partition).next(partition) === missing.from)
+    const shard = this.branch.shards[behind]?.name ?? 'one or more'
+    return ingestErrors.gap({ topic: this.topic.name, partition, shard, ...missing, logStart: missing.last + 1n })
+  }
+
+  #readFailed(error: unknown): void {
+    const held = isSwError(error) ? this.held.get(Number(error.params['partition'])) : undefined
+    if (isSwError(error, 'SW-TOPIC-001') && held !== undefined) {
+      const logStart = BigInt(String(error.params['logStart'] ?? held.readAt + 1n))
+      this.#stopPartition(held, this.#gapError(held, { from: held.readAt, last: logStart - 1n }))
+    } else if (isSwError(error, 'SW-TOPIC-004') && held !== undefined) this.#stopPartition(held, error)
+    else this.#failure ??= { error }
+    this.#bell.ring()
+  }
+
+  #troubled(error: unknown): void {
+    this.trouble = { error: viewOf(error), atMs: this.options.clock.nowMs() }
+    this.options.log.warn({ fleet: this.fleet.name, err: error }, 'trouble; trying again')
+  }
+
+  /** Whoever has partition 0 purges: one at a time is enough, and two do no harm. */
+  async #purge(): Promise<void> {
+    const { clock, log } = this.options
+    if (!this.held.has(0) || clock.monotonicMs() - this.#purgedAtMs < this.config.purgeMs || this.fleet.wanted === 'stopped') return
+    this.#purgedAtMs = clock.monotonicMs()
+    await purgeOnce(this).catch((error: unknown) => {
+      this.#troubled(error)
+      log.warn({ fleet: this.fleet.name, err: error }, 'purge is tried again later')
+    })
+  }
+}
+
+export function viewOf(error: unknown): ErrorView {
+  if (isSwError(error)) return { code: error.code, what: error.message, why: error.why, fix: error.fix }
+  return {
+    code: 'SW-INGEST',
+    what: reasonOf(error),
+    why: 'an error that this program did not foresee',
+    fix: 'the log of the consumer has it whole',
+  }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,68 @@
+/**
+ * One purge of a fleet's tables on all its shards. Where the floor goes is one record a keyspace, so that all branches purge at the same boundary: the fleet of
+ * the keyspace itself raises it, by the time of its own topic; the others follow. A branch that fills alone (no such fleet) raises it too.
+ */
+import type { FleetRecord, PurgeRecord } from '../topology/dualwrite-records.ts'
+import { mainBranch } from '../topology/dualwrite-records.ts'
+import { keys } from '../topology/keys.ts'
+import { listRecords, readRecord, updateRecord } from '../topology/typed.ts'
+import { connectConsumer, ingestAddressesOf } from './access.ts'
+import { noIngestFailpoints } from './crash-points.ts'
+import { allTables } from './definition.ts'
+import type { FleetSession } from './fleet-session.ts'
+import { addPartitions, floorFor, purgeTable, watermarkOf } from './purge.ts'
+import { quoteString } from '../sql/quote.ts'
+import { table as rows } from './tables.ts'
+
+export async function purgeOnce(session: FleetSession): Promise<void> {
+  const { options, fleet, branch, config } = session
+  const expiring = allTables(session.definition).filter(({ retentionMs, bucket }) => retentionMs !== null && bucket !== null)
+  if (expiring.length === 0) return
+  const fleets = (await listRecords<FleetRecord>(options.store, keys.fleets))
+    .map(({ value }) => value)
+    .filter(({ keyspace }) => keyspace === fleet.keyspace)
+  if (fleets.some(({ purgeHeldUntilMs }) => purgeHeldUntilMs > options.clock.nowMs())) return
+  const leads = fleet.branch === mainBranch || !fleets.some((other) => other.branch === mainBranch && other.topicId === fleet.topicId)
+  const addresses = options.addresses ?? ingestAddressesOf(options.store)
+  const newest = new Map<number, number>()
+  const connections = await Promise.all(branch.shards.map(async ({ serverId }) => connectConsumer(await addresses(serverId), 30_000)))
+  try {
+    for (const [i, shard] of branch.shards.entries()) {
+      const positions = await connections[i]?.allText(
+        `SELECT partition_no AS p, newest_ms AS ms FROM ${rows.position} WHERE shard_uid=${quoteString(shard.uid)} AND branch_id=${quoteString(fleet.branchId)} AND topic_id=${quoteString(fleet.topicId)}`,
+      )
+      await connections[i]?.query('COMMIT')
+      for (const row of positions ?? []) newest.set(Number(row['p']), Math.max(newest.get(Number(row['p'])) ?? 0, Number(row['ms'])))
+    }
+    const watermark = watermarkOf(newest, session.topic.partitions)
+    if (leads && watermark !== null) {
+      const floors = Object.fromEntries(expiring.map((table) => [table.table, floorFor(table, watermark) ?? 0]))
+      await updateRecord<PurgeRecord>(options.store, keys.purge(fleet.keyspace), (current) => {
+        const next = { ...current?.floors }
+        for (const [table, floor] of Object.entries(floors)) next[table] = Math.max(next[table] ?? floor, floor)
+        return JSON.stringify(next) === JSON.stringify(current?.floors ?? null) ? null : { v: 1, floors: next }
+      })
+    }
+    const wanted = (await readRecord<PurgeRecord>(options.store, keys.purge(fleet.keyspace)))?.value.floors ?? {}
+    for (const [i, shard] of branch.shards.entries()) {
+      const connection = connections[i]
+      if (connection === undefined) continue
+      const target = {
+        connection,
+        shard: shard.name,
+        shardUid: shard.uid,
+        branchId: fleet.branchId,
+        schema: shard.schema,
+        failpoints: options.failpoints ?? noIngestFailpoints,
+      }
+      for (const table of expiring) {
+        if (config.partitionsAhead !== null && watermark !== null)
+          await addPartitions(target, table, config.partitionsAhead.everyMs, watermark + config.partitionsAhead.aheadMs)
+        const floor = wanted[table.table]
+        if (floor !== undefined) await purgeTable(target, table, floor)
+      }
+    }
+  } finally {
+    await Promise.all(connections.map((connection) => connection.close()))
+  }
+}
