@@ -59,6 +59,8 @@ export type LadderWorld = {
   readonly signal: AbortSignal
   readonly workflowUid: string
   readonly planVersion: number
+  /** Of all definitions together: the workflow's. */
+  readonly definitionDigest: string
   readonly old: BranchSide
   readonly new: BranchSide
   readonly pairs: readonly FleetPair[]

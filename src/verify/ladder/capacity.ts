@@ -1,0 +1,147 @@
+/**
+ * L6: what a branch sustains, by pause and drain on production's own records: the fleet is held for d seconds while producers write r a
+ * second, then let go; if its backlog is gone after T seconds it took r·(d + T) in T, so it sustains w = r·(1 + d/T).
+ *
+ * E = (w_new/w_old)/(N_new/N_old) is the scaling efficiency. The word `linear` is refused below 0.9; below 1.3 × r the branch has no headroom and
+ * the rung fails.
+ */
+import { keys } from '../../topology/keys.ts'
+import type { FleetRecord, FleetReport } from '../../topology/dualwrite-records.ts'
+import { listRecords, updateRecord } from '../../topology/typed.ts'
+import { judged } from './judged.ts'
+import type { Judged } from './judged.ts'
+import { least, readApplied, short, topicEnds } from './positions.ts'
+import type { BranchSide, LadderWorld } from './world.ts'
+
+export const headroomLeast = 1.3
+export const linearFrom = 0.9
+
+/** Consumers report once a second; what they say of where shards stand only ever lags. */
+const reportMs = 1500
+
+export type Drain =
+  | {
+      readonly ok: true
+      readonly heldMs: number
+      readonly drainedMs: number
+      readonly r: number
+      readonly w: number
+      readonly backlog: bigint
+    }
+  | { readonly ok: false; readonly because: string }
+
+export async function judgeCapacity(world: LadderWorld): Promise<Judged> {
+  const fresh = await pauseAndDrain(
+    world,
+    world.new,
+    world.pairs.map((pair) => pair.new),
+  )
+  if (!fresh.ok) return judged('unknown', `new branch: ${fresh.because}`)
+  const old = await pauseAndDrain(
+    world,
+    world.old,
+    world.pairs.map((pair) => pair.old),
+  )
+  return judgeFigures(fresh, old, world.new.shards.length, world.old.shards.length)
+}
+
+export function judgeFigures(fresh: Extract<Drain, { ok: true }>, old: Drain, shardsNew: number, shardsOld: number): Judged {
+  const efficiency = old.ok ? fresh.w / old.w / (shardsNew / shardsOld) : null
+  const headroom = fresh.w / fresh.r
+  const word = efficiency === null ? 'not known' : efficiency >= linearFrom ? 'linear' : 'not linear'
+  const numbers = {
+    eventsPerSecond: round(fresh.r),
+    newEventsPerSecond: round(fresh.w),
+    oldEventsPerSecond: old.ok ? round(old.w) : null,
+    headroom: round(headroom),
+    efficiency: efficiency === null ? null : round(efficiency),
+    scaling: word,
+    heldMs: Math.round(fresh.heldMs),
+    drainedMs: Math.round(fresh.drainedMs),
+    backlog: String(fresh.backlog),
+    shardsNew,
+    shardsOld,
+  }
+  const scaling =
+    efficiency === null
+      ? `scaling not known (old branch: ${old.ok ? '' : old.because})`
+      : `efficiency ${round(efficiency)} over ${shardsOld} → ${shardsNew} shards: ${word}`
+  const text = `held ${round(fresh.heldMs / 1000)} s, drained in ${round(fresh.drainedMs / 1000)} s at ${round(fresh.r)}/s: sustains ${round(fresh.w)}/s, ${round(headroom)} × what is written; ${scaling}`
+  if (headroom < headroomLeast) return judged('fail', `${text}; less than ${headroomLeast} × is no headroom`, numbers)
+  return judged('pass', text, numbers)
+}
+
+async function pauseAndDrain(world: LadderWorld, side: BranchSide, fleets: readonly FleetRecord[]): Promise<Drain> {
+  const { clock, options } = world
+  const set = async (wanted: FleetRecord['wanted'], from: FleetRecord['wanted']): Promise<void> => {
+    for (const fleet of fleets)
+      await updateRecord<FleetRecord>(world.store, keys.fleet(fleet.name), (current) =>
+        current === null || current.wanted !== from ? null : { ...current, wanted },
+      )
+  }
+  const lagNow = async (sinceMs: number): Promise<{ at: Map<string, bigint>; end: Map<string, bigint>; lag: bigint }> => {
+    const at = least(await readApplied(world, side, fleets, sinceMs))
+    const end = await topicEnds(world)
+    return { at, end, lag: short(at, end) }
+  }
+  const before = await lagNow(clock.nowMs() - reportMs)
+  let heldAtMs = 0
+  let releasedAtMs = 0
+  let r = 0
+  let backlog = 0n
+  const rSince = { atMs: clock.monotonicMs(), end: before.end }
+  try {
+    const askedMs = clock.nowMs()
+    await set('held', 'running')
+    if (!(await untilHeld(world, fleets, askedMs)))
+      return { ok: false, because: `its fleet did not stand still within ${options.alignMsMax} ms` }
+    heldAtMs = clock.monotonicMs()
+    await clock.sleep(options.holdMs, world.signal)
+    const last = await lagNow(askedMs)
+    backlog = last.lag
+    r = grown(rSince.end, last.end) / ((clock.monotonicMs() - rSince.atMs) / 1000)
+  } finally {
+    await set('running', 'held')
+    releasedAtMs = clock.monotonicMs()
+  }
+  if (r <= 0) return { ok: false, because: 'producers wrote nothing while the fleet was held' }
+  if (backlog <= 0n) return { ok: false, because: 'no backlog grew while it was held' }
+  // As far behind as it ordinarily is, between a fifth of a second and a whole one.
+  const caughtUp = BigInt(Math.ceil(Math.min(r, Math.max(r / 5, Number(before.lag)))))
+  for (;;) {
+    world.signal.throwIfAborted()
+    const now = await lagNow(clock.nowMs() - reportMs)
+    const drainedMs = clock.monotonicMs() - releasedAtMs
+    if (now.lag <= caughtUp) {
+      const heldMs = releasedAtMs - heldAtMs
+      return { ok: true, heldMs, drainedMs, r, w: r * (1 + heldMs / drainedMs), backlog }
+    }
+    if (drainedMs > options.drainMsMax)
+      return { ok: false, because: `its backlog of ${backlog} was not drained within ${options.drainMsMax} ms` }
+    await clock.sleep(50, world.signal)
+  }
+}
+
+async function untilHeld(world: LadderWorld, fleets: readonly FleetRecord[], sinceMs: number): Promise<boolean> {
+  const endMs = world.clock.monotonicMs() + world.options.alignMsMax
+  while (world.clock.monotonicMs() < endMs) {
+    world.signal.throwIfAborted()
+    const reports = (
+      await Promise.all(fleets.map((fleet) => listRecords<FleetReport>(world.store, keys.fleetReportsOf(fleet.name))))
+    ).flatMap((records) => records.map((record) => record.value))
+    if (reports.length > 0 && reports.every((report) => report.state === 'stopped' || (report.state === 'held' && report.atMs >= sinceMs)))
+      return true
+    await world.clock.sleep(50, world.signal)
+  }
+  return false
+}
+
+function grown(before: ReadonlyMap<string, bigint>, after: ReadonlyMap<string, bigint>): number {
+  let sum = 0n
+  for (const [key, offset] of after) sum += offset - (before.get(key) ?? offset)
+  return Number(sum)
+}
+
+function round(value: number): number {
+  return Number(value >= 100 ? value.toFixed(0) : value.toFixed(2))
+}

@@ -1,0 +1,116 @@
+/**
+ * L3: of each comparable bucket and hash range, the merged sketches of both branches have the same count, and quantiles within their stated error.
+ * The server's digests of the sketches' bytes (canonical: equal contents are equal bytes) say which buckets need not be decoded; the newest
+ * ones are decoded all the same, so that a pass rests on quantiles, not on bytes alone.
+ */
+import { DDSketch } from '../../ingest/ddsketch.ts'
+import type { TableDefinition } from '../../ingest/definition.ts'
+import { quoteIdentifier, quoteQualified } from '../../sql/quote.ts'
+import { bucketRange, sketchColumns } from './buckets-sql.ts'
+import { columnsOfTable, comparable, compareTable, rangeGroups, readAllDefinitions } from './compare-buckets.ts'
+import type { RangeGroup } from './compare-buckets.ts'
+import type { LadderFinding } from './evidence.ts'
+import { judged } from './judged.ts'
+import type { Judged } from './judged.ts'
+import { withSnapshots } from './snapshot.ts'
+import type { ShardSnapshot } from './snapshot.ts'
+import { tablesOf } from './sums.ts'
+import type { LadderWorld } from './world.ts'
+
+const quantiles = [0.5, 0.9, 0.95, 0.99] as const
+/** Buckets of each table that are decoded though their bytes are equal. */
+const decodedAlways = 6
+const rowsMax = 500_000
+
+export async function judgeSketches(world: LadderWorld): Promise<Judged> {
+  const tables = tablesOf(world).filter((table) => table.bucket !== null && sketchColumns(table).length > 0)
+  if (tables.length === 0) return judged('pass', 'no table has sketches', { tables: 0 })
+  return withSnapshots(world, async (snapshots) => {
+    const definitions = await readAllDefinitions(snapshots)
+    const findings: LadderFinding[] = []
+    const empty: string[] = []
+    let buckets = 0
+    let decoded = 0
+    let worst = 0
+    for (const table of tables) {
+      world.signal.throwIfAborted()
+      const those = comparable(world, snapshots, table.table)
+      if (those.length === 0) empty.push(table.table)
+      const names = [...table.keyColumns, ...sketchColumns(table)]
+      const digested = columnsOfTable(definitions, snapshots, table.table, names)
+      const compared = await compareTable(snapshots, table, those, [], digested)
+      buckets += compared.buckets
+      const pairs = new Map<string, { group: RangeGroup; bucketMs: number }>()
+      const add = (group: RangeGroup, bucketMs: number): unknown => pairs.set(`${group.range}/${bucketMs}`, { group, bucketMs })
+      for (const { group, bucketMs } of compared.differences.slice(0, 50)) add(group, bucketMs)
+      for (const bucketMs of those.slice(-decodedAlways)) for (const group of rangeGroups(snapshots)) add(group, bucketMs)
+      for (const { group, bucketMs } of pairs.values()) {
+        decoded++
+        for (const column of sketchColumns(table)) {
+          const error = table.columns[column]?.relativeError ?? 0.01
+          const [before, after] = [await merged(group.old, table, column, bucketMs), await merged(group.new, table, column, bucketMs)]
+          const found = compareSketches(before, after, error)
+          worst = Math.max(worst, found.worst)
+          const where = `${table.table}.${column}, bucket ${new Date(bucketMs).toISOString()}, range ${group.range}`
+          findings.push(...found.differences.map((difference) => ({ ...difference, where })))
+        }
+      }
+    }
+    const numbers = {
+      tables: tables.length,
+      buckets,
+      bucketsDecoded: decoded,
+      worstRelativeError: Number(worst.toFixed(5)),
+      findings: findings.length,
+    }
+    if (findings.length > 0)
+      return judged('fail', `sketches of ${new Set(findings.map((f) => f.where)).size} buckets differ`, numbers, findings)
+    if (empty.length > 0) return judged('unknown', `no bucket of ${empty.join(', ')} can be compared yet`, numbers)
+    return judged('pass', `quantiles of ${decoded} buckets are within their error, the bytes of ${buckets} are equal`, numbers)
+  })
+}
+
+/** Two readings of the same values are each within `error` of the truth. */
+export function compareSketches(
+  before: DDSketch | null,
+  after: DDSketch | null,
+  error: number,
+): { worst: number; differences: { what: string; old: string; new: string }[] } {
+  const differences: { what: string; old: string; new: string }[] = []
+  const counts = [before?.count ?? 0, after?.count ?? 0]
+  if (counts[0] !== counts[1]) differences.push({ what: 'values in the sketch', old: String(counts[0]), new: String(counts[1]) })
+  let worst = 0
+  for (const q of quantiles) {
+    const [a, b] = [before?.quantile(q) ?? 0, after?.quantile(q) ?? 0]
+    const apart = a === b ? 0 : Math.abs(a - b) / Math.max(Math.abs(a), Math.abs(b))
+    worst = Math.max(worst, apart)
+    if (apart > 2 * error) differences.push({ what: `p${q * 100}`, old: String(a), new: String(b) })
+  }
+  return { worst, differences }
+}
+
+async function merged(
+  shards: readonly ShardSnapshot[],
+  table: TableDefinition,
+  column: string,
+  bucketMs: number,
+): Promise<DDSketch | null> {
+  let all: DDSketch | null = null
+  const every = table.bucket?.everyMs ?? 1
+  for (const shard of shards) {
+    const stream = await shard.connection.rows(
+      Buffer.from(
+        `SELECT ${quoteIdentifier(column)} FROM ${quoteQualified(shard.ref.schema, table.table)} WHERE ${bucketRange(table, bucketMs, bucketMs + every)} AND ${quoteIdentifier(column)} IS NOT NULL LIMIT ${rowsMax}`,
+      ),
+    )
+    for await (const batch of stream)
+      for (let row = 0; row < batch.length; row++) {
+        const cell = batch.cell(row, 0)
+        if (cell === null) continue
+        const one = DDSketch.decode(Buffer.from(cell))
+        if (all === null) all = one
+        else all.merge(one)
+      }
+  }
+  return all
+}

@@ -1,0 +1,182 @@
+/**
+ * Marks, positions, floors and, through the same session, rows of every shard of both branches, each shard in one snapshot (PROTOCOLS 4.11).
+ * Read otherwise, a position could be newer than the rows it stands with, and a bucket would pass for comparable that is not.
+ *
+ * Purge is held back while the snapshots stand: dropping a partition under one ends it (1412), and a floor that rises between two shards would
+ * leave fewer buckets to compare. The hold is a time in the fleets' records, renewed while we work, so that a process that dies holds nothing for long.
+ */
+import { ServerError } from '../../mysql/errors.ts'
+import { table } from '../../ingest/tables.ts'
+import type { ShardMarks } from '../../ingest/decide.ts'
+import type { Connection } from '../../mysql/connection.ts'
+import { quoteString } from '../../sql/quote.ts'
+import type { FleetRecord } from '../../topology/dualwrite-records.ts'
+import { keys } from '../../topology/keys.ts'
+import type { ShardRef } from '../../topology/records.ts'
+import { updateRecord } from '../../topology/typed.ts'
+import type { BranchSide, LadderWorld } from './world.ts'
+
+export type PositionRow = {
+  readonly topicId: string
+  readonly partition: number
+  readonly epoch: bigint
+  readonly next: bigint
+  readonly start: bigint
+  readonly taken: bigint
+  readonly ranges: bigint
+  readonly records: bigint
+  readonly lateRows: bigint
+  readonly deadRecords: bigint
+}
+
+export type ShardSnapshot = {
+  readonly ref: ShardRef
+  readonly branch: string
+  /** In the snapshot's transaction; results are bytes. */
+  readonly connection: Connection
+  readonly positions: readonly PositionRow[]
+  /** By table: what `comparableBuckets` takes. */
+  marksOf(tableName: string): ShardMarks
+}
+
+export type Snapshots = { readonly old: readonly ShardSnapshot[]; readonly new: readonly ShardSnapshot[] }
+
+const holdMs = 60_000
+
+/** Runs `work` with a snapshot of every shard of both branches, and with purge held back. */
+export async function withSnapshots<T>(world: LadderWorld, work: (snapshots: Snapshots) => Promise<T>): Promise<T> {
+  return withPurgeHeld(world, async () => {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await snapshotsOnce(world, work)
+      } catch (error) {
+        // 1412: a purge that had begun before the hold dropped a partition under a snapshot.
+        if (!(error instanceof ServerError) || error.errno !== 1412 || attempt >= 5) throw error
+      }
+    }
+  })
+}
+
+async function snapshotsOnce<T>(world: LadderWorld, work: (snapshots: Snapshots) => Promise<T>): Promise<T> {
+  const open: Connection[] = []
+  try {
+    const take = (side: BranchSide, fleets: readonly FleetRecord[]): Promise<ShardSnapshot[]> =>
+      Promise.all(
+        side.shards.map(async (ref) => {
+          const connection = await world.sessions.own(ref.serverId)
+          open.push(connection)
+          return readShard(connection, ref, side.branch, fleets)
+        }),
+      )
+    const [before, after] = await Promise.all([
+      take(
+        world.old,
+        world.pairs.map((pair) => pair.old),
+      ),
+      take(
+        world.new,
+        world.pairs.map((pair) => pair.new),
+      ),
+    ])
+    return await work({ old: before, new: after })
+  } finally {
+    for (const connection of open) connection.destroy()
+  }
+}
+
+async function readShard(connection: Connection, ref: ShardRef, branch: string, fleets: readonly FleetRecord[]): Promise<ShardSnapshot> {
+  // Our sessions read committed rows as they come (PROTOCOLS 1.5); a snapshot is REPEATABLE READ.
+  await connection.query('SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ')
+  await connection.query('START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY')
+  const ids = [...new Set(fleets.map((fleet) => quoteString(fleet.branchId)))].join(',')
+  const mine = `shard_uid=${quoteString(ref.uid)} AND branch_id IN (${ids})`
+  const positions = (
+    await connection.allText(
+      `SELECT topic_id,partition_no,epoch,next_offset,start_offset,taken,ranges,records,late_rows,dead_records FROM ${table.position} WHERE ${mine}`,
+    )
+  ).map((row): PositionRow => ({
+    topicId: row['topic_id'] ?? '',
+    partition: Number(row['partition_no']),
+    epoch: big(row['epoch']),
+    next: big(row['next_offset']),
+    start: big(row['start_offset']),
+    taken: big(row['taken']),
+    ranges: big(row['ranges']),
+    records: big(row['records']),
+    lateRows: big(row['late_rows']),
+    deadRecords: big(row['dead_records']),
+  }))
+  const floors = new Map(
+    (await connection.allText(`SELECT table_name,floor_ms FROM ${table.floor} WHERE ${mine}`)).map((row) => [
+      row['table_name'] ?? '',
+      Number(row['floor_ms']),
+    ]),
+  )
+  const marks = new Map<string, Map<number, Map<string, { first: bigint; last: bigint }>>>()
+  for (const row of await connection.allText(
+    `SELECT table_name,bucket_ms,topic_id,partition_no,first_offset,last_offset FROM ${table.mark} WHERE ${mine}`,
+  )) {
+    const buckets = at(marks, row['table_name'] ?? '', () => new Map<number, Map<string, { first: bigint; last: bigint }>>())
+    const partitions = at(buckets, Number(row['bucket_ms']), () => new Map<string, { first: bigint; last: bigint }>())
+    partitions.set(`${row['topic_id']}/${row['partition_no']}`, { first: big(row['first_offset']), last: big(row['last_offset']) })
+  }
+  // A missing row means exactly the start offset (PROTOCOLS 4.2).
+  const next = new Map<string, bigint>()
+  for (const fleet of fleets)
+    for (const [partition, offset] of Object.entries(fleet.startOffsets)) next.set(`${fleet.topicId}/${partition}`, BigInt(offset))
+  for (const row of positions) next.set(`${row.topicId}/${row.partition}`, row.next)
+  return {
+    ref,
+    branch,
+    connection,
+    positions,
+    marksOf: (tableName) => ({ floorMs: floors.get(tableName) ?? Number.MIN_SAFE_INTEGER, next, marks: marks.get(tableName) ?? new Map() }),
+  }
+}
+
+/** Start offsets of a branch by `topic/partition`: a bucket of which a record is before one of them is not whole there. */
+export function startsOf(fleets: readonly FleetRecord[]): Map<string, bigint> {
+  const starts = new Map<string, bigint>()
+  for (const fleet of fleets)
+    for (const [partition, offset] of Object.entries(fleet.startOffsets)) starts.set(`${fleet.topicId}/${partition}`, BigInt(offset))
+  return starts
+}
+
+async function withPurgeHeld<T>(world: LadderWorld, work: () => Promise<T>): Promise<T> {
+  const { store, clock, log } = world
+  const names = world.pairs.flatMap((pair) => [pair.old.name, pair.new.name])
+  const setAll = async (untilMs: (now: number) => number): Promise<void> => {
+    for (const name of names)
+      await updateRecord<FleetRecord>(store, keys.fleet(name), (fleet) => {
+        if (fleet === null) return null
+        const wanted = untilMs(fleet.purgeHeldUntilMs)
+        return wanted === fleet.purgeHeldUntilMs ? null : { ...fleet, purgeHeldUntilMs: wanted }
+      })
+  }
+  const hold = (): Promise<void> => setAll((now) => Math.max(now, clock.nowMs() + holdMs))
+  await hold()
+  const stop = new AbortController()
+  const renewing = (async () => {
+    while (!stop.signal.aborted) {
+      await clock.sleep(holdMs / 3, stop.signal).catch(() => undefined)
+      if (!stop.signal.aborted) await hold().catch((error: unknown) => log.warn({ error }, 'purge could not be held back longer'))
+    }
+  })()
+  try {
+    return await work()
+  } finally {
+    stop.abort()
+    await renewing
+    await setAll(() => 0).catch((error: unknown) => log.warn({ error }, 'purge is held back until its time is over'))
+  }
+}
+
+function at<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  let value = map.get(key)
+  if (value === undefined) map.set(key, (value = make()))
+  return value
+}
+
+function big(text: string | null | undefined): bigint {
+  return BigInt(text ?? 0)
+}
