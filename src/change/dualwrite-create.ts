@@ -1,0 +1,258 @@
+/** create: everything that stands in the way at once, then the claim, the retention lease, the second fleet. Repeatable from any point. */
+import { openTopic } from '../topic/open.ts'
+import { branchKeyspace } from '../topology/dualwrite-records.ts'
+import type { FleetRecord, ReadRule } from '../topology/dualwrite-records.ts'
+import { keys } from '../topology/keys.ts'
+import { initialReadRule } from '../topology/read-rule.ts'
+import type { KeyspaceRecord, RoutingRecord } from '../topology/records.ts'
+import { readRecord } from '../topology/typed.ts'
+import type { SwError } from '../base/errors.ts'
+import { Failures } from '../workflow/context.ts'
+import type { ActionContext } from '../workflow/context.ts'
+import { table } from '../ingest/tables.ts'
+import { allTables } from '../ingest/definition.ts'
+import type { TopicDefinition } from '../ingest/definition.ts'
+import { quoteString } from '../sql/quote.ts'
+import { fleetsOf } from './branch-positions.ts'
+import { branchShards } from './branches.ts'
+import { dualwriteErrors } from './dualwrite-errors.ts'
+import { changeRun, commitRule, openRunOn } from './dualwrite-record.ts'
+import { dataOf, specOf } from './dualwrite-spec.ts'
+import type { DualWriteSpec, RetentionLease } from './dualwrite-spec.ts'
+import type { DualWriteWorld } from './dualwrite-world.ts'
+import { createFleet, fleetName } from './fleets.ts'
+import type { FleetStart } from './fleets.ts'
+import { changeErrors } from './errors.ts'
+import { withServer } from './servers.ts'
+
+export type DualWritePlan = {
+  readonly fleets: readonly { readonly fleet: FleetRecord; readonly definition: TopicDefinition }[]
+  readonly lines: string[]
+}
+
+/** What a creation would do. @throws Failures with everything that stands in the way */
+export async function planDualWrite(
+  world: DualWriteWorld,
+  keyspace: string,
+  own: string | null,
+  spec: DualWriteSpec,
+  signal: AbortSignal,
+): Promise<DualWritePlan> {
+  const { store } = world
+  const main = await readRecord<KeyspaceRecord>(store, keys.keyspace(keyspace))
+  if (main === null) throw changeErrors.noKeyspace({ keyspace })
+  const branch = await readRecord<KeyspaceRecord>(store, keys.keyspace(branchKeyspace(keyspace, spec.toBranch)))
+  if (branch === null) throw dualwriteErrors.noBranch({ keyspace, branch: spec.toBranch })
+  const errors: SwError[] = []
+  const other = await openRunOn(store, keyspace)
+  if (other !== null && other.uid !== own) throw dualwriteErrors.openRun({ verb: 'create', keyspace, name: other.name })
+  for (const name of [keyspace, branchKeyspace(keyspace, spec.toBranch)]) {
+    const routing = await readRecord<RoutingRecord>(store, keys.routing(name))
+    const busy = routing?.value.components.find((component) => component.workflow !== null)
+    if (busy !== undefined)
+      errors.push(
+        dualwriteErrors.branchInUse({ keyspace, branch: name, by: `the workflow ${busy.workflow}`, fix: 'complete or cancel it first' }),
+      )
+  }
+  const fleets = await fleetsOf(store, keyspace, 'main')
+  if (fleets.length === 0) errors.push(dualwriteErrors.noFleet({ fleet: fleetName(keyspace, 'main') }))
+  const known: { fleet: FleetRecord; definition: TopicDefinition }[] = []
+  for (const fleet of fleets) {
+    const definition = await world.loadDefinition(fleet.definitionPath)
+    if (definition.digest !== fleet.definitionDigest)
+      errors.push(
+        dualwriteErrors.otherDefinition({
+          path: fleet.definitionPath,
+          now: definition.digest,
+          fleet: fleet.name,
+          was: fleet.definitionDigest,
+        }),
+      )
+    known.push({ fleet, definition })
+  }
+  if (own === null || (await fleetsOf(store, keyspace, spec.toBranch)).every((fleet) => fleet.madeBy !== own))
+    errors.push(...(await branchIsEmpty(world, keyspace, spec.toBranch)))
+  const notes: string[] = []
+  if (errors.length === 0) {
+    const findings = await world.preconditions({
+      keyspace: main.value,
+      branch: branch.value,
+      definitions: known.map(({ fleet, definition }) => ({ definition, topicUrl: fleet.topicUrl })),
+      spec,
+      signal,
+    })
+    for (const finding of findings) {
+      if (finding.blocks && !spec.allow.includes(finding.check))
+        errors.push(
+          dualwriteErrors.preconditions({
+            check: finding.check,
+            reason: finding.what,
+            fix: `${finding.fix}; or pass it over by name: --allow ${finding.check}`,
+          }),
+        )
+      else notes.push(`${finding.check}: ${finding.what}${finding.blocks ? ' (allowed by name)' : ''}`)
+    }
+  }
+  if (errors.length > 0) throw new Failures(errors)
+  return {
+    fleets: known,
+    lines: [
+      `dual-write ${keyspace} → ${keyspace}@${spec.toBranch}, bootstrap ${spec.bootstrap}`,
+      ...known.map(
+        ({ fleet }) =>
+          `a second fleet reads ${fleet.topicUrl} ${spec.bootstrap === 'wait' ? 'from its end' : 'from the oldest offset held, plus a margin'}, as ${fleet.name} does`,
+      ),
+      'client writes of these tables through the gate are refused until the run has ended',
+      ...notes,
+    ],
+  }
+}
+
+/** A branch is filled once: what another run left there would be counted twice. */
+async function branchIsEmpty(world: DualWriteWorld, keyspace: string, branch: string): Promise<SwError[]> {
+  const used: string[] = []
+  for (const shard of await branchShards(world, keyspace, branch)) {
+    const positions = await withServer(world.store, shard.serverId, 'admin', (connection) =>
+      connection.value(`SELECT COUNT(*) FROM ${table.position} WHERE shard_uid = ${quoteString(shard.uid)}`),
+    )
+    if (Number(positions ?? 0) > 0) used.push(shard.name)
+  }
+  if (used.length === 0) return []
+  return [
+    dualwriteErrors.branchInUse({
+      keyspace,
+      branch,
+      by: `a fleet has written ${used.join(', ')} already`,
+      fix: `shardwright keyspace branch delete ${keyspace}/${branch}, and create it anew`,
+    }),
+  ]
+}
+
+export async function createVerb(world: DualWriteWorld, context: ActionContext): Promise<void> {
+  const { keyspace, uid } = context.workflow
+  const spec = specOf(context.workflow)
+  try {
+    await createSteps(world, context, spec)
+  } catch (error) {
+    if (!context.signal.aborted) {
+      const rule = await readRecord<ReadRule>(context.store, keys.reads(keyspace))
+      const claimed = rule?.value.workflow === uid
+      const reason = error instanceof Error ? error.message : String(error)
+      await changeRun(context, context.workflow, () => ({ state: 'failed', ended: !claimed, journal: `create failed: ${reason}` }))
+    }
+    throw error
+  }
+}
+
+async function createSteps(world: DualWriteWorld, context: ActionContext, spec: DualWriteSpec): Promise<void> {
+  const { store } = context
+  const { keyspace, name, uid } = context.workflow
+  const plan = await planDualWrite(world, keyspace, uid, spec, context.signal)
+  await context.step('look at what stands in the way', async () => {
+    await context.say(...plan.lines)
+    return null
+  })
+  const definitions = plan.fleets.map(({ definition }) => definition)
+  const tables = [...new Set(definitions.flatMap((definition) => allTables(definition).map((one) => one.table)))]
+  const writable = definitions.flatMap((definition) =>
+    allTables(definition)
+      .filter((one) => one.kind === 'dimension')
+      .map((one) => one.table),
+  )
+  await context.step('claim the reads', async () => {
+    await changeRun(context, context.workflow, () => ({ data: { tables, oldFleets: plan.fleets.map(({ fleet }) => fleet.name) } }))
+    for (;;) {
+      const rule = await readRecord<ReadRule>(store, keys.reads(keyspace))
+      if (rule?.value.workflow === uid) return null
+      if (rule !== null && rule.value.workflow !== null)
+        throw dualwriteErrors.openRun({ verb: 'create', keyspace, name: rule.value.workflow })
+      if ((await commitRule(context, keyspace, rule?.version ?? 0, initialReadRule(spec.toBranch, uid, writable))) !== null) return null
+    }
+  })
+  if (spec.bootstrap !== 'wait' && spec.raiseRetention)
+    await context.step('raise the retention of the topics', async () => {
+      await raiseRetention(context, plan, spec)
+      return null
+    })
+  await context.step(
+    'start the second fleet',
+    async () => {
+      const start: FleetStart = spec.bootstrap === 'wait' ? { at: 'end' } : { at: 'oldest', marginMs: spec.marginMs }
+      const made: string[] = []
+      for (const { fleet } of plan.fleets) {
+        const suffix = fleet.name.split('+')[1]
+        const fresh = await createFleet(world, {
+          keyspace,
+          branch: spec.toBranch,
+          definitionPath: fleet.definitionPath,
+          topicUrl: fleet.topicUrl,
+          ...(suffix === undefined ? {} : { suffix }),
+          start,
+          consumers: spec.consumers ?? fleet.consumers,
+          writers: spec.writers ?? fleet.writers,
+          batchRecordsMax: spec.batchRecordsMax ?? fleet.batchRecordsMax,
+          madeBy: uid,
+        })
+        if (fresh.topicId !== fleet.topicId)
+          throw dualwriteErrors.topicChanged({
+            topic: fleet.topicUrl,
+            fleet: fleet.name,
+            reason: `it was ${fleet.topicId}, and is ${fresh.topicId}`,
+          })
+        made.push(fresh.name)
+      }
+      await changeRun(context, context.workflow, () => ({ data: { newFleets: made, fleetsStartedAtMs: context.clock.nowMs() } }))
+      return made
+    },
+    (made) => made.join(', '),
+  )
+  await changeRun(context, context.workflow, (now) => (now.state === 'creating' ? { state: 'provisioned', journal: 'created' } : null))
+  await context.say(`${keyspace}.${name} is created; \`DualWrite show\` tells how the branch fills and when it is ready`)
+}
+
+/**
+ * A lease on the topics' retention: noted before it is changed, put back at the end. Twice the longest retention of the rows: enough to begin at
+ * the oldest offset and to be compared with what stands in the old branch for all that time.
+ */
+async function raiseRetention(context: ActionContext, plan: DualWritePlan, spec: DualWriteSpec): Promise<void> {
+  for (const { fleet, definition } of plan.fleets) {
+    const longestMs = Math.max(0, ...allTables(definition).map((one) => one.retentionMs ?? 0))
+    const wantedMs = BigInt(Math.ceil(2 * longestMs + spec.marginMs))
+    const topic = await openTopic(fleet.topicUrl)
+    try {
+      const { ms, msFrom } = await topic.retention()
+      if (ms === null || ms >= wantedMs || longestMs === 0) continue
+      const noted = dataOf(context.workflow).retention ?? []
+      if (noted.some((one) => one.topicUrl === fleet.topicUrl)) continue
+      const lease: RetentionLease = { topicUrl: fleet.topicUrl, wasMs: String(ms), from: msFrom, raisedToMs: String(wantedMs) }
+      context.workflow = await changeRun(context, context.workflow, (now) => ({
+        data: { retention: [...(dataOf(now).retention ?? []), lease] },
+      }))
+      try {
+        await topic.setRetentionMs(wantedMs)
+        await context.say(`retention of ${fleet.topicUrl} raised from ${ms} to ${wantedMs} ms; it is put back at the end`)
+      } catch (error) {
+        await context.say(`the retention of ${fleet.topicUrl} stays ${ms} ms: ${error instanceof Error ? error.message : String(error)}`)
+      }
+    } finally {
+      await topic.close()
+    }
+  }
+}
+
+export async function putRetentionBack(context: { readonly workflow: WorkflowLike }, say: (line: string) => Promise<void>): Promise<void> {
+  for (const lease of dataOf(context.workflow).retention ?? []) {
+    const topic = await openTopic(lease.topicUrl)
+    try {
+      const { ms } = await topic.retention()
+      // Somebody else has set it since: theirs it is.
+      if (lease.raisedToMs === null || String(ms) !== lease.raisedToMs) continue
+      await topic.setRetentionMs(lease.from === 'default' ? 'default' : lease.wasMs === null ? null : BigInt(lease.wasMs))
+      await say(`retention of ${lease.topicUrl} is ${lease.wasMs ?? 'unlimited'} ms again`)
+    } finally {
+      await topic.close()
+    }
+  }
+}
+
+type WorkflowLike = ActionContext['workflow']

@@ -1,0 +1,248 @@
+/**
+ * complete and cancel: the two ways a run ends. complete goes in the guarded order (PROTOCOLS 4, Decommission): no reads on the old servers for the
+ * stated time by the servers' own figures, no unknown users, a last comparison, then the old consumers are stopped; the data goes one topic
+ * retention later (`dualwrite-finish.ts`), and until then `rollback` starts the old fleet again.
+ */
+import { table } from '../ingest/tables.ts'
+import { allTables } from '../ingest/definition.ts'
+import { quoteIdentifier, quoteString } from '../sql/quote.ts'
+import { openTopic } from '../topic/open.ts'
+import { branchKeyspace, readSlots } from '../topology/dualwrite-records.ts'
+import { keys } from '../topology/keys.ts'
+import { mainOnlyRule } from '../topology/read-rule.ts'
+import type { ReadRule } from '../topology/dualwrite-records.ts'
+import type { KeyspaceRecord, ShardRecord } from '../topology/records.ts'
+import { readRecord } from '../topology/typed.ts'
+import type { ActionContext } from '../workflow/context.ts'
+import { fleetsOf } from './branch-positions.ts'
+import { branchShards } from './branches.ts'
+import { putRetentionBack } from './dualwrite-create.ts'
+import { dualwriteErrors } from './dualwrite-errors.ts'
+import { giveUpLeftOver, oneStepAtATime, waitFor } from './dualwrite-ramp.ts'
+import { changeRun, commitRule } from './dualwrite-record.ts'
+import { dataOf, specOf } from './dualwrite-spec.ts'
+import type { DualWriteWorld } from './dualwrite-world.ts'
+import { deleteFleet, fleetReports, setFleet } from './fleets.ts'
+import { readBetween, readersOf, unknownUsers } from './server-reads.ts'
+import type { Readers } from './server-reads.ts'
+import { withServer } from './servers.ts'
+
+export type EndArgs = { readonly dryRun: boolean; readonly yes: boolean; readonly keepData: boolean; readonly holdMs?: number | null }
+
+export async function completeVerb(world: DualWriteWorld, context: ActionContext): Promise<void> {
+  const { store, clock } = context
+  const { keyspace, name } = context.workflow
+  const args = context.action.args as unknown as EndArgs
+  const spec = specOf(context.workflow)
+  if (context.workflow.state === 'holding' || context.workflow.state === 'decommissioned')
+    return context.say(`nothing to do: ${keyspace}.${name} is ${context.workflow.state} already`)
+  const rule = await readRecord<ReadRule>(store, keys.reads(keyspace))
+  if (context.workflow.state !== 'switched' || rule?.value.moved !== readSlots)
+    throw dualwriteErrors.wrongState({
+      verb: 'complete',
+      keyspace,
+      name,
+      state: context.workflow.state,
+      fix: `move all reads first: shardwright DualWrite ramp --keyspace ${keyspace} --workflow ${name} --percent 100`,
+    })
+  const shards = await branchShards(world, keyspace, 'main')
+  const holdMs = args.holdMs ?? spec.holdMs ?? (await longestRetention(context))
+  const what = `the old side of ${keyspace}: ${shards.map((shard) => `${shard.name} on ${shard.serverId}`).join(', ')}`
+  if (args.dryRun) {
+    return context.say(
+      `would make sure that nobody has read the old servers for ${spec.quietMs} ms, by their own figures`,
+      `would compare both branches a last time (${spec.rungs.filter((rung) => rung !== 'L6').join(', ')})`,
+      `would stop the old fleet, and keep its data for ${holdMs} ms: until then \`rollback\` starts it again`,
+      `would then remove ${what}, and make ${spec.toBranch} the keyspace’s own shards`,
+    )
+  }
+  if (!args.yes) throw dualwriteErrors.needsYes({ verb: 'complete', keyspace, name, what })
+  await context.step('nobody reads the old servers', async () => {
+    await requireQuiet(world, context, shards, spec.quietMs)
+    return null
+  })
+  await context.step('a last comparison', async () => {
+    for (const rung of spec.rungs) {
+      // Capacity and latency say nothing about rows, and nobody reads the old side any more.
+      if (rung === 'L4' || rung === 'L5' || rung === 'L6') continue
+      const evidence = await world.runRung({
+        workflow: context.workflow,
+        rung,
+        planVersion: dataOf(context.workflow).planVersion ?? 0,
+        signal: context.signal,
+        quick: false,
+      })
+      await context.say(`${rung} ${evidence.verdict}: ${evidence.because}`)
+      if (evidence.verdict !== 'pass')
+        throw dualwriteErrors.notReady({
+          keyspace,
+          name,
+          reason: `the last comparison: ${rung} ${evidence.verdict}: ${evidence.because}`,
+          fix: 'see what differs, roll back if the new side is wrong',
+        })
+    }
+    return null
+  })
+  await context.step('stop the old fleet', async () => {
+    for (const fleet of await fleetsOf(store, keyspace, 'main')) await setFleet(context, fleet.name, 'stopped', [context.leadership.fence])
+    await untilStopped(
+      context,
+      (await fleetsOf(store, keyspace, 'main')).map((fleet) => fleet.name),
+    )
+    return null
+  })
+  const newBranchId = (await readRecord<KeyspaceRecord>(store, keys.keyspace(branchKeyspace(keyspace, spec.toBranch))))?.value.uid
+  const nowMs = clock.nowMs()
+  await changeRun(context, context.workflow, () => ({
+    state: 'holding',
+    data: { heldSinceMs: nowMs, removeAtMs: nowMs + holdMs, oldShards: shards, ...(newBranchId === undefined ? {} : { newBranchId }) },
+    journal: `complete: the old fleet is stopped; its data goes in ${holdMs} ms`,
+  }))
+  await context.say(`the old fleet is stopped; in ${holdMs} ms the old side is removed, and until then \`rollback\` takes it up again`)
+}
+
+/** Two looks at every old server, `quietMs` apart: no reads in between, no session of an account that is not ours. */
+async function requireQuiet(world: DualWriteWorld, context: ActionContext, shards: readonly ShardRecord[], quietMs: number): Promise<void> {
+  const servers = [...new Set(shards.map((shard) => shard.serverId))]
+  const look = async (): Promise<Map<string, Readers>> => {
+    const out = new Map<string, Readers>()
+    for (const id of servers) out.set(id, await withServer(world.store, id, 'admin', readersOf))
+    return out
+  }
+  const before = await look()
+  await context.waiting(`${quietMs} ms without a read on ${servers.join(', ')}`, 'when that time is over')
+  await context.clock.sleep(quietMs, context.signal)
+  await context.waiting(null)
+  const after = await look()
+  const used: string[] = []
+  for (const id of servers) {
+    const [first, last] = [before.get(id), after.get(id)]
+    if (first === undefined || last === undefined) continue
+    used.push(
+      ...readBetween(first, last).map((who) => `${who} read ${id}`),
+      ...unknownUsers(last).map((who) => `${who} is connected to ${id}`),
+    )
+  }
+  if (used.length > 0)
+    throw dualwriteErrors.stillUsed({
+      keyspace: context.workflow.keyspace,
+      by: used.join('; '),
+      fix: 'find who that is and point it at the gate, then repeat',
+    })
+}
+
+async function longestRetention(context: ActionContext): Promise<number> {
+  let longest = 0
+  for (const fleet of await fleetsOf(context.store, context.workflow.keyspace, 'main')) {
+    const topic = await openTopic(fleet.topicUrl)
+    try {
+      const { ms } = await topic.retention()
+      // A topic that keeps everything: the rows' own window is what there is to go back to.
+      longest = Math.max(longest, Number(ms ?? 0))
+    } finally {
+      await topic.close()
+    }
+  }
+  return longest
+}
+
+export async function untilStopped(context: ActionContext, names: readonly string[]): Promise<void> {
+  const left = async (): Promise<string[]> =>
+    (
+      await Promise.all(
+        names.map(async (name) =>
+          (await fleetReports(context, name)).filter((report) => report.state !== 'stopped').map((report) => report.consumer),
+        ),
+      )
+    ).flat()
+  const stopped = await waitFor(context, 30_000, async () => {
+    const running = await left()
+    if (running.length > 0) await context.waiting(`consumers to end: ${running.join(', ')}`, 'when they have')
+    return running.length === 0
+  })
+  await context.waiting(null)
+  if (!stopped) throw dualwriteErrors.fleetRunning({ fleet: names.join(', '), consumers: (await left()).join(', ') })
+}
+
+/** Before any read has moved, or after all have come back: the second fleet and what it wrote go, and the keyspace is as it was. */
+export async function cancelVerb(world: DualWriteWorld, context: ActionContext): Promise<void> {
+  const { store } = context
+  const { keyspace, name, uid } = context.workflow
+  const args = context.action.args as unknown as EndArgs
+  const { toBranch } = specOf(context.workflow)
+  if (context.workflow.state === 'cancelled') return context.say(`nothing to do: ${keyspace}.${name} is cancelled already`)
+  if (context.workflow.state === 'holding' || context.workflow.state === 'decommissioned')
+    throw dualwriteErrors.wrongState({
+      verb: 'cancel',
+      keyspace,
+      name,
+      state: context.workflow.state,
+      fix: 'roll back first; what was removed can not be had back',
+    })
+  const rule = await readRecord<ReadRule>(store, keys.reads(keyspace))
+  const mine = rule !== null && rule.value.workflow === uid ? rule : null
+  if (mine !== null && (mine.value.moved > 0 || Object.keys(mine.value.overrides).length > 0))
+    throw dualwriteErrors.wrongState({
+      verb: 'cancel',
+      keyspace,
+      name,
+      state: `serving reads from ${toBranch}`,
+      fix: `roll back first: shardwright DualWrite rollback --keyspace ${keyspace} --workflow ${name}`,
+    })
+  const fleets = (await fleetsOf(store, keyspace, toBranch)).filter((fleet) => fleet.madeBy === uid)
+  const shards = await branchShards(world, keyspace, toBranch).catch(() => [])
+  if (args.dryRun) {
+    return context.say(
+      `would stop and forget ${fleets.map((fleet) => fleet.name).join(', ') || 'no fleet'}`,
+      args.keepData
+        ? 'would keep the rows of the branch'
+        : `would empty the tables of ${keyspace}@${toBranch} (${shards.length} shards); the branch itself stays`,
+      'would let clients write again',
+    )
+  }
+  if (!args.yes) throw dualwriteErrors.needsYes({ verb: 'cancel', keyspace, name, what: `what was written to ${keyspace}@${toBranch}` })
+  await changeRun(context, context.workflow, (now) =>
+    now.state === 'cancelling' ? null : { state: 'cancelling', journal: 'cancel begins' },
+  )
+  await oneStepAtATime(keyspace, () => giveUpLeftOver(context, context.workflow))
+  for (const fleet of fleets) await setFleet(context, fleet.name, 'stopped', [context.leadership.fence])
+  await untilStopped(
+    context,
+    fleets.map((fleet) => fleet.name),
+  )
+  for (const fleet of fleets) await deleteFleet(context, fleet.name)
+  if (!args.keepData) {
+    const tables = await writtenTables(world, context)
+    for (const shard of shards) await emptyShard(world, shard, tables)
+    await context.say(`the tables of ${shards.length} shards are empty again`)
+  }
+  if (mine !== null) {
+    for (;;) {
+      const now = await readRecord<ReadRule>(store, keys.reads(keyspace))
+      if (now === null || now.value.workflow !== uid || (await commitRule(context, keyspace, now.version, mainOnlyRule())) !== null) break
+    }
+  }
+  await putRetentionBack(context, (line) => context.say(line))
+  await changeRun(context, context.workflow, () => ({ state: 'cancelled', ended: true, journal: 'cancel done' }))
+  await context.say(`${keyspace}.${name} is cancelled`)
+}
+
+async function writtenTables(world: DualWriteWorld, context: ActionContext): Promise<string[]> {
+  const noted = dataOf(context.workflow).tables
+  if (noted !== undefined) return [...noted]
+  const fleets = await fleetsOf(context.store, context.workflow.keyspace, 'main')
+  const all = await Promise.all(
+    fleets.map(async (fleet) => allTables(await world.loadDefinition(fleet.definitionPath)).map((one) => one.table)),
+  )
+  return [...new Set(all.flat())]
+}
+
+/** Positions last: a crash in between leaves a branch that a new run refuses, not one that it fills twice. */
+async function emptyShard(world: DualWriteWorld, shard: ShardRecord, tables: readonly string[]): Promise<void> {
+  await withServer(world.store, shard.serverId, 'admin', async (connection) => {
+    await connection.query('SET foreign_key_checks = 0')
+    for (const one of tables) await connection.query(`TRUNCATE TABLE ${quoteIdentifier(shard.schema)}.${quoteIdentifier(one)}`)
+    for (const ours of [table.mark, table.dead, table.event, table.floor, table.position])
+      await connection.query(`DELETE FROM ${ours} WHERE shard_uid = ${quoteString(shard.uid)}`)
+  })
+}

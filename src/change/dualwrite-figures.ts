@@ -1,0 +1,85 @@
+/** What consumers and gates report, put together: lag, rates, p95 and errors by branch. Stale or missing is unknown, never zero (promise 6). */
+import type { FleetRecord, FleetReport, GateReads } from '../topology/dualwrite-records.ts'
+
+const freshMs = 4000
+
+/** Records between the slowest shard of each partition and its end, over all fleets; null: a partition has no fresh figure. */
+export function lagOf(fleets: readonly FleetRecord[], reports: readonly FleetReport[], nowMs: number): bigint | null {
+  let lag = 0n
+  for (const fleet of fleets) {
+    const own = reports.filter((report) => report.fleet === fleet.name && nowMs - report.atMs < freshMs)
+    for (const partition of Object.keys(fleet.startOffsets)) {
+      const told = own.flatMap((report) => report.partitions).find((one) => one.partition === Number(partition) && one.lag !== null)
+      if (told === undefined || told.lag === null) return null
+      lag += BigInt(told.lag)
+    }
+  }
+  return fleets.length === 0 ? null : lag
+}
+
+export function endsOf(reports: readonly FleetReport[]): bigint {
+  let sum = 0n
+  const seen = new Set<string>()
+  for (const report of reports)
+    for (const one of report.partitions) {
+      const key = `${report.fleet}/${one.partition}`
+      if (one.highWatermark === null || seen.has(key)) continue
+      seen.add(key)
+      sum += BigInt(one.highWatermark)
+    }
+  return sum
+}
+
+/** A partition or a whole consumer that stopped with an error. */
+export function fleetTrouble(fleets: readonly FleetRecord[], reports: readonly FleetReport[]): string | null {
+  for (const report of reports) {
+    if (!fleets.some((fleet) => fleet.name === report.fleet)) continue
+    const error = report.error ?? report.partitions.find((one) => one.error !== null)?.error ?? null
+    if (error !== null) return `${report.fleet}: ${error.code} ${error.what}`
+  }
+  return null
+}
+
+export type BranchFigures = { readonly reads: number; readonly errors: number; readonly p95Ms: number }
+
+/** Over all gates whose figures are fresh; a gate's p95 counts by its reads. */
+export function readsOf(records: readonly GateReads[], branchKeyspace: string, nowMs: number): BranchFigures {
+  let reads = 0
+  let errors = 0
+  let weighted = 0
+  for (const record of records) {
+    const figures = record.branches[branchKeyspace]
+    if (figures === undefined || nowMs - record.atMs > 2500) continue
+    reads += figures.reads
+    errors += figures.errors
+    weighted += figures.p95Ms * figures.reads
+  }
+  return { reads, errors, p95Ms: reads === 0 ? 0 : weighted / reads }
+}
+
+export type Budget = {
+  readonly baselineP95Ms: number | null
+  readonly p95TimesMost: number
+  readonly p95FloorMs: number
+  readonly errorsMost: number
+}
+
+/** Over the last seconds of the new branch. Null: within budget, or too few reads to say. Pure. */
+export function overBudget(seconds: readonly BranchFigures[], budget: Budget): string | null {
+  const reads = seconds.reduce((sum, one) => sum + one.reads, 0)
+  const errors = seconds.reduce((sum, one) => sum + one.errors, 0)
+  if (errors >= 3 && errors / Math.max(1, reads) > budget.errorsMost)
+    return `${errors} of ${reads} reads on the new branch failed (${budget.errorsMost * 100} % at most)`
+  if (budget.baselineP95Ms === null) return null
+  const mostMs = Math.max(budget.p95FloorMs, budget.baselineP95Ms * budget.p95TimesMost)
+  const judged = seconds.filter((one) => one.reads >= 5)
+  if (judged.length < 3 || judged.some((one) => one.p95Ms <= mostMs)) return null
+  const last = judged.at(-1)
+  return `p95 of reads on the new branch is ${last?.p95Ms.toFixed(1)} ms; ${mostMs.toFixed(1)} ms at most (${budget.baselineP95Ms.toFixed(1)} ms on the old one)`
+}
+
+export function median(values: readonly number[]): number | null {
+  if (values.length === 0) return null
+  const sorted = [...values].sort((a, b) => a - b)
+  return sorted[Math.floor(sorted.length / 2)] ?? null
+}

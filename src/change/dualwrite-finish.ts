@@ -1,0 +1,164 @@
+/**
+ * The end of a completed run, when its hold is over: the branch becomes the keyspace's own shards, and the old side is removed. In steps, each
+ * of which gates have acknowledged before the next, so that no read is ever sent to what is gone:
+ *
+ *   1. routing of the keyspace names the branch's shards (the read rule still sends reads there by the branch's name)
+ *   2. the read rule is taken back: the keyspace itself serves
+ *   3. the fleet is renamed: stopped, then made anew under the keyspace's name with its positions and epochs
+ *   4. the branch's records go, then the old shards' places
+ *
+ * Every step looks at the records and does what is missing: it may be begun again at any point.
+ */
+import { branchKeyspace } from '../topology/dualwrite-records.ts'
+import type { FleetRecord, PartitionEpoch, ReadRule } from '../topology/dualwrite-records.ts'
+import { keys } from '../topology/keys.ts'
+import { mainOnlyRule } from '../topology/read-rule.ts'
+import type { RoutingRecord, ShardRecord } from '../topology/records.ts'
+import { initialRouting } from '../topology/routing.ts'
+import { listRecords, put, readRecord } from '../topology/typed.ts'
+import { gatesAcknowledged } from '../switch/acknowledge.ts'
+import { workflowErrors } from '../workflow/errors.ts'
+import type { WorkflowRecord } from '../workflow/records.ts'
+import { fleetsOf } from './branch-positions.ts'
+import { branchShards, removeShardPlaces } from './branches.ts'
+import { putRetentionBack } from './dualwrite-create.ts'
+import { dualwriteErrors } from './dualwrite-errors.ts'
+import { changeRun, commitRule } from './dualwrite-record.ts'
+import type { Desk } from './dualwrite-record.ts'
+import { dataOf, specOf } from './dualwrite-spec.ts'
+import type { DualWriteWorld } from './dualwrite-world.ts'
+import { fleetName, fleetReports, setFleet } from './fleets.ts'
+
+const gatesMs = 10_000
+
+export async function finishRun(world: DualWriteWorld, desk: Desk, run: WorkflowRecord): Promise<void> {
+  const { keyspace } = run
+  const { toBranch } = specOf(run)
+  const { oldShards = [] } = dataOf(run)
+  await promoteShards(world, desk, run)
+  await takeRuleBack(desk, run)
+  const { oldFleets = [], newBranchId } = dataOf(run)
+  for (const fleet of await fleetsOf(world.store, keyspace, 'main')) {
+    if (newBranchId !== undefined && oldFleets.includes(fleet.name) && fleet.branchId !== newBranchId) await forget(desk, fleet)
+  }
+  for (const fleet of await fleetsOf(world.store, keyspace, toBranch)) await renameFleet(desk, fleet)
+  await removeBranch(desk, branchKeyspace(keyspace, toBranch))
+  const lines = await removeShardPlaces(world, oldShards)
+  await putRetentionBack({ workflow: run }, async (line) => world.log.info({ run: run.name }, line))
+  await changeRun(desk, run, (now) =>
+    now.state === 'holding'
+      ? {
+          state: 'decommissioned',
+          ended: true,
+          journal: `the old side is gone: ${lines.join('; ') || 'its servers are left as they were'}`,
+        }
+      : null,
+  )
+}
+
+async function promoteShards(world: DualWriteWorld, desk: Desk, run: WorkflowRecord): Promise<void> {
+  const { store, leadership } = desk
+  const { keyspace } = run
+  const { toBranch } = specOf(run)
+  const branch = branchKeyspace(keyspace, toBranch)
+  for (;;) {
+    const routing = await readRecord<RoutingRecord>(store, keys.routing(keyspace))
+    if (routing === null || (await store.get(keys.keyspace(branch))) === null) return
+    const fresh = await branchShards(world, keyspace, toBranch)
+    const own = await listRecords<ShardRecord>(store, keys.shards(keyspace))
+    const there = new Set(own.map((record) => record.value.uid))
+    if (!fresh.every((shard) => there.has(shard.uid))) {
+      const names = fresh.map((shard) => shard.name)
+      const result = await store.commit(
+        [{ key: routing.key, version: routing.version }, leadership.fence],
+        [
+          ...own.filter((record) => !names.includes(record.value.name)).map((record) => ({ key: record.key, value: undefined })),
+          ...fresh.map((shard) => put<ShardRecord>(keys.shard(keyspace, shard.name), { ...shard, keyspace })),
+          put(routing.key, initialRouting(names, routing.value.token)),
+        ],
+      )
+      if (!result.ok) {
+        leadership.signal.throwIfAborted()
+        if (result.conflicts.includes(leadership.fence.key)) throw workflowErrors.notLeader()
+        continue
+      }
+    }
+    const version = (await store.get(keys.routing(keyspace)))?.version ?? 0
+    return requireGates(desk, keyspace, keyspace, version)
+  }
+}
+
+async function takeRuleBack(desk: Desk, run: WorkflowRecord): Promise<void> {
+  for (;;) {
+    const rule = await readRecord<ReadRule>(desk.store, keys.reads(run.keyspace))
+    if (rule === null) return
+    if (rule.value.workflow !== run.uid) {
+      if (rule.value.to === null) await requireGates(desk, run.keyspace, keys.reads(run.keyspace), rule.version)
+      return
+    }
+    const version = await commitRule(desk, run.keyspace, rule.version, mainOnlyRule())
+    if (version !== null) return requireGates(desk, run.keyspace, keys.reads(run.keyspace), version)
+  }
+}
+
+async function requireGates(desk: Desk, keyspace: string, key: string, version: number): Promise<void> {
+  const { store, clock, leadership } = desk
+  const { silent } = await gatesAcknowledged({
+    store,
+    keyspace: key,
+    version,
+    seenMs: gatesMs,
+    graceMs: 0,
+    clock,
+    signal: leadership.signal,
+  })
+  if (silent.length > 0) throw dualwriteErrors.noGates({ keyspace, reason: silent.join(', ') })
+}
+
+async function forget(desk: Desk, fleet: FleetRecord): Promise<void> {
+  const epochs = await desk.store.list(keys.partitionEpochsOf(fleet.name))
+  await desk.store.commit(
+    [desk.leadership.fence],
+    [keys.fleet(fleet.name), ...epochs.entries.keys()].map((key) => ({ key, value: undefined })),
+  )
+}
+
+/** Consumers know their fleet by its name: they end, and others begin with the same positions and greater epochs. */
+async function renameFleet(desk: Desk, fleet: FleetRecord): Promise<void> {
+  const { store, leadership } = desk
+  await setFleet(desk, fleet.name, 'stopped', [leadership.fence])
+  const running = (await fleetReports(desk, fleet.name)).filter((report) => report.state !== 'stopped')
+  const leases = await store.list(keys.partitionLeasesOf(fleet.name))
+  if (running.length > 0 || leases.entries.size > 0)
+    throw dualwriteErrors.fleetRunning({ fleet: fleet.name, consumers: running.map((report) => report.consumer).join(', ') })
+  const current = await readRecord<FleetRecord>(store, keys.fleet(fleet.name))
+  if (current === null) return
+  const name = fleetName(fleet.keyspace, 'main', fleet.name.split('+')[1])
+  const epochs = await listRecords<PartitionEpoch>(store, keys.partitionEpochsOf(fleet.name))
+  await store.commit(
+    [{ key: current.key, version: current.version }, leadership.fence],
+    [
+      { key: current.key, value: undefined },
+      put<FleetRecord>(keys.fleet(name), {
+        ...current.value,
+        name,
+        branch: 'main',
+        wanted: 'running',
+        generation: current.value.generation + 1,
+        madeBy: null,
+      }),
+      ...epochs.flatMap((epoch) => [
+        { key: epoch.key, value: undefined },
+        put(keys.partitionEpoch(name, Number(epoch.key.split('/').at(-1))), epoch.value),
+      ]),
+    ],
+  )
+}
+
+async function removeBranch(desk: Desk, name: string): Promise<void> {
+  const shards = await listRecords<ShardRecord>(desk.store, keys.shards(name))
+  await desk.store.commit(
+    [desk.leadership.fence],
+    [keys.keyspace(name), keys.routing(name), ...shards.map((shard) => shard.key)].map((key) => ({ key, value: undefined })),
+  )
+}

@@ -1,0 +1,318 @@
+/**
+ * What goes on in a dual-write run between commands: it fills, is watched while reads move, steps back by itself, ramps by itself when asked to, and
+ * is taken down when its time has come. Runs where the leader does; everything it decides by stands in the topology or on the shards, so the
+ * next leader goes on with it.
+ */
+import type { GateReads, FleetReport, ReadRule } from '../topology/dualwrite-records.ts'
+import { readSlots } from '../topology/dualwrite-records.ts'
+import { keys } from '../topology/keys.ts'
+import { listRecords, put, readRecord } from '../topology/typed.ts'
+import type { Evidence } from '../verify/ladder/evidence.ts'
+import { allTables } from '../ingest/definition.ts'
+import type { Leadership } from '../workflow/context.ts'
+import type { WorkflowRecord } from '../workflow/records.ts'
+import { fleetsOf } from './branch-positions.ts'
+import { branchShards } from './branches.ts'
+import { isFilled, judgeCoverage, readWindows } from './dualwrite-coverage.ts'
+import { finishRun } from './dualwrite-finish.ts'
+import { endsOf, fleetTrouble, lagOf, median, overBudget, readsOf } from './dualwrite-figures.ts'
+import type { BranchFigures } from './dualwrite-figures.ts'
+import { horizonOf } from './dualwrite-horizon.ts'
+import { emergency, giveUpLeftOver, moveReads, oneStepAtATime, percentOf } from './dualwrite-ramp.ts'
+import { evidenceOf, whyNotReady } from './dualwrite-ready.ts'
+import { changeRun, pairsOf, refreshPlan, sideName } from './dualwrite-record.ts'
+import type { Desk } from './dualwrite-record.ts'
+import { dataOf, specOf, stateOf } from './dualwrite-spec.ts'
+import type { AutoRamp } from './dualwrite-spec.ts'
+import type { DualWriteWorld } from './dualwrite-world.ts'
+
+const tickMs = 250
+const coverageEveryMs = 1000
+const horizonEveryMs = 2000
+const retryMs = 3000
+const guardLimits = { holdMs: 400, gatesMs: 1500, reachMs: 1500 }
+
+export async function watchDualWrites(world: DualWriteWorld, leadership: Leadership): Promise<void> {
+  const watchers = new Map<string, RunWatch>()
+  const { store, clock, log } = world
+  while (!leadership.signal.aborted) {
+    try {
+      const all = (await listRecords<WorkflowRecord>(store, keys.workflows)).map((record) => record.value)
+      for (const run of all) {
+        if (run.kind !== 'dualwrite' || run.ended || ['creating', 'failed', 'cancelling'].includes(run.state)) continue
+        let watcher = watchers.get(run.uid)
+        if (watcher === undefined) watchers.set(run.uid, (watcher = new RunWatch(world, leadership)))
+        watcher.tick(run)
+      }
+    } catch (error) {
+      if (!leadership.signal.aborted) log.warn({ error }, 'dual-write runs could not be read')
+    }
+    await clock.sleep(tickMs, leadership.signal).catch(() => undefined)
+  }
+  await Promise.allSettled([...watchers.values()].map((watcher) => watcher.idle()))
+}
+
+type Sample = { readonly atMs: number; readonly ends: bigint; readonly lag: bigint | null; readonly newestMs: number | null }
+
+class RunWatch {
+  readonly #world: DualWriteWorld
+  readonly #desk: Desk
+  readonly #busy = new Map<string, Promise<void>>()
+  readonly #lastMs = new Map<string, number>()
+  #recovered = false
+  /** p95 of the old branch while nothing had moved. */
+  #baseline: number[] = []
+  #seconds: BranchFigures[] = []
+  #seenAtMs = 0
+  #samples: Sample[] = []
+
+  constructor(world: DualWriteWorld, leadership: Leadership) {
+    this.#world = world
+    this.#desk = { store: world.store, clock: world.clock, leadership }
+  }
+
+  async idle(): Promise<void> {
+    await Promise.allSettled(this.#busy.values())
+  }
+
+  /** Starts what is due and is not under way; never waits. */
+  tick(run: WorkflowRecord): void {
+    if (!this.#recovered) {
+      this.#task('recover', 0, async () => {
+        await oneStepAtATime(run.keyspace, () => giveUpLeftOver(this.#desk, run))
+        this.#recovered = true
+      })
+      return
+    }
+    const state = stateOf(run)
+    if (state === 'holding') {
+      this.#task('horizon', horizonEveryMs, () => this.#horizon(run))
+      if (this.#world.clock.nowMs() >= (dataOf(run).removeAtMs ?? Infinity))
+        this.#task('finish', 1000, () => finishRun(this.#world, this.#desk, run))
+      return
+    }
+    this.#task('coverage', coverageEveryMs, () => this.#coverage(run))
+    this.#task('guard', 900, () => this.#guard(run))
+    this.#task('horizon', horizonEveryMs, () => this.#horizon(run))
+    if (state === 'ramping' || state === 'switched') this.#task('compare', specOf(run).ramp.watchEveryMs, () => this.#compare(run))
+    if (dataOf(run).auto?.state === 'running') this.#task('auto', 250, () => this.#auto(run))
+  }
+
+  #task(name: string, everyMs: number, work: () => Promise<void>): void {
+    const { clock, log } = this.#world
+    if (this.#busy.has(name) || clock.monotonicMs() - (this.#lastMs.get(name) ?? -Infinity) < everyMs) return
+    this.#lastMs.set(name, clock.monotonicMs())
+    const running = work()
+      .catch((error: unknown) => {
+        if (!this.#desk.leadership.signal.aborted) log.warn({ error, task: name }, 'a watch of a dual-write run failed; it is tried again')
+      })
+      .finally(() => this.#busy.delete(name))
+    this.#busy.set(name, running)
+  }
+
+  async #coverage(given: WorkflowRecord): Promise<void> {
+    const { store, clock } = this.#world
+    const run = await refreshPlan(this.#desk, given)
+    const pairs = await pairsOf(store, run)
+    if (pairs.length === 0) return
+    const fresh = pairs.map((pair) => pair.new)
+    const reports = (await Promise.all(fresh.map((fleet) => listRecords<FleetReport>(store, keys.fleetReportsOf(fleet.name)))))
+      .flat()
+      .map((record) => record.value)
+    const retentionMs = new Map<string, number>()
+    const bucketMs = new Map<string, number>()
+    for (const { old } of pairs) {
+      for (const one of allTables(await this.#world.loadDefinition(old.definitionPath))) {
+        if (one.retentionMs !== null) retentionMs.set(one.table, one.retentionMs)
+        if (one.bucket !== null) bucketMs.set(one.table, one.bucket.everyMs)
+      }
+    }
+    const nowMs = clock.nowMs()
+    const windows = await readWindows(this.#world, await branchShards(this.#world, run.keyspace, 'main'), pairs, bucketMs)
+    const lag = lagOf(fresh, reports, nowMs)
+    const newestMs = windows === null || windows.length === 0 ? null : Math.max(...windows.map((window) => window.newestMs))
+    const rates = this.#rates({ atMs: nowMs, ends: endsOf(reports), lag, newestMs })
+    const coverage = judgeCoverage({
+      nowMs,
+      windows,
+      retentionMs,
+      lag,
+      lagMost: BigInt(Math.max(1000, Math.ceil(2 * (rates.perSecond ?? 0)))),
+      gainPerSecond: rates.gainPerSecond,
+      eventTimeRate: rates.eventTime,
+    })
+    await changeRun(this.#desk, run, (now) => {
+      const state = stateOf(now)
+      const working = reports.some((report) => report.state === 'running')
+      if (state === 'provisioned' && working) return { data: { coverage }, state: 'dual-writing', journal: 'both fleets write' }
+      if (state === 'dual-writing' && lag !== null) return { data: { coverage }, state: 'filling', journal: `filling: ${coverage.because}` }
+      if (state === 'filling' && isFilled(coverage))
+        return { data: { coverage }, state: 'validating', journal: 'the whole retention window is there; it has to be validated' }
+      return { data: { coverage } }
+    })
+  }
+
+  /** Over the last seconds: how fast records come, how fast the new branch gains, how fast event time passes. */
+  #rates(sample: Sample): { perSecond: number | null; gainPerSecond: number | null; eventTime: number } {
+    this.#samples.push(sample)
+    while (this.#samples.length > 2 && sample.atMs - (this.#samples[0]?.atMs ?? 0) > 30_000) this.#samples.shift()
+    const first = this.#samples[0]
+    const seconds = first === undefined ? 0 : (sample.atMs - first.atMs) / 1000
+    if (first === undefined || seconds < 2) return { perSecond: null, gainPerSecond: null, eventTime: 1 }
+    const eventMs = sample.newestMs === null || first.newestMs === null ? null : sample.newestMs - first.newestMs
+    return {
+      perSecond: Number(sample.ends - first.ends) / seconds,
+      gainPerSecond: sample.lag === null || first.lag === null ? null : Number(first.lag - sample.lag) / seconds,
+      eventTime: eventMs === null || eventMs <= 0 ? 1 : eventMs / (seconds * 1000),
+    }
+  }
+
+  async #guard(run: WorkflowRecord): Promise<void> {
+    const { store, clock } = this.#world
+    const rule = await readRecord<ReadRule>(store, keys.reads(run.keyspace))
+    if (rule === null || rule.value.workflow !== run.uid) return
+    const records = (await listRecords<GateReads>(store, keys.allGateReads)).map((record) => record.value)
+    const newest = Math.max(0, ...records.map((record) => record.atMs))
+    if (newest === this.#seenAtMs) return
+    this.#seenAtMs = newest
+    const nowMs = clock.nowMs()
+    const spec = specOf(run)
+    if (rule.value.moved === 0) {
+      const old = readsOf(records, run.keyspace, nowMs)
+      if (old.reads >= 5) this.#baseline = [...this.#baseline, old.p95Ms].slice(-60)
+      this.#seconds = []
+      const baselineP95Ms = median(this.#baseline)
+      if (baselineP95Ms !== null && Math.abs((dataOf(run).baselineP95Ms ?? 0) - baselineP95Ms) > 0.2)
+        await changeRun(this.#desk, run, () => ({ data: { baselineP95Ms } }))
+      if (stateOf(run) === 'ramping') await this.#settleState(run)
+      return
+    }
+    this.#seconds = [...this.#seconds, readsOf(records, sideName(run, spec.toBranch), nowMs)].slice(-3)
+    const trouble = fleetTrouble(
+      await fleetsOf(store, run.keyspace, spec.toBranch),
+      (await listRecords<FleetReport>(store, keys.fleetReports)).map((r) => r.value),
+    )
+    if (trouble !== null) return this.stepBack(run, 0, `the new branch’s fleet has stopped: ${trouble}`)
+    const reason = overBudget(this.#seconds, { ...spec.ramp, baselineP95Ms: dataOf(run).baselineP95Ms ?? null })
+    if (reason === null) return
+    const share = percentOf(rule.value.moved)
+    await this.stepBack(run, spec.ramp.steps.findLast((step) => step < share - 1e-9) ?? 0, reason)
+  }
+
+  /** By the rule of closing where that works within moments; else at once, and it is said. */
+  async stepBack(run: WorkflowRecord, toPercent: number, why: string): Promise<void> {
+    this.#seconds = []
+    const stopped = (auto: AutoRamp | undefined): { auto?: AutoRamp } =>
+      auto === undefined ? {} : { auto: { ...auto, state: 'stepped back', why } }
+    await changeRun(this.#desk, run, (now) => ({ data: stopped(dataOf(now).auto), journal: `stepping back: ${why}` }))
+    try {
+      const { outcome } = await moveReads(this.#desk, run, {
+        move: { percent: toPercent },
+        by: 'guard',
+        why,
+        limits: guardLimits,
+        warmMs: 0,
+      })
+      if (outcome !== 'moved' && outcome !== 'lost') await emergency(this.#desk, run, 'guard', `${why}; an orderly step was not possible`)
+    } catch (error) {
+      this.#desk.leadership.signal.throwIfAborted()
+      await emergency(this.#desk, run, 'guard', `${why}; an orderly step failed: ${error instanceof Error ? error.message : String(error)}`)
+    }
+    await this.#settleState(run)
+  }
+
+  /** While reads are on the new branch both are compared, a little at a time; a difference takes the reads back. */
+  async #compare(run: WorkflowRecord): Promise<void> {
+    const { store, clock } = this.#world
+    const results: Evidence[] = []
+    for (const rung of specOf(run).ramp.watchRungs) {
+      results.push(
+        await this.#world.runRung({
+          workflow: run,
+          rung,
+          planVersion: dataOf(run).planVersion ?? 0,
+          signal: this.#desk.leadership.signal,
+          quick: true,
+        }),
+      )
+    }
+    const failed = results.find((evidence) => evidence.verdict === 'fail')
+    const unsure = results.find((evidence) => evidence.verdict === 'unknown')
+    const verdict = failed !== undefined ? 'fail' : unsure !== undefined ? 'unknown' : 'pass'
+    const because = (failed ?? unsure ?? results[0])?.because ?? 'nothing was compared'
+    await changeRun(this.#desk, run, () => ({ data: { lastWatch: { atMs: clock.nowMs(), verdict, because } } }))
+    if (failed === undefined) return
+    // What readiness rested on does not hold any more.
+    const { planVersion = 0, definitionDigest = '' } = dataOf(run)
+    await store.commit(
+      [this.#desk.leadership.fence],
+      [put(keys.evidence(run.uid, failed.rung), { ...failed, planVersion, definitionDigest })],
+    )
+    await changeRun(this.#desk, run, () => ({ data: { ready: null } }))
+    await this.stepBack(run, 0, `the branches differ (${failed.rung}): ${failed.because}`)
+  }
+
+  async #settleState(run: WorkflowRecord): Promise<void> {
+    await settleState(this.#world, this.#desk, run)
+  }
+
+  async #auto(run: WorkflowRecord): Promise<void> {
+    const { clock, store } = this.#world
+    const { auto, lastWatch, ramp = [] } = dataOf(run)
+    const spec = specOf(run)
+    if (auto === undefined || auto.state !== 'running' || clock.nowMs() < auto.nextStepAtMs) return
+    const rule = await readRecord<ReadRule>(store, keys.reads(run.keyspace))
+    if (rule === null || rule.value.workflow !== run.uid) return
+    const say = (change: Partial<AutoRamp>): Promise<unknown> =>
+      changeRun(this.#desk, run, (now) => {
+        const current = dataOf(now).auto
+        return current === undefined || current.state !== 'running' ? null : { data: { auto: { ...current, ...change } } }
+      })
+    const wait = async (why: string): Promise<void> => {
+      if (auto.why !== why) await say({ why })
+    }
+    const share = percentOf(rule.value.moved)
+    if (rule.value.moved === readSlots) {
+      await say({ state: 'done', why: null })
+      return
+    }
+    const missing = whyNotReady(run, await evidenceOf(store, run.uid))
+    if (missing !== null) return wait(`not ready: ${missing}`)
+    const lastMoveMs = ramp.findLast((entry) => entry.outcome === 'moved')?.atMs ?? 0
+    if (
+      share > 0 &&
+      spec.ramp.watchRungs.length > 0 &&
+      (lastWatch === undefined || lastWatch.atMs < lastMoveMs || lastWatch.verdict !== 'pass')
+    )
+      return wait(
+        lastWatch?.verdict === 'unknown'
+          ? `the comparison is unknown: ${lastWatch.because}`
+          : 'the comparison of both branches after the last step',
+      )
+    const next = spec.ramp.steps.find((step) => step > share + 1e-9) ?? 100
+    const { outcome, reason } = await moveReads(this.#desk, run, { move: { percent: next }, by: 'auto', why: null, warmMs: 10_000 })
+    await this.#settleState(run)
+    if (outcome === 'moved') await say({ nextStepAtMs: clock.nowMs() + spec.ramp.dwellMs, why: null })
+    else await say({ nextStepAtMs: clock.nowMs() + retryMs, why: reason })
+  }
+
+  async #horizon(run: WorkflowRecord): Promise<void> {
+    const horizon = await horizonOf(this.#world, run)
+    await changeRun(this.#desk, run, () => ({ data: { horizon } }))
+  }
+}
+
+/** The state that the read rule and the evidence say, for the states in which reads may be anywhere. */
+export async function settleState(world: Pick<DualWriteWorld, 'store'>, desk: Desk, run: WorkflowRecord): Promise<void> {
+  const rule = await readRecord<ReadRule>(world.store, keys.reads(run.keyspace))
+  const evidence = await evidenceOf(world.store, run.uid)
+  if (rule === null || rule.value.workflow !== run.uid) return
+  const { moved, overrides } = rule.value
+  await changeRun(desk, run, (now) => {
+    if (!['validating', 'ready', 'ramping', 'switched'].includes(now.state)) return null
+    const onNew = moved > 0 || Object.values(overrides).some((one) => one.branch !== rule.value.from)
+    const state = moved === readSlots ? 'switched' : onNew ? 'ramping' : whyNotReady(now, evidence) === null ? 'ready' : 'validating'
+    if (state === now.state) return null
+    return { state, ...(state === 'switched' ? { data: { switchedAtMs: desk.clock.nowMs() } } : {}), journal: `it is ${state}` }
+  })
+}

@@ -1,0 +1,271 @@
+/**
+ * The dual-write workflow: a second branch, filled from the same topics, proven, and switched to by readers. Verbs are here and in
+ * `dualwrite-create.ts` and `-end.ts`; what goes on between them in `dualwrite-watch.ts`; where reads go is the read rule's to say.
+ */
+import { rungs as allRungs } from '../verify/ladder/evidence.ts'
+import type { Evidence, Rung } from '../verify/ladder/evidence.ts'
+
+import { keys } from '../topology/keys.ts'
+import { slotsOfPercent } from '../topology/read-rule.ts'
+import { put } from '../topology/typed.ts'
+import type { Json } from '../topology/store.ts'
+import { Failures } from '../workflow/context.ts'
+import type { ActionContext } from '../workflow/context.ts'
+import type { Definition } from '../workflow/engine.ts'
+import { createVerb, planDualWrite } from './dualwrite-create.ts'
+import { cancelVerb, completeVerb } from './dualwrite-end.ts'
+import { dualwriteErrors } from './dualwrite-errors.ts'
+import { emergency, entryText, giveUpLeftOver, moveReads, oneStepAtATime, percentOf } from './dualwrite-ramp.ts'
+import type { StepRequest } from './dualwrite-ramp.ts'
+import { evidenceOf, requireSameDefinitions, whyNotReady } from './dualwrite-ready.ts'
+import { changeRun, freshRun, readRule, refreshPlan } from './dualwrite-record.ts'
+import { settleState } from './dualwrite-watch.ts'
+import { dataOf, specOf } from './dualwrite-spec.ts'
+import type { RampSpec } from './dualwrite-spec.ts'
+import type { DualWriteWorld } from './dualwrite-world.ts'
+import { setFleet } from './fleets.ts'
+
+export function dualwriteDefinition(world: DualWriteWorld): Definition {
+  return {
+    kind: 'dualwrite',
+    verbs: {
+      create: (context) => createVerb(world, context),
+      check: (context) => check(world, context),
+      validate: (context) => validate(world, context),
+      ramp: (context) => ramp(world, context),
+      tenant: (context) => tenant(world, context),
+      rollback: (context) => rollback(world, context),
+      complete: (context) => completeVerb(world, context),
+      cancel: (context) => cancelVerb(world, context),
+    },
+  }
+}
+
+async function check(world: DualWriteWorld, context: ActionContext): Promise<void> {
+  const { keyspace, uid } = context.workflow
+  const plan = await planDualWrite(world, keyspace, uid, specOf(context.workflow), context.signal)
+  await context.say(...plan.lines, 'nothing stands in the way')
+}
+
+/** Rungs one after the other; evidence is kept under the plan and definition that stood when the rung began. */
+async function validate(world: DualWriteWorld, context: ActionContext): Promise<void> {
+  const { store, leadership } = context
+  const { keyspace, name, uid } = context.workflow
+  const args = context.action.args as { rungs?: Rung[]; dryRun?: boolean }
+  requireState(context, ['provisioned', 'dual-writing', 'filling', 'validating', 'ready', 'ramping', 'switched'])
+  const wanted =
+    args.rungs === undefined || args.rungs.length === 0
+      ? specOf(context.workflow).rungs
+      : allRungs.filter((rung) => args.rungs?.includes(rung))
+  if (args.dryRun === true) return context.say(`would run ${wanted.join(', ')}`)
+  await requireSameDefinitions(world, context.workflow)
+  const run = await refreshPlan(context, context.workflow)
+  const { planVersion = 0, definitionDigest = '' } = dataOf(run)
+  const results: Evidence[] = []
+  for (const rung of wanted) {
+    await context.waiting(`${rung} to be run`, 'when it has judged')
+    const evidence: Evidence = {
+      ...(await world.runRung({ workflow: run, rung, planVersion, signal: context.signal, quick: false })),
+      planVersion,
+      definitionDigest,
+    }
+    await store.commit([leadership.fence], [put(keys.evidence(uid, rung), evidence)])
+    await context.waiting(null)
+    await context.say(`${rung} ${evidence.verdict} (${Math.round(evidence.tookMs)} ms): ${evidence.because}`)
+    for (const finding of evidence.findings.slice(0, 5))
+      await context.say(`   ${finding.where}: ${finding.what}; old ${finding.old}, new ${finding.new}`)
+    results.push(evidence)
+  }
+  await context.result(results as unknown as Json)
+  await context.journal(`validated: ${results.map((evidence) => `${evidence.rung} ${evidence.verdict}`).join(', ')}`)
+  await judge(world, context)
+  const short = results.filter((evidence) => evidence.verdict !== 'pass')
+  if (short.length > 0)
+    throw dualwriteErrors.notReady({
+      keyspace,
+      name,
+      reason: short.map((evidence) => `${evidence.rung} ${evidence.verdict}: ${evidence.because}`).join('; '),
+      fix: 'see its findings; `unknown` lacks something that it names: provide it and validate again',
+    })
+}
+
+/** Ready or not, by what stands now. */
+async function judge(world: DualWriteWorld, context: ActionContext): Promise<string | null> {
+  const evidence = await evidenceOf(context.store, context.workflow.uid)
+  const missing = whyNotReady(await freshRun(context.store, context.workflow), evidence)
+  await changeRun(context, context.workflow, (now) => {
+    const { planVersion = 0, definitionDigest = '' } = dataOf(now)
+    return { data: { ready: missing === null ? { atMs: context.clock.nowMs(), planVersion, definitionDigest } : null } }
+  })
+  await settleState(world, context, context.workflow)
+  return missing
+}
+
+type RampArgs = {
+  readonly percent?: number | null
+  readonly auto?: boolean
+  readonly stop?: boolean
+  readonly dwellMs?: number | null
+  readonly dryRun?: boolean
+}
+
+async function ramp(world: DualWriteWorld, context: ActionContext): Promise<void> {
+  const { keyspace, name } = context.workflow
+  const args = context.action.args as RampArgs
+  if (args.stop === true) {
+    await changeRun(context, context.workflow, (now) => {
+      const { auto } = dataOf(now)
+      return auto === undefined
+        ? null
+        : { data: { auto: { ...auto, state: 'stopped', why: 'stopped by the operator' } }, journal: 'ramp --auto stopped' }
+    })
+    return context.say('the ramp stays where it is')
+  }
+  requireState(context, ['validating', 'ready', 'ramping', 'switched'])
+  await oneStepAtATime(keyspace, () => giveUpLeftOver(context, context.workflow))
+  const rule = await readRule(context.store, context.workflow)
+  const share = percentOf(rule.value.moved)
+  const to = args.auto === true ? 100 : (args.percent ?? 0)
+  if (slotsOfPercent(to) > rule.value.moved) await requireReady(world, context)
+  if (args.dryRun === true) return context.say(dryText(keyspace, share, to, args, specOf(context.workflow).ramp))
+  if (args.auto === true) {
+    const { dwellMs } = args
+    const now = context.clock.nowMs()
+    await changeRun(context, context.workflow, (run) => ({
+      data: { auto: { state: 'running', sinceMs: now, nextStepAtMs: now, why: null } },
+      journal: 'ramp --auto begins',
+      ...(dwellMs === null || dwellMs === undefined ? {} : { spec: { ...specOf(run), ramp: { ...specOf(run).ramp, dwellMs } } }),
+    }))
+    return context.say(
+      `${keyspace}.${name}: reads move by themselves from here on; \`show\` tells how far, \`ramp --stop\` keeps them where they are`,
+    )
+  }
+  const outcome = await step(world, context, { move: { percent: to }, by: 'operator', why: null, warmMs: 15_000 })
+  if (outcome !== null) throw dualwriteErrors.stepGivenUp({ keyspace, percent: to, reason: outcome })
+}
+
+function dryText(keyspace: string, share: number, to: number, args: RampArgs, spec: RampSpec): string {
+  return args.auto === true
+    ? `would move the reads of ${keyspace} from ${share} % through ${spec.steps.filter((one) => one > share).join(', ')} %, each for ${args.dwellMs ?? spec.dwellMs} ms at least`
+    : `would move the reads of ${keyspace} from ${share} % to ${to} % of tenants`
+}
+
+/** Null: moved. Else why not. */
+async function step(world: DualWriteWorld, context: ActionContext, request: Omit<StepRequest, 'onWait'>): Promise<string | null> {
+  const { outcome, reason, entry } = await moveReads(context, context.workflow, {
+    ...request,
+    onWait: (what) => context.waiting(what, 'by itself, or the step is given up'),
+  })
+  await context.say(entryText(entry))
+  await context.result(entry as unknown as Json)
+  await settleState(world, context, context.workflow)
+  return outcome === 'moved' || reason === 'the share is that already' ? null : (reason ?? outcome)
+}
+
+async function requireReady(world: DualWriteWorld, context: ActionContext): Promise<void> {
+  const { keyspace, name } = context.workflow
+  await requireSameDefinitions(world, context.workflow)
+  await refreshPlan(context, context.workflow)
+  const missing = await judge(world, context)
+  if (missing !== null)
+    throw dualwriteErrors.notReady({
+      keyspace,
+      name,
+      reason: missing,
+      fix: `shardwright DualWrite validate --keyspace ${keyspace} --workflow ${name}`,
+    })
+}
+
+/** One tenant by name, to either branch or back to where its share is. */
+async function tenant(world: DualWriteWorld, context: ActionContext): Promise<void> {
+  const { keyspace } = context.workflow
+  const { keyspaceId, branch, dryRun } = context.action.args as { keyspaceId: string; branch: string | null; dryRun?: boolean }
+  requireState(context, ['validating', 'ready', 'ramping', 'switched'])
+  if (branch === specOf(context.workflow).toBranch) await requireReady(world, context)
+  if (dryRun === true) return context.say(`would move the tenant ${keyspaceId} to ${branch ?? 'where its share is'}`)
+  const outcome = await step(world, context, { move: { keyspaceId, branch }, by: 'operator', why: null, warmMs: 15_000 })
+  if (outcome !== null) throw dualwriteErrors.stepGivenUp({ keyspace, percent: `the tenant ${keyspaceId}`, reason: outcome })
+}
+
+/**
+ * All reads back to the old branch: by the rule of closing, no tenant goes back in time; `emergency` at once, and says that one may. While holding,
+ * the old fleet is started again first and catches up.
+ */
+async function rollback(world: DualWriteWorld, context: ActionContext): Promise<void> {
+  const { store } = context
+  const { keyspace, name } = context.workflow
+  const args = context.action.args as { emergency?: boolean; dryRun?: boolean }
+  requireState(context, ['validating', 'ready', 'ramping', 'switched', 'holding'])
+  const rule = await readRule(store, context.workflow)
+  if (args.dryRun === true) {
+    const how = args.emergency === true ? 'at once; tenants may go back in time' : 'by the rule of closing'
+    return context.say(`would take ${percentOf(rule.value.moved)} % of tenants back to the old branch ${how}`)
+  }
+  await changeRun(context, context.workflow, (now) => {
+    const { auto } = dataOf(now)
+    return auto?.state === 'running' ? { data: { auto: { ...auto, state: 'stopped', why: 'rolled back' } } } : null
+  })
+  if (context.workflow.state === 'holding' || (await freshRun(store, context.workflow)).state === 'holding') {
+    const { horizon } = dataOf(await freshRun(store, context.workflow))
+    if (horizon?.kind === 'passed')
+      throw dualwriteErrors.wrongState({
+        verb: 'rollback',
+        keyspace,
+        name,
+        state: `past its horizon (${horizon.because})`,
+        fix: 'the old side can not be had back; go on with the new one',
+      })
+    for (const fleet of dataOf(context.workflow).oldFleets ?? []) await setFleet(context, fleet, 'running', [context.leadership.fence])
+    await changeRun(context, context.workflow, () => ({
+      state: 'switched',
+      data: { removeAtMs: Number.MAX_SAFE_INTEGER },
+      journal: 'rollback: the old fleet runs again',
+    }))
+  }
+  const tenants = Object.keys(rule.value.overrides)
+  if (args.emergency === true) {
+    const entry = await emergency(context, context.workflow, 'operator', 'asked for')
+    await context.say(entryText(entry))
+    return settleState(world, context, context.workflow)
+  }
+  const failed: string[] = []
+  for (const keyspaceId of tenants) {
+    const outcome = await step(world, context, {
+      move: { keyspaceId, branch: rule.value.from },
+      by: 'operator',
+      why: 'rollback',
+      warmMs: 60_000,
+    })
+    if (outcome !== null) failed.push(outcome)
+  }
+  if (rule.value.moved > 0) {
+    const outcome = await step(world, context, { move: { percent: 0 }, by: 'operator', why: 'rollback', warmMs: 60_000 })
+    if (outcome !== null) failed.push(outcome)
+  }
+  // A tenant on the old branch by name, with its share there too: no exception any more.
+  for (const keyspaceId of failed.length === 0 ? tenants : [])
+    await step(world, context, { move: { keyspaceId, branch: null }, by: 'operator', why: 'rollback', warmMs: 1000 })
+  if (failed.length > 0)
+    throw new Failures(
+      failed.map((reason) =>
+        dualwriteErrors.stepGivenUp({
+          keyspace,
+          percent: 0,
+          reason: `${reason}; at once, with reads that may go back in time: rollback --emergency`,
+        }),
+      ),
+    )
+  await context.journal('rolled back')
+}
+
+function requireState(context: ActionContext, allowed: readonly string[]): void {
+  const { keyspace, name, state } = context.workflow
+  if (allowed.includes(state)) return
+  throw dualwriteErrors.wrongState({
+    verb: context.action.verb,
+    keyspace,
+    name,
+    state,
+    fix: `shardwright DualWrite show --keyspace ${keyspace} --workflow ${name} says what can be done now`,
+  })
+}

@@ -1,0 +1,58 @@
+/**
+ * Who reads a server, by the server's own figures (not only by our gates'): statements by account, counted by the server itself. MySQL counts them
+ * in performance_schema; MariaDB, which starts with that off, in its user statistics, which are switched on for the time. Sessions that are
+ * there are listed beside: one that is idle now can read the next moment.
+ */
+import type { Connection } from '../mysql/connection.ts'
+import { flavourOf } from '../mysql/flavour/flavour.ts'
+
+/** Our accounts that look after a server or write rows; clients come as `sw_gate` or as themselves. */
+const own = new Set([
+  'sw_admin',
+  'sw_mover',
+  'mysql.session',
+  'mysql.sys',
+  'mysql.infoschema',
+  'event_scheduler',
+  'system user',
+  'mariadb.sys',
+])
+
+export type Readers = {
+  /** Statements that read, by account. */
+  readonly reads: ReadonlyMap<string, bigint>
+  /** Accounts with a session now, ours that look after it left out. */
+  readonly sessions: readonly string[]
+}
+
+export async function readersOf(connection: Connection): Promise<Readers> {
+  const mysql = flavourOf(connection).name === 'mysql'
+  if (!mysql) await connection.query('SET GLOBAL userstat = 1')
+  const rows = await connection.allText(
+    mysql
+      ? `SELECT USER AS user, SUM(COUNT_STAR) AS n FROM performance_schema.events_statements_summary_by_user_by_event_name
+         WHERE EVENT_NAME IN ('statement/sql/select', 'statement/com/Execute') AND USER IS NOT NULL GROUP BY USER`
+      : 'SELECT USER AS user, SELECT_COMMANDS AS n FROM information_schema.USER_STATISTICS',
+  )
+  const sessions = await connection.allText('SELECT DISTINCT USER AS user FROM information_schema.PROCESSLIST')
+  const foreign = (user: string): boolean => user !== '' && !own.has(user.toLowerCase())
+  return {
+    reads: new Map(rows.flatMap((row) => (foreign(row['user'] ?? '') ? [[row['user'] ?? '', BigInt(row['n'] ?? 0)] as const] : []))),
+    sessions: sessions.map((row) => row['user'] ?? '').filter(foreign),
+  }
+}
+
+/** Accounts that read between two looks. */
+export function readBetween(before: Readers, after: Readers): string[] {
+  const out: string[] = []
+  for (const [user, n] of after.reads) {
+    const more = n - (before.reads.get(user) ?? 0n)
+    if (more > 0n) out.push(`${user} (${more} statements)`)
+  }
+  return out
+}
+
+/** Accounts that are nobody of ours: neither the gate's nor those that look after the server. */
+export function unknownUsers(readers: Readers): string[] {
+  return readers.sessions.filter((user) => user !== 'sw_gate' && user !== 'root')
+}
