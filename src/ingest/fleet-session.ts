@@ -88,7 +88,8 @@ export class FleetSession {
       branch.shards.map(async (shard) => {
         await using connection = await connectConsumer(await addresses(shard.serverId), config.leaseMs, signal)
         await ensureIngestTables(connection)
-        return readTables(connection, shard, definition)
+        // Awaited here: the connection ends with this block.
+        return await readTables(connection, shard, definition)
       }),
     )
     const topic = await options.openTopic(fleet.topicUrl)

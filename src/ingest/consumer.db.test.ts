@@ -1,0 +1,45 @@
+/** Consumers on real servers: what every event becomes, on every shard, once. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { flavours, sharedServer } from '../../test/kit/servers.ts'
+import { IngestWorld } from './testkit/ingest-world.ts'
+import { hourMs, type QueryEvent } from './testkit/query-stats.ts'
+
+const base = Date.UTC(2026, 0, 5)
+
+function events(count: number, from = 0): QueryEvent[] {
+  return Array.from({ length: count }, (_, i) => {
+    const k = from + i
+    return {
+      db: k % 13,
+      fp: `q${k % 7}`,
+      at: base + (k % 5) * hourMs + ((k * 7919) % 1000),
+      n: 1 + (k % 3),
+      ms: (k * 31) % 997,
+      text: `select ${k % 11}`,
+      slow: k % 10 === 0,
+    }
+  })
+}
+
+for (const flavour of flavours()) {
+  test(`${flavour}: every record takes effect once, rows merge as declared, on the shard that the key says; a second consumer takes its share`, async () => {
+    const server = await sharedServer(flavour)
+    await using world = await IngestWorld.create(server)
+    await world.branch('main', ['-40', '40-80', '80-c0', 'c0-'])
+    await world.fleet('main')
+    await world.send(events(3000))
+    world.consumer('main')
+    await world.caughtUp('main')
+    await world.assertExact('main')
+    world.consumer('main')
+    await world.until('a fair share', async () => {
+      const reports = await world.reports('main')
+      return reports.length === 2 && reports.every(({ partitions }) => partitions.length === 2)
+    })
+    await world.send(events(2000, 3000))
+    await world.caughtUp('main')
+    await world.assertExact('main')
+    for (const { start, taken, next } of (await world.positions('main')).values()) assert.equal(start + taken, next, 'L0: ranges chain')
+  })
+}
