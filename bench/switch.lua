@@ -1,4 +1,4 @@
--- oltp_read_write, with a clock on every write statement and COMMIT: those that take 10 ms and longer, and every error, go to a file of their
+-- oltp_read_write, with a clock on every statement: those that take 10 ms and longer, and every error, go to a file of their
 -- thread under SWITCH_BENCH_DIR. Errors are told, counted and survived (the event begins again), so that none hides and none ends the run.
 require("oltp_read_write")
 
@@ -16,6 +16,7 @@ local function now()
 end
 
 local told = nil
+local writes = { index_updates = true, non_index_updates = true, deletes = true, inserts = true }
 
 local function tell(...)
    told:write(string.format(...), "\n")
@@ -45,10 +46,11 @@ function thread_init()
    told = io.open(os.getenv("SWITCH_BENCH_DIR") .. "/thread-" .. sysbench.tid, "a")
    original_init()
    for t = 1, sysbench.opt.tables do
-      for _, key in ipairs({ "index_updates", "non_index_updates", "deletes", "inserts" }) do
-         stmt[t][key] = clocked(stmt[t][key], key)
+      for key, statement in pairs(stmt[t]) do
+         stmt[t][key] = clocked(statement, writes[key] and "write" or "read")
       end
    end
+   stmt.begin = clocked(stmt.begin, "begin")
    stmt.commit = clocked(stmt.commit, "commit")
 end
 

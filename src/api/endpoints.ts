@@ -4,6 +4,7 @@ import {
   ActionRequest,
   ActionView,
   ApplyVSchema,
+  AuditView,
   CreateKeyspace,
   CreateSequence,
   CreateUser,
@@ -84,6 +85,7 @@ export const endpoints = {
   showWorkflow: endpoint('GET', workflowPath, 'one workflow', null, WorkflowView),
   act: endpoint('POST', `${workflowPath}/actions`, 'one idempotent control action; answers at once', ActionRequest, ActionView),
   showAction: endpoint('GET', `${workflowPath}/actions/:id`, 'the outcome of an action', null, ActionView),
+  workflowLog: endpoint('GET', `${workflowPath}/log`, 'what was done to a workflow, oldest first', null, z.array(AuditView)),
   listVdiffs: endpoint('GET', `${workflowPath}/vdiffs`, 'comparisons, newest first', null, z.array(VdiffView)),
 } as const
 

@@ -121,9 +121,13 @@ export const ReshardSpec = z.strictObject({
 })
 export type ReshardSpec = z.infer<typeof ReshardSpec>
 
+/** Who asks, as they say it themselves: for the log. */
+const actor = z.string().max(200).default('unknown')
+
 export const CreateWorkflow = z.strictObject({
   /** Idempotency key: the same id is the same request (promise 13). */
   id: z.string().min(8).max(64),
+  actor,
   kind: z.literal('reshard'),
   keyspace: Name,
   name: Name,
@@ -138,6 +142,8 @@ export const SwitchArgs = z.strictObject({
   shards: z.array(z.string()).default([]),
   timeoutMs: z.number().int().min(1000).max(600_000).default(30_000),
   maxLagMs: z.number().int().min(100).max(3_600_000).default(30_000),
+  /** From the hold to the decision; past it the switch is given up. */
+  maxStallMs: z.number().int().min(500).max(60_000).default(5_000),
   enableReverse: z.boolean().default(true),
   allowDifferences: z.array(z.string()).default([]),
   requireVdiff: z.boolean().default(false),
@@ -158,19 +164,20 @@ export const NoArgs = z.strictObject({ dryRun: z.boolean().default(false) })
 export const StartStopArgs = z.strictObject({ shards: z.array(z.string()).default([]), dryRun: z.boolean().default(false) })
 
 export const ActionRequest = z.discriminatedUnion('verb', [
-  z.strictObject({ id: z.string().min(8).max(64), verb: z.literal('start'), args: StartStopArgs }),
-  z.strictObject({ id: z.string().min(8).max(64), verb: z.literal('stop'), args: StartStopArgs }),
+  z.strictObject({ id: z.string().min(8).max(64), actor, verb: z.literal('start'), args: StartStopArgs }),
+  z.strictObject({ id: z.string().min(8).max(64), actor, verb: z.literal('stop'), args: StartStopArgs }),
   z.strictObject({
     id: z.string().min(8).max(64),
+    actor,
     verb: z.literal('update'),
     args: z.strictObject({ limits: PaceLimits, dryRun: z.boolean().default(false) }),
   }),
-  z.strictObject({ id: z.string().min(8).max(64), verb: z.literal('vdiff'), args: VdiffArgs }),
-  z.strictObject({ id: z.string().min(8).max(64), verb: z.literal('check'), args: NoArgs }),
-  z.strictObject({ id: z.string().min(8).max(64), verb: z.literal('switchtraffic'), args: SwitchArgs }),
-  z.strictObject({ id: z.string().min(8).max(64), verb: z.literal('reversetraffic'), args: SwitchArgs }),
-  z.strictObject({ id: z.string().min(8).max(64), verb: z.literal('complete'), args: CompleteArgs }),
-  z.strictObject({ id: z.string().min(8).max(64), verb: z.literal('cancel'), args: CompleteArgs }),
+  z.strictObject({ id: z.string().min(8).max(64), actor, verb: z.literal('vdiff'), args: VdiffArgs }),
+  z.strictObject({ id: z.string().min(8).max(64), actor, verb: z.literal('check'), args: NoArgs }),
+  z.strictObject({ id: z.string().min(8).max(64), actor, verb: z.literal('switchtraffic'), args: SwitchArgs }),
+  z.strictObject({ id: z.string().min(8).max(64), actor, verb: z.literal('reversetraffic'), args: SwitchArgs }),
+  z.strictObject({ id: z.string().min(8).max(64), actor, verb: z.literal('complete'), args: CompleteArgs }),
+  z.strictObject({ id: z.string().min(8).max(64), actor, verb: z.literal('cancel'), args: CompleteArgs }),
 ])
 export type ActionRequest = z.infer<typeof ActionRequest>
 export type Verb = ActionRequest['verb'] | 'create'
@@ -274,6 +281,20 @@ export const WorkflowView = z.object({
   next: z.array(z.string()),
 })
 export type WorkflowView = z.infer<typeof WorkflowView>
+
+/** One entry of a workflow's log: append-only, in the order of time. */
+export const AuditView = z.object({
+  atMs: z.number(),
+  actor: z.string(),
+  kind: z.enum(['request', 'step', 'decision', 'kill', 'refusal', 'outcome', 'note']),
+  verb: z.string().nullable(),
+  action: z.string().nullable(),
+  what: z.string(),
+  inputs: z.unknown(),
+  outcome: z.string(),
+  ms: z.number().nullable(),
+})
+export type AuditView = z.infer<typeof AuditView>
 
 export const GateView = z.object({
   id: z.string(),

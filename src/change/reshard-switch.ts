@@ -3,7 +3,7 @@ import { currentPosition } from '../binlog/position.ts'
 import { noSwitchFailpoint } from '../switch/crash-points.ts'
 import type { SwitchFailpoint } from '../switch/crash-points.ts'
 import { defaultSwitchLimits } from '../switch/context.ts'
-import type { SwitchContext } from '../switch/context.ts'
+import type { SwitchContext, SwitchLimits } from '../switch/context.ts'
 import { decide, takeRouting } from '../switch/decide.ts'
 import { planSwitch } from '../switch/plan.ts'
 import { preflight } from '../switch/check.ts'
@@ -20,12 +20,14 @@ import type { RoutingChange } from '../topology/routing.ts'
 import type { Json } from '../topology/store.ts'
 import { listRecords, updateRecord } from '../topology/typed.ts'
 import { SwError } from '../base/errors.ts'
-import { Failures } from '../workflow/context.ts'
+import { controllerName, Failures } from '../workflow/context.ts'
 import type { ActionContext } from '../workflow/context.ts'
+import { decisionLog } from './decision-log.ts'
 import { changeErrors } from './errors.ts'
 import { LiveSteps } from './live-steps.ts'
 import type { ReshardData, ReshardSpec } from './reshard-spec.ts'
 import type { World } from './servers.ts'
+import { logReport, logStep } from './switch-log.ts'
 
 /** `switchFailpoint` is for tests: where a controller dies on purpose. */
 export type Claims = {
@@ -40,6 +42,8 @@ type SwitchArgs = {
   readonly shards: readonly string[]
   readonly timeoutMs: number
   readonly maxLagMs: number
+  /** Requests that were entered by an older version lack it. */
+  readonly maxStallMs?: number
   readonly requireVdiff: boolean
   readonly enableReverse: boolean
   readonly allowDifferences: readonly string[]
@@ -57,6 +61,12 @@ export function switchContext(world: World & Claims, context: ActionContext): Sw
     log,
     readPosition: currentPosition,
     failpoint: world.switchFailpoint ?? noSwitchFailpoint,
+    decided: decisionLog({
+      clock,
+      actor: controllerName(leadership),
+      verb: context.action.verb,
+      action: context.action.id,
+    }),
   }
 }
 
@@ -104,11 +114,15 @@ export async function switchVerb(world: World & Claims, context: ActionContext, 
     dryRun: args.dryRun,
     allowDifferences: args.allowDifferences,
     // The time-out is for catching up, when nobody waits yet; while clients are held the bound is a tighter one.
-    limits: { lagMs: args.maxLagMs, warmMs: args.timeoutMs, limitMs: Math.min(args.timeoutMs, defaultSwitchLimits.limitMs) },
+    limits: { lagMs: args.maxLagMs, warmMs: args.timeoutMs, ...stallLimits(args) },
     undo: `shardwright reshard --workflow ${name} --target-keyspace ${keyspace} ${back}`,
-    onStep: (step) => live.show(step),
+    onStep: (step) => {
+      live.show(step)
+      if (!args.dryRun) logStep(context.audit, step)
+    },
   })
   await live.end()
+  if (!args.dryRun) logReport(context.audit, report)
   await context.say(...switchReportText(report).split('\n'))
   await context.result(report as unknown as Json)
   if (report.outcome === 'refused') throw new Failures(report.blockers.map(asError))
@@ -124,6 +138,15 @@ export async function switchVerb(world: World & Claims, context: ActionContext, 
     await context.journal(
       `${verb}: ${report.outcome}${report.stallMs === null ? '' : `, clients held for ${Math.round(report.stallMs)} ms`}`,
     )
+}
+
+/**
+ * --max-stall bounds the time from the hold to the deciding commit: past it the switch is given up. A drain may take all of it, and the gates
+ * hold statements longer than it, so that none fails before the switch has been given up and the old side is open again.
+ */
+export function stallLimits(args: Pick<SwitchArgs, 'maxStallMs' | 'timeoutMs'>): Pick<SwitchLimits, 'limitMs' | 'drainMs' | 'holdMs'> {
+  const limitMs = Math.min(args.maxStallMs ?? 5_000, args.timeoutMs)
+  return { limitMs, drainMs: limitMs, holdMs: Math.max(defaultSwitchLimits.holdMs, limitMs * 2) }
 }
 
 /** --enable-reverse-replication=false: the old side stands still from here on, and `start` is what takes it up again. */

@@ -12,6 +12,8 @@ export type CliContext = {
   readonly readFile: (path: string) => Promise<string>
   readonly serverPassword: () => string | undefined
   readonly newId: () => string
+  /** Who is at the keyboard, for the log of what was asked. */
+  readonly actor: string
   /** Aborted by Ctrl-C: the command detaches, the work goes on. */
   readonly interrupted: AbortSignal
   readonly setExitCode: (code: number) => void

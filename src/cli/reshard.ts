@@ -53,6 +53,7 @@ async function create(cli: CliContext, keyspace: string, name: string, flags: Fl
   const targetServers = urls === undefined ? undefined : await Promise.all(urls.map((url) => parseServerUrl(cli, url, passwordFile)))
   const body: RequestBody<'createWorkflow'> = {
     id: cli.newId(),
+    actor: cli.actor,
     kind: 'reshard',
     keyspace,
     name,
@@ -151,6 +152,10 @@ function actionLines(action: ActionView): string[] {
 }
 
 function request(cli: CliContext, verb: string, flags: Flags): RequestBody<'act'> {
+  return { ...verbRequest(cli, verb, flags), actor: cli.actor }
+}
+
+function verbRequest(cli: CliContext, verb: string, flags: Flags): RequestBody<'act'> {
   const id = cli.newId()
   const dryRun = bool(flags, 'dryRun', false)
   switch (verb) {
@@ -173,12 +178,14 @@ function request(cli: CliContext, verb: string, flags: Flags): RequestBody<'act'
     case 'reversetraffic': {
       const timeoutMs = milliseconds(flags, 'timeout', '--timeout')
       const maxLagMs = milliseconds(flags, 'maxReplicationLagAllowed', '--max-replication-lag-allowed')
+      const maxStallMs = milliseconds(flags, 'maxStall', '--max-stall')
       const types = list(text(flags, 'tabletTypes'))?.map((type) => type.toLowerCase())
       const args = {
         ...(types === undefined ? {} : { tabletTypes: types.map(tabletType) }),
         shards: list(text(flags, 'shards')) ?? [],
         ...(timeoutMs === undefined ? {} : { timeoutMs }),
         ...(maxLagMs === undefined ? {} : { maxLagMs }),
+        ...(maxStallMs === undefined ? {} : { maxStallMs }),
         enableReverse: bool(flags, 'enableReverseReplication', true),
         requireVdiff: bool(flags, 'requireVdiff', false),
         allowDifferences: list(text(flags, 'allowDifferences')) ?? [],

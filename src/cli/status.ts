@@ -1,8 +1,8 @@
 import type { Command } from 'commander'
-import type { GateView, StatusView } from '../api/schemas.ts'
+import type { AuditView, GateView, StatusView } from '../api/schemas.ts'
 import type { CliContext } from './context.ts'
 import type { Flags } from './flags.ts'
-import { text } from './flags.ts'
+import { need, text } from './flags.ts'
 import { workflowLines } from './follow.ts'
 import { print } from './keyspace.ts'
 import { count, duration, table } from './text.ts'
@@ -24,20 +24,37 @@ export function statusCommands(program: Command, cli: CliContext): void {
       const gates = await cli.client().call('listGates')
       print(cli, flags, gates, () => gateTable(gates))
     })
-  const workflow = program.command('workflow').alias('Workflow').description('list | show, of all kinds')
+  const workflow = program.command('workflow').alias('Workflow').description('list | show | log, of all kinds')
   workflow
-    .argument('<verb>', 'list | show')
+    .argument('<verb>', 'list | show | log')
     .option('-k, --keyspace <keyspace>')
+    .option('--target-keyspace <keyspace>', 'the same as --keyspace')
     .option('-w, --workflow <name>')
     .option('--include-logs [bool]', 'accepted without effect: `reshard show` always has the journal')
     .option('--format <format>', 'text | json')
-    .action(async (_verb: string, flags: Flags) => {
+    .action(async (verb: string, flags: Flags) => {
+      if (verb.toLowerCase() === 'log') return workflowLog(cli, flags)
       const all = await cli.client().call('listWorkflows')
       const chosen = all.filter(
         (w) => (text(flags, 'keyspace') ?? w.keyspace) === w.keyspace && (text(flags, 'workflow') ?? w.name) === w.name,
       )
       print(cli, flags, chosen, () => chosen.flatMap(workflowLines))
     })
+}
+
+/** Every entry of a workflow's log, oldest first. */
+async function workflowLog(cli: CliContext, flags: Flags): Promise<void> {
+  const keyspace = text(flags, 'keyspace') ?? need(flags, 'targetKeyspace', '--target-keyspace', 'workflow log')
+  const name = need(flags, 'workflow', '--workflow', 'workflow log')
+  const entries = await cli.client().call('workflowLog', { keyspace, name })
+  print(cli, flags, entries, () => entries.flatMap(auditLines))
+}
+
+function auditLines(entry: AuditView): string[] {
+  const took = entry.ms === null ? '' : `  ${Math.round(entry.ms)} ms`
+  const inputs = entry.inputs === null ? '' : `  ${JSON.stringify(entry.inputs)}`
+  const outcome = entry.outcome === '' ? '' : `  ${entry.outcome}`
+  return [`${new Date(entry.atMs).toISOString()}  ${entry.kind.padEnd(8)}  ${entry.actor}  ${entry.what}${outcome}${took}${inputs}`]
 }
 
 function statusLines(status: StatusView): string[] {

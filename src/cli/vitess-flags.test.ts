@@ -97,6 +97,7 @@ async function run(args: readonly string[]): Promise<Run> {
     readFile: async () => '{}',
     serverPassword: () => 'secret',
     newId: () => 'id-00000000',
+    actor: 'me@test',
     interrupted: new AbortController().signal,
     setExitCode: () => {},
   }
@@ -129,6 +130,7 @@ function valueOf(rule: FlagRule): string[] {
     '--max-commit-latency': '20ms',
     '--max-replica-lag': '5s',
     '--pause-until': '06:00',
+    '--max-stall': '3s',
   }
   if (/\[bool\]/.test(rule.flag)) return ['true']
   return /[<[]/.test(rule.flag) ? [values[flagName(rule)] ?? 'x'] : []

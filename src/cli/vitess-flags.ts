@@ -61,6 +61,7 @@ export const reshardFlags: readonly FlagRule[] = [
   { flag: '--tablet-types <types>', verbs: ['create', ...switches], how: 'works' },
   { flag: '--timeout <duration>', verbs: switches, how: 'works' },
   { flag: '--max-replication-lag-allowed <duration>', verbs: switches, how: 'works' },
+  { flag: '--max-stall <duration>', verbs: switches, how: 'works', ours: true },
   { flag: '--enable-reverse-replication [bool]', verbs: ['switchtraffic'], how: 'works' },
   { flag: '--require-vdiff [bool]', verbs: switches, how: 'works', ours: true },
   { flag: '--allow-differences <tables>', verbs: switches, how: 'works', ours: true },
@@ -166,7 +167,7 @@ export const otherCommands: readonly OtherCommand[] = [
   },
   {
     name: 'Workflow',
-    text: 'works: `list`, `show`',
+    text: 'works: `list`, `show`, `log`',
     flags: [
       { flag: '-k, --keyspace <keyspace>', verbs: anyVerb, how: 'works' },
       { flag: '-w, --workflow <name>', verbs: anyVerb, how: 'works' },

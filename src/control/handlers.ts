@@ -15,11 +15,13 @@ import type { CreationSecret, KeyspaceRecord, ServerRecord, UserRecord } from '.
 import type { Json } from '../topology/store.ts'
 import { put } from '../topology/typed.ts'
 import { Failures } from '../workflow/context.ts'
+import { readAudit } from '../workflow/audit.ts'
 import { workflowErrors } from '../workflow/errors.ts'
 import type { ActionRecord, WorkflowRecord } from '../workflow/records.ts'
 import { newAction } from '../workflow/records.ts'
 import { requestAction, requestCreate } from '../workflow/requests.ts'
 import type { Handlers } from './http.ts'
+import { auditView } from './audit-view.ts'
 import { statusView, topologyView } from './status.ts'
 import { actionView } from './views.ts'
 import type { TopologyView } from './views.ts'
@@ -119,6 +121,7 @@ export function buildHandlers(world: World & { version: string; leading: Office 
         verb: body.verb,
         args: body.args as unknown as Json,
         nowMs: clock.nowMs(),
+        actor: body.actor,
       })
       return actionView(action)
     },
@@ -129,6 +132,12 @@ export function buildHandlers(world: World & { version: string; leading: Office 
       if (action === null)
         throw apiErrors.notFound({ kind: 'request', name: params['id'] ?? '', list: `reshard --workflow ${workflow.name} show` })
       return actionView(action)
+    },
+    async workflowLog(params) {
+      const { keyspace = '', name = '' } = params
+      const log = await readAudit(store, keyspace, name)
+      if (log.length === 0) workflowOf(await topologyView(world), params)
+      return auditView(log)
     },
     async listVdiffs(params) {
       const view = await topologyView(world)

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
+import { hostname, userInfo } from 'node:os'
 import { CommanderError } from 'commander'
 import { ApiClient } from '../api/client.ts'
 import { systemClock } from '../base/clock.ts'
@@ -45,6 +46,7 @@ const cli: CliContext = {
   readFile: (path) => readFile(path, 'utf8'),
   serverPassword: () => process.env['SHARDWRIGHT_SERVER_PASSWORD'],
   newId: randomUUID,
+  actor: `${userInfo().username}@${hostname()}`,
   interrupted: interrupted.signal,
   setExitCode: (code) => (process.exitCode = code),
 }

@@ -4,6 +4,7 @@ import type { Store } from '../topology/store.ts'
 import type { Leadership } from '../workflow/context.ts'
 import type { ClaimPool } from './claim.ts'
 import type { SwitchFailpoint } from './crash-points.ts'
+import type { DecideContext } from './decide.ts'
 import type { ReadPosition } from './reverse-streams.ts'
 
 /** What every effect of this room works with. */
@@ -15,6 +16,8 @@ export type SwitchContext = {
   readonly log: Log
   readonly readPosition: ReadPosition
   readonly failpoint: SwitchFailpoint
+  /** The log of decisions (decide.ts). */
+  readonly decided?: NonNullable<DecideContext['decided']>
 }
 
 /** Every wait's bound, in ms. */

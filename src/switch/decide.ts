@@ -19,7 +19,13 @@ import type { Versioned } from '../topology/typed.ts'
 import type { Leadership } from '../workflow/context.ts'
 import { switchErrors } from './errors.ts'
 
-export type DecideContext = { store: Store; leadership: Leadership; clock: Clock }
+export type DecideContext = {
+  store: Store
+  leadership: Leadership
+  clock: Clock
+  /** What goes into the same commit, to tell of it. */
+  decided?: (keyspace: string, before: RoutingRecord, after: RoutingRecord) => readonly Put[]
+}
 
 export type RoutingVersion = Versioned<RoutingRecord>
 
@@ -69,9 +75,10 @@ async function commitDecision(
     leadership.signal.throwIfAborted()
     const next = change(current.value)
     if (!next.ok) throw next.error
+    const told = context.decided?.(keyspace, current.value, next.record) ?? []
     let refused: readonly string[] | null = null
     try {
-      const result = await store.commit([{ key, version: current.version }, leadership.fence], [put(key, next.record), ...also])
+      const result = await store.commit([{ key, version: current.version }, leadership.fence], [put(key, next.record), ...also, ...told])
       if (result.ok) return { key, value: next.record, version: result.revision }
       refused = result.conflicts
     } catch (error) {

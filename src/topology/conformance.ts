@@ -126,6 +126,9 @@ export function storeConformance(name: string, open: () => Promise<Opened>): voi
       assert.deepEqual([...list.entries.keys()], [`${p}b/1`, `${p}b/2`])
       assert(list.revision >= (list.entries.get(`${p}b/1`)?.version ?? Infinity))
       assert.deepEqual((await b.list(`${p}nothing`)).entries.size, 0)
+      assert.deepEqual([...(await b.list(p, `${p}b/`)).entries.keys()], [`${p}a`, `${p}bb`, `${p}c`])
+      assert.deepEqual([...(await b.list(p, `${p}b`)).entries.keys()], [`${p}a`, `${p}c`])
+      assert((await b.list(p, `${p}b`)).revision >= list.revision)
     })
 
     test('a watch begins with the state as it is, then shows puts and deletions of the other handle', async () => {

@@ -71,8 +71,9 @@ export class EtcdStore implements Store {
     return kv === undefined ? null : entryOf(kv, this.#prefix)
   }
 
-  async list(prefix: string): Promise<Snapshot> {
-    const { revision, kvs } = await this.#range(rangeOf(this.#prefix + prefix))
+  async list(prefix: string, except?: string): Promise<Snapshot> {
+    const whole = rangeOf(this.#prefix + prefix)
+    const { revision, kvs } = await (except === undefined ? this.#range(whole) : this.#around(whole, rangeOf(this.#prefix + except)))
     const entries = kvs.map((kv) => entryOf(kv, this.#prefix))
     return { revision, entries: new Map(entries.map((entry) => [entry.key, entry])) }
   }
@@ -200,6 +201,18 @@ export class EtcdStore implements Store {
   async #range(range: { key: string; range_end?: string }): Promise<RangeAnswer> {
     const answer = await this.#patiently(() => this.#client.call('/v3/kv/range', range, this.#requestMs))
     return { revision: this.#revisionOf(answer), kvs: (answer['kvs'] ?? []) as EtcdKeyValue[] }
+  }
+
+  /** Both sides of a gap, in one transaction, so of one instant. */
+  async #around(whole: { key: string; range_end: string }, gap: { key: string; range_end: string }): Promise<RangeAnswer> {
+    const ranges = [
+      { key: whole.key, range_end: gap.key },
+      { key: gap.range_end, range_end: whole.range_end },
+    ]
+    const body = { compare: [], success: ranges.map((range) => ({ request_range: range })), failure: [] }
+    const answer = await this.#patiently(() => this.#client.call('/v3/kv/txn', body, this.#requestMs))
+    const responses = (answer['responses'] ?? []) as { response_range?: { kvs?: EtcdKeyValue[] } }[]
+    return { revision: this.#revisionOf(answer), kvs: responses.flatMap((response) => response.response_range?.kvs ?? []) }
   }
 
   /** A read by quorum at the endpoint that watches are on, without patience. */

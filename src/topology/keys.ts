@@ -83,6 +83,7 @@ export const keys = {
   allEvidence: 'evidence/',
   /** What was done to a workflow, entry by entry, in the order of time; kept when it has ended. */
   audit: (keyspace: string, workflow: string, entry: string) => `audit/${keyspace}/${workflow}/${entry}`,
+  audits: 'audit/',
   auditOf: (keyspace: string, workflow: string) => `audit/${keyspace}/${workflow}/`,
   leader: 'leader/control',
   /** Grows with every acquisition of the leader's lease; outlives the lease. */

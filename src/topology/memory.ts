@@ -27,9 +27,9 @@ export class MemoryStore implements Store {
     return row === undefined ? null : entryOf(key, row)
   }
 
-  async list(prefix: string): Promise<Snapshot> {
+  async list(prefix: string, except?: string): Promise<Snapshot> {
     this.#sweep()
-    return this.#list(prefix)
+    return this.#list(prefix, except)
   }
 
   async commit(conditions: readonly Condition[], puts: readonly Put[]): Promise<CommitResult> {
@@ -71,8 +71,9 @@ export class MemoryStore implements Store {
     this.#closed.abort()
   }
 
-  #list(prefix: string): Snapshot {
-    const found = [...this.#rows].filter(([key]) => key.startsWith(prefix)).sort(([a], [b]) => (a < b ? -1 : 1))
+  #list(prefix: string, except?: string): Snapshot {
+    const wanted = (key: string): boolean => key.startsWith(prefix) && (except === undefined || !key.startsWith(except))
+    const found = [...this.#rows].filter(([key]) => wanted(key)).sort(([a], [b]) => (a < b ? -1 : 1))
     return { revision: this.#revision, entries: new Map(found.map(([key, row]) => [key, entryOf(key, row)])) }
   }
 

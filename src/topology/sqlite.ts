@@ -103,8 +103,8 @@ export class SqliteStore implements Store {
     return row === undefined ? null : entryOf(row as Row)
   }
 
-  async list(prefix: string): Promise<Snapshot> {
-    return this.#retrying(() => this.#list(prefix))
+  async list(prefix: string, except?: string): Promise<Snapshot> {
+    return this.#retrying(() => this.#list(prefix, except))
   }
 
   async commit(conditions: readonly Condition[], puts: readonly Put[]): Promise<CommitResult> {
@@ -267,12 +267,15 @@ export class SqliteStore implements Store {
     this.#dataVersion = dataVersion
   }
 
-  #list(prefix: string): Snapshot {
-    // One statement, so one instant: the revision comes with the rows.
+  #list(prefix: string, except?: string): Snapshot {
+    // One statement, so one instant: the revision comes with the rows. Two ranges, so that what is left out is not read either.
+    const end = `${prefix}\u{10ffff}`
+    const [until, from] = except === undefined ? [end, end] : [except, `${except}\u{10ffff}`]
     const rows = this.#prepare(
-      `SELECT m.value AS revision, e.key, e.value, e.version FROM meta m LEFT JOIN entries e
-         ON e.key >= ? AND e.key < ? AND e.value IS NOT NULL WHERE m.name = 'revision' ORDER BY e.key`,
-    ).all(prefix, `${prefix}\u{10ffff}`) as (Row & { revision: number })[]
+      `SELECT m.value AS revision, e.key, e.value, e.version FROM meta m LEFT JOIN
+         (SELECT * FROM entries WHERE key >= ? AND key < ? UNION ALL SELECT * FROM entries WHERE key >= ? AND key < ?) e
+         ON e.value IS NOT NULL WHERE m.name = 'revision' ORDER BY e.key`,
+    ).all(prefix, until, from, end) as (Row & { revision: number })[]
     const entries = new Map<string, Entry>()
     for (const row of rows) if (row.key !== null) entries.set(row.key, entryOf(row))
     return { revision: rows[0]?.revision ?? 0, entries }

@@ -52,8 +52,8 @@ export interface Lease extends AsyncDisposable {
 
 export interface Store extends AsyncDisposable {
   get(key: string): Promise<Entry | null>
-  /** All entries whose key starts with `prefix`, read in one instant. */
-  list(prefix: string): Promise<Snapshot>
+  /** All entries whose key starts with `prefix` and not with `except`, read in one instant. */
+  list(prefix: string, except?: string): Promise<Snapshot>
   commit(conditions: readonly Condition[], puts: readonly Put[]): Promise<CommitResult>
   /** Ends only by the signal (returns) or with an error. */
   watch(prefix: string, signal: AbortSignal): AsyncIterable<Snapshot>

@@ -4,12 +4,18 @@ import type { Log } from '../base/log.ts'
 import type { Condition, Json, Put, Store } from '../topology/store.ts'
 import { keys } from '../topology/keys.ts'
 import { updateRecord } from '../topology/typed.ts'
+import { AuditTrail } from './audit.ts'
 import { workflowErrors } from './errors.ts'
 import { withJournal } from './records.ts'
 import type { ActionRecord, WorkflowRecord } from './records.ts'
 
 /** The right to change things: ends when `signal` aborts; every commit carries `fence`, so a late one fails. */
 export type Leadership = { readonly token: number; readonly fence: Condition; readonly signal: AbortSignal }
+
+/** How the log names a controller: tokens order them, whichever process they are. */
+export function controllerName(leadership: Pick<Leadership, 'token'>): string {
+  return `controller ${leadership.token}`
+}
 
 /** Several failures of one action, found at once. */
 export class Failures extends Error {
@@ -34,6 +40,8 @@ export class ActionContext {
   readonly signal: AbortSignal
   readonly #workflowKey: string
   readonly #actionKey: string
+  /** The workflow's log. */
+  readonly audit: AuditTrail
   workflow: WorkflowRecord
   action: ActionRecord
 
@@ -47,6 +55,14 @@ export class ActionContext {
     this.action = options.action
     this.#workflowKey = keys.workflow(options.workflow.keyspace, options.workflow.name)
     this.#actionKey = keys.action(options.workflow.uid, options.action.id)
+    this.audit = new AuditTrail({
+      ...options,
+      keyspace: options.workflow.keyspace,
+      workflow: options.workflow.name,
+      actor: controllerName(options.leadership),
+      verb: options.action.verb,
+      action: options.action.id,
+    })
   }
 
   /** Runs `work` once, durably: its result (JSON) is stored with its name and time, and given back after a restart. */
@@ -61,11 +77,14 @@ export class ActionContext {
     const result = await work()
     const ms = Math.round(this.clock.monotonicMs() - startedMs)
     const text = note?.(result)
-    await this.#change((action) => ({
-      ...action,
-      waiting: null,
-      steps: action.steps.map((s) => (s.name === name ? { name, ms, ...(text === undefined ? {} : { note: text }), result } : s)),
-    }))
+    await this.#change(
+      (action) => ({
+        ...action,
+        waiting: null,
+        steps: action.steps.map((s) => (s.name === name ? { name, ms, ...(text === undefined ? {} : { note: text }), result } : s)),
+      }),
+      [this.audit.put('step', name, { outcome: text === undefined ? 'done' : `done: ${text}`, ms })],
+    )
     return result
   }
 
@@ -90,26 +109,31 @@ export class ActionContext {
   }
 
   async journal(text: string): Promise<void> {
-    await this.updateWorkflow((workflow) => withJournal(workflow, this.clock.nowMs(), text))
+    await this.updateWorkflow((workflow) => withJournal(workflow, this.clock.nowMs(), text), [this.audit.put('note', text)])
   }
 
   async finish(outcome: { state: 'done' } | { state: 'failed'; errors: ActionRecord['errors'] }): Promise<void> {
-    await this.#change((action) => ({
-      ...action,
-      state: outcome.state,
-      endedAtMs: this.clock.nowMs(),
-      waiting: null,
-      error: outcome.state === 'failed' ? (outcome.errors[0] ?? null) : null,
-      errors: outcome.state === 'failed' ? outcome.errors : [],
-    }))
+    await this.audit.flush()
+    const errors = outcome.state === 'failed' ? outcome.errors : []
+    await this.#change(
+      (action) => ({ ...action, state: outcome.state, endedAtMs: this.clock.nowMs(), waiting: null, error: errors[0] ?? null, errors }),
+      // What was refused before anything was done, and what was begun and failed, read alike; the errors tell them apart.
+      [
+        ...errors.slice(0, 40).map((error) => this.audit.put('refusal', `${error.code} ${error.what}`, { outcome: error.fix })),
+        this.audit.put('outcome', this.action.verb, {
+          outcome: outcome.state,
+          ms: this.action.startedAtMs === null ? null : this.clock.nowMs() - this.action.startedAtMs,
+        }),
+      ],
+    )
   }
 
   async begin(): Promise<void> {
     await this.#change((action) => ({ ...action, state: 'running', startedAtMs: action.startedAtMs ?? this.clock.nowMs() }))
   }
 
-  async #change(change: (action: ActionRecord) => ActionRecord): Promise<void> {
-    this.action = await this.#fenced<ActionRecord>(this.#actionKey, change, [])
+  async #change(change: (action: ActionRecord) => ActionRecord, also: readonly Put[] = []): Promise<void> {
+    this.action = await this.#fenced<ActionRecord>(this.#actionKey, change, also)
   }
 
   /** Compare-and-set under the leader's fence: SW-WORKFLOW-005 when it no longer leads. */

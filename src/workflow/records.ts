@@ -37,6 +37,8 @@ export type ActionRecord = {
   id: string
   verb: string
   args: Json
+  /** Who asked, as they say it themselves. */
+  actor?: string
   state: 'pending' | 'running' | 'done' | 'failed'
   requestedAtMs: number
   startedAtMs: number | null
@@ -55,12 +57,13 @@ export function withJournal(record: WorkflowRecord, atMs: number, text: string):
   return { ...record, journal: [...record.journal, { atMs, text }].slice(-journalEntriesMax) }
 }
 
-export function newAction(id: string, verb: string, args: Json, nowMs: number): ActionRecord {
+export function newAction(id: string, verb: string, args: Json, nowMs: number, actor?: string): ActionRecord {
   return {
     v: 1,
     id,
     verb,
     args,
+    ...(actor === undefined ? {} : { actor }),
     state: 'pending',
     requestedAtMs: nowMs,
     startedAtMs: null,

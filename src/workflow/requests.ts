@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { keys } from '../topology/keys.ts'
 import type { Json, Put, Store } from '../topology/store.ts'
+import { auditPut } from './audit.ts'
 import { workflowErrors } from './errors.ts'
 import { newAction } from './records.ts'
 import type { ActionRecord, WorkflowRecord } from './records.ts'
@@ -11,14 +12,17 @@ import type { ActionRecord, WorkflowRecord } from './records.ts'
  */
 export async function requestAction(
   store: Store,
-  request: { keyspace: string; name: string; id: string; verb: string; args: Json; nowMs: number },
+  request: { keyspace: string; name: string; id: string; verb: string; args: Json; nowMs: number; actor?: string },
 ): Promise<ActionRecord> {
   const entry = await store.get(keys.workflow(request.keyspace, request.name))
   if (entry === null) throw workflowErrors.notFound({ keyspace: request.keyspace, name: request.name })
   const workflow = entry.value as unknown as WorkflowRecord
   const key = keys.action(workflow.uid, request.id)
-  const action = newAction(request.id, request.verb, request.args, request.nowMs)
-  const result = await store.commit([{ key, version: 0 }], [{ key, value: action as unknown as Json }])
+  const action = newAction(request.id, request.verb, request.args, request.nowMs, request.actor)
+  const result = await store.commit(
+    [{ key, version: 0 }],
+    [{ key, value: action as unknown as Json }, requested(request, request.verb, request.args)],
+  )
   if (result.ok) return action
   return existing(store, key, request)
 }
@@ -29,7 +33,7 @@ export async function requestAction(
  */
 export async function requestCreate(
   store: Store,
-  request: { id: string; keyspace: string; name: string; kind: string; spec: Json; data: Json; args: Json; nowMs: number },
+  request: { id: string; keyspace: string; name: string; kind: string; spec: Json; data: Json; args: Json; nowMs: number; actor?: string },
   /** What goes into the same commit, by the new workflow's uid. */
   also: (workflowUid: string) => readonly Put[] = () => [],
 ): Promise<{ workflow: WorkflowRecord; action: ActionRecord }> {
@@ -59,17 +63,28 @@ export async function requestCreate(
     createdAtMs: request.nowMs,
     journal: [{ atMs: request.nowMs, text: 'asked for' }],
   }
-  const action = newAction(request.id, 'create', request.args, request.nowMs)
+  const action = newAction(request.id, 'create', request.args, request.nowMs, request.actor)
   const result = await store.commit(
     [{ key, version: entry?.version ?? 0 }],
     [
       { key, value: workflow as unknown as Json },
       { key: keys.action(workflow.uid, action.id), value: action as unknown as Json },
+      requested(request, 'create', request.spec),
       ...also(workflow.uid),
     ],
   )
   if (!result.ok) return requestCreate(store, request, also)
   return { workflow, action }
+}
+
+function requested(
+  request: { keyspace: string; name: string; id: string; nowMs: number; actor?: string },
+  verb: string,
+  inputs: Json,
+): Put {
+  const { keyspace, name, id, nowMs, actor = 'unknown' } = request
+  const entry = { atMs: nowMs, actor, kind: 'request', verb, action: id, what: verb, inputs, outcome: 'taken', ms: null } as const
+  return auditPut(keyspace, name, entry)
 }
 
 async function existing(store: Store, key: string, request: { id: string; verb: string; args: Json }): Promise<ActionRecord> {
