@@ -149,10 +149,11 @@ export class SessionContext {
     return lexStrictly(sql, modeOf(this.runner.settings))
   }
 
-  render(text: Text, lexed: Lexed, e: Execution, keyspace: KeyspaceView, shard: ShardView): Buffer {
+  /** Lexes anew: while the caller waited, others have used the lexer. */
+  render(text: Text, e: Execution, keyspace: KeyspaceView, shard: ShardView): Buffer {
     return text === null
       ? Buffer.from(e.sql)
-      : Buffer.from(new Rendering(this.inputs(lexed, e, keyspace), shard, null, []).add(text).text())
+      : Buffer.from(new Rendering(this.inputs(this.lex(e.sql), e, keyspace), shard, null, []).add(text).text())
   }
 
   async relayText(

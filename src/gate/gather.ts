@@ -40,7 +40,7 @@ type Step = {
 /** Distinct values of a column by their literals; null: more than are worth naming. */
 type Values = { found: Map<string, Buffer> | null }
 
-export type GatherJob = { readonly steps: readonly Step[]; readonly text: Buffer }
+export type GatherJob = { readonly steps: readonly Step[]; readonly text: Buffer; readonly parameters: readonly number[] | undefined }
 
 /** More values than these are not named in an IN list: the other table is fetched by its own conditions then. */
 const valuesMax = 2_000
@@ -51,6 +51,7 @@ export function gatherJob(
   plan: GatherPlan,
   inputs: RouteInputs<ShardView>,
   inTransaction: boolean,
+  form: 'text' | 'binary',
   inline: (text: Buffer, parameters: readonly number[]) => Buffer,
 ): GatherJob {
   const any = inputs.shards[0] as ShardView
@@ -84,8 +85,9 @@ export function gatherJob(
     ]
   })
   const text = render(plan.text ?? [], names)
-  for (const made of rendered) made.text = inline(made.text, made.parameters)
-  return { steps, text: text.text }
+  // The statement itself is executed as the client's is; what is fetched is ours.
+  for (const made of rendered) if (made !== text || form === 'text') made.text = inline(made.text, made.parameters)
+  return { steps, text: text.text, parameters: form === 'binary' ? text.parameters : undefined }
 }
 
 export class Gather {
@@ -140,7 +142,7 @@ export class Gather {
       }
       const tables = new Map(job.steps.map((step) => [step.name, step.plan.table]))
       return await this.#scatter.read(
-        [{ shard: home, text: job.text, backend: scratch }],
+        [{ shard: home, text: job.text, backend: scratch, ...(job.parameters === undefined ? {} : { parameters: job.parameters }) }],
         { kind: 'concat', hiddenColumns: 0, limit: null, offset: 0n },
         null,
         { ...options, column: (c) => (tables.has(c.orgTable) ? { ...c, orgTable: tables.get(c.orgTable) as string } : c) },

@@ -30,6 +30,7 @@ function stream(columns: Column[], batches: RawRow[][]): RowStream {
   return {
     columns,
     bufferedBytes: 0,
+    warnings: 0,
     async *[Symbol.asyncIterator]() {
       for (const rows of batches) {
         yield {

@@ -14,21 +14,32 @@ import type { ServerConnection } from '../mysql/server-connection.ts'
 import type { Backend } from './backend.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
+import { executionOf } from './parameters.ts'
 import { mergeStreams } from './merge.ts'
 import type { Merge, Slot } from './plan/plan.ts'
+import { prepareOn } from './prepared.ts'
 import { ResultWriter } from './result-writer.ts'
 import type { Runner } from './runner.ts'
 import { HeldMeanwhile } from './request.ts'
 import { shardName, Transaction, type Branch } from './transaction.ts'
+import type { Param } from '../wire/stmt-execute.ts'
 import type { ShardView } from './view.ts'
 
-/** `backend`: a connection that the caller has, and keeps. */
-export type Part = { readonly shard: ShardView; readonly text: Buffer; readonly backend?: Backend }
+export type Part = {
+  readonly shard: ShardView
+  readonly text: Buffer
+  /** Of a prepared statement: the numbers of the client's parameters for the `?` in the text. */
+  readonly parameters?: readonly number[]
+  /** A connection that the caller has, and keeps. */
+  readonly backend?: Backend
+}
 
 export type ReadOptions = {
   form: 'text' | 'binary'
   effect: 'read' | 'lock'
   rereadable: boolean
+  /** What parts with parameters are executed with. */
+  params: readonly Param[]
   resolve(slot: Slot): string | null
   column?: (column: Column) => Column
 }
@@ -71,7 +82,7 @@ export class Scatter {
           marks.push(mark)
           this.#running.add(mark)
           try {
-            opened[i] = { shard: part.shard, backend, branch, stream: await backend.connection.rows(part.text) }
+            opened[i] = { shard: part.shard, backend, branch, stream: await open(part, backend, options.params) }
           } catch (error) {
             if (branch === null && part.backend === undefined) this.#runner.connections.done(backend, false)
             throw error
@@ -289,6 +300,14 @@ export class Scatter {
     if (transaction.explicit) return
     for (const branch of transaction.branches.values()) if (!branch.backend.connection.inTransaction) transaction.dropBranch(branch)
   }
+}
+
+/** As a prepared statement where the client's is one: names, types and values are then those of the server's binary form. */
+async function open(part: Part, backend: Backend, params: readonly Param[]): Promise<RowStream> {
+  if (part.parameters === undefined) return await backend.connection.rows(part.text)
+  const on = await prepareOn(backend, part.text.toString('latin1'), part.text)
+  on.boundTypes = null
+  return await backend.connection.executedRows(executionOf(on.id, part.parameters, params))
 }
 
 function statementsOf(transaction: Transaction): number {

@@ -35,7 +35,7 @@ export class OtherStatements {
     return null
   }
 
-  async show(plan: ShowPlan, lexed: Lexed, e: Execution): Promise<Refused | null> {
+  async show(plan: ShowPlan, e: Execution): Promise<Refused | null> {
     if (plan.what === 'WARNINGS' || plan.what === 'ERRORS') {
       const atHand = this.#context.runner.connections.atHand
       if (atHand === null) {
@@ -51,7 +51,7 @@ export class OtherStatements {
         this.#context.runner.connections.atHand?.pool === this.#context.core.pools.of(shard, this.#context.runner.connections.foundRows),
     )
     const shard = (plan.what === 'WARNINGS' || plan.what === 'ERRORS' ? atHandShard : undefined) ?? (keyspace.shards[0] as ShardView)
-    const text = this.#context.render(plan.text, lexed, e, keyspace, shard)
+    const text = this.#context.render(plan.text, e, keyspace, shard)
     if (plan.what === 'TABLES' && shard.schema !== keyspace.name) {
       // The column is named after the database, which clients know by the keyspace's name.
       const merge = { kind: 'concat' as const, hiddenColumns: 0 as const, limit: null, offset: 0n }
@@ -60,6 +60,7 @@ export class OtherStatements {
         form: e.form,
         effect: 'read',
         rereadable: true,
+        params: [],
         resolve: () => null,
         column,
       })
@@ -70,12 +71,12 @@ export class OtherStatements {
   }
 
   /** To every shard, in key order; what failed half way is told with where it stands. */
-  async ddl(plan: DdlPlan, lexed: Lexed, e: Execution): Promise<void> {
+  async ddl(plan: DdlPlan, e: Execution): Promise<void> {
     if (plan.temporary) throw this.#context.unsupported('CREATE TEMPORARY TABLE')
     await this.#context.runner.commit()
     const keyspace = await this.#context.core.ready(plan.keyspace, e.signal)
     if (keyspace.writes !== null) throw gateErrors.dualWriteWrites({ keyspace: keyspace.name, tables: plan.names.join(', ') })
-    const parts = keyspace.shards.map((shard) => ({ shard, text: this.#context.render(plan.text, lexed, e, keyspace, shard) }))
+    const parts = keyspace.shards.map((shard) => ({ shard, text: this.#context.render(plan.text, e, keyspace, shard) }))
     if (await this.#context.hold(keyspace, parts, false, 'write', e)) throw new Rerouted()
     const done: string[] = []
     let warnings = 0

@@ -192,16 +192,16 @@ export class Sharded {
         return otherwise === null ? null : await this.#routed(otherwise, lexed, e)
       }
       case 'show':
-        return await this.#others.show(plan, lexed, e)
+        return await this.#others.show(plan, e)
       case 'explain': {
         const keyspace = await this.#core.ready(plan.inner.keyspace, e.signal)
         const { sends } = routePlan(plan.inner, this.#context.inputs(lexed, e, keyspace))
         const shard = (sends[0] as (typeof sends)[number]).shard
-        await this.#context.relayText(keyspace, shard, this.#context.render(plan.text, lexed, e, keyspace, shard), e, 'read')
+        await this.#context.relayText(keyspace, shard, this.#context.render(plan.text, e, keyspace, shard), e, 'read')
         return null
       }
       case 'ddl':
-        await this.#others.ddl(plan, lexed, e)
+        await this.#others.ddl(plan, e)
         return null
       case 'transaction':
         await this.#others.savepoint(plan, e)
@@ -256,19 +256,26 @@ export class Sharded {
       inputs = this.#context.inputs(lexed, e, keyspace)
     }
     const routed = routePlan(plan, inputs)
-    if (routed.gather !== undefined) return await this.#gathered(plan, routed.gather, keyspace, inputs, lexed, e, token)
+    if (routed.gather !== undefined) return await this.#gathered(plan, routed.gather, keyspace, inputs, e, token)
     if (token !== null) this.#requireSnapshots(token, routed.sends)
     const only = routed.sends.length === 1 ? routed.sends[0] : undefined
     if (only !== undefined && routed.merge === null) {
       await this.#single(plan, keyspace, only.shard, only.text, only.parameters, routed.firstId, e, token)
       return null
     }
-    // Texts are views of buffers that others may reuse: parts keep their own.
+    // Texts are views of buffers that others may reuse: parts keep their own, and what HAVING compares with is read now.
+    const having = new Map(havingSlots(routed.merge).map((slot) => [slot, numberText(slotValue(slot, inputs))]))
+    const executed = e.form === 'binary' && plan.verb === 'select'
     const parts: Part[] = routed.sends.map((send) => ({
       shard: send.shard,
-      text: e.values.length === 0 ? send.text : inlineParameters(this.#context.lex(send.text), send.parameters, e.values),
+      ...(executed ? { parameters: send.parameters ?? e.params.map((_, i) => i) } : {}),
+      text: executed
+        ? Buffer.from(send.text)
+        : e.values.length === 0
+          ? send.text
+          : inlineParameters(this.#context.lex(send.text), send.parameters, e.values),
     }))
-    return await this.#several(plan, keyspace, parts, routed, lexed, e)
+    return await this.#several(plan, keyspace, parts, routed, having, e)
   }
 
   async #gathered(
@@ -276,7 +283,6 @@ export class Sharded {
     gather: GatherPlan,
     keyspace: KeyspaceView,
     inputs: RouteInputs<ShardView>,
-    lexed: Lexed,
     e: Execution,
     token: ReadToken | null,
   ): Promise<Refused | null> {
@@ -284,7 +290,7 @@ export class Sharded {
     if (token !== null) this.#requireSnapshots(token, shards)
     const open = this.#runner.transaction !== null || !this.#runner.settings.autocommit
     // Texts are views of buffers that others may reuse: all are made before anything is waited for.
-    const job = gatherJob(gather, inputs, open, (text, parameters) =>
+    const job = gatherJob(gather, inputs, open, e.form, (text, parameters) =>
       e.values.length === 0 ? text : inlineParameters(this.#context.lex(text), parameters, e.values),
     )
     const rereadable = this.#context.rereadable(plan, e.sql)
@@ -295,6 +301,7 @@ export class Sharded {
       form: e.form,
       effect: 'read',
       rereadable,
+      params: e.params,
       resolve: () => null,
     })
     return result.kind === 'done' ? null : { shard: result.shard, version: keyspace.version, cause: result.cause }
@@ -379,7 +386,7 @@ export class Sharded {
     keyspace: KeyspaceView,
     parts: readonly Part[],
     routed: ReturnType<typeof routePlan<ShardView>>,
-    lexed: Lexed,
+    having: ReadonlyMap<Slot, string | null>,
     e: Execution,
   ): Promise<Refused | null> {
     const transaction = await this.#runner.currentTransaction()
@@ -388,14 +395,13 @@ export class Sharded {
     }
     if (await this.#context.hold(keyspace, parts, transaction !== null, plan.effect, e)) throw new Rerouted()
     if (routed.merge !== null || plan.verb === 'select') {
-      const slots = new Map<Slot, string | null>()
-      const resolve = (slot: Slot): string | null => slots.get(slot) ?? null
-      for (const slot of havingSlots(routed.merge)) slots.set(slot, numberText(slotValue(slot, this.#context.inputs(lexed, e, keyspace))))
+      const resolve = (slot: Slot): string | null => having.get(slot) ?? null
       const merge = routed.merge ?? { kind: 'concat' as const, hiddenColumns: 0 as const, limit: null, offset: 0n }
       const result = await this.#scatter.read(parts, merge, transaction, {
         form: e.form,
         effect: plan.effect === 'lock' ? 'lock' : 'read',
         rereadable: this.#context.rereadable(plan, e.sql),
+        params: e.params,
         resolve,
       })
       return result.kind === 'done' ? null : { shard: result.shard, version: keyspace.version, cause: result.cause }

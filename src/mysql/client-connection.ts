@@ -110,6 +110,13 @@ export class ClientConnection implements Connection, Owner {
     })
   }
 
+  executedRows(framed: Buffer, options: { bufferBytesMax?: number } = {}): Promise<RowStream> {
+    return new Promise((resolve, reject) => {
+      const bytesMax = options.bufferBytesMax ?? BUFFER_BYTES_MAX
+      this.#channel.send(framed, new RowStreamExchange(this, this.#channel, bytesMax, resolve, reject, 'binary'))
+    })
+  }
+
   async pipeline(sqls: readonly (string | Buffer)[]): Promise<Result[]> {
     const settled = await this.pipelineSettled(sqls)
     return settled.map((answer) => {

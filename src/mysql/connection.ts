@@ -71,6 +71,8 @@ export interface RowStream extends AsyncIterable<RowBatch> {
   readonly columns: Column[]
   /** Bytes received but not yet taken. */
   readonly bufferedBytes: number
+  /** As the end of the answer says; 0 before. */
+  readonly warnings: number
 }
 
 /** Values for a prepared statement. Numbers must be integers within 2^53 or finite doubles. */
@@ -137,6 +139,8 @@ export interface Connection extends AsyncDisposable {
   queryMulti(sql: string | Buffer): Promise<Result[]>
   /** Streams; resolves when the columns are here. A statement without rows gives a stream of no columns and no batches. */
   rows(sql: string | Buffer, options?: { bufferBytesMax?: number }): Promise<RowStream>
+  /** The same of a framed COM_STMT_EXECUTE; rows come in the text form. */
+  executedRows(framed: Buffer, options?: { bufferBytesMax?: number }): Promise<RowStream>
   /**
    * Writes all statements at once. Resolves with all results, rejects with the first error after all were answered: later
    * statements have run too unless they failed. `pipelineSettled` tells each.

@@ -2,6 +2,7 @@
  * A streamed result set. Rows of one read from the socket make one batch: a buffer and the spans of its cells. The socket is
  * paused while more than the bound waits, so memory is the bound, one read and the largest row.
  */
+import { decodeBinaryRow } from '../wire/binary-row.ts'
 import { AnswerScanner, part } from '../wire/answer.ts'
 import { decodeColumnDefinition } from '../wire/column-definition.ts'
 import { com } from '../wire/commands.ts'
@@ -20,6 +21,8 @@ export class RowStreamExchange implements Exchange, RowStream, AsyncIterator<Row
   readonly #bytesMax: number
   readonly #onColumns: (stream: RowStream) => void
   readonly #onError: (error: Error) => void
+  readonly #form: 'text' | 'binary'
+  #cells: (Buffer | null)[] = []
   #announced = false
   #firstSetEnded = false
   #data: Buffer | null = null
@@ -35,7 +38,16 @@ export class RowStreamExchange implements Exchange, RowStream, AsyncIterator<Row
   #error: Error | null = null
   #wake: (() => void) | null = null
 
-  constructor(owner: Owner, channel: Channel, bytesMax: number, onColumns: (stream: RowStream) => void, onError: (error: Error) => void) {
+  /** @param form `binary`: the answer of an execution; its rows are made text, as all rows are here */
+  constructor(
+    owner: Owner,
+    channel: Channel,
+    bytesMax: number,
+    onColumns: (stream: RowStream) => void,
+    onError: (error: Error) => void,
+    form: 'text' | 'binary' = 'text',
+  ) {
+    this.#form = form
     this.#owner = owner
     this.#channel = channel
     this.#bytesMax = bytesMax
@@ -46,6 +58,10 @@ export class RowStreamExchange implements Exchange, RowStream, AsyncIterator<Row
 
   get bufferedBytes(): number {
     return this.#queuedBytes
+  }
+
+  get warnings(): number {
+    return this.#scanner.warnings
   }
 
   packet(data: Buffer, start: number, end: number, nextSequence: number): boolean {
@@ -90,6 +106,14 @@ export class RowStreamExchange implements Exchange, RowStream, AsyncIterator<Row
   }
 
   #row(data: Buffer, start: number, end: number): void {
+    if (this.#form === 'binary') {
+      // Its values are views of the packet: copied, as text is shorter or longer than they are.
+      for (const cell of decodeBinaryRow(data, start, end, this.columns)) this.#cells.push(cell === null ? null : Buffer.from(cell))
+      this.#data = data
+      this.#rows++
+      this.#rowBytes += end - start
+      return
+    }
     if (data !== this.#data) {
       this.#flush()
       this.#data = data
@@ -109,7 +133,11 @@ export class RowStreamExchange implements Exchange, RowStream, AsyncIterator<Row
 
   #flush(): void {
     if (this.#data === null) return
-    const batch = new SpannedRows(this.#data, this.#spans.subarray(0, this.#spansUsed), this.#rows, this.columns.length)
+    const batch =
+      this.#form === 'binary'
+        ? spannedCells(this.#cells, this.#rows, this.columns.length)
+        : new SpannedRows(this.#data, this.#spans.subarray(0, this.#spansUsed), this.#rows, this.columns.length)
+    this.#cells = []
     const bytes = this.#rowBytes
     // The next batch gets a new array of about this size: the old one belongs to the reader now.
     this.#spans = new Int32Array(this.#spansUsed)
@@ -187,4 +215,15 @@ export class RowStreamExchange implements Exchange, RowStream, AsyncIterator<Row
     this.#unpause()
     return { done: true, value: undefined }
   }
+}
+
+function spannedCells(cells: readonly (Buffer | null)[], rows: number, width: number): SpannedRows {
+  const spans = new Int32Array(cells.length * 2)
+  let at = 0
+  for (const [i, cell] of cells.entries()) {
+    spans[2 * i] = cell === null ? -1 : at
+    if (cell !== null) at += cell.length
+    spans[2 * i + 1] = cell === null ? -1 : at
+  }
+  return new SpannedRows(Buffer.concat(cells.filter((cell) => cell !== null)), spans, rows, width)
 }

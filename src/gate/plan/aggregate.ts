@@ -178,7 +178,7 @@ class Aggregates {
       const pieces = weightOf(column, this.#columns.copyOf(call), call.name)
       return { ref: this.#columns.addHidden(`weight ${call.span.from}`, pieces), compare: 'bytes' }
     }
-    if (['json', 'geometry', 'uuid', 'inet4', 'inet6'].includes(column.dataType))
+    if (['json', 'geometry', 'uuid', 'inet4', 'inet6', 'bit'].includes(column.dataType))
       throw new ScatterRefused(
         `${call.name}(${column.name})`,
         `columns of type ${column.dataType} have an order that only the server knows`,
