@@ -92,7 +92,8 @@ async function lead(options: ControlOptions, office: Office, stop: AbortSignal):
         // A server that does not answer must not keep a controller that no longer leads from leading again.
         signal.addEventListener('abort', () => void pool[Symbol.asyncDispose](), { once: true })
         const failpoint = options.switchFailpoint ?? noSwitchFailpoint
-        const context = { store, leadership: mine, pool, clock, log, readPosition: currentPosition, failpoint }
+        const decided = decisionLog({ clock, actor: `${controllerName(mine)}, which took the lead`, verb: null, action: null })
+        const context = { store, leadership: mine, pool, clock, log, readPosition: currentPosition, failpoint, decided }
         await recoverAtLead(context)
         office.pool = pool
         const turns = new KeyspaceTurns()
