@@ -242,7 +242,10 @@ export class Cluster implements AsyncDisposable {
   /** An error with what the processes logged last. */
   describe(error: unknown): Error {
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
-    const logs = [...this.#processes.keys()].map((name) => `--- ${name}\n${tail(join(this.dir, name, 'logs', `${kindOf(name)}.log`))}`)
+    const logs = [...this.#processes.keys()].map((name) => {
+      const file = join(this.dir, name, 'logs', kindOf(name))
+      return `--- ${name}\n${tail(`${file}.log`)}\n${tail(`${file}.out`)}`
+    })
     return new Error(`${text}\n${logs.join('\n')}`, { cause: error })
   }
 
