@@ -5,6 +5,7 @@
  */
 import { existsSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
+import { noIngestFailpoints, type IngestFailpoints } from '../ingest/crash-points.ts'
 import type { SwitchFailpoint } from '../switch/crash-points.ts'
 
 export function switchFailpointOf(file: string | undefined): SwitchFailpoint | null {
@@ -16,6 +17,19 @@ export function switchFailpointOf(file: string | undefined): SwitchFailpoint | n
     rmSync(file, { force: true })
     process.kill(process.pid, 'SIGKILL')
     await new Promise(() => undefined)
+  }
+}
+
+/** The same for consumers. */
+export function ingestFailpointsOf(file: string | undefined): IngestFailpoints {
+  if (file === undefined) return noIngestFailpoints
+  return {
+    hit(point) {
+      if (armed(file) !== point) return undefined
+      rmSync(file, { force: true })
+      process.kill(process.pid, 'SIGKILL')
+      return new Promise(() => undefined)
+    },
   }
 }
 

@@ -12,7 +12,10 @@ import { findPort } from '../local/find-port.ts'
 import { identify, isAlive } from '../local/process-identity.ts'
 import type { ProcessIdentity } from '../local/process-identity.ts'
 import type { ReadyMessage } from './child.ts'
+import { FleetChildren } from './fleet-children.ts'
+import { openTopology } from './topology.ts'
 import { SqliteStore } from '../topology/sqlite.ts'
+import type { Store } from '../topology/store.ts'
 import { mainErrors } from './errors.ts'
 import { releaseDead } from './release-dead.ts'
 
@@ -44,6 +47,7 @@ const readyWithinMs = 20_000
 export class Tree {
   readonly #options: TreeOptions
   readonly #children = new Map<ChildName, Running>()
+  #fleets: { children: FleetChildren; running: Promise<void>; store: Store } | null = null
   #stopping = false
   apiPort = 0
   gatePort = 0
@@ -62,6 +66,7 @@ export class Tree {
       try {
         await tree.#start('control')
         await Promise.all([tree.#start('mover'), tree.#start('gate')])
+        tree.#followFleets()
         return tree
       } catch (error) {
         await tree.stop()
@@ -80,9 +85,39 @@ export class Tree {
     return this.#children.get(name)?.process.pid
   }
 
+  /** Of the consumers that run for a fleet (`insights@wide`). */
+  consumerPids(fleet: string): number[] {
+    return this.#fleets?.children.pids(fleet) ?? []
+  }
+
+  #followFleets(): void {
+    const { dataDir, topology, clock, say } = this.#options
+    const store = openTopology(topology, dataDir)
+    const children = new FleetChildren({
+      store,
+      dataDir,
+      clock,
+      arguments: this.#shared(),
+      say,
+      onEnded: (pid) => this.#release(pid),
+    })
+    this.#fleets = { children, running: children.run(), store }
+  }
+
+  #shared(): string[] {
+    const { topology, leaseMs } = this.#options
+    return [...(topology === undefined ? [] : ['--topology', topology]), ...(leaseMs === undefined ? [] : ['--lease-ms', String(leaseMs)])]
+  }
+
   /** Ends the children; database servers stay. */
   async stop(): Promise<void> {
     this.#stopping = true
+    if (this.#fleets !== null) {
+      await this.#fleets.children.stop()
+      await this.#fleets.running
+      await this.#fleets.store[Symbol.asyncDispose]()
+      this.#fleets = null
+    }
     await Promise.all(
       [...this.#children.values()].map(
         ({ process: child }) =>
