@@ -1,5 +1,6 @@
 /** Every request of the control API: method, path and the forms of what goes in and comes out. */
 import { z } from 'zod'
+import { BranchView, CreateBranch, CreateFleet, FleetAct, FleetView } from './dualwrite-schemas.ts'
 import {
   ActionRequest,
   ActionView,
@@ -55,6 +56,20 @@ export const endpoints = {
     z.object({ removed: z.boolean() }),
   ),
   listShards: endpoint('GET', '/api/v1/keyspaces/:keyspace/shards', 'the shards of a keyspace', null, z.array(ShardView)),
+  createBranch: endpoint('POST', '/api/v1/keyspaces/:keyspace/branches', 'make a branch: a second set of shards', CreateBranch, BranchView),
+  listBranches: endpoint('GET', '/api/v1/keyspaces/:keyspace/branches', 'the branches of a keyspace', null, z.array(BranchView)),
+  deleteBranch: endpoint(
+    'DELETE',
+    '/api/v1/keyspaces/:keyspace/branches/:branch',
+    'remove a branch that nothing reads or writes',
+    null,
+    z.object({ removed: z.array(z.string()) }),
+  ),
+  createFleet: endpoint('POST', '/api/v1/fleets', 'make the fleet that fills a branch from a topic', CreateFleet, FleetView),
+  listFleets: endpoint('GET', '/api/v1/fleets', 'all fleets', null, z.array(FleetView)),
+  showFleet: endpoint('GET', '/api/v1/fleets/:fleet', 'one fleet', null, FleetView),
+  setFleet: endpoint('PUT', '/api/v1/fleets/:fleet', 'hold, resume or stop a fleet', FleetAct, FleetView),
+  deleteFleet: endpoint('DELETE', '/api/v1/fleets/:fleet', 'forget a stopped fleet', null, z.object({ deleted: z.boolean() })),
   listServers: endpoint('GET', '/api/v1/servers', 'all servers', null, z.array(ServerView)),
   openServer: endpoint(
     'POST',

@@ -3,6 +3,7 @@
  * they carry what a person or a script needs, not how it is stored. Times are Unix milliseconds, sizes bytes.
  */
 import { z } from 'zod'
+import { DualWriteSpec, DualWriteView, RampArgs, RollbackArgs, TenantArgs, ValidateArgs, dualwriteStates } from './dualwrite-schemas.ts'
 
 export const ErrorView = z.object({
   code: z.string(),
@@ -124,16 +125,18 @@ export type ReshardSpec = z.infer<typeof ReshardSpec>
 /** Who asks, as they say it themselves: for the log. */
 const actor = z.string().max(200).default('unknown')
 
-export const CreateWorkflow = z.strictObject({
+const creation = {
   /** Idempotency key: the same id is the same request (promise 13). */
   id: z.string().min(8).max(64),
   actor,
-  kind: z.literal('reshard'),
   keyspace: Name,
   name: Name,
-  spec: ReshardSpec,
   dryRun: z.boolean().default(false),
-})
+}
+export const CreateWorkflow = z.discriminatedUnion('kind', [
+  z.strictObject({ ...creation, kind: z.literal('reshard'), spec: ReshardSpec }),
+  z.strictObject({ ...creation, kind: z.literal('dualwrite'), spec: DualWriteSpec }),
+])
 export type CreateWorkflow = z.infer<typeof CreateWorkflow>
 
 export const SwitchArgs = z.strictObject({
@@ -158,6 +161,10 @@ export const CompleteArgs = z.strictObject({
   keepRoutingRules: z.boolean().default(false),
   dropSource: z.boolean().default(false),
   dryRun: z.boolean().default(false),
+  /** Dual-write: what is removed is meant to be. */
+  yes: z.boolean().default(false),
+  /** Dual-write: for how long the old data is kept; null: as the run was created with. */
+  holdMs: z.number().int().min(0).nullable().default(null),
 })
 export const NoArgs = z.strictObject({ dryRun: z.boolean().default(false) })
 /** `shards`: streams from or to them; none named: all. */
@@ -178,6 +185,10 @@ export const ActionRequest = z.discriminatedUnion('verb', [
   z.strictObject({ id: z.string().min(8).max(64), actor, verb: z.literal('reversetraffic'), args: SwitchArgs }),
   z.strictObject({ id: z.string().min(8).max(64), actor, verb: z.literal('complete'), args: CompleteArgs }),
   z.strictObject({ id: z.string().min(8).max(64), actor, verb: z.literal('cancel'), args: CompleteArgs }),
+  z.strictObject({ id: z.string().min(8).max(64), actor, verb: z.literal('validate'), args: ValidateArgs }),
+  z.strictObject({ id: z.string().min(8).max(64), actor, verb: z.literal('ramp'), args: RampArgs }),
+  z.strictObject({ id: z.string().min(8).max(64), actor, verb: z.literal('tenant'), args: TenantArgs }),
+  z.strictObject({ id: z.string().min(8).max(64), actor, verb: z.literal('rollback'), args: RollbackArgs }),
 ])
 export type ActionRequest = z.infer<typeof ActionRequest>
 export type Verb = ActionRequest['verb'] | 'create'
@@ -269,7 +280,19 @@ export const WorkflowView = z.object({
   name: z.string(),
   uid: z.string(),
   kind: z.string(),
-  state: z.enum(['creating', 'stopped', 'copying', 'running', 'switched', 'completing', 'complete', 'cancelling', 'cancelled', 'failed']),
+  state: z.enum([
+    'creating',
+    'stopped',
+    'copying',
+    'running',
+    'switched',
+    'completing',
+    'complete',
+    'cancelling',
+    'cancelled',
+    'failed',
+    ...dualwriteStates,
+  ]),
   createdAtMs: z.number(),
   sourceShards: z.array(z.string()),
   targetShards: z.array(z.string()),
@@ -279,6 +302,7 @@ export const WorkflowView = z.object({
   action: ActionView.nullable(),
   journal: z.array(z.object({ atMs: z.number(), text: z.string() })),
   next: z.array(z.string()),
+  dualwrite: DualWriteView.nullable().default(null),
 })
 export type WorkflowView = z.infer<typeof WorkflowView>
 

@@ -22,7 +22,7 @@ import { giveUpLeftOver, oneStepAtATime, waitFor } from './dualwrite-ramp.ts'
 import { changeRun, commitRule } from './dualwrite-record.ts'
 import { dataOf, specOf } from './dualwrite-spec.ts'
 import type { DualWriteWorld } from './dualwrite-world.ts'
-import { deleteFleet, fleetReports, setFleet } from './fleets.ts'
+import { deleteFleet, fleetReports, fleetStands, setFleet } from './fleets.ts'
 import { readBetween, readersOf, unknownUsers } from './server-reads.ts'
 import type { Readers } from './server-reads.ts'
 import { withServer } from './servers.ts'
@@ -58,7 +58,19 @@ export async function completeVerb(world: DualWriteWorld, context: ActionContext
   }
   if (!args.yes) throw dualwriteErrors.needsYes({ verb: 'complete', keyspace, name, what })
   await context.step('nobody reads the old servers', async () => {
-    await requireQuiet(world, context, shards, spec.quietMs)
+    // Its own reads are made under the gate's account: it stands still while servers are asked who reads.
+    const fleets = (await fleetsOf(store, keyspace, 'main')).filter((fleet) => fleet.wanted === 'running').map((fleet) => fleet.name)
+    await changeRun(context, context.workflow, () => ({ data: { heldForStep: fleets } }))
+    try {
+      const sinceMs = clock.nowMs()
+      for (const fleet of fleets) await setFleet(context, fleet, 'held', [context.leadership.fence])
+      await waitFor(context, 15_000, async () =>
+        (await Promise.all(fleets.map((fleet) => fleetStands(context, fleet, sinceMs)))).every(Boolean),
+      )
+      await requireQuiet(world, context, shards, spec.quietMs)
+    } finally {
+      await giveUpLeftOver(context, context.workflow)
+    }
     return null
   })
   await context.step('a last comparison', async () => {

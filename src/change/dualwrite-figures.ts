@@ -30,11 +30,11 @@ export function endsOf(reports: readonly FleetReport[]): bigint {
   return sum
 }
 
-/** A partition or a whole consumer that stopped with an error. */
+/** A partition that stopped, or a consumer that failed: trouble that passes by itself is in a report's own error only. */
 export function fleetTrouble(fleets: readonly FleetRecord[], reports: readonly FleetReport[]): string | null {
   for (const report of reports) {
     if (!fleets.some((fleet) => fleet.name === report.fleet)) continue
-    const error = report.error ?? report.partitions.find((one) => one.error !== null)?.error ?? null
+    const error = report.partitions.find((one) => one.error !== null)?.error ?? (report.state === 'failed' ? report.error : null)
     if (error !== null) return `${report.fleet}: ${error.code} ${error.what}`
   }
   return null

@@ -3,7 +3,6 @@ import type { TopicDefinition } from '../ingest/definition.ts'
 import type { Evidence, Rung } from '../verify/ladder/evidence.ts'
 import type { KeyspaceRecord } from '../topology/records.ts'
 import type { WorkflowRecord } from '../workflow/records.ts'
-import type { ClaimPool } from '../switch/claim.ts'
 import type { FleetWorld } from './fleets.ts'
 
 export type LadderRequest = {
@@ -33,7 +32,6 @@ export type PreconditionRequest = {
 }
 
 export type DualWriteWorld = FleetWorld & {
-  readonly pool: ClaimPool
   readonly runRung: (request: LadderRequest) => Promise<Evidence>
   readonly preconditions: (request: PreconditionRequest) => Promise<readonly Finding[]>
 }

@@ -141,7 +141,11 @@ export async function fleetReports(world: Pick<World, 'store'>, name: string): P
 /** Every live consumer says that it stands still, by its own word after `sinceMs`. No consumer: nothing moves. */
 export async function fleetStands(world: Pick<World, 'store'>, name: string, sinceMs: number): Promise<boolean> {
   const reports = await fleetReports(world, name)
-  return reports.every((report) => report.state === 'stopped' || (report.state === 'held' && report.atMs >= sinceMs))
+  return reports.every(
+    (report) =>
+      report.state === 'stopped' ||
+      (report.state === 'held' && report.atMs >= sinceMs && report.partitions.every((one) => one.state !== 'running')),
+  )
 }
 
 /** Forgets a fleet of which nothing runs any more. Rows and positions on the shards stay with the shards. */

@@ -6,6 +6,7 @@ import { keys } from '../topology/keys.ts'
 import type { KeyspaceRecord, RoutingRecord, ServerRecord, ShardRecord, VSchemaRecord } from '../topology/records.ts'
 import { initialRouting } from '../topology/routing.ts'
 import { absent, listRecords, put, readRecord, updateRecord } from '../topology/typed.ts'
+import { dualwriteErrors } from './dualwrite-errors.ts'
 import { changeErrors } from './errors.ts'
 import { attachServer, provisionServer } from './servers.ts'
 import type { ServerAddress, World } from './servers.ts'
@@ -124,6 +125,14 @@ export async function deleteKeyspace(world: World, name: string): Promise<void> 
   if (routing === null) throw changeErrors.noKeyspace({ keyspace: name })
   const busy = routing.value.components.find((component) => component.workflow !== null)
   if (busy !== undefined) throw changeErrors.notRunning({ verb: 'delete', name: busy.workflow, state: 'using it', keyspace: name })
+  const branch = (await listRecords<KeyspaceRecord>(store, keys.keyspaces)).find((record) => record.value.branchOf === name)
+  if (branch !== undefined)
+    throw dualwriteErrors.branchInUse({
+      keyspace: name,
+      branch: branch.value.branch,
+      by: 'it belongs to this keyspace',
+      fix: `shardwright keyspace branch delete ${name}/${branch.value.branch}`,
+    })
   const users = (await listRecords<VSchemaRecord>(store, keys.vschemas)).filter((record) => givesIdsTo(name, record.value.vschema))
   if (users.length > 0)
     throw changeErrors.sequenceInUse({ keyspace: name, users: users.map((record) => record.key.slice(keys.vschemas.length)).join(', ') })

@@ -5,6 +5,7 @@ import { keys } from '../topology/keys.ts'
 import type { KeyspaceRecord, RoutingRecord, VSchemaRecord } from '../topology/records.ts'
 import type { Json } from '../topology/store.ts'
 import { put, readRecord } from '../topology/typed.ts'
+import { openRunOn } from './dualwrite-record.ts'
 import { changeErrors } from './errors.ts'
 import type { World } from './servers.ts'
 
@@ -30,6 +31,8 @@ export async function changeVSchema(
   const resolved = resolveVschema(vschema)
   const record = await readRecord<KeyspaceRecord>(world.store, keys.keyspace(keyspace))
   if (record === null) throw changeErrors.noKeyspace({ keyspace })
+  const open = await openRunOn(world.store, keyspace)
+  if (open !== null) throw changeErrors.vschemaFrozen({ keyspace, workflow: open.name })
   const printed = JSON.parse(printVschema(vschema)) as Record<string, unknown>
   const routing = await readRecord<RoutingRecord>(world.store, keys.routing(keyspace))
   if (routing !== null) requireChangeable(keyspace, routing.value, readVschema(current?.value.vschema ?? {}), vschema)

@@ -7,6 +7,8 @@ import { existsSync } from 'node:fs'
 import { randomUUID } from 'node:crypto'
 import fastifyStatic from '@fastify/static'
 import { decisionLog } from '../change/decision-log.ts'
+import { dualwriteDefinition } from '../change/dualwrite.ts'
+import { watchDualWrites } from '../change/dualwrite-watch.ts'
 import { reshardDefinition } from '../change/reshard.ts'
 import type { World } from '../change/servers.ts'
 import { keys } from '../topology/keys.ts'
@@ -22,6 +24,7 @@ import type { Installation } from '../topology/records.ts'
 import { absent, put, readRecord } from '../topology/typed.ts'
 import { controllerName } from '../workflow/context.ts'
 import { runEngine } from '../workflow/engine.ts'
+import { dualWriteWorld } from './dualwrite.ts'
 import { buildHandlers } from './handlers.ts'
 import type { Office } from './handlers.ts'
 import { buildHttp } from './http.ts'
@@ -98,11 +101,13 @@ async function lead(options: ControlOptions, office: Office, stop: AbortSignal):
         office.pool = pool
         const turns = new KeyspaceTurns()
         void watchClosed(context, turns, closedLookMs)
+        const dualWrite = dualWriteWorld(options)
+        void watchDualWrites(dualWrite, mine)
         await runEngine({
           store,
           clock,
           log,
-          definitions: [reshardDefinition({ ...options, pool, turns })],
+          definitions: [reshardDefinition({ ...options, pool, turns }), dualwriteDefinition(dualWrite)],
           leadership: mine,
         })
       } finally {

@@ -4,6 +4,8 @@ import type { ActionView } from '../api/schemas.ts'
 import { createKeyspace, deleteKeyspace, updateKeyspace } from '../change/keyspaces.ts'
 import { planReshardCreate } from '../change/reshard.ts'
 import { normaliseReshardSpec, withoutPasswords } from '../change/reshard-spec.ts'
+import { dualwriteErrors } from '../change/dualwrite-errors.ts'
+import { openRunOn } from '../change/dualwrite-record.ts'
 import { createSequence } from '../change/sequences.ts'
 import { openUnusedServer } from '../change/servers.ts'
 import type { World } from '../change/servers.ts'
@@ -20,6 +22,7 @@ import { workflowErrors } from '../workflow/errors.ts'
 import type { ActionRecord, WorkflowRecord } from '../workflow/records.ts'
 import { newAction } from '../workflow/records.ts'
 import { requestAction, requestCreate } from '../workflow/requests.ts'
+import { dualWriteHandlers, dualWriteLines } from './dualwrite.ts'
 import type { Handlers } from './http.ts'
 import { auditView } from './audit-view.ts'
 import { statusView, topologyView } from './status.ts'
@@ -96,9 +99,19 @@ export function buildHandlers(world: World & { version: string; leading: Office 
       await store.commit([], [put<UserRecord>(keys.user(body.name), { v: 1, name: body.name, ...passwordHashes(body.password) })])
       return { name: body.name }
     },
+    ...dualWriteHandlers(world),
     listGates: async () => (await topologyView(world)).gates(),
     listWorkflows: async () => (await topologyView(world)).workflows(),
     async createWorkflow(_params, body) {
+      if (body.kind === 'dualwrite') {
+        const spec = body.spec
+        if (body.dryRun) return dryRun(world, body.id, 'create', () => dualWriteLines(world, body.keyspace, spec))
+        const { id, keyspace, name, kind } = body
+        const given = { id, keyspace, name, kind, spec: spec as unknown as Json, data: {}, args: {}, nowMs: clock.nowMs() }
+        return actionView((await requestCreate(store, given)).action)
+      }
+      const open = await openRunOn(store, body.keyspace)
+      if (open !== null) throw dualwriteErrors.openRun({ verb: 'a reshard', keyspace: body.keyspace, name: open.name })
       const { spec, passwords } = withoutPasswords(normaliseReshardSpec(body.spec))
       if (body.dryRun)
         return dryRun(world, body.id, 'create', async () => (await planReshardCreate(world, body.keyspace, body.name, spec)).lines)

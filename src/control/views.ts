@@ -16,6 +16,7 @@ import type {
   VdiffRecord,
   VdiffReport,
 } from '../topology/records.ts'
+import { dualWriteSides, dualWriteView, nextOfDualWrite } from './dualwrite-view.ts'
 import type { Snapshot } from '../topology/store.ts'
 import type { ActionRecord, WorkflowRecord } from '../workflow/records.ts'
 
@@ -129,6 +130,7 @@ export class TopologyView {
   }
 
   workflow(workflow: WorkflowRecord): WorkflowView {
+    if (workflow.kind === 'dualwrite') return this.#dualwrite(workflow)
     const spec = workflow.spec as { sourceShards?: string[]; targetShards?: string[] }
     const sources = spec.sourceShards ?? []
     const targets = spec.targetShards ?? []
@@ -153,6 +155,31 @@ export class TopologyView {
       action,
       journal: workflow.journal,
       next: action?.state === 'pending' || action?.state === 'running' ? [] : nextOf(workflow, side, streams),
+      dualwrite: null,
+    }
+  }
+
+  #dualwrite(workflow: WorkflowRecord): WorkflowView {
+    const dualwrite = dualWriteView(this, workflow)
+    const { sources, targets } = dualWriteSides(this, workflow)
+    const action = this.lastAction(workflow.uid)
+    const { readsPercent } = dualwrite
+    return {
+      keyspace: workflow.keyspace,
+      name: workflow.name,
+      uid: workflow.uid,
+      kind: workflow.kind,
+      state: workflow.state as WorkflowView['state'],
+      createdAtMs: workflow.createdAtMs,
+      sourceShards: sources,
+      targetShards: targets,
+      serving: readsPercent >= 100 ? 'target' : readsPercent > 0 ? 'mixed' : 'source',
+      streams: [],
+      vdiff: null,
+      action,
+      journal: workflow.journal,
+      next: action?.state === 'pending' || action?.state === 'running' ? [] : nextOfDualWrite(workflow, readsPercent),
+      dualwrite,
     }
   }
 

@@ -121,6 +121,7 @@ export function workflow(over: Partial<WorkflowView> = {}): WorkflowView {
       'shardwright reshard --workflow split --target-keyspace app show',
       'shardwright reshard --workflow split --target-keyspace app cancel',
     ],
+    dualwrite: null,
     ...over,
   }
 }

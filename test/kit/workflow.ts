@@ -9,7 +9,7 @@ import { database } from '../../src/demo/workload.ts'
 import { Final, until } from './until.ts'
 
 type Verb = RequestBody<'act'>['verb']
-export type Spec = RequestBody<'createWorkflow'>['spec']
+export type Spec = Extract<RequestBody<'createWorkflow'>, { kind: 'reshard' }>['spec']
 
 export class ReshardUnderTest {
   readonly #client: ApiClient
