@@ -1,0 +1,104 @@
+/** The verdicts of L4 to L6 as pure judgements: each sound case passes, each harm fails, and what is not enough to judge is unknown. */
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { DDSketch } from '../../ingest/ddsketch.ts'
+import { judgeFigures } from './capacity.ts'
+import { judgeTimes } from './latency.ts'
+import { replayable, shapeOf } from './replay.ts'
+import type { Answer } from './replay.ts'
+import { judgeAnswers } from './shadow-reads.ts'
+import { compareSketches } from './sketches.ts'
+
+const answer = (text: string, ok = true): Answer => (ok ? { ok: true, text, rows: 1, ms: 1 } : { ok: false, text, ms: 1 })
+const asked = (old: Answer, fresh: Answer, again = old) => ({ sample: { sql: 'SELECT 1', keyspaceId: null }, old, fresh, again })
+
+describe('L4', () => {
+  test('equal answers pass; one other answer fails, and is shown', () => {
+    const sound = Array.from({ length: 50 }, () => asked(answer('a'), answer('a')))
+    assert.equal(judgeAnswers(sound, {}).verdict, 'pass')
+    const harmed = judgeAnswers([...sound, asked(answer('a'), answer('b'))], {})
+    assert.equal(harmed.verdict, 'fail')
+    assert.equal(harmed.findings[0]?.new, 'b')
+  })
+  test('an error on the new branch alone fails', () => {
+    assert.equal(judgeAnswers([asked(answer('a'), answer('1146', false))], {}).verdict, 'fail')
+  })
+  test('where the old branch does not agree with itself nothing is said: noise, and when it is most of them, unknown', () => {
+    const noisy = asked(answer('a'), answer('b'), answer('c'))
+    assert.equal(judgeAnswers([noisy], {}).verdict, 'unknown')
+    assert.equal(judgeAnswers([noisy, asked(answer('a'), answer('a')), asked(answer('a'), answer('a'))], {}).verdict, 'pass')
+    assert.equal(judgeAnswers([noisy, noisy, asked(answer('a'), answer('a'))], {}).verdict, 'unknown')
+  })
+  test('nothing compared is unknown', () => assert.equal(judgeAnswers([], {}).verdict, 'unknown'))
+})
+
+describe('L5', () => {
+  const many = (ms: number, count = 100): number[] => Array.from({ length: count }, (_, i) => ms + (i % 10) / 100)
+  test('alike passes; p95 above 1.2 × and the noise fails; fast noise does not', () => {
+    assert.equal(judgeTimes([{ shape: 's', old: many(20), fresh: many(21) }], [], 1.2).verdict, 'pass')
+    assert.equal(judgeTimes([{ shape: 's', old: many(20), fresh: many(40) }], [], 1.2).verdict, 'fail')
+    assert.equal(judgeTimes([{ shape: 's', old: many(1), fresh: many(3) }], [], 1.2).verdict, 'pass')
+  })
+  test('one slow shape among fast ones fails', () => {
+    const times = [
+      ...Array.from({ length: 30 }, (_, i) => ({ shape: `s${i}`, old: many(10), fresh: many(10) })),
+      { shape: 'slow', old: many(10), fresh: many(50) },
+    ]
+    const found = judgeTimes(times, [], 1.2)
+    assert.equal(found.verdict, 'fail')
+    assert.equal(found.findings[0]?.where, 'slow')
+  })
+  test('an index that is no longer used fails however fast it is; no reads are unknown', () => {
+    const lost = { what: 'an index is no longer used', where: 's', old: 'k', new: '' }
+    assert.equal(judgeTimes([{ shape: 's', old: many(1), fresh: many(1) }], [lost], 1.2).verdict, 'fail')
+    assert.equal(judgeTimes([], [], 1.2).verdict, 'unknown')
+  })
+})
+
+describe('L6', () => {
+  const drain = (r: number, w: number) => ({ ok: true, heldMs: 10_000, drainedMs: 5000, r, w, backlog: 100n }) as const
+  test('the word linear is refused below an efficiency of 0.9', () => {
+    assert.equal(judgeFigures(drain(1000, 6000), drain(1000, 3000), 8, 4).numbers['scaling'], 'linear')
+    const less = judgeFigures(drain(1000, 5300), drain(1000, 3000), 8, 4)
+    assert.equal(less.numbers['scaling'], 'not linear')
+    assert.equal(less.numbers['efficiency'], 0.88)
+    assert.match(less.because, /not linear/)
+  })
+  test('no headroom fails; an old branch that was not measured leaves the scaling unknown', () => {
+    assert.equal(judgeFigures(drain(1000, 1200), drain(1000, 3000), 8, 4).verdict, 'fail')
+    const alone = judgeFigures(drain(1000, 6000), { ok: false, because: 'x' }, 8, 4)
+    assert.equal(alone.numbers['scaling'], 'not known')
+    assert.equal(alone.numbers['efficiency'], null)
+  })
+})
+
+test('L3: the same values in another order are alike; another count or another value is not', () => {
+  const values = Array.from({ length: 500 }, (_, i) => 1 + ((i * 37) % 400))
+  const a = DDSketch.of(values)
+  const b = DDSketch.of(values.slice(0, 250))
+  b.merge(DDSketch.of(values.slice(250).reverse()))
+  assert.deepEqual(compareSketches(a, b, 0.01).differences, [])
+  assert.ok(compareSketches(a, DDSketch.of(values.slice(1)), 0.01).differences.some(({ what }) => what === 'values in the sketch'))
+  assert.ok(compareSketches(a, DDSketch.of(values.map((v) => v * 1.1)), 0.01).differences.some(({ what }) => what === 'p95'))
+  assert.ok(compareSketches(a, null, 0.01).differences.length > 0)
+})
+
+test('only reads are replayed that stay on the branch and depend on nothing but rows', () => {
+  assert.ok(replayable('SELECT * FROM hourly WHERE tenant = 5', 'insights'))
+  assert.ok(replayable('WITH x AS (SELECT 1) SELECT * FROM x', 'insights'))
+  for (const sql of [
+    'UPDATE hourly SET calls = 1',
+    'SELECT * FROM insights.hourly',
+    'SELECT * FROM `insights` . hourly',
+    'SELECT * FROM hourly WHERE bucket > NOW() - INTERVAL 1 DAY',
+    'SELECT * FROM hourly FOR UPDATE',
+    'SELECT SLEEP(1)',
+    'SELECT RAND()',
+  ])
+    assert.equal(replayable(sql, 'insights'), false, sql)
+})
+
+test('a shape is the statement without its literals', () => {
+  assert.equal(shapeOf('SELECT * FROM t WHERE a = 5 AND b = "x"'), shapeOf('SELECT  *  FROM t WHERE a = 77 AND b = "yy"'))
+  assert.notEqual(shapeOf('SELECT a FROM t WHERE a = 5'), shapeOf('SELECT b FROM t WHERE a = 5'))
+})

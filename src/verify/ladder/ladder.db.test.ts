@@ -1,0 +1,238 @@
+/**
+ * The ladder on two branches that real consumers filled: each rung passes on sound branches, and each fails when the harm that it looks for is
+ * done on purpose. Nothing may be `pass` that was not compared (promise 6).
+ */
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import { flavours } from '../../../test/kit/servers.ts'
+import { systemClock } from '../../base/clock.ts'
+import { DDSketch } from '../../ingest/ddsketch.ts'
+import { keys } from '../../topology/keys.ts'
+import type { FleetRecord } from '../../topology/dualwrite-records.ts'
+import { readRecord } from '../../topology/typed.ts'
+import { withAligned } from './align.ts'
+import { readApplied } from './positions.ts'
+import { TwoBranches } from './testkit/two-branches.ts'
+
+const wide = ['-40', '40-80', '80-c0', 'c0-'] as const
+
+for (const flavour of flavours())
+  describe(`ladder, ${flavour}`, { timeout: 240_000 }, () => {
+    let world: TwoBranches
+    before(async () => {
+      world = await TwoBranches.create({ flavour })
+      await world.produce(3000, 6)
+      world.startFleet('main')
+      world.startFleet('wide')
+      await world.untilCaughtUp('main', 'wide')
+    })
+    after(async () => {
+      await world[Symbol.asyncDispose]()
+    })
+
+    /** Does harm by SQL, runs the rung, and takes the harm back. */
+    const harmed = async (rung: 'L0' | 'L1' | 'L2' | 'L3', harm: string, undo: string): Promise<ReturnType<TwoBranches['rung']>> => {
+      const done = await world.sql.query(harm)
+      assert.ok(done.kind === 'ok' && done.affectedRows > 0n, `the harm changed nothing: ${harm}`)
+      try {
+        return await world.rung(rung)
+      } finally {
+        await world.sql.query(undo)
+      }
+    }
+    /** A shard of the new branch with such rows, and one row of it. */
+    const rowOf = async (table: string, columns: string): Promise<{ at: string; row: Record<string, string | null> }> => {
+      for (const shard of wide) {
+        const at = world.at('wide', shard, table)
+        const row = (await world.sql.allText(`SELECT ${columns} FROM ${at} LIMIT 1`))[0]
+        if (row !== undefined) return { at, row }
+      }
+      return assert.fail(`no rows in ${table}`)
+    }
+
+    test('sound branches: L0 to L3 pass, with figures that say what was compared', async () => {
+      for (const rung of ['L0', 'L1', 'L2', 'L3'] as const) {
+        const evidence = await world.rung(rung)
+        assert.equal(evidence.verdict, 'pass', `${rung}: ${evidence.because} ${JSON.stringify(evidence.findings)}`)
+        assert.equal(evidence.rung, rung)
+      }
+      const sums = await world.rung('L1')
+      assert.ok(Number(sums.numbers['buckets']) >= 10, JSON.stringify(sums.numbers))
+      assert.ok(Number(sums.numbers['rows']) > 500)
+    })
+
+    test('L0 fails when a position was moved by hand', async () => {
+      const where = `shard_uid = 'wide:-40' AND partition_no = 1`
+      const evidence = await harmed(
+        'L0',
+        `UPDATE _shardwright.ingest_position SET next_offset = next_offset - 5 WHERE ${where}`,
+        `UPDATE _shardwright.ingest_position SET next_offset = next_offset + 5 WHERE ${where}`,
+      )
+      assert.equal(evidence.verdict, 'fail')
+      assert.match(JSON.stringify(evidence.findings), /taken is not next − start/)
+    })
+
+    test('L0 fails past the end of the topic, and at another start', async () => {
+      const past = await harmed(
+        'L0',
+        `UPDATE _shardwright.ingest_position SET next_offset = next_offset + 5, taken = taken + 5 WHERE shard_uid = 'main:80-' AND partition_no = 0`,
+        `UPDATE _shardwright.ingest_position SET next_offset = next_offset - 5, taken = taken - 5 WHERE shard_uid = 'main:80-' AND partition_no = 0`,
+      )
+      assert.match(JSON.stringify(past.findings), /past the end of the topic/)
+      const start = await harmed(
+        'L0',
+        `UPDATE _shardwright.ingest_position SET start_offset = start_offset + 1, taken = taken - 1 WHERE shard_uid = 'main:80-' AND partition_no = 0`,
+        `UPDATE _shardwright.ingest_position SET start_offset = start_offset - 1, taken = taken + 1 WHERE shard_uid = 'main:80-' AND partition_no = 0`,
+      )
+      assert.match(JSON.stringify(start.findings), /begins elsewhere/)
+    })
+
+    test('L1 fails on a wrong sum, on a lost row, and on a value moved from one key to another though every sum stays', async () => {
+      const { at, row } = await rowOf('hourly', 'tenant, print, CAST(bucket AS CHAR) AS bucket, total_rows')
+      const where = `tenant = ${row['tenant']} AND print = ${row['print']} AND bucket = '${row['bucket']}'`
+      const sum = await harmed(
+        'L1',
+        `UPDATE ${at} SET total_rows = total_rows + 1 WHERE ${where}`,
+        `UPDATE ${at} SET total_rows = total_rows - 1 WHERE ${where}`,
+      )
+      assert.equal(sum.verdict, 'fail')
+      assert.match(JSON.stringify(sum.findings), /sum of total_rows/)
+      assert.match(JSON.stringify(sum.findings), new RegExp(`key ${row['tenant']}, ${row['print']}`))
+
+      await world.sql.query(`CREATE TABLE _shardwright.kept AS SELECT * FROM ${at} WHERE ${where}`)
+      const lost = await harmed('L1', `DELETE FROM ${at} WHERE ${where}`, `INSERT INTO ${at} SELECT * FROM _shardwright.kept`)
+      await world.sql.query('DROP TABLE _shardwright.kept')
+      assert.equal(lost.verdict, 'fail')
+
+      const other = (
+        await world.sql.allText(`SELECT tenant, print FROM ${at} WHERE bucket = '${row['bucket']}' AND NOT (${where}) LIMIT 1`)
+      )[0]
+      assert.ok(other !== undefined)
+      const moved = (sign: string): string =>
+        `UPDATE ${at} SET total_rows = total_rows ${sign} (CASE WHEN ${where} THEN 1 ELSE -1 END) WHERE bucket = '${row['bucket']}' AND ((${where}) OR (tenant = ${other['tenant']} AND print = ${other['print']}))`
+      const swapped = await harmed('L1', moved('+'), moved('-'))
+      assert.equal(swapped.verdict, 'fail', 'the digest of roll-ups sees what sums do not')
+      assert.doesNotMatch(JSON.stringify(swapped.findings), /sum of/)
+    })
+
+    test('L2 fails on one wrong 1:1 row and names it; L1 of the same harm does not see it', async () => {
+      const { at, row } = await rowOf('slow', 'tenant, part, at_offset, ms')
+      const where = `tenant = ${row['tenant']} AND part = ${row['part']} AND at_offset = ${row['at_offset']}`
+      const harm = `UPDATE ${at} SET ms = ms + 1 WHERE ${where}`
+      const undo = `UPDATE ${at} SET ms = ms - 1 WHERE ${where}`
+      const evidence = await harmed('L2', harm, undo)
+      assert.equal(evidence.verdict, 'fail')
+      assert.match(JSON.stringify(evidence.findings), new RegExp(`key ${row['tenant']}, ${row['part']}, ${row['at_offset']}`))
+      assert.equal((await harmed('L1', harm, undo)).verdict, 'pass')
+    })
+
+    test('L3 fails on a sketch that holds other values, though sums and counts stay', async () => {
+      const { at, row } = await rowOf('hourly', 'tenant, print, CAST(bucket AS CHAR) AS bucket, HEX(times) AS times')
+      const where = `tenant = ${row['tenant']} AND print = ${row['print']} AND bucket = '${row['bucket']}'`
+      const sketch = DDSketch.decode(Buffer.from(row['times'] ?? '', 'hex'))
+      const wrong = DDSketch.of(Array.from({ length: sketch.count }, () => 5000))
+      const harm = `UPDATE ${at} SET times = x'${wrong.encode().toString('hex')}' WHERE ${where}`
+      const undo = `UPDATE ${at} SET times = x'${row['times']}' WHERE ${where}`
+      const evidence = await harmed('L3', harm, undo)
+      assert.equal(evidence.verdict, 'fail', evidence.because)
+      assert.match(JSON.stringify(evidence.findings), /hourly\.times/)
+      assert.equal((await harmed('L1', harm, undo)).verdict, 'pass', 'sketches are the third rung’s')
+    })
+
+    test('rule 11: what is not whole on both branches is not compared, and nothing compared is unknown', async () => {
+      // As if the new branch had begun behind the last record: no bucket is whole there.
+      const ends = await world.sql.allText(`SELECT partition_no AS p, MAX(next_offset) AS n FROM _shardwright.ingest_position GROUP BY p`)
+      const was = (await readRecord<FleetRecord>(world.store, keys.fleet('app@wide')))!.value.startOffsets
+      await world.stopFleets()
+      await world.fleet('wide', { startOffsets: Object.fromEntries(ends.map((row) => [row['p'] ?? '', row['n'] ?? '0'])) })
+      for (const rung of ['L1', 'L2', 'L3'] as const) assert.equal((await world.rung(rung)).verdict, 'unknown')
+      await world.fleet('wide', { startOffsets: was })
+      // One branch ahead of the other: the newest bucket differs and is rightly left out.
+      await world.produce(200, 1)
+      world.startFleet('main')
+      await world.untilCaughtUp('main')
+      const evidence = await world.rung('L1')
+      assert.equal(evidence.verdict, 'pass', evidence.because)
+      world.startFleet('wide')
+      await world.untilCaughtUp('main', 'wide')
+      const later = await world.rung('L1')
+      assert.ok(Number(later.numbers['buckets']) > Number(evidence.numbers['buckets']))
+    })
+
+    test('purge is held back while rows are compared, and let go after', async () => {
+      let heldUntil = 0
+      await world.ladder(async (ladder) => {
+        const watched = { ...ladder, store: world.store }
+        const { withSnapshots } = await import('./snapshot.ts')
+        await withSnapshots(watched, async () => {
+          heldUntil = (await readRecord<FleetRecord>(world.store, keys.fleet('app@wide')))!.value.purgeHeldUntilMs
+        })
+      })
+      assert.ok(heldUntil > systemClock.nowMs())
+      assert.equal((await readRecord<FleetRecord>(world.store, keys.fleet('app@wide')))!.value.purgeHeldUntilMs, 0)
+    })
+
+    test('a server that does not answer is unknown, not a failed branch', async () => {
+      const evidence = await world.ladder(async (ladder) => {
+        const { runRung } = await import('./ladder.ts')
+        return runRung('L1', {
+          ...ladder,
+          new: { ...ladder.new, shards: ladder.new.shards.map((shard) => ({ ...shard, serverId: 'gone' })) },
+        })
+      })
+      assert.equal(evidence.verdict, 'unknown')
+    })
+
+    test('L4: both branches stand at one vector while producers go on, and go on after', async () => {
+      const stop = new AbortController()
+      const producing = (async () => {
+        while (!stop.signal.aborted) {
+          await world.produce(100, 1)
+          await systemClock.sleep(20)
+        }
+      })()
+      try {
+        const aligned = await world.ladder((ladder) =>
+          withAligned(ladder, async () => {
+            const at = async (side: typeof ladder.old, fleets: FleetRecord[]): Promise<string[]> =>
+              [...(await readApplied(ladder, side, fleets, 0)).values()].map((vector) =>
+                JSON.stringify([...vector].map(([k, v]) => [k, String(v)]).sort()),
+              )
+            const first = [...(await at(ladder.old, [ladder.pairs[0]!.old])), ...(await at(ladder.new, [ladder.pairs[0]!.new]))]
+            await systemClock.sleep(300)
+            const second = [...(await at(ladder.old, [ladder.pairs[0]!.old])), ...(await at(ladder.new, [ladder.pairs[0]!.new]))]
+            return new Set([...first, ...second])
+          }),
+        )
+        assert.ok(aligned.ok, aligned.ok ? '' : aligned.because)
+        assert.equal(aligned.value.size, 1, `shards stood apart: ${[...aligned.value].join(' ')}`)
+      } finally {
+        stop.abort()
+        await producing
+      }
+      assert.equal((await readRecord<FleetRecord>(world.store, keys.fleet('app')))!.value.holdAt, null)
+      await world.untilCaughtUp('main', 'wide')
+    })
+
+    test('L6 measures by pause and drain; without producers it knows nothing', async () => {
+      const quiet = await world.rung('L6', { holdMs: 300, alignMsMax: 10_000 })
+      assert.equal(quiet.verdict, 'unknown')
+      const stop = new AbortController()
+      const producing = (async () => {
+        while (!stop.signal.aborted) {
+          await world.produce(50, 1)
+          await systemClock.sleep(50)
+        }
+      })()
+      try {
+        const evidence = await world.rung('L6', { holdMs: 1500, alignMsMax: 20_000, drainMsMax: 60_000 })
+        assert.notEqual(evidence.verdict, 'unknown', evidence.because)
+        assert.ok(Number(evidence.numbers['newEventsPerSecond']) > Number(evidence.numbers['eventsPerSecond']))
+        assert.match(String(evidence.numbers['scaling']), /linear|not known/)
+      } finally {
+        stop.abort()
+        await producing
+      }
+      assert.equal((await readRecord<FleetRecord>(world.store, keys.fleet('app@wide')))!.value.wanted, 'running')
+    })
+  })
