@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import type { KeyspaceView } from '../api/schemas.ts'
+import { branchCommands } from './branch.ts'
 import type { CliContext } from './context.ts'
 import { cliErrors } from './errors.ts'
 import { list, text } from './flags.ts'
@@ -40,6 +41,7 @@ export function keyspaceCommands(program: Command, cli: CliContext): void {
       )
       print(cli, flags, view, () => keyspaceLines(view))
     })
+  branchCommands(keyspace, cli)
   keyspace
     .command('list')
     .option('--format <format>', 'text | json')

@@ -1,5 +1,7 @@
 import { Command } from 'commander'
 import type { CliContext } from './context.ts'
+import { dualwriteCommand } from './dualwrite.ts'
+import { fleetCommands } from './fleet.ts'
 import { keyspaceCommands } from './keyspace.ts'
 import { reshardCommand } from './reshard.ts'
 import { statusCommands } from './status.ts'
@@ -17,6 +19,8 @@ export function buildProgram(cli: CliContext, version: string): Command {
   vdiffCommand(program, cli)
   keyspaceCommands(program, cli)
   vschemaCommands(program, cli)
+  fleetCommands(program, cli)
+  dualwriteCommand(program, cli)
   statusCommands(program, cli)
   return program
 }

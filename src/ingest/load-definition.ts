@@ -1,4 +1,5 @@
 /** A definition from its file: a TypeScript or JavaScript module with a default export made by `defineTopic`, or YAML. */
+import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { pathToFileURL } from 'node:url'
 import type { TopicDefinition } from './definition.ts'
@@ -16,7 +17,12 @@ export async function loadDefinition(file: string): Promise<TopicDefinition> {
   }
   let module: { default?: unknown }
   try {
-    module = (await import(pathToFileURL(file).href)) as { default?: unknown }
+    // Modules are kept by address: the digest makes a changed file another one, so that whoever compares definitions sees it.
+    const digest = createHash('sha256')
+      .update(await readFile(file))
+      .digest('hex')
+      .slice(0, 16)
+    module = (await import(`${pathToFileURL(file).href}?${digest}`)) as { default?: unknown }
   } catch (error) {
     throw unreadable(error instanceof Error ? error.message : String(error), error)
   }

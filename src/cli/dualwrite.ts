@@ -1,0 +1,248 @@
+import type { Command } from 'commander'
+import type { RequestBody } from '../api/endpoints.ts'
+import type { DualWriteView } from '../api/dualwrite-schemas.ts'
+import type { WorkflowView } from '../api/schemas.ts'
+import type { CliContext } from './context.ts'
+import { cliErrors } from './errors.ts'
+import { bool, list, milliseconds, need, text } from './flags.ts'
+import type { Flags } from './flags.ts'
+import { carryOut } from './follow.ts'
+import { clockTime, count, duration, table } from './text.ts'
+
+export const dualwriteVerbs = ['create', 'show', 'status', 'check', 'validate', 'ramp', 'rollback', 'complete', 'cancel'] as const
+const bootstraps = ['wait', 'pin', 'pin+wait', 'hybrid'] as const
+const rungNames = ['L0', 'L1', 'L2', 'L3', 'L4', 'L5', 'L6'] as const
+
+/** `DualWrite <verb> --keyspace K --workflow W`. */
+export function dualwriteCommand(program: Command, cli: CliContext): void {
+  program
+    .command('DualWrite')
+    .alias('dualwrite')
+    .description(`fill a branch from the topics, prove it, move readers to it: ${dualwriteVerbs.join(', ')}`)
+    .argument('<verb>', dualwriteVerbs.join(' | '))
+    .option('--keyspace <keyspace>', 'the keyspace')
+    .option('--workflow <name>', 'the name of the run')
+    .option('--to-branch <branch>', '[create] the branch that is filled')
+    .option('--bootstrap <way>', `[create] ${bootstraps.join(' | ')}`)
+    .option('--margin <duration>', '[create] how far behind the oldest offset held a pinned branch begins')
+    .option('--raise-retention <bool>', '[create] raise the topics’ retention first where that is allowed (put back at the end)')
+    .option('--consumers <n>', '[create] consumer processes of the second fleet')
+    .option('--writers <n>', '[create] writer lanes of each')
+    .option('--rungs <rungs>', '[create] what readiness asks for, e.g. L0,L1,L2')
+    .option('--rung <rungs>', '[validate] only these')
+    .option('--allow <checks>', '[create] preconditions that are passed over, by name')
+    .option('--steps <percents>', '[create] shares of an automatic ramp, e.g. 0.1,1,5,25,50,100')
+    .option('--dwell <duration>', '[create, ramp --auto] how long each step stands at least')
+    .option('--p95-times-most <n>', '[create] p95 of reads on the new branch against the old')
+    .option('--watch-every <duration>', '[create] how often both branches are compared while reads move')
+    .option('--quiet <duration>', '[create] how long nobody may have read the old servers before they are given up')
+    .option('--hold <duration>', '[create, complete] how long the old data is kept; default: one retention of the topics')
+    .option('--percent <n>', '[ramp] the share of tenants that reads the new branch')
+    .option('--auto', '[ramp] step by step, watched, and back by itself')
+    .option('--stop', '[ramp] keep an automatic ramp where it is')
+    .option('--keyspace-id <hex>', '[ramp] one tenant, by keyspace id, with --to')
+    .option('--to <branch>', '[ramp] main, the new branch, or default')
+    .option('--emergency', '[rollback] at once: reads may go back in time')
+    .option('--keep-data', '[cancel] leave the rows of the branch')
+    .option('--dry-run', 'say what would be done')
+    .option('--yes', '[complete, cancel] what is removed is meant to be')
+    .option('--wait <bool>', 'follow until it has ended; default true')
+    .option('--format <format>', 'text | json')
+    .action((verbGiven: string, flags: Flags) => run(cli, verbGiven.toLowerCase(), verbGiven, flags))
+}
+
+async function run(cli: CliContext, verb: string, given: string, flags: Flags): Promise<void> {
+  if (!(dualwriteVerbs as readonly string[]).includes(verb))
+    throw cliErrors.unknownVerb({ command: 'DualWrite', verb: given, verbs: dualwriteVerbs.join(', ') })
+  const keyspace = need(flags, 'keyspace', '--keyspace', 'DualWrite')
+  const name = need(flags, 'workflow', '--workflow', 'DualWrite')
+  if (verb === 'show' || verb === 'status') return show(cli, verb, keyspace, name, flags)
+  const action =
+    verb === 'create'
+      ? await cli.client().call('createWorkflow', {}, creation(cli, keyspace, name, flags))
+      : await cli.client().call('act', { keyspace, name }, { ...request(cli, verb, flags), actor: cli.actor })
+  if (!bool(flags, 'wait', true)) return cli.out(`${verb} is asked for (request ${action.id}); \`show\` tells how it ends`)
+  const ended = await carryOut(cli, keyspace, name, action)
+  if (text(flags, 'format') === 'json' && ended !== null) cli.out(JSON.stringify(ended, null, 2))
+}
+
+function creation(cli: CliContext, keyspace: string, name: string, flags: Flags): RequestBody<'createWorkflow'> {
+  const bootstrap = text(flags, 'bootstrap')
+  const way = bootstraps.find((one) => one === bootstrap)
+  if (bootstrap !== undefined && way === undefined)
+    throw cliErrors.badArgument({
+      argument: '--bootstrap',
+      problem: `${bootstrap} is none of ${bootstraps.join(', ')}`,
+      command: 'DualWrite create',
+    })
+  const steps = list(text(flags, 'steps'))?.map(Number)
+  const dwellMs = milliseconds(flags, 'dwell', '--dwell')
+  const watchEveryMs = milliseconds(flags, 'watchEvery', '--watch-every')
+  const marginMs = milliseconds(flags, 'margin', '--margin')
+  const quietMs = milliseconds(flags, 'quiet', '--quiet')
+  const holdMs = milliseconds(flags, 'hold', '--hold')
+  const times = text(flags, 'p95TimesMost')
+  const consumers = text(flags, 'consumers')
+  const writers = text(flags, 'writers')
+  const rungs = rungsOf(text(flags, 'rungs'))
+  return {
+    id: cli.newId(),
+    actor: cli.actor,
+    kind: 'dualwrite',
+    keyspace,
+    name,
+    spec: {
+      toBranch: need(flags, 'toBranch', '--to-branch', 'DualWrite create'),
+      ...(way === undefined ? {} : { bootstrap: way }),
+      ...(marginMs === undefined ? {} : { marginMs }),
+      raiseRetention: bool(flags, 'raiseRetention', true),
+      ...(consumers === undefined ? {} : { consumers: Number(consumers) }),
+      ...(writers === undefined ? {} : { writers: Number(writers) }),
+      ...(rungs === undefined ? {} : { rungs }),
+      allow: list(text(flags, 'allow')) ?? [],
+      ramp: {
+        ...(steps === undefined ? {} : { steps }),
+        ...(dwellMs === undefined ? {} : { dwellMs }),
+        ...(watchEveryMs === undefined ? {} : { watchEveryMs }),
+        ...(times === undefined ? {} : { p95TimesMost: Number(times) }),
+      },
+      ...(quietMs === undefined ? {} : { quietMs }),
+      ...(holdMs === undefined ? {} : { holdMs }),
+    },
+    dryRun: bool(flags, 'dryRun', false),
+  }
+}
+
+function request(cli: CliContext, verb: string, flags: Flags): RequestBody<'act'> {
+  const id = cli.newId()
+  const dryRun = bool(flags, 'dryRun', false)
+  switch (verb) {
+    case 'check':
+      return { id, verb, args: { dryRun } }
+    case 'validate':
+      return { id, verb, args: { rungs: rungsOf(text(flags, 'rung') ?? text(flags, 'rungs')) ?? [], dryRun } }
+    case 'ramp': {
+      const keyspaceId = text(flags, 'keyspaceId')
+      if (keyspaceId !== undefined) {
+        const to = need(flags, 'to', '--to', 'DualWrite ramp --keyspace-id')
+        return { id, verb: 'tenant', args: { keyspaceId: keyspaceId.toLowerCase(), branch: to === 'default' ? null : to, dryRun } }
+      }
+      const percent = text(flags, 'percent')
+      const auto = bool(flags, 'auto', false)
+      const stop = bool(flags, 'stop', false)
+      if (!auto && !stop && percent === undefined)
+        throw cliErrors.missing({ flag: '--percent, --auto or --stop', command: 'DualWrite ramp' })
+      const dwellMs = milliseconds(flags, 'dwell', '--dwell')
+      return {
+        id,
+        verb,
+        args: {
+          ...(percent === undefined ? {} : { percent: Number(percent) }),
+          auto,
+          stop,
+          ...(dwellMs === undefined ? {} : { dwellMs }),
+          dryRun,
+        },
+      }
+    }
+    case 'rollback':
+      return { id, verb, args: { emergency: bool(flags, 'emergency', false), dryRun } }
+    case 'complete':
+    case 'cancel': {
+      const holdMs = milliseconds(flags, 'hold', '--hold')
+      return {
+        id,
+        verb,
+        args: {
+          yes: bool(flags, 'yes', false),
+          keepData: bool(flags, 'keepData', false),
+          ...(holdMs === undefined ? {} : { holdMs }),
+          dryRun,
+        },
+      }
+    }
+    default:
+      throw cliErrors.unknownVerb({ command: 'DualWrite', verb, verbs: dualwriteVerbs.join(', ') })
+  }
+}
+
+function rungsOf(value: string | undefined): (typeof rungNames)[number][] | undefined {
+  return list(value)?.map((one) => {
+    const rung = rungNames.find((name) => name === one.toUpperCase())
+    if (rung === undefined)
+      throw cliErrors.badArgument({ argument: '--rung', problem: `${one} is none of ${rungNames.join(', ')}`, command: 'DualWrite' })
+    return rung
+  })
+}
+
+async function show(cli: CliContext, verb: string, keyspace: string, name: string, flags: Flags): Promise<void> {
+  const workflow = await cli.client().call('showWorkflow', { keyspace, name })
+  if (text(flags, 'format') === 'json') return cli.out(JSON.stringify(workflow, null, 2))
+  if (workflow.dualwrite === null)
+    throw cliErrors.badArgument({ argument: name, problem: `is a ${workflow.kind}, not a dual-write run`, command: 'DualWrite show' })
+  for (const line of dualwriteLines(workflow, workflow.dualwrite, cli.clock.nowMs())) cli.out(line)
+  if (verb === 'show') for (const line of details(workflow, workflow.dualwrite)) cli.out(line)
+}
+
+export function dualwriteLines(workflow: WorkflowView, run: DualWriteView, nowMs: number): string[] {
+  const share = (percent: number): string => `${Math.round(percent * 100) / 100} %`
+  const { coverage, horizon, auto } = run
+  const ready =
+    coverage === null
+      ? 'not measured yet'
+      : `${coverage.percent === null ? 'unknown' : share(coverage.percent)} of the window${coverage.readyAtMs === null ? ', ready: unknown' : coverage.readyAtMs <= nowMs ? '' : `, whole in ${duration(coverage.readyAtMs - nowMs)}`} (${coverage.because}), lag ${coverage.lag ?? 'unknown'}`
+  return [
+    `${workflow.keyspace}.${workflow.name}  dualwrite  ${workflow.state}  → ${workflow.keyspace}@${run.toBranch} (${workflow.sourceShards.length} → ${workflow.targetShards.length} shards), ${run.bootstrap}, plan version ${run.planVersion}`,
+    `  filled: ${ready}`,
+    `  reads: ${share(run.readsPercent)} on ${run.toBranch}${run.closing === null ? '' : `, a step to ${share(run.closing.toward === run.toBranch ? run.closing.toPercent : run.closing.fromPercent)} is under way`}${run.tenants.length === 0 ? '' : `, ${run.tenants.length} tenants by name`}`,
+    `    last second: old ${readsText(run.reads.old)}; new ${readsText(run.reads.new)}${run.reads.baselineP95Ms === null ? '' : `; p95 before ${run.reads.baselineP95Ms.toFixed(1)} ms`}`,
+    ...(auto === null
+      ? []
+      : [
+          `  ramp --auto: ${auto.state}${auto.why === null ? '' : `: ${auto.why}`}${auto.state === 'running' && auto.nextStepAtMs > nowMs ? `, next step in ${duration(auto.nextStepAtMs - nowMs)}` : ''}`,
+        ]),
+    ...(run.watch === null ? [] : [`  compared ${clockTime(run.watch.atMs)}: ${run.watch.verdict}: ${run.watch.because}`]),
+    horizonLine(horizon, nowMs),
+    ...(run.removeAtMs === null ? [] : [`  the old data goes in ${duration(Math.max(0, run.removeAtMs - nowMs))}`]),
+    ...(workflow.next.length === 0 ? [] : [`  next: ${workflow.next.join(' | ')}`]),
+  ]
+}
+
+function horizonLine(horizon: DualWriteView['horizon'], nowMs: number): string {
+  if (horizon === null) return '  back: not known yet'
+  switch (horizon.kind) {
+    case 'open':
+      return `  back: possible without end (${horizon.because})`
+    case 'until':
+      return `  back: possible for ${duration(Math.max(0, (horizon.untilMs ?? nowMs) - nowMs))} more (${horizon.because})`
+    case 'passed':
+      return `  back: not possible any more (${horizon.because})`
+    default:
+      return `  back: unknown (${horizon.because})`
+  }
+}
+
+function readsText(reads: { reads: number; errors: number; p95Ms: number }): string {
+  return reads.reads === 0 ? 'none' : `${count(reads.reads)} reads, ${reads.errors} errors, p95 ${reads.p95Ms.toFixed(1)} ms`
+}
+
+function details(workflow: WorkflowView, run: DualWriteView): string[] {
+  return [
+    ...table(
+      ['rung', 'verdict', 'when', 'took', 'what'],
+      run.evidence.map((one) => [
+        one.rung,
+        one.counts ? one.verdict : `${one.verdict} (older plan)`,
+        clockTime(one.atMs),
+        duration(one.tookMs),
+        one.because,
+      ]),
+    ).map((line) => `  ${line}`),
+    ...run.fleets.map(
+      (fleet) =>
+        `  fleet ${fleet.name}: wanted ${fleet.wanted}, ${fleet.consumers.filter((one) => one.fresh).length} consumers, lag ${fleet.lag ?? 'unknown'}${fleet.error === null ? '' : `, ${fleet.error.code} ${fleet.error.what}`}`,
+    ),
+    '  journal:',
+    ...workflow.journal.map((entry) => `    ${clockTime(entry.atMs)} ${entry.text}`),
+  ]
+}

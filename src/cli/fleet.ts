@@ -1,0 +1,126 @@
+import type { Command } from 'commander'
+import type { FleetView } from '../api/dualwrite-schemas.ts'
+import { resolve } from 'node:path'
+import type { CliContext } from './context.ts'
+import { cliErrors } from './errors.ts'
+import { milliseconds, need, text } from './flags.ts'
+import type { Flags } from './flags.ts'
+import { print } from './keyspace.ts'
+import { count, table } from './text.ts'
+
+/** `fleet create|list|show|hold|resume|stop|delete`: the consumers that fill a branch from a topic. */
+export function fleetCommands(program: Command, cli: CliContext): void {
+  const fleet = program.command('fleet').description('consumer fleets: what fills the branches of a keyspace from its topics')
+  fleet
+    .command('create')
+    .description('make the fleet of a keyspace (or of one branch); `up` runs its consumers')
+    .option('--keyspace <keyspace>', 'insights, or insights@wide')
+    .option('--definition <file>', 'the topic definition: a module or YAML')
+    .option('--topic <url>', 'the address of the topic, where the definition does not say it')
+    .option('--name <suffix>', 'when a branch reads several topics: what to call this one')
+    .option('--start <where>', 'oldest | end: from where it reads', 'oldest')
+    .option('--margin <duration>', 'behind the oldest offset held')
+    .option('--consumers <n>', 'how many processes')
+    .option('--writers <n>', 'writer lanes of each')
+    .option('--batch-records-max <n>', 'records merged at once behind a backlog')
+    .option('--format <format>', 'text | json')
+    .action(async (flags: Flags) => {
+      const [keyspace, branch] = need(flags, 'keyspace', '--keyspace', 'fleet create').split('@')
+      const start = text(flags, 'start')
+      if (start !== 'oldest' && start !== 'end')
+        throw cliErrors.badArgument({ argument: '--start', problem: `${start} is neither oldest nor end`, command: 'fleet create' })
+      const marginMs = milliseconds(flags, 'margin', '--margin')
+      const topic = text(flags, 'topic')
+      const suffix = text(flags, 'name')
+      const view = await cli.client().call(
+        'createFleet',
+        {},
+        {
+          keyspace: keyspace ?? '',
+          ...(branch === undefined ? {} : { branch }),
+          // Control reads it, wherever that runs.
+          definition: resolve(need(flags, 'definition', '--definition', 'fleet create')),
+          ...(topic === undefined ? {} : { topic }),
+          ...(suffix === undefined ? {} : { suffix }),
+          start,
+          ...(marginMs === undefined ? {} : { marginMs }),
+          ...number(flags, 'consumers'),
+          ...number(flags, 'writers'),
+          ...number(flags, 'batchRecordsMax'),
+        },
+      )
+      print(cli, flags, view, () => fleetLines(view))
+    })
+  fleet
+    .command('list')
+    .option('--format <format>', 'text | json')
+    .action(async (flags: Flags) => {
+      const views = await cli.client().call('listFleets')
+      print(cli, flags, views, () =>
+        table(
+          ['fleet', 'topic', 'wanted', 'consumers', 'lag', 'records/s'],
+          views.map((view) => [
+            view.name,
+            view.topic,
+            view.wanted,
+            `${view.consumers.filter((one) => one.fresh).length}`,
+            view.lag ?? 'unknown',
+            view.recordsPerSecond === null ? 'unknown' : count(Math.round(view.recordsPerSecond)),
+          ]),
+        ),
+      )
+    })
+  fleet
+    .command('show <fleet>')
+    .option('--format <format>', 'text | json')
+    .action(async (name: string, flags: Flags) => {
+      const view = await cli.client().call('showFleet', { fleet: name })
+      print(cli, flags, view, () => fleetLines(view))
+    })
+  for (const [verb, wanted, does] of [
+    ['hold', 'held', 'write nothing until resumed; leases and positions stay'],
+    ['resume', 'running', 'go on (also after stop: where its positions stand)'],
+    ['stop', 'stopped', 'end its consumers'],
+  ] as const) {
+    fleet
+      .command(`${verb} <fleet>`)
+      .description(does)
+      .option('--format <format>', 'text | json')
+      .action(async (name: string, flags: Flags) => {
+        const view = await cli.client().call('setFleet', { fleet: name }, { wanted })
+        print(cli, flags, view, () => [`fleet ${name} is wanted ${view.wanted}`])
+      })
+  }
+  fleet
+    .command('delete <fleet>')
+    .description('forget a stopped fleet; its rows and positions stay on the shards')
+    .action(async (name: string) => {
+      await cli.client().call('deleteFleet', { fleet: name })
+      cli.out(`fleet ${name} is forgotten`)
+    })
+}
+
+function number(flags: Flags, name: 'consumers' | 'writers' | 'batchRecordsMax'): { [name: string]: number } {
+  const value = text(flags, name)
+  return value === undefined ? {} : { [name]: Number(value) }
+}
+
+export function fleetLines(view: FleetView): string[] {
+  const merged = view.mergedShare === null ? '' : `, ${(view.mergedShare * 100).toFixed(1)} % of rows merged in memory`
+  return [
+    `fleet ${view.name}: wanted ${view.wanted}, ${view.consumers.filter((one) => one.fresh).length} consumers, lag ${view.lag ?? 'unknown'}${merged}`,
+    `  topic ${view.topic}, definition ${view.definition} version ${view.definitionVersion}`,
+    ...(view.error === null ? [] : [`  ${view.error.code} ${view.error.what}`, `  ${view.error.fix}`]),
+    ...table(
+      ['partition', 'start', 'state', 'lag', 'log start', 'end'],
+      view.partitions.map((one) => [
+        String(one.partition),
+        view.startOffsets[String(one.partition)] ?? '',
+        one.error === null ? one.state : `${one.state}: ${one.error.code}`,
+        one.lag ?? 'unknown',
+        one.logStart ?? 'unknown',
+        one.highWatermark ?? 'unknown',
+      ]),
+    ),
+  ]
+}
