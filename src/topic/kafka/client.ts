@@ -74,6 +74,12 @@ export function hasApiError(error: unknown, ...apiIds: string[]): boolean {
   return error instanceof Error && apiIds.some((apiId) => findErrorBy(error, 'apiId', apiId) !== null)
 }
 
+/** The topic is not known to the broker that was asked; the client says so in words of its own when metadata lacks it. */
+export function isUnknownTopic(error: unknown): boolean {
+  if (hasApiError(error, 'UNKNOWN_TOPIC_OR_PARTITION', 'UNKNOWN_TOPIC_ID', 'INCONSISTENT_TOPIC_ID')) return true
+  return error instanceof Error && error.message.startsWith('Unknown topic ')
+}
+
 /** Whether asking again cannot help until somebody changes a right or a password. */
 export function isRefusal(error: unknown): boolean {
   if (!(error instanceof Error)) return false

@@ -39,7 +39,7 @@ export async function createKafkaTopic(address: KafkaAddress, spec: TopicSpec, c
 
 export async function addKafkaPartitions(address: KafkaAddress, partitions: number, clock: Clock): Promise<void> {
   await withAdmin(address, async (admin) => {
-    await admin.createPartitions({ topics: [{ name: address.topic, count: partitions, assignments: [] }] })
+    await admin.createPartitions({ topics: [{ name: address.topic, count: partitions, assignments: null }] })
     const started = clock.monotonicMs()
     for (;;) {
       const found = (await admin.metadata({ topics: [address.topic], forceUpdate: true })).topics.get(address.topic)

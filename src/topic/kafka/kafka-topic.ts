@@ -5,7 +5,7 @@ import { silentLog, type Log } from '../../base/log.ts'
 import { topicErrors } from '../errors.ts'
 import type { ReadOptions, Retention, Topic, TopicBatch, TopicPosition } from '../topic.ts'
 import type { KafkaAddress } from '../url.ts'
-import { asRefusal, asUnreachable, connectionOf, hasApiError, isRefusal, rawConsumer, type RawConsumer } from './client.ts'
+import { asRefusal, asUnreachable, connectionOf, isRefusal, isUnknownTopic, rawConsumer, type RawConsumer } from './client.ts'
 import { retentionOf, setRetention } from './kafka-admin.ts'
 import { KafkaReader } from './reader.ts'
 
@@ -61,7 +61,7 @@ export class KafkaTopic implements Topic {
         } catch (error) {
           const waitedMs = clock.monotonicMs() - started
           if (isRefusal(error)) throw asRefusal(error, address, 'reading')
-          const unknown = hasApiError(error, 'UNKNOWN_TOPIC_OR_PARTITION')
+          const unknown = isUnknownTopic(error)
           if (unknown && waitedMs > unknownLimitMs)
             throw topicErrors.noTopic({ topic: address.topic, where: address.brokers.join(',') }, error)
           if (waitedMs > openLimitMs) throw asUnreachable(error, address)
@@ -187,7 +187,7 @@ export class KafkaTopic implements Topic {
         if (isSwError(error)) throw error
         if (isRefusal(error)) throw asRefusal(error, this.#address, 'reading its offsets')
         const waitedMs = this.#clock.monotonicMs() - started
-        if (hasApiError(error, 'UNKNOWN_TOPIC_OR_PARTITION', 'UNKNOWN_TOPIC_ID') && waitedMs > unknownLimitMs)
+        if (isUnknownTopic(error) && waitedMs > unknownLimitMs)
           throw topicErrors.topicGone({ topic: this.name, id: this.id, reason: 'the brokers do not know it' }, error)
         if (waitedMs > openLimitMs || this.#closed.signal.aborted) throw asUnreachable(error, this.#address)
         this.#consumer.clearMetadata()

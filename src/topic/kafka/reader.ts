@@ -14,13 +14,15 @@ import type { Clock } from '../../base/clock.ts'
 import { topicErrors } from '../errors.ts'
 import type { ReadOptions, TopicBatch, TopicPosition, TopicRecord } from '../topic.ts'
 import type { KafkaAddress } from '../url.ts'
-import { asRefusal, asUnreachable, hasApiError, isRefusal, type RawConsumer } from './client.ts'
+import { asRefusal, asUnreachable, hasApiError, isRefusal, isUnknownTopic, type RawConsumer } from './client.ts'
 import { committedBatches, type Aborted, type RawBatch } from './committed.ts'
 
 const metadataEveryMs = 3_000
 /** A topic that metadata does not know for so long is gone; just made or just after a restart it may be unknown for a moment. */
 const goneAfterMs = 6_000
 const brokerWaitMs = 500
+/** A leader that was elected this moment may refuse what it will know a moment later. */
+const refusalsMax = 5
 const logAppendTime = 0x08
 
 export type ReaderOptions = ReadOptions & {
@@ -62,6 +64,8 @@ export class KafkaReader {
   readonly #end = new Map<number, bigint>()
   readonly #pending = new Map<number, Promise<Answer>>()
   readonly #busy = new Set<number>()
+  /** How often a position within the log was refused in a row. */
+  readonly #refused = new Map<number, number>()
   #metadata: Metadata | null = null
   #metadataAt = -Infinity
   #unknownSince: number | null = null
@@ -197,6 +201,11 @@ export class KafkaReader {
         throw topicErrors.offsetOutOfRange({ topic: address.topic, partition, from: offset, last: start - 1n, logStart: start })
       if (end !== undefined && offset > end)
         throw topicErrors.logTruncated({ topic: address.topic, partition, offset, epoch: leaderEpoch, end })
+      // Within the log, and refused all the same: the leader does not know the epoch that was sent, so it never was its own.
+      const refused = (this.#refused.get(partition) ?? 0) + 1
+      this.#refused.set(partition, refused)
+      if (leaderEpoch >= 0 && start !== undefined && end !== undefined && refused >= refusalsMax)
+        throw topicErrors.logTruncated({ topic: address.topic, partition, offset, epoch: leaderEpoch, end })
     }
   }
 
@@ -221,6 +230,7 @@ export class KafkaReader {
       if (offset <= position.offset) continue
       const next = { offset, leaderEpoch: last.partitionLeaderEpoch }
       this.#positions.set(partition, next)
+      this.#refused.delete(partition)
       taken.push({ partition, records, epochs, next })
     }
     return taken
@@ -280,7 +290,7 @@ export class KafkaReader {
     const { address, consumer, clock, topicId, onTrouble } = this.#options
     if (isOurs(error)) throw error
     if (isRefusal(error)) throw asRefusal(error, address, 'reading')
-    if (hasApiError(error, 'UNKNOWN_TOPIC_OR_PARTITION', 'UNKNOWN_TOPIC_ID', 'INCONSISTENT_TOPIC_ID')) {
+    if (isUnknownTopic(error)) {
       this.#unknownSince ??= clock.monotonicMs()
       if (clock.monotonicMs() - this.#unknownSince > goneAfterMs)
         throw topicErrors.topicGone({ topic: address.topic, id: topicId, reason: 'the brokers do not know it' }, error)

@@ -1,10 +1,12 @@
 /**
  * A partition's epochs: which began at which offset, oldest first. Every producer session begins one with its first
- * record, and so does whoever finds the log shorter than it knew it. A number is never used twice, not even by a copy
- * of the log that was put back and went its own way: it is the second in which it began, or one more than the last. That
- * is what makes a log that was truncated and regrown visible to a reader (Kafka's KIP-320, PROTOCOLS 4.7):
+ * record, and so does whoever finds the log shorter than it knew it. A number grows and is not used twice, not even by a
+ * copy of the log that was put back and went its own way: it is the second in which it began or one more than the last,
+ * whichever is later, and up to 4095 more by chance (two histories that begin an epoch within an hour of each other share
+ * its number once in 4096 times; later ones never). That is what makes a log that was truncated and regrown visible to a reader (Kafka's KIP-320, PROTOCOLS 4.7):
  * the reader's (offset, epoch) is good iff that very epoch is known and did not end below the offset.
  */
+import { randomInt } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { topicErrors } from '../errors.ts'
@@ -16,7 +18,7 @@ export type Epoch = { readonly epoch: number; readonly start: bigint }
 const zeroMs = Date.UTC(2020, 0, 1)
 
 export function newEpoch(nowMs: number, last: number): number {
-  return Math.max(Math.floor((nowMs - zeroMs) / 1000), last + 1, 0)
+  return Math.max(Math.floor((nowMs - zeroMs) / 1000), last + 1, 0) + randomInt(4096)
 }
 
 export async function readEpochs(dir: string, partition: number): Promise<Epoch[]> {
