@@ -249,6 +249,32 @@ export class Cluster implements AsyncDisposable {
     return new Error(`${text}\n${logs.join('\n')}`, { cause: error })
   }
 
+  /** What the processes logged from then on, in the order of time. */
+  logsSince(wallMs: number, names: readonly ProcessName[] = ['control1', 'control2', 'mover']): string[] {
+    const found: { time: number; text: string }[] = []
+    for (const name of names) {
+      let text = ''
+      try {
+        text = readFileSync(join(this.dir, name, 'logs', `${kindOf(name)}.log`), 'utf8')
+      } catch {
+        continue
+      }
+      for (const line of text.split('\n')) {
+        const {
+          time = 0,
+          level: _l,
+          pid: _p,
+          hostname: _h,
+          name: _n,
+          ...rest
+        } = line === '' ? {} : (JSON.parse(line) as { time?: number; [key: string]: unknown })
+        if (time >= wallMs)
+          found.push({ time, text: `+${String(Math.round(time - wallMs)).padStart(6)} ms  ${name}  ${JSON.stringify(rest).slice(0, 400)}` })
+      }
+    }
+    return found.toSorted((a, b) => a.time - b.time).map(({ text }) => text)
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.heal('reset')
     this.letGo()

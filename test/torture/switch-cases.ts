@@ -20,9 +20,10 @@ export type Case = { readonly step: (typeof switchCrashPoints)[number]; readonly
 export type CaseResult = {
   readonly name: string
   readonly ms: number
+  /** Where the time went: coming to the step, the fault, the end of the action, streams and clients, the judgement. */
+  readonly parts: readonly number[]
   /** `switched`, `given up` or what the action said. */
   readonly outcome: string
-  /** The longest time in which no gate's writer was told yes. */
   readonly acknowledged: number
   readonly clientErrors: readonly string[]
 }
@@ -54,6 +55,8 @@ export type TortureOptions = {
 export async function runCase(options: TortureOptions, one: Case): Promise<CaseResult> {
   const { cluster, ledger, random, patienceMs } = options
   const startedMs = clock.monotonicMs()
+  const marks = [startedMs]
+  const mark = (): void => void marks.push(clock.monotonicMs())
   const errorsFrom = ledger.errors.length
   const acknowledgedFrom = ledger.acknowledged
   const serving = await cluster.serving()
@@ -62,16 +65,22 @@ export async function runCase(options: TortureOptions, one: Case): Promise<CaseR
   const other = leader === 'control1' ? 'control2' : 'control1'
   const asked = one.victim === 'leader' ? other : leader
   const action = await askUntilHeld(options, one, asked, verb)
+  mark()
   const end = await lay(options, one, { leader, standby: other, serving })
   cluster.letGo()
   await end(random() < 0.5 ? 'resume' : 'reset')
+  mark()
   const ended = await cluster.reshard(asked).outcome(action, patienceMs)
+  mark()
   await comesRight(options, asked)
+  mark()
   const wrong = await judge(options)
+  mark()
   if (wrong.length > 0) throw new Error(`${caseName(one)}: ${wrong.length} wrong:\n${wrong.slice(0, 20).join('\n')}`)
   return {
     name: caseName(one),
     ms: clock.monotonicMs() - startedMs,
+    parts: marks.slice(1).map((at, i) => Math.round(at - (marks[i] ?? at))),
     outcome: outcomeOf(ended),
     acknowledged: ledger.acknowledged - acknowledgedFrom,
     clientErrors: ledger.errors.slice(errorsFrom).map((error) => `${error.writer}: ${error.text}`),

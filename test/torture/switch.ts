@@ -17,6 +17,8 @@ const { values } = parseArgs({
     cases: { type: 'string', default: '60' },
     'limit-ms': { type: 'string', default: '8000' },
     /** Goes on after a case that failed, on a new cluster. */
+    /** What the processes logged, for cases past the limit. */
+    verbose: { type: 'boolean', default: false },
     'keep-going': { type: 'boolean', default: false },
   },
 })
@@ -46,10 +48,11 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const)
   })
 for (const [index, one] of chosen.entries()) {
   if (interrupted) break
+  const beganAtMs = clock.nowMs()
   try {
     const result = await runCase(torture, one)
     results.push(result)
-    const slow = result.ms > limitMs ? `  SLOW (limit ${limitMs})` : ''
+    const slow = result.ms > limitMs ? `  SLOW (limit ${limitMs}): ${result.parts.join(' + ')}` : ''
     const errors =
       result.clientErrors.length === 0
         ? ''
@@ -57,6 +60,7 @@ for (const [index, one] of chosen.entries()) {
     say(
       `${String(index + 1).padStart(4)}/${chosen.length}  ${result.name.padEnd(36)} ${String(Math.round(result.ms)).padStart(6)} ms  ${result.outcome.padEnd(10)} ${result.acknowledged} acknowledged${errors}${slow}`,
     )
+    if (values.verbose && result.ms > limitMs) for (const line of torture.cluster.logsSince(beganAtMs)) say(`        ${line}`)
   } catch (error) {
     if (interrupted) break
     failed.push(caseName(one))
