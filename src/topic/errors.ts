@@ -28,7 +28,7 @@ export const topicErrors = defineErrors('TOPIC', {
     class: 'fatal',
     what: 'topic {topic} partition {partition} was truncated below offset {offset}, which was read under epoch {epoch}: that epoch now ends at {end}',
     why: 'An unclean leader election, or a log restored from an older copy: records that were read and written to rows are no longer in the topic, and others may stand at their offsets.',
-    fix: 'Rows hold effects of records that no longer exist. Compare with the other branch, then start this branch anew from an offset before {end}.',
+    fix: 'Rows hold effects of records that no longer exist. Compare with the other branch, then start this branch anew from an offset before the two parted.',
   },
   unreachable: {
     number: 5,

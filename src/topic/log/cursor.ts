@@ -174,11 +174,11 @@ export class PartitionCursor {
     if (this.#epoch < 0 || this.#offset === 0n) return
     const epochs = await readEpochs(this.#dir, this.partition)
     const end = endOfEpoch(epochs, this.#epoch, state.end)
-    if (end === null) throw this.#truncated(epochs.find(({ epoch }) => epoch > this.#epoch)?.start ?? state.end)
+    if (end === null) throw this.#truncated('an offset that is not known (this log never had the epoch)')
     if (end < this.#offset) throw this.#truncated(end)
   }
 
-  #truncated(end: bigint): Error {
+  #truncated(end: bigint | string): Error {
     return topicErrors.logTruncated({ topic: this.#topic, partition: this.partition, offset: this.#offset, epoch: this.#epoch, end })
   }
 
