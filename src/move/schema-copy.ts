@@ -7,6 +7,7 @@
  */
 import type { Connection } from '../mysql/connection.ts'
 import { errno, isServerError } from '../mysql/errors.ts'
+import { fenceTriggerPrefix } from '../mysql/table-info.ts'
 import { quoteIdentifier, quoteQualified, quoteString } from '../sql/quote.ts'
 import { parseTableDefinition, printTableDefinition } from '../sql/table-definition.ts'
 import { addKeysStatements, deferSecondaryKeys, keysOf, withoutAutoIncrement } from '../sql/table-edits.ts'
@@ -114,7 +115,7 @@ export async function rebuildKeys(conn: Connection, schema: string, targetUid: s
 /** @throws userTriggers: a side that follows has none (PROTOCOLS 1.11) */
 export async function refuseTriggers(conn: Connection, schema: string, name: string, tables: readonly string[]): Promise<void> {
   const rows = await conn.allText(
-    `SELECT EVENT_OBJECT_TABLE AS t, GROUP_CONCAT(TRIGGER_NAME) AS triggers FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = ${quoteString(schema)} GROUP BY EVENT_OBJECT_TABLE`,
+    `SELECT EVENT_OBJECT_TABLE AS t, GROUP_CONCAT(TRIGGER_NAME) AS triggers FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = ${quoteString(schema)} AND LEFT(TRIGGER_NAME, ${fenceTriggerPrefix.length}) <> '${fenceTriggerPrefix}' GROUP BY EVENT_OBJECT_TABLE`,
   )
   const hit = rows.find((row) => tables.includes(row.t ?? ''))
   if (hit !== undefined) throw moveErrors.userTriggers({ target: name, table: hit.t, triggers: hit.triggers })

@@ -7,6 +7,7 @@ import type { Connection, Result } from './connection.ts'
 import { mysqlErrors } from './errors.ts'
 import { flavourOf } from './flavour/flavour.ts'
 import { isOn, need, variables, type TextRow } from './flavour/shared.ts'
+import { fenceTriggerPrefix } from './table-info.ts'
 import type {
   EventInfo,
   ForeignKey,
@@ -51,7 +52,7 @@ export async function readSchema(connection: Connection, schema: string, only?: 
       `SELECT TABLE_NAME, CONSTRAINT_NAME, UPDATE_RULE, DELETE_RULE FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE CONSTRAINT_SCHEMA ${of}${tableFilter}`,
     ),
     connection.allText(
-      `SELECT TRIGGER_NAME, EVENT_OBJECT_TABLE, ACTION_TIMING, EVENT_MANIPULATION, DEFINER FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA ${of} ORDER BY TRIGGER_NAME`,
+      `SELECT TRIGGER_NAME, EVENT_OBJECT_TABLE, ACTION_TIMING, EVENT_MANIPULATION, DEFINER FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA ${of} AND LEFT(TRIGGER_NAME, ${fenceTriggerPrefix.length}) <> '${fenceTriggerPrefix}' ORDER BY TRIGGER_NAME`,
     ),
     connection.allText(`SELECT TABLE_NAME, DEFINER FROM information_schema.VIEWS WHERE TABLE_SCHEMA ${of} ORDER BY TABLE_NAME`),
     connection.allText(`SELECT EVENT_NAME, DEFINER, STATUS FROM information_schema.EVENTS WHERE EVENT_SCHEMA ${of} ORDER BY EVENT_NAME`),

@@ -54,6 +54,9 @@ export type ForeignKey = {
   onDelete: string
 }
 
+/** Names of the triggers by which a server is fenced (`switch/fence-triggers.ts`): ours, and no part of what a user made. */
+export const fenceTriggerPrefix = '_sw_fence_'
+
 export type TriggerInfo = { name: string; table: string; timing: string; event: string; definer: string; createSql: string }
 export type EventInfo = { name: string; definer: string; status: string; createSql: string }
 export type ViewInfo = { name: string; definer: string; createSql: string }

@@ -4,6 +4,7 @@ import type { SwError } from '../base/errors.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
+import { fenceTriggerPrefix } from '../mysql/table-info.ts'
 import { binlogProblems } from '../mysql/flavour/shared.ts'
 import { quoteQualified, quoteString } from '../sql/quote.ts'
 import { keys } from '../topology/keys.ts'
@@ -13,7 +14,8 @@ import { listRecords } from '../topology/typed.ts'
 import type { SwitchContext, SwitchLimits } from './context.ts'
 import type { Preflight } from './effects.ts'
 import { switchErrors } from './errors.ts'
-import { accountName, clientAccounts, definersOfProcedures, describeOpen, fenceState, isClosed } from './fence.ts'
+import { chooseFence, fenceText } from './fence-choice.ts'
+import { accountName, clientAccounts, definersOfProcedures, describeOpen, fenceState, isClosed, settledFenceState } from './fence.ts'
 import type { SwitchPlan } from './plan.ts'
 import { connectAs, ourNames, readServerAccess } from './server-access.ts'
 import type { ServerAccess } from './server-access.ts'
@@ -161,11 +163,12 @@ async function serverFindings(context: CheckContext, plan: SwitchPlan, serverId:
     const access = await readServerAccess(context.store, serverId)
     await using connection = await connectAs(access, 'admin')
     const parts = await Promise.all([
-      accountFindings(connection, access, plan, serverId, side),
+      accountFindings(context, connection, access, plan, serverId, side),
       contentFindings(connection, plan, serverId, side),
       side === 'to' ? binlogFindings(connection, serverId) : applierFindings(access, plan, serverId),
       side === 'from' ? transactionFindings(connection, access, plan, serverId) : { blockers: [], notes: [] },
       side === 'from' ? tableFindings(connection, plan, serverId) : { blockers: [], notes: [] },
+      side === 'from' ? fenceFindings(connection, serverId) : { blockers: [], notes: [] },
     ])
     return { blockers: parts.flatMap((part) => part.blockers), notes: parts.flatMap((part) => part.notes) }
   } catch (error) {
@@ -178,6 +181,7 @@ async function serverFindings(context: CheckContext, plan: SwitchPlan, serverId:
 }
 
 async function accountFindings(
+  { clock }: CheckContext,
   connection: Connection,
   access: ServerAccess,
   plan: SwitchPlan,
@@ -186,7 +190,7 @@ async function accountFindings(
 ): Promise<Findings> {
   const ours = ourNames(access)
   const fence = { allowUnfenced: plan.allowUnfenced }
-  const state = await fenceState(connection, ours, fence)
+  const state = await settledFenceState(connection, ours, fence, clock)
   const blockers: SwError[] = []
   const notes: string[] = []
   const accounts = await flavourOf(connection).accounts(connection)
@@ -236,6 +240,16 @@ async function replicaSource(connection: Connection): Promise<string | null> {
   return row === undefined ? null : `${row['Source_Host'] ?? row['Master_Host'] ?? 'another server'}`
 }
 
+/** Which fence will stand there: the strongest that our account may lay. */
+async function fenceFindings(connection: Connection, serverId: string): Promise<Findings> {
+  try {
+    return { blockers: [], notes: [fenceText(serverId, await chooseFence(connection, serverId))] }
+  } catch (error) {
+    if (!isSwError(error, 'SW-SWITCH-036')) throw error
+    return { blockers: [error], notes: [] }
+  }
+}
+
 /** A table that came after the workflow began would be left behind, closed with the side that goes. */
 async function tableFindings(connection: Connection, plan: SwitchPlan, serverId: string): Promise<Findings> {
   return { blockers: await unknownTables(connection, plan, serverId), notes: [] }
@@ -253,7 +267,8 @@ async function contentFindings(connection: Connection, plan: SwitchPlan, serverI
     ),
     connection.allText(
       `SELECT EVENT_OBJECT_SCHEMA AS s, EVENT_OBJECT_TABLE AS t, GROUP_CONCAT(TRIGGER_NAME) AS n FROM information_schema.TRIGGERS
-       WHERE EVENT_OBJECT_SCHEMA IN (${schemas}) AND EVENT_OBJECT_TABLE IN (${tables}) GROUP BY 1, 2`,
+       WHERE EVENT_OBJECT_SCHEMA IN (${schemas}) AND EVENT_OBJECT_TABLE IN (${tables})
+         AND LEFT(TRIGGER_NAME, ${fenceTriggerPrefix.length}) <> '${fenceTriggerPrefix}' GROUP BY 1, 2`,
     ),
   ])
   const blockers: SwError[] = []

@@ -10,11 +10,12 @@ import { decide, takeRouting } from './decide.ts'
 import type { RoutingVersion } from './decide.ts'
 import type { Preflight, SwitchEffects } from './effects.ts'
 import { switchErrors } from './errors.ts'
-import { closeServer, describeOpen, fenceState, isClosed } from './fence.ts'
+import { fenceText } from './fence-choice.ts'
+import { closeServer, describeOpen, fenceState, isClosed, prepareFence, settledFenceState } from './fence.ts'
 import { plannedIds, raiseIds } from './ids.ts'
 import type { PlannedId } from './ids.ts'
 import { drained, placeMarkers } from './markers.ts'
-import { tablesOn } from './plan.ts'
+import { schemasOn, tablesOn } from './plan.ts'
 import type { SwitchPlan } from './plan.ts'
 import type { GateHolds } from './report.ts'
 import { makeStreams } from './reverse-streams.ts'
@@ -58,6 +59,11 @@ export class RealEffects implements SwitchEffects {
     const servers = [...new Set([...plan.from.serverIds, ...plan.to.serverIds])]
     this.#routing = await takeRouting(this.#context, plan.keyspace)
     await pool.verify(servers)
+    const fences = await settled(
+      plan.from.serverIds.map((id) =>
+        pool.run(id, async (server) => fenceText(id, await prepareFence(server, schemasOn(plan.from, id), clock))),
+      ),
+    )
     await makeStreams(this.#context, plan.backMissing)
     this.#ids = await plannedIds(store, plan)
     const raised = await raiseIds(pool, plan, this.#ids, 1_000n)
@@ -77,7 +83,7 @@ export class RealEffects implements SwitchEffects {
       ),
     )
     const drainMs = await this.#calm()
-    return [`a drain took ${Math.round(drainMs)} ms before clients were held`, ...raised.map((text) => `ids raised: ${text}`)]
+    return [...fences, `a drain took ${Math.round(drainMs)} ms before clients were held`, ...raised.map((text) => `ids raised: ${text}`)]
   }
 
   async hold(): Promise<void> {
@@ -110,14 +116,14 @@ export class RealEffects implements SwitchEffects {
   }
 
   async requireClosed(): Promise<void> {
-    const { pool } = this.#context
+    const { pool, clock } = this.#context
     const fence = { allowUnfenced: this.#plan.allowUnfenced }
     await settled(
       this.#plan.to.serverIds.map((id) =>
         pool.run(
           id,
           async ({ connection, ours, serverId }) => {
-            const state = await fenceState(connection, ours, fence)
+            const state = await settledFenceState(connection, ours, fence, clock)
             if (!isClosed(state)) throw switchErrors.notClosed({ server: serverId, open: describeOpen(state) })
           },
           this.#attempt.signal,

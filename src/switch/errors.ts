@@ -239,4 +239,18 @@ export const switchErrors = defineErrors('SWITCH', {
     why: 'They came after it began; the switch would leave them behind on the closed side.',
     fix: 'Drop them, or move them to another schema; to take them along, cancel {workflow} and create it again.',
   },
+  fenceTriggers: {
+    number: 35,
+    class: 'transient',
+    what: 'on {server} the triggers that fence {table} could not be made: {reason}',
+    why: 'Its accounts may not be locked, so triggers are what closes it.',
+    fix: 'End the transactions that hold {table}; grant TRIGGER to our account; then repeat.',
+  },
+  noFence: {
+    number: 36,
+    class: 'user',
+    what: 'nothing that our account may do closes the server {server}: {reasons}',
+    why: 'A switch without a fence would leave both sides open to writes.',
+    fix: 'Grant our account CREATE USER (account locks), the privilege to set read_only, or TRIGGER.',
+  },
 })

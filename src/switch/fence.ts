@@ -1,12 +1,17 @@
 /**
- * The lasting fence: a closed server takes no client write (PROTOCOLS 3, "Closed is durable").
+ * The lasting fence: a closed server takes no client write (PROTOCOLS 3, "Closed is durable"). One interface, four kinds (`fence-kinds.ts`);
+ * which one stands on a server is written there before it is laid (`fence-note.ts`), so that opening undoes exactly that.
  *
- * Closed = every client account locked (survives a restart; a restarted server has new sessions only) *and* read_only=1 (stops the
- * sessions that lived when the accounts were locked). Laid in that order: a restart between the two leaves it closed, the other way
- * round it would let in sessions that nothing stops. What we lock is written on the server first, so that `open` unlocks exactly that,
- * whichever controller opens, after whatever crash. Locks are laid without the binlog: they must not reach replicas.
+ * - `locks`: every client account locked (survives a restart; a restarted server has new sessions only) *and* read_only=1 (stops the
+ *   sessions that lived when the accounts were locked). Laid in that order: a restart between the two leaves it closed, the other way
+ *   round it would let in sessions that nothing stops. Locks are laid without the binlog: they must not reach replicas.
+ * - `kill`: account locks, then sessions ended until a look finds none, one still logging in included: a killed client's last statement may
+ *   still commit.
+ * - `persist`: read_only=1 that MySQL loads again; no account may exist that passes it.
+ * - `triggers`: see `fence-triggers.ts`.
  *
- * Opened in the order read_only=0, then unlock: an unlocked account on a server always means that it is open.
+ * Events are disabled under each of them but the last, which stops them itself. Opened in the order read_only=0, then unlock: an unlocked
+ * account on a server always means that it is open.
  */
 import type { Clock } from '../base/clock.ts'
 import type { Connection } from '../mysql/connection.ts'
@@ -17,6 +22,15 @@ import { quoteString } from '../sql/quote.ts'
 import type { ClaimedServer } from './claim.ts'
 import { controlSchema } from '../binlog/control-schema.ts'
 import { switchErrors } from './errors.ts'
+import { alterEvent, enabledEvents, forgetEvents, noteEvents, notedEvents } from './fence-events.ts'
+import type { EventName } from './fence-events.ts'
+import { chooseFence } from './fence-choice.ts'
+import type { FenceChoice } from './fence-choice.ts'
+import { keepsOut } from './fence-kinds.ts'
+import type { FenceKind } from './fence-kinds.ts'
+import { readFenceNote, writeFenceNote } from './fence-note.ts'
+import type { FenceNote } from './fence-note.ts'
+import { armTriggers, disarmTriggers, dropFenceTriggers, installFenceTriggers, triggerFenceState } from './fence-triggers.ts'
 import { connectAs } from './server-access.ts'
 import type { OurNames } from './server-access.ts'
 import { killedView, killSessions, listClientSessions, listConnecting } from './sessions.ts'
@@ -28,12 +42,19 @@ export type ClosedOptions = {
 }
 
 export type FenceState = {
+  readonly kind: FenceKind
   readonly readOnly: boolean
   /** Client accounts that are not locked. */
   readonly unlocked: readonly Account[]
   readonly sessions: readonly ClientSession[]
   /** Sessions that read_only does not stop. */
   readonly passing: readonly ClientSession[]
+  /** Enabled events, where the scheduler runs. */
+  readonly events: readonly EventName[]
+  /** Client accounts that read_only does not stop and that are not locked. */
+  readonly privileged: readonly Account[]
+  /** Of armed triggers: whether they are, and tables that lack some. */
+  readonly triggers: { readonly armed: boolean; readonly bare: readonly string[] } | null
 }
 
 /** Places in the middle of closing and opening, for tests that kill there. */
@@ -53,36 +74,109 @@ export function clientAccounts(accounts: readonly Account[], ours: OurNames, all
 }
 
 export async function fenceState(connection: Connection, ours: OurNames, options: ClosedOptions): Promise<FenceState> {
-  const [readOnly, accounts, procedures, sessions] = await Promise.all([
+  const [readOnly, accounts, procedures, sessions, events, note] = await Promise.all([
     connection.value('SELECT @@GLOBAL.read_only'),
     flavourOf(connection).accounts(connection),
     definersOfProcedures(connection),
     listClientSessions(connection, ours, new Set(options.allowUnfenced)),
+    enabledEvents(connection),
+    readFenceNote(connection),
   ])
+  const unlocked = clientAccounts(accounts, ours, options.allowUnfenced).filter((account) => !account.locked)
   return {
+    kind: note?.kind ?? 'locks',
     readOnly: readOnly === '1',
-    unlocked: clientAccounts(accounts, ours, options.allowUnfenced).filter((account) => !account.locked),
+    unlocked,
     sessions,
     passing: sessions.filter(passes(accounts, procedures)),
+    events,
+    privileged: unlocked.filter((account) => account.passesReadOnly.length > 0 || procedures.has(accountName(account))),
+    triggers: note?.kind === 'triggers' ? await triggerFenceState(connection, note.schemas) : null,
   }
 }
 
-/** After a restart only "no client session lives" holds, and is enough: nobody can get in. */
+/**
+ * `fenceState`, looked at again while it is open for nothing but sessions: one that is just being refused its login, or has been killed, is seen
+ * for a moment. Those that stay are there at every look.
+ */
+export async function settledFenceState(connection: Connection, ours: OurNames, options: ClosedOptions, clock: Clock): Promise<FenceState> {
+  let stayed: ReadonlySet<number> | null = null
+  const looksMax = 4
+  for (let look = 1; ; look++) {
+    const state = await fenceState(connection, ours, options)
+    const before: ReadonlySet<number> | null = stayed
+    const still: readonly ClientSession[] = before === null ? state.sessions : state.sessions.filter((session) => before.has(session.id))
+    const settled = { ...state, sessions: still, passing: state.passing.filter((session) => still.includes(session)) }
+    if (isClosed(settled) || !isClosed({ ...state, sessions: [], passing: [] }) || look === looksMax) return settled
+    stayed = new Set(still.map((session) => session.id))
+    await clock.sleep(15)
+  }
+}
+
+/** After a restart only "no client session lives" holds of account locks, and is enough: nobody can get in. */
 export function isClosed(state: FenceState): boolean {
-  return state.unlocked.length === 0 && (state.readOnly ? state.passing : state.sessions).length === 0
+  return openings(state).length === 0
 }
 
 export function describeOpen(state: FenceState): string {
+  return openings(state).join('; ')
+}
+
+function openings({ kind, readOnly, unlocked, sessions, passing, events, privileged, triggers }: FenceState): string[] {
   const parts: string[] = []
-  if (state.unlocked.length > 0) parts.push(`accounts not locked: ${state.unlocked.map(accountName).join(', ')}`)
-  if (!state.readOnly && state.sessions.length > 0) parts.push(`read_only=0 with ${state.sessions.length} client sessions`)
-  if (state.readOnly && state.passing.length > 0) parts.push(`${state.passing.length} sessions that read_only does not stop`)
-  return parts.join('; ')
+  const say = (open: boolean, what: () => string): void => void (open && parts.push(what()))
+  if (kind === 'triggers') {
+    say(triggers?.armed !== true, () => 'its triggers are not armed')
+    say((triggers?.bare.length ?? 0) > 0, () => `tables without fence triggers: ${triggers?.bare.join(', ')}`)
+    return parts
+  }
+  say(events.length > 0, () => `events are enabled: ${events.map((event) => `${event.schema}.${event.name}`).join(', ')}`)
+  say(readOnly && passing.length > 0, () => `${passing.length} sessions that read_only does not stop`)
+  if (kind === 'persist') {
+    say(!readOnly, () => 'read_only=0')
+    say(privileged.length > 0, () => `accounts that pass read_only: ${privileged.map(accountName).join(', ')}`)
+    return parts
+  }
+  say(unlocked.length > 0, () => `accounts not locked: ${unlocked.map(accountName).join(', ')}`)
+  say(!readOnly && sessions.length > 0, () => `read_only=0 with ${sessions.length} client sessions`)
+  return parts
+}
+
+/**
+ * Before anybody waits: which fence it will be, noted on the server, and its triggers made if it is that kind. `schemas` are those that it has
+ * to hold. A server that is closed already keeps the fence that stands there.
+ */
+export async function prepareFence(
+  server: ClaimedServer,
+  schemas: readonly string[],
+  clock: Clock,
+  wanted: FenceKind | null = null,
+): Promise<FenceChoice> {
+  const { connection, serverId } = server
+  const choice = wanted === null ? await chooseFence(connection, serverId) : { kind: wanted, why: [] }
+  const note = await readFenceNote(connection)
+  const all = [...new Set([...(note?.schemas ?? []), ...schemas])]
+  if (note?.kind !== choice.kind || all.length !== note.schemas.length)
+    await writeFenceNote(connection, { kind: choice.kind, schemas: all })
+  if (choice.kind === 'triggers') await installFenceTriggers(server, all, clock)
+  return choice
+}
+
+/** Tables that were made on a server that is closed: of the kinds of fence only the triggers have to be told. */
+export async function fenceNewTables(server: ClaimedServer, clock: Clock): Promise<void> {
+  const note = await readFenceNote(server.connection)
+  if (note?.kind === 'triggers') await installFenceTriggers(server, note.schemas, clock)
+}
+
+/** What a fence leaves behind when no switch is to come any more. */
+export async function removeFence(server: ClaimedServer): Promise<void> {
+  const note = await readFenceNote(server.connection)
+  if (note?.kind === 'triggers') await dropFenceTriggers(server, note.schemas)
 }
 
 /**
  * Closes a server. Idempotent; returns the sessions that it ended: those with an open transaction, whose COMMIT would meet the fence, and
- * those that read_only does not stop. SW-SWITCH-028 when it is open afterwards.
+ * those that it does not stop. SW-SWITCH-028 when it is open afterwards.
  */
 export async function closeServer(
   server: ClaimedServer,
@@ -91,26 +185,41 @@ export async function closeServer(
   failpoint: FenceFailpoint = noFailpoint,
 ): Promise<KilledSession[]> {
   const { connection, ours, serverId } = server
-  const toLock = clientAccounts(await flavourOf(connection).accounts(connection), ours, options.allowUnfenced).filter(
-    (account) => !account.locked,
-  )
+  const [accounts, events, noted] = await Promise.all([
+    flavourOf(connection).accounts(connection),
+    enabledEvents(connection),
+    readFenceNote(connection),
+  ])
+  const note: FenceNote = noted ?? { kind: (await prepareFence(server, [], clock)).kind, schemas: [] }
+  if (note.kind === 'triggers') {
+    const killed = await armTriggers(server, new Set(options.allowUnfenced), clock)
+    await failpoint('fence.accountsLocked')
+    const state = await fenceState(connection, ours, options)
+    if (!isClosed(state)) throw switchErrors.stillOpen({ server: serverId, open: describeOpen(state) })
+    return killed
+  }
+  const toLock = keepsOut(note.kind) ? clientAccounts(accounts, ours, options.allowUnfenced).filter((account) => !account.locked) : []
   if (toLock.length > 0) {
     const rows = toLock.map((account) => `(${quoteString(account.user)}, ${quoteString(account.host)})`)
     await connection.query(`INSERT IGNORE INTO ${controlSchema}.control_locked (user, host) VALUES ${rows.join(', ')}`)
+  }
+  if (toLock.length > 0)
     await withoutBinlog(
       connection,
       toLock.map((account) => flavourOf(connection).lockAccount(account)),
     )
-  }
   await failpoint('fence.accountsLocked')
-  await setReadOnly(server, clock)
+  const ended = note.kind === 'kill' ? [] : await setReadOnly(server, options, clock, note.kind === 'persist' ? 'PERSIST' : 'GLOBAL')
   // In this order: who has logged in between the two is in the second.
   const [entering, state] = await Promise.all([listConnecting(connection), fenceState(connection, ours, options)])
-  if (state.unlocked.length > 0) throw switchErrors.stillOpen({ server: serverId, open: describeOpen(state) })
-  const victims = state.sessions.filter((session) => session.transaction !== null || state.passing.includes(session))
+  if (keepsOut(note.kind) && state.unlocked.length > 0) throw switchErrors.stillOpen({ server: serverId, open: describeOpen(state) })
+  if (note.kind === 'persist' && state.privileged.length > 0) throw switchErrors.stillOpen({ server: serverId, open: describeOpen(state) })
+  const passing = note.kind === 'kill' ? state.sessions : state.passing
+  const victims = state.sessions.filter((session) => session.transaction !== null || passing.includes(session))
   await killSessions(connection, victims)
-  if (state.passing.length + entering.length > 0) await untilNonePasses(server, options, entering, clock)
-  return victims.map((session) => killedView(serverId, session))
+  await disableEvents(server, events, clock)
+  if (passing.length + entering.length > 0) await untilNonePasses(server, options, entering, clock, note.kind)
+  return [...ended, ...victims].map((session) => killedView(serverId, session))
 }
 
 /**
@@ -142,70 +251,116 @@ async function untilNonePasses(
   options: ClosedOptions,
   entering: readonly ClientSession[],
   clock: Clock,
+  kind: FenceKind,
 ): Promise<void> {
   const waitedFor = new Set(entering.map((session) => session.id))
   const triesMax = 400
   for (let tries = 0; tries < triesMax; tries++) {
     // In this order: one that has logged in between the two is in the second.
     const stillEntering = (await listConnecting(server.connection)).filter((session) => waitedFor.has(session.id))
-    const { passing } = await fenceState(server.connection, server.ours, options)
+    const state = await fenceState(server.connection, server.ours, options)
+    const passing = kind === 'kill' ? state.sessions : state.passing
     if (passing.length + stillEntering.length === 0) return
     await killSessions(server.connection, [...passing, ...stillEntering])
     await clock.sleep(5)
   }
-  throw switchErrors.stillOpen({ server: server.serverId, open: 'sessions that read_only does not stop do not end' })
+  throw switchErrors.stillOpen({ server: server.serverId, open: 'sessions that nothing stops do not end' })
 }
 
-/** MySQL waits here for writers that queue behind our own table locks (MariaDB does not): they are interrupted (1317: not applied). */
-async function setReadOnly(server: ClaimedServer, clock: Clock): Promise<void> {
+/**
+ * Waits for statements that write. MySQL: also for those that queue behind our own table locks; they are interrupted (1317: not applied). Both:
+ * for one that waits for a row of a transaction that stays idle; transactions are ended a moment later anyway, so they are ended here.
+ * Returns whom it ended.
+ */
+async function setReadOnly(
+  server: ClaimedServer,
+  options: ClosedOptions,
+  clock: Clock,
+  scope: 'GLOBAL' | 'PERSIST',
+): Promise<ClientSession[]> {
   const { connection, ours, serverId } = server
   let settled = false
-  const setting = connection.query('SET GLOBAL read_only = 1').finally(() => {
+  const setting = connection.query(`SET ${scope} read_only = 1`).finally(() => {
     settled = true
   })
   setting.catch(() => undefined)
+  const ended: ClientSession[] = []
   try {
     await Promise.race([setting, clock.sleep(3)])
     if (!settled) {
       await using second = await connectAs(server.access, 'admin')
-      while (!settled) {
-        const waiting = (await listClientSessions(second, ours)).filter((session) => /^waiting for/i.test(session.state))
+      const spare = new Set(options.allowUnfenced)
+      for (let round = 0; !settled; round++) {
+        const sessions = await listClientSessions(second, ours, spare)
+        const waiting = sessions.filter((session) => /^waiting for/i.test(session.state))
+        const open = round < 4 ? [] : sessions.filter((session) => session.transaction !== null && session.command !== 'Killed')
         await killSessions(second, waiting, 'QUERY')
+        await killSessions(second, open)
+        ended.push(...open)
         await Promise.race([setting, clock.sleep(5)])
       }
     }
     await setting
+    return ended
   } catch (error) {
     if (isServerError(error, 1227, 1238)) throw switchErrors.readOnlyRefused({ server: serverId, reason: error.serverMessage }, error)
     throw error
   }
 }
 
+/** One that runs holds its own definition, and may wait for a lock of a client's: it is ended. */
+async function disableEvents(server: ClaimedServer, events: readonly EventName[], clock: Clock): Promise<void> {
+  if (events.length === 0) return
+  const { connection, ours } = server
+  await noteEvents(connection, events)
+  const attemptsMax = 5
+  for (let attempt = 1; ; attempt++) {
+    const running = (await listClientSessions(connection, ours)).filter(({ command }) => command === 'Connect')
+    await killSessions(connection, running)
+    try {
+      return await withoutBinlog(
+        connection,
+        events.map((event) => alterEvent(event, 'DISABLE')),
+      )
+    } catch (error) {
+      if (!isServerError(error) || error.kind !== 'lockWait' || attempt === attemptsMax) throw error
+    }
+    await clock.sleep(10)
+  }
+}
+
 /** Opens a server: undoes what `closeServer` did and nothing else. Idempotent. */
 export async function openServer(server: ClaimedServer, failpoint: FenceFailpoint = noFailpoint): Promise<void> {
   const { connection } = server
-  const [readOnly, listed, accounts] = await Promise.all([
+  const [readOnly, listed, accounts, note, events] = await Promise.all([
     connection.value('SELECT @@GLOBAL.read_only'),
     connection.allText(`SELECT user, host FROM ${controlSchema}.control_locked`),
     flavourOf(connection).accounts(connection),
+    readFenceNote(connection),
+    notedEvents(connection),
   ])
-  if (readOnly !== '0') await connection.query('SET GLOBAL read_only = 0')
+  if (note?.kind === 'triggers') await disarmTriggers(connection)
+  if (note?.kind === 'persist') await connection.query('RESET PERSIST IF EXISTS read_only')
+  // The other kinds did not set it.
+  if (readOnly !== '0' && note?.kind !== 'kill' && note?.kind !== 'triggers') await connection.query('SET GLOBAL read_only = 0')
   await failpoint('fence.writable')
   const byUs = new Set(listed.map((row) => `${row['user']}@${row['host']}`))
   // Some may have been dropped meanwhile. The gate's account is ours alone: on a server that was provisioned closed it was made locked.
   const toUnlock = accounts.filter((account) => account.locked && (byUs.has(accountName(account)) || account.user === server.ours.gate))
-  if (toUnlock.length > 0)
-    await withoutBinlog(
-      connection,
-      toUnlock.map((account) => flavourOf(connection).unlockAccount(account)),
-    )
+  if (toUnlock.length + events.length > 0)
+    await withoutBinlog(connection, [
+      ...toUnlock.map((account) => flavourOf(connection).unlockAccount(account)),
+      ...events.map((event) => alterEvent(event, 'ENABLE')),
+    ])
   if (listed.length > 0) await connection.query(`DELETE FROM ${controlSchema}.control_locked`)
+  if (events.length > 0) await forgetEvents(connection)
 }
 
 /** Ends what client sessions remain, after `graceMs` for those that run a statement. Returns them. */
 export async function killClients(server: ClaimedServer, options: ClosedOptions, graceMs: number, clock: Clock): Promise<KilledSession[]> {
   const { connection, ours, serverId } = server
   const spare = new Set(options.allowUnfenced)
+  const kind = (await readFenceNote(connection))?.kind ?? 'locks'
   const killed: KilledSession[] = []
   const untilMs = clock.monotonicMs() + graceMs
   const roundsMax = 1_000
@@ -217,7 +372,8 @@ export async function killClients(server: ClaimedServer, options: ClosedOptions,
     const victims = sessions.filter((session) => session.command !== 'Killed' && (graceOver || session.command === 'Sleep'))
     await killSessions(connection, victims)
     killed.push(...victims.map((session) => killedView(serverId, session)))
-    if (graceOver && victims.length === 0) break
+    // Where they may log in again, who comes back is refused its writes; ending them for ever would end nothing.
+    if (graceOver && (victims.length === 0 || !keepsOut(kind))) break
     await clock.sleep(graceOver ? 2 : 4)
   }
   return killed

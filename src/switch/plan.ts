@@ -104,6 +104,10 @@ export async function readSide(store: Store, keyspace: string, names: readonly s
   return { shards, serverIds: [...new Set(shards.map((shard) => shard.serverId))] }
 }
 
+export function schemasOn(side: Side, serverId: string): string[] {
+  return side.shards.filter((shard) => shard.serverId === serverId).map((shard) => shard.schema)
+}
+
 /** Every table that a session lock must cover on one server. */
 export function tablesOn(plan: SwitchPlan, side: Side, serverId: string): TableName[] {
   return side.shards

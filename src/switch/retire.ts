@@ -17,6 +17,7 @@ import type { ClaimedServer } from './claim.ts'
 import type { SwitchContext } from './context.ts'
 import { decide, takeRouting } from './decide.ts'
 import { switchErrors } from './errors.ts'
+import { removeFence } from './fence.ts'
 import { forgetMade, removeMade } from './made.ts'
 import { killSessions } from './sessions.ts'
 import { settled } from './settled.ts'
@@ -66,6 +67,7 @@ export async function retire(context: SwitchContext, request: RetireRequest): Pr
     ])
   ).flat()
 
+  await removeFences(context, request)
   const puts: Put[] = goes.map((shard) => ({ key: keys.shard(keyspace, shard.name), value: undefined }))
   if (own.length > 0) await decide(context, keyspace, routing, (record) => over(record, request, ranges, leadership.token), ranges, puts)
   return { removed, emptyServers: await emptyServers(context, goes) }
@@ -74,6 +76,20 @@ export async function retire(context: SwitchContext, request: RetireRequest): Pr
 function over(record: Parameters<typeof toRetired>[0], request: RetireRequest, ranges: readonly string[], token: number): RoutingChange {
   const retired = toRetired(record, { ranges, token })
   return retired.ok ? detachWorkflow(retired.record, { workflow: request.workflow, token }) : retired
+}
+
+/** No switch is to come: triggers that were its fence cost every write something. One that is busy keeps them, disarmed. */
+async function removeFences({ store, pool, log }: SwitchContext, request: RetireRequest): Promise<void> {
+  const shards = await listRecords<ShardRecord>(store, keys.shards(request.keyspace))
+  const staying = shards.filter((shard) => request.stays.includes(shard.value.name)).map((shard) => shard.value.serverId)
+  for (const id of new Set(staying)) {
+    await pool
+      .run(id, (server) => removeFence(server))
+      .catch((error: unknown) => {
+        if (!isServerError(error)) throw error
+        log.warn({ server: id, error: error.serverMessage }, 'fence triggers stay, disarmed')
+      })
+  }
 }
 
 /** A shard that is gone from the topology was removed by an attempt before. */

@@ -15,7 +15,7 @@ import type { WorkflowRecord } from '../workflow/records.ts'
 import type { SwitchContext } from './context.ts'
 import { readRouting } from './decide.ts'
 import { switchErrors } from './errors.ts'
-import { closeServer, describeOpen, fenceState, isClosed } from './fence.ts'
+import { closeServer, describeOpen, isClosed, settledFenceState } from './fence.ts'
 import { readSide } from './plan.ts'
 import { searchUnmarked, unmarkedText } from './unmarked.ts'
 
@@ -73,7 +73,7 @@ async function lookAt(context: SwitchContext, { keyspace, workflow, serverId, al
   const { pool, clock, leadership } = context
   const fence = { allowUnfenced }
   const open = await pool.run(serverId, async (server) => {
-    const state = await fenceState(server.connection, server.ours, fence)
+    const state = await settledFenceState(server.connection, server.ours, fence, clock)
     if (isClosed(state)) return null
     await closeServer(server, fence, clock)
     return describeOpen(state)
