@@ -148,11 +148,13 @@ export class Scatter {
     }
   }
 
+  /** @param given the parts, or what makes them within the transaction of the statement, of these shards */
   async write(
-    parts: readonly Part[],
+    given: readonly Part[] | ((on: Transaction) => Promise<readonly Part[]>),
     transaction: Transaction | null,
     effect: 'lock' | 'write',
     sum: (results: readonly OkResult[]) => WriteSummary = summary,
+    shards: readonly ShardView[] = [],
   ): Promise<ScatterResult<WriteSummary>> {
     const own = transaction === null ? new Transaction(true, { readOnly: null, snapshot: false }, this.#runner) : null
     const on = transaction ?? (own as Transaction)
@@ -161,17 +163,19 @@ export class Scatter {
     on.busy = true
     const results: OkResult[] = []
     const done: Branch[] = []
-    let at: ShardView = (parts[0] as Part).shard
+    let at = typeof given === 'function' ? (shards[0] as ShardView) : (given[0] as Part).shard
     try {
-      for (const part of parts) {
+      for (const part of typeof given === 'function' ? await given(on) : given) {
         at = part.shard
         const branch = await this.#runner.openBranch(on, part.shard)
         const mark = { shard: part.shard, connection: branch.backend.connection }
         this.#running.add(mark)
         try {
-          done.push(branch)
+          // Once a branch: the savepoint is where the whole statement began.
+          const first = !done.includes(branch)
+          if (first) done.push(branch)
           const settled = await branch.backend.connection.pipelineSettled(
-            own === null ? ['SAVEPOINT sw_statement', part.text] : [part.text],
+            own === null && first ? ['SAVEPOINT sw_statement', part.text] : [part.text],
           )
           const last = settled.at(-1)
           if (last === undefined || last.status === 'rejected') throw last?.reason
@@ -338,9 +342,9 @@ export function summary(results: readonly OkResult[]): WriteSummary {
 }
 
 /** A multi-row INSERT says how many rows it had; a part of one row says nothing, as an INSERT of one row would. */
-export function insertSummary(results: readonly OkResult[], ignore: boolean): WriteSummary {
+export function insertSummary(results: readonly OkResult[], ignore: boolean, before = 0): WriteSummary {
   let affectedRows = 0n
-  let warnings = 0
+  let warnings = before
   let records = 0n
   let duplicates = 0n
   for (const result of results) {

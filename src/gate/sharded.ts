@@ -8,25 +8,28 @@ import type { Lexed } from '../sql/lexer.ts'
 import { type Value } from '../sql/value.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
-import { readByBranch, refuseWrite } from './read-by-branch.ts'
+import { readByBranch, ReadWaits, refuseWrite } from './read-by-branch.ts'
 import { onServer } from './on-server.ts'
 import { noExecution, Rerouted, SessionContext, type Execution, type Refused } from './execution.ts'
 import { OtherStatements } from './sharded-others.ts'
 import { readOkFrame } from './ok-frame.ts'
-import { Gather, gatherJob } from './gather.ts'
+import { Gather } from './gather.ts'
+import { gatherJob, type GatherJob } from './gather-job.ts'
+import { GatherWrites } from './gather-write.ts'
 import { killThread } from './kill.ts'
 import { decodeParameters, executionOf, inlineParameters, valueOf } from './parameters.ts'
 import { valueOfAnswer } from './evaluate.ts'
 import { errorKindOf } from './scatter-errors.ts'
-import type { GatherPlan, Piece, Plan, RoutedPlan, RouteInputs, Slot, Text } from './plan/plan.ts'
+import type { GatherPlan, GatherUse, Piece, Plan, RoutedPlan, RouteInputs, Slot, Text } from './plan/plan.ts'
 import { Rendering, slotValue } from './plan/render.ts'
 import { idsNeeded, routePlan } from './plan/route.ts'
 import { executionFrame, prepareOn, prepareRaw, type SessionStatement } from './prepared.ts'
 import { framedQuery, okFrame, plainOk } from './replies.ts'
 import type { Runner } from './runner.ts'
 import type { Request } from './request.ts'
-import { insertSummary, Scatter, summary, type Part } from './scatter.ts'
+import { insertSummary, Scatter, summary, type Part, type WriteSummary } from './scatter.ts'
 import type { ReadToken } from './branch-reads.ts'
+import type { Transaction } from './transaction.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
 
 const plansMax = 50
@@ -39,6 +42,7 @@ export class Sharded {
   readonly #keyspaceName: () => string
   readonly #context: SessionContext
   readonly #gather: Gather
+  readonly #gatherWrites: GatherWrites
   readonly #others: OtherStatements
 
   constructor(core: Core, runner: Runner, client: ServerConnection, keyspaceName: () => string) {
@@ -49,6 +53,7 @@ export class Sharded {
     this.#keyspaceName = keyspaceName
     this.#context = new SessionContext(core, runner, client, this.#scatter, keyspaceName)
     this.#gather = new Gather(core, runner, this.#scatter)
+    this.#gatherWrites = new GatherWrites(core, runner, this.#scatter)
     this.#others = new OtherStatements(this.#context)
   }
 
@@ -167,6 +172,10 @@ export class Sharded {
         if (e.signal.aborted) throw e.signal.reason as Error
       } catch (error) {
         if (error instanceof Rerouted) continue
+        if (error instanceof ReadWaits) {
+          await this.#core.reads.wait(error.keyspace, error.version, e.sql.length, e.signal)
+          continue
+        }
         // Columns are others than known: read them anew for the next statement.
         if (errorKindOf(error) === 'schema') this.#core.catalog.forget(e.keyspace)
         throw error
@@ -230,7 +239,7 @@ export class Sharded {
     if (keyspace !== view) throw new Rerouted()
     this.#core.catalog.refreshOld(plan.keyspace, plan.tables)
     if (keyspace.writes !== null) refuseWrite(plan, keyspace)
-    const read = keyspace.reads === null ? null : await readByBranch(this.#context, plan, lexed, e, keyspace)
+    const read = keyspace.reads === null ? null : readByBranch(this.#context, plan, lexed, e, keyspace)
     if (read === null) return await this.#onShards(plan, keyspace, lexed, e, null)
     let failed = true
     try {
@@ -290,13 +299,14 @@ export class Sharded {
     if (token !== null) this.#requireSnapshots(token, shards)
     const open = this.#runner.transaction !== null || !this.#runner.settings.autocommit
     // Texts are views of buffers that others may reuse: all are made before anything is waited for.
-    const job = gatherJob(gather, inputs, open, e.form, (text, parameters) =>
+    const job = gatherJob(gather, inputs, open, gather.use.kind === 'read' ? e.form : 'text', (text, parameters) =>
       e.values.length === 0 ? text : inlineParameters(this.#context.lex(text), parameters, e.values),
     )
     const rereadable = this.#context.rereadable(plan, e.sql)
     const transaction = await this.#runner.currentTransaction()
     if (transaction !== null && keyspace.record.transactionMode === 'single') throw severalInSingleMode(keyspace, shards)
     if (await this.#context.hold(keyspace, shards, transaction !== null, plan.effect, e)) throw new Rerouted()
+    if (gather.use.kind !== 'read') return await this.#gatheredWrite(plan, gather.use, job, keyspace, inputs, transaction, e)
     const result = await this.#gather.read(job, keyspace, inputs, transaction, {
       form: e.form,
       effect: 'read',
@@ -305,6 +315,34 @@ export class Sharded {
       resolve: () => null,
     })
     return result.kind === 'done' ? null : { shard: result.shard, version: keyspace.version, cause: result.cause }
+  }
+
+  async #gatheredWrite(
+    plan: RoutedPlan,
+    use: Exclude<GatherUse, { kind: 'read' }>,
+    job: GatherJob,
+    keyspace: KeyspaceView,
+    inputs: RouteInputs<ShardView>,
+    transaction: Transaction | null,
+    e: Execution,
+  ): Promise<Refused | null> {
+    const sequence = use.kind === 'inserted' ? use.sequence : null
+    const ids = async (count: number): Promise<readonly bigint[]> =>
+      sequence === null ? [] : await this.#core.sequences.take(sequence.sequence, plan.keyspace, count, e.signal)
+    const given = { job, keyspace, inputs, ids }
+    const result = await this.#gatherWrites.write(use, plan.verb as 'insert', given, transaction)
+    if (result.kind === 'refused') return { shard: result.shard, version: keyspace.version, cause: result.cause }
+    const { firstId, ...done } = result.value
+    // A reference table's copies are all written: one of them tells how many rows there are.
+    this.#wrote(use.kind === 'inserted' && use.target.place.kind === 'everywhere' ? perCopy(done, keyspace.shards.length) : done, firstId)
+    return null
+  }
+
+  #wrote({ affectedRows, warnings, info }: WriteSummary, firstId: bigint | null): void {
+    this.#runner.affectedRows = affectedRows
+    this.#runner.warnings = warnings
+    if (firstId !== null) this.#runner.lastInsertId = firstId
+    this.#client.write(okFrame(this.#runner.status, { affectedRows, insertId: firstId ?? 0n, warnings: Math.min(warnings, 0xffff), info }))
   }
 
   /** What a transaction saw of a shard must not be older than the step that moved its tenant there. */
@@ -417,13 +455,7 @@ export class Sharded {
       copies ? (results) => summary(results.slice(0, 1)) : inserts ? (results) => insertSummary(results, ignore) : undefined,
     )
     if (result.kind === 'refused') return { shard: result.shard, version: keyspace.version, cause: result.cause }
-    const { affectedRows, warnings, info } = result.value
-    this.#runner.affectedRows = affectedRows
-    this.#runner.warnings = warnings
-    if (routed.firstId !== null) this.#runner.lastInsertId = routed.firstId
-    this.#client.write(
-      okFrame(this.#runner.status, { affectedRows, insertId: routed.firstId ?? 0n, warnings: Math.min(warnings, 0xffff), info }),
-    )
+    this.#wrote(result.value, routed.firstId)
     return null
   }
 }
@@ -435,6 +467,14 @@ function severalInSingleMode(keyspace: KeyspaceView, parts: readonly { shard: Sh
     second: `${keyspace.name}/${second?.shard.name}`,
     keyspace: keyspace.name,
   })
+}
+
+function perCopy(sum: WriteSummary, copies: number): WriteSummary {
+  const info = sum.info.replace(
+    /^(Records: )(\d+)(  Duplicates: )(\d+)/,
+    (_, a: string, n: string, b: string, d: string) => `${a}${Number(n) / copies}${b}${Number(d) / copies}`,
+  )
+  return { affectedRows: sum.affectedRows / BigInt(copies), warnings: sum.warnings, info }
 }
 
 /** Where an id will be drawn stands a zero while the statement is only described. */

@@ -2,6 +2,7 @@
 import type { Delete, Update } from '../../sql/ast.ts'
 import type { Analysis } from './analysis.ts'
 import { planErrors } from './errors.ts'
+import { gatherChange } from './gather-write.ts'
 import type { RoutedPlan, UnchangedKey } from './plan.ts'
 import type { BoundTable } from './scope.ts'
 import { refuseDivergingCopies, refuseOwnedLookups, shardKeyAssignments } from './shard-key.ts'
@@ -45,7 +46,7 @@ export function planChange(statement: Update | Delete, analysis: Analysis, keysp
     // A reference table's copies are all changed; an unknown table's error is one shard's.
     destinations: roots.length > 0 ? roots.map((root) => root.destination) : [{ kind: reference === undefined ? 'any' : 'all' }],
     whole,
-    scatter: scatterOf(statement, analysis, reference !== undefined, whole),
+    scatter: gatherWhereRefused(scatterOf(statement, analysis, reference !== undefined, whole), statement, changed, analysis, count),
     limit: null,
     offset: null,
     insert: null,
@@ -53,6 +54,18 @@ export function planChange(statement: Update | Delete, analysis: Analysis, keysp
     pins: [],
     tables: analysis.tables.map((table) => table.name),
   }
+}
+
+function gatherWhereRefused(
+  scatter: RoutedPlan['scatter'],
+  statement: Update | Delete,
+  changed: readonly BoundTable[],
+  analysis: Analysis,
+  count: number,
+): RoutedPlan['scatter'] {
+  if (scatter.kind !== 'refused') return scatter
+  const gather = gatherChange(statement, changed, analysis, count, scatter.refusal)
+  return gather === null ? scatter : { kind: 'gather', gather }
 }
 
 function scatterOf(statement: Update | Delete, analysis: Analysis, reference: boolean, whole: RoutedPlan['whole']): RoutedPlan['scatter'] {

@@ -20,10 +20,21 @@ import type { BoundTable, Context, Scope } from './scope.ts'
 import { bare } from './slots.ts'
 import { compileSpan, compileText, type PlanEdit, text } from './text.ts'
 
+export type Gathered = {
+  readonly steps: readonly GatherStep[]
+  /** Those that put the gathered tables' names in. */
+  readonly edits: readonly PlanEdit[]
+}
+
 /** Null: it can't be gathered either. @param count tokens of the statement */
 export function gatherPlan(analysis: Analysis, count: number, refusal: Refusal): GatherPlan | null {
-  const tables = analysis.tables.filter((table) => table.columns !== null)
-  if (tables.length < analysis.tables.length || !tables.some((table) => table.entry?.kind !== 'reference')) return null
+  const gathered = gatherTables(analysis, analysis.tables)
+  return gathered === null ? null : { steps: gathered.steps, text: compileText(count, gathered.edits), refusal, use: { kind: 'read' } }
+}
+
+/** @param tables those to be gathered */
+export function gatherTables(analysis: Analysis, tables: readonly BoundTable[]): Gathered | null {
+  if (tables.some((table) => table.columns === null)) return null
   const order = inOrder(tables, analysis)
   const stepOf = new Map(order.map((table, i) => [table, i]))
   const steps = order.map((table, i) => stepFor(table, i, order, analysis))
@@ -41,7 +52,7 @@ export function gatherPlan(analysis: Analysis, count: number, refusal: Refusal):
     if (analysis.labels.some(({ span }) => span.from === end && span.to === end)) continue
     edits.push({ span: { from: end, to: end }, pieces: [text(' AS '), { kind: 'label', span: expr.span }] })
   }
-  return { steps, text: compileText(count, edits), refusal }
+  return { steps, edits }
 }
 
 /** Tables of few rows first: what they hold says which rows of the others matter. */

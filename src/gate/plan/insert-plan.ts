@@ -11,6 +11,7 @@ import { quoteIdentifier } from '../../sql/quote.ts'
 import type { Analysis } from './analysis.ts'
 import type { ColumnInfo } from './catalog.ts'
 import { planErrors } from './errors.ts'
+import { gatherInsert } from './gather-write.ts'
 import type { Destination, InsertRow, Piece, RoutedPlan, SequencePlan, Slot } from './plan.ts'
 import type { BoundTable } from './scope.ts'
 import { refuseDivergingCopies, refuseOwnedLookups, shardKeyAssignments } from './shard-key.ts'
@@ -49,7 +50,7 @@ export function planInsert(insert: Insert, analysis: Analysis, keyspace: string,
   refuseDivergingCopies(table, analysis)
   if (entry.kind === 'sharded' && insert.onDuplicate !== null)
     shardKeyAssignments(table, insert.onDuplicate.assignments, analysis, { single: true, destination: null, duplicate: true })
-  if (insert.query !== null) return planInsertSelect(base, whole, table, analysis)
+  if (insert.query !== null) return planInsertSelect(insert, base, whole, table, analysis, count)
   if (insert.returning !== null && insert.rows.length > 1) {
     throw planErrors.refused({
       construct: 'RETURNING of several rows',
@@ -58,9 +59,7 @@ export function planInsert(insert: Insert, analysis: Analysis, keyspace: string,
     })
   }
 
-  const names =
-    insert.columns?.map((name) => name.text.toLowerCase()) ??
-    table.columns.columns.filter((column) => !column.invisible).map((column) => column.name.toLowerCase())
+  const names = namesOf(insert, table)
   const sequence = sequenceOf(table)
   refuseServerIds(table, names, sequence)
   const sequencePlace = sequence === null ? -1 : names.indexOf(sequence.column.toLowerCase())
@@ -88,23 +87,40 @@ export function planInsert(insert: Insert, analysis: Analysis, keyspace: string,
   }
 }
 
-/** Rows that are read on a shard are written there: right only when all of it stands on one shard. */
+/**
+ * Into a reference table from reference tables: each shard does it for itself. Else the SELECT's rows are put together at one place, and inserted from there
+ * (gather-write.ts); when all of it stands on one shard it goes there as it is.
+ */
 function planInsertSelect(
+  insert: Insert,
   base: Omit<RoutedPlan, 'destinations' | 'whole' | 'scatter' | 'insert'>,
   whole: RoutedPlan['whole'],
   table: BoundTable,
   analysis: Analysis,
+  count: number,
 ): RoutedPlan {
-  const instead = 'read the rows and insert them'
   const roots = analysis.groups.roots()
-  if (table.entry?.kind !== 'reference' || roots.length > 0) {
-    throw planErrors.refused({
-      construct: 'INSERT … SELECT',
-      reason: `the shard of each row of ${table.name} would be known only from its values`,
-      instead,
-    })
+  if (table.entry?.kind === 'reference' && roots.length === 0)
+    return { ...base, destinations: [{ kind: 'all' }], whole, scatter: { kind: 'allowed', text: whole, merge: null }, insert: null }
+  const names = namesOf(insert, table)
+  const sequence = sequenceOf(table)
+  refuseServerIds(table, names, sequence)
+  const refusal = {
+    construct: 'INSERT … SELECT',
+    reason: `the shard of each row of ${table.name} would be known only from its values`,
+    instead: 'read the rows and insert them',
   }
-  return { ...base, destinations: [{ kind: 'all' }], whole, scatter: { kind: 'allowed', text: whole, merge: null }, insert: null }
+  const gather = gatherInsert(insert, table, names, sequence, analysis, count, refusal)
+  if (gather === null) throw planErrors.refused(refusal)
+  return { ...base, destinations: [{ kind: 'all' }], whole, scatter: { kind: 'gather', gather }, insert: null }
+}
+
+/** The columns that get a value, in lower case. */
+function namesOf(insert: Insert, table: BoundTable): string[] {
+  return (
+    insert.columns?.map((name) => name.text.toLowerCase()) ??
+    (table.columns?.columns ?? []).filter((column) => !column.invisible).map((column) => column.name.toLowerCase())
+  )
 }
 
 function destinationOf(table: BoundTable, names: readonly string[], values: readonly Expr[], sequence: SequencePlan | null): Destination {

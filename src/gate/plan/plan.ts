@@ -214,6 +214,39 @@ export type GatherPlan = {
   readonly text: Text
   /** Why the shards can't answer it each for itself. */
   readonly refusal: Refusal
+  readonly use: GatherUse
+}
+
+/** What is done with the rows that were put together. */
+export type GatherUse =
+  /** The statement is a SELECT and runs over them, once. */
+  | { readonly kind: 'read' }
+  /** The statement changes a table that is not among them: it runs on each shard of that table, where they are copied to. */
+  | { readonly kind: 'copied'; readonly target: Destination }
+  /** `text` selects the rows to change, by these columns; `change` up to its WHERE is then sent to their shards. */
+  | { readonly kind: 'chosen'; readonly target: WriteTarget; readonly change: readonly Piece[] }
+  /** `text` is the SELECT of an INSERT: its rows, as the columns would store them, are inserted on their shards by `before` VALUES … `after`. */
+  | {
+      readonly kind: 'inserted'
+      readonly target: WriteTarget
+      readonly ignore: boolean
+      readonly before: readonly Piece[]
+      readonly after: readonly Piece[]
+      readonly sequence: SequencePlan | null
+    }
+
+export type WriteTarget = {
+  readonly table: string
+  readonly columns: readonly ColumnInfo[]
+  /** Where a row stands: by columns that are the values of these numbers; -1: the id that is drawn. */
+  readonly place:
+    | {
+        readonly kind: 'vindex'
+        readonly vindex: Vindex
+        readonly columns: readonly { readonly column: ColumnInfo; readonly at: number }[]
+      }
+    | { readonly kind: 'keyspace-id'; readonly id: Uint8Array }
+    | { readonly kind: 'everywhere' }
 }
 
 export type GatherStep = {

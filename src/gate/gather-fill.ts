@@ -1,0 +1,299 @@
+/**
+ * Fetches the rows of a gathered statement's tables and stores them in temporary tables. Rows pass through in pieces of some hundred kilobytes; where the
+ * connection that stores is one that is read from, they are kept until it has been read.
+ */
+import type { Connection } from '../mysql/connection.ts'
+import { isServerError } from '../mysql/errors.ts'
+import { quoteIdentifier } from '../sql/quote.ts'
+import type { Value } from '../sql/value.ts'
+import type { Backend } from './backend.ts'
+import { gateErrors } from './errors.ts'
+import type { GatherJob, Step, Values } from './gather-job.ts'
+import { fetched, literalMaker, loadMode } from './gather-values.ts'
+import type { ColumnInfo } from './plan/catalog.ts'
+import { familyOf } from './plan/equality.ts'
+import type { RouteInputs } from './plan/plan.ts'
+import { shardsOf } from './plan/route.ts'
+import type { Runner } from './runner.ts'
+import type { Scatter } from './scatter.ts'
+import type { Transaction } from './transaction.ts'
+import type { ShardView } from './view.ts'
+
+/** More values than these are not named in an IN list: the other table is fetched by its own conditions then. */
+const valuesMax = 2_000
+const insertBytes = 256 * 1024
+
+/** Where rows are stored. */
+export type FillInto = {
+  readonly connections: readonly Connection[]
+  /** `after reading`: one of the connections is also read from. */
+  readonly when: 'at once' | 'after reading'
+  /** What ends the texts that fetch: nothing, or how rows are locked. */
+  readonly lock: '' | ' LOCK IN SHARE MODE' | ' FOR UPDATE'
+  /** Which shard did not answer, for messages. */
+  at(shard: ShardView): void
+}
+
+/** Stores the rows of every step. The session's own sql_mode is in force afterwards. */
+export async function fill(
+  job: GatherJob,
+  into: FillInto,
+  readers: Readers,
+  inputs: RouteInputs<ShardView>,
+  bytesMax: number,
+  sqlMode: string | undefined,
+): Promise<void> {
+  const all = (sql: string): Promise<unknown> => Promise.all(into.connections.map((connection) => connection.query(sql)))
+  await all(`SET sql_mode='${loadMode}'`)
+  let left = bytesMax
+  for (const step of job.steps) left -= await fillStep(step, into, readers, inputs, left)
+  await all(`SET sql_mode=${sqlMode ?? 'DEFAULT'}`)
+}
+
+/** Bytes that were stored. Other columns than those asked for may be needed to store a row at all: then all of them are fetched. */
+async function fillStep(step: Step, into: FillInto, readers: Readers, inputs: RouteInputs<ShardView>, bytesMax: number): Promise<number> {
+  const all = (sql: string): Promise<unknown> => Promise.all(into.connections.map((connection) => connection.query(sql)))
+  await all(`CREATE TEMPORARY TABLE ${quoteIdentifier(step.name)} LIKE ${quoteIdentifier(step.plan.table)}`)
+  const parts = partsOf(step, inputs)
+  const load = async (columns: readonly ColumnInfo[]): Promise<number> => {
+    for (const values of step.wanted.values()) values.found = new Map()
+    const loader = new Loader(step, columns, into, bytesMax)
+    const list = columns.map((column) => fetched(step.plan.alias, column)).join(', ')
+    const from = `SELECT ${list} FROM ${quoteIdentifier(step.plan.table)} AS ${quoteIdentifier(step.plan.alias)}`
+    const settled = await Promise.allSettled(
+      parts.map(async ({ shard, conditions }) => {
+        const text =
+          conditions.length === 0
+            ? Buffer.from(from + into.lock)
+            : Buffer.concat([Buffer.from(from + ' WHERE ('), ...join(conditions, ') AND ('), Buffer.from(')' + into.lock)])
+        try {
+          await readers.each(shard, text, (batch, i) => loader.add(batch.row(i)))
+        } catch (error) {
+          if (!(error instanceof StoreError)) into.at(shard)
+          throw error
+        }
+      }),
+    )
+    const failed = settled.find((result) => result.status === 'rejected')
+    if (failed !== undefined) throw failed.reason
+    await loader.end()
+    return loader.bytes
+  }
+  try {
+    return await load(step.plan.columns)
+  } catch (error) {
+    if (!(error instanceof StoreError) || step.plan.columns.length === step.plan.all.length)
+      throw error instanceof StoreError ? error.cause : error
+    await all(`DELETE FROM ${quoteIdentifier(step.name)}`)
+    return await load(step.plan.all)
+  }
+}
+
+/** What is asked of each shard: the step's own conditions, and the values that earlier steps left possible. */
+function partsOf(step: Step, inputs: RouteInputs<ShardView>): { shard: ShardView; conditions: Buffer[] }[] {
+  let parts = step.shards.map((shard) => ({ shard, conditions: step.filters.map((filter) => filter.text) }))
+  for (const { column, values } of step.reductions) {
+    const { found } = values
+    if (found === null) continue
+    if (found.size === 0) return []
+    const key = step.plan.key
+    const byShard = new Map<ShardView, string[]>()
+    for (const [literal, bytes] of found) {
+      const shards =
+        key !== null && key.column.name === column.name
+          ? shardsOf(
+              { kind: 'values', vindex: key.vindex, columns: [{ column, slots: [{ kind: 'constant', value: valueOf(column, bytes) }] }] },
+              inputs,
+            )
+          : inputs.shards
+      for (const shard of shards) {
+        const list = byShard.get(shard)
+        if (list === undefined) byShard.set(shard, [literal])
+        else list.push(literal)
+      }
+    }
+    const name = fetched(step.plan.alias, column)
+    parts = parts.flatMap(({ shard, conditions }) => {
+      const list = byShard.get(shard)
+      return list === undefined ? [] : [{ shard, conditions: [...conditions, Buffer.from(`${name} IN (${list.join(', ')})`, 'latin1')] }]
+    })
+  }
+  return parts
+}
+
+export function valueOf(column: ColumnInfo, bytes: Buffer): Value {
+  switch (familyOf(column)) {
+    case 'integer':
+      return { type: 'integer', value: BigInt(bytes.toString('latin1')) }
+    case 'binary':
+      return { type: 'binary', bytes }
+    default:
+      return { type: 'text', bytes }
+  }
+}
+
+function join(parts: readonly Buffer[], separator: string): Buffer[] {
+  return parts.flatMap((part, i) => (i === 0 ? [part] : [Buffer.from(separator), part]))
+}
+
+/** Storing failed, not reading. */
+class StoreError extends Error {}
+
+/** Writes rows into a temporary table, some hundred kilobytes at a time. */
+class Loader {
+  readonly #step: Step
+  readonly #into: FillInto
+  readonly #head: Buffer
+  readonly #literals: readonly ((cell: Buffer) => Buffer)[]
+  readonly #collect: readonly { place: number; values: Values }[]
+  readonly #bytesMax: number
+  #parts: Buffer[] = []
+  readonly #kept: Buffer[] = []
+  #size = 0
+  #writing: Promise<void> = Promise.resolve()
+  bytes = 0
+
+  constructor(step: Step, columns: readonly ColumnInfo[], into: FillInto, bytesMax: number) {
+    this.#step = step
+    this.#into = into
+    this.#bytesMax = bytesMax
+    this.#head = Buffer.from(
+      `INSERT INTO ${quoteIdentifier(step.name)} (${columns.map((c) => quoteIdentifier(c.name)).join(', ')}) VALUES `,
+    )
+    this.#literals = columns.map(literalMaker)
+    this.#collect = columns.flatMap((column, place) => {
+      const values = step.wanted.get(column.name)
+      return values === undefined ? [] : [{ place, values }]
+    })
+  }
+
+  /** A promise when the server must be waited for. */
+  add(row: readonly (Buffer | null)[]): Promise<void> | undefined {
+    const parts: Buffer[] = [this.#parts.length === 0 ? open : nextRow]
+    let size = 2
+    for (let i = 0; i < row.length; i++) {
+      const cell = row[i] as Buffer | null
+      // Copies: the row is a view of what is read into next.
+      const literal = cell === null ? nullLiteral : Buffer.from((this.#literals[i] as (cell: Buffer) => Buffer)(cell))
+      if (i > 0) parts.push(comma)
+      parts.push(literal)
+      size += literal.length + 1
+    }
+    parts.push(close)
+    for (const { place, values } of this.#collect) {
+      const cell = row[place] as Buffer | null
+      if (cell === null || values.found === null) continue
+      values.found.set((this.#literals[place] as (cell: Buffer) => Buffer)(cell).toString('latin1'), Buffer.from(cell))
+      if (values.found.size > valuesMax) values.found = null
+    }
+    this.#parts.push(...parts)
+    this.#size += size
+    this.bytes += size
+    if (this.bytes > this.#bytesMax) throw gateErrors.memory({ bytesMax: this.#bytesMax })
+    if (this.#size < insertBytes) return undefined
+    const text = this.#take()
+    if (this.#into.when === 'at once') return this.#write(text)
+    this.#kept.push(text)
+    return undefined
+  }
+
+  /** Everything is stored. */
+  async end(): Promise<void> {
+    if (this.#parts.length > 0) this.#kept.push(this.#take())
+    for (const text of this.#kept) await this.#write(text)
+    await this.#writing
+  }
+
+  #take(): Buffer {
+    const text = Buffer.concat([this.#head, ...this.#parts])
+    this.#parts = []
+    this.#size = 0
+    return text
+  }
+
+  #write(text: Buffer): Promise<void> {
+    this.#writing = this.#writing.then(async () => {
+      try {
+        await Promise.all(this.#into.connections.map((connection) => connection.query(text)))
+      } catch (error) {
+        throw isServerError(error) ? new StoreError(`rows of ${this.#step.plan.table} could not be stored`, { cause: error }) : error
+      }
+    })
+    return this.#writing
+  }
+}
+const open = Buffer.from('(')
+const nextRow = Buffer.from('),(').subarray(1)
+const comma = Buffer.from(',')
+const close = Buffer.from(')')
+const nullLiteral = Buffer.from('NULL')
+
+/** A connection to each shard that is read, for the statement: the transaction's branch, or one with a snapshot of its own. */
+export class Readers {
+  readonly #runner: Runner
+  readonly #scatter: Scatter
+  readonly #transaction: Transaction | null
+  readonly #snapshot: boolean
+  readonly #open = new Map<string, Promise<Backend>>()
+
+  constructor(runner: Runner, scatter: Scatter, transaction: Transaction | null, snapshot: boolean) {
+    this.#runner = runner
+    this.#scatter = scatter
+    this.#transaction = transaction
+    this.#snapshot = snapshot
+  }
+
+  async each(
+    shard: ShardView,
+    text: Buffer,
+    row: (batch: { row(i: number): (Buffer | null)[] }, i: number) => Promise<void> | undefined,
+  ): Promise<void> {
+    const backend = await this.#of(shard)
+    const mark = { shard, connection: backend.connection }
+    this.#scatter.mark(mark)
+    try {
+      const stream = await backend.connection.rows(text)
+      for await (const batch of stream) {
+        for (let i = 0; i < batch.length; i++) {
+          const wait = row(batch, i)
+          if (wait !== undefined) await wait
+        }
+      }
+    } finally {
+      this.#scatter.unmark(mark)
+    }
+  }
+
+  #of(shard: ShardView): Promise<Backend> {
+    let backend = this.#open.get(shard.uid)
+    if (backend === undefined) this.#open.set(shard.uid, (backend = this.#connect(shard)))
+    return backend
+  }
+
+  async #connect(shard: ShardView): Promise<Backend> {
+    if (this.#transaction !== null) {
+      const branch = await this.#runner.openBranch(this.#transaction, shard)
+      branch.statements++
+      return branch.backend
+    }
+    const backend = await this.#runner.connections.openPlain(shard)
+    if (!this.#snapshot) return backend
+    try {
+      await backend.connection.query('START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY')
+      return backend
+    } catch (error) {
+      this.#runner.connections.done(backend, false)
+      throw error
+    }
+  }
+
+  async end(): Promise<void> {
+    if (this.#transaction !== null) return
+    for (const opening of this.#open.values()) {
+      const backend = await opening.catch(() => null)
+      if (backend === null) continue
+      if (backend.connection.open && backend.connection.inTransaction) await backend.connection.query('ROLLBACK').catch(() => {})
+      this.#runner.connections.done(backend, false)
+    }
+  }
+}

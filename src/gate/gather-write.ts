@@ -1,0 +1,232 @@
+/**
+ * Runs writes that no shard can do by itself (plan/gather-write.ts says which, and why that is right). All of it is in one transaction, the client's or one of the
+ * statement's own: what is read is locked, and what the shards write stands or falls together, as far as `multi` reaches.
+ */
+import type { Connection, OkResult } from '../mysql/connection.ts'
+import { quoteIdentifier } from '../sql/quote.ts'
+import type { Value } from '../sql/value.ts'
+import type { Backend } from './backend.ts'
+import type { Core } from './core.ts'
+import { nextHome } from './gather.ts'
+import { fill, Readers, valueOf } from './gather-fill.ts'
+import { refuseSettings, type GatherJob } from './gather-job.ts'
+import { fetched, literalMaker } from './gather-values.ts'
+import { storedValue } from './plan/convert.ts'
+import { planErrors } from './plan/errors.ts'
+import type { GatherUse, RouteInputs, WriteTarget } from './plan/plan.ts'
+import { shardsOf } from './plan/route.ts'
+import type { Runner } from './runner.ts'
+import { insertSummary, summary, type Part, type Scatter, type ScatterResult, type WriteSummary } from './scatter.ts'
+import type { Transaction } from './transaction.ts'
+import type { KeyspaceView, ShardView } from './view.ts'
+
+type Inserted = Extract<GatherUse, { kind: 'inserted' }>
+type Chosen = Extract<GatherUse, { kind: 'chosen' }>
+type Context = {
+  readonly job: GatherJob
+  readonly keyspace: KeyspaceView
+  readonly inputs: RouteInputs<ShardView>
+  readonly on: Transaction
+  /** Draws ids of the target's sequence. */
+  ids(count: number): Promise<readonly bigint[]>
+}
+
+const partBytes = 1024 * 1024
+
+export class GatherWrites {
+  readonly #core: Core
+  readonly #runner: Runner
+  readonly #scatter: Scatter
+
+  constructor(core: Core, runner: Runner, scatter: Scatter) {
+    this.#core = core
+    this.#runner = runner
+    this.#scatter = scatter
+  }
+
+  async write(
+    use: Exclude<GatherUse, { kind: 'read' }>,
+    verb: 'insert' | 'replace' | 'update' | 'delete',
+    given: Omit<Context, 'on'>,
+    transaction: Transaction | null,
+  ): Promise<ScatterResult<WriteSummary & { firstId: bigint | null }>> {
+    refuseSettings(this.#runner.settings, given.job)
+    const cleanups: (() => Promise<void>)[] = []
+    const found = { warnings: 0, firstId: null as bigint | null }
+    const produce = async (on: Transaction): Promise<readonly Part[]> => {
+      const context = { ...given, on }
+      switch (use.kind) {
+        case 'copied':
+          return await this.#copied(use, context, cleanups)
+        case 'chosen':
+          return await this.#chosen(use, context, cleanups)
+        case 'inserted':
+          return await this.#inserted(use, context, cleanups, found)
+      }
+    }
+    const inserts = use.kind === 'inserted'
+    const sum = (results: readonly OkResult[]): WriteSummary => {
+      if (inserts) return insertSummary(results, use.ignore, found.warnings)
+      if (results.length > 0) return summary(results)
+      return { affectedRows: 0n, warnings: 0, info: verb === 'update' ? 'Rows matched: 0  Changed: 0  Warnings: 0' : '' }
+    }
+    try {
+      const result = await this.#scatter.write(produce, transaction, 'write', sum, given.keyspace.shards)
+      return result.kind === 'done' ? { kind: 'done', value: { ...result.value, firstId: found.firstId } } : result
+    } finally {
+      for (const clean of cleanups) await clean()
+    }
+  }
+
+  async #copied(use: Extract<GatherUse, { kind: 'copied' }>, c: Context, cleanups: (() => Promise<void>)[]): Promise<Part[]> {
+    const shards = shardsOf(use.target, c.inputs)
+    const branches = await Promise.all(shards.map((shard) => this.#runner.openBranch(c.on, shard)))
+    for (const { backend } of branches) {
+      const was = backend.dirty
+      // Until its tables are gone.
+      backend.dirty = true
+      cleanups.push(async () => {
+        const names = c.job.steps.map((step) => quoteIdentifier(step.name)).join(', ')
+        if (!backend.connection.open || names === '') return
+        await backend.connection.query(`DROP TEMPORARY TABLE IF EXISTS ${names}`).then(
+          () => (backend.dirty = was),
+          () => {},
+        )
+      })
+    }
+    const connections = branches.map((branch) => branch.backend.connection)
+    await this.#fill(c, connections, 'after reading', ' LOCK IN SHARE MODE')
+    return shards.map((shard) => ({ shard, text: c.job.text }))
+  }
+
+  async #chosen(use: Chosen, c: Context, cleanups: (() => Promise<void>)[]): Promise<Part[]> {
+    const scratch = await this.#scratch(c, cleanups)
+    await this.#fill(c, [scratch], 'at once', ' FOR UPDATE')
+    const names = use.target.columns.map((column) => quoteIdentifier(column.name)).join(', ')
+    const head = Buffer.concat([c.job.before, Buffer.from(` WHERE (${names}) IN (`)])
+    return await this.#rowsByShard(scratch, c.job.text, use.target, c, head, Buffer.from(')'), async () => [])
+  }
+
+  async #inserted(
+    use: Inserted,
+    c: Context,
+    cleanups: (() => Promise<void>)[],
+    found: { warnings: number; firstId: bigint | null },
+  ): Promise<Part[]> {
+    const scratch = await this.#scratch(c, cleanups)
+    await this.#fill(c, [scratch], 'at once', ' LOCK IN SHARE MODE')
+    const { columns, table } = use.target
+    const names = columns.map((column) => quoteIdentifier(column.name)).join(', ')
+    // Without keys: what is a duplicate is found where the rows go.
+    await scratch.query(`CREATE TEMPORARY TABLE _sw_rows AS SELECT ${names} FROM ${quoteIdentifier(table)} LIMIT 0`)
+    const stored = await scratch.query(
+      Buffer.concat([Buffer.from(`INSERT ${use.ignore ? 'IGNORE ' : ''}INTO _sw_rows (${names}) `), c.job.text]),
+    )
+    found.warnings = stored.warnings
+    const draw = async (count: number): Promise<readonly bigint[]> => {
+      const ids = use.sequence === null ? [] : await c.ids(count)
+      found.firstId = ids[0] ?? null
+      return ids
+    }
+    const text = Buffer.from(`SELECT ${columns.map((column) => fetched('_sw_rows', column)).join(', ')} FROM _sw_rows`)
+    return await this.#rowsByShard(scratch, text, use.target, c, c.job.before, Buffer.concat([Buffer.from(' '), c.job.after]), draw)
+  }
+
+  /** Rows as tuples in texts for their shards. */
+  async #rowsByShard(
+    scratch: Connection,
+    text: Buffer,
+    target: WriteTarget,
+    c: Context,
+    head: Buffer,
+    tail: Buffer,
+    draw: (count: number) => Promise<readonly bigint[]>,
+  ): Promise<Part[]> {
+    const answer = await scratch.query(text)
+    const rows = answer.kind === 'rows' ? answer.rows : []
+    const ids = await draw(rows.length)
+    const literals = target.columns.map(literalMaker)
+    const open = new Map<ShardView, { parts: Buffer[]; size: number }>()
+    const made: Part[] = []
+    const close = (shard: ShardView, list: readonly Buffer[]): void => {
+      made.push({ shard, text: Buffer.concat([head, ...list, tail]) })
+    }
+    for (const [i, row] of rows.entries()) {
+      const id = ids[i]
+      const cells = row.map((cell, place) =>
+        cell === null ? 'NULL' : (literals[place] as (cell: Buffer) => Buffer)(cell).toString('latin1'),
+      )
+      const tuple = Buffer.from(`(${[...cells, ...(id === undefined ? [] : [String(id)])].join(',')})`, 'latin1')
+      for (const shard of placesOf(row, id, target, c)) {
+        const list = open.get(shard) ?? { parts: [], size: 0 }
+        open.set(shard, list)
+        if (list.parts.length > 0) list.parts.push(comma)
+        list.parts.push(tuple)
+        list.size += tuple.length
+        if (list.size < partBytes) continue
+        close(shard, list.parts)
+        open.delete(shard)
+      }
+    }
+    for (const shard of c.keyspace.shards) {
+      const list = open.get(shard)
+      if (list !== undefined) close(shard, list.parts)
+    }
+    return made
+  }
+
+  async #scratch(c: Context, cleanups: (() => Promise<void>)[]): Promise<Connection> {
+    const { connections } = this.#runner
+    const backend: Backend = await connections.openPlain(nextHome(c.keyspace))
+    backend.dirty = true
+    cleanups.push(async () => {
+      if (backend.connection.open && backend.connection.inTransaction) await backend.connection.query('ROLLBACK').catch(() => {})
+      connections.done(backend, false)
+    })
+    return backend.connection
+  }
+
+  async #fill(
+    c: Context,
+    connections: readonly Connection[],
+    when: 'at once' | 'after reading',
+    lock: ' LOCK IN SHARE MODE' | ' FOR UPDATE',
+  ): Promise<void> {
+    const readers = new Readers(this.#runner, this.#scatter, c.on, false)
+    await fill(
+      c.job,
+      { connections, when, lock, at: () => {} },
+      readers,
+      c.inputs,
+      this.#core.config.scatterBytesMax,
+      this.#runner.settings.get('sql_mode'),
+    )
+  }
+}
+
+const comma = Buffer.from(',')
+
+function placesOf(row: readonly (Buffer | null)[], id: bigint | undefined, target: WriteTarget, c: Context): readonly ShardView[] {
+  const { place } = target
+  switch (place.kind) {
+    case 'everywhere':
+      return c.keyspace.shards
+    case 'keyspace-id':
+      return [c.inputs.shardOf(place.id)]
+    case 'vindex': {
+      const values = place.columns.map(({ column, at }) => {
+        const cell = row[at]
+        const given: Value = cell == null ? { type: 'null' } : valueOf(column, cell)
+        return storedValue(target.table, column, at < 0 && id !== undefined ? { type: 'integer', value: id } : given, true)
+      })
+      const keyspaceId = place.vindex.map(values)
+      if (keyspaceId === null)
+        throw planErrors.shardKeyValue({
+          table: target.table,
+          column: place.columns.map(({ column }) => column.name).join(', '),
+          reason: `vindex ${place.vindex.name} maps it to no shard`,
+        })
+      return [c.inputs.shardOf(keyspaceId)]
+    }
+  }
+}
