@@ -3,7 +3,7 @@ import type { Lexed } from '../sql/lexer.ts'
 import { branchKeyspace } from '../topology/dualwrite-records.ts'
 import type { ReadToken } from './branch-reads.ts'
 import { gateErrors } from './errors.ts'
-import { Rerouted, type Execution, type SessionContext } from './execution.ts'
+import type { Execution, SessionContext } from './execution.ts'
 import { inlineParameters } from './parameters.ts'
 import type { RoutedPlan } from './plan/plan.ts'
 import { routePlan } from './plan/route.ts'
@@ -16,14 +16,30 @@ export type BranchRead = {
   end(failed: boolean): void
 }
 
-/** Null: the keyspace has no branches to choose between, and nothing changes. */
-export async function readByBranch(
+/** No branch serves the tenant now: wait, then plan anew. */
+export class ReadWaits extends Error {
+  readonly keyspace: string
+  readonly version: number
+
+  constructor(keyspace: string, version: number) {
+    super()
+    this.keyspace = keyspace
+    this.version = version
+  }
+}
+
+/**
+ * Null: the keyspace has no branches to choose between, and nothing changes. Not a promise on purpose: tokens of a statement are a buffer that all
+ * sessions share, so between routing by them and rendering nobody else may run (a read went to another statement's shard).
+ * @throws ReadWaits
+ */
+export function readByBranch(
   context: SessionContext,
   plan: RoutedPlan,
   lexed: Lexed,
   e: Execution,
   keyspace: KeyspaceView,
-): Promise<BranchRead | null> {
+): BranchRead | null {
   const { reads } = keyspace
   if (reads === null || reads.rule.to === null || plan.effect === 'write') return null
   const { core } = context
@@ -31,8 +47,7 @@ export async function readByBranch(
   const chosen = core.reads.choose(keyspace, reads, id)
   if (chosen === 'wait') {
     core.stats.held++
-    await core.reads.wait(keyspace.name, reads.version, e.sql.length, e.signal)
-    throw new Rerouted()
+    throw new ReadWaits(keyspace.name, reads.version)
   }
   const name = branchKeyspace(keyspace.name, chosen.branch)
   const startMs = core.clock.monotonicMs()

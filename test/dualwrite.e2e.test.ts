@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { DualWriteTestWorld } from './kit/dualwrite-world.ts'
+import { until } from './kit/until.ts'
+
+test('dual-write end to end: a branch from the topic, proven, ramped both ways with a stopped gate, no tenant back in time, completed', async () => {
+  await using world = await DualWriteTestWorld.start()
+  const log = (text: string): void => console.log(`${new Date().toISOString().slice(17, 23)} ${text}`)
+  await world.startSecondGate()
+  await world.fleet()
+  world.runFleets()
+  const producer = world.produce()
+  await until('the old branch to have rows', async () => {
+    const c = await world.connect()
+    try {
+      const [rows] = await c.query('SELECT COUNT(*) AS n FROM detail')
+      return Number((rows as { n: number }[])[0]?.n) > 100
+    } finally {
+      c.destroy()
+    }
+  })
+  log('old branch has rows')
+  const readers = world.read([world.gatePort, world.secondGate?.port ?? 0])
+  await world.branch()
+  log('branch')
+  await world.create({ ramp: { steps: [10, 50, 100], dwellMs: 300, watchEveryMs: 500, p95FloorMs: 500, watchRungs: ['L1', 'L2'] } })
+  log('created')
+  await world.untilState('validating')
+  log('filled')
+  const c = await world.connect()
+  await assert.rejects(c.query('INSERT INTO detail VALUES (1, 1, 1, 1, 1)'), /SW-GATE-211/)
+  const early = await world.act('ramp', { percent: 10 }, false)
+  assert.equal(early.error?.code, 'SW-DUALWRITE-011')
+  await until('the ladder to pass', async () => (await world.act('validate', {}, false)).state === 'done')
+  await world.untilState('ready')
+  log('ready')
+  await world.act('ramp', { percent: 10 })
+  await world.act('ramp', { percent: 100 })
+  log(
+    (await world.show()).journal
+      .slice(-2)
+      .map((e) => e.text)
+      .join(' | '),
+  )
+  await world.act('rollback')
+  log(
+    (await world.show()).journal
+      .slice(-1)
+      .map((e) => e.text)
+      .join(' | '),
+  )
+  world.secondGate?.process.kill('SIGSTOP')
+  const stopped = world.act('ramp', { percent: 50 })
+  await stopped
+  log('moved while a gate was stopped')
+  world.secondGate?.process.kill('SIGCONT')
+  await world.act('ramp', { auto: true })
+  await world.untilState('switched')
+  log('switched')
+  const reading = await readers.stop()
+  log(`reads ${reading.reads} slowest ${reading.slowestMs.toFixed(0)} ms`)
+  assert.deepEqual(reading.backwards, [])
+  assert.deepEqual(reading.errors, [])
+  assert.ok(reading.reads > 200)
+  const done = await world.act('complete', { yes: true })
+  log(done.text.join('\n'))
+  await world.untilState('decommissioned')
+  log('decommissioned')
+  const total = await producer.stop()
+  await until('every event to be in the final branch, once', async () => {
+    const [rows] = await c.query('SELECT COUNT(*) AS n, SUM(n) AS s FROM detail')
+    const [stats] = await c.query('SELECT SUM(calls) AS s FROM stat')
+    const [n, s] = [Number((rows as { n: number }[])[0]?.n), Number((stats as { s: string }[])[0]?.s)]
+    assert.ok(n <= total && s <= total, `${n} rows and ${s} calls of ${total} events`)
+    return n === total && s === total
+  })
+  const keyspace = await world.client.call('showKeyspace', { keyspace: 'insights' })
+  assert.equal(keyspace.shards.length, 4)
+  c.destroy()
+})

@@ -1,0 +1,38 @@
+/** A small roll-up and its 1:1 rows, in half-second buckets: `seq` only grows per tenant, so a read that went back in time is seen. */
+import { defineTopic } from '../../src/ingest/definition.ts'
+import { json } from '../../src/ingest/json.ts'
+
+export const bucketMs = 500
+
+export default defineTopic({
+  topic: 'events',
+  version: 1,
+  decode: json({ tenant: 'integer', at: 'integer', seq: 'integer', n: 'integer' }),
+  eventTime: (event) => Number(event.at),
+  tables: {
+    stat: {
+      kind: 'coalesced',
+      shardKey: ['tenant'],
+      key: ['tenant', 'bucket'],
+      bucket: { column: 'bucket', everyMs: bucketMs, as: 'ms' },
+      retentionMs: 3_600_000,
+      columns: { tenant: { merge: 'key' }, bucket: { merge: 'key' }, calls: { merge: 'sum' }, seq: { merge: 'max' } },
+      map: (event) => ({ tenant: event.tenant, calls: Number(event.n), seq: event.seq }),
+    },
+    detail: {
+      kind: 'row',
+      shardKey: ['tenant'],
+      key: ['tenant', 'at', 'from_partition', 'from_offset'],
+      bucket: { column: 'at', everyMs: bucketMs, as: 'ms' },
+      retentionMs: 3_600_000,
+      columns: {
+        tenant: { merge: 'key' },
+        at: { merge: 'key' },
+        from_partition: { merge: 'key', from: 'partition' },
+        from_offset: { merge: 'key', from: 'offset' },
+        n: { merge: 'value' },
+      },
+      map: (event) => ({ tenant: event.tenant, n: event.n }),
+    },
+  },
+})

@@ -1,0 +1,338 @@
+/**
+ * A keyspace that is filled from a topic, as a user has it: an attached server with one shard, control, gates, a fleet, producers and readers.
+ * Control, one gate and the consumers run in this process; a second gate is a process of its own, so that it can be stopped.
+ */
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import mysql from 'mysql2/promise'
+import { ApiClient } from '../../src/api/client.ts'
+import type { ActionView, WorkflowView } from '../../src/api/schemas.ts'
+import { systemClock } from '../../src/base/clock.ts'
+import { silentLog } from '../../src/base/log.ts'
+import { startControl } from '../../src/control/control.ts'
+import type { Control } from '../../src/control/control.ts'
+import { Gate } from '../../src/gate/gate.ts'
+import { Consumer } from '../../src/ingest/consumer.ts'
+import { loadDefinition } from '../../src/ingest/load-definition.ts'
+import { smallConsumer } from '../../src/ingest/testkit/small-consumer.ts'
+import { findPort } from '../../src/local/find-port.ts'
+import { createTopic, openProducer, openTopic } from '../../src/topic/open.ts'
+import type { TopicProducer } from '../../src/topic/topic.ts'
+import { SqliteStore } from '../../src/topology/sqlite.ts'
+import { processDir, testServer } from './servers.ts'
+import type { TestServer } from './servers.ts'
+import { Final, until } from './until.ts'
+
+export const definitionFile = join(import.meta.dirname, 'dualwrite-definition.ts')
+export const tenants = 40
+
+const tables = [
+  'CREATE TABLE stat (tenant BIGINT UNSIGNED NOT NULL, bucket BIGINT NOT NULL, calls BIGINT NOT NULL, seq BIGINT NOT NULL, PRIMARY KEY (tenant, bucket))',
+  'CREATE TABLE detail (tenant BIGINT UNSIGNED NOT NULL, at BIGINT NOT NULL, from_partition INT UNSIGNED NOT NULL, from_offset BIGINT UNSIGNED NOT NULL, n BIGINT NOT NULL, PRIMARY KEY (tenant, at, from_partition, from_offset))',
+]
+
+export type Reading = { readonly reads: number; readonly errors: string[]; readonly backwards: string[]; readonly slowestMs: number }
+
+export class DualWriteTestWorld implements AsyncDisposable {
+  readonly dir: string
+  readonly oldServer: TestServer
+  readonly newServer: TestServer
+  readonly store: SqliteStore
+  readonly topicUrl: string
+  client!: ApiClient
+  gatePort = 0
+  secondGate: { process: ChildProcess; port: number } | null = null
+  produced = 0
+  readonly #stops: (() => Promise<void>)[] = []
+  readonly #consumers = new Map<string, () => Promise<void>>()
+  #control!: Control
+  #gate!: Gate
+  #producer!: TopicProducer
+
+  private constructor(dir: string, oldServer: TestServer, newServer: TestServer) {
+    this.dir = dir
+    this.oldServer = oldServer
+    this.newServer = newServer
+    this.store = new SqliteStore(join(dir, 'topology.sqlite'))
+    this.topicUrl = `log://${dir}/events`
+  }
+
+  static async start(flavour: 'mariadb' | 'mysql' = 'mariadb'): Promise<DualWriteTestWorld> {
+    const dir = join(processDir(), `dualwrite-${randomUUID().slice(0, 6)}`)
+    mkdirSync(join(dir, 'logs'), { recursive: true })
+    const options = { flavour, bufferPoolMb: 32, ...(flavour === 'mysql' ? { performanceSchema: true } : {}) }
+    const [oldServer, newServer] = await Promise.all([testServer(options), testServer(options)])
+    const world = new DualWriteTestWorld(dir, oldServer, newServer)
+    await world.#build(flavour)
+    return world
+  }
+
+  async #build(flavour: 'mariadb' | 'mysql'): Promise<void> {
+    const admin = await mysql.createConnection({ ...this.oldServer.config, multipleStatements: true })
+    await admin.query(`CREATE DATABASE insights; USE insights; ${tables.join(';')}`)
+    await admin.end()
+    const port = await findPort(0)
+    this.#control = await startControl({
+      store: this.store,
+      provisioner: {
+        name: 'none',
+        flavours: async () => [],
+        provision: () => Promise.reject(new Error('this test has attached servers only')),
+        ensureRunning: () => Promise.reject(new Error('nothing was provisioned')),
+        stop: async () => undefined,
+        remove: async () => undefined,
+        list: async () => [],
+      },
+      flavour,
+      clock: systemClock,
+      log: silentLog,
+      holder: 'control-test',
+      host: '127.0.0.1',
+      port,
+      version: 'test',
+      consoleDir: join(this.dir, 'no-console'),
+      leaseMs: 3000,
+    })
+    this.client = new ApiClient({ baseUrl: `http://127.0.0.1:${port}` })
+    this.#gate = new Gate({
+      store: this.store,
+      listen: { host: '127.0.0.1', port: 0 },
+      log: silentLog,
+      clock: systemClock,
+      id: 'gate-a',
+      pid: process.pid,
+      config: { leaseMs: 2000 },
+    })
+    this.gatePort = (await this.#gate.start()).port
+    await this.client.call('createUser', {}, { name: 'app', password: 'app' })
+    await this.client.call('createKeyspace', {}, { name: 'insights', server: { ...this.oldServer.config, schema: 'insights' } })
+    const one = { column_vindexes: [{ column: 'tenant', name: 'hash' }] }
+    await this.client.call(
+      'applyVSchema',
+      { keyspace: 'insights' },
+      { vschema: { sharded: true, vindexes: { hash: { type: 'hash' } }, tables: { stat: one, detail: one } } },
+    )
+    await createTopic(this.topicUrl, { partitions: 4 })
+    this.#producer = await openProducer(this.topicUrl)
+  }
+
+  async startSecondGate(): Promise<void> {
+    const port = await findPort(0)
+    const child = spawn(
+      process.execPath,
+      [
+        '--disable-warning=ExperimentalWarning',
+        join(import.meta.dirname, '../../src/main/gate.ts'),
+        '--data-dir',
+        this.dir,
+        '--port',
+        String(port),
+        '--lease-ms',
+        '2000',
+      ],
+      { stdio: ['ignore', 'ignore', 'ignore', 'ipc'] },
+    )
+    await new Promise<void>((resolve, reject) => {
+      child.once('message', () => resolve())
+      child.once('exit', (code) => reject(new Error(`the second gate ended with ${code}`)))
+    })
+    this.secondGate = { process: child, port }
+  }
+
+  /** Consumers for every fleet that is wanted, as `up` runs them. */
+  runFleets(): void {
+    const end = new AbortController()
+    const loop = (async () => {
+      while (!end.signal.aborted) {
+        const fleets = await this.client.call('listFleets').catch(() => [])
+        for (const fleet of fleets)
+          if (!this.#consumers.has(fleet.name) && fleet.wanted !== 'stopped') this.#consumers.set(fleet.name, this.#consume(fleet.name))
+        for (const [name, stop] of this.#consumers) {
+          const fleet = fleets.find((one) => one.name === name)
+          if (fleets.length > 0 && (fleet === undefined || fleet.wanted === 'stopped')) {
+            this.#consumers.delete(name)
+            await stop()
+          }
+        }
+        await systemClock.sleep(100, end.signal).catch(() => undefined)
+      }
+      await Promise.all([...this.#consumers.values()].map((stop) => stop()))
+    })()
+    this.#stops.push(async () => {
+      end.abort()
+      await loop
+    })
+  }
+
+  #consume(fleet: string): () => Promise<void> {
+    const end = new AbortController()
+    const consumer = new Consumer({
+      store: this.store,
+      fleet,
+      id: `consumer-${fleet}-${randomUUID().slice(0, 6)}`,
+      pid: process.pid,
+      clock: systemClock,
+      log: silentLog,
+      openTopic: (url) => openTopic(url),
+      loadDefinition: (record) => loadDefinition(record.definitionPath),
+      config: { ...smallConsumer, reportMs: 200, leaseMs: 3000, pingMs: 700 },
+      rssBytes: () => 0,
+    })
+    const running = consumer.run(end.signal)
+    return async () => {
+      end.abort()
+      await running
+    }
+  }
+
+  /** Events of all tenants, `seq` growing for each, until stopped; resolves with how many. */
+  produce(everyMs = 20): { stop: () => Promise<number> } {
+    const end = new AbortController()
+    let seq = 0
+    const loop = (async () => {
+      while (!end.signal.aborted) {
+        seq++
+        const at = Date.now()
+        const records = Array.from({ length: 8 }, (_, i) => {
+          const tenant = (seq * 8 + i) % tenants
+          return { key: Buffer.from(String(tenant)), value: Buffer.from(JSON.stringify({ tenant, at, seq, n: 1 })) }
+        })
+        await this.#producer.send(records)
+        this.produced += records.length
+        await systemClock.sleep(everyMs, end.signal).catch(() => undefined)
+      }
+    })()
+    const stop = async (): Promise<number> => {
+      end.abort()
+      await loop
+      return this.produced
+    }
+    this.#stops.push(() => stop().then(() => undefined))
+    return { stop }
+  }
+
+  /**
+   * Clients that read tenants' newest `seq` through every gate. What a read shows must be no less than what any read of that tenant had shown
+   * that had ended before this one began.
+   */
+  read(ports: readonly number[], clientsEach = 2): { stop: () => Promise<Reading> } {
+    const end = new AbortController()
+    const seen = new Map<number, number>()
+    const out = { reads: 0, errors: [] as string[], backwards: [] as string[], slowestMs: 0 }
+    const client = async (port: number, n: number): Promise<void> => {
+      const connection = await this.connect(port)
+      connection.on('error', () => undefined)
+      for (let i = n; !end.signal.aborted; i++) {
+        const tenant = (i * 7) % tenants
+        const floor = seen.get(tenant) ?? 0
+        const startMs = performance.now()
+        try {
+          const [rows] = await connection.query<mysql.RowDataPacket[]>('SELECT MAX(seq) AS seq FROM stat WHERE tenant = ?', [tenant])
+          const seq = Number(rows[0]?.['seq'] ?? 0)
+          out.reads++
+          out.slowestMs = Math.max(out.slowestMs, performance.now() - startMs)
+          if (seq < floor) out.backwards.push(`tenant ${tenant} showed ${seq} after ${floor} (gate ${port})`)
+          if (seq > (seen.get(tenant) ?? 0)) seen.set(tenant, seq)
+        } catch (error) {
+          if (end.signal.aborted) break
+          out.errors.push(`${port}: ${error instanceof Error ? error.message : String(error)}`)
+          await systemClock.sleep(50)
+        }
+        await systemClock.sleep(3)
+      }
+      connection.destroy()
+    }
+    const clients = ports.flatMap((port) => Array.from({ length: clientsEach }, (_, n) => client(port, n * 11 + port)))
+    const stop = async (): Promise<Reading> => {
+      end.abort()
+      await Promise.all(clients)
+      return out
+    }
+    this.#stops.push(() => stop().then(() => undefined))
+    return { stop }
+  }
+
+  connect(port = this.gatePort, database = 'insights'): Promise<mysql.Connection> {
+    return mysql.createConnection({ host: '127.0.0.1', port, user: 'app', password: 'app', database })
+  }
+
+  async branch(shards = 4): Promise<void> {
+    await this.client.call('createBranch', { keyspace: 'insights' }, { branch: 'wide', shards, targetServers: [this.newServer.config] })
+  }
+
+  async fleet(): Promise<void> {
+    await this.client.call('createFleet', {}, { keyspace: 'insights', definition: definitionFile, topic: this.topicUrl })
+  }
+
+  async create(spec: object = {}, expectDone = true): Promise<ActionView> {
+    const action = await this.client.call(
+      'createWorkflow',
+      {},
+      {
+        id: randomUUID(),
+        kind: 'dualwrite',
+        keyspace: 'insights',
+        name: 'grow',
+        spec: { toBranch: 'wide', bootstrap: 'pin', marginMs: 0, rungs: ['L0', 'L1', 'L2'], quietMs: 500, holdMs: 1000, ...spec },
+      },
+    )
+    return this.#ended(action, expectDone)
+  }
+
+  async act(
+    verb: 'validate' | 'ramp' | 'tenant' | 'rollback' | 'complete' | 'cancel',
+    args: object = {},
+    expectDone = true,
+  ): Promise<ActionView> {
+    const action = await this.client.call('act', { keyspace: 'insights', name: 'grow' }, { id: randomUUID(), verb, args } as Parameters<
+      ApiClient['call']
+    >[2] as never)
+    return this.#ended(action as ActionView, expectDone)
+  }
+
+  async #ended(first: ActionView, expectDone: boolean): Promise<ActionView> {
+    const ended = await until(
+      `${first.verb} to end`,
+      async () => {
+        const action = await this.client.call('showAction', { keyspace: 'insights', name: 'grow', id: first.id })
+        return action.state === 'done' || action.state === 'failed' ? action : null
+      },
+      60_000,
+    )
+    if (expectDone && ended.state === 'failed')
+      throw new Final(`${first.verb} failed: ${ended.errors.map((e) => `${e.code} ${e.what}`).join('; ')}`)
+    return ended
+  }
+
+  show(): Promise<WorkflowView> {
+    return this.client.call('showWorkflow', { keyspace: 'insights', name: 'grow' })
+  }
+
+  untilState(state: WorkflowView['state'], limitMs = 30_000): Promise<WorkflowView> {
+    return until(
+      `the run to be ${state}`,
+      async () => {
+        const view = await this.show()
+        if (view.state === 'failed') throw new Final(`it failed: ${view.journal.at(-1)?.text}`)
+        return view.state === state ? view : null
+      },
+      limitMs,
+    )
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.secondGate?.process.kill('SIGCONT')
+    for (const stop of this.#stops.reverse()) await stop().catch(() => undefined)
+    this.secondGate?.process.removeAllListeners('exit')
+    this.secondGate?.process.kill('SIGKILL')
+    await this.#producer?.close()
+    await this.#gate?.stop()
+    await this.#control?.stop()
+    await this.store[Symbol.asyncDispose]()
+    await this.oldServer[Symbol.asyncDispose]()
+    await this.newServer[Symbol.asyncDispose]()
+  }
+}
