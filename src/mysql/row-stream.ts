@@ -4,6 +4,7 @@
  */
 import { decodeBinaryRow } from '../wire/binary-row.ts'
 import { AnswerScanner, part } from '../wire/answer.ts'
+import { columnType } from '../wire/column-types.ts'
 import { decodeColumnDefinition } from '../wire/column-definition.ts'
 import { com } from '../wire/commands.ts'
 import { scanTextRow } from '../wire/text-row.ts'
@@ -23,6 +24,7 @@ export class RowStreamExchange implements Exchange, RowStream, AsyncIterator<Row
   readonly #onError: (error: Error) => void
   readonly #form: 'text' | 'binary'
   #cells: (Buffer | null)[] = []
+  #exactColumns: readonly Column[] = []
   #announced = false
   #firstSetEnded = false
   #data: Buffer | null = null
@@ -108,7 +110,7 @@ export class RowStreamExchange implements Exchange, RowStream, AsyncIterator<Row
   #row(data: Buffer, start: number, end: number): void {
     if (this.#form === 'binary') {
       // Its values are views of the packet: copied, as text is shorter or longer than they are.
-      for (const cell of decodeBinaryRow(data, start, end, this.columns)) this.#cells.push(cell === null ? null : Buffer.from(cell))
+      for (const cell of decodeBinaryRow(data, start, end, this.#exact())) this.#cells.push(cell === null ? null : Buffer.from(cell))
       this.#data = data
       this.#rows++
       this.#rowBytes += end - start
@@ -129,6 +131,15 @@ export class RowStreamExchange implements Exchange, RowStream, AsyncIterator<Row
     this.#spansUsed = needed
     this.#rows++
     this.#rowBytes += end - start
+  }
+
+  /** Real numbers with every digit that they have: the text form shows fewer, and whoever asks for the binary one wants them all. */
+  #exact(): readonly Column[] {
+    if (this.#exactColumns.length !== this.columns.length)
+      this.#exactColumns = this.columns.map((column) =>
+        column.type === columnType.float || column.type === columnType.double ? { ...column, decimals: 31 } : column,
+      )
+    return this.#exactColumns
   }
 
   #flush(): void {

@@ -12,14 +12,16 @@ export type Difference = {
 }
 
 const real = new Set([4, 5])
+const integers = new Set([1, 2, 3, 8, 9])
 const lengthless = new Set([15, 249, 250, 251, 252, 253, 254])
 
 /**
- * Which of the string types it is, and the decimals of a string, servers tell by the plan that they chose (whether rows went through a temporary table), on one server
+ * Which of the string or integer types it is, and the decimals of a string, servers tell by the plan that they chose (whether rows went through a temporary table), on one server
  * too; so do flags and lengths, which are counted apart as metadata.
  */
 function typeOf(column: Column): string {
   if (lengthless.has(column.type)) return `string ${column.charset}`
+  if (integers.has(column.type)) return `integer ${(column.flags & 0x20) !== 0 ? 'unsigned' : ''}`
   return `${column.type} ${column.decimals} ${(column.flags & 0x20) !== 0 ? 'unsigned' : ''} ${column.charset}`
 }
 
@@ -81,6 +83,8 @@ function printRow(row: RawRow, columns: readonly Column[], asked: Pick<Asked, 'f
       const text = cell.toString('latin1')
       // The order of adding shows in the last digits.
       if (real.has((columns[i] as Column).type)) return String(Number(Number(text).toPrecision(9)))
+      // A list in no order is cut at its greatest length wherever that falls.
+      if (asked.lists.includes(i) && text.length >= 1000) return 'list'
       return JSON.stringify(asked.lists.includes(i) ? text.split(',').toSorted().join(',') : text)
     })
     .join(' | ')
