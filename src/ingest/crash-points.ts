@@ -9,7 +9,6 @@ export const ingestCrashPoints = [
   'write.beforeCommit',
   'write.commitSent',
   'write.committed',
-  'write.someShards',
   'advance.committed',
   'purge.floorRaised',
   'purge.somePartitions',

@@ -24,17 +24,8 @@ import type { ConsumerConfig } from '../consumer-options.ts'
 import type { IngestFailpoints } from '../crash-points.ts'
 import { DDSketch } from '../ddsketch.ts'
 import type { TopicDefinition } from '../definition.ts'
+import { smallConsumer } from './small-consumer.ts'
 import { hourMs, queryStats, queryTables, queryVschema, type QueryEvent } from './query-stats.ts'
-
-export const smallConsumer: Partial<ConsumerConfig> = {
-  leaseMs: 2000,
-  reconcileMs: 50,
-  reportMs: 50,
-  lingerMs: 5,
-  lazyMs: 100,
-  pingMs: 500,
-  purgeMs: 1e9,
-}
 
 let count = 0
 
