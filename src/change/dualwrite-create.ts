@@ -44,6 +44,14 @@ export async function planDualWrite(
   const branch = await readRecord<KeyspaceRecord>(store, keys.keyspace(branchKeyspace(keyspace, spec.toBranch)))
   if (branch === null) throw dualwriteErrors.noBranch({ keyspace, branch: spec.toBranch })
   const errors: SwError[] = []
+  if (spec.bootstrap === 'hybrid')
+    errors.push(
+      dualwriteErrors.preconditions({
+        check: 'hybrid',
+        reason: 'copying dimension tables beside the fleets is not built',
+        fix: 'leave dimension tables to the topic (pin, where it holds all of their records), or move the keyspace by `shardwright reshard`',
+      }),
+    )
   const other = await openRunOn(store, keyspace)
   if (other !== null && other.uid !== own) throw dualwriteErrors.openRun({ verb: 'create', keyspace, name: other.name })
   for (const name of [keyspace, branchKeyspace(keyspace, spec.toBranch)]) {

@@ -72,7 +72,7 @@ export function overBudget(seconds: readonly BranchFigures[], budget: Budget): s
     return `${errors} of ${reads} reads on the new branch failed (${budget.errorsMost * 100} % at most)`
   if (budget.baselineP95Ms === null) return null
   const mostMs = Math.max(budget.p95FloorMs, budget.baselineP95Ms * budget.p95TimesMost)
-  const judged = seconds.filter((one) => one.reads >= 5)
+  const judged = seconds.filter((one) => one.reads >= 3)
   if (judged.length < 3 || judged.some((one) => one.p95Ms <= mostMs)) return null
   const last = judged.at(-1)
   return `p95 of reads on the new branch is ${last?.p95Ms.toFixed(1)} ms; ${mostMs.toFixed(1)} ms at most (${budget.baselineP95Ms.toFixed(1)} ms on the old one)`

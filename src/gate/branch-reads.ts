@@ -10,7 +10,7 @@
  */
 import type { Clock } from '../base/clock.ts'
 import type { ReadRule } from '../topology/dualwrite-records.ts'
-import { readSlots } from '../topology/dualwrite-records.ts'
+import { branchKeyspace, readSlots } from '../topology/dualwrite-records.ts'
 import { keys } from '../topology/keys.ts'
 import { servingBranch, servingScattered, slotOf } from '../topology/read-rule.ts'
 import { gateErrors } from './errors.ts'
@@ -22,7 +22,13 @@ import type { KeyspaceView, View } from './view.ts'
 export type RuleView = { readonly rule: ReadRule; readonly version: number }
 
 /** A read under way: taken with its branch, ended when its answer is complete. */
-export type ReadToken = { readonly keyspace: string; readonly version: number; readonly branch: string; readonly id: Uint8Array | null }
+export type ReadToken = {
+  readonly keyspace: string
+  readonly version: number
+  readonly branch: string
+  readonly id: Uint8Array | null
+  readonly startMs: number
+}
 
 type Moved = { readonly version: number; readonly lo: number; readonly hi: number }
 type Lane = {
@@ -36,6 +42,7 @@ type Lane = {
 }
 
 const movesMax = 256
+const hangingMs = 1000
 
 export type BranchReadsOptions = {
   readonly clock: Clock
@@ -81,6 +88,18 @@ export class BranchReads {
     }
   }
 
+  /** Figures since the call before. A read that is still on its way counts by how long it has been: one that hangs is seen while it hangs. */
+  takeFigures(): ReturnType<ReadFigures['take']> {
+    const nowMs = this.#options.clock.monotonicMs()
+    for (const lane of this.#lanes.values()) {
+      for (const token of lane.running) {
+        const ms = nowMs - token.startMs
+        if (ms > hangingMs) this.#options.figures.record(branchKeyspace(token.keyspace, token.branch), ms, false)
+      }
+    }
+    return this.#options.figures.take()
+  }
+
   /** Everything may have changed unseen: the lease had ended. */
   forgetMoves(): void {
     for (const lane of this.#lanes.values()) lane.moves.push({ version: lane.current.version, lo: 0, hi: readSlots })
@@ -90,7 +109,13 @@ export class BranchReads {
   choose(keyspace: KeyspaceView, reads: RuleView, id: Uint8Array | null): { branch: string; token: ReadToken } | 'wait' {
     const now = serving(reads.rule, id)
     if (now.kind === 'closing') return 'wait'
-    const token: ReadToken = { keyspace: keyspace.name, version: reads.version, branch: now.branch, id }
+    const token: ReadToken = {
+      keyspace: keyspace.name,
+      version: reads.version,
+      branch: now.branch,
+      id,
+      startMs: this.#options.clock.monotonicMs(),
+    }
     this.#lanes.get(keyspace.name)?.running.add(token)
     return { branch: now.branch, token }
   }

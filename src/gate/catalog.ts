@@ -6,6 +6,7 @@
 import { isSwError } from '../base/errors.ts'
 import { readVschema } from '../keyspace/vschema.ts'
 import { resolveVschema, type ResolvedVschema } from '../keyspace/vschema-resolve.ts'
+import { branchKeyspace } from '../topology/dualwrite-records.ts'
 import type { Catalog, KeyspaceInfo, TableColumns } from './plan/catalog.ts'
 import { readColumns } from './columns.ts'
 import type { Core } from './core.ts'
@@ -127,7 +128,7 @@ export class GateCatalog implements Catalog {
 
   async #read(keyspace: string, table: string, signal: AbortSignal): Promise<void> {
     for (let attempt = 0; ; attempt++) {
-      const view = await this.#core.ready(keyspace, signal)
+      const view = await this.#core.ready(servingName(this.#core.keyspace(keyspace)), signal)
       const shard = view.shards[0] as ShardView
       try {
         const backend = await this.#core.pools.of(shard, false).take('')
@@ -149,6 +150,12 @@ export class GateCatalog implements Catalog {
       }
     }
   }
+}
+
+/** Once all reads are on a branch, nothing asks the old servers any more: whoever gives them up looks for who reads them. */
+function servingName(view: KeyspaceView): string {
+  const rule = view.reads?.rule
+  return rule === undefined || rule.to === null || rule.moved < rule.slots ? view.name : branchKeyspace(view.name, rule.to)
 }
 
 function bigintText(_key: string, value: unknown): unknown {

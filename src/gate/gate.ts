@@ -170,7 +170,7 @@ export class Gate {
       const nowMs = core.clock.nowMs()
       await core.membership.stats(core.stats.take(nowMs))
       if ([...core.watch.view.keyspaces.values()].some((keyspace) => keyspace.reads?.rule.to != null))
-        await core.membership.reads(core.reads.figures.take(), core.reads.sampler.take(this.#options.id, nowMs), nowMs)
+        await core.membership.reads(core.reads.takeFigures(), core.reads.sampler.take(this.#options.id, nowMs), nowMs)
     } catch (error) {
       core.log.debug({ error: String(error) }, 'figures could not be written')
     }

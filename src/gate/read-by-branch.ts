@@ -50,7 +50,7 @@ export function readByBranch(
     throw new ReadWaits(keyspace.name, reads.version)
   }
   const name = branchKeyspace(keyspace.name, chosen.branch)
-  const startMs = core.clock.monotonicMs()
+  const { startMs } = chosen.token
   const sampled = core.reads.sampler.wants
   // Texts are views of buffers that others may reuse.
   const text = sampled ? textOf(context, e) : null

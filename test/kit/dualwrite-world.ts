@@ -287,10 +287,8 @@ export class DualWriteTestWorld implements AsyncDisposable {
     args: object = {},
     expectDone = true,
   ): Promise<ActionView> {
-    const action = await this.client.call('act', { keyspace: 'insights', name: 'grow' }, { id: randomUUID(), verb, args } as Parameters<
-      ApiClient['call']
-    >[2] as never)
-    return this.#ended(action as ActionView, expectDone)
+    const action = await this.client.call('act', { keyspace: 'insights', name: 'grow' }, { id: randomUUID(), verb, args } as never)
+    return this.#ended(action, expectDone)
   }
 
   async #ended(first: ActionView, expectDone: boolean): Promise<ActionView> {
