@@ -1,0 +1,183 @@
+/**
+ * The story of `npm run demo:dual-write`: a keyspace of four shards, filled from two topics by its fleets, gets a branch of eight;
+ * the branch is proven, readers move to it step by step, two faults make the ramp step back by itself, the way back is tried, and
+ * the old side is given up. Every act is a request to the control API, as a user would send it.
+ */
+import { randomUUID } from 'node:crypto'
+import type { ApiClient } from '../../api/client.ts'
+import type { RequestBody } from '../../api/endpoints.ts'
+import type { ActionView, WorkflowView } from '../../api/schemas.ts'
+import type { Clock } from '../../base/clock.ts'
+import { demoErrors } from '../errors.ts'
+
+export type DualWriteStoryOptions = {
+  readonly client: ApiClient
+  readonly clock: Clock
+  readonly say: (line: string) => void
+  readonly keyspace: string
+  readonly branch: string
+  readonly limitMs: number
+  readonly spec: object
+}
+
+export type ActTime = { readonly act: string; readonly seconds: number; readonly note: string }
+
+type Verb = RequestBody<'act'>['verb']
+
+const name = 'grow'
+
+export class DualWriteStory {
+  readonly #o: DualWriteStoryOptions
+  readonly acts: ActTime[] = []
+
+  constructor(options: DualWriteStoryOptions) {
+    this.#o = options
+  }
+
+  async act(act: string, work: () => Promise<string>): Promise<void> {
+    const started = this.#o.clock.monotonicMs()
+    const note = await work()
+    const seconds = (this.#o.clock.monotonicMs() - started) / 1000
+    this.acts.push({ act, seconds, note })
+    this.#o.say(`  ${act}: ${seconds.toFixed(1)} s${note === '' ? '' : `, ${note}`}`)
+  }
+
+  async create(): Promise<string> {
+    const { client, keyspace, branch, spec } = this.#o
+    const action = await client.call('createWorkflow', {}, {
+      id: randomUUID(),
+      kind: 'dualwrite',
+      keyspace,
+      name,
+      spec: { toBranch: branch, ...spec },
+    } as RequestBody<'createWorkflow'>)
+    await this.#end(action)
+    const view = await this.show()
+    return `${view.sourceShards.length} → ${view.targetShards.length} shards, bootstrap ${view.dualwrite?.bootstrap ?? 'unknown'}`
+  }
+
+  async filled(): Promise<string> {
+    let saidMs = -Infinity
+    const view = await this.#until('the branch to be filled', async () => {
+      const now = await this.show()
+      const { coverage } = now.dualwrite ?? {}
+      if (this.#o.clock.monotonicMs() - saidMs > 3000 && coverage != null) {
+        saidMs = this.#o.clock.monotonicMs()
+        this.#o.say(
+          `  ${coverage.percent === null ? 'unknown' : coverage.percent.toFixed(1)} % of the window, lag ${coverage.lag ?? 'unknown'}: ${coverage.because}`,
+        )
+      }
+      return ['validating', 'ready'].includes(now.state) ? now : null
+    })
+    return view.dualwrite?.coverage?.because ?? ''
+  }
+
+  /** Until all rungs that readiness asks for have passed; a bucket must close first, so it may take several tries. */
+  async validate(): Promise<string> {
+    let tries = 0
+    await this.#until(
+      'the ladder to pass',
+      async () => {
+        tries++
+        const action = await this.#request('validate', {})
+        if (action.state === 'failed')
+          this.#o.say(
+            `  not yet: ${action.errors
+              .map((error) => error.what)
+              .join('; ')
+              .slice(0, 300)}`,
+          )
+        return action.state === 'done' ? action : null
+      },
+      3000,
+    )
+    const view = await this.show()
+    for (const one of view.dualwrite?.evidence ?? []) this.#o.say(`  ${one.rung} ${one.verdict.padEnd(7)} ${one.because}`)
+    await this.untilState('ready')
+    return `${view.dualwrite?.evidence.length ?? 0} rungs, ${tries === 1 ? 'at the first try' : `${tries} tries`}`
+  }
+
+  /** A rung that is only shown: readiness does not ask for it. */
+  async rung(rung: string): Promise<string> {
+    const action = await this.#request('validate', { rungs: [rung] })
+    const shown = (await this.show()).dualwrite?.evidence.find((one) => one.rung === rung)
+    return shown === undefined ? action.errors.map((error) => error.what).join('; ') : `${shown.verdict}: ${shown.because}`
+  }
+
+  async rampAuto(): Promise<void> {
+    await this.#end(await this.#send('ramp', { auto: true }))
+  }
+
+  async untilPercent(percent: number): Promise<number> {
+    const view = await this.#until(`${percent} % of the reads to have moved`, async () => {
+      const now = await this.show()
+      const { auto, readsPercent = 0 } = now.dualwrite ?? {}
+      if (auto?.state === 'stepped back') throw demoErrors.failed({ what: `the ramp stepped back by itself: ${auto.why ?? ''}` })
+      return readsPercent >= percent ? now : null
+    })
+    return view.dualwrite?.readsPercent ?? 0
+  }
+
+  async untilSteppedBack(): Promise<string> {
+    const view = await this.#until('the ramp to step back by itself', async () => {
+      const now = await this.show()
+      return now.dualwrite?.auto?.state === 'stepped back' && now.dualwrite.readsPercent === 0 && now.dualwrite.closing === null
+        ? now
+        : null
+    })
+    return view.dualwrite?.auto?.why ?? ''
+  }
+
+  async untilState(state: WorkflowView['state']): Promise<WorkflowView> {
+    return this.#until(`the run to be ${state}`, async () => {
+      const view = await this.show()
+      if (view.state === 'failed') throw demoErrors.failed({ what: view.journal.at(-1)?.text ?? 'the run failed' })
+      return view.state === state ? view : null
+    })
+  }
+
+  async carryOut(verb: Verb, args: object): Promise<ActionView> {
+    return this.#end(await this.#send(verb, args))
+  }
+
+  show(): Promise<WorkflowView> {
+    return this.#o.client.call('showWorkflow', { keyspace: this.#o.keyspace, name })
+  }
+
+  async #send(verb: Verb, args: object): Promise<ActionView> {
+    const body = { id: randomUUID(), verb, args } as RequestBody<'act'>
+    return this.#o.client.call('act', { keyspace: this.#o.keyspace, name }, body)
+  }
+
+  async #request(verb: Verb, args: object): Promise<ActionView> {
+    return this.#ended(await this.#send(verb, args))
+  }
+
+  async #end(first: ActionView): Promise<ActionView> {
+    const action = await this.#ended(first)
+    if (action.state === 'failed')
+      throw demoErrors.failed({
+        what: `${action.verb}: ${action.errors.map((error) => `${error.code} ${error.what}. ${error.fix}`).join('; ')}`,
+      })
+    return action
+  }
+
+  async #ended(first: ActionView): Promise<ActionView> {
+    const { client, keyspace } = this.#o
+    return this.#until(`${first.verb} to end`, async () => {
+      const action = await client.call('showAction', { keyspace, name, id: first.id })
+      return action.state === 'done' || action.state === 'failed' ? action : null
+    })
+  }
+
+  async #until<T>(what: string, look: () => Promise<T | null>, everyMs = 150): Promise<T> {
+    const { clock, limitMs } = this.#o
+    const started = clock.monotonicMs()
+    for (;;) {
+      const found = await look()
+      if (found !== null) return found
+      if (clock.monotonicMs() - started > limitMs) throw demoErrors.failed({ what: `waited ${Math.round(limitMs / 1000)} s for ${what}` })
+      await clock.sleep(everyMs)
+    }
+  }
+}
