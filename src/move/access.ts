@@ -50,7 +50,7 @@ export function connectReader(address: ServerAddress, signal?: AbortSignal): Pro
 export function connectWriter(address: ServerAddress, signal?: AbortSignal): Promise<Connection> {
   const sessionSql = [
     ...flavourNamed(address.flavour).moverSessionSql,
-    'SET SESSION autocommit=0, wait_timeout=600',
+    'SET SESSION autocommit=0, wait_timeout=600, max_error_count=65535',
     ...writerSql[address.flavour],
   ]
   return connect({ ...address.connect, charset: 'binary', sessionSql }, signal)

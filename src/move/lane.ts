@@ -8,6 +8,7 @@ import type { Clock } from '../base/clock.ts'
 import type { Connection, OkResult, Result } from '../mysql/connection.ts'
 import { isServerError, type ServerError } from '../mysql/errors.ts'
 import { moveErrors } from './errors.ts'
+import { changingWarning } from './warnings.ts'
 
 const attemptsMax = 50
 
@@ -107,8 +108,8 @@ export class Lane {
   }
 
   /**
-   * Warnings can be read of the last statement only: what warned is taken back and done again, one by one. Notes pass (an index that has
-   * another's columns); anything else means that a value was changed on its way.
+   * Warnings can be read of the last statement only: what warned is taken back and done again, one by one. What may pass is
+   * said in warnings.ts.
    */
   async #again(statements: readonly LaneStatement[]): Promise<void> {
     await this.conn.query('ROLLBACK')
@@ -120,15 +121,22 @@ export class Lane {
     for (const statement of statements) {
       const [settled] = await this.#send([statement])
       if (settled?.status === 'rejected') throw settled.reason
-      if (settled?.value.warnings === 0) continue
-      const warning = (await this.conn.allText('SHOW WARNINGS')).find((row) => row.Level !== 'Note')
-      if (warning === undefined) continue
+      const warnings = settled?.value.warnings ?? 0
+      if (warnings === 0) continue
+      const shown = (await this.conn.allText('SHOW WARNINGS')).map((row) => ({
+        level: row.Level ?? '',
+        code: Number(row.Code),
+        message: row.Message ?? '',
+      }))
+      const unseen = shown.length < warnings ? { level: 'Warning', code: 0, message: `${warnings} warnings` } : null
+      const warning = changingWarning(shown, isText(statement) ? statement.toString('latin1') : '') ?? unseen
+      if (warning === null) continue
       await this.conn.query('ROLLBACK')
-      const head = Buffer.from((isText(statement) ? statement : statement.sql).slice(0, 200) as string | Buffer).toString('utf8')
+      const head = Buffer.from(isText(statement) ? statement.toString('latin1') : statement.sql, 'latin1').toString('utf8', 0, 200)
       throw moveErrors.warned({
         target: this.#context.target,
         table: head.slice(0, head.indexOf(' (') > 0 ? head.indexOf(' (') : 80),
-        warning: `${warning.Code}: ${warning.Message}`,
+        warning: `${warning.code}: ${warning.message}`,
       })
     }
   }

@@ -88,10 +88,9 @@ export async function openTargets(options: OpenTargetsOptions): Promise<{ target
   if (found.some(({ stored }) => stored === null)) {
     // First start, or one that died in the middle of it: nothing has landed where there is no row yet, so any place of the others will do.
     const state = await readServerState(source.meta)
-    const marker = known === null ? await source.markers.prepare() : 0
     const at =
       known === null
-        ? { position: await startPosition(source.meta, { clock, signal, onWaiting }), at: { marker, groups: 0 } }
+        ? { position: await startPosition(source.meta, { clock, signal, onWaiting }), at: { marker: 0, groups: 0 } }
         : { position: known.position, at: known.at }
     await failpoints.hit('start.beforePosition')
     for (const { ref, meta, stored } of found) {

@@ -5,6 +5,7 @@ import { currentPosition, executedContains } from '../binlog/position.ts'
 import type { Position } from '../binlog/source.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
+import { innodbTransactions } from '../mysql/innodb-transactions.ts'
 import { quoteString } from '../sql/quote.ts'
 import { moveErrors } from './errors.ts'
 import type { StoredTarget } from './tables.ts'
@@ -18,6 +19,11 @@ export function identityText(state: ServerState): string {
 /**
  * A position from which the tail brings every change of every transaction that a later read might not show: it is taken, and then every
  * transaction open at that moment, and every XA id prepared, is waited for.
+ *
+ * An XA transaction prepared before the position may end behind it: the tail meets its outcome without its rows. Until the stream's first marker, which is
+ * written when this has returned, that is right: the tail waits until XA RECOVER has forgotten it (committed for readers then), and the copy's
+ * reads begin behind that marker. One that was open at the position and is prepared by the time it is looked for again is found by the second look at
+ * XA RECOVER.
  */
 export async function startPosition(
   conn: Connection,
@@ -27,11 +33,19 @@ export async function startPosition(
   const flavour = flavourOf(conn)
   const position = await currentPosition(conn)
   const sinceMs = clock.nowMs()
+  // Not the copy that somebody's question just before the position has left (see trxPollMs).
+  await clock.sleep(trxPollMs(0), signal)
   const openThen = new Set(await openTransactions(conn))
   const preparedThen = new Set((await flavour.xaRecover(conn)).map(xidText))
+  let looksAgain = true
   for (let attempt = 0; ; attempt++) {
     const open = (await openTransactions(conn)).filter((id) => openThen.has(id))
     const prepared = (await flavour.xaRecover(conn)).map(xidText).filter((xid) => preparedThen.has(xid))
+    if (open.length === 0 && looksAgain) {
+      looksAgain = false
+      for (const xid of await flavour.xaRecover(conn)) preparedThen.add(xidText(xid))
+      continue
+    }
     if (open.length === 0 && prepared.length === 0) break
     const what = [
       open.length === 0
@@ -58,10 +72,14 @@ function trxPollMs(attempt: number): number {
 
 /** Transactions that have changed rows: session/transaction ids. One that has only read logs all it does later, behind the position. */
 async function openTransactions(conn: Connection): Promise<string[]> {
-  const rows = await conn.allText(
-    'SELECT trx_mysql_thread_id AS session, trx_id AS id FROM information_schema.INNODB_TRX WHERE trx_rows_modified > 0 AND trx_mysql_thread_id > 0',
-  )
-  return rows.map((row) => `${row.session}/${row.id}`)
+  return (await innodbTransactions(conn))
+    .filter(({ session, rowsModified }) => rowsModified > 0 && session > 0)
+    .map(({ session, id }) => `${session}/${id}`)
+}
+
+/** Resolves when a prepared XA transaction has ended, for readers too. */
+export async function xaEnded(conn: Connection, xid: string, clock: Clock, signal: AbortSignal): Promise<void> {
+  while ((await flavourOf(conn).xaRecover(conn)).some((prepared) => xidText(prepared) === xid)) await clock.sleep(20, signal)
 }
 
 function xidText(xid: { formatId: string; gtrid: Buffer; bqual: Buffer }): string {

@@ -1,14 +1,24 @@
 /** Definitions of the moved tables on the source, and the key by which each is copied. */
 import { createVindex } from '../keyspace/vindexes/create.ts'
-import type { Connection } from '../mysql/connection.ts'
+import type { Connection, FlavourName } from '../mysql/connection.ts'
 import { quoteString } from '../sql/quote.ts'
 import type { StreamTable } from '../topology/records.ts'
 import { readTableDefinitions } from '../binlog/table-definitions.ts'
 import { charsetToUtf8 } from './charset.ts'
+import { definitionDifference, type KnownTable } from './definitions.ts'
 import { moveErrors } from './errors.ts'
 import { planTable, type TablePlan } from './table-plan.ts'
 
-export type SourceTable = { plan: TablePlan; keyName: string; rowsEstimated: number; bytesEstimated: number; averageRowBytes: number }
+export type SourceTable = {
+  plan: TablePlan
+  key: UsableKey
+  /** What DDL that lies ahead in the tail has changed of it; null: nothing. */
+  altered: string | null
+  keyName: string
+  rowsEstimated: number
+  bytesEstimated: number
+  averageRowBytes: number
+}
 
 export type UsableKey = { name: string; columns: string[] }
 
@@ -46,6 +56,9 @@ export async function readSourceTables(
   sourceName: string,
   schema: string,
   tables: readonly StreamTable[],
+  /** By which definitions a table is read instead of those that the source has now (`definitions.ts`). */
+  known: ReadonlyMap<string, KnownTable> = new Map(),
+  targetFlavour: FlavourName = 'mysql',
 ): Promise<SourceTable[]> {
   const sizes = new Map<string, { rows: number; bytes: number; average: number }>()
   for (const row of await conn.allText(
@@ -58,9 +71,10 @@ export async function readSourceTables(
   const keys = await usableKeys(conn, schema)
   const found: SourceTable[] = []
   for (const table of tables) {
-    const definitions = columns.get(table.name)
+    const now = columns.get(table.name)
+    const definitions = known.get(table.name)?.definitions ?? now
     if (definitions === undefined) throw moveErrors.missingTarget({ table: table.name, target: sourceName })
-    const key = keys.get(table.name)
+    const key = known.get(table.name)?.key ?? keys.get(table.name)
     if (key === undefined) throw moveErrors.noKey({ table: `${schema}.${table.name}` })
     const vindex = table.vindex === null || table.reference ? null : createVindex(table.vindex.type, table.vindex.type, table.vindex.params)
     const plan = planTable({
@@ -70,6 +84,7 @@ export async function readSourceTables(
       definitions,
       key: key.columns,
       vindex,
+      targetFlavour,
       vindexColumns: vindex === null ? [] : (table.vindex?.columns ?? []),
       toUtf8: (column) => {
         const converter = charsetToUtf8(column.charset)
@@ -79,7 +94,16 @@ export async function readSourceTables(
       },
     })
     const size = sizes.get(table.name) ?? { rows: 0, bytes: 0, average: 0 }
-    found.push({ plan, keyName: key.name, rowsEstimated: size.rows, bytesEstimated: size.bytes, averageRowBytes: size.average })
+    const altered = known.has(table.name) ? definitionDifference(definitions, now) : null
+    found.push({
+      plan,
+      key,
+      altered,
+      keyName: key.name,
+      rowsEstimated: size.rows,
+      bytesEstimated: size.bytes,
+      averageRowBytes: size.average,
+    })
   }
   return found
 }

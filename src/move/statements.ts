@@ -90,16 +90,19 @@ function keyCondition(columns: readonly string[], literals: readonly string[]): 
   return columns.map((column, i) => `${column} = ${literals[i] ?? 'NULL'}`).join(' AND ')
 }
 
-/** Cuts `1,'a,b',x'00'` at the commas outside quotes. */
+/** Cuts `1,'a,b',f(2,3)` at the commas outside quotes and parentheses. */
 export function splitLiterals(text: string): string[] {
   const parts: string[] = []
   let from = 0
   let quoted = false
+  let depth = 0
   for (let i = 0; i < text.length; i++) {
     const char = text.charCodeAt(i)
     if (char === 0x5c && quoted) i++
     else if (char === 0x27) quoted = !quoted
-    else if (char === 0x2c && !quoted) {
+    else if (char === 0x28 && !quoted) depth++
+    else if (char === 0x29 && !quoted) depth--
+    else if (char === 0x2c && !quoted && depth === 0) {
       parts.push(text.slice(from, i))
       from = i + 1
     }

@@ -9,18 +9,20 @@
 import type { Clock } from '../base/clock.ts'
 import { isSwError, SwError } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
-import { chooseControlTable } from '../binlog/control-schema.ts'
+import { announceDdl, chooseControlTable } from '../binlog/control-schema.ts'
 import { readTableDefinitions } from '../binlog/table-definitions.ts'
-import type { Position, QueryEvent, TableChooser, Tail } from '../binlog/source.ts'
+import type { ColumnDefinition, Position, QueryEvent, TableChooser, Tail } from '../binlog/source.ts'
 import { openTail } from '../binlog/tail.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
-import type { ErrorView, PaceLimits, StreamRecord, StreamReport } from '../topology/records.ts'
+import type { ErrorView, PaceLimits, StreamRecord, StreamReport, StreamTable } from '../topology/records.ts'
 import { connectPlain, connectReader, type Addresses } from './access.ts'
 import { SegmentPool } from './chunk.ts'
 import type { MoverConfig } from './config.ts'
 import { Copier } from './copier.ts'
 import type { Failpoints } from './crash-points.ts'
+import { ddlForTarget, ddlOutcome, executedBefore, type DdlOutcome } from './ddl.ts'
+import { definitionDifference, forgetKnown, readKnown, storeKnown, type KnownTable } from './definitions.ts'
 import { moveErrors } from './errors.ts'
 import type { TargetShare } from './exclusion.ts'
 import { Headroom } from './headroom.ts'
@@ -32,11 +34,11 @@ import { CopyProgress, RateMeter } from './progress.ts'
 import { judgeQuery } from './query-policy.ts'
 import { Router } from './router.ts'
 import { xaEnded } from './source-start.ts'
-import { rebuildKeys } from './schema-copy.ts'
+import { rebuildKeys, renewDeferredKeys } from './schema-copy.ts'
 import type { LandedChunk } from './scan.ts'
-import { readSourceTables, type SourceTable } from './source-tables.ts'
+import { readSourceTables, usableKeys, type SourceTable, type UsableKey } from './source-tables.ts'
 import { statementBytesMax } from './statements.ts'
-import { applierSql, compareCoordinates, ensureMoveTables, readChunks } from './tables.ts'
+import { applierSql, compareCoordinates, ensureMoveTables, forgetStart, readChunks } from './tables.ts'
 import type { TablePlan } from './table-plan.ts'
 import { endEpoch } from './takeover.ts'
 import { appliedView, behindMs, noCopy, targetView } from './stream-report.ts'
@@ -185,13 +187,9 @@ export class Stream {
       await ensureMoveTables(sourceMeta)
       const markerConn = await open(connectPlain(source, signal))
 
-      const tables = await readSourceTables(
-        sourceMeta,
-        sourceName,
-        record.source.schema,
-        record.tables.filter((table) => !table.reference || record.movesReference),
-      )
-      const plans = new Map(tables.map(({ plan }) => [plan.name, plan]))
+      const moved = record.tables.filter((table) => !table.reference || record.movesReference)
+      const movedNames = moved.map(({ name }) => name)
+      const definedBefore = await readTableDefinitions(sourceMeta, record.source.schema)
       const touched = new TouchedKeys<TablePlan>()
       const markerName = markerStream(record.workflowUid, record.uid)
       const markers = new MarkerWriter({
@@ -211,10 +209,12 @@ export class Stream {
         failpoints,
         signal,
         open,
-        tables: names(tables),
+        tables: movedNames,
         source: { meta: sourceMeta, name: sourceName, markers, markerName },
         onWaiting: (waiting) => this.#wait(waiting),
       })
+      const tables = await this.#tables({ sourceMeta, sourceName, moved, targets, definedBefore: resumed ? null : definedBefore })
+      const plans = new Map(tables.map(({ plan }) => [plan.name, plan]))
       if (resumed && this.#resumed === null) this.#resumed = { rowsRedone: 0, transactionsRedone: redone(targets) }
       this.#stopTargets = async () => {
         const appliers = this.#appliers
@@ -278,7 +278,7 @@ export class Stream {
               beforeRound: triggerGate({
                 conn: target.meta,
                 name: target.name,
-                tables: names(tables),
+                tables: movedNames,
                 schema: record.targets[number]?.schema ?? '',
                 clock,
                 signal,
@@ -321,7 +321,8 @@ export class Stream {
           clock,
           markerStream: markerName,
           partBytesMax: config.partBytesMax,
-          onQuery: (event, announced) => this.#query(event, announced, { sourceName, plans, targets, consumer: () => consumer, signal }),
+          onQuery: (event, announced) =>
+            this.#query(event, announced, { sourceMeta, sourceName, plans, tables, copying, targets, consumer: () => consumer, signal }),
           onStamp: (stamp) => {
             if (stamp.marker > 0) firstMarker.ring()
           },
@@ -367,7 +368,14 @@ export class Stream {
       ]
       // One may fail while the copy is still being prepared below; `firstToFail` tells it then, and until then it is not unheard of.
       for (const task of tasks) task.catch(() => undefined)
-      if (copying.size > 0) {
+      const altered = tables.find((table) => table.altered !== null)
+      if (copying.size > 0 && altered !== undefined) {
+        this.#wait({
+          what: `DDL on ${altered.plan.name} that lies ahead in the binlog: ${altered.altered}`,
+          sinceMs: clock.nowMs(),
+          ends: 'the tail comes to it; the copy goes on behind it',
+        })
+      } else if (copying.size > 0) {
         const pressure = { conn: sourceMeta, commitMs: () => markers.commitMs, replicaLags: () => Promise.resolve([]) }
         this.#throttle.pressure = pressureOf(pressure, () => this.#limits(), clock)
         const landed = await this.#landedChunks(targets)
@@ -508,8 +516,11 @@ export class Stream {
     event: QueryEvent,
     announced: AnnouncedDdl | null,
     context: {
+      sourceMeta: Connection
       sourceName: string
       plans: ReadonlyMap<string, TablePlan>
+      tables: readonly SourceTable[]
+      copying: ReadonlySet<TablePlan>
       targets: readonly OpenTarget[]
       consumer: () => TailConsumer
       signal: AbortSignal
@@ -521,21 +532,98 @@ export class Stream {
     const statement = event.text.toString('utf8').slice(0, 200)
     if (verdict.kind === 'pass') return 'pass'
     if (verdict.kind === 'statement-format') throw moveErrors.statementFormat({ source: context.sourceName, at, statement })
-    switch (record.options.onDdl) {
-      case 'stop':
-        throw moveErrors.ddl({ table: `${record.source.schema}.${verdict.table}`, source: context.sourceName, at, statement })
-      case 'exec':
-        await context.consumer().drain(context.signal)
-        for (const [i, target] of context.targets.entries()) {
-          await target.meta.useDatabase(record.targets[i]?.schema ?? '')
-          await target.meta.query(event.text)
-        }
-        return 'restart'
-      case 'ignore':
-        return 'restart'
-      default:
-        return 'pass'
+    const severalSources = context.targets.some(({ mode }) => mode === 'several-sources')
+    const asked = verdict.kind === 'announced' ? null : ddlOutcome(record.options.onDdl, event, severalSources)
+    const outcome: DdlOutcome | null =
+      asked !== null && asked.kind !== 'stop' && (await this.#otherKey(context))
+        ? { kind: 'stop', reason: 'the chunks that are copied are ranges of the key that it changed' }
+        : asked
+    if (outcome === null && !(await this.#redefined(context))) return 'pass'
+    // Everything before it is applied; what is read from here on was written under what the source says now or later.
+    await context.consumer().drain(context.signal)
+    if (outcome?.kind === 'stop') {
+      const table = `${record.source.schema}.${verdict.table}`
+      throw moveErrors.ddl({ table, source: context.sourceName, at, statement, reason: outcome.reason })
     }
+    if (outcome?.kind === 'exec') await this.#execute(event, context.targets, statement)
+    for (const { meta, on } of context.targets) {
+      if (context.copying.size > 0) {
+        const source = { conn: context.sourceMeta, schema: record.source.schema }
+        await renewDeferredKeys(source, { conn: meta, uid: on.targetUid }, record.workflowUid)
+      }
+      await forgetKnown(meta, on)
+    }
+    return 'restart'
+  }
+
+  /** Whether a table that is still being copied has another key now than the one its chunks are ranges of. */
+  async #otherKey(context: { sourceMeta: Connection; tables: readonly SourceTable[]; copying: ReadonlySet<TablePlan> }): Promise<boolean> {
+    if (context.copying.size === 0) return false
+    const now = await usableKeys(context.sourceMeta, this.#options.record.source.schema)
+    return context.tables.some(
+      ({ plan, key }) => context.copying.has(plan) && now.has(plan.name) && now.get(plan.name)?.columns.join() !== key.columns.join(),
+    )
+  }
+
+  /** Whether a table is not any more what its plan was made of. */
+  async #redefined(context: { sourceMeta: Connection; plans: ReadonlyMap<string, TablePlan> }): Promise<boolean> {
+    const now = await readTableDefinitions(context.sourceMeta, this.#options.record.source.schema)
+    return [...context.plans.values()].some((plan) => definitionDifference(plan.definitions, now.get(plan.name)) !== null)
+  }
+
+  /** Announced, so that a stream of the opposite direction takes it for ours. Done again after a crash, or by the stream of another source, it says so. */
+  async #execute(event: QueryEvent, targets: readonly OpenTarget[], statement: string): Promise<void> {
+    const { record } = this.#options
+    for (const [i, { meta, name }] of targets.entries()) {
+      const schema = record.targets[i]?.schema ?? ''
+      const text = ddlForTarget(event.text, record.source.schema, schema)
+      if (text === null || event.statement.kind !== 'ddl')
+        throw moveErrors.ddlRefused({ target: name, statement, reason: 'it names another schema, and would act there' })
+      await meta.useDatabase(schema)
+      for (const object of event.statement.objects) await announceDdl(meta, event.statement.verb, schema, object.name)
+      try {
+        await meta.query(text)
+      } catch (error) {
+        if (isServerError(error) && !executedBefore.has(error.errno))
+          throw moveErrors.ddlRefused({ target: name, statement, reason: error.serverMessage })
+        if (!isServerError(error)) throw error
+      }
+    }
+  }
+
+  /**
+   * Plans of the moved tables, by the definitions that the tail is to be read with (`definitions.ts`); on a first start these are stored, after
+   * making sure that they were the same before the start position was taken.
+   */
+  async #tables(of: {
+    sourceMeta: Connection
+    sourceName: string
+    moved: readonly StreamTable[]
+    targets: readonly OpenTarget[]
+    definedBefore: ReadonlyMap<string, readonly ColumnDefinition[]> | null
+  }): Promise<SourceTable[]> {
+    const { record } = this.#options
+    const { targets, definedBefore } = of
+    let known: ReadonlyMap<string, KnownTable> = new Map()
+    for (const { meta, on } of targets) if (known.size === 0) known = await readKnown(meta, on)
+    const tables = await readSourceTables(of.sourceMeta, of.sourceName, record.source.schema, of.moved, known, targets[0]?.meta.flavour)
+    if (known.size === 0) {
+      const moved = tables.find(
+        ({ plan }) => definedBefore !== null && definitionDifference(plan.definitions, definedBefore.get(plan.name)) !== null,
+      )
+      if (moved !== undefined) {
+        for (const { meta, on } of targets) await forgetStart(meta, on.streamUid, on.targetUid)
+        throw moveErrors.restart({ stream: record.uid, reason: `${moved.plan.name} was altered while the stream began` })
+      }
+      const store = new Map(tables.map(({ plan, key }) => [plan.name, { definitions: plan.definitions, key }]))
+      for (const { meta, on } of targets) await storeKnown(meta, on, store)
+    }
+    for (const [i, { meta, name }] of targets.entries()) {
+      const there = await readTableDefinitions(meta, record.targets[i]?.schema ?? '')
+      const keys = await usableKeys(meta, record.targets[i]?.schema ?? '')
+      for (const { plan, key } of tables) checkTarget(plan, key, { name, columns: there.get(plan.name), key: keys.get(plan.name) })
+    }
+    return tables
   }
 
   #wait(waiting: Waiting | null): void {
@@ -570,8 +658,27 @@ function redone(targets: readonly OpenTarget[]): number {
   )
 }
 
-function names(tables: readonly SourceTable[]): string[] {
-  return tables.map(({ plan }) => plan.name)
+/**
+ * A target that lacks a column can't hold what the source has; and one with another key takes rows for the same that the source holds apart, or the other way
+ * round: an upsert would leave the old row standing, or remove another.
+ */
+function checkTarget(
+  plan: TablePlan,
+  key: UsableKey,
+  target: { name: string; columns: readonly ColumnDefinition[] | undefined; key: UsableKey | undefined },
+): void {
+  const names = new Set((target.columns ?? []).map(({ name }) => name.toLowerCase()))
+  const lacking = plan.columns.find(({ definition }) => !names.has(definition.name.toLowerCase()))?.definition
+  if (lacking !== undefined)
+    throw moveErrors.targetLacksColumn({ target: target.name, table: plan.name, column: lacking.name, type: lacking.columnType })
+  const text = (columns: readonly string[]): string =>
+    columns
+      .map((column) => column.toLowerCase())
+      .toSorted()
+      .join(', ')
+  const there = target.key?.columns ?? []
+  if (text(there) !== text(key.columns))
+    throw moveErrors.targetHasOtherKey({ target: target.name, table: plan.name, key: text(key.columns), there: text(there) })
 }
 
 function segmentBytes(chunkBytes: number, targets: number): number {

@@ -9,10 +9,11 @@
 import { canonicalExpression } from '../binlog/canonical-select.ts'
 import type { ColumnDefinition } from '../binlog/source.ts'
 import type { Vindex, VindexValueType } from '../keyspace/vindex.ts'
+import type { FlavourName } from '../mysql/connection.ts'
 import { quoteIdentifier } from '../sql/quote.ts'
 
 /** How a column's canonical bytes are written. */
-export const LiteralKind = { number: 0, text: 1, hex: 2, json: 3 } as const
+export const LiteralKind = { number: 0, text: 1, bits: 2, json: 3, ascii: 4, mysqlJson: 5, float: 6 } as const
 export type LiteralKind = (typeof LiteralKind)[keyof typeof LiteralKind]
 
 export type MovedColumn = {
@@ -56,6 +57,8 @@ export type TablePlanInput = {
   vindex: Vindex | null
   vindexColumns: readonly string[]
   toUtf8: (column: ColumnDefinition) => ((bytes: Uint8Array) => Uint8Array) | null
+  /** MySQL's JSON is written otherwise to MySQL than to MariaDB, where it is text. MySQL unless given. */
+  targetFlavour?: FlavourName
 }
 
 export function planTable(input: TablePlanInput): TablePlan {
@@ -69,7 +72,8 @@ export function planTable(input: TablePlanInput): TablePlan {
     const ordinal = ordinals.get(name)
     const definition = ordinal === undefined ? undefined : input.definitions[ordinal]
     if (ordinal === undefined || definition === undefined) throw new Error(`table ${input.name} has no column ${name}`)
-    return { definition, kind: literalKind(definition), ordinal }
+    const kind = literalKind(definition)
+    return { definition, kind: kind === LiteralKind.json && input.targetFlavour !== 'mariadb' ? LiteralKind.mysqlJson : kind, ordinal }
   })
   const shardKey = input.vindexColumns.map((name): ShardKeyColumn => {
     const index = columns.findIndex((column) => lower(column.definition.name) === lower(name))
@@ -94,29 +98,18 @@ export function planTable(input: TablePlanInput): TablePlan {
   }
 }
 
-const numberTypes = new Set([
-  'tinyint',
-  'smallint',
-  'mediumint',
-  'int',
-  'integer',
-  'bigint',
-  'decimal',
-  'numeric',
-  'float',
-  'double',
-  'year',
-  'enum',
-  'set',
-])
+const numberTypes = new Set(['tinyint', 'smallint', 'mediumint', 'int', 'integer', 'bigint', 'decimal', 'numeric', 'year', 'enum', 'set'])
 
 export function literalKind(definition: ColumnDefinition): LiteralKind {
   const type = definition.dataType
   if (numberTypes.has(type)) return LiteralKind.number
-  // A string is not a number to `WHERE bit_column = …`; a hex literal is both.
-  if (type === 'bit') return LiteralKind.hex
+  if (type === 'float' || type === 'double') return LiteralKind.float
+  // A string is not a number to `WHERE bit_column = …`; MariaDB takes x'…' for a string there, and finds nothing (*tried*, 10.11).
+  if (type === 'bit') return LiteralKind.bits
   // MySQL refuses JSON from a binary string.
   if (type === 'json') return LiteralKind.json
+  // MariaDB takes a binary string for the value's own 16 (or 4) bytes.
+  if (type === 'uuid' || type === 'inet6' || type === 'inet4') return LiteralKind.ascii
   return LiteralKind.text
 }
 

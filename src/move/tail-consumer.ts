@@ -17,7 +17,7 @@ import type { TablePlan } from './table-plan.ts'
 import { compareCoordinates, moveSchema, type Coordinate } from './tables.ts'
 import type { TargetApplier } from './target-applier.ts'
 import type { TouchedKeys } from './touched.ts'
-import type { XaStore } from './xa.ts'
+import type { AddressedChange, XaStore } from './xa.ts'
 
 export type TailConsumerOptions = {
   sourceName: string
@@ -35,6 +35,11 @@ export type TailConsumerOptions = {
   /** Tables whose copy is not complete: only their keys are remembered. */
   copying: ReadonlySet<TablePlan>
   xa: XaStore
+  /**
+   * Waits until an XA transaction that was prepared before the stream's position is committed for readers: the copy, which begins behind the stream's
+   * first marker, brings its rows. Null where nothing is copied: then there may be none.
+   */
+  beforeFirstMarker: ((xid: string) => Promise<void>) | null
   clock: Clock
   /** The name of this stream's markers. */
   markerStream: string
@@ -50,14 +55,12 @@ export type AnnouncedDdl = { readonly verb: string; readonly schema: string; rea
 
 type Compiled = { encoder: RowEncoder; plan: TablePlan; keyColumns: readonly number[]; shardColumns: readonly number[]; copying: boolean }
 
-type Addressed = { target: number; change: Change }
-
 export class TailConsumer {
   readonly #options: TailConsumerOptions
   #latest: Stamp
   #compiled = new WeakMap<TailTable, Compiled | 'skip'>()
   #scratch = Buffer.allocUnsafe(64 * 1024)
-  #group: Addressed[] = []
+  #group: AddressedChange[] = []
   #groupBytes = 0
   #groupRows = 0
   #skipGroup = false
@@ -156,7 +159,7 @@ export class TailConsumer {
       if (!this.#skipGroup) await xa.prepare(event.xid, group)
       group = []
     } else if (event.kind === 'xaCommit') {
-      const kept = await xa.commit(event.xid)
+      const kept = (await xa.commit(event.xid)) ?? (await this.#preparedBefore(event.xid))
       for (const { change } of kept) if (this.#options.copying.has(change.table)) this.#options.touched.addForever(change.table, change.key)
       group = kept
       this.#groupRows = kept.length
@@ -192,6 +195,14 @@ export class TailConsumer {
     while (!signal.aborted && targets.some((target) => target.full)) {
       await Promise.race(targets.filter((target) => target.full).map((target) => target.space(signal)))
     }
+  }
+
+  /** An XA transaction of which only the outcome stands behind the stream's position: right as long as nothing has been copied. */
+  async #preparedBefore(xid: string): Promise<AddressedChange[]> {
+    const { sourceName, beforeFirstMarker } = this.#options
+    if (beforeFirstMarker === null || this.#latest.marker > 0) throw moveErrors.xaUnknown({ source: sourceName, xid, at: this.#at() })
+    await beforeFirstMarker(xid)
+    return []
   }
 
   /** False when the rows are of no interest. */
@@ -365,7 +376,7 @@ export class TailConsumer {
         const start = startsAfter[number]
         if (start !== undefined && compareCoordinates(end, start) <= 0) return
         const changes = group.filter((entry) => entry.target === number).map((entry) => entry.change)
-        if (changes.length > 0) await target.applyPart(changes, end)
+        if (changes.length > 0) await target.applyPart(changes, end, signal)
       }),
     )
   }

@@ -43,16 +43,21 @@ export async function endEpoch(conn: Connection, on: StreamOnTarget, epoch: numb
   await conn.query('COMMIT')
 }
 
-/** Sessions of the same account that wrote as this stream before: a paused mover's open transaction holds locks until they end. */
+/**
+ * Sessions of the same account that wrote as this stream before: a paused mover's open transaction holds locks until they end.
+ * SHOW PROCESSLIST, not information_schema: MySQL fails that with 3854 while any session runs a statement with a character beyond
+ * utf8mb3 (*tried*, 9.7.4).
+ */
 async function killSessions(conn: Connection, where: string, own: readonly number[]): Promise<void> {
   const rows = await conn.allText(
-    `SELECT DISTINCT a.session AS id FROM ${moveSchema}.move_applier a JOIN information_schema.processlist p ON p.id = a.session
-    WHERE ${where.replaceAll('stream_uid', 'a.stream_uid').replaceAll('target_uid', 'a.target_uid')} AND p.user = SUBSTRING_INDEX(USER(), '@', 1)`,
+    `SELECT DISTINCT session AS id, SUBSTRING_INDEX(USER(), '@', 1) AS user FROM ${moveSchema}.move_applier WHERE ${where}`,
   )
+  if (rows.length === 0) return
+  const users = new Map((await conn.allText('SHOW PROCESSLIST')).map((row) => [Number(row.Id), row.User]))
   for (const row of rows) {
     const id = Number(row.id)
     // A session id may have been given anew: to ourselves, or to another of our sessions, which then connects again.
-    if (own.includes(id) || id === conn.threadId) continue
+    if (users.get(id) !== row.user || own.includes(id) || id === conn.threadId) continue
     await conn.query(`KILL ${id}`).catch(() => undefined)
   }
 }

@@ -43,6 +43,8 @@ export class TargetApplier {
   #failure: { error: unknown } | null = null
   /** After a collision: the marker that the next round must reach to. */
   #extendTo: number | null = null
+  /** The tail waits for us before a transaction that goes in parts: what a round would be extended by is behind it. */
+  #draining = 0
   #collisionsInRow = 0
   /** Chunks that met another stream's row wait for a marker. */
   readonly #chunkWaits = new Map<Chunk, number>()
@@ -121,19 +123,38 @@ export class TargetApplier {
 
   /** Waits until everything read is applied. The tail calls it before a transaction that goes in parts. */
   async drain(signal: AbortSignal): Promise<void> {
-    while (!this.drained || this.applied.ordinal < this.options.latest().ordinal) {
-      if (this.#failure !== null) throw this.#failure.error
-      await this.#space.wait(signal, 20)
+    this.#draining++
+    try {
+      this.wake()
+      while (!signal.aborted && (!this.drained || this.applied.ordinal < this.options.latest().ordinal)) {
+        if (this.#failure !== null) throw this.#failure.error
+        await this.#space.wait(signal, 20)
+      }
+    } finally {
+      this.#draining--
     }
   }
 
   /** A part of a transaction that is too large for one round: applied under the intent of its end (PROTOCOLS 1.5). */
-  async applyPart(changes: readonly Change[], end: Coordinate): Promise<void> {
+  async applyPart(changes: readonly Change[], end: Coordinate, signal: AbortSignal): Promise<void> {
     assert(this.drained, 'a part is applied on a drained target')
     const part = new Pending()
     for (const change of changes) part.add(change)
     await this.#setIntent(end)
-    await this.options.exclusion.shared(() => this.#write(part.take(this.applied)))
+    const round = part.take(this.applied)
+    for (let attempt = 0; ; attempt++) {
+      try {
+        await this.options.exclusion.shared(() => this.#write(round))
+        break
+      } catch (error) {
+        if (!isCollision(error) || this.options.mode !== 'several-sources' || signal.aborted) throw error
+        // Another stream's row goes when that stream is so far; it does not wait for what comes behind this part.
+        this.#noteCollision(error)
+        await this.options.clock.sleep(Math.min(500, 2 ** Math.min(attempt, 9)), signal).catch(() => undefined)
+      }
+    }
+    this.#collisionsInRow = 0
+    this.waiting = null
     await this.options.failpoints.hit('part.afterSome')
   }
 
@@ -157,7 +178,7 @@ export class TargetApplier {
   }
 
   #extended(): boolean {
-    if (this.#extendTo === null) return true
+    if (this.#extendTo === null || this.#draining > 0) return true
     return this.options.latest().marker >= this.#extendTo
   }
 
@@ -187,6 +208,12 @@ export class TargetApplier {
   /** PROTOCOLS 1.6: the round counts as crashed and is taken again, longer, up to a marker committed after now. */
   async #collided(round: Round, error: Error): Promise<void> {
     this.pending.putBack(round)
+    this.#noteCollision(error)
+    this.#extendTo = await this.options.writeMarker()
+    await this.options.clock.sleep(Math.min(500, 2 ** Math.min(this.#collisionsInRow, 9)))
+  }
+
+  #noteCollision(error: Error): void {
     this.collisions++
     this.#collisionsInRow++
     this.waiting ??= {
@@ -194,8 +221,6 @@ export class TargetApplier {
       sinceMs: this.options.clock.nowMs(),
       ends: 'the other stream applies its own change; if it lasts, two sources hold the same unique value',
     }
-    this.#extendTo = await this.options.writeMarker()
-    await this.options.clock.sleep(Math.min(500, 2 ** Math.min(this.#collisionsInRow, 9)))
   }
 
   async #apply(round: Round): Promise<void> {

@@ -5,6 +5,8 @@
  * Why a crash loses nothing: `prepare` is stored and committed before the group's stamp exists, so a position past it implies the rows are there;
  * storing again after a restart replaces equal rows. A leftover of an outcome that was applied is harmless: its xid is not committed again
  * unless prepared again, which replaces it.
+ *
+ * What was prepared before the stream's position and committed behind it has no rows here. That is right only before the stream's first marker (source-start.ts).
  */
 import { quoteString } from '../sql/quote.ts'
 import { moveErrors } from './errors.ts'
@@ -17,7 +19,8 @@ export type AddressedChange = { target: number; change: Change }
 
 export interface XaStore {
   prepare(xid: string, changes: readonly AddressedChange[]): Promise<void>
-  commit(xid: string): Promise<AddressedChange[]>
+  /** Null: it was prepared before the stream's position. */
+  commit(xid: string): Promise<AddressedChange[] | null>
   rollback(xid: string): Promise<void>
   /** Removes what was committed before every target's stored position. `stored`: the least of their ordinals. */
   forget(stored: number, read: number): Promise<void>
@@ -66,17 +69,23 @@ export class TargetXaStore implements XaStore {
     )
   }
 
-  async commit(xid: string): Promise<AddressedChange[]> {
+  async commit(xid: string): Promise<AddressedChange[] | null> {
     const changes: AddressedChange[] = []
+    let absent = 0
     for (const [target, { uid, lane }] of this.#options.targets.entries()) {
       const rows = await lane.read(`SELECT changes FROM ${moveSchema}.move_xa WHERE ${this.#where(uid, xid)} ORDER BY part`)
-      if (rows.length === 0) throw moveErrors.xaUnknown({ source: this.#options.sourceName, xid, at: 'XA COMMIT' })
+      if (rows.length === 0) {
+        absent++
+        continue
+      }
       const text = Buffer.concat(rows.map((row) => row.changes ?? Buffer.alloc(0))).toString('utf8')
       for (const [name, key, row, images] of JSON.parse(text) as [string, string, string | null, string[] | null][]) {
         const table = this.#options.plans.get(name)
         if (table !== undefined) changes.push({ target, change: { table, key, row, images } })
       }
     }
+    if (absent === this.#options.targets.length) return null
+    if (absent > 0) throw moveErrors.xaUnknown({ source: this.#options.sourceName, xid, at: 'XA COMMIT' })
     this.#done.set(xid, null)
     return changes
   }

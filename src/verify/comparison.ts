@@ -194,12 +194,12 @@ function keysOnly(plan: TablePlan): TablePlan {
  * that text would not give the value back (BIT).
  */
 function shardKeyAggregate(plan: TablePlan): string | null {
-  if (plan.shardKey.some(({ index }) => plan.columns[index]?.kind === LiteralKind.hex)) return null
+  if (plan.shardKey.some(({ index }) => plan.columns[index]?.kind === LiteralKind.bits)) return null
   const parts = plan.shardKey.map(({ index }) => {
     const column = plan.columns[index]
     if (column === undefined) return "'N'"
     const value = canonicalExpression(column.definition)
-    return `IFNULL(${column.kind === LiteralKind.number ? value : `HEX(${value})`},'N')`
+    return `IFNULL(${column.kind === LiteralKind.number || column.kind === LiteralKind.float ? value : `HEX(${value})`},'N')`
   })
   return asBytes(`GROUP_CONCAT(${parts.length === 1 ? parts[0] : `CONCAT_WS(':',${parts.join(',')})`})`)
 }

@@ -42,7 +42,7 @@ function within(range: KeyRange, id: Uint8Array | null | undefined): boolean {
 
 function decode(item: Buffer, kind: LiteralKind | undefined, toUtf8: ((bytes: Uint8Array) => Uint8Array) | null): Uint8Array | null {
   if (item.length === 1 && item[0] === letterN) return null
-  if (kind === LiteralKind.number) return item
+  if (kind === LiteralKind.number || kind === LiteralKind.float) return item
   const bytes = Buffer.from(item.toString('latin1'), 'hex')
   return toUtf8 === null ? bytes : toUtf8(bytes)
 }

@@ -51,14 +51,20 @@ const opaque = new Set([
   'vector',
 ])
 
+function isString({ dataType }: ColumnDefinition): boolean {
+  return !plain.has(dataType) && !opaque.has(dataType) && !large.has(dataType) && dataType !== 'bit'
+}
+
 type Field = { kind: 'head'; sql: string } | { kind: 'string'; sql: string }
 
-function field({ definition, wide }: SideColumn): Field {
+/** `mixed`: the row has strings of several collations, which the server would convert into one another, or refuse (1271, *tried* on MariaDB: a nopad one among others of one charset). */
+function field({ definition, wide }: SideColumn, mixed: boolean): Field {
   const { dataType } = definition
   if (plain.has(dataType)) return { kind: 'head', sql: canonicalExpression(definition) }
   if (dataType === 'bit') return { kind: 'head', sql: `CAST(${quoteIdentifier(definition.name)} AS UNSIGNED)` }
   if (opaque.has(dataType)) return { kind: 'head', sql: `SHA2(HEX(${quoteIdentifier(definition.name)}),256)` }
-  const value = wide ? `CONVERT(${canonicalExpression(definition)} USING utf8mb4)` : canonicalExpression(definition)
+  const text = wide ? `CONVERT(${canonicalExpression(definition)} USING utf8mb4)` : canonicalExpression(definition)
+  const value = mixed ? `CAST(${text} AS BINARY)` : text
   return large.has(dataType) ? { kind: 'head', sql: `SHA2(${value},256)` } : { kind: 'string', sql: value }
 }
 
@@ -66,7 +72,10 @@ function field({ definition, wide }: SideColumn): Field {
 export function rowDigest(columns: readonly SideColumn[]): string {
   const head: string[] = []
   const strings: string[] = []
-  const fields = columns.map((column) => ({ ...field(column), nullable: column.nullable }))
+  const collations = new Set(
+    columns.filter(({ definition }) => isString(definition)).map(({ definition, wide }) => (wide ? 'utf8mb4' : definition.collation)),
+  )
+  const fields = columns.map((column) => ({ ...field(column, collations.size > 1), nullable: column.nullable }))
   const last = fields.findLastIndex(({ kind }) => kind === 'string')
   for (const [i, { kind, sql, nullable }] of fields.entries()) {
     const marked = (text: string): string => (nullable ? `IFNULL(${text},'N')` : text)
@@ -88,6 +97,6 @@ export function rowDigestNumber(columns: readonly SideColumn[]): string {
 
 /** One value, bounded: itself where it is short, else its digest; NULL stays NULL. For telling which columns differ. */
 export function valueDigest(column: SideColumn): string {
-  const { kind, sql } = field(column)
+  const { kind, sql } = field(column, false)
   return asBytes(kind === 'head' ? sql : `SHA2(${sql},256)`)
 }

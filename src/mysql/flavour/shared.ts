@@ -2,6 +2,7 @@
 import { quoteString } from '../../sql/quote.ts'
 import type { Connection } from '../connection.ts'
 import { mysqlErrors } from '../errors.ts'
+import { innodbTransactions } from '../innodb-transactions.ts'
 import type { Credentials } from '../provisioning.ts'
 import type { AccountName, BinlogProblem, BinlogSettings, DefinerObject, Session, XaTransaction } from './flavour.ts'
 
@@ -62,24 +63,22 @@ export async function definers(connection: Connection): Promise<DefinerObject[]>
 }
 
 export async function sessions(connection: Connection): Promise<Session[]> {
-  const rows = await connection.allText(
-    `SELECT p.ID AS id, p.USER AS user, p.HOST AS host, p.COMMAND AS command, p.TIME AS seconds, p.STATE AS state, p.INFO AS query,
-       UNIX_TIMESTAMP(t.trx_started) AS started, t.trx_rows_modified AS modified, t.trx_rows_locked AS locked
-     FROM information_schema.PROCESSLIST p LEFT JOIN information_schema.INNODB_TRX t ON t.trx_mysql_thread_id = p.ID`,
-  )
-  return rows.map((row) => ({
-    id: Number(need(row, 'id')),
-    user: row['user'] ?? '',
-    host: row['host'] ?? '',
-    command: row['command'] ?? '',
-    seconds: Number(row['seconds'] ?? 0),
-    state: row['state'] ?? '',
-    query: row['query'] ?? null,
-    transaction:
-      row['started'] == null
-        ? null
-        : { startedAtS: Number(row['started']), rowsModified: Number(row['modified'] ?? 0), rowsLocked: Number(row['locked'] ?? 0) },
-  }))
+  // Not information_schema.PROCESSLIST: MySQL fails it with 3854 while any session runs a statement with a character beyond utf8mb3.
+  const [rows, transactions] = await Promise.all([connection.allText('SHOW FULL PROCESSLIST'), innodbTransactions(connection)])
+  const open = new Map(transactions.map((transaction) => [transaction.session, transaction]))
+  return rows.map((row) => {
+    const id = Number(need(row, 'Id'))
+    return {
+      id,
+      user: row['User'] ?? '',
+      host: row['Host'] ?? '',
+      command: row['Command'] ?? '',
+      seconds: Number(row['Time'] ?? 0),
+      state: row['State'] ?? '',
+      query: row['Info'] ?? null,
+      transaction: open.get(id) ?? null,
+    }
+  })
 }
 
 export async function xaRecover(connection: Connection): Promise<XaTransaction[]> {
@@ -170,7 +169,7 @@ export function binlogProblems(settings: BinlogSettings): BinlogProblem[] {
 }
 
 export const moverSessionSql: readonly string[] = [
-  "SET SESSION time_zone='+00:00', sql_mode='NO_AUTO_VALUE_ON_ZERO', foreign_key_checks=0, unique_checks=1",
+  "SET SESSION time_zone='+00:00', sql_mode='NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES', foreign_key_checks=0, unique_checks=1",
   'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
   'SET SESSION wait_timeout=28800, net_read_timeout=600, net_write_timeout=600, innodb_lock_wait_timeout=10',
 ]

@@ -62,13 +62,13 @@ export async function compareDirectly(
   return { rows, wrong }
 }
 
-type ReadColumn = { readonly name: string; readonly type: string; readonly json: boolean }
+type ReadColumn = { readonly name: string; readonly type: string }
 
 async function columnsOf(conn: Connection, schema: string, table: string): Promise<ReadColumn[]> {
   const rows = await conn.allText(
     `SELECT COLUMN_NAME c, DATA_TYPE d FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ${quoteString(schema)} AND TABLE_NAME = ${quoteString(table)} ORDER BY ORDINAL_POSITION`,
   )
-  return rows.map((row) => ({ name: row.c ?? '', type: (row.d ?? '').toLowerCase(), json: row.d === 'json' }))
+  return rows.map((row) => ({ name: row.c ?? '', type: (row.d ?? '').toLowerCase() }))
 }
 
 async function* readRows(
@@ -78,11 +78,10 @@ async function* readRows(
   columns: readonly ReadColumn[],
   across: boolean,
 ): AsyncGenerator<ReadRow> {
-  const list = columns.flatMap(({ name, type, json }) => {
+  const list = columns.flatMap(({ name, type }) => {
     const q = quoteIdentifier(name)
     if (type === 'float' || type === 'double') return [`CAST(${q} AS DOUBLE)`]
     if (type === 'enum' || type === 'set') return [`CONCAT(CAST(${q} AS UNSIGNED), ':', HEX(${q}))`]
-    if (json && conn.flavour === 'mysql') return [`CONCAT(JSON_TYPE(${q}), ':', CAST(${q} AS CHAR))`]
     return [q]
   })
   const shardAt = table.shard === null ? -1 : columns.findIndex(({ name }) => name === table.shard?.name)

@@ -127,11 +127,12 @@ class Round {
       schemas: this.#sources.map(({ schema }) => schema),
       tables: this.#tables,
       seed: dice.seed(),
-      pauseMs: dice.pick([0, 1, 5]),
-      xa: dice.chance(0.6),
+      pauseMs: dice.pick([2, 10, 30]) * Math.ceil(this.#sources.length / 2),
+      // Its rows are kept until its outcome is known: one larger than a part is refused.
+      xa: dice.chance(0.6) && field.config.partBytesMax === 8 << 20,
     })
     this.#workload = workload
-    const first = await workload.fill(new Dice(dice.seed()), () => dice.pick([0, 40, 400, 1500]))
+    const first = await workload.fill(new Dice(dice.seed()), (table) => (table.huge ? 20 : dice.pick([0, 40, 400, 1500])))
     say(
       `round ${number}: ${this.#sources.map(({ shard }) => shard).join(' ')} → ${this.#targets.map(({ shard }) => shard).join(' ')}, ${this.#tables.length} tables, ${first} rows first, ${JSON.stringify(field.config)}`,
     )
@@ -153,20 +154,8 @@ class Round {
       this.#watching.abort()
       await watching
     }
-    const shards = (refs: readonly ShardRef[], side: 'source' | 'target') => ({
-      connect: field[side].config,
-      schemas: refs.map(({ schema }) => schema),
-      names: refs.map(({ shard }) => shard),
-      flavour: field[side].flavour,
-    })
-    const { rows, wrong } = await compareDirectly(shards(this.#sources, 'source'), shards(this.#targets, 'target'), this.#tables)
-    if (wrong.length > 0)
-      throw new Error(
-        `the servers, read directly:\n${wrong.slice(0, 30).join('\n')}\n${this.#tables
-          .filter(({ name }) => wrong.some((line) => line.includes(name)))
-          .map(({ ddl }) => ddl)
-          .join('\n')}`,
-      )
+    const { rows, wrong } = await this.#compare()
+    if (wrong !== '') throw new Error(wrong)
     const figures = {
       ...this.#figures,
       rows,
@@ -178,6 +167,19 @@ class Round {
       `  equal: ${rows} rows; ${figures.transactions} transactions, ${workload.wanders} rows moved between sources, ${workload.bigTransactions} large, ${figures.xa} XA; redone after ${figures.resumes} resumes: ${figures.redoneRows} rows of the copy, ${figures.redoneTransactions} transactions of the tail`,
     )
     return figures
+  }
+
+  /** Both sides, read directly. */
+  async #compare(): Promise<{ rows: number; wrong: string }> {
+    const { field } = this.#o
+    const shards = (refs: readonly ShardRef[], side: 'source' | 'target') => ({
+      connect: field[side].config,
+      schemas: refs.map(({ schema }) => schema),
+      names: refs.map(({ shard }) => shard),
+      flavour: field[side].flavour,
+    })
+    const { rows, wrong } = await compareDirectly(shards(this.#sources, 'source'), shards(this.#targets, 'target'), this.#tables)
+    return { rows, wrong: wrong.length === 0 ? '' : `the servers, read directly:\n${wrong.slice(0, 30).join('\n')}\n${this.#ddl()}` }
   }
 
   #config(): Record<string, unknown> {
@@ -193,7 +195,7 @@ class Round {
       touchedBytesMax: dice.pick([100_000, 32 << 20]),
       markerMs: dice.pick([30, 300]),
       reportMs: 50,
-      leaseMs: 1_500,
+      leaseMs: 4_000,
     }
   }
 
@@ -220,7 +222,7 @@ class Round {
         const table = randomTable(dice, attempt, {
           ...shards,
           reference: this.#tables.length > 0 && dice.chance(0.15),
-          huge: dice.chance(0.06),
+          huge: this.#tables.length > 0 && dice.chance(0.04),
         })
         try {
           for (const { schema } of this.#sources) {
@@ -266,7 +268,7 @@ class Round {
       onDdl: 'stop' as const,
       deferSecondaryKeys: dice.chance(0.7),
       stopAfterCopy: false,
-      copyBytesPerSecondMax: dice.pick([null, 100_000, 1_000_000]),
+      copyBytesPerSecondMax: dice.pick([null, 300_000, 3_000_000]),
       failpoints,
     }
     this.#streams = this.#sources.map((source, i): StreamRecord => ({
@@ -331,14 +333,14 @@ class Round {
   }
 
   /** Until every stream has copied and follows. @throws when one has failed */
-  async #following(limitMs = 180_000): Promise<void> {
+  async #following(limitMs = 120_000): Promise<void> {
     await until(
       'all streams running',
       async () => {
         for (const stream of this.#streams) {
           const report = await this.#report(stream)
           this.#refuseFailed(report)
-          if (report?.state !== 'running' || report.generation !== stream.generation) throw new Error(`${JSON.stringify(report)}`)
+          if (report?.state !== 'running' || report.generation !== stream.generation) throw new Error(await this.#allReports())
         }
         return true
       },
@@ -346,11 +348,20 @@ class Round {
     )
   }
 
+  /** The reports of all streams, for messages. */
+  async #allReports(): Promise<string> {
+    const reports = await Promise.all(this.#streams.map((stream) => this.#report(stream)))
+    return reports
+      .map((report) => {
+        if (report === null) return 'no report'
+        const { copy, applied, targets, waiting, state, generation } = report
+        return `${state} ${generation} waiting ${JSON.stringify(waiting)} copied ${copy.rowsDone} of ${copy.sourceRowsRead} read, applied ${applied.transactions} ${targets.map(({ lag, controlMarker }) => `${controlMarker} ${JSON.stringify(lag)}`).join(' ')}`
+      })
+      .join('\n')
+  }
+
   #refuseFailed(report: StreamReport | null): void {
-    if (report?.state === 'failed')
-      throw new Final(
-        `stream ${report.streamUid} failed: ${JSON.stringify(report.error)}\n${this.#ddl()}`,
-      )
+    if (report?.state === 'failed') throw new Final(`stream ${report.streamUid} failed: ${JSON.stringify(report.error)}\n${this.#ddl()}`)
   }
 
   /** A control marker on the source, and the wait until every target of every stream has applied it. */
@@ -365,7 +376,7 @@ class Round {
           const report = await this.#report(stream)
           this.#refuseFailed(report)
           if (report === null || report.targets.length === 0 || !report.targets.every(({ controlMarker }) => controlMarker >= marker))
-            throw new Error(JSON.stringify(report))
+            throw new Error(await this.#allReports())
         }
         return true
       },
@@ -395,8 +406,16 @@ class Round {
       },
       mustEnd ? 180_000 : 120_000,
     )
-    if (report.state !== 'clean')
-      throw new Error(`the vdiff ${when}: ${JSON.stringify(report)}\n${this.#ddl()}`)
+    if (report.state !== 'clean') {
+      // Was it right?
+      await this.#workload?.stop()
+      await this.#following()
+      await this.#drain()
+      const { wrong } = await this.#compare()
+      throw new Error(
+        `the vdiff ${when}: ${JSON.stringify(report)}\n${wrong === '' ? `a false difference: read directly, both sides are equal\n${this.#ddl()}` : wrong}`,
+      )
+    }
     this.#figures.vdiffs++
     this.#figures.vdiffRows += report.rowsCompared
   }
@@ -427,7 +446,7 @@ class Round {
         if (child === null) return
         say('  pause the mover past its lease')
         if (!(await field.pauseBetweenCommits(child))) return
-        await systemClock.sleep(1_000 + dice.int(3_500))
+        await systemClock.sleep(3_000 + dice.int(3_500))
         child.kill('SIGCONT')
         break
       }

@@ -24,6 +24,8 @@ export type RandomTable = {
   readonly counter: string
   readonly payload: readonly Payload[]
   readonly slots: number
+  /** Rows of 16 MiB. */
+  readonly huge: boolean
 }
 
 const oddNames = [
@@ -119,6 +121,7 @@ export function randomTable(
     uniqueText,
     counter,
     payload,
+    huge: options.huge,
     slots: Math.min(slotsMax, dice.pick([40, 200, 600, 3000])),
   }
 }
@@ -177,7 +180,7 @@ export class RowWriter {
     if (column.nullable && this.#dice.chance(0.15)) return 'NULL'
     const value = this.#dice.pick(column.values)
     // Values of megabytes, and of a hundred kilobytes, are rare: the rows of a table fit into memory here, and a round into its time.
-    const rare = /\d{7}\)$/.test(value) ? 0.01 : /\d{5,6}\)/.test(value) ? 0.05 : 1
+    const rare = /\d{7}\)$/.test(value) ? 0.1 : /\d{5,6}\)/.test(value) ? 0.05 : 1
     return rare < 1 && !this.#dice.chance(rare) ? (column.values.find((other) => !/\d{5,}\)/.test(other)) ?? value) : value
   }
 

@@ -150,7 +150,7 @@ export class Workload {
       for (let n = big ? 150 : 1 + dice.int(4); n > 0; n--) {
         const savepoint = !big && dice.chance(0.05)
         if (savepoint) await conn.query('SAVEPOINT s')
-        for (const statement of dice.pick(writers).statements()) {
+        for (const statement of seldomHuge(dice, writers).statements()) {
           try {
             await conn.query(statement)
           } catch (error) {
@@ -170,7 +170,7 @@ export class Workload {
     const partition = schemas.length
     const byShard = schemas.map((_, source) => this.#writers(dice, source, partition).filter(({ table }) => table.shard !== null))
     await this.#loop(dice, async (conn) => {
-      const here = byShard[dice.int(schemas.length)] ?? []
+      const here = (byShard[dice.int(schemas.length)] ?? []).filter(({ table }) => !table.huge)
       if (here.length === 0) return
       const writer = dice.pick(here)
       const { before, insert } = writer.arrival()
@@ -184,7 +184,7 @@ export class Workload {
   }
 
   async #xaWorker(dice: Dice): Promise<void> {
-    const writers = this.#writers(dice, 0, this.#partitions - 1)
+    const writers = this.#writers(dice, 0, this.#partitions - 1).filter(({ table }) => !table.huge)
     if (writers.length === 0) return
     const { signal } = this.#stop
     let number = 0
@@ -223,6 +223,13 @@ export class Workload {
     )
     return running
   }
+}
+
+/** Rows of 16 MiB are written, but seldom: each write of one is a second of everybody's. */
+function seldomHuge(dice: Dice, writers: readonly RowWriter[]): RowWriter {
+  const writer = dice.pick(writers)
+  const others = writers.filter(({ table }) => !table.huge)
+  return writer.table.huge && others.length > 0 && dice.chance(0.98) ? dice.pick(others) : writer
 }
 
 /** Ends what was prepared before a connection or the server was lost. */

@@ -1,0 +1,23 @@
+/** What a write's warnings mean (rule of warnings.ts): ENUM's index 0 passes, anything else is a changed value. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { changingWarning } from './warnings.ts'
+
+const truncated = (column: string, row: number) => ({
+  level: 'Warning',
+  code: 1265,
+  message: `Data truncated for column '${column}' at row ${row}`,
+})
+const statement = "REPLACE INTO `s (`.`t` (`a`,`e,``x`,`b`) VALUES (1,0,'),(\\'0'),(2,7,'x'),(3,0,_ascii'y')"
+
+test('1265 of a literal 0 is ENUM index 0: nothing was changed', () => {
+  assert.equal(changingWarning([truncated('e,`x', 1), truncated('e,`x', 3)], statement), null)
+  assert.equal(changingWarning([{ level: 'Note', code: 1592, message: 'x' }], statement), null)
+})
+
+test('1265 of any other value, and any other warning, is a changed value', () => {
+  assert.equal(changingWarning([truncated('e,`x', 1), truncated('e,`x', 2)], statement)?.message, truncated('e,`x', 2).message)
+  assert.equal(changingWarning([truncated('b', 1)], statement)?.code, 1265)
+  assert.equal(changingWarning([truncated('nobody', 1)], statement)?.code, 1265)
+  assert.equal(changingWarning([{ level: 'Warning', code: 1264, message: 'Out of range' }], statement)?.code, 1264)
+})
