@@ -132,7 +132,7 @@ export class TwoBranches implements AsyncDisposable {
       port: server.port,
       socketPath: null,
       provisioned: true,
-      dataDir: null,
+      dataDir: server.dir,
     }
     await store.commit(
       [],

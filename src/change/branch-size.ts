@@ -1,0 +1,147 @@
+/**
+ * What a new branch will hold when its window is full, and whether its disks have room: from the bytes that the old branch holds now, the part of
+ * the window that they stand for, and the growth of distinct rows measured bucket by bucket. Today's size would be too little where
+ * cardinality grows, and far too little where the old branch is young itself.
+ */
+import { statfs } from 'node:fs/promises'
+import { table as ingestTable } from '../ingest/tables.ts'
+import type { TableDefinition } from '../ingest/definition.ts'
+import { quoteQualified, quoteString } from '../sql/quote.ts'
+import { keys } from '../topology/keys.ts'
+import type { ServerRecord, ShardRecord } from '../topology/records.ts'
+import type { Store } from '../topology/store.ts'
+import { readRecord } from '../topology/typed.ts'
+import { bucketExpression, bucketRange } from '../verify/ladder/buckets-sql.ts'
+import { limitedSelect } from '../verify/ranges.ts'
+import { withServer } from './servers.ts'
+
+export type SizeNow = {
+  /** Of the tables named, on all shards together: as the server's files have it. */
+  readonly bytes: number
+  readonly byTable: ReadonlyMap<string, number>
+}
+
+/** Data and indexes by the server's own figures, fresh. */
+export async function sizeOf(store: Store, shards: readonly ShardRecord[], tables: readonly string[] | null): Promise<SizeNow> {
+  const byTable = new Map<string, number>()
+  for (const serverId of new Set(shards.map((shard) => shard.serverId))) {
+    const schemas = shards.filter((shard) => shard.serverId === serverId).map((shard) => quoteString(shard.schema))
+    await withServer(store, serverId, 'admin', async (connection) => {
+      if (connection.flavour === 'mysql') await connection.query('SET SESSION information_schema_stats_expiry=0')
+      const rows = await connection.allText(
+        `SELECT TABLE_NAME AS name, SUM(DATA_LENGTH+INDEX_LENGTH+DATA_FREE) AS bytes FROM information_schema.TABLES
+         WHERE TABLE_SCHEMA IN (${schemas.join(',')}) AND TABLE_TYPE='BASE TABLE' GROUP BY TABLE_NAME`,
+      )
+      for (const row of rows) {
+        const name = row['name'] ?? ''
+        if (tables !== null && !tables.includes(name)) continue
+        byTable.set(name, (byTable.get(name) ?? 0) + Number(row['bytes'] ?? 0))
+      }
+    })
+  }
+  return { bytes: [...byTable.values()].reduce((sum, bytes) => sum + bytes, 0), byTable }
+}
+
+/** Free bytes where these shards' servers keep their data; null: not visible from here (attached servers). */
+export async function freeBytes(store: Store, shards: readonly ShardRecord[]): Promise<number | null> {
+  let free: number | null = null
+  for (const serverId of new Set(shards.map((shard) => shard.serverId))) {
+    const server = (await readRecord<ServerRecord>(store, keys.server(serverId)))?.value
+    if (server?.dataDir === null || server?.dataDir === undefined) return null
+    try {
+      const stats = await statfs(server.dataDir)
+      // Several servers on one disk have it together: the least is what all of them may take.
+      const here = stats.bavail * stats.bsize
+      free = free === null ? here : Math.min(free, here)
+    } catch {
+      return null
+    }
+  }
+  return free
+}
+
+export type TableGrowth = {
+  readonly table: string
+  /** Event milliseconds that the old branch holds of it, and of how many it will. */
+  readonly heldMs: number
+  readonly retentionMs: number
+  /** Rows of a bucket, in the older and in the newer part of what is held; null: too few buckets, or the count took too long. */
+  readonly rowsBefore: number | null
+  readonly rowsNow: number | null
+  /** Growth of rows in a bucket over one day of event time; null: not known. */
+  readonly perDay: number | null
+}
+
+const countMsMax = 5_000
+const bucketsCounted = 3
+
+/** By one shard: rows are spread by hash, so that one stands for all. Old and new buckets are counted, a few of each, within a time limit. */
+export async function growthOf(
+  store: Store,
+  shard: ShardRecord,
+  branchId: string,
+  tables: readonly TableDefinition[],
+): Promise<TableGrowth[]> {
+  return withServer(store, shard.serverId, 'admin', async (connection) => {
+    const out: TableGrowth[] = []
+    for (const definition of tables) {
+      const { bucket, retentionMs } = definition
+      if (bucket === null || retentionMs === null) continue
+      const marks = await connection.allText(
+        `SELECT DISTINCT m.bucket_ms AS b FROM ${ingestTable.mark} m LEFT JOIN ${ingestTable.floor} f
+           ON f.shard_uid=m.shard_uid AND f.branch_id=m.branch_id AND f.table_name=m.table_name
+         WHERE m.shard_uid=${quoteString(shard.uid)} AND m.branch_id=${quoteString(branchId)} AND m.table_name=${quoteString(definition.table)}
+           AND (f.floor_ms IS NULL OR m.bucket_ms>=f.floor_ms) ORDER BY b`,
+      )
+      const buckets = marks.map((row) => Number(row['b']))
+      const first = buckets[0]
+      const last = buckets.at(-1)
+      const heldMs = first === undefined || last === undefined ? 0 : last + bucket.everyMs - first
+      const count = async (which: readonly number[]): Promise<number | null> => {
+        const low = which[0]
+        const high = which.at(-1)
+        if (low === undefined || high === undefined) return null
+        try {
+          const result = await connection.query(
+            limitedSelect(
+              connection.flavour,
+              `${bucketExpression(definition)} AS b,COUNT(*) FROM ${quoteQualified(shard.schema, definition.table)} WHERE ${bucketRange(definition, low, high + bucket.everyMs)} GROUP BY b`,
+              countMsMax,
+            ),
+          )
+          const rows = result.kind === 'rows' ? result.rows.map((row) => Number(row[1]?.toString() ?? 0)) : []
+          return rows.length === 0 ? null : rows.reduce((sum, n) => sum + n, 0) / rows.length
+        } catch {
+          return null
+        }
+      }
+      // The first bucket and the last are only parts of one; of four buckets or fewer nothing can be told.
+      const whole = buckets.slice(1, -1)
+      const enough = whole.length >= 4
+      const rowsBefore = enough ? await count(whole.slice(0, Math.min(bucketsCounted, Math.floor(whole.length / 2)))) : null
+      const rowsNow = enough ? await count(whole.slice(-Math.min(bucketsCounted, Math.floor(whole.length / 2)))) : null
+      out.push({ table: definition.table, heldMs, retentionMs, rowsBefore, rowsNow, perDay: growthPerDay(rowsBefore, rowsNow, heldMs) })
+    }
+    return out
+  })
+}
+
+const dayMs = 86_400_000
+
+/** Pure: the daily factor less one that leads from the older bucket's rows to the newer's over what is held. */
+export function growthPerDay(before: number | null, now: number | null, heldMs: number): number | null {
+  if (before === null || now === null || before <= 0 || now <= 0 || heldMs <= 0) return null
+  return (now / before) ** (dayMs / heldMs) - 1
+}
+
+/**
+ * Pure: the bytes of a full window. `heldMs` of it are there in `bytes`; when it is full there are `retentionMs / heldMs` times as many, at the
+ * rows that buckets have now rather than on average.
+ */
+export function steadyBytes(bytes: number, growth: Pick<TableGrowth, 'heldMs' | 'retentionMs' | 'rowsBefore' | 'rowsNow'>): number | null {
+  if (growth.heldMs <= 0) return null
+  const window = Math.max(1, growth.retentionMs / growth.heldMs)
+  const grown =
+    growth.rowsBefore === null || growth.rowsNow === null ? 1 : Math.max(1, (2 * growth.rowsNow) / (growth.rowsBefore + growth.rowsNow))
+  return bytes * window * grown
+}
