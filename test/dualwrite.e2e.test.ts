@@ -49,6 +49,38 @@ test('dual-write end to end: a branch from the topic, proven, ramped both ways w
       .map((e) => e.text)
       .join(' | '),
   )
+
+  // A wrong row on the new branch: the comparison finds it, reads go back by themselves, and the branch is ready no more.
+  const wrong = await world.spoilRow()
+  await world.act('ramp', { percent: 10 })
+  const back = await until('the ramp to step back', async () => {
+    const view = await world.show()
+    return view.dualwrite?.readsPercent === 0 && view.state === 'validating' ? view : null
+  })
+  log(`stepped back: ${back.journal.at(-2)?.text}`)
+  assert.match(back.journal.map((entry) => entry.text).join('\n'), /stepping back: the branches differ \(L[12]\)/)
+  assert.equal((await world.act('ramp', { percent: 10 }, false)).error?.code, 'SW-DUALWRITE-011')
+  await wrong.repair()
+  await until('the ladder to pass again', async () => (await world.act('validate', {}, false)).state === 'done')
+
+  // Reads that hang on the new branch: gates cannot let go of them, so the step back is an emergency, and says so.
+  await world.act('ramp', { auto: true })
+  await until('reads to have moved', async () => ((await world.show()).dualwrite?.readsPercent ?? 0) >= 10)
+  const hang = await world.hangReads()
+  const emergency = await until('the emergency', async () => {
+    const view = await world.show()
+    return view.journal.some((entry) => entry.text.startsWith('emergency (guard)')) ? view : null
+  })
+  await hang.end()
+  log(emergency.journal.at(-1)?.text ?? '')
+  assert.match(
+    emergency.journal.map((entry) => entry.text).join('\n'),
+    /tenants may have gone back in time: p95 of reads on the new branch/,
+  )
+  assert.equal(emergency.dualwrite?.auto?.state, 'stepped back')
+  await world.untilState('ready')
+
+  // A gate that does not answer: nothing is closed before its lease has ended, so nobody waits for it.
   world.secondGate?.process.kill('SIGSTOP')
   const stopped = world.act('ramp', { percent: 50 })
   await stopped

@@ -27,6 +27,7 @@ import type { AutoRamp } from './dualwrite-spec.ts'
 import type { DualWriteWorld } from './dualwrite-world.ts'
 
 const tickMs = 250
+const beginsEveryMs = 300
 const coverageEveryMs = 1000
 const horizonEveryMs = 2000
 const retryMs = 3000
@@ -91,7 +92,8 @@ class RunWatch {
         this.#task('finish', 1000, () => finishRun(this.#world, this.#desk, run))
       return
     }
-    this.#task('coverage', coverageEveryMs, () => this.#coverage(run))
+    const begins = state === 'provisioned' || state === 'dual-writing'
+    this.#task('coverage', begins ? beginsEveryMs : coverageEveryMs, () => this.#coverage(run))
     this.#task('guard', 900, () => this.#guard(run))
     this.#task('horizon', horizonEveryMs, () => this.#horizon(run))
     if (state === 'ramping' || state === 'switched') this.#task('compare', specOf(run).ramp.watchEveryMs, () => this.#compare(run))

@@ -255,6 +255,45 @@ export class DualWriteTestWorld implements AsyncDisposable {
     return { stop }
   }
 
+  /** One row of a closed bucket on the new branch, changed behind everybody's back. */
+  async spoilRow(): Promise<{ repair: () => Promise<void> }> {
+    const admin = await mysql.createConnection(this.newServer.config)
+    const shards = (await this.client.call('listBranches', { keyspace: 'insights' })).find((one) => one.branch === 'wide')?.shards ?? []
+    for (const { schema } of shards) {
+      const [rows] = await admin.query<mysql.RowDataPacket[]>(`SELECT * FROM ${schema}.detail WHERE at < ? ORDER BY at DESC LIMIT 1`, [
+        Date.now() - 1500,
+      ])
+      const row = rows[0]
+      if (row === undefined) continue
+      const change = async (by: number): Promise<void> => {
+        const where = 'tenant = ? AND at = ? AND from_partition = ? AND from_offset = ?'
+        await admin.query(`UPDATE ${schema}.detail SET n = n + ? WHERE ${where}`, [
+          by,
+          row['tenant'],
+          row['at'],
+          row['from_partition'],
+          row['from_offset'],
+        ])
+      }
+      await change(5)
+      return {
+        async repair() {
+          await change(-5)
+          await admin.end()
+        },
+      }
+    }
+    throw new Error('the new branch has no row to spoil')
+  }
+
+  /** No read of the roll-up on the new branch is answered until it ends. */
+  async hangReads(): Promise<{ end: () => Promise<void> }> {
+    const admin = await mysql.createConnection(this.newServer.config)
+    const shards = (await this.client.call('listBranches', { keyspace: 'insights' })).find((one) => one.branch === 'wide')?.shards ?? []
+    await admin.query(`LOCK TABLES ${shards.map(({ schema }) => `${schema}.stat WRITE`).join(', ')}`)
+    return { end: () => admin.end() }
+  }
+
   connect(port = this.gatePort, database = 'insights'): Promise<mysql.Connection> {
     return mysql.createConnection({ host: '127.0.0.1', port, user: 'app', password: 'app', database })
   }
@@ -276,7 +315,16 @@ export class DualWriteTestWorld implements AsyncDisposable {
         kind: 'dualwrite',
         keyspace: 'insights',
         name: 'grow',
-        spec: { toBranch: 'wide', bootstrap: 'pin', marginMs: 0, rungs: ['L0', 'L1', 'L2'], quietMs: 500, holdMs: 1000, ...spec },
+        spec: {
+          toBranch: 'wide',
+          bootstrap: 'pin',
+          marginMs: 0,
+          rungs: ['L0', 'L1', 'L2'],
+          quietMs: 500,
+          holdMs: 1000,
+          allow: ['disk'],
+          ...spec,
+        },
       },
     )
     return this.#ended(action, expectDone)
