@@ -81,13 +81,13 @@ export class GatherWrites {
   async #copied(use: Extract<GatherUse, { kind: 'copied' }>, c: Context, cleanups: (() => Promise<void>)[]): Promise<Part[]> {
     const shards = shardsOf(use.target, c.inputs)
     const branches = await Promise.all(shards.map((shard) => this.#runner.openBranch(c.on, shard)))
-    for (const { backend } of branches) {
+    for (const { backend, shard } of branches) {
       const was = backend.dirty
-      // Until its tables are gone.
+      // Until its tables are gone: by the reset that every dirty connection gets when it is given back, or, in a transaction that goes on, now.
       backend.dirty = true
       cleanups.push(async () => {
+        if (c.on.branches.get(shard.uid)?.backend !== backend || !backend.connection.open) return
         const names = c.job.steps.map((step) => quoteIdentifier(step.name)).join(', ')
-        if (!backend.connection.open || names === '') return
         await backend.connection.query(`DROP TEMPORARY TABLE IF EXISTS ${names}`).then(
           () => (backend.dirty = was),
           () => {},

@@ -1,4 +1,5 @@
 /** Statements of a sharded keyspace that come to several shards: sent to each, or put together at one place. */
+import { isSwError } from '../base/errors.ts'
 import type { Value } from '../sql/value.ts'
 import type { ServerConnection } from '../mysql/server-connection.ts'
 import type { Core } from './core.ts'
@@ -15,6 +16,8 @@ import type { Runner } from './runner.ts'
 import { insertSummary, type Scatter, summary, type Part, type WriteSummary } from './scatter.ts'
 import type { Transaction } from './transaction.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
+
+const incomparable = new WeakSet<RoutedPlan>()
 
 export class SeveralShards {
   readonly #core: Core
@@ -64,14 +67,21 @@ export class SeveralShards {
     if (routed.merge !== null || plan.verb === 'select') {
       const resolve = (slot: Slot): string | null => having.get(slot) ?? null
       const merge = routed.merge ?? { kind: 'concat' as const, hiddenColumns: 0 as const, limit: null, offset: 0n }
-      const result = await this.#scatter.read(parts, merge, transaction, {
-        form: e.form,
-        effect: plan.effect === 'lock' ? 'lock' : 'read',
-        rereadable: this.#context.rereadable(plan, e.sql),
-        params: e.params,
-        resolve,
-      })
-      return result.kind === 'done' ? null : { shard: result.shard, version: keyspace.version, cause: result.cause }
+      try {
+        const result = await this.#scatter.read(parts, merge, transaction, {
+          form: e.form,
+          effect: plan.effect === 'lock' ? 'lock' : 'read',
+          rereadable: this.#context.rereadable(plan, e.sql),
+          params: e.params,
+          resolve,
+        })
+        return result.kind === 'done' ? null : { shard: result.shard, version: keyspace.version, cause: result.cause }
+      } catch (error) {
+        // What the columns are shows only in the answers: they are put together elsewhere then, from now on.
+        if (!isSwError(error, 'SW-GATE-130') || plan.scatter.kind !== 'allowed' || plan.scatter.otherwise == null) throw error
+        incomparable.add(plan)
+        throw new Rerouted()
+      }
     }
     const inserts = plan.insert !== null && plan.insert.rows.length > 1
     const ignore = inserts && /^\s*\w+\s+(\w+\s+)?IGNORE\b/i.test(e.sql.toString('latin1', 0, Math.min(e.sql.length, 60)))
@@ -84,6 +94,11 @@ export class SeveralShards {
     if (result.kind === 'refused') return { shard: result.shard, version: keyspace.version, cause: result.cause }
     this.#wrote(result.value, routed.firstId)
     return null
+  }
+
+  /** Known from an earlier execution: its answers can't be merged here. */
+  insteadOf(plan: RoutedPlan): GatherPlan | null {
+    return incomparable.has(plan) && plan.scatter.kind === 'allowed' ? (plan.scatter.otherwise ?? null) : null
   }
 
   async gathered(

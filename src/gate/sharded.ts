@@ -262,7 +262,8 @@ export class Sharded {
     const routed = routePlan(plan, inputs)
     if (token !== null)
       this.#requireSnapshots(token, routed.gather === undefined ? routed.sends : keyspace.shards.map((shard) => ({ shard })))
-    if (routed.gather !== undefined) return await this.#several.gathered(plan, routed.gather, keyspace, inputs, e)
+    const gather = routed.gather ?? (routed.merge === null ? null : this.#several.insteadOf(plan))
+    if (gather !== null) return await this.#several.gathered(plan, gather, keyspace, inputs, e)
     const only = routed.sends.length === 1 ? routed.sends[0] : undefined
     if (only !== undefined && routed.merge === null) {
       await this.#single(plan, keyspace, only.shard, only.text, only.parameters, routed.firstId, e, token)

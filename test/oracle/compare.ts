@@ -70,7 +70,9 @@ export function compareWrites(expected: Answer, got: Answer): Difference | null 
   const [a, b] = [expected.result, got.result]
   if (a.kind !== 'ok' || b.kind !== 'ok') return { what: 'values', detail: `${a.kind} and ${b.kind}` }
   if (a.affectedRows !== b.affectedRows) return { what: 'affected', detail: `${a.affectedRows}, gate ${b.affectedRows}` }
-  if (a.info !== b.info) return { what: 'affected', detail: `${a.info}, gate ${b.info}` }
+  // A server that sees beforehand that no row can be meant says nothing of them.
+  const info = (said: string): string => (said === 'Rows matched: 0  Changed: 0  Warnings: 0' ? '' : said)
+  if (info(a.info) !== info(b.info)) return { what: 'affected', detail: `${a.info}, gate ${b.info}` }
   if (a.warnings !== b.warnings) return { what: 'warnings', detail: `${a.warnings}, gate ${b.warnings}` }
   return null
 }

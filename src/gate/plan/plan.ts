@@ -186,7 +186,13 @@ export type RoutedPlan = {
   readonly whole: Text
   /** How it is sent to several shards; `refused` says why it can't be. */
   readonly scatter:
-    | { readonly kind: 'allowed'; readonly text: Text; readonly merge: MergeTemplate | null }
+    | {
+        readonly kind: 'allowed'
+        readonly text: Text
+        readonly merge: MergeTemplate | null
+        /** For when the shards' columns turn out to be of types that can't be compared here (SW-GATE-130). */
+        readonly otherwise?: GatherPlan | null
+      }
     | { readonly kind: 'gather'; readonly gather: GatherPlan }
     | { readonly kind: 'refused'; readonly refusal: Refusal }
   readonly limit: Slot | null

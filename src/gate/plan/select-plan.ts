@@ -36,7 +36,13 @@ export function planSelect(query: Query, analysis: Analysis, keyspace: string, c
 
 /** What the shards can't answer each for itself is answered at one place, from their rows; but rows that are locked are locked where they stand. */
 function gatherWhereRefused(scatter: RoutedPlan['scatter'], analysis: Analysis, count: number, lock: boolean): RoutedPlan['scatter'] {
-  if (scatter.kind !== 'refused' || lock) return scatter
+  if (lock) return scatter
+  if (scatter.kind === 'allowed') {
+    const compares = scatter.merge !== null && scatter.merge.kind !== 'concat'
+    const refusal = { construct: 'ORDER BY or GROUP BY', reason: 'it compares text in a collation that only the server knows', instead: '' }
+    return compares ? { ...scatter, otherwise: gatherPlan(analysis, count, refusal) } : scatter
+  }
+  if (scatter.kind !== 'refused') return scatter
   const gather = gatherPlan(analysis, count, scatter.refusal)
   return gather === null ? scatter : { kind: 'gather', gather }
 }
