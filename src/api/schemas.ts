@@ -111,6 +111,8 @@ export const ReshardSpec = z.strictObject({
   autoStart: z.boolean().default(true),
   stopAfterCopy: z.boolean().default(false),
   onDdl: z.enum(['stop', 'ignore', 'exec']).default('stop'),
+  /** User triggers and events of the sources: refused, or moved to whichever side serves with each switch. */
+  triggers: z.enum(['refuse', 'at-switch']).default('refuse'),
   deferSecondaryKeys: z.boolean().default(true),
   limits: PaceLimits.default({}),
   /** Where the targets live: attached servers in turn; absent: provisioned local ones. */

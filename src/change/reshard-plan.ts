@@ -98,7 +98,7 @@ export async function planReshardCreate(
       const schema = await readSchema(connection, source.schema)
       schemas.push(schema)
       errors.push(...(await serverFindings(connection, source.serverId)), ...(await preflightSource(connection)))
-      errors.push(...schemaFindings(schema, flavourOf(connection).logsCascades(connection)))
+      errors.push(...schemaFindings(schema, flavourOf(connection).logsCascades(connection), spec.triggers))
     })
   }
   errors.push(...differentTables(sources, schemas))

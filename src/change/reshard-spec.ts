@@ -8,6 +8,7 @@ export type ReshardSpec = {
   readonly autoStart: boolean
   readonly stopAfterCopy: boolean
   readonly onDdl: 'stop' | 'ignore' | 'exec'
+  readonly triggers?: 'refuse' | 'at-switch' | undefined
   readonly deferSecondaryKeys: boolean
   /** Absent in records of before there were any. */
   readonly limits?: Partial<PaceLimits> | undefined

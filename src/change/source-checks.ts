@@ -11,20 +11,23 @@ export async function serverFindings(connection: Connection, server: string): Pr
   return binlogProblems(settings).map((problem) => changeErrors.serverSetting({ server, ...problem }))
 }
 
-export function schemaFindings(schema: SchemaInfo, logsCascades: boolean): SwError[] {
-  const events = schema.events.map((event) => changeErrors.userEvent({ event: event.name, schema: schema.name }))
-  return [...schema.tables.flatMap((table) => tableFindings(table, logsCascades)), ...events]
+/** `triggers`: of user triggers and events; at-switch: they move with it. */
+export function schemaFindings(schema: SchemaInfo, logsCascades: boolean, triggers: 'refuse' | 'at-switch' = 'refuse'): SwError[] {
+  const events = (triggers === 'refuse' ? schema.events : []).map((event) =>
+    changeErrors.userEvent({ event: event.name, schema: schema.name }),
+  )
+  return [...schema.tables.flatMap((table) => tableFindings(table, logsCascades, triggers)), ...events]
 }
 
 const hiddenActions = ['CASCADE', 'SET NULL', 'SET DEFAULT']
 
-function tableFindings(table: TableInfo, logsCascades: boolean): SwError[] {
+function tableFindings(table: TableInfo, logsCascades: boolean, triggers: 'refuse' | 'at-switch'): SwError[] {
   const name = table.name
   const findings: SwError[] = []
   if (table.kind !== 'BASE TABLE') findings.push(changeErrors.tableKind({ table: name, kind: table.kind.toLowerCase() }))
   if (!/^innodb$/i.test(table.engine)) findings.push(changeErrors.tableEngine({ table: name, engine: table.engine }))
   if (!table.keys.some((key) => key.identifiesRows)) findings.push(changeErrors.noKey({ table: name }))
-  if (table.triggers.length > 0)
+  if (table.triggers.length > 0 && triggers === 'refuse')
     findings.push(changeErrors.userTriggers({ table: name, triggers: table.triggers.map((trigger) => trigger.name).join(', ') }))
   for (const key of logsCascades ? [] : table.foreignKeys) {
     const hidden = hiddenActions.includes(key.onDelete)

@@ -63,6 +63,7 @@ async function create(cli: CliContext, keyspace: string, name: string, flags: Fl
       autoStart: bool(flags, 'autoStart', true),
       stopAfterCopy: bool(flags, 'stopAfterCopy', false),
       onDdl: onDdl(text(flags, 'onDdl')),
+      triggers: triggers(text(flags, 'triggers')),
       deferSecondaryKeys: bool(flags, 'deferSecondaryKeys', true),
       limits: paceLimits(flags, cli.clock.nowMs()),
       ...(targetServers === undefined ? {} : { targetServers }),
@@ -207,6 +208,12 @@ type TabletType = NonNullable<Extract<ActionRequest, { verb: 'switchtraffic' }>[
 function tabletType(type: string): TabletType {
   if (type === 'primary' || type === 'replica' || type === 'rdonly') return type
   throw cliErrors.badArgument({ argument: '--tablet-types', problem: `${type} is none of primary, replica, rdonly`, command: 'reshard' })
+}
+
+function triggers(value: string | undefined): 'refuse' | 'at-switch' {
+  const mode = (value ?? 'refuse').toLowerCase()
+  if (mode === 'refuse' || mode === 'at-switch') return mode
+  throw cliErrors.badArgument({ argument: '--triggers', problem: `${mode} is neither refuse nor at-switch`, command: 'reshard create' })
 }
 
 function onDdl(value: string | undefined): 'stop' | 'ignore' | 'exec' {

@@ -46,6 +46,7 @@ export const reshardFlags: readonly FlagRule[] = [
   { flag: '--stop-after-copy [bool]', verbs: ['create'], how: 'works' },
   { flag: '--on-ddl <action>', verbs: ['create'], how: 'works' },
   { flag: '--defer-secondary-keys [bool]', verbs: ['create'], how: 'works' },
+  { flag: '--triggers <refuse|at-switch>', verbs: ['create'], how: 'works', ours: true },
   { flag: '--max-source-load <share>', verbs: paced, how: 'works', ours: true },
   { flag: '--max-copy-rate <bytes>', verbs: paced, how: 'works', ours: true },
   { flag: '--max-threads-running <n>', verbs: paced, how: 'works', ours: true },

@@ -19,6 +19,7 @@ import { accountName, clientAccounts, definersOfProcedures, describeOpen, fenceS
 import type { SwitchPlan } from './plan.ts'
 import { connectAs, ourNames, readServerAccess } from './server-access.ts'
 import type { ServerAccess } from './server-access.ts'
+import { namesSchema, readObjects } from './moved-objects.ts'
 import { unknownTables } from './unknown-tables.ts'
 import { vdiffVerdict } from './vdiff-verdict.ts'
 
@@ -271,11 +272,32 @@ async function contentFindings(connection: Connection, plan: SwitchPlan, serverI
          AND LEFT(TRIGGER_NAME, ${fenceTriggerPrefix.length}) <> '${fenceTriggerPrefix}' GROUP BY 1, 2`,
     ),
   ])
+  if (side === 'from' && plan.triggers === 'at-switch') return movedFindings(connection, plan, serverId)
   const blockers: SwError[] = []
   if (scheduler === 'ON')
     for (const event of events) blockers.push(switchErrors.eventsPass({ server: serverId, event: `${event['s']}.${event['n']}` }))
   for (const row of triggers)
     blockers.push(switchErrors.triggersPresent({ server: serverId, table: `${row['s']}.${row['t']}`, triggers: row['n'] }))
+  return { blockers, notes: [] }
+}
+
+/** Moved with the switch: the same on every shard of the side that serves, and none names its schema. */
+async function movedFindings(connection: Connection, plan: SwitchPlan, serverId: string): Promise<Findings> {
+  const blockers: SwError[] = []
+  const [first] = plan.from.shards
+  const texts = new Map<string, string>()
+  for (const { schema, shard } of plan.from.shards.filter((one) => one.serverId === serverId)) {
+    const { triggers, events } = await readObjects(connection, schema)
+    const all = [...triggers, ...events]
+    texts.set(shard, JSON.stringify(all.map((object) => [object.name, object.createSql])))
+    for (const object of all.filter((one) => namesSchema(one, schema)))
+      blockers.push(switchErrors.objectNamesSchema({ server: serverId, object: object.name, schema }))
+  }
+  if (new Set(texts.values()).size > 1 || plan.from.serverIds.length > 1) {
+    const own = first === undefined ? undefined : texts.get(first.shard)
+    for (const [shard, text] of texts)
+      if (own !== undefined && text !== own) blockers.push(switchErrors.objectsDiffer({ shard, first: first?.shard }))
+  }
   return { blockers, notes: [] }
 }
 

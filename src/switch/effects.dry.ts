@@ -78,6 +78,13 @@ export class DryEffects implements SwitchEffects {
     this.#say('release the table locks')
   }
 
+  async moveObjects(): Promise<readonly string[]> {
+    this.#say(
+      `drop user triggers on ${this.#plan.from.serverIds.join(', ')}, make them and the events on ${this.#plan.to.serverIds.join(', ')}`,
+    )
+    return []
+  }
+
   async proveWayBack(): Promise<void> {
     this.#say(
       `marker on ${this.#plan.to.serverIds.join(', ')}; it comes back on ${this.#plan.from.shards.map((shard) => shard.shard).join(', ')}`,

@@ -1,8 +1,8 @@
 import { toOpening, toSwitching } from '../topology/routing.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
 import { keys } from '../topology/keys.ts'
-import type { GateRecord } from '../topology/records.ts'
-import { recordsOf } from '../topology/typed.ts'
+import type { GateRecord, SwitchObjects } from '../topology/records.ts'
+import { put, recordsOf } from '../topology/typed.ts'
 import { gatesAcknowledged } from './acknowledge.ts'
 import type { Acknowledgement } from './acknowledge.ts'
 import { preflight } from './check.ts'
@@ -16,7 +16,7 @@ import { plannedIds, raiseIds } from './ids.ts'
 import type { PlannedId } from './ids.ts'
 import { drained, placeMarkers } from './markers.ts'
 import { schemasOn, tablesOn } from './plan.ts'
-import type { SwitchPlan } from './plan.ts'
+import type { Side, SwitchPlan } from './plan.ts'
 import type { GateHolds } from './report.ts'
 import { makeStreams } from './reverse-streams.ts'
 import type { KilledSession } from './sessions.ts'
@@ -24,6 +24,8 @@ import { SessionLocks } from './session-locks.ts'
 import { settled } from './settled.ts'
 import { stepTen } from './step-ten.ts'
 import type { SwitchContext, SwitchLimits } from './context.ts'
+import { placeObjects, readObjects, sameObjects } from './moved-objects.ts'
+import type { Objects } from './moved-objects.ts'
 import { unknownTables } from './unknown-tables.ts'
 import { noteClosed } from './unmarked.ts'
 
@@ -40,6 +42,7 @@ export class RealEffects implements SwitchEffects {
   #ids: PlannedId[] = []
   #outcome: 'switched' | 'back' = 'back'
   #fenceLaid = false
+  #objects: Objects | null = null
   #holdVersion = 0
 
   constructor(context: SwitchContext, plan: SwitchPlan, limits: SwitchLimits, allowDifferences: readonly string[] = []) {
@@ -59,6 +62,7 @@ export class RealEffects implements SwitchEffects {
     const servers = [...new Set([...plan.from.serverIds, ...plan.to.serverIds])]
     this.#routing = await takeRouting(this.#context, plan.keyspace)
     await pool.verify(servers)
+    this.#objects = await this.#readObjects()
     const fences = await settled(
       plan.from.serverIds.map((id) =>
         pool.run(id, async (server) => fenceText(id, await prepareFence(server, schemasOn(plan.from, id), clock))),
@@ -69,7 +73,8 @@ export class RealEffects implements SwitchEffects {
     const raised = await raiseIds(pool, plan, this.#ids, 1_000n)
     // Both directions once: start-up, a slow mover or a dead one show now, when nobody waits.
     await this.#drain('forward', this.#limits.warmMs, leadership.signal)
-    await this.#drain('back', this.#limits.warmMs, leadership.signal)
+    // Streams write nothing where user triggers stand: the way back is proven once they have moved.
+    if (this.#objects === null || this.#objects.triggers.length === 0) await this.#drain('back', this.#limits.warmMs, leadership.signal)
     await this.#warm(servers)
     this.#locks = await settled(
       plan.from.serverIds.map((id) =>
@@ -195,6 +200,23 @@ export class RealEffects implements SwitchEffects {
     await settled(this.#locks.map((locks) => locks.release()))
   }
 
+  async moveObjects(): Promise<readonly string[]> {
+    const { pool } = this.#context
+    const { from, to } = this.#plan
+    const objects = this.#objects
+    if (objects === null) return []
+    // Nobody can change them any more; what came since they were read would be dropped and forgotten.
+    for (const { serverId, schema } of from.shards) {
+      const now = await pool.run(serverId, ({ connection }) => readObjects(connection, schema), this.#attempt.signal)
+      if (!sameObjects(now, objects)) throw switchErrors.objectsChanged({ server: serverId, schema })
+    }
+    const all = new Map([...from.shards, ...to.shards].map((shard) => [shard.shard, objects]))
+    const place = (side: Side, role: 'serves' | 'follows'): Promise<unknown> =>
+      settled(side.serverIds.map((id) => pool.run(id, (server) => placeObjects(server, side.shards, all, role), this.#attempt.signal)))
+    await settled([place(from, 'follows'), place(to, 'serves')])
+    return [`${objects.triggers.length} triggers and ${objects.events.length} events moved`]
+  }
+
   async decide(outcome: 'switched' | 'back'): Promise<void> {
     const step = { ranges: this.#plan.ranges, token: this.#context.leadership.token, outcome }
     this.#routing = await decide(
@@ -261,6 +283,19 @@ export class RealEffects implements SwitchEffects {
 
   async close(): Promise<void> {
     await Promise.allSettled(this.#locks.map((locks) => locks.release()))
+  }
+
+  /** As they stand on F now; in the topology before any of them is dropped. */
+  async #readObjects(): Promise<Objects | null> {
+    const { store, pool, leadership } = this.#context
+    const { triggers, from, workflowUid } = this.#plan
+    const [first] = from.shards
+    if (triggers === 'refuse' || first === undefined) return null
+    const objects = await pool.run(first.serverId, ({ connection }) => readObjects(connection, first.schema))
+    const record: SwitchObjects = { v: 1, workflowUid, triggers: [...objects.triggers], events: [...objects.events] }
+    const result = await store.commit([leadership.fence], [put(keys.switchObjects(workflowUid), record)])
+    if (!result.ok) throw switchErrors.decisionLost({ keyspace: this.#plan.keyspace, reason: 'this controller does not lead any more' })
+    return objects
   }
 
   /** What will be asked while clients are held is asked once before: caches of the servers and code of ours that has not run yet. */

@@ -253,4 +253,25 @@ export const switchErrors = defineErrors('SWITCH', {
     why: 'A switch without a fence would leave both sides open to writes.',
     fix: 'Grant our account CREATE USER (account locks), the privilege to set read_only, or TRIGGER.',
   },
+  objectNamesSchema: {
+    number: 37,
+    class: 'user',
+    what: 'on {server} the trigger or event {object} names its schema {schema}',
+    why: 'On the new shards the schema has another name: it would go on working on the old one.',
+    fix: 'Write it without {schema}, or drop it before the switch.',
+  },
+  objectsDiffer: {
+    number: 38,
+    class: 'user',
+    what: 'the triggers and events of {shard} are not those of {first}',
+    why: 'All shards of the new side get the same.',
+    fix: 'Make them alike on every shard that serves.',
+  },
+  objectsChanged: {
+    number: 39,
+    class: 'transient',
+    what: 'triggers or events of {schema} on {server} changed while the switch was under way',
+    why: 'They were read before clients were held, and would be dropped as they are not.',
+    fix: 'Switch again.',
+  },
 })

@@ -12,11 +12,11 @@ export type EventName = { readonly schema: string; readonly name: string; readon
 
 const internal = "('mysql', 'sys', 'information_schema', 'performance_schema')"
 
-/** Enabled ones, where the scheduler runs. */
-export async function enabledEvents(connection: Connection): Promise<EventName[]> {
+/** `running`: only where the scheduler runs, which a restart or a setting may change: a fence disables `all`. */
+export async function enabledEvents(connection: Connection, which: 'running' | 'all'): Promise<EventName[]> {
   const rows = await connection.allText(
     `SELECT EVENT_SCHEMA AS s, EVENT_NAME AS n, DEFINER AS d FROM information_schema.EVENTS
-     WHERE STATUS = 'ENABLED' AND EVENT_SCHEMA NOT IN ${internal} AND @@GLOBAL.event_scheduler = 'ON'`,
+     WHERE STATUS = 'ENABLED' AND EVENT_SCHEMA NOT IN ${internal}${which === 'running' ? " AND @@GLOBAL.event_scheduler = 'ON'" : ''}`,
   )
   return rows.map((row) => ({ schema: row['s'] ?? '', name: row['n'] ?? '', definer: row['d'] ?? '' }))
 }

@@ -79,7 +79,7 @@ export async function fenceState(connection: Connection, ours: OurNames, options
     flavourOf(connection).accounts(connection),
     definersOfProcedures(connection),
     listClientSessions(connection, ours, new Set(options.allowUnfenced)),
-    enabledEvents(connection),
+    enabledEvents(connection, 'running'),
     readFenceNote(connection),
   ])
   const unlocked = clientAccounts(accounts, ours, options.allowUnfenced).filter((account) => !account.locked)
@@ -187,7 +187,7 @@ export async function closeServer(
   const { connection, ours, serverId } = server
   const [accounts, events, noted] = await Promise.all([
     flavourOf(connection).accounts(connection),
-    enabledEvents(connection),
+    enabledEvents(connection, 'all'),
     readFenceNote(connection),
   ])
   const note: FenceNote = noted ?? { kind: (await prepareFence(server, [], clock)).kind, schemas: [] }

@@ -40,6 +40,8 @@ export type SwitchPlan = {
   readonly backMissing: readonly StreamRecord[]
   readonly tables: readonly StreamTable[]
   readonly allowUnfenced: readonly string[]
+  /** What becomes of user triggers and events. */
+  readonly triggers: 'refuse' | 'at-switch'
 }
 
 /** `shards`: whole components only, named by either side; null: all. */
@@ -89,6 +91,7 @@ export async function planSwitch(
     backMissing,
     tables: tablesOf(streams),
     allowUnfenced: keyspaceRecord?.value.allowUnfenced ?? [],
+    triggers: (record.value.spec as { triggers?: SwitchPlan['triggers'] } | null)?.triggers ?? 'refuse',
   }
 }
 

@@ -7,9 +7,9 @@
  */
 import { isSwError } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
-import { isConnectionLost } from '../mysql/errors.ts'
+import { isConnectionLost, isServerError } from '../mysql/errors.ts'
 import { toStable } from '../topology/routing.ts'
-import type { ClaimPool } from './claim.ts'
+import type { ClaimedServer, ClaimPool } from './claim.ts'
 import { ControllerDied } from './crash-points.ts'
 import type { SwitchFailpoint } from './crash-points.ts'
 import { decide } from './decide.ts'
@@ -17,6 +17,8 @@ import type { DecideContext, RoutingVersion } from './decide.ts'
 import { closeServer, killClients, openServer } from './fence.ts'
 import type { ClosedOptions } from './fence.ts'
 import type { Side } from './plan.ts'
+import { objectsByShard, placeObjects } from './moved-objects.ts'
+import type { Objects } from './moved-objects.ts'
 import { settled } from './settled.ts'
 import type { KilledSession } from './sessions.ts'
 
@@ -40,10 +42,20 @@ export type StepTen = {
 
 export async function stepTen(context: StepTenContext, work: StepTen): Promise<{ routing: RoutingVersion; killed: KilledSession[] }> {
   const { pool, leadership, failpoint } = context
+  const objects = await objectsByShard(context.store, work.keyspace, work.routing.value)
   const othersOnly = work.other.serverIds.filter((id) => !work.serving.serverIds.includes(id))
-  const killed = (await settled(othersOnly.map((id) => endClients(context, work, id)))).flat()
+  const killed = (await settled(othersOnly.map((id) => endClients(context, work, id, objects)))).flat()
   await failpoint('killed')
-  await settled(work.serving.serverIds.map((id) => untilDone(context, id, () => pool.run(id, (server) => openServer(server, failpoint)))))
+  await settled(
+    work.serving.serverIds.map((id) =>
+      untilDone(context, id, () =>
+        pool.run(id, async (server) => {
+          await placeServing(context, work, server, objects)
+          await openServer(server, failpoint)
+        }),
+      ),
+    ),
+  )
   await failpoint('opened')
   const routing = await decide(
     context,
@@ -56,13 +68,19 @@ export async function stepTen(context: StepTenContext, work: StepTen): Promise<{
 }
 
 /** One that cannot be reached has no sessions that we could end, and delays nothing; anything else is tried a few times. */
-async function endClients(context: StepTenContext, work: StepTen, serverId: string): Promise<KilledSession[]> {
+async function endClients(
+  context: StepTenContext,
+  work: StepTen,
+  serverId: string,
+  objects: ReadonlyMap<string, Objects>,
+): Promise<KilledSession[]> {
   const { pool, clock, fence, readGraceMs, leadership, log } = context
   const attemptsMax = 3
   for (let attempt = 1; ; attempt++) {
     try {
       return await pool.run(serverId, async (server) => {
         const first = work.otherFence === 'unknown' ? await closeServer(server, fence, clock) : []
+        await placeObjects(server, work.other.shards, objects, 'follows')
         return [...first, ...(await killClients(server, fence, readGraceMs, clock))]
       })
     } catch (error) {
@@ -74,6 +92,24 @@ async function endClients(context: StepTenContext, work: StepTen, serverId: stri
         return []
       }
     }
+  }
+}
+
+/** What a server refuses to make must not keep it closed: clients wait. It is told, and serves without. */
+async function placeServing(
+  { log }: StepTenContext,
+  work: StepTen,
+  server: ClaimedServer,
+  objects: ReadonlyMap<string, Objects>,
+): Promise<void> {
+  try {
+    await placeObjects(server, work.serving.shards, objects, 'serves')
+  } catch (error) {
+    if (!isServerError(error) || error.class === 'transient') throw error
+    log.error(
+      { server: server.serverId, error: error.serverMessage },
+      'ALARM: a trigger or event could not be made on the side that serves',
+    )
   }
 }
 

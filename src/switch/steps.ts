@@ -23,6 +23,7 @@ export const switchSteps = {
   ids: { waitsFor: 'sequences and AUTO_INCREMENT to be raised', ends: 'at the limit of the switch', back: byItself },
   'close the old side': { waitsFor: 'the lasting fence', ends: 'at the limit of the switch', back: byItself },
   'release the table locks': { waitsFor: 'UNLOCK TABLES', ends: 'with the lock sessions at the latest', back: byItself },
+  'move triggers and events': { waitsFor: 'DDL on both sides', ends: 'at the limit of the switch', back: byItself },
   'drain under the fence': { waitsFor: 'the new side to apply the second marker', ends: 'at the limit of the switch', back: byItself },
   'prove the way back': { waitsFor: 'a marker of the new side to come back', ends: 'at the limit of the switch', back: byItself },
   'decide: switched': { waitsFor: 'the deciding commit', ends: 'when the topology answers', back: byItself },

@@ -30,6 +30,7 @@ function effectsOf(log: string[], fail: Record<string, () => unknown> = {}): Swi
     raiseIds: () => call('ids', []),
     closeServing: () => call('closeServing', []),
     releaseTableLocks: () => call('release', undefined),
+    moveObjects: () => call('objects', []),
     proveWayBack: () => call('prove', undefined),
     decide: (outcome) => call(`decide ${outcome}`, undefined),
     finish: () => call('finish', []),

@@ -20,7 +20,7 @@ import type { SwitchReport, SwitchStep } from './report.ts'
 import type { KilledSession } from './sessions.ts'
 
 export type RunSwitchOptions = {
-  plan: Pick<SwitchPlan, 'keyspace' | 'workflow' | 'from' | 'to'>
+  plan: Pick<SwitchPlan, 'keyspace' | 'workflow' | 'from' | 'to'> & Partial<Pick<SwitchPlan, 'triggers'>>
   effects: SwitchEffects
   dryRun: boolean
   clock: Clock
@@ -141,6 +141,7 @@ export async function runSwitch(options: RunSwitchOptions): Promise<SwitchReport
     await failpoint('closed')
     await step('release the table locks', () => effects.releaseTableLocks(), held)
     await failpoint('locksReleased')
+    if (plan.triggers === 'at-switch') notes.push(...(await step('move triggers and events', () => effects.moveObjects(), held)))
     await settled([
       step('drain under the fence', () => effects.drain(held), held),
       step('prove the way back', () => effects.proveWayBack(held), held),

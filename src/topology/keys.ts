@@ -85,6 +85,9 @@ export const keys = {
   audit: (keyspace: string, workflow: string, entry: string) => `audit/${keyspace}/${workflow}/${entry}`,
   audits: 'audit/',
   auditOf: (keyspace: string, workflow: string) => `audit/${keyspace}/${workflow}/`,
+  /** Triggers and events that stand on whichever side of a workflow serves. */
+  switchObjects: (workflowUid: string) => `switch-objects/${workflowUid}`,
+  allSwitchObjects: 'switch-objects/',
   leader: 'leader/control',
   /** Grows with every acquisition of the leader's lease; outlives the lease. */
   leaderToken: 'leader-token/control',

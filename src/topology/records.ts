@@ -264,3 +264,11 @@ export type LeaderRecord = { v: 1; holder: string; token: number; address: strin
 export type LeaderToken = { v: 1; token: number }
 export type MoverRecord = { v: 1; id: string; pid: number; startedAtMs: number; rssBytes: number }
 export type StreamOwner = { v: 1; mover: string }
+
+type MadeInSession = { sqlMode: string; charset: string; collation: string; definer: string }
+/** `createSql` from its kind on, without schema. */
+export type MovedTrigger = MadeInSession & { name: string; table: string; createSql: string }
+/** `createSql` makes it disabled. */
+export type MovedEvent = MadeInSession & { name: string; zone: string; enabled: boolean; createSql: string }
+/** What moves with a workflow's switches, as it stood on the serving side at the last one. */
+export type SwitchObjects = { v: 1; workflowUid: string; triggers: MovedTrigger[]; events: MovedEvent[] }
