@@ -1,0 +1,181 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { systemClock } from '../base/clock.ts'
+import type { FleetRecord, ReadRule } from '../topology/dualwrite-records.ts'
+import { keys } from '../topology/keys.ts'
+import { MemoryStore } from '../topology/memory.ts'
+import { initialReadRule } from '../topology/read-rule.ts'
+import { initialRouting } from '../topology/routing.ts'
+import type { ShardRecord } from '../topology/records.ts'
+import { put, readRecord, updateRecord } from '../topology/typed.ts'
+import type { Evidence, Rung } from '../verify/ladder/evidence.ts'
+import type { WorkflowRecord } from '../workflow/records.ts'
+import { isFilled, judgeCoverage } from './dualwrite-coverage.ts'
+import type { CoverageInput } from './dualwrite-coverage.ts'
+import { overBudget } from './dualwrite-figures.ts'
+import { emergency } from './dualwrite-ramp.ts'
+import { whyNotReady } from './dualwrite-ready.ts'
+import { refreshPlan } from './dualwrite-record.ts'
+import { dataOf } from './dualwrite-spec.ts'
+
+const input = (more: Partial<CoverageInput>): CoverageInput => ({
+  nowMs: 1_000_000,
+  windows: [],
+  retentionMs: new Map([['stat', 8_000]]),
+  lag: 0n,
+  lagMost: 10n,
+  gainPerSecond: null,
+  eventTimeRate: 1,
+  ...more,
+})
+const window = (brokenMs: number | null) => ({ table: 'stat', oldestMs: 1000, newestMs: 9000, everyMs: 1000, brokenMs })
+
+test('coverage is counted by buckets that are whole; T_ready is when the last broken one has expired, in event time', () => {
+  const half = judgeCoverage(input({ windows: [window(4000)] }))
+  // Whole from 5000 on, of 1000 … 10000.
+  assert.equal(half.percent, 55.5)
+  // The bucket of 4000 is gone at 4000 + 1000 + 8000 of event time, which stands at 9000.
+  assert.equal(half.readyAtMs, 1_004_000)
+  assert.equal(judgeCoverage(input({ windows: [window(4000)], eventTimeRate: 4 })).readyAtMs, 1_001_000)
+  assert.equal(isFilled(half), false)
+  const whole = judgeCoverage(input({ windows: [window(null)] }))
+  assert.equal(whole.percent, 100)
+  assert.ok(isFilled(whole))
+})
+
+test('unknown is not zero: marks, lag or gain that are not known leave readiness unknown; rows that never expire are never whole', () => {
+  assert.deepEqual([judgeCoverage(input({ windows: null })).percent, judgeCoverage(input({ windows: null })).readyAtMs], [null, null])
+  assert.equal(isFilled(judgeCoverage(input({ windows: [window(null)], lag: null }))), false)
+  assert.equal(judgeCoverage(input({ windows: [window(null)], lag: 500n })).readyAtMs, null)
+  assert.equal(judgeCoverage(input({ windows: [window(null)], lag: 500n, gainPerSecond: 100 })).readyAtMs, 1_005_000)
+  assert.equal(judgeCoverage(input({ windows: [window(4000)], retentionMs: new Map() })).readyAtMs, null)
+})
+
+test('over budget only when it lasts and is no noise; failures count by share', () => {
+  const budget = { baselineP95Ms: 10, p95TimesMost: 1.2, p95FloorMs: 5, errorsMost: 0.01 }
+  const second = (p95Ms: number, reads = 100, errors = 0) => ({ reads, errors, p95Ms })
+  assert.equal(overBudget([second(50), second(11), second(50)], budget), null)
+  assert.match(overBudget([second(50), second(13), second(50)], budget) ?? '', /p95 .* 12\.0 ms at most/)
+  assert.equal(overBudget([second(50, 1), second(50, 1), second(50, 1)], budget), null)
+  assert.equal(overBudget([second(4), second(4), second(4)], { ...budget, baselineP95Ms: 1 }), null)
+  assert.equal(overBudget([second(1, 1000, 2)], budget), null)
+  assert.match(overBudget([second(1, 100, 4)], budget) ?? '', /4 of 100 reads/)
+  assert.equal(overBudget([second(5000), second(5000), second(5000)], { ...budget, baselineP95Ms: null }), null)
+})
+
+const evidence = (rung: Rung, planVersion: number, digest = 'd1'): Evidence => ({
+  v: 1,
+  rung,
+  workflowUid: 'u',
+  atMs: 0,
+  tookMs: 1,
+  definitionDigest: digest,
+  planVersion,
+  verdict: 'pass',
+  because: 'equal',
+  numbers: {},
+  findings: [],
+})
+
+const fleet = (name: string, branch: string, digest: string): FleetRecord => ({
+  v: 1,
+  name,
+  keyspace: 'insights',
+  branch,
+  branchId: branch,
+  definitionPath: 'd.ts',
+  definitionDigest: digest,
+  definitionVersion: 1,
+  topicUrl: 'log:///t',
+  topicId: 't',
+  startOffsets: { '0': '0' },
+  wanted: 'running',
+  generation: 1,
+  batchRecordsMax: 1,
+  writers: 1,
+  consumers: 1,
+  holdAt: null,
+  madeBy: null,
+  purgeHeldUntilMs: 0,
+})
+
+async function standing(): Promise<{ store: MemoryStore; desk: Parameters<typeof refreshPlan>[0]; run: WorkflowRecord }> {
+  const store = new MemoryStore()
+  const run: WorkflowRecord = {
+    v: 1,
+    uid: 'u',
+    keyspace: 'insights',
+    name: 'grow',
+    kind: 'dualwrite',
+    state: 'ready',
+    ended: false,
+    spec: { toBranch: 'wide', bootstrap: 'pin', rungs: ['L0', 'L1'] },
+    data: { coverage: { atMs: 5, percent: 100, readyAtMs: 5, because: '', lag: '0', tables: [] } },
+    createdAtMs: 0,
+    journal: [],
+  }
+  const shard = (keyspace: string, name: string): ShardRecord => ({
+    v: 1,
+    keyspace,
+    name,
+    uid: `${keyspace}/${name}`,
+    serverId: 's',
+    schema: 'x',
+    madeBy: null,
+    provisioned: false,
+  })
+  const result = await store.commit(
+    [],
+    [
+      { key: keys.leader, value: { v: 1 } },
+      put(keys.workflow('insights', 'grow'), run),
+      put(keys.routing('insights'), initialRouting(['-'])),
+      put(keys.shard('insights', '-'), shard('insights', '-')),
+      put(keys.routing('insights@wide'), initialRouting(['-80', '80-'])),
+      ...['-80', '80-'].map((name) => put(keys.shard('insights@wide', name), shard('insights@wide', name))),
+      put(keys.fleet('insights'), fleet('insights', 'main', 'd1')),
+      put(keys.fleet('insights@wide'), fleet('insights@wide', 'wide', 'd1')),
+      put(keys.reads('insights'), { ...initialReadRule('wide', 'u', []), moved: 2500 }),
+    ],
+  )
+  assert.ok(result.ok)
+  const leadership = { token: 1, fence: { key: keys.leader, version: result.revision }, signal: new AbortController().signal }
+  return { store, run, desk: { store, clock: systemClock, leadership } }
+}
+
+test('lore: readiness of an older plan is not ready: other shards or another definition raise the plan’s version, and evidence of before does not count', async () => {
+  const { store, desk, run } = await standing()
+  const first = await refreshPlan(desk, run)
+  assert.equal(dataOf(first).planVersion, 1)
+  const shown = new Map([evidence('L0', 1), evidence('L1', 1)].map((one) => [one.rung, one]))
+  assert.equal(whyNotReady(first, shown), null)
+  assert.equal((await refreshPlan(desk, first)).journal.length, first.journal.length, 'nothing changed, nothing is written')
+  await store.commit([], [put(keys.routing('insights@wide'), initialRouting(['-80']))])
+  const second = await refreshPlan(desk, first)
+  assert.equal(dataOf(second).planVersion, 2)
+  assert.equal(second.state, 'validating')
+  assert.match(whyNotReady(second, shown) ?? '', /L0 was shown under plan version 1, and 2 stands; L1 was/)
+  await updateRecord<FleetRecord>(store, keys.fleet('insights@wide'), (one) => (one === null ? null : { ...one, definitionDigest: 'd2' }))
+  const third = await refreshPlan(desk, second)
+  const later = new Map([evidence('L0', 3), evidence('L1', 3)].map((one) => [one.rung, one]))
+  assert.match(whyNotReady(third, later) ?? '', /L0 was shown for another definition/)
+})
+
+test('only `pass` lets anything proceed: a rung that is missing, failed or unknown is named', async () => {
+  const { desk, run } = await standing()
+  const first = await refreshPlan(desk, run)
+  const shown = new Map<Rung, Evidence>([['L0', { ...evidence('L0', 1), verdict: 'unknown', because: 'no bucket is closed yet' }]])
+  assert.equal(whyNotReady(first, shown), 'L0 is unknown: no bucket is closed yet; L1 was not shown')
+})
+
+test('an emergency step back is one commit, over a step that is under way, and says that reads may have gone back in time', async () => {
+  const { store, desk, run } = await standing()
+  await updateRecord<ReadRule>(store, keys.reads('insights'), (rule) =>
+    rule === null ? null : { ...rule, closing: { lo: 2500, hi: 5000, toward: 'wide' } },
+  )
+  await emergency(desk, run, 'guard', 'reads hang')
+  const rule = await readRecord<ReadRule>(store, keys.reads('insights'))
+  assert.deepEqual([rule?.value.moved, rule?.value.closing], [0, null])
+  const after = await readRecord<WorkflowRecord>(store, keys.workflow('insights', 'grow'))
+  assert.match(after?.value.journal.at(-1)?.text ?? '', /^emergency \(guard\): .* tenants may have gone back in time: reads hang$/)
+})
