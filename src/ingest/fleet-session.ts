@@ -1,3 +1,4 @@
+// long: one object owns reader, partitions and lanes; what can be judged apart stands in decide.ts, record-router.ts, shard-lane.ts
 /**
  * One fleet as its record wants it, from one consumer: reads the partitions that it holds, routes their records, gives them to the lanes of every shard.
  * A session ends, and another begins, when anything changes that it was built on: definition, topic, the shards that serve, the generation.
@@ -18,7 +19,7 @@ import { ingestErrors } from './errors.ts'
 import { checkDefinition, readBranch, readTables, type Branch } from './fleet-plan.ts'
 import { reportOf } from './fleet-report.ts'
 import type { HeldPartition } from './held-partition.ts'
-import { PartitionLeases } from './partition-leases.ts'
+import { PartitionLeases, type Acquired } from './partition-leases.ts'
 import { purgeOnce } from './purge-round.ts'
 import { RecordRouter } from './record-router.ts'
 import { ShardLane } from './shard-lane.ts'
@@ -47,7 +48,7 @@ export class FleetSession {
   #reread = new AbortController()
   #running: Promise<unknown>[] = []
   #draining = false
-  #refused = new Map<number, ErrorView>()
+  readonly #askAgainAtMs = new Map<number, number>()
   #failure: { error: unknown } | null = null
   #purgedAtMs = -Infinity
 
@@ -131,19 +132,34 @@ export class FleetSession {
 
   /** Takes and gives partitions, and purges, as things stand now. */
   async reconcile(consumers: readonly string[]): Promise<void> {
+    await this.#dropLost()
     const mine = share(this.topic.partitions, consumers, this.options.id)
     const holding = [...this.held.keys()].sort((a, b) => a - b)
     for (const partition of holding.slice(mine)) await this.#release(partition)
     for (let i = 0; i < this.topic.partitions && this.held.size < mine && !this.signal.aborted && this.#lease.valid(); i++) {
       // From a place of its own on, so that consumers seldom reach for the same one.
       const partition = (i + Math.max(0, [...consumers].sort().indexOf(this.options.id)) * mine) % this.topic.partitions
-      if (!this.held.has(partition)) await this.#acquire(partition)
+      const wait = (this.#askAgainAtMs.get(partition) ?? 0) > this.options.clock.monotonicMs()
+      if (!wait && !this.held.has(partition)) await this.#acquire(partition)
     }
     if (this.quiet && !this.#draining) {
       this.#draining = true
       void Promise.all(this.lanes.flat().map((lane) => lane.drain(this.signal))).finally(() => (this.#draining = false))
     }
     await this.#purge()
+  }
+
+  /** What the topology gives to another, or to nobody: a store that came back without our lease. */
+  async #dropLost(): Promise<void> {
+    if (this.held.size === 0) return
+    const mine = await this.#leases.mine()
+    for (const [partition, { epoch }] of this.held) {
+      if (mine.get(partition) === epoch) continue
+      this.options.log.warn({ fleet: this.fleet.name, partition }, 'the lease of a partition is not ours any more')
+      this.held.delete(partition)
+      this.#again()
+      await Promise.all(this.lanes.map((_, shard) => this.laneOf(shard, partition).forget(partition)))
+    }
   }
 
   /** Nothing is read: what is queued is written, and positions stand alike on all shards afterwards. */
@@ -222,23 +238,25 @@ export class FleetSession {
 
   async #acquire(partition: number): Promise<void> {
     const start = BigInt(this.fleet.startOffsets[String(partition)] ?? '0')
-    const acquired = await this.#leases.acquire(partition, start, this.#lease.id)
+    const code = this.definition.version
+    let acquired: Acquired | null
+    try {
+      acquired = await this.#leases.acquire(partition, start, this.#lease.id, (versions) => {
+        const decided = decideVersion(versions, code)
+        if (decided.kind === 'refuse')
+          throw ingestErrors.newerDefinition({ partition, fleet: this.fleet.name, version: decided.version, has: code })
+      })
+    } catch (error) {
+      if (!isSwError(error) || (error.code !== 'SW-INGEST-008' && error.code !== 'SW-INGEST-009')) throw error
+      // Nothing here changes by asking again at once.
+      this.#askAgainAtMs.set(partition, this.options.clock.monotonicMs() + 2000)
+      this.#troubled(error)
+      return
+    }
     if (acquired === null) return
     await this.#failpoints.hit('lease.acquired')
     const { epoch } = acquired
-    const decision = decideVersion(acquired.versions, this.definition.version)
-    if (decision.kind === 'refuse') {
-      const error = ingestErrors.newerDefinition({
-        partition,
-        fleet: this.fleet.name,
-        version: decision.version,
-        has: this.definition.version,
-      })
-      this.#refused.set(partition, viewOf(error))
-      this.#troubled(error)
-      await this.#leases.release(partition)
-      return
-    }
+    const decision = decideVersion(acquired.versions, code)
     const fenced: { next: bigint; leaderEpoch: number }[] = []
     for (let shard = 0; shard < this.lanes.length; shard++) {
       const position = await this.#fence(shard, partition, epoch, start)

@@ -6,7 +6,7 @@ import { isSwError } from '../base/errors.ts'
 import type { PartitionEpoch, PartitionLease } from '../topology/dualwrite-records.ts'
 import { keys } from '../topology/keys.ts'
 import type { Store } from '../topology/store.ts'
-import { absent, put, readRecord, unchanged, type Versioned } from '../topology/typed.ts'
+import { absent, put, readRecord, recordsOf, unchanged, type Versioned } from '../topology/typed.ts'
 import type { VersionFrom } from './decide.ts'
 import { ingestErrors } from './errors.ts'
 
@@ -26,15 +26,22 @@ export class PartitionLeases {
 
   /**
    * Null: another one has it, or was quicker.
+   * @param accept throws when this code must not have a partition whose records were decoded by these versions
    * @throws SW-INGEST-009 when the start offset is not the one that the partition began with
    */
-  async acquire(partition: number, start: bigint, leaseId: string): Promise<Acquired | null> {
+  async acquire(
+    partition: number,
+    start: bigint,
+    leaseId: string,
+    accept: (versions: readonly VersionFrom[]) => void = () => undefined,
+  ): Promise<Acquired | null> {
     const leaseKey = keys.partitionLease(this.#fleet, partition)
     if ((await this.#store.get(leaseKey)) !== null) return null
     const before = await this.#epoch(partition)
     const record = before?.value ?? { v: 1, epoch: 0 }
     if (record.start !== undefined && record.start !== String(start))
       throw ingestErrors.startChanged({ fleet: this.#fleet, partition, start: record.start, now: String(start) })
+    accept(record.versions ?? [])
     const epoch = record.epoch + 1
     const lease: PartitionLease = { v: 1, fleet: this.#fleet, partition, holder: this.#me, epoch }
     const epochKey = keys.partitionEpoch(this.#fleet, partition)
@@ -54,6 +61,12 @@ export class PartitionLeases {
   async stands(partition: number, epoch: bigint): Promise<boolean> {
     const lease = await readRecord<PartitionLease>(this.#store, keys.partitionLease(this.#fleet, partition))
     return lease !== null && lease.value.holder === this.#me && BigInt(lease.value.epoch) === epoch
+  }
+
+  /** The partitions that are ours, with the epochs under which they are. */
+  async mine(): Promise<Map<number, bigint>> {
+    const leases = recordsOf<PartitionLease>(await this.#store.list(keys.partitionLeasesOf(this.#fleet)))
+    return new Map(leases.filter(({ value }) => value.holder === this.#me).map(({ value }) => [value.partition, BigInt(value.epoch)]))
   }
 
   /** False: the partition is not ours any more. */

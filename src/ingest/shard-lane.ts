@@ -1,3 +1,4 @@
+// long: the lane's loop and all its ways out of trouble, which have to be read together
 /**
  * The writer of some partitions to one shard: takes what the reader brings, in batches that grow with the backlog, one transaction at a time.
  *

@@ -144,6 +144,7 @@ export class ShardSession {
     const direct = claims.length === 0 && sketched.length === 0 ? this.#writes(built.tables, built.marks, null) : null
     await this.#failpoints.hit('write.beforeSend')
     const sending = this.#settled(direct === null ? first : [...first, ...direct.map(({ sql }) => sql)])
+    sending.catch(() => undefined)
     await this.#failpoints.hit('write.sent')
     const results = await sending
     for (let i = 0; i < advances; i++)

@@ -37,24 +37,25 @@ export class IngestWorld implements AsyncDisposable {
   readonly store: SqliteStore
   readonly url: string
   readonly keyspace: string
-  readonly admin: Connection
+  admin: Connection
   topic!: Topic
   producer!: TopicProducer
   readonly sent: Sent[] = []
   readonly #consumers: { stop: () => Promise<void> }[] = []
   #ids = 0
 
-  private constructor(server: TestServer, admin: Connection) {
+  private constructor(server: TestServer, admin: Connection, url: string | null) {
     this.server = server
     this.admin = admin
     this.dir = mkdtempSync(join(tmpdir(), 'sw-ingest-'))
     this.store = new SqliteStore(join(this.dir, 'topology.sqlite'))
     this.keyspace = `q${process.pid}_${++count}`
-    this.url = `log://${this.dir}/queries`
+    this.url = url ?? `log://${this.dir}/queries`
   }
 
-  static async create(server: TestServer, partitions = 4): Promise<IngestWorld> {
-    const world = new IngestWorld(server, await connect(server.config))
+  /** @param url a topic that is to be made; the embedded log unless said */
+  static async create(server: TestServer, partitions = 4, url: string | null = null): Promise<IngestWorld> {
+    const world = new IngestWorld(server, await connect(server.config), url)
     await createTopic(world.url, { partitions })
     world.topic = await openTopic(world.url)
     world.producer = await openProducer(world.url)
@@ -68,6 +69,12 @@ export class IngestWorld implements AsyncDisposable {
     await this.store[Symbol.asyncDispose]()
     this.admin.destroy()
     rmSync(this.dir, { recursive: true, force: true })
+  }
+
+  /** After the server was killed and is back. */
+  async reconnect(): Promise<void> {
+    this.admin.destroy()
+    this.admin = await connect(this.server.config)
   }
 
   schema(branch: string, shard: string): string {
