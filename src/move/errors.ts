@@ -11,9 +11,9 @@ export const moveErrors = defineErrors('MOVE', {
   ddl: {
     number: 2,
     class: 'fatal',
-    what: '{table} was changed by DDL on {source} at {at}: {statement}',
-    why: 'a stream copies rows of one table definition; after DDL source and target would differ (--on-ddl stop)',
-    fix: 'make the same change on the targets and start the stream again with --on-ddl ignore, or cancel the workflow and create it anew',
+    what: '{table} was changed by DDL on {source} at {at}: {statement} ({reason})',
+    why: 'a stream moves rows of one table definition; after DDL source and targets would differ. Everything before it is applied',
+    fix: 'let the stream make the change on the targets: reshard update --on-ddl exec; or make it there yourself and then: reshard update --on-ddl ignore; or cancel the workflow and create it anew (docs/ddl.md)',
   },
   statementFormat: {
     number: 3,
@@ -189,5 +189,26 @@ export const moveErrors = defineErrors('MOVE', {
     what: 'a bulk load of {rows} rows was answered by "{info}": {statement}',
     why: 'the server read another number of rows than were sent; the transaction was rolled back',
     fix: 'set local_infile=0 on the target (rows then go by INSERT), start the stream again, and report this as a fault with the table definition',
+  },
+  ddlRefused: {
+    number: 28,
+    class: 'fatal',
+    what: '{target} did not execute "{statement}": {reason}',
+    why: 'the stream was to make on its targets what was made on the source (--on-ddl exec)',
+    fix: 'make the change on the targets by hand, then: reshard update --on-ddl ignore',
+  },
+  targetLacksColumn: {
+    number: 29,
+    class: 'fatal',
+    what: 'the table {table} of {target} lacks the column {column} {type} that the source has',
+    why: 'the source was altered and the target was not',
+    fix: 'make the same change on the target, then start the stream again',
+  },
+  targetHasOtherKey: {
+    number: 30,
+    class: 'fatal',
+    what: 'the table {table} of {target} is keyed by ({there}), and the rows of the stream by ({key})',
+    why: 'rows are written by key: with another one a changed row would leave its old copy standing, or remove another row',
+    fix: 'give the target the same key, then start the stream again',
   },
 })

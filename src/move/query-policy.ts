@@ -4,7 +4,11 @@ import type { ObjectName } from '../binlog/query-kind.ts'
 import type { QueryEvent } from '../binlog/source.ts'
 import type { AnnouncedDdl } from './tail-consumer.ts'
 
-export type Verdict = { kind: 'pass' } | { kind: 'statement-format' } | { kind: 'ddl'; table: string }
+export type Verdict =
+  | { kind: 'pass' }
+  | { kind: 'statement-format' }
+  | { kind: 'ddl'; table: string }
+  | { kind: 'announced'; table: string }
 
 const tableObjects = new Set(['TABLE', 'INDEX', 'DATABASE', 'SCHEMA'])
 
@@ -29,7 +33,7 @@ export function judgeQuery(event: QueryEvent, announced: AnnouncedDdl | null, sc
     return same(object.schema ?? event.schema, schema) && [...moved].some((name) => same(name, object.name))
   })
   if (hit === undefined) return { kind: 'pass' }
-  if (announced !== null && matches(announced, statement.verb, hit, event.schema)) return { kind: 'pass' }
+  if (announced !== null && matches(announced, statement.verb, hit, event.schema)) return { kind: 'announced', table: hit.name }
   return { kind: 'ddl', table: hit.name }
 }
 

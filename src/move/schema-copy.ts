@@ -34,12 +34,7 @@ export async function createTargetTables(options: SchemaCopyOptions): Promise<st
     let definition = withoutAutoIncrement(parseTableDefinition(text))
     if (options.deferSecondaryKeys) {
       const { definition: bare, deferred } = deferSecondaryKeys(definition)
-      if (deferred.length > 0) {
-        const clauses = JSON.stringify(deferred.map((key) => key.text))
-        await target.conn.query(
-          `REPLACE INTO ${moveSchema}.move_key (target_uid, table_name, workflow_uid, clauses) VALUES (${[target.uid, table, workflowUid, clauses].map(quoteString).join(', ')})`,
-        )
-      }
+      if (deferred.length > 0) await storeDeferred(target.conn, { targetUid: target.uid, table, workflowUid }, deferred)
       definition = bare
     }
     await target.conn.useDatabase(target.schema)
@@ -52,6 +47,33 @@ export async function createTargetTables(options: SchemaCopyOptions): Promise<st
     }
   }
   return made
+}
+
+async function storeDeferred(
+  conn: Connection,
+  of: { targetUid: string; table: string; workflowUid: string },
+  deferred: readonly { readonly text: string }[],
+): Promise<void> {
+  const values = [of.targetUid, of.table, of.workflowUid, JSON.stringify(deferred.map((key) => key.text))]
+  await conn.query(
+    `REPLACE INTO ${moveSchema}.move_key (target_uid, table_name, workflow_uid, clauses) VALUES (${values.map(quoteString).join(', ')})`,
+  )
+}
+
+/** After DDL in the middle of a copy: what was deferred is what the source has now. */
+export async function renewDeferredKeys(
+  source: { conn: Connection; schema: string },
+  target: { conn: Connection; uid: string },
+  workflowUid: string,
+): Promise<void> {
+  const rows = await target.conn.allText(
+    `SELECT table_name AS name FROM ${moveSchema}.move_key WHERE target_uid = ${quoteString(target.uid)}`,
+  )
+  for (const { name } of rows) {
+    const text = await showCreateTable(source.conn, source.schema, name ?? '')
+    const { deferred } = deferSecondaryKeys(parseTableDefinition(text))
+    await storeDeferred(target.conn, { targetUid: target.uid, table: name ?? '', workflowUid }, deferred)
+  }
 }
 
 /** Views of the source whose bases are there; made after the tables. Returns the names that could not be made, with the server's reason. */
@@ -100,7 +122,10 @@ export async function rebuildKeys(conn: Connection, schema: string, targetUid: s
     const table = row.table_name ?? ''
     const clauses = JSON.parse(row.clauses ?? '[]') as string[]
     const quoted = quoteQualified(schema, table)
-    const keys = keysOf(parseTableDefinition(`CREATE TABLE ${quoteIdentifier(table)} (\n  \`x\` int,\n  ${clauses.join(',\n  ')}\n)`))
+    const keys =
+      clauses.length === 0
+        ? []
+        : keysOf(parseTableDefinition(`CREATE TABLE ${quoteIdentifier(table)} (\n  \`x\` int,\n  ${clauses.join(',\n  ')}\n)`))
     const present = new Set(keysOf(parseTableDefinition(await showCreateTable(conn, schema, table))).map((key) => key.name))
     const missing = keys.filter((key) => !present.has(key.name))
     for (const statement of addKeysStatements(quoted, missing)) await conn.query(statement)

@@ -34,13 +34,17 @@ const definitions = [
   `CREATE TABLE IF NOT EXISTS ${moveSchema}.move_key (
     target_uid ${uid}, table_name VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL, workflow_uid ${uid}, clauses MEDIUMBLOB NOT NULL,
     PRIMARY KEY (target_uid, table_name), KEY (workflow_uid)) ENGINE=InnoDB`,
+  `CREATE TABLE IF NOT EXISTS ${moveSchema}.move_definition (
+    stream_uid ${uid}, target_uid ${uid}, table_name VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL, workflow_uid ${uid},
+    definition MEDIUMTEXT CHARACTER SET utf8mb4 NOT NULL,
+    PRIMARY KEY (stream_uid, target_uid, table_name), KEY (workflow_uid)) ENGINE=InnoDB`,
   `CREATE TABLE IF NOT EXISTS ${moveSchema}.move_xa (
     stream_uid ${uid}, target_uid ${uid}, xid VARCHAR(700) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, part INT UNSIGNED NOT NULL,
     workflow_uid ${uid}, changes LONGBLOB NOT NULL,
     PRIMARY KEY (stream_uid, target_uid, xid, part), KEY (workflow_uid)) ENGINE=InnoDB`,
 ]
 
-const tableNames = ['move_xa', 'move_chunk', 'move_key', 'move_applier', 'move_stream'] as const
+const tableNames = ['move_xa', 'move_chunk', 'move_key', 'move_definition', 'move_applier', 'move_stream'] as const
 
 /** Makes our tables where they are missing. Any session with rights on `_shardwright` may call it, any number of times. */
 export async function ensureMoveTables(conn: Connection): Promise<void> {
@@ -73,6 +77,11 @@ export async function forgetStreams(conn: Connection, workflowUid: string): Prom
   for (const name of tableNames) await conn.query(`DELETE FROM ${moveSchema}.${name} WHERE workflow_uid = ${quoteString(workflowUid)}`)
   const prefix = `${workflowUid}/`
   await conn.query(`DELETE FROM ${controlSchema}.marker WHERE LEFT(stream, ${Buffer.byteLength(prefix)}) = ${quoteString(prefix)}`)
+}
+
+/** Takes a start back of which nothing has come yet. */
+export async function forgetStart(conn: Connection, streamUid: string, targetUid: string): Promise<void> {
+  await conn.query(`DELETE FROM ${moveSchema}.move_stream WHERE ${streamWhere(streamUid, targetUid)}`)
 }
 
 export type Coordinate = { readonly marker: number; readonly groups: number }

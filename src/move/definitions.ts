@@ -1,0 +1,50 @@
+/**
+ * The definitions that a stream reads its tail by, stored with its positions (PROTOCOLS 1.13: events before DDL decode under the old schema).
+ *
+ * Why stored: a run that begins again reads events of before it. If a table was altered in between, what the source says now does not fit them, and
+ * where only names or places of columns of one type changed nothing else would tell. They are written when the first position is, with the source's
+ * definitions the same before and after it; used until the DDL comes by in the tail; removed when everything before it is applied, so that
+ * whatever is read next was defined after it.
+ */
+import type { ColumnDefinition } from '../binlog/source.ts'
+import type { Connection } from '../mysql/connection.ts'
+import { quoteString } from '../sql/quote.ts'
+import type { UsableKey } from './source-tables.ts'
+import { moveSchema } from './tables.ts'
+import type { StreamOnTarget } from './takeover.ts'
+
+export type KnownTable = { readonly definitions: readonly ColumnDefinition[]; readonly key: UsableKey }
+
+export async function readKnown(conn: Connection, on: StreamOnTarget): Promise<ReadonlyMap<string, KnownTable>> {
+  const rows = await conn.allText(`SELECT table_name AS name, definition FROM ${moveSchema}.move_definition WHERE ${where(on)}`)
+  return new Map(rows.map((row) => [row.name ?? '', JSON.parse(row.definition ?? '{}') as KnownTable]))
+}
+
+export async function storeKnown(conn: Connection, on: StreamOnTarget, tables: ReadonlyMap<string, KnownTable>): Promise<void> {
+  for (const [name, known] of tables) {
+    const values = [on.streamUid, on.targetUid, name, on.workflowUid, JSON.stringify(known)]
+    await conn.query(
+      `REPLACE INTO ${moveSchema}.move_definition (stream_uid, target_uid, table_name, workflow_uid, definition) VALUES (${values.map(quoteString).join(', ')})`,
+    )
+  }
+}
+
+export async function forgetKnown(conn: Connection, on: StreamOnTarget): Promise<void> {
+  await conn.query(`DELETE FROM ${moveSchema}.move_definition WHERE ${where(on)}`)
+}
+
+/** Columns by which two definitions differ; null when they are the same. */
+export function definitionDifference(known: readonly ColumnDefinition[], now: readonly ColumnDefinition[] | undefined): string | null {
+  if (now === undefined) return 'the table is not there any more'
+  const place = known.findIndex((column, i) => JSON.stringify(column) !== JSON.stringify(now[i]))
+  if (place >= 0) return `column ${place + 1} was ${print(known[place])} and is ${print(now[place])}`
+  return known.length === now.length ? null : `column ${known.length + 1} is ${print(now[known.length])} and was not there`
+}
+
+function print(column: ColumnDefinition | undefined): string {
+  return column === undefined ? 'not there' : `${column.name} ${column.columnType}`
+}
+
+function where(on: StreamOnTarget): string {
+  return `stream_uid = ${quoteString(on.streamUid)} AND target_uid = ${quoteString(on.targetUid)}`
+}

@@ -1,0 +1,123 @@
+/**
+ * DDL on a moved table: statement × phase × --on-ddl → outcome. The one table that ddl.db.test.ts runs cell by cell and docs/ddl.md is printed from.
+ *
+ * The table is `item (id BIGINT PRIMARY KEY, owner INT, u INT NULL UNIQUE, name VARCHAR(30), v INT, KEY v (v))`, sharded by owner.
+ */
+export type DdlOutcomeCell =
+  /** The stream goes on with the new definition. */
+  | 'goes on'
+  /** It fails with SW-MOVE-002, everything before the statement applied. */
+  | 'stops'
+  /** It fails with SW-MOVE-029 (a target lacks a column) or -030 (has another key); made there, it goes on. */
+  | 'stops for the target'
+
+export type DdlCell = {
+  readonly name: string
+  readonly sql: string
+  /** A change of rows that is valid only after it; null: none. */
+  readonly then: string | null
+  readonly outcome: { readonly exec: DdlOutcomeCell; readonly ignore: DdlOutcomeCell }
+  /** Outcomes while the copy is not complete, where they are others. */
+  readonly whileCopying?: { readonly exec: DdlOutcomeCell; readonly ignore: DdlOutcomeCell }
+  /** For `ignore`: what is made on the targets beforehand, and after a stop. `@` is the target's schema. */
+  readonly targetsBefore?: string
+  readonly targetsAfter?: string
+  /** Why it stops, for the page. */
+  readonly why?: string
+}
+
+const both = (outcome: DdlOutcomeCell): DdlCell['outcome'] => ({ exec: outcome, ignore: outcome })
+
+export const ddlCells: readonly DdlCell[] = [
+  {
+    name: 'ADD COLUMN',
+    sql: 'ALTER TABLE item ADD extra INT NOT NULL DEFAULT 5',
+    then: 'UPDATE item SET extra = id WHERE id % 2 = 0',
+    outcome: both('goes on'),
+    targetsBefore: 'ALTER TABLE @.item ADD extra INT NOT NULL DEFAULT 5',
+  },
+  {
+    name: 'ADD COLUMN, the targets not altered',
+    sql: 'ALTER TABLE item ADD extra INT NOT NULL DEFAULT 5',
+    then: 'UPDATE item SET extra = id WHERE id % 2 = 0',
+    outcome: { exec: 'goes on', ignore: 'stops for the target' },
+    targetsAfter: 'ALTER TABLE @.item ADD extra INT NOT NULL DEFAULT 5',
+    why: 'ignore says that somebody sees to the targets',
+  },
+  {
+    name: 'ADD COLUMN before columns of the same type',
+    sql: 'ALTER TABLE item ADD extra INT NOT NULL DEFAULT 5 AFTER id, DROP COLUMN v',
+    then: 'UPDATE item SET owner = owner + 1, extra = 7 WHERE id % 2 = 0',
+    outcome: both('goes on'),
+    targetsBefore: 'ALTER TABLE @.item ADD extra INT NOT NULL DEFAULT 5 AFTER id, MODIFY v INT NOT NULL DEFAULT 0',
+  },
+  {
+    name: 'DROP COLUMN',
+    sql: 'ALTER TABLE item DROP COLUMN v',
+    then: "UPDATE item SET name = 'after' WHERE id % 2 = 0",
+    outcome: both('goes on'),
+    targetsBefore: 'ALTER TABLE @.item MODIFY v INT NOT NULL DEFAULT 0',
+  },
+  {
+    name: 'MODIFY COLUMN (wider)',
+    sql: 'ALTER TABLE item MODIFY name VARCHAR(60) CHARACTER SET utf8mb4 NOT NULL',
+    then: "UPDATE item SET name = REPEAT('w', 50) WHERE id % 2 = 0",
+    outcome: both('goes on'),
+    targetsBefore: 'ALTER TABLE @.item MODIFY name VARCHAR(60) CHARACTER SET utf8mb4 NOT NULL',
+  },
+  {
+    name: 'MODIFY COLUMN (another place)',
+    sql: 'ALTER TABLE item MODIFY v INT NOT NULL AFTER id',
+    then: 'UPDATE item SET v = 77 WHERE id % 2 = 0',
+    outcome: both('goes on'),
+    targetsBefore: 'ALTER TABLE @.item MODIFY v INT NOT NULL AFTER id',
+  },
+  {
+    name: 'RENAME COLUMN',
+    sql: 'ALTER TABLE item RENAME COLUMN v TO w',
+    then: 'UPDATE item SET w = 9 WHERE id % 2 = 0',
+    outcome: { exec: 'goes on', ignore: 'stops for the target' },
+    targetsAfter: 'ALTER TABLE @.item RENAME COLUMN v TO w',
+    why: 'a target can have only one of the names',
+  },
+  {
+    name: 'CREATE INDEX',
+    sql: 'CREATE INDEX by_name ON item (name)',
+    then: 'UPDATE item SET v = v + 1',
+    outcome: both('goes on'),
+  },
+  { name: 'DROP INDEX', sql: 'DROP INDEX v ON item', then: 'UPDATE item SET v = v + 1', outcome: both('goes on') },
+  {
+    name: 'another primary key',
+    sql: 'ALTER TABLE item DROP PRIMARY KEY, ADD PRIMARY KEY (id, owner)',
+    then: 'UPDATE item SET v = v + 1',
+    outcome: { exec: 'goes on', ignore: 'stops for the target' },
+    whileCopying: both('stops'),
+    targetsAfter: 'ALTER TABLE @.item DROP PRIMARY KEY, ADD PRIMARY KEY (id, owner)',
+    why: 'rows are written by key: targets altered earlier or later would keep or remove other rows; while copying, the chunks that are done are ranges of the old key',
+  },
+  {
+    name: 'TRUNCATE',
+    sql: 'TRUNCATE TABLE item',
+    then: "INSERT INTO item VALUES (1, 2, NULL, 'new', 3)",
+    outcome: { exec: 'goes on', ignore: 'stops' },
+    why: 'no event names the rows: they would stay on the targets',
+  },
+  {
+    name: 'RENAME TABLE',
+    sql: 'RENAME TABLE item TO item2',
+    then: null,
+    outcome: both('stops'),
+    why: 'the workflow does not know the new name',
+  },
+  { name: 'ALTER TABLE … RENAME', sql: 'ALTER TABLE item RENAME TO item2', then: null, outcome: both('stops'), why: 'the same' },
+  { name: 'DROP TABLE', sql: 'DROP TABLE item', then: null, outcome: both('stops'), why: 'nothing is left to move' },
+]
+
+export const phases = ['copying', 'following'] as const
+export const modes = ['stop', 'ignore', 'exec'] as const
+
+export function outcomeOf(cell: DdlCell, phase: (typeof phases)[number], mode: (typeof modes)[number]): DdlOutcomeCell {
+  if (mode === 'stop') return 'stops'
+  return ((phase === 'copying' ? cell.whileCopying : undefined) ?? cell.outcome)[mode]
+}
