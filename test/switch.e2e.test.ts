@@ -1,21 +1,18 @@
 /**
- * Switches over etcd with two control processes, two gates, and every process and server behind a proxy: a fixed few cases of
+ * Switches over etcd (where it is missing: over SQLite) with two control processes, two gates, and every process and server behind a proxy: a fixed few cases of
  * `npm run torture:switch`, the stale gate, the bound of the stall, and the log that all of it leaves.
  */
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import type { SwitchReport } from '../src/switch/report.ts'
 import { systemClock as clock } from '../src/base/clock.ts'
-import { etcdMissing } from './kit/etcd.ts'
 import { keyspace } from './kit/cluster.ts'
 import { until } from './kit/until.ts'
 import { judge, matching, runCase } from './torture/switch-cases.ts'
 import { startTorture } from './torture/switch-setup.ts'
 import type { Torture } from './torture/switch-setup.ts'
 
-const skip = etcdMissing() ?? false
-
-describe('switches over etcd, two controllers, two gates', { skip }, () => {
+describe('switches over etcd (over SQLite where it is missing), two controllers, two gates', () => {
   let torture: Torture
   before(async () => {
     torture = await startTorture({ flavour: 'mariadb', seed: 7, say: () => undefined, patienceMs: 60_000 })

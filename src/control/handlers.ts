@@ -25,6 +25,7 @@ import { requestAction, requestCreate } from '../workflow/requests.ts'
 import { dualWriteHandlers, dualWriteLines } from './dualwrite.ts'
 import type { Handlers } from './http.ts'
 import { auditView } from './audit-view.ts'
+import { planKeyspace } from './plan.ts'
 import { statusView, topologyView } from './status.ts'
 import { actionView } from './views.ts'
 import type { TopologyView } from './views.ts'
@@ -94,6 +95,7 @@ export function buildHandlers(world: World & { version: string; leading: Office 
       return view.keyspace(keyspaceOf(view, params['keyspace'] ?? '')).vschema
     },
     applyVSchema: (params, body) => applyVSchema(world, params['keyspace'] ?? '', body.vschema, body.dryRun),
+    plan: (params, body) => planKeyspace(world, params['keyspace'] ?? '', body),
     createSequence: (_params, body) => createSequence(world, body),
     async createUser(_params, body) {
       await store.commit([], [put<UserRecord>(keys.user(body.name), { v: 1, name: body.name, ...passwordHashes(body.password) })])
@@ -116,7 +118,7 @@ export function buildHandlers(world: World & { version: string; leading: Office 
       if (body.dryRun)
         return dryRun(world, body.id, 'create', async () => (await planReshardCreate(world, body.keyspace, body.name, spec)).lines)
       const request = { id: body.id, keyspace: body.keyspace, name: body.name, kind: body.kind, spec: spec as unknown as Json }
-      const { action } = await requestCreate(store, { ...request, data: {}, args: {}, nowMs: clock.nowMs() }, (uid) =>
+      const { action } = await requestCreate(store, { ...request, data: {}, args: {}, nowMs: clock.nowMs(), actor: body.actor }, (uid) =>
         Object.keys(passwords).length === 0 ? [] : [put<CreationSecret>(keys.creationSecret(uid), { v: 1, passwords })],
       )
       return actionView(action)

@@ -20,8 +20,10 @@ import { EtcdStore } from '../../src/topology/etcd.ts'
 import { parseEtcdLocation } from '../../src/topology/etcd-location.ts'
 import { keys } from '../../src/topology/keys.ts'
 import type { LeaderRecord, RoutingRecord, ServerSecret } from '../../src/topology/records.ts'
+import { SqliteStore } from '../../src/topology/sqlite.ts'
+import type { Store } from '../../src/topology/store.ts'
 import { readRecord } from '../../src/topology/typed.ts'
-import { lastingPort, testEtcd } from './etcd.ts'
+import { etcdMissing, lastingPort, testEtcd } from './etcd.ts'
 import type { TestEtcd } from './etcd.ts'
 import { FaultProxy } from './fault-proxy.ts'
 import { processDir, testServer } from './servers.ts'
@@ -45,6 +47,8 @@ export type ClusterOptions = {
   readonly vschema: Record<string, unknown>
   /** Processes reach servers and etcd themselves and not through proxies: for measuring. Nothing can be cut off then. */
   readonly direct?: boolean
+  /** etcd where there is one, unless said; SQLite: one file that all processes share, as on one machine. */
+  readonly topology?: 'etcd' | 'sqlite'
 }
 
 /** One process of the product, started again when it ends. */
@@ -103,17 +107,19 @@ export class Cluster implements AsyncDisposable {
   readonly dir = join(processDir(), `cluster-${randomBytes(3).toString('hex')}`)
   readonly flavour: 'mariadb' | 'mysql'
   readonly leaseMs: number
+  readonly topology: 'etcd' | 'sqlite'
   readonly servers = new Map<ServerName, TestServer>()
   readonly proxies = new Map<ServerName | 'etcd', FaultProxy>()
   readonly #processes = new Map<ProcessName, ClusterProcess>()
   readonly #options: ClusterOptions
   #etcd: TestEtcd | null = null
-  #store: EtcdStore | null = null
+  #store: Store | null = null
 
   private constructor(options: ClusterOptions) {
     this.#options = options
     this.flavour = options.flavour ?? 'mariadb'
     this.leaseMs = options.leaseMs ?? 2_000
+    this.topology = options.topology ?? (etcdMissing() === null ? 'etcd' : 'sqlite')
   }
 
   static async start(options: ClusterOptions): Promise<Cluster> {
@@ -134,8 +140,8 @@ export class Cluster implements AsyncDisposable {
   }
 
   /** The tests' own way to the topology, past the proxy. */
-  get store(): EtcdStore {
-    if (this.#store === null) throw new Error('etcd does not run')
+  get store(): Store {
+    if (this.#store === null) throw new Error('there is no topology yet')
     return this.#store
   }
 
@@ -243,7 +249,7 @@ export class Cluster implements AsyncDisposable {
   describe(error: unknown): Error {
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
     const logs = [...this.#processes.keys()].map((name) => {
-      const file = join(this.dir, name, 'logs', kindOf(name))
+      const file = join(this.#dataDir(name), 'logs', kindOf(name))
       return `--- ${name}\n${tail(`${file}.log`)}\n${tail(`${file}.out`)}`
     })
     return new Error(`${text}\n${logs.join('\n')}`, { cause: error })
@@ -255,7 +261,7 @@ export class Cluster implements AsyncDisposable {
     for (const name of names) {
       let text = ''
       try {
-        text = readFileSync(join(this.dir, name, 'logs', `${kindOf(name)}.log`), 'utf8')
+        text = readFileSync(join(this.#dataDir(name), 'logs', `${kindOf(name)}.log`), 'utf8')
       } catch {
         continue
       }
@@ -293,12 +299,17 @@ export class Cluster implements AsyncDisposable {
   async #start(): Promise<void> {
     mkdirSync(this.dir, { recursive: true, mode: 0o700 })
     const { flavour, schema, vschema } = this.#options
-    const etcd = await testEtcd()
-    this.#etcd = etcd
     const { direct = false } = this.#options
-    if (!direct) this.proxies.set('etcd', await FaultProxy.start(etcd))
-    const { prefix } = parseEtcdLocation(etcd.location)
-    this.#store = new EtcdStore({ endpoints: [etcd], prefix, tls: null, credentials: null })
+    if (this.topology === 'etcd') {
+      const etcd = await testEtcd()
+      this.#etcd = etcd
+      if (!direct) this.proxies.set('etcd', await FaultProxy.start(etcd))
+      const { prefix } = parseEtcdLocation(etcd.location)
+      this.#store = new EtcdStore({ endpoints: [etcd], prefix, tls: null, credentials: null })
+    } else {
+      mkdirSync(join(this.#dataDir('control1'), 'logs'), { recursive: true })
+      this.#store = new SqliteStore(join(this.#dataDir('control1'), 'topology.sqlite'))
+    }
     await Promise.all(
       (['whole', 'low', 'high'] as const).map(async (name) => {
         const server = await testServer({
@@ -330,13 +341,19 @@ export class Cluster implements AsyncDisposable {
     await api.call('applyVSchema', { keyspace }, { vschema, dryRun: false })
   }
 
+  /** Of each process its own; over SQLite all share one, where the topology is. */
+  #dataDir(name: ProcessName): string {
+    return join(this.dir, this.topology === 'sqlite' ? 'shared' : name)
+  }
+
   #fork(name: ProcessName): ChildProcess {
     const kind = kindOf(name)
-    const dataDir = join(this.dir, name)
+    const dataDir = this.#dataDir(name)
     mkdirSync(join(dataDir, 'logs'), { recursive: true })
     const { port } = this.process(name)
-    const location = `etcd://127.0.0.1:${this.portOf('etcd')}/${parseEtcdLocation(this.etcd.location).prefix.slice(0, -1)}`
-    const args = ['--data-dir', dataDir, '--topology', location, '--lease-ms', String(this.leaseMs)]
+    const args = ['--data-dir', dataDir, '--lease-ms', String(this.leaseMs)]
+    if (this.topology === 'etcd')
+      args.push('--topology', `etcd://127.0.0.1:${this.portOf('etcd')}/${parseEtcdLocation(this.etcd.location).prefix.slice(0, -1)}`)
     if (kind !== 'mover') args.push('--port', String(port))
     if (kind === 'control') {
       const installs = join(projectDir, '.servers', 'servers.json')

@@ -87,6 +87,15 @@ export async function runCase(options: TortureOptions, one: Case): Promise<CaseR
   }
 }
 
+/**
+ * Errors that nobody's fault explains: the death of a controller, of the standby or of the mover is nothing that a client sees, but for a
+ * transaction that did not end within the grace (1213); of a gate only its own clients hear.
+ */
+export function unexplained({ victim }: Case, errors: readonly string[]): string[] {
+  if (victim === 'source' || victim === 'target' || victim === 'etcd') return []
+  return errors.filter((error) => !error.startsWith(`${victim} `) && !/: 1213 /.test(error))
+}
+
 function outcomeOf(action: ActionView): string {
   if (action.state === 'done') return (action.result as { outcome?: string } | null)?.outcome ?? 'done'
   return action.errors.map((error) => error.code).join(' ') || 'failed'

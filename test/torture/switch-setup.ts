@@ -12,12 +12,14 @@ export async function startTorture(options: {
   seed: number
   say: (line: string) => void
   patienceMs?: number
+  topology?: 'etcd' | 'sqlite' | undefined
 }): Promise<Torture> {
   const ledger = new Ledger()
   const gateIds = Array.from({ length: 6 }, () => ledger.ids(6))
   const directIds = { whole: ledger.ids(3), low: ledger.ids(3, 'low'), high: ledger.ids(3, 'high') }
   const schema = [...countersSchema, ...ledger.insertStatements()]
-  const cluster = await Cluster.start({ flavour: options.flavour, schema, vschema: countersVschema })
+  const topology = options.topology === undefined ? {} : { topology: options.topology }
+  const cluster = await Cluster.start({ flavour: options.flavour, schema, vschema: countersVschema, ...topology })
   try {
     await cluster.create()
     const modes = ['autocommit', 'prepared', 'transaction'] as const

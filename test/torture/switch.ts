@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util'
 import { systemClock as clock } from '../../src/base/clock.ts'
 import { etcdMissing } from '../kit/etcd.ts'
 import { seeded } from './seeded.ts'
-import { allCases, caseName, matching, runCase } from './switch-cases.ts'
+import { allCases, caseName, matching, runCase, unexplained } from './switch-cases.ts'
 import type { Case, CaseResult } from './switch-cases.ts'
 import { startTorture } from './switch-setup.ts'
 
@@ -14,6 +14,8 @@ const { values } = parseArgs({
     /** i/n: the whole matrix in n parts, this one. */
     part: { type: 'string' },
     only: { type: 'string' },
+    /** etcd where there is one. */
+    topology: { type: 'string' },
     cases: { type: 'string', default: '60' },
     'limit-ms': { type: 'string', default: '8000' },
     /** Goes on after a case that failed, on a new cluster. */
@@ -22,24 +24,22 @@ const { values } = parseArgs({
     'keep-going': { type: 'boolean', default: false },
   },
 })
-const missing = etcdMissing()
-if (missing !== null) {
-  process.stderr.write(`torture:switch needs etcd: ${missing}\n`)
-  process.exit(2)
-}
+const topology = values.topology === 'sqlite' || etcdMissing() !== null ? 'sqlite' : 'etcd'
 const seed = Number(values.seed)
 const flavour = values.flavour === 'mysql' ? 'mysql' : 'mariadb'
 const limitMs = Number(values['limit-ms'])
 const startedMs = clock.monotonicMs()
 const say = (line: string): void =>
   void process.stdout.write(`${((clock.monotonicMs() - startedMs) / 1000).toFixed(1).padStart(7)} s  ${line}\n`)
-const again = (one: Case): string => `npm run torture:switch -- --seed ${seed} --flavour ${flavour} --only ${caseName(one)}`
+const again = (one: Case): string =>
+  `npm run torture:switch -- --seed ${seed} --flavour ${flavour} --topology ${topology} --only ${caseName(one)}`
 
-const chosen = choose()
-say(`seed ${seed}, ${flavour}, ${chosen.length} of ${allCases.length} cases`)
+const chosen = choose().filter(({ victim }) => topology === 'etcd' || victim !== 'etcd')
+say(`seed ${seed}, ${flavour}, topology in ${topology}, ${chosen.length} of ${allCases.length} cases`)
 const results: CaseResult[] = []
 const failed: string[] = []
-let torture = await startTorture({ flavour, seed, say })
+const strange: string[] = []
+let torture = await startTorture({ flavour, seed, say, topology })
 let interrupted = false
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => {
@@ -52,6 +52,7 @@ for (const [index, one] of chosen.entries()) {
   try {
     const result = await runCase(torture, one)
     results.push(result)
+    strange.push(...unexplained(one, result.clientErrors).map((error) => `${result.name}: ${error}`))
     const slow = result.ms > limitMs ? `  SLOW (limit ${limitMs}): ${result.parts.join(' + ')}` : ''
     const errors =
       result.clientErrors.length === 0
@@ -67,7 +68,7 @@ for (const [index, one] of chosen.entries()) {
     process.stdout.write(`${torture.cluster.describe(error).message}\nFAILED ${caseName(one)}; again: ${again(one)}\n`)
     if (!values['keep-going']) break
     await torture[Symbol.asyncDispose]()
-    torture = await startTorture({ flavour, seed, say })
+    torture = await startTorture({ flavour, seed, say, topology })
   }
 }
 if (!interrupted) {
@@ -78,6 +79,7 @@ if (!interrupted) {
   say(
     `${results.length} cases right (${outcomes.join(', ')}), ${failed.length} failed${failed.length > 0 ? ` (${failed.join(', ')})` : ''}; ` +
       `${results.reduce((sum, result) => sum + result.acknowledged, 0)} writes acknowledged, nothing lost or doubled in them; ` +
+      `${strange.length} errors at clients that the fault does not explain${strange.length > 0 ? ` (first: ${strange[0]})` : ''}; ` +
       `a case took ${at(0.5)} ms (median), ${at(0.95)} (95 %), ${at(1)} at most; ${slow.length} over ${limitMs} ms`,
   )
   await torture[Symbol.asyncDispose]()
