@@ -1,6 +1,8 @@
 /** Every request of the control API: method, path and the forms of what goes in and comes out. */
+import { CheckTopic, TopicCheckView } from './topic-schemas.ts'
 import { z } from 'zod'
 import { BranchView, CreateBranch, CreateFleet, FleetAct, FleetView } from './dualwrite-schemas.ts'
+import { PlanRequest, PlanView } from './plan-schemas.ts'
 import {
   ActionRequest,
   ActionView,
@@ -70,6 +72,7 @@ export const endpoints = {
   showFleet: endpoint('GET', '/api/v1/fleets/:fleet', 'one fleet', null, FleetView),
   setFleet: endpoint('PUT', '/api/v1/fleets/:fleet', 'hold, resume or stop a fleet', FleetAct, FleetView),
   deleteFleet: endpoint('DELETE', '/api/v1/fleets/:fleet', 'forget a stopped fleet', null, z.object({ deleted: z.boolean() })),
+  checkTopic: endpoint('POST', '/api/v1/topics/check', 'hold a topic definition against the tables that it would write', CheckTopic, TopicCheckView),
   listServers: endpoint('GET', '/api/v1/servers', 'all servers', null, z.array(ServerView)),
   openServer: endpoint(
     'POST',
@@ -86,6 +89,7 @@ export const endpoints = {
     ApplyVSchema,
     z.record(z.string(), z.unknown()),
   ),
+  plan: endpoint('POST', '/api/v1/keyspaces/:keyspace/plan', 'which way to another number of shards fits, and why', PlanRequest, PlanView),
   createSequence: endpoint('POST', '/api/v1/sequences', 'make a sequence for a column', CreateSequence, SequenceView),
   createUser: endpoint('POST', '/api/v1/users', 'an account for clients of the gate', CreateUser, z.object({ name: z.string() })),
   listGates: endpoint('GET', '/api/v1/gates', 'live gates', null, z.array(GateView)),

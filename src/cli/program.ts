@@ -3,8 +3,10 @@ import type { CliContext } from './context.ts'
 import { dualwriteCommand } from './dualwrite.ts'
 import { fleetCommands } from './fleet.ts'
 import { keyspaceCommands } from './keyspace.ts'
+import { planCommand } from './plan.ts'
 import { reshardCommand } from './reshard.ts'
 import { statusCommands } from './status.ts'
+import { topicCommands } from './topic.ts'
 import { vdiffCommand } from './vdiff.ts'
 import { vschemaCommands } from './vschema.ts'
 
@@ -20,7 +22,9 @@ export function buildProgram(cli: CliContext, version: string): Command {
   keyspaceCommands(program, cli)
   vschemaCommands(program, cli)
   fleetCommands(program, cli)
+  topicCommands(program, cli)
   dualwriteCommand(program, cli)
+  planCommand(program, cli)
   statusCommands(program, cli)
   return program
 }
