@@ -20,16 +20,16 @@ export type Account = {
 }
 
 type Sums = { queries: bigint; rows_read: bigint; total_us: bigint; summaries: bigint }
-const minuteMs = 60_000
-const rollUps = [
-  { table: 'query_minute', everyMs: minuteMs },
-  { table: 'query_hour', everyMs: 60 * minuteMs },
-] as const
+export type RollUps = readonly [
+  minute: { readonly table: string; readonly everyMs: number },
+  hour: { readonly table: string; readonly everyMs: number },
+]
 
 export async function account(
   topics: { readonly summaries: Topic; readonly slowQueries: Topic },
   shards: readonly ShardAddress[],
   ledgerFile: string,
+  rollUps: RollUps,
 ): Promise<Account> {
   const wrong: string[] = []
   const places = new Set<string>()

@@ -1,0 +1,14 @@
+// A short run of the ingest torture (test/torture/README.md); the long ones are `npm run torture:ingest`.
+import { test } from 'node:test'
+import { kafkaForTests } from './kit/kafka.ts'
+import { tortureIngest } from './torture/ingest-run.ts'
+
+const quiet = (): void => undefined
+
+test('promise 1: consumers killed, stopped past their leases and dealt out anew, shards killed: both branches exact (embedded log)', () =>
+  tortureIngest({ seed: 20, seconds: 6, flavour: 'mariadb', kafka: null, say: quiet }).then(() => undefined))
+
+const { install, missing } = await kafkaForTests()
+test('promise 1: the same on Kafka, a broker killed', { skip: install === null ? missing : false }, () =>
+  tortureIngest({ seed: 21, seconds: 6, flavour: 'mariadb', kafka: install, say: quiet }).then(() => undefined),
+)
