@@ -185,6 +185,7 @@ export class TailConsumer {
       targets[target]?.pending.add(change)
     }
     this.#latest = stamp
+    if (this.#inParts) for (const target of targets) target.endParts()
     this.#reset()
     this.#options.onStamp(stamp)
     for (const target of targets) target.wake()
@@ -365,7 +366,7 @@ export class TailConsumer {
     const { targets, startsAfter } = this.#options
     const end = this.#coordinateAfter()
     if (!this.#inParts) {
-      await Promise.all(targets.map((target) => target.drain(signal)))
+      await Promise.all(targets.map((target) => target.beginParts(signal)))
       this.#inParts = true
     }
     const group = this.#group
@@ -376,7 +377,7 @@ export class TailConsumer {
         const start = startsAfter[number]
         if (start !== undefined && compareCoordinates(end, start) <= 0) return
         const changes = group.filter((entry) => entry.target === number).map((entry) => entry.change)
-        if (changes.length > 0) await target.applyPart(changes, end, signal)
+        if (changes.length > 0) await target.applyPart(changes, end)
       }),
     )
   }

@@ -23,6 +23,8 @@ import { Wakeup } from './wakeup.ts'
 /** An idle target's position is stored this often, so that a restart reads little again. */
 const idlePositionMs = 5_000
 
+type Parts = 'none' | 'draining' | 'held' | 'applying'
+
 export class TargetApplier {
   readonly options: TargetApplierOptions
   readonly pending = new Pending()
@@ -43,8 +45,8 @@ export class TargetApplier {
   #failure: { error: unknown } | null = null
   /** After a collision: the marker that the next round must reach to. */
   #extendTo: number | null = null
-  /** The tail waits for us before a transaction that goes in parts: what a round would be extended by is behind it. */
-  #draining = 0
+  /** A transaction in parts: `draining` before it, `held` when only rows that collide are left, `applying` until its end. */
+  #parts: Parts = 'none'
   #collisionsInRow = 0
   /** Chunks that met another stream's row wait for a marker. */
   readonly #chunkWaits = new Map<Chunk, number>()
@@ -121,41 +123,82 @@ export class TargetApplier {
     }
   }
 
-  /** Waits until everything read is applied. The tail calls it before a transaction that goes in parts. */
+  /** Waits until everything read is applied. */
   async drain(signal: AbortSignal): Promise<void> {
-    this.#draining++
-    try {
-      this.wake()
-      while (!signal.aborted && (!this.drained || this.applied.ordinal < this.options.latest().ordinal)) {
-        if (this.#failure !== null) throw this.#failure.error
-        await this.#space.wait(signal, 20)
-      }
-    } finally {
-      this.#draining--
+    while (!signal.aborted && (!this.drained || this.applied.ordinal < this.options.latest().ordinal)) {
+      if (this.#failure !== null) throw this.#failure.error
+      await this.#space.wait(signal, 20)
     }
   }
 
+  /**
+   * Before a transaction that goes in parts: everything read is applied, but for rows that collide with another stream's. What would free their
+   * place may stand in this very transaction or behind it, so a round can't be extended to it (1.6): they are held back and go with the parts, and with
+   * the first round behind them; until then the target is not consistent.
+   */
+  async beginParts(signal: AbortSignal): Promise<void> {
+    this.#parts = 'draining'
+    this.wake()
+    while (!signal.aborted && !(this.#partsState() === 'held' && !this.#roundRunning && this.#landing === 0)) {
+      if (this.#failure !== null) throw this.#failure.error
+      if (this.drained && this.applied.ordinal >= this.options.latest().ordinal) break
+      await this.#space.wait(signal, 20)
+    }
+    this.#parts = 'applying'
+  }
+
   /** A part of a transaction that is too large for one round: applied under the intent of its end (PROTOCOLS 1.5). */
-  async applyPart(changes: readonly Change[], end: Coordinate, signal: AbortSignal): Promise<void> {
-    assert(this.drained, 'a part is applied on a drained target')
-    const part = new Pending()
-    for (const change of changes) part.add(change)
+  async applyPart(changes: readonly Change[], end: Coordinate): Promise<void> {
+    assert(this.#parts === 'applying' && !this.#roundRunning && this.#landing === 0, 'parts have begun')
+    for (const change of changes) this.pending.add(change)
     await this.#setIntent(end)
-    const round = part.take(this.applied)
-    for (let attempt = 0; ; attempt++) {
+    await this.#writeOrHold(this.pending.take(this.applied))
+    await this.options.failpoints.hit('part.afterSome')
+  }
+
+  /** Others change it while somebody waits. */
+  #partsState(): Parts {
+    return this.#parts
+  }
+
+  endParts(): void {
+    this.#parts = 'none'
+    this.wake()
+  }
+
+  /** Writes a round; rows that collide with another stream's go back to `pending`. */
+  async #writeOrHold(round: Round): Promise<void> {
+    const { exclusion, mode, lanes, schema } = this.options
+    try {
+      await exclusion.shared(() => this.#write(round))
+      return
+    } catch (error) {
+      if (!isCollision(error) || mode !== 'several-sources') throw error
+      this.#noteCollision(error)
+    }
+    const first = lanes[0]
+    assert(first !== undefined, 'a target has a lane')
+    const held: Change[] = []
+    const put = async (changes: readonly Change[]): Promise<void> => {
+      const statements = roundStatements(roundOf(changes, round.stamp), mode, schema, 1)
       try {
-        await this.options.exclusion.shared(() => this.#write(round))
-        break
+        // Its deletes again: some of these rows were written before one collided.
+        for (const { deletes, upserts } of statements) await first.transaction([...deletes, ...upserts])
       } catch (error) {
-        if (!isCollision(error) || this.options.mode !== 'several-sources' || signal.aborted) throw error
-        // Another stream's row goes when that stream is so far; it does not wait for what comes behind this part.
-        this.#noteCollision(error)
-        await this.options.clock.sleep(Math.min(500, 2 ** Math.min(attempt, 9)), signal).catch(() => undefined)
+        if (!isCollision(error)) throw error
+        const [only] = changes
+        if (changes.length === 1 && only !== undefined) {
+          held.push(only)
+          for (const { deletes } of statements) await first.transaction(deletes)
+          return
+        }
+        const half = Math.ceil(changes.length / 2)
+        await put(changes.slice(0, half))
+        await put(changes.slice(half))
       }
     }
-    this.#collisionsInRow = 0
-    this.waiting = null
-    await this.options.failpoints.hit('part.afterSome')
+    await exclusion.shared(() => put([...round.changes.values()].flatMap((changes) => [...changes.values()])))
+    this.pending.putBack(roundOf(held, round.stamp))
   }
 
   /** Waits until nothing is on its way, after `run` was told to stop. */
@@ -171,6 +214,7 @@ export class TargetApplier {
 
   /** X moves over groups that change nothing here. Never while a round is on its way; landings do not mind. */
   #advance(): void {
+    if (this.#parts === 'held' || this.#parts === 'applying') return
     const latest = this.options.latest()
     if (latest.ordinal <= this.applied.ordinal) return
     this.applied = latest
@@ -178,7 +222,8 @@ export class TargetApplier {
   }
 
   #extended(): boolean {
-    if (this.#extendTo === null || this.#draining > 0) return true
+    if (this.#parts !== 'none') return this.#parts === 'draining'
+    if (this.#extendTo === null) return true
     return this.options.latest().marker >= this.#extendTo
   }
 
@@ -196,7 +241,11 @@ export class TargetApplier {
       this.waiting = null
     } catch (error) {
       if (!isCollision(error) || this.options.mode !== 'several-sources') throw error
-      await this.#collided(round, error)
+      if (this.#parts === 'draining') {
+        await this.#setIntent(round.stamp)
+        await this.#writeOrHold(round)
+        this.#parts = 'held'
+      } else await this.#collided(round, error)
       return
     } finally {
       this.#roundRunning = false
@@ -318,6 +367,7 @@ export class TargetApplier {
 
   #startLandings(): boolean {
     let started = false
+    if (this.#parts === 'held' || this.#parts === 'applying') return false
     for (const lane of this.options.lanes) {
       if (this.#busyLanes.has(lane)) continue
       const chunk = this.#landable()
@@ -399,6 +449,12 @@ export class TargetApplier {
     await lane.transaction([...statements, done], () => options.failpoints.hit('copy.beforeLandCommit'))
     await options.failpoints.hit('copy.landedOnSomeTargets')
   }
+}
+
+function roundOf(changes: readonly Change[], stamp: Stamp): Round {
+  const pending = new Pending()
+  for (const change of changes) pending.add(change)
+  return pending.take(stamp)
 }
 
 function isCollision(error: unknown): error is Error {
