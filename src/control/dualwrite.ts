@@ -1,5 +1,6 @@
 /** What the control process gives a dual-write run to work with: definitions from files, the ladder, what stands in the way. */
 import type { BranchView, FleetView } from '../api/dualwrite-schemas.ts'
+import type { TopicCheckView } from '../api/topic-schemas.ts'
 import { apiErrors } from '../api/errors.ts'
 import { branchesOf, createBranch, deleteBranch } from '../change/branches.ts'
 import { planDualWrite } from '../change/dualwrite-create.ts'
@@ -12,6 +13,7 @@ import { openRunOn } from '../change/dualwrite-record.ts'
 import { dualwriteErrors } from '../change/dualwrite-errors.ts'
 import type { World } from '../change/servers.ts'
 import { loadDefinition } from '../ingest/load-definition.ts'
+import { checkTopic } from '../ingest/topic-check.ts'
 import type { Handlers } from './http.ts'
 import { branchViews, fleetView, fleetViews } from './dualwrite-view.ts'
 import { topologyView } from './status.ts'
@@ -28,7 +30,7 @@ export function dualWriteWorld(world: World): DualWriteWorld {
 
 type Mine = Pick<
   Handlers,
-  'createBranch' | 'listBranches' | 'deleteBranch' | 'createFleet' | 'listFleets' | 'showFleet' | 'setFleet' | 'deleteFleet'
+  'createBranch' | 'listBranches' | 'deleteBranch' | 'createFleet' | 'listFleets' | 'showFleet' | 'setFleet' | 'deleteFleet' | 'checkTopic'
 >
 
 export function dualWriteHandlers(world: World): Mine {
@@ -64,6 +66,10 @@ export function dualWriteHandlers(world: World): Mine {
         batchRecordsMax: body.batchRecordsMax,
       })
       return fleetNamed(fleet.name)
+    },
+    async checkTopic(_params, { keyspace, branch, definition }) {
+      const check = await checkTopic(world.store, await loadDefinition(definition), { keyspace, branch }, AbortSignal.timeout(60_000))
+      return structuredClone(check) as TopicCheckView
     },
     async listFleets() {
       return fleetViews(await topologyView(world))
