@@ -179,7 +179,11 @@ export const ActionRequest = z.discriminatedUnion('verb', [
     id: z.string().min(8).max(64),
     actor,
     verb: z.literal('update'),
-    args: z.strictObject({ limits: PaceLimits, dryRun: z.boolean().default(false) }),
+    args: z.strictObject({
+      limits: PaceLimits.default({}),
+      onDdl: z.enum(['stop', 'ignore', 'exec']).exactOptional(),
+      dryRun: z.boolean().default(false),
+    }),
   }),
   z.strictObject({ id: z.string().min(8).max(64), actor, verb: z.literal('vdiff'), args: VdiffArgs }),
   z.strictObject({ id: z.string().min(8).max(64), actor, verb: z.literal('check'), args: NoArgs }),

@@ -1,17 +1,21 @@
-/** `update`: what a workflow's copy may cost its servers, changed while it runs (PROTOCOLS 1.14). */
+/** `update`: what a workflow's copy may cost its servers (PROTOCOLS 1.14) and what its streams do at DDL (1.13), changed while it runs. */
 import { keys } from '../topology/keys.ts'
-import type { PaceLimits, PaceRecord } from '../topology/records.ts'
-import { updateRecord } from '../topology/typed.ts'
+import type { PaceLimits, PaceRecord, StreamRecord } from '../topology/records.ts'
+import { listRecords, updateRecord } from '../topology/typed.ts'
 import type { ActionContext } from '../workflow/context.ts'
 import { requireState } from './reshard-switch.ts'
 
+type OnDdl = StreamRecord['options']['onDdl']
 export type PaceChange = Partial<PaceLimits>
 
 export async function updateVerb(context: ActionContext): Promise<void> {
   requireState(context, ['running'])
-  const { limits = {}, dryRun = false } = context.action.args as { limits?: PaceChange; dryRun?: boolean }
+  const { limits = {}, onDdl, dryRun = false } = context.action.args as { limits?: PaceChange; onDdl?: OnDdl; dryRun?: boolean }
   const { uid, name } = context.workflow
-  const said = paceLines(limits, context.clock.nowMs())
+  const said = [
+    ...paceLines(limits, context.clock.nowMs()),
+    ...(onDdl === undefined ? [] : [`streams take DDL on moved tables by --on-ddl ${onDdl}`]),
+  ]
   if (dryRun) return context.say(...said.map((line) => `${name}: would be: ${line}`))
   await updateRecord<PaceRecord>(
     context.store,
@@ -19,6 +23,17 @@ export async function updateVerb(context: ActionContext): Promise<void> {
     (current) => ({ v: 1, workflowUid: uid, limits: { ...current?.limits, ...limits } }),
     [context.leadership.fence],
   )
+  if (onDdl !== undefined) {
+    for (const stream of await listRecords<StreamRecord>(context.store, keys.streamsOf(uid))) {
+      // A greater generation: a stream that DDL stopped begins again.
+      await updateRecord<StreamRecord>(
+        context.store,
+        stream.key,
+        (current) => (current === null ? null : { ...current, generation: current.generation + 1, options: { ...current.options, onDdl } }),
+        [context.leadership.fence],
+      )
+    }
+  }
   for (const line of said) await context.journal(line)
   await context.say(...said.map((line) => `${name}: ${line}`))
 }

@@ -165,9 +165,10 @@ function verbRequest(cli: CliContext, verb: string, flags: Flags): RequestBody<'
       return { id, verb, args: { shards: list(text(flags, 'shards')) ?? [], dryRun } }
     case 'update': {
       const limits = paceLimits(flags, cli.clock.nowMs())
-      if (Object.keys(limits).length === 0)
-        throw cliErrors.missing({ flag: '--max-source-load, --pause-until or another limit', command: 'reshard update' })
-      return { id, verb, args: { limits, dryRun } }
+      const action = text(flags, 'onDdl')
+      if (Object.keys(limits).length === 0 && action === undefined)
+        throw cliErrors.missing({ flag: '--on-ddl, --max-source-load, --pause-until or another limit', command: 'reshard update' })
+      return { id, verb, args: { limits, ...(action === undefined ? {} : { onDdl: onDdl(action) }), dryRun } }
     }
     case 'check':
       return { id, verb, args: { dryRun } }

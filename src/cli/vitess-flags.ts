@@ -44,7 +44,7 @@ export const reshardFlags: readonly FlagRule[] = [
   { flag: '--target-shards <shards>', verbs: ['create'], how: 'works' },
   { flag: '--auto-start [bool]', verbs: ['create'], how: 'works' },
   { flag: '--stop-after-copy [bool]', verbs: ['create'], how: 'works' },
-  { flag: '--on-ddl <action>', verbs: ['create'], how: 'works' },
+  { flag: '--on-ddl <action>', verbs: paced, how: 'works' },
   { flag: '--defer-secondary-keys [bool]', verbs: ['create'], how: 'works' },
   { flag: '--triggers <refuse|at-switch>', verbs: ['create'], how: 'works', ours: true },
   { flag: '--max-source-load <share>', verbs: paced, how: 'works', ours: true },
