@@ -83,6 +83,6 @@ export const topologyErrors = defineErrors('TOPOLOGY', {
     class: 'fatal',
     what: 'etcd at {endpoints} refused a request: {reason}',
     why: 'The account may not do it, its password is wrong, a limit of the server was passed, or it is out of space.',
-    fix: 'See the reason. Space: compact and defragment etcd, then `etcdctl alarm disarm`; start it with --auto-compaction-retention=1h.',
+    fix: 'See the reason. Space: compact and defragment etcd, then `etcdctl alarm disarm`; start it with --auto-compaction-retention=1h. Too many operations: start it with a greater --max-txn-ops.',
   },
 })

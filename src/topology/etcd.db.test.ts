@@ -162,6 +162,21 @@ describe('topology store: etcd itself', { skip }, () => {
     await reading
   })
 
+  test('an etcd that was put back to an older copy is refused: versions would come back', async () => {
+    await using older = await testEtcd()
+    await using proxy = await FaultProxy.start({ host: '127.0.0.1', port: etcd.port })
+    await using store = storeAt([proxy.port], { prefix: 'older/' })
+    for (let i = 0; i < 5; i++) await store.commit([], [{ key: 'x', value: i }])
+    proxy.target = { host: '127.0.0.1', port: older.port }
+    proxy.cut()
+    await assert.rejects(
+      async () => {
+        for (;;) await store.get('x')
+      },
+      { code: 'SW-TOPOLOGY-005', message: /older copy/ },
+    )
+  })
+
   test('with nobody there a read says so after its patience, and a commit that it did nothing', async () => {
     const free = 1
     await using store = storeAt([free], { patienceMs: 100 })

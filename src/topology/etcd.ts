@@ -91,8 +91,7 @@ export class EtcdStore implements Store {
       this.#requireOpen()
       const at = this.#client.at
       try {
-        const answer = await this.#client.call('/v3/kv/txn', body, this.#requestMs)
-        const revision = this.#revisionOf(answer)
+        const { answer, revision } = await this.#ask('/v3/kv/txn', body, this.#requestMs)
         if (answer['succeeded'] === true) return { ok: true, revision }
         const conflicts = conflictsOf(conditions, answer)
         if (!lost) return { ok: false, conflicts }
@@ -199,8 +198,8 @@ export class EtcdStore implements Store {
   }
 
   async #range(range: { key: string; range_end?: string }): Promise<RangeAnswer> {
-    const answer = await this.#patiently(() => this.#client.call('/v3/kv/range', range, this.#requestMs))
-    return { revision: this.#revisionOf(answer), kvs: (answer['kvs'] ?? []) as EtcdKeyValue[] }
+    const { answer, revision } = await this.#patiently(() => this.#ask('/v3/kv/range', range, this.#requestMs))
+    return { revision, kvs: (answer['kvs'] ?? []) as EtcdKeyValue[] }
   }
 
   /** Both sides of a gap, in one transaction, so of one instant. */
@@ -210,20 +209,15 @@ export class EtcdStore implements Store {
       { key: gap.range_end, range_end: whole.range_end },
     ]
     const body = { compare: [], success: ranges.map((range) => ({ request_range: range })), failure: [] }
-    const answer = await this.#patiently(() => this.#client.call('/v3/kv/txn', body, this.#requestMs))
+    const { answer, revision } = await this.#patiently(() => this.#ask('/v3/kv/txn', body, this.#requestMs))
     const responses = (answer['responses'] ?? []) as { response_range?: { kvs?: EtcdKeyValue[] } }[]
-    return { revision: this.#revisionOf(answer), kvs: responses.flatMap((response) => response.response_range?.kvs ?? []) }
+    return { revision, kvs: responses.flatMap((response) => response.response_range?.kvs ?? []) }
   }
 
   /** A read by quorum at the endpoint that watches are on, without patience. */
   async #probe(): Promise<void> {
-    const answer = await this.#client.call(
-      '/v3/kv/range',
-      { key: Buffer.from(this.#prefix).toString('base64'), keys_only: true, limit: '1' },
-      Math.min(this.#requestMs, 1_500),
-      this.#closed.signal,
-    )
-    this.#revisionOf(answer)
+    const range = { key: Buffer.from(this.#prefix).toString('base64'), keys_only: true, limit: '1' }
+    await this.#ask('/v3/kv/range', range, Math.min(this.#requestMs, 1_500), this.#closed.signal)
   }
 
   /** For what may be done twice: tried at every endpoint in turn until one answers. */
@@ -244,15 +238,22 @@ export class EtcdStore implements Store {
     }
   }
 
-  #revisionOf(answer: Record<string, unknown>): number {
+  /** Every answer by quorum is at least as new as whatever was known before it was asked for. */
+  async #ask(
+    path: string,
+    body: object,
+    timeoutMs: number,
+    signal?: AbortSignal,
+  ): Promise<{ answer: Record<string, unknown>; revision: number }> {
+    const known = this.#revisionMax
+    const answer = await this.#client.call(path, body, timeoutMs, signal)
     const revision = Number((answer['header'] as { revision?: string } | undefined)?.revision ?? 0)
-    // Answers overtake each other by a few; a copy from yesterday is another thing.
-    if (revision < this.#revisionMax - 100_000) {
-      const reason = `its revision went back from ${this.#revisionMax} to ${revision}: it was restored from an older copy`
+    if (revision < known) {
+      const reason = `its revision went back from ${known} to ${revision}: it was restored from an older copy`
       throw topologyErrors.unusable({ path: this.#client.names, reason })
     }
     this.#revisionMax = Math.max(this.#revisionMax, revision)
-    return revision
+    return { answer, revision }
   }
 
   #requireOpen(): void {
