@@ -29,11 +29,25 @@ test('dual-write end to end: a branch from the topic, proven, ramped both ways w
   log('filled')
   const c = await world.connect()
   await assert.rejects(c.query('INSERT INTO detail VALUES (1, 1, 1, 1, 1)'), /SW-GATE-211/)
+  // Each branch can be read by name, whatever the rule says; `main` is the keyspace itself.
+  for (const [name, schema] of [
+    ['insights@wide', /^insights_wide_/],
+    ['insights@main', /^insights$/],
+  ] as const) {
+    await c.query(`USE ${name}`)
+    const [rows] = await c.query('SELECT SCHEMA() AS named, (SELECT COUNT(*) FROM detail WHERE tenant = 3) AS n')
+    assert.equal((rows as { named: string }[])[0]?.named, name)
+    assert.ok(Number((rows as { n: number }[])[0]?.n) > 0, `${name} (${schema}) has rows of tenant 3`)
+  }
+  await c.query('USE insights')
   const early = await world.act('ramp', { percent: 10 }, false)
   assert.equal(early.error?.code, 'SW-DUALWRITE-011')
   await until('the ladder to pass', async () => (await world.act('validate', {}, false)).state === 'done')
   await world.untilState('ready')
   log('ready')
+  // One tenant by name, then shares.
+  await world.act('tenant', { keyspaceId: '4fc7a4a0d5d9a3a0', branch: 'wide' })
+  assert.deepEqual((await world.show()).dualwrite?.tenants, [{ keyspaceId: '4fc7a4a0d5d9a3a0', branch: 'wide' }])
   await world.act('ramp', { percent: 10 })
   await world.act('ramp', { percent: 100 })
   log(
@@ -94,6 +108,18 @@ test('dual-write end to end: a branch from the topic, proven, ramped both ways w
   assert.deepEqual(reading.backwards, [])
   assert.deepEqual(reading.errors, [])
   assert.ok(reading.reads > 200)
+  // The old fleet is stopped, and is had back as long as the horizon lasts.
+  assert.equal((await world.act('complete', {}, false)).error?.code, 'SW-DUALWRITE-015')
+  await world.act('complete', { yes: true, holdMs: 600_000 })
+  const horizon = await until('a horizon', async () => {
+    const view = (await world.show()).dualwrite?.horizon
+    return view?.kind === 'until' ? view : null
+  })
+  log(`horizon: ${horizon.because}`)
+  await world.act('rollback')
+  assert.equal((await world.show()).dualwrite?.readsPercent, 0)
+  await world.act('ramp', { percent: 100 })
+  log('rolled back while holding, and moved again')
   const done = await world.act('complete', { yes: true })
   log(done.text.join('\n'))
   await world.untilState('decommissioned')

@@ -113,7 +113,9 @@ export async function completeVerb(world: DualWriteWorld, context: ActionContext
   await context.say(`the old fleet is stopped; in ${holdMs} ms the old side is removed, and until then \`rollback\` takes it up again`)
 }
 
-/** Two looks at every old server, `quietMs` apart: no reads in between, no session of an account that is not ours. */
+const quietAttempts = 3
+
+/** Looks at every old server, `quietMs` apart: no reads in between, no session of an account that is not ours. */
 async function requireQuiet(world: DualWriteWorld, context: ActionContext, shards: readonly ShardRecord[], quietMs: number): Promise<void> {
   const servers = [...new Set(shards.map((shard) => shard.serverId))]
   const look = async (): Promise<Map<string, Readers>> => {
@@ -121,20 +123,29 @@ async function requireQuiet(world: DualWriteWorld, context: ActionContext, shard
     for (const id of servers) out.set(id, await withServer(world.store, id, 'admin', readersOf))
     return out
   }
-  const before = await look()
-  await context.waiting(`${quietMs} ms without a read on ${servers.join(', ')}`, 'when that time is over')
-  await context.clock.sleep(quietMs, context.signal)
-  await context.waiting(null)
-  const after = await look()
-  const used: string[] = []
-  for (const id of servers) {
-    const [first, last] = [before.get(id), after.get(id)]
-    if (first === undefined || last === undefined) continue
-    used.push(
-      ...readBetween(first, last).map((who) => `${who} read ${id}`),
-      ...unknownUsers(last).map((who) => `${who} is connected to ${id}`),
+  let used: string[] = []
+  let before = await look()
+  // What was under way when the last reader left may still end in the first of these times.
+  for (let attempt = 0; attempt < quietAttempts; attempt++) {
+    await context.waiting(
+      `${quietMs} ms without a read on ${servers.join(', ')}${used.length === 0 ? '' : `; before, ${used.join('; ')}`}`,
+      'when that time is over',
     )
+    await context.clock.sleep(quietMs, context.signal)
+    const after = await look()
+    used = []
+    for (const id of servers) {
+      const [first, last] = [before.get(id), after.get(id)]
+      if (first === undefined || last === undefined) continue
+      used.push(
+        ...readBetween(first, last).map((who) => `${who} read ${id}`),
+        ...unknownUsers(last).map((who) => `${who} is connected to ${id}`),
+      )
+    }
+    if (used.length === 0) break
+    before = after
   }
+  await context.waiting(null)
   if (used.length > 0)
     throw dualwriteErrors.stillUsed({
       keyspace: context.workflow.keyspace,

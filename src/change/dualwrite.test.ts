@@ -13,7 +13,7 @@ import type { WorkflowRecord } from '../workflow/records.ts'
 import { isFilled, judgeCoverage } from './dualwrite-coverage.ts'
 import type { CoverageInput } from './dualwrite-coverage.ts'
 import { overBudget } from './dualwrite-figures.ts'
-import { emergency } from './dualwrite-ramp.ts'
+import { emergency, giveUpLeftOver } from './dualwrite-ramp.ts'
 import { whyNotReady } from './dualwrite-ready.ts'
 import { refreshPlan } from './dualwrite-record.ts'
 import { dataOf } from './dualwrite-spec.ts'
@@ -178,4 +178,32 @@ test('an emergency step back is one commit, over a step that is under way, and s
   assert.deepEqual([rule?.value.moved, rule?.value.closing], [0, null])
   const after = await readRecord<WorkflowRecord>(store, keys.workflow('insights', 'grow'))
   assert.match(after?.value.journal.at(-1)?.text ?? '', /^emergency \(guard\): .* tenants may have gone back in time: reads hang$/)
+})
+
+test('what a controller that died left half done is given up by the next: the rule goes back, held fleets go on', async () => {
+  const { store, desk, run } = await standing()
+  await updateRecord<ReadRule>(store, keys.reads('insights'), (rule) =>
+    rule === null ? null : { ...rule, closing: { lo: 2500, hi: 5000, toward: 'wide' } },
+  )
+  await updateRecord<FleetRecord>(store, keys.fleet('insights'), (one) => (one === null ? null : { ...one, wanted: 'held' }))
+  await updateRecord<FleetRecord>(store, keys.fleet('insights@wide'), (one) => (one === null ? null : { ...one, wanted: 'stopped' }))
+  await updateRecord<WorkflowRecord>(store, keys.workflow('insights', 'grow'), (one) =>
+    one === null ? null : { ...one, data: { ...(one.data as object), heldForStep: ['insights', 'insights@wide'] } },
+  )
+  await giveUpLeftOver(desk, run)
+  const rule = await readRecord<ReadRule>(store, keys.reads('insights'))
+  assert.deepEqual([rule?.value.moved, rule?.value.closing], [2500, null])
+  assert.equal((await readRecord<FleetRecord>(store, keys.fleet('insights')))?.value.wanted, 'running')
+  assert.equal((await readRecord<FleetRecord>(store, keys.fleet('insights@wide')))?.value.wanted, 'stopped', 'somebody stopped it since')
+})
+
+test('a controller that no longer leads moves nothing: its commit carries the leader’s condition', async () => {
+  const { store, desk, run } = await standing()
+  await store.commit([], [{ key: keys.leader, value: { v: 1, other: true } }])
+  await assert.rejects(async () => {
+    const end = new AbortController()
+    end.abort(new Error('not the leader'))
+    await emergency({ ...desk, leadership: { ...desk.leadership, signal: end.signal } }, run, 'operator', 'late')
+  }, /not the leader/)
+  assert.equal((await readRecord<ReadRule>(store, keys.reads('insights')))?.value.moved, 2500)
 })
