@@ -12,6 +12,7 @@ import type { GatherJob, Step, Values } from './gather-job.ts'
 import { fetched, literalMaker, loadMode } from './gather-values.ts'
 import type { ColumnInfo } from './plan/catalog.ts'
 import { familyOf } from './plan/equality.ts'
+import { planErrors } from './plan/errors.ts'
 import type { RouteInputs } from './plan/plan.ts'
 import { shardsOf } from './plan/route.ts'
 import type { Runner } from './runner.ts'
@@ -43,21 +44,45 @@ export async function fill(
   bytesMax: number,
   sqlMode: string | undefined,
 ): Promise<void> {
-  const all = (sql: string): Promise<unknown> => Promise.all(into.connections.map((connection) => connection.query(sql)))
-  await all(`SET sql_mode='${loadMode}'`)
+  const tables = job.steps.map((step) => `CREATE TEMPORARY TABLE ${quoteIdentifier(step.name)} LIKE ${quoteIdentifier(step.plan.table)}`)
+  // Waited for before the first row is stored: meanwhile the shards answer.
+  const made = Promise.all(into.connections.map((connection) => connection.pipeline([`SET sql_mode='${loadMode}'`, ...tables]))).catch(
+    (error: unknown) => {
+      throw isServerError(error) && error.kind === 'other' ? notCopied(job, error) : error
+    },
+  )
+  made.catch(() => {})
   let left = bytesMax
-  for (const step of job.steps) left -= await fillStep(step, into, readers, inputs, left)
-  await all(`SET sql_mode=${sqlMode ?? 'DEFAULT'}`)
+  for (const step of job.steps) left -= await fillStep(step, into, made, readers, inputs, left)
+  await made
+  for (const connection of into.connections) {
+    // What follows is sent behind it.
+    connection.query(`SET sql_mode=${sqlMode ?? 'DEFAULT'}`).catch((error: unknown) => connection.destroy(error as Error))
+  }
+}
+
+/** Tables with FULLTEXT keys, partitions and the like: a server makes no temporary table like them. */
+function notCopied(job: GatherJob, error: Error & { serverMessage: string }): Error {
+  return planErrors.refused({
+    construct: `a statement that needs rows of ${job.steps.map((step) => step.plan.table).join(', ')} together`,
+    reason: error.serverMessage,
+    instead: 'restrict the statement to one shard key value, or ask for the rows one by one',
+  })
 }
 
 /** Bytes that were stored. Other columns than those asked for may be needed to store a row at all: then all of them are fetched. */
-async function fillStep(step: Step, into: FillInto, readers: Readers, inputs: RouteInputs<ShardView>, bytesMax: number): Promise<number> {
-  const all = (sql: string): Promise<unknown> => Promise.all(into.connections.map((connection) => connection.query(sql)))
-  await all(`CREATE TEMPORARY TABLE ${quoteIdentifier(step.name)} LIKE ${quoteIdentifier(step.plan.table)}`)
+async function fillStep(
+  step: Step,
+  into: FillInto,
+  made: Promise<unknown>,
+  readers: Readers,
+  inputs: RouteInputs<ShardView>,
+  bytesMax: number,
+): Promise<number> {
   const parts = partsOf(step, inputs)
   const load = async (columns: readonly ColumnInfo[]): Promise<number> => {
     for (const values of step.wanted.values()) values.found = new Map()
-    const loader = new Loader(step, columns, into, bytesMax)
+    const loader = new Loader(step, columns, into, made, bytesMax)
     const list = columns.map((column) => fetched(step.plan.alias, column)).join(', ')
     const from = `SELECT ${list} FROM ${quoteIdentifier(step.plan.table)} AS ${quoteIdentifier(step.plan.alias)}`
     const settled = await Promise.allSettled(
@@ -84,7 +109,7 @@ async function fillStep(step: Step, into: FillInto, readers: Readers, inputs: Ro
   } catch (error) {
     if (!(error instanceof StoreError) || step.plan.columns.length === step.plan.all.length)
       throw error instanceof StoreError ? error.cause : error
-    await all(`DELETE FROM ${quoteIdentifier(step.name)}`)
+    await Promise.all(into.connections.map((connection) => connection.query(`DELETE FROM ${quoteIdentifier(step.name)}`)))
     return await load(step.plan.all)
   }
 }
@@ -150,12 +175,13 @@ class Loader {
   #parts: Buffer[] = []
   readonly #kept: Buffer[] = []
   #size = 0
-  #writing: Promise<void> = Promise.resolve()
+  #writing: Promise<unknown>
   bytes = 0
 
-  constructor(step: Step, columns: readonly ColumnInfo[], into: FillInto, bytesMax: number) {
+  constructor(step: Step, columns: readonly ColumnInfo[], into: FillInto, made: Promise<unknown>, bytesMax: number) {
     this.#step = step
     this.#into = into
+    this.#writing = made
     this.#bytesMax = bytesMax
     this.#head = Buffer.from(
       `INSERT INTO ${quoteIdentifier(step.name)} (${columns.map((c) => quoteIdentifier(c.name)).join(', ')}) VALUES `,
@@ -219,7 +245,7 @@ class Loader {
         throw isServerError(error) ? new StoreError(`rows of ${this.#step.plan.table} could not be stored`, { cause: error }) : error
       }
     })
-    return this.#writing
+    return this.#writing as Promise<void>
   }
 }
 const open = Buffer.from('(')
@@ -277,14 +303,12 @@ export class Readers {
       return branch.backend
     }
     const backend = await this.#runner.connections.openPlain(shard)
-    if (!this.#snapshot) return backend
-    try {
-      await backend.connection.query('START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY')
-      return backend
-    } catch (error) {
-      this.#runner.connections.done(backend, false)
-      throw error
+    if (this.#snapshot) {
+      // Sent before what is read in it, and waited for with that.
+      const begun = backend.connection.query('START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY')
+      begun.catch((error: unknown) => backend.connection.destroy(error as Error))
     }
+    return backend
   }
 
   async end(): Promise<void> {

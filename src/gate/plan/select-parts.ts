@@ -34,6 +34,8 @@ export function refuseAliases(expr: Expr, columns: Columns): void {
 export function named(expr: Expr, columns: Columns, hides: 'alias' | 'column'): { expr: Expr; item: number | null } {
   const { select } = columns
   const inner = bare(expr)
+  // MariaDB takes its value for a place in the list, MySQL for a constant.
+  if (inner.kind === 'parameter') throw new ScatterRefused('ORDER BY or GROUP BY a parameter', 'what it means is only known to the server')
   if (expr.kind === 'literal') {
     const number = columns.analysis.fixedInteger(expr)
     const found = number === null ? undefined : select.items[number - 1]

@@ -1,0 +1,61 @@
+// The oracle's own eyes: each kind of difference is seen.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Column, OkResult, ResultSet } from '../../src/mysql/connection.ts'
+import { type Answer, compareRows, compareWrites } from './compare.ts'
+
+const column = (name: string, type = 3, more: Partial<Column> = {}): Column => ({
+  schema: '',
+  table: 't',
+  orgTable: 't',
+  name,
+  orgName: name,
+  charset: 63,
+  length: 11,
+  type,
+  flags: 0,
+  decimals: 0,
+  ...more,
+})
+const rows = (columns: Column[], cells: (string | null)[][], warnings = 0): Answer => ({
+  kind: 'answer',
+  result: {
+    kind: 'rows',
+    columns,
+    rows: cells.map((row) => row.map((cell) => (cell === null ? null : Buffer.from(cell)))),
+    warnings,
+    status: 2,
+  } satisfies ResultSet,
+})
+const ok = (affectedRows: bigint, warnings = 0, info = ''): Answer => ({
+  kind: 'answer',
+  result: { kind: 'ok', affectedRows, insertId: 0n, warnings, status: 2, info } satisfies OkResult,
+})
+const failed: Answer = { kind: 'error', errno: 1064, message: 'no', code: null }
+const plain = { ordered: true, folded: [], lists: [] }
+const a = [column('a')]
+
+test('the oracle sees other values, orders, names, types, warnings and errors', () => {
+  const one = rows(a, [['1'], ['2']])
+  assert.equal(compareRows(plain, one, rows(a, [['1'], ['2']])), null)
+  assert.equal(compareRows(plain, one, rows(a, [['1'], ['3']]))?.what, 'values')
+  assert.equal(compareRows(plain, one, rows(a, [['1'], [null]]))?.what, 'values')
+  assert.equal(compareRows(plain, one, rows(a, [['1']]))?.what, 'values')
+  assert.equal(compareRows(plain, one, rows(a, [['2'], ['1']]))?.what, 'order')
+  assert.equal(compareRows({ ...plain, ordered: false }, one, rows(a, [['2'], ['1']])), null)
+  assert.equal(compareRows(plain, one, rows([column('b')], [['1'], ['2']]))?.what, 'names')
+  assert.equal(compareRows(plain, one, rows([column('a', 246)], [['1'], ['2']]))?.what, 'types')
+  assert.equal(compareRows(plain, one, rows([column('a', 3, { flags: 1 })], [['1'], ['2']]))?.what, 'metadata')
+  assert.equal(compareRows(plain, one, rows(a, [['1'], ['2']], 1))?.what, 'warnings')
+  assert.equal(compareRows(plain, one, failed)?.what, 'error')
+  assert.equal(compareRows(plain, failed, one)?.what, 'error')
+  assert.equal(compareRows(plain, failed, failed), null)
+})
+
+test('… and other numbers of rows written', () => {
+  assert.equal(compareWrites(ok(2n), ok(2n)), null)
+  assert.equal(compareWrites(ok(2n), ok(1n))?.what, 'affected')
+  assert.equal(compareWrites(ok(2n, 0, 'Records: 2'), ok(2n, 0, 'Records: 1'))?.what, 'affected')
+  assert.equal(compareWrites(ok(2n), ok(2n, 1))?.what, 'warnings')
+  assert.equal(compareWrites(ok(2n), failed)?.what, 'error')
+})
