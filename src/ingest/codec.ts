@@ -24,6 +24,8 @@ export type ColumnCodec = {
   readonly nullable: boolean
   /** @throws SW-INGEST-011 */
   cell(value: Value): Cell
+  /** Of a key whose rows merge: the one spelling of values that are equal, so that what is stored does not depend on which came first. */
+  keyCell(cell: Cell): Cell
   /** What the server printed, in its bytes (UTF-8 for text). */
   read(bytes: Buffer | null): Cell
   literal(cell: Cell): string
@@ -76,6 +78,7 @@ export function columnCodec(table: string, column: TableColumn, bucketAs: Bucket
       }
       return forms.cell(value)
     },
+    keyCell: (cell) => (padSpace && typeof cell === 'string' ? cell.replace(/ +$/, '') : cell),
     read: (bytes) => (bytes === null ? null : (forms.read ?? forms.cell)(kind === 'binary' ? Buffer.from(bytes) : bytes.toString())),
     literal: (cell) => (cell === null ? 'NULL' : forms.literal(cell)),
     identity: (cell) => (cell === null ? 'NULL' : padSpace ? forms.literal((cell as string).replace(/ +$/, '')) : forms.literal(cell)),

@@ -91,7 +91,9 @@ function cellsOf(
       case 'map': {
         const value = row[name]
         if (value === undefined) throw ingestErrors.badRow({ table: plan.name, column: name, reason: 'map gave no value for it' })
-        cells[i] = merge === 'sketch' ? numbersOf(plan, name, value) : codec.cell(value as Value)
+        if (merge === 'sketch') cells[i] = numbersOf(plan, name, value)
+        else if (merge === 'key' && plan.definition.kind !== 'row') cells[i] = codec.keyCell(codec.cell(value as Value))
+        else cells[i] = codec.cell(value as Value)
       }
     }
   }
