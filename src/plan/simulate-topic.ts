@@ -88,7 +88,6 @@ export function simulateTopic(x: {
       if (at === t && !caughtUp) {
         caughtUp = true
         milestones.push({ atSeconds: t, text: 'backlog read' })
-        notes.push('backlog read')
       } else if (at < t && caughtUp && t - at > 60 && readySeconds === null) caughtUp = false
       const dimensions = typeof dimensionsAt === 'number' && t >= dimensionsAt - tiny(t)
       if (readySeconds === null && at === t && t >= covered - tiny(t) && dimensions) {
@@ -100,7 +99,6 @@ export function simulateTopic(x: {
         milestones.push({ atSeconds: rampedAt, text: 'readers are on the new branch' })
         milestones.push({ atSeconds: stoppedAt, text: 'the old fleet stops' })
         milestones.push({ atSeconds: endAt, text: 'the old rows go' })
-        notes.push('ready')
       }
     }
     const backlog = load.events(at, t)
