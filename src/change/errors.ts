@@ -296,4 +296,18 @@ export const changeErrors = defineErrors('CHANGE', {
     why: 'targets are closed from creation on: what clients wrote there would mix with the rows that are moved',
     fix: 'end it first: `shardwright reshard --workflow {workflow} --target-keyspace {keyspace} cancel`',
   },
+  shardKeyType: {
+    number: 43,
+    class: 'user',
+    what: '{keyspace}.{table} is sharded by {column}, which is of type {type}',
+    why: 'its values are stored as numbers and compared as text: the same member may have another number on another shard',
+    fix: 'shard by another column, or change {column} to an integer or character type first',
+  },
+  duplicateKeys: {
+    number: 44,
+    class: 'user',
+    what: 'values of {table}.{key} stand on {one} and on {other}: {values}',
+    why: 'the sources are merged into one shard, where the key can hold each value once',
+    fix: 'change or remove one row of each pair, or make the key contain the shard key',
+  },
 })

@@ -6,6 +6,7 @@ import type { SwError } from '../base/errors.ts'
 import { isSwError } from '../base/errors.ts'
 import type { ReshardSpec } from './reshard-spec.ts'
 import { keyRangesIntersect, parseKeyRange, printKeyRange } from '../keyspace/key-range.ts'
+import type { KeyRange } from '../keyspace/key-range.ts'
 import { planReshard, sortKeyRanges } from '../keyspace/key-range-sets.ts'
 import { readVschema } from '../keyspace/vschema.ts'
 import type { Vschema } from '../keyspace/vschema.ts'
@@ -23,9 +24,14 @@ import { Failures } from '../workflow/context.ts'
 import type { WorkflowRecord } from '../workflow/records.ts'
 import { changeErrors } from './errors.ts'
 import { schemaName, serverId } from './keyspaces.ts'
-import { withServer } from './servers.ts'
+import { duplicateKeys } from './merge-checks.ts'
+import type { MergeFindings, MergeSource } from './merge-checks.ts'
+import { connectServer, withServer } from './servers.ts'
 import { schemaFindings, serverFindings } from './source-checks.ts'
 import type { World } from './servers.ts'
+
+/** For looking up the keys of one source on another; streams find the rest. */
+const mergeLookMs = 20_000
 
 export type PlannedTarget = { readonly shard: string; readonly serverId: string; readonly schema: string }
 
@@ -104,6 +110,8 @@ export async function planReshardCreate(
   errors.push(...differentTables(sources, schemas))
   const tables = streamTables(keyspaceName, schemas, definition, vschema, errors)
   if (errors.length > 0) throw new Failures(distinct(errors))
+  const merged = await mergeFindings(world, sources, schemas, targetRanges, tables)
+  if (merged.errors.length > 0) throw new Failures(distinct(merged.errors))
   const flavour = (await readRecord<ServerRecord>(store, keys.server(sources[0]?.serverId ?? '')))?.value.flavour ?? world.flavour
   const { targets, newServers } = placeTargets(keyspaceName, targetNames, spec, tag)
   errors.push(...(await targetFindings(world, { keyspace: keyspaceName, name: workflow }, targets, spec)))
@@ -118,7 +126,7 @@ export async function planReshardCreate(
     views: schemas[0]?.views.map((view) => view.name) ?? [],
     vschemaVersion: vschemaRecord?.version ?? 0,
   }
-  return { ...plan, lines: describe(plan, schemas) }
+  return { ...plan, lines: [...describe(plan, schemas), ...merged.notes] }
 }
 
 /** The tables of the first source are what is moved: the others must have the same. */
@@ -154,8 +162,10 @@ function streamTables(
       return []
     }
     for (const column of one.vindex?.columns ?? []) {
-      if (!info.columns.some((there) => sameColumn(there.name, column)))
-        errors.push(changeErrors.vindexColumnMissing({ table: info.name, column }))
+      const there = info.columns.find((one) => sameColumn(one.name, column))
+      if (there === undefined) errors.push(changeErrors.vindexColumnMissing({ table: info.name, column }))
+      else if (there.dataType === 'enum' || there.dataType === 'set')
+        errors.push(changeErrors.shardKeyType({ keyspace, table: info.name, column, type: there.dataType.toUpperCase() }))
     }
     const auto = info.columns.find((column) => column.autoIncrement)
     if (auto !== undefined && (table.autoIncrement === null || !sameColumn(table.autoIncrement.column, auto.name))) {
@@ -171,6 +181,36 @@ function streamTable(info: TableInfo, table: ResolvedTable, definition: Vschema)
   const { vindex, columns } = table.primaryVindex
   const params = definition.vindexes?.[vindex.name]?.params ?? {}
   return { name: info.name, reference: false, vindex: { type: vindex.type, params: { ...params }, columns: [...columns] } }
+}
+
+/** Of sources that feed a common target: values of unique keys that stand on both. */
+async function mergeFindings(
+  world: World,
+  sources: readonly ShardRecord[],
+  schemas: readonly SchemaInfo[],
+  targets: readonly KeyRange[],
+  tables: readonly StreamTable[],
+): Promise<MergeFindings> {
+  const meet = (source: ShardRecord, target: KeyRange): boolean => keyRangesIntersect(parseKeyRange(source.name), target)
+  const pairs = sources.flatMap((one, i) =>
+    sources
+      .slice(i + 1)
+      .flatMap((other) => (targets.some((target) => meet(one, target) && meet(other, target)) ? [[one, other] as const] : [])),
+  )
+  if (pairs.length === 0) return { errors: [], notes: [] }
+  const open: MergeSource[] = []
+  try {
+    for (const [i, source] of sources.entries()) {
+      const schema = schemas[i]
+      if (schema !== undefined)
+        open.push({ shard: source.name, schema, connection: await connectServer(world.store, source.serverId, 'admin') })
+    }
+    const of = (shard: ShardRecord): MergeSource[] => open.filter((one) => one.shard === shard.name)
+    const together = pairs.flatMap(([one, other]) => of(one).flatMap((a) => of(other).map((b) => [a, b] as const)))
+    return await duplicateKeys(together, tables, world.clock, mergeLookMs)
+  } finally {
+    for (const { connection } of open) await connection.close()
+  }
 }
 
 /** A switch closes whole servers, so nothing that must go on serving may share one with a source. */

@@ -7,6 +7,7 @@ import type { SwitchContext, SwitchLimits } from '../switch/context.ts'
 import { decide, takeRouting } from '../switch/decide.ts'
 import { planSwitch } from '../switch/plan.ts'
 import { preflight } from '../switch/check.ts'
+import { sideNotes } from '../switch/check-sides.ts'
 import { recoverKeyspace } from '../switch/recover.ts'
 import { switchReportText } from '../switch/report.ts'
 import { switchTraffic } from '../switch/switch-traffic.ts'
@@ -74,7 +75,7 @@ export async function checkVerb(world: World & Claims, context: ActionContext): 
   const { keyspace, name } = context.workflow
   const plan = await planSwitch(context.store, { keyspace, workflow: name, shards: null })
   const found = await preflight(switchContext(world, context), plan, defaultSwitchLimits)
-  await context.say(...found.notes)
+  await context.say(...found.notes, ...(await sideNotes(context.store, plan)))
   if (found.blockers.length > 0) throw new Failures(found.blockers)
   await context.say('nothing stands in the way of a switch')
 }

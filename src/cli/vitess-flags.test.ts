@@ -114,6 +114,7 @@ function valueOf(rule: FlagRule): string[] {
     '--source-shards': '0',
     '--target-shards': '-80,80-',
     '--on-ddl': 'STOP',
+    '--triggers': 'at-switch',
     '--targets-per-server': '2',
     '--target-server': 'mysql://u@h:3306/s',
     '--failpoint': 'x=hold',

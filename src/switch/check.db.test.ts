@@ -6,6 +6,7 @@ import { keys } from '../topology/keys.ts'
 import type { ShardRecord, StreamReport, VdiffReport } from '../topology/records.ts'
 import { put, readRecord } from '../topology/typed.ts'
 import { preflight } from './check.ts'
+import { sideNotes } from './check-sides.ts'
 import { defaultSwitchLimits } from './context.ts'
 import { planSwitch } from './plan.ts'
 import { flavourAvailable } from './testkit/servers.ts'
@@ -133,6 +134,25 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       await f.query('CREATE TABLE app__.late (id INT PRIMARY KEY)')
       await one('SW-SWITCH-034', /late/)
       await f.query('DROP TABLE app__.late')
+    })
+
+    test('what the side that is to serve lacks is listed: accounts, grants, routines, connections', async () => {
+      await using f = await world.admin('f')
+      await using n = await world.admin('n')
+      const plan = await planSwitch(world.store, { keyspace: 'app', workflow: 'w', shards: null })
+      assert.deepEqual(await sideNotes(world.store, plan), [])
+      await f.query("CREATE USER report@'%' IDENTIFIED BY 'x'")
+      await f.query("GRANT SELECT ON app__.* TO report@'%'")
+      await f.query("GRANT PROCESS ON *.* TO app@'%'")
+      await f.query('CREATE PROCEDURE app__.nightly() SELECT 1')
+      await n.query('SET GLOBAL max_connections = 33')
+      const notes = await sideNotes(world.store, plan)
+      assert.match(notes[0] ?? '', /^n lacks the accounts report@%/)
+      assert.match(notes[1] ?? '', /global grants: app@% PROCESS$/)
+      assert.match(notes[2] ?? '', /routines nightly/)
+      assert.match(notes[3] ?? '', /n takes 33 connections/)
+      assert.equal(notes.length, 4)
+      for (const sql of ["DROP USER report@'%'", "REVOKE PROCESS ON *.* FROM app@'%'", 'DROP PROCEDURE app__.nightly']) await f.query(sql)
     })
 
     test('what stands on the servers', async () => {

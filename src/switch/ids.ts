@@ -1,7 +1,7 @@
 /**
  * Ids handed out after the switch lie above every value that stands on either side (PROTOCOLS 3, step 5).
  *
- * A sequence's `next_id` is raised above the greatest value of its column on F. It never goes down, and gates' blocks come out of it, so
+ * A sequence's `next_id` is raised above the greatest value of its column on either side. It never goes down, and gates' blocks come out of it, so
  * only values that clients chose themselves can be above it. Done once before clients are held, with a margin, and once more under the
  * table locks, when values can no longer grow.
  */
@@ -48,12 +48,12 @@ async function keyspaceOfSequence(store: Store, sequence: string): Promise<strin
   throw switchErrors.shardUnknown({ kind: 'sequence', name: sequence })
 }
 
-/** Raises each sequence above its column's greatest value on F by `margin`; returns those that were raised. */
+/** Raises each sequence above its column's greatest value on both sides by `margin`; returns those that were raised. */
 export async function raiseIds(pool: ClaimPool, plan: SwitchPlan, ids: readonly PlannedId[], margin: bigint): Promise<string[]> {
   const raised = await Promise.all(
     ids.map(async ({ table, column, sequence }) => {
       const greatest = await Promise.all(
-        plan.from.shards.map((shard) =>
+        [...plan.from.shards, ...plan.to.shards].map((shard) =>
           pool.run(shard.serverId, async ({ connection }) => {
             if (!(await leadsAnIndex(connection, shard.schema, table, column))) return 0n
             return BigInt(
