@@ -211,4 +211,18 @@ export const moveErrors = defineErrors('MOVE', {
     why: 'rows are written by key: with another one a changed row would leave its old copy standing, or remove another row',
     fix: 'give the target the same key, then start the stream again',
   },
+  connectionHangs: {
+    number: 31,
+    class: 'unknown',
+    what: 'a connection to {server} hung: no answer for {seconds} s, and the server is not at work on one',
+    why: 'the network lost what was sent or answered, and neither side was told',
+    fix: 'nothing: the stream connects anew and goes on from where the targets stand',
+  },
+  notOnOtherFlavour: {
+    number: 32,
+    class: 'user',
+    what: '{table}.{column} has {what}, which {flavour} lacks',
+    why: 'its values could not be moved there byte for byte',
+    fix: 'change the column to what both have, or move to servers of the same flavour',
+  },
 })

@@ -11,6 +11,8 @@ import { fenceTriggerPrefix } from '../mysql/table-info.ts'
 import { quoteIdentifier, quoteQualified, quoteString } from '../sql/quote.ts'
 import { parseTableDefinition, printTableDefinition } from '../sql/table-definition.ts'
 import { addKeysStatements, deferSecondaryKeys, keysOf, withoutAutoIncrement } from '../sql/table-edits.ts'
+import { translateDefinition } from '../sql/flavour-translation.ts'
+import { crossFlavourFindings } from './cross-flavour.ts'
 import { moveErrors } from './errors.ts'
 import { ensureMoveTables, moveSchema } from './tables.ts'
 
@@ -27,11 +29,18 @@ export async function createTargetTables(options: SchemaCopyOptions): Promise<st
   const { source, target, workflowUid } = options
   if (options.deferSecondaryKeys) await ensureMoveTables(target.conn)
   const existing = new Set(await tableNames(target.conn, target.schema))
+  const [finding] = await crossFlavourFindings(
+    source.conn,
+    source.schema,
+    options.tables.filter((table) => !existing.has(table)),
+    target.conn,
+  )
+  if (finding !== undefined) throw finding
   const made: string[] = []
   for (const table of options.tables) {
     if (existing.has(table)) continue
     const text = await showCreateTable(source.conn, source.schema, table)
-    let definition = withoutAutoIncrement(parseTableDefinition(text))
+    let definition = translateDefinition(withoutAutoIncrement(parseTableDefinition(text)), source.conn.flavour, target.conn.flavour)
     if (options.deferSecondaryKeys) {
       const { definition: bare, deferred } = deferSecondaryKeys(definition)
       if (deferred.length > 0) await storeDeferred(target.conn, { targetUid: target.uid, table, workflowUid }, deferred)

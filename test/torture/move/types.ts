@@ -28,11 +28,17 @@ const all: readonly TypeCase[] = [...typeCases, ...extra]
 
 /** Types that a table moved from one flavour to the other may have. */
 export function movableTypes(from: FlavourName, to: FlavourName): TypeCase[] {
-  return all.filter(
+  const found = all.filter(
     (known) =>
       (known.only === undefined || (known.only === from && known.only === to)) &&
       !(from !== to && (known.type === 'JSON' || geometric(known))),
   )
+  // MySQL's default collations are not MariaDB's.
+  const collated = (type: string): string =>
+    from !== to && / CHARACTER SET (utf8mb4|utf8mb3|utf16|utf32|ucs2)$/.test(type)
+      ? type.replace(/(utf\w+|ucs2)$/, '$1 COLLATE $1_general_ci')
+      : type
+  return found.map((known) => ({ ...known, type: collated(known.type) }))
 }
 
 /** A linestring's spatial reference is checked differently by the two. */

@@ -1,0 +1,51 @@
+/** What a table has that the other flavour lacks, by column: refused before anything is made (PROTOCOLS 1.12). */
+import type { SwError } from '../base/errors.ts'
+import type { Connection, FlavourName } from '../mysql/connection.ts'
+import { readSchema } from '../mysql/introspect.ts'
+import type { TableInfo } from '../mysql/table-info.ts'
+import { moveErrors } from './errors.ts'
+
+/** Types of one flavour only. MySQL's JSON is another type than MariaDB's, which is text: neither gives the other's bytes back. */
+const onlyIn: Readonly<Record<FlavourName, ReadonlySet<string>>> = {
+  mysql: new Set(['vector', 'json']),
+  mariadb: new Set(['uuid', 'inet6', 'inet4']),
+}
+
+/** Findings about tables that are to be moved to a server of the other flavour; none where it is the same. */
+export async function crossFlavourFindings(
+  source: Connection,
+  schema: string,
+  tables: readonly string[],
+  target: Connection,
+): Promise<SwError[]> {
+  if (source.flavour === target.flavour) return []
+  const collations = new Set((await target.allText(`SHOW COLLATION`)).map((row) => row.Collation ?? ''))
+  const info = await readSchema(source, schema, tables)
+  return info.tables.flatMap((table) => tableFindings(table, source.flavour, target.flavour, collations))
+}
+
+function tableFindings(table: TableInfo, from: FlavourName, to: FlavourName, collations: ReadonlySet<string>): SwError[] {
+  const findings: SwError[] = []
+  const refuse = (column: string, what: string): void => {
+    findings.push(moveErrors.notOnOtherFlavour({ column, table: table.name, what, flavour: to }))
+  }
+  for (const column of table.columns) {
+    const scale = /^decimal\(\d+,(\d+)\)/i.exec(column.columnType)
+    if (onlyIn[from].has(column.dataType)) refuse(column.name, `the type ${column.dataType}`)
+    else if (from === 'mariadb' && scale !== null && Number(scale[1]) > 30) refuse(column.name, `the type ${column.columnType}`)
+    else if (column.collation !== null && !collations.has(column.collation)) refuse(column.name, `the collation ${column.collation}`)
+    else if (/\/\*M?!100301 COMPRESSED/i.test(column.columnType)) refuse(column.name, 'COMPRESSED')
+  }
+  if (!collations.has(table.collation)) refuse('(default)', `the collation ${table.collation}`)
+  for (const key of table.keys) {
+    if (to === 'mariadb' && key.parts.some((part) => part.column === null)) refuse(key.name, 'a key over an expression')
+  }
+  for (const match of table.createSql.matchAll(/^ {2}`((?:[^`]|``)+)` .*(SRID \d+|COMPRESSED|NOT ENFORCED)/gm)) {
+    if (match[2] !== undefined && !(to === 'mysql' && match[2].startsWith('SRID'))) refuse((match[1] ?? '').replaceAll('``', '`'), match[2])
+  }
+  return distinct(findings)
+}
+
+function distinct(findings: readonly SwError[]): SwError[] {
+  return [...new Map(findings.map((finding) => [finding.message, finding])).values()]
+}
