@@ -23,6 +23,8 @@ export type MoverConfig = {
   /** Reports at most this often, except for control markers. */
   readonly reportMs: number
   readonly leaseMs: number
+  /** A connection that waits longer for an answer without a byte is looked after (`hang-watch.ts`). */
+  readonly hangMs: number
   /** Where a workflow's own limits (`PaceRecord`) say nothing. */
   readonly pace: PaceLimits
 }
@@ -40,6 +42,7 @@ export const moverDefaults: MoverConfig = {
   markerMs: 300,
   reportMs: 250,
   leaseMs: 5_000,
+  hangMs: 10_000,
   pace: {
     sourceLoadMax: null,
     copyBytesPerSecondMax: null,

@@ -7,7 +7,7 @@ import { readServerState } from '../binlog/control-schema.ts'
 import { keyRangeContainsRange, parseKeyRange } from '../keyspace/key-range.ts'
 import type { Connection } from '../mysql/connection.ts'
 import type { StreamRecord } from '../topology/records.ts'
-import { connectPlain, connectWriter, type Addresses } from './access.ts'
+import { connectPlain, connectWriter, type Addresses, type ServerAddress } from './access.ts'
 import type { MoverConfig } from './config.ts'
 import type { Failpoints } from './crash-points.ts'
 import { moveErrors } from './errors.ts'
@@ -41,7 +41,7 @@ export type OpenTargetsOptions = {
   failpoints: Failpoints
   signal: AbortSignal
   /** Connects and sees to it that the connection ends with the run. */
-  open: (connecting: Promise<Connection>) => Promise<Connection>
+  open: (connecting: Promise<Connection>, address: ServerAddress) => Promise<Connection>
   source: { meta: Connection; name: string; markers: MarkerWriter; markerName: string }
   tables: readonly string[]
   onWaiting: (waiting: Waiting | null) => void
@@ -54,7 +54,7 @@ export async function openTargets(options: OpenTargetsOptions): Promise<{ target
   const found = await Promise.all(
     record.targets.map(async (ref) => {
       const address = await addresses(ref.serverId)
-      const meta = await open(connectPlain(address, signal))
+      const meta = await open(connectPlain(address, signal), address)
       await ensureMoveTables(meta)
       return {
         ref,
@@ -112,7 +112,7 @@ export async function openTargets(options: OpenTargetsOptions): Promise<{ target
   const laneCount = config.lanes ?? Math.max(2, Math.floor(4 / record.targets.length))
   const targets: OpenTarget[] = []
   for (const { ref, address, meta, name } of found) {
-    const sessions = await Promise.all(Array.from({ length: laneCount + 1 }, () => open(connectWriter(address, signal))))
+    const sessions = await Promise.all(Array.from({ length: laneCount + 1 }, () => open(connectWriter(address, signal), address)))
     const on: StreamOnTarget = { streamUid: record.uid, targetUid: ref.uid, workflowUid: record.workflowUid, direction: record.direction }
     const epoch = await takeOver(
       meta,

@@ -16,7 +16,7 @@ import { openTail } from '../binlog/tail.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
 import type { ErrorView, PaceLimits, StreamRecord, StreamReport, StreamTable } from '../topology/records.ts'
-import { connectPlain, connectReader, type Addresses } from './access.ts'
+import { connectPlain, connectReader, type Addresses, type ServerAddress } from './access.ts'
 import { SegmentPool } from './chunk.ts'
 import type { MoverConfig } from './config.ts'
 import { Copier } from './copier.ts'
@@ -25,6 +25,7 @@ import { ddlForTarget, ddlOutcome, executedBefore, type DdlOutcome } from './ddl
 import { definitionDifference, forgetKnown, readKnown, storeKnown, type KnownTable } from './definitions.ts'
 import { moveErrors } from './errors.ts'
 import type { TargetShare } from './exclusion.ts'
+import { HangWatch } from './hang-watch.ts'
 import { Headroom } from './headroom.ts'
 import { markerStream, MarkerWriter } from './markers.ts'
 import { openTargets, type OpenTarget } from './open-targets.ts'
@@ -175,17 +176,20 @@ export class Stream {
     const inner = new AbortController()
     const signal = AbortSignal.any([stop, inner.signal])
     const opened: Connection[] = []
-    const open = async (connecting: Promise<Connection>): Promise<Connection> => {
+    const watch = new HangWatch(clock, config.hangMs)
+    watch.run(signal).catch(() => undefined)
+    const open = async (connecting: Promise<Connection>, address: ServerAddress): Promise<Connection> => {
       const conn = await connecting
       opened.push(conn)
+      watch.add(conn, address)
       return conn
     }
     try {
       const source = await addresses(record.source.serverId)
       const sourceName = `${record.keyspace}/${record.source.shard} (${source.name})`
-      const sourceMeta = await open(connectPlain(source, signal))
+      const sourceMeta = await open(connectPlain(source, signal), source)
       await ensureMoveTables(sourceMeta)
-      const markerConn = await open(connectPlain(source, signal))
+      const markerConn = await open(connectPlain(source, signal), source)
 
       const moved = record.tables.filter((table) => !table.reference || record.movesReference)
       const movedNames = moved.map(({ name }) => name)
@@ -396,7 +400,7 @@ export class Stream {
           tables,
           landed,
           appliers,
-          connect: () => connectReader(source, signal),
+          connect: () => open(connectReader(source, signal), source),
           readers: config.readers,
           pool: new SegmentPool(
             segmentBytes(config.chunkBytes, targets.length),

@@ -81,6 +81,11 @@ export class Channel {
     return this.#queue.length - this.#head
   }
 
+  /** Bytes that ever came: it stands still while nothing comes. */
+  get bytesReceived(): number {
+    return this.#socket.bytesRead
+  }
+
   #listen(socket: Socket): void {
     socket.on('data', this.#onData)
     socket.on('error', this.#onError)

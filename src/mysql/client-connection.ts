@@ -69,6 +69,10 @@ export class ClientConnection implements Connection, Owner {
     return this.#channel.outstanding
   }
 
+  get bytesReceived(): number {
+    return this.#channel.bytesReceived
+  }
+
   get inTransaction(): boolean {
     return (this.status & serverStatus.inTransaction) !== 0
   }

@@ -133,6 +133,8 @@ export interface Connection extends AsyncDisposable {
   readonly open: boolean
   /** Commands written and not answered. */
   readonly outstanding: number
+  /** Bytes that ever came from the server: stands still while nothing comes. */
+  readonly bytesReceived: number
 
   /** The first result; further ones (multi statements, CALL) are read and dropped, an error among them rejects. */
   query(sql: string | Buffer): Promise<Result>

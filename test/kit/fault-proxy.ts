@@ -55,6 +55,11 @@ export class FaultProxy implements AsyncDisposable {
     for (const link of this.#links) if (owned === null || owned.has(link.near.remotePort ?? 0)) lose(link)
   }
 
+  /** What is connected now hangs for good; who connects anew gets through. */
+  loseConnected(): void {
+    for (const link of this.#links) lose(link)
+  }
+
   /** Requests arrive and are carried out; what the other side answers is lost. */
   loseAnswers(): void {
     this.#answersLost = true

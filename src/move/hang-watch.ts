@@ -1,0 +1,90 @@
+/**
+ * Notices connections that hang: the network lost what was sent or answered, and nobody was told (a firewall that forgot a flow, a cable).
+ *
+ * How it tells a hang from work: a connection that has waited for an answer for `patienceMs` without receiving a byte is looked up on its
+ * server by another connection. Its session is there and not asleep: the server is at work (an ALTER may take hours), or is waiting for us to read. Its session is
+ * asleep, or gone: the server has nothing to answer any more, and the connection is ended; what it had sent counts as unknown, and the run begins again where
+ * the targets stand. A server that can't be asked either, for as long again, is taken for unreachable: connecting anew is then all that can help.
+ */
+import type { Clock } from '../base/clock.ts'
+import type { Connection } from '../mysql/connection.ts'
+import { connectPlain, type ServerAddress } from './access.ts'
+import { moveErrors } from './errors.ts'
+
+const everyMs = 1_000
+
+type Watched = { readonly conn: Connection; readonly address: ServerAddress; received: number; sinceMs: number; suspect: boolean }
+
+export class HangWatch {
+  readonly #clock: Clock
+  readonly #patienceMs: number
+  #watched: Watched[] = []
+  readonly #unreachableSinceMs = new Map<string, number>()
+
+  constructor(clock: Clock, patienceMs: number) {
+    this.#clock = clock
+    this.#patienceMs = patienceMs
+  }
+
+  add(conn: Connection, address: ServerAddress): void {
+    this.#watched.push({ conn, address, received: -1, sinceMs: 0, suspect: false })
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await this.#clock.sleep(everyMs, signal).catch(() => undefined)
+      this.#watched = this.#watched.filter(({ conn }) => conn.open)
+      const waiting = this.#watched.filter((one) => this.#waitsTooLong(one))
+      const byServer = Map.groupBy(waiting, ({ address }) => address.id)
+      await Promise.all([...byServer.values()].map((suspects) => this.#judge(suspects, signal)))
+    }
+  }
+
+  #waitsTooLong(one: Watched): boolean {
+    const nowMs = this.#clock.monotonicMs()
+    const received = one.conn.bytesReceived
+    if (one.conn.outstanding === 0 || received !== one.received) {
+      one.received = received
+      one.sinceMs = nowMs
+      one.suspect = false
+    }
+    return nowMs - one.sinceMs >= this.#patienceMs
+  }
+
+  async #judge(suspects: readonly Watched[], signal: AbortSignal): Promise<void> {
+    const [first] = suspects
+    if (first === undefined) return
+    const asleep = await this.#asleepOrGone(first.address, signal)
+    if (signal.aborted) return
+    if (asleep === 'unknown') {
+      const sinceMs = this.#unreachableSinceMs.get(first.address.id) ?? this.#clock.monotonicMs()
+      this.#unreachableSinceMs.set(first.address.id, sinceMs)
+      if (this.#clock.monotonicMs() - sinceMs >= this.#patienceMs) for (const one of suspects) this.#end(one)
+      return
+    }
+    this.#unreachableSinceMs.delete(first.address.id)
+    for (const one of suspects) {
+      // Twice in a row: the first look may have met a session between two commands.
+      if (!asleep(one.conn.threadId)) one.suspect = false
+      else if (one.suspect && this.#waitsTooLong(one)) this.#end(one)
+      else one.suspect = true
+    }
+  }
+
+  #end({ conn, address, sinceMs }: Watched): void {
+    conn.destroy(moveErrors.connectionHangs({ server: address.name, seconds: Math.round((this.#clock.monotonicMs() - sinceMs) / 1000) }))
+  }
+
+  async #asleepOrGone(address: ServerAddress, signal: AbortSignal): Promise<((threadId: number) => boolean) | 'unknown'> {
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(this.#patienceMs)])
+    try {
+      const conn = await connectPlain(address, limit)
+      limit.addEventListener('abort', () => conn.destroy(), { once: true })
+      const rows = await conn.allText('SHOW PROCESSLIST').finally(() => conn.destroy())
+      const busy = new Set(rows.filter((row) => row.Command !== 'Sleep').map((row) => Number(row.Id)))
+      return (threadId) => !busy.has(threadId)
+    } catch {
+      return 'unknown'
+    }
+  }
+}
