@@ -49,6 +49,7 @@ export class GatherWrites {
     verb: 'insert' | 'replace' | 'update' | 'delete',
     given: Omit<Context, 'on'>,
     transaction: Transaction | null,
+    form: 'text' | 'binary',
   ): Promise<ScatterResult<WriteSummary & { firstId: bigint | null }>> {
     refuseSettings(this.#runner.settings, given.job)
     const cleanups: (() => Promise<void>)[] = []
@@ -71,7 +72,7 @@ export class GatherWrites {
       return { affectedRows: 0n, warnings: 0, info: verb === 'update' ? 'Rows matched: 0  Changed: 0  Warnings: 0' : '' }
     }
     try {
-      const result = await this.#scatter.write(produce, transaction, 'write', sum, given.keyspace.shards)
+      const result = await this.#scatter.write(produce, transaction, 'write', sum, given.keyspace.shards, form)
       return result.kind === 'done' ? { kind: 'done', value: { ...result.value, firstId: found.firstId } } : result
     } finally {
       for (const clean of cleanups) await clean()

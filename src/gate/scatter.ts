@@ -20,6 +20,7 @@ import type { Merge, Slot } from './plan/plan.ts'
 import { prepareOn } from './prepared.ts'
 import { ResultWriter } from './result-writer.ts'
 import type { Runner } from './runner.ts'
+import { mergedWarnings, type Warning, warningsOf } from './scatter-warnings.ts'
 import { HeldMeanwhile } from './request.ts'
 import { shardName, Transaction, type Branch } from './transaction.ts'
 import type { Param } from '../wire/stmt-execute.ts'
@@ -114,16 +115,23 @@ export class Scatter {
       }
       // Whatever is left of the streams is read away before a connection goes on.
       await Promise.all(opened.filter((o) => o !== undefined).map((o) => drain(o.stream)))
+      const listed: Warning[] = []
+      let warned = 0
       for (const [i, o] of opened.entries()) {
-        if (o === undefined || parts[i]?.backend !== undefined) continue
+        if (o === undefined) continue
+        warned += o.stream.warnings
+        if (problem === null && o.stream.warnings > 0) listed.push(...(await warningsOf(o.backend.connection).catch(() => [])))
+        if (parts[i]?.backend !== undefined) continue
         if (o.branch === null) this.#runner.connections.done(o.backend, false)
         else o.branch.statements++
       }
       if (problem === null) {
         if (transaction !== null && transaction.expelled === null) this.settle(transaction)
-        writer.end(this.#runner.status, 0)
+        const { count, list } = mergedWarnings(warned, listed, options.form)
+        writer.end(this.#runner.status, count)
         this.#runner.affectedRows = -1n
-        this.#runner.warnings = 0
+        this.#runner.warnings = count
+        this.#runner.said = list
         return { kind: 'done', value: undefined }
       }
       if (!writer.started) writer.reset()
@@ -155,6 +163,7 @@ export class Scatter {
     effect: 'lock' | 'write',
     sum: (results: readonly OkResult[]) => WriteSummary = summary,
     shards: readonly ShardView[] = [],
+    form: 'text' | 'binary' = 'text',
   ): Promise<ScatterResult<WriteSummary>> {
     const own = transaction === null ? new Transaction(true, { readOnly: null, snapshot: false }, this.#runner) : null
     const on = transaction ?? (own as Transaction)
@@ -162,6 +171,7 @@ export class Scatter {
     const startMs = this.#core.clock.monotonicMs()
     on.busy = true
     const results: OkResult[] = []
+    const listed: Warning[] = []
     const done: Branch[] = []
     let at = typeof given === 'function' ? (shards[0] as ShardView) : (given[0] as Part).shard
     try {
@@ -183,6 +193,7 @@ export class Scatter {
           branch.wrote = true
           branch.statements++
           if (result.kind === 'ok') results.push(result)
+          if (result.warnings > 0) listed.push(...(await warningsOf(branch.backend.connection)))
         } finally {
           this.#running.delete(mark)
         }
@@ -190,7 +201,10 @@ export class Scatter {
       if (own !== null) await own.commit()
       else this.settle(on)
       this.#core.stats.wrote(this.#core.clock.monotonicMs() - startMs)
-      return { kind: 'done', value: sum(results) }
+      const total = sum(results)
+      const { count, list } = mergedWarnings(total.warnings, listed, form)
+      this.#runner.said = list
+      return { kind: 'done', value: { ...total, warnings: count, info: total.info.replace(/(Warnings: )\d+/, `$1${count}`) } }
     } catch (error) {
       const problem = error as Error
       if (own !== null) {

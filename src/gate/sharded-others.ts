@@ -37,11 +37,10 @@ export class OtherStatements {
 
   async show(plan: ShowPlan, e: Execution): Promise<Refused | null> {
     if (plan.what === 'WARNINGS' || plan.what === 'ERRORS') {
-      const atHand = this.#context.runner.connections.atHand
-      if (atHand === null) {
-        this.#context.client.write(
-          rowsFrames([textColumn('Level', 7), integerColumn('Code'), textColumn('Message', 512)], [], this.#context.runner.status),
-        )
+      const { said, connections, status } = this.#context.runner
+      if (said !== null || connections.atHand === null) {
+        const rows = (said ?? []).filter(([level]) => plan.what === 'WARNINGS' || level === 'Error')
+        this.#context.client.write(rowsFrames([textColumn('Level', 7), integerColumn('Code'), textColumn('Message', 512)], rows, status))
         return null
       }
     }

@@ -90,6 +90,8 @@ export class SeveralShards {
       transaction,
       plan.effect === 'lock' ? 'lock' : 'write',
       copies ? (results) => summary(results.slice(0, 1)) : inserts ? (results) => insertSummary(results, ignore) : undefined,
+      undefined,
+      e.form,
     )
     if (result.kind === 'refused') return { shard: result.shard, version: keyspace.version, cause: result.cause }
     this.#wrote(result.value, routed.firstId)
@@ -143,7 +145,7 @@ export class SeveralShards {
     const ids = async (count: number): Promise<readonly bigint[]> =>
       sequence === null ? [] : await this.#core.sequences.take(sequence.sequence, plan.keyspace, count, e.signal)
     const given = { job, keyspace, inputs, ids }
-    const result = await this.#gatherWrites.write(use, plan.verb as 'insert', given, transaction)
+    const result = await this.#gatherWrites.write(use, plan.verb as 'insert', given, transaction, e.form)
     if (result.kind === 'refused') return { shard: result.shard, version: keyspace.version, cause: result.cause }
     const { firstId, ...done } = result.value
     // A reference table's copies are all written: one of them tells how many rows there are.

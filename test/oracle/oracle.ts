@@ -11,6 +11,7 @@ import { makeSchema, type SchemaSpec } from './schema.ts'
 import { Selects } from './select.ts'
 import { ceilings, floors, weights } from './weights.ts'
 import { Writes } from './write.ts'
+import { startResharding } from './resharding.ts'
 import { type Flavour, shardNames, startWorld, type World } from './world.ts'
 
 export type OracleOptions = {
@@ -19,6 +20,8 @@ export type OracleOptions = {
   readonly flavour: Flavour
   readonly clients: number
   readonly rows?: number
+  /** On a real installation whose shards are switched meanwhile. */
+  readonly reshard?: boolean
 }
 
 type Tally = { asked: number; refused: number; bothRefuse: number; wrong: number }
@@ -33,6 +36,10 @@ export type Report = {
   readonly bySort: Map<string, number>
   wrong: number
   soft: number
+  /** Switches and reversals underneath. */
+  switches: number
+  /** Transactions that a switch rolled back, as the gate told. */
+  moved: number
   failures: string[]
   ms: number
 }
@@ -55,6 +62,8 @@ export class Oracle {
       bySort: new Map(),
       wrong: 0,
       soft: 0,
+      switches: 0,
+      moved: 0,
       failures: [],
       ms: 0,
     }
@@ -69,13 +78,21 @@ export class Oracle {
       ...(schemas[0] as SchemaSpec).vschema,
       tables: Object.assign({}, ...schemas.map((s) => (s.vschema as { tables: object }).tables)) as object,
     }
-    await using world = await startWorld(flavour, vschema)
+    const creates = schemas.flatMap((schema) => schema.tables.map((table) => table.create))
+    await using resharding = this.#options.reshard === true ? await startResharding(flavour, vschema, creates) : null
+    await using plain = resharding === null ? await startWorld(flavour, vschema) : null
+    const world = (resharding ?? plain) as World
+    const done = new AbortController()
+    const switching = resharding?.switching(done.signal)
+    switching?.catch((error: unknown) => this.#report.failures.push(`the reshard: ${String(error)}`))
     await Promise.all(
       schemas.map(async (schema, i) => {
         const client = new Client(world, schema, dice[i] as Dice, i, this.#report, this.#options.rows ?? 60)
         await client.run(Math.ceil(count / clients))
       }),
     )
+    done.abort()
+    this.#report.switches = (await switching?.catch(() => 0)) ?? 0
     this.#judge()
     this.#report.ms = performance.now() - startMs
     return this.#report
@@ -124,7 +141,7 @@ class Client {
   readonly #rows: number
   #one!: Connection
   #four!: Connection
-  #shards: Connection[] = []
+  #shards: Connection[] | null = null
   #recent: string[] = []
   #inTransaction = false
 
@@ -142,10 +159,11 @@ class Client {
   async run(count: number): Promise<void> {
     this.#one = await this.#world.one()
     this.#four = await this.#world.four()
-    this.#shards = await Promise.all(shardNames.map((name) => this.#world.shard(name)))
+    const { shard } = this.#world
+    this.#shards = shard === null ? null : await Promise.all(shardNames.map((name) => shard(name)))
     for (const { create } of this.#schema.tables) {
       await this.#one.query(create)
-      await this.#four.query(create)
+      if (this.#shards !== null) await this.#four.query(create)
     }
     for (const marked of this.#writes.initial(this.#rows)) {
       await this.#one.query(asText(marked))
@@ -165,7 +183,7 @@ class Client {
       } else await this.#select()
     }
     await this.#tablesAgree()
-    for (const connection of [this.#one, this.#four, ...this.#shards]) await connection.close()
+    for (const connection of [this.#one, this.#four, ...(this.#shards ?? [])]) await connection.close()
   }
 
   async #transaction(): Promise<number> {
@@ -179,6 +197,7 @@ class Client {
     await both(dice.pick(['BEGIN', 'START TRANSACTION', 'SET autocommit = 0']))
     this.#inTransaction = true
     let count = 0
+    const movedBefore = this.#report.moved
     for (let steps = 1 + dice.below(4); steps > 0; steps--, count++) {
       if (dice.chance(0.3)) {
         await both('SAVEPOINT here')
@@ -187,7 +206,8 @@ class Client {
       } else if (dice.chance(0.6)) await this.#write()
       else await this.#select()
     }
-    await both(dice.pick(['COMMIT', 'COMMIT', 'ROLLBACK']))
+    // A transaction that a switch rolled back is rolled back on the other side too.
+    await both(this.#report.moved > movedBefore ? 'ROLLBACK' : dice.pick(['COMMIT', 'COMMIT', 'ROLLBACK']))
     await both('SET autocommit = 1')
     this.#inTransaction = false
     return count
@@ -224,6 +244,10 @@ class Client {
     const expected = await this.#ask(this.#one, asked.sql, prepared)
     const got = await this.#ask(this.#four, asked.sql, prepared)
     if (got.kind === 'error' && got.code !== null && this.#refused(tally, asked.category, asked.sql, expected.kind === 'error', got)) return
+    if (got.kind === 'error' && got.errno === 1213 && this.#inTransaction) {
+      this.#report.moved++
+      return
+    }
     if (expected.kind === 'error') tally.bothRefuse++
     this.#found(tally, asked.sql, prepared ? 'prepared' : 'text', compareRows(asked, expected, got))
   }
@@ -235,6 +259,10 @@ class Client {
     const tally = tallyOf(this.#report.writes, category)
     tally.asked++
     const got = await this.#ask(this.#four, marked, prepared)
+    if (got.kind === 'error' && got.errno === 1213 && this.#inTransaction) {
+      this.#report.moved++
+      return true
+    }
     if (got.kind === 'error' && got.code !== null) {
       await this.#one.query(this.#inTransaction ? 'SAVEPOINT probe' : 'BEGIN')
       const expected = await this.#ask(this.#one, marked, prepared)
@@ -279,7 +307,7 @@ class Client {
     for (const table of this.#schema.tables) {
       const sql = `SELECT * FROM ${table.name}`
       const expected = (await rowsOf(this.#one, sql)).map(printAll).toSorted()
-      const parts = await Promise.all(this.#shards.map(async (shard) => (await rowsOf(shard, sql)).map(printAll)))
+      const parts = await Promise.all((this.#shards ?? [this.#four]).map(async (shard) => (await rowsOf(shard, sql)).map(printAll)))
       const sides = table.sharding === 'reference' ? parts : [parts.flat()]
       for (const side of sides) {
         const got = side.toSorted()
@@ -324,7 +352,7 @@ export function printReport(report: Report, show: { differences: number; refused
   const row = (name: string, t: Tally): string =>
     `  ${name.padEnd(22)}${String(t.asked).padStart(7)}${String(t.bothRefuse).padStart(8)}${String(t.refused).padStart(9)}${share(t.refused, judged(t)).padStart(9)}${String(t.wrong).padStart(7)}`
   lines.push(
-    `${options.flavour}, seed ${options.seed}, ${options.count} statements, ${options.clients} client(s), ${(report.ms / 1000).toFixed(1)} s`,
+    `${options.flavour}, seed ${options.seed}, ${options.count} statements, ${options.clients} client(s), ${(report.ms / 1000).toFixed(1)} s${options.reshard === true ? `, ${report.switches} switches and reversals underneath, ${report.moved} transactions rolled back by them` : ''}`,
   )
   for (const [name, tallies] of [
     ['SELECT', selects],

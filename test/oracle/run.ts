@@ -9,6 +9,7 @@ const { values } = parseArgs({
     n: { type: 'string', default: '20000' },
     flavour: { type: 'string', default: 'mariadb' },
     clients: { type: 'string', default: '1' },
+    reshard: { type: 'boolean', default: false },
     show: { type: 'string', default: '10' },
     refused: { type: 'string', default: '0' },
   },
@@ -18,6 +19,7 @@ const oracle = new Oracle({
   count: Number(values.n),
   flavour: values.flavour as Flavour,
   clients: Number(values.clients),
+  reshard: values.reshard,
 })
 const report = await oracle.run()
 process.stdout.write(printReport(report, { differences: Number(values.show), refused: Number(values.refused) }))

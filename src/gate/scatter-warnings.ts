@@ -1,0 +1,33 @@
+/**
+ * The warnings of a statement that ran on several shards, as one server would give them: those of rows are added up; what is said of the
+ * statement's text (a deprecated function) every shard says, and one server once: when a prepared statement is prepared, not when it is executed.
+ */
+import type { Connection } from '../mysql/connection.ts'
+
+export type Warning = readonly [level: string | null, code: string | null, message: string | null]
+
+/** ER_WARN_DEPRECATED_SYNTAX and its kin. */
+const aboutText = new Set(['1287', '1681', '3719', '3720', '3778'])
+
+export async function warningsOf(connection: Connection): Promise<Warning[]> {
+  const result = await connection.query('SHOW WARNINGS')
+  if (result.kind !== 'rows') return []
+  return result.rows.map(([level, code, message]) => [level?.toString() ?? null, code?.toString() ?? null, message?.toString() ?? null])
+}
+
+/** @param count as the servers' answers said; they list no more than max_error_count */
+export function mergedWarnings(count: number, listed: readonly Warning[], form: 'text' | 'binary'): { count: number; list: Warning[] } {
+  const seen = new Set<string>()
+  let left = count
+  const list = listed.filter((warning) => {
+    if (!aboutText.has(warning[1] ?? '')) return true
+    const key = warning.join(' ')
+    if (form === 'text' && !seen.has(key)) {
+      seen.add(key)
+      return true
+    }
+    left--
+    return false
+  })
+  return { count: left, list }
+}
