@@ -152,6 +152,8 @@ class RunWatch {
         return { data: { coverage }, state: 'validating', journal: 'the whole retention window is there; it has to be validated' }
       return { data: { coverage } }
     })
+    // It was proven, was behind for a while, and is not any more.
+    if (run.state === 'validating') await this.#settleState(run)
   }
 
   /** Over the last seconds: how fast records come, how fast the new branch gains, how fast event time passes. */

@@ -7,7 +7,30 @@ export type PhaseState = 'done' | 'current' | 'pending' | 'failed' | 'unknown'
 export type PhaseStep = { readonly name: string; readonly state: PhaseState; readonly note: string }
 
 export function phasesOf(workflow: WorkflowView): PhaseStep[] {
+  if (workflow.kind === 'dualwrite') return dualWritePhases(workflow)
   return [creation(workflow), copy(workflow), following(workflow), verification(workflow), switching(workflow), ending(workflow)]
+}
+
+const dualWriteOrder = [
+  'provisioned',
+  'dual-writing',
+  'filling',
+  'validating',
+  'ready',
+  'ramping',
+  'switched',
+  'holding',
+  'decommissioned',
+] as const
+
+/** In the order in which a run that goes well passes them; `switched` is left by `complete` or by going back. */
+function dualWritePhases(workflow: WorkflowView): PhaseStep[] {
+  const at = dualWriteOrder.findIndex((state) => state === workflow.state)
+  return dualWriteOrder.map((name, index) => {
+    if (at < 0) return { name, state: workflow.state === 'failed' ? 'failed' : 'pending', note: '' }
+    const state = index < at || workflow.state === 'decommissioned' ? 'done' : index === at ? 'current' : 'pending'
+    return { name, state, note: '' }
+  })
 }
 
 const ended = (workflow: WorkflowView): boolean => workflow.state === 'complete' || workflow.state === 'completing'

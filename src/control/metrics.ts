@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { Gauge, Registry, collectDefaultMetrics } from 'prom-client'
 import type { World } from '../change/servers.ts'
+import { fleetViews } from './dualwrite-view.ts'
 import { topologyView } from './status.ts'
 
 /** Prometheus text at /metrics, read from the topology at each scrape: what is unknown has no sample (promise 6). */
@@ -21,6 +22,15 @@ export function serveMetrics(http: FastifyInstance, world: World): void {
   const statements = gauge('gate_statements', 'statements answered', ['gate'])
   const errors = gauge('gate_errors', 'statements answered by an error', ['gate'])
   const memory = gauge('mover_resident_bytes', 'memory of a mover', ['mover'])
+  const run = ['keyspace', 'workflow']
+  const coverage = gauge('dualwrite_coverage_ratio', 'share of the retention window that the new branch holds whole', run)
+  const lag = gauge('dualwrite_lag_records', 'records between the new branch and the end of its topics', run)
+  const moved = gauge('dualwrite_reads_ratio', 'share of tenants whose reads the new branch serves', run)
+  const p95 = gauge('dualwrite_read_p95_seconds', 'p95 of reads over the last second, by branch', [...run, 'branch'])
+  const fleetLag = gauge('fleet_lag_records', 'records between a fleet and the end of its topic', ['fleet'])
+  const fleetRate = gauge('fleet_records_per_second', 'records that a fleet takes', ['fleet'])
+  const fleetPoison = gauge('fleet_poison_records', 'records that could not be decoded, mapped or routed', ['fleet'])
+  const dualwrite = [coverage, lag, moved, p95, fleetLag, fleetRate, fleetPoison]
   http.get('/metrics', async (_request, reply) => {
     const view = await topologyView(world)
     for (const one of [headroom, waiting, lagTransactions, lagSeconds, rows, changes, epoch, held, statements, errors, memory]) one.reset()
@@ -36,6 +46,22 @@ export function serveMetrics(http: FastifyInstance, world: World): void {
         lagTransactions.set(labels, s.lag.transactions)
         lagSeconds.set(labels, s.lag.ageMs / 1000)
       }
+    }
+    for (const one of dualwrite) one.reset()
+    for (const workflow of view.workflows()) {
+      if (workflow.dualwrite === null || workflow.state === 'decommissioned' || workflow.state === 'cancelled') continue
+      const labels = { keyspace: workflow.keyspace, workflow: workflow.name }
+      const { coverage: filled, reads, readsPercent } = workflow.dualwrite
+      moved.set(labels, readsPercent / 100)
+      if (filled !== null && filled.percent !== null) coverage.set(labels, filled.percent / 100)
+      if (filled !== null && filled.lag !== null) lag.set(labels, Number(filled.lag))
+      if (reads.old.reads > 0) p95.set({ ...labels, branch: 'main' }, reads.old.p95Ms / 1000)
+      if (reads.new.reads > 0) p95.set({ ...labels, branch: workflow.dualwrite.toBranch }, reads.new.p95Ms / 1000)
+    }
+    for (const fleet of fleetViews(view)) {
+      if (fleet.lag !== null) fleetLag.set({ fleet: fleet.name }, Number(fleet.lag))
+      if (fleet.recordsPerSecond !== null) fleetRate.set({ fleet: fleet.name }, fleet.recordsPerSecond)
+      fleetPoison.set({ fleet: fleet.name }, fleet.poison)
     }
     for (const keyspace of view.keyspaces()) {
       for (const c of keyspace.routing.components) {

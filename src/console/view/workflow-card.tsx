@@ -3,6 +3,7 @@ import { clockTime } from '../format.ts'
 import { phasesOf } from '../phases.ts'
 import { LastAction } from './last-action.tsx'
 import { NextCommands } from './next-commands.tsx'
+import { DualWrite } from './dual-write.tsx'
 import { CopyProgress } from './copy-progress.tsx'
 import { Streams } from './streams.tsx'
 import { Vdiff } from './vdiff.tsx'
@@ -19,7 +20,11 @@ export function WorkflowCard({ workflow, nowMs }: { workflow: WorkflowView; nowM
       </header>
       <Sides workflow={workflow} />
       <Phases workflow={workflow} />
-      <CopyProgress workflow={workflow} />
+      {workflow.dualwrite === null || workflow.dualwrite === undefined ? (
+        <CopyProgress workflow={workflow} />
+      ) : (
+        <DualWrite run={workflow.dualwrite} nowMs={nowMs} />
+      )}
       {workflow.streams.length > 0 && <Streams streams={workflow.streams} nowMs={nowMs} />}
       {workflow.vdiff !== null && <Vdiff vdiff={workflow.vdiff} />}
       {workflow.action !== null && <LastAction action={workflow.action} nowMs={nowMs} />}

@@ -2,7 +2,7 @@ import type { StatusView, WorkflowView } from '../../api/schemas.ts'
 import { clockTime } from '../format.ts'
 import { WorkflowCard } from './workflow-card.tsx'
 
-const isOver = (workflow: WorkflowView): boolean => workflow.state === 'complete' || workflow.state === 'cancelled'
+const isOver = (workflow: WorkflowView): boolean => ['complete', 'cancelled', 'decommissioned'].includes(workflow.state)
 
 /** What is under way first, newest first; what is over is folded away. */
 export function Workflows({ status }: { status: StatusView }) {
