@@ -14,6 +14,7 @@ import { Consumer } from '../ingest/consumer.ts'
 import { allTables } from '../ingest/definition.ts'
 import type { TopicDefinition } from '../ingest/definition.ts'
 import { ensureIngestTables, table as ingestTable } from '../ingest/tables.ts'
+import { addressesOf, connectReader } from '../move/access.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { quoteIdentifier, quoteQualified, quoteString } from '../sql/quote.ts'
 import { openTopic } from '../topic/open.ts'
@@ -133,13 +134,19 @@ export async function tryTwice(world: {
     }
     const late = await untilThere(connection, mine, schemas, holdAt, clock, signal)
     if (late !== null) return { kind: 'unknown', reason: late }
+    // Digests read bytes: texts of several charsets in one row would not go into one another otherwise (1271).
+    const reader = await connectReader(await addressesOf(store)(world.on.serverId), signal)
     const differing: string[] = []
     let rows = 0
-    for (const one of tables) {
-      const names = [...comparedColumns(one), ...sketchColumns(one)]
-      const [a, b] = [await digestOf(connection, schemas[0], one.table, names), await digestOf(connection, schemas[1], one.table, names)]
-      rows += a.rows
-      if (a.rows !== b.rows || a.sum !== b.sum) differing.push(`${one.table} (${a.rows} and ${b.rows} rows)`)
+    try {
+      for (const one of tables) {
+        const names = [...comparedColumns(one), ...sketchColumns(one)]
+        const [a, b] = [await digestOf(reader, schemas[0], one.table, names), await digestOf(reader, schemas[1], one.table, names)]
+        rows += a.rows
+        if (a.rows !== b.rows || a.sum !== b.sum) differing.push(`${one.table} (${a.rows} and ${b.rows} rows)`)
+      }
+    } finally {
+      reader.destroy()
     }
     return differing.length === 0
       ? { kind: 'same', records: holdAt.records, rows }
