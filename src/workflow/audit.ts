@@ -44,10 +44,13 @@ export async function readAudit(store: Store, keyspace: string, workflow: string
 
 export type AuditTrailOptions = { store: Store; clock: Clock; log: Log; keyspace: string; workflow: string; actor: string; verb: string; action: string } // prettier-ignore
 
+const gatherMs = 100
+
 /** Entries of one action, written behind its back. */
 export class AuditTrail {
   readonly #options: AuditTrailOptions
   #waiting: Put[] = []
+  #hurry = new AbortController()
   #writing: Promise<void> | null = null
 
   constructor(options: AuditTrailOptions) {
@@ -73,12 +76,16 @@ export class AuditTrail {
 
   /** Until all of it stands. */
   async flush(): Promise<void> {
+    this.#hurry.abort()
     while (this.#writing !== null) await this.#writing
+    this.#hurry = new AbortController()
   }
 
   async #write(): Promise<void> {
     const { store, log, clock } = this.#options
     const attemptsMax = 5
+    // The steps of a switch follow each other within milliseconds, while clients wait: one commit for several.
+    await clock.sleep(gatherMs, this.#hurry.signal).catch(() => undefined)
     // A commit that is too large is refused by etcd: 128 operations.
     for (let batch = this.#waiting.splice(0, 50), attempt = 1; batch.length > 0;) {
       try {
