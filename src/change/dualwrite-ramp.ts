@@ -8,6 +8,7 @@ import type { FleetRecord, ReadRule } from '../topology/dualwrite-records.ts'
 import { keys } from '../topology/keys.ts'
 import { closeSlots, closeTenant, emergencyBack, isClosing, settle, slotsOfPercent, stepSides } from '../topology/read-rule.ts'
 import type { GateRecord, GateStats } from '../topology/records.ts'
+import type { Json } from '../topology/store.ts'
 import { listRecords, readRecord } from '../topology/typed.ts'
 import { gatesAcknowledged } from '../switch/acknowledge.ts'
 import { behindOf, neededBy, rampLimits } from '../switch/ramp.ts'
@@ -270,6 +271,7 @@ async function note(desk: Desk, run: WorkflowRecord, entry: RampEntry): Promise<
   await changeRun(desk, run, (now) => ({
     data: { ramp: [...(dataOf(now).ramp ?? []), entry].slice(-entriesMax) },
     journal: entryText(entry),
+    log: { kind: 'decision', inputs: entry as unknown as Json, ms: entry.stallMs },
   }))
 }
 

@@ -4,9 +4,12 @@ import { isSwError } from '../base/errors.ts'
 import { branchKeyspace } from '../topology/dualwrite-records.ts'
 import type { FleetRecord, ReadRule } from '../topology/dualwrite-records.ts'
 import { keys } from '../topology/keys.ts'
-import type { Condition, Json, Store } from '../topology/store.ts'
+import type { Condition, Json, Put, Store } from '../topology/store.ts'
 import { listRecords, put, readRecord, updateRecord } from '../topology/typed.ts'
 import type { Versioned } from '../topology/typed.ts'
+import { auditPut } from '../workflow/audit.ts'
+import type { AuditEntry } from '../workflow/audit.ts'
+import { controllerName } from '../workflow/context.ts'
 import type { Leadership } from '../workflow/context.ts'
 import { workflowErrors } from '../workflow/errors.ts'
 import { withJournal } from '../workflow/records.ts'
@@ -25,6 +28,8 @@ export type Change = {
   readonly ended?: boolean
   readonly journal?: string
   readonly spec?: DualWriteSpec
+  /** For the log, beside the journal's text. */
+  readonly log?: { readonly kind?: AuditEntry['kind']; readonly inputs?: Json; readonly ms?: number | null }
 }
 
 /** `change` is worked out from the record as it stands; null leaves it. SW-WORKFLOW-005 when another leads. */
@@ -34,11 +39,14 @@ export async function changeRun(
   change: (now: WorkflowRecord) => Change | null,
 ): Promise<WorkflowRecord> {
   const key = keys.workflow(workflow.keyspace, workflow.name)
+  // The log gets what the journal gets, in the same commit.
+  const log: Put[] = []
   const result = await updateRecord<WorkflowRecord>(
     desk.store,
     key,
     (now) => {
       if (now === null || now.uid !== workflow.uid) return null
+      log.length = 0
       const wanted = change(now)
       if (wanted === null) return null
       const next: WorkflowRecord = {
@@ -48,9 +56,17 @@ export async function changeRun(
         ...(wanted.spec === undefined ? {} : { spec: wanted.spec as unknown as Json }),
         data: { ...(now.data as object), ...wanted.data } as unknown as Json,
       }
-      return wanted.journal === undefined ? next : withJournal(next, desk.clock.nowMs(), wanted.journal)
+      if (wanted.journal === undefined) return next
+      const atMs = desk.clock.nowMs()
+      const { ms = null, inputs = null, kind = 'note' } = wanted.log ?? {}
+      const actor = controllerName(desk.leadership)
+      log.push(
+        auditPut(now.keyspace, now.name, { atMs, actor, kind, verb: null, action: null, what: wanted.journal, inputs, outcome: '', ms }),
+      )
+      return withJournal(next, atMs, wanted.journal)
     },
     [desk.leadership.fence],
+    log,
   )
   if (!result.ok) throw workflowErrors.notLeader()
   if (result.value === null) throw workflowErrors.gone({ key })
