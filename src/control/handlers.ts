@@ -109,7 +109,8 @@ export function buildHandlers(world: World & { version: string; leading: Office 
         const spec = body.spec
         if (body.dryRun) return dryRun(world, body.id, 'create', () => dualWriteLines(world, body.keyspace, spec))
         const { id, keyspace, name, kind } = body
-        const given = { id, keyspace, name, kind, spec: spec as unknown as Json, data: {}, args: {}, nowMs: clock.nowMs() }
+        const { actor } = body
+        const given = { id, keyspace, name, kind, spec: spec as unknown as Json, data: {}, args: {}, nowMs: clock.nowMs(), actor }
         return actionView((await requestCreate(store, given)).action)
       }
       const open = await openRunOn(store, body.keyspace)
