@@ -5,7 +5,7 @@
  *     JSON_REPLACE(_utf8mb4'[12.340, "x"]','$[0]',12.340)
  *
  * Then the target prints the same text, byte for byte. What text does not tell stays unknown: a DATE within JSON arrives as the string that it prints as
- * (docs/decisions/006).
+ * (docs/decisions/008).
  */
 import { doubleText } from '../binlog/double-text.ts'
 

@@ -152,7 +152,16 @@ export class TargetApplier {
     assert(this.#parts === 'applying' && !this.#roundRunning && this.#landing === 0, 'parts have begun')
     for (const change of changes) this.pending.add(change)
     await this.#setIntent(end)
-    await this.#writeOrHold(this.pending.take(this.applied))
+    const round = this.pending.take(this.applied)
+    await this.options.exclusion.shared(async () => {
+      try {
+        await this.#write(round)
+      } catch (error) {
+        if (!isCollision(error) || this.options.mode !== 'several-sources') throw error
+        this.#noteCollision(error)
+        await this.#hold(round)
+      }
+    })
     await this.options.failpoints.hit('part.afterSome')
   }
 
@@ -166,16 +175,9 @@ export class TargetApplier {
     this.wake()
   }
 
-  /** Writes a round; rows that collide with another stream's go back to `pending`. */
-  async #writeOrHold(round: Round): Promise<void> {
-    const { exclusion, mode, lanes, schema } = this.options
-    try {
-      await exclusion.shared(() => this.#write(round))
-      return
-    } catch (error) {
-      if (!isCollision(error) || mode !== 'several-sources') throw error
-      this.#noteCollision(error)
-    }
+  /** Writes all of a round but for rows that collide with another stream's, which go back to `pending`; returns how many. */
+  async #hold(round: Round): Promise<number> {
+    const { mode, lanes, schema } = this.options
     const first = lanes[0]
     assert(first !== undefined, 'a target has a lane')
     const held: Change[] = []
@@ -197,8 +199,9 @@ export class TargetApplier {
         await put(changes.slice(half))
       }
     }
-    await exclusion.shared(() => put([...round.changes.values()].flatMap((changes) => [...changes.values()])))
+    await put([...round.changes.values()].flatMap((changes) => [...changes.values()]))
     this.pending.putBack(roundOf(held, round.stamp))
+    return held.length
   }
 
   /** Waits until nothing is on its way, after `run` was told to stop. */
@@ -228,38 +231,51 @@ export class TargetApplier {
   }
 
   async #round(): Promise<void> {
-    const round = this.pending.take(this.options.latest())
+    const { options } = this
+    const round = this.pending.take(options.latest())
     this.#roundRunning = true
     this.#space.ring()
     try {
-      await this.options.exclusion.shared(() => this.#apply(round))
+      if ((await options.exclusion.shared(() => this.#applyOrHold(round))) === 'held') {
+        if (this.#parts === 'draining') this.#parts = 'held'
+        else await this.#extend()
+        return
+      }
       this.applied = round.stamp
       this.#stored = round.stamp
-      this.#storedAtMs = this.options.clock.monotonicMs()
+      this.#storedAtMs = options.clock.monotonicMs()
       this.#extendTo = null
       this.#collisionsInRow = 0
       this.waiting = null
-    } catch (error) {
-      if (!isCollision(error) || this.options.mode !== 'several-sources') throw error
-      if (this.#parts === 'draining') {
-        await this.#setIntent(round.stamp)
-        await this.#writeOrHold(round)
-        this.#parts = 'held'
-      } else await this.#collided(round, error)
-      return
     } finally {
       this.#roundRunning = false
       this.#space.ring()
     }
-    this.options.onApplied(this)
+    options.onApplied(this)
   }
 
-  /** PROTOCOLS 1.6: the round counts as crashed and is taken again, longer, up to a marker committed after now. */
-  async #collided(round: Round, error: Error): Promise<void> {
-    this.pending.putBack(round)
-    this.#noteCollision(error)
-    this.#extendTo = await this.options.writeMarker()
-    await this.options.clock.sleep(Math.min(500, 2 ** Math.min(this.#collisionsInRow, 9)))
+  /**
+   * PROTOCOLS 1.6: with rows held back the round counts as crashed (X and the position stay), and is taken again, longer, up to a marker committed
+   * after now. What passed need not be written again (docs/decisions/008).
+   */
+  async #extend(): Promise<void> {
+    const { writeMarker, clock } = this.options
+    this.#extendTo = await writeMarker()
+    await clock.sleep(Math.min(200, 2 ** Math.min(this.#collisionsInRow, 8)))
+  }
+
+  async #applyOrHold(round: Round): Promise<'applied' | 'held'> {
+    try {
+      await this.#apply(round)
+      return 'applied'
+    } catch (error) {
+      if (!isCollision(error) || this.options.mode !== 'several-sources') throw error
+      this.#noteCollision(error)
+    }
+    await this.#setIntent(round.stamp)
+    if ((await this.#hold(round)) > 0) return 'held'
+    await this.options.lanes[0]?.transaction([this.#positionSql(round.stamp)])
+    return 'applied'
   }
 
   #noteCollision(error: Error): void {
