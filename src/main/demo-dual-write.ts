@@ -159,7 +159,7 @@ async function run(): Promise<number> {
   })
   say('Fault 1: a row of the new branch is changed behind our back.')
   await story.act('wrong row', async () => {
-    const fault = await wrongRow(newShards, new Date(clock.nowMs() - 20_000))
+    const fault = await wrongRow(newShards, new Date(clock.nowMs() - 12_000))
     if (fault === null) throw demoErrors.failed({ what: 'no slow query of a closed bucket was found on the new branch' })
     say(`  ${fault.what}`)
     const why = await story.untilSteppedBack()

@@ -18,6 +18,8 @@ import { seeded } from './seeded.ts'
 export type IngestTorture = {
   readonly seed: number
   readonly seconds: number
+  /** These in this order, and then the end; else by the seed until the time is up. */
+  readonly harms?: readonly IngestHarm[]
   readonly flavour: 'mariadb' | 'mysql'
   /** Topics on Kafka, three brokers; null: the embedded log. */
   readonly kafka: KafkaInstall | null
@@ -36,6 +38,7 @@ type Branch = (typeof branches)[number]
 const shardsOf: Readonly<Record<Branch, readonly string[]>> = { main: ['-80', '80-'], wide: ['-40', '40-80', '80-c0', 'c0-'] }
 /** Longer than a lease (small-consumer.ts): whoever was stopped for this long is a zombie when it goes on. */
 const pastLeaseMs = 2_200
+const caughtUpLimitMs = 180_000
 
 class Fleet {
   readonly #world: IngestWorld
@@ -100,13 +103,15 @@ export async function tortureIngest(options: IngestTorture): Promise<IngestTortu
     let failed = 0
     const producing = produce(world, seeded(seed + 1), ended.signal, () => failed++)
     const endMs = performance.now() + options.seconds * 1000
-    while (performance.now() < endMs) {
-      await delay(300 + below(900))
+    const order = options.harms?.values() ?? dealt(below)
+    while (options.harms !== undefined || performance.now() < endMs) {
+      const next = order.next()
+      if (next.done === true) break
       const fleet = fleets[below(2)] as Fleet
-      const name = await harm(fleet, { server, kafka, world, random, below })
-      if (name === null) continue
-      counts.set(name, (counts.get(name) ?? 0) + 1)
-      say(`  ${fleet.branch}: ${name}`)
+      await delay(300 + below(900))
+      if (!(await harms[next.value](fleet, { server, kafka, world, below }))) continue
+      counts.set(next.value, (counts.get(next.value) ?? 0) + 1)
+      say(`  ${fleet.branch}: ${next.value}`)
       for (const one of fleets) one.refill(1 + below(2))
     }
     ended.abort()
@@ -115,14 +120,14 @@ export async function tortureIngest(options: IngestTorture): Promise<IngestTortu
     const acknowledged = world.sent.length
     const events = await wholeTopic(world)
     requireAcknowledged(world.sent, events)
-    for (const branch of branches) {
-      await world.caughtUp(branch, 120_000)
-      await world.assertExact(branch, events)
+    for (const fleet of fleets) {
+      await caughtUp(world, fleet)
+      await world.assertExact(fleet.branch, events)
     }
     if (failed > 0) say(`  ${failed} sends without an answer`)
-    const harms = [...counts.values()].reduce((sum, n) => sum + n, 0)
+    const done = [...counts.values()].reduce((sum, n) => sum + n, 0)
     const summary = [...counts].map(([name, n]) => `${n} × ${name}`).join(', ')
-    return { records: events.length, acknowledged, harms, summary }
+    return { records: events.length, acknowledged, harms: done, summary }
   } finally {
     ended.abort()
     for (const fleet of fleets) await fleet.stop()
@@ -132,58 +137,105 @@ export async function tortureIngest(options: IngestTorture): Promise<IngestTortu
   }
 }
 
+/** As IngestWorld.caughtUp, but consumers that could not begin while their server was away are started again, as `up` does. */
+async function caughtUp(world: IngestWorld, fleet: Fleet): Promise<void> {
+  const ends = await world.topic.endOffsets()
+  const limit = performance.now() + caughtUpLimitMs
+  for (;;) {
+    const positions = await world.positions(fleet.branch)
+    const behind = (await world.shards(fleet.branch)).flatMap(({ uid }) =>
+      [...ends]
+        .filter(([partition, end]) => end > 0n && positions.get(`${uid} ${partition}`)?.next !== end)
+        .map(([partition]) => `${uid} ${partition}`),
+    )
+    if (behind.length === 0) return
+    if (performance.now() > limit)
+      throw new Error(`${fleet.branch} did not catch up: ${behind.join(', ')}; ${JSON.stringify(await world.reports(fleet.branch))}`)
+    fleet.refill(1)
+    await delay(100)
+  }
+}
+
 type Scene = {
   readonly server: TestServer
   readonly kafka: LocalKafka | null
   readonly world: IngestWorld
-  readonly random: () => number
   readonly below: (n: number) => number
 }
 
-/** One harm, over and done with when it returns (a stopped process goes on). Null: not possible now. */
-async function harm(fleet: Fleet, { server, kafka, world, below }: Scene): Promise<string | null> {
-  const victim = fleet.alive[below(Math.max(1, fleet.alive.length))]
-  const dice = below(100)
-  if (dice < 25 && victim !== undefined) {
-    victim.kill('SIGKILL')
-    return 'consumer killed'
-  }
-  if (dice < 45) {
+/** One harm each, over and done with when it returns (a stopped process goes on). False: not possible now. */
+const harms = {
+  async 'consumer killed'(fleet, { below }) {
+    const victim = fleet.alive[below(Math.max(1, fleet.alive.length))]
+    return victim?.kill('SIGKILL') ?? false
+  },
+  async 'consumer that dies at a crash point'(fleet, { below }) {
     const point = ingestCrashPoints[below(ingestCrashPoints.length)] as string
     fleet.start(point, below(3))
-    return 'consumer that dies at a crash point'
-  }
-  if (dice < 65 && victim !== undefined) {
+    return true
+  },
+  async 'consumer stopped past its lease'(fleet, { below }) {
+    const victim = fleet.alive[below(Math.max(1, fleet.alive.length))]
+    if (victim === undefined) return false
     // Somebody else takes its partitions meanwhile; then it goes on with what it held, in the middle of whatever it did.
     fleet.start()
     victim.kill('SIGSTOP')
     await delay(pastLeaseMs)
     victim.kill('SIGCONT')
-    return 'consumer stopped past its lease'
-  }
-  if (dice < 80) {
+    return true
+  },
+  async 'partitions dealt out anew'(fleet, { below }) {
+    const victim = fleet.alive[below(Math.max(1, fleet.alive.length))]
     fleet.start()
-    if (victim !== undefined) victim.kill('SIGTERM')
-    return 'partitions dealt out anew'
-  }
-  if (dice < 88 || kafka === null) {
+    victim?.kill('SIGTERM')
+    return true
+  },
+  async 'shards killed'(_, { server, world, below }) {
     await server.kill9()
     await delay(below(500))
     await server.restart()
     await world.reconnect()
-    return 'shards killed (their server)'
-  }
-  const id = 1 + below(kafka.nodes.length)
-  if (dice < 95) {
+    return true
+  },
+  async 'broker killed'(_, { kafka, below }) {
+    if (kafka === null) return false
+    const id = 1 + below(kafka.nodes.length)
     await kafka.kill9(id)
     await delay(500 + below(2500))
     await kafka.startNode(id)
-    return 'broker killed'
+    return true
+  },
+  async 'broker stopped past its session'(_, { kafka, below }) {
+    if (kafka === null) return false
+    const id = 1 + below(kafka.nodes.length)
+    kafka.pause(id, 'SIGSTOP')
+    await delay(3_500)
+    kafka.pause(id, 'SIGCONT')
+    return true
+  },
+} satisfies Record<string, (fleet: Fleet, scene: Scene) => Promise<boolean>>
+
+export type IngestHarm = keyof typeof harms
+
+/** Dealt like cards, so that every harm comes about as often as it stands here, in whatever order. */
+const deck: readonly IngestHarm[] = [
+  'consumer killed',
+  'consumer killed',
+  'consumer that dies at a crash point',
+  'consumer that dies at a crash point',
+  'consumer stopped past its lease',
+  'consumer stopped past its lease',
+  'partitions dealt out anew',
+  'shards killed',
+  'broker killed',
+  'broker stopped past its session',
+]
+
+function* dealt(below: (n: number) => number): Generator<IngestHarm, never, undefined> {
+  for (;;) {
+    const cards = [...deck]
+    while (cards.length > 0) yield cards.splice(below(cards.length), 1)[0] as IngestHarm
   }
-  kafka.pause(id, 'SIGSTOP')
-  await delay(3_500)
-  kafka.pause(id, 'SIGCONT')
-  return 'broker stopped past its session'
 }
 
 async function produce(world: IngestWorld, random: () => number, signal: AbortSignal, onUnknown: () => void): Promise<void> {

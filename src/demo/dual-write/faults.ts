@@ -6,13 +6,13 @@ function on(shard: ShardAddress): Promise<mysql.Connection> {
   return mysql.createConnection({ host: shard.host, port: shard.port, user: shard.user, password: shard.password, database: shard.schema })
 }
 
-/** One slow query of a closed bucket says something else than its event did. Returns what takes it back, or null: no row is old enough. */
+/** One slow query, the newest before an instant, says something else than its event did: while reads move the newest closed buckets are compared. Returns what takes it back, or null: no row is old enough. */
 export async function wrongRow(shards: readonly ShardAddress[], before: Date): Promise<{ what: string; undo: () => Promise<void> } | null> {
   for (const shard of shards) {
     const connection = await on(shard)
     try {
       const [rows] = await connection.query<mysql.RowDataPacket[]>(
-        'SELECT database_id, from_partition, from_offset, ms FROM slow_query WHERE at < ? ORDER BY at LIMIT 1',
+        'SELECT database_id, from_partition, from_offset, ms FROM slow_query WHERE at < ? ORDER BY at DESC LIMIT 1',
         [before.toISOString().slice(0, 19).replace('T', ' ')],
       )
       const row = rows[0]
