@@ -176,6 +176,8 @@ export const DualWriteView = z.object({
   ),
   watch: z.object({ atMs: z.number(), verdict: z.string(), because: z.string() }).nullable(),
   evidence: z.array(EvidenceView),
+  /** Before retention reaches what the new fleet has yet to read; null: topics keep everything, or not known. */
+  headroom: z.object({ atMs: z.number(), leftMs: z.number(), fleet: z.string(), partition: z.number(), low: z.boolean() }).nullable(),
   horizon: z.object({ atMs: z.number(), kind: z.string(), untilMs: z.number().nullable(), because: z.string() }).nullable(),
   removeAtMs: z.number().nullable(),
   fleets: z.array(FleetView),

@@ -233,12 +233,12 @@ export async function cancelVerb(world: DualWriteWorld, context: ActionContext):
     context,
     fleets.map((fleet) => fleet.name),
   )
-  for (const fleet of fleets) await deleteFleet(context, fleet.name)
   if (!args.keepData) {
     const tables = await writtenTables(world, context)
     for (const shard of shards) await emptyShard(world, shard, tables)
     await context.say(`the tables of ${shards.length} shards are empty again`)
   }
+  for (const fleet of fleets) await deleteFleet(context, fleet.name, args.keepData ? 'kept' : 'emptied')
   if (mine !== null) {
     for (;;) {
       const now = await readRecord<ReadRule>(store, keys.reads(keyspace))

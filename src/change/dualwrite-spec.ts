@@ -126,6 +126,13 @@ export type DualWriteData = {
   readonly heldForStep?: readonly string[]
   readonly lastWatch?: { readonly atMs: number; readonly verdict: 'pass' | 'fail' | 'unknown'; readonly because: string }
   readonly baselineP95Ms?: number
+  readonly headroom?: {
+    readonly atMs: number
+    readonly leftMs: number
+    readonly fleet: string
+    readonly partition: number
+    readonly low: boolean
+  }
   readonly horizon?: Horizon
   readonly switchedAtMs?: number
   /** Old fleets stopped: the data goes when this has passed. */

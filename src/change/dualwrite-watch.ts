@@ -17,6 +17,7 @@ import { isFilled, judgeCoverage, readWindows } from './dualwrite-coverage.ts'
 import { finishRun } from './dualwrite-finish.ts'
 import { endsOf, fleetTrouble, lagOf, median, overBudget, readsOf } from './dualwrite-figures.ts'
 import type { BranchFigures } from './dualwrite-figures.ts'
+import { keepHeadroom } from './dualwrite-headroom.ts'
 import { horizonOf } from './dualwrite-horizon.ts'
 import { emergency, giveUpLeftOver, moveReads, oneStepAtATime, percentOf } from './dualwrite-ramp.ts'
 import { evidenceOf, whyNotReady } from './dualwrite-ready.ts'
@@ -30,6 +31,7 @@ const tickMs = 250
 const beginsEveryMs = 300
 const coverageEveryMs = 1000
 const horizonEveryMs = 2000
+const headroomEveryMs = 5000
 const retryMs = 3000
 const guardLimits = { holdMs: 400, gatesMs: 1500, reachMs: 1500 }
 
@@ -96,6 +98,7 @@ class RunWatch {
     this.#task('coverage', begins ? beginsEveryMs : coverageEveryMs, () => this.#coverage(run))
     this.#task('guard', 900, () => this.#guard(run))
     this.#task('horizon', horizonEveryMs, () => this.#horizon(run))
+    this.#task('headroom', headroomEveryMs, () => keepHeadroom(this.#world, this.#desk, run))
     if (state === 'ramping' || state === 'switched') this.#task('compare', specOf(run).ramp.watchEveryMs, () => this.#compare(run))
     if (dataOf(run).auto?.state === 'running') this.#task('auto', 250, () => this.#auto(run))
   }

@@ -13,6 +13,7 @@ import type { WorkflowRecord } from '../workflow/records.ts'
 import { isFilled, judgeCoverage } from './dualwrite-coverage.ts'
 import type { CoverageInput } from './dualwrite-coverage.ts'
 import { overBudget } from './dualwrite-figures.ts'
+import { leftMs } from './dualwrite-headroom.ts'
 import { emergency, giveUpLeftOver } from './dualwrite-ramp.ts'
 import { whyNotReady } from './dualwrite-ready.ts'
 import { refreshPlan } from './dualwrite-record.ts'
@@ -206,4 +207,12 @@ test('a controller that no longer leads moves nothing: its commit carries the le
     await emergency({ ...desk, leadership: { ...desk.leadership, signal: end.signal } }, run, 'operator', 'late')
   }, /not the leader/)
   assert.equal((await readRecord<ReadRule>(store, keys.reads('insights')))?.value.moved, 2500)
+})
+
+test('lore: offsets expire before they are read: the time left is the part of what the topic holds that lies before the slowest position', () => {
+  assert.equal(leftMs(1000, 0n, 100n, 100n), 1000)
+  assert.equal(leftMs(1000, 100n, 200n, 125n), 250)
+  assert.equal(leftMs(1000, 100n, 200n, 100n), 0)
+  assert.equal(leftMs(1000, 100n, 200n, 90n), 0)
+  assert.equal(leftMs(1000, 100n, 100n, 100n), 1000, 'all of it was read, and all of it has expired')
 })

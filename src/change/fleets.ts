@@ -3,16 +3,20 @@
  * row means exactly these (PROTOCOLS 4.2), never "log start now".
  */
 import type { TopicDefinition } from '../ingest/definition.ts'
+import { ensureIngestTables, table } from '../ingest/tables.ts'
+import { quoteString } from '../sql/quote.ts'
 import { openTopic } from '../topic/open.ts'
 import type { Topic } from '../topic/topic.ts'
 import { branchKeyspace } from '../topology/dualwrite-records.ts'
-import type { FleetRecord, FleetReport, Offsets } from '../topology/dualwrite-records.ts'
+import type { FleetRecord, FleetReport, Offsets, PartitionEpoch } from '../topology/dualwrite-records.ts'
 import { keys } from '../topology/keys.ts'
 import type { KeyspaceRecord } from '../topology/records.ts'
 import type { Condition } from '../topology/store.ts'
 import { absent, listRecords, put, readRecord, updateRecord } from '../topology/typed.ts'
 import { dualwriteErrors } from './dualwrite-errors.ts'
 import { changeErrors } from './errors.ts'
+import { branchShards } from './branches.ts'
+import { withServer } from './servers.ts'
 import type { World } from './servers.ts'
 
 /** Reads a definition file: injected, since it runs the user's module. */
@@ -59,18 +63,20 @@ export async function createFleet(world: FleetWorld, request: FleetRequest, also
       if (known.value.topicId === topic.id && known.value.definitionDigest === definition.digest) return known.value
       throw dualwriteErrors.fleetExists({ fleet: name })
     }
+    const before = await positionsBefore(world, request, topic.id)
     const fleet: FleetRecord = {
       v: 1,
       name,
       keyspace,
       branch,
-      branchId: record.value.uid,
+      // A fleet of this topic has written here already: its positions are gone on with, or every record would count twice.
+      branchId: before.branchId ?? record.value.uid,
       definitionPath: request.definitionPath,
       definitionDigest: definition.digest,
       definitionVersion: definition.version,
       topicUrl,
       topicId: topic.id,
-      startOffsets: await startOffsets(topic, request.start, clock.nowMs()),
+      startOffsets: { ...(await startOffsets(topic, request.start, clock.nowMs())), ...before.starts },
       wanted: request.wanted ?? 'running',
       generation: 1,
       batchRecordsMax: request.batchRecordsMax ?? 1000,
@@ -86,6 +92,32 @@ export async function createFleet(world: FleetWorld, request: FleetRequest, also
   } finally {
     await topic.close()
   }
+}
+
+/** What stands on the branch's shards of this topic, and where its partitions were begun. */
+async function positionsBefore(
+  world: FleetWorld,
+  request: FleetRequest,
+  topicId: string,
+): Promise<{ branchId: string | null; starts: { [partition: string]: string } }> {
+  const ids = new Set<string>()
+  for (const shard of await branchShards(world, request.keyspace, request.branch)) {
+    await withServer(world.store, shard.serverId, 'admin', async (connection) => {
+      await ensureIngestTables(connection)
+      const rows = await connection.allText(
+        `SELECT DISTINCT branch_id AS id FROM ${table.position} WHERE shard_uid = ${quoteString(shard.uid)} AND topic_id = ${quoteString(topicId)}`,
+      )
+      for (const row of rows) ids.add(row['id'] ?? '')
+    })
+  }
+  const name = fleetName(request.keyspace, request.branch, request.suffix)
+  if (ids.size > 1) throw dualwriteErrors.fleetExists({ fleet: name })
+  const [branchId = null] = ids
+  if (branchId === null) return { branchId, starts: {} }
+  const starts: { [partition: string]: string } = {}
+  for (const epoch of await listRecords<PartitionEpoch>(world.store, keys.partitionEpochsOf(name)))
+    if (epoch.value.start !== undefined) starts[epoch.key.split('/').at(-1) ?? ''] = epoch.value.start
+  return { branchId, starts }
 }
 
 async function startOffsets(topic: Topic, start: FleetStart, nowMs: number): Promise<Offsets> {
@@ -148,17 +180,20 @@ export async function fleetStands(world: Pick<World, 'store'>, name: string, sin
   )
 }
 
-/** Forgets a fleet of which nothing runs any more. Rows and positions on the shards stay with the shards. */
-export async function deleteFleet(world: Pick<World, 'store'>, name: string): Promise<void> {
+/**
+ * Forgets a fleet of which nothing runs any more. Rows and positions stay with the shards, and so do epochs, without which a fleet that is made
+ * again could not go on; `emptied`: the shards hold none of it any more.
+ */
+export async function deleteFleet(world: Pick<World, 'store'>, name: string, what: 'kept' | 'emptied'): Promise<void> {
   const fleet = await readRecord<FleetRecord>(world.store, keys.fleet(name))
   if (fleet === null) throw dualwriteErrors.noFleet({ fleet: name })
   const consumers = (await fleetReports(world, name)).filter((report) => report.state !== 'stopped').map((report) => report.consumer)
   if (fleet.value.wanted !== 'stopped' || consumers.length > 0)
     throw dualwriteErrors.fleetRunning({ fleet: name, consumers: consumers.join(', ') || 'it is wanted running' })
-  const epochs = await world.store.list(keys.partitionEpochsOf(name))
+  const epochs = what === 'kept' ? [] : [...(await world.store.list(keys.partitionEpochsOf(name))).entries.keys()]
   const result = await world.store.commit(
     [{ key: fleet.key, version: fleet.version }],
-    [fleet.key, ...epochs.entries.keys()].map((key) => ({ key, value: undefined })),
+    [fleet.key, ...epochs].map((key) => ({ key, value: undefined })),
   )
-  if (!result.ok) return deleteFleet(world, name)
+  if (!result.ok) return deleteFleet(world, name, what)
 }

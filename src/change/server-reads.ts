@@ -54,5 +54,5 @@ export function readBetween(before: Readers, after: Readers): string[] {
 
 /** Accounts that are nobody of ours: neither the gate's nor those that look after the server. */
 export function unknownUsers(readers: Readers): string[] {
-  return readers.sessions.filter((user) => user !== 'sw_gate' && user !== 'root')
+  return readers.sessions.filter((user) => user !== 'sw_gate')
 }

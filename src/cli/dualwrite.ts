@@ -202,6 +202,11 @@ export function dualwriteLines(workflow: WorkflowView, run: DualWriteView, nowMs
           `  ramp --auto: ${auto.state}${auto.why === null ? '' : `: ${auto.why}`}${auto.state === 'running' && auto.nextStepAtMs > nowMs ? `, next step in ${duration(auto.nextStepAtMs - nowMs)}` : ''}`,
         ]),
     ...(run.watch === null ? [] : [`  compared ${clockTime(run.watch.atMs)}: ${run.watch.verdict}: ${run.watch.because}`]),
+    ...(run.headroom === null
+      ? []
+      : [
+          `  topic: retention reaches what ${run.headroom.fleet} has yet to read in ${duration(run.headroom.leftMs)}${run.headroom.low ? ', which is little' : ''}`,
+        ]),
     horizonLine(horizon, nowMs),
     ...(run.removeAtMs === null ? [] : [`  the old data goes in ${duration(Math.max(0, run.removeAtMs - nowMs))}`]),
     ...(workflow.next.length === 0 ? [] : [`  next: ${workflow.next.join(' | ')}`]),

@@ -136,6 +136,7 @@ export function dualWriteView(view: TopologyView, workflow: WorkflowRecord): Dua
         numbers: { ...evidence.numbers },
         findings: [...evidence.findings],
       })),
+    headroom: data.headroom ?? null,
     horizon: data.horizon ?? null,
     removeAtMs: workflow.state === 'holding' ? (data.removeAtMs ?? null) : null,
     fleets: fleetViews(view).filter((fleet) => fleet.keyspace === workflow.keyspace),

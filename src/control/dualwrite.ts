@@ -85,7 +85,7 @@ export function dualWriteHandlers(world: World): Mine {
       const { keyspace } = await readFleet(world, name)
       const run = await openRunOn(world.store, keyspace)
       if (run !== null) throw dualwriteErrors.openRun({ verb: `delete of fleet ${name}`, keyspace, name: run.name })
-      await deleteFleet(world, name)
+      await deleteFleet(world, name, 'kept')
       return { deleted: true }
     },
   }
