@@ -67,7 +67,7 @@ async function runCell(
   await s.query('UPDATE item SET v = id * 2, owner = owner + 1')
   const sums = await sumsOf(s, [world.sourceRefs[0]!.schema])
   await s.query(cell.sql)
-  if (cell.then !== null) await s.query(cell.then)
+  if (cell.after !== null) await s.query(cell.after)
   world.reports.clear()
   running = world.start(record, { pace: () => pace })
 

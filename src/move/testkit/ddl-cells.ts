@@ -15,7 +15,7 @@ export type DdlCell = {
   readonly name: string
   readonly sql: string
   /** A change of rows that is valid only after it; null: none. */
-  readonly then: string | null
+  readonly after: string | null
   readonly outcome: { readonly exec: DdlOutcomeCell; readonly ignore: DdlOutcomeCell }
   /** Outcomes while the copy is not complete, where they are others. */
   readonly whileCopying?: { readonly exec: DdlOutcomeCell; readonly ignore: DdlOutcomeCell }
@@ -32,14 +32,14 @@ export const ddlCells: readonly DdlCell[] = [
   {
     name: 'ADD COLUMN',
     sql: 'ALTER TABLE item ADD extra INT NOT NULL DEFAULT 5',
-    then: 'UPDATE item SET extra = id WHERE id % 2 = 0',
+    after: 'UPDATE item SET extra = id WHERE id % 2 = 0',
     outcome: both('goes on'),
     targetsBefore: 'ALTER TABLE @.item ADD extra INT NOT NULL DEFAULT 5',
   },
   {
     name: 'ADD COLUMN, the targets not altered',
     sql: 'ALTER TABLE item ADD extra INT NOT NULL DEFAULT 5',
-    then: 'UPDATE item SET extra = id WHERE id % 2 = 0',
+    after: 'UPDATE item SET extra = id WHERE id % 2 = 0',
     outcome: { exec: 'goes on', ignore: 'stops for the target' },
     targetsAfter: 'ALTER TABLE @.item ADD extra INT NOT NULL DEFAULT 5',
     why: 'ignore says that somebody sees to the targets',
@@ -47,35 +47,35 @@ export const ddlCells: readonly DdlCell[] = [
   {
     name: 'ADD COLUMN before columns of the same type',
     sql: 'ALTER TABLE item ADD extra INT NOT NULL DEFAULT 5 AFTER id, DROP COLUMN v',
-    then: 'UPDATE item SET owner = owner + 1, extra = 7 WHERE id % 2 = 0',
+    after: 'UPDATE item SET owner = owner + 1, extra = 7 WHERE id % 2 = 0',
     outcome: both('goes on'),
     targetsBefore: 'ALTER TABLE @.item ADD extra INT NOT NULL DEFAULT 5 AFTER id, MODIFY v INT NOT NULL DEFAULT 0',
   },
   {
     name: 'DROP COLUMN',
     sql: 'ALTER TABLE item DROP COLUMN v',
-    then: "UPDATE item SET name = 'after' WHERE id % 2 = 0",
+    after: "UPDATE item SET name = 'after' WHERE id % 2 = 0",
     outcome: both('goes on'),
     targetsBefore: 'ALTER TABLE @.item MODIFY v INT NOT NULL DEFAULT 0',
   },
   {
     name: 'MODIFY COLUMN (wider)',
     sql: 'ALTER TABLE item MODIFY name VARCHAR(60) CHARACTER SET utf8mb4 NOT NULL',
-    then: "UPDATE item SET name = REPEAT('w', 50) WHERE id % 2 = 0",
+    after: "UPDATE item SET name = REPEAT('w', 50) WHERE id % 2 = 0",
     outcome: both('goes on'),
     targetsBefore: 'ALTER TABLE @.item MODIFY name VARCHAR(60) CHARACTER SET utf8mb4 NOT NULL',
   },
   {
     name: 'MODIFY COLUMN (another place)',
     sql: 'ALTER TABLE item MODIFY v INT NOT NULL AFTER id',
-    then: 'UPDATE item SET v = 77 WHERE id % 2 = 0',
+    after: 'UPDATE item SET v = 77 WHERE id % 2 = 0',
     outcome: both('goes on'),
     targetsBefore: 'ALTER TABLE @.item MODIFY v INT NOT NULL AFTER id',
   },
   {
     name: 'RENAME COLUMN',
     sql: 'ALTER TABLE item RENAME COLUMN v TO w',
-    then: 'UPDATE item SET w = 9 WHERE id % 2 = 0',
+    after: 'UPDATE item SET w = 9 WHERE id % 2 = 0',
     outcome: { exec: 'goes on', ignore: 'stops for the target' },
     targetsAfter: 'ALTER TABLE @.item RENAME COLUMN v TO w',
     why: 'a target can have only one of the names',
@@ -83,14 +83,14 @@ export const ddlCells: readonly DdlCell[] = [
   {
     name: 'CREATE INDEX',
     sql: 'CREATE INDEX by_name ON item (name)',
-    then: 'UPDATE item SET v = v + 1',
+    after: 'UPDATE item SET v = v + 1',
     outcome: both('goes on'),
   },
-  { name: 'DROP INDEX', sql: 'DROP INDEX v ON item', then: 'UPDATE item SET v = v + 1', outcome: both('goes on') },
+  { name: 'DROP INDEX', sql: 'DROP INDEX v ON item', after: 'UPDATE item SET v = v + 1', outcome: both('goes on') },
   {
     name: 'another primary key',
     sql: 'ALTER TABLE item DROP PRIMARY KEY, ADD PRIMARY KEY (id, owner)',
-    then: 'UPDATE item SET v = v + 1',
+    after: 'UPDATE item SET v = v + 1',
     outcome: { exec: 'goes on', ignore: 'stops for the target' },
     whileCopying: both('stops'),
     targetsAfter: 'ALTER TABLE @.item DROP PRIMARY KEY, ADD PRIMARY KEY (id, owner)',
@@ -99,19 +99,19 @@ export const ddlCells: readonly DdlCell[] = [
   {
     name: 'TRUNCATE',
     sql: 'TRUNCATE TABLE item',
-    then: "INSERT INTO item VALUES (1, 2, NULL, 'new', 3)",
+    after: "INSERT INTO item VALUES (1, 2, NULL, 'new', 3)",
     outcome: { exec: 'goes on', ignore: 'stops' },
     why: 'no event names the rows: they would stay on the targets',
   },
   {
     name: 'RENAME TABLE',
     sql: 'RENAME TABLE item TO item2',
-    then: null,
+    after: null,
     outcome: both('stops'),
     why: 'the workflow does not know the new name',
   },
-  { name: 'ALTER TABLE … RENAME', sql: 'ALTER TABLE item RENAME TO item2', then: null, outcome: both('stops'), why: 'the same' },
-  { name: 'DROP TABLE', sql: 'DROP TABLE item', then: null, outcome: both('stops'), why: 'nothing is left to move' },
+  { name: 'ALTER TABLE … RENAME', sql: 'ALTER TABLE item RENAME TO item2', after: null, outcome: both('stops'), why: 'the same' },
+  { name: 'DROP TABLE', sql: 'DROP TABLE item', after: null, outcome: both('stops'), why: 'nothing is left to move' },
 ]
 
 export const phases = ['copying', 'following'] as const
