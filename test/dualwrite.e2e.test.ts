@@ -23,6 +23,16 @@ test('dual-write end to end: a branch from the topic, proven, ramped both ways w
   const readers = world.read([world.gatePort, world.secondGate?.port ?? 0])
   await world.branch()
   log('branch')
+  // Cancelled before anything moved: the branch is empty again, and clients may write.
+  await world.create({ bootstrap: 'wait' })
+  await world.untilState('filling')
+  assert.equal((await world.act('cancel', {}, false)).error?.code, 'SW-DUALWRITE-015')
+  await world.act('cancel', { yes: true })
+  assert.deepEqual(
+    (await world.client.call('listFleets')).map((fleet) => fleet.name),
+    ['insights'],
+  )
+  log('cancelled')
   await world.create({ ramp: { steps: [10, 50, 100], dwellMs: 300, watchEveryMs: 500, p95FloorMs: 500, watchRungs: ['L1', 'L2'] } })
   log('created')
   await world.untilState('validating')
@@ -100,7 +110,7 @@ test('dual-write end to end: a branch from the topic, proven, ramped both ways w
   await stopped
   log('moved while a gate was stopped')
   world.secondGate?.process.kill('SIGCONT')
-  await world.act('ramp', { auto: true })
+  await world.act('ramp', { percent: 100 })
   await world.untilState('switched')
   log('switched')
   const reading = await readers.stop()
