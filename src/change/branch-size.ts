@@ -128,9 +128,9 @@ export async function growthOf(
 
 const dayMs = 86_400_000
 
-/** Pure: the daily factor less one that leads from the older bucket's rows to the newer's over what is held. */
+/** Pure: the daily factor less one that leads from the older bucket's rows to the newer's over what is held; null below a quarter of a day. */
 export function growthPerDay(before: number | null, now: number | null, heldMs: number): number | null {
-  if (before === null || now === null || before <= 0 || now <= 0 || heldMs <= 0) return null
+  if (before === null || now === null || before <= 0 || now <= 0 || heldMs < dayMs / 4) return null
   return (now / before) ** (dayMs / heldMs) - 1
 }
 

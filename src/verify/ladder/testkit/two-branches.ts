@@ -46,7 +46,7 @@ export const definition = defineTopic({
       shardKey: ['tenant'],
       key: ['tenant', 'print', 'bucket'],
       bucket: { column: 'bucket', everyMs: 1000 },
-      retentionMs: 3_600_000_000,
+      retentionMs: 3_600_000,
       columns: {
         tenant: { merge: 'key' },
         print: { merge: 'key' },
@@ -63,15 +63,19 @@ export const definition = defineTopic({
       shardKey: ['tenant'],
       key: ['tenant', 'part', 'at_offset'],
       bucket: { column: 'at', everyMs: 1000 },
-      retentionMs: 3_600_000_000,
+      retentionMs: 3_600_000,
       columns: {
         tenant: { merge: 'key' },
         part: { merge: 'key', from: 'partition' },
         at_offset: { merge: 'key', from: 'offset' },
         at: { merge: 'value' },
         ms: { merge: 'value' },
+        // Two charsets in one row, which a server refuses to mix (1271) unless they are read as bytes.
+        code: { merge: 'value' },
+        label: { merge: 'value' },
       },
-      map: (event: Event) => (event.ms < 50 ? [] : { tenant: event.tenant, ms: event.ms }),
+      map: (event: Event) =>
+        event.ms < 50 ? [] : { tenant: event.tenant, ms: event.ms, code: `c${event.print}`, label: `größe ${event.ms}` },
     },
   },
 })
@@ -80,6 +84,7 @@ const ddl = [
   `CREATE TABLE hourly (tenant BIGINT NOT NULL, print INT NOT NULL, bucket DATETIME(3) NOT NULL, calls BIGINT NOT NULL, total_rows BIGINT NOT NULL,
     slowest INT NOT NULL, times MEDIUMBLOB NOT NULL, PRIMARY KEY (tenant, print, bucket))`,
   `CREATE TABLE slow (tenant BIGINT NOT NULL, part INT NOT NULL, at_offset BIGINT NOT NULL, at DATETIME(3) NOT NULL, ms INT NOT NULL,
+    code CHAR(8) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, label VARCHAR(40) CHARACTER SET utf8mb4 NULL,
     PRIMARY KEY (tenant, part, at_offset))`,
 ]
 
