@@ -33,6 +33,8 @@ export type StepRequest = {
   readonly limits?: RampLimits
   /** The answering side may be far behind (a fleet that was stopped): for how long it is waited for before anything is closed. */
   readonly warmMs: number
+  /** For gates that do not answer, before anything is closed. */
+  readonly gatesMs?: number
   readonly onWait?: (what: string | null) => Promise<void>
 }
 
@@ -200,7 +202,7 @@ async function gatesPresent(desk: Desk, run: WorkflowRecord, request: StepReques
   const { store, clock } = desk
   const key = keys.reads(run.keyspace)
   let reason = ''
-  const present = await waitFor(desk, 12_000, async () => {
+  const present = await waitFor(desk, request.gatesMs ?? 12_000, async () => {
     const rule = await readRule(store, run)
     const gates = (await listRecords<GateRecord>(store, keys.gates)).map((record) => record.value)
     const late: string[] = []
