@@ -182,16 +182,13 @@ export class TargetApplier {
     assert(first !== undefined, 'a target has a lane')
     const held: Change[] = []
     const put = async (changes: readonly Change[]): Promise<void> => {
-      const statements = roundStatements(roundOf(changes, round.stamp), mode, schema, 1)
       try {
-        // Its deletes again: some of these rows were written before one collided.
-        for (const { deletes, upserts } of statements) await first.transaction([...deletes, ...upserts])
+        for (const { upserts } of roundStatements(roundOf(changes, round.stamp), mode, schema, 1)) await first.transaction(upserts)
       } catch (error) {
         if (!isCollision(error)) throw error
         const [only] = changes
         if (changes.length === 1 && only !== undefined) {
           held.push(only)
-          for (const { deletes } of statements) await first.transaction(deletes)
           return
         }
         const half = Math.ceil(changes.length / 2)
@@ -199,7 +196,11 @@ export class TargetApplier {
         await put(changes.slice(half))
       }
     }
-    await put([...round.changes.values()].flatMap((changes) => [...changes.values()]))
+    const changes = [...round.changes.values()].flatMap((keys) => [...keys.values()])
+    // All deletes first, here too: keys of other bytes may be equal to the target. Again, since lanes may have written before one collided.
+    for (const { deletes } of roundStatements(round, mode, schema, 1)) if (deletes.length > 0) await first.transaction(deletes)
+    const rows = changes.filter(({ row }) => row !== null)
+    if (rows.length > 0) await put(rows)
     this.pending.putBack(roundOf(held, round.stamp))
     return held.length
   }

@@ -315,6 +315,7 @@ class Round {
       for await (const snapshot of this.#o.field.store.watch(keys.reportsOf(this.#uid), this.#watching.signal)) {
         for (const entry of snapshot.entries.values()) {
           const report = entry.value as unknown as StreamReport
+          this.#noteLag(report)
           if (report.resumed === null) continue
           const text = `${report.mover} ${report.generation}`
           const before = seen.get(`${report.streamUid} ${text}`)
@@ -330,6 +331,20 @@ class Round {
     } catch (error) {
       if (!this.#watching.signal.aborted) throw error
     }
+  }
+
+  readonly #behind = new Map<string, { sinceMs: number | null; behind: boolean }>()
+
+  /** Holds the workload while a stream is seconds behind, or has not said for seconds how far it is. */
+  #noteLag({ streamUid, targets, state }: StreamReport): void {
+    const nowMs = systemClock.monotonicMs()
+    const known = this.#behind.get(streamUid) ?? { sinceMs: null, behind: false }
+    const unknown = state !== 'starting' && targets.some(({ lag }) => lag === null)
+    known.sinceMs = unknown ? (known.sinceMs ?? nowMs) : null
+    known.behind =
+      targets.some(({ lag }) => lag !== null && lag.markerAgeMs > 2_000) || (known.sinceMs !== null && nowMs - known.sinceMs > 6_000)
+    this.#behind.set(streamUid, known)
+    if (this.#workload !== null) this.#workload.held = [...this.#behind.values()].some(({ behind }) => behind)
   }
 
   /** Until every stream has copied and follows. @throws when one has failed */

@@ -33,6 +33,8 @@ export class Workload {
   /** XA statements under way: MariaDB's are not safe against a crash of the server just then (its own replicas lose them too). */
   #xaBusy: Promise<void> = Promise.resolve()
   #xaHeld = false
+  /** Writes wait: the streams are behind (what a machine can carry is not what is looked for here). */
+  held = false
   transactions = 0
   xa = 0
   wanders = 0
@@ -124,6 +126,10 @@ export class Workload {
     const { signal } = this.#stop
     let conn: Connection | null = null
     while (!signal.aborted) {
+      if (this.held && dicePause(dice)) {
+        await systemClock.sleep(50)
+        continue
+      }
       try {
         conn ??= await this.#connect(signal, dice)
         await step(conn)
@@ -230,6 +236,11 @@ function seldomHuge(dice: Dice, writers: readonly RowWriter[]): RowWriter {
   const writer = dice.pick(writers)
   const others = writers.filter(({ table }) => !table.huge)
   return writer.table.huge && others.length > 0 && dice.chance(0.98) ? dice.pick(others) : writer
+}
+
+/** Nearly always: a little goes on all the same. */
+function dicePause(dice: Dice): boolean {
+  return dice.chance(0.95)
 }
 
 /** Ends what was prepared before a connection or the server was lost. */
