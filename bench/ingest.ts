@@ -1,0 +1,166 @@
+/**
+ * Ingest: what a consumer writes against the same coalesced rows written by hand in bulk, what coalescing saves on the published shape, and how rates go with
+ * consumers and shards. One MariaDB server, relaxed durability, schemas as shards: ratios, not absolute figures, are what this says.
+ *
+ *     npm run bench:ingest -- [--records 40000]
+ */
+import { readFileSync } from 'node:fs'
+import { consumerDefaults } from '../src/ingest/consumer-options.ts'
+import { buildBatch } from '../src/ingest/batch.ts'
+import { readSchema } from '../src/mysql/introspect.ts'
+import { makeRows, type Maker } from '../src/ingest/made-row.ts'
+import { planTable, type TablePlan } from '../src/ingest/table-plan.ts'
+import { queryStats, queryTables } from '../src/ingest/testkit/query-stats.ts'
+import { IngestWorld } from '../src/ingest/testkit/ingest-world.ts'
+import { insertStatements, mergeSketches, selectSketches, tableStatements } from '../src/ingest/upsert.ts'
+import { flavourNamed } from '../src/mysql/flavour/flavour.ts'
+import { connectConsumer } from '../src/ingest/access.ts'
+import { testServer } from '../test/kit/servers.ts'
+import { Random } from '../test/models/random.ts'
+
+const at = process.argv.indexOf('--records')
+const total = at > 0 ? Number(process.argv[at + 1]) : 40_000
+const base = Date.UTC(2026, 0, 5)
+
+/** Patterns by a power law, as query fingerprints are: few make most of the records. A batch of 200 then holds some 130 patterns. */
+function events(
+  count: number,
+  random: Random,
+  patterns = 4000,
+): { db: number; fp: string; at: number; n: number; ms: number; text: string; slow: boolean }[] {
+  return Array.from({ length: count }, (_, i) => {
+    const p = Math.floor(patterns * random.unit() ** 3)
+    return {
+      db: p % 97,
+      fp: `q${p}`,
+      at: base + Math.floor(i / 20),
+      n: 1 + random.below(50),
+      ms: random.below(5000),
+      text: `select ${p}`,
+      slow: random.chance(0.01),
+    }
+  })
+}
+
+await using server = await testServer({ flavour: 'mariadb', bufferPoolMb: 256, binlog: true })
+const definition = queryStats()
+
+async function consumed(
+  shards: readonly string[],
+  consumers: number,
+  batch: number,
+): Promise<{ seconds: number; rowsIn: number; rowsOut: number; cpuUsed: number; world: IngestWorld }> {
+  const world = await IngestWorld.create(server, 8)
+  await world.branch('main', shards)
+  await world.fleet('main', { writers: 1, wanted: 'held' })
+  const random = new Random(7)
+  for (let sent = 0; sent < total; sent += 2000) await world.send(events(Math.min(2000, total - sent), random))
+  for (let i = 0; i < consumers; i++) {
+    world.consumer('main', {
+      config: { ...consumerDefaults, purgeMs: 1e9, batchRecords: Math.min(200, batch), batchRecordsMax: batch },
+    })
+  }
+  // Ready before the clock starts: partitions dealt, shards fenced.
+  await world.until('partitions', async () => (await world.reports('main')).reduce((sum, r) => sum + r.partitions.length, 0) === 8)
+  const cpu = cpuSeconds()
+  const began = performance.now()
+  await world.change('main', { wanted: 'running' })
+  await world.caughtUp('main', 300_000)
+  const seconds = (performance.now() - began) / 1000
+  const cpuUsed = cpuSeconds() - cpu
+  await world.until('the last report', async () => (await world.reports('main')).reduce((sum, r) => sum + r.records, 0) >= total)
+  const reports = await world.reports('main')
+  return {
+    seconds,
+    rowsIn: reports.reduce((sum, r) => sum + r.rowsIn, 0),
+    rowsOut: reports.reduce((sum, r) => sum + r.rowsOut, 0),
+    cpuUsed,
+    world,
+  }
+}
+
+/** The same records, decoded and merged beforehand, written by one loop of transactions that knows nothing of positions, floors or marks. */
+async function byHand(batch: number): Promise<{ seconds: number; makeSeconds: number; rows: number; cpuUsed: number }> {
+  await using connection = await connectConsumer({ flavour: 'mariadb', connect: server.config }, 60_000)
+  const schema = `by_hand_${batch}`
+  await connection.query(`CREATE DATABASE ${schema}`)
+  await connection.useDatabase(schema)
+  for (const ddl of queryTables) await connection.query(ddl)
+  const { tables } = await readSchema(connection, schema)
+  await connection.query('COMMIT')
+  const plans = definition.tables.map(
+    (table) =>
+      planTable({
+        definition: table,
+        topicId: 't',
+        info: tables.find(({ name }) => name === table.table) ?? null,
+        vschema: null,
+        sharded: false,
+      }).plan as TablePlan,
+  )
+  const maker: Maker = { definition, plans }
+  const random = new Random(7)
+  const all = [...Array(Math.ceil(total / 2000)).keys()].flatMap((i) => events(Math.min(2000, total - i * 2000), random))
+  const cpu = cpuSeconds()
+  const making = performance.now()
+  const items = all.map((event, i) => {
+    const record = { partition: 0, offset: BigInt(i), timestampMs: event.at, key: null, value: Buffer.from(JSON.stringify(event)) }
+    return { record, dead: null, ...makeRows(maker, record, 't') }
+  })
+  const batches: ReturnType<typeof buildBatch>[] = []
+  for (let from = 0; from < items.length; from += batch)
+    batches.push(
+      buildBatch([{ partition: 0, from: 0n, to: BigInt(items.length), leaderEpoch: 0, items: items.slice(from, from + batch) }], new Map()),
+    )
+  const makeSeconds = (performance.now() - making) / 1000
+  const began = performance.now()
+  let rows = 0
+  for (const built of batches) {
+    for (const table of built.tables) {
+      const statements = tableStatements(table.plan, schema, flavourNamed('mariadb'))
+      let sorted = table.sorted()
+      if (table.plan.sketches.length > 0) {
+        const found = await connection.query(selectSketches(table.plan, schema, sorted))
+        sorted = mergeSketches(table.plan, sorted, found.kind === 'rows' ? found.rows : []).rows
+      }
+      rows += sorted.length
+      await connection.pipeline(insertStatements(statements, sorted).map(({ sql }) => sql))
+    }
+    await connection.query('COMMIT')
+  }
+  return { seconds: (performance.now() - began) / 1000, makeSeconds, rows, cpuUsed: cpuSeconds() - cpu }
+}
+
+/** Of this process and of the server: what a shared machine cannot distort. */
+function cpuSeconds(): number {
+  const { user, system } = process.cpuUsage()
+  const fields = readFileSync(`/proc/${server.pid}/stat`, 'utf8')
+    .replace(/^.*\) /, '')
+    .split(' ')
+  return (user + system) / 1e6 + (Number(fields[11]) + Number(fields[12])) / 100
+}
+
+const rate = (rows: number, seconds: number): string => Math.round(rows / seconds).toLocaleString('en')
+const warm = await byHand(499)
+void warm
+for (const batch of [200, 1000]) {
+  const hand = await byHand(batch)
+  const fleet = await consumed(['-'], 1, batch)
+  const handSeconds = hand.seconds + hand.makeSeconds
+  console.log(
+    `batches of ${batch}: by hand ${rate(hand.rows, handSeconds)} merged rows/s (of it writing alone ${rate(hand.rows, hand.seconds)}); consumer ${rate(fleet.rowsOut, fleet.seconds)} rows/s, ${rate(total, fleet.seconds)} records/s; ratio ${(fleet.rowsOut / fleet.seconds / (hand.rows / handSeconds)).toFixed(2)}; CPU a merged row, client and server: by hand ${((1e6 * hand.cpuUsed) / hand.rows).toFixed(0)} µs, consumer ${((1e6 * fleet.cpuUsed) / fleet.rowsOut).toFixed(0)} µs; writes saved by coalescing ${(100 * (1 - fleet.rowsOut / fleet.rowsIn)).toFixed(0)} %`,
+  )
+  await fleet.world[Symbol.asyncDispose]()
+}
+for (const [shards, consumers] of [
+  [['-80', '80-'], 1],
+  [['-80', '80-'], 2],
+  [['-40', '40-80', '80-c0', 'c0-'], 1],
+  [['-40', '40-80', '80-c0', 'c0-'], 2],
+] as const) {
+  const fleet = await consumed(shards, consumers, 1000)
+  console.log(
+    `${shards.length} shards, ${consumers} consumers in one process: ${rate(total, fleet.seconds)} records/s, ${rate(fleet.rowsOut, fleet.seconds)} rows/s`,
+  )
+  await fleet.world[Symbol.asyncDispose]()
+}
