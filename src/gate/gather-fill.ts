@@ -1,6 +1,6 @@
 /**
- * Fetches the rows of a gathered statement's tables and stores them in temporary tables. Rows pass through in pieces of some hundred kilobytes; where the
- * connection that stores is one that is read from, they are kept until it has been read.
+ * Fetches the rows of a gathered statement's tables and stores them in temporary tables. Rows pass through in pieces of some hundred kilobytes. The connection that
+ * stores is never one that is read from: each waits for the other's bytes.
  */
 import type { Connection } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
@@ -16,7 +16,7 @@ import { planErrors } from './plan/errors.ts'
 import type { RouteInputs } from './plan/plan.ts'
 import { shardsOf } from './plan/route.ts'
 import type { Runner } from './runner.ts'
-import type { Scatter } from './scatter.ts'
+import { ownInstant, type Scatter, sendBefore } from './scatter.ts'
 import type { Transaction } from './transaction.ts'
 import type { ShardView } from './view.ts'
 
@@ -26,11 +26,9 @@ const insertBytes = 256 * 1024
 
 /** Where rows are stored. */
 export type FillInto = {
-  readonly connections: readonly Connection[]
-  /** `after reading`: one of the connections is also read from. */
-  readonly when: 'at once' | 'after reading'
-  /** What ends the texts that fetch: nothing, or how rows are locked. */
-  readonly lock: '' | ' LOCK IN SHARE MODE' | ' FOR UPDATE'
+  readonly connection: Connection
+  /** How the rows of a table are locked. */
+  lock(table: string): '' | ' LOCK IN SHARE MODE' | ' FOR UPDATE'
   /** Which shard did not answer, for messages. */
   at(shard: ShardView): void
 }
@@ -46,19 +44,14 @@ export async function fill(
 ): Promise<void> {
   const tables = job.steps.map((step) => `CREATE TEMPORARY TABLE ${quoteIdentifier(step.name)} LIKE ${quoteIdentifier(step.plan.table)}`)
   // Waited for before the first row is stored: meanwhile the shards answer.
-  const made = Promise.all(into.connections.map((connection) => connection.pipeline([`SET sql_mode='${loadMode}'`, ...tables]))).catch(
-    (error: unknown) => {
-      throw isServerError(error) && error.kind === 'other' ? notCopied(job, error) : error
-    },
-  )
+  const made = into.connection.pipeline([`SET sql_mode='${loadMode}'`, ...tables]).catch((error: unknown) => {
+    throw isServerError(error) && error.kind === 'other' ? notCopied(job, error) : error
+  })
   made.catch(() => {})
   let left = bytesMax
   for (const step of job.steps) left -= await fillStep(step, into, made, readers, inputs, left)
   await made
-  for (const connection of into.connections) {
-    // What follows is sent behind it.
-    connection.query(`SET sql_mode=${sqlMode ?? 'DEFAULT'}`).catch((error: unknown) => connection.destroy(error as Error))
-  }
+  sendBefore(into.connection, `SET sql_mode=${sqlMode ?? 'DEFAULT'}`)
 }
 
 /** Tables with FULLTEXT keys, partitions and the like: a server makes no temporary table like them. */
@@ -84,13 +77,14 @@ async function fillStep(
     for (const values of step.wanted.values()) values.found = new Map()
     const loader = new Loader(step, columns, into, made, bytesMax)
     const list = columns.map((column) => fetched(step.plan.alias, column)).join(', ')
+    const lock = into.lock(step.plan.table)
     const from = `SELECT ${list} FROM ${quoteIdentifier(step.plan.table)} AS ${quoteIdentifier(step.plan.alias)}`
     const settled = await Promise.allSettled(
       parts.map(async ({ shard, conditions }) => {
         const text =
           conditions.length === 0
-            ? Buffer.from(from + into.lock)
-            : Buffer.concat([Buffer.from(from + ' WHERE ('), ...join(conditions, ') AND ('), Buffer.from(')' + into.lock)])
+            ? Buffer.from(from + lock)
+            : Buffer.concat([Buffer.from(from + ' WHERE ('), ...join(conditions, ') AND ('), Buffer.from(')' + lock)])
         try {
           await readers.each(shard, text, (batch, i) => loader.add(batch.row(i)))
         } catch (error) {
@@ -109,7 +103,7 @@ async function fillStep(
   } catch (error) {
     if (!(error instanceof StoreError) || step.plan.columns.length === step.plan.all.length)
       throw error instanceof StoreError ? error.cause : error
-    await Promise.all(into.connections.map((connection) => connection.query(`DELETE FROM ${quoteIdentifier(step.name)}`)))
+    await into.connection.query(`DELETE FROM ${quoteIdentifier(step.name)}`)
     return await load(step.plan.all)
   }
 }
@@ -173,7 +167,6 @@ class Loader {
   readonly #collect: readonly { place: number; values: Values }[]
   readonly #bytesMax: number
   #parts: Buffer[] = []
-  readonly #kept: Buffer[] = []
   #size = 0
   #writing: Promise<unknown>
   bytes = 0
@@ -217,16 +210,12 @@ class Loader {
     this.bytes += size
     if (this.bytes > this.#bytesMax) throw gateErrors.memory({ bytesMax: this.#bytesMax })
     if (this.#size < insertBytes) return undefined
-    const text = this.#take()
-    if (this.#into.when === 'at once') return this.#write(text)
-    this.#kept.push(text)
-    return undefined
+    return this.#write(this.#take())
   }
 
   /** Everything is stored. */
   async end(): Promise<void> {
-    if (this.#parts.length > 0) this.#kept.push(this.#take())
-    for (const text of this.#kept) await this.#write(text)
+    if (this.#parts.length > 0) void this.#write(this.#take()).catch(() => {})
     await this.#writing
   }
 
@@ -240,7 +229,7 @@ class Loader {
   #write(text: Buffer): Promise<void> {
     this.#writing = this.#writing.then(async () => {
       try {
-        await Promise.all(this.#into.connections.map((connection) => connection.query(text)))
+        await this.#into.connection.query(text)
       } catch (error) {
         throw isServerError(error) ? new StoreError(`rows of ${this.#step.plan.table} could not be stored`, { cause: error }) : error
       }
@@ -260,9 +249,12 @@ export class Readers {
   readonly #scatter: Scatter
   readonly #transaction: Transaction | null
   readonly #snapshot: boolean
+  /** The statement's instant, where it asks for it. */
+  readonly #timestamp: string | null
   readonly #open = new Map<string, Promise<Backend>>()
 
-  constructor(runner: Runner, scatter: Scatter, transaction: Transaction | null, snapshot: boolean) {
+  constructor(runner: Runner, scatter: Scatter, transaction: Transaction | null, snapshot: boolean, timestamp: string | null) {
+    this.#timestamp = timestamp
     this.#runner = runner
     this.#scatter = scatter
     this.#transaction = transaction
@@ -292,7 +284,13 @@ export class Readers {
 
   #of(shard: ShardView): Promise<Backend> {
     let backend = this.#open.get(shard.uid)
-    if (backend === undefined) this.#open.set(shard.uid, (backend = this.#connect(shard)))
+    if (backend === undefined) {
+      backend = this.#connect(shard).then((connected) => {
+        if (this.#timestamp !== null) sendBefore(connected.connection, `SET timestamp=${this.#timestamp}`)
+        return connected
+      })
+      this.#open.set(shard.uid, backend)
+    }
     return backend
   }
 
@@ -312,10 +310,12 @@ export class Readers {
   }
 
   async end(): Promise<void> {
-    if (this.#transaction !== null) return
+    if (this.#transaction !== null && this.#timestamp === null) return
     for (const opening of this.#open.values()) {
       const backend = await opening.catch(() => null)
       if (backend === null) continue
+      if (this.#timestamp !== null && backend.connection.open) await backend.connection.query(ownInstant).catch(() => {})
+      if (this.#transaction !== null) continue
       if (backend.connection.open && backend.connection.inTransaction) await backend.connection.query('ROLLBACK').catch(() => {})
       this.#runner.connections.done(backend, false)
     }

@@ -71,8 +71,8 @@ export function gatherJob(
   })
   const text = render(plan.text ?? [], names)
   const { use } = plan
-  const before = render(use.kind === 'chosen' ? use.change : use.kind === 'inserted' ? use.before : [], names)
-  const after = render(use.kind === 'inserted' ? use.after : [], names)
+  const before = render(use.kind === 'read' ? [] : use.before, names)
+  const after = render(use.kind === 'read' ? [] : use.after, names)
   // The statement itself is executed as the client's is; what is fetched is ours.
   for (const made of rendered) if (made !== text || form === 'text') made.text = inline(made.text, made.parameters)
   return { steps, text: text.text, parameters: form === 'binary' ? text.parameters : undefined, before: before.text, after: after.text }

@@ -8,13 +8,12 @@ import type { Value } from '../sql/value.ts'
 import type { Backend } from './backend.ts'
 import type { Core } from './core.ts'
 import { nextHome } from './gather.ts'
-import { fill, Readers, valueOf } from './gather-fill.ts'
+import { fill, type FillInto, Readers, valueOf } from './gather-fill.ts'
 import { refuseSettings, type GatherJob } from './gather-job.ts'
-import { fetched, literalMaker } from './gather-values.ts'
+import { fetched, literalMaker, literalOfType } from './gather-values.ts'
 import { storedValue } from './plan/convert.ts'
 import { planErrors } from './plan/errors.ts'
 import type { GatherUse, RouteInputs, WriteTarget } from './plan/plan.ts'
-import { shardsOf } from './plan/route.ts'
 import type { Runner } from './runner.ts'
 import { insertSummary, summary, type Part, type Scatter, type ScatterResult, type WriteSummary } from './scatter.ts'
 import type { Transaction } from './transaction.ts'
@@ -57,8 +56,6 @@ export class GatherWrites {
     const produce = async (on: Transaction): Promise<readonly Part[]> => {
       const context = { ...given, on }
       switch (use.kind) {
-        case 'copied':
-          return await this.#copied(use, context, cleanups)
         case 'chosen':
           return await this.#chosen(use, context, cleanups)
         case 'inserted':
@@ -79,33 +76,10 @@ export class GatherWrites {
     }
   }
 
-  async #copied(use: Extract<GatherUse, { kind: 'copied' }>, c: Context, cleanups: (() => Promise<void>)[]): Promise<Part[]> {
-    const shards = shardsOf(use.target, c.inputs)
-    const branches = await Promise.all(shards.map((shard) => this.#runner.openBranch(c.on, shard)))
-    for (const { backend, shard } of branches) {
-      const was = backend.dirty
-      // Until its tables are gone: by the reset that every dirty connection gets when it is given back, or, in a transaction that goes on, now.
-      backend.dirty = true
-      cleanups.push(async () => {
-        if (c.on.branches.get(shard.uid)?.backend !== backend || !backend.connection.open) return
-        const names = c.job.steps.map((step) => quoteIdentifier(step.name)).join(', ')
-        await backend.connection.query(`DROP TEMPORARY TABLE IF EXISTS ${names}`).then(
-          () => (backend.dirty = was),
-          () => {},
-        )
-      })
-    }
-    const connections = branches.map((branch) => branch.backend.connection)
-    await this.#fill(c, connections, 'after reading', ' LOCK IN SHARE MODE')
-    return shards.map((shard) => ({ shard, text: c.job.text }))
-  }
-
   async #chosen(use: Chosen, c: Context, cleanups: (() => Promise<void>)[]): Promise<Part[]> {
     const scratch = await this.#scratch(c, cleanups)
-    await this.#fill(c, [scratch], 'at once', ' FOR UPDATE')
-    const names = use.target.columns.map((column) => quoteIdentifier(column.name)).join(', ')
-    const head = Buffer.concat([c.job.before, Buffer.from(` WHERE (${names}) IN (`)])
-    return await this.#rowsByShard(scratch, c.job.text, use.target, c, head, Buffer.from(')'), async () => [])
+    await this.#fill(c, scratch, (table) => (table === use.target.table ? ' FOR UPDATE' : ' LOCK IN SHARE MODE'))
+    return await this.#rowsByShard(scratch, c.job.text, use.target, c, use.row === 'tuple' ? tuples : selects, true, async () => [])
   }
 
   async #inserted(
@@ -115,7 +89,7 @@ export class GatherWrites {
     found: { warnings: number; firstId: bigint | null },
   ): Promise<Part[]> {
     const scratch = await this.#scratch(c, cleanups)
-    await this.#fill(c, [scratch], 'at once', ' LOCK IN SHARE MODE')
+    await this.#fill(c, scratch, () => ' LOCK IN SHARE MODE')
     const { columns, table } = use.target
     const names = columns.map((column) => quoteIdentifier(column.name)).join(', ')
     // Without keys: what is a duplicate is found where the rows go.
@@ -130,7 +104,7 @@ export class GatherWrites {
       return ids
     }
     const text = Buffer.from(`SELECT ${columns.map((column) => fetched('_sw_rows', column)).join(', ')} FROM _sw_rows`)
-    return await this.#rowsByShard(scratch, text, use.target, c, c.job.before, Buffer.concat([Buffer.from(' '), c.job.after]), draw)
+    return await this.#rowsByShard(scratch, text, use.target, c, tuples, false, draw)
   }
 
   /** Rows as tuples in texts for their shards. */
@@ -139,29 +113,37 @@ export class GatherWrites {
     text: Buffer,
     target: WriteTarget,
     c: Context,
-    head: Buffer,
-    tail: Buffer,
+    shape: Shape,
+    chosen: boolean,
     draw: (count: number) => Promise<readonly bigint[]>,
   ): Promise<Part[]> {
     const answer = await scratch.query(text)
     const rows = answer.kind === 'rows' ? answer.rows : []
     const ids = await draw(rows.length)
-    const literals = target.columns.map(literalMaker)
+    // What stands behind the target's columns is of types that the answer tells.
+    const literals = (answer.kind === 'rows' ? answer.columns : []).map((column, i) => {
+      const own = target.columns[i]
+      return own === undefined ? literalOfType(column) : literalMaker(own)
+    })
+    const { before, after } = c.job
     const open = new Map<ShardView, { parts: Buffer[]; size: number }>()
     const made: Part[] = []
     const close = (shard: ShardView, list: readonly Buffer[]): void => {
-      made.push({ shard, text: Buffer.concat([head, ...list, tail]) })
+      made.push({ shard, text: Buffer.concat([before, ...list, space, after]) })
     }
     for (const [i, row] of rows.entries()) {
       const id = ids[i]
       const cells = row.map((cell, place) =>
         cell === null ? 'NULL' : (literals[place] as (cell: Buffer) => Buffer)(cell).toString('latin1'),
       )
-      const tuple = Buffer.from(`(${[...cells, ...(id === undefined ? [] : [String(id)])].join(',')})`, 'latin1')
+      // The side of an outer join that was absent: no row to change.
+      if (chosen && target.columns.some((_, place) => row[place] === null)) continue
+      const values = [...cells, ...(id === undefined ? [] : [String(id)])]
       for (const shard of placesOf(row, id, target, c)) {
         const list = open.get(shard) ?? { parts: [], size: 0 }
         open.set(shard, list)
-        if (list.parts.length > 0) list.parts.push(comma)
+        const tuple = Buffer.from(shape.row(values, list.parts.length === 0), 'latin1')
+        if (list.parts.length > 0) list.parts.push(shape.between)
         list.parts.push(tuple)
         list.size += tuple.length
         if (list.size < partBytes) continue
@@ -187,25 +169,22 @@ export class GatherWrites {
     return backend.connection
   }
 
-  async #fill(
-    c: Context,
-    connections: readonly Connection[],
-    when: 'at once' | 'after reading',
-    lock: ' LOCK IN SHARE MODE' | ' FOR UPDATE',
-  ): Promise<void> {
-    const readers = new Readers(this.#runner, this.#scatter, c.on, false)
-    await fill(
-      c.job,
-      { connections, when, lock, at: () => {} },
-      readers,
-      c.inputs,
-      this.#core.config.scatterBytesMax,
-      this.#runner.settings.get('sql_mode'),
-    )
+  async #fill(c: Context, connection: Connection, lock: FillInto['lock']): Promise<void> {
+    const readers = new Readers(this.#runner, this.#scatter, c.on, false, null)
+    const { config } = this.#core
+    await fill(c.job, { connection, lock, at: () => {} }, readers, c.inputs, config.scatterBytesMax, this.#runner.settings.get('sql_mode'))
   }
 }
 
-const comma = Buffer.from(',')
+/** How rows stand in a text. */
+type Shape = { readonly between: Buffer; row(values: readonly string[], first: boolean): string }
+
+const tuples: Shape = { between: Buffer.from(','), row: (values) => `(${values.join(',')})` }
+const selects: Shape = {
+  between: Buffer.from(' UNION ALL '),
+  row: (values, first) => `SELECT ${values.map((value, i) => (first ? `${value} AS c${i}` : value)).join(',')}`,
+}
+const space = Buffer.from(' ')
 
 function placesOf(row: readonly (Buffer | null)[], id: bigint | undefined, target: WriteTarget, c: Context): readonly ShardView[] {
   const { place } = target

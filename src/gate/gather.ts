@@ -45,7 +45,7 @@ export class Gather {
   ): Promise<ScatterResult<void>> {
     const { connections, settings } = this.#runner
     const home = nextHome(keyspace)
-    const readers = new Readers(this.#runner, this.#scatter, transaction, job.steps.length > 1)
+    const readers = new Readers(this.#runner, this.#scatter, transaction, job.steps.length > 1, options.timestamp)
     const had = transaction === null ? 0 : [...transaction.branches.values()].reduce((sum, branch) => sum + branch.statements, 0)
     if (transaction !== null) transaction.busy = true
     let at = home
@@ -55,7 +55,7 @@ export class Gather {
         refuseSettings(settings, job)
         scratch = await connections.openPlain(home)
         scratch.dirty = true
-        const into = { connections: [scratch.connection], when: 'at once', lock: '', at: (shard: ShardView) => void (at = shard) } as const
+        const into = { connection: scratch.connection, lock: (): '' => '', at: (shard: ShardView) => void (at = shard) } as const
         await fill(job, into, readers, inputs, this.#core.config.scatterBytesMax, settings.get('sql_mode'))
         at = home
       } catch (error) {

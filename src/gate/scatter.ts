@@ -20,6 +20,7 @@ import type { Merge, Slot } from './plan/plan.ts'
 import { prepareOn } from './prepared.ts'
 import { ResultWriter } from './result-writer.ts'
 import type { Runner } from './runner.ts'
+import type { SessionSettings } from './settings.ts'
 import { mergedWarnings, type Warning, warningsOf } from './scatter-warnings.ts'
 import { HeldMeanwhile } from './request.ts'
 import { shardName, Transaction, type Branch } from './transaction.ts'
@@ -41,6 +42,8 @@ export type ReadOptions = {
   rereadable: boolean
   /** What parts with parameters are executed with. */
   params: readonly Param[]
+  /** The statement's instant, for statements that ask for it (`instantOf`). */
+  timestamp: string | null
   resolve(slot: Slot): string | null
   column?: (column: Column) => Column
 }
@@ -83,7 +86,7 @@ export class Scatter {
           marks.push(mark)
           this.#running.add(mark)
           try {
-            opened[i] = { shard: part.shard, backend, branch, stream: await open(part, backend, options.params) }
+            opened[i] = { shard: part.shard, backend, branch, stream: await open(part, backend, options) }
           } catch (error) {
             if (branch === null && part.backend === undefined) this.#runner.connections.done(backend, false)
             throw error
@@ -121,6 +124,7 @@ export class Scatter {
         if (o === undefined) continue
         warned += o.stream.warnings
         if (problem === null && o.stream.warnings > 0) listed.push(...(await warningsOf(o.backend.connection).catch(() => [])))
+        if (options.timestamp !== null && o.backend.connection.open) await o.backend.connection.query(ownInstant).catch(() => {})
         if (parts[i]?.backend !== undefined) continue
         if (o.branch === null) this.#runner.connections.done(o.backend, false)
         else o.branch.statements++
@@ -170,6 +174,8 @@ export class Scatter {
     const had = statementsOf(on)
     const startMs = this.#core.clock.monotonicMs()
     on.busy = true
+    // A column may take the time by itself: every write over several shards has one instant.
+    const instant = instantOf(this.#runner.settings, this.#core.clock.nowMs())
     const results: OkResult[] = []
     const listed: Warning[] = []
     const done: Branch[] = []
@@ -184,9 +190,11 @@ export class Scatter {
           // Once a branch: the savepoint is where the whole statement began.
           const first = !done.includes(branch)
           if (first) done.push(branch)
-          const settled = await branch.backend.connection.pipelineSettled(
-            own === null && first ? ['SAVEPOINT sw_statement', part.text] : [part.text],
-          )
+          const settled = await branch.backend.connection.pipelineSettled([
+            ...(own === null && first ? ['SAVEPOINT sw_statement'] : []),
+            ...(instant === null ? [] : [`SET timestamp=${instant}`]),
+            part.text,
+          ])
           const last = settled.at(-1)
           if (last === undefined || last.status === 'rejected') throw last?.reason
           const result = last.value
@@ -196,6 +204,8 @@ export class Scatter {
           if (result.warnings > 0) listed.push(...(await warningsOf(branch.backend.connection)))
         } finally {
           this.#running.delete(mark)
+          // Answered with what comes next on it, a COMMIT at the latest.
+          if (instant !== null && branch.backend.connection.open) sendBefore(branch.backend.connection, ownInstant)
         }
       }
       if (own !== null) await own.commit()
@@ -320,8 +330,21 @@ export class Scatter {
   }
 }
 
+/** NOW() on every shard: now, unless the session has set it. */
+export function instantOf(settings: SessionSettings, nowMs: number): string | null {
+  return settings.get('timestamp') === undefined ? (nowMs / 1000).toFixed(3) : null
+}
+
+export const ownInstant = 'SET timestamp=DEFAULT'
+
+/** Sent in front of what follows; a server that refuses it is not what we think it is. */
+export function sendBefore(connection: Connection, sql: string): void {
+  connection.query(sql).catch((error: unknown) => connection.destroy(error as Error))
+}
+
 /** As a prepared statement where the client's is one: names, types and values are then those of the server's binary form. */
-async function open(part: Part, backend: Backend, params: readonly Param[]): Promise<RowStream> {
+async function open(part: Part, backend: Backend, { params, timestamp }: ReadOptions): Promise<RowStream> {
+  if (timestamp !== null) sendBefore(backend.connection, `SET timestamp=${timestamp}`)
   if (part.parameters === undefined) return await backend.connection.rows(part.text)
   const on = await prepareOn(backend, part.text.toString('latin1'), part.text)
   on.boundTypes = null

@@ -60,6 +60,7 @@ export class OtherStatements {
         effect: 'read',
         rereadable: true,
         params: [],
+        timestamp: null,
         resolve: () => null,
         column,
       })

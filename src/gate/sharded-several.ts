@@ -13,7 +13,7 @@ import type { GatherPlan, GatherUse, Merge, Routed, RoutedPlan, RouteInputs, Slo
 import { slotValue } from './plan/render.ts'
 import { okFrame } from './replies.ts'
 import type { Runner } from './runner.ts'
-import { insertSummary, type Scatter, summary, type Part, type WriteSummary } from './scatter.ts'
+import { insertSummary, instantOf, type Scatter, summary, type Part, type WriteSummary } from './scatter.ts'
 import type { Transaction } from './transaction.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
 
@@ -73,6 +73,7 @@ export class SeveralShards {
           effect: plan.effect === 'lock' ? 'lock' : 'read',
           rereadable: this.#context.rereadable(plan, e.sql),
           params: e.params,
+          timestamp: this.#instant(plan),
           resolve,
         })
         return result.kind === 'done' ? null : { shard: result.shard, version: keyspace.version, cause: result.cause }
@@ -96,6 +97,10 @@ export class SeveralShards {
     if (result.kind === 'refused') return { shard: result.shard, version: keyspace.version, cause: result.cause }
     this.#wrote(result.value, routed.firstId)
     return null
+  }
+
+  #instant(plan: RoutedPlan): string | null {
+    return plan.instant === true ? instantOf(this.#runner.settings, this.#core.clock.nowMs()) : null
   }
 
   /** Known from an earlier execution: its answers can't be merged here. */
@@ -127,6 +132,7 @@ export class SeveralShards {
       effect: 'read',
       rereadable,
       params: e.params,
+      timestamp: this.#instant(plan),
       resolve: () => null,
     })
     return result.kind === 'done' ? null : { shard: result.shard, version: keyspace.version, cause: result.cause }

@@ -125,7 +125,7 @@ export class Writes {
               : 'p.n = q.k'
         const column = dice.pick(table.columns.slice(2).filter(isPlainInt))
         return made(
-          `UPDATE ${table.name} p JOIN ${other.name} q ON ${on} SET p.${column.name} = ${mark(valueFor({ ...column, nullable: false }, dice))} WHERE ${comparison(
+          `UPDATE ${table.name} p JOIN ${other.name} q ON ${on} SET ${on.endsWith('q.id') && dice.chance(0.6) ? 'p.s = q.s, p.n = q.n + p.id' : `p.${column.name} = ${mark(valueFor({ ...column, nullable: false }, dice))}`} WHERE ${comparison(
             other.columns.map((spec): Ref => ({ sql: `q.${spec.name}`, kind: spec.kind, spec, key: false })),
             dice,
           )}`,

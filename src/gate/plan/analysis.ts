@@ -7,7 +7,7 @@ import { Kind, type Lexed, tokenEnd, tokenKind, tokenStart } from '../../sql/lex
 import { literalValue } from '../../sql/literal.ts'
 import { walkExpr } from '../../sql/walk.ts'
 import type { Catalog } from './catalog.ts'
-import { isConnectionBound, isRandom, sessionFunction } from './functions.ts'
+import { isConnectionBound, isInstant, isRandom, sessionFunction } from './functions.ts'
 import { Groups } from './groups.ts'
 import type { Slot } from './plan.ts'
 import { Binder, type BoundColumn, type BoundTable, Context, isSystemSchema, Scope } from './scope.ts'
@@ -32,6 +32,8 @@ export class Analysis {
   connectionBound: string | null = null
   /** A function that gives another value at each call. */
   random: string | null = null
+  /** NOW() and its like. */
+  instant = false
   /** An outer join keeps all rows of tables that every shard has, so each shard would answer them. */
   replicatedOuter = false
   systemSchema = false
@@ -230,6 +232,7 @@ export class Analysis {
             if (node.extended) this.stars.push(null)
             const ref = sessionFunction(node)
             if (ref !== null) this.edits.push({ span: node.span, pieces: [{ kind: 'session', ref }] })
+            else if (isInstant(node)) this.instant = true
             else if (isRandom(node)) this.random ??= node.name + '()'
             else if (isConnectionBound(node)) this.connectionBound ??= node.name + '()'
             return

@@ -46,7 +46,7 @@ export function planChange(statement: Update | Delete, analysis: Analysis, keysp
     // A reference table's copies are all changed; an unknown table's error is one shard's.
     destinations: roots.length > 0 ? roots.map((root) => root.destination) : [{ kind: reference === undefined ? 'any' : 'all' }],
     whole,
-    scatter: gatherWhereRefused(scatterOf(statement, analysis, reference !== undefined, whole), statement, changed, analysis, count),
+    scatter: gatherWhereRefused(scatterOf(statement, analysis, reference !== undefined, whole), statement, changed, analysis),
     limit: null,
     offset: null,
     insert: null,
@@ -61,10 +61,9 @@ function gatherWhereRefused(
   statement: Update | Delete,
   changed: readonly BoundTable[],
   analysis: Analysis,
-  count: number,
 ): RoutedPlan['scatter'] {
   if (scatter.kind !== 'refused') return scatter
-  const gather = gatherChange(statement, changed, analysis, count, scatter.refusal)
+  const gather = gatherChange(statement, changed, analysis, scatter.refusal)
   return gather === null ? scatter : { kind: 'gather', gather }
 }
 

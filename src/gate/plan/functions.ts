@@ -75,3 +75,22 @@ const random = new Set(['RAND', 'UUID', 'UUID_SHORT', 'SYS_GUID', 'RANDOM_BYTES'
 export function isRandom(call: CallExpr): boolean {
   return random.has(call.name)
 }
+
+/** The statement's own instant, which all shards must take from one clock. */
+const instants = new Set([
+  'NOW',
+  'CURRENT_TIMESTAMP',
+  'LOCALTIME',
+  'LOCALTIMESTAMP',
+  'CURDATE',
+  'CURRENT_DATE',
+  'CURTIME',
+  'CURRENT_TIME',
+  'UTC_DATE',
+  'UTC_TIME',
+  'UTC_TIMESTAMP',
+])
+
+export function isInstant(call: CallExpr): boolean {
+  return instants.has(call.name) || (call.name === 'UNIX_TIMESTAMP' && call.args.length === 0)
+}

@@ -1,12 +1,12 @@
 /**
  * Writes that no shard can do by itself.
  *
- * - *copied*: the rows to change are found with the help of other tables' rows (joins, subqueries). Those are copied to each shard of the changed table, and
- *   the statement runs there. Whether a row is changed, and to what, depends on the row and the copies alone.
- * - *chosen*: ORDER BY … LIMIT. The rows are chosen at one place, by their keys, under lock; then each shard changes its own.
+ * - *chosen*: which rows change depends on rows of other tables (joins, subqueries) or on all rows (ORDER BY … LIMIT). The rows to change are chosen at one place, by their
+ *   keys, with what they are set to where that comes of other tables; then each shard changes its own.
  * - *inserted*: INSERT … SELECT. The server stores the SELECT's rows in a table like the target's, conversions and refusals included; they are then inserted where they belong.
  *
- * What is read for a write is read under lock (LOCK IN SHARE MODE), as one server does.
+ * What is read for a write is read under lock, FOR UPDATE what will change and LOCK IN SHARE MODE the rest, as one server does. No temporary table is made on a connection
+ * that writes: a transaction that made one is logged whole even when it, or a part of it, is rolled back.
  */
 import type { Delete, Expr, Insert, Update } from '../../sql/ast.ts'
 import { quoteIdentifier } from '../../sql/quote.ts'
@@ -14,58 +14,78 @@ import { walkExpr } from '../../sql/walk.ts'
 import type { Analysis } from './analysis.ts'
 import type { ColumnInfo } from './catalog.ts'
 import { gatherTables } from './gather-plan.ts'
-import type { GatherPlan, Refusal, SequencePlan, WriteTarget } from './plan.ts'
+import type { GatherPlan, GatherUse, Piece, Refusal, SequencePlan, WriteTarget } from './plan.ts'
 import type { BoundTable } from './scope.ts'
-import { compileSpan, compileText, text } from './text.ts'
+import { compileSpan, text } from './text.ts'
 
 /** Null: not in this way either. */
 export function gatherChange(
   statement: Update | Delete,
   changed: readonly BoundTable[],
   analysis: Analysis,
-  count: number,
   refusal: Refusal,
 ): GatherPlan | null {
   const [target] = changed
   if (target === undefined || changed.length > 1 || target.entry?.kind !== 'sharded') return null
   if (statement.kind === 'delete' && statement.returning !== null) return null
-  if (statement.limit !== null) return gatherChosen(statement, target, analysis, refusal)
-  const others = analysis.tables.filter((table) => table !== target && table.entry?.kind !== 'reference')
+  if (statement.with !== null || target.context !== analysis.scope.context) return null
+  const others = analysis.tables.filter((table) => table !== target)
   // A server may refuse to read the table that it changes; copies of it would hide that.
-  if (others.length === 0 || others.some((table) => table.name === target.name)) return null
-  if (target.context !== analysis.scope.context) return null
-  const gathered = gatherTables(analysis, others)
-  if (gathered === null) return null
+  if (others.some((table) => table.name === target.name) || (statement.limit !== null && others.length > 0)) return null
+  const keys = keyColumns(target)
+  const gathered = gatherTables(analysis, analysis.tables)
+  if (keys === null || gathered === null) return null
+  const { where, orderBy, limit } = statement
+  const alias = quoteIdentifier(target.hasAlias ? target.alias : target.name)
+  const refs = statement.kind === 'update' ? statement.tables : statement.from
+  const assignments = statement.kind === 'update' ? statement.assignments : []
+  const own = assignments.every(({ value }) => isOfTarget(value, target, analysis))
+  const list: Piece[] = keys.columns.flatMap((column, i) => [text(`${i > 0 ? ', ' : ''}${alias}.${quoteIdentifier(column.name)}`)])
+  if (!own) for (const { value } of assignments) list.push(text(', '), ...compileSpan(value.span, gathered.edits))
   return {
     steps: gathered.steps,
-    text: compileText(count, gathered.edits),
+    text: [
+      text(`SELECT ${limit === null ? 'DISTINCT ' : ''}`),
+      ...list,
+      text(' FROM '),
+      ...compileSpan({ from: refs[0]?.span.from ?? 0, to: refs.at(-1)?.span.to ?? 0 }, gathered.edits),
+      ...(where === null ? [] : [text(' WHERE '), ...compileSpan(where.span, gathered.edits)]),
+      ...[orderBy, limit].flatMap((clause) => (clause === null ? [] : compileSpan(clause.span, gathered.edits))),
+    ],
     refusal,
-    use: { kind: 'copied', target: analysis.groups.destinationOf(target) },
+    use: { kind: 'chosen', target: keys, ...changeOf(statement, target, alias, keys, own, analysis) },
   }
 }
 
-function gatherChosen(statement: Update | Delete, target: BoundTable, analysis: Analysis, refusal: Refusal): GatherPlan | null {
-  if (analysis.tables.length > 1 || statement.with !== null || statement.limit === null) return null
-  const keys = keyColumns(target)
-  if (keys === null) return null
-  const gathered = gatherTables(analysis, analysis.tables)
-  const alias = quoteIdentifier(target.hasAlias ? target.alias : target.name)
-  const { where, orderBy, limit } = statement
-  const end = where !== null ? where.span.from - 1 : (orderBy ?? limit).span.from
-  return gathered === null
-    ? null
-    : {
-        steps: gathered.steps,
-        text: [
-          text(`SELECT ${keys.columns.map((column) => `${alias}.${quoteIdentifier(column.name)}`).join(', ')} FROM `),
-          { kind: 'gathered', step: 0 },
-          text(` AS ${alias}`),
-          ...(where === null ? [] : [text(' WHERE '), ...compileSpan(where.span, gathered.edits)]),
-          ...[orderBy, limit].flatMap((clause) => (clause === null ? [] : compileSpan(clause.span, gathered.edits))),
-        ],
-        refusal,
-        use: { kind: 'chosen', target: keys, change: compileSpan({ from: 0, to: end }, analysis.edits) },
-      }
+/** What stands before and after the keys, and what one row is between them. */
+function changeOf(
+  statement: Update | Delete,
+  target: BoundTable,
+  alias: string,
+  keys: WriteTarget,
+  own: boolean,
+  analysis: Analysis,
+): Pick<Extract<GatherUse, { kind: 'chosen' }>, 'before' | 'after' | 'row'> {
+  const ignore = statement.ignore ? 'IGNORE ' : ''
+  const name = quoteIdentifier(target.name)
+  const tuple = keys.columns.map((column) => quoteIdentifier(column.name)).join(', ')
+  if (statement.kind === 'delete')
+    return { before: [text(`DELETE ${ignore}FROM ${name} WHERE (${tuple}) IN (`)], after: [text(')')], row: 'tuple' }
+  const { assignments } = statement
+  if (own) {
+    const span = { from: assignments[0]?.span.from ?? 0, to: assignments.at(-1)?.span.to ?? 0 }
+    const qualified = keys.columns.map((column) => `${alias}.${quoteIdentifier(column.name)}`).join(', ')
+    return {
+      before: [text(`UPDATE ${ignore}${name} AS ${alias} SET `), ...compileSpan(span, analysis.edits), text(` WHERE (${qualified}) IN (`)],
+      after: [text(')')],
+      row: 'tuple',
+    }
+  }
+  const on = keys.columns.map((column, i) => `${alias}.${quoteIdentifier(column.name)} = _sw_v.c${i}`).join(' AND ')
+  const set = assignments
+    .map(({ column }, i) => `${alias}.${quoteIdentifier(column.name.text)} = _sw_v.c${keys.columns.length + i}`)
+    .join(', ')
+  return { before: [text(`UPDATE ${ignore}${name} AS ${alias} JOIN (`)], after: [text(`) AS _sw_v ON ${on} SET ${set}`)], row: 'select' }
 }
 
 /** What tells a row from all others: its first unique key, and its shard key. */

@@ -205,6 +205,8 @@ export type RoutedPlan = {
    * temporary tables, GET_LOCK, user variables assigned in a statement, SQL_CALC_FOUND_ROWS.
    */
   readonly pins: readonly Pin[]
+  /** It asks for the time: several shards are given one. */
+  readonly instant?: boolean
   /** The tables it names, in the keyspace. */
   readonly tables: readonly string[]
 }
@@ -227,10 +229,17 @@ export type GatherPlan = {
 export type GatherUse =
   /** The statement is a SELECT and runs over them, once. */
   | { readonly kind: 'read' }
-  /** The statement changes a table that is not among them: it runs on each shard of that table, where they are copied to. */
-  | { readonly kind: 'copied'; readonly target: Destination }
-  /** `text` selects the rows to change, by these columns; `change` up to its WHERE is then sent to their shards. */
-  | { readonly kind: 'chosen'; readonly target: WriteTarget; readonly change: readonly Piece[] }
+  /**
+   * `text` selects the rows to change: the target's columns, then what they are set to where other tables are named for that. Sent to their shards:
+   * `before`, the rows, `after`; a row is a tuple of the columns, or a SELECT of all with the names c0, c1, …
+   */
+  | {
+      readonly kind: 'chosen'
+      readonly target: WriteTarget
+      readonly before: readonly Piece[]
+      readonly after: readonly Piece[]
+      readonly row: 'tuple' | 'select'
+    }
   /** `text` is the SELECT of an INSERT: its rows, as the columns would store them, are inserted on their shards by `before` VALUES … `after`. */
   | {
       readonly kind: 'inserted'

@@ -30,6 +30,7 @@ export function planSelect(query: Query, analysis: Analysis, keyspace: string, c
     insert: null,
     unchanged: [],
     pins: [],
+    instant: analysis.instant,
     tables: analysis.tables.map((table) => table.name),
   }
 }
