@@ -342,7 +342,7 @@ class Round {
     const unknown = state !== 'starting' && targets.some(({ lag }) => lag === null)
     known.sinceMs = unknown ? (known.sinceMs ?? nowMs) : null
     known.behind =
-      targets.some(({ lag }) => lag !== null && lag.markerAgeMs > 2_000) || (known.sinceMs !== null && nowMs - known.sinceMs > 6_000)
+      targets.some(({ lag }) => lag !== null && lag.markerAgeMs > 700) || (known.sinceMs !== null && nowMs - known.sinceMs > 6_000)
     this.#behind.set(streamUid, known)
     if (this.#workload !== null) this.#workload.held = [...this.#behind.values()].some(({ behind }) => behind)
   }
