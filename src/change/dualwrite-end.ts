@@ -45,6 +45,13 @@ export async function completeVerb(world: DualWriteWorld, context: ActionContext
       state: context.workflow.state,
       fix: `move all reads first: shardwright DualWrite ramp --keyspace ${keyspace} --workflow ${name} --percent 100`,
     })
+  const kept = Object.entries(rule.value.overrides).filter(([, override]) => override.branch === rule.value.from)
+  if (kept.length > 0)
+    throw dualwriteErrors.stillUsed({
+      keyspace,
+      by: `tenants that read it by name: ${kept.map(([id]) => id).join(', ')}`,
+      fix: `shardwright DualWrite ramp --keyspace ${keyspace} --workflow ${name} --keyspace-id … --to default`,
+    })
   const shards = await branchShards(world, keyspace, 'main')
   const holdMs = args.holdMs ?? spec.holdMs ?? (await longestRetention(context))
   const what = `the old side of ${keyspace}: ${shards.map((shard) => `${shard.name} on ${shard.serverId}`).join(', ')}`

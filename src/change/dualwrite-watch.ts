@@ -33,7 +33,8 @@ const coverageEveryMs = 1000
 const horizonEveryMs = 2000
 const headroomEveryMs = 5000
 const retryMs = 3000
-const guardLimits = { holdMs: 400, gatesMs: 1500, reachMs: 1500 }
+/** Tenants wait a little longer rather than go back in time. */
+const guardLimits = { holdMs: 1000, gatesMs: 1500, reachMs: 3000 }
 
 export async function watchDualWrites(world: DualWriteWorld, leadership: Leadership): Promise<void> {
   const watchers = new Map<string, RunWatch>()
@@ -219,6 +220,7 @@ class RunWatch {
         why,
         limits: guardLimits,
         warmMs: 0,
+        gatesMs: 2000,
       })
       if (outcome !== 'moved' && outcome !== 'lost') await emergency(this.#desk, run, 'guard', `${why}; an orderly step was not possible`)
     } catch (error) {

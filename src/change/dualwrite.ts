@@ -140,6 +140,11 @@ async function ramp(world: DualWriteWorld, context: ActionContext): Promise<void
       `${keyspace}.${name}: reads move by themselves from here on; \`show\` tells how far, \`ramp --stop\` keeps them where they are`,
     )
   }
+  // Two hands on one lever: whoever sets a share by hand has it.
+  await changeRun(context, context.workflow, (now) => {
+    const { auto } = dataOf(now)
+    return auto?.state === 'running' ? { data: { auto: { ...auto, state: 'stopped', why: `set to ${to} % by hand` } } } : null
+  })
   const outcome = await step(world, context, { move: { percent: to }, by: 'operator', why: null, warmMs: 15_000 })
   if (outcome !== null) throw dualwriteErrors.stepGivenUp({ keyspace, percent: to, reason: outcome })
 }
