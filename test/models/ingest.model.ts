@@ -360,7 +360,7 @@ export function runIngest(seed: number, R: IngestRules): string | null {
   function* mover(): Gen {
     while (R.dimAfterStart && shardsOf.old.some((sh) => [...start.new].some(([tp, n]) => (sh.d.pos.get(tp)?.next ?? 0) < n))) yield
     for (const sh of shardsOf.old)
-      for (const [k, v] of [...sh.d.last]) {
+      for (const [k, v] of sh.d.last.entries().toArray()) {
         for (let i = r.below(4); i > 0; i--) yield
         const to = shardFor('new', v.tenant).d.last
         if (!R.dimGuard || newer(v.version, to.get(k)?.version)) to.set(k, v)
@@ -515,7 +515,7 @@ export function runIngest(seed: number, R: IngestRules): string | null {
         sh.gen++
         if (sh.old[0] !== undefined) sh.d = structuredClone(sh.old[0])
       }
-      for (const [id, c] of [...cons]) {
+      for (const [id, c] of cons.entries().toArray()) {
         if (now < c.sleep || r.chance(0.4)) continue
         if (faulty && r.chance(0.008)) {
           c.gen.return(undefined)

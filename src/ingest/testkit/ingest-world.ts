@@ -219,7 +219,7 @@ export class IngestWorld implements AsyncDisposable {
   }
 
   /** Until every shard's position of every partition stands at the topic's end. */
-  async caughtUp(branch: string, limitMs = 60_000): Promise<void> {
+  async caughtUp(branch: string, limitMs = 60_000, everyMs = 20): Promise<void> {
     const ends = await this.topic.endOffsets()
     await this.until(
       `${branch} caught up`,
@@ -234,14 +234,15 @@ export class IngestWorld implements AsyncDisposable {
         )
       },
       limitMs,
+      everyMs,
     )
   }
 
-  async until(what: string, condition: () => Promise<boolean>, limitMs = 60_000): Promise<void> {
+  async until(what: string, condition: () => Promise<boolean>, limitMs = 60_000, everyMs = 20): Promise<void> {
     const end = performance.now() + limitMs
     while (!(await condition())) {
       if (performance.now() > end) assert.fail(`no ${what} within ${limitMs} ms`)
-      await systemClock.sleep(20)
+      await systemClock.sleep(everyMs)
     }
   }
 
