@@ -17,6 +17,8 @@ const { values } = parseArgs({
     /** etcd where there is one. */
     topology: { type: 'string' },
     cases: { type: 'string', default: '60' },
+    /** For one wait: a case that is slow is told as such, one that comes to nothing fails. */
+    'patience-s': { type: 'string', default: '60' },
     'limit-ms': { type: 'string', default: '8000' },
     /** Goes on after a case that failed, on a new cluster. */
     /** What the processes logged, for cases past the limit. */
@@ -39,7 +41,7 @@ say(`seed ${seed}, ${flavour}, topology in ${topology}, ${chosen.length} of ${al
 const results: CaseResult[] = []
 const failed: string[] = []
 const strange: string[] = []
-let torture = await startTorture({ flavour, seed, say, topology })
+let torture = await startTorture({ flavour, seed, say, topology, patienceMs: Number(values['patience-s']) * 1000 })
 let interrupted = false
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => {
@@ -68,7 +70,7 @@ for (const [index, one] of chosen.entries()) {
     process.stdout.write(`${torture.cluster.describe(error).message}\nFAILED ${caseName(one)}; again: ${again(one)}\n`)
     if (!values['keep-going']) break
     await torture[Symbol.asyncDispose]()
-    torture = await startTorture({ flavour, seed, say, topology })
+    torture = await startTorture({ flavour, seed, say, topology, patienceMs: Number(values['patience-s']) * 1000 })
   }
 }
 if (!interrupted) {
