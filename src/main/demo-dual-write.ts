@@ -9,6 +9,7 @@ import type { RequestBody } from '../api/endpoints.ts'
 import { systemClock as clock } from '../base/clock.ts'
 import { SwError } from '../base/errors.ts'
 import { account } from '../demo/dual-write/account.ts'
+import { closingTable } from '../demo/dual-write/closing-table.ts'
 import type { Produced } from '../demo/dual-write/agents.ts'
 import { slowReads, wrongRow } from '../demo/dual-write/faults.ts'
 import type { ReadSecond } from '../demo/dual-write/readers.ts'
@@ -171,7 +172,7 @@ async function run(): Promise<number> {
   await story.act('slow reads', async () => {
     await story.rampAuto()
     await story.untilPercent(25)
-    const end = slowReads(newShards, 300)
+    const end = slowReads(newShards, 2 * options.p95FloorMs)
     try {
       return `back by themselves: ${await story.untilSteppedBack()}`
     } finally {
@@ -213,7 +214,7 @@ async function run(): Promise<number> {
   const [summaries, slowQueries] = await Promise.all([openTopic(topicUrl('summaries')), openTopic(topicUrl('slow_queries'))])
   const result = await account({ summaries, slowQueries }, shards, ledgerFile, rollUps)
   await Promise.all([summaries.close(), slowQueries.close()])
-  const verdict = closing(story, application.seconds, produced, result, shards.length)
+  const verdict = closingTable(story.acts, application.seconds, produced, result, shards.length)
   if (verdict.length > 0) {
     for (const line of verdict) process.stdout.write(`FAILED  ${line}\n`)
     return 1
@@ -224,43 +225,6 @@ async function run(): Promise<number> {
     await untilInterrupted()
   }
   return 0
-}
-
-function closing(
-  story: DualWriteStory,
-  seconds: readonly ReadSecond[],
-  produced: Produced,
-  result: Awaited<ReturnType<typeof account>>,
-  shards: number,
-): string[] {
-  const line = (text: string): void => void process.stdout.write(`${text}\n`)
-  const total = (get: (second: ReadSecond) => number): number => seconds.reduce((sum, second) => sum + get(second), 0)
-  const number = (n: number): string => n.toLocaleString('en-US')
-  line('\nact                 seconds')
-  for (const { act, seconds: took, note } of story.acts) line(`${act.padEnd(18)} ${took.toFixed(1).padStart(8)}  ${note.slice(0, 140)}`)
-  const backwards = total((second) => second.backwards)
-  const errors = total((second) => second.errors)
-  line('')
-  line(`shards                     ${shards}`)
-  line(
-    `events produced            ${number(produced.summaries)} summaries, ${number(produced.slowQueries)} slow queries, ${produced.unknown} of unknown outcome`,
-  )
-  line(`events in the topics       ${number(result.inTopics)}, ${number(result.acknowledged)} of them acknowledged`)
-  line(
-    `in the final branch        ${number(result.counted[0])} summaries by minute, ${number(result.counted[1])} by hour, ${number(result.slowRows)} slow queries`,
-  )
-  line(`roll-up rows               ${number(result.rollUpRows)}`)
-  line(`reads                      ${number(total((second) => second.reads))}, ${errors} errors, ${backwards} back in time`)
-  line(`slowest read               ${Math.round(Math.max(0, ...seconds.map((second) => second.slowestMs)))} ms`)
-  line(`lost, doubled, misplaced   ${result.wrong.length}\n`)
-  const first = seconds.flatMap((second) => second.messages)[0] ?? ''
-  return [
-    ...result.wrong.slice(0, 8),
-    ...(result.wrong.length > 8 ? [`and ${result.wrong.length - 8} more`] : []),
-    ...(errors > 0 ? [`${errors} reads failed, the first: ${first}`] : []),
-    ...(backwards > 0 ? [`${backwards} reads went back in time: ${first}`] : []),
-    ...(shards === 8 ? [] : [`${shards} shards instead of 8`]),
-  ]
 }
 
 async function topics(): Promise<(topic: string) => string> {
@@ -388,8 +352,8 @@ function readOptions() {
       kafka: { type: 'boolean', default: false },
       flavour: { type: 'string', default: 'mariadb' },
       exit: { type: 'boolean', default: false },
-      rate: { type: 'string', default: '400' },
-      reads: { type: 'string', default: '100' },
+      rate: { type: 'string', default: '200' },
+      reads: { type: 'string', default: '60' },
       consumers: { type: 'string', default: '1' },
       rungs: { type: 'string', default: 'L0,L1,L2,L3,L4,L5' },
       allow: { type: 'string', default: '' },
