@@ -33,6 +33,13 @@ export const CreateKeyspace = z.strictObject({
   shards: z.array(z.string()).optional(),
 })
 
+export const SetPrimary = z.strictObject({
+  server: z.string(),
+  /** What it had not replicated is given up. */
+  oldIsDown: z.boolean().default(false),
+  catchUpMs: z.number().int().min(100).max(600_000).default(10_000),
+})
+
 export const UpdateKeyspace = z.strictObject({
   /** Accounts, as user@host, that a fence need not stop: kept, and written to the log of control. Replaces the list. */
   allowUnfenced: z.array(z.string().regex(/^.+@.+$/, 'an account is user@host')).optional(),

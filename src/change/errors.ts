@@ -310,4 +310,32 @@ export const changeErrors = defineErrors('CHANGE', {
     why: 'the sources are merged into one shard, where the key can hold each value once',
     fix: 'change or remove one row of each pair, or make the key contain the shard key',
   },
+  notReplica: {
+    number: 45,
+    class: 'user',
+    what: '{server} is no replica of {primary}: {reason}',
+    why: 'only a server that follows the primary, and takes no writes of its own, can stand in for it',
+    fix: 'set up its replication, with read_only=1, then repeat',
+  },
+  noReplica: {
+    number: 46,
+    class: 'user',
+    what: '{server} is no known replica of {keyspace}/{shard}',
+    why: 'its replicas are: {replicas}',
+    fix: '`shardwright shard add-replica {keyspace}/{shard} --server …` first',
+  },
+  replicaBehind: {
+    number: 47,
+    class: 'transient',
+    what: '{server} lacks transactions that {what}',
+    why: 'as the primary it would have lost them, though they were acknowledged or copied',
+    fix: 'let its replication catch up, or choose another replica',
+  },
+  primaryRefused: {
+    number: 48,
+    class: 'user',
+    what: '{server} cannot become the primary: {reason}',
+    why: 'a primary must feed streams, and nothing may be under way on its shard',
+    fix: 'mend that, then repeat',
+  },
 })

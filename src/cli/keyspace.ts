@@ -125,6 +125,47 @@ export function keyspaceCommands(program: Command, cli: CliContext): void {
       const shards = await cli.client().call('listShards', { keyspace: name })
       print(cli, flags, shards, () => shardTable(shards))
     })
+  const placeOf = (given: string, command: string): { keyspace: string; shard: string } => {
+    const at = given.indexOf('/')
+    if (at < 1) throw cliErrors.badArgument({ argument: given, problem: 'not keyspace/shard, e.g. app/-40', command })
+    return { keyspace: given.slice(0, at), shard: given.slice(at + 1) }
+  }
+  shard
+    .command('add-replica <keyspace/shard>')
+    .description("take a running replica of the shard's server into the topology")
+    .requiredOption('--server <url>', 'mysql://user@host:3306')
+    .option('--password-file <file>', 'the password of that user (or the environment: SHARDWRIGHT_SERVER_PASSWORD)')
+    .option('--format <format>', 'text | json')
+    .action(async (given: string, flags: Flags) => {
+      const url = await parseServerUrl(cli, text(flags, 'server') ?? '', text(flags, 'passwordFile'))
+      const view = await cli.client().call('addReplica', placeOf(given, 'shard add-replica'), url)
+      print(cli, flags, view, () => [`${view.id} is a replica of ${given}`])
+    })
+  shard
+    .command('remove-replica <keyspace/shard>')
+    .description('forget a replica; the server itself is left as it is')
+    .requiredOption('--server <id>', 'host:port, as `server list` shows it')
+    .action(async (given: string, flags: Flags) => {
+      const server = text(flags, 'server') ?? ''
+      await cli.client().call('removeReplica', { ...placeOf(given, 'shard remove-replica'), server })
+      cli.out(`${server} is forgotten; it was left as it is`)
+    })
+  shard
+    .command('set-primary <keyspace/shard>')
+    .description('make a replica the primary: the old one is closed first, and the new one must have executed all of it')
+    .requiredOption('--server <id>', 'host:port of a replica')
+    .option('--old-primary-is-down', 'it cannot be reached: what it had not replicated is given up')
+    .option('--timeout <ms>', 'for the replica to catch up', '10000')
+    .option('--format <format>', 'text | json')
+    .action(async (given: string, flags: Flags) => {
+      const body = {
+        server: text(flags, 'server') ?? '',
+        oldIsDown: flags['oldPrimaryIsDown'] === true,
+        catchUpMs: Number(text(flags, 'timeout')),
+      }
+      const result = await cli.client().call('setPrimary', placeOf(given, 'shard set-primary'), body)
+      print(cli, flags, result, () => result.text)
+    })
   program
     .command('GetShards <keyspace>')
     .alias('getshards')

@@ -56,7 +56,7 @@ export async function startControl(options: ControlOptions): Promise<Control> {
     [put<Installation>(keys.installation, { v: 1, id: randomUUID(), createdAtMs: clock.nowMs() })],
   )
   const stop = new AbortController()
-  const office: Office = { pool: null }
+  const office: Office = { pool: null, turns: new KeyspaceTurns(), fence: null }
   const http = buildHttp({ handlers: buildHandlers({ ...options, leading: office }), log, token: options.token, version: options.version })
   serveEvents(http, options)
   serveMetrics(http, options)
@@ -98,8 +98,9 @@ async function lead(options: ControlOptions, office: Office, stop: AbortSignal):
         const decided = decisionLog({ clock, actor: `${controllerName(mine)}, which took the lead`, verb: null, action: null })
         const context = { store, leadership: mine, pool, clock, log, readPosition: currentPosition, failpoint, decided }
         await recoverAtLead(context)
+        const { turns } = office
         office.pool = pool
-        const turns = new KeyspaceTurns()
+        office.fence = mine.fence
         void watchClosed(context, turns, closedLookMs)
         const dualWrite = dualWriteWorld(options)
         void watchDualWrites(dualWrite, mine)
@@ -112,6 +113,7 @@ async function lead(options: ControlOptions, office: Office, stop: AbortSignal):
         })
       } finally {
         office.pool = null
+        office.fence = null
         await leadership.release()
       }
     } catch (error) {

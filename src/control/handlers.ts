@@ -9,12 +9,14 @@ import { openRunOn } from '../change/dualwrite-record.ts'
 import { createSequence } from '../change/sequences.ts'
 import { openUnusedServer } from '../change/servers.ts'
 import type { World } from '../change/servers.ts'
+import { addReplica, removeReplica, setPrimary } from '../change/replicas.ts'
 import type { ClaimPool } from '../switch/claim.ts'
+import type { KeyspaceTurns } from '../switch/turns.ts'
 import { applyVSchema } from '../change/vschema.ts'
 import { SwError } from '../base/errors.ts'
 import { keys } from '../topology/keys.ts'
 import type { CreationSecret, KeyspaceRecord, ServerRecord, UserRecord } from '../topology/records.ts'
-import type { Json } from '../topology/store.ts'
+import type { Condition, Json } from '../topology/store.ts'
 import { put } from '../topology/typed.ts'
 import { Failures } from '../workflow/context.ts'
 import { readAudit } from '../workflow/audit.ts'
@@ -31,7 +33,7 @@ import { actionView } from './views.ts'
 import type { TopologyView } from './views.ts'
 
 /** What only the leader has: claims on servers. Null while another process leads. */
-export type Office = { pool: ClaimPool | null }
+export type Office = { pool: ClaimPool | null; turns: KeyspaceTurns; fence: Condition | null }
 
 /** Every endpoint of the contract. Reading needs the topology only; changing goes through change/ and workflow/. */
 export function buildHandlers(world: World & { version: string; leading: Office }): Handlers {
@@ -89,6 +91,26 @@ export function buildHandlers(world: World & { version: string; leading: Office 
       if (leading.pool === null) throw apiErrors.notLeader({ holder: view.leader()?.holder ?? 'nobody' })
       await openUnusedServer(world, leading.pool, params['server'] ?? '')
       return { opened: true }
+    },
+    async addReplica(params, body) {
+      const place = { keyspace: params['keyspace'] ?? '', shard: params['shard'] ?? '' }
+      const { id, flavour, version: serverVersion, host, port, provisioned } = await addReplica(world, place, body)
+      return { id, flavour, version: serverVersion, host, port, provisioned }
+    },
+    async removeReplica(params) {
+      await removeReplica(world, { keyspace: params['keyspace'] ?? '', shard: params['shard'] ?? '' }, params['server'] ?? '')
+      return { removed: true }
+    },
+    async setPrimary(params, body) {
+      const { pool, fence, turns } = leading
+      const view = await topologyView(world)
+      if (pool === null || fence === null) throw apiErrors.notLeader({ holder: view.leader()?.holder ?? 'nobody' })
+      const keyspace = params['keyspace'] ?? ''
+      let said: string[] = []
+      await turns.run(keyspace, async () => {
+        said = await setPrimary(world, pool, fence, { keyspace, shard: params['shard'] ?? '', ...body })
+      })
+      return { text: said }
     },
     async showVSchema(params) {
       const view = await topologyView(world)

@@ -9,6 +9,11 @@ import { BackendPool, ConnectionBudget } from './backend.ts'
 import type { GateConfig } from './config.ts'
 import type { ShardView, View } from './view.ts'
 
+/** A shard whose server is another one now (`set-primary`, or a server at another port) gets a new pool: the old server is never used again. */
+function placeOf({ uid, server }: ShardView): string {
+  return `${uid} ${server.id} ${server.host}:${server.port}`
+}
+
 export class Pools {
   readonly #config: GateConfig
   readonly #clock: Clock
@@ -24,7 +29,8 @@ export class Pools {
 
   of(shard: ShardView, foundRows: boolean): BackendPool {
     const pools = this.#pools[foundRows ? 1 : 0]
-    const known = pools.get(shard.uid)
+    const place = placeOf(shard)
+    const known = pools.get(place)
     if (known !== undefined) return known
     const { backendConnectionsMax, poolWaitMs, backendIdleMs, statementsPerConnectionMax } = this.#config
     let budget = this.#budgets.get(shard.server.id)
@@ -38,7 +44,7 @@ export class Pools {
       statementsMax: statementsPerConnectionMax,
       connect: () => this.connect(shard, foundRows),
     })
-    pools.set(shard.uid, pool)
+    pools.set(place, pool)
     return pool
   }
 
@@ -58,7 +64,7 @@ export class Pools {
 
   onView(view: View): void {
     const serving = new Set<string>()
-    for (const keyspace of view.keyspaces.values()) for (const shard of keyspace.shards) serving.add(shard.uid)
+    for (const keyspace of view.keyspaces.values()) for (const shard of keyspace.shards) serving.add(placeOf(shard))
     for (const pools of this.#pools) {
       for (const [uid, pool] of pools) {
         if (serving.has(uid)) continue

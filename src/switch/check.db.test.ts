@@ -136,6 +136,17 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       await f.query('DROP TABLE app__.late')
     })
 
+    test('a side with fewer replicas than the one that serves is told', async () => {
+      const key = keys.shard('app', '-')
+      const shard = await readRecord<ShardRecord>(world.store, key)
+      assert(shard !== null)
+      await world.store.commit([], [put(key, { ...shard.value, replicas: ['r'] })])
+      const plan = await planSwitch(world.store, { keyspace: 'app', workflow: 'w', shards: null })
+      const { notes } = await preflight({ store: world.store, clock: systemClock }, plan, { ...defaultSwitchLimits, freshMs: 60_000 })
+      assert(notes.some((note) => /fewer replicas .* up to 1: -80 0, 80- 0/.test(note)))
+      await world.store.commit([], [put(key, shard.value)])
+    })
+
     test('what the side that is to serve lacks is listed: accounts, grants, routines, connections', async () => {
       await using f = await world.admin('f')
       await using n = await world.admin('n')

@@ -102,7 +102,7 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       assert.deepEqual(await standing(), onOld)
     })
 
-    for (const point of ['locksReleased', 'wayBackProven', 'decided'] as const) {
+    for (const point of ['wayBackProven', 'decided'] as const) {
       test(`the controller dies at ${point}: the next one puts both sides right by the record`, async () => {
         const dying = await world.leader({
           failpoint: (at) => (at === point ? Promise.reject(new ControllerDied(point)) : Promise.resolve()),

@@ -56,6 +56,8 @@ export type ShardRecord = {
   madeBy: string | null
   /** We made its schema, so we may drop it (promise 12). */
   provisioned: boolean
+  /** Servers that replicate `serverId` and may become it. */
+  replicas?: string[]
 }
 
 export type VSchemaRecord = { v: 1; vschema: object }
