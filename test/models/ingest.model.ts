@@ -359,12 +359,15 @@ export function runIngest(seed: number, R: IngestRules): string | null {
   let copied = false
   function* mover(): Gen {
     while (R.dimAfterStart && shardsOf.old.some((sh) => [...start.new].some(([tp, n]) => (sh.d.pos.get(tp)?.next ?? 0) < n))) yield
-    for (const sh of shardsOf.old)
-      for (const [k, v] of sh.d.last.entries().toArray()) {
+    for (const sh of shardsOf.old) {
+      // As they stand now: others are written meanwhile.
+      const standing = [...sh.d.last]
+      for (const [k, v] of standing) {
         for (let i = r.below(4); i > 0; i--) yield
         const to = shardFor('new', v.tenant).d.last
         if (!R.dimGuard || newer(v.version, to.get(k)?.version)) to.set(k, v)
       }
+    }
     copied = true
   }
 
@@ -515,7 +518,8 @@ export function runIngest(seed: number, R: IngestRules): string | null {
         sh.gen++
         if (sh.old[0] !== undefined) sh.d = structuredClone(sh.old[0])
       }
-      for (const [id, c] of cons.entries().toArray()) {
+      const present = [...cons]
+      for (const [id, c] of present) {
         if (now < c.sleep || r.chance(0.4)) continue
         if (faulty && r.chance(0.008)) {
           c.gen.return(undefined)
