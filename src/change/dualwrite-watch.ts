@@ -10,7 +10,7 @@ import { listRecords, put, readRecord } from '../topology/typed.ts'
 import type { Evidence } from '../verify/ladder/evidence.ts'
 import { allTables } from '../ingest/definition.ts'
 import type { Leadership } from '../workflow/context.ts'
-import type { WorkflowRecord } from '../workflow/records.ts'
+import type { ActionRecord, WorkflowRecord } from '../workflow/records.ts'
 import { fleetsOf } from './branch-positions.ts'
 import { branchShards } from './branches.ts'
 import { isFilled, judgeCoverage, readWindows } from './dualwrite-coverage.ts'
@@ -285,6 +285,9 @@ class RunWatch {
       await say({ state: 'done', why: null })
       return
     }
+    // A rung may hold fleets at one vector, as a step does: not both at a time.
+    const under = (await listRecords<ActionRecord>(store, keys.actionsOf(run.uid))).find((action) => action.value.state === 'running')
+    if (under !== undefined) return wait(`${under.value.verb} is under way`)
     const missing = whyNotReady(run, await evidenceOf(store, run.uid))
     if (missing !== null) return wait(`not ready: ${missing}`)
     const lastMoveMs = ramp.findLast((entry) => entry.outcome === 'moved')?.atMs ?? 0
