@@ -8,7 +8,7 @@ import type { SwitchReport } from '../src/switch/report.ts'
 import { systemClock as clock } from '../src/base/clock.ts'
 import { keyspace } from './kit/cluster.ts'
 import { until } from './kit/until.ts'
-import { judge, matching, runCase, unexplained } from './torture/switch-cases.ts'
+import { askUntilHeld, judge, matching, runCase, unexplained } from './torture/switch-cases.ts'
 import { startTorture } from './torture/switch-setup.ts'
 import type { Torture } from './torture/switch-setup.ts'
 
@@ -53,7 +53,7 @@ describe('switches over etcd (over SQLite where it is missing), two controllers,
         const gate = cluster.process('gate1')
         gate.signal('SIGSTOP')
         try {
-          await reshard.act(verb)
+          await reshard.actWhenReady(verb)
           assert.notDeepEqual(await cluster.serving(), old)
           if (restarted)
             for (const name of old) {
@@ -83,12 +83,11 @@ describe('switches over etcd (over SQLite where it is missing), two controllers,
     attempt(async () => {
       const { cluster, ledger } = torture
       const serving = await cluster.serving()
-      const reshard = cluster.reshard(await cluster.leader())
-      await reshard.untilFollowing()
+      const leader = await cluster.leader()
+      const reshard = cluster.reshard(leader)
       const errorsBefore = ledger.errors.length
-      cluster.holdSwitchAt('tablesLocked')
-      const action = await reshard.ask(serving.includes('whole') ? 'switchtraffic' : 'reversetraffic', { maxStallMs: 1_000 })
-      await until('the switch to lock the tables', () => cluster.switchIsHeld)
+      const verb = serving.includes('whole') ? 'switchtraffic' : 'reversetraffic'
+      const action = await askUntilHeld(torture, { step: 'tablesLocked' }, leader, verb, { maxStallMs: 1_000 })
       const mover = cluster.process('mover')
       mover.signal('SIGSTOP')
       try {

@@ -102,17 +102,18 @@ function outcomeOf(action: ActionView): string {
 }
 
 /** A preflight may refuse what was only just put back: it is asked again. */
-async function askUntilHeld(
+export async function askUntilHeld(
   { cluster, patienceMs }: TortureOptions,
-  one: Case,
+  one: Pick<Case, 'step'>,
   asked: 'control1' | 'control2',
   verb: 'switchtraffic' | 'reversetraffic',
+  args: object = {},
 ): Promise<ActionView> {
   for (let attempt = 1; ; attempt++) {
     const reshard = cluster.reshard(asked)
     await reshard.untilFollowing(patienceMs)
     cluster.holdSwitchAt(one.step)
-    const action = await reshard.ask(verb)
+    const action = await reshard.ask(verb, args)
     const early = await until(
       `the switch to come to ${one.step}`,
       async () => (cluster.switchIsHeld ? 'held' : ((await reshard.ended(action)) ?? null)),
@@ -120,7 +121,7 @@ async function askUntilHeld(
     )
     if (early === 'held') return action
     cluster.letGo()
-    if (attempt === 6) throw new Error(`${caseName(one)}: never came there: ${JSON.stringify(early.errors)} ${early.text.join('\n')}`)
+    if (attempt === 6) throw new Error(`the switch never came to ${one.step}: ${JSON.stringify(early.errors)} ${early.text.join('\n')}`)
   }
 }
 
