@@ -207,19 +207,28 @@ export class Mover {
         abort.signal.addEventListener('abort', () => reject(abort.signal.reason), { once: true })
       })
     if (record.wanted === 'running') {
-      runner.stream = new Stream({
-        record,
-        mover: id,
-        addresses: this.#addresses,
-        shares: this.#shares.get(record.workflowUid) ?? new Map(),
-        clock,
-        log: streamLog,
-        config: this.#config,
-        pace: () => this.#paces.get(record.workflowUid) ?? {},
-        failpoints: armedFailpoints(record.options.failpoints, { kill, hold }),
-        onReport: (report, now) => reports.write(report, now),
-      })
-      runner.done = runner.stream.run(abort.signal)
+      const begin = (rowsReadBefore: number): Promise<void> => {
+        runner.stream = new Stream({
+          record,
+          rowsReadBefore,
+          mover: id,
+          addresses: this.#addresses,
+          shares: this.#shares.get(record.workflowUid) ?? new Map(),
+          clock,
+          log: streamLog,
+          config: this.#config,
+          pace: () => this.#paces.get(record.workflowUid) ?? {},
+          failpoints: armedFailpoints(record.options.failpoints, { kill, hold }),
+          onReport: (report, now) => reports.write(report, now),
+        })
+        return runner.stream.run(abort.signal)
+      }
+      runner.done = readRecord<StreamReport>(store, keys.report(record.workflowUid, record.uid))
+        .then(
+          (earlier) => earlier?.value.copy.sourceRowsRead ?? 0,
+          () => 0,
+        )
+        .then(begin)
     } else {
       runner.done = stopOnTargets({ record, addresses: this.#addresses, store, mover: id, clock, reports }, abort.signal)
     }

@@ -36,7 +36,7 @@ import { judgeQuery } from './query-policy.ts'
 import { Router } from './router.ts'
 import { xaEnded } from './source-start.ts'
 import { rebuildKeys, renewDeferredKeys } from './schema-copy.ts'
-import type { LandedChunk } from './scan.ts'
+import { planScan, type LandedChunk } from './scan.ts'
 import { readSourceTables, usableKeys, type SourceTable, type UsableKey } from './source-tables.ts'
 import { statementBytesMax } from './statements.ts'
 import { applierSql, compareCoordinates, ensureMoveTables, forgetStart, readChunks } from './tables.ts'
@@ -64,6 +64,8 @@ export type StreamOptions = {
   /** The workflow's own limits of its copy, as they are just now. */
   pace: () => Partial<PaceLimits>
   failpoints: Failpoints
+  /** Rows of the source that earlier runs, in other processes too, have read for the copy: as last reported. */
+  rowsReadBefore: number
   /** `now`: a control marker passed, or the state changed. */
   onReport: (report: StreamReport, now: boolean) => void
 }
@@ -155,7 +157,10 @@ export class Stream {
         targetView(shard, this.#appliers[i] ?? null, tail === null || latest === null ? null : { tail, latest }, clock),
       ),
       headroom: this.#headroom?.view() ?? null,
-      resumed: this.#resumed,
+      resumed:
+        this.#resumed === null
+          ? null
+          : { ...this.#resumed, transactionsRedone: Math.max(this.#resumed.transactionsRedone, this.#consumer?.transactionsRedone ?? 0) },
     }
   }
 
@@ -219,7 +224,6 @@ export class Stream {
       })
       const tables = await this.#tables({ sourceMeta, sourceName, moved, targets, definedBefore: resumed ? null : definedBefore })
       const plans = new Map(tables.map(({ plan }) => [plan.name, plan]))
-      if (resumed && this.#resumed === null) this.#resumed = { rowsRedone: 0, transactionsRedone: redone(targets) }
       this.#stopTargets = async () => {
         const appliers = this.#appliers
         await Promise.allSettled(
@@ -246,7 +250,10 @@ export class Stream {
       const copying = new Set(
         record.copy === 'full' && targets.some(({ stored }) => stored.copyState === 'copying') ? tables.map(({ plan }) => plan) : [],
       )
+      if (resumed) this.#resumed ??= { rowsRedone: 0, transactionsRedone: 0 }
+      const readBefore = this.#progress?.sourceRowsRead ?? this.#options.rowsReadBefore
       const progress = new CopyProgress(clock, copying.size > 0 ? tables : [])
+      progress.sourceRowsRead = readBefore
       this.#progress = progress
       if (copying.size === 0 && record.copy === 'full') this.#progress = await this.#copiedProgress(targets, tables)
 
@@ -317,6 +324,7 @@ export class Stream {
           router,
           targets: appliers,
           startsAfter: targets.map(({ stored }) => stored.at),
+          goingTo: targets.map(({ stored }) => stored.intent),
           severalSources: targets.map(({ mode }) => mode === 'several-sources'),
           touched,
           copying,
@@ -383,6 +391,11 @@ export class Stream {
         const pressure = { conn: sourceMeta, commitMs: () => markers.commitMs, replicaLags: () => Promise.resolve([]) }
         this.#throttle.pressure = pressureOf(pressure, () => this.#limits(), clock)
         const landed = await this.#landedChunks(targets)
+        if (this.#resumed !== null) {
+          const rows = rowsToReadAgain(readBefore, landed, tables, targets.length)
+          this.#resumed = { ...this.#resumed, rowsRedone: this.#resumed.rowsRedone + rows }
+          this.#options.log.info({ rowsRedone: rows, rowsReadBefore: readBefore }, 'the copy is resumed')
+        }
         copier = new Copier({
           sourceName,
           router,
@@ -454,6 +467,7 @@ export class Stream {
   /** The figures of a copy that an earlier run finished. */
   async #copiedProgress(targets: readonly OpenTarget[], tables: readonly SourceTable[]): Promise<CopyProgress> {
     const progress = new CopyProgress(this.#options.clock, tables)
+    progress.sourceRowsRead = this.#progress?.sourceRowsRead ?? 0
     for (const [name, chunks] of await this.#landedChunks(targets))
       progress.landed(
         name,
@@ -469,7 +483,6 @@ export class Stream {
     await begins()
     await copier.run(signal)
     if (signal.aborted) return
-    if (this.#resumed !== null) this.#resumed = { ...this.#resumed, rowsRedone: copier.rowsAgain }
     await failpoints.hit('copy.beforeKeys')
     this.#wait({
       what: 'secondary keys of the targets, and other streams that copy into them',
@@ -654,12 +667,20 @@ export class Stream {
   }
 }
 
-/** Groups between the position and the intent of the target that was furthest into a round: they are done again. */
-function redone(targets: readonly OpenTarget[]): number {
-  return Math.max(
-    0,
-    ...targets.map(({ stored }) => (stored.intent.marker === stored.at.marker ? stored.intent.groups - stored.at.groups : 0)),
-  )
+/** Rows that an earlier run read and that must be read again: what did not land anywhere, and what landed on some targets only. */
+function rowsToReadAgain(
+  readBefore: number,
+  landed: ReadonlyMap<string, readonly LandedChunk[]>,
+  tables: readonly SourceTable[],
+  targetCount: number,
+): number {
+  let left = readBefore
+  for (const { plan } of tables) {
+    const { rowsLanded, rowsAgain } = planScan(landed.get(plan.name) ?? [], targetCount)
+    // A row of a reference table lands on every target.
+    left -= (rowsLanded - rowsAgain) / (plan.reference ? targetCount : 1)
+  }
+  return Math.max(0, Math.round(left))
 }
 
 /**

@@ -30,6 +30,8 @@ export type TailConsumerOptions = {
   targets: readonly TargetApplier[]
   /** Per target: groups at or before this were applied in an earlier run. */
   startsAfter: readonly Coordinate[]
+  /** Per target: where it was going to when the earlier run ended. Groups up to there are done again. */
+  goingTo: readonly Coordinate[]
   severalSources: readonly boolean[]
   touched: TouchedKeys<TablePlan>
   /** Tables whose copy is not complete: only their keys are remembered. */
@@ -76,6 +78,13 @@ export class TailConsumer {
   constructor(options: TailConsumerOptions, start: Stamp) {
     this.#options = options
     this.#latest = start
+  }
+
+  readonly #redone: number[] = []
+
+  /** Groups that an earlier run had begun to apply, of the target with most of them. */
+  get transactionsRedone(): number {
+    return Math.max(0, ...this.#redone)
   }
 
   get latest(): Stamp {
@@ -178,6 +187,11 @@ export class TailConsumer {
       controlMarker: this.#controlMarker === null ? this.#latest.controlMarker : Math.max(this.#latest.controlMarker, this.#controlMarker),
       markerAtMs: sentAtMs ?? this.#latest.markerAtMs,
       rowChanges: this.#latest.rowChanges + this.#groupRows,
+    }
+    for (const [target, going] of this.#options.goingTo.entries()) {
+      const start = startsAfter[target]
+      if (compareCoordinates(at, going) <= 0 && (start === undefined || compareCoordinates(at, start) > 0))
+        this.#redone[target] = (this.#redone[target] ?? 0) + 1
     }
     for (const { target, change } of group) {
       const start = startsAfter[target]

@@ -448,19 +448,18 @@ export class TargetApplier {
     const { options } = this
     const load = options.bulkLoad && options.mode === 'one-source' ? bulkLoadSql(chunk.table, options.schema) : null
     const statements: LaneStatement[] = []
-    let rows = 0
     for (const segment of part.segments) {
       const kept = untouched ? segment : segment.without(drop)
       if (kept === null) continue
       statements.push(load === null ? kept.statement() : { sql: load, rowsText: kept.rowsText(), rows: kept.rows })
-      rows += kept.rows
     }
     const done = applierSql.chunk(options.streamUid, options.targetUid, options.workflowUid, {
       table: chunk.table.name,
       path: chunk.path,
       lo: chunk.lo === null ? null : [...chunk.lo],
       hi: chunk.hi === null ? null : [...chunk.hi],
-      rows,
+      // As read: what was dropped here the tail has brought. Rows read and rows landed are then the same, and what is left over was read in vain.
+      rows: part.rows,
       bytes: part.bytes,
     })
     await lane.transaction([...statements, done], () => options.failpoints.hit('copy.beforeLandCommit'))

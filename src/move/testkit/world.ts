@@ -145,6 +145,7 @@ export class World implements AsyncDisposable {
     const stream = new Stream({
       record,
       mover: 'test',
+      rowsReadBefore: 0,
       clock: systemClock,
       log: silentLog,
       config: { ...smallConfig, ...options.config },
