@@ -165,7 +165,7 @@ async function run(): Promise<number> {
     say(`  ${fault.what}`)
     const why = await story.untilSteppedBack()
     await fault.undo()
-    return `all reads are back on the old branch by themselves: ${why}`
+    return `back by itself, ${why}`
   })
   await story.act('validate', () => story.validate())
   say('Fault 2: reads of the new branch become slow.')
@@ -174,12 +174,11 @@ async function run(): Promise<number> {
     await story.untilPercent(25)
     const end = slowReads(newShards, 2 * options.p95FloorMs)
     try {
-      return `back by themselves: ${await story.untilSteppedBack()}`
+      return `back by itself, ${await story.untilSteppedBack()}`
     } finally {
       await end()
     }
   })
-  await story.act('validate', () => story.validate())
   await story.act('ramp to 100 %', async () => {
     await story.rampAuto()
     await story.untilState('switched')

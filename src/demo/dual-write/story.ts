@@ -118,14 +118,13 @@ export class DualWriteStory {
     return view.dualwrite?.readsPercent ?? 0
   }
 
+  /** A difference takes all reads back, a budget that is not met takes them one step back. */
   async untilSteppedBack(): Promise<string> {
     const view = await this.#until('the ramp to step back by itself', async () => {
       const now = await this.show()
-      return now.dualwrite?.auto?.state === 'stepped back' && now.dualwrite.readsPercent === 0 && now.dualwrite.closing === null
-        ? now
-        : null
+      return now.dualwrite?.auto?.state === 'stepped back' && now.dualwrite.closing === null ? now : null
     })
-    return view.dualwrite?.auto?.why ?? ''
+    return `${view.dualwrite?.readsPercent ?? 'unknown'} % on the new branch: ${view.dualwrite?.auto?.why ?? ''}`
   }
 
   async untilState(state: WorkflowView['state']): Promise<WorkflowView> {
