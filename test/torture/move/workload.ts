@@ -35,6 +35,8 @@ export class Workload {
   #xaHeld = false
   /** Writes wait: the streams are behind (what a machine can carry is not what is looked for here). */
   held = false
+  /** Nobody writes. */
+  stalled = false
   transactions = 0
   xa = 0
   wanders = 0
@@ -126,7 +128,7 @@ export class Workload {
     const { signal } = this.#stop
     let conn: Connection | null = null
     while (!signal.aborted) {
-      if (this.held && dicePause(dice)) {
+      if (this.stalled || (this.held && dicePause(dice))) {
         await systemClock.sleep(50)
         continue
       }
