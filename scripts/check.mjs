@@ -16,6 +16,7 @@ const checks = [
     command: ['node', '--disable-warning=ExperimentalWarning', 'scripts/generate-vitess-commands.mjs', '--check'],
   },
   { name: 'docs/ddl.md', command: ['node', '--disable-warning=ExperimentalWarning', 'scripts/generate-ddl.mjs', '--check'] },
+  { name: 'docs/sql.md', command: ['node', '--disable-warning=ExperimentalWarning', 'scripts/generate-sql.mjs', '--check'] },
   { name: 'docs/promises.md', command: ['node', 'scripts/generate-promises.mjs', '--check'] },
   { name: 'docs/errors.md', command: ['node', '--disable-warning=ExperimentalWarning', 'scripts/generate-errors.mjs', '--check'] },
 ]

@@ -1,6 +1,6 @@
 /**
  * Runs a statement that no shard can answer alone: the rows that matter are fetched from the shards into temporary tables on one connection, and
- * the client's own statement runs over those (docs/decisions/006-gathered-statements.md).
+ * the client's own statement runs over those (docs/decisions/011-rows-put-together-at-one-place.md).
  *
  * - The answer is the server's own evaluation of the client's text, types and all; what the gate decides is only which rows can't matter (plan/gather-plan.ts).
  * - Memory: rows pass through in pieces; what the server holds is bounded by `scatterBytesMax`.

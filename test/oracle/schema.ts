@@ -104,7 +104,7 @@ export function makeSchema(dice: Dice, flavour: 'mariadb' | 'mysql', prefix: str
         : k
     const columns = sharding === 'reference' ? [id, ...always, ...others] : [key, id, ...always, ...others]
     const full = prefix + name
-    const primary = sharding === 'reference' ? 'id' : dice.chance(0.5) ? `${key.name}, id` : `id, ${key.name}`
+    const primary = sharding === 'reference' ? 'id' : dice.pick([`${key.name}, id`, `id, ${key.name}`, 'id'])
     const create = `CREATE TABLE ${full} (${columns.map((column) => `${column.name} ${column.sql}`).join(', ')}, PRIMARY KEY (${primary})${dice.chance(0.5) ? ', KEY (n)' : ''}) DEFAULT CHARSET utf8mb4`
     vtables[full] =
       sharding === 'reference'

@@ -116,13 +116,14 @@ function comparable(a: ColumnInfo, b: ColumnInfo): boolean {
   return family === 'integer' || (family === 'binary' && a.dataType === b.dataType && a.dataType !== 'binary')
 }
 
-/** What is named anywhere, by whichever table; and the columns of unique keys, without which rows would not be told apart. */
+/** What is named anywhere, by whichever table; and the columns of unique keys and of the shard key, which tell rows apart and where they stand. */
 function neededOf(table: BoundTable, all: readonly ColumnInfo[], analysis: Analysis): readonly ColumnInfo[] {
   if (analysis.stars.some((alias) => alias === null || alias === table.alias)) return all
   const columns = table.columns?.columns ?? []
   // A generated column is computed anew from the others.
   if (columns.some((column) => column.generated && analysis.mentioned.has(column.name.toLowerCase()))) return all
-  const keys = new Set((table.columns?.uniqueKeys ?? []).flat().map((name) => name.toLowerCase()))
+  const sharding = table.entry?.kind === 'sharded' ? table.entry.primaryVindex.columns : []
+  const keys = new Set([...(table.columns?.uniqueKeys ?? []).flat(), ...sharding].map((name) => name.toLowerCase()))
   const needed = all.filter(({ name }) => analysis.mentioned.has(name.toLowerCase()) || keys.has(name.toLowerCase()))
   return needed.length === 0 ? all.slice(0, 1) : needed
 }

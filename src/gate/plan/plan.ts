@@ -213,7 +213,7 @@ export type RoutedPlan = {
 
 /**
  * What no shard can answer alone: the rows that matter of each table are fetched from their shards into temporary tables on one server, which
- * runs the client's own statement over those (docs/decisions/006).
+ * runs the client's own statement over those (docs/decisions/011).
  */
 export type GatherPlan = {
   /** In the order in which they are fetched. */

@@ -1,0 +1,98 @@
+// The table of docs/sql.md: what becomes of each statement of test/sql-60.cases.ts over four shards, as the planner says. That the answers are one server's,
+// sql-60.db.test.ts shows with the same statements.
+//
+//   node scripts/generate-sql.mjs [--check]
+import { readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { statements, tables, vschema } from '../test/sql-60.cases.ts'
+import { parseVschema } from '../src/keyspace/vschema.ts'
+import { resolveVschema } from '../src/keyspace/vschema-resolve.ts'
+import { Planner } from '../src/gate/plan/planner.ts'
+import { idsNeeded, routePlan } from '../src/gate/plan/route.ts'
+import { Lexer } from '../src/sql/lexer.ts'
+
+const projectDir = dirname(dirname(fileURLToPath(import.meta.url)))
+const file = join(projectDir, 'docs', 'sql.md')
+const [start, end] = ['<!-- from scripts/generate-sql.mjs -->', '<!-- end -->']
+
+const columns = new Map(tables.map(read))
+const keyspace = {
+  name: 'app',
+  vschema: resolveVschema(parseVschema(JSON.stringify(vschema))),
+  schemaNamesEqual: false,
+  columns: (name) => columns.get(name) ?? null,
+}
+const planner = new Planner({ generation: 0, keyspace: (name) => (name === 'app' ? keyspace : undefined) })
+const lexer = new Lexer()
+const shards = ['-40', '40-80', '80-c0', 'c0-']
+
+/** A table's columns from the cases' own, simple DDL. */
+function read(sql) {
+  const [, name, body] = /^CREATE TABLE (\w+) \((.*)\)$/s.exec(sql)
+  const primary = []
+  const list = body.split(/,\s*(?![^(]*\))/).flatMap((text) => {
+    const found = /^(\w+) (\w+)(?:\((\d+)[^)]*\))?(.*)$/s.exec(text.trim())
+    if (found === null || found[1] === 'KEY' || found[1] === 'PRIMARY') return []
+    const [, column, type, length, more] = found
+    if (/PRIMARY KEY/.test(more)) primary.push(column)
+    const text_ = /char|text/i.test(type)
+    return [
+      {
+        name: column,
+        dataType: type.toLowerCase(),
+        unsigned: false,
+        collation: text_ ? 'utf8mb4_general_ci' : null,
+        lengthMax: length === undefined ? null : Number(length),
+        nullable: !/NOT NULL|PRIMARY KEY/.test(more),
+        invisible: false,
+        generated: false,
+        autoIncrement: false,
+        hasDefault: false,
+        padSpace: text_ ? true : null,
+      },
+    ]
+  })
+  return [name, { columns: list, uniqueKeys: primary.length === 0 ? [] : [primary] }]
+}
+
+function fate(sql) {
+  const inputs = () => ({
+    lexed: lexer.lex(Buffer.from(sql)),
+    parameters: [],
+    shards,
+    shardOf: (id) => shards[(id[0] ?? 0) >> 6],
+    schemaOf: (shard) => shard,
+    anyShard: () => shards[0],
+    session: () => ({ type: 'null' }),
+    sequenceIds: [],
+  })
+  try {
+    const plan = planner.plan(lexer.lex(Buffer.from(sql)), { keyspace: 'app' })
+    if (plan.kind !== 'routed') return 'answered by the gate'
+    if (idsNeeded(plan, inputs()) > 0) return 'with ids of a sequence'
+    const { sends, merge, gather } = routePlan(plan, inputs())
+    if (gather !== undefined)
+      return gather.use.kind === 'read' ? 'from the rows of all, at one place' : 'rows chosen at one place, changed on their shards'
+    if (sends.length === 1) return 'on one shard, as it is'
+    if (plan.effect === 'write') return `on ${sends.length} shards, in one transaction`
+    const how = { concat: 'one after the other', sort: 'merged in order', aggregate: 'aggregated' }[merge?.kind ?? 'concat']
+    return `on ${sends.length} shards, ${how}`
+  } catch (error) {
+    if (error.code === undefined) throw error
+    return `refused: ${error.code}`
+  }
+}
+
+const cell = (text) => text.replaceAll('|', '\\|')
+const rows = statements.map((sql) => `| \`${cell(sql)}\` | ${fate(sql)} |`)
+const table = ['| statement | over four shards |', '|---|---|', ...rows].join('\n')
+const now = readFileSync(file, 'utf8')
+if (!now.includes(start) || !now.includes(end)) throw new Error(`${file} has no place for the table`)
+const made = now.slice(0, now.indexOf(start) + start.length) + '\n' + table + '\n' + now.slice(now.indexOf(end))
+if (process.argv.includes('--check')) {
+  if (made !== now) {
+    console.error('docs/sql.md is not what the planner says: node scripts/generate-sql.mjs')
+    process.exit(1)
+  }
+} else writeFileSync(file, made)

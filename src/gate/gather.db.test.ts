@@ -1,0 +1,143 @@
+/** Statements that are put together at one place: what that rests on, and what it must not leave behind (docs/decisions/011). */
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import { flavours, testServer, type TestServer } from '../../test/kit/servers.ts'
+import { connect } from '../mysql/connect.ts'
+import type { Connection } from '../mysql/connection.ts'
+import { isServerError } from '../mysql/errors.ts'
+import type { Gate } from './gate.ts'
+import { addKeyspace, addServer, addUser, MemoryStore, startGate } from './testkit/world.ts'
+
+const shardNames = ['-40', '40-80', '80-c0', 'c0-']
+const schemaOf = (name: string): string => `g_${name.replace('-', '_')}`
+const rights = 'SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, CREATE TEMPORARY TABLES'
+
+for (const flavour of flavours()) {
+  describe(flavour, () => {
+    let server: TestServer
+    let admin: Connection
+    let gate: Gate
+    let port: number
+
+    before(async () => {
+      server = await testServer({ flavour })
+      admin = await connect(server.config)
+      await admin.query("CREATE USER sw_gate@'%' IDENTIFIED BY 'gate-secret'")
+      await admin.query(`GRANT ${rights} ON *.* TO sw_gate@'%'`)
+      for (const name of shardNames) {
+        const schema = schemaOf(name)
+        await admin.query(`CREATE DATABASE ${schema} CHARACTER SET utf8mb4`)
+        for (const table of ['a', 'b'])
+          await admin.query(`CREATE TABLE ${schema}.${table} (k INT NOT NULL, id INT NOT NULL, n INT, s VARCHAR(200), PRIMARY KEY (k, id))`)
+        await admin.query(`CREATE TABLE ${schema}.f (k INT PRIMARY KEY, t TEXT, FULLTEXT KEY (t))`)
+      }
+      const store = new MemoryStore()
+      await addServer(store, 's1', server.port, flavour)
+      await addUser(store, 'app', 'secret')
+      const key = { column_vindexes: [{ column: 'k', name: 'hash' }] }
+      const vschema = { sharded: true, vindexes: { hash: { type: 'hash' } }, tables: { a: key, b: key, f: key } }
+      const shards = shardNames.map((name) => ({ name, serverId: 's1', schema: schemaOf(name) }))
+      await addKeyspace(store, 'app', shards, { sharded: true, vschema })
+      ;({ gate, port } = await startGate(store, { scatterBytesMax: 200_000, backendConnectionsMax: 20 }))
+      const c = await client()
+      for (const table of ['a', 'b'])
+        await c.query(
+          `INSERT INTO ${table} VALUES ${Array.from({ length: 200 }, (_, i) => `(${i % 40}, ${i}, ${i % 17}, 'row ${i}')`).join(', ')}`,
+        )
+      await c.close()
+    })
+    after(async () => {
+      await gate?.stop()
+      await admin?.close()
+      await server?.[Symbol.asyncDispose]()
+    })
+
+    const client = (): Promise<Connection> => connect({ host: '127.0.0.1', port, user: 'app', password: 'secret', database: 'app' })
+    const binlogEnd = async (): Promise<string> => {
+      const row = await admin.one(flavour === 'mysql' ? 'SHOW BINARY LOG STATUS' : 'SHOW MASTER STATUS')
+      return `${row?.['File']?.toString()}:${row?.['Position']?.toString()}`
+    }
+    const join = 'SELECT COUNT(*) FROM a JOIN b ON a.n = b.id'
+
+    test('promise 10: reading leaves nothing in the binlog and nothing on the connection', async () => {
+      const c = await client()
+      const was = await binlogEnd()
+      for (let i = 0; i < 30; i++) {
+        assert.equal(await c.value(join), '200')
+        // Were a table left behind, this name would be taken on one of the few connections.
+        assert.equal(await c.value('SELECT COUNT(*) FROM a JOIN b ON a.id = b.n JOIN a c ON c.id = b.n'), '200')
+      }
+      assert.equal(await binlogEnd(), was)
+      await c.close()
+    })
+
+    test('promise 10: a read-only server answers, and so does a read-only transaction', async () => {
+      const c = await client()
+      await admin.query('SET GLOBAL read_only = 1')
+      try {
+        assert.equal(await c.value(join), '200')
+      } finally {
+        await admin.query('SET GLOBAL read_only = 0')
+      }
+      await c.query('START TRANSACTION READ ONLY')
+      assert.equal(await c.value(join), '200')
+      await c.query('COMMIT')
+      await c.close()
+    })
+
+    test('promise 10: a transaction reads its own changes, on every shard', async () => {
+      const c = await client()
+      await c.query('BEGIN')
+      await c.query('DELETE FROM a WHERE n = 3')
+      assert.equal(await c.value(join), '188')
+      assert.equal(await c.value('SELECT COUNT(*) FROM b WHERE n NOT IN (SELECT n FROM a)'), '12')
+      await c.query('ROLLBACK')
+      assert.equal(await c.value(join), '200')
+      await c.close()
+    })
+
+    test('promise 4: a write over shards that is undone, or a part of it, is not in the binlog', async () => {
+      const c = await client()
+      const was = await binlogEnd()
+      await c.query('BEGIN')
+      await c.query('UPDATE a JOIN b ON a.n = b.id SET a.s = b.s WHERE b.id < 4')
+      await c.query('INSERT INTO b (k, id, n) SELECT k + 100, id, n FROM a')
+      await c.query('DELETE FROM a ORDER BY id LIMIT 3')
+      await c.query('ROLLBACK')
+      assert.equal(await binlogEnd(), was)
+      await c.query('BEGIN')
+      await c.query('UPDATE a SET n = n WHERE k = 1')
+      await c.query('SAVEPOINT here')
+      await c.query('UPDATE a JOIN b ON a.n = b.id SET a.s = b.s WHERE b.id < 4')
+      await c.query('ROLLBACK TO SAVEPOINT here')
+      await c.query('COMMIT')
+      assert.equal(await binlogEnd(), was, 'rows that were undone are not logged')
+      await c.close()
+    })
+
+    test('promise 8: what is fetched is bounded; promise 7: what a server can not copy is refused with what to do', async () => {
+      const c = await client()
+      const long = 'x'.repeat(200)
+      await c.query(`UPDATE a SET s = '${long}'`)
+      for (let times = 0; times < 3; times++)
+        await c.query(`INSERT INTO a SELECT k, id + ${1000 * (times + 1)}, n, s FROM a WHERE id < 200`)
+      await assert.rejects(
+        c.query('SELECT COUNT(*) FROM a x JOIN a y ON x.s = y.s JOIN a z ON z.s = y.s'),
+        (error) => isServerError(error) && /SW-GATE-205/.test(String(error)),
+      )
+      assert.equal(await c.value('SELECT COUNT(*) FROM a JOIN b ON a.n = b.id WHERE a.id < 3 AND b.id < 3'), '3', 'the connection goes on')
+      await assert.rejects(
+        c.query('SELECT COUNT(DISTINCT f.t) FROM f JOIN b ON b.id = f.t'),
+        (error) => isServerError(error) && /SW-GATE-100/.test(String(error)),
+      )
+      await c.close()
+    })
+
+    test('promise 10: NOW() is one instant on all shards', async () => {
+      const c = await client()
+      const rows = await c.allText('SELECT DISTINCT NOW(6) AS at FROM a')
+      assert.equal(rows.length, 1)
+      await c.close()
+    })
+  })
+}
