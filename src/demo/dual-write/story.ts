@@ -122,7 +122,8 @@ export class DualWriteStory {
   async untilSteppedBack(): Promise<string> {
     const view = await this.#until('the ramp to step back by itself', async () => {
       const now = await this.show()
-      return now.dualwrite?.auto?.state === 'stepped back' && now.dualwrite.closing === null ? now : null
+      const { auto, closing, ramp } = now.dualwrite ?? {}
+      return auto?.state === 'stepped back' && closing === null && ramp?.at(-1)?.by === 'guard' ? now : null
     })
     return `${view.dualwrite?.readsPercent ?? 'unknown'} % on the new branch: ${view.dualwrite?.auto?.why ?? ''}`
   }
