@@ -144,6 +144,7 @@ class Client {
   #shards: Connection[] | null = null
   #recent: string[] = []
   #inTransaction = false
+  #moved = 0
 
   constructor(world: World, schema: SchemaSpec, dice: Dice, number: number, report: Report, rows: number) {
     this.#world = world
@@ -190,6 +191,12 @@ class Client {
     const dice = this.#dice
     const both = async (sql: string): Promise<void> => {
       const got = await this.#ask(this.#four, sql, false)
+      if (got.kind === 'error' && got.errno === 1213 && this.#inTransaction) {
+        this.#report.moved++
+        this.#moved++
+        await this.#one.query('ROLLBACK')
+        return
+      }
       const expected = await this.#ask(this.#one, sql, false)
       this.#recent.push(sql)
       this.#found(tallyOf(this.#report.writes, 'transaction'), sql, 'text', compareWrites(expected, got))
@@ -197,17 +204,18 @@ class Client {
     await both(dice.pick(['BEGIN', 'START TRANSACTION', 'SET autocommit = 0']))
     this.#inTransaction = true
     let count = 0
-    const movedBefore = this.#report.moved
-    for (let steps = 1 + dice.below(4); steps > 0; steps--, count++) {
+    const movedBefore = this.#moved
+    // What came after a switch rolled the transaction back would stand outside of one, on one side only.
+    for (let steps = 1 + dice.below(4); steps > 0 && this.#moved === movedBefore; steps--, count++) {
       if (dice.chance(0.3)) {
         await both('SAVEPOINT here')
         await this.#write()
-        if (dice.chance(0.5)) await both('ROLLBACK TO SAVEPOINT here')
+        if (dice.chance(0.5) && this.#moved === movedBefore) await both('ROLLBACK TO SAVEPOINT here')
       } else if (dice.chance(0.6)) await this.#write()
       else await this.#select()
     }
     // A transaction that a switch rolled back is rolled back on the other side too.
-    await both(this.#report.moved > movedBefore ? 'ROLLBACK' : dice.pick(['COMMIT', 'COMMIT', 'ROLLBACK']))
+    await both(this.#moved > movedBefore ? 'ROLLBACK' : dice.pick(['COMMIT', 'COMMIT', 'ROLLBACK']))
     await both('SET autocommit = 1')
     this.#inTransaction = false
     return count
@@ -246,6 +254,7 @@ class Client {
     if (got.kind === 'error' && got.code !== null && this.#refused(tally, asked.category, asked.sql, expected.kind === 'error', got)) return
     if (got.kind === 'error' && got.errno === 1213 && this.#inTransaction) {
       this.#report.moved++
+      this.#moved++
       return
     }
     if (expected.kind === 'error') tally.bothRefuse++
@@ -261,6 +270,7 @@ class Client {
     const got = await this.#ask(this.#four, marked, prepared)
     if (got.kind === 'error' && got.errno === 1213 && this.#inTransaction) {
       this.#report.moved++
+      this.#moved++
       return true
     }
     if (got.kind === 'error' && got.code !== null) {
