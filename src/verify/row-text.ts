@@ -57,9 +57,12 @@ function isString({ dataType }: ColumnDefinition): boolean {
 
 type Field = { kind: 'head'; sql: string } | { kind: 'string'; sql: string }
 
-/** `mixed`: the row has strings of several collations, which the server would convert into one another, or refuse (1271, *tried* on MariaDB: a nopad one among others of one charset). */
+/** `mixed`: the row has strings of several collations, which the server would convert into one another, or refuse (1271, *tried* on
+ * MariaDB: a nopad one among others of one charset; 3854 on MySQL: a number or digest beside a charset that does not hold ASCII as it is). */
 function field({ definition, wide }: SideColumn, mixed: boolean): Field {
   const { dataType } = definition
+  // MySQL keeps the sign of zero, MariaDB has only one zero (*tried*): as values they are the same.
+  if (dataType === 'float' || dataType === 'double') return { kind: 'head', sql: `(${canonicalExpression(definition)} + 0e0)` }
   if (plain.has(dataType)) return { kind: 'head', sql: canonicalExpression(definition) }
   if (dataType === 'bit') return { kind: 'head', sql: `CAST(${quoteIdentifier(definition.name)} AS UNSIGNED)` }
   if (opaque.has(dataType)) return { kind: 'head', sql: `SHA2(HEX(${quoteIdentifier(definition.name)}),256)` }
@@ -75,7 +78,8 @@ export function rowDigest(columns: readonly SideColumn[]): string {
   const collations = new Set(
     columns.filter(({ definition }) => isString(definition)).map(({ definition, wide }) => (wide ? 'utf8mb4' : definition.collation)),
   )
-  const fields = columns.map((column) => ({ ...field(column, collations.size > 1), nullable: column.nullable }))
+  const mixed = collations.size > 1 || columns.some(({ definition }) => /^(utf16|utf16le|utf32|ucs2)$/.test(definition.charset ?? ''))
+  const fields = columns.map((column) => ({ ...field(column, mixed), nullable: column.nullable }))
   const last = fields.findLastIndex(({ kind }) => kind === 'string')
   for (const [i, { kind, sql, nullable }] of fields.entries()) {
     const marked = (text: string): string => (nullable ? `IFNULL(${text},'N')` : text)

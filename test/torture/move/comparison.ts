@@ -102,7 +102,8 @@ async function* readRows(
 
 function doubleBits(text: string): string {
   const bytes = Buffer.alloc(8)
-  bytes.writeDoubleBE(Number(text))
+  // MariaDB has no negative zero.
+  bytes.writeDoubleBE(Number(text) + 0)
   return bytes.toString('hex')
 }
 
