@@ -488,9 +488,12 @@ class Round {
         await this.#putStreams()
         await until(
           'all streams stopped',
-          async () =>
-            (await Promise.all(this.#streams.map((stream) => this.#report(stream)))).every((report) => report?.state === 'stopped'),
-          60_000,
+          async () => {
+            if ((await Promise.all(this.#streams.map((stream) => this.#report(stream)))).every((report) => report?.state === 'stopped'))
+              return true
+            throw new Error(await this.#allReports())
+          },
+          180_000,
         )
         this.#streams = this.#streams.map((stream) => ({ ...stream, wanted: 'running', generation: stream.generation + 1 }))
         await this.#putStreams()
