@@ -1,0 +1,126 @@
+/**
+ * Catch-up of a backlog of sysbench's oltp_write_only: our stream 1 → 4 against the server's own parallel replication (4 workers) of the same binlog, on the same
+ * machine in one run, one after the other. Both begin at the same place with the same rows. Prints transactions, row changes a second, CPU seconds.
+ *
+ *     node bench/catch-up.ts [seconds of backlog, default 60] [mariadb|mysql, default mariadb] [rows a table, default 200000]
+ */
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { connect } from '../src/mysql/connect.ts'
+import type { Connection } from '../src/mysql/connection.ts'
+import { testServer, type TestServer } from '../test/kit/servers.ts'
+import { byId, cpuSeconds, evenShards, fillSysbench, MoverBench, peakMb, sysbenchDdl } from './mover-kit.ts'
+
+const seconds = Number(process.argv[2] ?? 60)
+const flavour = process.argv[3] === 'mysql' ? 'mysql' : 'mariadb'
+const rows = Number(process.argv[4] ?? 200_000)
+const tables = ['sbtest1', 'sbtest2']
+
+const settings = {
+  flavour,
+  durability: 'full',
+  bufferPoolMb: 512,
+  extra: flavour === 'mariadb' ? { innodb_log_file_size: '1G' } : { innodb_redo_log_capacity: '1G' },
+} as const
+const replicaSettings = {
+  ...settings,
+  extra: {
+    ...settings.extra,
+    ...(flavour === 'mariadb'
+      ? { slave_parallel_threads: 4, slave_parallel_mode: 'optimistic' }
+      : { replica_parallel_workers: 4, replica_preserve_commit_order: 1 }),
+  },
+}
+await using source = await testServer(settings)
+await using target = await testServer(settings)
+await using replica = await testServer(replicaSettings)
+const s = await connect(source.config)
+const t = await connect(target.config)
+const r = await connect(replica.config)
+const dir = mkdtempSync(join(tmpdir(), 'sw-bench-'))
+process.on('exit', () => rmSync(dir, { recursive: true, force: true }))
+
+const follow = { mariadb: { start: 'START SLAVE', stop: 'STOP SLAVE' }, mysql: { start: 'START REPLICA', stop: 'STOP REPLICA' } }[flavour]
+await s.query("CREATE USER repl@'%' IDENTIFIED BY 'repl'")
+await s.query("GRANT REPLICATION SLAVE ON *.* TO repl@'%'")
+await r.query(
+  flavour === 'mariadb'
+    ? `CHANGE MASTER TO MASTER_HOST='${source.host}', MASTER_PORT=${source.port}, MASTER_USER='repl', MASTER_PASSWORD='repl', MASTER_USE_GTID=slave_pos`
+    : `CHANGE REPLICATION SOURCE TO SOURCE_HOST='${source.host}', SOURCE_PORT=${source.port}, SOURCE_USER='repl', SOURCE_PASSWORD='repl', SOURCE_AUTO_POSITION=1, GET_SOURCE_PUBLIC_KEY=1`,
+)
+await s.query('CREATE DATABASE app')
+await s.useDatabase('app')
+for (const name of tables) {
+  await s.query(sysbenchDdl(name))
+  await fillSysbench(s, name, rows)
+}
+await r.query(follow.start)
+await replicated(r)
+await r.query(follow.stop)
+
+await using mover = await MoverBench.start({
+  dir,
+  flavour,
+  source,
+  target,
+  t,
+  schema: 'app',
+  shards: evenShards(4),
+  tables: tables.map(byId),
+})
+await mover.run((report) => report.state === 'running')
+await mover.stop()
+
+const beganMs = performance.now()
+execFileSync(
+  'sysbench',
+  [
+    ...['oltp_write_only', `--tables=${tables.length}`, `--table-size=${rows}`, '--threads=8', `--time=${seconds}`],
+    ...[`--mysql-host=${source.host}`, `--mysql-port=${source.port}`, '--mysql-user=root', '--mysql-db=app', '--db-driver=mysql'],
+    ...['--mysql-ignore-errors=1213,1020,1205', 'run'],
+  ],
+  { stdio: 'ignore' },
+)
+console.log(`a backlog of ${((performance.now() - beganMs) / 1000).toFixed(0)} s of oltp_write_only, 8 threads`)
+await s.query('CREATE TABLE end_of_backlog (id INT PRIMARY KEY)')
+
+let changes = 0
+const ours = await measured('our stream, 1 → 4', target, async () => {
+  const report = await mover.run(
+    (now) => now.state === 'running' && now.targets.every(({ lag }) => lag !== null && lag.transactions < 50 && lag.markerAgeMs < 1_500),
+  )
+  changes = report.applied.rowChanges
+})
+await mover.stop()
+const theirs = await measured(`replication by ${flavour}, 4 workers`, replica, async () => {
+  await r.query(follow.start)
+  await replicated(r)
+})
+console.log(
+  `${changes} row changes: ours ${Math.round(changes / ours)}/s, replication ${Math.round(changes / theirs)}/s; ${(theirs / ours).toFixed(2)} × as fast; mover at most ${peakMb(mover.pid)} MB`,
+)
+process.exit(0)
+
+/** Waits until the replica has what the source has now. */
+async function replicated(conn: Connection): Promise<void> {
+  if (flavour === 'mysql') {
+    const set = (await s.value('SELECT @@GLOBAL.gtid_executed')) ?? ''
+    if ((await conn.value(`SELECT WAIT_FOR_EXECUTED_GTID_SET('${set.replaceAll(/\s/g, '')}', 1200)`)) !== '0')
+      throw new Error('the replica did not catch up')
+    return
+  }
+  const position = await s.value('SELECT @@GLOBAL.gtid_binlog_pos')
+  if ((await conn.value(`SELECT MASTER_GTID_WAIT('${position}', 1200)`)) !== '0') throw new Error('the replica did not catch up')
+}
+
+async function measured(name: string, server: TestServer, work: () => Promise<void>): Promise<number> {
+  const before = [source.pid, server.pid, mover.pid].map(cpuSeconds)
+  const startMs = performance.now()
+  await work()
+  const took = (performance.now() - startMs) / 1000
+  const cpu = [source.pid, server.pid, mover.pid].map((pid, i) => (cpuSeconds(pid) - (before[i] ?? 0)).toFixed(1))
+  console.log(`${name}: ${took.toFixed(2)} s; CPU s: source ${cpu[0]}, target ${cpu[1]}, mover ${cpu[2]}`)
+  return took
+}

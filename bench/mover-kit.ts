@@ -1,0 +1,164 @@
+/** One stream from a source server to shards on a target server, with the mover as a process of its own, as in production; and what a bench measures of it. */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Connection } from '../src/mysql/connection.ts'
+import { keys } from '../src/topology/keys.ts'
+import type { ServerRecord, ServerSecret, ShardRef, StreamRecord, StreamReport, StreamTable } from '../src/topology/records.ts'
+import { SqliteStore } from '../src/topology/sqlite.ts'
+import { put } from '../src/topology/typed.ts'
+import type { TestServer } from '../test/kit/servers.ts'
+
+export const evenShards = (n: number): string[] => {
+  const bound = (i: number): string => (i === 0 || i === n ? '' : ((i * 256) / n).toString(16).padStart(2, '0'))
+  return Array.from({ length: n }, (_, i) => `${bound(i)}-${bound(i + 1)}`)
+}
+
+export class MoverBench implements AsyncDisposable {
+  readonly store: SqliteStore
+  readonly #child: ChildProcess
+  record: StreamRecord
+
+  private constructor(store: SqliteStore, child: ChildProcess, record: StreamRecord) {
+    this.store = store
+    this.#child = child
+    this.record = record
+  }
+
+  /** Makes the targets' schemas; nothing moves before `run`. */
+  static async start(of: {
+    dir: string
+    flavour: 'mariadb' | 'mysql'
+    source: TestServer
+    target: TestServer
+    t: Connection
+    schema: string
+    shards: readonly string[]
+    tables: readonly StreamTable[]
+  }): Promise<MoverBench> {
+    const store = new SqliteStore(join(of.dir, 'topology.sqlite'))
+    for (const [id, server] of [['source', of.source] as const, ['target', of.target] as const]) {
+      const record: ServerRecord = {
+        v: 1,
+        id,
+        flavour: of.flavour,
+        version: server.version,
+        host: server.host,
+        port: server.port,
+        socketPath: null,
+        provisioned: true,
+        dataDir: null,
+      }
+      const account = { user: 'root', password: '' }
+      const secret: ServerSecret = { v: 1, admin: account, mover: account, gate: account }
+      await store.commit([], [put(keys.server(id), record), put<ServerSecret>(keys.secret(id), secret)])
+    }
+    const targets = of.shards.map((shard): ShardRef => ({
+      shard,
+      uid: `t${shard}`,
+      serverId: 'target',
+      schema: `${of.schema}_${shard.replace('-', '_')}`,
+    }))
+    for (const { schema } of targets) await of.t.query(`CREATE DATABASE ${schema}`)
+    const record: StreamRecord = {
+      v: 1,
+      uid: 'stream',
+      workflowUid: 'flow',
+      workflow: 'flow',
+      keyspace: 'app',
+      direction: 'forward',
+      wanted: 'stopped',
+      generation: 0,
+      source: { shard: '-', uid: 's', serverId: 'source', schema: of.schema },
+      targets,
+      tables: [...of.tables],
+      movesReference: true,
+      copy: 'full',
+      options: { onDdl: 'stop', deferSecondaryKeys: true, stopAfterCopy: false, copyBytesPerSecondMax: null, failpoints: {} },
+    }
+    const child = spawn(
+      process.execPath,
+      ['--max-semi-space-size=4', join(import.meta.dirname, '..', 'src', 'main', 'mover.ts'), '--data-dir', of.dir],
+      { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] },
+    )
+    process.on('exit', () => child.kill('SIGKILL'))
+    return new MoverBench(store, child, record)
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0
+  }
+
+  /** Starts the stream (anew) and waits for a report of this start. */
+  async run(until: (report: StreamReport) => boolean): Promise<StreamReport> {
+    this.record = { ...this.record, wanted: 'running', generation: this.record.generation + 1 }
+    await this.#want()
+    return this.reported(until)
+  }
+
+  async stop(): Promise<void> {
+    this.record = { ...this.record, wanted: 'stopped' }
+    await this.#want()
+    await this.reported((report) => report.state === 'stopped')
+  }
+
+  /** Waits for a report of the last start. @throws what failed the stream */
+  async reported(satisfies: (report: StreamReport) => boolean): Promise<StreamReport> {
+    for await (const snapshot of this.store.watch(keys.reportsOf(this.record.workflowUid), AbortSignal.timeout(900_000))) {
+      for (const entry of snapshot.entries.values()) {
+        const report = entry.value as unknown as StreamReport
+        if (report.generation !== this.record.generation) continue
+        if (report.state === 'failed') throw new Error(JSON.stringify(report.error))
+        if (satisfies(report)) return report
+      }
+    }
+    throw new Error('the store ended')
+  }
+
+  async #want(): Promise<void> {
+    await this.store.commit([], [put(keys.stream(this.record.workflowUid, this.record.uid), this.record)])
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#child.kill('SIGKILL')
+    await this.store[Symbol.asyncDispose]()
+  }
+}
+
+/** User and system seconds of a process and its threads. */
+export function cpuSeconds(process: number): number {
+  try {
+    const stat = readFileSync(`/proc/${process}/stat`, 'utf8')
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    return (Number(fields[11]) + Number(fields[12])) / 100
+  } catch {
+    return 0
+  }
+}
+
+/** Greatest memory that a process ever had, in MB. */
+export function peakMb(process: number): number {
+  return Math.round(Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${process}/status`, 'utf8'))?.[1] ?? 0) / 1024)
+}
+
+const group = (): string => String(Math.floor(Math.random() * 1e11)).padStart(11, '0')
+const text = (groups: number): string => Array.from({ length: groups }, group).join('-')
+
+/** A table as sysbench makes it, with its secondary key. */
+export const sysbenchDdl = (name: string): string =>
+  `CREATE TABLE ${name} (id INT NOT NULL AUTO_INCREMENT PRIMARY KEY, k INT NOT NULL DEFAULT 0, c CHAR(120) NOT NULL DEFAULT '', pad CHAR(60) NOT NULL DEFAULT '', KEY k_1 (k)) DEFAULT CHARSET=utf8mb4`
+
+/** Rows of it, different from each other and cheap to make. */
+export async function fillSysbench(conn: Connection, name: string, rows: number): Promise<void> {
+  for (let at = 0; at < rows; at += 2000) {
+    const c = text(10).slice(8)
+    const pad = text(5)
+    const values = Array.from(
+      { length: Math.min(2000, rows - at) },
+      (_, i) => `(${at + i + 1},${Math.floor(Math.random() * rows)},'${String(at + i).padStart(8, '0')}${c}','${pad}')`,
+    )
+    await conn.query(`INSERT INTO ${name} VALUES ${values.join(',')}`)
+  }
+}
+
+export const byId = (name: string): StreamTable => ({ name, reference: false, vindex: { type: 'hash', params: {}, columns: ['id'] } })
