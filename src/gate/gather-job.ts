@@ -1,6 +1,7 @@
 /** One execution of a gathered statement: every text that it needs, made while the client's statement is still in the lexer. */
 import type { ColumnInfo } from './plan/catalog.ts'
-import type { GatherPlan, GatherStep, Piece, RouteInputs } from './plan/plan.ts'
+import type { GatherPlan, GatherStep } from './plan/gather-types.ts'
+import type { Piece, RouteInputs } from './plan/plan.ts'
 import { Rendering } from './plan/render.ts'
 import { shardsOf } from './plan/route.ts'
 import type { SessionSettings } from './settings.ts'

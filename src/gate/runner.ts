@@ -38,8 +38,6 @@ export class Runner implements TransactionHost {
   lastInsertId = 0n
   affectedRows = -1n
   warnings = 0
-  /** What SHOW WARNINGS says of a statement that ran on several shards: level, code, message. */
-  said: readonly (readonly (string | null)[])[] | null = null
   /** Where the running statement is, for KILL QUERY. */
   running: { backend: Backend; shard: ShardView; effect: Request['effect'] } | null = null
 

@@ -21,6 +21,7 @@ import { prepareOn } from './prepared.ts'
 import { ResultWriter } from './result-writer.ts'
 import type { Runner } from './runner.ts'
 import type { SessionSettings } from './settings.ts'
+import { summary, type WriteSummary } from './scatter-summary.ts'
 import { mergedWarnings, type Warning, warningsOf } from './scatter-warnings.ts'
 import { HeldMeanwhile } from './request.ts'
 import { shardName, Transaction, type Branch } from './transaction.ts'
@@ -50,8 +51,6 @@ export type ReadOptions = {
 
 /** `refused`: nothing was done and nothing told; it may be tried again when routing allows. */
 export type ScatterResult<T> = { kind: 'done'; value: T } | { kind: 'refused'; shard: ShardView; cause: Error }
-
-export type WriteSummary = { affectedRows: bigint; warnings: number; info: string }
 
 export class Scatter {
   readonly #core: Core
@@ -135,7 +134,7 @@ export class Scatter {
         writer.end(this.#runner.status, count)
         this.#runner.affectedRows = -1n
         this.#runner.warnings = count
-        this.#runner.said = list
+        this.#runner.connections.said = list
         return { kind: 'done', value: undefined }
       }
       if (!writer.started) writer.reset()
@@ -213,7 +212,7 @@ export class Scatter {
       this.#core.stats.wrote(this.#core.clock.monotonicMs() - startMs)
       const total = sum(results)
       const { count, list } = mergedWarnings(total.warnings, listed, form)
-      this.#runner.said = list
+      this.#runner.connections.said = list
       return { kind: 'done', value: { ...total, warnings: count, info: total.info.replace(/(Warnings: )\d+/, `$1${count}`) } }
     } catch (error) {
       const problem = error as Error
@@ -363,41 +362,4 @@ async function drain(stream: RowStream): Promise<void> {
   } catch {
     // Its connection is gone; nothing is left to read.
   }
-}
-
-/** `Records: 3  Duplicates: 0  Warnings: 0` of several: the same words with the numbers added. */
-export function summary(results: readonly OkResult[]): WriteSummary {
-  let affectedRows = 0n
-  let warnings = 0
-  let info = results[0]?.info ?? ''
-  for (const [i, result] of results.entries()) {
-    affectedRows += result.affectedRows
-    warnings += result.warnings
-    if (i > 0) info = addInfo(info, result.info)
-  }
-  return { affectedRows, warnings, info }
-}
-
-/** A multi-row INSERT says how many rows it had; a part of one row says nothing, as an INSERT of one row would. */
-export function insertSummary(results: readonly OkResult[], ignore: boolean, before = 0): WriteSummary {
-  let affectedRows = 0n
-  let warnings = before
-  let records = 0n
-  let duplicates = 0n
-  for (const result of results) {
-    affectedRows += result.affectedRows
-    warnings += result.warnings
-    const said = /^Records: (\d+)  Duplicates: (\d+)/.exec(result.info)
-    records += BigInt(said?.[1] ?? 1)
-    if (said !== null) duplicates += BigInt(said[2] ?? 0)
-    else if (ignore) duplicates += result.affectedRows === 0n ? 1n : 0n
-    else if (result.affectedRows > 1n) duplicates += result.affectedRows - 1n
-  }
-  return { affectedRows, warnings, info: `Records: ${records}  Duplicates: ${duplicates}  Warnings: ${warnings}` }
-}
-
-function addInfo(a: string, b: string): string {
-  const numbers = b.match(/\d+/g) ?? []
-  let i = 0
-  return a.replace(/\d+/g, (n) => String(BigInt(n) + BigInt(numbers[i++] ?? '0')))
 }

@@ -20,6 +20,8 @@ export class SessionConnections {
   readonly #core: Core
   readonly settings: SessionSettings
   readonly foundRows: boolean
+  /** What SHOW WARNINGS says of a statement that ran on several of them: level, code, message. */
+  said: readonly (readonly (string | null)[])[] | null = null
   #pinned: { backend: Backend; shard: ShardView; why: Set<Pin> } | null = null
   #atHand: Backend | null = null
   readonly #letGo = (): void => this.releaseAtHand()

@@ -37,7 +37,8 @@ export class OtherStatements {
 
   async show(plan: ShowPlan, e: Execution): Promise<Refused | null> {
     if (plan.what === 'WARNINGS' || plan.what === 'ERRORS') {
-      const { said, connections, status } = this.#context.runner
+      const { connections, status } = this.#context.runner
+      const { said } = connections
       if (said !== null || connections.atHand === null) {
         const rows = (said ?? []).filter(([level]) => plan.what === 'WARNINGS' || level === 'Error')
         this.#context.client.write(rowsFrames([textColumn('Level', 7), integerColumn('Code'), textColumn('Message', 512)], rows, status))

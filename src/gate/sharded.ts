@@ -188,7 +188,7 @@ export class Sharded {
 
   /** Null: answered. Otherwise nothing was done, and it may be tried again when routing allows. */
   async #perform(plan: Plan, lexed: Lexed, e: Execution): Promise<Refused | null> {
-    if (plan.kind !== 'show') this.#runner.said = null
+    if (plan.kind !== 'show') this.#runner.connections.said = null
     switch (plan.kind) {
       case 'routed':
         return await this.#routed(plan, lexed, e)

@@ -4,7 +4,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { flavours } from '../kit/servers.ts'
-import { Oracle, printReport } from './oracle.ts'
+import { Oracle } from './oracle.ts'
+import { printReport } from './report.ts'
 
 for (const [flavour, count, clients] of [
   ['mariadb', 700, 2],

@@ -1,6 +1,7 @@
 /** `npm run oracle`: see README.md. */
 import { parseArgs } from 'node:util'
-import { Oracle, printReport } from './oracle.ts'
+import { Oracle } from './oracle.ts'
+import { printReport } from './report.ts'
 import type { Flavour } from './world.ts'
 
 const { values } = parseArgs({

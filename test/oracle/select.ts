@@ -1,3 +1,4 @@
+// long: one grammar of SELECTs, whose parts call each other
 /** SELECT statements whose answer is determined: in full order where LIMIT or position matters, a bag of rows otherwise. */
 import { comparison, isExact, isNumber, isText, item, number, text, type Ref } from './expressions.ts'
 import { mark } from './literal.ts'

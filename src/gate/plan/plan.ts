@@ -18,6 +18,7 @@ import type { SequenceName } from '../../keyspace/vschema-resolve.ts'
 import type { Value } from '../../sql/value.ts'
 import type { Vindex } from '../../keyspace/vindex.ts'
 import type { ColumnInfo } from './catalog.ts'
+import type { GatherPlan } from './gather-types.ts'
 
 /** Token numbers: first, and the one behind the last. */
 export type Span = { readonly from: number; readonly to: number }
@@ -209,76 +210,6 @@ export type RoutedPlan = {
   readonly instant?: boolean
   /** The tables it names, in the keyspace. */
   readonly tables: readonly string[]
-}
-
-/**
- * What no shard can answer alone: the rows that matter of each table are fetched from their shards into temporary tables on one server, which
- * runs the client's own statement over those (docs/decisions/011).
- */
-export type GatherPlan = {
-  /** In the order in which they are fetched. */
-  readonly steps: readonly GatherStep[]
-  /** The statement, with the tables' names replaced. */
-  readonly text: Text
-  /** Why the shards can't answer it each for itself. */
-  readonly refusal: Refusal
-  readonly use: GatherUse
-}
-
-/** What is done with the rows that were put together. */
-export type GatherUse =
-  /** The statement is a SELECT and runs over them, once. */
-  | { readonly kind: 'read' }
-  /**
-   * `text` selects the rows to change: the target's columns, then what they are set to where other tables are named for that. Sent to their shards:
-   * `before`, the rows, `after`; a row is a tuple of the columns, or a SELECT of all with the names c0, c1, …
-   */
-  | {
-      readonly kind: 'chosen'
-      readonly target: WriteTarget
-      readonly before: readonly Piece[]
-      readonly after: readonly Piece[]
-      readonly row: 'tuple' | 'select'
-    }
-  /** `text` is the SELECT of an INSERT: its rows, as the columns would store them, are inserted on their shards by `before` VALUES … `after`. */
-  | {
-      readonly kind: 'inserted'
-      readonly target: WriteTarget
-      readonly ignore: boolean
-      readonly before: readonly Piece[]
-      readonly after: readonly Piece[]
-      readonly sequence: SequencePlan | null
-    }
-
-export type WriteTarget = {
-  readonly table: string
-  readonly columns: readonly ColumnInfo[]
-  /** Where a row stands: by columns that are the values of these numbers; -1: the id that is drawn. */
-  readonly place:
-    | {
-        readonly kind: 'vindex'
-        readonly vindex: Vindex
-        readonly columns: readonly { readonly column: ColumnInfo; readonly at: number }[]
-      }
-    | { readonly kind: 'keyspace-id'; readonly id: Uint8Array }
-    | { readonly kind: 'everywhere' }
-}
-
-export type GatherStep = {
-  readonly table: string
-  readonly alias: string
-  /** Fetched: what the statement mentions and what keeps rows apart. `all`: when fewer could not be stored. */
-  readonly columns: readonly ColumnInfo[]
-  readonly all: readonly ColumnInfo[]
-  /** Conditions over this table alone. */
-  readonly filters: readonly (readonly Piece[])[]
-  readonly destination: Destination
-  /** A table that every shard has: fetched only in a transaction, which may have changed it. */
-  readonly copied: boolean
-  /** `column` equals a column of an earlier step in every row that matters. */
-  readonly reductions: readonly { readonly column: ColumnInfo; readonly step: number; readonly of: ColumnInfo }[]
-  /** To find the shards of the values that a reduction gives. */
-  readonly key: { readonly column: ColumnInfo; readonly vindex: Vindex } | null
 }
 
 export type Pin = 'temporary-table' | 'get-lock' | 'user-variable' | 'found-rows' | 'handler' | 'unknown'

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { isSwError } from '../../base/errors.ts'
 import { integerValue, textValue } from '../../sql/value.ts'
 import { catalog, inputsOf, planOf, planner, route, show } from './testkit.ts'
-import type { GatherPlan } from './plan.ts'
+import type { GatherPlan } from './gather-types.ts'
 import { idsNeeded } from './route.ts'
 
 function answers(table: readonly (readonly [string, ...string[]])[]): void {

@@ -7,20 +7,8 @@ import type { VindexValue } from '../../keyspace/vindex.ts'
 import type { Value } from '../../sql/value.ts'
 import { comparedValue, storedValue } from './convert.ts'
 import { planErrors } from './errors.ts'
-import type {
-  Destination,
-  GatherPlan,
-  InsertRow,
-  Merge,
-  Piece,
-  Routed,
-  RoutedPlan,
-  RouteInputs,
-  Send,
-  Slot,
-  Text,
-  UnchangedKey,
-} from './plan.ts'
+import type { GatherPlan } from './gather-types.ts'
+import type { Destination, InsertRow, Merge, Piece, Routed, RoutedPlan, RouteInputs, Send, Slot, Text, UnchangedKey } from './plan.ts'
 import { Rendering, slotValue } from './render.ts'
 
 /** How many ids of `plan.insert.sequence` this execution takes. */

@@ -1,0 +1,41 @@
+/** What a write over several shards says of itself, of what each shard says. */
+import type { OkResult } from '../mysql/connection.ts'
+
+export type WriteSummary = { affectedRows: bigint; warnings: number; info: string }
+
+/** `Records: 3  Duplicates: 0  Warnings: 0` of several: the same words with the numbers added. */
+export function summary(results: readonly OkResult[]): WriteSummary {
+  let affectedRows = 0n
+  let warnings = 0
+  let info = results[0]?.info ?? ''
+  for (const [i, result] of results.entries()) {
+    affectedRows += result.affectedRows
+    warnings += result.warnings
+    if (i > 0) info = addInfo(info, result.info)
+  }
+  return { affectedRows, warnings, info }
+}
+
+/** A multi-row INSERT says how many rows it had; a part of one row says nothing, as an INSERT of one row would. */
+export function insertSummary(results: readonly OkResult[], ignore: boolean, before = 0): WriteSummary {
+  let affectedRows = 0n
+  let warnings = before
+  let records = 0n
+  let duplicates = 0n
+  for (const result of results) {
+    affectedRows += result.affectedRows
+    warnings += result.warnings
+    const said = /^Records: (\d+)  Duplicates: (\d+)/.exec(result.info)
+    records += BigInt(said?.[1] ?? 1)
+    if (said !== null) duplicates += BigInt(said[2] ?? 0)
+    else if (ignore) duplicates += result.affectedRows === 0n ? 1n : 0n
+    else if (result.affectedRows > 1n) duplicates += result.affectedRows - 1n
+  }
+  return { affectedRows, warnings, info: `Records: ${records}  Duplicates: ${duplicates}  Warnings: ${warnings}` }
+}
+
+function addInfo(a: string, b: string): string {
+  const numbers = b.match(/\d+/g) ?? []
+  let i = 0
+  return a.replace(/\d+/g, (n) => String(BigInt(n) + BigInt(numbers[i++] ?? '0')))
+}
