@@ -1,13 +1,20 @@
 /** What consumers and gates report, put together: lag, rates, p95 and errors by branch. Stale or missing is unknown, never zero (promise 6). */
 import type { FleetRecord, FleetReport, GateReads } from '../topology/dualwrite-records.ts'
 
-const freshMs = 4000
+/**
+ * A report stands under its consumer's lease: one of a consumer that is gone is gone within the lease. One that is there is written once a second by a
+ * consumer that lives; on a busy machine it takes longer, and what it said last is known until a lease's length has passed.
+ */
+export const reportFreshMs = 10_000
 
 /** Records between the slowest shard of each partition and its end, over all fleets; null: a partition has no fresh figure. */
 export function lagOf(fleets: readonly FleetRecord[], reports: readonly FleetReport[], nowMs: number): bigint | null {
   let lag = 0n
   for (const fleet of fleets) {
-    const own = reports.filter((report) => report.fleet === fleet.name && nowMs - report.atMs < freshMs)
+    // The newest first: a partition that went from one consumer to another stands in both reports for a moment.
+    const own = reports
+      .filter((report) => report.fleet === fleet.name && report.generation === fleet.generation && nowMs - report.atMs < reportFreshMs)
+      .toSorted((a, b) => b.atMs - a.atMs)
     for (const partition of Object.keys(fleet.startOffsets)) {
       const told = own.flatMap((report) => report.partitions).find((one) => one.partition === Number(partition) && one.lag !== null)
       if (told === undefined || told.lag === null) return null

@@ -10,7 +10,7 @@ import type { LadderOptions } from '../verify/ladder/world.ts'
 import { dataOf, specOf } from './dualwrite-spec.ts'
 import type { LadderRequest } from './dualwrite-world.ts'
 
-/** A quick look takes seconds: the newest buckets, few reads. */
+/** A quick look takes seconds: the newest buckets and some of the others, few reads. */
 const quickOptions: Partial<LadderOptions> = { bucketsMax: 12, readsMax: 50 }
 
 export function ladderFor(world: {
@@ -20,7 +20,7 @@ export function ladderFor(world: {
   readonly loadDefinition: (path: string) => Promise<TopicDefinition>
   readonly options?: Partial<LadderOptions>
 }): (request: LadderRequest) => Promise<Evidence> {
-  return ({ workflow, rung, planVersion, signal, quick }) =>
+  return ({ workflow, rung, planVersion, signal, quick, round }) =>
     withLadder(
       {
         store: world.store,
@@ -34,7 +34,7 @@ export function ladderFor(world: {
         definitionDigest: dataOf(workflow).definitionDigest ?? '',
         loadDefinition: world.loadDefinition,
         throughGate: rung === 'L4' || rung === 'L5',
-        options: { ...world.options, ...(quick ? quickOptions : {}) },
+        options: { ...world.options, ...(quick ? { ...quickOptions, round: round ?? null } : {}) },
       },
       (ladder) => runRung(rung, ladder),
     )

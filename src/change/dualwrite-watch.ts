@@ -7,7 +7,8 @@ import type { GateReads, FleetReport, ReadRule } from '../topology/dualwrite-rec
 import { readSlots } from '../topology/dualwrite-records.ts'
 import { keys } from '../topology/keys.ts'
 import { listRecords, put, readRecord } from '../topology/typed.ts'
-import type { Evidence } from '../verify/ladder/evidence.ts'
+import { BucketRound } from '../verify/ladder/bucket-round.ts'
+import type { Evidence, Rung } from '../verify/ladder/evidence.ts'
 import { allTables } from '../ingest/definition.ts'
 import type { Leadership } from '../workflow/context.ts'
 import type { ActionRecord, WorkflowRecord } from '../workflow/records.ts'
@@ -33,6 +34,8 @@ const coverageEveryMs = 1000
 const horizonEveryMs = 2000
 const headroomEveryMs = 5000
 const retryMs = 3000
+/** Beside the newest buckets of each table, so many of the others are compared at each look. */
+const olderBuckets = 60
 /** Tenants wait a little longer rather than go back in time. */
 const guardLimits = { holdMs: 1000, gatesMs: 1500, reachMs: 3000 }
 
@@ -69,6 +72,7 @@ class RunWatch {
   #seconds: BranchFigures[] = []
   #seenAtMs = 0
   #samples: Sample[] = []
+  readonly #rounds = new Map<Rung, BucketRound>()
 
   constructor(world: DualWriteWorld, leadership: Leadership) {
     this.#world = world
@@ -230,11 +234,13 @@ class RunWatch {
     await this.#settleState(run)
   }
 
-  /** While reads are on the new branch both are compared, a little at a time; a difference takes the reads back. */
+  /** While reads are on the new branch both are compared, the newest buckets each time and the others in turn; a difference takes the reads back. */
   async #compare(run: WorkflowRecord): Promise<void> {
     const { store, clock } = this.#world
     const results: Evidence[] = []
     for (const rung of specOf(run).ramp.watchRungs) {
+      let round = this.#rounds.get(rung)
+      if (round === undefined) this.#rounds.set(rung, (round = new BucketRound(olderBuckets)))
       results.push(
         await this.#world.runRung({
           workflow: run,
@@ -242,6 +248,7 @@ class RunWatch {
           planVersion: dataOf(run).planVersion ?? 0,
           signal: this.#desk.leadership.signal,
           quick: true,
+          round,
         }),
       )
     }

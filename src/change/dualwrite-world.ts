@@ -1,5 +1,6 @@
 /** What a dual-write run works with beyond the servers: definitions, topics, the ladder. */
 import type { TopicDefinition } from '../ingest/definition.ts'
+import type { BucketRound } from '../verify/ladder/bucket-round.ts'
 import type { Evidence, Rung } from '../verify/ladder/evidence.ts'
 import type { KeyspaceRecord } from '../topology/records.ts'
 import type { WorkflowRecord } from '../workflow/records.ts'
@@ -12,6 +13,8 @@ export type LadderRequest = {
   readonly signal: AbortSignal
   /** A quick look while reads move: few buckets, few reads. */
   readonly quick: boolean
+  /** Where a round over the buckets that a quick look leaves out stands. */
+  readonly round?: BucketRound
 }
 
 /** Something that stands in the way, by name; `allowed` ones are shown and passed over. */

@@ -34,6 +34,7 @@ export type ScratchAnswer =
   | { readonly kind: 'differ'; readonly records: number; readonly tables: readonly string[] }
   | { readonly kind: 'unknown'; readonly reason: string }
 
+/** Without any position having moved. */
 const limitMs = 60_000
 
 export async function tryTwice(world: {
@@ -227,7 +228,8 @@ async function untilThere(
   clock: Clock,
   signal: AbortSignal,
 ): Promise<string | null> {
-  const endMs = clock.monotonicMs() + limitMs
+  let movedAtMs = clock.monotonicMs()
+  let stood = ''
   const uids = schemas.map((schema) => quoteString(schema)).join(',')
   for (;;) {
     signal.throwIfAborted()
@@ -242,11 +244,16 @@ async function untilThere(
       ),
     )
     if (missing.length === 0) return null
-    const failed = (await listRecords<FleetReport>(store, keys.fleetReports))
-      .map((record) => record.value.error)
-      .find((error) => error !== null)
-    if (failed !== undefined) return `${failed.code} ${failed.what}`
-    if (clock.monotonicMs() > endMs) return `${missing.length} partitions were not read within ${limitMs / 1000} s`
+    const reports = (await listRecords<FleetReport>(store, keys.fleetReports)).map((record) => record.value)
+    // A partition that stopped does not go on; all else (a deadlock, a server that is busy) the consumers try again themselves.
+    const stopped = reports.flatMap((report) => report.partitions).find((one) => one.error !== null)?.error
+    if (stopped != null) return `${stopped.code} ${stopped.what}`
+    const stands = rows.map((row) => `${row['shard_uid']} ${row['partition_no']} ${row['next_offset']}`).join()
+    if (stands !== stood) [stood, movedAtMs] = [stands, clock.monotonicMs()]
+    if (clock.monotonicMs() - movedAtMs > limitMs) {
+      const trouble = reports.find((report) => report.error !== null)?.error
+      return `${missing.length} partitions were not read on for ${limitMs / 1000} s${trouble == null ? '' : `: ${trouble.code} ${trouble.what}`}`
+    }
     await clock.sleep(100, signal)
   }
 }

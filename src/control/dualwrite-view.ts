@@ -1,6 +1,6 @@
 /** Branches, fleets and dual-write runs as the API shows them: from the topology alone; what is stale or missing is null, not zero. */
 import type { BranchView, DualWriteView, FleetView } from '../api/dualwrite-schemas.ts'
-import { readsOf } from '../change/dualwrite-figures.ts'
+import { readsOf, reportFreshMs } from '../change/dualwrite-figures.ts'
 import { dataOf, specOf } from '../change/dualwrite-spec.ts'
 import { branchKeyspace, mainBranch, readSlots } from '../topology/dualwrite-records.ts'
 import type { FleetRecord, FleetReport, GateReads, ReadRule } from '../topology/dualwrite-records.ts'
@@ -11,15 +11,15 @@ import type { Evidence } from '../verify/ladder/evidence.ts'
 import type { WorkflowRecord } from '../workflow/records.ts'
 import type { TopologyView } from './views.ts'
 
-const freshMs = 4000
-
 export function fleetViews(view: TopologyView): FleetView[] {
   return view.all<FleetRecord>(keys.fleets).map((fleet) => fleetView(view, fleet))
 }
 
 export function fleetView(view: TopologyView, fleet: FleetRecord): FleetView {
   const reports = view.all<FleetReport>(keys.fleetReportsOf(fleet.name))
-  const fresh = reports.filter((report) => view.nowMs - report.atMs < freshMs && report.generation === fleet.generation)
+  const fresh = reports
+    .filter((report) => view.nowMs - report.atMs < reportFreshMs && report.generation === fleet.generation)
+    .sort((a, b) => b.atMs - a.atMs)
   const sum = (of: (report: FleetReport) => number): number => reports.reduce((total, report) => total + of(report), 0)
   const partitions = Object.keys(fleet.startOffsets).map((partition) => {
     const told = fresh.flatMap((report) => report.partitions).find((one) => one.partition === Number(partition))

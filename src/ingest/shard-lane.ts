@@ -329,7 +329,7 @@ export class ShardLane {
     const connection = await connect(signal)
     try {
       const session = new ShardSession({ connection, schema, key, failpoints })
-      await session.prepare(tables())
+      await this.#guarded(() => session.prepare(tables()))
       for (const slot of this.#slots.values()) {
         if (await leaseStands(slot.partition, slot.epoch)) continue
         this.#slots.delete(slot.partition)
@@ -337,7 +337,7 @@ export class ShardLane {
         this.#options.onLost(slot.partition, slot.epoch)
       }
       if (this.#slots.size > 0) {
-        const fenced = await session.fence([...this.#slots.values()])
+        const fenced = await this.#guarded(() => session.fence([...this.#slots.values()]))
         for (const [partition, answer] of fenced) this.#believe(partition, answer, null)
       }
       this.#session = session
@@ -354,7 +354,7 @@ export class ShardLane {
     this.#session = null
   }
 
-  /** Deadlocks of the fence itself are taken again. */
+  /** Deadlocks of the fence itself, and of what prepares a session, are taken again. */
   async #guarded<T>(work: () => Promise<T>): Promise<T> {
     for (let attempt = 0; ; attempt++) {
       try {

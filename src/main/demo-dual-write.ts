@@ -247,12 +247,25 @@ async function makeTables(shard: ShardAddress): Promise<void> {
   await connection.end()
 }
 
-/** Until no fleet has anything left to read. */
+/** Until every fleet that works has seen the end of its topic and has nothing before it left to do. */
 async function drained(client: ApiClient): Promise<void> {
   const limit = clock.monotonicMs() + options.limitMs
-  for (let zero = 0; zero < 3;) {
+  const ends = new Map<string, ReadonlyMap<number, bigint>>()
+  for (;;) {
     const fleets = (await client.call('listFleets')).filter((fleet) => fleet.wanted !== 'stopped')
-    zero = fleets.every((fleet) => fleet.lag === '0') ? zero + 1 : 0
+    for (const { topic: url } of fleets) {
+      if (ends.has(url)) continue
+      const topic = await openTopic(url)
+      ends.set(url, await topic.endOffsets())
+      await topic.close()
+    }
+    const done = fleets.every(({ topic, lag, partitions: told }) =>
+      told.every(({ partition, highWatermark }) => {
+        const end = ends.get(topic)?.get(partition) ?? 0n
+        return lag === '0' && (end === 0n || (highWatermark !== null && BigInt(highWatermark) >= end))
+      }),
+    )
+    if (fleets.length > 0 && done) return
     if (clock.monotonicMs() > limit)
       throw demoErrors.failed({
         what: `the fleets did not catch up: ${fleets.map((fleet) => `${fleet.name} lag ${fleet.lag ?? 'unknown'}`).join(', ')}`,

@@ -28,14 +28,24 @@ export function rangeGroups(snapshots: Snapshots): RangeGroup[] {
   }))
 }
 
-/** Of one table; the newest `bucketsMax` of them, or all (0). */
-export function comparable(world: LadderWorld, snapshots: Snapshots, table: string): number[] {
+export type Chosen = {
+  /** Ascending runs, the newest last: what is between two of them is not read. */
+  readonly runs: readonly (readonly number[])[]
+  /** Says that all of them were compared. */
+  readonly compared: () => void
+}
+
+/** Of one table: all, or the newest `bucketsMax` and the next of the round over the others. */
+export function comparable(world: LadderWorld, snapshots: Snapshots, table: string): Chosen {
   const all = comparableBuckets(
     { start: startsOf(world.pairs.map((pair) => pair.old)), shards: snapshots.old.map((shard) => shard.marksOf(table)) },
     { start: startsOf(world.pairs.map((pair) => pair.new)), shards: snapshots.new.map((shard) => shard.marksOf(table)) },
   )
-  const { bucketsMax } = world.options
-  return bucketsMax > 0 ? all.slice(-bucketsMax) : all
+  const { bucketsMax, round } = world.options
+  if (bucketsMax === 0) return { runs: all.length === 0 ? [] : [all], compared: () => undefined }
+  const newest = all.slice(-bucketsMax)
+  const older = round?.next(table, all.slice(0, -bucketsMax)) ?? []
+  return { runs: [older, newest].filter((run) => run.length > 0), compared: () => round?.compared(table, older) }
 }
 
 export type Definitions = ReadonlyMap<string, ReadonlyMap<string, readonly ColumnDefinition[]>>
@@ -76,8 +86,27 @@ export type Difference = {
 
 export type Compared = { readonly buckets: number; readonly rows: bigint; readonly differences: readonly Difference[] }
 
-/** One table: every comparable bucket in every hash range. */
+/** One table: every chosen bucket in every hash range. */
 export async function compareTable(
+  snapshots: Snapshots,
+  definition: TableDefinition,
+  chosen: Chosen,
+  sums: readonly string[],
+  digested: ReadonlyMap<string, readonly SideColumn[]>,
+): Promise<Compared> {
+  let [buckets, rows] = [0, 0n]
+  const differences: Difference[] = []
+  for (const run of chosen.runs) {
+    const compared = await compareRun(snapshots, definition, run, sums, digested)
+    buckets += compared.buckets
+    rows += compared.rows
+    differences.push(...compared.differences)
+  }
+  chosen.compared()
+  return { buckets, rows, differences }
+}
+
+async function compareRun(
   snapshots: Snapshots,
   definition: TableDefinition,
   buckets: readonly number[],

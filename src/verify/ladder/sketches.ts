@@ -35,7 +35,7 @@ export async function judgeSketches(world: LadderWorld): Promise<Judged> {
     for (const table of tables) {
       world.signal.throwIfAborted()
       const those = comparable(world, snapshots, table.table)
-      if (those.length === 0) empty.push(table.table)
+      if (those.runs.length === 0) empty.push(table.table)
       const names = [...table.keyColumns, ...sketchColumns(table)]
       const digested = columnsOfTable(definitions, snapshots, table.table, names)
       const compared = await compareTable(snapshots, table, those, [], digested)
@@ -43,7 +43,8 @@ export async function judgeSketches(world: LadderWorld): Promise<Judged> {
       const pairs = new Map<string, { group: RangeGroup; bucketMs: number }>()
       const add = (group: RangeGroup, bucketMs: number): unknown => pairs.set(`${group.range}/${bucketMs}`, { group, bucketMs })
       for (const { group, bucketMs } of compared.differences.slice(0, 50)) add(group, bucketMs)
-      for (const bucketMs of those.slice(-decodedAlways)) for (const group of rangeGroups(snapshots)) add(group, bucketMs)
+      for (const bucketMs of (those.runs.at(-1) ?? []).slice(-decodedAlways))
+        for (const group of rangeGroups(snapshots)) add(group, bucketMs)
       for (const { group, bucketMs } of pairs.values()) {
         decoded++
         for (const column of sketchColumns(table)) {

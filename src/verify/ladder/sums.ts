@@ -31,7 +31,7 @@ async function judgeTables(world: LadderWorld, concerns: (table: TableDefinition
     for (const table of tables) {
       world.signal.throwIfAborted()
       const those = comparable(world, snapshots, table.table)
-      if (those.length === 0) empty.push(table.table)
+      if (those.runs.length === 0) empty.push(table.table)
       const sums = additiveColumns(table)
       const digested = columnsOfTable(definitions, snapshots, table.table, comparedColumns(table))
       // 1:1 rows are digested by L2; L1 counts them.

@@ -10,6 +10,7 @@ import type { ShardRef } from '../../topology/records.ts'
 import type { Store } from '../../topology/store.ts'
 import type { Topic } from '../../topic/topic.ts'
 import type { Sessions } from '../sessions.ts'
+import type { BucketRound } from './bucket-round.ts'
 
 export type BranchSide = {
   /** The keyspace record's name: `insights` or `insights@wide`. */
@@ -41,6 +42,8 @@ export type LadderOptions = {
   readonly latencyTimesMost: number
   /** Rungs that read buckets take this many of the newest comparable ones of each table at most; 0: all. */
   readonly bucketsMax: number
+  /** Beside the newest, some of the others each time. Null: only the newest. */
+  readonly round: BucketRound | null
 }
 
 export const ladderDefaults: LadderOptions = {
@@ -50,6 +53,7 @@ export const ladderDefaults: LadderOptions = {
   drainMsMax: 120_000,
   latencyTimesMost: 1.2,
   bucketsMax: 0,
+  round: null,
 }
 
 export type LadderWorld = {
