@@ -144,7 +144,7 @@ function tablesOf(streams: readonly StreamRecord[]): StreamTable[] {
 /**
  * The streams of the way back: each shard of N feeds the shards of F whose range meets its own. Their uids follow from workflow and source,
  * so that an attempt that died between the rows on F and the record finds its own rows again. Reference tables come back from one shard only, the first
- * of the whole side (1.1), however few of its components switch now.
+ * of the whole side (1.1), however few of its components switch now; that one feeds every shard that switches, as each of them has a copy.
  */
 export function streamsBack(streams: readonly StreamRecord[], known: readonly StreamRecord[], from: Side, to: Side): StreamRecord[] {
   const model = streams[0]
@@ -152,6 +152,9 @@ export function streamsBack(streams: readonly StreamRecord[], known: readonly St
   const { workflowUid, workflow, keyspace, direction, options } = model
   const wholeSide = known.filter((stream) => stream.direction === direction).flatMap((stream) => stream.targets)
   const first = sortKeyRanges(wholeSide.map((shard) => parseKeyRange(shard.shard)))[0]
+  const tables = tablesOf(streams)
+  const isFirst = (source: ShardRef): boolean => first !== undefined && keyRangesEqual(first, parseKeyRange(source.shard))
+  const feedsAll = (source: ShardRef): boolean => isFirst(source) && tables.some((table) => table.reference)
   return to.shards.map((source) => ({
     v: 1,
     uid: createHash('sha256').update(`${workflowUid} back ${source.uid}`).digest('hex').slice(0, 32),
@@ -162,9 +165,9 @@ export function streamsBack(streams: readonly StreamRecord[], known: readonly St
     wanted: 'running',
     generation: 1,
     source,
-    targets: from.shards.filter((shard) => keyRangesIntersect(parseKeyRange(shard.shard), parseKeyRange(source.shard))),
-    tables: tablesOf(streams),
-    movesReference: first !== undefined && keyRangesEqual(first, parseKeyRange(source.shard)),
+    targets: from.shards.filter((shard) => feedsAll(source) || keyRangesIntersect(parseKeyRange(shard.shard), parseKeyRange(source.shard))),
+    tables,
+    movesReference: isFirst(source),
     copy: 'none',
     options: { ...options, deferSecondaryKeys: false, stopAfterCopy: false, failpoints: {} },
   }))
