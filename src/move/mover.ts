@@ -8,7 +8,7 @@ import type { Clock } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
 import { keys } from '../topology/keys.ts'
 import { keepLease, type KeptLease } from '../topology/kept-lease.ts'
-import type { MoverRecord, PaceLimits, PaceRecord, StreamOwner, StreamRecord, StreamReport } from '../topology/records.ts'
+import type { MoverRecord, PaceLimits, PaceRecord, ShardRecord, StreamOwner, StreamRecord, StreamReport } from '../topology/records.ts'
 import type { Snapshot, Store } from '../topology/store.ts'
 import { parseRecord, put, readRecord, recordsOf } from '../topology/typed.ts'
 import { addressesOf, type Addresses } from './access.ts'
@@ -18,7 +18,7 @@ import { TargetShare } from './exclusion.ts'
 import { ReportWriter } from './report-writer.ts'
 import { stopOnTargets } from './stop-stream.ts'
 import { Stream } from './stream.ts'
-import { Wakeup } from './wakeup.ts'
+import { Wakeup } from '../base/wakeup.ts'
 
 export type MoverOptions = {
   store: Store
@@ -79,6 +79,8 @@ export class Mover {
         continue
       }
       await this.#withLease(lease, signal).catch((error: unknown) => log.error({ err: error }, 'the mover begins again'))
+      // Whoever has the lease now reports; what we say of having stopped would be taken for its word.
+      if (lease.lost.aborted) for (const { reports } of this.#runners.values()) reports.discard()
       await this.#stopAll()
       this.#owned.clear()
       await lease.release()
@@ -218,6 +220,8 @@ export class Mover {
           log: streamLog,
           config: this.#config,
           pace: () => this.#paces.get(record.workflowUid) ?? {},
+          replicas: async () =>
+            (await readRecord<ShardRecord>(store, keys.shard(record.keyspace, record.source.shard)))?.value.replicas ?? [],
           failpoints: armedFailpoints(record.options.failpoints, { kill, hold }),
           onReport: (report, now) => reports.write(report, now),
         })

@@ -419,7 +419,8 @@ class Round {
         // It wants the targets within a second of their sources: on a busy machine only without writes.
         if (this.#workload !== null && systemClock.monotonicMs() - startedMs > 15_000) this.#workload.stalled = true
         const found = (await readRecord<VdiffReport>(field.store, key))?.value
-        if (found?.endedAtMs === null || found === undefined) throw new Error(JSON.stringify(found))
+        if (found?.endedAtMs === null || found === undefined)
+          throw new Error(`${found?.waiting}\n${await this.#allReports()}\n${JSON.stringify(found)}`)
         return found
       },
       240_000,

@@ -93,7 +93,7 @@ export class Field implements AsyncDisposable {
   }
 
   async restartMovers(): Promise<void> {
-    for (const child of [...this.movers.values()]) {
+    for (const child of Array.from(this.movers.values())) {
       const gone = once(child, 'exit')
       child.kill('SIGKILL')
       await gone
