@@ -11,7 +11,7 @@ import type { SourceTable } from './source-tables.ts'
 import type { TablePlan } from './table-plan.ts'
 import type { TargetApplier } from './target-applier.ts'
 import type { TouchedKeys } from './touched.ts'
-import { Wakeup } from './wakeup.ts'
+import { Wakeup } from '../base/wakeup.ts'
 
 export type CopierOptions = Omit<ChunkReaderOptions, 'admit' | 'onRows' | 'onRead' | 'onChunk'> & {
   tables: readonly SourceTable[]

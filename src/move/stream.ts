@@ -33,6 +33,7 @@ import type { Stamp } from './pending.ts'
 import { pressureOf } from './pressure.ts'
 import { CopyProgress, RateMeter } from './progress.ts'
 import { judgeQuery } from './query-policy.ts'
+import { MarkerTimes, ReplicaLags } from './replica-lag.ts'
 import { Router } from './router.ts'
 import { xaEnded } from './source-start.ts'
 import { rebuildKeys, renewDeferredKeys } from './schema-copy.ts'
@@ -49,7 +50,7 @@ import { TargetApplier } from './target-applier.ts'
 import { Throttle } from './throttle.ts'
 import { triggerGate } from './trigger-gate.ts'
 import { TouchedKeys } from './touched.ts'
-import { Wakeup } from './wakeup.ts'
+import { Wakeup } from '../base/wakeup.ts'
 import { TargetXaStore } from './xa.ts'
 
 export type StreamOptions = {
@@ -63,6 +64,8 @@ export type StreamOptions = {
   config: MoverConfig
   /** The workflow's own limits of its copy, as they are just now. */
   pace: () => Partial<PaceLimits>
+  /** Ids of the servers that replicate the source, as they are just now. */
+  replicas: () => Promise<readonly string[]>
   failpoints: Failpoints
   /** Rows of the source that earlier runs, in other processes too, have read for the copy: as last reported. */
   rowsReadBefore: number
@@ -181,6 +184,7 @@ export class Stream {
     const inner = new AbortController()
     const signal = AbortSignal.any([stop, inner.signal])
     const opened: Connection[] = []
+    let replicaLags: ReplicaLags | null = null
     const watch = new HangWatch(clock, config.hangMs)
     watch.run(signal).catch(() => undefined)
     const open = async (connecting: Promise<Connection>, address: ServerAddress): Promise<Connection> => {
@@ -201,13 +205,19 @@ export class Stream {
       const definedBefore = await readTableDefinitions(sourceMeta, record.source.schema)
       const touched = new TouchedKeys<TablePlan>()
       const markerName = markerStream(record.workflowUid, record.uid)
+      const sent = new MarkerTimes()
+      replicaLags = new ReplicaLags({ replicas: this.#options.replicas, addresses, stream: markerName, sent, clock })
+      const lags = replicaLags
       const markers = new MarkerWriter({
         conn: markerConn,
         stream: markerName,
         sourceName,
         clock,
         touched: touched as TouchedKeys<object>,
-        onSending: (number, atMs) => this.#consumer?.noteMarkerSent(number, atMs),
+        onSending: (number, atMs) => {
+          sent.note(number, atMs)
+          this.#consumer?.noteMarkerSent(number, atMs)
+        },
       })
 
       const { targets, resumed } = await openTargets({
@@ -388,7 +398,7 @@ export class Stream {
           ends: 'the tail comes to it; the copy goes on behind it',
         })
       } else if (copying.size > 0) {
-        const pressure = { conn: sourceMeta, commitMs: () => markers.commitMs, replicaLags: () => Promise.resolve([]) }
+        const pressure = { conn: sourceMeta, commitMs: () => markers.commitMs, replicaLags: () => lags.measure() }
         this.#throttle.pressure = pressureOf(pressure, () => this.#limits(), clock)
         const landed = await this.#landedChunks(targets)
         if (this.#resumed !== null) {
@@ -438,6 +448,7 @@ export class Stream {
       inner.abort()
       await tail?.close()
       if (stop.aborted) await this.#endOrderly()
+      replicaLags?.close()
       for (const conn of opened) conn.destroy()
     }
   }

@@ -18,7 +18,7 @@ import { Pending, type Change, type Round, type Stamp } from './pending.ts'
 import { ownRows } from './own-rows.ts'
 import { roundStatements, type LaneStatements } from './statements.ts'
 import { applierSql, compareCoordinates, type Coordinate } from './tables.ts'
-import { Wakeup } from './wakeup.ts'
+import { Wakeup } from '../base/wakeup.ts'
 
 /** An idle target's position is stored this often, so that a restart reads little again. */
 const idlePositionMs = 5_000
