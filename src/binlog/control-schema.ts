@@ -87,6 +87,13 @@ export async function writeMarker(connection: Connection, stream: string, kind: 
   return { number: insertId(marker, 'marker'), server: serverState(server, uptime) }
 }
 
+/** The number of a stream's last marker as this server, which may be a replica of the one that it was written on, holds it; null: none. */
+export async function readMarker(connection: Connection, stream: string, kind: MarkerKind): Promise<number | null> {
+  const sql = `SELECT n FROM ${controlSchema}.marker WHERE stream = ${quoteString(stream)} AND kind = ${quoteString(kind)}`
+  const n = await connection.value(sql)
+  return n === undefined || n === null ? null : Number(n)
+}
+
 /** Commits the next control marker. */
 export async function bumpControlMarker(connection: Connection): Promise<number> {
   return insertId(

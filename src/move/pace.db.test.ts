@@ -3,11 +3,14 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { systemClock } from '../base/clock.ts'
 import { silentLog } from '../base/log.ts'
+import { ensureControlSchema, writeMarker } from '../binlog/control-schema.ts'
 import { connect } from '../mysql/connect.ts'
 import type { PaceLimits } from '../topology/records.ts'
 import { flavours, testServer } from '../../test/kit/servers.ts'
+import { until } from '../../test/kit/until.ts'
 import { Headroom } from './headroom.ts'
 import { pressureOf, type PressureLimits, type ReplicaLag } from './pressure.ts'
+import { MarkerTimes, ReplicaLags } from './replica-lag.ts'
 import { fill, World } from './testkit/world.ts'
 
 const noLimits: PressureLimits = { threadsRunningMax: null, historyLengthMax: null, commitLatencyMsMax: null, replicaLagMsMax: null }
@@ -62,7 +65,7 @@ for (const flavour of flavours()) {
       await using server = await testServer({ flavour })
       await using conn = await connect(server.config)
       let limits = noLimits
-      let commitMs: number | null = null
+      let commitMs: number | null = 5
       let lags: ReplicaLag[] = []
       const ask = async (next: Partial<PressureLimits>): Promise<string | null> => {
         limits = { ...noLimits, ...next }
@@ -73,6 +76,8 @@ for (const flavour of flavours()) {
       assert.equal(await ask({ threadsRunningMax: 1000, historyLengthMax: 1e9 }), null)
       assert.match((await ask({ historyLengthMax: -1 })) ?? '', /undo records \(limit -1\)/)
       assert.equal(await ask({ commitLatencyMsMax: 20 }), null)
+      commitMs = null
+      assert.match((await ask({ commitLatencyMsMax: 20 })) ?? '', /takes unknown ms \(limit 20\)/)
       commitMs = 31
       assert.equal(await ask({ commitLatencyMsMax: 20 }), 'a commit on the source takes 31 ms (limit 20)')
       lags = [{ name: 'r1', lagMs: 900 }]
@@ -80,6 +85,55 @@ for (const flavour of flavours()) {
       assert.match((await ask({ replicaLagMsMax: 500 })) ?? '', /r1 is 900 ms behind \(limit 500\)/)
       lags = [{ name: 'r1', lagMs: null }]
       assert.match((await ask({ replicaLagMsMax: 500 })) ?? '', /r1 is behind is unknown/)
+    })
+
+    test('1.14 a replica lags by the age of our first marker that it lacks; one that does not answer is unknown', async () => {
+      await using source = await testServer({ flavour })
+      await using replica = await testServer({ flavour })
+      await using s = await connect(source.config)
+      {
+        await using r = await connect(replica.config)
+        await s.query("CREATE USER repl@'%' IDENTIFIED BY 'r'")
+        await s.query("GRANT REPLICATION SLAVE ON *.* TO repl@'%'")
+        if (flavour === 'mysql') await r.query('RESET BINARY LOGS AND GTIDS')
+        await r.query(
+          flavour === 'mysql'
+            ? `CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = ${source.port}, SOURCE_USER = 'repl', SOURCE_PASSWORD = 'r', SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1, SOURCE_CONNECT_RETRY = 1`
+            : `CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = ${source.port}, MASTER_USER = 'repl', MASTER_PASSWORD = 'r', MASTER_USE_GTID = slave_pos, MASTER_CONNECT_RETRY = 1`,
+        )
+        await r.query('START REPLICA')
+        await ensureControlSchema(s)
+        const sent = new MarkerTimes()
+        let number = 0
+        const mark = async (): Promise<void> => {
+          sent.note(++number, systemClock.nowMs())
+          assert.equal((await writeMarker(s, 'w/s', 'mark')).number, number)
+        }
+        let port = replica.port
+        const lags = new ReplicaLags({
+          replicas: async () => ['r'],
+          addresses: async (id) => ({ id, name: id, flavour, connect: { ...replica.config, host: '127.0.0.1', port } }),
+          stream: 'w/s',
+          sent,
+          clock: systemClock,
+        })
+        const lag = async (): Promise<number | null | undefined> => (await lags.measure())[0]?.lagMs
+        assert.equal(await lag(), null, 'it holds no marker')
+        await mark()
+        await until('it to follow', async () => (await lag()) === 0, 20_000)
+        await r.query('STOP REPLICA')
+        await mark()
+        const since = systemClock.nowMs()
+        await until('a lag that grows', async () => ((await lag()) ?? 0) > 50, 20_000)
+        assert((await lag()) ?? 0 <= systemClock.nowMs() - since + 1_000)
+        await mark()
+        await r.query('START REPLICA')
+        await until('it to follow again', async () => (await lag()) === 0, 20_000)
+        lags.close()
+        port = 1
+        assert.equal(await lag(), null, 'nobody answers')
+        lags.close()
+      }
     })
   })
 }

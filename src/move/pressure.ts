@@ -1,6 +1,6 @@
 /**
  * What the servers bear just now (PROTOCOLS 1.14), each measured where it is felt: threads at work and undo kept for old snapshots on the
- * source, how long a commit takes there (our markers are commits like any other), how far the source's and the targets' replicas are behind. Asked at most every
+ * source, how long a commit takes there (our markers are commits like any other), how far the source's replicas are behind (`replica-lag.ts`). Asked at most every
  * half second. What can't be measured is over its limit (promise 6): a replica that does not answer may be hours behind.
  */
 import type { Clock } from '../base/clock.ts'
@@ -48,13 +48,14 @@ async function firstOver(sources: PressureSources, limits: PressureLimits): Prom
     ])
     const running = numberOf(threads)
     const length = numberOf(history)
-    if (threadsRunningMax !== null && running > threadsRunningMax)
-      return `the source has ${running} threads at work (limit ${threadsRunningMax})`
-    if (historyLengthMax !== null && length > historyLengthMax) return `the source keeps ${length} undo records (limit ${historyLengthMax})`
+    if (threadsRunningMax !== null && (running === null || running > threadsRunningMax))
+      return `the source has ${running ?? 'unknown'} threads at work (limit ${threadsRunningMax})`
+    if (historyLengthMax !== null && (length === null || length > historyLengthMax))
+      return `the source keeps ${length ?? 'unknown'} undo records (limit ${historyLengthMax})`
   }
   const commitMs = sources.commitMs()
-  if (commitLatencyMsMax !== null && commitMs !== null && commitMs > commitLatencyMsMax)
-    return `a commit on the source takes ${Math.round(commitMs)} ms (limit ${commitLatencyMsMax})`
+  if (commitLatencyMsMax !== null && (commitMs === null || commitMs > commitLatencyMsMax))
+    return `a commit on the source takes ${commitMs === null ? 'unknown' : Math.round(commitMs)} ms (limit ${commitLatencyMsMax})`
   if (replicaLagMsMax === null) return null
   const behind = (await sources.replicaLags()).find(({ lagMs }) => lagMs === null || lagMs > replicaLagMsMax)
   if (behind === undefined) return null
@@ -63,6 +64,8 @@ async function firstOver(sources: PressureSources, limits: PressureLimits): Prom
     : `the replica ${behind.name} is ${behind.lagMs} ms behind (limit ${replicaLagMsMax})`
 }
 
-function numberOf(result: Awaited<ReturnType<Connection['pipeline']>>[number] | undefined): number {
-  return result?.kind === 'rows' ? Number(result.rows[0]?.[1]?.toString() ?? 0) : 0
+/** Null: the server does not say (a metric that was switched off has no row, or counts nothing). */
+function numberOf(result: Awaited<ReturnType<Connection['pipeline']>>[number] | undefined): number | null {
+  const text = result?.kind === 'rows' ? result.rows[0]?.[1]?.toString() : undefined
+  return text === undefined ? null : Number(text)
 }

@@ -137,6 +137,7 @@ export class World implements AsyncDisposable {
     options: {
       config?: Partial<MoverConfig>
       pace?: () => Partial<PaceLimits>
+      replicas?: readonly string[]
       failpoints?: Failpoints
       shares?: ReadonlyMap<string, TargetShare>
     } = {},
@@ -150,6 +151,7 @@ export class World implements AsyncDisposable {
       log: silentLog,
       config: { ...smallConfig, ...options.config },
       pace: options.pace ?? (() => ({})),
+      replicas: async () => options.replicas ?? [],
       failpoints: options.failpoints ?? noFailpoints,
       shares,
       addresses: async (id) => ({
