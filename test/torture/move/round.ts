@@ -490,7 +490,11 @@ class Round {
         await until(
           'all streams stopped',
           async () => {
-            if ((await Promise.all(this.#streams.map((stream) => this.#report(stream)))).every((report) => report?.state === 'stopped'))
+            if (
+              (await Promise.all(this.#streams.map((stream) => this.#report(stream)))).every(
+                (report) => report === null || report.state === 'stopped',
+              )
+            )
               return true
             throw new Error(await this.#allReports())
           },
