@@ -76,11 +76,10 @@ await mover.stop()
 const beganMs = performance.now()
 execFileSync(
   'sysbench',
-  [
-    ...['oltp_write_only', `--tables=${tables.length}`, `--table-size=${rows}`, '--threads=8', `--time=${seconds}`],
-    ...[`--mysql-host=${source.host}`, `--mysql-port=${source.port}`, '--mysql-user=root', '--mysql-db=app', '--db-driver=mysql'],
-    ...['--mysql-ignore-errors=1213,1020,1205', 'run'],
-  ],
+  (
+    `oltp_write_only --tables=${tables.length} --table-size=${rows} --threads=8 --time=${seconds} --db-driver=mysql --mysql-ignore-errors=1213,1020,1205 ` +
+    `--mysql-host=${source.host} --mysql-port=${source.port} --mysql-user=root --mysql-db=app run`
+  ).split(' '),
   { stdio: 'ignore' },
 )
 console.log(`a backlog of ${((performance.now() - beganMs) / 1000).toFixed(0)} s of oltp_write_only, 8 threads`)

@@ -7,7 +7,7 @@ import { join, relative } from 'node:path'
 import { runChecks } from './check.mjs'
 import { fail, projectDir, setup } from './setup.mjs'
 
-const limitMs = Number(process.env.SHARDWRIGHT_TEST_LIMIT_S ?? 1200) * 1000
+const limitMs = Number(process.env.SHARDWRIGHT_TEST_LIMIT_S ?? 3600) * 1000
 const filters = process.argv.slice(2).filter((arg) => !arg.startsWith('-'))
 const started = Date.now()
 
@@ -18,10 +18,10 @@ const groups = [
     files: (path) => path.endsWith('.test.ts') && !path.endsWith('.db.test.ts'),
     in: ['src', 'test'],
     concurrency: 2,
-    timeoutMs: 120_000,
+    timeoutMs: 300_000,
   },
-  { name: 'with servers', files: (path) => path.endsWith('.db.test.ts'), in: ['src', 'test'], concurrency: 2, timeoutMs: 240_000 },
-  { name: 'end to end', files: (path) => path.endsWith('.e2e.test.ts'), in: ['test'], concurrency: 1, timeoutMs: 420_000 },
+  { name: 'with servers', files: (path) => path.endsWith('.db.test.ts'), in: ['src', 'test'], concurrency: 2, timeoutMs: 480_000 },
+  { name: 'end to end', files: (path) => path.endsWith('.e2e.test.ts'), in: ['test'], concurrency: 1, timeoutMs: 900_000 },
 ]
 
 try {
