@@ -5,13 +5,16 @@ import { silentLog } from '../base/log.ts'
 import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { Mover } from '../move/mover.ts'
+import { ControllerDied } from '../switch/crash-points.ts'
 import { keys } from '../topology/keys.ts'
 import type { LeaderRecord, ServerSecret, ShardRecord, StreamRecord } from '../topology/records.ts'
 import { listRecords, readRecord } from '../topology/typed.ts'
 import { flavours } from '../../test/kit/servers.ts'
 import type { TestServer } from '../../test/kit/servers.ts'
 import { until } from '../../test/kit/until.ts'
+import { settlePrimaryChange } from './primary-change.ts'
 import { addReplica, removeReplica, setPrimary } from './replicas.ts'
+import type { PrimaryFailpoint } from './replicas.ts'
 import { Office, rootOf, testServer } from './testkit/office.ts'
 
 for (const flavour of flavours()) {
@@ -102,8 +105,21 @@ for (const flavour of flavours()) {
       const leader = await readRecord<LeaderRecord>(office.store, keys.leader)
       return { key: keys.leader, version: leader?.version ?? 0 }
     }
-    const make = async (server: TestServer, oldIsDown = false): Promise<string[]> =>
-      setPrimary(office.world, office.pool, await fence(), { ...place, server: id(server), oldIsDown, catchUpMs: 10_000 })
+    const make = async (server: TestServer, oldIsDown = false, failpoint?: PrimaryFailpoint): Promise<string[]> =>
+      setPrimary(office.world, office.pool, await fence(), { ...place, server: id(server), oldIsDown, catchUpMs: 10_000 }, failpoint)
+    const dieAt =
+      (where: string): PrimaryFailpoint =>
+      async (point) => {
+        if (point === where) throw new ControllerDied()
+      }
+    const streamRuns = async (): Promise<boolean> => {
+      const reports = [...(await office.store.list('reports/')).entries.values()].map((entry) => entry.value as { state?: string })
+      return reports.length > 0 && reports.every(({ state }) => state === 'running')
+    }
+    const write = async (server: TestServer, n: number): Promise<void> => {
+      await using connection = await client(server)
+      await connection.query(`INSERT INTO app.t VALUES (${n}, 'w')`)
+    }
     const onTargets = (): Promise<number> =>
       office.pool.run(id(third), async ({ connection }) =>
         Number(await connection.value('SELECT (SELECT COUNT(*) FROM app_00_80.t) + (SELECT COUNT(*) FROM app_80_ff.t)')),
@@ -122,11 +138,38 @@ for (const flavour of flavours()) {
       assert.deepEqual((await readRecord<ShardRecord>(office.store, keys.shard('app', '-')))?.value.replicas, [id(second)])
     })
 
-    test('promises 1, 2: the primary changes under writes and a running stream: none is lost, the old one is closed first, the stream goes on', async () => {
-      const spec = { targetServers: [{ ...boss(third) }], autoStart: true }
-      const made = await office.create('app', 'w', spec)
+    test('promise 9: a controller that dies before the commit leaves a change that is taken back: writes, streams, replica', async () => {
+      const made = await office.create('app', 'w', { targetServers: [{ ...boss(third) }], autoStart: true })
       assert.equal(made.state, 'done', JSON.stringify(made.errors))
       await until('the copy', async () => (await onTargets()) === 2, 30_000)
+      await until('the stream', streamRuns, 20_000)
+      const change = keys.primaryChange(place.keyspace, place.shard)
+      let n = 10
+      for (const point of ['oldClosed', 'newClosed']) {
+        await assert.rejects(make(second, false, dieAt(point)), ControllerDied)
+        await assert.rejects(client(first), 'closed')
+        await settlePrimaryChange(office.world, office.pool, await fence(), change)
+        assert.equal(await office.store.get(change), null)
+        await write(first, ++n)
+        await until('the stream to go on', async () => (await streamRuns()) && (await onTargets()) === 2 + n - 10, 20_000)
+        await until(
+          'the replica to replicate, and to be read',
+          async () => {
+            await using reader = await client(second)
+            return (await reader.value(`SELECT COUNT(*) FROM app.t WHERE id = ${n}`)) === '1'
+          },
+          20_000,
+        )
+        await assert.rejects(write(second, 50), { kind: 'readOnly' }, 'a replica takes no writes')
+      }
+      {
+        await using root = await rootOf(first)
+        await root.query('DELETE FROM app.t WHERE id > 2')
+      }
+      await until('that too', async () => (await onTargets()) === 2, 20_000)
+    })
+
+    test('promises 1, 2: the primary changes under writes and a running stream: none is lost, the old one is closed first, the stream goes on', async () => {
       const acked: number[] = []
       let server = first
       let running = true
@@ -147,8 +190,9 @@ for (const flavour of flavours()) {
         connection?.destroy()
       })()
       await until('writes', () => acked.length > 20, 20_000)
-      const said = await make(second)
-      assert.match(said.join('\n'), /is the primary of app\/-/)
+      // Its controller dies right after the commit; whoever asks again, or leads next, opens it.
+      await assert.rejects(make(second, false, dieAt('committed')), ControllerDied)
+      assert.match((await make(second)).join('\n'), /is the primary of app\/-/)
       const then = acked.length
       await until('writes on the new primary', () => acked.length > then + 20, 20_000)
       running = false

@@ -5,7 +5,8 @@
  * `setPrimary`, in this order: the shard's streams stop; the old primary is closed, lasting; the new one must have executed all that the old one has, and all that a stream has read of
  * it; it stops replicating and is closed *before* it is made the primary; one commit puts the shard and its streams on it; then it is opened if the record
  * says that the shard serves. So at no instant do both take client writes (promise 2), and a stream goes on only where its position is known to the
- * new server (PROTOCOLS 1.10). A failure before the commit opens the old one again. All of it may be asked for again: what is done already is left.
+ * new server (PROTOCOLS 1.10). What is begun is recorded before it is: a failure, or a controller that dies, leaves it to `primary-change.ts`, which
+ * takes it back before the commit and finishes it after. All of it may be asked for again: what is done already is left.
  */
 import type { Clock } from '../base/clock.ts'
 import { currentPosition, executedContains } from '../binlog/position.ts'
@@ -16,10 +17,12 @@ import { flavourOf } from '../mysql/flavour/flavour.ts'
 import { binlogProblems } from '../mysql/flavour/shared.ts'
 import { readTarget } from '../move/tables.ts'
 import type { ClaimPool } from '../switch/claim.ts'
+import { ControllerDied } from '../switch/crash-points.ts'
 import { closeServer, openServer, prepareFence } from '../switch/fence.ts'
 import { keys } from '../topology/keys.ts'
 import type {
   KeyspaceRecord,
+  PrimaryChange,
   RoutingRecord,
   ServerRecord,
   ServerSecret,
@@ -32,6 +35,8 @@ import type { Condition, Store } from '../topology/store.ts'
 import { listRecords, put, readRecord, unchanged, updateRecord } from '../topology/typed.ts'
 import type { Versioned } from '../topology/typed.ts'
 import { changeErrors } from './errors.ts'
+import { beginPrimaryChange, giveBack, settlePrimaryChange, streamsOf } from './primary-change.ts'
+import { sourceOf, stopReplicating } from './replication.ts'
 import { connectServer, withServer } from './servers.ts'
 import type { ServerAddress, World } from './servers.ts'
 
@@ -110,9 +115,18 @@ export type SetPrimary = Place & {
   readonly catchUpMs: number
 }
 
+/** Places where a controller may die, for tests. */
+export type PrimaryFailpoint = (point: 'oldClosed' | 'newClosed' | 'committed') => Promise<void>
+
 /** In the keyspace's turn. Returns what was done, for people. */
-export async function setPrimary(world: World, pool: ClaimPool, fence: Condition, request: SetPrimary): Promise<string[]> {
-  const { store, clock } = world
+export async function setPrimary(
+  world: World,
+  pool: ClaimPool,
+  fence: Condition,
+  request: SetPrimary,
+  failpoint: PrimaryFailpoint = async () => undefined,
+): Promise<string[]> {
+  const { store, clock, log } = world
   const { keyspace, shard: name, server: id, oldIsDown, catchUpMs } = request
   const shard = await needShard(store, keyspace, name)
   const routing = await readRecord<RoutingRecord>(store, keys.routing(keyspace))
@@ -122,8 +136,10 @@ export async function setPrimary(world: World, pool: ClaimPool, fence: Condition
     throw changeErrors.primaryRefused({ server: id, reason: `${name} is ${component.phase}` })
   const serves = servesPrimary(routing.value, name)
   const old = shard.value.serverId
+  const key = keys.primaryChange(keyspace, name)
   if (old === id) {
     // An attempt before this one died between its commit and the opening.
+    await settlePrimaryChange(world, pool, fence, key)
     if (serves) await pool.run(id, (server) => openServer(server))
     return [`${id} is the primary of ${keyspace}/${name} already`]
   }
@@ -141,22 +157,33 @@ export async function setPrimary(world: World, pool: ClaimPool, fence: Condition
   await requireFit(candidate, id)
   const { allowUnfenced = [] } = (await readRecord<KeyspaceRecord>(store, keys.keyspace(keyspace)))?.value ?? {}
   const said: string[] = []
-  const closeOld = async (): Promise<void> => {
-    await pool.run(old, (server) => closeServer(server, { allowUnfenced }, clock))
-    said.push(`${old} is closed`)
-  }
-  // Movers write markers on the old primary, whatever fence stands there, and read them again: a position must not move on beyond what is looked at.
-  const ran = await stopStreams(store, fence, shard.value.uid, { clock, waitMs: catchUpMs })
+  const lost = (): Error => changeErrors.primaryRefused({ server: id, reason: 'the topology changed meanwhile; ask again' })
+  const begun: PrimaryChange = { v: 1, keyspace, shard: name, from: old, to: id, oldIsDown, ran: [], taken: false }
+  const { change, before } = await beginPrimaryChange(store, fence, shard.value.uid, begun)
+  if (change === null) throw lost()
+  const ran = new Set(change.ran)
   try {
-    if (!oldIsDown) await closeOld()
-    if (!oldIsDown) await caughtUp(await withServer(store, old, 'admin', currentPosition), candidate, { id, old, clock, catchUpMs })
+    // Another replica that an attempt before this one had closed.
+    if (before !== null && before.taken && before.to !== id) await giveBack(world, pool, before.to)
+    // Movers write markers on the old primary, whatever fence stands there, and read them again: a position must not move on beyond what is looked at.
+    await stopStreams(store, fence, shard.value.uid, { clock, waitMs: catchUpMs })
+    if (!oldIsDown) {
+      await pool.run(old, (server) => closeServer(server, { allowUnfenced }, clock))
+      said.push(`${old} is closed`)
+      await failpoint('oldClosed')
+      await caughtUp(await withServer(store, old, 'admin', currentPosition), candidate, { id, old, clock, catchUpMs })
+    }
     const streams = await streamsOf(store, shard.value.uid)
     await requirePositions(store, candidate, id, shard.value.uid, streams)
-    await stopReplicating(candidate)
+    const taking = await updateRecord<PrimaryChange>(store, key, (now) => (now === null ? null : { ...now, taken: true }), [fence])
+    if (!taking.ok || taking.value === null) throw lost()
+    // Through the claim: a controller that does not lead any more stops nobody's replication.
     await pool.run(id, async (server) => {
+      await stopReplicating(server.connection)
       await prepareFence(server, [shard.value.schema], clock)
       await closeServer(server, { allowUnfenced }, clock)
     })
+    await failpoint('newClosed')
     const moved = { ...shard.value, serverId: id, replicas: replicasOf(shard.value).filter((one) => one !== id) }
     const result = await store.commit(
       [unchanged(shard), unchanged(routing), fence, ...streams.map(unchanged)],
@@ -165,19 +192,19 @@ export async function setPrimary(world: World, pool: ClaimPool, fence: Condition
         ...streams.map((stream) => put(stream.key, runAgain(onServer(stream.value, shard.value.uid, id), ran))),
       ],
     )
-    if (!result.ok) throw changeErrors.primaryRefused({ server: id, reason: 'the topology changed meanwhile; ask again' })
+    if (!result.ok) throw lost()
+    await failpoint('committed')
     said.push(`${id} is the primary of ${keyspace}/${name}`, ...(streams.length === 0 ? [] : [`${streams.length} streams go on there`]))
   } catch (error) {
-    // Only when it is certain that the commit did not take effect: the record says so.
-    const now = await needShard(store, keyspace, name)
-    if (now.value.serverId === old && serves && !oldIsDown) await pool.run(old, (server) => openServer(server))
-    if (now.value.serverId === old) await startStreams(store, fence, shard.value.uid, ran)
+    if (error instanceof ControllerDied) throw error
+    // By what the record says: the outcome of the commit may be unknown. What cannot be settled now is tried again while we lead.
+    await settlePrimaryChange(world, pool, fence, key).catch((reason: unknown) =>
+      log.warn({ keyspace, shard: name, error: String(reason) }, 'a change of a primary is not taken back yet; it is tried again'),
+    )
     throw error
   }
-  if (serves) {
-    await pool.run(id, (server) => openServer(server))
-    said.push(`${id} takes writes`)
-  }
+  await settlePrimaryChange(world, pool, fence, key)
+  if (serves) said.push(`${id} takes writes`)
   said.push(
     oldIsDown
       ? `${old} must not take writes when it comes back: close its clients out before it is started, then let it replicate from ${id}`
@@ -196,18 +223,13 @@ function onServer(stream: StreamRecord, shardUid: string, serverId: string): Str
   return { ...stream, source: on(stream.source), targets: stream.targets.map(on), generation: stream.generation + 1 }
 }
 
-async function streamsOf(store: Store, shardUid: string): Promise<Versioned<StreamRecord>[]> {
-  const all = await listRecords<StreamRecord>(store, keys.streams)
-  return all.filter(({ value }) => value.source.uid === shardUid || value.targets.some((target) => target.uid === shardUid))
-}
-
-/** Returns those that were to run. Waits for their movers to say that they stand; one that cannot is found out by its mover's own look at the server. */
+/** Waits for their movers to say that they stand; one that cannot is found out by its mover's own look at the server. */
 async function stopStreams(
   store: Store,
   fence: Condition,
   shardUid: string,
   { clock, waitMs }: { clock: Clock; waitMs: number },
-): Promise<ReadonlySet<string>> {
+): Promise<void> {
   const ran = (await streamsOf(store, shardUid)).filter((stream) => stream.value.wanted === 'running')
   for (const stream of ran)
     await updateRecord<StreamRecord>(store, stream.key, (now) => (now === null ? null : { ...now, wanted: 'stopped' }), [fence])
@@ -219,21 +241,10 @@ async function stopStreams(
       await clock.sleep(20)
     }
   }
-  return new Set(ran.map((stream) => stream.value.uid))
 }
 
 function runAgain(stream: StreamRecord, ran: ReadonlySet<string>): StreamRecord {
   return ran.has(stream.uid) ? { ...stream, wanted: 'running' } : stream
-}
-
-async function startStreams(store: Store, fence: Condition, shardUid: string, ran: ReadonlySet<string>): Promise<void> {
-  for (const stream of (await streamsOf(store, shardUid)).filter((one) => ran.has(one.value.uid)))
-    await updateRecord<StreamRecord>(
-      store,
-      stream.key,
-      (now) => (now === null ? null : { ...now, wanted: 'running', generation: now.generation + 1 }),
-      [fence],
-    )
 }
 
 /** What a stream has read of the old primary must be in the new one; otherwise rows on its targets would stand nowhere else. */
@@ -275,12 +286,6 @@ async function requireFit(candidate: Connection, id: string): Promise<void> {
   if (logs !== '1') throw changeErrors.primaryRefused({ server: id, reason: 'it does not log what it replicates (log_replica_updates)' })
 }
 
-async function stopReplicating(candidate: Connection): Promise<void> {
-  if ((await sourceOf(candidate)) === null) return
-  await candidate.query('STOP REPLICA')
-  await candidate.query('RESET REPLICA ALL')
-}
-
 /** Our accounts came with replication where they were made on the primary; else they are made with the same passwords, in no binlog. */
 async function ourAccounts(connection: Connection, secret: ServerSecret): Promise<void> {
   const flavour = flavourOf(connection)
@@ -293,18 +298,6 @@ async function ourAccounts(connection: Connection, secret: ServerSecret): Promis
 
 async function identityOf(connection: Connection): Promise<string> {
   return (await connection.value(connection.flavour === 'mysql' ? 'SELECT @@server_uuid' : 'SELECT @@server_id')) ?? ''
-}
-
-async function sourceOf(connection: Connection): Promise<{ of: string; running: boolean; error: string } | null> {
-  const row = (await connection.allText('SHOW REPLICA STATUS'))[0]
-  if (row === undefined) return null
-  const of = connection.flavour === 'mysql' ? row['Source_UUID'] : row['Master_Server_Id']
-  const yes = (...names: string[]): boolean => names.some((one) => row[one] === 'Yes')
-  return {
-    of: of ?? '',
-    running: yes('Replica_IO_Running', 'Slave_IO_Running') && yes('Replica_SQL_Running', 'Slave_SQL_Running'),
-    error: row['Last_Error'] ?? row['Last_SQL_Error'] ?? '',
-  }
 }
 
 async function needShard(store: Store, keyspace: string, shard: string): Promise<Versioned<ShardRecord>> {

@@ -9,6 +9,7 @@ import fastifyStatic from '@fastify/static'
 import { decisionLog } from '../change/decision-log.ts'
 import { dualwriteDefinition } from '../change/dualwrite.ts'
 import { watchDualWrites } from '../change/dualwrite-watch.ts'
+import { watchPrimaryChanges } from '../change/primary-change.ts'
 import { reshardDefinition } from '../change/reshard.ts'
 import type { World } from '../change/servers.ts'
 import { keys } from '../topology/keys.ts'
@@ -102,6 +103,7 @@ async function lead(options: ControlOptions, office: Office, stop: AbortSignal):
         office.pool = pool
         office.fence = mine.fence
         void watchClosed(context, turns, closedLookMs)
+        void watchPrimaryChanges(options, pool, turns, mine, closedLookMs)
         const dualWrite = dualWriteWorld(options)
         void watchDualWrites(dualWrite, mine)
         await runEngine({

@@ -332,10 +332,9 @@ async function disableEvents(server: ClaimedServer, events: readonly EventName[]
 /** Opens a server: undoes what `closeServer` did and nothing else. Idempotent. */
 export async function openServer(server: ClaimedServer, failpoint: FenceFailpoint = noFailpoint): Promise<void> {
   const { connection } = server
-  const [readOnly, listed, accounts, note, events] = await Promise.all([
+  const [readOnly, locked, note, events] = await Promise.all([
     connection.value('SELECT @@GLOBAL.read_only'),
-    connection.allText(`SELECT user, host FROM ${controlSchema}.control_locked`),
-    flavourOf(connection).accounts(connection),
+    lockedByUs(server),
     readFenceNote(connection),
     notedEvents(connection),
   ])
@@ -344,16 +343,40 @@ export async function openServer(server: ClaimedServer, failpoint: FenceFailpoin
   // The other kinds did not set it.
   if (readOnly !== '0' && note?.kind !== 'kill' && note?.kind !== 'triggers') await connection.query('SET GLOBAL read_only = 0')
   await failpoint('fence.writable')
-  const byUs = new Set(listed.map((row) => `${row['user']}@${row['host']}`))
-  // Some may have been dropped meanwhile. The gate's account is ours alone: on a server that was provisioned closed it was made locked.
-  const toUnlock = accounts.filter((account) => account.locked && (byUs.has(accountName(account)) || account.user === server.ours.gate))
-  if (toUnlock.length + events.length > 0)
+  if (locked.accounts.length + events.length > 0)
     await withoutBinlog(connection, [
-      ...toUnlock.map((account) => flavourOf(connection).unlockAccount(account)),
+      ...locked.accounts.map((account) => flavourOf(connection).unlockAccount(account)),
       ...events.map((event) => alterEvent(event, 'ENABLE')),
     ])
-  if (listed.length > 0) await connection.query(`DELETE FROM ${controlSchema}.control_locked`)
+  if (locked.noted > 0) await connection.query(`DELETE FROM ${controlSchema}.control_locked`)
   if (events.length > 0) await forgetEvents(connection)
+}
+
+/**
+ * A replica that was closed and is not made the primary after all: clients may log in and read again. read_only stays, and so do the notes: they
+ * are its primary's, whose binlog removes them.
+ */
+export async function openForReads(server: ClaimedServer): Promise<void> {
+  const { accounts } = await lockedByUs(server)
+  const { connection } = server
+  if (accounts.length > 0)
+    await withoutBinlog(
+      connection,
+      accounts.map((account) => flavourOf(connection).unlockAccount(account)),
+    )
+}
+
+/** Some may have been dropped meanwhile. The gate's account is ours alone: on a server that was provisioned closed it was made locked. */
+async function lockedByUs({ connection, ours }: ClaimedServer): Promise<{ accounts: Account[]; noted: number }> {
+  const [listed, accounts] = await Promise.all([
+    connection.allText(`SELECT user, host FROM ${controlSchema}.control_locked`),
+    flavourOf(connection).accounts(connection),
+  ])
+  const byUs = new Set(listed.map((row) => `${row['user']}@${row['host']}`))
+  return {
+    accounts: accounts.filter((account) => account.locked && (byUs.has(accountName(account)) || account.user === ours.gate)),
+    noted: listed.length,
+  }
 }
 
 /** Ends what client sessions remain, after `graceMs` for those that run a statement. Returns them. */

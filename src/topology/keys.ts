@@ -88,6 +88,9 @@ export const keys = {
   /** Triggers and events that stand on whichever side of a workflow serves. */
   switchObjects: (workflowUid: string) => `switch-objects/${workflowUid}`,
   allSwitchObjects: 'switch-objects/',
+  /** A shard whose primary is being changed. */
+  primaryChange: (keyspace: string, shard: string) => `primary-changes/${keyspace}/${shard}`,
+  primaryChanges: 'primary-changes/',
   leader: 'leader/control',
   /** Grows with every acquisition of the leader's lease; outlives the lease. */
   leaderToken: 'leader-token/control',

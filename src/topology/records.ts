@@ -274,3 +274,18 @@ export type MovedTrigger = MadeInSession & { name: string; table: string; create
 export type MovedEvent = MadeInSession & { name: string; zone: string; enabled: boolean; createSql: string }
 /** What moves with a workflow's switches, as it stood on the serving side at the last one. */
 export type SwitchObjects = { v: 1; workflowUid: string; triggers: MovedTrigger[]; events: MovedEvent[] }
+
+/** A change of a shard's primary that is under way: whoever leads next finishes it or takes it back. */
+export type PrimaryChange = {
+  v: 1
+  keyspace: string
+  shard: string
+  from: string
+  to: string
+  /** `from` cannot be reached and was not closed. */
+  oldIsDown: boolean
+  /** Uids of the streams that it stopped. */
+  ran: string[]
+  /** `to` may be closed by now, and replicate no more. */
+  taken: boolean
+}
