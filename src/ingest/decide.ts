@@ -26,6 +26,14 @@ export function resolve(from: bigint, to: bigint, next: bigint): Resolution {
   return next >= to ? 'done' : 'not done'
 }
 
+/**
+ * Whether memory still has something for a shard that stands at `next`: also where that is within the range. What a shard that went back needs is not in
+ * memory alone: the topic is read again.
+ */
+export function stillDue(range: { readonly from: bigint; readonly to: bigint }, next: bigint | undefined): boolean {
+  return next !== undefined && next >= range.from && next < range.to
+}
+
 /** PROTOCOLS 4.7: judged with the log start that came in the same answer as the records. Null: no gap. */
 export function gap(needed: bigint, logStart: bigint | undefined): { from: bigint; last: bigint } | null {
   return logStart !== undefined && needed < logStart ? { from: needed, last: logStart - 1n } : null

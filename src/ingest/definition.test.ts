@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { defineTopic, type ColumnDefinition } from './definition.ts'
-import { comparableBuckets, decideVersion, fixVersion, gap, resolve, share, versionAt, type ShardMarks } from './decide.ts'
+import { comparableBuckets, decideVersion, fixVersion, gap, resolve, share, stillDue, versionAt, type ShardMarks } from './decide.ts'
 import { json } from './json.ts'
 import { column, tableOf } from './testkit/table-info.ts'
 import { floorFor, watermarkOf } from './purge.ts'
@@ -117,6 +117,9 @@ test('4.5, 4.7: what a fence and a log start say', () => {
   assert.equal(resolve(10n, 20n, 20n), 'done')
   assert.equal(resolve(10n, 20n, 10n), 'not done')
   assert.equal(resolve(10n, 20n, 9n), 'went back')
+  const range = { from: 10n, to: 20n }
+  const due = [9n, 10n, 15n, 20n, undefined].map((next) => stillDue(range, next))
+  assert.deepEqual(due, [false, true, true, false, false], 'a shard that was moved into the range still needs the rest of it')
   assert.deepEqual(gap(5n, 9n), { from: 5n, last: 8n })
   assert.equal(gap(9n, 9n), null)
   assert.equal(gap(5n, undefined), null)

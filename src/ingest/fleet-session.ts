@@ -47,6 +47,7 @@ export class FleetSession {
   /** Ends the read that is under way: positions have changed. */
   #reread = new AbortController()
   #running: Promise<unknown>[] = []
+  #reconciling: Promise<void> | null = null
   #draining = false
   readonly #askAgainAtMs = new Map<number, number>()
   #failure: { error: unknown } | null = null
@@ -130,8 +131,22 @@ export class FleetSession {
     this.#running = [...this.lanes.flat().map((lane) => lane.run(this.signal)), this.#read()].map((running) => running.catch(fail))
   }
 
-  /** Takes and gives partitions, and purges, as things stand now. */
+  /**
+   * Takes and gives partitions, and purges, as things stand now; goes on behind the caller's back when that takes long: a shard that does not answer must not
+   * keep the consumer from reporting, and from being told to stop.
+   */
   async reconcile(consumers: readonly string[]): Promise<void> {
+    this.#reconciling ??= this.#reconcile(consumers).finally(() => (this.#reconciling = null))
+    const patience = new AbortController()
+    const late = this.options.clock.sleep(this.config.reconcileMs, patience.signal).catch(() => undefined)
+    try {
+      await Promise.race([this.#reconciling, late])
+    } finally {
+      patience.abort()
+    }
+  }
+
+  async #reconcile(consumers: readonly string[]): Promise<void> {
     await this.#dropLost()
     const mine = share(this.topic.partitions, consumers, this.options.id)
     const holding = [...this.held.keys()].sort((a, b) => a - b)
@@ -180,7 +195,7 @@ export class FleetSession {
       await Promise.race([Promise.all(this.lanes.flat().map((lane) => lane.drain(this.signal))), this.options.clock.sleep(1000)])
     this.#stop.abort()
     this.#bell.ring()
-    await Promise.all(this.#running)
+    await Promise.all([...this.#running, this.#reconciling?.catch(() => undefined)])
     for (const partition of this.held.keys()) {
       await this.#failpoints.hit('lease.releasing')
       await this.#leases.release(partition).catch(() => undefined)
@@ -257,25 +272,24 @@ export class FleetSession {
     await this.#failpoints.hit('lease.acquired')
     const { epoch } = acquired
     const decision = decideVersion(acquired.versions, code)
-    const fenced: { next: bigint; leaderEpoch: number }[] = []
+    const fenced: bigint[] = []
     for (let shard = 0; shard < this.lanes.length; shard++) {
       const position = await this.#fence(shard, partition, epoch, start)
-      if (position === null) {
-        await Promise.all(this.lanes.map((_, i) => this.laneOf(i, partition).forget(partition)))
-        await this.#leases.release(partition)
-        return
-      }
-      fenced.push(position)
+      if (position === null) return this.#giveBack(partition)
+      fenced.push(position.next)
       if (shard === 0) await this.#failpoints.hit('fence.someShards')
     }
-    const least = fenced.reduce((a, b) => (b.next < a.next ? b : a))
     let versions = acquired.versions
     if (decision.kind === 'fix') {
-      const from = versions.length === 0 ? start : fenced.reduce((max, { next }) => (next > max ? next : max), 0n)
+      const from = versions.length === 0 ? start : fenced.reduce((max, next) => (next > max ? next : max), 0n)
       versions = fixVersion(versions, this.definition.version, from)
-      if (!(await this.#leases.fixVersions(partition, epoch, versions))) return
+      if (!(await this.#leases.fixVersions(partition, epoch, versions))) return this.#giveBack(partition)
       await this.#failpoints.hit('version.fixed')
     }
+    // As the lanes have it now: one that had to connect again meanwhile may stand elsewhere than its fence said, or have lost the partition.
+    const standing = this.lanes.map((_, shard) => this.laneOf(shard, partition).position(partition))
+    if (standing.some((position) => position === null)) return this.#giveBack(partition)
+    const least = standing.filter((position) => position !== null).reduce((a, b) => (b.next < a.next ? b : a))
     this.held.set(partition, {
       partition,
       epoch,
@@ -307,6 +321,11 @@ export class FleetSession {
     return null
   }
 
+  async #giveBack(partition: number): Promise<void> {
+    this.#askAgainAtMs.set(partition, this.options.clock.monotonicMs() + 1000)
+    await this.#release(partition)
+  }
+
   async #release(partition: number): Promise<void> {
     this.held.delete(partition)
     this.#again()
@@ -326,7 +345,7 @@ export class FleetSession {
   }
 
   async #read(): Promise<void> {
-    while (!this.signal.aborted) {
+    while (!this.signal.aborted && this.#failure === null) {
       this.#reread = new AbortController()
       const reading = [...this.held.values()].filter((held) => this.fleet.wanted === 'running' && this.#readable(held))
       if (reading.length === 0) {
@@ -342,6 +361,8 @@ export class FleetSession {
           onTrouble: (error) => this.#troubled(error),
         })
         for await (const batch of batches) {
+          // What came after a position went back starts above it: taken, it would skip what lies between.
+          if (signal.aborted) break
           this.#take(batch)
           await this.#room(signal)
           if (signal.aborted) break

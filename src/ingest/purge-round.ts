@@ -6,6 +6,7 @@ import type { FleetRecord, PurgeRecord } from '../topology/dualwrite-records.ts'
 import { mainBranch } from '../topology/dualwrite-records.ts'
 import { keys } from '../topology/keys.ts'
 import { listRecords, readRecord, updateRecord } from '../topology/typed.ts'
+import type { Connection } from '../mysql/connection.ts'
 import { connectConsumer, ingestAddressesOf } from './access.ts'
 import { noIngestFailpoints } from './crash-points.ts'
 import { allTables } from './definition.ts'
@@ -25,8 +26,10 @@ export async function purgeOnce(session: FleetSession): Promise<void> {
   const leads = fleet.branch === mainBranch || !fleets.some((other) => other.branch === mainBranch && other.topicId === fleet.topicId)
   const addresses = options.addresses ?? ingestAddressesOf(options.store)
   const newest = new Map<number, number>()
-  const connections = await Promise.all(branch.shards.map(async ({ serverId }) => connectConsumer(await addresses(serverId), 30_000)))
+  const connections: Connection[] = []
   try {
+    // One after the other: those that came are closed below when a later shard does not answer.
+    for (const { serverId } of branch.shards) connections.push(await connectConsumer(await addresses(serverId), 30_000, session.signal))
     for (const [i, shard] of branch.shards.entries()) {
       const positions = await connections[i]?.allText(
         `SELECT partition_no AS p, newest_ms AS ms FROM ${rows.position} WHERE shard_uid=${quoteString(shard.uid)} AND branch_id=${quoteString(fleet.branchId)} AND topic_id=${quoteString(fleet.topicId)}`,
@@ -36,7 +39,12 @@ export async function purgeOnce(session: FleetSession): Promise<void> {
     }
     const watermark = watermarkOf(newest, session.topic.partitions)
     if (leads && watermark !== null) {
-      const floors = Object.fromEntries(expiring.map((table) => [table.table, floorFor(table, watermark) ?? 0]))
+      const floors = Object.fromEntries(
+        expiring.flatMap((table) => {
+          const floor = floorFor(table, watermark)
+          return floor === null ? [] : [[table.table, floor]]
+        }),
+      )
       await updateRecord<PurgeRecord>(options.store, keys.purge(fleet.keyspace), (current) => {
         const next = { ...current?.floors }
         for (const [table, floor] of Object.entries(floors)) next[table] = Math.max(next[table] ?? floor, floor)

@@ -12,7 +12,7 @@ import type { Connection } from '../mysql/connection.ts'
 import { isConnectionLost, isServerError, type ServerError } from '../mysql/errors.ts'
 import type { Chunk, Item, Range } from './batch.ts'
 import type { IngestFailpoints } from './crash-points.ts'
-import { resolve } from './decide.ts'
+import { resolve, stillDue } from './decide.ts'
 import { LaneQueue } from './lane-queue.ts'
 import { Overtaken, Refused, ShardSession, type FencedPosition } from './shard-session.ts'
 import { Wakeup } from '../base/wakeup.ts'
@@ -100,6 +100,11 @@ export class ShardLane {
   /** What this shard will take next, of partitions that are fenced here. */
   next(partition: number): bigint | null {
     return this.#slots.get(partition)?.next ?? null
+  }
+
+  position(partition: number): { next: bigint; leaderEpoch: number } | null {
+    const slot = this.#slots.get(partition)
+    return slot === undefined ? null : { next: slot.next, leaderEpoch: slot.leaderEpoch }
   }
 
   /**
@@ -219,10 +224,11 @@ export class ShardLane {
   async #write(ranges: readonly Range[], signal: AbortSignal): Promise<void> {
     const { clock, config } = this.#options
     for (let attempt = 0; !signal.aborted; attempt++) {
-      // A partition may have been lost or resolved while an earlier attempt failed.
-      const due = ranges.filter(({ partition, from }) => this.#slots.get(partition)?.next === from)
-      if (due.length < ranges.length) {
-        this.#queue.putBack(due)
+      // A partition may have been lost or resolved while an earlier attempt failed. One that stands within its range was moved there by an older
+      // holder, on a server that never saw our fence: the rest of the range is still to be written, by offsets, when the next batch is built.
+      const nextOf = ({ partition }: Range): bigint | undefined => this.#slots.get(partition)?.next
+      if (ranges.some((range) => nextOf(range) !== range.from)) {
+        this.#queue.putBack(ranges.filter((range) => stillDue(range, nextOf(range))))
         return
       }
       try {
