@@ -117,8 +117,7 @@ export class KafkaReader {
       this.#waitOut(error)
       return []
     }
-    const done = await Promise.race([...this.#pending.values(), aborted(this.#options.signal)])
-    if (done === null) return []
+    if (!(await anyOf([...this.#pending.values()], this.#options.signal))) return []
     const answers: Answer[] = []
     for (const [node, pending] of this.#pending) {
       const answer = await Promise.race([pending, Promise.resolve(null)])
@@ -343,9 +342,15 @@ function partitionsOf(error: unknown): RawPartition[] {
   return (response?.responses ?? []).flatMap((topic) => topic.partitions)
 }
 
-function aborted(signal: AbortSignal): Promise<null> {
+/** False: the signal came first. Leaves nothing at the signal, which outlives many rounds. */
+function anyOf(pending: readonly Promise<unknown>[], signal: AbortSignal): Promise<boolean> {
   return new Promise((resolve) => {
-    if (signal.aborted) resolve(null)
-    else signal.addEventListener('abort', () => resolve(null), { once: true })
+    const end = (): void => {
+      signal.removeEventListener('abort', end)
+      resolve(!signal.aborted)
+    }
+    if (signal.aborted) return resolve(false)
+    signal.addEventListener('abort', end)
+    for (const one of pending) void one.then(end)
   })
 }
