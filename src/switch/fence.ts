@@ -142,10 +142,7 @@ function openings({ kind, readOnly, unlocked, sessions, passing, events, privile
   return parts
 }
 
-/**
- * Before anybody waits: which fence it will be, noted on the server, and its triggers made if it is that kind. `schemas` are those that it has
- * to hold. A server that is closed already keeps the fence that stands there.
- */
+/** Before anybody waits: which fence it will be, noted on the server, and its triggers made if it is that kind. `schemas` are those that it has to hold. */
 export async function prepareFence(
   server: ClaimedServer,
   schemas: readonly string[],

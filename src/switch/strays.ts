@@ -81,7 +81,7 @@ async function lookAt(context: SwitchContext, { keyspace, workflow, serverId, al
   // Reading the binlog of a copy twice over would be a price for nothing: rows are compared after it.
   if (open === null && (allowUnfenced.length === 0 || !(await follows(context, keyspace, workflow)))) return null
   const search = await pool.run(serverId, (server) => searchUnmarked(server, clock, leadership.signal))
-  const found = unmarkedText(serverId, search)
+  const found = unmarkedText(serverId, search, open !== null)
   return open === null && found.length === 0 ? null : { server: serverId, workflow, open, found }
 }
 

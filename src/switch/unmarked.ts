@@ -1,7 +1,8 @@
 /**
  * What was written on a closed server by somebody who is neither an applier nor we (promise 2): by an account that may pass the fence, or
  * while the server stood open though it must not. Found in the binlog from where it stood when it was closed: every transaction that changes
- * rows and carries no applier row, which is the mark of all that streams write (PROTOCOLS 1.8).
+ * rows and carries no applier row, which is the mark of all that streams write (PROTOCOLS 1.8); and every TRUNCATE and DROP, which takes rows away
+ * that no event names, unless it is announced as ours (PROTOCOLS 1.13).
  *
  * Where the search begins is written on the server itself under its fence (`control_closed`), and moved on when a search has come to its
  * end: a marker of ours, written just before and read again. What can't be read (purged, undecodable) is told as unknown, never as nothing
@@ -9,6 +10,7 @@
  */
 import { bumpControlMarker, chooseControlTable, controlSchema, controlSightings } from '../binlog/control-schema.ts'
 import { currentPosition } from '../binlog/position.ts'
+import type { QueryKind } from '../binlog/query-kind.ts'
 import type { Position, TableChooser } from '../binlog/source.ts'
 import { readTableDefinitions } from '../binlog/table-definitions.ts'
 import { openTail } from '../binlog/tail.ts'
@@ -87,6 +89,7 @@ async function readUntil(
   await using tail = await openTail({ connect: connectOptions(server.access, 'mover'), position, table, clock, signal })
   const found: Unmarked[] = []
   let more = 0
+  let announced: { verb: string; name: string } | null = null
   let group = { gtid: '', committedAtMs: 0, at: '', marked: false, what: new Set<string>(), rows: 0, ends: false }
   for (;;) {
     const event = tail.tryNext() ?? (await tail.next())
@@ -105,7 +108,10 @@ async function readUntil(
       case 'rows':
         if (event.table.schema === controlSchema) {
           if (event.table.name === 'move_applier') group.marked = true
-          if (controlSightings(event).some((one) => one.kind === 'controlMarker' && one.number >= marker)) group.ends = true
+          for (const one of controlSightings(event)) {
+            if (one.kind === 'controlMarker' && one.number >= marker) group.ends = true
+            if (one.kind === 'ddlAnnounced') announced = one
+          }
           break
         }
         group.rows += event.length
@@ -113,7 +119,9 @@ async function readUntil(
         break
       case 'query':
         // Text in place of rows: what it changed cannot be told.
-        if (event.statement.kind === 'other') group.what.add(event.text.toString('utf8').slice(0, 120))
+        if (event.statement.kind === 'other' || (takesRows(event.statement) && !isAnnounced(event.statement, announced)))
+          group.what.add(event.text.toString('utf8').slice(0, 120))
+        announced = null
         break
       case 'commit':
       case 'xaPrepare':
@@ -130,10 +138,23 @@ async function readUntil(
   }
 }
 
-export function unmarkedText(server: string, search: Search): string[] {
+function takesRows(statement: QueryKind): boolean {
+  if (statement.kind !== 'ddl' || !['TRUNCATE', 'DROP'].includes(statement.verb.toUpperCase())) return false
+  return ['TABLE', 'DATABASE', 'SCHEMA'].includes(statement.object.toUpperCase())
+}
+
+function isAnnounced(statement: QueryKind, announced: { verb: string; name: string } | null): boolean {
+  if (announced === null || statement.kind !== 'ddl') return false
+  return announced.verb === statement.verb && statement.objects.some(({ name }) => name === announced.name)
+}
+
+/** `open`: it stood open to everybody; then nothing found must mean that nothing was written. */
+export function unmarkedText(server: string, search: Search, open = false): string[] {
   switch (search.kind) {
     case 'begun':
-      return []
+      return open
+        ? [`${server}: what was written there while it must not be is unknown: where it stood when it was closed was not noted`]
+        : []
     case 'unknown':
       return [`${server}: what was written there while it must not be is unknown: ${search.reason}`]
     case 'searched':
