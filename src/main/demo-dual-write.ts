@@ -152,6 +152,8 @@ async function run(): Promise<number> {
   await story.act('fill', () => story.filled())
   say('shardwright DualWrite validate: nothing is believed that was not compared. Only closed buckets count.')
   await story.act('validate', () => story.validate())
+  say('What each side sustains: its fleet is held for some seconds and drains (L6; shown, and asked of a machine that has time for it).')
+  await story.act('capacity', () => story.rung('L6'))
   const newShards = await addresses(client, `${keyspace}@${branch}`)
   say('shardwright DualWrite ramp --auto')
   await story.act('ramp', async () => {
@@ -172,7 +174,9 @@ async function run(): Promise<number> {
   await story.act('slow reads', async () => {
     await story.rampAuto()
     await story.untilPercent(25)
-    const end = slowReads(newShards, 2 * options.p95FloorMs)
+    // Over the budget on any machine: on a busy one the old branch itself is slower than the floor.
+    const baselineMs = (await story.show()).dualwrite?.reads.baselineP95Ms ?? 0
+    const end = slowReads(newShards, 2 * Math.max(options.p95FloorMs, 1.5 * baselineMs))
     try {
       return `back by itself, ${await story.untilSteppedBack()}`
     } finally {

@@ -21,8 +21,10 @@ export type IngestTorture = {
   /** These in this order, and then the end; else by the seed until the time is up. */
   readonly harms?: readonly IngestHarm[]
   readonly flavour: 'mariadb' | 'mysql'
-  /** Topics on Kafka, three brokers; null: the embedded log. */
+  /** Topics on Kafka; null: the embedded log. */
   readonly kafka: KafkaInstall | null
+  /** Three unless said. */
+  readonly brokers?: number
   readonly say: (line: string) => void
 }
 
@@ -87,7 +89,7 @@ export async function tortureIngest(options: IngestTorture): Promise<IngestTortu
   const { seed, say } = options
   const random = seeded(seed)
   const below = (n: number): number => Math.floor(random() * n)
-  const kafka = options.kafka === null ? null : await startKafka(options.kafka, { nodes: 3 })
+  const kafka = options.kafka === null ? null : await startKafka(options.kafka, { nodes: options.brokers ?? 3 })
   // `full`: a commit that was answered survives the server's own death.
   const server = await testServer({ flavour: options.flavour, bufferPoolMb: 32, durability: 'full' })
   const world = await IngestWorld.create(server, 4, kafka?.url('queries') ?? null)

@@ -101,6 +101,7 @@ export class DualWriteStory {
   async rung(rung: string): Promise<string> {
     const action = await this.#request('validate', { rungs: [rung] })
     const shown = (await this.show()).dualwrite?.evidence.find((one) => one.rung === rung)
+    if (shown !== undefined) this.#o.say(`  ${shown.rung} ${shown.verdict.padEnd(7)} ${shown.because}`)
     return shown === undefined ? action.errors.map((error) => error.what).join('; ') : `${shown.verdict}: ${shown.because}`
   }
 
