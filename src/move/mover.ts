@@ -89,7 +89,7 @@ export class Mover {
   }
 
   async #withLease(lease: KeptLease, signal: AbortSignal): Promise<void> {
-    const { store, id, pid, clock, rssBytes } = this.#options
+    const { store, id, pid, clock, log, rssBytes } = this.#options
     const startedAtMs = clock.nowMs()
     const until = AbortSignal.any([signal, lease.lost])
     let publishedAtMs = -Infinity
@@ -97,7 +97,10 @@ export class Mover {
       if (clock.monotonicMs() - publishedAtMs >= 1_000) {
         publishedAtMs = clock.monotonicMs()
         const record: MoverRecord = { v: 1, id, pid, startedAtMs, rssBytes: rssBytes() }
-        await store.commit([], [put(keys.mover(id), record, lease.id)])
+        // A store that does not answer for a moment says nothing of the lease, which tells itself when it is lost: streams go on.
+        await store
+          .commit([], [put(keys.mover(id), record, lease.id)])
+          .catch((error: unknown) => log.warn({ err: error }, 'this mover could not say that it is here'))
       }
       await this.#reconcile(lease)
       for (const runner of this.#runners.values())

@@ -1,6 +1,8 @@
 /**
  * Puts a stream's reports into the topology: the newest one, at most every `everyMs`, at once when told so. One commit at a time: a report
  * that comes meanwhile replaces the one that waits, so the record never goes back.
+ *
+ * One that the store did not take is put again unless a newer one waits: the last report of a stream says that it stands, and others wait for it.
  */
 import type { Clock } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
@@ -66,15 +68,26 @@ export class ReportWriter {
     this.#waiting = null
     this.#urgent = false
     this.#lastAtMs = this.#clock.monotonicMs()
-    this.#running = this.#store
-      .commit([], [put(this.#key, report)])
-      .then(
-        () => undefined,
-        (error: unknown) => this.#log.warn({ err: error, key: this.#key }, 'a report was not written'),
-      )
-      .finally(() => {
-        this.#running = null
-        this.#go()
-      })
+    this.#running = this.#commit(report).finally(() => {
+      this.#running = null
+      this.#go()
+    })
+  }
+
+  async #commit(report: StreamReport): Promise<void> {
+    const attemptsMax = 5
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.#store.commit([], [put(this.#key, report)])
+        return
+      } catch (error) {
+        this.#log.warn({ err: error, key: this.#key }, 'a report was not written')
+      }
+      if (attempt === attemptsMax || this.#discarded) return
+      await this.#clock.sleep(100)
+      if (this.#waiting === null && !this.#discarded) continue
+      this.#urgent = true
+      return
+    }
   }
 }
