@@ -13,6 +13,7 @@ import { mainOnlyRule } from '../topology/read-rule.ts'
 import type { ReadRule } from '../topology/dualwrite-records.ts'
 import type { KeyspaceRecord, ShardRecord } from '../topology/records.ts'
 import { readRecord } from '../topology/typed.ts'
+import { controllerName } from '../workflow/context.ts'
 import type { ActionContext } from '../workflow/context.ts'
 import { fleetsOf } from './branch-positions.ts'
 import { branchShards } from './branches.ts'
@@ -86,6 +87,7 @@ export async function completeVerb(world: DualWriteWorld, context: ActionContext
       if (rung === 'L4' || rung === 'L5' || rung === 'L6') continue
       const evidence = await world.runRung({
         workflow: context.workflow,
+        holder: controllerName(context.leadership),
         rung,
         planVersion: dataOf(context.workflow).planVersion ?? 0,
         signal: context.signal,

@@ -9,12 +9,14 @@ import { keys } from '../topology/keys.ts'
 import { closeSlots, closeTenant, emergencyBack, isClosing, settle, slotsOfPercent, stepSides } from '../topology/read-rule.ts'
 import type { GateRecord, GateStats } from '../topology/records.ts'
 import type { Json } from '../topology/store.ts'
-import { listRecords, readRecord } from '../topology/typed.ts'
+import { resumedFleet } from '../topology/fleet-pause.ts'
+import { listRecords, readRecord, updateRecord } from '../topology/typed.ts'
 import { gatesAcknowledged } from '../switch/acknowledge.ts'
 import { behindOf, neededBy, rampLimits } from '../switch/ramp.ts'
 import type { RampLimits, Vector } from '../switch/ramp.ts'
 import { runRamp } from '../switch/ramp-run.ts'
 import type { RampOutcome } from '../switch/ramp-run.ts'
+import { controllerName } from '../workflow/context.ts'
 import type { WorkflowRecord } from '../workflow/records.ts'
 import { BranchPositions, fleetsOf } from './branch-positions.ts'
 import { branchShards } from './branches.ts'
@@ -35,6 +37,8 @@ export type StepRequest = {
   readonly warmMs: number
   /** For gates that do not answer, before anything is closed. */
   readonly gatesMs?: number
+  /** Why it is not wanted any more (who steps by itself was told to stop while it waited its turn); asked before anything is closed. */
+  readonly notWanted?: () => Promise<string | null>
   readonly onWait?: (what: string | null) => Promise<void>
 }
 
@@ -90,6 +94,11 @@ export async function moveReads(desk: Desk, run: WorkflowRecord, request: StepRe
     // Where the left side is now; what comes later is the step's own business.
     const soFar = neededBy((await left.read()).at, names)
     await warm(desk, request, async () => behindOf(soFar, (await answering.read()).at))
+    const unwanted = (await request.notWanted?.()) ?? null
+    if (unwanted !== null) {
+      const refused = { outcome: 'refused', reason: unwanted, stallMs: null, held: false } as const
+      return { ...refused, entry: entryOf(desk, request, fromPercent, toPercent, refused) }
+    }
     let closedVersion = 0
     let held: string[] = []
     const outcome = await runRamp(
@@ -107,6 +116,8 @@ export async function moveReads(desk: Desk, run: WorkflowRecord, request: StepRe
           )
         },
         async close() {
+          const stopped = (await request.notWanted?.()) ?? null
+          if (stopped !== null) return stopped
           const now = await readRule(store, run)
           if (now.version !== before.version) return 'the read rule was changed meanwhile'
           const version = await commitRule(desk, run.keyspace, before.version, target.rule)
@@ -171,7 +182,7 @@ export async function emergency(desk: Desk, run: WorkflowRecord, by: RampEntry['
   }
 }
 
-/** What a controller left half done that no longer leads: the rule goes back, fleets go on. */
+/** What a controller left half done that no longer leads: the rule goes back, fleets go on, those of its rungs too. In turn with steps. */
 export async function giveUpLeftOver(desk: Desk, run: WorkflowRecord): Promise<void> {
   const rule = await readRecord<ReadRule>(desk.store, keys.reads(run.keyspace))
   if (rule !== null && rule.value.workflow === run.uid && isClosing(rule.value)) {
@@ -180,6 +191,17 @@ export async function giveUpLeftOver(desk: Desk, run: WorkflowRecord): Promise<v
       await changeRun(desk, run, () => ({
         journal: 'a step of the ramp that its controller did not end was given up: every tenant is where it was',
       }))
+  }
+  const me = controllerName(desk.leadership)
+  for (const { value: fleet } of await listRecords<FleetRecord>(desk.store, keys.fleets)) {
+    if (fleet.keyspace !== run.keyspace || fleet.paused === undefined || fleet.paused.by === me) continue
+    await updateRecord<FleetRecord>(
+      desk.store,
+      keys.fleet(fleet.name),
+      (now) => (now?.paused === undefined || now.paused.by === me ? null : resumedFleet(now)),
+      [desk.leadership.fence],
+    )
+    await changeRun(desk, run, () => ({ journal: `${fleet.name} was held by a rung that its controller did not end: it goes on` }))
   }
   const { heldForStep = [] } = dataOf(await freshRun(desk.store, run))
   if (heldForStep.length > 0) await letGo(desk, run, heldForStep)
@@ -222,6 +244,7 @@ async function warm(desk: Desk, request: StepRequest, behind: () => Promise<stri
   let reason: string | null = null
   const caughtUp = await waitFor(desk, request.warmMs, async () => {
     reason = await behind()
+    if (reason !== null && ((await request.notWanted?.()) ?? null) !== null) return true
     if (reason !== null) await request.onWait?.(`the other side to catch up: ${reason}`)
     return reason === null
   })

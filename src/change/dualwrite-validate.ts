@@ -20,7 +20,7 @@ export function ladderFor(world: {
   readonly loadDefinition: (path: string) => Promise<TopicDefinition>
   readonly options?: Partial<LadderOptions>
 }): (request: LadderRequest) => Promise<Evidence> {
-  return ({ workflow, rung, planVersion, signal, quick, round }) =>
+  return ({ workflow, holder, rung, planVersion, signal, quick, round }) =>
     withLadder(
       {
         store: world.store,
@@ -30,6 +30,7 @@ export function ladderFor(world: {
         keyspace: workflow.keyspace,
         branch: specOf(workflow).toBranch,
         workflowUid: workflow.uid,
+        holder,
         planVersion,
         definitionDigest: dataOf(workflow).definitionDigest ?? '',
         loadDefinition: world.loadDefinition,

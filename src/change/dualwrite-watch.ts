@@ -6,23 +6,25 @@
 import type { GateReads, FleetReport, ReadRule } from '../topology/dualwrite-records.ts'
 import { readSlots } from '../topology/dualwrite-records.ts'
 import { keys } from '../topology/keys.ts'
+import { isClosing } from '../topology/read-rule.ts'
 import { listRecords, put, readRecord } from '../topology/typed.ts'
 import { BucketRound } from '../verify/ladder/bucket-round.ts'
 import type { Evidence, Rung } from '../verify/ladder/evidence.ts'
 import { allTables } from '../ingest/definition.ts'
+import { controllerName } from '../workflow/context.ts'
 import type { Leadership } from '../workflow/context.ts'
 import type { ActionRecord, WorkflowRecord } from '../workflow/records.ts'
 import { fleetsOf } from './branch-positions.ts'
 import { branchShards } from './branches.ts'
 import { isFilled, judgeCoverage, readWindows } from './dualwrite-coverage.ts'
 import { finishRun } from './dualwrite-finish.ts'
-import { endsOf, fleetTrouble, lagOf, median, overBudget, readsOf } from './dualwrite-figures.ts'
+import { endsOf, fleetTrouble, lagOf, median, overBudget, readsOf, secondsMax } from './dualwrite-figures.ts'
 import type { BranchFigures } from './dualwrite-figures.ts'
 import { keepHeadroom } from './dualwrite-headroom.ts'
 import { horizonOf } from './dualwrite-horizon.ts'
 import { emergency, giveUpLeftOver, moveReads, oneStepAtATime, percentOf } from './dualwrite-ramp.ts'
 import { evidenceOf, whyNotReady } from './dualwrite-ready.ts'
-import { changeRun, pairsOf, refreshPlan, sideName } from './dualwrite-record.ts'
+import { changeRun, freshRun, pairsOf, refreshPlan, sideName } from './dualwrite-record.ts'
 import type { Desk } from './dualwrite-record.ts'
 import { dataOf, specOf, stateOf } from './dualwrite-spec.ts'
 import type { AutoRamp } from './dualwrite-spec.ts'
@@ -33,6 +35,7 @@ const beginsEveryMs = 300
 const coverageEveryMs = 1000
 const horizonEveryMs = 2000
 const headroomEveryMs = 5000
+const leftOverEveryMs = 2000
 const retryMs = 3000
 /** Beside the newest buckets of each table, so many of the others are compared at each look. */
 const olderBuckets = 60
@@ -92,6 +95,7 @@ class RunWatch {
       })
       return
     }
+    this.#task('left over', leftOverEveryMs, () => this.#leftOver(run))
     const state = stateOf(run)
     if (state === 'holding') {
       this.#task('horizon', horizonEveryMs, () => this.#horizon(run))
@@ -118,6 +122,25 @@ class RunWatch {
       })
       .finally(() => this.#busy.delete(name))
     this.#busy.set(name, running)
+  }
+
+  /** A step of ours whose last commit failed leaves what a dead controller's would: reads that wait for nobody, a fleet that stands. */
+  async #leftOver(run: WorkflowRecord): Promise<void> {
+    await oneStepAtATime(run.keyspace, async () => {
+      const { store } = this.#world
+      const rule = await readRecord<ReadRule>(store, keys.reads(run.keyspace))
+      const closing = rule !== null && rule.value.workflow === run.uid && isClosing(rule.value)
+      const { heldForStep = [] } = dataOf(await freshRun(store, run))
+      if (!closing && heldForStep.length === 0) return
+      // A verb may hold fleets for longer than a step.
+      if (!closing && (await this.#verbUnderWay(run)) !== null) return
+      await giveUpLeftOver(this.#desk, run)
+    })
+  }
+
+  async #verbUnderWay(run: WorkflowRecord): Promise<string | null> {
+    const actions = await listRecords<ActionRecord>(this.#world.store, keys.actionsOf(run.uid))
+    return actions.find((action) => action.value.state === 'running')?.value.verb ?? null
   }
 
   async #coverage(given: WorkflowRecord): Promise<void> {
@@ -199,7 +222,7 @@ class RunWatch {
       if (stateOf(run) === 'ramping') await this.#settleState(run)
       return
     }
-    this.#seconds = [...this.#seconds, readsOf(records, sideName(run, spec.toBranch), nowMs)].slice(-3)
+    this.#seconds = [...this.#seconds, readsOf(records, sideName(run, spec.toBranch), nowMs)].slice(-secondsMax)
     const trouble = fleetTrouble(
       await fleetsOf(store, run.keyspace, spec.toBranch),
       (await listRecords<FleetReport>(store, keys.fleetReports)).map((r) => r.value),
@@ -244,6 +267,7 @@ class RunWatch {
       results.push(
         await this.#world.runRung({
           workflow: run,
+          holder: controllerName(this.#desk.leadership),
           rung,
           planVersion: dataOf(run).planVersion ?? 0,
           signal: this.#desk.leadership.signal,
@@ -293,8 +317,8 @@ class RunWatch {
       return
     }
     // A rung may hold fleets at one vector, as a step does: not both at a time.
-    const under = (await listRecords<ActionRecord>(store, keys.actionsOf(run.uid))).find((action) => action.value.state === 'running')
-    if (under !== undefined) return wait(`${under.value.verb} is under way`)
+    const under = await this.#verbUnderWay(run)
+    if (under !== null) return wait(`${under} is under way`)
     const missing = whyNotReady(run, await evidenceOf(store, run.uid))
     if (missing !== null) return wait(`not ready: ${missing}`)
     const lastMoveMs = ramp.findLast((entry) => entry.outcome === 'moved')?.atMs ?? 0
@@ -309,7 +333,14 @@ class RunWatch {
           : 'the comparison of both branches after the last step',
       )
     const next = spec.ramp.steps.find((step) => step > share + 1e-9) ?? 100
-    const { outcome, reason } = await moveReads(this.#desk, run, { move: { percent: next }, by: 'auto', why: null, warmMs: 10_000 })
+    const { outcome, reason } = await moveReads(this.#desk, run, {
+      move: { percent: next },
+      by: 'auto',
+      why: null,
+      warmMs: 10_000,
+      // The guard may have stepped in since: a step that waits would go on towards what it steps back from.
+      notWanted: async () => (dataOf(await freshRun(store, run)).auto?.state === 'running' ? null : 'the automatic ramp was stopped'),
+    })
     await this.#settleState(run)
     if (outcome === 'moved') await say({ nextStepAtMs: clock.nowMs() + spec.ramp.dwellMs, why: null })
     else await say({ nextStepAtMs: clock.nowMs() + retryMs, why: reason })

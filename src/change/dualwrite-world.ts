@@ -8,6 +8,8 @@ import type { FleetWorld } from './fleets.ts'
 
 export type LadderRequest = {
   readonly workflow: WorkflowRecord
+  /** `controllerName`: who holds fleets for the rung. */
+  readonly holder: string
   readonly rung: Rung
   readonly planVersion: number
   readonly signal: AbortSignal

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { systemClock } from '../base/clock.ts'
+import { pausedFleet } from '../topology/fleet-pause.ts'
 import type { FleetRecord, ReadRule } from '../topology/dualwrite-records.ts'
 import { keys } from '../topology/keys.ts'
 import { MemoryStore } from '../topology/memory.ts'
@@ -9,6 +10,7 @@ import { initialRouting } from '../topology/routing.ts'
 import type { ShardRecord } from '../topology/records.ts'
 import { put, readRecord, updateRecord } from '../topology/typed.ts'
 import type { Evidence, Rung } from '../verify/ladder/evidence.ts'
+import { controllerName } from '../workflow/context.ts'
 import type { WorkflowRecord } from '../workflow/records.ts'
 import { isFilled, judgeCoverage } from './dualwrite-coverage.ts'
 import type { CoverageInput } from './dualwrite-coverage.ts'
@@ -18,6 +20,7 @@ import { emergency, giveUpLeftOver } from './dualwrite-ramp.ts'
 import { whyNotReady } from './dualwrite-ready.ts'
 import { refreshPlan } from './dualwrite-record.ts'
 import { dataOf } from './dualwrite-spec.ts'
+import { setFleet } from './fleets.ts'
 
 const input = (more: Partial<CoverageInput>): CoverageInput => ({
   nowMs: 1_000_000,
@@ -58,6 +61,10 @@ test('over budget only when it lasts and is no noise; failures count by share', 
   assert.equal(overBudget([second(50), second(11), second(50)], budget), null)
   assert.match(overBudget([second(50), second(13), second(50)], budget) ?? '', /p95 .* 12\.0 ms at most/)
   assert.equal(overBudget([second(50, 1), second(50, 1), second(50, 1)], budget), null)
+  const few = Array.from({ length: 9 }, () => second(50, 1))
+  assert.match(overBudget(few, budget) ?? '', /p95/, 'a branch so slow that a second sees one read')
+  assert.equal(overBudget(few.with(4, second(11, 1)), budget), null)
+  assert.match(overBudget([second(50), second(0, 0), second(50), second(50)], budget) ?? '', /p95/, 'a second without figures')
   assert.equal(overBudget([second(4), second(4), second(4)], { ...budget, baselineP95Ms: 1 }), null)
   assert.equal(overBudget([second(1, 1000, 2)], budget), null)
   assert.match(overBudget([second(1, 100, 4)], budget) ?? '', /4 of 100 reads/)
@@ -196,6 +203,31 @@ test('what a controller that died left half done is given up by the next: the ru
   assert.deepEqual([rule?.value.moved, rule?.value.closing], [2500, null])
   assert.equal((await readRecord<FleetRecord>(store, keys.fleet('insights')))?.value.wanted, 'running')
   assert.equal((await readRecord<FleetRecord>(store, keys.fleet('insights@wide')))?.value.wanted, 'stopped', 'somebody stopped it since')
+})
+
+test('a rung of a controller that died holds no fleet for ever; one of ours that is under way is left alone, and so is what an operator decided', async () => {
+  const { store, desk, run } = await standing()
+  const fleet = async (name: string): Promise<FleetRecord> => {
+    const found = await readRecord<FleetRecord>(store, keys.fleet(name))
+    assert.ok(found !== null)
+    return found.value
+  }
+  const pause = (name: string, by: string, change: Parameters<typeof pausedFleet>[2]) =>
+    updateRecord<FleetRecord>(store, keys.fleet(name), (one) => (one === null ? null : pausedFleet(one, by, change)))
+  const me = controllerName(desk.leadership)
+  await pause('insights', 'controller of before', { holdAt: { 0: '10' } })
+  await pause('insights@wide', 'controller of before', { wanted: 'held' })
+  await giveUpLeftOver(desk, run)
+  for (const name of ['insights', 'insights@wide']) {
+    const { wanted, holdAt, paused } = await fleet(name)
+    assert.deepEqual([wanted, holdAt, paused], ['running', null, undefined], name)
+  }
+  await pause('insights', me, { wanted: 'held' })
+  await pause('insights@wide', 'controller of before', { wanted: 'held' })
+  await setFleet({ store }, 'insights@wide', 'held')
+  await giveUpLeftOver(desk, run)
+  assert.equal((await fleet('insights')).wanted, 'held', 'our own rung goes on')
+  assert.equal((await fleet('insights@wide')).wanted, 'held', 'an operator said so meanwhile')
 })
 
 test('a controller that no longer leads moves nothing: its commit carries the leader’s condition', async () => {

@@ -9,7 +9,7 @@ import { keys } from '../topology/keys.ts'
 import { slotsOfPercent } from '../topology/read-rule.ts'
 import { put } from '../topology/typed.ts'
 import type { Json } from '../topology/store.ts'
-import { Failures } from '../workflow/context.ts'
+import { Failures, controllerName } from '../workflow/context.ts'
 import type { ActionContext } from '../workflow/context.ts'
 import type { Definition } from '../workflow/engine.ts'
 import { createVerb, planDualWrite } from './dualwrite-create.ts'
@@ -65,7 +65,14 @@ async function validate(world: DualWriteWorld, context: ActionContext): Promise<
   for (const rung of wanted) {
     await context.waiting(`${rung} to be run`, 'when it has judged')
     const evidence: Evidence = {
-      ...(await world.runRung({ workflow: run, rung, planVersion, signal: context.signal, quick: false })),
+      ...(await world.runRung({
+        workflow: run,
+        holder: controllerName(leadership),
+        rung,
+        planVersion,
+        signal: context.signal,
+        quick: false,
+      })),
       planVersion,
       definitionDigest,
     }

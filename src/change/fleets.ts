@@ -10,9 +10,11 @@ import type { Topic } from '../topic/topic.ts'
 import { branchKeyspace } from '../topology/dualwrite-records.ts'
 import type { FleetRecord, FleetReport, Offsets, PartitionEpoch } from '../topology/dualwrite-records.ts'
 import { keys } from '../topology/keys.ts'
+import { decidedFleet } from '../topology/fleet-pause.ts'
 import type { KeyspaceRecord } from '../topology/records.ts'
 import type { Condition } from '../topology/store.ts'
 import { absent, listRecords, put, readRecord, updateRecord } from '../topology/typed.ts'
+import { workflowErrors } from '../workflow/errors.ts'
 import { dualwriteErrors } from './dualwrite-errors.ts'
 import { changeErrors } from './errors.ts'
 import { branchShards } from './branches.ts'
@@ -157,11 +159,12 @@ export async function setFleet(
     world.store,
     keys.fleet(name),
     (fleet) => {
-      if (fleet === null || fleet.wanted === wanted) return null
-      return { ...fleet, wanted, holdAt: null, generation: fleet.wanted === 'stopped' ? fleet.generation + 1 : fleet.generation }
+      if (fleet === null || (fleet.wanted === wanted && fleet.paused === undefined)) return null
+      return { ...decidedFleet(fleet, wanted), generation: fleet.wanted === 'stopped' ? fleet.generation + 1 : fleet.generation }
     },
     also,
   )
+  if (!result.ok) throw workflowErrors.notLeader()
   if (result.value === null) throw dualwriteErrors.noFleet({ fleet: name })
   return result.value
 }

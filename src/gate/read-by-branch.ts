@@ -65,7 +65,8 @@ export function readByBranch(
   }
   const branch = name === keyspace.name ? keyspace : core.watch.view.keyspaces.get(name)
   if (branch === undefined || branch.notReady !== null) {
-    core.reads.end(chosen.token)
+    // The client has an error: whoever watches the branch has to see it.
+    end(true)
     throw gateErrors.notReady({ keyspace: name, reason: branch?.notReady ?? 'the branch is not there' })
   }
   return { keyspace: branch, token: chosen.token, end }

@@ -93,7 +93,7 @@ export class Consumer {
   async #builtOn(fleet: FleetRecord): Promise<string> {
     const routing = await readRecord<RoutingRecord>(this.#options.store, keys.routing(branchKeyspace(fleet.keyspace, fleet.branch)))
     const serving = routing?.value.components.map(({ serving: { primary }, epoch }) => ({ primary, epoch }))
-    const { wanted: _wanted, holdAt: _holdAt, purgeHeldUntilMs: _purge, consumers: _consumers, ...rest } = fleet
+    const { wanted: _wanted, holdAt: _holdAt, paused: _paused, purgeHeldUntilMs: _purge, consumers: _consumers, ...rest } = fleet
     return JSON.stringify([rest, serving])
   }
 

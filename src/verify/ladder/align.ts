@@ -4,7 +4,8 @@
  */
 import { keys } from '../../topology/keys.ts'
 import type { FleetRecord, FleetReport } from '../../topology/dualwrite-records.ts'
-import { listRecords, updateRecord } from '../../topology/typed.ts'
+import { listRecords } from '../../topology/typed.ts'
+import { pauseFleet, resumeFleets } from './pause.ts'
 import { readApplied, short, topicEnds } from './positions.ts'
 import type { Vector } from './positions.ts'
 import type { LadderWorld } from './world.ts'
@@ -18,7 +19,7 @@ export type Aligned<T> =
   | { readonly ok: false; readonly because: string }
 
 export async function withAligned<T>(world: LadderWorld, work: () => Promise<T>): Promise<Aligned<T>> {
-  const { clock, store, log } = world
+  const { clock } = world
   const fleets = world.pairs.flatMap((pair) => [pair.old, pair.new])
   const startedMs = clock.monotonicMs()
   try {
@@ -41,10 +42,7 @@ export async function withAligned<T>(world: LadderWorld, work: () => Promise<T>)
     }
     return { ok: false, because: `its consumers went past ${attemptsMax} vectors in turn` }
   } finally {
-    for (const fleet of fleets)
-      await updateRecord<FleetRecord>(store, keys.fleet(fleet.name), (current) =>
-        current === null || current.holdAt === null ? null : { ...current, holdAt: null },
-      ).catch((error: unknown) => log.error({ error, fleet: fleet.name }, 'the fleet still has its hold'))
+    await resumeFleets(world, fleets)
   }
 }
 
@@ -56,7 +54,7 @@ async function holdAll(world: LadderWorld, fleets: readonly FleetRecord[], targe
         .filter(([key]) => key.startsWith(`${fleet.topicId}/`))
         .map(([key, offset]) => [key.slice(fleet.topicId.length + 1), String(offset)]),
     )
-    await updateRecord<FleetRecord>(world.store, keys.fleet(fleet.name), (current) => (current === null ? null : { ...current, holdAt }))
+    await pauseFleet(world, fleet.name, { holdAt })
   }
   const sinceMs = world.clock.nowMs()
   const heard = async (): Promise<string[]> => {

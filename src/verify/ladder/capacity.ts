@@ -7,9 +7,10 @@
  */
 import { keys } from '../../topology/keys.ts'
 import type { FleetRecord, FleetReport } from '../../topology/dualwrite-records.ts'
-import { listRecords, updateRecord } from '../../topology/typed.ts'
+import { listRecords } from '../../topology/typed.ts'
 import { judged } from './judged.ts'
 import type { Judged } from './judged.ts'
+import { pauseFleet, resumeFleets } from './pause.ts'
 import { least, readApplied, short, topicEnds } from './positions.ts'
 import type { BranchSide, LadderWorld } from './world.ts'
 
@@ -73,12 +74,6 @@ export function judgeFigures(fresh: Extract<Drain, { ok: true }>, old: Drain, sh
 
 async function pauseAndDrain(world: LadderWorld, side: BranchSide, fleets: readonly FleetRecord[]): Promise<Drain> {
   const { clock, options } = world
-  const set = async (wanted: FleetRecord['wanted'], from: FleetRecord['wanted']): Promise<void> => {
-    for (const fleet of fleets)
-      await updateRecord<FleetRecord>(world.store, keys.fleet(fleet.name), (current) =>
-        current === null || current.wanted !== from ? null : { ...current, wanted },
-      )
-  }
   const lagNow = async (sinceMs: number): Promise<{ at: Map<string, bigint>; end: Map<string, bigint>; lag: bigint }> => {
     const at = least(await readApplied(world, side, fleets, sinceMs))
     const end = await topicEnds(world)
@@ -92,7 +87,7 @@ async function pauseAndDrain(world: LadderWorld, side: BranchSide, fleets: reado
   const rSince = { atMs: clock.monotonicMs(), end: before.end }
   try {
     const askedMs = clock.nowMs()
-    await set('held', 'running')
+    for (const fleet of fleets) await pauseFleet(world, fleet.name, { wanted: 'held' }, 'running')
     if (!(await untilHeld(world, fleets, askedMs)))
       return { ok: false, because: `its fleet did not stand still within ${options.alignMsMax} ms` }
     heldAtMs = clock.monotonicMs()
@@ -101,7 +96,7 @@ async function pauseAndDrain(world: LadderWorld, side: BranchSide, fleets: reado
     backlog = last.lag
     r = grown(rSince.end, last.end) / ((clock.monotonicMs() - rSince.atMs) / 1000)
   } finally {
-    await set('running', 'held')
+    await resumeFleets(world, fleets)
     releasedAtMs = clock.monotonicMs()
   }
   if (r <= 0) return { ok: false, because: 'producers wrote nothing while the fleet was held' }

@@ -9,6 +9,7 @@ import { connect } from '../../mysql/connect.ts'
 import { openTopic } from '../../topic/open.ts'
 import { branchKeyspace, mainBranch } from '../../topology/dualwrite-records.ts'
 import type { FleetRecord } from '../../topology/dualwrite-records.ts'
+import { keepLease } from '../../topology/kept-lease.ts'
 import { keys } from '../../topology/keys.ts'
 import type { GateRecord, RoutingRecord, ShardRecord, UserRecord } from '../../topology/records.ts'
 import { servesPrimary } from '../../topology/routing.ts'
@@ -26,6 +27,7 @@ export type LadderPlace = {
   readonly keyspace: string
   readonly branch: string
   readonly workflowUid: string
+  readonly holder: string
   readonly planVersion: number
   readonly definitionDigest: string
   readonly loadDefinition: (path: string) => Promise<TopicDefinition>
@@ -44,6 +46,7 @@ export async function withLadder<T>(place: LadderPlace, work: (world: LadderWorl
     log,
     signal,
     workflowUid: place.workflowUid,
+    holder: place.holder,
     planVersion: place.planVersion,
     definitionDigest: place.definitionDigest,
     old: await sideOf(store, place.keyspace, mainBranch),
@@ -93,9 +96,11 @@ async function withGateAccount<T>(place: LadderPlace, work: (gate: GateAccess | 
   const user = `sw_ladder_${randomBytes(6).toString('hex')}`
   const password = randomBytes(24).toString('base64url')
   const twice = (algorithm: string): string => createHash(algorithm).update(createHash(algorithm).update(password).digest()).digest('hex')
+  // Under a lease: it ends with this process if not before.
+  await using lease = await keepLease(store, { ttlMs: 30_000, clock })
   await store.commit(
     [absent(keys.user(user))],
-    [put<UserRecord>(keys.user(user), { v: 1, name: user, sha1: twice('sha1'), sha256: twice('sha256') })],
+    [put<UserRecord>(keys.user(user), { v: 1, name: user, sha1: twice('sha1'), sha256: twice('sha256') }, lease.id)],
   )
   try {
     for (const gate of gates) {

@@ -153,7 +153,11 @@ async function withPurgeHeld<T>(world: LadderWorld, work: () => Promise<T>): Pro
         return wanted === fleet.purgeHeldUntilMs ? null : { ...fleet, purgeHeldUntilMs: wanted }
       })
   }
-  const hold = (): Promise<void> => setAll((now) => Math.max(now, clock.nowMs() + holdMs))
+  let heldUntilMs = 0
+  const hold = (): Promise<void> => {
+    heldUntilMs = clock.nowMs() + holdMs
+    return setAll((now) => Math.max(now, heldUntilMs))
+  }
   await hold()
   const stop = new AbortController()
   const renewing = (async () => {
@@ -167,7 +171,10 @@ async function withPurgeHeld<T>(world: LadderWorld, work: () => Promise<T>): Pro
   } finally {
     stop.abort()
     await renewing
-    await setAll(() => 0).catch((error: unknown) => log.warn({ error }, 'purge is held back until its time is over'))
+    // What another comparison has set further is theirs.
+    await setAll((now) => (now > heldUntilMs ? now : 0)).catch((error: unknown) =>
+      log.warn({ error }, 'purge is held back until its time is over'),
+    )
   }
 }
 

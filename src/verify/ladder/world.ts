@@ -62,6 +62,8 @@ export type LadderWorld = {
   readonly log: Log
   readonly signal: AbortSignal
   readonly workflowUid: string
+  /** Under which fleets are held for a moment: one that no later leader of the control has. */
+  readonly holder: string
   readonly planVersion: number
   /** Of all definitions together: the workflow's. */
   readonly definitionDigest: string

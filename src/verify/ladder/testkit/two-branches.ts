@@ -302,6 +302,7 @@ export class TwoBranches implements AsyncDisposable {
         keyspace: 'app',
         branch: 'wide',
         workflowUid: 'w',
+        holder: 'a test',
         planVersion: 1,
         definitionDigest: definition.digest,
         loadDefinition: async () => definition,
