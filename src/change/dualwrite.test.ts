@@ -16,9 +16,11 @@ import { isFilled, judgeCoverage } from './dualwrite-coverage.ts'
 import type { CoverageInput } from './dualwrite-coverage.ts'
 import { overBudget } from './dualwrite-figures.ts'
 import { leftMs } from './dualwrite-headroom.ts'
-import { emergency, giveUpLeftOver } from './dualwrite-ramp.ts'
+import { emergency, giveUpLeftOver, moveReads } from './dualwrite-ramp.ts'
 import { whyNotReady } from './dualwrite-ready.ts'
 import { refreshPlan } from './dualwrite-record.ts'
+import { finishRun } from './dualwrite-finish.ts'
+import type { DualWriteWorld } from './dualwrite-world.ts'
 import { dataOf } from './dualwrite-spec.ts'
 import { setFleet } from './fleets.ts'
 
@@ -228,6 +230,33 @@ test('a rung of a controller that died holds no fleet for ever; one of ours that
   await giveUpLeftOver(desk, run)
   assert.equal((await fleet('insights')).wanted, 'held', 'our own rung goes on')
   assert.equal((await fleet('insights@wide')).wanted, 'held', 'an operator said so meanwhile')
+})
+
+test('an automatic step that was stopped while it waited closes nothing: what it would go towards is being stepped back from', async () => {
+  const { store, desk, run } = await standing()
+  const asked: string[] = []
+  const step = {
+    move: { percent: 50 },
+    by: 'auto',
+    why: null,
+    warmMs: 60_000,
+    notWanted: async () => (asked.push('asked'), 'the automatic ramp was stopped'),
+  } as const
+  const { outcome, reason } = await moveReads(desk, run, step)
+  assert.deepEqual([outcome, reason], ['refused', 'the automatic ramp was stopped'])
+  assert.ok(asked.length > 0)
+  const rule = await readRecord<ReadRule>(store, keys.reads('insights'))
+  assert.deepEqual([rule?.value.moved, rule?.value.closing], [2500, null])
+})
+
+test('the old side is removed only while the run holds: a rollback that came sooner keeps everything, and what is begun goes to its end', async () => {
+  const { store, desk, run } = await standing()
+  const seen = { ...run, state: 'holding', data: { removeAtMs: 1 } } as WorkflowRecord
+  const text = async (): Promise<string> =>
+    JSON.stringify([...(await store.list('')).entries], (_, v) => (typeof v === 'bigint' ? String(v) : v))
+  const before = await text()
+  await finishRun({ store } as unknown as DualWriteWorld, desk, seen)
+  assert.equal(await text(), before, 'it was rolled back since the watch looked')
 })
 
 test('a controller that no longer leads moves nothing: its commit carries the leader’s condition', async () => {
