@@ -54,7 +54,7 @@ export async function completeVerb(world: DualWriteWorld, context: ActionContext
       fix: `shardwright DualWrite ramp --keyspace ${keyspace} --workflow ${name} --keyspace-id … --to default`,
     })
   const shards = await branchShards(world, keyspace, 'main')
-  const holdMs = args.holdMs ?? spec.holdMs ?? (await longestRetention(context))
+  const holdMs = args.holdMs ?? spec.holdMs ?? (await longestRetention(world, context))
   const what = `the old side of ${keyspace}: ${shards.map((shard) => `${shard.name} on ${shard.serverId}`).join(', ')}`
   if (args.dryRun) {
     return context.say(
@@ -77,7 +77,7 @@ export async function completeVerb(world: DualWriteWorld, context: ActionContext
       )
       await requireQuiet(world, context, shards, spec.quietMs)
     } finally {
-      await giveUpLeftOver(context, context.workflow)
+      await oneStepAtATime(keyspace, () => giveUpLeftOver(context, context.workflow))
     }
     return null
   })
@@ -105,7 +105,18 @@ export async function completeVerb(world: DualWriteWorld, context: ActionContext
     return null
   })
   await context.step('stop the old fleet', async () => {
-    for (const fleet of await fleetsOf(store, keyspace, 'main')) await setFleet(context, fleet.name, 'stopped', [context.leadership.fence])
+    await oneStepAtATime(keyspace, async () => {
+      // The guard may have stepped back during the comparison. From here on it does not: there is no old side that keeps up.
+      const now = await readRecord<ReadRule>(store, keys.reads(keyspace))
+      if (now?.value.workflow !== context.workflow.uid || now.value.moved !== readSlots || now.version !== rule.version)
+        throw dualwriteErrors.stillUsed({
+          keyspace,
+          by: 'reads that went back to it while it was looked at',
+          fix: `see why in shardwright DualWrite show --keyspace ${keyspace} --workflow ${name}, move them again, then repeat`,
+        })
+      for (const fleet of await fleetsOf(store, keyspace, 'main'))
+        await setFleet(context, fleet.name, 'stopped', [context.leadership.fence])
+    })
     await untilStopped(
       context,
       (await fleetsOf(store, keyspace, 'main')).map((fleet) => fleet.name),
@@ -163,14 +174,17 @@ async function requireQuiet(world: DualWriteWorld, context: ActionContext, shard
     })
 }
 
-async function longestRetention(context: ActionContext): Promise<number> {
+/** A topic that keeps everything: the rows' own window is what there is to go back to; without one somebody has to say how long. */
+async function longestRetention(world: DualWriteWorld, context: ActionContext): Promise<number> {
   let longest = 0
   for (const fleet of await fleetsOf(context.store, context.workflow.keyspace, 'main')) {
     const topic = await openTopic(fleet.topicUrl)
     try {
       const { ms } = await topic.retention()
-      // A topic that keeps everything: the rows' own window is what there is to go back to.
-      longest = Math.max(longest, Number(ms ?? 0))
+      const windows = allTables(await world.loadDefinition(fleet.definitionPath)).flatMap((one) => one.retentionMs ?? [])
+      if (ms === null && windows.length === 0)
+        throw dualwriteErrors.noHold({ keyspace: fleet.keyspace, name: context.workflow.name, topic: fleet.topicUrl })
+      longest = Math.max(longest, ms === null ? Math.max(...windows) : Number(ms))
     } finally {
       await topic.close()
     }

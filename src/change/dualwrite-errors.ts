@@ -127,4 +127,11 @@ export const dualwriteErrors = defineErrors('DUALWRITE', {
     why: 'a step must be known to every gate before a tenant is served elsewhere',
     fix: 'start a gate, or wait until the lease of one that is gone has ended',
   },
+  noHold: {
+    number: 19,
+    class: 'user',
+    what: 'complete of {keyspace}.{name} does not say how long the old side is kept',
+    why: 'it is one retention of the topics, and {topic} keeps everything, as its tables do',
+    fix: 'shardwright DualWrite complete --keyspace {keyspace} --workflow {name} --hold …',
+  },
 })

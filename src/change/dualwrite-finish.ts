@@ -34,6 +34,14 @@ const gatesMs = 10_000
 export async function finishRun(world: DualWriteWorld, desk: Desk, run: WorkflowRecord): Promise<void> {
   const { keyspace } = run
   const { toBranch } = specOf(run)
+  // In one commit with what a rollback changes: either it was sooner, or it is refused.
+  const begun = await changeRun(desk, run, (now) => {
+    const { removeAtMs = Infinity, removalBeganAtMs } = dataOf(now)
+    const nowMs = desk.clock.nowMs()
+    if (now.state !== 'holding' || removalBeganAtMs !== undefined || nowMs < removeAtMs) return null
+    return { data: { removalBeganAtMs: nowMs }, journal: 'the old side is being removed: there is no way back from here' }
+  })
+  if (begun.state !== 'holding' || dataOf(begun).removalBeganAtMs === undefined) return
   const { oldShards = [] } = dataOf(run)
   await promoteShards(world, desk, run)
   await takeRuleBack(desk, run)

@@ -6,6 +6,8 @@ import { openTopic } from '../topic/open.ts'
 import type { WorkflowRecord } from '../workflow/records.ts'
 import { BranchPositions, fleetsOf } from './branch-positions.ts'
 import { branchShards } from './branches.ts'
+import { reportFreshMs } from './dualwrite-figures.ts'
+import { fleetReports } from './fleets.ts'
 import { dataOf, stateOf } from './dualwrite-spec.ts'
 import type { DualWriteWorld } from './dualwrite-world.ts'
 
@@ -24,7 +26,13 @@ export async function horizonOf(world: Pick<DualWriteWorld, 'store' | 'clock'>, 
   try {
     const fleets = await fleetsOf(world.store, run.keyspace, 'main')
     if (fleets.length === 0) return say('passed', null, 'the old fleet is gone')
-    if (fleets.every((fleet) => fleet.wanted !== 'stopped')) return say('open', null, 'the old fleet runs')
+    if (fleets.every((fleet) => fleet.wanted !== 'stopped')) {
+      for (const fleet of fleets) {
+        const live = (await fleetReports(world, fleet.name)).some((report) => atMs - report.atMs < reportFreshMs)
+        if (!live) return say('unknown', null, `${fleet.name} is to run, and none of its consumers says that it does`)
+      }
+      return say('open', null, 'the old fleet runs')
+    }
     const shards = await branchShards(world, run.keyspace, 'main')
     await using positions = new BranchPositions(world.store, shards, fleets)
     const { at, unreadable } = await positions.read()

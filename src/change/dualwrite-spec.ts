@@ -138,6 +138,8 @@ export type DualWriteData = {
   /** Old fleets stopped: the data goes when this has passed. */
   readonly heldSinceMs?: number
   readonly removeAtMs?: number
+  /** The old side is being removed: there is no way back from here. */
+  readonly removalBeganAtMs?: number
   /** Shards of the old side, noted before the records change hands. */
   /** What positions call the new branch: its fleets are never taken for old ones, whatever they are named by then. */
   readonly newBranchId?: string

@@ -237,6 +237,12 @@ class RunWatch {
   /** By the rule of closing where that works within moments; else at once, and it is said. */
   async stepBack(run: WorkflowRecord, toPercent: number, why: string): Promise<void> {
     this.#seconds = []
+    const old = await fleetsOf(this.#world.store, run.keyspace, 'main')
+    if (old.some((fleet) => fleet.wanted === 'stopped')) {
+      // It does not keep up with the topic: reads there would be of another time. Whoever wants that says `rollback`, which starts it first.
+      this.#world.log.error({ run: run.name, why }, 'the old fleet is stopped: reads are not taken back by themselves')
+      return
+    }
     const stopped = (auto: AutoRamp | undefined): { auto?: AutoRamp } =>
       auto === undefined ? {} : { auto: { ...auto, state: 'stepped back', why } }
     await changeRun(this.#desk, run, (now) => ({ data: stopped(dataOf(now).auto), journal: `stepping back: ${why}` }))

@@ -249,7 +249,7 @@ test('an automatic step that was stopped while it waited closes nothing: what it
   assert.deepEqual([rule?.value.moved, rule?.value.closing], [2500, null])
 })
 
-test('the old side is removed only while the run holds: a rollback that came sooner keeps everything, and what is begun goes to its end', async () => {
+test('the old side is removed only while the run holds: a rollback that came sooner keeps everything', async () => {
   const { store, desk, run } = await standing()
   const seen = { ...run, state: 'holding', data: { removeAtMs: 1 } } as WorkflowRecord
   const text = async (): Promise<string> =>

@@ -12,6 +12,7 @@ import type { Json } from '../topology/store.ts'
 import { Failures, controllerName } from '../workflow/context.ts'
 import type { ActionContext } from '../workflow/context.ts'
 import type { Definition } from '../workflow/engine.ts'
+import { fleetsOf } from './branch-positions.ts'
 import { createVerb, planDualWrite } from './dualwrite-create.ts'
 import { cancelVerb, completeVerb } from './dualwrite-end.ts'
 import { dualwriteErrors } from './dualwrite-errors.ts'
@@ -219,21 +220,28 @@ async function rollback(world: DualWriteWorld, context: ActionContext): Promise<
   })
   if (context.workflow.state === 'holding' || (await freshRun(store, context.workflow)).state === 'holding') {
     const { horizon } = dataOf(await freshRun(store, context.workflow))
-    if (horizon?.kind === 'passed')
+    // First of all the old side is kept: from this commit on nothing is removed. What is being removed already cannot be had back.
+    const kept = await changeRun(context, context.workflow, (now) =>
+      now.state !== 'holding' || dataOf(now).removalBeganAtMs !== undefined || horizon?.kind === 'passed'
+        ? null
+        : {
+            state: 'switched',
+            data: { removeAtMs: Number.MAX_SAFE_INTEGER },
+            journal: 'rollback: the old side is kept, its fleet starts again',
+          },
+    )
+    if (kept.state === 'holding')
       throw dualwriteErrors.wrongState({
         verb: 'rollback',
         keyspace,
         name,
-        state: `past its horizon (${horizon.because})`,
+        state: horizon?.kind === 'passed' ? `past its horizon (${horizon.because})` : 'removing the old side',
         fix: 'the old side can not be had back; go on with the new one',
       })
-    for (const fleet of dataOf(context.workflow).oldFleets ?? []) await setFleet(context, fleet, 'running', [context.leadership.fence])
-    await changeRun(context, context.workflow, () => ({
-      state: 'switched',
-      data: { removeAtMs: Number.MAX_SAFE_INTEGER },
-      journal: 'rollback: the old fleet runs again',
-    }))
   }
+  // Asked of the fleets and not of the state: a rollback that died in between is begun again as `switched`.
+  for (const fleet of await fleetsOf(store, keyspace, 'main'))
+    if (fleet.wanted === 'stopped') await setFleet(context, fleet.name, 'running', [context.leadership.fence])
   const tenants = Object.keys(rule.value.overrides)
   if (args.emergency === true) {
     const entry = await emergency(context, context.workflow, 'operator', 'asked for')

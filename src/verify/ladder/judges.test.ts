@@ -37,6 +37,9 @@ describe('L5', () => {
   test('alike passes; p95 above 1.2 × and the noise fails; fast noise does not', () => {
     assert.equal(judgeTimes([{ shape: 's', old: many(20), fresh: many(21) }], [], 1.2).verdict, 'pass')
     assert.equal(judgeTimes([{ shape: 's', old: many(20), fresh: many(40) }], [], 1.2).verdict, 'fail')
+    const failing = { shape: 't', old: many(20), fresh: [], freshFailed: 100 }
+    const found = judgeTimes([{ shape: 's', old: many(20), fresh: many(20) }, failing], [], 1.2)
+    assert.deepEqual([found.verdict, found.findings[0]?.what], ['fail', 'reads fail'], 'what is not answered is not fast')
     assert.equal(judgeTimes([{ shape: 's', old: many(1), fresh: many(3) }], [], 1.2).verdict, 'pass')
   })
   test('one slow shape among fast ones fails', () => {

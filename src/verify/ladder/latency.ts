@@ -20,7 +20,13 @@ const attemptsMax = 3
 /** Optimisers read small tables whole, and rightly. */
 const scanRowsLeast = 1_000
 
-export type ShapeTimes = { readonly shape: string; readonly old: readonly number[]; readonly fresh: readonly number[] }
+export type ShapeTimes = {
+  readonly shape: string
+  readonly old: readonly number[]
+  readonly fresh: readonly number[]
+  /** Reads that the new branch did not answer: they have no time, and are not fast. */
+  readonly freshFailed?: number
+}
 
 export async function judgeLatency(world: LadderWorld): Promise<Judged> {
   const { gate } = world
@@ -75,6 +81,7 @@ async function measure(
       for (const [shape, list] of shapes) {
         const old: number[] = []
         const fresh: number[] = []
+        let freshFailed = 0
         // Once unmeasured: plans and pages are as cold on one side as the other is warm.
         for (const sample of list) {
           await ask(before, sample.sql, now)
@@ -88,9 +95,10 @@ async function measure(
             for (const side of [old, fresh, fresh, old]) {
               const answer = await ask(side === old ? before : after, sample.sql, now)
               if (answer.ok) side.push(answer.ms)
+              else if (side === fresh) freshFailed++
             }
           }
-        times.push({ shape, old, fresh })
+        times.push({ shape, old, fresh, freshFailed })
       }
     } finally {
       after.destroy()
@@ -118,6 +126,9 @@ export function judgeTimes(times: readonly ShapeTimes[], plans: readonly LadderF
     const [a, b] = [quantile(old, 0.95) ?? 0, quantile(fresh, 0.95) ?? 0]
     return b > a * timesMost && b > a + noiseMs
   }
+  for (const { shape, old, freshFailed = 0 } of times)
+    if (old.length > 0 && freshFailed > 0)
+      findings.push({ what: 'reads fail', where: shape.slice(0, 300), old: `${old.length} answered`, new: `${freshFailed} failed` })
   for (const { shape, old, fresh } of times)
     if (old.length >= 20 && slow(old, fresh))
       findings.push({
