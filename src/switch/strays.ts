@@ -3,7 +3,8 @@
  *
  * One that is open was opened by somebody else, or was lost while it was being closed. It is closed again, its workflow is stopped, and what was
  * written there meanwhile is searched for and told (SW-SWITCH-005): streams may not carry on with rows that nobody expected. Accounts that were
- * let past the fence by name are watched in the same way: what they write there raises an alarm, and stops nothing.
+ * let past the fence by name are watched in the same way: what they write there raises an alarm, and stops nothing. Triggers that move with the switch
+ * are dropped there, as step 10 would have if the server had been up.
  *
  * Only in the keyspace's turn: beside a switch this would close what that opens.
  */
@@ -16,6 +17,7 @@ import type { SwitchContext } from './context.ts'
 import { readRouting } from './decide.ts'
 import { switchErrors } from './errors.ts'
 import { closeServer, describeOpen, isClosed, settledFenceState } from './fence.ts'
+import { objectsByShard, placeObjects } from './moved-objects.ts'
 import { readSide } from './plan.ts'
 import { searchUnmarked, unmarkedText } from './unmarked.ts'
 
@@ -38,7 +40,8 @@ export async function closeStrays(context: SwitchContext): Promise<Stray[]> {
 /** Looks at every server of the keyspace that must be closed. */
 export async function watchKeyspace(context: SwitchContext, keyspace: string): Promise<Stray[]> {
   const { store, leadership, log } = context
-  const { components } = (await readRouting(store, keyspace)).value
+  const routing = (await readRouting(store, keyspace)).value
+  const { components } = routing
   const closed = components.filter((component) => component.phase === 'stable' && component.other.length > 0)
   if (closed.length === 0) return []
   const record = await readRecord<KeyspaceRecord>(store, keys.keyspace(keyspace))
@@ -48,6 +51,7 @@ export async function watchKeyspace(context: SwitchContext, keyspace: string): P
     keyspace,
     components.flatMap((component) => component.serving.primary),
   )
+  const objects = await objectsByShard(store, keyspace, routing)
   const strays: Stray[] = []
   for (const { workflow, other } of closed) {
     // A creation that is under way: its shards are recorded once their servers are closed.
@@ -57,6 +61,8 @@ export async function watchKeyspace(context: SwitchContext, keyspace: string): P
       try {
         const stray = await lookAt(context, { keyspace, workflow, serverId, allowUnfenced })
         if (stray !== null) strays.push(stray)
+        // Of a server that was down in step 10: its streams start no round while triggers stand there.
+        if (objects.size > 0) await context.pool.run(serverId, (server) => placeObjects(server, side.shards, objects, 'follows'))
       } catch (error) {
         leadership.signal.throwIfAborted()
         log.warn({ server: serverId, error: String(error) }, 'a server that must be closed could not be looked at')
