@@ -29,9 +29,9 @@ import type { FenceChoice } from './fence-choice.ts'
 import { keepsOut } from './fence-kinds.ts'
 import type { FenceKind } from './fence-kinds.ts'
 import { readFenceNote, writeFenceNote } from './fence-note.ts'
+import { setReadOnly } from './fence-read-only.ts'
 import type { FenceNote } from './fence-note.ts'
 import { armTriggers, disarmTriggers, dropFenceTriggers, installFenceTriggers, triggerFenceState } from './fence-triggers.ts'
-import { connectAs } from './server-access.ts'
 import type { OurNames } from './server-access.ts'
 import { killedView, killSessions, listClientSessions, listConnecting } from './sessions.ts'
 import type { ClientSession, KilledSession } from './sessions.ts'
@@ -206,7 +206,8 @@ export async function closeServer(
       toLock.map((account) => flavourOf(connection).lockAccount(account)),
     )
   await failpoint('fence.accountsLocked')
-  const ended = note.kind === 'kill' ? [] : await setReadOnly(server, options, clock, note.kind === 'persist' ? 'PERSIST' : 'GLOBAL')
+  const ended =
+    note.kind === 'kill' ? [] : await setReadOnly(server, options.allowUnfenced, clock, note.kind === 'persist' ? 'PERSIST' : 'GLOBAL')
   // In this order: who has logged in between the two is in the second.
   const [entering, state] = await Promise.all([listConnecting(connection), fenceState(connection, ours, options)])
   if (keepsOut(note.kind) && state.unlocked.length > 0) throw switchErrors.stillOpen({ server: serverId, open: describeOpen(state) })
@@ -262,47 +263,6 @@ async function untilNonePasses(
     await clock.sleep(5)
   }
   throw switchErrors.stillOpen({ server: server.serverId, open: 'sessions that nothing stops do not end' })
-}
-
-/**
- * Waits for statements that write. MySQL: also for those that queue behind our own table locks; they are interrupted (1317: not applied). Both:
- * for one that waits for a row of a transaction that stays idle; transactions are ended a moment later anyway, so they are ended here.
- * Returns whom it ended.
- */
-async function setReadOnly(
-  server: ClaimedServer,
-  options: ClosedOptions,
-  clock: Clock,
-  scope: 'GLOBAL' | 'PERSIST',
-): Promise<ClientSession[]> {
-  const { connection, ours, serverId } = server
-  let settled = false
-  const setting = connection.query(`SET ${scope} read_only = 1`).finally(() => {
-    settled = true
-  })
-  setting.catch(() => undefined)
-  const ended: ClientSession[] = []
-  try {
-    await Promise.race([setting, clock.sleep(3)])
-    if (!settled) {
-      await using second = await connectAs(server.access, 'admin')
-      const spare = new Set(options.allowUnfenced)
-      for (let round = 0; !settled; round++) {
-        const sessions = await listClientSessions(second, ours, spare)
-        const waiting = sessions.filter((session) => /^waiting for/i.test(session.state))
-        const open = round < 4 ? [] : sessions.filter((session) => session.transaction !== null && session.command !== 'Killed')
-        await killSessions(second, waiting, 'QUERY')
-        await killSessions(second, open)
-        ended.push(...open)
-        await Promise.race([setting, clock.sleep(5)])
-      }
-    }
-    await setting
-    return ended
-  } catch (error) {
-    if (isServerError(error, 1227, 1238)) throw switchErrors.readOnlyRefused({ server: serverId, reason: error.serverMessage }, error)
-    throw error
-  }
 }
 
 /** One that runs holds its own definition, and may wait for a lock of a client's: it is ended. */
