@@ -114,12 +114,20 @@ test('promises 1, 11: one shard to four and back, twice, under inserts with draw
   const loops = [inserts(), inserts(), prepared(), prepared(), over(), over(), over(), scans(), scans()]
   const stalls: number[] = []
   let [from, to] = [on1, on4]
+  // As much traffic before and after each switch as a quiet machine has in a moment, however long it takes here.
+  const traffic = async (): Promise<void> => {
+    const [writes, done, read, untilMs] = [acknowledged.size, transactions, reads, Date.now() + 60_000]
+    while (acknowledged.size < writes + 25 || transactions < done + 5 || reads < read + 5) {
+      assert.ok(Date.now() < untilMs && errors.length === 0, `no traffic: ${errors.join('; ')}`)
+      await pause(20)
+    }
+  }
   for (let i = 0; i < 4; i++) {
-    await pause(200)
+    await traffic()
     stalls.push(Math.round(await doSwitch(store, 'log', from, to, true)))
     ;[from, to] = [to, from]
   }
-  await pause(200)
+  await traffic()
   stop = true
   await Promise.all(loops)
   await pool.end()
