@@ -231,11 +231,12 @@ async function raiseRetention(context: ActionContext, plan: DualWritePlan, spec:
       const { ms, msFrom } = await topic.retention()
       if (ms === null || ms >= wantedMs || longestMs === 0) continue
       const noted = dataOf(context.workflow).retention ?? []
-      if (noted.some((one) => one.topicUrl === fleet.topicUrl)) continue
       const lease: RetentionLease = { topicUrl: fleet.topicUrl, wasMs: String(ms), from: msFrom, raisedToMs: String(wantedMs) }
-      context.workflow = await changeRun(context, context.workflow, (now) => ({
-        data: { retention: [...(dataOf(now).retention ?? []), lease] },
-      }))
+      // Noted already, and not raised: whoever noted it died in between. What stood before is what it noted.
+      if (!noted.some((one) => one.topicUrl === fleet.topicUrl))
+        context.workflow = await changeRun(context, context.workflow, (now) => ({
+          data: { retention: [...(dataOf(now).retention ?? []), lease] },
+        }))
       try {
         await topic.setRetentionMs(wantedMs)
         await context.say(`retention of ${fleet.topicUrl} raised from ${ms} to ${wantedMs} ms; it is put back at the end`)
