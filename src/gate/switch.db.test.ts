@@ -57,7 +57,7 @@ type Outcome = { acknowledged: number[]; errors: { sqlMessage: string; errno: nu
 /** Writers and readers until told to stop. */
 async function load(
   kinds: { autocommit: number; transactions: number; readers: number; pauseMs?: number },
-  while_: () => Promise<void>,
+  while_: (outcome: Outcome) => Promise<void>,
 ): Promise<Outcome> {
   const outcome: Outcome = { acknowledged: [], errors: [], unknown: [], reads: 0 }
   let stop = false
@@ -116,7 +116,7 @@ async function load(
     ...Array.from({ length: kinds.readers }, readers),
   ]
   try {
-    await while_()
+    await while_(outcome)
   } finally {
     stop = true
     await Promise.all(loops)
@@ -125,6 +125,16 @@ async function load(
   return outcome
 }
 let nextId = 1
+
+/** As much of it before and after each switch as a quiet machine has in a moment, however long it takes here. */
+async function traffic(soFar: Outcome): Promise<void> {
+  const { acknowledged, reads } = { acknowledged: soFar.acknowledged.length, reads: soFar.reads }
+  await until(
+    'traffic',
+    60_000,
+    async () => soFar.errors.length > 0 || (soFar.acknowledged.length > acknowledged + 50 && soFar.reads > reads + 50),
+  )
+}
 
 async function stored(): Promise<Map<number, number>> {
   const count = new Map<number, number>()
@@ -141,14 +151,14 @@ async function assertAllThere(outcome: Outcome): Promise<void> {
 
 test('promises 1, 11: four switches under autocommit writes, transactions and reads: no error, nothing lost or doubled', async () => {
   const stalls: number[] = []
-  const outcome = await load({ autocommit: 4, transactions: 4, readers: 3 }, async () => {
+  const outcome = await load({ autocommit: 4, transactions: 4, readers: 3 }, async (soFar) => {
     let [from, to] = [onA, onB]
     for (let i = 0; i < 4; i++) {
-      await pause(150)
+      await traffic(soFar)
       stalls.push(await doSwitch(store, 'app', from, to, true))
       ;[from, to] = [to, from]
     }
-    await pause(150)
+    await traffic(soFar)
   })
   assert.deepEqual(outcome.errors, [])
   assert.ok(outcome.acknowledged.length > 200, `only ${outcome.acknowledged.length} writes`)
