@@ -1,3 +1,4 @@
+// long: rounds and landings take turns under one invariant, which is kept or broken by all of it together
 /**
  * The writer of one target: rounds and landings in turn (PROTOCOLS 1.4–1.6).
  *

@@ -1,3 +1,4 @@
+// long: one round of the torture from its schema to its comparison, read from top to bottom
 /** One move from its first row to the comparison of the last: random tables and shape, a workload, harm, vdiffs in between. */
 import { randomUUID } from 'node:crypto'
 import { systemClock } from '../../../src/base/clock.ts'
