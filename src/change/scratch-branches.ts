@@ -245,8 +245,10 @@ async function untilThere(
     )
     if (missing.length === 0) return null
     const reports = (await listRecords<FleetReport>(store, keys.fleetReports)).map((record) => record.value)
-    // A partition that stopped does not go on; all else (a deadlock, a server that is busy) the consumers try again themselves.
-    const stopped = reports.flatMap((report) => report.partitions).find((one) => one.error !== null)?.error
+    // A partition that stopped does not go on, nor a fleet that cannot run here; what a server refused for a moment (a deadlock, too busy) the consumers
+    // try again themselves.
+    const unfit = reports.find((report) => report.state === 'failed' && report.error?.code.startsWith('SW-INGEST-') === true)?.error
+    const stopped = reports.flatMap((report) => report.partitions).find((one) => one.error !== null)?.error ?? unfit
     if (stopped != null) return `${stopped.code} ${stopped.what}`
     const stands = rows.map((row) => `${row['shard_uid']} ${row['partition_no']} ${row['next_offset']}`).join()
     if (stands !== stood) [stood, movedAtMs] = [stands, clock.monotonicMs()]
