@@ -59,12 +59,13 @@ export function buildBatch(ranges: readonly Range[], floors: Floors): BuiltBatch
     for (const item of range.items) {
       if (item.record.offset < range.from) continue
       count.records++
-      count.newestMs = Math.max(count.newestMs, Math.floor(item.eventTimeMs))
       if (item.dead !== null) {
+        // Its time is the record's, if anything: it says nothing of the events'.
         count.deadRecords++
         built.dead.push(item)
         continue
       }
+      count.newestMs = Math.max(count.newestMs, Math.floor(item.eventTimeMs))
       for (const row of item.rows) {
         if (row.bucketMs !== null && row.bucketMs < (floors.get(row.plan.name) ?? noFloor)) {
           count.lateRows++

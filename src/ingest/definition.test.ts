@@ -246,8 +246,10 @@ test('4.10: the floor is a boundary of buckets; one clock that runs ahead moves 
         [1, 9e15],
       ]),
       2,
+      1e15,
     ),
     100,
   )
-  assert.equal(watermarkOf(new Map([[0, 100]]), 2), null, 'unknown is not zero')
+  assert.equal(watermarkOf(new Map([[0, 9e15]]), 1, 1e15), 1e15, 'nor with one partition: our own clock is the end')
+  assert.equal(watermarkOf(new Map([[0, 100]]), 2, 1e15), null, 'unknown is not zero')
 })

@@ -421,7 +421,7 @@ export class FleetSession {
       for (const [shard, item] of routed) {
         items[shard]?.push(item)
         bytes[shard] = (bytes[shard] ?? 0) + 200 * (1 + item.rows.length) + (record.value?.length ?? 0)
-        held.newestMs = Math.max(held.newestMs ?? 0, item.eventTimeMs)
+        if (item.dead === null) held.newestMs = Math.max(held.newestMs ?? 0, item.eventTimeMs)
       }
     }
     if (to <= held.readAt) return

@@ -37,7 +37,7 @@ export async function purgeOnce(session: FleetSession): Promise<void> {
       await connections[i]?.query('COMMIT')
       for (const row of positions ?? []) newest.set(Number(row['p']), Math.max(newest.get(Number(row['p'])) ?? 0, Number(row['ms'])))
     }
-    const watermark = watermarkOf(newest, session.topic.partitions)
+    const watermark = watermarkOf(newest, session.topic.partitions, options.clock.nowMs())
     if (leads && watermark !== null) {
       const floors = Object.fromEntries(
         expiring.flatMap((table) => {
