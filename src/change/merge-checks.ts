@@ -4,7 +4,8 @@
  *
  * A key that contains the shard key cannot collide between sources: equal values are of one keyspace id, hence of one source. Of the others the keys
  * of one source are read in pages, in key order, and looked up on the other, which compares by its own collation, as the target will. Bounded in
- * time: what was not looked at is told, and streams stop with both rows named if they collide after all (1.6).
+ * time: what was not looked at is told, and streams stop with both rows named if they collide after all (1.6). The two sides are read one after the other, so a
+ * row that a transaction over both shards is moving may be met on both: only pairs that are met again, several times, count.
  */
 import type { SwError } from '../base/errors.ts'
 import type { Clock } from '../base/clock.ts'
@@ -19,6 +20,8 @@ export type MergeFindings = { readonly errors: SwError[]; readonly notes: string
 
 const pageRows = 500
 const samplesMax = 20
+const looksAgain = 4
+const lookAgainMs = 150
 
 /** `together`: sources that feed a common target, in pairs. */
 export async function duplicateKeys(
@@ -104,9 +107,20 @@ async function collisions(
     )
     if (rows.length === 0) return { values, more: false, whole: true }
     const tuples = rows.map((row) => columns.map((_, i) => row[`c${i}`] ?? 'NULL'))
-    const hits = await other.connection.allText(
-      `SELECT CONCAT_WS(${quoteString(', ')}, ${key.parts.map((part) => shownSql(table, part.column ?? '')).join(', ')}) AS v FROM ${ask} WHERE (${list}) IN (${tuples.map((tuple) => `(${tuple.join(', ')})`).join(', ')}) LIMIT ${samplesMax}`,
-    )
+    const asked = `${literals.map((sql, i) => `${sql} AS c${i}`).join(', ')}, CONCAT_WS(${quoteString(', ')}, ${key.parts.map((part) => shownSql(table, part.column ?? '')).join(', ')}) AS v`
+    const among = async (connection: Connection, from: string, of: readonly string[][]): Promise<Record<string, string | null>[]> =>
+      of.length === 0
+        ? []
+        : connection.allText(
+            `SELECT ${asked} FROM ${from} WHERE (${list}) IN (${of.map((tuple) => `(${tuple.join(', ')})`).join(', ')}) LIMIT ${samplesMax}`,
+          )
+    const tuplesOf = (found: readonly Record<string, string | null>[]): string[][] =>
+      found.map((row) => columns.map((_, i) => row[`c${i}`] ?? 'NULL'))
+    let hits = await among(other.connection, ask, tuples)
+    for (let look = 0; look < looksAgain && hits.length > 0; look++) {
+      await clock.sleep(lookAgainMs)
+      hits = await among(other.connection, ask, tuplesOf(await among(one.connection, read, tuplesOf(hits))))
+    }
     values.push(...hits.map((row) => row['v'] ?? ''))
     if (values.length >= samplesMax) return { values: values.slice(0, samplesMax), more: true, whole: true }
     after = tuples.at(-1) ?? null

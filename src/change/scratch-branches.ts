@@ -58,6 +58,7 @@ export async function tryTwice(world: {
   const connection = await connectServer(store, world.on.serverId, 'admin')
   const stop = new AbortController()
   const running: Promise<void>[] = []
+  const mine = new MemoryStore(clock)
   try {
     const holdAt = await someRecords(topicUrl, world.recordsMax)
     if (holdAt.records === 0) return { kind: 'unknown', reason: 'the topic holds no records yet to try' }
@@ -68,7 +69,6 @@ export async function tryTwice(world: {
       world.model,
       tables.map((one) => one.table),
     )
-    const mine = new MemoryStore(clock)
     await records(world, mine)
     for (const [i, schema] of schemas.entries()) {
       await connection.query(`CREATE DATABASE ${quoteIdentifier(schema)} DEFAULT CHARACTER SET utf8mb4`)
@@ -158,6 +158,7 @@ export async function tryTwice(world: {
   } finally {
     stop.abort(new Error('the scratch branches are removed'))
     await Promise.allSettled(running)
+    await mine[Symbol.asyncDispose]()
     for (const schema of schemas) await connection.query(`DROP DATABASE IF EXISTS ${quoteIdentifier(schema)}`).catch(() => undefined)
     const ids = branchIds.map((id) => quoteString(id)).join(',')
     for (const name of Object.values(ingestTable))

@@ -136,6 +136,7 @@ export class Office implements AsyncDisposable {
     this.#end.abort()
     await this.#engine
     await this.pool[Symbol.asyncDispose]()
+    await this.store[Symbol.asyncDispose]()
   }
 }
 

@@ -92,6 +92,7 @@ export class VerifyWorld implements AsyncDisposable {
     this.t.destroy()
     await this.source[Symbol.asyncDispose]()
     await this.target[Symbol.asyncDispose]()
+    await this.store[Symbol.asyncDispose]()
   }
 
   /** Makes the targets' tables, writes the records, starts a mover with its verifier, and waits until the streams follow. */

@@ -323,6 +323,7 @@ export class TwoBranches implements AsyncDisposable {
     await this.producer.close()
     this.sql.destroy()
     await this.server[Symbol.asyncDispose]()
+    await this.store[Symbol.asyncDispose]()
     rmSync(this.dir, { recursive: true, force: true })
   }
 }
