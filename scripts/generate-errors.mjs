@@ -1,28 +1,17 @@
 // Writes docs/errors.md from the error registry (needs Node 24: it loads src/*/errors.ts).   --check compares only.
-import { mkdirSync, readFileSync, readdirSync, writeFileSync, existsSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import { generatedPage } from './generated-page.mjs'
 
 const projectDir = dirname(dirname(fileURLToPath(import.meta.url)))
-const target = join(projectDir, 'docs', 'errors.md')
 
 for (const room of readdirSync(join(projectDir, 'src')).sort()) {
   const file = join(projectDir, 'src', room, 'errors.ts')
   if (room !== 'base' && existsSync(file)) await import(pathToFileURL(file).href)
 }
 const { allErrors } = await import(pathToFileURL(join(projectDir, 'src', 'base', 'errors.ts')).href)
-const text = render(allErrors())
-
-if (process.argv.includes('--check')) {
-  const had = existsSync(target) ? readFileSync(target, 'utf8') : ''
-  if (had !== text) {
-    console.error('docs/errors.md is not what the registry says; run  npm run errors')
-    process.exit(1)
-  }
-} else {
-  mkdirSync(dirname(target), { recursive: true })
-  writeFileSync(target, text)
-}
+generatedPage('errors.md', render(allErrors()), 'npm run errors')
 
 function render(errors) {
   const classes = {

@@ -2,18 +2,17 @@
 // sql-60.db.test.ts shows with the same statements.
 //
 //   node scripts/generate-sql.mjs [--check]
-import { readFileSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { statements, tables, vschema } from '../test/sql-60.cases.ts'
 import { parseVschema } from '../src/keyspace/vschema.ts'
 import { resolveVschema } from '../src/keyspace/vschema-resolve.ts'
 import { Planner } from '../src/gate/plan/planner.ts'
 import { idsNeeded, routePlan } from '../src/gate/plan/route.ts'
 import { Lexer } from '../src/sql/lexer.ts'
+import { docsDir, generatedPage } from './generated-page.mjs'
 
-const projectDir = dirname(dirname(fileURLToPath(import.meta.url)))
-const file = join(projectDir, 'docs', 'sql.md')
+const file = join(docsDir, 'sql.md')
 const [start, end] = ['<!-- from scripts/generate-sql.mjs -->', '<!-- end -->']
 
 const columns = new Map(tables.map(read))
@@ -90,9 +89,4 @@ const table = ['| statement | over four shards |', '|---|---|', ...rows].join('\
 const now = readFileSync(file, 'utf8')
 if (!now.includes(start) || !now.includes(end)) throw new Error(`${file} has no place for the table`)
 const made = now.slice(0, now.indexOf(start) + start.length) + '\n' + table + '\n' + now.slice(now.indexOf(end))
-if (process.argv.includes('--check')) {
-  if (made !== now) {
-    console.error('docs/sql.md is not what the planner says: node scripts/generate-sql.mjs')
-    process.exit(1)
-  }
-} else writeFileSync(file, made)
+generatedPage('sql.md', made, 'node scripts/generate-sql.mjs')
