@@ -32,13 +32,23 @@ for (const flavour of flavours()) {
             !['MODIFY COLUMN (another place)', 'another primary key'].includes(cell.name)
           )
             continue
-          if (!all && mode === 'stop' && !['DROP COLUMN', 'DROP TABLE', 'MODIFY COLUMN (another place)'].includes(cell.name)) continue
+          if (!all && !always(flavour, cell.name, phase, mode)) continue
           test(`1.13 ${cell.name}, ${phase}, --on-ddl ${mode}: ${outcomeOf(cell, phase, mode)}`, () =>
             runCell(flavour, servers, cell, phase, mode))
         }
       }
     }
   })
+}
+
+/** What `npm test` runs: each statement once, each way to stop or to go on once, the old definition on both servers. */
+function always(flavour: string, name: string, phase: string, mode: string): boolean {
+  if (name === 'MODIFY COLUMN (another place)') return phase === 'following' || flavour === 'mariadb'
+  if (flavour === 'mysql') return false
+  if (name === 'another primary key') return mode !== 'stop'
+  if (phase === 'copying') return false
+  if (mode === 'ignore') return ['ADD COLUMN, the targets not altered', 'DROP COLUMN', 'RENAME COLUMN', 'TRUNCATE'].includes(name)
+  return mode === 'exec' || name === 'DROP TABLE'
 }
 
 async function runCell(
