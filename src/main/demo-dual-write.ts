@@ -1,6 +1,6 @@
 /** What `npm run demo:dual-write` runs: four shards to eight by a second fleet, narrated, and its proof. `--kafka`: topics on a real Kafka. */
 import { fork } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import mysql from 'mysql2/promise'
@@ -18,15 +18,11 @@ import { demoErrors } from '../demo/errors.ts'
 import type { ShardAddress } from '../demo/final-check.ts'
 import { readInstalls } from '../local/installs.ts'
 import { LocalKafka, readKafkaInstall } from '../local/local-kafka.ts'
-import { LocalProvisioner } from '../local/provisioner.ts'
 import { LocalServers } from '../local/local-servers.ts'
 import { watchParent } from '../local/parent-watch.ts'
 import { createTopic, openTopic } from '../topic/open.ts'
-import { keys } from '../topology/keys.ts'
-import type { ServerSecret } from '../topology/records.ts'
-import { SqliteStore } from '../topology/sqlite.ts'
-import { readRecord } from '../topology/typed.ts'
 import type { DualWriteApplicationOptions } from './demo-dual-write-application.ts'
+import { forgetRun, removeProvisioned, shardAddresses } from './demo-place.ts'
 import { Tree } from './tree.ts'
 import { clientUser, ensureClientUser, installsFile, projectDir, templatesDir, untilInterrupted } from './up.ts'
 
@@ -320,45 +316,19 @@ function startApplication(given: DualWriteApplicationOptions): {
   }
 }
 
-/** Where the shards of a keyspace or branch stand, with our administrator's account: for reading them directly. */
-async function addresses(client: ApiClient, name: string): Promise<ShardAddress[]> {
-  await using store = new SqliteStore(join(dataDir, 'topology.sqlite'))
-  const found: ShardAddress[] = []
-  for (const shard of await client.call('listShards', { keyspace: name })) {
-    const secret = await readRecord<ServerSecret>(store, keys.secret(shard.server.id))
-    if (secret === null) throw demoErrors.failed({ what: `no account on ${shard.server.id}` })
-    const { user, password } = secret.value.admin
-    found.push({ name: shard.name, host: shard.server.host, port: shard.server.port, schema: shard.schema, user, password })
-  }
-  return found
+function addresses(client: ApiClient, name: string): Promise<ShardAddress[]> {
+  return shardAddresses(dataDir, client, name)
 }
 
-/** Each run begins anew: what an earlier demonstration left in this directory is its own to remove. */
 async function clean(): Promise<void> {
-  await stopServers()
-  for (const name of [
-    'demo',
-    'servers',
-    'logs',
-    'up.json',
-    'client.password',
-    'topology.sqlite',
-    'topology.sqlite-wal',
-    'topology.sqlite-shm',
-  ])
-    rmSync(join(dataDir, name), { recursive: true, force: true })
-  mkdirSync(join(dataDir, 'demo'), { recursive: true })
-}
-
-async function stopServers(): Promise<void> {
-  const provisioner = new LocalProvisioner(servers, { root: join(dataDir, 'servers'), flavours: [] })
-  if (existsSync(join(dataDir, 'servers'))) for (const { id } of await provisioner.list()) await provisioner.remove(id)
+  await removeProvisioned(dataDir, servers)
+  forgetRun(dataDir)
 }
 
 async function shutDown(): Promise<void> {
   await tree?.stop()
   await kafka?.stop()
-  await stopServers()
+  await removeProvisioned(dataDir, servers)
 }
 
 function readOptions() {

@@ -1,6 +1,6 @@
 /** What `npm start` runs: the live reshard under traffic, narrated, and its proof. */
 import { fork } from 'node:child_process'
-import { existsSync, mkdirSync, rmSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import mysql from 'mysql2/promise'
@@ -19,13 +19,9 @@ import { closingTable, secondLine } from '../demo/narrator.ts'
 import { createTable, database, repsOf, seedColumns, seedRow, table, userOf } from '../demo/workload.ts'
 import { readInstalls } from '../local/installs.ts'
 import { LocalServers } from '../local/local-servers.ts'
-import { LocalProvisioner } from '../local/provisioner.ts'
 import type { LocalServer } from '../local/local-servers.ts'
-import { keys } from '../topology/keys.ts'
-import type { ServerSecret } from '../topology/records.ts'
-import { SqliteStore } from '../topology/sqlite.ts'
-import { readRecord } from '../topology/typed.ts'
 import { watchParent } from '../local/parent-watch.ts'
+import { forgetRun, removeProvisioned, shardAddresses } from './demo-place.ts'
 import { Tree } from './tree.ts'
 import { clientUser, ensureClientUser, installsFile, templatesDir, untilInterrupted } from './up.ts'
 
@@ -196,47 +192,21 @@ function* seedStates(): Iterable<readonly [number, { user: number; version: numb
 
 /** Where shards stand, with our administrator's account: for reading them directly. */
 async function addresses(client: ApiClient, names: readonly string[]): Promise<ShardAddress[]> {
-  const shards = await client.call('listShards', { keyspace: database })
-  await using store = new SqliteStore(join(dataDir, 'topology.sqlite'))
-  const found: ShardAddress[] = []
-  for (const name of names) {
+  const shards = await shardAddresses(dataDir, client, database)
+  return names.map((name) => {
     const shard = shards.find((one) => one.name === name)
     if (shard === undefined) throw demoErrors.failed({ what: `there is no shard ${name}` })
-    const secret = await readRecord<ServerSecret>(store, keys.secret(shard.server.id))
-    if (secret === null) throw demoErrors.failed({ what: `no account on ${shard.server.id}` })
-    found.push({
-      name,
-      host: shard.server.host,
-      port: shard.server.port,
-      schema: shard.schema,
-      user: secret.value.admin.user,
-      password: secret.value.admin.password,
-    })
-  }
-  return found
+    return shard
+  })
 }
 
-/** Each run begins anew: what an earlier demonstration left in this directory is its own to remove. */
 async function clean(): Promise<void> {
   await stopServers()
-  for (const name of [
-    'demo',
-    'servers',
-    'logs',
-    'up.json',
-    'client.password',
-    'topology.sqlite',
-    'topology.sqlite-wal',
-    'topology.sqlite-shm',
-  ]) {
-    rmSync(join(dataDir, name), { recursive: true, force: true })
-  }
-  mkdirSync(join(dataDir, 'demo'), { recursive: true })
+  forgetRun(dataDir)
 }
 
 async function stopServers(): Promise<void> {
-  const provisioner = new LocalProvisioner(servers, { root: join(dataDir, 'servers'), flavours: [] })
-  if (existsSync(join(dataDir, 'servers'))) for (const { id } of await provisioner.list()) await provisioner.remove(id)
+  await removeProvisioned(dataDir, servers)
   if (existsSync(existingDir)) await servers.destroy(existingDir)
 }
 
