@@ -4,56 +4,28 @@ import type { DualWriteView } from '../api/dualwrite-schemas.ts'
 import type { WorkflowView } from '../api/schemas.ts'
 import type { CliContext } from './context.ts'
 import { cliErrors } from './errors.ts'
+import { bootstraps, dualwriteFlags, dualwriteVerbTexts } from './dualwrite-flags.ts'
 import { bool, list, milliseconds, need, text } from './flags.ts'
 import type { Flags } from './flags.ts'
 import { carryOut } from './follow.ts'
 import { clockTime, count, duration, table } from './text.ts'
+import { verbCommand } from './verbs.ts'
 
-export const dualwriteVerbs = ['create', 'show', 'status', 'check', 'validate', 'ramp', 'rollback', 'complete', 'cancel'] as const
-const bootstraps = ['wait', 'pin', 'pin+wait', 'hybrid'] as const
 const rungNames = ['L0', 'L1', 'L2', 'L3', 'L4', 'L5', 'L6'] as const
 
 /** `DualWrite <verb> --keyspace K --workflow W`. */
 export function dualwriteCommand(program: Command, cli: CliContext): void {
-  program
-    .command('DualWrite')
-    .alias('dualwrite')
-    .description(`fill a branch from the topics, prove it, move readers to it: ${dualwriteVerbs.join(', ')}`)
-    .argument('<verb>', dualwriteVerbs.join(' | '))
-    .option('--keyspace <keyspace>', 'the keyspace')
-    .option('--workflow <name>', 'the name of the run')
-    .option('--to-branch <branch>', '[create] the branch that is filled')
-    .option('--bootstrap <way>', `[create] ${bootstraps.join(' | ')}`)
-    .option('--margin <duration>', '[create] how far behind the oldest offset held a pinned branch begins')
-    .option('--raise-retention <bool>', '[create] raise the topics’ retention first where that is allowed (put back at the end)')
-    .option('--consumers <n>', '[create] consumer processes of the second fleet')
-    .option('--writers <n>', '[create] writer lanes of each')
-    .option('--rungs <rungs>', '[create] what readiness asks for, e.g. L0,L1,L2')
-    .option('--rung <rungs>', '[validate] only these')
-    .option('--allow <checks>', '[create] preconditions that are passed over, by name')
-    .option('--steps <percents>', '[create] shares of an automatic ramp, e.g. 0.1,1,5,25,50,100')
-    .option('--dwell <duration>', '[create, ramp --auto] how long each step stands at least')
-    .option('--p95-times-most <n>', '[create] p95 of reads on the new branch against the old')
-    .option('--watch-every <duration>', '[create] how often both branches are compared while reads move')
-    .option('--quiet <duration>', '[create] how long nobody may have read the old servers before they are given up')
-    .option('--hold <duration>', '[create, complete] how long the old data is kept; default: one retention of the topics')
-    .option('--percent <n>', '[ramp] the share of tenants that reads the new branch')
-    .option('--auto', '[ramp] step by step, watched, and back by itself')
-    .option('--stop', '[ramp] keep an automatic ramp where it is')
-    .option('--keyspace-id <hex>', '[ramp] one tenant, by keyspace id, with --to')
-    .option('--to <branch>', '[ramp] main, the new branch, or default')
-    .option('--emergency', '[rollback] at once: reads may go back in time')
-    .option('--keep-data', '[cancel] leave the rows of the branch')
-    .option('--dry-run', 'say what would be done')
-    .option('--yes', '[complete, cancel] what is removed is meant to be')
-    .option('--wait <bool>', 'follow until it has ended; default true')
-    .option('--format <format>', 'text | json')
-    .action((verbGiven: string, flags: Flags) => run(cli, verbGiven.toLowerCase(), verbGiven, flags))
+  const spec = {
+    name: 'DualWrite',
+    alias: 'dualwrite',
+    summary: 'fill a branch from the topics, prove it, move readers to it',
+    verbs: dualwriteVerbTexts,
+    flags: dualwriteFlags,
+  }
+  verbCommand(program, cli, spec, (verb, flags) => run(cli, verb, flags))
 }
 
-async function run(cli: CliContext, verb: string, given: string, flags: Flags): Promise<void> {
-  if (!(dualwriteVerbs as readonly string[]).includes(verb))
-    throw cliErrors.unknownVerb({ command: 'DualWrite', verb: given, verbs: dualwriteVerbs.join(', ') })
+async function run(cli: CliContext, verb: string, flags: Flags): Promise<void> {
   const keyspace = need(flags, 'keyspace', '--keyspace', 'DualWrite')
   const name = need(flags, 'workflow', '--workflow', 'DualWrite')
   if (verb === 'show' || verb === 'status') return show(cli, verb, keyspace, name, flags)
@@ -162,7 +134,7 @@ function request(cli: CliContext, verb: string, flags: Flags): RequestBody<'act'
       }
     }
     default:
-      throw cliErrors.unknownVerb({ command: 'DualWrite', verb, verbs: dualwriteVerbs.join(', ') })
+      throw cliErrors.unknownVerb({ command: 'DualWrite', verb, verbs: Object.keys(dualwriteVerbTexts).join(', ') })
   }
 }
 

@@ -1,26 +1,23 @@
-import { Option } from 'commander'
-import type { Command } from 'commander'
 import { cliErrors } from './errors.ts'
 import type { CliContext } from './context.ts'
-import type { FlagRule } from './vitess-flags.ts'
 import { parseDuration } from './text.ts'
 
+/** A flag of a command with verbs. */
+export type FlagRule = {
+  /** Commander's form. */
+  readonly flag: string
+  readonly verbs: readonly string[]
+  readonly how: 'works' | 'noop' | 'refused'
+  /** What it does, for `--help`; with its default where it has one. */
+  readonly help?: string
+  /** noop: why it has no effect; refused: why. */
+  readonly note?: string
+  readonly instead?: string
+  /** Not a flag of vtctldclient. */
+  readonly ours?: true
+}
+
 export type Flags = Readonly<Record<string, string | boolean | string[] | undefined>>
-
-/** Adds every flag of the table to a command, so that flags may stand before or after the verb. */
-export function addFlags(command: Command, rules: readonly FlagRule[]): Command {
-  for (const rule of rules) {
-    const option = new Option(rule.flag, describe(rule))
-    if (rule.how !== 'works') option.hideHelp()
-    command.addOption(option)
-  }
-  return command
-}
-
-function describe(rule: FlagRule): string {
-  const verbs = `[${rule.verbs.join(', ')}]`
-  return rule.note === undefined ? verbs : `${verbs} ${rule.note}`
-}
 
 /**
  * Checks the flags that were given against the verb: refused ones and ones of another verb are errors (SW-CLI-002, -001),

@@ -3,28 +3,26 @@ import type { ActionRequest, ActionView, WorkflowView } from '../api/schemas.ts'
 import type { RequestBody } from '../api/endpoints.ts'
 import type { CliContext } from './context.ts'
 import { cliErrors } from './errors.ts'
-import { addFlags, bool, checkFlags, list, milliseconds, need, repeated, text } from './flags.ts'
+import { bool, list, milliseconds, need, repeated, text } from './flags.ts'
 import type { Flags } from './flags.ts'
 import { carryOut, streamLine, workflowLines } from './follow.ts'
 import { paceLimits } from './pace.ts'
 import { parseServerUrl } from './server-url.ts'
 import { clockTime, duration } from './text.ts'
 import { followVdiff } from './vdiff.ts'
-import { reshardFlags, reshardVerbs } from './vitess-flags.ts'
+import { verbCommand } from './verbs.ts'
+import { reshardFlags, reshardVerbs, reshardVerbTexts } from './vitess-flags.ts'
 
 /** `reshard --workflow W --target-keyspace K <verb> …`, flags before or after the verb, the verb in any case. */
 export function reshardCommand(program: Command, cli: CliContext): void {
-  const command = program
-    .command('reshard')
-    .alias('Reshard')
-    .description(`change the shards of a keyspace: ${reshardVerbs.join(', ')}`)
-    .argument('<verb>', reshardVerbs.join(' | '))
-  addFlags(command, reshardFlags).action(async (verbGiven: string, flags: Flags) => {
-    const verb = verbGiven.toLowerCase()
-    if (!(reshardVerbs as readonly string[]).includes(verb)) {
-      throw cliErrors.unknownVerb({ command: 'reshard', verb: verbGiven, verbs: reshardVerbs.join(', ') })
-    }
-    checkFlags(cli, 'reshard', verb, reshardFlags, flags)
+  const spec = {
+    name: 'reshard',
+    alias: 'Reshard',
+    summary: 'change the shards of a keyspace while applications keep running',
+    verbs: reshardVerbTexts,
+    flags: reshardFlags,
+  }
+  verbCommand(program, cli, spec, async (verb, flags) => {
     const name = need(flags, 'workflow', '--workflow', 'reshard')
     const keyspace = need(flags, 'targetKeyspace', '--target-keyspace', 'reshard')
     await run(cli, verb, keyspace, name, flags)

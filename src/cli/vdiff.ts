@@ -2,26 +2,24 @@ import type { Command } from 'commander'
 import type { VdiffView } from '../api/schemas.ts'
 import type { CliContext } from './context.ts'
 import { cliErrors } from './errors.ts'
-import { addFlags, bool, checkFlags, list, need, text } from './flags.ts'
-import type { Flags } from './flags.ts'
+import { bool, list, need, text } from './flags.ts'
+
 import { carryOut } from './follow.ts'
 import { count, duration, percent, table } from './text.ts'
-import { vdiffFlags, vdiffVerbs } from './vitess-flags.ts'
+import { verbCommand } from './verbs.ts'
+import { vdiffFlags, vdiffVerbTexts } from './vitess-flags.ts'
 
 /** `vdiff --workflow W --target-keyspace K create|show|…` */
 export function vdiffCommand(program: Command, cli: CliContext): void {
-  const command = program
-    .command('vdiff')
-    .alias('VDiff')
-    .description(`compare all rows of a workflow's sources and targets: ${vdiffVerbs.join(', ')}`)
-    .argument('<verb>', vdiffVerbs.join(' | '))
-    .argument('[which]', 'last | all | a uid')
-  addFlags(command, vdiffFlags).action(async (verbGiven: string, which: string | undefined, flags: Flags) => {
-    const verb = verbGiven.toLowerCase()
-    if (!(vdiffVerbs as readonly string[]).includes(verb)) {
-      throw cliErrors.unknownVerb({ command: 'vdiff', verb: verbGiven, verbs: vdiffVerbs.join(', ') })
-    }
-    checkFlags(cli, 'vdiff', verb, vdiffFlags, flags)
+  const spec = {
+    name: 'vdiff',
+    alias: 'VDiff',
+    summary: 'compare all rows of a workflow’s sources and targets',
+    verbs: vdiffVerbTexts,
+    flags: vdiffFlags,
+    which: 'last | all | a uid',
+  }
+  verbCommand(program, cli, spec, async (verb, flags, which) => {
     const name = need(flags, 'workflow', '--workflow', 'vdiff')
     const keyspace = need(flags, 'targetKeyspace', '--target-keyspace', 'vdiff')
     if (verb === 'create') {

@@ -6,13 +6,14 @@ import type { ActionView } from '../api/schemas.ts'
 import { isSwError } from '../base/errors.ts'
 import { systemClock } from '../base/clock.ts'
 import type { CliContext } from './context.ts'
+import { dualwriteFlags, dualwriteVerbTexts } from './dualwrite-flags.ts'
 import { flagName } from './flags.ts'
 import { buildProgram } from './program.ts'
 import { otherCommands, reshardFlags, reshardVerbs, vdiffFlags, vdiffVerbs } from './vitess-flags.ts'
-import type { FlagRule } from './vitess-flags.ts'
+import type { FlagRule } from './flags.ts'
 
 type Call = { name: string; params: unknown; body: Record<string, unknown> | undefined }
-type Run = { calls: Call[]; out: string[]; err: string[]; error: unknown }
+type Run = { calls: Call[]; out: string[]; err: string[]; help: string; error: unknown }
 
 const done: ActionView = {
   id: 'id-00000000',
@@ -77,7 +78,7 @@ const workflow = {
 }
 
 async function run(args: readonly string[]): Promise<Run> {
-  const result: Run = { calls: [], out: [], err: [], error: null }
+  const result: Run = { calls: [], out: [], err: [], help: '', error: null }
   const client = {
     baseUrl: 'http://test',
     async call(name: string, params: unknown, body?: Record<string, unknown>) {
@@ -103,7 +104,8 @@ async function run(args: readonly string[]): Promise<Run> {
   }
   const program = buildProgram(cli, '0')
   program.exitOverride()
-  for (const command of program.commands) command.exitOverride().configureOutput({ writeErr: () => {}, writeOut: () => {} })
+  for (const command of program.commands)
+    command.exitOverride().configureOutput({ writeErr: () => {}, writeOut: (text) => void (result.help += text) })
   await program.parseAsync(['node', 'shardwright', ...args]).catch((error: unknown) => (result.error = error))
   return result
 }
@@ -234,3 +236,21 @@ test('an unknown verb names those that there are', async () => {
   assert.ok(isSwError(error, 'SW-CLI-003'))
   assert.match(error.fix, /switchtraffic/)
 })
+
+for (const [command, verbs, flags] of [
+  ['reshard', reshardVerbs, reshardFlags],
+  ['vdiff', vdiffVerbs, vdiffFlags],
+  ['DualWrite', Object.keys(dualwriteVerbTexts), dualwriteFlags],
+] as const) {
+  test(`${command} --help names every verb; a verb's --help names its flags and no other's, each with what it does`, async () => {
+    const overview = (await run([command, '--help'])).help
+    for (const verb of verbs) {
+      assert.match(overview, new RegExp(`^  ${verb} +\\S`, 'm'))
+      const { help } = await run([command, verb, '--help'])
+      for (const rule of flags.filter((one) => one.how === 'works')) {
+        const shown = help.replace(/\s+/g, ' ').includes(`${rule.flag} ${(rule.help ?? 'no help').slice(0, 20)}`)
+        assert.equal(shown, rule.verbs.includes(verb), `${verb} ${rule.flag}\n${help}`)
+      }
+    }
+  })
+}

@@ -2,34 +2,26 @@
  * Verbs and flags of vtctldclient, and what becomes of each here: one table, from which commands are built, tests run and
  * docs/vitess-commands.md is generated. Source of the names: the public reference of Vitess 24's vtctldclient.
  */
-export type FlagRule = {
-  /** Commander's form. */
-  readonly flag: string
-  readonly verbs: readonly string[]
-  readonly how: 'works' | 'noop' | 'refused'
-  /** noop: why it has no effect; refused: why. */
-  readonly note?: string
-  readonly instead?: string
-  /** Not a flag of vtctldclient. */
-  readonly ours?: true
-}
+import type { FlagRule } from './flags.ts'
 
-export const reshardVerbs = [
-  'create',
-  'show',
-  'status',
-  'progress',
-  'start',
-  'stop',
-  'update',
-  'check',
-  'vdiff',
-  'switchtraffic',
-  'reversetraffic',
-  'complete',
-  'cancel',
-] as const
-export type ReshardVerb = (typeof reshardVerbs)[number]
+/** Each verb and what it does, in the order in which they are used. */
+export const reshardVerbTexts = {
+  create: 'check everything, make the target shards, start copying',
+  show: 'all about it: state, streams, tables, last action, journal',
+  status: 'state and streams in a few lines',
+  progress: 'as status',
+  check: 'what would stop a switch now, all at once, each with its way out',
+  vdiff: 'compare all rows of both sides under live writes',
+  update: 'change its limits, or pause the copy, while it runs',
+  stop: 'stop its streams; nothing is lost',
+  start: 'go on where they stopped',
+  switchtraffic: 'move traffic to the new shards, in well under a second',
+  reversetraffic: 'move it back, with every write made since',
+  complete: 'keep the new shards, remove the old ones: the end of the way back',
+  cancel: 'remove the new shards; before the first switch, or after reversetraffic',
+} as const
+export type ReshardVerb = keyof typeof reshardVerbTexts
+export const reshardVerbs = Object.keys(reshardVerbTexts) as ReshardVerb[]
 
 const every = reshardVerbs as readonly string[]
 const paced = ['create', 'update']
@@ -37,44 +29,162 @@ const switches = ['switchtraffic', 'reversetraffic']
 const cells = 'Shardwright has no cells: servers are named one by one'
 
 export const reshardFlags: readonly FlagRule[] = [
-  { flag: '-w, --workflow <name>', verbs: every, how: 'works' },
-  { flag: '--target-keyspace <keyspace>', verbs: every, how: 'works' },
-  { flag: '--format <format>', verbs: every, how: 'works' },
-  { flag: '--source-shards <shards>', verbs: ['create'], how: 'works' },
-  { flag: '--target-shards <shards>', verbs: ['create'], how: 'works' },
-  { flag: '--auto-start [bool]', verbs: ['create'], how: 'works' },
-  { flag: '--stop-after-copy [bool]', verbs: ['create'], how: 'works' },
-  { flag: '--on-ddl <action>', verbs: paced, how: 'works' },
-  { flag: '--defer-secondary-keys [bool]', verbs: ['create'], how: 'works' },
-  { flag: '--triggers <refuse|at-switch>', verbs: ['create'], how: 'works', ours: true },
-  { flag: '--max-source-load <share>', verbs: paced, how: 'works', ours: true },
-  { flag: '--max-copy-rate <bytes>', verbs: paced, how: 'works', ours: true },
-  { flag: '--max-threads-running <n>', verbs: paced, how: 'works', ours: true },
-  { flag: '--max-history-length <n>', verbs: paced, how: 'works', ours: true },
-  { flag: '--max-commit-latency <duration>', verbs: paced, how: 'works', ours: true },
-  { flag: '--max-replica-lag <duration>', verbs: paced, how: 'works', ours: true },
-  { flag: '--pause-until <time>', verbs: paced, how: 'works', ours: true },
-  { flag: '--resume [bool]', verbs: ['update'], how: 'works', ours: true },
-  { flag: '--targets-per-server <n>', verbs: ['create'], how: 'works', ours: true },
-  { flag: '--target-server <url...>', verbs: ['create'], how: 'works', ours: true },
-  { flag: '--password-file <file>', verbs: ['create'], how: 'works', ours: true },
-  { flag: '--failpoint <name=kill|hold...>', verbs: ['create'], how: 'works', ours: true },
-  { flag: '--tablet-types <types>', verbs: ['create', ...switches], how: 'works' },
-  { flag: '--timeout <duration>', verbs: switches, how: 'works' },
-  { flag: '--max-replication-lag-allowed <duration>', verbs: switches, how: 'works' },
-  { flag: '--max-stall <duration>', verbs: switches, how: 'works', ours: true },
-  { flag: '--enable-reverse-replication [bool]', verbs: ['switchtraffic'], how: 'works' },
-  { flag: '--require-vdiff [bool]', verbs: switches, how: 'works', ours: true },
-  { flag: '--allow-differences <tables>', verbs: switches, how: 'works', ours: true },
-  { flag: '--allow-unfenced <accounts>', verbs: ['create', ...switches], how: 'works', ours: true },
-  { flag: '--shards <shards>', verbs: ['show', 'status', 'start', 'stop', ...switches], how: 'works' },
-  { flag: '--dry-run [bool]', verbs: ['create', 'start', 'stop', 'update', ...switches, 'complete', 'cancel'], how: 'works' },
-  { flag: '--keep-data [bool]', verbs: ['complete', 'cancel'], how: 'works' },
-  { flag: '--drop-source [bool]', verbs: ['complete'], how: 'works', ours: true },
-  { flag: '--wait [bool]', verbs: every, how: 'works' },
-  { flag: '--tables <tables>', verbs: ['vdiff'], how: 'works', ours: true },
-  { flag: '--repair [bool]', verbs: ['vdiff'], how: 'works', ours: true },
-  { flag: '--include-logs [bool]', verbs: ['show'], how: 'works' },
+  { flag: '-w, --workflow <name>', verbs: every, how: 'works', help: 'its name, within its keyspace' },
+  { flag: '--target-keyspace <keyspace>', verbs: every, how: 'works', help: 'the keyspace' },
+  { flag: '--format <format>', verbs: every, how: 'works', help: 'text or json (default text)' },
+  { flag: '--source-shards <shards>', verbs: ['create'], how: 'works', help: 'the shards that serve now, by comma: 0, or -80,80-' },
+  { flag: '--target-shards <shards>', verbs: ['create'], how: 'works', help: 'the new ones, covering the same key range: -40,40-80,80-' },
+  { flag: '--auto-start [bool]', verbs: ['create'], how: 'works', help: 'start copying at once (default true)' },
+  { flag: '--stop-after-copy [bool]', verbs: ['create'], how: 'works', help: 'stop each stream when its copy is done (default false)' },
+  {
+    flag: '--on-ddl <action>',
+    verbs: paced,
+    how: 'works',
+    help: 'what DDL on a moved table does to its stream: stop, ignore or exec (default stop); docs/ddl.md',
+  },
+  {
+    flag: '--defer-secondary-keys [bool]',
+    verbs: ['create'],
+    how: 'works',
+    help: 'build secondary keys once, after the copy (default true)',
+  },
+  {
+    flag: '--triggers <refuse|at-switch>',
+    verbs: ['create'],
+    how: 'works',
+    help: 'refuse tables with triggers and events, or move them with each switch (default refuse)',
+    ours: true,
+  },
+  {
+    flag: '--max-source-load <share>',
+    verbs: paced,
+    how: 'works',
+    help: 'share of the source’s time that copying may take: 0.1',
+    ours: true,
+  },
+  { flag: '--max-copy-rate <bytes>', verbs: paced, how: 'works', help: 'bytes a second read from each source: 20M', ours: true },
+  { flag: '--max-threads-running <n>', verbs: paced, how: 'works', help: 'wait while a server runs more threads than this', ours: true },
+  { flag: '--max-history-length <n>', verbs: paced, how: 'works', help: 'wait while a source’s undo history is longer', ours: true },
+  {
+    flag: '--max-commit-latency <duration>',
+    verbs: paced,
+    how: 'works',
+    help: 'wait while commits on a source take longer: 20ms',
+    ours: true,
+  },
+  {
+    flag: '--max-replica-lag <duration>',
+    verbs: paced,
+    how: 'works',
+    help: 'wait while a source’s replicas are further behind: 5s',
+    ours: true,
+  },
+  { flag: '--pause-until <time>', verbs: paced, how: 'works', help: 'copy nothing until then: 06:00, 2h, 2026-11-30T06:00', ours: true },
+  { flag: '--resume [bool]', verbs: ['update'], how: 'works', help: 'end a pause', ours: true },
+  {
+    flag: '--targets-per-server <n>',
+    verbs: ['create'],
+    how: 'works',
+    help: 'new shards on each provisioned server (default: two servers in all)',
+    ours: true,
+  },
+  {
+    flag: '--target-server <url...>',
+    verbs: ['create'],
+    how: 'works',
+    help: 'put the new shards on these servers: mysql://user@host:port',
+    ours: true,
+  },
+  {
+    flag: '--password-file <file>',
+    verbs: ['create'],
+    how: 'works',
+    help: 'the administrator’s password of --target-server; else SHARDWRIGHT_SERVER_PASSWORD',
+    ours: true,
+  },
+  {
+    flag: '--failpoint <name=kill|hold...>',
+    verbs: ['create'],
+    how: 'works',
+    help: 'for tests: end or hold a process at a named point',
+    ours: true,
+  },
+  {
+    flag: '--tablet-types <types>',
+    verbs: ['create', ...switches],
+    how: 'works',
+    help: 'primary, replica, by comma (default both); at create without effect',
+  },
+  {
+    flag: '--timeout <duration>',
+    verbs: switches,
+    how: 'works',
+    help: 'how long preparing and draining may take before it gives up (default 30s)',
+  },
+  {
+    flag: '--max-replication-lag-allowed <duration>',
+    verbs: switches,
+    how: 'works',
+    help: 'refuse to begin while streams are further behind (default 30s)',
+  },
+  {
+    flag: '--max-stall <duration>',
+    verbs: switches,
+    how: 'works',
+    help: 'give up, and open the old side again, past this (default 5s)',
+    ours: true,
+  },
+  { flag: '--enable-reverse-replication [bool]', verbs: ['switchtraffic'], how: 'works', help: 'keep the old side in step (default true)' },
+  {
+    flag: '--require-vdiff [bool]',
+    verbs: switches,
+    how: 'works',
+    help: 'refuse without a clean vdiff (default false; a difference found always refuses)',
+    ours: true,
+  },
+  {
+    flag: '--allow-differences <tables>',
+    verbs: switches,
+    how: 'works',
+    help: 'switch although the last vdiff of these tables found differences',
+    ours: true,
+  },
+  {
+    flag: '--allow-unfenced <accounts>',
+    verbs: ['create', ...switches],
+    how: 'works',
+    help: 'let these administrators stay, though they pass the fence: user@host,…',
+    ours: true,
+  },
+  {
+    flag: '--shards <shards>',
+    verbs: ['show', 'status', 'start', 'stop', ...switches],
+    how: 'works',
+    help: 'only these shards; a switch takes whole components only',
+  },
+  {
+    flag: '--dry-run [bool]',
+    verbs: ['create', 'start', 'stop', 'update', ...switches, 'complete', 'cancel'],
+    how: 'works',
+    help: 'say what would be done, change nothing',
+  },
+  { flag: '--keep-data [bool]', verbs: ['complete', 'cancel'], how: 'works', help: 'leave the databases that would be removed' },
+  {
+    flag: '--drop-source [bool]',
+    verbs: ['complete'],
+    how: 'works',
+    help: 'remove the moved tables from attached servers too (default false)',
+    ours: true,
+  },
+  {
+    flag: '--wait [bool]',
+    verbs: every,
+    how: 'works',
+    help: 'stay until it has ended, with progress (default true; create: until the copy is done, default false)',
+  },
+  { flag: '--tables <tables>', verbs: ['vdiff'], how: 'works', help: 'only these tables, by comma (default: all)', ours: true },
+  { flag: '--repair [bool]', verbs: ['vdiff'], how: 'works', help: 'copy again what differs, and say so', ours: true },
+  { flag: '--include-logs [bool]', verbs: ['show'], how: 'works', help: 'with the journal (default true)' },
   { flag: '-c, --cells <cells>', verbs: ['create', ...switches], how: 'noop', note: cells },
   { flag: '-a, --all-cells', verbs: ['create'], how: 'noop', note: cells },
   {
@@ -101,17 +211,24 @@ export const reshardFlags: readonly FlagRule[] = [
   },
 ]
 
-export const vdiffVerbs = ['create', 'show', 'stop', 'resume', 'delete'] as const
+export const vdiffVerbTexts = {
+  create: 'compare all rows of both sides under live writes',
+  show: 'the last comparison, or: show all, show <uid>',
+  stop: 'refused: nothing is held back by one that runs',
+  resume: 'refused: start another with create',
+  delete: 'refused: start another with create',
+} as const
+export const vdiffVerbs = Object.keys(vdiffVerbTexts) as (keyof typeof vdiffVerbTexts)[]
 const vdiffEvery = vdiffVerbs as readonly string[]
 const vdiffAll = 'all rows are compared by 64-bit digests on the servers, online'
 export const vdiffFlags: readonly FlagRule[] = [
-  { flag: '-w, --workflow <name>', verbs: vdiffEvery, how: 'works' },
-  { flag: '--target-keyspace <keyspace>', verbs: vdiffEvery, how: 'works' },
-  { flag: '--format <format>', verbs: vdiffEvery, how: 'works' },
-  { flag: '--tables <tables>', verbs: ['create'], how: 'works' },
-  { flag: '--wait [bool]', verbs: ['create'], how: 'works' },
-  { flag: '--repair [bool]', verbs: ['create'], how: 'works', ours: true },
-  { flag: '-v, --verbose [bool]', verbs: ['create', 'show'], how: 'works' },
+  { flag: '-w, --workflow <name>', verbs: vdiffEvery, how: 'works', help: 'its name, within its keyspace' },
+  { flag: '--target-keyspace <keyspace>', verbs: vdiffEvery, how: 'works', help: 'the keyspace' },
+  { flag: '--format <format>', verbs: vdiffEvery, how: 'works', help: 'text or json (default text)' },
+  { flag: '--tables <tables>', verbs: ['create'], how: 'works', help: 'only these tables, by comma (default: all)' },
+  { flag: '--wait [bool]', verbs: ['create'], how: 'works', help: 'stay until it has ended, with progress (default true)' },
+  { flag: '--repair [bool]', verbs: ['create'], how: 'works', help: 'copy again what differs, and say so', ours: true },
+  { flag: '-v, --verbose [bool]', verbs: ['create', 'show'], how: 'works', help: 'with what was found in each table' },
   { flag: '--source-cells <cells>', verbs: ['create'], how: 'noop', note: cells },
   { flag: '--target-cells <cells>', verbs: ['create'], how: 'noop', note: cells },
   { flag: '--tablet-types <types>', verbs: ['create'], how: 'noop', note: 'primaries are compared: replicas may be behind' },

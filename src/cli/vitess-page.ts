@@ -1,5 +1,5 @@
 import { otherCommands, reshardFlags, reshardVerbs, vdiffFlags, vdiffVerbs } from './vitess-flags.ts'
-import type { FlagRule } from './vitess-flags.ts'
+import type { FlagRule } from './flags.ts'
 
 /** docs/vitess-commands.md, from the same tables as the commands. */
 export function vitessCommandsPage(): string {
@@ -42,7 +42,7 @@ function section(name: string, verbs: readonly string[], flags: readonly FlagRul
 }
 
 function how(flag: FlagRule): string {
-  if (flag.how === 'works') return 'works'
+  if (flag.how === 'works') return flag.help === undefined ? 'works' : `works: ${flag.help}`
   if (flag.how === 'noop') return `accepted without effect: ${flag.note ?? ''}`
   return `refused: ${flag.note ?? ''}. Instead: ${flag.instead ?? ''}`
 }
