@@ -301,7 +301,7 @@ export class Application {
   }
 }
 
-const updateSql = `UPDATE ${table} SET reps = ?, version = version + 1 WHERE user_id = ? AND op = ? AND version = ?`
+export const updateSql = `UPDATE ${table} SET reps = ?, version = version + 1 WHERE user_id = ? AND op = ? AND version = ?`
 
 function insertOf(row: Row): [Effect, string, unknown[]] {
   return [

@@ -2,6 +2,10 @@
 export const database = 'musclemaker_log'
 export const table = 'exercise_log'
 
+/**
+ * `by_op` finds a row by what the application knows of it, and locks that row alone. Without it an UPDATE locked all rows of its user, and two operations on
+ * one user, one of them a transaction, could be a deadlock (1213) of the application's own making.
+ */
 export const createTable = `CREATE TABLE ${table} (
   log_id BIGINT NOT NULL AUTO_INCREMENT,
   user_id BIGINT NOT NULL,
@@ -13,7 +17,8 @@ export const createTable = `CREATE TABLE ${table} (
   version INT NOT NULL DEFAULT 0,
   logged_at TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
   PRIMARY KEY (log_id),
-  KEY by_user (user_id, log_id)
+  KEY by_user (user_id, log_id),
+  UNIQUE KEY by_op (user_id, op)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4`
 
 export const usersCount = 20_000

@@ -27,3 +27,7 @@ test('commits are durable unless a test asks otherwise', () => {
   assert.match(serverConfig(install, place, { ...defaultSettings, durability: 'relaxed' }), /^innodb-flush-log-at-trx-commit = 2$/m)
   assert.match(serverConfig(install, place, { ...defaultSettings, binlog: false }), /^skip-log-bin = ON$/m)
 })
+
+test('whose locks a deadlock was made of is told in the log', () => {
+  assert.match(serverConfig(install, place, defaultSettings), /^innodb-print-all-deadlocks = ON$/m)
+})

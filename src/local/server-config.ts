@@ -84,6 +84,8 @@ function commonConfig(place: ServerPlace, settings: ServerSettings): Record<stri
     'max-allowed-packet': 256 * 1024 * 1024,
     'performance-schema': settings.performanceSchema ? 'ON' : 'OFF',
     'innodb-buffer-pool-size': settings.bufferPoolBytes,
+    // A deadlock is gone when it is asked about: whose locks they were stands in the server's log.
+    'innodb-print-all-deadlocks': 'ON',
     'innodb-flush-log-at-trx-commit': full ? 1 : 2,
     ...(settings.binlog
       ? { 'log-bin': 'binlog', 'sync-binlog': full ? 1 : 0, 'binlog-row-metadata': 'FULL', 'binlog-row-image': 'FULL' }

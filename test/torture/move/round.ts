@@ -64,6 +64,8 @@ export type RoundOptions = {
   roundMs: number
   say: (line: string) => void
   faults: boolean
+  /** While everything still stands. */
+  onFailure?: (error: unknown) => Promise<void>
 }
 
 /** @throws with everything that is known of what went wrong */
@@ -71,6 +73,9 @@ export async function round(options: RoundOptions): Promise<RoundFigures> {
   const one = new Round(options)
   try {
     return await one.run()
+  } catch (error) {
+    await options.onFailure?.(error)
+    throw error
   } finally {
     await one.end()
   }

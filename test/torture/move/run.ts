@@ -21,6 +21,7 @@ const { values } = parseArgs({
     'no-faults': { type: 'boolean', default: false },
     rounds: { type: 'string', default: '0' },
     from: { type: 'string', default: '1' },
+    hold: { type: 'boolean', default: false },
   },
 })
 const pairing = pairings[values.flavour]
@@ -36,6 +37,13 @@ const total: RoundFigures[] = []
 const field = await Field.start(...pairing)
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => void field[Symbol.asyncDispose]().finally(() => process.exit(130)))
+const onFailure = async (error: unknown): Promise<void> => {
+  if (!values.hold) return
+  say(
+    `${String(error)}\nheld for half an hour: source port ${field.source.port}, target port ${field.target.port}, ${field.dir}, pid ${process.pid}`,
+  )
+  await clock.sleep(1_800_000)
+}
 let number = 0
 try {
   while (clock.monotonicMs() < endMs && (values.rounds === '0' || total.length < Number(values.rounds))) {
@@ -43,7 +51,16 @@ try {
     const seed = dice.seed()
     if (number < Number(values.from)) continue
     total.push(
-      await round({ field, seed, number, endMs, roundMs: Number(values['round-seconds']) * 1000, say, faults: !values['no-faults'] }),
+      await round({
+        field,
+        seed,
+        number,
+        endMs,
+        roundMs: Number(values['round-seconds']) * 1000,
+        say,
+        faults: !values['no-faults'],
+        onFailure,
+      }),
     )
   }
   const sum = (of: (figures: RoundFigures) => number): number => total.reduce((n, figures) => n + of(figures), 0)
