@@ -36,12 +36,26 @@ export const apiErrors = defineErrors('API', {
     why: 'client and control are of different versions, or something else listens there',
     fix: 'use the same version on both sides; check the address given by --api',
   },
+  otherSite: {
+    number: 8,
+    class: 'user',
+    what: 'the control API refuses this request: another site led the browser to it',
+    why: 'changes are made from the page that this API serves, or by the command line',
+    fix: 'open the page itself, or use `shardwright`',
+  },
+  otherHost: {
+    number: 9,
+    class: 'user',
+    what: 'the control API refuses this request: it is for the host {host}',
+    why: 'without a token it answers to names of its own machine only',
+    fix: 'use http://127.0.0.1:PORT, or set SHARDWRIGHT_TOKEN for `shardwright up` and whoever asks',
+  },
   unauthorized: {
     number: 6,
     class: 'user',
     what: 'the control API refuses this request: no valid token',
     why: 'this API asks for a bearer token',
-    fix: 'set SHARDWRIGHT_TOKEN or --token-file',
+    fix: 'set SHARDWRIGHT_TOKEN to the token that `shardwright up` was given; in a browser it is the password, with any name',
   },
   internal: {
     number: 7,

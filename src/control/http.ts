@@ -6,6 +6,7 @@ import type { EndpointName, Params, ParsedBody, ResponseOf } from '../api/endpoi
 import { apiErrors } from '../api/errors.ts'
 import { SwError } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
+import { guardAccess } from './access.ts'
 
 export type Handlers = {
   readonly [N in EndpointName]: (params: Params, body: ParsedBody<N>) => Promise<ResponseOf<N>>
@@ -14,11 +15,12 @@ export type Handlers = {
 export type HttpOptions = {
   readonly handlers: Handlers
   readonly log: Log
-  /** Bearer token asked of every request; absent: none (loopback only). */
+  /** Asked of every request; absent: none (loopback only). */
   readonly token?: string | undefined
   readonly version: string
 }
 
+const statusOfCode: Readonly<Record<string, number>> = { 'SW-API-003': 404, 'SW-API-006': 401, 'SW-API-008': 403, 'SW-API-009': 403 }
 const statusOf = { user: 400, transient: 503, unknown: 500, fatal: 500 } as const
 
 /** The control API over HTTP: every endpoint of the contract, nothing else but its own description. */
@@ -33,12 +35,7 @@ export function buildHttp(options: HttpOptions): FastifyInstance {
       log,
     ),
   )
-  if (options.token !== undefined) {
-    const expected = `Bearer ${options.token}`
-    app.addHook('onRequest', async (request) => {
-      if (request.url.startsWith('/api/') && request.headers.authorization !== expected) throw apiErrors.unauthorized()
-    })
-  }
+  guardAccess(app, options.token)
   for (const name of Object.keys(endpoints) as EndpointName[]) register(app, name, handlers)
   app.get('/api/v1/openapi.json', async () => openApi(options.version))
   return app
@@ -67,7 +64,7 @@ function parse(schema: z.ZodType, body: unknown): unknown {
 async function sendError(reply: FastifyReply, error: unknown, log: Log): Promise<FastifyReply> {
   const known = error instanceof SwError ? error : asKnown(error)
   if (known.class === 'fatal') log.error({ error }, 'a request failed')
-  const status = known.code === 'SW-API-003' ? 404 : known.code === 'SW-API-006' ? 401 : statusOf[known.class]
+  const status = statusOfCode[known.code] ?? statusOf[known.class]
   return reply.status(status).send({ error: known.toJSON() })
 }
 

@@ -7,6 +7,7 @@ import { LocalProvisioner } from '../local/provisioner.ts'
 import { LocalServers } from '../local/local-servers.ts'
 import type { FlavourName } from '../mysql/connection.ts'
 import { moveServer } from '../change/servers.ts'
+import { apiToken } from './api-token.ts'
 import { needArgument, processArguments } from './arguments.ts'
 import { runChild } from './child.ts'
 import { switchFailpointOf } from './failpoint.ts'
@@ -16,7 +17,7 @@ import { openTopology } from './topology.ts'
 
 const args = processArguments(
   'control',
-  ['data-dir', 'topology', 'port', 'flavour', 'installs', 'templates', 'lease-ms'],
+  ['data-dir', 'topology', 'host', 'port', 'flavour', 'installs', 'templates', 'lease-ms'],
   process.argv.slice(2),
 )
 const dataDir = needArgument('control', args, 'data-dir')
@@ -38,6 +39,8 @@ const child = runChild(log, async () => {
 })
 const switchFailpoint = switchFailpointOf(process.env['SHARDWRIGHT_FAILPOINT_FILE'])
 const port = Number(needArgument('control', args, 'port'))
+const apiHost = args['host'] ?? '127.0.0.1'
+const token = apiToken(apiHost)
 const control = await startControl({
   store,
   provisioner,
@@ -45,8 +48,9 @@ const control = await startControl({
   clock: systemClock,
   log,
   holder: `control-${process.pid}-${randomUUID().slice(0, 8)}`,
-  host: '127.0.0.1',
+  host: apiHost,
   port,
+  ...(token === undefined ? {} : { token }),
   version,
   ...(args['lease-ms'] === undefined ? {} : { leaseMs: Number(args['lease-ms']) }),
   ...(switchFailpoint === null ? {} : { switchFailpoint }),

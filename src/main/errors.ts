@@ -29,4 +29,18 @@ export const mainErrors = defineErrors('MAIN', {
     why: 'a data directory is new, empty, or was made by Shardwright',
     fix: 'give an empty or new directory by --data-dir',
   },
+  openToNetwork: {
+    number: 5,
+    class: 'user',
+    what: 'the control API would listen on {host} without a token',
+    why: 'whoever reaches it can switch and remove shards',
+    fix: 'set SHARDWRIGHT_TOKEN (or give --token-file), here and for the command line; or leave --api-host at 127.0.0.1',
+  },
+  badToken: {
+    number: 6,
+    class: 'user',
+    what: 'the token in {from} has {length} characters',
+    why: 'a token is at least 16 characters of letters, digits and -._~+/=',
+    fix: 'make one: openssl rand -hex 24',
+  },
 })

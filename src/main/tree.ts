@@ -29,6 +29,9 @@ export type TreeOptions = {
   readonly flavour: 'mysql' | 'mariadb'
   readonly apiPort: number
   readonly gatePort: number
+  /** 127.0.0.1 unless said. */
+  readonly apiHost?: string
+  readonly gateHost?: string
   readonly installsFile: string
   readonly templatesDir: string
   readonly clock: Clock
@@ -78,7 +81,7 @@ export class Tree {
   }
 
   get apiUrl(): string {
-    return `http://127.0.0.1:${this.apiPort}`
+    return `http://${reachableHost(this.#options.apiHost ?? '127.0.0.1')}:${this.apiPort}`
   }
 
   pid(name: ChildName): number | undefined {
@@ -139,13 +142,14 @@ export class Tree {
   }
 
   #arguments(name: ChildName): string[] {
-    const { dataDir, flavour, installsFile, templatesDir } = this.#options
+    const { dataDir, flavour, apiHost, gateHost, installsFile, templatesDir } = this.#options
     const common = ['--data-dir', dataDir, ...(this.#options.topology === undefined ? [] : ['--topology', this.#options.topology])]
     const lease = this.#options.leaseMs === undefined ? [] : ['--lease-ms', String(this.#options.leaseMs)]
     switch (name) {
       case 'control':
         return [
           ...common,
+          ...(apiHost === undefined ? [] : ['--host', apiHost]),
           '--port',
           String(this.apiPort),
           '--flavour',
@@ -157,7 +161,7 @@ export class Tree {
           ...lease,
         ]
       case 'gate':
-        return [...common, '--port', String(this.gatePort)]
+        return [...common, ...(gateHost === undefined ? [] : ['--host', gateHost]), '--port', String(this.gatePort)]
       case 'mover':
         return [...common, ...lease]
     }
@@ -229,6 +233,13 @@ export class Tree {
       this.#options.say(`what process ${pid} held ends with its leases: ${error instanceof Error ? error.message : String(error)}`)
     }
   }
+}
+
+/** Where what listens on `host` is reached from this machine. */
+export function reachableHost(host: string): string {
+  if (host === '0.0.0.0') return '127.0.0.1'
+  if (host === '::') return '[::1]'
+  return host.includes(':') ? `[${host}]` : host
 }
 
 /** One tree at a time on a data directory, told by a live process and not by a file alone. */

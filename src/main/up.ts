@@ -5,8 +5,9 @@ import type { Command } from 'commander'
 import { ApiClient } from '../api/client.ts'
 import { systemClock } from '../base/clock.ts'
 import { watchParent } from '../local/parent-watch.ts'
+import { apiToken } from './api-token.ts'
 import { checkedLocation, claimTopology } from './topology.ts'
-import { Tree } from './tree.ts'
+import { Tree, reachableHost } from './tree.ts'
 
 export const projectDir = join(import.meta.dirname, '..', '..')
 export const installsFile = join(projectDir, '.servers', 'servers.json')
@@ -22,6 +23,17 @@ export async function ensureClientUser(dataDir: string, client: ApiClient): Prom
   return password
 }
 
+type UpFlags = {
+  dataDir: string
+  flavour: string
+  apiHost: string
+  apiPort: string
+  gateHost: string
+  gatePort: string
+  tokenFile?: string
+  topology?: string
+}
+
 export function upCommand(program: Command, say: (line: string) => void): void {
   program
     .command('up')
@@ -29,12 +41,16 @@ export function upCommand(program: Command, say: (line: string) => void): void {
     .option('--data-dir <dir>', 'where everything is kept', './.shardwright')
     .option('--flavour <flavour>', 'mariadb | mysql: what is provisioned', 'mariadb')
     .option('--api-port <port>', 'control API and page', '15000')
+    .option('--api-host <host>', 'address it listens on; others than 127.0.0.1 need a token', '127.0.0.1')
+    .option('--token-file <file>', 'the token of the control API, in a file; default: SHARDWRIGHT_TOKEN')
     .option('--gate-port <port>', 'where applications connect', '15306')
+    .option('--gate-host <host>', 'address the gate listens on', '127.0.0.1')
     .option(
       '--topology <etcd://…>',
       'etcd://host:port[,host:port…]/prefix: several machines share it; default: SQLite in the data directory',
     )
-    .action(async (flags: { dataDir: string; flavour: string; apiPort: string; gatePort: string; topology?: string }) => {
+    .action(async (flags: UpFlags) => {
+      const token = apiToken(flags.apiHost, flags.tokenFile)
       if (flags.topology !== undefined) checkedLocation(flags.topology)
       const dataDir = resolve(flags.dataDir)
       mkdirSync(dataDir, { recursive: true, mode: 0o700 })
@@ -44,16 +60,18 @@ export function upCommand(program: Command, say: (line: string) => void): void {
         flavour: flags.flavour === 'mysql' ? 'mysql' : 'mariadb',
         apiPort: Number(flags.apiPort),
         gatePort: Number(flags.gatePort),
+        apiHost: flags.apiHost,
+        gateHost: flags.gateHost,
         installsFile,
         templatesDir,
         clock: systemClock,
         ...(flags.topology === undefined ? {} : { topology: flags.topology }),
         say,
       })
-      await ensureClientUser(dataDir, new ApiClient({ baseUrl: tree.apiUrl }))
+      await ensureClientUser(dataDir, new ApiClient({ baseUrl: tree.apiUrl, ...(token === undefined ? {} : { token }) }))
       say(`control API and page  ${tree.apiUrl}`)
       say(
-        `gate                  mysql -h 127.0.0.1 -P ${tree.gatePort} -u ${clientUser} -p   (password in ${join(dataDir, 'client.password')})`,
+        `gate                  mysql -h ${reachableHost(flags.gateHost)} -P ${tree.gatePort} -u ${clientUser} -p   (password in ${join(dataDir, 'client.password')})`,
       )
       say('Ctrl-C stops these processes; database servers stay and are found again')
       await untilInterrupted()
