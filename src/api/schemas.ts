@@ -46,6 +46,19 @@ export const UpdateKeyspace = z.strictObject({
   transactionMode: z.enum(['single', 'multi']).optional(),
 })
 
+export const DeleteKeyspace = z.strictObject({
+  /** Needed where servers that we provisioned would go, with their data. */
+  yes: z.boolean().default(false),
+  dryRun: z.boolean().default(false),
+})
+export const KeyspaceDeletion = z.object({
+  removed: z.boolean(),
+  /** Provisioned servers that went, or would go, with their data. */
+  servers: z.array(z.string()),
+  /** Schemas on attached servers, which stay as they are: `app on 10.0.0.7:3306`. */
+  kept: z.array(z.string()),
+})
+
 export const ServerView = z.object({
   id: z.string(),
   flavour: z.enum(['mysql', 'mariadb']),

@@ -338,4 +338,11 @@ export const changeErrors = defineErrors('CHANGE', {
     why: 'a primary must feed streams, and nothing may be under way on its shard',
     fix: 'mend that, then repeat',
   },
+  deleteRemovesData: {
+    number: 49,
+    class: 'user',
+    what: 'deleting {keyspace} would remove {servers}, with all data',
+    why: 'we provisioned them, and no other keyspace is on them: nothing would be left of these rows',
+    fix: 'if that is meant: shardwright keyspace delete {keyspace} --yes',
+  },
 })

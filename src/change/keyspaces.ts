@@ -5,6 +5,7 @@ import { parseKeyRange, printKeyRange } from '../keyspace/key-range.ts'
 import { keys } from '../topology/keys.ts'
 import type { KeyspaceRecord, RoutingRecord, ServerRecord, ShardRecord, VSchemaRecord } from '../topology/records.ts'
 import { initialRouting } from '../topology/routing.ts'
+import type { Store } from '../topology/store.ts'
 import { absent, listRecords, put, readRecord, updateRecord } from '../topology/typed.ts'
 import { dualwriteErrors } from './dualwrite-errors.ts'
 import { changeErrors } from './errors.ts'
@@ -118,12 +119,39 @@ function givesIdsTo(keyspace: string, vschema: object): boolean {
   return Object.values(tables).some((table) => table.auto_increment?.sequence?.startsWith(`${keyspace}.`) === true)
 }
 
-/** Forgets a keyspace that nothing uses, and removes the servers that we made for it. */
-export async function deleteKeyspace(world: World, name: string): Promise<void> {
+export type KeyspaceDeletion = { readonly removed: boolean; readonly servers: string[]; readonly kept: string[] }
+
+/**
+ * Forgets a keyspace that nothing uses, and removes the servers that we made for it: those only when `yes` says that their data
+ * is meant to go (SW-CHANGE-049). What stands on attached servers stays.
+ */
+export async function deleteKeyspace(
+  world: World,
+  name: string,
+  { yes, dryRun }: { readonly yes: boolean; readonly dryRun: boolean },
+): Promise<KeyspaceDeletion> {
   const { store } = world
   const routing = await readRecord<RoutingRecord>(store, keys.routing(name))
   if (routing === null) throw changeErrors.noKeyspace({ keyspace: name })
-  const busy = routing.value.components.find((component) => component.workflow !== null)
+  await refuseUsed(store, name, routing.value)
+  const shards = await listRecords<ShardRecord>(store, keys.shards(name))
+  const { servers, kept } = await whatGoes(store, name, shards)
+  if (dryRun) return { removed: false, servers, kept }
+  if (servers.length > 0 && !yes) throw changeErrors.deleteRemovesData({ keyspace: name, servers: servers.join(', ') })
+  const result = await store.commit(
+    [{ key: keys.routing(name), version: routing.version }],
+    [keys.keyspace(name), keys.vschema(name), keys.routing(name), ...shards.map((shard) => shard.key)].map((key) => ({
+      key,
+      value: undefined,
+    })),
+  )
+  if (!result.ok) return deleteKeyspace(world, name, { yes, dryRun })
+  for (const id of servers) await removeServer(world, id)
+  return { removed: true, servers, kept }
+}
+
+async function refuseUsed(store: Store, name: string, routing: RoutingRecord): Promise<void> {
+  const busy = routing.components.find((component) => component.workflow !== null)
   if (busy !== undefined) throw changeErrors.notRunning({ verb: 'delete', name: busy.workflow, state: 'using it', keyspace: name })
   const branch = (await listRecords<KeyspaceRecord>(store, keys.keyspaces)).find((record) => record.value.branchOf === name)
   if (branch !== undefined)
@@ -136,20 +164,24 @@ export async function deleteKeyspace(world: World, name: string): Promise<void> 
   const users = (await listRecords<VSchemaRecord>(store, keys.vschemas)).filter((record) => givesIdsTo(name, record.value.vschema))
   if (users.length > 0)
     throw changeErrors.sequenceInUse({ keyspace: name, users: users.map((record) => record.key.slice(keys.vschemas.length)).join(', ') })
-  const shards = await listRecords<ShardRecord>(store, keys.shards(name))
-  const result = await store.commit(
-    [{ key: keys.routing(name), version: routing.version }],
-    [keys.keyspace(name), keys.vschema(name), keys.routing(name), ...shards.map((shard) => shard.key)].map((key) => ({
-      key,
-      value: undefined,
-    })),
-  )
-  if (!result.ok) return deleteKeyspace(world, name)
-  const others = await listRecords<ShardRecord>(store, keys.allShards)
-  for (const id of new Set(shards.map((shard) => shard.value.serverId))) {
-    if (others.some((other) => other.value.serverId === id)) continue
-    await removeServer(world, id)
+}
+
+/** Servers of our making that hold shards of this keyspace only, and schemas that stay where they are. */
+async function whatGoes(
+  store: Store,
+  name: string,
+  shards: readonly { readonly value: ShardRecord }[],
+): Promise<{ servers: string[]; kept: string[] }> {
+  const others = (await listRecords<ShardRecord>(store, keys.allShards)).filter((shard) => !shard.key.startsWith(keys.shards(name)))
+  const servers = new Set<string>()
+  const kept: string[] = []
+  for (const { value: shard } of shards) {
+    const server = (await readRecord<ServerRecord>(store, keys.server(shard.serverId)))?.value
+    const alone = !others.some((other) => other.value.serverId === shard.serverId)
+    if (alone && server?.provisioned !== false) servers.add(shard.serverId)
+    else if (server !== undefined) kept.push(`${shard.schema} on ${server.host}:${server.port}`)
   }
+  return { servers: [...servers], kept }
 }
 
 /**

@@ -3,7 +3,7 @@ import type { KeyspaceView } from '../api/schemas.ts'
 import { branchCommands } from './branch.ts'
 import type { CliContext } from './context.ts'
 import { cliErrors } from './errors.ts'
-import { list, text } from './flags.ts'
+import { bool, list, text } from './flags.ts'
 import type { Flags } from './flags.ts'
 import { parseServerUrl } from './server-url.ts'
 import { table } from './text.ts'
@@ -87,10 +87,21 @@ export function keyspaceCommands(program: Command, cli: CliContext): void {
       )
       print(cli, flags, view, () => keyspaceLines(view))
     })
-  keyspace.command('delete <name>').action(async (name: string) => {
-    await cli.client().call('deleteKeyspace', { keyspace: name })
-    cli.out(`keyspace ${name} is forgotten`)
-  })
+  keyspace
+    .command('delete <name>')
+    .description('forget a keyspace; servers that we provisioned for it go with their data, attached ones stay as they are')
+    .option('--yes', 'the data of provisioned servers is meant to go')
+    .option('--dry-run', 'say what would go, change nothing')
+    .option('--format <format>', 'text | json')
+    .action(async (name: string, flags: Flags) => {
+      const dryRun = bool(flags, 'dryRun', false)
+      const view = await cli.client().call('deleteKeyspace', { keyspace: name }, { yes: bool(flags, 'yes', false), dryRun })
+      print(cli, flags, view, () => [
+        dryRun ? `would forget keyspace ${name}` : `keyspace ${name} is forgotten`,
+        ...view.servers.map((server) => `${dryRun ? 'would remove' : 'removed'} server ${server}, with its data`),
+        ...view.kept.map((schema) => `schema ${schema} stays as it is`),
+      ])
+    })
   program
     .command('GetKeyspaces')
     .alias('getkeyspaces')

@@ -67,9 +67,8 @@ export function buildHandlers(world: World & { version: string; leading: Office 
       const view = await topologyView(world)
       return view.keyspace(keyspaceOf(view, name))
     },
-    async deleteKeyspace(params) {
-      await deleteKeyspace(world, params['keyspace'] ?? '')
-      return { removed: true }
+    async deleteKeyspace(params, body) {
+      return deleteKeyspace(world, params['keyspace'] ?? '', body)
     },
     async listShards(params) {
       const view = await topologyView(world)
