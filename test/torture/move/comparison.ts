@@ -18,6 +18,34 @@ export type Shards = {
   readonly flavour: FlavourName
 }
 
+/**
+ * Keys and unique values that stand on two sources, as the server compares them: no merge can end while they do, and only the workload could have put
+ * them there (its key must match in a WHERE: a FLOAT did not, and looked like a stream that is stuck).
+ */
+export async function onTwoSources({ connect: to, schemas }: Shards, tables: readonly RandomTable[]): Promise<string[]> {
+  const conn = await connect(to)
+  const found: string[] = []
+  try {
+    for (const table of tables) {
+      if (table.shard === null) continue
+      const unique = [table.unique, table.uniqueText].flatMap((column) => (column === null ? [] : [[column]]))
+      for (const columns of [table.key.map(({ name }) => name), ...unique]) {
+        const equal = columns.map((column) => `a.${quoteIdentifier(column)} = b.${quoteIdentifier(column)}`).join(' AND ')
+        for (const [i, one] of schemas.entries()) {
+          for (const other of schemas.slice(i + 1)) {
+            const from = [`${quoteQualified(one, table.name)} AS a`, `${quoteQualified(other, table.name)} AS b`]
+            const count = await conn.value(`SELECT COUNT(*) FROM ${from.join(' JOIN ')} ON ${equal}`)
+            if (Number(count) > 0) found.push(`${count} of ${table.name} (${columns.join(', ')}) stand in ${one} and in ${other}`)
+          }
+        }
+      }
+    }
+  } finally {
+    conn.destroy()
+  }
+  return found
+}
+
 export async function compareDirectly(
   sources: Shards,
   targets: Shards,

@@ -14,7 +14,7 @@ import { keys } from '../../../src/topology/keys.ts'
 import type { RoutingRecord, ShardRef, StreamRecord, StreamReport, VdiffRecord, VdiffReport } from '../../../src/topology/records.ts'
 import { put, readRecord } from '../../../src/topology/typed.ts'
 import { Final, until } from '../../kit/until.ts'
-import { compareDirectly } from './comparison.ts'
+import { compareDirectly, onTwoSources, type Shards } from './comparison.ts'
 import { Dice } from './random.ts'
 import { randomTable, type RandomTable } from './schema.ts'
 import { connectPatiently, type Field } from './servers.ts'
@@ -74,8 +74,10 @@ export async function round(options: RoundOptions): Promise<RoundFigures> {
   try {
     return await one.run()
   } catch (error) {
-    await options.onFailure?.(error)
-    throw error
+    const twice = await one.onTwoSources().catch(() => [])
+    const shown = twice.length === 0 ? error : new Error(`the workload broke its own rule: ${twice.join('; ')}`, { cause: error })
+    await options.onFailure?.(shown)
+    throw shown
   } finally {
     await one.end()
   }
@@ -175,16 +177,21 @@ class Round {
     return figures
   }
 
+  #shards(side: 'source' | 'target'): Shards {
+    const refs = side === 'source' ? this.#sources : this.#targets
+    const { config, flavour } = this.#o.field[side]
+    return { connect: config, schemas: refs.map(({ schema }) => schema), names: refs.map(({ shard }) => shard), flavour }
+  }
+
+  /** What stands on two sources, once nobody writes any more. */
+  async onTwoSources(): Promise<string[]> {
+    await this.#workload?.stop().catch(() => undefined)
+    return onTwoSources(this.#shards('source'), this.#tables)
+  }
+
   /** Both sides, read directly. */
   async #compare(): Promise<{ rows: number; wrong: string }> {
-    const { field } = this.#o
-    const shards = (refs: readonly ShardRef[], side: 'source' | 'target') => ({
-      connect: field[side].config,
-      schemas: refs.map(({ schema }) => schema),
-      names: refs.map(({ shard }) => shard),
-      flavour: field[side].flavour,
-    })
-    const { rows, wrong } = await compareDirectly(shards(this.#sources, 'source'), shards(this.#targets, 'target'), this.#tables)
+    const { rows, wrong } = await compareDirectly(this.#shards('source'), this.#shards('target'), this.#tables)
     return { rows, wrong: wrong.length === 0 ? '' : `the servers, read directly:\n${wrong.slice(0, 30).join('\n')}\n${this.#ddl()}` }
   }
 

@@ -82,7 +82,8 @@ export const keyTypes: readonly KeyType[] = [
   },
   { type: 'DECIMAL(10,2)', injective: true, spellings: one((slot) => `${(slot - 500) / 4}`) },
   { type: 'DOUBLE', injective: true, spellings: one((slot) => `${slot / 3}`) },
-  { type: 'FLOAT', injective: true, spellings: one((slot) => `${slot + 0.1}`) },
+  // Written as the FLOAT that it becomes: 0.1 would be put, and found by no WHERE.
+  { type: 'FLOAT', injective: true, spellings: one((slot) => `${Math.fround(slot + 0.1)}e0`) },
   { type: 'VARCHAR(30) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci', injective: true, spellings: padded },
   { type: 'VARCHAR(30) CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci', injective: true, spellings: padded },
   { type: 'VARCHAR(30) CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_520_ci', injective: true, spellings: padded },
