@@ -9,6 +9,7 @@ import { ControllerDied } from '../switch/crash-points.ts'
 import { keys } from '../topology/keys.ts'
 import type { LeaderRecord, ServerSecret, ShardRecord, StreamRecord } from '../topology/records.ts'
 import { listRecords, readRecord } from '../topology/typed.ts'
+import { follow as startReplica, forgetOwn, replicaSettings } from '../../test/kit/replication.ts'
 import { flavours } from '../../test/kit/servers.ts'
 import type { TestServer } from '../../test/kit/servers.ts'
 import { until } from '../../test/kit/until.ts'
@@ -26,7 +27,7 @@ for (const flavour of flavours()) {
     let attached: Office | null = null
     const stopMover = new AbortController()
     let moving: Promise<void> = Promise.resolve()
-    const extra = flavour === 'mariadb' ? { 'log-slave-updates': 'ON' } : {}
+    const extra = replicaSettings(flavour)
     const place = { keyspace: 'app', shard: '-' }
     const id = (server: TestServer): string => `127.0.0.1:${server.port}`
     const boss = (server: TestServer) => ({ host: '127.0.0.1', port: server.port, user: 'boss', password: 'x' })
@@ -41,7 +42,7 @@ for (const flavour of flavours()) {
       ]
       {
         await using root = await rootOf(second)
-        if (flavour === 'mysql') await root.query('RESET BINARY LOGS AND GTIDS')
+        await forgetOwn(root)
         await follow(second, first)
       }
       {
@@ -87,19 +88,9 @@ for (const flavour of flavours()) {
       return connect({ host: '127.0.0.1', port: server.port, ...secret.value.admin })
     }
     async function follow(replica: TestServer, source: TestServer): Promise<void> {
-      {
-        await using root = await asAdmin(source)
-        await root.query("CREATE USER IF NOT EXISTS repl@'%' IDENTIFIED BY 'r'")
-        await root.query("GRANT REPLICATION SLAVE ON *.* TO repl@'%'")
-      }
-      await using root = await asAdmin(replica)
-      await root.query(
-        flavour === 'mysql'
-          ? `CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = ${source.port}, SOURCE_USER = 'repl', SOURCE_PASSWORD = 'r', SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1, SOURCE_CONNECT_RETRY = 1`
-          : `CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = ${source.port}, MASTER_USER = 'repl', MASTER_PASSWORD = 'r', MASTER_USE_GTID = slave_pos, MASTER_CONNECT_RETRY = 1`,
-      )
-      await root.query('SET GLOBAL read_only = 1')
-      await root.query('START REPLICA')
+      await using from = await asAdmin(source)
+      await using to = await asAdmin(replica)
+      await startReplica(to, from, source.port)
     }
     async function fence(): Promise<{ key: string; version: number }> {
       const leader = await readRecord<LeaderRecord>(office.store, keys.leader)

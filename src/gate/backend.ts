@@ -120,6 +120,11 @@ export class BackendPool {
     return this.#all.size + this.#connecting
   }
 
+  /** Connections that somebody uses, or waits for. */
+  get busy(): number {
+    return this.#all.size - this.#idle.length + this.#waiters.length
+  }
+
   get closed(): boolean {
     return this.#closed
   }

@@ -131,7 +131,7 @@ export class GateCatalog implements Catalog {
       const view = await this.#core.ready(servingName(this.#core.keyspace(keyspace)), signal)
       const shard = view.shards[0] as ShardView
       try {
-        const backend = await this.#core.pools.of(shard, false).take('')
+        const backend = await this.#core.pools.take(shard, false, '')
         let columns: TableColumns | null
         try {
           columns = await readColumns(backend.connection, shard.schema, table)

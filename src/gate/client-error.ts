@@ -26,6 +26,7 @@ const byCode: Readonly<Record<string, readonly [number, string]>> = {
   'SW-GATE-021': [1290, 'HY000'],
   'SW-GATE-022': [1153, '08S01'],
   'SW-GATE-023': [1461, '42000'],
+  'SW-GATE-025': [1290, 'HY000'],
   'SW-GATE-201': [1235, '42000'],
   'SW-GATE-202': [2013, 'HY000'],
   'SW-GATE-206': [1235, '42000'],

@@ -21,6 +21,10 @@ export type GateConfig = {
   /** Unsent bytes to a slow client above which its server is paused. */
   clientBufferBytesMax: number
   leaseMs: number
+  /** A replica that is further behind is not read. */
+  replicaLagMaxMs: number
+  /** How often replicas are looked at. */
+  replicaCheckMs: number
   idleSessionMs: number
   /** Prepared statements kept on one server connection. */
   statementsPerConnectionMax: number
@@ -40,6 +44,8 @@ export const defaultGateConfig: GateConfig = {
   scatterBytesMax: 256 * 1024 * 1024,
   clientBufferBytesMax: 1024 * 1024,
   leaseMs: 5_000,
+  replicaLagMaxMs: 30_000,
+  replicaCheckMs: 500,
   idleSessionMs: 8 * 3600 * 1000,
   statementsPerConnectionMax: 256,
 }

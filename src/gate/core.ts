@@ -4,6 +4,7 @@ import type { Log } from '../base/log.ts'
 import type { BranchReads } from './branch-reads.ts'
 import type { GateConfig } from './config.ts'
 import { parseBranch, reservedBranches } from '../topology/dualwrite-records.ts'
+import { replicaKeyspace, replicasOfName } from '../topology/replica-name.ts'
 import { gateErrors } from './errors.ts'
 import type { Holds } from './holds.ts'
 import type { Membership } from './membership.ts'
@@ -103,12 +104,16 @@ export class Core {
 
   /**
    * What a client's USE means: a keyspace, or one branch of it whatever the read rule says. `insights@main` is the keyspace itself where there
-   * are no branches; `@primary` and `@replica` are what Vitess's clients write, and change nothing. Errors: SW-GATE-… no such keyspace.
+   * are no branches; `@primary` is what Vitess's clients write, and changes nothing; `@replica` reads from replicas. `@replica` alone means the
+   * session's own keyspace. Errors: SW-GATE-002 no such keyspace.
    */
-  keyspaceNamed(name: string): string {
+  keyspaceNamed(given: string, session = ''): string {
+    const name = given.startsWith('@') ? `${parseBranch(session).keyspace}${given}` : given
     const { keyspaces } = this.watch.view
     if (keyspaces.has(name)) return name
     const { keyspace, branch } = parseBranch(name)
+    const replicas = replicasOfName(name)
+    if (replicas !== null) return this.keyspace(replicaKeyspace(this.keyspace(replicas).name)).name
     return this.keyspace(reservedBranches.includes(branch) ? keyspace : name).name
   }
 
@@ -116,7 +121,7 @@ export class Core {
   anyKeyspace(): KeyspaceView | undefined {
     let found: KeyspaceView | undefined
     for (const keyspace of this.watch.view.keyspaces.values()) {
-      if (keyspace.notReady !== null) continue
+      if (keyspace.notReady !== null || keyspace.role === 'replica') continue
       if (!keyspace.held && !keyspace.record.sharded) return keyspace
       found ??= keyspace
     }

@@ -163,6 +163,27 @@ export const gateErrors = defineErrors('GATE', {
     why: 'each costs memory; statements that are not needed any more are to be closed',
     fix: 'close prepared statements after use',
   },
+  noReplica: {
+    number: 24,
+    class: 'transient',
+    what: 'no replica of {shard} can be read: {reasons}',
+    why: 'a read at @replica goes to replicas that stand in the topology, whose replication runs and that are known to be within the limit; unknown counts as over',
+    fix: 'USE the keyspace without @replica to read its primaries; shardwright shard add-replica adds one, shardwright status shows them',
+  },
+  replicaWrite: {
+    number: 25,
+    class: 'user',
+    what: '{construct} is refused at {keyspace}: replicas are only read',
+    why: 'a replica follows its primary; what is written or locked there would stand nowhere else, or hold its replication up',
+    fix: 'USE the keyspace without @replica',
+  },
+  mixedRoles: {
+    number: 26,
+    class: 'user',
+    what: 'the transaction is on {first} and the statement is for {second}',
+    why: 'primaries and replicas are not of one instant: a transaction on both would not see its own writes',
+    fix: 'end the transaction before the USE',
+  },
   singleMode: {
     number: 201,
     class: 'user',

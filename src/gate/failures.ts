@@ -27,6 +27,11 @@ export type Circumstances = {
  */
 export type Verdict = 'repeat' | 'pass' | 'pass-and-end' | 'moved' | 'lost' | 'unknown'
 
+/** On a replica, read-only is no fence of a switch but what it is: a function that writes finds no other server either. */
+export function kindAt(kind: ServerErrorKind, { replicas }: { replicas: readonly unknown[] | null }): ServerErrorKind {
+  return kind === 'readOnly' && replicas !== null ? 'other' : kind
+}
+
 /** @param moving the routing record says that the statement's shard is moving, or has moved */
 export function judgeRefusal(kind: ServerErrorKind, moving: boolean, c: Circumstances): Verdict {
   const fence = kind === 'readOnly' || (moving && (kind === 'interrupted' || kind === 'killed'))

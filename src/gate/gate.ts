@@ -9,7 +9,10 @@ import type { Clock } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
 import { acceptClient } from '../mysql/server-connection.ts'
 import type { StoredPassword } from '../mysql/auth-server.ts'
+import { keys } from '../topology/keys.ts'
+import type { StreamRecord, StreamReport } from '../topology/records.ts'
 import type { Store } from '../topology/store.ts'
+import { listRecords } from '../topology/typed.ts'
 import { defaultGateConfig, type GateConfig } from './config.ts'
 import { BranchReads } from './branch-reads.ts'
 import { Core } from './core.ts'
@@ -20,6 +23,7 @@ import { GateCatalog } from './catalog.ts'
 import { Planner } from './plan/planner.ts'
 import { Pools } from './pools.ts'
 import { errorFrame } from './replies.ts'
+import { ReplicaHealth, type ReportedStream } from './replica-health.ts'
 import { ReadFigures } from './read-figures.ts'
 import { ReadSampler } from './read-sampler.ts'
 import { Sequences } from './sequences.ts'
@@ -45,6 +49,7 @@ const statsEveryMs = 1_000
 export class Gate {
   readonly #options: GateOptions
   readonly #core: Core
+  readonly #health: ReplicaHealth
   readonly #server: net.Server
   readonly #clients = new Set<net.Socket>()
   #nextThreadId: number
@@ -65,7 +70,15 @@ export class Gate {
       acknowledge: (keyspace, version, open) => membership.acknowledge(keyspace, version, open),
       report: (keyspace, report) => membership.report(keyspace, report),
     })
-    const pools = new Pools(config, clock)
+    const health = new ReplicaHealth({
+      clock,
+      log,
+      lagMaxMs: config.replicaLagMaxMs,
+      everyMs: config.replicaCheckMs,
+      connectTimeoutMs: config.connectTimeoutMs,
+      streams: () => reportedStreams(store),
+    })
+    const pools = new Pools(config, clock, health)
     const reads = new BranchReads({
       clock,
       waitMaxMs: config.holdMs,
@@ -74,6 +87,7 @@ export class Gate {
       sampler: new ReadSampler(),
       acknowledge: (key, version) => membership.acknowledge(key, version, 0),
     })
+    this.#health = health
     this.#core = new Core({ config, clock, log, watch, holds, membership, pools, stats, reads })
     this.#core.catalog = new GateCatalog(this.#core)
     this.#core.planner = new Planner(this.#core.catalog)
@@ -82,6 +96,7 @@ export class Gate {
       // Transactions on shards that do not serve any more end here; then what waited may go.
       watch.expelStrangers()
       pools.onView(view)
+      health.onView(view)
       holds.onView(view, before)
       reads.onView(view)
     })
@@ -94,6 +109,7 @@ export class Gate {
   async start(): Promise<{ host: string; port: number }> {
     const { host, port, reusePort } = this.#options.listen
     await this.#core.watch.start()
+    this.#health.start()
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', reject)
       this.#server.listen({ host, port, ...(reusePort === true ? { reusePort: true } : {}) }, () => {
@@ -121,6 +137,7 @@ export class Gate {
     for (const socket of this.#clients) socket.destroy()
     await core.membership.stop()
     await core.watch.stop()
+    await this.#health.stop()
     core.pools.close()
   }
 
@@ -175,4 +192,12 @@ export class Gate {
       core.log.debug({ error: String(error) }, 'figures could not be written')
     }
   }
+}
+
+async function reportedStreams(store: Store): Promise<ReportedStream[]> {
+  const [streams, reports] = await Promise.all([
+    listRecords<StreamRecord>(store, keys.streams),
+    listRecords<StreamReport>(store, keys.reports),
+  ])
+  return streams.map(({ value: stream }) => ({ stream, report: reports.find(({ value }) => value.streamUid === stream.uid)?.value }))
 }

@@ -42,6 +42,7 @@ export class Holds {
     this.#view = view
     this.active = this.#waiters.size > 0 || [...view.keyspaces.values()].some((k) => k.held)
     for (const keyspace of view.keyspaces.values()) {
+      if (keyspace.role === 'replica') continue
       if (before.keyspaces.get(keyspace.name)?.version === keyspace.version) continue
       const held = keyspace.components.filter((c) => c.hold !== null).map((c) => c.key)
       this.#apply(keyspace.name, { kind: 'routing', version: keyspace.version, held, open: this.#openOf(keyspace), nowMs: this.#now() })

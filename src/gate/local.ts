@@ -48,7 +48,10 @@ export function processList(core: Core, status: number, full: boolean): Buffer {
 
 /** SHOW DATABASES: what a client may USE. */
 export function databases(core: Core, like: string | null, status: number): Buffer {
-  const names = ['information_schema', ...core.watch.view.keyspaces.keys()].filter((n) => like === null || matchesLike(n, like)).sort()
+  const keyspaces = [...core.watch.view.keyspaces.values()].filter((keyspace) => keyspace.role === 'primary')
+  const names = ['information_schema', ...keyspaces.map((keyspace) => keyspace.name)]
+    .filter((n) => like === null || matchesLike(n, like))
+    .sort()
   const label = like === null ? 'Database' : `Database (${like})`
   const rows = names.map((n) => [n])
   return rowsFrames([textColumn(label, 64)], rows, status)

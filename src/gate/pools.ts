@@ -1,40 +1,104 @@
 /**
  * The pools of all shards that serve, by shard and by what must be agreed upon at connecting. A pool ends when its shard
  * stops serving; when the shard serves again it gets a new one: nothing of an old side is ever used on a new one.
+ *
+ * A shard whose replicas are to be read has a pool for each of them: a statement takes the one with the fewest connections in use, in turn
+ * where they are equal, of those that may be read (replica-health.ts). One that cannot be connected to is left out until it was looked at again.
  */
 import type { Clock } from '../base/clock.ts'
+import { isSwError } from '../base/errors.ts'
 import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { BackendPool, ConnectionBudget } from './backend.ts'
+import type { Backend } from './backend.ts'
 import type { GateConfig } from './config.ts'
-import type { ShardView, View } from './view.ts'
+import { gateErrors } from './errors.ts'
+import type { ReplicaHealth } from './replica-health.ts'
+import type { ReplicaView, ShardView, View } from './view.ts'
+
+/** Where a connection goes: the primary of a shard, or one of its replicas. */
+type Place = Pick<ShardView, 'server' | 'account'>
 
 /** A shard whose server is another one now (`set-primary`, or a server at another port) gets a new pool: the old server is never used again. */
-function placeOf({ uid, server }: ShardView): string {
+function placeOf({ uid }: ShardView, { server }: Place): string {
   return `${uid} ${server.id} ${server.host}:${server.port}`
 }
 
 export class Pools {
   readonly #config: GateConfig
   readonly #clock: Clock
+  readonly #health: Pick<ReplicaHealth, 'whyNot' | 'failed' | 'looked'>
   /** Changed rows and found rows: agreed upon in the handshake. */
   readonly #pools: readonly [Map<string, BackendPool>, Map<string, BackendPool>] = [new Map(), new Map()]
 
   readonly #budgets = new Map<string, ConnectionBudget>()
+  readonly #places = new WeakMap<Connection, Place>()
+  #turn = 0
 
-  constructor(config: GateConfig, clock: Clock) {
+  constructor(config: GateConfig, clock: Clock, health: Pick<ReplicaHealth, 'whyNot' | 'failed' | 'looked'>) {
     this.#config = config
     this.#clock = clock
+    this.#health = health
   }
 
-  of(shard: ShardView, foundRows: boolean): BackendPool {
+  /** A connection to where the shard is served, or to one of its replicas. Errors: of connecting, SW-GATE-014, 024. Nothing was sent. */
+  take(shard: ShardView, foundRows: boolean, signature: string): Backend | Promise<Backend> {
+    if (shard.replicas !== null) return this.#takeReplica(shard, shard.replicas, foundRows, signature)
+    const pool = this.#of(shard, shard, foundRows)
+    return pool.tryTake(signature) ?? pool.take(signature)
+  }
+
+  async #takeReplica(shard: ShardView, all: readonly ReplicaView[], foundRows: boolean, signature: string): Promise<Backend> {
+    const why = (): (readonly [ReplicaView, string | null])[] => all.map((one) => [one, this.#health.whyNot(shard, one)])
+    let looked = why()
+    if (looked.every(([, reason]) => reason !== null) && all.length > 0) {
+      await this.#health.looked()
+      looked = why()
+    }
+    const turn = this.#turn++
+    const fit = looked.flatMap(([one, reason], i) => {
+      if (reason !== null) return []
+      const pool = this.#of(shard, one, foundRows)
+      return [{ one, pool, busy: pool.busy, order: (i + turn) % all.length }]
+    })
+    const reasons = looked.flatMap(([one, reason]) => (reason === null ? [] : [`${one.server.id}: ${reason}`]))
+    for (const { one, pool } of fit.sort((a, b) => a.busy - b.busy || a.order - b.order)) {
+      try {
+        return pool.tryTake(signature) ?? (await pool.take(signature))
+      } catch (error) {
+        // It stands, only its connections are all in use; or it serves no more, and routing is asked again.
+        if (isSwError(error, 'SW-GATE-014') || pool.closed) throw error
+        const reason = `it can not be connected to: ${(error as Error).message}`
+        this.#health.failed(shard, one, reason)
+        reasons.push(`${one.server.id}: ${reason}`)
+      }
+    }
+    throw gateErrors.noReplica({
+      shard: `${shard.keyspace}/${shard.name}`,
+      reasons: reasons.length === 0 ? 'it has none' : reasons.join('; '),
+    })
+  }
+
+  /** Whether a connection of this pool may serve the shard. */
+  owns(shard: ShardView, foundRows: boolean, pool: BackendPool): boolean {
     const pools = this.#pools[foundRows ? 1 : 0]
-    const place = placeOf(shard)
+    return placesOf(shard).some((place) => pools.get(placeOf(shard, place)) === pool)
+  }
+
+  /** Whether a server of the shard has taken these settings before. */
+  accepted(shard: ShardView, foundRows: boolean, signature: string): boolean {
+    const pools = this.#pools[foundRows ? 1 : 0]
+    return placesOf(shard).some((place) => pools.get(placeOf(shard, place))?.acceptedSignatures.has(signature) === true)
+  }
+
+  #of(shard: ShardView, at: Place, foundRows: boolean): BackendPool {
+    const pools = this.#pools[foundRows ? 1 : 0]
+    const place = placeOf(shard, at)
     const known = pools.get(place)
     if (known !== undefined) return known
     const { backendConnectionsMax, poolWaitMs, backendIdleMs, statementsPerConnectionMax } = this.#config
-    let budget = this.#budgets.get(shard.server.id)
-    if (budget === undefined) this.#budgets.set(shard.server.id, (budget = new ConnectionBudget(backendConnectionsMax)))
+    let budget = this.#budgets.get(at.server.id)
+    if (budget === undefined) this.#budgets.set(at.server.id, (budget = new ConnectionBudget(backendConnectionsMax)))
     const pool = new BackendPool({
       clock: this.#clock,
       shard: `${shard.keyspace}/${shard.name}`,
@@ -42,15 +106,15 @@ export class Pools {
       waitMs: poolWaitMs,
       idleMs: backendIdleMs,
       statementsMax: statementsPerConnectionMax,
-      connect: () => this.connect(shard, foundRows),
+      connect: () => this.connect(shard, foundRows, at),
     })
     pools.set(place, pool)
     return pool
   }
 
-  connect(shard: ShardView, foundRows: boolean): Promise<Connection> {
-    const { server, account } = shard
-    return connect({
+  async connect(shard: ShardView, foundRows: boolean, at: Place = shard): Promise<Connection> {
+    const { server, account } = at
+    const connection = await connect({
       ...(server.socketPath === null ? { host: server.host, port: server.port } : { socketPath: server.socketPath }),
       user: account.user,
       password: account.password,
@@ -60,11 +124,32 @@ export class Pools {
       deprecateEof: false,
       attributes: { program_name: 'shardwright gate' },
     })
+    this.#places.set(connection, at)
+    return connection
+  }
+
+  /** KILL QUERY of what runs there: over a connection of its own, as the busy one can't be asked. */
+  async killQuery(connection: Connection): Promise<void> {
+    const place = this.#places.get(connection)
+    if (place === undefined) return
+    const { server, account } = place
+    const other = await connect({
+      ...(server.socketPath === null ? { host: server.host, port: server.port } : { socketPath: server.socketPath }),
+      user: account.user,
+      password: account.password,
+      connectTimeoutMs: this.#config.connectTimeoutMs,
+    })
+    try {
+      await other.query(`KILL QUERY ${connection.threadId}`)
+    } finally {
+      await other.close().catch(() => {})
+    }
   }
 
   onView(view: View): void {
     const serving = new Set<string>()
-    for (const keyspace of view.keyspaces.values()) for (const shard of keyspace.shards) serving.add(placeOf(shard))
+    for (const keyspace of view.keyspaces.values())
+      for (const shard of keyspace.shards) for (const place of placesOf(shard)) serving.add(placeOf(shard, place))
     for (const pools of this.#pools) {
       for (const [uid, pool] of pools) {
         if (serving.has(uid)) continue
@@ -82,4 +167,8 @@ export class Pools {
   close(): void {
     for (const pools of this.#pools) for (const pool of pools.values()) pool.destroy()
   }
+}
+
+function placesOf(shard: ShardView): readonly Place[] {
+  return shard.replicas ?? [shard]
 }

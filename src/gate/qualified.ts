@@ -1,4 +1,5 @@
 import type { Lexed } from '../sql/lexer.ts'
+import { inRoleOf } from '../topology/replica-name.ts'
 import { gateErrors } from './errors.ts'
 import type { Relay } from './passthrough.ts'
 import { framedQuery } from './replies.ts'
@@ -10,7 +11,7 @@ export function qualify(view: View, session: string, relay: Relay, lexed: Lexed,
   for (const token of relay.qualifiers) {
     const at = lexed.tokens[token * 3 + 1] as number
     const end = lexed.tokens[token * 3 + 2] as number
-    const name = sql.toString('utf8', at, end).replace(/^[`"](.*)[`"]$/, '$1')
+    const name = inRoleOf(sql.toString('utf8', at, end).replace(/^[`"](.*)[`"]$/, '$1'), session)
     if (view.keyspaces.has(name)) named.push({ at, end, keyspace: name })
   }
   const first = named[0]

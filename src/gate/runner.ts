@@ -10,11 +10,11 @@
 import { serverStatus } from '../wire/capabilities.ts'
 import type { RelayEnd } from '../mysql/connection.ts'
 import { isConnectionLost, ServerError } from '../mysql/errors.ts'
-import { heldMeanwhile, isCounted } from './admission.ts'
+import { heldMeanwhile, isCounted, requireRole } from './admission.ts'
 import type { Backend } from './backend.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
-import { judgeLoss, judgeRefusal, type Circumstances } from './failures.ts'
+import { judgeLoss, judgeRefusal, kindAt, type Circumstances } from './failures.ts'
 import { unreachable } from '../base/assert.ts'
 import { readOkFrame } from './ok-frame.ts'
 import type { Relayer } from './relay.ts'
@@ -92,8 +92,6 @@ export class Runner implements TransactionHost {
     await transaction?.rollback()
   }
 
-  // ── one statement on one shard ──
-
   /** Relays the answer to the client. Resolves when it is complete, errors of the server passed on included. */
   async relay(request: Request, signal: AbortSignal): Promise<RelayEnd> {
     const startMs = request.effect === 'write' ? this.#core.clock.monotonicMs() : 0
@@ -104,6 +102,7 @@ export class Runner implements TransactionHost {
       if (keyspace.notReady !== null) keyspace = await this.#core.ready(request.keyspace, signal)
       const shard = request.choose(keyspace)
       const transaction: Transaction | null = request.outside ? null : await this.currentTransaction()
+      requireRole(keyspace, transaction, request.effect)
       if ((await this.admit(keyspace, shard, transaction, request, signal)) === 'again') continue
       const outcome = await this.#attempt(keyspace, shard, transaction, request)
       if (outcome.kind === 'done') {
@@ -267,7 +266,7 @@ export class Runner implements TransactionHost {
     const { backend } = branch
     if (this.nextTransaction.length > 0) await this.#applyNext(backend)
     if (transaction.explicit) {
-      const sql = transaction.beginStatement()
+      const sql = transaction.beginStatement(branch.shard)
       // A plain BEGIN can't be refused; one with a mode can be, and nothing may run outside it then.
       if (sql === 'BEGIN') this.connections.pipelineFramed(backend, beginCommand)
       else await backend.connection.query(sql)
@@ -291,7 +290,7 @@ export class Runner implements TransactionHost {
   ): Promise<Error | null> {
     const error = new ServerError(end.errno, end.sqlState, end.message)
     const moving = (error.kind === 'interrupted' || error.kind === 'killed') && (await this.#core.isMoving(shard))
-    const verdict = judgeRefusal(error.kind, moving, this.#circumstances(transaction, branch, request))
+    const verdict = judgeRefusal(kindAt(error.kind, shard), moving, this.#circumstances(transaction, branch, request))
     switch (verdict) {
       case 'repeat':
         await this.#abandon(backend, transaction, branch)

@@ -14,6 +14,7 @@ import type { ServerConnection } from '../mysql/server-connection.ts'
 import type { Backend } from './backend.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
+import { kindAt } from './failures.ts'
 import { executionOf } from './parameters.ts'
 import { mergeStreams } from './merge.ts'
 import type { Merge, Slot } from './plan/plan.ts'
@@ -288,7 +289,8 @@ export class Scatter {
     let refusal: Error | null = null
     if (error instanceof HeldMeanwhile) refusal = error
     else if (error instanceof ServerError) {
-      if (error.kind === 'readOnly') refusal = gateErrors.readOnly({ shard: shardName(shard), keyspace: shard.keyspace }, error)
+      if (kindAt(error.kind, shard) === 'readOnly')
+        refusal = gateErrors.readOnly({ shard: shardName(shard), keyspace: shard.keyspace }, error)
       else if (error.kind === 'accountLocked' || error.kind === 'access')
         refusal = gateErrors.unreachable({ shard: shardName(shard), cause: error.serverMessage }, error)
       else if ((error.kind === 'interrupted' || (error.kind === 'killed' && rereadable)) && (await this.#core.isMoving(shard)))

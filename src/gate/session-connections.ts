@@ -80,7 +80,7 @@ export class SessionConnections {
     if (pinned !== null && pinned.shard.uid === shard.uid) return pinned.backend
     const atHand = this.#atHand
     if (atHand === null) return undefined
-    const same = atHand.pool === this.#core.pools.of(shard, this.foundRows) && atHand.connection.open
+    const same = this.#core.pools.owns(shard, this.foundRows, atHand.pool) && atHand.connection.open
     this.#atHand = null
     atHand.pool.unlinger(this.#letGo)
     if (same && (needsPrevious || atHand.signature === this.settings.signature)) return atHand
@@ -110,8 +110,7 @@ export class SessionConnections {
 
   /** A connection from the pool. Errors are those of connecting: nothing was sent. */
   take(shard: ShardView): Backend | Promise<Backend> {
-    const pool = this.#core.pools.of(shard, this.foundRows)
-    return pool.tryTake(this.settings.signature) ?? pool.take(this.settings.signature)
+    return this.#core.pools.take(shard, this.foundRows, this.settings.signature)
   }
 
   pin(backend: Backend, shard: ShardView, why: readonly Pin[]): void {

@@ -14,7 +14,6 @@ import { charsetOfCollation, initialNames } from './charsets.ts'
 import type { Core, SessionEntry } from './core.ts'
 import { gateErrors } from './errors.ts'
 import { InfileRelay } from './infile.ts'
-import { killThread } from './kill.ts'
 import { databases, localAnswer, processList, statistics } from './local.ts'
 import { qualify } from './qualified.ts'
 import { classifyCached } from './passthrough-cache.ts'
@@ -106,7 +105,7 @@ export class Session implements SessionEntry {
     const abort = this.#abort
     abort.abort(gateErrors.killed())
     const running = this.#runner.running
-    if (running !== null) void killThread(this.#core, running.shard, running.backend.connection.threadId).catch(() => {})
+    if (running !== null) void this.#core.pools.killQuery(running.backend.connection).catch(() => {})
     this.#sharded.kill()
     if (what === 'connection') this.#client.destroy()
   }
@@ -121,8 +120,7 @@ export class Session implements SessionEntry {
     if (this.#infile !== null && this.#runner.running?.backend.connection === this.#infile) this.#infile.destroy()
     // Nobody waits for the rows of a read any more.
     const running = this.#runner.running
-    if (running !== null && running.effect === 'read')
-      void killThread(this.#core, running.shard, running.backend.connection.threadId).catch(() => {})
+    if (running !== null && running.effect === 'read') void this.#core.pools.killQuery(running.backend.connection).catch(() => {})
     // A running statement is let finish: it may be a write. What it held goes back at its end.
     if (this.#current === null) await this.#runner.end()
   }
@@ -249,7 +247,7 @@ export class Session implements SessionEntry {
   }
 
   #use(name: string): void {
-    this.keyspace = this.#core.keyspaceNamed(name)
+    this.keyspace = this.#core.keyspaceNamed(name, this.keyspace)
   }
 
   async #reset(): Promise<void> {

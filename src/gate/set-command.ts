@@ -105,7 +105,7 @@ async function tryOut(s: Setting, settings: SessionSettings): Promise<void> {
   const before = runner.settings.copy()
   adopt(runner.settings, settings)
   if (shard === undefined) return
-  if (core.pools.of(shard, runner.connections.foundRows).acceptedSignatures.has(settings.signature)) return
+  if (core.pools.accepted(shard, runner.connections.foundRows, settings.signature)) return
   let backend
   try {
     backend = await runner.connections.take(shard)

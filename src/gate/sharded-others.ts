@@ -1,4 +1,5 @@
 /** Statements on sharded keyspaces that are not routed by rows: what the session answers itself, SHOW, DDL, savepoints. */
+import { requireRole } from './admission.ts'
 import { isSwError } from '../base/errors.ts'
 import type { Column } from '../mysql/connection.ts'
 import { ServerError } from '../mysql/errors.ts'
@@ -46,10 +47,9 @@ export class OtherStatements {
       }
     }
     const keyspace = await this.#context.core.ready(plan.keyspace ?? e.keyspace, e.signal)
-    const atHandShard = keyspace.shards.find(
-      (shard) =>
-        this.#context.runner.connections.atHand?.pool === this.#context.core.pools.of(shard, this.#context.runner.connections.foundRows),
-    )
+    const { atHand, foundRows } = this.#context.runner.connections
+    const atHandShard =
+      atHand === null ? undefined : keyspace.shards.find((one) => this.#context.core.pools.owns(one, foundRows, atHand.pool))
     const shard = (plan.what === 'WARNINGS' || plan.what === 'ERRORS' ? atHandShard : undefined) ?? (keyspace.shards[0] as ShardView)
     const text = this.#context.render(plan.text, e, keyspace, shard)
     if (plan.what === 'TABLES' && shard.schema !== keyspace.name) {
@@ -76,6 +76,7 @@ export class OtherStatements {
     if (plan.temporary) throw this.#context.unsupported('CREATE TEMPORARY TABLE')
     await this.#context.runner.commit()
     const keyspace = await this.#context.core.ready(plan.keyspace, e.signal)
+    requireRole(keyspace, null, 'write')
     if (keyspace.writes !== null) throw gateErrors.dualWriteWrites({ keyspace: keyspace.name, tables: plan.names.join(', ') })
     const parts = keyspace.shards.map((shard) => ({ shard, text: this.#context.render(plan.text, e, keyspace, shard) }))
     if (await this.#context.hold(keyspace, parts, false, 'write', e)) throw new Rerouted()

@@ -8,12 +8,12 @@ import type { Lexed } from '../sql/lexer.ts'
 import { type Value } from '../sql/value.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
+import { requireRole } from './admission.ts'
 import { readByBranch, ReadWaits, refuseWrite } from './read-by-branch.ts'
 import { onServer } from './on-server.ts'
 import { noExecution, Rerouted, SessionContext, type Execution, type Refused } from './execution.ts'
 import { OtherStatements } from './sharded-others.ts'
 import { readOkFrame } from './ok-frame.ts'
-import { killThread } from './kill.ts'
 import { decodeParameters, executionOf, inlineParameters, valueOf } from './parameters.ts'
 import { valueOfAnswer } from './evaluate.ts'
 import { errorKindOf } from './scatter-errors.ts'
@@ -59,7 +59,7 @@ export class Sharded {
 
   /** KILL QUERY of the parts that run. */
   kill(): void {
-    for (const { shard, connection } of this.#scatter.running) void killThread(this.#core, shard, connection.threadId).catch(() => {})
+    for (const { connection } of this.#scatter.running) void this.#core.pools.killQuery(connection).catch(() => {})
   }
 
   async query(keyspace: string, sql: Buffer, signal: AbortSignal, c: ClientCommand | null): Promise<void> {
@@ -235,6 +235,7 @@ export class Sharded {
     if (keyspace !== view) throw new Rerouted()
     this.#core.catalog.refreshOld(plan.keyspace, plan.tables)
     if (keyspace.writes !== null) refuseWrite(plan, keyspace)
+    requireRole(keyspace, this.#runner.transaction, plan.effect)
     const read = keyspace.reads === null ? null : readByBranch(this.#context, plan, lexed, e, keyspace)
     if (read === null) return await this.#onShards(plan, keyspace, lexed, e, null)
     let failed = true

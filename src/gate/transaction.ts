@@ -48,8 +48,13 @@ export class Transaction implements OpenTransaction {
     return this.#ended
   }
 
-  beginStatement(): string {
-    const { readOnly, snapshot } = this.options
+  /** @throws SW-GATE-025 for a transaction that is to write, on a replica */
+  beginStatement(shard: Pick<ShardView, 'replicas' | 'keyspace'>): string {
+    const { snapshot } = this.options
+    const onReplica = shard.replicas !== null
+    if (onReplica && this.options.readOnly === false)
+      throw gateErrors.replicaWrite({ construct: 'START TRANSACTION READ WRITE', keyspace: shard.keyspace })
+    const readOnly = onReplica ? true : this.options.readOnly
     const parts = [...(snapshot ? ['WITH CONSISTENT SNAPSHOT'] : []), ...(readOnly === null ? [] : [readOnly ? 'READ ONLY' : 'READ WRITE'])]
     return parts.length === 0 ? 'BEGIN' : `START TRANSACTION ${parts.join(', ')}`
   }

@@ -8,6 +8,7 @@ import type { ReadRule } from '../topology/dualwrite-records.ts'
 import { KeyRangeIndex } from '../keyspace/key-range-index.ts'
 import { parseKeyRange } from '../keyspace/key-range.ts'
 import type { Snapshot } from '../topology/store.ts'
+import { replicaKeyspace } from '../topology/replica-name.ts'
 import type {
   KeyspaceRecord,
   RoutingComponent,
@@ -43,6 +44,16 @@ export type ShardView = {
   readonly account: { readonly user: string; readonly password: string }
   readonly traffic: ShardTraffic
   readonly component: ComponentView
+  /**
+   * Null: the shard's primary is meant. Otherwise any one of these is (`app@replica`), `server` is the primary that they follow, and `uid` is
+   * another one than the primary's: a transaction stays on the replica that it began on, and is none of the primary's.
+   */
+  readonly replicas: readonly ReplicaView[] | null
+}
+
+export type ReplicaView = Pick<ShardView, 'server' | 'account'> & {
+  /** For measuring how far it is behind: the side that does not serve has `account` locked on its primary. */
+  readonly measuring: { readonly user: string; readonly password: string }
 }
 
 export type ComponentView = {
@@ -60,6 +71,7 @@ export type ComponentView = {
 export type KeyspaceView = {
   readonly name: string
   readonly record: KeyspaceRecord
+  readonly role: 'primary' | 'replica'
   /** Version of the routing record. */
   readonly version: number
   readonly components: readonly ComponentView[]
@@ -146,26 +158,18 @@ export function buildView(records: Records, trafficOf: (uid: string) => ShardTra
           account: secret.gate,
           traffic: trafficOf(shard.uid),
           component,
+          replicas: null,
         })
       }
       components.push(component)
     }
-    const shards = components.flatMap((c) => c.serving).sort(byRangeStart)
-    if (notReady === null && shards.length === 0) notReady = 'no shard serves it'
-    let index = new KeyRangeIndex<ShardView>([])
-    try {
-      index = new KeyRangeIndex(shards.map((shard) => ({ range: parseKeyRange(shard.name), value: shard })))
-    } catch (error) {
-      notReady ??= `its shards do not fit together: ${error instanceof Error ? error.message : String(error)}`
-    }
     const view: KeyspaceView = {
-      index,
+      ...inKeyOrder(components, notReady),
       name: record.name,
       record,
+      role: 'primary',
       version: routing?.version ?? 0,
       components,
-      shards,
-      notReady,
       vschema: vschema === undefined ? null : (vschema.value as unknown as VSchemaRecord),
       vschemaVersion: vschema?.version ?? 0,
       held: components.some((c) => c.hold !== null),
@@ -178,10 +182,91 @@ export function buildView(records: Records, trafficOf: (uid: string) => ShardTra
       const name = `${record.name}@${mainBranch}`
       keyspaces.set(name, { ...view, name, reads: null })
     }
+    if (record.branchOf === undefined && routing !== undefined) {
+      const known = { servers, secrets, shards: shardRecords, trafficOf }
+      const replicas = replicaView(view, routing.value as unknown as RoutingRecord, known)
+      keyspaces.set(replicas.name, replicas)
+    }
   }
   const users = byKey<UserRecord>(records.users, 'users/')
   const first = [...servers.values()].sort((a, b) => (a.id < b.id ? -1 : 1))[0]
   return { keyspaces, users, serverVersion: first?.version ?? '' }
+}
+
+type Known = {
+  readonly servers: ReadonlyMap<string, ServerRecord>
+  readonly secrets: ReadonlyMap<string, ServerSecret>
+  readonly shards: ReadonlyMap<string, ShardRecord>
+  readonly trafficOf: (uid: string) => ShardTraffic
+}
+
+/**
+ * `app@replica`: the same keyspace served by the replicas of those shards that the record's `serving.replica` names, which may have moved before
+ * the primaries did. No hold concerns it: it takes no writes.
+ */
+function replicaView(primary: KeyspaceView, routing: RoutingRecord, { servers, secrets, shards, trafficOf }: Known): KeyspaceView {
+  const name = replicaKeyspace(primary.name)
+  let notReady: string | null = null
+  const components = routing.components.map((c): ComponentView => {
+    const serving: ShardView[] = []
+    const uids = [...new Set([...c.serving.primary, ...c.other])].flatMap((one) => {
+      const shard = shards.get(`${primary.name}/${one}`)
+      return shard === undefined ? [] : [replicaUid(shard.uid)]
+    })
+    const component: ComponentView = {
+      key: `${name}/${c.range}`,
+      range: c.range,
+      epoch: c.epoch,
+      phase: c.phase,
+      hold: null,
+      serving,
+      uids,
+    }
+    for (const one of c.serving.replica) {
+      const shard = shards.get(`${primary.name}/${one}`)
+      const server = shard === undefined ? undefined : servers.get(shard.serverId)
+      const secret = shard === undefined ? undefined : secrets.get(shard.serverId)
+      if (shard === undefined || server === undefined || secret === undefined) {
+        notReady = `the record of ${shard === undefined ? `shard ${one}` : `server ${shard.serverId}`} is missing`
+        continue
+      }
+      const replicas = (shard.replicas ?? []).flatMap((id): ReplicaView[] => {
+        const at = servers.get(id)
+        const accounts = secrets.get(id)
+        return at === undefined || accounts === undefined ? [] : [{ server: at, account: accounts.gate, measuring: secret.mover }]
+      })
+      const { uid, schema } = { uid: replicaUid(shard.uid), schema: shard.schema }
+      serving.push({
+        keyspace: name,
+        name: one,
+        uid,
+        schema,
+        server,
+        account: secret.gate,
+        traffic: trafficOf(uid),
+        component,
+        replicas,
+      })
+    }
+    return component
+  })
+  return { ...primary, ...inKeyOrder(components, notReady), name, role: 'replica', components, held: false, reads: null, writes: null }
+}
+
+export function replicaUid(uid: string): string {
+  return `${uid}@replica`
+}
+
+function inKeyOrder(components: readonly ComponentView[], problem: string | null): Pick<KeyspaceView, 'shards' | 'index' | 'notReady'> {
+  const shards = components.flatMap((c) => c.serving).sort(byRangeStart)
+  let notReady = problem ?? (shards.length === 0 ? 'no shard serves it' : null)
+  let index = new KeyRangeIndex<ShardView>([])
+  try {
+    index = new KeyRangeIndex(shards.map((shard) => ({ range: parseKeyRange(shard.name), value: shard })))
+  } catch (error) {
+    notReady ??= `its shards do not fit together: ${error instanceof Error ? error.message : String(error)}`
+  }
+  return { shards, index, notReady }
 }
 
 /** The component as it is now that covers what `key` named, or undefined when ranges were cut anew. */

@@ -7,7 +7,7 @@ import { runChild } from './child.ts'
 import { fileLog } from './log.ts'
 import { openTopology } from './topology.ts'
 
-const args = processArguments('gate', ['data-dir', 'topology', 'port', 'host', 'lease-ms'], process.argv.slice(2))
+const args = processArguments('gate', ['data-dir', 'topology', 'port', 'host', 'lease-ms', 'replica-lag-max-ms'], process.argv.slice(2))
 const dataDir = needArgument('gate', args, 'data-dir')
 const log = fileLog(join(dataDir, 'logs', 'gate.log'), 'gate')
 const store = openTopology(args['topology'], dataDir)
@@ -18,7 +18,10 @@ const gate = new Gate({
   clock: systemClock,
   id: `gate-${process.pid}-${randomUUID().slice(0, 8)}`,
   pid: process.pid,
-  ...(args['lease-ms'] === undefined ? {} : { config: { leaseMs: Number(args['lease-ms']) } }),
+  config: {
+    ...(args['lease-ms'] === undefined ? {} : { leaseMs: Number(args['lease-ms']) }),
+    ...(args['replica-lag-max-ms'] === undefined ? {} : { replicaLagMaxMs: Number(args['replica-lag-max-ms']) }),
+  },
 })
 const child = runChild(log, async () => {
   await gate.stop(1000)

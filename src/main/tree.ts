@@ -37,6 +37,8 @@ export type TreeOptions = {
   readonly clock: Clock
   /** How long a process that has stopped answering keeps the lead or its streams; the processes' own defaults unless said. */
   readonly leaseMs?: number
+  /** Gates do not read a replica that is further behind; their own default unless said. */
+  readonly replicaLagMaxMs?: number
   /** `etcd://…`; the data directory's own SQLite file unless said. */
   readonly topology?: string
   /** Tells a person: a port moved on, a process was started again. */
@@ -142,7 +144,7 @@ export class Tree {
   }
 
   #arguments(name: ChildName): string[] {
-    const { dataDir, flavour, apiHost, gateHost, installsFile, templatesDir } = this.#options
+    const { dataDir, flavour, apiHost, gateHost, installsFile, templatesDir, replicaLagMaxMs } = this.#options
     const common = ['--data-dir', dataDir, ...(this.#options.topology === undefined ? [] : ['--topology', this.#options.topology])]
     const lease = this.#options.leaseMs === undefined ? [] : ['--lease-ms', String(this.#options.leaseMs)]
     switch (name) {
@@ -161,7 +163,13 @@ export class Tree {
           ...lease,
         ]
       case 'gate':
-        return [...common, ...(gateHost === undefined ? [] : ['--host', gateHost]), '--port', String(this.gatePort)]
+        return [
+          ...common,
+          ...(gateHost === undefined ? [] : ['--host', gateHost]),
+          '--port',
+          String(this.gatePort),
+          ...(replicaLagMaxMs === undefined ? [] : ['--replica-lag-max-ms', String(replicaLagMaxMs)]),
+        ]
       case 'mover':
         return [...common, ...lease]
     }

@@ -7,6 +7,7 @@ import { systemClock } from '../base/clock.ts'
 import { watchParent } from '../local/parent-watch.ts'
 import { apiToken } from './api-token.ts'
 import { checkedLocation, claimTopology } from './topology.ts'
+import { mainErrors } from './errors.ts'
 import { Tree, reachableHost } from './tree.ts'
 
 export const projectDir = join(import.meta.dirname, '..', '..')
@@ -31,6 +32,7 @@ type UpFlags = {
   gateHost: string
   gatePort: string
   tokenFile?: string
+  replicaMaxLag: string
   topology?: string
 }
 
@@ -45,6 +47,11 @@ export function upCommand(program: Command, say: (line: string) => void): void {
     .option('--token-file <file>', 'the token of the control API, in a file; default: SHARDWRIGHT_TOKEN')
     .option('--gate-port <port>', 'where applications connect', '15306')
     .option('--gate-host <host>', 'address the gate listens on', '127.0.0.1')
+    .option(
+      '--replica-max-lag <seconds>',
+      'reads at @replica leave out a replica that is further behind, or not known to be within it',
+      '30',
+    )
     .option(
       '--topology <etcd://…>',
       'etcd://host:port[,host:port…]/prefix: several machines share it; default: SQLite in the data directory',
@@ -62,6 +69,7 @@ export function upCommand(program: Command, say: (line: string) => void): void {
         gatePort: Number(flags.gatePort),
         apiHost: flags.apiHost,
         gateHost: flags.gateHost,
+        replicaLagMaxMs: secondsMs('--replica-max-lag', flags.replicaMaxLag),
         installsFile,
         templatesDir,
         clock: systemClock,
@@ -86,4 +94,11 @@ export function untilInterrupted(): Promise<void> {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => resolvePromise())
     if (process.channel) watchParent({ onGone: () => resolvePromise() })
   })
+}
+
+function secondsMs(argument: string, text: string): number {
+  const seconds = Number(text)
+  if (!Number.isFinite(seconds) || seconds <= 0)
+    throw mainErrors.badArguments({ process: 'up', problem: `${argument} ${text}: not a number of seconds` })
+  return Math.round(seconds * 1000)
 }

@@ -1,6 +1,7 @@
 /** Which tables a statement names, and to which of them a column belongs. */
 import type { ResolvedTable } from '../../keyspace/vschema-resolve.ts'
 import type { Expr, Span, TableName } from '../../sql/ast.ts'
+import { inRoleOf } from '../../topology/replica-name.ts'
 import type { Catalog, ColumnInfo, KeyspaceInfo, TableColumns } from './catalog.ts'
 import { planErrors } from './errors.ts'
 
@@ -97,7 +98,7 @@ export class Binder {
   }
 
   keyspaceOf(table: TableName): KeyspaceInfo {
-    const name = table.schema?.text ?? this.current
+    const name = table.schema === null ? this.current : inRoleOf(table.schema.text, this.current)
     if (name === null) throw planErrors.noKeyspace()
     const keyspace = this.catalog.keyspace(name)
     if (keyspace === undefined) throw planErrors.unknownKeyspace({ keyspace: name })

@@ -83,6 +83,11 @@ export interface Flavour {
   identity(connection: Connection): Promise<ServerIdentity>
   /** Everything this server has in its binlogs and before: as its own GTID text. */
   executedPosition(connection: Connection): Promise<string>
+  /**
+   * A replica's word on itself: whether both parts of its replication run, and which of a primary's `executedPosition`s it has executed wholly;
+   * null where its GTIDs say nothing. Needs no privilege but SELECT.
+   */
+  replication(connection: Connection, positions: readonly string[]): Promise<{ runs: boolean; has: (boolean | null)[] }>
   /** What is no longer in its binlogs. MariaDB: '' if the first binlog is still there, else the first binlog's GTID list. */
   purgedPosition(connection: Connection): Promise<string>
   /** File and offset of the end of the binlog; null with log_bin off. */

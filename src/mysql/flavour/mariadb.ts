@@ -50,6 +50,23 @@ export const mariadb: Flavour = {
     return (await connection.value('SELECT @@GLOBAL.gtid_binlog_pos')) ?? ''
   },
 
+  async replication(connection, positions) {
+    const row = (
+      await connection.allText(
+        `SELECT @@GLOBAL.gtid_slave_pos AS pos,
+           (SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = 'SLAVE_RUNNING') AS runs`,
+      )
+    )[0]
+    const done = sequences(need(row, 'pos'))
+    return {
+      runs: isOn(row?.['runs'] ?? ''),
+      has: positions.map((position) => {
+        const wanted = [...sequences(position)]
+        return wanted.length === 0 ? null : wanted.every(([domain, sequence]) => (done.get(domain) ?? -1n) >= sequence)
+      }),
+    }
+  },
+
   async purgedPosition(connection) {
     if ((await connection.value('SELECT @@GLOBAL.log_bin')) !== '1') return ''
     const first = (await connection.allText('SHOW BINARY LOGS'))[0]
@@ -188,4 +205,15 @@ function rolesOf(mapping: readonly Record<string, string | null>[], user: string
     }
   }
   return seen
+}
+
+/** A GTID position: the last sequence number of each domain, which only grows within it. */
+function sequences(position: string): Map<string, bigint> {
+  const parts = position.split(',').filter((part) => part.trim() !== '')
+  return new Map(
+    parts.map((part) => {
+      const [domain = '', , sequence = '0'] = part.trim().split('-')
+      return [domain, BigInt(sequence)]
+    }),
+  )
 }

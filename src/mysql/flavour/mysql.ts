@@ -1,3 +1,4 @@
+import { quoteString } from '../../sql/quote.ts'
 import type { Connection } from '../connection.ts'
 import { errno } from '../errors.ts'
 import type { Account, Flavour } from './flavour.ts'
@@ -44,6 +45,22 @@ export const mysql: Flavour = {
 
   async executedPosition(connection) {
     return ((await connection.value('SELECT @@GLOBAL.gtid_executed')) ?? '').replaceAll(/\s/g, '')
+  },
+
+  async replication(connection, positions) {
+    const has = positions.map((position, i) => `, GTID_SUBSET(${quoteString(position)}, @@GLOBAL.gtid_executed) AS has${i}`)
+    const row = (
+      await connection.allText(
+        `SELECT @@GLOBAL.gtid_mode AS mode,
+           (SELECT COUNT(*) FROM performance_schema.replication_connection_status WHERE SERVICE_STATE = 'ON') AS receiving,
+           (SELECT COUNT(*) FROM performance_schema.replication_applier_status WHERE SERVICE_STATE = 'ON') AS applying${has.join('')}`,
+      )
+    )[0]
+    const known = row?.['mode'] === 'ON'
+    return {
+      runs: need(row, 'receiving') !== '0' && need(row, 'applying') !== '0',
+      has: positions.map((position, i) => (known && position !== '' ? row?.[`has${i}`] === '1' : null)),
+    }
   },
 
   async purgedPosition(connection) {
