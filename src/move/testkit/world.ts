@@ -41,8 +41,8 @@ export class World implements AsyncDisposable {
   readonly options: WorldOptions
   readonly source: TestServer
   readonly target: TestServer
-  readonly s: Connection
-  readonly t: Connection
+  s: Connection
+  t: Connection
   readonly tables: { name: string; ddl: string; shardKey: string | null }[]
   readonly prefix: string
   readonly sourceRefs: ShardRef[]
@@ -90,6 +90,15 @@ export class World implements AsyncDisposable {
   }
 
   readonly #streams: (() => Promise<void>)[] = []
+
+  /** Kills a server and starts it again; connections of this world to it are new afterwards. */
+  async kill9(side: 'source' | 'target'): Promise<void> {
+    await this[side].kill9()
+    await this[side].restart()
+    const conn = await connect(this[side].config)
+    if (side === 'source') this.s = conn
+    else this.t = conn
+  }
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const stop of this.#streams) await stop()
