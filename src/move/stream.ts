@@ -7,22 +7,19 @@
  * error are the same to the next one.
  */
 import type { Clock } from '../base/clock.ts'
-import { isSwError, SwError } from '../base/errors.ts'
+import { isSwError } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
-import { announceDdl, chooseControlTable } from '../binlog/control-schema.ts'
+import { chooseControlTable } from '../binlog/control-schema.ts'
 import { readTableDefinitions } from '../binlog/table-definitions.ts'
-import type { ColumnDefinition, Position, QueryEvent, TableChooser, Tail } from '../binlog/source.ts'
+import type { Position, TableChooser, Tail } from '../binlog/source.ts'
 import { openTail } from '../binlog/tail.ts'
 import type { Connection } from '../mysql/connection.ts'
-import { isServerError } from '../mysql/errors.ts'
-import type { ErrorView, PaceLimits, StreamRecord, StreamReport, StreamTable } from '../topology/records.ts'
+import type { ErrorView, PaceLimits, StreamRecord, StreamReport } from '../topology/records.ts'
 import { connectPlain, connectReader, type Addresses, type ServerAddress } from './access.ts'
 import { SegmentPool } from './chunk.ts'
 import type { MoverConfig } from './config.ts'
 import { Copier } from './copier.ts'
 import type { Failpoints } from './crash-points.ts'
-import { ddlForTarget, ddlOutcome, executedBefore, type DdlOutcome } from './ddl.ts'
-import { definitionDifference, forgetKnown, readKnown, storeKnown, type KnownTable } from './definitions.ts'
 import { moveErrors } from './errors.ts'
 import type { TargetShare } from './exclusion.ts'
 import { HangWatch } from './hang-watch.ts'
@@ -32,19 +29,19 @@ import { openTargets, type OpenTarget } from './open-targets.ts'
 import type { Stamp } from './pending.ts'
 import { pressureOf } from './pressure.ts'
 import { CopyProgress, RateMeter } from './progress.ts'
-import { judgeQuery } from './query-policy.ts'
 import { MarkerTimes, ReplicaLags } from './replica-lag.ts'
 import { Router } from './router.ts'
 import { xaEnded } from './source-start.ts'
-import { rebuildKeys, renewDeferredKeys } from './schema-copy.ts'
-import { planScan, type LandedChunk } from './scan.ts'
-import { readSourceTables, usableKeys, type SourceTable, type UsableKey } from './source-tables.ts'
+import { rebuildKeys } from './schema-copy.ts'
+import { copiedProgress, landedChunks, rowsToReadAgain } from './resume.ts'
+import { errorView, firstToFail, isTransient } from './run-end.ts'
+import { StreamDdl } from './stream-ddl.ts'
 import { statementBytesMax } from './statements.ts'
-import { applierSql, compareCoordinates, ensureMoveTables, forgetStart, readChunks } from './tables.ts'
+import { applierSql, compareCoordinates, ensureMoveTables } from './tables.ts'
 import type { TablePlan } from './table-plan.ts'
 import { endEpoch } from './takeover.ts'
 import { appliedView, behindMs, noCopy, targetView } from './stream-report.ts'
-import { TailConsumer, type AnnouncedDdl } from './tail-consumer.ts'
+import { TailConsumer } from './tail-consumer.ts'
 import type { Waiting } from './applier-options.ts'
 import { TargetApplier } from './target-applier.ts'
 import { Throttle } from './throttle.ts'
@@ -232,7 +229,8 @@ export class Stream {
         source: { meta: sourceMeta, name: sourceName, markers, markerName },
         onWaiting: (waiting) => this.#wait(waiting),
       })
-      const tables = await this.#tables({ sourceMeta, sourceName, moved, targets, definedBefore: resumed ? null : definedBefore })
+      const ddl = new StreamDdl({ record, source: { meta: sourceMeta, name: sourceName }, targets })
+      const tables = await ddl.tables(moved, resumed ? null : definedBefore)
       const plans = new Map(tables.map(({ plan }) => [plan.name, plan]))
       this.#stopTargets = async () => {
         const appliers = this.#appliers
@@ -265,7 +263,7 @@ export class Stream {
       const progress = new CopyProgress(clock, copying.size > 0 ? tables : [])
       progress.sourceRowsRead = readBefore
       this.#progress = progress
-      if (copying.size === 0 && record.copy === 'full') this.#progress = await this.#copiedProgress(targets, tables)
+      if (copying.size === 0 && record.copy === 'full') this.#progress = await copiedProgress(clock, readBefore, targets, tables)
 
       const exclusionOf = (uid: string): TargetShare => {
         const share = this.#options.shares.get(uid)
@@ -343,8 +341,7 @@ export class Stream {
           clock,
           markerStream: markerName,
           partBytesMax: config.partBytesMax,
-          onQuery: (event, announced) =>
-            this.#query(event, announced, { sourceMeta, sourceName, plans, tables, copying, targets, consumer: () => consumer, signal }),
+          onQuery: (event, announced) => ddl.query(event, announced, { plans, tables, copying, drain: () => consumer.drain(signal) }),
           onStamp: (stamp) => {
             if (stamp.marker > 0) firstMarker.ring()
           },
@@ -400,7 +397,7 @@ export class Stream {
       } else if (copying.size > 0) {
         const pressure = { conn: sourceMeta, commitMs: () => markers.commitMs, replicaLags: () => lags.measure() }
         this.#throttle.pressure = pressureOf(pressure, () => this.#limits(), clock)
-        const landed = await this.#landedChunks(targets)
+        const landed = await landedChunks(targets)
         if (this.#resumed !== null) {
           const rows = rowsToReadAgain(readBefore, landed, tables, targets.length)
           this.#resumed = { ...this.#resumed, rowsRedone: this.#resumed.rowsRedone + rows }
@@ -463,32 +460,6 @@ export class Stream {
   /** Set by a run: what a stop has to do on each target. */
   #stopTargets: () => Promise<void> = () => Promise.resolve()
 
-  async #landedChunks(targets: readonly OpenTarget[]): Promise<Map<string, LandedChunk[]>> {
-    const landed = new Map<string, LandedChunk[]>()
-    for (const [target, { meta, on }] of targets.entries()) {
-      for (const chunk of await readChunks(meta, on.streamUid, on.targetUid)) {
-        const list = landed.get(chunk.table) ?? []
-        landed.set(chunk.table, list)
-        list.push({ path: chunk.path, lo: chunk.lo, hi: chunk.hi, rows: chunk.rows, target })
-      }
-    }
-    return landed
-  }
-
-  /** The figures of a copy that an earlier run finished. */
-  async #copiedProgress(targets: readonly OpenTarget[], tables: readonly SourceTable[]): Promise<CopyProgress> {
-    const progress = new CopyProgress(this.#options.clock, tables)
-    progress.sourceRowsRead = this.#progress?.sourceRowsRead ?? 0
-    for (const [name, chunks] of await this.#landedChunks(targets))
-      progress.landed(
-        name,
-        chunks.reduce((rows, chunk) => rows + chunk.rows, 0),
-        0,
-      )
-    for (const { plan } of tables) progress.done(plan.name)
-    return progress
-  }
-
   async #copy(copier: Copier, targets: readonly OpenTarget[], signal: AbortSignal, begins: () => Promise<void>): Promise<void> {
     const { record, shares, failpoints, clock } = this.#options
     await begins()
@@ -540,120 +511,6 @@ export class Stream {
     }
   }
 
-  async #query(
-    event: QueryEvent,
-    announced: AnnouncedDdl | null,
-    context: {
-      sourceMeta: Connection
-      sourceName: string
-      plans: ReadonlyMap<string, TablePlan>
-      tables: readonly SourceTable[]
-      copying: ReadonlySet<TablePlan>
-      targets: readonly OpenTarget[]
-      consumer: () => TailConsumer
-      signal: AbortSignal
-    },
-  ): Promise<'pass' | 'restart'> {
-    const { record } = this.#options
-    const verdict = judgeQuery(event, announced, record.source.schema, new Set(context.plans.keys()))
-    const at = `${event.at.file}:${event.at.offset}`
-    const statement = event.text.toString('utf8').slice(0, 200)
-    if (verdict.kind === 'pass') return 'pass'
-    if (verdict.kind === 'statement-format') throw moveErrors.statementFormat({ source: context.sourceName, at, statement })
-    const severalSources = context.targets.some(({ mode }) => mode === 'several-sources')
-    const asked = verdict.kind === 'announced' ? null : ddlOutcome(record.options.onDdl, event, severalSources)
-    const outcome: DdlOutcome | null =
-      asked !== null && asked.kind !== 'stop' && (await this.#otherKey(context))
-        ? { kind: 'stop', reason: 'the chunks that are copied are ranges of the key that it changed' }
-        : asked
-    if (outcome === null && !(await this.#redefined(context))) return 'pass'
-    // Everything before it is applied; what is read from here on was written under what the source says now or later.
-    await context.consumer().drain(context.signal)
-    if (outcome?.kind === 'stop') {
-      const table = `${record.source.schema}.${verdict.table}`
-      throw moveErrors.ddl({ table, source: context.sourceName, at, statement, reason: outcome.reason })
-    }
-    if (outcome?.kind === 'exec') await this.#execute(event, context.targets, statement)
-    for (const { meta, on } of context.targets) {
-      if (context.copying.size > 0) {
-        const source = { conn: context.sourceMeta, schema: record.source.schema }
-        await renewDeferredKeys(source, { conn: meta, uid: on.targetUid }, record.workflowUid)
-      }
-      await forgetKnown(meta, on)
-    }
-    return 'restart'
-  }
-
-  /** Whether a table that is still being copied has another key now than the one its chunks are ranges of. */
-  async #otherKey(context: { sourceMeta: Connection; tables: readonly SourceTable[]; copying: ReadonlySet<TablePlan> }): Promise<boolean> {
-    if (context.copying.size === 0) return false
-    const now = await usableKeys(context.sourceMeta, this.#options.record.source.schema)
-    return context.tables.some(
-      ({ plan, key }) => context.copying.has(plan) && now.has(plan.name) && now.get(plan.name)?.columns.join() !== key.columns.join(),
-    )
-  }
-
-  /** Whether a table is not any more what its plan was made of. */
-  async #redefined(context: { sourceMeta: Connection; plans: ReadonlyMap<string, TablePlan> }): Promise<boolean> {
-    const now = await readTableDefinitions(context.sourceMeta, this.#options.record.source.schema)
-    return [...context.plans.values()].some((plan) => definitionDifference(plan.definitions, now.get(plan.name)) !== null)
-  }
-
-  /** Announced, so that a stream of the opposite direction takes it for ours. Done again after a crash, or by the stream of another source, it says so. */
-  async #execute(event: QueryEvent, targets: readonly OpenTarget[], statement: string): Promise<void> {
-    const { record } = this.#options
-    for (const [i, { meta, name }] of targets.entries()) {
-      const schema = record.targets[i]?.schema ?? ''
-      const text = ddlForTarget(event.text, record.source.schema, schema)
-      if (text === null || event.statement.kind !== 'ddl')
-        throw moveErrors.ddlRefused({ target: name, statement, reason: 'it names another schema, and would act there' })
-      await meta.useDatabase(schema)
-      for (const object of event.statement.objects) await announceDdl(meta, event.statement.verb, schema, object.name)
-      try {
-        await meta.query(text)
-      } catch (error) {
-        if (isServerError(error) && !executedBefore.has(error.errno))
-          throw moveErrors.ddlRefused({ target: name, statement, reason: error.serverMessage })
-        if (!isServerError(error)) throw error
-      }
-    }
-  }
-
-  /**
-   * Plans of the moved tables, by the definitions that the tail is to be read with (`definitions.ts`); on a first start these are stored, after
-   * making sure that they were the same before the start position was taken.
-   */
-  async #tables(of: {
-    sourceMeta: Connection
-    sourceName: string
-    moved: readonly StreamTable[]
-    targets: readonly OpenTarget[]
-    definedBefore: ReadonlyMap<string, readonly ColumnDefinition[]> | null
-  }): Promise<SourceTable[]> {
-    const { record } = this.#options
-    const { targets, definedBefore } = of
-    let known: ReadonlyMap<string, KnownTable> = new Map()
-    for (const { meta, on } of targets) if (known.size === 0) known = await readKnown(meta, on)
-    const tables = await readSourceTables(of.sourceMeta, of.sourceName, record.source.schema, of.moved, known, targets[0]?.meta.flavour)
-    if (known.size === 0) {
-      const moved = tables.find(
-        ({ plan }) => definedBefore !== null && definitionDifference(plan.definitions, definedBefore.get(plan.name)) !== null,
-      )
-      if (moved !== undefined) {
-        for (const { meta, on } of targets) await forgetStart(meta, on.streamUid, on.targetUid)
-        throw moveErrors.restart({ stream: record.uid, reason: `${moved.plan.name} was altered while the stream began` })
-      }
-      const store = new Map(tables.map(({ plan, key }) => [plan.name, { definitions: plan.definitions, key }]))
-      for (const { meta, on } of targets) await storeKnown(meta, on, store)
-    }
-    for (const [i, { meta, name }] of targets.entries()) {
-      const there = await readTableDefinitions(meta, record.targets[i]?.schema ?? '')
-      const keys = await usableKeys(meta, record.targets[i]?.schema ?? '')
-      for (const { plan, key } of tables) checkTarget(plan, key, { name, columns: there.get(plan.name), key: keys.get(plan.name) })
-    }
-    return tables
-  }
-
   #wait(waiting: Waiting | null): void {
     this.#waiting = waiting
     this.#options.onReport(this.report(), false)
@@ -678,68 +535,6 @@ export class Stream {
   }
 }
 
-/** Rows that an earlier run read and that must be read again: what did not land anywhere, and what landed on some targets only. */
-function rowsToReadAgain(
-  readBefore: number,
-  landed: ReadonlyMap<string, readonly LandedChunk[]>,
-  tables: readonly SourceTable[],
-  targetCount: number,
-): number {
-  let left = readBefore
-  for (const { plan } of tables) {
-    const { rowsLanded, rowsAgain } = planScan(landed.get(plan.name) ?? [], targetCount)
-    // A row of a reference table lands on every target.
-    left -= (rowsLanded - rowsAgain) / (plan.reference ? targetCount : 1)
-  }
-  return Math.max(0, Math.round(left))
-}
-
-/**
- * A target that lacks a column can't hold what the source has; and one with another key takes rows for the same that the source holds apart, or the other way
- * round: an upsert would leave the old row standing, or remove another.
- */
-function checkTarget(
-  plan: TablePlan,
-  key: UsableKey,
-  target: { name: string; columns: readonly ColumnDefinition[] | undefined; key: UsableKey | undefined },
-): void {
-  const names = new Set((target.columns ?? []).map(({ name }) => name.toLowerCase()))
-  const lacking = plan.columns.find(({ definition }) => !names.has(definition.name.toLowerCase()))?.definition
-  if (lacking !== undefined)
-    throw moveErrors.targetLacksColumn({ target: target.name, table: plan.name, column: lacking.name, type: lacking.columnType })
-  const text = (columns: readonly string[]): string =>
-    columns
-      .map((column) => column.toLowerCase())
-      .toSorted()
-      .join(', ')
-  const there = target.key?.columns ?? []
-  if (text(there) !== text(key.columns))
-    throw moveErrors.targetHasOtherKey({ target: target.name, table: plan.name, key: text(key.columns), there: text(there) })
-}
-
 function segmentBytes(chunkBytes: number, targets: number): number {
   return Math.max(64 << 10, Math.min(statementBytesMax, Math.ceil((chunkBytes / targets) * 1.2)))
-}
-
-/** Resolves when the stream is told to stop; rejects with the first failure. A task that ends by itself is not the end. */
-function firstToFail(tasks: readonly Promise<void>[], stop: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (stop.aborted) resolve()
-    stop.addEventListener('abort', () => resolve(), { once: true })
-    for (const task of tasks) task.catch(reject)
-  })
-}
-
-/** Whether beginning again from the stored state can help. */
-function isTransient(error: unknown): boolean {
-  if (isServerError(error)) return error.class === 'transient' || error.kind === 'killed' || error.kind === 'interrupted'
-  return isSwError(error) && (error.class === 'transient' || error.class === 'unknown')
-}
-
-function errorView(error: unknown, stream: string): ErrorView {
-  const shown =
-    error instanceof SwError
-      ? error
-      : moveErrors.internal({ stream, reason: error instanceof Error ? error.message : String(error) }, error)
-  return { code: shown.code, what: shown.message, why: shown.why, fix: shown.fix }
 }

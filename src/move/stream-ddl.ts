@@ -1,0 +1,173 @@
+/**
+ * What a stream's tables are, and what a statement of the source's binlog does to it (PROTOCOLS 1.10, 1.13; outcomes in docs/ddl.md).
+ *
+ * Rows are read by the definitions of their time (`definitions.ts`). A statement on a moved table ends that time: everything before it is applied,
+ * then it stops the stream, or is done on the targets too, the stored definitions are forgotten, and the run begins again with those of the source.
+ */
+import { announceDdl } from '../binlog/control-schema.ts'
+import type { ColumnDefinition, QueryEvent } from '../binlog/source.ts'
+import { readTableDefinitions } from '../binlog/table-definitions.ts'
+import type { Connection } from '../mysql/connection.ts'
+import { isServerError } from '../mysql/errors.ts'
+import type { StreamRecord, StreamTable } from '../topology/records.ts'
+import { ddlForTarget, ddlOutcome, executedBefore, type DdlOutcome } from './ddl.ts'
+import { definitionDifference, forgetKnown, readKnown, storeKnown, type KnownTable } from './definitions.ts'
+import { moveErrors } from './errors.ts'
+import type { OpenTarget } from './open-targets.ts'
+import { judgeQuery } from './query-policy.ts'
+import { renewDeferredKeys } from './schema-copy.ts'
+import { readSourceTables, usableKeys, type SourceTable, type UsableKey } from './source-tables.ts'
+import type { TablePlan } from './table-plan.ts'
+import { forgetStart } from './tables.ts'
+import type { AnnouncedDdl } from './tail-consumer.ts'
+
+/** One run's: its connections end with it. */
+export type StreamDdlOptions = {
+  record: StreamRecord
+  source: { meta: Connection; name: string }
+  targets: readonly OpenTarget[]
+}
+
+/** What the tail stands in when it meets a statement. */
+export type TailPlace = {
+  plans: ReadonlyMap<string, TablePlan>
+  tables: readonly SourceTable[]
+  /** Tables that are still being copied. */
+  copying: ReadonlySet<TablePlan>
+  /** Resolves when everything read so far is applied. */
+  drain: () => Promise<void>
+}
+
+export class StreamDdl {
+  readonly #options: StreamDdlOptions
+
+  constructor(options: StreamDdlOptions) {
+    this.#options = options
+  }
+
+  /**
+   * `restart`: all that was read is applied, and the run must begin again.
+   * @throws statementFormat, ddl, ddlRefused
+   */
+  async query(event: QueryEvent, announced: AnnouncedDdl | null, place: TailPlace): Promise<'pass' | 'restart'> {
+    const { record, source, targets } = this.#options
+    const verdict = judgeQuery(event, announced, record.source.schema, new Set(place.plans.keys()))
+    const at = `${event.at.file}:${event.at.offset}`
+    const statement = event.text.toString('utf8').slice(0, 200)
+    if (verdict.kind === 'pass') return 'pass'
+    if (verdict.kind === 'statement-format') throw moveErrors.statementFormat({ source: source.name, at, statement })
+    const severalSources = targets.some(({ mode }) => mode === 'several-sources')
+    const asked = verdict.kind === 'announced' ? null : ddlOutcome(record.options.onDdl, event, severalSources)
+    const outcome: DdlOutcome | null =
+      asked !== null && asked.kind !== 'stop' && (await this.#otherKey(place))
+        ? { kind: 'stop', reason: 'the chunks that are copied are ranges of the key that it changed' }
+        : asked
+    if (outcome === null && !(await this.#redefined(place))) return 'pass'
+    // Everything before it is applied; what is read from here on was written under what the source says now or later.
+    await place.drain()
+    if (outcome?.kind === 'stop') {
+      const table = `${record.source.schema}.${verdict.table}`
+      throw moveErrors.ddl({ table, source: source.name, at, statement, reason: outcome.reason })
+    }
+    if (outcome?.kind === 'exec') await this.#execute(event, statement)
+    for (const { meta, on } of targets) {
+      if (place.copying.size > 0) {
+        const from = { conn: source.meta, schema: record.source.schema }
+        await renewDeferredKeys(from, { conn: meta, uid: on.targetUid }, record.workflowUid)
+      }
+      await forgetKnown(meta, on)
+    }
+    return 'restart'
+  }
+
+  /** Whether a table that is still being copied has another key now than the one its chunks are ranges of. */
+  async #otherKey(place: TailPlace): Promise<boolean> {
+    const { record, source } = this.#options
+    if (place.copying.size === 0) return false
+    const now = await usableKeys(source.meta, record.source.schema)
+    return place.tables.some(
+      ({ plan, key }) => place.copying.has(plan) && now.has(plan.name) && now.get(plan.name)?.columns.join() !== key.columns.join(),
+    )
+  }
+
+  /** Whether a table is not any more what its plan was made of. */
+  async #redefined({ plans }: TailPlace): Promise<boolean> {
+    const { record, source } = this.#options
+    const now = await readTableDefinitions(source.meta, record.source.schema)
+    return [...plans.values()].some((plan) => definitionDifference(plan.definitions, now.get(plan.name)) !== null)
+  }
+
+  /** Announced, so that a stream of the opposite direction takes it for ours. Done again after a crash, or by the stream of another source, it says so. */
+  async #execute(event: QueryEvent, statement: string): Promise<void> {
+    const { record, targets } = this.#options
+    for (const [i, { meta, name }] of targets.entries()) {
+      const schema = record.targets[i]?.schema ?? ''
+      const text = ddlForTarget(event.text, record.source.schema, schema)
+      if (text === null || event.statement.kind !== 'ddl')
+        throw moveErrors.ddlRefused({ target: name, statement, reason: 'it names another schema, and would act there' })
+      await meta.useDatabase(schema)
+      for (const object of event.statement.objects) await announceDdl(meta, event.statement.verb, schema, object.name)
+      try {
+        await meta.query(text)
+      } catch (error) {
+        if (isServerError(error) && !executedBefore.has(error.errno))
+          throw moveErrors.ddlRefused({ target: name, statement, reason: error.serverMessage })
+        if (!isServerError(error)) throw error
+      }
+    }
+  }
+
+  /**
+   * Plans of the moved tables, by the definitions that the tail is to be read with (`definitions.ts`); on a first start these are stored, after
+   * making sure that they were the same before the start position was taken (`definedBefore`; null where the stream was begun by an earlier run).
+   */
+  async tables(
+    moved: readonly StreamTable[],
+    definedBefore: ReadonlyMap<string, readonly ColumnDefinition[]> | null,
+  ): Promise<SourceTable[]> {
+    const { record, source, targets } = this.#options
+    let known: ReadonlyMap<string, KnownTable> = new Map()
+    for (const { meta, on } of targets) if (known.size === 0) known = await readKnown(meta, on)
+    const tables = await readSourceTables(source.meta, source.name, record.source.schema, moved, known, targets[0]?.meta.flavour)
+    if (known.size === 0) {
+      const altered = tables.find(
+        ({ plan }) => definedBefore !== null && definitionDifference(plan.definitions, definedBefore.get(plan.name)) !== null,
+      )
+      if (altered !== undefined) {
+        for (const { meta, on } of targets) await forgetStart(meta, on.streamUid, on.targetUid)
+        throw moveErrors.restart({ stream: record.uid, reason: `${altered.plan.name} was altered while the stream began` })
+      }
+      const store = new Map(tables.map(({ plan, key }) => [plan.name, { definitions: plan.definitions, key }]))
+      for (const { meta, on } of targets) await storeKnown(meta, on, store)
+    }
+    for (const [i, { meta, name }] of targets.entries()) {
+      const there = await readTableDefinitions(meta, record.targets[i]?.schema ?? '')
+      const keys = await usableKeys(meta, record.targets[i]?.schema ?? '')
+      for (const { plan, key } of tables) checkTarget(plan, key, { name, columns: there.get(plan.name), key: keys.get(plan.name) })
+    }
+    return tables
+  }
+}
+
+/**
+ * A target that lacks a column can't hold what the source has; and one with another key takes rows for the same that the source holds apart, or the other way
+ * round: an upsert would leave the old row standing, or remove another.
+ */
+function checkTarget(
+  plan: TablePlan,
+  key: UsableKey,
+  target: { name: string; columns: readonly ColumnDefinition[] | undefined; key: UsableKey | undefined },
+): void {
+  const names = new Set((target.columns ?? []).map(({ name }) => name.toLowerCase()))
+  const lacking = plan.columns.find(({ definition }) => !names.has(definition.name.toLowerCase()))?.definition
+  if (lacking !== undefined)
+    throw moveErrors.targetLacksColumn({ target: target.name, table: plan.name, column: lacking.name, type: lacking.columnType })
+  const text = (columns: readonly string[]): string =>
+    columns
+      .map((column) => column.toLowerCase())
+      .toSorted()
+      .join(', ')
+  const there = target.key?.columns ?? []
+  if (text(there) !== text(key.columns))
+    throw moveErrors.targetHasOtherKey({ target: target.name, table: plan.name, key: text(key.columns), there: text(there) })
+}
