@@ -64,6 +64,7 @@ async function runGroup(node, group) {
   const tallyFile = join(dir, 'tally')
   const args = [
     '--disable-warning=ExperimentalWarning',
+    '--import=./scripts/end-of-process.mjs',
     '--test',
     `--test-concurrency=${group.concurrency}`,
     `--test-timeout=${group.timeoutMs}`,

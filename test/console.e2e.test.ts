@@ -173,10 +173,10 @@ test('a switch, live: held, decided, done, with its report and what comes next',
     )
     await page.locator('.ring .phase-switching').first().waitFor()
     colours.add(await colour())
-    assert.match(await text(page, '[data-keyspace="app"]'), /Gates hold writes since 2\.\d s/)
+    assert.match(await text(page, '[data-keyspace="app"]'), /Gates hold writes since \d+\.\d s/)
     assert.match(
       await text(page, '[data-part="action"]'),
-      /waits for gate-1 to acknowledge since 1\.\d s; ended by its answer, or the limit/,
+      /waits for gate-1 to acknowledge since \d+\.\d s; ended by its answer, or the limit/,
     )
     assert.equal(await page.locator('[data-phase="switch"]').getAttribute('data-state'), 'current')
     control.tell(status({ keyspaces: [keyspace({ phase: 'opening', serving: fourShards, other: ['-'] })] }))

@@ -55,6 +55,8 @@ upCommand(program, cli.out)
 program.exitOverride()
 for (const command of program.commands) command.exitOverride()
 if (!process.argv.includes('up')) process.once('SIGINT', () => interrupted.abort())
+// Node's own end of a process that ran out of work at times never comes (scripts/end-of-process.mjs): a command must end.
+process.once('beforeExit', () => process.exit())
 try {
   await program.parseAsync(process.argv)
 } catch (error) {
