@@ -23,6 +23,8 @@ if (Number(process.versions.node.split('.')[0]) >= 24) {
     const type = typeof rest[0] === 'string' ? rest[0] : rest[0]?.type
     if (type !== 'ExperimentalWarning') emitWarning.call(process, warning, ...rest)
   }
+  const { useCompileCache } = await import('../scripts/compile-cache.mjs')
+  useCompileCache()
   await import(cli)
 } else if (existsSync(own)) {
   const { runNode } = await import('../scripts/run-node.mjs')

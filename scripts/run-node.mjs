@@ -1,7 +1,9 @@
 // Runs a program on the project's Node as if it were this process: same terminal, signals passed, same end.
 import { spawn } from 'node:child_process'
+import { useCompileCache } from './compile-cache.mjs'
 
 export function runNode(node, args, options = {}) {
+  useCompileCache()
   const child = spawn(node, ['--disable-warning=ExperimentalWarning', ...args], {
     // The channel carries nothing: that it closes tells the child that we are gone, even by kill -9.
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],

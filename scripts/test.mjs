@@ -5,6 +5,7 @@ import { mkdtempSync, readFileSync, readdirSync, rmSync, existsSync } from 'node
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { runChecks } from './check.mjs'
+import { useCompileCache } from './compile-cache.mjs'
 import { fail, projectDir, setup } from './setup.mjs'
 
 const limitMs = Number(process.env.SHARDWRIGHT_TEST_LIMIT_S ?? 3600) * 1000
@@ -25,6 +26,7 @@ const groups = [
 ]
 
 try {
+  useCompileCache()
   const { node, missing } = await setup({ flavours: ['mariadb'], optional: ['mysql'] })
   for (const { problem } of missing) console.error(`MySQL is not tested: ${problem.message}`)
   const total = { passed: 0, failed: 0, skipped: 0, failedNames: [] }
