@@ -177,7 +177,15 @@ export const SwitchArgs = z.strictObject({
 })
 export type SwitchArgs = z.infer<typeof SwitchArgs>
 
-export const VdiffArgs = z.strictObject({ tables: z.array(z.string()).optional(), repair: z.boolean().default(false) })
+export const VdiffArgs = z.strictObject({
+  tables: z.array(z.string()).optional(),
+  shards: z.array(z.string()).optional(),
+  repair: z.boolean().default(false),
+  /** Pass after pass until traffic is switched. */
+  continuous: z.boolean().default(false),
+  /** Ends what runs instead of beginning one. */
+  stop: z.boolean().default(false),
+})
 export const CompleteArgs = z.strictObject({
   keepData: z.boolean().default(false),
   keepRoutingRules: z.boolean().default(false),
@@ -279,10 +287,17 @@ export const VdiffView = z.object({
   etaMs: z.number().nullable(),
   repairedRows: z.number(),
   error: z.object({ code: z.string(), what: z.string(), why: z.string(), fix: z.string() }).nullable(),
+  waiting: z.string().nullable(),
+  /** Of a continuous one: the number of the pass under way, of which all counts are. */
+  pass: z.number().nullable(),
+  why: z.string().nullable(),
+  groups: z.array(z.object({ name: z.string(), rowsCompared: z.number(), rowsEstimated: z.number(), found: z.number() })),
   tables: z.array(
     z.object({
       name: z.string(),
       state: z.enum(['pending', 'running', 'done']),
+      /** What the pass before found of it. */
+      last: z.object({ startedAtMs: z.number(), rowsCompared: z.number(), found: z.number() }).optional(),
       rowsCompared: z.number(),
       missing: z.number(),
       extra: z.number(),

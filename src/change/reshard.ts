@@ -349,7 +349,18 @@ async function vdiff(context: ActionContext): Promise<void> {
   requireState(context, ['running'])
   const { store } = context
   const { uid } = context.workflow
-  const args = context.action.args as { tables?: string[]; repair?: boolean }
+  const args = context.action.args as { tables?: string[]; shards?: string[]; repair?: boolean; continuous?: boolean; stop?: boolean }
+  const open = (await listRecords<VdiffRecord>(store, keys.vdiffsOf(uid))).filter(({ value }) => value.wanted === 'running')
+  // One continuous comparison at a time: the newer takes the place of the older.
+  const ended = open.filter(({ value }) => args.stop === true || (args.continuous === true && value.continuous === true))
+  const stopping = ended.map(({ key, value }) => put(key, { ...value, wanted: 'stopped' as const }))
+  if (args.stop === true) {
+    await context.step('stop what runs', async () => {
+      await store.commit([context.leadership.fence], stopping)
+      return null
+    })
+    return
+  }
   const vdiffUid = (await context.step('ask for it', async () => {
     const record: VdiffRecord = {
       v: 1,
@@ -360,8 +371,11 @@ async function vdiff(context: ActionContext): Promise<void> {
       tables: args.tables ?? null,
       requestedAtMs: context.action.requestedAtMs,
       repair: args.repair ?? false,
+      ...(args.continuous === true ? { continuous: true } : {}),
+      ...(args.shards === undefined ? {} : { shards: args.shards }),
     }
-    await store.commit([context.leadership.fence], [put(keys.vdiff(uid, record.uid), record)])
+    const others = stopping.filter(({ key }) => key !== keys.vdiff(uid, record.uid))
+    await store.commit([context.leadership.fence], [...others, put(keys.vdiff(uid, record.uid), record)])
     return record.uid
   })) as string
   await context.journal('vdiff asked for')

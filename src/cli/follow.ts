@@ -62,11 +62,18 @@ export function streamLine(stream: StreamView): string {
   return `${who}: ${stream.state}, ${lag}, ${count(stream.rowChangesApplied)} row changes applied`
 }
 
+function vdiffLine(vdiff: NonNullable<WorkflowView['vdiff']>): string {
+  const found = vdiff.tables.filter((t) => t.missing + t.extra + t.misplaced + t.different > 0 || (t.last?.found ?? 0) > 0)
+  const pass = vdiff.pass === null ? '' : `, pass ${vdiff.pass}`
+  const differ = found.length === 0 ? '' : `; differences in ${found.map(({ name }) => name).join(', ')}`
+  return `  vdiff ${vdiff.state}${pass}: ${count(vdiff.rowsCompared)} rows compared${differ}`
+}
+
 export function workflowLines(workflow: WorkflowView): string[] {
   return [
     `${workflow.keyspace}.${workflow.name}  ${workflow.kind}  ${workflow.state}  ${workflow.sourceShards.join(',')} → ${workflow.targetShards.join(',')}  serving: ${workflow.serving}`,
     ...workflow.streams.map((stream) => `  ${streamLine(stream)}`),
-    ...(workflow.vdiff === null ? [] : [`  vdiff ${workflow.vdiff.state}: ${count(workflow.vdiff.rowsCompared)} rows compared`]),
+    ...(workflow.vdiff === null ? [] : [vdiffLine(workflow.vdiff)]),
     ...(workflow.next.length === 0 ? [] : [`  next: ${workflow.next.join(' | ')}`]),
   ]
 }

@@ -9,7 +9,7 @@ import { carryOut, streamLine, workflowLines } from './follow.ts'
 import { paceLimits } from './pace.ts'
 import { parseServerUrl } from './server-url.ts'
 import { clockTime, duration } from './text.ts'
-import { followVdiff } from './vdiff.ts'
+import { followVdiff, vdiffArgs } from './vdiff.ts'
 import { verbCommand } from './verbs.ts'
 import { reshardFlags, reshardVerbs, reshardVerbTexts } from './vitess-flags.ts'
 
@@ -171,8 +171,7 @@ function verbRequest(cli: CliContext, verb: string, flags: Flags): RequestBody<'
     case 'check':
       return { id, verb, args: { dryRun } }
     case 'vdiff': {
-      const tables = list(text(flags, 'tables'))
-      return { id, verb, args: { ...(tables === undefined ? {} : { tables }), repair: bool(flags, 'repair', false) } }
+      return { id, verb, args: vdiffArgs(flags) }
     }
     case 'switchtraffic':
     case 'reversetraffic': {

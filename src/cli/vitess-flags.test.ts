@@ -40,6 +40,10 @@ const vdiff = {
   etaMs: 0,
   repairedRows: 0,
   error: null,
+  waiting: null,
+  pass: null,
+  why: null,
+  groups: [],
   tables: [],
 }
 const stream = {

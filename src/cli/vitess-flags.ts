@@ -158,7 +158,7 @@ export const reshardFlags: readonly FlagRule[] = [
   },
   {
     flag: '--shards <shards>',
-    verbs: ['show', 'status', 'start', 'stop', ...switches],
+    verbs: ['show', 'status', 'start', 'stop', 'vdiff', ...switches],
     how: 'works',
     help: 'only these shards; a switch takes whole components only',
   },
@@ -184,6 +184,7 @@ export const reshardFlags: readonly FlagRule[] = [
   },
   { flag: '--tables <tables>', verbs: ['vdiff'], how: 'works', help: 'only these tables, by comma (default: all)', ours: true },
   { flag: '--repair [bool]', verbs: ['vdiff'], how: 'works', help: 'copy again what differs, and say so', ours: true },
+  { flag: '--continuous [bool]', verbs: ['vdiff'], how: 'works', help: 'pass after pass until traffic is switched', ours: true },
   { flag: '--include-logs [bool]', verbs: ['show'], how: 'works', help: 'with the journal (default true)' },
   { flag: '-c, --cells <cells>', verbs: ['create', ...switches], how: 'noop', note: cells },
   { flag: '-a, --all-cells', verbs: ['create'], how: 'noop', note: cells },
@@ -214,7 +215,7 @@ export const reshardFlags: readonly FlagRule[] = [
 export const vdiffVerbTexts = {
   create: 'compare all rows of both sides under live writes',
   show: 'the last comparison, or: show all, show <uid>',
-  stop: 'refused: nothing is held back by one that runs',
+  stop: 'end what runs, continuous ones too',
   resume: 'refused: start another with create',
   delete: 'refused: start another with create',
 } as const
@@ -226,6 +227,8 @@ export const vdiffFlags: readonly FlagRule[] = [
   { flag: '--target-keyspace <keyspace>', verbs: vdiffEvery, how: 'works', help: 'the keyspace' },
   { flag: '--format <format>', verbs: vdiffEvery, how: 'works', help: 'text or json (default text)' },
   { flag: '--tables <tables>', verbs: ['create'], how: 'works', help: 'only these tables, by comma (default: all)' },
+  { flag: '--shards <shards>', verbs: ['create'], how: 'works', help: 'only groups of shards with one of these', ours: true },
+  { flag: '--continuous [bool]', verbs: ['create'], how: 'works', help: 'pass after pass until traffic is switched', ours: true },
   { flag: '--wait [bool]', verbs: ['create'], how: 'works', help: 'stay until it has ended, with progress (default true)' },
   { flag: '--repair [bool]', verbs: ['create'], how: 'works', help: 'copy again what differs, and say so', ours: true },
   { flag: '-v, --verbose [bool]', verbs: ['create', 'show'], how: 'works', help: 'with what was found in each table' },

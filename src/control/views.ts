@@ -237,6 +237,10 @@ export class TopologyView {
           etaMs: report?.etaMs ?? null,
           repairedRows: report?.repairedRows ?? 0,
           error: report?.error ?? null,
+          waiting: report?.waiting ?? null,
+          pass: report?.pass?.number ?? null,
+          why: report?.why ?? null,
+          groups: report?.groups ?? [],
           tables: report?.tables ?? [],
         }
       })

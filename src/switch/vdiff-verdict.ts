@@ -1,8 +1,10 @@
 /**
- * What all vdiffs of a workflow say together: of each table its last comparison that ended counts. A clean one of other tables says
- * nothing about it; one that failed or was stopped says nothing at all.
+ * What all vdiffs of a workflow say together: of each table the comparison counts that began last of those that compared all of it. A clean one of
+ * other tables, or of some shards only, says nothing about it; one that failed or was stopped says nothing at all.
+ *
+ * A continuous one says of a table what its last whole pass found, and at once what it finds in the pass under way.
  */
-import type { VdiffReport } from '../topology/records.ts'
+import type { VdiffReport, VdiffTable } from '../topology/records.ts'
 
 export type VdiffVerdict = {
   /** Tables that none has compared to its end. */
@@ -12,17 +14,30 @@ export type VdiffVerdict = {
 }
 
 export function vdiffVerdict(reports: readonly VdiffReport[], tables: readonly string[]): VdiffVerdict {
-  const ended = reports
-    .filter((report) => report.state === 'clean' || report.state === 'different')
-    .toSorted((a, b) => b.startedAtMs - a.startedAtMs || (b.endedAtMs ?? 0) - (a.endedAtMs ?? 0))
+  const said = reports.flatMap(saidOf).toSorted((a, b) => b.startedAtMs - a.startedAtMs || b.endedAtMs - a.endedAtMs)
   const last = new Map<string, { vdiff: string; found: number }>()
-  for (const report of ended) {
-    for (const { name, missing, extra, misplaced, different } of report.tables) {
-      if (!last.has(name)) last.set(name, { vdiff: report.uid, found: missing + extra + misplaced + different })
-    }
-  }
+  for (const { table, vdiff, found } of said) if (!last.has(table)) last.set(table, { vdiff, found })
   return {
     uncompared: tables.filter((table) => !last.has(table)),
     differing: [...last].filter(([, { found }]) => found > 0).map(([table, { vdiff }]) => ({ table, vdiff })),
   }
+}
+
+type Said = { table: string; vdiff: string; found: number; startedAtMs: number; endedAtMs: number }
+
+function saidOf(report: VdiffReport): Said[] {
+  const { uid, pass, state } = report
+  const endedAtMs = report.endedAtMs ?? 0
+  const said = report.tables.flatMap((table): Said[] => {
+    const found = foundIn(table)
+    const now = { table: table.name, vdiff: uid, found, startedAtMs: pass?.startedAtMs ?? report.startedAtMs, endedAtMs }
+    if (pass === undefined) return state === 'clean' || state === 'different' ? [now] : []
+    const before = table.last === undefined ? [] : [{ ...now, found: table.last.found, startedAtMs: table.last.startedAtMs }]
+    return table.state === 'done' || found > 0 ? [now, ...before] : before
+  })
+  return report.restricted === true ? said.filter(({ found }) => found > 0) : said
+}
+
+function foundIn({ missing, extra, misplaced, different }: VdiffTable): number {
+  return missing + extra + misplaced + different
 }

@@ -227,6 +227,10 @@ export type VdiffRecord = {
   tables: string[] | null
   requestedAtMs: number
   repair: boolean
+  /** Pass after pass until traffic is switched or it is stopped. */
+  continuous?: boolean
+  /** Only groups of shards to which one of these belongs. */
+  shards?: string[] | null
 }
 
 export type VdiffTable = {
@@ -239,7 +243,12 @@ export type VdiffTable = {
   different: number
   /** At most 20 of each table: kind, key as text, shards, differing columns. */
   samples: { kind: 'missing' | 'extra' | 'misplaced' | 'different'; key: string; shard: string; columns: string[] }[]
+  /** What the pass before found of it, where there are passes. */
+  last?: { startedAtMs: number; rowsCompared: number; found: number }
 }
+
+/** Of one group of shards that meet: its sources by name. */
+export type VdiffGroup = { name: string; rowsCompared: number; rowsEstimated: number; found: number }
 
 export type VdiffReport = {
   v: 1
@@ -260,6 +269,13 @@ export type VdiffReport = {
   cursors: { [unit: string]: string[] | null }
   /** What it waits for just now. */
   waiting: string | null
+  groups?: VdiffGroup[]
+  /** Only some shards are compared: it can find a difference, but clears no table. */
+  restricted?: boolean
+  /** Of a continuous one: all else in the report is of this pass; `serves`: the side that served when it began. */
+  pass?: { number: number; startedAtMs: number; serves: string | null }
+  /** Why it was stopped. */
+  why?: string
 }
 
 export type LeaderRecord = { v: 1; holder: string; token: number; address: string }

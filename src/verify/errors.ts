@@ -78,4 +78,11 @@ export const verifyErrors = defineErrors('VERIFY', {
     why: 'MySQL prints JSON anew and MariaDB keeps its text: the bytes do not say whether the values are equal',
     fix: 'compare without this table (--tables), or check this column by a query of your own',
   },
+  unknownShard: {
+    number: 12,
+    class: 'user',
+    what: 'shard {shard} is none of those that the workflow compares',
+    why: 'only shards that its streams read or fill can be compared',
+    fix: 'name some of: {known}',
+  },
 })

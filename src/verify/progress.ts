@@ -1,10 +1,37 @@
 /** The record of a comparison: what is shown of it, and the cursors by which another mover goes on. */
 import type { Clock } from '../base/clock.ts'
 import { RateMeter } from '../move/progress.ts'
-import type { ErrorView, VdiffReport, VdiffTable } from '../topology/records.ts'
+import type { ErrorView, VdiffGroup, VdiffReport, VdiffTable } from '../topology/records.ts'
 import { addTally, differences, newTally, type Tally } from './tally.ts'
 
-type TableState = { name: string; state: VdiffTable['state']; tally: Tally; estimated: number; units: Set<string> }
+type TableState = {
+  name: string
+  state: VdiffTable['state']
+  tally: Tally
+  estimated: number
+  units: Set<string>
+  last: VdiffTable['last']
+}
+type GroupState = VdiffGroup & { tables: Set<string> }
+
+export type VdiffShape = { readonly continuous: boolean; readonly restricted: boolean }
+
+/** Where a continuous comparison begins its next pass: nothing compared yet, and of each table what this pass found. */
+export function nextPass(report: VdiffReport, nowMs: number): VdiffReport {
+  const pass = report.pass ?? { number: 1, startedAtMs: report.startedAtMs, serves: null }
+  return {
+    ...report,
+    pass: { ...pass, number: pass.number + 1, startedAtMs: nowMs },
+    cursors: {},
+    waiting: null,
+    groups: (report.groups ?? []).map(({ name }) => ({ name, rowsCompared: 0, rowsEstimated: 0, found: 0 })),
+    tables: report.tables.map((table) => {
+      const { repaired: _, ...empty } = newTally()
+      const last = { startedAtMs: pass.startedAtMs, rowsCompared: table.rowsCompared, found: differences(table) }
+      return { ...empty, name: table.name, state: 'pending', last }
+    }),
+  }
+}
 
 export class VdiffProgress {
   readonly #clock: Clock
@@ -18,33 +45,62 @@ export class VdiffProgress {
   #endedAtMs: number | null = null
   #error: ErrorView | null = null
   #repaired: number
+  readonly #shape: VdiffShape
+  readonly #groups = new Map<string, GroupState>()
+  #pass: NonNullable<VdiffReport['pass']>
+  #why: string | null = null
   waiting: string | null = null
 
-  constructor(clock: Clock, uid: string, earlier: VdiffReport | null) {
+  constructor(clock: Clock, uid: string, earlier: VdiffReport | null, shape: VdiffShape) {
     this.#clock = clock
+    this.#shape = shape
+    this.#pass = earlier?.pass ?? { number: 1, startedAtMs: earlier?.startedAtMs ?? clock.nowMs(), serves: null }
+    for (const group of earlier?.groups ?? []) this.#groups.set(group.name, { ...group, rowsEstimated: 0, tables: new Set() })
     this.#uid = uid
     this.#rate = new RateMeter(clock)
     this.#startedAtMs = earlier?.startedAtMs ?? clock.nowMs()
     this.#repaired = earlier?.repairedRows ?? 0
     this.#cursors = { ...earlier?.cursors }
     for (const table of earlier?.tables ?? []) {
-      const { name, state, ...counts } = table
+      const { name, state, last, ...counts } = table
       this.#tables.set(name, {
         name,
         state,
         tally: { ...counts, samples: [...counts.samples], repaired: 0 },
         estimated: 0,
         units: new Set(),
+        last,
       })
     }
   }
 
   /** Declares a table of a group before anything of it runs. */
   expect(table: string, group: string, rowsEstimated: number): void {
-    const state = this.#tables.get(table) ?? { name: table, state: 'pending', tally: newTally(), estimated: 0, units: new Set<string>() }
+    const state = this.#tables.get(table) ?? {
+      name: table,
+      state: 'pending',
+      tally: newTally(),
+      estimated: 0,
+      units: new Set<string>(),
+      last: undefined,
+    }
     this.#tables.set(table, state)
     state.estimated += rowsEstimated
-    if (this.cursor(table, group) !== 'done') state.units.add(group)
+    const whole = this.#groups.get(group) ?? { name: group, rowsCompared: 0, rowsEstimated: 0, found: 0, tables: new Set<string>() }
+    this.#groups.set(group, whole)
+    whole.rowsEstimated += rowsEstimated
+    if (this.cursor(table, group) === 'done') return
+    state.units.add(group)
+    whole.tables.add(table)
+  }
+
+  /** The side that served when a continuous comparison began. */
+  get serves(): string | null {
+    return this.#pass.serves
+  }
+
+  set serves(shards: string) {
+    this.#pass = { ...this.#pass, serves: shards }
   }
 
   cursor(table: string, group: string): 'start' | 'done' | readonly string[] {
@@ -62,6 +118,12 @@ export class VdiffProgress {
     if (state === undefined) return
     addTally(state.tally, tally)
     this.#repaired += tally.repaired
+    const whole = this.#groups.get(group)
+    if (whole !== undefined) {
+      whole.rowsCompared += tally.rowsCompared
+      whole.found += differences(tally)
+      if (cursor === null) whole.tables.delete(table)
+    }
     this.#cursors[`${table}@${group}`] = cursor === null ? null : [...cursor]
     if (cursor !== null) return
     state.units.delete(group)
@@ -79,7 +141,8 @@ export class VdiffProgress {
     this.#end('failed')
   }
 
-  stop(): void {
+  stop(why: string): void {
+    this.#why = why
     this.#end('stopped')
   }
 
@@ -115,15 +178,23 @@ export class VdiffProgress {
       rowsEstimated,
       rowsPerSecond: rate,
       etaMs: this.ended || left === 0 ? 0 : rate === null || rate === 0 ? null : Math.round((left * 1000) / rate),
-      tables: tables.map(({ name, state, tally: { repaired: _, ...counts } }) => ({
+      tables: tables.map(({ name, state, last, tally: { repaired: _, ...counts } }) => ({
         name,
         state,
         ...counts,
         samples: [...counts.samples],
+        ...(last === undefined ? {} : { last }),
       })),
       repairedRows: this.#repaired,
       cursors: { ...this.#cursors },
       waiting: this.waiting,
+      groups: [...this.#groups.values()].map(({ tables: left, ...group }) => ({
+        ...group,
+        rowsEstimated: left.size === 0 ? group.rowsCompared : Math.max(group.rowsEstimated, group.rowsCompared),
+      })),
+      ...(this.#shape.restricted ? { restricted: true } : {}),
+      ...(this.#shape.continuous ? { pass: this.#pass } : {}),
+      ...(this.#why === null ? {} : { why: this.#why }),
     }
   }
 

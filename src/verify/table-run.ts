@@ -34,13 +34,15 @@ export type TableRunOptions = {
   clock: Clock
   signal: AbortSignal
   workers: number
+  /** The part of the time in which a worker reads; it rests for the other. */
+  duty: number
   /** The sources know SKIP LOCKED; else keys are settled one by one. */
   skipsLocked: boolean
   /** Start behind this key; null: at the beginning. */
   from: Bound
   repair: Repair | null
   stillServing: () => Promise<void>
-  /** Waits while locks must not be taken (a switch is under way). */
+  /** Waits while a switch is under way: no lock is taken then and no chunk begun. */
   mayLock: () => Promise<void>
   /** A chunk is done: what was found in it, and the new cursor (null: the table is done). */
   onChunk: (tally: Tally, cursor: Bound) => void
@@ -93,9 +95,10 @@ export class TableRun {
   }
 
   async #worker(): Promise<void> {
-    const { sessions, comparison } = this.#options
+    const { sessions, comparison, clock, duty, signal } = this.#options
     for (let chunk = await this.#take(); chunk !== null; chunk = await this.#take()) {
       const own = chunk
+      const startedMs = clock.monotonicMs()
       own.tally.rowsCompared = await compareSpan(sessions, comparison, own.span, async (keys) => {
         while (this.#queue.length > waitingKeysMax) await this.#bell()
         const sinceMs = this.#options.clock.monotonicMs()
@@ -108,6 +111,7 @@ export class TableRun {
       own.compared = true
       this.#pace.observed(own.tally.rowsCompared)
       this.#advance()
+      if (duty < 1) await clock.sleep((clock.monotonicMs() - startedMs) * (1 / duty - 1), signal)
     }
   }
 
@@ -122,6 +126,7 @@ export class TableRun {
   async #bound(): Promise<ChunkState | null> {
     this.#check()
     if (this.#scanEnded) return null
+    await this.#options.mayLock()
     const lo = this.#next
     const hi = await this.#pace.next(lo)
     const chunk: ChunkState = { span: { lo, hi }, tally: newTally(), compared: false, unsettled: 0 }

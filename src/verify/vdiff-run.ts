@@ -21,7 +21,7 @@ import { listRecords, put, readRecord } from '../topology/typed.ts'
 import { planComparison, readDefinitions, readEstimates, type Comparison } from './comparison.ts'
 import { verifyErrors } from './errors.ts'
 import { feedingStreams, referenceGroup, shardGroups, type Group } from './groups.ts'
-import { VdiffProgress } from './progress.ts'
+import { nextPass, VdiffProgress, type VdiffShape } from './progress.ts'
 import { TargetRepair } from './repair.ts'
 import { Reports } from './reports.ts'
 import { Sessions } from './sessions.ts'
@@ -39,9 +39,14 @@ export type VdiffRunOptions = {
   workers?: number
   /** Tables (of a group) at once. */
   tablesAtOnce?: number
+  /** Between the passes of a continuous comparison. */
+  restMs?: number
 }
 
-const reportMs = 250
+const reportMs = 1_000
+const restMsDefault = 5_000
+/** A continuous comparison works this part of the time, one chunk of one table at once: it has no end to be early for. */
+const continuousDuty = 0.5
 /** In a row, without a chunk between them: about a minute. */
 const failuresMax = 16
 const followPatienceMs = 24 * 3600_000
@@ -51,7 +56,8 @@ export async function runVdiff(options: VdiffRunOptions, signal: AbortSignal): P
   const { store, record, clock, log, conditions } = options
   const key = keys.vdiffReport(record.workflowUid, record.uid)
   const earlier = (await readRecord<VdiffReport>(store, key))?.value ?? null
-  let progress = new VdiffProgress(clock, record.uid, earlier)
+  const shape: VdiffShape = { continuous: record.continuous === true, restricted: (record.shards ?? []).length > 0 }
+  let progress = new VdiffProgress(clock, record.uid, earlier, shape)
   const inner = new AbortController()
   const until = AbortSignal.any([signal, inner.signal])
   let lost = false
@@ -72,19 +78,31 @@ export async function runVdiff(options: VdiffRunOptions, signal: AbortSignal): P
     const rowsBefore = progress.report().rowsCompared
     try {
       await compareAll(options, progress, until)
-      progress.complete()
-      break
+      if (!shape.continuous) {
+        progress.complete()
+        break
+      }
+      failures = 0
+      progress.waiting = 'the next pass'
+      await clock.sleep(options.restMs ?? restMsDefault, until)
+      progress = new VdiffProgress(clock, record.uid, nextPass(progress.report(), clock.nowMs()), shape)
     } catch (error) {
       if (signal.aborted || lost) break
+      if (shape.continuous && (isSwError(error, 'SW-VERIFY-006') || isSwError(error, 'SW-VERIFY-007'))) {
+        progress.stop('traffic was switched: a continuous comparison lasts from the copy to the switch')
+        break
+      }
       if (progress.report().rowsCompared > rowsBefore) failures = 0
-      if (!isPassing(error) || ++failures > failuresMax) {
+      const goesOn = shape.continuous ? isPassing(error) || isOfTheMoment(error) : isPassing(error) && ++failures <= failuresMax
+      if (!goesOn) {
         log.warn({ err: error, vdiff: record.uid }, 'a vdiff failed')
         progress.fail(errorView(error))
         break
       }
       // A server that restarts, a connection that broke: on from the cursors, as another mover would.
       log.warn({ err: error, vdiff: record.uid }, 'a vdiff goes on from where it stood')
-      progress = new VdiffProgress(clock, record.uid, progress.report())
+      if (shape.continuous) failures = Math.min(failures + 1, failuresMax)
+      progress = new VdiffProgress(clock, record.uid, progress.report(), shape)
       progress.waiting = error instanceof Error ? error.message : String(error)
       await clock.sleep(Math.min(5_000, 100 * 2 ** failures), until).catch(() => undefined)
     }
@@ -101,6 +119,11 @@ function isPassing(error: unknown): boolean {
   if (isSwError(error, 'SW-MOVE-001')) return true
   if (isServerError(error)) return error.class === 'transient' || error.kind === 'killed' || error.kind === 'interrupted'
   return isSwError(error) && (error.class === 'transient' || error.class === 'unknown') && !error.code.startsWith('SW-VERIFY-')
+}
+
+/** What a single comparison gives up for, and a continuous one waits for: streams stopped, too far behind, a row locked. */
+function isOfTheMoment(error: unknown): boolean {
+  return ['SW-VERIFY-001', 'SW-VERIFY-002', 'SW-VERIFY-009'].some((code) => isSwError(error, code))
 }
 
 async function compareAll(options: VdiffRunOptions, progress: VdiffProgress, stop: AbortSignal): Promise<void> {
@@ -133,9 +156,11 @@ async function compareTables(options: VdiffRunOptions, progress: VdiffProgress, 
   }
   progress.waiting = null
 
-  const comparisons = await planAll(sessions, feeding, tables)
-  for (const { plan, group, rowsEstimated } of comparisons) progress.expect(plan.name, group.name, rowsEstimated)
   const serving = servingText(routing, feeding)
+  if (record.continuous === true && (progress.serves ?? serving) !== serving) throw verifyErrors.switched({ keyspace })
+  progress.serves = serving
+  const comparisons = chosenGroups(await planAll(sessions, feeding, tables), feeding, record.shards ?? [])
+  for (const { plan, group, rowsEstimated } of comparisons) progress.expect(plan.name, group.name, rowsEstimated)
   const stillServing = async (): Promise<void> => {
     const now = (await readRecord<RoutingRecord>(store, keys.routing(keyspace)))?.value
     if (servingText(now, feeding) !== serving) throw verifyErrors.switched({ keyspace })
@@ -158,7 +183,7 @@ async function compareTables(options: VdiffRunOptions, progress: VdiffProgress, 
   }
   // The first failure ends them all, and is what is told.
   const failed = new AbortController()
-  const tasks = Array.from({ length: Math.min(options.tablesAtOnce ?? 2, queue.length) }, async () => {
+  const tasks = Array.from({ length: Math.min(record.continuous === true ? 1 : (options.tablesAtOnce ?? 2), queue.length) }, async () => {
     try {
       await next()
     } catch (error) {
@@ -194,7 +219,8 @@ async function compareTable(options: TableOptions): Promise<void> {
     reports: options.reports,
     clock,
     signal,
-    workers: options.workers ?? 2,
+    workers: record.continuous === true ? 1 : (options.workers ?? 2),
+    duty: record.continuous === true ? continuousDuty : 1,
     from: cursor === 'start' ? null : cursor,
     repair,
     skipsLocked: await skipsLocked(sessions, comparison.group),
@@ -257,6 +283,14 @@ function chosenTables(feeding: readonly StreamRecord[], names: readonly string[]
     if (table === undefined) throw verifyErrors.unknownTable({ table: name, known: [...all.keys()].join(', ') })
     return table
   })
+}
+
+function chosenGroups(comparisons: readonly Comparison[], feeding: readonly StreamRecord[], shards: readonly string[]): Comparison[] {
+  if (shards.length === 0) return [...comparisons]
+  const known = new Set(feeding.flatMap((stream) => [stream.source.shard, ...stream.targets.map(({ shard }) => shard)]))
+  const unknown = shards.find((shard) => !known.has(shard))
+  if (unknown !== undefined) throw verifyErrors.unknownShard({ shard: unknown, known: [...known].join(', ') })
+  return comparisons.filter(({ group }) => [...group.sources, ...group.targets].some(({ shard }) => shards.includes(shard)))
 }
 
 /** Which of the compared shards serve: as text, to see that it stays so. */

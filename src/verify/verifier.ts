@@ -18,6 +18,7 @@ export type VerifierOptions = {
   /** How servers are reached; from the topology's records unless given. */
   addresses?: Addresses
   workers?: number
+  restMs?: number
 }
 
 type Runner = { record: VdiffRecord; abort: AbortController; done: Promise<void> }
@@ -68,22 +69,31 @@ export class Verifier {
 
   async #reconcile(): Promise<void> {
     const { id } = this.#options
-    for (const [workflowUid, runner] of this.#running) {
-      const wanted = this.#wanted.get(runner.record.uid)
-      if (wanted?.wanted !== 'running' || this.#owners.get(workflowUid)?.mover !== id) runner.abort.abort()
-    }
-    for (const record of [...this.#wanted.values()].sort((a, b) => a.requestedAtMs - b.requestedAtMs)) {
+    const open: { record: VdiffRecord; report: VdiffReport | null; ownerVersion: number }[] = []
+    for (const record of this.#wanted.values()) {
       const owner = this.#owners.get(record.workflowUid)
-      if (owner?.mover !== id || this.#ended.has(record.uid) || this.#running.has(record.workflowUid)) continue
+      if (owner?.mover !== id || this.#ended.has(record.uid)) continue
       const report = (await readRecord<VdiffReport>(this.#options.store, keys.vdiffReport(record.workflowUid, record.uid)))?.value ?? null
       if (report !== null && report.endedAtMs !== null) this.#ended.add(record.uid)
-      else if (record.wanted === 'running') this.#start(record, owner.version)
-      else await this.#stopped(record, report, owner.version)
+      else open.push({ record, report, ownerVersion: owner.version })
+    }
+    // A continuous one lets the others go first, and goes on from its cursors when they have ended.
+    open.sort((a, b) => rank(a.record) - rank(b.record) || a.record.requestedAtMs - b.record.requestedAtMs)
+    for (const [workflowUid, runner] of this.#running) {
+      const first = open.find(({ record }) => record.workflowUid === workflowUid && record.wanted === 'running')
+      const giveWay = first !== undefined && rank(first.record) < rank(runner.record)
+      const wanted = this.#wanted.get(runner.record.uid)
+      if (giveWay || wanted?.wanted !== 'running' || this.#owners.get(workflowUid)?.mover !== id) runner.abort.abort()
+    }
+    for (const { record, report, ownerVersion } of open) {
+      if (this.#running.get(record.workflowUid)?.record.uid === record.uid) continue
+      if (record.wanted === 'stopped') await this.#stopped(record, report, ownerVersion)
+      else if (!this.#running.has(record.workflowUid)) this.#start(record, ownerVersion)
     }
   }
 
   #start(record: VdiffRecord, ownerVersion: number): void {
-    const { store, clock, log, workers } = this.#options
+    const { store, clock, log, workers, restMs } = this.#options
     const abort = new AbortController()
     const runLog = log.child({ vdiff: record.uid })
     const done = runVdiff(
@@ -94,6 +104,7 @@ export class Verifier {
         log: runLog,
         addresses: this.#addresses,
         ...(workers === undefined ? {} : { workers }),
+        ...(restMs === undefined ? {} : { restMs }),
         conditions: [{ key: keys.streamOwner(record.workflowUid), version: ownerVersion }],
       },
       abort.signal,
@@ -113,8 +124,9 @@ export class Verifier {
 
   /** It was running when it was to be stopped, or never began: its report says so. */
   async #stopped(record: VdiffRecord, report: VdiffReport | null, ownerVersion: number): Promise<void> {
-    const progress = new VdiffProgress(this.#options.clock, record.uid, report)
-    progress.stop()
+    const shape = { continuous: record.continuous === true, restricted: (record.shards ?? []).length > 0 }
+    const progress = new VdiffProgress(this.#options.clock, record.uid, report, shape)
+    progress.stop('it was asked to stop')
     const key = keys.vdiffReport(record.workflowUid, record.uid)
     const result = await this.#options.store.commit(
       [{ key: keys.streamOwner(record.workflowUid), version: ownerVersion }],
@@ -142,4 +154,8 @@ export class Verifier {
     this.#rung = true
     for (const wake of this.#bells.splice(0)) wake()
   }
+}
+
+function rank(record: VdiffRecord): number {
+  return record.continuous === true ? 1 : 0
 }

@@ -16,6 +16,7 @@ export function Vdiff({ vdiff }: { vdiff: VdiffView }) {
       <h4>
         vdiff <span class={`badge state-${vdiff.state}`}>{vdiff.state}</span>
         <small class="muted">
+          {vdiff.pass !== null && `continuous, pass ${vdiff.pass}: `}
           {vdiff.state === 'pending'
             ? 'asked for; the movers take it up'
             : `${count(vdiff.rowsCompared)}${running ? ` of about ${vdiff.rowsEstimated > 0 ? count(vdiff.rowsEstimated) : unknown}` : ''} rows compared`}

@@ -34,7 +34,10 @@ export type WorldOptions = {
   log?: Log
   bufferPoolMb?: number
   workers?: number
+  restMs?: number
 }
+
+export type AskedVdiff = { repair?: boolean; tables?: string[]; shards?: string[]; continuous?: boolean }
 
 export class VerifyWorld implements AsyncDisposable {
   readonly options: WorldOptions
@@ -163,8 +166,8 @@ export class VerifyWorld implements AsyncDisposable {
     const { store, addresses } = this
     const log = this.options.log ?? silentLog
     const mover = new Mover({ store, id, pid: 1, clock: systemClock, log, addresses, rssBytes: () => 0, kill: () => undefined })
-    const { workers } = this.options
-    const verifier = new Verifier({ store, id, clock: systemClock, log, addresses, ...(workers === undefined ? {} : { workers }) })
+    const { workers, restMs = 100 } = this.options
+    const verifier = new Verifier({ store, id, clock: systemClock, log, addresses, restMs, ...(workers === undefined ? {} : { workers }) })
     this.#running.push({ abort, done: Promise.all([mover.run(abort.signal), verifier.run(abort.signal)]) })
   }
 
@@ -193,12 +196,12 @@ export class VerifyWorld implements AsyncDisposable {
   }
 
   /** Asks for a comparison and waits for its end. */
-  async vdiff(options: { repair?: boolean; tables?: string[] } = {}): Promise<VdiffReport> {
+  async vdiff(options: AskedVdiff = {}): Promise<VdiffReport> {
     const uid = await this.askVdiff(options)
     return this.vdiffEnded(uid)
   }
 
-  async askVdiff(options: { repair?: boolean; tables?: string[] } = {}): Promise<string> {
+  async askVdiff(options: AskedVdiff = {}): Promise<string> {
     const record: VdiffRecord = {
       v: 1,
       uid: randomUUID(),
@@ -207,6 +210,8 @@ export class VerifyWorld implements AsyncDisposable {
       tables: options.tables ?? null,
       requestedAtMs: Date.now(),
       repair: options.repair ?? false,
+      ...(options.continuous === true ? { continuous: true } : {}),
+      ...(options.shards === undefined ? {} : { shards: options.shards }),
     }
     await this.store.commit([], [put(keys.vdiff('flow', record.uid), record)])
     return record.uid
