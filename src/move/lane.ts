@@ -43,25 +43,31 @@ export class Lane {
   async #transaction(statements: readonly LaneStatement[], beforeCommit?: () => Promise<void> | undefined): Promise<void> {
     for (let attempt = 0; ; attempt++) {
       const settled = await this.#send([this.#guard, ...statements])
-      const failure = settled.find((result) => result.status === 'rejected')
-      if (failure === undefined) {
+      let failure = rejection(settled)
+      if (failure === null) {
         const results = settled.map((result) => (result as PromiseFulfilledResult<Result>).value)
-        const guard = results[0]
-        if (guard?.kind !== 'ok' || guard.affectedRows !== 1n) {
-          await this.conn.query('ROLLBACK')
-          throw moveErrors.superseded({ stream: this.#context.stream, target: this.#context.target })
+        await this.#matched(results[0])
+        if (results.some((result) => result.warnings > 0)) failure = await this.#again(statements)
+        if (failure === null) {
+          await beforeCommit?.()
+          await this.conn.query('COMMIT')
+          return
         }
-        if (results.some((result) => result.warnings > 0)) await this.#again(statements)
-        await beforeCommit?.()
-        await this.conn.query('COMMIT')
-        return
       }
-      const error: unknown = failure.reason
+      const { error } = failure
       if (!this.conn.open) throw error
+      // Never left open: its locks would hold up every other writer, and its rows be committed with the next transaction of this lane.
       await this.conn.query('ROLLBACK')
       if (!isServerError(error) || attempt >= attemptsMax || !repeatable(error)) throw error
       await this.#context.clock.sleep(Math.min(200, 1 + attempt * 3))
     }
+  }
+
+  /** The guard's row, or the right to write is gone. */
+  async #matched(guard: Result | undefined): Promise<void> {
+    if (guard?.kind === 'ok' && guard.affectedRows === 1n) return
+    await this.conn.query('ROLLBACK')
+    throw moveErrors.superseded({ stream: this.#context.stream, target: this.#context.target })
   }
 
   /** All answers in order; after a failed bulk load the statements behind it are not sent. */
@@ -109,18 +115,17 @@ export class Lane {
 
   /**
    * Warnings can be read of the last statement only: what warned is taken back and done again, one by one. What may pass is
-   * said in warnings.ts.
+   * said in warnings.ts. Returns what failed this time.
    */
-  async #again(statements: readonly LaneStatement[]): Promise<void> {
+  async #again(statements: readonly LaneStatement[]): Promise<Failure | null> {
     await this.conn.query('ROLLBACK')
-    const guard = await this.conn.query(this.#guard)
-    if (guard.kind !== 'ok' || guard.affectedRows !== 1n) {
-      await this.conn.query('ROLLBACK')
-      throw moveErrors.superseded({ stream: this.#context.stream, target: this.#context.target })
-    }
+    const [guard] = await this.#send([this.#guard])
+    if (guard?.status === 'rejected') return { error: guard.reason }
+    await this.#matched(guard?.value)
     for (const statement of statements) {
       const [settled] = await this.#send([statement])
-      if (settled?.status === 'rejected') throw settled.reason
+      // A collision or a deadlock with what was committed since the first time.
+      if (settled?.status === 'rejected') return { error: settled.reason }
       const warnings = settled?.value.warnings ?? 0
       if (warnings === 0) continue
       const shown = (await this.conn.allText('SHOW WARNINGS')).map((row) => ({
@@ -139,7 +144,15 @@ export class Lane {
         warning: `${warning.code}: ${warning.message}`,
       })
     }
+    return null
   }
+}
+
+type Failure = { readonly error: unknown }
+
+function rejection(settled: readonly PromiseSettledResult<Result>[]): Failure | null {
+  const found = settled.find((result) => result.status === 'rejected')
+  return found === undefined ? null : { error: found.reason }
 }
 
 function isText(statement: LaneStatement): statement is string | Buffer {

@@ -1,0 +1,49 @@
+/** One writer's transactions (lane.ts): whatever fails, nothing stays open. */
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { systemClock } from '../base/clock.ts'
+import { connect } from '../mysql/connect.ts'
+import { flavours, testServer } from '../../test/kit/servers.ts'
+import { connectWriter } from './access.ts'
+import { Lane } from './lane.ts'
+
+for (const flavour of flavours()) {
+  describe(`a lane on ${flavour}`, () => {
+    test('1.6 what collides when statements that warned are done again one by one is taken back: no locks stay, nothing is committed with the next', async () => {
+      await using server = await testServer({ flavour })
+      await using other = await connect(server.config)
+      await other.query('CREATE DATABASE app')
+      await other.query('CREATE TABLE app.guard (n INT)')
+      await other.query('INSERT INTO app.guard VALUES (0)')
+      await other.query('CREATE TABLE app.t (id INT PRIMARY KEY, e ENUM("a","b"))')
+      await using writer = await connectWriter({ id: 's', name: 's', flavour, connect: server.config })
+      let statements = 0
+      const collides = 'INSERT INTO app.t VALUES (2, 1)'
+      // Another stream commits the row between the first sending, which warns, and the second.
+      const watched = new Proxy(writer, {
+        get(of, name) {
+          const value = Reflect.get(of, name, of) as unknown
+          if (name !== 'pipelineSettled') return typeof value === 'function' ? (value.bind(of) as unknown) : value
+          return async (given: readonly (string | Buffer)[]) => {
+            if (given.includes(collides) && statements++ === 1) await other.query(collides)
+            return of.pipelineSettled(given)
+          }
+        },
+      })
+      const lane = new Lane(watched, 'UPDATE app.guard SET n = n + 1', { stream: 's', target: 't', clock: systemClock })
+      await assert.rejects(lane.transaction(['INSERT INTO app.t VALUES (1, 1)', note, collides]), { kind: 'duplicate' })
+      assert.equal(statements, 2, 'the statements were sent again')
+      await other.query('SET SESSION innodb_lock_wait_timeout = 1')
+      await other.query('UPDATE app.guard SET n = 10')
+      await lane.transaction(['INSERT INTO app.t VALUES (3, 1)'])
+      assert.deepEqual(
+        (await other.allText('SELECT id FROM app.t ORDER BY id')).map(({ id }) => id),
+        ['2', '3'],
+      )
+      assert.equal(await other.value('SELECT n FROM app.guard'), '11')
+    })
+  })
+}
+
+/** Succeeds with a note: nothing was changed by it. */
+const note = 'DROP TEMPORARY TABLE IF EXISTS app.none'
