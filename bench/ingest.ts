@@ -1,10 +1,15 @@
 /**
  * Ingest: what a consumer writes against the same coalesced rows written by hand in bulk, what coalescing saves on the published shape, and how rates go with
- * consumers and shards. One MariaDB server, relaxed durability, schemas as shards: ratios, not absolute figures, are what this says.
+ * consumers and shards. One server, relaxed durability, schemas as shards: ratios, not absolute figures, are what this says.
  *
- *     npm run bench:ingest -- [--records 40000]
+ * By hand: the same records in the same order by partition, cut into batches of the same size, so merged into (nearly) the same rows; decoded and merged before,
+ * then written by one loop of transactions that knows nothing of positions, floors or marks. Its rate is told twice: with the decoding and merging, and of the
+ * writing alone. In turns with the consumer, medians of the rounds.
+ *
+ *     npm run bench:ingest -- [--records 40000] [--rounds 3] [--flavour mysql]
  */
 import { readFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
 import { consumerDefaults } from '../src/ingest/consumer-options.ts'
 import { buildBatch } from '../src/ingest/batch.ts'
 import { readSchema } from '../src/mysql/introspect.ts'
@@ -15,11 +20,20 @@ import { IngestWorld } from '../src/ingest/testkit/ingest-world.ts'
 import { insertStatements, mergeSketches, selectSketches, tableStatements } from '../src/ingest/upsert.ts'
 import { flavourNamed } from '../src/mysql/flavour/flavour.ts'
 import { connectConsumer } from '../src/ingest/access.ts'
+import type { TopicRecord } from '../src/topic/topic.ts'
 import { testServer } from '../test/kit/servers.ts'
 import { Random } from '../test/models/random.ts'
 
-const at = process.argv.indexOf('--records')
-const total = at > 0 ? Number(process.argv[at + 1]) : 40_000
+const { values } = parseArgs({
+  options: {
+    records: { type: 'string', default: '40000' },
+    rounds: { type: 'string', default: '3' },
+    flavour: { type: 'string', default: 'mariadb' },
+  },
+})
+const total = Number(values.records)
+const rounds = Number(values.rounds)
+const flavour = values.flavour === 'mysql' ? 'mysql' : 'mariadb'
 const base = Date.UTC(2026, 0, 5)
 
 /** Patterns by a power law, as query fingerprints are: few make most of the records. A batch of 200 then holds some 130 patterns. */
@@ -42,14 +56,14 @@ function events(
   })
 }
 
-await using server = await testServer({ flavour: 'mariadb', bufferPoolMb: 256, binlog: true })
+await using server = await testServer({ flavour, bufferPoolMb: 256, binlog: true })
 const definition = queryStats()
 
 async function consumed(
   shards: readonly string[],
   consumers: number,
   batch: number,
-): Promise<{ seconds: number; rowsIn: number; rowsOut: number; cpuUsed: number; world: IngestWorld }> {
+): Promise<{ seconds: number; rowsIn: number; rowsOut: number; cpuUsed: Cpu; world: IngestWorld }> {
   const world = await IngestWorld.create(server, 8)
   await world.branch('main', shards)
   await world.fleet('main', { writers: 1, wanted: 'held' })
@@ -68,8 +82,9 @@ async function consumed(
   // Seldom looked at: the looking costs too.
   await world.caughtUp('main', 300_000, 100)
   const seconds = (performance.now() - began) / 1000
-  const cpuUsed = cpuSeconds() - cpu
-  await world.until('the last report', async () => (await world.reports('main')).reduce((sum, r) => sum + r.records, 0) >= total)
+  const cpuUsed = cpuSince(cpu)
+  const caughtUpAtMs = Date.now()
+  await world.until('the last reports', async () => (await world.reports('main')).every((r) => r.atMs > caughtUpAtMs))
   const reports = await world.reports('main')
   return {
     seconds,
@@ -80,10 +95,13 @@ async function consumed(
   }
 }
 
-/** The same records, decoded and merged beforehand, written by one loop of transactions that knows nothing of positions, floors or marks. */
-async function byHand(batch: number): Promise<{ seconds: number; makeSeconds: number; rows: number; cpuUsed: number }> {
-  await using connection = await connectConsumer({ flavour: 'mariadb', connect: server.config }, 60_000)
-  const schema = `by_hand_${batch}`
+async function byHand(
+  records: readonly TopicRecord[],
+  batch: number,
+): Promise<{ seconds: number; makeSeconds: number; rows: number; cpuUsed: Cpu }> {
+  await using connection = await connectConsumer({ flavour, connect: server.config }, 60_000)
+  const schema = 'by_hand'
+  await connection.query(`DROP DATABASE IF EXISTS ${schema}`)
   await connection.query(`CREATE DATABASE ${schema}`)
   await connection.useDatabase(schema)
   for (const ddl of queryTables) await connection.query(ddl)
@@ -100,25 +118,20 @@ async function byHand(batch: number): Promise<{ seconds: number; makeSeconds: nu
       }).plan as TablePlan,
   )
   const maker: Maker = { definition, plans }
-  const random = new Random(7)
-  const all = [...Array(Math.ceil(total / 2000)).keys()].flatMap((i) => events(Math.min(2000, total - i * 2000), random))
   const cpu = cpuSeconds()
   const making = performance.now()
-  const items = all.map((event, i) => {
-    const record = { partition: 0, offset: BigInt(i), timestampMs: event.at, key: null, value: Buffer.from(JSON.stringify(event)) }
-    return { record, dead: null, ...makeRows(maker, record, 't') }
-  })
   const batches: ReturnType<typeof buildBatch>[] = []
-  for (let from = 0; from < items.length; from += batch)
-    batches.push(
-      buildBatch([{ partition: 0, from: 0n, to: BigInt(items.length), leaderEpoch: 0, items: items.slice(from, from + batch) }], new Map()),
-    )
+  for (const [partition, list] of Map.groupBy(records, (record) => record.partition)) {
+    const items = list.map((record) => ({ record, dead: null, ...makeRows(maker, record, 't') }))
+    for (let from = 0; from < items.length; from += batch)
+      batches.push(buildBatch([{ partition, from: 0n, to: 1n << 62n, leaderEpoch: 0, items: items.slice(from, from + batch) }], new Map()))
+  }
   const makeSeconds = (performance.now() - making) / 1000
   const began = performance.now()
   let rows = 0
   for (const built of batches) {
     for (const table of built.tables) {
-      const statements = tableStatements(table.plan, schema, flavourNamed('mariadb'))
+      const statements = tableStatements(table.plan, schema, flavourNamed(flavour))
       let sorted = table.sorted()
       if (table.plan.sketches.length > 0) {
         const found = await connection.query(selectSketches(table.plan, schema, sorted))
@@ -129,29 +142,47 @@ async function byHand(batch: number): Promise<{ seconds: number; makeSeconds: nu
     }
     await connection.query('COMMIT')
   }
-  return { seconds: (performance.now() - began) / 1000, makeSeconds, rows, cpuUsed: cpuSeconds() - cpu }
+  return { seconds: (performance.now() - began) / 1000, makeSeconds, rows, cpuUsed: cpuSince(cpu) }
 }
 
-/** Of this process and of the server: what a shared machine cannot distort. */
-function cpuSeconds(): number {
+type Cpu = { readonly client: number; readonly server: number }
+
+/** Since then, of this process and of the server: what a shared machine cannot distort. */
+function cpuSince(then: Cpu): Cpu {
+  const now = cpuSeconds()
+  return { client: now.client - then.client, server: now.server - then.server }
+}
+
+function cpuSeconds(): Cpu {
   const { user, system } = process.cpuUsage()
   const fields = readFileSync(`/proc/${server.pid}/stat`, 'utf8')
     .replace(/^.*\) /, '')
     .split(' ')
-  return (user + system) / 1e6 + (Number(fields[11]) + Number(fields[12])) / 100
+  return { client: (user + system) / 1e6, server: (Number(fields[11]) + Number(fields[12])) / 100 }
 }
 
+const perRow = ({ client, server: of }: Cpu, rows: number): string =>
+  `${((1e6 * client) / rows).toFixed(0)} + ${((1e6 * of) / rows).toFixed(0)} µs`
 const rate = (rows: number, seconds: number): string => Math.round(rows / seconds).toLocaleString('en')
-const warm = await byHand(499)
-void warm
+const median = (list: readonly number[]): number => list.toSorted((x, y) => x - y)[Math.floor(list.length / 2)] ?? 0
 for (const batch of [200, 1000]) {
-  const hand = await byHand(batch)
-  const fleet = await consumed(['-'], 1, batch)
-  const handSeconds = hand.seconds + hand.makeSeconds
+  const runs: { withMaking: number; writing: number }[] = []
+  let said = ''
+  for (let round = 0; round < rounds; round++) {
+    const fleet = await consumed(['-'], 1, batch)
+    const records = fleet.world.sent.map((one): TopicRecord => {
+      const { partition, offset, ...event } = one
+      return { partition, offset, timestampMs: event.at, key: null, value: Buffer.from(JSON.stringify(event)) }
+    })
+    const hand = await byHand(records, batch)
+    await fleet.world[Symbol.asyncDispose]()
+    const fleetRate = fleet.rowsOut / fleet.seconds
+    runs.push({ withMaking: fleetRate / (hand.rows / (hand.seconds + hand.makeSeconds)), writing: fleetRate / (hand.rows / hand.seconds) })
+    said = `last round: by hand ${rate(hand.rows, hand.seconds + hand.makeSeconds)} merged rows/s (writing alone ${rate(hand.rows, hand.seconds)}), ${hand.rows} rows; consumer ${rate(fleet.rowsOut, fleet.seconds)} rows/s, ${rate(total, fleet.seconds)} records/s, ${fleet.rowsOut} rows; CPU a merged row, client + server: by hand ${perRow(hand.cpuUsed, hand.rows)}, consumer ${perRow(fleet.cpuUsed, fleet.rowsOut)}; writes saved by coalescing ${(100 * (1 - fleet.rowsOut / fleet.rowsIn)).toFixed(0)} %`
+  }
   console.log(
-    `batches of ${batch}: by hand ${rate(hand.rows, handSeconds)} merged rows/s (of it writing alone ${rate(hand.rows, hand.seconds)}); consumer ${rate(fleet.rowsOut, fleet.seconds)} rows/s, ${rate(total, fleet.seconds)} records/s; ratio ${(fleet.rowsOut / fleet.seconds / (hand.rows / handSeconds)).toFixed(2)}; CPU a merged row, client and server: by hand ${((1e6 * hand.cpuUsed) / hand.rows).toFixed(0)} µs, consumer ${((1e6 * fleet.cpuUsed) / fleet.rowsOut).toFixed(0)} µs; writes saved by coalescing ${(100 * (1 - fleet.rowsOut / fleet.rowsIn)).toFixed(0)} %`,
+    `batches of ${batch}: consumer / by hand ${median(runs.map((run) => run.withMaking)).toFixed(2)}, to its writing alone ${median(runs.map((run) => run.writing)).toFixed(2)} (medians of ${rounds}); ${said}`,
   )
-  await fleet.world[Symbol.asyncDispose]()
 }
 for (const [shards, consumers] of [
   [['-80', '80-'], 1],

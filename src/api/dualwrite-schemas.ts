@@ -118,12 +118,19 @@ export const RampArgs = z.strictObject({
   dwellMs: ms.nullable().default(null),
   dryRun,
 })
-export const TenantArgs = z.strictObject({
-  keyspaceId: z.string().regex(/^([0-9a-f]{2}){1,64}$/, 'a keyspace id in hex'),
-  /** null: where its share is. */
-  branch: z.string().nullable(),
-  dryRun,
-})
+export const TenantArgs = z
+  .strictObject({
+    /** The value of its shard key, or its keyspace id in hex: one of them. */
+    tenant: z.string().min(1).max(1000).optional(),
+    keyspaceId: z
+      .string()
+      .regex(/^([0-9a-f]{2}){1,64}$/, 'a keyspace id in hex')
+      .optional(),
+    /** null: where its share is. */
+    branch: z.string().nullable(),
+    dryRun,
+  })
+  .refine((args) => (args.tenant === undefined) !== (args.keyspaceId === undefined), 'tenant or keyspaceId, one of them')
 export const RollbackArgs = z.strictObject({ emergency: z.boolean().default(false), dryRun })
 
 export const EvidenceView = z.object({

@@ -134,4 +134,11 @@ export const dualwriteErrors = defineErrors('DUALWRITE', {
     why: 'it is one retention of the topics, and {topic} keeps everything, as its tables do',
     fix: 'shardwright DualWrite complete --keyspace {keyspace} --workflow {name} --hold …',
   },
+  tenantUnclear: {
+    number: 20,
+    class: 'user',
+    what: 'the tenant {tenant} is not one place in {keyspace}: its keyspace ids are {ids}',
+    why: 'a tenant is moved by its keyspace id, which the vindex of every table of its must agree on',
+    fix: 'give the id itself: --keyspace-id HEX; `shardwright vschema show {keyspace}` shows the vindexes',
+  },
 })

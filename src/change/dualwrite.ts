@@ -25,6 +25,7 @@ import { dataOf, specOf } from './dualwrite-spec.ts'
 import type { RampSpec } from './dualwrite-spec.ts'
 import type { DualWriteWorld } from './dualwrite-world.ts'
 import { setFleet } from './fleets.ts'
+import { tenantKeyspaceId } from './tenant-key.ts'
 
 export function dualwriteDefinition(world: DualWriteWorld): Definition {
   return {
@@ -192,12 +193,15 @@ async function requireReady(world: DualWriteWorld, context: ActionContext): Prom
 /** One tenant by name, to either branch or back to where its share is. */
 async function tenant(world: DualWriteWorld, context: ActionContext): Promise<void> {
   const { keyspace } = context.workflow
-  const { keyspaceId, branch, dryRun } = context.action.args as { keyspaceId: string; branch: string | null; dryRun?: boolean }
+  const args = context.action.args as { tenant?: string; keyspaceId?: string; branch: string | null; dryRun?: boolean }
+  const { branch, dryRun } = args
   requireState(context, ['validating', 'ready', 'ramping', 'switched'])
+  const keyspaceId = args.keyspaceId ?? (await tenantKeyspaceId(world.store, keyspace, args.tenant ?? ''))
+  const called = args.tenant === undefined ? keyspaceId : `${args.tenant} (${keyspaceId})`
   if (branch === specOf(context.workflow).toBranch) await requireReady(world, context)
-  if (dryRun === true) return context.say(`would move the tenant ${keyspaceId} to ${branch ?? 'where its share is'}`)
+  if (dryRun === true) return context.say(`would move the tenant ${called} to ${branch ?? 'where its share is'}`)
   const outcome = await step(world, context, { move: { keyspaceId, branch }, by: 'operator', why: null, warmMs: 15_000 })
-  if (outcome !== null) throw dualwriteErrors.stepGivenUp({ keyspace, percent: `the tenant ${keyspaceId}`, reason: outcome })
+  if (outcome !== null) throw dualwriteErrors.stepGivenUp({ keyspace, percent: `the tenant ${called}`, reason: outcome })
 }
 
 /**

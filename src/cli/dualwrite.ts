@@ -95,9 +95,11 @@ function request(cli: CliContext, verb: string, flags: Flags): RequestBody<'act'
       return { id, verb, args: { rungs: rungsOf(text(flags, 'rung') ?? text(flags, 'rungs')) ?? [], dryRun } }
     case 'ramp': {
       const keyspaceId = text(flags, 'keyspaceId')
-      if (keyspaceId !== undefined) {
-        const to = need(flags, 'to', '--to', 'DualWrite ramp --keyspace-id')
-        return { id, verb: 'tenant', args: { keyspaceId: keyspaceId.toLowerCase(), branch: to === 'default' ? null : to, dryRun } }
+      const tenant = text(flags, 'tenant')
+      if (keyspaceId !== undefined || tenant !== undefined) {
+        const to = need(flags, 'to', '--to', 'DualWrite ramp --tenant')
+        const who = tenant === undefined ? { keyspaceId: keyspaceId?.toLowerCase() } : { tenant }
+        return { id, verb: 'tenant', args: { ...who, branch: to === 'default' ? null : to, dryRun } }
       }
       const percent = text(flags, 'percent')
       const auto = bool(flags, 'auto', false)
