@@ -16,12 +16,14 @@ export const evenShards = (n: number): string[] => {
 
 export class MoverBench implements AsyncDisposable {
   readonly store: SqliteStore
-  readonly #child: ChildProcess
+  readonly #dir: string
+  #child: ChildProcess
   record: StreamRecord
 
-  private constructor(store: SqliteStore, child: ChildProcess, record: StreamRecord) {
+  private constructor(store: SqliteStore, dir: string, record: StreamRecord) {
     this.store = store
-    this.#child = child
+    this.#dir = dir
+    this.#child = startMover(dir)
     this.record = record
   }
 
@@ -76,17 +78,17 @@ export class MoverBench implements AsyncDisposable {
       copy: 'full',
       options: { onDdl: 'stop', deferSecondaryKeys: true, stopAfterCopy: false, copyBytesPerSecondMax: null, failpoints: {} },
     }
-    const child = spawn(
-      process.execPath,
-      ['--max-semi-space-size=4', join(import.meta.dirname, '..', 'src', 'main', 'mover.ts'), '--data-dir', of.dir],
-      { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] },
-    )
-    process.on('exit', () => child.kill('SIGKILL'))
-    return new MoverBench(store, child, record)
+    return new MoverBench(store, of.dir, record)
   }
 
   get pid(): number {
     return this.#child.pid ?? 0
+  }
+
+  /** Kills the mover as a crash would, and starts another, which takes over once the lease is over. */
+  kill9(): void {
+    this.#child.kill('SIGKILL')
+    this.#child = startMover(this.#dir)
   }
 
   /** Starts the stream (anew) and waits for a report of this start. */
@@ -123,6 +125,15 @@ export class MoverBench implements AsyncDisposable {
     this.#child.kill('SIGKILL')
     await this.store[Symbol.asyncDispose]()
   }
+}
+
+function startMover(dir: string): ChildProcess {
+  const mover = join(import.meta.dirname, '..', 'src', 'main', 'mover.ts')
+  const child = spawn(process.execPath, ['--max-semi-space-size=4', mover, '--data-dir', dir], {
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  })
+  process.on('exit', () => child.kill('SIGKILL'))
+  return child
 }
 
 /** User and system seconds of a process and its threads. */

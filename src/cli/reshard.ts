@@ -8,7 +8,7 @@ import type { Flags } from './flags.ts'
 import { carryOut, streamLine, workflowLines } from './follow.ts'
 import { paceLimits } from './pace.ts'
 import { parseServerUrl } from './server-url.ts'
-import { clockTime, duration } from './text.ts'
+import { clockTime, duration, resumedText } from './text.ts'
 import { followVdiff, vdiffArgs } from './vdiff.ts'
 import { verbCommand } from './verbs.ts'
 import { reshardFlags, reshardVerbs, reshardVerbTexts } from './vitess-flags.ts'
@@ -130,6 +130,7 @@ function details(workflow: WorkflowView): string[] {
       : [
           `    binlog kept for another ${duration(stream.headroom.leftMs)} at least (retention ${duration(stream.headroom.retentionMs)})${stream.headroom.warning === null ? '' : `: ${stream.headroom.warning}`}`,
         ]),
+    ...(stream.resumed === null ? [] : [`    ${resumedText(stream.resumed, stream.rowsEstimated)}`]),
     ...stream.tables.map((t) => `    ${t.name}: ${t.state}, ${t.rowsDone} of ~${t.rowsEstimated} rows`),
     ...(stream.error === null ? [] : [`    ${stream.error.code} ${stream.error.what}`, `    ${stream.error.fix}`]),
   ])

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { duration } from './text.ts'
+import { duration, resumedText } from './text.ts'
 
 for (const [ms, expected] of [
   [null, 'unknown'],
@@ -15,3 +15,11 @@ for (const [ms, expected] of [
 ] as const) {
   test(`${ms} ms are told as ${expected}: never 60 of a unit`, () => assert.equal(duration(ms), expected))
 }
+
+test('what a resume did again is told in rows, their share, and transactions', () => {
+  assert.equal(
+    resumedText({ rowsRedone: 31_000, transactionsRedone: 12 }, 2_000_000),
+    'taken up again where it stood: 31000 rows (1.55 % of the copy) and 12 transactions done again',
+  )
+  assert.match(resumedText({ rowsRedone: 0, transactionsRedone: 0 }, 0), /: 0 rows and 0 transactions/)
+})

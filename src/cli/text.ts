@@ -48,3 +48,9 @@ export function parseBytes(text: string): number | null {
   const unit = { k: 1024, m: 1024 ** 2, g: 1024 ** 3 }[(match[2] ?? '').toLowerCase()] ?? 1
   return Math.round(Number(match[1]) * unit)
 }
+
+/** What a resume did again, in rows of the copy and transactions of the tail. */
+export function resumedText(resumed: { rowsRedone: number; transactionsRedone: number }, rowsOfCopy: number): string {
+  const share = rowsOfCopy > 0 ? ` (${((100 * resumed.rowsRedone) / rowsOfCopy).toFixed(2)} % of the copy)` : ''
+  return `taken up again where it stood: ${resumed.rowsRedone} rows${share} and ${resumed.transactionsRedone} transactions done again`
+}

@@ -3,8 +3,8 @@
  *
  * Why stored: a run that begins again reads events of before it. If a table was altered in between, what the source says now does not fit them, and
  * where only names or places of columns of one type changed nothing else would tell. They are written when the first position is, with the source's
- * definitions the same before and after it; used until the DDL comes by in the tail; removed when everything before it is applied, so that
- * whatever is read next was defined after it.
+ * definitions the same before and after it; used until the DDL comes by in the tail; replaced by what it made (`ddl-ahead.ts`) when everything before it is
+ * applied, so that whatever is read next was defined by it.
  */
 import type { ColumnDefinition } from '../binlog/source.ts'
 import type { Connection } from '../mysql/connection.ts'
@@ -27,10 +27,6 @@ export async function storeKnown(conn: Connection, on: StreamOnTarget, tables: R
       `REPLACE INTO ${moveSchema}.move_definition (stream_uid, target_uid, table_name, workflow_uid, definition) VALUES (${values.map(quoteString).join(', ')})`,
     )
   }
-}
-
-export async function forgetKnown(conn: Connection, on: StreamOnTarget): Promise<void> {
-  await conn.query(`DELETE FROM ${moveSchema}.move_definition WHERE ${where(on)}`)
 }
 
 /** Columns by which two definitions differ; null when they are the same. */

@@ -225,4 +225,11 @@ export const moveErrors = defineErrors('MOVE', {
     why: 'its values could not be moved there byte for byte',
     fix: 'change the column to what both have, or move to servers of the same flavour',
   },
+  ddlTwice: {
+    number: 33,
+    class: 'fatal',
+    what: '{table} was altered again before the stream had come to the first statement: "{statement}" at {at} of {source}, then "{next}" at {nextAt}',
+    why: 'rows between the two were written under a definition that the source does not tell any more',
+    fix: 'if the targets were not altered yet: reshard update --on-ddl exec (the stream makes each change on them, and reads the definition there; not between MariaDB and MySQL); otherwise cancel and create the workflow again, and let the lag end between two changes of a table',
+  },
 })

@@ -2,30 +2,35 @@
  * What a stream's tables are, and what a statement of the source's binlog does to it (PROTOCOLS 1.10, 1.13; outcomes in docs/ddl.md).
  *
  * Rows are read by the definitions of their time (`definitions.ts`). A statement on a moved table ends that time: everything before it is applied,
- * then it stops the stream, or is done on the targets too, the stored definitions are forgotten, and the run begins again with those of the source.
+ * then it stops the stream, or is done on the targets too, the definition that it made is stored, and the run begins again.
  */
+import type { Clock } from '../base/clock.ts'
 import { announceDdl } from '../binlog/control-schema.ts'
-import type { ColumnDefinition, QueryEvent } from '../binlog/source.ts'
+import type { ColumnDefinition, Position, QueryEvent } from '../binlog/source.ts'
 import { readTableDefinitions } from '../binlog/table-definitions.ts'
-import type { Connection } from '../mysql/connection.ts'
+import type { Connection, ConnectOptions } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
 import type { StreamRecord, StreamTable } from '../topology/records.ts'
 import { ddlForTarget, ddlOutcome, executedBefore, type DdlOutcome } from './ddl.ts'
-import { definitionDifference, forgetKnown, readKnown, storeKnown, type KnownTable } from './definitions.ts'
+import { definedNow } from './ddl-ahead.ts'
+import { executeOnce } from './ddl-executed.ts'
+import { definitionDifference, readKnown, storeKnown, type KnownTable } from './definitions.ts'
 import { moveErrors } from './errors.ts'
 import type { OpenTarget } from './open-targets.ts'
 import { judgeQuery } from './query-policy.ts'
 import { renewDeferredKeys } from './schema-copy.ts'
 import { readSourceTables, usableKeys, type SourceTable, type UsableKey } from './source-tables.ts'
 import type { TablePlan } from './table-plan.ts'
-import { forgetStart } from './tables.ts'
+import { forgetStart, type Coordinate } from './tables.ts'
 import type { AnnouncedDdl } from './tail-consumer.ts'
 
 /** One run's: its connections end with it. */
 export type StreamDdlOptions = {
   record: StreamRecord
-  source: { meta: Connection; name: string }
+  source: { meta: Connection; name: string; connect: ConnectOptions }
   targets: readonly OpenTarget[]
+  clock: Clock
+  signal: AbortSignal
 }
 
 /** What the tail stands in when it meets a statement. */
@@ -36,6 +41,9 @@ export type TailPlace = {
   copying: ReadonlySet<TablePlan>
   /** Resolves when everything read so far is applied. */
   drain: () => Promise<void>
+  /** Behind the last group read. */
+  position: () => string
+  coordinate: () => Coordinate
 }
 
 export class StreamDdl {
@@ -69,15 +77,49 @@ export class StreamDdl {
       const table = `${record.source.schema}.${verdict.table}`
       throw moveErrors.ddl({ table, source: source.name, at, statement, reason: outcome.reason })
     }
-    if (outcome?.kind === 'exec') await this.#execute(event, statement)
+    if (outcome?.kind === 'exec') await this.#execute(event, statement, place.coordinate())
+    const table = [...place.plans.keys()].find((name) => name.toLowerCase() === verdict.table.toLowerCase()) ?? verdict.table
+    const made = await this.#madeBy(event, table, outcome?.kind === 'exec', place)
     for (const { meta, on } of targets) {
       if (place.copying.size > 0) {
         const from = { conn: source.meta, schema: record.source.schema }
         await renewDeferredKeys(from, { conn: meta, uid: on.targetUid }, record.workflowUid)
       }
-      await forgetKnown(meta, on)
+      await storeKnown(meta, on, new Map([[table, made]]))
     }
     return 'restart'
+  }
+
+  /**
+   * How rows of the table behind the statement are to be read. With another statement on it ahead, the source does not tell that any more; a target on which
+   * this stream has just executed the statement does.
+   * @throws ddlTwice
+   */
+  async #madeBy(event: QueryEvent, table: string, executed: boolean, place: TailPlace): Promise<KnownTable> {
+    const { record, source, targets, clock, signal } = this.#options
+    const { meta, connect } = source
+    const { schema } = record.source
+    const now = await definedNow({ meta, connect, clock, signal, schema, table, position: place.position() as Position, at: event.at })
+    const known = (definitions: readonly ColumnDefinition[] | undefined, key: UsableKey | undefined): KnownTable => {
+      if (definitions === undefined) throw moveErrors.missingTarget({ table, target: source.name })
+      if (key === undefined) throw moveErrors.noKey({ table: `${schema}.${table}` })
+      return { definitions, key }
+    }
+    if (now.ahead === null) return known(now.definitions.get(table), now.keys.get(table))
+    const [first] = targets
+    const on = record.targets[0]
+    if (executed && first !== undefined && on !== undefined && first.meta.flavour === meta.flavour) {
+      const made = await readTableDefinitions(first.meta, on.schema)
+      return known(made.get(table), (await usableKeys(first.meta, on.schema)).get(table))
+    }
+    throw moveErrors.ddlTwice({
+      table: `${schema}.${table}`,
+      source: source.name,
+      at: `${event.at.file}:${event.at.offset}`,
+      statement: event.text.toString('utf8').slice(0, 200),
+      next: now.ahead.statement,
+      nextAt: `${now.ahead.at.file}:${now.ahead.at.offset}`,
+    })
   }
 
   /** Whether a table that is still being copied has another key now than the one its chunks are ranges of. */
@@ -97,23 +139,27 @@ export class StreamDdl {
     return [...plans.values()].some((plan) => definitionDifference(plan.definitions, now.get(plan.name)) !== null)
   }
 
-  /** Announced, so that a stream of the opposite direction takes it for ours. Done again after a crash, or by the stream of another source, it says so. */
-  async #execute(event: QueryEvent, statement: string): Promise<void> {
+  /** Announced, so that a stream of the opposite direction takes it for ours; once, also after a crash or beside the stream of another source. */
+  async #execute(event: QueryEvent, statement: string, at: Coordinate): Promise<void> {
     const { record, targets } = this.#options
-    for (const [i, { meta, name }] of targets.entries()) {
+    for (const [i, { meta, name, on }] of targets.entries()) {
       const schema = record.targets[i]?.schema ?? ''
       const text = ddlForTarget(event.text, record.source.schema, schema)
       if (text === null || event.statement.kind !== 'ddl')
         throw moveErrors.ddlRefused({ target: name, statement, reason: 'it names another schema, and would act there' })
-      await meta.useDatabase(schema)
-      for (const object of event.statement.objects) await announceDdl(meta, event.statement.verb, schema, object.name)
-      try {
-        await meta.query(text)
-      } catch (error) {
-        if (isServerError(error) && !executedBefore.has(error.errno))
-          throw moveErrors.ddlRefused({ target: name, statement, reason: error.serverMessage })
-        if (!isServerError(error)) throw error
-      }
+      const { verb, objects } = event.statement
+      const tables = objects.map((object) => object.name)
+      await executeOnce(meta, on, { schema, tables, place: at, statement: text }, async () => {
+        await meta.useDatabase(schema)
+        for (const table of tables) await announceDdl(meta, verb, schema, table)
+        try {
+          await meta.query(text)
+        } catch (error) {
+          if (isServerError(error) && !executedBefore.has(error.errno))
+            throw moveErrors.ddlRefused({ target: name, statement, reason: error.serverMessage })
+          if (!isServerError(error)) throw error
+        }
+      })
     }
   }
 

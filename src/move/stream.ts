@@ -64,7 +64,7 @@ export type StreamOptions = {
   /** Ids of the servers that replicate the source, as they are just now. */
   replicas: () => Promise<readonly string[]>
   failpoints: Failpoints
-  /** Rows of the source that earlier runs, in other processes too, have read for the copy: as last reported. */
+  /** Rows of the source that earlier runs, in other processes too, have read for the copy and that were not read again: as last reported. */
   rowsReadBefore: number
   /** `now`: a control marker passed, or the state changed. */
   onReport: (report: StreamReport, now: boolean) => void
@@ -229,7 +229,13 @@ export class Stream {
         source: { meta: sourceMeta, name: sourceName, markers, markerName },
         onWaiting: (waiting) => this.#wait(waiting),
       })
-      const ddl = new StreamDdl({ record, source: { meta: sourceMeta, name: sourceName }, targets })
+      const ddl = new StreamDdl({
+        record,
+        source: { meta: sourceMeta, name: sourceName, connect: source.connect },
+        targets,
+        clock,
+        signal,
+      })
       const tables = await ddl.tables(moved, resumed ? null : definedBefore)
       const plans = new Map(tables.map(({ plan }) => [plan.name, plan]))
       this.#stopTargets = async () => {
@@ -341,7 +347,15 @@ export class Stream {
           clock,
           markerStream: markerName,
           partBytesMax: config.partBytesMax,
-          onQuery: (event, announced) => ddl.query(event, announced, { plans, tables, copying, drain: () => consumer.drain(signal) }),
+          onQuery: (event, announced) =>
+            ddl.query(event, announced, {
+              plans,
+              tables,
+              copying,
+              drain: () => consumer.drain(signal),
+              position: () => consumer.latest.position,
+              coordinate: () => consumer.latest,
+            }),
           onStamp: (stamp) => {
             if (stamp.marker > 0) firstMarker.ring()
           },
@@ -400,17 +414,20 @@ export class Stream {
         const landed = await landedChunks(targets)
         if (this.#resumed !== null) {
           const rows = rowsToReadAgain(readBefore, landed, tables, targets.length)
+          progress.sourceRowsRead = readBefore - rows
           this.#resumed = { ...this.#resumed, rowsRedone: this.#resumed.rowsRedone + rows }
           this.#options.log.info({ rowsRedone: rows, rowsReadBefore: readBefore }, 'the copy is resumed')
         }
+        const { chunkBytes, copyBytesMax } = config
+        const segment = segmentBytes(chunkBytes, targets.length)
         copier = new Copier({
           sourceName,
           router,
           markers,
           clock,
           failpoints,
-          chunkBytes: config.chunkBytes,
-          segmentBytes: segmentBytes(config.chunkBytes, targets.length),
+          chunkBytes,
+          segmentBytes: segment,
           targets: targets.map(({ mode, packetMax, name }, i) => ({
             schema: record.targets[i]?.schema ?? '',
             mode,
@@ -422,11 +439,8 @@ export class Stream {
           appliers,
           connect: () => open(connectReader(source, signal), source),
           readers: config.readers,
-          pool: new SegmentPool(
-            segmentBytes(config.chunkBytes, targets.length),
-            Math.ceil(config.copyBytesMax / segmentBytes(config.chunkBytes, targets.length)),
-          ),
-          copyBytesMax: config.copyBytesMax,
+          pool: new SegmentPool(segment, Math.ceil(copyBytesMax / segment)),
+          copyBytesMax,
           touched,
           touchedBytesMax: config.touchedBytesMax,
           copying,

@@ -38,13 +38,17 @@ const definitions = [
     stream_uid ${uid}, target_uid ${uid}, table_name VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL, workflow_uid ${uid},
     definition MEDIUMTEXT CHARACTER SET utf8mb4 NOT NULL,
     PRIMARY KEY (stream_uid, target_uid, table_name), KEY (workflow_uid)) ENGINE=InnoDB`,
+  `CREATE TABLE IF NOT EXISTS ${moveSchema}.move_ddl (
+    stream_uid ${uid}, target_uid ${uid}, at_marker BIGINT UNSIGNED NOT NULL, at_groups BIGINT UNSIGNED NOT NULL, workflow_uid ${uid},
+    statement CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, look CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, done TINYINT NOT NULL,
+    PRIMARY KEY (stream_uid, target_uid, at_marker, at_groups), KEY (workflow_uid)) ENGINE=InnoDB`,
   `CREATE TABLE IF NOT EXISTS ${moveSchema}.move_xa (
     stream_uid ${uid}, target_uid ${uid}, xid VARCHAR(700) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, part INT UNSIGNED NOT NULL,
     workflow_uid ${uid}, changes LONGBLOB NOT NULL,
     PRIMARY KEY (stream_uid, target_uid, xid, part), KEY (workflow_uid)) ENGINE=InnoDB`,
 ]
 
-const tableNames = ['move_xa', 'move_chunk', 'move_key', 'move_definition', 'move_applier', 'move_stream'] as const
+const tableNames = ['move_xa', 'move_chunk', 'move_key', 'move_definition', 'move_ddl', 'move_applier', 'move_stream'] as const
 
 /** Makes our tables where they are missing. Any session with rights on `_shardwright` may call it, any number of times. */
 export async function ensureMoveTables(conn: Connection): Promise<void> {

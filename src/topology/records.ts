@@ -208,6 +208,7 @@ export type StreamReport = {
     bytesEstimated: number
     rowsPerSecond: number | null
     etaMs: number | null
+    /** For the copy, by all runs; without those that a later run had to read again. */
     sourceRowsRead: number
     tables: { name: string; state: 'pending' | 'copying' | 'done'; rowsDone: number; rowsEstimated: number }[]
   }

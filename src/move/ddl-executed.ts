@@ -1,0 +1,99 @@
+/**
+ * A statement executed on a target once for each time that the sources made it (PROTOCOLS 1.13, `--on-ddl exec`).
+ *
+ * DDL is not part of a transaction, so whether it was done can't be stored with it. Its place in the stream's order is, before it is executed, with what the
+ * tables looked like then. Met again at that place (a crash in between), it is done if they look otherwise now: each statement on a table is whole or not at
+ * all (atomic DDL of MySQL 8 and MariaDB 10.6). One that changes nothing to be seen is harmless twice (TRUNCATE: nothing behind it was applied yet). By the answer of the server
+ * alone it can't be told: `CHANGE a b` gives 1054 the second time, and `CHANGE a b, CHANGE b a` swaps back.
+ *
+ * Streams of several sources bring the same statement, each once: the n-th of one stream is the n-th of another. A lock of the server lets them in one
+ * by one.
+ */
+import { createHash } from 'node:crypto'
+import type { Connection } from '../mysql/connection.ts'
+import { isServerError } from '../mysql/errors.ts'
+import { quoteQualified, quoteString } from '../sql/quote.ts'
+import type { StreamOnTarget } from './takeover.ts'
+import { moveSchema, type Coordinate } from './tables.ts'
+
+export type ExecutedDdl = {
+  schema: string
+  /** Tables of the schema that it is about. */
+  tables: readonly string[]
+  /** The stream's place before it. */
+  place: Coordinate
+  statement: Buffer
+}
+
+const lockSeconds = 600
+
+/** Runs `execute`, unless the statement has been executed on this target for this place. */
+export async function executeOnce(conn: Connection, on: StreamOnTarget, ddl: ExecutedDdl, execute: () => Promise<void>): Promise<void> {
+  const lock = quoteString(`sw:ddl:${hashOf(on.targetUid).slice(0, 32)}`)
+  await conn.value(`SELECT GET_LOCK(${lock}, ${lockSeconds})`)
+  try {
+    const hash = hashOf(ddl.statement)
+    const own = await rowsOf(conn, on, hash, `stream_uid = ${quoteString(on.streamUid)}`)
+    let row = own.find(({ marker, groups }) => marker === ddl.place.marker && groups === ddl.place.groups)
+    const now = await lookOf(conn, ddl)
+    if (row === undefined) {
+      const ahead = await rowsOf(conn, on, hash, `stream_uid <> ${quoteString(on.streamUid)}`)
+      const before = own.length
+      // The others' row for the same occurrence, of the stream that has come furthest.
+      const byStream = [...Map.groupBy(ahead, ({ stream }) => stream).values()].flatMap((rows) => rows[before] ?? [])
+      const other = byStream.find(({ done }) => done) ?? byStream[0]
+      row = { stream: on.streamUid, ...ddl.place, before: other?.before ?? now, done: other?.done ?? false }
+      await insertRow(conn, on, hash, row)
+    }
+    if (!row.done && row.before === now) await execute()
+    if (!row.done) await conn.query(`UPDATE ${moveSchema}.move_ddl SET done = 1 WHERE ${placeOf(on, ddl.place)}`)
+  } finally {
+    if (conn.open) await conn.value(`SELECT RELEASE_LOCK(${lock})`).catch(() => undefined)
+  }
+}
+
+type Row = { stream: string; marker: number; groups: number; before: string; done: boolean }
+
+async function rowsOf(conn: Connection, on: StreamOnTarget, hash: string, which: string): Promise<Row[]> {
+  const rows = await conn.allText(
+    `SELECT stream_uid AS stream, at_marker, at_groups, look, done FROM ${moveSchema}.move_ddl
+    WHERE target_uid = ${quoteString(on.targetUid)} AND workflow_uid = ${quoteString(on.workflowUid)} AND statement = ${quoteString(hash)} AND ${which}
+    ORDER BY at_marker, at_groups`,
+  )
+  return rows.map((row) => ({
+    stream: row.stream ?? '',
+    marker: Number(row.at_marker),
+    groups: Number(row.at_groups),
+    before: row.look ?? '',
+    done: row.done === '1',
+  }))
+}
+
+async function insertRow(conn: Connection, on: StreamOnTarget, hash: string, row: Row): Promise<void> {
+  await conn.query(
+    `INSERT INTO ${moveSchema}.move_ddl (stream_uid, target_uid, at_marker, at_groups, workflow_uid, statement, look, done)
+    VALUES (${quoteString(on.streamUid)}, ${quoteString(on.targetUid)}, ${row.marker}, ${row.groups}, ${quoteString(on.workflowUid)}, ${quoteString(hash)}, ${quoteString(row.before)}, ${row.done ? 1 : 0})`,
+  )
+}
+
+/** What the tables look like: a hash of their definitions. */
+async function lookOf(conn: Connection, { schema, tables }: ExecutedDdl): Promise<string> {
+  const texts: string[] = []
+  for (const table of tables) {
+    const shown = await conn.allText(`SHOW CREATE TABLE ${quoteQualified(schema, table)}`).catch((error: unknown) => {
+      if (!isServerError(error)) throw error
+      return []
+    })
+    // The next AUTO_INCREMENT is counted up by rows.
+    texts.push((shown[0]?.['Create Table'] ?? '').replace(/ AUTO_INCREMENT=\d+/, ''))
+  }
+  return hashOf(texts.join('\n'))
+}
+
+function placeOf(on: StreamOnTarget, place: Coordinate): string {
+  return `stream_uid = ${quoteString(on.streamUid)} AND target_uid = ${quoteString(on.targetUid)} AND at_marker = ${place.marker} AND at_groups = ${place.groups}`
+}
+
+function hashOf(text: string | Buffer): string {
+  return createHash('sha256').update(text).digest('hex')
+}

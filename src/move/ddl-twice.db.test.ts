@@ -1,0 +1,104 @@
+/** PROTOCOLS 1.13: two statements on a table within the tail's lag (ddl-ahead.ts), and statements met again (ddl-executed.ts). */
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import { connect } from '../mysql/connect.ts'
+import type { StreamRecord } from '../topology/records.ts'
+import { flavours, testServer, type TestServer } from '../../test/kit/servers.ts'
+import { executeOnce } from './ddl-executed.ts'
+import { ensureMoveTables } from './tables.ts'
+import { fill, World } from './testkit/world.ts'
+
+for (const flavour of flavours()) {
+  describe(`DDL twice on ${flavour}`, () => {
+    let source: TestServer
+    let target: TestServer
+    before(async () => {
+      // Table maps without names: nothing in them tells columns of one type apart.
+      const extra = { 'binlog-row-metadata': 'MINIMAL' }
+      ;[source, target] = await Promise.all([testServer({ flavour, extra }), testServer({ flavour })])
+    })
+    after(async () => {
+      await Promise.all([source[Symbol.asyncDispose](), target[Symbol.asyncDispose]()])
+    })
+
+    for (const onDdl of ['exec', 'ignore'] as const) {
+      const outcome = onDdl === 'exec' ? 'are read by the definition of the targets' : 'stop the stream'
+      test(`1.13 rows between two statements that the tail has not come to, --on-ddl ${onDdl}: they ${outcome}`, async () => {
+        await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] }, { source, target })
+        await using s = await connect({ ...source.config, database: world.sourceRefs[0]!.schema })
+        await fill(world, 0, 60, 600)
+        const plain = world.record(0)
+        const record: StreamRecord = { ...plain, options: { ...plain.options, onDdl } }
+        let running = world.start(record)
+        await world.untilRunning(record.uid)
+        await running.stop()
+        // The same types at the same places before, between and behind: (id, owner, u, v), (id, v, owner, u), (id, owner, v, u).
+        await s.query('UPDATE item SET v = id + 1, u = id')
+        await s.query('ALTER TABLE item MODIFY v INT NULL AFTER id, MODIFY owner INT NULL, MODIFY u INT NULL')
+        await s.query('UPDATE item SET v = 1000 + id, owner = 3 * id, u = 7000 + id')
+        await s.query('ALTER TABLE item MODIFY v INT NULL AFTER owner')
+        await s.query('UPDATE item SET v = v + 1 WHERE id < 300')
+        world.reports.clear()
+        running = world.start(record)
+        if (onDdl === 'exec') {
+          await world.untilRunning(record.uid)
+          await world.drain(record.uid)
+          assert.equal(await world.assertEqual(), 60)
+          await running.stop()
+          return
+        }
+        await running.done
+        const error = world.reports.get(record.uid)?.error
+        assert.equal(error?.code, 'SW-MOVE-033')
+        assert.match(error.what, /ALTER TABLE item MODIFY v INT NULL AFTER id.*ALTER TABLE item MODIFY v INT NULL AFTER owner/)
+      })
+    }
+
+    test('1.13 a statement that another one follows only behind the definitions is read by what the source says', async () => {
+      await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] }, { source, target })
+      await using s = await connect({ ...source.config, database: world.sourceRefs[0]!.schema })
+      await fill(world, 0, 60, 600)
+      const plain = world.record(0)
+      const record: StreamRecord = { ...plain, options: { ...plain.options, onDdl: 'ignore' } }
+      const running = world.start(record)
+      await world.untilRunning(record.uid)
+      for (const change of ['MODIFY v INT NOT NULL AFTER id', 'MODIFY v INT NOT NULL AFTER owner']) {
+        await s.query(`ALTER TABLE item ${change}`)
+        await s.query('UPDATE item SET v = v + 1, owner = owner + 5')
+        await world.drain(record.uid)
+      }
+      // The comparison is by place; the stream writes by name.
+      for (const { schema } of world.targetRefs) await world.t.query(`ALTER TABLE ${schema}.item MODIFY v INT NOT NULL AFTER owner`)
+      await world.assertEqual()
+      await running.stop()
+    })
+
+    test('1.13 exec: a statement met again after a crash is not executed twice, nor is the same one of another source; the next one is', async () => {
+      await using conn = await connect(target.config)
+      await ensureMoveTables(conn)
+      await conn.query('CREATE DATABASE IF NOT EXISTS twice')
+      await conn.query('CREATE TABLE twice.t (id INT PRIMARY KEY, a INT, b INT)')
+      await conn.query('INSERT INTO twice.t VALUES (1, 10, 20)')
+      const swap = Buffer.from('ALTER TABLE twice.t CHANGE a b INT, CHANGE b a INT')
+      const on = (stream: string) => ({ streamUid: stream, targetUid: 'twice-t', workflowUid: 'twice', direction: 'forward' })
+      let executed = 0
+      const once = (stream: string, marker: number, crash = false): Promise<void> =>
+        executeOnce(conn, on(stream), { schema: 'twice', tables: ['t'], place: { marker, groups: 2 }, statement: swap }, async () => {
+          executed++
+          await conn.query(swap)
+          if (crash) throw new Error('killed')
+        })
+      const row = (): Promise<string | null | undefined> => conn.value('SELECT CONCAT(a, b) FROM twice.t')
+      await assert.rejects(once('one', 5, true), /killed/)
+      await once('one', 5)
+      assert.deepEqual([executed, await row()], [1, '2010'])
+      await once('two', 71)
+      await once('two', 71)
+      assert.deepEqual([executed, await row()], [1, '2010'])
+      await once('two', 90)
+      assert.deepEqual([executed, await row()], [2, '1020'])
+      await once('one', 6)
+      assert.deepEqual([executed, await row()], [2, '1020'])
+    })
+  })
+}
