@@ -97,6 +97,13 @@ export const endpoints = {
     null,
     z.object({ removed: z.boolean() }),
   ),
+  shardLog: endpoint(
+    'GET',
+    '/api/v1/keyspaces/:keyspace/shards/:shard/log',
+    "what was done to a shard's servers, oldest first",
+    null,
+    z.array(AuditView),
+  ),
   setPrimary: endpoint(
     'POST',
     '/api/v1/keyspaces/:keyspace/shards/:shard/primary',

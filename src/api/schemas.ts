@@ -38,6 +38,9 @@ export const SetPrimary = z.strictObject({
   /** What it had not replicated is given up. */
   oldIsDown: z.boolean().default(false),
   catchUpMs: z.number().int().min(100).max(600_000).default(10_000),
+  /** For the shard's log. */
+  actor: z.string().max(200).default('unknown'),
+  id: z.string().max(64).default(''),
 })
 
 export const UpdateKeyspace = z.strictObject({
@@ -75,6 +78,10 @@ export const ShardView = z.object({
   schema: z.string(),
   serves: z.boolean(),
   workflow: z.string().nullable(),
+  /** Servers that replicate it and may be read at `@replica`. */
+  replicas: z.array(z.string()),
+  /** Servers that were its primary, and whether they were seen closed since. */
+  givenUp: z.array(z.object({ server: z.string(), closed: z.boolean() })),
 })
 export type ShardView = z.infer<typeof ShardView>
 
@@ -174,6 +181,8 @@ export const SwitchArgs = z.strictObject({
   requireVdiff: z.boolean().default(false),
   dryRun: z.boolean().default(false),
   allowUnfenced: z.array(z.string()).default([]),
+  /** The side that is to serve may have fewer replicas. */
+  allowFewerReplicas: z.boolean().default(false),
 })
 export type SwitchArgs = z.infer<typeof SwitchArgs>
 

@@ -2,7 +2,7 @@
  * Changes of primaries that did not come to their end: the controller died, or a server did not answer. What a change is about to do is recorded before it is
  * done (`primary-changes/…`), so whoever leads settles it without being asked (promise 9): by the shard's record alone. It names the new
  * server: that one is opened and replicates no more. It names the old one still: that is opened again, the replica gets its replication and its readers
- * back, and the streams that were stopped run.
+ * back, and the streams that were stopped run. Either way gates let go of the writes that they held.
  *
  * In the keyspace's turn, so never beside a change that is under way; on servers through claims, so a controller that was paused in the middle and wakes
  * up has lost its sessions, and its commits their condition.
@@ -19,6 +19,7 @@ import type { Versioned } from '../topology/typed.ts'
 import type { Leadership } from '../workflow/context.ts'
 import { endReplication, startReplicating } from './replication.ts'
 import type { World } from './servers.ts'
+import { letWritesGo } from './write-hold.ts'
 
 type Needs = Pick<World, 'store' | 'clock' | 'log'>
 
@@ -50,7 +51,13 @@ export async function beginPrimaryChange(
 }
 
 /** Repeatable. Leaves it for later while the shard is being switched. */
-export async function settlePrimaryChange({ store, clock, log }: Needs, pool: ClaimPool, fence: Condition, key: string): Promise<void> {
+export async function settlePrimaryChange(
+  { store, clock, log }: Needs,
+  pool: ClaimPool,
+  leadership: Leadership,
+  key: string,
+): Promise<void> {
+  const { fence } = leadership
   const change = await readRecord<PrimaryChange>(store, key)
   if (change === null) return
   const { keyspace, shard: name, from, to, oldIsDown, ran, taken } = change.value
@@ -70,6 +77,7 @@ export async function settlePrimaryChange({ store, clock, log }: Needs, pool: Cl
       if (taken) await giveBack({ store, clock, log }, pool, to)
       await startStreams(store, fence, shard.value.uid, new Set(ran))
     }
+    await letWritesGo({ store, clock, leadership }, keyspace, name)
   }
   await store.commit([unchanged(change), fence], [{ key, value: undefined }])
 }
@@ -102,16 +110,17 @@ export async function watchPrimaryChanges(
   world: Needs,
   pool: ClaimPool,
   turns: Pick<KeyspaceTurns, 'idle' | 'run'>,
-  { fence, signal }: Leadership,
+  leadership: Leadership,
   everyMs: number,
 ): Promise<void> {
   const { store, clock, log } = world
+  const { signal } = leadership
   while (!signal.aborted) {
     try {
       for (const { key, value } of await listRecords<PrimaryChange>(store, keys.primaryChanges)) {
         if (!turns.idle(value.keyspace)) continue
         await turns
-          .run(value.keyspace, () => settlePrimaryChange(world, pool, fence, key))
+          .run(value.keyspace, () => settlePrimaryChange(world, pool, leadership, key))
           .catch((error: unknown) => {
             if (!signal.aborted) log.warn({ key, error: String(error) }, 'a change of a primary cannot be settled yet; trying again')
           })

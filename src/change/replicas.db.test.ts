@@ -9,13 +9,14 @@ import { ControllerDied } from '../switch/crash-points.ts'
 import { keys } from '../topology/keys.ts'
 import type { LeaderRecord, ServerSecret, ShardRecord, StreamRecord } from '../topology/records.ts'
 import { listRecords, readRecord } from '../topology/typed.ts'
-import { follow as startReplica, forgetOwn, replicaSettings } from '../../test/kit/replication.ts'
+import { follow as startReplica, forgetOwn, replicates, replicaSettings } from '../../test/kit/replication.ts'
 import { flavours } from '../../test/kit/servers.ts'
 import type { TestServer } from '../../test/kit/servers.ts'
 import { until } from '../../test/kit/until.ts'
+import type { Leadership } from '../workflow/context.ts'
 import { settlePrimaryChange } from './primary-change.ts'
-import { addReplica, removeReplica, setPrimary } from './replicas.ts'
-import type { PrimaryFailpoint } from './replicas.ts'
+import { addReplica, removeReplica } from './replicas.ts'
+import { setPrimary, type PrimaryFailpoint } from './set-primary.ts'
 import { Office, rootOf, testServer } from './testkit/office.ts'
 
 for (const flavour of flavours()) {
@@ -92,12 +93,18 @@ for (const flavour of flavours()) {
       await using to = await asAdmin(replica)
       await startReplica(to, from, source.port)
     }
-    async function fence(): Promise<{ key: string; version: number }> {
+    async function lead(): Promise<Leadership> {
       const leader = await readRecord<LeaderRecord>(office.store, keys.leader)
-      return { key: keys.leader, version: leader?.version ?? 0 }
+      return { token: 1, fence: { key: keys.leader, version: leader?.version ?? 0 }, signal: new AbortController().signal }
     }
     const make = async (server: TestServer, oldIsDown = false, failpoint?: PrimaryFailpoint): Promise<string[]> =>
-      setPrimary(office.world, office.pool, await fence(), { ...place, server: id(server), oldIsDown, catchUpMs: 10_000 }, failpoint)
+      setPrimary(
+        office.world,
+        office.pool,
+        await lead(),
+        { ...place, server: id(server), oldIsDown, catchUpMs: 10_000, actor: 'anna', id: 'r-1' },
+        failpoint,
+      )
     const dieAt =
       (where: string): PrimaryFailpoint =>
       async (point) => {
@@ -139,7 +146,7 @@ for (const flavour of flavours()) {
       for (const point of ['oldClosed', 'newClosed']) {
         await assert.rejects(make(second, false, dieAt(point)), ControllerDied)
         await assert.rejects(client(first), 'closed')
-        await settlePrimaryChange(office.world, office.pool, await fence(), change)
+        await settlePrimaryChange(office.world, office.pool, await lead(), change)
         assert.equal(await office.store.get(change), null)
         await write(first, ++n)
         await until('the stream to go on', async () => (await streamRuns()) && (await onTargets()) === 2 + n - 10, 20_000)
@@ -215,11 +222,7 @@ for (const flavour of flavours()) {
         'replication to run',
         async () => {
           await using connection = await connect({ host: '127.0.0.1', port: first.port, ...admin.value.admin })
-          const row = (await connection.allText('SHOW REPLICA STATUS'))[0]
-          return (
-            (row?.['Replica_SQL_Running'] ?? row?.['Slave_SQL_Running']) === 'Yes' &&
-            (row?.['Replica_IO_Running'] ?? row?.['Slave_IO_Running']) === 'Yes'
-          )
+          return replicates(connection)
         },
         20_000,
       )

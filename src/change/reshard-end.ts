@@ -4,12 +4,17 @@
  * ids that the workflow wrote down before it made them (promise 12).
  */
 import { tableNames } from '../move/schema-copy.ts'
+import type { Connection } from '../mysql/connection.ts'
+import { flavourOf } from '../mysql/flavour/flavour.ts'
+import { bytesText } from '../plan/text.ts'
+import { quoteString } from '../sql/quote.ts'
 import { recoverKeyspace } from '../switch/recover.ts'
 import { takeRouting } from '../switch/decide.ts'
 import { retire } from '../switch/retire.ts'
 import { keys } from '../topology/keys.ts'
 import type { RoutingRecord, ShardRecord } from '../topology/records.ts'
 import { componentsOfWorkflow } from '../topology/routing.ts'
+import type { Store } from '../topology/store.ts'
 import { listRecords } from '../topology/typed.ts'
 import type { ActionContext } from '../workflow/context.ts'
 import { withJournal } from '../workflow/records.ts'
@@ -63,7 +68,7 @@ async function end(world: World & Claims, context: ActionContext, way: End): Pro
   if (args.dryRun) {
     return context.say(
       `would ${way.verb} ${keyspace}.${name}: ${way.stays.join(',')} stay and serve`,
-      ...going.map((shard) => `would ${fateOf(shard, args, way.verb)} ${shard.name} (schema ${shard.schema} on ${shard.serverId})`),
+      ...(await Promise.all(going.map((shard) => wouldLose(store, shard, fateOf(shard, args, way.verb))))),
     )
   }
   if (context.workflow.state !== way.during) {
@@ -126,6 +131,24 @@ async function giveBack(world: World & Claims, context: ActionContext, way: End)
   }
 }
 
+/** With the bytes that stand there; a server that does not answer is named all the same. */
+async function wouldLose(store: Store, shard: ShardRecord, fate: string): Promise<string> {
+  const bytes = await withServer(store, shard.serverId, 'admin', (connection) => schemaBytes(connection, shard.schema)).then(
+    (found) => `about ${bytesText(found)}`,
+    () => 'bytes unknown: the server does not answer',
+  )
+  const replicas = shard.replicas ?? []
+  const told = replicas.length === 0 ? '' : `; its replicas ${replicas.join(', ')} are forgotten and left as they are`
+  return `would ${fate} ${shard.name} (schema ${shard.schema} on ${shard.serverId}, ${bytes})${told}`
+}
+
+async function schemaBytes(connection: Connection, schema: string): Promise<number> {
+  const { freshStatisticsSql } = flavourOf(connection)
+  if (freshStatisticsSql !== null) await connection.query(freshStatisticsSql)
+  const sql = `SELECT COALESCE(SUM(DATA_LENGTH + INDEX_LENGTH), 0) FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${quoteString(schema)}`
+  return Number(await connection.value(sql))
+}
+
 function fateOf(shard: ShardRecord, args: EndArgs, verb: End['verb']): string {
   if (args.keepData) return 'keep the rows of'
   if (shard.provisioned) return 'remove'
@@ -140,7 +163,7 @@ function requireSide(context: ActionContext, routing: RoutingRecord, way: End): 
   const elsewhere = componentsOfWorkflow(routing, name).filter(
     (component) => !component.retired && component.serving.primary.some((shard) => way.goes.includes(shard)),
   )
-  if (elsewhere.length === 0) return
+  if (elsewhere.length === 0) return requireReplicaReads(context, routing, way)
   const ranges = elsewhere.map((component) => component.range).join(', ')
   throw way.verb === 'complete'
     ? changeErrors.wrongSide({
@@ -157,4 +180,21 @@ function requireSide(context: ActionContext, routing: RoutingRecord, way: End): 
         reason: `the targets serve ${ranges}`,
         fix: `switch back first: ${base} reversetraffic; or keep them: ${base} complete`,
       })
+}
+
+/** Replica reads move by themselves: they may be on the side that goes though the other one serves. */
+function requireReplicaReads(context: ActionContext, routing: RoutingRecord, way: End): void {
+  const { keyspace, name } = context.workflow
+  const away = componentsOfWorkflow(routing, name).filter(
+    (component) => !component.retired && component.serving.replica.some((shard) => way.goes.includes(shard)),
+  )
+  if (away.length === 0) return
+  const move = way.verb === 'complete' ? 'switchtraffic' : 'reversetraffic'
+  throw changeErrors.wrongSide({
+    verb: way.verb,
+    name,
+    keyspace,
+    reason: `replica reads of ${away.map((component) => component.range).join(', ')} are still on the side that would go`,
+    fix: `move them first: shardwright reshard --workflow ${name} --target-keyspace ${keyspace} ${move} --tablet-types replica`,
+  })
 }

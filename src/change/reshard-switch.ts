@@ -6,7 +6,8 @@ import { defaultSwitchLimits } from '../switch/context.ts'
 import type { SwitchContext, SwitchLimits } from '../switch/context.ts'
 import { decide, takeRouting } from '../switch/decide.ts'
 import { planSwitch } from '../switch/plan.ts'
-import { preflight } from '../switch/check.ts'
+import { preflight, streamFindings } from '../switch/check.ts'
+import { replicaReadFindings } from '../switch/check-replicas.ts'
 import { sideNotes } from '../switch/check-sides.ts'
 import { recoverKeyspace } from '../switch/recover.ts'
 import { switchReportText } from '../switch/report.ts'
@@ -49,6 +50,8 @@ type SwitchArgs = {
   readonly enableReverse: boolean
   readonly allowDifferences: readonly string[]
   readonly allowUnfenced: readonly string[]
+  /** Requests that were entered by an older version lack it. */
+  readonly allowFewerReplicas?: boolean
   readonly dryRun: boolean
 }
 
@@ -74,7 +77,9 @@ export function switchContext(world: World & Claims, context: ActionContext): Sw
 export async function checkVerb(world: World & Claims, context: ActionContext): Promise<void> {
   const { keyspace, name } = context.workflow
   const plan = await planSwitch(context.store, { keyspace, workflow: name, shards: null })
-  const found = await preflight(switchContext(world, context), plan, defaultSwitchLimits)
+  const { sourceShards } = context.workflow.spec as unknown as ReshardSpec
+  const back = plan.to.shards.every((shard) => sourceShards.includes(shard.shard))
+  const found = await preflight(switchContext(world, context), plan, { ...defaultSwitchLimits, replicas: back ? 'told' : 'required' })
   await context.say(...found.notes, ...(await sideNotes(context.store, plan)))
   if (found.blockers.length > 0) throw new Failures(found.blockers)
   await context.say('nothing stands in the way of a switch')
@@ -92,11 +97,20 @@ export async function switchVerb(world: World & Claims, context: ActionContext, 
   const chosen = args.shards.length === 0 ? own.map((component) => component.range) : rangesForShards(routing.value, name, args.shards)
   const wanted = verb === 'switchtraffic' ? targetShards : sourceShards
   if (!args.tabletTypes.includes('primary')) {
+    await requireReplicas(real, context, own, { ranges: chosen, wanted, verb, args })
     if (args.dryRun) return context.say(`would move replica reads of ${chosen.join(', ')} to ${wanted.join(',')}`)
     await decide(real, keyspace, routing, (record) => replicaReadsTo(record, chosen, wanted, context.leadership.token), chosen)
     return context.journal(`${verb}: replica reads moved`)
   }
-  const ranges = standing(context, own, chosen, verb)
+  const left = args.tabletTypes.includes('replica') ? replicaReadsLeft(own, chosen, wanted) : []
+  const ranges = standing(context, own, chosen, verb, left.length > 0)
+  if (ranges.length === 0 && left.length > 0) {
+    // They were moved by themselves before: no switch of writes takes them along any more.
+    await requireReplicas(real, context, own, { ranges: left, wanted, verb, args })
+    if (args.dryRun) return context.say(`would move replica reads of ${left.join(', ')} to ${wanted.join(',')}`)
+    await decide(real, keyspace, routing, (record) => replicaReadsTo(record, left, wanted, context.leadership.token), left)
+    await context.journal(`${verb}: replica reads moved`)
+  }
   if (ranges.length === 0) {
     // An attempt before this one may have died between its decision and what follows it.
     if (!args.dryRun && verb === 'switchtraffic' && !switchedOnce(context)) await context.journal('switchtraffic: switched')
@@ -105,6 +119,7 @@ export async function switchVerb(world: World & Claims, context: ActionContext, 
   }
   await requireVdiff(context, args)
   if (args.allowUnfenced.length > 0 && !args.dryRun) await allowUnfenced(context, args.allowUnfenced)
+  if (args.allowFewerReplicas === true && !args.dryRun) await context.journal('fewer replicas than the serving side are allowed, as asked')
   const back = verb === 'switchtraffic' ? 'reversetraffic' : 'switchtraffic'
   const live = new LiveSteps(context)
   const report = await switchTraffic(real, {
@@ -115,7 +130,7 @@ export async function switchVerb(world: World & Claims, context: ActionContext, 
     dryRun: args.dryRun,
     allowDifferences: args.allowDifferences,
     // The time-out is for catching up, when nobody waits yet; while clients are held the bound is a tighter one.
-    limits: { lagMs: args.maxLagMs, warmMs: args.timeoutMs, ...stallLimits(args) },
+    limits: { lagMs: args.maxLagMs, warmMs: args.timeoutMs, replicas: replicaRule(verb, args), ...stallLimits(args) },
     undo: `shardwright reshard --workflow ${name} --target-keyspace ${keyspace} ${back}`,
     onStep: (step) => {
       live.show(step)
@@ -139,6 +154,37 @@ export async function switchVerb(world: World & Claims, context: ActionContext, 
     await context.journal(
       `${verb}: ${report.outcome}${report.stallMs === null ? '' : `, clients held for ${Math.round(report.stallMs)} ms`}`,
     )
+}
+
+/** What the side that is to serve must have of replicas. Nothing of it stands in the way of undoing. */
+function replicaRule(verb: 'switchtraffic' | 'reversetraffic', args: Pick<SwitchArgs, 'allowFewerReplicas'>): SwitchLimits['replicas'] {
+  if (verb === 'reversetraffic') return 'told'
+  return args.allowFewerReplicas === true ? 'fewer-allowed' : 'required'
+}
+
+/** Before replica reads move alone: to replicas that can be read, of shards whose streams are fresh where they do not serve. */
+async function requireReplicas(
+  real: SwitchContext,
+  context: ActionContext,
+  own: readonly RoutingComponent[],
+  {
+    ranges,
+    wanted,
+    verb,
+    args,
+  }: { ranges: readonly string[]; wanted: readonly string[]; verb: 'switchtraffic' | 'reversetraffic'; args: SwitchArgs },
+): Promise<void> {
+  const { keyspace, name } = context.workflow
+  const moving = own.filter((component) => ranges.includes(component.range))
+  const to = moving.flatMap((component) => [...component.serving.primary, ...component.other]).filter((shard) => wanted.includes(shard))
+  const found = await replicaReadFindings(real, keyspace, to, args.maxLagMs)
+  if (moving.some((component) => component.other.some((shard) => wanted.includes(shard)))) {
+    const plan = await planSwitch(real.store, { keyspace, workflow: name, shards: args.shards.length === 0 ? null : args.shards })
+    found.push(...(await streamFindings(real, plan, { ...defaultSwitchLimits, lagMs: args.maxLagMs })).blockers)
+  }
+  if (found.length === 0) return
+  if (verb === 'switchtraffic') throw new Failures(found)
+  await context.say(...found.map((error) => `note: ${error.message}`))
 }
 
 /**
@@ -177,15 +223,24 @@ function standing(
   own: readonly RoutingComponent[],
   ranges: readonly string[],
   verb: 'switchtraffic' | 'reversetraffic',
+  replicaReadsLeft: boolean,
 ): string[] {
   const { workflow } = context
   const { sourceShards } = workflow.spec as unknown as ReshardSpec
   const chosen = own.filter((component) => ranges.includes(component.range))
   const onSource = chosen.filter((component) => component.serving.primary.some((shard) => sourceShards.includes(shard)))
   if (verb === 'switchtraffic') return onSource.map((component) => component.range)
-  if (onSource.length === chosen.length && !switchedOnce(context))
+  if (onSource.length === chosen.length && !replicaReadsLeft && !switchedOnce(context))
     throw changeErrors.neverSwitched({ name: workflow.name, keyspace: workflow.keyspace })
   return chosen.filter((component) => !onSource.includes(component)).map((component) => component.range)
+}
+
+/** Of the chosen components those whose replica reads are on the other side than is wanted, though the wanted side serves. */
+function replicaReadsLeft(own: readonly RoutingComponent[], ranges: readonly string[], wanted: readonly string[]): string[] {
+  return own
+    .filter((component) => ranges.includes(component.range) && component.serving.primary.every((shard) => wanted.includes(shard)))
+    .filter((component) => component.serving.replica.some((shard) => !wanted.includes(shard)))
+    .map((component) => component.range)
 }
 
 function switchedOnce({ workflow }: ActionContext): boolean {

@@ -150,6 +150,8 @@ export async function openUnusedServer(
   if (shards.length > 0)
     throw changeErrors.serverInUse({ server: id, shards: shards.map((s) => `${s.value.keyspace}/${s.value.name}`).join(', ') })
   await requireUnmeant(store, id, ending)
+  // Asked for by name: whoever keeps a primary that was given up closed lets it be.
+  await store.commit([], [{ key: keys.givenUp(id), value: undefined }])
   await pool.run(id, (claimed) => openServer(claimed))
   try {
     // A creation that began meanwhile has closed it, or is about to: it may have been opened again behind its back.

@@ -9,6 +9,8 @@ export type CliContext = {
   readonly err: (line: string) => void
   /** Rewrites one line in place on a terminal; null elsewhere. */
   readonly live: ((line: string) => void) | null
+  /** Asks the person at the terminal; null where there is none. */
+  readonly ask: ((question: string) => Promise<string>) | null
   readonly readFile: (path: string) => Promise<string>
   readonly serverPassword: () => string | undefined
   readonly newId: () => string

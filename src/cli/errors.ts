@@ -36,6 +36,13 @@ export const cliErrors = defineErrors('CLI', {
     why: 'the action ended without success',
     fix: 'read the lines above, mend, repeat',
   },
+  notMeant: {
+    number: 7,
+    class: 'user',
+    what: '{verb} of {name} was not confirmed',
+    why: 'it can not be undone: one side of the workflow goes',
+    fix: 'on a terminal type the name of the workflow when asked; elsewhere add --yes. --dry-run names the servers and bytes that would go',
+  },
   passwordOnCommandLine: {
     number: 6,
     class: 'user',

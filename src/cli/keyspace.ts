@@ -6,6 +6,7 @@ import { cliErrors } from './errors.ts'
 import { bool, list, text } from './flags.ts'
 import type { Flags } from './flags.ts'
 import { parseServerUrl } from './server-url.ts'
+import { auditLines } from './status.ts'
 import { table } from './text.ts'
 
 export function keyspaceCommands(program: Command, cli: CliContext): void {
@@ -173,9 +174,18 @@ export function keyspaceCommands(program: Command, cli: CliContext): void {
         server: text(flags, 'server') ?? '',
         oldIsDown: flags['oldPrimaryIsDown'] === true,
         catchUpMs: Number(text(flags, 'timeout')),
+        actor: cli.actor,
       }
       const result = await cli.client().call('setPrimary', placeOf(given, 'shard set-primary'), body)
       print(cli, flags, result, () => result.text)
+    })
+  shard
+    .command('log <keyspace/shard>')
+    .description('who had its primary changed, when, each step and what came of it')
+    .option('--format <format>', 'text | json')
+    .action(async (given: string, flags: Flags) => {
+      const entries = await cli.client().call('shardLog', placeOf(given, 'shard log'))
+      print(cli, flags, entries, () => entries.flatMap(auditLines))
     })
   program
     .command('GetShards <keyspace>')
@@ -194,6 +204,7 @@ function keyspaceLines(view: KeyspaceView): string[] {
     c.range,
     c.phase,
     c.serving.join(','),
+    c.servingReplica.join(','),
     c.other.join(','),
     c.workflow ?? '',
     String(c.epoch),
@@ -202,17 +213,23 @@ function keyspaceLines(view: KeyspaceView): string[] {
     `keyspace ${view.name}: ${view.sharded ? 'sharded' : 'unsharded'}, transactions ${view.transactionMode}${view.allowUnfenced.length === 0 ? '' : `, allowed past a fence: ${view.allowUnfenced.join(', ')}`}`,
     ...shardTable(view.shards),
     '',
-    ...table(['range', 'phase', 'serving', 'other side', 'workflow', 'epoch'], components),
+    ...table(['range', 'phase', 'serving', 'replica reads', 'other side', 'workflow', 'epoch'], components),
+    ...view.shards.flatMap(({ name, givenUp }) =>
+      givenUp.map(
+        ({ server, closed }) => `${server} was the primary of ${name} and is ${closed ? 'closed' : 'closed as soon as it is seen'}`,
+      ),
+    ),
   ]
 }
 
 function shardTable(shards: KeyspaceView['shards']): string[] {
   return table(
-    ['shard', 'server', 'address', 'schema', 'serves', 'workflow'],
+    ['shard', 'server', 'address', 'replicas', 'schema', 'serves', 'workflow'],
     shards.map((s) => [
       s.name,
       `${s.server.id} (${s.server.flavour} ${s.server.version})`,
       `${s.server.host}:${s.server.port}`,
+      s.replicas.join(','),
       s.schema,
       s.serves ? 'yes' : 'no',
       s.workflow ?? '',

@@ -32,6 +32,7 @@ export function reshardCommand(program: Command, cli: CliContext): void {
 async function run(cli: CliContext, verb: string, keyspace: string, name: string, flags: Flags): Promise<void> {
   if (verb === 'create') return create(cli, keyspace, name, flags)
   if (verb === 'show' || verb === 'status' || verb === 'progress') return show(cli, verb, keyspace, name, flags)
+  await requireMeant(cli, verb, name, flags)
   const action = await cli.client().call('act', { keyspace, name }, request(cli, verb, flags))
   if (!bool(flags, 'wait', true)) return cli.out(`${verb} is asked for (request ${action.id}); \`show\` tells how it ends`)
   const ended = await carryOut(cli, keyspace, name, action)
@@ -76,6 +77,13 @@ async function create(cli: CliContext, keyspace: string, name: string, flags: Fl
   if (ended === null || body.dryRun === true) return
   if (bool(flags, 'wait', false)) await waitForCopy(cli, keyspace, name)
   else if (text(flags, 'format') === 'json') cli.out(JSON.stringify(ended, null, 2))
+}
+
+/** One side goes, for good: whoever asks says so, by the workflow's name where a person sits. */
+async function requireMeant(cli: CliContext, verb: string, name: string, flags: Flags): Promise<void> {
+  if ((verb !== 'complete' && verb !== 'cancel') || bool(flags, 'dryRun', false) || bool(flags, 'yes', false)) return
+  const typed = cli.ask === null ? null : await cli.ask(`${verb} can not be undone; type the workflow's name (${name}) to go on: `)
+  if (typed?.trim() !== name) throw cliErrors.notMeant({ verb, name })
 }
 
 /** Prints progress until every stream follows: a live line on a terminal, a plain line every few seconds elsewhere. */
@@ -190,6 +198,7 @@ function verbRequest(cli: CliContext, verb: string, flags: Flags): RequestBody<'
         requireVdiff: bool(flags, 'requireVdiff', false),
         allowDifferences: list(text(flags, 'allowDifferences')) ?? [],
         allowUnfenced: list(text(flags, 'allowUnfenced')) ?? [],
+        allowFewerReplicas: bool(flags, 'allowFewerReplicas', false),
         dryRun,
       }
       return { id, verb, args }

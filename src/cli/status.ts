@@ -50,7 +50,7 @@ async function workflowLog(cli: CliContext, flags: Flags): Promise<void> {
   print(cli, flags, entries, () => entries.flatMap(auditLines))
 }
 
-function auditLines(entry: AuditView): string[] {
+export function auditLines(entry: AuditView): string[] {
   const took = entry.ms === null ? '' : `  ${Math.round(entry.ms)} ms`
   const inputs = entry.inputs === null ? '' : `  ${JSON.stringify(entry.inputs)}`
   const outcome = entry.outcome === '' ? '' : `  ${entry.outcome}`

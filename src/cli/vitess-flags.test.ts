@@ -81,7 +81,7 @@ const workflow = {
   next: [],
 }
 
-async function run(args: readonly string[]): Promise<Run> {
+async function run(args: readonly string[], ask: CliContext['ask'] = null): Promise<Run> {
   const result: Run = { calls: [], out: [], err: [], help: '', error: null }
   const client = {
     baseUrl: 'http://test',
@@ -99,6 +99,7 @@ async function run(args: readonly string[]): Promise<Run> {
     out: (line) => result.out.push(line),
     err: (line) => result.err.push(line),
     live: null,
+    ask,
     readFile: async () => '{}',
     serverPassword: () => 'secret',
     newId: () => 'id-00000000',
@@ -147,6 +148,8 @@ const base = ['--workflow', 'w', '--target-keyspace', 'k']
 const required: Record<string, string[]> = {
   create: ['--source-shards', '0', '--target-shards', '-80,80-'],
   update: ['--resume'],
+  complete: ['--yes'],
+  cancel: ['--yes'],
 }
 
 for (const [command, verbs, flags] of [
@@ -258,3 +261,24 @@ for (const [command, verbs, flags] of [
     }
   })
 }
+
+test('promise 12: complete and cancel ask for the name of the workflow on a terminal and want --yes elsewhere; a dry run asks nothing', async () => {
+  for (const verb of ['complete', 'cancel']) {
+    const line = ['reshard', ...base, verb]
+    const asked: string[] = []
+    const type = (name: string) => async (question: string) => {
+      asked.push(question)
+      return name
+    }
+    for (const ask of [null, type(''), type('v'), type('y')]) {
+      const { calls, error } = await run(line, ask)
+      assert.deepEqual(calls, [])
+      assert.equal((error as { code?: string }).code, 'SW-CLI-007')
+    }
+    assert.match(asked[0] ?? '', /can not be undone.*\(w\)/)
+    assert.equal((await run(line, type('w'))).calls[0]?.name, 'act')
+    asked.length = 0
+    for (const more of ['--yes', '--dry-run']) assert.equal((await run([...line, more], type(''))).calls[0]?.name, 'act')
+    assert.deepEqual(asked, [])
+  }
+})

@@ -143,6 +143,13 @@ export const reshardFlags: readonly FlagRule[] = [
     ours: true,
   },
   {
+    flag: '--allow-fewer-replicas [bool]',
+    verbs: ['switchtraffic'],
+    how: 'works',
+    help: 'switch to shards with fewer replicas than those that serve (default false)',
+    ours: true,
+  },
+  {
     flag: '--allow-differences <tables>',
     verbs: switches,
     how: 'works',
@@ -167,6 +174,13 @@ export const reshardFlags: readonly FlagRule[] = [
     verbs: ['create', 'start', 'stop', 'update', ...switches, 'complete', 'cancel'],
     how: 'works',
     help: 'say what would be done, change nothing',
+  },
+  {
+    flag: '--yes [bool]',
+    verbs: ['complete', 'cancel'],
+    how: 'works',
+    help: "do it without asking for the workflow's name, which is asked for on a terminal and needed elsewhere",
+    ours: true,
   },
   { flag: '--keep-data [bool]', verbs: ['complete', 'cancel'], how: 'works', help: 'leave the databases that would be removed' },
   {

@@ -9,6 +9,7 @@ import fastifyStatic from '@fastify/static'
 import { decisionLog } from '../change/decision-log.ts'
 import { dualwriteDefinition } from '../change/dualwrite.ts'
 import { watchDualWrites } from '../change/dualwrite-watch.ts'
+import { watchGivenUp } from '../change/given-up.ts'
 import { watchPrimaryChanges } from '../change/primary-change.ts'
 import { reshardDefinition } from '../change/reshard.ts'
 import type { World } from '../change/servers.ts'
@@ -49,6 +50,8 @@ export type Control = { stop(): Promise<void> }
 const defaultLeaseMs = 5000
 /** How often servers that must be closed are looked at. */
 const closedLookMs = 5000
+/** One that comes back takes clients from its first moment on. */
+const givenUpLookMs = 500
 
 export async function startControl(options: ControlOptions): Promise<Control> {
   const { store, log, clock } = options
@@ -57,7 +60,7 @@ export async function startControl(options: ControlOptions): Promise<Control> {
     [put<Installation>(keys.installation, { v: 1, id: randomUUID(), createdAtMs: clock.nowMs() })],
   )
   const stop = new AbortController()
-  const office: Office = { pool: null, turns: new KeyspaceTurns(), fence: null }
+  const office: Office = { pool: null, turns: new KeyspaceTurns(), leadership: null }
   const http = buildHttp({ handlers: buildHandlers({ ...options, leading: office }), log, token: options.token, version: options.version })
   serveEvents(http, options)
   serveMetrics(http, options)
@@ -101,8 +104,9 @@ async function lead(options: ControlOptions, office: Office, stop: AbortSignal):
         await recoverAtLead(context)
         const { turns } = office
         office.pool = pool
-        office.fence = mine.fence
+        office.leadership = mine
         void watchClosed(context, turns, closedLookMs)
+        void watchGivenUp(options, pool, turns, mine, givenUpLookMs)
         void watchPrimaryChanges(options, pool, turns, mine, closedLookMs)
         const dualWrite = dualWriteWorld(options)
         void watchDualWrites(dualWrite, mine)
@@ -115,7 +119,7 @@ async function lead(options: ControlOptions, office: Office, stop: AbortSignal):
         })
       } finally {
         office.pool = null
-        office.fence = null
+        office.leadership = null
         await leadership.release()
       }
     } catch (error) {

@@ -9,16 +9,18 @@ import { openRunOn } from '../change/dualwrite-record.ts'
 import { createSequence } from '../change/sequences.ts'
 import { openUnusedServer } from '../change/servers.ts'
 import type { World } from '../change/servers.ts'
-import { addReplica, removeReplica, setPrimary } from '../change/replicas.ts'
+import { addReplica, removeReplica, shardLog } from '../change/replicas.ts'
+import { setPrimary } from '../change/set-primary.ts'
 import type { ClaimPool } from '../switch/claim.ts'
 import type { KeyspaceTurns } from '../switch/turns.ts'
 import { applyVSchema } from '../change/vschema.ts'
 import { SwError } from '../base/errors.ts'
 import { keys } from '../topology/keys.ts'
 import type { CreationSecret, KeyspaceRecord, ServerRecord, UserRecord } from '../topology/records.ts'
-import type { Condition, Json } from '../topology/store.ts'
+import type { Json } from '../topology/store.ts'
 import { put } from '../topology/typed.ts'
 import { Failures } from '../workflow/context.ts'
+import type { Leadership } from '../workflow/context.ts'
 import { readAudit } from '../workflow/audit.ts'
 import { workflowErrors } from '../workflow/errors.ts'
 import type { ActionRecord, WorkflowRecord } from '../workflow/records.ts'
@@ -33,7 +35,7 @@ import { actionView } from './views.ts'
 import type { TopologyView } from './views.ts'
 
 /** What only the leader has: claims on servers. Null while another process leads. */
-export type Office = { pool: ClaimPool | null; turns: KeyspaceTurns; fence: Condition | null }
+export type Office = { pool: ClaimPool | null; turns: KeyspaceTurns; leadership: Leadership | null }
 
 /** Every endpoint of the contract. Reading needs the topology only; changing goes through change/ and workflow/. */
 export function buildHandlers(world: World & { version: string; leading: Office }): Handlers {
@@ -101,15 +103,22 @@ export function buildHandlers(world: World & { version: string; leading: Office 
       return { removed: true }
     },
     async setPrimary(params, body) {
-      const { pool, fence, turns } = leading
+      const { pool, leadership, turns } = leading
       const view = await topologyView(world)
-      if (pool === null || fence === null) throw apiErrors.notLeader({ holder: view.leader()?.holder ?? 'nobody' })
+      if (pool === null || leadership === null) throw apiErrors.notLeader({ holder: view.leader()?.holder ?? 'nobody' })
       const keyspace = params['keyspace'] ?? ''
       let said: string[] = []
       await turns.run(keyspace, async () => {
-        said = await setPrimary(world, pool, fence, { keyspace, shard: params['shard'] ?? '', ...body })
+        said = await setPrimary(world, pool, leadership, { keyspace, shard: params['shard'] ?? '', ...body })
       })
       return { text: said }
+    },
+    async shardLog(params) {
+      const { keyspace = '', shard = '' } = params
+      const log = await readAudit(store, keyspace, shardLog(shard))
+      if (log.length === 0 && !(await topologyView(world)).shards(keyspace).some((one) => one.name === shard))
+        throw apiErrors.notFound({ kind: 'shard', name: `${keyspace}/${shard}`, list: `shard list ${keyspace}` })
+      return auditView(log)
     },
     async showVSchema(params) {
       const view = await topologyView(world)

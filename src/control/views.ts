@@ -3,6 +3,7 @@ import type { ActionView, GateView, KeyspaceView, ShardView, StreamView, VdiffVi
 import { keys } from '../topology/keys.ts'
 import type {
   GateRecord,
+  GivenUpServer,
   GateStats,
   KeyspaceRecord,
   LeaderRecord,
@@ -83,6 +84,7 @@ export class TopologyView {
   }
 
   shards(keyspace: string): ShardView[] {
+    const givenUp = this.all<GivenUpServer>(keys.allGivenUp)
     const routing = this.one<RoutingRecord>(keys.routing(keyspace))
     return this.all<ShardRecord>(keys.shards(keyspace)).map((shard) => {
       const server = this.one<ServerRecord>(keys.server(shard.serverId))
@@ -101,6 +103,10 @@ export class TopologyView {
         schema: shard.schema,
         serves: component?.serving.primary.includes(shard.name) ?? false,
         workflow: component?.workflow ?? null,
+        replicas: [...(shard.replicas ?? [])],
+        givenUp: givenUp
+          .filter((one) => one.keyspace === keyspace && one.shard === shard.name)
+          .map(({ serverId, closed }) => ({ server: serverId, closed })),
       }
     })
   }

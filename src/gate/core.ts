@@ -155,6 +155,8 @@ export class Core {
       return
     }
     if (now.version !== version) return
+    // Its server is another one now (`set-primary`).
+    if (now.shards.some((one) => one.uid === shard.uid && one.server.id !== shard.server.id)) return
     // Opening and switching without a hold: the record says that a change is under way, so it is worth waiting for.
     const attemptsMax = component.phase === 'stable' ? 12 : 200
     if (attempt >= attemptsMax) throw cause

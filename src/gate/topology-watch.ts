@@ -20,6 +20,8 @@ const prefixes: Readonly<Record<keyof Records, string>> = {
   users: keys.users,
   reads: keys.allReads,
 }
+/** A shard's server may be another one while its routing stays as it is. */
+const whoServes = ['routings', 'shards', 'servers', 'secrets'] as const
 const names = Object.keys(prefixes) as (keyof Records)[]
 
 export class TopologyWatch {
@@ -59,7 +61,9 @@ export class TopologyWatch {
     if (changed) this.#rebuild()
   }
 
-  /** One read at a time serves all who ask: those that come while it is under way may get what was true just before. */
+  /**
+   * Who serves, and where. One read at a time serves all who ask: those that come while it is under way may get what was true just before.
+   */
   refreshRouting(): Promise<void> {
     this.#refreshing ??= this.#readRouting().finally(() => {
       this.#refreshing = null
@@ -68,7 +72,10 @@ export class TopologyWatch {
   }
 
   async #readRouting(): Promise<void> {
-    if (this.#accept('routings', await this.#store.list(prefixes.routings))) this.#rebuild()
+    const read = await Promise.all(whoServes.map((name) => this.#store.list(prefixes[name])))
+    let changed = false
+    for (const [i, name] of whoServes.entries()) changed = this.#accept(name, read[i] as Snapshot) || changed
+    if (changed) this.#rebuild()
   }
 
   /** Traffic of shards that no view names any more and where nothing runs is forgotten. */

@@ -1,3 +1,4 @@
+import { createInterface } from 'node:readline/promises'
 import { randomUUID } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
@@ -19,6 +20,15 @@ let liveShown = false
 const clearLive = (): void => {
   if (liveShown) process.stderr.write('\r\x1b[2K')
   liveShown = false
+}
+async function askOnTerminal(question: string): Promise<string> {
+  clearLive()
+  const terminal = createInterface({ input: process.stdin, output: process.stderr })
+  try {
+    return await terminal.question(question, { signal: interrupted.signal })
+  } finally {
+    terminal.close()
+  }
 }
 const cli: CliContext = {
   client: () => {
@@ -43,6 +53,7 @@ const cli: CliContext = {
         liveShown = line !== ''
       }
     : null,
+  ask: process.stdin.isTTY && process.stderr.isTTY ? askOnTerminal : null,
   readFile: (path) => readFile(path, 'utf8'),
   serverPassword: () => process.env['SHARDWRIGHT_SERVER_PASSWORD'],
   newId: randomUUID,

@@ -136,14 +136,23 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       await f.query('DROP TABLE app__.late')
     })
 
-    test('a side with fewer replicas than the one that serves is told', async () => {
+    test('a side with fewer replicas than the one that serves is refused, unless allowed; on a way back it is told', async () => {
       const key = keys.shard('app', '-')
       const shard = await readRecord<ShardRecord>(world.store, key)
       assert(shard !== null)
       await world.store.commit([], [put(key, { ...shard.value, replicas: ['r'] })])
       const plan = await planSwitch(world.store, { keyspace: 'app', workflow: 'w', shards: null })
-      const { notes } = await preflight({ store: world.store, clock: systemClock }, plan, { ...defaultSwitchLimits, freshMs: 60_000 })
-      assert(notes.some((note) => /fewer replicas .* up to 1: -80 0, 80- 0/.test(note)))
+      for (const replicas of ['required', 'fewer-allowed', 'told'] as const) {
+        const limits = { ...defaultSwitchLimits, freshMs: 60_000, replicas }
+        const { blockers, notes } = await preflight({ store: world.store, clock: systemClock }, plan, limits)
+        const refused = blockers.find((error) => error.code === 'SW-SWITCH-040')
+        if (replicas !== 'required') assert.equal(refused, undefined)
+        else assert.match(refused?.message ?? '', /fewer replicas .* up to 1: -80 0, 80- 0/)
+        assert.equal(
+          notes.some((note) => /fewer replicas .* up to 1: -80 0, 80- 0/.test(note)),
+          replicas !== 'required',
+        )
+      }
       await world.store.commit([], [put(key, shard.value)])
     })
 

@@ -11,6 +11,7 @@ import { keys } from '../topology/keys.ts'
 import type { GateRecord, RoutingRecord, ShardRecord, StreamRecord, StreamReport, VdiffReport } from '../topology/records.ts'
 import { servesPrimary } from '../topology/routing.ts'
 import { listRecords } from '../topology/typed.ts'
+import { replicaFindings } from './check-replicas.ts'
 import type { SwitchContext, SwitchLimits } from './context.ts'
 import type { Preflight } from './effects.ts'
 import { switchErrors } from './errors.ts'
@@ -39,7 +40,7 @@ export async function preflight(
     vdiffFindings(context, plan, allowDifferences),
     sharedServerFindings(context, plan),
     gateFindings(context, plan),
-    replicaFindings(context, plan),
+    replicaFindings(context, plan, limits),
     ...plan.from.serverIds.map((id) => serverFindings(context, plan, id, 'from')),
     ...plan.to.serverIds.map((id) => serverFindings(context, plan, id, 'to')),
   ])
@@ -56,7 +57,7 @@ async function routingFindings(plan: SwitchPlan): Promise<Findings> {
   return { blockers, notes: [] }
 }
 
-async function streamFindings({ store, clock }: CheckContext, plan: SwitchPlan, limits: SwitchLimits): Promise<Findings> {
+export async function streamFindings({ store, clock }: CheckContext, plan: SwitchPlan, limits: SwitchLimits): Promise<Findings> {
   const blockers: SwError[] = []
   const reports = new Map(
     (await listRecords<StreamReport>(store, keys.reportsOf(plan.workflowUid))).map((entry) => [entry.value.streamUid, entry.value]),
@@ -151,20 +152,6 @@ async function sharedServerFindings({ store }: CheckContext, plan: SwitchPlan): 
     }
   }
   return { blockers, notes: [] }
-}
-
-/** A side with fewer replicas is a smaller one when its primary is lost. */
-async function replicaFindings({ store }: CheckContext, plan: SwitchPlan): Promise<Findings> {
-  const shards = new Map((await listRecords<ShardRecord>(store, keys.shards(plan.keyspace))).map((one) => [one.value.uid, one.value]))
-  const count = (uid: string): number => shards.get(uid)?.replicas?.length ?? 0
-  const wanted = Math.max(0, ...plan.from.shards.map((shard) => count(shard.uid)))
-  const fewer = plan.to.shards.filter((shard) => count(shard.uid) < wanted)
-  if (fewer.length === 0) return { blockers: [], notes: [] }
-  const each = fewer.map((shard) => `${shard.shard} ${count(shard.uid)}`).join(', ')
-  return {
-    blockers: [],
-    notes: [`fewer replicas than the serving side, whose shards have up to ${wanted}: ${each} (shardwright shard add-replica)`],
-  }
 }
 
 async function gateFindings({ store }: CheckContext, plan: SwitchPlan): Promise<Findings> {

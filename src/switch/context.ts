@@ -43,6 +43,8 @@ export type SwitchLimits = {
   readonly limitMs: number
   /** How long gates keep statements back at most. */
   readonly holdMs: number
+  /** Of the side that is to serve: as many as on the serving side and fit to be read; fewer; or only told of, on a way back. */
+  readonly replicas: 'required' | 'fewer-allowed' | 'told'
   /** How long to wait for the gates' figures afterwards. */
   readonly holdsReportMs: number
 }
@@ -59,5 +61,6 @@ export const defaultSwitchLimits: SwitchLimits = {
   lockLeaseMs: 4_000,
   limitMs: 8_000,
   holdMs: 15_000,
+  replicas: 'required',
   holdsReportMs: 1_000,
 }

@@ -260,6 +260,27 @@ export const switchErrors = defineErrors('SWITCH', {
     why: 'On the new shards the schema has another name: it would go on working on the old one.',
     fix: 'Write it without {schema}, or drop it before the switch.',
   },
+  fewerReplicas: {
+    number: 40,
+    class: 'user',
+    what: 'the side that is to serve {keyspace} has fewer replicas than the serving side, whose shards have up to {wanted}: {each}',
+    why: 'With fewer replicas its shards serve fewer reads, and stand closer to the loss of a primary.',
+    fix: 'Add them: shardwright shard add-replica {keyspace}/{shard} --server …; or switch with --allow-fewer-replicas.',
+  },
+  replicaUnfit: {
+    number: 41,
+    class: 'user',
+    what: 'the replica {server} of {keyspace}/{shard} can not be read: {reason}',
+    why: 'Reads at @replica move to it, and unknown lag counts as too much.',
+    fix: 'Start its replication or wait for it; or forget it: shardwright shard remove-replica {keyspace}/{shard} --server {server}.',
+  },
+  noReplicas: {
+    number: 42,
+    class: 'user',
+    what: 'the shard {shard} of {keyspace} has no replica that replica reads could move to',
+    why: 'Reads at @replica go to replicas only; without one they would fail from then on.',
+    fix: 'Add one: shardwright shard add-replica {keyspace}/{shard} --server …; or move them with the writes.',
+  },
   objectsDiffer: {
     number: 38,
     class: 'user',

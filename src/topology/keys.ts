@@ -91,6 +91,8 @@ export const keys = {
   /** A shard whose primary is being changed. */
   primaryChange: (keyspace: string, shard: string) => `primary-changes/${keyspace}/${shard}`,
   primaryChanges: 'primary-changes/',
+  givenUp: (serverId: string) => `given-up/${serverId}`,
+  allGivenUp: 'given-up/',
   leader: 'leader/control',
   /** Grows with every acquisition of the leader's lease; outlives the lease. */
   leaderToken: 'leader-token/control',

@@ -292,6 +292,12 @@ export type MovedEvent = MadeInSession & { name: string; zone: string; enabled: 
 /** What moves with a workflow's switches, as it stood on the serving side at the last one. */
 export type SwitchObjects = { v: 1; workflowUid: string; triggers: MovedTrigger[]; events: MovedEvent[] }
 
+/**
+ * A server that was a shard's primary and is none any more: kept closed until it is a replica, whoever starts or opens it, and also if it was
+ * down when it was given up.
+ */
+export type GivenUpServer = { v: 1; serverId: string; keyspace: string; shard: string; allowUnfenced: string[]; closed: boolean }
+
 /** A change of a shard's primary that is under way: whoever leads next finishes it or takes it back. */
 export type PrimaryChange = {
   v: 1

@@ -153,6 +153,15 @@ export function toStable(record: RoutingRecord, step: Step): RoutingChange {
   )
 }
 
+/** Gates hold writes while the server of a shard is exchanged for another; nothing moves. Ends with `letGo`, or the next switch. */
+export function holdStill(record: RoutingRecord, step: Step & { hold: { sinceMs: number; untilMs: number } }): RoutingChange {
+  return eachComponent(record, step, (c) => (c.phase === 'stable' ? { ...c, hold: step.hold } : `it is ${c.phase}`))
+}
+
+export function letGo(record: RoutingRecord, step: Step): RoutingChange {
+  return eachComponent(record, step, (c) => (c.phase === 'stable' ? { ...c, hold: null } : `it is ${c.phase}`))
+}
+
 /** complete and cancel: from here on there is no way back. `serving` is the side that must serve now. */
 export function toRetiring(record: RoutingRecord, step: Step & { serving: readonly string[] }): RoutingChange {
   return eachComponent(record, step, (c) => {

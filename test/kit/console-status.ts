@@ -42,6 +42,8 @@ export function keyspace(component: Partial<KeyspaceView['routing']['components'
       schema: `app_${index}`,
       serves: all.serving.includes(name),
       workflow: all.workflow,
+      replicas: [],
+      givenUp: [],
     })),
     routing: { version: 12, components: [all] },
     vschema: {},

@@ -22,3 +22,9 @@ export async function follow(replica: Connection, source: Connection, port: numb
 export async function forgetOwn(replica: Connection): Promise<void> {
   if (replica.flavour === 'mysql') await replica.query('RESET BINARY LOGS AND GTIDS')
 }
+
+export async function replicates(replica: Connection): Promise<boolean> {
+  const row = (await replica.allText('SHOW REPLICA STATUS'))[0]
+  const yes = (...names: string[]): boolean => names.some((name) => row?.[name] === 'Yes')
+  return yes('Replica_IO_Running', 'Slave_IO_Running') && yes('Replica_SQL_Running', 'Slave_SQL_Running')
+}
