@@ -325,6 +325,10 @@ export const VdiffView = z.object({
 })
 export type VdiffView = z.infer<typeof VdiffView>
 
+/** Whether what was done can be undone, by which command, and until when. */
+export const UndoView = z.object({ possible: z.enum(['yes', 'not now', 'unknown', 'no']), by: z.string().nullable(), until: z.string() })
+export type UndoView = z.infer<typeof UndoView>
+
 export const WorkflowView = z.object({
   keyspace: z.string(),
   name: z.string(),
@@ -352,6 +356,7 @@ export const WorkflowView = z.object({
   action: ActionView.nullable(),
   journal: z.array(z.object({ atMs: z.number(), text: z.string() })),
   next: z.array(z.string()),
+  undo: UndoView.nullable().default(null),
   dualwrite: DualWriteView.nullable().default(null),
 })
 export type WorkflowView = z.infer<typeof WorkflowView>

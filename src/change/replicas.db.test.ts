@@ -222,7 +222,7 @@ for (const flavour of flavours()) {
         'replication to run',
         async () => {
           await using connection = await connect({ host: '127.0.0.1', port: first.port, ...admin.value.admin })
-          return replicates(connection)
+          return await replicates(connection)
         },
         20_000,
       )

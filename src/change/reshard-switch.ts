@@ -97,6 +97,10 @@ export async function switchVerb(world: World & Claims, context: ActionContext, 
   const chosen = args.shards.length === 0 ? own.map((component) => component.range) : rangesForShards(routing.value, name, args.shards)
   const wanted = verb === 'switchtraffic' ? targetShards : sourceShards
   if (!args.tabletTypes.includes('primary')) {
+    const there = own
+      .filter((component) => chosen.includes(component.range))
+      .every((c) => c.serving.replica.every((shard) => wanted.includes(shard)))
+    if (there) return context.say(`nothing to do: replica reads of ${chosen.join(', ')} are on ${wanted.join(',')} already`)
     await requireReplicas(real, context, own, { ranges: chosen, wanted, verb, args })
     if (args.dryRun) return context.say(`would move replica reads of ${chosen.join(', ')} to ${wanted.join(',')}`)
     await decide(real, keyspace, routing, (record) => replicaReadsTo(record, chosen, wanted, context.leadership.token), chosen)

@@ -74,6 +74,9 @@ export function workflowLines(workflow: WorkflowView): string[] {
     `${workflow.keyspace}.${workflow.name}  ${workflow.kind}  ${workflow.state}  ${workflow.sourceShards.join(',')} → ${workflow.targetShards.join(',')}  serving: ${workflow.serving}`,
     ...workflow.streams.map((stream) => `  ${streamLine(stream)}`),
     ...(workflow.vdiff === null ? [] : [vdiffLine(workflow.vdiff)]),
+    ...(workflow.undo == null
+      ? []
+      : [`  undo: ${workflow.undo.possible}, ${workflow.undo.until}${workflow.undo.by === null ? '' : ` (${workflow.undo.by})`}`]),
     ...(workflow.next.length === 0 ? [] : [`  next: ${workflow.next.join(' | ')}`]),
   ]
 }

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import { keys } from '../topology/keys.ts'
 import type { StreamRecord, StreamReport } from '../topology/records.ts'
 import type { Json, Snapshot } from '../topology/store.ts'
+import { undoView } from './undo-view.ts'
 import { TopologyView, reportFreshMs } from './views.ts'
 
 const nowMs = 1_000_000
@@ -77,4 +78,23 @@ test('promise 6: state, rate and ETA of a stale report are unknown; a failure st
   const stale = viewOf({ ...report, atMs: nowMs - reportFreshMs })
   assert.deepEqual([stale.state, stale.rowsPerSecond, stale.etaMs], ['unknown', null, null])
   assert.equal(viewOf({ ...report, atMs: nowMs - reportFreshMs, state: 'failed' }).state, 'failed')
+})
+
+test('promise 5: what can be undone, by what and until when is told; what is not known is not promised', () => {
+  const workflow = { keyspace: 'k', name: 'w', state: 'running', ended: false }
+  const back = { ...viewOf(report), direction: 'reverse' as const }
+  const of = (...streams: ReturnType<typeof viewOf>[]): string => {
+    const undo = undoView(workflow, 'target', streams)
+    return `${undo?.possible}: ${undo?.until}`
+  }
+  assert.match(undoView(workflow, 'source', [])?.by ?? '', / cancel$/)
+  assert.match(of(back), /^yes: until complete/)
+  assert.match(undoView(workflow, 'target', [back])?.by ?? '', / reversetraffic$/)
+  assert.match(of(), /^unknown/)
+  assert.match(of({ ...back, state: 'unknown' }), /^unknown/)
+  const headroom = { retentionMs: 86_400_000, leftMs: 7_200_000, warning: null }
+  assert.match(of({ ...back, wanted: 'stopped', state: 'stopped' }), /^not now: .* start first.*is unknown/)
+  assert.match(of({ ...back, state: 'failed', headroom }), /^not now: .*kept for another 2\.?0? h/)
+  assert.equal(undoView({ ...workflow, state: 'completing' }, 'target', [back])?.possible, 'no')
+  assert.equal(undoView({ ...workflow, state: 'complete', ended: true }, 'target', [])?.possible, 'no')
 })

@@ -20,6 +20,7 @@ import type {
 import { dualWriteSides, dualWriteView, nextOfDualWrite } from './dualwrite-view.ts'
 import type { Snapshot } from '../topology/store.ts'
 import type { ActionRecord, WorkflowRecord } from '../workflow/records.ts'
+import { undoView } from './undo-view.ts'
 
 /** A report older than this says nothing about now. */
 export const reportFreshMs = 3000
@@ -161,6 +162,7 @@ export class TopologyView {
       action,
       journal: workflow.journal,
       next: action?.state === 'pending' || action?.state === 'running' ? [] : nextOf(workflow, side, streams),
+      undo: undoView(workflow, side, streams),
       dualwrite: null,
     }
   }
@@ -185,6 +187,7 @@ export class TopologyView {
       action,
       journal: workflow.journal,
       next: action?.state === 'pending' || action?.state === 'running' ? [] : nextOfDualWrite(workflow, readsPercent),
+      undo: null,
       dualwrite,
     }
   }

@@ -68,7 +68,7 @@ export async function runSwitch(options: RunSwitchOptions): Promise<SwitchReport
     steps,
     holds: null,
     killed,
-    notes,
+    notes: [...new Set(notes)],
     blockers: [],
     error: null,
     undo: null,

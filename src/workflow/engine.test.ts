@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import { systemClock } from '../base/clock.ts'
 import { silentLog } from '../base/log.ts'
 import { keys } from '../topology/keys.ts'
+import { topologyErrors } from '../topology/errors.ts'
 import { MemoryStore } from '../topology/memory.ts'
 import type { Store } from '../topology/store.ts'
 import type { Leadership } from './context.ts'
@@ -20,7 +21,7 @@ async function lead(store: Store, token: number): Promise<Leadership & { end: Ab
 }
 
 async function ended(store: Store, workflowUid: string, id: string): Promise<ActionRecord> {
-  for await (const snapshot of store.watch(keys.actions, AbortSignal.timeout(5000))) {
+  for await (const snapshot of store.watch(keys.actions, AbortSignal.timeout(15_000))) {
     const action = snapshot.entries.get(keys.action(workflowUid, id))?.value as unknown as ActionRecord | undefined
     if (action?.state === 'done' || action?.state === 'failed') return action
   }
@@ -123,6 +124,35 @@ test('actions of one workflow run one after the other in the order they were ask
   const engine = engineOf(store, leadership, { kind: 'test', verbs: { create: verb('create'), x: verb('x'), y: verb('y'), z: verb('z') } })
   await ended(store, workflow.uid, 'id-z')
   assert.deepEqual(order, ['create', 'x', 'y', 'z'])
+  leadership.end.abort()
+  await engine
+})
+
+test('promises 9, 13: a verb that met a commit of unknown outcome is run again until one is known; only one that stays unknown is told', async () => {
+  const store = new MemoryStore()
+  const leadership = await lead(store, 1)
+  const runs = { soon: 0, never: 0 }
+  const unknown = (): Error => topologyErrors.outcomeUnknown({ keys: 'routing/k' })
+  const engine = engineOf(store, leadership, {
+    kind: 'test',
+    verbs: {
+      create: async () => {},
+      soon: async () => {
+        if (++runs.soon < 3) throw unknown()
+      },
+      never: async () => {
+        runs.never++
+        throw unknown()
+      },
+    },
+  })
+  const { workflow } = await requestCreate(store, { ...create, id: 'create-1' })
+  for (const verb of ['soon', 'never'] as const)
+    await requestAction(store, { keyspace: 'k', name: 'w', id: `${verb}-1`, verb, args: {}, nowMs: 2 })
+  assert.equal((await ended(store, workflow.uid, 'soon-1')).state, 'done')
+  assert.equal(runs.soon, 3)
+  const never = await ended(store, workflow.uid, 'never-1')
+  assert.deepEqual([never.state, never.error?.code, runs.never], ['failed', 'SW-TOPOLOGY-002', 6])
   leadership.end.abort()
   await engine
 })

@@ -7,7 +7,7 @@
  * that was `running` when a leader died is run again by the next one; its completed steps are answered from the record.
  * The outside effects of a verb carry protection of their own (claims, tokens), which is not this room's business.
  */
-import { SwError } from '../base/errors.ts'
+import { isSwError, SwError } from '../base/errors.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
 import { keys } from '../topology/keys.ts'
@@ -79,7 +79,29 @@ function due(snapshot: Snapshot): Map<string, ActionRecord> {
   return first
 }
 
+/** How often an action is carried out whose commits the topology does not tell the outcome of. */
+const runsMax = 6
+
+/**
+ * An outcome that the topology did not tell (SW-TOPOLOGY-002; a repeat that it refused and that proves nothing, after etcd was lost) is no answer for
+ * the person who asked: the action is run again from its start, as the next leader would run it had this one died there. Verbs stand that; what was
+ * done is found in the records that they read.
+ */
 async function runAction(options: EngineOptions, workflowUid: string, actionId: string): Promise<void> {
+  const { clock, leadership, log } = options
+  for (let run = 1; ; run++) {
+    try {
+      return await runOnce(options, workflowUid, actionId, run === runsMax)
+    } catch (error) {
+      if (!isSwError(error, 'SW-TOPOLOGY-002') || run === runsMax || leadership.signal.aborted) throw error
+      log.warn({ workflowUid, action: actionId, run, error }, 'the topology did not tell the outcome of a commit; the action is run again')
+      await clock.sleep(50 * 2 ** run, leadership.signal).catch(() => undefined)
+    }
+  }
+}
+
+/** @throws SW-TOPOLOGY-002, unless it is the `last` run: then that is the action's error */
+async function runOnce(options: EngineOptions, workflowUid: string, actionId: string, last: boolean): Promise<void> {
   const { store, clock, leadership, definitions } = options
   const entry = await store.get(keys.action(workflowUid, actionId))
   const action = entry?.value as unknown as ActionRecord | undefined
@@ -106,6 +128,7 @@ async function runAction(options: EngineOptions, workflowUid: string, actionId: 
       log.warn({ error }, 'leadership ended; the next leader goes on with this action')
       return
     }
+    if (isSwError(error, 'SW-TOPOLOGY-002') && !last) throw error
     log.error({ error }, 'an action failed')
     await context.finish({ state: 'failed', errors: errorsOf(error, action.verb) })
   }

@@ -119,6 +119,7 @@ export function workflow(over: Partial<WorkflowView> = {}): WorkflowView {
     vdiff: null,
     action: null,
     journal: [{ atMs: startMs, text: 'created' }],
+    undo: null,
     next: [
       'shardwright reshard --workflow split --target-keyspace app show',
       'shardwright reshard --workflow split --target-keyspace app cancel',
