@@ -7,7 +7,7 @@ import { cliErrors } from './errors.ts'
 import { bootstraps, dualwriteFlags, dualwriteVerbTexts } from './dualwrite-flags.ts'
 import { bool, list, milliseconds, need, text } from './flags.ts'
 import type { Flags } from './flags.ts'
-import { carryOut } from './follow.ts'
+import { carryOutAs } from './follow.ts'
 import { clockTime, count, duration, table } from './text.ts'
 import { verbCommand } from './verbs.ts'
 
@@ -34,8 +34,7 @@ async function run(cli: CliContext, verb: string, flags: Flags): Promise<void> {
       ? await cli.client().call('createWorkflow', {}, creation(cli, keyspace, name, flags))
       : await cli.client().call('act', { keyspace, name }, { ...request(cli, verb, flags), actor: cli.actor })
   if (!bool(flags, 'wait', true)) return cli.out(`${verb} is asked for (request ${action.id}); \`show\` tells how it ends`)
-  const ended = await carryOut(cli, keyspace, name, action)
-  if (text(flags, 'format') === 'json' && ended !== null) cli.out(JSON.stringify(ended, null, 2))
+  await carryOutAs(text(flags, 'format'), cli, keyspace, name, action)
 }
 
 function creation(cli: CliContext, keyspace: string, name: string, flags: Flags): RequestBody<'createWorkflow'> {

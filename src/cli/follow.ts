@@ -28,9 +28,26 @@ export async function followAction(cli: CliContext, keyspace: string, name: stri
   return action
 }
 
+/** As JSON, standard output is the action alone, also one that failed: what is told meanwhile goes where errors go. */
+export async function carryOutAs(
+  format: string | undefined,
+  cli: CliContext,
+  keyspace: string,
+  name: string,
+  first: ActionView,
+): Promise<ActionView | null> {
+  if (format !== 'json') return carryOut(cli, keyspace, name, first)
+  const action = await followAction({ ...cli, out: cli.err }, keyspace, name, first)
+  if (action !== null) cli.out(JSON.stringify(action, null, 2))
+  return succeeded(cli, keyspace, name, action)
+}
+
 /** Follows and fails with the action's errors printed, all of them. */
 export async function carryOut(cli: CliContext, keyspace: string, name: string, first: ActionView): Promise<ActionView | null> {
-  const action = await followAction(cli, keyspace, name, first)
+  return succeeded(cli, keyspace, name, await followAction(cli, keyspace, name, first))
+}
+
+function succeeded(cli: CliContext, keyspace: string, name: string, action: ActionView | null): ActionView | null {
   if (action === null || action.state === 'done') return action
   for (const error of action.errors) printError(cli, error)
   throw cliErrors.failed({ what: `${action.verb} of ${keyspace}.${name} did not succeed` })

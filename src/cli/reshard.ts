@@ -5,7 +5,7 @@ import type { CliContext } from './context.ts'
 import { cliErrors } from './errors.ts'
 import { bool, list, milliseconds, need, repeated, text } from './flags.ts'
 import type { Flags } from './flags.ts'
-import { carryOut, streamLine, workflowLines } from './follow.ts'
+import { carryOut, carryOutAs, streamLine, workflowLines } from './follow.ts'
 import { paceLimits } from './pace.ts'
 import { parseServerUrl } from './server-url.ts'
 import { clockTime, duration, resumedText } from './text.ts'
@@ -35,12 +35,12 @@ async function run(cli: CliContext, verb: string, keyspace: string, name: string
   await requireMeant(cli, verb, name, flags)
   const action = await cli.client().call('act', { keyspace, name }, request(cli, verb, flags))
   if (!bool(flags, 'wait', true)) return cli.out(`${verb} is asked for (request ${action.id}); \`show\` tells how it ends`)
-  const ended = await carryOut(cli, keyspace, name, action)
-  if (verb === 'vdiff' && ended !== null) {
-    await followVdiff(cli, keyspace, name, (ended.result as { vdiff?: string } | null)?.vdiff, text(flags, 'format'))
+  if (verb !== 'vdiff') {
+    await carryOutAs(text(flags, 'format'), cli, keyspace, name, action)
     return
   }
-  if (text(flags, 'format') === 'json' && ended !== null) cli.out(JSON.stringify(ended, null, 2))
+  const ended = await carryOut(cli, keyspace, name, action)
+  if (ended !== null) await followVdiff(cli, keyspace, name, (ended.result as { vdiff?: string } | null)?.vdiff, text(flags, 'format'))
 }
 
 async function create(cli: CliContext, keyspace: string, name: string, flags: Flags): Promise<void> {
@@ -73,10 +73,10 @@ async function create(cli: CliContext, keyspace: string, name: string, flags: Fl
     dryRun: bool(flags, 'dryRun', false),
   }
   const action = await cli.client().call('createWorkflow', {}, body)
-  const ended = await carryOut(cli, keyspace, name, action)
-  if (ended === null || body.dryRun === true) return
-  if (bool(flags, 'wait', false)) await waitForCopy(cli, keyspace, name)
-  else if (text(flags, 'format') === 'json') cli.out(JSON.stringify(ended, null, 2))
+  const format = text(flags, 'format')
+  const ended = await carryOutAs(format, cli, keyspace, name, action)
+  if (ended === null || body.dryRun === true || !bool(flags, 'wait', false)) return
+  await waitForCopy(format === 'json' ? { ...cli, out: cli.err } : cli, keyspace, name)
 }
 
 /** One side goes, for good: whoever asks says so, by the workflow's name where a person sits. */

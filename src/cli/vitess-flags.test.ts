@@ -24,7 +24,7 @@ const done: ActionView = {
   endedAtMs: 1,
   waiting: null,
   steps: [],
-  text: [],
+  text: ['a line for people'],
   result: { vdiff: 'v1' },
   error: null,
   errors: [],
@@ -280,5 +280,12 @@ test('promise 12: complete and cancel ask for the name of the workflow on a term
     asked.length = 0
     for (const more of ['--yes', '--dry-run']) assert.equal((await run([...line, more], type(''))).calls[0]?.name, 'act')
     assert.deepEqual(asked, [])
+  }
+})
+
+test('with --format json standard output is one JSON value, whatever is told meanwhile', async () => {
+  for (const line of [['create', ...(required['create'] ?? [])], ['switchtraffic'], ['complete', '--yes'], ['check']]) {
+    const { out } = await run(['reshard', ...base, ...line, '--format', 'json'])
+    assert.equal((JSON.parse(out.join('\n')) as { state: string }).state, 'done', line[0])
   }
 })

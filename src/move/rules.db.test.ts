@@ -83,6 +83,29 @@ for (const flavour of flavours()) {
     await again.stop()
   })
 
+  test(`1.10 on ${flavour}: a source that has not executed what was read of it (another server, a failover that lost some) is not followed, and nothing is written`, async () => {
+    await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] }, on())
+    await fill(world, 0, 50, 100)
+    const record = world.record(0)
+    const running = world.start(record)
+    await world.untilRunning(record.uid)
+    await world.drain(record.uid)
+    await running.stop()
+    world.reports.delete(record.uid)
+    // Its address is another server's now, which knows nothing of those positions.
+    world.start({ ...record, generation: record.generation + 1, source: { ...record.source, serverId: record.targets[0]!.serverId } })
+    await world.until('failure', () => world.state(record.uid) === 'failed')
+    const error = world.reports.get(record.uid)?.error
+    assert.equal(error?.code, 'SW-MOVE-010', JSON.stringify(error))
+    assert.match(error?.what ?? '', /has not executed what the stream has already applied/)
+    world.reports.delete(record.uid)
+    const again = world.start({ ...record, generation: record.generation + 2 })
+    await world.untilRunning(record.uid)
+    await world.drain(record.uid)
+    await world.assertEqual()
+    await again.stop()
+  })
+
   test(`1.13, 1.10 on ${flavour}: DDL on a moved table stops the stream, on another it does not; a statement instead of rows stops it`, async () => {
     await using world = await World.create({ flavour, sources: ['-'], targets: ['-'] }, on())
     await fill(world, 0, 10, 10)

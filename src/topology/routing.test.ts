@@ -6,7 +6,9 @@ import {
   componentFor,
   componentOfShard,
   detachWorkflow,
+  holdStill,
   initialRouting,
+  letGo,
   moveReplicaReads,
   rangesForShards,
   takeToken,
@@ -202,4 +204,19 @@ describe('routing record', () => {
     const wrong = attachWorkflow(initialRouting(['-'], token), { workflow: 'v', sources: ['-'], targets: ['-80'], token })
     assert(!wrong.ok && wrong.error.code.startsWith('SW-KEYSPACE'))
   })
+})
+
+test('writes are held while a server is exchanged only where nothing moves; a switch takes the hold over and ends it', () => {
+  const held = ok(holdStill(split, { ranges, token, hold }))
+  assert.deepEqual(held.components[0], { ...split.components[0], hold })
+  assert.deepEqual(ok(letGo(held, { ranges, token })), split)
+  for (const state of [states.switching, states.openingNew, states.openingBack, states.retiring]) {
+    assert.equal(holdStill(state, { ranges, token, hold }).ok, false)
+    assert.equal(letGo(state, { ranges, token }).ok, false)
+  }
+  const later = { sinceMs: 5, untilMs: 6 }
+  const switching = ok(toSwitching(held, { ranges, token, hold: later }))
+  assert.deepEqual(switching.components[0]?.hold, later)
+  assert.equal(ok(toStable(ok(toOpening(switching, { ranges, token, outcome: 'back' })), { ranges, token })).components[0]?.hold, null)
+  assert.equal(holdStill(split, { ranges, token: token + 1, hold }).ok, false)
 })
