@@ -202,7 +202,10 @@ for (const flavour of flavours()) {
         password: '',
       }
       await until('it to replicate', () => replicates(to))
-      await addReplica(office.world, place, { host: '127.0.0.1', port: at(0).port, user, password })
+      await turns.run(
+        'app',
+        async () => void (await addReplica(office.world, place, { host: '127.0.0.1', port: at(0).port, user, password })),
+      )
       assert.equal(await office.store.get(keys.givenUp(id(0))), null)
       const on = await client('app@replica')
       await until('reads there', async () => Number(await scalar(on, 'SELECT @@port')) === at(0).port)

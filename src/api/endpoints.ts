@@ -7,7 +7,6 @@ import {
   ActionRequest,
   ActionView,
   ApplyVSchema,
-  AuditView,
   CreateKeyspace,
   DeleteKeyspace,
   CreateSequence,
@@ -26,6 +25,7 @@ import {
   VdiffView,
   WorkflowView,
 } from './schemas.ts'
+import { AuditView } from './history-schemas.ts'
 
 export type Endpoint = {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod'
 import { DualWriteSpec, DualWriteView, RampArgs, RollbackArgs, TenantArgs, ValidateArgs, dualwriteStates } from './dualwrite-schemas.ts'
+import { UndoView } from './history-schemas.ts'
 
 export const ErrorView = z.object({
   code: z.string(),
@@ -325,10 +326,6 @@ export const VdiffView = z.object({
 })
 export type VdiffView = z.infer<typeof VdiffView>
 
-/** Whether what was done can be undone, by which command, and until when. */
-export const UndoView = z.object({ possible: z.enum(['yes', 'not now', 'unknown', 'no']), by: z.string().nullable(), until: z.string() })
-export type UndoView = z.infer<typeof UndoView>
-
 export const WorkflowView = z.object({
   keyspace: z.string(),
   name: z.string(),
@@ -360,20 +357,6 @@ export const WorkflowView = z.object({
   dualwrite: DualWriteView.nullable().default(null),
 })
 export type WorkflowView = z.infer<typeof WorkflowView>
-
-/** One entry of a workflow's log: append-only, in the order of time. */
-export const AuditView = z.object({
-  atMs: z.number(),
-  actor: z.string(),
-  kind: z.enum(['request', 'step', 'decision', 'kill', 'refusal', 'outcome', 'note']),
-  verb: z.string().nullable(),
-  action: z.string().nullable(),
-  what: z.string(),
-  inputs: z.unknown(),
-  outcome: z.string(),
-  ms: z.number().nullable(),
-})
-export type AuditView = z.infer<typeof AuditView>
 
 export const GateView = z.object({
   id: z.string(),

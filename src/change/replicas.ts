@@ -19,7 +19,7 @@ import type { ServerAddress, World } from './servers.ts'
 
 export type Place = { readonly keyspace: string; readonly shard: string }
 
-/** Takes a running replica of the shard's server into the topology. SW-CHANGE-045 when it is none. */
+/** In the keyspace's turn. Takes a running replica of the shard's server into the topology; repeatable. SW-CHANGE-045 when it is none. */
 export async function addReplica(world: World, { keyspace, shard }: Place, address: ServerAddress): Promise<ServerRecord> {
   const { store } = world
   const id = `${address.host}:${address.port}`
@@ -46,8 +46,12 @@ export async function addReplica(world: World, { keyspace, shard }: Place, addre
     else if (!source.running) refuse(`its replication does not run${source.error === '' ? '' : `: ${source.error}`}`)
     if ((await connection.value('SELECT @@GLOBAL.read_only')) !== '1') refuse('it takes writes (read_only=0)')
     await ourAccounts(connection, secret.value)
-    await unlockForReads(connection, secret.value, await withServer(store, record.value.serverId, 'admin', accountsOf))
-    if (known) return (await needServer(store, id)).value
+    const unlock = async (): Promise<void> =>
+      unlockForReads(connection, secret.value, await withServer(store, record.value.serverId, 'admin', accountsOf))
+    if (known) {
+      await unlock()
+      return (await needServer(store, id)).value
+    }
     const server: ServerRecord = {
       v: 1,
       id,
@@ -68,7 +72,10 @@ export async function addReplica(world: World, { keyspace, shard }: Place, addre
         put(keys.shard(keyspace, shard), { ...record.value, replicas: [...replicasOf(record.value), id] }),
       ],
     )
-    return result.ok ? server : addReplica(world, { keyspace, shard }, address)
+    if (!result.ok) return await addReplica(world, { keyspace, shard }, address)
+    // Not before: whoever keeps former primaries closed would close it again.
+    await unlock()
+    return server
   } finally {
     await connection.close()
   }

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
-import type { AuditView, GateView, StatusView } from '../api/schemas.ts'
+import type { AuditView } from '../api/history-schemas.ts'
+import type { GateView, StatusView } from '../api/schemas.ts'
 import type { CliContext } from './context.ts'
 import type { Flags } from './flags.ts'
 import { need, text } from './flags.ts'

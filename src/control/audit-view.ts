@@ -1,4 +1,4 @@
-import type { AuditView } from '../api/schemas.ts'
+import type { AuditView } from '../api/history-schemas.ts'
 import type { AuditRecord } from '../workflow/audit.ts'
 
 /**

@@ -95,7 +95,13 @@ export function buildHandlers(world: World & { version: string; leading: Office 
     },
     async addReplica(params, body) {
       const place = { keyspace: params['keyspace'] ?? '', shard: params['shard'] ?? '' }
-      const { id, flavour, version: serverVersion, host, port, provisioned } = await addReplica(world, place, body)
+      const view = await topologyView(world)
+      if (leading.leadership === null) throw apiErrors.notLeader({ holder: view.leader()?.holder ?? 'nobody' })
+      let added: ServerRecord | null = null
+      await leading.turns.run(place.keyspace, async () => {
+        added = await addReplica(world, place, body)
+      })
+      const { id, flavour, version: serverVersion, host, port, provisioned } = added as unknown as ServerRecord
       return { id, flavour, version: serverVersion, host, port, provisioned }
     },
     async removeReplica(params) {
