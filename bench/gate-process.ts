@@ -1,25 +1,45 @@
-/** The gate of bench/gate.ts, in a process of its own so that its CPU time can be told: port of the server in, port of the gate out. */
-import { addKeyspace, addServer, addUser, MemoryStore, startGate } from '../src/gate/testkit/world.ts'
+/**
+ * The gate of the gate's benches, in a process of its own: port of the server in, port of the gate out.
+ *
+ *     node bench/gate-process.ts SERVER_PORT [PORT]     on this port, beside others of its kind
+ */
+import { randomUUID } from 'node:crypto'
+import { systemClock } from '../src/base/clock.ts'
+import { silentLog } from '../src/base/log.ts'
+import { Gate } from '../src/gate/gate.ts'
+import { addKeyspace, addServer, addUser, MemoryStore } from '../src/gate/testkit/world.ts'
+import { shardedNames, shardRanges } from './gate-kit.ts'
 
 const serverPort = Number(process.argv[2])
+const port = Number(process.argv[3] ?? 0)
 const store = new MemoryStore()
 await addServer(store, 's1', serverPort)
 await addUser(store, 'bench', 'bench')
 await addKeyspace(store, 'sbtest', [{ name: '-', serverId: 's1', schema: 'sbtest' }])
-await addKeyspace(
-  store,
-  'sharded',
-  ['-40', '40-80', '80-c0', 'c0-'].map((name) => ({ name, serverId: 's1', schema: `sharded_${name.replace('-', '_')}` })),
-  {
-    sharded: true,
-    vschema: {
+for (const count of [4, 16]) {
+  const schemas = shardedNames(count)
+  await addKeyspace(
+    store,
+    `sharded${count}`,
+    shardRanges(count).map((name, i) => ({ name, serverId: 's1', schema: schemas[i] ?? '' })),
+    {
       sharded: true,
-      vindexes: { hash: { type: 'hash' } },
-      tables: { sbtest1: { column_vindexes: [{ column: 'id', name: 'hash' }] } },
+      vschema: {
+        sharded: true,
+        vindexes: { hash: { type: 'hash' } },
+        tables: { sbtest1: { column_vindexes: [{ column: 'id', name: 'hash' }] } },
+      },
     },
-  },
-)
-const { port } = await startGate(store)
-process.stdout.write(`PORT ${port}\n`)
-process.on('disconnect', () => process.exit(0))
+  )
+}
+const gate = new Gate({
+  store,
+  listen: { host: '127.0.0.1', port, reusePort: port !== 0 },
+  log: silentLog,
+  clock: systemClock,
+  id: randomUUID(),
+  pid: process.pid,
+  config: { sessionsMax: 20_000 },
+})
+process.stdout.write(`PORT ${(await gate.start()).port}\n`)
 process.stdin.on('end', () => process.exit(0)).resume()

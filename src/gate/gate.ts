@@ -8,6 +8,7 @@ import type { SecureContext } from 'node:tls'
 import type { Clock } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
 import { acceptClient } from '../mysql/server-connection.ts'
+import { withSharedReads } from '../mysql/shared-reads.ts'
 import type { StoredPassword } from '../mysql/auth-server.ts'
 import { keys } from '../topology/keys.ts'
 import type { StreamRecord, StreamReport } from '../topology/records.ts'
@@ -102,7 +103,7 @@ export class Gate {
     })
     // Ids of several gates should rarely meet: KILL by id is for one gate's own.
     this.#nextThreadId = (randomBytes(2).readUInt16LE(0) << 12) + 1
-    this.#server = net.createServer({ noDelay: true }, (socket) => void this.#accept(socket))
+    this.#server = net.createServer({ noDelay: true, pauseOnConnect: true }, (socket) => void this.#accept(withSharedReads(socket)))
   }
 
   /** Resolves when clients may connect, with the port. */

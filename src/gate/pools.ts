@@ -34,6 +34,8 @@ export class Pools {
   readonly #budgets = new Map<string, ConnectionBudget>()
   readonly #places = new WeakMap<Connection, Place>()
   #turn = 0
+  /** By the view's own objects: naming the place anew for each statement cost 5 % of the gate's own CPU. */
+  readonly #known: readonly [WeakMap<Place, BackendPool>, WeakMap<Place, BackendPool>] = [new WeakMap(), new WeakMap()]
 
   constructor(config: GateConfig, clock: Clock, health: Pick<ReplicaHealth, 'whyNot' | 'failed' | 'looked'>) {
     this.#config = config
@@ -92,6 +94,15 @@ export class Pools {
   }
 
   #of(shard: ShardView, at: Place, foundRows: boolean): BackendPool {
+    const side = foundRows ? 1 : 0
+    const seen = this.#known[side].get(at)
+    if (seen !== undefined && !seen.closed) return seen
+    const pool = this.#poolAt(shard, at, foundRows)
+    this.#known[side].set(at, pool)
+    return pool
+  }
+
+  #poolAt(shard: ShardView, at: Place, foundRows: boolean): BackendPool {
     const pools = this.#pools[foundRows ? 1 : 0]
     const place = placeOf(shard, at)
     const known = pools.get(place)
@@ -122,6 +133,7 @@ export class Pools {
       connectTimeoutMs: this.#config.connectTimeoutMs,
       foundRows,
       deprecateEof: false,
+      sharedReads: true,
       attributes: { program_name: 'shardwright gate' },
     })
     this.#places.set(connection, at)

@@ -101,9 +101,11 @@ export class Runner implements TransactionHost {
       let keyspace = this.#core.keyspace(request.keyspace)
       if (keyspace.notReady !== null) keyspace = await this.#core.ready(request.keyspace, signal)
       const shard = request.choose(keyspace)
-      const transaction: Transaction | null = request.outside ? null : await this.currentTransaction()
+      if (!request.outside && this.transaction?.expelled != null) await this.currentTransaction()
+      const transaction: Transaction | null = request.outside ? null : this.#openTransaction()
       requireRole(keyspace, transaction, request.effect)
-      if ((await this.admit(keyspace, shard, transaction, request, signal)) === 'again') continue
+      const admitted = this.admit(keyspace, shard, transaction, request, signal)
+      if (admitted !== 'go' && (await admitted) === 'again') continue
       const outcome = await this.#attempt(keyspace, shard, transaction, request)
       if (outcome.kind === 'done') {
         // As the client sees it: what it was held counts.
@@ -128,19 +130,23 @@ export class Runner implements TransactionHost {
       await transaction.rollback()
       throw gateErrors.movedTransaction({ keyspace: transaction.expelled })
     }
-    if (transaction === null && !this.settings.autocommit)
-      return (this.transaction = new Transaction(false, { readOnly: null, snapshot: false }, this))
-    return transaction
+    return this.#openTransaction()
+  }
+
+  #openTransaction(): Transaction | null {
+    if (this.transaction === null && !this.settings.autocommit)
+      this.transaction = new Transaction(false, { readOnly: null, snapshot: false }, this)
+    return this.transaction
   }
 
   /** Waits where the hold rules say so. 'again': time has passed, look at routing anew. */
-  async admit(
+  admit(
     keyspace: KeyspaceView,
     shard: ShardView,
     transaction: Transaction | null,
     request: { effect: Request['effect']; bytes: number },
     signal: AbortSignal,
-  ): Promise<'go' | 'again'> {
+  ): 'go' | Promise<'again'> {
     if (
       transaction !== null &&
       transaction.branches.size > 0 &&
@@ -156,8 +162,7 @@ export class Runner implements TransactionHost {
     const keys = [shard.component.key]
     if (!begins || !this.#core.holds.mustWait(keyspace.name, keys)) return 'go'
     this.#core.stats.held++
-    await this.#core.holds.wait(keyspace.name, keys, request.bytes, signal)
-    return 'again'
+    return this.#core.holds.wait(keyspace.name, keys, request.bytes, signal).then(() => 'again')
   }
 
   async #attempt(
@@ -169,7 +174,8 @@ export class Runner implements TransactionHost {
     let backend: Backend
     try {
       const known = this.connections.known(shard, transaction, request.needsPrevious)
-      backend = known ?? (await this.connections.take(shard))
+      const taken = known ?? this.connections.take(shard)
+      backend = taken instanceof Promise ? await taken : taken
     } catch (error) {
       return { kind: 'refused', cause: connectError(shard, error as Error) }
     }
@@ -220,17 +226,14 @@ export class Runner implements TransactionHost {
       if (request.effect !== 'read') branch.wrote = true
     }
     if (request.pins.length > 0) this.connections.pin(backend, shard, request.pins)
-    await this.#after(backend, transaction, branch, end, request)
+    // It stays expelled: the client's next statement is told.
+    if (transaction !== null && branch !== null && transaction.expelled !== null) await transaction.rollback()
+    else this.#after(backend, transaction, branch, end, request)
     return { kind: 'done', end }
   }
 
-  async #after(backend: Backend, transaction: Transaction | null, branch: Branch | null, end: RelayEnd, request: Request): Promise<void> {
+  #after(backend: Backend, transaction: Transaction | null, branch: Branch | null, end: RelayEnd, request: Request): void {
     if (transaction !== null && branch !== null) {
-      if (transaction.expelled !== null) {
-        // It stays expelled: the client's next statement is told.
-        await transaction.rollback()
-        return
-      }
       if ((end.kind === 'ok' ? end.status : backend.connection.status) & serverStatus.inTransaction) return
       transaction.dropBranch(branch)
       if (transaction.branches.size === 0 && this.transaction === transaction) this.transaction = null

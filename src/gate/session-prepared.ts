@@ -18,11 +18,11 @@ export class PreparedStatements {
   readonly #runner: Runner
   readonly #sharded: Sharded
   /** Answers a statement of the gate's own as text. */
-  readonly #query: (text: Buffer) => Promise<void>
+  readonly #query: (text: Buffer) => Promise<unknown>
   readonly #statements = new Map<number, SessionStatement>()
   #nextStatementId = 1
 
-  constructor(core: Core, runner: Runner, sharded: Sharded, query: (text: Buffer) => Promise<void>) {
+  constructor(core: Core, runner: Runner, sharded: Sharded, query: (text: Buffer) => Promise<unknown>) {
     this.#core = core
     this.#runner = runner
     this.#sharded = sharded
@@ -86,14 +86,13 @@ export class PreparedStatements {
     })
   }
 
-  async execute(c: ClientCommand, signal: AbortSignal): Promise<void> {
+  execute(c: ClientCommand, signal: AbortSignal): Promise<unknown> {
     const framed = c.framed()
     const statement = this.#statement(framed.readUInt32LE(5), 'mysqld_stmt_execute')
     const p = statement.passthrough
     if (p === null || p.kind !== 'relay') {
       // What the gate answers itself has no parameters.
-      await this.#query(statement.text)
-      return
+      return this.#query(statement.text)
     }
     if (statement.longDataBytes > this.#core.config.packetBytesMax) {
       statement.longData = []
@@ -105,10 +104,8 @@ export class PreparedStatements {
     statement.longDataBytes = 0
     const keyspace = this.#core.watch.view.keyspaces.get(statement.keyspace)
     if (keyspace?.record.sharded === true) {
-      await this.#sharded.execute(statement, framed, longData, signal)
-      return
+      return this.#sharded.execute(statement, framed, longData, signal)
     }
-    if (p.implicitCommit) await this.#runner.commit()
     const request: Request = {
       keyspace: statement.keyspace,
       choose: firstShard,
@@ -132,7 +129,8 @@ export class PreparedStatements {
         })
       },
     }
-    await this.#runner.relay(request, signal)
+    if (p.implicitCommit) return this.#runner.commit().then(() => this.#runner.relay(request, signal))
+    return this.#runner.relay(request, signal)
   }
 
   longData(c: ClientCommand): void {

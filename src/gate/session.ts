@@ -273,24 +273,23 @@ export class Session implements SessionEntry {
 
   // ── COM_QUERY ──
 
-  async #query(sql: Buffer, c: ClientCommand | null): Promise<void> {
+  /** Promises are few on the way of a statement that only passes through: each costs more than looking at the statement does. */
+  #query(sql: Buffer, c: ClientCommand | null): Promise<unknown> {
     const lexed = lexStatement(sql, modeOf(this.#runner.settings))
-    const keyspace = this.keyspace === '' ? undefined : this.#core.watch.view.keyspaces.get(this.keyspace)
     const passthrough = classifyCached(lexed)
-    if (await this.#own(passthrough, lexed, sql)) return
-    const relay = passthrough as Relay
-    if (relay.implicitCommit) await this.#runner.commit()
-    if (this.keyspace === '') {
-      const any = this.#core.anyKeyspace()
-      if (any === undefined) throw gateErrors.noKeyspace()
-      if (any.record.sharded) return await this.#sharded.query(any.name, sql, this.#abort.signal, c)
-      return await this.#passThrough(any.name, relay, c?.framed() ?? framedQuery(sql), sql)
-    }
-    if (keyspace?.record.sharded === true) return await this.#sharded.query(this.keyspace, sql, this.#abort.signal, c)
-    await this.#passThrough(this.keyspace, relay, c?.framed() ?? framedQuery(sql), sql)
+    if (passthrough.kind !== 'relay') return this.#own(passthrough, lexed, sql)
+    if (passthrough.implicitCommit) return this.#runner.commit().then(() => this.#forServers(passthrough, sql, c))
+    return this.#forServers(passthrough, sql, c)
   }
 
-  async #passThrough(keyspace: string, relay: Relay, framed: Buffer, sql: Buffer): Promise<void> {
+  #forServers(relay: Relay, sql: Buffer, c: ClientCommand | null): Promise<unknown> {
+    const keyspace = this.keyspace === '' ? this.#core.anyKeyspace() : this.#core.watch.view.keyspaces.get(this.keyspace)
+    if (keyspace?.record.sharded === true) return this.#sharded.query(keyspace.name, sql, this.#abort.signal, c)
+    if (keyspace === undefined && this.keyspace === '') throw gateErrors.noKeyspace()
+    return this.#passThrough(keyspace?.name ?? this.keyspace, relay, c?.framed() ?? framedQuery(sql), sql)
+  }
+
+  #passThrough(keyspace: string, relay: Relay, framed: Buffer, sql: Buffer): Promise<unknown> {
     const qualified =
       relay.qualifiers.length > 0
         ? qualify(this.#core.watch.view, this.keyspace, relay, lexStatement(sql, modeOf(this.#runner.settings)), sql)
@@ -309,11 +308,11 @@ export class Session implements SessionEntry {
     }
     const target = qualified?.keyspace ?? keyspace
     if (qualified !== null && this.#core.watch.view.keyspaces.get(target)?.record.sharded === true)
-      return await this.#sharded.query(target, sql, this.#abort.signal, null)
-    await this.#relay(target, qualified?.framed ?? framed, relay)
+      return this.#sharded.query(target, sql, this.#abort.signal, null)
+    return this.#relay(target, qualified?.framed ?? framed, relay)
   }
 
-  async #relay(keyspace: string, framed: Buffer, relay: Partial<Relay> & { effect: Relay['effect']; rereadable: boolean }): Promise<void> {
+  #relay(keyspace: string, framed: Buffer, relay: Partial<Relay> & { effect: Relay['effect']; rereadable: boolean }): Promise<unknown> {
     const request: Request = {
       keyspace,
       choose: firstShard,
@@ -327,19 +326,17 @@ export class Session implements SessionEntry {
       keepAtHand: relay.leavesFoundRows === true || relay.needsPrevious != null,
       outside: relay.implicitCommit === true,
     }
-    await this.#runner.relay(request, this.#abort.signal)
+    return this.#runner.relay(request, this.#abort.signal)
   }
 
-  /** Statements that the gate answers or keeps itself. False: it goes to servers. */
-  async #own(p: Passthrough, lexed: Lexed, sql: Buffer): Promise<boolean> {
+  /** Statements that the gate answers or keeps itself. */
+  async #own(p: Exclude<Passthrough, Relay>, lexed: Lexed, sql: Buffer): Promise<void> {
     switch (p.kind) {
-      case 'relay':
-        return false
       case 'begin':
         await this.#runner.commit()
         this.#runner.begin({ readOnly: p.readOnly, snapshot: p.snapshot })
         this.#ok()
-        return true
+        return
       case 'commit':
       case 'rollback': {
         const chained = p.chain ? this.#runner.transaction?.options : undefined
@@ -348,7 +345,7 @@ export class Session implements SessionEntry {
         if (p.chain) this.#runner.begin(chained ?? { readOnly: null, snapshot: false })
         this.#ok()
         if (p.release) this.#client.close()
-        return true
+        return
       }
       case 'set':
         if (
@@ -360,26 +357,26 @@ export class Session implements SessionEntry {
           )
         )
           this.#ok()
-        return true
+        return
       case 'use':
         this.#use(p.keyspace)
         this.#ok()
-        return true
+        return
       case 'kill':
         this.#kill(p.what, p.id)
-        return true
+        return
       case 'unlock-tables':
         if (this.#runner.connections.pinned) await this.#relay(this.keyspace, framedQuery(sql), { effect: 'read', rereadable: false })
         else this.#ok()
         this.#runner.connections.unpin(this.#runner.transaction, 'handler')
-        return true
+        return
       case 'show':
         this.#client.write(
           p.what === 'processlist'
             ? processList(this.#core, this.#runner.status, p.full)
             : databases(this.#core, p.like, this.#runner.status),
         )
-        return true
+        return
       case 'local':
         this.#client.write(
           localAnswer(p, {
@@ -390,7 +387,7 @@ export class Session implements SessionEntry {
             status: this.#runner.status,
           }),
         )
-        return true
+        return
       case 'empty':
         throw gateErrors.notForwarded({ construct: 'an empty query', reason: 'there is nothing to run', fix: 'send a statement' })
       case 'refuse':

@@ -11,6 +11,7 @@ import { ClientConnection } from './client-connection.ts'
 import type { Connection, ConnectOptions, FlavourName } from './connection.ts'
 import { ConnectionLost, mysqlErrors, ServerError } from './errors.ts'
 import { serverError } from './exchanges.ts'
+import { sharedReads } from './shared-reads.ts'
 
 const CONNECT_TIMEOUT_MS = 10_000
 
@@ -29,8 +30,9 @@ export async function connect(options: ConnectOptions, signal?: AbortSignal): Pr
           noDelay: true,
           keepAlive: true,
           keepAliveInitialDelay: 15_000,
+          ...(options.sharedReads === true ? { onread: sharedReads } : {}),
         })
-      : net.connect({ path: options.socketPath })
+      : net.connect({ path: options.socketPath, ...(options.sharedReads === true ? { onread: sharedReads } : {}) })
   const channel = new Channel(socket, server)
   const timeoutMs = options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS
   const timer = setTimeout(() => channel.destroy(mysqlErrors.connectTimeout({ server, timeoutMs })), timeoutMs)

@@ -213,6 +213,8 @@ export type ConnectOptions = {
   deprecateEof?: boolean
   /** OK packets carry session changes. Default false. */
   sessionTrack?: boolean
+  /** Reads go through one buffer of the process (shared-reads.ts): for many connections with small answers. Default false. */
+  sharedReads?: boolean
   /** caching_sha2_password without TLS: allow asking the server for its RSA key. Default true. */
   allowPublicKeyRetrieval?: boolean
 }

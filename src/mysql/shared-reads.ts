@@ -1,0 +1,39 @@
+/**
+ * Sockets that read into one buffer of the process. Otherwise Node allocates 64 KiB for each read and shrinks it to what came: 7 µs of CPU for each
+ * forwarded query, two reads (measured by bench/gate.ts beside the same proxy without), and memory for each connection that reads.
+ *
+ * Why one buffer is enough: a read fills it and calls back before anything else runs, and what came is copied out first. Listeners of `data` see no
+ * difference. A TLS session laid over such a socket reads by its own listener and is not concerned.
+ */
+import net from 'node:net'
+
+const shared = Buffer.allocUnsafeSlow(1 << 16)
+
+/** For `net.connect`. */
+export const sharedReads: net.OnReadOpts = {
+  buffer: shared,
+  callback(this: unknown, bytes: number): boolean {
+    const chunk = Buffer.allocUnsafe(bytes)
+    shared.copy(chunk, 0, 0, bytes)
+    // Node calls it as a method of the socket.
+    ;(this as net.Socket).emit('data', chunk)
+    return true
+  },
+}
+
+type Handle = { reading?: boolean }
+
+/**
+ * The same for a socket that a server with `pauseOnConnect` accepted: its handle moves to a socket that is made so. Node has no public way to say this
+ * beforehand; where the handle is not where it has been since Node 0.10, the socket given stays as it is.
+ */
+export function withSharedReads(accepted: net.Socket): net.Socket {
+  const held = accepted as unknown as { _handle: Handle | null }
+  const handle = held._handle
+  if (handle === null || handle === undefined) return accepted
+  held._handle = null
+  const options = { handle, onread: sharedReads, allowHalfOpen: false } as unknown as net.SocketConstructorOpts
+  const socket = new net.Socket(options)
+  socket.on('close', () => accepted.destroy())
+  return socket
+}
