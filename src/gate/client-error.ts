@@ -31,6 +31,7 @@ const byCode: Readonly<Record<string, readonly [number, string]>> = {
   'SW-GATE-202': [2013, 'HY000'],
   'SW-GATE-206': [1235, '42000'],
   'SW-GATE-207': [1213, '40001'],
+  'SW-WIRE-001': [1835, 'HY000'],
   'SW-SQL-004': [1064, '42000'],
   'SW-SQL-001': [1064, '42000'],
   'SW-SQL-002': [1064, '42000'],

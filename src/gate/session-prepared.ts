@@ -1,5 +1,7 @@
 /** The prepared statements of one session: PREPARE, EXECUTE, long data, CLOSE, RESET. */
 import type { ClientCommand } from '../mysql/server-connection.ts'
+import { wireErrors } from '../wire/errors.ts'
+import { HEADER_BYTES } from '../wire/frames.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
 import { onServer } from './on-server.ts'
@@ -10,6 +12,9 @@ import type { Runner } from './runner.ts'
 import type { Sharded } from './sharded.ts'
 import { lexStatement, modeOf } from './statement-text.ts'
 
+/** Command, statement id, flags, iterations; command, statement id, parameter. */
+const executeHeadBytes = 10
+const longDataHeadBytes = 7
 /** Prepared and not closed, of one session. */
 const statementsMax = 16_382
 
@@ -88,6 +93,7 @@ export class PreparedStatements {
 
   execute(c: ClientCommand, signal: AbortSignal): Promise<unknown> {
     const framed = c.framed()
+    if (framed.length < HEADER_BYTES + executeHeadBytes) throw wireErrors.malformed({ detail: 'an execution that is too short' })
     const statement = this.#statement(framed.readUInt32LE(5), 'mysqld_stmt_execute')
     const p = statement.passthrough
     if (p === null || p.kind !== 'relay') {
@@ -135,6 +141,7 @@ export class PreparedStatements {
 
   longData(c: ClientCommand): void {
     const framed = Buffer.from(c.framed())
+    if (framed.length < HEADER_BYTES + longDataHeadBytes) return
     const statement = this.#statements.get(framed.readUInt32LE(5))
     // No answer may be given to this command: an unknown id shows at the execution.
     if (statement === undefined) return

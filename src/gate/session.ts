@@ -10,6 +10,7 @@ import type { ClientCommand, ServerConnection } from '../mysql/server-connection
 import type { Lexed } from '../sql/lexer.ts'
 import { capability, has } from '../wire/capabilities.ts'
 import { com, setOption } from '../wire/commands.ts'
+import { wireErrors } from '../wire/errors.ts'
 import { charsetOfCollation, initialNames } from './charsets.ts'
 import type { Core, SessionEntry } from './core.ts'
 import { gateErrors } from './errors.ts'
@@ -162,7 +163,7 @@ export class Session implements SessionEntry {
           )
           break
         case com.stmtClose:
-          this.#prepared.close(c.data.readUInt32LE(c.start + 1))
+          this.#prepared.close(numberOf(c, 4))
           break
         case com.stmtSendLongData:
           this.#prepared.longData(c)
@@ -197,7 +198,7 @@ export class Session implements SessionEntry {
         this.#ok()
         return
       case com.stmtReset: {
-        this.#prepared.reset(argument.readUInt32LE(0))
+        this.#prepared.reset(numberOf(c, 4))
         this.#ok()
         return
       }
@@ -219,10 +220,10 @@ export class Session implements SessionEntry {
         this.#client.write(processList(this.#core, this.#runner.status, false))
         return
       case com.processKill:
-        this.#kill('connection', argument.readUInt32LE(0))
+        this.#kill('connection', numberOf(c, 4))
         return
       case com.setOption:
-        if (argument.readUInt16LE(0) === setOption.multiStatementsOff) this.#client.write(eofFrame(this.#runner.status))
+        if (numberOf(c, 2) === setOption.multiStatementsOff) this.#client.write(eofFrame(this.#runner.status))
         else
           throw gateErrors.notForwarded({
             construct: 'multi statements',
@@ -402,4 +403,10 @@ export class Session implements SessionEntry {
     if (session !== this) this.#ok()
     session.kill(what)
   }
+}
+
+/** What stands behind the command byte: an id, an option. */
+function numberOf(c: ClientCommand, bytes: 2 | 4): number {
+  if (c.end - c.start < bytes + 1) throw wireErrors.malformed({ detail: `command 0x${c.com.toString(16)} is too short` })
+  return c.data.readUIntLE(c.start + 1, bytes)
 }

@@ -3,7 +3,7 @@
 import type { Expr, Name, OrderItem, WindowSpec } from './ast.ts'
 import { Kind } from './lexer.ts'
 import { bareFunctions, bitPower, comparePower, notPower, powers, unitFunctions } from './operators.ts'
-import { nameText, type Reader, variableName } from './reader.ts'
+import { depthMax, nameText, type Reader, variableName } from './reader.ts'
 import { isReserved } from './words.ts'
 
 const chainMax = 1000
@@ -196,7 +196,7 @@ function parenthesised(r: Reader, from: number): Expr {
 
 function startsQuery(r: Reader): boolean {
   let ahead = 0
-  while (r.isOperator('(', ahead)) ahead++
+  while (ahead <= depthMax && r.isOperator('(', ahead)) ahead++
   return r.isWord('SELECT', ahead)
 }
 

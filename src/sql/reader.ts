@@ -3,7 +3,8 @@ import type { Name, Query, Span, TableName } from './ast.ts'
 import { near, sqlErrors } from './errors.ts'
 import { Kind, type Lexed } from './lexer.ts'
 
-const depthMax = 600
+/** Also how far it is worth looking ahead for what ends a run of `(`. */
+export const depthMax = 600
 
 export class Reader {
   readonly lexed: Lexed
@@ -42,7 +43,13 @@ export class Reader {
   }
 
   isOperator(operator: string, ahead = 0): boolean {
-    return this.kind(ahead) === Kind.Operator && this.text(ahead) === operator
+    if (this.kind(ahead) !== Kind.Operator) return false
+    const { tokens, bytes } = this.lexed
+    const token = (this.at + ahead) * 3
+    const start = tokens[token + 1] as number
+    if ((tokens[token + 2] as number) - start !== operator.length) return false
+    for (let i = 0; i < operator.length; i++) if (bytes[start + i] !== operator.charCodeAt(i)) return false
+    return true
   }
 
   /** Reads these words if they are next, all of them. */

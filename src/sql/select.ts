@@ -2,7 +2,8 @@
 import type { Clause, Expr, Limit, Name, OrderItem, Query, Select, SelectItem, Span, TableRef, WindowSpec, With } from './ast.ts'
 import { orderItems, parseExpression, windowSpec } from './expression.ts'
 import { Kind } from './lexer.ts'
-import type { Reader } from './reader.ts'
+import { sqlErrors } from './errors.ts'
+import { depthMax, type Reader } from './reader.ts'
 import { canBeAlias } from './words.ts'
 
 const options = [
@@ -223,6 +224,7 @@ export function parseTables(r: Reader): TableRef[] {
 function joined(r: Reader): TableRef {
   const from = r.at
   let left = r.deeper(() => tableFactor(r))
+  let joins = 0
   for (;;) {
     const natural = r.takeWords('NATURAL')
     let join: 'inner' | 'left' | 'right'
@@ -241,6 +243,8 @@ function joined(r: Reader): TableRef {
       using = nameList(r)
       r.expectOperator(')')
     }
+    // Each join nests the one before, and who walks the tree recurs.
+    if (++joins > depthMax) throw sqlErrors.tooDeep({ limit: depthMax })
     left = { kind: 'join', join, natural, left, right, on, using, span: r.span(from) }
   }
 }
@@ -256,7 +260,7 @@ function tableFactor(r: Reader): TableRef {
   const lateral = r.takeWords('LATERAL')
   if (r.takeOperator('(')) {
     let ahead = 0
-    while (r.isOperator('(', ahead)) ahead++
+    while (ahead <= depthMax && r.isOperator('(', ahead)) ahead++
     if (r.isWord('SELECT', ahead) || r.isWord('WITH', ahead)) {
       const start = r.at
       const query = parseQuery(r)
@@ -270,6 +274,7 @@ function tableFactor(r: Reader): TableRef {
     }
     const tables = parseTables(r)
     r.expectOperator(')')
+    if (tables.length > depthMax) throw sqlErrors.tooDeep({ limit: depthMax })
     return tables.reduce((left, right) => ({
       kind: 'join',
       join: 'inner',

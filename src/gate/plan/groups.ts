@@ -15,10 +15,14 @@
  */
 import type { Vindex } from '../../keyspace/vindex.ts'
 import { exactness, sameIdWhenEqual } from './equality.ts'
+import { planErrors } from './errors.ts'
 import type { Destination, RoutedColumn, Slot } from './plan.ts'
 import type { BoundColumn, BoundTable, Context } from './scope.ts'
 
 type Group = { readonly vindex: Vindex; readonly classes: readonly string[]; readonly tables: BoundTable[]; attached: Group | null }
+
+/** Grouping looks at pairs of tables. */
+const tablesMax = 256
 
 export type Root = { readonly tables: readonly BoundTable[]; readonly destination: Destination }
 
@@ -28,12 +32,23 @@ export class Groups {
   readonly #equalities: { a: BoundColumn; b: BoundColumn }[] = []
   readonly #links: { inside: BoundColumn; outside: BoundColumn }[] = []
   readonly #restrictions: { bound: BoundColumn; slots: readonly Slot[] }[] = []
+  /** As of all that was said so far. */
+  #known: Group[] | null = null
 
   addTable(table: BoundTable): void {
+    this.#known = null
     this.#tables.push(table)
+    if (this.#tables.length > tablesMax) {
+      throw planErrors.refused({
+        construct: `a statement with more than ${tablesMax} tables`,
+        reason: 'finding out which of them stand together would take too long',
+        instead: 'ask in several statements (a server joins 61 tables at most)',
+      })
+    }
   }
 
   equate(a: BoundColumn, b: BoundColumn, context: Context): void {
+    this.#known = null
     const [insideA, insideB] = [a.table.context.within(context), b.table.context.within(context)]
     if (insideA && insideB) this.#equalities.push({ a, b })
     else if (insideA) this.#links.push({ inside: a, outside: b })
@@ -41,6 +56,7 @@ export class Groups {
   }
 
   restrict(bound: BoundColumn, slots: readonly Slot[], context: Context): void {
+    this.#known = null
     if (bound.table.context.within(context)) this.#restrictions.push({ bound, slots })
   }
 
@@ -66,6 +82,7 @@ export class Groups {
   }
 
   #all(): Group[] {
+    if (this.#known !== null) return this.#known
     const groups: Group[] = []
     for (const vindex of new Set(
       this.#tables.flatMap((table) => (table.entry?.kind === 'sharded' ? [table.entry.primaryVindex.vindex] : [])),
@@ -73,6 +90,7 @@ export class Groups {
       groups.push(...this.#groupsOf(vindex))
     }
     this.#attach(groups)
+    this.#known = groups
     return groups
   }
 

@@ -1,0 +1,32 @@
+/** No input ends the process or hangs it; time to read a text grows as the text does. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { fuzz } from './fuzz.ts'
+import { readAll, repeated } from './texts.ts'
+
+test('promise 10: texts, packets, hostile clients and a hostile server end one connection at most', { timeout: 120_000 }, async () => {
+  let rounds = 0
+  const report = await fuzz({ seed: 11, untilMs: () => rounds++ >= 2 })
+  assert.deepEqual(report.findings, [])
+  assert.ok(report.attacks >= 20)
+})
+
+test('a text ten times as long takes about ten times as long to read, whatever is repeated in it', { timeout: 120_000 }, () => {
+  const cpuMs = (text: string): number => {
+    const before = process.cpuUsage()
+    readAll(text)
+    const { user, system } = process.cpuUsage(before)
+    return (user + system) / 1000
+  }
+  const slow: string[] = []
+  for (const [head, part, tail] of repeated) {
+    const of = (bytes: number): string => head + part.repeat(Math.floor(bytes / part.length)) + tail
+    readAll(of(4_000))
+    // 100 times between the first and the last for something quadratic; below 50 ms nothing can be told.
+    const short = Math.min(cpuMs(of(20_000)), cpuMs(of(20_000)))
+    const long = cpuMs(of(200_000))
+    if (long > 50 && long > 40 * Math.max(short, 5))
+      slow.push(`${head}${part}…: ${short.toFixed(1)} ms, ten times as long ${long.toFixed(1)} ms`)
+  }
+  assert.deepEqual(slow, [])
+})
