@@ -102,7 +102,7 @@ export class Runner implements TransactionHost {
       if (keyspace.notReady !== null) keyspace = await this.#core.ready(request.keyspace, signal)
       const shard = request.choose(keyspace)
       if (!request.outside && this.transaction?.expelled != null) await this.currentTransaction()
-      const transaction: Transaction | null = request.outside ? null : this.#openTransaction()
+      const transaction = request.outside ? null : this.#openTransaction()
       requireRole(keyspace, transaction, request.effect)
       const admitted = this.admit(keyspace, shard, transaction, request, signal)
       if (admitted !== 'go' && (await admitted) === 'again') continue
@@ -237,9 +237,7 @@ export class Runner implements TransactionHost {
       if ((end.kind === 'ok' ? end.status : backend.connection.status) & serverStatus.inTransaction) return
       transaction.dropBranch(branch)
       if (transaction.branches.size === 0 && this.transaction === transaction) this.transaction = null
-      return
-    }
-    this.connections.done(backend, request.keepAtHand || this.warnings > 0 || end.kind === 'error')
+    } else this.connections.done(backend, request.keepAtHand || this.warnings > 0 || end.kind === 'error')
   }
 
   /** The transaction's branch on a shard, opened and begun when it is not there. Errors: of connecting, settings, BEGIN. */
