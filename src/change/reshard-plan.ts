@@ -22,6 +22,7 @@ import { attachWorkflow } from '../topology/routing.ts'
 import { listRecords, readRecord } from '../topology/typed.ts'
 import { Failures } from '../workflow/context.ts'
 import type { WorkflowRecord } from '../workflow/records.ts'
+import { attachedFindings, type Passwords } from './attached-findings.ts'
 import { changeErrors } from './errors.ts'
 import { schemaName, serverId } from './keyspaces.ts'
 import { duplicateKeys } from './merge-checks.ts'
@@ -59,6 +60,8 @@ export async function planReshardCreate(
   workflow: string,
   spec: ReshardSpec,
   tag = 'new',
+  /** Of the servers that are to be attached. */
+  passwords: Passwords = {},
 ): Promise<ReshardPlan> {
   const { store } = world
   const errors: SwError[] = []
@@ -115,6 +118,11 @@ export async function planReshardCreate(
   const flavour = (await readRecord<ServerRecord>(store, keys.server(sources[0]?.serverId ?? '')))?.value.flavour ?? world.flavour
   const { targets, newServers } = placeTargets(keyspaceName, targetNames, spec, tag)
   errors.push(...(await targetFindings(world, { keyspace: keyspaceName, name: workflow }, targets, spec)))
+  const [first] = sources
+  if (first !== undefined && errors.length === 0) {
+    const names = tables.map((table) => table.name)
+    errors.push(...(await attachedFindings(world, first, names, spec.targetServers ?? [], passwords)))
+  }
   if (errors.length > 0) throw new Failures(distinct(errors))
   const plan = {
     keyspace: keyspace.value,

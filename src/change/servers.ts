@@ -178,7 +178,7 @@ async function requireUnmeant(store: Store, id: string, except: string | null): 
  * As the account that was named. A server that is closed has locked it: two targets on one server attach it twice, and a creation
  * that died half way is repeated; then our own account takes its place.
  */
-async function connectToAttach(world: World, id: string, address: ServerAddress): Promise<Connection> {
+export async function connectToAttach(world: World, id: string, address: ServerAddress): Promise<Connection> {
   try {
     return await connectAs(address)
   } catch (error) {

@@ -153,7 +153,12 @@ export function buildHandlers(world: World & { version: string; leading: Office 
       if (open !== null) throw dualwriteErrors.openRun({ verb: 'a reshard', keyspace: body.keyspace, name: open.name })
       const { spec, passwords } = withoutPasswords(normaliseReshardSpec(body.spec))
       if (body.dryRun)
-        return dryRun(world, body.id, 'create', async () => (await planReshardCreate(world, body.keyspace, body.name, spec)).lines)
+        return dryRun(
+          world,
+          body.id,
+          'create',
+          async () => (await planReshardCreate(world, body.keyspace, body.name, spec, 'new', passwords)).lines,
+        )
       const request = { id: body.id, keyspace: body.keyspace, name: body.name, kind: body.kind, spec: spec as unknown as Json }
       const { action } = await requestCreate(store, { ...request, data: {}, args: {}, nowMs: clock.nowMs(), actor: body.actor }, (uid) =>
         Object.keys(passwords).length === 0 ? [] : [put<CreationSecret>(keys.creationSecret(uid), { v: 1, passwords })],
