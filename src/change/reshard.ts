@@ -107,12 +107,14 @@ async function createSteps(world: World & Claims, context: ActionContext, spec: 
   const { store, leadership, clock } = context
   const { keyspace, name, uid } = context.workflow
   const plan = (await context.step('plan', async () => {
+    const secret = await readRecord<CreationSecret>(store, keys.creationSecret(uid))
     const { lines, sources, targets, newServers, flavour, tables, views, vschemaVersion } = await planReshardCreate(
       world,
       keyspace,
       name,
       spec,
       uid.slice(0, 8),
+      secret?.value.passwords,
     )
     await context.say(...lines)
     return { sources, targets, newServers, flavour, tables, views, vschemaVersion } as unknown as Json
@@ -185,6 +187,8 @@ async function createSteps(world: World & Claims, context: ActionContext, spec: 
               workflowUid: uid,
               tables: plan.tables.map((table) => table.name),
               deferSecondaryKeys: spec.deferSecondaryKeys,
+              severalSources:
+                plan.sources.filter((one) => keyRangesIntersect(parseKeyRange(one.name), parseKeyRange(target.shard))).length > 1,
             })
             const failed = await createTargetViews(sides)
             if (failed.length > 0) throw changeErrors.viewRefused({ shard: target.shard, ...failed[0] })

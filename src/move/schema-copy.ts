@@ -22,6 +22,8 @@ export type SchemaCopyOptions = {
   workflowUid: string
   tables: readonly string[]
   deferSecondaryKeys: boolean
+  /** The target has other sources too: its unique keys tell that another's row still stands there (PROTOCOLS 1.6). */
+  severalSources?: boolean
 }
 
 /** Makes the tables that are missing on the target; returns their names. The schema must exist. */
@@ -37,12 +39,16 @@ export async function createTargetTables(options: SchemaCopyOptions): Promise<st
   )
   if (finding !== undefined) throw finding
   const made: string[] = []
+  const referenced = await referencedTables(source.conn, source.schema)
+  // Tables come in the order of their names, not of their foreign keys.
+  const checked = await target.conn.value('SELECT @@SESSION.foreign_key_checks')
+  await target.conn.query('SET SESSION foreign_key_checks=0')
   for (const table of options.tables) {
     if (existing.has(table)) continue
     const text = await showCreateTable(source.conn, source.schema, table)
     let definition = translateDefinition(withoutAutoIncrement(parseTableDefinition(text)), source.conn.flavour, target.conn.flavour)
     if (options.deferSecondaryKeys) {
-      const { definition: bare, deferred } = deferSecondaryKeys(definition)
+      const { definition: bare, deferred } = deferSecondaryKeys(definition, uniqueToo(options.severalSources, referenced, table))
       if (deferred.length > 0) await storeDeferred(target.conn, { targetUid: target.uid, table, workflowUid }, deferred)
       definition = bare
     }
@@ -55,7 +61,24 @@ export async function createTargetTables(options: SchemaCopyOptions): Promise<st
       if (!isServerError(error, errno.tableExists)) throw error
     }
   }
+  await target.conn.query(`SET SESSION foreign_key_checks=${checked === '0' ? 0 : 1}`)
   return made
+}
+
+/**
+ * Unique keys of a target with one source may wait: at a round's boundary it holds for each key copied or touched exactly the source's row, so they are met
+ * when the copy is done. Should that not be so, the rebuild fails and says it, where REPLACE would have removed a row in silence.
+ */
+function uniqueToo(severalSources: boolean | undefined, referenced: ReadonlySet<string>, table: string): 'kept' | 'too' {
+  return severalSources === false && !referenced.has(table) ? 'too' : 'kept'
+}
+
+/** Tables that a foreign key refers to: the server wants the key there before it makes the other table. */
+async function referencedTables(conn: Connection, schema: string): Promise<ReadonlySet<string>> {
+  const rows = await conn.allText(
+    `SELECT DISTINCT REFERENCED_TABLE_NAME AS name FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE CONSTRAINT_SCHEMA = ${quoteString(schema)}`,
+  )
+  return new Set(rows.map(({ name }) => name ?? ''))
 }
 
 async function storeDeferred(
@@ -74,13 +97,15 @@ export async function renewDeferredKeys(
   source: { conn: Connection; schema: string },
   target: { conn: Connection; uid: string },
   workflowUid: string,
+  severalSources: boolean,
 ): Promise<void> {
+  const referenced = await referencedTables(source.conn, source.schema)
   const rows = await target.conn.allText(
     `SELECT table_name AS name FROM ${moveSchema}.move_key WHERE target_uid = ${quoteString(target.uid)}`,
   )
   for (const { name } of rows) {
     const text = await showCreateTable(source.conn, source.schema, name ?? '')
-    const { deferred } = deferSecondaryKeys(parseTableDefinition(text))
+    const { deferred } = deferSecondaryKeys(parseTableDefinition(text), uniqueToo(severalSources, referenced, name ?? ''))
     await storeDeferred(target.conn, { targetUid: target.uid, table: name ?? '', workflowUid }, deferred)
   }
 }
