@@ -1,0 +1,78 @@
+/**
+ * PROTOCOLS 1.4: an event can reach the tail before its row is visible. Semi-synchronous replication with nobody to acknowledge stalls each commit exactly there (AFTER_SYNC): in
+ * the binlog, which readers get, and not yet in the engine. Copies that run through such stalls must lose no update.
+ */
+import { test } from 'node:test'
+import assert from 'node:assert/strict'
+import { flavours, testServer } from '../../test/kit/servers.ts'
+import { connect } from '../mysql/connect.ts'
+import type { Connection } from '../mysql/connection.ts'
+import { fill, World } from './testkit/world.ts'
+
+const semiSync = {
+  mariadb: { prefix: 'rpl_semi_sync_master', noReplica: 'rpl_semi_sync_master_wait_no_slave', plugin: null },
+  mysql: {
+    prefix: 'rpl_semi_sync_source',
+    noReplica: 'rpl_semi_sync_source_wait_no_replica',
+    plugin: "INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so'",
+  },
+} as const
+
+/** Each commit of this server is stalled for `stallMs` until one of them has waited that long. */
+async function arm(conn: Connection, flavour: 'mariadb' | 'mysql', stallMs: number): Promise<void> {
+  const { prefix, noReplica } = semiSync[flavour]
+  await conn.query(`SET GLOBAL ${prefix}_enabled=0`)
+  await conn.query(`SET GLOBAL ${prefix}_wait_point='AFTER_SYNC', GLOBAL ${prefix}_timeout=${stallMs}, GLOBAL ${noReplica}=1`)
+  await conn.query(`SET GLOBAL ${prefix}_enabled=1`)
+}
+
+for (const flavour of flavours()) {
+  test(`1.4 on ${flavour}: commits stalled between binlog and engine while chunks are read: the tail has the event, readers not yet the row, nothing is lost`, async () => {
+    await using source = await testServer({ flavour })
+    await using target = await testServer({ flavour })
+    await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] }, { source, target })
+    await fill(world, 0, 4000, 4000)
+    const { plugin } = semiSync[flavour]
+    if (plugin !== null) await world.s.query(plugin)
+    const reader = await connect({ ...source.config, database: world.sourceRefs[0]!.schema })
+    const record = world.record(0)
+    const running = world.start(record, { pace: () => ({ copyBytesPerSecondMax: 60_000 }) })
+    await world.until('copying', () => (world.reports.get(record.uid)?.copy.rowsDone ?? 0) > 200)
+
+    const onTargets = async (id: number): Promise<string | null> => {
+      for (const { schema } of world.targetRefs) {
+        const v = await world.t.value(`SELECT v FROM ${schema}.item WHERE id = ${id}`)
+        if (v !== null && v !== undefined) return v
+      }
+      return null
+    }
+    let seenBefore = 0
+    let stalls = 0
+    const ids = (await reader.allText('SELECT id FROM item ORDER BY id')).map(({ id }) => Number(id))
+    for (let at = 1; world.state(record.uid) === 'copying' && stalls < 8; at++) {
+      await arm(reader, flavour, 700)
+      const first = ids[0]!
+      const before = await reader.value(`SELECT v FROM item WHERE id = ${first}`)
+      let committed = false
+      const commit = world.s.query('UPDATE item SET v = v + 1').then(() => (committed = true))
+      // The first rows are copied: what the tail brings shows on the target.
+      while (!committed) {
+        const [there, here] = [await onTargets(first), await reader.value(`SELECT v FROM item WHERE id = ${first}`)]
+        if (!committed && here === before && there === String(Number(before) + 1)) {
+          seenBefore++
+          break
+        }
+      }
+      await commit
+      stalls++
+    }
+    assert.ok(stalls >= 2, `${stalls} stalls in the copy`)
+    assert.ok(seenBefore >= 1, 'the target had a row that no reader of the source could see yet: the stall is where it should be')
+    await reader.query(`SET GLOBAL ${semiSync[flavour].prefix}_enabled=0`)
+    await world.untilRunning(record.uid)
+    await world.drain(record.uid)
+    await world.assertEqual()
+    reader.destroy()
+    await running.stop()
+  })
+}
