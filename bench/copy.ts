@@ -2,7 +2,9 @@
  * The copy 1 → N beside mydumper + myloader 1 → 1, on the same servers and rows in one run; then the catch-up of a backlog. The mover is a process of
  * its own, as in production. Prints seconds, CPU seconds, rows read on the source, and the mover's greatest memory.
  *
- *     node bench/copy.ts [rows, default 2000000] [mariadb|mysql, default mariadb] [changes of the backlog, default 400000; 0: none] [targets, default 4]
+ *     node bench/copy.ts [rows, default 2000000] [mariadb|mysql, default mariadb] [changes of the backlog, default 400000; 0: none] [targets, default 4] [sysbench|wide|text-key]
+ *
+ * wide: 30 columns, half of them text; text-key: rows keyed and sharded by a VARCHAR. Their backlog is not measured: give 0 changes.
  */
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
@@ -11,12 +13,16 @@ import { join } from 'node:path'
 import { connect } from '../src/mysql/connect.ts'
 import type { Connection } from '../src/mysql/connection.ts'
 import { testServer, type TestServer } from '../test/kit/servers.ts'
-import { byId, cpuSeconds, evenShards, fillSysbench, MoverBench, peakMb, sysbenchDdl } from './mover-kit.ts'
+import { benchTables } from './bench-tables.ts'
+import { cpuSeconds, evenShards, MoverBench, peakMb } from './mover-kit.ts'
 
 const rows = Number(process.argv[2] ?? 2_000_000)
 const flavour = process.argv[3] === 'mysql' ? 'mysql' : 'mariadb'
 const changes = Number(process.argv[4] ?? 400_000)
 const targets = Number(process.argv[5] ?? 4)
+const shapeName = process.argv[6] ?? 'sysbench'
+const shape = benchTables[shapeName]
+if (shape === undefined) throw new Error(`shapes: ${Object.keys(benchTables).join(', ')}`)
 
 const settings = {
   flavour,
@@ -33,11 +39,11 @@ process.on('exit', () => rmSync(dir, { recursive: true, force: true }))
 
 await s.query('CREATE DATABASE app')
 await s.useDatabase('app')
-await s.query(sysbenchDdl('sbtest1'))
-await fillSysbench(s, 'sbtest1', rows)
+await s.query(shape.ddl('sbtest1'))
+await shape.fill(s, 'sbtest1', rows)
 // Statistics, and the pool warm, for both alike.
 await s.query('ANALYZE TABLE sbtest1')
-await s.query('SELECT COUNT(pad) FROM sbtest1')
+await s.query(`SELECT COUNT(${shape.lastColumn}) FROM sbtest1`)
 
 const peer = hasPeer()
   ? await measured('mydumper + myloader 1 → 1', async () => {
@@ -57,7 +63,7 @@ await using mover = await MoverBench.start({
   t,
   schema: 'app',
   shards: evenShards(targets),
-  tables: [byId('sbtest1')],
+  tables: [shape.moved('sbtest1')],
 })
 const { pid } = mover
 

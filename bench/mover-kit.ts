@@ -37,7 +37,10 @@ export class MoverBench implements AsyncDisposable {
     schema: string
     shards: readonly string[]
     tables: readonly StreamTable[]
+    /** Where one server is used for several. */
+    workflow?: string
   }): Promise<MoverBench> {
+    const workflow = of.workflow ?? 'flow'
     const store = new SqliteStore(join(of.dir, 'topology.sqlite'))
     for (const [id, server] of [['source', of.source] as const, ['target', of.target] as const]) {
       const record: ServerRecord = {
@@ -57,21 +60,21 @@ export class MoverBench implements AsyncDisposable {
     }
     const targets = of.shards.map((shard): ShardRef => ({
       shard,
-      uid: `t${shard}`,
+      uid: `${workflow}-t${shard}`,
       serverId: 'target',
       schema: `${of.schema}_${shard.replace('-', '_')}`,
     }))
     for (const { schema } of targets) await of.t.query(`CREATE DATABASE ${schema}`)
     const record: StreamRecord = {
       v: 1,
-      uid: 'stream',
-      workflowUid: 'flow',
-      workflow: 'flow',
+      uid: `${workflow}-stream`,
+      workflowUid: workflow,
+      workflow,
       keyspace: 'app',
       direction: 'forward',
       wanted: 'stopped',
       generation: 0,
-      source: { shard: '-', uid: 's', serverId: 'source', schema: of.schema },
+      source: { shard: '-', uid: `${workflow}-s`, serverId: 'source', schema: of.schema },
       targets,
       tables: [...of.tables],
       movesReference: true,
