@@ -8,7 +8,7 @@ import type { Flags } from './flags.ts'
 import { carryOut, carryOutAs, streamLine, workflowLines } from './follow.ts'
 import { paceLimits } from './pace.ts'
 import { parseServerUrl } from './server-url.ts'
-import { clockTime, duration, resumedText } from './text.ts'
+import { clockTime, count, duration, resumedText } from './text.ts'
 import { followVdiff, vdiffArgs } from './vdiff.ts'
 import { verbCommand } from './verbs.ts'
 import { reshardFlags, reshardVerbs, reshardVerbTexts } from './vitess-flags.ts'
@@ -133,6 +133,7 @@ async function show(cli: CliContext, verb: string, keyspace: string, name: strin
 function details(workflow: WorkflowView): string[] {
   const streams = workflow.streams.flatMap((stream) => [
     `  stream ${stream.uid}: wanted ${stream.wanted}${stream.waiting === null ? '' : `, waits for ${stream.waiting.what} since ${clockTime(stream.waiting.sinceMs)}, ends ${stream.waiting.ends}`}`,
+    ...figures(stream),
     ...(stream.headroom === null
       ? []
       : [
@@ -144,6 +145,19 @@ function details(workflow: WorkflowView): string[] {
   ])
   const action = workflow.action === null ? [] : actionLines(workflow.action)
   return [...streams, ...action, '  journal:', ...workflow.journal.map((entry) => `    ${clockTime(entry.atMs)} ${entry.text}`)]
+}
+
+function figures(stream: WorkflowView['streams'][number]): string[] {
+  const known: [string, number | null][] = [
+    ['lanes', stream.lanes],
+    ['retries', stream.retries],
+    ['chunks done', stream.chunksDone],
+    ['chunks left', stream.chunksLeft],
+    ['bytes/s', stream.bytesPerSecond],
+    ['row changes/s', stream.rowChangesPerSecond],
+  ]
+  const since = stream.stateSinceMs === null ? '' : ` since ${clockTime(stream.stateSinceMs)}`
+  return [`    ${stream.state}${since}; ${known.map(([name, value]) => `${name} ${value === null ? 'unknown' : count(value)}`).join(', ')}`]
 }
 
 function actionLines(action: ActionView): string[] {

@@ -17,6 +17,16 @@ export function serveMetrics(http: FastifyInstance, world: World): void {
   const waiting = gauge('stream_waiting', 'a stream waits for something, or is held back: `reshard show` says for what', stream)
   const rows = gauge('stream_copied_rows', 'rows copied', stream)
   const changes = gauge('stream_applied_row_changes', 'row changes applied', stream)
+  const state = gauge('stream_state', '1 for the state that it is in', [...stream, 'state'])
+  const eta = gauge('stream_copy_eta_seconds', 'time left of the copy at the rate of now', stream)
+  const rowRate = gauge('stream_copied_rows_per_second', 'rows copied a second', stream)
+  const byteRate = gauge('stream_copied_bytes_per_second', 'bytes copied a second', stream)
+  const changeRate = gauge('stream_applied_row_changes_per_second', 'row changes applied a second', stream)
+  const chunksDone = gauge('stream_chunks_done', 'chunks of the copy that have landed', stream)
+  const chunksLeft = gauge('stream_chunks_left', 'chunks left, by the rows left', stream)
+  const lanes = gauge('stream_lanes', 'parallel writers', stream)
+  const retries = gauge('stream_retries', 'transactions and runs done again', stream)
+  const ofStreams = [state, eta, rowRate, byteRate, changeRate, chunksDone, chunksLeft, lanes, retries]
   const epoch = gauge('routing_epoch', 'how often serving has changed', ['keyspace', 'range'])
   const held = gauge('component_on_hold', 'a switch holds writes back', ['keyspace', 'range'])
   const statements = gauge('gate_statements', 'statements answered', ['gate'])
@@ -34,6 +44,7 @@ export function serveMetrics(http: FastifyInstance, world: World): void {
   http.get('/metrics', async (_request, reply) => {
     const view = await topologyView(world)
     for (const one of [headroom, waiting, lagTransactions, lagSeconds, rows, changes, epoch, held, statements, errors, memory]) one.reset()
+    for (const one of ofStreams) one.reset()
     for (const workflow of view.workflows()) {
       for (const s of workflow.streams) {
         const labels = { keyspace: workflow.keyspace, workflow: workflow.name, source: s.source, direction: s.direction }
@@ -42,6 +53,18 @@ export function serveMetrics(http: FastifyInstance, world: World): void {
         if (s.headroom !== null) headroom.set(labels, s.headroom.leftMs / 1000)
         rows.set(labels, s.rowsDone)
         changes.set(labels, s.rowChangesApplied)
+        state.set({ ...labels, state: s.state }, 1)
+        for (const [one, value] of [
+          [eta, s.etaMs === null ? null : s.etaMs / 1000],
+          [rowRate, s.rowsPerSecond],
+          [byteRate, s.bytesPerSecond],
+          [changeRate, s.rowChangesPerSecond],
+          [chunksDone, s.chunksDone],
+          [chunksLeft, s.chunksLeft],
+          [lanes, s.lanes],
+          [retries, s.retries],
+        ] as const)
+          if (value !== null) one.set(labels, value)
         if (s.lag === null) continue
         lagTransactions.set(labels, s.lag.transactions)
         lagSeconds.set(labels, s.lag.ageMs / 1000)

@@ -40,7 +40,7 @@ export const moverDefaults: MoverConfig = {
   oneLaneChangesMax: 200,
   tailBufferBytes: 4 << 20,
   markerMs: 300,
-  reportMs: 250,
+  reportMs: 1_000,
   leaseMs: 5_000,
   hangMs: 10_000,
   pace: {

@@ -66,6 +66,7 @@ export class Copier {
     }
     chunk.remaining--
     if (chunk.remaining === 0) {
+      progress.chunk(chunk.rows)
       touched.release(chunk.generation)
       this.#inFlight.set(chunk.table, (this.#inFlight.get(chunk.table) ?? 1) - 1)
       this.#tableMaybeDone(chunk.table)

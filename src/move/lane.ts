@@ -40,6 +40,9 @@ export class Lane {
     await this.#alone(() => this.#transaction(statements, beforeCommit))
   }
 
+  /** Transactions that were done again. */
+  retries = 0
+
   async #transaction(statements: readonly LaneStatement[], beforeCommit?: () => Promise<void> | undefined): Promise<void> {
     for (let attempt = 0; ; attempt++) {
       const settled = await this.#send([this.#guard, ...statements])
@@ -59,6 +62,7 @@ export class Lane {
       // Never left open: its locks would hold up every other writer, and its rows be committed with the next transaction of this lane.
       await this.conn.query('ROLLBACK')
       if (!isServerError(error) || attempt >= attemptsMax || !repeatable(error)) throw error
+      this.retries++
       await this.#context.clock.sleep(Math.min(200, 1 + attempt * 3))
     }
   }

@@ -34,11 +34,15 @@ type TableProgress = {
 export class CopyProgress {
   readonly #tables = new Map<string, TableProgress>()
   readonly #rate: RateMeter
+  readonly #byteRate: RateMeter
+  #chunks = 0
+  #chunkRows = 0
   sourceRowsRead = 0
   bytesDone = 0
 
   constructor(clock: Clock, tables: readonly SourceTable[]) {
     this.#rate = new RateMeter(clock)
+    this.#byteRate = new RateMeter(clock)
     for (const { plan, rowsEstimated, bytesEstimated } of tables) {
       this.#tables.set(plan.name, { name: plan.name, state: 'pending', rowsDone: 0, rowsEstimated, bytesEstimated })
     }
@@ -59,6 +63,12 @@ export class CopyProgress {
     const table = this.#tables.get(name)
     if (table !== undefined) table.rowsDone += rows
     this.bytesDone += bytes
+  }
+
+  /** A chunk has landed on all its targets. */
+  chunk(rows: number): void {
+    this.#chunks++
+    this.#chunkRows += rows
   }
 
   done(name: string): void {
@@ -82,6 +92,9 @@ export class CopyProgress {
       bytesEstimated,
       rowsPerSecond,
       etaMs: left === 0 ? 0 : rowsPerSecond === null || rowsPerSecond === 0 ? null : Math.round((left * 1000) / rowsPerSecond),
+      bytesPerSecond: this.#byteRate.rate(this.bytesDone),
+      chunksDone: this.#chunks,
+      chunksLeft: left <= 0 ? 0 : this.#chunkRows === 0 ? null : Math.ceil((left * this.#chunks) / this.#chunkRows),
       sourceRowsRead: this.sourceRowsRead,
       tables: tables.map(({ name, state, rowsDone: done, rowsEstimated: estimated }) => ({
         name,

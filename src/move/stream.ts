@@ -23,6 +23,7 @@ import type { Failpoints } from './crash-points.ts'
 import { moveErrors } from './errors.ts'
 import type { TargetShare } from './exclusion.ts'
 import { HangWatch } from './hang-watch.ts'
+import type { Lane } from './lane.ts'
 import { Headroom } from './headroom.ts'
 import { markerStream, MarkerWriter } from './markers.ts'
 import { openTargets, type OpenTarget } from './open-targets.ts'
@@ -84,11 +85,15 @@ export class Stream {
   #headroom: Headroom | null = null
   #changeRate: RateMeter
   #reportedControl: number[] = []
+  #stateSinceMs: number
+  #lanes: readonly Lane[] = []
+  #retries = 0
 
   constructor(options: StreamOptions) {
     this.#options = options
     this.#throttle = new Throttle(options.clock, () => this.#limits())
     this.#changeRate = new RateMeter(options.clock)
+    this.#stateSinceMs = options.clock.nowMs()
   }
 
   /** Runs until the signal stops it (state `stopped`) or something fatal does (state `failed`). Never rejects. */
@@ -116,6 +121,7 @@ export class Stream {
           return
         }
         if (clock.monotonicMs() - startedMs > 30_000) attempt = 0
+        this.#retries++
         this.#waiting = {
           what: error instanceof Error ? error.message : String(error),
           sinceMs: clock.nowMs(),
@@ -149,6 +155,9 @@ export class Stream {
       generation: record.generation,
       atMs: clock.nowMs(),
       state: this.#state,
+      stateSinceMs: this.#stateSinceMs,
+      lanes: this.#lanes.length,
+      retries: this.#retries + this.#lanes.reduce((sum, { retries }) => sum + retries, 0),
       waiting: this.#waiting ?? this.#appliers.find((applier) => applier.waiting !== null)?.waiting ?? this.#throttle.waiting,
       error: this.#error,
       copy: this.#progress?.view() ?? noCopy,
@@ -165,9 +174,12 @@ export class Stream {
   }
 
   #enter(state: StreamReport['state']): void {
+    if (this.#state !== state) this.#stateSinceMs = this.#options.clock.nowMs()
     this.#state = state
     if (state === 'stopped' || state === 'failed' || state === 'starting') {
       this.#appliers = []
+      for (const { retries } of this.#lanes) this.#retries += retries
+      this.#lanes = []
       this.#consumer = null
       this.#tail = null
       this.#headroom = null
@@ -382,6 +394,7 @@ export class Stream {
       this.#consumer = consumer
       this.#tail = tail
       this.#appliers = appliers
+      this.#lanes = targets.flatMap(({ lanes }) => lanes)
       this.#headroom = new Headroom({ conn: sourceMeta, clock, log: this.#options.log, behindMs: () => behindMs(appliers, clock) })
       this.#reportedControl = appliers.map(({ applied }) => applied.controlMarker)
       for (const [number, { stored }] of targets.entries()) this.#reportedControl[number] = stored.controlMarker

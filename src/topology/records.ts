@@ -190,7 +190,7 @@ export type StreamTargetReport = {
   lag: { atMs: number; transactions: number; bytes: number; markerAgeMs: number } | null
 }
 
-/** What a mover reports of a stream: at most every 250 ms, and at once when a control marker passed. */
+/** What a mover reports of a stream: at most every second, and at once when a control marker passed. */
 export type StreamReport = {
   v: 1
   streamUid: string
@@ -198,6 +198,12 @@ export type StreamReport = {
   generation: number
   atMs: number
   state: 'starting' | 'copying' | 'running' | 'stopped' | 'failed'
+  /** Since when it is in this state. */
+  stateSinceMs?: number
+  /** Parallel writers, all targets together. */
+  lanes?: number
+  /** Transactions done again (deadlocks, lock waits) and runs begun again, since this mover took the stream. */
+  retries?: number
   /** What it waits for just now, since when, and what ends it (promise 7). */
   waiting: { what: string; sinceMs: number; ends: string } | null
   error: ErrorView | null
@@ -208,6 +214,10 @@ export type StreamReport = {
     bytesEstimated: number
     rowsPerSecond: number | null
     etaMs: number | null
+    bytesPerSecond?: number | null
+    /** `left` follows from the rows left and the rows a chunk has had. */
+    chunksDone?: number
+    chunksLeft?: number | null
     /** For the copy, by all runs; without those that a later run had to read again. */
     sourceRowsRead: number
     tables: { name: string; state: 'pending' | 'copying' | 'done'; rowsDone: number; rowsEstimated: number }[]
