@@ -125,15 +125,19 @@ export class Gate {
     return { host, port: address.port }
   }
 
-  /** New clients are refused; those that are idle are closed, others after their transaction, at the latest after `graceMs`. */
+  /**
+   * Nobody is let in any more (other processes on the port take them); each session ends when nothing of it is open, its transaction included, and
+   * at the latest after `graceMs`, rolled back. Holds and acknowledgements go on until then: what is open must still be seen by a switch.
+   */
   async stop(graceMs = 0): Promise<void> {
     if (this.#stopping) return
     this.#stopping = true
     if (this.#timer !== null) clearInterval(this.#timer)
     this.#server.close()
     const core = this.#core
+    for (const session of core.sessions.values()) (session as Session).drain()
     const untilMs = core.clock.monotonicMs() + graceMs
-    while (core.clock.monotonicMs() < untilMs && [...core.sessions.values()].some((s) => (s as Session).busy)) await core.clock.sleep(20)
+    while (core.sessions.size > 0 && core.clock.monotonicMs() < untilMs) await core.clock.sleep(10)
     core.holds.stop()
     for (const socket of this.#clients) socket.destroy()
     await core.membership.stop()

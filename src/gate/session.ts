@@ -43,6 +43,7 @@ export class Session implements SessionEntry {
   keyspace = ''
   #abort = new AbortController()
   #closed = false
+  #draining = false
   #sinceMs = 0
   /** Waits for the client's file. */
   #infile: Connection | null = null
@@ -100,6 +101,17 @@ export class Session implements SessionEntry {
   #adoptCharset(): void {
     const names = initialNames(this.#client.collation)
     if (names !== null) this.#runner.settings.set('names', names)
+  }
+
+  /** The gate ends: so does the session, as soon as nothing of it is open. What runs is answered, a transaction may come to its COMMIT. */
+  drain(): void {
+    this.#draining = true
+    if (!this.busy) this.#leave()
+  }
+
+  #leave(): void {
+    this.#client.write(errorFrame(gateErrors.draining()))
+    this.#client.close()
   }
 
   kill(what: 'connection' | 'query'): void {
@@ -184,7 +196,8 @@ export class Session implements SessionEntry {
       await this.#runner.end()
       return
     }
-    if (answered) this.#client.ready()
+    if (this.#draining && this.#runner.transaction === null) this.#leave()
+    else if (answered) this.#client.ready()
   }
 
   async #rare(c: ClientCommand): Promise<void> {

@@ -13,7 +13,7 @@ const log = fileLog(join(dataDir, 'logs', 'gate.log'), 'gate')
 const store = openTopology(args['topology'], dataDir)
 const gate = new Gate({
   store,
-  listen: { host: args['host'] ?? '127.0.0.1', port: Number(needArgument('gate', args, 'port')) },
+  listen: { host: args['host'] ?? '127.0.0.1', port: Number(needArgument('gate', args, 'port')), reusePort: args['reuse-port'] === 'yes' },
   log,
   clock: systemClock,
   id: `gate-${process.pid}-${randomUUID().slice(0, 8)}`,
@@ -24,7 +24,7 @@ const gate = new Gate({
   },
 })
 const child = runChild(log, async () => {
-  await gate.stop(1000)
+  await gate.stop(Number(args['drain-ms'] ?? 1000))
   await store[Symbol.asyncDispose]()
 })
 const { port } = await gate.start()

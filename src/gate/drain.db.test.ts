@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import mysql from 'mysql2/promise'
+import { systemClock } from '../base/clock.ts'
+import { silentLog } from '../base/log.ts'
+import { Gate } from './gate.ts'
+import { freePort, startMariadb, type TestServer } from './testkit/servers.ts'
+import { until } from './testkit/switching.ts'
+import { addKeyspace, addServer, addUser, MemoryStore } from './testkit/world.ts'
+
+let server: TestServer
+let port: number
+const store = new MemoryStore()
+const gates: Gate[] = []
+
+before(async () => {
+  server = await startMariadb()
+  const admin = await server.admin()
+  await admin.query('CREATE DATABASE app')
+  await admin.query('CREATE TABLE app.t (id BIGINT PRIMARY KEY) ENGINE=InnoDB')
+  await admin.close()
+  await addServer(store, 's1', server.port)
+  await addUser(store, 'app', 'secret')
+  await addKeyspace(store, 'app', [{ name: '-', serverId: 's1', schema: 'app' }])
+  port = await freePort()
+})
+
+after(async () => {
+  for (const gate of gates) await gate.stop()
+  await server?.stop()
+})
+
+async function start(id: string): Promise<Gate> {
+  const listen = { host: '127.0.0.1', port, reusePort: true }
+  const gate = new Gate({ store, listen, log: silentLog, clock: systemClock, id, pid: process.pid })
+  gates.push(gate)
+  await gate.start()
+  return gate
+}
+
+const client = (): Promise<mysql.Connection> =>
+  mysql.createConnection({ host: '127.0.0.1', port, user: 'app', password: 'secret', database: 'app' })
+
+test('promise 1: a gate that ends lets open transactions come to their COMMIT, while another on its port takes new clients', async () => {
+  const old = await start('old')
+  const inTransaction = await client()
+  const idle = await client()
+  const told = new Promise<string>((resolve) => idle.on('error', (error: { code?: string }) => resolve(String(error.code))))
+  await inTransaction.beginTransaction()
+  await inTransaction.query('INSERT INTO t VALUES (1)')
+  const fresh = await start('new')
+
+  let ended = false
+  const stopping = old.stop(20_000).then(() => (ended = true))
+  await told
+  const next = await client()
+  await next.query('INSERT INTO t VALUES (3)')
+  assert.equal(fresh.core.sessions.size, 1, 'the new client is at the other gate')
+  assert.equal(ended, false)
+
+  await inTransaction.query('INSERT INTO t VALUES (2)')
+  await inTransaction.commit()
+  await stopping
+  await assert.rejects(inTransaction.query('SELECT 1'))
+  const [rows] = await next.query('SELECT id FROM t ORDER BY id')
+  assert.deepEqual(rows, [{ id: 1 }, { id: 2 }, { id: 3 }])
+  await next.end()
+})
+
+test('a gate that ends rolls back what is open after its grace', async () => {
+  const gate = await start('short')
+  await gates[1]?.stop()
+  const slow = await client()
+  slow.on('error', () => {})
+  await slow.beginTransaction()
+  await slow.query('INSERT INTO t VALUES (9)')
+  await gate.stop(50)
+  const admin = await server.admin()
+  await until('the rollback', 5_000, async () => {
+    const open = await admin.value('SELECT COUNT(*) FROM information_schema.innodb_trx')
+    return open === '0' ? true : undefined
+  })
+  assert.equal(await admin.value('SELECT COUNT(*) FROM app.t WHERE id = 9'), '0')
+  await admin.close()
+})
