@@ -19,6 +19,7 @@ import { BranchReads } from './branch-reads.ts'
 import { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
 import { Holds } from './holds.ts'
+import { Logins } from './logins.ts'
 import { Membership } from './membership.ts'
 import { GateCatalog } from './catalog.ts'
 import { Planner } from './plan/planner.ts'
@@ -53,6 +54,7 @@ export class Gate {
   readonly #health: ReplicaHealth
   readonly #server: net.Server
   readonly #clients = new Set<net.Socket>()
+  readonly #logins = new Logins()
   #nextThreadId: number
   #timer: NodeJS.Timeout | null = null
   #stopping = false
@@ -166,7 +168,15 @@ export class Gate {
       // The one that clients of that family always have; whoever prefers the other is asked for it.
       plugin: /mariadb/i.test(version) ? 'mysql_native_password' : 'caching_sha2_password',
       packetBytesMax: core.config.packetBytesMax,
-      authenticate: (user) => this.#stored(user),
+      authenticate: async (user, address) => {
+        const pauseMs = this.#logins.pauseMs(user, address, core.clock.monotonicMs())
+        if (pauseMs > 0) await core.clock.sleep(pauseMs)
+        return this.#stored(user)
+      },
+      judged: (user, address, verified) => {
+        if (verified) this.#logins.succeeded(user, address)
+        else core.log.warn({ user, address, known: this.#stored(user) !== null }, 'a login was refused')
+      },
       ...(this.#options.secureContext === undefined ? {} : { secureContext: this.#options.secureContext }),
     })
     if (client === null) return

@@ -50,6 +50,8 @@ export type AcceptOptions = {
   plugin: ServerAuthPlugin
   /** Null: access denied. Rejected: the client is cut off. */
   authenticate(user: string, address: string): StoredPassword | null | Promise<StoredPassword | null>
+  /** Told of each login, and of each COM_CHANGE_USER. */
+  judged?(user: string, address: string, verified: boolean): void
   capabilities?: number
   secureContext?: SecureContext
   /** Refuse clients that don't ask for TLS. */
@@ -158,7 +160,9 @@ export class ServerConnection extends ServerChannel {
       response = await this.nextPacket(false)
     }
     const stored = await this.#options.authenticate(this.user, this.address)
-    if (!verifyResponse(plugin, response, this.#scramble, stored)) {
+    const verified = verifyResponse(plugin, response, this.#scramble, stored)
+    this.#options.judged?.(this.user, this.address, verified)
+    if (!verified) {
       const using = response.length > 0 ? 'YES' : 'NO'
       return this.#refuse(1045, '28000', `Access denied for user '${this.user}'@'${this.address}' (using password: ${using})`)
     }
