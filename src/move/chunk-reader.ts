@@ -21,6 +21,9 @@ import type { TablePlan } from './table-plan.ts'
 /** PROTOCOLS 1.3. */
 export const chunkBytesMax = 16 << 20
 const chunkMs = 500
+const largeRowBytes = 1 << 20
+/** Head and packet around a row. */
+const statementRestBytes = 1024
 
 export type ChunkReaderOptions = {
   sourceName: string
@@ -165,15 +168,28 @@ export class ChunkReader {
     if (part === null || part === undefined) return
     const { pool } = this.#options
     let segment = part.segments[part.segments.length - 1]
-    if (segment === undefined || segment.room < bytesMax) {
-      segment = pool.take(this.#heads[target] ?? '', bytesMax)
-      const max = this.#options.targets[target]?.statementBytesMax ?? 0
-      if (bytesMax > max) this.#checkSize(batch, row, max, target)
+    let bytes: number
+    let keyEnd: number
+    if ((segment === undefined || segment.room < bytesMax) && bytesMax > largeRowBytes) {
+      // The worst case is twice the row: not kept until it lands.
+      const out = Buffer.allocUnsafeSlow(bytesMax)
+      bytes = this.#encoder.encode(batch, row, out, 0)
+      this.#checkSize(bytes, target)
+      segment = pool.take(this.#heads[target] ?? '', bytes)
       part.segments.push(segment)
+      out.copy(segment.buffer, segment.used, 0, bytes)
+      keyEnd = segment.used + this.#encoder.keyEnd
+    } else {
+      if (segment === undefined || segment.room < bytesMax) {
+        segment = pool.take(this.#heads[target] ?? '', bytesMax)
+        part.segments.push(segment)
+      }
+      bytes = this.#encoder.encode(batch, row, segment.buffer, segment.used) - segment.used
+      this.#checkSize(bytes, target)
+      keyEnd = this.#encoder.keyEnd
     }
-    const end = this.#encoder.encode(batch, row, segment.buffer, segment.used)
-    const bytes = end - segment.used
-    segment.keyEnds.push(this.#encoder.keyEnd)
+    const end = segment.used + bytes
+    segment.keyEnds.push(keyEnd)
     segment.rowEnds.push(end)
     segment.used = end
     part.rows++
@@ -181,10 +197,10 @@ export class ChunkReader {
     chunk.bytes += bytes
   }
 
-  #checkSize(batch: RowBatch, row: number, max: number, target: number): void {
-    const out = Buffer.allocUnsafeSlow(this.#encoder.bytesMax(batch, row))
-    const bytes = this.#encoder.encode(batch, row, out, 0) + 1024
-    if (bytes > max) throw moveErrors.rowTooLarge({ table: this.#table.name, bytes, target: this.#options.targets[target]?.name, max })
+  #checkSize(rowBytes: number, target: number): void {
+    const { statementBytesMax: max = 0, name } = this.#options.targets[target] ?? {}
+    const bytes = rowBytes + statementRestBytes
+    if (bytes > max) throw moveErrors.rowTooLarge({ table: this.#table.name, bytes, target: name, max })
   }
 
   #keyLiteral(batch: RowBatch, row: number): string {

@@ -2,7 +2,7 @@
 import { unreachable } from '../base/assert.ts'
 import type { ObjectName } from '../binlog/query-kind.ts'
 import type { QueryEvent } from '../binlog/source.ts'
-import type { AnnouncedDdl } from './tail-consumer.ts'
+import type { AnnouncedDdl } from './tail-consumer-options.ts'
 
 export type Verdict =
   | { kind: 'pass' }

@@ -51,7 +51,7 @@ function upsertStatements(table: TablePlan, changes: readonly Change[], mode: Wr
     changes,
     rowsMax,
     (change) => change.row?.length ?? 0,
-    (batch) => head + batch.map((change) => change.row).join(','),
+    (batch) => [head, ...batch.flatMap((change, i) => (i === 0 ? [change.row ?? ''] : [',', change.row ?? '']))],
   )
 }
 
@@ -71,21 +71,17 @@ function deleteStatements(table: TablePlan, changes: readonly Change[], mode: Wr
       const owned = mode === 'several-sources' && !table.reference && table.shardKeyColumns.length > 0
       if (columns.length === 1 && !(owned && indexed)) {
         const among = `${columns[0]} IN (${batch.map((change) => change.key).join(',')})`
-        if (!owned) return head + among
+        if (!owned) return [head, among]
         const pairs = batch.flatMap((change) => (change.images ?? []).map((image) => `(${change.key},${image})`))
-        return `${head}${among} AND (${columns[0]},${ownedColumns}) IN (${pairs.join(',')})`
+        return [`${head}${among} AND (${columns[0]},${ownedColumns}) IN (${pairs.join(',')})`]
       }
       // Row constructors are not used for ranges by every version: spelled out, they are.
-      return (
-        head +
-        batch
-          .map((change) => {
-            const key = keyCondition(columns, splitLiterals(change.key))
-            if (!owned) return `(${key})`
-            return `(${key} AND ${ownImage(table, change.images ?? [])})`
-          })
-          .join(' OR ')
-      )
+      const conditions = batch.map((change) => {
+        const key = keyCondition(columns, splitLiterals(change.key))
+        if (!owned) return `(${key})`
+        return `(${key} AND ${ownImage(table, change.images ?? [])})`
+      })
+      return [head, conditions.join(' OR ')]
     },
   )
 }
@@ -160,13 +156,13 @@ function batches(
   changes: readonly Change[],
   countMax: number,
   bytesOf: (change: Change) => number,
-  print: (batch: Change[]) => string,
+  print: (batch: Change[]) => string[],
 ): Buffer[] {
   const statements: Buffer[] = []
   let batch: Change[] = []
   let bytes = 0
   const flush = (): void => {
-    if (batch.length > 0) statements.push(Buffer.from(print(batch), 'latin1'))
+    if (batch.length > 0) statements.push(bytesOfTexts(print(batch)))
     batch = []
     bytes = 0
   }
@@ -178,6 +174,14 @@ function batches(
   }
   flush()
   return statements
+}
+
+/** Texts that are views of bytes, put together as bytes: as one text a row of 16 MiB would be in memory once more. */
+function bytesOfTexts(texts: readonly string[]): Buffer {
+  const out = Buffer.allocUnsafe(texts.reduce((bytes, text) => bytes + text.length, 0))
+  let at = 0
+  for (const text of texts) at += out.write(text, at, 'latin1')
+  return out
 }
 
 /** Which lane a key belongs to: the end of its text varies most. */

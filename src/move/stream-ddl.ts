@@ -22,7 +22,7 @@ import { renewDeferredKeys } from './schema-copy.ts'
 import { readSourceTables, usableKeys, type SourceTable, type UsableKey } from './source-tables.ts'
 import type { TablePlan } from './table-plan.ts'
 import { forgetStart, type Coordinate } from './tables.ts'
-import type { AnnouncedDdl } from './tail-consumer.ts'
+import type { AnnouncedDdl } from './tail-consumer-options.ts'
 
 /** One run's: its connections end with it. */
 export type StreamDdlOptions = {

@@ -359,6 +359,7 @@ export class Stream {
           clock,
           markerStream: markerName,
           partBytesMax: config.partBytesMax,
+          heldBytesMax: 2 * config.pendingBytesMax,
           onQuery: (event, announced) =>
             ddl.query(event, announced, {
               plans,

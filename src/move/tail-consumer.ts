@@ -6,54 +6,16 @@
  * further than another (after a restart) is given only groups past its own coordinates.
  */
 import { assert, unreachable } from '../base/assert.ts'
-import type { Clock } from '../base/clock.ts'
 import { controlSightings } from '../binlog/control-schema.ts'
-import type { BeginEvent, GroupEnd, QueryEvent, RowsEvent, Tail, TailTable } from '../binlog/source.ts'
+import type { BeginEvent, GroupEnd, RowsEvent, Tail, TailTable } from '../binlog/source.ts'
 import { moveErrors } from './errors.ts'
 import { changeBytes, type Change, type Stamp } from './pending.ts'
-import { nowhere, sameShardKeys, type Router } from './router.ts'
+import { nowhere, sameShardKeys } from './router.ts'
 import { RowEncoder } from './row-encoder.ts'
 import type { TablePlan } from './table-plan.ts'
 import { compareCoordinates, moveSchema, type Coordinate } from './tables.ts'
-import type { TargetApplier } from './target-applier.ts'
-import type { TouchedKeys } from './touched.ts'
-import type { AddressedChange, XaStore } from './xa.ts'
-
-export type TailConsumerOptions = {
-  sourceName: string
-  sourceSchema: string
-  workflowUid: string
-  /** Groups with an applier row of this direction of the workflow are our own echo. */
-  oppositeDirection: 'forward' | 'reverse'
-  plans: ReadonlyMap<string, TablePlan>
-  router: Router
-  targets: readonly TargetApplier[]
-  /** Per target: groups at or before this were applied in an earlier run. */
-  startsAfter: readonly Coordinate[]
-  /** Per target: where it was going to when the earlier run ended. Groups up to there are done again. */
-  goingTo: readonly Coordinate[]
-  severalSources: readonly boolean[]
-  touched: TouchedKeys<TablePlan>
-  /** Tables whose copy is not complete: only their keys are remembered. */
-  copying: ReadonlySet<TablePlan>
-  xa: XaStore
-  /**
-   * Waits until an XA transaction that was prepared before the stream's position is committed for readers: the copy, which begins behind the stream's
-   * first marker, brings its rows. Null where nothing is copied: then there may be none.
-   */
-  beforeFirstMarker: ((xid: string) => Promise<void>) | null
-  clock: Clock
-  /** The name of this stream's markers. */
-  markerStream: string
-  /** Throws where the statement stops the stream. `restart`: what is precomputed of the tables no longer holds after this group. */
-  onQuery: (event: QueryEvent, announced: AnnouncedDdl | null) => Promise<'pass' | 'restart'>
-  onStamp: (stamp: Stamp) => void
-  /** A transaction above this goes in parts. */
-  partBytesMax: number
-}
-
-/** DDL of ours that the claimed session announced just before it (PROTOCOLS 1.13). */
-export type AnnouncedDdl = { readonly verb: string; readonly schema: string; readonly name: string }
+import type { AnnouncedDdl, TailConsumerOptions } from './tail-consumer-options.ts'
+import type { AddressedChange } from './xa.ts'
 
 type Compiled = { encoder: RowEncoder; plan: TablePlan; keyColumns: readonly number[]; shardColumns: readonly number[]; copying: boolean }
 
@@ -61,7 +23,7 @@ export class TailConsumer {
   readonly #options: TailConsumerOptions
   #latest: Stamp
   #compiled = new WeakMap<TailTable, Compiled | 'skip'>()
-  #scratch = Buffer.allocUnsafe(64 * 1024)
+  #scratch = Buffer.allocUnsafe(scratchBytes)
   #group: AddressedChange[] = []
   #groupBytes = 0
   #groupRows = 0
@@ -153,6 +115,7 @@ export class TailConsumer {
     this.#marker = null
     this.#controlMarker = null
     this.#inParts = false
+    if (this.#scratch.length > scratchBytesKept) this.#scratch = Buffer.allocUnsafe(scratchBytes)
   }
 
   #coordinateAfter(): Coordinate {
@@ -207,9 +170,20 @@ export class TailConsumer {
       await this.drain(signal)
       throw moveErrors.restart({ stream: this.#options.markerStream, reason: 'the definition of a table changed' })
     }
-    while (!signal.aborted && targets.some((target) => target.full)) {
-      await Promise.race(targets.filter((target) => target.full).map((target) => target.space(signal)))
+    while (!signal.aborted && this.#full()) {
+      await Promise.race(targets.filter((target) => target.full || target.heldBytes > 0).map((target) => target.space(signal)))
     }
+  }
+
+  /**
+   * Besides each target's own share: what all of them hold, rounds on their way included, so that rows of megabytes are not in memory once a target. A
+   * round that has to be extended is never starved of what it waits for (1.6).
+   */
+  #full(): boolean {
+    const { targets, heldBytesMax } = this.#options
+    if (targets.some((target) => target.full)) return true
+    if (targets.some((target) => target.extending)) return false
+    return targets.reduce((bytes, target) => bytes + target.heldBytes, 0) > heldBytesMax
   }
 
   /** An XA transaction of which only the outcome stands behind the stream's position: right as long as nothing has been copied. */
@@ -296,7 +270,7 @@ export class TailConsumer {
   }
 
   #ensure(bytes: number): void {
-    if (this.#scratch.length < bytes) this.#scratch = Buffer.allocUnsafeSlow(bytes * 2)
+    if (this.#scratch.length < bytes) this.#scratch = Buffer.allocUnsafeSlow(bytes > scratchBytesKept ? bytes : bytes * 2)
   }
 
   #unroutable(compiled: Compiled, batch: NonNullable<RowsEvent['before']>, row: number, key: string): never {
@@ -398,3 +372,7 @@ export class TailConsumer {
 }
 
 const noImages: readonly string[] = []
+
+const scratchBytes = 64 * 1024
+/** A larger one, for rows of megabytes, is given up at the end of its group. */
+const scratchBytesKept = 1 << 20

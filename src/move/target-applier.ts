@@ -40,6 +40,7 @@ export class TargetApplier {
   #chunks: Chunk[] = []
   #landing = 0
   #roundRunning = false
+  #roundBytes = 0
   #turn: 'round' | 'land' = 'round'
   #wake = new Wakeup()
   #space = new Wakeup()
@@ -81,6 +82,16 @@ export class TargetApplier {
   /** True while the tail must not bring more. A round that has to be extended is never starved of what it waits for. */
   get full(): boolean {
     return this.pending.bytes > this.options.pendingBytesMax && this.#extendTo === null
+  }
+
+  /** A round waits for what the tail has yet to bring. */
+  get extending(): boolean {
+    return this.#extendTo !== null
+  }
+
+  /** Of changes that wait and of those that are being applied. */
+  get heldBytes(): number {
+    return this.pending.bytes + this.#roundBytes
   }
 
   /** Resolves when `full` may have changed. */
@@ -236,6 +247,7 @@ export class TargetApplier {
     const { options } = this
     const round = this.pending.take(options.latest())
     this.#roundRunning = true
+    this.#roundBytes = round.bytes
     this.#space.ring()
     try {
       if ((await options.exclusion.shared(() => this.#applyOrHold(round))) === 'held') {
@@ -251,6 +263,7 @@ export class TargetApplier {
       this.waiting = null
     } finally {
       this.#roundRunning = false
+      this.#roundBytes = 0
       this.#space.ring()
     }
     options.onApplied(this)

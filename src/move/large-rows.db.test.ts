@@ -1,0 +1,33 @@
+/**
+ * Promise 8, 1: rows of megabytes, larger than every budget: read, landed and applied one by one, byte for byte, with several targets that each could hold
+ * one (chunk-reader.ts, tail-consumer.ts). On MySQL too by SHARDWRIGHT_CRASH_ALL=1.
+ */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { flavours } from '../../test/kit/servers.ts'
+import { World } from './testkit/world.ts'
+
+const doc = {
+  name: 'doc',
+  shardKey: 'owner',
+  ddl: 'CREATE TABLE doc (id BIGINT NOT NULL PRIMARY KEY, owner INT NOT NULL, body LONGBLOB NOT NULL)',
+}
+const body = (n: number): string => `REPEAT(UNHEX('27${(16 + n).toString(16)}5C00'), ${400_000 + n})`
+
+for (const flavour of flavours().filter((name) => name === 'mariadb' || process.env['SHARDWRIGHT_CRASH_ALL'] !== undefined)) {
+  test(`promise 8 on ${flavour}: rows larger than every budget are copied and followed byte for byte`, async () => {
+    await using world = await World.create({ flavour, sources: ['-'], targets: ['-40', '40-80', '80-c0', 'c0-'], tables: [doc] })
+    await world.s.useDatabase(world.sourceRefs[0]!.schema)
+    for (let n = 0; n < 8; n++) await world.s.query(`INSERT INTO doc VALUES (${n}, ${n * 37}, ${body(n)})`)
+    const record = world.record(0)
+    const config = { chunkBytes: 10_000, copyBytesMax: 100_000, pendingBytesMax: 100_000 }
+    const running = world.start(record, { config })
+    await world.untilRunning(record.uid)
+    // Every row once to each of two targets, in one transaction and in many.
+    await world.s.query('UPDATE doc SET owner = owner + 5')
+    for (let n = 0; n < 8; n++) await world.s.query(`UPDATE doc SET owner = owner + 41, body = ${body(n + 20)} WHERE id = ${n}`)
+    await world.drain(record.uid)
+    assert.equal(await world.assertEqual(), 8)
+    await running.stop()
+  })
+}

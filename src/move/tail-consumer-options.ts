@@ -1,0 +1,48 @@
+/** What a tail consumer works with: given by the stream's run. */
+import type { Clock } from '../base/clock.ts'
+import type { QueryEvent } from '../binlog/source.ts'
+import type { Stamp } from './pending.ts'
+import type { Router } from './router.ts'
+import type { TablePlan } from './table-plan.ts'
+import type { Coordinate } from './tables.ts'
+import type { TargetApplier } from './target-applier.ts'
+import type { TouchedKeys } from './touched.ts'
+import type { XaStore } from './xa.ts'
+
+export type TailConsumerOptions = {
+  sourceName: string
+  sourceSchema: string
+  workflowUid: string
+  /** Groups with an applier row of this direction of the workflow are our own echo. */
+  oppositeDirection: 'forward' | 'reverse'
+  plans: ReadonlyMap<string, TablePlan>
+  router: Router
+  targets: readonly TargetApplier[]
+  /** Per target: groups at or before this were applied in an earlier run. */
+  startsAfter: readonly Coordinate[]
+  /** Per target: where it was going to when the earlier run ended. Groups up to there are done again. */
+  goingTo: readonly Coordinate[]
+  severalSources: readonly boolean[]
+  touched: TouchedKeys<TablePlan>
+  /** Tables whose copy is not complete: only their keys are remembered. */
+  copying: ReadonlySet<TablePlan>
+  xa: XaStore
+  /**
+   * Waits until an XA transaction that was prepared before the stream's position is committed for readers: the copy, which begins behind the stream's
+   * first marker, brings its rows. Null where nothing is copied: then there may be none.
+   */
+  beforeFirstMarker: ((xid: string) => Promise<void>) | null
+  clock: Clock
+  /** The name of this stream's markers. */
+  markerStream: string
+  /** Throws where the statement stops the stream. `restart`: what is precomputed of the tables no longer holds after this group. */
+  onQuery: (event: QueryEvent, announced: AnnouncedDdl | null) => Promise<'pass' | 'restart'>
+  onStamp: (stamp: Stamp) => void
+  /** A transaction above this goes in parts. */
+  partBytesMax: number
+  /** Changes read and not yet committed, of all targets: above it the tail waits. */
+  heldBytesMax: number
+}
+
+/** DDL of ours that the claimed session announced just before it (PROTOCOLS 1.13). */
+export type AnnouncedDdl = { readonly verb: string; readonly schema: string; readonly name: string }
