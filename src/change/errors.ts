@@ -56,7 +56,7 @@ export const changeErrors = defineErrors('CHANGE', {
     class: 'user',
     what: 'server {server} also holds {what}, which must go on serving',
     why: 'a switch closes whole servers',
-    fix: 'move {what} to another server first',
+    fix: 'move {what} to another server first, or create the workflow with --fence triggers: the only fence that acts on schemas',
   },
   targetServersFew: {
     number: 9,
@@ -344,5 +344,26 @@ export const changeErrors = defineErrors('CHANGE', {
     what: 'deleting {keyspace} would remove {servers}, with all data',
     why: 'we provisioned them, and no other keyspace is on them: nothing would be left of these rows',
     fix: 'if that is meant: shardwright keyspace delete {keyspace} --yes',
+  },
+  fenceLetsDdlPass: {
+    number: 55,
+    class: 'user',
+    what: '--fence triggers does not go with --on-ddl {onDdl}',
+    why: 'DDL on the closed side passes armed triggers: a stream that does not stop at it would carry it to the side that serves',
+    fix: 'use --on-ddl stop, or a fence that closes the whole server',
+  },
+  closedWhole: {
+    number: 56,
+    class: 'user',
+    what: 'server {server} is closed whole by {workflow} (--fence {fence})',
+    why: 'what would go on serving on it beside that workflow’s shards would be closed with them',
+    fix: 'end {workflow} first, or use another server',
+  },
+  schemaTaken: {
+    number: 57,
+    class: 'user',
+    what: 'the schema {schema} on {server} is that of {shard}',
+    why: 'two shards never share a schema',
+    fix: 'name another schema in --target-server mysql://…/SCHEMA',
   },
 })

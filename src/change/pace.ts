@@ -3,6 +3,8 @@ import { keys } from '../topology/keys.ts'
 import type { PaceLimits, PaceRecord, StreamRecord } from '../topology/records.ts'
 import { listRecords, updateRecord } from '../topology/typed.ts'
 import type { ActionContext } from '../workflow/context.ts'
+import { changeErrors } from './errors.ts'
+import type { ReshardSpec } from './reshard-spec.ts'
 import { requireState } from './reshard-switch.ts'
 
 type OnDdl = StreamRecord['options']['onDdl']
@@ -12,6 +14,8 @@ export async function updateVerb(context: ActionContext): Promise<void> {
   requireState(context, ['running'])
   const { limits = {}, onDdl, dryRun = false } = context.action.args as { limits?: PaceChange; onDdl?: OnDdl; dryRun?: boolean }
   const { uid, name } = context.workflow
+  const { fence } = context.workflow.spec as unknown as ReshardSpec
+  if (fence === 'triggers' && onDdl !== undefined && onDdl !== 'stop') throw changeErrors.fenceLetsDdlPass({ onDdl })
   const said = [
     ...paceLines(limits, context.clock.nowMs()),
     ...(onDdl === undefined ? [] : [`streams take DDL on moved tables by --on-ddl ${onDdl}`]),

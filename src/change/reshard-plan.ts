@@ -96,7 +96,8 @@ export async function planReshardCreate(
     if (shards.some((shard) => shard.name === name)) errors.push(changeErrors.shardExists({ keyspace: keyspaceName, shard: name }))
   }
   if (errors.length > 0 || sources.length === 0) throw new Failures(errors)
-  errors.push(...(await sharedServers(world, sources, shards)))
+  errors.push(...(await sharedServers(world, { keyspace: keyspaceName, name: workflow }, sources, spec)))
+  if (spec.fence === 'triggers' && spec.onDdl !== 'stop') errors.push(changeErrors.fenceLetsDdlPass({ onDdl: spec.onDdl }))
   const vschemaRecord = await readRecord<VSchemaRecord>(store, keys.vschema(keyspaceName))
   const definition = readVschema(vschemaRecord?.value.vschema ?? {})
   const vschema = resolveVschema(definition)
@@ -221,14 +222,36 @@ async function mergeFindings(
   }
 }
 
-/** A switch closes whole servers, so nothing that must go on serving may share one with a source. */
-async function sharedServers(world: World, sources: readonly ShardRecord[], own: readonly ShardRecord[]): Promise<SwError[]> {
+/**
+ * A switch closes whole servers, so nothing that must go on serving may share one with a source, unless armed triggers are asked for, which act on
+ * schemas.
+ */
+async function sharedServers(world: World, own: Own, sources: readonly ShardRecord[], spec: ReshardSpec): Promise<SwError[]> {
   const all = (await listRecords<ShardRecord>(world.store, keys.allShards)).map((record) => record.value)
   const moving = new Set(sources.map((shard) => shard.uid))
   const servers = new Set(sources.map((shard) => shard.serverId))
-  return [...all, ...own.filter((shard) => !all.some((one) => one.uid === shard.uid))]
+  if (spec.fence === 'triggers') return closedWhole(world, own, servers, all)
+  return all
     .filter((shard) => servers.has(shard.serverId) && !moving.has(shard.uid))
     .map((shard) => changeErrors.serverShared({ server: shard.serverId, what: `${shard.keyspace}/${shard.name}` }))
+}
+
+type Own = { readonly keyspace: string; readonly name: string }
+
+/** What armed triggers leave to others on a server, another workflow's fence of another kind would take away: it closes all of it. */
+async function closedWhole(world: World, own: Own, servers: ReadonlySet<string>, shards: readonly ShardRecord[]): Promise<SwError[]> {
+  const errors: SwError[] = []
+  for (const { value: other } of await listRecords<WorkflowRecord>(world.store, keys.workflows)) {
+    if (other.ended || other.kind !== 'reshard' || (other.keyspace === own.keyspace && other.name === own.name)) continue
+    const { fence, sourceShards = [], targetShards = [], targetServers = [] } = other.spec as unknown as Partial<ReshardSpec>
+    if (fence === 'triggers') continue
+    const mine = shards.filter((shard) => shard.keyspace === other.keyspace && [...sourceShards, ...targetShards].includes(shard.name))
+    const used = [...mine.map((shard) => shard.serverId), ...targetServers.map(({ host, port }) => `${host}:${port}`)]
+    for (const server of new Set(used))
+      if (servers.has(server))
+        errors.push(changeErrors.closedWhole({ server, workflow: `${other.keyspace}.${other.name}`, fence: fence ?? 'strongest' }))
+  }
+  return errors
 }
 
 /** Attached target servers are given in turn; else new ones are made, several targets on each. */
@@ -275,7 +298,13 @@ async function targetFindings(
     if (places.has(`${server} ${schema}`)) errors.push(changeErrors.targetsShareSchema({ shard, schema, server }))
     places.add(`${server} ${schema}`)
   }
-  for (const { value: shard } of await listRecords<ShardRecord>(world.store, keys.allShards)) {
+  const shards = (await listRecords<ShardRecord>(world.store, keys.allShards)).map((record) => record.value)
+  for (const shard of shards) {
+    if (places.has(`${shard.serverId} ${shard.schema}`))
+      errors.push(changeErrors.schemaTaken({ server: shard.serverId, schema: shard.schema, shard: `${shard.keyspace}/${shard.name}` }))
+  }
+  if (spec.fence === 'triggers') return [...errors, ...(await closedWhole(world, own, servers, shards))]
+  for (const shard of shards) {
     if (servers.has(shard.serverId))
       errors.push(changeErrors.serverShared({ server: shard.serverId, what: `${shard.keyspace}/${shard.name}` }))
   }

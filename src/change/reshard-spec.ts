@@ -1,4 +1,5 @@
 import { parseKeyRange, printKeyRange } from '../keyspace/key-range.ts'
+import type { FenceKind } from '../switch/fence-kinds.ts'
 import type { PaceLimits } from '../topology/records.ts'
 
 /** What a reshard was asked for, as stored in its workflow record (the API's form, parsed there). */
@@ -9,6 +10,8 @@ export type ReshardSpec = {
   readonly stopAfterCopy: boolean
   readonly onDdl: 'stop' | 'ignore' | 'exec'
   readonly triggers?: 'refuse' | 'at-switch' | undefined
+  /** How servers are closed; absent in records of before there was a choice. */
+  readonly fence?: 'strongest' | FenceKind | undefined
   readonly deferSecondaryKeys: boolean
   /** Absent in records of before there were any. */
   readonly limits?: Partial<PaceLimits> | undefined
@@ -26,6 +29,11 @@ export type ReshardData = {
   readonly attachedServers?: readonly string[]
   readonly oldServers?: readonly string[]
   readonly tables?: readonly string[]
+}
+
+/** Null: the strongest that fits each server. */
+export function wantedFence(fence: ReshardSpec['fence']): FenceKind | null {
+  return fence === undefined || fence === 'strongest' ? null : fence
 }
 
 type Named = { readonly host: string; readonly port: number; readonly password?: string | undefined }

@@ -38,6 +38,7 @@ import { changeErrors } from './errors.ts'
 import { updateVerb } from './pace.ts'
 import { planReshardCreate } from './reshard-plan.ts'
 import type { PlannedTarget } from './reshard-plan.ts'
+import { wantedFence } from './reshard-spec.ts'
 import type { ReshardData, ReshardSpec } from './reshard-spec.ts'
 import { allowUnfenced, checkVerb, requireState, switchVerb } from './reshard-switch.ts'
 import type { Claims } from './reshard-switch.ts'
@@ -252,17 +253,18 @@ async function attachTarget(
   schemasOf: (serverId: string) => string[],
 ): Promise<void> {
   const { id } = await attachServer(world, { ...address, schema: undefined })
-  const { allowUnfenced } = context.workflow.spec as unknown as ReshardSpec
+  const { allowUnfenced, fence } = context.workflow.spec as unknown as ReshardSpec
+  const schemas = schemasOf(id)
   await world.pool.run(id, async (claimed) => {
-    for (const schema of schemasOf(id)) {
+    for (const schema of schemas) {
       const there = await claimed.connection.value(`SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = ${quoteString(schema)}`)
       if (there !== undefined) continue
       await noteMade(claimed.connection, context.workflow.uid, [{ kind: 'schema', schema, name: '' }])
       await claimed.connection.query(`CREATE DATABASE ${quoteIdentifier(schema)}`)
     }
-    await prepareFence(claimed, schemasOf(id), context.clock)
-    await closeServer(claimed, { allowUnfenced }, context.clock)
-    await noteClosed(claimed.connection)
+    await prepareFence(claimed, schemas, context.clock, wantedFence(fence))
+    await closeServer(claimed, { allowUnfenced, schemas }, context.clock)
+    await noteClosed(claimed.connection, schemas)
   })
 }
 

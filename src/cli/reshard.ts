@@ -63,6 +63,7 @@ async function create(cli: CliContext, keyspace: string, name: string, flags: Fl
       stopAfterCopy: bool(flags, 'stopAfterCopy', false),
       onDdl: onDdl(text(flags, 'onDdl')),
       triggers: triggers(text(flags, 'triggers')),
+      fence: fence(text(flags, 'fence')),
       deferSecondaryKeys: bool(flags, 'deferSecondaryKeys', true),
       limits: paceLimits(flags, cli.clock.nowMs()),
       ...(targetServers === undefined ? {} : { targetServers }),
@@ -236,6 +237,14 @@ function triggers(value: string | undefined): 'refuse' | 'at-switch' {
   const mode = (value ?? 'refuse').toLowerCase()
   if (mode === 'refuse' || mode === 'at-switch') return mode
   throw cliErrors.badArgument({ argument: '--triggers', problem: `${mode} is neither refuse nor at-switch`, command: 'reshard create' })
+}
+
+const fences = ['strongest', 'locks', 'kill', 'persist', 'triggers'] as const
+
+function fence(value: string | undefined): (typeof fences)[number] {
+  const kind = fences.find((one) => one === (value ?? 'strongest').toLowerCase())
+  if (kind !== undefined) return kind
+  throw cliErrors.badArgument({ argument: '--fence', problem: `${value} is none of ${fences.join(', ')}`, command: 'reshard create' })
 }
 
 function onDdl(value: string | undefined): 'stop' | 'ignore' | 'exec' {

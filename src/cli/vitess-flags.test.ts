@@ -129,6 +129,7 @@ function valueOf(rule: FlagRule): string[] {
     '--target-shards': '-80,80-',
     '--on-ddl': 'STOP',
     '--triggers': 'at-switch',
+    '--fence': 'triggers',
     '--targets-per-server': '2',
     '--target-server': 'mysql://u@h:3306/s',
     '--failpoint': 'x=hold',

@@ -56,6 +56,13 @@ export const reshardFlags: readonly FlagRule[] = [
     ours: true,
   },
   {
+    flag: '--fence <kind>',
+    verbs: ['create'],
+    how: 'works',
+    help: 'how servers are closed: strongest (default), locks, kill, persist, or triggers, which alone lets them hold other things, too',
+    ours: true,
+  },
+  {
     flag: '--max-source-load <share>',
     verbs: paced,
     how: 'works',

@@ -239,3 +239,33 @@ test('reads go on while writes are held; a held statement can be killed', async 
     k.destroy()
   }
 })
+
+test('sessions across a switch: prepared statements and settings go on; variables, temporary tables and named locks are told lost before anything runs without them', async () => {
+  const open = (): Promise<mysql.Connection> =>
+    mysql.createConnection({ host: '127.0.0.1', port, user: 'app', password: 'secret', database: 'app' })
+  const [plain, variable, temporary, lock] = await Promise.all([open(), open(), open(), open()])
+  try {
+    await plain.query("SET time_zone = '+03:00', sql_mode = 'ANSI_QUOTES'")
+    await plain.execute('INSERT INTO t VALUES (?, ?)', [700000001, 'prepared'])
+    await variable.query('SET @from = 700000100')
+    await temporary.query('CREATE TEMPORARY TABLE mine (id BIGINT)')
+    await temporary.query('INSERT INTO mine VALUES (700000200)')
+    await lock.query("SELECT GET_LOCK('mine', 0)")
+    await doSwitch(store, 'app', onA, onB, true)
+    await plain.execute('INSERT INTO t VALUES (?, ?)', [700000002, 'prepared'])
+    const [[row]] = (await plain.query('SELECT @@time_zone AS zone, @@sql_mode AS mode')) as unknown as [[{ zone: string; mode: string }]]
+    assert.deepEqual([row.zone, row.mode], ['+03:00', 'ANSI_QUOTES'])
+    const lost = (e: { sqlMessage?: string }): boolean => /SW-GATE-020/.test(e.sqlMessage ?? '')
+    await assert.rejects(variable.query("INSERT INTO t VALUES (@from, 'variable')"), lost)
+    await assert.rejects(temporary.query('INSERT INTO t SELECT id, ? FROM mine', ['temporary']), lost)
+    await assert.rejects(lock.query("INSERT INTO t VALUES (700000300, 'lock')"), lost)
+    assert.equal(await onB.value("SELECT GROUP_CONCAT(id) FROM app.t WHERE id > 700000000 AND who <> 'prepared' AND id < 800000000"), null)
+    // Once told, they go on.
+    for (const c of [variable, temporary, lock]) await c.query('SELECT COUNT(*) FROM t')
+    await variable.query('SET @from = 700000101')
+    await variable.query("INSERT INTO t VALUES (@from, 'variable')")
+    assert.equal(await onB.value('SELECT COUNT(*) FROM app.t WHERE id IN (700000002, 700000101)'), '2')
+  } finally {
+    for (const c of [plain, variable, temporary, lock]) c.destroy()
+  }
+})

@@ -17,6 +17,7 @@ import type { Preflight } from './effects.ts'
 import { switchErrors } from './errors.ts'
 import { chooseFence, fenceText } from './fence-choice.ts'
 import { accountName, clientAccounts, definersOfProcedures, describeOpen, fenceState, isClosed, settledFenceState } from './fence.ts'
+import { fenceOn } from './plan.ts'
 import type { SwitchPlan } from './plan.ts'
 import { connectAs, ourNames, readServerAccess } from './server-access.ts'
 import type { ServerAccess } from './server-access.ts'
@@ -130,8 +131,9 @@ async function vdiffFindings({ store }: CheckContext, plan: SwitchPlan, allowDif
   }
 }
 
-/** A server is closed whole: nothing on it may have to go on serving. */
+/** A server is closed whole: nothing on it may have to go on serving. Only armed triggers act on schemas. */
 async function sharedServerFindings({ store }: CheckContext, plan: SwitchPlan): Promise<Findings> {
+  if (plan.fence === 'triggers') return { blockers: [], notes: [] }
   const shards = await listRecords<ShardRecord>(store, keys.allShards)
   const routings = new Map(
     (await listRecords<RoutingRecord>(store, keys.routings)).map((entry) => [entry.key.slice(keys.routings.length), entry.value]),
@@ -171,7 +173,7 @@ async function serverFindings(context: CheckContext, plan: SwitchPlan, serverId:
       side === 'to' ? binlogFindings(connection, serverId) : applierFindings(access, plan, serverId),
       side === 'from' ? transactionFindings(connection, access, plan, serverId) : { blockers: [], notes: [] },
       side === 'from' ? tableFindings(connection, plan, serverId) : { blockers: [], notes: [] },
-      side === 'from' ? fenceFindings(connection, serverId) : { blockers: [], notes: [] },
+      side === 'from' ? fenceFindings(connection, plan, serverId) : { blockers: [], notes: [] },
     ])
     return { blockers: parts.flatMap((part) => part.blockers), notes: parts.flatMap((part) => part.notes) }
   } catch (error) {
@@ -192,13 +194,14 @@ async function accountFindings(
   side: 'from' | 'to',
 ): Promise<Findings> {
   const ours = ourNames(access)
-  const fence = { allowUnfenced: plan.allowUnfenced }
+  const fence = fenceOn(plan, side === 'from' ? plan.from : plan.to, serverId)
   const state = await settledFenceState(connection, ours, fence, clock)
   const blockers: SwError[] = []
   const notes: string[] = []
+  const whole = plan.fence !== 'triggers'
   const accounts = await flavourOf(connection).accounts(connection)
   const fenced = new Set(clientAccounts(accounts, ours, plan.allowUnfenced).map(accountName))
-  for (const account of accounts) {
+  for (const account of whole ? accounts : []) {
     const name = accountName(account)
     if (account.user === ours.admin || account.user === ours.mover || account.locked || account.passesReadOnly.length === 0) continue
     const privilege = account.passesReadOnly.join(', ')
@@ -210,12 +213,12 @@ async function accountFindings(
   const outOfReach = accounts
     .filter((account) => fenced.has(accountName(account)) && !account.locked && protectedUsers.has(accountName(account)))
     .map(accountName)
-  if (outOfReach.length > 0 && ![...protectedUsers].some((name) => name.startsWith(`${ours.admin}@`))) {
+  if (whole && outOfReach.length > 0 && ![...protectedUsers].some((name) => name.startsWith(`${ours.admin}@`))) {
     blockers.push(switchErrors.cannotLock({ server: serverId, admin: ours.admin, accounts: outOfReach.join(', ') }))
   }
   const definers = await definersOfProcedures(connection)
   const passing = accounts.filter((account) => account.passesReadOnly.length > 0 && definers.has(accountName(account))).map(accountName)
-  if (side === 'from' && passing.length > 0) {
+  if (whole && side === 'from' && passing.length > 0) {
     notes.push(
       `${serverId}: procedures run with the rights of ${passing.join(', ')}, which pass read_only: all client sessions are ended when it is closed`,
     )
@@ -244,9 +247,9 @@ async function replicaSource(connection: Connection): Promise<string | null> {
 }
 
 /** Which fence will stand there: the strongest that our account may lay. */
-async function fenceFindings(connection: Connection, serverId: string): Promise<Findings> {
+async function fenceFindings(connection: Connection, plan: SwitchPlan, serverId: string): Promise<Findings> {
   try {
-    return { blockers: [], notes: [fenceText(serverId, await chooseFence(connection, serverId))] }
+    return { blockers: [], notes: [fenceText(serverId, await chooseFence(connection, serverId, plan.fence))] }
   } catch (error) {
     if (!isSwError(error, 'SW-SWITCH-036')) throw error
     return { blockers: [error], notes: [] }
@@ -277,7 +280,8 @@ async function contentFindings(connection: Connection, plan: SwitchPlan, serverI
   if (side === 'from' && plan.triggers === 'at-switch') return movedFindings(connection, plan, serverId)
   const blockers: SwError[] = []
   if (scheduler === 'ON')
-    for (const event of events) blockers.push(switchErrors.eventsPass({ server: serverId, event: `${event['s']}.${event['n']}` }))
+    for (const event of events.filter((one) => plan.fence !== 'triggers' || shards.some((shard) => shard.schema === one['s'])))
+      blockers.push(switchErrors.eventsPass({ server: serverId, event: `${event['s']}.${event['n']}` }))
   for (const row of triggers)
     blockers.push(switchErrors.triggersPresent({ server: serverId, table: `${row['s']}.${row['t']}`, triggers: row['n'] }))
   return { blockers, notes: [] }

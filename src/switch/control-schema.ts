@@ -1,7 +1,7 @@
 /**
  * What this room keeps on every server, in `_shardwright`: whose server it is and the token of the last controller that claimed it
  * (`control_token`), and which accounts we locked (`control_locked`), and what a workflow made on somebody else's server (`control_made`), from where on a closed server is searched for
- * foreign writes (`control_closed`), and which fence stands there (`control_fence`, `control_armed`, `control_events`). The control marker is `binlog/control-schema.ts`'s, the mover's tables are
+ * foreign writes (`control_closed`, `control_closed_schemas`), and which fence stands there (`control_fence`, `control_armed_schemas`, `control_events`). The control marker is `binlog/control-schema.ts`'s, the mover's tables are
  * `move/tables.ts`'s; all are made together.
  */
 import { controlSchema, ensureControlSchema } from '../binlog/control-schema.ts'
@@ -23,7 +23,10 @@ const statements = [
     (id TINYINT UNSIGNED NOT NULL PRIMARY KEY, position MEDIUMTEXT CHARACTER SET ascii COLLATE ascii_bin NOT NULL) ENGINE=InnoDB`,
   `CREATE TABLE IF NOT EXISTS ${controlSchema}.control_fence
     (id TINYINT UNSIGNED NOT NULL PRIMARY KEY, kind VARCHAR(16) CHARACTER SET ascii NOT NULL, schema_list MEDIUMTEXT CHARACTER SET utf8mb4 NOT NULL) ENGINE=InnoDB`,
-  `CREATE TABLE IF NOT EXISTS ${controlSchema}.control_armed (id TINYINT UNSIGNED NOT NULL PRIMARY KEY, armed TINYINT UNSIGNED NOT NULL) ENGINE=InnoDB`,
+  `CREATE TABLE IF NOT EXISTS ${controlSchema}.control_armed_schemas
+    (schema_name VARBINARY(256) NOT NULL PRIMARY KEY, armed TINYINT UNSIGNED NOT NULL) ENGINE=InnoDB`,
+  `CREATE TABLE IF NOT EXISTS ${controlSchema}.control_closed_schemas
+    (scope VARBINARY(64) NOT NULL PRIMARY KEY, position MEDIUMTEXT CHARACTER SET ascii COLLATE ascii_bin NOT NULL) ENGINE=InnoDB`,
   `CREATE TABLE IF NOT EXISTS ${controlSchema}.control_events
     (schema_name VARBINARY(256) NOT NULL, name VARBINARY(256) NOT NULL, PRIMARY KEY (schema_name, name)) ENGINE=InnoDB`,
 ]

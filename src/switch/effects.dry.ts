@@ -3,6 +3,7 @@ import { preflight } from './check.ts'
 import type { CheckContext } from './check.ts'
 import type { SwitchLimits } from './context.ts'
 import type { Preflight, SwitchEffects } from './effects.ts'
+import { fenceNames } from './fence-kinds.ts'
 import { plannedIds } from './ids.ts'
 import { tablesOn } from './plan.ts'
 import type { SwitchPlan } from './plan.ts'
@@ -70,7 +71,10 @@ export class DryEffects implements SwitchEffects {
   }
 
   async closeServing(): Promise<readonly KilledSession[]> {
-    for (const id of this.#plan.from.serverIds) this.#say(`on ${id}: lock client accounts, read_only=1, end open transactions`)
+    for (const id of this.#plan.from.serverIds)
+      this.#say(
+        `on ${id}: close it to clients (${this.#plan.fence === null ? 'the strongest fence that fits' : fenceNames[this.#plan.fence]})`,
+      )
     return []
   }
 
@@ -78,10 +82,12 @@ export class DryEffects implements SwitchEffects {
     this.#say('release the table locks')
   }
 
-  async moveObjects(): Promise<readonly string[]> {
-    this.#say(
-      `drop user triggers on ${this.#plan.from.serverIds.join(', ')}, make them and the events on ${this.#plan.to.serverIds.join(', ')}`,
-    )
+  async dropObjects(): Promise<void> {
+    this.#say(`drop user triggers on ${this.#plan.from.serverIds.join(', ')}`)
+  }
+
+  async makeObjects(): Promise<readonly string[]> {
+    this.#say(`make user triggers and events on ${this.#plan.to.serverIds.join(', ')}`)
     return []
   }
 

@@ -15,7 +15,7 @@ import { closeServer, describeOpen, fenceState, isClosed, prepareFence, settledF
 import { plannedIds, raiseIds } from './ids.ts'
 import type { PlannedId } from './ids.ts'
 import { drained, placeMarkers } from './markers.ts'
-import { schemasOn, tablesOn } from './plan.ts'
+import { fenceOn, schemasOn, tablesOn } from './plan.ts'
 import type { Side, SwitchPlan } from './plan.ts'
 import type { GateHolds } from './report.ts'
 import { makeStreams } from './reverse-streams.ts'
@@ -27,7 +27,7 @@ import type { SwitchContext, SwitchLimits } from './context.ts'
 import { placeObjects, readObjects, sameObjects } from './moved-objects.ts'
 import type { Objects } from './moved-objects.ts'
 import { unknownTables } from './unknown-tables.ts'
-import { noteClosed } from './unmarked.ts'
+import { noteClosed, searchUnmarked, unmarkedText } from './unmarked.ts'
 
 /** The switch's effects on real servers and the topology. */
 export class RealEffects implements SwitchEffects {
@@ -65,10 +65,11 @@ export class RealEffects implements SwitchEffects {
     this.#objects = await this.#readObjects()
     const fences = await settled(
       plan.from.serverIds.map((id) =>
-        pool.run(id, async (server) => fenceText(id, await prepareFence(server, schemasOn(plan.from, id), clock))),
+        pool.run(id, async (server) => fenceText(id, await prepareFence(server, schemasOn(plan.from, id), clock, plan.fence))),
       ),
     )
     await makeStreams(this.#context, plan.backMissing)
+    await this.#untouched()
     this.#ids = await plannedIds(store, plan)
     const raised = await raiseIds(pool, plan, this.#ids, 1_000n)
     // Both directions once: start-up, a slow mover or a dead one show now, when nobody waits.
@@ -84,6 +85,7 @@ export class RealEffects implements SwitchEffects {
           leaseMs: this.#limits.lockLeaseMs,
           attemptMs: 150,
           clock,
+          ...(plan.fence === 'triggers' ? { only: schemasOn(plan.from, id) } : {}),
         }),
       ),
     )
@@ -122,13 +124,13 @@ export class RealEffects implements SwitchEffects {
 
   async requireClosed(): Promise<void> {
     const { pool, clock } = this.#context
-    const fence = { allowUnfenced: this.#plan.allowUnfenced }
+    const plan = this.#plan
     await settled(
-      this.#plan.to.serverIds.map((id) =>
+      plan.to.serverIds.map((id) =>
         pool.run(
           id,
           async ({ connection, ours, serverId }) => {
-            const state = await settledFenceState(connection, ours, fence, clock)
+            const state = await settledFenceState(connection, ours, fenceOn(plan, plan.to, id), clock)
             if (!isClosed(state)) throw switchErrors.notClosed({ server: serverId, open: describeOpen(state) })
           },
           this.#attempt.signal,
@@ -161,7 +163,9 @@ export class RealEffects implements SwitchEffects {
     await settled([
       this.#drain('forward', this.#limits.drainMs, signal),
       // Under the fence: from here on every transaction there that is not ours is somebody who passes it.
-      ...closed.map((id) => this.#context.pool.run(id, ({ connection }) => noteClosed(connection), this.#attempt.signal)),
+      ...closed.map((id) =>
+        this.#context.pool.run(id, ({ connection }) => noteClosed(connection, schemasOn(this.#plan.from, id)), this.#attempt.signal),
+      ),
     ])
   }
 
@@ -175,9 +179,11 @@ export class RealEffects implements SwitchEffects {
 
   async closeServing(): Promise<readonly KilledSession[]> {
     const { pool, clock, failpoint } = this.#context
-    const fence = { allowUnfenced: this.#plan.allowUnfenced }
+    const plan = this.#plan
     const killed = await settled(
-      this.#plan.from.serverIds.map((id) => pool.run(id, (server) => closeServer(server, fence, clock, failpoint), this.#attempt.signal)),
+      plan.from.serverIds.map((id) =>
+        pool.run(id, (server) => closeServer(server, fenceOn(plan, plan.from, id), clock, failpoint), this.#attempt.signal),
+      ),
     )
     this.#fenceLaid = true
     // From here on nobody makes another.
@@ -196,29 +202,48 @@ export class RealEffects implements SwitchEffects {
     return killed.flat()
   }
 
+  /** Under armed triggers they stay until the decision: they alone refuse TRUNCATE and DDL (`fence-triggers.ts`). */
   async releaseTableLocks(): Promise<void> {
+    if (this.#plan.fence !== 'triggers') await this.#releaseLocks()
+  }
+
+  async #releaseLocks(): Promise<void> {
     await settled(this.#locks.map((locks) => locks.release()))
   }
 
-  async moveObjects(): Promise<readonly string[]> {
+  async dropObjects(): Promise<void> {
     const { pool } = this.#context
-    const { from, to } = this.#plan
+    const { from, fence } = this.#plan
     const objects = this.#objects
-    if (objects === null) return []
+    if (objects === null) return
     // Nobody can change them any more; what came since they were read would be dropped and forgotten.
     for (const { serverId, schema } of from.shards) {
       const now = await pool.run(serverId, ({ connection }) => readObjects(connection, schema), this.#attempt.signal)
       if (!sameObjects(now, objects)) throw switchErrors.objectsChanged({ server: serverId, schema })
     }
-    const all = new Map([...from.shards, ...to.shards].map((shard) => [shard.shard, objects]))
-    const place = (side: Side, role: 'serves' | 'follows'): Promise<unknown> =>
-      settled(side.serverIds.map((id) => pool.run(id, (server) => placeObjects(server, side.shards, all, role), this.#attempt.signal)))
-    await settled([place(from, 'follows'), place(to, 'serves')])
+    // What is dropped under them waits for them; DDL that gets in meanwhile stands before the second marker.
+    if (fence === 'triggers') await settled(this.#locks.map((locks) => locks.unlock()))
+    await this.#place(from, objects, 'follows')
+    if (fence === 'triggers') await this.lockTables(this.#attempt.signal)
+  }
+
+  async makeObjects(): Promise<readonly string[]> {
+    const objects = this.#objects
+    if (objects === null) return []
+    await this.#place(this.#plan.to, objects, 'serves')
     return [`${objects.triggers.length} triggers and ${objects.events.length} events moved`]
+  }
+
+  async #place(side: Side, objects: Objects, role: 'serves' | 'follows'): Promise<void> {
+    const { pool } = this.#context
+    const all = new Map(side.shards.map((shard) => [shard.shard, objects]))
+    await settled(side.serverIds.map((id) => pool.run(id, (server) => placeObjects(server, side.shards, all, role), this.#attempt.signal)))
   }
 
   async decide(outcome: 'switched' | 'back'): Promise<void> {
     const step = { ranges: this.#plan.ranges, token: this.#context.leadership.token, outcome }
+    // They end by themselves no earlier than our lease, without which the commit fails.
+    if (outcome === 'switched' && this.#plan.fence === 'triggers') await settled(this.#locks.map((locks) => locks.requireHeld()))
     this.#routing = await decide(
       this.#context,
       this.#plan.keyspace,
@@ -231,7 +256,7 @@ export class RealEffects implements SwitchEffects {
 
   async finish(): Promise<readonly KilledSession[]> {
     const { from, to, keyspace, ranges, allowUnfenced } = this.#plan
-    await this.releaseTableLocks()
+    await this.#releaseLocks()
     const [serving, other] = this.#outcome === 'switched' ? [to, from] : [from, to]
     const otherFence = this.#outcome === 'back' || this.#fenceLaid ? 'laid' : 'unknown'
     const done = await stepTen(
@@ -298,13 +323,26 @@ export class RealEffects implements SwitchEffects {
     return objects
   }
 
+  /**
+   * Where DDL and TRUNCATE pass the fence: none of it came to N since it was closed. From here on the streams back, which have begun, stop at it.
+   */
+  async #untouched(): Promise<void> {
+    const { pool, clock, leadership } = this.#context
+    const { to, fence } = this.#plan
+    if (fence !== 'triggers') return
+    for (const id of to.serverIds) {
+      const search = await pool.run(id, (server) => searchUnmarked(server, schemasOn(to, id), clock, leadership.signal, 'untilClean'))
+      const [found] = unmarkedText(id, search)
+      if (found !== undefined) throw switchErrors.closedWritten({ server: id, found })
+    }
+  }
+
   /** What will be asked while clients are held is asked once before: caches of the servers and code of ours that has not run yet. */
   async #warm(servers: readonly string[]): Promise<void> {
-    const fence = { allowUnfenced: this.#plan.allowUnfenced }
     await settled(
       servers.map((id) =>
         this.#context.pool.run(id, async ({ connection, ours }) => {
-          await fenceState(connection, ours, fence)
+          await fenceState(connection, ours, fenceOn(this.#plan, this.#plan.to, id))
           await flavourOf(connection).xaRecover(connection)
         }),
       ),

@@ -33,8 +33,10 @@ export interface SwitchEffects {
   /** Step 7. */
   closeServing(): Promise<readonly KilledSession[]>
   releaseTableLocks(): Promise<void>
-  /** Under the fence: user triggers and events from F to N. Those that N refuses give the switch up. */
-  moveObjects(): Promise<readonly string[]>
+  /** Under the fence, before the last drains: no stream writes where user triggers stand. */
+  dropObjects(): Promise<void>
+  /** After them: user triggers and events on N. Those that N refuses give the switch up. */
+  makeObjects(): Promise<readonly string[]>
   /** Step 8: a marker on every N comes back on F through the fence. */
   proveWayBack(signal: AbortSignal): Promise<void>
   /** Step 9, and giving up: two outcomes of one compare-and-set. */

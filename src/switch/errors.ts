@@ -153,7 +153,7 @@ export const switchErrors = defineErrors('SWITCH', {
     class: 'user',
     what: 'the server {server} also holds {shard}, which must go on serving',
     why: 'A server is closed whole: read_only and locked accounts do not know schemas.',
-    fix: 'Put {shard} on another server, or make the workflow’s shards there.',
+    fix: 'Put {shard} on another server; or cancel the workflow and create it with --fence triggers, the only fence that acts on schemas.',
   },
   serverReplicates: {
     number: 23,
@@ -294,5 +294,19 @@ export const switchErrors = defineErrors('SWITCH', {
     what: 'triggers or events of {schema} on {server} changed while the switch was under way',
     why: 'They were read before clients were held, and would be dropped as they are not.',
     fix: 'Switch again.',
+  },
+  closedOtherwise: {
+    number: 51,
+    class: 'user',
+    what: '{server} stands closed by another fence ({stands}) than the one it is to have ({wanted})',
+    why: 'Each is opened in its own way: what the first has closed would stay closed.',
+    fix: 'Open it first (`shardwright server open {server}`), or leave out --fence.',
+  },
+  closedWritten: {
+    number: 50,
+    class: 'user',
+    what: 'the side that is to serve was written on {server} while it was closed: {found}',
+    why: 'DDL and TRUNCATE pass armed triggers: its rows may not be those of the serving side any more.',
+    fix: 'Cancel the workflow and create it again; where it has switched before, complete it on the side that serves.',
   },
 })

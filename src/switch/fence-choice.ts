@@ -1,4 +1,5 @@
 /** Which fence a server allows: the strongest that fits, and why no stronger one does. Tried where trying changes nothing. */
+import { unreachable } from '../base/assert.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
 import { quoteString } from '../sql/quote.ts'
@@ -6,14 +7,22 @@ import { switchErrors } from './errors.ts'
 import { fenceNames } from './fence-kinds.ts'
 import type { FenceKind } from './fence-kinds.ts'
 
+const askedFor = 'asked for by --fence'
+
 export type FenceChoice = { readonly kind: FenceKind; /** Of each stronger one, why not. */ readonly why: readonly string[] }
 
 export function fenceText(serverId: string, { kind, why }: FenceChoice): string {
-  return `${serverId} is closed by ${fenceNames[kind]}${why.length === 0 ? '' : `; not by ${why.join('; ')}`}`
+  const asked = why[0] === askedFor
+  return `${serverId} is closed by ${fenceNames[kind]}${asked ? `, as ${askedFor}` : why.length === 0 ? '' : `; not by ${why.join('; ')}`}`
 }
 
-/** SW-SWITCH-036 when none fits. */
-export async function chooseFence(connection: Connection, serverId: string): Promise<FenceChoice> {
+/** SW-SWITCH-036 when none fits, or not the one that is wanted. */
+export async function chooseFence(connection: Connection, serverId: string, wanted: FenceKind | null = null): Promise<FenceChoice> {
+  if (wanted !== null) {
+    const reason = await whyNot(connection, wanted)
+    if (reason === null) return { kind: wanted, why: [askedFor] }
+    throw switchErrors.noFence({ server: serverId, reasons: `--fence ${wanted}: ${reason}` })
+  }
   const why: string[] = []
   const [locks, readOnly] = [await mayLock(connection), await maySetReadOnly(connection)]
   if (locks && readOnly) return { kind: 'locks', why }
@@ -28,6 +37,22 @@ export async function chooseFence(connection: Connection, serverId: string): Pro
   if ((await privileges(connection)).has('TRIGGER')) return { kind: 'triggers', why }
   why.push('armed triggers: TRIGGER is missing')
   throw switchErrors.noFence({ server: serverId, reasons: why.join('; ') })
+}
+
+async function whyNot(connection: Connection, kind: FenceKind): Promise<string | null> {
+  switch (kind) {
+    case 'locks':
+      if (!(await maySetReadOnly(connection))) return 'read_only may not be set'
+      return (await mayLock(connection)) ? null : 'CREATE USER is missing'
+    case 'kill':
+      return (await mayLock(connection)) ? null : 'CREATE USER is missing'
+    case 'persist':
+      return (await maySetReadOnly(connection)) ? whyNotPersisted(connection) : 'read_only may not be set'
+    case 'triggers':
+      return (await privileges(connection)).has('TRIGGER') ? null : 'TRIGGER is missing'
+    default:
+      return unreachable(kind)
+  }
 }
 
 async function privileges(connection: Connection): Promise<ReadonlySet<string>> {

@@ -1,18 +1,26 @@
 /**
- * The fence for servers whose accounts may not be locked: triggers on every table, installed while nobody waits, that refuse rows once they are
- * armed. It outlives restarts (triggers and the armed row are the server's own data), and lets our accounts pass by USER(): the
- * definer's rights would be CURRENT_USER().
+ * The fence for servers whose accounts may not be locked, and for those that also hold what must go on serving: triggers on every table of
+ * some schemas, installed while nobody waits, that refuse rows once their schema is armed. It outlives restarts (triggers and the armed rows are
+ * the server's own data), and lets our accounts pass by USER(): the definer's rights would be CURRENT_USER().
  *
- * Why no write slips through: each trigger reads the armed row LOCK IN SHARE MODE (a plain read is passed by an older snapshot, *tried*), so
- * a transaction that was let in holds that row's lock until it ends, and arming, which needs it exclusively, comes after it: such transactions
- * are ended while arming waits. One that comes later waits for the arming and is refused.
+ * Why no write slips through: each trigger reads its schema's armed row LOCK IN SHARE MODE (a plain read is passed by an older snapshot,
+ * *tried*), so a transaction that was let in holds that row's lock until it ends, and arming, which needs it exclusively, comes after it:
+ * such transactions are ended while arming waits. One that comes later waits for the arming and is refused. A missing row refuses.
  *
- * What it does not stop: DDL and TRUNCATE, for which no trigger runs.
+ * Nobody else on the server feels it: rows of other schemas are locked by nobody here, and of their sessions none is ended but one that
+ * holds the armed row of ours.
+ *
+ * What it does not stop: DDL and TRUNCATE, for which no trigger runs (decision 013). None is lost in silence:
+ * - on the side that goes, before the last marker: it stands in the binlog before it, and the stream that must come past it stops there, so the
+ *   switch gives up; between that marker and the decision: the table locks stay until the decision, and are asked for just before it;
+ * - on the side that comes, before the streams back begin: its binlog is searched before anybody is held; after that those streams stop;
+ * - on the closed side, once decided: the stream that reads that side stops, so there is no way back over it, and it is told as an ALARM.
  */
 import { createHash } from 'node:crypto'
 import type { Clock } from '../base/clock.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
+import { flavourOf } from '../mysql/flavour/flavour.ts'
 import { fenceTriggerPrefix } from '../mysql/table-info.ts'
 import { quoteIdentifier, quoteQualified, quoteString } from '../sql/quote.ts'
 import { controlSchema } from '../binlog/control-schema.ts'
@@ -21,7 +29,7 @@ import { switchErrors } from './errors.ts'
 import type { OurNames } from './server-access.ts'
 import { connectAs } from './server-access.ts'
 import { killedView, killSessions, listClientSessions } from './sessions.ts'
-import type { KilledSession } from './sessions.ts'
+import type { ClientSession, KilledSession } from './sessions.ts'
 
 const events = ['INSERT', 'UPDATE', 'DELETE'] as const
 
@@ -31,11 +39,22 @@ function triggerSql(schema: string, table: string, event: string, name: string, 
   return `CREATE TRIGGER ${quoteQualified(schema, name)} BEFORE ${event} ON ${quoteQualified(schema, table)} FOR EACH ROW
 BEGIN
   IF SUBSTRING_INDEX(USER(), '@', 1) NOT IN (${pass}) THEN
-    IF (SELECT armed FROM ${controlSchema}.control_armed WHERE id = 1 ${lock}) = 1 THEN
+    IF IFNULL((SELECT armed FROM ${controlSchema}.control_armed_schemas WHERE schema_name = ${hex(schema)} ${lock}), 1) = 1 THEN
       SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1290, MESSAGE_TEXT = 'shardwright: this side does not take writes (read-only)';
     END IF;
   END IF;
 END`
+}
+
+function hex(schema: string): string {
+  return `X'${Buffer.from(schema).toString('hex')}'`
+}
+
+/** Rows of `control_armed_schemas`; those that are missing are made disarmed. */
+async function armedRows(connection: Connection, schemas: readonly string[]): Promise<void> {
+  await connection.query(
+    `INSERT IGNORE INTO ${controlSchema}.control_armed_schemas (schema_name, armed) VALUES ${schemas.map((schema) => `(${hex(schema)}, 0)`).join(', ')}`,
+  )
 }
 
 function nameOf(table: string, event: string): string {
@@ -68,8 +87,9 @@ async function fencedTables(
 /** Makes the triggers that are missing, disarmed as the row stands; long before anybody waits. They do not go to the binlog: replicas follow rows. */
 export async function installFenceTriggers(server: ClaimedServer, schemas: readonly string[], clock: Clock): Promise<void> {
   const { connection, ours, serverId } = server
+  if (schemas.length === 0) return
   const lock = 'LOCK IN SHARE MODE'
-  await connection.query(`INSERT IGNORE INTO ${controlSchema}.control_armed (id, armed) VALUES (1, 0)`)
+  await armedRows(connection, schemas)
   const attemptsMax = 60
   for (const { schema, table, missing } of await fencedTables(connection, schemas)) {
     for (const event of missing) {
@@ -96,53 +116,93 @@ export async function installFenceTriggers(server: ClaimedServer, schemas: reado
   }
 }
 
-/** Whether it stands: armed, and no table without all of its triggers. */
+/** Whether it stands on these schemas: all armed, and no table without all of its triggers. */
 export async function triggerFenceState(connection: Connection, schemas: readonly string[]): Promise<{ armed: boolean; bare: string[] }> {
+  if (schemas.length === 0) return { armed: true, bare: [] }
   const [armed, tables] = await Promise.all([
-    connection.value(`SELECT armed FROM ${controlSchema}.control_armed WHERE id = 1`),
+    connection.value(
+      `SELECT COUNT(*) FROM ${controlSchema}.control_armed_schemas WHERE armed = 1 AND schema_name IN (${schemas.map(hex).join(', ')})`,
+    ),
     fencedTables(connection, schemas),
   ])
   return {
-    armed: armed === '1',
+    armed: Number(armed) === schemas.length,
     bare: tables.filter(({ missing }) => missing.length > 0).map(({ schema, table }) => `${schema}.${table}`),
   }
 }
 
-/** Arms; transactions that were let in before hold it up and are ended. */
-export async function armTriggers(server: ClaimedServer, spare: ReadonlySet<string>, clock: Clock): Promise<KilledSession[]> {
+/** Arms the schemas; transactions that were let in before hold it up and are ended, and no others. */
+export async function armTriggers(
+  server: ClaimedServer,
+  schemas: readonly string[],
+  spare: ReadonlySet<string>,
+  clock: Clock,
+): Promise<KilledSession[]> {
   const { connection, ours, serverId } = server
-  await connection.query(`INSERT IGNORE INTO ${controlSchema}.control_armed (id, armed) VALUES (1, 0)`)
+  if (schemas.length === 0) return []
+  await armedRows(connection, schemas)
   let settled = false
   const arming = connection
     .pipelineSettled([
       'SET SESSION innodb_lock_wait_timeout = 30',
-      `UPDATE ${controlSchema}.control_armed SET armed = 1 WHERE id = 1`,
+      `UPDATE ${controlSchema}.control_armed_schemas SET armed = 1 WHERE schema_name IN (${schemas.map(hex).join(', ')})`,
       'SET SESSION innodb_lock_wait_timeout = 3',
     ])
     .finally(() => {
       settled = true
     })
   arming.catch(() => undefined)
-  const killed: KilledSession[] = []
+  const ended: ClientSession[] = []
   await Promise.race([arming, clock.sleep(3)])
   if (!settled) {
     await using second = await connectAs(server.access, 'admin')
-    while (!settled) {
-      const holders = (await listClientSessions(second, ours, spare)).filter((session) => session.transaction !== null)
+    for (let round = 0; !settled; round++) {
+      const open = (await listClientSessions(second, ours, spare)).filter((session) => session.transaction !== null)
+      const blocking = new Set(await flavourOf(second).blockersOf(second, connection.threadId))
+      // MySQL tells who blocks only by performance_schema; without it all are ended where there is nobody else.
+      const all = blocking.size === 0 && (await standsAlone(second, schemas))
+      const holders = open.filter((session) => all || within(session, schemas) || blocking.has(session.id))
       await killSessions(second, holders)
-      killed.push(...holders.map((session) => killedView(serverId, session)))
-      await Promise.race([arming, clock.sleep(10)])
+      ended.push(...holders)
+      // What InnoDB shows is a picture that it renews only when nobody has looked for 100 ms.
+      await Promise.race([arming, clock.sleep(round === 0 ? 10 : 120)])
     }
   }
   for (const result of await arming) if (result.status === 'rejected') throw result.reason
   // Whoever waits for the armed row now is refused; who has a transaction open may only read in it.
-  const open = (await listClientSessions(connection, ours, spare)).filter((session) => session.transaction !== null)
+  const open = (await listClientSessions(connection, ours, spare)).filter((one) => one.transaction !== null && within(one, schemas))
   await killSessions(connection, open)
-  return [...killed, ...open.map((session) => killedView(serverId, session))]
+  return [...new Map([...ended, ...open].map((session) => [session.id, session])).values()].map((one) => killedView(serverId, one))
 }
 
-export async function disarmTriggers(connection: Connection): Promise<void> {
-  await connection.query(`UPDATE ${controlSchema}.control_armed SET armed = 0 WHERE id = 1`)
+/** Nothing else is on the server. */
+async function standsAlone(connection: Connection, schemas: readonly string[]): Promise<boolean> {
+  const known = ['mysql', 'sys', 'information_schema', 'performance_schema', controlSchema, ...schemas]
+  const others = await connection.value(
+    `SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME NOT IN (${known.map(quoteString).join(', ')})`,
+  )
+  return others === '0'
+}
+
+/** Of a server that holds other things, too: sessions that have one of these schemas as their own. A gate's always have. */
+export function within(session: ClientSession, schemas: readonly string[]): boolean {
+  return session.schema !== null && schemas.includes(session.schema)
+}
+
+export async function armedSchemas(connection: Connection): Promise<number> {
+  try {
+    return Number(await connection.value(`SELECT COUNT(*) FROM ${controlSchema}.control_armed_schemas WHERE armed = 1`))
+  } catch (error) {
+    if (isServerError(error, 1146)) return 0
+    throw error
+  }
+}
+
+export async function disarmTriggers(connection: Connection, schemas: readonly string[]): Promise<void> {
+  if (schemas.length === 0) return
+  await connection.query(
+    `UPDATE ${controlSchema}.control_armed_schemas SET armed = 0 WHERE schema_name IN (${schemas.map(hex).join(', ')})`,
+  )
 }
 
 /** When no switch is to come any more. */
@@ -153,9 +213,11 @@ export async function dropFenceTriggers(server: ClaimedServer, schemas: readonly
     `SELECT TRIGGER_SCHEMA AS s, TRIGGER_NAME AS n FROM information_schema.TRIGGERS
      WHERE TRIGGER_SCHEMA IN (${schemas.map(quoteString).join(', ')}) AND TRIGGER_NAME LIKE '\\_sw\\_fence\\_%'`,
   )
-  if (rows.length === 0) return
   const drops = rows.map((row) => `DROP TRIGGER IF EXISTS ${quoteIdentifier(row['s'] ?? '')}.${quoteIdentifier(row['n'] ?? '')}`)
-  const results = await connection.pipelineSettled(['SET SESSION sql_log_bin = 0', ...drops, 'SET SESSION sql_log_bin = 1'])
+  const results =
+    drops.length === 0 ? [] : await connection.pipelineSettled(['SET SESSION sql_log_bin = 0', ...drops, 'SET SESSION sql_log_bin = 1'])
   if (results.at(-1)?.status === 'rejected') connection.destroy()
   for (const result of results) if (result.status === 'rejected') throw result.reason
+  // Last: triggers without their row refuse.
+  await connection.query(`DELETE FROM ${controlSchema}.control_armed_schemas WHERE schema_name IN (${schemas.map(hex).join(', ')})`)
 }

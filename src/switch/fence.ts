@@ -8,7 +8,7 @@
  * - `kill`: account locks, then sessions ended until a look finds none, one still logging in included: a killed client's last statement may
  *   still commit.
  * - `persist`: read_only=1 that MySQL loads again; no account may exist that passes it.
- * - `triggers`: see `fence-triggers.ts`.
+ * - `triggers`: see `fence-triggers.ts`; the only kind that acts on schemas, so that a server may hold what goes on serving.
  *
  * Events are disabled under each of them but the last, which stops them itself. Opened in the order read_only=0, then unlock: an unlocked
  * account on a server always means that it is open.
@@ -31,7 +31,15 @@ import type { FenceKind } from './fence-kinds.ts'
 import { readFenceNote, writeFenceNote } from './fence-note.ts'
 import { setReadOnly } from './fence-read-only.ts'
 import type { FenceNote } from './fence-note.ts'
-import { armTriggers, disarmTriggers, dropFenceTriggers, installFenceTriggers, triggerFenceState } from './fence-triggers.ts'
+import {
+  armedSchemas,
+  armTriggers,
+  disarmTriggers,
+  dropFenceTriggers,
+  installFenceTriggers,
+  triggerFenceState,
+  within,
+} from './fence-triggers.ts'
 import type { OurNames } from './server-access.ts'
 import { killedView, killSessions, listClientSessions, listConnecting } from './sessions.ts'
 import type { ClientSession, KilledSession } from './sessions.ts'
@@ -39,6 +47,8 @@ import type { ClientSession, KilledSession } from './sessions.ts'
 export type ClosedOptions = {
   /** user@host allowed by name to pass: neither locked nor killed. */
   readonly allowUnfenced: readonly string[]
+  /** What armed triggers act on; absent: all that they stand on. Every other kind closes the whole server. */
+  readonly schemas?: readonly string[]
 }
 
 export type FenceState = {
@@ -91,7 +101,7 @@ export async function fenceState(connection: Connection, ours: OurNames, options
     passing: sessions.filter(passes(accounts, procedures)),
     events,
     privileged: unlocked.filter((account) => account.passesReadOnly.length > 0 || procedures.has(accountName(account))),
-    triggers: note?.kind === 'triggers' ? await triggerFenceState(connection, note.schemas) : null,
+    triggers: note?.kind === 'triggers' ? await triggerFenceState(connection, options.schemas ?? note.schemas) : null,
   }
 }
 
@@ -142,7 +152,7 @@ function openings({ kind, readOnly, unlocked, sessions, passing, events, privile
   return parts
 }
 
-/** Before anybody waits: which fence it will be, noted on the server, and its triggers made if it is that kind. `schemas` are those that it has to hold. */
+/** Before anybody waits: which fence it will be, noted on the server, and its triggers made if it is that kind. `schemas` are those that it has to hold. SW-SWITCH-036 when the one that is wanted does not fit. */
 export async function prepareFence(
   server: ClaimedServer,
   schemas: readonly string[],
@@ -150,13 +160,25 @@ export async function prepareFence(
   wanted: FenceKind | null = null,
 ): Promise<FenceChoice> {
   const { connection, serverId } = server
-  const choice = wanted === null ? await chooseFence(connection, serverId) : { kind: wanted, why: [] }
+  const choice = await chooseFence(connection, serverId, wanted)
   const note = await readFenceNote(connection)
+  if (note !== null && note.kind !== choice.kind && (await standsClosed(connection, note.kind)))
+    throw switchErrors.closedOtherwise({ server: serverId, stands: note.kind, wanted: choice.kind })
   const all = [...new Set([...(note?.schemas ?? []), ...schemas])]
   if (note?.kind !== choice.kind || all.length !== note.schemas.length)
     await writeFenceNote(connection, { kind: choice.kind, schemas: all })
   if (choice.kind === 'triggers') await installFenceTriggers(server, all, clock)
   return choice
+}
+
+/** Opening undoes what the note says: it must not change under a fence that stands. */
+async function standsClosed(connection: Connection, kind: FenceKind): Promise<boolean> {
+  const [locked, armed, readOnly] = await Promise.all([
+    connection.value(`SELECT COUNT(*) FROM ${controlSchema}.control_locked`),
+    armedSchemas(connection),
+    connection.value('SELECT @@GLOBAL.read_only'),
+  ])
+  return Number(locked) > 0 || armed > 0 || (readOnly !== '0' && (kind === 'locks' || kind === 'persist'))
 }
 
 /** Tables that were made on a server that is closed: of the kinds of fence only the triggers have to be told. */
@@ -165,10 +187,13 @@ export async function fenceNewTables(server: ClaimedServer, clock: Clock): Promi
   if (note?.kind === 'triggers') await installFenceTriggers(server, note.schemas, clock)
 }
 
-/** What a fence leaves behind when no switch is to come any more. */
-export async function removeFence(server: ClaimedServer): Promise<void> {
+/** What a fence leaves behind on these schemas (absent: on all) when no switch is to come any more. */
+export async function removeFence(server: ClaimedServer, schemas?: readonly string[]): Promise<void> {
   const note = await readFenceNote(server.connection)
-  if (note?.kind === 'triggers') await dropFenceTriggers(server, note.schemas)
+  if (note?.kind !== 'triggers') return
+  const gone = schemas ?? note.schemas
+  await dropFenceTriggers(server, gone)
+  await writeFenceNote(server.connection, { kind: note.kind, schemas: note.schemas.filter((schema) => !gone.includes(schema)) })
 }
 
 /**
@@ -189,7 +214,7 @@ export async function closeServer(
   ])
   const note: FenceNote = noted ?? { kind: (await prepareFence(server, [], clock)).kind, schemas: [] }
   if (note.kind === 'triggers') {
-    const killed = await armTriggers(server, new Set(options.allowUnfenced), clock)
+    const killed = await armTriggers(server, options.schemas ?? note.schemas, new Set(options.allowUnfenced), clock)
     await failpoint('fence.accountsLocked')
     const state = await fenceState(connection, ours, options)
     if (!isClosed(state)) throw switchErrors.stillOpen({ server: serverId, open: describeOpen(state) })
@@ -286,8 +311,12 @@ async function disableEvents(server: ClaimedServer, events: readonly EventName[]
   }
 }
 
-/** Opens a server: undoes what `closeServer` did and nothing else. Idempotent. */
-export async function openServer(server: ClaimedServer, failpoint: FenceFailpoint = noFailpoint): Promise<void> {
+/** Opens a server, or under armed triggers `schemas` of it: undoes what `closeServer` did and nothing else. Idempotent. */
+export async function openServer(
+  server: ClaimedServer,
+  failpoint: FenceFailpoint = noFailpoint,
+  schemas?: readonly string[],
+): Promise<void> {
   const { connection } = server
   const [readOnly, locked, note, events] = await Promise.all([
     connection.value('SELECT @@GLOBAL.read_only'),
@@ -295,7 +324,7 @@ export async function openServer(server: ClaimedServer, failpoint: FenceFailpoin
     readFenceNote(connection),
     notedEvents(connection),
   ])
-  if (note?.kind === 'triggers') await disarmTriggers(connection)
+  if (note?.kind === 'triggers') await disarmTriggers(connection, schemas ?? note.schemas)
   if (note?.kind === 'persist') await connection.query('RESET PERSIST IF EXISTS read_only')
   // The other kinds did not set it.
   if (readOnly !== '0' && note?.kind !== 'kill' && note?.kind !== 'triggers') await connection.query('SET GLOBAL read_only = 0')
@@ -336,16 +365,19 @@ async function lockedByUs({ connection, ours }: ClaimedServer): Promise<{ accoun
   }
 }
 
-/** Ends what client sessions remain, after `graceMs` for those that run a statement. Returns them. */
+/** Ends what client sessions remain, after `graceMs` for those that run a statement; under armed triggers those of the closed schemas. Returns them. */
 export async function killClients(server: ClaimedServer, options: ClosedOptions, graceMs: number, clock: Clock): Promise<KilledSession[]> {
   const { connection, ours, serverId } = server
   const spare = new Set(options.allowUnfenced)
-  const kind = (await readFenceNote(connection))?.kind ?? 'locks'
+  const note = await readFenceNote(connection)
+  const kind = note?.kind ?? 'locks'
+  const schemas = kind === 'triggers' ? (options.schemas ?? note?.schemas ?? []) : null
   const killed: KilledSession[] = []
   const untilMs = clock.monotonicMs() + graceMs
   const roundsMax = 1_000
   for (let round = 0; round < roundsMax; round++) {
-    const sessions = await listClientSessions(connection, ours, spare)
+    const all = await listClientSessions(connection, ours, spare)
+    const sessions = schemas === null ? all : all.filter((session) => within(session, schemas))
     if (sessions.length === 0) break
     const graceOver = clock.monotonicMs() >= untilMs
     // `Killed` sessions are on their way out; what they still run can only read: the server is closed.

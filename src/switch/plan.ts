@@ -18,6 +18,8 @@ import { listRecords, readRecord } from '../topology/typed.ts'
 import type { WorkflowRecord } from '../workflow/records.ts'
 import { readRouting } from './decide.ts'
 import { switchErrors } from './errors.ts'
+import type { ClosedOptions } from './fence.ts'
+import type { FenceKind } from './fence-kinds.ts'
 import type { TableName } from './session-locks.ts'
 
 export type Side = { readonly shards: readonly ShardRef[]; readonly serverIds: readonly string[] }
@@ -42,6 +44,8 @@ export type SwitchPlan = {
   readonly allowUnfenced: readonly string[]
   /** What becomes of user triggers and events. */
   readonly triggers: 'refuse' | 'at-switch'
+  /** The fence that was asked for; null: the strongest that fits each server. */
+  readonly fence: FenceKind | null
 }
 
 /** `shards`: whole components only, named by either side; null: all. */
@@ -78,6 +82,7 @@ export async function planSwitch(
   const there = streamsBetween(known, to, from)
   const wanted = streamsBack(streams, known, from, to)
   const backMissing = wanted.filter((stream) => !there.some((other) => other.source.uid === stream.source.uid))
+  const spec = record.value.spec as { triggers?: SwitchPlan['triggers']; fence?: FenceKind | 'strongest' } | null
   return {
     keyspace,
     workflow,
@@ -91,7 +96,8 @@ export async function planSwitch(
     backMissing,
     tables: tablesOf(streams),
     allowUnfenced: keyspaceRecord?.value.allowUnfenced ?? [],
-    triggers: (record.value.spec as { triggers?: SwitchPlan['triggers'] } | null)?.triggers ?? 'refuse',
+    triggers: spec?.triggers ?? 'refuse',
+    fence: spec?.fence === undefined || spec.fence === 'strongest' ? null : spec.fence,
   }
 }
 
@@ -109,6 +115,11 @@ export async function readSide(store: Store, keyspace: string, names: readonly s
 
 export function schemasOn(side: Side, serverId: string): string[] {
   return side.shards.filter((shard) => shard.serverId === serverId).map((shard) => shard.schema)
+}
+
+/** How the servers of one side are to be closed: under armed triggers only the schemas of that side are. */
+export function fenceOn(plan: Pick<SwitchPlan, 'allowUnfenced'>, side: Side, serverId: string): Required<ClosedOptions> {
+  return { allowUnfenced: plan.allowUnfenced, schemas: schemasOn(side, serverId) }
 }
 
 /** Every table that a session lock must cover on one server. */

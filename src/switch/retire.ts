@@ -67,7 +67,7 @@ export async function retire(context: SwitchContext, request: RetireRequest): Pr
     ])
   ).flat()
 
-  await removeFences(context, request)
+  await removeFences(context, request, goes)
   const puts: Put[] = goes.map((shard) => ({ key: keys.shard(keyspace, shard.name), value: undefined }))
   if (own.length > 0) await decide(context, keyspace, routing, (record) => over(record, request, ranges, leadership.token), ranges, puts)
   return { removed, emptyServers: await emptyServers(context, goes) }
@@ -79,12 +79,15 @@ function over(record: Parameters<typeof toRetired>[0], request: RetireRequest, r
 }
 
 /** No switch is to come: triggers that were its fence cost every write something. One that is busy keeps them, disarmed. */
-async function removeFences({ store, pool, log }: SwitchContext, request: RetireRequest): Promise<void> {
-  const shards = await listRecords<ShardRecord>(store, keys.shards(request.keyspace))
-  const staying = shards.filter((shard) => request.stays.includes(shard.value.name)).map((shard) => shard.value.serverId)
-  for (const id of new Set(staying)) {
+async function removeFences({ store, pool, log }: SwitchContext, request: RetireRequest, goes: readonly ShardRecord[]): Promise<void> {
+  const shards = (await listRecords<ShardRecord>(store, keys.shards(request.keyspace))).map((record) => record.value)
+  const staying = shards.filter((shard) => request.stays.includes(shard.name))
+  // Of a cancelled workflow the tables that stay were somebody else's before; what was completed stays closed.
+  const rid = request.verb === 'cancel' && !request.keepData ? [...staying, ...goes] : staying
+  for (const id of new Set(rid.map((shard) => shard.serverId))) {
+    const schemas = rid.filter((shard) => shard.serverId === id).map((shard) => shard.schema)
     await pool
-      .run(id, (server) => removeFence(server))
+      .run(id, (server) => removeFence(server, schemas))
       .catch((error: unknown) => {
         if (!isServerError(error)) throw error
         log.warn({ server: id, error: error.serverMessage }, 'fence triggers stay, disarmed')

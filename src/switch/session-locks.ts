@@ -17,6 +17,7 @@ import { quoteQualified } from '../sql/quote.ts'
 import type { ClaimPool } from './claim.ts'
 import { switchErrors } from './errors.ts'
 import { connectAs } from './server-access.ts'
+import { within } from './fence-triggers.ts'
 import { killedView, killSessions, listClientSessions } from './sessions.ts'
 import type { ClientSession, KilledSession } from './sessions.ts'
 
@@ -30,6 +31,8 @@ export type SessionLocksOptions = {
   readonly leaseMs: number
   readonly attemptMs: number
   readonly clock: Clock
+  /** On a server that also holds what goes on serving: only sessions of these schemas are ended. */
+  readonly only?: readonly string[]
 }
 
 export class SessionLocks implements AsyncDisposable {
@@ -68,7 +71,7 @@ export class SessionLocks implements AsyncDisposable {
 
   /** Takes the locks; returns what had to be killed. SW-SWITCH-006 when the tables stay busy. */
   async lock(signal: AbortSignal): Promise<KilledSession[]> {
-    const { tables, graceMs, attemptMs, clock } = this.#options
+    const { tables, graceMs, attemptMs, clock, only } = this.#options
     if (tables.length === 0) return []
     // Not `run`: a claim made anew would kill this very session, and rightly so.
     const server = await this.#pool.claimed(this.serverId)
@@ -82,7 +85,8 @@ export class SessionLocks implements AsyncDisposable {
     for (let killRounds = 0; killRounds < killRoundsMax;) {
       signal.throwIfAborted()
       if (await this.#attempt(server.connection, sql, attemptMs)) return killed
-      blockers = (await listClientSessions(server.connection, server.ours)).filter((session) => session.transaction !== null)
+      const open = (await listClientSessions(server.connection, server.ours)).filter((session) => session.transaction !== null)
+      blockers = only === undefined ? open : open.filter((session) => within(session, only))
       if (clock.monotonicMs() - startedMs >= graceMs) {
         killRounds++
         await killSessions(server.connection, blockers)
@@ -97,16 +101,40 @@ export class SessionLocks implements AsyncDisposable {
     throw switchErrors.tablesNotLocked({ server: this.serverId, graceMs, blockers: list.join('; ') || 'none that has a transaction open' })
   }
 
+  /** SW-SWITCH-… when the session is gone, and its locks with it. */
+  async requireHeld(): Promise<void> {
+    try {
+      await this.#session.ping()
+    } catch (error) {
+      throw switchErrors.lockSessionLost({ server: this.serverId }, error)
+    }
+  }
+
+  /** To be locked again. */
+  async unlock(): Promise<void> {
+    await this.#session.query('UNLOCK TABLES')
+  }
+
   /** Ends with what the server answers; a session that is gone has no locks. */
   async release(): Promise<void> {
     if (this.#stop.signal.aborted) return
     this.#stop.abort()
+    if (this.#options.only !== undefined && this.#session.open) await this.#interruptDdl(this.#options.only).catch(() => undefined)
     if (this.#session.open) await this.#session.query('UNLOCK TABLES').catch(() => undefined)
     this.#session.destroy()
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.release()
+  }
+
+  /** Armed triggers would let pass what waits for us now: who sent it is told that it did not run. */
+  async #interruptDdl(schemas: readonly string[]): Promise<void> {
+    const server = await this.#pool.claimed(this.serverId)
+    const waiting = (await listClientSessions(server.connection, server.ours)).filter(
+      (session) => /metadata lock/i.test(session.state) && isDdl(session.query) && concerns(session, schemas),
+    )
+    await killSessions(server.connection, waiting, 'QUERY')
   }
 
   async #attempt(claimed: Connection, sql: string, attemptMs: number): Promise<boolean> {
@@ -143,4 +171,12 @@ export class SessionLocks implements AsyncDisposable {
       if (this.#session.outstanding === 0) await this.#session.ping()
     }
   }
+}
+
+function isDdl(query: string | null): boolean {
+  return /^\s*(\/\*[^]*?\*\/\s*)*(TRUNCATE|ALTER|DROP|RENAME|CREATE|OPTIMIZE)\b/i.test(query ?? '')
+}
+
+function concerns(session: ClientSession, schemas: readonly string[]): boolean {
+  return within(session, schemas) || schemas.some((schema) => session.query?.includes(schema) === true)
 }

@@ -16,6 +16,8 @@ import { decide } from './decide.ts'
 import type { DecideContext, RoutingVersion } from './decide.ts'
 import { closeServer, killClients, openServer } from './fence.ts'
 import type { ClosedOptions } from './fence.ts'
+import { readFenceNote } from './fence-note.ts'
+import { schemasOn } from './plan.ts'
 import type { Side } from './plan.ts'
 import { objectsByShard, placeObjects } from './moved-objects.ts'
 import type { Objects } from './moved-objects.ts'
@@ -43,15 +45,14 @@ export type StepTen = {
 export async function stepTen(context: StepTenContext, work: StepTen): Promise<{ routing: RoutingVersion; killed: KilledSession[] }> {
   const { pool, leadership, failpoint } = context
   const objects = await objectsByShard(context.store, work.keyspace, work.routing.value)
-  const othersOnly = work.other.serverIds.filter((id) => !work.serving.serverIds.includes(id))
-  const killed = (await settled(othersOnly.map((id) => endClients(context, work, id, objects)))).flat()
+  const killed = (await settled(work.other.serverIds.map((id) => endClients(context, work, id, objects)))).flat()
   await failpoint('killed')
   await settled(
     work.serving.serverIds.map((id) =>
       untilDone(context, id, () =>
         pool.run(id, async (server) => {
           await placeServing(context, work, server, objects)
-          await openServer(server, failpoint)
+          await openServer(server, failpoint, schemasOn(work.serving, id))
         }),
       ),
     ),
@@ -74,11 +75,14 @@ async function endClients(
   serverId: string,
   objects: ReadonlyMap<string, Objects>,
 ): Promise<KilledSession[]> {
-  const { pool, clock, fence, readGraceMs, leadership, log } = context
+  const { pool, clock, readGraceMs, leadership, log } = context
+  const fence = { ...context.fence, schemas: schemasOn(work.other, serverId) }
   const attemptsMax = 3
   for (let attempt = 1; ; attempt++) {
     try {
       return await pool.run(serverId, async (server) => {
+        // A server of both sides is closed by its schemas, or not at all.
+        if (work.serving.serverIds.includes(serverId) && (await readFenceNote(server.connection))?.kind !== 'triggers') return []
         const first = work.otherFence === 'unknown' ? await closeServer(server, fence, clock) : []
         await placeObjects(server, work.other.shards, objects, 'follows')
         return [...first, ...(await killClients(server, fence, readGraceMs, clock))]

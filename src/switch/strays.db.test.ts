@@ -53,7 +53,7 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       await unfenced.query('TRUNCATE TABLE app__80.t')
       const [truncated] = await watchKeyspace(context, 'app')
       assert.match(truncated?.found.join('\n') ?? '', /changed 0 rows of TRUNCATE TABLE app__80\.t/, 'no row event names what it removed')
-      await context.pool.run('n', (server) => searchUnmarked(server, context.clock, AbortSignal.timeout(5_000)))
+      await context.pool.run('n', (server) => searchUnmarked(server, ['app__80', 'app_80_'], context.clock, AbortSignal.timeout(5_000)))
       await updateRecord<KeyspaceRecord>(world.store, keys.keyspace('app'), (k) => (k === null ? null : { ...k, allowUnfenced: [] }))
     })
 
@@ -83,7 +83,9 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       await context.pool.run('n', ({ connection }) =>
         connection.query(`UPDATE _shardwright.control_closed SET position = 'no position at all'`),
       )
-      const search = await context.pool.run('n', (server) => searchUnmarked(server, context.clock, AbortSignal.timeout(5_000)))
+      const search = await context.pool.run('n', (server) =>
+        searchUnmarked(server, ['app__80', 'app_80_'], context.clock, AbortSignal.timeout(5_000)),
+      )
       assert.equal(search.kind, 'unknown')
       await context.pool.run('n', async ({ connection }) => {
         await connection.query('DELETE FROM _shardwright.control_closed')

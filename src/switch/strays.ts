@@ -17,15 +17,18 @@ import type { SwitchContext } from './context.ts'
 import { readRouting } from './decide.ts'
 import { switchErrors } from './errors.ts'
 import { closeServer, describeOpen, isClosed, settledFenceState } from './fence.ts'
+import { readFenceNote } from './fence-note.ts'
 import { objectsByShard, placeObjects } from './moved-objects.ts'
-import { readSide } from './plan.ts'
+import { readSide, schemasOn } from './plan.ts'
 import { searchUnmarked, unmarkedText } from './unmarked.ts'
 
 export type Stray = {
   readonly server: string
   readonly workflow: string | null
-  /** It was open, and how; null: an account that is let past its fence wrote there. */
+  /** It was open, and how; null: what was written passed its fence. */
   readonly open: string | null
+  /** By accounts that are let past it by name; or by DDL, which passes armed triggers and stopped the stream that reads this server. */
+  readonly passed: 'by name' | 'as DDL'
   /** What was written there. */
   readonly found: readonly string[]
 }
@@ -57,9 +60,11 @@ export async function watchKeyspace(context: SwitchContext, keyspace: string): P
     // A creation that is under way: its shards are recorded once their servers are closed.
     if ((await Promise.all(other.map((shard) => store.get(keys.shard(keyspace, shard))))).includes(null)) continue
     const side = await readSide(store, keyspace, other)
-    for (const serverId of side.serverIds.filter((id) => !serving.serverIds.includes(id))) {
+    for (const serverId of side.serverIds) {
       try {
-        const stray = await lookAt(context, { keyspace, workflow, serverId, allowUnfenced })
+        // One of both sides is closed by its schemas, or not at all.
+        if (serving.serverIds.includes(serverId) && !(await bySchemas(context, serverId))) continue
+        const stray = await lookAt(context, { keyspace, workflow, serverId, allowUnfenced, schemas: schemasOn(side, serverId) })
         if (stray !== null) strays.push(stray)
         // Of a server that was down in step 10: its streams start no round while triggers stand there.
         if (objects.size > 0) await context.pool.run(serverId, (server) => placeObjects(server, side.shards, objects, 'follows'))
@@ -73,11 +78,21 @@ export async function watchKeyspace(context: SwitchContext, keyspace: string): P
   return strays
 }
 
-type Look = { keyspace: string; workflow: string | null; serverId: string; allowUnfenced: readonly string[] }
+function bySchemas({ pool }: SwitchContext, serverId: string): Promise<boolean> {
+  return pool.run(serverId, async ({ connection }) => (await readFenceNote(connection))?.kind === 'triggers')
+}
 
-async function lookAt(context: SwitchContext, { keyspace, workflow, serverId, allowUnfenced }: Look): Promise<Stray | null> {
+type Look = {
+  readonly keyspace: string
+  readonly workflow: string | null
+  readonly serverId: string
+  readonly allowUnfenced: readonly string[]
+  readonly schemas: readonly string[]
+}
+
+async function lookAt(context: SwitchContext, { keyspace, workflow, serverId, allowUnfenced, schemas }: Look): Promise<Stray | null> {
   const { pool, clock, leadership } = context
-  const fence = { allowUnfenced }
+  const fence = { allowUnfenced, schemas }
   const open = await pool.run(serverId, async (server) => {
     const state = await settledFenceState(server.connection, server.ours, fence, clock)
     if (isClosed(state)) return null
@@ -85,10 +100,13 @@ async function lookAt(context: SwitchContext, { keyspace, workflow, serverId, al
     return describeOpen(state)
   })
   // Reading the binlog of a copy twice over would be a price for nothing: rows are compared after it.
-  if (open === null && (allowUnfenced.length === 0 || !(await follows(context, keyspace, workflow)))) return null
-  const search = await pool.run(serverId, (server) => searchUnmarked(server, clock, leadership.signal))
+  const byName = allowUnfenced.length > 0 && (await follows(context, keyspace, workflow))
+  const asDdl = open === null && !byName && (await stoppedThere(context, keyspace, workflow, serverId))
+  if (open === null && !byName && !asDdl) return null
+  const search = await pool.run(serverId, (server) => searchUnmarked(server, schemas, clock, leadership.signal))
   const found = unmarkedText(serverId, search, open !== null)
-  return open === null && found.length === 0 ? null : { server: serverId, workflow, open, found }
+  if (open === null && found.length === 0) return null
+  return { server: serverId, workflow, open, passed: asDdl ? 'as DDL' : 'by name', found }
 }
 
 async function follows({ store }: SwitchContext, keyspace: string, workflow: string | null): Promise<boolean> {
@@ -98,16 +116,29 @@ async function follows({ store }: SwitchContext, keyspace: string, workflow: str
   return reports.length > 0 && reports.every((report) => report.value.state === 'running')
 }
 
+/** Under armed triggers: the stream that reads a closed server stops at DDL, which passes them. */
+async function stoppedThere(context: SwitchContext, keyspace: string, workflow: string | null, serverId: string): Promise<boolean> {
+  const { store } = context
+  const record = workflow === null ? null : await readRecord<WorkflowRecord>(store, keys.workflow(keyspace, workflow))
+  if (record === null) return false
+  const streams = await listRecords<StreamRecord>(store, keys.streamsOf(record.value.uid))
+  const reads = new Set(streams.filter(({ value }) => value.source.serverId === serverId).map(({ value }) => value.uid))
+  const reports = await listRecords<StreamReport>(store, keys.reportsOf(record.value.uid))
+  return reports.some(({ value }) => value.state === 'failed' && reads.has(value.streamUid)) && (await bySchemas(context, serverId))
+}
+
 /** Kept in the workflow's journal and the log; one that was open has its streams stopped until somebody has looked. */
 async function alarm({ store, log, leadership, clock }: SwitchContext, keyspace: string, stray: Stray): Promise<void> {
-  const { server, workflow, open, found } = stray
+  const { server, workflow, open, passed, found } = stray
   const what =
-    open === null
-      ? `accounts that pass the fence by name wrote on the closed server ${server}`
-      : switchErrors.notClosed({ server, open }).message
+    open !== null
+      ? switchErrors.notClosed({ server, open }).message
+      : passed === 'as DDL'
+        ? `DDL passed the armed triggers of the closed side on ${server}: it lacks rows now, and no switch goes there any more: \`complete\` the workflow, or, where it never switched, \`cancel\` it and create it again`
+        : `accounts that pass the fence by name wrote on the closed server ${server}`
   log.error({ keyspace, workflow, server, found }, what)
   if (workflow === null) return
-  const stops = open !== null
+  const stops = open !== null || passed === 'as DDL'
   const record = await updateRecord<WorkflowRecord>(
     store,
     keys.workflow(keyspace, workflow),
@@ -115,7 +146,7 @@ async function alarm({ store, log, leadership, clock }: SwitchContext, keyspace:
       current === null
         ? null
         : [
-            `ALARM: ${what}${stops ? '; it is closed again and the workflow is stopped' : ''}`,
+            `ALARM: ${what}${open !== null ? '; it is closed again and the workflow is stopped' : stops ? '; the workflow is stopped' : ''}`,
             ...found.slice(0, 20).map((text) => `ALARM: ${text}`),
           ].reduce((next, text) => withJournal(next, clock.nowMs(), text), current),
     [leadership.fence],

@@ -30,7 +30,8 @@ function effectsOf(log: string[], fail: Record<string, () => unknown> = {}): Swi
     raiseIds: () => call('ids', []),
     closeServing: () => call('closeServing', []),
     releaseTableLocks: () => call('release', undefined),
-    moveObjects: () => call('objects', []),
+    dropObjects: () => call('drop objects', undefined),
+    makeObjects: () => call('make objects', []),
     proveWayBack: () => call('prove', undefined),
     decide: (outcome) => call(`decide ${outcome}`, undefined),
     finish: () => call('finish', []),
@@ -40,10 +41,13 @@ function effectsOf(log: string[], fail: Record<string, () => unknown> = {}): Swi
   }
 }
 
-async function run(fail: Record<string, () => unknown> = {}, options: { limitMs?: number; signal?: AbortSignal; dieAt?: string } = {}) {
+async function run(
+  fail: Record<string, () => unknown> = {},
+  options: { limitMs?: number; signal?: AbortSignal; dieAt?: string; triggers?: 'at-switch' } = {},
+) {
   const log: string[] = []
   const report = await runSwitch({
-    plan: { keyspace: 'app', workflow: 'w', from: side, to: side },
+    plan: { keyspace: 'app', workflow: 'w', from: side, to: side, triggers: options.triggers ?? 'refuse' },
     effects: effectsOf(log, fail),
     dryRun: false,
     clock: systemClock,
@@ -85,6 +89,18 @@ describe('the order of a switch', () => {
     assert.deepEqual(log, [...ahead, 'decide switched', 'finish', 'holds', 'close'])
     assert(!(report instanceof Error) && report.outcome === 'switched' && report.undo === 'undo')
     assert.match(switchReportText(report), /undo: undo/)
+  })
+
+  test('triggers that move: gone from the old side before the last drains, on the new one after them: no stream writes where they stand', async () => {
+    const { log } = await run({}, { triggers: 'at-switch' })
+    const moved = ahead.toSpliced(ahead.indexOf('drain2'), 0, 'drop objects')
+    assert.deepEqual(log, [...moved, 'make objects', 'decide switched', 'finish', 'holds', 'close'])
+  })
+
+  test('triggers that the new side refuses: given up', async () => {
+    const { log, report } = await run({ 'make objects': () => new Error('no') }, { triggers: 'at-switch' })
+    assert(!(report instanceof Error) && report.outcome === 'given up')
+    assert.deepEqual(log.slice(-4), ['decide back', 'finish', 'holds', 'close'])
   })
 
   test('blocked before anything was touched', async () => {

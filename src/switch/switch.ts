@@ -141,11 +141,13 @@ export async function runSwitch(options: RunSwitchOptions): Promise<SwitchReport
     await failpoint('closed')
     await step('release the table locks', () => effects.releaseTableLocks(), held)
     await failpoint('locksReleased')
-    if (plan.triggers === 'at-switch') notes.push(...(await step('move triggers and events', () => effects.moveObjects(), held)))
+    const moves = plan.triggers === 'at-switch'
+    if (moves) await step('drop triggers of the old side', () => effects.dropObjects(), held)
     await settled([
       step('drain under the fence', () => effects.drain(held), held),
       step('prove the way back', () => effects.proveWayBack(held), held),
     ])
+    if (moves) notes.push(...(await step('make triggers and events', () => effects.makeObjects(), held)))
     await failpoint('wayBackProven')
     held.throwIfAborted()
   }

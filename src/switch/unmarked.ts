@@ -8,10 +8,11 @@
  * end: a marker of ours, written just before and read again. What can't be read (purged, undecodable) is told as unknown, never as nothing
  * (promise 6).
  */
+import { createHash } from 'node:crypto'
 import { bumpControlMarker, chooseControlTable, controlSchema, controlSightings } from '../binlog/control-schema.ts'
 import { currentPosition } from '../binlog/position.ts'
 import type { QueryKind } from '../binlog/query-kind.ts'
-import type { Position, TableChooser } from '../binlog/source.ts'
+import type { Position, QueryEvent, TableChooser } from '../binlog/source.ts'
 import { readTableDefinitions } from '../binlog/table-definitions.ts'
 import { openTail } from '../binlog/tail.ts'
 import type { Clock } from '../base/clock.ts'
@@ -19,6 +20,7 @@ import type { Connection } from '../mysql/connection.ts'
 import { quoteString } from '../sql/quote.ts'
 import type { ClaimedServer } from './claim.ts'
 import { ensureControlTables } from './control-schema.ts'
+import { readFenceNote } from './fence-note.ts'
 import { connectOptions } from './server-access.ts'
 
 export type Unmarked = {
@@ -38,29 +40,54 @@ export type Search =
 
 const foundMax = 100
 
-/** Under the fence: from here on nothing but streams and we may write. */
-export async function noteClosed(connection: Connection): Promise<void> {
-  await keepPosition(connection, await currentPosition(connection))
+/**
+ * Under the fence: from here on nothing but streams and we may write. `schemas` are those of the side that is closed: where armed triggers stand, the
+ * rest of the server is somebody else's.
+ */
+export async function noteClosed(connection: Connection, schemas: readonly string[]): Promise<void> {
+  await keepPosition(connection, await scopeOf(connection, schemas), await currentPosition(connection))
 }
 
-async function keepPosition(connection: Connection, position: string): Promise<void> {
-  const sql = `REPLACE INTO ${controlSchema}.control_closed (id, position) VALUES (1, ${quoteString(position)})`
-  await connection.query(sql)
+/** Null: the whole server. */
+async function scopeOf(connection: Connection, schemas: readonly string[]): Promise<readonly string[] | null> {
+  return (await readFenceNote(connection))?.kind === 'triggers' ? schemas.toSorted() : null
 }
 
-/** Searches from where the server was closed, or from where the last search ended, to now. */
-export async function searchUnmarked(server: ClaimedServer, clock: Clock, signal: AbortSignal): Promise<Search> {
+function rowOf(scope: readonly string[] | null): { table: string; column: string; value: string } {
+  if (scope === null) return { table: 'control_closed', column: 'id', value: '1' }
+  const name = createHash('sha256').update(JSON.stringify(scope)).digest('hex').slice(0, 32)
+  return { table: 'control_closed_schemas', column: 'scope', value: quoteString(name) }
+}
+
+async function keepPosition(connection: Connection, scope: readonly string[] | null, position: string): Promise<void> {
+  const { table, column, value } = rowOf(scope)
+  await connection.query(`REPLACE INTO ${controlSchema}.${table} (${column}, position) VALUES (${value}, ${quoteString(position)})`)
+}
+
+/**
+ * Searches from where the server (or these schemas of it) was closed, or from where the last search ended, to now. `untilClean`: what is found is found
+ * again by the next search, for as long as the server is not closed anew.
+ */
+export async function searchUnmarked(
+  server: ClaimedServer,
+  schemas: readonly string[],
+  clock: Clock,
+  signal: AbortSignal,
+  how: 'once' | 'untilClean' = 'once',
+): Promise<Search> {
   const { connection } = server
   await ensureControlTables(connection)
-  const from = await connection.value(`SELECT position FROM ${controlSchema}.control_closed WHERE id = 1`)
+  const scope = await scopeOf(connection, schemas)
+  const { table, column, value } = rowOf(scope)
+  const from = await connection.value(`SELECT position FROM ${controlSchema}.${table} WHERE ${column} = ${value}`)
   if (from === undefined || from === null) {
-    await noteClosed(connection)
+    await noteClosed(connection, schemas)
     return { kind: 'begun' }
   }
   const marker = await bumpControlMarker(connection)
   try {
-    const { found, more, end } = await readUntil(server, from as Position, marker, clock, signal)
-    await keepPosition(connection, end)
+    const { found, more, end } = await readUntil(server, scope, from as Position, marker, clock, signal)
+    if (how === 'once' || found.length === 0) await keepPosition(connection, scope, end)
     return { kind: 'searched', found, more }
   } catch (error) {
     signal.throwIfAborted()
@@ -70,6 +97,7 @@ export async function searchUnmarked(server: ClaimedServer, clock: Clock, signal
 
 async function readUntil(
   server: ClaimedServer,
+  scope: readonly string[] | null,
   position: Position,
   marker: number,
   clock: Clock,
@@ -79,7 +107,9 @@ async function readUntil(
     "SELECT SCHEMA_NAME AS s FROM information_schema.SCHEMATA WHERE SCHEMA_NAME NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')",
   )
   const definitions = new Map<string, Awaited<ReturnType<typeof readTableDefinitions>>>()
-  for (const row of schemas) definitions.set(row['s'] ?? '', await readTableDefinitions(server.connection, row['s'] ?? ''))
+  const within = (schema: string): boolean => scope === null || schema === controlSchema || scope.includes(schema)
+  for (const row of schemas.filter((one) => within(one['s'] ?? '')))
+    definitions.set(row['s'] ?? '', await readTableDefinitions(server.connection, row['s'] ?? ''))
   const table: TableChooser = (schema, name) => {
     const control = chooseControlTable(schema, name)
     if (control !== null) return control
@@ -119,6 +149,7 @@ async function readUntil(
         break
       case 'query':
         // Text in place of rows: what it changed cannot be told.
+        if (!concerns(event, scope)) break
         if (event.statement.kind === 'other' || (takesRows(event.statement) && !isAnnounced(event.statement, announced)))
           group.what.add(event.text.toString('utf8').slice(0, 120))
         announced = null
@@ -136,6 +167,14 @@ async function readUntil(
         break
     }
   }
+}
+
+/** Where only some schemas are closed, a statement that names none of them is somebody else's. */
+function concerns({ statement, schema, text }: QueryEvent, scope: readonly string[] | null): boolean {
+  if (scope === null) return true
+  if (statement.kind !== 'ddl') return scope.includes(schema) || scope.some((one) => text.includes(one))
+  const ofSchema = /^(DATABASE|SCHEMA)$/i.test(statement.object)
+  return statement.objects.some((object) => scope.includes(ofSchema ? object.name : (object.schema ?? schema)))
 }
 
 function takesRows(statement: QueryKind): boolean {

@@ -16,6 +16,7 @@ import { join } from 'node:path'
 import mysql from 'mysql2/promise'
 import { ApiClient } from '../../src/api/client.ts'
 import { systemClock as clock } from '../../src/base/clock.ts'
+import type { FenceKind } from '../../src/switch/fence-kinds.ts'
 import { EtcdStore } from '../../src/topology/etcd.ts'
 import { parseEtcdLocation } from '../../src/topology/etcd-location.ts'
 import { keys } from '../../src/topology/keys.ts'
@@ -49,6 +50,10 @@ export type ClusterOptions = {
   readonly direct?: boolean
   /** etcd where there is one, unless said; SQLite: one file that all processes share, as on one machine. */
   readonly topology?: 'etcd' | 'sqlite'
+  /** How the workflow closes servers; the strongest that fits unless said. */
+  readonly fence?: FenceKind
+  /** Both sides, and whatever else a test puts there, on one database server. */
+  readonly oneServer?: boolean
 }
 
 /** One process of the product, started again when it ends. */
@@ -176,7 +181,16 @@ export class Cluster implements AsyncDisposable {
     const targetServers = (['low', 'high'] as const).map((name) => {
       return { host: '127.0.0.1', port: this.portOf(name), user: 'root', password: 'existing-root', schema: schemaOf[name] }
     })
-    const spec = { sourceShards: ['-'], targetShards: ['-80', '80-'], targetServers }
+    const { fence } = this.#options
+    // Of accounts that pass read_only these tests have root, which nobody uses.
+    const allowUnfenced = fence === 'persist' ? ['root@localhost', 'root@%', 'root@127.0.0.1'] : []
+    const spec = {
+      sourceShards: ['-'],
+      targetShards: ['-80', '80-'],
+      targetServers,
+      allowUnfenced,
+      ...(fence === undefined ? {} : { fence }),
+    }
     return new ReshardUnderTest(this.api(of, timeoutMs), 'split', spec, keyspace)
   }
 
@@ -286,8 +300,8 @@ export class Cluster implements AsyncDisposable {
     this.letGo()
     await Promise.all([...this.#processes.values()].map((one) => one.stop()))
     await this.#store?.[Symbol.asyncDispose]()
-    await Promise.all([...this.servers.values()].map((server) => server[Symbol.asyncDispose]()))
-    await Promise.all([...this.proxies.values()].map((proxy) => proxy[Symbol.asyncDispose]()))
+    await Promise.all([...new Set(this.servers.values())].map((server) => server[Symbol.asyncDispose]()))
+    await Promise.all([...new Set(this.proxies.values())].map((proxy) => proxy[Symbol.asyncDispose]()))
     await this.#etcd?.[Symbol.asyncDispose]()
     if (process.env['SHARDWRIGHT_KEEP'] === undefined) rmSync(this.dir, { recursive: true, force: true, maxRetries: 3 })
   }
@@ -310,22 +324,26 @@ export class Cluster implements AsyncDisposable {
       mkdirSync(join(this.#dataDir('control1'), 'logs'), { recursive: true })
       this.#store = new SqliteStore(join(this.#dataDir('control1'), 'topology.sqlite'))
     }
+    const places = this.#options.oneServer === true ? [['whole', 'low', 'high'] as const] : ([['whole'], ['low'], ['high']] as const)
     await Promise.all(
-      (['whole', 'low', 'high'] as const).map(async (name) => {
+      places.map(async (names) => {
         const server = await testServer({
           flavour: flavour ?? 'mariadb',
           durability: 'full',
           rootPassword: 'existing-root',
           extra: { max_connections: 300 },
         })
-        this.servers.set(name, server)
-        if (!direct) this.proxies.set(name, await FaultProxy.start(server))
+        const proxy = direct ? null : await FaultProxy.start(server)
+        for (const name of names) {
+          this.servers.set(name, server)
+          if (proxy !== null) this.proxies.set(name, proxy)
+        }
         const connection = await mysql.createConnection({ ...server.config })
-        await connection.query(`CREATE DATABASE ${schemaOf[name]}`)
         await connection.query(`CREATE USER '${client.user}'@'%' IDENTIFIED BY '${client.password}'`)
         await connection.query(`GRANT SELECT, INSERT, UPDATE, DELETE ON \`ledger%\`.* TO '${client.user}'@'%'`)
-        await connection.query(`USE ${schemaOf[name]}`)
-        if (name === 'whole') for (const sql of schema) await connection.query(sql)
+        for (const name of names) await connection.query(`CREATE DATABASE ${schemaOf[name]}`)
+        await connection.query(`USE ${schemaOf[names[0]]}`)
+        if (names[0] === 'whole') for (const sql of schema) await connection.query(sql)
         await connection.end()
       }),
     )

@@ -103,7 +103,9 @@ function commit(world: World, server: Server, keys: readonly number[], write: nu
     if (accepted.includes(write)) throw new Broken('1 applied twice')
     if (server.dropped) throw new Broken('1 accepted by a dropped side')
     if (!sameWrites(row, accepted)) throw new Broken('2 accepted without what the other side accepted')
+    if (world.moves && !server.triggers) throw new Broken('6 accepted without what its trigger does')
     row.push(write)
+    if (server.triggers) server.fired[key]?.push(write)
     accepted.push(write)
     world.acceptedSet.add(write)
     server.log.push({ key, write, mark: null })
@@ -123,6 +125,7 @@ export function moveSome(world: World, memory: MoverMemory, stalledUntil: Readon
   const target = world.random.pick(world.servers)
   if (target.progress.size === 0) return
   const source = world.random.pick([...target.progress.keys()])
+  if (target.triggers && world.has('roundsWithout')) return
   if (!source.up || !target.up || source.dropped || (target.weak && target.readOnly)) return
   if (!world.calm && (stalledUntil.get(source)?.get(target) ?? 0) > world.now) return
   let positions = memory.get(source)
@@ -143,6 +146,8 @@ export function moveSome(world: World, memory: MoverMemory, stalledUntil: Readon
       if (row.includes(write)) throw new Broken('1 applied twice')
       world.say(`stream applies ${write} on ${target.name}`)
       row.push(write)
+      if (world.moves) target.fired[key]?.push(write)
+      if (target.triggers) throw new Broken('6 a trigger did again what its row event says')
       target.log.push({ key, write, mark: source.name })
     }
     positions.set(target, position + 1)

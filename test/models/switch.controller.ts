@@ -48,6 +48,7 @@ class Reign {
       yield
       const record = { ...world.record }
       const { serving } = record
+      if (record.phase === 'stable' && world.has('strayTriggers') && record.token === token) yield* this.#dropStrays(otherSide[serving])
       const goal = world.goals[record.goal]
       if ((world.has('recordToken') && record.token !== token) || world.lease.leader !== this.#me) throw lost
       if (record.phase === 'switching') {
@@ -91,9 +92,12 @@ class Reign {
     yield* this.#drain(from, to)
     if (world.has('reverseFirst')) yield* this.#startReverse(from, to)
     if (world.has('reverseFirst') && !world.has('proofFenced')) yield* this.#drain(to, from)
+    if (!world.has('dropUnderFence')) yield* this.#triggers(from, false)
     if (world.has('fenceFirst')) yield* this.#close(from)
+    yield* this.#triggers(from, false)
     if (world.has('finalMarker')) yield* this.#drain(from, to)
     if (world.has('reverseFirst') && world.has('proofFenced')) yield* this.#drain(to, from)
+    if (world.has('makeBeforeOpen')) yield* this.#triggers(to, true)
     if (!world.has('openAfter')) yield* this.#open(to)
     world.nap(this.#me)
     yield
@@ -111,7 +115,11 @@ class Reign {
     const world = this.#world
     const away = otherSide[record.serving]
     if (!world.has('fenceFirst')) yield* this.#close(away)
+    const byRecord = world.has('objectsByRecord')
+    if (byRecord) yield* this.#dropStrays(away)
+    if (byRecord && world.has('makeBeforeOpen')) yield* this.#triggers(record.serving, true)
     yield* this.#open(record.serving)
+    if (!world.has('makeBeforeOpen')) yield* this.#triggers(record.serving, true)
     if (!world.has('reverseFirst')) yield* this.#startReverse(away, record.serving)
     // Claiming kills what older leaders left there.
     for (const server of world.sides[away]) {
@@ -188,6 +196,16 @@ class Reign {
       yield* this.#effect(server, 'kill', kill)
       while (world.has('killWaits') && !server.hasReadOnly && server.connections.length > 0) yield* this.#effect(server, 'kill', kill)
     }
+  }
+
+  *#triggers(side: SideName, stand: boolean): Steps {
+    if (this.#world.moves) yield* this.#each(side, stand ? 'make triggers' : 'drop triggers', (server) => void (server.triggers = stand))
+  }
+
+  /** On those that are up; a server that is down delays nothing. */
+  *#dropStrays(side: SideName): Steps {
+    for (const server of this.#world.sides[side])
+      if (server.up && server.triggers) yield* this.#effect(server, 'drop triggers', () => void (server.triggers = false))
   }
 
   #releaseLocks(server: Server): void {

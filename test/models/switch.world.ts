@@ -27,6 +27,11 @@ export const switchRules = {
   noBlindRetry: 'the gate retries only what a server refused',
   rollback1290: 'a COMMIT that met the fence is rolled back and reported, never committed again',
   retireCas: 'complete and cancel first commit the record to retiring; only then drop',
+  roundsWithout: 'a stream starts no round on a server that has user triggers',
+  dropUnderFence: 'user triggers that move are dropped on the old side under its fence, not before',
+  makeBeforeOpen: 'they are made on the side that serves before it opens',
+  objectsByRecord: 'step 10 puts them right on both sides by the record, also when giving up',
+  strayTriggers: 'a server that was down in step 10 and kept them loses them at the next look',
 } as const
 
 export type SwitchRule = keyof typeof switchRules
@@ -85,6 +90,9 @@ export class Server {
   readonly tableLocks = new Set<Session>()
   readonly transactions = new Set<number>()
   rows: number[][] = Array.from({ length: keyCount }, () => [])
+  /** A user trigger stands on its table; what it did is a row of its own, which streams carry like any other. */
+  triggers = false
+  readonly fired: number[][] = Array.from({ length: keyCount }, () => [])
   readonly log: LogEntry[] = []
   readonly progress = new Map<Server, number>()
 
@@ -141,6 +149,8 @@ export class World {
   readonly expiry: number
   readonly goals: Goal[]
   readonly gates: Gate[]
+  /** There are user triggers, and they move with the switch. */
+  readonly moves: boolean
   readonly record: RoutingRecord = {
     version: 0,
     epoch: 0,
@@ -184,6 +194,8 @@ export class World {
     }
     this.goals = ['T', ...Array.from({ length: random.below(4) }, () => random.pick<Goal>(['T', 'S', 'S']))]
     this.goals.push(...random.pick<Goal[]>([[], ['retire'], ['retire', 'S', 'T', 'S']]))
+    this.moves = options.triggers ?? random.chance(0.4)
+    for (const source of this.sides.S) source.triggers = this.moves
     this.gates = Array.from({ length: random.pick([2, 3]) }, () => ({ alive: true, cut: false, seen: { ...this.record } }))
   }
 
@@ -266,4 +278,4 @@ export class World {
   }
 }
 
-export type SwitchOptions = { readonly sessionLocks?: boolean; readonly unlockFirst?: boolean }
+export type SwitchOptions = { readonly sessionLocks?: boolean; readonly unlockFirst?: boolean; readonly triggers?: boolean }

@@ -1,4 +1,5 @@
 /** What every case of the switch's torture runs on: one cluster, its workflow 1 → 2, writers at both gates and straight at every server. */
+import type { FenceKind } from '../../src/switch/fence-kinds.ts'
 import { Cluster } from '../kit/cluster.ts'
 import { countersSchema, countersVschema, Ledger } from '../kit/counters.ts'
 import { until } from '../kit/until.ts'
@@ -13,13 +14,17 @@ export async function startTorture(options: {
   say: (line: string) => void
   patienceMs?: number
   topology?: 'etcd' | 'sqlite' | undefined
+  fence?: FenceKind | undefined
+  leaseMs?: number
 }): Promise<Torture> {
   const ledger = new Ledger()
   const gateIds = Array.from({ length: 6 }, () => ledger.ids(6))
   const directIds = { whole: ledger.ids(3), low: ledger.ids(3, 'low'), high: ledger.ids(3, 'high') }
   const schema = [...countersSchema, ...ledger.insertStatements()]
   const topology = options.topology === undefined ? {} : { topology: options.topology }
-  const cluster = await Cluster.start({ flavour: options.flavour, schema, vschema: countersVschema, ...topology })
+  const lease = options.leaseMs === undefined ? {} : { leaseMs: options.leaseMs }
+  const fence = options.fence === undefined ? {} : { fence: options.fence }
+  const cluster = await Cluster.start({ flavour: options.flavour, schema, vschema: countersVschema, ...topology, ...fence, ...lease })
   try {
     await cluster.create()
     const modes = ['autocommit', 'prepared', 'transaction'] as const

@@ -1,6 +1,7 @@
 /** `npm run torture:switch`: see README.md. */
 import { parseArgs } from 'node:util'
 import { systemClock as clock } from '../../src/base/clock.ts'
+import { fenceKinds } from '../../src/switch/fence-kinds.ts'
 import { etcdMissing } from '../kit/etcd.ts'
 import { seeded } from './seeded.ts'
 import { allCases, caseName, matching, runCase, unexplained } from './switch-cases.ts'
@@ -16,10 +17,14 @@ const { values } = parseArgs({
     only: { type: 'string' },
     /** etcd where there is one. */
     topology: { type: 'string' },
+    /** locks (usual), kill, persist (MySQL) or triggers. */
+    fence: { type: 'string' },
     cases: { type: 'string', default: '60' },
     /** For one wait: a case that is slow is told as such, one that comes to nothing fails. */
     'patience-s': { type: 'string', default: '60' },
     'limit-ms': { type: 'string', default: '8000' },
+    /** Longer where other work keeps processes from running: a lease lost by all of them is a fault that nobody asked for. */
+    'lease-ms': { type: 'string', default: '2000' },
     /** Goes on after a case that failed, on a new cluster. */
     /** What the processes logged, for cases past the limit. */
     verbose: { type: 'boolean', default: false },
@@ -29,19 +34,22 @@ const { values } = parseArgs({
 const topology = values.topology === 'sqlite' || etcdMissing() !== null ? 'sqlite' : 'etcd'
 const seed = Number(values.seed)
 const flavour = values.flavour === 'mysql' ? 'mysql' : 'mariadb'
+const fence = fenceKinds.find((kind) => kind === values.fence)
+if (values.fence !== undefined && fence === undefined) throw new Error(`--fence ${values.fence}: one of ${fenceKinds.join(', ')}`)
+const leaseMs = Number(values['lease-ms'])
 const limitMs = Number(values['limit-ms'])
 const startedMs = clock.monotonicMs()
 const say = (line: string): void =>
   void process.stdout.write(`${((clock.monotonicMs() - startedMs) / 1000).toFixed(1).padStart(7)} s  ${line}\n`)
 const again = (one: Case): string =>
-  `npm run torture:switch -- --seed ${seed} --flavour ${flavour} --topology ${topology} --only ${caseName(one)}`
+  `npm run torture:switch -- --seed ${seed} --flavour ${flavour} --topology ${topology}${fence === undefined ? '' : ` --fence ${fence}`} --only ${caseName(one)}`
 
 const chosen = choose().filter(({ victim }) => topology === 'etcd' || victim !== 'etcd')
-say(`seed ${seed}, ${flavour}, topology in ${topology}, ${chosen.length} of ${allCases.length} cases`)
+say(`seed ${seed}, ${flavour}, topology in ${topology}, ${fence ?? 'the strongest'} fence, ${chosen.length} of ${allCases.length} cases`)
 const results: CaseResult[] = []
 const failed: string[] = []
 const strange: string[] = []
-let torture = await startTorture({ flavour, seed, say, topology, patienceMs: Number(values['patience-s']) * 1000 })
+let torture = await startTorture({ flavour, seed, say, topology, fence, leaseMs, patienceMs: Number(values['patience-s']) * 1000 })
 let interrupted = false
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => {
@@ -70,7 +78,7 @@ for (const [index, one] of chosen.entries()) {
     process.stdout.write(`${torture.cluster.describe(error).message}\nFAILED ${caseName(one)}; again: ${again(one)}\n`)
     if (!values['keep-going']) break
     await torture[Symbol.asyncDispose]()
-    torture = await startTorture({ flavour, seed, say, topology, patienceMs: Number(values['patience-s']) * 1000 })
+    torture = await startTorture({ flavour, seed, say, topology, fence, leaseMs, patienceMs: Number(values['patience-s']) * 1000 })
   }
 }
 if (!interrupted) {

@@ -57,6 +57,8 @@ export type Session = {
   id: number
   user: string
   host: string
+  /** Its current database. */
+  schema: string | null
   command: string
   seconds: number
   state: string
@@ -109,6 +111,8 @@ export interface Flavour {
   killQuery(id: number): string
   sessions(connection: Connection): Promise<Session[]>
   xaRecover(connection: Connection): Promise<XaTransaction[]>
+  /** Sessions that hold the row locks for which this one waits. */
+  blockersOf(connection: Connection, session: number): Promise<number[]>
   /** Session settings for sessions that move rows: time zone, sql_mode, checks, isolation, idle timeouts. */
   readonly moverSessionSql: readonly string[]
   /** Makes information_schema's estimates and AUTO_INCREMENT fresh for the session (MySQL caches them for a day). */

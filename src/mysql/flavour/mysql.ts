@@ -174,6 +174,14 @@ export const mysql: Flavour = {
   killQuery: (id) => `KILL QUERY ${id}`,
   sessions,
   xaRecover,
+  async blockersOf(connection, session) {
+    const rows = await connection.allText(
+      `SELECT DISTINCT b.PROCESSLIST_ID AS id FROM performance_schema.data_lock_waits w
+       JOIN performance_schema.threads r ON r.THREAD_ID = w.REQUESTING_THREAD_ID
+       JOIN performance_schema.threads b ON b.THREAD_ID = w.BLOCKING_THREAD_ID WHERE r.PROCESSLIST_ID = ${session}`,
+    )
+    return rows.map((row) => Number(row['id'] ?? 0)).filter((id) => id !== 0)
+  },
   moverSessionSql,
   freshStatisticsSql: 'SET SESSION information_schema_stats_expiry=0',
   logsCascades: (connection) => connection.versionNumber >= 90600,

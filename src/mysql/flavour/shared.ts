@@ -72,6 +72,7 @@ export async function sessions(connection: Connection): Promise<Session[]> {
       id,
       user: row['User'] ?? '',
       host: row['Host'] ?? '',
+      schema: row['db'] ?? null,
       command: row['Command'] ?? '',
       seconds: Number(row['Time'] ?? 0),
       state: row['State'] ?? '',

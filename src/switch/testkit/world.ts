@@ -4,7 +4,6 @@
  * matters (under the fence); what the real mover does is `move/`'s business and `test/`'s.
  */
 import { randomUUID } from 'node:crypto'
-import { setTimeout as delay } from 'node:timers/promises'
 import { systemClock } from '../../base/clock.ts'
 import { silentLog } from '../../base/log.ts'
 import type { Connection } from '../../mysql/connection.ts'
@@ -23,7 +22,7 @@ import type {
 } from '../../topology/records.ts'
 import { attachWorkflow, initialRouting } from '../../topology/routing.ts'
 import type { Store } from '../../topology/store.ts'
-import { listRecords, put, readRecord, recordsOf } from '../../topology/typed.ts'
+import { put, readRecord, recordsOf, updateRecord } from '../../topology/typed.ts'
 import { Mover } from '../../move/mover.ts'
 import { currentPosition } from '../../binlog/position.ts'
 import type { Leadership } from '../../workflow/context.ts'
@@ -33,17 +32,18 @@ import { ClaimPool } from '../claim.ts'
 import { noSwitchFailpoint } from '../crash-points.ts'
 import type { SwitchFailpoint } from '../crash-points.ts'
 import type { SwitchContext } from '../context.ts'
-import { closeServer } from '../fence.ts'
+import { closeServer, fenceNewTables, openServer, prepareFence } from '../fence.ts'
+import type { FenceKind } from '../fence-kinds.ts'
+import { noteClosed } from '../unmarked.ts'
 import { connectAs, readServerAccess } from '../server-access.ts'
 import { TestServer } from './servers.ts'
+import { fresh, old, schemaOf } from './shards.ts'
+import { StandInMover } from './stand-in-mover.ts'
+
+export { fresh, old, schemaOf, shardOf, tableOf } from './shards.ts'
 
 export const installationId = 'test-installation'
-export const old = ['-']
-export const fresh = ['-80', '80-']
-
 export type ServerId = 'f' | 'n' | 'm'
-
-const schemaOf = (shard: string): string => `app_${shard.replace('-', '_')}`
 
 export class World {
   readonly store: Store = new MemoryStore()
@@ -51,31 +51,53 @@ export class World {
   readonly n: TestServer
   readonly m: TestServer | null
   readonly workflowUid = randomUUID()
+  readonly #oneServer: boolean
   #token = 0
-  #mover: FakeMover | null = null
+  #mover: StandInMover | null = null
   #pools: ClaimPool[] = []
   #real = false
   #stopReal: (() => Promise<void>) | null = null
 
   private constructor(f: TestServer, n: TestServer, m: TestServer | null) {
+    this.#oneServer = n === f
     this.f = f
     this.n = n
     this.m = m
   }
 
-  static async start(flavour: Flavour, mover: 'stand-in' | 'real' = 'stand-in', targetServers: 1 | 2 = 1): Promise<World> {
+  /** `targetServers`: 0: both sides on one server, under armed triggers. */
+  static async start(flavour: Flavour, mover: 'stand-in' | 'real' = 'stand-in', targetServers: 0 | 1 | 2 = 1): Promise<World> {
     const [f, n, m] = await Promise.all([
       TestServer.start(flavour),
-      TestServer.start(flavour),
+      targetServers === 0 ? null : TestServer.start(flavour),
       targetServers === 2 ? TestServer.start(flavour) : null,
     ])
-    const world = new World(f, n, m)
+    const world = new World(f, n ?? f, m)
     world.#real = mover === 'real'
-    await world.#setUp()
+    await world.#setUp(targetServers === 0 ? 'triggers' : null)
     return world
   }
 
-  async #setUp(): Promise<void> {
+  /** The same switch by another fence: the targets are opened and closed again by it. */
+  async refence(fence: FenceKind): Promise<void> {
+    const context = await this.leader()
+    for (const id of this.serverIds.slice(1)) await context.pool.run(id, (server) => openServer(server))
+    await updateRecord<WorkflowRecord>(this.store, keys.workflow('app', 'w'), (w) => (w === null ? null : { ...w, spec: { fence } }))
+    await this.#closeTargets(context, fence)
+  }
+
+  async #closeTargets({ pool }: SwitchContext, fence: FenceKind | null): Promise<void> {
+    for (const id of new Set(fresh.map((shard) => this.serverOf(shard)))) {
+      const schemas = fresh.filter((shard) => this.serverOf(shard) === id).map(schemaOf)
+      await pool.run(id, async (server) => {
+        if (fence !== null) await prepareFence(server, schemas, systemClock, fence)
+        await closeServer(server, { allowUnfenced: [], schemas }, systemClock)
+        if (fence !== null) await noteClosed(server.connection, schemas)
+      })
+    }
+  }
+
+  async #setUp(fence: FenceKind | null): Promise<void> {
     for (const id of this.serverIds) {
       const server = this.server(id)
       const shards = [...old, ...fresh].filter((shard) => this.serverOf(shard) === id)
@@ -127,7 +149,7 @@ export class World {
       kind: 'reshard',
       state: 'running',
       ended: false,
-      spec: null,
+      spec: fence === null ? null : { fence },
       data: null,
       createdAtMs: 0,
       journal: [],
@@ -162,14 +184,16 @@ export class World {
     )
     const context = await this.leader()
     // Targets are closed from creation.
-    for (const id of this.serverIds.slice(1))
-      await context.pool.run(id, (server) => closeServer(server, { allowUnfenced: [] }, systemClock))
+    await this.#closeTargets(context, fence)
     this.startMover()
     const limit = AbortSignal.timeout(10_000)
     for await (const snapshot of this.store.watch(keys.reportsOf(this.workflowUid), limit)) {
       const [report] = recordsOf<StreamReport>(snapshot)
       if (report?.value.state === 'failed') throw new Error(JSON.stringify(report.value.error))
-      if (report?.value.state === 'running' && report.value.targets.every((target) => target.lag !== null)) return
+      if (report?.value.state !== 'running' || !report.value.targets.every((target) => target.lag !== null)) continue
+      // The real mover has made the targets' tables meanwhile.
+      if (fence !== null) for (const id of this.serverIds) await context.pool.run(id, (server) => fenceNewTables(server, systemClock))
+      return
     }
     throw new Error('the mover never reported')
   }
@@ -200,7 +224,7 @@ export class World {
 
   startMover(): void {
     if (this.#real) return this.#startReal()
-    this.#mover = new FakeMover(this.store, this.workflowUid)
+    this.#mover = new StandInMover(this.store, this.workflowUid)
   }
 
   #startReal(): void {
@@ -235,11 +259,12 @@ export class World {
   }
 
   get serverIds(): ServerId[] {
+    if (this.#oneServer) return ['f']
     return this.m === null ? ['f', 'n'] : ['f', 'n', 'm']
   }
 
   serverOf(shard: string): ServerId {
-    if (shard === '-') return 'f'
+    if (shard === '-' || this.#oneServer) return 'f'
     return shard === '80-' && this.m !== null ? 'm' : 'n'
   }
 
@@ -278,117 +303,4 @@ export class World {
 export async function connectApp(server: TestServer): Promise<Connection> {
   const { connect } = await import('../../mysql/connect.ts')
   return connect({ host: '127.0.0.1', port: server.port, user: 'app', password: 'app' })
-}
-
-/** The shard of an id in these tests, by reverse_bits: odd ones are above. */
-export function shardOf(id: number, side: readonly string[]): string {
-  return side.length === 1 ? '-' : id % 2 === 0 ? '-80' : '80-'
-}
-
-export function tableOf(id: number, side: readonly string[]): string {
-  return `${schemaOf(shardOf(id, side))}.t`
-}
-
-class FakeMover {
-  readonly #store: Store
-  readonly #workflowUid: string
-  #stopped = false
-  readonly #done: Promise<void>
-  readonly #connections = new Map<string, Connection>()
-  readonly #applied = new Map<string, number>()
-
-  constructor(store: Store, workflowUid: string) {
-    this.#store = store
-    this.#workflowUid = workflowUid
-    this.#done = this.#run()
-  }
-
-  async stop(): Promise<void> {
-    this.#stopped = true
-    await this.#done
-    for (const connection of this.#connections.values()) connection.destroy()
-  }
-
-  async #connection(serverId: string): Promise<Connection> {
-    const held = this.#connections.get(serverId)
-    if (held?.open === true) return held
-    const connection = await connectAs(await readServerAccess(this.#store, serverId), 'mover')
-    this.#connections.set(serverId, connection)
-    return connection
-  }
-
-  async #run(): Promise<void> {
-    while (!this.#stopped) {
-      for (const { value: stream } of await listRecords<StreamRecord>(this.#store, keys.streamsOf(this.#workflowUid))) {
-        await this.#follow(stream).catch(() => undefined)
-      }
-      await delay(2)
-    }
-  }
-
-  async #follow(stream: StreamRecord): Promise<void> {
-    const source = await this.#connection(stream.source.serverId)
-    const marker = Number(await source.value('SELECT n FROM _shardwright.control_marker'))
-    const before = this.#applied.get(stream.uid)
-    if (before === marker) return
-    const routing = await readRecord<RoutingRecord>(this.#store, keys.routing('app'))
-    const serves = routing?.value.components.some((c) => c.serving.primary.includes(stream.source.shard)) === true
-    for (const target of stream.targets) {
-      const connection = await this.#connection(target.serverId)
-      // As the applier's account, through whatever fence stands.
-      const probe = await connection.query(`DELETE FROM ${target.schema}.t WHERE 1 = 0`)
-      if (probe.kind !== 'ok') throw new Error('no')
-      if (serves) await makeEqual(source, connection, stream, target.shard, target.schema)
-    }
-    const now = Date.now()
-    const report: StreamReport = {
-      v: 1,
-      streamUid: stream.uid,
-      mover: 'fake',
-      generation: stream.generation,
-      atMs: now,
-      state: 'running',
-      waiting: null,
-      error: null,
-      copy: {
-        rowsDone: 0,
-        rowsEstimated: 0,
-        bytesDone: 0,
-        bytesEstimated: 0,
-        rowsPerSecond: null,
-        etaMs: null,
-        sourceRowsRead: 0,
-        tables: [],
-      },
-      applied: { transactions: 0, rowChanges: 0, rowChangesPerSecond: null },
-      targets: stream.targets.map((target) => ({
-        shard: target.shard,
-        position: null,
-        controlMarker: marker,
-        lag: { atMs: now, transactions: 0, bytes: 0, markerAgeMs: 0 },
-      })),
-      headroom: null,
-      resumed: null,
-    }
-    await this.#store.commit([], [put(keys.report(this.#workflowUid, stream.uid), report)])
-    this.#applied.set(stream.uid, marker)
-  }
-}
-
-async function makeEqual(source: Connection, target: Connection, stream: StreamRecord, shard: string, schema: string): Promise<void> {
-  const side = stream.targets.map((t) => t.shard)
-  const mine = (row: Record<string, string | null>): boolean => side.length === 1 || shardOf(Number(row['id']), side) === shard
-  const [want, have] = await Promise.all([
-    source.allText(`SELECT id, who, n FROM ${stream.source.schema}.t`),
-    target.allText(`SELECT id, who, n FROM ${schema}.t`),
-  ])
-  const wanted = new Map(want.filter(mine).map((row) => [row['id'], row]))
-  const ownSource = (id: string | null | undefined): boolean =>
-    shardOf(Number(id), stream.source.shard === '-' ? old : fresh) === stream.source.shard
-  const gone = have.filter((row) => !wanted.has(row['id'] ?? '') && ownSource(row['id'])).map((row) => row['id'])
-  const there = new Map(have.map((row) => [row['id'], row]))
-  const changed = [...wanted.values()].filter((row) => JSON.stringify(there.get(row['id'] ?? '')) !== JSON.stringify(row))
-  if (gone.length > 0) await target.query(`DELETE FROM ${schema}.t WHERE id IN (${gone.join(', ')})`)
-  if (changed.length > 0)
-    await target.query(`REPLACE INTO ${schema}.t VALUES ${changed.map((row) => `(${row['id']}, '${row['who']}', ${row['n']})`).join(', ')}`)
 }
