@@ -141,7 +141,6 @@ export const ReshardSpec = z.strictObject({
   onDdl: z.enum(['stop', 'ignore', 'exec']).default('stop'),
   /** User triggers and events of the sources: refused, or moved to whichever side serves with each switch. */
   triggers: z.enum(['refuse', 'at-switch']).default('refuse'),
-  /** How a server that must not take writes is closed: the strongest that fits, or this one; `triggers` alone lets a server hold other things, too. */
   fence: z.enum(['strongest', 'locks', 'kill', 'persist', 'triggers']).default('strongest'),
   deferSecondaryKeys: z.boolean().default(true),
   limits: PaceLimits.default({}),

@@ -50,7 +50,6 @@ export type ClusterOptions = {
   readonly direct?: boolean
   /** etcd where there is one, unless said; SQLite: one file that all processes share, as on one machine. */
   readonly topology?: 'etcd' | 'sqlite'
-  /** How the workflow closes servers; the strongest that fits unless said. */
   readonly fence?: FenceKind
   /** Both sides, and whatever else a test puts there, on one database server. */
   readonly oneServer?: boolean
@@ -182,7 +181,6 @@ export class Cluster implements AsyncDisposable {
       return { host: '127.0.0.1', port: this.portOf(name), user: 'root', password: 'existing-root', schema: schemaOf[name] }
     })
     const { fence } = this.#options
-    // Of accounts that pass read_only these tests have root, which nobody uses.
     const allowUnfenced = fence === 'persist' ? ['root@localhost', 'root@%', 'root@127.0.0.1'] : []
     const spec = {
       sourceShards: ['-'],
@@ -338,7 +336,7 @@ export class Cluster implements AsyncDisposable {
           this.servers.set(name, server)
           if (proxy !== null) this.proxies.set(name, proxy)
         }
-        const connection = await mysql.createConnection({ ...server.config })
+        const connection = await mysql.createConnection(server.config)
         await connection.query(`CREATE USER '${client.user}'@'%' IDENTIFIED BY '${client.password}'`)
         await connection.query(`GRANT SELECT, INSERT, UPDATE, DELETE ON \`ledger%\`.* TO '${client.user}'@'%'`)
         for (const name of names) await connection.query(`CREATE DATABASE ${schemaOf[name]}`)
