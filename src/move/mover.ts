@@ -45,6 +45,9 @@ type Runner = {
   stream: Stream | null
 }
 
+/** Records are looked at anew at least this often. */
+const lookMs = 250
+
 export class Mover {
   readonly #options: MoverOptions
   readonly #config: MoverConfig
@@ -105,7 +108,7 @@ export class Mover {
       await this.#reconcile(lease)
       for (const runner of this.#runners.values())
         if (runner.stream !== null && !runner.ended) runner.reports.write(runner.stream.report(), false)
-      await this.#bell.wait(until, this.#config.reportMs)
+      await this.#bell.wait(until, Math.min(lookMs, this.#config.reportMs))
     }
   }
 
