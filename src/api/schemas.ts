@@ -47,7 +47,7 @@ export const SetPrimary = z.strictObject({
 export const UpdateKeyspace = z.strictObject({
   /** Accounts, as user@host, that a fence need not stop: kept, and written to the log of control. Replaces the list. */
   allowUnfenced: z.array(z.string().regex(/^.+@.+$/, 'an account is user@host')).optional(),
-  transactionMode: z.enum(['single', 'multi']).optional(),
+  transactionMode: z.enum(['single', 'multi', 'xa']).optional(),
 })
 
 export const DeleteKeyspace = z.strictObject({
@@ -100,7 +100,7 @@ export const ComponentView = z.object({
 export const KeyspaceView = z.object({
   name: z.string(),
   sharded: z.boolean(),
-  transactionMode: z.enum(['single', 'multi']),
+  transactionMode: z.enum(['single', 'multi', 'xa']),
   allowUnfenced: z.array(z.string()),
   shards: z.array(ShardView),
   routing: z.object({ version: z.number(), components: z.array(ComponentView) }),

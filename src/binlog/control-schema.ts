@@ -16,10 +16,11 @@ import { randomBytes } from 'node:crypto'
 import { assert } from '../base/assert.ts'
 import type { Connection, Result } from '../mysql/connection.ts'
 import { quoteString } from '../sql/quote.ts'
+import { controlSchema } from '../mysql/our-schema.ts'
 import { binlogErrors } from './errors.ts'
 import type { ColumnDefinition, RowsEvent, TableChoice } from './source.ts'
 
-export const controlSchema = '_shardwright'
+export { controlSchema }
 
 const name = (bytes: number): string => `VARBINARY(${bytes}) NOT NULL`
 

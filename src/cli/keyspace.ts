@@ -66,14 +66,17 @@ export function keyspaceCommands(program: Command, cli: CliContext): void {
     .command('update <name>')
     .description('change its settings')
     .option('--allow-unfenced <accounts>', 'user@host,… that a switch may leave open although they pass its fence; empty: none')
-    .option('--transaction-mode <mode>', 'single | multi: how many shards a transaction may write')
+    .option(
+      '--transaction-mode <mode>',
+      'single | multi | xa: whether a transaction may write on several shards, and whether it is atomic then',
+    )
     .option('--format <format>', 'text | json')
     .action(async (name: string, flags: Flags) => {
       const mode = text(flags, 'transactionMode')
-      if (mode !== undefined && mode !== 'single' && mode !== 'multi') {
+      if (mode !== undefined && mode !== 'single' && mode !== 'multi' && mode !== 'xa') {
         throw cliErrors.badArgument({
           argument: '--transaction-mode',
-          problem: `${mode} is neither single nor multi`,
+          problem: `${mode} is none of single, multi, xa`,
           command: 'keyspace update',
         })
       }

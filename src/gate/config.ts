@@ -26,6 +26,9 @@ export type GateConfig = {
   /** How often replicas are looked at. */
   replicaCheckMs: number
   idleSessionMs: number
+  /** A prepared branch that nobody ends within this is ended by whichever gate sees it. */
+  xaDoubtMs: number
+  xaCheckMs: number
   /** Prepared statements kept on one server connection. */
   statementsPerConnectionMax: number
 }
@@ -47,5 +50,7 @@ export const defaultGateConfig: GateConfig = {
   replicaLagMaxMs: 30_000,
   replicaCheckMs: 500,
   idleSessionMs: 8 * 3600 * 1000,
+  xaDoubtMs: 5_000,
+  xaCheckMs: 1_000,
   statementsPerConnectionMax: 256,
 }

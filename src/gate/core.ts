@@ -15,6 +15,7 @@ import type { Sequences } from './sequences.ts'
 import type { Stats } from './stats.ts'
 import type { TopologyWatch } from './topology-watch.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
+import type { Xa } from './xa.ts'
 
 export type SessionEntry = {
   readonly threadId: number
@@ -43,6 +44,7 @@ export class Core {
   catalog!: GateCatalog
   planner!: Planner
   sequences!: Sequences
+  xa!: Xa
   readonly sessions = new Map<number, SessionEntry>()
 
   constructor(parts: {

@@ -205,6 +205,20 @@ export const gateErrors = defineErrors('GATE', {
     why: 'a statement that writes on several shards is done on all or on none',
     fix: 'see the cause',
   },
+  lookupMoved: {
+    number: 213,
+    class: 'user',
+    what: "value '{value}' of lookup vindex {vindex} was taken from one shard and given to another in the same transaction",
+    why: 'until it commits, others find the row of {table} by that value where it was: a unique lookup names one place',
+    fix: 'commit between the two statements',
+  },
+  lookupBusy: {
+    number: 214,
+    class: 'transient',
+    what: "value '{value}' of lookup vindex {vindex} comes and goes faster than it can be taken",
+    why: 'others insert and remove it at this moment',
+    fix: 'repeat the statement',
+  },
   sequenceMissing: {
     number: 204,
     class: 'user',

@@ -10,9 +10,11 @@ import { isCounted } from './admission.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
 import { executionOf } from './parameters.ts'
+import type { LookupAnswers } from './lookup-reads.ts'
 import type { RoutedPlan, RouteInputs, SessionRef, Text } from './plan/plan.ts'
 import { Rendering } from './plan/render.ts'
 import { executionFrame, prepareOn, type SessionStatement } from './prepared.ts'
+import { Rerouted } from './execution-errors.ts'
 import { rereadable } from './pure-functions.ts'
 import { framedQuery } from './replies.ts'
 import type { Runner } from './runner.ts'
@@ -21,9 +23,6 @@ import { lexStrictly, modeOf } from './statement-text.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
 
 const rereadablePlans = new WeakMap<RoutedPlan, boolean>()
-
-/** Routing changed while a statement waited: plan it again. */
-export class Rerouted extends Error {}
 
 export type Execution = {
   readonly keyspace: string
@@ -36,6 +35,8 @@ export type Execution = {
   readonly values: readonly Value[]
   readonly signal: AbortSignal
   ids: readonly bigint[]
+  /** What lookup vindexes said. */
+  readonly answers: LookupAnswers
   /** The client has a server's error. */
   failed: boolean
 }
@@ -44,7 +45,19 @@ export type Execution = {
 export type Refused = { shard: ShardView; version: number; cause: Error }
 
 export function noExecution(keyspace: string, sql: Buffer, signal: AbortSignal): Execution {
-  return { keyspace, sql, form: 'text', framed: null, statement: null, params: [], values: [], signal, ids: [], failed: false }
+  return {
+    keyspace,
+    sql,
+    form: 'text',
+    framed: null,
+    statement: null,
+    params: [],
+    values: [],
+    signal,
+    ids: [],
+    answers: new Map(),
+    failed: false,
+  }
 }
 
 export class SessionContext {
@@ -96,6 +109,7 @@ export class SessionContext {
           throw gateErrors.notReady({ keyspace: keyspace.name, reason: `no shard serves keyspace id ${Buffer.from(id).toString('hex')}` })
         return shard
       },
+      shardsIn: (range) => keyspace.index.findAll(range),
       schemaOf: (shard) => shard.schema,
       anyShard: () => {
         for (const branch of this.runner.transaction?.branches.values() ?? [])

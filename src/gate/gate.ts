@@ -29,6 +29,8 @@ import { ReplicaHealth, type ReportedStream } from './replica-health.ts'
 import { ReadFigures } from './read-figures.ts'
 import { ReadSampler } from './read-sampler.ts'
 import { Sequences } from './sequences.ts'
+import { Xa } from './xa.ts'
+import { XaRecovery } from './xa-recovery.ts'
 import { Session } from './session.ts'
 import { Stats } from './stats.ts'
 import { TopologyWatch } from './topology-watch.ts'
@@ -52,6 +54,8 @@ export class Gate {
   readonly #options: GateOptions
   readonly #core: Core
   readonly #health: ReplicaHealth
+  readonly #recovery: XaRecovery
+  #recoveryTimer: NodeJS.Timeout | null = null
   readonly #server: net.Server
   readonly #clients = new Set<net.Socket>()
   readonly #logins = new Logins()
@@ -95,6 +99,8 @@ export class Gate {
     this.#core.catalog = new GateCatalog(this.#core)
     this.#core.planner = new Planner(this.#core.catalog)
     this.#core.sequences = new Sequences(this.#core)
+    this.#core.xa = new Xa(this.#core)
+    this.#recovery = new XaRecovery(this.#core)
     watch.onChange((view, before) => {
       // Transactions on shards that do not serve any more end here; then what waited may go.
       watch.expelStrangers()
@@ -124,6 +130,8 @@ export class Gate {
     await this.#core.membership.start(host, address.port)
     this.#timer = setInterval(() => void this.#everySecond(), statsEveryMs)
     this.#timer.unref()
+    this.#recoveryTimer = setInterval(() => this.#recovery.tick(), this.#core.config.xaCheckMs)
+    this.#recoveryTimer.unref()
     return { host, port: address.port }
   }
 
@@ -135,6 +143,7 @@ export class Gate {
     if (this.#stopping) return
     this.#stopping = true
     if (this.#timer !== null) clearInterval(this.#timer)
+    if (this.#recoveryTimer !== null) clearInterval(this.#recoveryTimer)
     this.#server.close()
     const core = this.#core
     for (const session of core.sessions.values()) (session as Session).drain()
@@ -146,6 +155,7 @@ export class Gate {
     await core.watch.stop()
     await this.#health.stop()
     core.pools.close()
+    await this.#recovery.settled()
   }
 
   get core(): Core {

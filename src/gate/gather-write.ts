@@ -13,6 +13,10 @@ import { refuseSettings, type GatherJob } from './gather-job.ts'
 import { fetched, literalMaker, literalOfType } from './gather-values.ts'
 import { storedValue } from './plan/convert.ts'
 import { planErrors } from './plan/errors.ts'
+import type { VindexValue } from '../keyspace/vindex.ts'
+import type { KeptWrite } from './kept-write.ts'
+import type { ColumnInfo } from './plan/catalog.ts'
+import type { LookupEntry } from './plan/lookup.ts'
 import type { GatherUse, WriteTarget } from './plan/gather-types.ts'
 import type { RouteInputs } from './plan/plan.ts'
 import type { Runner } from './runner.ts'
@@ -30,6 +34,7 @@ type Context = {
   readonly on: Transaction
   /** Draws ids of the target's sequence. */
   ids(count: number): Promise<readonly bigint[]>
+  readonly kept: KeptWrite | null
 }
 
 const partBytes = 1024 * 1024
@@ -71,7 +76,7 @@ export class GatherWrites {
       return { affectedRows: 0n, warnings: 0, info: verb === 'update' ? 'Rows matched: 0  Changed: 0  Warnings: 0' : '' }
     }
     try {
-      const result = await this.#scatter.write(produce, transaction, 'write', sum, given.keyspace.shards, form)
+      const result = await this.#scatter.write(produce, transaction, 'write', sum, given.keyspace.shards, form, given.kept)
       return result.kind === 'done' ? { kind: 'done', value: { ...result.value, firstId: found.firstId } } : result
     } finally {
       for (const clean of cleanups) await clean()
@@ -81,7 +86,23 @@ export class GatherWrites {
   async #chosen(use: Chosen, c: Context, cleanups: (() => Promise<void>)[]): Promise<Part[]> {
     const scratch = await this.#scratch(c, cleanups)
     await this.#fill(c, scratch, (table) => (table === use.target.table ? ' FOR UPDATE' : ' LOCK IN SHARE MODE'))
-    return await this.#rowsByShard(scratch, c.job.text, use.target, c, use.row === 'tuple' ? tuples : selects, true, async () => [])
+    const { parts, lists } = await this.#rowsByShard(
+      scratch,
+      c.job.text,
+      use.target,
+      c,
+      use.row === 'tuple' ? tuples : selects,
+      true,
+      async () => [],
+      [],
+    )
+    if (c.kept !== null && use.row !== 'tuple') throw planErrors.refused(notByValues)
+    await c.kept?.byKeys(
+      c.on,
+      use.target,
+      parts.map(({ shard }, i) => ({ shard, list: lists[i] as Buffer })),
+    )
+    return parts
   }
 
   async #inserted(
@@ -106,7 +127,10 @@ export class GatherWrites {
       return ids
     }
     const text = Buffer.from(`SELECT ${columns.map((column) => fetched('_sw_rows', column)).join(', ')} FROM _sw_rows`)
-    return await this.#rowsByShard(scratch, text, use.target, c, tuples, false, draw)
+    const entries: LookupEntry[] = []
+    const { parts } = await this.#rowsByShard(scratch, text, use.target, c, tuples, false, draw, use.lookups, entries)
+    await c.kept?.entries(c.on, entries)
+    return parts
   }
 
   /** Rows as tuples in texts for their shards. */
@@ -118,7 +142,9 @@ export class GatherWrites {
     shape: Shape,
     chosen: boolean,
     draw: (count: number) => Promise<readonly bigint[]>,
-  ): Promise<Part[]> {
+    lookups: Inserted['lookups'],
+    entries: LookupEntry[] = [],
+  ): Promise<{ parts: Part[]; lists: Buffer[] }> {
     const answer = await scratch.query(text)
     const rows = answer.kind === 'rows' ? answer.rows : []
     const ids = await draw(rows.length)
@@ -130,8 +156,10 @@ export class GatherWrites {
     const { before, after } = c.job
     const open = new Map<ShardView, { parts: Buffer[]; size: number }>()
     const made: Part[] = []
+    const lists: Buffer[] = []
     const close = (shard: ShardView, list: readonly Buffer[]): void => {
-      made.push({ shard, text: Buffer.concat([before, ...list, space, after]) })
+      lists.push(Buffer.concat(list))
+      made.push({ shard, text: Buffer.concat([before, lists.at(-1) as Buffer, space, after]) })
     }
     for (const [i, row] of rows.entries()) {
       const id = ids[i]
@@ -141,7 +169,9 @@ export class GatherWrites {
       // The side of an outer join that was absent: no row to change.
       if (chosen && target.columns.some((_, place) => row[place] === null)) continue
       const values = [...cells, ...(id === undefined ? [] : [String(id)])]
-      for (const shard of placesOf(row, id, target, c)) {
+      const keyspaceId = idOf(row, id, target)
+      if (keyspaceId !== null) entries.push(...entriesOf(row, id, lookups, keyspaceId))
+      for (const shard of keyspaceId === null ? c.keyspace.shards : [c.inputs.shardOf(keyspaceId)]) {
         const list = open.get(shard) ?? { parts: [], size: 0 }
         open.set(shard, list)
         const tuple = Buffer.from(shape.row(values, list.parts.length === 0), 'latin1')
@@ -157,7 +187,7 @@ export class GatherWrites {
       const list = open.get(shard)
       if (list !== undefined) close(shard, list.parts)
     }
-    return made
+    return { parts: made, lists }
   }
 
   async #scratch(c: Context, cleanups: (() => Promise<void>)[]): Promise<Connection> {
@@ -188,19 +218,22 @@ const selects: Shape = {
 }
 const space = Buffer.from(' ')
 
-function placesOf(row: readonly (Buffer | null)[], id: bigint | undefined, target: WriteTarget, c: Context): readonly ShardView[] {
+const notByValues = {
+  construct: 'setting a column that a lookup vindex finds by, beside columns of other tables',
+  reason: 'the row of the lookup must be written before',
+  instead: 'set it by a statement of its own',
+}
+
+/** Null: on all shards. */
+function idOf(row: readonly (Buffer | null)[], id: bigint | undefined, target: WriteTarget): Uint8Array | null {
   const { place } = target
   switch (place.kind) {
     case 'everywhere':
-      return c.keyspace.shards
+      return null
     case 'keyspace-id':
-      return [c.inputs.shardOf(place.id)]
+      return place.id
     case 'vindex': {
-      const values = place.columns.map(({ column, at }) => {
-        const cell = row[at]
-        const given: Value = cell == null ? { type: 'null' } : valueOf(column, cell)
-        return storedValue(target.table, column, at < 0 && id !== undefined ? { type: 'integer', value: id } : given, true)
-      })
+      const values = place.columns.map(({ column, at }) => storedAt(target.table, column, row, at, id))
       const keyspaceId = place.vindex.map(values)
       if (keyspaceId === null)
         throw planErrors.shardKeyValue({
@@ -208,7 +241,25 @@ function placesOf(row: readonly (Buffer | null)[], id: bigint | undefined, targe
           column: place.columns.map(({ column }) => column.name).join(', '),
           reason: `vindex ${place.vindex.name} maps it to no shard`,
         })
-      return [c.inputs.shardOf(keyspaceId)]
+      return keyspaceId
     }
   }
+}
+
+function storedAt(table: string, column: ColumnInfo, row: readonly (Buffer | null)[], at: number, id: bigint | undefined): VindexValue {
+  const cell = row[at]
+  const given: Value = cell == null ? { type: 'null' } : valueOf(column, cell)
+  return storedValue(table, column, at < 0 && id !== undefined ? { type: 'integer', value: id } : given, true)
+}
+
+function entriesOf(
+  row: readonly (Buffer | null)[],
+  id: bigint | undefined,
+  lookups: Inserted['lookups'],
+  keyspaceId: Uint8Array,
+): LookupEntry[] {
+  return lookups.flatMap(({ lookup, at }) => {
+    const values = at.map((place, i) => storedAt(lookup.table, lookup.columns[i] as ColumnInfo, row, place, id))
+    return values.some((value) => value.type === 'NULL') ? [] : [{ lookup, values, keyspaceId: Uint8Array.from(keyspaceId) }]
+  })
 }

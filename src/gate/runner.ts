@@ -22,13 +22,14 @@ import { command } from './replies.ts'
 import { connectError, SessionConnections } from './session-connections.ts'
 import { HalfAnswered, HeldMeanwhile, type Request } from './request.ts'
 import type { SessionSettings } from './settings.ts'
+import { rollbackBranch } from './xa-commit.ts'
 import { shardName, Transaction, type Branch, type TransactionHost, type TransactionOptions } from './transaction.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
 
 const beginCommand = command('BEGIN')
 
 export class Runner implements TransactionHost {
-  readonly #core: Core
+  readonly core: Core
   readonly #relayer: Relayer
   readonly settings: SessionSettings
   readonly connections: SessionConnections
@@ -42,7 +43,7 @@ export class Runner implements TransactionHost {
   running: { backend: Backend; shard: ShardView; effect: Request['effect'] } | null = null
 
   constructor(core: Core, relayer: Relayer, settings: SessionSettings, foundRows: boolean) {
-    this.#core = core
+    this.core = core
     this.#relayer = relayer
     this.settings = settings
     this.connections = new SessionConnections(core, settings, foundRows)
@@ -59,7 +60,7 @@ export class Runner implements TransactionHost {
 
   // ── TransactionHost ──
   changed(keyspace: string): void {
-    if (this.#core.holds.active) this.#core.holds.openChanged(keyspace)
+    if (this.core.holds.active) this.core.holds.openChanged(keyspace)
   }
 
   release(backend: Backend): void {
@@ -80,10 +81,10 @@ export class Runner implements TransactionHost {
       await transaction.rollback()
       throw gateErrors.movedTransaction({ keyspace: transaction.expelled })
     }
-    const slowFrom = this.#core.clock.monotonicMs()
+    const slowFrom = this.core.clock.monotonicMs()
     transaction.busy = true
     await transaction.commit()
-    this.#core.stats.wrote(this.#core.clock.monotonicMs() - slowFrom)
+    this.core.stats.wrote(this.core.clock.monotonicMs() - slowFrom)
   }
 
   async rollback(): Promise<void> {
@@ -94,12 +95,12 @@ export class Runner implements TransactionHost {
 
   /** Relays the answer to the client. Resolves when it is complete, errors of the server passed on included. */
   async relay(request: Request, signal: AbortSignal): Promise<RelayEnd> {
-    const startMs = request.effect === 'write' ? this.#core.clock.monotonicMs() : 0
+    const startMs = request.effect === 'write' ? this.core.clock.monotonicMs() : 0
     for (let attempt = 0; ; attempt++) {
-      const stale = this.#core.fresh()
+      const stale = this.core.fresh()
       if (stale !== undefined) await stale
-      let keyspace = this.#core.keyspace(request.keyspace)
-      if (keyspace.notReady !== null) keyspace = await this.#core.ready(request.keyspace, signal)
+      let keyspace = this.core.keyspace(request.keyspace)
+      if (keyspace.notReady !== null) keyspace = await this.core.ready(request.keyspace, signal)
       const shard = request.choose(keyspace)
       if (!request.outside && this.transaction?.expelled != null) await this.currentTransaction()
       const transaction = request.outside ? null : this.#openTransaction()
@@ -109,10 +110,10 @@ export class Runner implements TransactionHost {
       const outcome = await this.#attempt(keyspace, shard, transaction, request)
       if (outcome.kind === 'done') {
         // As the client sees it: what it was held counts.
-        if (request.effect === 'write') this.#core.stats.wrote(this.#core.clock.monotonicMs() - startMs)
+        if (request.effect === 'write') this.core.stats.wrote(this.core.clock.monotonicMs() - startMs)
         return outcome.end
       }
-      await this.#core.afterRefusal(shard, keyspace.version, attempt, request.bytes, signal, outcome.cause)
+      await this.core.afterRefusal(shard, keyspace.version, attempt, request.bytes, signal, outcome.cause)
       if (signal.aborted) throw signal.reason as Error
     }
   }
@@ -157,12 +158,12 @@ export class Runner implements TransactionHost {
       if (other !== undefined)
         throw gateErrors.singleMode({ first: shardName(other.shard), second: shardName(shard), keyspace: keyspace.name })
     }
-    if (!this.#core.holds.active) return 'go'
-    const begins = transaction === null ? request.effect !== 'read' : !isCounted(this.#core, transaction, keyspace.name)
+    if (!this.core.holds.active) return 'go'
+    const begins = transaction === null ? request.effect !== 'read' : !isCounted(this.core, transaction, keyspace.name)
     const keys = [shard.component.key]
-    if (!begins || !this.#core.holds.mustWait(keyspace.name, keys)) return 'go'
-    this.#core.stats.held++
-    return this.#core.holds.wait(keyspace.name, keys, request.bytes, signal).then(() => 'again')
+    if (!begins || !this.core.holds.mustWait(keyspace.name, keys)) return 'go'
+    this.core.stats.held++
+    return this.core.holds.wait(keyspace.name, keys, request.bytes, signal).then(() => 'again')
   }
 
   async #attempt(
@@ -181,9 +182,9 @@ export class Runner implements TransactionHost {
     }
     // A hold may have begun, and been acknowledged, while a connection was waited for: from here on it is counted.
     if (
-      this.#core.holds.active &&
+      this.core.holds.active &&
       transaction?.branches.has(shard.uid) !== true &&
-      heldMeanwhile(this.#core, shard, transaction, request.effect)
+      heldMeanwhile(this.core, shard, transaction, request.effect)
     ) {
       this.connections.done(backend, false)
       return { kind: 'refused', cause: gateErrors.holdExpired({ keyspace: keyspace.name, waitedMs: 0 }) }
@@ -209,13 +210,13 @@ export class Runner implements TransactionHost {
       if (transaction !== null) transaction.busy = false
       if (countsAsWrite) {
         shard.traffic.writes--
-        if (this.#core.holds.active) this.#core.holds.openChanged(keyspace.name)
+        if (this.core.holds.active) this.core.holds.openChanged(keyspace.name)
       }
     }
     if (end.kind === 'error') {
       const refused = await this.#serverSaidNo(end, shard, backend, transaction, branch, request)
       if (refused !== null) return { kind: 'refused', cause: refused }
-      this.#core.stats.errors++
+      this.core.stats.errors++
       return { kind: 'done', end }
     }
     this.warnings = end.warnings
@@ -248,7 +249,7 @@ export class Runner implements TransactionHost {
       return known
     }
     const backend = await this.connections.take(shard)
-    if (this.#core.holds.active && transaction.branches.size === 0 && heldMeanwhile(this.#core, shard, transaction, 'write')) {
+    if (this.core.holds.active && transaction.branches.size === 0 && heldMeanwhile(this.core, shard, transaction, 'write')) {
       this.connections.done(backend, false)
       throw new HeldMeanwhile()
     }
@@ -266,7 +267,9 @@ export class Runner implements TransactionHost {
   async beginBranch(branch: Branch, transaction: Transaction): Promise<void> {
     const { backend } = branch
     if (this.nextTransaction.length > 0) await this.#applyNext(backend)
-    if (transaction.explicit) {
+    const xaStart = transaction.xaStart(branch)
+    if (xaStart !== null) await backend.connection.query(xaStart)
+    else if (transaction.explicit) {
       const sql = transaction.beginStatement(branch.shard)
       // A plain BEGIN can't be refused; one with a mode can be, and nothing may run outside it then.
       if (sql === 'BEGIN') this.connections.pipelineFramed(backend, beginCommand)
@@ -290,7 +293,7 @@ export class Runner implements TransactionHost {
     request: Request,
   ): Promise<Error | null> {
     const error = new ServerError(end.errno, end.sqlState, end.message)
-    const moving = (error.kind === 'interrupted' || error.kind === 'killed') && (await this.#core.isMoving(shard))
+    const moving = (error.kind === 'interrupted' || error.kind === 'killed') && (await this.core.isMoving(shard))
     const verdict = judgeRefusal(kindAt(error.kind, shard), moving, this.#circumstances(transaction, branch, request))
     switch (verdict) {
       case 'repeat':
@@ -346,11 +349,7 @@ export class Runner implements TransactionHost {
       this.connections.done(backend, false)
       return
     }
-    try {
-      if (backend.connection.open) await backend.connection.query('ROLLBACK')
-    } catch {
-      backend.connection.destroy()
-    }
+    await rollbackBranch(branch)
     transaction.dropBranch(branch)
   }
 

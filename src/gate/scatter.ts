@@ -14,6 +14,7 @@ import type { ServerConnection } from '../mysql/server-connection.ts'
 import type { Backend } from './backend.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
+import { ElsewhereError } from './execution-errors.ts'
 import { kindAt } from './failures.ts'
 import { executionOf } from './parameters.ts'
 import { mergeStreams } from './merge.ts'
@@ -25,6 +26,7 @@ import type { SessionSettings } from './settings.ts'
 import { summary, type WriteSummary } from './scatter-summary.ts'
 import { mergedWarnings, type Warning, warningsOf } from './scatter-warnings.ts'
 import { HeldMeanwhile } from './request.ts'
+import { rollbackBranch } from './xa-commit.ts'
 import { shardName, Transaction, type Branch } from './transaction.ts'
 import type { Param } from '../wire/stmt-execute.ts'
 import type { ShardView } from './view.ts'
@@ -51,7 +53,18 @@ export type ReadOptions = {
 }
 
 /** `refused`: nothing was done and nothing told; it may be tried again when routing allows. */
-export type ScatterResult<T> = { kind: 'done'; value: T } | { kind: 'refused'; shard: ShardView; cause: Error }
+export type ScatterResult<T> =
+  | { kind: 'done'; value: T }
+  /** `version`: of the shard's keyspace, where that is another one. */
+  | { kind: 'refused'; shard: ShardView; cause: Error; version?: number }
+
+/** What goes with a write: lookups. */
+export type WriteHooks = {
+  /** All parts are done, nothing is committed. */
+  beforeCommit(results: readonly OkResult[]): Promise<void>
+  /** In any case, before anything is rolled back. */
+  end(): Promise<void>
+}
 
 export class Scatter {
   readonly #core: Core
@@ -168,6 +181,7 @@ export class Scatter {
     sum: (results: readonly OkResult[]) => WriteSummary = summary,
     shards: readonly ShardView[] = [],
     form: 'text' | 'binary' = 'text',
+    hooks: WriteHooks | null = null,
   ): Promise<ScatterResult<WriteSummary>> {
     const own = transaction === null ? new Transaction(true, { readOnly: null, snapshot: false }, this.#runner) : null
     const on = transaction ?? (own as Transaction)
@@ -208,6 +222,7 @@ export class Scatter {
           if (instant !== null && branch.backend.connection.open) sendBefore(branch.backend.connection, ownInstant)
         }
       }
+      await hooks?.beforeCommit(results)
       if (own !== null) await own.commit()
       else this.settle(on)
       this.#core.stats.wrote(this.#core.clock.monotonicMs() - startMs)
@@ -216,12 +231,16 @@ export class Scatter {
       this.#runner.connections.said = list
       return { kind: 'done', value: { ...total, warnings: count, info: total.info.replace(/(Warnings: )\d+/, `$1${count}`) } }
     } catch (error) {
-      const problem = error as Error
+      await hooks?.end()
+      const elsewhere = error instanceof ElsewhereError ? error : null
+      const problem = elsewhere?.cause ?? (error as Error)
+      if (elsewhere !== null) at = elsewhere.shard
+      const version = elsewhere === null ? {} : { version: elsewhere.version }
       if (own !== null) {
         await own.rollback()
         // Rolled back on all, or refused at the first COMMIT: nothing stands, so it may be tried again.
         const refusal = isSwError(problem, 'SW-GATE-207') ? problem : await this.#judge(at, problem, null, true, false)
-        if (refusal !== null) return { kind: 'refused', shard: at, cause: refusal }
+        if (refusal !== null) return { kind: 'refused', shard: at, cause: refusal, ...version }
         if (isConnectionLost(problem))
           throw gateErrors.partialWrite({ shard: shardName(at), cause: 'its connection was lost before the commit' }, problem)
         throw problem
@@ -249,9 +268,10 @@ export class Scatter {
         throw problem
       }
       const refusal = await this.#judge(at, problem, on, had === 0 && effect !== 'lock', false)
-      if (refusal !== null) return { kind: 'refused', shard: at, cause: refusal }
+      if (refusal !== null) return { kind: 'refused', shard: at, cause: refusal, ...version }
       throw this.#final(at, problem, on)
     } finally {
+      await hooks?.end()
       on.busy = false
       if (on.expelled !== null && !on.ended) await on.rollback()
     }
@@ -304,7 +324,7 @@ export class Scatter {
     if (transaction !== null) {
       // The first statement of a transaction: it begins again as a whole.
       for (const branch of transaction.branches.values()) {
-        await branch.backend.connection.query('ROLLBACK').catch(() => branch.backend.connection.destroy())
+        await rollbackBranch(branch)
         transaction.dropBranch(branch)
       }
     }

@@ -4,14 +4,22 @@ import type { Value } from '../sql/value.ts'
 import type { ServerConnection } from '../mysql/server-connection.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
-import { Rerouted, type Execution, type Refused, type SessionContext } from './execution.ts'
+import { Rerouted } from './execution-errors.ts'
+import { type Execution, type Refused, type SessionContext } from './execution.ts'
 import { Gather } from './gather.ts'
 import { gatherJob, type GatherJob } from './gather-job.ts'
 import { GatherWrites } from './gather-write.ts'
 import { inlineParameters } from './parameters.ts'
 import type { GatherPlan, GatherUse } from './plan/gather-types.ts'
+import type { OwnedLookup } from './plan/lookup.ts'
+import { storedValue } from './plan/convert.ts'
+import { planErrors } from './plan/errors.ts'
+import { isCounted } from './admission.ts'
+import { KeptWrite } from './kept-write.ts'
+import { lookupTable } from './lookup-reads.ts'
+import type { VindexValue } from '../keyspace/vindex.ts'
 import type { Merge, Routed, RoutedPlan, RouteInputs, Slot } from './plan/plan.ts'
-import { slotValue } from './plan/render.ts'
+import { Rendering, slotValue } from './plan/render.ts'
 import { okFrame } from './replies.ts'
 import type { Runner } from './runner.ts'
 import { instantOf, type Scatter, type Part } from './scatter.ts'
@@ -51,20 +59,28 @@ export class SeveralShards {
     // Texts are views of buffers that others may reuse: parts keep their own, and what HAVING compares with is read now.
     const having = new Map(havingSlots(routed.merge).map((slot) => [slot, numberText(slotValue(slot, inputs))]))
     const executed = e.form === 'binary' && plan.verb === 'select'
+    const keeping = this.#keeping(plan, keyspace, routed, inputs, e)
     const parts: Part[] = routed.sends.map((send) => ({
       shard: send.shard,
       ...(executed ? { parameters: send.parameters ?? e.params.map((_, i) => i) } : {}),
       text: executed
         ? Buffer.from(send.text)
         : e.values.length === 0
-          ? send.text
+          ? keeping === null
+            ? send.text
+            : Buffer.from(send.text)
           : inlineParameters(this.#context.lex(send.text), send.parameters, e.values),
+    }))
+    const reads = (keeping?.reads ?? []).map(({ shard, text, parameters }) => ({
+      shard,
+      text: e.values.length === 0 ? text : inlineParameters(this.#context.lex(text), parameters, e.values),
     }))
     const transaction = await this.#runner.currentTransaction()
     // Each shard has a copy of the whole: one tells what was done.
     const copies = this.#core.catalog.keyspace(plan.keyspace)?.vschema.tables.get(plan.tables[0] ?? '')?.kind === 'reference'
-    if (keyspace.record.transactionMode === 'single' && (transaction !== null || (plan.effect === 'write' && !copies)))
+    if (parts.length > 1 && keyspace.record.transactionMode === 'single' && (transaction !== null || (plan.effect === 'write' && !copies)))
       throw severalInSingleMode(keyspace, parts)
+    if (keeping !== null) await this.#holdLookups(keeping.lookups, e)
     if (await this.#context.hold(keyspace, parts, transaction !== null, plan.effect, e)) throw new Rerouted()
     if (routed.merge !== null || plan.verb === 'select') {
       const resolve = (slot: Slot): string | null => having.get(slot) ?? null
@@ -88,17 +104,89 @@ export class SeveralShards {
     }
     const inserts = plan.insert !== null && plan.insert.rows.length > 1
     const ignore = inserts && /^\s*\w+\s+(\w+\s+)?IGNORE\b/i.test(e.sql.toString('latin1', 0, Math.min(e.sql.length, 60)))
+    const kept = keeping?.kept ?? null
+    const entries = routed.entries ?? []
+    const given = async (on: Transaction): Promise<readonly Part[]> => {
+      await kept?.entries(on, entries)
+      await kept?.rows(on, reads)
+      return parts
+    }
     const result = await this.#scatter.write(
-      parts,
+      kept === null ? parts : given,
       transaction,
       plan.effect === 'lock' ? 'lock' : 'write',
       copies ? (results) => summary(results.slice(0, 1)) : inserts ? (results) => insertSummary(results, ignore) : undefined,
-      undefined,
+      parts.map(({ shard }) => shard),
       e.form,
+      kept,
     )
-    if (result.kind === 'refused') return { shard: result.shard, version: keyspace.version, cause: result.cause }
+    if (result.kind === 'refused') return { shard: result.shard, version: result.version ?? keyspace.version, cause: result.cause }
     this.#wrote(result.value, routed.firstId)
     return null
+  }
+
+  /** What keeps the lookups of the table that is written to; null: it owns none that matter. Made while the client's statement is in the lexer. */
+  #keeping(
+    plan: RoutedPlan,
+    keyspace: KeyspaceView,
+    routed: Pick<Routed<ShardView>, 'sends' | 'entries' | 'gather'>,
+    inputs: RouteInputs<ShardView>,
+    e: Execution,
+  ): {
+    kept: KeptWrite
+    lookups: readonly OwnedLookup[]
+    reads: { shard: ShardView; text: Buffer; parameters: readonly number[] }[]
+  } | null {
+    const change = plan.lookups ?? null
+    const use = routed.gather?.use
+    const inserted = use?.kind === 'inserted' ? use.lookups.map(({ lookup }) => lookup) : (plan.insert?.lookups ?? [])
+    const lookups = change?.lookups ?? inserted
+    if (lookups.length === 0) return null
+    const { core, runner } = this.#context
+    const charset = runner.settings.get('names') ?? runner.settings.get('character_set_client') ?? 'utf8mb4'
+    if (!/^['"]?utf8/i.test(charset)) throw gateErrors.gatherSetting({ setting: `the character set ${charset}`, fix: 'SET NAMES utf8mb4' })
+    if (/NO_BACKSLASH_ESCAPES/i.test(runner.settings.get('sql_mode') ?? ''))
+      throw gateErrors.gatherSetting({ setting: 'sql_mode NO_BACKSLASH_ESCAPES', fix: 'set another sql_mode' })
+    const assigned = new Map<string, VindexValue>()
+    for (const lookup of change?.lookups ?? [])
+      for (const column of lookup.columns) {
+        const slot = change?.assigned.get(column.name.toLowerCase())
+        if (slot !== undefined)
+          assigned.set(
+            column.name.toLowerCase(),
+            ownValue(storedValue(lookup.table, column, slotValue(slot, inputs), inputs.utf8 !== false)),
+          )
+      }
+    const read = change?.read ?? null
+    if (change !== null && read === null && use === undefined)
+      throw planErrors.refused({
+        construct: `a change of ${lookups[0]?.table ?? ''}, which owns lookup vindexes, by rows of other tables of its shard`,
+        reason: 'the rows that it changes can not be read before',
+        instead: 'change the rows by their keys',
+      })
+    const reads =
+      read === null || use !== undefined
+        ? []
+        : routed.sends.map(({ shard }) => {
+            const rendering = new Rendering(inputs, shard, null, []).add(read)
+            return { shard, text: Buffer.from(rendering.text()), parameters: rendering.parameters }
+          })
+    return { kept: new KeptWrite(core, runner, keyspace, change, assigned, e.signal), lookups, reads }
+  }
+
+  /** The lookup's table may be on hold while the statement's own shards are not. */
+  async #holdLookups(lookups: readonly OwnedLookup[], e: Execution): Promise<void> {
+    const { core, runner } = this.#context
+    if (!core.holds.active) return
+    for (const { lookup, keyspace } of lookups) {
+      const name = lookupTable(lookup, keyspace).keyspace
+      if (runner.transaction !== null && isCounted(core, runner.transaction, name)) continue
+      const keys = core.keyspace(name).components.map((component) => component.key)
+      if (!core.holds.mustWait(name, keys)) continue
+      core.stats.held++
+      await core.holds.wait(name, keys, e.sql.length, e.signal)
+      throw new Rerouted()
+    }
   }
 
   #instant(plan: RoutedPlan): string | null {
@@ -123,12 +211,15 @@ export class SeveralShards {
     const job = gatherJob(gather, inputs, open, gather.use.kind === 'read' ? e.form : 'text', (text, parameters) =>
       e.values.length === 0 ? text : inlineParameters(this.#context.lex(text), parameters, e.values),
     )
+    const keeping = gather.use.kind === 'read' ? null : this.#keeping(plan, keyspace, { sends: [], gather }, inputs, e)
     const rereadable = this.#context.rereadable(plan, e.sql)
     const transaction = await this.#runner.currentTransaction()
     if (keyspace.record.transactionMode === 'single' && (transaction !== null || gather.use.kind !== 'read'))
       throw severalInSingleMode(keyspace, shards)
     if (await this.#context.hold(keyspace, shards, transaction !== null, plan.effect, e)) throw new Rerouted()
-    if (gather.use.kind !== 'read') return await this.#gatheredWrite(plan, gather.use, job, keyspace, inputs, transaction, e)
+    if (keeping !== null) await this.#holdLookups(keeping.lookups, e)
+    if (gather.use.kind !== 'read')
+      return await this.#gatheredWrite(plan, gather.use, job, keyspace, inputs, transaction, e, keeping?.kept ?? null)
     const result = await this.#gather.read(job, keyspace, inputs, transaction, {
       form: e.form,
       effect: 'read',
@@ -148,13 +239,14 @@ export class SeveralShards {
     inputs: RouteInputs<ShardView>,
     transaction: Transaction | null,
     e: Execution,
+    kept: KeptWrite | null,
   ): Promise<Refused | null> {
     const sequence = use.kind === 'inserted' ? use.sequence : null
     const ids = async (count: number): Promise<readonly bigint[]> =>
       sequence === null ? [] : await this.#core.sequences.take(sequence.sequence, plan.keyspace, count, e.signal)
-    const given = { job, keyspace, inputs, ids }
+    const given = { job, keyspace, inputs, ids, kept }
     const result = await this.#gatherWrites.write(use, plan.verb as 'insert', given, transaction, e.form)
-    if (result.kind === 'refused') return { shard: result.shard, version: keyspace.version, cause: result.cause }
+    if (result.kind === 'refused') return { shard: result.shard, version: result.version ?? keyspace.version, cause: result.cause }
     const { firstId, ...done } = result.value
     // A reference table's copies are all written: one of them tells how many rows there are.
     this.#wrote(use.kind === 'inserted' && use.target.place.kind === 'everywhere' ? perCopy(done, keyspace.shards.length) : done, firstId)
@@ -167,6 +259,11 @@ export class SeveralShards {
     if (firstId !== null) this.#runner.lastInsertId = firstId
     this.#client.write(okFrame(this.#runner.status, { affectedRows, insertId: firstId ?? 0n, warnings: Math.min(warnings, 0xffff), info }))
   }
+}
+
+/** Bytes of its own: literals are views of a buffer that others use next. */
+function ownValue(value: VindexValue): VindexValue {
+  return { type: value.type, bytes: Buffer.from(value.bytes) }
 }
 
 function severalInSingleMode(keyspace: KeyspaceView, parts: readonly { shard: ShardView }[]): Error {

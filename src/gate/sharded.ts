@@ -11,7 +11,8 @@ import { gateErrors } from './errors.ts'
 import { requireRole } from './admission.ts'
 import { readByBranch, ReadWaits, refuseWrite } from './read-by-branch.ts'
 import { onServer } from './on-server.ts'
-import { noExecution, Rerouted, SessionContext, type Execution, type Refused } from './execution.ts'
+import { Rerouted } from './execution-errors.ts'
+import { noExecution, SessionContext, type Execution, type Refused } from './execution.ts'
 import { OtherStatements } from './sharded-others.ts'
 import { readOkFrame } from './ok-frame.ts'
 import { decodeParameters, executionOf, inlineParameters, valueOf } from './parameters.ts'
@@ -22,6 +23,7 @@ import { Rendering, slotValue } from './plan/render.ts'
 import { idsNeeded, routePlan } from './plan/route.ts'
 import { executionFrame, prepareOn, prepareRaw, type SessionStatement } from './prepared.ts'
 import { framedQuery, okFrame, plainOk } from './replies.ts'
+import { withLookups } from './lookup-reads.ts'
 import type { Runner } from './runner.ts'
 import type { Request } from './request.ts'
 import { Scatter } from './scatter.ts'
@@ -73,6 +75,7 @@ export class Sharded {
       values: [],
       signal,
       ids: [],
+      answers: new Map(),
       failed: false,
     })
   }
@@ -107,6 +110,7 @@ export class Sharded {
       values: params.map(valueOf),
       signal,
       ids: [],
+      answers: new Map(),
       failed: false,
     })
   }
@@ -163,6 +167,7 @@ export class Sharded {
       try {
         const refused = await this.#perform(plan, lexed, e)
         if (refused === null) return
+        e.answers.clear()
         await this.#core.afterRefusal(refused.shard, refused.version, attempt, e.sql.length, e.signal, refused.cause)
         if (e.signal.aborted) throw e.signal.reason as Error
       } catch (error) {
@@ -261,13 +266,16 @@ export class Sharded {
       }
       inputs = this.#context.inputs(lexed, e, keyspace)
     }
+    const known = withLookups(this.#context, plan, inputs, e, keyspace)
+    inputs = known instanceof Promise ? await known : known
     const routed = routePlan(plan, inputs)
     if (token !== null)
       this.#requireSnapshots(token, routed.gather === undefined ? routed.sends : keyspace.shards.map((shard) => ({ shard })))
     const gather = routed.gather ?? (routed.merge === null ? null : this.#several.insteadOf(plan))
     if (gather !== null) return await this.#several.gathered(plan, gather, keyspace, inputs, e)
     const only = routed.sends.length === 1 ? routed.sends[0] : undefined
-    if (only !== undefined && routed.merge === null) {
+    const keeps = plan.lookups != null || (plan.insert !== null && plan.insert.lookups.length > 0)
+    if (only !== undefined && routed.merge === null && !keeps) {
       await this.#single(plan, keyspace, only.shard, only.text, only.parameters, routed.firstId, e, token)
       return null
     }

@@ -10,10 +10,22 @@
  */
 import { isConnectionLost, isServerError, type ServerError } from '../mysql/errors.ts'
 import type { Backend } from './backend.ts'
+import { isSwError } from '../base/errors.ts'
+import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
+import { Xa } from './xa.ts'
+import { commitBranch, commitByXa, rollbackBranch } from './xa-commit.ts'
 import type { OpenTransaction, ShardView } from './view.ts'
 
-export type Branch = { readonly shard: ShardView; readonly backend: Backend; wrote: boolean; statements: number }
+export type Branch = {
+  readonly shard: ShardView
+  readonly backend: Backend
+  wrote: boolean
+  statements: number
+  /** `gtrid,bqual` of a branch that XA START began. */
+  xid: string | null
+  prepared: boolean
+}
 
 export type TransactionOptions = { readOnly: boolean | null; snapshot: boolean }
 
@@ -22,6 +34,7 @@ export type TransactionHost = {
   changed(keyspace: string): void
   /** A connection that a branch does not need any more. */
   release(backend: Backend): void
+  readonly core: Core
 }
 
 export class Transaction implements OpenTransaction {
@@ -35,6 +48,11 @@ export class Transaction implements OpenTransaction {
   expelled: string | null = null
   /** A statement of it is running: it is rolled back after that. */
   busy = false
+  /** Done once it has ended, whichever way: never rejects. */
+  readonly afterEnd: (() => Promise<void>)[] = []
+  /** The shard that it touched first: there the outcome is decided where others are XA's. */
+  #decider: ShardView | null = null
+  #gtrid: string | null = null
   readonly #host: TransactionHost
   #ended = false
 
@@ -60,11 +78,23 @@ export class Transaction implements OpenTransaction {
   }
 
   addBranch(shard: ShardView, backend: Backend): Branch {
-    const branch: Branch = { shard, backend, wrote: false, statements: 0 }
+    const branch: Branch = { shard, backend, wrote: false, statements: 0, xid: null, prepared: false }
+    this.#decider ??= shard
     this.branches.set(shard.uid, branch)
     shard.traffic.transactions.add(this)
     this.#host.changed(shard.keyspace)
     return branch
+  }
+
+  /** What begins the branch instead of BEGIN; null: it is no branch of XA's. */
+  xaStart(branch: Branch): string | null {
+    const decider = this.#decider
+    const { xa } = this.#host.core
+    if (decider === null || decider.uid === branch.shard.uid || this.options.readOnly === true || !xa.wanted(branch.shard.keyspace))
+      return null
+    this.#gtrid ??= xa.newId(decider)
+    branch.xid = Xa.xid(this.#gtrid, branch.shard)
+    return `XA START ${branch.xid}`
   }
 
   /** The branch has nothing open any more; its connection may be used again. */
@@ -86,28 +116,30 @@ export class Transaction implements OpenTransaction {
   async rollback(): Promise<void> {
     await Promise.all([...this.branches.values()].map((branch) => this.#rollbackBranch(branch)))
     this.#ended = true
+    await this.#after()
+  }
+
+  async #after(): Promise<void> {
+    for (const act of this.afterEnd.splice(0)) await act()
   }
 
   async #rollbackBranch(branch: Branch): Promise<void> {
-    const { connection } = branch.backend
-    try {
-      if (connection.open) await connection.query('ROLLBACK')
-    } catch {
-      connection.destroy()
-    }
+    await rollbackBranch(branch)
     this.dropBranch(branch)
   }
 
   /** Commits everywhere. Errors: SW-GATE-009, 202, 207, or the server's own; all branches have ended in any case. */
   async commit(): Promise<void> {
     const branches = [...this.branches.values()]
-    const readers = branches.filter((b) => !b.wrote)
     const writers = branches.filter((b) => b.wrote)
+    const prepared = writers.length > 1 ? writers.filter((b) => b.xid !== null) : []
+    if (prepared.length > 0) return await this.#commitByXa(branches, prepared)
+    const readers = branches.filter((b) => !b.wrote)
     await Promise.all(readers.map((b) => this.#commitReader(b)))
     const committed: Branch[] = []
     for (const branch of writers) {
       try {
-        await branch.backend.connection.query('COMMIT')
+        await commitBranch(branch)
       } catch (error) {
         await this.rollback()
         throw this.#commitError(branch, committed, error as Error)
@@ -116,18 +148,38 @@ export class Transaction implements OpenTransaction {
       this.dropBranch(branch)
     }
     this.#ended = true
+    await this.#after()
   }
 
   async #commitReader(branch: Branch): Promise<void> {
     try {
-      await branch.backend.connection.query('COMMIT')
+      await commitBranch(branch)
     } catch {
-      if (branch.backend.connection.open) await branch.backend.connection.query('ROLLBACK').catch(() => branch.backend.connection.destroy())
+      await rollbackBranch(branch)
     }
     this.dropBranch(branch)
   }
 
-  #commitError(branch: Branch, committed: readonly Branch[], error: Error): Error {
+  async #commitByXa(branches: readonly Branch[], prepared: readonly Branch[]): Promise<void> {
+    const decider = this.#decider as ShardView
+    const own = branches.find((branch) => branch.xid === null && branch.shard.uid === decider.uid) ?? null
+    await Promise.all(branches.filter((b) => b !== own && !prepared.includes(b)).map((b) => this.#commitReader(b)))
+    try {
+      await commitByXa(this.#host.core, this.#gtrid as string, decider, prepared, own)
+    } catch (error) {
+      const unknown = isSwError(error, 'SW-GATE-009')
+      // Not known: whoever looks for what is in doubt ends the branches as it was decided.
+      if (unknown) for (const branch of prepared) branch.backend.connection.destroy()
+      await this.rollback()
+      throw unknown ? error : this.#commitError(own ?? (prepared[0] as Branch), [], error as Error, true)
+    }
+    for (const branch of this.branches.values()) this.dropBranch(branch)
+    this.#ended = true
+    await this.#after()
+  }
+
+  /** @param undecided nothing can have been committed, whatever was lost */
+  #commitError(branch: Branch, committed: readonly Branch[], error: Error, undecided = false): Error {
     const name = shardName(branch.shard)
     if (committed.length > 0) {
       const cause = isServerError(error) ? (error as ServerError).serverMessage : 'the server did not answer; there, the outcome is unknown'
@@ -138,6 +190,7 @@ export class Transaction implements OpenTransaction {
       )
     }
     if (isConnectionLost(error)) {
+      if (undecided) return gateErrors.lostTransaction({ shard: name, cause: 'before the COMMIT was decided' }, error)
       if (error.outcome === 'nothingSent')
         return gateErrors.lostTransaction({ shard: name, cause: 'it was cut before the COMMIT was sent' }, error)
       return gateErrors.unknownOutcome({ shard: name, cause: 'during COMMIT' }, error)
@@ -145,7 +198,7 @@ export class Transaction implements OpenTransaction {
     if (isServerError(error)) {
       if (error.kind === 'readOnly') return gateErrors.commitRefused({ shard: name, cause: error.serverMessage }, error)
       // KILL reached the session while it committed: it may have done so.
-      if (error.kind === 'killed' || error.kind === 'interrupted')
+      if ((error.kind === 'killed' || error.kind === 'interrupted') && !undecided)
         return gateErrors.unknownOutcome({ shard: name, cause: error.serverMessage }, error)
     }
     return error

@@ -84,7 +84,7 @@ function comparison(r: Reader, left: Expr, from: number): Expr | null {
       const low = r.deeper(() => binary(r, bitPower))
       r.expectWord('AND')
       const high = r.deeper(() => binary(r, bitPower))
-      return { kind: 'other', construct: 'BETWEEN', children: [left, low, high], span: r.span(from) }
+      return { kind: 'other', construct: not ? 'NOT BETWEEN' : 'BETWEEN', children: [left, low, high], span: r.span(from) }
     }
     case 'LIKE': {
       const children = [left, r.deeper(() => binary(r, bitPower))]

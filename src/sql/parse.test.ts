@@ -68,7 +68,7 @@ test("precedence is the server's", () => {
     ['a - 1 - 2', '((a - v) - v)'],
     ['-a ^ 2', '((- a) ^ v)'],
     ['a BETWEEN 1 AND 2 AND b', '(BETWEEN{a v v} and b)'],
-    ['a NOT BETWEEN 1 AND 2 OR b', '(BETWEEN{a v v} or b)'],
+    ['a NOT BETWEEN 1 AND 2 OR b', '(NOT BETWEEN{a v v} or b)'],
     ['a IN (1, 2) = b', '((a in v v) = b)'],
     ['a NOT IN (1)', '(a not in v)'],
     ['(a, b) IN ((1, 2), (3, 4))', '(<a b> in <v v> <v v>)'],

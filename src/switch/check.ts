@@ -3,6 +3,7 @@ import { isSwError } from '../base/errors.ts'
 import type { SwError } from '../base/errors.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
+import { xaPrefix } from '../mysql/our-schema.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
 import { fenceTriggerPrefix } from '../mysql/table-info.ts'
 import { binlogProblems } from '../mysql/flavour/shared.ts'
@@ -340,7 +341,10 @@ async function applierFindings(access: ServerAccess, plan: SwitchPlan, serverId:
 
 async function transactionFindings(connection: Connection, access: ServerAccess, plan: SwitchPlan, serverId: string): Promise<Findings> {
   const [prepared, state] = await Promise.all([
-    flavourOf(connection).xaRecover(connection),
+    // Those of gates are being committed at this moment, or ended by another gate: the switch looks again under its locks.
+    flavourOf(connection)
+      .xaRecover(connection)
+      .then((all) => all.filter(({ gtrid }) => !gtrid.toString('latin1').startsWith(xaPrefix))),
     fenceState(connection, ourNames(access), { allowUnfenced: plan.allowUnfenced }),
   ])
   const blockers =

@@ -1,4 +1,5 @@
 import { toOpening, toSwitching } from '../topology/routing.ts'
+import { xaPrefix } from '../mysql/our-schema.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
 import { keys } from '../topology/keys.ts'
 import type { GateRecord, SwitchObjects } from '../topology/records.ts'
@@ -30,6 +31,8 @@ import { unknownTables } from './unknown-tables.ts'
 import { noteClosed, searchUnmarked, unmarkedText } from './unmarked.ts'
 
 /** The switch's effects on real servers and the topology. */
+const xaLooksMax = 10
+
 export class RealEffects implements SwitchEffects {
   readonly #context: SwitchContext
   readonly #plan: SwitchPlan
@@ -147,9 +150,14 @@ export class RealEffects implements SwitchEffects {
         pool.run(
           id,
           async ({ connection }) => {
-            const prepared = await flavourOf(connection).xaRecover(connection)
-            if (prepared.length > 0)
-              throw switchErrors.preparedXa({ server: id, xids: prepared.map((xa) => xa.gtrid.toString('latin1')).join(', ') })
+            for (let looks = 1; ; looks++) {
+              const prepared = (await flavourOf(connection).xaRecover(connection)).map((xa) => xa.gtrid.toString('latin1'))
+              if (prepared.length === 0) return
+              // A gate's, of other tables: the gate is at its COMMIT.
+              if (looks > xaLooksMax || !prepared.every((gtrid) => gtrid.startsWith(xaPrefix)))
+                throw switchErrors.preparedXa({ server: id, xids: prepared.join(', ') })
+              await this.#context.clock.sleep(20)
+            }
           },
           this.#attempt.signal,
         ),

@@ -38,7 +38,7 @@ export type KeyspaceRecord = {
   /** user@host that may pass a fence, allowed by name and audited. */
   allowUnfenced: string[]
   /** How clients' transactions may span shards. */
-  transactionMode: 'single' | 'multi'
+  transactionMode: 'single' | 'multi' | 'xa'
   /** A branch, named `insights@wide`: the keyspace that it belongs to, whose vschema is its own, and its name behind the `@`. */
   branchOf?: string
   branch?: string

@@ -9,6 +9,7 @@ import { walkExpr } from '../../sql/walk.ts'
 import type { Catalog } from './catalog.ts'
 import { isConnectionBound, isInstant, isRandom, sessionFunction } from './functions.ts'
 import { Groups } from './groups.ts'
+import { boundsOf } from './ranges.ts'
 import type { Slot } from './plan.ts'
 import { Binder, type BoundColumn, type BoundTable, Context, isSystemSchema, Scope } from './scope.ts'
 import { bare, slotOf } from './slots.ts'
@@ -270,6 +271,11 @@ export class Analysis {
       }
     }
     if (expr.kind === 'in' && !expr.not) this.#membership(expr, scope)
+    for (const { operand, low, high } of boundsOf(expr)) {
+      const inner = bare(operand)
+      const bound = inner.kind === 'column' ? scope.resolve(inner) : null
+      if (bound !== null) this.groups.bound(bound, low && slotOf(bare(low)), high && slotOf(bare(high)), context)
+    }
     for (const { bound, slots } of this.#alternatives(expr, scope).values()) this.groups.restrict(bound, slots, context)
   }
 

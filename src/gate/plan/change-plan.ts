@@ -5,7 +5,8 @@ import { planErrors } from './errors.ts'
 import { gatherChange } from './gather-write.ts'
 import type { RoutedPlan, UnchangedKey } from './plan.ts'
 import type { BoundTable } from './scope.ts'
-import { refuseDivergingCopies, refuseOwnedLookups, shardKeyAssignments } from './shard-key.ts'
+import { lookupChange } from './lookup.ts'
+import { refuseDivergingCopies, shardKeyAssignments } from './shard-key.ts'
 import { refusedConnectionBound, refusedScatter, severalRoots } from './select-plan.ts'
 import { compileText } from './text.ts'
 
@@ -27,7 +28,7 @@ export function planChange(statement: Update | Delete, analysis: Analysis, keysp
           duplicate: false,
         }),
       )
-    } else refuseOwnedLookups(table)
+    }
   }
   const reference = changed.find((table) => table.entry?.kind === 'reference')
   if (reference !== undefined && roots.length > 0) {
@@ -50,6 +51,7 @@ export function planChange(statement: Update | Delete, analysis: Analysis, keysp
     limit: null,
     offset: null,
     insert: null,
+    lookups: lookupChange(statement, changed, analysis),
     unchanged,
     pins: [],
     tables: analysis.tables.map((table) => table.name),

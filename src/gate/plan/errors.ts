@@ -82,9 +82,9 @@ export const planErrors = defineErrors('GATE', {
   lookupVindex: {
     number: 123,
     class: 'user',
-    what: 'table {table} owns lookup vindex {vindex}, which the gate does not maintain yet',
+    what: 'table {table} owns lookup vindex {vindex}, which can not be kept: {reason}',
     why: 'its rows would no longer be found through the lookup',
-    fix: 'take the lookup out of the vschema, or write without the gate',
+    fix: 'correct the vschema or the tables; or take the lookup out of the vschema',
   },
   columnCount: {
     number: 124,

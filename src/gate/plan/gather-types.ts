@@ -1,6 +1,7 @@
 /** The part of the contract (plan.ts) about statements that are put together at one place. */
 import type { Vindex } from '../../keyspace/vindex.ts'
 import type { ColumnInfo } from './catalog.ts'
+import type { OwnedLookup } from './lookup.ts'
 import type { Destination, Piece, Refusal, SequencePlan, Text } from './plan.ts'
 
 /**
@@ -40,6 +41,8 @@ export type GatherUse =
       readonly before: readonly Piece[]
       readonly after: readonly Piece[]
       readonly sequence: SequencePlan | null
+      /** What the table owns, and of which of the target's columns each is made; -1: the id that is drawn. */
+      readonly lookups: readonly { readonly lookup: OwnedLookup; readonly at: readonly number[] }[]
     }
 
 export type WriteTarget = {

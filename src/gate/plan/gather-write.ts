@@ -14,6 +14,7 @@ import { walkExpr } from '../../sql/walk.ts'
 import type { Analysis } from './analysis.ts'
 import type { ColumnInfo } from './catalog.ts'
 import { gatherTables } from './gather-plan.ts'
+import { ownedLookups } from './lookup.ts'
 import type { GatherPlan, GatherUse, WriteTarget } from './gather-types.ts'
 import type { Piece, Refusal, SequencePlan } from './plan.ts'
 import type { BoundTable } from './scope.ts'
@@ -137,6 +138,14 @@ export function gatherInsert(
   const others = analysis.tables.filter((table) => table !== target)
   const gathered = gatherTables(analysis, others)
   if (gathered === null) return null
+  const lookups = ownedLookups(target).map((lookup) => ({
+    lookup,
+    at: lookup.columns.map((column) => names.indexOf(column.name.toLowerCase())),
+  }))
+  // What a column left out would hold is its default's business.
+  const known = ({ lookup, at }: (typeof lookups)[number]): boolean =>
+    at.every((place, i) => place >= 0 || lookup.columns[i]?.name === sequence?.column)
+  if (!lookups.every(known)) return null
   const list = [...(columns as ColumnInfo[]).map((column) => column.name), ...(sequence === null ? [] : [sequence.column])]
   const { edits } = analysis
   return {
@@ -153,6 +162,7 @@ export function gatherInsert(
           ? []
           : compileSpan({ from: insert.onDuplicate.span.from, to: Math.min(insert.onDuplicate.span.to, count) }, edits),
       sequence,
+      lookups,
     },
   }
 }

@@ -14,9 +14,11 @@
  * same single shard.
  */
 import type { Vindex } from '../../keyspace/vindex.ts'
-import { exactness, sameIdWhenEqual } from './equality.ts'
+import type { ColumnInfo } from './catalog.ts'
+import { exactness, familyOf, sameIdWhenEqual } from './equality.ts'
 import { planErrors } from './errors.ts'
-import type { Destination, RoutedColumn, Slot } from './plan.ts'
+import { readableLookups } from './lookup.ts'
+import type { Destination, LookupDestination, RoutedColumn, Slot } from './plan.ts'
 import type { BoundColumn, BoundTable, Context } from './scope.ts'
 
 type Group = { readonly vindex: Vindex; readonly classes: readonly string[]; readonly tables: BoundTable[]; attached: Group | null }
@@ -34,6 +36,7 @@ export class Groups {
   readonly #restrictions: { bound: BoundColumn; slots: readonly Slot[] }[] = []
   /** As of all that was said so far. */
   #known: Group[] | null = null
+  readonly #ranges: { bound: BoundColumn; low: Slot | null; high: Slot | null }[] = []
 
   addTable(table: BoundTable): void {
     this.#known = null
@@ -58,6 +61,13 @@ export class Groups {
   restrict(bound: BoundColumn, slots: readonly Slot[], context: Context): void {
     this.#known = null
     if (bound.table.context.within(context)) this.#restrictions.push({ bound, slots })
+  }
+
+  /** `low <= column <= high`. */
+  bound(bound: BoundColumn, low: Slot | null, high: Slot | null, context: Context): void {
+    if ((low === null && high === null) || !bound.table.context.within(context)) return
+    this.#known = null
+    this.#ranges.push({ bound, low, high })
   }
 
   /** Pairs of columns that are equal in every row that matters of `inside`: of both when they stand in the same context. */
@@ -161,11 +171,52 @@ export class Groups {
         if (this.#class(keyOf(bound)) !== name || exactness(bound.column, group.vindex) === 'never') continue
         if (best === null || slots.length < best.slots.length) best = { column: bound.column, slots }
       }
-      if (best === null) return { kind: 'all' }
+      if (best === null) break
       columns.push(best)
     }
-    return { kind: 'values', vindex: group.vindex, columns }
+    const { vindex } = group
+    if (columns.length === vindex.columns || (columns.length > 0 && vindex.mapPrefix !== undefined))
+      return { kind: 'values', vindex, columns }
+    return this.#between(group) ?? this.#lookup(group) ?? { kind: 'all' }
   }
+
+  #between(group: Group): Destination | null {
+    const [name] = group.classes
+    if (group.vindex.mapBetween === undefined || group.classes.length !== 1) return null
+    const ranges = this.#ranges.filter(({ bound }) => this.#class(keyOf(bound)) === name && isOrdered(bound.column))
+    const column = ranges[0]?.bound.column
+    if (column === undefined) return null
+    const low = ranges.find((range) => range.low !== null)?.low ?? null
+    const high = ranges.find((range) => range.high !== null)?.high ?? null
+    return { kind: 'between', vindex: group.vindex, column, low, high }
+  }
+
+  /** The cheapest lookup of any of its tables whose first columns are restricted. */
+  #lookup(group: Group): Destination | null {
+    let best: { destination: LookupDestination; cost: number } | null = null
+    for (const table of group.tables) {
+      for (const { lookup, columns } of readableLookups(table)) {
+        const routed: RoutedColumn[] = []
+        for (const column of columns) {
+          const found = this.#restrictions
+            .filter(({ bound }) => bound.table === table && bound.column === column)
+            .toSorted((a, b) => a.slots.length - b.slots.length)[0]
+          if (found === undefined) break
+          routed.push({ column, slots: found.slots })
+        }
+        // A row with a NULL further on has no row in the lookup: a prefix would miss it.
+        if (routed.length === 0 || columns.slice(routed.length).some((column) => column.nullable)) continue
+        const cost = lookup.cost - routed.length
+        if (best === null || cost < best.cost) best = { destination: { kind: 'lookup', lookup, columns: routed }, cost }
+      }
+    }
+    return best?.destination ?? null
+  }
+}
+
+/** Compared by the server as a vindex that keeps order compares ids: negative numbers are ids above all others. */
+function isOrdered(column: ColumnInfo): boolean {
+  return (familyOf(column) === 'integer' && column.unsigned) || column.dataType === 'varbinary'
 }
 
 function keyOf(bound: BoundColumn): string {

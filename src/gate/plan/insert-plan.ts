@@ -14,7 +14,8 @@ import { planErrors } from './errors.ts'
 import { gatherInsert } from './gather-write.ts'
 import type { Destination, InsertRow, Piece, RoutedPlan, SequencePlan, Slot } from './plan.ts'
 import type { BoundTable } from './scope.ts'
-import { refuseDivergingCopies, refuseOwnedLookups, shardKeyAssignments } from './shard-key.ts'
+import { ownedLookups, refuseWithLookups } from './lookup.ts'
+import { refuseDivergingCopies, shardKeyAssignments } from './shard-key.ts'
 import { refusedConnectionBound, refusedScatter } from './select-plan.ts'
 import { bare, slotOf } from './slots.ts'
 import { compileSpan, compileText, type PlanEdit, text } from './text.ts'
@@ -46,8 +47,9 @@ export function planInsert(insert: Insert, analysis: Analysis, keyspace: string,
       insert: null,
     }
   }
-  refuseOwnedLookups(table)
+  const lookups = ownedLookups(table)
   refuseDivergingCopies(table, analysis)
+  if (lookups.length > 0) refuseWithLookups(insert, table, lookups)
   if (entry.kind === 'sharded' && insert.onDuplicate !== null)
     shardKeyAssignments(table, insert.onDuplicate.assignments, analysis, { single: true, destination: null, duplicate: true })
   if (insert.query !== null) return planInsertSelect(insert, base, whole, table, analysis, count)
@@ -70,6 +72,9 @@ export function planInsert(insert: Insert, analysis: Analysis, keyspace: string,
       destination: destinationOf(table, names, row.values, sequence),
       text: rowText(row.span, insert.setForm, given, sequence, analysis),
       sequenceSlot: given === undefined ? null : (slotOf(given) ?? refuseSequenceValue(table, given)),
+      lookups: lookups.map(({ columns }) =>
+        columns.map((column) => lookupSlot(table, column, row.values[names.indexOf(column.name.toLowerCase())], sequence)),
+      ),
     }
   })
   const rowsSpan = insert.rowsSpan as Span
@@ -83,7 +88,7 @@ export function planInsert(insert: Insert, analysis: Analysis, keyspace: string,
     destinations: [{ kind: 'all' }],
     whole: sequence === null ? whole : [],
     scatter: { kind: 'allowed', text: compileText(count, edits), merge: null },
-    insert: { rows, sequence },
+    insert: { rows, sequence, lookups },
   }
 }
 
@@ -148,6 +153,14 @@ function shardKeySlot(table: BoundTable, column: ColumnInfo, value: Expr | undef
     })
   if (slot.kind === 'default') throw planErrors.shardKeyMissing({ table: table.name, column: column.name })
   return slot
+}
+
+/** A column left out is NULL, where nothing else is its default. */
+function lookupSlot(table: BoundTable, column: ColumnInfo, value: Expr | undefined, sequence: SequencePlan | null): Slot {
+  const slot = value === undefined ? null : slotOf(value)
+  if ((value === undefined || slot?.kind === 'default') && sequence?.column !== column.name && column.nullable && !column.hasDefault)
+    return { kind: 'null' }
+  return shardKeySlot(table, column, value, sequence)
 }
 
 function refuseSequenceValue(table: BoundTable, value: Expr): never {

@@ -16,9 +16,12 @@
 import type { Lexed } from '../../sql/lexer.ts'
 import type { SequenceName } from '../../keyspace/vschema-resolve.ts'
 import type { Value } from '../../sql/value.ts'
+import type { KeyRange } from '../../keyspace/key-range.ts'
 import type { Vindex } from '../../keyspace/vindex.ts'
+import type { LookupDefinition } from '../../keyspace/vindexes/lookup.ts'
 import type { ColumnInfo } from './catalog.ts'
 import type { GatherPlan } from './gather-types.ts'
+import type { LookupChange, LookupEntry, OwnedLookup } from './lookup.ts'
 
 /** Token numbers: first, and the one behind the last. */
 export type Span = { readonly from: number; readonly to: number }
@@ -75,8 +78,25 @@ export type Destination =
   | { readonly kind: 'all' }
   /** The shard of this keyspace id (pinned tables). */
   | { readonly kind: 'keyspace-id'; readonly id: Uint8Array }
-  /** By value; a value that can't be routed by exactly makes it `all`. */
+  /** By value; a value that can't be routed by exactly makes it `all`. With fewer columns than the vindex has: by prefix. */
   | { readonly kind: 'values'; readonly vindex: Vindex; readonly columns: readonly RoutedColumn[] }
+  /** `low <= column <= high`, of a vindex that keeps order; an open or inexact bound is null. */
+  | {
+      readonly kind: 'between'
+      readonly vindex: Vindex
+      readonly column: ColumnInfo
+      readonly low: Slot | null
+      readonly high: Slot | null
+    }
+  /** By what the rows of a lookup vindex say (plan/lookup.ts); not asked, or of no use: all. */
+  | LookupDestination
+
+/** The table's columns that the lookup finds by, as far as they are restricted: from the first on. */
+export type LookupDestination = {
+  readonly kind: 'lookup'
+  readonly lookup: LookupDefinition
+  readonly columns: readonly RoutedColumn[]
+}
 
 /** One column of a vindex and the values that the statement restricts it to (one for `=`, several for IN). */
 export type RoutedColumn = { readonly column: ColumnInfo; readonly slots: readonly Slot[] }
@@ -199,6 +219,8 @@ export type RoutedPlan = {
   readonly limit: Slot | null
   readonly offset: Slot | null
   readonly insert: InsertPlan | null
+  /** Lookup vindexes that an UPDATE or DELETE must keep in step. */
+  readonly lookups?: LookupChange | null
   /** Shard key columns that an UPDATE sets to what WHERE holds them equal to; checked at execution (SW-GATE-120). */
   readonly unchanged: readonly UnchangedKey[]
   /**
@@ -219,6 +241,8 @@ export type UnchangedKey = { readonly table: string; readonly column: ColumnInfo
 export type InsertPlan = {
   readonly rows: readonly InsertRow[]
   readonly sequence: SequencePlan | null
+  /** What the table owns: a row of the lookup's table is written for each row. */
+  readonly lookups: readonly OwnedLookup[]
 }
 
 /** One row of VALUES: its route, and its text from `(` to `)`. */
@@ -227,6 +251,8 @@ export type InsertRow = {
   readonly text: readonly Piece[]
   /** For the sequence: the slot that the client gave (NULL, 0, DEFAULT or none means: draw one). */
   readonly sequenceSlot: Slot | null
+  /** For each lookup, the value of each of its columns. */
+  readonly lookups: readonly (readonly Slot[])[]
 }
 
 export type SequencePlan = {
@@ -326,6 +352,10 @@ export type RouteInputs<S> = {
   readonly shards: readonly S[]
   /** The shard whose key range contains the keyspace id. */
   shardOf(keyspaceId: Uint8Array): S
+  /** Those whose key ranges meet this one; absent: all. */
+  shardsIn?(range: KeyRange): readonly S[]
+  /** What a lookup said when it was asked: undefined where it was not. */
+  keyspaceIds?(destination: LookupDestination): readonly Uint8Array[] | undefined
   /** The name of the database that holds the shard, for `schema` pieces. */
   schemaOf(shard: S): string
   /** Which shard answers what any can (`any`): the session prefers one that it holds a connection to. */
@@ -343,6 +373,8 @@ export type Routed<S> = {
   readonly firstId: bigint | null
   /** Instead of sends: rows are put together at one place. */
   readonly gather?: GatherPlan
+  /** What an INSERT must put into lookups before its rows. */
+  readonly entries?: readonly LookupEntry[]
 }
 
 export type Send<S> = {

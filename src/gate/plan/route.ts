@@ -5,10 +5,25 @@
 import { assert } from '../../base/assert.ts'
 import type { VindexValue } from '../../keyspace/vindex.ts'
 import type { Value } from '../../sql/value.ts'
+import type { ColumnInfo } from './catalog.ts'
 import { comparedValue, storedValue } from './convert.ts'
 import { planErrors } from './errors.ts'
 import type { GatherPlan } from './gather-types.ts'
-import type { Destination, InsertRow, Merge, Piece, Routed, RoutedPlan, RouteInputs, Send, Slot, Text, UnchangedKey } from './plan.ts'
+import type { LookupEntry } from './lookup.ts'
+import type {
+  Destination,
+  InsertPlan,
+  InsertRow,
+  Merge,
+  Piece,
+  Routed,
+  RoutedPlan,
+  RouteInputs,
+  Send,
+  Slot,
+  Text,
+  UnchangedKey,
+} from './plan.ts'
 import { Rendering, slotValue } from './render.ts'
 
 /** How many ids of `plan.insert.sequence` this execution takes. */
@@ -103,7 +118,27 @@ export function shardsOf<S>(destination: Destination, inputs: RouteInputs<S>): r
       return [inputs.shardOf(destination.id)]
     case 'values':
       return shardsOfValues(destination, inputs)
+    case 'between':
+      return shardsBetween(destination, inputs)
+    case 'lookup': {
+      const ids = inputs.keyspaceIds?.(destination)
+      if (ids === undefined) return inputs.shards
+      const found = new Set(ids.map((id) => inputs.shardOf(id)))
+      return inputs.shards.filter((shard) => found.has(shard))
+    }
   }
+}
+
+/** A bound that can't be told exactly is open. */
+function shardsBetween<S>({ vindex, column, low, high }: Extract<Destination, { kind: 'between' }>, inputs: RouteInputs<S>): readonly S[] {
+  const of = (slot: Slot | null): VindexValue | null => {
+    if (slot === null) return null
+    const value = comparedValue(column, vindex, slotValue(slot, inputs), inputs.utf8 !== false)
+    return value === 'unknown' || value === 'nothing' ? null : value
+  }
+  const range = vindex.mapBetween?.(of(low), of(high))
+  if (range === undefined || inputs.shardsIn === undefined) return inputs.shards
+  return range === null ? [] : inputs.shardsIn(range)
 }
 
 /** A list of more combinations than this goes to all shards: it would mean all of them anyway. */
@@ -127,8 +162,15 @@ function shardsOfValues<S>(destination: Extract<Destination, { kind: 'values' }>
   if (combinations > combinationsMax) return inputs.shards
   const found = new Set<S>()
   const tuple: VindexValue[] = []
+  const prefix = columns.length < vindex.columns
+  if (prefix && inputs.shardsIn === undefined) return inputs.shards
   const visit = (column: number): void => {
     const list = values[column]
+    if (list === undefined && prefix) {
+      const range = vindex.mapPrefix?.(tuple)
+      if (range != null) for (const shard of inputs.shardsIn?.(range) ?? inputs.shards) found.add(shard)
+      return
+    }
     if (list === undefined) {
       const id = vindex.map(tuple)
       if (id !== null) found.add(inputs.shardOf(id))
@@ -150,6 +192,7 @@ function routeInsert<S>(plan: RoutedPlan, rows: readonly InsertRow[], inputs: Ro
   let drawn = 0
   let firstId: bigint | null = null
   const sequenced = plan.insert?.sequence != null
+  const entries: LookupEntry[] = []
   for (const row of rows) {
     let id: bigint | null = null
     if (sequenced && drawsId(row, inputs)) {
@@ -158,7 +201,9 @@ function routeInsert<S>(plan: RoutedPlan, rows: readonly InsertRow[], inputs: Ro
       firstId ??= id
     }
     const text = id === null ? row.text : withId(row.text, id)
-    const shards = shardsOfRow(plan, row, id, inputs)
+    const keyspaceId = idOfRow(plan, row, id, inputs)
+    if (plan.insert !== null) entries.push(...entriesOfRow(plan.insert, row, keyspaceId, id, inputs))
+    const shards = shardsOfRow(row, keyspaceId, inputs)
     if (shards === 'all') everywhere.push(text as Piece[])
     else {
       const list = byShard.get(shards)
@@ -168,13 +213,13 @@ function routeInsert<S>(plan: RoutedPlan, rows: readonly InsertRow[], inputs: Ro
   }
   if (byShard.size === 1 && everywhere.length === 0 && !sequenced && plan.whole === null) {
     const [shard] = byShard.keys()
-    return { sends: [send(null, inputs, shard as S, null, [])], merge: null, firstId }
+    return { sends: [send(null, inputs, shard as S, null, [])], merge: null, firstId, entries }
   }
   const text = plan.scatter.kind === 'allowed' ? plan.scatter.text : plan.whole
   if (plan.scatter.kind === 'refused' && byShard.size + everywhere.length > 1) throw planErrors.refused({ ...plan.scatter.refusal })
   const targets = everywhere.length > 0 ? inputs.shards : inputs.shards.filter((shard) => byShard.has(shard))
   const sends = targets.map((shard) => send(text, inputs, shard, null, everywhere.length > 0 ? everywhere : (byShard.get(shard) ?? [])))
-  return { sends, merge: null, firstId }
+  return { sends, merge: null, firstId, entries }
 }
 
 function withId(pieces: readonly Piece[], id: bigint): Piece[] {
@@ -183,34 +228,74 @@ function withId(pieces: readonly Piece[], id: bigint): Piece[] {
   )
 }
 
-function shardsOfRow<S>(plan: RoutedPlan, row: InsertRow, id: bigint | null, inputs: RouteInputs<S>): S | 'all' {
-  const { destination } = row
+function shardsOfRow<S>({ destination }: InsertRow, keyspaceId: Uint8Array | null, inputs: RouteInputs<S>): S | 'all' {
   switch (destination.kind) {
-    case 'all':
-      return 'all'
     case 'any':
       return inputs.anyShard()
     case 'keyspace-id':
       return inputs.shardOf(destination.id)
-    case 'values': {
-      const table = plan.tables[0] ?? ''
-      const values = destination.columns.map(({ column, slots: [slot] }) => {
-        assert(slot !== undefined, 'a row has a slot for each shard key column')
-        const isSequence = id !== null && column.name === plan.insert?.sequence?.column
-        const value: Value = isSequence ? { type: 'integer', value: id } : slotValue(slot, inputs)
-        return storedValue(table, column, value, inputs.utf8 !== false)
-      })
-      const keyspaceId = destination.vindex.map(values)
-      if (keyspaceId === null) {
-        throw planErrors.shardKeyValue({
-          table,
-          column: destination.columns.map(({ column }) => column.name).join(', '),
-          reason: `vindex ${destination.vindex.name} maps it to no shard`,
-        })
-      }
+    case 'values':
+      assert(keyspaceId !== null, 'a row has a keyspace id')
       return inputs.shardOf(keyspaceId)
-    }
+    default:
+      return 'all'
   }
+}
+
+/** Null: the row stands on all shards, or on one whatever its values. */
+function idOfRow<S>(plan: RoutedPlan, { destination }: InsertRow, id: bigint | null, inputs: RouteInputs<S>): Uint8Array | null {
+  if (destination.kind !== 'values') return null
+  const table = plan.tables[0] ?? ''
+  const values = destination.columns.map(({ column, slots: [slot] }) => {
+    assert(slot !== undefined, 'a row has a slot for each shard key column')
+    return storedOf(table, column, slot, plan.insert, id, inputs)
+  })
+  const keyspaceId = destination.vindex.map(values)
+  if (keyspaceId === null) {
+    throw planErrors.shardKeyValue({
+      table,
+      column: destination.columns.map(({ column }) => column.name).join(', '),
+      reason: `vindex ${destination.vindex.name} maps it to no shard`,
+    })
+  }
+  return keyspaceId
+}
+
+function storedOf<S>(
+  table: string,
+  column: ColumnInfo,
+  slot: Slot,
+  insert: RoutedPlan['insert'],
+  id: bigint | null,
+  inputs: RouteInputs<S>,
+): VindexValue {
+  const value: Value = id !== null && column.name === insert?.sequence?.column ? { type: 'integer', value: id } : slotValue(slot, inputs)
+  return storedValue(table, column, value, inputs.utf8 !== false)
+}
+
+/** A row without a value (NULL) is found by no condition that a lookup answers, and has none. */
+function entriesOfRow<S>(
+  insert: InsertPlan,
+  row: InsertRow,
+  keyspaceId: Uint8Array | null,
+  id: bigint | null,
+  inputs: RouteInputs<S>,
+): LookupEntry[] {
+  if (keyspaceId === null || insert.lookups.length === 0) return []
+  return insert.lookups.flatMap((lookup, i) => {
+    const values = (row.lookups[i] as readonly Slot[]).map((slot, place) =>
+      storedOf(lookup.table, lookup.columns[place] as ColumnInfo, slot, insert, id, inputs),
+    )
+    return values.some((value) => value.type === 'NULL')
+      ? []
+      : [
+          {
+            lookup,
+            values: values.map(({ type, bytes }) => ({ type, bytes: Buffer.from(bytes) })),
+            keyspaceId: Uint8Array.from(keyspaceId),
+          },
+        ]
+  })
 }
 
 function send<S>(

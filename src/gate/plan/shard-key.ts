@@ -6,13 +6,6 @@ import type { Destination, UnchangedKey } from './plan.ts'
 import type { BoundTable } from './scope.ts'
 import { bare, slotOf } from './slots.ts'
 
-export function refuseOwnedLookups(table: BoundTable): void {
-  const { entry } = table
-  if (entry?.kind !== 'sharded') return
-  const owned = entry.otherVindexes.find((other) => other.owned)
-  if (owned !== undefined) throw planErrors.lookupVindex({ table: table.name, vindex: owned.vindex.name })
-}
-
 /** Every shard has a copy of a reference table, and a change must do the same to each. */
 export function refuseDivergingCopies(table: BoundTable, analysis: Analysis): void {
   if (table.entry?.kind !== 'reference' || analysis.random === null) return
@@ -45,7 +38,9 @@ export function shardKeyAssignments(
   const { entry } = table
   if (entry?.kind !== 'sharded') return []
   const routed = entry.primaryVindex.columns.map((column) => column.toLowerCase())
-  const owned = entry.otherVindexes.filter((other) => other.owned).flatMap((other) => other.columns.map((column) => column.toLowerCase()))
+  const owned = where.duplicate
+    ? entry.otherVindexes.filter((other) => other.owned).flatMap((other) => other.columns.map((column) => column.toLowerCase()))
+    : []
   const unchanged: UnchangedKey[] = []
   for (const { column, value } of assignments) {
     const name = column.name.text.toLowerCase()

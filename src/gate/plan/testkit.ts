@@ -1,4 +1,5 @@
 /** For the tests of this room: a small sharded keyspace, and plans written as text. */
+import { keyRangesIntersect, parseKeyRange } from '../../keyspace/key-range.ts'
 import { parseVschema } from '../../keyspace/vschema.ts'
 import { resolveVschema } from '../../keyspace/vschema-resolve.ts'
 import { Lexer } from '../../sql/lexer.ts'
@@ -12,7 +13,13 @@ const vschema = resolveVschema(
   parseVschema(
     JSON.stringify({
       sharded: true,
-      vindexes: { hash: { type: 'hash' }, loose: { type: 'unicode_loose_xxhash' }, bytes: { type: 'xxhash' } },
+      vindexes: {
+        hash: { type: 'hash' },
+        loose: { type: 'unicode_loose_xxhash' },
+        bytes: { type: 'xxhash' },
+        ordered: { type: 'numeric' },
+        places: { type: 'multicol', params: { column_count: '2', column_bytes: '1,7', column_vindex: 'binary,hash' } },
+      },
       tables: {
         users: { column_vindexes: [{ column: 'id', name: 'hash' }] },
         log: { column_vindexes: [{ column: 'user_id', name: 'hash' }], auto_increment: { column: 'log_id', sequence: 'app_seq.log_seq' } },
@@ -20,6 +27,8 @@ const vschema = resolveVschema(
         tenants: { column_vindexes: [{ column: 'name', name: 'loose' }] },
         files: { column_vindexes: [{ column: 'path', name: 'bytes' }] },
         counted: { column_vindexes: [{ column: 'k', name: 'hash' }] },
+        ranked: { column_vindexes: [{ column: 'k', name: 'ordered' }] },
+        placed: { column_vindexes: [{ columns: ['region', 'id'], name: 'places' }] },
         countries: { type: 'reference' },
       },
     }),
@@ -83,6 +92,11 @@ const tables: Record<string, TableColumns> = {
   },
   files: { columns: [column('path', 'varbinary', { lengthMax: 100, nullable: false }), column('size', 'bigint')], uniqueKeys: [['path']] },
   counted: { columns: [column('id', 'int', { autoIncrement: true, nullable: false }), column('k', 'int')], uniqueKeys: [['id']] },
+  ranked: { columns: [column('k', 'bigint', { unsigned: true, nullable: false }), column('n', 'int')], uniqueKeys: [['k']] },
+  placed: {
+    columns: [column('region', 'varbinary', { lengthMax: 1, nullable: false }), column('id', 'bigint', { nullable: false })],
+    uniqueKeys: [['region', 'id']],
+  },
   countries: { columns: [column('code', 'char', { nullable: false, lengthMax: 2 }), column('title', 'varchar')], uniqueKeys: [['code']] },
 }
 
@@ -113,6 +127,7 @@ export function inputsOf(sql: string, parameters: readonly Value[] = [], sequenc
     parameters,
     shards,
     shardOf: (id) => shards[(id[0] ?? 0) >> 6] as string,
+    shardsIn: (range) => shards.filter((name) => keyRangesIntersect(parseKeyRange(name), range)),
     schemaOf: (shard) => 'app_' + shard.replace('-', '_'),
     anyShard: () => 'any',
     session: (ref: SessionRef) =>

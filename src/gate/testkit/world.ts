@@ -46,7 +46,7 @@ export async function addKeyspace(
   store: Store,
   name: string,
   shards: readonly { name: string; serverId: string; schema: string }[],
-  options: { sharded?: boolean; vschema?: object; mode?: 'single' | 'multi'; serving?: readonly string[] } = {},
+  options: { sharded?: boolean; vschema?: object; mode?: 'single' | 'multi' | 'xa'; serving?: readonly string[] } = {},
 ): Promise<void> {
   const record: KeyspaceRecord = {
     v: 1,

@@ -166,6 +166,8 @@ export const mysql: Flavour = {
         break
       case 'gate':
         out.push(`GRANT ${DML}, PROCESS ON *.* TO ${account}`)
+        // It ends transactions in doubt.
+        out.push(`GRANT XA_RECOVER_ADMIN ON *.* TO ${account}`)
     }
     return out
   },

@@ -1,0 +1,19 @@
+import type { ShardView } from './view.ts'
+
+/** Routing changed while a statement waited: plan it again. */
+export class Rerouted extends Error {}
+
+/** A statement failed by another shard than those that it names: one of a lookup's table, or of the decisions. */
+export class ElsewhereError extends Error {
+  readonly shard: ShardView
+  /** Of the shard's keyspace, as it was routed by. */
+  readonly version: number
+  override readonly cause: Error
+
+  constructor(shard: ShardView, version: number, cause: Error) {
+    super(cause.message, { cause })
+    this.shard = shard
+    this.version = version
+    this.cause = cause
+  }
+}

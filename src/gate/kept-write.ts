@@ -1,0 +1,122 @@
+/**
+ * One write to a table that owns lookups, with what keeps them (lookup-writes.ts). An INSERT gives its rows' values. An UPDATE or DELETE reads the rows that it will change, under
+ * lock, in the same transaction: those values may be swept afterwards, and those that come in their place are written before.
+ *
+ * A row that came in between (READ COMMITTED locks no gaps) would be changed without its lookup's row: more rows matched than were read end the transaction as a deadlock would.
+ */
+import type { OkResult } from '../mysql/connection.ts'
+import { ServerError } from '../mysql/errors.ts'
+import type { VindexValue } from '../keyspace/vindex.ts'
+import type { Core } from './core.ts'
+import { valueOf } from './gather-fill.ts'
+import { LookupWrites, nameOf, sweepAfter } from './lookup-writes.ts'
+import type { ColumnInfo } from './plan/catalog.ts'
+import { storedValue } from './plan/convert.ts'
+import type { WriteTarget } from './plan/gather-types.ts'
+import type { LookupChange, LookupEntry, OwnedLookup } from './plan/lookup.ts'
+import type { Runner } from './runner.ts'
+import type { WriteHooks } from './scatter.ts'
+import type { Transaction } from './transaction.ts'
+import type { KeyspaceView, ShardView } from './view.ts'
+
+export class KeptWrite implements WriteHooks {
+  readonly #core: Core
+  readonly #runner: Runner
+  readonly #keyspace: KeyspaceView
+  readonly #change: LookupChange | null
+  readonly #assigned: ReadonlyMap<string, VindexValue>
+  readonly #signal: AbortSignal
+  #writes: LookupWrites | null = null
+  #read = 0
+
+  /** @param assigned what an UPDATE sets columns to, by name in lower case */
+  constructor(
+    core: Core,
+    runner: Runner,
+    keyspace: KeyspaceView,
+    change: LookupChange | null,
+    assigned: ReadonlyMap<string, VindexValue>,
+    signal: AbortSignal,
+  ) {
+    this.#core = core
+    this.#runner = runner
+    this.#keyspace = keyspace
+    this.#change = change
+    this.#assigned = assigned
+    this.#signal = signal
+  }
+
+  async entries(on: Transaction, entries: readonly LookupEntry[]): Promise<void> {
+    if (entries.length === 0) return
+    this.#writes ??= new LookupWrites(this.#core, this.#keyspace, on, this.#signal)
+    await this.#writes.keep(entries)
+  }
+
+  /** Reads the rows that the statement will change on each shard. */
+  async rows(on: Transaction, reads: readonly { readonly shard: ShardView; readonly text: Buffer }[]): Promise<void> {
+    const change = this.#change
+    if (change === null) return
+    const old: LookupEntry[] = []
+    const made: LookupEntry[] = []
+    for (const { shard, text } of reads) {
+      const branch = await this.#runner.openBranch(on, shard)
+      const answer = await branch.backend.connection.query(text)
+      branch.statements++
+      for (const row of answer.kind === 'rows' ? answer.rows : []) {
+        this.#read++
+        for (const lookup of change.lookups) {
+          const keyspaceId = this.#idOf(lookup, row, change.columns)
+          if (keyspaceId === null) continue
+          const was = lookup.columns.map((column) => cellOf(lookup, column, row, change.columns))
+          if (was.every((value) => value.type !== 'NULL')) old.push({ lookup, values: was, keyspaceId })
+          const becomes = lookup.columns.map((column, i) => this.#assigned.get(column.name.toLowerCase()) ?? (was[i] as VindexValue))
+          if (change.verb === 'update' && becomes.every((value) => value.type !== 'NULL'))
+            made.push({ lookup, values: becomes, keyspaceId })
+        }
+      }
+    }
+    sweepAfter(this.#core, on, this.#keyspace.name, old)
+    await this.entries(on, made)
+  }
+
+  /** The same for rows that are given by their keys. */
+  async byKeys(
+    on: Transaction,
+    target: WriteTarget,
+    parts: readonly { readonly shard: ShardView; readonly list: Buffer }[],
+  ): Promise<void> {
+    const change = this.#change
+    if (change === null) return
+    const list = (columns: readonly ColumnInfo[]): string => columns.map((column) => nameOf(column.name)).join(', ')
+    const head = Buffer.from(`SELECT ${list(change.columns)} FROM ${nameOf(target.table)} WHERE (${list(target.columns)}) IN (`, 'latin1')
+    await this.rows(
+      on,
+      parts.map((part) => ({ shard: part.shard, text: Buffer.concat([head, part.list, Buffer.from(') FOR UPDATE')]) })),
+    )
+  }
+
+  async beforeCommit(results: readonly OkResult[]): Promise<void> {
+    const matched = results.reduce((sum, { info }) => sum + Number(/^Rows matched: (\d+)/.exec(info)?.[1] ?? 0), 0)
+    if (this.#change?.verb === 'update' && matched > this.#read)
+      throw new ServerError(
+        1213,
+        '40001',
+        'Deadlock found when trying to get lock; rows came while a lookup vindex was kept; try restarting transaction',
+      )
+    await this.#writes?.commit()
+  }
+
+  async end(): Promise<void> {
+    await this.#writes?.end()
+  }
+
+  #idOf(lookup: OwnedLookup, row: readonly (Buffer | null)[], columns: readonly ColumnInfo[]): Uint8Array | null {
+    const id = lookup.vindex.map(lookup.key.map((column) => cellOf(lookup, column, row, columns)))
+    return id === null ? null : Uint8Array.from(id)
+  }
+}
+
+function cellOf(lookup: OwnedLookup, column: ColumnInfo, row: readonly (Buffer | null)[], columns: readonly ColumnInfo[]): VindexValue {
+  const cell = row[columns.indexOf(column)]
+  return storedValue(lookup.table, column, cell == null ? { type: 'null' } : valueOf(column, cell), true)
+}

@@ -1,0 +1,69 @@
+/**
+ * Takes rows of lookups away that no row has any more (rule 2 of lookup-writes.ts). Always safe to do and never needed for a right answer: whatever is locked, not
+ * reachable or in doubt stays for another time.
+ */
+import type { Core } from './core.ts'
+import { innerConnection, routeInner } from './inner-statements.ts'
+import { lookupTable } from './lookup-reads.ts'
+import { conditionsOf, idLiteral, nameOf } from './lookup-writes.ts'
+import type { LookupEntry } from './plan/lookup.ts'
+
+const patienceMs = 10_000
+
+export async function sweep(core: Core, keyspace: string, entries: readonly LookupEntry[]): Promise<void> {
+  const signal = AbortSignal.timeout(patienceMs)
+  const seen = new Set<string>()
+  for (const entry of entries) {
+    const key = `${entry.lookup.lookup.name} ${conditionsOf(entry.lookup.lookup.from, entry)} ${idLiteral(entry)}`
+    if (seen.has(key)) continue
+    seen.add(key)
+    if (signal.aborted) return
+    await sweepOne(core, keyspace, entry, signal).catch((error: unknown) => core.log.debug({ error }, "a lookup's row was not swept"))
+  }
+}
+
+async function sweepOne(core: Core, keyspace: string, entry: LookupEntry, signal: AbortSignal): Promise<void> {
+  const { lookup } = entry.lookup
+  const place = lookupTable(lookup, entry.lookup.keyspace)
+  const name = nameOf(place.table)
+  const where = `${conditionsOf(lookup.from, entry)} AND ${nameOf(lookup.to)} = ${idLiteral(entry)}`
+  const parts = await routeInner(core, place.keyspace, Buffer.from(`SELECT 1 FROM ${name} WHERE ${where}`, 'latin1'), signal)
+  for (const { shard, text } of parts) {
+    // A hold is for writes that can wait: this one can stay undone.
+    if (core.holds.active && core.holds.mustWait(place.keyspace, [shard.component.key])) continue
+    shard.traffic.writes++
+    const backend = await innerConnection(core, shard)
+    try {
+      await backend.connection.query('BEGIN')
+      const there = await backend.connection.query(Buffer.concat([text, Buffer.from(' FOR UPDATE NOWAIT')]))
+      if (there.kind === 'rows' && there.rows.length > 0 && !(await stands(core, keyspace, entry)))
+        await backend.connection.query(Buffer.from(`DELETE FROM ${name} WHERE ${where}`, 'latin1'))
+      await backend.connection.query('COMMIT')
+    } catch (error) {
+      if (backend.connection.open) await backend.connection.query('ROLLBACK').catch(() => backend.connection.destroy())
+      throw error
+    } finally {
+      backend.pool.give(backend)
+      shard.traffic.writes--
+      if (core.holds.active) core.holds.openChanged(place.keyspace)
+    }
+  }
+}
+
+/** Whether a row has the value on the shard of the keyspace id; throws where somebody has such a row under lock. */
+async function stands(core: Core, name: string, entry: LookupEntry): Promise<boolean> {
+  const shard = core.keyspace(name).index.find(entry.keyspaceId)
+  if (shard === undefined) return true
+  const backend = await innerConnection(core, shard)
+  try {
+    const where = conditionsOf(
+      entry.lookup.columns.map((column) => column.name),
+      entry,
+    )
+    const text = `SELECT 1 FROM ${nameOf(entry.lookup.table)} WHERE ${where} LIMIT 1 FOR UPDATE NOWAIT`
+    const answer = await backend.connection.query(Buffer.from(text, 'latin1'))
+    return answer.kind !== 'rows' || answer.rows.length > 0
+  } finally {
+    backend.pool.give(backend)
+  }
+}

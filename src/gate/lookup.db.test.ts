@@ -1,0 +1,230 @@
+/** Lookup vindexes: rows are found by them, and whatever is written, whoever dies, no row is without its row in the lookup. */
+import assert from 'node:assert/strict'
+import { after, before, beforeEach, describe, test } from 'node:test'
+import { flavours, testServer, type TestServer } from '../../test/kit/servers.ts'
+import { connect } from '../mysql/connect.ts'
+import type { Connection } from '../mysql/connection.ts'
+import type { Gate } from './gate.ts'
+import { addKeyspace, addServer, addUser, MemoryStore, startGate } from './testkit/world.ts'
+
+const shardNames = ['-40', '40-80', '80-c0', 'c0-']
+const schemaOf = (name: string): string => `l_${name.replace('-', '_')}`
+
+for (const flavour of flavours()) {
+  describe(flavour, () => {
+    let server: TestServer
+    let admin: Connection
+    let gate: Gate
+    let port: number
+    let c: Connection
+    const client = (database = 'app'): Promise<Connection> =>
+      connect({ host: '127.0.0.1', port, user: 'app', password: 'secret', database })
+
+    before(async () => {
+      server = await testServer({ flavour })
+      admin = await connect(server.config)
+      await admin.query("CREATE USER sw_gate@'%' IDENTIFIED BY 'gate-secret'")
+      await admin.query("GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, CREATE TEMPORARY TABLES ON *.* TO sw_gate@'%'")
+      for (const name of shardNames) {
+        const schema = schemaOf(name)
+        await admin.query(`CREATE DATABASE ${schema} CHARACTER SET utf8mb4`)
+        await admin.query(
+          `CREATE TABLE ${schema}.customer (id BIGINT PRIMARY KEY, email VARCHAR(60), name VARCHAR(40), n INT, KEY (email), KEY (name))`,
+        )
+        // Its own lookup stands beside it, sharded by what it is found by.
+        await admin.query(
+          `CREATE TABLE ${schema}.parcel (user_id BIGINT NOT NULL, id BIGINT NOT NULL, n INT, PRIMARY KEY (user_id, id), KEY (id))`,
+        )
+        await admin.query(`CREATE TABLE ${schema}.parcel_idx (id BIGINT PRIMARY KEY, keyspace_id VARBINARY(16))`)
+      }
+      await admin.query('CREATE DATABASE lk CHARACTER SET utf8mb4')
+      await admin.query('CREATE TABLE lk.email_idx (email VARCHAR(60) PRIMARY KEY, keyspace_id VARBINARY(16))')
+      await admin.query('CREATE TABLE lk.name_idx (name VARCHAR(40), id BIGINT, keyspace_id VARBINARY(16), PRIMARY KEY (name, id))')
+      const store = new MemoryStore()
+      await addServer(store, 's1', server.port, flavour)
+      await addUser(store, 'app', 'secret')
+      await addKeyspace(store, 'lk', [{ name: '-', serverId: 's1', schema: 'lk' }])
+      const lookup = (type: string, table: string, from: string, owner: string): object => ({
+        type,
+        params: { table, from, to: 'keyspace_id' },
+        owner,
+      })
+      const vschema = {
+        sharded: true,
+        vindexes: {
+          hash: { type: 'hash' },
+          email: lookup('consistent_lookup_unique', 'lk.email_idx', 'email', 'customer'),
+          name: lookup('consistent_lookup', 'lk.name_idx', 'name,id', 'customer'),
+          parcel_id: lookup('consistent_lookup_unique', 'parcel_idx', 'id', 'parcel'),
+        },
+        tables: {
+          customer: {
+            column_vindexes: [
+              { column: 'id', name: 'hash' },
+              { column: 'email', name: 'email' },
+              { columns: ['name', 'id'], name: 'name' },
+            ],
+          },
+          parcel: {
+            column_vindexes: [
+              { column: 'user_id', name: 'hash' },
+              { column: 'id', name: 'parcel_id' },
+            ],
+          },
+          parcel_idx: { column_vindexes: [{ column: 'id', name: 'hash' }] },
+        },
+      }
+      const shards = shardNames.map((name) => ({ name, serverId: 's1', schema: schemaOf(name) }))
+      await addKeyspace(store, 'app', shards, { sharded: true, vschema })
+      ;({ gate, port } = await startGate(store, { backendConnectionsMax: 60 }))
+      c = await client()
+    })
+    after(async () => {
+      await c?.close()
+      await gate?.stop()
+      await admin?.close()
+      await server?.[Symbol.asyncDispose]()
+    })
+    beforeEach(async () => {
+      for (const name of shardNames)
+        for (const table of ['customer', 'parcel', 'parcel_idx']) await admin.query(`DELETE FROM ${schemaOf(name)}.${table}`)
+      await admin.query('DELETE FROM lk.email_idx')
+      await admin.query('DELETE FROM lk.name_idx')
+      await c.query(
+        "INSERT INTO customer VALUES (1, 'ann@x', 'ann', 1), (2, 'bob@x', 'bob', 2), (3, 'cleo@x', 'ann', 3), (4, NULL, NULL, 4)",
+      )
+    })
+
+    const emails = async (): Promise<string[]> =>
+      (await admin.allText('SELECT email FROM lk.email_idx ORDER BY 1')).map((row) => row['email'] ?? '')
+    const names = async (): Promise<string[]> =>
+      (await admin.allText('SELECT CONCAT(name, id) AS x FROM lk.name_idx ORDER BY 1')).map((row) => row['x'] ?? '')
+    const fails = (promise: Promise<unknown>, errno: number | null, text: RegExp): Promise<void> =>
+      assert.rejects(promise, (error: { errno?: number; message: string }) => {
+        assert.match(error.message, text)
+        if (errno !== null) assert.equal(error.errno, errno)
+        return true
+      })
+    /** Promise 10 of this page: every row by its own values, and no row twice. */
+    const allFound = async (): Promise<void> => {
+      for (const { id, email, name } of await c.allText('SELECT id, email, name FROM customer')) {
+        if (email != null) assert.equal(await c.value(`SELECT id FROM customer WHERE email = '${email}'`), id, `email ${email}`)
+        if (name != null) assert.equal(await c.value(`SELECT COUNT(*) FROM customer WHERE name = '${name}' AND id = ${id}`), '1')
+      }
+    }
+
+    test('promise 10: rows are written with their lookups, found by them, and gone with them', async () => {
+      assert.deepEqual(await emails(), ['ann@x', 'bob@x', 'cleo@x'])
+      assert.deepEqual(await names(), ['ann1', 'ann3', 'bob2'])
+      assert.equal(await c.value("SELECT n FROM customer WHERE email = 'BOB@x'"), '2', "by the column's collation")
+      assert.deepEqual(
+        (await c.allText("SELECT id FROM customer WHERE name = 'ann' ORDER BY id")).map((r) => r['id']),
+        ['1', '3'],
+      )
+      assert.equal(await c.value("SELECT COUNT(*) FROM customer WHERE email IN ('ann@x', 'cleo@x', 'nobody')"), '2')
+      assert.equal(await c.value('SELECT COUNT(*) FROM customer WHERE email IS NULL'), '1')
+      await c.query("UPDATE customer SET email = 'robert@x', n = 5 WHERE email = 'bob@x'")
+      assert.deepEqual(await emails(), ['ann@x', 'cleo@x', 'robert@x'])
+      await c.query("UPDATE customer SET name = 'x' WHERE n > 0")
+      assert.deepEqual(await names(), ['x1', 'x2', 'x3', 'x4'])
+      await c.query('DELETE FROM customer WHERE id = 1')
+      await c.query('DELETE FROM customer WHERE n > 2 ORDER BY n DESC LIMIT 1')
+      // n is 5 for 2: the row that goes by LIMIT.
+      assert.deepEqual(await emails(), ['cleo@x'])
+      assert.deepEqual(await names(), ['x3', 'x4'])
+      await allFound()
+    })
+
+    test('promise 10: the lookup is what routes, and a row of it without a row is harmless', async () => {
+      await admin.query("DELETE FROM lk.email_idx WHERE email = 'cleo@x'")
+      assert.equal(await c.value("SELECT COUNT(*) FROM customer WHERE email = 'cleo@x'"), '0', 'all shards were asked')
+      await admin.query("INSERT INTO lk.email_idx VALUES ('ghost@x', x'ff')")
+      assert.equal(await c.value("SELECT COUNT(*) FROM customer WHERE email = 'ghost@x'"), '0')
+      await c.query("INSERT INTO customer VALUES (9, 'ghost@x', 'g', 9)")
+      assert.equal(await c.value("SELECT id FROM customer WHERE email = 'ghost@x'"), '9', 'the value was taken over')
+    })
+
+    test('a unique lookup refuses a value that stands on another shard, within a statement too', async () => {
+      await fails(c.query("INSERT INTO customer VALUES (5, 'bob@x', 'z', 0)"), 1062, /Duplicate entry 'bob@x' for key 'email'/)
+      await fails(c.query("INSERT INTO customer VALUES (5, 'e@x', 'z', 0), (6, 'E@x', 'z', 0)"), 1062, /Duplicate entry/)
+      await fails(c.query("UPDATE customer SET email = 'bob@x' WHERE id = 3"), 1062, /Duplicate entry/)
+      assert.equal(await c.value('SELECT COUNT(*) FROM customer'), '4')
+      assert.deepEqual(await emails(), ['ann@x', 'bob@x', 'cleo@x'], 'nothing is left of what failed')
+    })
+
+    test('promise 1: transactions: own rows are found; ROLLBACK leaves no lookup; a value moved between shards in one is refused', async () => {
+      await c.query('BEGIN')
+      await c.query("INSERT INTO customer VALUES (11, 'k@x', 'k', 0), (12, 'l@x', 'l', 0)")
+      assert.equal(await c.value("SELECT id FROM customer WHERE email = 'l@x'"), '12')
+      await c.query("DELETE FROM customer WHERE email = 'ann@x'")
+      assert.equal(await c.value("SELECT COUNT(*) FROM customer WHERE email = 'ann@x'"), '0')
+      const other = await client()
+      assert.equal(await other.value("SELECT id FROM customer WHERE email = 'ann@x'"), '1', 'for others it is there until the commit')
+      await fails(c.query("INSERT INTO customer VALUES (4711, 'ann@x', 'k', 0)"), null, /SW-GATE-213/)
+      await c.query('ROLLBACK')
+      assert.deepEqual(await emails(), ['ann@x', 'bob@x', 'cleo@x'])
+      assert.equal(await other.value("SELECT id FROM customer WHERE email = 'ann@x'"), '1')
+      await other.query('BEGIN')
+      assert.equal(await other.value('SELECT email FROM customer WHERE id = 1'), 'ann@x')
+      await c.query('DELETE FROM customer WHERE id = 1')
+      assert.equal(
+        await other.value("SELECT id FROM customer WHERE email = 'ann@x'"),
+        '1',
+        'its snapshot has the row that the lookup has lost',
+      )
+      await other.query('COMMIT')
+      await other.close()
+    })
+
+    test('INSERT … SELECT, prepared statements, joins and lookups in the keyspace itself', async () => {
+      await c.query("INSERT INTO customer (id, email, name, n) SELECT id + 100, CONCAT('copy', id), name, n FROM customer WHERE id < 4")
+      assert.equal((await emails()).length, 6)
+      await c.query('INSERT INTO parcel VALUES (1, 501, 1), (2, 502, 2), (3, 503, 3)')
+      assert.equal(await c.value('SELECT user_id FROM parcel WHERE id = 502'), '2')
+      assert.equal(await c.value('SELECT c.email FROM parcel p JOIN customer c ON c.id = p.user_id WHERE p.id = 503'), 'cleo@x')
+      await fails(c.query('INSERT INTO parcel VALUES (9, 501, 1)'), 1062, /501/)
+      await c.query('DELETE p FROM parcel p JOIN customer c ON c.n = p.n WHERE c.id = 2')
+      assert.equal(await c.value('SELECT COUNT(*) FROM parcel_idx'), '2')
+      await fails(c.query("REPLACE INTO customer VALUES (1, 'q@x', 'q', 1)"), null, /SW-GATE-100/)
+      await allFound()
+    })
+
+    test('promise 1: writers that race and connections that are cut leave no row without its lookup', async () => {
+      const deadline = Date.now() + 2500
+      let done = 0
+      const writer = async (no: number): Promise<void> => {
+        let own = await client()
+        for (let i = 0; Date.now() < deadline; i++) {
+          const [id, mail] = [1 + ((no * 7 + i * 3) % 12), `m${(no + i) % 9}@x`]
+          try {
+            const kind = i % 5
+            if (kind === 4) await own.query('BEGIN')
+            if (kind < 2) await own.query(`INSERT INTO customer VALUES (${id}, '${mail}', 'n${i % 3}', ${i})`)
+            else if (kind === 2) await own.query(`UPDATE customer SET email = '${mail}', name = 'n${i % 3}' WHERE id = ${id}`)
+            else await own.query(`DELETE FROM customer WHERE ${i % 2 === 0 ? `id = ${id}` : `email = '${mail}'`}`)
+            if (kind === 4) await own.query(i % 2 === 0 ? 'ROLLBACK' : 'COMMIT')
+            done++
+          } catch {
+            if (!own.open) own = await client()
+            else await own.query('ROLLBACK').catch(() => {})
+          }
+        }
+        await own.close().catch(() => {})
+      }
+      const cutter = async (): Promise<void> => {
+        while (Date.now() < deadline) {
+          const ids = await admin.allText(
+            "SELECT ID AS id FROM information_schema.PROCESSLIST WHERE USER = 'sw_gate' AND COMMAND = 'Sleep'",
+          )
+          const one = ids[Math.floor(Math.random() * ids.length)]?.['id']
+          if (one != null) await admin.query(`KILL ${one}`).catch(() => {})
+          await new Promise((resolve) => setTimeout(resolve, 60))
+        }
+      }
+      await Promise.all([...Array.from({ length: 6 }, (_, no) => writer(no)), cutter()])
+      assert.ok(done > 20, `${done} writes`)
+      if (!c.open) c = await client()
+      await allFound()
+    })
+  })
+}

@@ -1,0 +1,123 @@
+/** COMMIT and ROLLBACK of one branch, and COMMIT of several by XA: xa.ts says why it is right. */
+import { isConnectionLost, isServerError } from '../mysql/errors.ts'
+import { gateErrors } from './errors.ts'
+import { innerConnection } from './inner-statements.ts'
+import { shardName, type Branch } from './transaction.ts'
+import type { Core } from './core.ts'
+import type { ShardView } from './view.ts'
+
+/** In one phase. */
+export async function commitBranch({ backend: { connection }, xid }: Branch): Promise<void> {
+  if (xid === null) await connection.query('COMMIT')
+  else {
+    await connection.query(`XA END ${xid}`)
+    await connection.query(`XA COMMIT ${xid} ONE PHASE`)
+  }
+}
+
+/** What can't be rolled back is cut off: the server does it then, or, once prepared, whoever looks for what is in doubt. */
+export async function rollbackBranch({ backend: { connection }, xid, prepared }: Branch): Promise<void> {
+  try {
+    if (!connection.open) return
+    if (xid === null) await connection.query('ROLLBACK')
+    else {
+      // Refused where the server has rolled back already (1614 after a deadlock), or it was ended before.
+      if (!prepared) await connection.query(`XA END ${xid}`).catch(() => {})
+      await connection.query(`XA ROLLBACK ${xid}`)
+    }
+  } catch {
+    connection.destroy()
+  }
+}
+
+const finishMs = 5_000
+
+/**
+ * @param branches those that wrote, but the decider's
+ * @param own the decider's branch, when it is still open
+ * @returns the branches that are committed; the decision stands
+ * @throws nothing is committed and nothing will be; SW-GATE-009: not known
+ */
+export async function commitByXa(
+  core: Core,
+  gtrid: string,
+  decider: ShardView,
+  branches: readonly Branch[],
+  own: Branch | null,
+): Promise<void> {
+  const { xa } = core
+  xa.active.add(gtrid)
+  try {
+    await xa.ensure(decider)
+    for (const branch of branches) {
+      await branch.backend.connection.query(`XA END ${branch.xid}`)
+      await branch.backend.connection.query(`XA PREPARE ${branch.xid}`)
+      branch.prepared = true
+      if (branch === branches[0]) await xa.reached('prepared-one')
+    }
+    await xa.reached('prepared-all')
+    await decide(core, gtrid, decider, own)
+    await xa.reached('decided')
+    await Promise.all(
+      branches.map(async (branch, i) => {
+        if (i > 0 && branches.length > 1) await xa.reached('committed-one')
+        await finish(core, branch)
+      }),
+    )
+    xa.finished(gtrid, decider)
+  } finally {
+    xa.active.delete(gtrid)
+  }
+}
+
+async function decide(core: Core, gtrid: string, decider: ShardView, own: Branch | null): Promise<void> {
+  const { xa } = core
+  try {
+    if (own === null) {
+      const backend = await innerConnection(core, decider)
+      try {
+        await xa.write(backend.connection, gtrid, 'commit')
+      } finally {
+        backend.pool.give(backend)
+      }
+      return
+    }
+    await xa.write(own.backend.connection, gtrid, 'commit')
+    await xa.reached('decision-written')
+    await own.backend.connection.query('COMMIT')
+  } catch (error) {
+    if (isServerError(error, 1062))
+      throw gateErrors.lostTransaction({ shard: shardName(decider), cause: 'it was given up by another gate' }, error)
+    if (!isConnectionLost(error) || error.outcome === 'nothingSent') throw error
+    // The commit may stand: whoever inserts first under this id has decided.
+    const outcome = await xa.judge(gtrid, decider).catch((cause: unknown) => {
+      throw gateErrors.unknownOutcome({ shard: shardName(decider), cause: 'during COMMIT' }, cause)
+    })
+    if (outcome === 'rollback') throw gateErrors.lostTransaction({ shard: shardName(decider), cause: 'during COMMIT' }, error)
+  }
+}
+
+/** It is decided: a branch that does not answer is committed later by whoever looks for it. */
+async function finish(core: Core, branch: Branch): Promise<void> {
+  try {
+    await branch.backend.connection.query(`XA COMMIT ${branch.xid}`)
+    return
+  } catch {
+    branch.backend.connection.destroy()
+  }
+  const untilMs = core.clock.monotonicMs() + finishMs
+  while (core.clock.monotonicMs() < untilMs) {
+    try {
+      const other = await innerConnection(core, branch.shard)
+      try {
+        await other.connection.query(`XA COMMIT ${branch.xid}`)
+        return
+      } finally {
+        other.pool.give(other)
+      }
+    } catch {
+      // 1397: not there any more, or still with the connection that was cut a moment ago.
+      await core.clock.sleep(50)
+    }
+  }
+}

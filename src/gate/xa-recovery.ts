@@ -1,0 +1,105 @@
+/**
+ * Ends branches that are in doubt: prepared, and nobody there who commits them (xa.ts says why this is right). Every gate looks, at all servers that it routes to;
+ * what two of them do at once they do alike. A branch is left alone for `xaDoubtMs` after it was first seen: its gate is probably at work.
+ *
+ * MariaDB keeps a prepared branch with its connection while that lives: XA COMMIT by another answers 1397 then, and it is looked at again.
+ */
+import { isServerError } from '../mysql/errors.ts'
+import { xaPrefix } from '../mysql/our-schema.ts'
+import { innerConnection } from './inner-statements.ts'
+import type { Core } from './core.ts'
+import type { ShardView } from './view.ts'
+
+const unknownXid = 1397
+
+export class XaRecovery {
+  readonly #core: Core
+  readonly #seen = new Map<string, number>()
+  readonly #refused = new Set<string>()
+  #running: Promise<void> | null = null
+  #passes = 0
+
+  constructor(core: Core) {
+    this.#core = core
+  }
+
+  /** Now and then; while no keyspace asks for XA, less often. */
+  tick(): void {
+    const asked = [...this.#core.watch.view.keyspaces.values()].some(({ record }) => record.transactionMode === 'xa')
+    if (!asked && this.#passes++ % 30 !== 0) return
+    this.#running ??= this.pass()
+      .catch((error: unknown) => this.#core.log.warn({ error }, 'looking for transactions in doubt failed'))
+      .finally(() => (this.#running = null))
+  }
+
+  async settled(): Promise<void> {
+    await this.#running
+  }
+
+  async pass(): Promise<void> {
+    await this.#core.xa.forgetFinished()
+    const byServer = new Map<string, ShardView>()
+    for (const keyspace of this.#core.watch.view.keyspaces.values())
+      if (keyspace.role !== 'replica') for (const shard of keyspace.shards) byServer.set(shard.server.id, shard)
+    const found = new Set<string>()
+    let complete = true
+    for (const [id, shard] of byServer) {
+      try {
+        for (const xid of await this.#look(shard)) found.add(xid)
+      } catch (error) {
+        complete = false
+        if (this.#refused.has(id)) continue
+        this.#refused.add(id)
+        this.#core.log.warn(
+          { server: id, error },
+          'transactions in doubt can not be looked for there: on MySQL the account of the gate needs XA_RECOVER_ADMIN',
+        )
+      }
+    }
+    for (const xid of this.#seen.keys()) if (!found.has(xid)) this.#seen.delete(xid)
+    if (!complete || this.#passes % 1000 !== 1) return
+    for (const shard of byServer.values()) await this.#core.xa.purge(shard, found.size === 0).catch(() => {})
+  }
+
+  /** Ours that are prepared on the server of this shard; those that are there too long are ended. */
+  async #look(shard: ShardView): Promise<string[]> {
+    const backend = await innerConnection(this.#core, shard)
+    try {
+      const answer = await backend.connection.all('XA RECOVER')
+      const all = answer.flatMap((row) => {
+        const [data, length] = [row['data'] ?? Buffer.alloc(0), Number(row['gtrid_length'])]
+        const gtrid = data.toString('latin1', 0, length)
+        return gtrid.startsWith(xaPrefix) ? [{ gtrid, xid: `X'${hexOf(data, 0, length)}',X'${hexOf(data, length, data.length)}'` }] : []
+      })
+      const nowMs = this.#core.clock.monotonicMs()
+      for (const { gtrid, xid } of all) {
+        const key = `${shard.server.id} ${xid}`
+        const sinceMs = this.#seen.get(key) ?? nowMs
+        this.#seen.set(key, sinceMs)
+        if (this.#core.xa.active.has(gtrid) || nowMs - sinceMs < this.#core.config.xaDoubtMs) continue
+        const decider = this.#core.xa.shard(gtrid.slice(gtrid.indexOf('-', xaPrefix.length) + 1))
+        if (decider === undefined) {
+          this.#core.log.error(
+            { xid, server: shard.server.id },
+            'a transaction is in doubt and the shard that knows its outcome serves no more',
+          )
+          continue
+        }
+        const outcome = await this.#core.xa.judge(gtrid, decider)
+        try {
+          await backend.connection.query(`XA ${outcome.toUpperCase()} ${xid}`)
+          this.#core.log.warn({ xid, outcome, server: shard.server.id }, 'a transaction that was in doubt was ended')
+        } catch (error) {
+          if (!isServerError(error, unknownXid)) throw error
+        }
+      }
+      return all.map(({ xid }) => `${shard.server.id} ${xid}`)
+    } finally {
+      backend.pool.give(backend)
+    }
+  }
+}
+
+function hexOf(bytes: Buffer, from: number, to: number): string {
+  return bytes.subarray(from, to).toString('hex')
+}

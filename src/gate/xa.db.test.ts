@@ -1,0 +1,178 @@
+/** Transactions over several shards under `transaction_mode: xa`: all of it or nothing, whoever dies and when. */
+import assert from 'node:assert/strict'
+import { after, before, beforeEach, describe, test } from 'node:test'
+import { flavours, testServer, type TestServer } from '../../test/kit/servers.ts'
+import { connect } from '../mysql/connect.ts'
+import type { Connection } from '../mysql/connection.ts'
+import type { Gate } from './gate.ts'
+import { addKeyspace, addServer, addUser, MemoryStore, startGate } from './testkit/world.ts'
+import { xaCrashPoints } from './xa.ts'
+
+const shardNames = ['-40', '40-80', '80-c0', 'c0-']
+const schemaOf = (name: string): string => `x_${name.replace('-', '_')}`
+/** hash(1) and hash(3) and hash(4) stand on three shards. */
+const insert = "INSERT INTO t VALUES (1, 'a'), (3, 'c'), (4, 'd')"
+
+for (const flavour of flavours()) {
+  describe(flavour, () => {
+    let server: TestServer
+    let admin: Connection
+    let store: MemoryStore
+    let gate: Gate
+    let port: number
+    let started = 0
+    const client = (to = port): Promise<Connection> =>
+      connect({ host: '127.0.0.1', port: to, user: 'app', password: 'secret', database: 'app' })
+    const another = (): ReturnType<typeof startGate> => startGate(store, { xaDoubtMs: 150, xaCheckMs: 50 }, undefined, `gate-${++started}`)
+    const until = async (what: string, holds: () => Promise<boolean>): Promise<void> => {
+      for (let i = 0; !(await holds()); i++) {
+        assert.ok(i < 200, what)
+        await new Promise((resolve) => setTimeout(resolve, 50))
+      }
+    }
+    const inDoubt = async (): Promise<number> => (await admin.all('XA RECOVER')).length
+    const rows = async (): Promise<number> => {
+      let count = 0
+      for (const name of shardNames) count += Number(await admin.value(`SELECT COUNT(*) FROM ${schemaOf(name)}.t`))
+      return count
+    }
+
+    before(async () => {
+      server = await testServer({ flavour })
+      admin = await connect(server.config)
+      await admin.query("CREATE USER sw_gate@'%' IDENTIFIED BY 'gate-secret'")
+      await admin.query("GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, PROCESS, CREATE TEMPORARY TABLES ON *.* TO sw_gate@'%'")
+      if (flavour === 'mysql') await admin.query("GRANT XA_RECOVER_ADMIN ON *.* TO sw_gate@'%'")
+      for (const name of shardNames) {
+        await admin.query(`CREATE DATABASE ${schemaOf(name)} CHARACTER SET utf8mb4`)
+        await admin.query(`CREATE TABLE ${schemaOf(name)}.t (id BIGINT PRIMARY KEY, v VARCHAR(40) UNIQUE)`)
+      }
+      store = new MemoryStore()
+      await addServer(store, 's1', server.port, flavour)
+      await addUser(store, 'app', 'secret')
+      const vschema = {
+        sharded: true,
+        vindexes: { hash: { type: 'hash' } },
+        tables: { t: { column_vindexes: [{ column: 'id', name: 'hash' }] } },
+      }
+      const shards = shardNames.map((name) => ({ name, serverId: 's1', schema: schemaOf(name) }))
+      await addKeyspace(store, 'app', shards, { sharded: true, vschema, mode: 'xa' })
+      ;({ gate, port } = await another())
+    })
+    after(async () => {
+      await gate?.stop()
+      await admin?.close()
+      await server?.[Symbol.asyncDispose]()
+    })
+    beforeEach(async () => {
+      await until('what was in doubt is ended', async () => (await inDoubt()) === 0)
+      for (const name of shardNames) await admin.query(`DELETE FROM ${schemaOf(name)}.t`)
+    })
+
+    test('statements and transactions over shards commit, roll back, go back to savepoints; nothing is left', async () => {
+      const c = await client()
+      assert.equal((await c.query(insert)).kind, 'ok')
+      assert.equal(await rows(), 3)
+      await c.query('BEGIN')
+      await c.query("UPDATE t SET v = CONCAT(v, '1')")
+      await c.query('SAVEPOINT here')
+      await c.query('DELETE FROM t')
+      assert.equal(await c.value('SELECT COUNT(*) FROM t'), '0')
+      await c.query('ROLLBACK TO SAVEPOINT here')
+      assert.equal(await c.value("SELECT COUNT(*) FROM t WHERE v LIKE '%1'"), '3')
+      await c.query('COMMIT')
+      await c.query('BEGIN')
+      await c.query('DELETE FROM t')
+      await c.query('ROLLBACK')
+      assert.equal(await c.value("SELECT COUNT(*) FROM t WHERE v LIKE '%1'"), '3')
+      await c.query('SET autocommit = 0')
+      await c.query("UPDATE t SET v = CONCAT(v, '2')")
+      await c.query('COMMIT')
+      await c.query("UPDATE t SET v = 'same' WHERE id = 1")
+      await c.query('ROLLBACK')
+      await c.query('SET autocommit = 1')
+      assert.equal(await c.value("SELECT COUNT(*) FROM t WHERE v LIKE '%12'"), '3')
+      await assert.rejects(c.query("INSERT INTO t VALUES (2, 'b'), (5, 'b5'), (4, 'd')"), /1062/)
+      assert.equal(await rows(), 3, 'a statement that fails on one shard is undone on all')
+      await c.query('BEGIN')
+      await c.query("INSERT INTO t VALUES (2, 'b')")
+      await assert.rejects(c.query("INSERT INTO t VALUES (5, 'b5'), (4, 'd')"), /1062/)
+      await c.query('COMMIT')
+      assert.equal(await rows(), 4)
+      assert.equal(await inDoubt(), 0)
+      await until('decisions go', async () => (await admin.value('SELECT COUNT(*) FROM _shardwright.control_decision')) === '0')
+      await c.close()
+    })
+
+    for (const point of xaCrashPoints) {
+      test(`promise 1: a gate that dies at ${point} leaves all of it or nothing`, async () => {
+        const dying = await another()
+        const reached = new Promise<void>((resolve) => {
+          dying.gate.core.xa.reached = (at) => {
+            if (at !== point) return undefined
+            resolve()
+            return new Promise(() => {})
+          }
+        })
+        const c = await client(dying.port)
+        const answer = c.query(insert).then(
+          () => 'committed',
+          () => 'no answer',
+        )
+        await reached
+        await dying.gate.stop()
+        assert.equal(await answer, 'no answer')
+        await until('another gate ends what is in doubt', async () => (await inDoubt()) === 0)
+        const expected = point === 'decided' || point === 'committed-one' ? 3 : 0
+        await until('its connections have ended', async () => (await rows()) === expected)
+        const other = await client()
+        await other.query(`INSERT INTO t VALUES (10, 'x') ON DUPLICATE KEY UPDATE v = 'x'`)
+        await other.query("UPDATE t SET v = CONCAT('u', id)")
+        assert.equal(await rows(), expected + 1, 'no lock is left')
+        await other.close()
+      })
+    }
+
+    test('promise 1: a gate that sleeps past the decision of another one can not commit', async () => {
+      const slow = await another()
+      let go = (): void => {}
+      const reached = new Promise<void>((resolve) => {
+        slow.gate.core.xa.reached = (at) => {
+          if (at !== 'prepared-all') return undefined
+          resolve()
+          return new Promise((wake) => (go = wake))
+        }
+      })
+      const c = await client(slow.port)
+      const answer = assert.rejects(c.query(insert), /SW-GATE-008|rolled back/)
+      await reached
+      // It works still, as far as it knows; the other one sees a transaction that nobody ends.
+      await until(
+        'the other gate decides',
+        async () => (await admin.value("SELECT COUNT(*) FROM _shardwright.control_decision WHERE outcome = 'rollback'")) !== '0',
+      )
+      go()
+      await answer
+      await until('nothing is in doubt', async () => (await inDoubt()) === 0)
+      assert.equal(await rows(), 0)
+      await c.close()
+      await slow.gate.stop()
+    })
+
+    test('promise 1: connections cut after the decision: the answer is OK and the rows are there', async () => {
+      const own = await another()
+      own.gate.core.xa.reached = (at) => {
+        if (at !== 'decided') return undefined
+        return (async () => {
+          const ids = await admin.allText("SELECT ID AS id FROM information_schema.PROCESSLIST WHERE USER = 'sw_gate'")
+          for (const { id } of ids) await admin.query(`KILL ${id}`).catch(() => {})
+        })()
+      }
+      const c = await client(own.port)
+      await c.query(insert)
+      assert.equal(await rows(), 3)
+      await c.close()
+      await own.gate.stop()
+    })
+  })
+}

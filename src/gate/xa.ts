@@ -1,0 +1,147 @@
+/**
+ * Transactions over several shards that are atomic (`transaction_mode: xa`), by the servers' own XA.
+ *
+ * - The shard that a transaction touches first is its *decider*. Its branch is an ordinary transaction; every other one is begun by XA START. A transaction of one shard costs
+ *   nothing more, and one that wrote on one shard only commits in one phase.
+ * - COMMIT: PREPARE all branches that wrote but the decider's; insert the decision (`commit`, by the transaction's id) in the decider's transaction and commit that: this one commit is
+ *   the outcome, with the decider's rows. Then XA COMMIT the others. The decision's row goes when all have answered.
+ * - In doubt (a gate died, a server answered nothing) any gate decides after a while: it inserts `rollback` under the same id on the decider's server. The primary key is the
+ *   compare-and-set: that insert waits for a decision under way; whoever comes second finds the first one's word. A gate that wakes up late can't commit: its own insert is refused.
+ *   So no branch is committed without a decision that stands, and none rolled back while one may still come.
+ * - Nobody reads a branch's rows as committed before the decision; after it, and before the last XA COMMIT, some shards show it and some do not, as parts of a scattered read may.
+ *
+ * Ids: gtrid `sw1-<random>-<uid of the decider's shard>`, bqual the uid of the branch's shard.
+ */
+import { randomBytes } from 'node:crypto'
+import { controlSchema, xaPrefix } from '../mysql/our-schema.ts'
+import type { Connection } from '../mysql/connection.ts'
+import { isServerError } from '../mysql/errors.ts'
+import type { Core } from './core.ts'
+import { innerConnection } from './inner-statements.ts'
+import type { ShardView } from './view.ts'
+
+/** Where a gate may die, for tests. */
+export const xaCrashPoints = ['prepared-one', 'prepared-all', 'decision-written', 'decided', 'committed-one'] as const
+export type XaCrashPoint = (typeof xaCrashPoints)[number]
+
+export type Outcome = 'commit' | 'rollback'
+
+const table = `${controlSchema}.control_decision`
+
+export class Xa {
+  readonly #core: Core
+  /** Transactions of this gate that are being committed, by id. */
+  readonly active = new Set<string>()
+  readonly #ready = new Set<string>()
+  readonly #done = new Map<string, string[]>()
+  /** Replaced by tests. */
+  reached: (point: XaCrashPoint) => Promise<void> | undefined = () => undefined
+
+  constructor(core: Core) {
+    this.#core = core
+  }
+
+  /** Whether branches of the keyspace are XA's. */
+  wanted(keyspace: string): boolean {
+    return this.#core.watch.view.keyspaces.get(keyspace)?.record.transactionMode === 'xa'
+  }
+
+  newId(decider: ShardView): string {
+    return `${xaPrefix}${randomBytes(10).toString('hex')}-${decider.uid}`
+  }
+
+  /** `gtrid,bqual` as SQL. */
+  static xid(gtrid: string, shard: ShardView): string {
+    return `X'${Buffer.from(gtrid).toString('hex')}',X'${Buffer.from(shard.uid).toString('hex')}'`
+  }
+
+  /** Makes the table of decisions where it is missing; before anything is prepared. */
+  async ensure(shard: ShardView): Promise<void> {
+    if (this.#ready.has(shard.server.id)) return
+    const backend = await innerConnection(this.#core, shard)
+    try {
+      await backend.connection.query(`CREATE DATABASE IF NOT EXISTS ${controlSchema} DEFAULT CHARACTER SET utf8mb4`)
+      await backend.connection.query(
+        `CREATE TABLE IF NOT EXISTS ${table} (gtrid VARBINARY(64) NOT NULL PRIMARY KEY, outcome VARCHAR(8) CHARACTER SET ascii NOT NULL, at DATETIME NOT NULL) ENGINE=InnoDB`,
+      )
+      this.#ready.add(shard.server.id)
+    } finally {
+      backend.pool.give(backend)
+    }
+  }
+
+  /** Within the decider's transaction, or in autocommit. 1062: it was decided otherwise. */
+  async write(connection: Connection, gtrid: string, outcome: Outcome): Promise<void> {
+    await connection.query(`INSERT INTO ${table} VALUES (${hex(gtrid)}, '${outcome}', UTC_TIMESTAMP())`)
+  }
+
+  /** What stands, or from now on `rollback`. Errors: of the decider's server, 1205 while it is being decided. */
+  async judge(gtrid: string, decider: ShardView): Promise<Outcome> {
+    await this.ensure(decider)
+    const backend = await innerConnection(this.#core, decider)
+    try {
+      try {
+        await this.write(backend.connection, gtrid, 'rollback')
+        return 'rollback'
+      } catch (error) {
+        if (!isServerError(error, 1062)) throw error
+        return (await backend.connection.value(`SELECT outcome FROM ${table} WHERE gtrid = ${hex(gtrid)}`)) === 'commit'
+          ? 'commit'
+          : 'rollback'
+      }
+    } finally {
+      backend.pool.give(backend)
+    }
+  }
+
+  /** All branches have answered: the decision is not needed any more. */
+  finished(gtrid: string, decider: ShardView): void {
+    const list = this.#done.get(decider.uid)
+    if (list === undefined) this.#done.set(decider.uid, [gtrid])
+    else list.push(gtrid)
+  }
+
+  async forgetFinished(): Promise<void> {
+    for (const [uid, list] of this.#done) {
+      this.#done.delete(uid)
+      const decider = this.shard(uid)
+      if (decider === undefined) continue
+      const backend = await innerConnection(this.#core, decider)
+      try {
+        for (let i = 0; i < list.length; i += 500)
+          await backend.connection.query(
+            `DELETE FROM ${table} WHERE gtrid IN (${list
+              .slice(i, i + 500)
+              .map(hex)
+              .join(', ')})`,
+          )
+      } finally {
+        backend.pool.give(backend)
+      }
+    }
+  }
+
+  /** Decisions of gates that died. `rollback` stays as long as any connection can: whoever would commit late must find it. */
+  async purge(shard: ShardView, nothingPrepared: boolean): Promise<void> {
+    const backend = await innerConnection(this.#core, shard)
+    try {
+      await backend.connection.query(`DELETE FROM ${table} WHERE outcome = 'rollback' AND at < UTC_TIMESTAMP() - INTERVAL 30 DAY`)
+      if (nothingPrepared)
+        await backend.connection.query(`DELETE FROM ${table} WHERE outcome = 'commit' AND at < UTC_TIMESTAMP() - INTERVAL 1 DAY`)
+    } finally {
+      backend.pool.give(backend)
+    }
+  }
+
+  shard(uid: string): ShardView | undefined {
+    for (const keyspace of this.#core.watch.view.keyspaces.values()) {
+      const found = keyspace.shards.find((shard) => shard.uid === uid)
+      if (found !== undefined) return found
+    }
+    return undefined
+  }
+}
+
+function hex(gtrid: string): string {
+  return `X'${Buffer.from(gtrid).toString('hex')}'`
+}
