@@ -17,6 +17,7 @@ import type { VindexValue } from '../keyspace/vindex.ts'
 import type { KeptWrite } from './kept-write.ts'
 import type { ColumnInfo } from './plan/catalog.ts'
 import type { LookupEntry } from './plan/lookup.ts'
+import { movedRows } from './moved-rows.ts'
 import type { GatherUse, WriteTarget } from './plan/gather-types.ts'
 import type { RouteInputs } from './plan/plan.ts'
 import type { Runner } from './runner.ts'
@@ -67,10 +68,20 @@ export class GatherWrites {
           return await this.#chosen(use, context, cleanups)
         case 'inserted':
           return await this.#inserted(use, context, cleanups, found)
+        case 'moved': {
+          const scratch = await this.#scratch(context, cleanups)
+          await this.#fill(context, scratch, () => ' FOR UPDATE')
+          const { parts, said, entries, gone } = await movedRows(scratch, use, given.job, context)
+          moved = said
+          await given.kept?.moved(on, entries, gone)
+          return parts
+        }
       }
     }
     const inserts = use.kind === 'inserted'
+    let moved: WriteSummary | null = null
     const sum = (results: readonly OkResult[]): WriteSummary => {
+      if (moved !== null) return moved
       if (inserts) return insertSummary(results, use.ignore, found.warnings)
       if (results.length > 0) return summary(results)
       return { affectedRows: 0n, warnings: 0, info: verb === 'update' ? 'Rows matched: 0  Changed: 0  Warnings: 0' : '' }
@@ -225,7 +236,7 @@ const notByValues = {
 }
 
 /** Null: on all shards. */
-function idOf(row: readonly (Buffer | null)[], id: bigint | undefined, target: WriteTarget): Uint8Array | null {
+export function idOf(row: readonly (Buffer | null)[], id: bigint | undefined, target: WriteTarget): Uint8Array | null {
   const { place } = target
   switch (place.kind) {
     case 'everywhere':
@@ -252,7 +263,7 @@ function storedAt(table: string, column: ColumnInfo, row: readonly (Buffer | nul
   return storedValue(table, column, at < 0 && id !== undefined ? { type: 'integer', value: id } : given, true)
 }
 
-function entriesOf(
+export function entriesOf(
   row: readonly (Buffer | null)[],
   id: bigint | undefined,
   lookups: Inserted['lookups'],

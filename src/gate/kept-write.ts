@@ -79,6 +79,12 @@ export class KeptWrite implements WriteHooks {
     await this.entries(on, made)
   }
 
+  /** Rows that get another place: what they have there, and what they had. */
+  async moved(on: Transaction, entries: readonly LookupEntry[], gone: readonly LookupEntry[]): Promise<void> {
+    sweepAfter(this.#core, on, this.#keyspace.name, gone)
+    await this.entries(on, entries)
+  }
+
   /** The same for rows that are given by their keys. */
   async byKeys(
     on: Transaction,

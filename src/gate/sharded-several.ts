@@ -137,9 +137,11 @@ export class SeveralShards {
     lookups: readonly OwnedLookup[]
     reads: { shard: ShardView; text: Buffer; parameters: readonly number[] }[]
   } | null {
-    const change = plan.lookups ?? null
     const use = routed.gather?.use
-    const inserted = use?.kind === 'inserted' ? use.lookups.map(({ lookup }) => lookup) : (plan.insert?.lookups ?? [])
+    // Rows that move bring what they have along.
+    const change = use?.kind === 'moved' ? null : (plan.lookups ?? null)
+    const inserted =
+      use?.kind === 'inserted' || use?.kind === 'moved' ? use.lookups.map(({ lookup }) => lookup) : (plan.insert?.lookups ?? [])
     const lookups = change?.lookups ?? inserted
     if (lookups.length === 0) return null
     const { core, runner } = this.#context

@@ -67,6 +67,8 @@ for (const flavour of flavours()) {
     beforeEach(async () => {
       await until('what was in doubt is ended', async () => (await inDoubt()) === 0)
       for (const name of shardNames) await admin.query(`DELETE FROM ${schemaOf(name)}.t`)
+      // Made with the first decision.
+      await admin.query('DELETE FROM _shardwright.control_decision').catch(() => {})
     })
 
     test('statements and transactions over shards commit, roll back, go back to savepoints; nothing is left', async () => {

@@ -22,6 +22,8 @@ export type OracleOptions = {
   readonly rows?: number
   /** On a real installation whose shards are switched meanwhile. */
   readonly reshard?: boolean
+  /** How transactions over several shards end. */
+  readonly mode?: 'multi' | 'xa'
 }
 
 export type Tally = { asked: number; refused: number; bothRefuse: number; wrong: number }
@@ -76,11 +78,12 @@ export class Oracle {
     const schemas = dice.map((d, i) => makeSchema(d, flavour, clients === 1 ? '' : `p${i}_`))
     const vschema = {
       ...(schemas[0] as SchemaSpec).vschema,
+      vindexes: Object.assign({}, ...schemas.map((s) => (s.vschema as { vindexes: object }).vindexes)) as object,
       tables: Object.assign({}, ...schemas.map((s) => (s.vschema as { tables: object }).tables)) as object,
     }
-    const creates = schemas.flatMap((schema) => schema.tables.map((table) => table.create))
+    const creates = schemas.flatMap((schema) => [...schema.tables.map((table) => table.create), ...schema.also])
     await using resharding = this.#options.reshard === true ? await startResharding(flavour, vschema, creates) : null
-    await using plain = resharding === null ? await startWorld(flavour, vschema) : null
+    await using plain = resharding === null ? await startWorld(flavour, vschema, this.#options.mode) : null
     const world = (resharding ?? plain) as World
     const done = new AbortController()
     const switching = resharding?.switching(done.signal)
@@ -162,7 +165,7 @@ class Client {
     this.#four = await this.#world.four()
     const { shard } = this.#world
     this.#shards = shard === null ? null : await Promise.all(shardNames.map((name) => shard(name)))
-    for (const { create } of this.#schema.tables) {
+    for (const create of [...this.#schema.tables.map((table) => table.create), ...this.#schema.also]) {
       await this.#one.query(create)
       if (this.#shards !== null) await this.#four.query(create)
     }

@@ -11,6 +11,7 @@ const { values } = parseArgs({
     flavour: { type: 'string', default: 'mariadb' },
     clients: { type: 'string', default: '1' },
     reshard: { type: 'boolean', default: false },
+    mode: { type: 'string', default: 'multi' },
     show: { type: 'string', default: '10' },
     refused: { type: 'string', default: '0' },
   },
@@ -21,6 +22,7 @@ const oracle = new Oracle({
   flavour: values.flavour as Flavour,
   clients: Number(values.clients),
   reshard: values.reshard,
+  mode: values.mode as 'multi' | 'xa',
 })
 const report = await oracle.run()
 process.stdout.write(printReport(report, { differences: Number(values.show), refused: Number(values.refused) }))

@@ -32,7 +32,12 @@ export type TableSpec = {
   readonly sharding: 'key' | 'other' | 'text' | 'reference'
   readonly create: string
 }
-export type SchemaSpec = { readonly tables: readonly TableSpec[]; readonly vschema: object }
+export type SchemaSpec = {
+  readonly tables: readonly TableSpec[]
+  /** Tables that nothing asks for: a lookup's. */
+  readonly also: readonly string[]
+  readonly vschema: object
+}
 
 export const texts = [
   'a',
@@ -113,11 +118,18 @@ export function makeSchema(dice: Dice, flavour: 'mariadb' | 'mysql', prefix: str
     return { name: full, columns, sharding, create }
   }
   const tables = [table('a', 'key'), table('b', 'key'), table('c', 'key'), table('o', 'other'), table('t', 'text'), table('r', 'reference')]
+  // c is found by n as well, through a table that is sharded by it.
+  const index = `${prefix}c_idx`
+  const byN = { type: 'consistent_lookup', params: { table: index, from: 'n,id', to: 'keyspace_id' }, owner: `${prefix}c` }
+  const c = vtables[`${prefix}c`] as { column_vindexes: object[] }
+  c.column_vindexes.push({ columns: ['n', 'id'], name: `${prefix}by_n` })
+  vtables[index] = { column_vindexes: [{ column: 'n', name: 'hash' }] }
   return {
     tables,
+    also: [`CREATE TABLE ${index} (n INT NOT NULL, id INT NOT NULL, keyspace_id VARBINARY(16) NOT NULL, PRIMARY KEY (n, id))`],
     vschema: {
       sharded: true,
-      vindexes: { hash: { type: 'hash' }, xx: { type: 'xxhash' }, loose: { type: 'unicode_loose_xxhash' } },
+      vindexes: { hash: { type: 'hash' }, xx: { type: 'xxhash' }, loose: { type: 'unicode_loose_xxhash' }, [`${prefix}by_n`]: byN },
       tables: vtables,
     },
   }

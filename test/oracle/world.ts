@@ -26,13 +26,14 @@ export function schemaOf(name: string): string {
   return `four_${name.replace('-', '_')}`
 }
 
-export async function startWorld(flavour: Flavour, vschema: object): Promise<World> {
+export async function startWorld(flavour: Flavour, vschema: object, mode: 'multi' | 'xa' = 'multi'): Promise<World> {
   if (!flavours().includes(flavour)) throw new Error(`no ${flavour} server is set up here: npm run setup`)
   const server = await testServer({ flavour, binlog: false, bufferPoolMb: 64, extra: { 'max-connections': 400 } })
   try {
     const admin = await connect(server.config)
     await admin.query("CREATE USER sw_gate@'%' IDENTIFIED BY 'gate-secret'")
     await admin.query(`GRANT ${rights} ON *.* TO sw_gate@'%'`)
+    if (flavour === 'mysql') await admin.query("GRANT XA_RECOVER_ADMIN ON *.* TO sw_gate@'%'")
     for (const schema of ['one', ...shardNames.map(schemaOf)]) await admin.query(`CREATE DATABASE \`${schema}\` CHARACTER SET utf8mb4`)
     await admin.close()
     const store = new MemoryStore()
@@ -42,7 +43,7 @@ export async function startWorld(flavour: Flavour, vschema: object): Promise<Wor
       store,
       'four',
       shardNames.map((name) => ({ name, serverId: 's1', schema: schemaOf(name) })),
-      { sharded: true, vschema },
+      { sharded: true, vschema, mode },
     )
     const { gate, port } = await startGate(store, {}, errorsOnly)
     return {

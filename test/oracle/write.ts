@@ -115,6 +115,14 @@ export class Writes {
         return made(`UPDATE ${table.name} SET ${set()} WHERE ${byKey()}`)
       case 'updateScattered':
         return made(`UPDATE ${table.name} SET ${set()} WHERE ${where()}`)
+      case 'updateKey': {
+        const moves =
+          table.sharding === 'text' ? mark(keyFor(table, dice)) : dice.pick([mark(keyFor(table, dice)), `${key} + 1`, 'id % 24'])
+        const also = dice.chance(0.4) ? `, ${set()}` : ''
+        return made(
+          `UPDATE ${table.name} SET ${key} = ${moves}${also} WHERE ${dice.pick([byKey(), `id < ${mark(String(dice.below(12)))}`, where()])}${dice.chance(0.15) ? ` ORDER BY id LIMIT ${mark('2')}` : ''}`,
+        )
+      }
       case 'updateJoin': {
         const other = dice.pick(this.#schema.tables.filter((t) => t.sharding !== 'text' && t !== table))
         const on =

@@ -1,8 +1,9 @@
 /** UPDATE and DELETE over a sharded keyspace. */
+import { isSwError } from '../../base/errors.ts'
 import type { Delete, Update } from '../../sql/ast.ts'
 import type { Analysis } from './analysis.ts'
 import { planErrors } from './errors.ts'
-import { gatherChange } from './gather-write.ts'
+import { gatherChange, gatherMove } from './gather-write.ts'
 import type { RoutedPlan, UnchangedKey } from './plan.ts'
 import type { BoundTable } from './scope.ts'
 import { lookupChange } from './lookup.ts'
@@ -16,20 +17,27 @@ export function planChange(statement: Update | Delete, analysis: Analysis, keysp
   const whole = compileText(count, analysis.edits)
   const changed = changedTables(statement, analysis)
   const unchanged: UnchangedKey[] = []
+  let moves = false
   for (const table of changed) {
     refuseDivergingCopies(table, analysis)
     if (table.entry?.kind !== 'sharded') continue
     if (statement.kind === 'update') {
       const single = analysis.scope.tables.length === 1
-      unchanged.push(
-        ...shardKeyAssignments(table, statement.assignments, analysis, {
-          single,
-          destination: single ? (roots[0]?.destination ?? null) : null,
-          duplicate: false,
-        }),
-      )
+      const destination = single ? (roots[0]?.destination ?? null) : null
+      try {
+        unchanged.push(...shardKeyAssignments(table, statement.assignments, analysis, { single, destination, duplicate: false }))
+      } catch (error) {
+        // Some row may get another shard key: it is moved, where that can be done.
+        if (!single || !isSwError(error, 'SW-GATE-120') || gatherMove(statement, table, analysis, count) === null) throw error
+        moves = true
+      }
     }
   }
+  const [only] = changed
+  const moved =
+    statement.kind === 'update' && only !== undefined && (moves || unchanged.length > 0)
+      ? gatherMove(statement, only, analysis, count)
+      : null
   const reference = changed.find((table) => table.entry?.kind === 'reference')
   if (reference !== undefined && roots.length > 0) {
     throw planErrors.refused({
@@ -52,6 +60,7 @@ export function planChange(statement: Update | Delete, analysis: Analysis, keysp
     offset: null,
     insert: null,
     lookups: lookupChange(statement, changed, analysis),
+    moved: moved === null ? null : { gather: moved, always: moves },
     unchanged,
     pins: [],
     tables: analysis.tables.map((table) => table.name),

@@ -33,6 +33,20 @@ export type GatherUse =
       readonly after: readonly Piece[]
       readonly row: 'tuple' | 'select'
     }
+  /**
+   * The statement itself is an UPDATE that may change shard keys: it runs over the rows that were put together, and what it changed is removed by its old key and
+   * inserted where it belongs now.
+   */
+  | {
+      readonly kind: 'moved'
+      /** Its columns: of a row before, to find it. */
+      readonly target: WriteTarget
+      /** The whole row after. */
+      readonly row: WriteTarget
+      readonly lookups: readonly { readonly lookup: OwnedLookup; readonly at: readonly number[] }[]
+      readonly before: readonly Piece[]
+      readonly after: readonly Piece[]
+    }
   /** `text` is the SELECT of an INSERT: its rows, as the columns would store them, are inserted on their shards by `before` VALUES … `after`. */
   | {
       readonly kind: 'inserted'

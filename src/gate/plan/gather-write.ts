@@ -18,7 +18,7 @@ import { ownedLookups } from './lookup.ts'
 import type { GatherPlan, GatherUse, WriteTarget } from './gather-types.ts'
 import type { Piece, Refusal, SequencePlan } from './plan.ts'
 import type { BoundTable } from './scope.ts'
-import { compileSpan, text } from './text.ts'
+import { compileSpan, compileText, text } from './text.ts'
 
 /** Null: not in this way either. */
 export function gatherChange(
@@ -56,6 +56,38 @@ export function gatherChange(
     ],
     refusal,
     use: { kind: 'chosen', target: keys, ...changeOf(statement, target, alias, keys, own, analysis) },
+  }
+}
+
+/** An UPDATE of shard keys. Null: not for this table. @param count tokens of the statement */
+export function gatherMove(statement: Update, target: BoundTable, analysis: Analysis, count: number): GatherPlan | null {
+  const info = target.columns
+  if (info === null || statement.with !== null || statement.ignore || analysis.tables.length > 1) return null
+  const keys = keyColumns(target)
+  if (keys === null) return null
+  // Rows are moved whole.
+  analysis.stars.push(null)
+  const gathered = gatherTables(analysis, analysis.tables)
+  if (gathered === null) return null
+  const columns = info.columns.filter((column) => !column.generated)
+  const names = columns.map((column) => column.name.toLowerCase())
+  const lookups = ownedLookups(target).map((lookup) => ({
+    lookup,
+    at: lookup.columns.map((column) => names.indexOf(column.name.toLowerCase())),
+  }))
+  if (lookups.some(({ lookup, at }) => lookup.lookup.unique || at.includes(-1))) return null
+  return {
+    steps: gathered.steps,
+    text: compileText(count, gathered.edits),
+    refusal: { construct: 'an UPDATE of the shard key', reason: 'rows move between shards', instead: 'DELETE and INSERT the row' },
+    use: {
+      kind: 'moved',
+      target: keys,
+      row: { table: target.name, columns, place: placeOf(target, names) },
+      lookups,
+      before: [],
+      after: [],
+    },
   }
 }
 

@@ -91,7 +91,7 @@ export function ownedLookups(table: BoundTable): OwnedLookup[] {
 export function refuseWithLookups(insert: Insert, table: BoundTable, lookups: readonly OwnedLookup[]): void {
   const unique = lookups.some(({ lookup }) => lookup.unique)
   const construct =
-    insert.verb === 'replace'
+    unique && insert.verb === 'replace'
       ? 'REPLACE'
       : insert.returning !== null
         ? 'INSERT … RETURNING'

@@ -219,6 +219,8 @@ export type RoutedPlan = {
   readonly limit: Slot | null
   readonly offset: Slot | null
   readonly insert: InsertPlan | null
+  /** An UPDATE whose rows may get another shard key: how it is done when they do (`always`, or when a key of `unchanged` is not). */
+  readonly moved?: { readonly gather: GatherPlan; readonly always: boolean } | null
   /** Lookup vindexes that an UPDATE or DELETE must keep in step. */
   readonly lookups?: LookupChange | null
   /** Shard key columns that an UPDATE sets to what WHERE holds them equal to; checked at execution (SW-GATE-120). */

@@ -49,7 +49,15 @@ function drawsId<S>(row: InsertRow, inputs: RouteInputs<S>): boolean {
 /** @throws SW-GATE-100, 110, 122, 131, 133 */
 export function routePlan<S>(plan: RoutedPlan, inputs: RouteInputs<S>): Routed<S> {
   if (plan.insert !== null && plan.insert.rows.length > 0) return routeInsert(plan, plan.insert.rows, inputs)
-  for (const key of plan.unchanged) requireUnchanged(key, inputs)
+  const moved = plan.moved ?? null
+  if (inputs.shards.length > 1) {
+    if (moved?.always === true) return { sends: [], merge: null, firstId: null, gather: moved.gather }
+    for (const key of plan.unchanged) {
+      if (isUnchanged(key, inputs)) continue
+      if (moved === null) throw planErrors.shardKeyChange({ table: key.table, column: key.column.name })
+      return { sends: [], merge: null, firstId: null, gather: moved.gather }
+    }
+  }
   const only = plan.destinations.length === 1 ? plan.destinations[0] : undefined
   const shards = only === undefined ? commonShard(plan, inputs) : shardsOf(only, inputs)
   if (shards === null) return { sends: [], merge: null, firstId: null, gather: gatherOf(plan) }
@@ -67,17 +75,15 @@ export function routePlan<S>(plan: RoutedPlan, inputs: RouteInputs<S>): Routed<S
 }
 
 /** `UPDATE … SET k = 5 … WHERE k = 5`: what ORMs write that save all columns. */
-function requireUnchanged<S>({ table, column, assigned, held }: UnchangedKey, inputs: RouteInputs<S>): void {
+function isUnchanged<S>({ table, column, assigned, held }: UnchangedKey, inputs: RouteInputs<S>): boolean {
   const was = slotValue(held, inputs)
   const becomes = slotValue(assigned, inputs)
   // A condition with NULL holds for no row.
-  if (was.type === 'null') return
-  if (becomes.type !== 'null') {
-    const utf8 = inputs.utf8 !== false
-    const [a, b] = [storedValue(table, column, was, utf8), storedValue(table, column, becomes, utf8)]
-    if (a.type === b.type && Buffer.compare(a.bytes, b.bytes) === 0) return
-  }
-  throw planErrors.shardKeyChange({ table, column: column.name })
+  if (was.type === 'null') return true
+  if (becomes.type === 'null') return false
+  const utf8 = inputs.utf8 !== false
+  const [a, b] = [storedValue(table, column, was, utf8), storedValue(table, column, becomes, utf8)]
+  return a.type === b.type && Buffer.compare(a.bytes, b.bytes) === 0
 }
 
 function gatherOf(plan: RoutedPlan): GatherPlan {

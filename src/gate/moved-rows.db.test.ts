@@ -1,0 +1,112 @@
+/** UPDATEs that change shard keys, against one unsharded server with the same rows. */
+import assert from 'node:assert/strict'
+import { after, before, beforeEach, describe, test } from 'node:test'
+import { flavours, testServer, type TestServer } from '../../test/kit/servers.ts'
+import { connect } from '../mysql/connect.ts'
+import type { Connection } from '../mysql/connection.ts'
+import type { Gate } from './gate.ts'
+import { addKeyspace, addServer, addUser, MemoryStore, startGate } from './testkit/world.ts'
+
+const shardNames = ['-40', '40-80', '80-c0', 'c0-']
+const schemaOf = (name: string): string => `m_${name.replace('-', '_')}`
+const create = `t (k INT NOT NULL, id INT NOT NULL, f FLOAT, d DATETIME(3) NULL, touched TIMESTAMP NOT NULL DEFAULT '2020-01-01 00:00:00', b VARBINARY(9), twice INT AS (id * 2) STORED,
+  PRIMARY KEY (id, k), UNIQUE KEY (k, b))`
+const rows = Array.from(
+  { length: 12 },
+  (_, i) => `(${i % 6}, ${i}, ${i}.1, '2024-02-0${(i % 9) + 1} 01:02:03.004', x'00ff${String(10 + i)}')`,
+).join(', ')
+
+for (const flavour of flavours()) {
+  describe(flavour, () => {
+    let server: TestServer
+    let admin: Connection
+    let gate: Gate
+    let c: Connection
+    let one: Connection
+
+    before(async () => {
+      server = await testServer({ flavour, binlog: false })
+      admin = await connect(server.config)
+      await admin.query("CREATE USER sw_gate@'%' IDENTIFIED BY 'gate-secret'")
+      await admin.query("GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, TRIGGER, CREATE TEMPORARY TABLES ON *.* TO sw_gate@'%'")
+      for (const schema of ['one', ...shardNames.map(schemaOf)]) {
+        await admin.query(`CREATE DATABASE ${schema} CHARACTER SET utf8mb4`)
+        await admin.query(`CREATE TABLE ${schema}.${create}`)
+        await admin.query(`CREATE TABLE ${schema}.watched (k INT PRIMARY KEY, n INT)`)
+      }
+      for (const name of shardNames)
+        await admin.query(
+          `CREATE TRIGGER ${schemaOf(name)}.w BEFORE UPDATE ON ${schemaOf(name)}.watched FOR EACH ROW SET NEW.n = NEW.n + 1`,
+        )
+      const store = new MemoryStore()
+      await addServer(store, 's1', server.port, flavour)
+      await addUser(store, 'app', 'secret')
+      const by = { column_vindexes: [{ column: 'k', name: 'hash' }] }
+      const vschema = { sharded: true, vindexes: { hash: { type: 'hash' } }, tables: { t: by, watched: by } }
+      await addKeyspace(
+        store,
+        'app',
+        shardNames.map((name) => ({ name, serverId: 's1', schema: schemaOf(name) })),
+        { sharded: true, vschema },
+      )
+      const started = await startGate(store)
+      gate = started.gate
+      c = await connect({ host: '127.0.0.1', port: started.port, user: 'app', password: 'secret', database: 'app' })
+      one = await connect({ ...server.config, database: 'one' })
+    })
+    after(async () => {
+      await Promise.all([c?.close(), one?.close()])
+      await gate?.stop()
+      await admin?.close()
+      await server?.[Symbol.asyncDispose]()
+    })
+    beforeEach(async () => {
+      for (const on of [c, one]) {
+        await on.query('DELETE FROM t')
+        await on.query(`INSERT INTO t (k, id, f, d, b) VALUES ${rows}`)
+      }
+    })
+
+    const read = 'SELECT *, HEX(b) FROM t ORDER BY id, k'
+    const said = async (on: Connection, sql: string): Promise<string> => {
+      const result = await on.query(sql)
+      return result.kind === 'ok' ? `${result.affectedRows} ${result.info}` : 'rows'
+    }
+
+    test('promise 10: rows move to the shard of their new key, whole, and the answer is that of one server', async () => {
+      for (const sql of [
+        'UPDATE t SET k = 77 WHERE k = 3',
+        'UPDATE t SET k = 3 WHERE k = 77',
+        'UPDATE t SET k = k + 100, f = 2.5 WHERE id < 5',
+        'UPDATE t SET k = id * 7 ORDER BY id DESC LIMIT 4',
+        "UPDATE t SET k = '9', b = x'01' WHERE id = 2 AND k > 0",
+        'UPDATE t AS z SET z.k = z.k WHERE z.id > 3',
+        'UPDATE t SET k = 5 WHERE k = 4711',
+      ]) {
+        assert.equal(await said(c, sql), await said(one, sql), sql)
+        assert.deepEqual(await c.allText(read), await one.allText(read), sql)
+      }
+      // Each stands where its key says: found by it alone.
+      for (const { k, id } of await one.allText('SELECT k, id FROM t'))
+        assert.equal(await c.value(`SELECT id FROM t WHERE k = ${k} AND id = ${id}`), id)
+    })
+
+    test('promise 10: duplicates are refused and nothing has moved; a transaction can undo it; triggers are not passed over', async () => {
+      const was = await one.allText(read)
+      for (const sql of ["UPDATE t SET k = 1, b = x'aa' WHERE id IN (3, 4, 5)", 'UPDATE t SET id = 7, k = 1 WHERE id = 2']) {
+        await assert.rejects(c.query(sql), /1062/, sql)
+        await assert.rejects(one.query(sql), /1062/, sql)
+      }
+      assert.deepEqual(await c.allText(read), was)
+      await c.query('BEGIN')
+      await c.query('UPDATE t SET k = 50 + id')
+      assert.equal(await c.value('SELECT COUNT(*) FROM t WHERE k = 50 + id'), '12')
+      await c.query('ROLLBACK')
+      assert.deepEqual(await c.allText(read), was)
+      await c.query('INSERT INTO watched VALUES (1, 1)')
+      await assert.rejects(c.query('UPDATE watched SET k = 2 WHERE k = 1'), /SW-GATE-100.*triggers/)
+      await c.query('UPDATE watched SET k = 1, n = 4 WHERE k = 1')
+      assert.equal(await c.value('SELECT n FROM watched WHERE k = 1'), '5')
+    })
+  })
+}
