@@ -310,10 +310,10 @@ test('updates and deletes', () => {
     same('all', "UPDATE countries SET title = 'x' WHERE code = 'DE'"),
     ['UPDATE app.users SET app.users.age = 1 WHERE app.users.id = 3', '40-80: UPDATE users SET users.age = 1 WHERE users.id = 3'],
   ])
+  for (const sql of ['UPDATE users SET id = 5 WHERE id = 4', 'UPDATE users SET id = id + 1', 'UPDATE users SET id = 5'])
+    assert.equal(route(sql).gather?.use.kind, 'moved', sql)
   refuses([
-    ['UPDATE users SET id = 5 WHERE id = 4', 'SW-GATE-120'],
-    ['UPDATE users SET id = id + 1', 'SW-GATE-120'],
-    ['UPDATE users SET id = 5', 'SW-GATE-120'],
+    ['UPDATE IGNORE users SET id = 5', 'SW-GATE-120'],
     ['UPDATE users u JOIN orders o ON o.user_id = u.id SET o.user_id = 3 WHERE u.id = 3', 'SW-GATE-120'],
     ['UPDATE users SET age = 1 LIMIT 1', 'SW-GATE-100', /LIMIT/],
     ['DELETE FROM users LIMIT 5', 'SW-GATE-100', /LIMIT/],
