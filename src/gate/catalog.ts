@@ -8,7 +8,7 @@ import { readVschema } from '../keyspace/vschema.ts'
 import { resolveVschema, type ResolvedVschema } from '../keyspace/vschema-resolve.ts'
 import { branchKeyspace } from '../topology/dualwrite-records.ts'
 import type { Catalog, KeyspaceInfo, TableColumns } from './plan/catalog.ts'
-import { readColumns } from './columns.ts'
+import { readColumns, readReadingFunctions } from './columns.ts'
 import type { Core } from './core.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
 
@@ -23,6 +23,7 @@ class KeyspaceEntry implements KeyspaceInfo {
   readonly vschemaVersion: number
   shardsKey: string
   readonly loaded = new Map<string, Loaded>()
+  readingFunctions: ReadonlySet<string> = new Set()
 
   constructor(view: KeyspaceView) {
     this.name = view.name
@@ -133,7 +134,9 @@ export class GateCatalog implements Catalog {
       try {
         const backend = await this.#core.pools.take(shard, false, '')
         let columns: TableColumns | null
+        let functions: ReadonlySet<string>
         try {
+          functions = await readReadingFunctions(backend.connection, shard.schema)
           columns = await readColumns(backend.connection, shard.schema, table)
         } finally {
           backend.pool.give(backend)
@@ -142,7 +145,9 @@ export class GateCatalog implements Catalog {
         if (entry === null) return
         const before = entry.loaded.get(table)?.columns
         entry.loaded.set(table, { columns, atMs: this.#core.clock.monotonicMs() })
-        if (JSON.stringify(before, bigintText) !== JSON.stringify(columns, bigintText)) this.generation++
+        const others = [...functions].join() !== [...entry.readingFunctions].join()
+        entry.readingFunctions = functions
+        if (others || JSON.stringify(before, bigintText) !== JSON.stringify(columns, bigintText)) this.generation++
         return
       } catch (error) {
         if (attempt >= 20 || (isSwError(error) && error.class === 'user' && !isSwError(error, 'SW-MYSQL-001'))) throw error

@@ -47,3 +47,24 @@ function columnOf(row: Record<string, string | null>, mariadb: boolean): ColumnI
     padSpace: collation === null ? null : mariadb ? !/nopad/i.test(collation) : row['pad'] === 'PAD SPACE',
   }
 }
+
+const reads = /\b(SELECT|INTO|UPDATE|DELETE|INSERT|REPLACE|CALL|HANDLER|TABLE|EXECUTE)\b/i
+
+/**
+ * Stored functions of a schema, by name in lower case, that may see rows: all but those declared NO SQL, and those whose text can be read and names neither a statement about rows nor another stored
+ * function. (CONTAINS SQL is what a server says of functions that nobody declared, whatever they do.)
+ */
+export async function readReadingFunctions(connection: Connection, schema: string): Promise<ReadonlySet<string>> {
+  const rows = await connection.allText(
+    `SELECT ROUTINE_NAME AS name, SQL_DATA_ACCESS AS access, ROUTINE_DEFINITION AS body FROM information_schema.ROUTINES WHERE ROUTINE_TYPE = 'FUNCTION' AND ROUTINE_SCHEMA = ${quoteString(schema)}`,
+  )
+  const names = rows.map((row) => (row['name'] ?? '').toLowerCase())
+  const isPlain = (row: (typeof rows)[number]): boolean => {
+    if (row['access'] === 'NO SQL') return true
+    const body = row['body'] ?? null
+    if (body === null || reads.test(body)) return false
+    const words = new Set(body.toLowerCase().match(/[\w$\u0080-\uffff]+/g) ?? [])
+    return !names.some((name) => name !== row['name']?.toLowerCase() && words.has(name))
+  }
+  return new Set(names.filter((_, i) => !isPlain(rows[i] as (typeof rows)[number])))
+}

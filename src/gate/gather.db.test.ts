@@ -10,7 +10,7 @@ import { addKeyspace, addServer, addUser, MemoryStore, startGate } from './testk
 
 const shardNames = ['-40', '40-80', '80-c0', 'c0-']
 const schemaOf = (name: string): string => `g_${name.replace('-', '_')}`
-const rights = 'SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, CREATE TEMPORARY TABLES'
+const rights = 'SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, EXECUTE, CREATE TEMPORARY TABLES'
 
 for (const flavour of flavours()) {
   describe(flavour, () => {
@@ -20,7 +20,7 @@ for (const flavour of flavours()) {
     let port: number
 
     before(async () => {
-      server = await testServer({ flavour })
+      server = await testServer({ flavour, extra: { 'log-bin-trust-function-creators': 1 } })
       admin = await connect(server.config)
       await admin.query("CREATE USER sw_gate@'%' IDENTIFIED BY 'gate-secret'")
       await admin.query(`GRANT ${rights} ON *.* TO sw_gate@'%'`)
@@ -130,6 +130,21 @@ for (const flavour of flavours()) {
         c.query('SELECT COUNT(DISTINCT f.t) FROM f JOIN b ON b.id = f.t'),
         (error) => isServerError(error) && /SW-GATE-100/.test(String(error)),
       )
+      await c.close()
+    })
+
+    test('promise 10: a stored function that reads tables is refused, one that does not is not', async () => {
+      for (const name of shardNames) {
+        const schema = schemaOf(name)
+        await admin.query(`CREATE FUNCTION ${schema}.counted() RETURNS INT READS SQL DATA RETURN (SELECT COUNT(*) FROM a)`)
+        await admin.query(`CREATE FUNCTION ${schema}.indirect() RETURNS INT READS SQL DATA RETURN counted() + 1`)
+        await admin.query(`CREATE FUNCTION ${schema}.doubled(x INT) RETURNS INT DETERMINISTIC NO SQL RETURN x * 2`)
+      }
+      gate.core.catalog.forget('app')
+      const c = await client()
+      for (const sql of ['SELECT counted() FROM b', 'SELECT k FROM b WHERE k = 1 AND n < indirect()', 'UPDATE b SET n = counted()'])
+        await assert.rejects(c.query(sql), /SW-GATE-100.*stored function/, sql)
+      assert.equal(await c.value('SELECT SUM(doubled(k)) FROM b WHERE id < 200'), String(2 * 3900))
       await c.close()
     })
 

@@ -11,7 +11,7 @@ import { isConnectionBound, isInstant, isRandom, sessionFunction } from './funct
 import { Groups } from './groups.ts'
 import { boundsOf } from './ranges.ts'
 import type { Slot } from './plan.ts'
-import { Binder, type BoundColumn, type BoundTable, Context, isSystemSchema, Scope } from './scope.ts'
+import { Binder, type BoundColumn, type BoundTable, Context, isSharded, isSystemSchema, Scope } from './scope.ts'
 import { bare, slotOf } from './slots.ts'
 import type { PlanEdit } from './text.ts'
 
@@ -38,6 +38,8 @@ export class Analysis {
   /** An outer join keeps all rows of tables that every shard has, so each shard would answer them. */
   replicatedOuter = false
   systemSchema = false
+  /** Names of functions, in lower case. */
+  readonly calls = new Set<string>()
   /** What must hold for a row: the parts of WHERE and ON that AND puts together, with where they were said. */
   readonly conjuncts: { readonly expr: Expr; readonly scope: Scope; readonly context: Context }[] = []
   /** Of every SELECT inside, in order. */
@@ -231,6 +233,7 @@ export class Analysis {
           case 'call': {
             // What the parser does not read into the tree may name any column.
             if (node.extended) this.stars.push(null)
+            this.calls.add(node.name.toLowerCase())
             const ref = sessionFunction(node)
             if (ref !== null) this.edits.push({ span: node.span, pieces: [{ kind: 'session', ref }] })
             else if (isInstant(node)) this.instant = true
@@ -393,8 +396,4 @@ export class Analysis {
 
 export function columnKey(bound: BoundColumn): string {
   return bound.table.id + '.' + bound.column.name.toLowerCase()
-}
-
-export function isSharded(table: BoundTable): boolean {
-  return table.entry?.kind === 'sharded'
 }

@@ -22,6 +22,8 @@ export type KeyspaceInfo = {
    * `null`: the shard has no such table (the statement goes to one shard, whose error the client gets).
    */
   columns(table: string): TableColumns | null | undefined
+  /** Stored functions that may read tables, in lower case. */
+  readonly readingFunctions?: ReadonlySet<string>
 }
 
 export type TableColumns = {

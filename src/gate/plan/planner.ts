@@ -3,7 +3,7 @@ import type { Statement } from '../../sql/ast.ts'
 import { type Lexed, tokenEnd, tokenStart } from '../../sql/lexer.ts'
 import { parse } from '../../sql/parse.ts'
 import { Analysis } from './analysis.ts'
-import type { Catalog } from './catalog.ts'
+import type { Catalog, KeyspaceInfo } from './catalog.ts'
 import { planChange } from './change-plan.ts'
 import { planErrors } from './errors.ts'
 import { planInsert } from './insert-plan.ts'
@@ -228,6 +228,7 @@ function planRows(
   if (!keyspace.vschema.sharded) return { plan: unsharded(statement, analysis, keyspace.name, lexed), fixed: [] }
   if (analysis.systemSchema) throw planErrors.crossKeyspace({ keyspaces: `${keyspace.name} and the server's own` })
   refuseExecutableComments(lexed)
+  refuseReadingFunctions(analysis, keyspace)
   const plan =
     statement.kind === 'query'
       ? planSelect(statement.query, analysis, keyspace.name, lexed.count)
@@ -235,6 +236,17 @@ function planRows(
         ? planInsert(statement, analysis, keyspace.name, lexed.count)
         : planChange(statement, analysis, keyspace.name, lexed.count)
   return { plan, fixed: analysis.fixedLiterals }
+}
+
+/** A stored function runs on one shard, and sees its rows. */
+function refuseReadingFunctions(analysis: Analysis, keyspace: KeyspaceInfo): void {
+  const name = [...analysis.calls].find((call) => keyspace.readingFunctions?.has(call))
+  if (name === undefined) return
+  throw planErrors.refused({
+    construct: `stored function ${name}(), which may read tables`,
+    reason: 'on each shard it would see the rows of that shard alone',
+    instead: `write what it asks for into the statement; if it reads nothing: ALTER FUNCTION ${name} NO SQL`,
+  })
 }
 
 /** Whatever the one server of an unsharded keyspace answers; only names of the keyspace are cut off. */

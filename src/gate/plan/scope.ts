@@ -137,3 +137,7 @@ export class Binder {
     if (keyspace !== undefined && this.#missing.length > 0) throw new NeedsSchema(keyspace.name, [...new Set(this.#missing)])
   }
 }
+
+export function isSharded(table: BoundTable): boolean {
+  return table.entry?.kind === 'sharded'
+}
