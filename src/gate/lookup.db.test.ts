@@ -189,6 +189,22 @@ for (const flavour of flavours()) {
       await allFound()
     })
 
+    test('VEXPLAIN tells the steps without taking them', async () => {
+      const steps = async (sql: string): Promise<string[]> =>
+        (await c.allText(`VEXPLAIN ${sql}`)).map((row) => `${row['what']} [${row['shards']}] ${row['text']}`)
+      assert.deepEqual(await steps('SELECT n FROM customer WHERE id = 3'), ['send as it is [40-80] SELECT n FROM customer WHERE id = 3'])
+      assert.deepEqual(await steps("SELECT n FROM customer WHERE email = 'x'"), [
+        'ask lookup vindex [] email: lk.email_idx by email',
+        "send to each and pass on one after the other [all 4] SELECT n FROM customer WHERE email = 'x'",
+      ])
+      const gathered = await steps('PLAN SELECT COUNT(*) FROM customer a JOIN parcel p ON p.n = a.n WHERE a.n > 1')
+      assert.equal(gathered.length, 3)
+      assert.match(gathered.join('\n'), /fetch rows \[all 4\] customer \(id, email, n\) WHERE a.n > 1/)
+      assert.match(gathered.at(-1) ?? '', /run over them at one place \[any\] SELECT COUNT/)
+      await steps("INSERT INTO customer VALUES (77, 'v@x', 'v', 1)")
+      assert.equal(await c.value('SELECT COUNT(*) FROM customer WHERE id = 77'), '0')
+    })
+
     test('promise 1: writers that race and connections that are cut leave no row without its lookup', async () => {
       const deadline = Date.now() + 2500
       let done = 0

@@ -7,9 +7,12 @@ import type { Lexed } from '../sql/lexer.ts'
 import { nullValue, type Value } from '../sql/value.ts'
 import { gateErrors } from './errors.ts'
 import { Rerouted } from './execution-errors.ts'
-import { type Execution, type Refused, type SessionContext } from './execution.ts'
+import { noExecution, type Execution, type Refused, type SessionContext } from './execution.ts'
 import type { DdlPlan, LocalPlan, RoutedPlan, ShowPlan, TransactionPlan } from './plan/plan.ts'
 import { slotValue } from './plan/render.ts'
+import { routePlan } from './plan/route.ts'
+import { gatherJob } from './gather-job.ts'
+import { explained, type Explained } from './vexplain.ts'
 import { integerColumn, okFrame, plainOk, rowsFrames, textColumn } from './replies.ts'
 import { ResultWriter } from './result-writer.ts'
 import type { ShardView } from './view.ts'
@@ -35,6 +38,41 @@ export class OtherStatements {
     if (limit === null || limit.type !== 'integer' || limit.value > 0n) void writer.row(values.map(cellOf))
     writer.end(this.#context.runner.status, 0)
     return null
+  }
+
+  /** How a statement would be run. What lookups say is not asked: their statements are shown as for all shards. */
+  async vexplain(sql: Buffer, name: string, signal: AbortSignal): Promise<void> {
+    const { core, client, runner } = this.#context
+    const keyspace = await core.ready(name, signal)
+    for (let i = 0; ; i++) {
+      const lexed = this.#context.lex(sql)
+      const plan = core.planner.plan(lexed, { keyspace: name })
+      if (plan.kind === 'needs-schema' && i < 50) {
+        await core.catalog.load(plan.keyspace, plan.tables, signal)
+        continue
+      }
+      const e = noExecution(name, sql, signal)
+      let rows: Explained[] = [{ what: `answered by the gate (${plan.kind})`, shards: '', text: sql.toString('utf8') }]
+      if (plan.kind === 'routed') {
+        const inputs = {
+          ...this.#context.inputs(lexed, e, keyspace),
+          sequenceIds: Array.from({ length: plan.insert?.rows.length ?? 0 }, () => 0n),
+        }
+        const routed = routePlan(plan, inputs)
+        const job =
+          routed.gather === undefined ? null : gatherJob(routed.gather, inputs, runner.transaction !== null, 'text', (text) => text)
+        rows = explained(plan, routed, job, keyspace)
+      }
+      const columns = [integerColumn('step'), textColumn('what', 80), textColumn('shards', 80), textColumn('text', 4096)]
+      client.write(
+        rowsFrames(
+          columns,
+          rows.map(({ what, shards, text }, at) => [String(at + 1), what, shards, text]),
+          runner.status,
+        ),
+      )
+      return
+    }
   }
 
   async show(plan: ShowPlan, e: Execution): Promise<Refused | null> {

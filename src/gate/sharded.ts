@@ -27,6 +27,7 @@ import { withLookups } from './lookup-reads.ts'
 import type { Runner } from './runner.ts'
 import type { Request } from './request.ts'
 import { Scatter } from './scatter.ts'
+import { vexplain } from './vexplain.ts'
 import { SeveralShards } from './sharded-several.ts'
 import type { ReadToken } from './branch-reads.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
@@ -65,6 +66,8 @@ export class Sharded {
   }
 
   async query(keyspace: string, sql: Buffer, signal: AbortSignal, c: ClientCommand | null): Promise<void> {
+    const asked = vexplain.exec(sql.toString('latin1', 0, 40))
+    if (asked !== null) return await this.#others.vexplain(sql.subarray(asked[0].length), keyspace, signal)
     await this.#run({
       keyspace,
       sql,
