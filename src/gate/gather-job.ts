@@ -30,6 +30,7 @@ export type GatherJob = {
   /** What stands before and after the rows or keys of a write. */
   readonly before: Buffer
   readonly after: Buffer
+  readonly lock: '' | ' FOR UPDATE' | ' LOCK IN SHARE MODE'
 }
 
 /** @param inline puts the client's parameters in a text's `?`, of the numbers given */
@@ -76,7 +77,14 @@ export function gatherJob(
   const after = render(use.kind === 'read' ? [] : use.after, names)
   // The statement itself is executed as the client's is; what is fetched is ours.
   for (const made of rendered) if (made !== text || form === 'text') made.text = inline(made.text, made.parameters)
-  return { steps, text: text.text, parameters: form === 'binary' ? text.parameters : undefined, before: before.text, after: after.text }
+  return {
+    steps,
+    text: text.text,
+    parameters: form === 'binary' ? text.parameters : undefined,
+    before: before.text,
+    after: after.text,
+    lock: inTransaction ? (plan.lock ?? '') : '',
+  }
 }
 
 /** Settings under which fetched values would not be what they were. */

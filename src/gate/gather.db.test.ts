@@ -133,6 +133,19 @@ for (const flavour of flavours()) {
       await c.close()
     })
 
+    test('promise 10: FOR UPDATE over shards locks the rows where they stand', async () => {
+      const [c, other] = [await client(), await client()]
+      await other.query('SET innodb_lock_wait_timeout = 1')
+      await c.query('BEGIN')
+      const rows = await c.allText('SELECT a.k, a.id, b.s FROM a JOIN b ON a.n = b.id WHERE a.id < 3 ORDER BY a.id FOR UPDATE')
+      assert.equal(rows.length, 3)
+      await assert.rejects(other.query('UPDATE a SET n = n + 1 WHERE k = 1 AND id = 1'), /1205/)
+      await c.query('ROLLBACK')
+      await other.query('UPDATE a SET n = n WHERE k = 1 AND id = 1')
+      await assert.rejects(c.query('SELECT k FROM a WHERE n IN (SELECT id FROM b) FOR UPDATE'), /SW-GATE-1/)
+      await Promise.all([c.close(), other.close()])
+    })
+
     test('promise 10: a stored function that reads tables is refused, one that does not is not', async () => {
       for (const name of shardNames) {
         const schema = schemaOf(name)

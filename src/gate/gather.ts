@@ -55,7 +55,11 @@ export class Gather {
         refuseSettings(settings, job)
         scratch = await connections.openPlain(home)
         scratch.dirty = true
-        const into = { connection: scratch.connection, lock: (): '' => '', at: (shard: ShardView) => void (at = shard) } as const
+        const into = {
+          connection: scratch.connection,
+          lock: () => (transaction === null ? '' : job.lock),
+          at: (shard: ShardView) => void (at = shard),
+        } as const
         await fill(job, into, readers, inputs, this.#core.config.scatterBytesMax, settings.get('sql_mode'))
         at = home
       } catch (error) {

@@ -16,6 +16,8 @@ export type GatherPlan = {
   /** Why the shards can't answer it each for itself. */
   readonly refusal: Refusal
   readonly use: GatherUse
+  /** Within a transaction, how the rows are locked that are fetched for a SELECT. */
+  readonly lock?: ' FOR UPDATE' | ' LOCK IN SHARE MODE'
 }
 
 /** What is done with the rows that were put together. */

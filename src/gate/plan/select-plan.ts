@@ -4,7 +4,8 @@ import type { Analysis } from './analysis.ts'
 import { planErrors } from './errors.ts'
 import { gatherPlan } from './gather-plan.ts'
 import type { Root } from './groups.ts'
-import type { RoutedPlan } from './plan.ts'
+import type { GatherPlan } from './gather-types.ts'
+import type { Refusal, RoutedPlan } from './plan.ts'
 import { ScatterRefused } from './refuse.ts'
 import { scatterSelect } from './scatter-select.ts'
 import { limitOf } from './select-parts.ts'
@@ -25,7 +26,7 @@ export function planSelect(query: Query, analysis: Analysis, keyspace: string, c
     // No sharded table: every shard has what is asked for.
     destinations: roots.length === 0 ? [{ kind: 'any' }] : roots.map((root) => root.destination),
     whole: compileText(count, [...analysis.edits, ...analysis.labels]),
-    scatter: gatherWhereRefused(scatterOf(query, analysis, roots, count), analysis, count, lock),
+    scatter: gatherWhereRefused(scatterOf(query, analysis, roots, count), query, analysis, count, lock),
     ...(select === null ? { limit: null, offset: null } : limitOf(select)),
     insert: null,
     unchanged: [],
@@ -35,17 +36,41 @@ export function planSelect(query: Query, analysis: Analysis, keyspace: string, c
   }
 }
 
-/** What the shards can't answer each for itself is answered at one place, from their rows; but rows that are locked are locked where they stand. */
-function gatherWhereRefused(scatter: RoutedPlan['scatter'], analysis: Analysis, count: number, lock: boolean): RoutedPlan['scatter'] {
-  if (lock) return scatter
+/**
+ * What the shards can't answer each for itself is answered at one place, from their rows. Rows that are to be locked are locked where they stand when they are fetched: all that
+ * the conditions leave possible, so rather more than one server would. A subquery's tables are read as of the snapshot there, and not here: refused.
+ */
+function gatherWhereRefused(
+  scatter: RoutedPlan['scatter'],
+  query: Query,
+  analysis: Analysis,
+  count: number,
+  locked: boolean,
+): RoutedPlan['scatter'] {
+  const lock = locked ? lockText(query, analysis) : null
+  if (locked && lock === null) return scatter
+  const planned = (refusal: Refusal): GatherPlan | null => {
+    const gather = gatherPlan(analysis, count, refusal)
+    return gather === null || lock === null ? gather : { ...gather, lock }
+  }
   if (scatter.kind === 'allowed') {
     const compares = scatter.merge !== null && scatter.merge.kind !== 'concat'
     const refusal = { construct: 'ORDER BY or GROUP BY', reason: 'it compares text in a collation that only the server knows', instead: '' }
-    return compares ? { ...scatter, otherwise: gatherPlan(analysis, count, refusal) } : scatter
+    return compares ? { ...scatter, otherwise: planned(refusal) } : scatter
   }
   if (scatter.kind !== 'refused') return scatter
-  const gather = gatherPlan(analysis, count, scatter.refusal)
+  const gather = planned(scatter.refusal)
   return gather === null ? scatter : { kind: 'gather', gather }
+}
+
+/** Null: not one lock for all tables of one level. */
+function lockText(query: Query, analysis: Analysis): NonNullable<GatherPlan['lock']> | null {
+  if (query.kind !== 'select' || query.lock === null || analysis.opaque !== null) return null
+  if (analysis.tables.some((table) => !analysis.scope.tables.includes(table))) return null
+  const { kind, span } = query.lock
+  const words = span.to - span.from
+  if (kind === 'update') return words === 2 ? ' FOR UPDATE' : null
+  return words === 2 || words === 4 ? ' LOCK IN SHARE MODE' : null
 }
 
 function scatterOf(query: Query, analysis: Analysis, roots: readonly Root[], count: number): RoutedPlan['scatter'] {
