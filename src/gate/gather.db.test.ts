@@ -1,5 +1,6 @@
 /** Statements that are put together at one place: what that rests on, and what it must not leave behind (docs/decisions/011). */
 import assert from 'node:assert/strict'
+import mysql from 'mysql2/promise'
 import { after, before, describe, test } from 'node:test'
 import { flavours, testServer, type TestServer } from '../../test/kit/servers.ts'
 import { connect } from '../mysql/connect.ts'
@@ -144,6 +145,18 @@ for (const flavour of flavours()) {
       await other.query('UPDATE a SET n = n WHERE k = 1 AND id = 1')
       await assert.rejects(c.query('SELECT k FROM a WHERE n IN (SELECT id FROM b) FOR UPDATE'), /SW-GATE-1/)
       await Promise.all([c.close(), other.close()])
+    })
+
+    test('promise 1: parameters put into a text under NO_BACKSLASH_ESCAPES stay what they are', async () => {
+      const c = await mysql.createConnection({ host: '127.0.0.1', port, user: 'app', password: 'secret', database: 'app' })
+      await c.query("SET sql_mode = 'NO_BACKSLASH_ESCAPES'")
+      const text = "it's a \\ and a '' and \\'"
+      await c.execute('INSERT INTO b (k, id, s) VALUES (?, ?, ?), (?, ?, ?), (?, ?, ?)', [1, 9001, text, 3, 9002, text, 4, 9003, text])
+      const [rows] = await c.execute('SELECT s FROM b WHERE id > 9000')
+      assert.deepEqual(rows, [{ s: text }, { s: text }, { s: text }])
+      await c.execute('DELETE FROM b WHERE s = ?', [text])
+      assert.deepEqual((await c.query('SELECT COUNT(*) AS n FROM b WHERE id > 9000'))[0], [{ n: 0 }])
+      await c.end()
     })
 
     test('promise 10: a stored function that reads tables is refused, one that does not is not', async () => {

@@ -66,7 +66,7 @@ export function inlineParameters(lexed: Lexed, chosen: readonly number[] | null,
     parts.push(
       lexed.bytes.subarray(from, tokenStart(lexed, token)),
       Buffer.from(' '),
-      value === undefined ? Buffer.from('NULL') : literalOf(value),
+      value === undefined ? Buffer.from('NULL') : literalOf(value, lexed.mode),
     )
     from = tokenEnd(lexed, token)
   }

@@ -1,6 +1,6 @@
 /** Pieces of a plan as the text for one shard. */
 import { literalValue } from '../../sql/literal.ts'
-import { Kind, type Lexed, tokenEnd, tokenKind, tokenStart } from '../../sql/lexer.ts'
+import { defaultMode, Kind, type Lexed, type LexerMode, tokenEnd, tokenKind, tokenStart } from '../../sql/lexer.ts'
 import { escapeBinaryLiteral, escapeLiteral, quoteIdentifier } from '../../sql/quote.ts'
 import type { Value } from '../../sql/value.ts'
 import { planErrors } from './errors.ts'
@@ -62,10 +62,10 @@ export class Rendering<S> {
         if (piece.slot.kind === 'parameter') {
           this.#parts.push(question)
           this.parameters.push(piece.slot.index)
-        } else this.#parts.push(literalOf(slotValue(piece.slot, this.#inputs)))
+        } else this.#parts.push(literalOf(slotValue(piece.slot, this.#inputs), lexed.mode))
         return
       case 'session':
-        this.#parts.push(space, literalOf(this.#inputs.session(piece.ref)))
+        this.#parts.push(space, literalOf(this.#inputs.session(piece.ref), lexed.mode))
         return
       case 'limit-and-offset':
         this.#parts.push(Buffer.from(String(this.#limitAndOffset ?? 0n)))
@@ -142,7 +142,8 @@ export function slotValue<S>(slot: Slot, inputs: Pick<RouteInputs<S>, 'lexed' | 
   }
 }
 
-export function literalOf(value: Value): Buffer {
+/** @param mode of the session whose server connection reads it: there a backslash may be a character like any other */
+export function literalOf(value: Value, mode: LexerMode = defaultMode): Buffer {
   switch (value.type) {
     case 'null':
       return Buffer.from('NULL')
@@ -153,8 +154,12 @@ export function literalOf(value: Value): Buffer {
     case 'double':
       return Buffer.from(Number.isFinite(value.value) ? value.value.toExponential() : 'NULL')
     case 'text':
-      return escapeLiteral(value.bytes)
+      return mode.noBackslashEscapes ? doubled(value.bytes) : escapeLiteral(value.bytes)
     case 'binary':
-      return escapeBinaryLiteral(value.bytes)
+      return mode.noBackslashEscapes ? Buffer.concat([Buffer.from('_binary'), doubled(value.bytes)]) : escapeBinaryLiteral(value.bytes)
   }
+}
+
+function doubled(bytes: Buffer): Buffer {
+  return Buffer.from(`'${bytes.toString('latin1').replaceAll("'", "''")}'`, 'latin1')
 }
