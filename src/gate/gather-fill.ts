@@ -267,7 +267,7 @@ export class Readers {
     row: (batch: { row(i: number): (Buffer | null)[] }, i: number) => Promise<void> | undefined,
   ): Promise<void> {
     const backend = await this.#of(shard)
-    const mark = { shard, connection: backend.connection }
+    const mark = { connection: backend.connection, effect: 'read' } as const
     this.#scatter.mark(mark)
     try {
       const stream = await backend.connection.rows(text)

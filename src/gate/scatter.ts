@@ -66,11 +66,14 @@ export type WriteHooks = {
   end(): Promise<void>
 }
 
+/** A connection that runs a part of a statement, and whether stopping it could undo a write. */
+export type RunningPart = { readonly connection: Connection; readonly effect: 'read' | 'write' }
+
 export class Scatter {
   readonly #core: Core
   readonly #runner: Runner
   readonly #client: ServerConnection
-  readonly #running = new Set<{ shard: ShardView; connection: Connection }>()
+  readonly #running = new Set<RunningPart>()
 
   constructor(core: Core, runner: Runner, client: ServerConnection) {
     this.#core = core
@@ -78,8 +81,8 @@ export class Scatter {
     this.#client = client
   }
 
-  /** Connections that run a part just now, for KILL QUERY. */
-  get running(): readonly { shard: ShardView; connection: Connection }[] {
+  /** What runs a part just now, for KILL QUERY. */
+  get running(): readonly RunningPart[] {
     return [...this.#running]
   }
 
@@ -88,14 +91,14 @@ export class Scatter {
     const had = transaction === null ? 0 : statementsOf(transaction)
     if (transaction !== null) transaction.busy = true
     const opened: { shard: ShardView; backend: Backend; branch: Branch | null; stream: RowStream }[] = []
-    const marks: { shard: ShardView; connection: Connection }[] = []
+    const marks: RunningPart[] = []
     let failed: { shard: ShardView; error: Error } | null = null
     await Promise.all(
       parts.map(async (part, i) => {
         try {
           const branch = transaction === null ? null : await this.#runner.openBranch(transaction, part.shard)
           const backend = part.backend ?? branch?.backend ?? (await this.#runner.connections.openPlain(part.shard))
-          const mark = { shard: part.shard, connection: backend.connection }
+          const mark: RunningPart = { connection: backend.connection, effect: 'read' }
           marks.push(mark)
           this.#running.add(mark)
           try {
@@ -198,7 +201,7 @@ export class Scatter {
       for (const part of typeof given === 'function' ? await given(on) : given) {
         at = part.shard
         const branch = await this.#runner.openBranch(on, part.shard)
-        const mark = { shard: part.shard, connection: branch.backend.connection }
+        const mark: RunningPart = { connection: branch.backend.connection, effect: 'write' }
         this.#running.add(mark)
         try {
           // Once a branch: the savepoint is where the whole statement began.
@@ -290,11 +293,11 @@ export class Scatter {
     return refusal
   }
 
-  mark(running: { shard: ShardView; connection: Connection }): void {
+  mark(running: RunningPart): void {
     this.#running.add(running)
   }
 
-  unmark(running: { shard: ShardView; connection: Connection }): void {
+  unmark(running: RunningPart): void {
     this.#running.delete(running)
   }
 

@@ -134,6 +134,7 @@ export class Session implements SessionEntry {
     // Nobody waits for the rows of a read any more.
     const running = this.#runner.running
     if (running !== null && running.effect === 'read') void this.#core.pools.killQuery(running.backend.connection).catch(() => {})
+    this.#sharded.kill('reads')
     // A running statement is let finish: it may be a write. What it held goes back at its end.
     if (this.#current === null) await this.#runner.end()
   }

@@ -60,9 +60,10 @@ export class Sharded {
     return this.#context.variables
   }
 
-  /** KILL QUERY of the parts that run. */
-  kill(): void {
-    for (const { connection } of this.#scatter.running) void this.#core.pools.killQuery(connection).catch(() => {})
+  /** KILL QUERY of the parts that run: all of them, or what only reads. */
+  kill(which: 'all' | 'reads' = 'all'): void {
+    for (const { connection, effect } of this.#scatter.running)
+      if (which === 'all' || effect === 'read') void this.#core.pools.killQuery(connection).catch(() => {})
   }
 
   async query(keyspace: string, sql: Buffer, signal: AbortSignal, c: ClientCommand | null): Promise<void> {
