@@ -80,19 +80,24 @@ export function isUnknownTopic(error: unknown): boolean {
   return error instanceof Error && error.message.startsWith('Unknown topic ')
 }
 
-/** Whether asking again cannot help until somebody changes a right or a password. */
-export function isRefusal(error: unknown): boolean {
-  if (!(error instanceof Error)) return false
-  return (
-    hasApiError(
-      error,
-      'TOPIC_AUTHORIZATION_FAILED',
-      'CLUSTER_AUTHORIZATION_FAILED',
-      'SASL_AUTHENTICATION_FAILED',
-      'UNSUPPORTED_SASL_MECHANISM',
-      'INVALID_TOPIC_EXCEPTION',
-    ) || findErrorBy(error, 'code', 'PLT_KFK_AUTHENTICATION') !== null
-  )
+const refusals = new Set([
+  'TOPIC_AUTHORIZATION_FAILED',
+  'CLUSTER_AUTHORIZATION_FAILED',
+  'SASL_AUTHENTICATION_FAILED',
+  'UNSUPPORTED_SASL_MECHANISM',
+  'INVALID_TOPIC_EXCEPTION',
+])
+
+/**
+ * Whether asking again cannot help until somebody changes a right or a password. A refused sign-in is the *cause* of an error of the network's, where the
+ * client's own search does not look: taken for a broker that is away, it would be asked for ever.
+ */
+export function isRefusal(error: unknown, depth = 0): boolean {
+  if (!(error instanceof Error) || depth > 8) return false
+  const { apiId, code } = error as { apiId?: unknown; code?: unknown }
+  if (refusals.has(String(apiId)) || code === 'PLT_KFK_AUTHENTICATION') return true
+  const inner: unknown[] = error instanceof AggregateError ? [...error.errors, error.cause] : [error.cause]
+  return inner.some((one) => isRefusal(one, depth + 1))
 }
 
 /** One line of the client's nested errors. */
