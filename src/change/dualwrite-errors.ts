@@ -141,4 +141,18 @@ export const dualwriteErrors = defineErrors('DUALWRITE', {
     why: 'a tenant is moved by its keyspace id, which the vindex of every table of its must agree on',
     fix: 'give the id itself: --keyspace-id HEX; `shardwright vschema show {keyspace}` shows the vindexes',
   },
+  positionsDiffer: {
+    number: 21,
+    class: 'transient',
+    what: 'shards that meet in {target} do not stand at one offset of partition {partition} of topic {topic}: {at}',
+    why: 'Merged rows can go on from one offset only: from another a record would be lost or counted twice (PROTOCOLS 4.17).',
+    fix: 'Let the fleet run until its lag is small (shardwright fleet show), then switch again.',
+  },
+  fleetDoesNotStand: {
+    number: 22,
+    class: 'transient',
+    what: 'the fleet {fleet} did not stand still within {waitedMs} ms',
+    why: 'Before shards merge, or a split is reversed, their fleet stops at one offset vector.',
+    fix: 'See what its consumers report (shardwright fleet show {fleet}); then switch again. The fleet goes on meanwhile.',
+  },
 })

@@ -3,6 +3,7 @@
  * which side goes, and what becomes of the servers that are empty then: those of our own making are removed, found by the
  * ids that the workflow wrote down before it made them (promise 12).
  */
+import { forgetFleetRows } from '../ingest/carry.ts'
 import { tableNames } from '../move/schema-copy.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
@@ -75,6 +76,10 @@ async function end(world: World & Claims, context: ActionContext, way: End): Pro
     await context.updateWorkflow((w) => withJournal({ ...w, state: way.during }, clock.nowMs(), `${way.verb} begins`))
   }
   const data = context.workflow.data as ReshardData
+  // What a switch that was reversed or given up left of fleets on shards that end with this workflow.
+  if (way.verb === 'cancel')
+    for (const shard of going.filter((one) => !one.provisioned))
+      await world.pool.run(shard.serverId, ({ connection }) => forgetFleetRows(connection, [shard.uid]))
   const { removed, emptyServers } = await retire(real, {
     keyspace,
     workflow: name,

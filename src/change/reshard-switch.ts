@@ -26,6 +26,7 @@ import { controllerName, Failures } from '../workflow/context.ts'
 import type { ActionContext } from '../workflow/context.ts'
 import { decisionLog } from './decision-log.ts'
 import { changeErrors } from './errors.ts'
+import { fleetCarrier } from './fleet-carry.ts'
 import { LiveSteps } from './live-steps.ts'
 import type { ReshardData, ReshardSpec } from './reshard-spec.ts'
 import type { World } from './servers.ts'
@@ -65,6 +66,7 @@ export function switchContext(world: World & Claims, context: ActionContext): Sw
     log,
     readPosition: currentPosition,
     failpoint: world.switchFailpoint ?? noSwitchFailpoint,
+    carrier: fleetCarrier({ store, clock, log, leadership }),
     decided: decisionLog({
       clock,
       actor: controllerName(leadership),
@@ -79,7 +81,9 @@ export async function checkVerb(world: World & Claims, context: ActionContext): 
   const plan = await planSwitch(context.store, { keyspace, workflow: name, shards: null })
   const { sourceShards } = context.workflow.spec as unknown as ReshardSpec
   const back = plan.to.shards.every((shard) => sourceShards.includes(shard.shard))
-  const found = await preflight(switchContext(world, context), plan, { ...defaultSwitchLimits, replicas: back ? 'told' : 'required' })
+  const real = switchContext(world, context)
+  const limits: SwitchLimits = { ...defaultSwitchLimits, replicas: back ? 'told' : 'required' }
+  const found = await preflight(real, plan, limits, [], real.carrier?.of(plan, limits.warmMs) ?? null)
   await context.say(...found.notes, ...(await sideNotes(context.store, plan)))
   if (found.blockers.length > 0) throw new Failures(found.blockers)
   await context.say('nothing stands in the way of a switch')

@@ -7,6 +7,7 @@ import { existsSync } from 'node:fs'
 import { randomUUID } from 'node:crypto'
 import fastifyStatic from '@fastify/static'
 import { decisionLog } from '../change/decision-log.ts'
+import { fleetCarrier } from '../change/fleet-carry.ts'
 import { dualwriteDefinition } from '../change/dualwrite.ts'
 import { watchDualWrites } from '../change/dualwrite-watch.ts'
 import { watchGivenUp } from '../change/given-up.ts'
@@ -100,7 +101,8 @@ async function lead(options: ControlOptions, office: Office, stop: AbortSignal):
         signal.addEventListener('abort', () => void pool[Symbol.asyncDispose](), { once: true })
         const failpoint = options.switchFailpoint ?? noSwitchFailpoint
         const decided = decisionLog({ clock, actor: `${controllerName(mine)}, which took the lead`, verb: null, action: null })
-        const context = { store, leadership: mine, pool, clock, log, readPosition: currentPosition, failpoint, decided }
+        const carrier = fleetCarrier({ store, clock, log, leadership: mine })
+        const context = { store, leadership: mine, pool, clock, log, readPosition: currentPosition, failpoint, decided, carrier }
         await recoverAtLead(context)
         const { turns } = office
         office.pool = pool

@@ -68,7 +68,7 @@ export class Consumer {
   async #obey(fleet: FleetRecord | null, lease: KeptLease, signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#options
     if (fleet === null || fleet.wanted === 'stopped') return this.#end()
-    const text = await this.#builtOn(fleet)
+    const { text, opening } = await this.#builtOn(fleet)
     const current = this.#session
     if (current !== null && current.text === text && current.session.failure === null) {
       if (JSON.stringify(current.session.fleet) !== JSON.stringify(fleet)) current.session.update(fleet)
@@ -77,6 +77,8 @@ export class Consumer {
     if (current !== null && current.session.failure !== null)
       this.#failed = { text, error: current.session.failure, retryAtMs: clock.monotonicMs() + 1000 }
     await this.#end()
+    // It is decided that other shards serve, and their servers are still closed: what was carried there is found when they open (PROTOCOLS 4.17).
+    if (opening) return
     if (this.#failed !== null && this.#failed.text === text && clock.monotonicMs() < this.#failed.retryAtMs) return
     try {
       this.#session = { session: await FleetSession.open(this.#options, fleet, lease, signal), text }
@@ -90,11 +92,12 @@ export class Consumer {
   }
 
   /** Everything a session cannot follow while it runs. */
-  async #builtOn(fleet: FleetRecord): Promise<string> {
+  async #builtOn(fleet: FleetRecord): Promise<{ text: string; opening: boolean }> {
     const routing = await readRecord<RoutingRecord>(this.#options.store, keys.routing(branchKeyspace(fleet.keyspace, fleet.branch)))
     const serving = routing?.value.components.map(({ serving: { primary }, epoch }) => ({ primary, epoch }))
     const { wanted: _wanted, holdAt: _holdAt, paused: _paused, purgeHeldUntilMs: _purge, consumers: _consumers, ...rest } = fleet
-    return JSON.stringify([rest, serving])
+    const opening = routing?.value.components.some(({ phase }) => phase === 'opening') ?? false
+    return { text: JSON.stringify([rest, serving]), opening }
   }
 
   #report(fleet: FleetRecord): FleetReport {

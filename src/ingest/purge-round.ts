@@ -3,8 +3,10 @@
  * the keyspace itself raises it, by the time of its own topic; the others follow. A branch that fills alone (no such fleet) raises it too.
  */
 import type { FleetRecord, PurgeRecord } from '../topology/dualwrite-records.ts'
-import { mainBranch } from '../topology/dualwrite-records.ts'
+import { branchKeyspace, mainBranch } from '../topology/dualwrite-records.ts'
 import { keys } from '../topology/keys.ts'
+import type { RoutingRecord } from '../topology/records.ts'
+import type { Store } from '../topology/store.ts'
 import { listRecords, readRecord, updateRecord } from '../topology/typed.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { connectConsumer, ingestAddressesOf } from './access.ts'
@@ -12,6 +14,7 @@ import { noIngestFailpoints } from './crash-points.ts'
 import { allTables } from './definition.ts'
 import type { FleetSession } from './fleet-session.ts'
 import { addPartitions, floorFor, purgeTable, watermarkOf } from './purge.ts'
+import type { PurgeTarget } from './purge.ts'
 import { quoteString } from '../sql/quote.ts'
 import { table as rows } from './tables.ts'
 
@@ -52,19 +55,22 @@ export async function purgeOnce(session: FleetSession): Promise<void> {
       })
     }
     const wanted = (await readRecord<PurgeRecord>(options.store, keys.purge(fleet.keyspace)))?.value.floors ?? {}
+    // Dropping a partition is DDL on a table that a stream follows, which would stop it: while a workflow moves the shards rows are deleted one by one.
+    const partitions = (await areMoved(options.store, branchKeyspace(fleet.keyspace, fleet.branch))) ? 'left' : 'dropped'
     for (const [i, shard] of branch.shards.entries()) {
       const connection = connections[i]
       if (connection === undefined) continue
-      const target = {
+      const target: PurgeTarget = {
         connection,
         shard: shard.name,
         shardUid: shard.uid,
         branchId: fleet.branchId,
         schema: shard.schema,
         failpoints: options.failpoints ?? noIngestFailpoints,
+        partitions,
       }
       for (const table of expiring) {
-        if (config.partitionsAhead !== null && watermark !== null)
+        if (config.partitionsAhead !== null && watermark !== null && partitions === 'dropped')
           await addPartitions(target, table, config.partitionsAhead.everyMs, watermark + config.partitionsAhead.aheadMs)
         const floor = wanted[table.table]
         if (floor !== undefined) await purgeTable(target, table, floor)
@@ -73,4 +79,9 @@ export async function purgeOnce(session: FleetSession): Promise<void> {
   } finally {
     await Promise.all(connections.map((connection) => connection.close()))
   }
+}
+
+async function areMoved(store: Store, name: string): Promise<boolean> {
+  const routing = await readRecord<RoutingRecord>(store, keys.routing(name))
+  return routing?.value.components.some(({ workflow }) => workflow !== null) ?? false
 }

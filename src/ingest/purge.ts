@@ -38,6 +38,8 @@ export type PurgeTarget = {
   readonly branchId: string
   readonly schema: string
   readonly failpoints: IngestFailpoints
+  /** `left`: their rows are deleted and they stay, for a later purge. */
+  readonly partitions?: 'dropped' | 'left'
 }
 
 export type Purged = { readonly floorMs: number; readonly partitions: string[]; readonly rows: number }
@@ -55,7 +57,7 @@ export async function purgeTable(target: PurgeTarget, table: TableDefinition, fl
   const floor = Number(await connection.value(sql.lockFloor(table.table)))
   await connection.query('COMMIT')
   await failpoints.hit('purge.floorRaised')
-  const dropped = await dropPartitions(target, table, floor)
+  const dropped = target.partitions === 'left' ? null : await dropPartitions(target, table, floor)
   const rows = dropped === null ? await deleteBelow(target, table, floor) : 0
   for (const forget of [sql.forgetMarks(table.table, floor), sql.forgetEvents(table.table, floor)]) await repeated(connection, forget)
   return { floorMs: floor, partitions: dropped ?? [], rows }

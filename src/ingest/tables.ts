@@ -8,6 +8,8 @@
  * - `ingest_mark`      per table, topic partition and bucket: first and last offset that contributed (4.11).
  * - `ingest_dead`      records that make no rows, where the definition says so; on the branch's first shard.
  * - `ingest_event`     per table and bucket: ids of events that were counted, and by which record (4, Promised).
+ *
+ * A shard's rows go with its key range (carry.ts).
  */
 import { controlSchemaName as schema } from './schema-name.ts'
 import type { Connection } from '../mysql/connection.ts'
@@ -31,7 +33,8 @@ const definitions: Readonly<Record<string, string>> = {
     PRIMARY KEY (shard_uid, branch_id, topic_id, partition_no, at_offset))`,
   ingest_event: `(shard_uid ${name(64)}, branch_id ${name(64)}, table_name ${name(256)}, bucket_ms BIGINT NOT NULL, event_id ${name(255)},
     topic_id ${name(128)}, partition_no INT UNSIGNED NOT NULL, at_offset ${offset},
-    PRIMARY KEY (shard_uid, branch_id, table_name, bucket_ms, event_id))`,
+    PRIMARY KEY (shard_uid, branch_id, table_name, bucket_ms, event_id),
+    KEY by_offset (shard_uid, branch_id, topic_id, partition_no, at_offset))`,
 }
 
 export const ingestTables = Object.keys(definitions)

@@ -12,6 +12,7 @@ import { keys } from '../topology/keys.ts'
 import type { GateRecord, RoutingRecord, ShardRecord, StreamRecord, StreamReport, VdiffReport } from '../topology/records.ts'
 import { servesPrimary } from '../topology/routing.ts'
 import { listRecords } from '../topology/typed.ts'
+import type { CarriedRows } from './carried.ts'
 import { replicaFindings } from './check-replicas.ts'
 import type { SwitchContext, SwitchLimits } from './context.ts'
 import type { Preflight } from './effects.ts'
@@ -35,6 +36,7 @@ export async function preflight(
   plan: SwitchPlan,
   limits: SwitchLimits,
   allowDifferences: readonly string[] = [],
+  carried: Pick<CarriedRows, 'preflight'> | null = null,
 ): Promise<Preflight> {
   const parts = await Promise.all([
     routingFindings(plan),
@@ -43,6 +45,7 @@ export async function preflight(
     sharedServerFindings(context, plan),
     gateFindings(context, plan),
     replicaFindings(context, plan, limits),
+    ...(carried === null ? [] : [carried.preflight()]),
     ...plan.from.serverIds.map((id) => serverFindings(context, plan, id, 'from')),
     ...plan.to.serverIds.map((id) => serverFindings(context, plan, id, 'to')),
   ])

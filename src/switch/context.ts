@@ -2,6 +2,7 @@ import type { Clock } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
 import type { Store } from '../topology/store.ts'
 import type { Leadership } from '../workflow/context.ts'
+import type { Carrier } from './carried.ts'
 import type { ClaimPool } from './claim.ts'
 import type { SwitchFailpoint } from './crash-points.ts'
 import type { DecideContext } from './decide.ts'
@@ -18,6 +19,8 @@ export type SwitchContext = {
   readonly failpoint: SwitchFailpoint
   /** The log of decisions (decide.ts). */
   readonly decided?: NonNullable<DecideContext['decided']>
+  /** What streams do not move and a switch takes along. */
+  readonly carrier?: Carrier
 }
 
 /** Every wait's bound, in ms. */

@@ -1,7 +1,8 @@
 import type { Acknowledgement } from './acknowledge.ts'
 import { preflight } from './check.ts'
 import type { CheckContext } from './check.ts'
-import type { SwitchLimits } from './context.ts'
+import type { CarriedRows } from './carried.ts'
+import type { SwitchContext, SwitchLimits } from './context.ts'
 import type { Preflight, SwitchEffects } from './effects.ts'
 import { fenceNames } from './fence-kinds.ts'
 import { plannedIds } from './ids.ts'
@@ -17,17 +18,24 @@ export class DryEffects implements SwitchEffects {
   readonly #plan: SwitchPlan
   readonly #limits: SwitchLimits
   readonly #allowDifferences: readonly string[]
+  readonly #carried: CarriedRows | null
   #outcome: 'switched' | 'back' = 'back'
 
-  constructor(context: CheckContext, plan: SwitchPlan, limits: SwitchLimits, allowDifferences: readonly string[] = []) {
+  constructor(
+    context: CheckContext & Pick<SwitchContext, 'carrier'>,
+    plan: SwitchPlan,
+    limits: SwitchLimits,
+    allowDifferences: readonly string[] = [],
+  ) {
     this.#allowDifferences = allowDifferences
     this.#context = context
     this.#plan = plan
     this.#limits = limits
+    this.#carried = context.carrier?.of(plan, limits.warmMs) ?? null
   }
 
   preflight(): Promise<Preflight> {
-    return preflight(this.#context, this.#plan, this.#limits, this.#allowDifferences)
+    return preflight(this.#context, this.#plan, this.#limits, this.#allowDifferences, this.#carried)
   }
 
   async prepare(): Promise<readonly string[]> {
@@ -95,6 +103,12 @@ export class DryEffects implements SwitchEffects {
     this.#say(
       `marker on ${this.#plan.to.serverIds.join(', ')}; it comes back on ${this.#plan.from.shards.map((shard) => shard.shard).join(', ')}`,
     )
+  }
+
+  async carryRows(): Promise<readonly string[]> {
+    if (this.#carried !== null)
+      this.#say('copy what the fleets keep on the old shards (positions, floors, marks, event ids) to the new ones')
+    return []
   }
 
   async decide(outcome: 'switched' | 'back'): Promise<void> {

@@ -2,8 +2,8 @@ import { toOpening, toSwitching } from '../topology/routing.ts'
 import { xaPrefix } from '../mysql/our-schema.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
 import { keys } from '../topology/keys.ts'
-import type { GateRecord, SwitchObjects } from '../topology/records.ts'
-import { put, recordsOf } from '../topology/typed.ts'
+import type { SwitchObjects } from '../topology/records.ts'
+import { put } from '../topology/typed.ts'
 import { gatesAcknowledged } from './acknowledge.ts'
 import type { Acknowledgement } from './acknowledge.ts'
 import { preflight } from './check.ts'
@@ -12,12 +12,14 @@ import type { RoutingVersion } from './decide.ts'
 import type { Preflight, SwitchEffects } from './effects.ts'
 import { switchErrors } from './errors.ts'
 import { fenceText } from './fence-choice.ts'
+import type { CarriedRows } from './carried.ts'
 import { closeServer, describeOpen, fenceState, isClosed, prepareFence, settledFenceState } from './fence.ts'
 import { plannedIds, raiseIds } from './ids.ts'
 import type { PlannedId } from './ids.ts'
 import { drained, placeMarkers } from './markers.ts'
 import { fenceOn, schemasOn, tablesOn } from './plan.ts'
 import type { Side, SwitchPlan } from './plan.ts'
+import { gateHolds } from './gate-holds.ts'
 import type { GateHolds } from './report.ts'
 import { makeStreams } from './reverse-streams.ts'
 import type { KilledSession } from './sessions.ts'
@@ -47,16 +49,18 @@ export class RealEffects implements SwitchEffects {
   #fenceLaid = false
   #objects: Objects | null = null
   #holdVersion = 0
+  readonly #carried: CarriedRows | null
 
   constructor(context: SwitchContext, plan: SwitchPlan, limits: SwitchLimits, allowDifferences: readonly string[] = []) {
     this.#allowDifferences = allowDifferences
     this.#context = context
     this.#plan = plan
     this.#limits = limits
+    this.#carried = context.carrier?.of(plan, limits.warmMs) ?? null
   }
 
   preflight(): Promise<Preflight> {
-    return preflight(this.#context, this.#plan, this.#limits, this.#allowDifferences)
+    return preflight(this.#context, this.#plan, this.#limits, this.#allowDifferences, this.#carried)
   }
 
   async prepare(): Promise<readonly string[]> {
@@ -71,6 +75,7 @@ export class RealEffects implements SwitchEffects {
         pool.run(id, async (server) => fenceText(id, await prepareFence(server, schemasOn(plan.from, id), clock, plan.fence))),
       ),
     )
+    const carried = (await this.#carried?.prepare(pool, leadership.signal)) ?? []
     await makeStreams(this.#context, plan.backMissing)
     await this.#untouched()
     this.#ids = await plannedIds(store, plan)
@@ -92,8 +97,14 @@ export class RealEffects implements SwitchEffects {
         }),
       ),
     )
+    await this.#carried?.freshen(pool)
     const drainMs = await this.#calm()
-    return [...fences, `a drain took ${Math.round(drainMs)} ms before clients were held`, ...raised.map((text) => `ids raised: ${text}`)]
+    return [
+      ...fences,
+      ...carried,
+      `a drain took ${Math.round(drainMs)} ms before clients were held`,
+      ...raised.map((text) => `ids raised: ${text}`),
+    ]
   }
 
   async hold(): Promise<void> {
@@ -167,11 +178,10 @@ export class RealEffects implements SwitchEffects {
   }
 
   async drain(signal: AbortSignal): Promise<void> {
-    const closed = this.#fenceLaid ? this.#plan.from.serverIds : []
     await settled([
       this.#drain('forward', this.#limits.drainMs, signal),
       // Under the fence: from here on every transaction there that is not ours is somebody who passes it.
-      ...closed.map((id) =>
+      ...(this.#fenceLaid ? this.#plan.from.serverIds : []).map((id) =>
         this.#context.pool.run(id, ({ connection }) => noteClosed(connection, schemasOn(this.#plan.from, id)), this.#attempt.signal),
       ),
     ])
@@ -179,6 +189,10 @@ export class RealEffects implements SwitchEffects {
 
   proveWayBack(signal: AbortSignal): Promise<void> {
     return this.#drain('back', this.#limits.drainMs, signal)
+  }
+
+  async carryRows(signal: AbortSignal): Promise<readonly string[]> {
+    return (await this.#carried?.carry(this.#context.pool, AbortSignal.any([signal, this.#attempt.signal]))) ?? []
   }
 
   raiseIds(): Promise<readonly string[]> {
@@ -281,41 +295,13 @@ export class RealEffects implements SwitchEffects {
     await settled([...this.#plan.from.serverIds, ...this.#plan.to.serverIds].map((id) => pool.release(id)))
   }
 
-  async holds(): Promise<GateHolds | null> {
-    const { store, clock, leadership } = this.#context
-    const { keyspace } = this.#plan
-    const stop = new AbortController()
-    const limit = clock.sleep(this.#limits.holdsReportMs, stop.signal).then(
-      () => stop.abort(),
-      () => undefined,
-    )
-    let reports: GateRecord['lastHold'][string][] = []
-    let gates = 0
-    for await (const snapshot of store.watch(keys.gates, AbortSignal.any([stop.signal, leadership.signal]))) {
-      const records = recordsOf<GateRecord>(snapshot).map((record) => record.value)
-      gates = records.length
-      reports = records.flatMap((gate) => {
-        const last = gate.lastHold[keyspace]
-        return last !== undefined && last.version >= this.#holdVersion ? [last] : []
-      })
-      if (reports.length === gates) break
-    }
-    stop.abort()
-    await limit
-    if (reports.length === 0) return null
-    const held = reports.reduce((sum, report) => sum + report.held, 0)
-    return {
-      gates,
-      held,
-      failed: reports.reduce((sum, report) => sum + report.failed, 0),
-      longestMs: Math.max(...reports.map((report) => report.longestMs)),
-      // Of several gates: their medians, weighted by what each held.
-      medianMs: held === 0 ? 0 : reports.reduce((sum, report) => sum + report.medianMs * report.held, 0) / held,
-    }
+  holds(): Promise<GateHolds | null> {
+    const hold = { keyspace: this.#plan.keyspace, version: this.#holdVersion, limitMs: this.#limits.holdsReportMs }
+    return gateHolds(this.#context, hold)
   }
 
   async close(): Promise<void> {
-    await Promise.allSettled(this.#locks.map((locks) => locks.release()))
+    await Promise.allSettled([...this.#locks.map((locks) => locks.release()), this.#carried?.end()])
   }
 
   /** As they stand on F now; in the topology before any of them is dropped. */

@@ -39,6 +39,8 @@ export interface SwitchEffects {
   makeObjects(): Promise<readonly string[]>
   /** Step 8: a marker on every N comes back on F through the fence. */
   proveWayBack(signal: AbortSignal): Promise<void>
+  /** Step 8: rows that belong to shards and not to keys go along (carried.ts). */
+  carryRows(signal: AbortSignal): Promise<readonly string[]>
   /** Step 9, and giving up: two outcomes of one compare-and-set. */
   decide(outcome: 'switched' | 'back'): Promise<void>
   /** Step 10, all of it; as often as need be. */

@@ -95,6 +95,7 @@ export async function recoverKeyspace(context: SwitchContext, keyspace: string, 
     )
     routing = done.routing
   }
+  await context.carrier?.recover(keyspace)
   return {
     keyspace,
     gaveUp,

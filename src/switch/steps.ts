@@ -26,6 +26,7 @@ export const switchSteps = {
   'drop triggers of the old side': { waitsFor: 'DDL on the old side', ends: 'at the limit of the switch', back: byItself },
   'drain under the fence': { waitsFor: 'the new side to apply the second marker', ends: 'at the limit of the switch', back: byItself },
   'prove the way back': { waitsFor: 'a marker of the new side to come back', ends: 'at the limit of the switch', back: byItself },
+  'carry rows of shards': { waitsFor: 'positions and marks of fleets on the new side', ends: 'at the limit of the switch', back: byItself },
   'make triggers and events': { waitsFor: 'DDL on the new side', ends: 'at the limit of the switch', back: byItself },
   'decide: switched': { waitsFor: 'the deciding commit', ends: 'when the topology answers', back: byItself },
   'decide: back': { waitsFor: 'the commit that gives the switch up', ends: 'when the topology answers', back: decided },

@@ -33,6 +33,7 @@ function effectsOf(log: string[], fail: Record<string, () => unknown> = {}): Swi
     dropObjects: () => call('drop objects', undefined),
     makeObjects: () => call('make objects', []),
     proveWayBack: () => call('prove', undefined),
+    carryRows: () => call('carry', []),
     decide: (outcome) => call(`decide ${outcome}`, undefined),
     finish: () => call('finish', []),
     dropSessions: () => call('dropSessions', undefined),
@@ -81,6 +82,7 @@ const ahead = [
   'release',
   'drain2',
   'prove',
+  'carry',
 ]
 
 describe('the order of a switch', () => {
@@ -139,6 +141,7 @@ describe('the order of a switch', () => {
     'release',
     'drain2',
     'prove',
+    'carry',
     'decide switched',
   ]) {
     test(`${step} fails: given up by the deciding commit, before anything is opened or unlocked`, async () => {

@@ -143,10 +143,12 @@ export async function runSwitch(options: RunSwitchOptions): Promise<SwitchReport
     await failpoint('locksReleased')
     const moves = plan.triggers === 'at-switch'
     if (moves) await step('drop triggers of the old side', () => effects.dropObjects(), held)
-    await settled([
+    const [, , carried] = await settled([
       step('drain under the fence', () => effects.drain(held), held),
       step('prove the way back', () => effects.proveWayBack(held), held),
+      step('carry rows of shards', () => effects.carryRows(held), held),
     ])
+    notes.push(...carried)
     if (moves) notes.push(...(await step('make triggers and events', () => effects.makeObjects(), held)))
     await failpoint('wayBackProven')
     held.throwIfAborted()
