@@ -219,6 +219,7 @@ describe('rule 17 on real servers', { timeout: 300_000 }, () => {
   /** The fleet writes on the shards that serve now. */
   const moves = async (): Promise<void> => {
     const before = await positions()
+    assert.equal(before.length, (await shardsNow()).length * 3, 'positions stand on every shard that serves')
     await until(
       'the fleet to move on on every shard that serves',
       async () => {
