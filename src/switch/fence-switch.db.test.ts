@@ -144,7 +144,8 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
         },
       })
       await run.switched(context)
-      assert(isServerError(await truncated), 'it is told that it did not run')
+      const told = await truncated
+      assert(isServerError(told), `it is told that it did not run: ${String(told)}`)
       assert((await run.world.ids(old)).length > 0)
       await run.switched(await run.world.leader())
     })

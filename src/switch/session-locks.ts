@@ -35,6 +35,9 @@ export type SessionLocksOptions = {
   readonly only?: readonly string[]
 }
 
+/** How long statements that were told to stop may take to hear of it. */
+const interruptMs = 500
+
 export class SessionLocks implements AsyncDisposable {
   readonly serverId: string
   readonly #pool: ClaimPool
@@ -128,13 +131,22 @@ export class SessionLocks implements AsyncDisposable {
     return this.release()
   }
 
-  /** Armed triggers would let pass what waits for us now: who sent it is told that it did not run. */
+  /**
+   * Armed triggers would let pass what waits for us now: who sent it is told that it did not run. A statement that was killed and is granted
+   * its lock before it has woken up runs all the same (*tried*), so ours stay until none waits any more, for a while.
+   */
   async #interruptDdl(schemas: readonly string[]): Promise<void> {
+    const { clock } = this.#options
     const server = await this.#pool.claimed(this.serverId)
-    const waiting = (await listClientSessions(server.connection, server.ours)).filter(
-      (session) => /metadata lock/i.test(session.state) && isDdl(session.query) && concerns(session, schemas),
-    )
-    await killSessions(server.connection, waiting, 'QUERY')
+    const untilMs = clock.monotonicMs() + interruptMs
+    do {
+      const waiting = (await listClientSessions(server.connection, server.ours)).filter(
+        (session) => /metadata lock/i.test(session.state) && isDdl(session.query) && concerns(session, schemas),
+      )
+      if (waiting.length === 0) return
+      await killSessions(server.connection, waiting, 'QUERY')
+      await clock.sleep(2)
+    } while (clock.monotonicMs() < untilMs)
   }
 
   async #attempt(claimed: Connection, sql: string, attemptMs: number): Promise<boolean> {
