@@ -51,7 +51,7 @@ describe('topology store: etcd itself', { skip }, () => {
     const prefix = 'lost/'
     await using direct = storeAt([etcd.port], { prefix })
     await using store = storeAt([proxy.port], { prefix, requestMs: 500 })
-    const first = await store.commit([], [{ key: 'x', value: 1 }])
+    const first = await direct.commit([], [{ key: 'x', value: 1 }])
     assert(first.ok)
     proxy.loseAnswers()
     const committing = store.commit([{ key: 'x', version: first.revision }], [{ key: 'x', value: 2 }])
@@ -67,7 +67,7 @@ describe('topology store: etcd itself', { skip }, () => {
     const prefix = 'unknown/'
     await using direct = storeAt([etcd.port], { prefix })
     await using store = storeAt([proxy.port], { prefix, requestMs: 500 })
-    const first = await store.commit([], [{ key: 'x', value: 1 }])
+    const first = await direct.commit([], [{ key: 'x', value: 1 }])
     assert(first.ok)
     proxy.loseAnswers()
     const committing = store.commit([{ key: 'x', version: first.revision }], [{ key: 'x', value: 2 }])
@@ -87,7 +87,7 @@ describe('topology store: etcd itself', { skip }, () => {
     const prefix = 'never/'
     await using direct = storeAt([etcd.port], { prefix })
     await using store = storeAt([proxy.port], { prefix, requestMs: 500 })
-    const first = await store.commit([], [{ key: 'x', value: 1 }, { key: 'leader', value: 'me' }]) // prettier-ignore
+    const first = await direct.commit([], [{ key: 'x', value: 1 }, { key: 'leader', value: 'me' }]) // prettier-ignore
     assert(first.ok)
     proxy.blackhole()
     const conditions = [{ key: 'x', version: first.revision }, { key: 'leader', version: first.revision }] // prettier-ignore
