@@ -5,7 +5,7 @@ import { systemClock } from '../base/clock.ts'
 import { silentLog } from '../base/log.ts'
 import { Gate } from './gate.ts'
 import { freePort, startMariadb, type TestServer } from './testkit/servers.ts'
-import { until } from './testkit/switching.ts'
+import { noOpenTransactions } from '../../test/kit/open-transactions.ts'
 import { addKeyspace, addServer, addUser, MemoryStore } from './testkit/world.ts'
 
 let server: TestServer
@@ -76,10 +76,7 @@ test('a gate that ends rolls back what is open after its grace', async () => {
   await slow.query('INSERT INTO t VALUES (9)')
   await gate.stop(50)
   const admin = await server.admin()
-  await until('the rollback', 5_000, async () => {
-    const open = await admin.value('SELECT COUNT(*) FROM information_schema.innodb_trx')
-    return open === '0' ? true : undefined
-  })
+  await noOpenTransactions(admin)
   assert.equal(await admin.value('SELECT COUNT(*) FROM app.t WHERE id = 9'), '0')
   await admin.close()
 })

@@ -11,6 +11,7 @@ import type { Verdict } from './judge.ts'
 import { TargetRepair } from './repair.ts'
 import { Sessions } from './sessions.ts'
 import { VerifyWorld } from './testkit/world.ts'
+import { noOpenTransactions } from '../../test/kit/open-transactions.ts'
 
 for (const flavour of flavours()) {
   test(`repair on ${flavour}: only with the right to write, and only while the source's rows are locked`, async () => {
@@ -63,7 +64,7 @@ for (const flavour of flavours()) {
       /locks are gone/,
     )
     await repair[Symbol.asyncDispose]()
-    await world.until('rollback', async () => (await world.t.value(`SELECT COUNT(*) FROM information_schema.INNODB_TRX`)) === '0')
+    await noOpenTransactions(world.t, 'it is rolled back')
     assert.deepEqual([await wrong(), await marks()], [2, before])
 
     await repair.prepare()
