@@ -16,9 +16,6 @@ import {
   KeyspaceDeletion,
   KeyspaceView,
   SequenceView,
-  ServerUrl,
-  ServerView,
-  SetPrimary,
   ShardView,
   StatusView,
   UpdateKeyspace,
@@ -26,6 +23,7 @@ import {
   WorkflowView,
 } from './schemas.ts'
 import { AuditView } from './history-schemas.ts'
+import { AcceptServer, ServerUrl, ServerView, SetPrimary } from './server-schemas.ts'
 
 export type Endpoint = {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
@@ -118,6 +116,13 @@ export const endpoints = {
     'give a server back to its clients that no shard stands on any more',
     null,
     z.object({ opened: z.boolean() }),
+  ),
+  acceptServer: endpoint(
+    'POST',
+    '/api/v1/servers/:server/accept',
+    'take the server that answers at this address for the one that was attached',
+    AcceptServer,
+    z.object({ was: z.string(), is: z.string() }),
   ),
   showVSchema: endpoint('GET', '/api/v1/keyspaces/:keyspace/vschema', "a keyspace's vschema", null, z.record(z.string(), z.unknown())),
   applyVSchema: endpoint(

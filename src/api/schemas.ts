@@ -5,6 +5,7 @@
 import { z } from 'zod'
 import { DualWriteSpec, DualWriteView, RampArgs, RollbackArgs, TenantArgs, ValidateArgs, dualwriteStates } from './dualwrite-schemas.ts'
 import { UndoView } from './history-schemas.ts'
+import { ServerUrl, ServerView } from './server-schemas.ts'
 
 export const ErrorView = z.object({
   code: z.string(),
@@ -17,14 +18,6 @@ export type ErrorView = z.infer<typeof ErrorView>
 
 export const Name = z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$/, 'letters, digits, _ . - and at most 64 of them')
 
-export const ServerUrl = z.object({
-  host: z.string(),
-  port: z.number().int().min(1).max(65535).default(3306),
-  user: z.string(),
-  password: z.string().default(''),
-  schema: z.string().optional(),
-})
-
 export const CreateKeyspace = z.strictObject({
   name: Name,
   /** Attach this server's schema as the one shard `-`; absent: provision a local server. */
@@ -32,16 +25,6 @@ export const CreateKeyspace = z.strictObject({
   flavour: z.enum(['mysql', 'mariadb']).optional(),
   /** Printed ranges; absent: one unsharded shard. */
   shards: z.array(z.string()).optional(),
-})
-
-export const SetPrimary = z.strictObject({
-  server: z.string(),
-  /** What it had not replicated is given up. */
-  oldIsDown: z.boolean().default(false),
-  catchUpMs: z.number().int().min(100).max(600_000).default(10_000),
-  /** For the shard's log. */
-  actor: z.string().max(200).default('unknown'),
-  id: z.string().max(64).default(''),
 })
 
 export const UpdateKeyspace = z.strictObject({
@@ -61,15 +44,6 @@ export const KeyspaceDeletion = z.object({
   servers: z.array(z.string()),
   /** Schemas on attached servers, which stay as they are: `app on 10.0.0.7:3306`. */
   kept: z.array(z.string()),
-})
-
-export const ServerView = z.object({
-  id: z.string(),
-  flavour: z.enum(['mysql', 'mariadb']),
-  version: z.string(),
-  host: z.string(),
-  port: z.number(),
-  provisioned: z.boolean(),
 })
 
 export const ShardView = z.object({

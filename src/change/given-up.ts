@@ -12,6 +12,7 @@ import { closeServer, describeOpen, isClosed, prepareFence, settledFenceState } 
 import type { KeyspaceTurns } from '../switch/turns.ts'
 import { keys } from '../topology/keys.ts'
 import type { GivenUpServer, ServerRecord, ServerSecret, ShardRecord } from '../topology/records.ts'
+import { placeOfServer } from '../topology/server-place.ts'
 import { listRecords, readRecord, updateRecord } from '../topology/typed.ts'
 import { AuditTrail } from '../workflow/audit.ts'
 import { controllerName, type Leadership } from '../workflow/context.ts'
@@ -84,8 +85,7 @@ async function answers(store: Needs['store'], serverId: string): Promise<boolean
   const server = await readRecord<ServerRecord>(store, keys.server(serverId))
   const secret = await readRecord<ServerSecret>(store, keys.secret(serverId))
   if (server === null || secret === null) return false
-  const { host, port } = server.value
-  return connect({ host, port, ...secret.value.admin, connectTimeoutMs: answerMs }).then(
+  return connect({ ...placeOfServer(server.value), ...secret.value.admin, connectTimeoutMs: answerMs }).then(
     (connection) => connection.close().then(() => true),
     () => false,
   )

@@ -7,6 +7,7 @@
 import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { flavourOf, type Account } from '../mysql/flavour/flavour.ts'
+import { readIdentity } from '../mysql/server-identity.ts'
 import { keys } from '../topology/keys.ts'
 import type { ServerRecord, ServerSecret, ShardRecord } from '../topology/records.ts'
 import type { Store } from '../topology/store.ts'
@@ -62,6 +63,7 @@ export async function addReplica(world: World, { keyspace, shard }: Place, addre
       socketPath: null,
       provisioned: false,
       dataDir: null,
+      identity: await readIdentity(connection),
     }
     const result = await store.commit(
       [unchanged(record), { key: keys.server(id), version: (await store.get(keys.server(id)))?.version ?? 0 }],

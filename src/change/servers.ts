@@ -7,15 +7,17 @@ import type { Clock } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
 import { connect } from '../mysql/connect.ts'
 import type { Connection, FlavourName } from '../mysql/connection.ts'
-import { ServerError } from '../mysql/errors.ts'
+import { mysqlErrors, ServerError } from '../mysql/errors.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
 import type { Credentials, Provisioner, ServerEndpoint } from '../mysql/provisioning.ts'
+import { readIdentity } from '../mysql/server-identity.ts'
 import { attachServer as takeServer } from '../switch/attach.ts'
 import { readOwner } from '../switch/control-schema.ts'
 import type { ClaimPool } from '../switch/claim.ts'
 import { closeServer, openServer } from '../switch/fence.ts'
 import { keys } from '../topology/keys.ts'
 import type { Installation, ServerRecord, ServerSecret, ShardRecord } from '../topology/records.ts'
+import { placeOfServer } from '../topology/server-place.ts'
 import type { Store } from '../topology/store.ts'
 import { absent, listRecords, put, readRecord, updateRecord } from '../topology/typed.ts'
 import type { WorkflowRecord } from '../workflow/records.ts'
@@ -40,7 +42,7 @@ export async function connectServer(store: Store, serverId: string, role: Role):
   if (server === null || secret === null)
     throw changeErrors.serverUnreachable({ server: serverId, reason: 'the topology does not know it' })
   try {
-    return await connect({ host: server.value.host, port: server.value.port, ...secret.value[role] })
+    return await connect({ ...placeOfServer(server.value), ...secret.value[role] })
   } catch (error) {
     throw changeErrors.serverUnreachable({ server: serverId, reason: error instanceof Error ? error.message : String(error) }, error)
   }
@@ -78,8 +80,12 @@ export async function provisionServer(
     dataDir: endpoint.dataDir,
   }
   await world.store.commit([{ key: keys.server(request.id), version: known?.version ?? 0 }], [put(keys.server(request.id), record)])
-  await withServer(world.store, request.id, 'admin', (connection) => prepareServer(world, connection, request.id, 'drop'))
-  return record
+  const identity = await withServer(world.store, request.id, 'admin', async (connection) => {
+    await prepareServer(world, connection, request.id, 'drop')
+    return readIdentity(connection)
+  })
+  await updateRecord<ServerRecord>(world.store, keys.server(request.id), (server) => (server === null ? null : { ...server, identity }))
+  return { ...record, identity }
 }
 
 /** A server of ours that came back at another port: whoever reaches it by the topology has to hear of that. */
@@ -115,6 +121,10 @@ export async function attachServer(world: World, address: ServerAddress): Promis
     await secretOf(world.store, id)
     await prepareServer(world, connection, id, 'keep')
     const known = await readRecord<ServerRecord>(world.store, keys.server(id))
+    const identity = await readIdentity(connection)
+    const wanted = known?.value.identity ?? identity
+    if (identity !== wanted && (await shardsOn(world.store, id)).length > 0)
+      throw mysqlErrors.anotherServer({ server: id, found: identity, wanted })
     const record: ServerRecord = {
       v: 1,
       id,
@@ -125,6 +135,7 @@ export async function attachServer(world: World, address: ServerAddress): Promis
       socketPath: null,
       provisioned: false,
       dataDir: null,
+      identity,
     }
     await world.store.commit([{ key: keys.server(id), version: known?.version ?? 0 }], [put(keys.server(id), record)])
     return record
@@ -146,9 +157,9 @@ export async function openUnusedServer(
 ): Promise<void> {
   const { store } = world
   if ((await readRecord<ServerRecord>(store, keys.server(id))) === null) throw changeErrors.noServer({ server: id })
-  const shards = (await listRecords<ShardRecord>(world.store, keys.allShards)).filter((shard) => shard.value.serverId === id)
+  const shards = (await shardsOn(store, id)).filter((shard) => shard.serverId === id)
   if (shards.length > 0)
-    throw changeErrors.serverInUse({ server: id, shards: shards.map((s) => `${s.value.keyspace}/${s.value.name}`).join(', ') })
+    throw changeErrors.serverInUse({ server: id, shards: shards.map((shard) => `${shard.keyspace}/${shard.name}`).join(', ') })
   await requireUnmeant(store, id, ending)
   // Asked for by name: whoever keeps a primary that was given up closed lets it be.
   await store.commit([], [{ key: keys.givenUp(id), value: undefined }])
@@ -161,6 +172,12 @@ export async function openUnusedServer(
     throw error
   }
   await pool.release(id)
+}
+
+/** Those of which it is the primary, or a replica. */
+export async function shardsOn(store: Store, id: string): Promise<ShardRecord[]> {
+  const shards = (await listRecords<ShardRecord>(store, keys.allShards)).map(({ value }) => value)
+  return shards.filter((shard) => shard.serverId === id || shard.replicas?.includes(id) === true)
 }
 
 /** SW-CHANGE-042 while a workflow that has not ended means to use it, or still does, though no shard stands there yet. */

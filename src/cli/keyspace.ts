@@ -112,7 +112,7 @@ export function keyspaceCommands(program: Command, cli: CliContext): void {
     .description('as `keyspace list --format json`')
     .option('--format <format>', 'text | json')
     .action(async () => cli.out(JSON.stringify(await cli.client().call('listKeyspaces'), null, 2)))
-  const server = program.command('server').description('database servers: list, open')
+  const server = program.command('server').description('database servers: list, open, accept')
   server
     .command('list')
     .option('--format <format>', 'text | json')
@@ -131,6 +131,15 @@ export function keyspaceCommands(program: Command, cli: CliContext): void {
     .action(async (name: string) => {
       await cli.client().call('openServer', { server: name })
       cli.out(`server ${name} is open to its clients again`)
+    })
+  server
+    .command('accept <server>')
+    .description(
+      'take the server that answers at this address now for the one that was attached: it has the same data (restored, moved, failed over)',
+    )
+    .action(async (name: string) => {
+      const { was, is } = await cli.client().call('acceptServer', { server: name }, { actor: cli.actor })
+      cli.out(was === is ? `server ${name} is the one that was attached (${is})` : `server ${name} is ${is} from now on; it was ${was}`)
     })
   const shard = program.command('shard').description('the shards of a keyspace')
   shard

@@ -1,5 +1,5 @@
 import type { z } from 'zod'
-import type { ServerUrl } from '../api/schemas.ts'
+import type { ServerUrl } from '../api/server-schemas.ts'
 import type { CliContext } from './context.ts'
 import { cliErrors } from './errors.ts'
 

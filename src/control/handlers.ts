@@ -9,6 +9,7 @@ import { openRunOn } from '../change/dualwrite-record.ts'
 import { createSequence } from '../change/sequences.ts'
 import { openUnusedServer } from '../change/servers.ts'
 import type { World } from '../change/servers.ts'
+import { acceptServer } from '../change/accept-server.ts'
 import { addReplica, removeReplica, shardLog } from '../change/replicas.ts'
 import { setPrimary } from '../change/set-primary.ts'
 import type { ClaimPool } from '../switch/claim.ts'
@@ -92,6 +93,9 @@ export function buildHandlers(world: World & { version: string; leading: Office 
       if (leading.pool === null) throw apiErrors.notLeader({ holder: view.leader()?.holder ?? 'nobody' })
       await openUnusedServer(world, leading.pool, params['server'] ?? '')
       return { opened: true }
+    },
+    async acceptServer(params, body) {
+      return acceptServer(world, { server: params['server'] ?? '', ...body })
     },
     async addReplica(params, body) {
       const place = { keyspace: params['keyspace'] ?? '', shard: params['shard'] ?? '' }

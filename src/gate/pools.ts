@@ -9,6 +9,7 @@ import type { Clock } from '../base/clock.ts'
 import { isSwError } from '../base/errors.ts'
 import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
+import { placeOfServer } from '../topology/server-place.ts'
 import { BackendPool, ConnectionBudget } from './backend.ts'
 import type { Backend } from './backend.ts'
 import type { GateConfig } from './config.ts'
@@ -19,9 +20,9 @@ import type { ReplicaView, ShardView, View } from './view.ts'
 /** Where a connection goes: the primary of a shard, or one of its replicas. */
 type Place = Pick<ShardView, 'server' | 'account'>
 
-/** A shard whose server is another one now (`set-primary`, or a server at another port) gets a new pool: the old server is never used again. */
+/** A shard whose server is another one now (`set-primary`, at another port, or accepted as another) gets a new pool: the old server is never used again. */
 function placeOf({ uid }: ShardView, { server }: Place): string {
-  return `${uid} ${server.id} ${server.host}:${server.port}`
+  return `${uid} ${server.id} ${server.host}:${server.port} ${server.identity ?? ''}`
 }
 
 export class Pools {
@@ -126,7 +127,7 @@ export class Pools {
   async connect(shard: ShardView, foundRows: boolean, at: Place = shard): Promise<Connection> {
     const { server, account } = at
     const connection = await connect({
-      ...(server.socketPath === null ? { host: server.host, port: server.port } : { socketPath: server.socketPath }),
+      ...placeOfServer(server),
       user: account.user,
       password: account.password,
       database: shard.schema,
@@ -146,7 +147,7 @@ export class Pools {
     if (place === undefined) return
     const { server, account } = place
     const other = await connect({
-      ...(server.socketPath === null ? { host: server.host, port: server.port } : { socketPath: server.socketPath }),
+      ...placeOfServer(server),
       user: account.user,
       password: account.password,
       connectTimeoutMs: this.#config.connectTimeoutMs,

@@ -16,6 +16,7 @@ import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
 import type { StreamRecord, StreamReport } from '../topology/records.ts'
+import { placeOfServer } from '../topology/server-place.ts'
 import { replicaUid, type ReplicaView, type ShardView, type View } from './view.ts'
 
 export type ReplicaHealthOptions = {
@@ -230,7 +231,7 @@ export class ReplicaHealth {
     try {
       if (of.connection === null || !of.connection.open)
         of.connection = await connect({
-          ...(server.socketPath === null ? { host: server.host, port: server.port } : { socketPath: server.socketPath }),
+          ...placeOfServer(server),
           user: account.user,
           password: account.password,
           connectTimeoutMs: Math.min(answerMs, this.#options.connectTimeoutMs),

@@ -22,6 +22,7 @@ import type { Merge, Slot } from './plan/plan.ts'
 import { prepareOn } from './prepared.ts'
 import { ResultWriter } from './result-writer.ts'
 import type { Runner } from './runner.ts'
+import { connectError } from './session-connections.ts'
 import type { SessionSettings } from './settings.ts'
 import { summary, type WriteSummary } from './scatter-summary.ts'
 import { mergedWarnings, type Warning, warningsOf } from './scatter-warnings.ts'
@@ -321,8 +322,7 @@ export class Scatter {
     } else if (isConnectionLost(error)) {
       if (error.outcome === 'nothingSent' || rereadable || transaction === null)
         refusal = gateErrors.unreachable({ shard: shardName(shard), cause: error.message }, error)
-    } else if (isSwError(error) && error.code.startsWith('SW-MYSQL'))
-      refusal = gateErrors.unreachable({ shard: shardName(shard), cause: error.message }, error)
+    } else if (isSwError(error) && error.code.startsWith('SW-MYSQL')) refusal = connectError(shard, error)
     if (refusal === null || !mayRepeat) return null
     if (transaction !== null) {
       // The first statement of a transaction: it begins again as a whole.

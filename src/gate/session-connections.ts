@@ -5,6 +5,7 @@
  * - *pinned*: carries state that can't be told to another one (user variables, temporary tables, named locks); stays with the session.
  * - *at hand*: the statement before may be asked about (SHOW WARNINGS, FOUND_ROWS()); let go when anybody else needs it.
  */
+import { isSwError } from '../base/errors.ts'
 import { ServerError } from '../mysql/errors.ts'
 import type { Backend } from './backend.ts'
 import type { Core } from './core.ts'
@@ -169,6 +170,8 @@ export class SessionConnections {
 
 /** Connecting failed: what a client is told, unless it can be tried again. */
 export function connectError(shard: ShardView, error: Error): Error {
+  // It says what to do better than we could.
+  if (isSwError(error, 'SW-MYSQL-019')) return error
   if (error instanceof ServerError && (error.kind === 'accountLocked' || error.kind === 'access')) {
     return gateErrors.unreachable({ shard: shardName(shard), cause: error.serverMessage }, error)
   }

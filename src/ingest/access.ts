@@ -6,6 +6,7 @@ import { connect } from '../mysql/connect.ts'
 import type { Connection, ConnectOptions } from '../mysql/connection.ts'
 import { keys } from '../topology/keys.ts'
 import type { Flavour, ServerRecord, ServerSecret } from '../topology/records.ts'
+import { placeOfServer } from '../topology/server-place.ts'
 import type { Store } from '../topology/store.ts'
 import { readRecord } from '../topology/typed.ts'
 import { ingestErrors } from './errors.ts'
@@ -18,8 +19,7 @@ export function ingestAddressesOf(store: Store): IngestAddresses {
     const server = (await readRecord<ServerRecord>(store, keys.server(serverId)))?.value
     const secret = (await readRecord<ServerSecret>(store, keys.secret(serverId)))?.value
     if (server === undefined || secret === undefined) throw ingestErrors.unknownServer({ server: serverId })
-    const place = server.socketPath === null ? { host: server.host, port: server.port } : { socketPath: server.socketPath }
-    return { flavour: server.flavour, connect: { ...place, user: secret.gate.user, password: secret.gate.password } }
+    return { flavour: server.flavour, connect: { ...placeOfServer(server), user: secret.gate.user, password: secret.gate.password } }
   }
 }
 

@@ -4,6 +4,7 @@ import type { Connection, ConnectOptions } from '../mysql/connection.ts'
 import { flavourNamed } from '../mysql/flavour/flavour.ts'
 import { keys } from '../topology/keys.ts'
 import type { Flavour, ServerRecord, ServerSecret } from '../topology/records.ts'
+import { placeOfServer } from '../topology/server-place.ts'
 import type { Store } from '../topology/store.ts'
 import { readRecord } from '../topology/typed.ts'
 import { moveErrors } from './errors.ts'
@@ -23,12 +24,11 @@ export function addressesOf(store: Store): Addresses {
     const server = (await readRecord<ServerRecord>(store, keys.server(serverId)))?.value
     const secret = (await readRecord<ServerSecret>(store, keys.secret(serverId)))?.value
     if (server === undefined || secret === undefined) throw moveErrors.unknownServer({ server: serverId })
-    const place = server.socketPath === null ? { host: server.host, port: server.port } : { socketPath: server.socketPath }
     return {
       id: serverId,
       name: `${server.host}:${server.port}`,
       flavour: server.flavour,
-      connect: { ...place, user: secret.mover.user, password: secret.mover.password },
+      connect: { ...placeOfServer(server), user: secret.mover.user, password: secret.mover.password },
     }
   }
 }

@@ -11,12 +11,13 @@ import { ClientConnection } from './client-connection.ts'
 import type { Connection, ConnectOptions, FlavourName } from './connection.ts'
 import { ConnectionLost, mysqlErrors, ServerError } from './errors.ts'
 import { serverError } from './exchanges.ts'
+import { readIdentity } from './server-identity.ts'
 import { sharedReads } from './shared-reads.ts'
 
 const CONNECT_TIMEOUT_MS = 10_000
 
 /**
- * @throws SW-MYSQL-004..008; ServerError where the server refuses (1045, 1049, 3118 and 4151 for locked accounts, 1040)
+ * @throws SW-MYSQL-004..008, 019; ServerError where the server refuses (1045, 1049, 3118 and 4151 for locked accounts, 1040)
  */
 export async function connect(options: ConnectOptions, signal?: AbortSignal): Promise<Connection> {
   const server = serverName(options)
@@ -40,6 +41,7 @@ export async function connect(options: ConnectOptions, signal?: AbortSignal): Pr
   signal?.addEventListener('abort', onAbort, { once: true })
   try {
     const connection = await handshake(channel, options, server)
+    if (options.identity !== undefined) await requireIdentity(connection, options.identity)
     await connection.setUp()
     return connection
   } catch (error) {
@@ -49,6 +51,12 @@ export async function connect(options: ConnectOptions, signal?: AbortSignal): Pr
     clearTimeout(timer)
     signal?.removeEventListener('abort', onAbort)
   }
+}
+
+async function requireIdentity(connection: Connection, wanted: string): Promise<void> {
+  const found = await readIdentity(connection)
+  if (found !== wanted)
+    throw mysqlErrors.anotherServer({ server: connection.server, found: found === '' ? 'one never attached' : found, wanted })
 }
 
 export function serverName(options: ConnectOptions): string {

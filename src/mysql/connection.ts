@@ -203,6 +203,8 @@ export type ConnectOptions = {
    */
   charset?: 'utf8mb4' | 'binary' | number
   connectTimeoutMs?: number
+  /** Whoever else answers is refused with SW-MYSQL-019 (server-identity.ts). */
+  identity?: string
   attributes?: Record<string, string>
   /** Run after connecting and after every reset. */
   sessionSql?: readonly string[]

@@ -131,6 +131,13 @@ const specs = {
     why: 'it was never made, or dropped, or the account may not see it',
     fix: 'check the name and the grants',
   },
+  anotherServer: {
+    number: 19,
+    class: 'transient',
+    what: 'another server answers at {server}: {found}, and {wanted} was attached',
+    why: 'a failover, a restore or a port given to somebody else put it there; it may lack what the first has acknowledged, so nothing is sent to it',
+    fix: 'shardwright shard set-primary if it is a replica that took over; shardwright server accept, with its id of `server list`, if it has the same data; else bring the first one back',
+  },
 } as const
 
 export const mysqlErrors = defineErrors('MYSQL', specs)

@@ -3,6 +3,7 @@ import { connect } from '../mysql/connect.ts'
 import type { Connection, ConnectOptions } from '../mysql/connection.ts'
 import { keys } from '../topology/keys.ts'
 import type { ServerRecord, ServerSecret } from '../topology/records.ts'
+import { placeOfServer } from '../topology/server-place.ts'
 import type { Store } from '../topology/store.ts'
 import { readRecord } from '../topology/typed.ts'
 import { switchErrors } from './errors.ts'
@@ -38,7 +39,6 @@ export async function connectAs(
 }
 
 export function connectOptions({ record, secret }: ServerAccess, account: OurAccount): ConnectOptions {
-  const place = record.socketPath === null ? { host: record.host, port: record.port } : { socketPath: record.socketPath }
   const { user, password } = secret[account]
-  return { ...place, user, password, connectTimeoutMs: 3_000, attributes: { program_name: `shardwright ${account}` } }
+  return { ...placeOfServer(record), user, password, connectTimeoutMs: 3_000, attributes: { program_name: `shardwright ${account}` } }
 }

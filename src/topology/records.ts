@@ -17,6 +17,8 @@ export type ServerRecord = {
   /** We started it (and may stop and delete it); else it was attached. */
   provisioned: boolean
   dataDir: string | null
+  /** Who it was when it was attached (mysql/server-identity.ts): whoever else answers at its address is not used. Absent: not looked at. */
+  identity?: string
 }
 
 /** Our accounts, made when the server was attached, with passwords used nowhere else. */
