@@ -10,7 +10,6 @@ import {
   CreateKeyspace,
   DeleteKeyspace,
   CreateSequence,
-  CreateUser,
   CreateWorkflow,
   GateView,
   KeyspaceDeletion,
@@ -24,6 +23,7 @@ import {
 } from './schemas.ts'
 import { AuditView } from './history-schemas.ts'
 import { AcceptServer, ServerUrl, ServerView, SetPrimary } from './server-schemas.ts'
+import { AlterUser, CreateUser, UserView } from './user-schemas.ts'
 
 export type Endpoint = {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
@@ -134,7 +134,10 @@ export const endpoints = {
   ),
   plan: endpoint('POST', '/api/v1/keyspaces/:keyspace/plan', 'which way to another number of shards fits, and why', PlanRequest, PlanView),
   createSequence: endpoint('POST', '/api/v1/sequences', 'make a sequence for a column', CreateSequence, SequenceView),
-  createUser: endpoint('POST', '/api/v1/users', 'an account for clients of the gate', CreateUser, z.object({ name: z.string() })),
+  createUser: endpoint('POST', '/api/v1/users', 'an account for clients of the gate', CreateUser, UserView),
+  listUsers: endpoint('GET', '/api/v1/users', 'accounts for clients of the gate, their rights and limits', null, z.array(UserView)),
+  alterUser: endpoint('PUT', '/api/v1/users/:user', 'change a password, rights, limits', AlterUser, UserView),
+  dropUser: endpoint('DELETE', '/api/v1/users/:user', 'drop an account', null, z.object({ dropped: z.boolean() })),
   listGates: endpoint('GET', '/api/v1/gates', 'live gates', null, z.array(GateView)),
   listWorkflows: endpoint('GET', '/api/v1/workflows', 'all workflows', null, z.array(WorkflowView)),
   createWorkflow: endpoint(

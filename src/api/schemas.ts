@@ -370,5 +370,3 @@ export const StatusView = z.object({
   nowMs: z.number(),
 })
 export type StatusView = z.infer<typeof StatusView>
-
-export const CreateUser = z.strictObject({ name: Name, password: z.string() })

@@ -7,6 +7,7 @@ import { planCommand } from './plan.ts'
 import { reshardCommand } from './reshard.ts'
 import { statusCommands } from './status.ts'
 import { topicCommands } from './topic.ts'
+import { userCommands } from './user.ts'
 import { vdiffCommand } from './vdiff.ts'
 import { vschemaCommands } from './vschema.ts'
 
@@ -21,6 +22,7 @@ export function buildProgram(cli: CliContext, version: string): Command {
   vdiffCommand(program, cli)
   keyspaceCommands(program, cli)
   vschemaCommands(program, cli)
+  userCommands(program, cli)
   fleetCommands(program, cli)
   topicCommands(program, cli)
   dualwriteCommand(program, cli)

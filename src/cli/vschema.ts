@@ -34,15 +34,6 @@ export function vschemaCommands(program: Command, cli: CliContext): void {
         `sequence ${view.keyspace}.${view.name} gives ${target}; next id ${view.nextId}, blocks of ${view.cache}`,
       ])
     })
-  const user = program.command('user').description('accounts for clients of the gate')
-  user
-    .command('create <name>')
-    .requiredOption('--password-file <file>', 'the password, in a file')
-    .action(async (name: string, flags: Flags) => {
-      const password = (await cli.readFile(text(flags, 'passwordFile') ?? '')).replace(/\r?\n$/, '')
-      await cli.client().call('createUser', {}, { name, password })
-      cli.out(`user ${name} may connect to the gate`)
-    })
 }
 
 function apply(command: Command, cli: CliContext): void {

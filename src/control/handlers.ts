@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { apiErrors } from '../api/errors.ts'
 import type { ActionView } from '../api/schemas.ts'
 import { createKeyspace, deleteKeyspace, updateKeyspace } from '../change/keyspaces.ts'
@@ -14,10 +13,11 @@ import { addReplica, removeReplica, shardLog } from '../change/replicas.ts'
 import { setPrimary } from '../change/set-primary.ts'
 import type { ClaimPool } from '../switch/claim.ts'
 import type { KeyspaceTurns } from '../switch/turns.ts'
+import { alterUser, createUser, dropUser, listUsers } from './users.ts'
 import { applyVSchema } from '../change/vschema.ts'
 import { SwError } from '../base/errors.ts'
 import { keys } from '../topology/keys.ts'
-import type { CreationSecret, KeyspaceRecord, ServerRecord, UserRecord } from '../topology/records.ts'
+import type { CreationSecret, KeyspaceRecord, ServerRecord } from '../topology/records.ts'
 import type { Json } from '../topology/store.ts'
 import { put } from '../topology/typed.ts'
 import { Failures } from '../workflow/context.ts'
@@ -137,9 +137,12 @@ export function buildHandlers(world: World & { version: string; leading: Office 
     applyVSchema: (params, body) => applyVSchema(world, params['keyspace'] ?? '', body.vschema, body.dryRun),
     plan: (params, body) => planKeyspace(world, params['keyspace'] ?? '', body),
     createSequence: (_params, body) => createSequence(world, body),
-    async createUser(_params, body) {
-      await store.commit([], [put<UserRecord>(keys.user(body.name), { v: 1, name: body.name, ...passwordHashes(body.password) })])
-      return { name: body.name }
+    createUser: (_params, body) => createUser(store, body),
+    listUsers: () => listUsers(store),
+    alterUser: (params, body) => alterUser(store, params['user'] ?? '', body),
+    async dropUser(params) {
+      await dropUser(store, params['user'] ?? '')
+      return { dropped: true }
     },
     ...dualWriteHandlers(world),
     listGates: async () => (await topologyView(world)).gates(),
@@ -219,11 +222,4 @@ async function dryRun(world: World, id: string, verb: string, plan: () => Promis
     const views = errors.map((e) => e.toJSON())
     return { ...action, state: 'failed', startedAtMs: nowMs, endedAtMs: world.clock.nowMs(), error: views[0] ?? null, errors: views }
   }
-}
-
-/** What a gate needs to check a password without knowing it: see UserRecord. */
-function passwordHashes(password: string): { sha1: string; sha256: string } {
-  if (password === '') return { sha1: '', sha256: '' }
-  const twice = (algorithm: string): string => createHash(algorithm).update(createHash(algorithm).update(password).digest()).digest('hex')
-  return { sha1: twice('sha1'), sha256: twice('sha256') }
 }

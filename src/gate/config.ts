@@ -3,6 +3,8 @@ export type GateConfig = {
   /** What the gate says its version is, in the greeting: clients choose dialects by it. Empty: that of the first server. */
   serverVersion: string
   sessionsMax: number
+  /** No client without TLS. */
+  requireTls: boolean
   /** Connections to one server, at most. */
   backendConnectionsMax: number
   backendIdleMs: number
@@ -36,6 +38,7 @@ export type GateConfig = {
 export const defaultGateConfig: GateConfig = {
   serverVersion: '',
   sessionsMax: 4000,
+  requireTls: false,
   backendConnectionsMax: 100,
   backendIdleMs: 60_000,
   connectTimeoutMs: 3_000,

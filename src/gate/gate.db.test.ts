@@ -77,6 +77,8 @@ test('a database is a keyspace, whatever its schema is called on the server', as
   await c.query('CREATE TABLE other.things (id INT PRIMARY KEY)')
   await c.query('INSERT INTO `other`.things VALUES (1), (2)')
   assert.deepEqual(await rowsOf(c, 'SELECT other.things.id FROM other.things ORDER BY things.id'), [{ id: 1 }, { id: 2 }])
+  for (const sql of ['SHOW TABLES FROM other', 'SHOW FULL COLUMNS FROM things IN `other`', 'SHOW CREATE DATABASE other'])
+    assert.equal((await rowsOf(c, sql)).length, 1, sql)
   await c.query('USE app')
   assert.deepEqual(await rowsOf(c, 'SELECT COUNT(*) AS c FROM other.things'), [{ c: 2 }])
   assert.deepEqual(await rowsOf(c, 'SHOW DATABASES'), [{ Database: 'app' }, { Database: 'information_schema' }, { Database: 'other' }])

@@ -2,18 +2,18 @@
  * The gate: listens for MySQL clients and routes them by what the topology says. Constructed by `main/`; several may run,
  * in several processes, on one port or many. It keeps no state that outlives it.
  */
-import { randomBytes } from 'node:crypto'
+import { randomBytes, type KeyObject } from 'node:crypto'
 import net from 'node:net'
 import type { SecureContext } from 'node:tls'
 import type { Clock } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
 import { acceptClient } from '../mysql/server-connection.ts'
 import { withSharedReads } from '../mysql/shared-reads.ts'
-import type { StoredPassword } from '../mysql/auth-server.ts'
 import { keys } from '../topology/keys.ts'
 import type { StreamRecord, StreamReport } from '../topology/records.ts'
 import type { Store } from '../topology/store.ts'
 import { listRecords } from '../topology/typed.ts'
+import { Accounts } from './accounts.ts'
 import { defaultGateConfig, type GateConfig } from './config.ts'
 import { BranchReads } from './branch-reads.ts'
 import { Core } from './core.ts'
@@ -45,7 +45,10 @@ export type GateOptions = {
   id: string
   pid: number
   config?: Partial<GateConfig>
-  secureContext?: SecureContext
+  /** The one of now: certificates are replaced while sessions go on. */
+  secureContext?: () => SecureContext
+  /** By which clients without TLS encrypt a password that they must show. */
+  rsaKey?: () => Promise<KeyObject>
 }
 
 const statsEveryMs = 1_000
@@ -59,6 +62,7 @@ export class Gate {
   readonly #server: net.Server
   readonly #clients = new Set<net.Socket>()
   readonly #logins = new Logins()
+  readonly #accounts: Accounts
   #nextThreadId: number
   #timer: NodeJS.Timeout | null = null
   #stopping = false
@@ -101,6 +105,7 @@ export class Gate {
     this.#core.sequences = new Sequences(this.#core)
     this.#core.xa = new Xa(this.#core)
     this.#recovery = new XaRecovery(this.#core)
+    this.#accounts = new Accounts(() => watch.view.users)
     watch.onChange((view, before) => {
       // Transactions on shards that do not serve any more end here; then what waited may go.
       watch.expelStrangers()
@@ -172,6 +177,7 @@ export class Gate {
     this.#clients.add(socket)
     socket.on('close', () => this.#clients.delete(socket))
     const version = core.serverVersion
+    const { secureContext, rsaKey } = this.#options
     const client = await acceptClient(socket, {
       serverVersion: version,
       threadId: this.#threadId(),
@@ -181,21 +187,19 @@ export class Gate {
       authenticate: async (user, address) => {
         const pauseMs = this.#logins.pauseMs(user, address, core.clock.monotonicMs())
         if (pauseMs > 0) await core.clock.sleep(pauseMs)
-        return this.#stored(user)
+        return this.#accounts.stored(user)
       },
       judged: (user, address, verified) => {
         if (verified) this.#logins.succeeded(user, address)
-        else core.log.warn({ user, address, known: this.#stored(user) !== null }, 'a login was refused')
+        else core.log.warn({ user, address, known: core.watch.view.users.has(user) }, 'a login was refused')
       },
-      ...(this.#options.secureContext === undefined ? {} : { secureContext: this.#options.secureContext }),
+      learned: (user, stored, sha256) => this.#accounts.learned(user, stored, sha256),
+      tlsRequired: (user) => core.config.requireTls || (user !== undefined && core.watch.view.users.get(user)?.requireTls === true),
+      ...(secureContext === undefined ? {} : { secureContext: secureContext() }),
+      ...(rsaKey === undefined ? {} : { rsaKey }),
     })
     if (client === null) return
     new Session(core, client).start()
-  }
-
-  #stored(user: string): StoredPassword | null {
-    const record = this.#core.watch.view.users.get(user)
-    return record === undefined ? null : { sha1: Buffer.from(record.sha1, 'hex'), sha256: Buffer.from(record.sha256, 'hex') }
   }
 
   #threadId(): number {

@@ -1,4 +1,6 @@
 /** Answers that need no server: the session's own values, the list of sessions. */
+import type { Right, UserRecord } from '../topology/records.ts'
+import { everyKeyspace, isUnrestricted } from '../topology/user-rights.ts'
 import type { Core } from './core.ts'
 import { integerColumn, rowsFrames, textColumn } from './replies.ts'
 
@@ -18,7 +20,8 @@ export function localAnswer(
   }
 }
 
-export function processList(core: Core, status: number, full: boolean): Buffer {
+/** @param only sessions of this user; null: all */
+export function processList(core: Core, status: number, full: boolean, only: string | null): Buffer {
   const columns = [
     integerColumn('Id'),
     textColumn('User'),
@@ -30,7 +33,8 @@ export function processList(core: Core, status: number, full: boolean): Buffer {
     textColumn('Info', 1024),
   ]
   const nowMs = core.clock.monotonicMs()
-  const rows = [...core.sessions.values()].map((s) => {
+  const shown = [...core.sessions.values()].filter((s) => only === null || s.user === only)
+  const rows = shown.map((s) => {
     const { command, sinceMs, text } = s.doing
     return [
       String(s.threadId),
@@ -47,14 +51,39 @@ export function processList(core: Core, status: number, full: boolean): Buffer {
 }
 
 /** SHOW DATABASES: what a client may USE. */
-export function databases(core: Core, like: string | null, status: number): Buffer {
-  const keyspaces = [...core.watch.view.keyspaces.values()].filter((keyspace) => keyspace.role === 'primary')
+export function databases(core: Core, like: string | null, status: number, maySee: (keyspace: string) => boolean): Buffer {
+  const keyspaces = [...core.watch.view.keyspaces.values()].filter((keyspace) => keyspace.role === 'primary' && maySee(keyspace.name))
   const names = ['information_schema', ...keyspaces.map((keyspace) => keyspace.name)]
     .filter((n) => like === null || matchesLike(n, like))
     .sort()
   const label = like === null ? 'Database' : `Database (${like})`
   const rows = names.map((n) => [n])
   return rowsFrames([textColumn(label, 64)], rows, status)
+}
+
+const privileges: Readonly<Record<Right, string>> = {
+  read: 'SELECT, SHOW VIEW',
+  write: 'INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES, LOCK TABLES, EXECUTE',
+  ddl: 'CREATE, DROP, ALTER, INDEX, REFERENCES, CREATE VIEW, TRIGGER, EVENT, CREATE ROUTINE, ALTER ROUTINE',
+}
+
+/** SHOW GRANTS: the session's own, in the server's words. */
+export function grants(user: UserRecord, status: number): Buffer {
+  const account = `\`${user.name.replaceAll('`', '``')}\`@\`%\``
+  const on = (keyspace: string): string => (keyspace === everyKeyspace ? '*.*' : `\`${keyspace.replaceAll('`', '``')}\`.*`)
+  const lines = isUnrestricted(user)
+    ? [`GRANT ALL PRIVILEGES ON *.* TO ${account}`]
+    : [
+        ...(user.grants?.[everyKeyspace] === undefined ? [`GRANT USAGE ON *.* TO ${account}`] : []),
+        ...Object.entries(user.grants ?? {}).map(
+          ([keyspace, rights]) => `GRANT ${rights.map((right) => privileges[right]).join(', ')} ON ${on(keyspace)} TO ${account}`,
+        ),
+      ]
+  return rowsFrames(
+    [textColumn(`Grants for ${user.name}@%`, 1024)],
+    lines.map((line) => [line]),
+    status,
+  )
 }
 
 /** SQL's LIKE, without regard to case. */

@@ -35,7 +35,7 @@ export type Passthrough =
   | { readonly kind: 'use'; readonly keyspace: string }
   | { readonly kind: 'kill'; readonly what: 'connection' | 'query'; readonly id: number }
   | { readonly kind: 'unlock-tables' }
-  | { readonly kind: 'show'; readonly what: 'databases' | 'processlist'; readonly like: string | null; readonly full: boolean }
+  | { readonly kind: 'show'; readonly what: 'databases' | 'processlist' | 'grants'; readonly like: string | null; readonly full: boolean }
   /** `SELECT CONNECTION_ID()`, `SELECT ROW_COUNT()`, `SELECT DATABASE()` and nothing else. */
   | { readonly kind: 'local'; readonly value: 'connection-id' | 'row-count' | 'database' | 'last-insert-id'; readonly label: string }
   | { readonly kind: 'refuse'; readonly construct: string; readonly reason: string; readonly fix: string }
@@ -115,6 +115,8 @@ export function classify(lexed: Lexed): Passthrough {
       if (second === 'DATABASES' || second === 'SCHEMAS') return { kind: 'show', what: 'databases', like: words.like(), full: false }
       if (second === 'PROCESSLIST' || (second === 'FULL' && words.at(2) === 'PROCESSLIST'))
         return { kind: 'show', what: 'processlist', like: null, full: second === 'FULL' }
+      if (second === 'GRANTS' && (lexed.count === 2 || (words.at(2) === 'FOR' && words.at(3) === 'CURRENT_USER')))
+        return { kind: 'show', what: 'grants', like: null, full: false }
       break
   }
   const refusal = refused[verb]
@@ -188,6 +190,10 @@ function relayOf(words: Words, lexed: Lexed, verb: string, second: string): Rela
         break
     }
   }
+  if (verb === 'SHOW') {
+    const schema = shownSchema(words, lexed.count)
+    if (schema !== null) qualifiers.push(schema)
+  }
   const temporary = (verb === 'CREATE' || verb === 'DROP') && words.text().slice(0, 60).includes(' TEMPORARY')
   if (temporary) pins.add('temporary-table')
   if (verb === 'LOCK' || verb === 'HANDLER') pins.add('handler')
@@ -203,6 +209,16 @@ function relayOf(words: Words, lexed: Lexed, verb: string, second: string): Rela
     rereadable: effect === 'read' && pins.size === 0 && rereadable(lexed),
     implicitCommit: implicitCommitVerbs.has(verb) && !temporary,
   }
+}
+
+/** The token of `SHOW TABLES FROM app`, `SHOW COLUMNS FROM t IN app`, `SHOW CREATE DATABASE app`: a schema without a dot. */
+function shownSchema(words: Words, count: number): number | null {
+  if (words.at(1) === 'CREATE') return ['DATABASE', 'SCHEMA'].includes(words.at(2)) ? count - 1 : null
+  const places: number[] = []
+  for (let i = 2; i + 1 < count && words.at(i) !== 'WHERE' && words.at(i) !== 'LIKE'; i++)
+    if (words.at(i) === 'FROM' || words.at(i) === 'IN') places.push(i + 1)
+  const ofTable = [1, 2, 3].some((i) => ['COLUMNS', 'FIELDS', 'INDEX', 'INDEXES', 'KEYS'].includes(words.at(i)))
+  return (ofTable ? places[1] : places[0]) ?? null
 }
 
 function localOf(words: Words, lexed: Lexed): Passthrough | null {

@@ -19,6 +19,8 @@ export type SessionStatement = {
   /** Bytes of the text as latin1: the key of connections' caches. */
   readonly key: string
   readonly keyspace: string
+  /** What the session had chosen; may be none. */
+  readonly keyspaceName: string
   readonly passthrough: Passthrough | null
   paramCount: number
   /** As last bound by the client. */

@@ -2,8 +2,10 @@
 import type { ClientCommand } from '../mysql/server-connection.ts'
 import { wireErrors } from '../wire/errors.ts'
 import { HEADER_BYTES } from '../wire/frames.ts'
+import type { Access } from './access.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
+import { needsOf } from './needs.ts'
 import { onServer } from './on-server.ts'
 import { classifyCached } from './passthrough-cache.ts'
 import { executionFrame, prepareOn, prepareRaw, type SessionStatement } from './prepared.ts'
@@ -22,15 +24,17 @@ export class PreparedStatements {
   readonly #core: Core
   readonly #runner: Runner
   readonly #sharded: Sharded
+  readonly #access: Access
   /** Answers a statement of the gate's own as text. */
   readonly #query: (text: Buffer) => Promise<unknown>
   readonly #statements = new Map<number, SessionStatement>()
   #nextStatementId = 1
 
-  constructor(core: Core, runner: Runner, sharded: Sharded, query: (text: Buffer) => Promise<unknown>) {
+  constructor(core: Core, runner: Runner, sharded: Sharded, access: Access, query: (text: Buffer) => Promise<unknown>) {
     this.#core = core
     this.#runner = runner
     this.#sharded = sharded
+    this.#access = access
     this.#query = query
   }
 
@@ -57,12 +61,16 @@ export class PreparedStatements {
       throw gateErrors.notForwarded({ construct: passthrough.construct, reason: passthrough.reason, fix: passthrough.fix })
     const keyspace = keyspaceName === '' ? this.#core.anyKeyspace() : this.#core.keyspace(keyspaceName)
     if (keyspace === undefined) throw gateErrors.noKeyspace()
+    if (this.#access.restricted) this.#access.judge(passthrough, () => lexed, keyspaceName)
+    if (keyspaceName === '' && passthrough.kind === 'relay' && needsOf(() => lexed, passthrough).bare === true)
+      throw gateErrors.noKeyspace()
     const statement: SessionStatement = {
       id: this.#nextStatementId++,
       text,
       key: text.toString('latin1'),
       keyspace: keyspace.name,
       passthrough,
+      keyspaceName,
       paramCount: 0,
       types: null,
       longData: [],
@@ -100,6 +108,9 @@ export class PreparedStatements {
       // What the gate answers itself has no parameters.
       return this.#query(statement.text)
     }
+    // Rights may have been withdrawn since it was prepared.
+    if (this.#access.restricted)
+      this.#access.judge(p, () => lexStatement(statement.text, modeOf(this.#runner.settings)), statement.keyspaceName)
     if (statement.longDataBytes > this.#core.config.packetBytesMax) {
       statement.longData = []
       statement.longDataBytes = 0

@@ -4,18 +4,20 @@
  * gate itself (session state, transactions, KILL, SHOW DATABASES), an unsharded keyspace's server (runner.ts, as it is), or
  * the shards of a sharded one (sharded.ts).
  */
-import { SwError } from '../base/errors.ts'
+import { isSwError, SwError } from '../base/errors.ts'
 import type { Connection } from '../mysql/connection.ts'
 import type { ClientCommand, ServerConnection } from '../mysql/server-connection.ts'
 import type { Lexed } from '../sql/lexer.ts'
 import { capability, has } from '../wire/capabilities.ts'
 import { com, setOption } from '../wire/commands.ts'
 import { wireErrors } from '../wire/errors.ts'
+import { Access } from './access.ts'
 import { charsetOfCollation, initialNames } from './charsets.ts'
 import type { Core, SessionEntry } from './core.ts'
 import { gateErrors } from './errors.ts'
 import { InfileRelay } from './infile.ts'
-import { databases, localAnswer, processList, statistics } from './local.ts'
+import { databases, grants, localAnswer, processList, statistics } from './local.ts'
+import { needsOf } from './needs.ts'
 import { qualify } from './qualified.ts'
 import { classifyCached } from './passthrough-cache.ts'
 import type { Passthrough, Relay } from './passthrough.ts'
@@ -40,6 +42,7 @@ export class Session implements SessionEntry {
   readonly #runner: Runner
   readonly #sharded: Sharded
   readonly #prepared: PreparedStatements
+  readonly #access: Access
   keyspace = ''
   #abort = new AbortController()
   #closed = false
@@ -58,7 +61,8 @@ export class Session implements SessionEntry {
     this.#relayer = new Relayer(client, core.config.clientBufferBytesMax)
     this.#runner = new Runner(core, this.#relayer, new SessionSettings(), has(client.capabilities, capability.foundRows))
     this.#sharded = new Sharded(core, this.#runner, client, () => this.keyspace)
-    this.#prepared = new PreparedStatements(core, this.#runner, this.#sharded, (text) => this.#query(text, null))
+    this.#access = new Access(core, client)
+    this.#prepared = new PreparedStatements(core, this.#runner, this.#sharded, this.#access, (text) => this.#query(text, null))
     this.#relayer.onInfile = (frame, connection) => {
       this.#infile = connection
       new InfileRelay(client, connection).start(frame)
@@ -90,7 +94,8 @@ export class Session implements SessionEntry {
   /** What the handshake (or COM_CHANGE_USER) said. */
   #adopt(): void {
     const { database, collation } = this.#client
-    const keyspace = database === '' ? '' : this.#core.keyspaceNamed(database)
+    this.#access.refresh(true)
+    const keyspace = database === '' ? '' : this.#keyspaceNamed(database)
     const charset = charsetOfCollation(collation)
     if (charset === null) throw gateErrors.charset({ charset: `of collation ${collation}` })
     this.keyspace = keyspace
@@ -161,6 +166,7 @@ export class Session implements SessionEntry {
     if (this.#abort.signal.aborted) this.#abort = new AbortController()
     let answered = true
     try {
+      this.#access.refresh()
       switch (c.com) {
         case com.query:
           this.#core.stats.statements++
@@ -190,6 +196,8 @@ export class Session implements SessionEntry {
       }
     } catch (error) {
       this.#fail(error)
+      // The account is gone, or takes TLS only.
+      if (isSwError(error, 'SW-GATE-030') || isSwError(error, 'SW-GATE-031')) this.#client.close()
     }
     this.#current = null
     this.#infile = null
@@ -231,7 +239,7 @@ export class Session implements SessionEntry {
         this.#client.write(statistics(this.#core))
         return
       case com.processInfo:
-        this.#client.write(processList(this.#core, this.#runner.status, false))
+        this.#client.write(processList(this.#core, this.#runner.status, false, this.#onlyUser()))
         return
       case com.processKill:
         this.#kill('connection', numberOf(c, 4))
@@ -246,6 +254,7 @@ export class Session implements SessionEntry {
           })
         return
       case com.fieldList:
+        if (this.#access.restricted) this.#access.use(this.keyspace)
         await this.#relay(this.keyspace, c.framed(), { effect: 'read', rereadable: true })
         return
       default:
@@ -262,7 +271,13 @@ export class Session implements SessionEntry {
   }
 
   #use(name: string): void {
-    this.keyspace = this.#core.keyspaceNamed(name, this.keyspace)
+    this.keyspace = this.#keyspaceNamed(name, this.keyspace)
+  }
+
+  /** Who may not see a keyspace is not told whether it is there. */
+  #keyspaceNamed(name: string, session = ''): string {
+    this.#access.use(name.startsWith('@') ? session : name)
+    return this.#core.keyspaceNamed(name, session)
   }
 
   async #reset(): Promise<void> {
@@ -292,7 +307,9 @@ export class Session implements SessionEntry {
   #query(sql: Buffer, c: ClientCommand | null): Promise<unknown> {
     const lexed = lexStatement(sql, modeOf(this.#runner.settings))
     const passthrough = classifyCached(lexed)
+    if (this.#access.restricted) this.#access.judge(passthrough, () => lexed, this.keyspace)
     if (passthrough.kind !== 'relay') return this.#own(passthrough, lexed, sql)
+    if (this.keyspace === '' && needsOf(() => lexed, passthrough).bare === true) throw gateErrors.noKeyspace()
     if (passthrough.implicitCommit) return this.#runner.commit().then(() => this.#forServers(passthrough, sql, c))
     return this.#forServers(passthrough, sql, c)
   }
@@ -386,11 +403,7 @@ export class Session implements SessionEntry {
         this.#runner.connections.unpin(this.#runner.transaction, 'handler')
         return
       case 'show':
-        this.#client.write(
-          p.what === 'processlist'
-            ? processList(this.#core, this.#runner.status, p.full)
-            : databases(this.#core, p.like, this.#runner.status),
-        )
+        this.#client.write(this.#shown(p))
         return
       case 'local':
         this.#client.write(
@@ -408,6 +421,26 @@ export class Session implements SessionEntry {
       case 'refuse':
         throw gateErrors.notForwarded({ construct: p.construct, reason: p.reason, fix: p.fix })
     }
+  }
+
+  #shown(p: Extract<Passthrough, { kind: 'show' }>): Buffer {
+    const { status } = this.#runner
+    switch (p.what) {
+      case 'processlist':
+        return processList(this.#core, status, p.full, this.#onlyUser())
+      case 'databases':
+        return databases(this.#core, p.like, status, (keyspace) => !this.#access.restricted || this.#access.maySee(keyspace))
+      case 'grants': {
+        const user = this.#access.user
+        if (user === null) throw gateErrors.userGone({ user: this.user, host: this.host })
+        return grants(user, status)
+      }
+    }
+  }
+
+  /** Whose sessions are shown; null: all. */
+  #onlyUser(): string | null {
+    return this.#access.restricted ? this.user : null
   }
 
   #kill(what: 'connection' | 'query', id: number): void {

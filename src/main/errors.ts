@@ -43,4 +43,11 @@ export const mainErrors = defineErrors('MAIN', {
     why: 'a token is at least 16 characters of letters, digits and -._~+/=',
     fix: 'make one: openssl rand -hex 24',
   },
+  badCertificate: {
+    number: 7,
+    class: 'user',
+    what: "the gate's certificate {cert} with key {key} can not be used: {problem}",
+    why: 'both are needed, in PEM, the key without a passphrase and belonging to the certificate, readable by this process',
+    fix: 'give --tls-cert and --tls-key together; openssl x509 -in {cert} -noout -text shows what the file holds',
+  },
 })

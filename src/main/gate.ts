@@ -1,15 +1,34 @@
 import { join } from 'node:path'
-import { randomUUID } from 'node:crypto'
+import { createPrivateKey, generateKeyPair, randomUUID, type KeyObject } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { promisify } from 'node:util'
 import { systemClock } from '../base/clock.ts'
 import { Gate } from '../gate/gate.ts'
 import { needArgument, processArguments } from './arguments.ts'
 import { runChild } from './child.ts'
 import { fileLog } from './log.ts'
+import { TlsFiles, tlsPaths } from './tls-files.ts'
 import { openTopology } from './topology.ts'
 
-const args = processArguments('gate', ['data-dir', 'topology', 'port', 'host', 'lease-ms', 'replica-lag-max-ms'], process.argv.slice(2))
+const names = [
+  'data-dir',
+  'topology',
+  'port',
+  'host',
+  'lease-ms',
+  'replica-lag-max-ms',
+  'reuse-port',
+  'drain-ms',
+  'tls-cert',
+  'tls-key',
+  'require-tls',
+  'rsa-key',
+]
+const args = processArguments('gate', names, process.argv.slice(2))
 const dataDir = needArgument('gate', args, 'data-dir')
 const log = fileLog(join(dataDir, 'logs', 'gate.log'), 'gate')
+const paths = tlsPaths(args['tls-cert'], args['tls-key'])
+const tls = paths === null ? null : new TlsFiles(paths, log)
 const store = openTopology(args['topology'], dataDir)
 const gate = new Gate({
   store,
@@ -19,13 +38,24 @@ const gate = new Gate({
   id: `gate-${process.pid}-${randomUUID().slice(0, 8)}`,
   pid: process.pid,
   config: {
+    requireTls: args['require-tls'] === 'yes',
     ...(args['lease-ms'] === undefined ? {} : { leaseMs: Number(args['lease-ms']) }),
     ...(args['replica-lag-max-ms'] === undefined ? {} : { replicaLagMaxMs: Number(args['replica-lag-max-ms']) }),
   },
+  ...(tls === null ? {} : { secureContext: () => tls.current }),
+  rsaKey: keptRsaKey(args['rsa-key']),
 })
 const child = runChild(log, async () => {
   await gate.stop(Number(args['drain-ms'] ?? 1000))
   await store[Symbol.asyncDispose]()
 })
 const { port } = await gate.start()
+if (tls !== null) void tls.follow(systemClock, child.stopping)
 child.ready(port)
+
+/** The key in a file, for clients that know it and gates that share it; else one of this process, made when it is first asked for. */
+function keptRsaKey(file: string | undefined): () => Promise<KeyObject> {
+  const given = file === undefined ? null : createPrivateKey(readFileSync(file))
+  let making: Promise<KeyObject> | null = given === null ? null : Promise.resolve(given)
+  return () => (making ??= promisify(generateKeyPair)('rsa', { modulusLength: 2048 }).then(({ privateKey }) => privateKey))
+}

@@ -39,6 +39,8 @@ export type TreeOptions = {
   readonly leaseMs?: number
   /** Gates do not read a replica that is further behind; their own default unless said. */
   readonly replicaLagMaxMs?: number
+  /** What else the gate is started with. */
+  readonly gateArguments?: readonly string[]
   /** `etcd://…`; the data directory's own SQLite file unless said. */
   readonly topology?: string
   /** Tells a person: a port moved on, a process was started again. */
@@ -169,6 +171,7 @@ export class Tree {
           '--port',
           String(this.gatePort),
           ...(replicaLagMaxMs === undefined ? [] : ['--replica-lag-max-ms', String(replicaLagMaxMs)]),
+          ...(this.#options.gateArguments ?? []),
         ]
       case 'mover':
         return [...common, ...lease]

@@ -4,8 +4,10 @@ import { randomBytes } from 'node:crypto'
 import type { Command } from 'commander'
 import { ApiClient } from '../api/client.ts'
 import { systemClock } from '../base/clock.ts'
+import { silentLog } from '../base/log.ts'
 import { watchParent } from '../local/parent-watch.ts'
 import { apiToken } from './api-token.ts'
+import { TlsFiles, tlsPaths } from './tls-files.ts'
 import { checkedLocation, claimTopology } from './topology.ts'
 import { mainErrors } from './errors.ts'
 import { Tree, reachableHost } from './tree.ts'
@@ -18,9 +20,13 @@ export const clientUser = 'app'
 /** The client account that a new data directory gets, its password kept beside it. */
 export async function ensureClientUser(dataDir: string, client: ApiClient): Promise<string> {
   const file = join(dataDir, 'client.password')
-  if (!existsSync(file)) writeFileSync(file, randomBytes(12).toString('base64url'), { mode: 0o600 })
+  const isNew = !existsSync(file)
+  if (isNew) writeFileSync(file, randomBytes(12).toString('base64url'), { mode: 0o600 })
   const password = readFileSync(file, 'utf8').trim()
-  await client.call('createUser', {}, { name: clientUser, password })
+  const users = await client.call('listUsers')
+  // Its password, rights and limits may have been changed since: they stay.
+  if (!users.some((user) => user.name === clientUser)) await client.call('createUser', {}, { name: clientUser, password })
+  else if (isNew) await client.call('alterUser', { user: clientUser }, { password })
   return password
 }
 
@@ -32,6 +38,10 @@ type UpFlags = {
   gateHost: string
   gatePort: string
   tokenFile?: string
+  tlsCert?: string
+  tlsKey?: string
+  requireTls?: boolean
+  rsaKey?: string
   replicaMaxLag: string
   topology?: string
 }
@@ -47,6 +57,10 @@ export function upCommand(program: Command, say: (line: string) => void): void {
     .option('--token-file <file>', 'the token of the control API, in a file; default: SHARDWRIGHT_TOKEN')
     .option('--gate-port <port>', 'where applications connect', '15306')
     .option('--gate-host <host>', 'address the gate listens on', '127.0.0.1')
+    .option('--tls-cert <file>', "the gate's certificate (PEM, with its chain); read anew when the file changes")
+    .option('--tls-key <file>', 'its private key')
+    .option('--require-tls', 'let no client in without TLS')
+    .option('--rsa-key <file>', 'RSA private key by which clients without TLS show a password; default: one made at the start')
     .option(
       '--replica-max-lag <seconds>',
       'reads at @replica leave out a replica that is further behind, or not known to be within it',
@@ -58,6 +72,9 @@ export function upCommand(program: Command, say: (line: string) => void): void {
     )
     .action(async (flags: UpFlags) => {
       const token = apiToken(flags.apiHost, flags.tokenFile)
+      const tls = tlsPaths(flags.tlsCert, flags.tlsKey)
+      // What is wrong with them is said here, and not only in the gate's log.
+      if (tls !== null) new TlsFiles(tls, silentLog)
       if (flags.topology !== undefined) checkedLocation(flags.topology)
       const dataDir = resolve(flags.dataDir)
       mkdirSync(dataDir, { recursive: true, mode: 0o700 })
@@ -70,6 +87,11 @@ export function upCommand(program: Command, say: (line: string) => void): void {
         apiHost: flags.apiHost,
         gateHost: flags.gateHost,
         replicaLagMaxMs: secondsMs('--replica-max-lag', flags.replicaMaxLag),
+        gateArguments: [
+          ...(tls === null ? [] : ['--tls-cert', resolve(tls.cert), '--tls-key', resolve(tls.key)]),
+          ...(flags.requireTls === true ? ['--require-tls', 'yes'] : []),
+          ...(flags.rsaKey === undefined ? [] : ['--rsa-key', resolve(flags.rsaKey)]),
+        ],
         installsFile,
         templatesDir,
         clock: systemClock,

@@ -2,6 +2,7 @@
  * The server's side of the protocol, for the gate: `acceptClient` does greeting, TLS and authentication; then commands come
  * one at a time and answers go out as frames (server-channel.ts).
  */
+import { createPublicKey, type KeyObject } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { SecureContext } from 'node:tls'
 import { cachingSha2, encodeAuthMoreData, encodeAuthSwitch } from '../wire/auth-messages.ts'
@@ -13,7 +14,16 @@ import { frame } from '../wire/frames.ts'
 import { decodeHandshakeResponse, encodeGreeting } from '../wire/handshake.ts'
 import { writeOk, type Ok } from '../wire/ok.ts'
 import { Writer } from '../wire/writer.ts'
-import { isServerPlugin, makeScramble, verifyResponse, type ServerAuthPlugin, type StoredPassword } from './auth-server.ts'
+import {
+  decryptedPassword,
+  isServerPlugin,
+  makeScramble,
+  pluginsOf,
+  verifyClear,
+  verifyResponse,
+  type ServerAuthPlugin,
+  type StoredPassword,
+} from './auth-server.ts'
 import { mysqlErrors } from './errors.ts'
 import { ServerChannel, type ClientCommand } from './server-channel.ts'
 
@@ -52,10 +62,14 @@ export type AcceptOptions = {
   authenticate(user: string, address: string): StoredPassword | null | Promise<StoredPassword | null>
   /** Told of each login, and of each COM_CHANGE_USER. */
   judged?(user: string, address: string, verified: boolean): void
+  /** SHA256(SHA256(password)) of an account that has the salted form alone: with it the next login need not show the password. */
+  learned?(user: string, stored: StoredPassword, sha256: Buffer): void
+  /** For passwords of clients without TLS. Absent: they are refused where theirs must be shown. */
+  rsaKey?(): Promise<KeyObject>
   capabilities?: number
   secureContext?: SecureContext
-  /** Refuse clients that don't ask for TLS. */
-  tlsRequired?: boolean
+  /** Whether this user (any: undefined) may not be without TLS. Users are only told so once they are known. */
+  tlsRequired?(user: string | undefined): boolean
   collation?: number
   packetBytesMax?: number
   handshakeTimeoutMs?: number
@@ -124,9 +138,7 @@ export class ServerConnection extends ServerChannel {
         message = decodeHandshakeResponse(await this.nextPacket(false))
       }
       if (message.kind === 'ssl') return this.#refuse(1043, '08S01', 'Bad handshake')
-      if (options.tlsRequired === true && !this.tls) {
-        return this.#refuse(3159, 'HY000', 'Connections using insecure transport are prohibited while tls is required')
-      }
+      if (!this.tls && options.tlsRequired?.(undefined) === true) return this.#refuseWithoutTls()
       this.capabilities = (message.capabilities & offered) >>> 0
       this.collation = message.collation
       this.user = message.user
@@ -152,25 +164,58 @@ export class ServerConnection extends ServerChannel {
 
   /** `again`: the scramble was used before, so a fresh one is sent whatever the client answered. */
   async #verify(clientPlugin: string, response: Buffer, again: boolean): Promise<boolean> {
-    let plugin = this.#options.plugin
-    if (clientPlugin !== plugin || again) {
-      if (isServerPlugin(clientPlugin)) plugin = clientPlugin
-      this.#scramble = makeScramble(this.#options.random)
+    const options = this.#options
+    const stored = await options.authenticate(this.user, this.address)
+    const plugins = pluginsOf(stored, options.plugin)
+    const plugin = isServerPlugin(clientPlugin) && plugins.includes(clientPlugin) ? clientPlugin : (plugins[0] ?? options.plugin)
+    if (plugin !== options.plugin || clientPlugin !== plugin || again) {
+      if (plugin !== 'mysql_native_password' && !has(this.capabilities, capability.pluginAuth))
+        return this.#refuse(
+          1251,
+          '08004',
+          'Client does not support authentication protocol requested by server; consider upgrading MySQL client',
+        )
+      this.#scramble = makeScramble(options.random)
       this.write(frame(encodeAuthSwitch({ plugin, data: this.#scramble }), this.sequence))
       response = await this.nextPacket(false)
     }
-    const stored = await this.#options.authenticate(this.user, this.address)
-    const verified = verifyResponse(plugin, response, this.#scramble, stored)
-    this.#options.judged?.(this.user, this.address, verified)
+    const mustShow = plugin === 'caching_sha2_password' && stored !== null && stored.sha256 === null && response.length > 1
+    const verified = mustShow ? await this.#shown(stored) : verifyResponse(plugin, response, this.#scramble, stored)
+    options.judged?.(this.user, this.address, verified)
     if (!verified) {
       const using = response.length > 0 ? 'YES' : 'NO'
       return this.#refuse(1045, '28000', `Access denied for user '${this.user}'@'${this.address}' (using password: ${using})`)
     }
-    if (plugin === 'caching_sha2_password' && response.length > 1) {
+    if (!this.tls && options.tlsRequired?.(this.user) === true) return this.#refuseWithoutTls()
+    if (plugin === 'caching_sha2_password' && response.length > 1 && !mustShow) {
       this.write(frame(encodeAuthMoreData(Buffer.from([cachingSha2.fastDone])), this.sequence))
       this.sequence = (this.sequence + 1) & 0xff
     }
     return true
+  }
+
+  /** Full authentication of caching_sha2_password: the password itself, under TLS, or encrypted by our RSA key, which the client may ask for. */
+  async #shown(stored: StoredPassword): Promise<boolean> {
+    this.write(frame(encodeAuthMoreData(Buffer.from([cachingSha2.fullWanted])), this.sequence))
+    let answer = await this.nextPacket(false)
+    let clear: Buffer | null = answer
+    if (!this.tls) {
+      const key = await this.#options.rsaKey?.()
+      if (key === undefined) return false
+      if (answer.length === 1 && answer[0] === cachingSha2.requestPublicKey) {
+        const pem = createPublicKey(key).export({ type: 'spki', format: 'pem' })
+        this.write(frame(encodeAuthMoreData(Buffer.from(pem)), this.sequence))
+        answer = await this.nextPacket(false)
+      }
+      clear = decryptedPassword(answer, this.#scramble, key)
+    }
+    const sha256 = clear === null ? null : await verifyClear(clear, stored)
+    if (sha256 !== null) this.#options.learned?.(this.user, stored, sha256)
+    return sha256 !== null
+  }
+
+  #refuseWithoutTls(): false {
+    return this.#refuse(3159, 'HY000', 'Connections using insecure transport are prohibited: this account, or the gate, takes TLS only')
   }
 
   #refuse(errno: number, sqlState: string, message: string): false {

@@ -1,45 +1,20 @@
 /** TLS against both flavours, with a certificate authority of our own. */
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
+import { Certificates } from '../../test/kit/certificate.ts'
 import { flavours, testServer } from '../../test/kit/servers.ts'
 import { connect } from './connect.ts'
 
-const dir = mkdtempSync(join(tmpdir(), 'sw-tls-'))
-chmodSync(dir, 0o755)
-after(() => rmSync(dir, { recursive: true }))
-const openssl = (...args: string[]): void => void execFileSync('openssl', args, { stdio: 'ignore', cwd: dir })
-openssl('req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', 'ca.key', '-out', 'ca.pem', '-days', '2', '-subj', '/CN=test authority')
-openssl('req', '-newkey', 'rsa:2048', '-nodes', '-keyout', 'server.key', '-out', 'server.csr', '-subj', '/CN=localhost')
-writeFileSync(join(dir, 'names'), 'subjectAltName=DNS:localhost,IP:127.0.0.1')
-openssl(
-  'x509',
-  '-req',
-  '-in',
-  'server.csr',
-  '-CA',
-  'ca.pem',
-  '-CAkey',
-  'ca.key',
-  '-CAcreateserial',
-  '-out',
-  'server.pem',
-  '-days',
-  '2',
-  '-extfile',
-  'names',
-)
-const ca = readFileSync(join(dir, 'ca.pem'))
+const certificates = new Certificates()
+after(() => certificates.remove())
+const { ca, caFile, cert, key } = certificates
 
 for (const flavour of flavours()) {
   describe(flavour, () => {
     test('a server whose certificate is trusted is spoken to under TLS; one that is not trusted gets nothing', async () => {
       await using server = await testServer({
         flavour,
-        extra: { 'ssl-ca': join(dir, 'ca.pem'), 'ssl-cert': join(dir, 'server.pem'), 'ssl-key': join(dir, 'server.key') },
+        extra: { 'ssl-ca': caFile, 'ssl-cert': cert, 'ssl-key': key },
       })
       await using admin = await connect(server.config)
       assert.equal(admin.tls, false)

@@ -8,6 +8,8 @@ export type Visitor = {
   select?(select: Select): void
   table?(table: Extract<TableRef, { kind: 'table' }>): void
   ref?(ref: TableRef): void
+  /** What WITH names. */
+  cte?(name: string): void
 }
 
 export function walkExpr(expr: Expr, v: Visitor): void {
@@ -49,7 +51,7 @@ export function walkExpr(expr: Expr, v: Visitor): void {
 }
 
 export function walkQuery(query: Query, v: Visitor): void {
-  for (const table of query.with?.tables ?? []) walkQuery(table.query, v)
+  for (const table of query.with?.tables ?? []) walkCte(table, v)
   if (query.kind === 'union') for (const part of query.parts) walkQuery(part, v)
   else {
     v.select?.(query)
@@ -61,6 +63,11 @@ export function walkQuery(query: Query, v: Visitor): void {
     for (const window of query.windows) for (const part of [...window.partition, ...window.order]) walkExpr(part, v)
   }
   for (const item of query.orderBy?.items ?? []) walkExpr(item.expr, v)
+}
+
+function walkCte(table: { readonly name: { readonly text: string }; readonly query: Query }, v: Visitor): void {
+  v.cte?.(table.name.text)
+  walkQuery(table.query, v)
 }
 
 export function walkTable(ref: TableRef, v: Visitor): void {
@@ -97,7 +104,7 @@ export function walkStatement(statement: Statement, v: Visitor): void {
       }
       return
     case 'update':
-      for (const table of statement.with?.tables ?? []) walkQuery(table.query, v)
+      for (const table of statement.with?.tables ?? []) walkCte(table, v)
       for (const ref of statement.tables) walkTable(ref, v)
       for (const assignment of statement.assignments) {
         walkExpr(assignment.column, v)
@@ -105,7 +112,7 @@ export function walkStatement(statement: Statement, v: Visitor): void {
       }
       break
     case 'delete':
-      for (const table of statement.with?.tables ?? []) walkQuery(table.query, v)
+      for (const table of statement.with?.tables ?? []) walkCte(table, v)
       for (const ref of statement.from) walkTable(ref, v)
       break
     default:

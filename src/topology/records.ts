@@ -64,8 +64,36 @@ export type ShardRecord = {
 
 export type VSchemaRecord = { v: 1; vschema: object }
 
-/** sha1: SHA1(SHA1(password)); sha256: SHA256(SHA256(password)); both hex. Empty password: empty strings. */
-export type UserRecord = { v: 1; name: string; sha1: string; sha256: string }
+export type Right = 'read' | 'write' | 'ddl'
+
+/** Of each gate process. */
+export type UserLimits = {
+  /** Of one statement's answer. */
+  rows?: number
+  bytes?: number
+  /** How long a statement may run. */
+  ms?: number
+  /** Statements that run at once. */
+  concurrent?: number
+  /** Statements without a shard key or LIMIT. */
+  scatter?: 'refused'
+}
+
+/**
+ * A client of the gate. sha1: SHA1(SHA1(password)); sha256: SHA256(SHA256(password)); both hex, empty for an empty password, null where the account
+ * can't log in by that plugin. salted: what MySQL keeps for caching_sha2_password, hex.
+ */
+export type UserRecord = {
+  v: 1
+  name: string
+  sha1: string | null
+  sha256: string | null
+  salted?: string
+  /** By keyspace; `*` is every one. Absent: all rights on all. */
+  grants?: { [keyspace: string]: Right[] }
+  requireTls?: boolean
+  limits?: UserLimits
+}
 
 /** One set of sources and targets that cover exactly the same key range. */
 export type RoutingComponent = {

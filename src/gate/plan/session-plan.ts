@@ -128,15 +128,19 @@ const harmless = new Set([
   'LOW_PRIORITY',
 ])
 
-/** @throws SW-GATE-132 */
-export function refuseExecutableComments(lexed: Lexed): void {
+/** Whether the statement means the same to servers that run its executable comments and to those that skip them. */
+export function hasHarmlessComments(lexed: Lexed): boolean {
   for (let i = 0; i < lexed.versioned.length; i += 2) {
     const from = lexed.versioned[i] ?? 0
     const to = lexed.versioned[i + 1] ?? 0
-    if (from === 0 || to >= lexed.count) throw planErrors.executableComment()
-    for (let token = from; token < to; token++) {
-      if (!harmless.has(lexed.bytes.toString('latin1', tokenStart(lexed, token), tokenEnd(lexed, token)).toUpperCase()))
-        throw planErrors.executableComment()
-    }
+    if (from === 0 || to >= lexed.count) return false
+    for (let token = from; token < to; token++)
+      if (!harmless.has(lexed.bytes.toString('latin1', tokenStart(lexed, token), tokenEnd(lexed, token)).toUpperCase())) return false
   }
+  return true
+}
+
+/** @throws SW-GATE-132 */
+export function refuseExecutableComments(lexed: Lexed): void {
+  if (!hasHarmlessComments(lexed)) throw planErrors.executableComment()
 }

@@ -9,7 +9,7 @@ import { initialRouting } from '../../topology/routing.ts'
 import type { Store } from '../../topology/store.ts'
 import { put, readRecord } from '../../topology/typed.ts'
 import type { GateConfig } from '../config.ts'
-import { Gate } from '../gate.ts'
+import { Gate, type GateOptions } from '../gate.ts'
 
 export type WorldShard = { name: string; port: number; schema: string; serverId?: string }
 
@@ -30,13 +30,14 @@ export async function addServer(store: Store, id: string, port: number, flavour:
   await store.commit([], [put(keys.server(id), server), put(keys.secret(id), secret)])
 }
 
-export async function addUser(store: Store, name: string, password: string): Promise<void> {
+export async function addUser(store: Store, name: string, password: string, more: Partial<UserRecord> = {}): Promise<void> {
   const stored = storedPassword(password)
   const user: UserRecord = {
     v: 1,
     name,
     sha1: Buffer.from(stored.sha1).toString('hex'),
     sha256: Buffer.from(stored.sha256).toString('hex'),
+    ...more,
   }
   await store.commit([], [put(keys.user(name), user)])
 }
@@ -93,8 +94,10 @@ export async function startGate(
   config: Partial<GateConfig> = {},
   log: Log = silentLog,
   id = 'gate-1',
+  more: Partial<GateOptions> = {},
 ): Promise<{ gate: Gate; port: number }> {
-  const gate = new Gate({ store, listen: { host: '127.0.0.1', port: 0 }, log, clock: systemClock, id, pid: process.pid, config })
+  const listen = { host: '127.0.0.1', port: 0 }
+  const gate = new Gate({ store, listen, log, clock: systemClock, id, pid: process.pid, config, ...more })
   const { port } = await gate.start()
   return { gate, port }
 }

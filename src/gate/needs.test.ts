@@ -1,0 +1,131 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Lexer } from '../sql/lexer.ts'
+import { needsOf, needsOfSet, type Needs } from './needs.ts'
+import { classify } from './passthrough.ts'
+
+const lexer = new Lexer()
+function of(sql: string): Needs {
+  const lexed = lexer.lex(Buffer.from(sql))
+  const statement = classify(lexed)
+  if (statement.kind === 'set') return needsOfSet(lexed)
+  assert.equal(statement.kind, 'relay', sql)
+  return needsOf(() => lexed, statement as never)
+}
+
+test('which rights a statement needs; null: all on everything', () => {
+  const table: [string, string | null][] = [
+    ['SELECT 1', 'read'],
+    ['(SELECT a FROM t) UNION (SELECT b FROM u)', 'read'],
+    ['SELECT a FROM t FOR UPDATE', 'read write'],
+    ['SELECT a INTO @x FROM t', 'read'],
+    ['WITH c AS (SELECT 1) SELECT * FROM c', 'read'],
+    ['WITH c AS (SELECT 1) DELETE FROM t WHERE a IN (SELECT * FROM c)', 'read write'],
+    ['INSERT INTO t VALUES (1)', 'write'],
+    ['REPLACE INTO t SET a = 1', 'write'],
+    ['INSERT INTO t SELECT * FROM u', 'read write'],
+    ['INSERT INTO t VALUES (1) RETURNING *', 'read write'],
+    ['UPDATE t SET a = 1', 'read write'],
+    ['DELETE FROM t', 'read write'],
+    ["LOAD DATA LOCAL INFILE 'x' INTO TABLE t", 'write'],
+    ['CALL p()', 'read write'],
+    ['EXPLAIN SELECT * FROM t', 'read'],
+    ['EXPLAIN ANALYZE UPDATE t SET a = 1', 'read write'],
+    ['ANALYZE UPDATE t SET a = 1', 'read write'],
+    ['DESCRIBE t', 'read'],
+    ['SHOW TABLES', ''],
+    ['SHOW FULL COLUMNS FROM t', ''],
+    ['SHOW CREATE TABLE t', ''],
+    ['SHOW VARIABLES', ''],
+    ['SHOW WARNINGS', ''],
+    ['SHOW COUNT(*) WARNINGS', ''],
+    ['SAVEPOINT a', ''],
+    ['ROLLBACK TO a', ''],
+    ['SET @x = 1', ''],
+    ['SET @x = (SELECT max(a) FROM t)', 'read'],
+    ['CREATE TABLE t (a INT)', 'ddl'],
+    ['CREATE OR REPLACE VIEW v AS SELECT 1', 'ddl'],
+    ['CREATE UNIQUE INDEX i ON t (a)', 'ddl'],
+    ['ALTER TABLE t ADD COLUMN user INT', 'ddl'],
+    ['DROP TABLE IF EXISTS t', 'ddl'],
+    ['TRUNCATE t', 'ddl'],
+    ['RENAME TABLE t TO u', 'ddl'],
+    ['CREATE TEMPORARY TABLE t (a INT)', 'write'],
+    ['CREATE USER x', null],
+    ['RENAME USER x TO y', null],
+    ['DROP DATABASE app', null],
+    ["CREATE FUNCTION f RETURNS STRING SONAME 'x.so'", null],
+    ['GRANT SELECT ON app.* TO x', null],
+    ['FLUSH TABLES', null],
+    ['SHOW ENGINE INNODB STATUS', null],
+    ['SHOW MASTER STATUS', null],
+    ['SHOW BINLOG EVENTS', null],
+    ['SHOW GRANTS FOR other', null],
+    ['SELECT * FROM information_schema.PROCESSLIST', null],
+    ['SELECT * FROM information_schema.INNODB_TRX', null],
+    ['SET STATEMENT max_statement_time = 1 FOR DELETE FROM t', null],
+    ['BEGIN NOT ATOMIC DELETE FROM t; END', null],
+    ['EXPLAIN FOR CONNECTION 5', null],
+    ['UNREADABLE', null],
+  ]
+  for (const [sql, rights] of table) assert.equal(of(sql).rights?.join(' ') ?? null, rights, sql)
+})
+
+test('which schemas it names, also where columns have qualifiers of their own; information_schema is for all', () => {
+  const table: [string, string][] = [
+    ['SELECT a.x FROM t a', ''],
+    ['SELECT a.x, other.t.y FROM other.t JOIN u a ON a.id = t.id', 'other'],
+    ['SELECT (SELECT max(c) FROM `two`.t) FROM one.u', 'two one'],
+    ['INSERT INTO other.t SELECT * FROM third.u', 'other third'],
+    ['UPDATE other.t SET a = 1', 'other'],
+    ['DELETE x FROM other.t AS x', 'other'],
+    ['SELECT other.f(1)', 'other'],
+    ['SHOW TABLES FROM other', 'other'],
+    ['SHOW COLUMNS FROM t IN other', 'other'],
+    ['SHOW CREATE TABLE other.t', 'other'],
+    ['DROP TABLE t, other.u', 'other'],
+    ['CALL other.p()', 'other'],
+    ["SELECT table_name FROM information_schema.tables WHERE table_schema = 'other'", ''],
+    ['SELECT * FROM mysql.user', 'mysql'],
+    ['SET @x = (SELECT 1 FROM other.t)', 'other'],
+    ['SELECT t.*, count(u.a) OVER (PARTITION BY u.b ORDER BY t.c) FROM t, u GROUP BY t.a HAVING max(u.a) > 1 ORDER BY t.x', ''],
+  ]
+  for (const [sql, schemas] of table) {
+    const needs = of(sql)
+    assert.equal(needs.schemas.join(' '), schemas, sql)
+    assert.equal(needs.unclear, null, sql)
+  }
+})
+
+test('what could name a schema unseen is unclear', () => {
+  for (const sql of [
+    'CREATE VIEW v AS SELECT * FROM mysql.user',
+    'CREATE TABLE t LIKE other.t',
+    'ALTER TABLE t RENAME TO other.t',
+    'CREATE TABLE t (a INT REFERENCES other.t (a))',
+    'SELECT * FROM other.1t',
+    "PREPARE s FROM 'SELECT * FROM mysql.user'",
+    "EXECUTE IMMEDIATE 'SELECT 1'",
+    "CREATE PROCEDURE p() BEGIN PREPARE s FROM 'SELECT 1'; EXECUTE s; END",
+    // To a server that skips them, `FROM mysql.user` is no part of TRIM.
+    "SELECT a /*!99999 , TRIM('a' */ FROM mysql.user /*!99999 ) FROM t */",
+    '/*!99999 SELECT 1 FROM ( */ DELETE FROM t',
+    'DO (SELECT max(a) FROM other.t)',
+    'HANDLER other.t OPEN',
+  ]) {
+    const needs = of(sql)
+    assert.ok(needs.unclear !== null || needs.rights === null || needs.schemas.includes('other'), sql)
+  }
+  assert.equal(of('SELECT /*!40001 SQL_NO_CACHE */ a.b FROM t a').unclear, null)
+})
+
+test('whether it concerns tables of the chosen database', () => {
+  assert.equal(of('SELECT * FROM t').bare, true)
+  assert.equal(of('SELECT * FROM other.t').bare, false)
+  assert.equal(of('SELECT 1, NOW(), @@version').bare, false)
+  assert.equal(of('WITH c AS (SELECT 1 AS a) SELECT * FROM c').bare, false)
+  assert.equal(of('WITH c AS (SELECT * FROM t) SELECT * FROM c').bare, true)
+  assert.equal(of('SHOW TABLES').bare, true)
+  assert.equal(of('SHOW VARIABLES').bare, false)
+  assert.equal(of('SHOW TABLES FROM other').bare, false)
+})

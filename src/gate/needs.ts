@@ -1,0 +1,298 @@
+/**
+ * What a statement needs of its user: rights, and on which schemas. Pure; kept with what passthrough.ts made of the text.
+ *
+ * Why a user can't reach a schema that he has no right on: the account that the servers know may use all of them, so every name before a dot must be
+ * one that the parser has found to be a table's schema or a function's (then it is named here), or the qualifier of a column. What is left over, and
+ * what runs a text of its own making (PREPARE, EXECUTE IMMEDIATE, also within a routine), and what only some servers run (executable comments, by
+ * which `FROM mysql.user` may be part of an expression here and a table there), is `unclear`, and refused to users who may not do all.
+ */
+import { Kind, tokenEnd, tokenKind, tokenStart, type Lexed } from '../sql/lexer.ts'
+import type { Span, Statement, TableName } from '../sql/ast.ts'
+import { parse } from '../sql/parse.ts'
+import { walkExpr, walkStatement, type Visitor } from '../sql/walk.ts'
+import type { Right } from '../topology/records.ts'
+import type { Relay } from './passthrough.ts'
+import { hasHarmlessComments } from './plan/session-plan.ts'
+
+export type Needs = {
+  readonly verb: string
+  /** Null: what concerns a server as a whole, for users who may do all. */
+  readonly rights: readonly Right[] | null
+  /** Schemas named, information_schema apart. */
+  readonly schemas: readonly string[]
+  /** Tables without a schema: they are the session's keyspace's. Null: not known. */
+  readonly bare: boolean | null
+  /** What can't be told apart, for the refusal. */
+  readonly unclear: string | null
+  /** The first table named, for the refusal. */
+  readonly table: string
+}
+
+const ddlObjects = new Set([
+  'TABLE',
+  'TABLES',
+  'INDEX',
+  'VIEW',
+  'TRIGGER',
+  'PROCEDURE',
+  'FUNCTION',
+  'EVENT',
+  'SEQUENCE',
+  'PACKAGE',
+  'SPATIAL',
+])
+const serverObjects = new Set([
+  'USER',
+  'ROLE',
+  'DATABASE',
+  'SCHEMA',
+  'SERVER',
+  'TABLESPACE',
+  'LOGFILE',
+  'INSTANCE',
+  'RESOURCE',
+  'UNDO',
+  'SONAME',
+])
+const readAndWrite: readonly Right[] = ['read', 'write']
+const byVerb: Readonly<Record<string, readonly Right[] | undefined>> = {
+  SELECT: ['read'],
+  '(': ['read'],
+  VALUES: ['read'],
+  TABLE: ['read'],
+  WITH: ['read'],
+  DESC: ['read'],
+  DESCRIBE: ['read'],
+  EXPLAIN: ['read'],
+  VEXPLAIN: ['read'],
+  HELP: [],
+  CHECKSUM: ['read'],
+  CHECK: ['read'],
+  DO: ['read'],
+  UPDATE: readAndWrite,
+  DELETE: readAndWrite,
+  LOAD: ['write'],
+  CALL: readAndWrite,
+  LOCK: readAndWrite,
+  HANDLER: ['read'],
+  ANALYZE: readAndWrite,
+  OPTIMIZE: readAndWrite,
+  REPAIR: readAndWrite,
+  TRUNCATE: ['ddl'],
+  RENAME: ['ddl'],
+  SAVEPOINT: [],
+  RELEASE: [],
+  ROLLBACK: [],
+  GET: [],
+  DEALLOCATE: [],
+  SIGNAL: [],
+  RESIGNAL: [],
+}
+/** What SHOW shows of a keyspace, or of the session. */
+const shown =
+  /^(|TABLES|TABLE STATUS|COLUMNS|FIELDS|INDEX|INDEXES|KEYS|TRIGGERS|EVENTS|CREATE (TABLE|VIEW|DATABASE|SCHEMA|TRIGGER|EVENT|PROCEDURE|FUNCTION|SEQUENCE|PACKAGE.*)|(PROCEDURE|FUNCTION|PACKAGE.*) (STATUS|CODE)|VARIABLES|STATUS|WARNINGS|ERRORS|COUNT.*|COLLATION|CHARACTER SET|CHARSET|ENGINES|STORAGE ENGINES|PLUGINS.*|PRIVILEGES|DATABASES|SCHEMAS)$/
+const ofOneServer = /^(processlist|innodb_.*|.*_statistics|user_privileges|applicable_roles|enabled_roles|files|thread_pool_.*)$/i
+
+const known = new WeakMap<Relay, Needs>()
+
+/** @param lex gives the statement's tokens, when it must be looked at */
+export function needsOf(lex: () => Lexed, relay: Relay): Needs {
+  let needs = known.get(relay)
+  if (needs === undefined) known.set(relay, (needs = judge(lex(), relay.effect, relay.qualifiers)))
+  return needs
+}
+
+/** Of SET, whose values may ask for rows. */
+export function needsOfSet(lexed: Lexed): Needs {
+  return judge(lexed, 'read', qualifiersOf(lexed))
+}
+
+function judge(lexed: Lexed, effect: Relay['effect'], qualifiers: readonly number[]): Needs {
+  const words: string[] = []
+  for (let i = 0; i < lexed.count; i++) words.push(wordAt(lexed, i))
+  const verb = words[0] ?? ''
+  const statement = parsed(lexed)
+  const names = statement === null ? null : namesOf(statement)
+  const clear = names !== null && qualifiers.every((token) => names.understood.has(token))
+  const ownText = ['PREPARE', 'EXECUTE'].includes(verb) || (verb === 'CREATE' && words.some((w) => w === 'PREPARE' || w === 'IMMEDIATE'))
+  // As a whole it is run or skipped.
+  const inComment = lexed.versioned[0] === 0 && lexed.versioned[1] === lexed.count
+  const hidden = ownText
+    ? 'a statement in a string'
+    : !inComment && !hasHarmlessComments(lexed)
+      ? 'an executable comment'
+      : clear || (names === null && !words.includes('.') && !hasDotted(lexed))
+        ? null
+        : 'a name before a dot'
+  return {
+    verb: verb === '(' ? 'SELECT' : verb,
+    rights: rightsFor(verb, words, effect, statement, names?.serverOnly === true),
+    schemas: names?.schemas ?? [],
+    bare: names === null ? null : names.bare,
+    unclear: hidden,
+    table: names?.table ?? '',
+  }
+}
+
+function rightsFor(
+  verb: string,
+  words: readonly string[],
+  effect: Relay['effect'],
+  statement: Statement | null,
+  serverOnly: boolean,
+): readonly Right[] | null {
+  if (serverOnly) return null
+  switch (verb) {
+    case 'CREATE':
+    case 'ALTER':
+    case 'DROP': {
+      if (words[1] === 'PREPARE') return []
+      if (words.includes('SONAME')) return null
+      const object = words.slice(1).find((word) => ddlObjects.has(word) || serverObjects.has(word))
+      if (object === undefined || serverObjects.has(object)) return null
+      return words.slice(1, 4).includes('TEMPORARY') ? ['write'] : ['ddl']
+    }
+    case 'SHOW':
+      return statement?.kind === 'show' && shown.test(statement.what) ? [] : null
+    case 'EXPLAIN':
+    case 'DESC':
+    case 'DESCRIBE':
+      if (words.includes('CONNECTION') && statement === null) return null
+      return effect === 'write' ? readAndWrite : ['read']
+    case 'INSERT':
+    case 'REPLACE':
+      return words.some((w) => ['SELECT', 'TABLE', 'WITH', 'RETURNING', 'UPDATE'].includes(w)) ? readAndWrite : ['write']
+    case 'SET':
+      if (['STATEMENT', 'PASSWORD', 'ROLE', 'DEFAULT', 'RESOURCE'].includes(words[1] ?? '')) return null
+      return words.includes('SELECT') || words.includes('TABLE') ? ['read'] : []
+    case 'RENAME':
+      if (serverObjects.has(words[1] ?? '')) return null
+      break
+    case 'SELECT':
+    case 'WITH':
+    case '(':
+    case 'VALUES':
+    case 'TABLE':
+      if (effect === 'lock') return readAndWrite
+      // INTO a variable is no write of rows; the servers' accounts may write no files.
+      return effect === 'write' && words.some((w) => ['UPDATE', 'DELETE', 'NEXTVAL', 'SETVAL', 'NEXT', 'INSERT', 'REPLACE'].includes(w))
+        ? readAndWrite
+        : ['read']
+  }
+  return byVerb[verb] ?? null
+}
+
+type Names = { schemas: string[]; bare: boolean | null; understood: Set<number>; table: string; serverOnly: boolean }
+
+function namesOf(statement: Statement): Names {
+  const names: Names = { schemas: [], bare: false, understood: new Set(), table: '', serverOnly: false }
+  const bare = new Set<string>()
+  const ctes = new Set<string>()
+  const understand = (span: Span): void => {
+    for (let token = span.from; token < span.to; token++) names.understood.add(token)
+  }
+  const add = ({ schema, name }: TableName): void => {
+    if (names.table === '') names.table = name.text
+    if (schema === null) {
+      bare.add(name.text.toLowerCase())
+      return
+    }
+    understand(schema.span)
+    if (schema.text.toLowerCase() !== 'information_schema') names.schemas.push(schema.text)
+    else if (ofOneServer.test(name.text)) names.serverOnly = true
+  }
+  const visitor: Visitor = {
+    cte: (name) => ctes.add(name.toLowerCase()),
+    table: (ref) => add(ref.table),
+    expr: (expr) => {
+      if (expr.kind === 'column' || expr.kind === 'star') {
+        if (expr.schema !== null) understand(expr.schema.span)
+        if (expr.table !== null) understand(expr.table.span)
+      } else if (expr.kind === 'call' && expr.schema !== null) {
+        understand(expr.schema.span)
+        names.schemas.push(expr.schema.text)
+      }
+    },
+  }
+  const visit = (one: Statement): void => {
+    walkStatement(one, visitor)
+    switch (one.kind) {
+      case 'delete':
+        for (const target of one.targets ?? []) if (target.schema !== null) understand(target.schema.span)
+        return
+      case 'set':
+        for (const item of one.items) if ('value' in item) walkExpr(item.value, visitor)
+        return
+      case 'explain':
+        visit(one.inner)
+        return
+      case 'show':
+        if (one.table !== null) {
+          names.table = one.table.name.text
+          if (one.table.schema !== null) understand(one.table.schema.span)
+        }
+        if (one.schema === null && ofTables.test(one.what)) bare.add('')
+        else if (one.schema === null) return
+        else if (one.schema.text.toLowerCase() !== 'information_schema') names.schemas.push(one.schema.text)
+        if (one.schema !== null) understand(one.schema.span)
+        if (one.where !== null) walkExpr(one.where, visitor)
+        return
+      case 'ddl':
+        for (const name of one.names) if (one.object !== 'DATABASE') add(name)
+        return
+      case 'lock-tables':
+        for (const name of one.tables) add(name)
+        return
+      case 'load-data':
+        add(one.table)
+        return
+      case 'call':
+        add(one.procedure)
+        return
+      case 'other':
+        for (const name of one.names) add(name)
+        if (one.names.length === 0) names.bare = null
+        return
+    }
+  }
+  visit(statement)
+  if (names.bare !== null) names.bare = [...bare].some((name) => !ctes.has(name))
+  return names
+}
+
+const ofTables = /TABLE|COLUMNS|FIELDS|INDEX|KEYS|TRIGGERS|EVENTS|VIEW/
+
+function parsed(lexed: Lexed): Statement | null {
+  try {
+    return parse(lexed)
+  } catch {
+    return null
+  }
+}
+
+function wordAt(lexed: Lexed, token: number): string {
+  const kind = tokenKind(lexed, token)
+  return kind === Kind.Word || kind === Kind.Operator
+    ? lexed.bytes.toString('latin1', tokenStart(lexed, token), tokenEnd(lexed, token)).toUpperCase()
+    : ''
+}
+
+/** `db.1t` is cut into a word and a number. */
+function hasDotted(lexed: Lexed): boolean {
+  for (let token = 1; token < lexed.count; token++) {
+    const before = tokenKind(lexed, token - 1)
+    if (before !== Kind.Word && before !== Kind.QuotedName) continue
+    if (lexed.bytes[tokenStart(lexed, token)] === 0x2e) return true
+  }
+  return false
+}
+
+function qualifiersOf(lexed: Lexed): number[] {
+  const out: number[] = []
+  for (let token = 0; token + 1 < lexed.count; token++) {
+    const kind = tokenKind(lexed, token)
+    if (kind !== Kind.Word && kind !== Kind.QuotedName) continue
+    if (wordAt(lexed, token + 1) === '.' && (token === 0 || wordAt(lexed, token - 1) !== '.')) out.push(token)
+  }
+  return out
+}
