@@ -14,6 +14,7 @@ import {
   GateView,
   KeyspaceDeletion,
   KeyspaceView,
+  QueryView,
   SequenceView,
   ShardView,
   StatusView,
@@ -138,6 +139,7 @@ export const endpoints = {
   listUsers: endpoint('GET', '/api/v1/users', 'accounts for clients of the gate, their rights and limits', null, z.array(UserView)),
   alterUser: endpoint('PUT', '/api/v1/users/:user', 'change a password, rights, limits', AlterUser, UserView),
   dropUser: endpoint('DELETE', '/api/v1/users/:user', 'drop an account', null, z.object({ dropped: z.boolean() })),
+  listQueries: endpoint('GET', '/api/v1/queries', 'what clients sent to the gates, by shape', null, z.array(QueryView)),
   listGates: endpoint('GET', '/api/v1/gates', 'live gates', null, z.array(GateView)),
   listWorkflows: endpoint('GET', '/api/v1/workflows', 'all workflows', null, z.array(WorkflowView)),
   createWorkflow: endpoint(

@@ -353,9 +353,28 @@ export const GateView = z.object({
   slowestWriteMs: z.number(),
   seen: z.record(z.string(), z.number()),
   fresh: z.boolean(),
+  scattered: z.number(),
+  slow: z.number(),
 })
 
 export type GateView = z.infer<typeof GateView>
+
+/** Statements of one shape, of all gates that were asked about. */
+export const QueryView = z.object({
+  keyspace: z.string(),
+  text: z.string(),
+  count: z.number(),
+  scattered: z.number(),
+  slow: z.number(),
+  errors: z.number(),
+  rows: z.number(),
+  totalMs: z.number(),
+  /** Null: unknown. */
+  p50Ms: z.number().nullable(),
+  p99Ms: z.number().nullable(),
+  maxMs: z.number(),
+})
+export type QueryView = z.infer<typeof QueryView>
 
 export const MoverView = z.object({ id: z.string(), pid: z.number(), startedAtMs: z.number(), rssBytes: z.number() })
 

@@ -1,7 +1,8 @@
 import type { Command } from 'commander'
 import type { AuditView } from '../api/history-schemas.ts'
-import type { GateView, StatusView } from '../api/schemas.ts'
+import type { GateView, QueryView, StatusView } from '../api/schemas.ts'
 import type { CliContext } from './context.ts'
+import { cliErrors } from './errors.ts'
 import type { Flags } from './flags.ts'
 import { need, text } from './flags.ts'
 import { workflowLines } from './follow.ts'
@@ -24,6 +25,25 @@ export function statusCommands(program: Command, cli: CliContext): void {
     .action(async (flags: Flags) => {
       const gates = await cli.client().call('listGates')
       print(cli, flags, gates, () => gateTable(gates))
+    })
+  gate
+    .command('queries')
+    .description('what clients sent, by shape: how often, to how many shards, how long it took')
+    .option('--sort <by>', `${sorts.join(' | ')}`, 'time')
+    .option('--limit <n>', 'so many shapes', '20')
+    .option('--keyspace <keyspace>', 'of this keyspace only')
+    .option('--scattered', 'only what went to several shards')
+    .option('--format <format>', 'text | json')
+    .action(async (flags: Flags) => {
+      const by = text(flags, 'sort') ?? 'time'
+      if (!sorts.includes(by))
+        throw cliErrors.badArgument({ argument: '--sort', problem: `${by} is none of ${sorts.join(', ')}`, command: 'gate queries' })
+      const all = await cli.client().call('listQueries')
+      const chosen = all
+        .filter((q) => (text(flags, 'keyspace') ?? q.keyspace) === q.keyspace && (flags['scattered'] !== true || q.scattered > 0))
+        .toSorted((a, b) => sortValue(b, by) - sortValue(a, by))
+        .slice(0, Number(text(flags, 'limit')))
+      print(cli, flags, chosen, () => queryTable(chosen))
     })
   const workflow = program.command('workflow').alias('Workflow').description('list | show | log, of all kinds')
   workflow
@@ -76,6 +96,43 @@ function statusLines(status: StatusView): string[] {
       status.movers.map((m) => [m.id, String(m.pid), `${Math.round(m.rssBytes / 1e6)} MB`]),
     ),
   ]
+}
+
+const sorts: readonly string[] = ['time', 'count', 'scattered', 'slow', 'errors', 'rows', 'p99']
+
+function sortValue(q: QueryView, by: string): number {
+  const values = {
+    time: q.totalMs,
+    count: q.count,
+    scattered: q.scattered,
+    slow: q.slow,
+    errors: q.errors,
+    rows: q.rows,
+    p99: q.p99Ms ?? 0,
+  }
+  return values[by as keyof typeof values]
+}
+
+function queryTable(queries: readonly QueryView[]): string[] {
+  return table(
+    ['keyspace', 'count', 'scattered', 'slow', 'errors', 'rows', 'p50', 'p99', 'all', 'statement'],
+    queries.map((q) => [
+      q.keyspace === '' ? '-' : q.keyspace,
+      count(q.count),
+      count(q.scattered),
+      count(q.slow),
+      count(q.errors),
+      count(q.rows),
+      milliseconds(q.p50Ms),
+      milliseconds(q.p99Ms),
+      duration(q.totalMs),
+      q.text.length > 120 ? `${q.text.slice(0, 119)}…` : q.text,
+    ]),
+  )
+}
+
+function milliseconds(ms: number | null): string {
+  return ms === null ? 'unknown' : ms < 100 ? `${ms.toPrecision(2)} ms` : duration(ms)
 }
 
 function gateTable(gates: readonly GateView[]): string[] {

@@ -29,6 +29,7 @@ import { newAction } from '../workflow/records.ts'
 import { requestAction, requestCreate } from '../workflow/requests.ts'
 import { dualWriteHandlers, dualWriteLines } from './dualwrite.ts'
 import type { Handlers } from './http.ts'
+import { listQueries } from './gate-queries.ts'
 import { auditView } from './audit-view.ts'
 import { planKeyspace } from './plan.ts'
 import { statusView, topologyView } from './status.ts'
@@ -145,6 +146,7 @@ export function buildHandlers(world: World & { version: string; leading: Office 
       return { dropped: true }
     },
     ...dualWriteHandlers(world),
+    listQueries: () => listQueries(store),
     listGates: async () => (await topologyView(world)).gates(),
     listWorkflows: async () => (await topologyView(world)).workflows(),
     async createWorkflow(_params, body) {

@@ -31,6 +31,9 @@ export function serveMetrics(http: FastifyInstance, world: World): void {
   const held = gauge('component_on_hold', 'a switch holds writes back', ['keyspace', 'range'])
   const statements = gauge('gate_statements', 'statements answered', ['gate'])
   const errors = gauge('gate_errors', 'statements answered by an error', ['gate'])
+  const scattered = gauge('gate_scattered_statements', 'statements that went to several shards', ['gate'])
+  const slow = gauge('gate_slow_statements', "statements that took longer than the gate's bound", ['gate'])
+  const sessions = gauge('gate_sessions', 'clients connected', ['gate'])
   const memory = gauge('mover_resident_bytes', 'memory of a mover', ['mover'])
   const run = ['keyspace', 'workflow']
   const coverage = gauge('dualwrite_coverage_ratio', 'share of the retention window that the new branch holds whole', run)
@@ -43,7 +46,23 @@ export function serveMetrics(http: FastifyInstance, world: World): void {
   const dualwrite = [coverage, lag, moved, p95, fleetLag, fleetRate, fleetPoison]
   http.get('/metrics', async (_request, reply) => {
     const view = await topologyView(world)
-    for (const one of [headroom, waiting, lagTransactions, lagSeconds, rows, changes, epoch, held, statements, errors, memory]) one.reset()
+    for (const one of [
+      headroom,
+      waiting,
+      lagTransactions,
+      lagSeconds,
+      rows,
+      changes,
+      epoch,
+      held,
+      statements,
+      errors,
+      scattered,
+      slow,
+      sessions,
+      memory,
+    ])
+      one.reset()
     for (const one of ofStreams) one.reset()
     for (const workflow of view.workflows()) {
       for (const s of workflow.streams) {
@@ -96,6 +115,9 @@ export function serveMetrics(http: FastifyInstance, world: World): void {
       if (!g.fresh) continue
       statements.set({ gate: g.id }, g.statements)
       errors.set({ gate: g.id }, g.errors)
+      scattered.set({ gate: g.id }, g.scattered)
+      slow.set({ gate: g.id }, g.slow)
+      sessions.set({ gate: g.id }, g.sessions)
     }
     for (const mover of view.movers()) memory.set({ mover: mover.id }, mover.rssBytes)
     return reply.type(registry.contentType).send(await registry.metrics())

@@ -128,6 +128,8 @@ export class TopologyView {
         slowestWriteMs: stats?.slowestWriteMs ?? 0,
         seen: gate.seen,
         fresh,
+        scattered: stats?.scattered ?? 0,
+        slow: stats?.slow ?? 0,
       }
     })
   }

@@ -25,16 +25,17 @@ export class Access {
     this.#client = client
   }
 
-  /** At each command, and after COM_CHANGE_USER with `anew`. Errors: SW-GATE-030 and 031, which end the session. */
-  refresh(anew = false): void {
+  /** At each command, and after COM_CHANGE_USER with `anew`: the user's record when something may have changed. Errors: SW-GATE-030 and 031, which end the session. */
+  refresh(anew = false): UserRecord | null {
     const { view } = this.#core.watch
-    if (view === this.#seen && !anew) return
+    if (view === this.#seen && !anew) return null
     const record = view.users.get(this.#client.user)
     if (record === undefined) throw gateErrors.userGone(this.#who())
     if (record.requireTls === true && !this.#client.tls) throw gateErrors.tlsNeeded(this.#who())
     this.#seen = view
     this.#record = record
     this.restricted = !isUnrestricted(record)
+    return record
   }
 
   get user(): UserRecord | null {

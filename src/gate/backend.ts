@@ -11,6 +11,13 @@ import type { Connection } from '../mysql/connection.ts'
 import { ConnectionLost, ServerError } from '../mysql/errors.ts'
 import { gateErrors } from './errors.ts'
 
+/** KILL QUERY was sent for what ran on them: it may come after that has ended, and must not meet somebody else's statement. */
+const struck = new WeakSet<Connection>()
+
+export function strike(connection: Connection): void {
+  struck.add(connection)
+}
+
 /** A statement prepared on one connection. */
 export type BackendStatement = {
   readonly id: number
@@ -238,7 +245,7 @@ export class BackendPool {
   /** Gives a connection back. It must have no open transaction and no outstanding command. */
   give(backend: Backend): void {
     if (!backend.connection.open) return
-    if (this.#closed || backend.connection.inTransaction || backend.connection.outstanding > 0) {
+    if (this.#closed || struck.has(backend.connection) || backend.connection.inTransaction || backend.connection.outstanding > 0) {
       backend.connection.destroy()
       return
     }

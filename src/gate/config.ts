@@ -22,6 +22,10 @@ export type GateConfig = {
   scatterBytesMax: number
   /** Unsent bytes to a slow client above which its server is paused. */
   clientBufferBytesMax: number
+  /** A statement that takes longer is counted as slow. */
+  slowMs: number
+  /** How often what statements were is written to the topology. */
+  queriesEveryMs: number
   leaseMs: number
   /** A replica that is further behind is not read. */
   replicaLagMaxMs: number
@@ -49,6 +53,8 @@ export const defaultGateConfig: GateConfig = {
   packetBytesMax: 64 * 1024 * 1024,
   scatterBytesMax: 256 * 1024 * 1024,
   clientBufferBytesMax: 1024 * 1024,
+  slowMs: 1_000,
+  queriesEveryMs: 5_000,
   leaseMs: 5_000,
   replicaLagMaxMs: 30_000,
   replicaCheckMs: 500,

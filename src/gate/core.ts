@@ -3,6 +3,7 @@ import type { Clock } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
 import type { BranchReads } from './branch-reads.ts'
 import type { GateConfig } from './config.ts'
+import { UserTurns } from './guard.ts'
 import { parseBranch, reservedBranches } from '../topology/dualwrite-records.ts'
 import { replicaKeyspace, replicasOfName } from '../topology/replica-name.ts'
 import { gateErrors } from './errors.ts'
@@ -11,6 +12,7 @@ import type { Membership } from './membership.ts'
 import type { GateCatalog } from './catalog.ts'
 import type { Planner } from './plan/planner.ts'
 import type { Pools } from './pools.ts'
+import { Shapes } from './shapes.ts'
 import type { Sequences } from './sequences.ts'
 import type { Stats } from './stats.ts'
 import type { TopologyWatch } from './topology-watch.ts'
@@ -46,6 +48,8 @@ export class Core {
   sequences!: Sequences
   xa!: Xa
   readonly sessions = new Map<number, SessionEntry>()
+  readonly turns = new UserTurns()
+  readonly shapes: Shapes
 
   constructor(parts: {
     config: GateConfig
@@ -59,6 +63,7 @@ export class Core {
     reads: BranchReads
   }) {
     this.config = parts.config
+    this.shapes = new Shapes(parts.config.slowMs, parts.clock.nowMs())
     this.clock = parts.clock
     this.log = parts.log
     this.watch = parts.watch

@@ -64,6 +64,7 @@ export class Gate {
   readonly #logins = new Logins()
   readonly #accounts: Accounts
   #nextThreadId: number
+  #queriesAtMs = 0
   #timer: NodeJS.Timeout | null = null
   #stopping = false
 
@@ -214,12 +215,23 @@ export class Gate {
     core.pools.trim()
     try {
       const nowMs = core.clock.nowMs()
-      await core.membership.stats(core.stats.take(nowMs))
+      const { scattered, slow } = core.shapes
+      await core.membership.stats({ ...core.stats.take(nowMs), scattered, slow })
+      await this.#writeQueries(nowMs)
       if ([...core.watch.view.keyspaces.values()].some((keyspace) => keyspace.reads?.rule.to != null))
         await core.membership.reads(core.reads.takeFigures(), core.reads.sampler.take(this.#options.id, nowMs), nowMs)
     } catch (error) {
       core.log.debug({ error: String(error) }, 'figures could not be written')
     }
+  }
+
+  async #writeQueries(nowMs: number): Promise<void> {
+    const { shapes, config, membership } = this.#core
+    if (nowMs - this.#queriesAtMs < config.queriesEveryMs) return
+    const queries = shapes.take(this.#options.id, nowMs)
+    if (queries === null) return
+    this.#queriesAtMs = nowMs
+    await membership.queries(queries)
   }
 }
 

@@ -11,6 +11,7 @@ import type { Log } from '../base/log.ts'
 import { keepLease, type KeptLease } from '../topology/kept-lease.ts'
 import { keys } from '../topology/keys.ts'
 import type { BranchReads, GateReads, ReadSamples } from '../topology/dualwrite-records.ts'
+import type { GateQueries } from '../topology/gate-queries.ts'
 import type { GateRecord, GateStats } from '../topology/records.ts'
 import type { Store } from '../topology/store.ts'
 import { put } from '../topology/typed.ts'
@@ -85,6 +86,11 @@ export class Membership {
   async stats(stats: GateStats): Promise<void> {
     if (this.#lease === null || !this.#lease.valid()) return
     await this.#options.store.commit([], [put(keys.gateStats(this.#options.id), stats, this.#lease.id)])
+  }
+
+  async queries(queries: GateQueries): Promise<void> {
+    if (this.#lease === null || !this.#lease.valid()) return
+    await this.#options.store.commit([], [put(keys.gateQueries(this.#options.id), queries, this.#lease.id)])
   }
 
   /** Figures of reads by branch, and samples of them. */

@@ -10,7 +10,7 @@ import { isSwError } from '../base/errors.ts'
 import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { placeOfServer } from '../topology/server-place.ts'
-import { BackendPool, ConnectionBudget } from './backend.ts'
+import { BackendPool, ConnectionBudget, strike } from './backend.ts'
 import type { Backend } from './backend.ts'
 import type { GateConfig } from './config.ts'
 import { gateErrors } from './errors.ts'
@@ -145,6 +145,7 @@ export class Pools {
   async killQuery(connection: Connection): Promise<void> {
     const place = this.#places.get(connection)
     if (place === undefined) return
+    strike(connection)
     const { server, account } = place
     const other = await connect({
       ...placeOfServer(server),

@@ -18,6 +18,8 @@ export type SessionStatement = {
   readonly text: Buffer
   /** Bytes of the text as latin1: the key of connections' caches. */
   readonly key: string
+  /** The lexer's key. */
+  readonly shape: string
   readonly keyspace: string
   /** What the session had chosen; may be none. */
   readonly keyspaceName: string

@@ -5,6 +5,12 @@
  */
 import { HEADER_BYTES } from '../wire/frames.ts'
 import type { Connection, RelayEnd, RelaySink } from '../mysql/connection.ts'
+import { clientError } from './client-error.ts'
+import type { Quota } from './guard.ts'
+import { errorFrame } from './replies.ts'
+
+/** ER_QUERY_INTERRUPTED. */
+const interrupted = 1317
 
 /** Where answers go: the client's side of a session. */
 export type AnswerTarget = {
@@ -26,6 +32,13 @@ export class Relayer implements RelaySink {
   passedOn = false
   #paused: Connection | null = null
   #mute = false
+  /** How large an answer may be; and what to do with a connection whose answer is larger: what it says is the client's error. */
+  quota: Quota | null = null
+  /** Why what runs is being interrupted: said instead of the server's words. */
+  stopped: Error | null = null
+  onExceeded: ((what: 'rows' | 'bytes', connection: Connection) => Error) | null = null
+  #bytes = 0
+  #exceeded: { error: Error; sequence: number } | null = null
   /** The end frame of an answer that went wrong is kept from the client until the caller has looked at it. */
   onInfile: ((frame: Buffer, connection: Connection) => void) | null = null
 
@@ -42,6 +55,8 @@ export class Relayer implements RelaySink {
     this.#connection = connection
     this.#mute = mute
     this.#pending = null
+    this.#bytes = 0
+    this.#exceeded = null
     this.passedOn = false
     return new Promise((resolve, reject) => {
       this.#resolve = resolve
@@ -50,7 +65,8 @@ export class Relayer implements RelaySink {
     })
   }
 
-  bytes(frames: Buffer): void {
+  bytes(frames: Buffer, rowsSoFar: number): void {
+    if (this.quota !== null && this.#isTooMuch(this.quota, frames, rowsSoFar)) return
     if (this.#pending !== null) this.#send(this.#pending)
     // Column definitions alone may still be followed by an error: a read may be sent again as long as nothing went out.
     this.#pending = frames
@@ -71,7 +87,26 @@ export class Relayer implements RelaySink {
     }
   }
 
+  /** From the chunk on that is too much nothing is passed on: the error stands in its place. */
+  #isTooMuch(quota: Quota, frames: Buffer, rowsSoFar: number): boolean {
+    if (this.#exceeded !== null) return true
+    this.#bytes += frames.length
+    const what = rowsSoFar > quota.rows ? 'rows' : this.#bytes > quota.bytes ? 'bytes' : null
+    if (what === null || this.#connection === null || this.onExceeded === null) return false
+    const first = this.#pending ?? frames
+    this.#pending = null
+    this.#exceeded = { error: this.onExceeded(what, this.#connection), sequence: first[3] as number }
+    return true
+  }
+
   end(end: RelayEnd): void {
+    if (this.#exceeded !== null) {
+      const { error, sequence } = this.#exceeded
+      const { errno, sqlState, message } = clientError(error)
+      const { hadRows, rows } = end
+      this.#done()?.({ kind: 'error', frame: errorFrame(error, sequence), errno, sqlState, message, hadRows, rows })
+      return
+    }
     const pending = this.#pending
     this.#pending = null
     if (end.kind === 'ok') {
@@ -93,7 +128,11 @@ export class Relayer implements RelaySink {
     reject?.(error)
   }
 
-  passOn(end: RelayEnd): void {
+  passOn(given: RelayEnd): void {
+    const end =
+      this.stopped !== null && given.kind === 'error' && given.errno === interrupted
+        ? { frame: errorFrame(this.stopped, given.frame[3]) }
+        : given
     // What came before it was held back and dropped: to the client it is the first packet.
     if (!this.passedOn) end.frame[3] = 1
     this.#send(end.frame)

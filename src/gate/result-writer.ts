@@ -24,11 +24,18 @@ export class ResultWriter {
   #width = 0
   /** Something went to the client. */
   started = false
+  rows = 0
+  bytes = 0
 
   constructor(client: ServerConnection, form: 'text' | 'binary', bufferBytesMax: number) {
     this.#client = client
     this.#binary = form === 'binary'
     this.#bufferBytesMax = bufferBytesMax
+  }
+
+  /** With what is not out yet. */
+  get bytesSoFar(): number {
+    return this.bytes + this.#w.length
   }
 
   /** Forgets what has not gone out. */
@@ -50,6 +57,7 @@ export class ResultWriter {
     if (this.#binary) writeBinaryRow(this.#w, this.#columns, cells)
     else writeTextRow(this.#w, cells)
     this.#sequence = this.#w.endFrame(this.#sequence)
+    this.rows++
     if (this.#w.length < pieceBytes) return undefined
     return this.#flush()
   }
@@ -72,6 +80,7 @@ export class ResultWriter {
 
   #flush(): Promise<void> | undefined {
     this.started = true
+    this.bytes += this.#w.length
     this.#client.write(this.#w.take())
     this.#w.reset(4096)
     if (this.#client.bufferedBytes <= this.#bufferBytesMax) return undefined

@@ -17,10 +17,12 @@ import { gateErrors } from './errors.ts'
 import { judgeLoss, judgeRefusal, kindAt, type Circumstances } from './failures.ts'
 import { unreachable } from '../base/assert.ts'
 import { readOkFrame } from './ok-frame.ts'
+import type { Guard } from './guard.ts'
 import type { Relayer } from './relay.ts'
 import { command } from './replies.ts'
 import { connectError, SessionConnections } from './session-connections.ts'
 import { HalfAnswered, HeldMeanwhile, type Request } from './request.ts'
+import { sessionStatus } from './session-status.ts'
 import type { SessionSettings } from './settings.ts'
 import { rollbackBranch } from './xa-commit.ts'
 import { shardName, Transaction, type Branch, type TransactionHost, type TransactionOptions } from './transaction.ts'
@@ -39,23 +41,22 @@ export class Runner implements TransactionHost {
   lastInsertId = 0n
   affectedRows = -1n
   warnings = 0
+  /** Of the statement that runs: rows of its answer, shards that it was sent to, whether it failed. */
+  readonly figures = { rows: 0, shards: 0, failed: false }
+  readonly guard: Guard
   /** Where the running statement is, for KILL QUERY. */
   running: { backend: Backend; shard: ShardView; effect: Request['effect'] } | null = null
 
-  constructor(core: Core, relayer: Relayer, settings: SessionSettings, foundRows: boolean) {
+  constructor(core: Core, relayer: Relayer, settings: SessionSettings, guard: Guard, foundRows: boolean) {
     this.core = core
     this.#relayer = relayer
+    this.guard = guard
     this.settings = settings
     this.connections = new SessionConnections(core, settings, foundRows)
   }
 
-  /** Status flags for answers that the gate makes itself. */
   get status(): number {
-    let flags: number = this.settings.autocommit ? serverStatus.autocommit : 0
-    const t = this.transaction
-    if (t !== null && t.expelled === null && (t.explicit || t.branches.size > 0)) flags |= serverStatus.inTransaction
-    if (/NO_BACKSLASH_ESCAPES/i.test(this.settings.get('sql_mode') ?? '')) flags |= serverStatus.noBackslashEscapes
-    return flags
+    return sessionStatus(this.settings, this.transaction)
   }
 
   // ── TransactionHost ──
@@ -194,6 +195,9 @@ export class Runner implements TransactionHost {
     if (transaction !== null) transaction.busy = true
     if (countsAsWrite) shard.traffic.writes++
     this.running = { backend, shard, effect: request.effect }
+    this.figures.shards ||= 1
+    // What was written can not be taken back for its answer's size.
+    this.#relayer.quota = request.effect === 'write' ? null : this.guard.quota
     let end: RelayEnd
     try {
       if (backend.signature !== this.settings.signature) await this.connections.bringToSettings(backend)
@@ -213,10 +217,12 @@ export class Runner implements TransactionHost {
         if (this.core.holds.active) this.core.holds.openChanged(keyspace.name)
       }
     }
+    this.figures.rows = end.rows
     if (end.kind === 'error') {
       const refused = await this.#serverSaidNo(end, shard, backend, transaction, branch, request)
       if (refused !== null) return { kind: 'refused', cause: refused }
       this.core.stats.errors++
+      this.figures.failed = true
       return { kind: 'done', end }
     }
     this.warnings = end.warnings
@@ -333,14 +339,9 @@ export class Runner implements TransactionHost {
     return null
   }
 
-  #circumstances(transaction: Transaction | null, branch: Branch | null, request: Request): Circumstances {
+  #circumstances(transaction: Transaction | null, branch: Branch | null, { rereadable, effect }: Request): Circumstances {
     const first = branch !== null && branch.statements === 0 && transaction?.branches.size === 1
-    return {
-      passedOn: this.#relayer.passedOn,
-      rereadable: request.rereadable,
-      effect: request.effect,
-      transaction: transaction === null ? 'none' : first ? 'first' : 'later',
-    }
+    return { passedOn: this.#relayer.passedOn, rereadable, effect, transaction: transaction === null ? 'none' : first ? 'first' : 'later' }
   }
 
   /** Nothing was done on this connection: it goes back as if never used. */

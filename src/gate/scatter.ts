@@ -90,6 +90,8 @@ export class Scatter {
   async read(parts: readonly Part[], merge: Merge, transaction: Transaction | null, options: ReadOptions): Promise<ScatterResult<void>> {
     const writer = new ResultWriter(this.#client, options.form, this.#core.config.clientBufferBytesMax)
     const had = transaction === null ? 0 : statementsOf(transaction)
+    const { figures, guard } = this.#runner
+    figures.shards = Math.max(figures.shards, parts.length)
     if (transaction !== null) transaction.busy = true
     const opened: { shard: ShardView; backend: Backend; branch: Branch | null; stream: RowStream }[] = []
     const marks: RunningPart[] = []
@@ -121,7 +123,11 @@ export class Scatter {
           const out = {
             columns: (columns: Parameters<ResultWriter['columns']>[0], hidden: number) =>
               writer.columns(change === undefined ? columns : columns.map(change), hidden, this.#runner.status),
-            row: (row: Parameters<ResultWriter['row']>[0]) => writer.row(row),
+            row: (row: Parameters<ResultWriter['row']>[0]) => {
+              const taken = writer.row(row)
+              if (guard.quota !== null) guard.requireWithin(writer.rows, writer.bytesSoFar)
+              return taken
+            },
           }
           await mergeStreams(
             opened.map((o) => o.stream),
@@ -131,10 +137,13 @@ export class Scatter {
           )
         } catch (error) {
           problem = { shard: opened.find((o) => !o.backend.connection.open)?.shard ?? (parts[0] as Part).shard, error: error as Error }
+          // The rest need not come.
+          if (isSwError(error, 'SW-GATE-032')) await Promise.allSettled(marks.map((mark) => this.#core.pools.killQuery(mark.connection)))
         }
       }
       // Whatever is left of the streams is read away before a connection goes on.
       await Promise.all(opened.filter((o) => o !== undefined).map((o) => drain(o.stream)))
+      figures.rows = writer.rows
       const listed: Warning[] = []
       let warned = 0
       for (const [i, o] of opened.entries()) {
@@ -155,17 +164,12 @@ export class Scatter {
         this.#runner.connections.said = list
         return { kind: 'done', value: undefined }
       }
-      if (!writer.started) writer.reset()
+      const unseen = !writer.started
+      if (unseen) writer.reset()
       const fresh = transaction === null || had === 0
-      const refusal = await this.#judge(
-        problem.shard,
-        problem.error,
-        transaction,
-        fresh && !writer.started,
-        options.rereadable && !writer.started,
-      )
+      const refusal = await this.#judge(problem.shard, problem.error, transaction, fresh && unseen, options.rereadable && unseen)
       if (refusal !== null) return { kind: 'refused', shard: problem.shard, cause: refusal }
-      if (!writer.started) throw this.#final(problem.shard, problem.error, transaction)
+      if (unseen) throw this.#final(problem.shard, problem.error, transaction)
       writer.fail(this.#final(problem.shard, problem.error, transaction))
       return { kind: 'done', value: undefined }
     } finally {
@@ -191,6 +195,8 @@ export class Scatter {
     const on = transaction ?? (own as Transaction)
     const had = statementsOf(on)
     const startMs = this.#core.clock.monotonicMs()
+    const { figures } = this.#runner
+    figures.shards = Math.max(figures.shards, typeof given === 'function' ? shards.length : given.length)
     on.busy = true
     // A column may take the time by itself: every write over several shards has one instant.
     const instant = instantOf(this.#runner.settings, this.#core.clock.nowMs())

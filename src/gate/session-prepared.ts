@@ -68,6 +68,7 @@ export class PreparedStatements {
       id: this.#nextStatementId++,
       text,
       key: text.toString('latin1'),
+      shape: lexed.key,
       keyspace: keyspace.name,
       passthrough,
       keyspaceName,
@@ -99,10 +100,12 @@ export class PreparedStatements {
     })
   }
 
-  execute(c: ClientCommand, signal: AbortSignal): Promise<unknown> {
+  /** @param told the statement's text without its literals */
+  execute(c: ClientCommand, signal: AbortSignal, told: (shape: string) => void): Promise<unknown> {
     const framed = c.framed()
     if (framed.length < HEADER_BYTES + executeHeadBytes) throw wireErrors.malformed({ detail: 'an execution that is too short' })
     const statement = this.#statement(framed.readUInt32LE(5), 'mysqld_stmt_execute')
+    told(statement.shape)
     const p = statement.passthrough
     if (p === null || p.kind !== 'relay') {
       // What the gate answers itself has no parameters.

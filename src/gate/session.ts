@@ -15,6 +15,7 @@ import { Access } from './access.ts'
 import { charsetOfCollation, initialNames } from './charsets.ts'
 import type { Core, SessionEntry } from './core.ts'
 import { gateErrors } from './errors.ts'
+import { Guard } from './guard.ts'
 import { InfileRelay } from './infile.ts'
 import { databases, grants, localAnswer, processList, statistics } from './local.ts'
 import { needsOf } from './needs.ts'
@@ -28,8 +29,10 @@ import { Runner } from './runner.ts'
 import { PreparedStatements } from './session-prepared.ts'
 import { setSession } from './set-command.ts'
 import { SessionSettings } from './settings.ts'
+import { ServerError } from '../mysql/errors.ts'
 import { Sharded } from './sharded.ts'
 import { lexStatement, modeOf } from './statement-text.ts'
+import type { UserRecord } from '../topology/records.ts'
 
 const emptyPins = [] as const
 
@@ -43,6 +46,11 @@ export class Session implements SessionEntry {
   readonly #sharded: Sharded
   readonly #prepared: PreparedStatements
   readonly #access: Access
+  readonly #guard: Guard
+  /** What stops a statement was sent, and may not have arrived. */
+  #stopping: Promise<unknown> | null = null
+  /** The statement's text without its literals. */
+  #shape: string | null = null
   keyspace = ''
   #abort = new AbortController()
   #closed = false
@@ -59,10 +67,19 @@ export class Session implements SessionEntry {
     this.threadId = client.threadId
     this.host = client.address
     this.#relayer = new Relayer(client, core.config.clientBufferBytesMax)
-    this.#runner = new Runner(core, this.#relayer, new SessionSettings(), has(client.capabilities, capability.foundRows))
+    this.#guard = new Guard(core, (why) => {
+      this.#relayer.stopped = why
+      this.#stop(why)
+    })
+    const foundRows = has(client.capabilities, capability.foundRows)
+    this.#runner = new Runner(core, this.#relayer, new SessionSettings(), this.#guard, foundRows)
     this.#sharded = new Sharded(core, this.#runner, client, () => this.keyspace)
     this.#access = new Access(core, client)
     this.#prepared = new PreparedStatements(core, this.#runner, this.#sharded, this.#access, (text) => this.#query(text, null))
+    this.#relayer.onExceeded = (what, connection) => {
+      this.#stopping = core.pools.killQuery(connection).catch(() => {})
+      return this.#guard.exceeded(what)
+    }
     this.#relayer.onInfile = (frame, connection) => {
       this.#infile = connection
       new InfileRelay(client, connection).start(frame)
@@ -94,13 +111,18 @@ export class Session implements SessionEntry {
   /** What the handshake (or COM_CHANGE_USER) said. */
   #adopt(): void {
     const { database, collation } = this.#client
-    this.#access.refresh(true)
+    this.#follow(this.#access.refresh(true))
     const keyspace = database === '' ? '' : this.#keyspaceNamed(database)
     const charset = charsetOfCollation(collation)
     if (charset === null) throw gateErrors.charset({ charset: `of collation ${collation}` })
     this.keyspace = keyspace
     this.#runner.settings.clear()
     this.#adoptCharset()
+  }
+
+  /** Rights and limits as they are now. */
+  #follow(user: UserRecord | null): void {
+    if (user !== null) this.#guard.follow(user)
   }
 
   #adoptCharset(): void {
@@ -120,12 +142,16 @@ export class Session implements SessionEntry {
   }
 
   kill(what: 'connection' | 'query'): void {
-    const abort = this.#abort
-    abort.abort(gateErrors.killed())
-    const running = this.#runner.running
-    if (running !== null) void this.#core.pools.killQuery(running.backend.connection).catch(() => {})
-    this.#sharded.kill()
+    this.#stop(gateErrors.killed())
     if (what === 'connection') this.#client.destroy()
+  }
+
+  #stop(why: Error): void {
+    this.#abort.abort(why)
+    const running = this.#runner.running
+    if (running !== null) this.#stopping = this.#core.pools.killQuery(running.backend.connection).catch(() => {})
+    const parts = this.#sharded.kill()
+    if (parts !== null) this.#stopping = parts
   }
 
   async #end(): Promise<void> {
@@ -149,14 +175,17 @@ export class Session implements SessionEntry {
       this.#client.destroy(error)
       return
     }
-    if (!(error instanceof SwError))
+    if (!(error instanceof SwError) && !(error instanceof ServerError))
       this.#core.log.error(
         { session: this.threadId, error: error instanceof Error ? error.stack : String(error) },
         'a statement failed inside the gate',
       )
     this.#core.stats.errors++
     this.#runner.warnings = 0
-    this.#client.write(errorFrame(error, sequence))
+    this.#runner.figures.failed = true
+    const { stopped } = this.#relayer
+    const isOurs = stopped !== null && error instanceof ServerError && error.kind === 'interrupted'
+    this.#client.write(errorFrame(isOurs ? stopped : error, sequence))
   }
 
   async #command(c: ClientCommand): Promise<void> {
@@ -165,8 +194,12 @@ export class Session implements SessionEntry {
     this.#sinceMs = this.#core.clock.monotonicMs()
     if (this.#abort.signal.aborted) this.#abort = new AbortController()
     let answered = true
+    this.#shape = null
     try {
-      this.#access.refresh()
+      this.#follow(this.#access.refresh())
+      // It must not meet the statement that comes now.
+      if (this.#stopping !== null) await this.#stopped()
+      if (this.#guard.on && isStatement(c.com)) await this.#guard.begin(this.#runner.transaction !== null, this.#abort.signal)
       switch (c.com) {
         case com.query:
           this.#core.stats.statements++
@@ -174,7 +207,7 @@ export class Session implements SessionEntry {
           break
         case com.stmtExecute:
           this.#core.stats.statements++
-          await this.#prepared.execute(c, this.#abort.signal)
+          await this.#prepared.execute(c, this.#abort.signal, (shape) => (this.#shape = shape))
           break
         case com.stmtPrepare:
           this.#client.write(
@@ -199,6 +232,7 @@ export class Session implements SessionEntry {
       // The account is gone, or takes TLS only.
       if (isSwError(error, 'SW-GATE-030') || isSwError(error, 'SW-GATE-031')) this.#client.close()
     }
+    this.#noted()
     this.#current = null
     this.#infile = null
     if (this.#closed) {
@@ -207,6 +241,23 @@ export class Session implements SessionEntry {
     }
     if (this.#draining && this.#runner.transaction === null) this.#leave()
     else if (answered) this.#client.ready()
+  }
+
+  async #stopped(): Promise<void> {
+    await this.#stopping
+    this.#stopping = null
+  }
+
+  /** The statement is over. */
+  #noted(): void {
+    if (this.#guard.on) this.#guard.end()
+    this.#relayer.stopped = null
+    if (this.#shape === null) return
+    const { figures } = this.#runner
+    this.#core.shapes.note(this.keyspace, this.#shape, this.#core.clock.monotonicMs() - this.#sinceMs, figures)
+    figures.rows = 0
+    figures.shards = 0
+    figures.failed = false
   }
 
   async #rare(c: ClientCommand): Promise<void> {
@@ -307,6 +358,7 @@ export class Session implements SessionEntry {
   #query(sql: Buffer, c: ClientCommand | null): Promise<unknown> {
     const lexed = lexStatement(sql, modeOf(this.#runner.settings))
     const passthrough = classifyCached(lexed)
+    this.#shape = lexed.key
     if (this.#access.restricted) this.#access.judge(passthrough, () => lexed, this.keyspace)
     if (passthrough.kind !== 'relay') return this.#own(passthrough, lexed, sql)
     if (this.keyspace === '' && needsOf(() => lexed, passthrough).bare === true) throw gateErrors.noKeyspace()
@@ -450,6 +502,10 @@ export class Session implements SessionEntry {
     if (session !== this) this.#ok()
     session.kill(what)
   }
+}
+
+function isStatement(command: number): boolean {
+  return command === com.query || command === com.stmtExecute || command === com.stmtPrepare
 }
 
 /** What stands behind the command byte: an id, an option. */

@@ -208,6 +208,7 @@ export class SeveralShards {
     e: Execution,
   ): Promise<Refused | null> {
     const shards = keyspace.shards.map((shard) => ({ shard }))
+    this.#runner.figures.shards = shards.length
     const open = this.#runner.transaction !== null || !this.#runner.settings.autocommit
     // Texts are views of buffers that others may reuse: all are made before anything is waited for.
     const job = gatherJob(gather, inputs, open, gather.use.kind === 'read' ? e.form : 'text', (text, parameters) =>

@@ -18,7 +18,7 @@ import { readOkFrame } from './ok-frame.ts'
 import { decodeParameters, executionOf, inlineParameters, valueOf } from './parameters.ts'
 import { valueOfAnswer } from './evaluate.ts'
 import { errorKindOf } from './scatter-errors.ts'
-import type { Piece, Plan, RoutedPlan, RouteInputs, Text } from './plan/plan.ts'
+import type { Piece, Plan, Routed, RoutedPlan, RouteInputs, Text } from './plan/plan.ts'
 import { Rendering, slotValue } from './plan/render.ts'
 import { idsNeeded, routePlan } from './plan/route.ts'
 import { executionFrame, prepareOn, prepareRaw, type SessionStatement } from './prepared.ts'
@@ -28,6 +28,7 @@ import type { Runner } from './runner.ts'
 import type { Request } from './request.ts'
 import { Scatter } from './scatter.ts'
 import { vexplain } from './vexplain.ts'
+import { unboundedReason } from './unbounded.ts'
 import { SeveralShards } from './sharded-several.ts'
 import type { ReadToken } from './branch-reads.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
@@ -61,9 +62,9 @@ export class Sharded {
   }
 
   /** KILL QUERY of the parts that run: all of them, or what only reads. */
-  kill(which: 'all' | 'reads' = 'all'): void {
-    for (const { connection, effect } of this.#scatter.running)
-      if (which === 'all' || effect === 'read') void this.#core.pools.killQuery(connection).catch(() => {})
+  kill(which: 'all' | 'reads' = 'all'): Promise<unknown> | null {
+    const parts = this.#scatter.running.filter(({ effect }) => which === 'all' || effect === 'read')
+    return parts.length === 0 ? null : Promise.allSettled(parts.map(({ connection }) => this.#core.pools.killQuery(connection)))
   }
 
   async query(keyspace: string, sql: Buffer, signal: AbortSignal, c: ClientCommand | null): Promise<void> {
@@ -273,6 +274,7 @@ export class Sharded {
     const known = withLookups(this.#context, plan, inputs, e, keyspace)
     inputs = known instanceof Promise ? await known : known
     const routed = routePlan(plan, inputs)
+    if (this.#runner.guard.refusesScatter) this.#refuseUnbounded(plan, routed, keyspace, inputs)
     if (token !== null)
       this.#requireSnapshots(token, routed.gather === undefined ? routed.sends : keyspace.shards.map((shard) => ({ shard })))
     const gather = routed.gather ?? (routed.merge === null ? null : this.#several.insteadOf(plan))
@@ -284,6 +286,18 @@ export class Sharded {
       return null
     }
     return await this.#several.routed(plan, keyspace, routed, inputs, e)
+  }
+
+  #refuseUnbounded(plan: RoutedPlan, routed: Routed<ShardView>, keyspace: KeyspaceView, inputs: RouteInputs<ShardView>): void {
+    const reason = unboundedReason(plan, routed, inputs)
+    const kind = this.#core.catalog.keyspace(plan.keyspace)?.vschema.tables.get(plan.tables[0] ?? '')?.kind
+    if (reason === null || kind === 'reference') return
+    throw gateErrors.unboundedScatter({
+      shards: keyspace.shards.length,
+      keyspace: keyspace.name,
+      user: this.#runner.guard.user,
+      reason,
+    })
   }
 
   /** What a transaction saw of a shard must not be older than the step that moved its tenant there. */

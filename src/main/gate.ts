@@ -23,6 +23,7 @@ const names = [
   'tls-key',
   'require-tls',
   'rsa-key',
+  'slow-ms',
 ]
 const args = processArguments('gate', names, process.argv.slice(2))
 const dataDir = needArgument('gate', args, 'data-dir')
@@ -40,6 +41,7 @@ const gate = new Gate({
   config: {
     requireTls: args['require-tls'] === 'yes',
     ...(args['lease-ms'] === undefined ? {} : { leaseMs: Number(args['lease-ms']) }),
+    ...(args['slow-ms'] === undefined ? {} : { slowMs: Number(args['slow-ms']) }),
     ...(args['replica-lag-max-ms'] === undefined ? {} : { replicaLagMaxMs: Number(args['replica-lag-max-ms']) }),
   },
   ...(tls === null ? {} : { secureContext: () => tls.current }),

@@ -42,6 +42,7 @@ type UpFlags = {
   tlsKey?: string
   requireTls?: boolean
   rsaKey?: string
+  slowQuery?: string
   replicaMaxLag: string
   topology?: string
 }
@@ -61,6 +62,7 @@ export function upCommand(program: Command, say: (line: string) => void): void {
     .option('--tls-key <file>', 'its private key')
     .option('--require-tls', 'let no client in without TLS')
     .option('--rsa-key <file>', 'RSA private key by which clients without TLS show a password; default: one made at the start')
+    .option('--slow-query <seconds>', 'a statement that takes longer is counted as slow (gate queries); default: 1')
     .option(
       '--replica-max-lag <seconds>',
       'reads at @replica leave out a replica that is further behind, or not known to be within it',
@@ -90,6 +92,7 @@ export function upCommand(program: Command, say: (line: string) => void): void {
         gateArguments: [
           ...(tls === null ? [] : ['--tls-cert', resolve(tls.cert), '--tls-key', resolve(tls.key)]),
           ...(flags.requireTls === true ? ['--require-tls', 'yes'] : []),
+          ...(flags.slowQuery === undefined ? [] : ['--slow-ms', String(secondsMs('--slow-query', flags.slowQuery))]),
           ...(flags.rsaKey === undefined ? [] : ['--rsa-key', resolve(flags.rsaKey)]),
         ],
         installsFile,

@@ -100,15 +100,15 @@ export interface PacketStream {
 
 /** The end of a relayed answer. `frame` is its last packet with header, as the server sent it. */
 export type RelayEnd =
-  | { kind: 'ok'; frame: Buffer; status: number; warnings: number; hadRows: boolean }
-  | { kind: 'error'; frame: Buffer; errno: number; sqlState: string; message: string; hadRows: boolean }
+  | { kind: 'ok'; frame: Buffer; status: number; warnings: number; hadRows: boolean; rows: number }
+  | { kind: 'error'; frame: Buffer; errno: number; sqlState: string; message: string; hadRows: boolean; rows: number }
 
 /**
  * Takes an answer as raw frames. Sequence ids are the server's: right for the client when it is answered this one command.
  * `bytes` gets whole frames, many at a time, never the very last packet, which goes to `end`.
  */
 export interface RelaySink {
-  bytes(frames: Buffer): void
+  bytes(frames: Buffer, rowsSoFar: number): void
   /** The server asks for a LOCAL INFILE: send it frames by `relayData`, the empty one last. Without this method we send the empty one. */
   infile?(frame: Buffer): void
   end(end: RelayEnd): void

@@ -37,13 +37,14 @@ export class RelayExchange implements Exchange {
       const frameBytes = data.subarray(start - HEADER_BYTES, end)
       if (kind === part.error) {
         const err = decodeErr(data, start, end)
-        this.#sink.end({ kind: 'error', frame: frameBytes, ...err, hadRows: scanner.hadRows })
+        this.#sink.end({ kind: 'error', frame: frameBytes, ...err, hadRows: scanner.hadRows, rows: scanner.rows })
       } else {
         // The answer to a prepare or to statistics has no status: the connection's stands.
         if (kind === part.ok || kind === part.rowsEnd || (kind === part.columnsEnd && this.#command !== com.stmtPrepare)) {
           this.#owner.status = scanner.status
         }
-        this.#sink.end({ kind: 'ok', frame: frameBytes, status: this.#owner.status, warnings: scanner.warnings, hadRows: scanner.hadRows })
+        const { warnings, hadRows, rows } = scanner
+        this.#sink.end({ kind: 'ok', frame: frameBytes, status: this.#owner.status, warnings, hadRows, rows })
       }
       return true
     }
@@ -74,6 +75,6 @@ export class RelayExchange implements Exchange {
     const data = this.#data
     if (data === null) return
     this.#data = null
-    this.#sink.bytes(this.#from === 0 && this.#to === data.length ? data : data.subarray(this.#from, this.#to))
+    this.#sink.bytes(this.#from === 0 && this.#to === data.length ? data : data.subarray(this.#from, this.#to), this.#scanner.rows)
   }
 }

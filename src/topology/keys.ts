@@ -25,6 +25,9 @@ export const keys = {
   gates: 'gates/',
   gateStats: (id: string) => `gate-stats/${id}`,
   allGateStats: 'gate-stats/',
+  /** What its statements were, by shape. */
+  gateQueries: (id: string) => `gate-queries/${id}`,
+  allGateQueries: 'gate-queries/',
   /** What is wanted of a stream: written by control. */
   stream: (workflowUid: string, streamUid: string) => `streams/${workflowUid}/${streamUid}`,
   streamsOf: (workflowUid: string) => `streams/${workflowUid}/`,

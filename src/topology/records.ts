@@ -148,6 +148,9 @@ export type GateStats = {
   held: number
   slowestWriteMs: number
   statementsPerSecond: number
+  /** Went to several shards; took longer than the gate's bound. */
+  scattered?: number
+  slow?: number
 }
 
 export type ShardRef = {

@@ -51,6 +51,8 @@ export class AnswerScanner {
   columnCount = 0
   /** A result set was begun: what came cannot be taken back. */
   hadRows = false
+  /** Rows so far, of all results. */
+  rows = 0
 
   constructor(deprecateEof: boolean, command: number = com.query) {
     this.#deprecateEof = deprecateEof
@@ -92,6 +94,7 @@ export class AnswerScanner {
           return part.rowsEnd
         }
         if (first === 0xff) return this.#failed()
+        this.rows++
         return part.row
       case start:
         if (first === 0x00) {

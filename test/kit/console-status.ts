@@ -61,6 +61,8 @@ export function gate(over: Partial<GateView> = {}): GateView {
     errors: 3,
     held: 0,
     slowestWriteMs: 41.5,
+    scattered: 0,
+    slow: 0,
     seen: {},
     fresh: true,
     ...over,

@@ -1,0 +1,58 @@
+/** Statements of a gate by shape, as it writes them to the topology. */
+
+/** Latencies, by the number of the bucket: its upper bound is `bucketMs(number)`. */
+export type LatencyCounts = [bucket: number, count: number][]
+
+export type QueryShape = {
+  keyspace: string
+  /** Literals are `?`, lists of them `?, …`. */
+  text: string
+  count: number
+  /** Of these: went to several shards; took longer than the gate's bound; failed. */
+  scattered: number
+  slow: number
+  errors: number
+  /** Of their answers. */
+  rows: number
+  totalMs: number
+  maxMs: number
+  latencies: LatencyCounts
+}
+
+export type GateQueries = {
+  v: 1
+  gate: string
+  /** Since when it counts. */
+  sinceMs: number
+  atMs: number
+  slowMs: number
+  /** Statements of shapes that are not listed. */
+  others: number
+  shapes: QueryShape[]
+}
+
+/** Four to a doubling, from 1/64 ms. */
+const bucketsPerDoubling = 4
+const firstMs = 1 / 64
+export const bucketsMax = 100
+
+export function bucketOf(ms: number): number {
+  if (ms <= firstMs) return 0
+  return Math.min(bucketsMax - 1, Math.ceil(Math.log2(ms / firstMs) * bucketsPerDoubling))
+}
+
+export function bucketMs(bucket: number): number {
+  return firstMs * 2 ** (bucket / bucketsPerDoubling)
+}
+
+/** By the upper bound of the bucket that holds it: at most 19 % too much. Null: nothing was counted. */
+export function quantileMs(latencies: readonly (readonly [number, number])[], quantile: number): number | null {
+  const sorted = latencies.toSorted((a, b) => a[0] - b[0])
+  const total = sorted.reduce((sum, [, count]) => sum + count, 0)
+  let left = Math.ceil(total * quantile)
+  for (const [bucket, count] of sorted) {
+    left -= count
+    if (left <= 0) return bucketMs(bucket)
+  }
+  return null
+}
