@@ -2,9 +2,11 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import mysql from 'mysql2/promise'
 import { until } from '../../test/kit/until.ts'
-import { listQueries } from '../control/gate-queries.ts'
 import type { Connection } from '../mysql/connection.ts'
+import { mergedQueries, type GateQueries } from '../topology/gate-queries.ts'
+import { keys } from '../topology/keys.ts'
 import type { UserLimits } from '../topology/records.ts'
+import { listRecords } from '../topology/typed.ts'
 import type { Gate } from './gate.ts'
 import { startMariadb, type TestServer } from './testkit/servers.ts'
 import { addKeyspace, addServer, addUser, MemoryStore, startGate } from './testkit/world.ts'
@@ -163,7 +165,8 @@ test('gate queries: what was sent is counted by shape, in the topology within se
   await c.query('SELECT SLEEP(0.1) AS counted FROM t WHERE id = 1')
   await c.end()
   const queries = await until('the record', async () => {
-    const found = (await listQueries(store)).filter((q) => q.text.includes('counted'))
+    const records = await listRecords<GateQueries>(store, keys.allGateQueries)
+    const found = mergedQueries(records.map(({ value }) => value)).filter((q) => q.text.includes('counted'))
     return found.length >= 4 ? found : null
   })
   const of = (text: string) => queries.find((q) => q.text.startsWith(text))!

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { mergedQueries } from '../control/gate-queries.ts'
 import { Lexer } from '../sql/lexer.ts'
-import { bucketMs, bucketOf, quantileMs } from '../topology/gate-queries.ts'
+import { bucketMs, bucketOf, mergedQueries, quantileMs } from '../topology/gate-queries.ts'
 import { Shapes, shapeText } from './shapes.ts'
 
 const lexer = new Lexer()
