@@ -16,6 +16,7 @@ import { placeOfServer } from '../topology/server-place.ts'
 import { listRecords, readRecord, updateRecord } from '../topology/typed.ts'
 import { AuditTrail } from '../workflow/audit.ts'
 import { controllerName, type Leadership } from '../workflow/context.ts'
+import { whileLeading } from '../workflow/while-leading.ts'
 import { shardLog } from './replicas.ts'
 import type { World } from './servers.ts'
 
@@ -64,21 +65,16 @@ export async function watchGivenUp(
   everyMs: number,
 ): Promise<void> {
   const { store, clock, log } = world
-  const { signal } = leadership
-  while (!signal.aborted) {
-    try {
-      const records = await listRecords<GivenUpServer>(store, keys.allGivenUp)
-      await Promise.all(
-        records.map(async ({ key, value }) => {
-          if (!turns.idle(value.keyspace) || !(await answers(store, value.serverId))) return
-          await turns.run(value.keyspace, () => closeGivenUp(world, pool, leadership, key))
-        }),
-      )
-    } catch (error) {
-      if (!signal.aborted) log.warn({ error: String(error) }, 'a server that was given up could not be closed yet; trying again')
-    }
-    await clock.sleep(everyMs, signal).catch(() => undefined)
-  }
+  const failing = 'a server that was given up could not be closed yet; trying again'
+  await whileLeading({ clock, log, leadership, everyMs, begins: 'at once', failing }, async () => {
+    const records = await listRecords<GivenUpServer>(store, keys.allGivenUp)
+    await Promise.all(
+      records.map(async ({ key, value }) => {
+        if (!turns.idle(value.keyspace) || !(await answers(store, value.serverId))) return
+        await turns.run(value.keyspace, () => closeGivenUp(world, pool, leadership, key))
+      }),
+    )
+  })
 }
 
 async function answers(store: Needs['store'], serverId: string): Promise<boolean> {

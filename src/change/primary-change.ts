@@ -17,6 +17,7 @@ import type { Condition, Store } from '../topology/store.ts'
 import { listRecords, put, readRecord, unchanged, updateRecord } from '../topology/typed.ts'
 import type { Versioned } from '../topology/typed.ts'
 import type { Leadership } from '../workflow/context.ts'
+import { whileLeading } from '../workflow/while-leading.ts'
 import { endReplication, startReplicating } from './replication.ts'
 import type { World } from './servers.ts'
 import { letWritesGo } from './write-hold.ts'
@@ -114,20 +115,16 @@ export async function watchPrimaryChanges(
   everyMs: number,
 ): Promise<void> {
   const { store, clock, log } = world
-  const { signal } = leadership
-  while (!signal.aborted) {
-    try {
-      for (const { key, value } of await listRecords<PrimaryChange>(store, keys.primaryChanges)) {
-        if (!turns.idle(value.keyspace)) continue
-        await turns
-          .run(value.keyspace, () => settlePrimaryChange(world, pool, leadership, key))
-          .catch((error: unknown) => {
-            if (!signal.aborted) log.warn({ key, error: String(error) }, 'a change of a primary cannot be settled yet; trying again')
-          })
-      }
-    } catch (error) {
-      if (!signal.aborted) log.warn({ error: String(error) }, 'changes of primaries could not be looked at; trying again')
+  const failing = 'changes of primaries could not be looked at; trying again'
+  await whileLeading({ clock, log, leadership, everyMs, begins: 'at once', failing }, async () => {
+    for (const { key, value } of await listRecords<PrimaryChange>(store, keys.primaryChanges)) {
+      if (!turns.idle(value.keyspace)) continue
+      await turns
+        .run(value.keyspace, () => settlePrimaryChange(world, pool, leadership, key))
+        .catch((error: unknown) => {
+          if (!leadership.signal.aborted)
+            log.warn({ key, error: String(error) }, 'a change of a primary cannot be settled yet; trying again')
+        })
     }
-    await clock.sleep(everyMs, signal).catch(() => undefined)
-  }
+  })
 }

@@ -13,6 +13,7 @@ import type { KeyspaceRecord, StreamRecord, StreamReport } from '../topology/rec
 import { listRecords, readRecord, updateRecord } from '../topology/typed.ts'
 import { withJournal } from '../workflow/records.ts'
 import type { WorkflowRecord } from '../workflow/records.ts'
+import { whileLeading } from '../workflow/while-leading.ts'
 import type { SwitchContext } from './context.ts'
 import { readRouting } from './decide.ts'
 import { switchErrors } from './errors.ts'
@@ -166,16 +167,11 @@ export async function watchClosed(
   everyMs: number,
 ): Promise<void> {
   const { store, clock, log, leadership } = context
-  while (!leadership.signal.aborted) {
-    await clock.sleep(everyMs, leadership.signal).catch(() => undefined)
-    if (leadership.signal.aborted) return
-    try {
-      for (const key of (await store.list(keys.routings)).entries.keys()) {
-        const keyspace = key.slice(keys.routings.length)
-        if (turns.idle(keyspace)) await turns.run(keyspace, async () => void (await watchKeyspace(context, keyspace)))
-      }
-    } catch (error) {
-      if (!leadership.signal.aborted) log.warn({ error: String(error) }, 'closed servers could not be looked at; trying again')
+  const failing = 'closed servers could not be looked at; trying again'
+  await whileLeading({ clock, log, leadership, everyMs, begins: 'after a pause', failing }, async () => {
+    for (const key of (await store.list(keys.routings)).entries.keys()) {
+      const keyspace = key.slice(keys.routings.length)
+      if (turns.idle(keyspace)) await turns.run(keyspace, async () => void (await watchKeyspace(context, keyspace)))
     }
-  }
+  })
 }
