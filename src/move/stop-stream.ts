@@ -6,6 +6,7 @@ import type { Store } from '../topology/store.ts'
 import { readRecord } from '../topology/typed.ts'
 import { connectPlain, type Addresses } from './access.ts'
 import type { ReportWriter } from './report-writer.ts'
+import { bareReport } from './stream-report.ts'
 import { ensureMoveTables, readTarget } from './tables.ts'
 import { endEpoch, takeOver } from './takeover.ts'
 
@@ -27,33 +28,7 @@ export async function stopOnTargets(
       conn.destroy()
     }
   }
-  reports.write(
-    {
-      v: 1,
-      streamUid: record.uid,
-      mover,
-      generation: record.generation,
-      atMs: clock.nowMs(),
-      state: 'stopped',
-      waiting: null,
-      error: null,
-      copy: last?.copy ?? {
-        rowsDone: 0,
-        rowsEstimated: 0,
-        bytesDone: 0,
-        bytesEstimated: 0,
-        rowsPerSecond: null,
-        etaMs: null,
-        sourceRowsRead: 0,
-        tables: [],
-      },
-      applied: last?.applied ?? { transactions: 0, rowChanges: 0, rowChangesPerSecond: null },
-      targets:
-        last?.targets.map((target) => ({ ...target, lag: null })) ??
-        record.targets.map(({ shard }) => ({ shard, position: null, controlMarker: 0, lag: null })),
-      headroom: null,
-      resumed: last?.resumed ?? null,
-    },
-    true,
-  )
+  const bare = bareReport(record, { mover, atMs: clock.nowMs(), state: 'stopped' })
+  const { copy, applied, resumed, targets } = last ?? bare
+  reports.write({ ...bare, copy, applied, resumed, targets: targets.map((target) => ({ ...target, lag: null })) }, true)
 }

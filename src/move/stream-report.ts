@@ -1,7 +1,7 @@
 /** The parts of a stream's report that are measured (DESIGN promise 6: null until they are). */
 import type { Clock } from '../base/clock.ts'
 import type { Tail } from '../binlog/source.ts'
-import type { StreamReport, StreamTargetReport } from '../topology/records.ts'
+import type { StreamRecord, StreamReport, StreamTargetReport } from '../topology/records.ts'
 import type { Stamp } from './pending.ts'
 import type { RateMeter } from './progress.ts'
 import type { TargetApplier } from './target-applier.ts'
@@ -18,6 +18,28 @@ export const noCopy: StreamReport['copy'] = {
   etaMs: null,
   sourceRowsRead: 0,
   tables: [],
+}
+
+/** A report of a stream that says nothing but its state. */
+export function bareReport(
+  { uid, generation, targets }: StreamRecord,
+  { mover, atMs, state }: Pick<StreamReport, 'mover' | 'atMs' | 'state'>,
+): StreamReport {
+  return {
+    v: 1,
+    streamUid: uid,
+    mover,
+    generation,
+    atMs,
+    state,
+    waiting: null,
+    error: null,
+    copy: noCopy,
+    applied: { transactions: 0, rowChanges: 0, rowChangesPerSecond: null },
+    targets: targets.map(({ shard }) => ({ shard, position: null, controlMarker: 0, lag: null })),
+    headroom: null,
+    resumed: null,
+  }
 }
 
 /** What every target has applied. */

@@ -1,6 +1,7 @@
 /** A stand-in for the mover (see `world.ts`): right only because rows stand still when it matters. */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Connection } from '../../mysql/connection.ts'
+import { bareReport } from '../../move/stream-report.ts'
 import { keys } from '../../topology/keys.ts'
 import type { RoutingRecord, StreamRecord, StreamReport } from '../../topology/records.ts'
 import type { Store } from '../../topology/store.ts'
@@ -61,33 +62,13 @@ export class StandInMover {
     }
     const now = Date.now()
     const report: StreamReport = {
-      v: 1,
-      streamUid: stream.uid,
-      mover: 'fake',
-      generation: stream.generation,
-      atMs: now,
-      state: 'running',
-      waiting: null,
-      error: null,
-      copy: {
-        rowsDone: 0,
-        rowsEstimated: 0,
-        bytesDone: 0,
-        bytesEstimated: 0,
-        rowsPerSecond: null,
-        etaMs: null,
-        sourceRowsRead: 0,
-        tables: [],
-      },
-      applied: { transactions: 0, rowChanges: 0, rowChangesPerSecond: null },
-      targets: stream.targets.map((target) => ({
-        shard: target.shard,
+      ...bareReport(stream, { mover: 'fake', atMs: now, state: 'running' }),
+      targets: stream.targets.map(({ shard }) => ({
+        shard,
         position: null,
         controlMarker: marker,
         lag: { atMs: now, transactions: 0, bytes: 0, markerAgeMs: 0 },
       })),
-      headroom: null,
-      resumed: null,
     }
     await this.#store.commit([], [put(keys.report(this.#workflowUid, stream.uid), report)])
     this.#applied.set(stream.uid, marker)
