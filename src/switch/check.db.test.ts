@@ -8,6 +8,7 @@ import { put, readRecord } from '../topology/typed.ts'
 import { preflight } from './check.ts'
 import { sideNotes } from './check-sides.ts'
 import { defaultSwitchLimits } from './context.ts'
+import type { Preflight } from './effects.ts'
 import { planSwitch } from './plan.ts'
 import { flavourAvailable } from './testkit/servers.ts'
 import { World } from './testkit/world.ts'
@@ -21,14 +22,13 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
     })
     after(() => world.stop())
 
-    async function found(allowDifferences: string[] = []): Promise<string[]> {
+    async function look(allowDifferences: string[] = []): Promise<Preflight> {
       const plan = await planSwitch(world.store, { keyspace: 'app', workflow: 'w', shards: null })
-      const { blockers } = await preflight(
-        { store: world.store, clock: systemClock },
-        plan,
-        { ...defaultSwitchLimits, freshMs: 60_000 },
-        allowDifferences,
-      )
+      const limits = { ...defaultSwitchLimits, freshMs: 60_000 }
+      return preflight({ store: world.store, clock: systemClock }, plan, limits, allowDifferences)
+    }
+    async function found(allowDifferences: string[] = []): Promise<string[]> {
+      const { blockers } = await look(allowDifferences)
       return blockers.map((blocker) => `${blocker.code} ${blocker.message}`)
     }
     async function one(code: string, words: RegExp): Promise<void> {
@@ -236,6 +236,17 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
         'SW-SWITCH-019',
         /repl@%/,
       )
+      await f.query("CREATE USER repl@'%' IDENTIFIED BY 'x'")
+      await f.query("GRANT REPLICATION SLAVE ON *.* TO repl@'%'")
+      // GRANT PROXY is for who was granted it.
+      await f.query("INSERT INTO mysql.proxies_priv (Host, User, Proxied_host, Proxied_user, Grantor) VALUES ('%', 'repl', '%', 'app', '')")
+      const { notes } = await look()
+      assert(
+        notes.some((note) => /f: repl@% is not locked, and may log in as app@%/.test(note)),
+        `a proxy user is listed: ${notes.join('; ')}`,
+      )
+      await f.query("DELETE FROM mysql.proxies_priv WHERE User = 'repl'")
+      await f.query("DROP USER repl@'%'")
     })
 
     test('a server that also holds what must go on serving; a server that is down; several at once', async () => {

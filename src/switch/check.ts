@@ -5,6 +5,7 @@ import type { Connection } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
 import { xaPrefix } from '../mysql/our-schema.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
+import type { AccountName } from '../mysql/flavour/flavour.ts'
 import { fenceTriggerPrefix } from '../mysql/table-info.ts'
 import { binlogProblems } from '../mysql/flavour/shared.ts'
 import { quoteQualified, quoteString } from '../sql/quote.ts'
@@ -213,6 +214,12 @@ async function accountFindings(
     else if (plan.allowUnfenced.includes(name)) notes.push(`${serverId}: ${name} passes the fence, as allowed by name`)
     else blockers.push(switchErrors.passesFence({ server: serverId, account: name, privilege, keyspace: plan.keyspace }))
   }
+  for (const { account, proxied } of whole ? await proxies(connection) : []) {
+    const [who, as] = [accountName(account), accountName(proxied)]
+    // One that is locked itself cannot log in.
+    if (!fenced.has(who) && fenced.has(as))
+      notes.push(`${serverId}: ${who} is not locked, and may log in as ${as} though that is (GRANT PROXY)`)
+  }
   const protectedUsers = await withSystemUser(connection)
   const outOfReach = accounts
     .filter((account) => fenced.has(accountName(account)) && !account.locked && protectedUsers.has(accountName(account)))
@@ -234,6 +241,17 @@ async function accountFindings(
   const replica = await replicaSource(connection)
   if (replica !== null) blockers.push(switchErrors.serverReplicates({ server: serverId, source: replica }))
   return { blockers, notes }
+}
+
+/** Who may take another account's name at login, which a lock of that account does not hinder. */
+async function proxies(connection: Connection): Promise<{ account: AccountName; proxied: AccountName }[]> {
+  return flavourOf(connection)
+    .proxies(connection)
+    .catch((error: unknown) => {
+      // An admin account that may not read the server's own tables.
+      if (isServerError(error, 1142)) return []
+      throw error
+    })
 }
 
 /** MySQL: accounts that only those of their kind may lock or end. MariaDB knows no such privilege. */
