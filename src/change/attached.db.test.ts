@@ -68,14 +68,16 @@ for (const flavour of flavours()) {
         await using root = await rootOf(target).catch(() => null as never)
         assert.equal(root, null, 'closed from creation on')
       }
-      await office.pool.run(id(), ({ connection }) => connection.query('INSERT INTO app_00_80.a VALUES (1, 1)'))
+      await office.pool.run(id(), async ({ connection }) => {
+        await connection.query('INSERT INTO app_00_80.a VALUES (1, 1)')
+        await connection.query('CREATE TABLE app_80_ff.later (id INT NOT NULL PRIMARY KEY) ENGINE=InnoDB')
+      })
       const ended = await office.act('app', 'w', 'cancel', { keepData: false, dropSource: false, dryRun: false })
       assert.equal(ended.state, 'done', JSON.stringify(ended.errors))
-      assert.deepEqual(await tablesOn(), ['app_00_80.a', 'app_00_80.theirs'])
+      assert.deepEqual(await tablesOn(), ['app_00_80.a', 'app_00_80.theirs', 'app_80_ff.later'])
       await using root = await rootOf(target)
       assert.equal(await root.value('SELECT COUNT(*) FROM app_00_80.a'), '0')
-      assert.equal(await root.value("SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = 'app_80_ff'"), '0')
-      await root.query('DROP DATABASE app_00_80')
+      for (const schema of ['app_00_80', 'app_80_ff']) await root.query(`DROP DATABASE ${schema}`)
     })
 
     test('promise 12: a creation that failed among its tables is cleaned up by cancel; until then its server stays closed', async () => {
@@ -94,6 +96,7 @@ for (const flavour of flavours()) {
       assert.deepEqual(await tablesOn(), ['app_80_ff.b'])
       await using root = await rootOf(target)
       assert.equal(await root.value('SELECT COUNT(*) FROM app_80_ff.b'), '1', 'what was there before was not touched')
+      assert.equal(await root.value("SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = 'app_00_80'"), '0')
       await root.query('DROP DATABASE app_80_ff')
       assert.deepEqual(codes(ended), [])
     })

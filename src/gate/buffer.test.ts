@@ -134,7 +134,7 @@ test('hold (promises 7, 8): every ticket leaves exactly once, nothing runs on a 
     fc.record({ kind: fc.constant('tick' as const), ms: fc.nat(80) }),
   )
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+    fc.property(fc.array(step, { maxLength: 60, size: 'max' }), (steps) => {
       let state = emptyBuffer
       let version = 0
       let nowMs = 0
@@ -178,5 +178,6 @@ test('hold (promises 7, 8): every ticket leaves exactly once, nothing runs on a 
         void before
       }
     }),
+    { numRuns: 1_000 },
   )
 })

@@ -3,14 +3,14 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { systemClock } from '../base/clock.ts'
 import { connect } from '../mysql/connect.ts'
-import { flavours, testServer } from '../../test/kit/servers.ts'
+import { flavours, sharedServer } from '../../test/kit/servers.ts'
 import { connectWriter } from './access.ts'
 import { Lane } from './lane.ts'
 
 for (const flavour of flavours()) {
   describe(`a lane on ${flavour}`, () => {
     test('1.6 what collides when statements that warned are done again one by one is taken back: no locks stay, nothing is committed with the next', async () => {
-      await using server = await testServer({ flavour })
+      const server = await sharedServer(flavour)
       await using other = await connect(server.config)
       await other.query('CREATE DATABASE app')
       await other.query('CREATE TABLE app.guard (n INT)')
@@ -41,6 +41,24 @@ for (const flavour of flavours()) {
         ['2', '3'],
       )
       assert.equal(await other.value('SELECT n FROM app.guard'), '11')
+    })
+
+    test('promise 1, 1.7: who has lost the right to write commits nothing, though nobody ended its session, and leaves no lock', async () => {
+      const server = await sharedServer(flavour)
+      await using other = await connect(server.config)
+      await other.query('CREATE DATABASE lost')
+      await other.query('CREATE TABLE lost.guard (epoch INT PRIMARY KEY, n INT)')
+      await other.query('INSERT INTO lost.guard VALUES (1, 0)')
+      await other.query('CREATE TABLE lost.t (id INT PRIMARY KEY)')
+      await using writer = await connectWriter({ id: 's', name: 's', flavour, connect: server.config })
+      const guard = 'UPDATE lost.guard SET n = n + 1 WHERE epoch = 1'
+      const lane = new Lane(writer, guard, { stream: 's', target: 't', clock: systemClock })
+      await lane.transaction(['INSERT INTO lost.t VALUES (1)'])
+      await other.query('UPDATE lost.guard SET epoch = 2')
+      await assert.rejects(lane.transaction(['INSERT INTO lost.t VALUES (2)']), { code: 'SW-MOVE-001' })
+      assert.deepEqual(await other.allText('SELECT id FROM lost.t'), [{ id: '1' }])
+      await other.query('SET SESSION innodb_lock_wait_timeout = 1')
+      await other.query('INSERT INTO lost.t VALUES (2)')
     })
   })
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { systemClock } from '../base/clock.ts'
+import { until } from '../../test/kit/until.ts'
 import { SessionLocks } from './session-locks.ts'
 import { flavourAvailable } from './testkit/servers.ts'
 import { World } from './testkit/world.ts'
@@ -56,8 +57,31 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       await newer.pool.claimed('f')
       await world.f.kill9()
       await world.f.up()
+      const { threadId } = await newer.pool.run('f', async ({ connection }) => {
+        await connection.ping()
+        return connection
+      })
       await assert.rejects(older.pool.claimed('f'), { code: 'SW-SWITCH-001' })
-      await newer.pool.run('f', ({ connection }) => connection.ping())
+      const again = await newer.pool.run('f', async ({ connection }) => {
+        await connection.ping()
+        return connection
+      })
+      assert.equal(again.threadId, threadId, 'the session of the newer one is left alone')
+    })
+
+    test('a token that was raised between the look and the lock refuses', async () => {
+      const older = await world.leader()
+      await using admin = await world.admin('f')
+      await admin.query('BEGIN')
+      await admin.query('UPDATE _shardwright.control_token SET token = token + 100')
+      // It looks, sees nothing of this, takes the lock, and waits for the row.
+      const claiming = older.pool.claimed('f')
+      claiming.catch(() => undefined)
+      const { ctl } = older.pool.lockNames
+      await until('the older one to have the lock', async () => (await admin.value(`SELECT IS_USED_LOCK('${ctl}')`)) !== null)
+      await admin.query('COMMIT')
+      await assert.rejects(claiming, { code: 'SW-SWITCH-001' })
+      await admin.query('UPDATE _shardwright.control_token SET token = token - 100')
     })
 
     test('an effect whose session is lost is repeated on a new claim, but not when its work was cut', async () => {

@@ -5,6 +5,7 @@
  */
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
+import type { Connection } from '../mysql/connection.ts'
 import type { SwitchContext } from './context.ts'
 import { defaultSwitchLimits } from './context.ts'
 import { ControllerDied, switchCrashPoints } from './crash-points.ts'
@@ -15,7 +16,7 @@ import { switchReportText } from './report.ts'
 import { switchTraffic } from './switch-traffic.ts'
 import { Ledger } from './testkit/ledger.ts'
 import { flavourAvailable } from './testkit/servers.ts'
-import { fresh, old, World } from './testkit/world.ts'
+import { fresh, old, schemaOf, World } from './testkit/world.ts'
 
 const limits = { ...defaultSwitchLimits, warmMs: 10_000, graceMs: 100, limitMs: 6_000, holdsReportMs: 1 }
 const request = { keyspace: 'app', workflow: 'w', shards: null, dryRun: false, limits, undo: '' }
@@ -152,6 +153,73 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       await ledger.stop()
       await check(context, ledger)
       world.startMover()
+    })
+
+    for (const [what, code, change, undo] of [
+      [
+        'the new side is opened after the preflight',
+        'SW-SWITCH-005',
+        async (_serving: Connection, other: Connection) => void (await other.query("ALTER USER app@'%' ACCOUNT UNLOCK")),
+        async (_serving: Connection, other: Connection) => void (await other.query("ALTER USER app@'%' ACCOUNT LOCK")),
+      ],
+      [
+        'an XA transaction is prepared on another table after the preflight',
+        'SW-SWITCH-018',
+        async (serving: Connection) => {
+          await serving.query('CREATE TABLE IF NOT EXISTS _shardwright.elsewhere (id INT PRIMARY KEY)')
+          for (const sql of ["XA START 'x'", 'INSERT INTO _shardwright.elsewhere VALUES (1)', "XA END 'x'", "XA PREPARE 'x'"])
+            await serving.query(sql)
+        },
+        async (serving: Connection) => {
+          for (const sql of ["XA ROLLBACK 'x'", 'DROP TABLE _shardwright.elsewhere']) await serving.query(sql)
+        },
+      ],
+      [
+        'a table comes to the side that goes after the preflight',
+        'SW-SWITCH-034',
+        async (serving: Connection, _other: Connection, schema: string) =>
+          void (await serving.query(`CREATE TABLE ${schema}.late (id INT PRIMARY KEY)`)),
+        async (serving: Connection, _other: Connection, schema: string) => void (await serving.query(`DROP TABLE ${schema}.late`)),
+      ],
+    ] as const) {
+      test(`${what}: given up, and named`, async () => {
+        const from = await serving()
+        const schema = schemaOf(from[0] ?? '')
+        const [servingId, otherId] = from.length === 1 ? (['f', 'n'] as const) : (['n', 'f'] as const)
+        await using ledger = new Ledger(world, (firstId += 100_000))
+        await using on = await world.admin(servingId)
+        await using other = await world.admin(otherId)
+        const context = await world.leader({ failpoint: async (here) => (here === 'held' ? change(on, other, schema) : undefined) })
+        const report = await switchTraffic(context, { ...request, to: otherOf(from) })
+        await undo(on, other, schema)
+        assert.equal(report.outcome, 'given up', switchReportText(report))
+        assert.equal(report.error?.code, code)
+        await ledger.stop()
+        await check(context, ledger)
+      })
+    }
+
+    test('the applier of the way back cannot pass the fence: given up, and the stream named', async () => {
+      const from = await serving()
+      const passes = flavour === 'mysql' ? 'CONNECTION_ADMIN' : 'READ_ONLY ADMIN'
+      await using ledger = new Ledger(world, (firstId += 100_000))
+      await using root = await world.admin(from.length === 1 ? 'f' : 'n')
+      const context = await world.leader({
+        failpoint: async (here) => {
+          if (here !== 'locksReleased') return
+          await root.query(`REVOKE ${passes} ON *.* FROM sw_mover@'%'`)
+          // A session has the rights that its account had at its login.
+          for (const row of await root.allText('SHOW PROCESSLIST')) if (row['User'] === 'sw_mover') await root.query(`KILL ${row['Id']}`)
+        },
+      })
+      const report = await switchTraffic(context, { ...request, limits: { ...limits, drainMs: 700 }, to: otherOf(from) })
+      await root.query(`GRANT ${passes} ON *.* TO sw_mover@'%'`)
+      await world.stopMover()
+      world.startMover()
+      assert.equal(report.outcome, 'given up', switchReportText(report))
+      assert.equal(report.error?.code, 'SW-SWITCH-032', switchReportText(report))
+      await ledger.stop()
+      await check(context, ledger)
     })
 
     test('time is up while a statement hangs on a server: cut, given up, and nothing closes it again afterwards', async () => {

@@ -10,6 +10,7 @@ import type { FenceKind } from './fence-kinds.ts'
 import { writeFenceNote } from './fence-note.ts'
 import { closeServer, describeOpen, fenceState, isClosed, openServer, prepareFence, removeFence, settledFenceState } from './fence.ts'
 import { connectAs } from './server-access.ts'
+import { listClientSessions } from './sessions.ts'
 import { flavourAvailable } from './testkit/servers.ts'
 import { World } from './testkit/world.ts'
 import type { SwitchContext } from './context.ts'
@@ -72,6 +73,54 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
         }
       })
     }
+
+    test('by kill it stands once the killed are gone: what they last sent may still be under way', async () => {
+      await using admin = await world.admin('f')
+      await admin.query('CREATE TABLE app__.big (id INT PRIMARY KEY AUTO_INCREMENT, n INT NOT NULL) ENGINE=InnoDB')
+      await admin.query('INSERT INTO app__.big (n) VALUES (0), (0), (0), (0), (0), (0), (0), (0)')
+      for (let i = 0; i < 13; i++) await admin.query('INSERT INTO app__.big (n) SELECT 0 FROM app__.big')
+      await context.pool.run('f', (server) => prepareFence(server, ['app__'], systemClock, 'kill'))
+      // Ended, it has all of this to roll back.
+      await using client = await world.client(world.f)
+      await client.query('BEGIN')
+      await client.query('UPDATE app__.big SET n = n + 1')
+      const sessions = await context.pool.run('f', async (server) => {
+        await closeServer(server, none, systemClock)
+        return listClientSessions(server.connection, server.ours)
+      })
+      assert.deepEqual(sessions, [])
+      await context.pool.run('f', (server) => openServer(server))
+      await admin.query('DROP TABLE app__.big')
+    })
+
+    test('by triggers, beside somebody else’s schema: who was let in before is ended, an older snapshot does not pass, a missing row refuses', async () => {
+      const run = <T>(work: Parameters<typeof context.pool.run<T>>[1]): Promise<T> => context.pool.run('f', work)
+      await using admin = await world.admin('f')
+      await admin.query('CREATE DATABASE neighbour')
+      await run((server) => prepareFence(server, ['app__'], systemClock, 'triggers'))
+      await using wrote = await world.client(world.f)
+      await wrote.query("INSERT INTO app__.t (id, who) VALUES (900001, 'here'), (900002, 'here')")
+      // Without performance_schema MySQL does not tell who holds the row: then those are ended that have the schema as their own.
+      if (flavour === 'mysql') await wrote.useDatabase('app__')
+      await wrote.query('SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED')
+      await wrote.query('BEGIN')
+      await wrote.query("UPDATE app__.t SET who = 'let in' WHERE id = 900001")
+      await using snapshot = await world.client(world.f)
+      await snapshot.query('SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ')
+      await snapshot.query('START TRANSACTION WITH CONSISTENT SNAPSHOT')
+      await snapshot.query('SELECT COUNT(*) FROM app__.t')
+      await run((server) => closeServer(server, none, systemClock))
+      await assert.rejects(wrote.query('COMMIT'), 'it would commit behind the fence')
+      await assert.rejects(snapshot.query("UPDATE app__.t SET who = 'snapshot' WHERE id = 900002"), 'the armed row as it was')
+      snapshot.destroy()
+      await run((server) => openServer(server))
+      await using client = await world.client(world.f)
+      await client.query("INSERT INTO app__.t (id, who) VALUES (900003, 'open')")
+      await admin.query("DELETE FROM _shardwright.control_armed_schemas WHERE schema_name = 'app__'")
+      await assert.rejects(client.query("INSERT INTO app__.t (id, who) VALUES (900004, 'no row')"), { errno: 1290 })
+      await run((server) => removeFence(server))
+      await admin.query('DROP DATABASE neighbour')
+    })
 
     test('a table that came after the triggers is an open door, and told', async () => {
       const run = <T>(work: Parameters<typeof context.pool.run<T>>[1]): Promise<T> => context.pool.run('f', work)

@@ -34,6 +34,7 @@ class Run {
   #ids = 1_000
   /** Of single writes, above those of every ledger. */
   #single = 500_000_000
+  #kind: FenceKind | null = null
 
   constructor(world: World) {
     this.world = world
@@ -41,6 +42,13 @@ class Run {
 
   async serving(): Promise<readonly string[]> {
     return (await this.world.routing()).components[0]?.serving.primary ?? []
+  }
+
+  /** The old side serves, and switches go by this fence. */
+  async under(kind: FenceKind): Promise<void> {
+    if ((await this.serving()).length > 1) await this.switched(await this.world.leader())
+    if (this.#kind !== kind) await this.world.refence(kind)
+    this.#kind = kind
   }
 
   ledger(): Ledger {
@@ -114,18 +122,19 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
     const kinds = everything || flavour === 'mariadb' ? all : all.filter((kind) => kind !== 'kill')
     for (const kind of kinds) {
       test(`promises 1, 2, 5: there and back by ${kind}, under writes on both sides`, async () => {
-        if ((await run.serving()).length > 1) await run.switched(await run.world.leader())
-        await run.world.refence(kind)
+        await run.under(kind)
         await thereAndBack(run)
       })
       for (const point of everything || kind === 'triggers' ? (['closed', 'decided'] as const) : []) {
-        test(`promises 1, 2, 9: by ${kind}: the controller dies at ${point}, the next one ends it`, () =>
-          dies(run, point, point === 'decided'))
+        test(`promises 1, 2, 9: by ${kind}: the controller dies at ${point}, the next one ends it`, async () => {
+          await run.under(kind)
+          await dies(run, point, point === 'decided')
+        })
       }
     }
 
     test('promises 1, 2: TRUNCATE passes armed triggers: between the fence and the decision it waits, and is interrupted or comes too late', async () => {
-      if ((await run.serving()).length > 1) await run.switched(await run.world.leader())
+      await run.under('triggers')
       await run.write(old)
       let truncated: Promise<unknown> | null = null
       await using client = await connectApp(run.world.server('f'))
@@ -136,11 +145,11 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
         failpoint: async (here) => {
           if (here !== 'wayBackProven') return
           truncated = client.query('TRUNCATE TABLE app__.t').catch((error: unknown) => error)
-          await until('TRUNCATE to wait for the table locks', async () =>
+          const waits = async (): Promise<boolean> =>
             (await admin.allText('SHOW FULL PROCESSLIST')).some(
               (row) => (row['Info'] ?? '').startsWith('TRUNCATE') && /metadata lock/.test(row['State'] ?? ''),
-            ),
-          )
+            )
+          await until('TRUNCATE to wait for the table locks', waits, 3_000)
         },
       })
       await run.switched(context)
@@ -151,6 +160,7 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
     })
 
     test('promise 2: the session whose table locks hold DDL off is lost before the decision: given up', async () => {
+      await run.under('triggers')
       const context = await run.world.leader({
         failpoint: async (here) => {
           if (here !== 'wayBackProven') return
@@ -165,6 +175,7 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
     })
 
     test('promises 1, 6: TRUNCATE on the side that is to serve: no switch goes there, however often it is asked for', async () => {
+      await run.under('triggers')
       {
         await using client = await connectApp(run.world.server('n'))
         await using admin = await run.world.admin('n')

@@ -6,7 +6,7 @@ import { put } from '../topology/typed.ts'
 import { plannedIds, raiseIds } from './ids.ts'
 import { planSwitch } from './plan.ts'
 import { flavourAvailable } from './testkit/servers.ts'
-import { tableOf, old, World } from './testkit/world.ts'
+import { fresh, old, tableOf, World } from './testkit/world.ts'
 
 for (const flavour of ['mariadb', 'mysql'] as const) {
   describe(`ids on ${flavour}`, { skip: !flavourAvailable(flavour) }, () => {
@@ -50,9 +50,13 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       assert.deepEqual(await raiseIds(pool, plan, ids, 1_000n), ['t.id → 1701'])
       await client.query(`INSERT INTO ${tableOf(9_000, old)} VALUES (9000, 'chosen', 0)`)
       assert.deepEqual(await raiseIds(pool, plan, ids, 0n), ['t.id → 9001'])
+      await using n = await world.admin('n')
+      await n.query(`INSERT INTO ${tableOf(9_500, fresh)} VALUES (9500, 'on the other side', 0)`)
+      assert.deepEqual(await raiseIds(pool, plan, ids, 0n), ['t.id → 9501'])
+      await n.query(`DELETE FROM ${tableOf(9_500, fresh)} WHERE id = 9500`)
       await client.query(`DELETE FROM ${tableOf(9_000, old)} WHERE id = 9000`)
       assert.deepEqual(await raiseIds(pool, plan, ids, 0n), [])
-      assert.equal(await next(), '9001')
+      assert.equal(await next(), '9501')
     })
   })
 }

@@ -3,6 +3,7 @@ import { after, before, describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { systemClock } from '../base/clock.ts'
 import type { Clock } from '../base/clock.ts'
+import type { ClaimPool } from './claim.ts'
 import type { SwitchContext } from './context.ts'
 import { SessionLocks } from './session-locks.ts'
 import { flavourAvailable } from './testkit/servers.ts'
@@ -19,9 +20,9 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
     })
     after(() => world.stop())
     const tables = [{ schema: 'app__', name: 't' }]
-    const open = (options: { graceMs?: number; leaseMs?: number; clock?: Clock } = {}): Promise<SessionLocks> =>
+    const open = (options: { graceMs?: number; leaseMs?: number; clock?: Clock; tables?: typeof tables } = {}): Promise<SessionLocks> =>
       SessionLocks.open(context.pool, 'f', {
-        tables,
+        tables: options.tables ?? tables,
         graceMs: options.graceMs ?? 200,
         leaseMs: options.leaseMs ?? 60_000,
         attemptMs: 150,
@@ -75,18 +76,21 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
     })
 
     test('while we wait for an idle transaction other writers of the table are held for one attempt, not for the wait', async () => {
+      // What is waited for holds up nobody; what has been granted meanwhile holds up its writers: tables are locked one after the other.
+      await using admin = await world.admin('f')
+      await admin.query('CREATE TABLE app__.a (id INT NOT NULL PRIMARY KEY AUTO_INCREMENT, n INT) ENGINE=InnoDB')
       await using idle = await world.client(world.f)
       await idle.query('BEGIN')
       await idle.query(insert())
       await using busy = await world.client(world.f)
-      const locks = await open({ graceMs: 1_000 })
+      const locks = await open({ graceMs: 1_000, tables: [{ schema: 'app__', name: 'a' }, ...tables] })
       const locking = locks.lock(signal())
       let slowestMs = 0
       let running = true
       const load = (async () => {
         while (running) {
           const began = performance.now()
-          await busy.query(insert()).catch(() => undefined)
+          await busy.query('INSERT INTO app__.a (n) VALUES (1)').catch(() => undefined)
           slowestMs = Math.max(slowestMs, performance.now() - began)
           await delay(2)
         }
@@ -94,9 +98,11 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       await delay(800)
       running = false
       await load
+      assert(slowestMs > 50, `its writers were held: ${slowestMs} ms`)
       assert(slowestMs < 400, `a writer waited ${slowestMs} ms`)
       await locking
       await locks.release()
+      await admin.query('DROP TABLE app__.a')
     })
 
     test('promise 9: a holder that stopped (no pings) loses its locks by the server’s own clock', async () => {
@@ -104,6 +110,7 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       const locks = await open({ leaseMs: 1_000, clock: frozen })
       await locks.lock(signal())
       await using client = await world.client(world.f)
+      await client.query('SET SESSION lock_wait_timeout = 5')
       const started = performance.now()
       await client.query(insert())
       const waitedMs = performance.now() - started
@@ -124,21 +131,29 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       await admin.query("XA ROLLBACK 'a'")
     })
 
-    test('with the claimed session gone no table is locked', async () => {
-      const locks = await open()
-      const { connection } = await context.pool.claimed('f')
+    test('with the claimed session gone no table is locked, also by who has not heard of it', async () => {
+      const claim = await context.pool.claimed('f')
       const successor = await world.leader()
       await successor.pool.claimed('f')
+      // As a controller that wakes up: its pool gives the session that is dead, and the right to lock is free.
+      const unaware = { lockNames: context.pool.lockNames, claimed: async () => claim } as unknown as ClaimPool
+      const locks = await SessionLocks.open(unaware, 'f', { tables, graceMs: 200, leaseMs: 60_000, attemptMs: 150, clock: systemClock })
       await assert.rejects(locks.lock(signal()))
       await using client = await world.client(world.f)
       await client.query(insert())
-      assert(
-        !connection.open ||
-          (await connection.query('SELECT 1').then(
-            () => false,
-            () => true,
-          )),
-      )
+      await locks.release()
+      context = successor
+    })
+
+    test('a newer claim ends table locks that an older leader holds', async () => {
+      const locks = await open()
+      await locks.lock(signal())
+      const successor = await world.leader()
+      await successor.pool.claimed('f')
+      await using client = await world.client(world.f)
+      await client.query('SET SESSION lock_wait_timeout = 5')
+      await client.query(insert())
+      await locks.release()
       context = successor
     })
   })

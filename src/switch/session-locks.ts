@@ -6,8 +6,9 @@
  * - A second session, since the claimed one must go on writing (1100, 1192). It takes GET_LOCK('sw:…:lock') and *then* the claimed
  *   session must answer: a stale controller's claimed session is dead, and one that is claimed after this kills the lock's holder.
  * - wait_timeout is the lease, and the session is pinged: a paused holder loses its locks by itself.
- * - A waiting LOCK TABLES makes every writer of the table queue, so each attempt is cut after 150 ms (lock_wait_timeout cannot be
- *   below 1 s), with a pause in which writers pass; blockers are killed once the grace is over.
+ * - Tables are locked one after the other: while one is waited for, writers of those that were granted before it queue (a waiting READ lock
+ *   itself holds up nobody, *tried* on both). So each attempt is cut after 150 ms (lock_wait_timeout cannot be below 1 s), with a
+ *   pause in which writers pass; blockers are killed once the grace is over.
  */
 import type { Clock } from '../base/clock.ts'
 import type { Connection } from '../mysql/connection.ts'

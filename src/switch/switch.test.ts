@@ -168,12 +168,16 @@ describe('the order of a switch', () => {
     assert(!log.includes('decide back') && !log.includes('decide switched') && !log.includes('finish'))
   })
 
-  test('time is up in a step that hangs: its sessions are ended, it is waited for, then given up', async () => {
+  test('time is up in a step that hangs: its sessions are ended, it is waited for, then given up', { timeout: 5_000 }, async () => {
     let end: () => void = () => undefined
     const hangs = new Promise<void>((resolve) => (end = resolve))
     const log: string[] = []
+    const ended = (): Error => {
+      log.push('closeServing is over')
+      return new Error('its session was ended')
+    }
     const effects: SwitchEffects = {
-      ...effectsOf(log, { closeServing: () => hangs.then(() => new Error('its session was ended')) }),
+      ...effectsOf(log, { closeServing: () => hangs.then(ended) }),
       dropSessions: async () => {
         log.push('dropSessions')
         setTimeout(end, 30)
@@ -192,7 +196,7 @@ describe('the order of a switch', () => {
     })
     assert.equal(report.outcome, 'given up')
     assert.equal(report.error?.code, 'SW-SWITCH-026')
-    assert.deepEqual(log.slice(-5), ['dropSessions', 'decide back', 'finish', 'holds', 'close'])
+    assert.deepEqual(log.slice(-6), ['dropSessions', 'closeServing is over', 'decide back', 'finish', 'holds', 'close'])
   })
 
   test('the limit does not cut the deciding commit', async () => {
