@@ -1,7 +1,6 @@
 /** Streams, ends and whole installations: the failure lore. */
 import type { Mutation } from './mutation.ts'
 
-const e2e = 'test/switch.e2e.test.ts'
 const shared = 'test/shared-server.e2e.test.ts'
 
 const streams: Mutation[] = [
@@ -20,15 +19,6 @@ const streams: Mutation[] = [
     test: 'src/move/lane.db.test.ts',
     name: 'promise 1, 1.7: who has lost the right to write commits nothing, though nobody ended its session, and leaves no lock',
     fails: /Missing expected rejection/,
-  },
-  {
-    rule: "who takes over ends the older one's transaction",
-    file: 'src/move/takeover.ts',
-    edits: [['  await killSessions(conn, where, sessions)\n', '']],
-    test: 'src/move/rules.db.test.ts',
-    name: 'a mover that is held in mid-transaction keeps nothing once another has taken over',
-    narrow: /1\.7 on/,
-    fails: /./,
   },
   {
     rule: 'a statement in STATEMENT format stops the stream',
@@ -114,32 +104,6 @@ const ends: Mutation[] = [
 ]
 
 const whole: Mutation[] = [
-  {
-    rule: 'what was decided is finished by the next controller',
-    file: 'src/switch/recover.ts',
-    edits: [['  if (opening.length > 0) {', '  if (opening.length > 99) {']],
-    test: e2e,
-    name: 'nothing lost or doubled, one writable side, finished or given up by itself',
-    narrow: /decided\/kill\/leader/,
-    fails: /./,
-  },
-  {
-    rule: 'a stale gate keeps no session on the old side',
-    file: 'src/switch/step-ten.ts',
-    edits: [['return [...first, ...(await killClients(server, fence, readGraceMs, clock))]', 'return first']],
-    test: e2e,
-    name: 'promise 2: a stale gate, stopped before the switch, never gets a write acknowledged by the old side',
-    narrow: /never gets a write acknowledged by the old side$/,
-    fails: /a gate has a session/,
-  },
-  {
-    rule: 'the stall is bounded by --max-stall',
-    file: 'src/switch/switch.ts',
-    edits: [['clock.sleep(options.limitMs, stopTimer.signal)', 'clock.sleep(options.limitMs * 99, stopTimer.signal)']],
-    test: e2e,
-    name: 'promise 7: past --max-stall the switch gives up and says why',
-    fails: /clients were held|./,
-  },
   {
     rule: 'a server that also holds another keyspace is refused at creation',
     file: 'src/change/reshard-plan.ts',

@@ -103,6 +103,14 @@ const order: Mutation[] = [
     fails: /falsy|false|evaluated/,
   },
   {
+    rule: 'from the hold to the decision a switch takes no longer than its limit',
+    file: steps,
+    edits: [['clock.sleep(options.limitMs, stopTimer.signal)', 'clock.sleep(options.limitMs * 999, stopTimer.signal)']],
+    test: stepsTest,
+    name: 'time is up in a step that hangs: its sessions are ended, it is waited for, then given up',
+    fails: /timed out/,
+  },
+  {
     rule: 'a statement that hangs is cut when time is up',
     file: steps,
     edits: [['    await cut()\n', '']],
