@@ -147,7 +147,7 @@ export async function switchVerb(world: World & Claims, context: ActionContext, 
   })
   await live.end()
   if (!args.dryRun) logReport(context.audit, report)
-  await context.say(...switchReportText(report).split('\n'))
+  await context.say(...switchReportText(report, 'blockers told elsewhere').split('\n'))
   await context.result(report as unknown as Json)
   if (report.outcome === 'refused') throw new Failures(report.blockers.map(asError))
   if (report.outcome === 'given up')

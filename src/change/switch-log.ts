@@ -1,4 +1,5 @@
 /** A switch in the log of its workflow: each step as it begins, and afterwards what each took, whom it killed and what came of it. */
+import { killedText } from '../switch/report.ts'
 import type { SwitchReport } from '../switch/report.ts'
 import { switchSteps } from '../switch/steps.ts'
 import type { SwitchStepName } from '../switch/steps.ts'
@@ -21,11 +22,8 @@ export function logReport(audit: AuditTrail, report: SwitchReport): void {
     audit.append('step', step.name, { atMs: Math.round(atMs), outcome: 'ended', ms: Math.round(step.ms * 10) / 10 })
   }
   const named = report.killed.filter((session) => session.transaction || session.query !== null)
-  for (const { server, user, host, query, transaction } of named.slice(0, killsNamedMax))
-    audit.append('kill', `${transaction ? 'transaction' : 'read'} of ${user}@${host} on ${server}`, {
-      inputs: { query },
-      outcome: 'killed',
-    })
+  for (const one of named.slice(0, killsNamedMax))
+    audit.append('kill', `${killedText(one)} on ${one.server}`, { inputs: { query: one.query }, outcome: 'killed' })
   const rest = report.killed.length - Math.min(named.length, killsNamedMax)
   if (rest > 0) audit.append('kill', `${rest} more sessions on the side that goes, idle ones`, { outcome: 'killed' })
   const { outcome, from, to, stallMs, notes, error } = report

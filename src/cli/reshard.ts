@@ -202,6 +202,12 @@ function verbRequest(cli: CliContext, verb: string, flags: Flags): RequestBody<'
       const timeoutMs = milliseconds(flags, 'timeout', '--timeout')
       const maxLagMs = milliseconds(flags, 'maxReplicationLagAllowed', '--max-replication-lag-allowed')
       const maxStallMs = milliseconds(flags, 'maxStall', '--max-stall')
+      if (maxStallMs !== undefined && maxStallMs < maxStallMsMin)
+        throw cliErrors.badArgument({
+          argument: '--max-stall',
+          problem: `${text(flags, 'maxStall')} is less than ${maxStallMsMin}ms, in which no switch could be made`,
+          command: `reshard ${verb}`,
+        })
       const types = list(text(flags, 'tabletTypes'))?.map((type) => type.toLowerCase())
       const args = {
         ...(types === undefined ? {} : { tabletTypes: types.map(tabletType) }),
@@ -225,6 +231,9 @@ function verbRequest(cli: CliContext, verb: string, flags: Flags): RequestBody<'
       throw cliErrors.unknownVerb({ command: 'reshard', verb, verbs: reshardVerbs.join(', ') })
   }
 }
+
+/** As the API has it. */
+const maxStallMsMin = 500
 
 type TabletType = NonNullable<Extract<ActionRequest, { verb: 'switchtraffic' }>['args']['tabletTypes']>[number]
 

@@ -18,7 +18,7 @@ import { Ledger } from './testkit/ledger.ts'
 import { flavourAvailable } from './testkit/servers.ts'
 import { fresh, old, schemaOf, World } from './testkit/world.ts'
 
-const limits = { ...defaultSwitchLimits, warmMs: 10_000, graceMs: 100, limitMs: 6_000, holdsReportMs: 1 }
+const limits = { ...defaultSwitchLimits, freshMs: 60_000, warmMs: 10_000, graceMs: 100, limitMs: 6_000, holdsReportMs: 1 }
 const request = { keyspace: 'app', workflow: 'w', shards: null, dryRun: false, limits, undo: '' }
 /** From here on the record says that the new side serves. */
 const decidedPoints: readonly SwitchCrashPoint[] = ['decided', 'killed', 'fence.writable', 'opened', 'stable']

@@ -4,6 +4,7 @@ import type { CheckContext } from './check.ts'
 import type { CarriedRows } from './carried.ts'
 import type { SwitchContext, SwitchLimits } from './context.ts'
 import type { Preflight, SwitchEffects } from './effects.ts'
+import { expectedStallText, stallFactors } from './expected-stall.ts'
 import { fenceNames } from './fence-kinds.ts'
 import { plannedIds } from './ids.ts'
 import { tablesOn } from './plan.ts'
@@ -46,7 +47,7 @@ export class DryEffects implements SwitchEffects {
     for (const id of await plannedIds(this.#context.store, this.#plan))
       this.#say(`raise ${id.sequence.schema}.${id.sequence.table} above every ${id.table}.${id.column}`)
     this.#say('drain every stream once, both ways, while nobody waits')
-    return []
+    return [expectedStallText(await stallFactors(this.#context, this.#plan), this.#limits)]
   }
 
   async hold(): Promise<void> {
@@ -63,8 +64,10 @@ export class DryEffects implements SwitchEffects {
   }
 
   async lockTables(): Promise<readonly KilledSession[]> {
-    for (const id of this.#plan.from.serverIds)
-      this.#say(`on ${id}: LOCK TABLES of ${tablesOn(this.#plan, this.#plan.from, id).length} tables READ`)
+    for (const id of this.#plan.from.serverIds) {
+      const tables = tablesOn(this.#plan, this.#plan.from, id).length
+      this.#say(`on ${id}: LOCK TABLES of ${tables} ${tables === 1 ? 'table' : 'tables'} READ`)
+    }
     return []
   }
 
@@ -107,7 +110,7 @@ export class DryEffects implements SwitchEffects {
 
   async carryRows(): Promise<readonly string[]> {
     if (this.#carried !== null)
-      this.#say('copy what the fleets keep on the old shards (positions, floors, marks, event ids) to the new ones')
+      this.#say('where fleets fill the old shards: what they keep there (positions, floors, marks, event ids) is copied to the new ones')
     return []
   }
 

@@ -139,14 +139,14 @@ export const switchErrors = defineErrors('SWITCH', {
     class: 'user',
     what: 'on {server} the event {event} is enabled',
     why: 'Events write although the server is closed, and write twice on a side that follows.',
-    fix: 'ALTER EVENT {event} DISABLE, and schedule it outside the database.',
+    fix: 'ALTER EVENT {event} DISABLE, and schedule it outside the database; or cancel and create the workflow with --triggers at-switch, which moves events with each switch.',
   },
   triggersPresent: {
     number: 21,
     class: 'user',
     what: 'on {server} the table {table} has triggers: {triggers}',
     why: 'On a side that follows they would fire a second time.',
-    fix: 'Drop them before the workflow is made; put their work into the application or into generated columns.',
+    fix: 'Drop them and put their work into the application or into generated columns; or cancel and create the workflow with --triggers at-switch, which moves them with each switch.',
   },
   sharedServer: {
     number: 22,

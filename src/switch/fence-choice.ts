@@ -13,7 +13,7 @@ export type FenceChoice = { readonly kind: FenceKind; /** Of each stronger one, 
 
 export function fenceText(serverId: string, { kind, why }: FenceChoice): string {
   const asked = why[0] === askedFor
-  return `${serverId} is closed by ${fenceNames[kind]}${asked ? `, as ${askedFor}` : why.length === 0 ? '' : `; not by ${why.join('; ')}`}`
+  return `a switch closes ${serverId} by ${fenceNames[kind]}${asked ? `, as ${askedFor}` : why.length === 0 ? '' : `; not by ${why.join('; ')}`}`
 }
 
 /** SW-SWITCH-036 when none fits, or not the one that is wanted. */

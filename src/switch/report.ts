@@ -32,15 +32,16 @@ export type SwitchReport = {
   readonly undo: string | null
 }
 
-export function switchReportText(report: SwitchReport): string {
+export function switchReportText(report: SwitchReport, how: 'whole' | 'blockers told elsewhere' = 'whole'): string {
   const lines: string[] = []
   const sides = `${report.from.join(',')} → ${report.to.join(',')}`
   lines.push(
     `${report.keyspace}.${report.workflow}: ${report.outcome}, ${sides}${report.stallMs === null ? '' : `, clients held for ${Math.round(report.stallMs)} ms`}`,
   )
-  for (const blocker of report.blockers) lines.push(`  ${blocker.code}  ${blocker.what}`, `      ${blocker.fix}`)
+  if (how === 'whole') for (const blocker of report.blockers) lines.push(`  ${blocker.code}  ${blocker.what}`, `      ${blocker.fix}`)
   if (report.error !== null) lines.push(`  given up: ${report.error.code}  ${report.error.what}`, `      ${report.error.fix}`)
-  if (report.steps.length > 0) {
+  if (report.outcome === 'refused') lines.push('  nothing was touched')
+  else if (report.steps.length > 0) {
     lines.push('  step                                      at      took')
     for (const step of report.steps) lines.push(`  ${step.name.padEnd(38)} ${ms(step.startMs)} ${ms(step.ms)}`)
   }
@@ -60,13 +61,18 @@ export function switchReportText(report: SwitchReport): string {
 function killedLines(killed: readonly KilledSession[]): string[] {
   const lost = killed.filter((session) => session.transaction || session.query !== null)
   const idle = killed.length - lost.length
-  const lines = lost.slice(0, 50).map(({ server, user, host, query, transaction }) => {
-    const what = transaction ? 'transaction' : 'read'
-    return `  killed on ${server}: ${what} of ${user}@${host}${query === null ? '' : `: ${query.slice(0, 200)}`}`
-  })
+  const lines = lost
+    .slice(0, 50)
+    .map((one) => `  killed on ${one.server}: ${killedText(one)}${one.query === null ? '' : `: ${one.query.slice(0, 200)}`}`)
   if (lost.length > 50) lines.push(`  … and ${lost.length - 50} more`)
   if (idle > 0) lines.push(`  idle sessions ended on the side that no longer serves: ${idle}`)
   return lines
+}
+
+/** Who, and since when. */
+export function killedText({ user, host, transaction, sinceMs }: KilledSession): string {
+  const since = sinceMs === null ? '' : `, open since ${new Date(sinceMs).toISOString().slice(0, 19)}Z`
+  return `${transaction ? 'transaction' : 'read'} of ${user}@${host}${since}`
 }
 
 function ms(value: number): string {

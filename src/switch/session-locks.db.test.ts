@@ -3,6 +3,7 @@ import { after, before, describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { systemClock } from '../base/clock.ts'
 import type { Clock } from '../base/clock.ts'
+import { until } from '../../test/kit/until.ts'
 import type { ClaimPool } from './claim.ts'
 import type { SwitchContext } from './context.ts'
 import { SessionLocks } from './session-locks.ts'
@@ -72,6 +73,23 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       )
       assert(performance.now() - started < 1_500)
       await assert.rejects(client.query('COMMIT'))
+      await locks.release()
+    })
+
+    test('a transaction that has been idle for long gets no grace while others wait', async () => {
+      await using client = await world.client(world.f)
+      await client.query('BEGIN')
+      await client.query(insert())
+      await using admin = await world.admin('f')
+      const old =
+        'SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_started < NOW() - INTERVAL 6 SECOND AND trx_tables_locked + trx_rows_modified > 0'
+      await until('the transaction to be old', async () => (await admin.value(old)) !== '0', 15_000)
+      const locks = await open({ graceMs: 4_000 })
+      const started = performance.now()
+      const killed = await locks.lock(signal())
+      assert(performance.now() - started < 2_000, `the tables were locked after ${Math.round(performance.now() - started)} ms`)
+      assert.equal(killed.length, 1)
+      assert((killed[0]?.sinceMs ?? Infinity) <= Date.now() - 5_000, 'and since when it was open is told')
       await locks.release()
     })
 

@@ -8,7 +8,8 @@
  * - wait_timeout is the lease, and the session is pinged: a paused holder loses its locks by itself.
  * - Tables are locked one after the other: while one is waited for, writers of those that were granted before it queue (a waiting READ lock
  *   itself holds up nobody, *tried* on both). So each attempt is cut after 150 ms (lock_wait_timeout cannot be below 1 s), with a
- *   pause in which writers pass; blockers are killed once the grace is over.
+ *   pause in which writers pass; blockers are killed once the grace is over, and at once where they are idle and have been for long: an
+ *   application that forgot its transaction must not cost every other one the whole grace.
  */
 import type { Clock } from '../base/clock.ts'
 import type { Connection } from '../mysql/connection.ts'
@@ -35,6 +36,9 @@ export type SessionLocksOptions = {
   /** On a server that also holds what goes on serving: only sessions of these schemas are ended. */
   readonly only?: readonly string[]
 }
+
+/** A transaction in which nothing has run when we come, and that began this long before, is not about to end: it gets no grace while others wait. */
+const abandonedS = 5
 
 /** How long statements that were told to stop may take to hear of it. */
 const interruptMs = 500
@@ -79,7 +83,9 @@ export class SessionLocks implements AsyncDisposable {
     if (tables.length === 0) return []
     // Not `run`: a claim made anew would kill this very session, and rightly so.
     const server = await this.#pool.claimed(this.serverId)
-    await server.connection.query('SELECT 1')
+    const nowS = Number(await server.connection.value('SELECT UNIX_TIMESTAMP()'))
+    const abandoned = ({ command, transaction }: ClientSession): boolean =>
+      command === 'Sleep' && transaction !== null && transaction.startedAtS <= nowS - abandonedS
 
     const sql = `LOCK TABLES ${tables.map((table) => `${quoteQualified(table.schema, table.name)} READ`).join(', ')}`
     const killed: KilledSession[] = []
@@ -91,10 +97,12 @@ export class SessionLocks implements AsyncDisposable {
       if (await this.#attempt(server.connection, sql, attemptMs)) return killed
       const open = (await listClientSessions(server.connection, server.ours)).filter((session) => session.transaction !== null)
       blockers = only === undefined ? open : open.filter((session) => within(session, only))
-      if (clock.monotonicMs() - startedMs >= graceMs) {
-        killRounds++
-        await killSessions(server.connection, blockers)
-        killed.push(...blockers.map((session) => killedView(this.serverId, session)))
+      const graceOver = clock.monotonicMs() - startedMs >= graceMs
+      const victims = graceOver ? blockers : blockers.filter(abandoned)
+      if (graceOver || victims.length > 0) {
+        if (graceOver) killRounds++
+        await killSessions(server.connection, victims)
+        killed.push(...victims.map((session) => killedView(this.serverId, session)))
         await clock.sleep(5, signal)
       } else {
         // Writers that queued behind us pass now.

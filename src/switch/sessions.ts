@@ -13,6 +13,8 @@ export type KilledSession = {
   readonly host: string
   readonly query: string | null
   readonly transaction: boolean
+  /** When its transaction began. */
+  readonly sinceMs: number | null
 }
 
 /** Not logged in yet. Where accounts were locked before it connected it never will be, so it counts nowhere but while locks are laid. */
@@ -52,6 +54,13 @@ export async function killSessions(
   }
 }
 
-export function killedView(server: string, session: ClientSession): KilledSession {
-  return { server, user: session.user, host: session.host, query: session.query, transaction: session.transaction !== null }
+export function killedView(server: string, { user, host, query, transaction }: ClientSession): KilledSession {
+  return {
+    server,
+    user,
+    host,
+    query,
+    transaction: transaction !== null,
+    sinceMs: transaction === null ? null : transaction.startedAtS * 1_000,
+  }
 }

@@ -53,5 +53,6 @@ export async function switchTraffic(context: SwitchContext, request: SwitchReque
     undo: request.undo,
     ...(request.onStep === undefined ? {} : { onStep: request.onStep }),
   })
-  return dry === null ? report : { ...report, notes: [...report.notes, ...dry.lines] }
+  // What it took to say it is nothing that anybody will wait for.
+  return dry === null ? report : { ...report, stallMs: null, steps: [], notes: [...report.notes, ...dry.lines] }
 }

@@ -105,7 +105,7 @@ const order: Mutation[] = [
   {
     rule: 'from the hold to the decision a switch takes no longer than its limit',
     file: steps,
-    edits: [['clock.sleep(options.limitMs, stopTimer.signal)', 'clock.sleep(options.limitMs * 999, stopTimer.signal)']],
+    edits: [['clock.sleep(options.limitMs, stopTimer.signal)', 'clock.sleep(options.limitMs * 120, stopTimer.signal)']],
     test: stepsTest,
     name: 'time is up in a step that hangs: its sessions are ended, it is waited for, then given up',
     fails: /timed out/,
