@@ -25,16 +25,30 @@ type UpsertFlavour = Pick<Flavour, 'upsertAlias' | 'upsertValue'>
 export function tableStatements(plan: TablePlan, schema: string, flavour: UpsertFlavour): TableStatements {
   const head = `INSERT INTO ${quoteQualified(schema, plan.name)} (${plan.columns.map(({ codec }) => codec.quoted).join(',')}) VALUES `
   if (plan.definition.kind === 'row') return { plan, head, tail: '' }
-  const assignments = plan.columns.slice(plan.keyWidth).map((column) => assignment(plan, column, flavour))
+  const versions = { last: versionColumn(plan, 'lastVersion'), first: versionColumn(plan, 'firstVersion') }
+  const assignments = plan.columns
+    .slice(plan.keyWidth)
+    .map(({ codec, merge }) => assignment({ table: plan.name, quoted: codec.quoted, merge, versions }, flavour))
   // A table of keys alone: the row is there, that is all.
   const key = plan.columns[0]?.codec.quoted ?? ''
   const list = assignments.length > 0 ? assignments.join(',') : `${key}=${quoteIdentifier(plan.name)}.${key}`
   return { plan, head, tail: `${flavour.upsertAlias} ON DUPLICATE KEY UPDATE ${list}` }
 }
 
-function assignment(plan: TablePlan, { codec, merge }: PlannedColumn, flavour: UpsertFlavour): string {
-  const quoted = codec.quoted
-  const old = `${quoteIdentifier(plan.name)}.${quoted}`
+export type Assigned = {
+  readonly table: string
+  readonly quoted: string
+  readonly merge: PlannedColumn['merge']
+  /** Quoted columns that keep the order of `last` and `first`; '' where the table has none. */
+  readonly versions: { readonly last: string; readonly first: string }
+  /** Of `last`: whether a row of the same version is taken too. A record never is; whoever copies rows may bring a newer image of one (4.13). */
+  readonly sameVersion?: 'kept' | 'taken'
+}
+
+/** What an INSERT that meets a row does to one of its columns. Versions come after all columns that they decide on: servers assign from left to right. */
+export function assignment({ table, quoted, merge, versions, sameVersion = 'kept' }: Assigned, flavour: UpsertFlavour): string {
+  const stands = (column: string): string => `${quoteIdentifier(table)}.${column}`
+  const old = stands(quoted)
   const next = flavour.upsertValue(quoted)
   switch (merge) {
     case 'sum':
@@ -45,9 +59,10 @@ function assignment(plan: TablePlan, { codec, merge }: PlannedColumn, flavour: U
     case 'max':
       return `${quoted}=IF(${next} IS NULL OR ${old}>=${next},${old},${next})`
     case 'last':
-      return `${quoted}=IF(${versionOf(plan, 'lastVersion', flavour, '>')},${next},${old})`
+      // An empty version is a row that no record has written.
+      return `${quoted}=IF(${flavour.upsertValue(versions.last)}${sameVersion === 'taken' ? '>=' : '>'}${stands(versions.last)},${next},${old})`
     case 'first':
-      return `${quoted}=IF(${versionOf(plan, 'firstVersion', flavour, '<')},${next},${old})`
+      return `${quoted}=IF(${stands(versions.first)}='' OR ${flavour.upsertValue(versions.first)}<${stands(versions.first)},${next},${old})`
     case 'lastVersion':
       return `${quoted}=GREATEST(${old},${next})`
     case 'firstVersion':
@@ -60,13 +75,8 @@ function assignment(plan: TablePlan, { codec, merge }: PlannedColumn, flavour: U
   }
 }
 
-/** Is the row at hand later (earlier) than the one that stands? An empty version is a row that no record has written. */
-function versionOf(plan: TablePlan, merge: 'lastVersion' | 'firstVersion', flavour: UpsertFlavour, than: '>' | '<'): string {
-  const column = plan.columns.find((other) => other.merge === merge)
-  const quoted = column?.codec.quoted ?? ''
-  const old = `${quoteIdentifier(plan.name)}.${quoted}`
-  const next = flavour.upsertValue(quoted)
-  return than === '>' ? `${next}>${old}` : `${old}='' OR ${next}<${old}`
+function versionColumn(plan: TablePlan, merge: 'lastVersion' | 'firstVersion'): string {
+  return plan.columns.find((column) => column.merge === merge)?.codec.quoted ?? ''
 }
 
 /** Statements of at most `rowsMax` rows and about `charsMax` characters each. */

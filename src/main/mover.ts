@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { randomUUID } from 'node:crypto'
 import { systemClock } from '../base/clock.ts'
+import { dimensionWriter } from '../ingest/dimension-writer.ts'
 import { Mover } from '../move/mover.ts'
 import { Verifier } from '../verify/verifier.ts'
 import { needArgument, processArguments } from './arguments.ts'
@@ -20,6 +21,7 @@ const mover = new Mover({
   clock: systemClock,
   log,
   ...(args['lease-ms'] === undefined ? {} : { config: { leaseMs: Number(args['lease-ms']) } }),
+  mergeWriter: dimensionWriter,
   rssBytes: () => process.memoryUsage.rss(),
   kill: () => process.kill(process.pid, 'SIGKILL'),
 })

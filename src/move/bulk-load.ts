@@ -20,8 +20,8 @@ const loadable = new Set(
   ).split(' '),
 )
 
-/** The statement; null where the table has a column that it can't load. */
+/** The statement; null where the table has a column that it can't load, or is merged into. */
 export function bulkLoadSql(table: TablePlan, schema: string): string | null {
-  if (!table.columns.every(({ definition }) => loadable.has(definition.dataType))) return null
+  if (table.merged !== null || !table.columns.every(({ definition }) => loadable.has(definition.dataType))) return null
   return `LOAD DATA LOCAL INFILE 'rows' REPLACE INTO TABLE ${quoteQualified(schema, table.name)} CHARACTER SET binary FIELDS TERMINATED BY ',' OPTIONALLY ENCLOSED BY '\\'' ESCAPED BY '\\\\' LINES STARTING BY '(' TERMINATED BY '),' (${table.columnList})`
 }

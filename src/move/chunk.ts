@@ -28,9 +28,10 @@ export class Segment {
     return this.buffer.length - this.used
   }
 
-  /** The INSERT as it stands. */
-  statement(): Buffer {
-    return this.buffer.subarray(0, this.used - 1)
+  /** The INSERT as it stands, with what follows its rows. */
+  statement(tail = ''): Buffer {
+    const rows = this.buffer.subarray(0, this.used - 1)
+    return tail === '' ? rows : Buffer.concat([rows, Buffer.from(tail, 'latin1')])
   }
 
   /** The rows alone, each with its trailing comma: what LOAD DATA reads (`bulk-load.ts`). */

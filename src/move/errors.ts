@@ -232,4 +232,18 @@ export const moveErrors = defineErrors('MOVE', {
     why: 'rows between the two were written under a definition that the source does not tell any more',
     fix: 'if the targets were not altered yet: reshard update --on-ddl exec (the stream makes each change on them, and reads the definition there; not between MariaDB and MySQL); otherwise cancel and create the workflow again, and let the lag end between two changes of a table',
   },
+  notMergeable: {
+    number: 34,
+    class: 'fatal',
+    what: 'a change of {table} on {source} cannot be merged, at {at}: key {key}: {reason}',
+    why: 'a fleet writes these rows on the other branch too, so they only merge: by a later version, a lower minimum, a higher maximum (PROTOCOLS 4.13)',
+    fix: 'mark rows as deleted by the tombstone of the definition, and write new values by records; then cancel the run and create it again: its pass copies what stands now',
+  },
+  noMergeWriter: {
+    number: 35,
+    class: 'fatal',
+    what: 'this mover cannot merge rows of {table}',
+    why: 'it was started without the part that writes as fleets do',
+    fix: 'run the stream by `shardwright mover`, of the same version as the control',
+  },
 })

@@ -15,6 +15,7 @@ import { addressesOf, type Addresses } from './access.ts'
 import { moverDefaults, type MoverConfig } from './config.ts'
 import { armedFailpoints, type CrashPoint } from './crash-points.ts'
 import { TargetShare } from './exclusion.ts'
+import type { MergeWriter } from './merged-table.ts'
 import { ReportWriter } from './report-writer.ts'
 import { stopOnTargets } from './stop-stream.ts'
 import { Stream } from './stream.ts'
@@ -31,6 +32,8 @@ export type MoverOptions = {
   /** How servers are reached; from the topology's records unless given. */
   addresses?: Addresses
   rssBytes: () => number
+  /** How rows are merged into those that fleets write (PROTOCOLS 4.13). Absent: streams that ask for it fail by name. */
+  mergeWriter?: MergeWriter
   /** What the failpoint `kill` does. */
   kill: () => void
 }
@@ -219,6 +222,7 @@ export class Mover {
         runner.stream = new Stream({
           record,
           rowsReadBefore,
+          mergeWriter: this.#options.mergeWriter ?? null,
           mover: id,
           addresses: this.#addresses,
           shares: this.#shares.get(record.workflowUid) ?? new Map(),

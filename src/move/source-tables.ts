@@ -7,6 +7,7 @@ import { readTableDefinitions } from '../binlog/table-definitions.ts'
 import { charsetToUtf8 } from './charset.ts'
 import { definitionDifference, type KnownTable } from './definitions.ts'
 import { moveErrors } from './errors.ts'
+import type { MergeWriter } from './merged-table.ts'
 import { planTable, type TablePlan } from './table-plan.ts'
 
 export type SourceTable = {
@@ -59,6 +60,7 @@ export async function readSourceTables(
   /** By which definitions a table is read instead of those that the source has now (`definitions.ts`). */
   known: ReadonlyMap<string, KnownTable> = new Map(),
   targetFlavour: FlavourName = 'mysql',
+  mergeWriter: MergeWriter | null = null,
 ): Promise<SourceTable[]> {
   const sizes = new Map<string, { rows: number; bytes: number; average: number }>()
   for (const row of await conn.allText(
@@ -85,6 +87,7 @@ export async function readSourceTables(
       key: key.columns,
       vindex,
       targetFlavour,
+      ...(table.merge === undefined ? {} : { merged: { merge: table.merge, writer: needWriter(mergeWriter, table.name) } }),
       vindexColumns: vindex === null ? [] : (table.vindex?.columns ?? []),
       toUtf8: (column) => {
         const converter = charsetToUtf8(column.charset)
@@ -106,4 +109,9 @@ export async function readSourceTables(
     })
   }
   return found
+}
+
+function needWriter(writer: MergeWriter | null, table: string): MergeWriter {
+  if (writer === null) throw moveErrors.noMergeWriter({ table })
+  return writer
 }

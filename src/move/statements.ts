@@ -28,7 +28,8 @@ export function roundStatements(round: Round, mode: WriteMode, schema: string, l
       const lane = split[lanes === 1 ? 0 : hashKey(change.key) % lanes]
       if (lane === undefined) continue
       if (change.row !== null) lane.upserts.push(change)
-      if (change.row === null || mode === 'several-sources') lane.deletes.push(change)
+      // Another source's row of a merged table is no obstacle: rows meet in the upsert.
+      if (change.row === null || (mode === 'several-sources' && table.merged === null)) lane.deletes.push(change)
     }
     for (const [i, { deletes, upserts }] of split.entries()) {
       const lane = perLane[i]
@@ -42,16 +43,22 @@ export function roundStatements(round: Round, mode: WriteMode, schema: string, l
 
 /** `INSERT INTO … (…) VALUES ` or the same with REPLACE, as latin1 text of its utf8 bytes. */
 export function insertHead(table: TablePlan, verb: 'INSERT' | 'REPLACE', schema: string): string {
-  return asBytes(`${verb} INTO ${quoteQualified(schema, table.name)} (${table.columnList}) VALUES `)
+  return asBytes(`${table.merged === null ? verb : 'INSERT'} INTO ${quoteQualified(schema, table.name)} (${table.columnList}) VALUES `)
+}
+
+/** What follows the rows. */
+export function insertTail(table: TablePlan): string[] {
+  return table.merged === null ? [] : [asBytes(table.merged.onDuplicate)]
 }
 
 function upsertStatements(table: TablePlan, changes: readonly Change[], mode: WriteMode, schema: string): Buffer[] {
   const head = insertHead(table, mode === 'one-source' ? 'REPLACE' : 'INSERT', schema)
+  const tail = insertTail(table)
   return batches(
     changes,
     rowsMax,
     (change) => change.row?.length ?? 0,
-    (batch) => [head, ...batch.flatMap((change, i) => (i === 0 ? [change.row ?? ''] : [',', change.row ?? '']))],
+    (batch) => [head, ...batch.flatMap((change, i) => (i === 0 ? [change.row ?? ''] : [',', change.row ?? ''])), ...tail],
   )
 }
 

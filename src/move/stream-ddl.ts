@@ -16,6 +16,7 @@ import { definedNow } from './ddl-ahead.ts'
 import { executeOnce } from './ddl-executed.ts'
 import { definitionDifference, readKnown, storeKnown, type KnownTable } from './definitions.ts'
 import { moveErrors } from './errors.ts'
+import type { MergeWriter } from './merged-table.ts'
 import type { OpenTarget } from './open-targets.ts'
 import { judgeQuery } from './query-policy.ts'
 import { renewDeferredKeys } from './schema-copy.ts'
@@ -29,6 +30,7 @@ export type StreamDdlOptions = {
   record: StreamRecord
   source: { meta: Connection; name: string; connect: ConnectOptions }
   targets: readonly OpenTarget[]
+  mergeWriter: MergeWriter | null
   clock: Clock
   signal: AbortSignal
 }
@@ -171,10 +173,10 @@ export class StreamDdl {
     moved: readonly StreamTable[],
     definedBefore: ReadonlyMap<string, readonly ColumnDefinition[]> | null,
   ): Promise<SourceTable[]> {
-    const { record, source, targets } = this.#options
+    const { record, source, targets, mergeWriter } = this.#options
     let known: ReadonlyMap<string, KnownTable> = new Map()
     for (const { meta, on } of targets) if (known.size === 0) known = await readKnown(meta, on)
-    const tables = await readSourceTables(source.meta, source.name, record.source.schema, moved, known, targets[0]?.meta.flavour)
+    const tables = await readSourceTables(source.meta, source.name, record.source.schema, moved, known, targets[0]?.meta.flavour, mergeWriter)
     if (known.size === 0) {
       const altered = tables.find(
         ({ plan }) => definedBefore !== null && definitionDifference(plan.definitions, definedBefore.get(plan.name)) !== null,

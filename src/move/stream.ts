@@ -25,6 +25,7 @@ import type { TargetShare } from './exclusion.ts'
 import { HangWatch } from './hang-watch.ts'
 import type { Lane } from './lane.ts'
 import { Headroom } from './headroom.ts'
+import type { MergeWriter } from './merged-table.ts'
 import { markerStream, MarkerWriter } from './markers.ts'
 import { openTargets, type OpenTarget } from './open-targets.ts'
 import type { Stamp } from './pending.ts'
@@ -65,6 +66,8 @@ export type StreamOptions = {
   /** Ids of the servers that replicate the source, as they are just now. */
   replicas: () => Promise<readonly string[]>
   failpoints: Failpoints
+  /** For tables whose rows others write on the targets too. */
+  mergeWriter: MergeWriter | null
   /** Rows of the source that earlier runs, in other processes too, have read for the copy and that were not read again: as last reported. */
   rowsReadBefore: number
   /** `now`: a control marker passed, or the state changed. */
@@ -245,6 +248,7 @@ export class Stream {
         record,
         source: { meta: sourceMeta, name: sourceName, connect: source.connect },
         targets,
+        mergeWriter: this.#options.mergeWriter,
         clock,
         signal,
       })

@@ -11,6 +11,8 @@ import type { ColumnDefinition } from '../binlog/source.ts'
 import type { Vindex, VindexValueType } from '../keyspace/vindex.ts'
 import type { FlavourName } from '../mysql/connection.ts'
 import { quoteIdentifier } from '../sql/quote.ts'
+import type { TableMerge } from '../topology/records.ts'
+import type { MergedTable, MergeWriter } from './merged-table.ts'
 
 /** How a column's canonical bytes are written. */
 export const LiteralKind = { number: 0, text: 1, bits: 2, json: 3, ascii: 4, mysqlJson: 5, float: 6 } as const
@@ -46,6 +48,8 @@ export type TablePlan = {
   /** Quoted names. */
   readonly keyColumns: readonly string[]
   readonly shardKeyColumns: readonly string[]
+  /** Others write its rows on the targets too. */
+  readonly merged: MergedTable | null
 }
 
 export type TablePlanInput = {
@@ -59,6 +63,7 @@ export type TablePlanInput = {
   toUtf8: (column: ColumnDefinition) => ((bytes: Uint8Array) => Uint8Array) | null
   /** MySQL's JSON is written otherwise to MySQL than to MariaDB, where it is text. MySQL unless given. */
   targetFlavour?: FlavourName
+  merged?: { readonly merge: TableMerge; readonly writer: MergeWriter }
 }
 
 export function planTable(input: TablePlanInput): TablePlan {
@@ -95,7 +100,14 @@ export function planTable(input: TablePlanInput): TablePlan {
     columnList: quoted.join(','),
     keyColumns: quoted.slice(0, key.length),
     shardKeyColumns: shardKey.map(({ index }) => quoted[index] ?? ''),
+    merged: mergedOf(input, columns, key.length),
   }
+}
+
+function mergedOf({ name, merged, targetFlavour }: TablePlanInput, columns: readonly MovedColumn[], keyWidth: number): MergedTable | null {
+  if (merged === undefined) return null
+  const cells = columns.map(({ definition }, i) => ({ name: definition.name, dataType: definition.dataType, key: i < keyWidth }))
+  return merged.writer({ name, columns: cells, merge: merged.merge }, targetFlavour ?? 'mysql')
 }
 
 const numberTypes = new Set(['tinyint', 'smallint', 'mediumint', 'int', 'integer', 'bigint', 'decimal', 'numeric', 'year', 'enum', 'set'])

@@ -228,6 +228,7 @@ export class TailConsumer {
         if (newKey === oldKey) newKey = oldKey
         else if (compiled.copying) touched.add(plan, newKey)
       }
+      if (plan.merged !== null && before !== null) this.#requireMergeable(compiled, event, row, oldKey ?? '', newKey)
       if (plan.reference) {
         for (let target = 0; target < targets.length; target++) {
           if (oldKey !== null && oldKey !== newKey) this.#push(target, { table: plan, key: oldKey, row: null, images: noImages })
@@ -257,6 +258,22 @@ export class TailConsumer {
       }
     }
     return true
+  }
+
+  /** A row of a merged table may only rise in the order of its columns (`merged-table.ts`). */
+  #requireMergeable({ plan, encoder }: Compiled, { before, after }: RowsEvent, row: number, oldKey: string, newKey: string | null): void {
+    if (plan.merged === null || before === null) return
+    const reason =
+      after === null
+        ? 'the row was deleted'
+        : newKey !== oldKey
+          ? `its key became ${newKey}`
+          : plan.merged.refuses(
+              (column) => encoder.cell(before, row, column),
+              (column) => encoder.cell(after, row, column),
+            )
+    if (reason !== null)
+      throw moveErrors.notMergeable({ table: plan.name, source: this.#options.sourceName, key: oldKey, at: this.#at(), reason })
   }
 
   #push(target: number, change: Change): void {

@@ -17,7 +17,7 @@ import { moveErrors } from './errors.ts'
 import type { Lane, LaneStatement } from './lane.ts'
 import { Pending, type Change, type Round, type Stamp } from './pending.ts'
 import { ownRows } from './own-rows.ts'
-import { roundStatements, type LaneStatements } from './statements.ts'
+import { insertTail, roundStatements, type LaneStatements } from './statements.ts'
 import { applierSql, compareCoordinates, type Coordinate } from './tables.ts'
 import { Wakeup } from '../base/wakeup.ts'
 
@@ -461,11 +461,12 @@ export class TargetApplier {
   async #landPart(chunk: Chunk, part: ChunkPart, lane: Lane, drop: (key: string) => boolean, untouched: boolean): Promise<void> {
     const { options } = this
     const load = options.bulkLoad && options.mode === 'one-source' ? bulkLoadSql(chunk.table, options.schema) : null
+    const [tail] = insertTail(chunk.table)
     const statements: LaneStatement[] = []
     for (const segment of part.segments) {
       const kept = untouched ? segment : segment.without(drop)
       if (kept === null) continue
-      statements.push(load === null ? kept.statement() : { sql: load, rowsText: kept.rowsText(), rows: kept.rows })
+      statements.push(load === null ? kept.statement(tail) : { sql: load, rowsText: kept.rowsText(), rows: kept.rows })
     }
     const done = applierSql.chunk(options.streamUid, options.targetUid, options.workflowUid, {
       table: chunk.table.name,

@@ -166,7 +166,12 @@ export type StreamTable = {
   reference: boolean
   /** The primary vindex: type, params and columns, as in the vschema. Null for reference tables. */
   vindex: { type: string; params: { [name: string]: string }; columns: string[] } | null
+  /** Rows are merged into those that others write on the targets (PROTOCOLS 4.13), not put in their place. Absent: the stream alone writes them. */
+  merge?: TableMerge
 }
+
+/** How columns merge, by name; those that it does not name only the source's writers write. `lastVersion` keeps the order of `last`. */
+export type TableMerge = { columns: { [column: string]: 'last' | 'min' | 'max' }; lastVersion: string | null }
 
 /** What is wanted of a stream. Control writes it, a mover obeys. */
 export type StreamRecord = {

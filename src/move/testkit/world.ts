@@ -156,6 +156,7 @@ export class World implements AsyncDisposable {
       record,
       mover: 'test',
       rowsReadBefore: 0,
+      mergeWriter: null,
       clock: systemClock,
       log: silentLog,
       config: { ...smallConfig, ...options.config },
