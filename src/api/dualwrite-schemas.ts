@@ -163,6 +163,19 @@ export const DualWriteView = z.object({
       tables: z.array(z.object({ table: z.string(), percent: z.number(), fullFromMs: z.number().nullable() })),
     })
     .nullable(),
+  /** Of a hybrid run: the copy of dimension tables; null: the run copies none. */
+  dimensions: z
+    .object({
+      state: z.enum(['waiting', 'copying', 'following', 'failed', 'unknown', 'ended']),
+      because: z.string(),
+      rowsDone: z.number(),
+      rowsEstimated: z.number(),
+      landedAtMs: z.number().nullable(),
+      /** `merged`: with rows that the new fleet writes. */
+      tables: z.array(z.object({ table: z.string(), merged: z.boolean() })),
+    })
+    .nullable()
+    .default(null),
   ready: z.boolean(),
   readsPercent: z.number(),
   closing: z.object({ fromPercent: z.number(), toPercent: z.number(), toward: z.string() }).nullable(),

@@ -36,6 +36,7 @@ describe('preconditions', { timeout: 240_000 }, () => {
     const keyspace = await readRecord<KeyspaceRecord>(world.store, keys.keyspace('app'))
     const branch = await readRecord<KeyspaceRecord>(world.store, keys.keyspace('app@wide'))
     const all = await preconditionsFor({ store: world.store, clock: systemClock, log: silentLog, lookMs: 1200 })({
+      own: null,
       keyspace: keyspace!.value,
       branch: branch!.value,
       definitions: [{ definition: change.definition ?? definition, topicUrl: world.url }],

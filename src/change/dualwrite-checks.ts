@@ -9,6 +9,7 @@ import { openTopic } from '../topic/open.ts'
 import type { FleetRecord } from '../topology/dualwrite-records.ts'
 import type { ShardRecord } from '../topology/records.ts'
 import type { Store } from '../topology/store.ts'
+import { planDimensions } from './dimension-plan.ts'
 import { freeBytes, growthOf, sizeOf, steadyBytes } from './branch-size.ts'
 import type { Finding, PreconditionRequest } from './dualwrite-world.ts'
 import { lookForWriters } from './other-writers.ts'
@@ -70,7 +71,8 @@ export async function checkExpiry(input: CheckInput): Promise<Finding[]> {
 export async function checkTables(input: CheckInput): Promise<Finding[]> {
   const known = new Set(tablesOf(input).map((table) => table.table))
   const shard = input.shards[0]
-  if (shard === undefined) return []
+  // Hybrid copies what no definition fills: `checkDimensions`.
+  if (shard === undefined || input.request.spec.bootstrap === 'hybrid') return []
   const there = await withServer(input.store, shard.serverId, 'admin', (connection) => readSchema(connection, shard.schema))
   return there.tables
     .filter((table) => table.kind === 'BASE TABLE' && !known.has(table.name))
@@ -79,9 +81,24 @@ export async function checkTables(input: CheckInput): Promise<Finding[]> {
         'tables',
         `no definition fills ${table.name}`,
         'it would be empty on the new branch, and reads of it would say so',
-        `add ${table.name} to the definition, move it to another keyspace, or drop it; or replicate (reshard) instead`,
+        `--bootstrap hybrid copies ${table.name} and keeps it in step; or add it to the definition, move it to another keyspace, or drop it`,
       ),
     )
+}
+
+/** Hybrid: by table how it is filled, and what stands in the way of copying it. */
+export async function checkDimensions(input: CheckInput): Promise<Finding[]> {
+  if (input.request.spec.bootstrap !== 'hybrid') return []
+  const { store, shards, newShards } = input
+  const plan = await planDimensions({
+    store,
+    keyspace: input.request.keyspace.name,
+    shards,
+    newShards,
+    own: input.request.own,
+    defined: tablesOf(input),
+  })
+  return [...plan.findings]
 }
 
 /** The topic's retention against the start offset and the plan. */
@@ -178,14 +195,10 @@ export async function checkWriters(input: CheckInput): Promise<Finding[]> {
         'a writer that was silent for that long was not seen',
       ),
     ]
-  const dimensions = new Set(
-    tablesOf(input)
-      .filter((table) => table.kind === 'dimension')
-      .map((table) => table.table),
-  )
+  const filled = new Set(tablesOf(input).flatMap(({ table, kind }) => (kind === 'dimension' ? [] : [table])))
   return look.found.map((found) => {
     const names = found.tables.map((table) => table.slice(table.indexOf('.') + 1))
-    const harmless = input.request.spec.bootstrap === 'hybrid' && names.every((name) => dimensions.has(name))
+    const harmless = input.request.spec.bootstrap === 'hybrid' && names.every((name) => !filled.has(name))
     const what = `${found.server}: ${found.transactions} transactions (${found.rows} rows) of ${found.tables.join(', ')} were not the fleet's; the first ${found.first}${found.alsoWrote.length === 0 ? '' : `; they also wrote ${found.alsoWrote.join(', ')}`}${found.seen.length === 0 ? '' : `; seen meanwhile: ${found.seen.join(' | ')}`}`
     return harmless
       ? tells('writers', `${what} (dimension tables: copied and kept in step)`)

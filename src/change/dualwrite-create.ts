@@ -4,17 +4,18 @@ import { branchKeyspace } from '../topology/dualwrite-records.ts'
 import type { FleetRecord, ReadRule } from '../topology/dualwrite-records.ts'
 import { keys } from '../topology/keys.ts'
 import { initialReadRule } from '../topology/read-rule.ts'
-import type { KeyspaceRecord, RoutingRecord } from '../topology/records.ts'
+import type { KeyspaceRecord, RoutingRecord, StreamTable } from '../topology/records.ts'
 import { readRecord } from '../topology/typed.ts'
 import type { SwError } from '../base/errors.ts'
 import { Failures } from '../workflow/context.ts'
 import type { ActionContext } from '../workflow/context.ts'
 import { table } from '../ingest/tables.ts'
 import { allTables } from '../ingest/definition.ts'
-import type { TopicDefinition } from '../ingest/definition.ts'
+import type { TableDefinition, TopicDefinition } from '../ingest/definition.ts'
 import { quoteString } from '../sql/quote.ts'
 import { fleetsOf } from './branch-positions.ts'
 import { branchShards } from './branches.ts'
+import { planDimensions } from './dimension-plan.ts'
 import { dualwriteErrors } from './dualwrite-errors.ts'
 import { changeRun, commitRule, openRunOn } from './dualwrite-record.ts'
 import { dataOf, specOf } from './dualwrite-spec.ts'
@@ -44,14 +45,6 @@ export async function planDualWrite(
   const branch = await readRecord<KeyspaceRecord>(store, keys.keyspace(branchKeyspace(keyspace, spec.toBranch)))
   if (branch === null) throw dualwriteErrors.noBranch({ keyspace, branch: spec.toBranch })
   const errors: SwError[] = []
-  if (spec.bootstrap === 'hybrid')
-    errors.push(
-      dualwriteErrors.preconditions({
-        check: 'hybrid',
-        reason: 'copying dimension tables beside the fleets is not built',
-        fix: 'leave dimension tables to the topic (pin, where it holds all of their records), or move the keyspace by `shardwright reshard`',
-      }),
-    )
   const other = await openRunOn(store, keyspace)
   if (other !== null && other.uid !== own) throw dualwriteErrors.openRun({ verb: 'create', keyspace, name: other.name })
   for (const name of [keyspace, branchKeyspace(keyspace, spec.toBranch)]) {
@@ -83,6 +76,7 @@ export async function planDualWrite(
   const notes: string[] = []
   if (errors.length === 0) {
     const findings = await world.preconditions({
+      own,
       keyspace: main.value,
       branch: branch.value,
       definitions: known.map(({ fleet, definition }) => ({ definition, topicUrl: fleet.topicUrl })),
@@ -110,7 +104,7 @@ export async function planDualWrite(
         ({ fleet }) =>
           `a second fleet reads ${fleet.topicUrl} ${spec.bootstrap === 'wait' ? 'from its end' : 'from the oldest offset held, plus a margin'}, as ${fleet.name} does`,
       ),
-      'client writes of these tables through the gate are refused until the run has ended',
+      `client writes of ${spec.bootstrap === 'hybrid' ? 'tables that the topic fills' : 'these tables'} through the gate are refused until the run has ended`,
       ...notes,
     ],
   }
@@ -161,14 +155,16 @@ async function createSteps(world: DualWriteWorld, context: ActionContext, spec: 
     return null
   })
   const definitions = plan.fleets.map(({ definition }) => definition)
-  const tables = [...new Set(definitions.flatMap((definition) => allTables(definition).map((one) => one.table)))]
-  const writable = definitions.flatMap((definition) =>
-    allTables(definition)
-      .filter((one) => one.kind === 'dimension')
-      .map((one) => one.table),
-  )
+  const defined = definitions.flatMap(allTables)
+  const dimensionTables = spec.bootstrap === 'hybrid' ? await copiedTables(context, spec, defined) : []
+  const tables = [...new Set([...defined.map((one) => one.table), ...dimensionTables.map((one) => one.name)])]
+  const writable = [
+    ...new Set([...defined.flatMap((one) => (one.kind === 'dimension' ? [one.table] : [])), ...dimensionTables.map((one) => one.name)]),
+  ]
   await context.step('claim the reads', async () => {
-    await changeRun(context, context.workflow, () => ({ data: { tables, oldFleets: plan.fleets.map(({ fleet }) => fleet.name) } }))
+    await changeRun(context, context.workflow, () => ({
+      data: { tables, oldFleets: plan.fleets.map(({ fleet }) => fleet.name), ...(dimensionTables.length === 0 ? {} : { dimensionTables }) },
+    }))
     for (;;) {
       const rule = await readRecord<ReadRule>(store, keys.reads(keyspace))
       if (rule?.value.workflow === uid) return null
@@ -216,6 +212,18 @@ async function createSteps(world: DualWriteWorld, context: ActionContext, spec: 
   )
   await changeRun(context, context.workflow, (now) => (now.state === 'creating' ? { state: 'provisioned', journal: 'created' } : null))
   await context.say(`${keyspace}.${name} is created; \`DualWrite show\` tells how the branch fills and when it is ready`)
+}
+
+async function copiedTables(
+  context: ActionContext,
+  spec: DualWriteSpec,
+  defined: readonly TableDefinition[],
+): Promise<readonly StreamTable[]> {
+  const { store } = context
+  const { keyspace, uid } = context.workflow
+  const shards = await branchShards({ store }, keyspace, 'main')
+  const newShards = await branchShards({ store }, keyspace, spec.toBranch)
+  return (await planDimensions({ store, keyspace, shards, newShards, own: uid, defined })).tables
 }
 
 /**

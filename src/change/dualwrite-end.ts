@@ -18,6 +18,7 @@ import type { ActionContext } from '../workflow/context.ts'
 import { fleetsOf } from './branch-positions.ts'
 import { branchShards } from './branches.ts'
 import { putRetentionBack } from './dualwrite-create.ts'
+import { endStreams } from './dimension-streams.ts'
 import { dualwriteErrors } from './dualwrite-errors.ts'
 import { giveUpLeftOver, oneStepAtATime, waitFor } from './dualwrite-ramp.ts'
 import { changeRun, commitRule } from './dualwrite-record.ts'
@@ -240,6 +241,7 @@ export async function cancelVerb(world: DualWriteWorld, context: ActionContext):
   if (args.dryRun) {
     return context.say(
       `would stop and forget ${fleets.map((fleet) => fleet.name).join(', ') || 'no fleet'}`,
+      ...(dataOf(context.workflow).dimensionTables === undefined ? [] : ['would end the streams of dimension tables']),
       args.keepData
         ? 'would keep the rows of the branch'
         : `would empty the tables of ${keyspace}@${toBranch} (${shards.length} shards); the branch itself stays`,
@@ -256,6 +258,7 @@ export async function cancelVerb(world: DualWriteWorld, context: ActionContext):
     context,
     fleets.map((fleet) => fleet.name),
   )
+  await endStreams(context, context.workflow, [...shards, ...(await branchShards(world, keyspace, 'main'))])
   if (!args.keepData) {
     const tables = await writtenTables(world, context)
     for (const shard of shards) await emptyShard(world, shard, tables)

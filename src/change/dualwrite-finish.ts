@@ -2,6 +2,7 @@
  * The end of a completed run, when its hold is over: the branch becomes the keyspace's own shards, and the old side is removed. In steps, each
  * of which gates have acknowledged before the next, so that no read is ever sent to what is gone:
  *
+ *   0. of a hybrid run: clients' writes of the copied tables change sides (`dimension-handover.ts`)
  *   1. routing of the keyspace names the branch's shards (the read rule still sends reads there by the branch's name)
  *   2. the read rule is taken back: the keyspace itself serves
  *   3. the fleet is renamed: stopped, then made anew under the keyspace's name with its positions and epochs
@@ -22,6 +23,7 @@ import type { WorkflowRecord } from '../workflow/records.ts'
 import { fleetsOf } from './branch-positions.ts'
 import { branchShards, removeShardPlaces } from './branches.ts'
 import { putRetentionBack } from './dualwrite-create.ts'
+import { handOverDimensions } from './dimension-handover.ts'
 import { dualwriteErrors } from './dualwrite-errors.ts'
 import { changeRun, commitRule } from './dualwrite-record.ts'
 import type { Desk } from './dualwrite-record.ts'
@@ -43,6 +45,7 @@ export async function finishRun(world: DualWriteWorld, desk: Desk, run: Workflow
   })
   if (begun.state !== 'holding' || dataOf(begun).removalBeganAtMs === undefined) return
   const { oldShards = [] } = dataOf(run)
+  await handOverDimensions(desk, begun)
   await promoteShards(world, desk, run)
   await takeRuleBack(desk, run)
   const { oldFleets = [], newBranchId } = dataOf(run)

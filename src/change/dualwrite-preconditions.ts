@@ -13,6 +13,7 @@ import { listRecords, readRecord } from '../topology/typed.ts'
 import { fleetsOf } from './branch-positions.ts'
 import {
   checkCost,
+  checkDimensions,
   checkExpiry,
   checkForeignKeys,
   checkRetention,
@@ -46,7 +47,17 @@ export function preconditionsFor(world: {
       lookMs: world.lookMs ?? lookMsDefault,
       scratchRecords,
     }
-    const checks = [checkExpiry, checkTables, checkRetention, checkWriters, checkForeignKeys, checkTwice, checkSize, checkCost]
+    const checks = [
+      checkExpiry,
+      checkTables,
+      checkDimensions,
+      checkRetention,
+      checkWriters,
+      checkForeignKeys,
+      checkTwice,
+      checkSize,
+      checkCost,
+    ]
     const found = await Promise.all(
       checks.map(async (check) => {
         try {

@@ -20,10 +20,11 @@ import { controllerName } from '../workflow/context.ts'
 import type { WorkflowRecord } from '../workflow/records.ts'
 import { BranchPositions, fleetsOf } from './branch-positions.ts'
 import { branchShards } from './branches.ts'
+import { dimensionPositions, dimensionStreams, joinVectors, placeDimensionMarkers } from './dimension-streams.ts'
 import { dualwriteErrors } from './dualwrite-errors.ts'
 import { changeRun, commitRule, freshRun, readRule } from './dualwrite-record.ts'
 import type { Desk } from './dualwrite-record.ts'
-import { dataOf } from './dualwrite-spec.ts'
+import { dataOf, specOf } from './dualwrite-spec.ts'
 import type { RampEntry } from './dualwrite-spec.ts'
 import { fleetStands, setFleet } from './fleets.ts'
 
@@ -90,6 +91,7 @@ export async function moveReads(desk: Desk, run: WorkflowRecord, request: StepRe
     await using left = new BranchPositions(store, leftShards, leftFleets)
     await using answering = new BranchPositions(store, answeringShards, answeringFleets)
     const names = answeringShards.map((shard) => shard.name)
+    const copied = sides.answering === specOf(run).toBranch ? await dimensionStreams(store, run) : []
     await gatesPresent(desk, run, request)
     // Where the left side is now; what comes later is the step's own business.
     const soFar = neededBy((await left.read()).at, names)
@@ -141,10 +143,12 @@ export async function moveReads(desk: Desk, run: WorkflowRecord, request: StepRe
         async measure() {
           const { at, unreadable } = await left.read()
           for (const shard of unreadable) at.set(shard, await topicEnds(leftFleets))
-          return neededBy(at, names)
+          const needed = neededBy(at, names)
+          return copied.length === 0 ? needed : joinVectors(needed, await placeDimensionMarkers(store, copied))
         },
         async positions() {
-          return (await answering.read()).at
+          const { at } = await answering.read()
+          return copied.length === 0 ? at : joinVectors(at, await dimensionPositions(store, run, copied))
         },
         async settle(way) {
           const now = await readRule(store, run)

@@ -17,11 +17,15 @@ export async function evidenceOf(store: Store, workflowUid: string): Promise<Map
 
 /** Null: ready. Else what is missing, all of it. Pure. */
 export function whyNotReady(workflow: WorkflowRecord, evidence: ReadonlyMap<Rung, Evidence>): string | null {
-  const { rungs } = specOf(workflow)
-  const { coverage, planVersion, definitionDigest } = dataOf(workflow)
+  const { rungs, bootstrap } = specOf(workflow)
+  const { coverage, dimensions, planVersion, definitionDigest } = dataOf(workflow)
   const missing: string[] = []
   if (coverage === undefined || !isFilled(coverage))
     missing.push(`the branch is not filled (${coverage?.percent ?? 'unknown'} %: ${coverage?.because ?? 'not measured yet'})`)
+  if (bootstrap === 'hybrid' && dimensions?.state !== 'following')
+    missing.push(
+      `dimension tables ${dimensions?.landedAtMs === undefined ? 'have not landed' : 'are not known to be in step'} (${dimensions === undefined ? 'their copy has not begun' : dimensions.because})`,
+    )
   for (const rung of rungs) {
     const shown = evidence.get(rung)
     if (shown === undefined) missing.push(`${rung} was not shown`)

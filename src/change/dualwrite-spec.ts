@@ -1,5 +1,5 @@
 /** What a dual-write run was asked for, and what it wrote down. The record of the read rule decides who reads where; this explains. */
-import type { ShardRecord } from '../topology/records.ts'
+import type { ShardRecord, StreamTable } from '../topology/records.ts'
 import type { Rung } from '../verify/ladder/evidence.ts'
 import type { Horizon } from './dualwrite-horizon.ts'
 import type { WorkflowRecord } from '../workflow/records.ts'
@@ -105,6 +105,18 @@ export type RetentionLease = {
   readonly raisedToMs: string | null
 }
 
+/** The copy of a hybrid run, as its streams report it. */
+export type Dimensions = {
+  readonly atMs: number
+  /** `waiting`: the pass may not start yet; `following`: it has landed, and rows are kept in step. */
+  readonly state: 'waiting' | 'copying' | 'following' | 'failed' | 'unknown'
+  readonly because: string
+  readonly rowsDone: number
+  readonly rowsEstimated: number
+  /** The pass has landed on every target. */
+  readonly landedAtMs?: number
+}
+
 export type DualWriteData = {
   readonly oldFleets?: readonly string[]
   readonly newFleets?: readonly string[]
@@ -118,6 +130,11 @@ export type DualWriteData = {
   /** Shards, definitions, bootstrap as text: what planVersion counts the changes of. */
   readonly planText?: string
   readonly tables?: readonly string[]
+  /** `hybrid`: tables that streams copy and keep in step, noted before anything is made. */
+  readonly dimensionTables?: readonly StreamTable[]
+  readonly dimensions?: Dimensions
+  /** Everything was drained under held writes: the streams go. */
+  readonly dimensionsEndedAtMs?: number
   readonly coverage?: Coverage
   readonly ready?: { readonly atMs: number; readonly planVersion: number; readonly definitionDigest: string } | null
   readonly ramp?: readonly RampEntry[]

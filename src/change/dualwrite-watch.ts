@@ -17,6 +17,7 @@ import type { ActionRecord, WorkflowRecord } from '../workflow/records.ts'
 import { fleetsOf } from './branch-positions.ts'
 import { branchShards } from './branches.ts'
 import { isFilled, judgeCoverage, readWindows } from './dualwrite-coverage.ts'
+import { tendDimensions } from './dimension-streams.ts'
 import { finishRun } from './dualwrite-finish.ts'
 import { endsOf, fleetTrouble, lagOf, median, overBudget, readsOf, secondsMax } from './dualwrite-figures.ts'
 import type { BranchFigures } from './dualwrite-figures.ts'
@@ -37,6 +38,7 @@ const horizonEveryMs = 2000
 const headroomEveryMs = 5000
 const leftOverEveryMs = 2000
 const retryMs = 3000
+const dimensionsEveryMs = 300
 /** Beside the newest buckets of each table, so many of the others are compared at each look. */
 const olderBuckets = 60
 /** Tenants wait a little longer rather than go back in time. */
@@ -97,6 +99,8 @@ class RunWatch {
     }
     this.#task('left over', leftOverEveryMs, () => this.#leftOver(run))
     const state = stateOf(run)
+    // Also while holding: rolled back, the old side must have everything, and until the end clients write there.
+    if (dataOf(run).dimensionTables !== undefined) this.#task('dimensions', dimensionsEveryMs, () => this.#dimensions(run))
     if (state === 'holding') {
       this.#task('horizon', horizonEveryMs, () => this.#horizon(run))
       if (this.#world.clock.nowMs() >= (dataOf(run).removeAtMs ?? Infinity))
@@ -350,6 +354,18 @@ class RunWatch {
     await this.#settleState(run)
     if (outcome === 'moved') await say({ nextStepAtMs: clock.nowMs() + spec.ramp.dwellMs, why: null })
     else await say({ nextStepAtMs: clock.nowMs() + retryMs, why: reason })
+  }
+
+  async #dimensions(given: WorkflowRecord): Promise<void> {
+    const run = await freshRun(this.#world.store, given)
+    await tendDimensions(this.#desk, run)
+    const now = await freshRun(this.#world.store, run)
+    const { dimensions } = dataOf(now)
+    if (now.state === 'validating' || now.state === 'ready') await this.#settleState(now)
+    if (dimensions?.state !== 'failed' || !['ramping', 'switched'].includes(now.state)) return
+    const rule = await readRecord<ReadRule>(this.#world.store, keys.reads(run.keyspace))
+    if (rule !== null && rule.value.workflow === run.uid && rule.value.moved > 0)
+      await this.stepBack(now, 0, `dimension tables are not kept in step: ${dimensions.because}`)
   }
 
   async #horizon(run: WorkflowRecord): Promise<void> {

@@ -29,6 +29,8 @@ export type Finding = {
 }
 
 export type PreconditionRequest = {
+  /** Uid of the run that asks; null: a run that is not there yet. */
+  readonly own: string | null
   readonly keyspace: KeyspaceRecord
   readonly branch: KeyspaceRecord
   readonly definitions: readonly { readonly definition: TopicDefinition; readonly topicUrl: string }[]

@@ -15,6 +15,7 @@ import type { Definition } from '../workflow/engine.ts'
 import { fleetsOf } from './branch-positions.ts'
 import { createVerb, planDualWrite } from './dualwrite-create.ts'
 import { cancelVerb, completeVerb } from './dualwrite-end.ts'
+import { dimensionStreams, restartStreams } from './dimension-streams.ts'
 import { dualwriteErrors } from './dualwrite-errors.ts'
 import { emergency, entryText, giveUpLeftOver, moveReads, oneStepAtATime, percentOf } from './dualwrite-ramp.ts'
 import type { StepRequest } from './dualwrite-ramp.ts'
@@ -33,6 +34,7 @@ export function dualwriteDefinition(world: DualWriteWorld): Definition {
     verbs: {
       create: (context) => createVerb(world, context),
       check: (context) => check(world, context),
+      start: (context) => start(world, context),
       validate: (context) => validate(world, context),
       ramp: (context) => ramp(world, context),
       tenant: (context) => tenant(world, context),
@@ -47,6 +49,18 @@ async function check(world: DualWriteWorld, context: ActionContext): Promise<voi
   const { keyspace, uid } = context.workflow
   const plan = await planDualWrite(world, keyspace, uid, specOf(context.workflow), context.signal)
   await context.say(...plan.lines, 'nothing stands in the way')
+}
+
+/** Of a hybrid run: streams that stopped, once what stopped them is mended. */
+async function start(world: DualWriteWorld, context: ActionContext): Promise<void> {
+  const { keyspace, name } = context.workflow
+  requireState(context, ['provisioned', 'dual-writing', 'filling', 'validating', 'ready', 'ramping', 'switched', 'holding'])
+  const { dryRun } = context.action.args as { dryRun?: boolean }
+  if (dryRun === true)
+    return context.say(`would take up again what stopped of ${(await dimensionStreams(world.store, context.workflow)).length} streams`)
+  const again = await restartStreams(context, context.workflow)
+  await context.journal(again.length === 0 ? 'start: no stream had stopped' : `start: streams of ${again.join(', ')} begin anew`)
+  await context.say(again.length === 0 ? `${keyspace}.${name}: no stream has stopped` : `streams of ${again.join(', ')} begin anew`)
 }
 
 /** Rungs one after the other; evidence is kept under the plan and definition that stood when the rung began. */

@@ -366,4 +366,11 @@ export const changeErrors = defineErrors('CHANGE', {
     why: 'two shards never share a schema',
     fix: 'name another schema in --target-server mysql://…/SCHEMA',
   },
+  gatesWrite: {
+    number: 58,
+    class: 'transient',
+    what: 'gates of {keyspace} still write: {gates}',
+    why: 'tables change sides only when no write of them is on its way',
+    fix: 'it is tried again by itself; a gate that is gone counts until its lease has ended, a transaction until it has',
+  },
 })

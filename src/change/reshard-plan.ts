@@ -150,7 +150,7 @@ export function differentTables(sources: readonly { name: string }[], schemas: r
 }
 
 /** Every table of the source has its place in the vschema, its columns are there, its ids come from a sequence. */
-function streamTables(
+export function streamTables(
   keyspace: string,
   schemas: readonly SchemaInfo[],
   definition: Vschema,

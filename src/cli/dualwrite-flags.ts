@@ -6,6 +6,7 @@ export const dualwriteVerbTexts = {
   show: 'all about it: coverage, evidence of each rung, fleets, journal',
   status: 'coverage, reads and the way back in a few lines',
   check: 'the preconditions again, all at once',
+  start: 'take up streams of dimension tables that have stopped',
   validate: 'compare both branches by the ladder L0–L6',
   ramp: 'move readers: a share of tenants, one tenant, or step by step',
   rollback: 'readers back to the old branch; no tenant goes back in time',

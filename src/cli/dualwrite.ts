@@ -90,6 +90,8 @@ function request(cli: CliContext, verb: string, flags: Flags): RequestBody<'act'
   switch (verb) {
     case 'check':
       return { id, verb, args: { dryRun } }
+    case 'start':
+      return { id, verb, args: { shards: [], dryRun } }
     case 'validate':
       return { id, verb, args: { rungs: rungsOf(text(flags, 'rung') ?? text(flags, 'rungs')) ?? [], dryRun } }
     case 'ramp': {
@@ -167,6 +169,7 @@ export function dualwriteLines(workflow: WorkflowView, run: DualWriteView, nowMs
   return [
     `${workflow.keyspace}.${workflow.name}  dualwrite  ${workflow.state}  → ${workflow.keyspace}@${run.toBranch} (${workflow.sourceShards.length} → ${workflow.targetShards.length} shards), ${run.bootstrap}, plan version ${run.planVersion}`,
     `  filled: ${ready}`,
+    ...dimensionLines(run.dimensions),
     `  reads: ${share(run.readsPercent)} on ${run.toBranch}${run.closing === null ? '' : `, a step to ${share(run.closing.toward === run.toBranch ? run.closing.toPercent : run.closing.fromPercent)} is under way`}${run.tenants.length === 0 ? '' : `, ${run.tenants.length} tenants by name`}`,
     `    last second: old ${readsText(run.reads.old)}; new ${readsText(run.reads.new)}${run.reads.baselineP95Ms === null ? '' : `; p95 before ${run.reads.baselineP95Ms.toFixed(1)} ms`}`,
     ...(auto === null
@@ -183,6 +186,15 @@ export function dualwriteLines(workflow: WorkflowView, run: DualWriteView, nowMs
     horizonLine(horizon, nowMs),
     ...(run.removeAtMs === null ? [] : [`  the old data goes in ${duration(Math.max(0, run.removeAtMs - nowMs))}`]),
     ...(workflow.next.length === 0 ? [] : [`  next: ${workflow.next.join(' | ')}`]),
+  ]
+}
+
+function dimensionLines(dimensions: DualWriteView['dimensions']): string[] {
+  if (dimensions === null) return []
+  const { state, because, rowsDone, rowsEstimated, tables } = dimensions
+  const rows = state === 'copying' ? `, ${count(rowsDone)} of about ${count(rowsEstimated)} rows` : ''
+  return [
+    `  dimension tables: ${state}${rows} (${because}): ${tables.map(({ table: name, merged }) => `${name}${merged ? ' merged' : ''}`).join(', ')}`,
   ]
 }
 

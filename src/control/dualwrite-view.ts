@@ -2,6 +2,7 @@
 import type { BranchView, DualWriteView, FleetView } from '../api/dualwrite-schemas.ts'
 import { readsOf, reportFreshMs } from '../change/dualwrite-figures.ts'
 import { dataOf, specOf } from '../change/dualwrite-spec.ts'
+import type { DualWriteData } from '../change/dualwrite-spec.ts'
 import { branchKeyspace, mainBranch, readSlots } from '../topology/dualwrite-records.ts'
 import type { FleetRecord, FleetReport, GateReads, ReadRule } from '../topology/dualwrite-records.ts'
 import { keys } from '../topology/keys.ts'
@@ -103,6 +104,7 @@ export function dualWriteView(view: TopologyView, workflow: WorkflowRecord): Dua
     planVersion,
     definitionDigest,
     coverage: data.coverage === undefined ? null : { ...data.coverage, tables: [...data.coverage.tables] },
+    dimensions: dimensionsView(data),
     ready:
       data.ready !== undefined &&
       data.ready !== null &&
@@ -143,9 +145,22 @@ export function dualWriteView(view: TopologyView, workflow: WorkflowRecord): Dua
   }
 }
 
+function dimensionsView({ dimensionTables, dimensions, dimensionsEndedAtMs }: DualWriteData): DualWriteView['dimensions'] {
+  if (dimensionTables === undefined) return null
+  return {
+    state: dimensionsEndedAtMs !== undefined ? 'ended' : (dimensions?.state ?? 'waiting'),
+    because: dimensionsEndedAtMs !== undefined ? 'clients write the new side' : (dimensions?.because ?? 'not looked at yet'),
+    rowsDone: dimensions?.rowsDone ?? 0,
+    rowsEstimated: dimensions?.rowsEstimated ?? 0,
+    landedAtMs: dimensions?.landedAtMs ?? null,
+    tables: dimensionTables.map(({ name, merge }) => ({ table: name, merged: merge !== undefined })),
+  }
+}
+
 export function nextOfDualWrite(workflow: WorkflowRecord, readsPercent: number): string[] {
   if (workflow.ended) return []
   const verb = (name: string): string => `shardwright DualWrite ${name} --keyspace ${workflow.keyspace} --workflow ${workflow.name}`
+  if (dataOf(workflow).dimensions?.state === 'failed' && workflow.state !== 'cancelling') return [verb('start'), verb('rollback')]
   switch (workflow.state) {
     case 'failed':
     case 'cancelling':

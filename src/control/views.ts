@@ -184,7 +184,7 @@ export class TopologyView {
       sourceShards: sources,
       targetShards: targets,
       serving: readsPercent >= 100 ? 'target' : readsPercent > 0 ? 'mixed' : 'source',
-      streams: [],
+      streams: this.all<StreamRecord>(keys.streamsOf(workflow.uid)).map((stream) => this.stream(stream)),
       vdiff: null,
       action,
       journal: workflow.journal,

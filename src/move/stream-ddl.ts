@@ -176,7 +176,15 @@ export class StreamDdl {
     const { record, source, targets, mergeWriter } = this.#options
     let known: ReadonlyMap<string, KnownTable> = new Map()
     for (const { meta, on } of targets) if (known.size === 0) known = await readKnown(meta, on)
-    const tables = await readSourceTables(source.meta, source.name, record.source.schema, moved, known, targets[0]?.meta.flavour, mergeWriter)
+    const tables = await readSourceTables(
+      source.meta,
+      source.name,
+      record.source.schema,
+      moved,
+      known,
+      targets[0]?.meta.flavour,
+      mergeWriter,
+    )
     if (known.size === 0) {
       const altered = tables.find(
         ({ plan }) => definedBefore !== null && definitionDifference(plan.definitions, definedBefore.get(plan.name)) !== null,
