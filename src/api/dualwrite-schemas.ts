@@ -30,6 +30,16 @@ export const BranchView = z.object({
 })
 export type BranchView = z.infer<typeof BranchView>
 
+export const BranchDeletion = z.object({
+  removed: z.boolean(),
+  /** Servers that we made, with their data. */
+  servers: z.array(z.string()),
+  /** Schemas that we made on servers where others stand too. */
+  schemas: z.array(z.string()),
+  /** Schemas on attached servers, which stay as they are. */
+  kept: z.array(z.string()),
+})
+
 export const CreateFleet = z.strictObject({
   keyspace: z.string(),
   branch: z.string().default('main'),

@@ -1,7 +1,7 @@
 /** Every request of the control API: method, path and the forms of what goes in and comes out. */
 import { CheckTopic, TopicCheckView } from './topic-schemas.ts'
 import { z } from 'zod'
-import { BranchView, CreateBranch, CreateFleet, FleetAct, FleetView } from './dualwrite-schemas.ts'
+import { BranchDeletion, BranchView, CreateBranch, CreateFleet, FleetAct, FleetView } from './dualwrite-schemas.ts'
 import { PlanRequest, PlanView } from './plan-schemas.ts'
 import {
   ActionRequest,
@@ -67,8 +67,8 @@ export const endpoints = {
     'DELETE',
     '/api/v1/keyspaces/:keyspace/branches/:branch',
     'remove a branch that nothing reads or writes',
-    null,
-    z.object({ removed: z.array(z.string()) }),
+    DeleteKeyspace,
+    BranchDeletion,
   ),
   createFleet: endpoint('POST', '/api/v1/fleets', 'make the fleet that fills a branch from a topic', CreateFleet, FleetView),
   listFleets: endpoint('GET', '/api/v1/fleets', 'all fleets', null, z.array(FleetView)),

@@ -16,6 +16,7 @@ import type { FleetRecord, ReadRule } from '../topology/dualwrite-records.ts'
 import { keys } from '../topology/keys.ts'
 import type { KeyspaceRecord, RoutingRecord, ServerRecord, ShardRecord } from '../topology/records.ts'
 import { initialRouting } from '../topology/routing.ts'
+import type { Store } from '../topology/store.ts'
 import { absent, listRecords, put, readRecord } from '../topology/typed.ts'
 import { dualwriteErrors } from './dualwrite-errors.ts'
 import { changeErrors } from './errors.ts'
@@ -115,8 +116,21 @@ export async function branchShards(world: Pick<World, 'store'>, keyspace: string
   return routing.value.components.flatMap((c) => c.serving.primary.flatMap((wanted) => shards.filter((shard) => shard.name === wanted)))
 }
 
-/** Removes a branch that nothing reads or writes, and the servers that we made for it (promise 12). */
-export async function deleteBranch(world: World, keyspace: string, branch: string): Promise<string[]> {
+/** What goes with a branch: servers that we made and on which nothing else stands, schemas that we made on others, with their data; `kept`: what stays. */
+export type BranchDeletion = {
+  readonly removed: boolean
+  readonly servers: string[]
+  readonly schemas: string[]
+  readonly kept: string[]
+}
+
+/** Removes a branch that nothing reads or writes, and the servers that we made for it (promise 12). @throws SW-DUALWRITE-023 where data would go unasked */
+export async function deleteBranch(
+  world: World,
+  keyspace: string,
+  branch: string,
+  { yes, dryRun }: { readonly yes: boolean; readonly dryRun: boolean },
+): Promise<BranchDeletion> {
   const { store } = world
   const name = branchKeyspace(keyspace, branch)
   const record = await readRecord<KeyspaceRecord>(store, keys.keyspace(name))
@@ -137,22 +151,40 @@ export async function deleteBranch(world: World, keyspace: string, branch: strin
       by: `fleet ${fleet.value.name} fills it`,
       fix: `shardwright fleet stop ${fleet.value.name}, then fleet delete`,
     })
-  return removeBranchRecords(world, name, record.version)
-}
-
-/** The last part of it: records, schemas on attached servers, servers of our own making. Repeatable. */
-export async function removeBranchRecords(world: World, name: string, version: number): Promise<string[]> {
-  const { store } = world
   const shards = await listRecords<ShardRecord>(store, keys.shards(name))
+  const going = await whatGoes(
+    store,
+    name,
+    shards.map((shard) => shard.value),
+  )
+  if (dryRun) return { removed: false, ...going }
+  const data = [...going.servers.map((id) => `server ${id}`), ...going.schemas.map((schema) => `schema ${schema}`)]
+  if (data.length > 0 && !yes) throw dualwriteErrors.deleteRemovesData({ keyspace, branch, what: data.join(', ') })
   const result = await store.commit(
-    [{ key: keys.keyspace(name), version }],
+    [{ key: keys.keyspace(name), version: record.version }],
     [keys.keyspace(name), keys.routing(name), ...shards.map((shard) => shard.key)].map((key) => ({ key, value: undefined })),
   )
   if (!result.ok) throw changeErrors.noKeyspace({ keyspace: name })
-  return removeShardPlaces(
+  await removeShardPlaces(
     world,
     shards.map((shard) => shard.value),
   )
+  return { removed: true, ...going }
+}
+
+/** Named before it is done, by what `removeShardPlaces` goes by. */
+async function whatGoes(store: Store, name: string, shards: readonly ShardRecord[]): Promise<Omit<BranchDeletion, 'removed'>> {
+  const others = (await listRecords<ShardRecord>(store, keys.allShards)).filter((shard) => !shard.key.startsWith(keys.shards(name)))
+  const servers = new Set<string>()
+  const [schemas, kept]: [string[], string[]] = [[], []]
+  for (const { serverId, schema, provisioned } of shards) {
+    const server = (await readRecord<ServerRecord>(store, keys.server(serverId)))?.value
+    const beside = others.filter(({ value }) => value.serverId === serverId)
+    if (beside.length === 0 && server?.provisioned !== false) servers.add(serverId)
+    else if (provisioned && !beside.some(({ value }) => value.schema === schema)) schemas.push(`${schema} on ${serverId}`)
+    else kept.push(`${schema} on ${serverId}`)
+  }
+  return { servers: [...servers], schemas, kept }
 }
 
 /** What stands on servers for shards that no record names any more. */

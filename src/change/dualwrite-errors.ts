@@ -155,4 +155,11 @@ export const dualwriteErrors = defineErrors('DUALWRITE', {
     why: 'Before shards merge, or a split is reversed, their fleet stops at one offset vector.',
     fix: 'See what its consumers report (shardwright fleet show {fleet}); then switch again. The fleet goes on meanwhile.',
   },
+  deleteRemovesData: {
+    number: 23,
+    class: 'user',
+    what: 'deleting {keyspace}@{branch} would remove {what}, with all data',
+    why: 'its rows can be had again only for as long as the topics hold all of their records',
+    fix: 'if that is meant: shardwright keyspace branch delete {keyspace}/{branch} --yes',
+  },
 })

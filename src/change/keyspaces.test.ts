@@ -8,7 +8,8 @@ import { keys } from '../topology/keys.ts'
 import { MemoryStore } from '../topology/memory.ts'
 import type { KeyspaceRecord, RoutingRecord, ServerRecord, ShardRecord } from '../topology/records.ts'
 import { initialRouting } from '../topology/routing.ts'
-import { put } from '../topology/typed.ts'
+import { listRecords, put, readRecord } from '../topology/typed.ts'
+import { deleteBranch } from './branches.ts'
 import { deleteKeyspace } from './keyspaces.ts'
 import type { World } from './servers.ts'
 
@@ -86,4 +87,27 @@ test('promise 12: a keyspace on an attached server is forgotten without more wor
   const done = await deleteKeyspace(w, 'theirs', { yes: false, dryRun: false })
   assert.deepEqual([done, removed], [{ removed: true, servers: [], kept: ['theirs on 127.0.0.1:3306'] }, []])
   assert.notEqual(await w.store.get(keys.server('attached')), null)
+})
+
+test('promise 12: a branch goes with its data only when that was said; what is its own to remove is named before', async () => {
+  const { world: w, removed } = await world()
+  const record = (await readRecord<KeyspaceRecord>(w.store, keys.keyspace('own')))!
+  const shards = (await listRecords<ShardRecord>(w.store, keys.shards('own'))).map(({ value }) => value)
+  await w.store.commit(
+    [],
+    [
+      put(keys.keyspace('own@wide'), { ...record.value, name: 'own@wide', branchOf: 'own', branch: 'wide' }),
+      put(keys.routing('own@wide'), initialRouting(['-80', '80-'])),
+      put(keys.server('made-3'), (await readRecord<ServerRecord>(w.store, keys.server('made-1')))!.value),
+      put(keys.shard('own@wide', '-80'), { ...shards[0]!, keyspace: 'own@wide', serverId: 'made-3' }),
+      put(keys.shard('own@wide', '80-'), { ...shards[1]!, keyspace: 'own@wide', serverId: 'attached', schema: 'x', provisioned: false }),
+    ],
+  )
+  const goes = { servers: ['made-3'], schemas: [], kept: ['x on attached'] }
+  assert.deepEqual(await deleteBranch(w, 'own', 'wide', { yes: false, dryRun: true }), { removed: false, ...goes })
+  await assert.rejects(deleteBranch(w, 'own', 'wide', { yes: false, dryRun: false }), (error) => isSwError(error, 'SW-DUALWRITE-023'))
+  assert.deepEqual(removed, [])
+  assert.notEqual(await w.store.get(keys.keyspace('own@wide')), null)
+  assert.deepEqual(await deleteBranch(w, 'own', 'wide', { yes: true, dryRun: false }), { removed: true, ...goes })
+  assert.deepEqual([removed, await w.store.get(keys.keyspace('own@wide'))], [['made-3'], null])
 })

@@ -1,8 +1,9 @@
 import type { Command } from 'commander'
 import type { BranchView } from '../api/dualwrite-schemas.ts'
 import type { CliContext } from './context.ts'
+import { goingLines, isMeant } from './deletion.ts'
 import { cliErrors } from './errors.ts'
-import { list, need, repeated, text } from './flags.ts'
+import { bool, list, need, repeated, text } from './flags.ts'
 import type { Flags } from './flags.ts'
 import { print } from './keyspace.ts'
 import { parseServerUrl } from './server-url.ts'
@@ -48,11 +49,19 @@ export function branchCommands(keyspace: Command, cli: CliContext): void {
   branch
     .command('delete <keyspace/branch>')
     .description('remove a branch that nothing reads or writes, and the servers that were made for it')
+    .option('--yes', 'the data of servers and schemas that were made for it is meant to go')
+    .option('--dry-run', 'say what would go, change nothing')
     .option('--format <format>', 'text | json')
     .action(async (name: string, flags: Flags) => {
       const [keyspaceName, branchName] = parts(name)
-      const { removed } = await cli.client().call('deleteBranch', { keyspace: keyspaceName, branch: branchName })
-      print(cli, flags, { removed }, () => [`branch ${name} is gone`, ...removed])
+      const dryRun = bool(flags, 'dryRun', false)
+      const call = (yes: boolean, dry: boolean) =>
+        cli.client().call('deleteBranch', { keyspace: keyspaceName, branch: branchName }, { yes, dryRun: dry })
+      const view = await call(await isMeant(cli, flags, `${keyspaceName}/${branchName}`, () => call(false, true)), dryRun)
+      print(cli, flags, view, () => [
+        dryRun ? `would remove branch ${name}` : `branch ${name} is gone`,
+        ...goingLines(view, dryRun ? 'would remove' : 'removed'),
+      ])
     })
 }
 

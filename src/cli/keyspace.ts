@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import type { KeyspaceView } from '../api/schemas.ts'
 import { branchCommands } from './branch.ts'
 import type { CliContext } from './context.ts'
+import { goingLines, isMeant } from './deletion.ts'
 import { cliErrors } from './errors.ts'
 import { bool, list, text } from './flags.ts'
 import type { Flags } from './flags.ts'
@@ -99,11 +100,11 @@ export function keyspaceCommands(program: Command, cli: CliContext): void {
     .option('--format <format>', 'text | json')
     .action(async (name: string, flags: Flags) => {
       const dryRun = bool(flags, 'dryRun', false)
-      const view = await cli.client().call('deleteKeyspace', { keyspace: name }, { yes: bool(flags, 'yes', false), dryRun })
+      const call = (yes: boolean, dry: boolean) => cli.client().call('deleteKeyspace', { keyspace: name }, { yes, dryRun: dry })
+      const view = await call(await isMeant(cli, flags, name, () => call(false, true)), dryRun)
       print(cli, flags, view, () => [
         dryRun ? `would forget keyspace ${name}` : `keyspace ${name} is forgotten`,
-        ...view.servers.map((server) => `${dryRun ? 'would remove' : 'removed'} server ${server}, with its data`),
-        ...view.kept.map((schema) => `schema ${schema} stays as it is`),
+        ...goingLines(view, dryRun ? 'would remove' : 'removed'),
       ])
     })
   program

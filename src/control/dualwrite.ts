@@ -50,9 +50,7 @@ export function dualWriteHandlers(world: World): Mine {
       return made
     },
     listBranches: (params) => branches(params['keyspace'] ?? ''),
-    async deleteBranch(params) {
-      return { removed: await deleteBranch(world, params['keyspace'] ?? '', params['branch'] ?? '') }
-    },
+    deleteBranch: (params, body) => deleteBranch(world, params['keyspace'] ?? '', params['branch'] ?? '', body),
     async createFleet(_params, body) {
       const fleet = await createFleet(whole, {
         keyspace: body.keyspace,

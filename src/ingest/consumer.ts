@@ -12,7 +12,8 @@ import { keys } from '../topology/keys.ts'
 import type { RoutingRecord } from '../topology/records.ts'
 import { put, readRecord, recordsOf } from '../topology/typed.ts'
 import { consumerDefaults, type ConsumerConfig, type ConsumerOptions } from './consumer-options.ts'
-import { FleetSession, viewOf } from './fleet-session.ts'
+import { FleetSession } from './fleet-session.ts'
+import { viewOf } from './error-view.ts'
 
 export class Consumer {
   readonly #options: ConsumerOptions

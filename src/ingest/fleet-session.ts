@@ -1,25 +1,26 @@
-// long: one object owns reader, partitions and lanes; what can be judged apart stands in decide.ts, record-router.ts, shard-lane.ts
 /**
- * One fleet as its record wants it, from one consumer: reads the partitions that it holds, routes their records, gives them to the lanes of every shard.
+ * One fleet as its record wants it, from one consumer: which partitions it holds, fenced on every shard before anything is read (`partition-reader.ts`), and the lanes
+ * that write.
  * A session ends, and another begins, when anything changes that it was built on: definition, topic, the shards that serve, the generation.
  */
 import { Wakeup } from '../base/wakeup.ts'
-import { isSwError, type SwError } from '../base/errors.ts'
+import { isSwError } from '../base/errors.ts'
 import type { FleetRecord, FleetReport } from '../topology/dualwrite-records.ts'
 import type { KeptLease } from '../topology/kept-lease.ts'
 import type { ErrorView } from '../topology/records.ts'
-import type { Topic, TopicBatch, TopicRecord } from '../topic/topic.ts'
+import type { Topic } from '../topic/topic.ts'
 import { connectConsumer, ingestAddressesOf } from './access.ts'
-import type { Chunk, Item } from './batch.ts'
 import { noIngestFailpoints, type IngestFailpoints } from './crash-points.ts'
 import { consumerDefaults, type ConsumerConfig, type ConsumerOptions } from './consumer-options.ts'
-import { decideVersion, fixVersion, gap, share } from './decide.ts'
+import { decideVersion, fixVersion, share } from './decide.ts'
 import { allTables, type TopicDefinition } from './definition.ts'
+import { viewOf } from './error-view.ts'
 import { ingestErrors } from './errors.ts'
 import { checkDefinition, readBranch, readTables, type Branch } from './fleet-plan.ts'
 import { reportOf } from './fleet-report.ts'
 import type { HeldPartition } from './held-partition.ts'
 import { PartitionLeases, type Acquired } from './partition-leases.ts'
+import { PartitionReader } from './partition-reader.ts'
 import { purgeOnce } from './purge-round.ts'
 import { RecordRouter } from './record-router.ts'
 import { ShardLane } from './shard-lane.ts'
@@ -35,17 +36,13 @@ export class FleetSession {
   readonly lanes: readonly (readonly ShardLane[])[]
   readonly held = new Map<number, HeldPartition>()
   fleet: FleetRecord
-  poison = 0
-  records = 0
   trouble: { error: ErrorView; atMs: number } | null = null
   readonly #failpoints: IngestFailpoints
   readonly #leases: PartitionLeases
-  readonly #router: RecordRouter
+  readonly #reader: PartitionReader
   readonly #bell = new Wakeup()
   readonly #stop = new AbortController()
   readonly #lease: KeptLease
-  /** Ends the read that is under way: positions have changed. */
-  #reread = new AbortController()
   #running: Promise<unknown>[] = []
   #reconciling: Promise<void> | null = null
   #draining = false
@@ -69,11 +66,24 @@ export class FleetSession {
     this.topic = parts.topic
     this.definition = parts.definition
     this.branch = parts.branch
-    this.#router = parts.router
     this.#lease = parts.lease
     this.#failpoints = parts.options.failpoints ?? noIngestFailpoints
     this.#leases = new PartitionLeases(parts.options.store, parts.fleet.name, parts.options.id)
     this.lanes = parts.branch.shards.map((_, shard) => Array.from({ length: Math.max(1, parts.fleet.writers) }, () => this.#lane(shard)))
+    this.#reader = new PartitionReader({
+      topic: parts.topic,
+      router: parts.router,
+      config: parts.config,
+      poison: parts.definition.poison,
+      shardNames: parts.branch.shards.map(({ name }) => name),
+      lanes: this.lanes,
+      laneOf: (shard, partition) => this.laneOf(shard, partition),
+      held: this.held,
+      fleet: () => this.fleet,
+      bell: this.#bell,
+      onTrouble: (error) => this.#troubled(error),
+      log: parts.options.log,
+    })
   }
 
   /** @throws what keeps the fleet from running: definition, topic, shards, tables */
@@ -117,6 +127,14 @@ export class FleetSession {
     return this.#stop.signal
   }
 
+  get records(): number {
+    return this.#reader.records
+  }
+
+  get poison(): number {
+    return this.#reader.poison
+  }
+
   /** What ended it, if anything did. */
   get failure(): unknown {
     return this.#failure?.error ?? null
@@ -128,7 +146,9 @@ export class FleetSession {
       this.#failure ??= { error }
       this.#bell.ring()
     }
-    this.#running = [...this.lanes.flat().map((lane) => lane.run(this.signal)), this.#read()].map((running) => running.catch(fail))
+    this.#running = [...this.lanes.flat().map((lane) => lane.run(this.signal)), this.#reader.run(this.signal)].map((running) =>
+      running.catch(fail),
+    )
   }
 
   /**
@@ -172,24 +192,24 @@ export class FleetSession {
       if (mine.get(partition) === epoch) continue
       this.options.log.warn({ fleet: this.fleet.name, partition }, 'the lease of a partition is not ours any more')
       this.held.delete(partition)
-      this.#again()
+      this.#reader.again()
       await Promise.all(this.lanes.map((_, shard) => this.laneOf(shard, partition).forget(partition)))
     }
   }
 
   /** Nothing is read: what is queued is written, and positions stand alike on all shards afterwards. */
   get quiet(): boolean {
-    return this.fleet.wanted !== 'running' || [...this.held.values()].every((held) => !this.#readable(held))
+    return this.fleet.wanted !== 'running' || [...this.held.values()].every((held) => !this.#reader.readable(held))
   }
 
   /** A new record of the same generation: hold, resume. */
   update(fleet: FleetRecord): void {
     this.fleet = fleet
-    this.#again()
+    this.#reader.again()
   }
 
   async close(): Promise<void> {
-    this.#reread.abort()
+    this.#reader.again()
     // What is read already is better written by us than read again by another.
     if (this.#lease.valid() && this.#failure === null)
       await Promise.race([Promise.all(this.lanes.flat().map((lane) => lane.drain(this.signal))), this.options.clock.sleep(1000)])
@@ -236,16 +256,16 @@ export class FleetSession {
         )
         held.readAt = next
         held.leaderEpoch = leaderEpoch
-        this.#again()
+        this.#reader.again()
       },
       onLost: (partition, epoch) => {
         const held = this.held.get(partition)
         if (held === undefined || (epoch <= held.epoch && epoch !== held.epoch)) return
         options.log.warn({ fleet: fleet.name, partition, epoch: String(epoch) }, 'another consumer has the partition')
         this.held.delete(partition)
-        this.#again()
+        this.#reader.again()
       },
-      onPoison: (item, error) => this.#poisoned(item.record, error),
+      onPoison: (item, error) => this.#reader.poisoned(item.record, error),
       onTrouble: (error) => this.#troubled(error),
       onWritten: () => this.#bell.ring(),
     })
@@ -304,7 +324,7 @@ export class FleetSession {
       error: null,
     })
     this.options.log.info({ fleet: this.fleet.name, partition, epoch: String(epoch), next: String(least.next) }, 'took a partition')
-    this.#again()
+    this.#reader.again()
   }
 
   /** Until the shard answers: no batch is built for a shard before its fence, and none for the others without it. */
@@ -328,145 +348,10 @@ export class FleetSession {
 
   async #release(partition: number): Promise<void> {
     this.held.delete(partition)
-    this.#again()
+    this.#reader.again()
     await Promise.all(this.lanes.map((_, shard) => this.laneOf(shard, partition).forget(partition)))
     await this.#failpoints.hit('lease.releasing')
     await this.#leases.release(partition)
-  }
-
-  #again(): void {
-    this.#reread.abort()
-    this.#bell.ring()
-  }
-
-  #readable(held: HeldPartition): boolean {
-    const holdAt = this.fleet.holdAt?.[String(held.partition)]
-    return held.state === 'running' && (holdAt === undefined || held.readAt < BigInt(holdAt))
-  }
-
-  async #read(): Promise<void> {
-    while (!this.signal.aborted && this.#failure === null) {
-      this.#reread = new AbortController()
-      const reading = [...this.held.values()].filter((held) => this.fleet.wanted === 'running' && this.#readable(held))
-      if (reading.length === 0) {
-        await this.#bell.wait(this.signal, 500)
-        continue
-      }
-      const signal = AbortSignal.any([this.signal, this.#reread.signal])
-      const positions = new Map(reading.map(({ partition, readAt, leaderEpoch }) => [partition, { offset: readAt, leaderEpoch }]))
-      try {
-        const batches = this.topic.read(positions, {
-          bytesMax: this.config.readBytesMax,
-          signal,
-          onTrouble: (error) => this.#troubled(error),
-        })
-        for await (const batch of batches) {
-          // What came after a position went back starts above it: taken, it would skip what lies between.
-          if (signal.aborted) break
-          this.#take(batch)
-          await this.#room(signal)
-          if (signal.aborted) break
-        }
-      } catch (error) {
-        if (!signal.aborted) this.#readFailed(error)
-      }
-    }
-  }
-
-  /** Backpressure by bytes: the next read is asked for when the lanes have taken what is here. */
-  async #room(signal: AbortSignal): Promise<void> {
-    const queued = (): number => this.lanes.flat().reduce((sum, lane) => sum + lane.queuedBytes, 0)
-    while (!signal.aborted && queued() > this.config.queuedBytesMax) await this.#bell.wait(signal, 200)
-  }
-
-  #take(batch: TopicBatch): void {
-    const records = Map.groupBy(batch.records, ({ partition }) => partition)
-    for (const [partition, held] of this.held) {
-      const logStart = batch.logStart.get(partition)
-      held.logStart = logStart ?? held.logStart
-      held.highWatermark = batch.highWatermark.get(partition) ?? held.highWatermark
-      const next = batch.next.get(partition)
-      if (next === undefined || held.state !== 'running' || next.offset <= held.readAt) continue
-      // Judged with what came in the same answer as the records (PROTOCOLS 4.7).
-      const missing = gap(held.readAt, logStart)
-      if (missing !== null) {
-        this.#stopPartition(held, this.#gapError(held, missing))
-        continue
-      }
-      this.#route(held, records.get(partition) ?? [], next)
-    }
-  }
-
-  #route(held: HeldPartition, records: readonly TopicRecord[], next: { offset: bigint; leaderEpoch: number }): void {
-    const { partition } = held
-    const holdAt = this.fleet.holdAt?.[String(partition)]
-    let to = holdAt !== undefined && BigInt(holdAt) < next.offset ? BigInt(holdAt) : next.offset
-    const items: Item[][] = this.lanes.map(() => [])
-    const bytes: number[] = this.lanes.map(() => 0)
-    for (const record of records) {
-      if (record.offset < held.readAt) continue
-      if (record.offset >= to) break
-      let routed: Map<number, Item>
-      try {
-        routed = this.#router.route(record, held.versions)
-      } catch (error) {
-        if (!this.#poisoned(record, error)) {
-          to = record.offset
-          break
-        }
-        // By the first shard, whatever shard it would have been: it cannot be routed.
-        routed = new Map([[0, { record, eventTimeMs: record.timestampMs, rows: [], dead: reasonOf(error) }]])
-      }
-      this.records++
-      for (const [shard, item] of routed) {
-        items[shard]?.push(item)
-        bytes[shard] = (bytes[shard] ?? 0) + 200 * (1 + item.rows.length) + (record.value?.length ?? 0)
-        if (item.dead === null) held.newestMs = Math.max(held.newestMs ?? 0, item.eventTimeMs)
-      }
-    }
-    if (to <= held.readAt) return
-    for (let shard = 0; shard < this.lanes.length; shard++) {
-      const chunk: Chunk = { partition, to, leaderEpoch: next.leaderEpoch, items: items[shard] ?? [], bytes: bytes[shard] ?? 0 }
-      this.laneOf(shard, partition).push(chunk)
-    }
-    held.readAt = to
-    held.leaderEpoch = next.leaderEpoch
-    if (!this.#readable(held)) this.#again()
-  }
-
-  /** True: it goes on as a dead letter. False: its partition stops there. */
-  #poisoned(record: TopicRecord, error: unknown): boolean {
-    this.poison++
-    if (this.definition.poison === 'dead-letter') return true
-    const held = this.held.get(record.partition)
-    const { partition, offset } = record
-    if (held !== undefined)
-      this.#stopPartition(held, ingestErrors.poison({ topic: this.topic.name, partition, offset, reason: reasonOf(error) }, error))
-    return false
-  }
-
-  #stopPartition(held: HeldPartition, error: SwError): void {
-    this.options.log.error({ fleet: this.fleet.name, partition: held.partition, err: error }, 'a partition stops')
-    held.state = 'stopped'
-    held.error = viewOf(error)
-    this.#again()
-  }
-
-  #gapError(held: HeldPartition, missing: { from: bigint; last: bigint }): SwError {
-    const { partition } = held
-    const behind = this.branch.shards.findIndex((_, shard) => this.laneOf(shard, partition).next(partition) === missing.from)
-    const shard = this.branch.shards[behind]?.name ?? 'one or more'
-    return ingestErrors.gap({ topic: this.topic.name, partition, shard, ...missing, logStart: missing.last + 1n })
-  }
-
-  #readFailed(error: unknown): void {
-    const held = isSwError(error) ? this.held.get(Number(error.params['partition'])) : undefined
-    if (isSwError(error, 'SW-TOPIC-001') && held !== undefined) {
-      const logStart = BigInt(String(error.params['logStart'] ?? held.readAt + 1n))
-      this.#stopPartition(held, this.#gapError(held, { from: held.readAt, last: logStart - 1n }))
-    } else if (isSwError(error, 'SW-TOPIC-004') && held !== undefined) this.#stopPartition(held, error)
-    else this.#failure ??= { error }
-    this.#bell.ring()
   }
 
   #troubled(error: unknown): void {
@@ -484,18 +369,4 @@ export class FleetSession {
       log.warn({ fleet: this.fleet.name, err: error }, 'purge is tried again later')
     })
   }
-}
-
-export function viewOf(error: unknown): ErrorView {
-  if (isSwError(error)) return { code: error.code, what: error.message, why: error.why, fix: error.fix }
-  return {
-    code: 'SW-INGEST',
-    what: reasonOf(error),
-    why: 'an error that this program did not foresee',
-    fix: 'the log of the consumer has it whole',
-  }
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

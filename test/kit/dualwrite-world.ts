@@ -34,6 +34,10 @@ const tables = [
   'CREATE TABLE detail (tenant BIGINT UNSIGNED NOT NULL, at BIGINT NOT NULL, from_partition INT UNSIGNED NOT NULL, from_offset BIGINT UNSIGNED NOT NULL, n BIGINT NOT NULL, PRIMARY KEY (tenant, at, from_partition, from_offset))',
 ]
 
+/** What the keyspace holds, and what fills it. */
+export type Shape = { readonly definitionFile: string; readonly tables: readonly string[] }
+export const standardShape: Shape = { definitionFile, tables }
+
 export type Reading = { readonly reads: number; readonly errors: string[]; readonly backwards: string[]; readonly slowestMs: number }
 
 export class DualWriteTestWorld implements AsyncDisposable {
@@ -42,6 +46,7 @@ export class DualWriteTestWorld implements AsyncDisposable {
   readonly newServer: TestServer
   readonly store: SqliteStore
   readonly topicUrl: string
+  readonly shape: Shape
   client!: ApiClient
   gatePort = 0
   secondGate: { process: ChildProcess; port: number } | null = null
@@ -52,7 +57,8 @@ export class DualWriteTestWorld implements AsyncDisposable {
   #gate!: Gate
   #producer!: TopicProducer
 
-  private constructor(dir: string, oldServer: TestServer, newServer: TestServer) {
+  private constructor(dir: string, oldServer: TestServer, newServer: TestServer, shape: Shape) {
+    this.shape = shape
     this.dir = dir
     this.oldServer = oldServer
     this.newServer = newServer
@@ -60,19 +66,19 @@ export class DualWriteTestWorld implements AsyncDisposable {
     this.topicUrl = `log://${dir}/events`
   }
 
-  static async start(flavour: 'mariadb' | 'mysql' = 'mariadb'): Promise<DualWriteTestWorld> {
+  static async start(flavour: 'mariadb' | 'mysql' = 'mariadb', shape: Shape = standardShape): Promise<DualWriteTestWorld> {
     const dir = join(processDir(), `dualwrite-${randomUUID().slice(0, 6)}`)
     mkdirSync(join(dir, 'logs'), { recursive: true })
     const options = { flavour, bufferPoolMb: 32, ...(flavour === 'mysql' ? { performanceSchema: true } : {}) }
     const [oldServer, newServer] = await Promise.all([testServer(options), testServer(options)])
-    const world = new DualWriteTestWorld(dir, oldServer, newServer)
+    const world = new DualWriteTestWorld(dir, oldServer, newServer, shape)
     await world.#build(flavour)
     return world
   }
 
   async #build(flavour: 'mariadb' | 'mysql'): Promise<void> {
     const admin = await mysql.createConnection({ ...this.oldServer.config, multipleStatements: true })
-    await admin.query(`CREATE DATABASE insights; USE insights; ${tables.join(';')}`)
+    await admin.query(`CREATE DATABASE insights; USE insights; ${this.shape.tables.join(';')}`)
     await admin.end()
     const port = await findPort(0)
     this.#control = await startControl({
@@ -109,11 +115,12 @@ export class DualWriteTestWorld implements AsyncDisposable {
     this.gatePort = (await this.#gate.start()).port
     await this.client.call('createUser', {}, { name: 'app', password: 'app' })
     await this.client.call('createKeyspace', {}, { name: 'insights', server: { ...this.oldServer.config, schema: 'insights' } })
+    const names = this.shape.tables.map((table) => /^CREATE TABLE (\w+)/.exec(table)?.[1] ?? '')
     const one = { column_vindexes: [{ column: 'tenant', name: 'hash' }] }
     await this.client.call(
       'applyVSchema',
       { keyspace: 'insights' },
-      { vschema: { sharded: true, vindexes: { hash: { type: 'hash' } }, tables: { stat: one, detail: one } } },
+      { vschema: { sharded: true, vindexes: { hash: { type: 'hash' } }, tables: Object.fromEntries(names.map((name) => [name, one])) } },
     )
     await createTopic(this.topicUrl, { partitions: 4 })
     this.#producer = await openProducer(this.topicUrl)
@@ -303,7 +310,7 @@ export class DualWriteTestWorld implements AsyncDisposable {
   }
 
   async fleet(): Promise<void> {
-    await this.client.call('createFleet', {}, { keyspace: 'insights', definition: definitionFile, topic: this.topicUrl })
+    await this.client.call('createFleet', {}, { keyspace: 'insights', definition: this.shape.definitionFile, topic: this.topicUrl })
   }
 
   async create(spec: object = {}, expectDone = true): Promise<ActionView> {
@@ -331,7 +338,7 @@ export class DualWriteTestWorld implements AsyncDisposable {
   }
 
   async act(
-    verb: 'validate' | 'ramp' | 'tenant' | 'rollback' | 'complete' | 'cancel',
+    verb: 'start' | 'check' | 'validate' | 'ramp' | 'tenant' | 'rollback' | 'complete' | 'cancel',
     args: object = {},
     expectDone = true,
   ): Promise<ActionView> {

@@ -1,0 +1,189 @@
+/**
+ * Reads the partitions that a consumer holds, judges each answer for gaps (PROTOCOLS 4.7), routes records and gives them to the lanes of every shard. A record that
+ * cannot be read stops its partition, or goes on as a dead letter. Who holds what, and what the fleet is to do, is the session's: it says `again` when that changed.
+ */
+import type { Wakeup } from '../base/wakeup.ts'
+import { isSwError, type SwError } from '../base/errors.ts'
+import type { Log } from '../base/log.ts'
+import type { FleetRecord } from '../topology/dualwrite-records.ts'
+import type { Topic, TopicBatch, TopicRecord } from '../topic/topic.ts'
+import type { Chunk, Item } from './batch.ts'
+import type { ConsumerConfig } from './consumer-options.ts'
+import { gap } from './decide.ts'
+import { ingestErrors } from './errors.ts'
+import type { HeldPartition } from './held-partition.ts'
+import type { RecordRouter } from './record-router.ts'
+import type { ShardLane } from './shard-lane.ts'
+import { reasonOf, viewOf } from './error-view.ts'
+
+export type PartitionReaderOptions = {
+  readonly topic: Topic
+  readonly router: RecordRouter
+  readonly config: Pick<ConsumerConfig, 'readBytesMax' | 'queuedBytesMax'>
+  readonly poison: 'stop' | 'dead-letter'
+  readonly shardNames: readonly string[]
+  /** By shard, then by writer. */
+  readonly lanes: readonly (readonly ShardLane[])[]
+  readonly laneOf: (shard: number, partition: number) => ShardLane
+  readonly held: ReadonlyMap<number, HeldPartition>
+  readonly fleet: () => FleetRecord
+  /** Rung when lanes have written, and when anything is to be looked at anew. */
+  readonly bell: Wakeup
+  readonly onTrouble: (error: unknown) => void
+  readonly log: Log
+}
+
+export class PartitionReader {
+  poison = 0
+  records = 0
+  readonly #options: PartitionReaderOptions
+  /** Ends the read that is under way: positions have changed. */
+  #reread = new AbortController()
+  #failure: { error: unknown } | null = null
+
+  constructor(options: PartitionReaderOptions) {
+    this.#options = options
+  }
+
+  again(): void {
+    this.#reread.abort()
+    this.#options.bell.ring()
+  }
+
+  readable(held: HeldPartition): boolean {
+    const holdAt = this.#options.fleet().holdAt?.[String(held.partition)]
+    return held.state === 'running' && (holdAt === undefined || held.readAt < BigInt(holdAt))
+  }
+
+  /** Until the signal ends it. @throws what reading again can not help */
+  async run(stop: AbortSignal): Promise<void> {
+    const { held: holding, topic, config, bell, onTrouble } = this.#options
+    while (!stop.aborted && this.#failure === null) {
+      this.#reread = new AbortController()
+      const reading = [...holding.values()].filter((held) => this.#options.fleet().wanted === 'running' && this.readable(held))
+      if (reading.length === 0) {
+        await bell.wait(stop, 500)
+        continue
+      }
+      const signal = AbortSignal.any([stop, this.#reread.signal])
+      const positions = new Map(reading.map(({ partition, readAt, leaderEpoch }) => [partition, { offset: readAt, leaderEpoch }]))
+      try {
+        const batches = topic.read(positions, {
+          bytesMax: config.readBytesMax,
+          signal,
+          onTrouble,
+        })
+        for await (const batch of batches) {
+          // What came after a position went back starts above it: taken, it would skip what lies between.
+          if (signal.aborted) break
+          this.#take(batch)
+          await this.#room(signal)
+          if (signal.aborted) break
+        }
+      } catch (error) {
+        if (!signal.aborted) this.#readFailed(error)
+      }
+    }
+    if (this.#failure !== null) throw this.#failure.error
+  }
+
+  /** Backpressure by bytes: the next read is asked for when the lanes have taken what is here. */
+  async #room(signal: AbortSignal): Promise<void> {
+    const { lanes, config, bell } = this.#options
+    const queued = (): number => lanes.flat().reduce((sum, lane) => sum + lane.queuedBytes, 0)
+    while (!signal.aborted && queued() > config.queuedBytesMax) await bell.wait(signal, 200)
+  }
+
+  #take(batch: TopicBatch): void {
+    const records = Map.groupBy(batch.records, ({ partition }) => partition)
+    for (const [partition, held] of this.#options.held) {
+      const logStart = batch.logStart.get(partition)
+      held.logStart = logStart ?? held.logStart
+      held.highWatermark = batch.highWatermark.get(partition) ?? held.highWatermark
+      const next = batch.next.get(partition)
+      if (next === undefined || held.state !== 'running' || next.offset <= held.readAt) continue
+      // Judged with what came in the same answer as the records (PROTOCOLS 4.7).
+      const missing = gap(held.readAt, logStart)
+      if (missing !== null) {
+        this.#stopPartition(held, this.#gapError(held, missing))
+        continue
+      }
+      this.#route(held, records.get(partition) ?? [], next)
+    }
+  }
+
+  #route(held: HeldPartition, records: readonly TopicRecord[], next: { offset: bigint; leaderEpoch: number }): void {
+    const { partition } = held
+    const { fleet, lanes, router, laneOf } = this.#options
+    const holdAt = fleet().holdAt?.[String(partition)]
+    let to = holdAt !== undefined && BigInt(holdAt) < next.offset ? BigInt(holdAt) : next.offset
+    const items: Item[][] = lanes.map(() => [])
+    const bytes: number[] = lanes.map(() => 0)
+    for (const record of records) {
+      if (record.offset < held.readAt) continue
+      if (record.offset >= to) break
+      let routed: Map<number, Item>
+      try {
+        routed = router.route(record, held.versions)
+      } catch (error) {
+        if (!this.poisoned(record, error)) {
+          to = record.offset
+          break
+        }
+        // By the first shard, whatever shard it would have been: it cannot be routed.
+        routed = new Map([[0, { record, eventTimeMs: record.timestampMs, rows: [], dead: reasonOf(error) }]])
+      }
+      this.records++
+      for (const [shard, item] of routed) {
+        items[shard]?.push(item)
+        bytes[shard] = (bytes[shard] ?? 0) + 200 * (1 + item.rows.length) + (record.value?.length ?? 0)
+        if (item.dead === null) held.newestMs = Math.max(held.newestMs ?? 0, item.eventTimeMs)
+      }
+    }
+    if (to <= held.readAt) return
+    for (let shard = 0; shard < lanes.length; shard++) {
+      const chunk: Chunk = { partition, to, leaderEpoch: next.leaderEpoch, items: items[shard] ?? [], bytes: bytes[shard] ?? 0 }
+      laneOf(shard, partition).push(chunk)
+    }
+    held.readAt = to
+    held.leaderEpoch = next.leaderEpoch
+    if (!this.readable(held)) this.again()
+  }
+
+  /** True: it goes on as a dead letter. False: its partition stops there. */
+  poisoned(record: TopicRecord, error: unknown): boolean {
+    this.poison++
+    const { topic } = this.#options
+    if (this.#options.poison === 'dead-letter') return true
+    const held = this.#options.held.get(record.partition)
+    const { partition, offset } = record
+    if (held !== undefined)
+      this.#stopPartition(held, ingestErrors.poison({ topic: topic.name, partition, offset, reason: reasonOf(error) }, error))
+    return false
+  }
+
+  #stopPartition(held: HeldPartition, error: SwError): void {
+    this.#options.log.error({ fleet: this.#options.fleet().name, partition: held.partition, err: error }, 'a partition stops')
+    held.state = 'stopped'
+    held.error = viewOf(error)
+    this.again()
+  }
+
+  #gapError(held: HeldPartition, missing: { from: bigint; last: bigint }): SwError {
+    const { partition } = held
+    const { shardNames, laneOf, topic } = this.#options
+    const behind = shardNames.findIndex((_, shard) => laneOf(shard, partition).next(partition) === missing.from)
+    const shard = shardNames[behind] ?? 'one or more'
+    return ingestErrors.gap({ topic: topic.name, partition, shard, ...missing, logStart: missing.last + 1n })
+  }
+
+  #readFailed(error: unknown): void {
+    const held = isSwError(error) ? this.#options.held.get(Number(error.params['partition'])) : undefined
+    if (isSwError(error, 'SW-TOPIC-001') && held !== undefined) {
+      const logStart = BigInt(String(error.params['logStart'] ?? held.readAt + 1n))
+      this.#stopPartition(held, this.#gapError(held, { from: held.readAt, last: logStart - 1n }))
+    } else if (isSwError(error, 'SW-TOPIC-004') && held !== undefined) this.#stopPartition(held, error)
+    else this.#failure ??= { error }
+    this.#options.bell.ring()
+  }
+}
