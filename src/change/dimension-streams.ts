@@ -33,15 +33,19 @@ export async function dimensionStreams(store: Store, run: Pick<WorkflowRecord, '
   return (await listRecords<StreamRecord>(store, keys.streamsOf(run.uid))).map((record) => record.value)
 }
 
-/** Begins the pass when its time has come; afterwards notes how far it is. Repeatable. */
-export async function tendDimensions(desk: Desk, run: WorkflowRecord): Promise<void> {
+/** Begins the pass when its time has come; afterwards notes how far it is. Repeatable. `positionsOf`: where the old shards stand. */
+export async function tendDimensions(
+  desk: Desk,
+  run: WorkflowRecord,
+  positionsOf: (store: Store, run: WorkflowRecord) => Promise<ShardVectors> = oldPositions,
+): Promise<void> {
   const { store, clock } = desk
   const { dimensionTables = [], dimensions, dimensionsEndedAtMs } = dataOf(run)
   if (dimensionTables.length === 0 || dimensionsEndedAtMs !== undefined) return
   const streams = await dimensionStreams(store, run)
   const atMs = clock.nowMs()
   if (streams.length === 0) {
-    const behind = await behindTheStart(store, run)
+    const behind = await behindTheStart(store, run, await positionsOf(store, run))
     if (behind !== null) return note(desk, run, { atMs, state: 'waiting', because: behind, rowsDone: 0, rowsEstimated: 0 })
     await begin(desk, run)
     return note(desk, run, { atMs, state: 'copying', because: 'every old shard is past the new start', rowsDone: 0, rowsEstimated: 0 })
@@ -88,17 +92,21 @@ export function judgeStreams(
 }
 
 /** Null: every old shard is at or past where the new fleets began (PROTOCOLS 4.13). */
-async function behindTheStart(store: Store, run: WorkflowRecord): Promise<string | null> {
+async function behindTheStart(store: Store, run: WorkflowRecord, at: ShardVectors): Promise<string | null> {
   const fresh = await fleetsOf(store, run.keyspace, specOf(run).toBranch)
   if (fresh.length === 0) return 'the second fleet'
   const starts = new Map<string, bigint>()
   for (const { topicId, startOffsets } of fresh)
     for (const [partition, offset] of Object.entries(startOffsets)) starts.set(`${topicId}/${partition}`, BigInt(offset))
   const shards = await branchShards({ store }, run.keyspace, 'main')
-  await using positions = new BranchPositions(store, shards, await fleetsOf(store, run.keyspace, 'main'))
-  const { at } = await positions.read()
   const behind = behindOf(new Map(shards.map(({ name }) => [name, starts])), at)
   return behind === null ? null : `old shards to be past the new start: ${behind}`
+}
+
+async function oldPositions(store: Store, run: WorkflowRecord): Promise<ShardVectors> {
+  const shards = await branchShards({ store }, run.keyspace, 'main')
+  await using positions = new BranchPositions(store, shards, await fleetsOf(store, run.keyspace, 'main'))
+  return (await positions.read()).at
 }
 
 /** One stream a source, in one commit; their uids follow from the run, so that it is done once. */

@@ -6,11 +6,7 @@ import type { Flags } from './flags.ts'
 
 const going = { servers: ['made-1'], schemas: ['app on made-2'], kept: ['x on 10.0.0.7:3306'] }
 
-async function asked(
-  answer: string | null,
-  flags: Record<string, unknown>,
-  what: typeof going = going,
-): Promise<{ meant: boolean; said: string[] }> {
+async function asked(answer: string | null, flags: Flags, what: typeof going = going): Promise<{ meant: boolean; said: string[] }> {
   const said: string[] = []
   const ask = answer === null ? null : (question: string) => (said.push(question), Promise.resolve(answer))
   const cli = { ask, err: (line: string) => said.push(line) } as unknown as CliContext

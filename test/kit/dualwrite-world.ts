@@ -35,7 +35,7 @@ const tables = [
 ]
 
 /** What the keyspace holds, and what fills it. */
-export type Shape = { readonly definitionFile: string; readonly tables: readonly string[] }
+export type Shape = { readonly definitionFile: string; readonly tables: readonly string[]; readonly durability?: 'full' }
 export const standardShape: Shape = { definitionFile, tables }
 
 export type Reading = { readonly reads: number; readonly errors: string[]; readonly backwards: string[]; readonly slowestMs: number }
@@ -69,7 +69,13 @@ export class DualWriteTestWorld implements AsyncDisposable {
   static async start(flavour: 'mariadb' | 'mysql' = 'mariadb', shape: Shape = standardShape): Promise<DualWriteTestWorld> {
     const dir = join(processDir(), `dualwrite-${randomUUID().slice(0, 6)}`)
     mkdirSync(join(dir, 'logs'), { recursive: true })
-    const options = { flavour, bufferPoolMb: 32, ...(flavour === 'mysql' ? { performanceSchema: true } : {}) }
+    const { durability } = shape
+    const options = {
+      flavour,
+      bufferPoolMb: 32,
+      ...(durability === undefined ? {} : { durability }),
+      ...(flavour === 'mysql' ? { performanceSchema: true } : {}),
+    }
     const [oldServer, newServer] = await Promise.all([testServer(options), testServer(options)])
     const world = new DualWriteTestWorld(dir, oldServer, newServer, shape)
     await world.#build(flavour)

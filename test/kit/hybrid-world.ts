@@ -9,7 +9,11 @@ import type { DualWriteTestWorld, Shape } from './dualwrite-world.ts'
 import { tenants } from './dualwrite-world.ts'
 import { hybridTables, patternsOfTenant } from './hybrid-definition.ts'
 
-export const hybridShape: Shape = { definitionFile: join(import.meta.dirname, 'hybrid-definition.ts'), tables: hybridTables }
+export const hybridShape: Shape = {
+  definitionFile: join(import.meta.dirname, 'hybrid-definition.ts'),
+  tables: hybridTables,
+  durability: 'full',
+}
 
 export type Entry = AsyncDisposable & { readonly kill: () => Promise<void>; readonly again: () => Promise<void> }
 
