@@ -9,7 +9,17 @@ import { chromium } from 'playwright-core'
 import type { BrowserContext, Page } from 'playwright-core'
 import { startFakeControl } from './kit/console-feed.ts'
 import type { FakeControl } from './kit/console-feed.ts'
-import { followingStream, fourShards, gate, keyspace, status, stream, switchedStatus, workflow } from './kit/console-status.ts'
+import {
+  dualWriteStatus,
+  followingStream,
+  fourShards,
+  gate,
+  keyspace,
+  status,
+  stream,
+  switchedStatus,
+  workflow,
+} from './kit/console-status.ts'
 
 const projectDir = join(import.meta.dirname, '..')
 const dir = join(projectDir, 'dist', 'console')
@@ -193,6 +203,43 @@ test('a switch, live: held, decided, done, with its report and what comes next',
     await page.getByRole('button', { name: `copy: ${command}` }).click()
     await page.locator('.commands button', { hasText: /^copied$/ }).waitFor()
     assert.equal(await page.evaluate('navigator.clipboard.readText()'), command)
+  })
+})
+
+test('a dual-write run, live: filled, copied beside, proven, ramped, stepped back, switched, held', { skip }, async () => {
+  const dimensions = {
+    state: 'copying',
+    because: 'the pass over - is under way',
+    rowsDone: 1200,
+    rowsEstimated: 5000,
+    landedAtMs: null,
+    tables: [{ table: 'city', merged: true }],
+  } as const
+  const filling = {
+    coverage: { atMs: 0, percent: null, readyAtMs: null, because: 'the old branch’s marks can not be read', lag: null, tables: [] },
+    dimensions: { ...dimensions, tables: [...dimensions.tables] },
+  }
+  const following = { ...filling.dimensions, state: 'following' as const, because: 'copied, and kept in step', landedAtMs: 1 }
+  const shown = (verdict: 'pass' | 'fail', counts = true) => ({
+    rung: 'L1' as const,
+    title: 'sums',
+    atMs: 1,
+    tookMs: 5,
+    verdict,
+    counts,
+    because: 'sums of 40 buckets',
+    numbers: {},
+    findings: [],
+  })
+  await opened(dualWriteStatus('filling', filling), async ({ page, control }) => {
+    const part = page.locator('[data-part="dual-write"]')
+    const says = (wanted: string): Promise<unknown> => part.getByText(wanted).first().waitFor()
+    const phase = async (name: string): Promise<string | null> => page.locator(`[data-phase="${name}"]`).getAttribute('data-state')
+    await says('the old branch’s marks can not be read')
+    // Promise 6: what is not known is no number.
+    assert.match(await text(page, '[data-part="dual-write"]'), /filled unknown .* lag unknown/)
+    assert.match(await text(page, '[data-part="dimensions"]'), /city: copying, 1,200 of about 5,000 rows \(the pass/)
+    assert.deepEqual(await page.locator('.commands code').allInnerTexts(), ['shardwright DualWrite show --keyspace app --workflow grow'])
   })
 })
 

@@ -1,4 +1,5 @@
 /** Statuses as control tells them, for tests of the page: a keyspace on its way from one shard to four. */
+import type { DualWriteView } from '../../src/api/dualwrite-schemas.ts'
 import type { GateView, KeyspaceView, StatusView, StreamView, WorkflowView } from '../../src/api/schemas.ts'
 
 export const fourShards = ['-40', '40-80', '80-c0', 'c0-']
@@ -192,4 +193,36 @@ export function switchedStatus(over: Partial<StatusView> = {}): StatusView {
     ],
     ...over,
   })
+}
+
+/** A dual-write run on its way to eight shards. */
+export function dualWriteStatus(
+  state: WorkflowView['state'],
+  run: Partial<DualWriteView> = {},
+  over: Partial<WorkflowView> = {},
+): StatusView {
+  const dualwrite: DualWriteView = {
+    toBranch: 'wide',
+    bootstrap: 'hybrid',
+    planVersion: 1,
+    definitionDigest: 'd',
+    coverage: { atMs: startMs, percent: 100, readyAtMs: startMs, because: 'the whole window is there', lag: '12', tables: [] },
+    dimensions: null,
+    ready: false,
+    readsPercent: 0,
+    closing: null,
+    tenants: [],
+    reads: { old: { reads: 900, errors: 0, p95Ms: 4 }, new: { reads: 0, errors: 0, p95Ms: 0 }, baselineP95Ms: 4 },
+    auto: null,
+    ramp: [],
+    watch: null,
+    evidence: [],
+    headroom: null,
+    horizon: { atMs: startMs, kind: 'open', untilMs: null, because: 'the old fleet runs' },
+    removeAtMs: null,
+    fleets: [],
+    ...run,
+  }
+  const next = [`shardwright DualWrite show --keyspace app --workflow grow`]
+  return status({ workflows: [workflow({ name: 'grow', kind: 'dualwrite', state, streams: [], next, dualwrite, ...over })] })
 }

@@ -4,6 +4,11 @@ import { json } from '../../src/ingest/json.ts'
 
 export const bucketMs = 500
 
+export const dualwriteTables = [
+  'CREATE TABLE stat (tenant BIGINT UNSIGNED NOT NULL, bucket BIGINT NOT NULL, calls BIGINT NOT NULL, seq BIGINT NOT NULL, PRIMARY KEY (tenant, bucket))',
+  'CREATE TABLE detail (tenant BIGINT UNSIGNED NOT NULL, at BIGINT NOT NULL, from_partition INT UNSIGNED NOT NULL, from_offset BIGINT UNSIGNED NOT NULL, n BIGINT NOT NULL, PRIMARY KEY (tenant, at, from_partition, from_offset))',
+]
+
 export default defineTopic({
   topic: 'events',
   version: 1,

@@ -22,6 +22,7 @@ import { findPort } from '../../src/local/find-port.ts'
 import { createTopic, openProducer, openTopic } from '../../src/topic/open.ts'
 import type { TopicProducer } from '../../src/topic/topic.ts'
 import { SqliteStore } from '../../src/topology/sqlite.ts'
+import { dualwriteTables } from './dualwrite-definition.ts'
 import { processDir, testServer } from './servers.ts'
 import type { TestServer } from './servers.ts'
 import { Final, until } from './until.ts'
@@ -29,14 +30,9 @@ import { Final, until } from './until.ts'
 export const definitionFile = join(import.meta.dirname, 'dualwrite-definition.ts')
 export const tenants = 40
 
-const tables = [
-  'CREATE TABLE stat (tenant BIGINT UNSIGNED NOT NULL, bucket BIGINT NOT NULL, calls BIGINT NOT NULL, seq BIGINT NOT NULL, PRIMARY KEY (tenant, bucket))',
-  'CREATE TABLE detail (tenant BIGINT UNSIGNED NOT NULL, at BIGINT NOT NULL, from_partition INT UNSIGNED NOT NULL, from_offset BIGINT UNSIGNED NOT NULL, n BIGINT NOT NULL, PRIMARY KEY (tenant, at, from_partition, from_offset))',
-]
-
 /** What the keyspace holds, and what fills it. */
 export type Shape = { readonly definitionFile: string; readonly tables: readonly string[]; readonly durability?: 'full' }
-export const standardShape: Shape = { definitionFile, tables }
+export const standardShape: Shape = { definitionFile, tables: dualwriteTables }
 
 export type Reading = { readonly reads: number; readonly errors: string[]; readonly backwards: string[]; readonly slowestMs: number }
 

@@ -8,6 +8,7 @@ export function DualWrite({ run, nowMs }: { run: DualWriteView; nowMs: number })
   return (
     <section class="part" data-part="dual-write">
       <Coverage run={run} nowMs={nowMs} />
+      <Dimensions run={run} />
       <Reads run={run} nowMs={nowMs} />
       <Evidence run={run} />
       <p class="muted" data-part="horizon">
@@ -32,6 +33,19 @@ function Coverage({ run, nowMs }: { run: DualWriteView; nowMs: number }) {
       </h4>
       <ProgressBar label={`the retention window that ${run.toBranch} holds: ${percent(share)}`} share={share} />
     </>
+  )
+}
+
+/** Of a hybrid run: what is copied beside the topic. */
+function Dimensions({ run }: { run: DualWriteView }) {
+  const { dimensions } = run
+  if (dimensions === null) return null
+  const { state, because, rowsDone, rowsEstimated, tables } = dimensions
+  return (
+    <p class={state === 'failed' ? 'bad' : 'muted'} data-part="dimensions">
+      dimension tables {tables.map(({ table }) => table).join(', ')}: {state}
+      {state === 'copying' && `, ${count(rowsDone)} of about ${count(rowsEstimated)} rows`} ({because})
+    </p>
   )
 }
 
