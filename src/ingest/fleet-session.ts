@@ -268,6 +268,7 @@ export class FleetSession {
       onPoison: (item, error) => this.#reader.poisoned(item.record, error),
       onTrouble: (error) => this.#troubled(error),
       onWritten: () => this.#bell.ring(),
+      isHeld: () => this.fleet.heldShard === shard.name,
     })
   }
 

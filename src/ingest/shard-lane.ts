@@ -50,6 +50,8 @@ export type LaneOptions = {
   readonly onPoison: (item: Item, error: Error) => boolean
   readonly onTrouble: (error: unknown) => void
   readonly onWritten: () => void
+  /** Nothing is written to this shard just now, as if it were down. */
+  readonly isHeld: () => boolean
 }
 
 type Slot = {
@@ -169,8 +171,9 @@ export class ShardLane {
 
   async #step(signal: AbortSignal): Promise<void> {
     const { clock, config } = this.#options
-    if (this.#queue.records > 0 || this.#queue.length > 0) return this.#writeSome(signal)
-    if (this.#lazyDue()) return this.#advance(signal)
+    const held = this.#options.isHeld()
+    if (!held && (this.#queue.records > 0 || this.#queue.length > 0)) return this.#writeSome(signal)
+    if (!held && this.#lazyDue()) return this.#advance(signal)
     if (this.#session !== null && clock.monotonicMs() - this.#usedAtMs >= config.pingMs) {
       this.#usedAtMs = clock.monotonicMs()
       await this.#session.connection.ping().catch(() => this.#disconnect())
@@ -182,6 +185,11 @@ export class ShardLane {
     const began = clock.monotonicMs()
     while (!signal.aborted) {
       const { records, length } = this.#queue
+      if (this.#options.isHeld()) {
+        if (clock.monotonicMs() - began >= config.pingMs) return
+        await this.#bell.wait(signal, Math.min(config.lazyMs, config.pingMs))
+        continue
+      }
       if (records >= config.batchRecords || (length > 0 && (this.#flushing || records === 0))) return
       if (length > 0 && clock.monotonicMs() - this.#queue.sinceMs >= config.lingerMs) return
       if (length === 0 && (this.#lazyDue() || clock.monotonicMs() - began >= config.pingMs)) return

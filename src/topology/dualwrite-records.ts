@@ -51,6 +51,8 @@ export type FleetRecord = {
   consumers: number
   /** Consumers stop writing a partition exactly there (PROTOCOLS 4.17, L4); null: nowhere. */
   holdAt: Offsets | null
+  /** Within a pause: nothing is written to this shard, as if it were down (L6). */
+  heldShard?: string
   /** A rung of the ladder holds it for a moment: who, and what was wanted before. Whoever leads after them puts it back. */
   paused?: { by: string; was: 'running' | 'held' | 'stopped' }
   /** Workflow that made it, or null. */

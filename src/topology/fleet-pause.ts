@@ -4,19 +4,23 @@
  */
 import type { FleetRecord } from './dualwrite-records.ts'
 
-export function pausedFleet(fleet: FleetRecord, by: string, change: Partial<Pick<FleetRecord, 'wanted' | 'holdAt'>>): FleetRecord {
+export function pausedFleet(
+  fleet: FleetRecord,
+  by: string,
+  change: Partial<Pick<FleetRecord, 'wanted' | 'holdAt' | 'heldShard'>>,
+): FleetRecord {
   const was = fleet.paused?.by === by ? fleet.paused.was : fleet.wanted
   return { ...fleet, ...change, paused: { by, was } }
 }
 
 /** As it was before the pause. */
 export function resumedFleet(fleet: FleetRecord): FleetRecord {
-  const { paused, ...rest } = fleet
+  const { paused, heldShard: _heldShard, ...rest } = fleet
   return paused === undefined ? fleet : { ...rest, wanted: paused.was, holdAt: null }
 }
 
 /** Without the pause: what is wanted from here on is somebody's decision. */
 export function decidedFleet(fleet: FleetRecord, wanted: FleetRecord['wanted']): FleetRecord {
-  const { paused: _paused, ...rest } = fleet
+  const { paused: _paused, heldShard: _heldShard, ...rest } = fleet
   return { ...rest, wanted, holdAt: null }
 }

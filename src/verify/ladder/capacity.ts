@@ -2,6 +2,9 @@
  * L6: what a branch sustains, by pause and drain on production's own records: the fleet is held for d seconds while producers write r a
  * second, then let go; if its backlog is gone after T seconds it took r·(d + T) in T, so it sustains w = r·(1 + d/T).
  *
+ * The new branch is measured once more with a shard down: after the pause nothing is written to one of its shards, and the others have to drain
+ * beside it. Records that wait for that shard take a consumer's memory, which is bounded; where the others do not get on, one shard's failure is the branch's.
+ *
  * E = (w_new/w_old)/(N_new/N_old) is the scaling efficiency. The word `linear` is refused below 0.9; below 1.3 × r the branch has no headroom and
  * the rung fails.
  */
@@ -29,7 +32,7 @@ export type Drain =
       readonly w: number
       readonly backlog: bigint
     }
-  | { readonly ok: false; readonly because: string }
+  | { readonly ok: false; readonly because: string; /** Let go, and not drained in time. */ readonly stalled?: true }
 
 export async function judgeCapacity(world: LadderWorld): Promise<Judged> {
   const fresh = await pauseAndDrain(
@@ -43,7 +46,29 @@ export async function judgeCapacity(world: LadderWorld): Promise<Judged> {
     world.old,
     world.pairs.map((pair) => pair.old),
   )
-  return judgeFigures(fresh, old, world.new.shards.length, world.old.shards.length)
+  const figures = judgeFigures(fresh, old, world.new.shards.length, world.old.shards.length)
+  const [down] = world.new.shards
+  if (down === undefined || world.new.shards.length < 2) return figures
+  const without = await pauseAndDrain(
+    world,
+    world.new,
+    world.pairs.map((pair) => pair.new),
+    down.shard,
+  )
+  return withShardDown(figures, down.shard, without)
+}
+
+/** What was found without it stands; that the others stall beside a shard that is down fails. */
+export function withShardDown(figures: Judged, shard: string, drain: Drain): Judged {
+  const numbers = { ...figures.numbers, shardDown: shard, eventsPerSecondWithShardDown: drain.ok ? round(drain.w) : null }
+  if (drain.ok) return { ...figures, numbers, because: `${figures.because}; with ${shard} down the others sustain ${round(drain.w)}/s` }
+  const stalled = figures.verdict === 'pass' && drain.stalled === true
+  return {
+    ...figures,
+    numbers,
+    verdict: stalled ? 'fail' : figures.verdict,
+    because: `${figures.because}; with ${shard} down: ${drain.because}`,
+  }
 }
 
 export function judgeFigures(fresh: Extract<Drain, { ok: true }>, old: Drain, shardsNew: number, shardsOld: number): Judged {
@@ -72,16 +97,17 @@ export function judgeFigures(fresh: Extract<Drain, { ok: true }>, old: Drain, sh
   return judged('pass', text, numbers)
 }
 
-async function pauseAndDrain(world: LadderWorld, side: BranchSide, fleets: readonly FleetRecord[]): Promise<Drain> {
+/** `down`: this shard is written again only when the others have drained. */
+async function pauseAndDrain(world: LadderWorld, side: BranchSide, fleets: readonly FleetRecord[], down?: string): Promise<Drain> {
   const { clock, options } = world
   const lagNow = async (sinceMs: number): Promise<{ at: Map<string, bigint>; end: Map<string, bigint>; lag: bigint }> => {
-    const at = least(await readApplied(world, side, fleets, sinceMs))
+    const applied = await readApplied(world, side, fleets, sinceMs)
+    const at = least(new Map([...applied].filter(([shard]) => shard !== down)))
     const end = await topicEnds(world)
     return { at, end, lag: short(at, end) }
   }
   const before = await lagNow(clock.nowMs() - reportMs)
   let heldAtMs = 0
-  let releasedAtMs = 0
   let r = 0
   let backlog = 0n
   const rSince = { atMs: clock.monotonicMs(), end: before.end }
@@ -95,25 +121,27 @@ async function pauseAndDrain(world: LadderWorld, side: BranchSide, fleets: reado
     const last = await lagNow(askedMs)
     backlog = last.lag
     r = grown(rSince.end, last.end) / ((clock.monotonicMs() - rSince.atMs) / 1000)
+    if (r <= 0) return { ok: false, because: 'producers wrote nothing while the fleet was held' }
+    if (backlog <= 0n) return { ok: false, because: 'no backlog grew while it was held' }
+    if (down === undefined) await resumeFleets(world, fleets)
+    else for (const fleet of fleets) await pauseFleet(world, fleet.name, { wanted: 'running', heldShard: down })
+    const releasedAtMs = clock.monotonicMs()
+    // As far behind as it ordinarily is, between a fifth of a second and a whole one.
+    const caughtUp = BigInt(Math.ceil(Math.min(r, Math.max(r / 5, Number(before.lag)))))
+    for (;;) {
+      world.signal.throwIfAborted()
+      const now = await lagNow(clock.nowMs() - reportMs)
+      const drainedMs = clock.monotonicMs() - releasedAtMs
+      if (now.lag <= caughtUp) {
+        const heldMs = releasedAtMs - heldAtMs
+        return { ok: true, heldMs, drainedMs, r, w: r * (1 + heldMs / drainedMs), backlog }
+      }
+      if (drainedMs > options.drainMsMax)
+        return { ok: false, because: `its backlog of ${backlog} was not drained within ${options.drainMsMax} ms`, stalled: true }
+      await clock.sleep(50, world.signal)
+    }
   } finally {
     await resumeFleets(world, fleets)
-    releasedAtMs = clock.monotonicMs()
-  }
-  if (r <= 0) return { ok: false, because: 'producers wrote nothing while the fleet was held' }
-  if (backlog <= 0n) return { ok: false, because: 'no backlog grew while it was held' }
-  // As far behind as it ordinarily is, between a fifth of a second and a whole one.
-  const caughtUp = BigInt(Math.ceil(Math.min(r, Math.max(r / 5, Number(before.lag)))))
-  for (;;) {
-    world.signal.throwIfAborted()
-    const now = await lagNow(clock.nowMs() - reportMs)
-    const drainedMs = clock.monotonicMs() - releasedAtMs
-    if (now.lag <= caughtUp) {
-      const heldMs = releasedAtMs - heldAtMs
-      return { ok: true, heldMs, drainedMs, r, w: r * (1 + heldMs / drainedMs), backlog }
-    }
-    if (drainedMs > options.drainMsMax)
-      return { ok: false, because: `its backlog of ${backlog} was not drained within ${options.drainMsMax} ms` }
-    await clock.sleep(50, world.signal)
   }
 }
 

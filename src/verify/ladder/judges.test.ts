@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { DDSketch } from '../../ingest/ddsketch.ts'
-import { judgeFigures } from './capacity.ts'
+import { judgeFigures, withShardDown } from './capacity.ts'
 import { judgeTimes } from './latency.ts'
 import { replayable, shapeOf } from './replay.ts'
 import type { Answer } from './replay.ts'
@@ -72,6 +72,17 @@ describe('L6', () => {
     const alone = judgeFigures(drain(1000, 6000), { ok: false, because: 'x' }, 8, 4)
     assert.equal(alone.numbers['scaling'], 'not known')
     assert.equal(alone.numbers['efficiency'], null)
+  })
+  test('with a shard down: the others’ figure is told; that they stall beside it fails, that it could not be measured does not', () => {
+    const figures = judgeFigures(drain(1000, 6000), drain(1000, 3000), 8, 4)
+    const without = withShardDown(figures, '-20', drain(1000, 5000))
+    assert.deepEqual([without.verdict, without.numbers['eventsPerSecondWithShardDown']], ['pass', 5000])
+    assert.match(without.because, /with -20 down the others sustain 5000\/s/)
+    const stalled = withShardDown(figures, '-20', { ok: false, because: 'its backlog was not drained', stalled: true })
+    assert.deepEqual([stalled.verdict, stalled.numbers['eventsPerSecondWithShardDown']], ['fail', null])
+    assert.equal(withShardDown(figures, '-20', { ok: false, because: 'producers wrote nothing' }).verdict, 'pass')
+    const worse = judgeFigures(drain(1000, 1200), drain(1000, 3000), 8, 4)
+    assert.equal(withShardDown(worse, '-20', drain(1000, 5000)).verdict, 'fail', 'what failed before does not pass by it')
   })
 })
 

@@ -250,10 +250,15 @@ for (const flavour of flavours())
         assert.notEqual(evidence.verdict, 'unknown', evidence.because)
         assert.ok(Number(evidence.numbers['newEventsPerSecond']) > Number(evidence.numbers['eventsPerSecond']))
         assert.match(String(evidence.numbers['scaling']), /linear|not known/)
+        assert.match(evidence.because, /with \S+ down the others sustain/)
+        assert.ok(Number(evidence.numbers['eventsPerSecondWithShardDown']) > Number(evidence.numbers['eventsPerSecond']))
       } finally {
         stop.abort()
         await producing
       }
-      assert.equal((await readRecord<FleetRecord>(world.store, keys.fleet('app@wide')))!.value.wanted, 'running')
+      const fleet = (await readRecord<FleetRecord>(world.store, keys.fleet('app@wide')))!.value
+      assert.deepEqual([fleet.wanted, fleet.heldShard, fleet.paused], ['running', undefined, undefined])
+      // The shard that was held takes what came meanwhile.
+      await world.untilCaughtUp('main', 'wide')
     })
   })

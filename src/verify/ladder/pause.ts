@@ -11,7 +11,7 @@ const triesMax = 20
 export async function pauseFleet(
   world: LadderWorld,
   name: string,
-  change: Partial<Pick<FleetRecord, 'wanted' | 'holdAt'>>,
+  change: Partial<Pick<FleetRecord, 'wanted' | 'holdAt' | 'heldShard'>>,
   from?: FleetRecord['wanted'],
 ): Promise<void> {
   await updateRecord<FleetRecord>(world.store, keys.fleet(name), (current) =>
