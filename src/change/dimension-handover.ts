@@ -18,7 +18,7 @@ import { dimensionStreams, endStreams } from './dimension-streams.ts'
 import { branchShards } from './branches.ts'
 import { changeRun } from './dualwrite-record.ts'
 import type { Desk } from './dualwrite-record.ts'
-import { dataOf } from './dualwrite-spec.ts'
+import { dataOf, specOf } from './dualwrite-spec.ts'
 import { withServer } from './servers.ts'
 import { holdAllWrites, letAllWritesGo } from './write-hold.ts'
 
@@ -30,6 +30,8 @@ export async function handOverDimensions(desk: Desk, run: WorkflowRecord): Promi
   const { dimensionTables = [], dimensionsEndedAtMs, oldShards = [] } = dataOf(run)
   if (dimensionTables.length === 0) return
   if (dimensionsEndedAtMs === undefined) {
+    // Nobody is kept waiting for streams that are far behind, or for a mover that is away.
+    await drain(desk, run)
     await holdAllWrites(desk, run.keyspace)
     try {
       await drain(desk, run)
@@ -42,7 +44,8 @@ export async function handOverDimensions(desk: Desk, run: WorkflowRecord): Promi
       throw error
     }
   }
-  await endStreams(desk, run, oldShards)
+  const fresh = await branchShards(desk, run.keyspace, specOf(run).toBranch).catch(() => [])
+  await endStreams(desk, run, [...oldShards, ...fresh])
 }
 
 async function drain(desk: Desk, run: WorkflowRecord): Promise<void> {

@@ -78,6 +78,15 @@ test('rule 13: the pass does not begin before every old shard is past the new st
   assert.equal((await dimensionStreams(store, { uid: 'u' })).length, 1)
 })
 
+test('promise 12: a run that is being cancelled begins no stream, though it was looked at before', async () => {
+  const { desk, store, run } = await hybrid()
+  await updateRecord<WorkflowRecord>(store, keys.workflow('insights', 'grow'), (now) =>
+    now === null ? null : { ...now, state: 'cancelling' },
+  )
+  await tendDimensions(desk, run, at(100n))
+  assert.deepEqual(await dimensionStreams(store, run), [])
+})
+
 test('rule 13: not ready before the pass has landed, nor when a stream has stopped or nobody reports of it', async () => {
   const { desk, store, run, again } = await hybrid()
   await refreshPlan(desk, run)

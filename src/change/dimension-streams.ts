@@ -10,14 +10,14 @@
  */
 import { bumpControlMarker } from '../binlog/control-schema.ts'
 import { keyRangesIntersect, parseKeyRange } from '../keyspace/key-range.ts'
-import { forgetStreams } from '../move/tables.ts'
+import { ensureMoveTables, forgetStreams } from '../move/tables.ts'
 import { behindOf } from '../switch/ramp.ts'
 import type { ShardVectors, Vector } from '../switch/ramp.ts'
 import { settled } from '../switch/settled.ts'
 import { keys } from '../topology/keys.ts'
 import type { ShardRecord, ShardRef, StreamRecord, StreamReport } from '../topology/records.ts'
 import type { Put, Store } from '../topology/store.ts'
-import { absent, listRecords, put, updateRecord } from '../topology/typed.ts'
+import { absent, listRecords, put, readRecord, updateRecord } from '../topology/typed.ts'
 import { workflowErrors } from '../workflow/errors.ts'
 import type { WorkflowRecord } from '../workflow/records.ts'
 import { BranchPositions, fleetsOf } from './branch-positions.ts'
@@ -47,7 +47,7 @@ export async function tendDimensions(
   if (streams.length === 0) {
     const behind = await behindTheStart(store, run, await positionsOf(store, run))
     if (behind !== null) return note(desk, run, { atMs, state: 'waiting', because: behind, rowsDone: 0, rowsEstimated: 0 })
-    await begin(desk, run)
+    if (!(await begin(desk, run))) return
     return note(desk, run, { atMs, state: 'copying', because: 'every old shard is past the new start', rowsDone: 0, rowsEstimated: 0 })
   }
   const reports = (await listRecords<StreamReport>(store, keys.reportsOf(run.uid))).map((record) => record.value)
@@ -109,9 +109,11 @@ async function oldPositions(store: Store, run: WorkflowRecord): Promise<ShardVec
   return (await positions.read()).at
 }
 
-/** One stream a source, in one commit; their uids follow from the run, so that it is done once. */
-async function begin(desk: Desk, run: WorkflowRecord): Promise<void> {
+/** One stream a source, in one commit with the run as it stands: their uids follow from it, and a run that is being cancelled begins none. */
+async function begin(desk: Desk, run: WorkflowRecord): Promise<boolean> {
   const { store, leadership } = desk
+  const standing = await readRecord<WorkflowRecord>(store, keys.workflow(run.keyspace, run.name))
+  if (standing === null || standing.value.uid !== run.uid || standing.value.ended || standing.value.state === 'cancelling') return false
   const { dimensionTables = [] } = dataOf(run)
   const old = await branchShards({ store }, run.keyspace, 'main')
   const fresh = await branchShards({ store }, run.keyspace, specOf(run).toBranch)
@@ -138,10 +140,11 @@ async function begin(desk: Desk, run: WorkflowRecord): Promise<void> {
   }))
   const placed = streams.map((stream) => ({ key: keys.stream(run.uid, stream.uid), stream }))
   const result = await store.commit(
-    [...placed.map(({ key }) => absent(key)), leadership.fence],
+    [...placed.map(({ key }) => absent(key)), { key: standing.key, version: standing.version }, leadership.fence],
     placed.map(({ key, stream }) => put(key, stream)),
   )
   if (!result.ok && result.conflicts.includes(leadership.fence.key)) throw workflowErrors.notLeader()
+  return result.ok
 }
 
 async function note(desk: Desk, run: WorkflowRecord, dimensions: Dimensions): Promise<void> {
@@ -214,8 +217,9 @@ export function joinVectors(a: ShardVectors, b: ShardVectors): Map<string, Vecto
 /** Records first, by which movers stop; then their rows, after which a mover that still writes keeps nothing (1.7). Repeatable. */
 export async function endStreams(desk: Desk, run: WorkflowRecord, shards: readonly ShardRecord[]): Promise<void> {
   const { store, leadership } = desk
-  if ((dataOf(run).dimensionTables ?? []).length === 0) return
+  const { dimensionTables = [], dimensions } = dataOf(run)
   const streams = await dimensionStreams(store, run)
+  if (dimensionTables.length === 0 || (streams.length === 0 && (dimensions === undefined || dimensions.state === 'waiting'))) return
   const puts: Put[] = streams.flatMap(({ uid }) => [
     { key: keys.stream(run.uid, uid), value: undefined },
     { key: keys.report(run.uid, uid), value: undefined },
@@ -227,5 +231,14 @@ export async function endStreams(desk: Desk, run: WorkflowRecord, shards: readon
     ...shards.map(({ serverId }) => serverId),
     ...streams.flatMap((stream) => [stream.source, ...stream.targets]).map(({ serverId }) => serverId),
   ])
-  await settled([...servers].map((id) => withServer(store, id, 'admin', (connection) => forgetStreams(connection, run.uid))))
+  await settled(
+    [...servers].map(async (id) => {
+      // With a server of ours that is gone all went that stood there.
+      if ((await store.get(keys.server(id))) === null) return
+      await withServer(store, id, 'admin', async (connection) => {
+        await ensureMoveTables(connection)
+        await forgetStreams(connection, run.uid)
+      })
+    }),
+  )
 }

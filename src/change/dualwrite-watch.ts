@@ -38,7 +38,6 @@ const horizonEveryMs = 2000
 const headroomEveryMs = 5000
 const leftOverEveryMs = 2000
 const retryMs = 3000
-const dimensionsEveryMs = 300
 /** Beside the newest buckets of each table, so many of the others are compared at each look. */
 const olderBuckets = 60
 /** Tenants wait a little longer rather than go back in time. */
@@ -100,7 +99,9 @@ class RunWatch {
     this.#task('left over', leftOverEveryMs, () => this.#leftOver(run))
     const state = stateOf(run)
     // Also while holding: rolled back, the old side must have everything, and until the end clients write there.
-    if (dataOf(run).dimensionTables !== undefined) this.#task('dimensions', dimensionsEveryMs, () => this.#dimensions(run))
+    const { dimensionTables, dimensions } = dataOf(run)
+    if (dimensionTables !== undefined)
+      this.#task('dimensions', dimensions?.state === 'following' ? coverageEveryMs : beginsEveryMs, () => this.#dimensions(run))
     if (state === 'holding') {
       this.#task('horizon', horizonEveryMs, () => this.#horizon(run))
       if (this.#world.clock.nowMs() >= (dataOf(run).removeAtMs ?? Infinity))
