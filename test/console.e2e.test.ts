@@ -239,6 +239,32 @@ test('a dual-write run, live: filled, copied beside, proven, ramped, stepped bac
     // Promise 6: what is not known is no number.
     assert.match(await text(page, '[data-part="dual-write"]'), /filled unknown .* lag unknown/)
     assert.match(await text(page, '[data-part="dimensions"]'), /city: copying, 1,200 of about 5,000 rows \(the pass/)
+    assert.deepEqual([await phase('provisioned'), await phase('filling'), await phase('ready')], ['done', 'current', 'pending'])
+    control.tell(dualWriteStatus('validating', { dimensions: following, evidence: [shown('pass', false)] }))
+    await says('pass, of an older plan')
+    assert.match(await text(page, '[data-part="dimensions"]'), /city: following/)
+    const auto = { state: 'running', nextStepAtMs: 0, why: null }
+    control.tell(
+      dualWriteStatus('ramping', { dimensions: following, evidence: [shown('pass')], readsPercent: 25, auto }, { serving: 'mixed' }),
+    )
+    await page.locator('[data-part="dual-write"] [role="progressbar"][aria-valuenow="25"]').waitFor()
+    assert.match(await text(page, '.sides'), /serves in part.*serves in part/)
+    assert.equal(await phase('ramping'), 'current')
+    const back = { state: 'stepped back', nextStepAtMs: 0, why: 'the branches differ (L1)' }
+    control.tell(dualWriteStatus('validating', { dimensions: following, evidence: [shown('fail')], auto: back }))
+    await says('automatic: stepped back, the branches differ (L1)')
+    assert.equal(await page.locator('[data-part="dual-write"] td.bad').innerText(), 'fail')
+    control.tell(
+      dualWriteStatus('switched', { dimensions: following, readsPercent: 100, evidence: [shown('pass')] }, { serving: 'target' }),
+    )
+    await page.locator('[data-part="dual-write"] [role="progressbar"][aria-valuenow="100"]').nth(1).waitFor()
+    const horizon = { atMs: 0, kind: 'until', untilMs: status().nowMs + 3_600_000, because: 'the old data is removed then' }
+    control.tell(dualWriteStatus('holding', { readsPercent: 100, horizon }, { serving: 'target' }))
+    await says('the old data is removed then')
+    assert.match(await text(page, '[data-part="horizon"]'), /way back: (59|60|1 h)/)
+    const failed = { ...following, state: 'failed' as const, because: 'the stream of - has failed: SW-MOVE-034' }
+    control.tell(dualWriteStatus('ramping', { dimensions: failed, readsPercent: 5 }))
+    await page.locator('[data-part="dimensions"].bad').waitFor()
     assert.deepEqual(await page.locator('.commands code').allInnerTexts(), ['shardwright DualWrite show --keyspace app --workflow grow'])
   })
 })

@@ -224,6 +224,8 @@ export async function endStreams(desk: Desk, run: WorkflowRecord, shards: readon
     { key: keys.stream(run.uid, uid), value: undefined },
     { key: keys.report(run.uid, uid), value: undefined },
   ])
+  for (const prefix of [keys.vdiffsOf(run.uid), keys.vdiffReportsOf(run.uid)])
+    for (const key of (await store.list(prefix)).entries.keys()) puts.push({ key, value: undefined })
   const result = await store.commit([leadership.fence], [...puts, { key: keys.pace(run.uid), value: undefined }])
   if (!result.ok) throw workflowErrors.notLeader()
   // Not from the streams alone: an attempt before this one may have removed their records and died.

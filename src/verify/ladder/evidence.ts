@@ -11,7 +11,7 @@ export type Verdict = 'pass' | 'fail' | 'unknown'
 export const rungTitles: Readonly<Record<Rung, string>> = {
   L0: 'offset ranges chain, and their sum is end − start',
   L1: 'counts and sums of additive columns, by bucket and hash range',
-  L2: 'digests of 1:1 rows',
+  L2: 'digests of 1:1 rows, copied rows one by one',
   L3: 'quantiles of merged sketches',
   L4: 'shadow reads on both branches at aligned offsets',
   L5: 'latency and plan by query shape',

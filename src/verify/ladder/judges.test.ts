@@ -2,7 +2,10 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { DDSketch } from '../../ingest/ddsketch.ts'
+import type { VdiffReport } from '../../topology/records.ts'
 import { judgeFigures, withShardDown } from './capacity.ts'
+import { judgeReport, together } from './copied.ts'
+import { judged } from './judged.ts'
 import { judgeTimes } from './latency.ts'
 import { replayable, shapeOf } from './replay.ts'
 import type { Answer } from './replay.ts'
@@ -84,6 +87,36 @@ describe('L6', () => {
     const worse = judgeFigures(drain(1000, 1200), drain(1000, 3000), 8, 4)
     assert.equal(withShardDown(worse, '-20', drain(1000, 5000)).verdict, 'fail', 'what failed before does not pass by it')
   })
+})
+
+test('L2 of a hybrid run: copied rows are judged by their comparison; one that did not end says nothing, and the worse verdict stands', () => {
+  const table = (found: number) => ({
+    name: 'city',
+    state: 'done' as const,
+    rowsCompared: 10,
+    missing: found,
+    extra: 0,
+    misplaced: 0,
+    different: 0,
+    samples: found === 0 ? [] : [{ kind: 'missing' as const, key: '7', shard: '-80', columns: [] }],
+  })
+  const report = (state: VdiffReport['state'], found = 0): VdiffReport =>
+    ({
+      state,
+      endedAtMs: state === 'running' ? null : 5,
+      rowsCompared: 10,
+      tables: [table(found)],
+      waiting: null,
+      error: null,
+    }) as unknown as VdiffReport
+  assert.equal(judgeReport(report('clean')).verdict, 'pass')
+  const bad = judgeReport(report('different', 1))
+  assert.deepEqual([bad.verdict, bad.findings[0]?.where], ['fail', 'city, key 7, shard -80'])
+  for (const none of [null, report('running'), report('stopped'), report('failed')]) assert.equal(judgeReport(none).verdict, 'unknown')
+  const fine = judged('pass', 'a')
+  assert.equal(together(fine, bad).verdict, 'fail')
+  assert.equal(together(judged('unknown', 'a'), judgeReport(report('clean'))).verdict, 'unknown')
+  assert.equal(together(fine, null), fine)
 })
 
 test('L3: the same values in another order are alike; another count or another value is not', () => {

@@ -2,11 +2,12 @@
  * L1: counts and sums of additive columns of every comparable bucket, by hash range; and, of roll-ups, a digest over keys and merged values
  * but sketches: a value that moved from one key to another of the bucket leaves every sum as it is.
  *
- * L2: digests of tables whose rows are records 1:1; what differs is named by its key.
+ * L2: digests of tables whose rows are records 1:1, and, of a hybrid run, the copied tables row by row; what differs is named by its key.
  */
 import type { TableDefinition } from '../../ingest/definition.ts'
 import { allTables } from '../../ingest/definition.ts'
 import { additiveColumns, comparedColumns } from './buckets-sql.ts'
+import { judgeCopied, together } from './copied.ts'
 import { columnsOfTable, comparable, compareTable, explain, readAllDefinitions } from './compare-buckets.ts'
 import { findingsMax } from './evidence.ts'
 import type { LadderFinding } from './evidence.ts'
@@ -16,7 +17,11 @@ import { withSnapshots } from './snapshot.ts'
 import type { LadderWorld } from './world.ts'
 
 export const judgeSums = (world: LadderWorld): Promise<Judged> => judgeTables(world, (table) => table.bucket !== null, 'L1')
-export const judgeDigests = (world: LadderWorld): Promise<Judged> => judgeTables(world, (table) => table.kind === 'row', 'L2')
+export async function judgeDigests(world: LadderWorld): Promise<Judged> {
+  const rows = await judgeTables(world, (table) => table.kind === 'row', 'L2')
+  // A look while reads move holds no fleet.
+  return world.options.bucketsMax > 0 ? rows : together(rows, await judgeCopied(world))
+}
 
 async function judgeTables(world: LadderWorld, concerns: (table: TableDefinition) => boolean, rung: 'L1' | 'L2'): Promise<Judged> {
   const tables = tablesOf(world).filter(concerns)
