@@ -8,7 +8,6 @@ export const switchCrashPoints = [
   'fence.accountsLocked',
   'closed',
   'locksReleased',
-  'rowsCarried',
   'wayBackProven',
   'decided',
   'killed',
