@@ -85,7 +85,11 @@ export async function checkVerb(world: World & Claims, context: ActionContext): 
   const limits: SwitchLimits = { ...defaultSwitchLimits, replicas: back ? 'told' : 'required' }
   const found = await preflight(real, plan, limits, [], real.carrier?.of(plan, limits.warmMs) ?? null)
   await context.say(...found.notes, ...(await sideNotes(context.store, plan)))
-  if (found.blockers.length > 0) throw new Failures(found.blockers)
+  const { length } = found.blockers
+  if (length > 0) {
+    await context.say(`${length} ${length === 1 ? 'thing stands' : 'things stand'} in the way of a switch`)
+    throw new Failures(found.blockers)
+  }
   await context.say('nothing stands in the way of a switch')
 }
 

@@ -227,6 +227,22 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
         'SW-SWITCH-017',
         /sw_mover cannot write t/,
       )
+      const follow = flavour === 'mysql' ? 'REPLICATION SOURCE' : 'MASTER'
+      const word = flavour === 'mysql' ? 'SOURCE' : 'MASTER'
+      await trying(
+        () => n.query(`CHANGE ${follow} TO ${word}_HOST = '127.0.0.9', ${word}_PORT = 1, ${word}_USER = 'x'`),
+        () => n.query('RESET REPLICA ALL'),
+        'SW-SWITCH-023',
+        /127\.0\.0\.9/,
+      )
+      await f.query('SET GLOBAL read_only = 1')
+      const closed = await look()
+      assert.deepEqual(closed.blockers, [])
+      assert(
+        closed.notes.some((note) => /^f serves and is read_only/.test(note)),
+        `closed by somebody else, and told: ${closed.notes.join('; ')}`,
+      )
+      await f.query('SET GLOBAL read_only = 0')
       const passes = flavour === 'mysql' ? 'CONNECTION_ADMIN' : 'READ_ONLY ADMIN'
       await f.query("CREATE USER repl@'%' IDENTIFIED BY 'x'")
       await f.query("GRANT REPLICATION SLAVE ON *.* TO repl@'%'")

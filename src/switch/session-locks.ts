@@ -37,7 +37,7 @@ export type SessionLocksOptions = {
   readonly only?: readonly string[]
 }
 
-/** A transaction in which nothing has run when we come, and that began this long before, is not about to end: it gets no grace while others wait. */
+/** A transaction in which nothing has run when we come, and that began this long before, is not about to end: it gets no grace while others wait (decision 017). */
 const abandonedS = 5
 
 /** How long statements that were told to stop may take to hear of it. */

@@ -90,6 +90,20 @@ const preflight: Mutation[] = [
   },
   {
     ...check,
+    rule: 'a server that replicates from another one is refused',
+    edits: [['if (replica !== null) blockers.push', "if (replica === '') blockers.push"]],
+    name: 'what stands on the servers',
+    fails: /strictly equal/,
+  },
+  {
+    ...check,
+    rule: 'a serving server that somebody else closed is told of',
+    edits: [["  if (side === 'from' && state.readOnly)\n", "  if (side === 'from' && state.readOnly === null)\n"]],
+    name: 'what stands on the servers',
+    fails: /closed by somebody else, and told/,
+  },
+  {
+    ...check,
     rule: 'N is closed, or the switch is refused',
     edits: [
       ["if (side === 'to' && !isClosed(state)) blockers", "if (side === 'to' && isClosed(state) && state.readOnly === null) blockers"],

@@ -116,6 +116,29 @@ const served: Mutation[] = [
     fails: /autocommit: 1290/,
   },
   {
+    rule: 'a statement whose connection is refused waits as those do that met the fence',
+    file: 'src/gate/runner.ts',
+    edits: [
+      ["      return { kind: 'refused', cause: connectError(shard, error as Error) }", '      throw connectError(shard, error as Error)'],
+    ],
+    test: gateSwitch,
+    name: 'promise 11: a fence that does not wait for the gate: autocommit writes are sent to the new side unseen, transactions get 1213',
+    fails: /locked|cannot be reached|SW-GATE/,
+  },
+  {
+    rule: 'a COMMIT that met the fence is rolled back for real, everywhere',
+    file: 'src/gate/transaction.ts',
+    edits: [
+      [
+        '        await this.rollback()\n        throw this.#commitError(branch, committed',
+        '        throw this.#commitError(branch, committed',
+      ],
+    ],
+    test: 'src/gate/sharded.db.test.ts',
+    name: 'promise 11: a COMMIT that met read_only: rolled back where nothing was committed, told where something was',
+    fails: /./,
+  },
+  {
     rule: 'what a session would lose it is told before anything runs without it',
     file: 'src/gate/session-connections.ts',
     edits: [['        throw gateErrors.sessionStateLost({ state, keyspace: shard.keyspace })', '        void state']],
