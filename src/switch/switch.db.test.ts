@@ -96,6 +96,11 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       const report = await switchTraffic(context, { ...request, to: fresh, dryRun: true })
       assert.equal(report.outcome, 'dry run')
       assert(report.notes.some((line) => line.includes('point of no return')))
+      assert(
+        report.notes.some((line) => /^expected stall: about \d+ ms now \(no transaction is open; /.test(line)),
+        report.notes.join('\n'),
+      )
+      assert.deepEqual([report.stallMs, report.steps], [null, []], 'what the rehearsal took is nobody’s stall')
       const after_ = await world.store.list('')
       assert.deepEqual(after_.entries.get('routing/app'), before_.entries.get('routing/app'))
     })
