@@ -40,10 +40,13 @@ function scanOnce(model: Model, targets: number, size: number, lost: () => boole
 test('promise 3: whatever a crash left open is scanned again, once per target, and nothing else', () => {
   fc.assert(
     fc.property(
-      fc.array(fc.record({ size: fc.integer({ min: 1, max: 40 }), losses: fc.array(fc.boolean(), { minLength: 1, maxLength: 30 }) }), {
-        minLength: 1,
-        maxLength: 5,
-      }),
+      fc.array(
+        fc.record({ size: fc.integer({ min: 1, max: 40 }), losses: fc.array(fc.boolean(), { minLength: 1, maxLength: 30, size: 'max' }) }),
+        {
+          minLength: 1,
+          maxLength: 5,
+        },
+      ),
       fc.integer({ min: 1, max: 3 }),
       (rounds, targets) => {
         const model: Model = { landed: [], has: Array.from({ length: targets }, () => new Set<number>()) }
