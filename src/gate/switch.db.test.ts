@@ -190,7 +190,10 @@ test('promise 11: a fence that does not wait for the gate: autocommit writes are
 
 test('a transaction that does not end within the grace gets 1213, is rolled back for real, and its locks are gone', async () => {
   const c = await mysql.createConnection({ host: '127.0.0.1', port, user: 'app', password: 'secret', database: 'app' })
+  const reader = await mysql.createConnection({ host: '127.0.0.1', port, user: 'app', password: 'secret', database: 'app' })
   try {
+    await reader.beginTransaction()
+    await reader.query('SELECT COUNT(*) FROM t')
     await c.beginTransaction()
     await c.query("INSERT INTO t VALUES (900000001, 'idle')")
     assert.equal(await gate.core.holds.openOf('app'), 0, 'nothing is held yet')
@@ -198,13 +201,15 @@ test('a transaction that does not end within the grace gets 1213, is rolled back
       toSwitching(r, { ranges: ['-'], token: 0, hold: { sinceMs: Date.now(), untilMs: Date.now() + 10_000 } }),
     )
     await until(
-      'the open transaction to be acknowledged',
+      'the open transactions to be acknowledged',
       1000,
-      async () => (await record()).open['app'] === 1 && (await record()).seen['app'] === version,
+      async () => (await record()).open['app'] === 2 && (await record()).seen['app'] === version,
     )
     await until('the grace to end', 3000, async () => (await record()).open['app'] === 0)
     await noOpenTransactions(onA)
     await assert.rejects(c.query("INSERT INTO t VALUES (900000002, 'idle')"), (e: { errno: number }) => e.errno === 1213)
+    // A snapshot of this side cannot go on with one of the other.
+    await assert.rejects(reader.query('SELECT COUNT(*) FROM t'), (e: { errno: number }) => e.errno === 1213)
     // It is over: the next statement stands alone, waits, and goes on after the hold.
     const waiting = c.query("INSERT INTO t VALUES (900000003, 'after')")
     await until('it to wait', 1000, async () => gate.core.holds.waiting === 1)
@@ -214,6 +219,7 @@ test('a transaction that does not end within the grace gets 1213, is rolled back
     assert.equal(await onA.value('SELECT GROUP_CONCAT(id) FROM app.t WHERE id > 900000000'), '900000003')
   } finally {
     c.destroy()
+    reader.destroy()
   }
 })
 

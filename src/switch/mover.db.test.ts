@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { defaultSwitchLimits } from './context.ts'
+import { recoverAll } from './recover.ts'
 import { switchReportText } from './report.ts'
 import { retire } from './retire.ts'
 import { connectAs, readServerAccess } from './server-access.ts'
@@ -63,7 +64,7 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
     })
 
     test('complete is refused while the wrong side serves; then it removes the old side and nothing else, and may be repeated', async () => {
-      const context = await world.leader()
+      let context = await world.leader()
       const ask = {
         keyspace: 'app',
         workflow: 'w',
@@ -75,6 +76,22 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       } as const
       await assert.rejects(retire(context, { ...ask, verb: 'cancel', stays: old, goes: fresh }), { code: 'SW-TOPOLOGY-006' })
       const before_ = await world.ids(fresh)
+      // Half way: retiring is committed, and the server of the side that goes is down.
+      await world.f.kill9()
+      await assert.rejects(retire(context, { ...ask, verb: 'complete', stays: fresh, goes: old }), { code: 'SW-SWITCH-024' })
+      assert.equal((await world.routing()).components[0]?.phase, 'retiring')
+      await world.f.up()
+      context = await world.leader()
+      assert.deepEqual(
+        (await recoverAll(context)).map(({ gaveUp, opened, retiring }) => [gaveUp, opened, retiring]),
+        [[[], [], [{ range: '-', workflow: 'w' }]]],
+      )
+      const back = await switchTraffic(context, { ...request, to: old })
+      assert.equal(back.outcome, 'refused')
+      assert(
+        back.blockers.some(({ code, what }) => code === 'SW-SWITCH-011' && what.includes('retiring')),
+        'no switch back from then on',
+      )
       // A mover that was paused in the middle of a transaction holds the table that is to go.
       await using paused = await connectAs(await readServerAccess(world.store, 'f'), 'mover')
       await paused.query('BEGIN')
