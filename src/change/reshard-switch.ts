@@ -10,6 +10,7 @@ import { preflight, streamFindings } from '../switch/check.ts'
 import { replicaReadFindings } from '../switch/check-replicas.ts'
 import { sideNotes } from '../switch/check-sides.ts'
 import { recoverKeyspace } from '../switch/recover.ts'
+import { expectedStallText, stallFactors } from '../switch/expected-stall.ts'
 import { switchReportText } from '../switch/report.ts'
 import { switchTraffic } from '../switch/switch-traffic.ts'
 import type { ClaimPool } from '../switch/claim.ts'
@@ -90,7 +91,8 @@ export async function checkVerb(world: World & Claims, context: ActionContext): 
     await context.say(`${length} ${length === 1 ? 'thing stands' : 'things stand'} in the way of a switch`)
     throw new Failures(found.blockers)
   }
-  await context.say('nothing stands in the way of a switch')
+  const stall = stallLimits({ timeoutMs: limits.warmMs })
+  await context.say(expectedStallText(await stallFactors(real, plan), { ...limits, ...stall }), 'nothing stands in the way of a switch')
 }
 
 export async function switchVerb(world: World & Claims, context: ActionContext, verb: 'switchtraffic' | 'reversetraffic'): Promise<void> {
