@@ -126,19 +126,6 @@ const served: Mutation[] = [
     fails: /locked|cannot be reached|SW-GATE/,
   },
   {
-    rule: 'a COMMIT that met the fence is rolled back for real, everywhere',
-    file: 'src/gate/transaction.ts',
-    edits: [
-      [
-        '        await this.rollback()\n        throw this.#commitError(branch, committed',
-        '        throw this.#commitError(branch, committed',
-      ],
-    ],
-    test: 'src/gate/sharded.db.test.ts',
-    name: 'promise 11: a COMMIT that met read_only: rolled back where nothing was committed, told where something was',
-    fails: /./,
-  },
-  {
     rule: 'what a session would lose it is told before anything runs without it',
     file: 'src/gate/session-connections.ts',
     edits: [['        throw gateErrors.sessionStateLost({ state, keyspace: shard.keyspace })', '        void state']],
