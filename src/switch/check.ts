@@ -378,7 +378,7 @@ async function transactionFindings(connection: Connection, access: ServerAccess,
     return ageS < 5
       ? []
       : [
-          `${serverId}: a transaction of ${session.user}@${session.host} has been open for ${Math.round(ageS)} s; it is ended after the grace${session.query === null ? '' : `: ${session.query.slice(0, 120)}`}`,
+          `${serverId}: a transaction of ${session.user}@${session.host} has been open for ${Math.round(ageS)} s; it is ended ${session.command === 'Sleep' ? 'at once, as it is idle' : 'after the grace'}${session.query === null ? '' : `: ${session.query.slice(0, 120)}`}`,
         ]
   })
   return { blockers, notes }

@@ -26,6 +26,8 @@ export type StallFactors = {
 const serverTrips = 40
 const topologyTrips = 15
 const restMs = 20
+/** To apply one transaction of those behind, at worst. */
+const transactionMs = 5
 
 export function expectedStallMs({ serverMs, topologyMs, openTransactions, behindMs }: StallFactors, graceMs: number): number {
   return restMs + serverTrips * serverMs + topologyTrips * topologyMs + (behindMs ?? 0) + (openTransactions > 0 ? graceMs : 0)
@@ -65,7 +67,8 @@ export async function stallFactors(context: { store: Store; clock: Clock }, plan
     const report = reports.find((one) => one.streamUid === stream.uid)
     return stream.targets.map(({ shard }) => report?.targets.find((target) => target.shard === shard)?.lag ?? null)
   })
-  const behind = lags.map((lag) => (lag === null ? null : lag.transactions === 0 ? 0 : lag.markerAgeMs))
+  // Under load a few are always on their way, and the last marker is as old as markers are seldom.
+  const behind = lags.map((lag) => (lag === null ? null : Math.min(lag.markerAgeMs, lag.transactions * transactionMs)))
   return {
     serverMs: Math.max(0, ...servers.map(({ ms }) => ms)),
     topologyMs,
