@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import { systemClock } from '../src/base/clock.ts'
 import { DualWriteTestWorld } from './kit/dualwrite-world.ts'
 import { hybridShape, rowsOf, startEntry, writeSettings } from './kit/hybrid-world.ts'
+import { flavours } from './kit/servers.ts'
 import { until } from './kit/until.ts'
 
 test('promises 1, 5: hybrid end to end (rule 13): dimensions copied and merged under a killed mover and a killed consumer, ramped, completed', async () => {
@@ -119,7 +120,7 @@ test('promises 1, 5: hybrid end to end (rule 13): dimensions copied and merged u
 })
 
 test('promise 12: hybrid cancelled: streams end, the branch is empty, the old side stands; what cannot be merged stops the copy by name', async () => {
-  await using world = await DualWriteTestWorld.start('mariadb', hybridShape)
+  await using world = await DualWriteTestWorld.start(flavours().includes('mysql') ? 'mysql' : 'mariadb', hybridShape)
   const c = await world.connect()
   await c.query("INSERT INTO pattern VALUES (1, 1000, 5, 1, 2, '', NULL), (2, 1000, 5, 1, 2, '', NULL)")
   await c.query("INSERT INTO setting VALUES (1, 'a', 1), (2, 'b', 2)")

@@ -1,6 +1,6 @@
 /**
- * Rule 17 of PROTOCOLS 4 on real servers: a keyspace that a fleet fills goes from two shards to four and from four to two, there, back and there again, while
- * producers write and the fleet runs. Sums, 1:1 rows and events with ids are exact at the end, row by row where they stand.
+ * Rule 17 of PROTOCOLS 4 on real servers: a keyspace that a fleet fills goes from two shards to four (split), to two (merge) and back (a reverse), while producers write and the
+ * fleet runs and purges; the controller dies in the carry of both. Sums, 1:1 rows and events with ids are exact at the end, row by row where they stand.
  */
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
@@ -12,18 +12,22 @@ import { silentLog } from '../base/log.ts'
 import { Consumer } from '../ingest/consumer.ts'
 import { defineTopic } from '../ingest/definition.ts'
 import { json } from '../ingest/json.ts'
+import { ingestTables } from '../ingest/tables.ts'
 import { smallConsumer } from '../ingest/testkit/small-consumer.ts'
 import { KeyRangeIndex } from '../keyspace/key-range-index.ts'
 import { parseKeyRange } from '../keyspace/key-range.ts'
 import { createVindex } from '../keyspace/vindexes/create.ts'
 import { Mover } from '../move/mover.ts'
 import { createTopic, openProducer, openTopic } from '../topic/open.ts'
+import { ControllerDied } from '../switch/crash-points.ts'
+import type { SwitchCrashPoint } from '../switch/crash-points.ts'
 import { keys } from '../topology/keys.ts'
 import type { FleetRecord } from '../topology/dualwrite-records.ts'
 import type { KeyspaceRecord, RoutingRecord, ShardRecord, VSchemaRecord } from '../topology/records.ts'
 import { initialRouting } from '../topology/routing.ts'
 import { pausedFleet } from '../topology/fleet-pause.ts'
 import { put, readRecord, updateRecord } from '../topology/typed.ts'
+import standard, { bucketMs, dualwriteTables } from '../../test/kit/dualwrite-definition.ts'
 import { processDir } from '../../test/kit/servers.ts'
 import type { TestServer } from '../../test/kit/servers.ts'
 import { until } from '../../test/kit/until.ts'
@@ -33,53 +37,29 @@ import { attachServer } from './servers.ts'
 import { Office, rootOf, testServer } from './testkit/office.ts'
 
 const tables = [
-  'CREATE TABLE stat (tenant BIGINT UNSIGNED NOT NULL, bucket BIGINT NOT NULL, calls BIGINT NOT NULL, PRIMARY KEY (tenant, bucket))',
-  'CREATE TABLE detail (tenant BIGINT UNSIGNED NOT NULL, at BIGINT NOT NULL, from_partition INT UNSIGNED NOT NULL, from_offset BIGINT UNSIGNED NOT NULL, n BIGINT NOT NULL, PRIMARY KEY (tenant, at, from_partition, from_offset))',
+  ...dualwriteTables,
   'CREATE TABLE once (tenant BIGINT UNSIGNED NOT NULL, bucket BIGINT NOT NULL, calls BIGINT NOT NULL, PRIMARY KEY (tenant, bucket))',
+  'CREATE TABLE passing (tenant BIGINT UNSIGNED NOT NULL, bucket BIGINT NOT NULL, calls BIGINT NOT NULL, PRIMARY KEY (tenant, bucket))',
 ]
-const bucket = { column: 'bucket', everyMs: 500, as: 'ms' as const }
-const definition = defineTopic({
+const rollUp = {
+  kind: 'coalesced',
+  shardKey: ['tenant'],
+  key: ['tenant', 'bucket'],
+  bucket: { column: 'bucket', everyMs: bucketMs, as: 'ms' },
+  columns: { tenant: { merge: 'key' }, bucket: { merge: 'key' }, calls: { merge: 'sum' } },
+} as const
+/** Beside the kit's tables: events that count once by their id, and rows that expire while shards are moved. */
+const beside = defineTopic({
   topic: 'events',
   version: 1,
-  decode: json({ id: 'text', tenant: 'integer', at: 'integer' }),
+  decode: json({ id: 'text', tenant: 'integer', at: 'integer', seq: 'integer', n: 'integer' }),
   eventTime: (event) => Number(event.at),
   tables: {
-    stat: {
-      kind: 'coalesced',
-      shardKey: ['tenant'],
-      key: ['tenant', 'bucket'],
-      bucket,
-      retentionMs: 3_600_000,
-      columns: { tenant: { merge: 'key' }, bucket: { merge: 'key' }, calls: { merge: 'sum' } },
-      map: (event) => ({ tenant: event.tenant, calls: 1 }),
-    },
-    once: {
-      kind: 'coalesced',
-      shardKey: ['tenant'],
-      key: ['tenant', 'bucket'],
-      bucket,
-      retentionMs: 3_600_000,
-      eventId: (event) => event.id,
-      columns: { tenant: { merge: 'key' }, bucket: { merge: 'key' }, calls: { merge: 'sum' } },
-      map: (event) => ({ tenant: event.tenant, calls: 1 }),
-    },
-    detail: {
-      kind: 'row',
-      shardKey: ['tenant'],
-      key: ['tenant', 'at', 'from_partition', 'from_offset'],
-      bucket: { column: 'at', everyMs: 500, as: 'ms' },
-      retentionMs: 3_600_000,
-      columns: {
-        tenant: { merge: 'key' },
-        at: { merge: 'key' },
-        from_partition: { merge: 'key', from: 'partition' },
-        from_offset: { merge: 'key', from: 'offset' },
-        n: { merge: 'value' },
-      },
-      map: (event) => ({ tenant: event.tenant, n: 1 }),
-    },
+    once: { ...rollUp, retentionMs: 3_600_000, eventId: (event) => event.id, map: (event) => ({ tenant: event.tenant, calls: 1 }) },
+    passing: { ...rollUp, retentionMs: 1500, map: (event) => ({ tenant: event.tenant, calls: 1 }) },
   },
 })
+const definition = { ...beside, tables: [...standard.tables, ...beside.tables] }
 
 const two = ['-80', '80-']
 const four = ['-40', '40-80', '80-c0', 'c0-']
@@ -115,13 +95,19 @@ describe('rule 17 on real servers', { timeout: 300_000 }, () => {
   let servers: TestServer[]
   let office: Office
   let url: string
+  /** The controller dies there, once. */
+  let diesAt: SwitchCrashPoint | null = null
   const stop = new AbortController()
   const running: Promise<unknown>[] = []
   const at = (server: TestServer | undefined) => ({ host: '127.0.0.1', port: server!.port, user: 'root', password: '' })
 
   before(async () => {
     servers = await Promise.all([0, 1, 2].map(() => testServer({ durability: 'full', bufferPoolMb: 32 })))
-    office = await Office.open('mariadb')
+    office = await Office.open('mariadb', async (point) => {
+      if (point !== diesAt) return
+      diesAt = null
+      throw new ControllerDied(point)
+    })
     const { store, world } = office
     const [first] = servers
     const shards: ShardRecord[] = []
@@ -137,7 +123,7 @@ describe('rule 17 on real servers', { timeout: 300_000 }, () => {
     }
     await attachServer(world, at(first))
     const one = { column_vindexes: [{ column: 'tenant', name: 'hash' }] }
-    const vschema = { sharded: true, vindexes: { hash: { type: 'hash' } }, tables: { stat: one, detail: one, once: one } }
+    const vschema = { sharded: true, vindexes: { hash: { type: 'hash' } }, tables: { stat: one, detail: one, once: one, passing: one } }
     await store.commit(
       [],
       [
@@ -180,7 +166,7 @@ describe('rule 17 on real servers', { timeout: 300_000 }, () => {
         openTopic: (address) => openTopic(address),
         loadDefinition: async () => definition,
         // Leases that a busy machine does not lose.
-        config: { ...smallConsumer, leaseMs: 6000, pingMs: 1500 },
+        config: { ...smallConsumer, leaseMs: 6000, pingMs: 1500, purgeMs: 250 },
       })
       running.push(consumer.run(stop.signal))
     }
@@ -195,6 +181,20 @@ describe('rule 17 on real servers', { timeout: 300_000 }, () => {
   const act = async (name: string, verb: string, args: object): Promise<void> => {
     const action = await office.act('app', name, verb, args as Record<string, unknown>)
     assert.equal(action.state, 'done', `${name} ${verb}: ${JSON.stringify(action.errors)} ${action.text.join('\n')}`)
+  }
+  /** Its controller dies with everything carried and nothing decided; whoever comes next gives it up, and the fleet goes on where it was. */
+  const dieInTheCarry = async (name: string): Promise<void> => {
+    const before = (await shardsNow()).map((shard) => shard.name)
+    diesAt = 'rowsCarried'
+    const action = await office.act('app', name, 'switchtraffic', switchArgs)
+    assert.deepEqual([action.state, diesAt], ['failed', null])
+    const checked = await office.act('app', name, 'reversetraffic', switchArgs)
+    assert.equal(checked.state, 'failed', 'it recovers what was left, and then there is nothing to reverse')
+    assert.deepEqual(
+      (await shardsNow()).map((shard) => shard.name),
+      before,
+    )
+    await moves()
   }
   const shardsNow = async (): Promise<ShardRecord[]> => {
     const routing = await readRecord<RoutingRecord>(office.store, keys.routing('app'))
@@ -215,6 +215,14 @@ describe('rule 17 on real servers', { timeout: 300_000 }, () => {
   const positions = async (): Promise<bigint[]> =>
     (await onShards('SELECT next_offset AS n FROM _shardwright.ingest_position WHERE shard_uid = {uid} ORDER BY partition_no')).flatMap(
       ({ rows }) => rows.map((row) => BigInt(row['n']!)),
+    )
+  /** Below which buckets of the table whose rows expire are gone, on every shard. */
+  const floors = async (): Promise<number> =>
+    Math.max(
+      0,
+      ...(await onShards("SELECT floor_ms AS n FROM _shardwright.ingest_floor WHERE shard_uid = {uid} AND table_name = 'passing'")).flatMap(
+        ({ rows }) => rows.map((row) => Number(row['n'])),
+      ),
     )
   /** The fleet writes on the shards that serve now. */
   const moves = async (): Promise<void> => {
@@ -248,19 +256,19 @@ describe('rule 17 on real servers', { timeout: 300_000 }, () => {
     deferSecondaryKeys: true,
   })
 
-  test('promises 1, 5: 2 → 4 there, back, there, and 4 → 2 under a running fleet: each record once, each event id once', async (t) => {
+  test('promises 1, 5, 9: 2 → 4, 4 → 2 and back under a running fleet, its controller dying in the carry: each record once, each event id once', async (t) => {
     const producer = await openProducer(url)
-    const sent: { id: string; tenant: number; at: number }[] = []
-    let records = 0
+    const sent: { id: string; tenant: number; at: number; seq: number; n: number }[] = []
+    const times: number[] = []
     const end = new AbortController()
     const producing = (async () => {
       for (let n = 0; !end.signal.aborted; n++) {
-        const events = Array.from({ length: 6 }, (_, i) => ({ id: randomUUID(), tenant: (n * 6 + i) % 50, at: Date.now() }))
+        const events = Array.from({ length: 6 }, (_, i) => ({ id: randomUUID(), tenant: (n * 6 + i) % 50, at: Date.now(), seq: n, n: 1 }))
         // Sent again by a producer that got no answer, to another partition maybe, and maybe after a switch.
         const again = [sent.at(-1 - (n % 300)), sent.at(-40)].filter((event) => event !== undefined)
         sent.push(...events)
         const all = [...events.map((event) => ({ event, key: '' })), ...again.map((event) => ({ event, key: 'again' }))]
-        records += all.length
+        times.push(...all.map(({ event }) => event.at))
         await producer.send(
           all.map(({ event, key }) => ({ key: Buffer.from(`${key}${event.tenant}`), value: Buffer.from(JSON.stringify(event)) })),
         )
@@ -276,11 +284,9 @@ describe('rule 17 on real servers', { timeout: 300_000 }, () => {
     const there = await office.create('app', 'grow', spec(two, four, servers[1]))
     assert.equal(there.state, 'done', JSON.stringify(there.errors))
     await follow()
-    for (const verb of ['switchtraffic', 'reversetraffic', 'switchtraffic']) {
-      await act('grow', verb, switchArgs)
-      await moves()
-      t.diagnostic(`${verb}: ${sent.length} events so far`)
-    }
+    await dieInTheCarry('grow')
+    await act('grow', 'switchtraffic', switchArgs)
+    await moves()
     await act('grow', 'complete', { keepData: false, dropSource: false, dryRun: false })
     assert.deepEqual(
       (await shardsNow()).map(({ name }) => name),
@@ -290,13 +296,35 @@ describe('rule 17 on real servers', { timeout: 300_000 }, () => {
     const merge = await office.create('app', 'shrink', spec(four, two, servers[2]))
     assert.equal(merge.state, 'done', JSON.stringify(merge.errors))
     await follow()
+    const floor = await floors()
+    await dieInTheCarry('shrink')
     await act('shrink', 'switchtraffic', switchArgs)
-    await moves()
-    await act('shrink', 'complete', { keepData: false, dropSource: false, dryRun: false })
     assert.deepEqual(
       (await shardsNow()).map(({ name }) => name),
       two,
     )
+    const merged = await shardsNow()
+    await moves()
+    // Expired rows go by DELETE while shards are moved: streams would stop at DDL, and they go on.
+    await until('purge to go on meanwhile', async () => (await floors()) > floor)
+    await follow()
+    await act('shrink', 'reversetraffic', switchArgs)
+    await moves()
+    await act('shrink', 'cancel', { keepData: false, dropSource: false, dryRun: false })
+    assert.deepEqual(
+      (await shardsNow()).map(({ name }) => name),
+      four,
+    )
+    // Promise 12: of the fleet nothing is left on what was cancelled, though it had served.
+    for (const { serverId, uid } of merged)
+      for (const name of ingestTables)
+        assert.equal(
+          await office.pool.run(serverId, ({ connection }) =>
+            connection.value(`SELECT COUNT(*) FROM _shardwright.${name} WHERE shard_uid = '${uid}'`),
+          ),
+          '0',
+          `${name} of ${uid}`,
+        )
 
     end.abort()
     await producing
@@ -308,12 +336,12 @@ describe('rule 17 on real servers', { timeout: 300_000 }, () => {
     await topic.close()
     await until(
       'the fleet to reach the end',
-      async () => JSON.stringify(await positions(), big) === JSON.stringify([...ends, ...ends], big),
+      async () => JSON.stringify(await positions(), big) === JSON.stringify([...ends, ...ends, ...ends, ...ends], big),
       60_000,
     )
 
     // Where rows stand, and what they add up to, by tenant.
-    const index = new KeyRangeIndex(two.map((name) => ({ range: parseKeyRange(name), value: name })))
+    const index = new KeyRangeIndex(four.map((name) => ({ range: parseKeyRange(name), value: name })))
     const hash = createVindex('hash', 'hash')
     const shardOf = (tenant: string): string | undefined => index.find(hash.map([{ type: 'UINT64', bytes: Buffer.from(tenant) }])!)
     const byTenant = async (sql: string): Promise<Map<string, number>> => {
@@ -329,6 +357,7 @@ describe('rule 17 on real servers', { timeout: 300_000 }, () => {
     const detail = await byTenant('SELECT tenant, COUNT(*) AS n FROM {schema}.detail GROUP BY tenant')
     const once = await byTenant('SELECT tenant, SUM(calls) AS n FROM {schema}.once GROUP BY tenant')
     const total = (map: Map<string, number>): number => [...map.values()].reduce((a, b) => a + b, 0)
+    const records = times.length
     t.diagnostic(`${sent.length} events in ${records} records`)
     assert.ok(records > sent.length + 50)
     assert.equal(total(stat), records, 'each record is in the sums once')
@@ -336,6 +365,16 @@ describe('rule 17 on real servers', { timeout: 300_000 }, () => {
     assert.deepEqual(stat, detail)
     const expected = new Map<string, number>()
     for (const { tenant } of sent) expected.set(String(tenant), (expected.get(String(tenant)) ?? 0) + 1)
+    // Rows of buckets below the floor are gone for good, all others are there.
+    const least = await floors()
+    const passing = await onShards('SELECT SUM(calls) AS n, bucket FROM {schema}.passing GROUP BY bucket')
+    const counted = passing.flatMap(({ rows }) => rows).filter((row) => Number(row['bucket']) >= least)
+    const expectedPassing = times.filter((time) => Math.floor(time / bucketMs) * bucketMs >= least).length
+    assert.equal(
+      counted.reduce((sum, row) => sum + Number(row['n']), 0),
+      expectedPassing,
+      'rows that expire',
+    )
     assert.deepEqual(new Map([...once].sort()), new Map([...expected].sort()), 'each event id counts once')
     // The account of what was taken chains from the start to the end (L0).
     for (const { rows } of await onShards('SELECT * FROM _shardwright.ingest_position WHERE shard_uid = {uid}'))

@@ -15,6 +15,14 @@ test('1265 of a literal 0 is ENUM index 0: nothing was changed', () => {
   assert.equal(changingWarning([{ level: 'Note', code: 1592, message: 'x' }], statement), null)
 })
 
+test('rows that are merged: what follows them is none of them', () => {
+  for (const alias of ['', ' AS new_row']) {
+    const merged = `INSERT INTO \`t\` (\`a\`,\`e\`) VALUES (1,7),(2,0)${alias} ON DUPLICATE KEY UPDATE \`e\`=IF(1,0,0)`
+    assert.equal(changingWarning([truncated('e', 2)], merged), null)
+    assert.equal(changingWarning([truncated('e', 1)], merged)?.code, 1265)
+  }
+})
+
 test('1265 of any other value, and any other warning, is a changed value', () => {
   assert.equal(changingWarning([truncated('e,`x', 1), truncated('e,`x', 2)], statement)?.message, truncated('e,`x', 2).message)
   assert.equal(changingWarning([truncated('b', 1)], statement)?.code, 1265)

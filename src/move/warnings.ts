@@ -29,9 +29,12 @@ function rowsOf(statement: string): { names: string[]; tuples: string[] } {
   const at = outside(statement, ['`'], ' (')
   const end = outside(statement, ['`'], ') VALUES (', at)
   const names = cut(statement.slice(at + 2, end), '`', ',').map((name) => Buffer.from(name, 'latin1').toString('utf8'))
-  const tuples = cut(statement.slice(end + ') VALUES ('.length), "'", '),(')
+  const rows = statement.slice(end + ') VALUES ('.length)
+  // Of rows that are merged something follows them.
+  const tail = outside(rows, ["'"], ' ON DUPLICATE KEY UPDATE ')
+  const tuples = cut(tail < 0 ? rows : rows.slice(0, tail), "'", '),(')
   const last = tuples.length - 1
-  tuples[last] = (tuples[last] ?? '').replace(/\),?$/, '')
+  tuples[last] = (tuples[last] ?? '').replace(/\)(?: AS new_row)?,?$/, '')
   return { names, tuples }
 }
 

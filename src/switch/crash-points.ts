@@ -8,6 +8,7 @@ export const switchCrashPoints = [
   'fence.accountsLocked',
   'closed',
   'locksReleased',
+  'rowsCarried',
   'wayBackProven',
   'decided',
   'killed',

@@ -146,12 +146,18 @@ export async function runSwitch(options: RunSwitchOptions): Promise<SwitchReport
     const [, , carried] = await settled([
       step('drain under the fence', () => effects.drain(held), held),
       step('prove the way back', () => effects.proveWayBack(held), held),
-      step('carry rows of shards', () => effects.carryRows(held), held),
+      step('carry rows of shards', () => carry(held), held),
     ])
     notes.push(...carried)
     if (moves) notes.push(...(await step('make triggers and events', () => effects.makeObjects(), held)))
     await failpoint('wayBackProven')
     held.throwIfAborted()
+  }
+
+  async function carry(held: AbortSignal): Promise<readonly string[]> {
+    const rows = await effects.carryRows(held)
+    await failpoint('rowsCarried')
+    return rows
   }
 }
 

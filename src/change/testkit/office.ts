@@ -6,6 +6,8 @@ import { connect } from '../../mysql/connect.ts'
 import type { Connection } from '../../mysql/connection.ts'
 import type { Provisioner } from '../../mysql/provisioning.ts'
 import { ClaimPool } from '../../switch/claim.ts'
+import { noSwitchFailpoint } from '../../switch/crash-points.ts'
+import type { SwitchFailpoint } from '../../switch/crash-points.ts'
 import { keys } from '../../topology/keys.ts'
 import { MemoryStore } from '../../topology/memory.ts'
 import type { CreationSecret, Installation, LeaderRecord, VSchemaRecord } from '../../topology/records.ts'
@@ -39,7 +41,7 @@ export class Office implements AsyncDisposable {
   readonly #end: AbortController
   readonly #engine: Promise<void>
 
-  private constructor(world: World, pool: ClaimPool, leadership: Leadership, end: AbortController) {
+  private constructor(world: World, pool: ClaimPool, leadership: Leadership, end: AbortController, switchFailpoint: SwitchFailpoint) {
     this.world = world
     this.store = world.store as MemoryStore
     this.pool = pool
@@ -48,12 +50,12 @@ export class Office implements AsyncDisposable {
       store: world.store,
       clock: systemClock,
       log: silentLog,
-      definitions: [reshardDefinition({ ...world, pool })],
+      definitions: [reshardDefinition({ ...world, pool, switchFailpoint })],
       leadership,
     })
   }
 
-  static async open(flavour: 'mariadb' | 'mysql'): Promise<Office> {
+  static async open(flavour: 'mariadb' | 'mysql', switchFailpoint = noSwitchFailpoint): Promise<Office> {
     const store = new MemoryStore()
     const installationId = randomUUID()
     const leader: LeaderRecord = { v: 1, holder: 'test', token: 1, address: '' }
@@ -66,7 +68,7 @@ export class Office implements AsyncDisposable {
     const leadership: Leadership = { token: 1, fence: { key: keys.leader, version: result.revision }, signal: end.signal }
     const pool = new ClaimPool({ store, installationId, leadership, clock: systemClock, log: silentLog })
     const world: World = { store, provisioner: nothingIsMade, flavour, clock: systemClock, log: silentLog }
-    return new Office(world, pool, leadership, end)
+    return new Office(world, pool, leadership, end, switchFailpoint)
   }
 
   /** Attaches a server's schema as a keyspace that is sharded by `column` of each of its tables. */
