@@ -79,11 +79,19 @@ test('promises 1, 5: hybrid end to end (rule 13): dimensions copied and merged u
   log('landed, after two kills of mover and consumer')
   await mover.kill()
   await mover.again()
-  await until('the run to be ready', async () => {
-    const view = await world.show()
-    if (view.state === 'validating') await world.act('validate', {}, false)
-    return view.state === 'ready' && view.dualwrite?.dimensions?.state === 'following'
-  })
+  let told = ''
+  await until(
+    'the run to be ready',
+    async () => {
+      const view = await world.show()
+      if (view.state === 'validating') await world.act('validate', {}, false)
+      const short =
+        view.dualwrite?.evidence.filter(({ verdict }) => verdict !== 'pass').map(({ rung, because }) => `${rung}: ${because}`) ?? []
+      if (`${short}` !== told) log((told = `${short}`))
+      return view.state === 'ready' && view.dualwrite?.dimensions?.state === 'following'
+    },
+    60_000,
+  )
   const shown = (await world.show()).dualwrite?.evidence.find((one) => one.rung === 'L2')?.because ?? ''
   assert.match(shown, /\d{4,} copied rows of pattern, setting are equal/)
   await world.act('ramp', { percent: 50 })

@@ -254,7 +254,9 @@ async function planAll(sessions: Sessions, feeding: readonly StreamRecord[], tab
   const plan = async (group: Group, chosen: readonly StreamTable[]): Promise<void> => {
     const first = group.sources[0]
     if (first === undefined || chosen.length === 0) return
-    const sources = await sessions.reader(first.serverId, (conn) => readSourceTables(conn, first.shard, first.schema, chosen))
+    // Rows are only read here: how a mover merges them is nothing to it.
+    const compared = chosen.map(({ merge: _merge, ...table }): StreamTable => table)
+    const sources = await sessions.reader(first.serverId, (conn) => readSourceTables(conn, first.shard, first.schema, compared))
     for (const table of sources) planned.push(planComparison(group, table, definitions, estimates, flavours))
   }
   for (const group of groups)
