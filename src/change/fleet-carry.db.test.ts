@@ -10,8 +10,6 @@ import { after, before, describe, test } from 'node:test'
 import { systemClock } from '../base/clock.ts'
 import { silentLog } from '../base/log.ts'
 import { Consumer } from '../ingest/consumer.ts'
-import { defineTopic } from '../ingest/definition.ts'
-import { json } from '../ingest/json.ts'
 import { ingestTables } from '../ingest/tables.ts'
 import { smallConsumer } from '../ingest/testkit/small-consumer.ts'
 import { KeyRangeIndex } from '../keyspace/key-range-index.ts'
@@ -27,39 +25,15 @@ import type { KeyspaceRecord, RoutingRecord, ShardRecord, VSchemaRecord } from '
 import { initialRouting } from '../topology/routing.ts'
 import { pausedFleet } from '../topology/fleet-pause.ts'
 import { put, readRecord, updateRecord } from '../topology/typed.ts'
-import standard, { bucketMs, dualwriteTables } from '../../test/kit/dualwrite-definition.ts'
+import { bucketMs } from '../../test/kit/dualwrite-definition.ts'
 import { processDir } from '../../test/kit/servers.ts'
 import type { TestServer } from '../../test/kit/servers.ts'
 import { until } from '../../test/kit/until.ts'
 import { createFleet } from './fleets.ts'
 import { fleetCarrier, movesOf } from './fleet-carry.ts'
 import { attachServer } from './servers.ts'
+import { carriedDefinition, carriedTables } from './testkit/carried-tables.ts'
 import { Office, rootOf, testServer } from './testkit/office.ts'
-
-const tables = [
-  ...dualwriteTables,
-  'CREATE TABLE once (tenant BIGINT UNSIGNED NOT NULL, bucket BIGINT NOT NULL, calls BIGINT NOT NULL, PRIMARY KEY (tenant, bucket))',
-  'CREATE TABLE passing (tenant BIGINT UNSIGNED NOT NULL, bucket BIGINT NOT NULL, calls BIGINT NOT NULL, PRIMARY KEY (tenant, bucket))',
-]
-const rollUp = {
-  kind: 'coalesced',
-  shardKey: ['tenant'],
-  key: ['tenant', 'bucket'],
-  bucket: { column: 'bucket', everyMs: bucketMs, as: 'ms' },
-  columns: { tenant: { merge: 'key' }, bucket: { merge: 'key' }, calls: { merge: 'sum' } },
-} as const
-/** Beside the kit's tables: events that count once by their id, and rows that expire while shards are moved. */
-const beside = defineTopic({
-  topic: 'events',
-  version: 1,
-  decode: json({ id: 'text', tenant: 'integer', at: 'integer', seq: 'integer', n: 'integer' }),
-  eventTime: (event) => Number(event.at),
-  tables: {
-    once: { ...rollUp, retentionMs: 3_600_000, eventId: (event) => event.id, map: (event) => ({ tenant: event.tenant, calls: 1 }) },
-    passing: { ...rollUp, retentionMs: 1500, map: (event) => ({ tenant: event.tenant, calls: 1 }) },
-  },
-})
-const definition = { ...beside, tables: [...standard.tables, ...beside.tables] }
 
 const two = ['-80', '80-']
 const four = ['-40', '40-80', '80-c0', 'c0-']
@@ -116,7 +90,7 @@ describe('rule 17 on real servers', { timeout: 300_000 }, () => {
       for (const [i, name] of two.entries()) {
         const schema = `old_${i}`
         await root.query(`CREATE DATABASE ${schema}`)
-        for (const table of tables) await root.query(table.replace('CREATE TABLE ', `CREATE TABLE ${schema}.`))
+        for (const table of carriedTables) await root.query(table.replace('CREATE TABLE ', `CREATE TABLE ${schema}.`))
         const place = { serverId: `127.0.0.1:${first!.port}`, schema, madeBy: null, provisioned: false }
         shards.push({ v: 1, keyspace: 'app', name, uid: `old-${i}`, ...place })
       }
@@ -152,7 +126,7 @@ describe('rule 17 on real servers', { timeout: 300_000 }, () => {
       kill: () => undefined,
     })
     running.push(mover.run(stop.signal))
-    const fleetWorld = { ...world, loadDefinition: async () => definition }
+    const fleetWorld = { ...world, loadDefinition: async () => carriedDefinition }
     await createFleet(fleetWorld, { keyspace: 'app', branch: 'main', definitionPath: 'x', topicUrl: url, start: { at: 'end' } })
     for (const id of ['c1', 'c2']) {
       const consumer = new Consumer({
@@ -164,7 +138,7 @@ describe('rule 17 on real servers', { timeout: 300_000 }, () => {
         log: silentLog,
         rssBytes: () => 0,
         openTopic: (address) => openTopic(address),
-        loadDefinition: async () => definition,
+        loadDefinition: async () => carriedDefinition,
         // Leases that a busy machine does not lose.
         config: { ...smallConsumer, leaseMs: 6000, pingMs: 1500, purgeMs: 250 },
       })
