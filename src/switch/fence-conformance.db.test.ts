@@ -78,7 +78,7 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       await using admin = await world.admin('f')
       await admin.query('CREATE TABLE app__.big (id INT PRIMARY KEY AUTO_INCREMENT, n INT NOT NULL) ENGINE=InnoDB')
       await admin.query('INSERT INTO app__.big (n) VALUES (0), (0), (0), (0), (0), (0), (0), (0)')
-      for (let i = 0; i < 13; i++) await admin.query('INSERT INTO app__.big (n) SELECT 0 FROM app__.big')
+      for (let i = 0; i < 11; i++) await admin.query('INSERT INTO app__.big (n) SELECT 0 FROM app__.big')
       await context.pool.run('f', (server) => prepareFence(server, ['app__'], systemClock, 'kill'))
       // Ended, it has all of this to roll back.
       await using client = await world.client(world.f)

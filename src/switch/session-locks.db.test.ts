@@ -21,8 +21,11 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
     })
     after(() => world.stop())
     const tables = [{ schema: 'app__', name: 't' }]
-    const open = (options: { graceMs?: number; leaseMs?: number; clock?: Clock; tables?: typeof tables } = {}): Promise<SessionLocks> =>
+    const open = (
+      options: { graceMs?: number; leaseMs?: number; clock?: Clock; tables?: typeof tables; abandonedS?: number } = {},
+    ): Promise<SessionLocks> =>
       SessionLocks.open(context.pool, 'f', {
+        ...(options.abandonedS === undefined ? {} : { abandonedS: options.abandonedS }),
         tables: options.tables ?? tables,
         graceMs: options.graceMs ?? 200,
         leaseMs: options.leaseMs ?? 60_000,
@@ -82,14 +85,14 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       await client.query(insert())
       await using admin = await world.admin('f')
       const old =
-        'SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_started < NOW() - INTERVAL 6 SECOND AND trx_tables_locked + trx_rows_modified > 0'
+        'SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_started < NOW() - INTERVAL 1 SECOND AND trx_tables_locked + trx_rows_modified > 0'
       await until('the transaction to be old', async () => (await admin.value(old)) !== '0', 15_000)
-      const locks = await open({ graceMs: 4_000 })
+      const locks = await open({ graceMs: 4_000, abandonedS: 1 })
       const started = performance.now()
       const killed = await locks.lock(signal())
       assert(performance.now() - started < 2_000, `the tables were locked after ${Math.round(performance.now() - started)} ms`)
       assert.equal(killed.length, 1)
-      assert((killed[0]?.sinceMs ?? Infinity) <= Date.now() - 5_000, 'and since when it was open is told')
+      assert((killed[0]?.sinceMs ?? Infinity) <= Date.now() - 1_000, 'and since when it was open is told')
       await locks.release()
     })
 

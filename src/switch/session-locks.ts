@@ -35,10 +35,12 @@ export type SessionLocksOptions = {
   readonly clock: Clock
   /** On a server that also holds what goes on serving: only sessions of these schemas are ended. */
   readonly only?: readonly string[]
+  /** A transaction in which nothing runs when we come, and that began this long before, is not about to end: it gets no grace (decision 017). */
+  readonly abandonedS?: number
 }
 
-/** A transaction in which nothing has run when we come, and that began this long before, is not about to end: it gets no grace while others wait (decision 017). */
-const abandonedS = 5
+/** Also what the preflight lists as long. */
+const abandonedDefaultS = 5
 
 /** How long statements that were told to stop may take to hear of it. */
 const interruptMs = 500
@@ -79,7 +81,7 @@ export class SessionLocks implements AsyncDisposable {
 
   /** Takes the locks; returns what had to be killed. SW-SWITCH-006 when the tables stay busy. */
   async lock(signal: AbortSignal): Promise<KilledSession[]> {
-    const { tables, graceMs, attemptMs, clock, only } = this.#options
+    const { tables, graceMs, attemptMs, clock, only, abandonedS = abandonedDefaultS } = this.#options
     if (tables.length === 0) return []
     // Not `run`: a claim made anew would kill this very session, and rightly so.
     const server = await this.#pool.claimed(this.serverId)

@@ -195,6 +195,7 @@ const byKind: Mutation[] = [
     test: kinds.test,
     name: 'by kill it stands once the killed are gone: what they last sent may still be under way',
     fails: /deep-equal/,
+    only: 'mariadb',
   },
   {
     ...kinds,
@@ -212,6 +213,7 @@ const byKind: Mutation[] = [
     test: kinds.test,
     name: 'by triggers, beside somebody else’s schema: who was let in before is ended, an older snapshot does not pass, a missing row refuses',
     fails: /it would commit behind the fence/,
+    only: 'mariadb',
   },
   {
     rule: 'by triggers: a missing row refuses',
