@@ -7,7 +7,8 @@ import type { StreamReport } from '../topology/records.ts'
 import { put, readRecord, updateRecord } from '../topology/typed.ts'
 import type { Vector } from '../switch/ramp.ts'
 import type { WorkflowRecord } from '../workflow/records.ts'
-import { dimensionStreams, judgeStreams, restartStreams, tendDimensions } from './dimension-streams.ts'
+import { behindOf } from '../switch/ramp.ts'
+import { dimensionPositions, dimensionStreams, joinVectors, judgeStreams, restartStreams, tendDimensions } from './dimension-streams.ts'
 import { whyNotReady } from './dualwrite-ready.ts'
 import { refreshPlan } from './dualwrite-record.ts'
 import { dataOf } from './dualwrite-spec.ts'
@@ -112,6 +113,27 @@ test('rule 13: not ready before the pass has landed, nor when a stream has stopp
   assert.match((await missing()) ?? '', /no mover reports of -/)
   await say({ generation: 2 })
   assert.equal(await missing(), null)
+})
+
+test('a step towards the new branch waits until every stream has applied what others wrote before it; what no report says is not applied', async () => {
+  const { desk, store, run, again } = await hybrid()
+  await tendDimensions(desk, await again(), at(100n))
+  const streams = await dimensionStreams(store, run)
+  const offsets = new Map<string, Vector>(['-80', '80-'].map((shard) => [shard, new Map([['t/0', 7n]])]))
+  const markers = new Map<string, Vector>(['-80', '80-'].map((shard) => [shard, new Map([['the binlog of -', 5n]])]))
+  const needed = joinVectors(offsets, markers)
+  const behind = async (): Promise<string | null> => behindOf(needed, joinVectors(offsets, await dimensionPositions(store, run, streams)))
+  assert.match((await behind()) ?? '', /shard -80 is at 0 of the binlog of -, and 5 was read/)
+  const applied = (one: number, other: number): StreamReport['targets'] =>
+    [one, other].map((controlMarker, i) => ({ shard: ['-80', '80-'][i] ?? '', position: null, controlMarker, lag: null }))
+  for (const [one, other, why] of [
+    [5, 4, /shard 80- is at 4/],
+    [5, 5, null],
+  ] as const) {
+    await store.commit([], [put(keys.report('u', 'u-0'), report('u-0', { targets: applied(one, other) }))])
+    if (why === null) assert.equal(await behind(), null)
+    else assert.match((await behind()) ?? '', why)
+  }
 })
 
 test('rows of all streams are counted together; a report of another generation counts for none', async () => {
