@@ -92,21 +92,22 @@ export class Story {
     await this.#phase(move, 'vdiff', async () => this.#vdiff(params))
     await this.#switch(move, params, 'switchtraffic')
     say('The old shards follow the new ones now: the way back is as fast as the way forth. It is taken:')
-    await this.#watch()
+    await this.#watch(params)
     await this.#switch(move, params, 'reversetraffic')
     say('And forth again, for good:')
-    await this.#watch()
+    await this.#watch(params)
     await this.#switch(move, params, 'switchtraffic')
-    await this.#watch()
+    await this.#watch(params)
     await this.#phase(move, 'complete', async () => {
       await this.#follow(params, await client.call('act', params, { id: randomUUID(), verb: 'complete', args: {} }))
       return 'the old side is retired'
     })
   }
 
-  /** Lets the application work a while, so that what a switch broke would show. */
-  async #watch(): Promise<void> {
+  /** Lets the application work a while, so that what a switch broke would show; on a slow machine until the streams are in step again. */
+  async #watch(params: { keyspace: string; name: string }): Promise<void> {
     await this.#o.clock.sleep(this.#o.quietMs)
+    await this.#untilRunning(params)
   }
 
   async #switch(move: string, params: { keyspace: string; name: string }, verb: 'switchtraffic' | 'reversetraffic'): Promise<void> {
