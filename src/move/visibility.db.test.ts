@@ -49,12 +49,14 @@ for (const flavour of flavours()) {
     let seenBefore = 0
     let stalls = 0
     const ids = (await reader.allText('SELECT id FROM item ORDER BY id')).map(({ id }) => Number(id))
-    for (let at = 1; world.state(record.uid) === 'copying' && stalls < 8; at++) {
+    // Each stall has rows of its own: a later one must not mend what one has lost.
+    const classes = 8
+    while (world.state(record.uid) === 'copying' && stalls < classes) {
       await arm(reader, flavour, 700)
-      const first = ids[0]!
+      const first = ids.find((id) => id % classes === stalls)!
       const before = await reader.value(`SELECT v FROM item WHERE id = ${first}`)
       let committed = false
-      const commit = world.s.query('UPDATE item SET v = v + 1').then(() => (committed = true))
+      const commit = world.s.query(`UPDATE item SET v = v + 1 WHERE id % ${classes} = ${stalls}`).then(() => (committed = true))
       // The first rows are copied: what the tail brings shows on the target.
       while (!committed) {
         const [there, here] = [await onTargets(first), await reader.value(`SELECT v FROM item WHERE id = ${first}`)]
