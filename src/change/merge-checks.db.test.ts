@@ -53,4 +53,42 @@ for (const flavour of flavours()) {
       'what was not looked at is said',
     )
   })
+  test(`merges: keys of whole numbers are read once on each source, page by page, and those of each pair that meets are found; ${flavour}`, async () => {
+    const server = await sharedServer(flavour)
+    await using connection = await connect(server.config)
+    const rows = 11_000
+    /** Source n has the values that leave n when divided by 3, negative ones first, and `more`. */
+    const sides = await Promise.all(
+      ['a', 'b', 'c'].map(async (shard, n) => {
+        const name = uniqueName(shard)
+        await connection.query(`CREATE DATABASE ${name}`)
+        await connection.query(
+          `CREATE TABLE ${name}.v (region INT NOT NULL, id BIGINT NOT NULL, tenant INT NOT NULL, PRIMARY KEY (region, id)) ENGINE=InnoDB`,
+        )
+        const values = Array.from({ length: rows }, (_, i) => `(${i < 100 ? -1 : 1}, ${3 * i + n}, 1)`)
+        await connection.query(`INSERT INTO ${name}.v VALUES ${values.join(',')}`)
+        return { shard, schema: await readSchema(connection, name), connection }
+      }),
+    )
+    const [a, b, c] = sides
+    assert(a !== undefined && b !== undefined && c !== undefined)
+    const tables = [{ name: 'v', reference: false, vindex: { type: 'hash', params: {}, columns: ['tenant'] } }]
+    const look = async (): Promise<string[]> =>
+      (
+        await duplicateKeys(
+          [
+            [a, b],
+            [b, c],
+          ],
+          tables,
+          systemClock,
+          60_000,
+        )
+      ).errors.map((error) => error.message.replace(/^values of /, ''))
+    assert.deepEqual(await look(), [])
+    // What stands on a and on c is no matter: they feed no common target. The 5,000th value of a page, the last of all, a negative one.
+    await connection.query(`INSERT INTO ${c.schema.name}.v VALUES (1, ${3 * 7_000}, 2)`)
+    await connection.query(`INSERT INTO ${b.schema.name}.v VALUES (1, ${3 * 4_999}, 2), (-1, 0, 2), (1, ${3 * (rows - 1) + 2}, 2)`)
+    assert.deepEqual(await look(), ['v.PRIMARY stand on a and on b: -1, 0, 1, 14997', 'v.PRIMARY stand on b and on c: 1, 32999'])
+  })
 }

@@ -85,6 +85,7 @@ export async function readSourceTables(
       reference: table.reference,
       definitions,
       key: key.columns,
+      keyIsPrimary: key.name === 'PRIMARY',
       vindex,
       targetFlavour,
       ...(table.merge === undefined ? {} : { merged: { merge: table.merge, writer: needWriter(mergeWriter, table.name) } }),

@@ -41,6 +41,8 @@ export type TablePlan = {
   /** Columns that are moved (no generated ones), key columns first. */
   readonly columns: readonly MovedColumn[]
   readonly keyWidth: number
+  /** The key is the primary key: its index has the same name on every server. */
+  readonly keyIsPrimary: boolean
   readonly vindex: Vindex | null
   readonly shardKey: readonly ShardKeyColumn[]
   readonly selectList: string
@@ -58,6 +60,7 @@ export type TablePlanInput = {
   reference: boolean
   definitions: readonly ColumnDefinition[]
   key: readonly string[]
+  keyIsPrimary?: boolean
   vindex: Vindex | null
   vindexColumns: readonly string[]
   toUtf8: (column: ColumnDefinition) => ((bytes: Uint8Array) => Uint8Array) | null
@@ -94,6 +97,7 @@ export function planTable(input: TablePlanInput): TablePlan {
     definitions: input.definitions,
     columns,
     keyWidth: key.length,
+    keyIsPrimary: input.keyIsPrimary ?? false,
     vindex: input.vindex,
     shardKey,
     selectList: columns.map((column) => canonicalExpression(column.definition)).join(','),
