@@ -43,7 +43,7 @@ export class KeyValues {
     this.#notNull = columns.map((column) => `${column} IS NOT NULL`).join(' AND ')
     this.#selected = names.map((name, i) => `${literalSql(table, name)} AS c${i}`).join(', ')
     this.#shown = `CONCAT_WS(${quoteString(', ')}, ${names.map((name) => shownSql(table, name)).join(', ')}) AS v`
-    this.wholeNumbers = names.every((name) => /int$/.test(columnOf(table, name)?.dataType ?? ''))
+    this.wholeNumbers = names.every((name) => columnOf(table, name)?.dataType.endsWith('int') === true)
   }
 
   /** The next values of a source in key order. */
