@@ -20,7 +20,8 @@ const limitMs = 180_000
 type Ended = { readonly name: string; readonly passed: boolean; readonly why: string }
 
 async function runTest(mutation: Mutation, flavour: string, mutated: boolean): Promise<{ ended: Ended[]; output: string }> {
-  const env: NodeJS.ProcessEnv = { ...process.env, SHARDWRIGHT_TEST_FLAVOURS: flavour, NODE_COMPILE_CACHE: undefined }
+  const asked = { SHARDWRIGHT_TEST_FLAVOURS: flavour, SHARDWRIGHT_FENCES_ALL: '1', NODE_COMPILE_CACHE: undefined }
+  const env: NodeJS.ProcessEnv = { ...process.env, ...asked }
   if (mutated) {
     const { file, edits } = mutation
     env['NODE_OPTIONS'] = `--import=${join(import.meta.dirname, 'hook.mjs')}`
