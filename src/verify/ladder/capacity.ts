@@ -126,22 +126,35 @@ async function pauseAndDrain(world: LadderWorld, side: BranchSide, fleets: reado
     if (down === undefined) await resumeFleets(world, fleets)
     else for (const fleet of fleets) await pauseFleet(world, fleet.name, { wanted: 'running', heldShard: down })
     const releasedAtMs = clock.monotonicMs()
-    // As far behind as it ordinarily is, between a fifth of a second and a whole one.
-    const caughtUp = BigInt(Math.ceil(Math.min(r, Math.max(r / 5, Number(before.lag)))))
-    for (;;) {
-      world.signal.throwIfAborted()
-      const now = await lagNow(clock.nowMs() - reportMs)
-      const drainedMs = clock.monotonicMs() - releasedAtMs
-      if (now.lag <= caughtUp) {
-        const heldMs = releasedAtMs - heldAtMs
-        return { ok: true, heldMs, drainedMs, r, w: r * (1 + heldMs / drainedMs), backlog }
-      }
-      if (drainedMs > options.drainMsMax)
-        return { ok: false, because: `its backlog of ${backlog} was not drained within ${options.drainMsMax} ms`, stalled: true }
-      await clock.sleep(50, world.signal)
+    // As far behind as it ordinarily is, between a fifth of a second and a whole one. Beside a shard that stands still: a whole one, since before it began nothing was ordinary.
+    const ordinary = down === undefined ? Math.min(r, Math.max(r / 5, Number(before.lag))) : r
+    const drainedMs = await untilDrained(world, async () => (await lagNow(clock.nowMs() - reportMs)).lag, BigInt(Math.ceil(ordinary)))
+    const heldMs = releasedAtMs - heldAtMs
+    if (down !== undefined) {
+      // The branch is left as it was found: whoever judges next would find it behind.
+      await resumeFleets(world, fleets)
+      const whole = async (): Promise<bigint> =>
+        short(least(await readApplied(world, side, fleets, clock.nowMs() - reportMs)), await topicEnds(world))
+      await untilDrained(world, whole, BigInt(Math.ceil(r)))
     }
+    if (drainedMs === null)
+      return { ok: false, because: `its backlog of ${backlog} was not drained within ${options.drainMsMax} ms`, stalled: true }
+    return { ok: true, heldMs, drainedMs, r, w: r * (1 + heldMs / drainedMs), backlog }
   } finally {
     await resumeFleets(world, fleets)
+  }
+}
+
+/** How long it took; null: not in time. */
+async function untilDrained(world: LadderWorld, lag: () => Promise<bigint>, most: bigint): Promise<number | null> {
+  const beganMs = world.clock.monotonicMs()
+  for (;;) {
+    world.signal.throwIfAborted()
+    const now = await lag()
+    const tookMs = world.clock.monotonicMs() - beganMs
+    if (now <= most) return tookMs
+    if (tookMs > world.options.drainMsMax) return null
+    await world.clock.sleep(50, world.signal)
   }
 }
 
