@@ -309,6 +309,11 @@ export class BackendPool {
     closeStatement(backend.connection, id)
   }
 
+  forgetAll(backend: Backend): void {
+    for (const { id } of backend.statements.values()) closeStatement(backend.connection, id)
+    backend.statements.clear()
+  }
+
   /** Closes what was idle too long. Called now and then. */
   trim(nowMs: number): void {
     const limit = nowMs - this.#options.idleMs

@@ -74,7 +74,13 @@ export class Core {
     this.reads = parts.reads
   }
 
-  /** As the greeting says. */
+  /** As MariaDB 10 itself greets: clients that know MySQL only take it for what it can do, and not for a MySQL 10. */
+  get greetedVersion(): string {
+    const version = this.serverVersion
+    return /^10\.\d+\.\d+-mariadb/i.test(version) ? `5.5.5-${version}` : version
+  }
+
+  /** As SELECT VERSION() says. */
   get serverVersion(): string {
     if (this.config.serverVersion !== '') return this.config.serverVersion
     const version = this.watch.view.serverVersion

@@ -71,6 +71,39 @@ test('who may come in: right password, wrong one, unknown user, empty password, 
   await own.close()
 })
 
+test('what the gate answers itself comes in the form of a prepared statement where it was one', async () => {
+  const c = await client()
+  await c.query('CREATE TABLE counted (id BIGINT AUTO_INCREMENT PRIMARY KEY)')
+  await c.query('INSERT INTO counted VALUES (NULL), (NULL)')
+  const executed = async (sql: string): Promise<unknown> => (await c.execute(sql))[0]
+  assert.deepEqual(await executed('SELECT LAST_INSERT_ID() AS id'), [{ id: 1 }])
+  assert.deepEqual(await executed('SELECT DATABASE() AS d'), [{ d: 'app' }])
+  assert.deepEqual(await executed('SELECT CONNECTION_ID() AS id'), [{ id: c.threadId }])
+  assert.deepEqual(await executed('SELECT USER()'), [{ 'USER()': 'app@127.0.0.1' }])
+  assert.deepEqual(await executed("SHOW DATABASES LIKE 'a%'"), [{ 'Database (a%)': 'app' }])
+  assert.deepEqual(((await executed('SHOW GRANTS')) as object[]).length, 1)
+  assert.ok(((await executed('SHOW FULL PROCESSLIST')) as { Id: number }[]).some(({ Id }) => Id === c.threadId))
+  // Prepared on a connection that the session keeps, in the mode of now.
+  await c.query('SET @kept = 1')
+  await c.query("SET SESSION sql_mode = 'ANSI_QUOTES'")
+  assert.deepEqual(await executed('SELECT "id" FROM counted WHERE "id" = 2'), [{ id: 2 }])
+  await c.query('DROP TABLE counted')
+  await c.end()
+})
+
+test("promise 10: the same text in another session's sql_mode is another statement, also on a connection that has it prepared", async () => {
+  const [ansi, plain] = [await client(), await client()]
+  await plain.query('CREATE TABLE moody (id INT)')
+  await plain.query('INSERT INTO moody VALUES (7)')
+  await ansi.query("SET SESSION sql_mode = 'ANSI_QUOTES'")
+  for (let i = 0; i < 4; i++) {
+    assert.deepEqual((await ansi.execute('SELECT "id" AS what FROM moody'))[0], [{ what: 7 }])
+    assert.deepEqual((await plain.execute('SELECT "id" AS what FROM moody'))[0], [{ what: 'id' }])
+  }
+  await plain.query('DROP TABLE moody')
+  for (const c of [ansi, plain]) await c.end()
+})
+
 test('a database is a keyspace, whatever its schema is called on the server', async () => {
   const c = await client()
   await c.query('USE other')
@@ -79,6 +112,16 @@ test('a database is a keyspace, whatever its schema is called on the server', as
   assert.deepEqual(await rowsOf(c, 'SELECT other.things.id FROM other.things ORDER BY things.id'), [{ id: 1 }, { id: 2 }])
   for (const sql of ['SHOW TABLES FROM other', 'SHOW FULL COLUMNS FROM things IN `other`', 'SHOW CREATE DATABASE other'])
     assert.equal((await rowsOf(c, sql)).length, 1, sql)
+  for (const sql of [
+    "SELECT USER() = 'app@127.0.0.1' AS a",
+    "SELECT CURRENT_USER = 'app@%' AS a",
+    "SELECT a FROM (SELECT SESSION_USER() LIKE 'app@%' AS a) AS t",
+  ]) {
+    assert.deepEqual(await rowsOf(c, sql), [{ a: 1 }], sql)
+    assert.deepEqual((await c.execute(sql))[0], [{ a: 1 }], sql)
+  }
+  assert.deepEqual(await rowsOf(c, 'SELECT USER()'), [{ 'USER()': 'app@127.0.0.1' }])
+  assert.deepEqual(await rowsOf(c, 'SELECT current_user'), [{ current_user: 'app@%' }])
   await c.query('USE app')
   assert.deepEqual(await rowsOf(c, 'SELECT COUNT(*) AS c FROM other.things'), [{ c: 2 }])
   assert.deepEqual(await rowsOf(c, 'SHOW DATABASES'), [{ Database: 'app' }, { Database: 'information_schema' }, { Database: 'other' }])

@@ -180,7 +180,7 @@ export class Gate {
     const version = core.serverVersion
     const { secureContext, rsaKey } = this.#options
     const client = await acceptClient(socket, {
-      serverVersion: version,
+      serverVersion: core.greetedVersion,
       threadId: this.#threadId(),
       // The one that clients of that family always have; whoever prefers the other is asked for it.
       plugin: /mariadb/i.test(version) ? 'mysql_native_password' : 'caching_sha2_password',

@@ -1,27 +1,50 @@
 /** Answers that need no server: the session's own values, the list of sessions. */
+import type { ColumnDefinition } from '../wire/column-definition.ts'
+import { collation, columnFlag } from '../wire/column-types.ts'
 import type { Right, UserRecord } from '../topology/records.ts'
 import { everyKeyspace, isUnrestricted } from '../topology/user-rights.ts'
 import type { Core } from './core.ts'
+import type { LocalValue } from './passthrough.ts'
 import { integerColumn, rowsFrames, textColumn } from './replies.ts'
 
+type Form = 'text' | 'binary'
+
 export function localAnswer(
-  question: { value: 'connection-id' | 'row-count' | 'database' | 'last-insert-id'; label: string },
-  session: { threadId: number; keyspace: string; affectedRows: bigint; lastInsertId: bigint; status: number },
+  question: { value: LocalValue; label: string },
+  session: {
+    user: string
+    host: string
+    threadId: number
+    keyspace: string
+    affectedRows: bigint
+    lastInsertId: bigint
+    status: number
+    form: Form
+  },
 ): Buffer {
   switch (question.value) {
     case 'connection-id':
-      return rowsFrames([integerColumn(question.label)], [[String(session.threadId)]], session.status)
+      return rowsFrames([integerColumn(question.label)], [[String(session.threadId)]], session.status, session.form)
     case 'row-count':
-      return rowsFrames([integerColumn(question.label)], [[String(session.affectedRows)]], session.status)
+      return rowsFrames([integerColumn(question.label)], [[String(session.affectedRows)]], session.status, session.form)
     case 'last-insert-id':
-      return rowsFrames([integerColumn(question.label)], [[String(session.lastInsertId)]], session.status)
+      return rowsFrames([integerColumn(question.label, true)], [[String(session.lastInsertId)]], session.status, session.form)
+    case 'user':
+      return rowsFrames([textColumn(question.label, 93)], [[`${session.user}@${session.host}`]], session.status, session.form)
+    case 'account':
+      return rowsFrames([textColumn(question.label, 93)], [[`${session.user}@%`]], session.status, session.form)
     case 'database':
-      return rowsFrames([textColumn(question.label, 64)], [[session.keyspace === '' ? null : session.keyspace]], session.status)
+      return rowsFrames(
+        [textColumn(question.label, 64)],
+        [[session.keyspace === '' ? null : session.keyspace]],
+        session.status,
+        session.form,
+      )
   }
 }
 
 /** @param only sessions of this user; null: all */
-export function processList(core: Core, status: number, full: boolean, only: string | null): Buffer {
+export function processList(core: Core, status: number, full: boolean, only: string | null, form: Form = 'text'): Buffer {
   const columns = [
     integerColumn('Id'),
     textColumn('User'),
@@ -47,18 +70,31 @@ export function processList(core: Core, status: number, full: boolean, only: str
       text === '' ? null : full ? text : text.slice(0, 100),
     ]
   })
-  return rowsFrames(columns, rows, status)
+  return rowsFrames(columns, rows, status, form)
+}
+
+/** As servers of either family describe it. */
+function schemaColumn(name: string, mariadb: boolean): ColumnDefinition {
+  const column = { ...textColumn(name, 64), flags: columnFlag.notNull | columnFlag.noDefaultValue, decimals: 0, table: 'SCHEMATA' }
+  if (mariadb) return { ...column, schema: 'information_schema', orgTable: 'SCHEMATA', orgName: 'SCHEMA_NAME' }
+  return { ...column, orgTable: 'schemata', orgName: name, flags: column.flags | columnFlag.binary, charset: collation.utf8mb4_0900 }
 }
 
 /** SHOW DATABASES: what a client may USE. */
-export function databases(core: Core, like: string | null, status: number, maySee: (keyspace: string) => boolean): Buffer {
+export function databases(
+  core: Core,
+  like: string | null,
+  status: number,
+  maySee: (keyspace: string) => boolean,
+  form: Form = 'text',
+): Buffer {
   const keyspaces = [...core.watch.view.keyspaces.values()].filter((keyspace) => keyspace.role === 'primary' && maySee(keyspace.name))
   const names = ['information_schema', ...keyspaces.map((keyspace) => keyspace.name)]
     .filter((n) => like === null || matchesLike(n, like))
     .sort()
   const label = like === null ? 'Database' : `Database (${like})`
   const rows = names.map((n) => [n])
-  return rowsFrames([textColumn(label, 64)], rows, status)
+  return rowsFrames([schemaColumn(label, /mariadb/i.test(core.serverVersion))], rows, status, form)
 }
 
 const privileges: Readonly<Record<Right, string>> = {
@@ -68,7 +104,7 @@ const privileges: Readonly<Record<Right, string>> = {
 }
 
 /** SHOW GRANTS: the session's own, in the server's words. */
-export function grants(user: UserRecord, status: number): Buffer {
+export function grants(user: UserRecord, status: number, form: Form = 'text'): Buffer {
   const account = `\`${user.name.replaceAll('`', '``')}\`@\`%\``
   const on = (keyspace: string): string => (keyspace === everyKeyspace ? '*.*' : `\`${keyspace.replaceAll('`', '``')}\`.*`)
   const lines = isUnrestricted(user)
@@ -83,6 +119,7 @@ export function grants(user: UserRecord, status: number): Buffer {
     [textColumn(`Grants for ${user.name}@%`, 1024)],
     lines.map((line) => [line]),
     status,
+    form,
   )
 }
 

@@ -88,6 +88,9 @@ test('which schemas it names, also where columns have qualifiers of their own; i
     ["SELECT table_name FROM information_schema.tables WHERE table_schema = 'other'", ''],
     ['SELECT * FROM mysql.user', 'mysql'],
     ['SET @x = (SELECT 1 FROM other.t)', 'other'],
+    ['CREATE VIEW v AS SELECT a.x FROM t AS a', ''],
+    ['CREATE OR REPLACE VIEW v (b) AS SELECT a.x FROM other.t AS a WHERE a.x > 1 WITH CHECK OPTION', 'other'],
+    ['CREATE VIEW v AS SELECT * FROM mysql.user', 'mysql'],
     ['SELECT t.*, count(u.a) OVER (PARTITION BY u.b ORDER BY t.c) FROM t, u GROUP BY t.a HAVING max(u.a) > 1 ORDER BY t.x', ''],
   ]
   for (const [sql, schemas] of table) {
@@ -99,7 +102,6 @@ test('which schemas it names, also where columns have qualifiers of their own; i
 
 test('what could name a schema unseen is unclear', () => {
   for (const sql of [
-    'CREATE VIEW v AS SELECT * FROM mysql.user',
     'CREATE TABLE t LIKE other.t',
     'ALTER TABLE t RENAME TO other.t',
     'CREATE TABLE t (a INT REFERENCES other.t (a))',

@@ -6,7 +6,7 @@
  * what runs a text of its own making (PREPARE, EXECUTE IMMEDIATE, also within a routine), and what only some servers run (executable comments, by
  * which `FROM mysql.user` may be part of an expression here and a table there), is `unclear`, and refused to users who may not do all.
  */
-import { Kind, tokenEnd, tokenKind, tokenStart, type Lexed } from '../sql/lexer.ts'
+import { Kind, Lexer, tokenEnd, tokenKind, tokenStart, type Lexed } from '../sql/lexer.ts'
 import type { Span, Statement, TableName } from '../sql/ast.ts'
 import { parse } from '../sql/parse.ts'
 import { walkExpr, walkStatement, type Visitor } from '../sql/walk.ts'
@@ -113,6 +113,7 @@ function judge(lexed: Lexed, effect: Relay['effect'], qualifiers: readonly numbe
   const verb = words[0] ?? ''
   const statement = parsed(lexed)
   const names = statement === null ? null : namesOf(statement)
+  if (verb === 'CREATE' && words.includes('VIEW')) addView(names, lexed, words)
   const clear = names !== null && qualifiers.every((token) => names.understood.has(token))
   const ownText = ['PREPARE', 'EXECUTE'].includes(verb) || (verb === 'CREATE' && words.some((w) => w === 'PREPARE' || w === 'IMMEDIATE'))
   // As a whole it is run or skipped.
@@ -258,6 +259,20 @@ function namesOf(statement: Statement): Names {
   visit(statement)
   if (names.bare !== null) names.bare = [...bare].some((name) => !ctes.has(name))
   return names
+}
+
+/** CREATE VIEW is parsed no further than its name: the query behind AS is looked at by itself. */
+function addView(names: Names | null, lexed: Lexed, words: readonly string[]): void {
+  const at = words.findIndex((word, i) => word === 'AS' && ['SELECT', 'WITH', '('].includes(words[i + 1] ?? ''))
+  if (names === null || at < 0) return
+  const check = words.lastIndexOf('CHECK')
+  const last = check > at ? words.lastIndexOf('WITH') : lexed.count
+  const query = parsed(new Lexer().lex(lexed.bytes.subarray(tokenStart(lexed, at + 1), tokenEnd(lexed, last - 1)), 0, lexed.mode))
+  if (query === null) return
+  const its = namesOf(query)
+  for (const token of its.understood) names.understood.add(token + at + 1)
+  names.schemas.push(...its.schemas)
+  names.serverOnly ||= its.serverOnly
 }
 
 const ofTables = /TABLE|COLUMNS|FIELDS|INDEX|KEYS|TRIGGERS|EVENTS|VIEW/

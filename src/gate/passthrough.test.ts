@@ -96,4 +96,12 @@ test('settings: what brings one connection to another session, and back to none'
   assert.equal(a.signature, b.signature, 'the order of SETs does not matter')
   b.set('isolation', 'READ COMMITTED')
   assert.deepEqual(statementsBetween(a.signature, b.signature), ['SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED'])
+  // Connector/J sets the character set of results alone; a SET NAMES after it is in force for all of them.
+  const [results, names] = [new SessionSettings(), new SessionSettings()]
+  results.set('character_set_results', 'NULL')
+  names.set('names', 'latin1')
+  assert.deepEqual(statementsBetween(results.signature, names.signature), ['SET NAMES latin1'])
+  assert.deepEqual(statementsBetween(names.signature, results.signature), ['SET NAMES utf8mb4', 'SET character_set_results=NULL'])
+  assert.deepEqual(statementsBetween(results.signature, ''), ['SET NAMES utf8mb4'])
+  assert.deepEqual(statementsBetween('', results.signature), ['SET character_set_results=NULL'])
 })

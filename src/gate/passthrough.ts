@@ -25,6 +25,8 @@ export type Relay = {
   readonly leavesFoundRows: boolean
   /** Tokens that name the keyspace before a dot, for when the database has another name. */
   readonly qualifiers: readonly number[]
+  /** Calls of USER() and its like, as first token and the one behind the last: a server would name our own account. */
+  readonly userCalls: readonly { readonly from: number; readonly to: number; readonly account: boolean }[]
 }
 
 export type Passthrough =
@@ -37,9 +39,11 @@ export type Passthrough =
   | { readonly kind: 'unlock-tables' }
   | { readonly kind: 'show'; readonly what: 'databases' | 'processlist' | 'grants'; readonly like: string | null; readonly full: boolean }
   /** `SELECT CONNECTION_ID()`, `SELECT ROW_COUNT()`, `SELECT DATABASE()` and nothing else. */
-  | { readonly kind: 'local'; readonly value: 'connection-id' | 'row-count' | 'database' | 'last-insert-id'; readonly label: string }
+  | { readonly kind: 'local'; readonly value: LocalValue; readonly label: string }
   | { readonly kind: 'refuse'; readonly construct: string; readonly reason: string; readonly fix: string }
   | { readonly kind: 'empty' }
+
+export type LocalValue = 'connection-id' | 'row-count' | 'database' | 'last-insert-id' | 'user' | 'account'
 
 const implicitCommitVerbs = new Set([
   'CREATE',
@@ -125,6 +129,9 @@ export function classify(lexed: Lexed): Passthrough {
   return local ?? relayOf(words, lexed, verb, second)
 }
 
+/** In others (DEFINER = CURRENT_USER, GRANT …) it is the server's to read. */
+const rowVerbs = new Set(['SELECT', 'INSERT', 'REPLACE', 'UPDATE', 'DELETE', 'WITH', '(', 'DO', 'VALUES'])
+
 function relayOf(words: Words, lexed: Lexed, verb: string, second: string): Relay {
   const pins = new Set<Pin>()
   let effect: Relay['effect'] = 'write'
@@ -132,6 +139,7 @@ function relayOf(words: Words, lexed: Lexed, verb: string, second: string): Rela
   let needsPrevious: Relay['needsPrevious'] = null
   let leavesFoundRows = false
   const qualifiers: number[] = []
+  const userCalls: Relay['userCalls'][number][] = []
   const assigning = verb === 'CALL' || verb === 'GET' || verb === 'EXECUTE' || (verb === 'SELECT' && words.has('INTO'))
   const reading = verb === 'SELECT' || verb === '(' || verb === 'VALUES' || verb === 'TABLE' || verb === 'WITH'
   if (reading || ['SHOW', 'DESC', 'DESCRIBE', 'EXPLAIN', 'HELP', 'CHECKSUM'].includes(verb)) effect = 'read'
@@ -160,6 +168,16 @@ function relayOf(words: Words, lexed: Lexed, verb: string, second: string): Rela
       case 'ROW_COUNT':
         if (called) needsPrevious = 'diagnostics'
         break
+      case 'USER':
+      case 'SESSION_USER':
+      case 'SYSTEM_USER':
+      case 'CURRENT_USER': {
+        const empty = called && words.raw(i + 2) === ')'
+        const isCall = empty && words.raw(i - 1) !== '.'
+        if (rowVerbs.has(verb) && (isCall || (word === 'CURRENT_USER' && !called)))
+          userCalls.push({ from: i, to: empty ? i + 3 : i + 1, account: word === 'CURRENT_USER' })
+        break
+      }
       case 'GET_LOCK':
       case 'RELEASE_LOCK':
       case 'RELEASE_ALL_LOCKS':
@@ -206,6 +224,7 @@ function relayOf(words: Words, lexed: Lexed, verb: string, second: string): Rela
     needsPrevious,
     leavesFoundRows,
     qualifiers,
+    userCalls,
     rereadable: effect === 'read' && pins.size === 0 && rereadable(lexed),
     implicitCommit: implicitCommitVerbs.has(verb) && !temporary,
   }
@@ -222,7 +241,9 @@ function shownSchema(words: Words, count: number): number | null {
 }
 
 function localOf(words: Words, lexed: Lexed): Passthrough | null {
-  if (words.at(0) !== 'SELECT' || words.raw(2) !== '(' || words.raw(3) !== ')') return null
+  if (words.at(0) !== 'SELECT') return null
+  if (words.at(1) === 'CURRENT_USER' && lexed.count === 2) return { kind: 'local', value: 'account', label: words.between(1, 2) }
+  if (words.raw(2) !== '(' || words.raw(3) !== ')') return null
   const value = (
     {
       CONNECTION_ID: 'connection-id',
@@ -230,6 +251,10 @@ function localOf(words: Words, lexed: Lexed): Passthrough | null {
       DATABASE: 'database',
       SCHEMA: 'database',
       LAST_INSERT_ID: 'last-insert-id',
+      USER: 'user',
+      SESSION_USER: 'user',
+      SYSTEM_USER: 'user',
+      CURRENT_USER: 'account',
     } as const
   )[words.at(1) as 'DATABASE']
   if (value === undefined) return null

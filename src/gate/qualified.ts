@@ -1,9 +1,29 @@
-import type { Lexed } from '../sql/lexer.ts'
+import { tokenEnd, tokenStart, type Lexed } from '../sql/lexer.ts'
 import { inRoleOf } from '../topology/replica-name.ts'
 import { gateErrors } from './errors.ts'
 import type { Relay } from './passthrough.ts'
 import { framedQuery } from './replies.ts'
 import type { View } from './view.ts'
+
+/** USER() and its like as the client's own, nullable like them: to the server it is our account that asks. */
+export function withUser(sql: Buffer, lexed: Lexed, relay: Relay, { user, host }: { user: string; host: string }): Buffer {
+  const parts: Buffer[] = []
+  let from = 0
+  for (const call of relay.userCalls) {
+    parts.push(
+      sql.subarray(from, tokenStart(lexed, call.from)),
+      Buffer.from(`NULLIF(${literal(`${user}@${call.account ? '%' : host}`)}, '')`),
+    )
+    from = tokenEnd(lexed, call.to - 1)
+  }
+  parts.push(sql.subarray(from))
+  return Buffer.concat(parts)
+}
+
+/** Whatever the session's sql_mode makes of a backslash. */
+function literal(text: string): string {
+  return /^[\w@%.:-]*$/.test(text) ? `'${text}'` : `CONVERT(0x${Buffer.from(text).toString('hex')} USING utf8mb4)`
+}
 
 /** A qualified name decides where a statement goes; its database may have another name on the server. */
 export function qualify(view: View, session: string, relay: Relay, lexed: Lexed, sql: Buffer): { keyspace: string; framed: Buffer } | null {

@@ -7,15 +7,18 @@ import { writeColumnDefinition, type ColumnDefinition } from '../wire/column-def
 import { writeEof } from '../wire/eof.ts'
 import { writeErr } from '../wire/err.ts'
 import { writeOk } from '../wire/ok.ts'
+import { writeBinaryRow } from '../wire/binary-row.ts'
 import { writeTextRow } from '../wire/text-row.ts'
+import type { SessionChange } from '../wire/session-track.ts'
 import { Writer } from '../wire/writer.ts'
 import { clientError } from './client-error.ts'
 
-export type OkReply = { affectedRows?: bigint; insertId?: bigint; warnings?: number; info?: string }
+export type OkReply = { affectedRows?: bigint; insertId?: bigint; warnings?: number; info?: string; sessionChanges?: SessionChange[] }
 
-export function okFrame(status: number, reply: OkReply = {}, sequence = 1): Buffer {
+/** `capabilities`: of the client, for what only some understand. */
+export function okFrame(status: number, reply: OkReply = {}, sequence = 1, capabilities = 0): Buffer {
   const w = new Writer(32 + (reply.info?.length ?? 0)).beginFrame()
-  writeOk(w, { status, ...reply }, 0)
+  writeOk(w, { status, ...reply }, capabilities)
   w.endFrame(sequence)
   return w.take()
 }
@@ -78,7 +81,7 @@ export function textColumn(name: string, length = 256): ColumnDefinition {
   }
 }
 
-export function integerColumn(name: string): ColumnDefinition {
+export function integerColumn(name: string, unsigned = false): ColumnDefinition {
   return {
     schema: '',
     table: '',
@@ -88,7 +91,7 @@ export function integerColumn(name: string): ColumnDefinition {
     charset: collation.binary,
     length: 21,
     type: columnType.longlong,
-    flags: columnFlag.binary | columnFlag.notNull,
+    flags: columnFlag.binary | columnFlag.notNull | (unsigned ? columnFlag.unsigned : 0),
     decimals: 0,
   }
 }
@@ -98,15 +101,15 @@ export function rowsFrames(
   columns: readonly ColumnDefinition[],
   rows: readonly (readonly (string | null)[])[],
   status: number = serverStatus.autocommit,
+  form: 'text' | 'binary' = 'text',
 ): Buffer {
   const w = new Writer(512)
   let sequence = writeColumns(w, columns, status, 1)
   for (const row of rows) {
     w.beginFrame()
-    writeTextRow(
-      w,
-      row.map((cell) => (cell === null ? null : Buffer.from(cell))),
-    )
+    const cells = row.map((cell) => (cell === null ? null : Buffer.from(cell)))
+    if (form === 'binary') writeBinaryRow(w, columns, cells)
+    else writeTextRow(w, cells)
     sequence = w.endFrame(sequence)
   }
   w.beginFrame()

@@ -13,7 +13,7 @@ import { gateErrors } from './errors.ts'
 import type { Pin } from './plan/plan.ts'
 import { SilentSink } from './relay.ts'
 import { command } from './replies.ts'
-import { statementsBetween, type SessionSettings } from './settings.ts'
+import { statementsBetween, type SessionSettings, readsOtherwise } from './settings.ts'
 import { shardName, type Transaction } from './transaction.ts'
 import type { ShardView } from './view.ts'
 
@@ -137,6 +137,8 @@ export class SessionConnections {
   async bringToSettings(backend: Backend): Promise<void> {
     const wanted = this.settings.signature
     const statements = statementsBetween(backend.signature, wanted)
+    // What was prepared there was read otherwise.
+    if (backend.statements.size > 0 && readsOtherwise(backend.signature, wanted)) backend.pool.forgetAll(backend)
     backend.signature = wanted
     if (backend.pool.acceptedSignatures.has(wanted)) {
       for (const sql of statements) this.pipeline(backend, sql)

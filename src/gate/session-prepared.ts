@@ -7,6 +7,7 @@ import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
 import { needsOf } from './needs.ts'
 import { onServer } from './on-server.ts'
+import { withUser } from './qualified.ts'
 import { classifyCached } from './passthrough-cache.ts'
 import { executionFrame, prepareOn, prepareRaw, type SessionStatement } from './prepared.ts'
 import { firstShard, type Request } from './request.ts'
@@ -17,6 +18,7 @@ import { lexStatement, modeOf } from './statement-text.ts'
 /** Command, statement id, flags, iterations; command, statement id, parameter. */
 const executeHeadBytes = 10
 const longDataHeadBytes = 7
+const lastPrepared = 0xffffffff
 /** Prepared and not closed, of one session. */
 const statementsMax = 16_382
 
@@ -25,16 +27,27 @@ export class PreparedStatements {
   readonly #runner: Runner
   readonly #sharded: Sharded
   readonly #access: Access
+  readonly #session: { readonly user: string; readonly host: string }
   /** Answers a statement of the gate's own as text. */
   readonly #query: (text: Buffer) => Promise<unknown>
   readonly #statements = new Map<number, SessionStatement>()
   #nextStatementId = 1
+  /** Of the last PREPARE; null: it failed. */
+  #lastId: number | null = null
 
-  constructor(core: Core, runner: Runner, sharded: Sharded, access: Access, query: (text: Buffer) => Promise<unknown>) {
+  constructor(
+    core: Core,
+    runner: Runner,
+    sharded: Sharded,
+    access: Access,
+    session: { user: string; host: string },
+    query: (text: Buffer) => Promise<unknown>,
+  ) {
     this.#core = core
     this.#runner = runner
     this.#sharded = sharded
     this.#access = access
+    this.#session = session
     this.#query = query
   }
 
@@ -54,6 +67,7 @@ export class PreparedStatements {
 
   /** The answer to COM_STMT_PREPARE. */
   async prepare(text: Buffer, keyspaceName: string, signal: AbortSignal): Promise<Buffer> {
+    this.#lastId = null
     const lexed = lexStatement(text, modeOf(this.#runner.settings))
     if (this.#statements.size >= statementsMax) throw gateErrors.tooManyStatements({ max: statementsMax })
     const passthrough = classifyCached(lexed)
@@ -61,6 +75,8 @@ export class PreparedStatements {
       throw gateErrors.notForwarded({ construct: passthrough.construct, reason: passthrough.reason, fix: passthrough.fix })
     const keyspace = keyspaceName === '' ? this.#core.anyKeyspace() : this.#core.keyspace(keyspaceName)
     if (keyspace === undefined) throw gateErrors.noKeyspace()
+    if (passthrough.kind === 'relay' && passthrough.userCalls.length > 0 && !keyspace.record.sharded)
+      return await this.prepare(withUser(text, lexed, passthrough, this.#session), keyspaceName, signal)
     if (this.#access.restricted) this.#access.judge(passthrough, () => lexed, keyspaceName)
     if (keyspaceName === '' && passthrough.kind === 'relay' && needsOf(() => lexed, passthrough).bare === true)
       throw gateErrors.noKeyspace()
@@ -83,6 +99,7 @@ export class PreparedStatements {
         : await this.#prepareOnServer(keyspace.name, statement, signal)
     statement.paramCount = prepared.paramCount
     this.#statements.set(statement.id, statement)
+    this.#lastId = statement.id
     return prepared.answer
   }
 
@@ -164,7 +181,8 @@ export class PreparedStatements {
   }
 
   #statement(id: number, name: string): SessionStatement {
-    const statement = this.#statements.get(id)
+    // MariaDB's clients send an execution along with its PREPARE, before they know the id.
+    const statement = this.#statements.get(id === lastPrepared ? (this.#lastId ?? id) : id)
     if (statement === undefined) throw gateErrors.unknownStatementId({ id, command: name })
     return statement
   }

@@ -19,16 +19,17 @@ import { Guard } from './guard.ts'
 import { InfileRelay } from './infile.ts'
 import { databases, grants, localAnswer, processList, statistics } from './local.ts'
 import { needsOf } from './needs.ts'
-import { qualify } from './qualified.ts'
+import { qualify, withUser } from './qualified.ts'
 import { classifyCached } from './passthrough-cache.ts'
 import type { Passthrough, Relay } from './passthrough.ts'
 import { Relayer } from './relay.ts'
-import { eofFrame, errorFrame, framedQuery, plainOk } from './replies.ts'
+import { eofFrame, errorFrame, framedQuery, okFrame, plainOk } from './replies.ts'
 import { firstShard, HalfAnswered, type Request } from './request.ts'
 import { Runner } from './runner.ts'
 import { PreparedStatements } from './session-prepared.ts'
 import { setSession } from './set-command.ts'
-import { SessionSettings } from './settings.ts'
+import { SessionSettings, trackedChanges } from './settings.ts'
+import type { SessionChange } from '../wire/session-track.ts'
 import { ServerError } from '../mysql/errors.ts'
 import { Sharded } from './sharded.ts'
 import { lexStatement, modeOf } from './statement-text.ts'
@@ -52,6 +53,8 @@ export class Session implements SessionEntry {
   /** The statement's text without its literals. */
   #shape: string | null = null
   keyspace = ''
+  /** Of rows that the gate makes itself. */
+  #form: 'text' | 'binary' = 'text'
   #abort = new AbortController()
   #closed = false
   #draining = false
@@ -75,7 +78,7 @@ export class Session implements SessionEntry {
     this.#runner = new Runner(core, this.#relayer, new SessionSettings(), this.#guard, foundRows)
     this.#sharded = new Sharded(core, this.#runner, client, () => this.keyspace)
     this.#access = new Access(core, client)
-    this.#prepared = new PreparedStatements(core, this.#runner, this.#sharded, this.#access, (text) => this.#query(text, null))
+    this.#prepared = new PreparedStatements(core, this.#runner, this.#sharded, this.#access, this, (text) => this.#executed(text))
     this.#relayer.onExceeded = (what, connection) => {
       this.#stopping = core.pools.killQuery(connection).catch(() => {})
       return this.#guard.exceeded(what)
@@ -268,7 +271,7 @@ export class Session implements SessionEntry {
         return
       case com.initDb:
         this.#use(argument.toString('utf8'))
-        this.#ok()
+        this.#ok([{ kind: 'schema', name: this.keyspace }])
         return
       case com.stmtReset: {
         this.#prepared.reset(numberOf(c, 4))
@@ -317,8 +320,9 @@ export class Session implements SessionEntry {
     }
   }
 
-  #ok(): void {
-    this.#client.write(plainOk(this.#runner.status))
+  #ok(changes: SessionChange[] = []): void {
+    const { status } = this.#runner
+    this.#client.write(changes.length === 0 ? plainOk(status) : okFrame(status, { sessionChanges: changes }, 1, this.#client.capabilities))
   }
 
   #use(name: string): void {
@@ -352,6 +356,16 @@ export class Session implements SessionEntry {
     return this.#current !== null || this.#runner.transaction !== null
   }
 
+  /** A prepared statement that the gate answers itself. */
+  async #executed(text: Buffer): Promise<void> {
+    this.#form = 'binary'
+    try {
+      await this.#query(text, null)
+    } finally {
+      this.#form = 'text'
+    }
+  }
+
   // ── COM_QUERY ──
 
   /** Promises are few on the way of a statement that only passes through: each costs more than looking at the statement does. */
@@ -374,10 +388,9 @@ export class Session implements SessionEntry {
   }
 
   #passThrough(keyspace: string, relay: Relay, framed: Buffer, sql: Buffer): Promise<unknown> {
-    const qualified =
-      relay.qualifiers.length > 0
-        ? qualify(this.#core.watch.view, this.keyspace, relay, lexStatement(sql, modeOf(this.#runner.settings)), sql)
-        : null
+    const lex = (): Lexed => lexStatement(sql, modeOf(this.#runner.settings))
+    if (relay.userCalls.length > 0) return this.#query(withUser(sql, lex(), relay, this), null)
+    const qualified = relay.qualifiers.length > 0 ? qualify(this.#core.watch.view, this.keyspace, relay, lex(), sql) : null
     if (
       relay.needsPrevious === 'found-rows' &&
       this.#runner.connections.atHand === null &&
@@ -431,7 +444,8 @@ export class Session implements SessionEntry {
         if (p.release) this.#client.close()
         return
       }
-      case 'set':
+      case 'set': {
+        const before = this.#runner.settings.copy()
         if (
           await setSession(
             { core: this.#core, runner: this.#runner, sharded: this.#sharded, keyspace: this.keyspace, signal: this.#abort.signal },
@@ -440,11 +454,12 @@ export class Session implements SessionEntry {
             sql,
           )
         )
-          this.#ok()
+          this.#ok(trackedChanges(before, this.#runner.settings))
         return
+      }
       case 'use':
         this.#use(p.keyspace)
-        this.#ok()
+        this.#ok([{ kind: 'schema', name: this.keyspace }])
         return
       case 'kill':
         this.#kill(p.what, p.id)
@@ -460,11 +475,14 @@ export class Session implements SessionEntry {
       case 'local':
         this.#client.write(
           localAnswer(p, {
+            user: this.user,
+            host: this.host,
             threadId: this.threadId,
             keyspace: this.keyspace,
             affectedRows: this.#runner.affectedRows,
             lastInsertId: this.#runner.lastInsertId,
             status: this.#runner.status,
+            form: this.#form,
           }),
         )
         return
@@ -479,13 +497,13 @@ export class Session implements SessionEntry {
     const { status } = this.#runner
     switch (p.what) {
       case 'processlist':
-        return processList(this.#core, status, p.full, this.#onlyUser())
+        return processList(this.#core, status, p.full, this.#onlyUser(), this.#form)
       case 'databases':
-        return databases(this.#core, p.like, status, (keyspace) => !this.#access.restricted || this.#access.maySee(keyspace))
+        return databases(this.#core, p.like, status, (keyspace) => !this.#access.restricted || this.#access.maySee(keyspace), this.#form)
       case 'grants': {
         const user = this.#access.user
         if (user === null) throw gateErrors.userGone({ user: this.user, host: this.host })
-        return grants(user, status)
+        return grants(user, status, this.#form)
       }
     }
   }

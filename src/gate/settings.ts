@@ -5,6 +5,8 @@
  * autocommit is one of the settings: the server itself then begins transactions and tells so in its status flags, which
  * go to the client as they are.
  */
+import type { SessionChange } from '../wire/session-track.ts'
+
 export class SessionSettings {
   /** Variable name in lower case → its value as SQL text. `names` and `isolation`, `access` are ours. */
   readonly #values = new Map<string, string>()
@@ -50,6 +52,16 @@ export class SessionSettings {
   }
 }
 
+const setByNames: readonly string[] = ['character_set_client', 'character_set_results', 'character_set_connection', 'collation_connection']
+
+/** Whether the same text may be another statement: quotes, operators and literals depend on these. */
+export function readsOtherwise(from: string, to: string): boolean {
+  const [a, b] = [parse(from), parse(to)]
+  return ['sql_mode', 'names', 'character_set_client', 'character_set_connection', 'collation_connection'].some(
+    (name) => a.get(name) !== b.get(name),
+  )
+}
+
 /** Statements that bring a connection from one signature to another. */
 export function statementsBetween(from: string, to: string): string[] {
   if (from === to) return []
@@ -57,26 +69,24 @@ export function statementsBetween(from: string, to: string): string[] {
   const wanted = parse(to)
   const assignments: string[] = []
   const statements: string[] = []
-  // NAMES first: what follows is read in it.
-  for (const name of new Set(['names', ...old.keys(), ...wanted.keys()])) {
+  // NAMES first: what follows is read in it, and it sets these as well. One that is set no more has the value of NAMES, not its DEFAULT.
+  const anew = old.get('names') !== wanted.get('names') || setByNames.some((name) => old.has(name) && !wanted.has(name))
+  if (anew) statements.push(`SET NAMES ${wanted.get('names') ?? 'utf8mb4'}`)
+  for (const name of setByNames) {
     const value = wanted.get(name)
-    if (value === old.get(name)) continue
-    if (name === 'names') {
-      statements.unshift(`SET NAMES ${value ?? 'utf8mb4'}`)
-      // NAMES sets these three as well: set them anew, in whatever order they came.
-      for (const single of ['character_set_client', 'character_set_results', 'collation_connection']) {
-        const kept = wanted.get(single)
-        if (kept !== undefined) assignments.push(`${single}=${kept}`)
-      }
-    } else if (name === 'isolation')
+    if (value !== undefined && (anew || value !== old.get(name))) assignments.push(`${name}=${value}`)
+  }
+  for (const name of new Set([...old.keys(), ...wanted.keys()])) {
+    const value = wanted.get(name)
+    if (value === old.get(name) || name === 'names' || setByNames.includes(name)) continue
+    if (name === 'isolation')
       statements.push(
         value === undefined
           ? 'SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ'
           : `SET SESSION TRANSACTION ISOLATION LEVEL ${value}`,
       )
     else if (name === 'access') statements.push(`SET SESSION TRANSACTION ${value ?? 'READ WRITE'}`)
-    else if (!assignments.some((a) => a.startsWith(`${name}=`)))
-      assignments.push(`${name}=${value ?? (name === 'autocommit' ? '1' : 'DEFAULT')}`)
+    else assignments.push(`${name}=${value ?? (name === 'autocommit' ? '1' : 'DEFAULT')}`)
   }
   if (assignments.length > 0) statements.push(`SET ${assignments.join(',')}`)
   return statements
@@ -90,4 +100,26 @@ function parse(signature: string): Map<string, string> {
     out.set(part.slice(0, at), part.slice(at + 1))
   }
   return out
+}
+
+/** What servers tell of a SET to clients that follow the session: the variables in `session_track_system_variables` by default. */
+export function trackedChanges(before: SessionSettings, after: SessionSettings): SessionChange[] {
+  if (before.signature === after.signature) return []
+  const changes: SessionChange[] = []
+  const tell = (name: string, value: string): number => changes.push({ kind: 'variable', name, value })
+  for (const name of ['names', 'character_set_client', 'character_set_connection', 'character_set_results', 'time_zone'] as const) {
+    const now = after.get(name)
+    if (now === before.get(name) || now === undefined) continue
+    const value = bareValue(now)
+    if (name !== 'names') tell(name, value)
+    else for (const one of ['client', 'connection', 'results']) tell(`character_set_${one}`, value)
+  }
+  if (before.autocommit !== after.autocommit) tell('autocommit', after.autocommit ? 'ON' : 'OFF')
+  return changes
+}
+
+/** `'utf8mb4' COLLATE x` → utf8mb4 */
+function bareValue(sql: string): string {
+  const first = sql.trim().split(/\s+/)[0] ?? ''
+  return first.replace(/^(['"`])(.*)\1$/, '$2')
 }

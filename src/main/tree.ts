@@ -19,10 +19,12 @@ import type { Store } from '../topology/store.ts'
 import { mainErrors } from './errors.ts'
 import { releaseDead } from './release-dead.ts'
 
-export type ChildName = 'control' | 'mover' | 'gate'
+type Kind = 'control' | 'mover' | 'gate'
+/** Several gates share a port: `gate`, `gate-2`, … */
+export type ChildName = Kind | `gate-${number}`
 
 /** The mover makes garbage by the megabyte: a small nursery keeps it at 240 MB instead of 340, at the same speed (bench/copy.ts). */
-const nodeFlags: Readonly<Record<ChildName, readonly string[]>> = { control: [], mover: ['--max-semi-space-size=4'], gate: [] }
+const nodeFlags: Readonly<Record<Kind, readonly string[]>> = { control: [], mover: ['--max-semi-space-size=4'], gate: [] }
 
 export type TreeOptions = {
   readonly dataDir: string
@@ -39,6 +41,8 @@ export type TreeOptions = {
   readonly leaseMs?: number
   /** Gates do not read a replica that is further behind; their own default unless said. */
   readonly replicaLagMaxMs?: number
+  /** So many gate processes on the one port; 1 unless said. */
+  readonly gates?: number
   /** What else the gate is started with. */
   readonly gateArguments?: readonly string[]
   /** `etcd://…`; the data directory's own SQLite file unless said. */
@@ -72,7 +76,8 @@ export class Tree {
       writeFileSync(join(options.dataDir, 'up.json'), `${JSON.stringify({ v: 1, api: tree.apiUrl, gatePort: tree.gatePort })}\n`)
       try {
         await tree.#start('control')
-        await Promise.all([tree.#start('mover'), tree.#start('gate')])
+        const more = Array.from({ length: (options.gates ?? 1) - 1 }, (_, i): ChildName => `gate-${i + 2}`)
+        await Promise.all((['mover', 'gate', ...more] as const).map((name) => tree.#start(name)))
         tree.#followFleets()
         return tree
       } catch (error) {
@@ -149,7 +154,7 @@ export class Tree {
     const { dataDir, flavour, apiHost, gateHost, installsFile, templatesDir, replicaLagMaxMs } = this.#options
     const common = ['--data-dir', dataDir, ...(this.#options.topology === undefined ? [] : ['--topology', this.#options.topology])]
     const lease = this.#options.leaseMs === undefined ? [] : ['--lease-ms', String(this.#options.leaseMs)]
-    switch (name) {
+    switch (kindOf(name)) {
       case 'control':
         return [
           ...common,
@@ -171,6 +176,7 @@ export class Tree {
           '--port',
           String(this.gatePort),
           ...(replicaLagMaxMs === undefined ? [] : ['--replica-lag-max-ms', String(replicaLagMaxMs)]),
+          ...((this.#options.gates ?? 1) > 1 ? ['--reuse-port', 'yes'] : []),
           ...(this.#options.gateArguments ?? []),
         ]
       case 'mover':
@@ -181,9 +187,10 @@ export class Tree {
   async #start(name: ChildName): Promise<void> {
     const logFile = join(this.#options.dataDir, 'logs', `${name}.out`)
     const log = openSync(logFile, 'a')
+    const kind = kindOf(name)
     const child = spawn(
       process.execPath,
-      ['--disable-warning=ExperimentalWarning', ...nodeFlags[name], join(import.meta.dirname, `${name}.ts`), ...this.#arguments(name)],
+      ['--disable-warning=ExperimentalWarning', ...nodeFlags[kind], join(import.meta.dirname, `${kind}.ts`), ...this.#arguments(name)],
       {
         stdio: ['ignore', log, log, 'ipc'],
       },
@@ -244,6 +251,10 @@ export class Tree {
       this.#options.say(`what process ${pid} held ends with its leases: ${error instanceof Error ? error.message : String(error)}`)
     }
   }
+}
+
+function kindOf(name: ChildName): Kind {
+  return name === 'control' || name === 'mover' ? name : 'gate'
 }
 
 /** Where what listens on `host` is reached from this machine. */

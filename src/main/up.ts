@@ -43,6 +43,7 @@ type UpFlags = {
   requireTls?: boolean
   rsaKey?: string
   slowQuery?: string
+  gates: string
   replicaMaxLag: string
   topology?: string
 }
@@ -62,6 +63,7 @@ export function upCommand(program: Command, say: (line: string) => void): void {
     .option('--tls-key <file>', 'its private key')
     .option('--require-tls', 'let no client in without TLS')
     .option('--rsa-key <file>', 'RSA private key by which clients without TLS show a password; default: one made at the start')
+    .option('--gates <n>', 'so many gate processes on the one port: one takes about one core', '1')
     .option('--slow-query <seconds>', 'a statement that takes longer is counted as slow (gate queries); default: 1')
     .option(
       '--replica-max-lag <seconds>',
@@ -89,6 +91,7 @@ export function upCommand(program: Command, say: (line: string) => void): void {
         apiHost: flags.apiHost,
         gateHost: flags.gateHost,
         replicaLagMaxMs: secondsMs('--replica-max-lag', flags.replicaMaxLag),
+        gates: wholeNumber('--gates', flags.gates),
         gateArguments: [
           ...(tls === null ? [] : ['--tls-cert', resolve(tls.cert), '--tls-key', resolve(tls.key)]),
           ...(flags.requireTls === true ? ['--require-tls', 'yes'] : []),
@@ -119,6 +122,13 @@ export function untilInterrupted(): Promise<void> {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => resolvePromise())
     if (process.channel) watchParent({ onGone: () => resolvePromise() })
   })
+}
+
+function wholeNumber(argument: string, text: string): number {
+  const n = Number(text)
+  if (!Number.isInteger(n) || n < 1 || n > 64)
+    throw mainErrors.badArguments({ process: 'up', problem: `${argument} ${text}: not a number from 1 to 64` })
+  return n
 }
 
 function secondsMs(argument: string, text: string): number {

@@ -32,7 +32,7 @@ export type { ClientCommand }
 const HANDSHAKE_TIMEOUT_MS = 10_000
 const PACKET_BYTES_MAX = 1 << 26
 
-/** What is offered unless told otherwise: neither compression, query attributes, session tracking nor deprecateEof. */
+/** What is offered unless told otherwise: neither compression, query attributes nor deprecateEof. */
 export const gateCapabilities: number =
   (capability.longPassword |
     capability.foundRows |
@@ -50,6 +50,7 @@ export const gateCapabilities: number =
     capability.psMultiResults |
     capability.pluginAuth |
     capability.connectAttrs |
+    capability.sessionTrack |
     capability.pluginAuthLenenc) >>>
   0
 
