@@ -153,6 +153,8 @@ async function run(): Promise<number> {
   const newShards = await addresses(client, `${keyspace}@${branch}`)
   say('shardwright DualWrite ramp --auto')
   await story.act('ramp', async () => {
+    // A fleet that was held is behind for a moment.
+    await story.untilState('ready')
     await story.rampAuto()
     return `${await story.untilPercent(5)} % of the tenants read the new branch`
   })

@@ -35,27 +35,15 @@ export type Drain =
   | { readonly ok: false; readonly because: string; /** Let go, and not drained in time. */ readonly stalled?: true }
 
 export async function judgeCapacity(world: LadderWorld): Promise<Judged> {
-  const fresh = await pauseAndDrain(
-    world,
-    world.new,
-    world.pairs.map((pair) => pair.new),
-  )
+  const pairs = { new: world.pairs.map((pair) => pair.new), old: world.pairs.map((pair) => pair.old) }
+  const fresh = await pauseAndDrain(world, world.new, pairs.new)
   if (!fresh.ok) return judged('unknown', `new branch: ${fresh.because}`)
-  const old = await pauseAndDrain(
-    world,
-    world.old,
-    world.pairs.map((pair) => pair.old),
-  )
+  const [down] = world.new.shards.length < 2 ? [] : world.new.shards
+  const without = down === undefined ? null : await pauseAndDrain(world, world.new, pairs.new, down.shard)
+  // Last: meanwhile the new branch comes to rest.
+  const old = await pauseAndDrain(world, world.old, pairs.old)
   const figures = judgeFigures(fresh, old, world.new.shards.length, world.old.shards.length)
-  const [down] = world.new.shards
-  if (down === undefined || world.new.shards.length < 2) return figures
-  const without = await pauseAndDrain(
-    world,
-    world.new,
-    world.pairs.map((pair) => pair.new),
-    down.shard,
-  )
-  return withShardDown(figures, down.shard, without)
+  return down === undefined || without === null ? figures : withShardDown(figures, down.shard, without)
 }
 
 /** What was found without it stands; that the others stall beside a shard that is down fails. */
