@@ -112,6 +112,7 @@ export class ChunkReader {
       ),
       remaining: range.targets.length,
       bytes: 0,
+      rowBytes: 0,
       rows: 0,
       discarded: false,
     }
@@ -131,6 +132,7 @@ export class ChunkReader {
     high.catch(() => undefined)
     let memory = 0
     for (const part of chunk.parts) for (const segment of part?.segments ?? []) memory += segment.buffer.length
+    chunk.rowBytes = chunk.bytes
     chunk.bytes = memory
     const whole = limit === null || (!cut && chunk.rows < limit)
     if (!whole && lastKey !== null) chunk.hi = splitLiterals(lastKey)

@@ -114,6 +114,8 @@ export type Chunk = {
   remaining: number
   /** Memory it holds. */
   bytes: number
+  /** Of its rows as read, for all its targets. */
+  rowBytes: number
   rows: number
   /** Set when its markers prove nothing any more: thrown away, read again. */
   discarded: boolean

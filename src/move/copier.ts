@@ -38,6 +38,8 @@ export class Copier {
   readonly #scanned = new Set<TablePlan>()
   #failure: { error: unknown } | null = null
   #spent = { bytes: 0, readMs: 0 }
+  /** Of rows read in chunks that have not landed everywhere: what a kill would have read again, wherever their parts stand. */
+  #unlandedBytes = 0
   rowsAgain = 0
 
   constructor(options: CopierOptions) {
@@ -68,6 +70,7 @@ export class Copier {
     if (chunk.remaining === 0) {
       progress.chunk(chunk.rows)
       touched.release(chunk.generation)
+      this.#unlandedBytes -= chunk.rowBytes
       this.#inFlight.set(chunk.table, (this.#inFlight.get(chunk.table) ?? 1) - 1)
       this.#tableMaybeDone(chunk.table)
     }
@@ -98,6 +101,7 @@ export class Copier {
         onRows: (_, rows, bytes) => {
           this.#options.progress.read(rows)
           this.#spent.bytes += bytes
+          this.#unlandedBytes += bytes
         },
         onRead: (ms) => {
           this.#spent.readMs += ms
@@ -127,7 +131,9 @@ export class Copier {
     const spent = this.#spent
     this.#spent = { bytes: 0, readMs: 0 }
     await throttle(spent, signal)
-    while (!signal.aborted && (pool.outstandingBytes > copyBytesMax || (touched.bytes > touchedBytesMax && this.#anyInFlight()))) {
+    const mayNot = (): boolean =>
+      pool.outstandingBytes > copyBytesMax || this.#unlandedBytes > copyBytesMax || (touched.bytes > touchedBytesMax && this.#anyInFlight())
+    while (!signal.aborted && mayNot()) {
       if (this.#failure !== null) throw this.#failure.error
       await this.#bell.wait(signal)
     }

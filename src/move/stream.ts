@@ -18,6 +18,7 @@ import type { ErrorView, PaceLimits, StreamRecord, StreamReport } from '../topol
 import { connectPlain, connectReader, type Addresses, type ServerAddress } from './access.ts'
 import { SegmentPool } from './chunk.ts'
 import type { MoverConfig } from './config.ts'
+import { copyBudget } from './copy-budget.ts'
 import { Copier } from './copier.ts'
 import type { Failpoints } from './crash-points.ts'
 import { moveErrors } from './errors.ts'
@@ -436,7 +437,10 @@ export class Stream {
           this.#resumed = { ...this.#resumed, rowsRedone: this.#resumed.rowsRedone + rows }
           this.#options.log.info({ rowsRedone: rows, rowsReadBefore: readBefore }, 'the copy is resumed')
         }
-        const { chunkBytes, copyBytesMax } = config
+        const { chunkBytes, copyBytesMax } = copyBudget(
+          config,
+          tables.reduce((bytes, table) => bytes + table.bytesEstimated, 0),
+        )
         const segment = segmentBytes(chunkBytes, targets.length)
         copier = new Copier({
           sourceName,
