@@ -2,6 +2,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { childEnvironment, nodeFlags } from '../src/main/child-settings.ts'
 import type { Connection } from '../src/mysql/connection.ts'
 import { keys } from '../src/topology/keys.ts'
 import type { ServerRecord, ServerSecret, ShardRef, StreamRecord, StreamReport, StreamTable } from '../src/topology/records.ts'
@@ -132,8 +133,9 @@ export class MoverBench implements AsyncDisposable {
 
 function startMover(dir: string): ChildProcess {
   const mover = join(import.meta.dirname, '..', 'src', 'main', 'mover.ts')
-  const child = spawn(process.execPath, ['--max-semi-space-size=4', mover, '--data-dir', dir], {
+  const child = spawn(process.execPath, [...nodeFlags.mover, mover, '--data-dir', dir], {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    env: { ...process.env, ...childEnvironment.mover },
   })
   process.on('exit', () => child.kill('SIGKILL'))
   return child

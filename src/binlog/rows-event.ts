@@ -7,6 +7,7 @@
  *
  * Decoded in parts of some size, so that one event of a gigabyte does not become two; a row is never split.
  */
+import { assert } from '../base/assert.ts'
 import { Buffer } from 'node:buffer'
 import { ByteReader } from './byte-reader.ts'
 import type { DecodedTable } from './decoded-table.ts'
@@ -46,7 +47,7 @@ let afterScratch: Int32Array = new Int32Array(4096)
 export class RowsParts {
   readonly #decoded: DecodedTable
   readonly #shape: RowsShape
-  readonly #body: Buffer
+  #body: Buffer
   readonly #partBytes: number
   readonly #sink = new RowSink()
   #position: number
@@ -79,16 +80,16 @@ export class RowsParts {
   next(): RowsEvent | undefined {
     const left = this.#body.length - this.#position
     if (left === 0) return undefined
-    let copyBytes = Math.min(left, this.#partBytes)
-    // A single row larger than a part: try twice the size, until it fits.
-    for (;;) {
-      const part = this.#decode(copyBytes)
-      if (part !== undefined) return part
-      copyBytes = Math.min(left, copyBytes * 2)
-    }
+    const part = this.#decode(Math.min(left, this.#partBytes))
+    if (typeof part !== 'number') return part
+    // A single row larger than a part: by itself.
+    const alone = this.#decode(part)
+    assert(typeof alone !== 'number', 'a row has the size that it had')
+    return alone
   }
 
-  #decode(copyBytes: number): RowsEvent | undefined {
+  /** Whole rows that fit in `copyBytes`; or, when not even one does, the bytes of that one. */
+  #decode(copyBytes: number): RowsEvent | number {
     const sink = this.#sink
     const start = this.#position
     const limit = start + copyBytes
@@ -97,7 +98,7 @@ export class RowsParts {
     const { change, at } = this.#shape
     const update = change === 'update'
     // Text is mostly shorter than the binary of a row of mixed types; the sink grows when it is not.
-    sink.begin(this.#body, start, this.#body.length, copyBytes, 64 + (copyBytes >> 1))
+    sink.begin(this.#body, start, this.#body.length, copyBytes, 64 + Math.min(copyBytes >> 1, textBytesMax))
     let rows = 0
     let spansUsed = 0
     let before = beforeScratch
@@ -113,7 +114,7 @@ export class RowsParts {
       if (update) this.#image(after, spansUsed)
       if (sink.position === rowAt) throw new BadValue('a row of no bytes')
       if (sink.position > limit) {
-        if (rows === 0) return undefined
+        if (rows === 0) return sink.position - rowAt
         sink.position = rowAt
         break
       }
@@ -124,6 +125,12 @@ export class RowsParts {
     this.#position = sink.position
     const data = sink.out.subarray(0, textAt)
     sink.out = noBytes
+    sink.source = noBytes
+    // The event itself is let go with its last row, not when somebody asks for more.
+    if (this.#position === this.#body.length) {
+      this.#body = noBytes
+      this.#position = 0
+    }
     const batch = (spans: Int32Array): SpannedRows => new SpannedRows(data, spans.slice(0, spansUsed), rows, width)
     return {
       kind: 'rows',
@@ -159,6 +166,8 @@ export class RowsParts {
 }
 
 const noBytes = Buffer.alloc(0)
+/** Rows of megabytes are hardly ever numbers. */
+const textBytesMax = 1 << 20
 
 function grown(spans: Int32Array): Int32Array<ArrayBuffer> {
   const larger = new Int32Array(spans.length * 2)

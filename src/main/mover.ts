@@ -4,6 +4,7 @@ import { systemClock } from '../base/clock.ts'
 import { dimensionWriter } from '../ingest/dimension-writer.ts'
 import { Mover } from '../move/mover.ts'
 import { Verifier } from '../verify/verifier.ts'
+import { collectBuffers } from './collect-buffers.ts'
 import { needArgument, processArguments } from './arguments.ts'
 import { runChild } from './child.ts'
 import { fileLog } from './log.ts'
@@ -25,8 +26,10 @@ const mover = new Mover({
   rssBytes: () => process.memoryUsage.rss(),
   kill: () => process.kill(process.pid, 'SIGKILL'),
 })
+const stopCollecting = collectBuffers()
 const child = runChild(log, async () => {
   await running
+  stopCollecting()
   await store[Symbol.asyncDispose]()
 })
 const verifier = new Verifier({ store, id, clock: systemClock, log })

@@ -12,6 +12,7 @@ import { findPort } from '../local/find-port.ts'
 import { identify, isAlive } from '../local/process-identity.ts'
 import type { ProcessIdentity } from '../local/process-identity.ts'
 import type { ReadyMessage } from './child.ts'
+import { childEnvironment, nodeFlags, type Kind } from './child-settings.ts'
 import { FleetChildren } from './fleet-children.ts'
 import { openTopology } from './topology.ts'
 import { SqliteStore } from '../topology/sqlite.ts'
@@ -19,12 +20,8 @@ import type { Store } from '../topology/store.ts'
 import { mainErrors } from './errors.ts'
 import { releaseDead } from './release-dead.ts'
 
-type Kind = 'control' | 'mover' | 'gate'
 /** Several gates share a port: `gate`, `gate-2`, … */
 export type ChildName = Kind | `gate-${number}`
-
-/** The mover makes garbage by the megabyte: a small nursery keeps it at 240 MB instead of 340, at the same speed (bench/copy.ts). */
-const nodeFlags: Readonly<Record<Kind, readonly string[]>> = { control: [], mover: ['--max-semi-space-size=4'], gate: [] }
 
 export type TreeOptions = {
   readonly dataDir: string
@@ -193,6 +190,7 @@ export class Tree {
       ['--disable-warning=ExperimentalWarning', ...nodeFlags[kind], join(import.meta.dirname, `${kind}.ts`), ...this.#arguments(name)],
       {
         stdio: ['ignore', log, log, 'ipc'],
+        env: { ...process.env, ...childEnvironment[kind] },
       },
     )
     closeSync(log)

@@ -21,7 +21,6 @@ import type { TablePlan } from './table-plan.ts'
 /** PROTOCOLS 1.3. */
 export const chunkBytesMax = 16 << 20
 const chunkMs = 500
-const largeRowBytes = 1 << 20
 /** Head and packet around a row. */
 const statementRestBytes = 1024
 
@@ -170,28 +169,14 @@ export class ChunkReader {
     if (part === null || part === undefined) return
     const { pool } = this.#options
     let segment = part.segments[part.segments.length - 1]
-    let bytes: number
-    let keyEnd: number
-    if ((segment === undefined || segment.room < bytesMax) && bytesMax > largeRowBytes) {
-      // The worst case is twice the row: not kept until it lands.
-      const out = Buffer.allocUnsafeSlow(bytesMax)
-      bytes = this.#encoder.encode(batch, row, out, 0)
-      this.#checkSize(bytes, target)
-      segment = pool.take(this.#heads[target] ?? '', bytes)
+    if (segment === undefined || segment.room < bytesMax) {
+      segment = pool.take(this.#heads[target] ?? '', bytesMax)
       part.segments.push(segment)
-      out.copy(segment.buffer, segment.used, 0, bytes)
-      keyEnd = segment.used + this.#encoder.keyEnd
-    } else {
-      if (segment === undefined || segment.room < bytesMax) {
-        segment = pool.take(this.#heads[target] ?? '', bytesMax)
-        part.segments.push(segment)
-      }
-      bytes = this.#encoder.encode(batch, row, segment.buffer, segment.used) - segment.used
-      this.#checkSize(bytes, target)
-      keyEnd = this.#encoder.keyEnd
     }
-    const end = segment.used + bytes
-    segment.keyEnds.push(keyEnd)
+    const end = this.#encoder.encode(batch, row, segment.buffer, segment.used)
+    const bytes = end - segment.used
+    this.#checkSize(bytes, target)
+    segment.keyEnds.push(this.#encoder.keyEnd)
     segment.rowEnds.push(end)
     segment.used = end
     part.rows++

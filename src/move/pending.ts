@@ -38,9 +38,13 @@ export type Round = {
   readonly stamp: Stamp
 }
 
+/** A large row counts twice: while it is written it is in memory as text and in its statement. */
 export function changeBytes(change: Change): number {
-  return change.key.length + (change.row?.length ?? 0) + 160
+  const rowBytes = change.row?.length ?? 0
+  return change.key.length + (rowBytes > largeRowBytes ? 2 : 1) * rowBytes + 160
 }
+
+const largeRowBytes = 1 << 20
 
 export class Pending {
   #changes = new Map<TablePlan, Map<string, Change>>()

@@ -12,6 +12,8 @@ import { LiteralKind, type TablePlan } from './table-plan.ts'
 const quote = 0x27
 const backslash = 0x5c
 /** Below this a loop is cheaper than a call into native code. */
+const longCellBytes = 64 * 1024
+const largeBytes = 4 << 20
 const copyBytesMin = 24
 const jsonIntroducer = Buffer.from('_utf8mb4')
 const asciiIntroducer = Buffer.from('_ascii')
@@ -38,15 +40,26 @@ export class RowEncoder {
 
   /** Most bytes that `encode` may write for this row. */
   bytesMax(batch: RowBatch, row: number): number {
-    const { spans, width } = batch
-    const places = this.#places
-    let bytes = 3 + places.length * 24
-    for (let i = 0; i < places.length; i++) {
-      const at = 2 * (row * width + (places[i] as number))
-      const [start, end] = [spans[at] as number, spans[at + 1] as number]
-      bytes += 2 * (end - start)
-      if (this.#kinds[i] === LiteralKind.mysqlJson && start >= 0) bytes += jsonExpression(batch.data, start, end)?.length ?? 0
-    }
+    let bytes = 3
+    for (let i = 0; i < this.#places.length; i++) bytes += this.#cellBytesMax(batch, row, i)
+    return bytes
+  }
+
+  /** Most bytes that `encodeSome` may write for these columns. */
+  bytesMaxOf(batch: RowBatch, row: number, columns: readonly number[]): number {
+    let bytes = 0
+    for (const column of columns) bytes += this.#cellBytesMax(batch, row, column)
+    return bytes
+  }
+
+  /** Twice the cell; of a long one, what it takes: rows of megabytes are not to be in memory twice as large as they are. */
+  #cellBytesMax(batch: RowBatch, row: number, column: number): number {
+    const { data, spans, width } = batch
+    const at = 2 * (row * width + (this.#places[column] as number))
+    const [start, end] = [spans[at] as number, spans[at + 1] as number]
+    const long = end - start > longCellBytes
+    let bytes = 24 + (end - start) + (long ? specials(data, start, end) : end - start)
+    if (this.#kinds[column] === LiteralKind.mysqlJson && start >= 0) bytes += jsonExpression(data, start, end)?.length ?? 0
     return bytes
   }
 
@@ -167,6 +180,8 @@ export class RowEncoder {
       at += end - from
     }
     out[at++] = quote
+    // An event of megabytes is not to be kept for what was found in it.
+    if (data.length > largeBytes) this.#scanned = null
     return at
   }
 
@@ -188,4 +203,14 @@ export class RowEncoder {
     }
     return this.#nextQuote < this.#nextBackslash ? this.#nextQuote : this.#nextBackslash
   }
+}
+
+/** Quotes and backslashes in data[from, end). */
+function specials(data: Buffer, from: number, end: number): number {
+  let count = 0
+  for (; from < end; from++) {
+    const byte = data[from]
+    if (byte === quote || byte === backslash) count++
+  }
+  return count
 }

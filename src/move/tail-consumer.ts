@@ -7,7 +7,7 @@
  */
 import { assert, unreachable } from '../base/assert.ts'
 import { controlSightings } from '../binlog/control-schema.ts'
-import type { BeginEvent, GroupEnd, RowsEvent, Tail, TailTable } from '../binlog/source.ts'
+import type { BeginEvent, GroupEnd, QueryEvent, RowsEvent, Tail, TailEvent, TailTable } from '../binlog/source.ts'
 import { moveErrors } from './errors.ts'
 import { changeBytes, type Change, type Stamp } from './pending.ts'
 import { nowhere, sameShardKeys } from './router.ts'
@@ -61,35 +61,41 @@ export class TailConsumer {
 
   async run(tail: Tail, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      const event = tail.tryNext() ?? (await tail.next())
-      switch (event.kind) {
-        case 'heartbeat':
-          break
-        case 'begin':
-          this.#begin = event
-          this.#skipGroup = false
-          break
-        case 'rows':
-          if (this.#rows(event) && this.#groupBytes > this.#options.partBytesMax) await this.#applyParts(signal)
-          break
-        case 'query':
-          if ((await this.#options.onQuery(event, this.#announced)) === 'restart') this.#restart = true
-          this.#announced = null
-          break
-        case 'commit':
-        case 'xaPrepare':
-        case 'xaCommit':
-        case 'xaRollback':
-          await this.#end(event, signal)
-          break
-        case 'abandon':
-          if (this.#inParts) throw moveErrors.abandonedPart({ source: this.#options.sourceName, at: this.#at() })
-          this.#reset()
-          break
-        default:
-          unreachable(event)
-      }
+      const waits = this.#take(tail.tryNext() ?? (await tail.next()), signal)
+      if (waits !== undefined) await waits
     }
+  }
+
+  /** Not async: while the rows of an event of megabytes are waited for, the event is not kept. */
+  #take(event: TailEvent, signal: AbortSignal): Promise<void> | undefined {
+    switch (event.kind) {
+      case 'heartbeat':
+        return undefined
+      case 'begin':
+        this.#begin = event
+        this.#skipGroup = false
+        return undefined
+      case 'rows':
+        return this.#rows(event) && this.#groupBytes > this.#options.partBytesMax ? this.#applyParts(signal) : undefined
+      case 'query':
+        return this.#query(event)
+      case 'commit':
+      case 'xaPrepare':
+      case 'xaCommit':
+      case 'xaRollback':
+        return this.#end(event, signal)
+      case 'abandon':
+        if (this.#inParts) throw moveErrors.abandonedPart({ source: this.#options.sourceName, at: this.#at() })
+        this.#reset()
+        return undefined
+      default:
+        return unreachable(event)
+    }
+  }
+
+  async #query(event: QueryEvent): Promise<void> {
+    if ((await this.#options.onQuery(event, this.#announced)) === 'restart') this.#restart = true
+    this.#announced = null
   }
 
   /** Waits until every target has applied all that was read, and stored where it stands. */
@@ -215,7 +221,7 @@ export class TailConsumer {
       let newKey: string | null = null
       let newRow: string | null = null
       if (before !== null) {
-        this.#ensure(encoder.bytesMax(before, row))
+        this.#ensure(encoder.bytesMaxOf(before, row, compiled.keyColumns))
         const end = encoder.encodeSome(before, row, compiled.keyColumns, this.#scratch, 0)
         oldKey = this.#scratch.toString('latin1', 0, end)
         if (compiled.copying) touched.add(plan, oldKey)
@@ -282,7 +288,9 @@ export class TailConsumer {
   }
 
   #shardLiteral(compiled: Compiled, batch: NonNullable<RowsEvent['before']>, row: number): string {
-    const end = compiled.encoder.encodeSome(batch, row, compiled.shardColumns, this.#scratch, 0)
+    const { encoder, shardColumns } = compiled
+    this.#ensure(encoder.bytesMaxOf(batch, row, shardColumns))
+    const end = encoder.encodeSome(batch, row, shardColumns, this.#scratch, 0)
     return this.#scratch.toString('latin1', 0, end)
   }
 

@@ -104,14 +104,19 @@ export class Channel {
   }
 
   /** Writes a command's frames and queues who takes its answer. */
-  send(frames: Buffer, exchange: Exchange): void {
+  send(frames: Buffer | readonly Buffer[], exchange: Exchange): void {
     if (this.#closed || this.#closing) {
       exchange.fail(new ConnectionLost('nothingSent', this.server, this.#error))
       return
     }
     this.#queue.push(exchange)
     if (this.#queue.length - this.#head === 1) this.#parser.join = exchange.rawFrames !== true
-    this.#socket.write(frames)
+    if (Buffer.isBuffer(frames)) this.#socket.write(frames)
+    else {
+      this.#socket.cork()
+      for (const piece of frames) this.#socket.write(piece)
+      this.#socket.uncork()
+    }
   }
 
   /** Expects an answer without having sent anything: the greeting. */

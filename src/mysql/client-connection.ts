@@ -3,7 +3,7 @@ import { decodeBinaryRow } from '../wire/binary-row.ts'
 import { serverStatus } from '../wire/capabilities.ts'
 import { encodeChangeUser } from '../wire/change-user.ts'
 import { com, hasNoAnswer } from '../wire/commands.ts'
-import { frame, frameCommand, HEADER_BYTES } from '../wire/frames.ts'
+import { commandPieces, frame, frameCommand, HEADER_BYTES } from '../wire/frames.ts'
 import type { Greeting } from '../wire/handshake.ts'
 import { encodeStmtClose } from '../wire/stmt-commands.ts'
 import { encodeExecute } from '../wire/stmt-execute.ts'
@@ -30,6 +30,8 @@ import { PacketStreamExchange } from './packet-stream.ts'
 import { RelayExchange } from './relay.ts'
 import { RowStreamExchange } from './row-stream.ts'
 
+/** Above this a statement is written as it is, not copied behind its header. */
+const largeStatementBytes = 1 << 20
 const EMPTY = Buffer.alloc(0)
 const BUFFER_BYTES_MAX = 1 << 20
 
@@ -88,14 +90,15 @@ export class ClientConnection implements Connection, Owner {
   }
 
   async query(sql: string | Buffer): Promise<Result> {
-    return firstOf(await this.#results(frameCommand(com.query, sql)))
+    const large = Buffer.isBuffer(sql) && sql.length > largeStatementBytes
+    return firstOf(await this.#results(large ? commandPieces(com.query, sql) : frameCommand(com.query, sql)))
   }
 
   queryMulti(sql: string | Buffer): Promise<Result[]> {
     return this.#results(frameCommand(com.query, sql))
   }
 
-  #results(frames: Buffer, decodeRow?: RowDecoder): Promise<Result[]> {
+  #results(frames: Buffer | readonly Buffer[], decodeRow?: RowDecoder): Promise<Result[]> {
     return new Promise((resolve, reject) => {
       let refused: Error | null = null
       const infile = (file: string, nextSequence: number): void => {

@@ -56,7 +56,9 @@ export class PacketStreamExchange implements Exchange, PacketStream {
 
   tryNext(): Buffer | undefined {
     if (this.#head >= this.#queue.length) return undefined
-    const packet = this.#queue[this.#head++] as Buffer
+    const packet = this.#queue[this.#head] as Buffer
+    // Packets may be megabytes: none is kept until all behind it were taken.
+    this.#queue[this.#head++] = taken
     this.#bytes -= packet.length
     if (this.#head === this.#queue.length) {
       this.#queue = []
@@ -102,3 +104,5 @@ export class PacketStreamExchange implements Exchange, PacketStream {
     wake?.()
   }
 }
+
+const taken = Buffer.alloc(0)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { frame, FRAME_BYTES_MAX, FrameParser, frameCommand, renumber } from './frames.ts'
+import { commandPieces, frame, FRAME_BYTES_MAX, FrameParser, frameCommand, renumber } from './frames.ts'
 import { Writer } from './writer.ts'
 
 type Seen = { payload: string; nextSequence: number }
@@ -93,6 +93,14 @@ test('a command is framed as its byte and its argument', () => {
   assert.ok(
     frameCommand(3, Buffer.alloc(FRAME_BYTES_MAX, 1)).equals(frame(Buffer.concat([Buffer.from([3]), Buffer.alloc(FRAME_BYTES_MAX, 1)]))),
   )
+})
+
+test('pieces of a command are its frames', () => {
+  for (const bytes of [0, 5, FRAME_BYTES_MAX - 2, FRAME_BYTES_MAX - 1, FRAME_BYTES_MAX, 2 * FRAME_BYTES_MAX - 1, 2 * FRAME_BYTES_MAX + 7]) {
+    const argument = Buffer.alloc(bytes, 7)
+    if (bytes > 0) argument[bytes - 1] = 9
+    assert.ok(Buffer.concat(commandPieces(3, argument)).equals(frame(Buffer.concat([Buffer.from([3]), argument]))), String(bytes))
+  }
 })
 
 test('a packet above the bound is refused before it is gathered', () => {

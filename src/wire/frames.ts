@@ -30,19 +30,31 @@ export function frame(payload: Uint8Array, sequence = 0): Buffer {
 /** A command byte and its argument, framed with sequence 0: the shape of nearly everything a client sends. */
 export function frameCommand(command: number, argument: string | Uint8Array): Buffer {
   const bytes = typeof argument === 'string' ? Buffer.byteLength(argument) : argument.length
-  if (bytes + 1 >= FRAME_BYTES_MAX) {
-    const payload = Buffer.allocUnsafe(bytes + 1)
-    payload[0] = command
-    if (typeof argument === 'string') payload.write(argument, 1, bytes, 'utf8')
-    else payload.set(argument, 1)
-    return frame(payload, 0)
-  }
+  if (bytes + 1 >= FRAME_BYTES_MAX) return Buffer.concat(commandPieces(command, Buffer.from(argument)))
   const out = Buffer.allocUnsafe(HEADER_BYTES + 1 + bytes)
   out.writeUInt32LE(bytes + 1, 0)
   out[HEADER_BYTES] = command
   if (typeof argument === 'string') out.write(argument, HEADER_BYTES + 1, bytes, 'utf8')
   else out.set(argument, HEADER_BYTES + 1)
   return out
+}
+
+/** The same frames in pieces, without a copy of the argument: for those of megabytes. */
+export function commandPieces(command: number, argument: Buffer): Buffer[] {
+  const pieces: Buffer[] = []
+  let left = argument.length + 1
+  let from = 0
+  for (let sequence = 0; ; sequence++) {
+    const length = Math.min(FRAME_BYTES_MAX, left)
+    const head = Buffer.allocUnsafe(sequence === 0 ? HEADER_BYTES + 1 : HEADER_BYTES)
+    head.writeUInt32LE((length | ((sequence & 0xff) << 24)) >>> 0, 0)
+    if (sequence === 0) head[HEADER_BYTES] = command
+    const bytes = sequence === 0 ? length - 1 : length
+    pieces.push(head, argument.subarray(from, from + bytes))
+    from += bytes
+    left -= length
+    if (length < FRAME_BYTES_MAX) return pieces
+  }
 }
 
 /** Rewrites the sequence ids of whole frames in place, counting from `sequence`; returns the next one. */
@@ -80,6 +92,10 @@ export class FrameParser {
   #heldBytes = 0
   /** Bytes needed before the first held packet can be complete, as far as known. */
   #neededBytes = 0
+  /** Where a large packet is put together piece by piece, instead of in `#held`: its pieces do not pile up beside it. */
+  #filling: Buffer | null = null
+  /** The one that is being parsed now. */
+  #filled: Buffer | null = null
   #stopped = false
 
   constructor(onPacket: PacketHandler, options: FrameParserOptions = {}) {
@@ -99,12 +115,33 @@ export class FrameParser {
 
   /** Takes out what was not parsed. */
   unparsed(): Buffer {
+    if (this.#filling !== null) {
+      const filled = this.#filling.subarray(0, this.#heldBytes)
+      this.#hold(null)
+      return filled
+    }
     const out = this.#held.length === 1 ? (this.#held[0] as Buffer) : Buffer.concat(this.#held)
     this.#hold(null)
     return out
   }
 
   feed(chunk: Buffer): void {
+    const filling = this.#filling
+    if (filling !== null) {
+      const taken = Math.min(chunk.length, this.#neededBytes - this.#heldBytes)
+      chunk.copy(filling, this.#heldBytes, 0, taken)
+      this.#heldBytes += taken
+      if (this.#heldBytes < this.#neededBytes) return
+      const whole = filling.subarray(0, this.#heldBytes)
+      this.#filled = filling
+      this.#hold(null)
+      this.#parse(whole)
+      this.#filled = null
+      if (taken === chunk.length) return
+      if (this.#stopped) this.#hold(chunk.subarray(taken), HEADER_BYTES)
+      else this.feed(chunk.subarray(taken))
+      return
+    }
     let data = chunk
     if (this.#heldBytes > 0) {
       this.#held.push(chunk)
@@ -113,6 +150,10 @@ export class FrameParser {
       data = this.#held.length === 1 ? chunk : Buffer.concat(this.#held, this.#heldBytes)
       this.#hold(null)
     }
+    this.#parse(data)
+  }
+
+  #parse(data: Buffer): void {
     this.#stopped = false
     let at = 0
     const end = data.length
@@ -159,7 +200,7 @@ export class FrameParser {
       parts.push(data.subarray(cursor + HEADER_BYTES, partEnd))
       cursor = partEnd
       if (length < FRAME_BYTES_MAX) {
-        const payload = Buffer.concat(parts, total)
+        const payload = this.#filled === null ? Buffer.concat(parts, total) : inPlace(parts, total)
         this.#onPacket(payload, 0, payload.length, (sequence + 1) & 0xff, true)
         return cursor
       }
@@ -167,8 +208,37 @@ export class FrameParser {
   }
 
   #hold(data: Buffer | null, neededBytes = 0): void {
-    this.#held = data === null ? [] : [data]
+    this.#filling = null
+    if (data !== null && neededBytes >= fillBytesMin) {
+      const ours = this.#filled
+      const goesOn = ours !== null && data.byteOffset === ours.byteOffset && data.buffer === ours.buffer && ours.length >= neededBytes
+      this.#filling = goesOn ? ours : roomFor(data, neededBytes)
+    }
+    this.#held = data === null || this.#filling !== null ? [] : [data]
     this.#heldBytes = data === null ? 0 : data.length
     this.#neededBytes = neededBytes
   }
+}
+
+/** Packets from here on are put together in one buffer. */
+const fillBytesMin = 1 << 20
+
+/** With room for another frame where this one is full: what is not touched is not memory. */
+function roomFor(data: Buffer, neededBytes: number): Buffer {
+  const more = neededBytes >= FRAME_BYTES_MAX ? neededBytes + HEADER_BYTES + FRAME_BYTES_MAX : 0
+  const room = Buffer.allocUnsafeSlow(neededBytes + more)
+  data.copy(room)
+  return room
+}
+
+/** Payloads of frames that follow each other in one buffer of ours: headers between them are closed up. */
+function inPlace(parts: readonly Buffer[], total: number): Buffer {
+  const first = parts[0] as Buffer
+  const out = Buffer.from(first.buffer, first.byteOffset, total)
+  let at = first.length
+  for (const part of parts.slice(1)) {
+    part.copy(out, at)
+    at += part.length
+  }
+  return out
 }
