@@ -7,7 +7,7 @@
  */
 import { assert, unreachable } from '../base/assert.ts'
 import { controlSightings } from '../binlog/control-schema.ts'
-import type { BeginEvent, GroupEnd, QueryEvent, RowsEvent, Tail, TailEvent, TailTable } from '../binlog/source.ts'
+import type { BeginEvent, GroupEnd, RowsEvent, Tail, TailEvent, TailTable } from '../binlog/source.ts'
 import { moveErrors } from './errors.ts'
 import { changeBytes, type Change, type Stamp } from './pending.ts'
 import { nowhere, sameShardKeys } from './router.ts'
@@ -69,8 +69,6 @@ export class TailConsumer {
   /** Not async: while the rows of an event of megabytes are waited for, the event is not kept. */
   #take(event: TailEvent, signal: AbortSignal): Promise<void> | undefined {
     switch (event.kind) {
-      case 'heartbeat':
-        return undefined
       case 'begin':
         this.#begin = event
         this.#skipGroup = false
@@ -78,7 +76,10 @@ export class TailConsumer {
       case 'rows':
         return this.#rows(event) && this.#groupBytes > this.#options.partBytesMax ? this.#applyParts(signal) : undefined
       case 'query':
-        return this.#query(event)
+        return this.#options.onQuery(event, this.#announced).then((then) => {
+          if (then === 'restart') this.#restart = true
+          this.#announced = null
+        })
       case 'commit':
       case 'xaPrepare':
       case 'xaCommit':
@@ -88,14 +89,11 @@ export class TailConsumer {
         if (this.#inParts) throw moveErrors.abandonedPart({ source: this.#options.sourceName, at: this.#at() })
         this.#reset()
         return undefined
+      case 'heartbeat':
+        return undefined
       default:
         return unreachable(event)
     }
-  }
-
-  async #query(event: QueryEvent): Promise<void> {
-    if ((await this.#options.onQuery(event, this.#announced)) === 'restart') this.#restart = true
-    this.#announced = null
   }
 
   /** Waits until every target has applied all that was read, and stored where it stands. */
@@ -398,6 +396,5 @@ export class TailConsumer {
 
 const noImages: readonly string[] = []
 
-const scratchBytes = 64 * 1024
-/** A larger one, for rows of megabytes, is given up at the end of its group. */
-const scratchBytesKept = 1 << 20
+/** A larger one than the second, for rows of megabytes, is given up at the end of its group. */
+const [scratchBytes, scratchBytesKept] = [64 * 1024, 1 << 20]
