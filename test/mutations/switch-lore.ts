@@ -79,8 +79,13 @@ const ends: Mutation[] = [
   },
   {
     rule: 'values of unique keys that stand on two sources are listed before the copy',
-    file: 'src/change/merge-checks.ts',
-    edits: [['if (found.values.length > 0)', 'if (found.values.length > 99)']],
+    file: 'src/change/key-collisions.ts',
+    edits: [
+      [
+        'if (shown.length > 0) found.collisions.push({ one, other, shown: shown.slice',
+        'if (shown.length > 99) found.collisions.push({ one, other, shown: shown.slice',
+      ],
+    ],
     test: 'src/change/merge-checks.db.test.ts',
     name: 'merges: values of keys without the shard key that stand on two sources are listed',
     fails: /deep-equal/,
