@@ -1,7 +1,7 @@
 /**
  * Collects buffers of megabytes as soon as they are garbage. V8 sees a small heap and leaves what hangs on it for later: a mover that handles rows of 15 MiB
  * has 200 MB of them in use and had 500 MB in memory (promise 8: memory is bounded by configuration, not by the size of a row). A whole
- * collection of such a heap takes about 10 ms, and is made only after another `growthBytes` of buffers: with ordinary rows, never.
+ * collection of such a heap took 75 to 120 ms on a machine with a load of 20, and is made only after another `growthBytes` of buffers: with ordinary rows, never.
  */
 import { getHeapStatistics, setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
