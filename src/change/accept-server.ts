@@ -2,7 +2,6 @@
  * Another server at a known address is taken for the one that was attached (mysql/server-identity.ts): at the operator's word only, who knows that it has
  * what the first one acknowledged. Streams that read it or write to it look for themselves (PROTOCOLS 1.10): its markers and its position must be theirs.
  */
-import { connect } from '../mysql/connect.ts'
 import { readIdentity } from '../mysql/server-identity.ts'
 import { readOwner } from '../switch/control-schema.ts'
 import { switchErrors } from '../switch/errors.ts'
@@ -13,7 +12,7 @@ import { readRecord, updateRecord } from '../topology/typed.ts'
 import { AuditTrail } from '../workflow/audit.ts'
 import { changeErrors } from './errors.ts'
 import { shardLog } from './replicas.ts'
-import { shardsOn, type World } from './servers.ts'
+import { reach, shardsOn, type World } from './servers.ts'
 
 /** It stands in the logs of its shards. SW-CHANGE-012 when it cannot be reached, SW-SWITCH-004 when another installation owns it. */
 export async function acceptServer(
@@ -25,9 +24,7 @@ export async function acceptServer(
   const installation = await readRecord<Installation>(store, keys.installation)
   if (record === null || secret === null || installation === null) throw changeErrors.noServer({ server: id })
   const { identity: was = '', ...unidentified } = record.value
-  const connection = await connect({ ...placeOfServer(unidentified), ...secret.value.admin }).catch((error: unknown) => {
-    throw changeErrors.serverUnreachable({ server: id, reason: (error as Error).message }, error)
-  })
+  const connection = await reach(id, { ...placeOfServer(unidentified), ...secret.value.admin })
   try {
     const owner = await readOwner(connection)
     if (owner?.installation !== installation.value.id)

@@ -4,7 +4,6 @@
  * A server that was given up as a primary (`given-up.ts`) is taken back here, as a replica: once it replicates from the one that followed it, and is
  * read only. Its accounts are then locked as its primary's are, but for the gate's, which reads it.
  */
-import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { flavourOf, type Account } from '../mysql/flavour/flavour.ts'
 import { readIdentity } from '../mysql/server-identity.ts'
@@ -15,7 +14,7 @@ import { listRecords, put, readRecord, unchanged } from '../topology/typed.ts'
 import type { Versioned } from '../topology/typed.ts'
 import { changeErrors } from './errors.ts'
 import { sourceOf } from './replication.ts'
-import { withServer } from './servers.ts'
+import { reach, withServer } from './servers.ts'
 import type { ServerAddress, World } from './servers.ts'
 
 export type Place = { readonly keyspace: string; readonly shard: string }
@@ -33,9 +32,7 @@ export async function addReplica(world: World, { keyspace, shard }: Place, addre
   const secret = await readRecord<ServerSecret>(store, keys.secret(record.value.serverId))
   if (secret === null) throw changeErrors.noServer({ server: record.value.serverId })
   const { user, password, host, port } = address
-  const connection = await connect({ host, port, user, password }).catch((error: unknown) => {
-    throw changeErrors.serverUnreachable({ server: id, reason: (error as Error).message }, error)
-  })
+  const connection = await reach(id, { host, port, user, password })
   try {
     const refuse = (reason: string): never => {
       throw changeErrors.notReplica({ server: id, primary: record.value.serverId, reason })

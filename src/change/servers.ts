@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto'
 import type { Clock } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
 import { connect } from '../mysql/connect.ts'
-import type { Connection, FlavourName } from '../mysql/connection.ts'
+import type { Connection, ConnectOptions, FlavourName } from '../mysql/connection.ts'
 import { mysqlErrors, ServerError } from '../mysql/errors.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
 import type { Credentials, Provisioner, ServerEndpoint } from '../mysql/provisioning.ts'
@@ -41,10 +41,15 @@ export async function connectServer(store: Store, serverId: string, role: Role):
   const secret = await readRecord<ServerSecret>(store, keys.secret(serverId))
   if (server === null || secret === null)
     throw changeErrors.serverUnreachable({ server: serverId, reason: 'the topology does not know it' })
+  return reach(serverId, { ...placeOfServer(server.value), ...secret.value[role] })
+}
+
+/** SW-CHANGE-012 when there is no connection. */
+export async function reach(server: string, options: ConnectOptions): Promise<Connection> {
   try {
-    return await connect({ ...placeOfServer(server.value), ...secret.value[role] })
+    return await connect(options)
   } catch (error) {
-    throw changeErrors.serverUnreachable({ server: serverId, reason: error instanceof Error ? error.message : String(error) }, error)
+    throw changeErrors.serverUnreachable({ server, reason: error instanceof Error ? error.message : String(error) }, error)
   }
 }
 
@@ -196,24 +201,14 @@ async function requireUnmeant(store: Store, id: string, except: string | null): 
  * that died half way is repeated; then our own account takes its place.
  */
 export async function connectToAttach(world: World, id: string, address: ServerAddress): Promise<Connection> {
+  const { host, port, user, password } = address
   try {
-    return await connectAs(address)
+    return await reach(id, { host, port, user, password })
   } catch (error) {
     const locked = error instanceof Error && error.cause instanceof ServerError && error.cause.kind === 'accountLocked'
     const secret = locked ? await readRecord<ServerSecret>(world.store, keys.secret(id)) : null
     if (secret === null) throw error
-    return connectAs({ ...address, ...secret.value.admin })
-  }
-}
-
-async function connectAs(address: ServerAddress): Promise<Connection> {
-  try {
-    return await connect({ host: address.host, port: address.port, user: address.user, password: address.password })
-  } catch (error) {
-    throw changeErrors.serverUnreachable(
-      { server: `${address.host}:${address.port}`, reason: error instanceof Error ? error.message : String(error) },
-      error,
-    )
+    return reach(id, { host, port, ...secret.value.admin })
   }
 }
 
