@@ -94,8 +94,6 @@ export class FrameParser {
   #neededBytes = 0
   /** Where a large packet is put together piece by piece, instead of in `#held`: its pieces do not pile up beside it. */
   #filling: Buffer | null = null
-  /** The one that is being parsed now. */
-  #filled: Buffer | null = null
   #stopped = false
 
   constructor(onPacket: PacketHandler, options: FrameParserOptions = {}) {
@@ -133,10 +131,8 @@ export class FrameParser {
       this.#heldBytes += taken
       if (this.#heldBytes < this.#neededBytes) return
       const whole = filling.subarray(0, this.#heldBytes)
-      this.#filled = filling
       this.#hold(null)
-      this.#parse(whole)
-      this.#filled = null
+      this.#parse(whole, filling)
       if (taken === chunk.length) return
       if (this.#stopped) this.#hold(chunk.subarray(taken), HEADER_BYTES)
       else this.feed(chunk.subarray(taken))
@@ -150,10 +146,11 @@ export class FrameParser {
       data = this.#held.length === 1 ? chunk : Buffer.concat(this.#held, this.#heldBytes)
       this.#hold(null)
     }
-    this.#parse(data)
+    this.#parse(data, null)
   }
 
-  #parse(data: Buffer): void {
+  /** @param ours the buffer that `data` begins, when it is one of our own filling */
+  #parse(data: Buffer, ours: Buffer | null): void {
     this.#stopped = false
     let at = 0
     const end = data.length
@@ -162,7 +159,7 @@ export class FrameParser {
       const sequence = data[at + 3] as number
       const packetEnd = at + HEADER_BYTES + length
       if (length === FRAME_BYTES_MAX && this.join) {
-        const next = this.#joined(data, at)
+        const next = this.#joined(data, at, ours)
         if (next === -1) return
         at = next
         continue
@@ -179,13 +176,13 @@ export class FrameParser {
   }
 
   /** A packet of several frames from `at`: hands it over and returns where the next begins, or holds it and returns -1. */
-  #joined(data: Buffer, at: number): number {
+  #joined(data: Buffer, at: number, ours: Buffer | null): number {
     const parts: Buffer[] = []
     let cursor = at
     let total = 0
     for (;;) {
       if (cursor + HEADER_BYTES > data.length) {
-        this.#hold(data.subarray(at), cursor - at + HEADER_BYTES)
+        this.#hold(data.subarray(at), cursor - at + HEADER_BYTES, ours)
         return -1
       }
       const length = data.readUIntLE(cursor, 3)
@@ -194,23 +191,22 @@ export class FrameParser {
       if (total > this.packetBytesMax) throw wireErrors.packetTooLarge({ maxBytes: this.packetBytesMax })
       const partEnd = cursor + HEADER_BYTES + length
       if (partEnd > data.length) {
-        this.#hold(data.subarray(at), partEnd - at)
+        this.#hold(data.subarray(at), partEnd - at, ours)
         return -1
       }
       parts.push(data.subarray(cursor + HEADER_BYTES, partEnd))
       cursor = partEnd
       if (length < FRAME_BYTES_MAX) {
-        const payload = this.#filled === null ? Buffer.concat(parts, total) : inPlace(parts, total)
+        const payload = ours === null ? Buffer.concat(parts, total) : inPlace(parts, total)
         this.#onPacket(payload, 0, payload.length, (sequence + 1) & 0xff, true)
         return cursor
       }
     }
   }
 
-  #hold(data: Buffer | null, neededBytes = 0): void {
+  #hold(data: Buffer | null, neededBytes = 0, ours: Buffer | null = null): void {
     this.#filling = null
     if (data !== null && neededBytes >= fillBytesMin) {
-      const ours = this.#filled
       const goesOn = ours !== null && data.byteOffset === ours.byteOffset && data.buffer === ours.buffer && ours.length >= neededBytes
       this.#filling = goesOn ? ours : roomFor(data, neededBytes)
     }
