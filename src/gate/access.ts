@@ -70,8 +70,9 @@ export class Access {
         verb,
         reason: `${needs.unclear} may name another database, and the gate can not tell from the statement`,
       })
-    const concerned = needs.schemas.length === 0 && needs.bare !== false && keyspace !== '' ? [keyspace] : needs.schemas
-    for (const name of needs.bare === true && keyspace !== '' ? [keyspace, ...needs.schemas] : concerned) {
+    // Where it is not known whether tables without a schema are named, they may be as long as none with one is.
+    const own = keyspace !== '' && (needs.bare ?? needs.schemas.length === 0)
+    for (const name of own ? [keyspace, ...needs.schemas] : needs.schemas) {
       if (!this.maySee(name)) throw gateErrors.keyspaceDenied({ ...this.#who(), keyspace: name })
       if (!this.#core.watch.view.keyspaces.has(name)) throw gateErrors.unknownKeyspace({ keyspace: name })
       const missing = rights.find((right) => this.#record === null || !hasRight(this.#record, name, right))
