@@ -17,18 +17,32 @@ const version = 1
 const smallest = 1e-9
 const largest = 1e18
 
+/** Counts by bucket: two lists side by side, by index. Most sketches have a handful. */
+type Side = { readonly indexes: number[]; readonly counts: number[] }
+
+type Scale = { readonly gamma: number; readonly perLog: number }
+
+const scales = new Map<number, Scale>()
+
+function scaleOf(relativeError: number): Scale {
+  let scale = scales.get(relativeError)
+  if (scale === undefined) {
+    const gamma = (1 + relativeError) / (1 - relativeError)
+    scales.set(relativeError, (scale = { gamma, perLog: 1 / Math.log(gamma) }))
+  }
+  return scale
+}
+
 export class DDSketch {
   readonly relativeError: number
-  readonly #scale: number
-  readonly #gamma: number
+  readonly #scale: Scale
   #zeros = 0
-  #positive = new Map<number, number>()
-  #negative = new Map<number, number>()
+  #positive: Side | null = null
+  #negative: Side | null = null
 
   constructor(relativeError = 0.01) {
     this.relativeError = relativeError
-    this.#gamma = (1 + relativeError) / (1 - relativeError)
-    this.#scale = 1 / Math.log(this.#gamma)
+    this.#scale = scaleOf(relativeError)
   }
 
   static of(values: number | readonly number[], relativeError?: number): DDSketch {
@@ -45,23 +59,21 @@ export class DDSketch {
       this.#zeros += count
       return
     }
-    const index = Math.ceil(Math.log(Math.min(size, largest)) * this.#scale)
-    const side = value > 0 ? this.#positive : this.#negative
-    side.set(index, (side.get(index) ?? 0) + count)
+    const index = Math.ceil(Math.log(Math.min(size, largest)) * this.#scale.perLog)
+    addTo(value > 0 ? (this.#positive ??= emptySide()) : (this.#negative ??= emptySide()), index, count)
   }
 
   merge(other: DDSketch): void {
     if (other.relativeError !== this.relativeError)
       throw ingestErrors.sketchUnreadable({ reason: `its relative error is ${other.relativeError}, not ${this.relativeError}` })
     this.#zeros += other.#zeros
-    for (const [index, count] of other.#positive) this.#positive.set(index, (this.#positive.get(index) ?? 0) + count)
-    for (const [index, count] of other.#negative) this.#negative.set(index, (this.#negative.get(index) ?? 0) + count)
+    this.#positive = merged(this.#positive, other.#positive)
+    this.#negative = merged(this.#negative, other.#negative)
   }
 
   get count(): number {
     let sum = this.#zeros
-    for (const count of this.#positive.values()) sum += count
-    for (const count of this.#negative.values()) sum += count
+    for (const side of [this.#positive, this.#negative]) for (const count of side?.counts ?? []) sum += count
     return sum
   }
 
@@ -70,39 +82,54 @@ export class DDSketch {
     const total = this.count
     if (total === 0) return null
     let rank = Math.max(0, Math.ceil(q * total) - 1)
-    for (const [index, count] of sorted(this.#negative).reverse()) {
-      if (rank < count) return -this.#middle(index)
+    const { indexes: below, counts: ofBelow } = this.#negative ?? emptySide()
+    for (let i = below.length - 1; i >= 0; i--) {
+      const count = ofBelow[i] as number
+      if (rank < count) return -this.#middle(below[i] as number)
       rank -= count
     }
     if (rank < this.#zeros) return 0
     rank -= this.#zeros
-    for (const [index, count] of sorted(this.#positive)) {
-      if (rank < count) return this.#middle(index)
+    const { indexes, counts } = this.#positive ?? emptySide()
+    for (let i = 0; i < indexes.length; i++) {
+      const count = counts[i] as number
+      if (rank < count) return this.#middle(indexes[i] as number)
       rank -= count
     }
     return null
   }
 
   #middle(index: number): number {
-    return (2 * this.#gamma ** index) / (this.#gamma + 1)
+    return (2 * this.#scale.gamma ** index) / (this.#scale.gamma + 1)
   }
 
   encode(): Buffer {
-    const bytes: number[] = []
-    putVarint(bytes, this.#zeros)
+    return Buffer.from(scratch.subarray(0, this.#write()))
+  }
+
+  /** `encode` as hexadecimal digits. */
+  hex(): string {
+    return scratch.toString('hex', 0, this.#write())
+  }
+
+  /** Into `scratch`; returns where it ends. */
+  #write(): number {
+    scratch[0] = version
+    scratch.writeDoubleLE(this.relativeError, 1)
+    let at = putVarint(9, this.#zeros)
     for (const side of [this.#positive, this.#negative]) {
-      putVarint(bytes, side.size)
-      let last: number | null = null
-      for (const [index, count] of sorted(side)) {
-        putVarint(bytes, last === null ? (index >= 0 ? index * 2 : -index * 2 - 1) : index - last)
-        putVarint(bytes, count)
+      const { indexes, counts } = side ?? noSide
+      at = putVarint(at, indexes.length)
+      let last = 0
+      for (let i = 0; i < indexes.length; i++) {
+        if (at + 2 * varintMax > scratch.length) scratch = Buffer.concat([scratch], 2 * scratch.length)
+        const index = indexes[i] as number
+        at = putVarint(at, i > 0 ? index - last : index >= 0 ? index * 2 : -index * 2 - 1)
+        at = putVarint(at, counts[i] as number)
         last = index
       }
     }
-    const head = Buffer.alloc(9)
-    head[0] = version
-    head.writeDoubleLE(this.relativeError, 1)
-    return Buffer.concat([head, Buffer.from(bytes)])
+    return at
   }
 
   /** @throws SW-INGEST-017 */
@@ -112,31 +139,74 @@ export class DDSketch {
     const sketch = new DDSketch(bytes.readDoubleLE(1))
     const read = new VarintReader(bytes, 9)
     sketch.#zeros = read.next()
-    for (const side of [sketch.#positive, sketch.#negative]) {
-      const buckets = read.next()
-      let index = 0
-      for (let i = 0; i < buckets; i++) {
-        const step = read.next()
-        index = i === 0 ? (step % 2 === 0 ? step / 2 : -(step + 1) / 2) : index + step
-        side.set(index, read.next())
-      }
-    }
+    sketch.#positive = sideOf(read)
+    sketch.#negative = sideOf(read)
     if (!read.ended) throw ingestErrors.sketchUnreadable({ reason: 'bytes follow its end' })
     return sketch
   }
 }
 
-function sorted(side: ReadonlyMap<number, number>): [number, number][] {
-  return [...side].sort(([a], [b]) => a - b)
+function emptySide(): Side {
+  return { indexes: [], counts: [] }
 }
 
-function putVarint(bytes: number[], value: number): void {
+const noSide = emptySide()
+
+function addTo({ indexes, counts }: Side, index: number, count: number): void {
+  let low = 0
+  for (let high = indexes.length; low < high;) {
+    const middle = (low + high) >> 1
+    if ((indexes[middle] as number) < index) low = middle + 1
+    else high = middle
+  }
+  if (indexes[low] === index) counts[low] = (counts[low] as number) + count
+  else {
+    indexes.splice(low, 0, index)
+    counts.splice(low, 0, count)
+  }
+}
+
+function merged(a: Side | null, b: Side | null): Side | null {
+  if (b === null) return a
+  const side = emptySide()
+  const { indexes, counts } = a ?? noSide
+  let i = 0
+  for (let j = 0; j < b.indexes.length || i < indexes.length;) {
+    const mine = indexes[i] ?? Infinity
+    const theirs = b.indexes[j] ?? Infinity
+    side.indexes.push(Math.min(mine, theirs))
+    side.counts.push((mine <= theirs ? (counts[i++] as number) : 0) + (theirs <= mine ? (b.counts[j++] as number) : 0))
+  }
+  return side
+}
+
+function sideOf(read: VarintReader): Side | null {
+  const buckets = read.next()
+  if (buckets === 0) return null
+  const side = emptySide()
+  let index = 0
+  for (let i = 0; i < buckets; i++) {
+    const step = read.next()
+    if (i > 0 && step === 0) throw ingestErrors.sketchUnreadable({ reason: 'a bucket stands twice' })
+    index = i > 0 ? index + step : step % 2 === 0 ? step / 2 : -(step + 1) / 2
+    side.indexes.push(index)
+    side.counts.push(read.next())
+  }
+  return side
+}
+
+const varintMax = 8
+let scratch = Buffer.alloc(4096)
+
+function putVarint(from: number, value: number): number {
+  let at = from
   let rest = value
   while (rest >= 128) {
-    bytes.push((rest % 128) + 128)
+    scratch[at++] = (rest % 128) + 128
     rest = Math.floor(rest / 128)
   }
-  bytes.push(rest)
+  scratch[at++] = rest
+  return at
 }
 
 class VarintReader {

@@ -2,6 +2,7 @@
  * Reads the partitions that a consumer holds, judges each answer for gaps (PROTOCOLS 4.7), routes records and gives them to the lanes of every shard. A record that
  * cannot be read stops its partition, or goes on as a dead letter. Who holds what, and what the fleet is to do, is the session's: it says `again` when that changed.
  */
+import { setImmediate } from 'node:timers/promises'
 import type { Wakeup } from '../base/wakeup.ts'
 import { isSwError, type SwError } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
@@ -32,6 +33,8 @@ export type PartitionReaderOptions = {
   readonly onTrouble: (error: unknown) => void
   readonly log: Log
 }
+
+const recordsAtOnce = 32
 
 export class PartitionReader {
   poison = 0
@@ -76,8 +79,7 @@ export class PartitionReader {
         for await (const batch of batches) {
           // What came after a position went back starts above it: taken, it would skip what lies between.
           if (signal.aborted) break
-          this.#take(batch)
-          await this.#room(signal)
+          await this.#take(batch, signal)
           if (signal.aborted) break
         }
       } catch (error) {
@@ -87,14 +89,15 @@ export class PartitionReader {
     if (this.#failure !== null) throw this.#failure.error
   }
 
-  /** Backpressure by bytes: the next read is asked for when the lanes have taken what is here. */
+  /** Backpressure: by bytes; and rows that no lane could write soon are not made yet, which keeps what is in memory young. */
   async #room(signal: AbortSignal): Promise<void> {
     const { lanes, config, bell } = this.#options
-    const queued = (): number => lanes.flat().reduce((sum, lane) => sum + lane.queuedBytes, 0)
-    while (!signal.aborted && queued() > config.queuedBytesMax) await bell.wait(signal, 200)
+    const queued = (): number => lanes.reduce((sum, of) => of.reduce((bytes, lane) => bytes + lane.queuedBytes, sum), 0)
+    const enough = (): boolean => queued() > config.queuedBytesMax || !lanes.some((of) => of.some((lane) => lane.hungry))
+    while (!signal.aborted && enough()) await bell.wait(signal, 200)
   }
 
-  #take(batch: TopicBatch): void {
+  async #take(batch: TopicBatch, signal: AbortSignal): Promise<void> {
     const records = Map.groupBy(batch.records, ({ partition }) => partition)
     for (const [partition, held] of this.#options.held) {
       const logStart = batch.logStart.get(partition)
@@ -108,11 +111,30 @@ export class PartitionReader {
         this.#stopPartition(held, this.#gapError(held, missing))
         continue
       }
-      this.#route(held, records.get(partition) ?? [], next)
+      await this.#route(held, records.get(partition) ?? [], next, signal)
+      if (signal.aborted) return
     }
   }
 
-  #route(held: HeldPartition, records: readonly TopicRecord[], next: { offset: bigint; leaderEpoch: number }): void {
+  /** A few at a time: answers of shards that came meanwhile are heard in between. What the signal cuts off is read again. */
+  async #route(
+    held: HeldPartition,
+    records: readonly TopicRecord[],
+    next: { offset: bigint; leaderEpoch: number },
+    signal: AbortSignal,
+  ): Promise<void> {
+    for (let at = 0; ; at += recordsAtOnce) {
+      const after = records[at + recordsAtOnce]
+      const end = after === undefined ? next : { offset: after.offset, leaderEpoch: next.leaderEpoch }
+      this.#routeSome(held, records.slice(at, at + recordsAtOnce), end)
+      await this.#room(signal)
+      if (after === undefined || held.state !== 'running') return
+      await setImmediate()
+      if (signal.aborted) return
+    }
+  }
+
+  #routeSome(held: HeldPartition, records: readonly TopicRecord[], next: { offset: bigint; leaderEpoch: number }): void {
     const { partition } = held
     const { fleet, lanes, router, laneOf } = this.#options
     const holdAt = fleet().holdAt?.[String(partition)]

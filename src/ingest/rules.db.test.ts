@@ -16,7 +16,7 @@ import type { IngestCrashPoint } from './crash-points.ts'
 import { defineTopic } from './definition.ts'
 import { json } from './json.ts'
 import { keyspaceIdOf, makeRows } from './made-row.ts'
-import { Overtaken, Refused, ShardSession } from './shard-session.ts'
+import { Overtaken, Refused, ShardSession, type WriteStatistics } from './shard-session.ts'
 import { planTable, type TablePlan } from './table-plan.ts'
 import { ensureIngestTables } from './tables.ts'
 import { IngestWorld } from './testkit/ingest-world.ts'
@@ -58,6 +58,9 @@ const counter = defineTopic({
 const counterDdl = `CREATE TABLE c (k VARCHAR(20) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, hour DATETIME NOT NULL, n BIGINT NOT NULL, s BLOB NOT NULL, PRIMARY KEY (k, hour))`
 
 let schemas = 0
+
+const write = (session: ShardSession, ranges: readonly Range[], epochOf: (partition: number) => bigint): Promise<WriteStatistics> =>
+  session.write(session.prepare(ranges, epochOf))
 
 /** One shard, sessions on it by hand. */
 class Bench implements AsyncDisposable {
@@ -105,7 +108,7 @@ class Bench implements AsyncDisposable {
       key: { shardUid: this.schema, branchId: 'b', topicId: 't' },
       failpoints: { hit },
     })
-    await session.prepare(this.definition.tables.map(({ table }) => table))
+    await session.begin(this.definition.tables.map(({ table }) => table))
     return session
   }
 
@@ -149,12 +152,12 @@ for (const flavour of flavours()) {
     await old.fence([{ partition: 0, epoch: 1n, start: 0n }])
     assert.equal((await newer.fence([{ partition: 0, epoch: 2n, start: 0n }])).get(0)?.answer, 'fenced')
     await assert.rejects(
-      old.write([bench.range(0, 0, 10)], () => 1n),
+      write(old, [bench.range(0, 0, 10)], () => 1n),
       Refused,
     )
     assert.equal((await old.fence([{ partition: 0, epoch: 1n, start: 0n }])).get(0)?.answer, 'newer holder')
     assert.equal(await bench.sum(), 0)
-    await newer.write([bench.range(0, 0, 10)], () => 2n)
+    await write(newer, [bench.range(0, 0, 10)], () => 2n)
     assert.equal(await bench.sum(), 10)
     // Under way: the newer one's fence waits for it, and reads a `next` that has it.
     let held: Promise<unknown> | null = null
@@ -164,7 +167,7 @@ for (const flavour of flavours()) {
       return systemClock.sleep(200)
     })
     await slow.fence([{ partition: 0, epoch: 3n, start: 0n }])
-    await slow.write([bench.range(0, 10, 15)], () => 3n)
+    await write(slow, [bench.range(0, 10, 15)], () => 3n)
     const after = (await held!) as Awaited<ReturnType<ShardSession['fence']>>
     assert.equal(after.get(0)?.next, 15n)
   })
@@ -173,13 +176,13 @@ for (const flavour of flavours()) {
     await using bench = await Bench.make(await sharedServer(flavour))
     const session = await bench.session()
     await session.fence([0, 1].map((partition) => ({ partition, epoch: 1n, start: 0n })))
-    await session.write([bench.range(0, 0, 10), bench.range(1, 0, 5)], () => 1n)
+    await write(session, [bench.range(0, 0, 10), bench.range(1, 0, 5)], () => 1n)
     await assert.rejects(
-      session.write([bench.range(0, 0, 10)], () => 1n),
+      write(session, [bench.range(0, 0, 10)], () => 1n),
       Refused,
     )
     await assert.rejects(
-      session.write([bench.range(0, 10, 20), bench.range(1, 0, 5)], () => 1n),
+      write(session, [bench.range(0, 10, 20), bench.range(1, 0, 5)], () => 1n),
       Refused,
     )
     assert.equal(await bench.sum(), 15)
@@ -200,10 +203,27 @@ for (const flavour of flavours()) {
     await using bench = await Bench.make(await sharedServer(flavour))
     const session = await bench.session()
     await session.fence([{ partition: 0, epoch: 1n, start: 0n }])
-    await session.write([bench.range(0, 0, 20)], () => 1n)
+    await write(session, [bench.range(0, 0, 20)], () => 1n)
     const again = bench.range(0, 10, 25)
-    await session.write([{ ...again, from: 20n }], () => 1n)
+    await write(session, [{ ...again, from: 20n }], () => 1n)
     assert.equal(await bench.sum(), 25)
+  })
+
+  test(`${flavour} 4.5: a write that fails on our side, with its positions moved already, is not committed by the fence that follows`, async () => {
+    await using bench = await Bench.make(await sharedServer(flavour))
+    const session = await bench.session()
+    await session.fence([{ partition: 0, epoch: 1n, start: 0n }])
+    await write(session, [bench.range(0, 0, 10)], () => 1n)
+    await bench.admin.query(`UPDATE ${bench.schema}.c SET s = 'no sketch at all'`)
+    await assert.rejects(
+      write(session, [bench.range(0, 10, 20)], () => 1n),
+      { code: 'SW-INGEST-017' },
+    )
+    assert.equal((await session.fence([{ partition: 0, epoch: 1n, start: 0n }])).get(0)?.next, 10n)
+    assert.equal(await bench.sum(), 10)
+    await bench.admin.query(`UPDATE ${bench.schema}.c SET s = ''`)
+    await write(session, [bench.range(0, 10, 20)], () => 1n)
+    assert.equal(await bench.sum(), 20)
   })
 
   test(`${flavour}: the published design doubles or loses what is cut again; this one does neither`, async () => {
@@ -226,11 +246,11 @@ for (const flavour of flavours()) {
     assert.equal(await published('by_first', (from) => from), 9, 'lost: 19 to 24 are taken for a repetition')
     const session = await bench.session()
     await session.fence([{ partition: 0, epoch: 1n, start: 10n }])
-    await session.write([bench.range(0, 10, 19)], () => 1n)
+    await write(session, [bench.range(0, 10, 19)], () => 1n)
     // The crash: another session, which asks where the shard stands, and cuts as it likes.
     const other = await bench.session()
     const next = (await other.fence([{ partition: 0, epoch: 2n, start: 10n }])).get(0)?.next
-    await other.write([{ ...bench.range(0, 10, 25), from: next! }], () => 2n)
+    await write(other, [{ ...bench.range(0, 10, 25), from: next! }], () => 2n)
     assert.equal(await bench.sum(), events_)
   })
 
@@ -263,13 +283,13 @@ for (const flavour of flavours()) {
       if (point !== 'write.sent' || entered) return
       entered = true
       await systemClock.sleep(50)
-      await b.write([bench.range(1, 0, 3)], () => 1n)
+      await write(b, [bench.range(1, 0, 3)], () => 1n)
     })
     await a.fence([{ partition: 0, epoch: 1n, start: 0n }])
     let overtaken = 0
     for (;;) {
       try {
-        await a.write([bench.range(0, 0, 4)], () => 1n)
+        await write(a, [bench.range(0, 0, 4)], () => 1n)
         break
       } catch (error) {
         assert.ok(error instanceof Overtaken, String(error))
@@ -306,9 +326,9 @@ for (const flavour of flavours()) {
     await b.fence([{ partition: 1, epoch: 1n, start: 0n }])
     const value = (offset: number): object => ({ k: 'a', n: 1, id: `e${Math.floor(offset / 2)}` })
     // Twice within one batch, and the same events again in another partition at the same time.
-    await Promise.all([a.write([bench.range(0, 0, 20, value)], () => 1n), b.write([bench.range(1, 0, 20, value)], () => 1n)])
+    await Promise.all([write(a, [bench.range(0, 0, 20, value)], () => 1n), write(b, [bench.range(1, 0, 20, value)], () => 1n)])
     assert.equal(await bench.sum(), 10)
-    await a.write([bench.range(0, 20, 24, value)], () => 1n)
+    await write(a, [bench.range(0, 20, 24, value)], () => 1n)
     assert.equal(await bench.sum(), 12)
     assert.equal(keyspaceIdOf(bench.range(0, 0, 1, value).items[0]!.rows[0]!), null)
   })
@@ -452,8 +472,11 @@ test('poison: stops its partition at its offset with all before it written; or g
     }
     await world.caughtUp('main')
     await world.assertExact('main')
+    // In the middle of a backlog, where the next batch is made before this one is refused.
+    await world.change('main', { wanted: 'held' })
     await world.producer.send([{ partition: 0, key: null, value: Buffer.from(JSON.stringify({ ...events(1)[0], ms: 9999, slow: true })) }])
-    await world.send(events(50, 200))
+    await world.send(events(600, 200))
+    await world.change('main', { wanted: 'running' })
     await world.caughtUp('main')
     const letters = await world.admin.allText(
       `SELECT at_offset, reason, record_value FROM _shardwright.ingest_dead WHERE shard_uid LIKE '${world.keyspace}/%' ORDER BY at_offset`,

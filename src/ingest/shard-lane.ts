@@ -5,6 +5,9 @@
  * Where trouble ends (PROTOCOLS 4.5): whatever was refused, rolled back or not answered, the lane rolls back, fences its partitions again and goes on from
  * the `next` that it reads under the fence. Records kept in memory are filtered by it when the next batch is built; if `next` lies before what memory
  * has, the shard went back, and the reader is told to read again from there. A deadlock, where the server has said that nothing stands, is sent again whole.
+ *
+ * Behind a backlog the next batch is made while the server is at work on this one, for the positions that this one leaves. It is sent only if this one is
+ * committed: any trouble, and any change of who has a partition, puts it back into the queue. Should that ever be missed, its own compare-and-set refuses it.
  */
 import { assert } from '../base/assert.ts'
 import type { Clock } from '../base/clock.ts'
@@ -14,7 +17,7 @@ import type { Chunk, Item, Range } from './batch.ts'
 import type { IngestFailpoints } from './crash-points.ts'
 import { resolve, stillDue } from './decide.ts'
 import { LaneQueue } from './lane-queue.ts'
-import { Overtaken, Refused, ShardSession, type FencedPosition } from './shard-session.ts'
+import { Overtaken, Refused, ShardSession, type FencedPosition, type PreparedWrite } from './shard-session.ts'
 import { Wakeup } from '../base/wakeup.ts'
 import type { PositionKey } from './position-sql.ts'
 
@@ -64,6 +67,12 @@ type Slot = {
   lazyEpoch: number
 }
 
+/** What is due of records taken from the queue, and how far positions go over offsets without rows. */
+type Drawn = {
+  readonly ranges: readonly Range[]
+  readonly passed: readonly Range[]
+}
+
 export type LaneStatistics = {
   transactions: number
   statements: number
@@ -80,6 +89,8 @@ export class ShardLane {
   readonly #queue = new LaneQueue()
   readonly #bell = new Wakeup()
   readonly #idle = new Wakeup()
+  /** The batch after the one that is on its way. */
+  #ahead: (Drawn & { readonly prepared: PreparedWrite | null }) | null = null
   #session: ShardSession | null = null
   #turn: Promise<void> = Promise.resolve()
   #flushing = false
@@ -99,6 +110,11 @@ export class ShardLane {
     return this.#queue.bytes
   }
 
+  /** It could write more than it has. One without partitions wants nothing. */
+  get hungry(): boolean {
+    return this.#slots.size > 0 && this.#queue.records < 2 * this.#options.config.batchRecordsMax
+  }
+
   /** What this shard will take next, of partitions that are fenced here. */
   next(partition: number): bigint | null {
     return this.#slots.get(partition)?.next ?? null
@@ -114,6 +130,7 @@ export class ShardLane {
    */
   async fence(partition: number, epoch: bigint, start: bigint, signal: AbortSignal): Promise<{ next: bigint; leaderEpoch: number } | null> {
     return this.#alone(async () => {
+      this.#discardAhead()
       const session = await this.#connected(signal)
       const fenced = (await this.#guarded(() => session.fence([{ partition, epoch, start }]))).get(partition)
       assert(fenced !== undefined, 'a fence answers for its partition')
@@ -127,6 +144,7 @@ export class ShardLane {
   /** Nothing more is written of it once this resolves. */
   async forget(partition: number): Promise<void> {
     await this.#alone(async () => {
+      this.#discardAhead()
       this.#slots.delete(partition)
       this.#queue.drop(partition)
     })
@@ -144,7 +162,7 @@ export class ShardLane {
     this.#bell.ring()
     try {
       while (!signal.aborted) {
-        if (!this.#busy && this.#queue.length === 0 && !this.#lazy()) return true
+        if (!this.#busy && !this.#hasQueued && !this.#lazy()) return true
         await this.#idle.wait(signal, 50)
       }
       return false
@@ -172,7 +190,7 @@ export class ShardLane {
   async #step(signal: AbortSignal): Promise<void> {
     const { clock, config } = this.#options
     const held = this.#options.isHeld()
-    if (!held && (this.#queue.records > 0 || this.#queue.length > 0)) return this.#writeSome(signal)
+    if (!held && this.#hasQueued) return this.#writeSome(signal)
     if (!held && this.#lazyDue()) return this.#advance(signal)
     if (this.#session !== null && clock.monotonicMs() - this.#usedAtMs >= config.pingMs) {
       this.#usedAtMs = clock.monotonicMs()
@@ -190,26 +208,60 @@ export class ShardLane {
         await this.#bell.wait(signal, Math.min(config.lazyMs, config.pingMs))
         continue
       }
-      if (records >= config.batchRecords || (length > 0 && (this.#flushing || records === 0))) return
+      if (this.#ahead !== null || records >= config.batchRecords || (length > 0 && (this.#flushing || records === 0))) return
       if (length > 0 && clock.monotonicMs() - this.#queue.sinceMs >= config.lingerMs) return
       if (length === 0 && (this.#lazyDue() || clock.monotonicMs() - began >= config.pingMs)) return
       await this.#bell.wait(signal, length > 0 ? config.lingerMs : Math.min(config.lazyMs, config.pingMs))
     }
   }
 
-  async #writeSome(signal: AbortSignal): Promise<void> {
-    const chunks = this.#queue.take(this.#limit)
-    const ranges: Range[] = []
-    for (const [partition, { to, leaderEpoch, items }] of chunks) {
-      const slot = this.#slots.get(partition)
-      if (slot === undefined || to <= slot.next) continue
-      const due = items.filter(({ record }) => record.offset >= slot.next)
-      if (due.length > 0) ranges.push({ partition, from: slot.next, to, leaderEpoch, items: due })
-      else if (to > slot.lazyTo) [slot.lazyTo, slot.lazyEpoch] = [to, leaderEpoch]
-    }
-    if (ranges.length > 0) await this.#write(ranges, signal)
-    if (this.#flushing && this.#queue.length === 0) await this.#advance(signal)
+  get #hasQueued(): boolean {
+    return this.#queue.length > 0 || this.#ahead !== null
   }
+
+  async #writeSome(signal: AbortSignal): Promise<void> {
+    const { ranges, passed, prepared } = this.#ahead ?? { ...this.#draw((slot) => slot.next), prepared: null }
+    this.#ahead = null
+    for (const { partition, to, leaderEpoch } of passed) {
+      const slot = this.#slots.get(partition)
+      if (slot !== undefined && to > slot.lazyTo) [slot.lazyTo, slot.lazyEpoch] = [to, leaderEpoch]
+    }
+    if (ranges.length > 0) await this.#write(ranges, signal, prepared)
+    if (this.#flushing && !this.#hasQueued) await this.#advance(signal)
+  }
+
+  /** Takes a batch from the queue, for positions as `nextOf` says. */
+  #draw(nextOf: (slot: Slot) => bigint): Drawn {
+    const ranges: Range[] = []
+    const passed: Range[] = []
+    for (const [partition, { to, leaderEpoch, items }] of this.#queue.take(this.#limit)) {
+      const slot = this.#slots.get(partition)
+      if (slot === undefined) continue
+      const from = nextOf(slot)
+      if (to <= from) continue
+      const due = items.filter(({ record }) => record.offset >= from)
+      const list = due.length > 0 ? ranges : passed
+      list.push({ partition, from, to, leaderEpoch, items: due })
+    }
+    return { ranges, passed }
+  }
+
+  /** While `current` is on its way. */
+  #makeAhead(session: ShardSession, current: readonly Range[]): void {
+    if (this.#ahead !== null || this.#flushing || this.#queue.records < this.#options.config.batchRecords) return
+    const ends = new Map(current.map(({ partition, to }) => [partition, to]))
+    const drawn = this.#draw(({ partition, next }) => ends.get(partition) ?? next)
+    this.#ahead = { ...drawn, prepared: drawn.ranges.length > 0 ? session.prepare(drawn.ranges, this.#epochOf) : null }
+  }
+
+  #discardAhead(): void {
+    if (this.#ahead === null) return
+    const { ranges, passed } = this.#ahead
+    this.#ahead = null
+    this.#queue.putBack([...ranges, ...passed])
+  }
+
+  readonly #epochOf = (partition: number): bigint => this.#slots.get(partition)?.epoch ?? 0n
 
   /** Positions over offsets without rows: lazily, but long before the topic forgets them. */
   async #advance(signal: AbortSignal): Promise<void> {
@@ -229,8 +281,9 @@ export class ShardLane {
     return this.#lazy() && (this.#flushing || this.#options.clock.monotonicMs() - this.#lazyAtMs >= this.#options.config.lazyMs)
   }
 
-  async #write(ranges: readonly Range[], signal: AbortSignal): Promise<void> {
+  async #write(ranges: readonly Range[], signal: AbortSignal, prepared: PreparedWrite | null = null): Promise<void> {
     const { clock, config } = this.#options
+    let made = prepared
     for (let attempt = 0; !signal.aborted; attempt++) {
       // A partition may have been lost or resolved while an earlier attempt failed. One that stands within its range was moved there by an older
       // holder, on a server that never saw our fence: the rest of the range is still to be written, by offsets, when the next batch is built.
@@ -241,7 +294,7 @@ export class ShardLane {
       }
       try {
         const session = await this.#connected(signal)
-        const written = await session.write(ranges, (partition) => this.#slots.get(partition)?.epoch ?? 0n)
+        const written = await session.write(made ?? session.prepare(ranges, this.#epochOf), () => this.#makeAhead(session, ranges))
         this.#usedAtMs = clock.monotonicMs()
         for (const { partition, to, leaderEpoch } of ranges) this.#moved(partition, to, leaderEpoch)
         this.#count(written)
@@ -250,6 +303,8 @@ export class ShardLane {
         return
       } catch (error) {
         if (signal.aborted) return
+        made = null
+        this.#discardAhead()
         this.statistics.repeats++
         const kind = kindOf(error)
         if (kind === 'repeat' && attempt < config.repeatsMax) {
@@ -343,7 +398,7 @@ export class ShardLane {
     const connection = await connect(signal)
     try {
       const session = new ShardSession({ connection, schema, key, failpoints })
-      await this.#guarded(() => session.prepare(tables()))
+      await this.#guarded(() => session.begin(tables()))
       for (const slot of this.#slots.values()) {
         if (await leaseStands(slot.partition, slot.epoch)) continue
         this.#slots.delete(slot.partition)

@@ -26,6 +26,28 @@ export type WriteStatistics = {
   readonly deadRecords: number
 }
 
+type SketchSelect = { readonly table: MergedTable; readonly rows: MergedRow[]; readonly sql: string }
+/** `changes`: the rows that the server must say it affected; null: as many as it likes. */
+type RowsWrite = { readonly sql: string; readonly rows: number; readonly changes: number | null }
+
+export type PreparedWrite = {
+  readonly ranges: readonly Range[]
+  readonly epochOf: (partition: number) => bigint
+  /** By which its rows were judged. */
+  readonly floors: Floors
+  readonly built: BuiltBatch
+  readonly hasRows: boolean
+  /** Positions, floors, claims and who owns them, dead letters, sketches; what is sent first. */
+  readonly first: readonly string[]
+  readonly advances: number
+  /** `at`: which answer of `first` says who owns the events. */
+  readonly claims: readonly { readonly table: string; readonly list: readonly ClaimedRow[]; readonly at: number }[]
+  readonly sketched: readonly SketchSelect[]
+  readonly sketchesAt: number
+  /** What depends on no answer and goes right behind `first`: the server is at it while sketches are merged here. */
+  readonly along: readonly RowsWrite[]
+}
+
 /** A position did not stand where we believed it, or is another's: nothing was written. */
 export class Refused extends Error {
   override name = 'Refused'
@@ -64,7 +86,7 @@ export class ShardSession {
   }
 
   /** Floor rows must be there before they can be locked. */
-  async prepare(tables: readonly string[]): Promise<void> {
+  async begin(tables: readonly string[]): Promise<void> {
     await this.#settled([...tables.map((table) => this.#sql.ensureFloor(table)), 'COMMIT'])
     this.#floors = floorsOf((await this.#settled([this.#sql.floors(), 'COMMIT']))[0])
   }
@@ -72,9 +94,11 @@ export class ShardSession {
   /** In one transaction, in the order of partitions. Makes missing rows at exactly their start. */
   async fence(partitions: readonly { partition: number; epoch: bigint; start: bigint }[]): Promise<Map<number, FencedPosition>> {
     const ordered = [...partitions].sort((a, b) => a.partition - b.partition)
-    const results = await this.#settled(
-      ordered.flatMap(({ partition, start }) => [this.#sql.ensure(partition, start), this.#sql.lock(partition)]),
-    )
+    // A write that failed on our side left its transaction open: this one's COMMIT must not be that one's.
+    const [, ...results] = await this.#settled([
+      'ROLLBACK',
+      ...ordered.flatMap(({ partition, start }) => [this.#sql.ensure(partition, start), this.#sql.lock(partition)]),
+    ])
     const out = new Map<number, FencedPosition>()
     const updates: string[] = []
     for (const [i, { partition, epoch }] of ordered.entries()) {
@@ -92,23 +116,10 @@ export class ShardSession {
     return out
   }
 
-  /**
-   * Commits the ranges with their rows, or throws and has committed nothing; ConnectionLost at the COMMIT: nobody knows.
-   * @throws Refused, Overtaken, ServerError, ConnectionLost
-   */
-  async write(ranges: readonly Range[], epochOf: (partition: number) => bigint): Promise<WriteStatistics> {
-    for (;;) {
-      const built = buildBatch(ranges, this.#floors)
-      const written = await this.#attempt(ranges, built, epochOf)
-      if (written !== 'floor was raised') return written
-    }
-  }
-
-  async #attempt(
-    ranges: readonly Range[],
-    built: BuiltBatch,
-    epochOf: (partition: number) => bigint,
-  ): Promise<WriteStatistics | 'floor was raised'> {
+  /** A transaction made ready. Of records, floors and epochs alone: so it can be made while the one before it is on its way. */
+  prepare(ranges: readonly Range[], epochOf: (partition: number) => bigint): PreparedWrite {
+    const floors = this.#floors
+    const built = buildBatch(ranges, floors)
     const ordered = [...ranges].sort((a, b) => a.partition - b.partition)
     const hasRows = built.tables.length > 0 || built.claims.size > 0
     const first = ordered.map(({ partition, from, to, leaderEpoch }) => {
@@ -135,38 +146,59 @@ export class ShardSession {
             claim.list.map(({ claim: event }) => event),
           ),
         ) - 1
-    const dead = built.dead.map(({ record, dead: reason }) => this.#sql.dead({ ...record, reason: reason ?? '' }))
-    first.push(...dead)
+    first.push(...built.dead.map(({ record, dead: reason }) => this.#sql.dead({ ...record, reason: reason ?? '' })))
     const sketched = claims.length > 0 ? [] : this.#sketchSelects(built.tables)
     const sketchesAt = first.length
     first.push(...sketched.map(({ sql }) => sql))
-    // Without anything to read first, all of it is on its way at once: two round trips a transaction.
-    const direct = claims.length === 0 && sketched.length === 0 ? this.#writes(built.tables, built.marks, null) : null
+    const plain = built.tables.filter(({ plan }) => plan.sketches.length === 0)
+    const along = claims.length > 0 ? [] : [...plain.flatMap((table) => this.#plainWrites(table)), ...this.#markWrites(built.marks)]
+    return { ranges, epochOf, floors, built, hasRows, first, advances, claims, sketched, sketchesAt, along }
+  }
+
+  /**
+   * Commits the ranges with their rows, or throws and has committed nothing; ConnectionLost at the COMMIT: nobody knows.
+   *
+   * @param whileWaiting called when the server is at work: what can be done meanwhile
+   * @throws Refused, Overtaken, ServerError, ConnectionLost
+   */
+  async write(prepared: PreparedWrite, whileWaiting: () => void = () => undefined): Promise<WriteStatistics> {
+    for (let made = prepared; ; made = this.prepare(prepared.ranges, prepared.epochOf)) {
+      const written = await this.#attempt(made, whileWaiting)
+      if (written !== 'floor was raised') return written
+    }
+  }
+
+  async #attempt(made: PreparedWrite, whileWaiting: () => void): Promise<WriteStatistics | 'floor was raised'> {
+    const { connection } = this
+    const { built, hasRows, first, advances, claims, sketched, sketchesAt, along } = made
     await this.#failpoints.hit('write.beforeSend')
-    const sending = this.#settled(direct === null ? first : [...first, ...direct.map(({ sql }) => sql)])
-    sending.catch(() => undefined)
+    const opening = connection.pipelineSettled(first)
+    const going = connection.pipelineSettled(along.map(({ sql }) => sql))
     await this.#failpoints.hit('write.sent')
-    const results = await sending
+    whileWaiting()
+    const opened = await opening
+    // Sent before `along` is answered, and before anything is judged: nothing counts until the COMMIT, which waits for every answer.
+    const merged =
+      sketched.length > 0 && opened.every(isFulfilled) ? this.#sketchWrites(sketched, opened.slice(sketchesAt).map(resultOf)) : []
+    const merging = connection.pipelineSettled(merged.map(({ sql }) => sql))
+    const [wentAlong, answers] = [await going, await merging]
+    const results = await this.#accepted([...opened, ...wentAlong, ...answers])
     for (let i = 0; i < advances; i++)
       if (affected(results[i]) !== 1n) return this.#rolledBack(new Refused('the position is not ours to move'))
-    if (hasRows && this.#floorMoved(results[advances])) {
-      await this.connection.query('ROLLBACK')
+    if (hasRows && this.#floorMoved(made.floors, results[advances])) {
+      await connection.query('ROLLBACK')
       return 'floor was raised'
     }
-    let statements = direct?.length ?? 0
-    let rowsOut = direct?.reduce((sum, { rows }) => sum + rows, 0) ?? 0
-    if (direct === null) {
-      const tables = claims.length === 0 ? built : this.#countedEvents(built, claims, results)
-      const selects = claims.length === 0 ? sketched : this.#sketchSelects(tables.tables)
-      const found =
-        claims.length === 0 ? results.slice(sketchesAt, sketchesAt + selects.length) : await this.#settled(selects.map(({ sql }) => sql))
-      const writes = this.#writes(tables.tables, tables.marks, { selects, found })
-      const answers = await this.#settled(writes.map(({ sql }) => sql))
-      for (const [i, { changes }] of writes.entries())
-        if (changes !== null && affected(answers[i]) !== BigInt(changes))
-          return this.#rolledBack(new Overtaken('a row was inserted meanwhile'))
-      statements = writes.length
-      rowsOut = writes.reduce((sum, { rows }) => sum + rows, 0)
+    const writes: RowsWrite[] = [...along, ...merged]
+    await this.#mustMatch(merged, results.slice(first.length + along.length))
+    if (claims.length > 0) {
+      const counted = this.#countedEvents(built, claims, results)
+      const plain = counted.tables.filter(({ plan }) => plan.sketches.length === 0).flatMap((table) => this.#plainWrites(table))
+      const selects = this.#sketchSelects(counted.tables)
+      const sketches = this.#sketchWrites(selects, await this.#settled(selects.map(({ sql }) => sql)))
+      const rest = [...sketches, ...plain, ...this.#markWrites(counted.marks)]
+      await this.#mustMatch(rest, await this.#settled(rest.map(({ sql }) => sql)))
+      writes.push(...rest)
     }
     await this.#failpoints.hit('write.beforeCommit')
     const committing = this.connection.query('COMMIT')
@@ -176,10 +208,11 @@ export class ShardSession {
     await this.#failpoints.hit(hasRows ? 'write.committed' : 'advance.committed')
     let lateRows = 0
     for (const count of built.counts.values()) lateRows += count.lateRows
-    return { statements: first.length + statements, rowsIn: built.rowsIn, rowsOut, lateRows, deadRecords: built.dead.length }
+    const rowsOut = writes.reduce((sum, { rows }) => sum + rows, 0)
+    return { statements: first.length + writes.length, rowsIn: built.rowsIn, rowsOut, lateRows, deadRecords: built.dead.length }
   }
 
-  #sketchSelects(tables: readonly MergedTable[]): { table: MergedTable; rows: MergedRow[]; sql: string }[] {
+  #sketchSelects(tables: readonly MergedTable[]): SketchSelect[] {
     return tables
       .filter(({ plan }) => plan.sketches.length > 0)
       .map((table) => {
@@ -188,32 +221,43 @@ export class ShardSession {
       })
   }
 
-  #writes(
-    tables: readonly MergedTable[],
-    marks: BuiltBatch['marks'],
-    sketches: { selects: { table: MergedTable; rows: MergedRow[] }[]; found: readonly (Result | undefined)[] } | null,
-  ): { sql: string; rows: number; changes: number | null }[] {
-    const out: { sql: string; rows: number; changes: number | null }[] = []
-    for (const table of tables) {
-      let statements = this.#statements.get(table.plan)
-      if (statements === undefined)
-        this.#statements.set(table.plan, (statements = tableStatements(table.plan, this.#schema, flavourOf(this.connection))))
-      const at = sketches?.selects.findIndex((select) => select.table === table) ?? -1
-      const select = sketches?.selects[at]
-      if (select === undefined) {
-        for (const { sql, rows } of insertStatements(statements, table.sorted())) out.push({ sql, rows: rows.length, changes: null })
-        continue
-      }
-      const found = sketches?.found[at]
-      const cells = found?.kind === 'rows' ? found.rows : []
-      for (let from = 0; from < select.rows.length; from += sketchRowsMax) {
-        const part = mergeSketches(table.plan, select.rows.slice(from, from + sketchRowsMax), cells)
-        const made = insertStatements(statements, part.rows, { rowsMax: sketchRowsMax, charsMax: Infinity })
-        for (const { sql, rows } of made) out.push({ sql, rows: rows.length, changes: part.changes })
+  #sketchWrites(selects: readonly SketchSelect[], found: readonly Result[]): RowsWrite[] {
+    const out: RowsWrite[] = []
+    for (const [at, { table, rows }] of selects.entries()) {
+      const result = found[at]
+      const cells = result?.kind === 'rows' ? result.rows : []
+      for (let from = 0; from < rows.length; from += sketchRowsMax) {
+        const part = mergeSketches(table.plan, rows.slice(from, from + sketchRowsMax), cells)
+        const made = insertStatements(this.#statementsOf(table.plan), part.rows, { rowsMax: sketchRowsMax, charsMax: Infinity })
+        for (const { sql, rows: list } of made) out.push({ sql, rows: list.length, changes: part.changes })
       }
     }
-    if (marks.length > 0) out.push({ sql: this.#sql.marks(marks), rows: 0, changes: null })
     return out
+  }
+
+  #plainWrites(table: MergedTable): RowsWrite[] {
+    return insertStatements(this.#statementsOf(table.plan), table.sorted()).map(({ sql, rows }) => ({
+      sql,
+      rows: rows.length,
+      changes: null,
+    }))
+  }
+
+  #markWrites(marks: BuiltBatch['marks']): RowsWrite[] {
+    return marks.length > 0 ? [{ sql: this.#sql.marks(marks), rows: 0, changes: null }] : []
+  }
+
+  #statementsOf(plan: TablePlan): TableStatements {
+    let statements = this.#statements.get(plan)
+    if (statements === undefined) this.#statements.set(plan, (statements = tableStatements(plan, this.#schema, flavourOf(this.connection))))
+    return statements
+  }
+
+  /** @throws Overtaken, after a ROLLBACK */
+  async #mustMatch(writes: readonly RowsWrite[], answers: readonly Result[]): Promise<void> {
+    for (const [i, { changes }] of writes.entries())
+      if (changes !== null && affected(answers[i]) !== BigInt(changes))
+        await this.#rolledBack(new Overtaken('a row was inserted meanwhile'))
   }
 
   /** An event counts where its id stands under this very record. */
@@ -236,11 +280,10 @@ export class ShardSession {
     return { tables: [...built.tables, ...counted.tables()], marks: [...built.marks, ...counted.marks()] }
   }
 
-  #floorMoved(result: Result | undefined): boolean {
+  #floorMoved(judgedBy: Floors, result: Result | undefined): boolean {
     const now = floorsOf(result)
-    const same = [...now].every(([table, floor]) => this.#floors.get(table) === floor)
     this.#floors = now
-    return !same
+    return ![...now].every(([table, floor]) => judgedBy.get(table) === floor)
   }
 
   async #rolledBack(why: Error): Promise<never> {
@@ -250,13 +293,24 @@ export class ShardSession {
 
   /** All at once; the first error, after a ROLLBACK, when all are answered. */
   async #settled(statements: readonly string[]): Promise<Result[]> {
-    if (statements.length === 0) return []
-    const settled = await this.connection.pipelineSettled(statements)
+    return statements.length === 0 ? [] : this.#accepted(await this.connection.pipelineSettled(statements))
+  }
+
+  /** The results; or, after a ROLLBACK, the first error. To be called when everything that was sent is answered: the ROLLBACK ends what came after the error too. */
+  async #accepted(settled: readonly PromiseSettledResult<Result>[]): Promise<Result[]> {
     const failed = settled.find((result) => result.status === 'rejected')
-    if (failed === undefined) return settled.map((result) => (result as PromiseFulfilledResult<Result>).value)
+    if (failed === undefined) return settled.filter(isFulfilled).map(resultOf)
     if (this.connection.open) await this.connection.query('ROLLBACK').catch(() => undefined)
     throw failed.reason
   }
+}
+
+function isFulfilled(settled: PromiseSettledResult<Result>): settled is PromiseFulfilledResult<Result> {
+  return settled.status === 'fulfilled'
+}
+
+function resultOf(settled: PromiseFulfilledResult<Result>): Result {
+  return settled.value
 }
 
 function affected(result: Result | undefined): bigint | null {

@@ -111,7 +111,7 @@ export function rowLiteral(plan: TablePlan, { cells }: MergedRow): string {
     const cell = cells[i]
     const { codec, merge } = plan.columns[i] as PlannedColumn
     if (i > 0) text += ','
-    if (merge === 'sketch') text += `x'${(cell as DDSketch).encode().toString('hex')}'`
+    if (merge === 'sketch') text += `x'${(cell as DDSketch).hex()}'`
     else if (merge === 'lastVersion' || merge === 'firstVersion') text += `x'${encodeVersion(cell as OrderVersion).toString('hex')}'`
     else text += codec.literal(cell as Cell)
   }
