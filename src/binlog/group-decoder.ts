@@ -287,6 +287,7 @@ export class GroupDecoder {
       at: event.at,
     }
     this.#ready.push(begin)
+    if (group.mariadbXid?.state === 'prepared') this.#ready.push({ kind: 'xaStart', xid: group.mariadbXid.xid, at: event.at })
   }
 
   #query(body: Buffer, form: 'plain' | 'mariadbCompressed' | 'loadData', at: Coordinates): void {
@@ -312,6 +313,7 @@ export class GroupDecoder {
       if (xa.verb === 'start') {
         group.open = true
         group.xid = xa.xid
+        this.#ready.push({ kind: 'xaStart', xid: xa.xid, at })
       } else if (xa.verb === 'commit') this.#endGroup(group, 'xaCommit', xa.xid)
       else if (xa.verb === 'rollback') this.#endGroup(group, 'xaRollback', xa.xid)
       return

@@ -1,7 +1,7 @@
 /**
  * The contract of the tail: one server's binlog as a pulled stream of transactions. `openTail` in `tail.ts` makes one.
  *
- * **Grammar.** After any number of heartbeats a *group* comes whole: `begin (rows | query)* end`, where `end` is one of `commit`,
+ * **Grammar.** After any number of heartbeats a *group* comes whole: `begin xaStart? (rows | query)* end`, where `end` is one of `commit`,
  * `xaPrepare`, `xaCommit`, `xaRollback`, `abandon`. Groups never nest or interleave. Heartbeats come between groups only. DDL, account statements and table
  * maintenance are groups of one `query`, ended by `commit`. Nothing else appears: what can't be decoded rejects `next()` with a
  * SW-BINLOG error that carries file, offset and GTID, and every later `next()` rejects with the same error (promise 4).
@@ -105,6 +105,9 @@ export type QueryEvent = {
 
 export type CommitEvent = { readonly kind: 'commit'; readonly position: Position; readonly at: Coordinates }
 
+/** Rows of the group up to its end are of an XA transaction: they stand in the binlog before its outcome is known (unless it ends by `commit`: one phase). */
+export type XaStartEvent = { readonly kind: 'xaStart'; readonly xid: string; readonly at: Coordinates }
+
 /** `xid` is SQL text: `X'6767',X'6262',1`, normalised, so equal xids are equal strings; `XA COMMIT <xid>` works. */
 export type XaPrepareEvent = { readonly kind: 'xaPrepare'; readonly xid: string; readonly position: Position; readonly at: Coordinates }
 export type XaCommitEvent = { readonly kind: 'xaCommit'; readonly xid: string; readonly position: Position; readonly at: Coordinates }
@@ -121,7 +124,7 @@ export type HeartbeatEvent = { readonly kind: 'heartbeat'; readonly at: Coordina
 
 export type GroupEnd = CommitEvent | XaPrepareEvent | XaCommitEvent | XaRollbackEvent | AbandonEvent
 
-export type TailEvent = BeginEvent | RowsEvent | QueryEvent | GroupEnd | HeartbeatEvent
+export type TailEvent = BeginEvent | XaStartEvent | RowsEvent | QueryEvent | GroupEnd | HeartbeatEvent
 
 export interface Tail extends AsyncDisposable {
   /** Next event; waits for one. One caller at a time. */

@@ -11,7 +11,9 @@
  * How a column merges is the writer's business, given from above: the same text as the fleet's own.
  */
 import type { FlavourName } from '../mysql/connection.ts'
+import type { RowsEvent } from '../binlog/source.ts'
 import type { TableMerge } from '../topology/records.ts'
+import type { RowEncoder } from './row-encoder.ts'
 
 /** A row's canonical bytes, by the column's place among those given; null is NULL. */
 export type CellOf = (column: number) => Buffer | null
@@ -31,3 +33,21 @@ export type MergeWriter = (
   },
   flavour: FlavourName,
 ) => MergedTable
+
+/** Why a row cannot be merged, or null: it may only rise in the order of its columns. */
+export function whyUnmergeable(
+  merged: MergedTable,
+  encoder: RowEncoder,
+  before: NonNullable<RowsEvent['before']>,
+  after: RowsEvent['after'],
+  row: number,
+  oldKey: string | null,
+  newKey: string | null,
+): string | null {
+  if (after === null) return 'the row was deleted'
+  if (newKey !== oldKey) return `its key became ${newKey}`
+  return merged.refuses(
+    (column) => encoder.cell(before, row, column),
+    (column) => encoder.cell(after, row, column),
+  )
+}

@@ -3,10 +3,12 @@ import { moverDefaults } from './config.ts'
 import { after, before, test } from 'node:test'
 import assert from 'node:assert/strict'
 import { connect } from '../mysql/connect.ts'
+import type { Connection } from '../mysql/connection.ts'
 import { currentPosition } from '../binlog/position.ts'
 import { flavours, testServer, type TestServer } from '../../test/kit/servers.ts'
 import type { CrashPoint, Failpoints } from './crash-points.ts'
 import { ensureMoveTables, forgetStreams, readTarget, seedPosition } from './tables.ts'
+import { killAt } from './testkit/kill-at.ts'
 import { fill, itemTable, workload, World } from './testkit/world.ts'
 
 const servers = new Map<string, { source: TestServer; target: TestServer }>()
@@ -225,6 +227,60 @@ for (const flavour of flavours()) {
     await world.assertEqual()
     assert.equal(await world.s.value('SELECT COUNT(*) FROM item WHERE v = 111111'), '20')
     other.destroy()
+    await running.stop()
+  })
+
+  test(`1.9, 1.5 on ${flavour}: an XA transaction above the memory budget is kept in parts and applied in parts, killed among them, in one phase too`, async () => {
+    await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] }, on())
+    await fill(world, 0, 300, 300)
+    const record = world.record(0)
+    const config = { partBytesMax: 4_000 }
+    let running = world.start(record, { config })
+    await world.untilRunning(record.uid)
+    const xid = (name: string): string => `'${world.prefix}${name}'`
+    const work = async (name: string, v: number): Promise<Connection> => {
+      const conn = await connect({ ...world.source.config, database: world.sourceRefs[0]!.schema })
+      await conn.query(`XA START ${xid(name)}`)
+      for (let from = 0; from < 300; from += 50)
+        await conn.query(`UPDATE item SET v = ${v}, u = id + ${v} WHERE id >= ${from} AND id < ${from + 50}`)
+      await conn.query('DELETE FROM item WHERE id = 7')
+      await conn.query(`INSERT INTO item VALUES (7, 12, 7, 'again', ${v})`)
+      await conn.query(`XA END ${xid(name)}`)
+      return conn
+    }
+    const prepared = await work('large', 1_000)
+    await prepared.query(`XA PREPARE ${xid('large')}`)
+    await world.drain(record.uid)
+    const there = async (v: number): Promise<number> => {
+      const counts = world.targetRefs.map(async ({ schema }) =>
+        Number(await world.t.value(`SELECT COUNT(*) FROM ${schema}.item WHERE v = ${v}`)),
+      )
+      return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0)
+    }
+    assert.equal(await there(1_000), 0)
+    await running.stop()
+    world.reports.delete(record.uid)
+    const failpoints = killAt('part.afterSome', 1)
+    running = world.start(record, { config, failpoints })
+    await world.untilRunning(record.uid)
+    await prepared.query(`XA COMMIT ${xid('large')}`)
+    await running.done
+    assert.ok(failpoints.hits > 1, 'killed among the parts')
+    assert.ok((await there(1_000)) > 0)
+    world.reports.delete(record.uid)
+    running = world.start(record, { config })
+    await world.untilRunning(record.uid)
+    await world.drain(record.uid)
+    assert.equal(await there(1_000), 300)
+    const once = await work('once', 2_000)
+    await once.query(`XA COMMIT ${xid('once')} ONE PHASE`)
+    const rolled = await work('rolled', 3_000)
+    await rolled.query(`XA PREPARE ${xid('rolled')}`)
+    await rolled.query(`XA ROLLBACK ${xid('rolled')}`)
+    await world.drain(record.uid)
+    assert.deepEqual([await there(2_000), await there(3_000)], [300, 0])
+    await world.assertEqual()
+    for (const conn of [prepared, once, rolled]) conn.destroy()
     await running.stop()
   })
 

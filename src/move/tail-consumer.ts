@@ -9,12 +9,14 @@ import { assert, unreachable } from '../base/assert.ts'
 import { controlSightings } from '../binlog/control-schema.ts'
 import type { BeginEvent, GroupEnd, RowsEvent, Tail, TailEvent, TailTable } from '../binlog/source.ts'
 import { moveErrors } from './errors.ts'
+import { whyUnmergeable } from './merged-table.ts'
 import { changeBytes, type Change, type Stamp } from './pending.ts'
 import { nowhere, sameShardKeys } from './router.ts'
 import { RowEncoder } from './row-encoder.ts'
 import type { TablePlan } from './table-plan.ts'
 import { compareCoordinates, moveSchema, type Coordinate } from './tables.ts'
 import type { AnnouncedDdl, TailConsumerOptions } from './tail-consumer-options.ts'
+import { XaGroup } from './xa-group.ts'
 import type { AddressedChange } from './xa.ts'
 
 type Compiled = { encoder: RowEncoder; plan: TablePlan; keyColumns: readonly number[]; shardColumns: readonly number[]; copying: boolean }
@@ -31,6 +33,7 @@ export class TailConsumer {
   #marker: number | null = null
   #controlMarker: number | null = null
   #begin: BeginEvent | null = null
+  readonly #xa: XaGroup
   /** Parts of this group have been applied already. */
   #inParts = false
   #announced: AnnouncedDdl | null = null
@@ -40,6 +43,7 @@ export class TailConsumer {
   constructor(options: TailConsumerOptions, start: Stamp) {
     this.#options = options
     this.#latest = start
+    this.#xa = new XaGroup(options)
   }
 
   readonly #redone: number[] = []
@@ -73,8 +77,12 @@ export class TailConsumer {
         this.#begin = event
         this.#skipGroup = false
         return undefined
+      case 'xaStart':
+        this.#xa.begin(event.xid)
+        return undefined
       case 'rows':
-        return this.#rows(event) && this.#groupBytes > this.#options.partBytesMax ? this.#applyParts(signal) : undefined
+        if (!this.#rows(event) || this.#groupBytes <= this.#options.partBytesMax) return undefined
+        return this.#xa.xid === null ? this.#applyParts(signal) : this.#xa.keep(this.#xa.xid, this.#taken())
       case 'query':
         return this.#options.onQuery(event, this.#announced).then((then) => {
           if (then === 'restart') this.#restart = true
@@ -112,6 +120,10 @@ export class TailConsumer {
     return begin === null ? 'start' : `${begin.gtid} at ${begin.at.file}:${begin.at.offset}`
   }
 
+  #where(plan: TablePlan): { table: string; source: string; at: string } {
+    return { table: plan.name, source: this.#options.sourceName, at: this.#at() }
+  }
+
   #reset(): void {
     this.#group = []
     this.#groupBytes = 0
@@ -119,6 +131,7 @@ export class TailConsumer {
     this.#marker = null
     this.#controlMarker = null
     this.#inParts = false
+    this.#xa.end()
     if (this.#scratch.length > scratchBytesKept) this.#scratch = Buffer.allocUnsafe(scratchBytes)
   }
 
@@ -127,20 +140,20 @@ export class TailConsumer {
   }
 
   async #end(event: Exclude<GroupEnd, { kind: 'abandon' }>, signal: AbortSignal): Promise<void> {
-    const { xa, targets, startsAfter } = this.#options
+    const { targets, startsAfter } = this.#options
     const at = this.#coordinateAfter()
     let group = this.#group
     if (event.kind === 'xaPrepare') {
-      if (this.#inParts) throw moveErrors.xaTooLarge({ source: this.#options.sourceName, xid: event.xid, at: this.#at() })
-      if (!this.#skipGroup) await xa.prepare(event.xid, group)
+      if (!this.#skipGroup) await this.#xa.keep(event.xid, group)
       group = []
     } else if (event.kind === 'xaCommit') {
-      const kept = (await xa.commit(event.xid)) ?? (await this.#preparedBefore(event.xid))
-      for (const { change } of kept) if (this.#options.copying.has(change.table)) this.#options.touched.addForever(change.table, change.key)
-      group = kept
-      this.#groupRows = kept.length
+      group = await this.#xaCommitted(event.xid, at, signal)
+    } else if (event.kind === 'commit' && this.#xa.xid !== null && this.#xa.inParts) {
+      // In one phase, with parts of it kept already.
+      await this.#xa.keep(this.#xa.xid, group)
+      group = await this.#xaCommitted(this.#xa.xid, at, signal)
     } else if (event.kind === 'xaRollback') {
-      await xa.rollback(event.xid)
+      await this.#options.xa.rollback(event.xid)
       group = []
     }
     const sentAtMs = this.#marker === null ? undefined : this.#markerTimes.get(this.#marker)
@@ -190,12 +203,20 @@ export class TailConsumer {
     return targets.reduce((bytes, target) => bytes + target.heldBytes, 0) > heldBytesMax
   }
 
-  /** An XA transaction of which only the outcome stands behind the stream's position: right as long as nothing has been copied. */
-  async #preparedBefore(xid: string): Promise<AddressedChange[]> {
-    const { sourceName, beforeFirstMarker } = this.#options
-    if (beforeFirstMarker === null || this.#latest.marker > 0) throw moveErrors.xaUnknown({ source: sourceName, xid, at: this.#at() })
-    await beforeFirstMarker(xid)
+  async #xaCommitted(xid: string, at: Coordinate, signal: AbortSignal): Promise<AddressedChange[]> {
+    const kept = await this.#xa.committed(xid, { at, text: this.#at(), markersBefore: this.#latest.marker > 0 }, signal)
+    this.#groupRows = this.#xa.rowChanges
+    if (kept !== 'parts') return kept
+    this.#inParts = true
     return []
+  }
+
+  /** The changes of the group read so far, which are no more ours to give. */
+  #taken(): AddressedChange[] {
+    const group = this.#group
+    this.#group = []
+    this.#groupBytes = 0
+    return group
   }
 
   /** False when the rows are of no interest. */
@@ -232,7 +253,9 @@ export class TailConsumer {
         if (newKey === oldKey) newKey = oldKey
         else if (compiled.copying) touched.add(plan, newKey)
       }
-      if (plan.merged !== null && before !== null) this.#requireMergeable(compiled, event, row, oldKey ?? '', newKey)
+      const unfit =
+        plan.merged === null || before === null ? null : whyUnmergeable(plan.merged, encoder, before, after, row, oldKey, newKey)
+      if (unfit !== null) throw moveErrors.notMergeable({ ...this.#where(plan), key: oldKey ?? '', reason: unfit })
       if (plan.reference) {
         for (let target = 0; target < targets.length; target++) {
           if (oldKey !== null && oldKey !== newKey) this.#push(target, { table: plan, key: oldKey, row: null, images: noImages })
@@ -264,22 +287,6 @@ export class TailConsumer {
     return true
   }
 
-  /** A row of a merged table may only rise in the order of its columns (`merged-table.ts`). */
-  #requireMergeable({ plan, encoder }: Compiled, { before, after }: RowsEvent, row: number, oldKey: string, newKey: string | null): void {
-    if (plan.merged === null || before === null) return
-    const reason =
-      after === null
-        ? 'the row was deleted'
-        : newKey !== oldKey
-          ? `its key became ${newKey}`
-          : plan.merged.refuses(
-              (column) => encoder.cell(before, row, column),
-              (column) => encoder.cell(after, row, column),
-            )
-    if (reason !== null)
-      throw moveErrors.notMergeable({ table: plan.name, source: this.#options.sourceName, key: oldKey, at: this.#at(), reason })
-  }
-
   #push(target: number, change: Change): void {
     this.#group.push({ target, change })
     this.#groupBytes += changeBytes(change)
@@ -297,13 +304,7 @@ export class TailConsumer {
   }
 
   #unroutable(compiled: Compiled, batch: NonNullable<RowsEvent['before']>, row: number, key: string): never {
-    throw moveErrors.unroutable({
-      table: compiled.plan.name,
-      source: this.#options.sourceName,
-      key,
-      shardKey: this.#shardLiteral(compiled, batch, row),
-      at: this.#at(),
-    })
+    throw moveErrors.unroutable({ ...this.#where(compiled.plan), key, shardKey: this.#shardLiteral(compiled, batch, row) })
   }
 
   #control(event: RowsEvent): void {
@@ -352,9 +353,7 @@ export class TailConsumer {
     }
     if (table.columns.length !== plan.definitions.length) {
       throw moveErrors.columnsDiffer({
-        table: table.name,
-        source: this.#options.sourceName,
-        at: this.#at(),
+        ...this.#where(plan),
         difference: `${table.columns.length} columns instead of ${plan.definitions.length}`,
       })
     }
@@ -380,9 +379,7 @@ export class TailConsumer {
       await Promise.all(targets.map((target) => target.beginParts(signal)))
       this.#inParts = true
     }
-    const group = this.#group
-    this.#group = []
-    this.#groupBytes = 0
+    const group = this.#taken()
     await Promise.all(
       targets.map(async (target, number) => {
         const start = startsAfter[number]

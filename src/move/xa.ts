@@ -6,6 +6,8 @@
  * storing again after a restart replaces equal rows. A leftover of an outcome that was applied is harmless: its xid is not committed again
  * unless prepared again, which replaces it.
  *
+ * One above the memory budget is stored in parts as it is read, and applied in parts under the intent of its commit, like any large transaction (1.5).
+ *
  * What was prepared before the stream's position and committed behind it has no rows here. That is right only before the stream's first marker (source-start.ts).
  */
 import { quoteString } from '../sql/quote.ts'
@@ -18,15 +20,20 @@ import { moveSchema } from './tables.ts'
 export type AddressedChange = { target: number; change: Change }
 
 export interface XaStore {
-  prepare(xid: string, changes: readonly AddressedChange[]): Promise<void>
-  /** Null: it was prepared before the stream's position. */
-  commit(xid: string): Promise<AddressedChange[] | null>
+  /** Keeps what a transaction that will be prepared has changed; one above the memory budget comes in parts, numbered from 0. */
+  prepare(xid: string, changes: readonly AddressedChange[], part: number): Promise<void>
+  /** `large`: more than `bytesMax`, to be read by `parts`. Null: it was prepared before the stream's position. */
+  commit(xid: string, bytesMax: number): Promise<readonly AddressedChange[] | 'large' | null>
+  /** What was kept of a transaction for one target, in order, no more of it in memory at once than came in one part. */
+  parts(xid: string, target: number): AsyncIterable<readonly AddressedChange[]>
   rollback(xid: string): Promise<void>
   /** Removes what was committed before every target's stored position. `stored`: the least of their ordinals. */
   forget(stored: number, read: number): Promise<void>
 }
 
-const partBytes = 1 << 20
+/** A part is a text that ends in a line's end, which JSON never contains; a row of ours holds at most so much of it. */
+const pieceBytes = 1 << 20
+const endOfPart = 0x0a
 
 export type XaStoreOptions = {
   streamUid: string
@@ -41,52 +48,83 @@ export class TargetXaStore implements XaStore {
   readonly #options: XaStoreOptions
   /** Xids given out at their commit, with the ordinal read by when they were noticed: removable once every target has stored a position past it. */
   readonly #done = new Map<string, number | null>()
+  /** Pieces stored of the transaction that is being read, by target. */
+  #pieces: number[] = []
 
   constructor(options: XaStoreOptions) {
     this.#options = options
   }
 
-  async prepare(xid: string, changes: readonly AddressedChange[]): Promise<void> {
-    this.#done.delete(xid)
+  async prepare(xid: string, changes: readonly AddressedChange[], part: number): Promise<void> {
+    if (part === 0) {
+      this.#done.delete(xid)
+      this.#pieces = this.#options.targets.map(() => 0)
+    }
     await Promise.all(
       this.#options.targets.map(async ({ uid, lane }, number) => {
         const own = changes
           .filter(({ target }) => target === number)
           .map(({ change }) => [change.table.name, change.key, change.row, change.images])
-        const text = Buffer.from(JSON.stringify(own), 'utf8')
-        const statements: Buffer[] = [Buffer.from(`DELETE FROM ${moveSchema}.move_xa WHERE ${this.#where(uid, xid)}`)]
-        for (let part = 0; part === 0 || part * partBytes < text.length; part++) {
-          const hex = text.subarray(part * partBytes, (part + 1) * partBytes).toString('hex')
+        const text = Buffer.from(`${JSON.stringify(own)}\n`, 'utf8')
+        const statements = part > 0 ? [] : [Buffer.from(`DELETE FROM ${moveSchema}.move_xa WHERE ${this.#where(uid, xid)}`)]
+        let piece = this.#pieces[number] ?? 0
+        for (let at = 0; at < text.length; at += pieceBytes) {
+          const hex = text.subarray(at, at + pieceBytes).toString('hex')
           statements.push(
             Buffer.from(
               `INSERT INTO ${moveSchema}.move_xa (stream_uid, target_uid, xid, part, workflow_uid, changes) VALUES (
-          ${quoteString(this.#options.streamUid)}, ${quoteString(uid)}, ${quoteString(xid)}, ${part}, ${quoteString(this.#options.workflowUid)}, x'${hex}')`,
+          ${quoteString(this.#options.streamUid)}, ${quoteString(uid)}, ${quoteString(xid)}, ${piece++}, ${quoteString(this.#options.workflowUid)}, x'${hex}')`,
             ),
           )
         }
         await lane.transaction(statements)
+        this.#pieces[number] = piece
       }),
     )
   }
 
-  async commit(xid: string): Promise<AddressedChange[] | null> {
-    const changes: AddressedChange[] = []
+  async commit(xid: string, bytesMax: number): Promise<readonly AddressedChange[] | 'large' | null> {
+    const { targets, sourceName } = this.#options
     let absent = 0
-    for (const [target, { uid, lane }] of this.#options.targets.entries()) {
-      const rows = await lane.read(`SELECT changes FROM ${moveSchema}.move_xa WHERE ${this.#where(uid, xid)} ORDER BY part`)
-      if (rows.length === 0) {
-        absent++
-        continue
-      }
-      const text = Buffer.concat(rows.map((row) => row.changes ?? Buffer.alloc(0))).toString('utf8')
-      for (const [name, key, row, images] of JSON.parse(text) as [string, string, string | null, string[] | null][]) {
-        const table = this.#options.plans.get(name)
-        if (table !== undefined) changes.push({ target, change: { table, key, row, images } })
-      }
+    let bytes = 0
+    for (const { uid, lane } of targets) {
+      const [kept] = await lane.read(
+        `SELECT COUNT(*) AS pieces, IFNULL(SUM(LENGTH(changes)), 0) AS bytes FROM ${moveSchema}.move_xa WHERE ${this.#where(uid, xid)}`,
+      )
+      if (kept?.pieces?.toString() === '0') absent++
+      bytes += Number(kept?.bytes?.toString())
     }
-    if (absent === this.#options.targets.length) return null
-    if (absent > 0) throw moveErrors.xaUnknown({ source: this.#options.sourceName, xid, at: 'XA COMMIT' })
+    if (absent === targets.length) return null
+    if (absent > 0) throw moveErrors.xaUnknown({ source: sourceName, xid, at: 'XA COMMIT' })
     this.#done.set(xid, null)
+    if (bytes > bytesMax) return 'large'
+    const changes: AddressedChange[] = []
+    for (const target of targets.keys()) for await (const part of this.parts(xid, target)) changes.push(...part)
+    return changes
+  }
+
+  async *parts(xid: string, target: number): AsyncIterable<readonly AddressedChange[]> {
+    const on = this.#options.targets[target]
+    if (on === undefined) return
+    let pieces: Buffer[] = []
+    for (let piece = 0; ; piece++) {
+      const [row] = await on.lane.read(`SELECT changes FROM ${moveSchema}.move_xa WHERE ${this.#where(on.uid, xid)} AND part = ${piece}`)
+      const bytes = row?.changes ?? null
+      if (bytes !== null) pieces.push(bytes)
+      if (pieces.length > 0 && (bytes === null || bytes.at(-1) === endOfPart)) {
+        yield this.#parse(Buffer.concat(pieces), target)
+        pieces = []
+      }
+      if (bytes === null) return
+    }
+  }
+
+  #parse(text: Buffer, target: number): AddressedChange[] {
+    const changes: AddressedChange[] = []
+    for (const [name, key, row, images] of JSON.parse(text.toString('utf8')) as [string, string, string | null, string[] | null][]) {
+      const table = this.#options.plans.get(name)
+      if (table !== undefined) changes.push({ target, change: { table, key, row, images } })
+    }
     return changes
   }
 
