@@ -188,8 +188,6 @@ async function createSteps(world: World & Claims, context: ActionContext, spec: 
               workflowUid: uid,
               tables: plan.tables.map((table) => table.name),
               deferSecondaryKeys: spec.deferSecondaryKeys,
-              severalSources:
-                plan.sources.filter((one) => keyRangesIntersect(parseKeyRange(one.name), parseKeyRange(target.shard))).length > 1,
             })
             const failed = await createTargetViews(sides)
             if (failed.length > 0) throw changeErrors.viewRefused({ shard: target.shard, ...failed[0] })

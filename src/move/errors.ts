@@ -141,13 +141,6 @@ export const moveErrors = defineErrors('MOVE', {
     why: 'it was prepared before the stream began',
     fix: 'cancel the workflow and create it anew; XA RECOVER on the source must be empty at the start',
   },
-  xaTooLarge: {
-    number: 21,
-    class: 'fatal',
-    what: 'the XA transaction {xid} of {source} is larger than the memory budget ({at})',
-    why: 'its rows must be kept until its outcome is known, and parts of it were to be applied',
-    fix: "cancel the workflow and create it anew; keep XA transactions smaller, or raise the mover's memory",
-  },
   sourceChanged: {
     number: 22,
     class: 'transient',
@@ -245,5 +238,12 @@ export const moveErrors = defineErrors('MOVE', {
     what: 'this mover cannot merge rows of {table}',
     why: 'it was started without the part that writes as fleets do',
     fix: 'run the stream by `shardwright mover`, of the same version as the control',
+  },
+  orphans: {
+    number: 36,
+    class: 'user',
+    what: 'rows of {table} on {target} refer by foreign key {key} to rows of {referenced} that are not there: {rows}',
+    why: 'a server holds to a foreign key within itself, and the two rows of each pair have shard keys that lie in different shards',
+    fix: 'give the two tables shard keys that agree, or correct those rows, or drop the foreign key on source and targets; then start the stream again: it looks again, and copies nothing twice',
   },
 })

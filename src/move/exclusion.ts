@@ -1,16 +1,40 @@
 /**
  * What the streams of one target share within a workflow: nobody writes while its secondary keys are rebuilt (PROTOCOLS 1.12), which happens once,
  * when every stream that copies into it has landed its last chunk.
+ *
+ * Unique keys of a target with several sources wait for the rows too. Why that loses nothing: each stream keeps the target, for the rows it owns, at its source's
+ * state at X, and nothing in that needs a unique key: rounds delete by key and shard key and INSERT, landings INSERT, and another stream's row under the same key is still
+ * told by the primary key, which stays. So once all have copied, two rows with one unique value are either two streams at different points (one applied that the
+ * value was taken, the other not yet that it was given up), or two rows of the sources themselves. The first ends when all have passed markers committed after the
+ * rebuild failed: whatever stood apart then is past; only values that moved since can collide again, in the few milliseconds by which the streams are apart. The second stays until the
+ * application ends it, and is shown as what the streams wait for. No row is removed either way: the server refuses the key instead.
+ *
+ * A rebuild that died is begun again by whoever comes back: what is built is known by its name, what is not stands in `move_key`.
  */
-import type { Exclusion } from './applier-options.ts'
+import type { Clock } from '../base/clock.ts'
+import type { Exclusion, Waiting } from './applier-options.ts'
+
+/** A run of a stream that writes to the target. */
+export type Sharer = {
+  /** Resolves when this target has applied up to a marker that was committed on the stream's source after the call, or the run has ended. */
+  passMarker: () => Promise<void>
+  onWaiting: (waiting: Waiting) => void
+}
+
+/** Builds what is missing and looks at what must hold then; returns what stands in the way of it, or null when all is well. */
+export type Rebuild = () => Promise<string | null>
 
 export class TargetShare implements Exclusion {
   #sharing = 0
   #alone: Promise<void> | null = null
   #idle: (() => void)[] = []
   #expected: ReadonlySet<string>
+  readonly #sharers = new Map<string, Sharer>()
   readonly #copied = new Set<string>()
-  #rebuilt: Promise<void> | null = null
+  /** Streams whose copy is recorded as done: nobody waits for them, running or not. */
+  readonly #done = new Set<string>()
+  #rebuilt = false
+  #rebuilding: Promise<void> | null = null
   #waiters: (() => void)[] = []
 
   constructor(copyingStreams: ReadonlySet<string>) {
@@ -20,6 +44,16 @@ export class TargetShare implements Exclusion {
   /** Streams that copy into this target, when control adds one. */
   expect(copyingStreams: ReadonlySet<string>): void {
     this.#expected = copyingStreams
+  }
+
+  /** A run begins; ends by what is returned. */
+  join(streamUid: string, sharer: Sharer): () => void {
+    this.#sharers.set(streamUid, sharer)
+    return () => {
+      if (this.#sharers.get(streamUid) !== sharer) return
+      this.#sharers.delete(streamUid)
+      this.#copied.delete(streamUid)
+    }
   }
 
   async shared<T>(work: () => Promise<T>): Promise<T> {
@@ -50,28 +84,88 @@ export class TargetShare implements Exclusion {
 
   /** A stream whose copy an earlier run has finished: nobody waits for it. */
   alreadyCopied(streamUid: string): void {
-    this.#copied.add(streamUid)
-    for (const wake of this.#waiters.splice(0)) wake()
+    this.#done.add(streamUid)
+    this.#wake()
   }
 
-  /** A stream has landed its last chunk; resolves when all have and `rebuild` has run, once, alone. Rejects when it failed or by the signal. */
-  async copied(streamUid: string, rebuild: () => Promise<void>, signal: AbortSignal): Promise<void> {
+  /**
+   * A stream has landed its last chunk; resolves when all have and `rebuild` has left nothing to build. One of them does it; when that one's run ends, another.
+   * Rejects when its own rebuild failed, or by the signal.
+   */
+  async copied(streamUid: string, rebuild: Rebuild, clock: Clock, signal: AbortSignal): Promise<void> {
     this.#copied.add(streamUid)
-    for (const wake of this.#waiters.splice(0)) wake()
-    while ([...this.#expected].some((uid) => !this.#copied.has(uid))) {
-      signal.throwIfAborted()
-      await new Promise<void>((resolve) => {
-        this.#waiters.push(resolve)
-        signal.addEventListener('abort', () => resolve(), { once: true })
-      })
+    this.#wake()
+    while (!this.#rebuilt) {
+      await this.#allCopied(signal)
+      if (this.#rebuilding === null) {
+        this.#rebuilding = this.#rebuild(rebuild, clock, signal).finally(() => {
+          this.#rebuilding = null
+          this.#wake()
+        })
+        await this.#rebuilding
+      } else await this.#woken(signal)
     }
     signal.throwIfAborted()
-    this.#rebuilt ??= this.alone(rebuild)
-    try {
-      await this.#rebuilt
-    } catch (error) {
-      this.#rebuilt = null
-      throw error
+  }
+
+  async #rebuild(rebuild: Rebuild, clock: Clock, signal: AbortSignal): Promise<void> {
+    await this.untilWell(rebuild, clock, signal)
+    this.#rebuilt = true
+  }
+
+  /** Does something alone until it says that nothing stands in the way; between two times all streams of the target pass fresh markers, and say what they wait for. */
+  async untilWell(work: Rebuild, clock: Clock, signal: AbortSignal): Promise<void> {
+    const sinceMs = clock.nowMs()
+    for (let attempt = 0; ; attempt++) {
+      let inTheWay: string | null = null
+      await this.alone(async () => {
+        inTheWay = await work()
+      })
+      if (inTheWay === null) return
+      const waiting: Waiting = {
+        what: inTheWay,
+        sinceMs,
+        ends: 'the streams apply what came since and it is tried again; if it lasts, rows of the sources do not meet it: correct one of them',
+      }
+      for (const uid of this.#copied) this.#sharers.get(uid)?.onWaiting(waiting)
+      await clock.sleep(Math.min(5_000, 20 * 2 ** Math.min(attempt, 8)), signal)
+      await this.#allCopied(signal)
+      await this.#passMarkers(signal)
     }
+  }
+
+  /** A run that ends meanwhile is none to wait for: it comes back by itself, and the server tells if it was missed. */
+  async #passMarkers(signal: AbortSignal): Promise<void> {
+    const passing = [...this.#sharers.values()].map((sharer) => sharer.passMarker().catch(() => undefined))
+    const aborted = new AbortController()
+    try {
+      await Promise.race([
+        Promise.all(passing),
+        new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true, signal: aborted.signal })),
+      ])
+    } finally {
+      aborted.abort()
+    }
+    signal.throwIfAborted()
+  }
+
+  async #allCopied(signal: AbortSignal): Promise<void> {
+    while ([...this.#expected].some((uid) => !this.#copied.has(uid) && !this.#done.has(uid))) await this.#woken(signal)
+    signal.throwIfAborted()
+  }
+
+  async #woken(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted()
+    const ended = new AbortController()
+    await new Promise<void>((resolve) => {
+      this.#waiters.push(resolve)
+      signal.addEventListener('abort', () => resolve(), { once: true, signal: ended.signal })
+    })
+    ended.abort()
+    signal.throwIfAborted()
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiters.splice(0)) wake()
   }
 }

@@ -89,6 +89,7 @@ for (const flavour of flavours()) {
       await world.drain(...uids)
       const rows = await world.assertEqual()
       assert.ok(rows > 50 && moves > 20, `seed ${seed}: ${rows} rows, ${moves} moves`)
+      if (targets.length === 1) assert.ok(await hasUniqueKey(world), 'its unique key was built')
       // Killed in the middle and begun again: the same.
       await using again = wanderer2(world, seed + 1)
       await new Promise((resolve) => setTimeout(resolve, 300))
@@ -102,8 +103,51 @@ for (const flavour of flavours()) {
   }
 }
 
+/** Whether the target has the table's unique key. */
+async function hasUniqueKey(world: World): Promise<boolean> {
+  const { schema } = world.targetRefs[0]!
+  const rows = await world.t.allText(
+    `SELECT COUNT(*) AS n FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = '${schema}' AND TABLE_NAME = 'item' AND INDEX_NAME = 'u' AND NON_UNIQUE = 0`,
+  )
+  return rows[0]?.n === '1'
+}
+
+for (const flavour of flavours()) {
+  test(`1.12, 1.6 on ${flavour}: unique keys of a merge wait for the rows of all sources; while two rows hold one value both stay, the streams go on and say so`, async () => {
+    await using world = await World.create({ flavour, sources: ['-80', '80-'], targets: ['-'] }, servers.get(flavour)!)
+    const where = shardOf(world)
+    const ownerOf = (shard: number): number => Array.from({ length: 50 }, (_, owner) => owner).find((owner) => where(owner) === shard)!
+    for (const [shard, { schema }] of world.sourceRefs.entries()) {
+      const rows = Array.from(
+        { length: 300 },
+        (_, i) => `(${2 * i + shard}, ${ownerOf(shard)}, ${i === 9 ? 7_000 : 2 * i + shard}, 'n', 0)`,
+      )
+      await world.s.query(`INSERT INTO ${schema}.item VALUES ${rows.join()}`)
+    }
+    const records = [world.record(0), world.record(1)]
+    const uids = records.map(({ uid }) => uid)
+    const shares = world.sharesOf(records)
+    const running = records.map((record) => world.start(record, { shares }))
+    await world.until('streams that say what stands against the key', () =>
+      uids.every((uid) => world.failIfFailed(uid) || /unique key of item .*7000/.test(world.reports.get(uid)?.waiting?.what ?? '')),
+    )
+    assert.deepEqual([uids.map((uid) => world.state(uid)), await hasUniqueKey(world)], [['copying', 'copying'], false])
+    await world.s.query(`UPDATE ${world.sourceRefs[1]!.schema}.item SET v = 5 WHERE u = 7000`)
+    await world.drain(...uids)
+    assert.equal(await world.assertEqual(), 600)
+    await world.s.query(`UPDATE ${world.sourceRefs[0]!.schema}.item SET u = 7001 WHERE u = 7000`)
+    await world.untilRunning(...uids)
+    await world.drain(...uids)
+    assert.equal(await world.assertEqual(), 600)
+    assert.ok(await hasUniqueKey(world), 'built')
+    for (const one of running) await one.stop()
+  })
+}
+
 for (const point of [
   'copy.beforeLandCommit',
+  'copy.beforeKeys',
+  'copy.afterKeys',
   'round.afterIntent',
   'round.afterDeletes',
   'round.afterSomeLanes',
@@ -135,6 +179,7 @@ for (const point of [
     await load.stop()
     await world.drain(...uids)
     await world.assertEqual()
+    assert.ok(await hasUniqueKey(world), 'its unique key was built')
     for (const one of running) await one.stop()
   })
 }

@@ -74,7 +74,6 @@ export async function openTargets(options: OpenTargetsOptions): Promise<{ target
         workflowUid: record.workflowUid,
         tables: names,
         deferSecondaryKeys: record.options.deferSecondaryKeys,
-        severalSources: modeOf(record.source.shard, ref.shard) === 'several-sources',
       })
       await refuseTriggers(meta, ref.schema, name, names)
       continue

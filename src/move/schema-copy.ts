@@ -22,8 +22,6 @@ export type SchemaCopyOptions = {
   workflowUid: string
   tables: readonly string[]
   deferSecondaryKeys: boolean
-  /** The target has other sources too: its unique keys tell that another's row still stands there (PROTOCOLS 1.6). */
-  severalSources?: boolean
 }
 
 /** Makes the tables that are missing on the target; returns their names. The schema must exist. */
@@ -48,7 +46,7 @@ export async function createTargetTables(options: SchemaCopyOptions): Promise<st
     const text = await showCreateTable(source.conn, source.schema, table)
     let definition = translateDefinition(withoutAutoIncrement(parseTableDefinition(text)), source.conn.flavour, target.conn.flavour)
     if (options.deferSecondaryKeys) {
-      const { definition: bare, deferred } = deferSecondaryKeys(definition, uniqueToo(options.severalSources, referenced, table))
+      const { definition: bare, deferred } = deferSecondaryKeys(definition, uniqueToo(referenced, table))
       if (deferred.length > 0) await storeDeferred(target.conn, { targetUid: target.uid, table, workflowUid }, deferred)
       definition = bare
     }
@@ -66,11 +64,12 @@ export async function createTargetTables(options: SchemaCopyOptions): Promise<st
 }
 
 /**
- * Unique keys of a target with one source may wait: at a round's boundary it holds for each key copied or touched exactly the source's row, so they are met
- * when the copy is done. Should that not be so, the rebuild fails and says it, where REPLACE would have removed a row in silence.
+ * Unique keys may wait: at a round's boundary a target holds for each key copied or touched exactly the source's row, so they are met when the copy is done and,
+ * with several sources, when the streams have come to points that agree (`exclusion.ts`). Should that not be so, the rebuild says it, where REPLACE would
+ * have removed a row in silence. In a merge they also cost most while rows land: landings of several streams wait for each other on them, and deadlock.
  */
-function uniqueToo(severalSources: boolean | undefined, referenced: ReadonlySet<string>, table: string): 'kept' | 'too' {
-  return severalSources === false && !referenced.has(table) ? 'too' : 'kept'
+function uniqueToo(referenced: ReadonlySet<string>, table: string): 'kept' | 'too' {
+  return referenced.has(table) ? 'kept' : 'too'
 }
 
 /** Tables that a foreign key refers to: the server wants the key there before it makes the other table. */
@@ -97,7 +96,6 @@ export async function renewDeferredKeys(
   source: { conn: Connection; schema: string },
   target: { conn: Connection; uid: string },
   workflowUid: string,
-  severalSources: boolean,
 ): Promise<void> {
   const referenced = await referencedTables(source.conn, source.schema)
   const rows = await target.conn.allText(
@@ -105,7 +103,7 @@ export async function renewDeferredKeys(
   )
   for (const { name } of rows) {
     const text = await showCreateTable(source.conn, source.schema, name ?? '')
-    const { deferred } = deferSecondaryKeys(parseTableDefinition(text), uniqueToo(severalSources, referenced, name ?? ''))
+    const { deferred } = deferSecondaryKeys(parseTableDefinition(text), uniqueToo(referenced, name ?? ''))
     await storeDeferred(target.conn, { targetUid: target.uid, table: name ?? '', workflowUid }, deferred)
   }
 }
@@ -148,10 +146,13 @@ export async function createTargetViews(
   return open
 }
 
-/** Builds what was deferred on a target, one ALTER a table. The caller has stopped all writers of the target at a boundary. */
-export async function rebuildKeys(conn: Connection, schema: string, targetUid: string): Promise<string[]> {
+/**
+ * Builds what was deferred on a target, one ALTER a table. The caller has stopped all writers of the target. Returns what a unique key met two rows of one value
+ * by, as the server tells it: that table is left as it is, to be built later; null when all is built.
+ */
+export async function rebuildKeys(conn: Connection, schema: string, targetUid: string): Promise<string | null> {
   const rows = await conn.allText(`SELECT table_name, clauses FROM ${moveSchema}.move_key WHERE target_uid = ${quoteString(targetUid)}`)
-  const built: string[] = []
+  let duplicate: string | null = null
   for (const row of rows) {
     const table = row.table_name ?? ''
     const clauses = JSON.parse(row.clauses ?? '[]') as string[]
@@ -162,13 +163,18 @@ export async function rebuildKeys(conn: Connection, schema: string, targetUid: s
         : keysOf(parseTableDefinition(`CREATE TABLE ${quoteIdentifier(table)} (\n  \`x\` int,\n  ${clauses.join(',\n  ')}\n)`))
     const present = new Set(keysOf(parseTableDefinition(await showCreateTable(conn, schema, table))).map((key) => key.name))
     const missing = keys.filter((key) => !present.has(key.name))
-    for (const statement of addKeysStatements(quoted, missing)) await conn.query(statement)
+    try {
+      for (const statement of addKeysStatements(quoted, missing)) await conn.query(statement)
+    } catch (error) {
+      if (!isServerError(error) || error.kind !== 'duplicate') throw error
+      duplicate = `a unique key of ${table} can not be built yet: ${error.serverMessage}`
+      continue
+    }
     await conn.query(
       `DELETE FROM ${moveSchema}.move_key WHERE target_uid = ${quoteString(targetUid)} AND table_name = ${quoteString(table)}`,
     )
-    built.push(table)
   }
-  return built
+  return duplicate
 }
 
 /** @throws userTriggers: a side that follows has none (PROTOCOLS 1.11) */

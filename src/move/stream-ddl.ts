@@ -82,10 +82,10 @@ export class StreamDdl {
     if (outcome?.kind === 'exec') await this.#execute(event, statement, place.coordinate())
     const table = [...place.plans.keys()].find((name) => name.toLowerCase() === verdict.table.toLowerCase()) ?? verdict.table
     const made = await this.#madeBy(event, table, outcome?.kind === 'exec', place)
-    for (const { meta, on, mode } of targets) {
+    for (const { meta, on } of targets) {
       if (place.copying.size > 0) {
         const from = { conn: source.meta, schema: record.source.schema }
-        await renewDeferredKeys(from, { conn: meta, uid: on.targetUid }, record.workflowUid, mode === 'several-sources')
+        await renewDeferredKeys(from, { conn: meta, uid: on.targetUid }, record.workflowUid)
       }
       await storeKnown(meta, on, new Map([[table, made]]))
     }

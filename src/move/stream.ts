@@ -29,6 +29,7 @@ import { Headroom } from './headroom.ts'
 import type { MergeWriter } from './merged-table.ts'
 import { markerStream, MarkerWriter } from './markers.ts'
 import { openTargets, type OpenTarget } from './open-targets.ts'
+import { OrphanCheck } from './orphans.ts'
 import type { Stamp } from './pending.ts'
 import { pressureOf } from './pressure.ts'
 import { CopyProgress, RateMeter } from './progress.ts'
@@ -40,6 +41,7 @@ import { copiedProgress, landedChunks, rowsToReadAgain } from './resume.ts'
 import { errorView, firstToFail, isTransient } from './run-end.ts'
 import { StreamDdl } from './stream-ddl.ts'
 import { statementBytesMax } from './statements.ts'
+import type { SourceTable } from './source-tables.ts'
 import { applierSql, compareCoordinates, ensureMoveTables } from './tables.ts'
 import type { TablePlan } from './table-plan.ts'
 import { endEpoch } from './takeover.ts'
@@ -197,6 +199,7 @@ export class Stream {
     const inner = new AbortController()
     const signal = AbortSignal.any([stop, inner.signal])
     const opened: Connection[] = []
+    const leaving: (() => void)[] = []
     let replicaLags: ReplicaLags | null = null
     const watch = new HangWatch(clock, config.hangMs)
     watch.run(signal).catch(() => undefined)
@@ -400,6 +403,11 @@ export class Stream {
       this.#consumer = consumer
       this.#tail = tail
       this.#appliers = appliers
+      for (const [number, applier] of appliers.entries()) {
+        const uid = targets[number]?.on.targetUid ?? ''
+        const passMarker = async (): Promise<void> => applier.passed((await markers.write()).number, signal)
+        leaving.push(exclusionOf(uid).join(record.uid, { passMarker, onWaiting: (waiting) => this.#wait(waiting) }))
+      }
       this.#lanes = targets.flatMap(({ lanes }) => lanes)
       this.#headroom = new Headroom({ conn: sourceMeta, clock, log: this.#options.log, behindMs: () => behindMs(appliers, clock) })
       this.#reportedControl = appliers.map(({ applied }) => applied.controlMarker)
@@ -470,7 +478,7 @@ export class Stream {
           throttle: (spent, throttleSignal) => this.#throttle.take(spent, throttleSignal),
         })
         tasks.push(
-          this.#copy(copier, targets, signal, async () => {
+          this.#copy(copier, targets, { conn: sourceMeta, tables }, signal, async () => {
             while (consumer.latest.marker === 0 && !signal.aborted) await firstMarker.wait(signal)
           }),
         )
@@ -479,6 +487,7 @@ export class Stream {
     } finally {
       const tail = this.#tail
       inner.abort()
+      for (const leave of leaving) leave()
       await tail?.close()
       if (stop.aborted) await this.#endOrderly()
       replicaLags?.close()
@@ -496,7 +505,13 @@ export class Stream {
   /** Set by a run: what a stop has to do on each target. */
   #stopTargets: () => Promise<void> = () => Promise.resolve()
 
-  async #copy(copier: Copier, targets: readonly OpenTarget[], signal: AbortSignal, begins: () => Promise<void>): Promise<void> {
+  async #copy(
+    copier: Copier,
+    targets: readonly OpenTarget[],
+    source: { conn: Connection; tables: readonly SourceTable[] },
+    signal: AbortSignal,
+    begins: () => Promise<void>,
+  ): Promise<void> {
     const { record, shares, failpoints, clock } = this.#options
     await begins()
     await copier.run(signal)
@@ -507,16 +522,14 @@ export class Stream {
       sinceMs: clock.nowMs(),
       ends: 'all have copied and the keys are built',
     })
+    const keyColumns = new Map(source.tables.map(({ plan, key }) => [plan.name, key.columns]))
     await Promise.all(
-      targets.map(async ({ on, meta, lanes }, i) => {
+      targets.map(async ({ on, meta, lanes, name }, i) => {
         const schema = record.targets[i]?.schema ?? ''
-        await shares.get(on.targetUid)?.copied(
-          record.uid,
-          async () => {
-            await rebuildKeys(meta, schema, on.targetUid)
-          },
-          signal,
-        )
+        const orphans = new OrphanCheck()
+        const from = { conn: source.conn, schema: record.source.schema }
+        await shares.get(on.targetUid)?.copied(record.uid, () => rebuildKeys(meta, schema, on.targetUid), clock, signal)
+        await shares.get(on.targetUid)?.untilWell(() => orphans.look({ conn: meta, schema, name }, from, keyColumns), clock, signal)
         await failpoints.hit('copy.afterKeys')
         await shares.get(on.targetUid)?.alone(async () => {
           await lanes[0]?.transaction([applierSql.copyState(on.streamUid, on.targetUid, 'done')])

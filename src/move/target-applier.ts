@@ -135,6 +135,12 @@ export class TargetApplier {
     }
   }
 
+  /** Waits until the target stands at a boundary at or past a marker of the source. */
+  async passed(marker: number, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted && !(this.consistent && this.#parts === 'none' && this.applied.marker >= marker))
+      await this.#space.wait(signal, 20)
+  }
+
   /** Waits until everything read is applied. */
   async drain(signal: AbortSignal): Promise<void> {
     while (!signal.aborted && (!this.drained || this.applied.ordinal < this.options.latest().ordinal)) {

@@ -1,6 +1,6 @@
 /**
  * Random model of several sources that feed one target (PROTOCOLS 1.6: a merge, an uneven move, every reverse of a split), with
- * what the first model of it left out: lanes, crashes and collisions within a round, chunks and their landing, shard
+ * what the first model of it left out: lanes, crashes and collisions within a round, chunks and their landing, unique keys that wait for the rows (1.12), shard
  * keys that change within a source, moves between sources that commit in either order.
  *
  * Rows and their unique values wander between two sources as an application moves them; each source's log has its own order and
@@ -26,6 +26,11 @@ export type MergeRules = {
    * though its inserts collide; without: as one transaction each time.
    */
   stepsAfterCollision: boolean
+  /**
+   * Unique keys that waited for the rows (PROTOCOLS 1.12), when two rows of one value stand against them: built again when all streams have passed markers committed
+   * since; given up; or the rows that stand in the way removed, as ALTER IGNORE did.
+   */
+  rebuild: 'repeated' | 'once' | 'rows removed'
   /** The application keeps unique values unique across sources. Without, two rows may collide for good: that must end in waiting, both rows kept. */
   uniqueAcross: boolean
 }
@@ -37,6 +42,7 @@ export const mergeRules: MergeRules = {
   longer: true,
   intent: true,
   stepsAfterCollision: true,
+  rebuild: 'repeated',
   uniqueAcross: true,
 }
 
@@ -74,6 +80,8 @@ export function runMerge(seed: number, rules: MergeRules, trace?: (line: string)
   const random = new Random(seed)
   const say = trace ?? (() => {})
   const withCopy = random.chance(0.6)
+  /** The target's unique key stands; before that, only its primary key tells of another stream's row. */
+  let uniqueBuilt = !withCopy || random.chance(0.5)
   const laneCount = random.pick([1, 1, 2, 3])
   const streams: Stream[] = [0, 1].map((source) => ({
     source,
@@ -140,9 +148,10 @@ export function runMerge(seed: number, rules: MergeRules, trace?: (line: string)
   }
 
   // ---- the target ----
+  const collide = (one: Row, other: Row): boolean => one.key === other.key || (uniqueBuilt && one.unique === other.unique)
   /** One statement's worth of inserts in an open transaction: undone by the caller on a collision. */
   const insert = (into: Map<number, Row>, row: Row): void => {
-    const standing = [...into.values()].filter(({ key, unique }) => key === row.key || unique === row.unique)
+    const standing = [...into.values()].filter((other) => collide(row, other))
     if (standing.length > 0 && rules.inserts === 'plain') {
       say(`  1062: ${showRow(row)} against ${standing.map(showRow).join(' and ')}`)
       throw collision
@@ -218,7 +227,7 @@ export function runMerge(seed: number, rules: MergeRules, trace?: (line: string)
     )
     const after = new Map(target)
     for (const row of rows.filter(({ key }) => !touched.has(key))) {
-      const standing = [...after.values()].filter(({ key, unique }) => key === row.key || unique === row.unique)
+      const standing = [...after.values()].filter((other) => collide(row, other))
       if (rules.landing === 'own rows deleted, then plain') {
         const own = after.get(row.key)
         if (own?.shardKey === row.shardKey) after.delete(row.key)
@@ -227,8 +236,7 @@ export function runMerge(seed: number, rules: MergeRules, trace?: (line: string)
       } else if (rules.landing === 'ignore' && standing.length > 0) {
         continue
       }
-      const collides = [...after.values()].some(({ key, unique }) => key === row.key || unique === row.unique)
-      if (collides) {
+      if ([...after.values()].some((other) => collide(row, other))) {
         say(`  1062: chunk ${id} of source ${stream.source} waits`)
         return
       }
@@ -237,6 +245,23 @@ export function runMerge(seed: number, rules: MergeRules, trace?: (line: string)
     replaceTarget(after)
     stream.landed.add(id)
     say(`chunk ${id} of source ${stream.source} landed at ${stream.position}`)
+  }
+
+  /** Where each stream must have come to before the unique key is tried again. */
+  let tryAgainAt = [0, 0]
+  const rebuild = (): void => {
+    if (uniqueBuilt || streams.some(({ landed, inRound }) => inRound || landed.size < chunkKeys.length)) return
+    if (streams.some(({ position, intent }, i) => tryAgainAt[i]! > 0 && (position < intent || position < tryAgainAt[i]!))) return
+    const rows = [...target.values()]
+    const doubled = rows.filter((row, i) => rows.slice(0, i).some(({ unique }) => unique === row.unique))
+    if (doubled.length === 0 || rules.rebuild === 'rows removed') {
+      for (const { key } of doubled) target.delete(key)
+      uniqueBuilt = true
+      say('the unique key stands')
+      return
+    }
+    say(`the unique key meets ${doubled.map(showRow).join(' ')}`)
+    tryAgainAt = streams.map(({ log }) => (rules.rebuild === 'once' ? Infinity : log.push([])))
   }
 
   /** One life of a stream: until a crash throws it away. */
@@ -320,10 +345,15 @@ export function runMerge(seed: number, rules: MergeRules, trace?: (line: string)
       say(`stream ${i} crashes at ${streams[i]!.position} of intent ${streams[i]!.intent}`)
     } else {
       ;(sessions[i] as Generator<void>).next()
+      rebuild()
       const wrong = differs(streams[i] as Stream)
       if (wrong !== null) return wrong
     }
-    if (writes === 0 && streams.every(({ position, log, landed }) => position === log.length && landed.size === chunkKeys.length)) {
+    if (
+      writes === 0 &&
+      uniqueBuilt &&
+      streams.every(({ position, log, landed }) => position === log.length && landed.size === chunkKeys.length)
+    ) {
       const union = streams.flatMap(({ rows }) => [...rows.values()])
       const same = union.length === target.size && union.every((row) => target.get(row.key) === row)
       return same ? null : `at the end: ${[...target.values()].map(showRow).join(' ')} instead of ${union.map(showRow).join(' ')}`
@@ -332,7 +362,8 @@ export function runMerge(seed: number, rules: MergeRules, trace?: (line: string)
   const rows = streams.flatMap((stream) => [...stream.rows.values()])
   const collides = rows.some((row) => rows.some((other) => other !== row && (other.unique === row.unique || other.key === row.key)))
   if (!rules.uniqueAcross && collides) return null
-  return `stuck at ${streams.map(({ position, log, landed }) => `${position}/${log.length}, ${landed.size} chunks`).join(' and ')}`
+  const streamsAt = streams.map(({ position, log, landed }) => `${position}/${log.length}, ${landed.size} chunks`).join(' and ')
+  return `stuck at ${streamsAt}${uniqueBuilt ? '' : ', without the unique key'}`
 }
 
 function showRow({ key, shardKey, unique, value }: Row): string {

@@ -1,0 +1,101 @@
+/**
+ * Foreign keys of a target, verified when its copy is done (PROTOCOLS 1.11): appliers write with foreign key checks off, so a server says nothing when a row arrives whose
+ * other row does not. That happens where the two have shard keys that lie in different shards; a server would refuse the next such row once it takes clients' writes.
+ *
+ * Asked while all writers of the target stand at a boundary, and each stream asks for its own rows: those count whose row and whose other row both stand on its source. So rows
+ * that refer to nothing there either (written with checks off) pass, being no fault of the move. A stream that was killed in a round, or holds a row back for another's,
+ * may be between the two; so what is found counts only when it is found again after all streams have passed fresh markers, several times.
+ */
+import type { Connection } from '../mysql/connection.ts'
+import { quoteIdentifier, quoteQualified, quoteString } from '../sql/quote.ts'
+import { moveErrors } from './errors.ts'
+
+type ForeignKey = { name: string; table: string; referenced: string; columns: string[]; referencedColumns: string[] }
+type Side = { conn: Connection; schema: string }
+
+export type Orphans = { key: ForeignKey; rows: readonly string[]; more: boolean }
+
+const pageRows = 1_000
+const rowsNamedMax = 5
+const timesMax = 3
+
+/** Looks once; `what` says what was found and that it is looked at again. After the third time in a row it throws. */
+export class OrphanCheck {
+  #times = 0
+
+  /** @param keys columns of each moved table's key, by table @throws orphans */
+  async look(target: Side & { name: string }, source: Side, keys: ReadonlyMap<string, readonly string[]>): Promise<string | null> {
+    const found = await findOrphans(target, source, keys)
+    if (found === null) {
+      this.#times = 0
+      return null
+    }
+    const { key, rows, more } = found
+    const named = rows.slice(0, rowsNamedMax).join(', ') + (rows.length > rowsNamedMax || more ? ', …' : '')
+    const said = { table: key.table, key: key.name, referenced: key.referenced, target: target.name, rows: named }
+    if (++this.#times >= timesMax) throw moveErrors.orphans(said)
+    return `rows of ${said.table} on ${said.target} refer by ${said.key} to rows of ${said.referenced} that are not there: ${named}`
+  }
+}
+
+/** The first foreign key between moved tables that rows of the target do not meet, though they do on the source. */
+export async function findOrphans(target: Side, source: Side, keys: ReadonlyMap<string, readonly string[]>): Promise<Orphans | null> {
+  for (const key of await foreignKeys(target)) {
+    const columns = keys.get(key.table)
+    if (columns === undefined || !keys.has(key.referenced)) continue
+    for (let after: string | null = null; ;) {
+      const here = await referring(target, key, columns, 'IS NULL', after === null ? '' : `AND ${place(columns)} > ${quoteString(after)}`)
+      if (here.length === 0) break
+      const rows = await referring(source, key, columns, 'IS NOT NULL', `AND ${place(columns)} IN (${here.map(quoteString).join()})`)
+      if (rows.length > 0) return { key, rows: rows.map(readable), more: here.length === pageRows }
+      after = here.at(-1) ?? null
+      if (here.length < pageRows) break
+    }
+  }
+  return null
+}
+
+async function foreignKeys({ conn, schema }: Side): Promise<ForeignKey[]> {
+  const rows = await conn.allText(
+    `SELECT TABLE_NAME AS t, CONSTRAINT_NAME AS name, COLUMN_NAME AS c, REFERENCED_TABLE_NAME AS rt, REFERENCED_COLUMN_NAME AS rc FROM information_schema.KEY_COLUMN_USAGE
+    WHERE TABLE_SCHEMA = ${quoteString(schema)} AND REFERENCED_TABLE_SCHEMA = ${quoteString(schema)} ORDER BY TABLE_NAME, CONSTRAINT_NAME, ORDINAL_POSITION`,
+  )
+  const keys = new Map<string, ForeignKey>()
+  for (const row of rows) {
+    const [table, name] = [row.t ?? '', row.name ?? '']
+    const key = keys.get(`${table}.${name}`) ?? { name, table, referenced: row.rt ?? '', columns: [], referencedColumns: [] }
+    keys.set(`${table}.${name}`, key)
+    key.columns.push(row.c ?? '')
+    key.referencedColumns.push(row.rc ?? '')
+  }
+  return [...keys.values()]
+}
+
+/** Keys of rows whose other row is there or not, as `place` prints them, in its order. A NULL among the columns refers to nothing by right. */
+async function referring(
+  { conn, schema }: Side,
+  key: ForeignKey,
+  columns: readonly string[],
+  other: 'IS NULL' | 'IS NOT NULL',
+  and: string,
+): Promise<string[]> {
+  const on = key.columns.map((column, i) => `p.${quoteIdentifier(key.referencedColumns[i] ?? '')} = c.${quoteIdentifier(column)}`)
+  const set = key.columns.map((column) => `c.${quoteIdentifier(column)} IS NOT NULL`)
+  const rows = await conn.allText(
+    `SELECT ${place(columns)} AS place FROM ${quoteQualified(schema, key.table)} c LEFT JOIN ${quoteQualified(schema, key.referenced)} p ON ${on.join(' AND ')}
+    WHERE ${set.join(' AND ')} AND p.${quoteIdentifier(key.referencedColumns[0] ?? '')} ${other} ${and} ORDER BY place LIMIT ${pageRows}`,
+  )
+  return rows.map((row) => row.place ?? '')
+}
+
+/** A row's key as text that is the same on both sides, whatever its bytes are. */
+function place(columns: readonly string[]): string {
+  return `CONCAT_WS(',', ${columns.map((column) => `HEX(CAST(c.${quoteIdentifier(column)} AS CHAR))`).join(', ')})`
+}
+
+function readable(text: string): string {
+  return text
+    .split(',')
+    .map((hex) => Buffer.from(hex, 'hex').toString('utf8'))
+    .join('/')
+}
