@@ -32,7 +32,7 @@ const streams: Mutation[] = [
   {
     rule: 'rows of an XA transaction are applied at XA COMMIT',
     file: 'src/move/tail-consumer.ts',
-    edits: [['await xa.prepare(event.xid, group)\n      group = []\n', 'await xa.prepare(event.xid, group)\n']],
+    edits: [['await this.#xa.keep(event.xid, group)\n      group = []\n', 'await this.#xa.keep(event.xid, group)\n']],
     test: 'src/move/rules.db.test.ts',
     name: 'rows of an XA transaction are applied at XA COMMIT, not at PREPARE, and dropped at ROLLBACK',
     narrow: /1\.9 on/,
