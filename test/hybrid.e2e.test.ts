@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { systemClock } from '../src/base/clock.ts'
 import { DualWriteTestWorld } from './kit/dualwrite-world.ts'
+import type { Death } from './kit/mortal-store.ts'
 import { hybridShape, rowsOf, startEntry, writeSettings } from './kit/hybrid-world.ts'
 import { flavours } from './kit/servers.ts'
 import { until } from './kit/until.ts'
@@ -101,9 +102,15 @@ test('promises 1, 5: hybrid end to end (rule 13): dimensions copied and merged u
   await world.untilState('switched')
   log('switched')
 
+  // The controller dies while gates hold and nothing is noted yet, and the next one when it is noted, with the streams and the old routing still there.
+  const of: Death['of'] = (puts) =>
+    puts.some(({ key, value }) => key.startsWith('workflows/') && JSON.stringify(value).includes('dimensionsEndedAtMs'))
+  const died = world.controlDies({ at: 'before', of })
   await world.act('complete', { yes: true })
+  await died
+  await world.controlDies({ at: 'after', of })
   await world.untilState('decommissioned', 60_000)
-  log('decommissioned')
+  log('decommissioned, by the third controller')
   const total = await producer.stop()
   const written = await settings.stop()
   log(`${written.writes} rounds of client writes`)

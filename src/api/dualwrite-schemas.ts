@@ -120,7 +120,7 @@ export const DualWriteSpec = z.strictObject({
 export type DualWriteSpec = z.infer<typeof DualWriteSpec>
 
 const dryRun = z.boolean().default(false)
-export const ValidateArgs = z.strictObject({ rungs: z.array(Rung).default([]), dryRun })
+export const ValidateArgs = z.strictObject({ rungs: z.array(Rung).default([]), pauseMs: ms.optional(), dryRun })
 export const RampArgs = z.strictObject({
   percent: z.number().min(0).max(100).nullable().default(null),
   auto: z.boolean().default(false),

@@ -20,7 +20,7 @@ export function ladderFor(world: {
   readonly loadDefinition: (path: string) => Promise<TopicDefinition>
   readonly options?: Partial<LadderOptions>
 }): (request: LadderRequest) => Promise<Evidence> {
-  return ({ workflow, holder, rung, planVersion, signal, quick, round }) =>
+  return ({ workflow, holder, rung, planVersion, signal, quick, round, pauseMs }) =>
     withLadder(
       {
         store: world.store,
@@ -35,7 +35,11 @@ export function ladderFor(world: {
         definitionDigest: dataOf(workflow).definitionDigest ?? '',
         loadDefinition: world.loadDefinition,
         throughGate: rung === 'L4' || rung === 'L5',
-        options: { ...world.options, ...(quick ? { ...quickOptions, round: round ?? null } : {}) },
+        options: {
+          ...world.options,
+          ...(quick ? { ...quickOptions, round: round ?? null } : {}),
+          ...(pauseMs === undefined ? {} : { holdMs: pauseMs }),
+        },
       },
       (ladder) => runRung(rung, ladder),
     )

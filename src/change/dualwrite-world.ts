@@ -15,6 +15,8 @@ export type LadderRequest = {
   readonly signal: AbortSignal
   /** A quick look while reads move: few buckets, few reads. */
   readonly quick: boolean
+  /** How long L6 holds a fleet; its own default unless given. */
+  readonly pauseMs?: number
   /** Where a round over the buckets that a quick look leaves out stands. */
   readonly round?: BucketRound
 }

@@ -67,7 +67,7 @@ async function start(world: DualWriteWorld, context: ActionContext): Promise<voi
 async function validate(world: DualWriteWorld, context: ActionContext): Promise<void> {
   const { store, leadership } = context
   const { keyspace, name, uid } = context.workflow
-  const args = context.action.args as { rungs?: Rung[]; dryRun?: boolean }
+  const args = context.action.args as { rungs?: Rung[]; pauseMs?: number; dryRun?: boolean }
   requireState(context, ['provisioned', 'dual-writing', 'filling', 'validating', 'ready', 'ramping', 'switched'])
   const wanted =
     args.rungs === undefined || args.rungs.length === 0
@@ -88,6 +88,7 @@ async function validate(world: DualWriteWorld, context: ActionContext): Promise<
         planVersion,
         signal: context.signal,
         quick: false,
+        ...(args.pauseMs === undefined ? {} : { pauseMs: args.pauseMs }),
       })),
       planVersion,
       definitionDigest,

@@ -37,6 +37,12 @@ export const dualwriteFlags: readonly FlagRule[] = [
     help: 'create: what readiness asks for, e.g. L0,L1,L2; validate: as --rung',
   },
   { flag: '--rung <rungs>', verbs: ['validate'], how: 'works', help: 'only these' },
+  {
+    flag: '--pause <time>',
+    verbs: ['validate'],
+    how: 'works',
+    help: 'how long L6 holds a fleet (10s): what drains too quickly to be told needs more',
+  },
   { flag: '--allow <checks>', verbs: ['create'], how: 'works', help: 'preconditions that are passed over, by name' },
   { flag: '--steps <percents>', verbs: ['create'], how: 'works', help: 'shares of an automatic ramp, e.g. 0.1,1,5,25,50,100' },
   { flag: '--dwell <duration>', verbs: ['create', 'ramp'], how: 'works', help: 'how long each step of an automatic ramp stands at least' },

@@ -92,8 +92,11 @@ function request(cli: CliContext, verb: string, flags: Flags): RequestBody<'act'
       return { id, verb, args: { dryRun } }
     case 'start':
       return { id, verb, args: { shards: [], dryRun } }
-    case 'validate':
-      return { id, verb, args: { rungs: rungsOf(text(flags, 'rung') ?? text(flags, 'rungs')) ?? [], dryRun } }
+    case 'validate': {
+      const pauseMs = milliseconds(flags, 'pause', '--pause')
+      const rungs = rungsOf(text(flags, 'rung') ?? text(flags, 'rungs')) ?? []
+      return { id, verb, args: { rungs, dryRun, ...(pauseMs === undefined ? {} : { pauseMs }) } }
+    }
     case 'ramp': {
       const keyspaceId = text(flags, 'keyspaceId')
       const tenant = text(flags, 'tenant')

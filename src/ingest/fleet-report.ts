@@ -25,7 +25,7 @@ export function reportOf(session: FleetSession): FleetReport {
     generation: fleet.generation,
     atMs: now,
     state:
-      fleet.wanted === 'stopped' ? 'stopped' : fleet.wanted === 'held' || (fleet.holdAt !== null && session.quiet) ? 'held' : 'running',
+      fleet.wanted === 'stopped' ? 'stopped' : (fleet.wanted === 'held' || fleet.holdAt !== null) && session.standing ? 'held' : 'running',
     partitions: [...held.values()].sort((a, b) => a.partition - b.partition).map((partition) => partitionReport(session, partition)),
     records: session.records,
     statements: totals.statements,
@@ -49,10 +49,10 @@ function partitionReport(session: FleetSession, held: HeldPartition): FleetParti
     next[name] = String(at)
     if (least === null || at < least) least = at
   }
-  const quiet = held.state === 'running' && session.quiet
+  const standing = held.state === 'running' && session.standing
   return {
     partition: held.partition,
-    state: quiet ? 'held' : held.state,
+    state: standing ? 'held' : held.state,
     next,
     logStart: held.logStart === null ? null : String(held.logStart),
     highWatermark: held.highWatermark === null ? null : String(held.highWatermark),

@@ -202,6 +202,11 @@ export class FleetSession {
     return this.fleet.wanted !== 'running' || [...this.held.values()].every((held) => !this.#reader.readable(held))
   }
 
+  /** Quiet, and what was queued is written. */
+  get standing(): boolean {
+    return this.quiet && this.lanes.every((of) => of.every((lane) => lane.resting))
+  }
+
   /** A new record of the same generation: hold, resume. */
   update(fleet: FleetRecord): void {
     this.fleet = fleet

@@ -516,6 +516,27 @@ test('held at a vector of offsets: every shard stands exactly there, and goes on
 /** `SHARDWRIGHT_PINNED_RECORDS=200000` for what a production topic holds. */
 const pinnedRecords = Number(process.env['SHARDWRIGHT_PINNED_RECORDS'] ?? 400)
 
+test('a fleet says that it is held when what it had read is written, not when it was told', async () => {
+  const server = await sharedServer('mariadb')
+  await using world = await IngestWorld.create(server, 2)
+  await world.branch('main', ['-80', '80-'])
+  await world.fleet('main')
+  let writes = 0
+  const hit = (point: IngestCrashPoint): Promise<void> | undefined =>
+    point === 'write.beforeCommit' ? (writes++, systemClock.sleep(100)) : undefined
+  world.consumer('main', { failpoints: { hit } })
+  await world.send(events(1500))
+  await world.until('a write', async () => writes > 0)
+  await world.change('main', { wanted: 'held' })
+  await world.until('it to be held', async () => (await world.reports('main')).every(({ state }) => state === 'held'))
+  const told = writes
+  await systemClock.sleep(400)
+  assert.equal(writes, told)
+  await world.change('main', { wanted: 'running' })
+  await world.caughtUp('main')
+  await world.assertExact('main')
+})
+
 test('a pinned branch built twice from the same offsets is identical, whatever the batches, shards and consumers', async (t) => {
   const server = await sharedServer('mariadb')
   await using world = await IngestWorld.create(server, 3)

@@ -110,6 +110,11 @@ export class ShardLane {
     return this.#queue.bytes
   }
 
+  /** All that was pushed is written, and positions stand at its end; or the shard is held. */
+  get resting(): boolean {
+    return this.#options.isHeld() || (!this.#busy && !this.#hasQueued && !this.#lazy())
+  }
+
   /** It could write more than it has. One without partitions wants nothing. */
   get hungry(): boolean {
     return this.#slots.size > 0 && this.#queue.records < 2 * this.#options.config.batchRecordsMax
@@ -162,7 +167,7 @@ export class ShardLane {
     this.#bell.ring()
     try {
       while (!signal.aborted) {
-        if (!this.#busy && !this.#hasQueued && !this.#lazy()) return true
+        if (this.resting) return true
         await this.#idle.wait(signal, 50)
       }
       return false

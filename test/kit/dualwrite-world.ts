@@ -8,12 +8,10 @@ import { randomUUID } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import mysql from 'mysql2/promise'
-import { ApiClient } from '../../src/api/client.ts'
+import type { ApiClient } from '../../src/api/client.ts'
 import type { ActionView, WorkflowView } from '../../src/api/schemas.ts'
 import { systemClock } from '../../src/base/clock.ts'
 import { silentLog } from '../../src/base/log.ts'
-import { startControl } from '../../src/control/control.ts'
-import type { Control } from '../../src/control/control.ts'
 import { Gate } from '../../src/gate/gate.ts'
 import { Consumer } from '../../src/ingest/consumer.ts'
 import { loadDefinition } from '../../src/ingest/load-definition.ts'
@@ -22,7 +20,10 @@ import { findPort } from '../../src/local/find-port.ts'
 import { createTopic, openProducer, openTopic } from '../../src/topic/open.ts'
 import type { TopicProducer } from '../../src/topic/topic.ts'
 import { SqliteStore } from '../../src/topology/sqlite.ts'
+import { controlOfAttached } from './dualwrite-control.ts'
 import { dualwriteTables } from './dualwrite-definition.ts'
+import { MortalStore } from './mortal-store.ts'
+import type { Death } from './mortal-store.ts'
 import { processDir, testServer } from './servers.ts'
 import type { TestServer } from './servers.ts'
 import { Final, until } from './until.ts'
@@ -49,7 +50,8 @@ export class DualWriteTestWorld implements AsyncDisposable {
   produced = 0
   readonly #stops: (() => Promise<void>)[] = []
   readonly #consumers = new Map<string, () => Promise<void>>()
-  #control!: Control
+  #controls = 0
+  #leader!: MortalStore
   #gate!: Gate
   #producer!: TopicProducer
 
@@ -82,29 +84,7 @@ export class DualWriteTestWorld implements AsyncDisposable {
     const admin = await mysql.createConnection({ ...this.oldServer.config, multipleStatements: true })
     await admin.query(`CREATE DATABASE insights; USE insights; ${this.shape.tables.join(';')}`)
     await admin.end()
-    const port = await findPort(0)
-    this.#control = await startControl({
-      store: this.store,
-      provisioner: {
-        name: 'none',
-        flavours: async () => [],
-        provision: () => Promise.reject(new Error('this test has attached servers only')),
-        ensureRunning: () => Promise.reject(new Error('nothing was provisioned')),
-        stop: async () => undefined,
-        remove: async () => undefined,
-        list: async () => [],
-      },
-      flavour,
-      clock: systemClock,
-      log: silentLog,
-      holder: 'control-test',
-      host: '127.0.0.1',
-      port,
-      version: 'test',
-      consoleDir: join(this.dir, 'no-console'),
-      leaseMs: 3000,
-    })
-    this.client = new ApiClient({ baseUrl: `http://127.0.0.1:${port}` })
+    await this.#startControl(flavour)
     this.#gate = new Gate({
       store: this.store,
       listen: { host: '127.0.0.1', port: 0 },
@@ -126,6 +106,21 @@ export class DualWriteTestWorld implements AsyncDisposable {
     )
     await createTopic(this.topicUrl, { partitions: 4 })
     this.#producer = await openProducer(this.topicUrl)
+  }
+
+  /** It leads as soon as nobody else does. */
+  async #startControl(flavour: 'mariadb' | 'mysql'): Promise<void> {
+    const store = new MortalStore(this.store)
+    const { client, stop } = await controlOfAttached({ store, dir: this.dir, flavour, holder: `control-${++this.#controls}` })
+    this.#stops.push(stop)
+    this.#leader = store
+    this.client = client
+  }
+
+  /** The controller dies at a commit; resolves when another has been started in its place. */
+  async controlDies(death: Death): Promise<void> {
+    await this.#leader.dies(death)
+    await this.#startControl(this.oldServer.flavour)
   }
 
   async startSecondGate(): Promise<void> {
@@ -385,7 +380,6 @@ export class DualWriteTestWorld implements AsyncDisposable {
     this.secondGate?.process.kill('SIGKILL')
     await this.#producer?.close()
     await this.#gate?.stop()
-    await this.#control?.stop()
     await this.store[Symbol.asyncDispose]()
     await this.oldServer[Symbol.asyncDispose]()
     await this.newServer[Symbol.asyncDispose]()

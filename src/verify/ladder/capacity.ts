@@ -7,6 +7,9 @@
  *
  * E = (w_new/w_old)/(N_new/N_old) is the scaling efficiency. The word `linear` is refused below 0.9; below 1.3 × r the branch has no headroom and
  * the rung fails.
+ *
+ * A drain can be told to about two seconds: consumers report once a second, and a shard's position moves lazily over offsets that hold nothing for it. One
+ * that took less says only that the branch sustains *at least* w; an efficiency is then a bound, or not known, and the way out is a longer pause.
  */
 import { keys } from '../../topology/keys.ts'
 import type { FleetRecord, FleetReport } from '../../topology/dualwrite-records.ts'
@@ -22,6 +25,9 @@ export const linearFrom = 0.9
 
 /** Consumers report once a second; what they say of where shards stand only ever lags. */
 const reportMs = 1500
+
+/** Below this a drain's time is that of the looking. */
+export const tellableMs = 2000
 
 export type Drain =
   | {
@@ -49,7 +55,7 @@ export async function judgeCapacity(world: LadderWorld): Promise<Judged> {
 /** What was found without it stands; that the others stall beside a shard that is down fails. */
 export function withShardDown(figures: Judged, shard: string, drain: Drain): Judged {
   const numbers = { ...figures.numbers, shardDown: shard, eventsPerSecondWithShardDown: drain.ok ? round(drain.w) : null }
-  if (drain.ok) return { ...figures, numbers, because: `${figures.because}; with ${shard} down the others sustain ${round(drain.w)}/s` }
+  if (drain.ok) return { ...figures, numbers, because: `${figures.because}; with ${shard} down the others sustain ${atLeast(drain)}` }
   const stalled = figures.verdict === 'pass' && drain.stalled === true
   return {
     ...figures,
@@ -60,13 +66,16 @@ export function withShardDown(figures: Judged, shard: string, drain: Drain): Jud
 }
 
 export function judgeFigures(fresh: Extract<Drain, { ok: true }>, old: Drain, shardsNew: number, shardsOld: number): Judged {
-  const efficiency = old.ok ? fresh.w / old.w / (shardsNew / shardsOld) : null
+  const least = fresh.drainedMs < tellableMs
+  const bounds = { lower: least, upper: old.ok && old.drainedMs < tellableMs }
+  const efficiency = old.ok && !(bounds.lower && bounds.upper) ? fresh.w / old.w / (shardsNew / shardsOld) : null
   const headroom = fresh.w / fresh.r
-  const word = efficiency === null ? 'not known' : efficiency >= linearFrom ? 'linear' : 'not linear'
+  const word = efficiency === null ? 'not known' : wordFor(efficiency, bounds)
   const numbers = {
     eventsPerSecond: round(fresh.r),
     newEventsPerSecond: round(fresh.w),
     oldEventsPerSecond: old.ok ? round(old.w) : null,
+    told: least ? 'at least' : 'measured',
     headroom: round(headroom),
     efficiency: efficiency === null ? null : round(efficiency),
     scaling: word,
@@ -76,13 +85,27 @@ export function judgeFigures(fresh: Extract<Drain, { ok: true }>, old: Drain, sh
     shardsNew,
     shardsOld,
   }
+  const sign = bounds.lower ? '≥ ' : bounds.upper ? '≤ ' : ''
+  const why = old.ok
+    ? `both drained in less than the ${tellableMs / 1000} s that can be told; hold them longer: --pause`
+    : `old branch: ${old.because}`
   const scaling =
     efficiency === null
-      ? `scaling not known (old branch: ${old.ok ? '' : old.because})`
-      : `efficiency ${round(efficiency)} over ${shardsOld} → ${shardsNew} shards: ${word}`
-  const text = `held ${round(fresh.heldMs / 1000)} s, drained in ${round(fresh.drainedMs / 1000)} s at ${round(fresh.r)}/s: sustains ${round(fresh.w)}/s, ${round(headroom)} × what is written; ${scaling}`
+      ? `scaling not known (${why})`
+      : `efficiency ${sign}${round(efficiency)} over ${shardsOld} → ${shardsNew} shards: ${word}`
+  const text = `held ${round(fresh.heldMs / 1000)} s, drained in ${round(fresh.drainedMs / 1000)} s at ${round(fresh.r)}/s: sustains ${atLeast(fresh)}, ${round(headroom)} × what is written; ${scaling}`
   if (headroom < headroomLeast) return judged('fail', `${text}; less than ${headroomLeast} × is no headroom`, numbers)
   return judged('pass', text, numbers)
+}
+
+/** A bound says the word only where it reaches it. */
+function wordFor(efficiency: number, { lower, upper }: { readonly lower: boolean; readonly upper: boolean }): string {
+  if (efficiency >= linearFrom) return upper ? 'not known' : 'linear'
+  return lower ? 'not known' : 'not linear'
+}
+
+function atLeast({ w, drainedMs }: { readonly w: number; readonly drainedMs: number }): string {
+  return `${drainedMs < tellableMs ? 'at least ' : ''}${round(w)}/s`
 }
 
 /** `down`: this shard is written again only when the others have drained. */

@@ -70,6 +70,20 @@ describe('L6', () => {
     assert.equal(less.numbers['efficiency'], 0.88)
     assert.match(less.because, /not linear/)
   })
+  test('a drain that was too quick to be told gives a bound, and no word that it does not reach', () => {
+    const quick = (r: number, w: number) => ({ ...drain(r, w), drainedMs: 1400 })
+    const word = (fresh: number, old: number, of: { fresh?: true; old?: true }) =>
+      judgeFigures((of.fresh ? quick : drain)(1000, fresh), (of.old ? quick : drain)(1000, old), 8, 4)
+    const both = word(6000, 3000, { fresh: true, old: true })
+    assert.deepEqual([both.verdict, both.numbers['scaling'], both.numbers['efficiency']], ['pass', 'not known', null])
+    assert.match(both.because, /sustains at least 6000\/s, 6 ×.*hold them longer: --pause/)
+    assert.equal(word(6000, 3000, { fresh: true }).numbers['scaling'], 'linear')
+    assert.equal(word(4000, 3000, { fresh: true }).numbers['scaling'], 'not known')
+    assert.equal(word(6000, 3000, { old: true }).numbers['scaling'], 'not known')
+    assert.equal(word(4000, 3000, { old: true }).numbers['scaling'], 'not linear')
+    assert.match(word(4000, 3000, { old: true }).because, /efficiency ≤ 0.67/)
+    assert.match(withShardDown(both, '-20', quick(1000, 5000)).because, /with -20 down the others sustain at least 5000\/s/)
+  })
   test('no headroom fails; an old branch that was not measured leaves the scaling unknown', () => {
     assert.equal(judgeFigures(drain(1000, 1200), drain(1000, 3000), 8, 4).verdict, 'fail')
     const alone = judgeFigures(drain(1000, 6000), { ok: false, because: 'x' }, 8, 4)
