@@ -38,6 +38,8 @@ test('promises 1, 5: hybrid end to end (rule 13): dimensions copied and merged u
     quietMs: 500,
     holdMs: 1000,
     allow: ['disk'],
+    // Not what is shown here: on a busy machine a step back for slow reads would end the story.
+    ramp: { p95FloorMs: 5000 },
   } as const
   const plan = await world.client.call(
     'createWorkflow',
@@ -47,7 +49,7 @@ test('promises 1, 5: hybrid end to end (rule 13): dimensions copied and merged u
       kind: 'dualwrite',
       keyspace: 'insights',
       name: 'dry',
-      spec: { ...named, rungs: [...named.rungs], allow: [...named.allow] },
+      spec: { ...named, rungs: [...named.rungs], allow: [...named.allow], ramp: { ...named.ramp } },
       dryRun: true,
     },
   )
