@@ -100,6 +100,24 @@ export function isRefusal(error: unknown, depth = 0): boolean {
   return inner.some((one) => isRefusal(one, depth + 1))
 }
 
+const unbelieved = new Set([
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'CERT_HAS_EXPIRED',
+  'ERR_TLS_CERT_ALTNAME_INVALID',
+])
+
+/** Whether each broker that was tried showed a certificate that is not believed: at the opening, asking again shows the same one. */
+export function isUnbelieved(error: unknown, depth = 0): boolean {
+  if (!(error instanceof Error) || depth > 8) return false
+  if (unbelieved.has(String((error as { code?: unknown }).code))) return true
+  const inner: readonly unknown[] = error instanceof AggregateError ? error.errors : [error.cause]
+  return inner.length > 0 && inner.every((one) => isUnbelieved(one, depth + 1))
+}
+
 /** One line of the client's nested errors. */
 export function reasonOf(error: unknown): string {
   const texts: string[] = []

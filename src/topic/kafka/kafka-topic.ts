@@ -5,7 +5,7 @@ import { silentLog, type Log } from '../../base/log.ts'
 import { topicErrors } from '../errors.ts'
 import type { ReadOptions, Retention, Topic, TopicBatch, TopicPosition } from '../topic.ts'
 import type { KafkaAddress } from '../url.ts'
-import { asRefusal, asUnreachable, connectionOf, isRefusal, isUnknownTopic, rawConsumer, type RawConsumer } from './client.ts'
+import { asRefusal, asUnreachable, connectionOf, isRefusal, isUnbelieved, isUnknownTopic, rawConsumer, type RawConsumer } from './client.ts'
 import { retentionOf, setRetention } from './kafka-admin.ts'
 import { KafkaReader } from './reader.ts'
 
@@ -64,7 +64,7 @@ export class KafkaTopic implements Topic {
           const unknown = isUnknownTopic(error)
           if (unknown && waitedMs > unknownLimitMs)
             throw topicErrors.noTopic({ topic: address.topic, where: address.brokers.join(',') }, error)
-          if (waitedMs > openLimitMs) throw asUnreachable(error, address)
+          if (waitedMs > openLimitMs || isUnbelieved(error)) throw asUnreachable(error, address)
         }
         consumer.clearMetadata()
         await clock.sleep(200)
