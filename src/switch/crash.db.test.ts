@@ -4,7 +4,7 @@
  * switch can be made.
  */
 import assert from 'node:assert/strict'
-import { after, before, describe, test } from 'node:test'
+import { after, before, beforeEach, describe, test } from 'node:test'
 import type { Connection } from '../mysql/connection.ts'
 import type { SwitchContext } from './context.ts'
 import { defaultSwitchLimits } from './context.ts'
@@ -32,6 +32,7 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
     })
     after(() => world.stop())
 
+    beforeEach(async () => world.clear(await serving()))
     const serving = async (): Promise<readonly string[]> => (await world.routing()).components[0]?.serving.primary ?? []
     const otherOf = (side: readonly string[]): readonly string[] => (side.length === 1 ? fresh : old)
 
