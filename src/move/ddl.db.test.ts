@@ -6,23 +6,20 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { connect } from '../mysql/connect.ts'
 import type { PaceLimits, StreamRecord } from '../topology/records.ts'
-import { flavours, testServer } from '../../test/kit/servers.ts'
+import { flavours } from '../../test/kit/servers.ts'
 import { ddlCells, modes, outcomeOf, phases, type DdlCell } from './testkit/ddl-cells.ts'
-import { fill, World } from './testkit/world.ts'
+import { fill, ServerPairs, World, type ServerPair } from './testkit/world.ts'
 
-type Servers = Parameters<typeof World.create>[1]
 const all = process.env['SHARDWRIGHT_DDL_ALL'] === '1'
+const pairs = new ServerPairs()
+after(() => pairs[Symbol.asyncDispose]())
 
 for (const flavour of flavours()) {
   describe(`DDL on ${flavour}`, { concurrency: 3 }, () => {
-    let servers: NonNullable<Servers>
-    let stop: () => Promise<void>
+    let servers: ServerPair
     before(async () => {
-      const [source, target] = await Promise.all([testServer({ flavour }), testServer({ flavour })])
-      servers = { source, target }
-      stop = async () => void (await Promise.all([source[Symbol.asyncDispose](), target[Symbol.asyncDispose]()]))
+      servers = await pairs.of(flavour)
     })
-    after(() => stop())
     for (const cell of ddlCells) {
       for (const phase of phases) {
         for (const mode of modes) {
@@ -53,7 +50,7 @@ function always(flavour: string, name: string, phase: string, mode: string): boo
 
 async function runCell(
   flavour: 'mysql' | 'mariadb',
-  servers: NonNullable<Servers>,
+  servers: ServerPair,
   cell: DdlCell,
   phase: (typeof phases)[number],
   mode: (typeof modes)[number],

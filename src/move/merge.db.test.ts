@@ -1,15 +1,15 @@
 /** Several sources into one target (PROTOCOLS 1.6): a merge and an uneven move, with rows and unique values that wander between the sources. */
-import { after, before, test } from 'node:test'
+import { after, test } from 'node:test'
 import assert from 'node:assert/strict'
 import { systemClock } from '../base/clock.ts'
 import { KeyRangeIndex } from '../keyspace/key-range-index.ts'
 import { parseKeyRange } from '../keyspace/key-range.ts'
 import { createVindex } from '../keyspace/vindexes/create.ts'
 import { connect } from '../mysql/connect.ts'
-import { flavours, testServer, type TestServer } from '../../test/kit/servers.ts'
+import { flavours } from '../../test/kit/servers.ts'
 import type { StreamRecord } from '../topology/records.ts'
 import { killAt } from './testkit/kill-at.ts'
-import { random, World } from './testkit/world.ts'
+import { random, ServerPairs, World } from './testkit/world.ts'
 
 const vindex = createVindex('hash', 'hash')
 
@@ -58,16 +58,8 @@ function wanderer(world: World, seed: number, ids: number, uniques: number): Asy
   return { stop, [Symbol.asyncDispose]: async () => void (await stop().catch(() => 0)) }
 }
 
-const servers = new Map<string, { source: TestServer; target: TestServer }>()
-before(async () => {
-  for (const flavour of flavours()) servers.set(flavour, { source: await testServer({ flavour }), target: await testServer({ flavour }) })
-})
-after(async () => {
-  for (const { source, target } of servers.values()) {
-    await source[Symbol.asyncDispose]()
-    await target[Symbol.asyncDispose]()
-  }
-})
+const servers = new ServerPairs()
+after(() => servers[Symbol.asyncDispose]())
 
 for (const flavour of flavours()) {
   for (const [name, sources, targets] of [
@@ -75,7 +67,7 @@ for (const flavour of flavours()) {
     ['uneven 2 → 3', ['-80', '80-'], ['-60', '60-c0', 'c0-']],
   ] as const) {
     test(`promise 1 on ${flavour}: ${name} with rows and unique values that wander between the sources`, async () => {
-      await using world = await World.create({ flavour, sources: [...sources], targets: [...targets] }, servers.get(flavour)!)
+      await using world = await World.create({ flavour, sources: [...sources], targets: [...targets] }, servers.of(flavour))
       const seed = Date.now() % 100_000
       await using load = wanderer(world, seed, 300, 40)
       await new Promise((resolve) => setTimeout(resolve, 300))
@@ -114,7 +106,7 @@ async function hasUniqueKey(world: World): Promise<boolean> {
 
 for (const flavour of flavours()) {
   test(`1.12, 1.6 on ${flavour}: unique keys of a merge wait for the rows of all sources; while two rows hold one value both stay, the streams go on and say so`, async () => {
-    await using world = await World.create({ flavour, sources: ['-80', '80-'], targets: ['-'] }, servers.get(flavour)!)
+    await using world = await World.create({ flavour, sources: ['-80', '80-'], targets: ['-'] }, servers.of(flavour))
     const where = shardOf(world)
     const ownerOf = (shard: number): number => Array.from({ length: 50 }, (_, owner) => owner).find((owner) => where(owner) === shard)!
     for (const [shard, { schema }] of world.sourceRefs.entries()) {
@@ -154,7 +146,7 @@ for (const point of [
   'round.beforePosition',
 ] as const) {
   test(`promise 1: a merge, one of its streams killed at ${point} and begun again`, async () => {
-    await using world = await World.create({ flavour: 'mariadb', sources: ['-80', '80-'], targets: ['-'] }, servers.get('mariadb')!)
+    await using world = await World.create({ flavour: 'mariadb', sources: ['-80', '80-'], targets: ['-'] }, servers.of('mariadb'))
     const seed = Date.now() % 100_000
     await using load = wanderer(world, seed, 200, 30)
     await new Promise((resolve) => setTimeout(resolve, 200))

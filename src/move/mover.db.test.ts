@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { systemClock } from '../base/clock.ts'
 import { silentLog } from '../base/log.ts'
 import { bumpControlMarker } from '../binlog/control-schema.ts'
-import { testServer, type TestServer } from '../../test/kit/servers.ts'
+import type { TestServer } from '../../test/kit/servers.ts'
 import { keys } from '../topology/keys.ts'
 import { MemoryStore } from '../topology/memory.ts'
 import type { ServerRecord, ServerSecret, StreamOwner, StreamRecord, StreamReport } from '../topology/records.ts'
@@ -17,17 +17,15 @@ import type { Store } from '../topology/store.ts'
 import { put, readRecord } from '../topology/typed.ts'
 import { Mover } from './mover.ts'
 import { smallConfig } from './testkit/small-config.ts'
-import { fill, workload, World } from './testkit/world.ts'
+import { fill, serverPair, workload, World } from './testkit/world.ts'
 
 let source: TestServer
 let target: TestServer
 before(async () => {
-  source = await testServer({ flavour: 'mariadb' })
-  target = await testServer({ flavour: 'mariadb' })
+  ;({ source, target } = await serverPair('mariadb'))
 })
 after(async () => {
-  await source[Symbol.asyncDispose]()
-  await target[Symbol.asyncDispose]()
+  await Promise.all([source[Symbol.asyncDispose](), target[Symbol.asyncDispose]()])
 })
 
 async function putServers(store: Store): Promise<void> {

@@ -1,26 +1,18 @@
 /** Single rules of PROTOCOLS 1, each by a case that fails without it. */
 import { moverDefaults } from './config.ts'
-import { after, before, test } from 'node:test'
+import { after, test } from 'node:test'
 import assert from 'node:assert/strict'
 import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { currentPosition } from '../binlog/position.ts'
-import { flavours, testServer, type TestServer } from '../../test/kit/servers.ts'
+import { flavours } from '../../test/kit/servers.ts'
 import type { CrashPoint, Failpoints } from './crash-points.ts'
 import { ensureMoveTables, forgetStreams, readTarget, seedPosition } from './tables.ts'
 import { killAt } from './testkit/kill-at.ts'
-import { fill, itemTable, workload, World } from './testkit/world.ts'
+import { fill, itemTable, type ServerPair, ServerPairs, workload, World } from './testkit/world.ts'
 
-const servers = new Map<string, { source: TestServer; target: TestServer }>()
-before(async () => {
-  for (const flavour of flavours()) servers.set(flavour, { source: await testServer({ flavour }), target: await testServer({ flavour }) })
-})
-after(async () => {
-  for (const { source, target } of servers.values()) {
-    await source[Symbol.asyncDispose]()
-    await target[Symbol.asyncDispose]()
-  }
-})
+const servers = new ServerPairs()
+after(() => servers[Symbol.asyncDispose]())
 
 /** Holds at the nth meeting of a point until let go. */
 function holdAt(point: CrashPoint, skip = 0): Failpoints & { held: Promise<void>; letGo: () => void } {
@@ -41,7 +33,7 @@ function holdAt(point: CrashPoint, skip = 0): Failpoints & { held: Promise<void>
 }
 
 for (const flavour of flavours()) {
-  const on = (): { source: TestServer; target: TestServer } => servers.get(flavour)!
+  const on = (): Promise<ServerPair> => servers.of(flavour)
 
   test(`1.7 on ${flavour}: a mover that is held in mid-transaction keeps nothing once another has taken over`, async () => {
     await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] }, on())
@@ -328,7 +320,7 @@ for (const flavour of flavours()) {
 
 for (const onDdl of ['ignore', 'exec'] as const) {
   test(`1.13: DDL with --on-ddl ${onDdl}: the stream goes on with the new definition`, async () => {
-    await using world = await World.create({ flavour: 'mariadb', sources: ['-'], targets: ['-80', '80-'] }, servers.get('mariadb')!)
+    await using world = await World.create({ flavour: 'mariadb', sources: ['-'], targets: ['-80', '80-'] }, servers.of('mariadb'))
     await fill(world, 0, 300, 1000)
     const plain = world.record(0)
     const record = { ...plain, options: { ...plain.options, onDdl } }
@@ -346,7 +338,7 @@ for (const onDdl of ['ignore', 'exec'] as const) {
 }
 
 test('1.11: a stream that follows waits while the server it writes to has user triggers', async () => {
-  await using world = await World.create({ flavour: 'mariadb', sources: ['-'], targets: ['-'] }, servers.get('mariadb')!)
+  await using world = await World.create({ flavour: 'mariadb', sources: ['-'], targets: ['-'] }, servers.of('mariadb'))
   await fill(world, 0, 10, 10)
   const record = world.record(0)
   let running = world.start(record)
@@ -366,7 +358,7 @@ test('1.11: a stream that follows waits while the server it writes to has user t
 })
 
 test('promise 7: a copy that is held back says by what, and goes on when told to stop', async () => {
-  await using world = await World.create({ flavour: 'mariadb', sources: ['-'], targets: ['-'] }, servers.get('mariadb')!)
+  await using world = await World.create({ flavour: 'mariadb', sources: ['-'], targets: ['-'] }, servers.of('mariadb'))
   await fill(world, 0, 500, 1000)
   const record = world.record(0)
   const running = world.start(record, { config: { pace: { ...moverDefaults.pace, threadsRunningMax: 0 } } })

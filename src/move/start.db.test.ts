@@ -1,22 +1,14 @@
 /** PROTOCOLS 1.2, 1.3, 1.4, 1.10: what a stream waits for before it begins, and what it refuses to go on with. */
-import { after, before, test } from 'node:test'
+import { after, test } from 'node:test'
 import assert from 'node:assert/strict'
-import { flavours, testServer, type TestServer } from '../../test/kit/servers.ts'
+import { flavours } from '../../test/kit/servers.ts'
 import { connect } from '../mysql/connect.ts'
 import type { StreamRecord } from '../topology/records.ts'
 import { markerStream } from './markers.ts'
-import { fill, World } from './testkit/world.ts'
+import { fill, type ServerPair, ServerPairs, World } from './testkit/world.ts'
 
-const servers = new Map<string, { source: TestServer; target: TestServer }>()
-before(async () => {
-  for (const flavour of flavours()) servers.set(flavour, { source: await testServer({ flavour }), target: await testServer({ flavour }) })
-})
-after(async () => {
-  for (const { source, target } of servers.values()) {
-    await source[Symbol.asyncDispose]()
-    await target[Symbol.asyncDispose]()
-  }
-})
+const servers = new ServerPairs()
+after(() => servers[Symbol.asyncDispose]())
 
 async function failure(world: World, record: StreamRecord): Promise<{ code: string; what: string; fix: string }> {
   await world.until('failure', () => world.state(record.uid) === 'failed')
@@ -26,7 +18,7 @@ async function failure(world: World, record: StreamRecord): Promise<{ code: stri
 }
 
 for (const flavour of flavours()) {
-  const on = (): { source: TestServer; target: TestServer } => servers.get(flavour)!
+  const on = (): Promise<ServerPair> => servers.of(flavour)
   const split = { flavour, sources: ['-'], targets: ['-80', '80-'] }
 
   test(`1.2 on ${flavour}: the copy begins when every transaction and XA id open at the start position has ended, and says what it waits for`, async () => {
@@ -101,7 +93,7 @@ for (const flavour of flavours()) {
 
 if (flavours().includes('mysql')) {
   test('1.4 on mysql: with binlog_order_commits=OFF a marker proves nothing, and the stream is refused', async () => {
-    await using world = await World.create({ flavour: 'mysql', sources: ['-'], targets: ['-'] }, servers.get('mysql'))
+    await using world = await World.create({ flavour: 'mysql', sources: ['-'], targets: ['-'] }, servers.of('mysql'))
     await fill(world, 0, 100, 1000)
     await world.s.query('SET GLOBAL binlog_order_commits=OFF')
     const record = world.record(0)

@@ -37,6 +37,30 @@ export const itemTable = {
 
 let count = 0
 
+export type ServerPair = { source: TestServer; target: TestServer }
+
+export async function serverPair(flavour: WorldOptions['flavour']): Promise<ServerPair> {
+  const [source, target] = await Promise.all([testServer({ flavour }), testServer({ flavour })])
+  return { source, target }
+}
+
+/** A pair of servers of each flavour for all tests of a file. */
+export class ServerPairs implements AsyncDisposable {
+  readonly #pairs = new Map<WorldOptions['flavour'], Promise<ServerPair>>()
+
+  /** Started when the first test of that flavour asks: none waits for the other's. */
+  of(flavour: WorldOptions['flavour']): Promise<ServerPair> {
+    let pair = this.#pairs.get(flavour)
+    if (pair === undefined) this.#pairs.set(flavour, (pair = serverPair(flavour)))
+    return pair
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const pairs = await Promise.all(this.#pairs.values())
+    await Promise.all(pairs.flatMap(({ source, target }) => [source, target]).map((server) => server[Symbol.asyncDispose]()))
+  }
+}
+
 export class World implements AsyncDisposable {
   readonly options: WorldOptions
   readonly source: TestServer
@@ -73,9 +97,8 @@ export class World implements AsyncDisposable {
     this.targetRefs = options.targets.map(ref('t', 'target'))
   }
 
-  static async create(options: WorldOptions, on?: { source: TestServer; target: TestServer }): Promise<World> {
-    const source = on?.source ?? (await testServer({ flavour: options.flavour }))
-    const target = on?.target ?? (await testServer({ flavour: options.flavour }))
+  static async create(options: WorldOptions, on?: ServerPair | Promise<ServerPair>): Promise<World> {
+    const { source, target } = await (on ?? serverPair(options.flavour))
     const s = await connect(source.config)
     const t = await connect(target.config)
     const world = new World(options, { source, target, s, t, owns: on === undefined })
@@ -104,10 +127,7 @@ export class World implements AsyncDisposable {
     for (const stop of this.#streams) await stop()
     this.s.destroy()
     this.t.destroy()
-    if (this.#ownsServers) {
-      await this.source[Symbol.asyncDispose]()
-      await this.target[Symbol.asyncDispose]()
-    }
+    if (this.#ownsServers) await Promise.all([this.source[Symbol.asyncDispose](), this.target[Symbol.asyncDispose]()])
   }
 
   streamTables(): StreamTable[] {
