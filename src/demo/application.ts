@@ -22,7 +22,8 @@ export type ApplicationOptions = {
   readonly seedRows: number
   readonly random: () => number
   readonly clock: Clock
-  /** Once a second. */
+  /** How often `report` is told; a second unless said. */
+  readonly reportMs?: number
   readonly report: (second: SecondReport) => void
 }
 
@@ -81,7 +82,7 @@ export class Application {
 
   /** Runs until `stop` aborts, then lets what was begun end. */
   async run(stop: AbortSignal): Promise<void> {
-    const { clock, writesPerSecond, readsPerSecond } = this.#options
+    const { clock, writesPerSecond, readsPerSecond, reportMs = 1000 } = this.#options
     const startMs = clock.monotonicMs()
     const due = { read: 0, write: 0 }
     let reportedMs = startMs
@@ -93,8 +94,8 @@ export class Application {
       while (due.read < elapsed * readsPerSecond)
         this.#waiting.push({ kind: 'read', dueMs: startMs + (due.read++ / readsPerSecond) * 1000 })
       this.#pump()
-      if (now - reportedMs >= 1000) {
-        reportedMs += 1000
+      if (now - reportedMs >= reportMs) {
+        reportedMs += reportMs
         this.#report()
       }
       await clock.sleep(4)

@@ -120,7 +120,9 @@ export class Story {
       ended = await this.#follow(params, await client.call('act', params, body))
       return ''
     })
-    await clock.sleep(1200)
+    // What the application has to say of it comes with its next report.
+    const endedMs = clock.nowMs()
+    while (clock.nowMs() - endedMs < 1200 && !seconds.some((second) => second.atMs > endedMs)) await clock.sleep(20)
     const around = seconds.filter((second) => second.atMs >= began && second.atMs <= clock.nowMs())
     const slowestWriteMs = Math.max(0, ...around.map((second) => second.slowestWriteMs))
     const holds = holdsOf(ended)

@@ -12,11 +12,11 @@ import type { Installation, RunningApplication } from './installation.ts'
 import { until } from './until.ts'
 import type { ReshardUnderTest } from './workflow.ts'
 
-/** A whole second in which writes were told yes and nothing failed. */
+/** A whole report of the application in which writes were told yes and nothing failed. */
 export async function untilClientsWrite(application: RunningApplication, limitMs = 30_000): Promise<void> {
   const from = application.seconds.length
   await until(
-    'a second in which clients write without an error',
+    'clients to write without an error',
     () => application.seconds.slice(from + 1).some((s) => s.writes > 0 && s.errors === 0),
     limitMs,
   )

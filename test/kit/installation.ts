@@ -232,6 +232,7 @@ export class Installation implements AsyncDisposable {
       readsPerSecond: 120,
       seedRows: this.rows,
       seed: 1,
+      reportMs: 200,
       ...more,
       ledgerFile,
     }
