@@ -7,10 +7,17 @@ import { join, relative } from 'node:path'
 import { runChecks } from './check.mjs'
 import { useCompileCache } from './compile-cache.mjs'
 import { fail, projectDir, setup } from './setup.mjs'
+import { leftPlaces, testPlace } from './test-place.mjs'
 
 const limitMs = Number(process.env.SHARDWRIGHT_TEST_LIMIT_S ?? 3600) * 1000
 const filters = process.argv.slice(2).filter((arg) => !arg.startsWith('-'))
 const started = Date.now()
+
+/** Of the servers that control provisions in a test: a new data directory is taken as it is. */
+const provisioned = { bufferPoolBytes: 64 * 1024 * 1024, redoLogBytes: 48 * 1024 * 1024 }
+
+/** Begun first, for none of them to be alone at the end. */
+const long = ['src/switch/crash.db', 'src/gate/replica-reads.db']
 
 /** Tests without servers share the processors; those with servers have one running beside each; end to end stands alone. */
 const groups = [
@@ -35,13 +42,11 @@ try {
   for (const group of groups.toReversed?.() ?? [...groups].reverse()) group.list = take(group, taken)
   if (filters.length > 0 && taken.size === 0)
     throw Object.assign(new Error(`no test file has ${filters.join(' or ')} in its path`), { ways: [] })
-  for (const group of groups) add(total, await runGroup(node, group))
-  await run(
-    node,
-    ['--disable-warning=ExperimentalWarning', '-e', "import('./test/kit/servers.ts').then((kit) => kit.removeLeftovers())"],
-    {},
-    30_000,
-  )
+  await tidy(node, leftPlaces())
+  const place = testPlace()
+  const env = { SHARDWRIGHT_SERVER_SETTINGS: JSON.stringify(provisioned), ...(place === null ? {} : { TMPDIR: place }) }
+  for (const group of groups) add(total, await runGroup(node, group, env))
+  if (process.env.SHARDWRIGHT_KEEP === undefined) await tidy(node, place === null ? [] : [place])
   finish(total, missing)
 } catch (error) {
   fail(error)
@@ -55,7 +60,21 @@ function take(group, taken) {
     .map((path) => (taken.add(path), path))
 }
 
-async function runGroup(node, group) {
+/** Ends the servers under these directories, and those whose test process is no more, with all that they hold. */
+async function tidy(node, places) {
+  const script = `import('./test/kit/servers.ts').then((kit) => kit.removeLeftovers(${JSON.stringify(places)}))`
+  await run(node, ['--disable-warning=ExperimentalWarning', '-e', script], {}, 30_000)
+}
+
+function longestFirst(list) {
+  const place = (path) => {
+    const found = long.findIndex((start) => path.startsWith(start))
+    return found < 0 ? long.length : found
+  }
+  return [...list].sort((a, b) => place(a) - place(b))
+}
+
+async function runGroup(node, group, env) {
   const result = { passed: 0, failed: 0, skipped: 0, failedNames: [] }
   if (group.list.length === 0) return result
   const leftMs = limitMs - (Date.now() - started)
@@ -67,13 +86,12 @@ async function runGroup(node, group) {
   const args = [
     '--disable-warning=ExperimentalWarning',
     '--import=./scripts/end-of-process.mjs',
-    '--test',
-    `--test-concurrency=${group.concurrency}`,
-    `--test-timeout=${group.timeoutMs}`,
-    `--test-reporter=./scripts/test-reporter.mjs`,
-    ...group.list,
+    'scripts/run-tests.mjs',
+    String(group.concurrency),
+    String(group.timeoutMs),
+    ...longestFirst(group.list),
   ]
-  const code = await run(node, args, { SHARDWRIGHT_TEST_TALLY: tallyFile }, leftMs)
+  const code = await run(node, args, { ...env, SHARDWRIGHT_TEST_TALLY: tallyFile }, leftMs)
   const tally = existsSync(tallyFile) ? JSON.parse(readFileSync(tallyFile, 'utf8').trim().split('\n').at(-1)) : null
   rmSync(dir, { recursive: true, force: true })
   if (tally !== null) {

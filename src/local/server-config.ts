@@ -27,8 +27,8 @@ export const defaultSettings: ServerSettings = {
   extra: {},
 }
 
-/** Settings under which a template data directory is made and every server of ours runs; some cannot be changed later. */
-export const templateRedoLogBytes = 16 * 1024 * 1024
+/** Of a template data directory. A server that is given as much keeps the file that it finds (tests do); another makes it anew at its first start. */
+export const templateRedoLogBytes = 48 * 1024 * 1024
 
 export type ServerPlace = {
   readonly dataDir: string

@@ -5,6 +5,7 @@ import { startControl } from '../control/control.ts'
 import { readInstalls } from '../local/installs.ts'
 import { LocalProvisioner } from '../local/provisioner.ts'
 import { LocalServers } from '../local/local-servers.ts'
+import type { ServerSettings } from '../local/server-config.ts'
 import type { FlavourName } from '../mysql/connection.ts'
 import { moveServer } from '../change/servers.ts'
 import { apiToken } from './api-token.ts'
@@ -32,7 +33,12 @@ const servers = new LocalServers({
   clock: systemClock,
   log,
 })
-const provisioner = new LocalProvisioner(servers, { root: join(dataDir, 'servers'), flavours: Object.keys(installs) as FlavourName[] })
+const settings = JSON.parse(process.env['SHARDWRIGHT_SERVER_SETTINGS'] ?? '{}') as Partial<ServerSettings>
+const provisioner = new LocalProvisioner(servers, {
+  root: join(dataDir, 'servers'),
+  flavours: Object.keys(installs) as FlavourName[],
+  settings,
+})
 const child = runChild(log, async () => {
   await control.stop()
   await store[Symbol.asyncDispose]()

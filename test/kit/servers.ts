@@ -20,6 +20,7 @@ export type TestServerOptions = {
   readonly flavour?: LocalFlavour
   /** On unless said; positions and GTIDs are then those of a production server. */
   readonly binlog?: boolean
+  /** 64 unless said; a server with more (a benchmark’s) has all its threads and buffers, a smaller one few. */
   readonly bufferPoolMb?: number
   readonly performanceSchema?: boolean
   /** `full` flushes at each commit, for tests of crashes of the machine's kind; `relaxed` otherwise. */
@@ -53,6 +54,18 @@ export type TestServer = AsyncDisposable & {
   readonly logFile: string
 }
 
+const smallMb = 64
+/** So that it starts and ends with little work. */
+const small: Readonly<Record<LocalFlavour, Readonly<Record<string, string | number>>>> = {
+  mariadb: { 'innodb-read-io-threads': 1, 'innodb-write-io-threads': 2, 'aria-pagecache-buffer-size': 8 * 1024 * 1024 },
+  mysql: {
+    'innodb-log-buffer-size': 1024 * 1024,
+    'innodb-read-io-threads': 1,
+    'innodb-write-io-threads': 1,
+    'innodb-purge-threads': 1,
+  },
+}
+
 const projectDir = join(import.meta.dirname, '..', '..')
 const installsFile = join(projectDir, '.servers', 'servers.json')
 const testsDir = join(tmpdir(), `shardwright-test-${userInfo().uid}`)
@@ -68,6 +81,7 @@ export function flavours(): LocalFlavour[] {
 export async function testServer(options: TestServerOptions = {}): Promise<TestServer> {
   const dir = join(processDir(), randomBytes(3).toString('hex'))
   const servers = localServers(options.log)
+  const { bufferPoolMb = smallMb } = options
   const request = {
     id: `test-${dir.slice(-6)}`,
     flavour: options.flavour ?? 'mariadb',
@@ -76,10 +90,10 @@ export async function testServer(options: TestServerOptions = {}): Promise<TestS
     settings: {
       durability: options.durability ?? 'relaxed',
       binlog: options.binlog ?? true,
-      bufferPoolBytes: (options.bufferPoolMb ?? 64) * 1024 * 1024,
+      bufferPoolBytes: bufferPoolMb * 1024 * 1024,
       redoLogBytes: 48 * 1024 * 1024,
       performanceSchema: options.performanceSchema ?? false,
-      extra: options.extra ?? {},
+      extra: { ...(bufferPoolMb > smallMb ? {} : small[options.flavour ?? 'mariadb']), ...options.extra },
     },
   } as const
   let current: LocalServer = await servers.start(request)
@@ -157,8 +171,9 @@ export function processDir(): string {
   return dir
 }
 
-/** Stops the servers and removes the data of test processes that are no more. */
-export function removeLeftovers(): void {
+/** Stops the servers and removes the data of test processes that are no more, and of those directories of whole runs. */
+export function removeLeftovers(runs: readonly string[] = []): void {
+  for (const run of runs) removeDir(run)
   if (!existsSync(testsDir)) return
   for (const name of readdirSync(testsDir)) {
     const pid = Number(name.split('-')[0])
@@ -174,7 +189,7 @@ function removeDir(dir: string): void {
 }
 
 /** Ends every server whose directory lies under `dir`: a test's own, or those that an installation under test has provisioned. */
-export function endServersUnder(dir: string, depth = 4): void {
+export function endServersUnder(dir: string, depth = 7): void {
   for (const entry of existsSync(dir) ? readdirSync(dir, { withFileTypes: true }) : []) {
     if (!entry.isDirectory() || entry.name === 'data') continue
     const serverProcess = processOf(join(dir, entry.name))
