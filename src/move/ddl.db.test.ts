@@ -6,9 +6,10 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { connect } from '../mysql/connect.ts'
 import type { PaceLimits, StreamRecord } from '../topology/records.ts'
+import { ServerPairs, type ServerPair } from '../../test/kit/server-pairs.ts'
 import { flavours } from '../../test/kit/servers.ts'
 import { ddlCells, modes, outcomeOf, phases, type DdlCell } from './testkit/ddl-cells.ts'
-import { fill, ServerPairs, World, type ServerPair } from './testkit/world.ts'
+import { fill, World } from './testkit/world.ts'
 
 const all = process.env['SHARDWRIGHT_DDL_ALL'] === '1'
 const pairs = new ServerPairs()

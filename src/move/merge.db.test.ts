@@ -6,10 +6,11 @@ import { KeyRangeIndex } from '../keyspace/key-range-index.ts'
 import { parseKeyRange } from '../keyspace/key-range.ts'
 import { createVindex } from '../keyspace/vindexes/create.ts'
 import { connect } from '../mysql/connect.ts'
+import { ServerPairs } from '../../test/kit/server-pairs.ts'
 import { flavours } from '../../test/kit/servers.ts'
 import type { StreamRecord } from '../topology/records.ts'
 import { killAt } from './testkit/kill-at.ts'
-import { random, ServerPairs, World } from './testkit/world.ts'
+import { random, World } from './testkit/world.ts'
 
 const vindex = createVindex('hash', 'hash')
 

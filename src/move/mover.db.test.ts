@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { systemClock } from '../base/clock.ts'
 import { silentLog } from '../base/log.ts'
 import { bumpControlMarker } from '../binlog/control-schema.ts'
+import { serverPair } from '../../test/kit/server-pairs.ts'
 import type { TestServer } from '../../test/kit/servers.ts'
 import { keys } from '../topology/keys.ts'
 import { MemoryStore } from '../topology/memory.ts'
@@ -17,7 +18,7 @@ import type { Store } from '../topology/store.ts'
 import { put, readRecord } from '../topology/typed.ts'
 import { Mover } from './mover.ts'
 import { smallConfig } from './testkit/small-config.ts'
-import { fill, serverPair, workload, World } from './testkit/world.ts'
+import { fill, workload, World } from './testkit/world.ts'
 
 let source: TestServer
 let target: TestServer

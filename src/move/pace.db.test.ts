@@ -1,11 +1,12 @@
 /** PROTOCOLS 1.14 on servers: limits change while a copy runs; headroom is measured, raised or warned about. */
 import assert from 'node:assert/strict'
-import { describe, test } from 'node:test'
+import { after, describe, test } from 'node:test'
 import { systemClock } from '../base/clock.ts'
 import { silentLog } from '../base/log.ts'
 import { ensureControlSchema, writeMarker } from '../binlog/control-schema.ts'
 import { connect } from '../mysql/connect.ts'
 import type { PaceLimits } from '../topology/records.ts'
+import { ServerPairs } from '../../test/kit/server-pairs.ts'
 import { flavours, testServer } from '../../test/kit/servers.ts'
 import { until } from '../../test/kit/until.ts'
 import { Headroom } from './headroom.ts'
@@ -15,10 +16,13 @@ import { fill, World } from './testkit/world.ts'
 
 const noLimits: PressureLimits = { threadsRunningMax: null, historyLengthMax: null, commitLatencyMsMax: null, replicaLagMsMax: null }
 
+const pairs = new ServerPairs()
+after(() => pairs[Symbol.asyncDispose]())
+
 for (const flavour of flavours()) {
   describe(`pace on ${flavour}`, () => {
     test('1.14 a limit changes while the copy runs: paused, the tail goes on; resumed, it ends', async () => {
-      await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] })
+      await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] }, pairs.of(flavour))
       await fill(world, 0, 900, 2000)
       let pace: Partial<PaceLimits> = { pausedUntilMs: Date.now() + 3_600_000 }
       const running = world.start(world.record(0), { pace: () => pace })
@@ -35,7 +39,7 @@ for (const flavour of flavours()) {
     })
 
     test('1.14 headroom: known from the retention and the age of what is applied; raised where permitted, else told', async () => {
-      await using server = await testServer({ flavour })
+      const { target: server } = await pairs.of(flavour)
       await using admin = await connect(server.config)
       await admin.query('SET GLOBAL binlog_expire_logs_seconds = 3600')
       let behind: number | null = null
@@ -62,7 +66,7 @@ for (const flavour of flavours()) {
     })
 
     test('1.14 each metric above its limit is named; what is unknown is above it', async () => {
-      await using server = await testServer({ flavour })
+      const { target: server } = await pairs.of(flavour)
       await using conn = await connect(server.config)
       let limits = noLimits
       let commitMs: number | null = 5
@@ -88,7 +92,7 @@ for (const flavour of flavours()) {
     })
 
     test('1.14 a replica lags by the age of our first marker that it lacks; one that does not answer is unknown', async () => {
-      await using source = await testServer({ flavour })
+      const { source } = await pairs.of(flavour)
       await using replica = await testServer({ flavour })
       await using s = await connect(source.config)
       {

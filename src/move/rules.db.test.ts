@@ -5,11 +5,12 @@ import assert from 'node:assert/strict'
 import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { currentPosition } from '../binlog/position.ts'
+import { type ServerPair, ServerPairs } from '../../test/kit/server-pairs.ts'
 import { flavours } from '../../test/kit/servers.ts'
 import type { CrashPoint, Failpoints } from './crash-points.ts'
 import { ensureMoveTables, forgetStreams, readTarget, seedPosition } from './tables.ts'
 import { killAt } from './testkit/kill-at.ts'
-import { fill, itemTable, type ServerPair, ServerPairs, workload, World } from './testkit/world.ts'
+import { fill, itemTable, workload, World } from './testkit/world.ts'
 
 const servers = new ServerPairs()
 after(() => servers[Symbol.asyncDispose]())

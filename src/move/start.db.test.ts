@@ -1,11 +1,12 @@
 /** PROTOCOLS 1.2, 1.3, 1.4, 1.10: what a stream waits for before it begins, and what it refuses to go on with. */
 import { after, test } from 'node:test'
 import assert from 'node:assert/strict'
+import { type ServerPair, ServerPairs } from '../../test/kit/server-pairs.ts'
 import { flavours } from '../../test/kit/servers.ts'
 import { connect } from '../mysql/connect.ts'
 import type { StreamRecord } from '../topology/records.ts'
 import { markerStream } from './markers.ts'
-import { fill, type ServerPair, ServerPairs, World } from './testkit/world.ts'
+import { fill, World } from './testkit/world.ts'
 
 const servers = new ServerPairs()
 after(() => servers[Symbol.asyncDispose]())

@@ -1,6 +1,7 @@
 /** Values and keys that fool comparisons: what is equal compares equal on a running reshard, and each small difference is found and its column named. */
-import { test } from 'node:test'
+import { after, test } from 'node:test'
 import assert from 'node:assert/strict'
+import { ServerPairs } from '../../test/kit/server-pairs.ts'
 import { flavours } from '../../test/kit/servers.ts'
 import { readTableDefinitions } from '../binlog/table-definitions.ts'
 import { connect } from '../mysql/connect.ts'
@@ -36,9 +37,12 @@ const tables: TestTable[] = [
   },
 ]
 
+const pairs = new ServerPairs()
+after(() => pairs[Symbol.asyncDispose]())
+
 for (const flavour of flavours()) {
   test(`vdiff on ${flavour}: every kind of value and key compares as it is, and the smallest difference is found`, async () => {
-    await using world = await VerifyWorld.create({ flavour, sources: ['-'], targets: ['-80', '80-'], tables })
+    await using world = await VerifyWorld.create({ flavour, sources: ['-'], targets: ['-80', '80-'], tables }, pairs)
     const { s, t } = world
     await s.query("SET SESSION time_zone='+05:30'")
     for (let i = 0; i < 300; i++) {
@@ -140,7 +144,7 @@ for (const flavour of flavours()) {
       shardKey: 'id',
       ddl: 'CREATE TABLE sparse (id BIGINT NOT NULL PRIMARY KEY, v INT) DEFAULT CHARSET=utf8mb4',
     }
-    await using world = await VerifyWorld.create({ flavour, sources: ['-'], targets: ['-80', '80-'], tables: [texts, sparse] })
+    await using world = await VerifyWorld.create({ flavour, sources: ['-'], targets: ['-80', '80-'], tables: [texts, sparse] }, pairs)
     const { schema } = world.sources[0]!
     await world.s.useDatabase(schema)
     const pieces = ['NULL', "''", "'N'", "','", "'1'", "'1,'", "',1'", "'0'", "'1,1'", "'0,N'"]

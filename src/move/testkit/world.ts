@@ -14,7 +14,8 @@ import type { Connection } from '../../mysql/connection.ts'
 import { isServerError } from '../../mysql/errors.ts'
 import { quoteIdentifier } from '../../sql/quote.ts'
 import type { PaceLimits, ShardRef, StreamRecord, StreamReport, StreamTable } from '../../topology/records.ts'
-import { testServer, type TestServer } from '../../../test/kit/servers.ts'
+import { serverPair, type ServerPair } from '../../../test/kit/server-pairs.ts'
+import type { TestServer } from '../../../test/kit/servers.ts'
 import type { MoverConfig } from '../config.ts'
 import { noFailpoints, type Failpoints } from '../crash-points.ts'
 import { TargetShare } from '../exclusion.ts'
@@ -36,30 +37,6 @@ export const itemTable = {
 }
 
 let count = 0
-
-export type ServerPair = { source: TestServer; target: TestServer }
-
-export async function serverPair(flavour: WorldOptions['flavour']): Promise<ServerPair> {
-  const [source, target] = await Promise.all([testServer({ flavour }), testServer({ flavour })])
-  return { source, target }
-}
-
-/** A pair of servers of each flavour for all tests of a file. */
-export class ServerPairs implements AsyncDisposable {
-  readonly #pairs = new Map<WorldOptions['flavour'], Promise<ServerPair>>()
-
-  /** Started when the first test of that flavour asks: none waits for the other's. */
-  of(flavour: WorldOptions['flavour']): Promise<ServerPair> {
-    let pair = this.#pairs.get(flavour)
-    if (pair === undefined) this.#pairs.set(flavour, (pair = serverPair(flavour)))
-    return pair
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    const pairs = await Promise.all(this.#pairs.values())
-    await Promise.all(pairs.flatMap(({ source, target }) => [source, target]).map((server) => server[Symbol.asyncDispose]()))
-  }
-}
 
 export class World implements AsyncDisposable {
   readonly options: WorldOptions

@@ -1,7 +1,8 @@
 /** Shards on real servers with a real mover and verifier over a topology in memory, for tests of comparisons. */
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
-import { testServer, type TestServer } from '../../../test/kit/servers.ts'
+import { serverPair, type ServerPairs } from '../../../test/kit/server-pairs.ts'
+import type { TestServer } from '../../../test/kit/servers.ts'
 import { systemClock } from '../../base/clock.ts'
 import { silentLog, type Log } from '../../base/log.ts'
 import { keyRangesIntersect, parseKeyRange } from '../../keyspace/key-range.ts'
@@ -50,6 +51,7 @@ export class VerifyWorld implements AsyncDisposable {
   readonly sources: ShardRef[]
   readonly targets: ShardRef[]
   readonly addresses: Addresses
+  #ownsServers = true
   #running: { abort: AbortController; done: Promise<unknown> }[] = []
 
   constructor(options: WorldOptions, source: TestServer, target: TestServer, s: Connection, t: Connection) {
@@ -68,13 +70,13 @@ export class VerifyWorld implements AsyncDisposable {
     this.addresses = async (id) => ({ id, name: id, flavour, connect: (id === 'source' ? source : target).config })
   }
 
-  static async create(options: WorldOptions): Promise<VerifyWorld> {
-    const [source, target] = await Promise.all(
-      [0, 1].map(() => testServer({ flavour: options.flavour, bufferPoolMb: options.bufferPoolMb ?? 64 })),
-    )
-    assert.ok(source !== undefined && target !== undefined)
+  /** On `pairs`, emptied, where they are given; else on servers of its own. */
+  static async create(options: WorldOptions, pairs?: ServerPairs): Promise<VerifyWorld> {
+    const { flavour, bufferPoolMb } = options
+    const { source, target } = await (pairs === undefined ? serverPair(flavour, bufferPoolMb) : pairs.emptied(flavour))
     const [s, t] = await Promise.all([connect(source.config), connect(target.config)])
     const world = new VerifyWorld(options, source, target, s, t)
+    world.#ownsServers = pairs === undefined
     for (const [conn, refs] of [
       [s, world.sources],
       [t, world.targets],
@@ -93,8 +95,7 @@ export class VerifyWorld implements AsyncDisposable {
     await this.stopMovers()
     this.s.destroy()
     this.t.destroy()
-    await this.source[Symbol.asyncDispose]()
-    await this.target[Symbol.asyncDispose]()
+    if (this.#ownsServers) await Promise.all([this.source[Symbol.asyncDispose](), this.target[Symbol.asyncDispose]()])
     await this.store[Symbol.asyncDispose]()
   }
 
