@@ -193,7 +193,7 @@ export class DualWriteTestWorld implements AsyncDisposable {
   }
 
   /** Events of all tenants, `seq` growing for each, until stopped; resolves with how many. */
-  produce(everyMs = 20): { stop: () => Promise<number> } {
+  produce(everyMs = 30): { stop: () => Promise<number> } {
     const end = new AbortController()
     let seq = 0
     const loop = (async () => {
@@ -245,7 +245,7 @@ export class DualWriteTestWorld implements AsyncDisposable {
           out.errors.push(`${port}: ${error instanceof Error ? error.message : String(error)}`)
           await systemClock.sleep(50)
         }
-        await systemClock.sleep(3)
+        await systemClock.sleep(8)
       }
       connection.destroy()
     }
