@@ -97,7 +97,12 @@ test('promises 1, 5: hybrid end to end (rule 13): dimensions copied and merged u
   )
   const shown = (await world.show()).dualwrite?.evidence.find((one) => one.rung === 'L2')?.because ?? ''
   assert.match(shown, /\d{4,} copied rows of pattern, setting are equal/)
-  await world.act('ramp', { percent: 50 })
+  // The mover hangs, and nobody knows yet: what clients wrote since is not on the new side, and no tenant may read there.
+  mover.freeze()
+  const hung = await world.act('ramp', { percent: 50 }, false)
+  mover.wake()
+  assert.equal(hung.error?.code, 'SW-DUALWRITE-013', `${hung.state}: ${hung.error?.what}`)
+  await until('the same step, now', async () => (await world.act('ramp', { percent: 50 }, false)).state === 'done', 60_000)
   await world.act('rollback')
   await world.act('ramp', { percent: 50 })
   await world.act('ramp', { percent: 100 })

@@ -15,7 +15,13 @@ export const hybridShape: Shape = {
   durability: 'full',
 }
 
-export type Entry = AsyncDisposable & { readonly kill: () => Promise<void>; readonly again: () => Promise<void> }
+export type Entry = AsyncDisposable & {
+  readonly kill: () => Promise<void>
+  readonly again: () => Promise<void>
+  /** Stands still and keeps all it has, until `wake`. */
+  readonly freeze: () => void
+  readonly wake: () => void
+}
 
 /** A process entry of `main/` on the world's topology, which can be killed and started again. */
 export async function startEntry(world: DualWriteTestWorld, entry: 'mover' | 'consume', args: readonly string[]): Promise<Entry> {
@@ -40,7 +46,13 @@ export async function startEntry(world: DualWriteTestWorld, entry: 'mover' | 'co
     })
   }
   await again()
-  return { kill: () => end('SIGKILL'), again, [Symbol.asyncDispose]: () => end('SIGTERM') }
+  return {
+    kill: () => end('SIGKILL'),
+    again,
+    freeze: () => void child?.kill('SIGSTOP'),
+    wake: () => void child?.kill('SIGCONT'),
+    [Symbol.asyncDispose]: () => end('SIGTERM'),
+  }
 }
 
 export type Written = {
