@@ -6,6 +6,7 @@ import { systemClock } from '../base/clock.ts'
 import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { readSchema } from '../mysql/introspect.ts'
+import { FaultProxy } from '../../test/kit/fault-proxy.ts'
 import { flavours, sharedServer, type TestServer } from '../../test/kit/servers.ts'
 import type { TopicRecord } from '../topic/topic.ts'
 import { createTopic, openTopic } from '../topic/open.ts'
@@ -337,21 +338,29 @@ for (const flavour of flavours()) {
 test('4.5: answers are lost at COMMIT, connections are killed anywhere: each record takes effect once', async () => {
   const server = await sharedServer('mariadb')
   await using world = await IngestWorld.create(server, 2)
+  await using proxy = await FaultProxy.start(server.config)
   await world.branch('main', ['-80', '80-'])
   await world.fleet('main')
   let n = 0
+  let commits = 0
+  let unanswered = 0
   const kill = async (): Promise<void> => {
     const rows = await world.admin.allText('SELECT id FROM information_schema.PROCESSLIST WHERE id <> CONNECTION_ID()')
     for (const row of rows) await world.admin.query(`KILL ${row['id']}`).catch(() => undefined)
   }
-  const hit = (point: IngestCrashPoint): Promise<void> | undefined =>
-    (point === 'write.commitSent' || point === 'write.sent' || point === 'fence.beforeCommit') && ++n % 4 === 0 && n < 60
-      ? kill()
-      : undefined
-  world.consumer('main', { failpoints: { hit } })
+  /** The server commits; nobody hears of it. */
+  const loseAnswer = (): undefined => {
+    proxy.loseAnswers()
+    void systemClock.sleep(60).then(() => (unanswered++, proxy.heal()))
+  }
+  const hit = (point: IngestCrashPoint): Promise<void> | undefined => {
+    if (point === 'write.beforeCommit') return ++commits % 4 === 3 && commits < 30 ? loseAnswer() : undefined
+    return (point === 'write.sent' || point === 'fence.beforeCommit') && ++n % 4 === 0 && n < 40 ? kill() : undefined
+  }
+  world.consumer('main', { failpoints: { hit }, addresses: () => ({ host: proxy.host, port: proxy.port }) })
   for (let i = 0; i < 15; i++) await world.send(events(100, i * 100))
   await world.caughtUp('main')
-  assert.ok(n > 8)
+  assert.ok(n > 8 && unanswered > 0, `${n} hits, ${unanswered} commits without an answer`)
   await world.assertExact('main')
 })
 

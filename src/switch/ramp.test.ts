@@ -185,12 +185,17 @@ test('a step that is given up by somebody else can not open any more; what is no
   let decision: RampDecision = { state: { kind: 'reaching', needed, untilMs: 100 }, effect: 'look' }
   decision = nextRamp(decision.state, { kind: 'positions', at: new Map(), nowMs: 50 }, limits)
   assert.equal(decision.effect, 'look')
+  assert.equal(
+    nextRamp(decision.state, { kind: 'positions', at: new Map([['-80', new Map([['t/1', 9n]])]]), nowMs: 60 }, limits).effect,
+    'look',
+  )
   decision = nextRamp(decision.state, { kind: 'positions', at: new Map([['-80', new Map([['t/0', 4n]])]]), nowMs: 100 }, limits)
   assert.equal(decision.effect, 'back')
   const lost = nextRamp(decision.state, { kind: 'settled', done: false }, limits)
   assert.deepEqual(lost.state, { kind: 'ended', outcome: 'lost', reason: 'another step or controller changed the read rule' })
   assert.equal(nextRamp({ kind: 'closing' }, { kind: 'close refused', reason: 'x' }, limits).effect, 'none')
   assert.equal(nextRamp({ kind: 'acknowledging' }, { kind: 'failed', reason: 'x' }, limits).effect, 'back')
+  assert.equal(nextRamp({ kind: 'acknowledging' }, { kind: 'acknowledged', silent: ['gate 1'] }, limits).effect, 'back')
 })
 
 test('H of a shard is what all shards of the side being left that meet its range have applied, per topic partition', () => {

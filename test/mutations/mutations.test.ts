@@ -2,14 +2,17 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { ingestMutations } from './ingest.ts'
 import { switchMutations } from './switch.ts'
+
+const mutations = [...switchMutations, ...ingestMutations]
 
 const root = join(import.meta.dirname, '..', '..')
 const read = (file: string): string => readFileSync(join(root, file), 'utf8')
 
 test('what a mutation takes out of the code stands there exactly once, and its test is there', () => {
   const wrong: string[] = []
-  for (const { rule, file, edits, test: testFile, name } of switchMutations) {
+  for (const { rule, file, edits, test: testFile, name } of mutations) {
     for (const [text] of edits) {
       const times = read(file).split(text).length - 1
       if (times !== 1) wrong.push(`${rule}: ${times} times in ${file}: ${text}`)
@@ -28,7 +31,7 @@ test('what the pages of rules mark as tried by mutation is in the table, and the
       }),
     ),
   )
-  const tried = new Set(switchMutations.map((mutation) => `${mutation.test}: ${mutation.name}`))
+  const tried = new Set(mutations.map((mutation) => `${mutation.test}: ${mutation.name}`))
   const shown = new Set(rows.map((row) => row.at))
   assert.deepEqual(rows.filter((row) => row.marked && !tried.has(row.at)).map((row) => row.at), [], 'marked, and not in the table') // prettier-ignore
   assert.deepEqual(rows.filter((row) => !row.marked && tried.has(row.at)).map((row) => row.at), [], 'in the table, and not marked') // prettier-ignore

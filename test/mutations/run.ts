@@ -12,7 +12,10 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { namePattern } from './mutation.ts'
 import type { Mutation } from './mutation.ts'
+import { ingestMutations } from './ingest.ts'
 import { switchMutations } from './switch.ts'
+
+const mutations = [...switchMutations, ...ingestMutations]
 
 const root = join(import.meta.dirname, '..', '..')
 const limitMs = 180_000
@@ -76,7 +79,7 @@ const { values, positionals } = parseArgs({
     verbose: { type: 'boolean', default: false },
   },
 })
-const chosen = switchMutations.filter((mutation) => {
+const chosen = mutations.filter((mutation) => {
   if (values.pure && /\.(db|e2e)\.test\.ts$/.test(mutation.test)) return false
   if (mutation.only !== undefined && mutation.only !== values.flavour) return false
   const text = [mutation.rule, mutation.file, mutation.test, mutation.name].join('\n').toLowerCase()
