@@ -8,7 +8,9 @@
  *
  *     npm run bench:ingest -- [--records 40000] [--rounds 3] [--flavour mysql]
  */
+import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { consumerDefaults } from '../src/ingest/consumer-options.ts'
 import { buildBatch } from '../src/ingest/batch.ts'
@@ -22,6 +24,7 @@ import { flavourNamed } from '../src/mysql/flavour/flavour.ts'
 import { connectConsumer } from '../src/ingest/access.ts'
 import type { TopicRecord } from '../src/topic/topic.ts'
 import { testServer } from '../test/kit/servers.ts'
+import { evenShards } from './mover-kit.ts'
 import { Random } from '../test/models/random.ts'
 
 const { values } = parseArgs({
@@ -35,6 +38,7 @@ const total = Number(values.records)
 const rounds = Number(values.rounds)
 const flavour = values.flavour === 'mysql' ? 'mysql' : 'mariadb'
 const base = Date.UTC(2026, 0, 5)
+const consumerProcess = join(import.meta.dirname, '..', 'src', 'ingest', 'testkit', 'consumer-process.ts')
 
 /** Patterns by a power law, as query fingerprints are: few make most of the records. A batch of 200 then holds some 130 patterns. */
 function events(
@@ -63,17 +67,21 @@ async function consumed(
   shards: readonly string[],
   consumers: number,
   batch: number,
+  where: 'here' | 'processes' = 'here',
 ): Promise<{ seconds: number; rowsIn: number; rowsOut: number; cpuUsed: Cpu; world: IngestWorld }> {
   const world = await IngestWorld.create(server, 8)
   await world.branch('main', shards)
   await world.fleet('main', { writers: 1, wanted: 'held' })
   const random = new Random(7)
   for (let sent = 0; sent < total; sent += 2000) await world.send(events(Math.min(2000, total - sent), random))
-  for (let i = 0; i < consumers; i++) {
-    world.consumer('main', {
-      config: { ...consumerDefaults, purgeMs: 1e9, batchRecords: Math.min(200, batch), batchRecordsMax: batch },
-    })
-  }
+  const config = { ...consumerDefaults, purgeMs: 1e9, batchRecords: Math.min(200, batch), batchRecordsMax: batch }
+  const { port } = server.config
+  const args = [join(world.dir, 'topology.sqlite'), world.keyspace, String(port), flavour, '', '0', '1', JSON.stringify(config)]
+  const children =
+    where === 'here'
+      ? []
+      : Array.from({ length: consumers }, () => spawn(process.execPath, [...process.execArgv, consumerProcess, ...args]))
+  if (where === 'here') for (let i = 0; i < consumers; i++) world.consumer('main', { config })
   // Ready before the clock starts: partitions dealt, shards fenced.
   await world.until('partitions', async () => (await world.reports('main')).reduce((sum, r) => sum + r.partitions.length, 0) === 8)
   const cpu = cpuSeconds()
@@ -86,6 +94,9 @@ async function consumed(
   const caughtUpAtMs = Date.now()
   await world.until('the last reports', async () => (await world.reports('main')).every((r) => r.atMs > caughtUpAtMs))
   const reports = await world.reports('main')
+  const ended = children.map((child) => new Promise((resolve) => child.once('exit', resolve)))
+  for (const child of children) child.kill('SIGTERM')
+  await Promise.all(ended)
   return {
     seconds,
     rowsIn: reports.reduce((sum, r) => sum + r.rowsIn, 0),
@@ -185,14 +196,19 @@ for (const batch of [200, 1000]) {
   )
 }
 for (const [shards, consumers] of [
-  [['-80', '80-'], 1],
-  [['-80', '80-'], 2],
-  [['-40', '40-80', '80-c0', 'c0-'], 1],
-  [['-40', '40-80', '80-c0', 'c0-'], 2],
+  [1, 1],
+  [1, 2],
+  [2, 1],
+  [2, 2],
+  [4, 1],
+  [4, 2],
+  [8, 1],
+  [8, 2],
+  [8, 4],
 ] as const) {
-  const fleet = await consumed(shards, consumers, 1000)
+  const fleet = await consumed(evenShards(shards), consumers, 1000, 'processes')
   console.log(
-    `${shards.length} shards, ${consumers} consumers in one process: ${rate(total, fleet.seconds)} records/s, ${rate(fleet.rowsOut, fleet.seconds)} rows/s`,
+    `${shards} shards, ${consumers} consumer processes: ${rate(total, fleet.seconds)} records/s, ${rate(fleet.rowsOut, fleet.seconds)} rows/s`,
   )
   await fleet.world[Symbol.asyncDispose]()
 }

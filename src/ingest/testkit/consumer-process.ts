@@ -1,4 +1,4 @@
-/** A consumer as a process of its own, for tests that kill one: `node consumer-process.ts STORE.sqlite FLEET PORT FLAVOUR POINT SKIP`. */
+/** A consumer as a process of its own, for tests that kill one: `node consumer-process.ts STORE.sqlite FLEET PORT FLAVOUR POINT SKIP VERSION CONFIG`. */
 import { systemClock } from '../../base/clock.ts'
 import { silentLog } from '../../base/log.ts'
 import { openTopic } from '../../topic/open.ts'
@@ -7,7 +7,7 @@ import { Consumer } from '../consumer.ts'
 import { queryStats } from './query-stats.ts'
 import { smallConsumer } from './small-consumer.ts'
 
-const [file = '', fleet = '', port = '', flavour = '', point = '', skip = '0', version = '1'] = process.argv.slice(2)
+const [file = '', fleet = '', port = '', flavour = '', point = '', skip = '0', version = '1', config = '{}'] = process.argv.slice(2)
 const stop = new AbortController()
 process.on('SIGTERM', () => stop.abort())
 let hits = 0
@@ -25,7 +25,7 @@ const consumer = new Consumer({
     flavour: flavour as 'mariadb' | 'mysql',
     connect: { host: '127.0.0.1', port: Number(port), user: 'root', password: '' },
   }),
-  config: { ...smallConsumer, purgeMs: 50 },
+  config: { ...smallConsumer, purgeMs: 50, ...(JSON.parse(config) as object) },
   failpoints: {
     hit(at) {
       if (at !== point || hits++ !== Number(skip)) return undefined
