@@ -31,7 +31,8 @@ const groups = [
     name: 'unit',
     files: (path) => path.endsWith('.test.ts') && !path.endsWith('.db.test.ts'),
     in: ['src', 'test'],
-    concurrency: 2,
+    processes: 2,
+    concurrency: 0,
     timeoutMs: 300_000,
   },
   { name: 'with servers', files: (path) => path.endsWith('.db.test.ts'), in: ['src', 'test'], concurrency: 3, timeoutMs: 480_000 },
@@ -87,6 +88,16 @@ async function runGroup(node, group, env) {
   if (leftMs <= 0)
     return { ...result, failed: 1, failedNames: [`${group.name}: not run, the time limit of ${limitMs / 1000} s was reached`] }
   console.log(`\n${group.name}: ${group.list.length} files`)
+  const { processes = 1 } = group
+  const shares = Array.from({ length: processes }, (_, n) => longestFirst(group.list).filter((_path, i) => i % processes === n))
+  const ended = await Promise.all(shares.filter((share) => share.length > 0).map((share) => runFiles(node, group, share, env, leftMs)))
+  for (const one of ended) add(result, one)
+  return result
+}
+
+/** In one process, which begins another for each file or (concurrency 0) has them all. */
+async function runFiles(node, group, files, env, leftMs) {
+  const result = { passed: 0, failed: 0, skipped: 0, failedNames: [] }
   const dir = mkdtempSync(join(tmpdir(), 'shardwright-tally-'))
   const tallyFile = join(dir, 'tally')
   const args = [
@@ -95,7 +106,7 @@ async function runGroup(node, group, env) {
     'scripts/run-tests.mjs',
     String(group.concurrency),
     String(group.timeoutMs),
-    ...longestFirst(group.list),
+    ...files,
   ]
   const code = await run(node, args, { ...env, SHARDWRIGHT_TEST_TALLY: tallyFile }, leftMs)
   const tally = existsSync(tallyFile) ? JSON.parse(readFileSync(tallyFile, 'utf8').trim().split('\n').at(-1)) : null

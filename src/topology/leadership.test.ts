@@ -8,7 +8,7 @@ import { MemoryStore } from './memory.ts'
 import type { Store } from './store.ts'
 import { parseRecord, put, readRecord, updateRecord } from './typed.ts'
 
-const options = { address: '', ttlMs: 150, clock: systemClock, signal: AbortSignal.timeout(20_000) }
+const options = { address: '', ttlMs: 150, clock: systemClock, signal: new AbortController().signal }
 
 describe('leadership', () => {
   test('one leader at a time; each acquisition has a larger token', async () => {
