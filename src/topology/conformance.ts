@@ -192,7 +192,7 @@ export function storeConformance(name: string, open: () => Promise<Opened>): voi
 
     test('a record under a lease ends with it, unless renewed; the watch shows that', async () => {
       const p = space()
-      const lease = await a.grantLease(200)
+      const lease = await a.grantLease(600)
       await a.commit(
         [],
         [
@@ -202,7 +202,7 @@ export function storeConformance(name: string, open: () => Promise<Opened>): voi
       )
       const watch = follow(b, p)
       const started = Date.now()
-      while (Date.now() - started < 500) {
+      while (Date.now() - started < 1_000) {
         await lease.renew()
         await delay(40)
       }
