@@ -51,7 +51,7 @@ function wanderer(world: World, seed: number, ids: number, uniques: number): Asy
       await conn.query(`INSERT INTO ${table(shard)} VALUES (${id}, ${owner}, ${u ?? 'NULL'}, 'n${pick(9)}', ${pick(1000)})`)
       rows.set(id, { shard, owner, u })
       if (old !== undefined && old.shard !== shard) moves++
-      if (pick(20) === 0) await systemClock.sleep(1)
+      if (pick(3) === 0) await systemClock.sleep(1)
     }
     conn.destroy()
   })()
@@ -188,6 +188,7 @@ function wanderer2(world: World, seed: number): AsyncDisposable & { stop: () => 
       const from = pick(world.sourceRefs.length)
       const schema = world.sourceRefs[from]!.schema
       const row = (await conn.allText(`SELECT * FROM ${schema}.item WHERE id >= ${pick(300)} LIMIT 1`))[0]
+      await systemClock.sleep(1)
       if (row === undefined) continue
       await conn.query(`DELETE FROM ${schema}.item WHERE id = ${row.id}`)
       const owner = pick(50)
