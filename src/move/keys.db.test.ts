@@ -112,8 +112,8 @@ for (const flavour of flavours()) {
     // 1 and 2 lie in the lower half by the hash vindex, 4 in the upper.
     await world.s.query('UPDATE child SET code = 4 WHERE id IN (1, 2)')
     const record = world.record(0)
-    const running = world.start(record)
-    await running.done
+    world.start(record)
+    await world.until('end of the copy', () => ['failed', 'running'].includes(world.state(record.uid) ?? ''))
     const { state, error } = world.reports.get(record.uid)!
     assert.deepEqual([state, error?.code], ['failed', 'SW-MOVE-036'], error?.what)
     assert.match(error?.what ?? '', /child .* fk .*parent .*: 1, 2$/)

@@ -10,7 +10,7 @@ import { ServerPairs } from '../../test/kit/server-pairs.ts'
 import { flavours } from '../../test/kit/servers.ts'
 import type { StreamRecord } from '../topology/records.ts'
 import { killAt } from './testkit/kill-at.ts'
-import { random, World } from './testkit/world.ts'
+import { itemTable, random, World } from './testkit/world.ts'
 
 const vindex = createVindex('hash', 'hash')
 
@@ -106,9 +106,20 @@ async function hasUniqueKey(world: World): Promise<boolean> {
 }
 
 for (const flavour of flavours()) {
-  test(`1.12, 1.6 on ${flavour}: unique keys of a merge wait for the rows of all sources; while two rows hold one value both stay, the streams go on and say so`, async () => {
-    await using world = await World.create({ flavour, sources: ['-80', '80-'], targets: ['-'] }, servers.of(flavour))
+  test(`1.1, 1.6, 1.12 on ${flavour}: unique keys of a merge wait for the rows of all sources; while two rows hold one value both stay, the streams go on and say so`, async () => {
+    const country = {
+      name: 'country',
+      shardKey: null,
+      ddl: 'CREATE TABLE country (code CHAR(2) NOT NULL PRIMARY KEY, name VARCHAR(20) NOT NULL)',
+    }
+    await using world = await World.create(
+      { flavour, sources: ['-80', '80-'], targets: ['-'], tables: [itemTable, country] },
+      servers.of(flavour),
+    )
     const where = shardOf(world)
+    // 1.1: a reference table is moved by the first source's stream alone, whatever the other copies hold.
+    await world.s.query(`INSERT INTO ${world.sourceRefs[0]!.schema}.country VALUES ('DE', 'first'), ('FR', 'first')`)
+    await world.s.query(`INSERT INTO ${world.sourceRefs[1]!.schema}.country VALUES ('IT', 'second'), ('XX', 'second')`)
     const ownerOf = (shard: number): number => Array.from({ length: 50 }, (_, owner) => owner).find((owner) => where(owner) === shard)!
     for (const [shard, { schema }] of world.sourceRefs.entries()) {
       const rows = Array.from(
@@ -126,12 +137,13 @@ for (const flavour of flavours()) {
     )
     assert.deepEqual([uids.map((uid) => world.state(uid)), await hasUniqueKey(world)], [['copying', 'copying'], false])
     await world.s.query(`UPDATE ${world.sourceRefs[1]!.schema}.item SET v = 5 WHERE u = 7000`)
+    await world.s.query(`UPDATE ${world.sourceRefs[1]!.schema}.country SET name = 'changed'`)
     await world.drain(...uids)
-    assert.equal(await world.assertEqual(), 600)
+    assert.equal(await world.assertEqual(), 602)
     await world.s.query(`UPDATE ${world.sourceRefs[0]!.schema}.item SET u = 7001 WHERE u = 7000`)
     await world.untilRunning(...uids)
     await world.drain(...uids)
-    assert.equal(await world.assertEqual(), 600)
+    assert.equal(await world.assertEqual(), 602)
     assert.ok(await hasUniqueKey(world), 'built')
     for (const one of running) await one.stop()
   })

@@ -3,9 +3,10 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { ingestMutations } from './ingest.ts'
+import { moveMutations } from './move.ts'
 import { switchMutations } from './switch.ts'
 
-const mutations = [...switchMutations, ...ingestMutations]
+const mutations = [...switchMutations, ...ingestMutations, ...moveMutations]
 
 const root = join(import.meta.dirname, '..', '..')
 const read = (file: string): string => readFileSync(join(root, file), 'utf8')
@@ -23,7 +24,7 @@ test('what a mutation takes out of the code stands there exactly once, and its t
 })
 
 test('what the pages of rules mark as tried by mutation is in the table, and the other way round', () => {
-  const rows = ['switch-rules.md', 'failure-lore.md'].flatMap((page) =>
+  const rows = ['switch-rules.md', 'movement-rules.md', 'failure-lore.md'].flatMap((page) =>
     [...read(join('docs', page)).matchAll(/^\|.*?\|([^|]*\|)? `([^`]+\.ts)`: (.+?)( †)? \|$/gm)].map(
       ([, , file = '', name = '', mark]) => ({
         at: `${file}: ${name}`,

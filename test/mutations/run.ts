@@ -13,9 +13,10 @@ import { parseArgs } from 'node:util'
 import { namePattern } from './mutation.ts'
 import type { Mutation } from './mutation.ts'
 import { ingestMutations } from './ingest.ts'
+import { moveMutations } from './move.ts'
 import { switchMutations } from './switch.ts'
 
-const mutations = [...switchMutations, ...ingestMutations]
+const mutations = [...switchMutations, ...ingestMutations, ...moveMutations]
 
 const root = join(import.meta.dirname, '..', '..')
 const limitMs = 180_000

@@ -1,0 +1,58 @@
+/** PROTOCOLS 1.9: what an XA transaction changed, kept and given out. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { TablePlan } from './table-plan.ts'
+import type { TailConsumerOptions } from './tail-consumer-options.ts'
+import { TouchedKeys } from './touched.ts'
+import { XaGroup } from './xa-group.ts'
+import type { AddressedChange, XaStore } from './xa.ts'
+
+const table = { name: 't' } as unknown as TablePlan
+const change = (key: string): AddressedChange => ({ target: 0, change: { table, key, row: `(${key})`, images: null } })
+const place = { at: { marker: 9, groups: 1 }, text: 'there', markersBefore: true }
+
+function world(kept: readonly AddressedChange[] | null): { group: XaGroup; touched: TouchedKeys<TablePlan>; parts: number[] } {
+  const parts: number[] = []
+  const xa: XaStore = {
+    prepare: async (_, __, part) => void parts.push(part),
+    commit: async () => kept,
+    parts: async function* () {},
+    rollback: async () => undefined,
+    forget: async () => undefined,
+  }
+  const touched = new TouchedKeys<TablePlan>()
+  const options = {
+    xa,
+    touched,
+    copying: new Set([table]),
+    partBytesMax: 100,
+    targets: [],
+    startsAfter: [],
+    beforeFirstMarker: null,
+    sourceName: 's',
+  }
+  return { group: new XaGroup(options as unknown as TailConsumerOptions), touched, parts }
+}
+
+test('1.9: keys of an XA transaction count as touched for every chunk, whenever its low marker was', async () => {
+  const { group, touched } = world([change('7')])
+  const before = touched.begin()
+  touched.begin()
+  const after = touched.begin()
+  assert.deepEqual(await group.committed('x', place, new AbortController().signal), [change('7')])
+  for (const generation of [before, after]) assert.ok(touched.setsSince(table, generation).some((set) => set.has('7')))
+  assert.equal(group.rowChanges, 1)
+})
+
+test('1.9: parts of one transaction are numbered, those of the next begin anew; one whose rows were never read stops the stream behind its first marker', async () => {
+  const { group, parts } = world(null)
+  for (const xid of ['a', 'b']) {
+    group.begin(xid)
+    await group.keep(xid, [])
+    await group.keep(xid, [])
+    assert.ok(group.inParts)
+    group.end()
+  }
+  assert.deepEqual(parts, [0, 1, 0, 1])
+  await assert.rejects(group.committed('c', place, new AbortController().signal), { code: 'SW-MOVE-020' })
+})
