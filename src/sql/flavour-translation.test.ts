@@ -12,6 +12,11 @@ test('MySQL to MariaDB: invisible columns and keys stay invisible', () => {
   assert.match(text, /`a` int DEFAULT '5' INVISIBLE,\n {2}KEY `k` \(`a`\) IGNORED\n/)
 })
 
+test('MySQL to MariaDB: a geomcollection is what MariaDB calls a geometrycollection, and only as a type', () => {
+  const text = translated("`geomcollection` geomcollection NOT NULL COMMENT 'geomcollection',\n  `a` geomcollection", 'mysql', 'mariadb')
+  assert.match(text, /`geomcollection` geometrycollection NOT NULL COMMENT 'geomcollection',\n {2}`a` geometrycollection\n/)
+})
+
 test('MariaDB to MySQL: expressions as defaults get parentheses, all else stays', () => {
   const text = translated(
     "`a` varchar(9) DEFAULT concat('d',1 + 1) COMMENT 'DEFAULT uuid()',\n  `b` timestamp DEFAULT current_timestamp() ON UPDATE current_timestamp(),\n" +

@@ -3,7 +3,7 @@
  * is refused beforehand, by column (move/cross-flavour.ts).
  *
  * MySQL → MariaDB: its executable comments of versions 5.7 to 9.9 are plain comments to MariaDB, so INVISIBLE columns and keys would lose it; a key's
- * INVISIBLE is IGNORED there. MariaDB → MySQL: a default that is an expression needs parentheses; IGNORED is INVISIBLE.
+ * INVISIBLE is IGNORED there, a geomcollection is a geometrycollection. MariaDB → MySQL: a default that is an expression needs parentheses; IGNORED is INVISIBLE.
  */
 import { Lexer, Kind, tokenEnd, tokenStart } from './lexer.ts'
 import { parseQuery } from './select.ts'
@@ -18,9 +18,13 @@ export function translateDefinition(definition: TableDefinition, from: Definitio
   return { ...definition, elements: definition.elements.map((element) => ({ ...element, text: translate(element) })) }
 }
 
+/** What MySQL calls it since 8.0, as a column's type: behind its name. */
+const mysqlCollection = /^(`(?:[^`]|``)*` )geomcollection\b/i
+
 function toMariadb(element: TableElement): string {
   const { text } = element
-  if (element.kind === 'column') return text.replace(/\/\*!80023 INVISIBLE \*\//, 'INVISIBLE')
+  if (element.kind === 'column')
+    return text.replace(/\/\*!80023 INVISIBLE \*\//, 'INVISIBLE').replace(mysqlCollection, '$1geometrycollection')
   if (element.kind === 'key') return text.replace(/\/\*!80000 INVISIBLE \*\//, 'IGNORED')
   return text
 }
