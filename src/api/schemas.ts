@@ -296,9 +296,10 @@ export const VdiffView = z.object({
       extra: z.number(),
       misplaced: z.number(),
       different: z.number(),
+      orphans: z.number().optional(),
       samples: z.array(
         z.object({
-          kind: z.enum(['missing', 'extra', 'misplaced', 'different']),
+          kind: z.enum(['missing', 'extra', 'misplaced', 'different', 'orphan']),
           key: z.string(),
           shard: z.string(),
           columns: z.array(z.string()),

@@ -80,7 +80,9 @@ export function streamLine(stream: StreamView): string {
 }
 
 function vdiffLine(vdiff: NonNullable<WorkflowView['vdiff']>): string {
-  const found = vdiff.tables.filter((t) => t.missing + t.extra + t.misplaced + t.different > 0 || (t.last?.found ?? 0) > 0)
+  const found = vdiff.tables.filter(
+    (t) => t.missing + t.extra + t.misplaced + t.different + (t.orphans ?? 0) > 0 || (t.last?.found ?? 0) > 0,
+  )
   const pass = vdiff.pass === null ? '' : `, pass ${vdiff.pass}`
   const differ = found.length === 0 ? '' : `; differences in ${found.map(({ name }) => name).join(', ')}`
   return `  vdiff ${vdiff.state}${pass}: ${count(vdiff.rowsCompared)} rows compared${differ}`

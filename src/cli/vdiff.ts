@@ -118,6 +118,9 @@ export function vdiffLines(vdiff: VdiffView): string[] {
     String(t.different),
     t.last === undefined ? '' : `${count(t.last.rowsCompared)} rows, ${t.last.found} found`,
   ])
+  const orphans = vdiff.tables
+    .filter((t) => (t.orphans ?? 0) > 0)
+    .map((t) => `  ${t.name}: ${t.orphans} rows whose other row of a foreign key stands on another shard`)
   const samples = vdiff.tables.flatMap((t) =>
     t.samples.map((s) => `  ${t.name} ${s.kind}: key ${s.key} on ${s.shard}${s.columns.length === 0 ? '' : ` (${s.columns.join(', ')})`}`),
   )
@@ -135,6 +138,7 @@ export function vdiffLines(vdiff: VdiffView): string[] {
       ['table', 'state', 'rows', 'missing', 'extra', 'misplaced', 'different', ...(vdiff.pass === null ? [] : ['pass before'])],
       rows,
     ),
+    ...orphans,
     ...samples,
   ]
 }

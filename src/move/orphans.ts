@@ -1,5 +1,5 @@
 /**
- * Foreign keys of a target, verified when its copy is done (PROTOCOLS 1.11): appliers write with foreign key checks off, so a server says nothing when a row arrives whose
+ * Foreign keys of a target, verified when its copy is done (PROTOCOLS 1.11; those of rows written since: `verify/orphan-rows.ts`): appliers write with foreign key checks off, so a server says nothing when a row arrives whose
  * other row does not. That happens where the two have shard keys that lie in different shards; a server would refuse the next such row once it takes clients' writes.
  *
  * Asked while all writers of the target stand at a boundary, and each stream asks for its own rows: those count whose row and whose other row both stand on its source. So rows
@@ -10,8 +10,8 @@ import type { Connection } from '../mysql/connection.ts'
 import { quoteIdentifier, quoteQualified, quoteString } from '../sql/quote.ts'
 import { moveErrors } from './errors.ts'
 
-type ForeignKey = { name: string; table: string; referenced: string; columns: string[]; referencedColumns: string[] }
-type Side = { conn: Connection; schema: string }
+export type ForeignKey = { name: string; table: string; referenced: string; columns: string[]; referencedColumns: string[] }
+export type Side = { conn: Connection; schema: string }
 
 export type Orphans = { key: ForeignKey; rows: readonly string[]; more: boolean }
 
@@ -42,20 +42,31 @@ export class OrphanCheck {
 export async function findOrphans(target: Side, source: Side, keys: ReadonlyMap<string, readonly string[]>): Promise<Orphans | null> {
   for (const key of await foreignKeys(target)) {
     const columns = keys.get(key.table)
-    if (columns === undefined || !keys.has(key.referenced)) continue
-    for (let after: string | null = null; ;) {
-      const here = await referring(target, key, columns, 'IS NULL', after === null ? '' : `AND ${place(columns)} > ${quoteString(after)}`)
-      if (here.length === 0) break
-      const rows = await referring(source, key, columns, 'IS NOT NULL', `AND ${place(columns)} IN (${here.map(quoteString).join()})`)
-      if (rows.length > 0) return { key, rows: rows.map(readable), more: here.length === pageRows }
-      after = here.at(-1) ?? null
-      if (here.length < pageRows) break
-    }
+    const found = columns === undefined || !keys.has(key.referenced) ? null : await orphansBy(key, columns, target, source)
+    if (found !== null) return { key, ...found }
   }
   return null
 }
 
-async function foreignKeys({ conn, schema }: Side): Promise<ForeignKey[]> {
+/** Rows of the target that have no other row by this key, though they do on the source: a thousand of them at most. */
+export async function orphansBy(
+  key: ForeignKey,
+  columns: readonly string[],
+  target: Side,
+  source: Side,
+): Promise<Omit<Orphans, 'key'> | null> {
+  for (let after: string | null = null; ;) {
+    const here = await referring(target, key, columns, 'IS NULL', after === null ? '' : `AND ${place(columns)} > ${quoteString(after)}`)
+    if (here.length === 0) return null
+    const rows = await referring(source, key, columns, 'IS NOT NULL', `AND ${place(columns)} IN (${here.map(quoteString).join()})`)
+    if (rows.length > 0) return { rows: rows.map(readable), more: here.length === pageRows }
+    if (here.length < pageRows) return null
+    after = here.at(-1) ?? null
+  }
+}
+
+/** Those within the schema. */
+export async function foreignKeys({ conn, schema }: Side): Promise<ForeignKey[]> {
   const rows = await conn.allText(
     `SELECT TABLE_NAME AS t, CONSTRAINT_NAME AS name, COLUMN_NAME AS c, REFERENCED_TABLE_NAME AS rt, REFERENCED_COLUMN_NAME AS rc FROM information_schema.KEY_COLUMN_USAGE
     WHERE TABLE_SCHEMA = ${quoteString(schema)} AND REFERENCED_TABLE_SCHEMA = ${quoteString(schema)} ORDER BY TABLE_NAME, CONSTRAINT_NAME, ORDINAL_POSITION`,

@@ -58,6 +58,11 @@ const cases: [string, VdiffReport[], { uncompared: string[]; differing: [string,
     { uncompared: [], differing: [['a', 'always']] },
   ],
   [
+    'rows that a foreign key does not meet block like any difference',
+    [report('1', 10, [table('a', 0, { orphans: 2 }), table('b', 0)])],
+    { uncompared: [], differing: [['a', '1']] },
+  ],
+  [
     'continuous: found in mid-pass blocks at once',
     [continuous(50, [table('a', 1, { state: 'running', last: last(30, 0) }), table('b', 0)])],
     { uncompared: [], differing: [['a', 'always']] },

@@ -38,6 +38,6 @@ function saidOf(report: VdiffReport): Said[] {
   return report.restricted === true ? said.filter(({ found }) => found > 0) : said
 }
 
-function foundIn({ missing, extra, misplaced, different }: VdiffTable): number {
-  return missing + extra + misplaced + different
+function foundIn({ missing, extra, misplaced, different, orphans = 0 }: VdiffTable): number {
+  return missing + extra + misplaced + different + orphans
 }

@@ -290,8 +290,10 @@ export type VdiffTable = {
   extra: number
   misplaced: number
   different: number
+  /** Rows of a target whose other row of a foreign key stands on another shard. */
+  orphans?: number
   /** At most 20 of each table: kind, key as text, shards, differing columns. */
-  samples: { kind: 'missing' | 'extra' | 'misplaced' | 'different'; key: string; shard: string; columns: string[] }[]
+  samples: { kind: 'missing' | 'extra' | 'misplaced' | 'different' | 'orphan'; key: string; shard: string; columns: string[] }[]
   /** What the pass before found of it, where there are passes. */
   last?: { startedAtMs: number; rowsCompared: number; found: number }
 }

@@ -26,7 +26,7 @@ export function nextPass(report: VdiffReport, nowMs: number): VdiffReport {
     waiting: null,
     groups: (report.groups ?? []).map(({ name }) => ({ name, rowsCompared: 0, rowsEstimated: 0, found: 0 })),
     tables: report.tables.map((table) => {
-      const { repaired: _, ...empty } = newTally()
+      const { repaired: _, orphans: __, ...empty } = newTally()
       const last = { startedAtMs: pass.startedAtMs, rowsCompared: table.rowsCompared, found: differences(table) }
       return { ...empty, name: table.name, state: 'pending', last }
     }),
@@ -66,7 +66,7 @@ export class VdiffProgress {
       this.#tables.set(name, {
         name,
         state,
-        tally: { ...counts, samples: [...counts.samples], repaired: 0 },
+        tally: { ...counts, orphans: counts.orphans ?? 0, samples: [...counts.samples], repaired: 0 },
         estimated: 0,
         units: new Set(),
         last,
@@ -178,10 +178,11 @@ export class VdiffProgress {
       rowsEstimated,
       rowsPerSecond: rate,
       etaMs: this.ended || left === 0 ? 0 : rate === null || rate === 0 ? null : Math.round((left * 1000) / rate),
-      tables: tables.map(({ name, state, last, tally: { repaired: _, ...counts } }) => ({
+      tables: tables.map(({ name, state, last, tally: { repaired: _, orphans, ...counts } }) => ({
         name,
         state,
         ...counts,
+        ...(orphans === 0 ? {} : { orphans }),
         samples: [...counts.samples],
         ...(last === undefined ? {} : { last }),
       })),

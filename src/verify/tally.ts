@@ -4,10 +4,13 @@ import type { Finding } from './judge.ts'
 
 export const samplesMax = 20
 
-export type Tally = Pick<VdiffTable, 'rowsCompared' | 'missing' | 'extra' | 'misplaced' | 'different' | 'samples'> & { repaired: number }
+export type Tally = Pick<VdiffTable, 'rowsCompared' | 'missing' | 'extra' | 'misplaced' | 'different' | 'samples'> & {
+  orphans: number
+  repaired: number
+}
 
 export function newTally(): Tally {
-  return { rowsCompared: 0, missing: 0, extra: 0, misplaced: 0, different: 0, samples: [], repaired: 0 }
+  return { rowsCompared: 0, missing: 0, extra: 0, misplaced: 0, different: 0, orphans: 0, samples: [], repaired: 0 }
 }
 
 export function addFinding(tally: Tally, { kind, key, target, columns }: Finding, shards: readonly { readonly shard: string }[]): void {
@@ -22,12 +25,13 @@ export function addTally(into: Tally, from: Tally): void {
   into.extra += from.extra
   into.misplaced += from.misplaced
   into.different += from.different
+  into.orphans += from.orphans
   into.repaired += from.repaired
   for (const sample of from.samples) if (into.samples.length < samplesMax) into.samples.push(sample)
 }
 
-export function differences(tally: Pick<VdiffTable, 'missing' | 'extra' | 'misplaced' | 'different'>): number {
-  return tally.missing + tally.extra + tally.misplaced + tally.different
+export function differences(tally: Pick<VdiffTable, 'missing' | 'extra' | 'misplaced' | 'different' | 'orphans'>): number {
+  return tally.missing + tally.extra + tally.misplaced + tally.different + (tally.orphans ?? 0)
 }
 
 /** A key's literals as text: bytes that are no UTF-8 in hex. */

@@ -25,7 +25,9 @@ import { nextPass, VdiffProgress, type VdiffShape } from './progress.ts'
 import { TargetRepair } from './repair.ts'
 import { Reports } from './reports.ts'
 import { Sessions } from './sessions.ts'
+import { countOrphans } from './orphan-rows.ts'
 import { TableRun } from './table-run.ts'
+import { addTally } from './tally.ts'
 
 export type VdiffRunOptions = {
   store: Store
@@ -171,6 +173,7 @@ async function compareTables(options: VdiffRunOptions, progress: VdiffProgress, 
     for (let comparison = queue.shift(); comparison !== undefined; comparison = queue.shift()) {
       await compareTable({
         ...options,
+        moved: new Set(feeding.flatMap((stream) => stream.tables).map((table) => table.name)),
         comparison,
         sessions,
         reports,
@@ -196,6 +199,8 @@ async function compareTables(options: VdiffRunOptions, progress: VdiffProgress, 
 }
 
 type TableOptions = VdiffRunOptions & {
+  /** All that the workflow moves. */
+  moved: ReadonlySet<string>
   comparison: Comparison
   sessions: Sessions
   reports: Reports
@@ -213,6 +218,7 @@ async function compareTable(options: TableOptions): Promise<void> {
   if (cursor === 'done') return
   progress.begin(name)
   await using repair = record.repair ? new TargetRepair({ comparison, sessions, clock, signal }) : null
+  let orphans = cursor === 'start' ? await countOrphans(options) : null
   const run = new TableRun({
     comparison,
     sessions,
@@ -226,7 +232,12 @@ async function compareTable(options: TableOptions): Promise<void> {
     skipsLocked: await skipsLocked(sessions, comparison.group),
     stillServing: options.stillServing,
     mayLock: options.mayLock,
-    onChunk: (tally, to) => progress.passed(name, group, tally, to),
+    onChunk: (tally, to) => {
+      // Counted with the first chunk: what the cursor has passed holds them, once.
+      if (orphans !== null) addTally(tally, orphans)
+      orphans = null
+      progress.passed(name, group, tally, to)
+    },
     onWaiting: (what) => (progress.waiting = what),
   })
   await run.run()

@@ -10,7 +10,7 @@ export function Vdiff({ vdiff }: { vdiff: VdiffView }) {
   const running = vdiff.state === 'running'
   const share = vdiff.rowsEstimated <= 0 ? null : Math.min(vdiff.rowsCompared / vdiff.rowsEstimated, 0.999)
   const tookMs = vdiff.startedAtMs !== null && vdiff.endedAtMs !== null ? vdiff.endedAtMs - vdiff.startedAtMs : null
-  const differing = vdiff.tables.filter((table) => kinds.some((kind) => table[kind] > 0))
+  const differing = vdiff.tables.filter((table) => kinds.some((kind) => table[kind] > 0) || (table.orphans ?? 0) > 0)
   return (
     <section class="part" data-part="vdiff">
       <h4>
