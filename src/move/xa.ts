@@ -2,7 +2,7 @@
  * Rows of XA transactions between PREPARE and their outcome (PROTOCOLS 1.9): kept in a table of ours on each target, written before the target's
  * position can pass the PREPARE, removed after its position has passed the outcome.
  *
- * Why a crash loses nothing: `prepare` is stored and committed before the group's stamp exists, so a position past it implies the rows are there;
+ * Why a crash loses nothing: all of `prepare` is stored and committed before the group's stamp exists, so a position past it implies the rows are there;
  * storing again after a restart replaces equal rows. A leftover of an outcome that was applied is harmless: its xid is not committed again
  * unless prepared again, which replaces it.
  *
@@ -13,7 +13,7 @@
 import { quoteString } from '../sql/quote.ts'
 import { moveErrors } from './errors.ts'
 import type { Lane } from './lane.ts'
-import type { Change } from './pending.ts'
+import { changeBytes, type Change } from './pending.ts'
 import type { TablePlan } from './table-plan.ts'
 import { moveSchema } from './tables.ts'
 
@@ -24,16 +24,18 @@ export interface XaStore {
   prepare(xid: string, changes: readonly AddressedChange[], part: number): Promise<void>
   /** `large`: more than `bytesMax`, to be read by `parts`. Null: it was prepared before the stream's position. */
   commit(xid: string, bytesMax: number): Promise<readonly AddressedChange[] | 'large' | null>
-  /** What was kept of a transaction for one target, in order, no more of it in memory at once than came in one part. */
+  /** What was kept of a transaction for one target, in order, a few megabytes at a time. */
   parts(xid: string, target: number): AsyncIterable<readonly AddressedChange[]>
   rollback(xid: string): Promise<void>
   /** Removes what was committed before every target's stored position. `stored`: the least of their ordinals. */
   forget(stored: number, read: number): Promise<void>
 }
 
-/** A part is a text that ends in a line's end, which JSON never contains; a row of ours holds at most so much of it. */
+/** Changes are kept in documents that end in a line's end, which JSON never contains; a row of ours holds at most so much of one. */
 const pieceBytes = 1 << 20
-const endOfPart = 0x0a
+const endOfDocument = 0x0a
+/** Read at once: a part of a transaction that is applied in parts. */
+const yieldBytes = 4 << 20
 
 export type XaStoreOptions = {
   streamUid: string
@@ -61,26 +63,45 @@ export class TargetXaStore implements XaStore {
       this.#pieces = this.#options.targets.map(() => 0)
     }
     await Promise.all(
-      this.#options.targets.map(async ({ uid, lane }, number) => {
-        const own = changes
-          .filter(({ target }) => target === number)
-          .map(({ change }) => [change.table.name, change.key, change.row, change.images])
-        const text = Buffer.from(`${JSON.stringify(own)}\n`, 'utf8')
-        const statements = part > 0 ? [] : [Buffer.from(`DELETE FROM ${moveSchema}.move_xa WHERE ${this.#where(uid, xid)}`)]
-        let piece = this.#pieces[number] ?? 0
-        for (let at = 0; at < text.length; at += pieceBytes) {
-          const hex = text.subarray(at, at + pieceBytes).toString('hex')
-          statements.push(
-            Buffer.from(
-              `INSERT INTO ${moveSchema}.move_xa (stream_uid, target_uid, xid, part, workflow_uid, changes) VALUES (
-          ${quoteString(this.#options.streamUid)}, ${quoteString(uid)}, ${quoteString(xid)}, ${piece++}, ${quoteString(this.#options.workflowUid)}, x'${hex}')`,
-            ),
-          )
-        }
-        await lane.transaction(statements)
-        this.#pieces[number] = piece
-      }),
+      this.#options.targets.map((_, number) =>
+        this.#store(
+          xid,
+          part,
+          number,
+          changes.filter(({ target }) => target === number),
+        ),
+      ),
     )
+  }
+
+  /** A document at a time, in transactions of their own: nothing rests on their being one, and rows of megabytes are in memory as text once. */
+  async #store(xid: string, part: number, number: number, changes: readonly AddressedChange[]): Promise<void> {
+    const { targets, streamUid, workflowUid } = this.#options
+    const on = targets[number]
+    if (on === undefined) return
+    let statements = part > 0 ? [] : [`DELETE FROM ${moveSchema}.move_xa WHERE ${this.#where(on.uid, xid)}`]
+    const names = [streamUid, on.uid, xid].map(quoteString).join(', ')
+    for (let at = 0; part === 0 || at < changes.length;) {
+      const document: [string, string, string | null, readonly string[] | null][] = []
+      for (let bytes = 0; at < changes.length && bytes < pieceBytes; at++) {
+        const change = changes[at]?.change
+        if (change === undefined) break
+        document.push([change.table.name, change.key, change.row, change.images])
+        bytes += changeBytes(change)
+      }
+      const text = Buffer.from(`${JSON.stringify(document)}\n`, 'utf8')
+      for (let from = 0; from < text.length; from += pieceBytes) {
+        const piece = this.#pieces[number] ?? 0
+        const hex = text.toString('hex', from, Math.min(from + pieceBytes, text.length))
+        statements.push(
+          `INSERT INTO ${moveSchema}.move_xa (stream_uid, target_uid, xid, part, workflow_uid, changes) VALUES (${names}, ${piece}, ${quoteString(workflowUid)}, x'${hex}')`,
+        )
+        await on.lane.transaction(statements)
+        statements = []
+        this.#pieces[number] = piece + 1
+      }
+      if (at >= changes.length) return
+    }
   }
 
   async commit(xid: string, bytesMax: number): Promise<readonly AddressedChange[] | 'large' | null> {
@@ -107,13 +128,22 @@ export class TargetXaStore implements XaStore {
     const on = this.#options.targets[target]
     if (on === undefined) return
     let pieces: Buffer[] = []
+    let changes: AddressedChange[] = []
+    let bytesRead = 0
     for (let piece = 0; ; piece++) {
       const [row] = await on.lane.read(`SELECT changes FROM ${moveSchema}.move_xa WHERE ${this.#where(on.uid, xid)} AND part = ${piece}`)
       const bytes = row?.changes ?? null
       if (bytes !== null) pieces.push(bytes)
-      if (pieces.length > 0 && (bytes === null || bytes.at(-1) === endOfPart)) {
-        yield this.#parse(Buffer.concat(pieces), target)
+      if (pieces.length > 0 && (bytes === null || bytes.at(-1) === endOfDocument)) {
+        const text = Buffer.concat(pieces)
+        changes.push(...this.#parse(text, target))
+        bytesRead += text.length
         pieces = []
+      }
+      if (changes.length > 0 && (bytes === null || bytesRead >= yieldBytes)) {
+        yield changes
+        changes = []
+        bytesRead = 0
       }
       if (bytes === null) return
     }
