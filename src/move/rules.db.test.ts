@@ -223,6 +223,28 @@ for (const flavour of flavours()) {
     await running.stop()
   })
 
+  test(`1.9, 1.4 on ${flavour}: rows that an XA transaction changed and that were read meanwhile are not lost when it is rolled back`, async () => {
+    await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] }, on())
+    await fill(world, 0, 200, 200)
+    const record = world.record(0)
+    const failpoints = holdAt('copy.afterRead')
+    const running = world.start(record, { failpoints, config: { chunkBytes: 1 << 20 } })
+    await failpoints.held
+    const conn = await connect({ ...world.source.config, database: world.sourceRefs[0]!.schema })
+    const xid = `'${world.prefix}back'`
+    for (const sql of [`XA START ${xid}`, 'UPDATE item SET v = v + 1, id = id + 1000 WHERE id < 50', `XA END ${xid}`, `XA PREPARE ${xid}`])
+      await conn.query(sql)
+    // The tail has come past the PREPARE before the chunk lands.
+    await world.drain(record.uid)
+    failpoints.letGo()
+    await world.untilRunning(record.uid)
+    await conn.query(`XA ROLLBACK ${xid}`)
+    await world.drain(record.uid)
+    assert.equal(await world.assertEqual(), 200)
+    conn.destroy()
+    await running.stop()
+  })
+
   test(`1.9, 1.5 on ${flavour}: an XA transaction above the memory budget is kept in parts and applied in parts, killed among them, in one phase too`, async () => {
     await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] }, on())
     await fill(world, 0, 300, 300)

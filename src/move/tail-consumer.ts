@@ -148,10 +148,10 @@ export class TailConsumer {
       group = []
     } else if (event.kind === 'xaCommit') {
       group = await this.#xaCommitted(event.xid, at, signal)
-    } else if (event.kind === 'commit' && this.#xa.xid !== null && this.#xa.inParts) {
-      // In one phase, with parts of it kept already.
-      await this.#xa.keep(this.#xa.xid, group)
-      group = await this.#xaCommitted(this.#xa.xid, at, signal)
+    } else if (event.kind === 'commit' && this.#xa.xid !== null) {
+      // In one phase, perhaps with parts of it kept already.
+      if (this.#xa.inParts) await this.#xa.keep(this.#xa.xid, group)
+      group = this.#xa.inParts ? await this.#xaCommitted(this.#xa.xid, at, signal) : this.#xa.given(group)
     } else if (event.kind === 'xaRollback') {
       await this.#options.xa.rollback(event.xid)
       group = []
@@ -231,6 +231,8 @@ export class TailConsumer {
     this.#groupRows += event.length
     const { encoder, plan } = compiled
     const { before, after } = event
+    // Of an XA transaction at its commit: rolled back, the tail brings none of them, and a chunk that dropped them would have lost them.
+    const touches = compiled.copying && this.#xa.xid === null
     const { router, severalSources, targets, touched } = this.#options
     const afterTargets = after === null ? null : router.route(encoder, after)
     const unmoved = before !== null && after !== null && sameShardKeys(encoder, before, after)
@@ -243,7 +245,7 @@ export class TailConsumer {
         this.#ensure(encoder.bytesMaxOf(before, row, compiled.keyColumns))
         const end = encoder.encodeSome(before, row, compiled.keyColumns, this.#scratch, 0)
         oldKey = this.#scratch.toString('latin1', 0, end)
-        if (compiled.copying) touched.add(plan, oldKey)
+        if (touches) touched.add(plan, oldKey)
       }
       if (after !== null) {
         this.#ensure(encoder.bytesMax(after, row))
@@ -251,7 +253,7 @@ export class TailConsumer {
         newRow = this.#scratch.toString('latin1', 0, end - 1)
         newKey = this.#scratch.toString('latin1', 1, encoder.keyEnd)
         if (newKey === oldKey) newKey = oldKey
-        else if (compiled.copying) touched.add(plan, newKey)
+        else if (touches) touched.add(plan, newKey)
       }
       const unfit =
         plan.merged === null || before === null ? null : whyUnmergeable(plan.merged, encoder, before, after, row, oldKey, newKey)
