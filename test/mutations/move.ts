@@ -85,7 +85,7 @@ const copy: Mutation[] = [
   {
     rule: '1.4 both images of a change count as touched',
     file: 'src/move/tail-consumer.ts',
-    edits: [['        if (compiled.copying) touched.add(plan, oldKey)\n', '']],
+    edits: [['        if (touches) touched.add(plan, oldKey)\n', '']],
     ...split,
     fails: /./,
   },
@@ -179,6 +179,14 @@ const sources: Mutation[] = [
     fails: /./,
   },
   {
+    rule: '1.9, 1.4 and at the commit only: rolled back, the tail never brings them',
+    file: 'src/move/tail-consumer.ts',
+    edits: [['compiled.copying && this.#xa.xid === null', 'compiled.copying']],
+    test: 'src/move/rules.db.test.ts',
+    name: 'rows that an XA transaction changed and that were read meanwhile are not lost when it is rolled back',
+    fails: /missing/,
+  },
+  {
     rule: '1.9 rows of an XA transaction are kept over a restart until its outcome is applied everywhere',
     file: 'src/move/xa.ts',
     edits: [
@@ -198,9 +206,7 @@ const sources: Mutation[] = [
   {
     rule: '1.9, 1.5 one that commits in one phase gives what was kept of it',
     file: 'src/move/tail-consumer.ts',
-    edits: [
-      ["} else if (event.kind === 'commit' && this.#xa.xid !== null && this.#xa.inParts) {", '} else if (this.#xa.rowChanges < 0) {'],
-    ],
+    edits: [['      if (this.#xa.inParts) await this.#xa.keep(this.#xa.xid, group)\n', '']],
     ...xaParts,
     fails: /./,
     only: 'mysql',
