@@ -77,6 +77,15 @@ export function flavours(): LocalFlavour[] {
   return wanted === undefined ? known : known.filter((flavour) => wanted.includes(flavour))
 }
 
+/**
+ * For what no server decides, when the same is shown on the other flavour too: MariaDB, unless SHARDWRIGHT_TEST_FLAVOURS names those to run.
+ *
+ *     SHARDWRIGHT_TEST_FLAVOURS=mariadb,mysql npm test        everything on both
+ */
+export function mainFlavour(): LocalFlavour[] {
+  return process.env['SHARDWRIGHT_TEST_FLAVOURS'] === undefined ? flavours().slice(0, 1) : flavours()
+}
+
 /** A server of one's own; disposing of it removes it with its data. */
 export async function testServer(options: TestServerOptions = {}): Promise<TestServer> {
   const dir = join(processDir(), randomBytes(3).toString('hex'))

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { flavours } from '../../../test/kit/servers.ts'
+import { flavours, mainFlavour } from '../../../test/kit/servers.ts'
 import { systemClock } from '../../base/clock.ts'
 import { DDSketch } from '../../ingest/ddsketch.ts'
 import { keys } from '../../topology/keys.ts'
@@ -19,6 +19,8 @@ const wide = ['-40', '40-80', '80-c0', 'c0-'] as const
 
 for (const flavour of flavours())
   describe(`ladder, ${flavour}`, { timeout: 240_000 }, () => {
+    /** How consumers are aligned, paused and measured: no server has a part in it. */
+    const once = { skip: !mainFlavour().includes(flavour) && 'on one flavour' }
     let world: TwoBranches
     before(async () => {
       world = await TwoBranches.create({ flavour })
@@ -127,7 +129,7 @@ for (const flavour of flavours())
       assert.equal((await harmed('L1', harm, undo)).verdict, 'pass')
     })
 
-    test('quick looks go round: a wrong row of the oldest bucket is seen though the newest are compared each time', async () => {
+    test('quick looks go round: a wrong row of the oldest bucket is seen though the newest are compared each time', once, async () => {
       const sums = await world.rung('L2')
       const looks = Math.ceil(Number(sums.numbers['buckets']) / 2)
       assert.ok(looks >= 2, JSON.stringify(sums.numbers))
@@ -204,7 +206,7 @@ for (const flavour of flavours())
       assert.equal(evidence.verdict, 'unknown')
     })
 
-    test('L4: both branches stand at one vector while producers go on, and go on after', async () => {
+    test('L4: both branches stand at one vector while producers go on, and go on after', once, async () => {
       const stop = new AbortController()
       const producing = (async () => {
         while (!stop.signal.aborted) {
@@ -235,7 +237,7 @@ for (const flavour of flavours())
       await world.untilCaughtUp('main', 'wide')
     })
 
-    test('L6 measures by pause and drain; without producers it knows nothing', async () => {
+    test('L6 measures by pause and drain; without producers it knows nothing', once, async () => {
       const quiet = await world.rung('L6', { holdMs: 300, alignMsMax: 10_000 })
       assert.equal(quiet.verdict, 'unknown')
       const stop = new AbortController()
