@@ -17,15 +17,15 @@ const serversFile = join(projectDir, '.servers', 'servers.json')
  */
 export async function setup({ flavours = ['mariadb'], optional = [], quiet = false } = {}) {
   const say = (text) => quiet || console.error(`setup: ${text}`)
-  await installPackages(say)
+  const wanted = [...flavours, ...optional]
+  // All at once: they wait for three places of the network. What fails is told when the others are done.
+  const [packages, ...servers] = await Promise.allSettled([installPackages(say), ...wanted.map((flavour) => provideServer(flavour, say))])
+  if (packages.status === 'rejected') throw packages.reason
   const missing = []
-  for (const flavour of [...flavours, ...optional]) {
-    try {
-      await provideServer(flavour, say)
-    } catch (problem) {
-      if (!optional.includes(flavour)) throw problem
-      missing.push({ flavour, problem })
-    }
+  for (const [i, server] of servers.entries()) {
+    if (server.status !== 'rejected') continue
+    if (i < flavours.length) throw server.reason
+    missing.push({ flavour: wanted[i], problem: server.reason })
   }
   return { node: runtime(), missing }
 }
