@@ -19,7 +19,7 @@ import type { AnnouncedDdl, TailConsumerOptions } from './tail-consumer-options.
 import { XaGroup } from './xa-group.ts'
 import type { AddressedChange } from './xa.ts'
 
-type Compiled = { encoder: RowEncoder; plan: TablePlan; keyColumns: readonly number[]; shardColumns: readonly number[]; copying: boolean }
+type Compiled = { encoder: RowEncoder; plan: TablePlan; keyColumns: readonly number[]; shardColumns: readonly number[] }
 
 export class TailConsumer {
   readonly #options: TailConsumerOptions
@@ -120,6 +120,12 @@ export class TailConsumer {
     return begin === null ? 'start' : `${begin.gtid} at ${begin.at.file}:${begin.at.offset}`
   }
 
+  /** Keys of both images, once they are committed: of what is rolled back or torn the tail brings nothing, and a chunk without them would lose rows (decision 018). */
+  #touch(committed: readonly AddressedChange[]): void {
+    const { copying, touched } = this.#options
+    for (const { change } of committed) if (copying.has(change.table)) touched.add(change.table, change.key)
+  }
+
   #where(plan: TablePlan): { table: string; source: string; at: string } {
     return { table: plan.name, source: this.#options.sourceName, at: this.#at() }
   }
@@ -148,10 +154,10 @@ export class TailConsumer {
       group = []
     } else if (event.kind === 'xaCommit') {
       group = await this.#xaCommitted(event.xid, at, signal)
-    } else if (event.kind === 'commit' && this.#xa.xid !== null) {
-      // In one phase, perhaps with parts of it kept already.
-      if (this.#xa.inParts) await this.#xa.keep(this.#xa.xid, group)
-      group = this.#xa.inParts ? await this.#xaCommitted(this.#xa.xid, at, signal) : this.#xa.given(group)
+    } else if (event.kind === 'commit' && this.#xa.xid !== null && this.#xa.inParts) {
+      // In one phase, with parts of it kept already.
+      await this.#xa.keep(this.#xa.xid, group)
+      group = await this.#xaCommitted(this.#xa.xid, at, signal)
     } else if (event.kind === 'xaRollback') {
       await this.#options.xa.rollback(event.xid)
       group = []
@@ -173,6 +179,7 @@ export class TailConsumer {
       if (compareCoordinates(at, going) <= 0 && (start === undefined || compareCoordinates(at, start) > 0))
         this.#redone[target] = (this.#redone[target] ?? 0) + 1
     }
+    this.#touch(group)
     for (const { target, change } of group) {
       const start = startsAfter[target]
       if (start !== undefined && compareCoordinates(at, start) <= 0) continue
@@ -231,9 +238,7 @@ export class TailConsumer {
     this.#groupRows += event.length
     const { encoder, plan } = compiled
     const { before, after } = event
-    // Of an XA transaction at its commit: rolled back, the tail brings none of them, and a chunk that dropped them would have lost them.
-    const touches = compiled.copying && this.#xa.xid === null
-    const { router, severalSources, targets, touched } = this.#options
+    const { router, severalSources, targets } = this.#options
     const afterTargets = after === null ? null : router.route(encoder, after)
     const unmoved = before !== null && after !== null && sameShardKeys(encoder, before, after)
     const beforeTargets = before === null ? null : unmoved ? afterTargets : router.route(encoder, before)
@@ -245,7 +250,6 @@ export class TailConsumer {
         this.#ensure(encoder.bytesMaxOf(before, row, compiled.keyColumns))
         const end = encoder.encodeSome(before, row, compiled.keyColumns, this.#scratch, 0)
         oldKey = this.#scratch.toString('latin1', 0, end)
-        if (touches) touched.add(plan, oldKey)
       }
       if (after !== null) {
         this.#ensure(encoder.bytesMax(after, row))
@@ -253,7 +257,6 @@ export class TailConsumer {
         newRow = this.#scratch.toString('latin1', 0, end - 1)
         newKey = this.#scratch.toString('latin1', 1, encoder.keyEnd)
         if (newKey === oldKey) newKey = oldKey
-        else if (touches) touched.add(plan, newKey)
       }
       const unfit =
         plan.merged === null || before === null ? null : whyUnmergeable(plan.merged, encoder, before, after, row, oldKey, newKey)
@@ -359,15 +362,11 @@ export class TailConsumer {
         difference: `${table.columns.length} columns instead of ${plan.definitions.length}`,
       })
     }
-    const { copying } = this.#options
     const compiled: Compiled = {
       encoder: new RowEncoder(plan, 'ordinal'),
       plan,
       keyColumns: plan.keyColumns.map((_, i) => i),
       shardColumns: plan.shardKey.map(({ index }) => index),
-      get copying(): boolean {
-        return copying.has(plan)
-      },
     }
     this.#compiled.set(table, compiled)
     return compiled
@@ -382,6 +381,7 @@ export class TailConsumer {
       this.#inParts = true
     }
     const group = this.#taken()
+    this.#touch(group)
     await Promise.all(
       targets.map(async (target, number) => {
         const start = startsAfter[number]

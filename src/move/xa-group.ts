@@ -50,14 +50,14 @@ export class XaGroup {
   async committed(xid: string, place: Place, signal: AbortSignal): Promise<AddressedChange[] | 'parts'> {
     const { xa, partBytesMax, targets, startsAfter } = this.#options
     const kept = (await xa.commit(xid, partBytesMax)) ?? (await this.#preparedBefore(xid, place))
-    if (kept !== 'large') return this.given(kept)
+    if (kept !== 'large') return this.#given(kept)
     await Promise.all(targets.map((target) => target.beginParts(signal)))
     await Promise.all(
       targets.map(async (target, number) => {
         const start = startsAfter[number]
         const passed = start !== undefined && compareCoordinates(place.at, start) <= 0
         for await (const part of xa.parts(xid, number)) {
-          const changes = this.given(part).map(({ change }) => change)
+          const changes = this.#given(part).map(({ change }) => change)
           if (!passed && changes.length > 0) await target.applyPart(changes, place.at)
         }
       }),
@@ -69,7 +69,7 @@ export class XaGroup {
    * Changes that are committed now. Only now do their keys count as touched: rolled back, the tail would never have brought their rows. And from the stream's start on,
    * since on MariaDB the marker proof does not hold for XA COMMIT.
    */
-  given(kept: readonly AddressedChange[]): AddressedChange[] {
+  #given(kept: readonly AddressedChange[]): AddressedChange[] {
     const { copying, touched } = this.#options
     for (const { change } of kept) if (copying.has(change.table)) touched.addForever(change.table, change.key)
     this.rowChanges += kept.length

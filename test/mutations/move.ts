@@ -85,7 +85,7 @@ const copy: Mutation[] = [
   {
     rule: '1.4 both images of a change count as touched',
     file: 'src/move/tail-consumer.ts',
-    edits: [['        if (touches) touched.add(plan, oldKey)\n', '']],
+    edits: [['if (copying.has(change.table)) touched.add', 'if (copying.has(change.table) && change.row !== null) touched.add']],
     ...split,
     fails: /./,
   },
@@ -181,7 +181,7 @@ const sources: Mutation[] = [
   {
     rule: '1.9, 1.4 and at the commit only: rolled back, the tail never brings them',
     file: 'src/move/tail-consumer.ts',
-    edits: [['compiled.copying && this.#xa.xid === null', 'compiled.copying']],
+    edits: [["    if (event.kind === 'xaPrepare') {\n", "    this.#touch(group)\n    if (event.kind === 'xaPrepare') {\n"]],
     test: 'src/move/rules.db.test.ts',
     name: 'rows that an XA transaction changed and that were read meanwhile are not lost when it is rolled back',
     fails: /missing/,
@@ -206,7 +206,7 @@ const sources: Mutation[] = [
   {
     rule: '1.9, 1.5 one that commits in one phase gives what was kept of it',
     file: 'src/move/tail-consumer.ts',
-    edits: [['      if (this.#xa.inParts) await this.#xa.keep(this.#xa.xid, group)\n', '']],
+    edits: [['      await this.#xa.keep(this.#xa.xid, group)\n', '']],
     ...xaParts,
     fails: /./,
     only: 'mysql',
