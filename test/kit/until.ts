@@ -18,7 +18,8 @@ export async function until<T>(
 ): Promise<T> {
   const deadline = systemClock.monotonicMs() + limitMs
   let last: unknown = null
-  for (;;) {
+  // What comes soon is seen soon; what takes long is not asked for all the time: most looks are requests to a process under test.
+  for (let pauseMs = 10; ; pauseMs = Math.min(pauseMs * 1.25, 100)) {
     try {
       const found = await look()
       if (found !== null && found !== undefined && found !== false) return found
@@ -33,6 +34,6 @@ export async function until<T>(
         { cause: last },
       )
     }
-    await systemClock.sleep(40)
+    await systemClock.sleep(pauseMs)
   }
 }
