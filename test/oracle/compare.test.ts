@@ -50,6 +50,11 @@ test('the oracle sees other values, orders, names, types, warnings and errors', 
   assert.equal(compareRows(plain, one, failed)?.what, 'error')
   assert.equal(compareRows(plain, failed, one)?.what, 'error')
   assert.equal(compareRows(plain, failed, failed), null)
+  // The decimals that a column says it has, whether shown or not; others, and other values, are seen.
+  const d = [column('a', 246, { decimals: 2 })]
+  assert.equal(compareRows(plain, rows(d, [['4'], ['1.5']]), rows(d, [['4.00'], ['1.50']])), null)
+  for (const other of ['4.01', '4.000', '40']) assert.equal(compareRows(plain, rows(d, [['4']]), rows(d, [[other]]))?.what, 'values')
+  assert.equal(compareRows(plain, rows(d, [['4']]), rows([column('a', 246, { decimals: 3 })], [['4']]))?.what, 'types')
 })
 
 test('… and other numbers of rows written', () => {

@@ -12,6 +12,7 @@ export type Difference = {
 }
 
 const real = new Set([4, 5])
+const newDecimal = 246
 const integers = new Set([1, 2, 3, 8, 9])
 const lengthless = new Set([15, 249, 250, 251, 252, 253, 254])
 
@@ -82,7 +83,7 @@ function printRow(row: RawRow, columns: readonly Column[], asked: Pick<Asked, 'f
     .map((cell, i) => {
       if (cell === null) return 'NULL'
       if (asked.folded.includes(i)) return 'text'
-      const text = cell.toString('latin1')
+      const text = inScale(cell.toString('latin1'), columns[i] as Column)
       // The order of adding shows in the last digits.
       if (real.has((columns[i] as Column).type)) return String(Number(Number(text).toPrecision(9)))
       // A list in no order is cut at its greatest length wherever that falls.
@@ -90,6 +91,16 @@ function printRow(row: RawRow, columns: readonly Column[], asked: Pick<Asked, 'f
       return JSON.stringify(asked.lists.includes(i) ? text.split(',').toSorted().join(',') : text)
     })
     .join(' | ')
+}
+
+/**
+ * MySQL shows a DECIMAL that an expression takes from an integer without its decimals (CASE … THEN 1.50 ELSE 4 END: 4), and with them where rows went through a temporary table: the plan's
+ * choice. What the column says of itself is compared with the types.
+ */
+function inScale(text: string, { type, decimals }: Column): string {
+  if (type !== newDecimal || decimals === 0 || decimals > 30) return text
+  const point = text.indexOf('.')
+  return point < 0 ? `${text}.${'0'.repeat(decimals)}` : text.padEnd(point + 1 + decimals, '0')
 }
 
 function firstDifference(x: readonly string[], y: readonly string[]): string {

@@ -1,4 +1,7 @@
-/** INSERT, UPDATE, DELETE and REPLACE whose effect is determined by the rows that stand in the tables. */
+/**
+ * INSERT, UPDATE, DELETE and REPLACE whose effect is determined by the rows that stand in the tables. Ids stay unique in their table: rows whose shard key may be changed (`mayMove`) are
+ * none that are inserted again with the key that they once had.
+ */
 import { comparison, isExact, type Ref } from './expressions.ts'
 import { mark } from './literal.ts'
 import type { Dice } from './random.ts'
@@ -6,6 +9,9 @@ import { type ColumnSpec, keyFor, type SchemaSpec, type TableSpec, valueFor } fr
 import { weights } from './weights.ts'
 
 export type Write = { readonly sql: string; readonly category: string; readonly tables: readonly string[] }
+
+const [movedModulus, moved, fixedId] = [3, 1, 0]
+const mayMove = `id % ${movedModulus} = ${moved}`
 
 export class Writes {
   readonly #schema: SchemaSpec
@@ -35,7 +41,7 @@ export class Writes {
   #remember(table: TableSpec, key: string, id: number): void {
     const list = this.#known.get(table.name) ?? []
     this.#known.set(table.name, list)
-    list.push({ key, id })
+    if (id % movedModulus !== moved) list.push({ key, id })
   }
 
   #row(table: TableSpec, key: string, id: number, columns: readonly ColumnSpec[]): string {
@@ -58,7 +64,7 @@ export class Writes {
       return this.#row(table, k, id, others)
     }
     const old = (): string => {
-      const known = dice.pick(this.#known.get(table.name) ?? [{ key: keyFor(table, dice), id: 0 }])
+      const known = dice.pick(this.#known.get(table.name) ?? [{ key: keyFor(table, dice), id: fixedId }])
       return this.#row(table, known.key, known.id, others)
     }
     const refs = table.columns.map((spec, i): Ref => ({ sql: spec.name, kind: spec.kind, spec, key: i === 0 }))
@@ -88,10 +94,14 @@ export class Writes {
       case 'insertIgnore':
         return made(`INSERT IGNORE INTO ${table.name} ${named} VALUES ${fresh()}, ${old()}, ${old()}`)
       case 'onDuplicate': {
-        const ints = table.columns.slice(2).filter(isPlainInt)
-        const column = dice.pick(ints)
+        const exact = table.columns.slice(2).filter((column) => column.kind !== 'float')
+        const becomes = (column: ColumnSpec): string => {
+          if (others.includes(column) && dice.chance(0.5)) return `VALUES(${column.name})`
+          return isPlainInt(column) && dice.chance(0.7) ? `${column.name} + 1` : mark(valueFor(column, dice))
+        }
+        const changes = dice.some(exact, 1 + dice.below(2)).map((column) => `${column.name} = ${becomes(column)}`)
         return made(
-          `INSERT INTO ${table.name} ${named} VALUES ${dice.chance(0.5) ? old() : `${fresh()}, ${old()}`} ON DUPLICATE KEY UPDATE ${column.name} = ${others.includes(column) && dice.chance(0.5) ? `VALUES(${column.name})` : `${column.name} + 1`}`,
+          `INSERT INTO ${table.name} ${named} VALUES ${dice.chance(0.5) ? old() : `${fresh()}, ${old()}`} ON DUPLICATE KEY UPDATE ${changes.join(', ')}`,
         )
       }
       case 'replace':
@@ -120,7 +130,7 @@ export class Writes {
           table.sharding === 'text' ? mark(keyFor(table, dice)) : dice.pick([mark(keyFor(table, dice)), `${key} + 1`, 'id % 24'])
         const also = dice.chance(0.4) ? `, ${set()}` : ''
         return made(
-          `UPDATE ${table.name} SET ${key} = ${moves}${also} WHERE ${dice.pick([byKey(), `id < ${mark(String(dice.below(12)))}`, where()])}${dice.chance(0.15) ? ` ORDER BY id LIMIT ${mark('2')}` : ''}`,
+          `UPDATE ${table.name} SET ${key} = ${moves}${also} WHERE ${dice.pick([byKey(), `id < ${mark(String(dice.below(12)))}`, where()])} AND ${mayMove}${dice.chance(0.15) ? ` ORDER BY id LIMIT ${mark('2')}` : ''}`,
         )
       }
       case 'updateJoin': {
