@@ -189,6 +189,35 @@ for (const flavour of flavours()) {
       await allFound()
     })
 
+    test('UPDATE and DELETE by rows of other tables of their shards: each row once, and none that an outer join does not find', async () => {
+      await c.query('INSERT INTO parcel VALUES (1, 501, 1), (1, 504, 4), (1, 505, 5), (2, 502, 2), (3, 503, 3)')
+      const changed = async (sql: string): Promise<string> => {
+        const result = await c.query(sql)
+        return result.kind === 'ok' ? `${result.affectedRows} ${result.info}` : ''
+      }
+      const three = '3 Rows matched: 3  Changed: 3  Warnings: 0'
+      assert.equal(await changed("UPDATE customer c JOIN parcel p ON p.user_id = c.id SET c.name = 'zoe' WHERE p.n > 1 OR p.n = 9"), three)
+      assert.deepEqual(await names(), ['zoe1', 'zoe2', 'zoe3'])
+      await changed("UPDATE parcel p LEFT JOIN customer c ON c.id = p.user_id AND c.n = 3 SET c.email = 'new@x'")
+      assert.deepEqual(await emails(), ['ann@x', 'bob@x', 'new@x'])
+      assert.equal(await changed('DELETE c FROM customer c LEFT JOIN parcel p ON p.user_id = c.id WHERE p.n IS NULL OR p.n = 2'), '2 ')
+      assert.deepEqual(
+        [await emails(), await names()],
+        [
+          ['ann@x', 'new@x'],
+          ['zoe1', 'zoe3'],
+        ],
+      )
+      assert.equal(await changed('DELETE p FROM parcel p JOIN customer c ON c.id = p.user_id WHERE p.n < c.n + 4'), '3 ')
+      assert.equal(await c.value('SELECT COUNT(*) FROM parcel_idx'), '2')
+      await fails(
+        c.query("UPDATE customer SET name = 'x' WHERE EXISTS (SELECT 1 FROM parcel p WHERE p.user_id = customer.id)"),
+        null,
+        /SW-GATE-100/,
+      )
+      await allFound()
+    })
+
     test('VEXPLAIN tells the steps without taking them', async () => {
       const steps = async (sql: string): Promise<string[]> =>
         (await c.allText(`VEXPLAIN ${sql}`)).map((row) => `${row['what']} [${row['shards']}] ${row['text']}`)

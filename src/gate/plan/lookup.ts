@@ -152,18 +152,30 @@ export function lookupChange(statement: Update | Delete, changed: readonly Bound
     columns,
     assigned,
     verb: statement.kind,
-    read: analysis.tables.length === 1 && statement.with === null ? readText(statement, table, columns, analysis) : null,
+    read: statement.with === null ? readText(statement, table, columns, analysis) : null,
   }
 }
 
-function readText(statement: Update | Delete, table: BoundTable, columns: readonly ColumnInfo[], analysis: Analysis): Piece[] {
+/**
+ * Reads and locks the rows that the statement will change on a shard. Null: what a subquery reads is not locked by that, so the statement might find others. In a join a
+ * row may come several times, and is one: by its unique key, which is told behind the columns that are asked for.
+ */
+function readText(statement: Update | Delete, table: BoundTable, columns: readonly ColumnInfo[], analysis: Analysis): Piece[] | null {
+  const joined = analysis.tables.length > 1
+  if (analysis.tables.some((one) => !analysis.scope.tables.includes(one))) return null
+  const unique = table.columns?.uniqueKeys[0]
+  if (joined && unique === undefined) return null
   const refs = statement.kind === 'update' ? statement.tables : statement.from
   const alias = quoteIdentifier(table.hasAlias ? table.alias : table.name)
   const { edits } = analysis
+  const names = [...columns.map((column) => column.name), ...(joined ? (unique ?? []) : [])]
+  const list = names.map((name) => `${alias}.${quoteIdentifier(name)}`).join(', ')
   return [
-    text(`SELECT ${columns.map((column) => `${alias}.${quoteIdentifier(column.name)}`).join(', ')} FROM `),
+    text(`SELECT ${joined ? 'DISTINCT ' : ''}${list} FROM `),
     ...compileSpan({ from: refs[0]?.span.from ?? 0, to: refs.at(-1)?.span.to ?? 0 }, edits),
-    ...(statement.where === null ? [] : [text(' WHERE '), ...compileSpan(statement.where.span, edits)]),
+    ...(statement.where === null ? [] : [text(' WHERE ('), ...compileSpan(statement.where.span, edits), text(')')]),
+    // An outer join that finds no row of the table changes none.
+    ...(joined ? [text(`${statement.where === null ? ' WHERE' : ' AND'} ${alias}.${quoteIdentifier(unique?.[0] ?? '')} IS NOT NULL`)] : []),
     ...[statement.orderBy, statement.limit].flatMap((clause) => (clause === null ? [] : compileSpan(clause.span, edits))),
     text(' FOR UPDATE'),
   ]
