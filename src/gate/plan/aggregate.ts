@@ -6,6 +6,7 @@
  * then on two shards. HAVING, ORDER BY and LIMIT are about finished groups: they are cut out of the shards' text and done at the gate.
  */
 import type { CallExpr, Expr } from '../../sql/ast.ts'
+import { walkExpr } from '../../sql/walk.ts'
 import { type Columns, type Key, type Ref, weightOf } from './columns.ts'
 import { exactness, familyOf } from './equality.ts'
 import { isAggregate, isMergeable } from './functions.ts'
@@ -28,6 +29,12 @@ export function aggregateMerge(columns: Columns): MergeTemplate {
       if (group.descending) throw new ScatterRefused('GROUP BY … DESC', 'it orders as well', 'write ORDER BY')
       const { expr, item } = named(group.expr, columns, 'column')
       if (hasAggregate(expr)) throw new ScatterRefused('GROUP BY an aggregate', 'no server takes it')
+      if (item === null && hasParameter(expr))
+        throw new ScatterRefused(
+          'GROUP BY an expression with a parameter',
+          'MySQL takes the same words for another expression where a parameter stands in them, so it can not be selected beside',
+          'select it and group by its alias',
+        )
       const key = columns.keyOf(expr, item, 'GROUP BY')
       if (key !== null) groupKeys.push(key)
     }
@@ -59,6 +66,16 @@ export function aggregateMerge(columns: Columns): MergeTemplate {
     keys: sort.map(({ key, descending }): SortKey => ({ column: columns.index(key.ref), compare: key.compare, descending })),
     ...limitOf(select),
   }
+}
+
+function hasParameter(expr: Expr): boolean {
+  let found = false
+  walkExpr(expr, {
+    expr(node) {
+      found ||= node.kind === 'parameter'
+    },
+  })
+  return found
 }
 
 /** DISTINCT over `*`: every visible column of its tables. */

@@ -194,6 +194,7 @@ test('aggregates and groups', () => {
     ['SELECT COUNT(*) + 1 FROM users', 'SW-GATE-100', /expression over an aggregate/],
     ['SELECT name, COUNT(*) FROM users GROUP BY name HAVING name > 5', 'SW-GATE-100', /HAVING/],
     ['SELECT name, MIN(name) m FROM users GROUP BY age HAVING m > 5', 'SW-GATE-100', /HAVING/],
+    ['SELECT COUNT(*) FROM users GROUP BY age + ?', 'SW-GATE-100', /parameter/],
     ['SELECT age FROM users GROUP BY age WITH ROLLUP', 'SW-GATE-100', /ROLLUP/],
     ['SELECT DISTINCT age FROM users GROUP BY id', 'SW-GATE-100', /DISTINCT/],
     ['SELECT DISTINCT * FROM users', 'SW-GATE-100', /DISTINCT/],
