@@ -11,6 +11,7 @@ export const UserLimits = z.strictObject({
   ms: limit,
   concurrent: limit,
   scatter: z.enum(['allowed', 'refused']).optional(),
+  multiStatements: z.enum(['allowed', 'refused']).optional(),
 })
 
 const settings = {

@@ -52,6 +52,7 @@ function settings(command: Command): Command {
     .option('--max-bytes <bytes>', "bytes of one answer (20M); 'none': no limit")
     .option('--max-time <duration>', "how long a statement may run (30s); 'none': no limit")
     .option('--max-concurrent <n>', "statements at once, at each gate; 'none': no limit")
+    .option('--multi-statements <allowed|refused>', 'several statements in one text, for libraries that ask for it; refused unless said')
     .option('--scatter <allowed|refused>', 'statements on every shard that have neither a shard key nor a LIMIT')
     .option('--format <format>', 'text | json')
 }
@@ -68,12 +69,14 @@ async function given(cli: CliContext, flags: Flags): Promise<AlterUser> {
   const [password, hash] = [await read('passwordFile'), await read('hashFile')]
   const plugin = oneOf(flags, 'plugin', '--plugin', ['any', 'caching_sha2_password', 'mysql_native_password'] as const)
   const scatter = oneOf(flags, 'scatter', '--scatter', ['allowed', 'refused'] as const)
+  const multiStatements = oneOf(flags, 'multiStatements', '--multi-statements', ['allowed', 'refused'] as const)
   const limits = {
     ...limit(flags, 'maxRows', '--max-rows', Number),
     ...limit(flags, 'maxBytes', '--max-bytes', parseBytes),
     ...limit(flags, 'maxTime', '--max-time', parseDuration),
     ...limit(flags, 'maxConcurrent', '--max-concurrent', Number),
     ...(scatter === undefined ? {} : { scatter }),
+    ...(multiStatements === undefined ? {} : { multiStatements }),
   }
   return {
     ...(password === undefined ? {} : { password }),
@@ -119,6 +122,7 @@ export function userLines(users: readonly UserView[]): string[] {
         ...(limits.ms == null ? [] : [`${limits.ms} ms`]),
         ...(limits.concurrent == null ? [] : [`${limits.concurrent} at once`]),
         ...(limits.scatter === 'refused' ? ['no unbounded scatter'] : []),
+        ...(limits.multiStatements === 'allowed' ? ['multi-statements'] : []),
       ].join(', ') || 'none',
       plugins.join(', '),
     ]),

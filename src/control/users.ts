@@ -101,6 +101,8 @@ function withLimits(had: UserLimits, given: NonNullable<AlterUser['limits']>): U
   }
   if (given.scatter === 'allowed') delete limits.scatter
   else if (given.scatter === 'refused') limits.scatter = 'refused'
+  if (given.multiStatements === 'refused') delete limits.multiStatements
+  else if (given.multiStatements === 'allowed') limits.multiStatements = 'allowed'
   return limits
 }
 

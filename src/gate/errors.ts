@@ -247,6 +247,20 @@ export const gateErrors = defineErrors('GATE', {
     why: '{reason}',
     fix: 'name the shard key in WHERE, or add a LIMIT; VEXPLAIN shows where it goes; or: shardwright user alter {user} --scatter allowed',
   },
+  greetedOtherwise: {
+    number: 36,
+    class: 'transient',
+    what: 'server {server} of {shard} describes columns otherwise than this client was told when it connected',
+    why: "the client wants MariaDB's extended metadata, which every server had then; this one has come since and does not have it",
+    fix: 'connect again: the gate offers what all servers have',
+  },
+  severalStatements: {
+    number: 37,
+    class: 'user',
+    what: 'several statements in one text, from “{near}” on: none of them was run',
+    why: '{reason}',
+    fix: '{fix}',
+  },
   singleMode: {
     number: 201,
     class: 'user',

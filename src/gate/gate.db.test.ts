@@ -13,40 +13,27 @@ import type { GateStats } from '../topology/records.ts'
 import { readRecord } from '../topology/typed.ts'
 import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
-import type { Gate } from './gate.ts'
-import { startMariadb, type TestServer } from './testkit/servers.ts'
-import { addKeyspace, addServer, addUser, MemoryStore, startGate } from './testkit/world.ts'
+import { gateOnServer, type GateOnServer } from './testkit/gate-on-server.ts'
 
 /** One unsharded keyspace through the gate, as clients of many kinds use it. */
 const run = promisify(execFile)
-let server: TestServer
+let world: GateOnServer
 let admin: Connection
-const store = new MemoryStore()
-let gate: Gate
 let port: number
 
 before(async () => {
-  server = await startMariadb()
-  admin = await server.admin()
-  await admin.query('CREATE DATABASE app CHARACTER SET utf8mb4')
-  await admin.query('CREATE DATABASE other_schema CHARACTER SET utf8mb4')
-  await admin.query('SET GLOBAL max_allowed_packet = 67108864')
-  await addServer(store, 's1', server.port)
-  await addUser(store, 'app', 'secret')
-  await addUser(store, 'nobody', '')
-  await addKeyspace(store, 'app', [{ name: '-', serverId: 's1', schema: 'app' }])
-  await addKeyspace(store, 'other', [{ name: '-', serverId: 's1', schema: 'other_schema' }])
-  ;({ gate, port } = await startGate(store, { backendConnectionsMax: 12 }))
+  world = await gateOnServer({
+    keyspaces: { app: 'app', other: 'other_schema' },
+    users: { nobody: { password: '' } },
+    config: { backendConnectionsMax: 12 },
+    settings: { 'max-allowed-packet': 67108864 },
+  })
+  ;({ admin, port } = world)
 })
 
-after(async () => {
-  await gate?.stop()
-  await admin?.close()
-  await server?.stop()
-})
+after(() => world?.stop())
 
-const client = (options: mysql.ConnectionOptions = {}): Promise<mysql.Connection> =>
-  mysql.createConnection({ host: '127.0.0.1', port, user: 'app', password: 'secret', database: 'app', ...options })
+const client = (options: mysql.ConnectionOptions = {}): Promise<mysql.Connection> => world.client('app', 'app', options)
 const failsWith = (promise: Promise<unknown>, errno: number): Promise<void> =>
   assert.rejects(promise, (e: { errno: number; message: string }) => {
     assert.equal(e.errno, errno, e.message)
@@ -135,7 +122,7 @@ test('a database is a keyspace, whatever its schema is called on the server', as
 })
 
 test('values of every type come through as from the server itself, as text and as prepared statements, on whichever connection', async () => {
-  const direct = await mysql.createConnection({ host: '127.0.0.1', port: server.port, user: 'root', database: 'app' })
+  const direct = await mysql.createConnection({ host: '127.0.0.1', port: world.serverPort, user: 'root', database: 'app' })
   const c = await client()
   await c.query(
     "CREATE TABLE types (id INT PRIMARY KEY AUTO_INCREMENT, a TINYINT, b BIGINT UNSIGNED, c DECIMAL(20,5), d DOUBLE, e DATE, f DATETIME(6), g TIME(3), h YEAR, i VARCHAR(50), j BLOB, k LONGTEXT, l BIT(9), m ENUM('x','y'), n FLOAT)",
@@ -461,7 +448,7 @@ test('figures are written each second', async () => {
   const c = await client()
   await c.query('SELECT 1')
   for (let i = 0; ; i++) {
-    const stats = await readRecord<GateStats>(store, keys.gateStats('gate-1'))
+    const stats = await readRecord<GateStats>(world.store, keys.gateStats('gate-1'))
     if (stats !== null && stats.value.sessions >= 1 && stats.value.statements > 100) break
     assert.ok(i < 200, JSON.stringify(stats?.value))
     await new Promise((resolve) => setTimeout(resolve, 20))

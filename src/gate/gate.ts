@@ -184,6 +184,7 @@ export class Gate {
       threadId: this.#threadId(),
       // The one that clients of that family always have; whoever prefers the other is asked for it.
       plugin: /mariadb/i.test(version) ? 'mysql_native_password' : 'caching_sha2_password',
+      extendedMetadata: /mariadb/i.test(version) && core.watch.view.extendedMetadata,
       packetBytesMax: core.config.packetBytesMax,
       authenticate: async (user, address) => {
         const pauseMs = this.#logins.pauseMs(user, address, core.clock.monotonicMs())

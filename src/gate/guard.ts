@@ -9,10 +9,22 @@ import type { UserLimits, UserRecord } from '../topology/records.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
 
+type Waiter = { readonly max: number; readonly turn: () => void }
+
 /** Statements of one user that run at this gate. */
 class Turns {
   running = 0
-  readonly waiting: (() => void)[] = []
+  readonly waiting: Waiter[] = []
+
+  /** One is over. Who waits is counted before it wakes: whoever comes in between finds its place taken. */
+  over(): void {
+    this.running--
+    for (let next = this.waiting[0]; next !== undefined && this.running < next.max; next = this.waiting[0]) {
+      this.running++
+      this.waiting.shift()
+      next.turn()
+    }
+  }
 }
 
 /** Of all users of a gate. */
@@ -64,6 +76,10 @@ export class Guard {
     return this.#limits?.scatter === 'refused'
   }
 
+  get allowsMultiStatements(): boolean {
+    return this.#limits?.multiStatements === 'allowed'
+  }
+
   exceeded(what: 'rows' | 'bytes'): Error {
     return gateErrors.tooManyRows({ user: this.#user, max: this.quota?.[what], what })
   }
@@ -89,15 +105,15 @@ export class Guard {
     const turns = this.#turns
     if (turns === null) return
     this.#turns = null
-    turns.running--
-    turns.waiting.shift()?.()
+    turns.over()
   }
 
   async #turn(max: number, inTransaction: boolean, signal: AbortSignal): Promise<void> {
     const turns = this.#core.turns.of(this.#user)
     const waitMs = this.#core.config.poolWaitMs
-    if (turns.running >= max && !inTransaction) {
-      const outcome = await waitFor(turns.waiting, waitMs, signal)
+    if (turns.running < max || inTransaction) turns.running++
+    else {
+      const outcome = await waitFor(turns.waiting, max, waitMs, signal)
       switch (outcome) {
         case 'turn':
           break
@@ -109,24 +125,24 @@ export class Guard {
           unreachable(outcome)
       }
     }
-    turns.running++
     this.#turns = turns
   }
 }
 
-function waitFor(queue: (() => void)[], waitMs: number, signal: AbortSignal): Promise<'turn' | 'ended' | 'late'> {
+/** 'turn': it is counted as running already. */
+function waitFor(queue: Waiter[], max: number, waitMs: number, signal: AbortSignal): Promise<'turn' | 'ended' | 'late'> {
   return new Promise((resolve) => {
     const done = (outcome: 'turn' | 'ended' | 'late'): void => {
       clearTimeout(timer)
       signal.removeEventListener('abort', ended)
-      const at = queue.indexOf(turn)
+      const at = queue.indexOf(waiter)
       if (at >= 0) queue.splice(at, 1)
       resolve(outcome)
     }
-    const turn = (): void => done('turn')
+    const waiter: Waiter = { max, turn: () => done('turn') }
     const ended = (): void => done('ended')
     const timer = setTimeout(() => done('late'), waitMs)
     signal.addEventListener('abort', ended, { once: true })
-    queue.push(turn)
+    queue.push(waiter)
   })
 }

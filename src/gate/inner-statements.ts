@@ -4,6 +4,7 @@ import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
 import type { RouteInputs } from './plan/plan.ts'
 import { routePlan } from './plan/route.ts'
+import { plainly } from './pools.ts'
 import { statementsBetween } from './settings.ts'
 import { lexStrictly } from './statement-text.ts'
 import { defaultMode } from '../sql/lexer.ts'
@@ -54,7 +55,7 @@ export async function routeInner(core: Core, name: string, sql: Buffer, signal: 
 
 /** A connection with the settings of such statements; give it back to its pool. Errors are those of connecting. */
 export async function innerConnection(core: Core, shard: ShardView): Promise<Backend> {
-  const backend = await core.pools.take(shard, false, signature)
+  const backend = await core.pools.take(shard, plainly, signature)
   const statements = statementsBetween(backend.signature, signature)
   try {
     for (const sql of statements) await backend.connection.query(sql)

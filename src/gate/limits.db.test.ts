@@ -1,40 +1,17 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import mysql from 'mysql2/promise'
+import type mysql from 'mysql2/promise'
 import { until } from '../../test/kit/until.ts'
-import type { Connection } from '../mysql/connection.ts'
 import { mergedQueries, type GateQueries } from '../topology/gate-queries.ts'
 import { keys } from '../topology/keys.ts'
 import type { UserLimits } from '../topology/records.ts'
 import { listRecords } from '../topology/typed.ts'
-import type { Gate } from './gate.ts'
-import { startMariadb, type TestServer } from './testkit/servers.ts'
-import { addKeyspace, addServer, addUser, MemoryStore, startGate } from './testkit/world.ts'
+import { gateOnServer, type GateOnServer } from './testkit/gate-on-server.ts'
 
 /** An unsharded keyspace and one of two shards, 5,000 rows each. */
-let server: TestServer
-let admin: Connection
-const store = new MemoryStore()
-let gate: Gate
-let port: number
+let world: GateOnServer
 
 before(async () => {
-  server = await startMariadb()
-  admin = await server.admin()
-  for (const schema of ['one', 'shop_80', 'shop_end']) {
-    await admin.query(`CREATE DATABASE ${schema}`)
-    await admin.query(`CREATE TABLE ${schema}.t (id BIGINT PRIMARY KEY, v VARCHAR(100))`)
-    await admin.query(`CREATE TABLE ${schema}.small (id BIGINT PRIMARY KEY, v INT)`)
-  }
-  await addServer(store, 's1', server.port)
-  await addKeyspace(store, 'one', [{ name: '-', serverId: 's1', schema: 'one' }])
-  const shards = [
-    { name: '-80', serverId: 's1', schema: 'shop_80' },
-    { name: '80-', serverId: 's1', schema: 'shop_end' },
-  ]
-  const byId = { column_vindexes: [{ column: 'id', name: 'hash' }] }
-  const vschema = { sharded: true, vindexes: { hash: { type: 'hash' } }, tables: { t: byId, small: { type: 'reference' } } }
-  await addKeyspace(store, 'shop', shards, { sharded: true, vschema })
   const users: Record<string, UserLimits> = {
     rows: { rows: 100 },
     bytes: { bytes: 20_000 },
@@ -42,24 +19,22 @@ before(async () => {
     single: { concurrent: 1 },
     bounded: { scatter: 'refused' },
   }
-  for (const [name, limits] of Object.entries(users)) await addUser(store, name, 'secret', { limits })
-  await addUser(store, 'free', 'secret')
-  ;({ gate, port } = await startGate(store, { queriesEveryMs: 100, slowMs: 50, poolWaitMs: 300 }))
-  const free = await client('free', 'shop')
+  world = await gateOnServer({
+    keyspaces: { one: 'one', shop: { t: 'by id', small: 'reference' } },
+    tables: ['t (id BIGINT PRIMARY KEY, v VARCHAR(100))', 'small (id BIGINT PRIMARY KEY, v INT)'],
+    users: Object.fromEntries(Object.entries(users).map(([name, limits]) => [name, { limits }])),
+    config: { queriesEveryMs: 100, slowMs: 50, poolWaitMs: 300 },
+  })
+  const free = await client('app', 'shop')
   const rows = Array.from({ length: 5000 }, (_, i) => [i, 'x'.repeat(90)])
   await free.query('INSERT INTO t VALUES ?', [rows])
   await free.query('INSERT INTO one.t VALUES ?', [rows])
   await free.end()
 })
 
-after(async () => {
-  await gate?.stop()
-  await admin?.close()
-  await server?.stop()
-})
+after(() => world?.stop())
 
-const client = (user: string, database: string): Promise<mysql.Connection> =>
-  mysql.createConnection({ host: '127.0.0.1', port, user, password: 'secret', database })
+const client = (user: string, database: string): Promise<mysql.Connection> => world.client(user, database)
 const failsWith = (promise: Promise<unknown>, errno: number, message = /./): Promise<void> =>
   assert.rejects(promise, (e: { errno: number; message: string }) => {
     assert.equal(e.errno, errno, e.message)
@@ -107,7 +82,7 @@ for (const database of ['one', 'shop']) {
     await until(
       'nothing to run any more',
       async () =>
-        (await admin.value(
+        (await world.admin.value(
           "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE '%SLEEP(0.01)%' AND ID <> CONNECTION_ID()",
         )) === '0',
     )
@@ -116,11 +91,11 @@ for (const database of ['one', 'shop']) {
 }
 
 test('statements beyond the limit of a user wait for their turn, and not for ever; a transaction does not wait', async () => {
-  const [a, b, free] = [await client('single', 'one'), await client('single', 'one'), await client('free', 'one')]
+  const [a, b, free] = [await client('single', 'one'), await client('single', 'one'), await client('app', 'one')]
   await b.query('BEGIN')
   await b.query("UPDATE t SET v = 'b' WHERE id = 20")
   const long = a.query('SELECT SLEEP(1)')
-  await until('it to run', () => [...gate.core.sessions.values()].some((s) => s.user === 'single' && s.doing.text.includes('SLEEP')))
+  await until('it to run', () => [...world.gate.core.sessions.values()].some((s) => s.user === 'single' && s.doing.text.includes('SLEEP')))
   await b.query("UPDATE t SET v = 'c' WHERE id = 21")
   await b.query('COMMIT')
   await failsWith(b.query('SELECT 1'), 1226, /limit/)
@@ -158,14 +133,14 @@ test('to whom unbounded scatter is refused: statements with a shard key, a LIMIT
 })
 
 test('gate queries: what was sent is counted by shape, in the topology within seconds', async () => {
-  const c = await client('free', 'shop')
+  const c = await client('app', 'shop')
   for (let i = 0; i < 5; i++) await c.query(`SELECT v AS counted FROM t WHERE id = ${i}`)
   for (let i = 0; i < 3; i++) await c.execute('SELECT COUNT(*) AS counted FROM t WHERE id > ?', [i])
   await c.query('SELECT nothing AS counted FROM t WHERE id = 1').catch(() => {})
   await c.query('SELECT SLEEP(0.1) AS counted FROM t WHERE id = 1')
   await c.end()
   const queries = await until('the record', async () => {
-    const records = await listRecords<GateQueries>(store, keys.allGateQueries)
+    const records = await listRecords<GateQueries>(world.store, keys.allGateQueries)
     const found = mergedQueries(records.map(({ value }) => value)).filter((q) => q.text.includes('counted'))
     return found.length >= 4 ? found : null
   })

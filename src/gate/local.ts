@@ -5,9 +5,7 @@ import type { Right, UserRecord } from '../topology/records.ts'
 import { everyKeyspace, isUnrestricted } from '../topology/user-rights.ts'
 import type { Core } from './core.ts'
 import type { LocalValue } from './passthrough.ts'
-import { integerColumn, rowsFrames, textColumn } from './replies.ts'
-
-type Form = 'text' | 'binary'
+import { integerColumn, rowsFrames, textColumn, type AnswerForm } from './replies.ts'
 
 export function localAnswer(
   question: { value: LocalValue; label: string },
@@ -18,33 +16,27 @@ export function localAnswer(
     keyspace: string
     affectedRows: bigint
     lastInsertId: bigint
-    status: number
-    form: Form
   },
+  as: AnswerForm,
 ): Buffer {
   switch (question.value) {
     case 'connection-id':
-      return rowsFrames([integerColumn(question.label)], [[String(session.threadId)]], session.status, session.form)
+      return rowsFrames([integerColumn(question.label)], [[String(session.threadId)]], as)
     case 'row-count':
-      return rowsFrames([integerColumn(question.label)], [[String(session.affectedRows)]], session.status, session.form)
+      return rowsFrames([integerColumn(question.label)], [[String(session.affectedRows)]], as)
     case 'last-insert-id':
-      return rowsFrames([integerColumn(question.label, true)], [[String(session.lastInsertId)]], session.status, session.form)
+      return rowsFrames([integerColumn(question.label, true)], [[String(session.lastInsertId)]], as)
     case 'user':
-      return rowsFrames([textColumn(question.label, 93)], [[`${session.user}@${session.host}`]], session.status, session.form)
+      return rowsFrames([textColumn(question.label, 93)], [[`${session.user}@${session.host}`]], as)
     case 'account':
-      return rowsFrames([textColumn(question.label, 93)], [[`${session.user}@%`]], session.status, session.form)
+      return rowsFrames([textColumn(question.label, 93)], [[`${session.user}@%`]], as)
     case 'database':
-      return rowsFrames(
-        [textColumn(question.label, 64)],
-        [[session.keyspace === '' ? null : session.keyspace]],
-        session.status,
-        session.form,
-      )
+      return rowsFrames([textColumn(question.label, 64)], [[session.keyspace === '' ? null : session.keyspace]], as)
   }
 }
 
 /** @param only sessions of this user; null: all */
-export function processList(core: Core, status: number, full: boolean, only: string | null, form: Form = 'text'): Buffer {
+export function processList(core: Core, full: boolean, only: string | null, as: AnswerForm): Buffer {
   const columns = [
     integerColumn('Id'),
     textColumn('User'),
@@ -70,7 +62,7 @@ export function processList(core: Core, status: number, full: boolean, only: str
       text === '' ? null : full ? text : text.slice(0, 100),
     ]
   })
-  return rowsFrames(columns, rows, status, form)
+  return rowsFrames(columns, rows, as)
 }
 
 /** As servers of either family describe it. */
@@ -81,20 +73,14 @@ function schemaColumn(name: string, mariadb: boolean): ColumnDefinition {
 }
 
 /** SHOW DATABASES: what a client may USE. */
-export function databases(
-  core: Core,
-  like: string | null,
-  status: number,
-  maySee: (keyspace: string) => boolean,
-  form: Form = 'text',
-): Buffer {
+export function databases(core: Core, like: string | null, maySee: (keyspace: string) => boolean, as: AnswerForm): Buffer {
   const keyspaces = [...core.watch.view.keyspaces.values()].filter((keyspace) => keyspace.role === 'primary' && maySee(keyspace.name))
   const names = ['information_schema', ...keyspaces.map((keyspace) => keyspace.name)]
     .filter((n) => like === null || matchesLike(n, like))
     .sort()
   const label = like === null ? 'Database' : `Database (${like})`
   const rows = names.map((n) => [n])
-  return rowsFrames([schemaColumn(label, /mariadb/i.test(core.serverVersion))], rows, status, form)
+  return rowsFrames([schemaColumn(label, /mariadb/i.test(core.serverVersion))], rows, as)
 }
 
 const privileges: Readonly<Record<Right, string>> = {
@@ -104,7 +90,7 @@ const privileges: Readonly<Record<Right, string>> = {
 }
 
 /** SHOW GRANTS: the session's own, in the server's words. */
-export function grants(user: UserRecord, status: number, form: Form = 'text'): Buffer {
+export function grants(user: UserRecord, as: AnswerForm): Buffer {
   const account = `\`${user.name.replaceAll('`', '``')}\`@\`%\``
   const on = (keyspace: string): string => (keyspace === everyKeyspace ? '*.*' : `\`${keyspace.replaceAll('`', '``')}\`.*`)
   const lines = isUnrestricted(user)
@@ -118,8 +104,7 @@ export function grants(user: UserRecord, status: number, form: Form = 'text'): B
   return rowsFrames(
     [textColumn(`Grants for ${user.name}@%`, 1024)],
     lines.map((line) => [line]),
-    status,
-    form,
+    as,
   )
 }
 

@@ -53,6 +53,31 @@ test('what the gate keeps or answers itself', () => {
   assert.equal(of('  -- nothing\n').kind, 'empty')
 })
 
+test('of what the gate answers itself, a form that it does not know is refused: nothing behind it is passed over', () => {
+  for (const sql of [
+    'BEGIN x',
+    'START TRANSACTION FOO',
+    'COMMIT 1',
+    'ROLLBACK AND BREAKFAST',
+    'USE a b',
+    'KILL QUERY ID 5',
+    'KILL USER app',
+    'KILL 1 2',
+    'UNLOCK TABLES x',
+    "SHOW DATABASES WHERE `Database` = 'a'",
+    'SHOW PROCESSLIST LIMIT 1',
+  ])
+    assert.equal(of(sql).kind, 'refuse', sql)
+  for (const sql of [
+    'BEGIN WORK',
+    'START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY',
+    'COMMIT WORK AND NO CHAIN NO RELEASE',
+    'KILL HARD QUERY 5',
+    'UNLOCK TABLE',
+  ])
+    assert.notEqual(of(sql).kind, 'refuse', sql)
+})
+
 function set(sql: string, before = new SessionSettings()): ReturnType<typeof effectOfSet> {
   const lexed = lexer.lex(Buffer.from(sql))
   const p = classify(lexed)

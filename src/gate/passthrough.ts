@@ -81,9 +81,11 @@ export function classify(lexed: Lexed): Passthrough {
   switch (verb) {
     case 'BEGIN':
       if (second === 'NOT') break
+      if (!words.only(1, ['WORK'])) return otherForm(verb)
       return { kind: 'begin', readOnly: null, snapshot: false }
     case 'START': {
       if (second !== 'TRANSACTION') break
+      if (!words.only(2, ['READ', 'ONLY', 'WRITE', 'WITH', 'CONSISTENT', 'SNAPSHOT', ','])) return otherForm('START TRANSACTION')
       const rest = words.text()
       return {
         kind: 'begin',
@@ -95,6 +97,7 @@ export function classify(lexed: Lexed): Passthrough {
     case 'ROLLBACK': {
       const rest = words.text()
       if (verb === 'ROLLBACK' && / TO /.test(rest)) break
+      if (!words.only(1, ['WORK', 'AND', 'NO', 'CHAIN', 'RELEASE'])) return otherForm(verb)
       return {
         kind: verb === 'COMMIT' ? 'commit' : 'rollback',
         chain: / CHAIN/.test(rest) && !/ NO CHAIN/.test(rest),
@@ -107,18 +110,26 @@ export function classify(lexed: Lexed): Passthrough {
     }
     case 'USE':
       // `USE insights@wide`: to the lexer, what is behind the name is a user variable.
+      if (lexed.count !== (words.raw(2).startsWith('@') ? 3 : 2)) return otherForm(verb)
       return { kind: 'use', keyspace: words.name(1) + (words.raw(2).startsWith('@') ? words.raw(2) : '') }
     case 'KILL': {
       const last = lexed.count - 1
       const hard = second === 'HARD' || second === 'SOFT' ? 2 : 1
+      const kinds = words.at(hard) === 'QUERY' || words.at(hard) === 'CONNECTION' ? 1 : 0
+      if (last !== hard + kinds || tokenKind(lexed, last) !== Kind.Integer) return otherForm(verb)
       return { kind: 'kill', what: words.at(hard) === 'QUERY' ? 'query' : 'connection', id: Number(words.raw(last)) }
     }
     case 'UNLOCK':
+      if (!words.only(1, ['TABLES', 'TABLE'])) return otherForm(verb)
       return { kind: 'unlock-tables' }
     case 'SHOW':
+      if ((second === 'DATABASES' || second === 'SCHEMAS') && lexed.count !== 2 && (lexed.count !== 4 || words.at(2) !== 'LIKE'))
+        return otherForm(`SHOW ${second}`)
       if (second === 'DATABASES' || second === 'SCHEMAS') return { kind: 'show', what: 'databases', like: words.like(), full: false }
-      if (second === 'PROCESSLIST' || (second === 'FULL' && words.at(2) === 'PROCESSLIST'))
+      if (second === 'PROCESSLIST' || (second === 'FULL' && words.at(2) === 'PROCESSLIST')) {
+        if (lexed.count > (second === 'FULL' ? 3 : 2)) return otherForm('SHOW PROCESSLIST')
         return { kind: 'show', what: 'processlist', like: null, full: second === 'FULL' }
+      }
       if (second === 'GRANTS' && (lexed.count === 2 || (words.at(2) === 'FOR' && words.at(3) === 'CURRENT_USER')))
         return { kind: 'show', what: 'grants', like: null, full: false }
       break
@@ -127,6 +138,16 @@ export function classify(lexed: Lexed): Passthrough {
   if (refusal !== undefined) return { kind: 'refuse', construct: verb, ...refusal }
   const local = localOf(words, lexed)
   return local ?? relayOf(words, lexed, verb, second)
+}
+
+/** The gate answers it itself, and what stands behind what it knows would be passed over. */
+function otherForm(construct: string): Passthrough {
+  return {
+    kind: 'refuse',
+    construct: `this form of ${construct}`,
+    reason: 'the gate answers it itself and does not know it',
+    fix: 'use a plainer form',
+  }
 }
 
 /** In others (DEFINER = CURRENT_USER, GRANT …) it is the server's to read. */
@@ -286,6 +307,12 @@ class Words {
   has(word: string): boolean {
     for (let i = 0; i < this.#lexed.count; i++) if (this.at(i) === word) return true
     return false
+  }
+
+  /** Whether nothing but these stands from a token on. */
+  only(from: number, known: readonly string[]): boolean {
+    for (let i = from; i < this.#lexed.count; i++) if (!known.includes(this.at(i))) return false
+    return true
   }
 
   name(i: number): string {

@@ -17,6 +17,18 @@ import { gateErrors } from './errors.ts'
 import type { ReplicaHealth } from './replica-health.ts'
 import type { ReplicaView, ShardView, View } from './view.ts'
 
+/** What a client and the gate agreed upon, and the gate and the servers must then too: whether rows found are counted or those changed; how columns are told. */
+export type Agreed = { readonly foundRows: boolean; readonly extendedMetadata: boolean }
+
+/** For statements of the gate's own. */
+export const plainly: Agreed = { foundRows: false, extendedMetadata: false }
+
+const sides = [0, 1, 2, 3] as const
+
+function sideOf({ foundRows, extendedMetadata }: Agreed): number {
+  return (foundRows ? 1 : 0) + (extendedMetadata ? 2 : 0)
+}
+
 /** Where a connection goes: the primary of a shard, or one of its replicas. */
 type Place = Pick<ShardView, 'server' | 'account'>
 
@@ -29,14 +41,14 @@ export class Pools {
   readonly #config: GateConfig
   readonly #clock: Clock
   readonly #health: Pick<ReplicaHealth, 'whyNot' | 'failed' | 'looked'>
-  /** Changed rows and found rows: agreed upon in the handshake. */
-  readonly #pools: readonly [Map<string, BackendPool>, Map<string, BackendPool>] = [new Map(), new Map()]
+  /** By what was agreed upon in the handshake. */
+  readonly #pools: readonly Map<string, BackendPool>[] = sides.map(() => new Map())
 
   readonly #budgets = new Map<string, ConnectionBudget>()
   readonly #places = new WeakMap<Connection, Place>()
   #turn = 0
   /** By the view's own objects: naming the place anew for each statement cost 5 % of the gate's own CPU. */
-  readonly #known: readonly [WeakMap<Place, BackendPool>, WeakMap<Place, BackendPool>] = [new WeakMap(), new WeakMap()]
+  readonly #known: readonly WeakMap<Place, BackendPool>[] = sides.map(() => new WeakMap())
 
   constructor(config: GateConfig, clock: Clock, health: Pick<ReplicaHealth, 'whyNot' | 'failed' | 'looked'>) {
     this.#config = config
@@ -45,13 +57,13 @@ export class Pools {
   }
 
   /** A connection to where the shard is served, or to one of its replicas. Errors: of connecting, SW-GATE-014, 024. Nothing was sent. */
-  take(shard: ShardView, foundRows: boolean, signature: string): Backend | Promise<Backend> {
-    if (shard.replicas !== null) return this.#takeReplica(shard, shard.replicas, foundRows, signature)
-    const pool = this.#of(shard, shard, foundRows)
+  take(shard: ShardView, agreed: Agreed, signature: string): Backend | Promise<Backend> {
+    if (shard.replicas !== null) return this.#takeReplica(shard, shard.replicas, agreed, signature)
+    const pool = this.#of(shard, shard, agreed)
     return pool.tryTake(signature) ?? pool.take(signature)
   }
 
-  async #takeReplica(shard: ShardView, all: readonly ReplicaView[], foundRows: boolean, signature: string): Promise<Backend> {
+  async #takeReplica(shard: ShardView, all: readonly ReplicaView[], agreed: Agreed, signature: string): Promise<Backend> {
     const why = (): (readonly [ReplicaView, string | null])[] => all.map((one) => [one, this.#health.whyNot(shard, one)])
     let looked = why()
     if (looked.every(([, reason]) => reason !== null) && all.length > 0) {
@@ -61,7 +73,7 @@ export class Pools {
     const turn = this.#turn++
     const fit = looked.flatMap(([one, reason], i) => {
       if (reason !== null) return []
-      const pool = this.#of(shard, one, foundRows)
+      const pool = this.#of(shard, one, agreed)
       return [{ one, pool, busy: pool.busy, order: (i + turn) % all.length }]
     })
     const reasons = looked.flatMap(([one, reason]) => (reason === null ? [] : [`${one.server.id}: ${reason}`]))
@@ -83,28 +95,28 @@ export class Pools {
   }
 
   /** Whether a connection of this pool may serve the shard. */
-  owns(shard: ShardView, foundRows: boolean, pool: BackendPool): boolean {
-    const pools = this.#pools[foundRows ? 1 : 0]
+  owns(shard: ShardView, agreed: Agreed, pool: BackendPool): boolean {
+    const pools = this.#pools[sideOf(agreed)] as Map<string, BackendPool>
     return placesOf(shard).some((place) => pools.get(placeOf(shard, place)) === pool)
   }
 
   /** Whether a server of the shard has taken these settings before. */
-  accepted(shard: ShardView, foundRows: boolean, signature: string): boolean {
-    const pools = this.#pools[foundRows ? 1 : 0]
+  accepted(shard: ShardView, agreed: Agreed, signature: string): boolean {
+    const pools = this.#pools[sideOf(agreed)] as Map<string, BackendPool>
     return placesOf(shard).some((place) => pools.get(placeOf(shard, place))?.acceptedSignatures.has(signature) === true)
   }
 
-  #of(shard: ShardView, at: Place, foundRows: boolean): BackendPool {
-    const side = foundRows ? 1 : 0
-    const seen = this.#known[side].get(at)
+  #of(shard: ShardView, at: Place, agreed: Agreed): BackendPool {
+    const known = this.#known[sideOf(agreed)] as WeakMap<Place, BackendPool>
+    const seen = known.get(at)
     if (seen !== undefined && !seen.closed) return seen
-    const pool = this.#poolAt(shard, at, foundRows)
-    this.#known[side].set(at, pool)
+    const pool = this.#poolAt(shard, at, agreed)
+    known.set(at, pool)
     return pool
   }
 
-  #poolAt(shard: ShardView, at: Place, foundRows: boolean): BackendPool {
-    const pools = this.#pools[foundRows ? 1 : 0]
+  #poolAt(shard: ShardView, at: Place, agreed: Agreed): BackendPool {
+    const pools = this.#pools[sideOf(agreed)] as Map<string, BackendPool>
     const place = placeOf(shard, at)
     const known = pools.get(place)
     if (known !== undefined) return known
@@ -118,13 +130,13 @@ export class Pools {
       waitMs: poolWaitMs,
       idleMs: backendIdleMs,
       statementsMax: statementsPerConnectionMax,
-      connect: () => this.connect(shard, foundRows, at),
+      connect: () => this.connect(shard, agreed, at),
     })
     pools.set(place, pool)
     return pool
   }
 
-  async connect(shard: ShardView, foundRows: boolean, at: Place = shard): Promise<Connection> {
+  async connect(shard: ShardView, agreed: Agreed, at: Place = shard): Promise<Connection> {
     const { server, account } = at
     const connection = await connect({
       ...placeOfServer(server),
@@ -132,11 +144,15 @@ export class Pools {
       password: account.password,
       database: shard.schema,
       connectTimeoutMs: this.#config.connectTimeoutMs,
-      foundRows,
+      ...agreed,
       deprecateEof: false,
       sharedReads: true,
       attributes: { program_name: 'shardwright gate' },
     })
+    if (connection.extendedMetadata !== agreed.extendedMetadata) {
+      connection.destroy()
+      throw gateErrors.greetedOtherwise({ shard: `${shard.keyspace}/${shard.name}`, server: server.id })
+    }
     this.#places.set(connection, at)
     return connection
   }

@@ -8,6 +8,8 @@ import type { Connection, RelayEnd, RelaySink } from '../mysql/connection.ts'
 import { clientError } from './client-error.ts'
 import type { Quota } from './guard.ts'
 import { errorFrame } from './replies.ts'
+import { columnNames, type ColumnNames } from './schema-names.ts'
+import type { ShardView } from './view.ts'
 
 /** ER_QUERY_INTERRUPTED. */
 const interrupted = 1317
@@ -32,6 +34,7 @@ export class Relayer implements RelaySink {
   passedOn = false
   #paused: Connection | null = null
   #mute = false
+  #names: ColumnNames | null = null
   /** How large an answer may be; and what to do with a connection whose answer is larger: what it says is the client's error. */
   quota: Quota | null = null
   /** Why what runs is being interrupted: said instead of the server's words. */
@@ -51,9 +54,10 @@ export class Relayer implements RelaySink {
    * Resolves at the end of the answer. An OK end has been passed on; an error end has not: it is the caller's to pass on
    * (`passOn`) or to act upon. Rejects with ConnectionLost.
    */
-  run(connection: Connection, framed: Buffer, mute = false): Promise<RelayEnd> {
+  run(connection: Connection, framed: Buffer, mute: boolean, shard: ShardView): Promise<RelayEnd> {
     this.#connection = connection
     this.#mute = mute
+    this.#names = columnNames(shard)
     this.#pending = null
     this.#bytes = 0
     this.#exceeded = null
@@ -65,7 +69,8 @@ export class Relayer implements RelaySink {
     })
   }
 
-  bytes(frames: Buffer, rowsSoFar: number): void {
+  bytes(given: Buffer, rowsSoFar: number): void {
+    const frames = this.#names === null ? given : this.#names.rewrite(given)
     if (this.quota !== null && this.#isTooMuch(this.quota, frames, rowsSoFar)) return
     if (this.#pending !== null) this.#send(this.#pending)
     // Column definitions alone may still be followed by an error: a read may be sent again as long as nothing went out.

@@ -1,6 +1,5 @@
 /** Answers that the gate makes itself, as frames. Clients are never offered deprecateEof, so EOF packets stand in all of them. */
 import { collation, columnFlag, columnType } from '../wire/column-types.ts'
-import { serverStatus } from '../wire/capabilities.ts'
 import { com } from '../wire/commands.ts'
 import { FRAME_BYTES_MAX, frameCommand } from '../wire/frames.ts'
 import { writeColumnDefinition, type ColumnDefinition } from '../wire/column-definition.ts'
@@ -96,15 +95,17 @@ export function integerColumn(name: string, unsigned = false): ColumnDefinition 
   }
 }
 
-/** A whole text result set. */
+/** How a client takes rows. */
+export type AnswerForm = { readonly status: number; readonly form: 'text' | 'binary'; readonly extendedMetadata: boolean }
+
+/** A whole result set. */
 export function rowsFrames(
   columns: readonly ColumnDefinition[],
   rows: readonly (readonly (string | null)[])[],
-  status: number = serverStatus.autocommit,
-  form: 'text' | 'binary' = 'text',
+  { status, form, extendedMetadata }: AnswerForm,
 ): Buffer {
   const w = new Writer(512)
-  let sequence = writeColumns(w, columns, status, 1)
+  let sequence = writeColumns(w, columns, status, 1, extendedMetadata)
   for (const row of rows) {
     w.beginFrame()
     const cells = row.map((cell) => (cell === null ? null : Buffer.from(cell)))
@@ -119,12 +120,18 @@ export function rowsFrames(
 }
 
 /** Column count, definitions and EOF; returns the next sequence id. */
-export function writeColumns(w: Writer, columns: readonly ColumnDefinition[], status: number, sequence: number): number {
+export function writeColumns(
+  w: Writer,
+  columns: readonly ColumnDefinition[],
+  status: number,
+  sequence: number,
+  extendedMetadata: boolean,
+): number {
   w.beginFrame().lenenc(columns.length)
   sequence = w.endFrame(sequence)
   for (const column of columns) {
     w.beginFrame()
-    writeColumnDefinition(w, column)
+    writeColumnDefinition(w, column, extendedMetadata)
     sequence = w.endFrame(sequence)
   }
   w.beginFrame()

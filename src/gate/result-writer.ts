@@ -47,7 +47,7 @@ export class ResultWriter {
   columns(columns: readonly Column[], hidden: number, status: number): void {
     this.#width = columns.length - hidden
     this.#columns = columns.slice(0, this.#width)
-    this.#sequence = writeColumns(this.#w, this.#columns, status, this.#sequence)
+    this.#sequence = writeColumns(this.#w, this.#columns, status, this.#sequence, this.#client.extendedMetadata)
   }
 
   /** A promise when the client is slow: wait for it. */

@@ -1,55 +1,24 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import mysql from 'mysql2/promise'
+import type mysql from 'mysql2/promise'
 import { until } from '../../test/kit/until.ts'
-import type { Connection } from '../mysql/connection.ts'
 import type { Right, UserRecord } from '../topology/records.ts'
-import type { Gate } from './gate.ts'
-import { startMariadb, type TestServer } from './testkit/servers.ts'
-import { addKeyspace, addServer, addUser, MemoryStore, startGate } from './testkit/world.ts'
+import { gateOnServer, type GateOnServer } from './testkit/gate-on-server.ts'
+import { addUser } from './testkit/world.ts'
 
 /** An unsharded keyspace and a sharded one on one server, whose account for gates may use every schema. */
-let server: TestServer
-let admin: Connection
-const store = new MemoryStore()
-let gate: Gate
-let port: number
+let world: GateOnServer
 
 before(async () => {
-  server = await startMariadb()
-  admin = await server.admin()
-  for (const schema of ['one', 'hidden', 'shop_80', 'shop_end']) {
-    await admin.query(`CREATE DATABASE ${schema}`)
-    await admin.query(`CREATE TABLE ${schema}.t (id BIGINT PRIMARY KEY, v INT)`)
-    await admin.query(`INSERT INTO ${schema}.t VALUES (1, 1)`)
-  }
-  await addServer(store, 's1', server.port)
-  await addKeyspace(store, 'one', [{ name: '-', serverId: 's1', schema: 'one' }])
-  await addKeyspace(store, 'hidden', [{ name: '-', serverId: 's1', schema: 'hidden' }])
-  const shards = [
-    { name: '-80', serverId: 's1', schema: 'shop_80' },
-    { name: '80-', serverId: 's1', schema: 'shop_end' },
-  ]
-  const vschema = {
-    sharded: true,
-    vindexes: { hash: { type: 'hash' } },
-    tables: { t: { column_vindexes: [{ column: 'id', name: 'hash' }] } },
-  }
-  await addKeyspace(store, 'shop', shards, { sharded: true, vschema })
   const rights: Record<string, Right[]> = { reads: ['read'], writes: ['read', 'write'], inserts: ['write'], changes: ['ddl'] }
-  for (const [user, given] of Object.entries(rights)) await addUser(store, user, 'secret', { grants: { one: given, shop: given } })
-  await addUser(store, 'all', 'secret')
-  ;({ gate, port } = await startGate(store))
+  world = await gateOnServer({
+    keyspaces: { one: 'one', hidden: 'hidden', shop: { t: 'by id' } },
+    tables: ['t (id BIGINT PRIMARY KEY, v INT) SELECT 1 AS id, 1 AS v'],
+    users: Object.fromEntries(Object.entries(rights).map(([user, given]) => [user, { grants: { one: given, shop: given } }])),
+  })
 })
 
-after(async () => {
-  await gate?.stop()
-  await admin?.close()
-  await server?.stop()
-})
-
-const client = (user: string, database: string): Promise<mysql.Connection> =>
-  mysql.createConnection({ host: '127.0.0.1', port, user, password: 'secret', database })
+after(() => world?.stop())
 
 /** 0: it worked; else the error's number. */
 async function outcome(c: mysql.Connection, sql: string, prepared: boolean): Promise<number> {
@@ -79,12 +48,10 @@ for (const keyspace of ['one', 'shop']) {
   test(`each right lets through what it names and nothing else, on ${keyspace}, as text and prepared`, async () => {
     for (const prepared of [false, true]) {
       for (const user of ['reads', 'writes', 'inserts', 'changes'] as const) {
-        const c = await client(user, keyspace)
+        const c = await world.client(user, keyspace)
         for (const [sql, expected] of statements) assert.equal(await outcome(c, sql, prepared), expected[user], `${user}: ${sql}`)
         await c.end()
-        await admin.query('DELETE FROM one.t WHERE id > 1')
-        await admin.query('DELETE FROM shop_80.t WHERE id > 1')
-        await admin.query('DELETE FROM shop_end.t WHERE id > 1')
+        for (const schema of world.schemas) await world.admin.query(`DELETE FROM ${schema}.t WHERE id > 1`)
       }
     }
   })
@@ -92,7 +59,7 @@ for (const keyspace of ['one', 'shop']) {
 
 test('a right on one keyspace by its name in front of a table, from another and from none', async () => {
   for (const database of ['one', undefined]) {
-    const c = await client('writes', database as string)
+    const c = await world.client('writes', database)
     assert.equal(await outcome(c, 'SELECT v FROM shop.t WHERE id = 1', false), 0)
     assert.equal(await outcome(c, 'INSERT INTO one.t VALUES (9, 9)', true), 0)
     assert.equal(await outcome(c, 'DELETE FROM one.t WHERE one.t.id = 9', true), 0)
@@ -102,20 +69,20 @@ test('a right on one keyspace by its name in front of a table, from another and 
 })
 
 test('a prepared statement is judged at each execution', async () => {
-  await addUser(store, 'shortly', 'secret', { grants: { one: ['read'] } })
-  const grants = (): UserRecord['grants'] => gate.core.watch.view.users.get('shortly')?.grants
+  await addUser(world.store, 'shortly', 'secret', { grants: { one: ['read'] } })
+  const grants = (): UserRecord['grants'] => world.gate.core.watch.view.users.get('shortly')?.grants
   await until('the user', () => grants()?.['one'])
-  const c = await client('shortly', 'one')
+  const c = await world.client('shortly', 'one')
   const statement = await c.prepare('SELECT v FROM t WHERE id = ?')
   assert.deepEqual((await statement.execute([1]))[0], [{ v: 1 }])
-  await addUser(store, 'shortly', 'secret', { grants: { shop: ['read'] } })
+  await addUser(world.store, 'shortly', 'secret', { grants: { shop: ['read'] } })
   await until('the other right', () => grants()?.['shop'])
   await assert.rejects(statement.execute([1]), { errno: 1044 })
   await c.end()
 })
 
 test('an account that may do all is not held back', async () => {
-  const c = await client('all', 'one')
+  const c = await world.client('app', 'one')
   assert.equal(await outcome(c, 'SELECT v FROM hidden.t', false), 0)
   assert.equal(await outcome(c, 'CREATE OR REPLACE VIEW v AS SELECT x.v FROM hidden.t AS x', false), 0)
   await c.end()

@@ -20,7 +20,7 @@ import { readOkFrame } from './ok-frame.ts'
 import type { Guard } from './guard.ts'
 import type { Relayer } from './relay.ts'
 import { command } from './replies.ts'
-import { connectError, SessionConnections } from './session-connections.ts'
+import { connectError, type SessionConnections } from './session-connections.ts'
 import { HalfAnswered, HeldMeanwhile, type Request } from './request.ts'
 import { sessionStatus } from './session-status.ts'
 import type { SessionSettings } from './settings.ts'
@@ -47,12 +47,12 @@ export class Runner implements TransactionHost {
   /** Where the running statement is, for KILL QUERY. */
   running: { backend: Backend; shard: ShardView; effect: Request['effect'] } | null = null
 
-  constructor(core: Core, relayer: Relayer, settings: SessionSettings, guard: Guard, foundRows: boolean) {
+  constructor(core: Core, relayer: Relayer, connections: SessionConnections, guard: Guard) {
     this.core = core
     this.#relayer = relayer
     this.guard = guard
-    this.settings = settings
-    this.connections = new SessionConnections(core, settings, foundRows)
+    this.settings = connections.settings
+    this.connections = connections
   }
 
   get status(): number {
@@ -206,7 +206,7 @@ export class Runner implements TransactionHost {
       if (request.lastInsertId) this.connections.pipeline(backend, `SET last_insert_id=${this.lastInsertId}`)
       let framed = request.frame(backend, shard)
       if (!Buffer.isBuffer(framed)) framed = await framed
-      end = await this.#relayer.run(backend.connection, framed, request.mute === true)
+      end = await this.#relayer.run(backend.connection, framed, request.mute === true, shard)
     } catch (error) {
       return await this.#lost(error as Error, shard, backend, transaction, branch, request)
     } finally {

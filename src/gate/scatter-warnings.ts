@@ -15,19 +15,18 @@ export async function warningsOf(connection: Connection): Promise<Warning[]> {
   return result.rows.map(([level, code, message]) => [level?.toString() ?? null, code?.toString() ?? null, message?.toString() ?? null])
 }
 
-/** @param count as the servers' answers said; they list no more than max_error_count */
-export function mergedWarnings(count: number, listed: readonly Warning[], form: 'text' | 'binary'): { count: number; list: Warning[] } {
-  const seen = new Set<string>()
-  let left = count
-  const list = listed.filter((warning) => {
-    if (!aboutText.has(warning[1] ?? '')) return true
-    const key = warning.join(' ')
-    if (form === 'text' && !seen.has(key)) {
-      seen.add(key)
-      return true
-    }
-    left--
-    return false
-  })
-  return { count: left, list }
+/**
+ * @param count as the servers' answers said; they list no more than max_error_count
+ * @param listed of each shard
+ */
+export function mergedWarnings(
+  count: number,
+  listed: readonly (readonly Warning[])[],
+  form: 'text' | 'binary',
+): { count: number; list: Warning[] } {
+  const isAboutText = ([, code]: Warning): boolean => aboutText.has(code ?? '')
+  // As often as the text has it (VALUES() twice): one shard says all of that.
+  const teller = form === 'text' ? listed.find((one) => one.some(isAboutText)) : undefined
+  const list = listed.flatMap((one) => (one === teller ? one : one.filter((warning) => !isAboutText(warning))))
+  return { count: count - listed.flat().length + list.length, list }
 }

@@ -22,6 +22,7 @@ import type { Merge, Slot } from './plan/plan.ts'
 import { prepareOn } from './prepared.ts'
 import { ResultWriter } from './result-writer.ts'
 import type { Runner } from './runner.ts'
+import { inKeyspace } from './schema-names.ts'
 import { connectError } from './session-connections.ts'
 import type { SessionSettings } from './settings.ts'
 import { summary, type WriteSummary } from './scatter-summary.ts'
@@ -119,7 +120,8 @@ export class Scatter {
       let problem = failed as { shard: ShardView; error: Error } | null
       if (problem === null) {
         try {
-          const change = options.column
+          const [first] = parts
+          const change = options.column ?? (first === undefined ? undefined : inKeyspace(first.shard))
           const out = {
             columns: (columns: Parameters<ResultWriter['columns']>[0], hidden: number) =>
               writer.columns(change === undefined ? columns : columns.map(change), hidden, this.#runner.status),
@@ -144,12 +146,12 @@ export class Scatter {
       // Whatever is left of the streams is read away before a connection goes on.
       await Promise.all(opened.filter((o) => o !== undefined).map((o) => drain(o.stream)))
       figures.rows = writer.rows
-      const listed: Warning[] = []
+      const listed: Warning[][] = []
       let warned = 0
       for (const [i, o] of opened.entries()) {
         if (o === undefined) continue
         warned += o.stream.warnings
-        if (problem === null && o.stream.warnings > 0) listed.push(...(await warningsOf(o.backend.connection).catch(() => [])))
+        if (problem === null && o.stream.warnings > 0) listed.push(await warningsOf(o.backend.connection).catch(() => []))
         if (options.timestamp !== null && o.backend.connection.open) await o.backend.connection.query(ownInstant).catch(() => {})
         if (parts[i]?.backend !== undefined) continue
         if (o.branch === null) this.#runner.connections.done(o.backend, false)
@@ -201,7 +203,7 @@ export class Scatter {
     // A column may take the time by itself: every write over several shards has one instant.
     const instant = instantOf(this.#runner.settings, this.#core.clock.nowMs())
     const results: OkResult[] = []
-    const listed: Warning[] = []
+    const listed: Warning[][] = []
     const done: Branch[] = []
     let at = typeof given === 'function' ? (shards[0] as ShardView) : (given[0] as Part).shard
     try {
@@ -225,7 +227,7 @@ export class Scatter {
           branch.wrote = true
           branch.statements++
           if (result.kind === 'ok') results.push(result)
-          if (result.warnings > 0) listed.push(...(await warningsOf(branch.backend.connection)))
+          if (result.warnings > 0) listed.push(await warningsOf(branch.backend.connection))
         } finally {
           this.#running.delete(mark)
           // Answered with what comes next on it, a COMMIT at the latest.

@@ -9,6 +9,7 @@ import type { Connection } from '../mysql/connection.ts'
 import type { SequenceName } from '../keyspace/vschema-resolve.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
+import { plainly } from './pools.ts'
 import { shardName } from './transaction.ts'
 import type { ShardView } from './view.ts'
 
@@ -78,7 +79,7 @@ export class Sequences {
 
   async #onShard(shard: ShardView, table: string, least: bigint): Promise<{ next: bigint; end: bigint }> {
     const name = `\`${table.replaceAll('`', '``')}\``
-    const connection: Connection = await this.#core.pools.connect(shard, false)
+    const connection: Connection = await this.#core.pools.connect(shard, plainly)
     try {
       await connection.query('BEGIN')
       const row = await connection.one(`SELECT next_id, cache FROM ${name} WHERE id = 0 FOR UPDATE`)

@@ -11,6 +11,7 @@ import type { Backend } from './backend.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
 import type { Pin } from './plan/plan.ts'
+import type { Agreed } from './pools.ts'
 import { SilentSink } from './relay.ts'
 import { command } from './replies.ts'
 import { statementsBetween, type SessionSettings, readsOtherwise } from './settings.ts'
@@ -20,17 +21,17 @@ import type { ShardView } from './view.ts'
 export class SessionConnections {
   readonly #core: Core
   readonly settings: SessionSettings
-  readonly foundRows: boolean
+  readonly agreed: Agreed
   /** What SHOW WARNINGS says of a statement that ran on several of them: level, code, message. */
   said: readonly (readonly (string | null)[])[] | null = null
   #pinned: { backend: Backend; shard: ShardView; why: Set<Pin> } | null = null
   #atHand: Backend | null = null
   readonly #letGo = (): void => this.releaseAtHand()
 
-  constructor(core: Core, settings: SessionSettings, foundRows: boolean) {
+  constructor(core: Core, settings: SessionSettings, agreed: Agreed) {
     this.#core = core
     this.settings = settings
-    this.foundRows = foundRows
+    this.agreed = agreed
   }
 
   /** A branch does not need it any more. */
@@ -81,7 +82,7 @@ export class SessionConnections {
     if (pinned !== null && pinned.shard.uid === shard.uid) return pinned.backend
     const atHand = this.#atHand
     if (atHand === null) return undefined
-    const same = this.#core.pools.owns(shard, this.foundRows, atHand.pool) && atHand.connection.open
+    const same = this.#core.pools.owns(shard, this.agreed, atHand.pool) && atHand.connection.open
     this.#atHand = null
     atHand.pool.unlinger(this.#letGo)
     if (same && (needsPrevious || atHand.signature === this.settings.signature)) return atHand
@@ -111,7 +112,7 @@ export class SessionConnections {
 
   /** A connection from the pool. Errors are those of connecting: nothing was sent. */
   take(shard: ShardView): Backend | Promise<Backend> {
-    return this.#core.pools.take(shard, this.foundRows, this.settings.signature)
+    return this.#core.pools.take(shard, this.agreed, this.settings.signature)
   }
 
   pin(backend: Backend, shard: ShardView, why: readonly Pin[]): void {

@@ -12,6 +12,8 @@ import { classifyCached } from './passthrough-cache.ts'
 import { executionFrame, prepareOn, prepareRaw, type SessionStatement } from './prepared.ts'
 import { firstShard, type Request } from './request.ts'
 import type { Runner } from './runner.ts'
+import { renamedPrepared } from './schema-names.ts'
+import { statementsOf } from './several-statements.ts'
 import type { Sharded } from './sharded.ts'
 import { lexStatement, modeOf } from './statement-text.ts'
 
@@ -69,6 +71,12 @@ export class PreparedStatements {
   async prepare(text: Buffer, keyspaceName: string, signal: AbortSignal): Promise<Buffer> {
     this.#lastId = null
     const lexed = lexStatement(text, modeOf(this.#runner.settings))
+    if (lexed.next >= 0 && statementsOf(text, modeOf(this.#runner.settings)) !== null)
+      throw gateErrors.severalStatements({
+        near: text.toString('utf8', lexed.next, lexed.next + 60).trim(),
+        reason: 'a prepared statement is one',
+        fix: 'prepare them one by one',
+      })
     if (this.#statements.size >= statementsMax) throw gateErrors.tooManyStatements({ max: statementsMax })
     const passthrough = classifyCached(lexed)
     if (passthrough.kind === 'refuse')
@@ -108,12 +116,12 @@ export class PreparedStatements {
     statement: SessionStatement,
     signal: AbortSignal,
   ): Promise<{ paramCount: number; answer: Buffer }> {
-    return await onServer(this.#core, this.#runner, keyspace, signal, async (backend) => {
+    return await onServer(this.#core, this.#runner, keyspace, signal, async (backend, shard) => {
       const prepared = await prepareRaw(backend.connection, statement.text, statement.id)
       const known = backend.statements.get(statement.key)
       backend.pool.remember(backend, statement.key, { id: prepared.id, boundTypes: null })
       if (known !== undefined) backend.pool.forget(backend, known.id)
-      return prepared
+      return { ...prepared, answer: renamedPrepared(prepared.answer, shard) }
     })
   }
 

@@ -13,31 +13,33 @@ import { com, setOption } from '../wire/commands.ts'
 import { wireErrors } from '../wire/errors.ts'
 import { Access } from './access.ts'
 import { charsetOfCollation, initialNames } from './charsets.ts'
-import type { Core, SessionEntry } from './core.ts'
+import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
 import { Guard } from './guard.ts'
 import { InfileRelay } from './infile.ts'
-import { databases, grants, localAnswer, processList, statistics } from './local.ts'
+import { statistics } from './local.ts'
 import { needsOf } from './needs.ts'
 import { qualify, withUser } from './qualified.ts'
+import { OwnStatements, type OwnSession } from './own-statements.ts'
 import { classifyCached } from './passthrough-cache.ts'
-import type { Passthrough, Relay } from './passthrough.ts'
+import type { Relay } from './passthrough.ts'
 import { Relayer } from './relay.ts'
-import { eofFrame, errorFrame, framedQuery, okFrame, plainOk } from './replies.ts'
+import { eofFrame, errorFrame, framedQuery } from './replies.ts'
 import { firstShard, HalfAnswered, type Request } from './request.ts'
 import { Runner } from './runner.ts'
+import { SessionConnections } from './session-connections.ts'
 import { PreparedStatements } from './session-prepared.ts'
-import { setSession } from './set-command.ts'
-import { SessionSettings, trackedChanges } from './settings.ts'
-import type { SessionChange } from '../wire/session-track.ts'
+import { SessionSettings } from './settings.ts'
 import { ServerError } from '../mysql/errors.ts'
+import { SeveralAnswers } from './several-answers.ts'
+import { requireSeveral, statementsOf } from './several-statements.ts'
 import { Sharded } from './sharded.ts'
 import { lexStatement, modeOf } from './statement-text.ts'
 import type { UserRecord } from '../topology/records.ts'
 
 const emptyPins = [] as const
 
-export class Session implements SessionEntry {
+export class Session implements OwnSession {
   readonly threadId: number
   readonly host: string
   readonly #core: Core
@@ -47,18 +49,19 @@ export class Session implements SessionEntry {
   readonly #sharded: Sharded
   readonly #prepared: PreparedStatements
   readonly #access: Access
+  readonly #own: OwnStatements
   readonly #guard: Guard
   /** What stops a statement was sent, and may not have arrived. */
   #stopping: Promise<unknown> | null = null
   /** The statement's text without its literals. */
   #shape: string | null = null
   keyspace = ''
-  /** Of rows that the gate makes itself. */
-  #form: 'text' | 'binary' = 'text'
   #abort = new AbortController()
   #closed = false
   #draining = false
   #sinceMs = 0
+  /** The client's library asked for several statements in one text. */
+  #asksForSeveral: boolean
   /** Waits for the client's file. */
   #infile: Connection | null = null
   #current: Buffer | null = null
@@ -69,15 +72,17 @@ export class Session implements SessionEntry {
     this.#client = client
     this.threadId = client.threadId
     this.host = client.address
+    this.#asksForSeveral = has(client.capabilities, capability.multiStatements)
     this.#relayer = new Relayer(client, core.config.clientBufferBytesMax)
     this.#guard = new Guard(core, (why) => {
       this.#relayer.stopped = why
       this.#stop(why)
     })
-    const foundRows = has(client.capabilities, capability.foundRows)
-    this.#runner = new Runner(core, this.#relayer, new SessionSettings(), this.#guard, foundRows)
+    const agreed = { foundRows: has(client.capabilities, capability.foundRows), extendedMetadata: client.extendedMetadata }
+    this.#runner = new Runner(core, this.#relayer, new SessionConnections(core, new SessionSettings(), agreed), this.#guard)
     this.#sharded = new Sharded(core, this.#runner, client, () => this.keyspace)
     this.#access = new Access(core, client)
+    this.#own = new OwnStatements(core, client, this.#runner, this.#sharded, this.#access, this)
     this.#prepared = new PreparedStatements(core, this.#runner, this.#sharded, this.#access, this, (text) => this.#executed(text))
     this.#relayer.onExceeded = (what, connection) => {
       this.#stopping = core.pools.killQuery(connection).catch(() => {})
@@ -91,6 +96,10 @@ export class Session implements SessionEntry {
 
   get user(): string {
     return this.#client.user
+  }
+
+  get signal(): AbortSignal {
+    return this.#abort.signal
   }
 
   /** Greets the verified client; false when it was refused. */
@@ -255,6 +264,7 @@ export class Session implements SessionEntry {
   #noted(): void {
     if (this.#guard.on) this.#guard.end()
     this.#relayer.stopped = null
+    this.#client.rewrite = null
     if (this.#shape === null) return
     const { figures } = this.#runner
     this.#core.shapes.note(this.keyspace, this.#shape, this.#core.clock.monotonicMs() - this.#sinceMs, figures)
@@ -267,21 +277,21 @@ export class Session implements SessionEntry {
     const argument = c.data.subarray(c.start + 1, c.end)
     switch (c.com) {
       case com.ping:
-        this.#ok()
+        this.#own.ok()
         return
       case com.initDb:
-        this.#use(argument.toString('utf8'))
-        this.#ok([{ kind: 'schema', name: this.keyspace }])
+        this.use(argument.toString('utf8'))
+        this.#own.ok([{ kind: 'schema', name: this.keyspace }])
         return
       case com.stmtReset: {
         this.#prepared.reset(numberOf(c, 4))
-        this.#ok()
+        this.#own.ok()
         return
       }
       case com.resetConnection:
         await this.#reset()
         this.#adoptCharset()
-        this.#ok()
+        this.#own.ok()
         return
       case com.changeUser:
         await this.#reset()
@@ -293,19 +303,14 @@ export class Session implements SessionEntry {
         this.#client.write(statistics(this.#core))
         return
       case com.processInfo:
-        this.#client.write(processList(this.#core, this.#runner.status, false, this.#onlyUser()))
+        this.#client.write(this.#own.processList(false))
         return
       case com.processKill:
-        this.#kill('connection', numberOf(c, 4))
+        this.#own.kill('connection', numberOf(c, 4))
         return
       case com.setOption:
-        if (numberOf(c, 2) === setOption.multiStatementsOff) this.#client.write(eofFrame(this.#runner.status))
-        else
-          throw gateErrors.notForwarded({
-            construct: 'multi statements',
-            reason: 'they are off at the gate',
-            fix: 'send statements one by one',
-          })
+        this.#asksForSeveral = numberOf(c, 2) !== setOption.multiStatementsOff
+        this.#client.write(eofFrame(this.#runner.status))
         return
       case com.fieldList:
         if (this.#access.restricted) this.#access.use(this.keyspace)
@@ -320,12 +325,7 @@ export class Session implements SessionEntry {
     }
   }
 
-  #ok(changes: SessionChange[] = []): void {
-    const { status } = this.#runner
-    this.#client.write(changes.length === 0 ? plainOk(status) : okFrame(status, { sessionChanges: changes }, 1, this.#client.capabilities))
-  }
-
-  #use(name: string): void {
+  use(name: string): void {
     this.keyspace = this.#keyspaceNamed(name, this.keyspace)
   }
 
@@ -358,12 +358,16 @@ export class Session implements SessionEntry {
 
   /** A prepared statement that the gate answers itself. */
   async #executed(text: Buffer): Promise<void> {
-    this.#form = 'binary'
+    this.#own.form = 'binary'
     try {
       await this.#query(text, null)
     } finally {
-      this.#form = 'text'
+      this.#own.form = 'text'
     }
+  }
+
+  passOn(sql: Buffer): Promise<unknown> {
+    return this.#relay(this.keyspace, framedQuery(sql), { effect: 'read', rereadable: false })
   }
 
   // ── COM_QUERY ──
@@ -371,13 +375,30 @@ export class Session implements SessionEntry {
   /** Promises are few on the way of a statement that only passes through: each costs more than looking at the statement does. */
   #query(sql: Buffer, c: ClientCommand | null): Promise<unknown> {
     const lexed = lexStatement(sql, modeOf(this.#runner.settings))
+    if (lexed.next >= 0) {
+      const texts = statementsOf(sql, modeOf(this.#runner.settings))
+      if (texts !== null) return this.#each(texts)
+    }
     const passthrough = classifyCached(lexed)
     this.#shape = lexed.key
     if (this.#access.restricted) this.#access.judge(passthrough, () => lexed, this.keyspace)
-    if (passthrough.kind !== 'relay') return this.#own(passthrough, lexed, sql)
+    if (passthrough.kind !== 'relay') return this.#own.run(passthrough, lexed, sql)
     if (this.keyspace === '' && needsOf(() => lexed, passthrough).bare === true) throw gateErrors.noKeyspace()
     if (passthrough.implicitCommit) return this.#runner.commit().then(() => this.#forServers(passthrough, sql, c))
     return this.#forServers(passthrough, sql, c)
+  }
+
+  /** One after the other, up to the first that fails. Errors: SW-GATE-037 none was run. */
+  async #each(texts: readonly Buffer[]): Promise<void> {
+    requireSeveral(texts, this.#asksForSeveral, this.#guard)
+    const answers = new SeveralAnswers()
+    this.#client.rewrite = (frames) => answers.rewrite(frames)
+    for (const [i, text] of texts.entries()) {
+      if (this.#abort.signal.aborted) throw this.#abort.signal.reason as Error
+      answers.next(i === texts.length - 1)
+      await this.#query(text, null)
+      if (answers.failed) return
+    }
   }
 
   #forServers(relay: Relay, sql: Buffer, c: ClientCommand | null): Promise<unknown> {
@@ -424,101 +445,6 @@ export class Session implements SessionEntry {
       outside: relay.implicitCommit === true,
     }
     return this.#runner.relay(request, this.#abort.signal)
-  }
-
-  /** Statements that the gate answers or keeps itself. */
-  async #own(p: Exclude<Passthrough, Relay>, lexed: Lexed, sql: Buffer): Promise<void> {
-    switch (p.kind) {
-      case 'begin':
-        await this.#runner.commit()
-        this.#runner.begin({ readOnly: p.readOnly, snapshot: p.snapshot })
-        this.#ok()
-        return
-      case 'commit':
-      case 'rollback': {
-        const chained = p.chain ? this.#runner.transaction?.options : undefined
-        if (p.kind === 'commit') await this.#runner.commit()
-        else await this.#runner.rollback()
-        if (p.chain) this.#runner.begin(chained ?? { readOnly: null, snapshot: false })
-        this.#ok()
-        if (p.release) this.#client.close()
-        return
-      }
-      case 'set': {
-        const before = this.#runner.settings.copy()
-        if (
-          await setSession(
-            { core: this.#core, runner: this.#runner, sharded: this.#sharded, keyspace: this.keyspace, signal: this.#abort.signal },
-            p.assignments,
-            lexed,
-            sql,
-          )
-        )
-          this.#ok(trackedChanges(before, this.#runner.settings))
-        return
-      }
-      case 'use':
-        this.#use(p.keyspace)
-        this.#ok([{ kind: 'schema', name: this.keyspace }])
-        return
-      case 'kill':
-        this.#kill(p.what, p.id)
-        return
-      case 'unlock-tables':
-        if (this.#runner.connections.pinned) await this.#relay(this.keyspace, framedQuery(sql), { effect: 'read', rereadable: false })
-        else this.#ok()
-        this.#runner.connections.unpin(this.#runner.transaction, 'handler')
-        return
-      case 'show':
-        this.#client.write(this.#shown(p))
-        return
-      case 'local':
-        this.#client.write(
-          localAnswer(p, {
-            user: this.user,
-            host: this.host,
-            threadId: this.threadId,
-            keyspace: this.keyspace,
-            affectedRows: this.#runner.affectedRows,
-            lastInsertId: this.#runner.lastInsertId,
-            status: this.#runner.status,
-            form: this.#form,
-          }),
-        )
-        return
-      case 'empty':
-        throw gateErrors.notForwarded({ construct: 'an empty query', reason: 'there is nothing to run', fix: 'send a statement' })
-      case 'refuse':
-        throw gateErrors.notForwarded({ construct: p.construct, reason: p.reason, fix: p.fix })
-    }
-  }
-
-  #shown(p: Extract<Passthrough, { kind: 'show' }>): Buffer {
-    const { status } = this.#runner
-    switch (p.what) {
-      case 'processlist':
-        return processList(this.#core, status, p.full, this.#onlyUser(), this.#form)
-      case 'databases':
-        return databases(this.#core, p.like, status, (keyspace) => !this.#access.restricted || this.#access.maySee(keyspace), this.#form)
-      case 'grants': {
-        const user = this.#access.user
-        if (user === null) throw gateErrors.userGone({ user: this.user, host: this.host })
-        return grants(user, status, this.#form)
-      }
-    }
-  }
-
-  /** Whose sessions are shown; null: all. */
-  #onlyUser(): string | null {
-    return this.#access.restricted ? this.user : null
-  }
-
-  #kill(what: 'connection' | 'query', id: number): void {
-    const session = this.#core.sessions.get(id)
-    if (session === undefined || session.user !== this.user) throw gateErrors.unknownThread({ id })
-    if (session === this && what === 'query') throw gateErrors.killed()
-    if (session !== this) this.#ok()
-    session.kill(what)
   }
 }
 

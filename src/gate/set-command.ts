@@ -54,9 +54,10 @@ export async function setSession(s: Setting, assignments: SetAssignments, lexed:
       })
     }
     // Over several shards the session keeps them, and texts that go to shards carry their values.
-    for (const { name, expression } of effect.variables) {
-      s.sharded.variables.set(name, await s.sharded.evaluate(keyspace.name, expression, s.signal))
-    }
+    // All are computed before any is set, as a server does.
+    const values: Value[] = []
+    for (const { expression } of effect.variables) values.push(await s.sharded.evaluate(keyspace.name, expression, s.signal))
+    for (const [i, { name }] of effect.variables.entries()) s.sharded.variables.set(name, values[i] as Value)
   }
   for (const { name, expression } of effect.compute) {
     if (keyspace === undefined) throw gateErrors.noKeyspace()
@@ -105,7 +106,7 @@ async function tryOut(s: Setting, settings: SessionSettings): Promise<void> {
   const before = runner.settings.copy()
   adopt(runner.settings, settings)
   if (shard === undefined) return
-  if (core.pools.accepted(shard, runner.connections.foundRows, settings.signature)) return
+  if (core.pools.accepted(shard, runner.connections.agreed, settings.signature)) return
   let backend
   try {
     backend = await runner.connections.take(shard)

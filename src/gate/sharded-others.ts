@@ -13,7 +13,7 @@ import { slotValue } from './plan/render.ts'
 import { routePlan } from './plan/route.ts'
 import { gatherJob } from './gather-job.ts'
 import { explained, type Explained } from './vexplain.ts'
-import { integerColumn, okFrame, plainOk, rowsFrames, textColumn } from './replies.ts'
+import { integerColumn, okFrame, plainOk, rowsFrames, textColumn, type AnswerForm } from './replies.ts'
 import { ResultWriter } from './result-writer.ts'
 import type { ShardView } from './view.ts'
 
@@ -31,7 +31,10 @@ export class OtherStatements {
     const keyspace = this.#context.core.anyKeyspace()
     const inputs = keyspace === undefined ? null : this.#context.inputs(lexed, e, keyspace)
     const values = plan.items.map((item) => (inputs === null ? nullValue : slotValue(item.value, inputs)))
-    const columns = plan.items.map((item, i) => (values[i]?.type === 'integer' ? integerColumn(item.label) : textColumn(item.label)))
+    const columns = plan.items.map((item, i) => {
+      if (values[i]?.type === 'integer') return integerColumn(item.label)
+      return textColumn(item.label, item.value.kind === 'session' && item.value.ref.kind === 'database' ? 64 : 256)
+    })
     const writer = new ResultWriter(this.#context.client, e.form, this.#context.core.config.clientBufferBytesMax)
     writer.columns(columns, 0, this.#context.runner.status)
     const limit = plan.limit === null || inputs === null ? null : slotValue(plan.limit, inputs)
@@ -68,27 +71,33 @@ export class OtherStatements {
         rowsFrames(
           columns,
           rows.map(({ what, shards, text }, at) => [String(at + 1), what, shards, text]),
-          runner.status,
+          this.#as(e),
         ),
       )
       return
     }
   }
 
+  #as({ form }: Execution): AnswerForm {
+    const { runner, client } = this.#context
+    return { status: runner.status, form, extendedMetadata: client.extendedMetadata }
+  }
+
   async show(plan: ShowPlan, e: Execution): Promise<Refused | null> {
     if (plan.what === 'WARNINGS' || plan.what === 'ERRORS') {
-      const { connections, status } = this.#context.runner
+      const { connections } = this.#context.runner
       const { said } = connections
       if (said !== null || connections.atHand === null) {
         const rows = (said ?? []).filter(([level]) => plan.what === 'WARNINGS' || level === 'Error')
-        this.#context.client.write(rowsFrames([textColumn('Level', 7), integerColumn('Code'), textColumn('Message', 512)], rows, status))
+        this.#context.client.write(
+          rowsFrames([textColumn('Level', 7), integerColumn('Code'), textColumn('Message', 512)], rows, this.#as(e)),
+        )
         return null
       }
     }
     const keyspace = await this.#context.core.ready(plan.keyspace ?? e.keyspace, e.signal)
-    const { atHand, foundRows } = this.#context.runner.connections
-    const atHandShard =
-      atHand === null ? undefined : keyspace.shards.find((one) => this.#context.core.pools.owns(one, foundRows, atHand.pool))
+    const { atHand, agreed } = this.#context.runner.connections
+    const atHandShard = atHand === null ? undefined : keyspace.shards.find((one) => this.#context.core.pools.owns(one, agreed, atHand.pool))
     const shard = (plan.what === 'WARNINGS' || plan.what === 'ERRORS' ? atHandShard : undefined) ?? (keyspace.shards[0] as ShardView)
     const text = this.#context.render(plan.text, e, keyspace, shard)
     if (plan.what === 'TABLES' && shard.schema !== keyspace.name) {

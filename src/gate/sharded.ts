@@ -22,6 +22,7 @@ import type { Piece, Plan, Routed, RoutedPlan, RouteInputs, Text } from './plan/
 import { Rendering, slotValue } from './plan/render.ts'
 import { idsNeeded, routePlan } from './plan/route.ts'
 import { executionFrame, prepareOn, prepareRaw, type SessionStatement } from './prepared.ts'
+import { renamedPrepared } from './schema-names.ts'
 import { framedQuery, okFrame, plainOk } from './replies.ts'
 import { withLookups } from './lookup-reads.ts'
 import type { Runner } from './runner.ts'
@@ -135,7 +136,7 @@ export class Sharded {
       const rendered = whole === null ? text : this.#renderForPrepare(lexed, plan, whole, shard)
       const prepared = await prepareRaw(backend.connection, rendered, id)
       backend.pool.forget(backend, prepared.id)
-      return prepared
+      return { ...prepared, answer: renamedPrepared(prepared.answer, shard) }
     })
   }
 
@@ -356,6 +357,7 @@ export class Sharded {
       outside: false,
       mute: firstId !== null,
     }
+    const { lastInsertId } = this.#runner
     const end = await this.#runner.relay(request, e.signal)
     if (end.kind === 'error') {
       e.failed = true
@@ -363,15 +365,14 @@ export class Sharded {
       return
     }
     if (firstId === null || end.hadRows) return
-    this.#runner.lastInsertId = firstId
-    this.#client.write(
-      okFrame(end.status, {
-        affectedRows: this.#runner.affectedRows,
-        insertId: firstId,
-        warnings: end.warnings,
-        info: readOkFrame(end.frame)?.info ?? '',
-      }),
-    )
+    const said = readOkFrame(end.frame)
+    const { affectedRows } = this.#runner
+    // A row that was there already did not get the id that was drawn; of one that it changed the server says which it has where it knows.
+    const met = plan.insert?.rows.length === 1 && plan.verb === 'insert' && affectedRows !== 1n
+    const told = affectedRows > 0n || /LAST_INSERT_ID\s*\(/i.test(e.sql.toString('latin1')) ? (said?.insertId ?? 0n) : 0n
+    const insertId = met ? told : firstId
+    this.#runner.lastInsertId = insertId === 0n ? lastInsertId : insertId
+    this.#client.write(okFrame(end.status, { affectedRows, insertId, warnings: end.warnings, info: said?.info ?? '' }))
   }
 }
 

@@ -94,9 +94,11 @@ export type View = {
   readonly keyspaces: ReadonlyMap<string, KeyspaceView>
   readonly users: ReadonlyMap<string, UserRecord>
   readonly serverVersion: string
+  /** Every server tells a client that asks for it more of its columns (MariaDB 10.5 and later). */
+  readonly extendedMetadata: boolean
 }
 
-export const emptyView: View = { keyspaces: new Map(), users: new Map(), serverVersion: '' }
+export const emptyView: View = { keyspaces: new Map(), users: new Map(), serverVersion: '', extendedMetadata: false }
 
 /** The prefixes that a view is made of; all must have been read once. */
 export type Records = {
@@ -190,7 +192,12 @@ export function buildView(records: Records, trafficOf: (uid: string) => ShardTra
   }
   const users = byKey<UserRecord>(records.users, 'users/')
   const first = [...servers.values()].sort((a, b) => (a.id < b.id ? -1 : 1))[0]
-  return { keyspaces, users, serverVersion: first?.version ?? '' }
+  return {
+    keyspaces,
+    users,
+    serverVersion: first?.version ?? '',
+    extendedMetadata: servers.size > 0 && [...servers.values()].every(tellsMoreOfColumns),
+  }
 }
 
 type Known = {
@@ -198,6 +205,11 @@ type Known = {
   readonly secrets: ReadonlyMap<string, ServerSecret>
   readonly shards: ReadonlyMap<string, ShardRecord>
   readonly trafficOf: (uid: string) => ShardTraffic
+}
+
+function tellsMoreOfColumns({ flavour, version }: ServerRecord): boolean {
+  const [major = 0, minor = 0, patch = 0] = version.split(/[.-]/).map(Number)
+  return flavour === 'mariadb' && major * 10_000 + minor * 100 + patch >= 10_05_02
 }
 
 /**

@@ -70,7 +70,7 @@ export async function authenticate(channel: Channel, packets: PacketPromise, con
       case 0x00:
         return
       case 0xff:
-        throw serverError({ server: context.server, capabilities: 0, status: 0 }, payload, 0, payload.length)
+        throw serverError(context, payload, 0, payload.length)
       case authMarker.switch: {
         const wanted = decodeAuthSwitch(payload)
         if (!isSupportedPlugin(wanted.plugin)) throw mysqlErrors.authPlugin({ ...context, plugin: wanted.plugin, password: undefined })

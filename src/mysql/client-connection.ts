@@ -1,10 +1,10 @@
 /** `Connection` over a channel: each method builds a command and the exchange that takes its answer. */
 import { decodeBinaryRow } from '../wire/binary-row.ts'
-import { serverStatus } from '../wire/capabilities.ts'
+import { has, mariadbCapability, serverStatus } from '../wire/capabilities.ts'
 import { encodeChangeUser } from '../wire/change-user.ts'
 import { com, hasNoAnswer } from '../wire/commands.ts'
 import { commandPieces, frame, frameCommand, HEADER_BYTES } from '../wire/frames.ts'
-import type { Greeting } from '../wire/handshake.ts'
+import type { Greeting, HandshakeResponse } from '../wire/handshake.ts'
 import { encodeStmtClose } from '../wire/stmt-commands.ts'
 import { encodeExecute } from '../wire/stmt-execute.ts'
 import { authResponse } from './auth-client.ts'
@@ -45,12 +45,20 @@ export class ClientConnection implements Connection, Owner {
   readonly flavour: FlavourName
   readonly tls: boolean
   readonly capabilities: number
+  readonly extendedMetadata: boolean
   status: number = serverStatus.autocommit
   readonly #channel: Channel
   readonly #options: ConnectOptions
   readonly #greeting: Greeting
 
-  constructor(channel: Channel, options: ConnectOptions, greeting: Greeting, flavour: FlavourName, capabilities: number, tls: boolean) {
+  constructor(
+    channel: Channel,
+    options: ConnectOptions,
+    greeting: Greeting,
+    flavour: FlavourName,
+    agreed: Pick<HandshakeResponse, 'capabilities' | 'extendedCapabilities'>,
+    tls: boolean,
+  ) {
     this.#channel = channel
     this.#options = options
     this.#greeting = greeting
@@ -59,7 +67,8 @@ export class ClientConnection implements Connection, Owner {
     this.serverVersion = greeting.serverVersion.replace(/^5\.5\.5-(?=\d+\.)/, '')
     this.versionNumber = versionNumberOf(this.serverVersion)
     this.flavour = flavour
-    this.capabilities = capabilities
+    this.capabilities = agreed.capabilities
+    this.extendedMetadata = has(agreed.extendedCapabilities, mariadbCapability.extendedMetadata)
     this.tls = tls
   }
 

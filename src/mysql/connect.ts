@@ -1,9 +1,16 @@
 /** Opens a connection: socket, TLS, handshake, authentication, session settings. Nothing is retried here. */
 import net from 'node:net'
 import tls from 'node:tls'
-import { capability, has } from '../wire/capabilities.ts'
+import { capability, has, mariadbCapability } from '../wire/capabilities.ts'
 import { frame } from '../wire/frames.ts'
-import { decodeGreeting, encodeHandshakeResponse, encodeSslRequest, type Greeting, type HandshakeResponse } from '../wire/handshake.ts'
+import {
+  decodeGreeting,
+  encodeHandshakeResponse,
+  encodeSslRequest,
+  withExtended,
+  type Greeting,
+  type HandshakeResponse,
+} from '../wire/handshake.ts'
 import { authResponse, isSupportedPlugin, type AuthPlugin } from './auth-client.ts'
 import { authenticate, handshakeCollation, PacketPromise } from './auth-exchange.ts'
 import { Channel } from './channel.ts'
@@ -84,15 +91,16 @@ async function handshake(channel: Channel, options: ConnectOptions, server: stri
   const packets = new PacketPromise()
   channel.expect(packets)
   const first = await packets.next()
-  if (first.payload[0] === 0xff) throw serverError({ server, capabilities: 0, status: 0 }, first.payload, 0, first.payload.length)
+  if (first.payload[0] === 0xff) throw serverError({ server }, first.payload, 0, first.payload.length)
   const greeting = decodeGreeting(first.payload)
   const flavour: FlavourName = /mariadb/i.test(greeting.serverVersion) ? 'mariadb' : 'mysql'
-  const capabilities = wantedCapabilities(options) & greeting.capabilities
+  const extended = options.extendedMetadata === true ? greeting.extendedCapabilities & mariadbCapability.extendedMetadata : 0
+  const agreed = wantedCapabilities(options) & greeting.capabilities
   const plugin: AuthPlugin = isSupportedPlugin(greeting.plugin) ? greeting.plugin : 'mysql_native_password'
   const password = options.password ?? ''
   const response: HandshakeResponse = {
-    capabilities,
-    extendedCapabilities: 0,
+    capabilities: withExtended(agreed, extended),
+    extendedCapabilities: extended,
     packetBytesMax: 0x40000000,
     collation: handshakeCollation(options, flavour),
     user: options.user,
@@ -119,7 +127,7 @@ async function handshake(channel: Channel, options: ConnectOptions, server: stri
     clearIsSafe,
     allowPublicKey: options.allowPublicKeyRetrieval ?? true,
   })
-  return new ClientConnection(channel, options, greeting, flavour, response.capabilities, secure)
+  return new ClientConnection(channel, options, greeting, flavour, response, secure)
 }
 
 function wantedCapabilities(options: ConnectOptions): number {

@@ -24,6 +24,8 @@ export type Column = {
   type: number
   flags: number
   decimals: number
+  /** What MariaDB says beyond it, as it came. */
+  extended?: Buffer
 }
 
 /** One row, in text protocol bytes as the server sent them; NULL is null. The buffers are views: copy what you keep for long. */
@@ -126,6 +128,7 @@ export interface Connection extends AsyncDisposable {
   readonly tls: boolean
   /** Capability flags in force (client's and server's). */
   readonly capabilities: number
+  readonly extendedMetadata: boolean
   /** Status flags of the last answer. */
   readonly status: number
   readonly inTransaction: boolean
@@ -213,6 +216,8 @@ export type ConnectOptions = {
   multiStatements?: boolean
   /** Default true. The relay's client must have agreed to the same. */
   deprecateEof?: boolean
+  /** MariaDB (10.5 and later) says more of columns: that text is JSON, a type's name. Asked for, not required. Default false. */
+  extendedMetadata?: boolean
   /** OK packets carry session changes. Default false. */
   sessionTrack?: boolean
   /** Reads go through one buffer of the process (shared-reads.ts): for many connections with small answers. Default false. */

@@ -15,6 +15,8 @@ import { ServerError } from './errors.ts'
 export type Owner = {
   readonly server: string
   readonly capabilities: number
+  /** MariaDB says more of each column. */
+  readonly extendedMetadata: boolean
   /** Kept up to date by every answer. */
   status: number
 }
@@ -23,7 +25,7 @@ export function deprecatesEof(owner: Owner): boolean {
   return (owner.capabilities & capability.deprecateEof) !== 0
 }
 
-export function serverError(owner: Owner, data: Buffer, start: number, end: number): ServerError {
+export function serverError(owner: Pick<Owner, 'server'>, data: Buffer, start: number, end: number): ServerError {
   const err = decodeErr(data, start, end)
   return new ServerError(err.errno, err.sqlState, err.message, owner.server)
 }
@@ -68,7 +70,7 @@ export class ResultExchange implements Exchange {
         this.#results.push(this.#set)
         return false
       case part.column:
-        ;(this.#set as ResultSet).columns.push(decodeColumnDefinition(data, start, end))
+        ;(this.#set as ResultSet).columns.push(decodeColumnDefinition(data, start, end, this.#owner.extendedMetadata))
         return false
       case part.rowsEnd:
         if (this.#set !== null) {
@@ -134,7 +136,8 @@ export class PrepareExchange implements Exchange {
         this.#head = { id: data.readUInt32LE(start + 1), paramCount: data.readUInt16LE(start + 7), columns: [] }
         break
       case part.column:
-        if (this.#definitions++ >= this.#head.paramCount) this.#head.columns.push(decodeColumnDefinition(data, start, end))
+        if (this.#definitions++ >= this.#head.paramCount)
+          this.#head.columns.push(decodeColumnDefinition(data, start, end, this.#owner.extendedMetadata))
         break
       default:
     }

@@ -73,7 +73,7 @@ export class RowStreamExchange implements Exchange, RowStream, AsyncIterator<Row
         return false
       case part.column:
         if (this.#firstSetEnded) return false
-        this.columns.push(decodeColumnDefinition(data, start, end))
+        this.columns.push(decodeColumnDefinition(data, start, end, this.#owner.extendedMetadata))
         if (this.columns.length === this.#scanner.columnCount) this.#announce()
         return false
       case part.error:

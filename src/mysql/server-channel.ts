@@ -50,6 +50,8 @@ export class ServerChannel {
   tls = false
   /** Of the next frame of ours when it is the first of an answer: 1 for commands, more in a handshake. */
   sequence = 0
+  /** What is done to frames before they are written; null: nothing. */
+  rewrite: ((frames: Buffer) => Buffer) | null = null
 
   #socket: Socket
   readonly #parser: FrameParser
@@ -121,7 +123,7 @@ export class ServerChannel {
   // --- answers
 
   write(frames: Buffer): void {
-    if (!this.#closed) this.#socket.write(frames)
+    if (!this.#closed) this.#socket.write(this.rewrite === null ? frames : this.rewrite(frames))
   }
 
   /** Calls back once the client has taken what was written, or is gone. */

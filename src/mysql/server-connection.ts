@@ -6,12 +6,12 @@ import { createPublicKey, type KeyObject } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { SecureContext } from 'node:tls'
 import { cachingSha2, encodeAuthMoreData, encodeAuthSwitch } from '../wire/auth-messages.ts'
-import { capability, has, serverStatus } from '../wire/capabilities.ts'
+import { capability, has, mariadbCapability, serverStatus } from '../wire/capabilities.ts'
 import { decodeChangeUser } from '../wire/change-user.ts'
 import { collation } from '../wire/column-types.ts'
 import { writeErr } from '../wire/err.ts'
 import { frame } from '../wire/frames.ts'
-import { decodeHandshakeResponse, encodeGreeting } from '../wire/handshake.ts'
+import { decodeHandshakeResponse, encodeGreeting, withExtended } from '../wire/handshake.ts'
 import { writeOk, type Ok } from '../wire/ok.ts'
 import { Writer } from '../wire/writer.ts'
 import {
@@ -68,6 +68,8 @@ export type AcceptOptions = {
   /** For passwords of clients without TLS. Absent: they are refused where theirs must be shown. */
   rsaKey?(): Promise<KeyObject>
   capabilities?: number
+  /** MariaDB's: whoever wants it is told more of columns, and must be in every answer. */
+  extendedMetadata?: boolean
   secureContext?: SecureContext
   /** Whether this user (any: undefined) may not be without TLS. Users are only told so once they are known. */
   tlsRequired?(user: string | undefined): boolean
@@ -83,6 +85,8 @@ export class ServerConnection extends ServerChannel {
   database = ''
   attributes: Record<string, string> = {}
   capabilities = 0
+  /** Agreed upon: column definitions have one part more. */
+  extendedMetadata = false
   collation: number = collation.utf8mb4
   readonly #options: AcceptOptions
   #scramble: Buffer
@@ -118,14 +122,15 @@ export class ServerConnection extends ServerChannel {
     )
     try {
       const offered = ((options.capabilities ?? gateCapabilities) | (options.secureContext === undefined ? 0 : capability.ssl)) >>> 0
+      const extended = options.extendedMetadata === true ? mariadbCapability.extendedMetadata : 0
       this.write(
         frame(
           encodeGreeting({
             serverVersion: options.serverVersion,
             threadId: options.threadId,
             scramble: this.#scramble,
-            capabilities: offered,
-            extendedCapabilities: 0,
+            capabilities: withExtended(offered, extended),
+            extendedCapabilities: extended,
             collation: options.collation ?? collation.utf8mb4,
             status: serverStatus.autocommit,
             plugin: options.plugin,
@@ -141,6 +146,7 @@ export class ServerConnection extends ServerChannel {
       if (message.kind === 'ssl') return this.#refuse(1043, '08S01', 'Bad handshake')
       if (!this.tls && options.tlsRequired?.(undefined) === true) return this.#refuseWithoutTls()
       this.capabilities = (message.capabilities & offered) >>> 0
+      this.extendedMetadata = has(message.extendedCapabilities & extended, mariadbCapability.extendedMetadata)
       this.collation = message.collation
       this.user = message.user
       this.database = message.database

@@ -77,6 +77,8 @@ export type UserLimits = {
   concurrent?: number
   /** Statements without a shard key or LIMIT. */
   scatter?: 'refused'
+  /** Several statements in one text, where the client's library asks for that too. Absent: refused. */
+  multiStatements?: 'allowed'
 }
 
 /**

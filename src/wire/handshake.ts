@@ -103,6 +103,11 @@ export function encodeHandshakeResponse(response: HandshakeResponse): Buffer {
   return w.take()
 }
 
+/** As MariaDB greets and is answered: bit 0 unset says that its extended capabilities follow. */
+export function withExtended(capabilities: number, extended: number): number {
+  return extended === 0 ? capabilities : (capabilities & ~capability.longPassword) >>> 0
+}
+
 /** An SSL request, or the whole answer. */
 export function decodeHandshakeResponse(
   payload: Buffer,

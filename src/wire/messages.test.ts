@@ -240,6 +240,26 @@ test('column definitions', () => {
   assert.deepEqual(decodeColumnDefinition(bytes, 0, bytes.length), column)
 })
 
+test("column definitions with MariaDB's extended metadata, also where there is none of it", () => {
+  const plain = {
+    schema: 's',
+    table: 't',
+    orgTable: 't',
+    name: 'js',
+    orgName: 'js',
+    charset: 45,
+    length: 0xffffffff,
+    type: 0xfc,
+    flags: 16,
+    decimals: 0,
+  }
+  for (const column of [plain, { ...plain, extended: Buffer.from('\u0001\u0004json') }]) {
+    const bytes = writeColumnDefinition(new Writer(), column, true).take()
+    assert.deepEqual(decodeColumnDefinition(bytes, 0, bytes.length, true), column)
+    assert.equal(bytes.length, writeColumnDefinition(new Writer(), plain).take().length + ('extended' in column ? 7 : 1))
+  }
+})
+
 test('text rows: NULL, empty, and cells at the boundaries of their length', () => {
   const row = [null, Buffer.alloc(0), ...[250, 251, 0xffff, 0x10000].map((bytes) => Buffer.alloc(bytes, 1)), null]
   const bytes = writeTextRow(new Writer(), row).take()

@@ -165,7 +165,7 @@ export class SessionFuzz implements AsyncDisposable {
         } else
           client.write(
             kind === com.query && /^\s*select/i.test(command.data.toString('latin1', command.start + 1, command.end))
-              ? rowsFrames([integerColumn('1')], [['1']])
+              ? rowsFrames([integerColumn('1')], [['1']], { status: 2, form: 'text', extendedMetadata: false })
               : kind === com.stmtPrepare
                 ? frame(Buffer.from([0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]), 1)
                 : okFrame(2),

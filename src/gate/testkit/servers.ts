@@ -14,8 +14,8 @@ export type TestServer = {
 const rights =
   'SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, LOCK TABLES, CREATE TEMPORARY TABLES, EXECUTE, REFERENCES, CREATE VIEW, SHOW VIEW, TRIGGER, CREATE ROUTINE, ALTER ROUTINE'
 
-export async function startMariadb(): Promise<TestServer> {
-  const server = await testServer({ flavour: 'mariadb', binlog: false, bufferPoolMb: 64, extra: { 'max-connections': 400 } })
+export async function startMariadb(settings: Readonly<Record<string, string | number>> = {}): Promise<TestServer> {
+  const server = await testServer({ flavour: 'mariadb', binlog: false, bufferPoolMb: 64, extra: { 'max-connections': 400, ...settings } })
   const admin = (): Promise<Connection> => connect(server.config)
   await using connection = await admin()
   await connection.query("CREATE USER IF NOT EXISTS sw_gate@'%' IDENTIFIED BY 'gate-secret'")

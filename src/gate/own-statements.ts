@@ -1,0 +1,131 @@
+/**
+ * Statements that the gate answers or keeps itself: transactions, SET, USE, KILL, LOCK's end, and what it knows of itself and of the session.
+ */
+import type { ServerConnection } from '../mysql/server-connection.ts'
+import type { Lexed } from '../sql/lexer.ts'
+import type { SessionChange } from '../wire/session-track.ts'
+import type { Access } from './access.ts'
+import type { Core, SessionEntry } from './core.ts'
+import { gateErrors } from './errors.ts'
+import { databases, grants, localAnswer, processList } from './local.ts'
+import type { Passthrough, Relay } from './passthrough.ts'
+import { okFrame, plainOk, type AnswerForm } from './replies.ts'
+import type { Runner } from './runner.ts'
+import { setSession } from './set-command.ts'
+import { trackedChanges } from './settings.ts'
+import type { Sharded } from './sharded.ts'
+
+/** What they need of the session. */
+export type OwnSession = SessionEntry & {
+  readonly signal: AbortSignal
+  use(name: string): void
+  /** To the server that the session's connection is pinned to. */
+  passOn(sql: Buffer): Promise<unknown>
+}
+
+export class OwnStatements {
+  readonly #core: Core
+  readonly #client: ServerConnection
+  readonly #runner: Runner
+  readonly #sharded: Sharded
+  readonly #access: Access
+  readonly #session: OwnSession
+  /** Of rows that the gate makes itself: binary while a prepared statement is executed. */
+  form: 'text' | 'binary' = 'text'
+
+  constructor(core: Core, client: ServerConnection, runner: Runner, sharded: Sharded, access: Access, session: OwnSession) {
+    this.#core = core
+    this.#client = client
+    this.#runner = runner
+    this.#sharded = sharded
+    this.#access = access
+    this.#session = session
+  }
+
+  async run(p: Exclude<Passthrough, Relay>, lexed: Lexed, sql: Buffer): Promise<void> {
+    switch (p.kind) {
+      case 'begin':
+        await this.#runner.commit()
+        this.#runner.begin({ readOnly: p.readOnly, snapshot: p.snapshot })
+        this.ok()
+        return
+      case 'commit':
+      case 'rollback': {
+        const chained = p.chain ? this.#runner.transaction?.options : undefined
+        if (p.kind === 'commit') await this.#runner.commit()
+        else await this.#runner.rollback()
+        if (p.chain) this.#runner.begin(chained ?? { readOnly: null, snapshot: false })
+        this.ok()
+        if (p.release) this.#client.close()
+        return
+      }
+      case 'set': {
+        const before = this.#runner.settings.copy()
+        const { keyspace, signal } = this.#session
+        const context = { core: this.#core, runner: this.#runner, sharded: this.#sharded, keyspace, signal }
+        if (await setSession(context, p.assignments, lexed, sql)) this.ok(trackedChanges(before, this.#runner.settings))
+        return
+      }
+      case 'use':
+        this.#session.use(p.keyspace)
+        this.ok([{ kind: 'schema', name: this.#session.keyspace }])
+        return
+      case 'kill':
+        this.kill(p.what, p.id)
+        return
+      case 'unlock-tables':
+        if (this.#runner.connections.pinned) await this.#session.passOn(sql)
+        else this.ok()
+        this.#runner.connections.unpin(this.#runner.transaction, 'handler')
+        return
+      case 'show':
+        this.#client.write(this.#shown(p))
+        return
+      case 'local': {
+        const { user, host, threadId, keyspace } = this.#session
+        const { affectedRows, lastInsertId } = this.#runner
+        this.#client.write(localAnswer(p, { user, host, threadId, keyspace, affectedRows, lastInsertId }, this.#as))
+        return
+      }
+      case 'empty':
+        throw gateErrors.notForwarded({ construct: 'an empty query', reason: 'there is nothing to run', fix: 'send a statement' })
+      case 'refuse':
+        throw gateErrors.notForwarded({ construct: p.construct, reason: p.reason, fix: p.fix })
+    }
+  }
+
+  ok(changes: SessionChange[] = []): void {
+    const { status } = this.#runner
+    this.#client.write(changes.length === 0 ? plainOk(status) : okFrame(status, { sessionChanges: changes }, 1, this.#client.capabilities))
+  }
+
+  processList(full: boolean): Buffer {
+    return processList(this.#core, full, this.#access.restricted ? this.#session.user : null, this.#as)
+  }
+
+  kill(what: 'connection' | 'query', id: number): void {
+    const session = this.#core.sessions.get(id)
+    if (session === undefined || session.user !== this.#session.user) throw gateErrors.unknownThread({ id })
+    if (session === this.#session && what === 'query') throw gateErrors.killed()
+    if (session !== this.#session) this.ok()
+    session.kill(what)
+  }
+
+  get #as(): AnswerForm {
+    return { status: this.#runner.status, form: this.form, extendedMetadata: this.#client.extendedMetadata }
+  }
+
+  #shown(p: Extract<Passthrough, { kind: 'show' }>): Buffer {
+    switch (p.what) {
+      case 'processlist':
+        return this.processList(p.full)
+      case 'databases':
+        return databases(this.#core, p.like, (keyspace) => !this.#access.restricted || this.#access.maySee(keyspace), this.#as)
+      case 'grants': {
+        const { user } = this.#access
+        if (user === null) throw gateErrors.userGone({ user: this.#session.user, host: this.#session.host })
+        return grants(user, this.#as)
+      }
+    }
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * What many of the gate's tests begin with: a server, keyspaces on it, users, and a gate before them.
+ *
+ *     const world = await gateOnServer({ keyspaces: { one: 'one', shop: { t: 'by id' } }, tables: ['t (id BIGINT PRIMARY KEY)'] })
+ */
+import mysql from 'mysql2/promise'
+import type { Connection } from '../../mysql/connection.ts'
+import type { UserRecord } from '../../topology/records.ts'
+import type { GateConfig } from '../config.ts'
+import type { Gate } from '../gate.ts'
+import { startMariadb } from './servers.ts'
+import { addKeyspace, addServer, addUser, MemoryStore, startGate } from './world.ts'
+
+export const password = 'secret'
+
+export type GateOnServer = {
+  readonly admin: Connection
+  /** Straight to the server. */
+  readonly serverPort: number
+  readonly store: MemoryStore
+  readonly gate: Gate
+  readonly port: number
+  /** Every schema that a keyspace stands on. */
+  readonly schemas: readonly string[]
+  client(user: string, database?: string, options?: mysql.ConnectionOptions): Promise<mysql.Connection>
+  stop(): Promise<void>
+}
+
+export type UserWanted = Partial<UserRecord> & { readonly password?: string }
+
+export type Wanted = {
+  /**
+   * A schema: unsharded, and in it. Else two shards, `-80` and `80-`, in the schemas NAME_80 and NAME_end; tables by the column `id`, or
+   * the same on both.
+   */
+  readonly keyspaces: Readonly<Record<string, string | Readonly<Record<string, 'by id' | 'reference'>>>>
+  /** What follows CREATE TABLE, for each schema. */
+  readonly tables?: readonly string[]
+  /** Beside `app`, who may do all. */
+  readonly users?: Readonly<Record<string, UserWanted>>
+  readonly config?: Partial<GateConfig>
+  /** More settings of the server. */
+  readonly settings?: Readonly<Record<string, string | number>>
+}
+
+export async function gateOnServer({ keyspaces, tables = [], users = {}, config = {}, settings = {} }: Wanted): Promise<GateOnServer> {
+  const server = await startMariadb(settings)
+  const admin = await server.admin()
+  const store = new MemoryStore()
+  await addServer(store, 's1', server.port)
+  const schemas: string[] = []
+  for (const [name, sharded] of Object.entries(keyspaces)) {
+    const shards = typeof sharded === 'string' ? { '-': sharded } : { '-80': `${name}_80`, '80-': `${name}_end` }
+    for (const schema of Object.values(shards)) {
+      schemas.push(schema)
+      await admin.query(`CREATE DATABASE ${schema} CHARACTER SET utf8mb4`)
+      for (const table of tables) await admin.query(`CREATE TABLE ${schema}.${table}`)
+    }
+    const placed = Object.entries(shards).map(([shard, schema]) => ({ name: shard, serverId: 's1', schema }))
+    await addKeyspace(store, name, placed, typeof sharded === 'string' ? {} : { sharded: true, vschema: vschemaOf(sharded) })
+  }
+  for (const [name, { password: own = password, ...more }] of Object.entries({ app: {}, ...users }) as [string, UserWanted][])
+    await addUser(store, name, own, more)
+  const { gate, port } = await startGate(store, config)
+  return {
+    admin,
+    serverPort: server.port,
+    store,
+    gate,
+    port,
+    schemas,
+    client: (user, database, options = {}) =>
+      mysql.createConnection({ host: '127.0.0.1', port, user, password, ...(database === undefined ? {} : { database }), ...options }),
+    async stop() {
+      await gate.stop()
+      await admin.close()
+      await server.stop()
+    },
+  }
+}
+
+function vschemaOf(tables: Readonly<Record<string, 'by id' | 'reference'>>): object {
+  const byId = { column_vindexes: [{ column: 'id', name: 'hash' }] }
+  return {
+    sharded: true,
+    vindexes: { hash: { type: 'hash' } },
+    tables: Object.fromEntries(Object.entries(tables).map(([name, how]) => [name, how === 'by id' ? byId : { type: 'reference' }])),
+  }
+}
