@@ -32,6 +32,8 @@ export type Range = {
   readonly to: bigint
   readonly leaderEpoch: number
   readonly items: readonly Item[]
+  /** In memory, as the chunks said that it was made of. */
+  readonly bytes?: number
 }
 
 export type RangeCount = { records: number; lateRows: number; deadRecords: number; newestMs: number }

@@ -124,7 +124,8 @@ function formOf(kind: ColumnKind, column: TableColumn, bad: (reason: string) => 
           if (!Number.isFinite(number)) throw bad('not a finite number')
           return number
         },
-        literal: (cell) => `${cell as number}e0`,
+        // As a floating point literal: 1.5 alone would be a decimal.
+        literal: (cell) => (String(cell).includes('e') ? String(cell) : `${cell as number}e0`),
       }
     case 'instant': {
       const digits = Math.min(3, Number(/\((\d)\)/.exec(column.columnType)?.[1] ?? 0))

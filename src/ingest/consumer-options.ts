@@ -16,8 +16,8 @@ export type ConsumerConfig = LaneConfig & {
   readonly readBytesMax: number
   readonly queuedBytesMax: number
   readonly purgeMs: number
-  /** How partitions by time are made ahead; null: not by us. */
-  readonly partitionsAhead: { readonly everyMs: number; readonly aheadMs: number } | null
+  /** How many whole partitions by time there are past now; 0: they are made by somebody else. */
+  readonly partitionsAhead: number
 }
 
 export const consumerDefaults: ConsumerConfig = {
@@ -33,7 +33,7 @@ export const consumerDefaults: ConsumerConfig = {
   readBytesMax: 2 << 20,
   queuedBytesMax: 16 << 20,
   purgeMs: 30_000,
-  partitionsAhead: null,
+  partitionsAhead: 2,
 }
 
 export type ConsumerOptions = {

@@ -53,13 +53,17 @@ export class Consumer {
     const until = AbortSignal.any([signal, lease.lost])
     await store.commit([], [put<ConsumerRecord>(keys.consumer(name, id), { v: 1, id, pid }, lease.id)])
     let reportedAtMs = -Infinity
+    let stood = false
     while (!until.aborted && lease.valid()) {
       const fleet = (await readRecord<FleetRecord>(store, keys.fleet(name)))?.value ?? null
       await this.#obey(fleet, lease, until)
       const consumers = recordsOf<ConsumerRecord>(await store.list(keys.consumersOf(name))).map(({ value }) => value.id)
       await this.#session?.session.reconcile(consumers)
-      if (fleet !== null && clock.monotonicMs() - reportedAtMs >= this.#config.reportMs) {
+      // Somebody waits for it to stand still.
+      const standing = this.#session?.session.standing ?? false
+      if (fleet !== null && (standing !== stood || clock.monotonicMs() - reportedAtMs >= this.#config.reportMs)) {
         reportedAtMs = clock.monotonicMs()
+        stood = standing
         await store.commit([], [put(keys.fleetReport(name, id), this.#report(fleet), lease.id)])
       }
       await this.#bell.wait(until, this.#config.reconcileMs)

@@ -104,25 +104,28 @@ export class DDSketch {
   }
 
   encode(): Buffer {
-    return Buffer.from(scratch.subarray(0, this.#write()))
+    const end = this.#write()
+    return Buffer.from(scratch.subarray(0, end))
   }
 
   /** `encode` as hexadecimal digits. */
   hex(): string {
-    return scratch.toString('hex', 0, this.#write())
+    const end = this.#write()
+    return scratch.toString('hex', 0, end)
   }
 
-  /** Into `scratch`; returns where it ends. */
+  /** Into `scratch`, which may be another buffer afterwards; returns where it ends. */
   #write(): number {
     scratch[0] = version
     scratch.writeDoubleLE(this.relativeError, 1)
     let at = putVarint(9, this.#zeros)
     for (const side of [this.#positive, this.#negative]) {
       const { indexes, counts } = side ?? noSide
+      if (at + varintMax > scratch.length) grow()
       at = putVarint(at, indexes.length)
       let last = 0
       for (let i = 0; i < indexes.length; i++) {
-        if (at + 2 * varintMax > scratch.length) scratch = Buffer.concat([scratch], 2 * scratch.length)
+        if (at + 2 * varintMax > scratch.length) grow()
         const index = indexes[i] as number
         at = putVarint(at, i > 0 ? index - last : index >= 0 ? index * 2 : -index * 2 - 1)
         at = putVarint(at, counts[i] as number)
@@ -197,6 +200,10 @@ function sideOf(read: VarintReader): Side | null {
 
 const varintMax = 8
 let scratch = Buffer.alloc(4096)
+
+function grow(): void {
+  scratch = Buffer.concat([scratch], 2 * scratch.length)
+}
 
 function putVarint(from: number, value: number): number {
   let at = from

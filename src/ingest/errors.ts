@@ -141,4 +141,18 @@ export const ingestErrors = defineErrors('INGEST', {
     why: 'it was never made, or has been deleted',
     fix: 'shardwright keyspace branch list',
   },
+  partitionsChanged: {
+    number: 21,
+    class: 'user',
+    what: '{fleet}: the topic {topic} has {has} partitions, and the fleet was made for {had}',
+    why: 'keys go to other partitions than before, and nobody has said from where the new ones are to be read',
+    fix: 'cancel a dual-write run that is open; then `shardwright fleet stop`, `delete` and `create` it again: positions stay, and new partitions are read from their oldest offset',
+  },
+  partitionsWait: {
+    number: 22,
+    class: 'transient',
+    what: 'shard {shard} of {keyspace} has no partition for a row, and none is made while its shards are moved',
+    why: 'making one is DDL on a table that a stream follows',
+    fix: 'it goes on by itself when the move has ended; before one that lasts long, make partitions for its time',
+  },
 })

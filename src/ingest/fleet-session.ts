@@ -21,7 +21,7 @@ import { reportOf } from './fleet-report.ts'
 import type { HeldPartition } from './held-partition.ts'
 import { PartitionLeases, type Acquired } from './partition-leases.ts'
 import { PartitionReader } from './partition-reader.ts'
-import { purgeOnce } from './purge-round.ts'
+import { morePartitions, purgeOnce } from './purge-round.ts'
 import { RecordRouter } from './record-router.ts'
 import { ShardLane } from './shard-lane.ts'
 import { ensureIngestTables } from './tables.ts'
@@ -108,6 +108,9 @@ export class FleetSession {
     try {
       if (topic.id !== fleet.topicId)
         throw ingestErrors.topicChanged({ fleet: fleet.name, wanted: fleet.topicId, url: fleet.topicUrl, found: topic.id })
+      const had = Object.keys(fleet.startOffsets).length
+      if (topic.partitions !== had)
+        throw ingestErrors.partitionsChanged({ fleet: fleet.name, topic: topic.name, has: topic.partitions, had })
       const { makers, problems } = checkDefinition(definition, topic.id, branch, shards)
       if (problems.length > 0) {
         const text = problems.map((p) => `${p.table}${p.column === null ? '' : `.${p.column}`}: ${p.problem}`).join('; ')
@@ -270,6 +273,7 @@ export class FleetSession {
         this.held.delete(partition)
         this.#reader.again()
       },
+      onNoPartition: () => morePartitions(this, shard),
       onPoison: (item, error) => this.#reader.poisoned(item.record, error),
       onTrouble: (error) => this.#troubled(error),
       onWritten: () => this.#bell.ring(),

@@ -1,7 +1,7 @@
 /** What the reader brought and the shard has not taken: chunks in the order of offsets per partition. */
 import type { Chunk, Item, Range } from './batch.ts'
 
-export type Taken = { to: bigint; leaderEpoch: number; items: Item[] }
+export type Taken = { to: bigint; leaderEpoch: number; items: Item[]; bytes: number }
 
 export class LaneQueue {
   #chunks: Chunk[] = []
@@ -19,7 +19,7 @@ export class LaneQueue {
     const last = this.#chunks.at(-1)
     // Ranges without records would pile up one chunk for each read.
     if (last !== undefined && last.partition === chunk.partition && chunk.items.length === 0) {
-      this.#chunks[this.#chunks.length - 1] = { ...last, to: chunk.to, leaderEpoch: chunk.leaderEpoch }
+      if (chunk.to > last.to) this.#chunks[this.#chunks.length - 1] = { ...last, to: chunk.to, leaderEpoch: chunk.leaderEpoch }
       return
     }
     this.#chunks.push(chunk)
@@ -27,34 +27,40 @@ export class LaneQueue {
     this.records += chunk.items.length
   }
 
-  /** Up to `limit` records from the front, by partition. A chunk may be cut: then the range ends where its next record begins. */
+  /**
+   * Up to `limit` records from the front, by partition. A chunk may be cut: then the range ends where its next record begins. Chunks of a partition may overlap
+   * (another shard went back, and all was read again from there): what a chunk before had is passed over, and an end is never taken back.
+   */
   take(limit: number): Map<number, Taken> {
     const out = new Map<number, Taken>()
     let room = limit
     let taken = 0
     for (const chunk of this.#chunks) {
-      const there = out.get(chunk.partition)
-      const next = chunk.items[room]
-      const items = next === undefined ? chunk.items : chunk.items.slice(0, room)
+      const there = out.get(chunk.partition) ?? { to: -1n, leaderEpoch: chunk.leaderEpoch, items: [], bytes: 0 }
+      out.set(chunk.partition, there)
+      const known = chunk.items.findIndex(({ record }) => record.offset >= there.to)
+      const fresh = known === 0 ? chunk.items : known < 0 ? [] : chunk.items.slice(known)
+      const next = fresh[room]
+      const items = next === undefined ? fresh : fresh.slice(0, room)
       const to = next === undefined ? chunk.to : next.record.offset
-      if (there === undefined) out.set(chunk.partition, { to, leaderEpoch: chunk.leaderEpoch, items: [...items] })
-      else {
+      if (to > there.to) {
         there.to = to
         there.leaderEpoch = chunk.leaderEpoch
-        for (const item of items) there.items.push(item)
       }
+      for (const item of items) there.items.push(item)
       room -= items.length
+      const rest = next === undefined ? [] : fresh.slice(items.length)
+      const share = rest.length === 0 ? chunk.bytes : Math.round((chunk.bytes * items.length) / fresh.length)
+      there.bytes += share
+      this.bytes -= share
+      this.records -= chunk.items.length - rest.length
       if (next !== undefined) {
-        const share = Math.round((chunk.bytes * items.length) / chunk.items.length)
-        this.#chunks[taken] = { ...chunk, items: chunk.items.slice(items.length), bytes: chunk.bytes - share }
-        this.bytes -= share
+        this.#chunks[taken] = { ...chunk, items: rest, bytes: chunk.bytes - share }
         break
       }
       taken++
-      this.bytes -= chunk.bytes
       if (room <= 0) break
     }
-    this.records -= limit - room
     this.#chunks.splice(0, taken)
     this.sinceMs = performance.now()
     return out
@@ -62,9 +68,12 @@ export class LaneQueue {
 
   /** To the front again: they come before all else of their partitions. */
   putBack(ranges: readonly Range[]): void {
-    const chunks = ranges.map(({ partition, to, leaderEpoch, items }): Chunk => ({ partition, to, leaderEpoch, items, bytes: 0 }))
+    const chunks = ranges.map(({ partition, to, leaderEpoch, items, bytes = 0 }): Chunk => ({ partition, to, leaderEpoch, items, bytes }))
     this.#chunks.unshift(...chunks)
-    for (const { items } of chunks) this.records += items.length
+    for (const { items, bytes } of chunks) {
+      this.records += items.length
+      this.bytes += bytes
+    }
   }
 
   drop(partition: number): void {

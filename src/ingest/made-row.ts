@@ -33,12 +33,14 @@ export function makeRows({ definition, plans }: Maker, record: TopicRecord, topi
   const event = definition.decode(record)
   if (event === null || event === undefined) return { rows: none, eventTimeMs: record.timestampMs }
   const eventTimeMs = definition.eventTime(event, record)
-  if (!Number.isFinite(eventTimeMs))
+  if (!(Math.abs(eventTimeMs) <= instantMax))
     throw ingestErrors.badRow({ table: '(any)', column: 'event time', reason: `${eventTimeMs} is no instant` })
   const rows: MadeRow[] = []
   for (const plan of plans) {
     const { definition: table } = plan
     const mapped = table.map(event, record)
+    if (mapped.length > rowsMax)
+      throw ingestErrors.badRow({ table: plan.name, column: '(any)', reason: `${mapped.length} rows of one record, ${rowsMax} at most` })
     for (let place = 0; place < mapped.length; place++) {
       const bucketMs = table.bucket === null ? null : bucketOf(table.bucket, eventTimeMs)
       const version: OrderVersion = { timeMs: Math.floor(eventTimeMs), topicId, partition: record.partition, offset: record.offset, place }
@@ -56,6 +58,11 @@ export function makeRows({ definition, plans }: Maker, record: TopicRecord, topi
 }
 
 const none: readonly MadeRow[] = []
+
+/** Of ECMAScript: 100 million days. */
+const instantMax = 8.64e15
+/** What an order version has room for. */
+const rowsMax = 65_536
 
 function cellsOf(
   plan: TablePlan,

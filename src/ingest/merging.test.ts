@@ -178,3 +178,16 @@ test('exact numbers: sums leave the range of doubles without loss; more digits t
   }
   assert.deepEqual(decode(record), { big: 12345678901234567890n, cost: '0.1000000000000000055' })
 })
+
+test('a sketch of many buckets is written whole, though none before was as long', () => {
+  for (const many of [300, 700, 3000]) {
+    const sketch = new DDSketch(0.001)
+    for (let i = 0; i < many; i++) sketch.add((i % 2 === 0 ? 1 : -1) * 1.003 ** i, 1 + i * 1000)
+    const hex = sketch.hex()
+    const again = new DDSketch(0.001)
+    for (let i = many - 1; i >= 0; i--) again.add((i % 2 === 0 ? 1 : -1) * 1.003 ** i, 1 + i * 1000)
+    assert.equal(again.encode().toString('hex'), hex)
+    const decoded = DDSketch.decode(Buffer.from(hex, 'hex'))
+    assert.deepEqual([decoded.count, decoded.encode().toString('hex')], [sketch.count, hex])
+  }
+})

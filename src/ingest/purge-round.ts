@@ -12,8 +12,10 @@ import type { Connection } from '../mysql/connection.ts'
 import { connectConsumer, ingestAddressesOf } from './access.ts'
 import { noIngestFailpoints } from './crash-points.ts'
 import { allTables } from './definition.ts'
+import { ingestErrors } from './errors.ts'
 import type { FleetSession } from './fleet-session.ts'
-import { addPartitions, floorFor, purgeTable, watermarkOf } from './purge.ts'
+import { addPartitions } from './partitions-ahead.ts'
+import { floorFor, purgeTable, watermarkOf } from './purge.ts'
 import type { PurgeTarget } from './purge.ts'
 import { quoteString } from '../sql/quote.ts'
 import { table as rows } from './tables.ts'
@@ -70,14 +72,38 @@ export async function purgeOnce(session: FleetSession): Promise<void> {
         partitions,
       }
       for (const table of expiring) {
-        if (config.partitionsAhead !== null && watermark !== null && partitions === 'dropped')
-          await addPartitions(target, table, config.partitionsAhead.everyMs, watermark + config.partitionsAhead.aheadMs)
+        if (config.partitionsAhead > 0 && partitions === 'dropped')
+          await addPartitions(target, table, { nowMs: options.clock.nowMs(), ahead: config.partitionsAhead })
         const floor = wanted[table.table]
         if (floor !== undefined) await purgeTable(target, table, floor)
       }
     }
   } finally {
     await Promise.all(connections.map((connection) => connection.close()))
+  }
+}
+
+/**
+ * For a table of this shard that has no partition for a row. False: it has all that are due, so the row is the trouble; also where they are not ours to make.
+ * @throws what keeps them from being made
+ */
+export async function morePartitions(session: FleetSession, shard: FleetSession['branch']['shards'][number]): Promise<boolean> {
+  const { options, fleet, config } = session
+  if (config.partitionsAhead === 0) return false
+  if (await areMoved(options.store, branchKeyspace(fleet.keyspace, fleet.branch)))
+    throw ingestErrors.partitionsWait({ keyspace: branchKeyspace(fleet.keyspace, fleet.branch), shard: shard.name })
+  const addresses = options.addresses ?? ingestAddressesOf(options.store)
+  const connection = await connectConsumer(await addresses(shard.serverId), 30_000, session.signal)
+  try {
+    let made = 0
+    for (const table of allTables(session.definition))
+      made += await addPartitions({ connection, shard: shard.name, schema: shard.schema }, table, {
+        nowMs: options.clock.nowMs(),
+        ahead: config.partitionsAhead,
+      })
+    return made > 0
+  } finally {
+    await connection.close()
   }
 }
 

@@ -7,11 +7,11 @@
  */
 import type { Connection } from '../mysql/connection.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
-import { quoteIdentifier, quoteQualified, quoteString } from '../sql/quote.ts'
+import { quoteIdentifier, quoteQualified } from '../sql/quote.ts'
 import { columnCodec } from './codec.ts'
 import type { IngestFailpoints } from './crash-points.ts'
 import type { TableDefinition } from './definition.ts'
-import { ingestErrors } from './errors.ts'
+import { boundMs, refusalOf, timePartitions } from './partitions-ahead.ts'
 import { noFloor, PositionSql } from './position-sql.ts'
 import { readSchema } from '../mysql/introspect.ts'
 
@@ -69,14 +69,9 @@ async function dropPartitions(
   table: TableDefinition,
   floorMs: number,
 ): Promise<string[] | null> {
-  const rows = await connection.allText(
-    `SELECT PARTITION_NAME AS name, PARTITION_METHOD AS method, PARTITION_EXPRESSION AS expression, PARTITION_DESCRIPTION AS bound FROM information_schema.PARTITIONS
-     WHERE TABLE_SCHEMA=${quoteString(schema)} AND TABLE_NAME=${quoteString(table.table)} AND PARTITION_NAME IS NOT NULL ORDER BY PARTITION_ORDINAL_POSITION`,
-  )
-  await connection.query('COMMIT')
+  const rows = await timePartitions(connection, schema, table)
   if (rows.length === 0) return null
-  const column = table.bucket?.column ?? ''
-  const bad = (reason: string): Error => ingestErrors.purgeRefused({ table: table.table, shard, column, reason })
+  const bad = refusalOf(shard, table)
   const expired: string[] = []
   for (const [i, row] of rows.entries()) {
     const bound = boundMs(row, table, bad)
@@ -88,32 +83,6 @@ async function dropPartitions(
     await failpoints.hit('purge.somePartitions')
   }
   return expired
-}
-
-/** The instant below which all rows of a partition lie; null: MAXVALUE. */
-function boundMs(row: Record<string, string | null>, table: TableDefinition, bad: (reason: string) => Error): number | null {
-  const { method, expression, bound } = {
-    method: row['method'] ?? '',
-    expression: (row['expression'] ?? '').replaceAll('`', '').toLowerCase(),
-    bound: row['bound'] ?? '',
-  }
-  if (!/^RANGE/i.test(method)) throw bad(`it is partitioned by ${method}`)
-  if (/^MAXVALUE$/i.test(bound)) return null
-  const column = (table.bucket?.column ?? '').toLowerCase()
-  const text = bound.replace(/^'|'$/g, '')
-  const ms = (ok: boolean, value: number): number => {
-    if (!ok || !Number.isFinite(value)) throw bad(`the bound ${bound} of ${expression} is not understood`)
-    return value
-  }
-  if (expression === column) {
-    if (table.bucket?.as === 'ms') return ms(/^-?\d+$/.test(text), Number(text))
-    if (table.bucket?.as === 's') return ms(/^-?\d+$/.test(text), Number(text) * 1000)
-    return ms(true, Date.parse(`${text.replace(' ', 'T')}${text.length <= 10 ? 'T00:00:00' : ''}Z`))
-  }
-  // TO_DAYS counts from year 0: 719528 is 1970-01-01.
-  if (expression === `to_days(${column})`) return ms(/^\d+$/.test(text), (Number(text) - 719_528) * 86_400_000)
-  if (expression === `unix_timestamp(${column})`) return ms(/^\d+(\.\d+)?$/.test(text), Number(text) * 1000)
-  throw bad(`it is partitioned by ${expression}`)
 }
 
 async function deleteBelow({ connection, schema }: PurgeTarget, table: TableDefinition, floorMs: number): Promise<number> {
@@ -138,51 +107,4 @@ async function repeated(connection: Connection, sql: string): Promise<number> {
     rows += affected
     if (affected < 1000) return rows
   }
-}
-
-/**
- * Partitions ahead of time for a table partitioned BY RANGE COLUMNS or RANGE on the bucket column: adds those that are missing up to `untilMs`, each `everyMs`
- * wide, at boundaries that depend on nothing but time: both branches get the same. A MAXVALUE partition is split, which is quick while it is empty.
- */
-export async function addPartitions(
-  { connection, shard, schema }: PurgeTarget,
-  table: TableDefinition,
-  everyMs: number,
-  untilMs: number,
-): Promise<string[]> {
-  const rows = await connection.allText(
-    `SELECT PARTITION_NAME AS name, PARTITION_METHOD AS method, PARTITION_EXPRESSION AS expression, PARTITION_DESCRIPTION AS bound FROM information_schema.PARTITIONS
-     WHERE TABLE_SCHEMA=${quoteString(schema)} AND TABLE_NAME=${quoteString(table.table)} AND PARTITION_NAME IS NOT NULL ORDER BY PARTITION_ORDINAL_POSITION`,
-  )
-  await connection.query('COMMIT')
-  const bad = (reason: string): Error => ingestErrors.purgeRefused({ table: table.table, shard, column: table.bucket?.column, reason })
-  const expression = (rows[0]?.['expression'] ?? '').replaceAll('`', '').toLowerCase()
-  if (rows.length === 0 || expression !== (table.bucket?.column ?? '').toLowerCase()) return []
-  const last = rows
-    .map((row) => boundMs(row, table, bad))
-    .filter((bound) => bound !== null)
-    .at(-1)
-  if (last === undefined) return []
-  const open = rows.at(-1)
-  const isOpen = /^MAXVALUE$/i.test(open?.['bound'] ?? '')
-  const bounds: number[] = []
-  for (let bound = Math.floor(last / everyMs) * everyMs + everyMs; bound <= untilMs + everyMs && bounds.length < 500; bound += everyMs)
-    bounds.push(bound)
-  if (bounds.length === 0) return []
-  const literal = (ms: number): string =>
-    table.bucket?.as === 'ms'
-      ? String(ms)
-      : table.bucket?.as === 's'
-        ? String(ms / 1000)
-        : `'${new Date(ms).toISOString().slice(0, 19).replace('T', ' ')}'`
-  const parts = bounds.map(
-    (bound) => `PARTITION p${new Date(bound).toISOString().replace(/\D/g, '').slice(0, 14)} VALUES LESS THAN (${literal(bound)})`,
-  )
-  const qualified = quoteQualified(schema, table.table)
-  await connection.query(
-    isOpen
-      ? `ALTER TABLE ${qualified} REORGANIZE PARTITION ${quoteIdentifier(open?.['name'] ?? '')} INTO (${parts.join(', ')}, PARTITION ${quoteIdentifier(open?.['name'] ?? '')} VALUES LESS THAN (MAXVALUE))`
-      : `ALTER TABLE ${qualified} ADD PARTITION (${parts.join(', ')})`,
-  )
-  return bounds.map((bound) => new Date(bound).toISOString())
 }

@@ -49,6 +49,8 @@ export type LaneOptions = {
   readonly onWentBack: (partition: number, next: bigint, leaderEpoch: number) => void
   /** Somebody newer has the partition. */
   readonly onLost: (partition: number, epoch: bigint) => void
+  /** The server has no partition for a row. True: there are more now. */
+  readonly onNoPartition: () => Promise<boolean>
   /** This record is refused by the server, alone in its batch. True: it goes on as a dead letter. */
   readonly onPoison: (item: Item, error: Error) => boolean
   readonly onTrouble: (error: unknown) => void
@@ -91,6 +93,8 @@ export class ShardLane {
   readonly #idle = new Wakeup()
   /** The batch after the one that is on its way. */
   #ahead: (Drawn & { readonly prepared: PreparedWrite | null }) | null = null
+  /** Bytes of the batch that is being written. */
+  #onItsWay = 0
   #session: ShardSession | null = null
   #turn: Promise<void> = Promise.resolve()
   #flushing = false
@@ -107,17 +111,18 @@ export class ShardLane {
   }
 
   get queuedBytes(): number {
-    return this.#queue.bytes
+    return this.#queue.bytes + this.#onItsWay + bytesOf(this.#ahead?.ranges ?? [])
   }
 
   /** All that was pushed is written, and positions stand at its end; or the shard is held. */
   get resting(): boolean {
-    return this.#options.isHeld() || (!this.#busy && !this.#hasQueued && !this.#lazy())
+    return !this.#busy && (this.#options.isHeld() || (!this.#hasQueued && !this.#lazy()))
   }
 
   /** It could write more than it has. One without partitions wants nothing. */
   get hungry(): boolean {
-    return this.#slots.size > 0 && this.#queue.records < 2 * this.#options.config.batchRecordsMax
+    const { batchRecords, batchRecordsMax } = this.#options.config
+    return this.#slots.size > 0 && this.#queue.records < 2 * Math.max(batchRecords, batchRecordsMax)
   }
 
   /** What this shard will take next, of partitions that are fenced here. */
@@ -231,7 +236,9 @@ export class ShardLane {
       const slot = this.#slots.get(partition)
       if (slot !== undefined && to > slot.lazyTo) [slot.lazyTo, slot.lazyEpoch] = [to, leaderEpoch]
     }
+    this.#onItsWay = bytesOf(ranges)
     if (ranges.length > 0) await this.#write(ranges, signal, prepared)
+    this.#onItsWay = 0
     if (this.#flushing && !this.#hasQueued) await this.#advance(signal)
   }
 
@@ -239,14 +246,14 @@ export class ShardLane {
   #draw(nextOf: (slot: Slot) => bigint): Drawn {
     const ranges: Range[] = []
     const passed: Range[] = []
-    for (const [partition, { to, leaderEpoch, items }] of this.#queue.take(this.#limit)) {
+    for (const [partition, { to, leaderEpoch, items, bytes }] of this.#queue.take(this.#limit)) {
       const slot = this.#slots.get(partition)
       if (slot === undefined) continue
       const from = nextOf(slot)
       if (to <= from) continue
       const due = items.filter(({ record }) => record.offset >= from)
       const list = due.length > 0 ? ranges : passed
-      list.push({ partition, from, to, leaderEpoch, items: due })
+      list.push({ partition, from, to, leaderEpoch, items: due, bytes })
     }
     return { ranges, passed }
   }
@@ -256,7 +263,14 @@ export class ShardLane {
     if (this.#ahead !== null || this.#flushing || this.#queue.records < this.#options.config.batchRecords) return
     const ends = new Map(current.map(({ partition, to }) => [partition, to]))
     const drawn = this.#draw(({ partition, next }) => ends.get(partition) ?? next)
-    this.#ahead = { ...drawn, prepared: drawn.ranges.length > 0 ? session.prepare(drawn.ranges, this.#epochOf) : null }
+    // What cannot be made is tried, and refused, when its turn comes.
+    this.#ahead = { ...drawn, prepared: null }
+    if (drawn.ranges.length === 0) return
+    try {
+      this.#ahead = { ...drawn, prepared: session.prepare(drawn.ranges, this.#epochOf) }
+    } catch {
+      // Kept as it was drawn.
+    }
   }
 
   #discardAhead(): void {
@@ -298,7 +312,13 @@ export class ShardLane {
         return
       }
       try {
+        const before = this.#session
         const session = await this.#connected(signal)
+        if (session !== before) {
+          // What was made before believes what is not known of this server, and who has the partitions was asked anew.
+          made = null
+          if (ranges.some((range) => nextOf(range) !== range.from)) continue
+        }
         const written = await session.write(made ?? session.prepare(ranges, this.#epochOf), () => this.#makeAhead(session, ranges))
         this.#usedAtMs = clock.monotonicMs()
         for (const { partition, to, leaderEpoch } of ranges) this.#moved(partition, to, leaderEpoch)
@@ -316,7 +336,7 @@ export class ShardLane {
           await clock.sleep(Math.min(200, attempt * 5), signal).catch(() => undefined)
           continue
         }
-        if (kind === 'data') {
+        if (kind === 'data' || (kind === 'no partition' && (await this.#stillNoPartition()))) {
           this.#split(ranges, error as ServerError)
           return
         }
@@ -326,6 +346,16 @@ export class ShardLane {
         }
         await this.#resolve(ranges, signal)
       }
+    }
+  }
+
+  /** True: there is nothing to be made for it, so its time is the record's own trouble. */
+  async #stillNoPartition(): Promise<boolean> {
+    try {
+      return !(await this.#options.onNoPartition())
+    } catch (error) {
+      this.#options.onTrouble(error)
+      return false
     }
   }
 
@@ -466,7 +496,11 @@ export class ShardLane {
   }
 }
 
-type Kind = 'repeat' | 'refused' | 'data' | 'trouble'
+function bytesOf(ranges: readonly Range[]): number {
+  return ranges.reduce((sum, { bytes = 0 }) => sum + bytes, 0)
+}
+
+type Kind = 'repeat' | 'refused' | 'data' | 'no partition' | 'trouble'
 
 function kindOf(error: unknown): Kind {
   if (error instanceof Refused) return 'refused'
@@ -479,6 +513,7 @@ function kindOf(error: unknown): Kind {
     case 'duplicate':
       return 'data'
     case 'other':
+      if (error.errno === 1526) return 'no partition'
       // Data errors have SQLSTATE classes 22 (data) and 23 (integrity); a missing table or column is nothing that a record causes.
       return /^2[23]/.test(error.sqlState) || dataErrors.has(error.errno) ? 'data' : 'trouble'
     case 'readOnly':
@@ -492,4 +527,4 @@ function kindOf(error: unknown): Kind {
 }
 
 /** Values that a column cannot hold, whatever their SQLSTATE: 1264 range, 1265 truncated, 1292 bad value, 1366 bad character, 1406 too long, 1690 sum out of range. */
-const dataErrors: ReadonlySet<number> = new Set([1048, 1264, 1265, 1292, 1366, 1406, 1526, 1690, 3819, 4025])
+const dataErrors: ReadonlySet<number> = new Set([1048, 1264, 1265, 1292, 1366, 1406, 1690, 3819, 4025])

@@ -182,9 +182,10 @@ export class ShardSession {
       sketched.length > 0 && opened.every(isFulfilled) ? this.#sketchWrites(sketched, opened.slice(sketchesAt).map(resultOf)) : []
     const merging = connection.pipelineSettled(merged.map(({ sql }) => sql))
     const [wentAlong, answers] = [await going, await merging]
+    // Before errors of rows: those of somebody who has no right to write say nothing about the records.
+    if (opened.slice(0, advances).some((answer) => isFulfilled(answer) && affected(answer.value) !== 1n))
+      return this.#rolledBack(new Refused('the position is not ours to move'))
     const results = await this.#accepted([...opened, ...wentAlong, ...answers])
-    for (let i = 0; i < advances; i++)
-      if (affected(results[i]) !== 1n) return this.#rolledBack(new Refused('the position is not ours to move'))
     if (hasRows && this.#floorMoved(made.floors, results[advances])) {
       await connection.query('ROLLBACK')
       return 'floor was raised'

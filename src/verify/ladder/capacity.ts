@@ -1,6 +1,7 @@
 /**
  * L6: what a branch sustains, by pause and drain on production's own records: the fleet is held for d seconds while producers write r a
- * second, then let go; if its backlog is gone after T seconds it took r·(d + T) in T, so it sustains w = r·(1 + d/T).
+ * second, then let go; if its backlog b = r·d is gone after T seconds it took b + r·T in T, so it sustains w = r + b/T = r·(1 + d/T). What it is ordinarily
+ * behind may be left of b, and is taken off.
  *
  * The new branch is measured once more with a shard down: after the pause nothing is written to one of its shards, and the others have to drain
  * beside it. Records that wait for that shard take a consumer's memory, which is bounded; where the others do not get on, one shard's failure is the branch's.
@@ -94,6 +95,7 @@ export function judgeFigures(fresh: Extract<Drain, { ok: true }>, old: Drain, sh
       ? `scaling not known (${why})`
       : `efficiency ${sign}${round(efficiency)} over ${shardsOld} → ${shardsNew} shards: ${word}`
   const text = `held ${round(fresh.heldMs / 1000)} s, drained in ${round(fresh.drainedMs / 1000)} s at ${round(fresh.r)}/s: sustains ${atLeast(fresh)}, ${round(headroom)} × what is written; ${scaling}`
+  if (headroom < headroomLeast && bounds.lower) return judged('unknown', `${text}; hold it for longer: --pause`, numbers)
   if (headroom < headroomLeast) return judged('fail', `${text}; less than ${headroomLeast} × is no headroom`, numbers)
   return judged('pass', text, numbers)
 }
@@ -134,11 +136,13 @@ async function pauseAndDrain(world: LadderWorld, side: BranchSide, fleets: reado
     r = grown(rSince.end, last.end) / ((clock.monotonicMs() - rSince.atMs) / 1000)
     if (r <= 0) return { ok: false, because: 'producers wrote nothing while the fleet was held' }
     if (backlog <= 0n) return { ok: false, because: 'no backlog grew while it was held' }
+    // As far behind as it ordinarily is, between a fifth of a second and a whole one. Beside a shard that stands still: a whole one, since before it began nothing was ordinary.
+    const ordinary = down === undefined ? Math.min(r, Math.max(r / 5, Number(before.lag))) : r
+    if (Number(backlog) <= 2 * ordinary)
+      return { ok: false, because: `a backlog of ${backlog} is hardly more than what it is ordinarily behind; hold it for longer: --pause` }
     if (down === undefined) await resumeFleets(world, fleets)
     else for (const fleet of fleets) await pauseFleet(world, fleet.name, { wanted: 'running', heldShard: down })
     const releasedAtMs = clock.monotonicMs()
-    // As far behind as it ordinarily is, between a fifth of a second and a whole one. Beside a shard that stands still: a whole one, since before it began nothing was ordinary.
-    const ordinary = down === undefined ? Math.min(r, Math.max(r / 5, Number(before.lag))) : r
     const drainedMs = await untilDrained(world, async () => (await lagNow(clock.nowMs() - reportMs)).lag, BigInt(Math.ceil(ordinary)))
     const heldMs = releasedAtMs - heldAtMs
     if (down !== undefined) {
@@ -150,7 +154,7 @@ async function pauseAndDrain(world: LadderWorld, side: BranchSide, fleets: reado
     }
     if (drainedMs === null)
       return { ok: false, because: `its backlog of ${backlog} was not drained within ${options.drainMsMax} ms`, stalled: true }
-    return { ok: true, heldMs, drainedMs, r, w: r * (1 + heldMs / drainedMs), backlog }
+    return { ok: true, heldMs, drainedMs, r, w: r + (Number(backlog) - ordinary) / (drainedMs / 1000), backlog }
   } finally {
     await resumeFleets(world, fleets)
   }

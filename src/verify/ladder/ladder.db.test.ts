@@ -248,7 +248,7 @@ for (const flavour of flavours())
         }
       })()
       try {
-        const evidence = await world.rung('L6', { holdMs: 1500, alignMsMax: 20_000, drainMsMax: 60_000 })
+        const evidence = await world.rung('L6', { holdMs: 3000, alignMsMax: 20_000, drainMsMax: 60_000 })
         assert.notEqual(evidence.verdict, 'unknown', evidence.because)
         assert.ok(Number(evidence.numbers['newEventsPerSecond']) > Number(evidence.numbers['eventsPerSecond']))
         assert.match(String(evidence.numbers['scaling']), /linear|not known/)
