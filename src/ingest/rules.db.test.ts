@@ -499,6 +499,22 @@ test('poison: stops its partition at its offset with all before it written; or g
   }
 })
 
+test('poison: a time that is no instant stops its partition, and nothing behind it is passed over', async () => {
+  const server = await sharedServer('mariadb')
+  await using world = await IngestWorld.create(server, 1)
+  await world.branch('main', ['-'])
+  await world.fleet('main')
+  await world.send(events(120))
+  await world.producer.send([{ key: null, value: Buffer.from(JSON.stringify({ ...events(1)[0], at: 1e17 })) }])
+  await world.producer.send(events(300, 120).map((event) => ({ key: null, value: Buffer.from(JSON.stringify(event)) })))
+  world.consumer('main')
+  await world.until('the stop', async () =>
+    (await world.reports('main')).some(({ partitions }) => partitions[0]?.error?.code === 'SW-INGEST-005'),
+  )
+  await world.until('all before it', async () => [...(await world.positions('main')).values()].every(({ next }) => next === 120n))
+  await world.assertExact('main')
+})
+
 test('held at a vector of offsets: every shard stands exactly there, and goes on when told', async () => {
   const server = await sharedServer('mariadb')
   await using world = await IngestWorld.create(server, 2)
