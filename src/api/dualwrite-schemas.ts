@@ -74,8 +74,11 @@ export const FleetView = z.object({
   rowsPerSecond: z.number().nullable(),
   /** Rows that merging in memory saved, of those that came in; null: none yet. */
   mergedShare: z.number().nullable(),
+  /** Since its consumers started. */
   poison: z.number(),
   late: z.number(),
+  /** Of all time, by the shards' own account: dead letters, and rows that came after their bucket was purged; null: not asked here, or a shard does not answer. */
+  written: z.object({ dead: z.number(), late: z.number() }).nullable().default(null),
   consumers: z.array(z.object({ id: z.string(), pid: z.number(), state: z.string(), fresh: z.boolean() })),
   partitions: z.array(
     z.object({
@@ -90,6 +93,18 @@ export const FleetView = z.object({
   error: Problem.nullable(),
 })
 export type FleetView = z.infer<typeof FleetView>
+
+export const DeadLetterView = z.object({
+  partition: z.number(),
+  offset: z.string(),
+  atMs: z.number(),
+  reason: z.string(),
+  /** Text, or `0x…`; at most the first 4 KiB. */
+  key: z.string().nullable(),
+  value: z.string().nullable(),
+  valueBytes: z.number(),
+})
+export type DeadLetterView = z.infer<typeof DeadLetterView>
 
 export const FleetAct = z.strictObject({ wanted: z.enum(['running', 'held', 'stopped']) })
 

@@ -1,7 +1,7 @@
 /** Every request of the control API: method, path and the forms of what goes in and comes out. */
 import { CheckTopic, TopicCheckView } from './topic-schemas.ts'
 import { z } from 'zod'
-import { BranchDeletion, BranchView, CreateBranch, CreateFleet, FleetAct, FleetView } from './dualwrite-schemas.ts'
+import { BranchDeletion, BranchView, CreateBranch, CreateFleet, DeadLetterView, FleetAct, FleetView } from './dualwrite-schemas.ts'
 import { PlanRequest, PlanView } from './plan-schemas.ts'
 import {
   ActionRequest,
@@ -73,6 +73,13 @@ export const endpoints = {
   createFleet: endpoint('POST', '/api/v1/fleets', 'make the fleet that fills a branch from a topic', CreateFleet, FleetView),
   listFleets: endpoint('GET', '/api/v1/fleets', 'all fleets', null, z.array(FleetView)),
   showFleet: endpoint('GET', '/api/v1/fleets/:fleet', 'one fleet', null, FleetView),
+  deadLetters: endpoint(
+    'GET',
+    '/api/v1/fleets/:fleet/dead/:limit',
+    'records of a fleet that make no rows, by partition and offset',
+    null,
+    z.array(DeadLetterView),
+  ),
   setFleet: endpoint('PUT', '/api/v1/fleets/:fleet', 'hold, resume or stop a fleet', FleetAct, FleetView),
   deleteFleet: endpoint('DELETE', '/api/v1/fleets/:fleet', 'forget a stopped fleet', null, z.object({ deleted: z.boolean() })),
   checkTopic: endpoint(

@@ -5,6 +5,7 @@ import type { WorkflowView } from '../api/schemas.ts'
 import type { CliContext } from './context.ts'
 import { cliErrors } from './errors.ts'
 import { bootstraps, dualwriteFlags, dualwriteVerbTexts } from './dualwrite-flags.ts'
+import { writtenText } from './fleet.ts'
 import { bool, list, milliseconds, need, text } from './flags.ts'
 import type { Flags } from './flags.ts'
 import { carryOutAs } from './follow.ts'
@@ -233,7 +234,7 @@ function details(workflow: WorkflowView, run: DualWriteView): string[] {
     ).map((line) => `  ${line}`),
     ...run.fleets.map(
       (fleet) =>
-        `  fleet ${fleet.name}: wanted ${fleet.wanted}, ${fleet.consumers.filter((one) => one.fresh).length} consumers, lag ${fleet.lag ?? 'unknown'}${fleet.error === null ? '' : `, ${fleet.error.code} ${fleet.error.what}`}`,
+        `  fleet ${fleet.name}: wanted ${fleet.wanted}, ${fleet.consumers.filter((one) => one.fresh).length} consumers, lag ${fleet.lag ?? 'unknown'}, ${writtenText(fleet)}${fleet.error === null ? '' : `, ${fleet.error.code} ${fleet.error.what}`}`,
     ),
     '  journal:',
     ...workflow.journal.map((entry) => `    ${clockTime(entry.atMs)} ${entry.text}`),

@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import type { FleetView } from '../api/dualwrite-schemas.ts'
+import type { DeadLetterView, FleetView } from '../api/dualwrite-schemas.ts'
 import { resolve } from 'node:path'
 import type { CliContext } from './context.ts'
 import { cliErrors } from './errors.ts'
@@ -8,7 +8,7 @@ import type { Flags } from './flags.ts'
 import { print } from './keyspace.ts'
 import { count, table } from './text.ts'
 
-/** `fleet create|list|show|hold|resume|stop|delete`: the consumers that fill a branch from a topic. */
+/** `fleet create|list|show|dead|hold|resume|stop|delete`: the consumers that fill a branch from a topic. */
 export function fleetCommands(program: Command, cli: CliContext): void {
   const fleet = program.command('fleet').description('consumer fleets: what fills the branches of a keyspace from its topics')
   fleet
@@ -58,7 +58,7 @@ export function fleetCommands(program: Command, cli: CliContext): void {
       const views = await cli.client().call('listFleets')
       print(cli, flags, views, () =>
         table(
-          ['fleet', 'topic', 'wanted', 'consumers', 'lag', 'records/s'],
+          ['fleet', 'topic', 'wanted', 'consumers', 'lag', 'records/s', 'dead', 'late rows'],
           views.map((view) => [
             view.name,
             view.topic,
@@ -66,6 +66,8 @@ export function fleetCommands(program: Command, cli: CliContext): void {
             `${view.consumers.filter((one) => one.fresh).length}`,
             view.lag ?? 'unknown',
             view.recordsPerSecond === null ? 'unknown' : count(Math.round(view.recordsPerSecond)),
+            view.written === null ? 'unknown' : count(view.written.dead),
+            view.written === null ? 'unknown' : count(view.written.late),
           ]),
         ),
       )
@@ -76,6 +78,15 @@ export function fleetCommands(program: Command, cli: CliContext): void {
     .action(async (name: string, flags: Flags) => {
       const view = await cli.client().call('showFleet', { fleet: name })
       print(cli, flags, view, () => fleetLines(view))
+    })
+  fleet
+    .command('dead <fleet>')
+    .description('records that make no rows (`poison: dead-letter`): where they stand, why, what they hold')
+    .option('--limit <n>', 'so many, by partition and offset', '100')
+    .option('--format <format>', 'text | json')
+    .action(async (name: string, flags: Flags) => {
+      const letters = await cli.client().call('deadLetters', { fleet: name, limit: text(flags, 'limit') ?? '100' })
+      print(cli, flags, letters, () => deadLines(name, letters))
     })
   for (const [verb, wanted, does] of [
     ['hold', 'held', 'write nothing until resumed; leases and positions stay'],
@@ -105,11 +116,28 @@ function number(flags: Flags, name: 'consumers' | 'writers' | 'batchRecordsMax')
   return value === undefined ? {} : { [name]: Number(value) }
 }
 
+export function deadLines(name: string, letters: readonly DeadLetterView[]): string[] {
+  if (letters.length === 0) return [`fleet ${name} has no dead letters`]
+  return letters.flatMap((one) => [
+    `partition ${one.partition} offset ${one.offset}  ${new Date(one.atMs).toISOString()}  ${one.reason}`,
+    `  key   ${one.key ?? 'none'}`,
+    `  value ${one.value ?? 'none'}${one.valueBytes > 4096 ? ` … (${count(one.valueBytes)} bytes)` : ''}`,
+  ])
+}
+
+/** Of all time, as the shards count. */
+export function writtenText({ written }: Pick<FleetView, 'written'>): string {
+  return written === null
+    ? 'dead letters and late rows unknown'
+    : `${count(written.dead)} dead letters, ${count(written.late)} late rows dropped`
+}
+
 export function fleetLines(view: FleetView): string[] {
   const merged = view.mergedShare === null ? '' : `, ${(view.mergedShare * 100).toFixed(1)} % of rows merged in memory`
   return [
     `fleet ${view.name}: wanted ${view.wanted}, ${view.consumers.filter((one) => one.fresh).length} consumers, lag ${view.lag ?? 'unknown'}${merged}`,
     `  topic ${view.topic}, definition ${view.definition} version ${view.definitionVersion}`,
+    `  ${writtenText(view)}${view.written !== null && view.written.dead > 0 ? `: shardwright fleet dead ${view.name}` : ''}`,
     ...(view.error === null ? [] : [`  ${view.error.code} ${view.error.what}`, `  ${view.error.fix}`]),
     ...table(
       ['partition', 'start', 'state', 'lag', 'log start', 'end'],

@@ -51,6 +51,7 @@ export function fleetView(view: TopologyView, fleet: FleetRecord): FleetView {
     mergedShare: rowsIn === 0 ? null : 1 - sum((report) => report.rowsOut) / rowsIn,
     poison: sum((report) => report.poison),
     late: sum((report) => report.late),
+    written: null,
     consumers: reports.map((report) => ({ id: report.consumer, pid: report.pid, state: report.state, fresh: fresh.includes(report) })),
     partitions,
     error: fresh.find((report) => report.error !== null)?.error ?? null,

@@ -1,5 +1,5 @@
 /** What the control process gives a dual-write run to work with: definitions from files, the ladder, what stands in the way. */
-import type { BranchView, FleetView } from '../api/dualwrite-schemas.ts'
+import type { BranchView, DeadLetterView, FleetView } from '../api/dualwrite-schemas.ts'
 import type { TopicCheckView } from '../api/topic-schemas.ts'
 import { apiErrors } from '../api/errors.ts'
 import { branchesOf, createBranch, deleteBranch } from '../change/branches.ts'
@@ -9,6 +9,7 @@ import { preconditionsFor } from '../change/dualwrite-preconditions.ts'
 import type { DualWriteSpec } from '../change/dualwrite-spec.ts'
 import type { DualWriteWorld } from '../change/dualwrite-world.ts'
 import { createFleet, deleteFleet, readFleet, setFleet } from '../change/fleets.ts'
+import { deadLetters, fleetCounts } from '../change/fleet-written.ts'
 import { openRunOn } from '../change/dualwrite-record.ts'
 import { dualwriteErrors } from '../change/dualwrite-errors.ts'
 import type { World } from '../change/servers.ts'
@@ -30,7 +31,7 @@ export function dualWriteWorld(world: World): DualWriteWorld {
 
 type Mine = Pick<
   Handlers,
-  'createBranch' | 'listBranches' | 'deleteBranch' | 'createFleet' | 'listFleets' | 'showFleet' | 'setFleet' | 'deleteFleet' | 'checkTopic'
+  'createBranch' | 'listBranches' | 'deleteBranch' | 'createFleet' | 'listFleets' | 'showFleet' | 'deadLetters' | 'setFleet' | 'deleteFleet' | 'checkTopic'
 >
 
 export function dualWriteHandlers(world: World): Mine {
@@ -70,9 +71,18 @@ export function dualWriteHandlers(world: World): Mine {
       return structuredClone(check) as TopicCheckView
     },
     async listFleets() {
-      return fleetViews(await topologyView(world))
+      return withCounts(world, fleetViews(await topologyView(world)))
     },
-    showFleet: (params) => fleetNamed(params['fleet'] ?? ''),
+    async showFleet(params) {
+      const view = await fleetNamed(params['fleet'] ?? '')
+      return (await withCounts(world, [view]))[0] ?? view
+    },
+    async deadLetters(params): Promise<DeadLetterView[]> {
+      const limit = Number(params['limit'])
+      if (!Number.isInteger(limit) || limit < 1 || limit > 10_000)
+        throw apiErrors.badRequest({ problems: `limit: ${params['limit']} is no whole number from 1 to 10000` })
+      return deadLetters(world, await readFleet(world, params['fleet'] ?? ''), limit)
+    },
     async setFleet(params, body) {
       const name = params['fleet'] ?? ''
       await setFleet(world, name, body.wanted)
@@ -87,6 +97,19 @@ export function dualWriteHandlers(world: World): Mine {
       return { deleted: true }
     },
   }
+}
+
+export async function withCounts(world: World, fleets: readonly FleetView[]): Promise<FleetView[]> {
+  return Promise.all(
+    fleets.map(async (fleet) => {
+      try {
+        return { ...fleet, written: await fleetCounts(world, await readFleet(world, fleet.name)) }
+      } catch {
+        // Deleted meanwhile.
+        return fleet
+      }
+    }),
+  )
 }
 
 /** The lines of a creation's dry run. @throws Failures with everything that stands in the way */

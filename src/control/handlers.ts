@@ -27,7 +27,7 @@ import { workflowErrors } from '../workflow/errors.ts'
 import type { ActionRecord, WorkflowRecord } from '../workflow/records.ts'
 import { newAction } from '../workflow/records.ts'
 import { requestAction, requestCreate } from '../workflow/requests.ts'
-import { dualWriteHandlers, dualWriteLines } from './dualwrite.ts'
+import { dualWriteHandlers, dualWriteLines, withCounts } from './dualwrite.ts'
 import type { Handlers } from './http.ts'
 import { listQueries } from './gate-queries.ts'
 import { auditView } from './audit-view.ts'
@@ -176,7 +176,9 @@ export function buildHandlers(world: World & { version: string; leading: Office 
     },
     async showWorkflow(params) {
       const view = await topologyView(world)
-      return view.workflow(workflowOf(view, params))
+      const shown = view.workflow(workflowOf(view, params))
+      if (shown.dualwrite === null) return shown
+      return { ...shown, dualwrite: { ...shown.dualwrite, fleets: await withCounts(world, shown.dualwrite.fleets) } }
     },
     async act(params, body) {
       const { keyspace = '', name = '' } = params

@@ -495,6 +495,8 @@ test('poison: stops its partition at its offset with all before it written; or g
       ['100', '201'],
     )
     assert.match(letters[1]?.['reason'] ?? '', /small/)
+    const counted = [...(await world.positions('main')).values()].reduce((sum, { dead }) => sum + dead, 0n)
+    assert.equal(counted, 2n, 'the positions count what is kept')
     await world.assertExact('main')
   }
 })
