@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import mysql from 'mysql2/promise'
 import { DualWriteTestWorld } from './kit/dualwrite-world.ts'
 import { until } from './kit/until.ts'
 
@@ -130,9 +131,24 @@ test('dual-write end to end: a branch from the topic, proven, ramped both ways w
   assert.equal((await world.show()).dualwrite?.readsPercent, 0)
   await world.act('ramp', { percent: 100 })
   log('rolled back while holding, and moved again')
-  const done = await world.act('complete', { yes: true })
+  // Nothing is removed while anything reads it: a direct reader who comes during the hold stops the removal by name, and it is tried again.
+  const direct = await mysql.createConnection({ ...world.oldServer.config })
+  await direct.query("CREATE USER report@'%' IDENTIFIED BY 'r'")
+  await direct.query("GRANT SELECT ON insights.* TO report@'%'")
+  await direct.end()
+  const done = await world.act('complete', { yes: true, holdMs: 1500 })
+  const report = await mysql.createConnection({ ...world.oldServer.config, user: 'report', password: 'r' })
   log(done.text.join('\n'))
+  const stopping = await until('the removal to be stopped', async () => (await world.show()).dualwrite?.removalStopped ?? null)
+  assert.match(stopping, /^report is connected to /)
+  await report.query('SELECT COUNT(*) FROM insights.detail')
+  assert.equal((await world.show()).state, 'holding')
+  await report.end()
   await world.untilState('decommissioned')
+  const after = await mysql.createConnection({ ...world.oldServer.config })
+  const [[userstat]] = (await after.query('SELECT @@GLOBAL.userstat AS n')) as unknown as [[{ n: number }]]
+  assert.equal(userstat.n, 0, 'MariaDB counts no longer than it was asked')
+  await after.end()
   log('decommissioned')
   const total = await producer.stop()
   await until('every event to be in the final branch, once', async () => {

@@ -225,6 +225,8 @@ export const DualWriteView = z.object({
   headroom: z.object({ atMs: z.number(), leftMs: z.number(), fleet: z.string(), partition: z.number(), low: z.boolean() }).nullable(),
   horizon: z.object({ atMs: z.number(), kind: z.string(), untilMs: z.number().nullable(), because: z.string() }).nullable(),
   removeAtMs: z.number().nullable(),
+  /** The hold is over, and this reads the old side. */
+  removalStopped: z.string().nullable().default(null),
   fleets: z.array(FleetView),
 })
 export type DualWriteView = z.infer<typeof DualWriteView>

@@ -153,7 +153,7 @@ export async function checkRetention(input: CheckInput): Promise<Finding[]> {
       out.push(
         tells(
           'retention',
-          `${topic.name}: the fleet begins ${durationText(left / 1000)} back; the oldest record it needs leaves the topic ${durationText(marginMs / 1000)} after the start${raiseRetention ? ', unless the retention is raised, which is tried and put back' : ''}`,
+          `${topic.name}: the fleet begins ${durationText(left / 1000)} back; the oldest record it needs leaves the topic ${durationText(marginMs / 1000)} after the start${raiseRetention ? ', unless the retention is raised, which is tried and put back' : ''}${raiseRetention && bootstrap === 'pin' && left < longest ? '; create stops if the broker refuses that (--bootstrap pin+wait waits for the rest instead)' : ''}`,
         ),
       )
     }

@@ -1,5 +1,4 @@
 /** create: everything that stands in the way at once, then the claim, the retention lease, the second fleet. Repeatable from any point. */
-import { openTopic } from '../topic/open.ts'
 import { branchKeyspace } from '../topology/dualwrite-records.ts'
 import type { FleetRecord, ReadRule } from '../topology/dualwrite-records.ts'
 import { keys } from '../topology/keys.ts'
@@ -18,8 +17,9 @@ import { branchShards } from './branches.ts'
 import { planDimensions } from './dimension-plan.ts'
 import { dualwriteErrors } from './dualwrite-errors.ts'
 import { changeRun, commitRule, openRunOn } from './dualwrite-record.ts'
-import { dataOf, specOf } from './dualwrite-spec.ts'
-import type { DualWriteSpec, RetentionLease } from './dualwrite-spec.ts'
+import { raiseRetention } from './dualwrite-retention.ts'
+import { specOf } from './dualwrite-spec.ts'
+import type { DualWriteSpec } from './dualwrite-spec.ts'
 import type { DualWriteWorld } from './dualwrite-world.ts'
 import { createFleet, fleetName } from './fleets.ts'
 import type { FleetStart } from './fleets.ts'
@@ -175,7 +175,7 @@ async function createSteps(world: DualWriteWorld, context: ActionContext, spec: 
   })
   if (spec.bootstrap !== 'wait' && spec.raiseRetention)
     await context.step('raise the retention of the topics', async () => {
-      await raiseRetention(context, plan, spec)
+      await raiseRetention(context, plan.fleets, spec)
       return null
     })
   await context.step(
@@ -225,51 +225,3 @@ async function copiedTables(
   const newShards = await branchShards({ store }, keyspace, spec.toBranch)
   return (await planDimensions({ store, keyspace, shards, newShards, own: uid, defined })).tables
 }
-
-/**
- * A lease on the topics' retention: noted before it is changed, put back at the end. Twice the longest retention of the rows: enough to begin at
- * the oldest offset and to be compared with what stands in the old branch for all that time.
- */
-async function raiseRetention(context: ActionContext, plan: DualWritePlan, spec: DualWriteSpec): Promise<void> {
-  for (const { fleet, definition } of plan.fleets) {
-    const longestMs = Math.max(0, ...allTables(definition).map((one) => one.retentionMs ?? 0))
-    const wantedMs = BigInt(Math.ceil(2 * longestMs + spec.marginMs))
-    const topic = await openTopic(fleet.topicUrl)
-    try {
-      const { ms, msFrom } = await topic.retention()
-      if (ms === null || ms >= wantedMs || longestMs === 0) continue
-      const noted = dataOf(context.workflow).retention ?? []
-      const lease: RetentionLease = { topicUrl: fleet.topicUrl, wasMs: String(ms), from: msFrom, raisedToMs: String(wantedMs) }
-      // Noted already, and not raised: whoever noted it died in between. What stood before is what it noted.
-      if (!noted.some((one) => one.topicUrl === fleet.topicUrl))
-        context.workflow = await changeRun(context, context.workflow, (now) => ({
-          data: { retention: [...(dataOf(now).retention ?? []), lease] },
-        }))
-      try {
-        await topic.setRetentionMs(wantedMs)
-        await context.say(`retention of ${fleet.topicUrl} raised from ${ms} to ${wantedMs} ms; it is put back at the end`)
-      } catch (error) {
-        await context.say(`the retention of ${fleet.topicUrl} stays ${ms} ms: ${error instanceof Error ? error.message : String(error)}`)
-      }
-    } finally {
-      await topic.close()
-    }
-  }
-}
-
-export async function putRetentionBack(context: { readonly workflow: WorkflowLike }, say: (line: string) => Promise<void>): Promise<void> {
-  for (const lease of dataOf(context.workflow).retention ?? []) {
-    const topic = await openTopic(lease.topicUrl)
-    try {
-      const { ms } = await topic.retention()
-      // Somebody else has set it since: theirs it is.
-      if (lease.raisedToMs === null || String(ms) !== lease.raisedToMs) continue
-      await topic.setRetentionMs(lease.from === 'default' ? 'default' : lease.wasMs === null ? null : BigInt(lease.wasMs))
-      await say(`retention of ${lease.topicUrl} is ${lease.wasMs ?? 'unlimited'} ms again`)
-    } finally {
-      await topic.close()
-    }
-  }
-}
-
-type WorkflowLike = ActionContext['workflow']

@@ -17,16 +17,15 @@ import { controllerName } from '../workflow/context.ts'
 import type { ActionContext } from '../workflow/context.ts'
 import { fleetsOf } from './branch-positions.ts'
 import { branchShards } from './branches.ts'
-import { putRetentionBack } from './dualwrite-create.ts'
 import { endStreams } from './dimension-streams.ts'
 import { dualwriteErrors } from './dualwrite-errors.ts'
 import { giveUpLeftOver, oneStepAtATime, waitFor } from './dualwrite-ramp.ts'
+import { readersLeft } from './dualwrite-quiet.ts'
 import { changeRun, commitRule } from './dualwrite-record.ts'
+import { putRetentionBack } from './dualwrite-retention.ts'
 import { dataOf, specOf } from './dualwrite-spec.ts'
 import type { DualWriteWorld } from './dualwrite-world.ts'
 import { deleteFleet, fleetReports, fleetStands, setFleet } from './fleets.ts'
-import { readBetween, readersOf, unknownUsers } from './server-reads.ts'
-import type { Readers } from './server-reads.ts'
 import { withServer } from './servers.ts'
 
 export type EndArgs = { readonly dryRun: boolean; readonly yes: boolean; readonly keepData: boolean; readonly holdMs?: number | null }
@@ -136,36 +135,17 @@ export async function completeVerb(world: DualWriteWorld, context: ActionContext
 
 const quietAttempts = 3
 
-/** Looks at every old server, `quietMs` apart: no reads in between, no session of an account that is not ours. */
 async function requireQuiet(world: DualWriteWorld, context: ActionContext, shards: readonly ShardRecord[], quietMs: number): Promise<void> {
-  const servers = [...new Set(shards.map((shard) => shard.serverId))]
-  const look = async (): Promise<Map<string, Readers>> => {
-    const out = new Map<string, Readers>()
-    for (const id of servers) out.set(id, await withServer(world.store, id, 'admin', readersOf))
-    return out
-  }
-  let used: string[] = []
-  let before = await look()
-  // What was under way when the last reader left may still end in the first of these times.
-  for (let attempt = 0; attempt < quietAttempts; attempt++) {
-    await context.waiting(
-      `${quietMs} ms without a read on ${servers.join(', ')}${used.length === 0 ? '' : `; before, ${used.join('; ')}`}`,
-      'when that time is over',
-    )
-    await context.clock.sleep(quietMs, context.signal)
-    const after = await look()
-    used = []
-    for (const id of servers) {
-      const [first, last] = [before.get(id), after.get(id)]
-      if (first === undefined || last === undefined) continue
-      used.push(
-        ...readBetween(first, last).map((who) => `${who} read ${id}`),
-        ...unknownUsers(last).map((who) => `${who} is connected to ${id}`),
-      )
-    }
-    if (used.length === 0) break
-    before = after
-  }
+  const used = await readersLeft(world, context, context.workflow, {
+    shards,
+    attempts: quietAttempts,
+    signal: context.signal,
+    onWait: (servers, before) =>
+      context.waiting(
+        `${quietMs} ms without a read on ${servers.join(', ')}${before.length === 0 ? '' : `; before, ${before.join('; ')}`}`,
+        'when that time is over',
+      ),
+  })
   await context.waiting(null)
   if (used.length > 0)
     throw dualwriteErrors.stillUsed({

@@ -162,4 +162,11 @@ export const dualwriteErrors = defineErrors('DUALWRITE', {
     why: 'its rows can be had again only for as long as the topics hold all of their records',
     fix: 'if that is meant: shardwright keyspace branch delete {keyspace}/{branch} --yes',
   },
+  retentionRefused: {
+    number: 24,
+    class: 'user',
+    what: 'the retention of {topic} may not be raised ({reason}), and its {ms} ms are less than the {needed} ms that `pin` needs',
+    why: 'the rows of the window and the margin must be in the topic; without them the branch would have to wait for the rest, which was not asked for',
+    fix: 'let the topic’s owner raise retention.ms; or cancel this run and create it with --bootstrap pin+wait',
+  },
 })

@@ -8,6 +8,8 @@
  *   3. the fleet is renamed: stopped, then made anew under the keyspace's name with its positions and epochs
  *   4. the branch's records go, then the old shards' places
  *
+ * Nothing is removed while anything reads it: servers are asked again before the point of no return, where a reader still has the way back open, and before step 4's last,
+ * which may be days later when a controller died.
  * Every step looks at the records and does what is missing: it may be begun again at any point.
  */
 import { branchKeyspace } from '../topology/dualwrite-records.ts'
@@ -22,11 +24,12 @@ import { workflowErrors } from '../workflow/errors.ts'
 import type { WorkflowRecord } from '../workflow/records.ts'
 import { fleetsOf } from './branch-positions.ts'
 import { branchShards, removeShardPlaces } from './branches.ts'
-import { putRetentionBack } from './dualwrite-create.ts'
 import { handOverDimensions } from './dimension-handover.ts'
 import { dualwriteErrors } from './dualwrite-errors.ts'
 import { changeRun, commitRule } from './dualwrite-record.ts'
+import { putRetentionBack } from './dualwrite-retention.ts'
 import type { Desk } from './dualwrite-record.ts'
+import { nobodyReads } from './dualwrite-quiet.ts'
 import { dataOf, specOf } from './dualwrite-spec.ts'
 import type { DualWriteWorld } from './dualwrite-world.ts'
 import { fleetName, fleetReports, setFleet } from './fleets.ts'
@@ -36,6 +39,9 @@ const gatesMs = 10_000
 export async function finishRun(world: DualWriteWorld, desk: Desk, run: WorkflowRecord): Promise<void> {
   const { keyspace } = run
   const { toBranch } = specOf(run)
+  // Of a hybrid run clients still write copied tables there, through gates.
+  const { dimensionTables, removalBeganAtMs: before } = dataOf(run)
+  if (before === undefined && !(await nobodyReads(world, desk, run, dimensionTables === undefined ? [] : ['sw_gate']))) return
   // In one commit with what a rollback changes: either it was sooner, or it is refused.
   const begun = await changeRun(desk, run, (now) => {
     const { removeAtMs = Infinity, removalBeganAtMs } = dataOf(now)
@@ -54,6 +60,7 @@ export async function finishRun(world: DualWriteWorld, desk: Desk, run: Workflow
   }
   for (const fleet of await fleetsOf(world.store, keyspace, toBranch)) await renameFleet(desk, fleet)
   await removeBranch(desk, branchKeyspace(keyspace, toBranch))
+  if (!(await nobodyReads(world, desk, run, []))) return
   const lines = await removeShardPlaces(world, oldShards)
   await putRetentionBack({ workflow: run }, async (line) => world.log.info({ run: run.name }, line))
   await changeRun(desk, run, (now) =>

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { askedShares, timeLeftMs } from './dualwrite-headroom.ts'
+import { askedShares, bytesLeftMs, timeLeftMs } from './dualwrite-headroom.ts'
 
 /** One record a millisecond from `bornMs` on, offsets from 0; the broker's answers at `nowMs`. */
 const at = (bornMs: number, nowMs: number, retentionMs: number, start: number) => ({
@@ -30,4 +30,12 @@ test('where bytes have removed records already, what is held is the bound', () =
   const full = at(0, 1_000_000, 100_000, 990_000)
   assert.equal(timeLeftMs({ ...full, limitedByBytes: true, next: 990_500n }), 5_000)
   assert.equal(timeLeftMs({ ...full, limitedByBytes: false, next: 990_500n }), 50_000)
+})
+
+test('where bytes alone limit, growth tells: room first, then what is held before the position; a topic that does not grow removes nothing', () => {
+  const topic = { limit: 10_000n, recordBytes: 10, perSecond: 100, start: 0n, end: 400n, next: 100n }
+  assert.deepEqual(bytesLeftMs(topic), { leftMs: 7_000, windowMs: 10_000 }, '600 records of room and 100 behind it')
+  assert.deepEqual(bytesLeftMs({ ...topic, start: 1_000n, end: 2_000n, next: 1_050n }), { leftMs: 500, windowMs: 10_000 })
+  assert.equal(bytesLeftMs({ ...topic, perSecond: 0 }), null)
+  assert.equal(bytesLeftMs({ ...topic, start: 101n })?.leftMs, 0)
 })

@@ -155,6 +155,10 @@ export type DualWriteData = {
   /** Old fleets stopped: the data goes when this has passed. */
   readonly heldSinceMs?: number
   readonly removeAtMs?: number
+  /** The hold is over, and this reads the old side. */
+  readonly removalStopped?: string | null
+  /** Servers that count reads because we asked them to: noted before, so that it is put back whatever happens. */
+  readonly countingOn?: readonly string[]
   /** The old side is being removed: there is no way back from here. */
   readonly removalBeganAtMs?: number
   /** Shards of the old side, noted before the records change hands. */

@@ -22,6 +22,7 @@ import { finishRun } from './dualwrite-finish.ts'
 import { endsOf, fleetTrouble, lagOf, median, overBudget, readsOf, secondsMax } from './dualwrite-figures.ts'
 import type { BranchFigures } from './dualwrite-figures.ts'
 import { keepHeadroom } from './dualwrite-headroom.ts'
+import type { TopicLooks } from './dualwrite-headroom.ts'
 import { horizonOf } from './dualwrite-horizon.ts'
 import { emergency, giveUpLeftOver, moveReads, oneStepAtATime, percentOf } from './dualwrite-ramp.ts'
 import { evidenceOf, whyNotReady } from './dualwrite-ready.ts'
@@ -77,6 +78,7 @@ class RunWatch {
   #seenAtMs = 0
   #samples: Sample[] = []
   readonly #rounds = new Map<Rung, BucketRound>()
+  readonly #topicLooks: TopicLooks = new Map()
 
   constructor(world: DualWriteWorld, leadership: Leadership) {
     this.#world = world
@@ -112,7 +114,7 @@ class RunWatch {
     this.#task('coverage', begins ? beginsEveryMs : coverageEveryMs, () => this.#coverage(run))
     this.#task('guard', 900, () => this.#guard(run))
     this.#task('horizon', horizonEveryMs, () => this.#horizon(run))
-    this.#task('headroom', headroomEveryMs, () => keepHeadroom(this.#world, this.#desk, run))
+    this.#task('headroom', headroomEveryMs, () => keepHeadroom(this.#world, this.#desk, run, this.#topicLooks))
     if (state === 'ramping' || state === 'switched') this.#task('compare', specOf(run).ramp.watchEveryMs, () => this.#compare(run))
     if (dataOf(run).auto?.state === 'running') this.#task('auto', 250, () => this.#auto(run))
   }

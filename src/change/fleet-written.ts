@@ -53,8 +53,7 @@ export async function fleetCounts(world: Pick<World, 'store'>, fleet: FleetRecor
     const rows = await onShards(
       world,
       fleet,
-      (where) =>
-        `SELECT COALESCE(SUM(dead_records), 0) AS dead, COALESCE(SUM(late_rows), 0) AS late FROM ${table.position} WHERE ${where}`,
+      (where) => `SELECT COALESCE(SUM(dead_records), 0) AS dead, COALESCE(SUM(late_rows), 0) AS late FROM ${table.position} WHERE ${where}`,
     )
     const sum = (name: string): number => rows.reduce((total, row) => total + Number(row[name]), 0)
     return { dead: sum('dead'), late: sum('late') }

@@ -1,6 +1,6 @@
 /**
  * Who reads a server, by the server's own figures (not only by our gates'): statements by account, counted by the server itself. MySQL counts them
- * in performance_schema; MariaDB, which starts with that off, in its user statistics, which are switched on for the time. Sessions that are
+ * in performance_schema; MariaDB, which starts with that off, in its user statistics, which are switched on for the time (`setCounting`). Sessions that are
  * there are listed beside: one that is idle now can read the next moment.
  */
 import type { Connection } from '../mysql/connection.ts'
@@ -25,9 +25,18 @@ export type Readers = {
   readonly sessions: readonly string[]
 }
 
+/** Switches what `readersOf` asks for on and off. `note` is called before a server that does not count is made to: only those are to be switched off again. */
+export async function setCounting(connection: Connection, on: boolean, note?: () => Promise<void>): Promise<void> {
+  if (flavourOf(connection).name === 'mysql') return
+  if (on) {
+    if ((await connection.value('SELECT @@GLOBAL.userstat')) === '1') return
+    await note?.()
+  }
+  await connection.query(`SET GLOBAL userstat = ${on ? 1 : 0}`)
+}
+
 export async function readersOf(connection: Connection): Promise<Readers> {
   const mysql = flavourOf(connection).name === 'mysql'
-  if (!mysql) await connection.query('SET GLOBAL userstat = 1')
   const rows = await connection.allText(
     mysql
       ? `SELECT USER AS user, SUM(COUNT_STAR) AS n FROM performance_schema.events_statements_summary_by_user_by_event_name
@@ -43,9 +52,10 @@ export async function readersOf(connection: Connection): Promise<Readers> {
 }
 
 /** Accounts that read between two looks. */
-export function readBetween(before: Readers, after: Readers): string[] {
+export function readBetween(before: Readers, after: Readers, notCounted: readonly string[] = []): string[] {
   const out: string[] = []
   for (const [user, n] of after.reads) {
+    if (notCounted.includes(user)) continue
     const more = n - (before.reads.get(user) ?? 0n)
     if (more > 0n) out.push(`${user} (${more} statements)`)
   }

@@ -57,7 +57,8 @@ export async function topicRate(topic: Topic, clock: Clock, forMs: number, signa
   return { eventsPerSecond: Number(grown) / seconds, eventBytes: await recordBytes(topic, after) }
 }
 
-async function recordBytes(topic: Topic, ends: ReadonlyMap<number, bigint>): Promise<number | null> {
+/** Of the newest records; null: there are none. */
+export async function recordBytes(topic: Topic, ends: ReadonlyMap<number, bigint>): Promise<number | null> {
   const starts = await topic.startOffsets()
   const positions = new Map<number, { offset: bigint }>()
   for (const [partition, end] of ends) {

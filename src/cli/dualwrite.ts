@@ -189,6 +189,7 @@ export function dualwriteLines(workflow: WorkflowView, run: DualWriteView, nowMs
         ]),
     horizonLine(horizon, nowMs),
     ...(run.removeAtMs === null ? [] : [`  the old data goes in ${duration(Math.max(0, run.removeAtMs - nowMs))}`]),
+    ...(run.removalStopped === null ? [] : [`  the old data stays while it is read: ${run.removalStopped}`]),
     ...(workflow.next.length === 0 ? [] : [`  next: ${workflow.next.join(' | ')}`]),
   ]
 }

@@ -142,6 +142,7 @@ export function dualWriteView(view: TopologyView, workflow: WorkflowRecord): Dua
     headroom: data.headroom ?? null,
     horizon: data.horizon ?? null,
     removeAtMs: workflow.state === 'holding' ? (data.removeAtMs ?? null) : null,
+    removalStopped: workflow.state === 'holding' ? (data.removalStopped ?? null) : null,
     fleets: fleetViews(view).filter((fleet) => fleet.keyspace === workflow.keyspace),
   }
 }

@@ -31,7 +31,16 @@ export function dualWriteWorld(world: World): DualWriteWorld {
 
 type Mine = Pick<
   Handlers,
-  'createBranch' | 'listBranches' | 'deleteBranch' | 'createFleet' | 'listFleets' | 'showFleet' | 'deadLetters' | 'setFleet' | 'deleteFleet' | 'checkTopic'
+  | 'createBranch'
+  | 'listBranches'
+  | 'deleteBranch'
+  | 'createFleet'
+  | 'listFleets'
+  | 'showFleet'
+  | 'deadLetters'
+  | 'setFleet'
+  | 'deleteFleet'
+  | 'checkTopic'
 >
 
 export function dualWriteHandlers(world: World): Mine {

@@ -220,6 +220,7 @@ export function dualWriteStatus(
     headroom: null,
     horizon: { atMs: startMs, kind: 'open', untilMs: null, because: 'the old fleet runs' },
     removeAtMs: null,
+    removalStopped: null,
     fleets: [],
     ...run,
   }
