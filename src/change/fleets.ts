@@ -175,12 +175,13 @@ export async function fleetReports(world: Pick<World, 'store'>, name: string): P
 
 /** Every live consumer says that it stands still, by its own word after `sinceMs`. No consumer: nothing moves. */
 export async function fleetStands(world: Pick<World, 'store'>, name: string, sinceMs: number): Promise<boolean> {
+  // One that has just begun and said nothing yet may have read the record of before.
+  const begun = [...(await world.store.list(keys.consumersOf(name))).entries.keys()].map((key) => key.split('/').at(-1))
   const reports = await fleetReports(world, name)
-  return reports.every(
-    (report) =>
-      report.state === 'stopped' ||
-      (report.state === 'held' && report.atMs >= sinceMs && report.partitions.every((one) => one.state !== 'running')),
-  )
+  const stands = (report: FleetReport): boolean =>
+    report.state === 'stopped' ||
+    (report.state === 'held' && report.atMs >= sinceMs && report.partitions.every((one) => one.state !== 'running'))
+  return reports.every(stands) && begun.every((id) => reports.some(({ consumer }) => consumer === id))
 }
 
 /**
