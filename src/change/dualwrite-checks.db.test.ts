@@ -8,7 +8,14 @@ import { systemClock } from '../base/clock.ts'
 import { silentLog } from '../base/log.ts'
 import { defineTopic } from '../ingest/definition.ts'
 import type { TopicDefinition } from '../ingest/definition.ts'
+import { connectConsumer } from '../ingest/access.ts'
+import { noIngestFailpoints } from '../ingest/crash-points.ts'
+import { purgeTable } from '../ingest/purge.ts'
+import type { TablePlan } from '../ingest/table-plan.ts'
+import { tableStatements } from '../ingest/upsert.ts'
+import { isForeignWrite } from './other-writers.ts'
 import { connect } from '../mysql/connect.ts'
+import { flavourOf } from '../mysql/flavour/flavour.ts'
 import { openTopic } from '../topic/open.ts'
 import { keys } from '../topology/keys.ts'
 import type { KeyspaceRecord } from '../topology/records.ts'
@@ -31,11 +38,12 @@ describe('preconditions', { timeout: 240_000 }, () => {
   })
 
   const check = async (
-    change: { definition?: TopicDefinition; spec?: Partial<PreconditionRequest['spec']> } = {},
+    change: { definition?: TopicDefinition; spec?: Partial<PreconditionRequest['spec']>; free?: number } = {},
   ): Promise<{ blocking: readonly Finding[]; all: readonly Finding[] }> => {
     const keyspace = await readRecord<KeyspaceRecord>(world.store, keys.keyspace('app'))
     const branch = await readRecord<KeyspaceRecord>(world.store, keys.keyspace('app@wide'))
-    const all = await preconditionsFor({ store: world.store, clock: systemClock, log: silentLog, lookMs: 1200 })({
+    const free = change.free === undefined ? {} : { free: async () => change.free ?? null }
+    const all = await preconditionsFor({ store: world.store, clock: systemClock, log: silentLog, lookMs: 1200, ...free })({
       own: null,
       keyspace: keyspace!.value,
       branch: branch!.value,
@@ -88,6 +96,65 @@ describe('preconditions', { timeout: 240_000 }, () => {
       await writing
       batch.destroy()
       await world.sql.query(`DELETE FROM ${world.at('main', '-80', 'slow')} WHERE part = 99`)
+    }
+  })
+
+  test('the fleet’s own purge, which deletes rows, is no other writer, and neither are its statements', async () => {
+    const table = definition.tables.find((one) => one.table === 'slow')!
+    const first = Date.UTC(2020, 0, 1)
+    const rows = Array.from({ length: 2000 }, (_, i) => `(1, 98, ${i}, '2020-01-01 00:00:00' + INTERVAL ${i} SECOND, 60, 'x', NULL)`)
+    await world.sql.query(`INSERT INTO ${world.at('main', '-80', 'slow')} VALUES ${rows.join(', ')}`)
+    const { flavour, config } = world.server
+    const connection = await connectConsumer({ flavour, connect: config }, 30_000)
+    const target = {
+      connection,
+      shard: '-80',
+      shardUid: 'main:-80',
+      branchId: 'main-id',
+      schema: 'main__80',
+      failpoints: noIngestFailpoints,
+    }
+    let deleted = 0
+    const stop = new AbortController()
+    const purging = (async () => {
+      for (let n = 1; n <= 2000 && !stop.signal.aborted; n++) {
+        deleted += (await purgeTable(target, table, first + n * 1000)).rows
+        await systemClock.sleep(5)
+      }
+    })()
+    try {
+      const { blocking, all } = await check()
+      assert.deepEqual(blocking, [])
+      assert.match(all.find((finding) => finding.check === 'writers')!.what, /only fleets wrote/)
+      assert.ok(deleted > 2, `${deleted} rows were purged meanwhile`)
+    } finally {
+      stop.abort()
+      await purging
+      await connection.close()
+      await world.sql.query(`DELETE FROM ${world.at('main', '-80', 'slow')} WHERE part = 98`)
+    }
+    assert.equal(await world.sql.value(`SELECT COUNT(*) FROM _shardwright.ingest_mark WHERE topic_id = ''`), '0')
+    for (const own of [
+      tableStatements({ name: 't', columns: [], definition: table } as unknown as TablePlan, 's', flavourOf({ flavour })).head + '(1)',
+      'INSERT INTO _shardwright.ingest_mark (a) VALUES (1)',
+    ])
+      assert.equal(isForeignWrite(own), false, own)
+    assert.equal(isForeignWrite('/* batch */ INSERT INTO s.t VALUES (1)'), true)
+  })
+
+  test('disks that are too small, and foreign keys of other schemas that point in, are in the way by name', async () => {
+    const parent = world.at('main', '80-', 'slow')
+    await world.sql.query('CREATE DATABASE elsewhere')
+    await world.sql.query(
+      `CREATE TABLE elsewhere.note (tenant BIGINT NOT NULL, part INT NOT NULL, at_offset BIGINT NOT NULL,
+        CONSTRAINT outside FOREIGN KEY (tenant, part, at_offset) REFERENCES ${parent} (tenant, part, at_offset))`,
+    )
+    try {
+      const { blocking } = await check({ free: 1000 })
+      found(blocking, 'disk', /its disks have 1,000 B free/)
+      found(blocking, 'foreignkeys', /elsewhere\.note\.outside refers to slow from outside/)
+    } finally {
+      await world.sql.query('DROP DATABASE elsewhere')
     }
   })
 

@@ -4,13 +4,14 @@ import type { Log } from '../base/log.ts'
 import { allTables } from '../ingest/definition.ts'
 import type { TableDefinition } from '../ingest/definition.ts'
 import { readSchema } from '../mysql/introspect.ts'
+import { quoteString } from '../sql/quote.ts'
 import { bytesText, durationText } from '../plan/text.ts'
 import { openTopic } from '../topic/open.ts'
 import type { FleetRecord } from '../topology/dualwrite-records.ts'
 import type { ShardRecord } from '../topology/records.ts'
 import type { Store } from '../topology/store.ts'
 import { planDimensions } from './dimension-plan.ts'
-import { freeBytes, growthOf, sizeOf, steadyBytes } from './branch-size.ts'
+import { growthOf, sizeOf, steadyBytes } from './branch-size.ts'
 import type { Finding, PreconditionRequest } from './dualwrite-world.ts'
 import { lookForWriters } from './other-writers.ts'
 import { tryTwice } from './scratch-branches.ts'
@@ -28,6 +29,8 @@ export type CheckInput = {
   readonly fleets: readonly FleetRecord[]
   readonly lookMs: number
   readonly scratchRecords: number
+  /** Bytes free on the disks of these shards; null: not visible. */
+  readonly free: (shards: readonly ShardRecord[]) => Promise<number | null>
 }
 
 const blocks = (check: string, what: string, why: string, fix: string): Finding => ({ check, what, why, fix, blocks: true })
@@ -227,7 +230,32 @@ export async function checkForeignKeys(input: CheckInput): Promise<Finding[]> {
           ),
         )
   }
+  out.push(...(await keysPointingIn(input)))
   return out
+}
+
+/** Of tables elsewhere on the servers: their rows are held by rows that go, and cascades reach them from no topic. */
+async function keysPointingIn(input: CheckInput): Promise<Finding[]> {
+  const found = await Promise.all(
+    input.shards.map((shard) =>
+      withServer(input.store, shard.serverId, 'admin', (connection) =>
+        connection.allText(
+          `SELECT DISTINCT CONSTRAINT_SCHEMA AS child_schema, TABLE_NAME AS child, CONSTRAINT_NAME AS name, REFERENCED_TABLE_NAME AS parent
+           FROM information_schema.KEY_COLUMN_USAGE
+           WHERE REFERENCED_TABLE_SCHEMA = ${quoteString(shard.schema)} AND TABLE_SCHEMA <> ${quoteString(shard.schema)}`,
+        ),
+      ),
+    ),
+  )
+  return found.flat().map((row) => {
+    const child = `${row['child_schema']}.${row['child']}`
+    return blocks(
+      'foreignkeys',
+      `${child}.${row['name']} refers to ${row['parent']} from outside the keyspace`,
+      'its table stays where it is: the new branch has no such rows to refuse or cascade by, and the old shards can not be removed under it',
+      `ALTER TABLE ${child} DROP FOREIGN KEY ${row['name']}`,
+    )
+  })
 }
 
 /** Two scratch branches from the same messages are equal. */
@@ -301,7 +329,7 @@ export async function checkSize(input: CheckInput): Promise<Finding[]> {
     if (own !== undefined && own.perDay === null) parts.push(`growth of ${name} is not known yet`)
   }
   const what = `the new branch will hold ${bytesText(steady)} when its window is full (the old one holds ${bytesText(size.bytes)} now${parts.length === 0 ? '' : `; ${parts.join(', ')}`})`
-  const free = await freeBytes(input.store, input.newShards)
+  const free = await input.free(input.newShards)
   if (free === null)
     return [
       blocks(

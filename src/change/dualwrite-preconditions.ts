@@ -10,6 +10,7 @@ import { keys } from '../topology/keys.ts'
 import type { RoutingRecord, ShardRecord } from '../topology/records.ts'
 import { servesPrimary } from '../topology/routing.ts'
 import { listRecords, readRecord } from '../topology/typed.ts'
+import { freeBytes } from './branch-size.ts'
 import { fleetsOf } from './branch-positions.ts'
 import {
   checkCost,
@@ -35,6 +36,7 @@ export function preconditionsFor(world: {
   readonly log: Log
   /** How long binlogs are tailed for other writers. */
   readonly lookMs?: number
+  readonly free?: CheckInput['free']
 }): (request: PreconditionRequest) => Promise<readonly Finding[]> {
   return async (request) => {
     const { store } = world
@@ -46,6 +48,7 @@ export function preconditionsFor(world: {
       fleets: await fleetsOf(store, request.keyspace.name, mainBranch),
       lookMs: world.lookMs ?? lookMsDefault,
       scratchRecords,
+      free: world.free ?? ((shards) => freeBytes(store, shards)),
     }
     const checks = [
       checkExpiry,

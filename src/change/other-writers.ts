@@ -1,6 +1,6 @@
 /**
  * Who writes a keyspace's tables besides its fleet. Its binlogs are tailed for a moment: a transaction that changes rows of these tables and carries
- * no position row of a fleet and no applier row of a stream (PROTOCOLS 1.8, 4.4) was made by somebody else. The binlog names no user, so the
+ * no position row of a fleet, no mark of its purge and no applier row of a stream (PROTOCOLS 1.8, 4.4) was made by somebody else. The binlog names no user, so the
  * sessions that run such statements meanwhile are noted too: they name who, the binlog proves that.
  *
  * A writer that was silent for that moment is not found: the finding of none says for how long was looked.
@@ -12,6 +12,7 @@ import { readTableDefinitions } from '../binlog/table-definitions.ts'
 import { openTail } from '../binlog/tail.ts'
 import type { Clock } from '../base/clock.ts'
 import { isSwError } from '../base/errors.ts'
+import { fleetMark } from '../ingest/tables.ts'
 import { addressesOf, connectPlain } from '../move/access.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
 import type { ServerSecret, ShardRecord } from '../topology/records.ts'
@@ -37,7 +38,7 @@ export type WritersLook =
   | { readonly kind: 'looked'; readonly forMs: number; readonly found: readonly ForeignWrites[]; readonly binlogBytesPerSecond: number }
   | { readonly kind: 'unknown'; readonly reason: string }
 
-const marks = new Set(['ingest_position', 'move_applier'])
+const marks = new Set(['ingest_position', 'ingest_mark', 'move_applier'])
 
 export async function lookForWriters(world: {
   readonly store: Store
@@ -150,6 +151,11 @@ async function binlogEnd(connection: Awaited<ReturnType<typeof connectPlain>>): 
 
 const writes = /^\s*(?:\/\*.*?\*\/\s*)?(insert|update|delete|replace|load)\b/i
 
+/** A statement that writes, and none of a fleet: these begin with its mark, or write rows of ours. */
+export function isForeignWrite(query: string): boolean {
+  return writes.test(query) && !query.startsWith(fleetMark) && !query.includes(`${controlSchema}.ingest_`)
+}
+
 /** The gate's own account is not left out: clients of the gate and consumers sign in as it, and the binlog has told them apart. */
 async function watchSessions(
   world: { readonly store: Store; readonly clock: Clock },
@@ -163,7 +169,7 @@ async function watchSessions(
   try {
     while (!time.aborted) {
       for (const session of await flavourOf(connection).sessions(connection)) {
-        if (session.query === null || !writes.test(session.query) || session.query.includes('ingest_position')) continue
+        if (session.query === null || !isForeignWrite(session.query)) continue
         if (secret !== undefined && (session.user === secret.admin.user || session.user === secret.mover.user)) continue
         if (seen.size < 50)
           seen.add(`${session.user}@${session.host.replace(/:\d+$/, '')}: ${session.query.replace(/\s+/g, ' ').slice(0, 120)}`)

@@ -13,6 +13,7 @@ import type { IngestFailpoints } from './crash-points.ts'
 import type { TableDefinition } from './definition.ts'
 import { boundMs, refusalOf, timePartitions } from './partitions-ahead.ts'
 import { noFloor, PositionSql } from './position-sql.ts'
+import { fleetMark } from './tables.ts'
 import { readSchema } from '../mysql/introspect.ts'
 
 /** The floor of a table whose newest events are at `watermarkMs`: the greatest bucket boundary that has wholly expired. */
@@ -58,7 +59,7 @@ export async function purgeTable(target: PurgeTarget, table: TableDefinition, fl
   await connection.query('COMMIT')
   await failpoints.hit('purge.floorRaised')
   const dropped = target.partitions === 'left' ? null : await dropPartitions(target, table, floor)
-  const rows = dropped === null ? await deleteBelow(target, table, floor) : 0
+  const rows = dropped === null ? await deleteBelow(target, table, floor, sql) : 0
   for (const forget of [sql.forgetMarks(table.table, floor), sql.forgetEvents(table.table, floor)]) await repeated(connection, forget)
   return { floorMs: floor, partitions: dropped ?? [], rows }
 }
@@ -85,7 +86,12 @@ async function dropPartitions(
   return expired
 }
 
-async function deleteBelow({ connection, schema }: PurgeTarget, table: TableDefinition, floorMs: number): Promise<number> {
+async function deleteBelow(
+  { connection, schema }: PurgeTarget,
+  table: TableDefinition,
+  floorMs: number,
+  sql: PositionSql,
+): Promise<number> {
   const info = (await readSchema(connection, schema, [table.table])).tables[0]
   await connection.query('COMMIT')
   const column = info?.columns.find(({ name }) => name === table.bucket?.column)
@@ -93,17 +99,19 @@ async function deleteBelow({ connection, schema }: PurgeTarget, table: TableDefi
   const codec = columnCodec(table.table, column, table.bucket.as)
   return repeated(
     connection,
-    `DELETE FROM ${quoteQualified(schema, table.table)} WHERE ${codec.quoted} < ${codec.literal(codec.cell(floorMs))} ORDER BY ${codec.quoted} LIMIT 1000`,
+    `${fleetMark} DELETE FROM ${quoteQualified(schema, table.table)} WHERE ${codec.quoted} < ${codec.literal(codec.cell(floorMs))} ORDER BY ${codec.quoted} LIMIT 1000`,
+    sql.markPurge(table.table),
   )
 }
 
-/** In transactions of a thousand rows. */
-async function repeated(connection: Connection, sql: string): Promise<number> {
+/** In transactions of a thousand rows. `along`: in each that changes any. */
+async function repeated(connection: Connection, sql: string, along: readonly string[] = []): Promise<number> {
   let rows = 0
   for (;;) {
     const result = await connection.query(sql)
-    await connection.query('COMMIT')
     const affected = result.kind === 'ok' ? Number(result.affectedRows) : 0
+    if (affected > 0) for (const one of along) await connection.query(one)
+    await connection.query('COMMIT')
     rows += affected
     if (affected < 1000) return rows
   }

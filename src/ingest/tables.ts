@@ -39,6 +39,9 @@ const definitions: Readonly<Record<string, string>> = {
 
 export const ingestTables = Object.keys(definitions)
 
+/** At the beginning of every statement of a fleet that writes a table of the user's: lists of sessions tell it from somebody else's. */
+export const fleetMark = '/* shardwright fleet */'
+
 /** Qualified names. */
 export const table = {
   position: `${schema}.ingest_position`,

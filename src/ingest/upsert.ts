@@ -12,6 +12,7 @@ import type { MergedRow } from './coalesce.ts'
 import { DDSketch } from './ddsketch.ts'
 import { encodeVersion, type OrderVersion } from './order-version.ts'
 import type { PlannedColumn, TablePlan } from './table-plan.ts'
+import { fleetMark } from './tables.ts'
 
 export type TableStatements = {
   readonly plan: TablePlan
@@ -23,7 +24,7 @@ type UpsertFlavour = Pick<Flavour, 'upsertAlias' | 'upsertValue'>
 
 /** The fixed parts of a table's INSERT on one shard. */
 export function tableStatements(plan: TablePlan, schema: string, flavour: UpsertFlavour): TableStatements {
-  const head = `INSERT INTO ${quoteQualified(schema, plan.name)} (${plan.columns.map(({ codec }) => codec.quoted).join(',')}) VALUES `
+  const head = `${fleetMark} INSERT INTO ${quoteQualified(schema, plan.name)} (${plan.columns.map(({ codec }) => codec.quoted).join(',')}) VALUES `
   if (plan.definition.kind === 'row') return { plan, head, tail: '' }
   const versions = { last: versionColumn(plan, 'lastVersion'), first: versionColumn(plan, 'firstVersion') }
   const assignments = plan.columns
