@@ -1,6 +1,11 @@
 import { z } from 'zod'
 
-export const CheckTopic = z.strictObject({ keyspace: z.string(), branch: z.string().default('main'), definition: z.string() })
+export const CheckTopic = z.strictObject({
+  keyspace: z.string(),
+  branch: z.string().default('main'),
+  definition: z.string(),
+  topic: z.string().optional(),
+})
 
 export const TopicCheckView = z.object({
   topic: z.string(),

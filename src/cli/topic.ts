@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { resolve } from 'node:path'
 import type { TopicCheckView } from '../api/topic-schemas.ts'
 import type { CliContext } from './context.ts'
-import { need } from './flags.ts'
+import { need, text } from './flags.ts'
 import type { Flags } from './flags.ts'
 import { print } from './keyspace.ts'
 import { table } from './text.ts'
@@ -15,12 +15,15 @@ export function topicCommands(program: Command, cli: CliContext): void {
     .description('hold a definition against every table that it would write, all problems at once')
     .option('--definition <file>', 'the topic definition: a module or YAML')
     .option('--keyspace <keyspace>', 'insights, or insights@wide')
+    .option('--topic <url>', 'the address of the topic, where the definition does not say it')
     .option('--format <format>', 'text | json')
     .action(async (flags: Flags) => {
       const [keyspace = '', branch] = need(flags, 'keyspace', '--keyspace', 'topic check').split('@')
       // Control reads it, wherever that runs.
       const definition = resolve(need(flags, 'definition', '--definition', 'topic check'))
-      const view = await cli.client().call('checkTopic', {}, { keyspace, definition, ...(branch === undefined ? {} : { branch }) })
+      const topic = text(flags, 'topic')
+      const optional = { ...(branch === undefined ? {} : { branch }), ...(topic === undefined ? {} : { topic }) }
+      const view = await cli.client().call('checkTopic', {}, { keyspace, definition, ...optional })
       print(cli, flags, view, () => checkLines(view))
       if (view.problems.length > 0) cli.setExitCode(1)
     })

@@ -15,6 +15,7 @@ import { dualwriteErrors } from '../change/dualwrite-errors.ts'
 import type { World } from '../change/servers.ts'
 import { loadDefinition } from '../ingest/load-definition.ts'
 import { checkTopic } from '../ingest/topic-check.ts'
+import { openTopic } from '../topic/open.ts'
 import type { Handlers } from './http.ts'
 import { branchViews, fleetView, fleetViews } from './dualwrite-view.ts'
 import { topologyView } from './status.ts'
@@ -75,8 +76,9 @@ export function dualWriteHandlers(world: World): Mine {
       })
       return fleetNamed(fleet.name)
     },
-    async checkTopic(_params, { keyspace, branch, definition }) {
-      const check = await checkTopic(world.store, await loadDefinition(definition), { keyspace, branch }, AbortSignal.timeout(60_000))
+    async checkTopic(_params, { keyspace, branch, definition, topic: topicUrl }) {
+      const on = { keyspace, branch, topicUrl }
+      const check = await checkTopic(world.store, await loadDefinition(definition), on, openTopic, AbortSignal.timeout(60_000))
       return structuredClone(check) as TopicCheckView
     },
     async listFleets() {

@@ -10,6 +10,9 @@ import { columnCodec, columnKind, keyProblem, type ColumnCodec } from './codec.t
 import type { Merge, TableDefinition } from './definition.ts'
 import { versionBytesMax } from './order-version.ts'
 
+/** Of a sketch that states none. */
+export const relativeErrorDefault = 0.01
+
 export type PlannedColumn = {
   readonly codec: ColumnCodec
   readonly name: string
@@ -244,7 +247,7 @@ function build(definition: TableDefinition, byName: ReadonlyMap<string, TableCol
   const columns = names.map((name): PlannedColumn => {
     const { merge, from, relativeError } = definition.columns[name] ?? { merge: 'value' as const }
     const source = from ?? (merge === 'count' ? 'count' : definition.bucket?.column === name ? 'bucket' : 'map')
-    return { codec: codecOf(name), name, merge, from: source, relativeError: relativeError ?? 0.01 }
+    return { codec: codecOf(name), name, merge, from: source, relativeError: relativeError ?? relativeErrorDefault }
   })
   // After all columns that they decide on: the server assigns from left to right.
   for (const [name, merge] of [

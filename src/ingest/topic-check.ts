@@ -2,7 +2,9 @@
 import type { Store } from '../topology/store.ts'
 import { connectConsumer, ingestAddressesOf, type IngestAddresses } from './access.ts'
 import { allTables, type TopicDefinition } from './definition.ts'
+import { relativeErrorDefault } from './table-plan.ts'
 import { checkDefinition, readBranch, readTables } from './fleet-plan.ts'
+import type { Topic } from '../topic/topic.ts'
 
 export type TopicCheck = {
   readonly topic: string
@@ -27,10 +29,26 @@ export type TopicCheck = {
   readonly notes: readonly string[]
 }
 
+/** Of either kind of topic: the embedded log's are UUIDs as text, Kafka's are shorter. */
+const idCharactersMax = 36
+
+/** Columns that keep an order hold the topic's id: where the topic is not to be had, the longest there is has to fit. */
+async function topicIdOf(url: string, openTopic: (url: string) => Promise<Topic>): Promise<{ id: string; notes: string[] }> {
+  try {
+    await using topic = await openTopic(url)
+    return { id: topic.id, notes: [] }
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    const note = `the topic ${url} could not be opened (${reason}): columns that keep an order are held against the longest id that a topic can have`
+    return { id: 'x'.repeat(idCharactersMax), notes: [note] }
+  }
+}
+
 export async function checkTopic(
   store: Store,
   definition: TopicDefinition,
-  on: { keyspace: string; branch: string },
+  on: { keyspace: string; branch: string; topicUrl?: string | undefined },
+  openTopic: (url: string) => Promise<Topic>,
   signal: AbortSignal,
   addresses: IngestAddresses = ingestAddressesOf(store),
 ): Promise<TopicCheck> {
@@ -41,8 +59,8 @@ export async function checkTopic(
       return await readTables(connection, shard, definition)
     }),
   )
-  const { problems } = checkDefinition(definition, definition.topic, branch, shards)
-  const notes: string[] = []
+  const { id, notes } = await topicIdOf(on.topicUrl ?? definition.topic, openTopic)
+  const { problems } = checkDefinition(definition, id, branch, shards)
   for (const table of allTables(definition)) {
     const info = shards[0]?.tables.get(table.table)
     if (table.retentionMs !== null && info !== undefined && !info.partitioned)
@@ -65,7 +83,9 @@ export async function checkTopic(
       key: keyColumns,
       merges: Object.entries(columns)
         .filter(([, { merge }]) => merge !== 'key')
-        .map(([name, { merge }]) => `${name} ${merge}`),
+        .map(([name, { merge, relativeError }]) =>
+          merge === 'sketch' ? `${name} sketch (relative error ${relativeError ?? relativeErrorDefault})` : `${name} ${merge}`,
+        ),
       retentionMs,
     })),
     problems,

@@ -10,6 +10,7 @@ import { SwError } from '../base/errors.ts'
 import type { CliContext } from '../cli/context.ts'
 import { printError } from '../cli/follow.ts'
 import { buildProgram } from '../cli/program.ts'
+import { consumeCommand } from './consume-command.ts'
 import { upCommand } from './up.ts'
 import { version } from './version.ts'
 
@@ -63,9 +64,10 @@ const cli: CliContext = {
 }
 const program = buildProgram(cli, version)
 upCommand(program, cli.out)
+consumeCommand(program, cli.out)
 program.exitOverride()
 for (const command of program.commands) command.exitOverride()
-if (!process.argv.includes('up')) process.once('SIGINT', () => interrupted.abort())
+if (!process.argv.includes('up') && !process.argv.includes('consume')) process.once('SIGINT', () => interrupted.abort())
 // Node's own end of a process that ran out of work at times never comes (scripts/end-of-process.mjs): a command must end.
 process.once('beforeExit', () => process.exit())
 try {
