@@ -84,7 +84,7 @@ export class GatherWrites {
       if (moved !== null) return moved
       if (inserts) return insertSummary(results, use.ignore, found.warnings)
       if (results.length > 0) return summary(results)
-      return { affectedRows: 0n, warnings: 0, info: verb === 'update' ? 'Rows matched: 0  Changed: 0  Warnings: 0' : '' }
+      return { affectedRows: 0n, insertId: 0n, warnings: 0, info: verb === 'update' ? 'Rows matched: 0  Changed: 0  Warnings: 0' : '' }
     }
     try {
       const result = await this.#scatter.write(produce, transaction, 'write', sum, given.keyspace.shards, form, given.kept)

@@ -45,6 +45,7 @@ export async function movedRows(
   const result = await scratch.query(job.text)
   const said: WriteSummary = {
     affectedRows: result.kind === 'ok' ? result.affectedRows : 0n,
+    insertId: 0n,
     warnings: result.warnings,
     info: result.kind === 'ok' ? result.info : '',
   }

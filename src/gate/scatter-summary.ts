@@ -1,7 +1,8 @@
 /** What a write over several shards says of itself, of what each shard says. */
 import type { OkResult } from '../mysql/connection.ts'
 
-export type WriteSummary = { affectedRows: bigint; warnings: number; info: string }
+/** `insertId`: of one answer, what it names. */
+export type WriteSummary = { affectedRows: bigint; insertId: bigint; warnings: number; info: string }
 
 /** `Records: 3  Duplicates: 0  Warnings: 0` of several: the same words with the numbers added. */
 export function summary(results: readonly OkResult[]): WriteSummary {
@@ -13,7 +14,7 @@ export function summary(results: readonly OkResult[]): WriteSummary {
     warnings += result.warnings
     if (i > 0) info = addInfo(info, result.info)
   }
-  return { affectedRows, warnings, info }
+  return { affectedRows, insertId: results.length === 1 && results[0] !== undefined ? results[0].insertId : 0n, warnings, info }
 }
 
 /** A multi-row INSERT says how many rows it had; a part of one row says nothing, as an INSERT of one row would. */
@@ -31,7 +32,7 @@ export function insertSummary(results: readonly OkResult[], ignore: boolean, bef
     else if (ignore) duplicates += result.affectedRows === 0n ? 1n : 0n
     else if (result.affectedRows > 1n) duplicates += result.affectedRows - 1n
   }
-  return { affectedRows, warnings, info: `Records: ${records}  Duplicates: ${duplicates}  Warnings: ${warnings}` }
+  return { affectedRows, insertId: 0n, warnings, info: `Records: ${records}  Duplicates: ${duplicates}  Warnings: ${warnings}` }
 }
 
 function addInfo(a: string, b: string): string {

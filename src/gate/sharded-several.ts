@@ -15,10 +15,11 @@ import type { OwnedLookup } from './plan/lookup.ts'
 import { storedValue } from './plan/convert.ts'
 import { planErrors } from './plan/errors.ts'
 import { isCounted } from './admission.ts'
+import { namedId } from './insert-id.ts'
 import { KeptWrite } from './kept-write.ts'
 import { lookupTable } from './lookup-reads.ts'
 import type { VindexValue } from '../keyspace/vindex.ts'
-import type { Merge, Routed, RoutedPlan, RouteInputs, Slot } from './plan/plan.ts'
+import type { InsertPlan, Merge, Routed, RoutedPlan, RouteInputs, Slot } from './plan/plan.ts'
 import { Rendering, slotValue } from './plan/render.ts'
 import { okFrame } from './replies.ts'
 import type { Runner } from './runner.ts'
@@ -121,7 +122,7 @@ export class SeveralShards {
       kept,
     )
     if (result.kind === 'refused') return { shard: result.shard, version: result.version ?? keyspace.version, cause: result.cause }
-    this.#wrote(result.value, routed.firstId)
+    this.#wrote(result.value, routed.firstId, plan.insert?.met)
     return null
   }
 
@@ -256,11 +257,12 @@ export class SeveralShards {
     return null
   }
 
-  #wrote({ affectedRows, warnings, info }: WriteSummary, firstId: bigint | null): void {
+  #wrote({ affectedRows, insertId, warnings, info }: WriteSummary, firstId: bigint | null, met: InsertPlan['met'] = null): void {
     this.#runner.affectedRows = affectedRows
     this.#runner.warnings = warnings
-    if (firstId !== null) this.#runner.lastInsertId = firstId
-    this.#client.write(okFrame(this.#runner.status, { affectedRows, insertId: firstId ?? 0n, warnings: Math.min(warnings, 0xffff), info }))
+    const named = namedId(met, firstId, { affectedRows, insertId, info }, this.#runner.lastInsertId)
+    this.#runner.lastInsertId = named.last
+    this.#client.write(okFrame(this.#runner.status, { affectedRows, insertId: named.insertId, warnings: Math.min(warnings, 0xffff), info }))
   }
 }
 
@@ -283,7 +285,7 @@ function perCopy(sum: WriteSummary, copies: number): WriteSummary {
     /^(Records: )(\d+)(  Duplicates: )(\d+)/,
     (_, a: string, n: string, b: string, d: string) => `${a}${Number(n) / copies}${b}${Number(d) / copies}`,
   )
-  return { affectedRows: sum.affectedRows / BigInt(copies), warnings: sum.warnings, info }
+  return { ...sum, affectedRows: sum.affectedRows / BigInt(copies), info }
 }
 
 function numberText(value: Value): string | null {

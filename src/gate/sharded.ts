@@ -14,6 +14,7 @@ import { onServer } from './on-server.ts'
 import { Rerouted } from './execution-errors.ts'
 import { noExecution, SessionContext, type Execution, type Refused } from './execution.ts'
 import { OtherStatements } from './sharded-others.ts'
+import { namedId } from './insert-id.ts'
 import { readOkFrame } from './ok-frame.ts'
 import { decodeParameters, executionOf, inlineParameters, valueOf } from './parameters.ts'
 import { valueOfAnswer } from './evaluate.ts'
@@ -323,7 +324,9 @@ export class Sharded {
   ): Promise<void> {
     const { version } = keyspace
     const { statement } = e
-    const own = text === e.sql || text.length === e.sql.length
+    const { insert } = plan
+    const mute = firstId !== null || insert?.met === 'asked'
+    const own = text === e.sql || text.equals(e.sql)
     // A text with drawn ids is another one each time: not worth preparing.
     const frameOf: Request['frame'] =
       statement !== null && firstId !== null
@@ -355,7 +358,7 @@ export class Sharded {
       needsPrevious: false,
       keepAtHand: false,
       outside: false,
-      mute: firstId !== null,
+      mute,
     }
     const { lastInsertId } = this.#runner
     const end = await this.#runner.relay(request, e.signal)
@@ -364,15 +367,12 @@ export class Sharded {
       if (end.errno === 1054 || end.errno === 1146 || end.errno === 1136) this.#core.catalog.forget(plan.keyspace, plan.tables)
       return
     }
-    if (firstId === null || end.hadRows) return
+    if (!mute || end.hadRows) return
     const said = readOkFrame(end.frame)
-    const { affectedRows } = this.#runner
-    // A row that was there already did not get the id that was drawn; of one that it changed the server says which it has where it knows.
-    const met = plan.insert?.rows.length === 1 && plan.verb === 'insert' && affectedRows !== 1n
-    const told = affectedRows > 0n || /LAST_INSERT_ID\s*\(/i.test(e.sql.toString('latin1')) ? (said?.insertId ?? 0n) : 0n
-    const insertId = met ? told : firstId
-    this.#runner.lastInsertId = insertId === 0n ? lastInsertId : insertId
-    this.#client.write(okFrame(end.status, { affectedRows, insertId, warnings: end.warnings, info: said?.info ?? '' }))
+    if (said === null) return
+    const named = namedId(insert?.met ?? null, firstId, said, lastInsertId)
+    this.#runner.lastInsertId = named.last
+    this.#client.write(okFrame(end.status, { ...said, insertId: named.insertId, warnings: end.warnings }))
   }
 }
 

@@ -83,12 +83,14 @@ export function planInsert(insert: Insert, analysis: Analysis, keyspace: string,
     { span: rowsSpan, pieces: [{ kind: 'rows' }] },
   ]
   if (sequence !== null && sequencePlace < 0) edits.push(...extraColumn(insert, table, sequence))
+  const met = sequence === null || insert.onDuplicate === null ? null : rows.length > 1 ? 'several' : sequence.ofServer ? 'told' : 'asked'
+  if (met === 'asked') edits.push(askedForMet(insert, sequence as SequencePlan, count))
   return {
     ...base,
     destinations: [{ kind: 'all' }],
     whole: sequence === null ? whole : [],
     scatter: { kind: 'allowed', text: compileText(count, edits), merge: null },
-    insert: { rows, sequence, lookups },
+    insert: { rows, sequence, met, lookups },
   }
 }
 
@@ -176,7 +178,7 @@ function sequenceOf(table: BoundTable): SequencePlan | null {
   if (increment === null) return null
   const column = table.columns?.columns.find((c) => c.name.toLowerCase() === increment.column.toLowerCase())
   if (column === undefined) throw planErrors.unknownColumn({ column: increment.column, clause: 'vschema' })
-  return { table: table.name, column: column.name, sequence: increment.sequence }
+  return { table: table.name, column: column.name, sequence: increment.sequence, ofServer: column.autoIncrement }
 }
 
 /** Each shard would count for itself. */
@@ -206,6 +208,13 @@ function rowText(span: Span, setForm: boolean, given: Expr | undefined, sequence
     edits.push({ span: last, pieces: [text(separator), { kind: 'sequence-id', given: null }] })
   }
   return compileSpan(span, edits)
+}
+
+/** The row's own id, which its answer then names: it changes nothing else, as assignments are made in order. */
+function askedForMet(insert: Insert, { column }: SequencePlan, count: number): PlanEdit {
+  const at = Math.min((insert.onDuplicate as NonNullable<Insert['onDuplicate']>).span.to, count)
+  const id = `${quoteIdentifier(insert.table.name.text)}.${quoteIdentifier(column)}`
+  return { span: { from: at, to: at }, pieces: [text(`, ${id} = LAST_INSERT_ID(${id})`)] }
 }
 
 /** The list of columns with the sequence's added; made whole where the client gave none. */

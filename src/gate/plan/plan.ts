@@ -243,6 +243,8 @@ export type UnchangedKey = { readonly table: string; readonly column: ColumnInfo
 export type InsertPlan = {
   readonly rows: readonly InsertRow[]
   readonly sequence: SequencePlan | null
+  /** How the shard's answer shows that ON DUPLICATE KEY UPDATE met a row (insert-id.ts); null: there is no such clause, or no sequence. */
+  readonly met: 'told' | 'asked' | 'several' | null
   /** What the table owns: a row of the lookup's table is written for each row. */
   readonly lookups: readonly OwnedLookup[]
 }
@@ -262,6 +264,8 @@ export type SequencePlan = {
   readonly column: string
   /** Keyspace null: the table's own. */
   readonly sequence: SequenceName
+  /** The column is AUTO_INCREMENT, too: servers name the ids of its rows in their answers. */
+  readonly ofServer: boolean
 }
 
 /** SELECT without tables of things that the session knows itself. `label` is the result column's name. */

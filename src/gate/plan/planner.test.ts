@@ -253,7 +253,8 @@ test('inserts: rows go where their shard key says, with their own text', () => {
     ["INSERT INTO countries VALUES ('DE', 'x')", "all: INSERT INTO countries VALUES  ('DE', 'x')"],
     [
       'INSERT INTO orders (id, user_id) VALUES (1, 3) ON DUPLICATE KEY UPDATE user_id = VALUES(user_id), total = 1',
-      '40-80: INSERT INTO orders (id, user_id) VALUES  ( 1 , 3) ON DUPLICATE KEY UPDATE user_id = VALUES(user_id), total = 1',
+      // Its last assignment makes the shard say which row it met (insert-id.ts).
+      '40-80: INSERT INTO orders (id, user_id) VALUES  ( 1 , 3) ON DUPLICATE KEY UPDATE user_id = VALUES(user_id), total = 1, `orders`.`id` = LAST_INSERT_ID(`orders`.`id`)',
     ],
   ])
   refuses([

@@ -1,0 +1,120 @@
+/** Ids that an INSERT names, beside those of a server with AUTO_INCREMENT; which row has an id is compared, not the id. */
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import { flavours, testServer, type TestServer } from '../../test/kit/servers.ts'
+import { connect } from '../mysql/connect.ts'
+import type { Connection } from '../mysql/connection.ts'
+import type { Gate } from './gate.ts'
+import { addKeyspace, addServer, addUser, MemoryStore, startGate } from './testkit/world.ts'
+
+const shards = ['-80', '80-'].map((name) => ({ name, serverId: 's1', schema: `i_${name.replace('-', '_')}` }))
+/** `plain` has no AUTO_INCREMENT on the shards, as tables have that came from Vitess; `looked` keeps a lookup. */
+const tables = { plain: '', counted: 'AUTO_INCREMENT', looked: '', looked_counted: 'AUTO_INCREMENT' }
+const columns = (increment: string): string =>
+  `(id BIGINT NOT NULL ${increment} PRIMARY KEY, owner INT NOT NULL, body VARCHAR(20), tag INT, UNIQUE KEY (owner), KEY (tag))`
+
+const statements = [
+  ["INSERT INTO T (owner, body) VALUES (1, 'a') ON DUPLICATE KEY UPDATE body = 'a'", 'new'],
+  ["INSERT INTO T (owner, body) VALUES (2, 'a')", 'new, without the clause'],
+  ["INSERT INTO T (owner, body) VALUES (1, 'b') ON DUPLICATE KEY UPDATE body = VALUES(body)", 'met and changed'],
+  ["INSERT INTO T (owner, body) VALUES (1, 'b') ON DUPLICATE KEY UPDATE body = 'b'", 'met and as it was'],
+  ["INSERT INTO T SET owner = 1, body = 'b' ON DUPLICATE KEY UPDATE body = 'c' /* end */;", 'met and changed, by SET'],
+  ["INSERT INTO T (id, owner, body) VALUES (NULL, 1, 'c') ON DUPLICATE KEY UPDATE id = id", 'met, its id is set'],
+  ["INSERT IGNORE INTO T (owner, body) VALUES (1, 'd')", 'ignored'],
+  ["INSERT INTO T (owner, body) VALUES (1, 'd'), (1, 'd') ON DUPLICATE KEY UPDATE body = body", 'several, all met'],
+  ["REPLACE INTO T (owner, body) VALUES (1, 'e')", 'replaced'],
+  ["INSERT INTO T (owner, body) VALUES (3, 'a') ON DUPLICATE KEY UPDATE body = 'a'", 'new again'],
+] as const
+
+for (const flavour of flavours()) {
+  describe(flavour, () => {
+    let server: TestServer
+    let admin: Connection
+    let gate: Gate
+    let port: number
+
+    before(async () => {
+      server = await testServer({ flavour })
+      admin = await connect(server.config)
+      for (const name of ['app', 'sw_gate']) {
+        await admin.query(`CREATE USER ${name}@'%' IDENTIFIED BY '${name === 'app' ? 'secret' : 'gate-secret'}'`)
+        await admin.query(`GRANT ALL ON *.* TO ${name}@'%'`)
+      }
+      for (const schema of ['one', 'ids', ...shards.map((shard) => shard.schema)]) {
+        await admin.query(`CREATE DATABASE ${schema} CHARACTER SET utf8mb4`)
+        if (schema !== 'ids')
+          for (const [table, increment] of Object.entries(tables))
+            await admin.query(`CREATE TABLE ${schema}.${table} ${columns(schema === 'one' ? 'AUTO_INCREMENT' : increment)}`)
+      }
+      const store = new MemoryStore()
+      await addServer(store, 's1', server.port, flavour)
+      await addUser(store, 'app', 'secret')
+      await addKeyspace(store, 'ids', [{ name: '-', serverId: 's1', schema: 'ids' }])
+      const described: [string, object][] = []
+      for (const table of Object.keys(tables)) {
+        await admin.query(`CREATE TABLE ids.${table}_seq (id INT PRIMARY KEY, next_id BIGINT, cache BIGINT)`)
+        await admin.query(`CREATE TABLE ids.${table}_tag (tag INT, id BIGINT, keyspace_id VARBINARY(16), PRIMARY KEY (tag, id))`)
+        await admin.query(`INSERT INTO ids.${table}_seq VALUES (0, 7, 100)`)
+        const lookup = table.startsWith('looked') ? [{ columns: ['tag', 'id'], name: `tag_of_${table}` }] : []
+        described.push([
+          table,
+          {
+            column_vindexes: [{ column: 'owner', name: 'hash' }, ...lookup],
+            auto_increment: { column: 'id', sequence: `ids.${table}_seq` },
+          },
+        ])
+      }
+      const lookup = (owner: string): object => ({
+        type: 'consistent_lookup',
+        params: { table: `ids.${owner}_tag`, from: 'tag,id', to: 'keyspace_id' },
+        owner,
+      })
+      const vindexes = { hash: { type: 'hash' }, tag_of_looked: lookup('looked'), tag_of_looked_counted: lookup('looked_counted') }
+      const vschema = { sharded: true, vindexes, tables: Object.fromEntries(described) }
+      await addKeyspace(store, 'app', shards, { sharded: true, vschema })
+      ;({ gate, port } = await startGate(store))
+    })
+    after(async () => {
+      await gate?.stop()
+      await admin?.close()
+      await server?.[Symbol.asyncDispose]()
+    })
+
+    for (const table of Object.keys(tables))
+      for (const foundRows of [false, true])
+        test(`promise 10: ids that INSERTs of ${table} name${foundRows ? ' to a client that counts found rows' : ''}`, async () => {
+          const account = { host: '127.0.0.1', user: 'app', password: 'secret', foundRows }
+          await using own = await connect({ ...account, port: server.port, database: 'one' })
+          await using c = await connect({ ...account, port, database: 'app' })
+          for (const on of [own, c]) await on.query(`DELETE FROM ${table}`)
+          for (const [sql, label] of statements) {
+            const said: unknown[] = []
+            for (const on of [own, c]) {
+              const result = await on.query(sql.replace(/\bT\b/, table))
+              assert.ok(result.kind === 'ok')
+              const last = (await on.value('SELECT LAST_INSERT_ID()')) ?? null
+              const rowOf = async (id: string | null): Promise<string> =>
+                id === '0' ? 'none' : `of owner ${await on.value(`SELECT owner FROM ${table} WHERE id = ${id}`)}`
+              said.push([result.affectedRows, result.info, await rowOf(String(result.insertId)), await rowOf(last)])
+            }
+            assert.deepEqual(said[1], said[0], label)
+          }
+        })
+
+    test('promise 10: what is rewritten goes to the shard, also when it is as long as what came', async () => {
+      await using c = await connect({ host: '127.0.0.1', user: 'app', password: 'secret', port, database: 'app' })
+      const ids: string[] = []
+      for (let owner = 1; owner <= 9; owner++) {
+        for (const sql of [`INSERT INTO plain VALUES (NULL, ${owner}1, 'a', 1)`, `INSERT INTO plain VALUES(NULL,${owner}2, 'a', 1)`]) {
+          await c.query(sql)
+          ids.push((await c.value('SELECT LAST_INSERT_ID()')) ?? '')
+        }
+      }
+      assert.equal(new Set(ids).size, 18)
+      assert.equal(await c.value(`SELECT COUNT(*) FROM plain WHERE id IN (${ids.join()})`), '18')
+      await c.query('SET @v = 1, @owner = 31')
+      assert.equal(await c.value('SELECT COUNT(*) FROM plain WHERE owner = 31 AND tag =@v'), '1')
+      assert.equal(await c.value('SELECT COUNT(*) FROM plain WHERE tag =@v'), '18')
+    })
+  })
+}

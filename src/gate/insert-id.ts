@@ -1,0 +1,25 @@
+/**
+ * Which id an INSERT names that drew one of a sequence: as a server does for its AUTO_INCREMENT. Of a row that is there already and is changed by ON DUPLICATE
+ * KEY UPDATE it names that row's id, of one that is left as it was none, and LAST_INSERT_ID() stays in both cases. How many rows were affected does not tell
+ * them from a new row where the client counts found rows (CLIENT_FOUND_ROWS): 1 for a new row and for one that was left as it was.
+ *
+ * The shard tells. In an AUTO_INCREMENT column the id that we give it is one like any other, and its answer names the drawn id, the met row's, or none. Else
+ * `id = LAST_INSERT_ID(id)`, put last (insert-plan.ts), makes its answer name the row it met, and none when it inserted. Of several rows it tells too
+ * little: the first id drawn is named, unless all rows were met.
+ */
+import type { InsertPlan } from './plan/plan.ts'
+
+export type ShardSays = { readonly affectedRows: bigint; readonly insertId: bigint; readonly info: string }
+
+/** @param last what LAST_INSERT_ID() was before; `last` of the answer is what it is now */
+export function namedId(
+  met: InsertPlan['met'],
+  firstId: bigint | null,
+  { affectedRows, insertId, info }: ShardSays,
+  last: bigint,
+): { insertId: bigint; last: bigint } {
+  if (affectedRows === 0n || (met === 'several' && /^Records: (\d+)  Duplicates: \1 /.test(info))) return { insertId: 0n, last }
+  if (met === 'asked' && insertId !== 0n) return { insertId: affectedRows > 1n ? insertId : 0n, last }
+  if (firstId === null || (met === 'told' && insertId !== firstId)) return { insertId, last }
+  return { insertId: firstId, last: firstId }
+}
