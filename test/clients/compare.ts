@@ -1,9 +1,9 @@
 /** One client's outcomes at the server itself and at the gate, told apart. */
-import { cases } from './cases.ts'
+import { casesOf, type Database } from './cases.ts'
 import { known } from './known.ts'
 import type { Client, Ran } from './programs.ts'
 import type { ClientWorld } from './world.ts'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -13,17 +13,17 @@ export type Compared = {
   /** Their reasons. */ readonly known: ReadonlySet<string>
 }
 
-export async function compareClient(client: Client, world: ClientWorld, tls: boolean): Promise<Compared> {
+export async function compareClient(client: Client, world: ClientWorld, tls: boolean, database: Database = 'app'): Promise<Compared> {
   const dir = mkdtempSync(join(tmpdir(), 'sw-client-'))
   try {
-    const casesFile = join(dir, 'cases.json')
-    writeFileSync(casesFile, JSON.stringify(cases))
-    const place = { tls: tls ? world.certificates.caFile : null, dir, casesFile }
-    const direct = await client.run({ ...place, port: world.ports.direct, direct: true })
-    const gate = await client.run({ ...place, port: world.ports.gate, direct: false })
+    const place = { tls: tls ? world.certificates.caFile : null, dir, database, cases: casesOf(database) }
+    const direct = await client.run({ ...place, port: world.directPort, direct: true })
+    const gate = await client.run({ ...place, port: await world.gatePort(), direct: false })
     const reasons = new Set<string>()
     const differences = differencesOf(direct, gate).filter((difference) => {
-      const one = known.find((k) => k.flavour === world.flavour && k.clients.test(client.name) && k.about.test(difference))
+      const one = known.find(
+        (k) => (k.on.includes(world.flavour) || k.on.includes(database)) && k.clients.test(client.name) && k.about.test(difference),
+      )
       if (one !== undefined) reasons.add(one.why)
       return one === undefined
     })
@@ -33,7 +33,11 @@ export async function compareClient(client: Client, world: ClientWorld, tls: boo
   }
 }
 
-const loose = new Set(cases.filter((one) => one.loose === true).map((one) => one.id))
+const loose = new Set(
+  casesOf('app')
+    .filter((one) => one.loose === true)
+    .map((one) => one.id),
+)
 
 export function differencesOf(direct: Ran, gate: Ran): string[] {
   const out: string[] = []

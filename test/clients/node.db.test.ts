@@ -16,16 +16,16 @@ after(async () => {
 })
 
 for (const [i, client] of nodeClients.entries()) {
-  const ways = i === 0 ? [false, true] : [true]
+  const ways = [...(i === 0 ? [[false, 'app'] as const] : []), [true, 'app'] as const, ...(i < 2 ? [[false, 'shop'] as const] : [])]
   test(`promise 10: ${client.name} sees through the gate what it sees at the server`, async (t) => {
     try {
       client.install()
     } catch (error) {
       return t.skip(`${client.name} can not be had here: ${error instanceof Error ? error.message : String(error)}`)
     }
-    for (const tls of ways) {
-      const { compared, differences } = await compareClient(client, world, tls)
-      assert.deepEqual(differences, [], tls ? 'with TLS' : 'without TLS')
+    for (const [tls, database] of ways) {
+      const { compared, differences } = await compareClient(client, world, tls, database)
+      assert.deepEqual(differences, [], `${database}, ${tls ? 'with TLS' : 'without TLS'}`)
       assert.ok(compared >= 15)
     }
   })

@@ -2,8 +2,8 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { cases, type Case, type Param } from './cases.ts'
-import { account, database } from './world.ts'
+import type { Case, Database, Param } from './cases.ts'
+import { account } from './world.ts'
 
 const here = import.meta.dirname
 export const projectDir = join(here, '..', '..')
@@ -14,13 +14,16 @@ export type Place = {
   readonly port: number
   readonly tls: string | null
   readonly dir: string
-  readonly casesFile: string
+  readonly database: Database
+  readonly cases: readonly Case[]
   readonly direct: boolean
 }
 /** `told`: one text for each outcome, in order. */
 export type Ran = { readonly told: string[]; readonly problem: string | null }
 export type Client = {
   readonly name: string
+  /** Not asked over shards: it does not ask the cases, or tells of answers what no two of them agree in. */
+  readonly onlyUnsharded?: boolean
   /** Makes it ready. Throws with the reason for which it can't be had. */
   install(): void
   run(place: Place): Promise<Ran>
@@ -81,6 +84,7 @@ export const nodeClients: readonly Client[] = [
   },
   {
     name: 'Sequelize (mysql2)',
+    onlyUnsharded: true,
     install: installNode,
     run: (place) => byLines([...node, join(here, 'node', 'sequelize.ts'), configOf(place), nodeModule('sequelize', 'lib/index.js')]),
   },
@@ -100,6 +104,7 @@ const pythonClients: readonly Client[] = (
   },
   {
     name: `SQLAlchemy (${name})`,
+    onlyUnsharded: true,
     install: () => (installPython(imported), installPython('sqlalchemy')),
     run: (place) => byLines([python, join(here, 'python', 'sqlalchemy_cases.py'), configOf(place), argument]),
   },
@@ -118,13 +123,17 @@ const goClient: Client = {
 }
 
 const connector = 'mysql-connector-j-9.1.0.jar'
+/**
+ * Asked for a cursor, the gate gives the rows at once: so what it says is compared with what the server says without one. (A server's cursor reads a temporary
+ * table, whose columns it describes otherwise, and which Connector/J 9.1 can not always read on MySQL 9.7.)
+ */
 const javaClients = (
   [
-    ['Connector/J', ''],
-    ['Connector/J, server-side prepared', '&useServerPrepStmts=true'],
-    ['Connector/J, cursors', '&useServerPrepStmts=true&useCursorFetch=true'],
+    ['Connector/J', '', ''],
+    ['Connector/J, server-side prepared', '&useServerPrepStmts=true', ''],
+    ['Connector/J, cursors', '&useServerPrepStmts=true', '&useCursorFetch=true'],
   ] as const
-).map(([name, more]): Client => ({
+).map(([name, more, atTheGate]): Client => ({
   name,
   install() {
     needs('javac')
@@ -135,14 +144,22 @@ const javaClients = (
     }
     command('javac', ['-d', dir, join(here, 'java', 'Cases.java')])
   },
-  run: (place) => byLines(['java', '-cp', `${join(kept, 'java')}:${join(kept, 'java', connector)}`, 'Cases', javaConfig(place, more)]),
+  run: (place) =>
+    byLines([
+      'java',
+      '-cp',
+      `${join(kept, 'java')}:${join(kept, 'java', connector)}`,
+      'Cases',
+      javaConfig(place, more + (place.direct ? '' : atTheGate)),
+    ]),
 }))
 
 const commandLines = (['mysql', 'mariadb'] as const).map((program): Client => ({
   name: `${program} command line`,
+  onlyUnsharded: true,
   install: () => needs(program),
   async run(place) {
-    const script = cases.filter((one) => one.params === undefined && one.loose !== true).map((one) => `${one.sql};`)
+    const script = place.cases.filter((one) => one.params === undefined && one.loose !== true).map((one) => `${one.sql};`)
     const secure = place.tls === null ? ['--skip-ssl'] : [`--ssl-ca=${place.tls}`, '--ssl-verify-server-cert']
     const args = [
       '-h127.0.0.1',
@@ -154,7 +171,7 @@ const commandLines = (['mysql', 'mariadb'] as const).map((program): Client => ({
       '-vvv',
       '--column-type-info',
       '-t',
-      database,
+      place.database,
     ]
     const ran = await run([program, ...args], script.join('\n'))
     return {
@@ -166,17 +183,18 @@ const commandLines = (['mysql', 'mariadb'] as const).map((program): Client => ({
 
 const dump: Client = {
   name: 'mariadb-dump',
+  onlyUnsharded: true,
   install: () => needs('mariadb-dump'),
   async run(place) {
     const secure = place.tls === null ? ['--skip-ssl'] : [`--ssl-ca=${place.tls}`, '--ssl-verify-server-cert']
     const at = ['-h127.0.0.1', `-P${place.port}`, `-u${account.user}`, `-p${account.password}`, ...secure]
     if (place.direct) {
-      const made = cases.filter((one) => ['drop', 'create', 'create notes', 'insert id'].includes(one.id)).map((one) => `${one.sql};`)
-      await run(['mariadb', ...at, database], [...made, "INSERT INTO kinds (i, vc, bl) VALUES (1, 'ü''', x'00ff')", ''].join('\n'))
+      const made = place.cases.filter((one) => ['drop', 'create', 'create notes', 'insert id'].includes(one.id)).map((one) => `${one.sql};`)
+      await run(['mariadb', ...at, place.database], [...made, "INSERT INTO kinds (i, vc, bl) VALUES (1, 'ü''', x'00ff')", ''].join('\n'))
     }
     const told: string[] = []
     for (const options of [[], ['--single-transaction', '--routines', '--triggers'], ['--no-data', '--skip-lock-tables']]) {
-      const ran = await run(['mariadb-dump', ...at, '--skip-dump-date', ...options, database], '')
+      const ran = await run(['mariadb-dump', ...at, '--skip-dump-date', ...options, place.database], '')
       if (ran.code !== 0) return { told, problem: ran.err }
       told.push(ran.out.replace(/^-- (Host|Server version).*$/gm, ''))
     }
@@ -186,6 +204,7 @@ const dump: Client = {
 
 const sysbench: Client = {
   name: 'sysbench',
+  onlyUnsharded: true,
   install: () => needs('sysbench'),
   async run(place) {
     const at = [
@@ -194,7 +213,7 @@ const sysbench: Client = {
       `--mysql-port=${place.port}`,
       `--mysql-user=${account.user}`,
       `--mysql-password=${account.password}`,
-      `--mysql-db=${database}`,
+      `--mysql-db=${place.database}`,
       '--tables=2',
       '--table-size=500',
       '--threads=2',
@@ -253,14 +272,16 @@ export const clients: readonly Client[] = [...nodeClients, ...pythonClients, goC
 
 // ── how they are told what to do ──
 
-function configOf({ port, tls, dir, casesFile }: Place): string {
+function configOf({ port, tls, dir, database, cases }: Place): string {
   const file = join(dir, 'config.json')
+  const casesFile = join(dir, 'cases.json')
+  writeFileSync(casesFile, JSON.stringify(cases))
   writeFileSync(file, JSON.stringify({ host: '127.0.0.1', port, ...account, database, tls, cases: casesFile }))
   return file
 }
 
 /** Java has no JSON of its own: a line for each form of each case. */
-function javaConfig({ port, tls, dir }: Place, more: string): string {
+function javaConfig({ port, tls, dir, database, cases }: Place, more: string): string {
   const escape = (text: string): string =>
     text.replaceAll('\\', '\\b').replaceAll('\t', '\\t').replaceAll('\n', '\\n').replaceAll('\r', '\\r')
   const paramOf = (param: Param): string => (param.t === 'null' ? 'null:' : `${param.t}:${escape(param.v.repeat(param.repeat ?? 1))}`)
