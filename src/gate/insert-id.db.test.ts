@@ -101,6 +101,17 @@ for (const flavour of flavours()) {
           }
         })
 
+    test('promise 10: an id that the client gave is not LAST_INSERT_ID()', async () => {
+      await using c = await connect({ host: '127.0.0.1', user: 'app', password: 'secret', port, database: 'app' })
+      await c.query("INSERT INTO counted (owner, body) VALUES (71, 'a')")
+      const drawn = await c.value('SELECT id FROM counted WHERE owner = 71')
+      for (const clause of ['', " ON DUPLICATE KEY UPDATE body = 'b'"]) {
+        await c.query(`INSERT INTO counted (id, owner, body) VALUES (9${clause.length}, 7${clause.length}, 'a')${clause}`)
+        await c.query(`INSERT INTO counted (id, owner, body) VALUES (99, 71, 'c') ON DUPLICATE KEY UPDATE body = VALUES(body)`)
+        assert.equal(await c.value('SELECT LAST_INSERT_ID()'), drawn)
+      }
+    })
+
     test('promise 10: what is rewritten goes to the shard, also when it is as long as what came', async () => {
       await using c = await connect({ host: '127.0.0.1', user: 'app', password: 'secret', port, database: 'app' })
       const ids: string[] = []

@@ -367,7 +367,11 @@ export class Sharded {
       if (end.errno === 1054 || end.errno === 1146 || end.errno === 1136) this.#core.catalog.forget(plan.keyspace, plan.tables)
       return
     }
-    if (!mute || end.hadRows) return
+    if (!mute || end.hadRows) {
+      // Shards give no ids, but to pinned tables: what the answer names is the client's own, or of a row that was met.
+      if (insert !== null && insert.rows[0]?.destination.kind !== 'keyspace-id') this.#runner.lastInsertId = firstId ?? lastInsertId
+      return
+    }
     const said = readOkFrame(end.frame)
     if (said === null) return
     const named = namedId(insert?.met ?? null, firstId, said, lastInsertId)
