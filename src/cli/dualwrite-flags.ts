@@ -47,6 +47,19 @@ export const dualwriteFlags: readonly FlagRule[] = [
   { flag: '--steps <percents>', verbs: ['create'], how: 'works', help: 'shares of an automatic ramp, e.g. 0.1,1,5,25,50,100' },
   { flag: '--dwell <duration>', verbs: ['create', 'ramp'], how: 'works', help: 'how long each step of an automatic ramp stands at least' },
   { flag: '--p95-times-most <n>', verbs: ['create'], how: 'works', help: 'p95 of reads on the new branch against the old' },
+  { flag: '--p95-floor <duration>', verbs: ['create'], how: 'works', help: 'p95 up to this is never over budget (5ms)' },
+  {
+    flag: '--errors-most <share>',
+    verbs: ['create'],
+    how: 'works',
+    help: 'failed reads on the new branch, as a share (0.001), above which the ramp steps back',
+  },
+  {
+    flag: '--watch-rungs <rungs>',
+    verbs: ['create'],
+    how: 'works',
+    help: 'what is compared while reads move (L1,L2); none: nothing',
+  },
   { flag: '--watch-every <duration>', verbs: ['create'], how: 'works', help: 'how often both branches are compared while reads move' },
   {
     flag: '--quiet <duration>',

@@ -57,6 +57,10 @@ function creation(cli: CliContext, keyspace: string, name: string, flags: Flags)
   const consumers = text(flags, 'consumers')
   const writers = text(flags, 'writers')
   const rungs = rungsOf(text(flags, 'rungs'))
+  const p95FloorMs = milliseconds(flags, 'p95Floor', '--p95-floor')
+  const errorsMost = text(flags, 'errorsMost')
+  const watched = text(flags, 'watchRungs')
+  const watchRungs = watched === 'none' ? [] : rungsOf(watched, '--watch-rungs')
   return {
     id: cli.newId(),
     actor: cli.actor,
@@ -77,6 +81,9 @@ function creation(cli: CliContext, keyspace: string, name: string, flags: Flags)
         ...(dwellMs === undefined ? {} : { dwellMs }),
         ...(watchEveryMs === undefined ? {} : { watchEveryMs }),
         ...(times === undefined ? {} : { p95TimesMost: Number(times) }),
+        ...(p95FloorMs === undefined ? {} : { p95FloorMs }),
+        ...(errorsMost === undefined ? {} : { errorsMost: Number(errorsMost) }),
+        ...(watchRungs === undefined ? {} : { watchRungs }),
       },
       ...(quietMs === undefined ? {} : { quietMs }),
       ...(holdMs === undefined ? {} : { holdMs }),
@@ -145,11 +152,11 @@ function request(cli: CliContext, verb: string, flags: Flags): RequestBody<'act'
   }
 }
 
-function rungsOf(value: string | undefined): (typeof rungNames)[number][] | undefined {
+function rungsOf(value: string | undefined, argument = '--rung'): (typeof rungNames)[number][] | undefined {
   return list(value)?.map((one) => {
     const rung = rungNames.find((name) => name === one.toUpperCase())
     if (rung === undefined)
-      throw cliErrors.badArgument({ argument: '--rung', problem: `${one} is none of ${rungNames.join(', ')}`, command: 'DualWrite' })
+      throw cliErrors.badArgument({ argument, problem: `${one} is none of ${rungNames.join(', ')}`, command: 'DualWrite' })
     return rung
   })
 }
@@ -221,7 +228,25 @@ function readsText(reads: { reads: number; errors: number; p95Ms: number }): str
   return reads.reads === 0 ? 'none' : `${count(reads.reads)} reads, ${reads.errors} errors, p95 ${reads.p95Ms.toFixed(1)} ms`
 }
 
-function details(workflow: WorkflowView, run: DualWriteView): string[] {
+/** What each rung measured, with the differences that it found. */
+function numbersLines(evidence: DualWriteView['evidence']): string[] {
+  return evidence.flatMap(({ rung, numbers, findings }) => [
+    ...(Object.keys(numbers).length === 0
+      ? []
+      : [
+          `  ${rung}: ${Object.entries(numbers)
+            .map(([name, value]) => `${name} ${value === null ? 'unknown' : typeof value === 'number' ? number(value) : value}`)
+            .join(', ')}`,
+        ]),
+    ...findings.slice(0, 10).map((one) => `    ${one.what} at ${one.where}: old ${one.old}, new ${one.new}`),
+  ])
+}
+
+function number(value: number): string {
+  return value.toLocaleString('en-US', { maximumFractionDigits: 3 })
+}
+
+export function details(workflow: WorkflowView, run: DualWriteView): string[] {
   return [
     ...table(
       ['rung', 'verdict', 'when', 'took', 'what'],
@@ -233,6 +258,7 @@ function details(workflow: WorkflowView, run: DualWriteView): string[] {
         one.because,
       ]),
     ).map((line) => `  ${line}`),
+    ...numbersLines(run.evidence),
     ...run.fleets.map(
       (fleet) =>
         `  fleet ${fleet.name}: wanted ${fleet.wanted}, ${fleet.consumers.filter((one) => one.fresh).length} consumers, lag ${fleet.lag ?? 'unknown'}, ${writtenText(fleet)}${fleet.error === null ? '' : `, ${fleet.error.code} ${fleet.error.what}`}`,

@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { DualWriteView } from '../api/dualwrite-schemas.ts'
+import type { WorkflowView } from '../api/schemas.ts'
+import type { CliContext } from './context.ts'
+import { details } from './dualwrite.ts'
+import { buildProgram } from './program.ts'
+
+test('create takes the budget of a ramp and what is compared meanwhile', async () => {
+  const sent: { spec: { ramp: object } }[] = []
+  const cli = {
+    client: () => ({ call: async (_name: string, _params: object, body: { spec: { ramp: object } }) => (sent.push(body), { id: 'r' }) }),
+    out: () => undefined,
+    newId: () => 'r',
+    actor: 'a',
+  } as unknown as CliContext
+  const create = (...more: string[]): Promise<unknown> =>
+    buildProgram(cli, '0').parseAsync(
+      ['node', 's', 'DualWrite', 'create', '--keyspace', 'k', '--workflow', 'w', '--to-branch', 'wide', '--wait', 'false'].concat(more),
+    )
+  await create('--p95-floor', '20ms', '--errors-most', '0.02', '--watch-rungs', 'L1,l3')
+  await create('--watch-rungs', 'none')
+  assert.deepEqual(
+    sent.map(({ spec }) => spec.ramp),
+    [{ p95FloorMs: 20, errorsMost: 0.02, watchRungs: ['L1', 'L3'] }, { watchRungs: [] }],
+  )
+  await assert.rejects(create('--watch-rungs', 'L9'), /--watch-rungs/)
+})
+
+test('show has the numbers of each rung, and what differed; what is not known is told as unknown', () => {
+  const evidence: DualWriteView['evidence'] = [
+    {
+      rung: 'L6',
+      title: 'capacity',
+      atMs: 0,
+      tookMs: 5,
+      verdict: 'fail',
+      counts: true,
+      because: 'too slow',
+      numbers: { rowsPerSecond: 12345.6789, efficiency: null, scaling: 'at least' },
+      findings: [{ what: 'calls', where: 'stat (1, 2)', old: '3', new: '4' }],
+    },
+  ]
+  const lines = details({ journal: [] } as unknown as WorkflowView, { evidence, fleets: [] } as unknown as DualWriteView)
+  assert.ok(lines.includes('  L6: rowsPerSecond 12,345.679, efficiency unknown, scaling at least'), lines.join('\n'))
+  assert.ok(lines.includes('    calls at stat (1, 2): old 3, new 4'), lines.join('\n'))
+})
