@@ -108,6 +108,8 @@ export type DeadLetterView = z.infer<typeof DeadLetterView>
 
 export const FleetAct = z.strictObject({ wanted: z.enum(['running', 'held', 'stopped']) })
 
+export const FleetDefinition = z.strictObject({ definition: z.string() })
+
 export const RampSpec = z.strictObject({
   steps: z.array(z.number().min(0.01).max(100)).min(1).default([0.1, 1, 5, 25, 50, 100]),
   dwellMs: ms.default(60_000),

@@ -1,7 +1,16 @@
 /** Every request of the control API: method, path and the forms of what goes in and comes out. */
 import { CheckTopic, TopicCheckView } from './topic-schemas.ts'
 import { z } from 'zod'
-import { BranchDeletion, BranchView, CreateBranch, CreateFleet, DeadLetterView, FleetAct, FleetView } from './dualwrite-schemas.ts'
+import {
+  BranchDeletion,
+  BranchView,
+  CreateBranch,
+  CreateFleet,
+  DeadLetterView,
+  FleetAct,
+  FleetDefinition,
+  FleetView,
+} from './dualwrite-schemas.ts'
 import { PlanRequest, PlanView } from './plan-schemas.ts'
 import {
   ActionRequest,
@@ -81,6 +90,13 @@ export const endpoints = {
     z.array(DeadLetterView),
   ),
   setFleet: endpoint('PUT', '/api/v1/fleets/:fleet', 'hold, resume or stop a fleet', FleetAct, FleetView),
+  updateFleet: endpoint(
+    'PUT',
+    '/api/v1/fleets/:fleet/definition',
+    'give a fleet another version of its definition',
+    FleetDefinition,
+    FleetView,
+  ),
   deleteFleet: endpoint('DELETE', '/api/v1/fleets/:fleet', 'forget a stopped fleet', null, z.object({ deleted: z.boolean() })),
   checkTopic: endpoint(
     'POST',

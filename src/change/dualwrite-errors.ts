@@ -169,4 +169,11 @@ export const dualwriteErrors = defineErrors('DUALWRITE', {
     why: 'the rows of the window and the margin must be in the topic; without them the branch would have to wait for the rest, which was not asked for',
     fix: 'let the topic’s owner raise retention.ms; or cancel this run and create it with --bootstrap pin+wait',
   },
+  definitionNotNext: {
+    number: 25,
+    class: 'user',
+    what: 'the definition in {path} can not follow on version {version} of fleet {fleet}: {reason}',
+    why: 'records that were taken may be read again, and must make the rows that they made',
+    fix: 'raise `version`, keep the definition that the fleet runs with, unchanged, in `previous`, and repeat',
+  },
 })

@@ -8,7 +8,7 @@ import type { Flags } from './flags.ts'
 import { print } from './keyspace.ts'
 import { count, table } from './text.ts'
 
-/** `fleet create|list|show|dead|hold|resume|stop|delete`: the consumers that fill a branch from a topic. */
+/** `fleet create|list|show|dead|update|hold|resume|stop|delete`: the consumers that fill a branch from a topic. */
 export function fleetCommands(program: Command, cli: CliContext): void {
   const fleet = program.command('fleet').description('consumer fleets: what fills the branches of a keyspace from its topics')
   fleet
@@ -87,6 +87,16 @@ export function fleetCommands(program: Command, cli: CliContext): void {
     .action(async (name: string, flags: Flags) => {
       const letters = await cli.client().call('deadLetters', { fleet: name, limit: text(flags, 'limit') ?? '100' })
       print(cli, flags, letters, () => deadLines(name, letters))
+    })
+  fleet
+    .command('update <fleet>')
+    .description('another version of its definition, from the next record of each partition on; refused while a dual-write run is open')
+    .option('--definition <file>', 'the topic definition, with the one before in `previous`')
+    .option('--format <format>', 'text | json')
+    .action(async (name: string, flags: Flags) => {
+      const definition = resolve(need(flags, 'definition', '--definition', 'fleet update'))
+      const view = await cli.client().call('updateFleet', { fleet: name }, { definition })
+      print(cli, flags, view, () => [`fleet ${name} goes on by version ${view.definitionVersion} of ${view.definition}`])
     })
   for (const [verb, wanted, does] of [
     ['hold', 'held', 'write nothing until resumed; leases and positions stay'],

@@ -9,6 +9,7 @@ import { preconditionsFor } from '../change/dualwrite-preconditions.ts'
 import type { DualWriteSpec } from '../change/dualwrite-spec.ts'
 import type { DualWriteWorld } from '../change/dualwrite-world.ts'
 import { createFleet, deleteFleet, readFleet, setFleet } from '../change/fleets.ts'
+import { updateDefinition } from '../change/fleet-definition.ts'
 import { deadLetters, fleetCounts } from '../change/fleet-written.ts'
 import { openRunOn } from '../change/dualwrite-record.ts'
 import { dualwriteErrors } from '../change/dualwrite-errors.ts'
@@ -40,6 +41,7 @@ type Mine = Pick<
   | 'showFleet'
   | 'deadLetters'
   | 'setFleet'
+  | 'updateFleet'
   | 'deleteFleet'
   | 'checkTopic'
 >
@@ -97,6 +99,11 @@ export function dualWriteHandlers(world: World): Mine {
     async setFleet(params, body) {
       const name = params['fleet'] ?? ''
       await setFleet(world, name, body.wanted)
+      return fleetNamed(name)
+    },
+    async updateFleet(params, { definition }) {
+      const name = params['fleet'] ?? ''
+      await updateDefinition(whole, name, definition, AbortSignal.timeout(60_000))
       return fleetNamed(name)
     },
     async deleteFleet(params) {

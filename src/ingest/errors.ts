@@ -34,7 +34,7 @@ export const ingestErrors = defineErrors('INGEST', {
     class: 'fatal',
     what: 'topic {topic} partition {partition} stands at the record of offset {offset}, which makes no rows: {reason}',
     why: 'a record that cannot be decoded, mapped or routed stops its partition: nothing is skipped in silence (promise 4)',
-    fix: 'mend the definition and raise its version, or set `poison: dead-letter`, then start the fleet again',
+    fix: 'mend the definition, or set `poison: dead-letter`; raise its version, keep the one before in `previous`, then: shardwright fleet update FLEET --definition FILE',
   },
   leaseTaken: {
     number: 6,
@@ -104,7 +104,7 @@ export const ingestErrors = defineErrors('INGEST', {
     class: 'user',
     what: 'the definition in {file} is not the one that fleet {fleet} was made with ({found} instead of {wanted}, version {version})',
     why: 'the same version must mean the same rows, on both branches and on every repetition',
-    fix: 'put the definition back, or raise its version and keep this one in `previous`',
+    fix: 'put the definition back; a change goes into another file, with a higher version and the one before in `previous`: shardwright fleet update {fleet} --definition FILE',
   },
   unknownFleet: {
     number: 16,

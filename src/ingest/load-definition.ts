@@ -1,10 +1,11 @@
 /** A definition from its file: a TypeScript or JavaScript module with a default export made by `defineTopic`, or YAML. */
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { TopicDefinition } from './definition.ts'
 import { ingestErrors } from './errors.ts'
-import { parseDefinition } from './yaml-definition.ts'
+import { parseDefinition, previousFiles } from './yaml-definition.ts'
 
 /** @throws SW-INGEST-003 */
 export async function loadDefinition(file: string): Promise<TopicDefinition> {
@@ -13,7 +14,8 @@ export async function loadDefinition(file: string): Promise<TopicDefinition> {
     const text = await readFile(file, 'utf8').catch((error: unknown) => {
       throw unreadable(error instanceof Error ? error.message : String(error), error)
     })
-    return parseDefinition(text, file)
+    const previous = await Promise.all(previousFiles(text, file).map((one) => loadDefinition(resolve(dirname(file), one))))
+    return parseDefinition(text, file, previous)
   }
   let module: { default?: unknown }
   try {

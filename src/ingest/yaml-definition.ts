@@ -6,6 +6,7 @@
  *     decode: { json: { database_id: integer, fingerprint: text, at: integer, queries: integer, ms: number } }
  *     eventTime: at                       # a field in Unix ms; absent: the record's own timestamp
  *     poison: stop                        # or dead-letter
+ *     previous: [./queries-1.yaml]        # versions before, oldest first, each in a file of its own; a module may be one, too
  *     tables:
  *       query_hour:
  *         kind: coalesced
@@ -68,11 +69,11 @@ const definition = z.strictObject({
   decode: z.strictObject({ json: z.record(z.string(), fieldType) }),
   eventTime: z.string().optional(),
   poison: z.enum(['stop', 'dead-letter']).optional(),
+  previous: z.array(z.string()).optional(),
   tables: z.record(z.string(), table),
 })
 
-/** @throws SW-INGEST-003 with every problem by its path, SW-INGEST-001 */
-export function parseDefinition(text: string, file: string): TopicDefinition {
+function readYaml(text: string, file: string): z.infer<typeof definition> {
   const unreadable = (reason: string, cause?: unknown): Error => ingestErrors.definitionUnreadable({ file, reason }, cause)
   let raw: unknown
   try {
@@ -82,7 +83,20 @@ export function parseDefinition(text: string, file: string): TopicDefinition {
   }
   const read = definition.safeParse(raw)
   if (!read.success) throw unreadable(read.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; '))
-  const { data } = read
+  return read.data
+}
+
+/** Files that a definition names in `previous`. @throws SW-INGEST-003 */
+export function previousFiles(text: string, file: string): readonly string[] {
+  return readYaml(text, file).previous ?? []
+}
+
+/** @param previous what `previous` names, loaded. @throws SW-INGEST-003 with every problem by its path, SW-INGEST-001 */
+export function parseDefinition(text: string, file: string, previous: readonly TopicDefinition[] = []): TopicDefinition {
+  const unreadable = (reason: string): Error => ingestErrors.definitionUnreadable({ file, reason })
+  const data = readYaml(text, file)
+  // Which file an older version is in says nothing of it.
+  const { previous: _files, ...said } = data
   const schema = data.decode.json as JsonSchema
   const field = (name: string, where: string): string => {
     if (schema[name] === undefined) throw unreadable(`${where}: decode has no field ${name}`)
@@ -97,8 +111,9 @@ export function parseDefinition(text: string, file: string): TopicDefinition {
     decode: json(schema),
     ...(eventTime === undefined ? {} : { eventTime: (event) => Number((event as Row)[eventTime]) }),
     ...(data.poison === undefined ? {} : { poison: data.poison }),
+    ...(previous.length === 0 ? {} : { previous }),
     // Functions of YAML all read alike: what they close over goes into the digest by this.
-    ...({ source: data } as object),
+    ...({ source: said } as object),
     tables,
   })
 }

@@ -154,6 +154,8 @@ export class IngestWorld implements AsyncDisposable {
     branch: string,
     options: {
       definition?: TopicDefinition
+      /** As the fleet's record says, from its file. */
+      loads?: (record: FleetRecord) => Promise<TopicDefinition>
       config?: Partial<ConsumerConfig>
       failpoints?: IngestFailpoints
       addresses?: () => { host: string; port: number }
@@ -177,7 +179,7 @@ export class IngestWorld implements AsyncDisposable {
               info: (f, m) => console.error(m, f),
             },
       openTopic: (url) => openTopic(url),
-      loadDefinition: async () => options.definition ?? queryStats(),
+      loadDefinition: options.loads ?? (async () => options.definition ?? queryStats()),
       addresses: async () => ({ flavour: this.server.flavour, connect: { ...this.server.config, ...options.addresses?.() } }),
       config: { ...smallConsumer, ...options.config },
       ...(options.failpoints === undefined ? {} : { failpoints: options.failpoints }),
