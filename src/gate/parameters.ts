@@ -14,7 +14,10 @@ const empty = Buffer.alloc(0)
 export function decodeParameters(framed: Buffer, statement: SessionStatement, longData: readonly Buffer[]): Param[] {
   const payload = framed.subarray(HEADER_BYTES)
   const execution = readExecution(payload, statement.paramCount)
-  if (execution.types !== null) statement.types = Buffer.from(execution.types)
+  if (execution.types !== null) {
+    statement.types = Buffer.from(execution.types)
+    if (statement.bound === '') statement.bound = `\0${statement.types.toString('latin1')}`
+  }
   const long = new Map<number, Buffer>()
   for (const packet of longData) {
     const parameter = packet.readUInt16LE(HEADER_BYTES + 5)

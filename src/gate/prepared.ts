@@ -27,6 +27,8 @@ export type SessionStatement = {
   paramCount: number
   /** As last bound by the client. */
   types: Buffer | null
+  /** The types of its first execution, as text. MySQL goes on with these whatever comes later: so a statement with others is another one on a shard. */
+  bound: string
   /** COM_STMT_SEND_LONG_DATA since the last execution, whole packets. */
   longData: Buffer[]
   longDataBytes: number

@@ -378,7 +378,8 @@ export function sendBefore(connection: Connection, sql: string): void {
 async function open(part: Part, backend: Backend, { params, timestamp }: ReadOptions): Promise<RowStream> {
   if (timestamp !== null) sendBefore(backend.connection, `SET timestamp=${timestamp}`)
   if (part.parameters === undefined) return await backend.connection.rows(part.text)
-  const on = await prepareOn(backend, part.text.toString('latin1'), part.text)
+  const types = String.fromCharCode(0, ...part.parameters.map((number) => params[number]?.type ?? 0))
+  const on = await prepareOn(backend, part.text.toString('latin1') + types, part.text)
   on.boundTypes = null
   return await backend.connection.executedRows(executionOf(on.id, part.parameters, params))
 }

@@ -98,6 +98,7 @@ export class PreparedStatements {
       keyspaceName,
       paramCount: 0,
       types: null,
+      bound: '',
       longData: [],
       longDataBytes: 0,
     }

@@ -4,6 +4,7 @@ import { isSwError } from '../base/errors.ts'
 import type { Column } from '../mysql/connection.ts'
 import { ServerError } from '../mysql/errors.ts'
 import type { Lexed } from '../sql/lexer.ts'
+import { collation } from '../wire/column-types.ts'
 import { nullValue, type Value } from '../sql/value.ts'
 import { gateErrors } from './errors.ts'
 import { Rerouted } from './execution-errors.ts'
@@ -15,6 +16,7 @@ import { gatherJob } from './gather-job.ts'
 import { explained, type Explained } from './vexplain.ts'
 import { integerColumn, okFrame, plainOk, rowsFrames, textColumn, type AnswerForm } from './replies.ts'
 import { ResultWriter } from './result-writer.ts'
+import { warningsOf, type Warning } from './scatter-warnings.ts'
 import type { ShardView } from './view.ts'
 
 export class OtherStatements {
@@ -33,7 +35,8 @@ export class OtherStatements {
     const values = plan.items.map((item) => (inputs === null ? nullValue : slotValue(item.value, inputs)))
     const columns = plan.items.map((item, i) => {
       if (values[i]?.type === 'integer') return integerColumn(item.label)
-      return textColumn(item.label, item.value.kind === 'session' && item.value.ref.kind === 'database' ? 64 : 256)
+      const column = textColumn(item.label, item.value.kind === 'session' && item.value.ref.kind === 'database' ? 64 : 256)
+      return /mariadb/i.test(this.#context.core.serverVersion) ? column : { ...column, decimals: 31, charset: collation.utf8mb4_0900 }
     })
     const writer = new ResultWriter(this.#context.client, e.form, this.#context.core.config.clientBufferBytesMax)
     writer.columns(columns, 0, this.#context.runner.status)
@@ -103,7 +106,8 @@ export class OtherStatements {
     if (plan.what === 'TABLES' && shard.schema !== keyspace.name) {
       // The column is named after the database, which clients know by the keyspace's name.
       const merge = { kind: 'concat' as const, hiddenColumns: 0 as const, limit: null, offset: 0n }
-      const column = (c: Column): Column => ({ ...c, name: c.name.replace(`_in_${shard.schema}`, `_in_${keyspace.name}`) })
+      const named = (name: string): string => name.replace(`_in_${shard.schema}`, `_in_${keyspace.name}`)
+      const column = (c: Column): Column => ({ ...c, name: named(c.name), orgName: named(c.orgName) })
       const result = await this.#context.scatter.read([{ shard, text }], merge, null, {
         form: e.form,
         effect: 'read',
@@ -129,14 +133,15 @@ export class OtherStatements {
     const parts = keyspace.shards.map((shard) => ({ shard, text: this.#context.render(plan.text, e, keyspace, shard) }))
     if (await this.#context.hold(keyspace, parts, false, 'write', e)) throw new Rerouted()
     const done: string[] = []
-    let warnings = 0
+    // Each shard says the same: one is passed on.
+    let warnings: Warning[] = []
     for (const part of parts) {
       part.shard.traffic.writes++
       try {
         const backend = await this.#context.runner.connections.openPlain(part.shard)
         try {
           const result = await backend.connection.query(part.text)
-          warnings += result.warnings
+          if (done.length === 0 && result.warnings > 0) warnings = await warningsOf(backend.connection)
         } finally {
           this.#context.runner.connections.done(backend, false)
         }
@@ -153,7 +158,10 @@ export class OtherStatements {
         this.#context.core.catalog.forget(plan.keyspace)
       }
     }
-    this.#context.client.write(okFrame(this.#context.runner.status, { warnings: Math.min(warnings, 0xffff) }))
+    const { runner, client } = this.#context
+    const ofShard = `${(keyspace.shards[0] as ShardView).schema}.`
+    runner.connections.said = warnings.map(([level, code, text]) => [level, code, (text ?? '').replaceAll(ofShard, `${keyspace.name}.`)])
+    client.write(okFrame(runner.status, { warnings: warnings.length }))
   }
 
   /** On every branch that is open; on those opened later when they are. */

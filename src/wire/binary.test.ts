@@ -112,6 +112,16 @@ test('an execute without types uses those of the one before; long data stands fo
     [9n, Buffer.from('long')],
   )
   assert.throws(() => decodeExecute(again, { paramCount: 2, types: [], longData: new Map(), capabilities: 0 }), { code: 'SW-WIRE-001' })
+  // Nothing but NULL needs none: Connector/J sends it so.
+  const nulls = new Writer().u8(0x17).u32(1).u8(0).u32(1).u8(3).u8(0).take()
+  const given = decodeExecute(nulls, { paramCount: 2, types: [], longData: new Map(), capabilities: 0 }).params
+  assert.deepEqual(
+    given.map(({ type, value }) => [type, value]),
+    [
+      [columnType.null, null],
+      [columnType.null, null],
+    ],
+  )
 })
 
 test('temporal parameters as text', () => {

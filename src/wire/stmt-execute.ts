@@ -58,13 +58,16 @@ export function decodeExecute(payload: Buffer, context: ExecuteContext): Execute
       if (attributes) r.skip(r.lenenc())
     }
   }
-  if (types.length < count) throw wireErrors.malformed({ detail: 'a statement is executed without parameter types' })
   const params: Param[] = []
   for (let i = 0; i < count; i++) {
-    const { type, unsigned } = types[i] as ParamType
+    const isNull = ((bitmap[i >> 3] as number) & (1 << (i & 7))) !== 0
+    // Connector/J sends no types when the first execution has nothing but NULL.
+    const known = types[i] ?? (isNull ? { type: columnType.null, unsigned: false } : undefined)
+    if (known === undefined) throw wireErrors.malformed({ detail: 'a statement is executed without parameter types' })
+    const { type, unsigned } = known
     let value: Param['value']
     if (context.longData.has(i)) value = context.longData.get(i) as Buffer
-    else if (((bitmap[i >> 3] as number) & (1 << (i & 7))) !== 0) value = null
+    else if (isNull) value = null
     else value = readParam(r, type, unsigned)
     // Attributes beyond the parameters were read for their length only.
     if (i < context.paramCount) params.push({ type, unsigned, value })

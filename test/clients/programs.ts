@@ -173,6 +173,7 @@ const commandLines = (['mysql', 'mariadb'] as const).map((program): Client => ({
       '-t',
       place.database,
     ]
+    await run([program, ...args], `${place.cases.find((one) => one.id === 'drop')?.sql};`)
     const ran = await run([program, ...args], script.join('\n'))
     return {
       told: `${ran.out}\n${ran.err}`.replaceAll(/\(\d+\.\d+ sec\)/g, '').split('\n--------------\n'),

@@ -1,0 +1,53 @@
+/** Prepared statements of several clients share those of a shard's connections; what one client bound must not be seen by another. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { flavours, testServer } from '../../test/kit/servers.ts'
+import { connect } from '../mysql/connect.ts'
+import { addKeyspace, addServer, addUser, MemoryStore, startGate } from './testkit/world.ts'
+
+for (const flavour of flavours())
+  test(`promise 10: over shards, a parameter has the type that its own client gave it; ${flavour}`, async () => {
+    await using server = await testServer({ flavour })
+    await using admin = await connect(server.config)
+    await admin.query("CREATE USER sw_gate@'%' IDENTIFIED BY 'gate-secret'")
+    await admin.query("GRANT ALL ON *.* TO sw_gate@'%'")
+    const shards = ['-80', '80-'].map((name) => ({ name, serverId: 's1', schema: `p_${name.replace('-', '_')}` }))
+    for (const { schema } of shards) {
+      await admin.query(`CREATE DATABASE ${schema}`)
+      await admin.query(`CREATE TABLE ${schema}.t (id INT PRIMARY KEY)`)
+    }
+    const store = new MemoryStore()
+    await addServer(store, 's1', server.port, flavour)
+    await addUser(store, 'app', 'secret')
+    const vschema = {
+      sharded: true,
+      vindexes: { hash: { type: 'hash' } },
+      tables: { t: { column_vindexes: [{ column: 'id', name: 'hash' }] } },
+    }
+    await addKeyspace(store, 'app', shards, { sharded: true, vschema })
+    const { gate, port } = await startGate(store)
+    try {
+      await using c = await connect({ host: '127.0.0.1', port, user: 'app', password: 'secret', database: 'app' })
+      await c.query('INSERT INTO t VALUES (1), (2), (3), (4)')
+      for (const sql of ['SELECT ? AS v', 'SELECT ? AS v FROM t WHERE id = 1', 'SELECT ? AS v FROM t']) {
+        for (const given of [1.5, 'text', 7n]) {
+          const statement = await c.prepare(sql)
+          const result = await statement.execute([given])
+          statement.close()
+          assert.ok(result.kind === 'rows')
+          for (const [value] of result.rows) assert.equal(value?.toString(), String(given), sql)
+        }
+      }
+      // A DDL on all shards tells the warnings of one server, and which; SHOW TABLES names the keyspace.
+      const made = await c.query('CREATE TABLE IF NOT EXISTS t (id INT PRIMARY KEY)')
+      assert.ok(made.kind === 'ok')
+      const listed = await c.query('SHOW WARNINGS')
+      assert.ok(listed.kind === 'rows')
+      assert.deepEqual([made.warnings, listed.rows.length], [1, 1])
+      const tables = await c.query('SHOW TABLES')
+      assert.ok(tables.kind === 'rows')
+      for (const name of [tables.columns[0]?.name, tables.columns[0]?.orgName]) assert.doesNotMatch(name ?? '', /p__?80/)
+    } finally {
+      await gate.stop()
+    }
+  })
