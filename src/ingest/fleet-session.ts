@@ -369,10 +369,10 @@ export class FleetSession {
     this.options.log.warn({ fleet: this.fleet.name, err: error }, 'trouble; trying again')
   }
 
-  /** Whoever has partition 0 purges: one at a time is enough, and two do no harm. */
+  /** Whoever has partition 0 purges: one at a time is enough, and two do no harm. A fleet that is held does nothing to its shards: who looks whether anybody still uses them counts on it. */
   async #purge(): Promise<void> {
     const { clock, log } = this.options
-    if (!this.held.has(0) || clock.monotonicMs() - this.#purgedAtMs < this.config.purgeMs || this.fleet.wanted === 'stopped') return
+    if (!this.held.has(0) || clock.monotonicMs() - this.#purgedAtMs < this.config.purgeMs || this.fleet.wanted !== 'running') return
     this.#purgedAtMs = clock.monotonicMs()
     await purgeOnce(this).catch((error: unknown) => {
       this.#troubled(error)

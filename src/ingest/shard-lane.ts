@@ -303,6 +303,7 @@ export class ShardLane {
   async #write(ranges: readonly Range[], signal: AbortSignal, prepared: PreparedWrite | null = null): Promise<void> {
     const { clock, config } = this.#options
     let made = prepared
+    let nothingWasMissing = false
     for (let attempt = 0; !signal.aborted; attempt++) {
       // A partition may have been lost or resolved while an earlier attempt failed. One that stands within its range was moved there by an older
       // holder, on a server that never saw our fence: the rest of the range is still to be written, by offsets, when the next batch is built.
@@ -336,7 +337,15 @@ export class ShardLane {
           await clock.sleep(Math.min(200, attempt * 5), signal).catch(() => undefined)
           continue
         }
-        if (kind === 'data' || (kind === 'no partition' && (await this.#stillNoPartition()))) {
+        if (kind === 'no partition') {
+          // Another may have made it just now: it is the record's own trouble only if it is refused again though nothing was missing.
+          const nothingToMake = await this.#nothingToMake()
+          if (!(nothingToMake && nothingWasMissing)) {
+            nothingWasMissing = nothingToMake
+            continue
+          }
+        }
+        if (kind === 'data' || kind === 'no partition') {
           this.#split(ranges, error as ServerError)
           return
         }
@@ -349,12 +358,14 @@ export class ShardLane {
     }
   }
 
-  /** True: there is nothing to be made for it, so its time is the record's own trouble. */
-  async #stillNoPartition(): Promise<boolean> {
+  /** Partitions by time: true when there are all that are due. Waits where they can not be made now. */
+  async #nothingToMake(): Promise<boolean> {
+    const { clock, onNoPartition, onTrouble } = this.#options
     try {
-      return !(await this.#options.onNoPartition())
+      return !(await onNoPartition())
     } catch (error) {
-      this.#options.onTrouble(error)
+      onTrouble(error)
+      await clock.sleep(200)
       return false
     }
   }

@@ -32,7 +32,15 @@ export const definitionFile = join(import.meta.dirname, 'dualwrite-definition.ts
 export const tenants = 40
 
 /** What the keyspace holds, and what fills it. */
-export type Shape = { readonly definitionFile: string; readonly tables: readonly string[]; readonly durability?: 'full' }
+export type Shape = {
+  readonly definitionFile: string
+  readonly tables: readonly string[]
+  readonly durability?: 'full'
+  /** Never unless said. */
+  readonly purgeMs?: number
+  /** Of the topic; for ever unless said. */
+  readonly topicKeepsMs?: number
+}
 export const standardShape: Shape = { definitionFile, tables: dualwriteTables }
 
 export type Reading = { readonly reads: number; readonly errors: string[]; readonly backwards: string[]; readonly slowestMs: number }
@@ -48,6 +56,7 @@ export class DualWriteTestWorld implements AsyncDisposable {
   gatePort = 0
   secondGate: { process: ChildProcess; port: number } | null = null
   produced = 0
+  readonly startedMs = Date.now()
   readonly #stops: (() => Promise<void>)[] = []
   readonly #consumers = new Map<string, () => Promise<void>>()
   #controls = 0
@@ -104,7 +113,9 @@ export class DualWriteTestWorld implements AsyncDisposable {
       { keyspace: 'insights' },
       { vschema: { sharded: true, vindexes: { hash: { type: 'hash' } }, tables: Object.fromEntries(names.map((name) => [name, one])) } },
     )
-    await createTopic(this.topicUrl, { partitions: 4 })
+    const { topicKeepsMs } = this.shape
+    const kept = topicKeepsMs === undefined ? {} : { retentionMs: BigInt(topicKeepsMs), segmentBytes: 4000 }
+    await createTopic(this.topicUrl, { partitions: 4, ...kept })
     this.#producer = await openProducer(this.topicUrl)
   }
 
@@ -172,6 +183,7 @@ export class DualWriteTestWorld implements AsyncDisposable {
   }
 
   #consume(fleet: string): () => Promise<void> {
+    const { purgeMs } = this.shape
     const end = new AbortController()
     const consumer = new Consumer({
       store: this.store,
@@ -182,7 +194,7 @@ export class DualWriteTestWorld implements AsyncDisposable {
       log: silentLog,
       openTopic: (url) => openTopic(url),
       loadDefinition: (record) => loadDefinition(record.definitionPath),
-      config: { ...smallConsumer, reportMs: 200, leaseMs: 3000, pingMs: 700 },
+      config: { ...smallConsumer, reportMs: 200, leaseMs: 3000, pingMs: 700, ...(purgeMs === undefined ? {} : { purgeMs }) },
       rssBytes: () => 0,
     })
     const running = consumer.run(end.signal)

@@ -1,0 +1,116 @@
+/** Bootstraps that wait, where rows expire within seconds: what the published example does in eight days. */
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import mysql from 'mysql2/promise'
+import type { PurgeRecord } from '../src/topology/dualwrite-records.ts'
+import { keys } from '../src/topology/keys.ts'
+import { readRecord } from '../src/topology/typed.ts'
+import { dualwriteTables } from './kit/dualwrite-definition.ts'
+import { DualWriteTestWorld, type Shape } from './kit/dualwrite-world.ts'
+import { keptMs } from './kit/expiring-definition.ts'
+import { until } from './kit/until.ts'
+
+const partitionMs = 2000
+
+/** Rows in partitions of two seconds, from now on. */
+function expiring(): Shape {
+  const from = Math.ceil(Date.now() / partitionMs) * partitionMs
+  const parts = [1, 2].map((n) => `PARTITION p${n} VALUES LESS THAN (${from + n * partitionMs})`).join(', ')
+  const tables = dualwriteTables.map((ddl, i) => `${ddl} PARTITION BY RANGE (${i === 0 ? 'bucket' : 'at'}) (${parts})`)
+  return { definitionFile: join(import.meta.dirname, 'kit', 'expiring-definition.ts'), tables, purgeMs: 1000 }
+}
+
+/** Bounds of each shard's partitions, of both branches, in order. */
+async function bounds(world: DualWriteTestWorld): Promise<number[][]> {
+  const branches = await world.client.call('listBranches', { keyspace: 'insights' })
+  const out: number[][] = []
+  for (const { branch, shards } of branches) {
+    const admin = await mysql.createConnection((branch === 'main' ? world.oldServer : world.newServer).config)
+    for (const { schema } of shards) {
+      const [rows] = await admin.query<mysql.RowDataPacket[]>(
+        "SELECT PARTITION_DESCRIPTION AS b FROM information_schema.PARTITIONS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = 'stat' ORDER BY PARTITION_ORDINAL_POSITION",
+        [schema],
+      )
+      out.push(rows.map((row) => Number(row['b'])))
+    }
+    await admin.end()
+  }
+  return out
+}
+
+/** What lies below is dropped on all branches. */
+async function floorOf(world: DualWriteTestWorld): Promise<number> {
+  return (await readRecord<PurgeRecord>(world.store, keys.purge('insights')))?.value.floors['stat'] ?? 0
+}
+
+/** The keyspace stands as one that is old: what it held at first has expired. */
+function settled(world: DualWriteTestWorld): Promise<boolean> {
+  return until('the old branch to have dropped its first partitions', async () => (await floorOf(world)) > world.startedMs)
+}
+
+test('promises 1, 5: wait: ready one retention after its start, while both branches drop what expires at one boundary; read at 100 %, completed', async () => {
+  await using world = await DualWriteTestWorld.start('mariadb', expiring())
+  await world.fleet()
+  world.runFleets()
+  const producer = world.produce()
+  await settled(world)
+  const readers = world.read([world.gatePort])
+  await world.branch()
+  const createdMs = Date.now()
+  await world.create({ bootstrap: 'wait' })
+  await until('a coverage that is neither nothing nor all', async () => {
+    const view = (await world.show()).dualwrite?.coverage
+    return (view?.percent ?? 0) > 10 && (view?.percent ?? 100) < 90
+  })
+  await world.untilState('validating', 60_000)
+  const tookMs = Date.now() - createdMs
+  assert.ok(tookMs > keptMs * 0.8, `filled after ${tookMs} ms, and rows are kept for ${keptMs}`)
+  await until('the ladder to pass', async () => (await world.act('validate', {}, false)).state === 'done', 60_000)
+  const floor = await floorOf(world)
+  await until('one boundary', async () => {
+    const all = await bounds(world)
+    assert.ok(all.every((one) => one.every((bound) => bound % partitionMs === 0)))
+    // One partition that holds the boundary itself may be left.
+    return all.length === 5 && all.every(([first = 0]) => first > floor)
+  })
+  await world.act('ramp', { percent: 50 })
+  await world.act('ramp', { percent: 100 })
+  await world.untilState('switched')
+  await world.act('complete', { yes: true })
+  await world.untilState('decommissioned', 60_000)
+  const reading = await readers.stop()
+  assert.deepEqual([reading.backwards, reading.errors], [[], []])
+  assert.ok(reading.reads > 200)
+  // Everything that has not expired stands there, once: sums are those of records, though partitions came and went all the time.
+  await producer.stop()
+  const c = await world.connect()
+  await until('roll-ups and rows to agree', async () => {
+    const [[stat = {}], [detail = {}]] = [
+      (await c.query<mysql.RowDataPacket[]>('SELECT SUM(calls) AS n FROM stat'))[0],
+      (await c.query<mysql.RowDataPacket[]>('SELECT SUM(n) AS n FROM detail'))[0],
+    ]
+    return Number(stat['n']) > 0 && stat['n'] === detail['n']
+  })
+  c.destroy()
+})
+
+test('promise 5: pin+wait: what the topic still holds is read at once, the rest is waited for', async () => {
+  await using world = await DualWriteTestWorld.start('mariadb', { ...expiring(), topicKeepsMs: 6000 })
+  await world.fleet()
+  world.runFleets()
+  world.produce()
+  await settled(world)
+  await world.branch()
+  // A topic that holds six seconds moves on while the same records are read twice for that check.
+  await world.create({ bootstrap: 'pin+wait', marginMs: 2000, raiseRetention: false, allow: ['disk', 'deterministic'] })
+  const createdMs = Date.now()
+  const c = await world.connect(world.gatePort, 'insights@wide')
+  await until('rows of before it was made', async () => {
+    const [rows] = await c.query<mysql.RowDataPacket[]>('SELECT COUNT(*) AS n FROM detail WHERE at < ?', [createdMs - 500])
+    return Number(rows[0]?.['n']) > 0
+  })
+  c.destroy()
+  await world.untilState('validating', 60_000)
+  await until('the ladder to pass', async () => (await world.act('validate', {}, false)).state === 'done', 60_000)
+})
