@@ -86,11 +86,9 @@ test('promises 1, 5: wait: ready one retention after its start, while both branc
   await producer.stop()
   const c = await world.connect()
   await until('roll-ups and rows to agree', async () => {
-    const [[stat = {}], [detail = {}]] = [
-      (await c.query<mysql.RowDataPacket[]>('SELECT SUM(calls) AS n FROM stat'))[0],
-      (await c.query<mysql.RowDataPacket[]>('SELECT SUM(n) AS n FROM detail'))[0],
-    ]
-    return Number(stat['n']) > 0 && stat['n'] === detail['n']
+    const sumOf = async (sql: string): Promise<number> => Number((await c.query<mysql.RowDataPacket[]>(sql))[0][0]?.['n'])
+    const calls = await sumOf('SELECT SUM(calls) AS n FROM stat')
+    return calls > 0 && calls === (await sumOf('SELECT SUM(n) AS n FROM detail'))
   })
   c.destroy()
 })
