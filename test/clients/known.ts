@@ -15,8 +15,11 @@ const spliced = 'a text that goes to shards carries the values of user variables
 
 const gaps = 'whether a row that is refused draws an id is another matter for a sequence than for AUTO_INCREMENT: later ids differ'
 
+const cursors = 'Connector/J counts no warnings of a text that it prepares for a cursor: at a server neither'
+
 export const known: readonly Known[] = [
   { on: ['mysql'], clients: /./, about: /^sql_mode back \(text\) warnings|^…\nQuery OK, 0 rows affected, 1 warning/, why: kept },
   { on: ['shop'], clients: /./, about: /^(its value|current user) \((text|prepared)\) columns: /, why: spliced },
   { on: ['shop'], clients: /./, about: /^insert (in a transaction|after it|select) \(text\) (insertId|keys|lastrowid|id): /i, why: gaps },
+  { on: ['mariadb', 'mysql'], clients: /cursors/, about: /^(warning|comment) \(text\) warnings: …1… \/ …0…$/, why: cursors },
 ]
