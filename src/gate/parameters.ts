@@ -6,7 +6,7 @@ import { frame, HEADER_BYTES } from '../wire/frames.ts'
 import { Kind, tokenEnd, tokenKind, tokenStart, type Lexed } from '../sql/lexer.ts'
 import type { Value } from '../sql/value.ts'
 import { literalOf } from './plan/render.ts'
-import { readExecution, type SessionStatement } from './prepared.ts'
+import { bindTypes, readExecution, type SessionStatement } from './prepared.ts'
 
 const empty = Buffer.alloc(0)
 
@@ -14,10 +14,7 @@ const empty = Buffer.alloc(0)
 export function decodeParameters(framed: Buffer, statement: SessionStatement, longData: readonly Buffer[]): Param[] {
   const payload = framed.subarray(HEADER_BYTES)
   const execution = readExecution(payload, statement.paramCount)
-  if (execution.types !== null) {
-    statement.types = Buffer.from(execution.types)
-    if (statement.bound === '') statement.bound = `\0${statement.types.toString('latin1')}`
-  }
+  bindTypes(statement, execution.types)
   const long = new Map<number, Buffer>()
   for (const packet of longData) {
     const parameter = packet.readUInt16LE(HEADER_BYTES + 5)

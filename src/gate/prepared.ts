@@ -29,6 +29,8 @@ export type SessionStatement = {
   types: Buffer | null
   /** The types of its first execution, as text. MySQL goes on with these whatever comes later: so a statement with others is another one on a shard. */
   bound: string
+  /** `key` with `bound`: under which connections keep what is executed. */
+  executionKey: string
   /** COM_STMT_SEND_LONG_DATA since the last execution, whole packets. */
   longData: Buffer[]
   longDataBytes: number
@@ -52,6 +54,15 @@ export function readExecution(payload: Buffer, paramCount: number): Execution {
   return { nullBitmap, types: payload.subarray(bitmapEnd + 1, typesEnd), values: payload.subarray(typesEnd) }
 }
 
+/** Remembers types that a client sends, as a server does: the first ones for good. */
+export function bindTypes(statement: SessionStatement, types: Buffer | null): void {
+  if (types === null) return
+  if (statement.types === null || !statement.types.equals(types)) statement.types = Buffer.from(types)
+  if (statement.bound !== '') return
+  statement.bound = `\0${types.toString('latin1')}`
+  statement.executionKey = statement.key + statement.bound
+}
+
 /**
  * The framed execution for one connection. `framed` is the client's own (one frame) and is changed in place where that does.
  */
@@ -64,7 +75,7 @@ export function executionFrame(framed: Buffer, statement: SessionStatement, on: 
   if (statement.paramCount === 0) return framed
   const execution = readExecution(payload, statement.paramCount)
   if (execution.types !== null) {
-    if (statement.types === null || !statement.types.equals(execution.types)) statement.types = Buffer.from(execution.types)
+    bindTypes(statement, execution.types)
     on.boundTypes = statement.types
     return framed
   }
@@ -73,6 +84,21 @@ export function executionFrame(framed: Buffer, statement: SessionStatement, on: 
   return frame(Buffer.concat([payload.subarray(0, 10), execution.nullBitmap, one, statement.types, execution.values]))
 }
 const one = Buffer.from([1])
+
+/**
+ * What a connection has for an execution: the statement that was bound to these types first; else one that was prepared there and never executed, which is theirs
+ * from now on.
+ */
+export function preparedFor(backend: Backend, statement: SessionStatement): BackendStatement | undefined {
+  const { key, executionKey } = statement
+  const known = backend.statements.get(executionKey)
+  if (known !== undefined || executionKey === key) return known
+  const fresh = backend.statements.get(key)
+  if (fresh === undefined || fresh.boundTypes !== null) return undefined
+  backend.statements.delete(key)
+  backend.pool.remember(backend, executionKey, fresh)
+  return fresh
+}
 
 /** Prepares `text` on a connection unless it is there. Errors: the server's, ConnectionLost. */
 export async function prepareOn(backend: Backend, key: string, text: Buffer): Promise<BackendStatement> {

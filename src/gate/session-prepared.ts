@@ -9,7 +9,7 @@ import { needsOf } from './needs.ts'
 import { onServer } from './on-server.ts'
 import { withUser } from './qualified.ts'
 import { classifyCached } from './passthrough-cache.ts'
-import { executionFrame, prepareOn, prepareRaw, type SessionStatement } from './prepared.ts'
+import { bindTypes, executionFrame, preparedFor, prepareOn, prepareRaw, readExecution, type SessionStatement } from './prepared.ts'
 import { firstShard, type Request } from './request.ts'
 import type { Runner } from './runner.ts'
 import { renamedPrepared } from './schema-names.ts'
@@ -99,6 +99,7 @@ export class PreparedStatements {
       paramCount: 0,
       types: null,
       bound: '',
+      executionKey: text.toString('latin1'),
       longData: [],
       longDataBytes: 0,
     }
@@ -152,6 +153,8 @@ export class PreparedStatements {
     if (keyspace?.record.sharded === true) {
       return this.#sharded.execute(statement, framed, longData, signal)
     }
+    if (statement.paramCount > 0 && statement.bound === '')
+      bindTypes(statement, readExecution(framed.subarray(HEADER_BYTES), statement.paramCount).types)
     const request: Request = {
       keyspace: statement.keyspace,
       choose: firstShard,
@@ -164,9 +167,9 @@ export class PreparedStatements {
       keepAtHand: p.leavesFoundRows,
       outside: p.implicitCommit,
       frame: (backend) => {
-        const on = backend.statements.get(statement.key)
+        const on = preparedFor(backend, statement)
         if (on !== undefined && longData.length === 0) return executionFrame(framed, statement, on)
-        return prepareOn(backend, statement.key, statement.text).then((prepared) => {
+        return prepareOn(backend, statement.executionKey, statement.text).then((prepared) => {
           for (const packet of longData) {
             packet.writeUInt32LE(prepared.id, 5)
             backend.connection.relayData(packet)

@@ -334,7 +334,7 @@ export class Sharded {
         : statement === null
           ? () => (own && e.framed !== null ? e.framed() : framedQuery(text))
           : (backend) => {
-              const key = (own ? statement.key : text.toString('latin1')) + statement.bound
+              const key = own ? statement.executionKey : text.toString('latin1') + statement.bound
               const build = (on: Awaited<ReturnType<typeof prepareOn>>): Buffer => {
                 if (chosen === null && e.framed !== null) return executionFrame(e.framed(), statement, on)
                 on.boundTypes = null

@@ -51,3 +51,45 @@ for (const flavour of flavours())
       await gate.stop()
     }
   })
+
+for (const flavour of flavours())
+  test(`promise 10: on a connection that another client has bound, a parameter has the type that its own client gives it; ${flavour}`, async () => {
+    await using server = await testServer({ flavour })
+    await using admin = await connect(server.config)
+    await admin.query("CREATE USER sw_gate@'%' IDENTIFIED BY 'gate-secret'")
+    await admin.query("GRANT ALL ON *.* TO sw_gate@'%'")
+    await admin.query('CREATE DATABASE plain')
+    const store = new MemoryStore()
+    await addServer(store, 's1', server.port, flavour)
+    await addUser(store, 'app', 'secret')
+    await addKeyspace(store, 'app', [{ name: '-', serverId: 's1', schema: 'plain' }])
+    const { gate, port } = await startGate(store)
+    const client = (): ReturnType<typeof connect> => connect({ host: '127.0.0.1', port, user: 'app', password: 'secret', database: 'app' })
+    /** In a transaction a session keeps its connection. */
+    const begun = async (c: Awaited<ReturnType<typeof client>>): Promise<string> => {
+      await c.query('BEGIN')
+      return String(await c.value('SELECT CONNECTION_ID()'))
+    }
+    try {
+      await using a = await client()
+      await using b = await client()
+      await using c = await client()
+      await using d = await client()
+      const sql = 'SELECT ? AS v'
+      const there = await begun(a)
+      const first = await a.prepare(sql)
+      await first.execute([1.5])
+      // Prepared elsewhere, since that connection is taken; executed there, since then the others are.
+      const second = await b.prepare(sql)
+      await a.query('COMMIT')
+      for (const one of [c, d]) if ((await begun(one)) === there) await one.query('COMMIT')
+      const result = await second.execute(['text'])
+      assert.ok(result.kind === 'rows')
+      assert.equal(result.rows[0]?.[0]?.toString(), 'text')
+      const again = await second.execute(['more'])
+      assert.ok(again.kind === 'rows')
+      assert.equal(again.rows[0]?.[0]?.toString(), 'more')
+    } finally {
+      await gate.stop()
+    }
+  })
