@@ -2,9 +2,6 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { IngestWorld } from '../ingest/testkit/ingest-world.ts'
 import { queryStats } from '../ingest/testkit/query-stats.ts'
-import { keys } from '../topology/keys.ts'
-import type { ServerRecord, ServerSecret } from '../topology/records.ts'
-import { put } from '../topology/typed.ts'
 import { sharedServer } from '../../test/kit/servers.ts'
 import { readFleet } from './fleets.ts'
 import { deadLetters, fleetCounts } from './fleet-written.ts'
@@ -15,31 +12,9 @@ test('dead letters are read with coordinates, reason, key and value, and counted
   await world.branch('main', ['-80', '80-'])
   const definition = queryStats({ poison: 'dead-letter' })
   await world.fleet('main', {}, definition)
-  const { host, port, user, password } = server.config
   const fleet = await readFleet(world, world.keyspace)
   assert.equal(await fleetCounts(world, fleet), null, 'a server that is not known is no count of 0')
-  await world.store.commit(
-    [],
-    [
-      put<ServerRecord>(keys.server('server'), {
-        v: 1,
-        id: 'server',
-        flavour: 'mariadb',
-        version: '',
-        host,
-        port,
-        socketPath: null,
-        provisioned: false,
-        dataDir: null,
-      }),
-      put<ServerSecret>(keys.secret('server'), {
-        v: 1,
-        admin: { user, password },
-        mover: { user, password },
-        gate: { user, password },
-      }),
-    ],
-  )
+  await world.addServer()
   await world.producer.send([
     { key: Buffer.from('k'), value: Buffer.from('not json, grün'), timestampMs: 1_700_000_000_000 },
     { key: null, value: Buffer.from([0x7b, 0xff, 0x00]), timestampMs: 1_700_000_000_000 },

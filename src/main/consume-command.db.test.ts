@@ -6,8 +6,6 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { IngestWorld } from '../ingest/testkit/ingest-world.ts'
 import { keys } from '../topology/keys.ts'
-import type { ServerRecord, ServerSecret } from '../topology/records.ts'
-import { put } from '../topology/typed.ts'
 import { sharedServer } from '../../test/kit/servers.ts'
 
 test('consume --branch runs one consumer of the fleet against the topology, and lets its partitions go at Ctrl-C', async () => {
@@ -18,25 +16,7 @@ test('consume --branch runs one consumer of the fleet against the topology, and 
   const kit = join(import.meta.dirname, '../ingest/testkit/query-stats.ts')
   writeFileSync(file, `import { queryStats } from ${JSON.stringify(kit)}\nexport default queryStats()\n`)
   await world.fleet('wide', { definitionPath: file })
-  const account = { user: server.config.user, password: server.config.password }
-  const { host, port } = server.config
-  await world.store.commit(
-    [],
-    [
-      put<ServerRecord>(keys.server('server'), {
-        v: 1,
-        id: 'server',
-        flavour: 'mariadb',
-        version: '',
-        host,
-        port,
-        socketPath: null,
-        provisioned: false,
-        dataDir: null,
-      }),
-      put<ServerSecret>(keys.secret('server'), { v: 1, admin: account, mover: account, gate: account }),
-    ],
-  )
+  await world.addServer()
   await world.send(
     Array.from({ length: 200 }, (_, i) => ({
       db: i % 7,

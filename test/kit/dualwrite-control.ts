@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { ApiClient } from '../../src/api/client.ts'
 import { systemClock } from '../../src/base/clock.ts'
 import { silentLog } from '../../src/base/log.ts'
+import { nothingIsMade } from '../../src/change/testkit/office.ts'
 import { startControl } from '../../src/control/control.ts'
 import { findPort } from '../../src/local/find-port.ts'
 import type { Store } from '../../src/topology/store.ts'
@@ -18,15 +19,7 @@ export async function controlOfAttached(of: {
   const port = await findPort(0)
   const control = await startControl({
     store: of.store,
-    provisioner: {
-      name: 'none',
-      flavours: async () => [],
-      provision: () => Promise.reject(new Error('this test has attached servers only')),
-      ensureRunning: () => Promise.reject(new Error('nothing was provisioned')),
-      stop: async () => undefined,
-      remove: async () => undefined,
-      list: async () => [],
-    },
+    provisioner: nothingIsMade,
     flavour: of.flavour,
     clock: systemClock,
     log: silentLog,

@@ -24,7 +24,8 @@ import { reshardDefinition } from '../reshard.ts'
 import { normaliseReshardSpec, withoutPasswords } from '../reshard-spec.ts'
 import type { World } from '../servers.ts'
 
-const nothingIsMade: Provisioner = {
+/** Of tests with attached servers only. */
+export const nothingIsMade: Provisioner = {
   name: 'none',
   flavours: async () => [],
   provision: () => Promise.reject(new Error('this test has attached servers only')),

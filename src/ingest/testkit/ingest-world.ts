@@ -14,7 +14,7 @@ import { createTopic, openProducer, openTopic } from '../../topic/open.ts'
 import type { SentRecord, Topic, TopicProducer } from '../../topic/topic.ts'
 import { branchKeyspace, type FleetRecord, type FleetReport } from '../../topology/dualwrite-records.ts'
 import { keys } from '../../topology/keys.ts'
-import type { KeyspaceRecord, ShardRecord, VSchemaRecord } from '../../topology/records.ts'
+import type { KeyspaceRecord, ServerRecord, ServerSecret, ShardRecord, VSchemaRecord } from '../../topology/records.ts'
 import { initialRouting } from '../../topology/routing.ts'
 import { SqliteStore } from '../../topology/sqlite.ts'
 import { listRecords, put, readRecord, updateRecord } from '../../topology/typed.ts'
@@ -75,6 +75,26 @@ export class IngestWorld implements AsyncDisposable {
   async reconnect(): Promise<void> {
     this.admin.destroy()
     this.admin = await connect(this.server.config)
+  }
+
+  /** For what reaches shards by the topology: the record of the server that all of them are on. */
+  async addServer(): Promise<void> {
+    const { host, port, user, password } = this.server.config
+    const account = { user, password }
+    const { flavour } = this.server
+    const record: ServerRecord = {
+      v: 1,
+      id: 'server',
+      flavour,
+      version: '',
+      host,
+      port,
+      socketPath: null,
+      provisioned: false,
+      dataDir: null,
+    }
+    const secret: ServerSecret = { v: 1, admin: account, mover: account, gate: account }
+    await this.store.commit([], [put(keys.server('server'), record), put(keys.secret('server'), secret)])
   }
 
   schema(branch: string, shard: string): string {
