@@ -9,8 +9,8 @@
  * E = (w_new/w_old)/(N_new/N_old) is the scaling efficiency. The word `linear` is refused below 0.9; below 1.3 × r the branch has no headroom and
  * the rung fails.
  *
- * A drain can be told to about two seconds: consumers report once a second, and a shard's position moves lazily over offsets that hold nothing for it. One
- * that took less says only that the branch sustains *at least* w; an efficiency is then a bound, or not known, and the way out is a longer pause.
+ * A drain's end is seen a second or two late: consumers report once a second, and a shard's position moves lazily over offsets that hold nothing for it. One
+ * of less than ten seconds, which that would change by more than a tenth or two, says only that the branch sustains *at least* w; an efficiency is then a bound, or not known, and the way out is a longer pause.
  */
 import { keys } from '../../topology/keys.ts'
 import type { FleetRecord, FleetReport } from '../../topology/dualwrite-records.ts'
@@ -27,8 +27,8 @@ export const linearFrom = 0.9
 /** Consumers report once a second; what they say of where shards stand only ever lags. */
 const reportMs = 1500
 
-/** Below this a drain's time is that of the looking. */
-export const tellableMs = 2000
+/** Below this too much of a drain's time is that of the looking. */
+export const tellableMs = 10_000
 
 export type Drain =
   | {

@@ -62,7 +62,7 @@ describe('L5', () => {
 })
 
 describe('L6', () => {
-  const drain = (r: number, w: number) => ({ ok: true, heldMs: 10_000, drainedMs: 5000, r, w, backlog: 100n }) as const
+  const drain = (r: number, w: number) => ({ ok: true, heldMs: 10_000, drainedMs: 20_000, r, w, backlog: 100n }) as const
   test('the word linear is refused below an efficiency of 0.9', () => {
     assert.equal(judgeFigures(drain(1000, 6000), drain(1000, 3000), 8, 4).numbers['scaling'], 'linear')
     const less = judgeFigures(drain(1000, 5300), drain(1000, 3000), 8, 4)
