@@ -3,31 +3,48 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { flavours, testServer } from '../../test/kit/servers.ts'
 import { connect } from '../mysql/connect.ts'
+import type { Connection } from '../mysql/connection.ts'
 import { addKeyspace, addServer, addUser, MemoryStore, startGate } from './testkit/world.ts'
+
+type Shards = Parameters<typeof addKeyspace>[2]
+
+/** A gate before the keyspace `app`, each of whose schemas has a table `t`. */
+async function withGate(
+  flavour: ReturnType<typeof flavours>[number],
+  shards: Shards,
+  options: Parameters<typeof addKeyspace>[3],
+  work: (client: () => Promise<Connection>) => Promise<void>,
+): Promise<void> {
+  await using server = await testServer({ flavour })
+  await using admin = await connect(server.config)
+  await admin.query("CREATE USER sw_gate@'%' IDENTIFIED BY 'gate-secret'")
+  await admin.query("GRANT ALL ON *.* TO sw_gate@'%'")
+  for (const { schema } of shards) {
+    await admin.query(`CREATE DATABASE ${schema}`)
+    await admin.query(`CREATE TABLE ${schema}.t (id INT PRIMARY KEY)`)
+  }
+  const store = new MemoryStore()
+  await addServer(store, 's1', server.port, flavour)
+  await addUser(store, 'app', 'secret')
+  await addKeyspace(store, 'app', shards, options)
+  const { gate, port } = await startGate(store)
+  try {
+    await work(() => connect({ host: '127.0.0.1', port, user: 'app', password: 'secret', database: 'app' }))
+  } finally {
+    await gate.stop()
+  }
+}
 
 for (const flavour of flavours())
   test(`promise 10: over shards, a parameter has the type that its own client gave it; ${flavour}`, async () => {
-    await using server = await testServer({ flavour })
-    await using admin = await connect(server.config)
-    await admin.query("CREATE USER sw_gate@'%' IDENTIFIED BY 'gate-secret'")
-    await admin.query("GRANT ALL ON *.* TO sw_gate@'%'")
     const shards = ['-80', '80-'].map((name) => ({ name, serverId: 's1', schema: `p_${name.replace('-', '_')}` }))
-    for (const { schema } of shards) {
-      await admin.query(`CREATE DATABASE ${schema}`)
-      await admin.query(`CREATE TABLE ${schema}.t (id INT PRIMARY KEY)`)
-    }
-    const store = new MemoryStore()
-    await addServer(store, 's1', server.port, flavour)
-    await addUser(store, 'app', 'secret')
     const vschema = {
       sharded: true,
       vindexes: { hash: { type: 'hash' } },
       tables: { t: { column_vindexes: [{ column: 'id', name: 'hash' }] } },
     }
-    await addKeyspace(store, 'app', shards, { sharded: true, vschema })
-    const { gate, port } = await startGate(store)
-    try {
-      await using c = await connect({ host: '127.0.0.1', port, user: 'app', password: 'secret', database: 'app' })
+    await withGate(flavour, shards, { sharded: true, vschema }, async (client) => {
+      await using c = await client()
       await c.query('INSERT INTO t VALUES (1), (2), (3), (4)')
       for (const sql of ['SELECT ? AS v', 'SELECT ? AS v FROM t WHERE id = 1', 'SELECT ? AS v FROM t']) {
         for (const given of [1.5, 'text', 7n]) {
@@ -47,30 +64,17 @@ for (const flavour of flavours())
       const tables = await c.query('SHOW TABLES')
       assert.ok(tables.kind === 'rows')
       for (const name of [tables.columns[0]?.name, tables.columns[0]?.orgName]) assert.doesNotMatch(name ?? '', /p__?80/)
-    } finally {
-      await gate.stop()
-    }
+    })
   })
 
 for (const flavour of flavours())
   test(`promise 10: on a connection that another client has bound, a parameter has the type that its own client gives it; ${flavour}`, async () => {
-    await using server = await testServer({ flavour })
-    await using admin = await connect(server.config)
-    await admin.query("CREATE USER sw_gate@'%' IDENTIFIED BY 'gate-secret'")
-    await admin.query("GRANT ALL ON *.* TO sw_gate@'%'")
-    await admin.query('CREATE DATABASE plain')
-    const store = new MemoryStore()
-    await addServer(store, 's1', server.port, flavour)
-    await addUser(store, 'app', 'secret')
-    await addKeyspace(store, 'app', [{ name: '-', serverId: 's1', schema: 'plain' }])
-    const { gate, port } = await startGate(store)
-    const client = (): ReturnType<typeof connect> => connect({ host: '127.0.0.1', port, user: 'app', password: 'secret', database: 'app' })
-    /** In a transaction a session keeps its connection. */
-    const begun = async (c: Awaited<ReturnType<typeof client>>): Promise<string> => {
-      await c.query('BEGIN')
-      return String(await c.value('SELECT CONNECTION_ID()'))
-    }
-    try {
+    await withGate(flavour, [{ name: '-', serverId: 's1', schema: 'plain' }], {}, async (client) => {
+      /** In a transaction a session keeps its connection. */
+      const begun = async (c: Connection): Promise<string> => {
+        await c.query('BEGIN')
+        return String(await c.value('SELECT CONNECTION_ID()'))
+      }
       await using a = await client()
       await using b = await client()
       await using c = await client()
@@ -89,7 +93,5 @@ for (const flavour of flavours())
       const again = await second.execute(['more'])
       assert.ok(again.kind === 'rows')
       assert.equal(again.rows[0]?.[0]?.toString(), 'more')
-    } finally {
-      await gate.stop()
-    }
+    })
   })
