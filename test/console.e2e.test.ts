@@ -230,6 +230,7 @@ test('a dual-write run, live: filled, copied beside, proven, ramped, stepped bac
     because: 'sums of 40 buckets',
     numbers: {},
     findings: [],
+    earlier: [],
   })
   await opened(dualWriteStatus('filling', filling), async ({ page, control }) => {
     const part = page.locator('[data-part="dual-write"]')
@@ -243,6 +244,7 @@ test('a dual-write run, live: filled, copied beside, proven, ramped, stepped bac
     control.tell(dualWriteStatus('validating', { dimensions: following, evidence: [shown('pass', false)] }))
     await says('pass, of an older plan')
     assert.match(await text(page, '[data-part="dimensions"]'), /city: following/)
+    assert.match(await text(page, '[data-part="writers"]'), /none since/)
     const auto = { state: 'running', nextStepAtMs: 0, why: null }
     control.tell(
       dualWriteStatus('ramping', { dimensions: following, evidence: [shown('pass')], readsPercent: 25, auto }, { serving: 'mixed' }),

@@ -171,6 +171,10 @@ export const EvidenceView = z.object({
   because: z.string(),
   numbers: z.record(z.string(), z.union([z.number(), z.string(), z.null()])),
   findings: z.array(z.object({ what: z.string(), where: z.string(), old: z.string(), new: z.string() })),
+  /** What it said before, newest first. */
+  earlier: z
+    .array(z.object({ atMs: z.number(), tookMs: z.number(), verdict: z.string(), because: z.string(), planVersion: z.number() }))
+    .default([]),
 })
 
 export const BranchReadsView = z.object({ reads: z.number(), errors: z.number(), p95Ms: z.number() })
@@ -223,6 +227,17 @@ export const DualWriteView = z.object({
   ),
   watch: z.object({ atMs: z.number(), verdict: z.string(), because: z.string() }).nullable(),
   evidence: z.array(EvidenceView),
+  /** Who writes the old branch besides its fleets; null: not looked at yet. `found` in words; `trouble`: why it can't be seen. */
+  writers: z
+    .object({
+      sinceMs: z.number().nullable(),
+      transactions: z.number(),
+      found: z.array(z.string()),
+      lastMs: z.number().nullable(),
+      trouble: z.string().nullable(),
+    })
+    .nullable()
+    .default(null),
   /** Before retention reaches what the new fleet has yet to read; null: topics keep everything, or not known. */
   headroom: z.object({ atMs: z.number(), leftMs: z.number(), fleet: z.string(), partition: z.number(), low: z.boolean() }).nullable(),
   horizon: z.object({ atMs: z.number(), kind: z.string(), untilMs: z.number().nullable(), because: z.string() }).nullable(),

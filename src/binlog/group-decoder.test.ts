@@ -58,6 +58,16 @@ for (const flavour of ['mariadb', 'mysql']) {
       }
     })
 
+    test('a table of which only the name is wanted: the same events without rows, whatever its definition', () => {
+      const heads = fixture.events.map((text) => text.split('\n')[0]!)
+      const named = decodeFixture(fixture, { table: (schema) => ({ kind: schema === 'f' ? 'name' : 'skip' }) })
+      assert.deepEqual(
+        named,
+        heads.filter((line, i) => !(line.startsWith('rows') && line === heads[i - 1])),
+      )
+      assert.ok(named.some((line) => line.startsWith('rows f.')))
+    })
+
     test('promise 4: an event cut anywhere is an error of ours with coordinates, never a value', () => {
       for (let at = 0; at < packets.length; at++) {
         const packet = packets[at] as Buffer

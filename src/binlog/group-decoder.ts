@@ -16,23 +16,11 @@ import { classifyQuery } from './query-classify.ts'
 import { parseQueryEvent } from './query-event.ts'
 import { dummyTableId, parseRowsHeader, RowsParts, type RowsShape } from './rows-event.ts'
 import { ByteReader } from './byte-reader.ts'
-import type { BeginEvent, ChangeKind, Coordinates, GroupEnd, Position, TableChooser, TailEvent } from './source.ts'
+import type { Group } from './open-group.ts'
+import type { BeginEvent, ChangeKind, Coordinates, GroupEnd, Position, TableChooser, TailEvent, TailTable } from './source.ts'
 import { TableCache } from './table-cache.ts'
 import { controlOf } from './transaction-control.ts'
 import { xaStatement, xidText } from './xid.ts'
-
-type Group = {
-  readonly gtid: string
-  /** Advances the position past this group. */
-  readonly advance: () => void
-  /** MariaDB: one statement without an end of its own. */
-  readonly standalone: boolean
-  readonly mariadbXid: { readonly xid: string; readonly state: 'prepared' | 'completed' } | null
-  /** BEGIN or XA START was read (MariaDB's GTID event stands for it). */
-  open: boolean
-  xid: string | null
-  rowsSeen: boolean
-}
 
 export type GroupDecoderOptions = {
   readonly start: PositionParts
@@ -340,8 +328,11 @@ export class GroupDecoder {
     const group = this.#inGroup('a row event')
     const { tableId, endOfStatement, bodyAt } = parseRowsHeader(body, version)
     // The dummy id only ends a statement.
-    const table = tableId === dummyTableId ? null : this.#tables.decoded(tableId)
-    if (table !== null) this.#parts = new RowsParts(body, bodyAt, table, shape, this.#options.partBytes)
+    const table = tableId === dummyTableId ? null : this.#tables.wanted(tableId)
+    if (table === null) {
+      // Skipped.
+    } else if ('decoders' in table) this.#parts = new RowsParts(body, bodyAt, table, shape, this.#options.partBytes)
+    else this.#name(table, shape.change, body.length)
     group.rowsSeen = true
     if (!endOfStatement) return
     this.#tables.endStatement()
@@ -355,7 +346,14 @@ export class GroupDecoder {
   #partialUpdate(body: Buffer): void {
     this.#inGroup('a row event')
     const { tableId } = parseRowsHeader(body, 2)
-    if (this.#tables.decoded(tableId) !== null) throw binlogErrors.partialUpdate()
+    const table = this.#tables.wanted(tableId)
+    if (table === null) return
+    if ('decoders' in table) throw binlogErrors.partialUpdate()
+    this.#name(table, 'update', body.length)
+  }
+
+  #name(table: TailTable, change: ChangeKind, bytes: number): void {
+    this.#ready.push({ kind: 'rows', table, change, length: 0, before: null, after: null, bytes, at: this.#at })
   }
 
   #endGroup(group: Group, kind: 'commit' | 'xaPrepare' | 'xaCommit' | 'xaRollback', xid: string | null): void {

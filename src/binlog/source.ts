@@ -153,11 +153,15 @@ export type ColumnDefinition = {
 }
 
 /**
- * What the consumer wants of a table; asked once per table map. Definitions must be those in force at the event: DDL stops or is announced, so
+ * What the consumer wants of a table; asked when its table map is first seen, or has changed, or after DDL. `name`: rows events say that it was
+ * changed, without images, `length` 0; they need no definition and are hardly more than skipped ones. Definitions must be those in force at the event: DDL stops or is announced, so
  * those read when the stream began stay right until a `query` event says otherwise. They may be left out on MySQL (binlog_row_metadata
  * MINIMAL tells signs and charsets; names need FULL); MariaDB logs neither by default nor ever tells UUID from BINARY(16), so there
  * a decoded table without definition stops the tail. All columns, in table order, generated and invisible ones too.
  */
-export type TableChoice = { readonly kind: 'skip' } | { readonly kind: 'decode'; readonly columns?: readonly ColumnDefinition[] }
+export type TableChoice =
+  | { readonly kind: 'skip' }
+  | { readonly kind: 'name' }
+  | { readonly kind: 'decode'; readonly columns?: readonly ColumnDefinition[] }
 
 export type TableChooser = (schema: string, name: string) => TableChoice

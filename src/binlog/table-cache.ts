@@ -5,10 +5,12 @@
 import { Buffer } from 'node:buffer'
 import { decodedTable, type DecodedTable } from './decoded-table.ts'
 import { binlogErrors } from './errors.ts'
-import type { TableChooser } from './source.ts'
+import type { TableChooser, TailTable } from './source.ts'
 import { parseTableMap, tableIdOf } from './table-map.ts'
 
-type KnownTable = { readonly body: Buffer; readonly decoded: DecodedTable | null }
+/** Null: skipped. A table without decoders: only named. */
+type Wanted = DecodedTable | TailTable | null
+type KnownTable = { readonly body: Buffer; readonly wanted: Wanted }
 
 /** More than a server has open tables is not worth keeping. */
 const knownTablesMax = 4096
@@ -33,7 +35,12 @@ export class TableCache {
       const choice = this.#choose(map.schema, map.name)
       known = {
         body: Buffer.from(body),
-        decoded: choice.kind === 'skip' ? null : decodedTable(map, choice.columns, this.#needDefinition),
+        wanted:
+          choice.kind === 'skip'
+            ? null
+            : choice.kind === 'name'
+              ? { schema: map.schema, name: map.name, columns: [] }
+              : decodedTable(map, choice.columns, this.#needDefinition),
       }
       if (this.#known.size >= knownTablesMax) this.#known.clear()
       this.#known.set(tableId, known)
@@ -41,11 +48,11 @@ export class TableCache {
     this.#current.set(tableId, known)
   }
 
-  /** Null: the consumer skips it. @throws unknownTableId */
-  decoded(tableId: number): DecodedTable | null {
+  /** @throws unknownTableId */
+  wanted(tableId: number): Wanted {
     const table = this.#current.get(tableId)
     if (table === undefined) throw binlogErrors.unknownTableId({ tableId })
-    return table.decoded
+    return table.wanted
   }
 
   endStatement(): void {

@@ -5,13 +5,13 @@
  */
 import { statfs } from 'node:fs/promises'
 import { table as ingestTable } from '../ingest/tables.ts'
-import type { TableDefinition } from '../ingest/definition.ts'
+import type { Bucket, TableDefinition } from '../ingest/definition.ts'
 import { quoteQualified, quoteString } from '../sql/quote.ts'
 import { keys } from '../topology/keys.ts'
 import type { ServerRecord, ShardRecord } from '../topology/records.ts'
 import type { Store } from '../topology/store.ts'
 import { readRecord } from '../topology/typed.ts'
-import { bucketExpression, bucketRange } from '../verify/ladder/buckets-sql.ts'
+import { bucketRange } from '../verify/ladder/buckets-sql.ts'
 import { limitedSelect } from '../verify/ranges.ts'
 import { withServer } from './servers.ts'
 
@@ -75,54 +75,79 @@ export type TableGrowth = {
 const countMsMax = 5_000
 const bucketsCounted = 3
 
-/** By one shard: rows are spread by hash, so that one stands for all. Old and new buckets are counted, a few of each, within a time limit. */
+/** Old and new buckets are counted on every shard, a few of each, within a time limit. */
 export async function growthOf(
   store: Store,
-  shard: ShardRecord,
+  shards: readonly ShardRecord[],
   branchId: string,
   tables: readonly TableDefinition[],
 ): Promise<TableGrowth[]> {
-  return withServer(store, shard.serverId, 'admin', async (connection) => {
-    const out: TableGrowth[] = []
-    for (const definition of tables) {
-      const { bucket, retentionMs } = definition
-      if (bucket === null || retentionMs === null) continue
-      const marks = await connection.allText(
-        `SELECT DISTINCT m.bucket_ms AS b FROM ${ingestTable.mark} m LEFT JOIN ${ingestTable.floor} f
-           ON f.shard_uid=m.shard_uid AND f.branch_id=m.branch_id AND f.table_name=m.table_name
-         WHERE m.shard_uid=${quoteString(shard.uid)} AND m.branch_id=${quoteString(branchId)} AND m.table_name=${quoteString(definition.table)}
-           AND (f.floor_ms IS NULL OR m.bucket_ms>=f.floor_ms) ORDER BY b`,
-      )
-      const buckets = marks.map((row) => Number(row['b']))
+  const expiring = tables.flatMap((definition) => {
+    const { bucket, retentionMs } = definition
+    return bucket === null || retentionMs === null ? [] : [{ definition, bucket, retentionMs }]
+  })
+  const marks = await Promise.all(shards.map((shard) => markedBuckets(store, shard, branchId)))
+  return Promise.all(
+    expiring.map(async ({ definition, bucket, retentionMs }) => {
+      const name = definition.table
+      const buckets = [...new Set(marks.flatMap((byTable) => byTable.get(name) ?? []))].toSorted((a, b) => a - b)
       const first = buckets[0]
       const last = buckets.at(-1)
       const heldMs = first === undefined || last === undefined ? 0 : last + bucket.everyMs - first
-      const count = async (which: readonly number[]): Promise<number | null> => {
-        const low = which[0]
-        const high = which.at(-1)
-        if (low === undefined || high === undefined) return null
-        try {
-          const result = await connection.query(
-            limitedSelect(
-              connection.flavour,
-              `${bucketExpression(definition)} AS b,COUNT(*) FROM ${quoteQualified(shard.schema, definition.table)} WHERE ${bucketRange(definition, low, high + bucket.everyMs)} GROUP BY b`,
-              countMsMax,
-            ),
-          )
-          const rows = result.kind === 'rows' ? result.rows.map((row) => Number(row[1]?.toString() ?? 0)) : []
-          return rows.length === 0 ? null : rows.reduce((sum, n) => sum + n, 0) / rows.length
-        } catch {
-          return null
-        }
-      }
-      // The first bucket and the last are only parts of one; of four buckets or fewer nothing can be told.
+      // The first bucket and the last are only parts of one; of four whole ones or fewer nothing can be told.
       const whole = buckets.slice(1, -1)
-      const enough = whole.length >= 4
-      const rowsBefore = enough ? await count(whole.slice(0, Math.min(bucketsCounted, Math.floor(whole.length / 2)))) : null
-      const rowsNow = enough ? await count(whole.slice(-Math.min(bucketsCounted, Math.floor(whole.length / 2)))) : null
-      out.push({ table: definition.table, heldMs, retentionMs, rowsBefore, rowsNow, perDay: growthPerDay(rowsBefore, rowsNow, heldMs) })
+      const some = whole.length < 4 ? 0 : Math.min(bucketsCounted, Math.floor(whole.length / 2))
+      const count = async (which: readonly number[]): Promise<number | null> => {
+        const counts = await Promise.all(shards.map((shard) => rowsIn(store, shard, definition, bucket, which)))
+        return counts.includes(null) ? null : counts.reduce<number>((sum, n) => sum + (n ?? 0), 0) / which.length
+      }
+      const rowsBefore = some === 0 ? null : await count(whole.slice(0, some))
+      const rowsNow = some === 0 ? null : await count(whole.slice(-some))
+      return { table: name, heldMs, retentionMs, rowsBefore, rowsNow, perDay: growthPerDay(rowsBefore, rowsNow, heldMs) }
+    }),
+  )
+}
+
+/** By table: the buckets that this shard has rows of, not below the floor. */
+function markedBuckets(store: Store, shard: ShardRecord, branchId: string): Promise<Map<string, number[]>> {
+  return withServer(store, shard.serverId, 'admin', async (connection) => {
+    const rows = await connection.allText(
+      `SELECT DISTINCT m.table_name AS t, m.bucket_ms AS b FROM ${ingestTable.mark} m LEFT JOIN ${ingestTable.floor} f
+         ON f.shard_uid=m.shard_uid AND f.branch_id=m.branch_id AND f.table_name=m.table_name
+       WHERE m.shard_uid=${quoteString(shard.uid)} AND m.branch_id=${quoteString(branchId)} AND (f.floor_ms IS NULL OR m.bucket_ms>=f.floor_ms)`,
+    )
+    const out = new Map<string, number[]>()
+    for (const { t, b } of rows) {
+      const buckets = out.get(t ?? '')
+      if (buckets === undefined) out.set(t ?? '', [Number(b)])
+      else buckets.push(Number(b))
     }
     return out
+  })
+}
+
+/** Rows of buckets that lie side by side; null: counting takes too long. */
+function rowsIn(
+  store: Store,
+  shard: ShardRecord,
+  definition: TableDefinition,
+  bucket: Required<Bucket>,
+  which: readonly number[],
+): Promise<number | null> {
+  const [low = 0, high = 0] = [which[0], which.at(-1)]
+  return withServer(store, shard.serverId, 'admin', async (connection) => {
+    try {
+      const result = await connection.query(
+        limitedSelect(
+          connection.flavour,
+          `COUNT(*) FROM ${quoteQualified(shard.schema, definition.table)} WHERE ${bucketRange(definition, low, high + bucket.everyMs)}`,
+          countMsMax,
+        ),
+      )
+      return result.kind === 'rows' ? Number(result.rows[0]?.[0]?.toString() ?? 0) : null
+    } catch {
+      return null
+    }
   })
 }
 

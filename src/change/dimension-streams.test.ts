@@ -94,9 +94,9 @@ test('rule 13: not ready before the pass has landed, nor when a stream has stopp
   const shown = new Map([evidence('L0', 1), evidence('L1', 1)].map((one) => [one.rung, one]))
   const missing = async (): Promise<string | null> => (
     await tendDimensions(desk, await again(), at(100n)),
-    whyNotReady(await again(), shown)
+    whyNotReady(await again(), shown, 0)
   )
-  assert.match(whyNotReady(await again(), shown) ?? '', /dimension tables have not landed \(their copy has not begun\)/)
+  assert.match(whyNotReady(await again(), shown, 0) ?? '', /dimension tables have not landed \(their copy has not begun\)/)
   assert.match((await missing()) ?? '', /have not landed \(every old shard is past/)
   assert.match((await missing()) ?? '', /have not landed \(no mover reports of -/)
   const say = (change: Partial<StreamReport>): Promise<unknown> => store.commit([], [put(keys.report('u', 'u-0'), report('u-0', change))])

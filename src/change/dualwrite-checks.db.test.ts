@@ -13,15 +13,17 @@ import { noIngestFailpoints } from '../ingest/crash-points.ts'
 import { purgeTable } from '../ingest/purge.ts'
 import type { TablePlan } from '../ingest/table-plan.ts'
 import { tableStatements } from '../ingest/upsert.ts'
-import { isForeignWrite } from './other-writers.ts'
+import { foreignText, isForeignWrite } from './other-writers.ts'
+import { noted, positionsNow, watchWriters, writersInTheWay } from './writers-watch.ts'
 import { connect } from '../mysql/connect.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
 import { openTopic } from '../topic/open.ts'
 import { keys } from '../topology/keys.ts'
-import type { KeyspaceRecord } from '../topology/records.ts'
-import { readRecord } from '../topology/typed.ts'
+import type { KeyspaceRecord, ShardRecord } from '../topology/records.ts'
+import { listRecords, readRecord } from '../topology/typed.ts'
+import { until } from '../../test/kit/until.ts'
 import { definition, TwoBranches } from '../verify/ladder/testkit/two-branches.ts'
-import { growthPerDay, steadyBytes } from './branch-size.ts'
+import { growthOf, growthPerDay, steadyBytes } from './branch-size.ts'
 import { preconditionsFor } from './dualwrite-preconditions.ts'
 import type { Finding, PreconditionRequest } from './dualwrite-world.ts'
 
@@ -99,6 +101,84 @@ describe('preconditions', { timeout: 240_000 }, () => {
     }
   })
 
+  test('growth counts the rows of the same old and new buckets on every shard', async () => {
+    const shards = (await listRecords<ShardRecord>(world.store, keys.shards('app'))).map((record) => record.value)
+    const growth = await growthOf(world.store, shards, 'main-id', definition.tables)
+    const perBucket = async (name: string, column: string): Promise<number[]> => {
+      const both = ['-80', '80-'].map((shard) => `SELECT FLOOR(UNIX_TIMESTAMP(${column})) AS b FROM ${world.at('main', shard, name)}`)
+      const rows = await world.sql.allText(`SELECT b, COUNT(*) AS n FROM (${both.join(' UNION ALL ')}) AS x GROUP BY b ORDER BY b`)
+      return rows.map((row) => Number(row['n']))
+    }
+    for (const [name, column] of [
+      ['hourly', 'bucket'],
+      ['slow', 'at'],
+    ] as const) {
+      const whole = (await perBucket(name, column)).slice(1, -1)
+      const mean = (some: readonly number[]): number => some.reduce((a, b) => a + b, 0) / some.length
+      const one = growth.find(({ table }) => table === name)
+      assert.ok(whole.length >= 6, `${whole.length} whole buckets`)
+      assert.deepEqual([one?.rowsBefore, one?.rowsNow], [mean(whole.slice(0, 3)), mean(whole.slice(-3))])
+    }
+  })
+
+  test('who writes the old branch is watched on: found whenever it writes, not twice, over ALTER, and what can not be looked at is said', async () => {
+    const shards = (await listRecords<ShardRecord>(world.store, keys.shards('app'))).map((record) => record.value)
+    let seen = await positionsNow({ store: world.store, clock: systemClock, shards }, AbortSignal.timeout(10_000))
+    const start = seen
+    const gaps: string[] = []
+    let notes = 0
+    const watching = (): { stop: () => Promise<void> } => {
+      const stop = new AbortController()
+      const work = watchWriters(
+        { store: world.store, clock: systemClock, shards, free: ['city'], signal: stop.signal },
+        seen.servers,
+        async (note) => {
+          notes++
+          seen = noted(seen, note, systemClock.nowMs())
+          if (note.gap !== null) gaps.push(note.gap)
+        },
+      )
+      return { stop: async () => (stop.abort(new Error('enough')), assert.rejects(work, /enough/)) }
+    }
+    const transactions = (): number => seen.found.reduce((sum, one) => sum + one.transactions, 0)
+    const foreign = (): Promise<unknown> =>
+      world.sql.query(`INSERT INTO ${world.at('main', '80-', 'slow')} VALUES (1, 97, ${++n}, '2026-01-01', 60, 'x', NULL)`)
+    let n = 0
+    let watch = watching()
+    await until('it looks', () => notes > 0)
+    await world.produce(300, 1)
+    await world.untilCaughtUp('main')
+    await foreign()
+    await until('it is found', () => transactions() === 1)
+    assert.match(seen.found.map(foreignText).join(), /1 transaction of main_80_\.slow were not the fleet's/)
+    const before = seen.found[0]!.lastMs
+    assert.match(writersInTheWay(seen, before - 1, before) ?? '', /stop that writer, then validate again/)
+    assert.equal(writersInTheWay(seen, before + 1, before + 2), null, 'compared since')
+    await watch.stop()
+    // While nobody looks: also found, by whoever looks next, and DDL is in nobody's way.
+    await world.sql.query(`ALTER TABLE ${world.at('main', '80-', 'slow')} ADD COLUMN extra INT FIRST, ALGORITHM=INPLACE`)
+    await world.sql.query(`ALTER TABLE ${world.at('main', '80-', 'slow')} DROP COLUMN extra`)
+    await foreign()
+    watch = watching()
+    await until('it is found later', () => transactions() === 2)
+    await watch.stop()
+    // Thrown away meanwhile.
+    seen = { ...start, found: seen.found }
+    await world.sql.query('FLUSH BINARY LOGS')
+    const last = (await world.sql.allText('SHOW BINARY LOGS')).at(-1)!['Log_name']!
+    await world.sql.query(`PURGE BINARY LOGS TO '${last}'`)
+    watch = watching()
+    await until('the gap is told', () => gaps.length > 0)
+    assert.match(gaps[0]!, /no longer has the binlog/)
+    await foreign()
+    await until('it looks on', () => transactions() === 3)
+    await watch.stop()
+    await world.sql.query(`DELETE FROM ${world.at('main', '80-', 'slow')} WHERE part = 97`)
+    assert.equal(writersInTheWay(undefined, 0, 0) === null, false, 'unknown lets nothing proceed')
+    const trouble = { sinceMs: 0, because: 'gone' }
+    assert.match(writersInTheWay({ ...start, trouble }, 0, 60_000) ?? '', /can not be seen: gone/)
+  })
+
   test('the fleet’s own purge, which deletes rows, is no other writer, and neither are its statements', async () => {
     const table = definition.tables.find((one) => one.table === 'slow')!
     const first = Date.UTC(2020, 0, 1)
@@ -159,41 +239,12 @@ describe('preconditions', { timeout: 240_000 }, () => {
   })
 
   test('rows that depend on chance or on the clock: two scratch branches differ', async () => {
-    const chancy = defineTopic({
-      topic: 'statistics',
-      version: 1,
-      decode: (record) =>
-        record.value === null ? null : (JSON.parse(record.value.toString()) as { tenant: number; ms: number; atMs: number }),
-      eventTime: (event) => event.atMs,
-      tables: {
-        slow: {
-          kind: 'row',
-          shardKey: ['tenant'],
-          key: ['tenant', 'part', 'at_offset'],
-          bucket: { column: 'at', everyMs: 1000 },
-          retentionMs: 3_600_000,
-          columns: {
-            tenant: { merge: 'key' },
-            part: { merge: 'key', from: 'partition' },
-            at_offset: { merge: 'key', from: 'offset' },
-            at: { merge: 'value' },
-            ms: { merge: 'value' },
-            code: { merge: 'value' },
-            label: { merge: 'value' },
-          },
-          map: (event: { tenant: number; ms: number; atMs: number }) => ({
-            tenant: event.tenant,
-            ms: Math.floor(Math.random() * 1e6),
-            code: 'x',
-            label: 'größe',
-          }),
-        },
-      },
-    })
-    const { blocking } = await check({ definition: chancy })
+    const { blocking } = await check({ definition: dependingOn(() => Math.floor(Math.random() * 1e6)) })
     found(blocking, 'deterministic', /differ in slow/)
     // The definition leaves a table of the keyspace out.
     found(blocking, 'tables', /no definition fills hourly/)
+    // The same on every day of a branch's making, and another when it is made again.
+    found((await check({ definition: dependingOn(() => new Date().getFullYear()) })).blocking, 'deterministic', /differ in slow/)
   })
 
   test('all at once: rows that never expire, a foreign key, a retention below the margin', async () => {
@@ -228,6 +279,41 @@ describe('preconditions', { timeout: 240_000 }, () => {
     }
   })
 })
+
+/** Rows of `slow` as they are in the topic, but for one column. */
+function dependingOn(ms: () => number): TopicDefinition {
+  return defineTopic({
+    topic: 'statistics',
+    version: 1,
+    decode: (record) =>
+      record.value === null ? null : (JSON.parse(record.value.toString()) as { tenant: number; ms: number; atMs: number }),
+    eventTime: (event) => event.atMs,
+    tables: {
+      slow: {
+        kind: 'row',
+        shardKey: ['tenant'],
+        key: ['tenant', 'part', 'at_offset'],
+        bucket: { column: 'at', everyMs: 1000 },
+        retentionMs: 3_600_000,
+        columns: {
+          tenant: { merge: 'key' },
+          part: { merge: 'key', from: 'partition' },
+          at_offset: { merge: 'key', from: 'offset' },
+          at: { merge: 'value' },
+          ms: { merge: 'value' },
+          code: { merge: 'value' },
+          label: { merge: 'value' },
+        },
+        map: (event: { tenant: number; ms: number; atMs: number }) => ({
+          tenant: event.tenant,
+          ms: ms(),
+          code: 'x',
+          label: 'größe',
+        }),
+      },
+    },
+  })
+}
 
 test('steady state is the whole window at the rows that buckets have now, not today’s size', () => {
   const day = 86_400_000

@@ -13,7 +13,7 @@ import type { Store } from '../topology/store.ts'
 import { planDimensions } from './dimension-plan.ts'
 import { growthOf, sizeOf, steadyBytes } from './branch-size.ts'
 import type { Finding, PreconditionRequest } from './dualwrite-world.ts'
-import { lookForWriters } from './other-writers.ts'
+import { foreignText, lookForWriters } from './other-writers.ts'
 import { tryTwice } from './scratch-branches.ts'
 import { withServer } from './servers.ts'
 import { topicFacts } from './topic-facts.ts'
@@ -202,7 +202,7 @@ export async function checkWriters(input: CheckInput): Promise<Finding[]> {
   return look.found.map((found) => {
     const names = found.tables.map((table) => table.slice(table.indexOf('.') + 1))
     const harmless = input.request.spec.bootstrap === 'hybrid' && names.every((name) => !filled.has(name))
-    const what = `${found.server}: ${found.transactions} transactions (${found.rows} rows) of ${found.tables.join(', ')} were not the fleet's; the first ${found.first}${found.alsoWrote.length === 0 ? '' : `; they also wrote ${found.alsoWrote.join(', ')}`}${found.seen.length === 0 ? '' : `; seen meanwhile: ${found.seen.join(' | ')}`}`
+    const what = foreignText(found)
     return harmless
       ? tells('writers', `${what} (dimension tables: copied and kept in step)`)
       : blocks(
@@ -309,15 +309,14 @@ export async function checkTwice(input: CheckInput): Promise<Finding[]> {
 /** The new branch's full window against its disks. */
 export async function checkSize(input: CheckInput): Promise<Finding[]> {
   const tables = tablesOf(input)
-  const shard = input.shards[0]
   const branchId = input.fleets[0]?.branchId
-  if (shard === undefined || branchId === undefined) return []
+  if (branchId === undefined) return []
   const size = await sizeOf(
     input.store,
     input.shards,
     tables.map((table) => table.table),
   )
-  const growth = await growthOf(input.store, shard, branchId, tables)
+  const growth = await growthOf(input.store, input.shards, branchId, tables)
   let steady = 0
   const parts: string[] = []
   for (const [name, bytes] of size.byTable) {

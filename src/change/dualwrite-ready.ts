@@ -1,24 +1,39 @@
 /** Whether reads may move to the branch: every rung that the run asks for was shown, under the plan and the definition that stand now. */
+import { withEarlier } from '../verify/ladder/evidence.ts'
 import type { Evidence, Rung } from '../verify/ladder/evidence.ts'
+import { readSlots } from '../topology/dualwrite-records.ts'
+import type { ReadRule } from '../topology/dualwrite-records.ts'
 import { keys } from '../topology/keys.ts'
 import type { Store } from '../topology/store.ts'
-import { listRecords } from '../topology/typed.ts'
+import { listRecords, put, readRecord } from '../topology/typed.ts'
 import type { WorkflowRecord } from '../workflow/records.ts'
 import { dualwriteErrors } from './dualwrite-errors.ts'
 import { isFilled } from './dualwrite-coverage.ts'
 import type { DualWriteWorld } from './dualwrite-world.ts'
-import { pairsOf } from './dualwrite-record.ts'
+import { changeRun, pairsOf } from './dualwrite-record.ts'
+import type { Desk } from './dualwrite-record.ts'
 import { dataOf, specOf } from './dualwrite-spec.ts'
+import { writersInTheWay } from './writers-watch.ts'
 
 export async function evidenceOf(store: Store, workflowUid: string): Promise<Map<Rung, Evidence>> {
   const all = (await listRecords<Evidence>(store, keys.evidenceOf(workflowUid))).map((record) => record.value)
   return new Map(all.map((evidence) => [evidence.rung, evidence]))
 }
 
+/** Beside what the rung said before: a verdict that was overturned stays to be read. */
+export async function keepEvidence({ store, leadership }: Desk, evidence: Evidence): Promise<void> {
+  const key = keys.evidence(evidence.workflowUid, evidence.rung)
+  const before = await readRecord<Evidence>(store, key)
+  await store.commit([leadership.fence], [put(key, withEarlier(evidence, before?.value ?? null))])
+}
+
+/** Rungs that see what somebody else wrote on one side. */
+const comparing: ReadonlySet<Rung> = new Set<Rung>(['L1', 'L2', 'L3'])
+
 /** Null: ready. Else what is missing, all of it. Pure. */
-export function whyNotReady(workflow: WorkflowRecord, evidence: ReadonlyMap<Rung, Evidence>): string | null {
-  const { rungs, bootstrap } = specOf(workflow)
-  const { coverage, dimensions, planVersion, definitionDigest } = dataOf(workflow)
+export function whyNotReady(workflow: WorkflowRecord, evidence: ReadonlyMap<Rung, Evidence>, nowMs: number): string | null {
+  const { rungs, bootstrap, allow } = specOf(workflow)
+  const { coverage, dimensions, planVersion, definitionDigest, writers } = dataOf(workflow)
   const missing: string[] = []
   if (coverage === undefined || !isFilled(coverage))
     missing.push(`the branch is not filled (${coverage?.percent ?? 'unknown'} %: ${coverage?.because ?? 'not measured yet'})`)
@@ -34,6 +49,9 @@ export function whyNotReady(workflow: WorkflowRecord, evidence: ReadonlyMap<Rung
     else if (shown.definitionDigest !== definitionDigest) missing.push(`${rung} was shown for another definition`)
     else if (shown.verdict !== 'pass') missing.push(`${rung} ${shown.verdict === 'fail' ? 'failed' : 'is unknown'}: ${shown.because}`)
   }
+  const compared = rungs.filter((rung) => comparing.has(rung)).map((rung) => evidence.get(rung)?.atMs ?? 0)
+  const others = allow.includes('writers') ? null : writersInTheWay(writers, compared.length === 0 ? null : Math.min(...compared), nowMs)
+  if (others !== null) missing.push(others)
   return missing.length === 0 ? null : missing.join('; ')
 }
 
@@ -53,4 +71,20 @@ export async function requireSameDefinitions(world: DualWriteWorld, workflow: Wo
         was: pair.new.definitionDigest,
       })
   }
+}
+
+/** The state that the read rule and the evidence say, for the states in which reads may be anywhere. */
+export async function settleState(world: Pick<DualWriteWorld, 'store'>, desk: Desk, run: WorkflowRecord): Promise<void> {
+  const rule = await readRecord<ReadRule>(world.store, keys.reads(run.keyspace))
+  const evidence = await evidenceOf(world.store, run.uid)
+  if (rule === null || rule.value.workflow !== run.uid) return
+  const { moved, overrides } = rule.value
+  await changeRun(desk, run, (now) => {
+    if (!['validating', 'ready', 'ramping', 'switched'].includes(now.state)) return null
+    const onNew = moved > 0 || Object.values(overrides).some((one) => one.branch !== rule.value.from)
+    const ready = whyNotReady(now, evidence, desk.clock.nowMs()) === null
+    const state = moved === readSlots ? 'switched' : onNew ? 'ramping' : ready ? 'ready' : 'validating'
+    if (state === now.state) return null
+    return { state, ...(state === 'switched' ? { data: { switchedAtMs: desk.clock.nowMs() } } : {}), journal: `it is ${state}` }
+  })
 }

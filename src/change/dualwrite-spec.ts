@@ -3,6 +3,7 @@ import type { ShardRecord, StreamTable } from '../topology/records.ts'
 import type { Rung } from '../verify/ladder/evidence.ts'
 import type { Horizon } from './dualwrite-horizon.ts'
 import type { WorkflowRecord } from '../workflow/records.ts'
+import type { WritersSeen } from './writers-watch.ts'
 
 export const bootstraps = ['wait', 'pin', 'pin+wait', 'hybrid'] as const
 export type Bootstrap = (typeof bootstraps)[number]
@@ -130,6 +131,8 @@ export type DualWriteData = {
   /** Shards, definitions, bootstrap as text: what planVersion counts the changes of. */
   readonly planText?: string
   readonly tables?: readonly string[]
+  /** Who writes the old branch besides its fleets: looked at from before the preconditions on. */
+  readonly writers?: WritersSeen
   /** `hybrid`: tables that streams copy and keep in step, noted before anything is made. */
   readonly dimensionTables?: readonly StreamTable[]
   readonly dimensions?: Dimensions

@@ -7,7 +7,7 @@ import type { GateReads, FleetReport, ReadRule } from '../topology/dualwrite-rec
 import { readSlots } from '../topology/dualwrite-records.ts'
 import { keys } from '../topology/keys.ts'
 import { isClosing } from '../topology/read-rule.ts'
-import { listRecords, put, readRecord } from '../topology/typed.ts'
+import { listRecords, readRecord } from '../topology/typed.ts'
 import { BucketRound } from '../verify/ladder/bucket-round.ts'
 import type { Evidence, Rung } from '../verify/ladder/evidence.ts'
 import { allTables } from '../ingest/definition.ts'
@@ -25,12 +25,13 @@ import { keepHeadroom } from './dualwrite-headroom.ts'
 import type { TopicLooks } from './dualwrite-headroom.ts'
 import { horizonOf } from './dualwrite-horizon.ts'
 import { emergency, giveUpLeftOver, moveReads, oneStepAtATime, percentOf } from './dualwrite-ramp.ts'
-import { evidenceOf, whyNotReady } from './dualwrite-ready.ts'
+import { evidenceOf, keepEvidence, settleState, whyNotReady } from './dualwrite-ready.ts'
 import { changeRun, freshRun, pairsOf, refreshPlan, sideName } from './dualwrite-record.ts'
 import type { Desk } from './dualwrite-record.ts'
 import { dataOf, specOf, stateOf } from './dualwrite-spec.ts'
 import type { AutoRamp } from './dualwrite-spec.ts'
 import type { DualWriteWorld } from './dualwrite-world.ts'
+import { watchRunWriters } from './dualwrite-writers.ts'
 
 const tickMs = 250
 const beginsEveryMs = 300
@@ -56,6 +57,7 @@ export async function watchDualWrites(world: DualWriteWorld, leadership: Leaders
         if (watcher === undefined) watchers.set(run.uid, (watcher = new RunWatch(world, leadership)))
         watcher.tick(run)
       }
+      for (const [uid, watcher] of watchers) if (!all.some((run) => run.uid === uid && !run.ended)) watcher.end()
     } catch (error) {
       if (!leadership.signal.aborted) log.warn({ error }, 'dual-write runs could not be read')
     }
@@ -79,6 +81,7 @@ class RunWatch {
   #samples: Sample[] = []
   readonly #rounds = new Map<Rung, BucketRound>()
   readonly #topicLooks: TopicLooks = new Map()
+  #writersStop: AbortController | null = null
 
   constructor(world: DualWriteWorld, leadership: Leadership) {
     this.#world = world
@@ -86,7 +89,13 @@ class RunWatch {
   }
 
   async idle(): Promise<void> {
+    this.end()
     await Promise.allSettled(this.#busy.values())
+  }
+
+  /** What is not over by itself ends. */
+  end(): void {
+    this.#writersStop?.abort(new Error('nobody needs to know who writes the old branch any more'))
   }
 
   /** Starts what is due and is not under way; never waits. */
@@ -105,12 +114,18 @@ class RunWatch {
     if (dimensionTables !== undefined)
       this.#task('dimensions', dimensions?.state === 'following' ? coverageEveryMs : beginsEveryMs, () => this.#dimensions(run))
     if (state === 'holding') {
+      this.end()
       this.#task('horizon', horizonEveryMs, () => this.#horizon(run))
       if (this.#world.clock.nowMs() >= (dataOf(run).removeAtMs ?? Infinity))
         this.#task('finish', 1000, () => finishRun(this.#world, this.#desk, run))
       return
     }
     const begins = state === 'provisioned' || state === 'dual-writing'
+    this.#task('writers', retryMs, () => {
+      this.#writersStop = new AbortController()
+      const signal = AbortSignal.any([this.#desk.leadership.signal, this.#writersStop.signal])
+      return watchRunWriters(this.#world, this.#desk, run, signal, () => this.#settleState(run))
+    })
     this.#task('coverage', begins ? beginsEveryMs : coverageEveryMs, () => this.#coverage(run))
     this.#task('guard', 900, () => this.#guard(run))
     this.#task('horizon', horizonEveryMs, () => this.#horizon(run))
@@ -272,7 +287,7 @@ class RunWatch {
 
   /** While reads are on the new branch both are compared, the newest buckets each time and the others in turn; a difference takes the reads back. */
   async #compare(run: WorkflowRecord): Promise<void> {
-    const { store, clock } = this.#world
+    const { clock } = this.#world
     const results: Evidence[] = []
     for (const rung of specOf(run).ramp.watchRungs) {
       let round = this.#rounds.get(rung)
@@ -297,10 +312,7 @@ class RunWatch {
     if (failed === undefined) return
     // What readiness rested on does not hold any more.
     const { planVersion = 0, definitionDigest = '' } = dataOf(run)
-    await store.commit(
-      [this.#desk.leadership.fence],
-      [put(keys.evidence(run.uid, failed.rung), { ...failed, planVersion, definitionDigest })],
-    )
+    await keepEvidence(this.#desk, { ...failed, planVersion, definitionDigest })
     await changeRun(this.#desk, run, () => ({ data: { ready: null } }))
     await this.stepBack(run, 0, `the branches differ (${failed.rung}): ${failed.because}`)
   }
@@ -332,7 +344,7 @@ class RunWatch {
     // A rung may hold fleets at one vector, as a step does: not both at a time.
     const under = await this.#verbUnderWay(run)
     if (under !== null) return wait(`${under} is under way`)
-    const missing = whyNotReady(run, await evidenceOf(store, run.uid))
+    const missing = whyNotReady(run, await evidenceOf(store, run.uid), clock.nowMs())
     if (missing !== null) return wait(`not ready: ${missing}`)
     const lastMoveMs = ramp.findLast((entry) => entry.outcome === 'moved')?.atMs ?? 0
     if (
@@ -375,19 +387,4 @@ class RunWatch {
     const horizon = await horizonOf(this.#world, run)
     await changeRun(this.#desk, run, () => ({ data: { horizon } }))
   }
-}
-
-/** The state that the read rule and the evidence say, for the states in which reads may be anywhere. */
-export async function settleState(world: Pick<DualWriteWorld, 'store'>, desk: Desk, run: WorkflowRecord): Promise<void> {
-  const rule = await readRecord<ReadRule>(world.store, keys.reads(run.keyspace))
-  const evidence = await evidenceOf(world.store, run.uid)
-  if (rule === null || rule.value.workflow !== run.uid) return
-  const { moved, overrides } = rule.value
-  await changeRun(desk, run, (now) => {
-    if (!['validating', 'ready', 'ramping', 'switched'].includes(now.state)) return null
-    const onNew = moved > 0 || Object.values(overrides).some((one) => one.branch !== rule.value.from)
-    const state = moved === readSlots ? 'switched' : onNew ? 'ramping' : whyNotReady(now, evidence) === null ? 'ready' : 'validating'
-    if (state === now.state) return null
-    return { state, ...(state === 'switched' ? { data: { switchedAtMs: desk.clock.nowMs() } } : {}), journal: `it is ${state}` }
-  })
 }

@@ -75,24 +75,24 @@ test('lore: readiness of an older plan is not ready: other shards or another def
   const first = await refreshPlan(desk, run)
   assert.equal(dataOf(first).planVersion, 1)
   const shown = new Map([evidence('L0', 1), evidence('L1', 1)].map((one) => [one.rung, one]))
-  assert.equal(whyNotReady(first, shown), null)
+  assert.equal(whyNotReady(first, shown, 0), null)
   assert.equal((await refreshPlan(desk, first)).journal.length, first.journal.length, 'nothing changed, nothing is written')
   await store.commit([], [put(keys.routing('insights@wide'), initialRouting(['-80']))])
   const second = await refreshPlan(desk, first)
   assert.equal(dataOf(second).planVersion, 2)
   assert.equal(second.state, 'validating')
-  assert.match(whyNotReady(second, shown) ?? '', /L0 was shown under plan version 1, and 2 stands; L1 was/)
+  assert.match(whyNotReady(second, shown, 0) ?? '', /L0 was shown under plan version 1, and 2 stands; L1 was/)
   await updateRecord<FleetRecord>(store, keys.fleet('insights@wide'), (one) => (one === null ? null : { ...one, definitionDigest: 'd2' }))
   const third = await refreshPlan(desk, second)
   const later = new Map([evidence('L0', 3), evidence('L1', 3)].map((one) => [one.rung, one]))
-  assert.match(whyNotReady(third, later) ?? '', /L0 was shown for another definition/)
+  assert.match(whyNotReady(third, later, 0) ?? '', /L0 was shown for another definition/)
 })
 
 test('only `pass` lets anything proceed: a rung that is missing, failed or unknown is named', async () => {
   const { desk, run } = await standing()
   const first = await refreshPlan(desk, run)
   const shown = new Map<Rung, Evidence>([['L0', { ...evidence('L0', 1), verdict: 'unknown', because: 'no bucket is closed yet' }]])
-  assert.equal(whyNotReady(first, shown), 'L0 is unknown: no bucket is closed yet; L1 was not shown')
+  assert.equal(whyNotReady(first, shown, 0), 'L0 is unknown: no bucket is closed yet; L1 was not shown')
 })
 
 test('an emergency step back is one commit, over a step that is under way, and says that reads may have gone back in time', async () => {

@@ -5,9 +5,7 @@
 import { rungs as allRungs } from '../verify/ladder/evidence.ts'
 import type { Evidence, Rung } from '../verify/ladder/evidence.ts'
 
-import { keys } from '../topology/keys.ts'
 import { slotsOfPercent } from '../topology/read-rule.ts'
-import { put } from '../topology/typed.ts'
 import type { Json } from '../topology/store.ts'
 import { Failures, controllerName } from '../workflow/context.ts'
 import type { ActionContext } from '../workflow/context.ts'
@@ -19,9 +17,8 @@ import { dimensionStreams, restartStreams } from './dimension-streams.ts'
 import { dualwriteErrors } from './dualwrite-errors.ts'
 import { emergency, entryText, giveUpLeftOver, moveReads, oneStepAtATime, percentOf } from './dualwrite-ramp.ts'
 import type { StepRequest } from './dualwrite-ramp.ts'
-import { evidenceOf, requireSameDefinitions, whyNotReady } from './dualwrite-ready.ts'
+import { evidenceOf, keepEvidence, requireSameDefinitions, settleState, whyNotReady } from './dualwrite-ready.ts'
 import { changeRun, freshRun, readRule, refreshPlan } from './dualwrite-record.ts'
-import { settleState } from './dualwrite-watch.ts'
 import { dataOf, specOf } from './dualwrite-spec.ts'
 import type { RampSpec } from './dualwrite-spec.ts'
 import type { DualWriteWorld } from './dualwrite-world.ts'
@@ -65,8 +62,8 @@ async function start(world: DualWriteWorld, context: ActionContext): Promise<voi
 
 /** Rungs one after the other; evidence is kept under the plan and definition that stood when the rung began. */
 async function validate(world: DualWriteWorld, context: ActionContext): Promise<void> {
-  const { store, leadership } = context
-  const { keyspace, name, uid } = context.workflow
+  const { leadership } = context
+  const { keyspace, name } = context.workflow
   const args = context.action.args as { rungs?: Rung[]; pauseMs?: number; dryRun?: boolean }
   requireState(context, ['provisioned', 'dual-writing', 'filling', 'validating', 'ready', 'ramping', 'switched'])
   const wanted =
@@ -93,7 +90,7 @@ async function validate(world: DualWriteWorld, context: ActionContext): Promise<
       planVersion,
       definitionDigest,
     }
-    await store.commit([leadership.fence], [put(keys.evidence(uid, rung), evidence)])
+    await keepEvidence(context, evidence)
     await context.waiting(null)
     await context.say(`${rung} ${evidence.verdict} (${Math.round(evidence.tookMs)} ms): ${evidence.because}`)
     for (const finding of evidence.findings.slice(0, 5))
@@ -116,7 +113,7 @@ async function validate(world: DualWriteWorld, context: ActionContext): Promise<
 /** Ready or not, by what stands now. */
 async function judge(world: DualWriteWorld, context: ActionContext): Promise<string | null> {
   const evidence = await evidenceOf(context.store, context.workflow.uid)
-  const missing = whyNotReady(await freshRun(context.store, context.workflow), evidence)
+  const missing = whyNotReady(await freshRun(context.store, context.workflow), evidence, context.clock.nowMs())
   await changeRun(context, context.workflow, (now) => {
     const { planVersion = 0, definitionDigest = '' } = dataOf(now)
     return { data: { ready: missing === null ? { atMs: context.clock.nowMs(), planVersion, definitionDigest } : null } }

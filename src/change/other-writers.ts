@@ -1,14 +1,11 @@
 /**
- * Who writes a keyspace's tables besides its fleet. Its binlogs are tailed for a moment: a transaction that changes rows of these tables and carries
- * no position row of a fleet, no mark of its purge and no applier row of a stream (PROTOCOLS 1.8, 4.4) was made by somebody else. The binlog names no user, so the
+ * Who writes a keyspace's tables besides its fleet. Its binlogs are tailed for a moment (`foreign-groups.ts`). The binlog names no user, so the
  * sessions that run such statements meanwhile are noted too: they name who, the binlog proves that.
  *
- * A writer that was silent for that moment is not found: the finding of none says for how long was looked.
+ * A writer that was silent for that moment is not found: the finding of none says for how long was looked. `writers-watch.ts` goes on looking.
  */
-import { chooseControlTable, controlSchema } from '../binlog/control-schema.ts'
+import { controlSchema } from '../binlog/control-schema.ts'
 import { currentPosition } from '../binlog/position.ts'
-import type { TableChooser } from '../binlog/source.ts'
-import { readTableDefinitions } from '../binlog/table-definitions.ts'
 import { openTail } from '../binlog/tail.ts'
 import type { Clock } from '../base/clock.ts'
 import { isSwError } from '../base/errors.ts'
@@ -19,13 +16,13 @@ import type { ServerSecret, ShardRecord } from '../topology/records.ts'
 import { keys } from '../topology/keys.ts'
 import type { Store } from '../topology/store.ts'
 import { readRecord } from '../topology/typed.ts'
+import { ForeignGroups } from './foreign-groups.ts'
 
 export type ForeignWrites = {
   readonly server: string
   /** `schema.table`, or the statement where the binlog has its text. */
   readonly tables: readonly string[]
   readonly transactions: number
-  readonly rows: number
   /** GTID and coordinates of the first. */
   readonly first: string
   /** Schemas of others that the same transactions wrote. */
@@ -37,8 +34,6 @@ export type ForeignWrites = {
 export type WritersLook =
   | { readonly kind: 'looked'; readonly forMs: number; readonly found: readonly ForeignWrites[]; readonly binlogBytesPerSecond: number }
   | { readonly kind: 'unknown'; readonly reason: string }
-
-const marks = new Set(['ingest_position', 'ingest_mark', 'move_applier'])
 
 export async function lookForWriters(world: {
   readonly store: Store
@@ -76,71 +71,43 @@ async function lookAt(
   serverId: string,
 ): Promise<{ writes: ForeignWrites | null; bytes: number }> {
   const { store, clock, forMs } = world
-  const schemas = new Set(world.shards.filter((shard) => shard.serverId === serverId).map((shard) => shard.schema))
+  const schemas = world.shards.filter((shard) => shard.serverId === serverId).map((shard) => shard.schema)
   const address = await addressesOf(store)(serverId)
   const connection = await connectPlain(address, world.signal)
   try {
-    const definitions = new Map<string, Awaited<ReturnType<typeof readTableDefinitions>>>()
-    for (const schema of [...schemas, controlSchema]) definitions.set(schema, await readTableDefinitions(connection, schema))
-    const others = new Set<string>()
-    const table: TableChooser = (schema, name) => {
-      const control = chooseControlTable(schema, name)
-      if (control !== null) return control
-      const columns = definitions.get(schema)?.get(name)
-      if (columns === undefined && schema !== controlSchema) others.add(schema)
-      return columns === undefined ? { kind: 'skip' } : { kind: 'decode', columns }
-    }
+    const groups = new ForeignGroups(schemas)
     const before = await binlogEnd(connection)
     const position = await currentPosition(connection)
     const time = AbortSignal.any([AbortSignal.timeout(forMs), world.signal])
     const seen = new Set<string>()
     const watching = watchSessions(world, serverId, seen, time)
-    const found = { tables: new Set<string>(), also: new Set<string>(), transactions: 0, rows: 0, first: '' }
-    await using tail = await openTail({ connect: address.connect, position, table, clock, signal: world.signal, heartbeatMs: 500 })
-    let group = { name: '', marked: false, tables: new Set<string>(), rows: 0 }
-    while (!time.aborted) {
-      // A quiet server says so by heartbeats: the loop turns at least twice a second.
-      const event = tail.tryNext() ?? (await tail.next())
-      if (event.kind === 'begin') {
-        others.clear()
-        group = { name: `${event.gtid} at ${event.at.file}:${event.at.offset}`, marked: false, tables: new Set(), rows: 0 }
-      } else if (event.kind === 'rows') {
-        if (event.table.schema === controlSchema) group.marked ||= marks.has(event.table.name)
-        else if (schemas.has(event.table.schema)) {
-          group.tables.add(`${event.table.schema}.${event.table.name}`)
-          group.rows += event.length
-        }
-      } else if (event.kind === 'query') {
-        if (event.statement.kind === 'other' && schemas.has(event.schema)) group.tables.add(event.text.toString('utf8').slice(0, 160))
-      } else if (event.kind === 'commit' || event.kind === 'xaPrepare') {
-        if (group.marked || group.tables.size === 0) continue
-        found.transactions++
-        found.rows += group.rows
-        if (found.first === '') found.first = group.name
-        for (const one of group.tables) if (found.tables.size < 20) found.tables.add(one)
-        for (const one of others) found.also.add(one)
-      }
-    }
+    await using tail = await openTail({
+      connect: address.connect,
+      position,
+      table: ForeignGroups.table,
+      clock,
+      signal: world.signal,
+      heartbeatMs: 500,
+    })
+    // A quiet server says so by heartbeats: the loop turns at least twice a second.
+    while (!time.aborted) groups.take(tail.tryNext() ?? (await tail.next()))
     await watching
     world.signal.throwIfAborted()
     const bytes = Math.max(0, (await binlogEnd(connection)) - before)
-    if (found.transactions === 0) return { writes: null, bytes }
-    const { transactions, rows, first } = found
-    return {
-      writes: {
-        server: serverId,
-        tables: [...found.tables],
-        transactions,
-        rows,
-        first,
-        alsoWrote: [...found.also],
-        seen: [...seen].slice(0, 10),
-      },
-      bytes,
-    }
+    return { writes: groups.transactions === 0 ? null : foreignWrites(serverId, groups, seen), bytes }
   } finally {
     connection.destroy()
   }
+}
+
+export function foreignWrites(server: string, groups: ForeignGroups, seen: ReadonlySet<string>): ForeignWrites {
+  const { tables, transactions, first, alsoWrote } = groups
+  return { server, tables: [...tables], transactions, first, alsoWrote: [...alsoWrote], seen: [...seen].slice(0, 10) }
+}
+
+export function foreignText(found: ForeignWrites): string {
+  const { server, transactions, tables, first, alsoWrote, seen } = found
+  return `${server}: ${transactions} ${transactions === 1 ? 'transaction' : 'transactions'} of ${tables.join(', ')} were not the fleet's; the first ${first}${alsoWrote.length === 0 ? '' : `; they also wrote ${alsoWrote.join(', ')}`}${seen.length === 0 ? '' : `; seen meanwhile: ${seen.join(' | ')}`}`
 }
 
 /** Bytes of all binlogs together: grows with what is logged, unless a file is purged meanwhile. */
@@ -157,7 +124,7 @@ export function isForeignWrite(query: string): boolean {
 }
 
 /** The gate's own account is not left out: clients of the gate and consumers sign in as it, and the binlog has told them apart. */
-async function watchSessions(
+export async function watchSessions(
   world: { readonly store: Store; readonly clock: Clock },
   serverId: string,
   seen: Set<string>,

@@ -252,9 +252,8 @@ async function growthIn(
   fleets: readonly FleetRecord[],
   tables: readonly TableDefinition[],
 ): Promise<TableGrowth[]> {
-  const [shard, fleet] = [shards[0], fleets[0]]
-  if (shard === undefined || fleet === undefined) return []
-  return growthOf(x.store, shard, fleet.branchId, tables)
+  const fleet = fleets[0]
+  return fleet === undefined ? [] : growthOf(x.store, shards, fleet.branchId, tables)
 }
 
 function steadyOf(byTable: ReadonlyMap<string, number>, growth: readonly TableGrowth[]): Figure {

@@ -1,7 +1,7 @@
 /**
  * Whether the same messages give the same rows: two scratch branches of one shard each are filled from the same records by real consumers, one in
- * small batches by one writer, one in large ones by several, and their digests are compared, sketches included. What depends on the clock, on
- * chance, on state between records or on how batches are cut shows as a table that differs.
+ * small batches by one writer, one in large ones by several and under another clock (`ingest/other-clock.ts`), and their digests are compared,
+ * sketches included. What depends on the clock, on chance, on state between records or on how batches are cut shows as a table that differs.
  *
  * They stand in schemas of their own on a server of the new branch, under a topology of their own in memory, and are removed whatever happens.
  */
@@ -13,6 +13,7 @@ import { readTableDefinitions } from '../binlog/table-definitions.ts'
 import { Consumer } from '../ingest/consumer.ts'
 import { allTables } from '../ingest/definition.ts'
 import type { TopicDefinition } from '../ingest/definition.ts'
+import { underOtherClock } from '../ingest/other-clock.ts'
 import { ensureIngestTables, table as ingestTable } from '../ingest/tables.ts'
 import { addressesOf, connectReader } from '../move/access.ts'
 import type { Connection } from '../mysql/connection.ts'
@@ -127,7 +128,7 @@ export async function tryTwice(world: {
         clock,
         log: silentLog,
         openTopic: (url) => openTopic(url, { clock }),
-        loadDefinition: async () => definition,
+        loadDefinition: async () => (i === 0 ? definition : underOtherClock(definition)),
         rssBytes: () => 0,
         config: { batchRecords: i === 0 ? 13 : 500, lazyMs: 200, reportMs: 200, leaseMs: 30_000 },
       })

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import type { DualWriteView } from '../api/dualwrite-schemas.ts'
 import type { WorkflowView } from '../api/schemas.ts'
 import type { CliContext } from './context.ts'
-import { details } from './dualwrite.ts'
+import { details, writersLines } from './dualwrite.ts'
 import { buildProgram } from './program.ts'
 
 test('create takes the budget of a ramp and what is compared meanwhile', async () => {
@@ -39,9 +39,26 @@ test('show has the numbers of each rung, and what differed; what is not known is
       because: 'too slow',
       numbers: { rowsPerSecond: 12345.6789, efficiency: null, scaling: 'at least' },
       findings: [{ what: 'calls', where: 'stat (1, 2)', old: '3', new: '4' }],
+      earlier: [{ atMs: 0, tookMs: 5, verdict: 'pass', because: 'fast enough', planVersion: 1 }],
     },
   ]
   const lines = details({ journal: [] } as unknown as WorkflowView, { evidence, fleets: [] } as unknown as DualWriteView)
   assert.ok(lines.includes('  L6: rowsPerSecond 12,345.679, efficiency unknown, scaling at least'), lines.join('\n'))
   assert.ok(lines.includes('    calls at stat (1, 2): old 3, new 4'), lines.join('\n'))
+  assert.ok(
+    lines.some((line) => /^    before, [\d:.]+: pass: fast enough$/.test(line)),
+    lines.join('\n'),
+  )
+})
+
+test('promise 6: status tells who else writes the old branch, and that it is unknown where it can not be seen', () => {
+  const line = (writers: DualWriteView['writers']): string => writersLines(writers).join('\n')
+  const none = { sinceMs: 0, transactions: 0, found: [], lastMs: null, trouble: null }
+  assert.match(line(null), /unknown/)
+  assert.match(line({ ...none, trouble: 'no REPLICATION SLAVE' }), /unknown \(no REPLICATION SLAVE\)/)
+  assert.match(line(none), /none since/)
+  assert.match(
+    line({ ...none, transactions: 2, found: ['s1: 2 transactions of app.t'], lastMs: 0 }),
+    /FOUND.*\n +s1: 2 transactions of app\.t/,
+  )
 })

@@ -189,6 +189,7 @@ export function dualwriteLines(workflow: WorkflowView, run: DualWriteView, nowMs
           `  ramp --auto: ${auto.state}${auto.why === null ? '' : `: ${auto.why}`}${auto.state === 'running' && auto.nextStepAtMs > nowMs ? `, next step in ${duration(auto.nextStepAtMs - nowMs)}` : ''}`,
         ]),
     ...(run.watch === null ? [] : [`  compared ${clockTime(run.watch.atMs)}: ${run.watch.verdict}: ${run.watch.because}`]),
+    ...writersLines(run.writers),
     ...(run.headroom === null
       ? []
       : [
@@ -210,6 +211,14 @@ function dimensionLines(dimensions: DualWriteView['dimensions']): string[] {
   ]
 }
 
+export function writersLines(writers: DualWriteView['writers']): string[] {
+  if (writers === null) return ['  other writers: unknown (not looked at yet)']
+  const { sinceMs, found, lastMs, trouble } = writers
+  if (trouble !== null) return [`  other writers: unknown (${trouble})`]
+  if (found.length === 0) return sinceMs === null ? [] : [`  other writers: none since ${clockTime(sinceMs)}`]
+  return [`  other writers: FOUND, the last ${clockTime(lastMs ?? 0)}`, ...found.map((text) => `    ${text}`)]
+}
+
 function horizonLine(horizon: DualWriteView['horizon'], nowMs: number): string {
   if (horizon === null) return '  back: not known yet'
   switch (horizon.kind) {
@@ -228,9 +237,9 @@ function readsText(reads: { reads: number; errors: number; p95Ms: number }): str
   return reads.reads === 0 ? 'none' : `${count(reads.reads)} reads, ${reads.errors} errors, p95 ${reads.p95Ms.toFixed(1)} ms`
 }
 
-/** What each rung measured, with the differences that it found. */
+/** What each rung measured, with the differences that it found, and what it said before. */
 function numbersLines(evidence: DualWriteView['evidence']): string[] {
-  return evidence.flatMap(({ rung, numbers, findings }) => [
+  return evidence.flatMap(({ rung, numbers, findings, earlier }) => [
     ...(Object.keys(numbers).length === 0
       ? []
       : [
@@ -239,6 +248,7 @@ function numbersLines(evidence: DualWriteView['evidence']): string[] {
             .join(', ')}`,
         ]),
     ...findings.slice(0, 10).map((one) => `    ${one.what} at ${one.where}: old ${one.old}, new ${one.new}`),
+    ...earlier.slice(0, 5).map((one) => `    before, ${clockTime(one.atMs)}: ${one.verdict}: ${one.because}`),
   ])
 }
 

@@ -1,6 +1,7 @@
 /** Branches, fleets and dual-write runs as the API shows them: from the topology alone; what is stale or missing is null, not zero. */
 import type { BranchView, DualWriteView, FleetView } from '../api/dualwrite-schemas.ts'
 import { readsOf, reportFreshMs } from '../change/dualwrite-figures.ts'
+import { foreignText } from '../change/other-writers.ts'
 import { dataOf, specOf } from '../change/dualwrite-spec.ts'
 import type { DualWriteData } from '../change/dualwrite-spec.ts'
 import { branchKeyspace, mainBranch, readSlots } from '../topology/dualwrite-records.ts'
@@ -138,12 +139,27 @@ export function dualWriteView(view: TopologyView, workflow: WorkflowRecord): Dua
         because: evidence.because,
         numbers: { ...evidence.numbers },
         findings: [...evidence.findings],
+        earlier: [...(evidence.earlier ?? [])],
       })),
+    writers: writersView(data),
     headroom: data.headroom ?? null,
     horizon: data.horizon ?? null,
     removeAtMs: workflow.state === 'holding' ? (data.removeAtMs ?? null) : null,
     removalStopped: workflow.state === 'holding' ? (data.removalStopped ?? null) : null,
     fleets: fleetViews(view).filter((fleet) => fleet.keyspace === workflow.keyspace),
+  }
+}
+
+function writersView({ writers }: DualWriteData): DualWriteView['writers'] {
+  if (writers === undefined) return null
+  const { servers, found, trouble } = writers
+  const since = Object.values(servers).map((at) => at.sinceMs)
+  return {
+    sinceMs: since.length === 0 ? null : Math.max(...since),
+    transactions: found.reduce((sum, one) => sum + one.transactions, 0),
+    found: found.map(foreignText),
+    lastMs: found.length === 0 ? null : Math.max(...found.map((one) => one.lastMs)),
+    trouble: trouble === null ? null : trouble.because,
   }
 }
 

@@ -58,8 +58,11 @@ export async function standing(): Promise<{ store: MemoryStore; desk: Desk; run:
     kind: 'dualwrite',
     state: 'ready',
     ended: false,
-    spec: { toBranch: 'wide', bootstrap: 'pin', rungs: ['L0', 'L1'] },
-    data: { coverage: { atMs: 5, percent: 100, readyAtMs: 5, because: '', lag: '0', tables: [] } },
+    spec: { toBranch: 'wide', bootstrap: 'pin', rungs: ['L0', 'L1'], allow: [] },
+    data: {
+      coverage: { atMs: 5, percent: 100, readyAtMs: 5, because: '', lag: '0', tables: [] },
+      writers: { servers: {}, atMs: 5, found: [], trouble: null },
+    },
     createdAtMs: 0,
     journal: [],
   }

@@ -11,6 +11,7 @@ export function DualWrite({ run, nowMs }: { run: DualWriteView; nowMs: number })
       <Dimensions run={run} />
       <Reads run={run} nowMs={nowMs} />
       <Evidence run={run} />
+      <Writers run={run} />
       <p class="muted" data-part="horizon">
         {horizon(run, nowMs)}
       </p>
@@ -98,6 +99,25 @@ function Evidence({ run }: { run: DualWriteView }) {
         </tbody>
       </table>
     </ScrollBox>
+  )
+}
+
+function Writers({ run }: { run: DualWriteView }) {
+  const { writers } = run
+  if (writers === null || writers.trouble !== null)
+    return (
+      <p class="muted" data-part="writers">
+        other writers of the old branch: {unknown}
+        {writers !== null && `, ${writers.trouble}`}
+      </p>
+    )
+  return (
+    <p class={writers.found.length > 0 ? 'bad' : 'muted'} data-part="writers">
+      other writers of the old branch:{' '}
+      {writers.found.length > 0
+        ? `${writers.found.join('; ')}, the last ${clockTime(writers.lastMs ?? 0)}`
+        : `none since ${writers.sinceMs === null ? unknown : clockTime(writers.sinceMs)}`}
+    </p>
   )
 }
 

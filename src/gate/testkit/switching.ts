@@ -17,14 +17,6 @@ export async function openServer(c: Connection): Promise<void> {
   await c.query("ALTER USER sw_gate@'%' ACCOUNT UNLOCK")
 }
 
-export async function killClients(c: Connection, which: 'in transaction' | 'all'): Promise<void> {
-  const sql =
-    which === 'in transaction'
-      ? "SELECT trx_mysql_thread_id AS id FROM information_schema.innodb_trx t JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id WHERE p.user = 'sw_gate'"
-      : "SELECT id FROM information_schema.processlist WHERE user = 'sw_gate'"
-  for (const row of await c.allText(sql)) await c.query(`KILL ${row['id']}`).catch(() => {})
-}
-
 export async function until<T>(what: string, limitMs: number, probe: () => Promise<T | undefined | false>): Promise<T> {
   const endMs = Date.now() + limitMs
   for (;;) {
@@ -51,6 +43,34 @@ export async function gateRecord(store: Store, id = 'gate-1'): Promise<GateRecor
   return record.value
 }
 
+/** As step 10 of a switch: the gate's sessions end, after the statements they are at. */
+async function killClients(c: Connection): Promise<void> {
+  const running = "SELECT id FROM information_schema.processlist WHERE user = 'sw_gate' AND command NOT IN ('Sleep', 'Killed')"
+  await until('running statements to end', 5000, async () => (await c.allText(running)).length === 0)
+  await kill(c, await c.allText("SELECT id FROM information_schema.processlist WHERE user = 'sw_gate'"))
+}
+
+/**
+ * Transactions that wait for their client are ended. One that is at a statement may be an autocommit write that meets the fence
+ * only as it commits: killed there, nobody could say whether it was kept, so it is let run into its answer.
+ */
+async function killTransactions(c: Connection): Promise<void> {
+  const open =
+    "SELECT p.id, p.command FROM information_schema.innodb_trx t JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id WHERE p.user = 'sw_gate'"
+  await until('open transactions to end', 5000, async () => {
+    const rows = await c.allText(open)
+    await kill(
+      c,
+      rows.filter((row) => row['command'] === 'Sleep'),
+    )
+    return rows.length === 0
+  })
+}
+
+async function kill(c: Connection, sessions: Record<string, string | null>[]): Promise<void> {
+  for (const { id } of sessions) await c.query(`KILL ${id}`).catch(() => {})
+}
+
 /** `waitForGates` false: the fence comes before the record says a word, so that statements meet it. Resolves with its duration in ms. */
 export async function doSwitch(store: Store, keyspace: string, from: Connection, to: Connection, waitForGates: boolean): Promise<number> {
   const ranges = ['-']
@@ -66,9 +86,11 @@ export async function doSwitch(store: Store, keyspace: string, from: Connection,
     })
     await closeServer(from)
   }
-  await killClients(from, 'in transaction')
-  await routingStep(store, keyspace, (r) => toOpening(r, { ranges, token: 0, outcome: 'switched' }))
-  await killClients(from, 'all')
+  await killTransactions(from)
+  const opening = await routingStep(store, keyspace, (r) => toOpening(r, { ranges, token: 0, outcome: 'switched' }))
+  // Only a gate that knows the new side sends nothing more to the old one: a statement that a KILL overtakes has an unknown outcome.
+  await until('the gate to know the new side', 5000, async () => ((await gateRecord(store)).seen[keyspace] ?? 0) >= opening)
+  await killClients(from)
   await openServer(to)
   await routingStep(store, keyspace, (r) => toStable(r, { ranges, token: 0 }))
   return performance.now() - startMs

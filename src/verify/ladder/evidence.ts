@@ -38,6 +38,18 @@ export type Evidence = {
   readonly numbers: { readonly [name: string]: number | string | null }
   /** At most 20; `numbers.findings` has how many there were. */
   readonly findings: readonly LadderFinding[]
+  /** What the same rung said before, newest first, at most `earlierMax`; filled in where evidence is kept. */
+  readonly earlier?: readonly EarlierEvidence[]
 }
 
+export type EarlierEvidence = Pick<Evidence, 'atMs' | 'tookMs' | 'verdict' | 'because' | 'planVersion'>
+
 export const findingsMax = 20
+const earlierMax = 50
+
+/** Pure: a rung's new evidence, with what it said before. */
+export function withEarlier(evidence: Evidence, before: Evidence | null): Evidence {
+  if (before === null) return evidence
+  const { atMs, tookMs, verdict, because, planVersion, earlier = [] } = before
+  return { ...evidence, earlier: [{ atMs, tookMs, verdict, because, planVersion }, ...earlier].slice(0, earlierMax) }
+}
