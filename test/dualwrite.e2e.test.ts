@@ -56,6 +56,40 @@ test('dual-write end to end: a branch from the topic, proven, ramped both ways w
   await until('the ladder to pass', async () => (await world.act('validate', {}, false)).state === 'done')
   await world.untilState('ready')
   log('ready')
+  // Real reads, sampled by real gates, sent again through one; a busy machine's latencies are its own affair.
+  await until('real reads to answer alike', async () => (await world.act('validate', { rungs: ['L3', 'L4'] }, false)).state === 'done')
+  const shadow = (await world.show()).dualwrite?.evidence.find((one) => one.rung === 'L4')
+  assert.ok(shadow?.verdict === 'pass' && Number(shadow.numbers['reads']) > 5, JSON.stringify(shadow))
+  await world.act('validate', { rungs: ['L5'] }, false)
+  const latency = (await world.show()).dualwrite?.evidence.find((one) => one.rung === 'L5')
+  assert.ok(Number(latency?.numbers['p95NewMs']) > 0 && Number(latency?.numbers['reads']) > 5, JSON.stringify(latency))
+  log(`L4 ${shadow.because}; L5 ${latency?.because}`)
+  // Somebody else writes the old branch: named, and what was compared before counts no more until it is compared again.
+  const other = await mysql.createConnection({ ...world.oldServer.config, database: 'insights' })
+  await other.query('UPDATE detail SET n = n + 1 ORDER BY tenant, at LIMIT 1')
+  const told = await until('the other writer to be told', async () => {
+    const view = await world.show()
+    return view.state === 'validating' ? view : null
+  })
+  assert.match(
+    told.journal.map((entry) => entry.text).join('\n'),
+    /ALARM: somebody else writes the old branch: .*1 transaction of insights\.detail/,
+  )
+  assert.equal((await world.act('ramp', { percent: 10 }, false)).error?.code, 'SW-DUALWRITE-011')
+  await other.query('UPDATE detail SET n = n - 1 ORDER BY tenant, at LIMIT 1')
+  await other.end()
+  await until('the ladder to pass once more', async () => (await world.act('validate', {}, false)).state === 'done')
+  await world.untilState('ready')
+  const kept = (await world.show()).dualwrite?.evidence.find((one) => one.rung === 'L2')
+  assert.ok((kept?.earlier.length ?? 0) > 0, 'what it said before is kept')
+  // What is measured of it, and simulated: each way side by side, a picture of the hours.
+  const plan = await world.client.call(
+    'plan',
+    { keyspace: 'insights' },
+    { toShards: 2, assume: ['w=50000', 'Rk=8d'], sampleMs: 300, simulate: { ways: ['wait', 'pin'], outages: [] } },
+  )
+  assert.match(plan.text.join('\n'), /wait[^]*pin/)
+  assert.match(plan.svg ?? '', /^<svg [^]*<\/svg>\s*$/)
   // One tenant by name, then shares.
   await world.act('tenant', { keyspaceId: '4fc7a4a0d5d9a3a0', branch: 'wide' })
   assert.deepEqual((await world.show()).dualwrite?.tenants, [{ keyspaceId: '4fc7a4a0d5d9a3a0', branch: 'wide' }])

@@ -19,10 +19,12 @@ import { connect } from '../mysql/connect.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
 import { openTopic } from '../topic/open.ts'
 import { keys } from '../topology/keys.ts'
+import type { FleetReport } from '../topology/dualwrite-records.ts'
 import type { KeyspaceRecord, ShardRecord } from '../topology/records.ts'
 import { listRecords, readRecord } from '../topology/typed.ts'
 import { until } from '../../test/kit/until.ts'
 import { definition, TwoBranches } from '../verify/ladder/testkit/two-branches.ts'
+import { costNow } from './dualwrite-checks.ts'
 import { growthOf, growthPerDay, steadyBytes } from './branch-size.ts'
 import { preconditionsFor } from './dualwrite-preconditions.ts'
 import type { Finding, PreconditionRequest } from './dualwrite-world.ts'
@@ -64,10 +66,18 @@ describe('preconditions', { timeout: 240_000 }, () => {
 
   test('a sound keyspace: nothing in the way, and what was looked at is told', async () => {
     await world.produce(200, 1)
+    await until('the fleet to tell what it costs', async () =>
+      (await listRecords<FleetReport>(world.store, keys.fleetReportsOf('app'))).some(({ value }) => value.records >= 1000),
+    )
     const { blocking, all } = await check()
     assert.deepEqual(blocking, [])
     assert.match(all.find((finding) => finding.check === 'writers')!.what, /only fleets wrote/)
     assert.match(all.find((finding) => finding.check === 'deterministic')!.what, /are equal/)
+    assert.match(
+      all.find((finding) => finding.check === 'cost')!.what,
+      /a record costs the consumers [1-9]\d* µs of CPU and has a transaction open on the shards for [1-9]\d* µs/,
+    )
+    assert.match(costNow([]), /is unknown/)
     assert.match(all.find((finding) => finding.check === 'disk')!.what, /will hold .* when its window is full/)
     const left = await world.sql.allText(`SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME LIKE '\\_sw\\_scratch%'`)
     assert.deepEqual(left, [], 'scratch schemas are removed')

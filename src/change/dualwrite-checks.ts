@@ -7,9 +7,11 @@ import { readSchema } from '../mysql/introspect.ts'
 import { quoteString } from '../sql/quote.ts'
 import { bytesText, durationText } from '../plan/text.ts'
 import { openTopic } from '../topic/open.ts'
-import type { FleetRecord } from '../topology/dualwrite-records.ts'
+import type { FleetRecord, FleetReport } from '../topology/dualwrite-records.ts'
+import { keys } from '../topology/keys.ts'
 import type { ShardRecord } from '../topology/records.ts'
 import type { Store } from '../topology/store.ts'
+import { listRecords } from '../topology/typed.ts'
 import { planDimensions } from './dimension-plan.ts'
 import { growthOf, sizeOf, steadyBytes } from './branch-size.ts'
 import type { Finding, PreconditionRequest } from './dualwrite-world.ts'
@@ -353,15 +355,30 @@ export async function checkSize(input: CheckInput): Promise<Finding[]> {
   return [tells('disk', `${what}; its disks have ${bytesText(free)} free`)]
 }
 
-/** What the second fleet and the second set of shards cost, side by side: for knowing. */
+/** What the second fleet and the second set of shards cost, side by side, by what the first ones cost now: for knowing. */
 export async function checkCost(input: CheckInput): Promise<Finding[]> {
   const consumers = input.fleets.reduce((sum, fleet) => sum + fleet.consumers, 0)
   const longest = Math.max(0, ...tablesOf(input).map((table) => table.retentionMs ?? 0)) / 1000
+  const reports = (await Promise.all(input.fleets.map((fleet) => listRecords<FleetReport>(input.store, keys.fleetReportsOf(fleet.name)))))
+    .flat()
+    .map((record) => record.value)
   return [
     tells(
       'cost',
-      `until reads have moved and the old side is gone: ${consumers} more consumers and ${input.newShards.length} more shards, for ${durationText(longest)} and the hold; a second fetch of the topic; production's shards feel nothing`,
+      `until reads have moved and the old side is gone: ${consumers} more consumers and ${input.newShards.length} more shards, for ${durationText(longest)} and the hold; a second fetch of the topic; production's shards feel nothing; ${costNow(reports)}`,
       'rolling back is possible for as long as the old fleet runs',
     ),
   ]
+}
+
+/** Pure: what the fleet costs its own processes and its shards, a record and a second; unknown before it has worked for a while. */
+export function costNow(reports: readonly FleetReport[]): string {
+  const told = reports.filter(({ records, cpuMs, openMs }) => records >= 1000 && typeof cpuMs === 'number' && openMs !== undefined)
+  const sum = (of: (report: FleetReport) => number): number => told.reduce((total, report) => total + of(report), 0)
+  const records = sum((report) => report.records)
+  if (records === 0) return 'what a record costs consumers and shards is unknown: the fleet has not worked for long enough'
+  const [cpuUs, openUs] = [(sum((report) => report.cpuMs ?? 0) * 1000) / records, (sum((report) => report.openMs ?? 0) * 1000) / records]
+  const perSecond = sum((report) => report.recordsPerSecond)
+  const now = (us: number): string => ((us * perSecond) / 1e6).toFixed(2)
+  return `a record costs the consumers ${Math.round(cpuUs)} µs of CPU and has a transaction open on the shards for ${Math.round(openUs)} µs: ${now(cpuUs)} cores and ${now(openUs)} open transactions at the ${Math.round(perSecond)} records/s of now, and as much again for the second fleet`
 }

@@ -283,5 +283,6 @@ async function capacityOf(store: Store, keyspace: string): Promise<Figure> {
     )
     .sort((a, b) => b.atMs - a.atMs)[0]
   if (newest === undefined) return measured('unknown', 'no pause-and-drain yet: DualWrite validate --rung L6 measures it, or --assume w=…')
-  return measured(Number(newest.numbers['newEventsPerSecond']), `by L6 at ${new Date(newest.atMs).toISOString()}`)
+  const bound = newest.numbers['told'] === 'at least' ? ', which drained too quickly to tell more than that it is at least this' : ''
+  return measured(Number(newest.numbers['newEventsPerSecond']), `by L6 at ${new Date(newest.atMs).toISOString()}${bound}`)
 }

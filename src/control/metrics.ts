@@ -42,7 +42,11 @@ export function serveMetrics(http: FastifyInstance, world: World): void {
   const p95 = gauge('dualwrite_read_p95_seconds', 'p95 of reads over the last second, by branch', [...run, 'branch'])
   const fleetLag = gauge('fleet_lag_records', 'records between a fleet and the end of its topic', ['fleet'])
   const fleetRate = gauge('fleet_records_per_second', 'records that a fleet takes', ['fleet'])
-  const fleetPoison = gauge('fleet_poison_records', 'records that could not be decoded, mapped or routed', ['fleet'])
+  const fleetPoison = gauge(
+    'fleet_poison_records',
+    'records that could not be decoded, mapped or routed, since its consumers started (fleet list: since the fleet began)',
+    ['fleet'],
+  )
   const dualwrite = [coverage, lag, moved, p95, fleetLag, fleetRate, fleetPoison]
   http.get('/metrics', async (_request, reply) => {
     const view = await topologyView(world)

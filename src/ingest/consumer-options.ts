@@ -52,4 +52,6 @@ export type ConsumerOptions = {
   readonly config?: Partial<ConsumerConfig>
   readonly failpoints?: IngestFailpoints
   readonly rssBytes: () => number
+  /** Of this process, user and system, since it started; absent: not told. */
+  readonly cpuMs?: () => number
 }

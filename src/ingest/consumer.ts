@@ -22,6 +22,8 @@ export class Consumer {
   #session: { session: FleetSession; text: string } | null = null
   /** What a session was built on when it failed: it is not tried again before that changes, unless trying may help. */
   #failed: { text: string; error: unknown; retryAtMs: number } | null = null
+  /** CPU of the process when the session began: its figures count from there. */
+  #cpuFromMs = 0
   #last = { records: 0, rowsIn: 0, atMs: 0 }
 
   constructor(options: ConsumerOptions) {
@@ -86,6 +88,7 @@ export class Consumer {
     if (opening) return
     if (this.#failed !== null && this.#failed.text === text && clock.monotonicMs() < this.#failed.retryAtMs) return
     try {
+      this.#cpuFromMs = this.#options.cpuMs?.() ?? 0
       this.#session = { session: await FleetSession.open(this.#options, fleet, lease, signal), text }
       this.#failed = null
     } catch (error) {
@@ -138,7 +141,8 @@ export class Consumer {
       total < before || seconds <= 0 || seconds > 60 ? 0 : Math.round((total - before) / seconds)
     const rates = { recordsPerSecond: rate(report.records, this.#last.records), rowsPerSecond: rate(report.rowsIn, this.#last.rowsIn) }
     this.#last = { records: report.records, rowsIn: report.rowsIn, atMs: now }
-    return { ...report, ...rates }
+    const cpuMs = this.#options.cpuMs === undefined ? null : Math.round(this.#options.cpuMs() - this.#cpuFromMs)
+    return { ...report, ...rates, cpuMs }
   }
 
   async #end(): Promise<void> {

@@ -8,12 +8,13 @@ const troubleMs = 3_000
 /** Totals since the process started; the writer of reports fills in what is per second. */
 export function reportOf(session: FleetSession): FleetReport {
   const { options, fleet, held } = session
-  const totals = { statements: 0, rowsIn: 0, rowsOut: 0, lateRows: 0 }
+  const totals = { statements: 0, rowsIn: 0, rowsOut: 0, lateRows: 0, openMs: 0 }
   for (const { statistics } of session.lanes.flat()) {
     totals.statements += statistics.statements
     totals.rowsIn += statistics.rowsIn
     totals.rowsOut += statistics.rowsOut
     totals.lateRows += statistics.lateRows
+    totals.openMs += statistics.openMs
   }
   const now = options.clock.nowMs()
   const stopped = [...held.values()].find(({ error }) => error !== null)?.error ?? null
@@ -31,6 +32,7 @@ export function reportOf(session: FleetSession): FleetReport {
     statements: totals.statements,
     rowsIn: totals.rowsIn,
     rowsOut: totals.rowsOut,
+    openMs: Math.round(totals.openMs),
     recordsPerSecond: 0,
     rowsPerSecond: 0,
     poison: session.poison,

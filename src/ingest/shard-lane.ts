@@ -83,6 +83,8 @@ export type LaneStatistics = {
   lateRows: number
   deadRecords: number
   repeats: number
+  /** From a transaction's first statement to the answer of its COMMIT, in all. */
+  openMs: number
 }
 
 export class ShardLane {
@@ -103,7 +105,16 @@ export class ShardLane {
   #usedAtMs = 0
   /** After a refusal that only some records cause: halved until the one is alone. */
   #limit: number
-  readonly statistics: LaneStatistics = { transactions: 0, statements: 0, rowsIn: 0, rowsOut: 0, lateRows: 0, deadRecords: 0, repeats: 0 }
+  readonly statistics: LaneStatistics = {
+    transactions: 0,
+    statements: 0,
+    rowsIn: 0,
+    rowsOut: 0,
+    lateRows: 0,
+    deadRecords: 0,
+    repeats: 0,
+    openMs: 0,
+  }
 
   constructor(options: LaneOptions) {
     this.#options = options
@@ -320,8 +331,10 @@ export class ShardLane {
           made = null
           if (ranges.some((range) => nextOf(range) !== range.from)) continue
         }
+        const sentMs = clock.monotonicMs()
         const written = await session.write(made ?? session.prepare(ranges, this.#epochOf), () => this.#makeAhead(session, ranges))
         this.#usedAtMs = clock.monotonicMs()
+        this.statistics.openMs += this.#usedAtMs - sentMs
         for (const { partition, to, leaderEpoch } of ranges) this.#moved(partition, to, leaderEpoch)
         this.#count(written)
         this.#limit = Math.min(config.batchRecordsMax, this.#limit * 2)

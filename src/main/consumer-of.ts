@@ -23,5 +23,6 @@ export function consumerOf(parts: { store: Store; fleet: string; log: Log; confi
     config: parts.config ?? {},
     failpoints: ingestFailpointsOf(process.env['SHARDWRIGHT_INGEST_FAILPOINT_FILE']),
     rssBytes: () => process.memoryUsage.rss(),
+    cpuMs: () => process.cpuUsage().user / 1000 + process.cpuUsage().system / 1000,
   })
 }

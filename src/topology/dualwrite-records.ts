@@ -89,6 +89,9 @@ export type FleetReport = {
   statements: number
   rowsIn: number
   rowsOut: number
+  /** In the same time: CPU of the process (null: not told), and how long it had transactions open on shards, all together. */
+  cpuMs?: number | null
+  openMs?: number
   /** Last second. */
   recordsPerSecond: number
   rowsPerSecond: number

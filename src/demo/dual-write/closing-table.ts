@@ -4,12 +4,26 @@ import type { Produced } from './agents.ts'
 import type { ReadSecond } from './readers.ts'
 import type { ActTime } from './story.ts'
 
+/** Seconds of reads before anything began and after all had ended, and what the latter may be against the former. */
+export type Latency = {
+  readonly before: readonly ReadSecond[]
+  readonly after: readonly ReadSecond[]
+  readonly timesMost: number
+  /** Below it a higher p95 is noise. */
+  readonly floorMs: number
+}
+
+function medianP95(seconds: readonly ReadSecond[]): number {
+  return seconds.map((second) => second.p95Ms).toSorted((a, b) => a - b)[Math.floor(seconds.length / 2)] ?? 0
+}
+
 export function closingTable(
   acts: readonly ActTime[],
   seconds: readonly ReadSecond[],
   produced: Produced,
   result: Account,
   shards: number,
+  latency: Latency,
 ): string[] {
   const line = (text: string): void => void process.stdout.write(`${text}\n`)
   const total = (get: (second: ReadSecond) => number): number => seconds.reduce((sum, second) => sum + get(second), 0)
@@ -30,6 +44,10 @@ export function closingTable(
   line(`roll-up rows               ${number(result.rollUpRows)}`)
   line(`reads                      ${number(total((second) => second.reads))}, ${errors} errors, ${backwards} back in time`)
   line(`slowest read               ${Math.round(Math.max(0, ...seconds.map((second) => second.slowestMs)))} ms`)
+  const [before, after] = [medianP95(latency.before), medianP95(latency.after)]
+  line(
+    `p95 of reads, ms           ${before.toFixed(1)} with four shards, ${after.toFixed(1)} with ${shards}: ${(after / before).toFixed(2)} × (medians of ${latency.before.length} and ${latency.after.length} quiet seconds)`,
+  )
   line(`lost, doubled, misplaced   ${result.wrong.length}\n`)
   const first = seconds.flatMap((second) => second.messages)[0] ?? ''
   return [
@@ -37,6 +55,9 @@ export function closingTable(
     ...(result.wrong.length > 8 ? [`and ${result.wrong.length - 8} more`] : []),
     ...(errors > 0 ? [`${errors} reads failed, the first: ${first}`] : []),
     ...(backwards > 0 ? [`${backwards} reads went back in time: ${first}`] : []),
+    ...(after > latency.floorMs && after > latency.timesMost * before
+      ? [`p95 of reads is ${(after / before).toFixed(2)} × what it was, more than ${latency.timesMost} × (and above ${latency.floorMs} ms)`]
+      : []),
     ...(shards === 8 ? [] : [`${shards} shards instead of 8`]),
   ]
 }

@@ -34,6 +34,7 @@ const consumer = new Consumer({
     },
   },
   rssBytes: () => process.memoryUsage.rss(),
+  cpuMs: () => process.cpuUsage().user / 1000 + process.cpuUsage().system / 1000,
 })
 process.stdout.write('up\n')
 await consumer.run(stop.signal)

@@ -224,6 +224,7 @@ export class TwoBranches implements AsyncDisposable {
       openTopic: (url) => openTopic(url),
       loadDefinition: async () => definition,
       rssBytes: () => 0,
+      cpuMs: () => process.cpuUsage().user / 1000,
       config: { reportMs: 100, lazyMs: 100, reconcileMs: 50 },
     })
     this.#running.set(branch, { stop, done: consumer.run(stop.signal) })
