@@ -244,7 +244,7 @@ test('a dual-write run, live: filled, copied beside, proven, ramped, stepped bac
     control.tell(dualWriteStatus('validating', { dimensions: following, evidence: [shown('pass', false)] }))
     await says('pass, of an older plan')
     assert.match(await text(page, '[data-part="dimensions"]'), /city: following/)
-    assert.match(await text(page, '[data-part="writers"]'), /none since/)
+    assert.match(await text(page, '[data-part="writers"]'), /none, looked at up to/)
     const auto = { state: 'running', nextStepAtMs: 0, why: null }
     control.tell(
       dualWriteStatus('ramping', { dimensions: following, evidence: [shown('pass')], readsPercent: 25, auto }, { serving: 'mixed' }),

@@ -78,8 +78,10 @@ test('dual-write end to end: a branch from the topic, proven, ramped both ways w
   assert.equal((await world.act('ramp', { percent: 10 }, false)).error?.code, 'SW-DUALWRITE-011')
   await other.query('UPDATE detail SET n = n - 1 ORDER BY tenant, at LIMIT 1')
   await other.end()
-  await until('the ladder to pass once more', async () => (await world.act('validate', {}, false)).state === 'done')
-  await world.untilState('ready')
+  await until('it to be ready once more', async () => {
+    await world.act('validate', {}, false)
+    return (await world.show()).state === 'ready'
+  })
   const kept = (await world.show()).dualwrite?.evidence.find((one) => one.rung === 'L2')
   assert.ok((kept?.earlier.length ?? 0) > 0, 'what it said before is kept')
   // What is measured of it, and simulated: each way side by side, a picture of the hours.

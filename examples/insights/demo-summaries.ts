@@ -1,4 +1,4 @@
-/** As `summaries.ts`, in the demonstration's time: a day lasts two minutes. */
+/** As `summaries.ts`, in the demonstration's time: eight days pass in a minute and a half, so that rows expire while it runs. */
 import { demoTime, summaries } from './summaries.ts'
 
 export default summaries(demoTime)

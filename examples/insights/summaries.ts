@@ -9,7 +9,7 @@ import { json } from '../../src/ingest/json.ts'
 /** How long a minute, an hour and eight days are: the demonstration's days are shorter, and the mechanism does not know. */
 export type Time = { readonly minuteMs: number; readonly hourMs: number; readonly keptMs: number }
 export const realTime: Time = { minuteMs: 60_000, hourMs: 3_600_000, keptMs: 8 * 86_400_000 }
-export const demoTime: Time = { minuteMs: 1_000, hourMs: 5_000, keptMs: 8 * 24 * 5_000 }
+export const demoTime: Time = { minuteMs: 1_000, hourMs: 5_000, keptMs: 8 * 12_000 }
 
 const columns = {
   database_id: { merge: 'key' },

@@ -227,10 +227,15 @@ export const DualWriteView = z.object({
   ),
   watch: z.object({ atMs: z.number(), verdict: z.string(), because: z.string() }).nullable(),
   evidence: z.array(EvidenceView),
-  /** Who writes the old branch besides its fleets; null: not looked at yet. `found` in words; `trouble`: why it can't be seen. */
+  /**
+   * Who writes the old branch besides its fleets; null: not looked at yet. `found` in words. Known of what was logged from `sinceMs` to
+   * `lookedAtMs`; not `fresh`: that is too long ago to say anything of now, and `trouble` is the last failure to look.
+   */
   writers: z
     .object({
       sinceMs: z.number().nullable(),
+      lookedAtMs: z.number().nullable(),
+      fresh: z.boolean(),
       transactions: z.number(),
       found: z.array(z.string()),
       lastMs: z.number().nullable(),

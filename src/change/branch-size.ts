@@ -6,6 +6,7 @@
 import { statfs } from 'node:fs/promises'
 import { table as ingestTable } from '../ingest/tables.ts'
 import type { Bucket, TableDefinition } from '../ingest/definition.ts'
+import type { Connection } from '../mysql/connection.ts'
 import { quoteQualified, quoteString } from '../sql/quote.ts'
 import { keys } from '../topology/keys.ts'
 import type { ServerRecord, ShardRecord } from '../topology/records.ts'
@@ -75,80 +76,98 @@ export type TableGrowth = {
 const countMsMax = 5_000
 const bucketsCounted = 3
 
-/** Old and new buckets are counted on every shard, a few of each, within a time limit. */
+/**
+ * Old and new buckets are counted on every shard, a few of each, within a time limit: one statement at a time on a server. Only buckets that every shard
+ * still has: one that purged later than the others would have the oldest alone.
+ */
 export async function growthOf(
   store: Store,
   shards: readonly ShardRecord[],
   branchId: string,
   tables: readonly TableDefinition[],
 ): Promise<TableGrowth[]> {
-  const expiring = tables.flatMap((definition) => {
-    const { bucket, retentionMs } = definition
-    return bucket === null || retentionMs === null ? [] : [{ definition, bucket, retentionMs }]
-  })
-  const marks = await Promise.all(shards.map((shard) => markedBuckets(store, shard, branchId)))
-  return Promise.all(
-    expiring.map(async ({ definition, bucket, retentionMs }) => {
-      const name = definition.table
-      const buckets = [...new Set(marks.flatMap((byTable) => byTable.get(name) ?? []))].toSorted((a, b) => a - b)
-      const first = buckets[0]
-      const last = buckets.at(-1)
-      const heldMs = first === undefined || last === undefined ? 0 : last + bucket.everyMs - first
-      // The first bucket and the last are only parts of one; of four whole ones or fewer nothing can be told.
-      const whole = buckets.slice(1, -1)
-      const some = whole.length < 4 ? 0 : Math.min(bucketsCounted, Math.floor(whole.length / 2))
-      const count = async (which: readonly number[]): Promise<number | null> => {
-        const counts = await Promise.all(shards.map((shard) => rowsIn(store, shard, definition, bucket, which)))
-        return counts.includes(null) ? null : counts.reduce<number>((sum, n) => sum + (n ?? 0), 0) / which.length
-      }
-      const rowsBefore = some === 0 ? null : await count(whole.slice(0, some))
-      const rowsNow = some === 0 ? null : await count(whole.slice(-some))
-      return { table: name, heldMs, retentionMs, rowsBefore, rowsNow, perDay: growthPerDay(rowsBefore, rowsNow, heldMs) }
-    }),
-  )
+  const marks = await onEach(store, shards, (connection, shard) => markedBuckets(connection, shard, branchId))
+  const out: TableGrowth[] = []
+  for (const definition of tables) {
+    const { bucket, retentionMs, table: name } = definition
+    if (bucket === null || retentionMs === null) continue
+    const floorMs = Math.max(...marks.map(({ floors }) => floors.get(name) ?? -Infinity))
+    const all = new Set(marks.flatMap(({ buckets }) => buckets.get(name) ?? []))
+    const buckets = [...all].filter((one) => one >= floorMs).toSorted((a, b) => a - b)
+    const first = buckets[0]
+    const last = buckets.at(-1)
+    const heldMs = first === undefined || last === undefined ? 0 : last + bucket.everyMs - first
+    // The first bucket and the last are only parts of one; of four whole ones or fewer nothing can be told.
+    const whole = buckets.slice(1, -1)
+    const some = whole.length < 4 ? 0 : Math.min(bucketsCounted, Math.floor(whole.length / 2))
+    const count = async (which: readonly number[]): Promise<number | null> => {
+      const counts = await onEach(store, shards, (connection, shard) => rowsIn(connection, shard, definition, bucket, which))
+      return counts.includes(null) ? null : counts.reduce<number>((sum, n) => sum + (n ?? 0), 0) / which.length
+    }
+    const rowsBefore = some === 0 ? null : await count(whole.slice(0, some))
+    const rowsNow = some === 0 ? null : await count(whole.slice(-some))
+    out.push({ table: name, heldMs, retentionMs, rowsBefore, rowsNow, perDay: growthPerDay(rowsBefore, rowsNow, heldMs) })
+  }
+  return out
 }
 
-/** By table: the buckets that this shard has rows of, not below the floor. */
-function markedBuckets(store: Store, shard: ShardRecord, branchId: string): Promise<Map<string, number[]>> {
-  return withServer(store, shard.serverId, 'admin', async (connection) => {
-    const rows = await connection.allText(
-      `SELECT DISTINCT m.table_name AS t, m.bucket_ms AS b FROM ${ingestTable.mark} m LEFT JOIN ${ingestTable.floor} f
-         ON f.shard_uid=m.shard_uid AND f.branch_id=m.branch_id AND f.table_name=m.table_name
-       WHERE m.shard_uid=${quoteString(shard.uid)} AND m.branch_id=${quoteString(branchId)} AND (f.floor_ms IS NULL OR m.bucket_ms>=f.floor_ms)`,
-    )
-    const out = new Map<string, number[]>()
-    for (const { t, b } of rows) {
-      const buckets = out.get(t ?? '')
-      if (buckets === undefined) out.set(t ?? '', [Number(b)])
-      else buckets.push(Number(b))
-    }
-    return out
-  })
+/** Servers side by side, the shards of one in turn. */
+async function onEach<T>(
+  store: Store,
+  shards: readonly ShardRecord[],
+  work: (connection: Connection, shard: ShardRecord) => Promise<T>,
+): Promise<T[]> {
+  const servers = [...new Set(shards.map((shard) => shard.serverId))]
+  const answers = await Promise.all(
+    servers.map((id) =>
+      withServer(store, id, 'admin', async (connection) => {
+        const out: T[] = []
+        for (const shard of shards) if (shard.serverId === id) out.push(await work(connection, shard))
+        return out
+      }),
+    ),
+  )
+  return answers.flat()
+}
+
+type Marked = { readonly buckets: ReadonlyMap<string, number[]>; readonly floors: ReadonlyMap<string, number> }
+
+/** By table: the buckets that this shard has had rows of, and below which they are gone. */
+async function markedBuckets(connection: Connection, shard: ShardRecord, branchId: string): Promise<Marked> {
+  const mine = `shard_uid=${quoteString(shard.uid)} AND branch_id=${quoteString(branchId)}`
+  const buckets = new Map<string, number[]>()
+  for (const { t, b } of await connection.allText(
+    `SELECT DISTINCT table_name AS t, bucket_ms AS b FROM ${ingestTable.mark} WHERE ${mine}`,
+  )) {
+    const list = buckets.get(t ?? '')
+    if (list === undefined) buckets.set(t ?? '', [Number(b)])
+    else list.push(Number(b))
+  }
+  const floors = await connection.allText(`SELECT table_name AS t, floor_ms AS f FROM ${ingestTable.floor} WHERE ${mine}`)
+  return { buckets, floors: new Map(floors.map(({ t, f }) => [t ?? '', Number(f)])) }
 }
 
 /** Rows of buckets that lie side by side; null: counting takes too long. */
-function rowsIn(
-  store: Store,
+async function rowsIn(
+  connection: Connection,
   shard: ShardRecord,
   definition: TableDefinition,
   bucket: Required<Bucket>,
   which: readonly number[],
 ): Promise<number | null> {
   const [low = 0, high = 0] = [which[0], which.at(-1)]
-  return withServer(store, shard.serverId, 'admin', async (connection) => {
-    try {
-      const result = await connection.query(
-        limitedSelect(
-          connection.flavour,
-          `COUNT(*) FROM ${quoteQualified(shard.schema, definition.table)} WHERE ${bucketRange(definition, low, high + bucket.everyMs)}`,
-          countMsMax,
-        ),
-      )
-      return result.kind === 'rows' ? Number(result.rows[0]?.[0]?.toString() ?? 0) : null
-    } catch {
-      return null
-    }
-  })
+  try {
+    const result = await connection.query(
+      limitedSelect(
+        connection.flavour,
+        `COUNT(*) FROM ${quoteQualified(shard.schema, definition.table)} WHERE ${bucketRange(definition, low, high + bucket.everyMs)}`,
+        countMsMax,
+      ),
+    )
+    return result.kind === 'rows' ? Number(result.rows[0]?.[0]?.toString() ?? 0) : null
+  } catch {
+    return null
+  }
 }
 
 const dayMs = 86_400_000

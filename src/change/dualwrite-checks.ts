@@ -14,6 +14,7 @@ import type { Store } from '../topology/store.ts'
 import { listRecords } from '../topology/typed.ts'
 import { planDimensions } from './dimension-plan.ts'
 import { growthOf, sizeOf, steadyBytes } from './branch-size.ts'
+import { reportFreshMs } from './dualwrite-figures.ts'
 import type { Finding, PreconditionRequest } from './dualwrite-world.ts'
 import { foreignText, lookForWriters } from './other-writers.ts'
 import { tryTwice } from './scratch-branches.ts'
@@ -362,6 +363,7 @@ export async function checkCost(input: CheckInput): Promise<Finding[]> {
   const reports = (await Promise.all(input.fleets.map((fleet) => listRecords<FleetReport>(input.store, keys.fleetReportsOf(fleet.name)))))
     .flat()
     .map((record) => record.value)
+    .filter((report) => input.clock.nowMs() - report.atMs < reportFreshMs)
   return [
     tells(
       'cost',

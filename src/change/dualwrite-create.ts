@@ -18,9 +18,10 @@ import { planDimensions } from './dimension-plan.ts'
 import { dualwriteErrors } from './dualwrite-errors.ts'
 import { changeRun, commitRule, openRunOn } from './dualwrite-record.ts'
 import { raiseRetention } from './dualwrite-retention.ts'
-import { dataOf, specOf } from './dualwrite-spec.ts'
+import { specOf } from './dualwrite-spec.ts'
 import type { DualWriteSpec } from './dualwrite-spec.ts'
 import type { DualWriteWorld } from './dualwrite-world.ts'
+import { lookFromHereOn } from './dualwrite-writers.ts'
 import { createFleet, fleetName } from './fleets.ts'
 import type { FleetStart } from './fleets.ts'
 import { changeErrors } from './errors.ts'
@@ -150,7 +151,8 @@ export async function createVerb(world: DualWriteWorld, context: ActionContext):
 async function createSteps(world: DualWriteWorld, context: ActionContext, spec: DualWriteSpec): Promise<void> {
   const { store } = context
   const { keyspace, name, uid } = context.workflow
-  await lookFromHereOn(context)
+  const oldShards = await branchShards(world, keyspace, 'main')
+  await lookFromHereOn(context, context.workflow, await positionsNow({ ...world, shards: oldShards }, context.signal))
   const plan = await planDualWrite(world, keyspace, uid, spec, context.signal)
   await context.step('look at what stands in the way', async () => {
     await context.say(...plan.lines)
@@ -214,16 +216,6 @@ async function createSteps(world: DualWriteWorld, context: ActionContext, spec: 
   )
   await changeRun(context, context.workflow, (now) => (now.state === 'creating' ? { state: 'provisioned', journal: 'created' } : null))
   await context.say(`${keyspace}.${name} is created; \`DualWrite show\` tells how the branch fills and when it is ready`)
-}
-
-/** Whoever writes while the preconditions are looked at is found by the watch. A server that can't say where it is: they tell, by name. */
-async function lookFromHereOn(context: ActionContext): Promise<void> {
-  const { store, clock, signal } = context
-  const shards = await branchShards({ store }, context.workflow.keyspace, 'main')
-  const writers = await positionsNow({ store, clock, shards }, signal).catch(() => null)
-  signal.throwIfAborted()
-  if (writers !== null)
-    await changeRun(context, context.workflow, (now) => (dataOf(now).writers === undefined ? { data: { writers } } : null))
 }
 
 async function copiedTables(

@@ -13,7 +13,7 @@ import type { DualWriteWorld } from './dualwrite-world.ts'
 import { changeRun, pairsOf } from './dualwrite-record.ts'
 import type { Desk } from './dualwrite-record.ts'
 import { dataOf, specOf } from './dualwrite-spec.ts'
-import { writersInTheWay } from './writers-watch.ts'
+import { writersInTheWay } from './writers-seen.ts'
 
 export async function evidenceOf(store: Store, workflowUid: string): Promise<Map<Rung, Evidence>> {
   const all = (await listRecords<Evidence>(store, keys.evidenceOf(workflowUid))).map((record) => record.value)
@@ -49,10 +49,17 @@ export function whyNotReady(workflow: WorkflowRecord, evidence: ReadonlyMap<Rung
     else if (shown.definitionDigest !== definitionDigest) missing.push(`${rung} was shown for another definition`)
     else if (shown.verdict !== 'pass') missing.push(`${rung} ${shown.verdict === 'fail' ? 'failed' : 'is unknown'}: ${shown.because}`)
   }
-  const compared = rungs.filter((rung) => comparing.has(rung)).map((rung) => evidence.get(rung)?.atMs ?? 0)
-  const others = allow.includes('writers') ? null : writersInTheWay(writers, compared.length === 0 ? null : Math.min(...compared), nowMs)
+  const others = allow.includes('writers') ? null : writersInTheWay(writers, comparedAt(rungs, evidence), nowMs)
   if (others !== null) missing.push(others)
   return missing.length === 0 ? null : missing.join('; ')
+}
+
+/** When the oldest comparison began that counts; null: the run asks for none, and none was shown. Those that are missing are named anyway. */
+function comparedAt(rungs: readonly Rung[], evidence: ReadonlyMap<Rung, Evidence>): number | null {
+  const asked = rungs.filter((rung) => comparing.has(rung))
+  if (asked.length > 0) return Math.min(...asked.map((rung) => evidence.get(rung)?.atMs ?? Infinity))
+  const shown = [...evidence.values()].filter(({ rung, verdict }) => comparing.has(rung) && verdict === 'pass')
+  return shown.length === 0 ? null : Math.max(...shown.map(({ atMs }) => atMs))
 }
 
 /** The definitions as they are on disk are those of the fleets. SW-DUALWRITE-009. */

@@ -3,7 +3,7 @@ import type { ShardRecord, StreamTable } from '../topology/records.ts'
 import type { Rung } from '../verify/ladder/evidence.ts'
 import type { Horizon } from './dualwrite-horizon.ts'
 import type { WorkflowRecord } from '../workflow/records.ts'
-import type { WritersSeen } from './writers-watch.ts'
+import type { WritersSeen } from './writers-seen.ts'
 
 export const bootstraps = ['wait', 'pin', 'pin+wait', 'hybrid'] as const
 export type Bootstrap = (typeof bootstraps)[number]

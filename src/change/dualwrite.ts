@@ -99,7 +99,8 @@ async function validate(world: DualWriteWorld, context: ActionContext): Promise<
   }
   await context.result(results as unknown as Json)
   await context.journal(`validated: ${results.map((evidence) => `${evidence.rung} ${evidence.verdict}`).join(', ')}`)
-  await judge(world, context)
+  const missing = await judge(world, context)
+  if (missing !== null) await context.say(`not ready: ${missing}`)
   const short = results.filter((evidence) => evidence.verdict !== 'pass')
   if (short.length > 0)
     throw dualwriteErrors.notReady({

@@ -3,9 +3,10 @@
  * applier row of a stream (PROTOCOLS 1.8, 4.4), which stand in the same transaction as the rows whoever of us writes.
  */
 import { controlSchema } from '../binlog/control-schema.ts'
-import type { TableChoice, TailEvent } from '../binlog/source.ts'
+import type { QueryEvent, TableChoice, TailEvent } from '../binlog/source.ts'
 
 const marks = new Set(['ingest_position', 'ingest_mark', 'move_applier'])
+const takesRows = new Set(['TRUNCATE TABLE', 'DROP TABLE', 'RENAME TABLE'])
 const tablesMax = 20
 
 export class ForeignGroups {
@@ -43,11 +44,11 @@ export class ForeignGroups {
         const { schema, name } = event.table
         if (schema === controlSchema) group.marked = true
         else if (!this.#schemas.has(schema)) this.#otherSchemas.add(schema)
-        else if (!this.#free.has(name)) group.tables.add(`${schema}.${name}`)
+        else if (!this.#free.has(name)) this.#add(`${schema}.${name}`)
         return false
       }
       case 'query':
-        if (event.statement.kind === 'other' && this.#schemas.has(event.schema)) group.tables.add(event.text.toString('utf8').slice(0, 160))
+        if (this.#touches(event)) this.#add(event.text.toString('utf8').slice(0, 160))
         return false
       case 'commit':
       case 'xaPrepare':
@@ -55,6 +56,17 @@ export class ForeignGroups {
       default:
         return false
     }
+  }
+
+  #add(what: string): void {
+    if (this.#group.tables.size < tablesMax) this.#group.tables.add(what)
+  }
+
+  /** A statement in place of rows; or one that takes rows away whole, which nobody of us does (purge drops partitions). */
+  #touches({ statement, schema: from, text }: QueryEvent): boolean {
+    if (statement.kind === 'other') return this.#schemas.has(from) || [...this.#schemas].some((schema) => text.includes(schema))
+    if (statement.kind !== 'ddl' || !takesRows.has(`${statement.verb} ${statement.object}`.toUpperCase())) return false
+    return statement.objects.some(({ schema, name }) => this.#schemas.has(schema ?? from) && !this.#free.has(name))
   }
 
   #count(): true {

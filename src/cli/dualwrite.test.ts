@@ -53,12 +53,12 @@ test('show has the numbers of each rung, and what differed; what is not known is
 
 test('promise 6: status tells who else writes the old branch, and that it is unknown where it can not be seen', () => {
   const line = (writers: DualWriteView['writers']): string => writersLines(writers).join('\n')
-  const none = { sinceMs: 0, transactions: 0, found: [], lastMs: null, trouble: null }
+  const none = { sinceMs: 0, lookedAtMs: 0, fresh: true, transactions: 0, found: [], lastMs: null, trouble: null }
   assert.match(line(null), /unknown/)
-  assert.match(line({ ...none, trouble: 'no REPLICATION SLAVE' }), /unknown \(no REPLICATION SLAVE\)/)
-  assert.match(line(none), /none since/)
+  assert.match(line({ ...none, fresh: false, trouble: 'no REPLICATION SLAVE' }), /unknown \(looked at from .*; no REPLICATION SLAVE\)/)
+  assert.match(line(none), /none, looked at from .* to /)
   assert.match(
-    line({ ...none, transactions: 2, found: ['s1: 2 transactions of app.t'], lastMs: 0 }),
-    /FOUND.*\n +s1: 2 transactions of app\.t/,
+    line({ ...none, fresh: false, transactions: 2, found: ['s1: 2 transactions of app.t'], lastMs: 0 }),
+    /unknown [^]*FOUND.*\n +s1: 2 transactions of app\.t/,
   )
 })

@@ -213,10 +213,12 @@ function dimensionLines(dimensions: DualWriteView['dimensions']): string[] {
 
 export function writersLines(writers: DualWriteView['writers']): string[] {
   if (writers === null) return ['  other writers: unknown (not looked at yet)']
-  const { sinceMs, found, lastMs, trouble } = writers
-  if (trouble !== null) return [`  other writers: unknown (${trouble})`]
-  if (found.length === 0) return sinceMs === null ? [] : [`  other writers: none since ${clockTime(sinceMs)}`]
-  return [`  other writers: FOUND, the last ${clockTime(lastMs ?? 0)}`, ...found.map((text) => `    ${text}`)]
+  const { sinceMs, lookedAtMs, fresh, found, lastMs, trouble } = writers
+  const until = lookedAtMs === null || sinceMs === null ? 'never' : `from ${clockTime(sinceMs)} to ${clockTime(lookedAtMs)}`
+  const seen = fresh ? [] : [`  other writers: unknown (looked at ${until}${trouble === null ? '' : `; ${trouble}`})`]
+  if (found.length > 0)
+    return [...seen, `  other writers: FOUND, the last ${clockTime(lastMs ?? 0)}`, ...found.map((text) => `    ${text}`)]
+  return fresh ? [`  other writers: none, looked at ${until}`] : seen
 }
 
 function horizonLine(horizon: DualWriteView['horizon'], nowMs: number): string {

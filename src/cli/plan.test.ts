@@ -28,24 +28,9 @@ async function plan(...args: string[]): Promise<{ body: object; out: string[]; e
 }
 
 test('plan asks for what its flags say: days, growth, outages, ways', async () => {
-  const { body, out } = await plan(
-    ...[
-      '--simulate',
-      '--ways',
-      'pin,wait',
-      '--grow',
-      '3',
-      '--grow-over',
-      '2d',
-      '--daily-swing',
-      '0.4',
-      '--outage',
-      '2d+4h',
-      '--outage',
-      '1w+30s',
-    ],
-    ...['--every', '1h', '--from-shards', '4', '--assume', 'Rd=8d', '--assume', 'w=3000', '--sample', '500ms'],
-  )
+  const flags =
+    '--simulate --ways pin,wait --grow 3 --grow-over 2d --daily-swing 0.4 --outage 2d+4h --outage 1w+30s --every 1h --from-shards 4 --assume Rd=8d --assume w=3000 --sample 500ms'
+  const { body, out } = await plan(...flags.split(' '))
   assert.deepEqual(body, {
     toShards: 8,
     fromShards: 4,

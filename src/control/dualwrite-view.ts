@@ -2,6 +2,7 @@
 import type { BranchView, DualWriteView, FleetView } from '../api/dualwrite-schemas.ts'
 import { readsOf, reportFreshMs } from '../change/dualwrite-figures.ts'
 import { foreignText } from '../change/other-writers.ts'
+import { notLookedAt } from '../change/writers-seen.ts'
 import { dataOf, specOf } from '../change/dualwrite-spec.ts'
 import type { DualWriteData } from '../change/dualwrite-spec.ts'
 import { branchKeyspace, mainBranch, readSlots } from '../topology/dualwrite-records.ts'
@@ -141,7 +142,7 @@ export function dualWriteView(view: TopologyView, workflow: WorkflowRecord): Dua
         findings: [...evidence.findings],
         earlier: [...(evidence.earlier ?? [])],
       })),
-    writers: writersView(data),
+    writers: writersView(data, view.nowMs),
     headroom: data.headroom ?? null,
     horizon: data.horizon ?? null,
     removeAtMs: workflow.state === 'holding' ? (data.removeAtMs ?? null) : null,
@@ -150,12 +151,15 @@ export function dualWriteView(view: TopologyView, workflow: WorkflowRecord): Dua
   }
 }
 
-function writersView({ writers }: DualWriteData): DualWriteView['writers'] {
+function writersView({ writers }: DualWriteData, nowMs: number): DualWriteView['writers'] {
   if (writers === undefined) return null
-  const { servers, found, trouble } = writers
-  const since = Object.values(servers).map((at) => at.sinceMs)
+  const { wanted, servers, found, trouble } = writers
+  const looks = wanted.map((id) => servers[id] ?? null)
+  const known = looks.length > 0 && !looks.includes(null)
   return {
-    sinceMs: since.length === 0 ? null : Math.max(...since),
+    sinceMs: known ? Math.max(...looks.map((at) => at?.sinceMs ?? 0)) : null,
+    lookedAtMs: known ? Math.min(...looks.map((at) => at?.lookedAtMs ?? 0)) : null,
+    fresh: known && notLookedAt(writers, nowMs).length === 0,
     transactions: found.reduce((sum, one) => sum + one.transactions, 0),
     found: found.map(foreignText),
     lastMs: found.length === 0 ? null : Math.max(...found.map((one) => one.lastMs)),

@@ -10,6 +10,7 @@ import { table } from './workload.ts'
 
 export type ShardAddress = {
   readonly name: string
+  readonly uid: string
   readonly host: string
   readonly port: number
   readonly schema: string

@@ -4,8 +4,8 @@
  * read a record days apart.
  *
  * Sound because all functions of a definition are synchronous: what stands in the globals is put back before anybody else can see it. What a definition
- * took hold of as it was loaded (`const { now } = Date`), the native clocks (`process.hrtime`), the process's time zone and what it asks of the
- * disk are not seen.
+ * took hold of as it was loaded (`const { now } = Date`), the native clocks (`process.hrtime`), the process's time zone, formats
+ * of now by `Intl` and what it asks of the disk are not seen.
  */
 import type { TableDefinition, TopicDefinition } from './definition.ts'
 

@@ -20,6 +20,8 @@ export type DualWriteApplicationOptions = {
   readonly password: string
   readonly database: string
   readonly readsPerSecond: number
+  readonly everyMs: number
+  readonly keptMs: number
 }
 
 const given = JSON.parse(process.argv[2] ?? '{}') as DualWriteApplicationOptions

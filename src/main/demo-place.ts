@@ -7,7 +7,7 @@ import type { ShardAddress } from '../demo/final-check.ts'
 import type { LocalServers } from '../local/local-servers.ts'
 import { LocalProvisioner } from '../local/provisioner.ts'
 import { keys } from '../topology/keys.ts'
-import type { ServerSecret } from '../topology/records.ts'
+import type { ServerSecret, ShardRecord } from '../topology/records.ts'
 import { SqliteStore } from '../topology/sqlite.ts'
 import { readRecord } from '../topology/typed.ts'
 
@@ -16,10 +16,12 @@ export async function shardAddresses(dataDir: string, client: ApiClient, keyspac
   await using store = new SqliteStore(join(dataDir, 'topology.sqlite'))
   const found: ShardAddress[] = []
   for (const shard of await client.call('listShards', { keyspace })) {
+    const record = await readRecord<ShardRecord>(store, keys.shard(keyspace, shard.name))
     const secret = await readRecord<ServerSecret>(store, keys.secret(shard.server.id))
-    if (secret === null) throw demoErrors.failed({ what: `no account on ${shard.server.id}` })
+    if (secret === null || record === null) throw demoErrors.failed({ what: `no account on ${shard.server.id}` })
     const { user, password } = secret.value.admin
-    found.push({ name: shard.name, host: shard.server.host, port: shard.server.port, schema: shard.schema, user, password })
+    const { uid } = record.value
+    found.push({ name: shard.name, uid, host: shard.server.host, port: shard.server.port, schema: shard.schema, user, password })
   }
   return found
 }

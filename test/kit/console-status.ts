@@ -217,7 +217,7 @@ export function dualWriteStatus(
     ramp: [],
     watch: null,
     evidence: [],
-    writers: { sinceMs: startMs, transactions: 0, found: [], lastMs: null, trouble: null },
+    writers: { sinceMs: startMs, lookedAtMs: startMs, fresh: true, transactions: 0, found: [], lastMs: null, trouble: null },
     headroom: null,
     horizon: { atMs: startMs, kind: 'open', untilMs: null, because: 'the old fleet runs' },
     removeAtMs: null,

@@ -22,6 +22,7 @@ import { createTable, database, repsOf, seedColumns, seedRow, table, userOf, vsc
 import { findPort } from '../../src/local/find-port.ts'
 import { keys } from '../../src/topology/keys.ts'
 import type { ServerSecret, StreamRecord } from '../../src/topology/records.ts'
+import { shardAddresses } from '../../src/main/demo-place.ts'
 import { SqliteStore } from '../../src/topology/sqlite.ts'
 import { listRecords, readRecord, updateRecord } from '../../src/topology/typed.ts'
 import { endServersUnder, processDir, testServer } from './servers.ts'
@@ -203,17 +204,12 @@ export class Installation implements AsyncDisposable {
 
   /** Where shards stand, with our administrator's account. */
   async addresses(names: readonly string[], keyspace = database): Promise<ShardAddress[]> {
-    const shards = await this.client.call('listShards', { keyspace })
-    await using store = new SqliteStore(join(this.dataDir, 'topology.sqlite'))
-    return Promise.all(
-      names.map(async (name) => {
-        const shard = shards.find((one) => one.name === name)
-        if (shard === undefined) throw new Error(`there is no shard ${name}: ${shards.map((one) => one.name).join(', ')}`)
-        const secret = await readRecord<ServerSecret>(store, keys.secret(shard.server.id))
-        if (secret === null) throw new Error(`no account on ${shard.server.id}`)
-        return { name, host: shard.server.host, port: shard.server.port, schema: shard.schema, ...secret.value.admin }
-      }),
-    )
+    const shards = await shardAddresses(this.dataDir, this.client, keyspace)
+    return names.map((name) => {
+      const shard = shards.find((one) => one.name === name)
+      if (shard === undefined) throw new Error(`there is no shard ${name}: ${shards.map((one) => one.name).join(', ')}`)
+      return shard
+    })
   }
 
   startApplication(

@@ -266,4 +266,49 @@ const carrying: Mutation[] = [
   },
 ]
 
-export const ingestMutations: readonly Mutation[] = [...writing, ...comparing, ...hybrid, ...reads, ...carrying]
+const checks = 'src/change/dualwrite-checks.db.test.ts'
+const watched = 'who writes the old branch is watched on'
+const others: Mutation[] = [
+  {
+    rule: 'a look goes on where the last one ended',
+    file: 'src/change/writers-watch.ts',
+    edits: [['  let at = from\n', '  let at = null as typeof from\n']],
+    test: checks,
+    name: watched,
+    fails: /it is found later/,
+  },
+  {
+    rule: 'binlogs that are gone are told',
+    file: 'src/change/writers-watch.ts',
+    edits: [['await note({ server, at, found: null, gap })', 'await note({ server, at, found: null, gap: null })']],
+    test: checks,
+    name: watched,
+    fails: /the gap is told/,
+  },
+  {
+    rule: 'a fleet is known by its position rows',
+    file: 'src/change/foreign-groups.ts',
+    edits: [['if (schema === controlSchema) group.marked = true', 'if (schema === controlSchema) group.marked = false']],
+    test: checks,
+    name: watched,
+    fails: /./,
+  },
+  {
+    rule: 'a server that is not looked at lets nothing proceed',
+    file: 'src/change/writers-seen.ts',
+    edits: [['(servers[id]?.lookedAtMs ?? -Infinity) > staleMs', '(servers[id]?.lookedAtMs ?? -Infinity) > Infinity']],
+    test: 'src/change/writers-seen.test.ts',
+    name: 'promise 6: a server that is not looked at',
+    fails: /./,
+  },
+  {
+    rule: 'two scratch branches see two clocks',
+    file: 'src/change/scratch-branches.ts',
+    edits: [['(i === 0 ? definition : underOtherClock(definition))', 'definition']],
+    test: checks,
+    name: 'rows that depend on chance or on the clock',
+    fails: /differ in slow/,
+  },
+]
+
+export const ingestMutations: readonly Mutation[] = [...writing, ...comparing, ...hybrid, ...reads, ...carrying, ...others]

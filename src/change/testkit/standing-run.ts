@@ -1,4 +1,6 @@
 /** A dual-write run that stands in a topology of its own, with both fleets, a rule that has moved a quarter, and nobody behind any address. */
+import type { Position } from '../../binlog/source.ts'
+import { nothingSeen } from '../writers-seen.ts'
 import assert from 'node:assert/strict'
 import { systemClock } from '../../base/clock.ts'
 import type { FleetRecord } from '../../topology/dualwrite-records.ts'
@@ -61,7 +63,7 @@ export async function standing(): Promise<{ store: MemoryStore; desk: Desk; run:
     spec: { toBranch: 'wide', bootstrap: 'pin', rungs: ['L0', 'L1'], allow: [] },
     data: {
       coverage: { atMs: 5, percent: 100, readyAtMs: 5, because: '', lag: '0', tables: [] },
-      writers: { servers: {}, atMs: 5, found: [], trouble: null },
+      writers: { ...nothingSeen, wanted: ['s'], servers: { s: { position: '' as Position, sinceMs: -1, lookedAtMs: 5 } } },
     },
     createdAtMs: 0,
     journal: [],

@@ -104,19 +104,15 @@ function Evidence({ run }: { run: DualWriteView }) {
 
 function Writers({ run }: { run: DualWriteView }) {
   const { writers } = run
-  if (writers === null || writers.trouble !== null)
-    return (
-      <p class="muted" data-part="writers">
-        other writers of the old branch: {unknown}
-        {writers !== null && `, ${writers.trouble}`}
-      </p>
-    )
+  const looked = writers === null || writers.lookedAtMs === null ? '' : `, looked at up to ${clockTime(writers.lookedAtMs)}`
+  const found =
+    writers !== null && writers.found.length > 0 ? `${writers.found.join('; ')}, the last ${clockTime(writers.lastMs ?? 0)}` : null
+  const fresh = writers?.fresh === true
   return (
-    <p class={writers.found.length > 0 ? 'bad' : 'muted'} data-part="writers">
-      other writers of the old branch:{' '}
-      {writers.found.length > 0
-        ? `${writers.found.join('; ')}, the last ${clockTime(writers.lastMs ?? 0)}`
-        : `none since ${writers.sinceMs === null ? unknown : clockTime(writers.sinceMs)}`}
+    <p class={found === null ? 'muted' : 'bad'} data-part="writers">
+      other writers of the old branch: {found ?? (fresh ? 'none' : unknown)}
+      {looked}
+      {!fresh && writers !== null && writers.trouble !== null && `: ${writers.trouble}`}
     </p>
   )
 }

@@ -14,22 +14,29 @@ export type Account = {
   readonly inTopics: number
   readonly slowRows: number
   readonly rollUpRows: number
+  /** Roll-up rows and slow queries that their topics make and that have gone, with their buckets, by the floor of their shard. */
+  readonly expired: number
   /** Summaries that the roll-ups say they hold: per minute, per hour. */
   readonly counted: readonly [number, number]
   readonly wrong: readonly string[]
 }
 
 type Sums = { queries: bigint; rows_read: bigint; total_us: bigint; summaries: bigint }
-export type RollUps = readonly [
-  minute: { readonly table: string; readonly everyMs: number },
-  hour: { readonly table: string; readonly everyMs: number },
-]
+export type Kept = {
+  readonly rollUps: readonly [
+    minute: { readonly table: string; readonly everyMs: number },
+    hour: { readonly table: string; readonly everyMs: number },
+  ]
+  /** The bucket of slow queries. */
+  readonly slowEveryMs: number
+  readonly keptMs: number
+}
 
 export async function account(
   topics: { readonly summaries: Topic; readonly slowQueries: Topic },
   shards: readonly ShardAddress[],
   ledgerFile: string,
-  rollUps: RollUps,
+  { rollUps, slowEveryMs, keptMs }: Kept,
 ): Promise<Account> {
   const wrong: string[] = []
   const places = new Set<string>()
@@ -41,7 +48,7 @@ export async function account(
     const event = JSON.parse(value) as Summary
     databases.add(event.database_id)
     for (const [at, { everyMs }] of rollUps.entries()) {
-      const key = `${event.database_id}/${event.fingerprint}/${Math.floor(event.at / everyMs) * everyMs}`
+      const key = `${event.database_id}/${event.fingerprint}/${bucketOf(event.at, everyMs)}`
       const sums = expected[at]?.get(key) ?? { queries: 0n, rows_read: 0n, total_us: 0n, summaries: 0n }
       sums.queries += BigInt(event.queries)
       sums.rows_read += BigInt(event.rows_read)
@@ -70,6 +77,9 @@ export async function account(
     shards.map(({ name }) => name),
   )
   const found = rollUps.map(() => new Set<string>())
+  const floors = new Map<string, Map<string, number>>()
+  /** Below it rows are gone, or about to. */
+  const floorOf = (database: number, table: string): number => floors.get(home.get(database) ?? '')?.get(table) ?? -Infinity
   const counted = [0n, 0n]
   let slowRows = 0
   for (const shard of shards) {
@@ -84,13 +94,24 @@ export async function account(
       bigNumberStrings: true,
     })
     try {
+      await connection.query('SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ')
+      await connection.query('START TRANSACTION WITH CONSISTENT SNAPSHOT')
+      const [floorRows] = await connection.query<mysql.RowDataPacket[]>(
+        'SELECT table_name, floor_ms FROM _shardwright.ingest_floor WHERE shard_uid = ?',
+        [shard.uid],
+      )
+      floors.set(shard.name, new Map(floorRows.map((row) => [String(row['table_name']), Number(row['floor_ms'])])))
+      for (const [table, floorMs] of floors.get(shard.name) ?? [])
+        if (floorMs > Date.now() - keptMs) wrong.push(`lost: ${table} on ${shard.name} gave rows up before their time, below ${floorMs}`)
       for (const [at, { table }] of rollUps.entries()) {
         const [rows] = await connection.query<mysql.RowDataPacket[]>(
           `SELECT database_id, fingerprint, DATE_FORMAT(bucket, '%Y-%m-%dT%H:%i:%sZ') AS bucket, queries, rows_read, total_us, summaries FROM ${table}`,
         )
         for (const row of rows) {
           const database = Number(row['database_id'])
-          const key = `${database}/${String(row['fingerprint'])}/${Date.parse(String(row['bucket']))}`
+          const bucket = Date.parse(String(row['bucket']))
+          if (bucket < (floors.get(shard.name)?.get(table) ?? -Infinity)) continue
+          const key = `${database}/${String(row['fingerprint'])}/${bucket}`
           const want = expected[at]?.get(key)
           if (home.get(database) !== shard.name) wrong.push(`wrong shard: ${table} ${key} stands on ${shard.name}`)
           if (found[at]?.has(key) === true) wrong.push(`doubled: ${table} ${key} stands twice`)
@@ -106,9 +127,10 @@ export async function account(
         }
       }
       const [rows] = await connection.query<mysql.RowDataPacket[]>(
-        'SELECT database_id, from_partition, from_offset, event_id, ms, query FROM slow_query',
+        "SELECT database_id, from_partition, from_offset, event_id, ms, query, TIMESTAMPDIFF(MICROSECOND, '1970-01-01', at) DIV 1000 AS at FROM slow_query",
       )
       for (const row of rows) {
+        if (bucketOf(Number(row['at']), slowEveryMs) < (floors.get(shard.name)?.get('slow_query') ?? -Infinity)) continue
         slowRows++
         const place = `${String(row['from_partition'])} ${String(row['from_offset'])}`
         const want = slow.get(place)
@@ -122,17 +144,30 @@ export async function account(
       await connection.end()
     }
   }
+  let expired = 0
   for (const [at, { table }] of rollUps.entries())
-    for (const key of expected[at]?.keys() ?? []) if (found[at]?.has(key) !== true) wrong.push(`lost: ${table} ${key} is not there`)
-  for (const place of slow.keys()) wrong.push(`lost: slow_query ${place} is not there`)
+    for (const key of expected[at]?.keys() ?? []) {
+      const [database = '', , bucket] = key.split('/')
+      if (found[at]?.has(key) === true) continue
+      if (Number(bucket) < floorOf(Number(database), table)) expired++
+      else wrong.push(`lost: ${table} ${key} is not there`)
+    }
+  for (const [place, event] of slow)
+    if (bucketOf(event.at, slowEveryMs) < floorOf(event.database_id, 'slow_query')) expired++
+    else wrong.push(`lost: slow_query ${place} is not there`)
   return {
     acknowledged: acknowledged.length,
     inTopics: places.size,
     slowRows,
+    expired,
     rollUpRows: found.reduce((sum, keys) => sum + keys.size, 0),
     counted: [Number(counted[0]), Number(counted[1])],
     wrong,
   }
+}
+
+function bucketOf(atMs: number, everyMs: number): number {
+  return Math.floor(atMs / everyMs) * everyMs
 }
 
 async function* wholeTopic(topic: Topic): AsyncGenerator<{ place: string; value: string }> {

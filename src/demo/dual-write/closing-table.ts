@@ -42,6 +42,7 @@ export function closingTable(
     `in the final branch        ${number(result.counted[0])} summaries by minute, ${number(result.counted[1])} by hour, ${number(result.slowRows)} slow queries`,
   )
   line(`roll-up rows               ${number(result.rollUpRows)}`)
+  line(`expired meanwhile          ${number(result.expired)} roll-up rows and slow queries, with their buckets, on every shard`)
   line(`reads                      ${number(total((second) => second.reads))}, ${errors} errors, ${backwards} back in time`)
   line(`slowest read               ${Math.round(Math.max(0, ...seconds.map((second) => second.slowestMs)))} ms`)
   const [before, after] = [medianP95(latency.before), medianP95(latency.after)]
@@ -55,9 +56,11 @@ export function closingTable(
     ...(result.wrong.length > 8 ? [`and ${result.wrong.length - 8} more`] : []),
     ...(errors > 0 ? [`${errors} reads failed, the first: ${first}`] : []),
     ...(backwards > 0 ? [`${backwards} reads went back in time: ${first}`] : []),
+    ...(before > 0 && after > 0 ? [] : ['p95 of reads is not known: there were quiet seconds without reads']),
     ...(after > latency.floorMs && after > latency.timesMost * before
       ? [`p95 of reads is ${(after / before).toFixed(2)} × what it was, more than ${latency.timesMost} × (and above ${latency.floorMs} ms)`]
       : []),
+    ...(result.expired > 0 ? [] : ['nothing expired: it ran for less time than rows are kept']),
     ...(shards === 8 ? [] : [`${shards} shards instead of 8`]),
   ]
 }

@@ -1,6 +1,6 @@
 /**
- * Dashboards: clients that read one database's figures through the gate, all the time. What a read shows of a database must be
- * no less than what any read of it had shown that had ended before this one began: no tenant goes back in time.
+ * Dashboards: clients that read one database's figures through the gate, all the time. What a read shows of an hour of a database must be
+ * no less than what any read of it had shown that had ended before this one began, until that hour expires: no tenant goes back in time.
  */
 import mysql from 'mysql2/promise'
 import type { Clock } from '../../base/clock.ts'
@@ -13,6 +13,9 @@ export type ReadersOptions = {
   readonly database: string
   readonly databases: number
   readonly clients: number
+  /** How long an hour is, and how long its rows are kept, in milliseconds of event time. */
+  readonly everyMs: number
+  readonly keptMs: number
   readonly readsPerSecond: number
   readonly clock: Clock
   readonly random: () => number
@@ -29,7 +32,8 @@ export type ReadSecond = {
 
 export class Readers {
   readonly #options: ReadersOptions
-  readonly #newest = new Map<number, number>()
+  /** By database: summaries of each hour, as Unix ms. */
+  readonly #newest = new Map<number, Map<number, number>>()
   #latencies: number[] = []
   #errors = 0
   #backwards = 0
@@ -62,26 +66,33 @@ export class Readers {
   }
 
   async #client(signal: AbortSignal): Promise<void> {
-    const { clock, random, databases, clients, readsPerSecond, host, port, user, password, database } = this.#options
-    const connection = await mysql.createConnection({ host, port, user, password, database })
+    const { clock, random, databases, clients, readsPerSecond, everyMs, keptMs, host, port, user, password, database } = this.#options
+    const connection = await mysql.createConnection({ host, port, user, password, database, timezone: 'Z' })
     connection.on('error', () => undefined)
     const pauseMs = (1000 * clients) / readsPerSecond
     while (!signal.aborted) {
       const tenant = 1 + Math.floor(random() * databases)
-      const floor = this.#newest.get(tenant) ?? 0
+      const before = new Map(this.#newest.get(tenant))
       const started = clock.monotonicMs()
       try {
         const [rows] = await connection.query<mysql.RowDataPacket[]>(
-          'SELECT COALESCE(SUM(summaries), 0) AS n FROM query_hour WHERE database_id = ?',
+          'SELECT bucket, SUM(summaries) AS n FROM query_hour WHERE database_id = ? GROUP BY bucket ORDER BY bucket',
           [tenant],
         )
-        const n = Number(rows[0]?.['n'])
         this.#latencies.push(clock.monotonicMs() - started)
-        if (n < floor) {
+        const shown = new Map(rows.map((row) => [(row['bucket'] as Date).getTime(), Number(row['n'])]))
+        // Branches drop an hour at the same boundary, and not in the same moment.
+        const livesFrom = Date.now() - keptMs + 2 * everyMs
+        for (const [hour, n] of before) {
+          if (hour < livesFrom || (shown.get(hour) ?? 0) >= n) continue
           this.#backwards++
-          this.#messages.push(`database ${tenant} showed ${n} summaries after ${floor}`)
+          this.#messages.push(`database ${tenant} showed ${shown.get(hour) ?? 0} summaries of an hour after ${n}`)
+          break
         }
-        if (n > (this.#newest.get(tenant) ?? 0)) this.#newest.set(tenant, n)
+        const newest = this.#newest.get(tenant) ?? new Map<number, number>()
+        for (const [hour, n] of shown) if (n > (newest.get(hour) ?? 0)) newest.set(hour, n)
+        for (const hour of newest.keys()) if (hour < livesFrom) newest.delete(hour)
+        this.#newest.set(tenant, newest)
       } catch (error) {
         if (signal.aborted) break
         this.#errors++
