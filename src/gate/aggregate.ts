@@ -6,6 +6,7 @@ import { columnType } from '../wire/column-types.ts'
 import type { Column, RawRow } from '../mysql/connection.ts'
 import { cellCompare, columnAt, groupKey, type CellCompare } from './compare.ts'
 import { addDecimals, compareDecimals, divideDecimal, parseDecimal, printDecimal, withScale } from './decimal.ts'
+import { planErrors } from './plan/errors.ts'
 import type { AggregateColumn, AggregateMerge, Having, Slot } from './plan/plan.ts'
 
 export class Aggregator {
@@ -81,6 +82,11 @@ export class Aggregator {
             : aggregate.function === 'bit_or'
               ? (a: bigint, b: bigint) => a | b
               : (a: bigint, b: bigint) => a ^ b
+        // MySQL 8 takes binary strings bit by bit.
+        if (!isInteger(column.type))
+          return (kept, row) => {
+            kept[at] = bitsOf(kept[at] as Buffer, row[at] as Buffer, (x, y) => Number(operate(BigInt(x), BigInt(y))))
+          }
         return (kept, row) => {
           kept[at] = Buffer.from(
             String(operate(BigInt((kept[at] as Buffer).toString('latin1')), BigInt((row[at] as Buffer).toString('latin1')))),
@@ -132,12 +138,33 @@ function withPartsOfAverages(listed: readonly AggregateColumn[], width: number):
   return out
 }
 
-/** As servers print doubles: shortest digits, exponents without a plus sign from 1e16 on. */
+function isInteger(type: number): boolean {
+  return type === columnType.longlong || type === columnType.long || type === columnType.newdecimal || type === columnType.decimal
+}
+
+function bitsOf(a: Buffer, b: Buffer, operate: (x: number, y: number) => number): Buffer {
+  if (a.length !== b.length)
+    throw planErrors.refused({
+      construct: 'a bitwise aggregate of binary strings',
+      reason: `its parts have ${a.length} and ${b.length} bytes`,
+      instead: 'restrict the statement to one shard',
+    })
+  const out = Buffer.alloc(a.length)
+  for (let i = 0; i < a.length; i++) out[i] = operate(a[i] as number, b[i] as number)
+  return out
+}
+
+/** As servers print doubles (my_gcvt): shortest digits; an exponent, without a plus sign, when the point is more than 15 places off. */
 export function printDouble(value: number): string {
-  const text = String(value)
-  const magnitude = Math.abs(value)
-  if (magnitude >= 1e16 && !text.includes('e')) return value.toExponential().replace('e+', 'e')
-  return text.replace('e+', 'e')
+  if (value === 0 || !Number.isFinite(value)) return Object.is(value, -0) ? '-0' : String(value)
+  const [mantissa = '', exponent = '0'] = Math.abs(value).toExponential().split('e')
+  const digits = mantissa.replace('.', '')
+  const point = Number(exponent) + 1
+  const sign = value < 0 ? '-' : ''
+  if (point < -14 || point > 15) return `${sign}${mantissa}e${point - 1}`
+  if (point <= 0) return `${sign}0.${'0'.repeat(-point)}${digits}`
+  if (digits.length <= point) return sign + digits.padEnd(point, '0')
+  return `${sign}${digits.slice(0, point)}.${digits.slice(point)}`
 }
 
 /** SQL's three values: true, false, null. */

@@ -32,3 +32,15 @@ test('who waits when the gate ends hears that it ends', async () => {
   ending.close()
   await assert.rejects(waiting, { code: 'SW-GATE-019' })
 })
+
+test('who waits is let go when the statement is killed, and takes no connection then', async () => {
+  const busy = pool()
+  const killed = new AbortController()
+  const [waiting, other] = [busy.take('', killed.signal), busy.take('')]
+  killed.abort(new Error('killed'))
+  await assert.rejects(waiting, /killed/)
+  assert.equal(busy.busy, 1)
+  await assert.rejects(busy.take('', killed.signal), /killed/)
+  busy.close()
+  await assert.rejects(other)
+})

@@ -92,7 +92,7 @@ export class ConnectionBudget {
   }
 }
 
-type Waiter = { resolve(backend: Backend): void; reject(error: Error): void; timer: NodeJS.Timeout; signature: string }
+type Waiter = { resolve(backend: Backend): void; reject(error: Error): void }
 
 export type BackendPoolOptions = {
   clock: Clock
@@ -152,8 +152,8 @@ export class BackendPool {
     return undefined
   }
 
-  /** Errors: what connecting gives, SW-GATE-014. Nothing was sent in either case. */
-  take(signature: string): Promise<Backend> {
+  /** Errors: what connecting gives, SW-GATE-014, the signal's reason. Nothing was sent in any case. */
+  take(signature: string, signal: AbortSignal | null = null): Promise<Backend> {
     const free = this.tryTake(signature)
     if (free !== undefined) return Promise.resolve(free)
     const released = this.#lingering.values().next()
@@ -164,16 +164,34 @@ export class BackendPool {
       if (freed !== undefined) return Promise.resolve(freed)
     }
     if (this.#closed) return Promise.reject(this.#closedError)
+    if (signal?.aborted === true) return Promise.reject(signal.reason as Error)
     return new Promise<Backend>((resolve, reject) => {
-      const waiter: Waiter = {
-        resolve,
-        reject,
-        signature,
-        timer: setTimeout(() => {
-          this.#waiters.splice(this.#waiters.indexOf(waiter), 1)
-          reject(gateErrors.poolTimeout({ shard: this.#options.shard, waitedMs: this.#options.waitMs, max: this.#options.budget.max }))
-        }, this.#options.waitMs),
+      const giveUp = (why: Error): void => {
+        const at = this.#waiters.indexOf(waiter)
+        if (at < 0) return
+        this.#waiters.splice(at, 1)
+        waiter.reject(why)
       }
+      const stopped = (): void => giveUp(signal?.reason as Error)
+      const over = (): void => {
+        clearTimeout(timer)
+        signal?.removeEventListener('abort', stopped)
+      }
+      const timer = setTimeout(() => {
+        const { shard, waitMs, budget } = this.#options
+        giveUp(gateErrors.poolTimeout({ shard, waitedMs: waitMs, max: budget.max }))
+      }, this.#options.waitMs)
+      const waiter: Waiter = {
+        resolve(backend) {
+          over()
+          resolve(backend)
+        },
+        reject(error) {
+          over()
+          reject(error)
+        },
+      }
+      signal?.addEventListener('abort', stopped, { once: true })
       this.#waiters.push(waiter)
       this.mayGrow()
     })
@@ -235,10 +253,7 @@ export class BackendPool {
       if (error instanceof ServerError && error.kind === 'tooManyConnections' && this.#all.size > 0) return
       // One failure fails everyone who waits for a new connection: they decide whether to wait for routing to change.
       const failed = this.#all.size === 0 ? this.#waiters.splice(0) : this.#waiters.splice(0, 1)
-      for (const waiter of failed) {
-        clearTimeout(waiter.timer)
-        waiter.reject(error as Error)
-      }
+      for (const waiter of failed) waiter.reject(error as Error)
     }
   }
 
@@ -272,7 +287,6 @@ export class BackendPool {
     }
     const waiter = this.#waiters.shift()
     if (waiter !== undefined) {
-      clearTimeout(waiter.timer)
       waiter.resolve(backend)
       return
     }
@@ -334,10 +348,7 @@ export class BackendPool {
     this.#closed = true
     this.#closedError = why
     this.#options.budget.leave(this)
-    for (const waiter of this.#waiters.splice(0)) {
-      clearTimeout(waiter.timer)
-      waiter.reject(why)
-    }
+    for (const waiter of this.#waiters.splice(0)) waiter.reject(why)
     for (const backend of this.#idle.splice(0)) void backend.connection.close().catch(() => {})
   }
 

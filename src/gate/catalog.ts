@@ -10,7 +10,7 @@ import { branchKeyspace } from '../topology/dualwrite-records.ts'
 import type { Catalog, KeyspaceInfo, TableColumns } from './plan/catalog.ts'
 import { readColumns, readReadingFunctions } from './columns.ts'
 import type { Core } from './core.ts'
-import { plainly } from './pools.ts'
+import { innerConnection } from './inner-statements.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
 
 const columnsMaxAgeMs = 60_000
@@ -133,7 +133,7 @@ export class GateCatalog implements Catalog {
       const view = await this.#core.ready(servingName(this.#core.keyspace(keyspace)), signal)
       const shard = view.shards[0] as ShardView
       try {
-        const backend = await this.#core.pools.take(shard, plainly, '')
+        const backend = await innerConnection(this.#core, shard, '')
         let columns: TableColumns | null
         let functions: ReadonlySet<string>
         try {

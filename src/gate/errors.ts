@@ -331,6 +331,13 @@ export const gateErrors = defineErrors('GATE', {
     why: 'changes of tables can not be rolled back, and shards take them one after the other',
     fix: 'repair {failed} and repeat the statement there, or undo it on {done}',
   },
+  partlyDone: {
+    number: 209,
+    class: 'unknown',
+    what: 'how much was done is unknown: shard {shard} refused a statement of a routine ({cause})',
+    why: 'a CALL, and whatever else holds several statements, may have committed some of them before; the gate does not send it again',
+    fix: 'read back what it does before repeating it',
+  },
   readsClosing: {
     number: 210,
     class: 'transient',

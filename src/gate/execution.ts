@@ -3,7 +3,7 @@
  * knows, the routing of the moment, and whether the hold rules let it go on.
  */
 import type { ServerConnection } from '../mysql/server-connection.ts'
-import type { Lexed } from '../sql/lexer.ts'
+import { Kind, tokenKind, tokenStart, type Lexed } from '../sql/lexer.ts'
 import { integerValue, nullValue, textValue, type Value } from '../sql/value.ts'
 import type { Param } from '../wire/stmt-execute.ts'
 import { isCounted } from './admission.ts'
@@ -19,9 +19,11 @@ import { rereadable } from './pure-functions.ts'
 import { framedQuery } from './replies.ts'
 import type { Runner } from './runner.ts'
 import type { Scatter } from './scatter.ts'
+import { hasMode } from './sql-mode.ts'
 import { lexStrictly, modeOf } from './statement-text.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
 
+const pipe = 0x7c
 const rereadablePlans = new WeakMap<RoutedPlan, boolean>()
 
 export type Execution = {
@@ -103,6 +105,7 @@ export class SessionContext {
       shards: keyspace.shards,
       sequenceIds: e.ids,
       utf8: this.#isUtf8(),
+      zeroIsStored: hasMode(this.runner.settings, 'NO_AUTO_VALUE_ON_ZERO'),
       shardOf(id) {
         const shard = keyspace.index.find(id)
         if (shard === undefined)
@@ -159,8 +162,24 @@ export class SessionContext {
     }
   }
 
+  /** Errors: SW-SQL-001 to 003; SW-GATE-012 where the session's sql_mode makes an operator another one. */
   lex(sql: Buffer): Lexed {
-    return lexStrictly(sql, modeOf(this.runner.settings))
+    const lexed = lexStrictly(sql, modeOf(this.runner.settings))
+    if (this.runner.settings.get('sql_mode') !== undefined) this.#refusePipes(lexed)
+    return lexed
+  }
+
+  #refusePipes(lexed: Lexed): void {
+    if (!hasMode(this.runner.settings, 'PIPES_AS_CONCAT')) return
+    for (let i = 0; i < lexed.count; i++) {
+      const at = tokenStart(lexed, i)
+      if (tokenKind(lexed, i) !== Kind.Operator || lexed.bytes[at] !== pipe || lexed.bytes[at + 1] !== pipe) continue
+      throw gateErrors.notForwarded({
+        construct: '|| under sql_mode PIPES_AS_CONCAT',
+        reason: 'over several shards the gate reads it as OR',
+        fix: 'write CONCAT(…), or OR',
+      })
+    }
   }
 
   /** Lexes anew: while the caller waited, others have used the lexer. */

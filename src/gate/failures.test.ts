@@ -15,8 +15,8 @@ const kinds: ServerErrorKind[] = [
   'access',
   'other',
 ]
-const write: Circumstances = { passedOn: false, rereadable: false, effect: 'write', transaction: 'none' }
-const read: Circumstances = { passedOn: false, rereadable: true, effect: 'read', transaction: 'none' }
+const write: Circumstances = { passedOn: false, rereadable: false, effect: 'write', whole: true, transaction: 'none' }
+const read: Circumstances = { passedOn: false, rereadable: true, effect: 'read', whole: true, transaction: 'none' }
 
 test('promise 11: a refused statement, case by case', () => {
   const table: [ServerErrorKind, boolean, Circumstances, Verdict][] = [
@@ -37,6 +37,11 @@ test('promise 11: a refused statement, case by case', () => {
     ['deadlock', false, write, 'pass'],
     ['duplicate', true, { ...write, transaction: 'later' }, 'pass'],
     ['lockWait', false, { ...write, transaction: 'later' }, 'pass'],
+    ['readOnly', true, { ...write, whole: false }, 'partly'],
+    ['readOnly', true, { ...write, whole: false, transaction: 'first' }, 'partly'],
+    ['interrupted', true, { ...write, whole: false }, 'partly'],
+    ['interrupted', false, { ...write, whole: false }, 'pass'],
+    ['killed', true, { ...write, whole: false, transaction: 'later' }, 'partly'],
   ]
   for (const [kind, moving, c, verdict] of table)
     assert.equal(judgeRefusal(kind, moving, c), verdict, `${kind} ${moving} ${JSON.stringify(c)}`)
@@ -47,12 +52,21 @@ test('promise 11: of all cases, none sends again what may have been done or told
     for (const rereadable of [false, true]) {
       for (const effect of ['read', 'lock', 'write'] as const) {
         if (rereadable && effect !== 'read') continue
-        for (const transaction of ['none', 'first', 'later'] as const) {
-          const c: Circumstances = { passedOn, rereadable, effect, transaction }
+        for (const [transaction, whole] of [
+          ['none', true],
+          ['first', true],
+          ['later', true],
+          ['none', false],
+          ['first', false],
+          ['later', false],
+        ] as const) {
+          if (rereadable && !whole) continue
+          const c: Circumstances = { passedOn, rereadable, effect, whole, transaction }
           for (const kind of kinds) {
             for (const moving of [false, true]) {
               const verdict = judgeRefusal(kind, moving, c)
               if (verdict !== 'repeat') continue
+              assert.ok(whole, `${kind}: a part may stand`)
               assert.ok(!passedOn && transaction !== 'later', `${kind}: told or begun already`)
               assert.ok(kind === 'readOnly' || (moving && (kind === 'interrupted' || rereadable)), `${kind}: may have been done`)
             }
@@ -60,7 +74,8 @@ test('promise 11: of all cases, none sends again what may have been done or told
           for (const outcome of ['nothingSent', 'outcomeUnknown'] as const) {
             const verdict = judgeLoss(outcome, c)
             assert.equal(verdict === 'half', passedOn)
-            if (verdict === 'repeat') assert.ok(transaction !== 'later' && (outcome === 'nothingSent' || effect !== 'write'))
+            if (verdict === 'repeat') assert.ok(transaction !== 'later' && (outcome === 'nothingSent' || (effect !== 'write' && whole)))
+            if (verdict === 'lost') assert.ok(whole || outcome === 'nothingSent', 'a part may be committed')
             if (verdict === 'repeat' && transaction === 'none') assert.ok(outcome === 'nothingSent' || rereadable)
           }
         }

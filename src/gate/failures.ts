@@ -13,6 +13,8 @@ export type Circumstances = {
   /** A read whose second execution can not be told from one. */
   readonly rereadable: boolean
   readonly effect: 'read' | 'lock' | 'write'
+  /** False: a part of it may stand when it is refused, or be committed when its transaction is lost (CALL and other texts of several statements). */
+  readonly whole: boolean
   /** `first`: nothing else of the transaction has run, on any shard. */
   readonly transaction: 'none' | 'first' | 'later'
 }
@@ -24,8 +26,9 @@ export type Circumstances = {
  * - `moved`: the transaction is rolled back, the client gets 1213: its shards move.
  * - `lost`: the same, as a server ended the connection.
  * - `unknown`: nobody told what became of it.
+ * - `partly`: nor how much of it.
  */
-export type Verdict = 'repeat' | 'pass' | 'pass-and-end' | 'moved' | 'lost' | 'unknown'
+export type Verdict = 'repeat' | 'pass' | 'pass-and-end' | 'moved' | 'lost' | 'unknown' | 'partly'
 
 /** On a replica, read-only is no fence of a switch but what it is: a function that writes finds no other server either. */
 export function kindAt(kind: ServerErrorKind, { replicas }: { replicas: readonly unknown[] | null }): ServerErrorKind {
@@ -34,6 +37,8 @@ export function kindAt(kind: ServerErrorKind, { replicas }: { replicas: readonly
 
 /** @param moving the routing record says that the statement's shard is moving, or has moved */
 export function judgeRefusal(kind: ServerErrorKind, moving: boolean, c: Circumstances): Verdict {
+  // What a part of it has committed stays, whatever becomes of the rest.
+  if (!c.whole && (kind === 'readOnly' || kind === 'killed' || (kind === 'interrupted' && moving))) return c.passedOn ? 'pass' : 'partly'
   const fence = kind === 'readOnly' || (moving && (kind === 'interrupted' || kind === 'killed'))
   if (fence) {
     // A killed connection's statement may have been done, as far as anybody knows; an interrupted one was not.
@@ -53,7 +58,8 @@ export function judgeRefusal(kind: ServerErrorKind, moving: boolean, c: Circumst
 export function judgeLoss(outcome: 'nothingSent' | 'outcomeUnknown', c: Circumstances): 'repeat' | 'half' | 'lost' | 'unknown' {
   if (c.passedOn) return 'half'
   // What ran inside a transaction is gone with it; but a write may still hold its locks for a while: the client begins again.
-  const undone = outcome === 'nothingSent' || c.rereadable || (c.transaction !== 'none' && c.effect !== 'write')
+  const undone = outcome === 'nothingSent' || c.rereadable || (c.transaction !== 'none' && c.effect !== 'write' && c.whole)
   if (undone && c.transaction !== 'later') return 'repeat'
+  if (!c.whole && outcome === 'outcomeUnknown') return 'unknown'
   return c.transaction === 'none' ? 'unknown' : 'lost'
 }

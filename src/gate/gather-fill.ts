@@ -16,7 +16,8 @@ import { planErrors } from './plan/errors.ts'
 import type { RouteInputs } from './plan/plan.ts'
 import { shardsOf } from './plan/route.ts'
 import type { Runner } from './runner.ts'
-import { ownInstant, type Scatter, sendBefore } from './scatter.ts'
+import { ownInstant, sendBefore } from './instant.ts'
+import type { Scatter } from './scatter.ts'
 import type { Transaction } from './transaction.ts'
 import type { ShardView } from './view.ts'
 
@@ -300,7 +301,7 @@ export class Readers {
       branch.statements++
       return branch.backend
     }
-    const backend = await this.#runner.connections.openPlain(shard)
+    const backend = await this.#runner.openPlain(shard)
     if (this.#snapshot) {
       // Sent before what is read in it, and waited for with that.
       const begun = backend.connection.query('START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY')

@@ -5,6 +5,7 @@ import type { Piece, RouteInputs } from './plan/plan.ts'
 import { Rendering } from './plan/render.ts'
 import { shardsOf } from './plan/route.ts'
 import type { SessionSettings } from './settings.ts'
+import { hasMode } from './sql-mode.ts'
 import type { ShardView } from './view.ts'
 import { gateErrors } from './errors.ts'
 
@@ -96,8 +97,7 @@ export function refuseSettings(settings: SessionSettings, job: GatherJob): void 
   }
   if (!/^['"]?utf8mb4/i.test(charset) || settings.get('character_set_results') !== undefined)
     refuse(`the character set ${charset}`, 'SET NAMES utf8mb4')
-  if (settings.get('sql_select_limit') !== undefined) refuse('sql_select_limit', 'write LIMIT in the statement')
-  if (/NO_BACKSLASH_ESCAPES/i.test(settings.get('sql_mode') ?? '')) refuse('sql_mode NO_BACKSLASH_ESCAPES', 'set another sql_mode')
+  if (hasMode(settings, 'NO_BACKSLASH_ESCAPES')) refuse('sql_mode NO_BACKSLASH_ESCAPES', 'set another sql_mode')
   const named = !/^['"]?(SYSTEM|[+-]\d\d?:\d\d)['"]?$/i.test(zone)
   if (named && job.steps.some((step) => step.plan.columns.some((column) => column.dataType === 'timestamp')))
     refuse(`time_zone ${zone} with TIMESTAMP columns: an hour a year comes twice`, "SET time_zone = '+00:00'")

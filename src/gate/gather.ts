@@ -14,7 +14,7 @@ import { fill, Readers } from './gather-fill.ts'
 import { refuseSettings, type GatherJob } from './gather-job.ts'
 import type { RouteInputs } from './plan/plan.ts'
 import type { Runner } from './runner.ts'
-import type { ReadOptions, Scatter, ScatterResult } from './scatter.ts'
+import type { ReadOptions, RunningPart, Scatter, ScatterResult } from './scatter.ts'
 import type { Transaction } from './transaction.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
 
@@ -50,11 +50,14 @@ export class Gather {
     if (transaction !== null) transaction.busy = true
     let at = home
     let scratch: Backend | null = null
+    let mark: RunningPart | null = null
     try {
       try {
         refuseSettings(settings, job)
         scratch = await connections.openPlain(home)
         scratch.dirty = true
+        mark = { connection: scratch.connection, effect: 'read' }
+        this.#scatter.mark(mark)
         const into = {
           connection: scratch.connection,
           lock: () => (transaction === null ? '' : job.lock),
@@ -62,6 +65,8 @@ export class Gather {
         } as const
         await fill(job, into, readers, inputs, this.#core.config.scatterBytesMax, settings.get('sql_mode'))
         at = home
+        // The client's own SELECT: from here on its sql_select_limit counts.
+        if (scratch.signature !== settings.signature) await connections.bringToSettings(scratch, settings.signature)
       } catch (error) {
         const refusal = await this.#scatter.judgeRead(
           at,
@@ -80,6 +85,7 @@ export class Gather {
         { ...options, column: (c) => (tables.has(c.orgTable) ? { ...c, orgTable: tables.get(c.orgTable) as string } : c) },
       )
     } finally {
+      if (mark !== null) this.#scatter.unmark(mark)
       await readers.end()
       if (scratch !== null) {
         if (scratch.connection.open && scratch.connection.inTransaction) await scratch.connection.query('ROLLBACK').catch(() => {})

@@ -1,11 +1,11 @@
 /** Statements of the gate's own on tables of a keyspace, routed as a client's would be: one text a shard, each run by the caller. */
 import type { Backend } from './backend.ts'
+import { bringTo } from './backend-settings.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
 import type { RouteInputs } from './plan/plan.ts'
 import { routePlan } from './plan/route.ts'
 import { plainly } from './pools.ts'
-import { statementsBetween } from './settings.ts'
 import { lexStrictly } from './statement-text.ts'
 import { defaultMode } from '../sql/lexer.ts'
 import { nullValue } from '../sql/value.ts'
@@ -53,18 +53,14 @@ export async function routeInner(core: Core, name: string, sql: Buffer, signal: 
   throw gateErrors.notReady({ keyspace: name, reason: `a statement on it can not be routed: ${sql.toString('utf8', 0, 80)}` })
 }
 
-/** A connection with the settings of such statements; give it back to its pool. Errors are those of connecting. */
-export async function innerConnection(core: Core, shard: ShardView): Promise<Backend> {
-  const backend = await core.pools.take(shard, plainly, signature)
-  const statements = statementsBetween(backend.signature, signature)
-  try {
-    for (const sql of statements) await backend.connection.query(sql)
-    backend.signature = signature
-    return backend
-  } catch (error) {
-    backend.connection.destroy()
-    throw error
-  }
+/** A connection with the settings of such statements, or those given; give it back to its pool. Errors are those of connecting. */
+export async function innerConnection(core: Core, shard: ShardView, settings = signature): Promise<Backend> {
+  const backend = await core.pools.take(shard, plainly, settings)
+  if (backend.signature !== settings)
+    await bringTo(backend, settings, ({ errno, message }) =>
+      core.log.warn({ errno, message }, "a server refused a setting of the gate's own"),
+    )
+  return backend
 }
 
 /** A plain read in autocommit: the rows of all its shards. What a server could not answer is asked again when routing allows. */

@@ -65,6 +65,15 @@ export function processList(core: Core, full: boolean, only: string | null, as: 
   return rowsFrames(columns, rows, as)
 }
 
+/** The answer to SHOW WARNINGS: level, code, message. */
+export function diagnosticRows(rows: readonly (readonly (string | null)[])[], as: AnswerForm): Buffer {
+  return rowsFrames([textColumn('Level', 7), integerColumn('Code'), textColumn('Message', 512)], rows, as)
+}
+
+export function countOfDiagnostics(errors: boolean, count: number, as: AnswerForm): Buffer {
+  return rowsFrames([integerColumn(`@@session.${errors ? 'error' : 'warning'}_count`)], [[String(count)]], as)
+}
+
 /** As servers of either family describe it. */
 function schemaColumn(name: string, mariadb: boolean): ColumnDefinition {
   const column = { ...textColumn(name, 64), flags: columnFlag.notNull | columnFlag.noDefaultValue, decimals: 0, table: 'SCHEMATA' }

@@ -39,8 +39,6 @@ test('which rights a statement needs; null: all on everything', () => {
     ['SHOW VARIABLES', ''],
     ['SHOW WARNINGS', ''],
     ['SHOW COUNT(*) WARNINGS', ''],
-    ['SAVEPOINT a', ''],
-    ['ROLLBACK TO a', ''],
     ['SET @x = 1', ''],
     ['SET @x = (SELECT max(a) FROM t)', 'read'],
     ['CREATE TABLE t (a INT)', 'ddl'],

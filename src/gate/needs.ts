@@ -20,6 +20,10 @@ export type Needs = {
   readonly rights: readonly Right[] | null
   /** Schemas named, information_schema apart. */
   readonly schemas: readonly string[]
+  /** The tokens that name them: before a dot, or alone in SHOW. */
+  readonly schemaTokens: readonly number[]
+  /** Of `Relay.qualifiers`, those that the parser has not understood: they may name a schema, an alias or a table. */
+  readonly unknownTokens: readonly number[]
   /** Tables without a schema: they are the session's keyspace's. Null: not known. */
   readonly bare: boolean | null
   /** What can't be told apart, for the refusal. */
@@ -114,7 +118,8 @@ function judge(lexed: Lexed, effect: Relay['effect'], qualifiers: readonly numbe
   const statement = parsed(lexed)
   const names = statement === null ? null : namesOf(statement)
   if (verb === 'CREATE' && words.includes('VIEW')) addView(names, lexed, words)
-  const clear = names !== null && qualifiers.every((token) => names.understood.has(token))
+  const unknownTokens = qualifiers.filter((token) => names?.understood.has(token) !== true)
+  const clear = names !== null && unknownTokens.length === 0
   const ownText = ['PREPARE', 'EXECUTE'].includes(verb) || (verb === 'CREATE' && words.some((w) => w === 'PREPARE' || w === 'IMMEDIATE'))
   // As a whole it is run or skipped.
   const inComment = lexed.versioned[0] === 0 && lexed.versioned[1] === lexed.count
@@ -129,6 +134,8 @@ function judge(lexed: Lexed, effect: Relay['effect'], qualifiers: readonly numbe
     verb: verb === '(' ? 'SELECT' : verb,
     rights: rightsFor(verb, words, effect, statement, names?.serverOnly === true),
     schemas: names?.schemas ?? [],
+    schemaTokens: [...(names?.schemaTokens ?? [])],
+    unknownTokens,
     bare: names === null ? null : names.bare,
     unclear: hidden,
     table: names?.table ?? '',
@@ -183,14 +190,25 @@ function rightsFor(
   return byVerb[verb] ?? null
 }
 
-type Names = { schemas: string[]; bare: boolean | null; understood: Set<number>; table: string; serverOnly: boolean }
+type Names = {
+  schemas: string[]
+  bare: boolean | null
+  understood: Set<number>
+  schemaTokens: Set<number>
+  table: string
+  serverOnly: boolean
+}
 
 function namesOf(statement: Statement): Names {
-  const names: Names = { schemas: [], bare: false, understood: new Set(), table: '', serverOnly: false }
+  const names: Names = { schemas: [], bare: false, understood: new Set(), schemaTokens: new Set(), table: '', serverOnly: false }
   const bare = new Set<string>()
   const ctes = new Set<string>()
   const understand = (span: Span): void => {
     for (let token = span.from; token < span.to; token++) names.understood.add(token)
+  }
+  const understandSchema = (span: Span): void => {
+    understand(span)
+    names.schemaTokens.add(span.from)
   }
   const add = ({ schema, name }: TableName): void => {
     if (names.table === '') names.table = name.text
@@ -198,7 +216,7 @@ function namesOf(statement: Statement): Names {
       bare.add(name.text.toLowerCase())
       return
     }
-    understand(schema.span)
+    understandSchema(schema.span)
     if (schema.text.toLowerCase() !== 'information_schema') names.schemas.push(schema.text)
     else if (ofOneServer.test(name.text)) names.serverOnly = true
   }
@@ -207,10 +225,10 @@ function namesOf(statement: Statement): Names {
     table: (ref) => add(ref.table),
     expr: (expr) => {
       if (expr.kind === 'column' || expr.kind === 'star') {
-        if (expr.schema !== null) understand(expr.schema.span)
+        if (expr.schema !== null) understandSchema(expr.schema.span)
         if (expr.table !== null) understand(expr.table.span)
       } else if (expr.kind === 'call' && expr.schema !== null) {
-        understand(expr.schema.span)
+        understandSchema(expr.schema.span)
         names.schemas.push(expr.schema.text)
       }
     },
@@ -219,7 +237,7 @@ function namesOf(statement: Statement): Names {
     walkStatement(one, visitor)
     switch (one.kind) {
       case 'delete':
-        for (const target of one.targets ?? []) if (target.schema !== null) understand(target.schema.span)
+        for (const target of one.targets ?? []) if (target.schema !== null) understandSchema(target.schema.span)
         return
       case 'set':
         for (const item of one.items) if ('value' in item) walkExpr(item.value, visitor)
@@ -230,12 +248,12 @@ function namesOf(statement: Statement): Names {
       case 'show':
         if (one.table !== null) {
           names.table = one.table.name.text
-          if (one.table.schema !== null) understand(one.table.schema.span)
+          if (one.table.schema !== null) understandSchema(one.table.schema.span)
         }
         if (one.schema === null && ofTables.test(one.what)) bare.add('')
         else if (one.schema === null) return
         else if (one.schema.text.toLowerCase() !== 'information_schema') names.schemas.push(one.schema.text)
-        if (one.schema !== null) understand(one.schema.span)
+        if (one.schema !== null) understandSchema(one.schema.span)
         if (one.where !== null) walkExpr(one.where, visitor)
         return
       case 'ddl':
@@ -271,6 +289,8 @@ function addView(names: Names | null, lexed: Lexed, words: readonly string[]): v
   if (query === null) return
   const its = namesOf(query)
   for (const token of its.understood) names.understood.add(token + at + 1)
+  for (const token of its.schemaTokens) names.schemaTokens.add(token + at + 1)
+  if (its.bare === true) names.bare = true
   names.schemas.push(...its.schemas)
   names.serverOnly ||= its.serverOnly
 }

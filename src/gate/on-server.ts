@@ -30,7 +30,7 @@ export async function onServer<T>(
     }
     const ours = runner.transaction?.branches.get(shard.uid)?.backend === backend || runner.connections.isPinned(backend)
     try {
-      if (backend.signature !== runner.settings.signature) await runner.connections.bringToSettings(backend)
+      if (backend.signature !== runner.settings.unlimited) await runner.connections.bringToSettings(backend)
       const result = await act(backend, shard)
       if (!ours) runner.connections.done(backend, false)
       return result

@@ -7,7 +7,10 @@ import type { SessionChange } from '../wire/session-track.ts'
 import type { Access } from './access.ts'
 import type { Core, SessionEntry } from './core.ts'
 import { gateErrors } from './errors.ts'
-import { databases, grants, localAnswer, processList } from './local.ts'
+import { countOfDiagnostics, databases, diagnosticRows, grants, localAnswer, processList } from './local.ts'
+import { openSnapshots } from './snapshots.ts'
+import { savepoint } from './savepoints.ts'
+import { Words } from './statement-words.ts'
 import type { Passthrough, Relay } from './passthrough.ts'
 import { okFrame, plainOk, type AnswerForm } from './replies.ts'
 import type { Runner } from './runner.ts'
@@ -47,6 +50,7 @@ export class OwnStatements {
       case 'begin':
         await this.#runner.commit()
         this.#runner.begin({ readOnly: p.readOnly, snapshot: p.snapshot })
+        if (p.snapshot && this.#session.keyspace !== '') await this.#openSnapshots()
         this.ok()
         return
       case 'commit':
@@ -54,11 +58,15 @@ export class OwnStatements {
         const chained = p.chain ? this.#runner.transaction?.options : undefined
         if (p.kind === 'commit') await this.#runner.commit()
         else await this.#runner.rollback()
-        if (p.chain) this.#runner.begin(chained ?? { readOnly: null, snapshot: false })
+        if (p.chain) this.#runner.begin({ readOnly: null, snapshot: false }, chained)
         this.ok()
         if (p.release) this.#client.close()
         return
       }
+      case 'savepoint':
+        await savepoint(this.#runner, p)
+        this.ok()
+        return
       case 'set': {
         const before = this.#runner.settings.copy()
         const { keyspace, signal } = this.#session
@@ -92,6 +100,24 @@ export class OwnStatements {
       case 'refuse':
         throw gateErrors.notForwarded({ construct: p.construct, reason: p.reason, fix: p.fix })
     }
+  }
+
+  async #openSnapshots(): Promise<void> {
+    try {
+      await openSnapshots(this.#core, this.#runner, this.#session.keyspace, this.#session.signal)
+    } catch (error) {
+      await this.#runner.rollback()
+      throw error
+    }
+  }
+
+  /** SHOW WARNINGS, SHOW ERRORS and their COUNT(*), of what the session's last statement is known to have said. */
+  async diagnostics(lexed: Lexed): Promise<void> {
+    const words = new Words(lexed)
+    const said = this.#runner.connections.said ?? []
+    const only = words.has('ERRORS')
+    const rows = only ? said.filter(([level]) => level === 'Error') : said
+    this.#client.write(words.at(1) === 'COUNT' ? countOfDiagnostics(only, rows.length, this.#as) : diagnosticRows(rows, this.#as))
   }
 
   ok(changes: SessionChange[] = []): void {
@@ -128,4 +154,13 @@ export class OwnStatements {
       }
     }
   }
+}
+
+/** What FOUND_ROWS() asks for is gone. */
+export function notTheFoundRows(): Error {
+  return gateErrors.notForwarded({
+    construct: 'FOUND_ROWS()',
+    reason: 'the statement before did not say SQL_CALC_FOUND_ROWS, and its connection is shared',
+    fix: 'use SELECT COUNT(*)',
+  })
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Lexer } from '../sql/lexer.ts'
 import { classify, type Passthrough } from './passthrough.ts'
-import { effectOfSet } from './session-set.ts'
+import { effectOfSet, toCompute } from './session-set.ts'
 import { SessionSettings, statementsBetween } from './settings.ts'
 
 const lexer = new Lexer()
@@ -17,8 +17,15 @@ test('promise 11: what may be read again, what waits while held, what keeps a co
   const table: [string, string, boolean, string][] = [
     ['SELECT * FROM t WHERE id = 1', 'read', true, ''],
     ['select count(*), max(a) from t', 'read', true, ''],
-    ['SELECT my_function(a) FROM t', 'read', false, ''],
-    ['SELECT `count`(1)', 'read', false, ''],
+    ['SELECT my_function(a) FROM t', 'read', false, 'routine'],
+    ['SELECT `count`(1)', 'read', false, 'routine'],
+    ['INSERT INTO t (a, b) VALUES (app.f(1), 2)', 'write', false, 'routine'],
+    ['INSERT IGNORE t (a, b) SELECT x.a, COUNT(*) FROM (SELECT 1) x (a) GROUP BY x.a', 'write', false, ''],
+    ['WITH a (x) AS (SELECT 1), b (y) AS (SELECT 2) SELECT * FROM a, b', 'read', false, ''],
+    ['CALL p()', 'write', false, 'routine'],
+    ['BEGIN NOT ATOMIC SELECT 1; END', 'write', false, 'routine'],
+    ['DROP PREPARE s', 'write', false, 'unknown'],
+    ["LOAD DATA LOCAL INFILE 'f' INTO TABLE t (a, @b) SET c = @b", 'write', false, 'user-variable'],
     ['SELECT * FROM t FOR UPDATE', 'lock', false, ''],
     ['SELECT * FROM t LOCK IN SHARE MODE', 'lock', false, ''],
     ['SELECT a INTO @x FROM t', 'write', false, 'user-variable'],
@@ -29,7 +36,7 @@ test('promise 11: what may be read again, what waits while held, what keeps a co
     ['WITH x AS (SELECT 1) SELECT * FROM x', 'read', true, ''],
     ['WITH x AS (SELECT 1) DELETE FROM t WHERE a IN (SELECT * FROM x)', 'write', false, ''],
     ['INSERT INTO t VALUES (1)', 'write', false, ''],
-    ['CALL p(@out)', 'write', false, 'user-variable'],
+    ['CALL p(@out)', 'write', false, 'user-variable,routine'],
     ['CREATE TEMPORARY TABLE t (a INT)', 'write', false, 'temporary-table'],
     ['EXPLAIN SELECT * FROM t', 'read', true, ''],
     ['ANALYZE SELECT * FROM t', 'write', false, ''],
@@ -43,7 +50,10 @@ test('what the gate keeps or answers itself', () => {
   assert.deepEqual(of('BEGIN'), { kind: 'begin', readOnly: null, snapshot: false })
   assert.deepEqual(of('START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY'), { kind: 'begin', readOnly: true, snapshot: true })
   assert.deepEqual(of('COMMIT AND CHAIN NO RELEASE'), { kind: 'commit', chain: true, release: false })
-  assert.equal(of('ROLLBACK TO SAVEPOINT a').kind, 'relay')
+  assert.deepEqual(of('ROLLBACK WORK TO SAVEPOINT a'), { kind: 'savepoint', verb: 'rollback-to', name: 'a' })
+  assert.deepEqual(of('SAVEPOINT `a b`'), { kind: 'savepoint', verb: 'savepoint', name: 'a b' })
+  assert.deepEqual(of('RELEASE SAVEPOINT savepoint'), { kind: 'savepoint', verb: 'release-savepoint', name: 'savepoint' })
+  assert.equal(of('ROLLBACK TO a b').kind, 'refuse')
   assert.equal(of('BEGIN NOT ATOMIC SELECT 1; END').kind, 'relay')
   assert.deepEqual(of('USE `a``b`'), { kind: 'use', keyspace: 'a`b' })
   assert.deepEqual(of('KILL QUERY 12'), { kind: 'kill', what: 'query', id: 12 })
@@ -85,6 +95,13 @@ function set(sql: string, before = new SessionSettings()): ReturnType<typeof eff
   return effectOfSet(lexed, p.assignments, before)
 }
 
+function computed(sql: string): ReturnType<typeof toCompute> {
+  const lexed = lexer.lex(Buffer.from(sql))
+  const p = classify(lexed)
+  assert.ok(p.kind === 'set' && p.assignments !== null, sql)
+  return toCompute(lexed, p.assignments)
+}
+
 test('SET: constants are kept, expressions are computed, the rest is passed on', () => {
   const plain = set("SET NAMES latin1, sql_mode = 'ANSI', @@session.time_zone = '+01:00', autocommit = OFF")
   assert.equal(plain.settings.get('names'), 'latin1')
@@ -92,9 +109,11 @@ test('SET: constants are kept, expressions are computed, the rest is passed on',
   assert.equal(plain.settings.get('time_zone'), "'+01:00'")
   assert.equal(plain.settings.autocommit, false)
   assert.equal(plain.pass, 'no')
-  assert.deepEqual(set("SET sql_mode = CONCAT(@@sql_mode, ',ANSI')").compute, [
-    { name: 'sql_mode', expression: "CONCAT(@@sql_mode, ',ANSI')" },
+  assert.deepEqual(computed("SET @a = 1, sql_mode = CONCAT(@@sql_mode, ',ANSI'), autocommit = @old, time_zone = 'UTC', timestamp = @t"), [
+    { at: 1, expression: "CONCAT(@@sql_mode, ',ANSI')" },
+    { at: 2, expression: '@old' },
   ])
+  assert.deepEqual(computed('SET SESSION tx_isolation = DEFAULT'), [{ at: 0, expression: '@@global.tx_isolation' }])
   assert.deepEqual(set('SET @A = 1 + 2, @`b c` = 4').variables, [
     { name: 'a', expression: '1 + 2' },
     { name: 'b c', expression: '4' },

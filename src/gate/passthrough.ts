@@ -3,11 +3,13 @@
  * it may be read again, whether it leaves state on the connection, and which ones the gate answers or keeps itself. Only the
  * first words and single tokens are looked at, so every dialect passes; in doubt it is a write. Pure; cached by the lexer's key.
  */
-import { Kind, tokenEnd, tokenKind, tokenStart, type Lexed } from '../sql/lexer.ts'
+import { Kind, tokenKind, type Lexed } from '../sql/lexer.ts'
 import type { Pin } from './plan/plan.ts'
-import { rereadable } from './pure-functions.ts'
+import { callsStored, rereadable } from './pure-functions.ts'
+import { sessionCallAt, type SessionCall } from './session-calls.ts'
 import type { SetAssignments } from './set-statement.ts'
 import { parseSet } from './set-statement.ts'
+import { Words } from './statement-words.ts'
 
 export type Relay = {
   readonly kind: 'relay'
@@ -25,14 +27,25 @@ export type Relay = {
   readonly leavesFoundRows: boolean
   /** Tokens that name the keyspace before a dot, for when the database has another name. */
   readonly qualifiers: readonly number[]
-  /** Calls of USER() and its like, as first token and the one behind the last: a server would name our own account. */
-  readonly userCalls: readonly { readonly from: number; readonly to: number; readonly account: boolean }[]
+  /** What the session knows and a server would answer for its own connection. */
+  readonly sessionCalls: readonly SessionCall[]
+  /** False: several statements in one (CALL), of which some may stand when the server says no. */
+  readonly whole: boolean
+  /** Nothing in it can name another keyspace, or a place of the session's: it goes to the session's own. */
+  readonly plain: boolean
+  /** Asks for named locks, which have one home. */
+  readonly locks: boolean
+  /** Names user variables. */
+  readonly readsVariables: boolean
+  /** Sets LAST_INSERT_ID() where no OK tells it. */
+  readonly setsInsertId: boolean
 }
 
 export type Passthrough =
   | Relay
   | { readonly kind: 'begin'; readonly readOnly: boolean | null; readonly snapshot: boolean }
   | { readonly kind: 'commit' | 'rollback'; readonly chain: boolean; readonly release: boolean }
+  | { readonly kind: 'savepoint'; readonly verb: 'savepoint' | 'rollback-to' | 'release-savepoint'; readonly name: string }
   | { readonly kind: 'set'; readonly assignments: SetAssignments }
   | { readonly kind: 'use'; readonly keyspace: string }
   | { readonly kind: 'kill'; readonly what: 'connection' | 'query'; readonly id: number }
@@ -96,7 +109,10 @@ export function classify(lexed: Lexed): Passthrough {
     case 'COMMIT':
     case 'ROLLBACK': {
       const rest = words.text()
-      if (verb === 'ROLLBACK' && / TO /.test(rest)) break
+      if (verb === 'ROLLBACK' && words.has('TO')) {
+        const at = words.at(1) === 'WORK' ? 3 : 2
+        return savepointOf(words, lexed, 'rollback-to', words.at(at) === 'SAVEPOINT' && lexed.count > at + 1 ? at + 1 : at)
+      }
       if (!words.only(1, ['WORK', 'AND', 'NO', 'CHAIN', 'RELEASE'])) return otherForm(verb)
       return {
         kind: verb === 'COMMIT' ? 'commit' : 'rollback',
@@ -104,6 +120,11 @@ export function classify(lexed: Lexed): Passthrough {
         release: / RELEASE/.test(rest) && !/ NO RELEASE/.test(rest),
       }
     }
+    case 'SAVEPOINT':
+      return savepointOf(words, lexed, 'savepoint', 1)
+    case 'RELEASE':
+      if (second !== 'SAVEPOINT') break
+      return savepointOf(words, lexed, 'release-savepoint', 2)
     case 'SET': {
       if (second === 'PASSWORD' || second === 'ROLE' || second === 'DEFAULT' || second === 'STATEMENT' || second === 'RESOURCE') break
       return { kind: 'set', assignments: parseSet(lexed) }
@@ -140,6 +161,11 @@ export function classify(lexed: Lexed): Passthrough {
   return local ?? relayOf(words, lexed, verb, second)
 }
 
+function savepointOf(words: Words, lexed: Lexed, verb: 'savepoint' | 'rollback-to' | 'release-savepoint', at: number): Passthrough {
+  const isName = lexed.count === at + 1 && [Kind.Word, Kind.QuotedName].includes(tokenKind(lexed, at) as typeof Kind.Word)
+  return isName ? { kind: 'savepoint', verb, name: words.name(at) } : otherForm(verb.toUpperCase().replace('-', ' '))
+}
+
 /** The gate answers it itself, and what stands behind what it knows would be passed over. */
 function otherForm(construct: string): Passthrough {
   return {
@@ -152,6 +178,8 @@ function otherForm(construct: string): Passthrough {
 
 /** In others (DEFINER = CURRENT_USER, GRANT …) it is the server's to read. */
 const rowVerbs = new Set(['SELECT', 'INSERT', 'REPLACE', 'UPDATE', 'DELETE', 'WITH', '(', 'DO', 'VALUES'])
+/** Statements of their own, which may hold others: what those leave on the connection, or commit, can not be seen. MariaDB takes the blocks. */
+const routineVerbs = new Set(['CALL', 'EXECUTE', 'BEGIN', 'IF', 'WHILE', 'LOOP', 'REPEAT', 'FOR', 'CASE', 'DECLARE'])
 
 function relayOf(words: Words, lexed: Lexed, verb: string, second: string): Relay {
   const pins = new Set<Pin>()
@@ -160,13 +188,23 @@ function relayOf(words: Words, lexed: Lexed, verb: string, second: string): Rela
   let needsPrevious: Relay['needsPrevious'] = null
   let leavesFoundRows = false
   const qualifiers: number[] = []
-  const userCalls: Relay['userCalls'][number][] = []
-  const assigning = verb === 'CALL' || verb === 'GET' || verb === 'EXECUTE' || (verb === 'SELECT' && words.has('INTO'))
+  const sessionCalls: SessionCall[] = []
+  const routine = routineVerbs.has(verb) || words.raw(1) === ':'
+  let locks = false
+  let readsVariables = false
+  let setsInsertId = routine
+  const assigning = verb === 'CALL' || verb === 'GET' || verb === 'LOAD' || verb === 'EXECUTE' || (verb === 'SELECT' && words.has('INTO'))
   const reading = verb === 'SELECT' || verb === '(' || verb === 'VALUES' || verb === 'TABLE' || verb === 'WITH'
   if (reading || ['SHOW', 'DESC', 'DESCRIBE', 'EXPLAIN', 'HELP', 'CHECKSUM'].includes(verb)) effect = 'read'
   if (verb === 'SHOW' && (['WARNINGS', 'ERRORS'].includes(second) || second === 'COUNT')) needsPrevious = 'diagnostics'
   for (let i = 0; i < lexed.count; i++) {
     const kind = tokenKind(lexed, i)
+    if (kind === Kind.UserVariable) readsVariables = true
+    if (rowVerbs.has(verb)) {
+      const call = sessionCallAt(words, lexed, i)
+      if (call !== null) sessionCalls.push(call)
+      if (call?.what === 'diagnostics') needsPrevious = 'diagnostics'
+    }
     // Reading one that this session has not set gives NULL on every clean connection; setting one needs the same from then on.
     if (kind === Kind.UserVariable && (assigning || words.raw(i + 1) === ':=')) pins.add('user-variable')
     if (kind === Kind.SystemVariable && /^@@(session\.|local\.)?(last_insert_id|identity)$/i.test(words.raw(i))) lastInsertId = true
@@ -179,6 +217,7 @@ function relayOf(words: Words, lexed: Lexed, verb: string, second: string): Rela
     switch (word) {
       case 'LAST_INSERT_ID':
         lastInsertId = true
+        if (reading && called && words.raw(i + 2) !== ')') setsInsertId = true
         break
       case 'SQL_CALC_FOUND_ROWS':
         leavesFoundRows = true
@@ -186,23 +225,15 @@ function relayOf(words: Words, lexed: Lexed, verb: string, second: string): Rela
       case 'FOUND_ROWS':
         if (called) needsPrevious = 'found-rows'
         break
-      case 'ROW_COUNT':
-        if (called) needsPrevious = 'diagnostics'
-        break
-      case 'USER':
-      case 'SESSION_USER':
-      case 'SYSTEM_USER':
-      case 'CURRENT_USER': {
-        const empty = called && words.raw(i + 2) === ')'
-        const isCall = empty && words.raw(i - 1) !== '.'
-        if (rowVerbs.has(verb) && (isCall || (word === 'CURRENT_USER' && !called)))
-          userCalls.push({ from: i, to: empty ? i + 3 : i + 1, account: word === 'CURRENT_USER' })
-        break
-      }
       case 'GET_LOCK':
       case 'RELEASE_LOCK':
       case 'RELEASE_ALL_LOCKS':
         if (called) pins.add('get-lock')
+        locks ||= called
+        break
+      case 'IS_FREE_LOCK':
+      case 'IS_USED_LOCK':
+        locks ||= called
         break
       case 'NEXTVAL':
       case 'SETVAL':
@@ -236,7 +267,8 @@ function relayOf(words: Words, lexed: Lexed, verb: string, second: string): Rela
   const temporary = (verb === 'CREATE' || verb === 'DROP') && words.text().slice(0, 60).includes(' TEMPORARY')
   if (temporary) pins.add('temporary-table')
   if (verb === 'LOCK' || verb === 'HANDLER') pins.add('handler')
-  if (verb === 'PREPARE' || verb === 'EXECUTE' || verb === 'DEALLOCATE') pins.add('unknown')
+  if (verb === 'PREPARE' || verb === 'EXECUTE' || verb === 'DEALLOCATE' || (verb === 'DROP' && second === 'PREPARE')) pins.add('unknown')
+  if (routine || (rowVerbs.has(verb) && callsStored(lexed))) pins.add('routine')
   return {
     kind: 'relay',
     effect,
@@ -245,10 +277,21 @@ function relayOf(words: Words, lexed: Lexed, verb: string, second: string): Rela
     needsPrevious,
     leavesFoundRows,
     qualifiers,
-    userCalls,
+    sessionCalls,
+    whole: !routine,
+    plain: qualifiers.length === 0 && !locks && !readsVariables,
+    locks,
+    readsVariables,
+    setsInsertId,
     rereadable: effect === 'read' && pins.size === 0 && rereadable(lexed),
-    implicitCommit: implicitCommitVerbs.has(verb) && !temporary,
+    implicitCommit: implicitCommitVerbs.has(verb) && !temporary && !commitsNothing(verb, second),
   }
+}
+
+/** DROP PREPARE, RESET PERSIST, and MariaDB's ANALYZE of a statement. */
+function commitsNothing(verb: string, second: string): boolean {
+  if (verb === 'ANALYZE') return !['TABLE', 'TABLES', 'LOCAL', 'NO_WRITE_TO_BINLOG'].includes(second)
+  return (verb === 'DROP' && second === 'PREPARE') || (verb === 'RESET' && second === 'PERSIST')
 }
 
 /** The token of `SHOW TABLES FROM app`, `SHOW COLUMNS FROM t IN app`, `SHOW CREATE DATABASE app`: a schema without a dot. */
@@ -284,57 +327,4 @@ function localOf(words: Words, lexed: Lexed): Passthrough | null {
   if (lexed.count === 5 && (tokenKind(lexed, 4) === Kind.QuotedName || (tokenKind(lexed, 4) === Kind.Word && words.at(4) !== 'INTO')))
     return { kind: 'local', value, label: words.name(4) }
   return null
-}
-
-class Words {
-  readonly #lexed: Lexed
-  constructor(lexed: Lexed) {
-    this.#lexed = lexed
-  }
-
-  raw(i: number): string {
-    const l = this.#lexed
-    return i < 0 || i >= l.count ? '' : l.bytes.toString('utf8', tokenStart(l, i), tokenEnd(l, i))
-  }
-
-  /** In upper case when it is a bare word or an operator; '' for quoted names and literals. */
-  at(i: number): string {
-    if (i < 0 || i >= this.#lexed.count) return ''
-    const kind = tokenKind(this.#lexed, i)
-    return kind === Kind.Word || kind === Kind.Operator ? this.raw(i).toUpperCase() : ''
-  }
-
-  has(word: string): boolean {
-    for (let i = 0; i < this.#lexed.count; i++) if (this.at(i) === word) return true
-    return false
-  }
-
-  /** Whether nothing but these stands from a token on. */
-  only(from: number, known: readonly string[]): boolean {
-    for (let i = from; i < this.#lexed.count; i++) if (!known.includes(this.at(i))) return false
-    return true
-  }
-
-  name(i: number): string {
-    const raw = this.raw(i)
-    const quote = raw[0]
-    return quote === '`' || quote === '"' ? raw.slice(1, -1).replaceAll(quote + quote, quote) : raw
-  }
-
-  between(from: number, to: number): string {
-    const l = this.#lexed
-    return l.bytes.toString('utf8', tokenStart(l, from), tokenEnd(l, to - 1))
-  }
-
-  text(): string {
-    let out = ''
-    for (let i = 0; i < Math.min(this.#lexed.count, 24); i++) out += ` ${this.at(i)}`
-    return out
-  }
-
-  /** The pattern of `LIKE '…'` at the end. */
-  like(): string | null {
-    const i = this.#lexed.count - 2
-    return i > 0 && this.at(i) === 'LIKE' ? this.raw(i + 1).slice(1, -1) : null
-  }
 }

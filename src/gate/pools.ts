@@ -57,13 +57,19 @@ export class Pools {
   }
 
   /** A connection to where the shard is served, or to one of its replicas. Errors: of connecting, SW-GATE-014, 024. Nothing was sent. */
-  take(shard: ShardView, agreed: Agreed, signature: string): Backend | Promise<Backend> {
-    if (shard.replicas !== null) return this.#takeReplica(shard, shard.replicas, agreed, signature)
+  take(shard: ShardView, agreed: Agreed, signature: string, signal: AbortSignal | null = null): Backend | Promise<Backend> {
+    if (shard.replicas !== null) return this.#takeReplica(shard, shard.replicas, agreed, signature, signal)
     const pool = this.#of(shard, shard, agreed)
-    return pool.tryTake(signature) ?? pool.take(signature)
+    return pool.tryTake(signature) ?? pool.take(signature, signal)
   }
 
-  async #takeReplica(shard: ShardView, all: readonly ReplicaView[], agreed: Agreed, signature: string): Promise<Backend> {
+  async #takeReplica(
+    shard: ShardView,
+    all: readonly ReplicaView[],
+    agreed: Agreed,
+    signature: string,
+    signal: AbortSignal | null,
+  ): Promise<Backend> {
     const why = (): (readonly [ReplicaView, string | null])[] => all.map((one) => [one, this.#health.whyNot(shard, one)])
     let looked = why()
     if (looked.every(([, reason]) => reason !== null) && all.length > 0) {
@@ -79,10 +85,10 @@ export class Pools {
     const reasons = looked.flatMap(([one, reason]) => (reason === null ? [] : [`${one.server.id}: ${reason}`]))
     for (const { one, pool } of fit.sort((a, b) => a.busy - b.busy || a.order - b.order)) {
       try {
-        return pool.tryTake(signature) ?? (await pool.take(signature))
+        return pool.tryTake(signature) ?? (await pool.take(signature, signal))
       } catch (error) {
         // It stands, only its connections are all in use; or it serves no more, and routing is asked again.
-        if (isSwError(error, 'SW-GATE-014') || pool.closed) throw error
+        if (isSwError(error, 'SW-GATE-014') || pool.closed || signal?.aborted === true) throw error
         const reason = `it can not be connected to: ${(error as Error).message}`
         this.#health.failed(shard, one, reason)
         reasons.push(`${one.server.id}: ${reason}`)

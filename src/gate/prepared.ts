@@ -15,9 +15,13 @@ import type { Passthrough } from './passthrough.ts'
 
 export type SessionStatement = {
   readonly id: number
+  /** The client's. */
   readonly text: Buffer
-  /** Bytes of the text as latin1: the key of connections' caches. */
-  readonly key: string
+  /** What an unsharded keyspace's server gets, where its database is called `schema`. */
+  sent: Buffer
+  schema: string | undefined
+  /** Bytes of what is sent as latin1: the key of connections' caches. */
+  key: string
   /** The lexer's key. */
   readonly shape: string
   readonly keyspace: string

@@ -1,6 +1,8 @@
 /**
  * Whether a read may be sent a second time: only when everything that it calls is known to change nothing (promise 11). A stored
  * function may write, so an unknown name before `(` forbids it. Also read as calls: the keywords that may stand before `(`.
+ *
+ * And whether a stored function may be called: what it does to its connection (user variables, locks, settings) can not be seen from here.
  */
 import { Kind, tokenEnd, tokenKind, tokenStart, type Lexed } from '../sql/lexer.ts'
 
@@ -33,4 +35,61 @@ export function rereadable(lexed: Lexed): boolean {
       return false
   }
   return true
+}
+
+/** The servers' own, besides those above: what they do to a connection is looked at where it matters. */
+const builtin = new Set(
+  // Keywords, and types that have a length.
+  (
+    'AGAINST ALTER ANALYZE BIGINT BIT CALL CHARACTER COLLATE COLUMNS CROSS DEFAULT DELAYED DELETE DO DOUBLE DUPLICATE EMPTY ENUM ERROR ESCAPE EXPLAIN FALSE FIELDS FIXED FLOAT FOR GROUPING GROUPS ' +
+    'HIGH_PRIORITY INNER INOUT INT INTEGER LATERAL LINES LONGTEXT LOW_PRIORITY MATCH MEDIUMINT MEMBER NATURAL NCHAR NESTED NULL NUMERIC NVARCHAR OF OJ OUTER PRIMARY QUICK RANGE REAL RECURSIVE ROLLUP ROWS ' +
+    'SEPARATOR SET SMALLINT SOUNDS TEXT TINYINT TRUE UNIQUE UPDATE VALUE VARBINARY VECTOR ' +
+    // Functions.
+    'AES_DECRYPT AES_ENCRYPT ANY_VALUE AREA ASTEXT ASBINARY BENCHMARK BIN_TO_UUID BINLOG_GTID_POS BUFFER CENTROID CHR COLUMN_ADD COLUMN_CHECK COLUMN_CREATE COLUMN_DELETE COLUMN_EXISTS COLUMN_GET COLUMN_JSON ' +
+    'COLUMN_LIST COMPRESS CONNECTION_ID CONTAINS CRC32C CURRENT_ROLE CURRENT_USER DECODE DECODE_HISTOGRAM DECODE_ORACLE DES_DECRYPT DES_ENCRYPT DIMENSION DISTANCE ENCODE ENCRYPT ENVELOPE EQUALS EXTRACTVALUE ' +
+    'FORMAT_BYTES FORMAT_PICO_TIME FOUND_ROWS GEOMETRYCOLLECTION GEOMFROMTEXT GET_FORMAT GET_LOCK GLENGTH GTID_SUBSET GTID_SUBTRACT ICU_VERSION INET4_ATON IS_FREE_LOCK IS_IPV4 IS_IPV4_COMPAT IS_IPV4_MAPPED ' +
+    'IS_IPV6 IS_USED_LOCK IS_UUID JSON_ARRAY_APPEND JSON_ARRAY_INSERT JSON_ARRAY_INTERSECT JSON_COMPACT JSON_CONTAINS_PATH JSON_DETAILED JSON_EQUALS JSON_EXISTS JSON_INSERT JSON_KEY_VALUE JSON_LOOSE JSON_MERGE ' +
+    'JSON_MERGE_PRESERVE JSON_NORMALIZE JSON_OBJECT_FILTER_KEYS JSON_OBJECT_TO_ARRAY JSON_OVERLAPS JSON_PRETTY JSON_QUERY JSON_REMOVE JSON_REPLACE JSON_SCHEMA_VALID JSON_SCHEMA_VALIDATION_REPORT ' +
+    'JSON_STORAGE_FREE JSON_STORAGE_SIZE JSON_TABLE KDF LASTVAL LAST_INSERT_ID LENGTHB LINESTRING LOAD_FILE MAKE_SET MASTER_GTID_WAIT MASTER_POS_WAIT MBRCONTAINS MBRCOVEREDBY MBRCOVERS MBRDISJOINT MBREQUAL ' +
+    'MBREQUALS MBRINTERSECTS MBROVERLAPS MBRTOUCHES MBRWITHIN MEDIAN MULTILINESTRING MULTIPOINT MULTIPOLYGON NAME_CONST NATURAL_SORT_KEY NEXTVAL NUMGEOMETRIES NVL NVL2 OLD_PASSWORD PASSWORD PERCENTILE_CONT ' +
+    'PERCENTILE_DISC POINT POLYGON PS_CURRENT_THREAD_ID PS_THREAD_ID RANDOM_BYTES RELEASE_ALL_LOCKS RELEASE_LOCK ROLES_GRAPHML ROW_COUNT SESSION_USER SETVAL SFORMAT SOURCE_POS_WAIT SRID STARTPOINT ' +
+    'STATEMENT_DIGEST STATEMENT_DIGEST_TEXT ST_AREA ST_ASBINARY ST_ASGEOJSON ST_ASTEXT ST_ASWKB ST_ASWKT ST_BOUNDARY ST_BUFFER ST_BUFFER_STRATEGY ST_CENTROID ST_COLLECT ST_CONTAINS ST_CONVEXHULL ST_CROSSES ' +
+    'ST_DIFFERENCE ST_DIMENSION ST_DISJOINT ST_DISTANCE ST_DISTANCE_SPHERE ST_ENDPOINT ST_ENVELOPE ST_EQUALS ST_EXTERIORRING ST_GEOHASH ST_GEOMCOLLFROMTEXT ST_GEOMETRYN ST_GEOMETRYTYPE ST_GEOMFROMGEOJSON ' +
+    'ST_GEOMFROMTEXT ST_GEOMFROMWKB ST_INTERIORRINGN ST_INTERSECTION ST_INTERSECTS ST_ISCLOSED ST_ISEMPTY ST_ISSIMPLE ST_ISVALID ST_LATFROMGEOHASH ST_LATITUDE ST_LENGTH ST_LINEFROMTEXT ST_LONGFROMGEOHASH ' +
+    'ST_LONGITUDE ST_MAKEENVELOPE ST_NUMGEOMETRIES ST_NUMINTERIORRINGS ST_NUMPOINTS ST_OVERLAPS ST_POINTFROMGEOHASH ST_POINTFROMTEXT ST_POINTFROMWKB ST_POINTN ST_POLYFROMTEXT ST_POLYFROMWKB ST_SIMPLIFY ' +
+    'ST_SRID ST_STARTPOINT ST_SWAPXY ST_SYMDIFFERENCE ST_TOUCHES ST_TRANSFORM ST_UNION ST_VALIDATE ST_WITHIN ST_X ST_Y SYSTEM_USER SYS_GUID TO_CHAR TO_DATE TO_NUMBER TOUCHES TRIM_ORACLE UNCOMPRESS ' +
+    'UNCOMPRESSED_LENGTH UPDATEXML USER UUID_SHORT UUID_TO_BIN UUID_V4 UUID_V7 VALIDATE_PASSWORD_STRENGTH VEC_DISTANCE VEC_DISTANCE_COSINE VEC_DISTANCE_EUCLIDEAN VEC_FROMTEXT VEC_TOTEXT ' +
+    'WAIT_FOR_EXECUTED_GTID_SET WITHIN X Y STRING_TO_VECTOR VECTOR_TO_STRING VECTOR_DIM'
+  ).split(' '),
+)
+/** Behind these stands a table with its columns, an index, or what WITH names. */
+const namesBefore = new Set(
+  'INTO INSERT REPLACE IGNORE LOW_PRIORITY HIGH_PRIORITY DELAYED TABLE AS WITH RECURSIVE INDEX KEY REFERENCES'.split(' '),
+)
+
+/** Whether a name before `(` is neither the servers' own nor that of a table: it may be a stored function. For statements about rows. */
+export function callsStored(lexed: Lexed): boolean {
+  const word = (i: number): string =>
+    i < 0 || i >= lexed.count ? '' : lexed.bytes.toString('latin1', tokenStart(lexed, i), tokenEnd(lexed, i)).toUpperCase()
+  const isName = (i: number): boolean => i >= 0 && (tokenKind(lexed, i) === Kind.Word || tokenKind(lexed, i) === Kind.QuotedName)
+  for (let i = 1; i + 1 < lexed.count; i++) {
+    if (lexed.bytes[tokenStart(lexed, i + 1)] !== 0x28 || tokenKind(lexed, i + 1) !== Kind.Operator || !isName(i)) continue
+    const qualified = word(i - 1) === '.' && isName(i - 2)
+    if (!qualified && tokenKind(lexed, i) === Kind.Word && (known.has(word(i)) || builtin.has(word(i)))) continue
+    const before = qualified ? i - 3 : i - 1
+    // `(SELECT …) x (a, b)` and `FROM t x (…)` name; so does `, c (a) AS (` of a WITH.
+    if (word(before) === ')' || namesBefore.has(word(before)) || isCte(lexed, i, word)) continue
+    return true
+  }
+  return false
+}
+
+function isCte(lexed: Lexed, name: number, word: (i: number) => string): boolean {
+  if (word(0) !== 'WITH' && !word(0).startsWith('(')) return false
+  let depth = 0
+  for (let i = name + 1; i < lexed.count; i++) {
+    if (word(i) === '(') depth++
+    else if (word(i) === ')' && --depth === 0) return word(i + 1) === 'AS' && word(i + 2) === '('
+  }
+  return false
 }

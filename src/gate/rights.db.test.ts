@@ -84,6 +84,6 @@ test('a prepared statement is judged at each execution', async () => {
 test('an account that may do all is not held back', async () => {
   const c = await world.client('app', 'one')
   assert.equal(await outcome(c, 'SELECT v FROM hidden.t', false), 0)
-  assert.equal(await outcome(c, 'CREATE OR REPLACE VIEW v AS SELECT x.v FROM hidden.t AS x', false), 0)
+  assert.equal(await outcome(c, 'CREATE OR REPLACE VIEW hidden.v AS SELECT x.v FROM hidden.t AS x', false), 0)
   await c.end()
 })

@@ -9,26 +9,30 @@
  */
 import { serverStatus } from '../wire/capabilities.ts'
 import type { RelayEnd } from '../mysql/connection.ts'
-import { isConnectionLost, ServerError } from '../mysql/errors.ts'
 import { heldMeanwhile, isCounted, requireRole } from './admission.ts'
 import type { Backend } from './backend.ts'
+import { resetNow } from './backend-settings.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
-import { judgeLoss, judgeRefusal, kindAt, type Circumstances } from './failures.ts'
-import { unreachable } from '../base/assert.ts'
+import { lost, serverSaidNo } from './failed-statements.ts'
 import { readOkFrame } from './ok-frame.ts'
 import type { Guard } from './guard.ts'
 import type { Relayer } from './relay.ts'
 import { command } from './replies.ts'
 import { connectError, type SessionConnections } from './session-connections.ts'
-import { HalfAnswered, HeldMeanwhile, type Request } from './request.ts'
+import { HeldMeanwhile, type Request } from './request.ts'
 import { sessionStatus } from './session-status.ts'
 import type { SessionSettings } from './settings.ts'
-import { rollbackBranch } from './xa-commit.ts'
 import { shardName, Transaction, type Branch, type TransactionHost, type TransactionOptions } from './transaction.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
 
 const beginCommand = command('BEGIN')
+
+/** What may have written counts as a write: a failing COMMIT of it is told. */
+export function noteStatement(branch: Branch, { effect, rereadable }: Pick<Request, 'effect' | 'rereadable'>): void {
+  branch.statements++
+  if (effect !== 'read' || !rereadable) branch.wrote = true
+}
 
 export class Runner implements TransactionHost {
   readonly core: Core
@@ -36,8 +40,8 @@ export class Runner implements TransactionHost {
   readonly settings: SessionSettings
   readonly connections: SessionConnections
   transaction: Transaction | null = null
-  /** Isolation or access of the next transaction only: statements run before it. */
-  nextTransaction: string[] = []
+  /** Isolation or access of the next transaction only: statements that run before it, wherever it begins. */
+  nextTransaction: readonly string[] = []
   lastInsertId = 0n
   affectedRows = -1n
   warnings = 0
@@ -69,8 +73,20 @@ export class Runner implements TransactionHost {
   }
 
   // ── transactions ──
-  begin(options: TransactionOptions): void {
-    this.transaction = new Transaction(true, options, this)
+  /** @param chained what the transaction before began with */
+  begin(options: Omit<TransactionOptions, 'before'>, chained: TransactionOptions | null = null): void {
+    this.transaction = new Transaction(true, chained ?? { ...options, before: this.#takeNext() }, this)
+  }
+
+  /** For a statement that needs one of its own; the caller commits it. */
+  ownTransaction(): Transaction {
+    return new Transaction(true, { readOnly: null, snapshot: false, before: this.nextTransaction }, this)
+  }
+
+  #takeNext(): readonly string[] {
+    const next = this.nextTransaction
+    this.nextTransaction = []
+    return next
   }
 
   /** Ends what is open by COMMIT; a transaction that was expelled is an error. */
@@ -137,7 +153,7 @@ export class Runner implements TransactionHost {
 
   #openTransaction(): Transaction | null {
     if (this.transaction === null && !this.settings.autocommit)
-      this.transaction = new Transaction(false, { readOnly: null, snapshot: false }, this)
+      this.transaction = new Transaction(false, { readOnly: null, snapshot: false, before: this.#takeNext() }, this)
     return this.transaction
   }
 
@@ -200,15 +216,18 @@ export class Runner implements TransactionHost {
     this.#relayer.quota = request.effect === 'write' ? null : this.guard.quota
     let end: RelayEnd
     try {
-      if (backend.signature !== this.settings.signature) await this.connections.bringToSettings(backend)
+      // What others' triggers and functions have left there would be read.
+      if (request.readsVariables === true && !this.connections.isPinned(backend) && (branch === null || branch.statements === 0))
+        await resetNow(backend)
+      if (backend.signature !== this.settings.signature) await this.connections.bringToSettings(backend, this.settings.signature)
       if (branch !== null && branch.statements === 0) await this.beginBranch(branch, transaction as Transaction)
-      else if (transaction === null && this.nextTransaction.length > 0) await this.#applyNext(backend)
+      else if (transaction === null && this.nextTransaction.length > 0) await this.applyNext(backend)
       if (request.lastInsertId) this.connections.pipeline(backend, `SET last_insert_id=${this.lastInsertId}`)
       let framed = request.frame(backend, shard)
       if (!Buffer.isBuffer(framed)) framed = await framed
       end = await this.#relayer.run(backend.connection, framed, request.mute === true, shard)
     } catch (error) {
-      return await this.#lost(error as Error, shard, backend, transaction, branch, request)
+      return await lost(this, this.#relayer, error as Error, { shard, backend, transaction, branch, request })
     } finally {
       this.running = null
       if (transaction !== null) transaction.busy = false
@@ -219,7 +238,7 @@ export class Runner implements TransactionHost {
     }
     this.figures.rows = end.rows
     if (end.kind === 'error') {
-      const refused = await this.#serverSaidNo(end, shard, backend, transaction, branch, request)
+      const refused = await serverSaidNo(this, this.#relayer, end, { shard, backend, transaction, branch, request })
       if (refused !== null) return { kind: 'refused', cause: refused }
       this.core.stats.errors++
       this.figures.failed = true
@@ -228,40 +247,65 @@ export class Runner implements TransactionHost {
     this.warnings = end.warnings
     if (!end.hadRows) this.#readOk(end.frame)
     else this.affectedRows = -1n
-    if (branch !== null) {
-      branch.statements++
-      if (request.effect !== 'read') branch.wrote = true
-    }
+    if (request.setsInsertId === true) await this.#askInsertId(backend)
+    if (branch !== null) noteStatement(branch, request)
+    else this.nextTransaction = []
     if (request.pins.length > 0) this.connections.pin(backend, shard, request.pins)
     // It stays expelled: the client's next statement is told.
     if (transaction !== null && branch !== null && transaction.expelled !== null) await transaction.rollback()
-    else this.#after(backend, transaction, branch, end, request)
+    else this.#after(backend, shard, transaction, branch, end, request)
     return { kind: 'done', end }
   }
 
-  #after(backend: Backend, transaction: Transaction | null, branch: Branch | null, end: RelayEnd, request: Request): void {
+  #after(
+    backend: Backend,
+    shard: ShardView,
+    transaction: Transaction | null,
+    branch: Branch | null,
+    end: RelayEnd,
+    request: Request,
+  ): void {
     if (transaction !== null && branch !== null) {
       if ((end.kind === 'ok' ? end.status : backend.connection.status) & serverStatus.inTransaction) return
       transaction.dropBranch(branch)
       if (transaction.branches.size === 0 && this.transaction === transaction) this.transaction = null
-    } else this.connections.done(backend, request.keepAtHand || this.warnings > 0 || end.kind === 'error')
+    } else if (backend.connection.inTransaction) this.adopt(backend, shard)
+    else this.connections.done(backend, request.keepAtHand || this.warnings > 0 || end.kind === 'error')
   }
 
-  /** The transaction's branch on a shard, opened and begun when it is not there. Errors: of connecting, settings, BEGIN. */
-  async openBranch(transaction: Transaction, shard: ShardView): Promise<Branch> {
+  /** A routine has begun a transaction and left it open: it is the session's, as on a server. */
+  adopt(backend: Backend, shard: ShardView): void {
+    const transaction = new Transaction(true, { readOnly: null, snapshot: false, before: [] }, this)
+    const branch = transaction.addBranch(shard, backend)
+    branch.statements++
+    branch.wrote = true
+    this.transaction = transaction
+  }
+
+  /** An answer of rows does not tell what LAST_INSERT_ID(expr) has set. */
+  async #askInsertId(backend: Backend): Promise<void> {
+    const answer = await backend.connection.query('SELECT LAST_INSERT_ID()').catch(() => null)
+    if (answer?.kind === 'rows') this.lastInsertId = BigInt(answer.rows[0]?.[0]?.toString('latin1') ?? 0)
+  }
+
+  /**
+   * The transaction's branch on a shard, opened and begun when it is not there. Errors: of connecting, settings, BEGIN.
+   * @param wanted which settings what runs there is to have
+   */
+  async openBranch(transaction: Transaction, shard: ShardView, wanted = this.settings.unlimited): Promise<Branch> {
     const known = transaction.branches.get(shard.uid)
     if (known !== undefined) {
-      if (known.backend.signature !== this.settings.signature) await this.connections.bringToSettings(known.backend)
+      if (known.backend.signature !== wanted) await this.connections.bringToSettings(known.backend, wanted)
       return known
     }
-    const backend = await this.connections.take(shard)
+    const backend = this.connections.known(shard, transaction, false) ?? (await this.connections.take(shard, wanted))
     if (this.core.holds.active && transaction.branches.size === 0 && heldMeanwhile(this.core, shard, transaction, 'write')) {
       this.connections.done(backend, false)
       throw new HeldMeanwhile()
     }
     const branch = transaction.addBranch(shard, backend)
     try {
-      if (branch.backend.signature !== this.settings.signature) await this.connections.bringToSettings(branch.backend)
+      if (branch.backend.signature !== wanted) await this.connections.bringToSettings(branch.backend, wanted)
       await this.beginBranch(branch, transaction)
     } catch (error) {
       transaction.dropBranch(branch)
@@ -272,7 +316,7 @@ export class Runner implements TransactionHost {
 
   async beginBranch(branch: Branch, transaction: Transaction): Promise<void> {
     const { backend } = branch
-    if (this.nextTransaction.length > 0) await this.#applyNext(backend)
+    for (const sql of transaction.options.before) await backend.connection.query(sql)
     const xaStart = transaction.xaStart(branch)
     if (xaStart !== null) await backend.connection.query(xaStart)
     else if (transaction.explicit) {
@@ -284,104 +328,17 @@ export class Runner implements TransactionHost {
     for (const { sql } of transaction.savepoints) await backend.connection.query(sql)
   }
 
-  async #applyNext(backend: Backend): Promise<void> {
+  /** A connection for a read outside transactions, which may be on several; give it back by `connections.done`. */
+  async openPlain(shard: ShardView, wanted = this.settings.unlimited): Promise<Backend> {
+    const backend = await this.connections.openPlain(shard, wanted)
+    if (this.nextTransaction.length > 0) await this.applyNext(backend)
+    return backend
+  }
+
+  /** For a statement outside transactions, which is one. A server keeps it for the next when the statement reads no table: nobody else may find it. */
+  async applyNext(backend: Backend): Promise<void> {
+    backend.dirty = true
     for (const sql of this.nextTransaction) await backend.connection.query(sql)
-    this.nextTransaction = []
-  }
-
-  /** An ERR answer. Null: it was passed on. An error: nothing was done and it may be sent again. */
-  async #serverSaidNo(
-    end: Extract<RelayEnd, { kind: 'error' }>,
-    shard: ShardView,
-    backend: Backend,
-    transaction: Transaction | null,
-    branch: Branch | null,
-    request: Request,
-  ): Promise<Error | null> {
-    const error = new ServerError(end.errno, end.sqlState, end.message)
-    const moving = (error.kind === 'interrupted' || error.kind === 'killed') && (await this.core.isMoving(shard))
-    const verdict = judgeRefusal(kindAt(error.kind, shard), moving, this.#circumstances(transaction, branch, request))
-    switch (verdict) {
-      case 'repeat':
-        await this.#abandon(backend, transaction, branch)
-        return error.kind === 'readOnly' ? gateErrors.readOnly({ shard: shardName(shard), keyspace: shard.keyspace }, error) : error
-      case 'moved':
-      case 'lost':
-        this.transaction = null
-        await transaction?.rollback()
-        throw verdict === 'moved'
-          ? gateErrors.movedTransaction({ keyspace: shard.keyspace }, error)
-          : gateErrors.lostTransaction({ shard: shardName(shard), cause: end.message }, error)
-      case 'unknown':
-        backend.connection.destroy()
-        throw gateErrors.unknownOutcome({ shard: shardName(shard), cause: end.message }, error)
-      case 'pass-and-end':
-        this.transaction = null
-        await transaction?.rollback()
-        this.#relayer.passOn(end)
-        return null
-      case 'pass':
-        break
-      default:
-        unreachable(verdict)
-    }
-    this.#relayer.passOn(end)
-    if (transaction !== null && branch !== null) {
-      branch.statements++
-      if (request.effect !== 'read') branch.wrote = true
-      if (transaction.expelled !== null) await transaction.rollback()
-      return null
-    }
-    this.warnings = 1
-    this.affectedRows = -1n
-    if (request.pins.length > 0) this.connections.pin(backend, shard, request.pins)
-    else this.connections.done(backend, true)
-    return null
-  }
-
-  #circumstances(transaction: Transaction | null, branch: Branch | null, { rereadable, effect }: Request): Circumstances {
-    const first = branch !== null && branch.statements === 0 && transaction?.branches.size === 1
-    return { passedOn: this.#relayer.passedOn, rereadable, effect, transaction: transaction === null ? 'none' : first ? 'first' : 'later' }
-  }
-
-  /** Nothing was done on this connection: it goes back as if never used. */
-  async #abandon(backend: Backend, transaction: Transaction | null, branch: Branch | null): Promise<void> {
-    if (transaction === null || branch === null) {
-      this.connections.done(backend, false)
-      return
-    }
-    await rollbackBranch(branch)
-    transaction.dropBranch(branch)
-  }
-
-  async #lost(
-    error: Error,
-    shard: ShardView,
-    backend: Backend,
-    transaction: Transaction | null,
-    branch: Branch | null,
-    request: Request,
-  ): Promise<{ kind: 'refused'; cause: Error }> {
-    if (!isConnectionLost(error)) {
-      // A setting or BEGIN was refused before the statement was sent.
-      const refused = error instanceof ServerError && error.kind === 'readOnly'
-      // In the midst of a transaction (a PREPARE that failed) it stands as it was.
-      if (branch !== null && branch.statements > 0 && backend.connection.open) throw error
-      await this.#abandon(backend, transaction, branch)
-      if (refused && (transaction === null || transaction.branches.size === 0)) return { kind: 'refused', cause: error }
-      throw error
-    }
-    const cause = error.cause instanceof Error ? error.cause.message : error.message
-    if (this.connections.isPinned(backend)) this.connections.unpin(this.transaction)
-    const verdict = judgeLoss(error.outcome, this.#circumstances(transaction, branch, request))
-    if (transaction !== null && branch !== null) transaction.dropBranch(branch)
-    else backend.pool.give(backend)
-    if (verdict === 'repeat') return { kind: 'refused', cause: gateErrors.unreachable({ shard: shardName(shard), cause }, error) }
-    this.transaction = null
-    await transaction?.rollback()
-    if (verdict === 'half') throw new HalfAnswered(shardName(shard), error)
-    if (verdict === 'lost') throw gateErrors.lostTransaction({ shard: shardName(shard), cause }, error)
-    throw gateErrors.unknownOutcome({ shard: shardName(shard), cause }, error)
   }
 
   #readOk(frame: Buffer): void {

@@ -24,12 +24,12 @@ import { ResultWriter } from './result-writer.ts'
 import type { Runner } from './runner.ts'
 import { inKeyspace } from './schema-names.ts'
 import { connectError } from './session-connections.ts'
-import type { SessionSettings } from './settings.ts'
+import { instantOf, ownInstant, sendBefore } from './instant.ts'
 import { summary, type WriteSummary } from './scatter-summary.ts'
 import { mergedWarnings, type Warning, warningsOf } from './scatter-warnings.ts'
 import { HeldMeanwhile } from './request.ts'
 import { rollbackBranch } from './xa-commit.ts'
-import { shardName, Transaction, type Branch } from './transaction.ts'
+import { shardName, type Branch, type Transaction } from './transaction.ts'
 import type { Param } from '../wire/stmt-execute.ts'
 import type { ShardView } from './view.ts'
 
@@ -94,14 +94,17 @@ export class Scatter {
     const { figures, guard } = this.#runner
     figures.shards = Math.max(figures.shards, parts.length)
     if (transaction !== null) transaction.busy = true
+    const { settings } = this.#runner
+    // A shard's part of groups must be whole; of rows, the first of each shard hold the first of all.
+    const wanted = merge.kind === 'aggregate' ? settings.unlimited : settings.signature
     const opened: { shard: ShardView; backend: Backend; branch: Branch | null; stream: RowStream }[] = []
     const marks: RunningPart[] = []
     let failed: { shard: ShardView; error: Error } | null = null
     await Promise.all(
       parts.map(async (part, i) => {
         try {
-          const branch = transaction === null ? null : await this.#runner.openBranch(transaction, part.shard)
-          const backend = part.backend ?? branch?.backend ?? (await this.#runner.connections.openPlain(part.shard))
+          const branch = transaction === null ? null : await this.#runner.openBranch(transaction, part.shard, wanted)
+          const backend = part.backend ?? branch?.backend ?? (await this.#runner.openPlain(part.shard, wanted))
           const mark: RunningPart = { connection: backend.connection, effect: 'read' }
           marks.push(mark)
           this.#running.add(mark)
@@ -193,7 +196,7 @@ export class Scatter {
     form: 'text' | 'binary' = 'text',
     hooks: WriteHooks | null = null,
   ): Promise<ScatterResult<WriteSummary>> {
-    const own = transaction === null ? new Transaction(true, { readOnly: null, snapshot: false }, this.#runner) : null
+    const own = transaction === null ? this.#runner.ownTransaction() : null
     const on = transaction ?? (own as Transaction)
     const had = statementsOf(on)
     const startMs = this.#core.clock.monotonicMs()
@@ -235,8 +238,10 @@ export class Scatter {
         }
       }
       await hooks?.beforeCommit(results)
-      if (own !== null) await own.commit()
-      else this.settle(on)
+      if (own !== null) {
+        await own.commit()
+        this.#runner.nextTransaction = []
+      } else this.settle(on)
       this.#core.stats.wrote(this.#core.clock.monotonicMs() - startMs)
       const total = sum(results)
       const { count, list } = mergedWarnings(total.warnings, listed, form)
@@ -360,18 +365,6 @@ export class Scatter {
     if (transaction.explicit) return
     for (const branch of transaction.branches.values()) if (!branch.backend.connection.inTransaction) transaction.dropBranch(branch)
   }
-}
-
-/** NOW() on every shard: now, unless the session has set it. */
-export function instantOf(settings: SessionSettings, nowMs: number): string | null {
-  return settings.get('timestamp') === undefined ? (nowMs / 1000).toFixed(3) : null
-}
-
-export const ownInstant = 'SET timestamp=DEFAULT'
-
-/** Sent in front of what follows; a server that refuses it is not what we think it is. */
-export function sendBefore(connection: Connection, sql: string): void {
-  connection.query(sql).catch((error: unknown) => connection.destroy(error as Error))
 }
 
 /** As a prepared statement where the client's is one: names, types and values are then those of the server's binary form. */

@@ -8,15 +8,17 @@
 import { isSwError } from '../base/errors.ts'
 import { ServerError } from '../mysql/errors.ts'
 import type { Backend } from './backend.ts'
+import { bringTo, pipelineFramed } from './backend-settings.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
 import type { Pin } from './plan/plan.ts'
 import type { Agreed } from './pools.ts'
-import { SilentSink } from './relay.ts'
 import { command } from './replies.ts'
-import { statementsBetween, type SessionSettings, readsOtherwise } from './settings.ts'
+import type { SessionSettings } from './settings.ts'
 import { shardName, type Transaction } from './transaction.ts'
 import type { ShardView } from './view.ts'
+
+type Pinned = { readonly backend: Backend; readonly shard: ShardView; readonly why: Set<Pin> }
 
 export class SessionConnections {
   readonly #core: Core
@@ -24,9 +26,14 @@ export class SessionConnections {
   readonly agreed: Agreed
   /** What SHOW WARNINGS says of a statement that ran on several of them: level, code, message. */
   said: readonly (readonly (string | null)[])[] | null = null
-  #pinned: { backend: Backend; shard: ShardView; why: Set<Pin> } | null = null
+  /** By keyspace. */
+  readonly #pins = new Map<string, Pinned>()
   #atHand: Backend | null = null
+  /** Ends the waits of the statement that runs. */
+  signal: AbortSignal | null = null
   readonly #letGo = (): void => this.releaseAtHand()
+  readonly #refused = (end: { errno: number; message: string }): void =>
+    this.#core.log.warn({ errno: end.errno, message: end.message }, 'a server refused a session setting that it had accepted before')
 
   constructor(core: Core, settings: SessionSettings, agreed: Agreed) {
     this.#core = core
@@ -36,21 +43,35 @@ export class SessionConnections {
 
   /** A branch does not need it any more. */
   release(backend: Backend): void {
-    if (this.#pinned?.backend !== backend) backend.pool.give(backend)
+    if (!this.isPinned(backend)) backend.pool.give(backend)
   }
 
   /** The pinned connection was brought to these settings by the client's own SET. */
-  pinnedHas(signature: string): void {
-    if (this.#pinned !== null) this.#pinned.backend.signature = signature
+  pinnedHas(keyspace: string, signature: string): void {
+    const pinned = this.#pins.get(keyspace)
+    if (pinned !== undefined) pinned.backend.signature = signature
   }
 
   isPinned(backend: Backend): boolean {
-    return this.#pinned?.backend === backend
+    if (this.#pins.size === 0) return false
+    for (const pinned of this.#pins.values()) if (pinned.backend === backend) return true
+    return false
+  }
+
+  /** Errors: SW-GATE-012 the session's user variables are on a connection to another keyspace. */
+  requireVariables(keyspace: string): void {
+    for (const [home, { why }] of this.#pins)
+      if (home !== keyspace && (why.has('user-variable') || why.has('unknown')))
+        throw gateErrors.notForwarded({
+          construct: `a user variable in keyspace ${keyspace}`,
+          reason: `the session's variables are on its connection to keyspace ${home}`,
+          fix: `set and read them in ${home} only, or use another session for ${keyspace}`,
+        })
   }
 
   /** An autocommit statement ended: the connection goes back, or stays at hand for what asks about that statement. */
   done(backend: Backend, keepAtHand: boolean): void {
-    if (this.#pinned?.backend === backend) return
+    if (this.isPinned(backend)) return
     if (this.#atHand !== null && this.#atHand !== backend) this.releaseAtHand()
     if (keepAtHand && backend.connection.open && !backend.connection.inTransaction && backend.pool.linger(this.#letGo)) {
       this.#atHand = backend
@@ -69,17 +90,15 @@ export class SessionConnections {
 
   /** A connection that this session must or may use: its branch, its pinned one, the one at hand. */
   known(shard: ShardView, transaction: Transaction | null, needsPrevious: boolean): Backend | undefined {
-    const pinned = this.#pinned
-    if (pinned !== null && (pinned.shard.uid !== shard.uid || !pinned.backend.connection.open)) {
-      if (pinned.shard.keyspace === shard.keyspace) {
-        const state = [...pinned.why].join(', ')
-        this.unpin(transaction)
-        throw gateErrors.sessionStateLost({ state, keyspace: shard.keyspace })
-      }
+    const pinned = this.#pins.size === 0 ? undefined : this.#pins.get(shard.keyspace)
+    if (pinned !== undefined && (pinned.shard.uid !== shard.uid || !pinned.backend.connection.open)) {
+      const state = [...pinned.why].join(', ')
+      this.#unpinOf(shard.keyspace, pinned, transaction)
+      throw gateErrors.sessionStateLost({ state, keyspace: shard.keyspace })
     }
     const branch = transaction?.branches.get(shard.uid)
     if (branch !== undefined) return branch.backend
-    if (pinned !== null && pinned.shard.uid === shard.uid) return pinned.backend
+    if (pinned?.shard.uid === shard.uid) return pinned.backend
     const atHand = this.#atHand
     if (atHand === null) return undefined
     const same = this.#core.pools.owns(shard, this.agreed, atHand.pool) && atHand.connection.open
@@ -95,14 +114,14 @@ export class SessionConnections {
   }
 
   get pinned(): boolean {
-    return this.#pinned !== null
+    return this.#pins.size > 0
   }
 
   /** A connection for one statement outside transactions, brought to the session's settings; give it back by `done`. */
-  async openPlain(shard: ShardView): Promise<Backend> {
-    const backend = await this.take(shard)
+  async openPlain(shard: ShardView, wanted = this.settings.unlimited): Promise<Backend> {
+    const backend = await this.take(shard, wanted)
     try {
-      if (backend.signature !== this.settings.signature) await this.bringToSettings(backend)
+      if (backend.signature !== wanted) await this.bringToSettings(backend, wanted)
     } catch (error) {
       backend.pool.give(backend)
       throw error
@@ -111,47 +130,37 @@ export class SessionConnections {
   }
 
   /** A connection from the pool. Errors are those of connecting: nothing was sent. */
-  take(shard: ShardView): Backend | Promise<Backend> {
-    return this.#core.pools.take(shard, this.agreed, this.settings.signature)
+  take(shard: ShardView, wanted = this.settings.unlimited): Backend | Promise<Backend> {
+    return this.#core.pools.take(shard, this.agreed, wanted, this.signal)
   }
 
   pin(backend: Backend, shard: ShardView, why: readonly Pin[]): void {
-    if (this.#pinned === null) this.#pinned = { backend, shard, why: new Set(why) }
-    else for (const w of why) this.#pinned.why.add(w)
+    const pinned = this.#pins.get(shard.keyspace)
+    if (pinned === undefined) this.#pins.set(shard.keyspace, { backend, shard, why: new Set(why) })
+    else for (const w of why) pinned.why.add(w)
     backend.dirty = true
   }
 
   /** @param transaction under way: its connections go back when it ends */
   unpin(transaction: Transaction | null, only?: Pin): void {
-    const pinned = this.#pinned
-    if (pinned === null) return
-    if (only !== undefined) {
-      pinned.why.delete(only)
-      if (pinned.why.size > 0) return
+    for (const [keyspace, pinned] of this.#pins) {
+      if (only !== undefined) pinned.why.delete(only)
+      if (only === undefined || pinned.why.size === 0) this.#unpinOf(keyspace, pinned, transaction)
     }
-    this.#pinned = null
-    const inBranch = [...(transaction?.branches.values() ?? [])].some((b) => b.backend === pinned.backend)
-    if (!inBranch) pinned.backend.pool.give(pinned.backend)
   }
 
-  /** Errors: what the server says of a setting. The connection is not used then. */
-  async bringToSettings(backend: Backend): Promise<void> {
-    const wanted = this.settings.signature
-    const statements = statementsBetween(backend.signature, wanted)
-    // What was prepared there was read otherwise.
-    if (backend.statements.size > 0 && readsOtherwise(backend.signature, wanted)) backend.pool.forgetAll(backend)
-    backend.signature = wanted
-    if (backend.pool.acceptedSignatures.has(wanted)) {
-      for (const sql of statements) this.pipeline(backend, sql)
-      return
-    }
-    try {
-      for (const sql of statements) await backend.connection.query(sql)
-    } catch (error) {
-      backend.connection.destroy()
-      throw error
-    }
-    backend.pool.acceptedSignatures.add(wanted)
+  #unpinOf(keyspace: string, { backend }: Pinned, transaction: Transaction | null): void {
+    this.#pins.delete(keyspace)
+    const inBranch = [...(transaction?.branches.values() ?? [])].some((b) => b.backend === backend)
+    if (!inBranch) backend.pool.give(backend)
+  }
+
+  /**
+   * Errors: what the server says of a setting. The connection is not used then.
+   * @param wanted the session's settings; without its sql_select_limit unless the client's own SELECT runs as it stands
+   */
+  bringToSettings(backend: Backend, wanted = this.settings.unlimited): Promise<void> {
+    return bringTo(backend, wanted, this.#refused)
   }
 
   pipeline(backend: Backend, sql: string): void {
@@ -159,15 +168,7 @@ export class SessionConnections {
   }
 
   pipelineFramed(backend: Backend, framed: Buffer): void {
-    backend.connection.relay(
-      framed,
-      new SilentSink((end) => {
-        if (end instanceof Error || end.kind === 'ok') return
-        // It was accepted before: this connection is not what we think it is.
-        this.#core.log.warn({ errno: end.errno, message: end.message }, 'a server refused a session setting that it had accepted before')
-        backend.connection.destroy()
-      }),
-    )
+    pipelineFramed(backend, framed, this.#refused)
   }
 }
 

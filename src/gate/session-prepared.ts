@@ -7,7 +7,13 @@ import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
 import { needsOf } from './needs.ts'
 import { onServer } from './on-server.ts'
-import { withUser } from './qualified.ts'
+import { notTheFoundRows } from './own-statements.ts'
+import type { Relay } from './passthrough.ts'
+import type { Qualified } from './qualified.ts'
+import { withValues, type SessionValues } from './session-calls.ts'
+import { lockHome, namesSystem, targetOf } from './unsharded-target.ts'
+import type { KeyspaceView } from './view.ts'
+import type { Lexed } from '../sql/lexer.ts'
 import { classifyCached } from './passthrough-cache.ts'
 import { bindTypes, executionFrame, preparedFor, prepareOn, prepareRaw, readExecution, type SessionStatement } from './prepared.ts'
 import { firstShard, type Request } from './request.ts'
@@ -29,7 +35,7 @@ export class PreparedStatements {
   readonly #runner: Runner
   readonly #sharded: Sharded
   readonly #access: Access
-  readonly #session: { readonly user: string; readonly host: string }
+  readonly #session: { readonly values: SessionValues }
   /** Answers a statement of the gate's own as text. */
   readonly #query: (text: Buffer) => Promise<unknown>
   readonly #statements = new Map<number, SessionStatement>()
@@ -42,7 +48,7 @@ export class PreparedStatements {
     runner: Runner,
     sharded: Sharded,
     access: Access,
-    session: { user: string; host: string },
+    session: { readonly values: SessionValues },
     query: (text: Buffer) => Promise<unknown>,
   ) {
     this.#core = core
@@ -83,34 +89,74 @@ export class PreparedStatements {
       throw gateErrors.notForwarded({ construct: passthrough.construct, reason: passthrough.reason, fix: passthrough.fix })
     const keyspace = keyspaceName === '' ? this.#core.anyKeyspace() : this.#core.keyspace(keyspaceName)
     if (keyspace === undefined) throw gateErrors.noKeyspace()
-    if (passthrough.kind === 'relay' && passthrough.userCalls.length > 0 && !keyspace.record.sharded)
-      return await this.prepare(withUser(text, lexed, passthrough, this.#session), keyspaceName, signal)
-    if (this.#access.restricted) this.#access.judge(passthrough, () => lexed, keyspaceName)
-    if (keyspaceName === '' && passthrough.kind === 'relay' && needsOf(() => lexed, passthrough).bare === true)
-      throw gateErrors.noKeyspace()
+    const lex = (): Lexed => lexStatement(text, modeOf(this.#runner.settings))
+    if (this.#access.restricted) this.#access.judge(passthrough, lex, keyspaceName)
+    if (keyspaceName === '' && passthrough.kind === 'relay' && needsOf(lex, passthrough).bare === true) throw gateErrors.noKeyspace()
+    if (passthrough.kind === 'relay' && !keyspace.record.sharded) {
+      const known = this.#withValues(text, lex, passthrough, keyspaceName)
+      if (known !== null) return await this.prepare(known, keyspaceName, signal)
+    }
+    const elsewhere =
+      passthrough.kind === 'relay' && !passthrough.plain ? this.#elsewhere(passthrough, keyspace, keyspaceName, lex, text) : null
     const statement: SessionStatement = {
       id: this.#nextStatementId++,
       text,
-      key: text.toString('latin1'),
+      schema: this.#core.watch.view.keyspaces.get(elsewhere?.keyspace ?? keyspace.name)?.shards[0]?.schema,
+      key: (elsewhere?.sql ?? text).toString('latin1'),
       shape: lexed.key,
-      keyspace: keyspace.name,
+      keyspace: elsewhere?.keyspace ?? keyspace.name,
+      sent: elsewhere?.sql ?? text,
       passthrough,
       keyspaceName,
       paramCount: 0,
       types: null,
       bound: '',
-      executionKey: text.toString('latin1'),
+      executionKey: (elsewhere?.sql ?? text).toString('latin1'),
       longData: [],
       longDataBytes: 0,
     }
     const prepared =
-      keyspace.record.sharded && passthrough.kind === 'relay'
-        ? await this.#sharded.prepare(keyspace.name, text, statement.id, signal)
-        : await this.#prepareOnServer(keyspace.name, statement, signal)
+      this.#core.keyspace(statement.keyspace).record.sharded && passthrough.kind === 'relay'
+        ? await this.#sharded.prepare(statement.keyspace, text, statement.id, signal)
+        : await this.#prepareOnServer(statement.keyspace, statement, signal)
     statement.paramCount = prepared.paramCount
     this.#statements.set(statement.id, statement)
     this.#lastId = statement.id
     return prepared.answer
+  }
+
+  /** What the session knows is put in; null: there is nothing. Errors: SW-GATE-012 what is another value at each execution. */
+  #withValues(text: Buffer, lex: () => Lexed, relay: Relay, keyspaceName: string): Buffer | null {
+    const calls = relay.sessionCalls.filter(({ what }) => what === 'user' || what === 'account' || what === 'connection-id')
+    if (calls.length > 0) return withValues(text, lex(), calls, this.#session.values)
+    const isDatabase = this.#core.watch.view.keyspaces.get(keyspaceName)?.shards[0]?.schema === keyspaceName || namesSystem(relay, lex())
+    const other = relay.sessionCalls.find(({ what }) => what !== 'database' || !isDatabase)
+    if (other === undefined) return null
+    throw gateErrors.notForwarded({
+      construct: `${other.what === 'database' ? 'DATABASE()' : other.what === 'row-count' ? 'ROW_COUNT()' : 'the count of warnings'} in a prepared statement that asks for more`,
+      reason: 'the gate knows it, not the server, and it is another one at each execution',
+      fix: 'ask for it in a statement of its own',
+    })
+  }
+
+  /** Where it goes besides the session's own keyspace. Errors: SW-GATE-012. */
+  #elsewhere(relay: Relay, keyspace: KeyspaceView, keyspaceName: string, lex: () => Lexed, text: Buffer): Qualified | null {
+    if (!keyspace.record.sharded) return targetOf(this.#core, keyspaceName, this.#runner.connections, relay, lex, text)
+    const home = lockHome(this.#core.watch.view, keyspaceName, relay, lex)
+    return home === null ? null : { keyspace: home, sql: text }
+  }
+
+  /** The text as the keyspace's server has it now: its database may be called otherwise since. */
+  #sent(statement: SessionStatement, relay: Relay): Buffer {
+    const schema = this.#core.watch.view.keyspaces.get(statement.keyspace)?.shards[0]?.schema
+    if (relay.qualifiers.length === 0 || schema === statement.schema) return statement.sent
+    const lex = (): Lexed => lexStatement(statement.text, modeOf(this.#runner.settings))
+    const sent = targetOf(this.#core, statement.keyspaceName, this.#runner.connections, relay, lex, statement.text)?.sql ?? statement.text
+    statement.schema = schema
+    statement.sent = sent
+    statement.key = sent.toString('latin1')
+    statement.executionKey = statement.key + statement.bound
+    return sent
   }
 
   async #prepareOnServer(
@@ -119,7 +165,7 @@ export class PreparedStatements {
     signal: AbortSignal,
   ): Promise<{ paramCount: number; answer: Buffer }> {
     return await onServer(this.#core, this.#runner, keyspace, signal, async (backend, shard) => {
-      const prepared = await prepareRaw(backend.connection, statement.text, statement.id)
+      const prepared = await prepareRaw(backend.connection, statement.sent, statement.id)
       const known = backend.statements.get(statement.key)
       backend.pool.remember(backend, statement.key, { id: prepared.id, boundTypes: null })
       if (known !== undefined) backend.pool.forget(backend, known.id)
@@ -153,6 +199,11 @@ export class PreparedStatements {
     if (keyspace?.record.sharded === true) {
       return this.#sharded.execute(statement, framed, longData, signal)
     }
+    if (p.readsVariables) this.#runner.connections.requireVariables(statement.keyspace)
+    const { connections, transaction } = this.#runner
+    if (p.needsPrevious === 'found-rows' && connections.atHand === null && !connections.pinned && transaction === null)
+      throw notTheFoundRows()
+    const sent = this.#sent(statement, p)
     if (statement.paramCount > 0 && statement.bound === '')
       bindTypes(statement, readExecution(framed.subarray(HEADER_BYTES), statement.paramCount).types)
     const request: Request = {
@@ -166,10 +217,13 @@ export class PreparedStatements {
       needsPrevious: p.needsPrevious !== null,
       keepAtHand: p.leavesFoundRows,
       outside: p.implicitCommit,
+      whole: p.whole,
+      readsVariables: p.readsVariables,
+      setsInsertId: p.setsInsertId,
       frame: (backend) => {
         const on = preparedFor(backend, statement)
         if (on !== undefined && longData.length === 0) return executionFrame(framed, statement, on)
-        return prepareOn(backend, statement.executionKey, statement.text).then((prepared) => {
+        return prepareOn(backend, statement.executionKey, sent).then((prepared) => {
           for (const packet of longData) {
             packet.writeUInt32LE(prepared.id, 5)
             backend.connection.relayData(packet)

@@ -1,5 +1,6 @@
 /** SET: what the gate keeps of it for the session, and what goes to a server at once. */
 import { Kind, tokenEnd, tokenKind, tokenStart, type Lexed } from '../sql/lexer.ts'
+import { ServerError } from '../mysql/errors.ts'
 import { gateErrors } from './errors.ts'
 import type { SetOne } from './set-statement.ts'
 import type { SessionSettings } from './settings.ts'
@@ -8,17 +9,17 @@ import type { SessionSettings } from './settings.ts'
  * - `settings`: what is to be in force afterwards; valid once a server has accepted them.
  * - `autocommitOn`: an open transaction must be committed, as the server would.
  * - `next`: statements to run right before the next transaction.
- * - `compute`: their values are to be asked of a server first (`CONCAT(@@sql_mode, …)`): a second evaluation might give another.
  * - `variables`: user variables and their expressions, in order.
  * - `pass`: it must be sent to a server as it is (user variables, globals), on a connection that the session keeps if `pin`.
+ * - `ofOne`: what belongs to one server or connection, for where there are several.
  */
 export type SetEffect = {
   settings: SessionSettings
   autocommitOn: boolean
   next: string[]
-  compute: { name: string; expression: string }[]
   variables: { name: string; expression: string }[]
   pass: 'no' | 'yes' | 'pin'
+  ofOne: string[]
 }
 
 /** In these a byte below 0x80 may be the second of a character: quotes could not be told. */
@@ -31,10 +32,35 @@ const transactionVariables: Readonly<Record<string, 'isolation' | 'access'>> = {
   tx_read_only: 'access',
 }
 
-export function effectOfSet(lexed: Lexed, assignments: readonly SetOne[], before: SessionSettings): SetEffect {
-  const effect: SetEffect = { settings: before.copy(), autocommitOn: false, next: [], compute: [], variables: [], pass: 'no' }
-  for (const one of assignments) {
-    const value = one.from < one.to ? lexed.bytes.toString('utf8', tokenStart(lexed, one.from), tokenEnd(lexed, one.to - 1)) : ''
+/** They change by themselves as statements run: state of one connection. */
+const ofConnection = new Set(['timestamp', 'insert_id', 'last_insert_id', 'pseudo_thread_id', 'rand_seed1', 'rand_seed2'])
+
+/** What must be asked of a server first (`CONCAT(@@sql_mode, …)`), by the number of the assignment: a second evaluation might give another value. */
+export function toCompute(lexed: Lexed, assignments: readonly SetOne[]): { readonly at: number; readonly expression: string }[] {
+  return assignments.flatMap(({ target, from, to }, at) => {
+    if (target.kind !== 'system' || target.scope === 'global' || ofConnection.has(target.name) || from >= to) return []
+    const expression = textOf(lexed, from, to)
+    // What has no DEFAULT for a connection to be brought to.
+    const isDefault = expression.toUpperCase() === 'DEFAULT'
+    if (isDefault && transactionVariables[target.name] !== undefined) return [{ at, expression: `@@global.${target.name}` }]
+    return to - from === 1 && isConstant(lexed, from) ? [] : [{ at, expression }]
+  })
+}
+
+function textOf(lexed: Lexed, from: number, to: number): string {
+  return from < to ? lexed.bytes.toString('utf8', tokenStart(lexed, from), tokenEnd(lexed, to - 1)) : ''
+}
+
+/** @param computed literals for what `toCompute` named */
+export function effectOfSet(
+  lexed: Lexed,
+  assignments: readonly SetOne[],
+  before: SessionSettings,
+  computed: ReadonlyMap<number, string> = new Map(),
+): SetEffect {
+  const effect: SetEffect = { settings: before.copy(), autocommitOn: false, next: [], variables: [], pass: 'no', ofOne: [] }
+  for (const [at, one] of assignments.entries()) {
+    const value = computed.get(at) ?? textOf(lexed, one.from, one.to)
     const plain = unquote(value)
     switch (one.target.kind) {
       case 'user-variable':
@@ -53,40 +79,35 @@ export function effectOfSet(lexed: Lexed, assignments: readonly SetOne[], before
         refuseUnsafe(plain.toLowerCase())
         effect.settings.set('character_set_client', value)
         effect.settings.set('character_set_results', value)
+        // As servers do: the connection gets the database's.
+        effect.settings.set('character_set_connection', undefined)
+        effect.settings.set('collation_connection', '@@collation_database')
         break
       case 'transaction':
         setTransaction(effect, value, one.target.scope)
         break
       case 'system': {
         const { name, scope } = one.target
-        if (scope === 'global') effect.pass = effect.pass === 'pin' ? 'pin' : 'yes'
-        else if (transactionVariables[name] !== undefined) {
-          const text =
-            transactionVariables[name] === 'isolation'
-              ? `ISOLATION LEVEL ${plain.replaceAll('-', ' ')}`
-              : isOn(plain)
-                ? 'READ ONLY'
-                : 'READ WRITE'
-          setTransaction(effect, text, scope)
+        if (scope === 'global') {
+          effect.pass = effect.pass === 'pin' ? 'pin' : 'yes'
+          effect.ofOne.push(`SET GLOBAL ${name}`)
+        } else if (transactionVariables[name] === 'isolation') {
+          setTransaction(effect, `ISOLATION LEVEL ${isolationOf(name, plain)}`, scope)
+        } else if (transactionVariables[name] === 'access') {
+          setTransaction(effect, isOn(name, plain) ? 'READ ONLY' : 'READ WRITE', scope)
         } else if (name === 'autocommit') {
-          const on = isOn(plain)
+          const on = plain.toUpperCase() === 'DEFAULT' || isOn(name, plain)
           effect.settings.set('autocommit', on ? undefined : '0')
           effect.autocommitOn = on
-        } else if (
-          name === 'timestamp' ||
-          name === 'insert_id' ||
-          name === 'last_insert_id' ||
-          name === 'pseudo_thread_id' ||
-          name === 'rand_seed1' ||
-          name === 'rand_seed2'
-        ) {
-          // They change by themselves as statements run: state of one connection.
+        } else if (ofConnection.has(name)) {
           effect.pass = 'pin'
+          effect.ofOne.push(`SET ${name}`)
         } else {
           if (name.startsWith('character_set_') && name !== 'character_set_results') refuseUnsafe(plain.toLowerCase())
-          const constant = one.to - one.from === 1 && isConstant(lexed, one.from)
-          if (constant) effect.settings.set(name, value)
-          else effect.compute.push({ name, expression: value })
+          // Each sets the other, as servers do.
+          if (name === 'character_set_connection') effect.settings.set('collation_connection', undefined)
+          if (name === 'collation_connection') effect.settings.set('character_set_connection', undefined)
+          effect.settings.set(name, value)
         }
       }
     }
@@ -108,7 +129,8 @@ function isConstant(lexed: Lexed, token: number): boolean {
 
 function setTransaction(effect: SetEffect, text: string, scope: 'session' | 'global' | 'next'): void {
   if (scope === 'global') {
-    effect.pass = 'yes'
+    effect.pass = effect.pass === 'pin' ? 'pin' : 'yes'
+    effect.ofOne.push('SET GLOBAL TRANSACTION')
     return
   }
   const upper = text.toUpperCase().replace(/\s+/g, ' ')
@@ -136,8 +158,23 @@ export function refuseUnsafe(charset: string): void {
   if (unsafeCharsets.has(name)) throw gateErrors.charset({ charset: name })
 }
 
-function isOn(text: string): boolean {
-  return /^(1|on|true|default)$/i.test(text)
+/** Errors: 1231, as servers say. */
+function isOn(name: string, text: string): boolean {
+  if (/^(1|on|true)$/i.test(text)) return true
+  if (/^(0|off|false)$/i.test(text)) return false
+  throw wrongValue(name, text)
+}
+
+const levels = ['READ-UNCOMMITTED', 'READ-COMMITTED', 'REPEATABLE-READ', 'SERIALIZABLE'] as const
+
+function isolationOf(name: string, text: string): string {
+  const level = levels.find((one) => one === text.toUpperCase()) ?? (/^[0-3]$/.test(text) ? levels[Number(text)] : undefined)
+  if (level === undefined) throw wrongValue(name, text)
+  return level.replaceAll('-', ' ')
+}
+
+function wrongValue(name: string, text: string): ServerError {
+  return new ServerError(1231, '42000', `Variable '${name}' can't be set to the value of '${text}'`)
 }
 
 function unquote(text: string): string {

@@ -19,8 +19,9 @@ import { Guard } from './guard.ts'
 import { InfileRelay } from './infile.ts'
 import { statistics } from './local.ts'
 import { needsOf } from './needs.ts'
-import { qualify, withUser } from './qualified.ts'
-import { OwnStatements, type OwnSession } from './own-statements.ts'
+import { withValues, type SessionValues } from './session-calls.ts'
+import { lockHome, namesSystem, targetOf } from './unsharded-target.ts'
+import { notTheFoundRows, OwnStatements, type OwnSession } from './own-statements.ts'
 import { classifyCached } from './passthrough-cache.ts'
 import type { Relay } from './passthrough.ts'
 import { Relayer } from './relay.ts'
@@ -205,6 +206,7 @@ export class Session implements OwnSession {
     this.#currentStart = c.start
     this.#sinceMs = this.#core.clock.monotonicMs()
     if (this.#abort.signal.aborted) this.#abort = new AbortController()
+    this.#runner.connections.signal = this.#abort.signal
     let answered = true
     this.#shape = null
     try {
@@ -370,6 +372,12 @@ export class Session implements OwnSession {
     return this.#relay(this.keyspace, framedQuery(sql), { effect: 'read', rereadable: false })
   }
 
+  /** What it knows that a server does not. */
+  get values(): SessionValues {
+    const { user, host, threadId, keyspace } = this
+    return { user, host, threadId, keyspace, affectedRows: this.#runner.affectedRows }
+  }
+
   // ── COM_QUERY ──
 
   /** Promises are few on the way of a statement that only passes through: each costs more than looking at the statement does. */
@@ -403,31 +411,33 @@ export class Session implements OwnSession {
 
   #forServers(relay: Relay, sql: Buffer, c: ClientCommand | null): Promise<unknown> {
     const keyspace = this.keyspace === '' ? this.#core.anyKeyspace() : this.#core.watch.view.keyspaces.get(this.keyspace)
-    if (keyspace?.record.sharded === true) return this.#sharded.query(keyspace.name, sql, this.#abort.signal, c)
+    if (keyspace?.record.sharded === true) {
+      const lex = (): Lexed => lexStatement(sql, modeOf(this.#runner.settings))
+      if (!relay.locks || lockHome(this.#core.watch.view, keyspace.name, relay, lex) === null)
+        return this.#sharded.query(keyspace.name, sql, this.#abort.signal, c)
+    }
     if (keyspace === undefined && this.keyspace === '') throw gateErrors.noKeyspace()
-    return this.#passThrough(keyspace?.name ?? this.keyspace, relay, c?.framed() ?? framedQuery(sql), sql)
+    return this.#passThrough(keyspace?.name ?? this.keyspace, relay, () => c?.framed() ?? framedQuery(sql), sql)
   }
 
-  #passThrough(keyspace: string, relay: Relay, framed: Buffer, sql: Buffer): Promise<unknown> {
-    const lex = (): Lexed => lexStatement(sql, modeOf(this.#runner.settings))
-    if (relay.userCalls.length > 0) return this.#query(withUser(sql, lex(), relay, this), null)
-    const qualified = relay.qualifiers.length > 0 ? qualify(this.#core.watch.view, this.keyspace, relay, lex(), sql) : null
-    if (
-      relay.needsPrevious === 'found-rows' &&
-      this.#runner.connections.atHand === null &&
-      !this.#runner.connections.pinned &&
-      this.#runner.transaction === null
-    ) {
-      throw gateErrors.notForwarded({
-        construct: 'FOUND_ROWS()',
-        reason: 'the statement before did not say SQL_CALC_FOUND_ROWS, and its connection is shared',
-        fix: 'use SELECT COUNT(*)',
-      })
+  #passThrough(keyspace: string, relay: Relay, framed: () => Buffer, sql: Buffer): Promise<unknown> {
+    const runner = this.#runner
+    const lex = (): Lexed => lexStatement(sql, modeOf(runner.settings))
+    const elsewhere = relay.plain ? null : targetOf(this.#core, this.keyspace, runner.connections, relay, lex, sql)
+    const target = elsewhere?.keyspace ?? keyspace
+    const view = this.#core.watch.view.keyspaces.get(target)
+    // A statement whose connection is shared left nothing on it: what another session left must not be told.
+    const nothingLeft = runner.connections.atHand === null && !runner.connections.pinned && runner.transaction === null
+    if (relay.sessionCalls.length > 0) {
+      const renamed = (target !== this.keyspace || view?.shards[0]?.schema !== target) && !namesSystem(relay, lex())
+      const calls = relay.sessionCalls.filter(({ what }) => (what === 'database' ? renamed : what !== 'diagnostics' || nothingLeft))
+      if (calls.length > 0) return this.#query(withValues(sql, lex(), calls, this.values), null)
     }
-    const target = qualified?.keyspace ?? keyspace
-    if (qualified !== null && this.#core.watch.view.keyspaces.get(target)?.record.sharded === true)
-      return this.#sharded.query(target, sql, this.#abort.signal, null)
-    return this.#relay(target, qualified?.framed ?? framed, relay)
+    if (relay.needsPrevious === 'diagnostics' && relay.sessionCalls.length === 0 && (nothingLeft || runner.connections.said !== null))
+      return this.#own.diagnostics(lex())
+    if (relay.needsPrevious === 'found-rows' && nothingLeft) throw notTheFoundRows()
+    if (elsewhere !== null && view?.record.sharded === true) return this.#sharded.query(target, sql, this.#abort.signal, null)
+    return this.#relay(target, elsewhere === null ? framed() : framedQuery(elsewhere.sql), relay)
   }
 
   #relay(keyspace: string, framed: Buffer, relay: Partial<Relay> & { effect: Relay['effect']; rereadable: boolean }): Promise<unknown> {
@@ -443,6 +453,9 @@ export class Session implements OwnSession {
       needsPrevious: relay.needsPrevious != null,
       keepAtHand: relay.leavesFoundRows === true || relay.needsPrevious != null,
       outside: relay.implicitCommit === true,
+      whole: relay.whole !== false,
+      readsVariables: relay.readsVariables === true,
+      setsInsertId: relay.setsInsertId === true,
     }
     return this.#runner.relay(request, this.#abort.signal)
   }

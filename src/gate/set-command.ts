@@ -10,7 +10,9 @@ import type { Pin } from './plan/plan.ts'
 import { framedQuery } from './replies.ts'
 import { firstShard } from './request.ts'
 import type { Runner } from './runner.ts'
-import { effectOfSet } from './session-set.ts'
+import { effectOfSet, toCompute } from './session-set.ts'
+import { lexStatement, modeOf } from './statement-text.ts'
+import { ServerError } from '../mysql/errors.ts'
 import type { SetAssignments } from './set-statement.ts'
 import type { SessionSettings } from './settings.ts'
 import type { Sharded } from './sharded.ts'
@@ -31,27 +33,45 @@ export async function setSession(s: Setting, assignments: SetAssignments, lexed:
     if (keyspace === undefined) throw gateErrors.noKeyspace()
     return await pass(s, keyspace.name, sql, ['unknown'])
   }
-  const effect = effectOfSet(lexed, assignments, runner.settings)
+  const computed = new Map<number, string>()
+  for (const { at, expression } of toCompute(lexed, assignments)) {
+    if (keyspace === undefined) throw gateErrors.noKeyspace()
+    const value = keyspace.record.sharded
+      ? await s.sharded.evaluate(keyspace.name, expression, s.signal)
+      : await evaluate(s, keyspace.name, expression)
+    computed.set(at, value.type === 'text' || value.type === 'binary' ? literalOf(value).toString('utf8') : plainText(value))
+  }
+  // Others have lexed while servers were asked.
+  const effect = effectOfSet(
+    computed.size === 0 ? lexed : lexStatement(sql, modeOf(runner.settings)),
+    assignments,
+    runner.settings,
+    computed,
+  )
+  if (effect.next.length > 0 && (runner.transaction?.explicit === true || (runner.transaction?.branches.size ?? 0) > 0))
+    throw new ServerError(1568, '25001', "Transaction characteristics can't be changed while a transaction is in progress")
+  if (effect.pass !== 'no' && keyspace === undefined) throw gateErrors.noKeyspace()
+  const [ofOne] = effect.ofOne
+  if (ofOne !== undefined && keyspace?.record.sharded === true)
+    throw gateErrors.notForwarded({
+      construct: ofOne,
+      reason: 'the keyspace stands on several servers',
+      fix: 'connect to the servers themselves',
+    })
   if (effect.autocommitOn && !runner.settings.autocommit) await runner.commit()
   const changes = effect.settings.signature !== runner.settings.signature
-  if (effect.pass !== 'no') {
-    if (keyspace === undefined) throw gateErrors.noKeyspace()
+  if (effect.pass !== 'no' && keyspace !== undefined) {
     if (!keyspace.record.sharded) {
+      if (effect.variables.length > 0) runner.connections.requireVariables(keyspace.name)
       // With session variables beside it, its connection is no longer what its signature says unless it stays here.
-      const pins: readonly Pin[] = effect.pass === 'pin' || changes || effect.compute.length > 0 ? ['user-variable'] : []
+      const pins: readonly Pin[] = effect.pass === 'pin' || changes ? ['user-variable'] : []
       const done = await pass(s, keyspace.name, sql, pins)
       if (done && changes) {
         adopt(runner.settings, effect.settings)
-        runner.connections.pinnedHas(runner.settings.signature)
+        runner.connections.pinnedHas(keyspace.name, runner.settings.signature)
       }
+      if (done) keepNext(runner, effect.next)
       return done
-    }
-    if (effect.variables.length === 0) {
-      throw gateErrors.notForwarded({
-        construct: 'SET GLOBAL',
-        reason: 'the keyspace stands on several servers',
-        fix: 'connect to the servers themselves',
-      })
     }
     // Over several shards the session keeps them, and texts that go to shards carry their values.
     // All are computed before any is set, as a server does.
@@ -59,16 +79,17 @@ export async function setSession(s: Setting, assignments: SetAssignments, lexed:
     for (const { expression } of effect.variables) values.push(await s.sharded.evaluate(keyspace.name, expression, s.signal))
     for (const [i, { name }] of effect.variables.entries()) s.sharded.variables.set(name, values[i] as Value)
   }
-  for (const { name, expression } of effect.compute) {
-    if (keyspace === undefined) throw gateErrors.noKeyspace()
-    const value = keyspace.record.sharded
-      ? await s.sharded.evaluate(keyspace.name, expression, s.signal)
-      : await evaluate(s, keyspace.name, expression)
-    effect.settings.set(name, literalOf(value).toString('utf8'))
-  }
-  runner.nextTransaction.push(...effect.next)
-  if (effect.settings.signature !== runner.settings.signature) await tryOut(s, effect.settings)
+  keepNext(runner, effect.next)
+  if (changes) await tryOut(s, effect.settings)
   return true
+}
+
+function keepNext(runner: Runner, next: readonly string[]): void {
+  if (next.length > 0) runner.nextTransaction = [...runner.nextTransaction, ...next]
+}
+
+function plainText(value: Value): string {
+  return value.type === 'null' ? 'NULL' : literalOf(value).toString('utf8').trim()
 }
 
 /** As it is, on a connection that the session keeps. */
@@ -93,9 +114,11 @@ async function pass(s: Setting, keyspace: string, sql: Buffer, pins: readonly Pi
 }
 
 async function evaluate(s: Setting, keyspace: string, expression: string): Promise<Value> {
-  return await onServer(s.core, s.runner, keyspace, s.signal, async (backend) =>
-    valueOfAnswer(await backend.connection.query(`SELECT ${expression}`)),
-  )
+  return await onServer(s.core, s.runner, keyspace, s.signal, async (backend) => {
+    // It may call a stored function, which may leave something.
+    backend.dirty = true
+    return valueOfAnswer(await backend.connection.query(`SELECT ${expression}`))
+  })
 }
 
 /** Settings are in force once a server has taken them: its error is the client's answer. */

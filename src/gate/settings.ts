@@ -11,10 +11,22 @@ export class SessionSettings {
   /** Variable name in lower case → its value as SQL text. `names` and `isolation`, `access` are ours. */
   readonly #values = new Map<string, string>()
   #signature = ''
+  #unlimited = ''
 
   /** Equal signatures: the same settings. Empty: what a new connection has. */
   get signature(): string {
     return this.#signature
+  }
+
+  /** The same without sql_select_limit: under it runs what is not the client's own SELECT as it stands. */
+  get unlimited(): string {
+    return this.#unlimited
+  }
+
+  /** How many rows a SELECT without LIMIT gives; null: all. */
+  get selectLimit(): bigint | null {
+    const value = this.#values.get('sql_select_limit')
+    return value !== undefined && /^\d+$/.test(value) ? BigInt(value) : null
   }
 
   get(name: string): string | undefined {
@@ -33,23 +45,28 @@ export class SessionSettings {
   set(name: string, sql: string | undefined): void {
     if (sql === undefined || sql.toUpperCase() === 'DEFAULT' || (name === 'autocommit' && sql === '1')) this.#values.delete(name)
     else this.#values.set(name, sql)
-    this.#signature = [...this.#values]
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([key, value]) => `${key}=${value}`)
-      .join('\x1f')
+    const listed = [...this.#values].sort(([a], [b]) => (a < b ? -1 : 1))
+    this.#signature = written(listed)
+    this.#unlimited = this.#values.has('sql_select_limit') ? written(listed.filter(([key]) => key !== 'sql_select_limit')) : this.#signature
   }
 
   clear(): void {
     this.#values.clear()
     this.#signature = ''
+    this.#unlimited = ''
   }
 
   copy(): SessionSettings {
     const other = new SessionSettings()
     for (const [name, value] of this.#values) other.#values.set(name, value)
     other.#signature = this.#signature
+    other.#unlimited = this.#unlimited
     return other
   }
+}
+
+function written(values: readonly (readonly [string, string])[]): string {
+  return values.map(([key, value]) => `${key}=${value}`).join('\x1f')
 }
 
 const setByNames: readonly string[] = ['character_set_client', 'character_set_results', 'character_set_connection', 'collation_connection']
@@ -62,7 +79,14 @@ export function readsOtherwise(from: string, to: string): boolean {
   )
 }
 
-/** Statements that bring a connection from one signature to another. */
+/** What is taken back has no DEFAULT that could be set. */
+export function onlyByReset(from: string, to: string): boolean {
+  if (!from.includes('isolation=') && !from.includes('access=')) return false
+  const [old, wanted] = [parse(from), parse(to)]
+  return ['isolation', 'access'].some((name) => old.has(name) && !wanted.has(name))
+}
+
+/** Statements that bring a connection from one signature to another. `onlyByReset` is to be asked first. */
 export function statementsBetween(from: string, to: string): string[] {
   if (from === to) return []
   const old = parse(from)
@@ -79,12 +103,7 @@ export function statementsBetween(from: string, to: string): string[] {
   for (const name of new Set([...old.keys(), ...wanted.keys()])) {
     const value = wanted.get(name)
     if (value === old.get(name) || name === 'names' || setByNames.includes(name)) continue
-    if (name === 'isolation')
-      statements.push(
-        value === undefined
-          ? 'SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ'
-          : `SET SESSION TRANSACTION ISOLATION LEVEL ${value}`,
-      )
+    if (name === 'isolation') statements.push(`SET SESSION TRANSACTION ISOLATION LEVEL ${value ?? 'REPEATABLE READ'}`)
     else if (name === 'access') statements.push(`SET SESSION TRANSACTION ${value ?? 'READ WRITE'}`)
     else assignments.push(`${name}=${value ?? (name === 'autocommit' ? '1' : 'DEFAULT')}`)
   }

@@ -1,20 +1,20 @@
 /** Statements on sharded keyspaces that are not routed by rows: what the session answers itself, SHOW, DDL, savepoints. */
 import { requireRole } from './admission.ts'
-import { isSwError } from '../base/errors.ts'
 import type { Column } from '../mysql/connection.ts'
-import { ServerError } from '../mysql/errors.ts'
 import type { Lexed } from '../sql/lexer.ts'
 import { collation } from '../wire/column-types.ts'
 import { nullValue, type Value } from '../sql/value.ts'
 import { gateErrors } from './errors.ts'
 import { Rerouted } from './execution-errors.ts'
 import { noExecution, type Execution, type Refused, type SessionContext } from './execution.ts'
-import type { DdlPlan, LocalPlan, RoutedPlan, ShowPlan, TransactionPlan } from './plan/plan.ts'
+import type { DdlPlan, LocalPlan, RoutedPlan, ShowPlan, Slot } from './plan/plan.ts'
 import { slotValue } from './plan/render.ts'
+import { spanText } from '../sql/splice.ts'
 import { routePlan } from './plan/route.ts'
 import { gatherJob } from './gather-job.ts'
+import { diagnosticRows } from './local.ts'
 import { explained, type Explained } from './vexplain.ts'
-import { integerColumn, okFrame, plainOk, rowsFrames, textColumn, type AnswerForm } from './replies.ts'
+import { integerColumn, okFrame, rowsFrames, textColumn, type AnswerForm } from './replies.ts'
 import { ResultWriter } from './result-writer.ts'
 import { warningsOf, type Warning } from './scatter-warnings.ts'
 import type { ShardView } from './view.ts'
@@ -34,14 +34,19 @@ export class OtherStatements {
     const inputs = keyspace === undefined ? null : this.#context.inputs(lexed, e, keyspace)
     const values = plan.items.map((item) => (inputs === null ? nullValue : slotValue(item.value, inputs)))
     const columns = plan.items.map((item, i) => {
-      if (values[i]?.type === 'integer') return integerColumn(item.label)
-      const column = textColumn(item.label, item.value.kind === 'session' && item.value.ref.kind === 'database' ? 64 : 256)
+      const label = typeof item.label === 'string' ? item.label : spanText(lexed, item.label)
+      if (values[i]?.type === 'integer') return integerColumn(label)
+      const column = textColumn(label, item.value.kind === 'session' && item.value.ref.kind === 'database' ? 64 : 256)
       return /mariadb/i.test(this.#context.core.serverVersion) ? column : { ...column, decimals: 31, charset: collation.utf8mb4_0900 }
     })
     const writer = new ResultWriter(this.#context.client, e.form, this.#context.core.config.clientBufferBytesMax)
     writer.columns(columns, 0, this.#context.runner.status)
-    const limit = plan.limit === null || inputs === null ? null : slotValue(plan.limit, inputs)
-    if (limit === null || limit.type !== 'integer' || limit.value > 0n) void writer.row(values.map(cellOf))
+    const countOf = (slot: Slot | null): bigint | null => {
+      const value = slot === null || inputs === null ? null : slotValue(slot, inputs)
+      return value?.type === 'integer' ? value.value : null
+    }
+    const limit = countOf(plan.limit) ?? this.#context.runner.settings.selectLimit ?? 1n
+    if (limit > 0n && (countOf(plan.offset) ?? 0n) === 0n) void writer.row(values.map(cellOf))
     writer.end(this.#context.runner.status, 0)
     return null
   }
@@ -91,9 +96,11 @@ export class OtherStatements {
       const { connections } = this.#context.runner
       const { said } = connections
       if (said !== null || connections.atHand === null) {
-        const rows = (said ?? []).filter(([level]) => plan.what === 'WARNINGS' || level === 'Error')
         this.#context.client.write(
-          rowsFrames([textColumn('Level', 7), integerColumn('Code'), textColumn('Message', 512)], rows, this.#as(e)),
+          diagnosticRows(
+            (said ?? []).filter(([level]) => plan.what === 'WARNINGS' || level === 'Error'),
+            this.#as(e),
+          ),
         )
         return null
       }
@@ -139,10 +146,14 @@ export class OtherStatements {
       part.shard.traffic.writes++
       try {
         const backend = await this.#context.runner.connections.openPlain(part.shard)
+        const mark = { connection: backend.connection, effect: 'write' } as const
+        this.#context.scatter.mark(mark)
         try {
+          if (e.signal.aborted) throw e.signal.reason as Error
           const result = await backend.connection.query(part.text)
           if (done.length === 0 && result.warnings > 0) warnings = await warningsOf(backend.connection)
         } finally {
+          this.#context.scatter.unmark(mark)
           this.#context.runner.connections.done(backend, false)
         }
         done.push(part.shard.name)
@@ -162,32 +173,6 @@ export class OtherStatements {
     const ofShard = `${(keyspace.shards[0] as ShardView).schema}.`
     runner.connections.said = warnings.map(([level, code, text]) => [level, code, (text ?? '').replaceAll(ofShard, `${keyspace.name}.`)])
     client.write(okFrame(runner.status, { warnings: warnings.length }))
-  }
-
-  /** On every branch that is open; on those opened later when they are. */
-  async savepoint(plan: TransactionPlan, e: Execution): Promise<void> {
-    const transaction = await this.#context.runner.currentTransaction()
-    const name = plan.savepoint?.toLowerCase() ?? ''
-    const at = transaction?.savepoints.findIndex((savepoint) => savepoint.name === name) ?? -1
-    if (plan.verb !== 'savepoint' && at < 0) throw new ServerError(1305, '42000', `SAVEPOINT ${plan.savepoint} does not exist`)
-    if (transaction !== null) {
-      try {
-        for (const branch of transaction.branches.values()) await branch.backend.connection.query(e.sql)
-      } catch (error) {
-        if (isSwError(error) && error.code === 'SW-MYSQL-001') throw error
-        this.#context.runner.transaction = null
-        await transaction.rollback()
-        throw gateErrors.lostTransaction({ shard: e.keyspace, cause: 'at a savepoint' }, error)
-      }
-      // As the servers do: a name stands once, and going back to one, or releasing it, forgets those after it.
-      if (plan.verb === 'savepoint')
-        transaction.savepoints = [
-          ...transaction.savepoints.filter((savepoint) => savepoint.name !== name),
-          { name, sql: Buffer.from(e.sql) },
-        ]
-      else transaction.savepoints.length = plan.verb === 'rollback-to' ? at + 1 : at
-    }
-    this.#context.client.write(plainOk(this.#context.runner.status))
   }
 }
 

@@ -23,8 +23,10 @@ import type { InsertPlan, Merge, Routed, RoutedPlan, RouteInputs, Slot } from '.
 import { Rendering, slotValue } from './plan/render.ts'
 import { okFrame } from './replies.ts'
 import type { Runner } from './runner.ts'
-import { instantOf, type Scatter, type Part } from './scatter.ts'
+import { instantOf } from './instant.ts'
+import type { Part, Scatter, ScatterResult } from './scatter.ts'
 import { insertSummary, summary, type WriteSummary } from './scatter-summary.ts'
+import { hasMode } from './sql-mode.ts'
 import type { Transaction } from './transaction.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
 
@@ -85,7 +87,8 @@ export class SeveralShards {
     if (await this.#context.hold(keyspace, parts, transaction !== null, plan.effect, e)) throw new Rerouted()
     if (routed.merge !== null || plan.verb === 'select') {
       const resolve = (slot: Slot): string | null => having.get(slot) ?? null
-      const merge = routed.merge ?? { kind: 'concat' as const, hiddenColumns: 0 as const, limit: null, offset: 0n }
+      const answers = routed.merge ?? { kind: 'concat' as const, hiddenColumns: 0 as const, limit: null, offset: 0n }
+      const merge: Merge = { ...answers, limit: answers.limit ?? this.#runner.settings.selectLimit }
       try {
         const result = await this.#scatter.read(parts, merge, transaction, {
           form: e.form,
@@ -95,7 +98,7 @@ export class SeveralShards {
           timestamp: this.#instant(plan),
           resolve,
         })
-        return result.kind === 'done' ? null : { shard: result.shard, version: keyspace.version, cause: result.cause }
+        return this.#told(result, keyspace, transaction)
       } catch (error) {
         // What the columns are shows only in the answers: they are put together elsewhere then, from now on.
         if (!isSwError(error, 'SW-GATE-130') || plan.scatter.kind !== 'allowed' || plan.scatter.otherwise == null) throw error
@@ -148,7 +151,7 @@ export class SeveralShards {
     const { core, runner } = this.#context
     const charset = runner.settings.get('names') ?? runner.settings.get('character_set_client') ?? 'utf8mb4'
     if (!/^['"]?utf8/i.test(charset)) throw gateErrors.gatherSetting({ setting: `the character set ${charset}`, fix: 'SET NAMES utf8mb4' })
-    if (/NO_BACKSLASH_ESCAPES/i.test(runner.settings.get('sql_mode') ?? ''))
+    if (hasMode(runner.settings, 'NO_BACKSLASH_ESCAPES'))
       throw gateErrors.gatherSetting({ setting: 'sql_mode NO_BACKSLASH_ESCAPES', fix: 'set another sql_mode' })
     const assigned = new Map<string, VindexValue>()
     for (const lookup of change?.lookups ?? [])
@@ -232,7 +235,13 @@ export class SeveralShards {
       timestamp: this.#instant(plan),
       resolve: () => null,
     })
-    return result.kind === 'done' ? null : { shard: result.shard, version: keyspace.version, cause: result.cause }
+    return this.#told(result, keyspace, transaction)
+  }
+
+  #told(result: ScatterResult<void>, keyspace: KeyspaceView, transaction: Transaction | null): Refused | null {
+    if (result.kind !== 'done') return { shard: result.shard, version: keyspace.version, cause: result.cause }
+    if (transaction === null) this.#runner.nextTransaction = []
+    return null
   }
 
   async #gatheredWrite(
@@ -298,10 +307,23 @@ function numberText(value: Value): string | null {
       return value.text
     case 'double':
       return String(value.value)
-    case 'text':
+    case 'text': {
+      // Up to here a server, which compares it as a double, sees the same number.
+      const text = value.bytes.toString('latin1')
+      if (/^-?\d{1,15}$/.test(text) || /^-?\d{1,7}\.\d{1,7}$/.test(text)) return text
+      throw comparedWith('text that is no plain number')
+    }
     case 'binary':
-      return /^-?\d+(\.\d+)?$/.test(value.bytes.toString('latin1')) ? value.bytes.toString('latin1') : '0'
+      throw comparedWith('a binary string')
   }
+}
+
+function comparedWith(what: string): Error {
+  return planErrors.refused({
+    construct: `HAVING of a number with ${what}`,
+    reason: 'how a server would read it is not done outside of one',
+    instead: 'write the number',
+  })
 }
 
 function havingSlots(merge: Merge | null): Slot[] {

@@ -373,3 +373,26 @@ test('user variables and computed settings of a session on several shards', asyn
   assert.deepEqual((await c.query('SELECT @who AS w, @never AS n'))[0], [{ w: 4, n: null }])
   await c.end()
 })
+
+test('promise 10: whatever stores a 0 draws an id of the sequence, unless the session says that 0 is a value', async () => {
+  const c = await client()
+  const drawn = new Set<number>()
+  const insert = async (id: unknown): Promise<void> => {
+    const [done] = await c.execute<mysql.ResultSetHeader>('INSERT INTO o (id, owner, what) VALUES (?, ?, ?)', [id as number, 7, 'zero'])
+    assert.ok(done.insertId > 0, String(id))
+    drawn.add(done.insertId)
+  }
+  for (const id of [0, '0', '00', '0.0', null]) await insert(id)
+  for (const id of ['0.0', "'00'", '0e0', '0.4']) {
+    const [done] = await c.query<mysql.ResultSetHeader>(`INSERT INTO o (id, owner, what) VALUES (${id}, 7, 'zero')`)
+    drawn.add(done.insertId)
+  }
+  assert.equal(drawn.size, 9)
+  await assert.rejects(c.query("INSERT INTO o (id, owner, what) VALUES ('none', 7, 'zero')"), /SW-GATE-100/)
+  await c.query("SET sql_mode = 'NO_AUTO_VALUE_ON_ZERO'")
+  await c.query("INSERT INTO o (id, owner, what) VALUES (0, 7, 'stored')")
+  const [stored] = await c.query<mysql.RowDataPacket[]>('SELECT id FROM o WHERE owner = 7 AND what = ?', ['stored'])
+  assert.deepEqual(stored, [{ id: 0 }])
+  await c.query('DELETE FROM o WHERE owner = 7')
+  await c.end()
+})

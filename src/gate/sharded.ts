@@ -220,12 +220,10 @@ export class Sharded {
       case 'ddl':
         await this.#others.ddl(plan, e)
         return null
-      case 'transaction':
-        await this.#others.savepoint(plan, e)
-        return null
       case 'unlock-tables':
         this.#client.write(plainOk(this.#runner.status))
         return null
+      case 'transaction':
       case 'set':
       case 'use':
       case 'kill':
@@ -241,10 +239,11 @@ export class Sharded {
     }
   }
 
-  async #routed(plan: RoutedPlan, lexed: Lexed, e: Execution): Promise<Refused | null> {
+  async #routed(plan: RoutedPlan, lexed: Lexed, given: Execution): Promise<Refused | null> {
     const view = this.#core.keyspace(plan.keyspace)
-    const keyspace = view.notReady === null ? view : await this.#core.ready(plan.keyspace, e.signal)
+    const keyspace = view.notReady === null ? view : await this.#core.ready(plan.keyspace, given.signal)
     if (keyspace !== view) throw new Rerouted()
+    const e = plan.system === true && given.params.length > 0 ? renamedParameters(given, keyspace) : given
     this.#core.catalog.refreshOld(plan.keyspace, plan.tables)
     if (keyspace.writes !== null) refuseWrite(plan, keyspace)
     requireRole(keyspace, this.#runner.transaction, plan.effect)
@@ -378,6 +377,13 @@ export class Sharded {
     this.#runner.lastInsertId = named.last
     this.#client.write(okFrame(end.status, { ...said, insertId: named.insertId, warnings: end.warnings }))
   }
+}
+
+/** To the server, the keyspace has the name of its database. */
+function renamedParameters(e: Execution, keyspace: KeyspaceView): Execution {
+  const { schema } = keyspace.shards[0] as ShardView
+  const params = e.params.map((param) => (String(param.value) === keyspace.name ? { ...param, value: Buffer.from(schema) } : param))
+  return { ...e, params, values: params.map(valueOf), framed: null }
 }
 
 /** Where an id will be drawn stands a zero while the statement is only described. */

@@ -2,16 +2,14 @@
 import { isSwError } from '../base/errors.ts'
 import { defaultMode, Lexer, type Lexed, type LexerMode } from '../sql/lexer.ts'
 import type { SessionSettings } from './settings.ts'
+import { hasMode } from './sql-mode.ts'
 
 const lexer = new Lexer()
 const modes: LexerMode[] = [0, 1, 2, 3].map((bits) => ({ ansiQuotes: (bits & 1) !== 0, noBackslashEscapes: (bits & 2) !== 0 }))
 
 export function modeOf(settings: SessionSettings): LexerMode {
-  const sqlMode = settings.get('sql_mode')
-  if (sqlMode === undefined) return defaultMode
-  const upper = sqlMode.toUpperCase()
-  const ansi = /\b(ANSI_QUOTES|ANSI|DB2|MAXDB|MSSQL|ORACLE|POSTGRESQL)\b/.test(upper)
-  return modes[(ansi ? 1 : 0) + (upper.includes('NO_BACKSLASH_ESCAPES') ? 2 : 0)] ?? defaultMode
+  if (settings.get('sql_mode') === undefined) return defaultMode
+  return modes[(hasMode(settings, 'ANSI_QUOTES') ? 1 : 0) + (hasMode(settings, 'NO_BACKSLASH_ESCAPES') ? 2 : 0)] ?? defaultMode
 }
 
 /** Beyond this a lexer of its own reads the text: the shared one keeps the memory that its largest statement took. */

@@ -27,7 +27,12 @@ export type Branch = {
   prepared: boolean
 }
 
-export type TransactionOptions = { readOnly: boolean | null; snapshot: boolean }
+export type TransactionOptions = {
+  readonly readOnly: boolean | null
+  readonly snapshot: boolean
+  /** What SET TRANSACTION said of it: sent before each branch begins. */
+  readonly before: readonly string[]
+}
 
 export type TransactionHost = {
   /** A keyspace's count of open transactions changed. */

@@ -46,13 +46,10 @@ export function aggregateMerge(columns: Columns): MergeTemplate {
   const having = select.having === null ? null : havingOf(select.having.expr, columns, (expr) => merged.refOf(expr))
   const sort = (select.orderBy?.items ?? []).flatMap((order) => {
     const { expr, item } = named(order.expr, columns, 'alias')
-    if (hasAggregate(expr))
-      return [
-        {
-          key: { ref: item === null ? merged.refOf(expr) : merged.orderable(expr, item), compare: 'byType' as const },
-          descending: order.descending,
-        },
-      ]
+    if (hasAggregate(expr)) {
+      const ref = item === null ? merged.refOf(expr) : merged.orderable(expr, item)
+      return [{ key: merged.exactKeyOf(expr) ?? { ref, compare: 'byType' as const }, descending: order.descending }]
+    }
     if (item === null) refuseAliases(expr, columns)
     const key = columns.keyOf(expr, item, 'ORDER BY')
     return key === null ? [] : [{ key, descending: order.descending }]
@@ -90,6 +87,7 @@ class Aggregates {
   readonly #pending: Pending[] = []
   /** Aggregates by their words: one that stands in the list is not asked for twice. */
   readonly #known = new Map<string, Ref>()
+  readonly #exact = new Map<string, Key>()
 
   constructor(columns: Columns) {
     this.#columns = columns
@@ -124,6 +122,12 @@ class Aggregates {
     const ref = this.#columns.addHidden(`aggregate ${expr.span.from}`, this.#columns.copyOf(expr))
     this.#add(expr, ref)
     return ref
+  }
+
+  /** By what MIN or MAX was found, where its own text says less. */
+  exactKeyOf(given: Expr): Key | null {
+    const words = this.#columns.analysis.wordsOf(bare(given).span)
+    return words === null ? null : (this.#exact.get(words) ?? null)
   }
 
   orderable(expr: Expr, item: number): Ref {
@@ -167,6 +171,7 @@ class Aggregates {
       case 'MAX': {
         const name = call.name.toLowerCase() as 'min'
         const by = this.#extremeKey(call, ref)
+        if (words !== null && by.ref !== ref && by.compare === 'byType') this.#exact.set(words, by)
         this.#pending.push((c) => ({ function: name, column: c.index(ref), by: c.index(by.ref), compare: by.compare }))
         return
       }
@@ -194,6 +199,13 @@ class Aggregates {
     if (familyOf(column) === 'text' || column.dataType === 'enum' || column.dataType === 'set') {
       const pieces = weightOf(column, this.#columns.copyOf(call), call.name)
       return { ref: this.#columns.addHidden(`weight ${call.span.from}`, pieces), compare: 'bytes' }
+    }
+    const { dataType, name } = column
+    // Of the values themselves: an aggregate's own text has lost what they differ by.
+    const exact = dataType === 'float' ? ['(', ') + 0e0'] : dataType === 'timestamp' ? ['UNIX_TIMESTAMP(', ')'] : null
+    if (exact !== null && inner !== null) {
+      const pieces = [text(`${call.name}(${exact[0]}`), ...this.#columns.copyOf(inner), text(`${exact[1]})`)]
+      return { ref: this.#columns.addHidden(`${call.name} of ${name} ${call.span.from}`, pieces), compare: 'byType' }
     }
     if (['json', 'geometry', 'uuid', 'inet4', 'inet6', 'bit'].includes(column.dataType))
       throw new ScatterRefused(

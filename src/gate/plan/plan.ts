@@ -232,11 +232,14 @@ export type RoutedPlan = {
   readonly pins: readonly Pin[]
   /** It asks for the time: several shards are given one. */
   readonly instant?: boolean
+  /** It asks a server about its schemas: a parameter that is the keyspace's name means the shard's database. */
+  readonly system?: boolean
   /** The tables it names, in the keyspace. */
   readonly tables: readonly string[]
 }
 
-export type Pin = 'temporary-table' | 'get-lock' | 'user-variable' | 'found-rows' | 'handler' | 'unknown'
+/** `routine`: what a stored procedure or function has left. */
+export type Pin = 'temporary-table' | 'get-lock' | 'user-variable' | 'found-rows' | 'handler' | 'routine' | 'unknown'
 
 export type UnchangedKey = { readonly table: string; readonly column: ColumnInfo; readonly assigned: Slot; readonly held: Slot }
 
@@ -268,14 +271,15 @@ export type SequencePlan = {
   readonly ofServer: boolean
 }
 
-/** SELECT without tables of things that the session knows itself. `label` is the result column's name. */
+/** SELECT without tables of things that the session knows itself. `label` is the result column's name; a span: what the statement says there. */
 export type LocalPlan = {
   readonly kind: 'local'
-  readonly items: readonly { readonly label: string; readonly value: Slot }[]
+  readonly items: readonly { readonly label: string | Span; readonly value: Slot }[]
   /** Where to send it when the session does not know one of the values (a system variable that it does not track). */
   readonly otherwise: RoutedPlan | null
   /** LIMIT of the statement, nearly always 1. */
   readonly limit: Slot | null
+  readonly offset: Slot | null
 }
 
 export type TransactionPlan = {
@@ -354,6 +358,8 @@ export type RouteInputs<S> = {
   readonly parameters: readonly Value[]
   /** Whether the connection's text is UTF-8 (else only ASCII text can be routed by). Default true. */
   readonly utf8?: boolean
+  /** NO_AUTO_VALUE_ON_ZERO: 0 is a value like others. */
+  readonly zeroIsStored?: boolean
   /** All shards of the plan's keyspace, in key range order; at least one. */
   readonly shards: readonly S[]
   /** The shard whose key range contains the keyspace id. */

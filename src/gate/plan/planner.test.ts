@@ -350,7 +350,7 @@ test('what belongs to the session or to one connection', () => {
   assert.ok(local.kind === 'local')
   assert.deepEqual(
     local.items.map((item) => item.label),
-    ['DATABASE()', 'v', 'CONNECTION_ID()'],
+    [{ from: 1, to: 4 }, 'v', { from: 9, to: 12 }],
   )
   assert.equal(planOf('BEGIN').kind, 'transaction')
   assert.equal(planOf('USE app').kind, 'use')

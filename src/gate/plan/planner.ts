@@ -210,8 +210,7 @@ function planRows(
   const bound = analysis.tables[0]
   if (bound === undefined) {
     const keyspace = current === null ? undefined : catalog.keyspace(current)
-    if (analysis.systemSchema && keyspace !== undefined)
-      return { plan: planSystem(lexed, keyspace.name, keyspace.vschema.sharded, catalog), fixed: [] }
+    if (analysis.systemSchema && keyspace !== undefined) return planSystem(lexed, keyspace.name, keyspace.vschema.sharded, catalog)
     const routed =
       keyspace === undefined || statement.kind !== 'query'
         ? null
@@ -219,7 +218,7 @@ function planRows(
           ? planSelect(statement.query, analysis, keyspace.name, lexed.count)
           : null
     const otherwise = routed ?? (keyspace === undefined ? null : whole(lexed, catalog, current, 'SELECT'))
-    const local = statement.kind === 'query' ? planLocal(statement, lexed, otherwise) : null
+    const local = statement.kind === 'query' ? planLocal(statement, otherwise) : null
     if (local !== null) return { plan: local, fixed: [] }
     if (otherwise === null) throw planErrors.noKeyspace()
     return { plan: otherwise, fixed: [] }

@@ -34,16 +34,34 @@ export function idsNeeded<S>(plan: RoutedPlan, inputs: RouteInputs<S>): number {
   return count
 }
 
-/** NULL, 0, DEFAULT and nothing at all mean an id of the sequence, as they do for AUTO_INCREMENT. */
+/** NULL, DEFAULT, nothing at all, and what a server would store as 0 mean an id of the sequence, as they do for AUTO_INCREMENT. */
 function drawsId<S>(row: InsertRow, inputs: RouteInputs<S>): boolean {
   const slot = row.sequenceSlot
   if (slot === null || slot.kind === 'null' || slot.kind === 'default') return true
   const value = slotValue(slot, inputs)
-  return (
-    value.type === 'null' ||
-    (value.type === 'integer' && value.value === 0n) ||
-    (value.type === 'text' && value.bytes.toString('latin1') === '0')
-  )
+  return value.type === 'null' || (inputs.zeroIsStored !== true && isZero(value))
+}
+
+/** Fractions are rounded. What is no number through and through is the server's to refuse, or to take for a 0: refused here. */
+function isZero(value: Exclude<Value, { type: 'null' }>): boolean {
+  switch (value.type) {
+    case 'integer':
+      return value.value === 0n
+    case 'double':
+      return Math.abs(value.value) < 0.5
+    case 'decimal':
+      return Math.abs(Number(value.text)) < 0.5
+    case 'text':
+    case 'binary': {
+      const text = value.bytes.toString('latin1').trim()
+      if (text !== '' && Number.isFinite(Number(text)) && !/^0[xob]/i.test(text)) return Math.abs(Number(text)) < 0.5
+      throw planErrors.refused({
+        construct: `${JSON.stringify(text.slice(0, 40))} for a column that a sequence fills`,
+        reason: 'whether a server would store a 0 for it depends on its sql_mode',
+        instead: 'give a number, or NULL to have one drawn',
+      })
+    }
+  }
 }
 
 /** @throws SW-GATE-100, 110, 122, 131, 133 */

@@ -2,7 +2,6 @@
 import type { Expr, SetItem, Statement } from '../../sql/ast.ts'
 import { Kind, type Lexed, tokenEnd, tokenKind, tokenStart } from '../../sql/lexer.ts'
 import { literalValue } from '../../sql/literal.ts'
-import { spanText } from '../../sql/splice.ts'
 import type { Catalog } from './catalog.ts'
 import { planErrors } from './errors.ts'
 import type { LocalPlan, Piece, Plan, RoutedPlan, SetAssignment, SetValue, ShowPlan, Slot, Text } from './plan.ts'
@@ -37,22 +36,22 @@ function setValue(expr: Expr): SetValue {
  * SELECT of session functions, variables and literals without tables: `SELECT DATABASE()`, `SELECT @@version_comment LIMIT 1`, `SELECT 1`.
  * @param otherwise how a shard would answer it; null: no shard is chosen
  */
-export function planLocal(statement: Extract<Statement, { kind: 'query' }>, lexed: Lexed, otherwise: RoutedPlan | null): LocalPlan | null {
+export function planLocal(statement: Extract<Statement, { kind: 'query' }>, otherwise: RoutedPlan | null): LocalPlan | null {
   const { query } = statement
   if (query.kind !== 'select' || query.from.length > 0 || query.where !== null || query.groupBy !== null || query.having !== null)
     return null
   if (query.orderBy !== null || query.distinct || query.into !== null || query.lock !== null || query.with !== null) return null
-  const items: { label: string; value: Slot }[] = []
+  const items: LocalPlan['items'][number][] = []
   let known = false
   for (const item of query.items) {
     const inner = bare(item.expr)
     const value: Slot | null = inner.kind === 'system-variable' ? { kind: 'session', ref: inner } : slotOf(item.expr)
     if (value === null || value.kind === 'default') return null
     known ||= value.kind === 'session'
-    items.push({ label: item.alias?.text ?? spanText(lexed, item.span), value })
+    items.push({ label: item.alias?.text ?? item.span, value })
   }
   // Literals alone are typed by the server; `SELECT 1` is what pools ask to see that it lives, and comes from there.
-  return known ? { kind: 'local', items, otherwise, limit: limitOf(query).limit } : null
+  return known ? { kind: 'local', items, otherwise, ...limitOf(query) } : null
 }
 
 export function planShow(statement: Extract<Statement, { kind: 'show' }>, current: string | null, catalog: Catalog): ShowPlan {
@@ -84,13 +83,21 @@ export function planShow(statement: Extract<Statement, { kind: 'show' }>, curren
  * A query of information_schema and the like: any shard answers for all, as they have the same tables. Literals that are the keyspace's name
  * become the name of the shard's own database.
  */
-export function planSystem(lexed: Lexed, keyspace: string, sharded: boolean, catalog: Catalog): RoutedPlan {
+export function planSystem(
+  lexed: Lexed,
+  keyspace: string,
+  sharded: boolean,
+  catalog: Catalog,
+): { readonly plan: RoutedPlan; readonly fixed: readonly number[] } {
   const renamed = catalog.keyspace(keyspace)?.schemaNamesEqual === false
   const pieces: Piece[] = []
   let at = 0
+  // Another literal in the same place is another plan.
+  const fixed: number[] = []
   for (let token = 0; renamed && token < lexed.count; token++) {
     const kind = tokenKind(lexed, token)
     if (kind !== Kind.String) continue
+    fixed.push(token)
     const value = literalValue(lexed, { from: token, to: token + 1 })
     if (value?.type !== 'text' || value.bytes.toString('utf8') !== keyspace) continue
     if (token > at) pieces.push({ kind: 'span', span: { from: at, to: token } })
@@ -98,7 +105,7 @@ export function planSystem(lexed: Lexed, keyspace: string, sharded: boolean, cat
     at = token + 1
   }
   if (at > 0 && at < lexed.count) pieces.push({ kind: 'span', span: { from: at, to: lexed.count } })
-  return {
+  const plan: RoutedPlan = {
     kind: 'routed',
     keyspace,
     sharded,
@@ -112,8 +119,10 @@ export function planSystem(lexed: Lexed, keyspace: string, sharded: boolean, cat
     insert: null,
     unchanged: [],
     pins: [],
+    system: renamed,
     tables: [],
   }
+  return { plan, fixed }
 }
 
 /** Words that may stand in an executable comment without changing what is read or written. */

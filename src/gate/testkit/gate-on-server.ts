@@ -5,6 +5,7 @@
  */
 import mysql from 'mysql2/promise'
 import type { Connection } from '../../mysql/connection.ts'
+import type { LocalFlavour } from '../../local/installs.ts'
 import type { UserRecord } from '../../topology/records.ts'
 import type { GateConfig } from '../config.ts'
 import type { Gate } from '../gate.ts'
@@ -15,6 +16,8 @@ export const password = 'secret'
 
 export type GateOnServer = {
   readonly admin: Connection
+  /** Another one as the server's root. */
+  connect(): Promise<Connection>
   /** Straight to the server. */
   readonly serverPort: number
   readonly store: MemoryStore
@@ -39,15 +42,24 @@ export type Wanted = {
   /** Beside `app`, who may do all. */
   readonly users?: Readonly<Record<string, UserWanted>>
   readonly config?: Partial<GateConfig>
+  /** MariaDB unless said. */
+  readonly flavour?: LocalFlavour
   /** More settings of the server. */
   readonly settings?: Readonly<Record<string, string | number>>
 }
 
-export async function gateOnServer({ keyspaces, tables = [], users = {}, config = {}, settings = {} }: Wanted): Promise<GateOnServer> {
-  const server = await startMariadb(settings)
+export async function gateOnServer({
+  keyspaces,
+  tables = [],
+  users = {},
+  config = {},
+  flavour = 'mariadb',
+  settings = {},
+}: Wanted): Promise<GateOnServer> {
+  const server = await startMariadb(settings, flavour)
   const admin = await server.admin()
   const store = new MemoryStore()
-  await addServer(store, 's1', server.port)
+  await addServer(store, 's1', server.port, flavour)
   const schemas: string[] = []
   for (const [name, sharded] of Object.entries(keyspaces)) {
     const shards = typeof sharded === 'string' ? { '-': sharded } : { '-80': `${name}_80`, '80-': `${name}_end` }
@@ -64,6 +76,7 @@ export async function gateOnServer({ keyspaces, tables = [], users = {}, config 
   const { gate, port } = await startGate(store, config)
   return {
     admin,
+    connect: () => server.admin(),
     serverPort: server.port,
     store,
     gate,

@@ -1,7 +1,8 @@
-/** A MariaDB server for the gate's tests and bench, with the account that gates come with. */
+/** A server for the gate's tests and bench, with the account that gates come with. */
 import { connect } from '../../mysql/connect.ts'
 import type { Connection } from '../../mysql/connection.ts'
 import { findPort } from '../../local/find-port.ts'
+import type { LocalFlavour } from '../../local/installs.ts'
 import { testServer } from '../../../test/kit/servers.ts'
 
 export type TestServer = {
@@ -14,8 +15,11 @@ export type TestServer = {
 const rights =
   'SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, LOCK TABLES, CREATE TEMPORARY TABLES, EXECUTE, REFERENCES, CREATE VIEW, SHOW VIEW, TRIGGER, CREATE ROUTINE, ALTER ROUTINE'
 
-export async function startMariadb(settings: Readonly<Record<string, string | number>> = {}): Promise<TestServer> {
-  const server = await testServer({ flavour: 'mariadb', binlog: false, bufferPoolMb: 64, extra: { 'max-connections': 400, ...settings } })
+export async function startMariadb(
+  settings: Readonly<Record<string, string | number>> = {},
+  flavour: LocalFlavour = 'mariadb',
+): Promise<TestServer> {
+  const server = await testServer({ flavour, binlog: false, bufferPoolMb: 64, extra: { 'max-connections': 400, ...settings } })
   const admin = (): Promise<Connection> => connect(server.config)
   await using connection = await admin()
   await connection.query("CREATE USER IF NOT EXISTS sw_gate@'%' IDENTIFIED BY 'gate-secret'")

@@ -1,0 +1,58 @@
+/**
+ * Brings a shared connection to settings: the one way for sessions and for what the gate runs itself. Whoever takes a connection from a pool gets what the
+ * last user left on it, so nothing may be sent before this.
+ *
+ * What was prepared under other quotes or literals is forgotten. Where settings are taken back that have no DEFAULT to be set to (isolation, access mode),
+ * the connection is reset: what it has then is the server's own.
+ */
+import type { Backend } from './backend.ts'
+import { SilentSink } from './relay.ts'
+import { command } from './replies.ts'
+import { onlyByReset, readsOtherwise, statementsBetween } from './settings.ts'
+
+/**
+ * Errors: what the server says of a setting; the connection is closed then.
+ * @param refused the server refuses now what it accepted before; the connection is closed
+ */
+export async function bringTo(backend: Backend, wanted: string, refused: (end: { errno: number; message: string }) => void): Promise<void> {
+  if (onlyByReset(backend.signature, wanted)) await resetNow(backend)
+  const statements = statementsBetween(backend.signature, wanted)
+  if (backend.statements.size > 0 && readsOtherwise(backend.signature, wanted)) backend.pool.forgetAll(backend)
+  backend.signature = wanted
+  if (backend.pool.acceptedSignatures.has(wanted)) {
+    for (const sql of statements) pipelineFramed(backend, command(sql), refused)
+    return
+  }
+  try {
+    for (const sql of statements) await backend.connection.query(sql)
+  } catch (error) {
+    backend.connection.destroy()
+    throw error
+  }
+  backend.pool.acceptedSignatures.add(wanted)
+}
+
+/** Nothing of a session is left on it. */
+export async function resetNow(backend: Backend): Promise<void> {
+  backend.statements.clear()
+  backend.signature = ''
+  try {
+    await backend.connection.reset()
+  } catch (error) {
+    backend.connection.destroy()
+    throw error
+  }
+}
+
+/** Sent before what follows, its answer seen by nobody. */
+export function pipelineFramed(backend: Backend, framed: Buffer, refused: (end: { errno: number; message: string }) => void): void {
+  backend.connection.relay(
+    framed,
+    new SilentSink((end) => {
+      if (end instanceof Error || end.kind === 'ok') return
+      // It was accepted before: this connection is not what we think it is.
+      refused(end)
+      backend.connection.destroy()
+    }),
+  )
+}

@@ -1,0 +1,118 @@
+/** What the runner does about a statement that a server refused, or whose connection broke: failures.ts decides. */
+import { unreachable } from '../base/assert.ts'
+import type { RelayEnd } from '../mysql/connection.ts'
+import { isConnectionLost, ServerError } from '../mysql/errors.ts'
+import type { Backend } from './backend.ts'
+import { gateErrors } from './errors.ts'
+import { judgeLoss, judgeRefusal, kindAt, type Circumstances } from './failures.ts'
+import type { Relayer } from './relay.ts'
+import { HalfAnswered, type Request } from './request.ts'
+import { noteStatement, type Runner } from './runner.ts'
+import { shardName, type Branch, type Transaction } from './transaction.ts'
+import type { ShardView } from './view.ts'
+import { rollbackBranch } from './xa-commit.ts'
+
+export type Attempt = {
+  readonly shard: ShardView
+  readonly backend: Backend
+  readonly transaction: Transaction | null
+  readonly branch: Branch | null
+  readonly request: Request
+}
+
+/** An ERR answer. Null: it was passed on. An error: nothing was done and it may be sent again. */
+export async function serverSaidNo(
+  runner: Runner,
+  relayer: Relayer,
+  end: Extract<RelayEnd, { kind: 'error' }>,
+  attempt: Attempt,
+): Promise<Error | null> {
+  const { shard, backend, transaction, branch, request } = attempt
+  const error = new ServerError(end.errno, end.sqlState, end.message)
+  const moving = (error.kind === 'interrupted' || error.kind === 'killed') && (await runner.core.isMoving(shard))
+  const verdict = judgeRefusal(kindAt(error.kind, shard), moving, circumstances(relayer, attempt))
+  switch (verdict) {
+    case 'repeat':
+      await abandon(runner, attempt)
+      return error.kind === 'readOnly' ? gateErrors.readOnly({ shard: shardName(shard), keyspace: shard.keyspace }, error) : error
+    case 'moved':
+    case 'lost':
+      runner.transaction = null
+      await transaction?.rollback()
+      throw verdict === 'moved'
+        ? gateErrors.movedTransaction({ keyspace: shard.keyspace }, error)
+        : gateErrors.lostTransaction({ shard: shardName(shard), cause: end.message }, error)
+    case 'unknown':
+    case 'partly':
+      runner.transaction = null
+      backend.connection.destroy()
+      await transaction?.rollback()
+      throw gateErrors[verdict === 'unknown' ? 'unknownOutcome' : 'partlyDone']({ shard: shardName(shard), cause: end.message }, error)
+    case 'pass-and-end':
+      runner.transaction = null
+      await transaction?.rollback()
+      relayer.passOn(end)
+      return null
+    case 'pass':
+      break
+    default:
+      unreachable(verdict)
+  }
+  relayer.passOn(end)
+  if (transaction !== null && branch !== null) {
+    noteStatement(branch, request)
+    if (transaction.expelled !== null) await transaction.rollback()
+    return null
+  }
+  runner.warnings = 1
+  runner.affectedRows = -1n
+  if (request.pins.length > 0) runner.connections.pin(backend, shard, request.pins)
+  if (backend.connection.inTransaction) runner.adopt(backend, shard)
+  else runner.connections.done(backend, true)
+  return null
+}
+
+function circumstances(relayer: Relayer, { transaction, branch, request }: Attempt): Circumstances {
+  const first = branch !== null && branch.statements === 0 && transaction?.branches.size === 1
+  return {
+    passedOn: relayer.passedOn,
+    rereadable: request.rereadable,
+    effect: request.effect,
+    whole: request.whole !== false,
+    transaction: transaction === null ? 'none' : first ? 'first' : 'later',
+  }
+}
+
+/** Nothing was done on this connection: it goes back as if never used. */
+async function abandon(runner: Runner, { backend, transaction, branch }: Attempt): Promise<void> {
+  if (transaction === null || branch === null) {
+    runner.connections.done(backend, false)
+    return
+  }
+  await rollbackBranch(branch)
+  transaction.dropBranch(branch)
+}
+
+export async function lost(runner: Runner, relayer: Relayer, error: Error, attempt: Attempt): Promise<{ kind: 'refused'; cause: Error }> {
+  const { shard, backend, transaction, branch } = attempt
+  if (!isConnectionLost(error)) {
+    // A setting or BEGIN was refused before the statement was sent.
+    const refused = error instanceof ServerError && error.kind === 'readOnly'
+    // In the midst of a transaction (a PREPARE that failed) it stands as it was.
+    if (branch !== null && branch.statements > 0 && backend.connection.open) throw error
+    await abandon(runner, attempt)
+    if (refused && (transaction === null || transaction.branches.size === 0)) return { kind: 'refused', cause: error }
+    throw error
+  }
+  const cause = error.cause instanceof Error ? error.cause.message : error.message
+  // A connection that the session has pinned stays its own, broken as it is: what comes next is told that its state is lost (SW-GATE-020).
+  const verdict = judgeLoss(error.outcome, circumstances(relayer, attempt))
+  if (transaction !== null && branch !== null) transaction.dropBranch(branch)
+  else backend.pool.give(backend)
+  if (verdict === 'repeat') return { kind: 'refused', cause: gateErrors.unreachable({ shard: shardName(shard), cause }, error) }
+  runner.transaction = null
+  await transaction?.rollback()
+  if (verdict === 'half') throw new HalfAnswered(shardName(shard), error)
+  if (verdict === 'lost') throw gateErrors.lostTransaction({ shard: shardName(shard), cause }, error)
+  throw gateErrors.unknownOutcome({ shard: shardName(shard), cause }, error)
+}
