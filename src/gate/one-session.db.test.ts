@@ -54,6 +54,10 @@ for (const flavour of flavours()) {
       await routine(
         "CREATE PROCEDURE shop.writes_twice() SQL SECURITY INVOKER BEGIN INSERT INTO log VALUES (1, 'first', 1); DO GET_LOCK('hold', 20); INSERT INTO log VALUES (2, 'second', 1); END",
       )
+      await routine('CREATE TABLE shop.counted (id BIGINT AUTO_INCREMENT PRIMARY KEY, v INT)')
+      await routine(
+        'CREATE PROCEDURE shop.inserts() BEGIN INSERT INTO counted (v) VALUES (2); SELECT SQL_CALC_FOUND_ROWS id FROM counted LIMIT 1; END',
+      )
       await routine('CREATE TRIGGER shop.marks BEFORE INSERT ON shop.events FOR EACH ROW SET @by_trigger = NEW.id')
     })
     after(async () => {
@@ -155,6 +159,18 @@ for (const flavour of flavours()) {
       assert.equal(await value(d, 'SELECT @by_function'), 3)
       await d.query("INSERT INTO events VALUES (50, 't', 1)")
       assert.equal(await value(other, 'SELECT @by_trigger'), null)
+    })
+
+    test('ids and found rows after a routine are those of its statements', async () => {
+      const c = await client('shop')
+      await c.query('INSERT INTO counted (v) VALUES (1)')
+      await c.query('CALL inserts()')
+      assert.equal(await value(c, 'SELECT LAST_INSERT_ID()'), 2)
+      assert.equal(await value(c, 'SELECT LAST_INSERT_ID() + 1'), 3)
+      await c.query('CALL inserts()')
+      assert.equal(await value(c, 'SELECT FOUND_ROWS()'), 3)
+      await c.query('INSERT INTO counted (v) VALUES (1)')
+      assert.equal(await value(c, 'SELECT LAST_INSERT_ID()'), 4)
     })
 
     test('a transaction that a routine leaves open is the session’s', async () => {
@@ -420,6 +436,38 @@ for (const flavour of flavours()) {
         'SELECT SUM(f * 1e-8), SUM(id * 1e15), SUM(f * 1e14) FROM exact',
       ])
         assert.deepEqual(await rows(c, sql), await rows(one, sql), sql)
+    })
+
+    test('instants of the hour that comes twice are two, in order', async () => {
+      const sorted = (of: unknown[]): string[] => of.map((row) => JSON.stringify(row)).sort()
+      const utc = (time: string): string => `UNIX_TIMESTAMP('2024-10-27 ${time}')`
+      const { admin } = world
+      await admin.query("SET time_zone = '+00:00'")
+      // A zone whose clocks are put back by an hour at 01:00 UTC.
+      await admin.query("INSERT INTO mysql.time_zone (Time_zone_id, Use_leap_seconds) VALUES (901, 'N')")
+      await admin.query("INSERT INTO mysql.time_zone_name (Name, Time_zone_id) VALUES ('Test/Autumn', 901)")
+      await admin.query("INSERT INTO mysql.time_zone_transition_type VALUES (901, 0, 7200, 1, 'S'), (901, 1, 3600, 0, 'W')")
+      await admin.query(`INSERT INTO mysql.time_zone_transition VALUES (901, 0, 0), (901, ${utc('01:00:00')}, 1)`)
+      const c = await client('wide')
+      await c.query('DELETE FROM exact')
+      await c.query("SET time_zone = '+00:00'")
+      const minutes = [59, 1, 31, 29, 45, 15]
+      await c.query(
+        `INSERT INTO exact VALUES ${minutes.map((m, i) => `(${i}, 1, 1, 'x', '2024-10-27 0${i % 2}:${m}:00'), (${i + 10}, 1, 1, 'x', '2024-10-27 0${(i + 1) % 2}:${m}:00')`).join(', ')}`,
+      )
+      const one = await client('shop')
+      await one.query("SET time_zone = 'Test/Autumn'")
+      await one.query('DELETE FROM exact')
+      await world.admin.query('INSERT INTO shop.exact SELECT * FROM wide_80.exact UNION ALL SELECT * FROM wide_end.exact')
+      const inUtc = await rows(c, 'SELECT id FROM exact ORDER BY ts')
+      await c.query("SET time_zone = 'Test/Autumn'")
+      assert.deepEqual(await rows(c, 'SELECT id FROM exact ORDER BY ts'), inUtc)
+      for (const sql of [
+        'SELECT ts, COUNT(*) FROM exact GROUP BY ts',
+        'SELECT DISTINCT ts FROM exact',
+        'SELECT ts, MAX(id) FROM exact GROUP BY ts ORDER BY ts DESC',
+      ])
+        assert.deepEqual(sorted(await rows(c, sql)), sorted(await rows(one, sql)), sql)
     })
 
     test('promise 11: a CALL of which a part was refused is not sent again', async () => {

@@ -90,6 +90,10 @@ export class OwnStatements {
         this.#client.write(this.#shown(p))
         return
       case 'local': {
+        if (p.value === 'last-insert-id' && this.#runner.insertIdIsServers) {
+          await this.#session.passOn(sql)
+          return
+        }
         const { user, host, threadId, keyspace } = this.#session
         const { affectedRows, lastInsertId } = this.#runner
         this.#client.write(localAnswer(p, { user, host, threadId, keyspace, affectedRows, lastInsertId }, this.#as))

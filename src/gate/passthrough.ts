@@ -192,7 +192,7 @@ function relayOf(words: Words, lexed: Lexed, verb: string, second: string): Rela
   const routine = routineVerbs.has(verb) || words.raw(1) === ':'
   let locks = false
   let readsVariables = false
-  let setsInsertId = routine
+  let setsInsertId = false
   const assigning = verb === 'CALL' || verb === 'GET' || verb === 'LOAD' || verb === 'EXECUTE' || (verb === 'SELECT' && words.has('INTO'))
   const reading = verb === 'SELECT' || verb === '(' || verb === 'VALUES' || verb === 'TABLE' || verb === 'WITH'
   if (reading || ['SHOW', 'DESC', 'DESCRIBE', 'EXPLAIN', 'HELP', 'CHECKSUM'].includes(verb)) effect = 'read'

@@ -42,7 +42,9 @@ export class Runner implements TransactionHost {
   transaction: Transaction | null = null
   /** Isolation or access of the next transaction only: statements that run before it, wherever it begins. */
   nextTransaction: readonly string[] = []
-  lastInsertId = 0n
+  /** Another one than the session's last, on the connection that it keeps. */
+  insertIdIsServers = false
+  #lastInsertId = 0n
   affectedRows = -1n
   warnings = 0
   /** Of the statement that runs: rows of its answer, shards that it was sent to, whether it failed. */
@@ -57,6 +59,15 @@ export class Runner implements TransactionHost {
     this.guard = guard
     this.settings = connections.settings
     this.connections = connections
+  }
+
+  get lastInsertId(): bigint {
+    return this.#lastInsertId
+  }
+
+  set lastInsertId(id: bigint) {
+    this.#lastInsertId = id
+    this.insertIdIsServers = false
   }
 
   get status(): number {
@@ -222,7 +233,7 @@ export class Runner implements TransactionHost {
       if (backend.signature !== this.settings.signature) await this.connections.bringToSettings(backend, this.settings.signature)
       if (branch !== null && branch.statements === 0) await this.beginBranch(branch, transaction as Transaction)
       else if (transaction === null && this.nextTransaction.length > 0) await this.applyNext(backend)
-      if (request.lastInsertId) this.connections.pipeline(backend, `SET last_insert_id=${this.lastInsertId}`)
+      if (request.lastInsertId && !this.insertIdIsServers) this.connections.pipeline(backend, `SET last_insert_id=${this.lastInsertId}`)
       let framed = request.frame(backend, shard)
       if (!Buffer.isBuffer(framed)) framed = await framed
       end = await this.#relayer.run(backend.connection, framed, request.mute === true, shard)
@@ -245,9 +256,12 @@ export class Runner implements TransactionHost {
       return { kind: 'done', end }
     }
     this.warnings = end.warnings
+    if (!request.needsPrevious) this.connections.said = null
     if (!end.hadRows) this.#readOk(end.frame)
     else this.affectedRows = -1n
-    if (request.setsInsertId === true) await this.#askInsertId(backend)
+    // Its own statements may have made ids that no OK tells: the connection, which it keeps, knows.
+    if (request.whole === false) this.insertIdIsServers = true
+    else if (request.setsInsertId === true) await this.#askInsertId(backend)
     if (branch !== null) noteStatement(branch, request)
     else this.nextTransaction = []
     if (request.pins.length > 0) this.connections.pin(backend, shard, request.pins)

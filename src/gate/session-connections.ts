@@ -61,7 +61,7 @@ export class SessionConnections {
   /** Errors: SW-GATE-012 the session's user variables are on a connection to another keyspace. */
   requireVariables(keyspace: string): void {
     for (const [home, { why }] of this.#pins)
-      if (home !== keyspace && (why.has('user-variable') || why.has('unknown')))
+      if (home !== keyspace && (why.has('user-variable') || why.has('routine') || why.has('unknown')))
         throw gateErrors.notForwarded({
           construct: `a user variable in keyspace ${keyspace}`,
           reason: `the session's variables are on its connection to keyspace ${home}`,

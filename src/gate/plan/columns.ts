@@ -122,6 +122,16 @@ export class Columns {
     return this.#columnKey(inner, bound.column, `${bound.table.id}.${bound.column.name}`, item, construct)
   }
 
+  /**
+   * An hour a year has the same text twice where clocks are put back: rows are ordered by the instant. Groups are those of instants on MariaDB and of texts on MySQL
+   * (tried), which does not run MariaDB's comments.
+   */
+  #instantOf(expr: Expr): Piece[] {
+    const grouped = this.#distinct || this.select.groupBy !== null
+    const [before, after] = grouped ? ['/*M!100000 UNIX_TIMESTAMP(*/ ', ' /*M!100000 )*/'] : ['UNIX_TIMESTAMP(', ')']
+    return [text(before), ...this.copyOf(expr), text(after)]
+  }
+
   #columnKey(expr: Expr, column: ColumnInfo, name: string, item: number | null, construct: string): Key {
     switch (familyOf(column)) {
       case 'integer':
@@ -143,8 +153,7 @@ export class Columns {
       case 'year':
         return { ref: this.valueOf(expr, item), compare: 'byType' }
       case 'timestamp':
-        // An hour a year has the same text twice where clocks are put back.
-        return { ref: this.addHidden(`instant ${name}`, [text('UNIX_TIMESTAMP('), ...this.copyOf(expr), text(')')]), compare: 'byType' }
+        return { ref: this.addHidden(`instant ${name}`, this.#instantOf(expr)), compare: 'byType' }
       case 'float':
         return { ref: this.addHidden(`double ${name}`, [text('('), ...this.copyOf(expr), text(') + 0e0')]), compare: 'byType' }
       case 'enum':
