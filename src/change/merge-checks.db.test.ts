@@ -92,3 +92,41 @@ for (const flavour of flavours()) {
     assert.deepEqual(await look(), ['v.PRIMARY stand on a and on b: -1, 0, 1, 14997', 'v.PRIMARY stand on b and on c: 1, 32999'])
   })
 }
+
+for (const flavour of flavours()) {
+  test(`1.6: merges: a key that contains a text shard key may hold one value on two sources, by its collation; ${flavour}`, async () => {
+    const server = await sharedServer(flavour)
+    await using connection = await connect(server.config)
+    const sides = await Promise.all(
+      ['a', 'b'].map(async (shard) => {
+        const name = uniqueName(shard)
+        await connection.query(`CREATE DATABASE ${name}`)
+        await connection.query(
+          `CREATE TABLE ${name}.w (name VARCHAR(30) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci NOT NULL, kind INT NOT NULL, PRIMARY KEY (name), UNIQUE KEY both_of (kind, name)) ENGINE=InnoDB`,
+        )
+        await connection.query(
+          `CREATE TABLE ${name}.x (name VARCHAR(30) CHARACTER SET utf8mb4 COLLATE ${flavour === 'mysql' ? 'utf8mb4_0900_bin' : 'utf8mb4_nopad_bin'} NOT NULL PRIMARY KEY) ENGINE=InnoDB`,
+        )
+        return { shard, schema: await readSchema(connection, name), connection }
+      }),
+    )
+    const [a, b] = sides
+    assert(a !== undefined && b !== undefined)
+    const vindex = { type: 'xxhash', params: {}, columns: ['name'] }
+    const tables = ['w', 'x'].map((name) => ({ name, reference: false, vindex }))
+    const look = () => duplicateKeys([[a, b]], tables, systemClock, 60_000)
+    await connection.query(`INSERT INTO ${a.schema.name}.w VALUES ('anna', 1), ('bob', 1), ('cleo ', 1)`)
+    await connection.query(`INSERT INTO ${b.schema.name}.w VALUES ('dora', 1), ('Emil', 2)`)
+    await connection.query(`INSERT INTO ${a.schema.name}.x VALUES ('bob')`)
+    await connection.query(`INSERT INTO ${b.schema.name}.x VALUES ('Bob')`)
+    assert.deepEqual((await look()).errors, [])
+    await connection.query(`INSERT INTO ${b.schema.name}.w VALUES ('Bob', 2), ('cleo', 1)`)
+    const { errors, notes } = await look()
+    assert.deepEqual(
+      errors.map((error) => error.message.replace(/^values of /, '')),
+      ["w.PRIMARY stand on a and on b: 'Bob', 'cleo'", "w.both_of stand on a and on b: 1, 'cleo'"],
+    )
+    assert.deepEqual(notes.length, 2, String(notes))
+    assert.match(notes[0] ?? '', /^w.PRIMARY takes values of the shard key column name for equal by utf8mb4_general_ci/)
+  })
+}

@@ -2,7 +2,8 @@
  * Values of primary and unique keys that stand on more than one source of a merge (PROTOCOLS 3, Merges): two rows would collide on the target, and
  * one of them could not be kept. Found before anything is made.
  *
- * A key that contains the shard key cannot collide between sources: equal values are of one keyspace id, hence of one source. Of the others, those of whole
+ * A key that contains the shard key cannot collide between sources where equal values are equal bytes: they are of one keyspace id, hence of one source. Text is compared by
+ * a collation: 'bob' and 'Bob' may be of two keyspace ids, so on two sources, and stay there as long as these are two servers. Of the keys that can collide, those of whole
  * numbers are read once on each source, page by page in key order, and merged here (key-collisions.ts); for all else the keys of one source of each pair are looked up
  * on the other, which compares by its own collation, as the target will. Bounded in time: what was not looked at is told, and streams stop with both rows named if they
  * collide after all (1.6). Sources are read one after the other, so a row that a transaction over both shards is moving may be met on both: only
@@ -32,7 +33,7 @@ export async function duplicateKeys(
   for (const { name, vindex } of tables) {
     const table = sources[0]?.schema.tables.find((info) => info.name === name)
     if (table === undefined || vindex === null) continue
-    for (const key of apartFrom(table, vindex.columns)) {
+    for (const { key, why } of mayCollide(table, vindex.columns)) {
       const values = new KeyValues(table, key)
       const found = values.wholeNumbers
         ? await collisionsOfNumbers(together, values, until)
@@ -43,19 +44,31 @@ export async function duplicateKeys(
       }
       for (const { one, other } of found.unseen)
         notes.push(`${name}.${key.name}: not all values of ${one.shard} were looked up on ${other.shard} in ${budgetMs} ms`)
-      notes.push(`${name}.${key.name} does not contain the shard key: sharding cannot keep it unique`)
+      notes.push(`${name}.${key.name} ${why}: sharding cannot keep it unique`)
     }
   }
   return { errors, notes: [...new Set(notes)] }
 }
 
-/** Unique keys over whole columns that lack some column of the shard key. */
-function apartFrom(table: TableInfo, shardKey: readonly string[]): TableKey[] {
+/** Unique keys over whole columns of which two sources may hold one value, and why. */
+function mayCollide(table: TableInfo, shardKey: readonly string[]): { key: TableKey; why: string }[] {
   const same = (a: string, b: string): boolean => a.toLowerCase() === b.toLowerCase()
-  return table.keys.filter(
-    (key) =>
-      key.unique &&
-      key.parts.every((part) => part.column !== null) &&
-      !shardKey.every((column) => key.parts.some((part) => same(part.column ?? '', column))),
-  )
+  const collated = table.columns.find(({ name, charset, collation, dataType }) => {
+    const text = charset !== null && charset !== 'binary' && dataType !== 'enum' && dataType !== 'set'
+    return text && !comparesBytes(collation) && shardKey.some((column) => same(column, name))
+  })
+  return table.keys.flatMap((key) => {
+    if (!key.unique || key.parts.some((part) => part.column === null)) return []
+    if (!shardKey.every((column) => key.parts.some((part) => same(part.column ?? '', column))))
+      return [{ key, why: 'does not contain the shard key' }]
+    if (collated === undefined) return []
+    return [
+      { key, why: `takes values of the shard key column ${collated.name} for equal by ${collated.collation} whose shards may differ` },
+    ]
+  })
+}
+
+/** Without padding: a `_bin` collation of the older kind takes 'a' and 'a ' for equal. */
+function comparesBytes(collation: string | null): boolean {
+  return collation !== null && (collation.endsWith('_nopad_bin') || collation.endsWith('_0900_bin'))
 }

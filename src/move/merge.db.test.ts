@@ -5,6 +5,7 @@ import { systemClock } from '../base/clock.ts'
 import { KeyRangeIndex } from '../keyspace/key-range-index.ts'
 import { parseKeyRange } from '../keyspace/key-range.ts'
 import { createVindex } from '../keyspace/vindexes/create.ts'
+import { bumpControlMarker } from '../binlog/control-schema.ts'
 import { connect } from '../mysql/connect.ts'
 import { ServerPairs } from '../../test/kit/server-pairs.ts'
 import { flavours, mainFlavour } from '../../test/kit/servers.ts'
@@ -148,6 +149,102 @@ for (const flavour of flavours()) {
     assert.ok(await hasUniqueKey(world), 'built')
     for (const one of running) await one.stop()
   })
+}
+
+for (const flavour of flavours()) {
+  test(`1.6, promise 1 on ${flavour}: rows of two sources whose text shard keys the collation equates are never taken for one another's`, async () => {
+    const text = 'VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci NOT NULL'
+    const tables = [
+      {
+        name: 'person',
+        shardKey: 'name',
+        vindex: 'xxhash',
+        ddl: `CREATE TABLE person (id INT NOT NULL PRIMARY KEY, name ${text}, v INT NOT NULL)`,
+      },
+      { name: 'word', shardKey: 'name', vindex: 'xxhash', ddl: `CREATE TABLE word (name ${text} PRIMARY KEY, v INT NOT NULL)` },
+      {
+        name: 'pair',
+        shardKey: 'name',
+        vindex: 'xxhash',
+        ddl: `CREATE TABLE pair (a ${text}, b INT NOT NULL, name ${text}, PRIMARY KEY (a, b))`,
+      },
+    ]
+    await using world = await World.create({ flavour, sources: ['-80', '80-'], targets: ['-'], tables }, servers.of(flavour))
+    const { on, lower, upper } = namesOfTwoShards(world)
+    const [one, two] = [world.record(0), world.record(1)]
+    const shares = world.sharesOf([one, two])
+    const config = { oneLaneChangesMax: 1 }
+    const start = (record: StreamRecord) => world.start(record, { shares, config })
+    const put = async (n: number): Promise<void> => {
+      await on(0, `INSERT INTO person VALUES (${n}, '${lower}', 1)`)
+      await on(0, `INSERT INTO pair VALUES ('k', ${n}, '${lower}')`)
+    }
+    const rename = async (n: number): Promise<void> => {
+      for (const table of ['person', 'pair']) await on(0, `DELETE FROM ${table} WHERE ${table === 'pair' ? 'b' : 'id'} = ${n}`)
+      await on(1, `INSERT INTO person VALUES (${n}, '${upper}', 2)`)
+      await on(1, `INSERT INTO pair VALUES ('K', ${n}, '${upper}')`)
+    }
+    const copied = (uid: string): boolean => world.reports.get(uid)?.copy.tables.every(({ state }) => state === 'done') === true
+    const passed = async (uid: string): Promise<void> => {
+      const number = await bumpControlMarker(world.s)
+      await world.until('marker passed', () => {
+        const report = world.reports.get(uid)
+        return (
+          world.failIfFailed(uid) ||
+          (report?.state !== 'starting' && report?.waiting != null) ||
+          report?.targets.every(({ controlMarker }) => controlMarker >= number) === true
+        )
+      })
+    }
+    /** The second stream has come to what it must not take for its own: it waits for the first, or has applied all. */
+    const secondAlone = async (): Promise<{ stop: () => Promise<void> }> => {
+      world.reports.clear()
+      const running = start(two)
+      await world.until('rows read', () => copied(two.uid) || (world.reports.get(two.uid)?.copy.sourceRowsRead ?? 0) >= 2)
+      for (let n = 0; n < 3; n++) await passed(two.uid)
+      return running
+    }
+    await put(1)
+    await put(2)
+    await on(0, `INSERT INTO word VALUES ('${lower}', 1)`)
+    const first = start(one)
+    await world.until('copy of the first', () => world.failIfFailed(one.uid) || copied(one.uid))
+    await first.stop()
+    // A landing: the first stream's row stands where the second's chunk wants to.
+    await rename(1)
+    let second = await secondAlone()
+    let again = start(one)
+    await world.untilRunning(one.uid, two.uid)
+    await world.drain(one.uid, two.uid)
+    assert.equal(await world.assertEqual(), 5)
+    // A round: the second stream comes to the new row before the first to the end of the old.
+    await again.stop()
+    await second.stop()
+    await rename(2)
+    second = await secondAlone()
+    again = start(one)
+    await world.drain(one.uid, two.uid)
+    assert.equal(await world.assertEqual(), 5)
+    // Come and gone in one round: the other source's row stays.
+    await on(1, `BEGIN; INSERT INTO word VALUES ('${upper}', 2); DELETE FROM word; COMMIT`)
+    await world.drain(one.uid, two.uid)
+    assert.equal(await world.assertEqual(), 5)
+    await again.stop()
+    await second.stop()
+  })
+}
+
+/** Two spellings of a name, of which the first source holds the one and the second the other. */
+function namesOfTwoShards(world: World): { on: (shard: number, sql: string) => Promise<void>; lower: string; upper: string } {
+  const xxhash = createVindex('xxhash', 'xxhash')
+  const index = new KeyRangeIndex(world.sourceRefs.map(({ shard }, value) => ({ range: parseKeyRange(shard), value })))
+  const shardOf = (name: string): number | undefined => index.find(xxhash.map([{ type: 'VARCHAR', bytes: Buffer.from(name) }])!)
+  const lower = Array.from({ length: 100 }, (_, i) => `bob${i}`).find((name) => shardOf(name) === 0 && shardOf(name.toUpperCase()) === 1)!
+  const on = async (shard: number, sql: string): Promise<void> => {
+    await world.s.useDatabase(world.sourceRefs[shard]!.schema)
+    for (const statement of sql.split('; ')) await world.s.query(statement)
+  }
+  return { on, lower, upper: lower.toUpperCase() }
 }
 
 for (const point of [

@@ -1,7 +1,7 @@
 /**
  * Rows of ours among those that a landing collided with (PROTOCOLS 1.6): the tail brought them before the chunk's low marker, in this
- * run or one before. A row on the target with the key *and* shard key of a row of the chunk is ours, and, untouched since the low marker,
- * identical: it is left out of the landing.
+ * run or one before. A row on the target with the key *and* shard key of a row of the chunk (the latter by its bytes: statements.ts) is ours, and, untouched since the
+ * low marker, identical: it is left out of the landing.
  */
 import { quoteQualified } from '../sql/quote.ts'
 import type { Chunk, ChunkPart } from './chunk.ts'
@@ -15,7 +15,7 @@ export async function ownRows(lane: Lane, chunk: Chunk, part: ChunkPart, schema:
   const keys: string[] = []
   for (const segment of part.segments) for (let row = 0; row < segment.rows; row++) keys.push(segment.rowLiteral(row))
   const indices = [...table.keyColumns.keys(), ...table.shardKey.map(({ index }) => index)]
-  const names = [...table.keyColumns, ...table.shardKeyColumns].map(asBytes)
+  const names = [...table.keyColumns, ...table.ownerColumns].map(asBytes)
   const batchMax = 500
   for (let at = 0; at < keys.length; at += batchMax) {
     const batch = keys.slice(at, at + batchMax).map((row) => splitLiterals(row))

@@ -6,6 +6,11 @@
  * still holds one, and that row, changed in the same round, comes back by its own REPLACE).
  * Several sources (1.6): every key of the round is deleted, but only where the row's shard key is one of this key's own images, so
  * another stream's row stays; then plain INSERTs, whose 1062 says that another stream is not so far yet.
+ *
+ * Whose a row is, is asked of the bytes of its shard key, never of their collation. A row stands on the source that its keyspace id says, which most vindexes make of
+ * bytes: 'bob' and 'Bob' may be rows of two sources, and are one to a collation. Equal bytes are one keyspace id, so a stream's statement matches no other's row; and the
+ * target has a source's bytes unchanged, so it matches its own: the row at X has the first image's, or, after a crash, any later one's. The key needs no such care: rows
+ * of one source that its collation equates can't both be, and those of two are told apart by the shard key.
  */
 import { quoteQualified } from '../sql/quote.ts'
 import type { Change, Round } from './pending.ts'
@@ -80,7 +85,7 @@ function deleteStatements(table: TablePlan, changes: readonly Change[], mode: Wr
     deleteKeysMax,
     (change) => change.key.length * 2,
     (batch) => {
-      const ownedColumns = asBytes(table.shardKeyColumns.join(','))
+      const ownedColumns = asBytes(table.ownerColumns.join(','))
       if (columns.length === 1 && !(owned && indexed)) {
         const among = `${columns[0]} IN (${batch.map((change) => change.key).join(',')})`
         if (!owned) return [head, among]
@@ -100,7 +105,7 @@ function deleteStatements(table: TablePlan, changes: readonly Change[], mode: Wr
 
 /** Whether the row's shard key is one of these, without row constructors. */
 function ownImage(table: TablePlan, images: readonly string[]): string {
-  const columns = table.shardKeyColumns.map(asBytes)
+  const columns = table.ownerColumns.map(asBytes)
   if (columns.length === 1) return `${columns[0]} IN (${images.join(',')})`
   return `(${images.map((image) => `(${keyCondition(columns, splitLiterals(image))})`).join(' OR ')})`
 }

@@ -50,6 +50,8 @@ export type TablePlan = {
   /** Quoted names. */
   readonly keyColumns: readonly string[]
   readonly shardKeyColumns: readonly string[]
+  /** The shard key's columns as they are compared to say whose a row is: text by its bytes, for the keyspace id is made of them (statements.ts). */
+  readonly ownerColumns: readonly string[]
   /** Others write its rows on the targets too. */
   readonly merged: MergedTable | null
 }
@@ -104,8 +106,14 @@ export function planTable(input: TablePlanInput): TablePlan {
     columnList: quoted.join(','),
     keyColumns: quoted.slice(0, key.length),
     shardKeyColumns: shardKey.map(({ index }) => quoted[index] ?? ''),
+    ownerColumns: shardKey.map(({ index }) => asBytesCompared(columns[index], quoted[index] ?? '')),
     merged: mergedOf(input, columns, key.length),
   }
+}
+
+function asBytesCompared(column: MovedColumn | undefined, quoted: string): string {
+  const charset = column?.kind === LiteralKind.text ? column.definition.charset : null
+  return charset === null || charset === 'binary' ? quoted : `CAST(${quoted} AS BINARY)`
 }
 
 function mergedOf({ name, merged, targetFlavour }: TablePlanInput, columns: readonly MovedColumn[], keyWidth: number): MergedTable | null {

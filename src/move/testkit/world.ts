@@ -26,8 +26,11 @@ export type WorldOptions = {
   flavour: 'mariadb' | 'mysql'
   sources: string[]
   targets: string[]
-  tables?: { name: string; ddl: string; shardKey: string | null }[]
+  tables?: WorldTable[]
 }
+
+/** `vindex`: of a shard key that is text; a number's is `hash`. */
+export type WorldTable = { name: string; ddl: string; shardKey: string | null; vindex?: string }
 
 export const itemTable = {
   name: 'item',
@@ -44,7 +47,7 @@ export class World implements AsyncDisposable {
   readonly target: TestServer
   s: Connection
   t: Connection
-  readonly tables: { name: string; ddl: string; shardKey: string | null }[]
+  readonly tables: WorldTable[]
   readonly prefix: string
   readonly sourceRefs: ShardRef[]
   readonly targetRefs: ShardRef[]
@@ -108,10 +111,10 @@ export class World implements AsyncDisposable {
   }
 
   streamTables(): StreamTable[] {
-    return this.tables.map(({ name, shardKey }) => ({
+    return this.tables.map(({ name, shardKey, vindex }) => ({
       name,
       reference: shardKey === null,
-      vindex: shardKey === null ? null : { type: 'hash', params: {}, columns: [shardKey] },
+      vindex: shardKey === null ? null : { type: vindex ?? 'hash', params: {}, columns: [shardKey] },
     }))
   }
 
@@ -236,9 +239,9 @@ export class World implements AsyncDisposable {
   /** Every row of the sources stands on the target that its shard key says, once, alike; and nothing else does. */
   async assertEqual(): Promise<number> {
     let rows = 0
-    const vindex = createVindex('hash', 'hash')
     const index = new KeyRangeIndex(this.targetRefs.map(({ shard }, value) => ({ range: parseKeyRange(shard), value })))
-    for (const { name, shardKey } of this.tables) {
+    for (const { name, shardKey, vindex: type } of this.tables) {
+      const vindex = createVindex('vindex', type ?? 'hash')
       const expected = this.targetRefs.map(() => new Map<string, string>())
       for (const { schema } of this.sourceRefs.slice(0, shardKey === null ? 1 : undefined)) {
         for (const row of await readRows(this.s, schema, name, shardKey)) {
@@ -247,7 +250,7 @@ export class World implements AsyncDisposable {
             for (const map of expected) map.set(row.text, row.text)
             continue
           }
-          const id = vindex.map([{ type: 'INT64', bytes: Buffer.from(row.shardKey ?? '') }])
+          const id = vindex.map([{ type: type === undefined ? 'INT64' : 'VARCHAR', bytes: Buffer.from(row.shardKey ?? '') }])
           expected[index.find(id!)!]!.set(row.text, row.text)
         }
       }
