@@ -2,8 +2,7 @@
  * Events in, the grammar of `source.ts` out. Pure: no sockets, no clock. `feed` one event, then `poll` until it gives undefined; where `poll`
  * says `'unpack'`, await `unpack()` first.
  *
- * Why positions are right (promises 3, 4): the position only moves when a group's last event was read, in the one place `#endGroup`; every event type is
- * named here and whatever is not named throws; and a group is opened by its GTID event alone, so an event that stands where the grammar has no place for it throws instead of being taken into a neighbour's group.
+ * Why positions are right (promises 3, 4): the position only moves when a group's last event was read, in the one place `#endGroup`; every event type is named here and whatever is not named throws; and a group is opened by its GTID event alone, so an event that stands where the grammar has no place for it throws instead of being taken into a neighbour's group.
  */
 import type { Buffer } from 'node:buffer'
 import { atCoordinates, binlogErrors } from './errors.ts'
@@ -12,6 +11,7 @@ import { eventType } from './event-types.ts'
 import { mariadbGtidFlag, parseMariadbGtidEvent, parseMysqlGtid, parseMysqlGtidTagged, type MysqlGtidEvent } from './gtid-events.ts'
 import { PayloadEvents } from './payload.ts'
 import { positionText, type PositionParts } from './position-text.ts'
+import { clientText } from './client-text.ts'
 import { classifyQuery } from './query-classify.ts'
 import { parseQueryEvent } from './query-event.ts'
 import { dummyTableId, parseRowsHeader, RowsParts, type RowsShape } from './rows-event.ts'
@@ -41,6 +41,7 @@ export class GroupDecoder {
   #payload: { readonly events: PayloadEvents; readonly at: Coordinates } | null = null
   readonly #tables: TableCache
   #at: Coordinates
+  #startedAt = 0
 
   constructor(options: GroupDecoderOptions) {
     this.#options = options
@@ -116,6 +117,7 @@ export class GroupDecoder {
   #take(event: BinlogEvent): void {
     this.#at = event.at
     const { type, body, at } = event
+    this.#startedAt = event.timestamp
     switch (type) {
       case eventType.formatDescription:
       case eventType.rotate:
@@ -280,7 +282,7 @@ export class GroupDecoder {
 
   #query(body: Buffer, form: 'plain' | 'mariadbCompressed' | 'loadData', at: Coordinates): void {
     const group = this.#inGroup('a statement')
-    const { schema, text } = parseQueryEvent(body, form)
+    const { schema, text, session } = parseQueryEvent(body, form)
     const control = form === 'loadData' ? null : controlOf(text)
     if (control === 'begin') {
       group.open = true
@@ -306,10 +308,13 @@ export class GroupDecoder {
       else if (xa.verb === 'rollback') this.#endGroup(group, 'xaRollback', xa.xid)
       return
     }
-    const statement = form === 'loadData' ? ({ kind: 'other', verb: 'LOAD DATA' } as const) : classifyQuery(text, schema)
+    const statement =
+      form === 'loadData'
+        ? ({ kind: 'other', verb: 'LOAD DATA' } as const)
+        : classifyQuery(clientText(text, session.charset?.client ?? null), schema)
     // After DDL the same bytes may describe other columns (a changed sign is not in every table map): ask again for each table.
     if (statement.kind === 'ddl') this.#tables.forget()
-    this.#ready.push({ kind: 'query', statement, text, schema, at })
+    this.#ready.push({ kind: 'query', statement, text, schema, session, startedAt: this.#startedAt, at })
     if (!group.open) this.#endGroup(group, 'commit', null)
   }
 
@@ -327,8 +332,8 @@ export class GroupDecoder {
   #rows(body: Buffer, version: 1 | 2, shape: RowsShape): void {
     const group = this.#inGroup('a row event')
     const { tableId, endOfStatement, bodyAt } = parseRowsHeader(body, version)
-    // The dummy id only ends a statement.
-    const table = tableId === dummyTableId ? null : this.#tables.wanted(tableId)
+    // The dummy id only ends a statement; a server that has counted so far gives it to a table too, whose map stands before its rows.
+    const table = tableId === dummyTableId && !this.#tables.has(tableId) ? null : this.#tables.wanted(tableId)
     if (table === null) {
       // Skipped.
     } else if ('decoders' in table) this.#parts = new RowsParts(body, bodyAt, table, shape, this.#options.partBytes)

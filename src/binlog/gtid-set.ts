@@ -55,6 +55,20 @@ export class GtidSet {
     return true
   }
 
+  /** What both have. */
+  intersection(other: GtidSet): GtidSet {
+    const both = new GtidSet()
+    for (const [sid, intervals] of this.#bySid) {
+      for (const mine of intervals) {
+        for (const theirs of other.#bySid.get(sid) ?? []) {
+          const [start, end] = [Math.max(mine.start, theirs.start), Math.min(mine.end, theirs.end)]
+          if (start < end) both.#addInterval(sid, start, end)
+        }
+      }
+    }
+    return both
+  }
+
   clone(): GtidSet {
     const copy = new GtidSet()
     for (const [sid, intervals] of this.#bySid)

@@ -51,14 +51,14 @@ const cases: [sql: string, kind: object][] = [
 ]
 
 for (const [sql, expected] of cases) {
-  test(`classifies: ${sql.slice(0, 60)}`, () => assert.deepEqual(classifyQuery(Buffer.from(sql), 'd'), expected))
+  test(`classifies: ${sql.slice(0, 60)}`, () => assert.deepEqual(classifyQuery(sql, 'd'), expected))
 }
 
 test('promise 4: any text is classified, and DML never as harmless', () => {
-  fc.assert(fc.property(fc.string(), (text) => void classifyQuery(Buffer.from(text), '')))
+  fc.assert(fc.property(fc.string(), (text) => void classifyQuery(text, '')))
   fc.assert(
     fc.property(fc.constantFrom('INSERT', 'update', 'Delete', 'REPLACE', 'CALL', 'LOAD DATA', 'DO', 'WITH'), fc.string(), (verb, rest) =>
-      assert.equal(classifyQuery(Buffer.from(`${verb} ${rest}`), '').kind, 'other'),
+      assert.equal(classifyQuery(`${verb} ${rest}`, '').kind, 'other'),
     ),
   )
 })

@@ -3,7 +3,6 @@
  * recognise is `other`, and that stops a stream. Text comes as the server logged it: mostly the client's, sometimes rewritten with
  * backticks and executable comments, whose content counts as text.
  */
-import type { Buffer } from 'node:buffer'
 import type { ObjectName, QueryKind } from './query-kind.ts'
 
 type Token = { readonly text: string; readonly quoted: boolean }
@@ -34,9 +33,9 @@ const objectWords = new Set([
 ])
 const maintenanceVerbs = new Set(['ANALYZE', 'OPTIMIZE', 'REPAIR', 'CHECK'])
 
-/** @param schema the session's default schema: it completes names without one */
-export function classifyQuery(text: Buffer, schema: string): QueryKind {
-  const statement = new Statement(tokens(text.toString('utf8')), schema)
+/** @param text as `client-text.ts` reads it @param schema the session's default schema: it completes names without one */
+export function classifyQuery(text: string, schema: string): QueryKind {
+  const statement = new Statement(tokens(text), schema)
   const verb = statement.word()
   switch (verb) {
     case 'CREATE':

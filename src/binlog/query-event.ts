@@ -5,8 +5,9 @@
 import type { Buffer } from 'node:buffer'
 import { ByteReader } from './byte-reader.ts'
 import { unpackMariadb } from './mariadb-compressed.ts'
+import { parseQuerySession, type QuerySession } from './query-session.ts'
 
-export type BinlogQuery = { readonly schema: string; readonly text: Buffer }
+export type BinlogQuery = { readonly schema: string; readonly text: Buffer; readonly session: QuerySession }
 
 export function parseQueryEvent(body: Buffer, form: 'plain' | 'mariadbCompressed' | 'loadData'): BinlogQuery {
   const reader = new ByteReader(body)
@@ -15,9 +16,9 @@ export function parseQueryEvent(body: Buffer, form: 'plain' | 'mariadbCompressed
   reader.skip(2)
   const statusBytes = reader.u16()
   if (form === 'loadData') reader.skip(13)
-  reader.skip(statusBytes)
+  const session = parseQuerySession(reader.bytes(statusBytes))
   const schema = reader.bytes(schemaBytes).toString('utf8')
   reader.skip(1)
   const rest = reader.rest()
-  return { schema, text: form === 'mariadbCompressed' ? unpackMariadb(rest) : rest }
+  return { schema, session, text: form === 'mariadbCompressed' ? unpackMariadb(rest) : rest }
 }

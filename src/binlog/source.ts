@@ -28,6 +28,7 @@
  */
 import type { RowBatch } from '../mysql/connection.ts'
 import type { QueryKind } from './query-kind.ts'
+import type { QuerySession } from './query-session.ts'
 
 /** Opaque; stored as text (ASCII). Made by a tail or by `position.ts`. */
 export type Position = string & { readonly [positionBrand]: true }
@@ -96,10 +97,13 @@ export type RowsEvent = {
 export type QueryEvent = {
   readonly kind: 'query'
   readonly statement: QueryKind
-  /** The server's text, in the client charset of its session (names and keywords are ASCII or utf8 nearly always). */
+  /** The server's text, in the client charset of its session. */
   readonly text: Buffer
   /** Default schema of the session, '' when none. */
   readonly schema: string
+  readonly session: QuerySession
+  /** The session's clock, in whole seconds (`session.micros` beside them). */
+  readonly startedAt: number
   readonly at: Coordinates
 }
 

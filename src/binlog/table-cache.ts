@@ -48,6 +48,11 @@ export class TableCache {
     this.#current.set(tableId, known)
   }
 
+  /** Whether the statement at hand has mapped it. */
+  has(tableId: number): boolean {
+    return this.#current.has(tableId)
+  }
+
   /** @throws unknownTableId */
   wanted(tableId: number): Wanted {
     const table = this.#current.get(tableId)

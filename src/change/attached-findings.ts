@@ -1,9 +1,13 @@
 /**
- * What somebody else's servers that are to be targets cannot hold, by column (PROTOCOLS 1.12): found before anything is claimed or made. A server that
- * cannot be reached is told by the step that attaches it.
+ * What somebody else's servers that are to be targets cannot hold, by column (PROTOCOLS 1.12), and what stands in the way there already: found before anything is claimed or
+ * made. A server that cannot be reached is told by the step that attaches it.
  */
 import { isSwError, type SwError } from '../base/errors.ts'
 import { crossFlavourFindings } from '../move/cross-flavour.ts'
+import { preflightTarget } from '../move/preflight.ts'
+import { existingTableFindings } from '../move/schema-copy.ts'
+import type { Connection } from '../mysql/connection.ts'
+import { quoteString } from '../sql/quote.ts'
 import type { ShardRecord } from '../topology/records.ts'
 import type { ReshardSpec } from './reshard-spec.ts'
 import { connectToAttach, withServer, type World } from './servers.ts'
@@ -16,8 +20,10 @@ export async function attachedFindings(
   tables: readonly string[],
   servers: NonNullable<ReshardSpec['targetServers']>,
   passwords: Passwords,
-): Promise<SwError[]> {
+  shards: readonly { readonly shard: string; readonly serverId: string; readonly schema: string }[],
+): Promise<{ errors: SwError[]; notes: string[] }> {
   const errors: SwError[] = []
+  const notes: string[] = []
   for (const address of servers) {
     const id = `${address.host}:${address.port}`
     const target = await connectToAttach(world, id, { ...address, password: passwords[id] ?? '' }).catch((error: unknown) => {
@@ -28,10 +34,23 @@ export async function attachedFindings(
     try {
       await withServer(world.store, source.serverId, 'admin', async (from) => {
         errors.push(...(await crossFlavourFindings(from, source.schema, tables, target)))
+        const [here, there] = [await connectionsMax(from), await connectionsMax(target)]
+        if (there < here) notes.push(`${id} takes ${there} connections, ${source.serverId} ${here} (max_connections)`)
+        for (const { shard, schema } of shards.filter(({ serverId }) => serverId === id)) {
+          if ((await target.value(`SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = ${quoteString(schema)}`)) === undefined)
+            continue
+          errors.push(...(await preflightTarget(target, schema, shard, tables)))
+          const there = { conn: target, schema, name: shard }
+          errors.push(...(await existingTableFindings({ conn: from, schema: source.schema }, there, tables)))
+        }
       })
     } finally {
       await target.close()
     }
   }
-  return errors
+  return { errors, notes }
+}
+
+async function connectionsMax(connection: Connection): Promise<number> {
+  return Number(await connection.value('SELECT @@GLOBAL.max_connections'))
 }

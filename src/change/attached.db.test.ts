@@ -43,6 +43,25 @@ for (const flavour of flavours()) {
     }
     const codes = (action: { errors: readonly { code: string; what: string }[] }): string[] => action.errors.map((e) => e.code)
 
+    test('1.12: tables that stand on a target and would take rows for others, or hold rows, are refused by column before anything is made', async () => {
+      await using root = await rootOf(target)
+      await root.query('CREATE DATABASE app_00_80')
+      await root.query('CREATE TABLE app_00_80.a (id INT NOT NULL PRIMARY KEY, x VARCHAR(20), KEY (x)) ENGINE=InnoDB')
+      await root.query('CREATE TABLE app_00_80.b (id INT UNSIGNED NOT NULL PRIMARY KEY, x INT NOT NULL, KEY (x)) ENGINE=InnoDB')
+      await root.query('INSERT INTO app_00_80.b VALUES (1, 1)')
+      const made = await office.create('app', 'w', at())
+      assert.equal(made.state, 'failed')
+      const told = made.errors.map(({ code, what }) => `${code} ${/column (\w+) of (\w+)/.exec(what)?.slice(1).join() ?? ''}`).toSorted()
+      assert.deepEqual(
+        told.filter((one) => one.startsWith('SW-MOVE-037')),
+        ['SW-MOVE-037 id,b', 'SW-MOVE-037 x,a', 'SW-MOVE-037 x,b'],
+        JSON.stringify(made.errors),
+      )
+      assert.equal(told.length, 4, 'and the row')
+      assert.equal(await root.value("SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = '_shardwright'"), '0')
+      await root.query('DROP DATABASE app_00_80')
+    })
+
     test('promise 12: cancel drops what the workflow made, and empties what stood there empty before', async () => {
       {
         await using root = await rootOf(target)
@@ -84,8 +103,13 @@ for (const flavour of flavours()) {
       {
         await using root = await rootOf(target)
         await root.query('CREATE DATABASE app_80_ff')
-        await root.query('CREATE TABLE app_80_ff.b (id INT NOT NULL PRIMARY KEY, x INT, KEY (x)) ENGINE=InnoDB')
-        await root.query('INSERT INTO app_80_ff.b VALUES (1, 1)')
+        await root.query('CREATE TABLE app_80_ff.theirs (id INT NOT NULL PRIMARY KEY) ENGINE=InnoDB')
+        await root.query('INSERT INTO app_80_ff.theirs VALUES (1)')
+        // A view that no target can have: what it reads stands on the source only.
+        await using from = await rootOf(source)
+        await from.query('CREATE DATABASE elsewhere')
+        await from.query('CREATE TABLE elsewhere.t (id INT NOT NULL PRIMARY KEY)')
+        await from.query('CREATE VIEW app.w AS SELECT id FROM elsewhere.t')
       }
       const made = await office.create('app', 'w', at())
       assert.equal(made.state, 'failed')
@@ -93,11 +117,13 @@ for (const flavour of flavours()) {
       await assert.rejects(openUnusedServer(office.world, office.pool, id()), { code: 'SW-CHANGE-042' })
       const ended = await office.act('app', 'w', 'cancel', { keepData: false, dropSource: false, dryRun: false })
       assert.equal(ended.state, 'done', JSON.stringify(ended.errors))
-      assert.deepEqual(await tablesOn(), ['app_80_ff.b'])
+      assert.deepEqual(await tablesOn(), ['app_80_ff.theirs'])
       await using root = await rootOf(target)
-      assert.equal(await root.value('SELECT COUNT(*) FROM app_80_ff.b'), '1', 'what was there before was not touched')
+      assert.equal(await root.value('SELECT COUNT(*) FROM app_80_ff.theirs'), '1', 'what was there before was not touched')
       assert.equal(await root.value("SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = 'app_00_80'"), '0')
       await root.query('DROP DATABASE app_80_ff')
+      await using from = await rootOf(source)
+      await from.query('DROP VIEW app.w')
       assert.deepEqual(codes(ended), [])
     })
 

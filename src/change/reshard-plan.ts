@@ -15,9 +15,19 @@ import type { ResolvedTable, ResolvedVschema } from '../keyspace/vschema-resolve
 import { flavourOf } from '../mysql/flavour/flavour.ts'
 import { readSchema } from '../mysql/introspect.ts'
 import type { SchemaInfo, TableInfo } from '../mysql/table-info.ts'
+import { charsetToUtf8 } from '../move/charset.ts'
+import { moveErrors } from '../move/errors.ts'
 import { preflightSource } from '../move/preflight.ts'
 import { keys } from '../topology/keys.ts'
-import type { KeyspaceRecord, RoutingRecord, ServerRecord, ShardRecord, StreamTable, VSchemaRecord } from '../topology/records.ts'
+import type {
+  KeyspaceRecord,
+  RoutingRecord,
+  ServerRecord,
+  ServerSecret,
+  ShardRecord,
+  StreamTable,
+  VSchemaRecord,
+} from '../topology/records.ts'
 import { attachWorkflow } from '../topology/routing.ts'
 import { listRecords, readRecord } from '../topology/typed.ts'
 import { Failures } from '../workflow/context.ts'
@@ -29,7 +39,7 @@ import type { MergeSource } from './key-collisions.ts'
 import { duplicateKeys } from './merge-checks.ts'
 import type { MergeFindings } from './merge-checks.ts'
 import { connectServer, withServer } from './servers.ts'
-import { schemaFindings, serverFindings } from './source-checks.ts'
+import { schemaFindings, serverFindings, serverNotes } from './source-checks.ts'
 import type { World } from './servers.ts'
 
 /** For looking up the keys of one source on another; streams find the rest. */
@@ -104,12 +114,15 @@ export async function planReshardCreate(
   const vschema = resolveVschema(definition)
   if (!vschema.sharded) errors.push(changeErrors.notSharded({ keyspace: keyspaceName }))
   const schemas: SchemaInfo[] = []
+  const notes: string[] = []
   for (const source of sources) {
+    const secret = (await readRecord<ServerSecret>(store, keys.secret(source.serverId)))?.value
     await withServer(store, source.serverId, 'admin', async (connection) => {
       const schema = await readSchema(connection, source.schema)
       schemas.push(schema)
       errors.push(...(await serverFindings(connection, source.serverId)), ...(await preflightSource(connection)))
       errors.push(...schemaFindings(schema, flavourOf(connection).logsCascades(connection), spec.triggers))
+      notes.push(...(await serverNotes(connection, source.serverId, secret)))
     })
   }
   errors.push(...differentTables(sources, schemas))
@@ -123,7 +136,9 @@ export async function planReshardCreate(
   const [first] = sources
   if (first !== undefined && errors.length === 0) {
     const names = tables.map((table) => table.name)
-    errors.push(...(await attachedFindings(world, first, names, spec.targetServers ?? [], passwords)))
+    const attachedServers = await attachedFindings(world, first, names, spec.targetServers ?? [], passwords, targets)
+    errors.push(...attachedServers.errors)
+    notes.push(...attachedServers.notes)
   }
   if (errors.length > 0) throw new Failures(distinct(errors))
   const plan = {
@@ -136,7 +151,7 @@ export async function planReshardCreate(
     views: schemas[0]?.views.map((view) => view.name) ?? [],
     vschemaVersion: vschemaRecord?.version ?? 0,
   }
-  return { ...plan, lines: [...describe(plan, schemas), ...merged.notes] }
+  return { ...plan, lines: [...describe(plan, schemas), ...new Set([...notes, ...merged.notes])] }
 }
 
 /** The tables of the first source are what is moved: the others must have the same. */
@@ -176,6 +191,8 @@ export function streamTables(
       if (there === undefined) errors.push(changeErrors.vindexColumnMissing({ table: info.name, column }))
       else if (there.dataType === 'enum' || there.dataType === 'set')
         errors.push(changeErrors.shardKeyType({ keyspace, table: info.name, column, type: there.dataType.toUpperCase() }))
+      else if (charsetToUtf8(there.charset) === 'unsupported')
+        errors.push(moveErrors.unsupportedCharset({ column, table: info.name, charset: there.charset }))
     }
     const auto = info.columns.find((column) => column.autoIncrement)
     if (auto !== undefined && (table.autoIncrement === null || !sameColumn(table.autoIncrement.column, auto.name))) {
@@ -323,9 +340,11 @@ function describe(plan: Omit<ReshardPlan, 'lines'>, schemas: readonly SchemaInfo
   const infos = schemas.flatMap((schema) => schema.tables)
   const rows = infos.reduce((n, table) => n + table.rowsEstimate, 0)
   const bytes = infos.reduce((n, table) => n + table.dataBytes, 0)
+  const targetServers = new Set(plan.targets.map((target) => target.serverId)).size
   return [
     `reshard ${plan.keyspace.name}: ${plan.sources.map((shard) => shard.name).join(',')} → ${plan.targets.map((target) => target.shard).join(',')}`,
     `about ${rows.toLocaleString('en-US')} rows, ${Math.round(bytes / 1e6)} MB, in ${plan.tables.length} tables: ${plan.tables.map((table) => table.name).join(', ')}`,
+    `room: about ${Math.ceil(bytes / 1e6 / Math.max(1, targetServers))} MB for data and as much for binlog on each of ${targetServers} target servers, and the binlog of the whole copy kept on the sources`,
     ...(plan.newServers.length === 0 ? [] : [`makes ${plan.newServers.length} servers (${plan.flavour}), closed to clients`]),
     ...plan.sources.map((source) => {
       const fed = plan.targets.filter((target) => keyRangesIntersect(parseKeyRange(target.shard), parseKeyRange(source.name)))

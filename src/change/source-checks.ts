@@ -1,14 +1,22 @@
 /** What makes a server or a table unfit to be moved, found before anything is made: all of it at once. */
 import type { SwError } from '../base/errors.ts'
-import { binlogProblems } from '../mysql/flavour/shared.ts'
+import { binlogProblems, binlogSkippers } from '../mysql/flavour/shared.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
 import type { Connection } from '../mysql/connection.ts'
 import type { SchemaInfo, TableInfo } from '../mysql/table-info.ts'
+import type { ServerSecret } from '../topology/records.ts'
 import { changeErrors } from './errors.ts'
 
 export async function serverFindings(connection: Connection, server: string): Promise<SwError[]> {
   const settings = await flavourOf(connection).binlogSettings(connection)
   return binlogProblems(settings).map((problem) => changeErrors.serverSetting({ server, ...problem }))
+}
+
+/** What is no hindrance and should be known of a source. */
+export async function serverNotes(connection: Connection, server: string, secret: ServerSecret | undefined): Promise<string[]> {
+  const ours = new Set(secret === undefined ? [] : [secret.admin.user, secret.mover.user, secret.gate.user])
+  const skippers = binlogSkippers(server, await flavourOf(connection).accounts(connection), ours)
+  return skippers === null ? [] : [skippers]
 }
 
 /** `triggers`: of user triggers and events; at-switch: they move with it. */

@@ -2,36 +2,124 @@
  * DDL on moved tables (PROTOCOLS 1.13; the table of outcomes is docs/ddl.md). Pure.
  *
  * `stop` stops at every one. `ignore` and `exec` go on only where going on can be right: a table that is gone leaves nothing to move, so DROP and RENAME stop
- * in every mode; a TRUNCATE removes rows that no event names, so it is executed where this stream alone fills the target, and stops elsewhere.
+ * in every mode; a TRUNCATE removes rows that no event names, so it is executed where this stream alone fills the target, and stops elsewhere. Rows that come by no event
+ * (EXCHANGE PARTITION, a tablespace imported, CREATE OR REPLACE) stop too, and so do values that each server makes up for itself.
+ *
+ * Where several sources fill a target, one stream comes to a statement while the others still write rows of before it. Their statements name columns and write ENUMs by index, so only
+ * what leaves every column as it is, columns added and keys, may be executed there ahead of them; the rest stops.
  */
+import { isSwError } from '../base/errors.ts'
+import { clientText, unreadable } from '../binlog/client-text.ts'
 import type { QueryEvent } from '../binlog/source.ts'
 import { quoteIdentifier } from '../sql/quote.ts'
-import { Kind, Lexer, tokenEnd, tokenStart, type Lexed } from '../sql/lexer.ts'
+import { Kind, Lexer, tokenEnd, tokenStart, type Lexed, type LexerMode } from '../sql/lexer.ts'
 import { splice, type Edit } from '../sql/splice.ts'
 
 export type DdlMode = 'stop' | 'ignore' | 'exec'
 export type DdlOutcome = { readonly kind: 'ignore' | 'exec' } | { readonly kind: 'stop'; readonly reason: string }
 
 export function ddlOutcome(mode: DdlMode, event: QueryEvent, severalSources: boolean): DdlOutcome {
-  if (mode === 'stop') return { kind: 'stop', reason: '--on-ddl stop' }
+  if (mode === 'stop') return stop('--on-ddl stop')
   const verb = event.statement.verb.toUpperCase()
-  if (verb === 'DROP' && event.statement.kind === 'ddl' && event.statement.object.toUpperCase() !== 'INDEX')
-    return { kind: 'stop', reason: 'the table is gone, there is nothing left to move' }
-  if (verb === 'RENAME' || (verb === 'ALTER' && renamesTable(event.text)))
-    return { kind: 'stop', reason: 'the table has another name now, which the workflow does not know' }
-  if (verb === 'TRUNCATE' && mode === 'ignore')
-    return { kind: 'stop', reason: 'TRUNCATE removes rows that no event names: they would stay on the targets' }
-  if (verb === 'TRUNCATE' && severalSources)
-    return { kind: 'stop', reason: 'TRUNCATE on a target that several sources fill would remove the rows of the others' }
+  const object = event.statement.kind === 'ddl' ? event.statement.object.toUpperCase() : ''
+  const words = wordsOf(event)
+  if (words === null) return stop('its text can not be read with certainty')
+  if (verb === 'DROP' && object !== 'INDEX') return stop('the table is gone, there is nothing left to move')
+  if (verb === 'RENAME' || (verb === 'ALTER' && renamesTable(words)))
+    return stop('the table has another name now, which the workflow does not know')
+  if (verb === 'CREATE' && object === 'TABLE' && follows(words, 'OR', 'REPLACE'))
+    return stop('the table was made anew, and its rows came by no event')
+  if (verb === 'ALTER' && object === 'TABLE') {
+    const hidden = hiddenRows.find((phrase) => follows(words, ...phrase))
+    if (hidden !== undefined) return stop(`${hidden.join(' ')} brings or takes rows that no event names`)
+    if (words[1] === 'IGNORE') return stop('ALTER IGNORE removes rows, and not the same ones on each server')
+  }
+  const removesRows = verb === 'TRUNCATE' || (verb === 'ALTER' && ['DROP', 'TRUNCATE'].some((word) => follows(words, word, 'PARTITION')))
+  const what = verb === 'TRUNCATE' ? 'TRUNCATE' : 'it'
+  if (removesRows && mode === 'ignore') return stop(`${what} removes rows that no event names: they would stay on the targets`)
+  if (removesRows && severalSources)
+    return stop(`${what} removes rows that no event names, and on a target that several sources fill would remove the rows of the others`)
+  if (mode === 'exec') {
+    const made = unrepeatable(words)
+    if (made !== null) return stop(`each server makes up its own values by ${made}`)
+    if (severalSources && verb === 'ALTER' && object === 'TABLE' && !leavesColumns(words))
+      return stop('streams of other sources still write rows as they were before it')
+  }
   return { kind: mode }
+}
+
+function stop(reason: string): DdlOutcome {
+  return { kind: 'stop', reason }
+}
+
+/** Rows that come or go as a whole. */
+const hiddenRows: readonly (readonly string[])[] = [
+  ['EXCHANGE', 'PARTITION'],
+  ['CONVERT', 'PARTITION'],
+  ['CONVERT', 'TABLE'],
+  ['IMPORT', 'TABLESPACE'],
+  ['IMPORT', 'PARTITION'],
+  ['DISCARD', 'TABLESPACE'],
+  ['DISCARD', 'PARTITION'],
+]
+
+const ownValues = new Set([
+  'RAND', 'UUID', 'UUID_SHORT', 'UUID_V4', 'UUID_V7', 'SYS_GUID', 'SYSDATE', 'CONNECTION_ID', 'USER', 'CURRENT_USER', 'SESSION_USER', 'SYSTEM_USER', 'CURRENT_ROLE',
+  'LAST_INSERT_ID', 'NEXTVAL', 'LASTVAL', 'SETVAL', 'RANDOM_BYTES', 'VERSION', 'DATABASE', 'SCHEMA', 'FOUND_ROWS', 'ROW_COUNT',
+]) // prettier-ignore
+
+/** A function whose value is the server's or session's own, or a column that numbers the rows that are there; null: none. */
+function unrepeatable(words: readonly string[]): string | null {
+  const called = words.find((word, i) => {
+    // An index or a table may be named so.
+    const isName = ['INDEX', 'KEY', 'UNIQUE', 'FULLTEXT', 'SPATIAL', 'REFERENCES', 'CONSTRAINT', '.'].includes(words[i - 1] ?? '')
+    return ownValues.has(word) && !isName && (words[i + 1] === '(' || word === 'CURRENT_USER' || word === 'CURRENT_ROLE')
+  })
+  if (called !== undefined) return `${called}()`
+  // As an option of the table a number follows it.
+  const numbers = words.some((word, i) => word === 'AUTO_INCREMENT' && words[i + 1] !== '=' && !/^\d/.test(words[i + 1] ?? ''))
+  return numbers ? 'AUTO_INCREMENT' : null
+}
+
+/** Whether every column that was there has its name, type and place in the key as before: keys, comments and new columns. */
+function leavesColumns(words: readonly string[]): boolean {
+  let depth = 0
+  let atAction = false
+  for (let i = 1; i < words.length; i++) {
+    const word = words[i] as string
+    if (word === '(') depth++
+    else if (word === ')') depth--
+    else if (depth === 0 && atAction) {
+      const [next, afterNext] = [words[i + 1] ?? '', words[i + 2] ?? '']
+      const key = ['INDEX', 'KEY', 'CONSTRAINT', 'FOREIGN', 'CHECK'].includes(next)
+      const well =
+        (word === 'ADD' && next !== 'PRIMARY' && !(next === 'CONSTRAINT' && (afterNext === 'PRIMARY' || words[i + 3] === 'PRIMARY'))) ||
+        (word === 'DROP' && key) ||
+        (word === 'RENAME' && (next === 'INDEX' || next === 'KEY')) ||
+        (word === 'ALTER' && (next === 'INDEX' || next === 'CHECK' || next === 'CONSTRAINT')) ||
+        ['ALGORITHM', 'LOCK', 'COMMENT'].includes(word)
+      if (!well) return false
+    }
+    // The first action stands behind the table's name, each further one behind a comma.
+    atAction = depth === 0 && (word === ',' || (!atAction && isTableName(words, i)))
+  }
+  return true
+}
+
+/** Whether the last part of the name behind ALTER [ONLINE] TABLE [IF EXISTS] ends at `at`. */
+function isTableName(words: readonly string[], at: number): boolean {
+  let i = words.indexOf('TABLE') + 1
+  if (words[i] === 'IF') i += 2
+  while (words[i + 1] === '.') i += 2
+  return at === i
 }
 
 /** The server's errors that say that what was to be made is there, or what was to be dropped is not: the statement was executed before. */
 export const executedBefore: ReadonlySet<number> = new Set([1050, 1060, 1061, 1068, 1091])
 
 /** The statement for a target: names qualified by the source's schema are qualified by the target's. Null: it names another schema, and would act there. */
-export function ddlForTarget(text: Buffer, sourceSchema: string, targetSchema: string): Buffer | null {
-  const lexed = new Lexer().lex(text)
+export function ddlForTarget(event: QueryEvent, sourceSchema: string, targetSchema: string): Buffer | null {
+  const lexed = new Lexer().lex(event.text, 0, modeOf(event))
   const edits: Edit[] = []
   for (let token = 0; token + 2 < lexed.count; token++) {
     if (!isName(lexed, token) || !isDot(lexed, token + 1) || !isName(lexed, token + 2)) continue
@@ -43,21 +131,40 @@ export function ddlForTarget(text: Buffer, sourceSchema: string, targetSchema: s
 }
 
 /** `ALTER TABLE a RENAME [TO|AS] b`, not RENAME COLUMN, INDEX or KEY. */
-function renamesTable(text: Buffer): boolean {
-  const lexed = new Lexer().lex(text)
-  for (let token = 0; token + 1 < lexed.count; token++) {
-    if (wordOf(lexed, token) !== 'RENAME') continue
-    if (!['COLUMN', 'INDEX', 'KEY'].includes(wordOf(lexed, token + 1))) return true
+function renamesTable(words: readonly string[]): boolean {
+  return words.some((word, i) => word === 'RENAME' && i + 1 < words.length && !['COLUMN', 'INDEX', 'KEY'].includes(words[i + 1] ?? ''))
+}
+
+/** Tokens outside of quotes: words in capitals, quoted names and literals by a mark that is no word. Null: not to be read as its server reads it. */
+function wordsOf(event: QueryEvent): string[] | null {
+  const text = clientText(event.text, event.session.charset?.client ?? null)
+  if (unreadable(text)) return null
+  let lexed: Lexed
+  try {
+    lexed = new Lexer().lex(Buffer.from(text), 0, modeOf(event))
+  } catch (error) {
+    if (!isSwError(error)) throw error
+    return null
   }
-  return false
+  return Array.from({ length: lexed.count }, (_, token) => {
+    const kind = lexed.tokens[3 * token]
+    if (kind === Kind.Word) return textOf(lexed, token).toUpperCase()
+    return kind === Kind.Operator || kind === Kind.Integer ? textOf(lexed, token) : '?'
+  })
+}
+
+function follows(words: readonly string[], ...phrase: readonly string[]): boolean {
+  return words.some((_, i) => phrase.every((word, n) => words[i + n] === word))
+}
+
+/** How the session read quotes. */
+function modeOf({ session }: QueryEvent): LexerMode {
+  const mode = session.sqlMode ?? 0n
+  return { ansiQuotes: (mode & 0x4n) !== 0n, noBackslashEscapes: (mode & 0x10_0000n) !== 0n }
 }
 
 function textOf(lexed: Lexed, token: number): string {
   return lexed.bytes.toString('utf8', tokenStart(lexed, token), tokenEnd(lexed, token))
-}
-
-function wordOf(lexed: Lexed, token: number): string {
-  return lexed.tokens[3 * token] === Kind.Word ? textOf(lexed, token).toUpperCase() : ''
 }
 
 function isName(lexed: Lexed, token: number): boolean {
@@ -67,7 +174,9 @@ function isName(lexed: Lexed, token: number): boolean {
 
 function nameOf(lexed: Lexed, token: number): string {
   const text = textOf(lexed, token)
-  return lexed.tokens[3 * token] === Kind.QuotedName ? text.slice(1, -1).replaceAll('``', '`') : text
+  if (lexed.tokens[3 * token] !== Kind.QuotedName) return text
+  const quote = text[0] ?? ''
+  return text.slice(1, -1).replaceAll(quote + quote, quote)
 }
 
 function isDot(lexed: Lexed, token: number): boolean {

@@ -246,4 +246,11 @@ export const moveErrors = defineErrors('MOVE', {
     why: 'a server holds to a foreign key within itself, and the two rows of each pair have shard keys that lie in different shards',
     fix: 'give the two tables shard keys that agree, or correct those rows, or drop the foreign key on source and targets; then start the stream again: it looks again, and copies nothing twice',
   },
+  targetColumnDiffers: {
+    number: 37,
+    class: 'fatal',
+    what: "column {column} of {table} on {target} does not hold what the source's does: {reason}",
+    why: 'rows are written as numbers and as bytes of their character set, and by keys that both sides must hold apart alike: into another column they would come as other values, or one row would take the place of another',
+    fix: 'give the column the definition that it has on the source (or one that is only wider), or drop the table if it is empty, so that it is made like the one of the source; then repeat, or start the stream again',
+  },
 })

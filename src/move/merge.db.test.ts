@@ -11,7 +11,7 @@ import { ServerPairs } from '../../test/kit/server-pairs.ts'
 import { flavours, mainFlavour } from '../../test/kit/servers.ts'
 import type { StreamRecord } from '../topology/records.ts'
 import { killAt } from './testkit/kill-at.ts'
-import { itemTable, random, World } from './testkit/world.ts'
+import { itemTable, random, World, type Running } from './testkit/world.ts'
 
 const vindex = createVindex('hash', 'hash')
 
@@ -185,23 +185,19 @@ for (const flavour of flavours()) {
       await on(1, `INSERT INTO pair VALUES ('K', ${n}, '${upper}')`)
     }
     const copied = (uid: string): boolean => world.reports.get(uid)?.copy.tables.every(({ state }) => state === 'done') === true
-    const passed = async (uid: string): Promise<void> => {
-      const number = await bumpControlMarker(world.s)
-      await world.until('marker passed', () => {
-        const report = world.reports.get(uid)
-        return (
-          world.failIfFailed(uid) ||
-          (report?.state !== 'starting' && report?.waiting != null) ||
-          report?.targets.every(({ controlMarker }) => controlMarker >= number) === true
-        )
-      })
-    }
     /** The second stream has come to what it must not take for its own: it waits for the first, or has applied all. */
-    const secondAlone = async (): Promise<{ stop: () => Promise<void> }> => {
+    const secondAlone = async (): Promise<Running> => {
       world.reports.clear()
       const running = start(two)
-      await world.until('rows read', () => copied(two.uid) || (world.reports.get(two.uid)?.copy.sourceRowsRead ?? 0) >= 2)
-      for (let n = 0; n < 3; n++) await passed(two.uid)
+      await world.until('rows read', () => copied(two.uid) || running.stream.report().copy.sourceRowsRead >= 2)
+      for (let n = 0; n < 3; n++) {
+        const number = await bumpControlMarker(world.s)
+        await world.until('marker passed', () => {
+          const { state, waiting, targets } = running.stream.report()
+          const waits = state !== 'starting' && waiting !== null
+          return world.failIfFailed(two.uid) || waits || targets.every(({ controlMarker }) => controlMarker >= number)
+        })
+      }
       return running
     }
     await put(1)

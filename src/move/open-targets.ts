@@ -21,6 +21,7 @@ import { takeOver, type StreamOnTarget } from './takeover.ts'
 import type { Waiting } from './applier-options.ts'
 
 export type OpenTarget = {
+  address: ServerAddress
   meta: Connection
   lanes: Lane[]
   xaLane: Lane
@@ -128,7 +129,19 @@ export async function openTargets(options: OpenTargetsOptions): Promise<{ target
     if (stored === null || xaLane === undefined) throw moveErrors.noPosition({ stream: record.uid, target: name })
     const packetMax = Number(await meta.value('SELECT @@GLOBAL.max_allowed_packet'))
     const bulkLoad = (await meta.value('SELECT @@GLOBAL.local_infile')) === '1'
-    targets.push({ meta, lanes, xaLane, epoch, on, stored, name, mode: modeOf(record.source.shard, ref.shard), packetMax, bulkLoad })
+    targets.push({
+      address,
+      meta,
+      lanes,
+      xaLane,
+      epoch,
+      on,
+      stored,
+      name,
+      mode: modeOf(record.source.shard, ref.shard),
+      packetMax,
+      bulkLoad,
+    })
   }
   return { targets, resumed: known !== null }
 }

@@ -1,5 +1,6 @@
 /** What a statement in the source's binlog means for a stream (PROTOCOLS 1.10, 1.13). Pure. */
 import { unreachable } from '../base/assert.ts'
+import { unreadable } from '../binlog/client-text.ts'
 import type { ObjectName } from '../binlog/query-kind.ts'
 import type { QueryEvent } from '../binlog/source.ts'
 import type { AnnouncedDdl } from './tail-consumer-options.ts'
@@ -26,12 +27,19 @@ export function judgeQuery(event: QueryEvent, announced: AnnouncedDdl | null, sc
     default:
       return unreachable(statement)
   }
+  // MariaDB's binlog_alter_two_phase: rows are as before until the ALTER is logged as committed.
+  if (event.session.alter === 'begins' || event.session.alter === 'rolledBack') return { kind: 'pass' }
   if (!tableObjects.has(statement.object.toUpperCase())) return { kind: 'pass' }
   const wholeSchema = statement.object.toUpperCase() === 'DATABASE' || statement.object.toUpperCase() === 'SCHEMA'
+  // Made or altered as a whole, a schema keeps its tables and rows: only defaults of tables to come change.
+  if (wholeSchema && statement.verb.toUpperCase() !== 'DROP') return { kind: 'pass' }
   const hit = statement.objects.find((object) => {
-    if (wholeSchema) return same(object.name, schema)
-    return same(object.schema ?? event.schema, schema) && [...moved].some((name) => same(name, object.name))
+    const schemaNamed = object.schema ?? event.schema
+    if (!same(schemaNamed, schema) && !unreadable(schemaNamed)) return false
+    // A name that can't be read may be that of a moved table.
+    return wholeSchema || unreadable(object.name) || [...moved].some((name) => same(name, object.name))
   })
+  if (wholeSchema && hit !== undefined) return { kind: 'ddl', table: '*' }
   if (hit === undefined) return { kind: 'pass' }
   if (announced !== null && matches(announced, statement.verb, hit, event.schema)) return { kind: 'announced', table: hit.name }
   return { kind: 'ddl', table: hit.name }

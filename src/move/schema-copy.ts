@@ -5,6 +5,9 @@
  * Repeatable: what is there is left as it is. The deferred keys are stored before the table is made without them, so a crash in
  * between builds them twice (the second time is told by 1061 and passed over), never not at all.
  */
+import type { SwError } from '../base/errors.ts'
+import type { ColumnDefinition } from '../binlog/source.ts'
+import { readTableDefinitions } from '../binlog/table-definitions.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { errno, isServerError } from '../mysql/errors.ts'
 import { fenceTriggerPrefix } from '../mysql/table-info.ts'
@@ -14,6 +17,7 @@ import { addKeysStatements, deferSecondaryKeys, keysOf, withoutAutoIncrement } f
 import { translateDefinition } from '../sql/flavour-translation.ts'
 import { crossFlavourFindings } from './cross-flavour.ts'
 import { moveErrors } from './errors.ts'
+import { columnMisfit } from './target-columns.ts'
 import { ensureMoveTables, moveSchema } from './tables.ts'
 
 export type SchemaCopyOptions = {
@@ -36,6 +40,8 @@ export async function createTargetTables(options: SchemaCopyOptions): Promise<st
     target.conn,
   )
   if (finding !== undefined) throw finding
+  const [misfit] = await existingTableFindings(source, target, options.tables)
+  if (misfit !== undefined) throw misfit
   const made: string[] = []
   const referenced = await referencedTables(source.conn, source.schema)
   // Tables come in the order of their names, not of their foreign keys.
@@ -175,6 +181,29 @@ export async function rebuildKeys(conn: Connection, schema: string, targetUid: s
     )
   }
   return duplicate
+}
+
+/** Tables that stand on a target already and do not hold what the source's do (PROTOCOLS 1.12): they are taken as they are, so they must. */
+export async function existingTableFindings(
+  source: { conn: Connection; schema: string },
+  target: { conn: Connection; schema: string; name: string },
+  tables: readonly string[],
+): Promise<SwError[]> {
+  const there = await readTableDefinitions(target.conn, target.schema)
+  const standing = tables.filter((table) => there.has(table))
+  if (standing.length === 0) return []
+  const here = await readTableDefinitions(source.conn, source.schema)
+  return standing.flatMap((table) => misfits(table, here.get(table) ?? [], there.get(table) ?? [], target.name))
+}
+
+/** Columns of both sides by which rows would come to a target as others; those that it lacks are told otherwise. */
+export function misfits(table: string, source: readonly ColumnDefinition[], target: readonly ColumnDefinition[], name: string): SwError[] {
+  const there = new Map(target.map((column) => [column.name.toLowerCase(), column]))
+  return source.flatMap((column) => {
+    const other = there.get(column.name.toLowerCase())
+    const reason = other === undefined ? null : columnMisfit(column, other)
+    return reason === null ? [] : [moveErrors.targetColumnDiffers({ column: column.name, table, target: name, reason })]
+  })
 }
 
 /** @throws userTriggers: a side that follows has none (PROTOCOLS 1.11) */

@@ -116,3 +116,18 @@ function needWriter(writer: MergeWriter | null, table: string): MergeWriter {
   if (writer === null) throw moveErrors.noMergeWriter({ table })
   return writer
 }
+
+/**
+ * Plans by the names that the binlog has. A server with `lower_case_table_names` writes them in small letters, or as a statement had them, whatever they were
+ * attached by; names that differ in case only are one there.
+ */
+export function plansByName(
+  source: string,
+  plans: ReadonlyMap<string, TablePlan>,
+  ignoresCase: boolean,
+): (schema: string, table: string) => TablePlan | null {
+  if (!ignoresCase) return (schema, table) => (schema === source ? (plans.get(table) ?? null) : null)
+  const lower = new Map([...plans].map(([name, plan]) => [name.toLowerCase(), plan]))
+  const own = source.toLowerCase()
+  return (schema, table) => (schema.toLowerCase() === own ? (lower.get(table.toLowerCase()) ?? null) : null)
+}

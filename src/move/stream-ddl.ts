@@ -11,7 +11,9 @@ import { readTableDefinitions } from '../binlog/table-definitions.ts'
 import type { Connection, ConnectOptions } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
 import type { StreamRecord, StreamTable } from '../topology/records.ts'
+import { connectPlain } from './access.ts'
 import { ddlForTarget, ddlOutcome, executedBefore, type DdlOutcome } from './ddl.ts'
+import { sessionSql } from './ddl-session.ts'
 import { definedNow } from './ddl-ahead.ts'
 import { executeOnce } from './ddl-executed.ts'
 import { definitionDifference, readKnown, storeKnown, type KnownTable } from './definitions.ts'
@@ -19,10 +21,11 @@ import { moveErrors } from './errors.ts'
 import type { MergeWriter } from './merged-table.ts'
 import type { OpenTarget } from './open-targets.ts'
 import { judgeQuery } from './query-policy.ts'
-import { renewDeferredKeys } from './schema-copy.ts'
+import { misfits, renewDeferredKeys } from './schema-copy.ts'
 import { readSourceTables, usableKeys, type SourceTable, type UsableKey } from './source-tables.ts'
 import type { TablePlan } from './table-plan.ts'
 import { forgetStart, type Coordinate } from './tables.ts'
+import { valuesMoved } from './target-columns.ts'
 import type { AnnouncedDdl } from './tail-consumer-options.ts'
 
 /** One run's: its connections end with it. */
@@ -31,6 +34,8 @@ export type StreamDdlOptions = {
   source: { meta: Connection; name: string; connect: ConnectOptions }
   targets: readonly OpenTarget[]
   mergeWriter: MergeWriter | null
+  /** Does something while no stream of this mover writes to the target. */
+  alone: (targetUid: string, work: () => Promise<void>) => Promise<void>
   clock: Clock
   signal: AbortSignal
 }
@@ -43,6 +48,8 @@ export type TailPlace = {
   copying: ReadonlySet<TablePlan>
   /** Resolves when everything read so far is applied. */
   drain: () => Promise<void>
+  /** Resolves when no chunk is on its way, and none will be in this run: what was read is thrown away with it. */
+  holdLandings: () => Promise<void>
   /** Behind the last group read. */
   position: () => string
   coordinate: () => Coordinate
@@ -68,10 +75,7 @@ export class StreamDdl {
     if (verdict.kind === 'statement-format') throw moveErrors.statementFormat({ source: source.name, at, statement })
     const severalSources = targets.some(({ mode }) => mode === 'several-sources')
     const asked = verdict.kind === 'announced' ? null : ddlOutcome(record.options.onDdl, event, severalSources)
-    const outcome: DdlOutcome | null =
-      asked !== null && asked.kind !== 'stop' && (await this.#otherKey(place))
-        ? { kind: 'stop', reason: 'the chunks that are copied are ranges of the key that it changed' }
-        : asked
+    const outcome = asked === null || asked.kind === 'stop' ? asked : ((await this.#outOfPlace(place)) ?? asked)
     if (outcome === null && !(await this.#redefined(place))) return 'pass'
     // Everything before it is applied; what is read from here on was written under what the source says now or later.
     await place.drain()
@@ -79,6 +83,8 @@ export class StreamDdl {
       const table = `${record.source.schema}.${verdict.table}`
       throw moveErrors.ddl({ table, source: source.name, at, statement, reason: outcome.reason })
     }
+    // Nor does a chunk land any more: its rows were read before the statement.
+    await place.holdLandings()
     if (outcome?.kind === 'exec') await this.#execute(event, statement, place.coordinate())
     const table = [...place.plans.keys()].find((name) => name.toLowerCase() === verdict.table.toLowerCase()) ?? verdict.table
     const made = await this.#madeBy(event, table, outcome?.kind === 'exec', place)
@@ -124,14 +130,27 @@ export class StreamDdl {
     })
   }
 
-  /** Whether a table that is still being copied has another key now than the one its chunks are ranges of. */
-  async #otherKey(place: TailPlace): Promise<boolean> {
+  /**
+   * What the source's tables are now that can't be gone on with: of a table that is still being copied, another key than the one its chunks are ranges of, or one whose values
+   * lie in another order or were changed themselves (what lies between two chunks would be passed over); of any, a shard key that was converted, since no event tells whose
+   * keyspace ids moved.
+   */
+  async #outOfPlace(place: TailPlace): Promise<DdlOutcome | null> {
     const { record, source } = this.#options
-    if (place.copying.size === 0) return false
-    const now = await usableKeys(source.meta, record.source.schema)
-    return place.tables.some(
-      ({ plan, key }) => place.copying.has(plan) && now.has(plan.name) && now.get(plan.name)?.columns.join() !== key.columns.join(),
-    )
+    const keys = await usableKeys(source.meta, record.source.schema)
+    const columns = await readTableDefinitions(source.meta, record.source.schema)
+    for (const { plan, key } of place.tables) {
+      const now = columns.get(plan.name)
+      if (now === undefined) continue
+      const altered = (names: readonly string[]): boolean =>
+        names.some((name) => valuesMoved(columnOf(plan.definitions, name), columnOf(now, name)))
+      const keyNow = keys.get(plan.name)
+      if (place.copying.has(plan) && keyNow !== undefined && (keyNow.columns.join() !== key.columns.join() || altered(key.columns)))
+        return { kind: 'stop', reason: 'the chunks that are copied are ranges of the key that it changed' }
+      if (altered(plan.shardKey.map(({ index }) => plan.columns[index]?.definition.name ?? '')))
+        return { kind: 'stop', reason: 'it changed values of the shard key, by which rows have their shards, and no event tells of which' }
+    }
+    return null
   }
 
   /** Whether a table is not any more what its plan was made of. */
@@ -141,27 +160,35 @@ export class StreamDdl {
     return [...plans.values()].some((plan) => definitionDifference(plan.definitions, now.get(plan.name)) !== null)
   }
 
-  /** Announced, so that a stream of the opposite direction takes it for ours; once, also after a crash or beside the stream of another source. */
+  /**
+   * Announced, so that a stream of the opposite direction takes it for ours; once, also after a crash or beside the stream of another source; in the session
+   * that it had on the source; and while no other stream of this mover writes to the target.
+   */
   async #execute(event: QueryEvent, statement: string, at: Coordinate): Promise<void> {
-    const { record, targets } = this.#options
-    for (const [i, { meta, name, on }] of targets.entries()) {
+    const { record, source, targets, alone, signal } = this.#options
+    for (const [i, { meta, name, on, address }] of targets.entries()) {
       const schema = record.targets[i]?.schema ?? ''
-      const text = ddlForTarget(event.text, record.source.schema, schema)
-      if (text === null || event.statement.kind !== 'ddl')
-        throw moveErrors.ddlRefused({ target: name, statement, reason: 'it names another schema, and would act there' })
+      const refuse = (reason: string): Error => moveErrors.ddlRefused({ target: name, statement, reason })
+      const session = sessionSql(event, source.meta.flavour, meta.flavour)
+      if ('refused' in session) throw refuse(session.refused)
+      const text = ddlForTarget(event, record.source.schema, schema)
+      if (text === null || event.statement.kind !== 'ddl') throw refuse('it names another schema, and would act there')
       const { verb, objects } = event.statement
       const tables = objects.map((object) => object.name)
-      await executeOnce(meta, on, { schema, tables, place: at, statement: text }, async () => {
-        await meta.useDatabase(schema)
-        for (const table of tables) await announceDdl(meta, verb, schema, table)
-        try {
-          await meta.query(text)
-        } catch (error) {
-          if (isServerError(error) && !executedBefore.has(error.errno))
-            throw moveErrors.ddlRefused({ target: name, statement, reason: error.serverMessage })
-          if (!isServerError(error)) throw error
-        }
-      })
+      await executeOnce(meta, on, { schema, tables, place: at, statement: text }, () =>
+        alone(on.targetUid, async () => {
+          await using conn = await connectPlain(address, signal)
+          await conn.useDatabase(schema)
+          try {
+            for (const set of session) await conn.query(set)
+            for (const table of tables) await announceDdl(meta, verb, schema, table)
+            await conn.query(text)
+          } catch (error) {
+            if (!isServerError(error)) throw error
+            if (!executedBefore.has(error.errno)) throw refuse(error.serverMessage)
+          }
+        }),
+      )
     }
   }
 
@@ -218,6 +245,8 @@ function checkTarget(
   const lacking = plan.columns.find(({ definition }) => !names.has(definition.name.toLowerCase()))?.definition
   if (lacking !== undefined)
     throw moveErrors.targetLacksColumn({ target: target.name, table: plan.name, column: lacking.name, type: lacking.columnType })
+  const [misfit] = misfits(plan.name, plan.definitions, target.columns ?? [], target.name)
+  if (misfit !== undefined) throw misfit
   const text = (columns: readonly string[]): string =>
     columns
       .map((column) => column.toLowerCase())
@@ -226,4 +255,8 @@ function checkTarget(
   const there = target.key?.columns ?? []
   if (text(there) !== text(key.columns))
     throw moveErrors.targetHasOtherKey({ target: target.name, table: plan.name, key: text(key.columns), there: text(there) })
+}
+
+function columnOf(columns: readonly ColumnDefinition[], name: string): ColumnDefinition | undefined {
+  return columns.find((column) => column.name.toLowerCase() === name.toLowerCase())
 }

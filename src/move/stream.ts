@@ -13,6 +13,7 @@ import { chooseControlTable } from '../binlog/control-schema.ts'
 import { readTableDefinitions } from '../binlog/table-definitions.ts'
 import type { Position, TableChooser, Tail } from '../binlog/source.ts'
 import { openTail } from '../binlog/tail.ts'
+import { commonPosition, groupsWithin } from '../binlog/within.ts'
 import type { Connection } from '../mysql/connection.ts'
 import type { ErrorView, PaceLimits, StreamRecord, StreamReport } from '../topology/records.ts'
 import { connectPlain, connectReader, type Addresses, type ServerAddress } from './access.ts'
@@ -41,7 +42,7 @@ import { copiedProgress, landedChunks, rowsToReadAgain } from './resume.ts'
 import { errorView, firstToFail, isTransient } from './run-end.ts'
 import { StreamDdl } from './stream-ddl.ts'
 import { statementBytesMax } from './statements.ts'
-import type { SourceTable } from './source-tables.ts'
+import { plansByName, type SourceTable } from './source-tables.ts'
 import { applierSql, compareCoordinates, ensureMoveTables } from './tables.ts'
 import type { TablePlan } from './table-plan.ts'
 import { endEpoch } from './takeover.ts'
@@ -253,6 +254,7 @@ export class Stream {
         source: { meta: sourceMeta, name: sourceName, connect: source.connect },
         targets,
         mergeWriter: this.#options.mergeWriter,
+        alone: (uid, work) => exclusionOf(uid).alone(work),
         clock,
         signal,
       })
@@ -269,13 +271,13 @@ export class Stream {
         )
       }
 
-      // Where the tail begins: at the target that is furthest behind. The others are given only what follows their own place.
+      // Where the tail begins: at the target that is furthest behind (after a failover: behind what all have). The others are given only what they do not have yet.
       const first = targets.reduce((low, target) => (compareCoordinates(target.stored.at, low.stored.at) < 0 ? target : low))
       const start: Stamp = {
         ordinal: 0,
         bytes: 0,
         rowChanges: 0,
-        position: first.stored.position,
+        position: targets.reduce((position, { stored }) => commonPosition(position, stored.position), first.stored.position),
         marker: first.stored.at.marker,
         groups: first.stored.at.groups,
         controlMarker: first.stored.controlMarker,
@@ -345,19 +347,21 @@ export class Stream {
         sourceName,
         plans,
         targets: targets.map(({ on, xaLane }) => ({ uid: on.targetUid, lane: xaLane })),
+        copying: () => copying.size > 0,
       })
+      if (resumed && copying.size > 0) for await (const { table, key } of xa.committedKeys()) touched.addForever(table, key)
+      const planOf = plansByName(record.source.schema, plans, (await sourceMeta.value('SELECT @@lower_case_table_names')) !== '0')
       const firstMarker = new Wakeup()
       const router = new Router(record.targets.map(({ shard }) => shard))
       const consumer: TailConsumer = new TailConsumer(
         {
           sourceName,
-          sourceSchema: record.source.schema,
+          planOf,
           workflowUid: record.workflowUid,
           oppositeDirection: record.direction === 'forward' ? 'reverse' : 'forward',
-          plans,
           router,
           targets: appliers,
-          startsAfter: targets.map(({ stored }) => stored.at),
+          stoodAt: targets.map(({ stored }) => ({ place: stored.at, within: groupsWithin(start.position, stored.position) })),
           goingTo: targets.map(({ stored }) => stored.intent),
           severalSources: targets.map(({ mode }) => mode === 'several-sources'),
           touched,
@@ -374,6 +378,7 @@ export class Stream {
               tables,
               copying,
               drain: () => consumer.drain(signal),
+              holdLandings: async () => void (await Promise.all(appliers.map((applier) => applier.holdLandings(signal)))),
               position: () => consumer.latest.position,
               coordinate: () => consumer.latest,
             }),
@@ -388,9 +393,8 @@ export class Stream {
         const control = chooseControlTable(schema, name)
         if (control !== null) return control
         if (schema === '_shardwright' && name === 'move_applier') return { kind: 'decode', columns: controlDefinitions.get(name) ?? [] }
-        if (schema !== record.source.schema) return { kind: 'skip' }
-        const plan = plans.get(name)
-        return plan === undefined ? { kind: 'skip' } : { kind: 'decode', columns: plan.definitions }
+        const plan = planOf(schema, name)
+        return plan === null ? { kind: 'skip' } : { kind: 'decode', columns: plan.definitions }
       }
       const tail = await openTail({
         connect: source.connect,

@@ -43,9 +43,10 @@ const definitions = [
     statement CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, look CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, done TINYINT NOT NULL,
     PRIMARY KEY (stream_uid, target_uid, at_marker, at_groups), KEY (workflow_uid)) ENGINE=InnoDB`,
   `CREATE TABLE IF NOT EXISTS ${moveSchema}.move_xa (
-    stream_uid ${uid}, target_uid ${uid}, xid VARCHAR(700) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, part INT UNSIGNED NOT NULL,
-    workflow_uid ${uid}, changes LONGBLOB NOT NULL,
-    PRIMARY KEY (stream_uid, target_uid, xid, part), KEY (workflow_uid)) ENGINE=InnoDB`,
+    stream_uid ${uid}, target_uid ${uid}, xid VARCHAR(700) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    at_marker BIGINT UNSIGNED NOT NULL, at_groups BIGINT UNSIGNED NOT NULL, part INT UNSIGNED NOT NULL,
+    workflow_uid ${uid}, committed TINYINT NOT NULL DEFAULT 0, changes LONGBLOB NOT NULL,
+    PRIMARY KEY (stream_uid, target_uid, xid, at_marker, at_groups, part), KEY (workflow_uid)) ENGINE=InnoDB`,
 ]
 
 const tableNames = ['move_xa', 'move_chunk', 'move_key', 'move_definition', 'move_ddl', 'move_applier', 'move_stream'] as const

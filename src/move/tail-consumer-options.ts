@@ -11,15 +11,18 @@ import type { XaStore } from './xa.ts'
 
 export type TailConsumerOptions = {
   sourceName: string
-  sourceSchema: string
+  /** The plan by which rows of a table are read; null: it is of no interest. */
+  planOf: (schema: string, table: string) => TablePlan | null
   workflowUid: string
   /** Groups with an applier row of this direction of the workflow are our own echo. */
   oppositeDirection: 'forward' | 'reverse'
-  plans: ReadonlyMap<string, TablePlan>
   router: Router
   targets: readonly TargetApplier[]
-  /** Per target: groups at or before this were applied in an earlier run. */
-  startsAfter: readonly Coordinate[]
+  /**
+   * Per target where it stood when the run began: what it has already is not given to it again. By GTID, since after a failover the groups may come in another order than
+   * they were applied in (`within`; asked once for each group); by their place where the source has none.
+   */
+  stoodAt: readonly { readonly place: Coordinate; readonly within: ((gtid: string) => boolean) | null }[]
   /** Per target: where it was going to when the earlier run ended. Groups up to there are done again. */
   goingTo: readonly Coordinate[]
   severalSources: readonly boolean[]

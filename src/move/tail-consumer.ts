@@ -3,28 +3,26 @@
  *
  * Why nothing is lost or applied too early: changes are kept aside until their group's end and given to all targets in the same step that moves
  * `latest`; a group of the opposite direction (1.8), a torn one or one that failed to decode gives nothing or throws. A target that stands
- * further than another (after a restart) is given only groups past its own coordinates.
+ * further than another (after a restart) is given only groups that it does not have yet (binlog/within.ts).
  */
 import { assert, unreachable } from '../base/assert.ts'
 import { controlSightings } from '../binlog/control-schema.ts'
-import type { BeginEvent, GroupEnd, RowsEvent, Tail, TailEvent, TailTable } from '../binlog/source.ts'
+import type { BeginEvent, GroupEnd, RowsEvent, Tail, TailEvent } from '../binlog/source.ts'
 import { moveErrors } from './errors.ts'
+import { CompiledTables, type Compiled } from './compiled-tables.ts'
 import { whyUnmergeable } from './merged-table.ts'
 import { changeBytes, type Change, type Stamp } from './pending.ts'
 import { nowhere, sameShardKeys } from './router.ts'
-import { RowEncoder } from './row-encoder.ts'
 import type { TablePlan } from './table-plan.ts'
 import { compareCoordinates, moveSchema, type Coordinate } from './tables.ts'
 import type { AnnouncedDdl, TailConsumerOptions } from './tail-consumer-options.ts'
 import { XaGroup } from './xa-group.ts'
 import type { AddressedChange } from './xa.ts'
 
-type Compiled = { encoder: RowEncoder; plan: TablePlan; keyColumns: readonly number[]; shardColumns: readonly number[] }
-
 export class TailConsumer {
   readonly #options: TailConsumerOptions
   #latest: Stamp
-  #compiled = new WeakMap<TailTable, Compiled | 'skip'>()
+  readonly #tables: CompiledTables
   #scratch = Buffer.allocUnsafe(scratchBytes)
   #group: AddressedChange[] = []
   #groupBytes = 0
@@ -33,6 +31,8 @@ export class TailConsumer {
   #marker: number | null = null
   #controlMarker: number | null = null
   #begin: BeginEvent | null = null
+  /** Per target, of the group in hand: whether it has it already; null: its place tells. */
+  #had: (boolean | null)[] = []
   readonly #xa: XaGroup
   /** Parts of this group have been applied already. */
   #inParts = false
@@ -44,6 +44,7 @@ export class TailConsumer {
     this.#options = options
     this.#latest = start
     this.#xa = new XaGroup(options)
+    this.#tables = new CompiledTables(options.planOf, (plan) => this.#where(plan))
   }
 
   readonly #redone: number[] = []
@@ -75,6 +76,7 @@ export class TailConsumer {
     switch (event.kind) {
       case 'begin':
         this.#begin = event
+        this.#had = this.#options.stoodAt.map(({ within }) => within?.(event.gtid) ?? null)
         this.#skipGroup = false
         return undefined
       case 'xaStart':
@@ -82,7 +84,7 @@ export class TailConsumer {
         return undefined
       case 'rows':
         if (!this.#rows(event) || this.#groupBytes <= this.#options.partBytesMax) return undefined
-        return this.#xa.xid === null ? this.#applyParts(signal) : this.#xa.keep(this.#xa.xid, this.#taken())
+        return this.#xa.xid === null ? this.#applyParts(signal) : this.#xa.keep(this.#xa.xid, this.#coordinateAfter(), this.#taken())
       case 'query':
         return this.#options.onQuery(event, this.#announced).then((then) => {
           if (then === 'restart') this.#restart = true
@@ -95,8 +97,7 @@ export class TailConsumer {
         return this.#end(event, signal)
       case 'abandon':
         if (this.#inParts) throw moveErrors.abandonedPart({ source: this.#options.sourceName, at: this.#at() })
-        this.#reset()
-        return undefined
+        return this.#xa.torn(this.#coordinateAfter()).then(() => this.#reset())
       case 'heartbeat':
         return undefined
       default:
@@ -145,21 +146,27 @@ export class TailConsumer {
     return this.#marker === null ? { marker: this.#latest.marker, groups: this.#latest.groups + 1 } : { marker: this.#marker, groups: 0 }
   }
 
+  /** Whether a target has the group in hand from an earlier run. */
+  #has(target: number, at: Coordinate): boolean {
+    const stood = this.#options.stoodAt[target]
+    return this.#had[target] ?? (stood !== undefined && compareCoordinates(at, stood.place) <= 0)
+  }
+
   async #end(event: Exclude<GroupEnd, { kind: 'abandon' }>, signal: AbortSignal): Promise<void> {
-    const { targets, startsAfter } = this.#options
+    const { targets } = this.#options
     const at = this.#coordinateAfter()
     let group = this.#group
     if (event.kind === 'xaPrepare') {
-      if (!this.#skipGroup) await this.#xa.keep(event.xid, group)
+      if (!this.#skipGroup) await this.#xa.keep(event.xid, at, group)
       group = []
     } else if (event.kind === 'xaCommit') {
       group = await this.#xaCommitted(event.xid, at, signal)
     } else if (event.kind === 'commit' && this.#xa.xid !== null && this.#xa.inParts) {
       // In one phase, with parts of it kept already.
-      await this.#xa.keep(this.#xa.xid, group)
+      await this.#xa.keep(this.#xa.xid, at, group)
       group = await this.#xaCommitted(this.#xa.xid, at, signal)
     } else if (event.kind === 'xaRollback') {
-      await this.#options.xa.rollback(event.xid)
+      await this.#options.xa.rollback(event.xid, at)
       group = []
     }
     const sentAtMs = this.#marker === null ? undefined : this.#markerTimes.get(this.#marker)
@@ -175,16 +182,10 @@ export class TailConsumer {
       rowChanges: this.#latest.rowChanges + this.#groupRows,
     }
     for (const [target, going] of this.#options.goingTo.entries()) {
-      const start = startsAfter[target]
-      if (compareCoordinates(at, going) <= 0 && (start === undefined || compareCoordinates(at, start) > 0))
-        this.#redone[target] = (this.#redone[target] ?? 0) + 1
+      if (compareCoordinates(at, going) <= 0 && !this.#has(target, at)) this.#redone[target] = (this.#redone[target] ?? 0) + 1
     }
     this.#touch(group)
-    for (const { target, change } of group) {
-      const start = startsAfter[target]
-      if (start !== undefined && compareCoordinates(at, start) <= 0) continue
-      targets[target]?.pending.add(change)
-    }
+    for (const { target, change } of group) if (!this.#has(target, at)) targets[target]?.pending.add(change)
     this.#latest = stamp
     if (this.#inParts) for (const target of targets) target.endParts()
     this.#reset()
@@ -211,7 +212,11 @@ export class TailConsumer {
   }
 
   async #xaCommitted(xid: string, at: Coordinate, signal: AbortSignal): Promise<AddressedChange[]> {
-    const kept = await this.#xa.committed(xid, { at, text: this.#at(), markersBefore: this.#latest.marker > 0 }, signal)
+    const kept = await this.#xa.committed(
+      xid,
+      { at, text: this.#at(), markersBefore: this.#latest.marker > 0, had: (target) => this.#has(target, at) },
+      signal,
+    )
     this.#groupRows = this.#xa.rowChanges
     if (kept !== 'parts') return kept
     this.#inParts = true
@@ -233,7 +238,7 @@ export class TailConsumer {
       this.#control(event)
       return false
     }
-    const compiled = this.#compile(event.table)
+    const compiled = this.#tables.of(event.table)
     if (compiled === 'skip') return false
     this.#groupRows += event.length
     const { encoder, plan } = compiled
@@ -348,33 +353,9 @@ export class TailConsumer {
     }
   }
 
-  #compile(table: TailTable): Compiled | 'skip' {
-    const known = this.#compiled.get(table)
-    if (known !== undefined) return known
-    const plan = table.schema === this.#options.sourceSchema ? this.#options.plans.get(table.name) : undefined
-    if (plan === undefined) {
-      this.#compiled.set(table, 'skip')
-      return 'skip'
-    }
-    if (table.columns.length !== plan.definitions.length) {
-      throw moveErrors.columnsDiffer({
-        ...this.#where(plan),
-        difference: `${table.columns.length} columns instead of ${plan.definitions.length}`,
-      })
-    }
-    const compiled: Compiled = {
-      encoder: new RowEncoder(plan, 'ordinal'),
-      plan,
-      keyColumns: plan.keyColumns.map((_, i) => i),
-      shardColumns: plan.shardKey.map(({ index }) => index),
-    }
-    this.#compiled.set(table, compiled)
-    return compiled
-  }
-
   /** PROTOCOLS 1.5: a transaction larger than the budget goes in parts, in order, under the intent of its end. */
   async #applyParts(signal: AbortSignal): Promise<void> {
-    const { targets, startsAfter } = this.#options
+    const { targets } = this.#options
     const end = this.#coordinateAfter()
     if (!this.#inParts) {
       await Promise.all(targets.map((target) => target.beginParts(signal)))
@@ -384,8 +365,7 @@ export class TailConsumer {
     this.#touch(group)
     await Promise.all(
       targets.map(async (target, number) => {
-        const start = startsAfter[number]
-        if (start !== undefined && compareCoordinates(end, start) <= 0) return
+        if (this.#has(number, end)) return
         const changes = group.filter((entry) => entry.target === number).map((entry) => entry.change)
         if (changes.length > 0) await target.applyPart(changes, end)
       }),

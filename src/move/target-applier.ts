@@ -390,7 +390,7 @@ export class TargetApplier {
   }
 
   #landable(): Chunk | undefined {
-    if (!this.consistent) return undefined
+    if (!this.consistent || this.#landingsHeld) return undefined
     return this.#chunks.find(
       (chunk) => chunk.discarded || (chunk.highMarker <= this.applied.marker && (this.#chunkWaits.get(chunk) ?? 0) <= this.applied.marker),
     )
@@ -401,6 +401,13 @@ export class TargetApplier {
   }
 
   #busyLanes = new Set<Lane>()
+  #landingsHeld = false
+
+  /** From now on nothing lands; resolves when nothing is on its way. */
+  async holdLandings(signal: AbortSignal): Promise<void> {
+    this.#landingsHeld = true
+    while (this.#landing > 0 && !signal.aborted) await this.#space.wait(signal, 20)
+  }
 
   #startLandings(): boolean {
     let started = false

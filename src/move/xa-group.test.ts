@@ -9,15 +9,16 @@ import type { AddressedChange, XaStore } from './xa.ts'
 
 const table = { name: 't' } as unknown as TablePlan
 const change = (key: string): AddressedChange => ({ target: 0, change: { table, key, row: `(${key})`, images: null } })
-const place = { at: { marker: 9, groups: 1 }, text: 'there', markersBefore: true }
+const place = { at: { marker: 9, groups: 1 }, text: 'there', markersBefore: true, had: () => false }
 
 function world(kept: readonly AddressedChange[] | null): { group: XaGroup; touched: TouchedKeys<TablePlan>; parts: number[] } {
   const parts: number[] = []
   const xa: XaStore = {
-    prepare: async (_, __, part) => void parts.push(part),
+    prepare: async (_, __, ___, part) => void parts.push(part),
     commit: async () => kept,
     parts: async function* () {},
     rollback: async () => undefined,
+    torn: async () => undefined,
     forget: async () => undefined,
   }
   const touched = new TouchedKeys<TablePlan>()
@@ -27,7 +28,6 @@ function world(kept: readonly AddressedChange[] | null): { group: XaGroup; touch
     copying: new Set([table]),
     partBytesMax: 100,
     targets: [],
-    startsAfter: [],
     beforeFirstMarker: null,
     sourceName: 's',
   }
@@ -48,8 +48,8 @@ test('1.9: parts of one transaction are numbered, those of the next begin anew; 
   const { group, parts } = world(null)
   for (const xid of ['a', 'b']) {
     group.begin(xid)
-    await group.keep(xid, [])
-    await group.keep(xid, [])
+    await group.keep(xid, place.at, [])
+    await group.keep(xid, place.at, [])
     assert.ok(group.inParts)
     group.end()
   }

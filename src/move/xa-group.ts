@@ -4,11 +4,17 @@
  * them begins at the commit again, and what was kept is still there: it is removed only once every target's position is past it.
  */
 import { moveErrors } from './errors.ts'
-import { compareCoordinates, type Coordinate } from './tables.ts'
+import type { Coordinate } from './tables.ts'
 import type { TailConsumerOptions } from './tail-consumer-options.ts'
 import type { AddressedChange } from './xa.ts'
 
-type Place = { readonly at: Coordinate; readonly text: string; readonly markersBefore: boolean }
+type Place = {
+  readonly at: Coordinate
+  readonly text: string
+  readonly markersBefore: boolean
+  /** Whether a target has the commit's group from an earlier run. */
+  readonly had: (target: number) => boolean
+}
 
 export class XaGroup {
   readonly #options: TailConsumerOptions
@@ -42,20 +48,24 @@ export class XaGroup {
   }
 
   /** A part of it, or its end. */
-  async keep(xid: string, changes: readonly AddressedChange[]): Promise<void> {
-    await this.#options.xa.prepare(xid, changes, this.#parts++)
+  async keep(xid: string, at: Coordinate, changes: readonly AddressedChange[]): Promise<void> {
+    await this.#options.xa.prepare(xid, at, changes, this.#parts++)
+  }
+
+  /** The group was torn: it never happened, and what was kept of it is nobody's. */
+  async torn(at: Coordinate): Promise<void> {
+    if (this.#xid !== null && this.inParts) await this.#options.xa.torn(this.#xid, at)
   }
 
   /** What it changed, at its commit; one above the budget is applied here and gives `parts`: the targets wait for `endParts`. */
   async committed(xid: string, place: Place, signal: AbortSignal): Promise<AddressedChange[] | 'parts'> {
-    const { xa, partBytesMax, targets, startsAfter } = this.#options
-    const kept = (await xa.commit(xid, partBytesMax)) ?? (await this.#preparedBefore(xid, place))
+    const { xa, partBytesMax, targets } = this.#options
+    const kept = (await xa.commit(xid, place.at, partBytesMax)) ?? (await this.#preparedBefore(xid, place))
     if (kept !== 'large') return this.#given(kept)
     await Promise.all(targets.map((target) => target.beginParts(signal)))
     await Promise.all(
       targets.map(async (target, number) => {
-        const start = startsAfter[number]
-        const passed = start !== undefined && compareCoordinates(place.at, start) <= 0
+        const passed = place.had(number)
         for await (const part of xa.parts(xid, number)) {
           const changes = this.#given(part).map(({ change }) => change)
           if (!passed && changes.length > 0) await target.applyPart(changes, place.at)

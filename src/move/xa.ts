@@ -2,11 +2,17 @@
  * Rows of XA transactions between PREPARE and their outcome (PROTOCOLS 1.9): kept in a table of ours on each target, written before the target's
  * position can pass the PREPARE, removed after its position has passed the outcome.
  *
+ * An application may use an xid again as soon as its outcome is known, and the reader runs ahead of what is applied: so rows are kept by the place of their PREPARE in the stream's
+ * order too, and an outcome is that of the last PREPARE before it. A later PREPARE takes nothing from one whose COMMIT is read again after a crash.
+ *
  * Why a crash loses nothing: all of `prepare` is stored and committed before the group's stamp exists, so a position past it implies the rows are there;
- * storing again after a restart replaces equal rows. A leftover of an outcome that was applied is harmless: its xid is not committed again
- * unless prepared again, which replaces it.
+ * storing again after a restart, at the same place, replaces equal rows. A leftover of an outcome that was applied is harmless: a commit of its xid behind a later PREPARE finds
+ * the later rows.
  *
  * One above the memory budget is stored in parts as it is read, and applied in parts under the intent of its commit, like any large transaction (1.5).
+ *
+ * While tables are copied, rows stay after their commit, marked. On MariaDB a marker does not prove that an earlier XA COMMIT is visible, so its keys count as touched for the whole copy,
+ * and a run that begins behind the commit learns them from here.
  *
  * What was prepared before the stream's position and committed behind it has no rows here. That is right only before the stream's first marker (source-start.ts).
  */
@@ -15,18 +21,20 @@ import { moveErrors } from './errors.ts'
 import type { Lane } from './lane.ts'
 import { changeBytes, type Change } from './pending.ts'
 import type { TablePlan } from './table-plan.ts'
-import { moveSchema } from './tables.ts'
+import { compareCoordinates, moveSchema, type Coordinate } from './tables.ts'
 
 export type AddressedChange = { target: number; change: Change }
 
 export interface XaStore {
-  /** Keeps what a transaction that will be prepared has changed; one above the memory budget comes in parts, numbered from 0. */
-  prepare(xid: string, changes: readonly AddressedChange[], part: number): Promise<void>
+  /** Keeps what a transaction that will be prepared at this place has changed; one above the memory budget comes in parts, numbered from 0. */
+  prepare(xid: string, at: Coordinate, changes: readonly AddressedChange[], part: number): Promise<void>
   /** `large`: more than `bytesMax`, to be read by `parts`. Null: it was prepared before the stream's position. */
-  commit(xid: string, bytesMax: number): Promise<readonly AddressedChange[] | 'large' | null>
-  /** What was kept of a transaction for one target, in order, a few megabytes at a time. */
+  commit(xid: string, at: Coordinate, bytesMax: number): Promise<readonly AddressedChange[] | 'large' | null>
+  /** What was kept for one target of the transaction that was committed last by this xid, in order, a few megabytes at a time. */
   parts(xid: string, target: number): AsyncIterable<readonly AddressedChange[]>
-  rollback(xid: string): Promise<void>
+  rollback(xid: string, at: Coordinate): Promise<void>
+  /** Removes what was kept of one that was to be prepared at this place and never was. */
+  torn(xid: string, at: Coordinate): Promise<void>
   /** Removes what was committed before every target's stored position. `stored`: the least of their ordinals. */
   forget(stored: number, read: number): Promise<void>
 }
@@ -41,15 +49,22 @@ export type XaStoreOptions = {
   streamUid: string
   workflowUid: string
   sourceName: string
-  targets: readonly { uid: string; lane: Lane }[]
+  targets: readonly OnTarget[]
   plans: ReadonlyMap<string, TablePlan>
+  /** Tables are being copied. */
+  copying: () => boolean
 }
+
+type OnTarget = { readonly uid: string; readonly lane: Lane }
+type Done = { readonly xid: string; readonly at: Coordinate; ordinal: number | null }
 
 /** `lane` is a writer of its own on each target, under the stream's epoch. */
 export class TargetXaStore implements XaStore {
   readonly #options: XaStoreOptions
-  /** Xids given out at their commit, with the ordinal read by when they were noticed: removable once every target has stored a position past it. */
-  readonly #done = new Map<string, number | null>()
+  /** Given out at their commit, with the ordinal read by when they were noticed: removable once every target has stored a position past it. */
+  #done: Done[] = []
+  /** The last that each xid committed was prepared at. */
+  readonly #prepared = new Map<string, Coordinate>()
   /** Pieces stored of the transaction that is being read, by target. */
   #pieces: number[] = []
 
@@ -57,15 +72,12 @@ export class TargetXaStore implements XaStore {
     this.#options = options
   }
 
-  async prepare(xid: string, changes: readonly AddressedChange[], part: number): Promise<void> {
-    if (part === 0) {
-      this.#done.delete(xid)
-      this.#pieces = this.#options.targets.map(() => 0)
-    }
+  async prepare(xid: string, at: Coordinate, changes: readonly AddressedChange[], part: number): Promise<void> {
+    if (part === 0) this.#pieces = this.#options.targets.map(() => 0)
     await Promise.all(
       this.#options.targets.map((_, number) =>
         this.#store(
-          xid,
+          { xid, at },
           part,
           number,
           changes.filter(({ target }) => target === number),
@@ -75,11 +87,16 @@ export class TargetXaStore implements XaStore {
   }
 
   /** A document at a time, in transactions of their own: nothing rests on their being one, and rows of megabytes are in memory as text once. */
-  async #store(xid: string, part: number, number: number, changes: readonly AddressedChange[]): Promise<void> {
+  async #store(
+    { xid, at: place }: { xid: string; at: Coordinate },
+    part: number,
+    number: number,
+    changes: readonly AddressedChange[],
+  ): Promise<void> {
     const { targets, streamUid, workflowUid } = this.#options
     const on = targets[number]
     if (on === undefined) return
-    let statements = part > 0 ? [] : [`DELETE FROM ${moveSchema}.move_xa WHERE ${this.#where(on.uid, xid)}`]
+    let statements = part > 0 ? [] : [`DELETE FROM ${moveSchema}.move_xa WHERE ${this.#where(on.uid, xid)} AND ${preparedAt(place)}`]
     const names = [streamUid, on.uid, xid].map(quoteString).join(', ')
     for (let at = 0; part === 0 || at < changes.length;) {
       const document: [string, string, string | null, readonly string[] | null][] = []
@@ -94,7 +111,7 @@ export class TargetXaStore implements XaStore {
         const piece = this.#pieces[number] ?? 0
         const hex = text.toString('hex', from, Math.min(from + pieceBytes, text.length))
         statements.push(
-          `INSERT INTO ${moveSchema}.move_xa (stream_uid, target_uid, xid, part, workflow_uid, changes) VALUES (${names}, ${piece}, ${quoteString(workflowUid)}, x'${hex}')`,
+          `INSERT INTO ${moveSchema}.move_xa (stream_uid, target_uid, xid, at_marker, at_groups, part, workflow_uid, changes) VALUES (${names}, ${place.marker}, ${place.groups}, ${piece}, ${quoteString(workflowUid)}, x'${hex}')`,
         )
         await on.lane.transaction(statements)
         statements = []
@@ -104,34 +121,66 @@ export class TargetXaStore implements XaStore {
     }
   }
 
-  async commit(xid: string, bytesMax: number): Promise<readonly AddressedChange[] | 'large' | null> {
+  async commit(xid: string, at: Coordinate, bytesMax: number): Promise<readonly AddressedChange[] | 'large' | null> {
     const { targets, sourceName } = this.#options
     let absent = 0
     let bytes = 0
-    for (const { uid, lane } of targets) {
-      const [kept] = await lane.read(
-        `SELECT COUNT(*) AS pieces, IFNULL(SUM(LENGTH(changes)), 0) AS bytes FROM ${moveSchema}.move_xa WHERE ${this.#where(uid, xid)}`,
-      )
-      if (kept?.pieces?.toString() === '0') absent++
-      bytes += Number(kept?.bytes?.toString())
+    let prepared: Coordinate | null = null
+    for (const target of targets) {
+      const kept = await this.#last(target, xid, at)
+      if (kept === null) {
+        absent++
+        continue
+      }
+      if (prepared !== null && compareCoordinates(prepared, kept.at) !== 0)
+        throw moveErrors.xaUnknown({ source: sourceName, xid, at: 'XA COMMIT' })
+      prepared = kept.at
+      bytes += kept.bytes
     }
-    if (absent === targets.length) return null
+    if (prepared === null) return null
     if (absent > 0) throw moveErrors.xaUnknown({ source: sourceName, xid, at: 'XA COMMIT' })
-    this.#done.set(xid, null)
+    const place = prepared
+    if (this.#options.copying()) {
+      const mark = (uid: string): string =>
+        `UPDATE ${moveSchema}.move_xa SET committed = 1 WHERE ${this.#where(uid, xid)} AND ${preparedAt(place)}`
+      await Promise.all(targets.map(({ uid, lane }) => lane.transaction([mark(uid)])))
+    }
+    this.#done.push({ xid, at: place, ordinal: null })
+    this.#prepared.set(xid, place)
     if (bytes > bytesMax) return 'large'
     const changes: AddressedChange[] = []
     for (const target of targets.keys()) for await (const part of this.parts(xid, target)) changes.push(...part)
     return changes
   }
 
+  /** Keys of what was committed while tables are copied, in earlier runs too. */
+  async *committedKeys(): AsyncIterable<{ table: TablePlan; key: string }> {
+    const { targets, streamUid } = this.#options
+    for (const [target, { uid, lane }] of targets.entries()) {
+      const rows = await lane.read(
+        `SELECT DISTINCT xid, at_marker, at_groups FROM ${moveSchema}.move_xa WHERE stream_uid = ${quoteString(streamUid)} AND target_uid = ${quoteString(uid)} AND committed = 1`,
+      )
+      for (const row of rows) {
+        for await (const part of this.#partsOf(row.xid?.toString() ?? '', placeOf(row), target)) for (const { change } of part) yield change
+      }
+    }
+  }
+
   async *parts(xid: string, target: number): AsyncIterable<readonly AddressedChange[]> {
+    const place = this.#prepared.get(xid)
+    if (place !== undefined) yield* this.#partsOf(xid, place, target)
+  }
+
+  async *#partsOf(xid: string, place: Coordinate, target: number): AsyncIterable<readonly AddressedChange[]> {
     const on = this.#options.targets[target]
     if (on === undefined) return
     let pieces: Buffer[] = []
     let changes: AddressedChange[] = []
     let bytesRead = 0
     for (let piece = 0; ; piece++) {
-      const [row] = await on.lane.read(`SELECT changes FROM ${moveSchema}.move_xa WHERE ${this.#where(on.uid, xid)} AND part = ${piece}`)
+      const [row] = await on.lane.read(
+        `SELECT changes FROM ${moveSchema}.move_xa WHERE ${this.#where(on.uid, xid)} AND ${preparedAt(place)} AND part = ${piece}`,
+      )
       const bytes = row?.changes ?? null
       if (bytes !== null) pieces.push(bytes)
       if (pieces.length > 0 && (bytes === null || bytes.at(-1) === endOfDocument)) {
@@ -159,22 +208,54 @@ export class TargetXaStore implements XaStore {
   }
 
   async forget(stored: number, read: number): Promise<void> {
-    for (const [xid, ordinal] of this.#done) {
-      if (ordinal === null) this.#done.set(xid, read)
-      else if (stored >= ordinal) {
-        this.#done.delete(xid)
-        await this.rollback(xid)
-      }
+    if (this.#options.copying()) return
+    // What is committed meanwhile is added to the new list.
+    const known = this.#done
+    this.#done = []
+    for (const done of known) {
+      if (done.ordinal !== null && stored >= done.ordinal)
+        await Promise.all(this.#options.targets.map((target) => this.#remove(target, done.xid, done.at)))
+      else this.#done.push({ ...done, ordinal: done.ordinal ?? read })
     }
   }
 
-  async rollback(xid: string): Promise<void> {
+  /** Of the last only: one of this xid that was committed before may be read again. */
+  async rollback(xid: string, at: Coordinate): Promise<void> {
     await Promise.all(
-      this.#options.targets.map(({ uid, lane }) => lane.transaction([`DELETE FROM ${moveSchema}.move_xa WHERE ${this.#where(uid, xid)}`])),
+      this.#options.targets.map(async (target) => {
+        const kept = await this.#last(target, xid, at)
+        if (kept !== null) await this.#remove(target, xid, kept.at)
+      }),
     )
+  }
+
+  async torn(xid: string, at: Coordinate): Promise<void> {
+    await Promise.all(this.#options.targets.map((target) => this.#remove(target, xid, at)))
+  }
+
+  async #remove({ uid, lane }: OnTarget, xid: string, at: Coordinate): Promise<void> {
+    await lane.transaction([`DELETE FROM ${moveSchema}.move_xa WHERE ${this.#where(uid, xid)} AND ${preparedAt(at)}`])
+  }
+
+  /** The last that was prepared by this xid up to a place. */
+  async #last({ uid, lane }: OnTarget, xid: string, { marker, groups }: Coordinate): Promise<{ at: Coordinate; bytes: number } | null> {
+    const [kept] = await lane.read(
+      `SELECT at_marker, at_groups, SUM(LENGTH(changes)) AS bytes FROM ${moveSchema}.move_xa
+      WHERE ${this.#where(uid, xid)} AND (at_marker < ${marker} OR (at_marker = ${marker} AND at_groups <= ${groups}))
+      GROUP BY at_marker, at_groups ORDER BY at_marker DESC, at_groups DESC LIMIT 1`,
+    )
+    return kept === undefined ? null : { at: placeOf(kept), bytes: Number(kept.bytes?.toString()) }
   }
 
   #where(targetUid: string, xid: string): string {
     return `stream_uid = ${quoteString(this.#options.streamUid)} AND target_uid = ${quoteString(targetUid)} AND xid = ${quoteString(xid)}`
   }
+}
+
+function preparedAt({ marker, groups }: Coordinate): string {
+  return `at_marker = ${marker} AND at_groups = ${groups}`
+}
+
+function placeOf(row: Readonly<Record<string, Buffer | null>>): Coordinate {
+  return { marker: Number(row.at_marker?.toString()), groups: Number(row.at_groups?.toString()) }
 }

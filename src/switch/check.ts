@@ -7,7 +7,7 @@ import { xaPrefix } from '../mysql/our-schema.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
 import type { AccountName } from '../mysql/flavour/flavour.ts'
 import { fenceTriggerPrefix } from '../mysql/table-info.ts'
-import { binlogProblems } from '../mysql/flavour/shared.ts'
+import { binlogProblems, binlogSkippers } from '../mysql/flavour/shared.ts'
 import { quoteQualified, quoteString } from '../sql/quote.ts'
 import { keys } from '../topology/keys.ts'
 import type { GateRecord, RoutingRecord, ShardRecord, StreamRecord, StreamReport, VdiffReport } from '../topology/records.ts'
@@ -205,6 +205,8 @@ async function accountFindings(
   const notes: string[] = []
   const whole = plan.fence !== 'triggers'
   const accounts = await flavourOf(connection).accounts(connection)
+  const skippers = binlogSkippers(serverId, accounts, new Set(Object.values(ours)))
+  if (skippers !== null) notes.push(skippers)
   const fenced = new Set(clientAccounts(accounts, ours, plan.allowUnfenced).map(accountName))
   for (const account of whole ? accounts : []) {
     const name = accountName(account)

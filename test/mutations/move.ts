@@ -1,4 +1,5 @@
 /** Rules of movement and verification (PROTOCOLS 1 and 2), each with the smallest edit that removes it. */
+import { foundMutations } from './move-found.ts'
 import type { Mutation } from './mutation.ts'
 
 const merge = 'src/move/merge.db.test.ts'
@@ -12,7 +13,7 @@ const parts = {
   narrow: /1\.5 on .*: a transaction larger/,
 }
 const xaParts = {
-  test: 'src/move/rules.db.test.ts',
+  test: 'src/move/xa.db.test.ts',
   name: 'an XA transaction above the memory budget is kept in parts and applied in parts, killed among them, in one phase too',
 }
 const types = {
@@ -182,7 +183,7 @@ const sources: Mutation[] = [
     rule: '1.9, 1.4 and at the commit only: rolled back, the tail never brings them',
     file: 'src/move/tail-consumer.ts',
     edits: [["    if (event.kind === 'xaPrepare') {\n", "    this.#touch(group)\n    if (event.kind === 'xaPrepare') {\n"]],
-    test: 'src/move/rules.db.test.ts',
+    test: 'src/move/xa.db.test.ts',
     name: 'rows that an XA transaction changed and that were read meanwhile are not lost when it is rolled back',
     fails: /missing/,
   },
@@ -190,8 +191,8 @@ const sources: Mutation[] = [
     rule: '1.9 rows of an XA transaction are kept over a restart until its outcome is applied everywhere',
     file: 'src/move/xa.ts',
     edits: [
-      ['else if (stored >= ordinal) {', 'else {'],
-      ['this.#done.set(xid, null)\n    if', 'void this.rollback(xid)\n    if'],
+      ['if (done.ordinal !== null && stored >= done.ordinal)', 'if (stored >= 0)'],
+      ['this.#done.push({ xid, at: place, ordinal: null })', 'void this.rollback(xid, at)'],
     ],
     ...xaParts,
     fails: /./,
@@ -206,7 +207,7 @@ const sources: Mutation[] = [
   {
     rule: '1.9, 1.5 one that commits in one phase gives what was kept of it',
     file: 'src/move/tail-consumer.ts',
-    edits: [['      await this.#xa.keep(this.#xa.xid, group)\n', '']],
+    edits: [['      await this.#xa.keep(this.#xa.xid, at, group)\n', '']],
     ...xaParts,
     fails: /./,
     only: 'mysql',
@@ -377,4 +378,4 @@ const verification: Mutation[] = [
   },
 ]
 
-export const moveMutations: readonly Mutation[] = [...copy, ...rounds, ...sources, ...schema, ...verification]
+export const moveMutations: readonly Mutation[] = [...copy, ...rounds, ...sources, ...schema, ...foundMutations, ...verification]

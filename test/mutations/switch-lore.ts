@@ -32,8 +32,8 @@ const streams: Mutation[] = [
   {
     rule: 'rows of an XA transaction are applied at XA COMMIT',
     file: 'src/move/tail-consumer.ts',
-    edits: [['await this.#xa.keep(event.xid, group)\n      group = []\n', 'await this.#xa.keep(event.xid, group)\n']],
-    test: 'src/move/rules.db.test.ts',
+    edits: [['await this.#xa.keep(event.xid, at, group)\n      group = []\n', 'await this.#xa.keep(event.xid, at, group)\n']],
+    test: 'src/move/xa.db.test.ts',
     name: 'rows of an XA transaction are applied at XA COMMIT, not at PREPARE, and dropped at ROLLBACK',
     narrow: /1\.9 on/,
     fails: /./,
@@ -41,7 +41,7 @@ const streams: Mutation[] = [
   {
     rule: 'a stream skips what streams of the opposite direction of its workflow wrote',
     file: 'src/move/tail-consumer.ts',
-    edits: [['      this.#skipGroup = true\n    }\n  }\n\n  #compile', '      void row\n    }\n  }\n\n  #compile']],
+    edits: [['      this.#skipGroup = true\n', '      void row\n']],
     test: 'src/move/rules.db.test.ts',
     name: 'both directions run: what one applied the other skips, changes go both ways once',
     narrow: /1\.8 on/,

@@ -8,12 +8,15 @@ export type DdlOutcomeCell =
   | 'goes on'
   /** It fails with SW-MOVE-002, everything before the statement applied. */
   | 'stops'
-  /** It fails with SW-MOVE-029 (a target lacks a column) or -030 (has another key); made there, it goes on. */
+  /** It fails with SW-MOVE-029 (a target lacks a column), -030 (has another key) or -037 (a column that holds other values); made there, it goes on. */
   | 'stops for the target'
 
 export type DdlCell = {
   readonly name: string
+  /** `@` is the source's schema. */
   readonly sql: string
+  /** What the session sets before. */
+  readonly session?: string
   /** A change of rows that is valid only after it; null: none. */
   readonly after: string | null
   readonly outcome: { readonly exec: DdlOutcomeCell; readonly ignore: DdlOutcomeCell }
@@ -81,6 +84,48 @@ export const ddlCells: readonly DdlCell[] = [
     why: 'a target can have only one of the names',
   },
   {
+    name: 'MODIFY COLUMN (another type), the targets not altered',
+    sql: 'ALTER TABLE item MODIFY v DECIMAL(12,2) NOT NULL',
+    after: 'UPDATE item SET v = v + 0.25 WHERE id % 2 = 0',
+    outcome: { exec: 'goes on', ignore: 'stops for the target' },
+    targetsAfter: 'ALTER TABLE @.item MODIFY v DECIMAL(12,2) NOT NULL',
+    why: 'what the source writes now would be rounded there',
+  },
+  {
+    name: 'ADD COLUMN that the session fills',
+    session: "SET SESSION time_zone='+05:30', timestamp=1700000000.25",
+    sql: 'ALTER TABLE item ADD d DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3), ADD t TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP',
+    after: null,
+    outcome: { exec: 'goes on', ignore: 'stops for the target' },
+    targetsAfter:
+      "ALTER TABLE @.item ADD d DATETIME(3) NOT NULL DEFAULT '2023-11-15 03:43:20.250', ADD t TIMESTAMP NOT NULL DEFAULT '2023-11-14 22:13:20'",
+    why: 'ignore: as for any column',
+  },
+  {
+    name: 'another type of the primary key',
+    sql: 'ALTER TABLE item MODIFY id VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci NOT NULL',
+    after: 'UPDATE item SET v = v + 1',
+    outcome: { exec: 'goes on', ignore: 'stops for the target' },
+    whileCopying: both('stops'),
+    targetsAfter: 'ALTER TABLE @.item MODIFY id VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci NOT NULL',
+    why: 'while copying, values lie in another order than the chunks that are done',
+  },
+  {
+    name: 'another type of the shard key',
+    sql: 'ALTER TABLE item MODIFY owner DECIMAL(20,2) NOT NULL',
+    after: null,
+    outcome: both('stops'),
+    why: 'rows may belong on other shards then, and no event tells which',
+  },
+  {
+    name: 'ADD COLUMN … AUTO_INCREMENT, UUID(), RAND()',
+    sql: 'ALTER TABLE item ADD n INT NOT NULL AUTO_INCREMENT, ADD UNIQUE KEY n (n)',
+    after: null,
+    outcome: { exec: 'stops', ignore: 'stops for the target' },
+    targetsAfter: 'ALTER TABLE @.item ADD n INT NOT NULL DEFAULT 0',
+    why: 'each server would number its rows by itself',
+  },
+  {
     name: 'CREATE INDEX',
     sql: 'CREATE INDEX by_name ON item (name)',
     after: 'UPDATE item SET v = v + 1',
@@ -112,6 +157,7 @@ export const ddlCells: readonly DdlCell[] = [
   },
   { name: 'ALTER TABLE … RENAME', sql: 'ALTER TABLE item RENAME TO item2', after: null, outcome: both('stops'), why: 'the same' },
   { name: 'DROP TABLE', sql: 'DROP TABLE item', after: null, outcome: both('stops'), why: 'nothing is left to move' },
+  { name: 'DROP DATABASE', sql: 'DROP DATABASE @', after: null, outcome: both('stops'), why: 'the same' },
 ]
 
 export const phases = ['copying', 'following'] as const

@@ -18,7 +18,13 @@ ${rows.join('\n')}
 - *goes on*: everything before the statement is applied, chunks in flight are read again, the stream begins again with the new definition. With \`exec\` the stream makes the
   change on its targets (names qualified by the source's schema are rewritten; a statement that names another schema stops it); with \`ignore\` somebody has made it there.
 - *stops*: SW-MOVE-002 with the statement and its place in the binlog. Everything before it is applied, nothing behind it.
-- *stops for the target*: SW-MOVE-029 (a target lacks a column) or SW-MOVE-030 (a target has another key). Made there, the stream goes on by \`reshard start\`.
+- *stops for the target*: SW-MOVE-029 (a target lacks a column), SW-MOVE-030 (a target has another key) or SW-MOVE-037 (a target's column takes what the source has for something
+  else: another type, character set, collation or order of members). Made there, the stream goes on by \`reshard start\`. The same is looked at of every table that stands on a target when a workflow begins.
+- Rows that come or go without events stop a stream in every mode: EXCHANGE PARTITION, IMPORT and DISCARD TABLESPACE, CONVERT, CREATE OR REPLACE TABLE, ALTER IGNORE. DROP and TRUNCATE PARTITION do as TRUNCATE does.
+- \`exec\` runs a statement in the session that it had on the source (time zone, clock, sql_mode, character sets, checks). What each server would make up by itself (AUTO_INCREMENT over rows that
+  are there, UUID(), RAND()) stops it, and so does a text in another character set than UTF-8.
+- Where several sources fill a target, \`exec\` makes what leaves every column as it is: new columns and keys. All else stops: one stream comes to the statement while the others still write rows of before it.
+- MariaDB's \`binlog_alter_two_phase\`: the ALTER counts where it is logged as committed; one that was rolled back passes.
 - The way on from a stop: \`reshard update --on-ddl exec\`, or make the change on the targets and \`reshard update --on-ddl ignore\`, or \`cancel\`.
 - Rows written before the statement are read by the definition of their time, also by a mover that starts after it: the definitions are stored with the positions.
 - DDL on tables that no stream moves passes. A statement that the gate is asked to run on a moved table is refused there beforehand.

@@ -1,4 +1,4 @@
-/** Death of a run in this process: thrown at a crash point, at its nth meeting. */
+/** Death of a run in this process, thrown at a crash point at its nth meeting; and a run that is held there. */
 import type { CrashPoint, Failpoints } from '../crash-points.ts'
 
 class Killed extends Error {}
@@ -12,4 +12,22 @@ export function killAt(point: CrashPoint, skip: number): Failpoints & { hits: nu
     },
   }
   return failpoints
+}
+
+/** Holds at the nth meeting of a point until let go. */
+export function holdAt(point: CrashPoint, skip = 0): Failpoints & { held: Promise<void>; letGo: () => void } {
+  let hits = 0
+  let isHeld = (): void => undefined
+  let letGo = (): void => undefined
+  const held = new Promise<void>((resolve) => (isHeld = resolve))
+  const gate = new Promise<void>((resolve) => (letGo = resolve))
+  return {
+    held,
+    letGo: () => letGo(),
+    hit(at) {
+      if (at !== point || hits++ !== skip) return undefined
+      isHeld()
+      return gate
+    },
+  }
 }

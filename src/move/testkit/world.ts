@@ -241,7 +241,7 @@ export class World implements AsyncDisposable {
     let rows = 0
     const index = new KeyRangeIndex(this.targetRefs.map(({ shard }, value) => ({ range: parseKeyRange(shard), value })))
     for (const { name, shardKey, vindex: type } of this.tables) {
-      const vindex = createVindex('vindex', type ?? 'hash')
+      const vindex = createVindex(type ?? 'hash', name)
       const expected = this.targetRefs.map(() => new Map<string, string>())
       for (const { schema } of this.sourceRefs.slice(0, shardKey === null ? 1 : undefined)) {
         for (const row of await readRows(this.s, schema, name, shardKey)) {

@@ -4,7 +4,7 @@ import type { Connection } from '../connection.ts'
 import { mysqlErrors } from '../errors.ts'
 import { innodbTransactions } from '../innodb-transactions.ts'
 import type { Credentials } from '../provisioning.ts'
-import type { AccountName, BinlogProblem, BinlogSettings, DefinerObject, Session, XaTransaction } from './flavour.ts'
+import type { Account, AccountName, BinlogProblem, BinlogSettings, DefinerObject, Session, XaTransaction } from './flavour.ts'
 
 export type TextRow = Record<string, string | null>
 
@@ -206,4 +206,11 @@ export function makeAccount(
       `ALTER USER ${account} IDENTIFIED BY ${password}${lock}`,
     ],
   }
+}
+
+/** What is said of accounts that could hide their writes from every stream and replica; null: there are none. `ours`: user names that are left out. */
+export function binlogSkippers(server: string, accounts: readonly Account[], ours: ReadonlySet<string>): string | null {
+  const names = accounts.filter((one) => one.maySkipBinlog && !one.locked && !ours.has(one.user)).map(({ user, host }) => `${user}@${host}`)
+  if (names.length === 0) return null
+  return `${server}: ${names.join(', ')} may SET sql_log_bin=0: no stream sees what is written so, only a vdiff does`
 }

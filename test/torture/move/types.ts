@@ -172,6 +172,14 @@ export const shardTypes: readonly ShardType[] = [
   { type: 'VARCHAR(30) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci', vindex: 'unicode_loose_md5', values: words.map(text('utf8')) },
   { type: 'VARCHAR(30) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin', vindex: 'xxhash', values: words.map(text('utf8')) },
   { type: 'VARCHAR(30) CHARACTER SET latin1 COLLATE latin1_swedish_ci', vindex: 'xxhash', values: words.map(text('latin1')) },
+  // Spellings that the collation equates and the vindex does not.
+  {
+    type: 'VARCHAR(30) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci',
+    vindex: 'xxhash',
+    values: Array.from({ length: 60 }, (_, i) => ['e', 'E', 'é', 'e '].map((end) => letters((i >> 2) * 37) + end)[i % 4] ?? '').map(
+      text('utf8'),
+    ),
+  },
   { type: 'VARBINARY(16)', vindex: 'binary_md5', values: blobs.map((blob, i) => bytes(blob.subarray(0, 4 + (i % 5)))) },
   { type: 'BINARY(8)', vindex: 'xxhash', values: blobs.map(bytes) },
 ]

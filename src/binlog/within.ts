@@ -1,0 +1,54 @@
+/**
+ * Of groups that are read from one position on: whether a later position of the same stream has them already.
+ *
+ * By GTID, not by their place: another server may have them in another order (a replica that commits in parallel, or several domains), and a count of groups would then
+ * take one for another. Groups that depend on each other stand in one order everywhere.
+ *
+ * MySQL: whether the later position's set has it. MariaDB: a position names the last GTID of each domain, and within a domain all servers have one order; so a group is had until the one
+ * named has come by. Should it never come (it was filtered), a higher number ends it: what is applied again then is applied in order.
+ */
+import { MariadbGtidState, parseMariadbGtid } from './mariadb-gtid.ts'
+import { parsePosition, positionText } from './position-text.ts'
+import type { Position } from './source.ts'
+
+/**
+ * A position before which both have all groups: where a tail for both begins. Of two places in one order it is the earlier; after a failover neither may have all that the other has. `a` is
+ * the earlier where only places tell.
+ */
+export function commonPosition(a: string, b: string): Position {
+  const [one, other] = [parsePosition(a), parsePosition(b)]
+  if (one.kind === 'mysql' && other.kind === 'mysql')
+    return other.executed.contains(one.executed)
+      ? (a as Position)
+      : positionText('mysql', one.at, one.executed.intersection(other.executed).toString())
+  if (one.kind !== 'mariadb' || other.kind !== 'mariadb') return a as Position
+  const state = new MariadbGtidState()
+  for (const [domain, gtid] of one.state.entries()) {
+    const there = other.state.get(domain)
+    // A domain that one has nothing of begins at its beginning.
+    if (there !== undefined) state.set(domain, parseMariadbGtid(gtid).sequence <= parseMariadbGtid(there).sequence ? gtid : there)
+  }
+  return positionText('mariadb', one.at, state.toString())
+}
+
+/** Asked once for each group in order. Null: positions without GTIDs, of one server, whose order is its own. */
+export function groupsWithin(from: string, until: string): ((gtid: string) => boolean) | null {
+  const start = parsePosition(from)
+  const end = parsePosition(until)
+  if (start.kind === 'mysql' && end.kind === 'mysql') {
+    return (gtid) => {
+      const at = gtid.lastIndexOf(':')
+      return end.executed.has(gtid.slice(0, at), Number(gtid.slice(at + 1)))
+    }
+  }
+  if (start.kind !== 'mariadb' || end.kind !== 'mariadb') return null
+  const last = new Map(end.state.entries().filter(([domain, gtid]) => start.state.get(domain) !== gtid))
+  return (gtid) => {
+    const { domain, sequence } = parseMariadbGtid(gtid)
+    const until = last.get(domain)
+    if (until === undefined) return false
+    const beyond = sequence > parseMariadbGtid(until).sequence
+    if (gtid === until || beyond) last.delete(domain)
+    return !beyond
+  }
+}

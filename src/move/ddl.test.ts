@@ -1,0 +1,157 @@
+/** PROTOCOLS 1.13: what a statement does to a stream by its text and session, beyond the cells of docs/ddl.md that need servers. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { clientText } from '../binlog/client-text.ts'
+import { classifyQuery } from '../binlog/query-classify.ts'
+import type { QuerySession } from '../binlog/query-session.ts'
+import type { QueryEvent } from '../binlog/source.ts'
+import { ddlForTarget, ddlOutcome, type DdlMode } from './ddl.ts'
+import { sessionSql } from './ddl-session.ts'
+import { judgeQuery } from './query-policy.ts'
+
+const utf8mb4 = { client: 45, connection: 45, server: 8 }
+const plain: QuerySession = {
+  complete: true,
+  flags: 0,
+  sqlMode: 0n,
+  charset: utf8mb4,
+  timeZone: null,
+  lcTimeNames: null,
+  databaseCollation: null,
+  explicitDefaultsForTimestamp: null,
+  utf8mb4Collation: null,
+  micros: 0,
+  alter: 'whole',
+}
+
+function event(sql: string | Buffer, session: Partial<QuerySession> = {}): QueryEvent {
+  const text = typeof sql === 'string' ? Buffer.from(sql) : sql
+  const whole = { ...plain, ...session }
+  const statement = classifyQuery(clientText(text, whole.charset?.client ?? null), 'app')
+  return { kind: 'query', statement, text, schema: 'app', session: whole, startedAt: 1_700_000_000, at: { file: 'b.1', offset: 4 } }
+}
+
+const outcome = (sql: string, mode: DdlMode, several = false): string => ddlOutcome(mode, event(sql), several).kind
+
+test('1.13: rows that come or go without events stop a stream in every mode', () => {
+  for (const sql of [
+    'ALTER TABLE item EXCHANGE PARTITION p WITH TABLE other',
+    'ALTER TABLE item IMPORT TABLESPACE',
+    'ALTER TABLE item DISCARD PARTITION p TABLESPACE',
+    'ALTER TABLE item CONVERT PARTITION p TO TABLE old',
+    'ALTER TABLE item CONVERT TABLE other TO PARTITION p VALUES LESS THAN (7)',
+    'CREATE OR REPLACE TABLE item (id INT PRIMARY KEY)',
+    'ALTER IGNORE TABLE item ADD UNIQUE KEY u (u)',
+    'DROP DATABASE app',
+  ])
+    for (const mode of ['exec', 'ignore'] as const) assert.equal(outcome(sql, mode), 'stop', `${sql} ${mode}`)
+  for (const sql of ['TRUNCATE item', 'ALTER TABLE item DROP PARTITION p', 'ALTER TABLE item TRUNCATE PARTITION ALL'])
+    assert.deepEqual([outcome(sql, 'exec'), outcome(sql, 'ignore'), outcome(sql, 'exec', true)], ['exec', 'stop', 'stop'], sql)
+  for (const sql of [
+    'ALTER TABLE item DROP `partition`',
+    'ALTER TABLE item REORGANIZE PARTITION p INTO (PARTITION q VALUES LESS THAN (3))',
+  ])
+    assert.deepEqual([outcome(sql, 'exec'), outcome(sql, 'ignore')], ['exec', 'ignore'], sql)
+})
+
+test('1.13 exec: what each server makes up by itself stops', () => {
+  for (const sql of [
+    'ALTER TABLE item ADD n INT NOT NULL AUTO_INCREMENT UNIQUE',
+    'ALTER TABLE item ADD g CHAR(36) DEFAULT (UUID())',
+    'ALTER TABLE item ADD r DOUBLE DEFAULT (rand())',
+    'ALTER TABLE item ADD w VARCHAR(90) DEFAULT current_user',
+  ])
+    assert.deepEqual([outcome(sql, 'exec'), outcome(sql, 'ignore')], ['stop', 'ignore'], sql)
+  for (const sql of [
+    'ALTER TABLE item AUTO_INCREMENT = 7',
+    'ALTER TABLE item AUTO_INCREMENT 7',
+    'ALTER TABLE item ADD INDEX user (user)',
+    "ALTER TABLE item COMMENT 'rand()'",
+  ])
+    assert.equal(outcome(sql, 'exec'), 'exec', sql)
+})
+
+test('1.13, 1.6 exec: on a target that several sources fill only what leaves the columns as they are is made', () => {
+  for (const sql of [
+    'ALTER TABLE item ADD a INT, ADD COLUMN b DECIMAL(5,2) NOT NULL DEFAULT 1.5, ALGORITHM = INPLACE',
+    'ALTER ONLINE TABLE IF EXISTS `app`.`item` ADD (a INT, b INT)',
+    'ALTER TABLE app.item ADD UNIQUE KEY x (a, b), DROP INDEX y, RENAME KEY z TO zz',
+    'ALTER TABLE item DROP FOREIGN KEY f, ADD CONSTRAINT c CHECK (a > 0)',
+    'CREATE INDEX i ON item (a)',
+    'DROP INDEX i ON item',
+  ])
+    assert.equal(outcome(sql, 'exec', true), 'exec', sql)
+  for (const sql of [
+    'ALTER TABLE item ADD a INT, MODIFY b BIGINT',
+    'ALTER TABLE item CHANGE a b INT',
+    'ALTER TABLE item RENAME COLUMN a TO b',
+    'ALTER TABLE item DROP a',
+    'ALTER TABLE item DROP COLUMN a, ADD b INT',
+    'ALTER TABLE item DROP PRIMARY KEY, ADD PRIMARY KEY (a, b)',
+    'ALTER TABLE item ADD CONSTRAINT PRIMARY KEY (a, b)',
+    'ALTER TABLE item CONVERT TO CHARACTER SET latin1',
+  ]) {
+    assert.equal(outcome(sql, 'exec', true), 'stop', sql)
+    if (!sql.includes('CONVERT')) assert.equal(outcome(sql, 'exec'), 'exec', sql)
+  }
+})
+
+test('1.13 exec: a statement runs in the session that it had on the source', () => {
+  const session = { sqlMode: 0x1_5020_0020n, timeZone: 'Europe/Berlin', lcTimeNames: 3, flags: 1 << 26, micros: 250_000 }
+  assert.deepEqual(sessionSql(event('ALTER TABLE item ADD a INT', session), 'mysql', 'mysql'), [
+    'SET @@session.character_set_client=45, @@session.collation_connection=45, @@session.collation_server=8',
+    'SET @@session.sql_mode=5639241760',
+    "SET @@session.time_zone='Europe/Berlin'",
+    'SET @@session.lc_time_names=3',
+    'SET @@session.foreign_key_checks=0, @@session.unique_checks=1',
+    'SET @@session.timestamp=1700000000.250000',
+  ])
+  const other = sessionSql(event('ALTER TABLE item ADD a INT', session), 'mysql', 'mariadb')
+  assert.ok(
+    Array.isArray(other) && other.includes('SET NAMES utf8mb4') && other.includes(`SET @@session.sql_mode=${0x4020_0020}`),
+    String(other),
+  )
+  const latin1 = { charset: { ...utf8mb4, client: 8 } }
+  assert.ok(
+    'refused' in sessionSql(event(Buffer.from("ALTER TABLE item ADD a CHAR(1) DEFAULT '\xe9'", 'latin1'), latin1), 'mysql', 'mysql'),
+  )
+  assert.ok(!('refused' in sessionSql(event("ALTER TABLE item ADD a CHAR(1) DEFAULT 'e'", latin1), 'mysql', 'mysql')))
+  assert.ok('refused' in sessionSql(event('ALTER TABLE item ADD a INT', { complete: false }), 'mysql', 'mysql'))
+  const quotes = { sqlMode: 4n }
+  assert.equal(
+    ddlForTarget(event('ALTER TABLE "app"."item" ADD a INT', quotes), 'app', 'app_80')?.toString(),
+    'ALTER TABLE `app_80`."item" ADD a INT',
+  )
+})
+
+test("1.10, 1.13: names are read in the client's character set; one that can not be read may be that of a moved table", () => {
+  const judge = (sql: Buffer, client: number, moved = 'café', schema = 'app'): string =>
+    judgeQuery(event(sql, { charset: { ...utf8mb4, client } }), null, schema, new Set([moved])).kind
+  const latin1 = Buffer.from('TRUNCATE TABLE caf\xe9', 'latin1')
+  assert.equal(judge(latin1, 8), 'ddl', 'latin1')
+  assert.equal(judge(latin1, 8, 'other'), 'pass')
+  assert.equal(judge(Buffer.from('TRUNCATE TABLE café'), 255), 'ddl', 'utf8mb4')
+  assert.equal(judge(Buffer.from('DROP TABLE \x83e\x83X', 'latin1'), 95, 'テス'), 'ddl', 'cp932')
+  assert.equal(judge(Buffer.from('ALTER TABLE `\x81\x5c` ADD a INT', 'latin1'), 28, '乗'), 'ddl', 'gbk: a backslash within a letter')
+  assert.equal(judge(latin1, 13, 'other'), 'ddl', 'sjis is not read: it may be any')
+  assert.equal(judge(latin1, 13, 'other', 'elsewhere'), 'pass', 'another schema')
+  assert.equal(judge(latin1, 33, 'other'), 'ddl', 'no UTF-8')
+})
+
+test('1.13: a schema that is dropped takes its tables with it; made or altered it does not', () => {
+  const judge = (sql: string): string => judgeQuery(event(sql), null, 'app', new Set(['item'])).kind
+  for (const sql of ['DROP DATABASE app', 'DROP SCHEMA IF EXISTS `App`', 'DROP TABLE x, item']) assert.equal(judge(sql), 'ddl', sql)
+  for (const sql of [
+    'DROP DATABASE other',
+    'CREATE DATABASE IF NOT EXISTS app',
+    'ALTER DATABASE app CHARACTER SET utf8mb4',
+    'DROP TABLE x',
+  ])
+    assert.equal(judge(sql), 'pass', sql)
+})
+
+test('1.13: of an ALTER that MariaDB logs twice only the end counts', () => {
+  const judge = (alter: QuerySession['alter']): string =>
+    judgeQuery(event('ALTER TABLE item ADD a INT', { alter }), null, 'app', new Set(['item'])).kind
+  assert.deepEqual([judge('begins'), judge('rolledBack'), judge('committed'), judge('whole')], ['pass', 'pass', 'ddl', 'ddl'])
+})
