@@ -138,13 +138,16 @@ export type DualWriteSpec = z.infer<typeof DualWriteSpec>
 
 const dryRun = z.boolean().default(false)
 export const ValidateArgs = z.strictObject({ rungs: z.array(Rung).default([]), pauseMs: ms.optional(), dryRun })
-export const RampArgs = z.strictObject({
-  percent: z.number().min(0).max(100).nullable().default(null),
-  auto: z.boolean().default(false),
-  stop: z.boolean().default(false),
-  dwellMs: ms.nullable().default(null),
-  dryRun,
-})
+export const RampArgs = z
+  .strictObject({
+    percent: z.number().min(0).max(100).nullable().default(null),
+    auto: z.boolean().default(false),
+    stop: z.boolean().default(false),
+    dwellMs: ms.nullable().default(null),
+    dryRun,
+  })
+  // Nothing said is not "back to nothing".
+  .refine((args) => [args.percent !== null, args.auto, args.stop].filter(Boolean).length === 1, 'percent, auto or stop, one of them')
 export const TenantArgs = z
   .strictObject({
     /** The value of its shard key, or its keyspace id in hex: one of them. */

@@ -215,7 +215,13 @@ export function joinVectors(a: ShardVectors, b: ShardVectors): Map<string, Vecto
 }
 
 /** Records first, by which movers stop; then their rows, after which a mover that still writes keeps nothing (1.7). Repeatable. */
-export async function endStreams(desk: Desk, run: WorkflowRecord, shards: readonly ShardRecord[]): Promise<void> {
+/** `targets`: as far as a new shard is concerned, where none of theirs is accepted any more; the rest is `all`'s. */
+export async function endStreams(
+  desk: Desk,
+  run: WorkflowRecord,
+  shards: readonly ShardRecord[],
+  where: 'targets' | 'all' = 'all',
+): Promise<void> {
   const { store, leadership } = desk
   const { dimensionTables = [], dimensions } = dataOf(run)
   const streams = await dimensionStreams(store, run)
@@ -231,7 +237,7 @@ export async function endStreams(desk: Desk, run: WorkflowRecord, shards: readon
   // Not from the streams alone: an attempt before this one may have removed their records and died.
   const servers = new Set([
     ...shards.map(({ serverId }) => serverId),
-    ...streams.flatMap((stream) => [stream.source, ...stream.targets]).map(({ serverId }) => serverId),
+    ...streams.flatMap((stream) => (where === 'all' ? [stream.source, ...stream.targets] : stream.targets)).map(({ serverId }) => serverId),
   ])
   await settled(
     [...servers].map(async (id) => {

@@ -176,4 +176,11 @@ export const dualwriteErrors = defineErrors('DUALWRITE', {
     why: 'records that were taken may be read again, and must make the rows that they made',
     fix: 'raise `version`, keep the definition that the fleet runs with, unchanged, in `previous`, and repeat',
   },
+  dimensionsFailed: {
+    number: 26,
+    class: 'user',
+    what: 'the copied tables of {keyspace} can not change sides: {reason}',
+    why: 'what was written on the old side since then the new one does not have',
+    fix: 'mend what the reason names, then: shardwright DualWrite start --keyspace {keyspace} --workflow {name}; or take the old side up again: shardwright DualWrite rollback --keyspace {keyspace} --workflow {name}',
+  },
 })

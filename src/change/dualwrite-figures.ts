@@ -37,8 +37,33 @@ export function endsOf(reports: readonly FleetReport[]): bigint {
   return sum
 }
 
-/** A partition that stopped, or a consumer that failed: trouble that passes by itself is in a report's own error only. */
-export function fleetTrouble(fleets: readonly FleetRecord[], reports: readonly FleetReport[]): string | null {
+/** For so long a fleet may say nothing: a consumer that died is begun again in less. */
+const silentMs = 15_000
+
+/** Since when fleets that should work say nothing; kept by whoever looks again and again. */
+export type Silence = Map<string, number>
+
+/**
+ * A partition that stopped, a consumer that failed, a fleet that was stopped or that nobody works for any more: readers of its branch would be left ever
+ * further behind. Trouble that passes by itself is in a report's own error only.
+ */
+export function fleetTrouble(
+  fleets: readonly FleetRecord[],
+  reports: readonly FleetReport[],
+  silence: Silence,
+  nowMs: number,
+): string | null {
+  for (const fleet of fleets) {
+    if (fleet.wanted === 'stopped') return `${fleet.name} is stopped`
+    const told = reports.some(
+      (report) => report.fleet === fleet.name && report.generation === fleet.generation && nowMs - report.atMs < reportFreshMs,
+    )
+    if (told) silence.delete(fleet.name)
+    else if (!silence.has(fleet.name)) silence.set(fleet.name, nowMs)
+    const sinceMs = silence.get(fleet.name)
+    if (sinceMs !== undefined && nowMs - sinceMs >= silentMs)
+      return `no consumer of ${fleet.name} has said anything for ${Math.round((nowMs - sinceMs) / 1000)} s`
+  }
   for (const report of reports) {
     if (!fleets.some((fleet) => fleet.name === report.fleet)) continue
     const error = report.partitions.find((one) => one.error !== null)?.error ?? (report.state === 'failed' ? report.error : null)

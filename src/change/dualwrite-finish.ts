@@ -25,6 +25,8 @@ import type { WorkflowRecord } from '../workflow/records.ts'
 import { fleetsOf } from './branch-positions.ts'
 import { branchShards, removeShardPlaces } from './branches.ts'
 import { handOverDimensions } from './dimension-handover.ts'
+import type { Decide } from './dimension-handover.ts'
+import { endStreams } from './dimension-streams.ts'
 import { dualwriteErrors } from './dualwrite-errors.ts'
 import { changeRun, commitRule } from './dualwrite-record.ts'
 import { putRetentionBack } from './dualwrite-retention.ts'
@@ -33,25 +35,37 @@ import { nobodyReads } from './dualwrite-quiet.ts'
 import { dataOf, specOf } from './dualwrite-spec.ts'
 import type { DualWriteWorld } from './dualwrite-world.ts'
 import { fleetName, fleetReports, setFleet } from './fleets.ts'
+import { openOldSide } from './old-side-fence.ts'
+import type { FencedDesk } from './old-side-fence.ts'
 
 const gatesMs = 10_000
 
-export async function finishRun(world: DualWriteWorld, desk: Desk, run: WorkflowRecord): Promise<void> {
+export async function finishRun(world: DualWriteWorld, desk: FencedDesk, run: WorkflowRecord): Promise<void> {
   const { keyspace } = run
   const { toBranch } = specOf(run)
-  // Of a hybrid run clients still write copied tables there, through gates.
-  const { dimensionTables, removalBeganAtMs: before } = dataOf(run)
-  if (before === undefined && !(await nobodyReads(world, desk, run, dimensionTables === undefined ? [] : ['sw_gate']))) return
-  // In one commit with what a rollback changes: either it was sooner, or it is refused.
-  const begun = await changeRun(desk, run, (now) => {
-    const { removeAtMs = Infinity, removalBeganAtMs } = dataOf(now)
-    const nowMs = desk.clock.nowMs()
-    if (now.state !== 'holding' || removalBeganAtMs !== undefined || nowMs < removeAtMs) return null
-    return { data: { removalBeganAtMs: nowMs }, journal: 'the old side is being removed: there is no way back from here' }
-  })
-  if (begun.state !== 'holding' || dataOf(begun).removalBeganAtMs === undefined) return
+  // What an attempt before this one has closed serves until it is decided.
+  await openOldSide(desk, run, 'serves')
+  const { dimensionTables, dimensionsEndedAtMs } = dataOf(run)
+  const copied = dimensionTables !== undefined && dimensionsEndedAtMs === undefined
+  if (dataOf(run).removalBeganAtMs === undefined || copied) {
+    // Of a hybrid run clients still write copied tables there, through gates.
+    if (!(await nobodyReads(world, desk, run, dimensionTables === undefined ? [] : ['sw_gate']))) return
+    const decide: Decide = async (also, journal) => {
+      // In one commit with what a rollback changes: either it was sooner, or it is refused.
+      const begun = await changeRun(desk, run, (now) => {
+        const { removeAtMs = Infinity, removalBeganAtMs } = dataOf(now)
+        const nowMs = desk.clock.nowMs()
+        if (now.state !== 'holding' || (removalBeganAtMs === undefined && nowMs < removeAtMs)) return null
+        return { data: { removalBeganAtMs: nowMs, removalStopped: null, ...also }, journal }
+      })
+      return begun.state === 'holding' && dataOf(begun).removalBeganAtMs !== undefined
+    }
+    const noWayBack = 'the old side is being removed: there is no way back from here'
+    if (!(await (copied ? handOverDimensions(desk, run, decide) : decide({}, noWayBack)))) return
+  }
   const { oldShards = [] } = dataOf(run)
-  await handOverDimensions(desk, begun)
+  // Streams may not write the new shards any more; what they left on the old ones is nobody's hurry.
+  await endStreams(desk, run, await branchShards(world, keyspace, toBranch).catch(() => []), 'targets')
   await promoteShards(world, desk, run)
   await takeRuleBack(desk, run)
   const { oldFleets = [], newBranchId } = dataOf(run)
@@ -60,8 +74,10 @@ export async function finishRun(world: DualWriteWorld, desk: Desk, run: Workflow
   }
   for (const fleet of await fleetsOf(world.store, keyspace, toBranch)) await renameFleet(desk, fleet)
   await removeBranch(desk, branchKeyspace(keyspace, toBranch))
+  await endStreams(desk, run, oldShards, 'all')
   if (!(await nobodyReads(world, desk, run, []))) return
   const lines = await removeShardPlaces(world, oldShards)
+  await openOldSide(desk, run, 'left')
   await putRetentionBack({ workflow: run }, async (line) => world.log.info({ run: run.name }, line))
   await changeRun(desk, run, (now) =>
     now.state === 'holding'
@@ -72,6 +88,18 @@ export async function finishRun(world: DualWriteWorld, desk: Desk, run: Workflow
         }
       : null,
   )
+}
+
+/** What it waits for is told (promise 7), once; it is tried again. */
+export async function whyNotYet(desk: Desk, run: WorkflowRecord, error: unknown): Promise<never> {
+  const because = error instanceof Error ? error.message : String(error)
+  if (!desk.leadership.signal.aborted)
+    await changeRun(desk, run, (now) =>
+      now.state !== 'holding' || dataOf(now).removalStopped === because
+        ? null
+        : { data: { removalStopped: because }, journal: `the old side is not removed yet: ${because}; it is tried again` },
+    )
+  throw error
 }
 
 async function promoteShards(world: DualWriteWorld, desk: Desk, run: WorkflowRecord): Promise<void> {

@@ -23,7 +23,7 @@ type Look = {
   readonly onWait?: (servers: readonly string[], used: readonly string[]) => Promise<void>
 }
 
-/** Who reads them, in words; empty: nobody did in the last `quietMs`. What was under way when the last reader left may still end in the first of several attempts. */
+/** Who reads them, in words, or why that is not known; empty: nobody did in the last `quietMs`. What was under way when the last reader left may still end in the first of several attempts. */
 export async function readersLeft(world: DualWriteWorld, desk: Desk, run: WorkflowRecord, look: Look): Promise<string[]> {
   const servers = [...new Set(look.shards.map((shard) => shard.serverId))]
   if (servers.length === 0) return []
@@ -33,7 +33,8 @@ export async function readersLeft(world: DualWriteWorld, desk: Desk, run: Workfl
     for (const id of servers) out.set(id, await withServer(world.store, id, 'admin', readersOf))
     return out
   }
-  return counted(world, desk, run, servers, async () => {
+  return counted(world, desk, run, servers, async (blind) => {
+    if (blind.length > 0) return blind
     let used: string[] = []
     let before = await figures()
     for (let attempt = 0; attempt < look.attempts; attempt++) {
@@ -60,16 +61,18 @@ async function counted<T>(
   desk: Desk,
   run: WorkflowRecord,
   servers: readonly string[],
-  work: () => Promise<T>,
+  work: (blind: string[]) => Promise<T>,
 ): Promise<T> {
+  const blind: string[] = []
   for (const id of servers) {
     const note = async (): Promise<void> => {
       await changeRun(desk, run, (now) => ({ data: { countingOn: [...new Set([...(dataOf(now).countingOn ?? []), id])] } }))
     }
-    await withServer(world.store, id, 'admin', (connection) => setCounting(connection, true, note))
+    const why = await withServer(world.store, id, 'admin', (connection) => setCounting(connection, true, note))
+    if (why !== null) blind.push(`reads of ${id} can not be counted (${why})`)
   }
   try {
-    return await work()
+    return await work(blind)
   } finally {
     for (const id of dataOf(await freshRun(desk.store, run)).countingOn ?? []) {
       await withServer(world.store, id, 'admin', (connection) => setCounting(connection, false))

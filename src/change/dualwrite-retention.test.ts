@@ -88,6 +88,19 @@ test('renewing doubles what stands and keeps what was noted first', async () => 
   assert.deepEqual([leases.length, leases[0]?.wasMs, leases[0]?.raisedToMs], [1, '60000', String(before * 2n)])
 })
 
+test('a raise that was noted and not made (the broker refused, the controller died) does not hide the one before: it is put back', async () => {
+  using w = await world({ retentionMs: 60_000n })
+  await raiseRetention(w.context, w.fleets, pin)
+  const raised = (await w.retention()).ms!
+  await renew(w.desk, await w.stored(), { url: w.url, ms: raised, from: 'topic' })
+  await using topic = await openTopic(w.url)
+  await topic.setRetentionMs(raised)
+  await putRetentionBack({ workflow: await w.stored() }, async () => undefined)
+  assert.equal((await w.retention()).ms, 60_000n)
+  await topic.setRetentionMs(7_000n)
+  await putRetentionBack({ workflow: await w.stored() }, async () => assert.fail('it is somebody else’s'))
+})
+
 test('a topic that is limited by bytes alone warns by its growth, and says which setting helps', async () => {
   using w = await world({ retentionBytes: 40_000n })
   const producer = await openProducer(w.url)

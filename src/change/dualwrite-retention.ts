@@ -63,8 +63,8 @@ export async function putRetentionBack(
     const topic = await openTopic(lease.topicUrl)
     try {
       const { ms } = await topic.retention()
-      // Somebody else has set it since: theirs it is.
-      if (lease.raisedToMs === null || String(ms) !== lease.raisedToMs) continue
+      // Somebody else has set it since: theirs it is. What we were about to raise further may stand at any of our own.
+      if (ms === null || ![lease.raisedToMs, ...(lease.before ?? [])].includes(String(ms))) continue
       await topic.setRetentionMs(lease.from === 'default' ? 'default' : lease.wasMs === null ? null : BigInt(lease.wasMs))
       await say(`retention of ${lease.topicUrl} is ${lease.wasMs ?? 'unlimited'} ms again`)
     } finally {
@@ -87,6 +87,7 @@ export async function renew(
     wasMs: known?.wasMs ?? String(low.ms),
     from: known?.from ?? low.from,
     raisedToMs: String(wanted),
+    before: [...(known?.before ?? []), ...(known?.raisedToMs == null ? [] : [known.raisedToMs])],
   }
   await changeRun(desk, run, (now) => ({
     data: { retention: [...(dataOf(now).retention ?? []).filter((one) => one.topicUrl !== low.url), lease] },

@@ -104,6 +104,8 @@ export type RetentionLease = {
   readonly wasMs: string | null
   readonly from: 'topic' | 'default'
   readonly raisedToMs: string | null
+  /** What it was raised to before that: where it still stands when the last raise was refused, or never made. */
+  readonly before?: readonly string[]
 }
 
 /** The copy of a hybrid run, as its streams report it. */
@@ -138,6 +140,8 @@ export type DualWriteData = {
   readonly dimensions?: Dimensions
   /** Everything was drained under held writes: the streams go. */
   readonly dimensionsEndedAtMs?: number
+  /** Old servers that are closed for that, noted before they are. */
+  readonly oldClosed?: readonly string[]
   readonly coverage?: Coverage
   readonly ready?: { readonly atMs: number; readonly planVersion: number; readonly definitionDigest: string } | null
   readonly ramp?: readonly RampEntry[]

@@ -6,7 +6,7 @@
 import type { GateReads, FleetReport, ReadRule } from '../topology/dualwrite-records.ts'
 import { readSlots } from '../topology/dualwrite-records.ts'
 import { keys } from '../topology/keys.ts'
-import { isClosing } from '../topology/read-rule.ts'
+import { isClosing, tenantsOn } from '../topology/read-rule.ts'
 import { listRecords, readRecord } from '../topology/typed.ts'
 import { BucketRound } from '../verify/ladder/bucket-round.ts'
 import type { Evidence, Rung } from '../verify/ladder/evidence.ts'
@@ -18,20 +18,23 @@ import { fleetsOf } from './branch-positions.ts'
 import { branchShards } from './branches.ts'
 import { isFilled, judgeCoverage, readWindows } from './dualwrite-coverage.ts'
 import { tendDimensions } from './dimension-streams.ts'
-import { finishRun } from './dualwrite-finish.ts'
+import { finishRun, whyNotYet } from './dualwrite-finish.ts'
 import { endsOf, fleetTrouble, lagOf, median, overBudget, readsOf, secondsMax } from './dualwrite-figures.ts'
-import type { BranchFigures } from './dualwrite-figures.ts'
+import type { BranchFigures, Silence } from './dualwrite-figures.ts'
 import { keepHeadroom } from './dualwrite-headroom.ts'
 import type { TopicLooks } from './dualwrite-headroom.ts'
 import { horizonOf } from './dualwrite-horizon.ts'
-import { emergency, giveUpLeftOver, moveReads, oneStepAtATime, percentOf } from './dualwrite-ramp.ts'
+import { giveUpLeftOver, moveReads, oneStepAtATime, percentOf } from './dualwrite-ramp.ts'
+import { stepBack } from './dualwrite-step-back.ts'
 import { evidenceOf, keepEvidence, settleState, whyNotReady } from './dualwrite-ready.ts'
 import { changeRun, freshRun, pairsOf, refreshPlan, sideName } from './dualwrite-record.ts'
-import type { Desk } from './dualwrite-record.ts'
 import { dataOf, specOf, stateOf } from './dualwrite-spec.ts'
 import type { AutoRamp } from './dualwrite-spec.ts'
 import type { DualWriteWorld } from './dualwrite-world.ts'
 import { watchRunWriters } from './dualwrite-writers.ts'
+import { openOldSide } from './old-side-fence.ts'
+import type { FencedDesk } from './old-side-fence.ts'
+import type { ClaimPool } from '../switch/claim.ts'
 
 const tickMs = 250
 const beginsEveryMs = 300
@@ -42,10 +45,8 @@ const leftOverEveryMs = 2000
 const retryMs = 3000
 /** Beside the newest buckets of each table, so many of the others are compared at each look. */
 const olderBuckets = 60
-/** Tenants wait a little longer rather than go back in time. */
-const guardLimits = { holdMs: 1000, gatesMs: 1500, reachMs: 3000 }
 
-export async function watchDualWrites(world: DualWriteWorld, leadership: Leadership): Promise<void> {
+export async function watchDualWrites(world: DualWriteWorld, pool: ClaimPool, leadership: Leadership): Promise<void> {
   const watchers = new Map<string, RunWatch>()
   const { store, clock, log } = world
   while (!leadership.signal.aborted) {
@@ -54,7 +55,7 @@ export async function watchDualWrites(world: DualWriteWorld, leadership: Leaders
       for (const run of all) {
         if (run.kind !== 'dualwrite' || run.ended || ['creating', 'failed', 'cancelling'].includes(run.state)) continue
         let watcher = watchers.get(run.uid)
-        if (watcher === undefined) watchers.set(run.uid, (watcher = new RunWatch(world, leadership)))
+        if (watcher === undefined) watchers.set(run.uid, (watcher = new RunWatch(world, pool, leadership)))
         watcher.tick(run)
       }
       for (const [uid, watcher] of watchers) if (!all.some((run) => run.uid === uid && !run.ended)) watcher.end()
@@ -70,7 +71,7 @@ type Sample = { readonly atMs: number; readonly ends: bigint; readonly lag: bigi
 
 class RunWatch {
   readonly #world: DualWriteWorld
-  readonly #desk: Desk
+  readonly #desk: FencedDesk
   readonly #busy = new Map<string, Promise<void>>()
   readonly #lastMs = new Map<string, number>()
   #recovered = false
@@ -82,10 +83,11 @@ class RunWatch {
   readonly #rounds = new Map<Rung, BucketRound>()
   readonly #topicLooks: TopicLooks = new Map()
   #writersStop: AbortController | null = null
+  readonly #silence: Silence = new Map()
 
-  constructor(world: DualWriteWorld, leadership: Leadership) {
+  constructor(world: DualWriteWorld, pool: ClaimPool, leadership: Leadership) {
     this.#world = world
-    this.#desk = { store: world.store, clock: world.clock, leadership }
+    this.#desk = { store: world.store, clock: world.clock, pool, leadership }
   }
 
   async idle(): Promise<void> {
@@ -103,6 +105,7 @@ class RunWatch {
     if (!this.#recovered) {
       this.#task('recover', 0, async () => {
         await oneStepAtATime(run.keyspace, () => giveUpLeftOver(this.#desk, run))
+        await openOldSide(this.#desk, run, 'serves')
         this.#recovered = true
       })
       return
@@ -117,7 +120,9 @@ class RunWatch {
       this.end()
       this.#task('horizon', horizonEveryMs, () => this.#horizon(run))
       if (this.#world.clock.nowMs() >= (dataOf(run).removeAtMs ?? Infinity))
-        this.#task('finish', 1000, () => finishRun(this.#world, this.#desk, run))
+        this.#task('finish', 1000, () =>
+          finishRun(this.#world, this.#desk, run).catch((error: unknown) => whyNotYet(this.#desk, run, error)),
+        )
       return
     }
     const begins = state === 'provisioned' || state === 'dual-writing'
@@ -152,7 +157,9 @@ class RunWatch {
       const { store } = this.#world
       const rule = await readRecord<ReadRule>(store, keys.reads(run.keyspace))
       const closing = rule !== null && rule.value.workflow === run.uid && isClosing(rule.value)
-      const { heldForStep = [] } = dataOf(await freshRun(store, run))
+      const { heldForStep = [], oldClosed = [] } = dataOf(await freshRun(store, run))
+      // Closed for a hand-over that its controller did not end, or that a rollback overtook.
+      if (oldClosed.length > 0 && !this.#busy.has('finish')) await openOldSide(this.#desk, run, 'serves')
       if (!closing && heldForStep.length === 0) return
       // A verb may hold fleets for longer than a step.
       if (!closing && (await this.#verbUnderWay(run)) !== null) return
@@ -234,7 +241,8 @@ class RunWatch {
     this.#seenAtMs = newest
     const nowMs = clock.nowMs()
     const spec = specOf(run)
-    if (rule.value.moved === 0) {
+    const onNew = tenantsOn(rule.value, spec.toBranch)
+    if (rule.value.moved === 0 && onNew.length === 0) {
       const old = readsOf(records, run.keyspace, nowMs)
       if (old.reads >= 5) this.#baseline = [...this.#baseline, old.p95Ms].slice(-60)
       this.#seconds = []
@@ -248,41 +256,19 @@ class RunWatch {
     const trouble = fleetTrouble(
       await fleetsOf(store, run.keyspace, spec.toBranch),
       (await listRecords<FleetReport>(store, keys.fleetReports)).map((r) => r.value),
+      this.#silence,
+      nowMs,
     )
-    if (trouble !== null) return this.stepBack(run, 0, `the new branch’s fleet has stopped: ${trouble}`)
+    if (trouble !== null) return this.#stepBack(run, 0, `the new branch’s fleet has stopped: ${trouble}`)
     const reason = overBudget(this.#seconds, { ...spec.ramp, baselineP95Ms: dataOf(run).baselineP95Ms ?? null })
     if (reason === null) return
     const share = percentOf(rule.value.moved)
-    await this.stepBack(run, spec.ramp.steps.findLast((step) => step < share - 1e-9) ?? 0, reason)
+    await this.#stepBack(run, spec.ramp.steps.findLast((step) => step < share - 1e-9) ?? 0, reason)
   }
 
-  /** By the rule of closing where that works within moments; else at once, and it is said. */
-  async stepBack(run: WorkflowRecord, toPercent: number, why: string): Promise<void> {
+  async #stepBack(run: WorkflowRecord, toPercent: number, why: string): Promise<void> {
     this.#seconds = []
-    const old = await fleetsOf(this.#world.store, run.keyspace, 'main')
-    if (old.some((fleet) => fleet.wanted === 'stopped')) {
-      // It does not keep up with the topic: reads there would be of another time. Whoever wants that says `rollback`, which starts it first.
-      this.#world.log.error({ run: run.name, why }, 'the old fleet is stopped: reads are not taken back by themselves')
-      return
-    }
-    const stopped = (auto: AutoRamp | undefined): { auto?: AutoRamp } =>
-      auto === undefined ? {} : { auto: { ...auto, state: 'stepped back', why } }
-    await changeRun(this.#desk, run, (now) => ({ data: stopped(dataOf(now).auto), journal: `stepping back: ${why}` }))
-    try {
-      const { outcome } = await moveReads(this.#desk, run, {
-        move: { percent: toPercent },
-        by: 'guard',
-        why,
-        limits: guardLimits,
-        warmMs: 0,
-        gatesMs: 2000,
-      })
-      if (outcome !== 'moved' && outcome !== 'lost') await emergency(this.#desk, run, 'guard', `${why}; an orderly step was not possible`)
-    } catch (error) {
-      this.#desk.leadership.signal.throwIfAborted()
-      await emergency(this.#desk, run, 'guard', `${why}; an orderly step failed: ${error instanceof Error ? error.message : String(error)}`)
-    }
-    await this.#settleState(run)
+    await stepBack(this.#world, this.#desk, run, toPercent, why)
   }
 
   /** While reads are on the new branch both are compared, the newest buckets each time and the others in turn; a difference takes the reads back. */
@@ -314,7 +300,7 @@ class RunWatch {
     const { planVersion = 0, definitionDigest = '' } = dataOf(run)
     await keepEvidence(this.#desk, { ...failed, planVersion, definitionDigest })
     await changeRun(this.#desk, run, () => ({ data: { ready: null } }))
-    await this.stepBack(run, 0, `the branches differ (${failed.rung}): ${failed.because}`)
+    await this.#stepBack(run, 0, `the branches differ (${failed.rung}): ${failed.because}`)
   }
 
   async #settleState(run: WorkflowRecord): Promise<void> {
@@ -379,8 +365,12 @@ class RunWatch {
     if (now.state === 'validating' || now.state === 'ready') await this.#settleState(now)
     if (dimensions?.state !== 'failed' || !['ramping', 'switched'].includes(now.state)) return
     const rule = await readRecord<ReadRule>(this.#world.store, keys.reads(run.keyspace))
-    if (rule !== null && rule.value.workflow === run.uid && rule.value.moved > 0)
-      await this.stepBack(now, 0, `dimension tables are not kept in step: ${dimensions.because}`)
+    if (
+      rule !== null &&
+      rule.value.workflow === run.uid &&
+      (rule.value.moved > 0 || tenantsOn(rule.value, specOf(run).toBranch).length > 0)
+    )
+      await this.#stepBack(now, 0, `dimension tables are not kept in step: ${dimensions.because}`)
   }
 
   async #horizon(run: WorkflowRecord): Promise<void> {

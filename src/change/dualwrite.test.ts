@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { pausedFleet } from '../topology/fleet-pause.ts'
-import type { FleetRecord, ReadRule } from '../topology/dualwrite-records.ts'
+import type { FleetRecord, FleetReport, ReadRule } from '../topology/dualwrite-records.ts'
 import { keys } from '../topology/keys.ts'
 import { initialRouting } from '../topology/routing.ts'
 import { put, readRecord, updateRecord } from '../topology/typed.ts'
@@ -10,12 +10,12 @@ import { controllerName } from '../workflow/context.ts'
 import type { WorkflowRecord } from '../workflow/records.ts'
 import { isFilled, judgeCoverage } from './dualwrite-coverage.ts'
 import type { CoverageInput } from './dualwrite-coverage.ts'
-import { overBudget } from './dualwrite-figures.ts'
+import { fleetTrouble, overBudget } from './dualwrite-figures.ts'
 import { leftMs } from './dualwrite-headroom.ts'
 import { emergency, giveUpLeftOver, moveReads } from './dualwrite-ramp.ts'
 import { whyNotReady } from './dualwrite-ready.ts'
 import { refreshPlan } from './dualwrite-record.ts'
-import { evidence, standing } from './testkit/standing-run.ts'
+import { noPool, evidence, standing } from './testkit/standing-run.ts'
 import { finishRun } from './dualwrite-finish.ts'
 import type { DualWriteWorld } from './dualwrite-world.ts'
 import { dataOf } from './dualwrite-spec.ts'
@@ -52,6 +52,21 @@ test('unknown is not zero: marks, lag or gain that are not known leave readiness
   assert.equal(judgeCoverage(input({ windows: [window(null)], lag: 500n })).readyAtMs, null)
   assert.equal(judgeCoverage(input({ windows: [window(null)], lag: 500n, gainPerSecond: 100 })).readyAtMs, 1_005_000)
   assert.equal(judgeCoverage(input({ windows: [window(4000)], retentionMs: new Map() })).readyAtMs, null)
+})
+
+test('a fleet that was stopped, or for which nobody works, is trouble for whoever reads its branch; one that begins again is none', () => {
+  const fleet = { name: 'insights@wide', wanted: 'running', generation: 2 } as FleetRecord
+  const report = (atMs: number, generation = 2): FleetReport =>
+    ({ fleet: fleet.name, atMs, generation, state: 'running', partitions: [] }) as unknown as FleetReport
+  const silence = new Map()
+  const trouble = (nowMs: number, ...reports: FleetReport[]): string | null => fleetTrouble([fleet], reports, silence, nowMs)
+  assert.equal(trouble(0, report(0)), null)
+  assert.equal(trouble(12_000, report(0)), null, 'silent since now')
+  assert.equal(trouble(26_000), null)
+  assert.match(trouble(27_000, report(26_900, 1)) ?? '', /no consumer of insights@wide has said anything for 15 s/)
+  assert.equal(trouble(28_000, report(27_900)), null)
+  assert.equal(trouble(40_000), null, 'counted anew')
+  assert.match(fleetTrouble([{ ...fleet, wanted: 'stopped' }], [report(0)], silence, 0) ?? '', /is stopped/)
 })
 
 test('over budget only when it lasts and is no noise; failures count by share', () => {
@@ -172,7 +187,7 @@ test('the old side is removed only while the run holds: a rollback that came soo
   const text = async (): Promise<string> =>
     JSON.stringify([...(await store.list('')).entries], (_, v) => (typeof v === 'bigint' ? String(v) : v))
   const before = await text()
-  await finishRun({ store } as unknown as DualWriteWorld, desk, seen)
+  await finishRun({ store } as unknown as DualWriteWorld, { ...desk, pool: noPool }, seen)
   assert.equal(await text(), before, 'it was rolled back since the watch looked')
 })
 

@@ -1,6 +1,6 @@
 /**
  * Who reads a server, by the server's own figures (not only by our gates'): statements by account, counted by the server itself. MySQL counts them
- * in performance_schema; MariaDB, which starts with that off, in its user statistics, which are switched on for the time (`setCounting`). Sessions that are
+ * in performance_schema; MariaDB, which starts with that off, in its user statistics. Either is switched on for the time (`setCounting`). Sessions that are
  * there are listed beside: one that is idle now can read the next moment.
  */
 import type { Connection } from '../mysql/connection.ts'
@@ -25,14 +25,36 @@ export type Readers = {
   readonly sessions: readonly string[]
 }
 
-/** Switches what `readersOf` asks for on and off. `note` is called before a server that does not count is made to: only those are to be switched off again. */
-export async function setCounting(connection: Connection, on: boolean, note?: () => Promise<void>): Promise<void> {
-  if (flavourOf(connection).name === 'mysql') return
+const counted = "('statement/sql/select', 'statement/com/Execute')"
+/** With what a statement is until the server knows which it is: one that begins unseen is not counted. */
+const readInstruments = "('statement/sql/select', 'statement/com/Execute', 'statement/abstract/Query', 'statement/abstract/new_packet')"
+
+/**
+ * Switches what `readersOf` asks for on and off. `note` is called before a server that does not count is made to: only those are to be switched off again.
+ * Null: it counts; else why it can't (promise 6: no figures are not no reads).
+ */
+export async function setCounting(connection: Connection, on: boolean, note?: () => Promise<void>): Promise<string | null> {
+  if (flavourOf(connection).name === 'mysql') {
+    if ((await connection.value('SELECT @@GLOBAL.performance_schema')) !== '1')
+      return 'performance_schema is OFF: start it with performance_schema=ON'
+    if (on) {
+      const off = await connection.value(
+        `SELECT COUNT(*) FROM performance_schema.setup_instruments WHERE NAME IN ${readInstruments} AND ENABLED = 'NO'`,
+      )
+      if (off === '0') return null
+      await note?.()
+    }
+    await connection.query(
+      `UPDATE performance_schema.setup_instruments SET ENABLED = '${on ? 'YES' : 'NO'}' WHERE NAME IN ${readInstruments}`,
+    )
+    return null
+  }
   if (on) {
-    if ((await connection.value('SELECT @@GLOBAL.userstat')) === '1') return
+    if ((await connection.value('SELECT @@GLOBAL.userstat')) === '1') return null
     await note?.()
   }
   await connection.query(`SET GLOBAL userstat = ${on ? 1 : 0}`)
+  return null
 }
 
 export async function readersOf(connection: Connection): Promise<Readers> {
@@ -40,7 +62,7 @@ export async function readersOf(connection: Connection): Promise<Readers> {
   const rows = await connection.allText(
     mysql
       ? `SELECT USER AS user, SUM(COUNT_STAR) AS n FROM performance_schema.events_statements_summary_by_user_by_event_name
-         WHERE EVENT_NAME IN ('statement/sql/select', 'statement/com/Execute') AND USER IS NOT NULL GROUP BY USER`
+         WHERE EVENT_NAME IN ${counted} AND USER IS NOT NULL GROUP BY USER`
       : 'SELECT USER AS user, SELECT_COMMANDS AS n FROM information_schema.USER_STATISTICS',
   )
   const sessions = await connection.allText('SELECT DISTINCT USER AS user FROM information_schema.PROCESSLIST')

@@ -6,7 +6,7 @@ import type { CliContext } from './context.ts'
 import { cliErrors } from './errors.ts'
 import { bootstraps, dualwriteFlags, dualwriteVerbTexts } from './dualwrite-flags.ts'
 import { writtenText } from './fleet.ts'
-import { bool, list, milliseconds, need, text } from './flags.ts'
+import { bool, list, milliseconds, need, numeric, text } from './flags.ts'
 import type { Flags } from './flags.ts'
 import { carryOutAs } from './follow.ts'
 import { clockTime, count, duration, table } from './text.ts'
@@ -47,18 +47,19 @@ function creation(cli: CliContext, keyspace: string, name: string, flags: Flags)
       problem: `${bootstrap} is none of ${bootstraps.join(', ')}`,
       command: 'DualWrite create',
     })
-  const steps = list(text(flags, 'steps'))?.map(Number)
+  const share = { min: 0.01, max: 100 }
+  const steps = list(text(flags, 'steps'))?.map((one) => numeric({ one }, 'one', '--steps', share) ?? 0)
   const dwellMs = milliseconds(flags, 'dwell', '--dwell')
   const watchEveryMs = milliseconds(flags, 'watchEvery', '--watch-every')
   const marginMs = milliseconds(flags, 'margin', '--margin')
   const quietMs = milliseconds(flags, 'quiet', '--quiet')
   const holdMs = milliseconds(flags, 'hold', '--hold')
-  const times = text(flags, 'p95TimesMost')
-  const consumers = text(flags, 'consumers')
-  const writers = text(flags, 'writers')
+  const times = numeric(flags, 'p95TimesMost', '--p95-times-most', { min: 1 })
+  const consumers = numeric(flags, 'consumers', '--consumers', { min: 1, max: 256, whole: true })
+  const writers = numeric(flags, 'writers', '--writers', { min: 1, max: 256, whole: true })
   const rungs = rungsOf(text(flags, 'rungs'))
   const p95FloorMs = milliseconds(flags, 'p95Floor', '--p95-floor')
-  const errorsMost = text(flags, 'errorsMost')
+  const errorsMost = numeric(flags, 'errorsMost', '--errors-most', { min: 0, max: 1 })
   const watched = text(flags, 'watchRungs')
   const watchRungs = watched === 'none' ? [] : rungsOf(watched, '--watch-rungs')
   return {
@@ -72,17 +73,17 @@ function creation(cli: CliContext, keyspace: string, name: string, flags: Flags)
       ...(way === undefined ? {} : { bootstrap: way }),
       ...(marginMs === undefined ? {} : { marginMs }),
       raiseRetention: bool(flags, 'raiseRetention', true),
-      ...(consumers === undefined ? {} : { consumers: Number(consumers) }),
-      ...(writers === undefined ? {} : { writers: Number(writers) }),
+      ...(consumers === undefined ? {} : { consumers }),
+      ...(writers === undefined ? {} : { writers }),
       ...(rungs === undefined ? {} : { rungs }),
       allow: list(text(flags, 'allow')) ?? [],
       ramp: {
         ...(steps === undefined ? {} : { steps }),
         ...(dwellMs === undefined ? {} : { dwellMs }),
         ...(watchEveryMs === undefined ? {} : { watchEveryMs }),
-        ...(times === undefined ? {} : { p95TimesMost: Number(times) }),
+        ...(times === undefined ? {} : { p95TimesMost: times }),
         ...(p95FloorMs === undefined ? {} : { p95FloorMs }),
-        ...(errorsMost === undefined ? {} : { errorsMost: Number(errorsMost) }),
+        ...(errorsMost === undefined ? {} : { errorsMost }),
         ...(watchRungs === undefined ? {} : { watchRungs }),
       },
       ...(quietMs === undefined ? {} : { quietMs }),
@@ -113,7 +114,7 @@ function request(cli: CliContext, verb: string, flags: Flags): RequestBody<'act'
         const who = tenant === undefined ? { keyspaceId: keyspaceId?.toLowerCase() } : { tenant }
         return { id, verb: 'tenant', args: { ...who, branch: to === 'default' ? null : to, dryRun } }
       }
-      const percent = text(flags, 'percent')
+      const percent = numeric(flags, 'percent', '--percent', { min: 0, max: 100 })
       const auto = bool(flags, 'auto', false)
       const stop = bool(flags, 'stop', false)
       if (!auto && !stop && percent === undefined)
@@ -123,7 +124,7 @@ function request(cli: CliContext, verb: string, flags: Flags): RequestBody<'act'
         id,
         verb,
         args: {
-          ...(percent === undefined ? {} : { percent: Number(percent) }),
+          ...(percent === undefined ? {} : { percent }),
           auto,
           stop,
           ...(dwellMs === undefined ? {} : { dwellMs }),

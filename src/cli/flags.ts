@@ -70,6 +70,23 @@ export function list(value: string | undefined): string[] | undefined {
     .filter((part) => part !== '')
 }
 
+/** A plain number within bounds: what is none must not become a default further on. */
+export function numeric(flags: Flags, name: string, flag: string, bounds: { min: number; max?: number; whole?: true }): number | undefined {
+  const value = text(flags, name)
+  if (value === undefined) return undefined
+  const { min, max = Number.MAX_SAFE_INTEGER, whole } = bounds
+  const found = value.trim() === '' ? NaN : Number(value)
+  if (!Number.isFinite(found) || found < min || found > max || (whole === true && !Number.isInteger(found))) {
+    const range = max === Number.MAX_SAFE_INTEGER ? `from ${min} on` : `from ${min} to ${max}`
+    throw cliErrors.badArgument({
+      argument: flag,
+      problem: `${value} is not a ${whole === true ? 'whole ' : ''}number ${range}`,
+      command: '',
+    })
+  }
+  return found
+}
+
 export function milliseconds(flags: Flags, name: string, flag: string): number | undefined {
   const value = text(flags, name)
   if (value === undefined) return undefined

@@ -3,7 +3,7 @@ import type { DeadLetterView, FleetView } from '../api/dualwrite-schemas.ts'
 import { resolve } from 'node:path'
 import type { CliContext } from './context.ts'
 import { cliErrors } from './errors.ts'
-import { milliseconds, need, text } from './flags.ts'
+import { milliseconds, need, numeric, text } from './flags.ts'
 import type { Flags } from './flags.ts'
 import { print } from './keyspace.ts'
 import { count, table } from './text.ts'
@@ -122,8 +122,9 @@ export function fleetCommands(program: Command, cli: CliContext): void {
 }
 
 function number(flags: Flags, name: 'consumers' | 'writers' | 'batchRecordsMax'): { [name: string]: number } {
-  const value = text(flags, name)
-  return value === undefined ? {} : { [name]: Number(value) }
+  const flag = { consumers: '--consumers', writers: '--writers', batchRecordsMax: '--batch-records-max' }[name]
+  const value = numeric(flags, name, flag, { min: 1, whole: true })
+  return value === undefined ? {} : { [name]: value }
 }
 
 export function deadLines(name: string, letters: readonly DeadLetterView[]): string[] {

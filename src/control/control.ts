@@ -111,7 +111,7 @@ async function lead(options: ControlOptions, office: Office, stop: AbortSignal):
         void watchGivenUp(options, pool, turns, mine, givenUpLookMs)
         void watchPrimaryChanges(options, pool, turns, mine, closedLookMs)
         const dualWrite = dualWriteWorld(options)
-        void watchDualWrites(dualWrite, mine)
+        void watchDualWrites(dualWrite, pool, mine)
         await runEngine({
           store,
           clock,

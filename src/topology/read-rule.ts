@@ -109,6 +109,11 @@ export function emergencyBack(rule: ReadRule): ReadRule {
   return { ...rule, moved: 0, closing: null, overrides: {} }
 }
 
+/** Tenants that read `branch` by name. */
+export function tenantsOn(rule: ReadRule, branch: string): string[] {
+  return Object.entries(rule.overrides).flatMap(([id, override]) => (override.branch === branch ? [id] : []))
+}
+
 export function isClosing(rule: ReadRule): boolean {
   return rule.closing !== null || Object.values(rule.overrides).some((override) => override.closing === true)
 }

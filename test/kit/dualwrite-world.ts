@@ -81,7 +81,7 @@ export class DualWriteTestWorld implements AsyncDisposable {
       flavour,
       bufferPoolMb: 32,
       ...(durability === undefined ? {} : { durability }),
-      ...(flavour === 'mysql' ? { performanceSchema: true } : {}),
+      ...(flavour === 'mysql' ? { performanceSchema: 'counts' as const } : {}),
     }
     const [oldServer, newServer] = await Promise.all([testServer(options), testServer(options)])
     const world = new DualWriteTestWorld(dir, oldServer, newServer, shape)

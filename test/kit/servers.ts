@@ -22,7 +22,7 @@ export type TestServerOptions = {
   readonly binlog?: boolean
   /** 64 unless said; a server with more (a benchmark’s) has all its threads and buffers, a smaller one few. */
   readonly bufferPoolMb?: number
-  readonly performanceSchema?: boolean
+  readonly performanceSchema?: boolean | 'counts'
   /** `full` flushes at each commit, for tests of crashes of the machine's kind; `relaxed` otherwise. */
   readonly durability?: 'full' | 'relaxed'
   /** None unless said. */

@@ -1,4 +1,5 @@
 /** A dual-write run that stands in a topology of its own, with both fleets, a rule that has moved a quarter, and nobody behind any address. */
+import type { ClaimPool } from '../../switch/claim.ts'
 import type { Position } from '../../binlog/source.ts'
 import { nothingSeen } from '../writers-seen.ts'
 import assert from 'node:assert/strict'
@@ -96,3 +97,8 @@ export async function standing(): Promise<{ store: MemoryStore; desk: Desk; run:
   const leadership = { token: 1, fence: { key: keys.leader, version: result.revision }, signal: new AbortController().signal }
   return { store, run, desk: { store, clock: systemClock, leadership } }
 }
+
+/** Of a run in which no server is to be closed or opened. */
+export const noPool = {
+  run: () => Promise.reject(new Error('no server is to be closed or opened')),
+} as unknown as ClaimPool
