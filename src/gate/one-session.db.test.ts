@@ -169,6 +169,8 @@ for (const flavour of flavours()) {
       assert.equal(await value(c, 'SELECT LAST_INSERT_ID() + 1'), 3)
       await c.query('CALL inserts()')
       assert.equal(await value(c, 'SELECT FOUND_ROWS()'), 3)
+      await c.query('SET last_insert_id = 77')
+      assert.equal(await value(c, 'SELECT LAST_INSERT_ID()'), 77)
       await c.query('INSERT INTO counted (v) VALUES (1)')
       assert.equal(await value(c, 'SELECT LAST_INSERT_ID()'), 4)
     })
@@ -231,6 +233,13 @@ for (const flavour of flavours()) {
         ),
       )
       await assert.rejects(c.query("INSERT INTO log VALUES (70, 'x', 1)"), { errno: 1792 })
+    })
+
+    test('SET of what would change the meaning of COMMIT is refused', async () => {
+      const c = await client('shop')
+      await assert.rejects(c.query("SET completion_type = 'CHAIN'"), /SW-GATE-012/)
+      await c.query('SET completion_type = DEFAULT')
+      await assert.rejects(c.query('SET sql_auto_is_null = 1'), /SW-GATE-012/)
     })
 
     test('SET over several shards: what it can not keep is refused, whatever stands beside it', async () => {

@@ -266,7 +266,7 @@ function relayOf(words: Words, lexed: Lexed, verb: string, second: string): Rela
   }
   const temporary = (verb === 'CREATE' || verb === 'DROP') && words.text().slice(0, 60).includes(' TEMPORARY')
   if (temporary) pins.add('temporary-table')
-  if (verb === 'LOCK' || verb === 'HANDLER') pins.add('handler')
+  if (verb === 'LOCK' || verb === 'HANDLER' || (verb === 'FLUSH' && (words.has('LOCK') || words.has('EXPORT')))) pins.add('handler')
   if (verb === 'PREPARE' || verb === 'EXECUTE' || verb === 'DEALLOCATE' || (verb === 'DROP' && second === 'PREPARE')) pins.add('unknown')
   if (routine || (rowVerbs.has(verb) && callsStored(lexed))) pins.add('routine')
   return {

@@ -11,6 +11,7 @@ import type { SessionSettings } from './settings.ts'
  * - `next`: statements to run right before the next transaction.
  * - `variables`: user variables and their expressions, in order.
  * - `pass`: it must be sent to a server as it is (user variables, globals), on a connection that the session keeps if `pin`.
+ * - `setsInsertId`: LAST_INSERT_ID() is what the server has then.
  * - `ofOne`: what belongs to one server or connection, for where there are several.
  */
 export type SetEffect = {
@@ -20,6 +21,7 @@ export type SetEffect = {
   variables: { name: string; expression: string }[]
   pass: 'no' | 'yes' | 'pin'
   ofOne: string[]
+  setsInsertId: boolean
 }
 
 /** In these a byte below 0x80 may be the second of a character: quotes could not be told. */
@@ -33,7 +35,13 @@ const transactionVariables: Readonly<Record<string, 'isolation' | 'access'>> = {
 }
 
 /** They change by themselves as statements run: state of one connection. */
-const ofConnection = new Set(['timestamp', 'insert_id', 'last_insert_id', 'pseudo_thread_id', 'rand_seed1', 'rand_seed2'])
+const ofConnection = new Set(['timestamp', 'insert_id', 'last_insert_id', 'identity', 'pseudo_thread_id', 'rand_seed1', 'rand_seed2'])
+
+/** Under these, statements that the gate answers itself, or sends to any connection, would mean something else. */
+const refused: Readonly<Record<string, { readonly off: RegExp; readonly fix: string }>> = {
+  completion_type: { off: /^(0|NO_CHAIN|DEFAULT)$/i, fix: 'write COMMIT AND CHAIN' },
+  sql_auto_is_null: { off: /^(0|OFF|FALSE|DEFAULT)$/i, fix: 'ask for LAST_INSERT_ID()' },
+}
 
 /** What must be asked of a server first (`CONCAT(@@sql_mode, …)`), by the number of the assignment: a second evaluation might give another value. */
 export function toCompute(lexed: Lexed, assignments: readonly SetOne[]): { readonly at: number; readonly expression: string }[] {
@@ -58,7 +66,15 @@ export function effectOfSet(
   before: SessionSettings,
   computed: ReadonlyMap<number, string> = new Map(),
 ): SetEffect {
-  const effect: SetEffect = { settings: before.copy(), autocommitOn: false, next: [], variables: [], pass: 'no', ofOne: [] }
+  const effect: SetEffect = {
+    settings: before.copy(),
+    autocommitOn: false,
+    next: [],
+    variables: [],
+    pass: 'no',
+    ofOne: [],
+    setsInsertId: false,
+  }
   for (const [at, one] of assignments.entries()) {
     const value = computed.get(at) ?? textOf(lexed, one.from, one.to)
     const plain = unquote(value)
@@ -101,8 +117,16 @@ export function effectOfSet(
           effect.autocommitOn = on
         } else if (ofConnection.has(name)) {
           effect.pass = 'pin'
+          effect.setsInsertId ||= name === 'last_insert_id' || name === 'identity'
           effect.ofOne.push(`SET ${name}`)
         } else {
+          const wrong = refused[name]
+          if (wrong !== undefined && !wrong.off.test(plain))
+            throw gateErrors.notForwarded({
+              construct: `SET ${name} = ${value}`,
+              reason: 'transactions and ids are kept by the gate',
+              fix: wrong.fix,
+            })
           if (name.startsWith('character_set_') && name !== 'character_set_results') refuseUnsafe(plain.toLowerCase())
           // Each sets the other, as servers do.
           if (name === 'character_set_connection') effect.settings.set('collation_connection', undefined)

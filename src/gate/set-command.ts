@@ -71,6 +71,7 @@ export async function setSession(s: Setting, assignments: SetAssignments, lexed:
         runner.connections.pinnedHas(keyspace.name, runner.settings.signature)
       }
       if (done) keepNext(runner, effect.next)
+      if (done && effect.setsInsertId) runner.insertIdIsServers = true
       return done
     }
     // Over several shards the session keeps them, and texts that go to shards carry their values.
