@@ -74,6 +74,9 @@ export function fleetTrouble(
 
 export type BranchFigures = { readonly reads: number; readonly errors: number; readonly p95Ms: number }
 
+/** Of one second. */
+export type ReadSecond = { readonly old: BranchFigures; readonly new: BranchFigures }
+
 /** Over all gates whose figures are fresh; a gate's p95 counts by its reads. */
 export function readsOf(records: readonly GateReads[], branchKeyspace: string, nowMs: number): BranchFigures {
   let reads = 0
@@ -99,28 +102,39 @@ export type Budget = {
 /** So many seconds are kept: behind a slow branch clients wait, so the slower it is the fewer reads a second tell. */
 export const secondsMax = 15
 const judgedReadsLeast = 9
+/** Of the old branch in one second, for its p95 to say something. */
+export const oldReadsLeast = 5
 
-/** Over the last seconds of the new branch. Null: within budget, or too few reads to say. Pure. */
-export function overBudget(seconds: readonly BranchFigures[], budget: Budget): string | null {
-  const newest = seconds.slice(-3)
+/**
+ * Over the last seconds of the new branch. Null: within budget, or too few reads to say. Pure.
+ *
+ * The new branch is held against what the old one took before anything moved, and against what it takes in the same second where that is more: what slows both
+ * (a machine or a network that they share, a burst of clients) is no fault of the new one, and stepping back would not mend it.
+ */
+export function overBudget(seconds: readonly ReadSecond[], budget: Budget): string | null {
+  const newest = seconds.slice(-3).map((second) => second.new)
   const reads = newest.reduce((sum, one) => sum + one.reads, 0)
   const errors = newest.reduce((sum, one) => sum + one.errors, 0)
   if (errors >= 3 && errors / Math.max(1, reads) > budget.errorsMost)
     return `${errors} of ${reads} reads on the new branch failed (${budget.errorsMost * 100} % at most)`
-  if (budget.baselineP95Ms === null) return null
-  const mostMs = Math.max(budget.p95FloorMs, budget.baselineP95Ms * budget.p95TimesMost)
+  const { baselineP95Ms } = budget
+  if (baselineP95Ms === null) return null
+  const mostOf = ({ old }: ReadSecond): number =>
+    Math.max(budget.p95FloorMs, budget.p95TimesMost * Math.max(baselineP95Ms, old.reads >= oldReadsLeast ? old.p95Ms : 0))
   // The newest three with reads, or as many as it takes to have enough reads.
-  const judged: BranchFigures[] = []
+  const judged: ReadSecond[] = []
   let judgedReads = 0
   for (const one of seconds.toReversed()) {
-    if (one.reads === 0) continue
-    if (one.p95Ms <= mostMs) return null
+    if (one.new.reads === 0) continue
+    if (one.new.p95Ms <= mostOf(one)) return null
     judged.push(one)
-    judgedReads += one.reads
+    judgedReads += one.new.reads
     if (judged.length >= 3 && judgedReads >= judgedReadsLeast) break
   }
-  if (judged.length < 3 || judgedReads < judgedReadsLeast) return null
-  return `p95 of reads on the new branch is ${judged[0]?.p95Ms.toFixed(1)} ms; ${mostMs.toFixed(1)} ms at most (${budget.baselineP95Ms.toFixed(1)} ms on the old one)`
+  const [last] = judged
+  if (last === undefined || judged.length < 3 || judgedReads < judgedReadsLeast) return null
+  const now = last.old.reads >= oldReadsLeast ? `${last.old.p95Ms.toFixed(1)} ms now, ` : ''
+  return `p95 of reads on the new branch is ${last.new.p95Ms.toFixed(1)} ms; ${mostOf(last).toFixed(1)} ms at most (on the old one ${now}${baselineP95Ms.toFixed(1)} ms before)`
 }
 
 export function median(values: readonly number[]): number | null {

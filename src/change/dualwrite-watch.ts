@@ -19,8 +19,8 @@ import { branchShards } from './branches.ts'
 import { isFilled, judgeCoverage, readWindows } from './dualwrite-coverage.ts'
 import { tendDimensions } from './dimension-streams.ts'
 import { finishRun, whyNotYet } from './dualwrite-finish.ts'
-import { endsOf, fleetTrouble, lagOf, median, overBudget, readsOf, secondsMax } from './dualwrite-figures.ts'
-import type { BranchFigures, Silence } from './dualwrite-figures.ts'
+import { endsOf, fleetTrouble, lagOf, median, oldReadsLeast, overBudget, readsOf, secondsMax } from './dualwrite-figures.ts'
+import type { ReadSecond, Silence } from './dualwrite-figures.ts'
 import { keepHeadroom } from './dualwrite-headroom.ts'
 import type { TopicLooks } from './dualwrite-headroom.ts'
 import { horizonOf } from './dualwrite-horizon.ts'
@@ -77,7 +77,7 @@ class RunWatch {
   #recovered = false
   /** p95 of the old branch while nothing had moved. */
   #baseline: number[] = []
-  #seconds: BranchFigures[] = []
+  #seconds: ReadSecond[] = []
   #seenAtMs = 0
   #samples: Sample[] = []
   readonly #rounds = new Map<Rung, BucketRound>()
@@ -244,7 +244,7 @@ class RunWatch {
     const onNew = tenantsOn(rule.value, spec.toBranch)
     if (rule.value.moved === 0 && onNew.length === 0) {
       const old = readsOf(records, run.keyspace, nowMs)
-      if (old.reads >= 5) this.#baseline = [...this.#baseline, old.p95Ms].slice(-60)
+      if (old.reads >= oldReadsLeast) this.#baseline = [...this.#baseline, old.p95Ms].slice(-60)
       this.#seconds = []
       const baselineP95Ms = median(this.#baseline)
       if (baselineP95Ms !== null && Math.abs((dataOf(run).baselineP95Ms ?? 0) - baselineP95Ms) > 0.2)
@@ -252,7 +252,8 @@ class RunWatch {
       if (stateOf(run) === 'ramping') await this.#settleState(run)
       return
     }
-    this.#seconds = [...this.#seconds, readsOf(records, sideName(run, spec.toBranch), nowMs)].slice(-secondsMax)
+    const second = { old: readsOf(records, run.keyspace, nowMs), new: readsOf(records, sideName(run, spec.toBranch), nowMs) }
+    this.#seconds = [...this.#seconds, second].slice(-secondsMax)
     const trouble = fleetTrouble(
       await fleetsOf(store, run.keyspace, spec.toBranch),
       (await listRecords<FleetReport>(store, keys.fleetReports)).map((r) => r.value),

@@ -71,7 +71,8 @@ test('a fleet that was stopped, or for which nobody works, is trouble for whoeve
 
 test('over budget only when it lasts and is no noise; failures count by share', () => {
   const budget = { baselineP95Ms: 10, p95TimesMost: 1.2, p95FloorMs: 5, errorsMost: 0.01 }
-  const second = (p95Ms: number, reads = 100, errors = 0) => ({ reads, errors, p95Ms })
+  const silent = { reads: 0, errors: 0, p95Ms: 0 }
+  const second = (p95Ms: number, reads = 100, errors = 0, old = silent) => ({ old, new: { reads, errors, p95Ms } })
   assert.equal(overBudget([second(50), second(11), second(50)], budget), null)
   assert.match(overBudget([second(50), second(13), second(50)], budget) ?? '', /p95 .* 12\.0 ms at most/)
   assert.equal(overBudget([second(50, 1), second(50, 1), second(50, 1)], budget), null)
@@ -83,6 +84,12 @@ test('over budget only when it lasts and is no noise; failures count by share', 
   assert.equal(overBudget([second(1, 1000, 2)], budget), null)
   assert.match(overBudget([second(1, 100, 4)], budget) ?? '', /4 of 100 reads/)
   assert.equal(overBudget([second(5000), second(5000), second(5000)], { ...budget, baselineP95Ms: null }), null)
+  const both = (p95Ms: number, oldP95Ms: number, oldReads = 100) =>
+    Array.from({ length: 3 }, () => second(p95Ms, 100, 0, { reads: oldReads, errors: 0, p95Ms: oldP95Ms }))
+  assert.equal(overBudget(both(100, 90), budget), null, 'what slows both is no fault of the new one')
+  assert.match(overBudget(both(120, 90), budget) ?? '', /120\.0 ms; 108\.0 ms at most \(on the old one 90\.0 ms now, 10\.0 ms before\)/)
+  assert.match(overBudget(both(100, 90, 4), budget) ?? '', /12\.0 ms at most \(on the old one 10\.0 ms before\)/, 'too few reads to say')
+  assert.equal(overBudget(both(11, 2), budget), null, 'an old branch that has less to do now is no stricter measure')
 })
 
 test('lore: readiness of an older plan is not ready: other shards or another definition raise the plan’s version, and evidence of before does not count', async () => {

@@ -92,16 +92,24 @@ async function deleteBelow(
   floorMs: number,
   sql: PositionSql,
 ): Promise<number> {
-  const info = (await readSchema(connection, schema, [table.table])).tables[0]
+  const below = await belowFloor(connection, schema, table, floorMs)
   await connection.query('COMMIT')
-  const column = info?.columns.find(({ name }) => name === table.bucket?.column)
-  if (column === undefined || table.bucket === null) return 0
-  const codec = columnCodec(table.table, column, table.bucket.as)
+  if (below === null || table.bucket === null) return 0
+  const order = `ORDER BY ${quoteIdentifier(table.bucket.column)} LIMIT 1000`
   return repeated(
     connection,
-    `${fleetMark} DELETE FROM ${quoteQualified(schema, table.table)} WHERE ${codec.quoted} < ${codec.literal(codec.cell(floorMs))} ORDER BY ${codec.quoted} LIMIT 1000`,
+    `${fleetMark} DELETE FROM ${quoteQualified(schema, table.table)} WHERE ${below} ${order}`,
     sql.markPurge(table.table),
   )
+}
+
+/** The condition that expired rows meet, as SQL; null: the table has no such column. */
+export async function belowFloor(connection: Connection, schema: string, table: TableDefinition, floorMs: number): Promise<string | null> {
+  const info = (await readSchema(connection, schema, [table.table])).tables[0]
+  const column = info?.columns.find(({ name }) => name === table.bucket?.column)
+  if (column === undefined || table.bucket === null) return null
+  const codec = columnCodec(table.table, column, table.bucket.as)
+  return `${codec.quoted} < ${codec.literal(codec.cell(floorMs))}`
 }
 
 /** In transactions of a thousand rows. `along`: in each that changes any. */

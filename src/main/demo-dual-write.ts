@@ -115,7 +115,11 @@ async function run(): Promise<number> {
     everyMs: rollUps[1].everyMs,
     keptMs,
   })
-  await clock.sleep(options.quietMs)
+  const beginMs = clock.monotonicMs()
+  while (application.seconds.filter(({ reads }) => reads > 0).length < calmSeconds) {
+    if (clock.monotonicMs() - beginMs > options.limitMs) throw demoErrors.failed({ what: 'the dashboards read nothing' })
+    await clock.sleep(100)
+  }
   const before = application.seconds.slice(-calmSeconds)
 
   const story = new DualWriteStory({
@@ -155,7 +159,7 @@ async function run(): Promise<number> {
   say('shardwright DualWrite validate: nothing is believed that was not compared. Only closed buckets count.')
   await story.act('validate', () => story.validate())
   say('What each side sustains: its fleet is held for some seconds and drains (L6; shown, and asked of a machine that has time for it).')
-  await story.act('capacity', () => story.rung('L6'))
+  await story.act('capacity', () => story.rungPasses('L6'))
   const newShards = await addresses(client, `${keyspace}@${branch}`)
   say('shardwright DualWrite ramp --auto')
   await story.act('ramp', async () => {
@@ -187,24 +191,16 @@ async function run(): Promise<number> {
       await end()
     }
   })
-  await story.act('ramp to 100 %', async () => {
-    await story.rampAuto()
-    await story.untilState('switched')
-    return ''
-  })
+  await story.act('ramp to 100 %', () => story.rampToTheEnd())
   await clock.sleep(options.quietMs / 2)
   say('The way back is open as long as the old fleets run. It is taken:')
   await story.act('rollback', async () => {
     await story.carryOut('rollback', {})
-    const view = await story.show()
-    return `${view.dualwrite?.readsPercent ?? 'unknown'} % on the new branch, the slowest step held reads for ${Math.round(Math.max(0, ...(view.dualwrite?.ramp ?? []).map((entry) => entry.stallMs ?? 0)))} ms`
+    const { readsPercent, ramp } = (await story.show()).dualwrite ?? {}
+    return `${readsPercent ?? 'unknown'} % on the new branch, reads were held for ${Math.round(ramp?.at(-1)?.stallMs ?? 0)} ms`
   })
   if ((await story.show()).state !== 'ready') await story.act('validate', () => story.validate())
-  await story.act('ramp again', async () => {
-    await story.rampAuto()
-    await story.untilState('switched')
-    return ''
-  })
+  await story.act('ramp again', () => story.rampToTheEnd())
   await clock.sleep(options.quietMs / 2)
   const sideBySide = (await story.show()).dualwrite?.evidence.find(({ rung }) => rung === 'L5')?.because ?? 'not asked for'
   say('shardwright DualWrite complete --yes')

@@ -164,6 +164,14 @@ const comparing: Mutation[] = [
     fails: /./,
   },
   {
+    rule: 'reads that differ are made again with purge at rest',
+    file: 'src/verify/ladder/shadow-reads.ts',
+    edits: [["if (first.verdict !== 'fail') return first", "if (first.verdict !== 'unknown') return first"]],
+    test: 'src/verify/ladder/ladder.db.test.ts',
+    name: 'L4: what one branch has purged and the other not yet is no difference',
+    fails: /./,
+  },
+  {
     rule: 'evidence of an older plan does not make ready',
     file: 'src/change/dualwrite-ready.ts',
     edits: [['shown.planVersion !== planVersion)', 'shown.planVersion === -1)']],

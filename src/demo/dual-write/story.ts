@@ -25,6 +25,7 @@ export type ActTime = { readonly act: string; readonly seconds: number; readonly
 type Verb = RequestBody<'act'>['verb']
 
 const name = 'grow'
+const tellEveryMs = 20_000
 
 export class DualWriteStory {
   readonly #o: DualWriteStoryOptions
@@ -97,16 +98,45 @@ export class DualWriteStory {
     return `${view.dualwrite?.evidence.length ?? 0} rungs, ${tries === 1 ? 'at the first try' : `${tries} tries`}`
   }
 
-  /** A rung that is only shown: readiness does not ask for it. */
-  async rung(rung: string): Promise<string> {
-    const action = await this.#request('validate', { rungs: [rung] })
-    const shown = (await this.show()).dualwrite?.evidence.find((one) => one.rung === rung)
-    if (shown !== undefined) this.#o.say(`  ${shown.rung} ${shown.verdict.padEnd(7)} ${shown.because}`)
-    return shown === undefined ? action.errors.map((error) => error.what).join('; ') : `${shown.verdict}: ${shown.because}`
+  /** A rung that readiness does not ask for; one that could not be judged is tried again. */
+  async rungPasses(rung: string): Promise<string> {
+    for (let attempt = 1; ; attempt++) {
+      const action = await this.#request('validate', { rungs: [rung] })
+      const shown = (await this.show()).dualwrite?.evidence.find((one) => one.rung === rung)
+      const said = shown === undefined ? action.errors.map((error) => error.what).join('; ') : `${shown.verdict}: ${shown.because}`
+      this.#o.say(`  ${rung} ${said}`)
+      if (shown?.verdict === 'pass') return said
+      if (shown?.verdict === 'fail' || attempt === 3) throw demoErrors.failed({ what: `${rung} ${said}` })
+    }
   }
 
   async rampAuto(): Promise<void> {
     await this.#end(await this.#send('ramp', { auto: true }))
+  }
+
+  /**
+   * Everything is read on the new branch. A ramp that steps back on its own because reads take longer than their budget says so and is begun again, as its user
+   * would: on a machine that is too busy that happens. Any other reason ends the story.
+   */
+  async rampToTheEnd(): Promise<string> {
+    let again = 0
+    const stepsBefore = (await this.show()).dualwrite?.ramp.length ?? 0
+    await this.rampAuto()
+    await this.#until('all reads to have moved', async () => {
+      const { state, dualwrite, journal } = await this.show()
+      if (state === 'failed') throw demoErrors.failed({ what: journal.at(-1)?.text ?? 'the run failed' })
+      if (state === 'switched') return true
+      const { auto, closing } = dualwrite ?? {}
+      if (auto?.state !== 'stepped back' || closing !== null) return null
+      const why = auto.why ?? ''
+      if (!why.startsWith('p95 of reads')) throw demoErrors.failed({ what: `the ramp stepped back by itself: ${why}` })
+      this.#o.say(`  it stepped back by itself, and is begun again: ${why}`)
+      again++
+      await this.rampAuto()
+      return null
+    })
+    const stalls = (await this.show()).dualwrite?.ramp.slice(stepsBefore).map((entry) => entry.stallMs ?? 0) ?? []
+    return `the slowest step held reads for ${Math.round(Math.max(0, ...stalls))} ms${again === 0 ? '' : `, begun again ${again} times`}`
   }
 
   async untilPercent(percent: number): Promise<number> {
@@ -171,14 +201,33 @@ export class DualWriteStory {
     })
   }
 
+  /** What takes long is told with what it waits for, as `DualWrite show` has it. */
   async #until<T>(what: string, look: () => Promise<T | null>, everyMs = 150): Promise<T> {
-    const { clock, limitMs } = this.#o
+    const { clock, limitMs, say } = this.#o
     const started = clock.monotonicMs()
+    let toldMs = started
     for (;;) {
       const found = await look()
       if (found !== null) return found
-      if (clock.monotonicMs() - started > limitMs) throw demoErrors.failed({ what: `waited ${Math.round(limitMs / 1000)} s for ${what}` })
+      const nowMs = clock.monotonicMs()
+      if (nowMs - started > limitMs)
+        throw demoErrors.failed({ what: `waited ${Math.round(limitMs / 1000)} s for ${what}: ${await this.#waitsFor()}` })
+      if (nowMs - toldMs > tellEveryMs) {
+        toldMs = nowMs
+        say(`  waiting for ${what}: ${await this.#waitsFor()}`)
+      }
       await clock.sleep(everyMs)
+    }
+  }
+
+  async #waitsFor(): Promise<string> {
+    try {
+      const { state, dualwrite, journal } = await this.show()
+      const { auto } = dualwrite ?? {}
+      const ramp = auto === null || auto === undefined ? '' : `, the ramp is ${auto.state}${auto.why === null ? '' : ` (${auto.why})`}`
+      return `it is ${state}${ramp}; last: ${journal.at(-1)?.text ?? 'nothing'}`
+    } catch {
+      return 'it is not there yet'
     }
   }
 }

@@ -5,15 +5,23 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { flavours, mainFlavour } from '../../../test/kit/servers.ts'
+import { until } from '../../../test/kit/until.ts'
 import { systemClock } from '../../base/clock.ts'
 import { DDSketch } from '../../ingest/ddsketch.ts'
 import { keys } from '../../topology/keys.ts'
 import type { FleetRecord } from '../../topology/dualwrite-records.ts'
 import { readRecord } from '../../topology/typed.ts'
+import { noIngestFailpoints } from '../../ingest/crash-points.ts'
+import { allTables } from '../../ingest/definition.ts'
+import { purgeTable } from '../../ingest/purge.ts'
+import { connect } from '../../mysql/connect.ts'
 import { withAligned } from './align.ts'
 import { BucketRound } from './bucket-round.ts'
 import { readApplied } from './positions.ts'
-import { TwoBranches } from './testkit/two-branches.ts'
+import type { Judged } from './judged.ts'
+import type { Answer } from './replay.ts'
+import { judgeAnswers, judgeReads } from './shadow-reads.ts'
+import { definition, TwoBranches } from './testkit/two-branches.ts'
 
 const wide = ['-40', '40-80', '80-c0', 'c0-'] as const
 
@@ -193,6 +201,76 @@ for (const flavour of flavours())
       })
       assert.ok(heldUntil > systemClock.nowMs())
       assert.equal((await readRecord<FleetRecord>(world.store, keys.fleet('app@wide')))!.value.purgeHeldUntilMs, 0)
+    })
+
+    test('L4: what one branch has purged and the other not yet is no difference; without that it is one', once, async () => {
+      const rows = async (branch: 'main' | 'wide'): Promise<string> => {
+        const shards = branch === 'main' ? ['-80', '80-'] : wide
+        const counts = await Promise.all(
+          shards.map((shard) => world.sql.value(`SELECT COUNT(*) FROM ${world.at(branch, shard, 'hourly')}`)),
+        )
+        return String(counts.reduce((sum, one) => sum + Number(one), 0))
+      }
+      let asked = 0
+      // What a client's read would be, without a gate: the rows of a side.
+      const judge = (): Promise<Judged> =>
+        world.ladder((ladder) =>
+          judgeReads(ladder, async () => {
+            asked++
+            const answer = async (branch: 'main' | 'wide'): Promise<Answer> => ({ ok: true, text: await rows(branch), rows: 1, ms: 1 })
+            const [old, fresh, again] = [await answer('main'), await answer('wide'), await answer('main')]
+            return judgeAnswers([{ sample: { sql: 'SELECT 1', keyspaceId: null }, old, fresh, again }], {})
+          }),
+        )
+      assert.equal((await judge()).verdict, 'pass')
+      const oldest = Number(
+        await world.sql.value(`SELECT MIN(bucket_ms) FROM _shardwright.ingest_mark WHERE table_name = 'hourly' AND bucket_ms > 0`),
+      )
+      const floorMs = oldest + 1000
+      const purge = async (branch: 'main' | 'wide'): Promise<void> => {
+        const connection = await connect(world.server.config)
+        try {
+          await connection.query('SET autocommit = 0')
+          for (const shard of branch === 'main' ? ['-80', '80-'] : wide)
+            await purgeTable(
+              {
+                connection,
+                shard,
+                shardUid: `${branch}:${shard}`,
+                branchId: `${branch}-id`,
+                schema: `${branch}_${shard.replace('-', '_')}`,
+                failpoints: noIngestFailpoints,
+              },
+              allTables(definition).find(({ table }) => table === 'hourly')!,
+              floorMs,
+            )
+        } finally {
+          connection.destroy()
+        }
+      }
+      const before = await rows('main')
+      await purge('main')
+      assert.notEqual(await rows('main'), before, 'nothing had expired')
+      asked = 0
+      const judging = judge()
+      await until('the reads to be made', () => asked > 0)
+      // It waits for the other branch, and does not keep that from purging all the while.
+      await until(
+        'purge to be let go',
+        async () => (await readRecord<FleetRecord>(world.store, keys.fleet('app@wide')))!.value.purgeHeldUntilMs === 0,
+      )
+      await purge('wide')
+      const found = await judging
+      assert.equal(found.verdict, 'pass', found.because)
+      const { at, row } = await rowOf('hourly', 'tenant')
+      await world.sql.query(`CREATE TABLE _shardwright.kept AS SELECT * FROM ${at} WHERE tenant = ${row['tenant']}`)
+      await world.sql.query(`DELETE FROM ${at} WHERE tenant = ${row['tenant']}`)
+      try {
+        assert.equal((await judge()).verdict, 'fail')
+      } finally {
+        await world.sql.query(`INSERT INTO ${at} SELECT * FROM _shardwright.kept`)
+        await world.sql.query('DROP TABLE _shardwright.kept')
+      }
     })
 
     test('a server that does not answer is unknown, not a failed branch', async () => {

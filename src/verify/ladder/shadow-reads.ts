@@ -1,43 +1,38 @@
 /**
  * L4: the same reads on both branches while both stand at one offset vector. Each is asked of the old branch, of the new, and of the old again:
- * where the old does not even agree with itself, a read says nothing (the noise floor). One read that differs otherwise fails the rung.
+ * where the old does not even agree with itself, a read says nothing (the noise floor). One read that differs otherwise fails the rung, with purge at rest.
  */
+import type { Connection } from '../../mysql/connection.ts'
 import { withAligned } from './align.ts'
 import type { LadderFinding } from './evidence.ts'
 import { judged } from './judged.ts'
 import type { Judged } from './judged.ts'
+import { purgeAtRest, withPurgeHeld } from './purge-hold.ts'
 import { ask, branchSession, readSamples } from './replay.ts'
 import type { Answer, Sample } from './replay.ts'
 import type { LadderWorld } from './world.ts'
 
+type Asked = { readonly sample: Sample; readonly old: Answer; readonly fresh: Answer; readonly again: Answer }
+
+/** Each branch purges in its own time, half a minute apart by default. */
+const restMsMax = 90_000
+const restEveryMs = 250
+
 export async function judgeShadowReads(world: LadderWorld): Promise<Judged> {
-  const { gate, clock } = world
+  const { gate } = world
   if (gate === null) return judged('unknown', 'no gate is there to read through')
   const { samples, skipped } = await readSamples(world)
   if (samples.length === 0)
     return judged('unknown', `gates have sampled no reads of ${world.old.keyspace} that can be replayed`, { reads: 0, skipped })
-  const now = (): number => clock.monotonicMs()
   const before = await branchSession(gate, world.old.keyspace, 'main', world.signal)
   try {
     const after = await branchSession(gate, world.old.keyspace, world.new.branch, world.signal)
     try {
-      const aligned = await withAligned(world, async () => {
-        const answers: { sample: Sample; old: Answer; fresh: Answer; again: Answer }[] = []
-        const endMs = now() + world.options.alignMsMax
-        for (const sample of samples) {
-          world.signal.throwIfAborted()
-          if (now() > endMs) break
-          answers.push({
-            sample,
-            old: await ask(before, sample.sql, now),
-            fresh: await ask(after, sample.sql, now),
-            again: await ask(before, sample.sql, now),
-          })
-        }
-        return answers
+      return await judgeReads(world, async () => {
+        const aligned = await withAligned(world, () => askAll(world, samples, before, after))
+        if (!aligned.ok) return judged('unknown', aligned.because, { reads: 0, skipped })
+        return judgeAnswers(aligned.value, { skipped, alignMs: Math.round(aligned.alignMs) })
       })
-      if (!aligned.ok) return judged('unknown', aligned.because, { reads: 0, skipped })
-      return judgeAnswers(aligned.value, { skipped, alignMs: Math.round(aligned.alignMs) })
     } finally {
       after.destroy()
     }
@@ -46,8 +41,46 @@ export async function judgeShadowReads(world: LadderWorld): Promise<Judged> {
   }
 }
 
+/**
+ * Where answers differ the reads are made again with purge at rest (purge-hold.ts), for rows may have been gone on one branch only; what differs then fails.
+ * `readBoth` asks all reads of both branches at one vector.
+ */
+export async function judgeReads(world: LadderWorld, readBoth: () => Promise<Judged>): Promise<Judged> {
+  const { clock, signal } = world
+  const first = await withPurgeHeld(world, readBoth)
+  if (first.verdict !== 'fail') return first
+  const endMs = clock.monotonicMs() + restMsMax
+  for (;;) {
+    const found = await withPurgeHeld(world, async (): Promise<Judged | string> => {
+      const before = await purgeAtRest(world)
+      if (!before.ok) return before.because
+      const again = await readBoth()
+      if (again.verdict !== 'fail') return again
+      const after = await purgeAtRest(world)
+      return after.ok && after.floors === before.floors ? again : 'rows were purged meanwhile'
+    })
+    if (typeof found !== 'string') return found
+    if (clock.monotonicMs() >= endMs) return judged('unknown', `${first.because}, but ${found}: nothing can be said of them`, first.numbers)
+    await clock.sleep(restEveryMs, signal)
+  }
+}
+
+async function askAll(world: LadderWorld, samples: readonly Sample[], before: Connection, after: Connection): Promise<Asked[]> {
+  const now = (): number => world.clock.monotonicMs()
+  const answers: Asked[] = []
+  const endMs = now() + world.options.alignMsMax
+  for (const sample of samples) {
+    world.signal.throwIfAborted()
+    if (now() > endMs) break
+    const old = await ask(before, sample.sql, now)
+    const fresh = await ask(after, sample.sql, now)
+    answers.push({ sample, old, fresh, again: await ask(before, sample.sql, now) })
+  }
+  return answers
+}
+
 export function judgeAnswers(
-  answers: readonly { sample: Pick<Sample, 'sql' | 'keyspaceId'>; old: Answer; fresh: Answer; again: Answer }[],
+  answers: readonly (Omit<Asked, 'sample'> & { readonly sample: Pick<Sample, 'sql' | 'keyspaceId'> })[],
   more: { readonly [name: string]: number },
 ): Judged {
   const findings: LadderFinding[] = []

@@ -3,7 +3,7 @@
  * Read otherwise, a position could be newer than the rows it stands with, and a bucket would pass for comparable that is not.
  *
  * Purge is held back while the snapshots stand: dropping a partition under one ends it (1412), and a floor that rises between two shards would
- * leave fewer buckets to compare. The hold is a time in the fleets' records, renewed while we work, so that a process that dies holds nothing for long.
+ * leave fewer buckets to compare.
  */
 import { ServerError } from '../../mysql/errors.ts'
 import { table } from '../../ingest/tables.ts'
@@ -11,9 +11,8 @@ import type { ShardMarks } from '../../ingest/decide.ts'
 import type { Connection } from '../../mysql/connection.ts'
 import { quoteString } from '../../sql/quote.ts'
 import type { FleetRecord } from '../../topology/dualwrite-records.ts'
-import { keys } from '../../topology/keys.ts'
 import type { ShardRef } from '../../topology/records.ts'
-import { updateRecord } from '../../topology/typed.ts'
+import { withPurgeHeld } from './purge-hold.ts'
 import type { BranchSide, LadderWorld } from './world.ts'
 
 export type PositionRow = {
@@ -40,8 +39,6 @@ export type ShardSnapshot = {
 }
 
 export type Snapshots = { readonly old: readonly ShardSnapshot[]; readonly new: readonly ShardSnapshot[] }
-
-const holdMs = 60_000
 
 /** Runs `work` with a snapshot of every shard of both branches, and with purge held back. */
 export async function withSnapshots<T>(world: LadderWorld, work: (snapshots: Snapshots) => Promise<T>): Promise<T> {
@@ -140,42 +137,6 @@ export function startsOf(fleets: readonly FleetRecord[]): Map<string, bigint> {
   for (const fleet of fleets)
     for (const [partition, offset] of Object.entries(fleet.startOffsets)) starts.set(`${fleet.topicId}/${partition}`, BigInt(offset))
   return starts
-}
-
-async function withPurgeHeld<T>(world: LadderWorld, work: () => Promise<T>): Promise<T> {
-  const { store, clock, log } = world
-  const names = world.pairs.flatMap((pair) => [pair.old.name, pair.new.name])
-  const setAll = async (untilMs: (now: number) => number): Promise<void> => {
-    for (const name of names)
-      await updateRecord<FleetRecord>(store, keys.fleet(name), (fleet) => {
-        if (fleet === null) return null
-        const wanted = untilMs(fleet.purgeHeldUntilMs)
-        return wanted === fleet.purgeHeldUntilMs ? null : { ...fleet, purgeHeldUntilMs: wanted }
-      })
-  }
-  let heldUntilMs = 0
-  const hold = (): Promise<void> => {
-    heldUntilMs = clock.nowMs() + holdMs
-    return setAll((now) => Math.max(now, heldUntilMs))
-  }
-  await hold()
-  const stop = new AbortController()
-  const renewing = (async () => {
-    while (!stop.signal.aborted) {
-      await clock.sleep(holdMs / 3, stop.signal).catch(() => undefined)
-      if (!stop.signal.aborted) await hold().catch((error: unknown) => log.warn({ error }, 'purge could not be held back longer'))
-    }
-  })()
-  try {
-    return await work()
-  } finally {
-    stop.abort()
-    await renewing
-    // What another comparison has set further is theirs.
-    await setAll((now) => (now > heldUntilMs ? now : 0)).catch((error: unknown) =>
-      log.warn({ error }, 'purge is held back until its time is over'),
-    )
-  }
 }
 
 function at<K, V>(map: Map<K, V>, key: K, make: () => V): V {
