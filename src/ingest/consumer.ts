@@ -103,7 +103,15 @@ export class Consumer {
   async #builtOn(fleet: FleetRecord): Promise<{ text: string; opening: boolean }> {
     const routing = await readRecord<RoutingRecord>(this.#options.store, keys.routing(branchKeyspace(fleet.keyspace, fleet.branch)))
     const serving = routing?.value.components.map(({ serving: { primary }, epoch }) => ({ primary, epoch }))
-    const { wanted: _wanted, holdAt: _holdAt, paused: _paused, purgeHeldUntilMs: _purge, consumers: _consumers, ...rest } = fleet
+    const {
+      wanted: _wanted,
+      holdAt: _holdAt,
+      paused: _paused,
+      purgeHeldUntilMs: _purge,
+      floorHeldUntilMs: _floor,
+      consumers: _consumers,
+      ...rest
+    } = fleet
     const opening = routing?.value.components.some(({ phase }) => phase === 'opening') ?? false
     return { text: JSON.stringify([rest, serving]), opening }
   }

@@ -372,7 +372,10 @@ export class FleetSession {
   /** Whoever has partition 0 purges: one at a time is enough, and two do no harm. A fleet that is held does nothing to its shards: who looks whether anybody still uses them counts on it. */
   async #purge(): Promise<void> {
     const { clock, log } = this.options
-    if (!this.held.has(0) || clock.monotonicMs() - this.#purgedAtMs < this.config.purgeMs || this.fleet.wanted !== 'running') return
+    if (!this.held.has(0) || this.fleet.wanted !== 'running') return
+    // Somebody waits for all branches to have purged alike.
+    const everyMs = (this.fleet.floorHeldUntilMs ?? 0) > clock.nowMs() ? Math.min(1000, this.config.purgeMs) : this.config.purgeMs
+    if (clock.monotonicMs() - this.#purgedAtMs < everyMs) return
     this.#purgedAtMs = clock.monotonicMs()
     await purgeOnce(this).catch((error: unknown) => {
       this.#troubled(error)

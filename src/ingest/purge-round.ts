@@ -28,6 +28,7 @@ export async function purgeOnce(session: FleetSession): Promise<void> {
     .map(({ value }) => value)
     .filter(({ keyspace }) => keyspace === fleet.keyspace)
   if (fleets.some(({ purgeHeldUntilMs }) => purgeHeldUntilMs > options.clock.nowMs())) return
+  const floorHeld = fleets.some(({ floorHeldUntilMs = 0 }) => floorHeldUntilMs > options.clock.nowMs())
   const leads = fleet.branch === mainBranch || !fleets.some((other) => other.branch === mainBranch && other.topicId === fleet.topicId)
   const addresses = options.addresses ?? ingestAddressesOf(options.store)
   const newest = new Map<number, number>()
@@ -43,7 +44,7 @@ export async function purgeOnce(session: FleetSession): Promise<void> {
       for (const row of positions ?? []) newest.set(Number(row['p']), Math.max(newest.get(Number(row['p'])) ?? 0, Number(row['ms'])))
     }
     const watermark = watermarkOf(newest, session.topic.partitions, options.clock.nowMs())
-    if (leads && watermark !== null) {
+    if (leads && watermark !== null && !floorHeld) {
       const floors = Object.fromEntries(
         expiring.flatMap((table) => {
           const floor = floorFor(table, watermark)

@@ -59,6 +59,8 @@ export type FleetRecord = {
   madeBy: string | null
   /** Purge is held back until then (a comparison); 0: not. */
   purgeHeldUntilMs: number
+  /** Floors are not raised until then, and all branches purge up to those that stand, at once (reads that are compared); missing: they are. */
+  floorHeldUntilMs?: number
 }
 
 /** Which consumer has a partition: under the holder's store lease. The epoch outlives it in `ingest-epochs/…`. */

@@ -5,12 +5,11 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { flavours, mainFlavour } from '../../../test/kit/servers.ts'
-import { until } from '../../../test/kit/until.ts'
 import { systemClock } from '../../base/clock.ts'
 import { DDSketch } from '../../ingest/ddsketch.ts'
 import { keys } from '../../topology/keys.ts'
-import type { FleetRecord } from '../../topology/dualwrite-records.ts'
-import { readRecord } from '../../topology/typed.ts'
+import type { FleetRecord, PurgeRecord } from '../../topology/dualwrite-records.ts'
+import { readRecord, updateRecord } from '../../topology/typed.ts'
 import { noIngestFailpoints } from '../../ingest/crash-points.ts'
 import { allTables } from '../../ingest/definition.ts'
 import { purgeTable } from '../../ingest/purge.ts'
@@ -211,12 +210,10 @@ for (const flavour of flavours())
         )
         return String(counts.reduce((sum, one) => sum + Number(one), 0))
       }
-      let asked = 0
       // What a client's read would be, without a gate: the rows of a side.
       const judge = (): Promise<Judged> =>
         world.ladder((ladder) =>
           judgeReads(ladder, async () => {
-            asked++
             const answer = async (branch: 'main' | 'wide'): Promise<Answer> => ({ ok: true, text: await rows(branch), rows: 1, ms: 1 })
             const [old, fresh, again] = [await answer('main'), await answer('wide'), await answer('main')]
             return judgeAnswers([{ sample: { sql: 'SELECT 1', keyspaceId: null }, old, fresh, again }], {})
@@ -227,41 +224,22 @@ for (const flavour of flavours())
         await world.sql.value(`SELECT MIN(bucket_ms) FROM _shardwright.ingest_mark WHERE table_name = 'hourly' AND bucket_ms > 0`),
       )
       const floorMs = oldest + 1000
-      const purge = async (branch: 'main' | 'wide'): Promise<void> => {
-        const connection = await connect(world.server.config)
-        try {
-          await connection.query('SET autocommit = 0')
-          for (const shard of branch === 'main' ? ['-80', '80-'] : wide)
-            await purgeTable(
-              {
-                connection,
-                shard,
-                shardUid: `${branch}:${shard}`,
-                branchId: `${branch}-id`,
-                schema: `${branch}_${shard.replace('-', '_')}`,
-                failpoints: noIngestFailpoints,
-              },
-              allTables(definition).find(({ table }) => table === 'hourly')!,
-              floorMs,
-            )
-        } finally {
-          connection.destroy()
-        }
-      }
+      // As the fleet of the old branch does, in its own time.
+      await updateRecord<PurgeRecord>(world.store, keys.purge('app'), (now) => ({ v: 1, floors: { ...now?.floors, hourly: floorMs } }))
       const before = await rows('main')
-      await purge('main')
+      const connection = await connect(world.server.config)
+      await connection.query('SET autocommit = 0')
+      const hourly = allTables(definition).find(({ table }) => table === 'hourly')!
+      for (const shard of ['-80', '80-']) {
+        const place = { shard, shardUid: `main:${shard}`, branchId: 'main-id', schema: `main_${shard.replace('-', '_')}` }
+        await purgeTable({ connection, ...place, failpoints: noIngestFailpoints }, hourly, floorMs)
+      }
+      connection.destroy()
       assert.notEqual(await rows('main'), before, 'nothing had expired')
-      asked = 0
-      const judging = judge()
-      await until('the reads to be made', () => asked > 0)
-      // It waits for the other branch, and does not keep that from purging all the while.
-      await until(
-        'purge to be let go',
-        async () => (await readRecord<FleetRecord>(world.store, keys.fleet('app@wide')))!.value.purgeHeldUntilMs === 0,
-      )
-      await purge('wide')
-      const found = await judging
+      assert.notEqual(await rows('wide'), await rows('main'), 'the new branch purged too')
+      const found = await judge()
       assert.equal(found.verdict, 'pass', found.because)
+      assert.equal((await readRecord<FleetRecord>(world.store, keys.fleet('app@wide')))!.value.floorHeldUntilMs, 0)
       const { at, row } = await rowOf('hourly', 'tenant')
       await world.sql.query(`CREATE TABLE _shardwright.kept AS SELECT * FROM ${at} WHERE tenant = ${row['tenant']}`)
       await world.sql.query(`DELETE FROM ${at} WHERE tenant = ${row['tenant']}`)

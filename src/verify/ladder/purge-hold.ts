@@ -1,6 +1,6 @@
 /**
- * Purge as a rung needs it: held back, and at rest. The hold is a time in the fleets' records, renewed while we work, so that a process that dies holds
- * nothing for long. It ends no purge that is under way, and each branch purges in its own time: for moments one of them lacks rows that the other still
+ * Purge as a rung needs it: held back, or at rest. A hold is a time in the fleets' records, renewed while we work, so that a process that dies holds
+ * nothing for long. It ends no purge that is under way, and each branch purges in its own time: for a while one of them lacks rows that the other still
  * has, which says nothing of either.
  *
  * At rest: every shard of both branches has one floor per table, and no row below it. Floors only rise, and a purge raises them before it takes a row: the
@@ -20,28 +20,39 @@ import type { LadderWorld } from './world.ts'
 
 const holdMs = 60_000
 
-export async function withPurgeHeld<T>(world: LadderWorld, work: () => Promise<T>): Promise<T> {
+/** Nothing is purged meanwhile, but for what was under way. */
+export function withPurgeHeld<T>(world: LadderWorld, work: () => Promise<T>): Promise<T> {
+  return withHold(world, 'purgeHeldUntilMs', work)
+}
+
+/** No floor is raised meanwhile, and every branch comes to those that stand, within moments (ingest/purge-round.ts). */
+export function withFloorsHeld<T>(world: LadderWorld, work: () => Promise<T>): Promise<T> {
+  return withHold(world, 'floorHeldUntilMs', work)
+}
+
+async function withHold<T>(world: LadderWorld, hold: 'purgeHeldUntilMs' | 'floorHeldUntilMs', work: () => Promise<T>): Promise<T> {
   const { store, clock, log } = world
   const names = world.pairs.flatMap((pair) => [pair.old.name, pair.new.name])
   const setAll = async (untilMs: (now: number) => number): Promise<void> => {
     for (const name of names)
       await updateRecord<FleetRecord>(store, keys.fleet(name), (fleet) => {
         if (fleet === null) return null
-        const wanted = untilMs(fleet.purgeHeldUntilMs)
-        return wanted === fleet.purgeHeldUntilMs ? null : { ...fleet, purgeHeldUntilMs: wanted }
+        const had = fleet[hold] ?? 0
+        const wanted = untilMs(had)
+        return wanted === had ? null : { ...fleet, [hold]: wanted }
       })
   }
   let heldUntilMs = 0
-  const hold = (): Promise<void> => {
+  const renew = (): Promise<void> => {
     heldUntilMs = clock.nowMs() + holdMs
     return setAll((now) => Math.max(now, heldUntilMs))
   }
-  await hold()
+  await renew()
   const stop = new AbortController()
   const renewing = (async () => {
     while (!stop.signal.aborted) {
       await clock.sleep(holdMs / 3, stop.signal).catch(() => undefined)
-      if (!stop.signal.aborted) await hold().catch((error: unknown) => log.warn({ error }, 'purge could not be held back longer'))
+      if (!stop.signal.aborted) await renew().catch((error: unknown) => log.warn({ error, hold }, 'purge could not be held back longer'))
     }
   })()
   try {
@@ -51,7 +62,7 @@ export async function withPurgeHeld<T>(world: LadderWorld, work: () => Promise<T
     await renewing
     // What another comparison has set further is theirs.
     await setAll((now) => (now > heldUntilMs ? now : 0)).catch((error: unknown) =>
-      log.warn({ error }, 'purge is held back until its time is over'),
+      log.warn({ error, hold }, 'purge is held back until its time is over'),
     )
   }
 }

@@ -7,14 +7,14 @@ import { withAligned } from './align.ts'
 import type { LadderFinding } from './evidence.ts'
 import { judged } from './judged.ts'
 import type { Judged } from './judged.ts'
-import { purgeAtRest, withPurgeHeld } from './purge-hold.ts'
+import { purgeAtRest, withFloorsHeld } from './purge-hold.ts'
 import { ask, branchSession, readSamples } from './replay.ts'
 import type { Answer, Sample } from './replay.ts'
 import type { LadderWorld } from './world.ts'
 
 type Asked = { readonly sample: Sample; readonly old: Answer; readonly fresh: Answer; readonly again: Answer }
 
-/** Each branch purges in its own time, half a minute apart by default. */
+/** A purge that is under way may have much to take away. */
 const restMsMax = 90_000
 const restEveryMs = 250
 
@@ -47,22 +47,22 @@ export async function judgeShadowReads(world: LadderWorld): Promise<Judged> {
  */
 export async function judgeReads(world: LadderWorld, readBoth: () => Promise<Judged>): Promise<Judged> {
   const { clock, signal } = world
-  const first = await withPurgeHeld(world, readBoth)
+  const first = await readBoth()
   if (first.verdict !== 'fail') return first
   const endMs = clock.monotonicMs() + restMsMax
-  for (;;) {
-    const found = await withPurgeHeld(world, async (): Promise<Judged | string> => {
+  return withFloorsHeld(world, async () => {
+    for (;;) {
       const before = await purgeAtRest(world)
-      if (!before.ok) return before.because
-      const again = await readBoth()
-      if (again.verdict !== 'fail') return again
-      const after = await purgeAtRest(world)
-      return after.ok && after.floors === before.floors ? again : 'rows were purged meanwhile'
-    })
-    if (typeof found !== 'string') return found
-    if (clock.monotonicMs() >= endMs) return judged('unknown', `${first.because}, but ${found}: nothing can be said of them`, first.numbers)
-    await clock.sleep(restEveryMs, signal)
-  }
+      const again = before.ok ? await readBoth() : null
+      if (again !== null && again.verdict !== 'fail') return again
+      const after = before.ok ? await purgeAtRest(world) : before
+      if (again !== null && before.ok && after.ok && after.floors === before.floors) return again
+      const because = after.ok ? 'rows were purged meanwhile' : after.because
+      if (clock.monotonicMs() >= endMs)
+        return judged('unknown', `${first.because}, but ${because}: nothing can be said of them`, first.numbers)
+      await clock.sleep(restEveryMs, signal)
+    }
+  })
 }
 
 async function askAll(world: LadderWorld, samples: readonly Sample[], before: Connection, after: Connection): Promise<Asked[]> {
