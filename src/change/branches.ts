@@ -197,6 +197,8 @@ export async function removeShardPlaces(world: World, shards: readonly ShardReco
       lines.push(`server ${id}, which we made, is removed`)
       continue
     }
+    // Removed by an attempt before this one, with all that stood on it.
+    if ((await world.store.get(keys.server(id))) === null) continue
     for (const shard of shards.filter((one) => one.serverId === id && one.provisioned)) {
       if (others.some((other) => other.serverId === id && other.schema === shard.schema)) continue
       await withServer(world.store, id, 'admin', (connection) =>

@@ -49,7 +49,15 @@ export async function finishRun(world: DualWriteWorld, desk: FencedDesk, run: Wo
   const copied = dimensionTables !== undefined && dimensionsEndedAtMs === undefined
   if (dataOf(run).removalBeganAtMs === undefined || copied) {
     // Of a hybrid run clients still write copied tables there, through gates.
-    if (!(await nobodyReads(world, desk, run, dimensionTables === undefined ? [] : ['sw_gate']))) return
+    if (
+      !(await nobodyReads(
+        world,
+        desk,
+        run,
+        (dimensionTables ?? []).map((one) => one.name),
+      ))
+    )
+      return
     const decide: Decide = async (also, journal) => {
       // In one commit with what a rollback changes: either it was sooner, or it is refused.
       const begun = await changeRun(desk, run, (now) => {

@@ -1,36 +1,46 @@
 /**
  * Whether anybody reads the old servers: looked at before the old fleet is stopped, and again before anything is removed, as a reader may come at any time in between.
- * By the servers' own figures, `quietMs` apart: no reads in between, no session of an account that is not ours. A server that did not count is made to for as long as
+ * By the servers' own figures, `quietMs` apart: no reads in between, no session of an account that is not ours (server-reads.ts). A server that did not count is made to for as long as
  * it is asked, which is noted in the run before, so that whoever comes after a dead controller puts it back.
  */
 import { branchKeyspace } from '../topology/dualwrite-records.ts'
+import { keys } from '../topology/keys.ts'
 import type { ShardRecord } from '../topology/records.ts'
 import type { WorkflowRecord } from '../workflow/records.ts'
 import { changeRun, freshRun } from './dualwrite-record.ts'
 import type { Desk } from './dualwrite-record.ts'
 import { dataOf, specOf } from './dualwrite-spec.ts'
 import type { DualWriteWorld } from './dualwrite-world.ts'
-import { readBetween, readersOf, setCounting, unknownUsers } from './server-reads.ts'
-import type { Readers } from './server-reads.ts'
+import { readBetween, readersOf, startCounting, stopCounting } from './server-reads.ts'
+import type { Place, Readers } from './server-reads.ts'
 import { withServer } from './servers.ts'
 
 type Look = {
   readonly shards: readonly ShardRecord[]
   readonly attempts: number
-  /** Accounts whose reads do not count: clients still write copied tables there through gates. */
-  readonly notCounted?: readonly string[]
+  /** Clients still write these copied tables there, through gates. */
+  readonly served?: readonly string[]
   readonly signal: AbortSignal
   readonly onWait?: (servers: readonly string[], used: readonly string[]) => Promise<void>
 }
 
 /** Who reads them, in words, or why that is not known; empty: nobody did in the last `quietMs`. What was under way when the last reader left may still end in the first of several attempts. */
 export async function readersLeft(world: DualWriteWorld, desk: Desk, run: WorkflowRecord, look: Look): Promise<string[]> {
-  const servers = [...new Set(look.shards.map((shard) => shard.serverId))]
+  const servers: string[] = []
+  // An attempt before this one may have removed some.
+  for (const id of new Set(look.shards.map((shard) => shard.serverId)))
+    if ((await world.store.get(keys.server(id))) !== null) servers.push(id)
   if (servers.length === 0) return []
   const quietMs = specOf(run).quietMs
+  const { served = [] } = look
+  const notCounted = served.length > 0 ? ['sw_gate'] : []
+  const placeOf = (id: string): Place => ({
+    schemas: look.shards.filter(({ serverId }) => serverId === id).map(({ schema }) => schema),
+    served,
+  })
   const figures = async (): Promise<Map<string, Readers>> => {
     const out = new Map<string, Readers>()
-    for (const id of servers) out.set(id, await withServer(world.store, id, 'admin', readersOf))
+    for (const id of servers) out.set(id, await withServer(world.store, id, 'admin', (connection) => readersOf(connection, placeOf(id))))
     return out
   }
   return counted(world, desk, run, servers, async (blind) => {
@@ -45,8 +55,8 @@ export async function readersLeft(world: DualWriteWorld, desk: Desk, run: Workfl
         const [first, last] = [before.get(id), after.get(id)]
         if (first === undefined || last === undefined) return []
         return [
-          ...readBetween(first, last, look.notCounted).map((who) => `${who} read ${id}`),
-          ...unknownUsers(last).map((who) => `${who} is connected to ${id}`),
+          ...readBetween(first, last, notCounted).map((who) => `${who} read ${id}`),
+          ...last.sessions.map((who) => `${who} is connected to ${id}`),
         ]
       })
       if (used.length === 0) break
@@ -65,30 +75,37 @@ async function counted<T>(
 ): Promise<T> {
   const blind: string[] = []
   for (const id of servers) {
-    const note = async (): Promise<void> => {
-      await changeRun(desk, run, (now) => ({ data: { countingOn: [...new Set([...(dataOf(now).countingOn ?? []), id])] } }))
+    const note = async (off: readonly string[]): Promise<void> => {
+      await changeRun(desk, run, (now) => {
+        const { countingOn = {} } = dataOf(now)
+        return { data: { countingOn: { ...countingOn, [id]: [...new Set([...(countingOn[id] ?? []), ...off])] } } }
+      })
     }
-    const why = await withServer(world.store, id, 'admin', (connection) => setCounting(connection, true, note))
+    const why = await withServer(world.store, id, 'admin', (connection) => startCounting(connection, note))
     if (why !== null) blind.push(`reads of ${id} can not be counted (${why})`)
   }
   try {
     return await work(blind)
   } finally {
-    for (const id of dataOf(await freshRun(desk.store, run)).countingOn ?? []) {
-      await withServer(world.store, id, 'admin', (connection) => setCounting(connection, false))
-      await changeRun(desk, run, (now) => ({ data: { countingOn: (dataOf(now).countingOn ?? []).filter((one) => one !== id) } }))
+    for (const [id, off] of Object.entries(dataOf(await freshRun(desk.store, run)).countingOn ?? {})) {
+      if ((await world.store.get(keys.server(id))) !== null)
+        await withServer(world.store, id, 'admin', (connection) => stopCounting(connection, off))
+      await changeRun(desk, run, (now) => {
+        const { [id]: _, ...countingOn } = dataOf(now).countingOn ?? {}
+        return { data: { countingOn } }
+      })
     }
   }
 }
 
 /** Before the old side is removed: false, and who it is in the journal, when somebody reads it. It is tried again by whoever called. */
-export async function nobodyReads(world: DualWriteWorld, desk: Desk, run: WorkflowRecord, notCounted: readonly string[]): Promise<boolean> {
+export async function nobodyReads(world: DualWriteWorld, desk: Desk, run: WorkflowRecord, served: readonly string[]): Promise<boolean> {
   const { oldShards: shards = [] } = dataOf(run)
   const { signal } = desk.leadership
-  const used = await readersLeft(world, desk, run, { shards, attempts: 1, notCounted, signal })
+  const used = await readersLeft(world, desk, run, { shards, attempts: 1, served, signal })
   const by = used.length === 0 ? null : used.join('; ')
   // Counts differ at each look; who it is does not.
-  const who = by?.replace(/ \(\d+ statements\)/g, '') ?? null
+  const who = by?.replace(/ \(\d+ (statements|rows)\)/g, '') ?? null
   await changeRun(desk, run, (now) => {
     if ((dataOf(now).removalStopped ?? null) === who) return null
     if (who === null) return { data: { removalStopped: null } }

@@ -141,7 +141,7 @@ export type DualWriteData = {
   /** Everything was drained under held writes: the streams go. */
   readonly dimensionsEndedAtMs?: number
   /** Old servers that are closed for that, noted before they are. */
-  readonly oldClosed?: readonly string[]
+  readonly oldClosed?: readonly { readonly server: string; readonly schemas: readonly string[] }[]
   readonly coverage?: Coverage
   readonly ready?: { readonly atMs: number; readonly planVersion: number; readonly definitionDigest: string } | null
   readonly ramp?: readonly RampEntry[]
@@ -164,8 +164,8 @@ export type DualWriteData = {
   readonly removeAtMs?: number
   /** The hold is over, and this reads the old side. */
   readonly removalStopped?: string | null
-  /** Servers that count reads because we asked them to: noted before, so that it is put back whatever happens. */
-  readonly countingOn?: readonly string[]
+  /** By server, what it counts because we asked it to: noted before, so that it is put back whatever happens. */
+  readonly countingOn?: { readonly [serverId: string]: readonly string[] }
   /** The old side is being removed: there is no way back from here. */
   readonly removalBeganAtMs?: number
   /** Shards of the old side, noted before the records change hands. */

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import { pausedFleet } from '../topology/fleet-pause.ts'
 import type { FleetRecord, FleetReport, ReadRule } from '../topology/dualwrite-records.ts'
 import { keys } from '../topology/keys.ts'
+import type { ShardRecord } from '../topology/records.ts'
 import { initialRouting } from '../topology/routing.ts'
 import { put, readRecord, updateRecord } from '../topology/typed.ts'
 import type { Evidence, Rung } from '../verify/ladder/evidence.ts'
@@ -10,6 +11,8 @@ import { controllerName } from '../workflow/context.ts'
 import type { WorkflowRecord } from '../workflow/records.ts'
 import { isFilled, judgeCoverage } from './dualwrite-coverage.ts'
 import type { CoverageInput } from './dualwrite-coverage.ts'
+import { removeShardPlaces } from './branches.ts'
+import { readersLeft } from './dualwrite-quiet.ts'
 import { fleetTrouble, overBudget } from './dualwrite-figures.ts'
 import { leftMs } from './dualwrite-headroom.ts'
 import { emergency, giveUpLeftOver, moveReads } from './dualwrite-ramp.ts'
@@ -196,6 +199,16 @@ test('the old side is removed only while the run holds: a rollback that came soo
   const before = await text()
   await finishRun({ store } as unknown as DualWriteWorld, { ...desk, pool: noPool }, seen)
   assert.equal(await text(), before, 'it was rolled back since the watch looked')
+})
+
+test('the end may be begun again when some of the old servers are gone: they are neither asked nor removed once more', async () => {
+  const { store, desk, run } = await standing()
+  const gone = (await readRecord<ShardRecord>(store, keys.shard('insights', '-')))!.value
+  const provisioner = { list: async () => [], remove: async () => undefined }
+  const world = { store, provisioner } as unknown as DualWriteWorld
+  const { signal } = desk.leadership
+  assert.deepEqual(await readersLeft(world, desk, run, { shards: [{ ...gone, serverId: 'gone' }], attempts: 1, signal }), [])
+  assert.deepEqual(await removeShardPlaces(world, [{ ...gone, serverId: 'gone', provisioned: true }]), [])
 })
 
 test('a controller that no longer leads moves nothing: its commit carries the leader’s condition', async () => {

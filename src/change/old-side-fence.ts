@@ -22,13 +22,14 @@ export type FencedDesk = Desk & { readonly pool: ClaimPool }
 export async function closeOldSide(desk: FencedDesk, run: WorkflowRecord, shards: readonly ShardRecord[]): Promise<void> {
   const { store, clock, pool } = desk
   const servers = [...new Set(shards.map(({ serverId }) => serverId))]
-  await changeRun(desk, run, () => ({ data: { oldClosed: servers } }))
+  const schemasOn = (id: string): string[] => shards.filter(({ serverId }) => serverId === id).map(({ schema }) => schema)
+  await changeRun(desk, run, () => ({ data: { oldClosed: servers.map((server) => ({ server, schemas: schemasOn(server) })) } }))
   const own = new Set(shards.map(({ uid }) => uid))
   const all = (await listRecords<ShardRecord>(store, keys.allShards)).map((record) => record.value)
   const allowUnfenced = (await readRecord<KeyspaceRecord>(store, keys.keyspace(run.keyspace)))?.value.allowUnfenced ?? []
   await Promise.all(
     servers.map(async (id) => {
-      const schemas = shards.filter(({ serverId }) => serverId === id).map(({ schema }) => schema)
+      const schemas = schemasOn(id)
       const shared = all.some(({ serverId, uid }) => serverId === id && !own.has(uid))
       await pool.run(id, async (server) => {
         await prepareFence(server, schemas, clock, shared ? 'triggers' : null)
@@ -42,12 +43,13 @@ export async function closeOldSide(desk: FencedDesk, run: WorkflowRecord, shards
 export async function openOldSide(desk: FencedDesk, run: WorkflowRecord, which: 'serves' | 'left'): Promise<void> {
   const { oldClosed = [], dimensionsEndedAtMs } = dataOf(await freshRun(desk.store, run))
   if (oldClosed.length === 0 || (which === 'serves' && dimensionsEndedAtMs !== undefined)) return
-  for (const id of oldClosed) {
+  for (const { server: id, schemas } of oldClosed) {
     // Removed with all that stood on it.
     if ((await desk.store.get(keys.server(id))) === null) continue
     await desk.pool.run(id, async (server) => {
-      await openServer(server)
-      await removeFence(server)
+      // Of others on the server what is closed stays closed.
+      await openServer(server, undefined, schemas)
+      await removeFence(server, schemas)
     })
   }
   await changeRun(desk, run, () => ({ data: { oldClosed: [] } }))

@@ -1,10 +1,15 @@
 /**
- * Who reads a server, by the server's own figures (not only by our gates'): statements by account, counted by the server itself. MySQL counts them
- * in performance_schema; MariaDB, which starts with that off, in its user statistics. Either is switched on for the time (`setCounting`). Sessions that are
- * there are listed beside: one that is idle now can read the next moment.
+ * Who reads shards, by their server's own figures (not only by our gates'). Either flavour is made to count for the time (`setCounting`): MySQL in
+ * performance_schema, MariaDB, which starts with that off, in its user statistics.
+ *
+ * Where nothing else stands on the server it is statements by account that count, whatever they read: nobody has business there. Where schemas of others do
+ * (other shards, other applications), the accounts say nothing of which schema; there it is rows read of the shards' own tables, by whomever. What reads
+ * such a table and finds no row is not seen there on MariaDB; whoever sits in the schema is, and so is a statement under way that names it.
+ * Sessions are listed beside: one that is idle now can read the next moment.
  */
 import type { Connection } from '../mysql/connection.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
+import { quoteString } from '../sql/quote.ts'
 
 /** Our accounts that look after a server or write rows; clients come as `sw_gate` or as themselves. */
 const own = new Set([
@@ -18,73 +23,147 @@ const own = new Set([
   'mariadb.sys',
 ])
 
+/** What of one server is asked about. */
+export type Place = {
+  readonly schemas: readonly string[]
+  /** Gates still read and write these tables of theirs, for clients. */
+  readonly served: readonly string[]
+}
+
 export type Readers = {
-  /** Statements that read, by account. */
+  /** Schemas of others stand there too. */
+  readonly shared: boolean
+  /** By account (`shared`: by `schema.table`): statements that read (rows that were read). */
   readonly reads: ReadonlyMap<string, bigint>
-  /** Accounts with a session now, ours that look after it left out. */
+  /** Accounts with a session now (`shared`: in one of the schemas), neither the gates' nor those that look after the server. */
   readonly sessions: readonly string[]
 }
 
 const counted = "('statement/sql/select', 'statement/com/Execute')"
-/** With what a statement is until the server knows which it is: one that begins unseen is not counted. */
-const readInstruments = "('statement/sql/select', 'statement/com/Execute', 'statement/abstract/Query', 'statement/abstract/new_packet')"
+/** With what a statement is until the server knows which it is (one that begins unseen is not counted), and rows by table. */
+const readInstruments =
+  "('statement/sql/select', 'statement/com/Execute', 'statement/abstract/Query', 'statement/abstract/new_packet', 'wait/io/table/sql/handler')"
+/** What is switched on and off on MariaDB. */
+const userStatistics = 'userstat'
 
 /**
- * Switches what `readersOf` asks for on and off. `note` is called before a server that does not count is made to: only those are to be switched off again.
+ * Makes a server count what `readersOf` asks for. `note` is told what had been off before it is switched on, for `stopCounting` to put back.
  * Null: it counts; else why it can't (promise 6: no figures are not no reads).
  */
-export async function setCounting(connection: Connection, on: boolean, note?: () => Promise<void>): Promise<string | null> {
-  if (flavourOf(connection).name === 'mysql') {
-    if ((await connection.value('SELECT @@GLOBAL.performance_schema')) !== '1')
-      return 'performance_schema is OFF: start it with performance_schema=ON'
-    if (on) {
-      const off = await connection.value(
-        `SELECT COUNT(*) FROM performance_schema.setup_instruments WHERE NAME IN ${readInstruments} AND ENABLED = 'NO'`,
-      )
-      if (off === '0') return null
-      await note?.()
-    }
-    await connection.query(
-      `UPDATE performance_schema.setup_instruments SET ENABLED = '${on ? 'YES' : 'NO'}' WHERE NAME IN ${readInstruments}`,
-    )
+export async function startCounting(connection: Connection, note: (off: readonly string[]) => Promise<void>): Promise<string | null> {
+  if (flavourOf(connection).name !== 'mysql') {
+    if ((await connection.value('SELECT @@GLOBAL.userstat')) === '1') return null
+    await note([userStatistics])
+    await connection.query('SET GLOBAL userstat = 1')
     return null
   }
-  if (on) {
-    if ((await connection.value('SELECT @@GLOBAL.userstat')) === '1') return null
-    await note?.()
-  }
-  await connection.query(`SET GLOBAL userstat = ${on ? 1 : 0}`)
+  if ((await connection.value('SELECT @@GLOBAL.performance_schema')) !== '1')
+    return 'performance_schema is OFF: start it with performance_schema=ON'
+  const why = await leavesOut(connection)
+  if (why !== null) return why
+  const off = (
+    await connection.allText(
+      `SELECT NAME AS name FROM performance_schema.setup_instruments WHERE NAME IN ${readInstruments} AND ENABLED = 'NO'`,
+    )
+  ).map((row) => row['name'] ?? '')
+  if (off.length === 0) return null
+  await note(off)
+  await instruments(connection, off, 'YES')
   return null
 }
 
-export async function readersOf(connection: Connection): Promise<Readers> {
-  const mysql = flavourOf(connection).name === 'mysql'
+/** Repeatable. */
+export async function stopCounting(connection: Connection, off: readonly string[]): Promise<void> {
+  if (flavourOf(connection).name === 'mysql') await instruments(connection, off, 'NO')
+  else if (off.includes(userStatistics)) await connection.query('SET GLOBAL userstat = 0')
+}
+
+async function instruments(connection: Connection, names: readonly string[], enabled: 'YES' | 'NO'): Promise<void> {
+  const list = names.map(quoteString).join(',')
+  if (list !== '') await connection.query(`UPDATE performance_schema.setup_instruments SET ENABLED = '${enabled}' WHERE NAME IN (${list})`)
+}
+
+/** A server told to count for some only, or that had no room for all, counts nobody else. */
+async function leavesOut(connection: Connection): Promise<string | null> {
+  const consumers = await connection.allText(
+    "SELECT NAME AS name FROM performance_schema.setup_consumers WHERE NAME IN ('global_instrumentation', 'thread_instrumentation') AND ENABLED = 'NO'",
+  )
+  if (consumers.length > 0) return `performance_schema.setup_consumers has ${consumers.map((row) => row['name']).join(', ')} off`
+  const everybody = await connection.value(
+    "SELECT COUNT(*) FROM performance_schema.setup_actors WHERE HOST = '%' AND USER = '%' AND ENABLED = 'YES'",
+  )
+  const nobody = await connection.value("SELECT COUNT(*) FROM performance_schema.setup_actors WHERE ENABLED = 'NO'")
+  if (everybody === '0' || nobody !== '0') return 'performance_schema.setup_actors leaves accounts out'
+  const tables = await connection.value(
+    "SELECT COUNT(*) FROM performance_schema.setup_objects WHERE OBJECT_TYPE = 'TABLE' AND ENABLED = 'NO' AND OBJECT_SCHEMA NOT IN ('mysql', 'performance_schema', 'information_schema')",
+  )
+  if (tables !== '0') return 'performance_schema.setup_objects leaves tables out'
+  const lost = await connection.allText(
+    "SHOW GLOBAL STATUS WHERE Variable_name IN ('Performance_schema_users_lost', 'Performance_schema_table_instances_lost') AND Value <> '0'",
+  )
+  if (lost.length > 0) return `performance_schema has no room for all (${lost.map((row) => row['Variable_name']).join(', ')})`
+  return null
+}
+
+export async function readersOf(connection: Connection, place: Place): Promise<Readers> {
+  const mine = new Set(place.schemas.map((schema) => schema.toLowerCase()))
+  const withTables = await connection.allText(
+    "SELECT DISTINCT TABLE_SCHEMA AS s FROM information_schema.TABLES WHERE TABLE_SCHEMA NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema', '_shardwright')",
+  )
+  const shared = withTables.some(({ s }) => !mine.has((s ?? '').toLowerCase()))
+  return {
+    shared,
+    reads: shared ? await rowsByTable(connection, mine, place.served) : await statementsByAccount(connection),
+    sessions: await sessionsOf(connection, shared ? mine : null),
+  }
+}
+
+const isForeign = (user: string): boolean => user !== '' && !own.has(user.toLowerCase())
+
+async function statementsByAccount(connection: Connection): Promise<Map<string, bigint>> {
   const rows = await connection.allText(
-    mysql
+    flavourOf(connection).name === 'mysql'
       ? `SELECT USER AS user, SUM(COUNT_STAR) AS n FROM performance_schema.events_statements_summary_by_user_by_event_name
          WHERE EVENT_NAME IN ${counted} AND USER IS NOT NULL GROUP BY USER`
       : 'SELECT USER AS user, SELECT_COMMANDS AS n FROM information_schema.USER_STATISTICS',
   )
-  const sessions = await connection.allText('SELECT DISTINCT USER AS user FROM information_schema.PROCESSLIST')
-  const foreign = (user: string): boolean => user !== '' && !own.has(user.toLowerCase())
-  return {
-    reads: new Map(rows.flatMap((row) => (foreign(row['user'] ?? '') ? [[row['user'] ?? '', BigInt(row['n'] ?? 0)] as const] : []))),
-    sessions: sessions.map((row) => row['user'] ?? '').filter(foreign),
-  }
+  return new Map(rows.flatMap((row) => (isForeign(row['user'] ?? '') ? [[row['user'] ?? '', BigInt(row['n'] ?? 0)] as const] : [])))
 }
 
-/** Accounts that read between two looks. */
-export function readBetween(before: Readers, after: Readers, notCounted: readonly string[] = []): string[] {
-  const out: string[] = []
-  for (const [user, n] of after.reads) {
-    if (notCounted.includes(user)) continue
-    const more = n - (before.reads.get(user) ?? 0n)
-    if (more > 0n) out.push(`${user} (${more} statements)`)
+async function rowsByTable(connection: Connection, schemas: ReadonlySet<string>, served: readonly string[]): Promise<Map<string, bigint>> {
+  const rows = await connection.allText(
+    flavourOf(connection).name === 'mysql'
+      ? "SELECT OBJECT_SCHEMA AS s, OBJECT_NAME AS t, COUNT_READ AS n FROM performance_schema.table_io_waits_summary_by_table WHERE OBJECT_TYPE = 'TABLE'"
+      : 'SELECT TABLE_SCHEMA AS s, TABLE_NAME AS t, ROWS_READ AS n FROM information_schema.TABLE_STATISTICS',
+  )
+  const out = new Map<string, bigint>()
+  for (const { s, t, n } of rows) {
+    if (!schemas.has((s ?? '').toLowerCase()) || served.some((name) => name.toLowerCase() === (t ?? '').toLowerCase())) continue
+    const name = `${s}.${t}`
+    out.set(name, (out.get(name) ?? 0n) + BigInt(n ?? 0))
   }
   return out
 }
 
-/** Accounts that are nobody of ours: neither the gate's nor those that look after the server. */
-export function unknownUsers(readers: Readers): string[] {
-  return readers.sessions.filter((user) => user !== 'sw_gate')
+async function sessionsOf(connection: Connection, schemas: ReadonlySet<string> | null): Promise<string[]> {
+  const rows = await connection.allText('SELECT USER AS user, DB AS db, INFO AS info FROM information_schema.PROCESSLIST')
+  const there = rows.filter(({ db, info }) => {
+    if (schemas === null || schemas.has((db ?? '').toLowerCase())) return true
+    const text = (info ?? '').toLowerCase()
+    return [...schemas].some((schema) => text.includes(schema))
+  })
+  return [...new Set(there.map((row) => row['user'] ?? ''))].filter((user) => isForeign(user) && user !== 'sw_gate')
+}
+
+/** Who read between two looks, or of which tables rows were. `notCounted`: accounts whose statements do not count. */
+export function readBetween(before: Readers, after: Readers, notCounted: readonly string[] = []): string[] {
+  if (before.shared !== after.shared) return ['what stands beside it was changed, by which it is counted']
+  const out: string[] = []
+  for (const [name, n] of before.reads) if ((after.reads.get(name) ?? 0n) < n) out.push(`${name}: its figures were set back`)
+  for (const [name, n] of after.reads) {
+    if (!after.shared && notCounted.includes(name)) continue
+    const more = n - (before.reads.get(name) ?? 0n)
+    if (more > 0n) out.push(after.shared ? `somebody: ${name} (${more} rows)` : `${name} (${more} statements)`)
+  }
+  return out
 }

@@ -319,4 +319,23 @@ const others: Mutation[] = [
   },
 ]
 
-export const ingestMutations: readonly Mutation[] = [...writing, ...comparing, ...hybrid, ...reads, ...carrying, ...others]
+const ending: Mutation[] = [
+  {
+    rule: 'of a shared server only what the run closed is opened',
+    file: 'src/change/old-side-fence.ts',
+    edits: [['await openServer(server, undefined, schemas)', 'await openServer(server)']],
+    test: 'src/change/old-side-fence.db.test.ts',
+    name: 'promise 2: the old side of a hand-over is closed by its server',
+    fails: /not ours to open/,
+  },
+  {
+    rule: 'on a shared server rows of its own tables tell who reads',
+    file: 'src/change/server-reads.ts',
+    edits: [['shared ? await rowsByTable(connection, mine, place.served) : await', 'shared ? new Map() : await']],
+    test: 'src/change/server-reads.db.test.ts',
+    name: 'where others have tables too, what counts is rows read of ours',
+    fails: /somebody/,
+  },
+]
+
+export const ingestMutations: readonly Mutation[] = [...writing, ...comparing, ...hybrid, ...reads, ...carrying, ...others, ...ending]
