@@ -39,6 +39,8 @@ export function dualwriteDefinition(world: DualWriteWorld): Definition {
       complete: (context) => completeVerb(world, context),
       cancel: (context) => cancelVerb(world, context),
     },
+    // The way back is as fast as the way there: an emergency waits for no orderly rollback either.
+    givesWayTo: { validate: ['rollback'], ramp: ['rollback'], tenant: ['rollback'], complete: ['rollback'], rollback: ['rollback'] },
   }
 }
 
@@ -182,6 +184,7 @@ async function step(world: DualWriteWorld, context: ActionContext, request: Omit
   const { outcome, reason, entry } = await moveReads(context, context.workflow, {
     ...request,
     onWait: (what) => context.waiting(what, 'by itself, or the step is given up'),
+    notWanted: async () => (context.signal.aborted ? 'a rollback was asked for' : null),
   })
   await context.say(entryText(entry))
   await context.result(entry as unknown as Json)

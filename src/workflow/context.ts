@@ -37,6 +37,7 @@ export class ActionContext {
   readonly clock: Clock
   readonly log: Log
   readonly leadership: Leadership
+  /** Ends with the leadership, and when the action has to give way to another (engine.ts). */
   readonly signal: AbortSignal
   readonly #workflowKey: string
   readonly #actionKey: string
@@ -45,12 +46,21 @@ export class ActionContext {
   workflow: WorkflowRecord
   action: ActionRecord
 
-  constructor(options: { store: Store; clock: Clock; log: Log; leadership: Leadership; workflow: WorkflowRecord; action: ActionRecord }) {
+  constructor(options: {
+    store: Store
+    clock: Clock
+    log: Log
+    leadership: Leadership
+    workflow: WorkflowRecord
+    action: ActionRecord
+    signal?: AbortSignal
+  }) {
     this.store = options.store
     this.clock = options.clock
     this.log = options.log
     this.leadership = options.leadership
-    this.signal = options.leadership.signal
+    const { signal: ends } = options.leadership
+    this.signal = options.signal === undefined ? ends : AbortSignal.any([ends, options.signal])
     this.workflow = options.workflow
     this.action = options.action
     this.#workflowKey = keys.workflow(options.workflow.keyspace, options.workflow.name)

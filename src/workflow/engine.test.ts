@@ -6,10 +6,11 @@ import { keys } from '../topology/keys.ts'
 import { topologyErrors } from '../topology/errors.ts'
 import { MemoryStore } from '../topology/memory.ts'
 import type { Store } from '../topology/store.ts'
-import type { Leadership } from './context.ts'
+import type { ActionContext, Leadership } from './context.ts'
 import { runEngine } from './engine.ts'
 import type { Definition } from './engine.ts'
 import type { ActionRecord } from './records.ts'
+import { until } from '../../test/kit/until.ts'
 import { requestAction, requestCreate } from './requests.ts'
 
 async function lead(store: Store, token: number): Promise<Leadership & { end: AbortController }> {
@@ -124,6 +125,53 @@ test('actions of one workflow run one after the other in the order they were ask
   const engine = engineOf(store, leadership, { kind: 'test', verbs: { create: verb('create'), x: verb('x'), y: verb('y'), z: verb('z') } })
   await ended(store, workflow.uid, 'id-z')
   assert.deepEqual(order, ['create', 'x', 'y', 'z'])
+  leadership.end.abort()
+  await engine
+})
+
+test('promise 5: what only looks or waits gives way to what takes the change back, and what does neither is waited for', async () => {
+  const store = new MemoryStore()
+  const order: string[] = []
+  const leadership = await lead(store, 1)
+  const looks = async ({ signal, action }: ActionContext): Promise<void> => {
+    order.push(`${action.id} begins`)
+    await systemClock.sleep(60_000, signal)
+  }
+  let goOn: () => void = () => {}
+  const released = new Promise<void>((resolve) => (goOn = resolve))
+  const engine = engineOf(store, leadership, {
+    kind: 'test',
+    verbs: {
+      create: async () => {},
+      look: looks,
+      other: looks,
+      work: async ({ signal, action }) => {
+        await released
+        order.push(`${action.id} ends ${signal.aborted}`)
+      },
+      back: async ({ action }) => void order.push(action.id),
+    },
+    givesWayTo: { look: ['back'] },
+  })
+  const { workflow } = await requestCreate(store, { ...create, id: 'create-1' })
+  const ask = (id: string, verb: string, nowMs: number): Promise<unknown> =>
+    requestAction(store, { keyspace: 'k', name: 'w', id, verb, args: {}, nowMs })
+  await ask('look-1', 'look', 10)
+  await until('the look', () => order.includes('look-1 begins'))
+  // One that is asked for while another waits in front of it: that gives way as soon as it begins.
+  await ask('look-2', 'look', 11)
+  await ask('back-1', 'back', 12)
+  await ended(store, workflow.uid, 'back-1')
+  for (const id of ['look-1', 'look-2']) {
+    const { state, error } = await ended(store, workflow.uid, id)
+    assert.deepEqual([state, error?.code], ['failed', 'SW-WORKFLOW-008'], id)
+    assert.match(error?.what ?? '', /look gave way to back/)
+  }
+  await ask('work-1', 'work', 13)
+  await ask('back-2', 'back', 14)
+  goOn()
+  await ended(store, workflow.uid, 'back-2')
+  assert.deepEqual(order, ['look-1 begins', 'look-2 begins', 'back-1', 'work-1 ends false', 'back-2'])
   leadership.end.abort()
   await engine
 })

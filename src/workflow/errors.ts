@@ -43,6 +43,13 @@ export const workflowErrors = defineErrors('WORKFLOW', {
     why: 'a fault of Shardwright; the log of control has the whole',
     fix: 'look at the workflow (`show`) before repeating, and report this with the log',
   },
+  gaveWay: {
+    number: 8,
+    class: 'user',
+    what: '{verb} gave way to {to}, which was asked for meanwhile',
+    why: 'it only looks, waits or prepares, and what was asked for must not wait for that',
+    fix: 'ask for it again when {to} has ended, if it is still wanted',
+  },
   gone: {
     number: 7,
     class: 'fatal',
