@@ -5,6 +5,7 @@ import { keys } from '../topology/keys.ts'
 import { initialReadRule } from '../topology/read-rule.ts'
 import type { KeyspaceRecord, RoutingRecord, StreamTable } from '../topology/records.ts'
 import { readRecord } from '../topology/typed.ts'
+import { isSwError } from '../base/errors.ts'
 import type { SwError } from '../base/errors.ts'
 import { Failures } from '../workflow/context.ts'
 import type { ActionContext } from '../workflow/context.ts'
@@ -138,7 +139,8 @@ export async function createVerb(world: DualWriteWorld, context: ActionContext):
   try {
     await createSteps(world, context, spec)
   } catch (error) {
-    if (!context.signal.aborted) {
+    // One whose outcome the topology did not tell is run again by the engine, and finds what was made.
+    if (!context.signal.aborted && !isSwError(error, 'SW-TOPOLOGY-002')) {
       const rule = await readRecord<ReadRule>(context.store, keys.reads(keyspace))
       const claimed = rule?.value.workflow === uid
       const reason = error instanceof Error ? error.message : String(error)

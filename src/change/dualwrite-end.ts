@@ -107,15 +107,23 @@ export async function completeVerb(world: DualWriteWorld, context: ActionContext
   await context.step('stop the old fleet', async () => {
     await oneStepAtATime(keyspace, async () => {
       // The guard may have stepped back during the comparison. From here on it does not: there is no old side that keeps up.
-      const now = await readRecord<ReadRule>(store, keys.reads(keyspace))
-      if (now?.value.workflow !== context.workflow.uid || now.value.moved !== readSlots || now.version !== rule.version)
-        throw dualwriteErrors.stillUsed({
-          keyspace,
-          by: 'reads that went back to it while it was looked at',
-          fix: `see why in shardwright DualWrite show --keyspace ${keyspace} --workflow ${name}, move them again, then repeat`,
-        })
+      const requireMoved = async (): Promise<void> => {
+        const now = await readRecord<ReadRule>(store, keys.reads(keyspace))
+        if (now?.value.workflow !== context.workflow.uid || now.value.moved !== readSlots || now.version !== rule.version)
+          throw dualwriteErrors.stillUsed({
+            keyspace,
+            by: 'reads that went back to it while it was looked at',
+            fix: `see why in shardwright DualWrite show --keyspace ${keyspace} --workflow ${name}, move them again, then repeat`,
+          })
+      }
+      await requireMoved()
+      // In one commit with the rule as it stands: an emergency does not wait for its turn, and takes no reads back once a fleet is stopped.
+      const moved = { key: keys.reads(keyspace), version: rule.version }
       for (const fleet of await fleetsOf(store, keyspace, 'main'))
-        await setFleet(context, fleet.name, 'stopped', [context.leadership.fence])
+        await setFleet(context, fleet.name, 'stopped', [context.leadership.fence, moved]).catch(async (error: unknown) => {
+          await requireMoved()
+          throw error
+        })
     })
     await untilStopped(
       context,

@@ -170,13 +170,21 @@ export async function moveReads(desk: Desk, run: WorkflowRecord, request: StepRe
   })
 }
 
-/** All reads to the old branch in one commit, without waiting: tenants may see older rows than they saw. */
-export async function emergency(desk: Desk, run: WorkflowRecord, by: RampEntry['by'], why: string): Promise<RampEntry> {
+/**
+ * All reads to the old branch in one commit, without waiting: tenants may see older rows than they saw. Null: its fleet is stopped, and nothing was done; in
+ * one commit with that, as a `complete` may be stopping it.
+ */
+export async function emergency(desk: Desk, run: WorkflowRecord, by: RampEntry['by'], why: string): Promise<RampEntry | null> {
   // Not in turn: a step that hangs must not keep it waiting; the compare-and-set makes that step lose.
   for (;;) {
     const now = await readRule(desk.store, run)
     const fromPercent = percentOf(now.value.moved)
-    if ((await commitRule(desk, run.keyspace, now.version, emergencyBack(now.value))) === null) {
+    const old = (await listRecords<FleetRecord>(desk.store, keys.fleets)).filter(
+      ({ value }) => value.keyspace === run.keyspace && value.branch === now.value.from,
+    )
+    if (old.some(({ value }) => value.wanted === 'stopped')) return null
+    const running = old.map(({ key, version }) => ({ key, version }))
+    if ((await commitRule(desk, run.keyspace, now.version, emergencyBack(now.value), running)) === null) {
       desk.leadership.signal.throwIfAborted()
       continue
     }

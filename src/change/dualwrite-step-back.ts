@@ -18,28 +18,33 @@ const guardLimits = { holdMs: 1000, gatesMs: 1500, reachMs: 3000 }
  */
 export async function stepBack(world: DualWriteWorld, desk: Desk, run: WorkflowRecord, toPercent: number, why: string): Promise<void> {
   const old = await fleetsOf(world.store, run.keyspace, 'main')
-  if (old.some((fleet) => fleet.wanted === 'stopped')) {
-    // It does not keep up with the topic: reads there would be of another time. Whoever wants that says `rollback`, which starts it first.
-    world.log.error({ run: run.name, why }, 'the old fleet is stopped: reads are not taken back by themselves')
-    const text = `reads are not taken back by themselves, as the old fleet is stopped (rollback starts it): ${why}`
-    await changeRun(desk, run, (now) => (now.journal.at(-1)?.text === text ? null : { journal: text }))
-    return
-  }
+  if (old.some((fleet) => fleet.wanted === 'stopped')) return stays(world, desk, run, why)
   await changeRun(desk, run, (now) => {
     const { auto } = dataOf(now)
     const data = auto === undefined ? {} : { auto: { ...auto, state: 'stepped back' as const, why } }
     return { data, journal: `stepping back: ${why}` }
   })
   try {
-    await inOrder(desk, run, toPercent, why)
+    await inOrder(world, desk, run, toPercent, why)
   } catch (error) {
     desk.leadership.signal.throwIfAborted()
-    await emergency(desk, run, 'guard', `${why}; an orderly step failed: ${error instanceof Error ? error.message : String(error)}`)
+    const because = `${why}; an orderly step failed: ${error instanceof Error ? error.message : String(error)}`
+    if ((await emergency(desk, run, 'guard', because)) === null) await stays(world, desk, run, because)
   }
   await settleState(world, desk, run)
 }
 
-async function inOrder(desk: Desk, run: WorkflowRecord, toPercent: number, why: string): Promise<void> {
+/** An old fleet that is stopped does not keep up with the topic: reads there would be of another time. Whoever wants that says `rollback`, which starts it first. */
+async function stays(world: DualWriteWorld, desk: Desk, run: WorkflowRecord, why: string): Promise<void> {
+  world.log.error({ run: run.name, why }, 'the old fleet is stopped: reads are not taken back by themselves')
+  await sayOnce(desk, run, `reads are not taken back by themselves, as the old fleet is stopped (rollback starts it): ${why}`)
+}
+
+export async function sayOnce(desk: Desk, run: WorkflowRecord, text: string): Promise<void> {
+  await changeRun(desk, run, (now) => (now.journal.at(-1)?.text === text ? null : { journal: text }))
+}
+
+async function inOrder(world: DualWriteWorld, desk: Desk, run: WorkflowRecord, toPercent: number, why: string): Promise<void> {
   const { value: rule } = await readRule(desk.store, run)
   const named = toPercent === 0 ? tenantsOn(rule, specOf(run).toBranch) : []
   const moves = [
@@ -51,7 +56,8 @@ async function inOrder(desk: Desk, run: WorkflowRecord, toPercent: number, why: 
   for (const move of moves) {
     const { outcome } = await moveReads(desk, run, { move, by: 'guard', why, limits: guardLimits, warmMs: 0, gatesMs: 2000 })
     if (outcome === 'moved') continue
-    if (outcome !== 'lost') await emergency(desk, run, 'guard', `${why}; an orderly step was not possible`)
+    const because = `${why}; an orderly step was not possible`
+    if (outcome !== 'lost' && (await emergency(desk, run, 'guard', because)) === null) await stays(world, desk, run, because)
     return
   }
 }

@@ -5,6 +5,8 @@ import { silentLog } from '../base/log.ts'
 import type { FleetRecord, GateReads, ReadRule } from '../topology/dualwrite-records.ts'
 import { keys } from '../topology/keys.ts'
 import { put, readRecord, updateRecord } from '../topology/typed.ts'
+import type { MemoryStore } from '../topology/memory.ts'
+import type { Json } from '../topology/store.ts'
 import type { WorkflowRecord } from '../workflow/records.ts'
 import { until } from '../../test/kit/until.ts'
 import { watchDualWrites } from './dualwrite-watch.ts'
@@ -16,7 +18,63 @@ test('reads that fail on the new branch beyond the share allowed take the ramp b
 test('so they do when tenants were moved by name alone', () =>
   goesBack({ moved: 0, overrides: { '0102': { branch: 'wide' }, '0304': { branch: 'main' } } }))
 
-async function goesBack(rule: Partial<ReadRule>): Promise<void> {
+test('a new fleet that stops takes the reads back', async () => {
+  const { moved, journal } = await fleetsStop(['insights@wide'], /stepping back/)
+  assert.equal(moved, 0)
+  assert.match(journal, /the new branch’s fleet has stopped: insights@wide: SW-INGEST-001 a record that can not be read/)
+})
+
+test('what stops both fleets alike takes no reads back: on the old branch they would be no better off', async () => {
+  const { moved, journal } = await fleetsStop(['insights@wide', 'insights'], /both fleets have stopped, reads stay where they are/)
+  assert.equal(moved, 2500)
+  assert.doesNotMatch(journal, /stepping back/)
+})
+
+async function fleetsStop(names: readonly string[], until_: RegExp): Promise<{ moved: number; journal: string }> {
+  return watched({}, async ({ store, journal, rule }) => {
+    const error = { code: 'SW-INGEST-001', what: 'a record that can not be read', why: '', fix: '' }
+    const partition = { partition: 0, state: 'stopped', next: {}, logStart: null, highWatermark: null, lag: null, newestMs: null }
+    const report = (fleet: string): object => ({
+      v: 1,
+      fleet,
+      consumer: 'c',
+      generation: 1,
+      atMs: systemClock.nowMs(),
+      state: 'running',
+      partitions: [{ ...partition, error: names.includes(fleet) ? error : null }],
+    })
+    await store.commit(
+      [],
+      [
+        ...['insights', 'insights@wide'].map((fleet) => ({ key: `${keys.fleetReportsOf(fleet)}c`, value: report(fleet) as Json })),
+        put<GateReads>(keys.gateReads('g'), { v: 1, gate: 'g', atMs: systemClock.nowMs(), branches: {} }),
+      ],
+    )
+    await until('the guard', async () => until_.test(await journal()), 30_000)
+    return { moved: (await rule()).moved, journal: await journal() }
+  })
+}
+
+async function goesBack(change: Partial<ReadRule>): Promise<void> {
+  await watched(change, async ({ store, journal, rule }) => {
+    const isBack = async (): Promise<boolean> => {
+      const { moved, overrides } = await rule()
+      return moved === 0 && !Object.values(overrides).some(({ branch }) => branch === 'wide')
+    }
+    const reads = { reads: 500, errors: 50, p50Ms: 1, p95Ms: 1, p99Ms: 1, slowestMs: 1 }
+    await store.commit(
+      [],
+      [put<GateReads>(keys.gateReads('g'), { v: 1, gate: 'g', atMs: systemClock.nowMs(), branches: { 'insights@wide': reads } })],
+    )
+    await until('the step back', isBack, 30_000)
+    assert.match(await journal(), /stepping back: 50 of 500 reads on the new branch failed \(1 % at most\)/)
+  })
+}
+
+type Watched = { readonly store: MemoryStore; readonly journal: () => Promise<string>; readonly rule: () => Promise<ReadRule> }
+
+/** A run that is ramping and watched, by a rule changed so. */
+async function watched<T>(rule: Partial<ReadRule>, work: (world: Watched) => Promise<T>): Promise<T> {
   const { store, desk, run } = await standing()
   await updateRecord<ReadRule>(store, keys.reads('insights'), (now) => (now === null ? null : { ...now, ...rule }))
   const ramp = {
@@ -40,21 +98,9 @@ async function goesBack(rule: Partial<ReadRule>): Promise<void> {
   const watching = watchDualWrites(world as unknown as DualWriteWorld, noPool, leadership)
   const stored = async (): Promise<WorkflowRecord> => (await readRecord<WorkflowRecord>(store, key))!.value
   const reading = async (): Promise<ReadRule> => (await readRecord<ReadRule>(store, keys.reads('insights')))!.value
-  const isBack = async (): Promise<boolean> => {
-    const { moved, overrides } = await reading()
-    return moved === 0 && !Object.values(overrides).some(({ branch }) => branch === 'wide')
-  }
-  const reads = { reads: 500, errors: 50, p50Ms: 1, p95Ms: 1, p99Ms: 1, slowestMs: 1 }
+  const journal = async (): Promise<string> => (await stored()).journal.map((entry) => entry.text).join('\n')
   try {
-    await store.commit(
-      [],
-      [put<GateReads>(keys.gateReads('g'), { v: 1, gate: 'g', atMs: systemClock.nowMs(), branches: { 'insights@wide': reads } })],
-    )
-    await until('the step back', isBack, 30_000)
-    assert.match(
-      (await stored()).journal.map((entry) => entry.text).join('\n'),
-      /stepping back: 50 of 500 reads on the new branch failed \(1 % at most\)/,
-    )
+    return await work({ store, journal, rule: reading })
   } finally {
     stop.abort(new Error('the test ends'))
     await watching

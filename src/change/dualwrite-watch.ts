@@ -25,7 +25,7 @@ import { keepHeadroom } from './dualwrite-headroom.ts'
 import type { TopicLooks } from './dualwrite-headroom.ts'
 import { horizonOf } from './dualwrite-horizon.ts'
 import { giveUpLeftOver, moveReads, oneStepAtATime, percentOf } from './dualwrite-ramp.ts'
-import { stepBack } from './dualwrite-step-back.ts'
+import { sayOnce, stepBack } from './dualwrite-step-back.ts'
 import { evidenceOf, keepEvidence, settleState, whyNotReady } from './dualwrite-ready.ts'
 import { changeRun, freshRun, pairsOf, refreshPlan, sideName } from './dualwrite-record.ts'
 import { dataOf, specOf, stateOf } from './dualwrite-spec.ts'
@@ -254,13 +254,13 @@ class RunWatch {
     }
     const second = { old: readsOf(records, run.keyspace, nowMs), new: readsOf(records, sideName(run, spec.toBranch), nowMs) }
     this.#seconds = [...this.#seconds, second].slice(-secondsMax)
-    const trouble = fleetTrouble(
-      await fleetsOf(store, run.keyspace, spec.toBranch),
-      (await listRecords<FleetReport>(store, keys.fleetReports)).map((r) => r.value),
-      this.#silence,
-      nowMs,
-    )
-    if (trouble !== null) return this.#stepBack(run, 0, `the new branch’s fleet has stopped: ${trouble}`)
+    const reports = (await listRecords<FleetReport>(store, keys.fleetReports)).map((r) => r.value)
+    const troubleOf = async (branch: string): Promise<string | null> =>
+      fleetTrouble(await fleetsOf(store, run.keyspace, branch), reports, this.#silence, nowMs)
+    const [trouble, oldTrouble] = [await troubleOf(spec.toBranch), await troubleOf('main')]
+    if (trouble !== null && oldTrouble === null) return this.#stepBack(run, 0, `the new branch’s fleet has stopped: ${trouble}`)
+    // A record that neither can read stops both at one place: on the old branch readers would be no better off, and may go back in time on the way.
+    if (trouble !== null) await sayOnce(this.#desk, run, `both fleets have stopped, reads stay where they are: ${trouble}; ${oldTrouble}`)
     const reason = overBudget(this.#seconds, { ...spec.ramp, baselineP95Ms: dataOf(run).baselineP95Ms ?? null })
     if (reason === null) return
     const share = percentOf(rule.value.moved)

@@ -5,6 +5,7 @@ import type { FleetRecord, FleetReport, ReadRule } from '../topology/dualwrite-r
 import { keys } from '../topology/keys.ts'
 import type { ShardRecord } from '../topology/records.ts'
 import { initialRouting } from '../topology/routing.ts'
+import type { Store } from '../topology/store.ts'
 import { put, readRecord, updateRecord } from '../topology/typed.ts'
 import type { Evidence, Rung } from '../verify/ladder/evidence.ts'
 import { controllerName } from '../workflow/context.ts'
@@ -209,6 +210,25 @@ test('the end may be begun again when some of the old servers are gone: they are
   const { signal } = desk.leadership
   assert.deepEqual(await readersLeft(world, desk, run, { shards: [{ ...gone, serverId: 'gone' }], attempts: 1, signal }), [])
   assert.deepEqual(await removeShardPlaces(world, [{ ...gone, serverId: 'gone', provisioned: true }]), [])
+})
+
+test('an emergency of the guard and a complete that stops the old fleet: whichever commits first, no reads are on a fleet that is stopped', async () => {
+  const { store, desk, run } = await standing()
+  const rule = (): Promise<{ value: ReadRule } | null> => readRecord<ReadRule>(store, keys.reads('insights'))
+  // The fleet is stopped between the emergency's look at it and its commit.
+  const commit: Store['commit'] = async (conditions, puts) => {
+    if (puts.some(({ key }) => key === keys.reads('insights'))) await setFleet({ store }, 'insights', 'stopped')
+    return store.commit(conditions, puts)
+  }
+  const between = {
+    ...desk,
+    store: { get: (key: string) => store.get(key), list: (prefix: string) => store.list(prefix), commit } as Store,
+  }
+  assert.equal(await emergency(between, run, 'guard', 'a gate hangs'), null)
+  assert.equal((await rule())?.value.moved, 2500)
+  await setFleet({ store }, 'insights', 'running')
+  assert.equal((await emergency(desk, run, 'guard', 'a gate hangs'))?.outcome, 'emergency')
+  assert.equal((await rule())?.value.moved, 0)
 })
 
 test('a controller that no longer leads moves nothing: its commit carries the leader’s condition', async () => {

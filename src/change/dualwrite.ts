@@ -265,6 +265,8 @@ async function rollback(world: DualWriteWorld, context: ActionContext): Promise<
   const tenants = Object.keys(rule.value.overrides)
   if (args.emergency === true) {
     const entry = await emergency(context, context.workflow, 'operator', 'asked for')
+    // Started above: somebody has stopped it since.
+    if (entry === null) throw dualwriteErrors.stepGivenUp({ keyspace, percent: 0, reason: 'the old fleet is stopped' })
     await context.say(entryText(entry))
     return settleState(world, context, context.workflow)
   }
