@@ -20,6 +20,7 @@ import type { Store } from '../topology/store.ts'
 import { absent, listRecords, put, readRecord } from '../topology/typed.ts'
 import { dualwriteErrors } from './dualwrite-errors.ts'
 import { changeErrors } from './errors.ts'
+import { epochsOfBranch } from './fleet-epochs.ts'
 import { removeServer, schemaName, serverId } from './keyspaces.ts'
 import { attachServer, provisionServer, withServer } from './servers.ts'
 import type { ServerAddress, World } from './servers.ts'
@@ -162,7 +163,9 @@ export async function deleteBranch(
   if (data.length > 0 && !yes) throw dualwriteErrors.deleteRemovesData({ keyspace, branch, what: data.join(', ') })
   const result = await store.commit(
     [{ key: keys.keyspace(name), version: record.version }],
-    [keys.keyspace(name), keys.routing(name), ...shards.map((shard) => shard.key)].map((key) => ({ key, value: undefined })),
+    [keys.keyspace(name), keys.routing(name), ...shards.map((shard) => shard.key), ...(await epochsOfBranch(store, keyspace, branch))].map(
+      (key) => ({ key, value: undefined }),
+    ),
   )
   if (!result.ok) throw changeErrors.noKeyspace({ keyspace: name })
   await removeShardPlaces(

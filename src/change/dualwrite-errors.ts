@@ -41,7 +41,7 @@ export const dualwriteErrors = defineErrors('DUALWRITE', {
     class: 'user',
     what: 'there is a fleet {fleet} already, of another definition or topic',
     why: 'its positions mean offsets of its own topic',
-    fix: 'stop and delete it first, or name another one: --name suffix',
+    fix: 'stop and delete it first; a fleet of another topic takes a name of its own: --name suffix; another definition of its topic: shardwright fleet update',
   },
   noFleet: {
     number: 7,
@@ -182,5 +182,12 @@ export const dualwriteErrors = defineErrors('DUALWRITE', {
     what: 'the copied tables of {keyspace} can not change sides: {reason}',
     why: 'what was written on the old side since then the new one does not have',
     fix: 'mend what the reason names, then: shardwright DualWrite start --keyspace {keyspace} --workflow {name}; or take the old side up again: shardwright DualWrite rollback --keyspace {keyspace} --workflow {name}',
+  },
+  topicTaken: {
+    number: 27,
+    class: 'user',
+    what: 'fleet {fleet} reads topic {topic} into {keyspace} ({branch}) already',
+    why: 'both would move the same positions: each record would take effect by the definition of whichever came first, and not by the other',
+    fix: 'put the tables of both into one definition: shardwright fleet update {fleet} --definition FILE; or stop and delete {fleet} first',
   },
 })

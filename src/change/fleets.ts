@@ -13,7 +13,7 @@ import { keys } from '../topology/keys.ts'
 import { decidedFleet } from '../topology/fleet-pause.ts'
 import type { KeyspaceRecord } from '../topology/records.ts'
 import type { Condition } from '../topology/store.ts'
-import { absent, listRecords, put, readRecord, updateRecord } from '../topology/typed.ts'
+import { absent, listRecords, put, readRecord, unchanged, updateRecord } from '../topology/typed.ts'
 import { workflowErrors } from '../workflow/errors.ts'
 import { dualwriteErrors } from './dualwrite-errors.ts'
 import { changeErrors } from './errors.ts'
@@ -49,7 +49,11 @@ export function fleetName(keyspace: string, branch: string, suffix?: string): st
   return `${branchKeyspace(keyspace, branch)}${suffix === undefined ? '' : `+${suffix}`}`
 }
 
-export async function createFleet(world: FleetWorld, request: FleetRequest, also: readonly Condition[] = []): Promise<FleetRecord> {
+/**
+ * A topic has one fleet a branch: positions are its and the branch's, so two fleets would share them, while leases and epochs go by a fleet's name and keep neither
+ * from writing. Two that are made at once are told apart by the keyspace's record, which each commit finds unchanged and writes anew.
+ */
+export async function createFleet(world: FleetWorld, request: FleetRequest): Promise<FleetRecord> {
   const { store, clock } = world
   const { keyspace, branch } = request
   const name = fleetName(keyspace, branch, request.suffix)
@@ -65,6 +69,10 @@ export async function createFleet(world: FleetWorld, request: FleetRequest, also
       if (known.value.topicId === topic.id && known.value.definitionDigest === definition.digest) return known.value
       throw dualwriteErrors.fleetExists({ fleet: name })
     }
+    const other = (await listRecords<FleetRecord>(store, keys.fleets)).find(
+      ({ value }) => value.keyspace === keyspace && value.branch === branch && value.topicId === topic.id,
+    )
+    if (other !== undefined) throw dualwriteErrors.topicTaken({ fleet: other.value.name, topic: topic.name, keyspace, branch })
     const before = await positionsBefore(world, request, topic.id)
     const fleet: FleetRecord = {
       v: 1,
@@ -88,8 +96,11 @@ export async function createFleet(world: FleetWorld, request: FleetRequest, also
       madeBy: request.madeBy ?? null,
       purgeHeldUntilMs: 0,
     }
-    const result = await store.commit([absent(keys.fleet(name)), ...also], [put(keys.fleet(name), fleet)])
-    if (!result.ok) return await createFleet(world, request, also)
+    const result = await store.commit(
+      [absent(keys.fleet(name)), unchanged(record)],
+      [put(keys.fleet(name), fleet), put(record.key, record.value)],
+    )
+    if (!result.ok) return await createFleet(world, request)
     return fleet
   } finally {
     await topic.close()

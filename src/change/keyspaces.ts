@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto'
 import type { FlavourName } from '../mysql/connection.ts'
 import { coveredRange, requireWholeCoverage } from '../keyspace/key-range-sets.ts'
 import { parseKeyRange, printKeyRange } from '../keyspace/key-range.ts'
+import { mainBranch } from '../topology/dualwrite-records.ts'
+import type { FleetRecord } from '../topology/dualwrite-records.ts'
 import { keys } from '../topology/keys.ts'
 import type { KeyspaceRecord, RoutingRecord, ServerRecord, ShardRecord, VSchemaRecord } from '../topology/records.ts'
 import { initialRouting } from '../topology/routing.ts'
@@ -9,6 +11,7 @@ import type { Store } from '../topology/store.ts'
 import { absent, listRecords, put, readRecord, updateRecord } from '../topology/typed.ts'
 import { dualwriteErrors } from './dualwrite-errors.ts'
 import { changeErrors } from './errors.ts'
+import { epochsOfBranch } from './fleet-epochs.ts'
 import { attachServer, provisionServer } from './servers.ts'
 import type { ServerAddress, World } from './servers.ts'
 
@@ -132,18 +135,26 @@ export async function deleteKeyspace(
 ): Promise<KeyspaceDeletion> {
   const { store } = world
   const routing = await readRecord<RoutingRecord>(store, keys.routing(name))
-  if (routing === null) throw changeErrors.noKeyspace({ keyspace: name })
+  const record = await store.get(keys.keyspace(name))
+  if (routing === null || record === null) throw changeErrors.noKeyspace({ keyspace: name })
   await refuseUsed(store, name, routing.value)
   const shards = await listRecords<ShardRecord>(store, keys.shards(name))
   const { servers, kept } = await whatGoes(store, name, shards)
   if (dryRun) return { removed: false, servers, kept }
   if (servers.length > 0 && !yes) throw changeErrors.deleteRemovesData({ keyspace: name, servers: servers.join(', ') })
   const result = await store.commit(
-    [{ key: keys.routing(name), version: routing.version }],
-    [keys.keyspace(name), keys.vschema(name), keys.routing(name), ...shards.map((shard) => shard.key)].map((key) => ({
-      key,
-      value: undefined,
-    })),
+    // Each fleet that is made writes the keyspace's record anew: none comes in between.
+    [
+      { key: keys.routing(name), version: routing.version },
+      { key: keys.keyspace(name), version: record.version },
+    ],
+    [
+      keys.keyspace(name),
+      keys.vschema(name),
+      keys.routing(name),
+      ...shards.map((shard) => shard.key),
+      ...(await epochsOfBranch(store, name, mainBranch)),
+    ].map((key) => ({ key, value: undefined })),
   )
   if (!result.ok) return deleteKeyspace(world, name, { yes, dryRun })
   for (const id of servers) await removeServer(world, id)
@@ -160,6 +171,14 @@ async function refuseUsed(store: Store, name: string, routing: RoutingRecord): P
       branch: branch.value.branch,
       by: 'it belongs to this keyspace',
       fix: `shardwright keyspace branch delete ${name}/${branch.value.branch}`,
+    })
+  const fleet = (await listRecords<FleetRecord>(store, keys.fleets)).find((f) => f.value.keyspace === name)?.value
+  if (fleet !== undefined)
+    throw dualwriteErrors.branchInUse({
+      keyspace: name,
+      branch: fleet.branch,
+      by: `fleet ${fleet.name} fills it`,
+      fix: `shardwright fleet stop ${fleet.name}, then fleet delete`,
     })
   const users = (await listRecords<VSchemaRecord>(store, keys.vschemas)).filter((record) => givesIdsTo(name, record.value.vschema))
   if (users.length > 0)

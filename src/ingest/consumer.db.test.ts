@@ -1,7 +1,11 @@
 /** Consumers on real servers: what every event becomes, on every shard, once. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { FaultProxy } from '../../test/kit/fault-proxy.ts'
 import { flavours, sharedServer } from '../../test/kit/servers.ts'
+import { keys } from '../topology/keys.ts'
+import type { ShardRecord } from '../topology/records.ts'
+import { updateRecord } from '../topology/typed.ts'
 import { IngestWorld } from './testkit/ingest-world.ts'
 import { hourMs, type QueryEvent } from './testkit/query-stats.ts'
 
@@ -43,3 +47,32 @@ for (const flavour of flavours()) {
     for (const { start, taken, next } of (await world.positions('main')).values()) assert.equal(start + taken, next, 'L0: ranges chain')
   })
 }
+
+test('another server becomes a shard’s primary: consumers go on there, and ask the given-up one no more', async () => {
+  const server = await sharedServer('mariadb')
+  await using world = await IngestWorld.create(server)
+  await using givenUp = await FaultProxy.start(server.config)
+  await world.branch('main', ['-80', '80-'])
+  const { name } = await world.fleet('main')
+  let asked = 0
+  world.consumer('main', {
+    addresses: (serverId) => {
+      if (serverId === 'other') return server.config
+      asked++
+      return givenUp
+    },
+  })
+  await world.send(events(500))
+  await world.caughtUp('main')
+  for (const shard of ['-80', '80-'])
+    await updateRecord<ShardRecord>(world.store, keys.shard(name, shard), (now) => (now === null ? null : { ...now, serverId: 'other' }))
+  // The server that was the primary is closed, and then gone.
+  await givenUp[Symbol.asyncDispose]()
+  await world.send(events(500, 500))
+  await world.caughtUp('main', 20_000)
+  await world.assertExact('main')
+  const before = asked
+  await world.send(events(100, 1000))
+  await world.caughtUp('main', 20_000)
+  assert.equal(asked, before)
+})

@@ -6,11 +6,10 @@
  */
 import { Wakeup } from '../base/wakeup.ts'
 import type { ConsumerRecord, FleetRecord, FleetReport } from '../topology/dualwrite-records.ts'
-import { branchKeyspace } from '../topology/dualwrite-records.ts'
 import { keepLease, type KeptLease } from '../topology/kept-lease.ts'
 import { keys } from '../topology/keys.ts'
-import type { RoutingRecord } from '../topology/records.ts'
 import { put, readRecord, recordsOf } from '../topology/typed.ts'
+import { builtOn } from './built-on.ts'
 import { consumerDefaults, type ConsumerConfig, type ConsumerOptions } from './consumer-options.ts'
 import { FleetSession } from './fleet-session.ts'
 import { viewOf } from './error-view.ts'
@@ -75,7 +74,7 @@ export class Consumer {
   async #obey(fleet: FleetRecord | null, lease: KeptLease, signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#options
     if (fleet === null || fleet.wanted === 'stopped') return this.#end()
-    const { text, opening } = await this.#builtOn(fleet)
+    const { text, opening } = await builtOn(this.#options.store, fleet)
     const current = this.#session
     if (current !== null && current.text === text && current.session.failure === null) {
       if (JSON.stringify(current.session.fleet) !== JSON.stringify(fleet)) current.session.update(fleet)
@@ -97,23 +96,6 @@ export class Consumer {
       // What the operator mends outside of the topology (tables, grants, files) is seen by trying again, seldom.
       this.#failed = { text, error, retryAtMs: clock.monotonicMs() + 2000 }
     }
-  }
-
-  /** Everything a session cannot follow while it runs. */
-  async #builtOn(fleet: FleetRecord): Promise<{ text: string; opening: boolean }> {
-    const routing = await readRecord<RoutingRecord>(this.#options.store, keys.routing(branchKeyspace(fleet.keyspace, fleet.branch)))
-    const serving = routing?.value.components.map(({ serving: { primary }, epoch }) => ({ primary, epoch }))
-    const {
-      wanted: _wanted,
-      holdAt: _holdAt,
-      paused: _paused,
-      purgeHeldUntilMs: _purge,
-      floorHeldUntilMs: _floor,
-      consumers: _consumers,
-      ...rest
-    } = fleet
-    const opening = routing?.value.components.some(({ phase }) => phase === 'opening') ?? false
-    return { text: JSON.stringify([rest, serving]), opening }
   }
 
   #report(fleet: FleetRecord): FleetReport {

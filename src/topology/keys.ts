@@ -72,6 +72,8 @@ export const keys = {
   /** Outlives the lease: every acquisition adds 1. */
   partitionEpoch: (fleet: string, partition: number) => `ingest-epochs/${fleet}/${partition}`,
   partitionEpochsOf: (fleet: string) => `ingest-epochs/${fleet}/`,
+  /** Of a branch's fleets that have a name of their own. */
+  partitionEpochsOfNamed: (branchKeyspace: string) => `ingest-epochs/${branchKeyspace}+`,
   /** Where the purge of a keyspace's expiring tables stands, of all its branches alike. */
   purge: (keyspace: string) => `purge/${keyspace}`,
   /** Which branch serves a keyspace's reads; a gate acknowledges it under `seen[reads(keyspace)]`. */

@@ -6,6 +6,7 @@ const position = 'src/ingest/position-sql.ts'
 const session = 'src/ingest/shard-session.ts'
 const decide = 'src/ingest/decide.ts'
 const ramp = 'src/switch/ramp.ts'
+const fleets = 'src/change/fleets.test.ts'
 
 const writing: Mutation[] = [
   {
@@ -14,6 +15,38 @@ const writing: Mutation[] = [
     edits: [['const epoch = record.epoch + 1', 'const epoch = Math.max(1, record.epoch)']],
     test: rules,
     name: '4.1: a holder that is frozen past its lease wakes up as a zombie: it writes nothing more',
+    fails: /./,
+  },
+  {
+    rule: 'a topic has one fleet a branch',
+    file: 'src/change/fleets.ts',
+    edits: [['    if (other !== undefined) throw', '    if (other === null) throw']],
+    test: fleets,
+    name: 'a topic has one fleet a branch',
+    fails: /Missing expected rejection/,
+  },
+  {
+    rule: 'fleets that are made at once are told apart',
+    file: 'src/change/fleets.ts',
+    edits: [['[absent(keys.fleet(name)), unchanged(record)]', '[absent(keys.fleet(name))]']],
+    test: fleets,
+    name: 'two fleets of one topic that are made at once: one of them is',
+    fails: /./,
+  },
+  {
+    rule: 'epochs go with their branch',
+    file: 'src/change/branches.ts',
+    edits: [[', ...(await epochsOfBranch(store, keyspace, branch))]', ']']],
+    test: fleets,
+    name: 'a branch that is deleted and made anew begins anew',
+    fails: /began at offset 5/,
+  },
+  {
+    rule: 'a session ends when a shard is on another server',
+    file: 'src/ingest/built-on.ts',
+    edits: [['[uid, serverId, schema]', '[uid, schema]']],
+    test: 'src/ingest/built-on.test.ts',
+    name: 'a session is built on the servers of the shards that serve',
     fails: /./,
   },
   {

@@ -178,7 +178,7 @@ export class IngestWorld implements AsyncDisposable {
       loads?: (record: FleetRecord) => Promise<TopicDefinition>
       config?: Partial<ConsumerConfig>
       failpoints?: IngestFailpoints
-      addresses?: () => { host: string; port: number }
+      addresses?: (serverId: string) => { host: string; port: number }
     } = {},
   ): { id: string; stop: () => Promise<void>; done: Promise<void> } {
     const id = `c${++this.#ids}`
@@ -200,7 +200,10 @@ export class IngestWorld implements AsyncDisposable {
             },
       openTopic: (url) => openTopic(url),
       loadDefinition: options.loads ?? (async () => options.definition ?? queryStats()),
-      addresses: async () => ({ flavour: this.server.flavour, connect: { ...this.server.config, ...options.addresses?.() } }),
+      addresses: async (serverId) => ({
+        flavour: this.server.flavour,
+        connect: { ...this.server.config, ...options.addresses?.(serverId) },
+      }),
       config: { ...smallConsumer, ...options.config },
       ...(options.failpoints === undefined ? {} : { failpoints: options.failpoints }),
       rssBytes: () => 0,
