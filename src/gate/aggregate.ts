@@ -103,6 +103,9 @@ export class Aggregator {
           const y = row[by] as Buffer | null
           if (y === null || (x !== null && compare(y, x) * sign <= 0)) return
           const cell = row[at] as Buffer | null
+          // A longer one may come in the place of a shorter: what is kept grows with it.
+          this.bytes += y.length - (x?.length ?? 0)
+          if (by !== at) this.bytes += (cell?.length ?? 0) - (kept[at]?.length ?? 0)
           kept[at] = cell === null ? null : Buffer.from(cell)
           kept[by] = Buffer.from(y)
         }

@@ -64,6 +64,17 @@ function notCopied(job: GatherJob, error: Error & { serverMessage: string }): Er
   })
 }
 
+/** MySQL opens a temporary table once in a statement: where a query of WITH is named twice, its tables are opened twice. */
+export function unlessReopened(error: unknown): unknown {
+  if (!isServerError(error) || error.errno !== reopened) return error
+  return planErrors.refused({
+    construct: 'a query of WITH that is named more than once',
+    reason: 'its rows are put together in a temporary table, which MySQL opens only once in a statement',
+    instead: 'write the query out at each place, or restrict the statement to one shard key value',
+  })
+}
+const reopened = 1137
+
 /** Bytes that were stored. Other columns than those asked for may be needed to store a row at all: then all of them are fetched. */
 async function fillStep(
   step: Step,

@@ -2,13 +2,14 @@
  * Runs writes that no shard can do by itself (plan/gather-write.ts says which, and why that is right). All of it is in one transaction, the client's or one of the
  * statement's own: what is read is locked, and what the shards write stands or falls together, as far as `multi` reaches.
  */
-import type { Connection, OkResult } from '../mysql/connection.ts'
+import type { Column, Connection, OkResult, RawRow, Result } from '../mysql/connection.ts'
 import { quoteIdentifier } from '../sql/quote.ts'
 import type { Value } from '../sql/value.ts'
 import type { Backend } from './backend.ts'
 import type { Core } from './core.ts'
 import { nextHome } from './gather.ts'
-import { fill, type FillInto, Readers, valueOf } from './gather-fill.ts'
+import { gateErrors } from './errors.ts'
+import { fill, type FillInto, Readers, unlessReopened, valueOf } from './gather-fill.ts'
 import { refuseSettings, type GatherJob } from './gather-job.ts'
 import { fetched, literalMaker, literalOfType } from './gather-values.ts'
 import { storedValue } from './plan/convert.ts'
@@ -39,6 +40,8 @@ type Context = {
 }
 
 const partBytes = 1024 * 1024
+/** What a value takes beside its bytes, about. */
+const cellBytes = 48
 
 export class GatherWrites {
   readonly #core: Core
@@ -128,7 +131,8 @@ export class GatherWrites {
     const names = columns.map((column) => quoteIdentifier(column.name)).join(', ')
     // Without keys: what is a duplicate is found where the rows go.
     await scratch.query(`CREATE TEMPORARY TABLE _sw_rows AS SELECT ${names} FROM ${quoteIdentifier(table)} LIMIT 0`)
-    const stored = await scratch.query(
+    const stored = await asked(
+      scratch,
       Buffer.concat([Buffer.from(`INSERT ${use.ignore ? 'IGNORE ' : ''}INTO _sw_rows (${names}) `), c.job.text]),
     )
     found.warnings = stored.warnings
@@ -156,11 +160,10 @@ export class GatherWrites {
     lookups: Inserted['lookups'],
     entries: LookupEntry[] = [],
   ): Promise<{ parts: Part[]; lists: Buffer[] }> {
-    const answer = await scratch.query(text)
-    const rows = answer.kind === 'rows' ? answer.rows : []
+    const { columns, rows } = await this.#rowsOf(scratch, text)
     const ids = await draw(rows.length)
     // What stands behind the target's columns is of types that the answer tells.
-    const literals = (answer.kind === 'rows' ? answer.columns : []).map((column, i) => {
+    const literals = columns.map((column, i) => {
       const own = target.columns[i]
       return own === undefined ? literalOfType(column) : literalMaker(own)
     })
@@ -201,6 +204,25 @@ export class GatherWrites {
     return { parts: made, lists }
   }
 
+  /** A join may make many rows of few: they are counted as they come. */
+  async #rowsOf(scratch: Connection, text: Buffer): Promise<{ columns: readonly Column[]; rows: RawRow[] }> {
+    const { scatterBytesMax: bytesMax } = this.#core.config
+    const stream = await scratch.rows(text).catch((error: unknown) => {
+      throw unlessReopened(error)
+    })
+    const rows: RawRow[] = []
+    let bytes = 0
+    for await (const batch of stream) {
+      for (let i = 0; i < batch.length; i++) {
+        const row = batch.row(i).map((cell) => (cell === null ? null : Buffer.from(cell)))
+        bytes += row.reduce((sum, cell) => sum + (cell?.length ?? 0) + cellBytes, 0)
+        if (bytes > bytesMax) throw gateErrors.memory({ bytesMax })
+        rows.push(row)
+      }
+    }
+    return { columns: stream.columns, rows }
+  }
+
   async #scratch(c: Context, cleanups: (() => Promise<void>)[]): Promise<Connection> {
     const { connections } = this.#runner
     const backend: Backend = await connections.openPlain(nextHome(c.keyspace))
@@ -216,6 +238,14 @@ export class GatherWrites {
     const readers = new Readers(this.#runner, this.#scatter, c.on, false, null)
     const { config } = this.#core
     await fill(c.job, { connection, lock, at: () => {} }, readers, c.inputs, config.scatterBytesMax, this.#runner.settings.get('sql_mode'))
+  }
+}
+
+async function asked(connection: Connection, text: Buffer): Promise<Result> {
+  try {
+    return await connection.query(text)
+  } catch (error) {
+    throw unlessReopened(error)
   }
 }
 

@@ -10,7 +10,7 @@
  */
 import type { Backend } from './backend.ts'
 import type { Core } from './core.ts'
-import { fill, Readers } from './gather-fill.ts'
+import { fill, Readers, unlessReopened } from './gather-fill.ts'
 import { refuseSettings, type GatherJob } from './gather-job.ts'
 import type { RouteInputs } from './plan/plan.ts'
 import type { Runner } from './runner.ts'
@@ -78,12 +78,16 @@ export class Gather {
         return { kind: 'refused', shard: at, cause: refusal }
       }
       const tables = new Map(job.steps.map((step) => [step.name, step.plan.table]))
-      return await this.#scatter.read(
-        [{ shard: home, text: job.text, backend: scratch, ...(job.parameters === undefined ? {} : { parameters: job.parameters }) }],
-        { kind: 'concat', hiddenColumns: 0, limit: null, offset: 0n },
-        null,
-        { ...options, column: (c) => (tables.has(c.orgTable) ? { ...c, orgTable: tables.get(c.orgTable) as string } : c) },
-      )
+      try {
+        return await this.#scatter.read(
+          [{ shard: home, text: job.text, backend: scratch, ...(job.parameters === undefined ? {} : { parameters: job.parameters }) }],
+          { kind: 'concat', hiddenColumns: 0, limit: null, offset: 0n },
+          null,
+          { ...options, column: (c) => (tables.has(c.orgTable) ? { ...c, orgTable: tables.get(c.orgTable) as string } : c) },
+        )
+      } catch (error) {
+        throw unlessReopened(error)
+      }
     } finally {
       if (mark !== null) this.#scatter.unmark(mark)
       await readers.end()

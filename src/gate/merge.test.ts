@@ -258,3 +258,21 @@ test('HAVING has three values', () => {
   )
   assert.equal(truth(is('<>', '1.0'), one, 1, resolve as never), false)
 })
+
+test('promise 8: what MIN and MAX keep is counted when a longer value takes the place of a shorter', () => {
+  const merge: AggregateMerge = {
+    kind: 'aggregate',
+    hiddenColumns: 0,
+    groupBy: [{ column: 0, compare: 'byType' }],
+    columns: [{ function: 'max', column: 1, by: 1, compare: 'bytes' }],
+    having: null,
+    keys: [],
+    limit: null,
+    offset: 0n,
+  }
+  const aggregator = new Aggregator(merge, [column('n', columnType.long), column('x', columnType.blob)])
+  aggregator.add(cells('1', 'a'))
+  const before = aggregator.bytes
+  aggregator.add(cells('1', 'b'.repeat(100_000)))
+  assert.ok(aggregator.bytes >= before + 99_999, `${aggregator.bytes} bytes`)
+})

@@ -100,7 +100,11 @@ export type Union = {
   readonly with: With | null
 }
 
-export type With = { readonly span: Span; readonly tables: readonly { readonly name: Name; readonly query: Query }[] }
+export type With = {
+  readonly span: Span
+  readonly recursive: boolean
+  readonly tables: readonly { readonly name: Name; readonly query: Query }[]
+}
 
 export type TableRef =
   | { readonly kind: 'table'; readonly table: TableName; readonly alias: Name | null; readonly span: Span }

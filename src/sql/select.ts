@@ -59,7 +59,7 @@ function queryPart(r: Reader): Query {
 export function parseWith(r: Reader): With | null {
   const from = r.at
   if (!r.takeWords('WITH')) return null
-  r.takeWords('RECURSIVE')
+  const recursive = r.takeWords('RECURSIVE')
   const tables: { name: Name; query: Query }[] = []
   do {
     const name = r.name('a name for the query')
@@ -70,7 +70,7 @@ export function parseWith(r: Reader): With | null {
     r.expectOperator(')')
     tables.push({ name, query })
   } while (r.takeOperator(','))
-  return { tables, span: r.span(from) }
+  return { recursive, tables, span: r.span(from) }
 }
 
 function parseSelect(r: Reader): Select {

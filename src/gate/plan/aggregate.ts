@@ -5,7 +5,7 @@
  * exactly; the AVG itself is still asked for, as its metadata says the result's type and scale. DISTINCT inside an aggregate only over a shard key: no value is
  * then on two shards. HAVING, ORDER BY and LIMIT are about finished groups: they are cut out of the shards' text and done at the gate.
  */
-import type { CallExpr, Expr } from '../../sql/ast.ts'
+import type { CallExpr, Expr, Select } from '../../sql/ast.ts'
 import { walkExpr } from '../../sql/walk.ts'
 import { type Columns, type Key, type Ref, weightOf } from './columns.ts'
 import { exactness, familyOf } from './equality.ts'
@@ -44,7 +44,9 @@ export function aggregateMerge(columns: Columns): MergeTemplate {
   } else select.items.forEach((item, i) => merged.item(item.expr, i))
 
   const having = select.having === null ? null : havingOf(select.having.expr, columns, (expr) => merged.refOf(expr))
-  const sort = (select.orderBy?.items ?? []).flatMap((order) => {
+  // One row has no order; what is asked for is left to the shards, who say whether it can be.
+  const ordered = isOneRow(select) ? [] : (select.orderBy?.items ?? [])
+  const sort = ordered.flatMap((order) => {
     const { expr, item } = named(order.expr, columns, 'alias')
     if (hasAggregate(expr)) {
       const ref = item === null ? merged.refOf(expr) : merged.orderable(expr, item)
@@ -65,11 +67,27 @@ export function aggregateMerge(columns: Columns): MergeTemplate {
   }
 }
 
+/** All rows are one group. */
+export function isOneRow(select: Select): boolean {
+  return select.groupBy === null && !select.distinct
+}
+
 function hasParameter(expr: Expr): boolean {
   let found = false
   walkExpr(expr, {
     expr(node) {
       found ||= node.kind === 'parameter'
+    },
+  })
+  return found
+}
+
+/** `/`, which MariaDB computes to whole groups of nine digits. */
+function hasQuotient(expr: Expr): boolean {
+  let found = false
+  walkExpr(expr, {
+    expr(node) {
+      found ||= node.kind === 'binary' && node.operator === '/'
     },
   })
   return found
@@ -150,6 +168,12 @@ class Aggregates {
         'group by the shard key, or count distinct shard keys',
       )
     }
+    if ((call.name === 'SUM' || call.name === 'AVG') && call.args.some(hasQuotient))
+      throw new ScatterRefused(
+        `${call.name}() of quotients`,
+        'a server adds them up with more digits than it shows',
+        'restrict the statement to one shard, or round each quotient',
+      )
     const words = this.#columns.analysis.wordsOf(call.span)
     if (words !== null && !this.#known.has(words)) this.#known.set(words, ref)
     const columns = this.#columns

@@ -6,18 +6,17 @@ import type { Expr, Name, Query, Select, SelectItem, Span, Statement, TableRef }
 import { Kind, type Lexed, tokenEnd, tokenKind, tokenStart } from '../../sql/lexer.ts'
 import { literalValue } from '../../sql/literal.ts'
 import { walkExpr } from '../../sql/walk.ts'
+import { alternativesOf } from './alternatives.ts'
 import type { Catalog } from './catalog.ts'
+import { planErrors } from './errors.ts'
 import { isConnectionBound, isInstant, isRandom, sessionFunction } from './functions.ts'
 import { Groups } from './groups.ts'
 import { boundsOf } from './ranges.ts'
-import type { Slot } from './plan.ts'
 import { Binder, type BoundColumn, type BoundTable, Context, isSharded, isSystemSchema, Scope } from './scope.ts'
 import { bare, slotOf } from './slots.ts'
 import type { PlanEdit } from './text.ts'
 
 type ColumnExpr = Extract<Expr, { kind: 'column' }>
-/** Column → what it may be equal to, when a condition holds. */
-type Alternatives = Map<string, { bound: BoundColumn; slots: readonly Slot[] }>
 
 export class Analysis {
   readonly binder: Binder
@@ -110,8 +109,11 @@ export class Analysis {
     const ctes = new Set<string>()
     for (const table of statement.with?.tables ?? []) {
       this.opaque ??= 'WITH'
-      ctes.add(table.name.text.toLowerCase())
+      const name = table.name.text
+      // Only a recursive one can mean itself: elsewhere its name within it is a table, or an outer one's.
+      if (statement.with?.recursive === true) ctes.add(name)
       this.#query(table.query, scope.parent, new Context(scope.context), ctes, null)
+      ctes.add(name)
     }
     return ctes
   }
@@ -159,24 +161,25 @@ export class Analysis {
     }
   }
 
-  #from(ref: TableRef, scope: Scope, context: Context, ctes: ReadonlySet<string>): BoundTable[] {
+  /** The tables, in the order in which a column of USING is looked for; null: one whose columns are not known here. */
+  #from(ref: TableRef, scope: Scope, context: Context, ctes: ReadonlySet<string>): (BoundTable | null)[] {
     switch (ref.kind) {
       case 'table':
-        if (ref.table.schema === null && ctes.has(ref.table.name.text.toLowerCase())) {
+        if (ref.table.schema === null && isCte(ref.table.name.text, ctes)) {
           scope.opaque.push((ref.alias ?? ref.table.name).text.toLowerCase())
-          return []
+          return [null]
         }
         return this.#table(ref.table, ref.alias, scope, context)
       case 'derived':
         this.opaque ??= 'a derived table'
         if (ref.alias !== null) scope.opaque.push(ref.alias.text.toLowerCase())
         this.#query(ref.query, ref.lateral ? scope : scope.parent, new Context(context), ctes, null)
-        return []
+        return [null]
       case 'function':
         this.opaque ??= ref.name
         this.stars.push(null)
         scope.opaque.push('')
-        return []
+        return [null]
       case 'join': {
         const inner = ref.join === 'inner'
         const leftContext = ref.join === 'right' ? new Context(context) : context
@@ -184,22 +187,24 @@ export class Analysis {
         const left = this.#from(ref.left, scope, leftContext, ctes)
         const right = this.#from(ref.right, scope, rightContext, ctes)
         const [kept, absent] = ref.join === 'right' ? [right, left] : [left, right]
-        if (!inner && !kept.some(isSharded) && absent.some(isSharded)) this.replicatedOuter = true
+        const sharded = (table: BoundTable | null): boolean => table !== null && isSharded(table)
+        if (!inner && !kept.some(sharded) && absent.some(sharded)) this.replicatedOuter = true
         const holds = inner ? context : ref.join === 'left' ? rightContext : leftContext
         if (ref.on !== null) this.#where(ref.on, scope, holds, ctes)
         for (const name of ref.using) this.mentioned.add(name.text.toLowerCase())
         if (ref.natural) this.stars.push(null)
         if (ref.using.length > 0 || ref.natural) this.#pending.push(() => this.#using(ref.using, ref.natural, left, right, holds))
-        return [...left, ...right]
+        // The column that a RIGHT JOIN's USING makes is the right side's: the left one may be absent.
+        return [...kept, ...absent]
       }
     }
   }
 
-  #table(name: { schema: Name | null; name: Name; span: Span }, alias: Name | null, scope: Scope, context: Context): BoundTable[] {
+  #table(name: { schema: Name | null; name: Name; span: Span }, alias: Name | null, scope: Scope, context: Context): (BoundTable | null)[] {
     if (name.schema !== null && isSystemSchema(name.schema.text)) {
       this.systemSchema = true
       scope.opaque.push((alias ?? name.name).text.toLowerCase())
-      return []
+      return [null]
     }
     this.#qualifier(name.schema, name.name)
     const bound = this.binder.bind(name, alias?.text ?? null, context)
@@ -279,7 +284,7 @@ export class Analysis {
       const bound = inner.kind === 'column' ? scope.resolve(inner) : null
       if (bound !== null) this.groups.bound(bound, low && slotOf(bare(low)), high && slotOf(bare(high)), context)
     }
-    for (const { bound, slots } of this.#alternatives(expr, scope).values()) this.groups.restrict(bound, slots, context)
+    for (const { bound, slots } of alternativesOf(expr, scope).values()) this.groups.restrict(bound, slots, context)
   }
 
   /** `k IN (SELECT k FROM b …)`: only rows of b with the same k matter. */
@@ -295,77 +300,24 @@ export class Analysis {
     if (a !== null && b !== null) this.groups.equate(a, b, inner.context)
   }
 
-  #alternatives(given: Expr, scope: Scope): Alternatives {
-    const expr = bare(given)
-    const found: Alternatives = new Map()
-    const add = (column: Expr, slots: readonly (Slot | null)[]): void => {
-      const inner = bare(column)
-      const bound = inner.kind === 'column' ? scope.resolve(inner) : null
-      if (bound === null || slots.some((slot) => slot === null || slot.kind === 'default')) return
-      const key = columnKey(bound)
-      const there = found.get(key)
-      if (there === undefined || there.slots.length > slots.length) found.set(key, { bound, slots: slots as Slot[] })
-    }
-    switch (expr.kind) {
-      case 'binary': {
-        if (expr.operator !== '=' && expr.operator !== '<=>') break
-        const [left, right] = [bare(expr.left), bare(expr.right)]
-        if (left.kind === 'row' && right.kind === 'row') {
-          if (expr.operator === '=') left.items.forEach((item, i) => right.items[i] && add(item, [slotOf(right.items[i])]))
-          break
-        }
-        // NULL <=> NULL holds: only what can't be NULL routes.
-        if (expr.operator === '<=>' && left.kind !== 'literal' && right.kind !== 'literal') break
-        add(left, [slotOf(right)])
-        add(right, [slotOf(left)])
-        break
-      }
-      case 'in': {
-        if (expr.not) break
-        const operand = bare(expr.operand)
-        if (operand.kind !== 'row') add(operand, expr.list.map(slotOf))
-        else {
-          const rows = expr.list.map(bare)
-          operand.items.forEach((item, i) =>
-            add(
-              item,
-              rows.map((row) => (row.kind === 'row' && row.items[i] ? slotOf(row.items[i]) : null)),
-            ),
-          )
-        }
-        break
-      }
-      case 'and':
-        for (const item of expr.items) {
-          for (const [key, value] of this.#alternatives(item, scope)) {
-            const there = found.get(key)
-            if (there === undefined || there.slots.length > value.slots.length) found.set(key, value)
-          }
-        }
-        break
-      case 'or': {
-        const branches = expr.items.map((item) => this.#alternatives(item, scope))
-        for (const [key, { bound }] of branches[0] ?? []) {
-          const slots = branches.map((branch) => branch.get(key)?.slots)
-          if (slots.every((list) => list !== undefined)) found.set(key, { bound, slots: slots.flat() })
-        }
-        break
-      }
-      default:
-    }
-    return found
-  }
-
-  #using(names: readonly Name[], natural: boolean, left: readonly BoundTable[], right: readonly BoundTable[], context: Context): void {
-    const find = (tables: readonly BoundTable[], name: string): BoundColumn | null => {
+  #using(
+    names: readonly Name[],
+    natural: boolean,
+    left: readonly (BoundTable | null)[],
+    right: readonly (BoundTable | null)[],
+    context: Context,
+  ): void {
+    const find = (tables: readonly (BoundTable | null)[], name: string): BoundColumn | null => {
       for (const table of tables) {
+        // It may be this one's.
+        if (table === null) return null
         const column = table.columns?.columns.find((c) => c.name.toLowerCase() === name)
         if (column !== undefined) return { table, column }
       }
       return null
     }
     const common = natural
-      ? left.flatMap((table) => table.columns?.columns ?? []).map((column) => column.name)
+      ? left.flatMap((table) => table?.columns?.columns ?? []).map((column) => column.name)
       : names.map((name) => name.text)
     for (const name of common) {
       const [a, b] = [find(left, name.toLowerCase()), find(right, name.toLowerCase())]
@@ -394,6 +346,16 @@ export class Analysis {
   }
 }
 
-export function columnKey(bound: BoundColumn): string {
-  return bound.table.id + '.' + bound.column.name.toLowerCase()
+/** Where names differ in case only, servers take the same name for the query or for a table by how they were set up. */
+function isCte(name: string, ctes: ReadonlySet<string>): boolean {
+  if (ctes.has(name)) return true
+  for (const other of ctes) {
+    if (other.toLowerCase() !== name.toLowerCase()) continue
+    throw planErrors.refused({
+      construct: `${name} beside a query that WITH calls ${other}`,
+      reason: 'which of query and table is meant depends on the server',
+      instead: 'write the name as WITH does, or call the query otherwise',
+    })
+  }
+  return false
 }

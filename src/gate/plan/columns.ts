@@ -13,6 +13,7 @@ import { familyOf } from './equality.ts'
 import { isRandom } from './functions.ts'
 import type { Compare, Piece } from './plan.ts'
 import { ScatterRefused } from './refuse.ts'
+import { refuseAliases } from './select-parts.ts'
 import { bare } from './slots.ts'
 import { compileSpan, text } from './text.ts'
 
@@ -73,6 +74,8 @@ export class Columns {
   valueOf(expr: Expr, item: number | null): Ref {
     const place = item ?? this.#itemOf(expr)
     if (place !== null && this.#placed(place)) return { item: place }
+    const column = bare(expr)
+    if (column.kind === 'column' && column.table === null) refuseAliases(expr, this)
     return this.addHidden(`value ${expr.span.from}`, this.copyOf(expr))
   }
 
@@ -159,6 +162,9 @@ export class Columns {
       case 'enum':
       case 'set':
       case 'bit':
+        // MariaDB shows bits as a number where they went through two temporary tables.
+        if (column.dataType === 'bit' && this.#distinct && this.select.orderBy !== null)
+          throw new ScatterRefused('DISTINCT of bits with ORDER BY', 'how they are shown depends on how the server sorts them')
         return { ref: this.addHidden(`number ${name}`, [text('('), ...this.copyOf(expr), text(') + 0')]), compare: 'byType' }
       default:
         throw new ScatterRefused(

@@ -87,7 +87,8 @@ export function routePlan<S>(plan: RoutedPlan, inputs: RouteInputs<S>): Routed<S
   const limit = limitOf(plan.limit, inputs)
   const offset = limitOf(plan.offset, inputs) ?? 0n
   const { text, merge } = plan.scatter
-  const pushed = limit === null ? null : limit + offset
+  // The greatest number that servers take in a LIMIT: no answer has as many rows.
+  const pushed = limit === null ? null : limit + offset > limitMax ? limitMax : limit + offset
   const sends = shards.map((shard) => send(text, inputs, shard, pushed, []))
   return { sends, merge: merge === null ? null : ({ ...merge, limit, offset } as Merge), firstId: null }
 }
@@ -167,6 +168,7 @@ function shardsBetween<S>({ vindex, column, low, high }: Extract<Destination, { 
 
 /** A list of more combinations than this goes to all shards: it would mean all of them anyway. */
 const combinationsMax = 10_000
+const limitMax = (1n << 64n) - 1n
 
 function shardsOfValues<S>(destination: Extract<Destination, { kind: 'values' }>, inputs: RouteInputs<S>): readonly S[] {
   const { columns, vindex } = destination

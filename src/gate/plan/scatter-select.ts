@@ -9,8 +9,8 @@
 import type { Expr, OrderItem, Select } from '../../sql/ast.ts'
 import { walkExpr } from '../../sql/walk.ts'
 import type { Analysis } from './analysis.ts'
-import { columnKey } from './analysis.ts'
-import { aggregateMerge } from './aggregate.ts'
+import { columnKey } from './alternatives.ts'
+import { aggregateMerge, isOneRow } from './aggregate.ts'
 import { Columns } from './columns.ts'
 import { exactness } from './equality.ts'
 import type { Root } from './groups.ts'
@@ -73,7 +73,8 @@ export function scatterSelect(select: Select, analysis: Analysis, root: Root, co
   let merge: MergeTemplate
   if (grouped && !local) {
     merge = aggregateMerge(columns)
-    for (const clause of [select.having, select.orderBy, select.limit]) if (clause !== null) edits.push({ span: clause.span, pieces: [] })
+    for (const clause of [select.having, isOneRow(select) ? null : select.orderBy, select.limit])
+      if (clause !== null) edits.push({ span: clause.span, pieces: [] })
   } else {
     if (select.having !== null && select.groupBy === null && aggregated)
       throw new ScatterRefused('HAVING', 'it is over a group of all shards')
