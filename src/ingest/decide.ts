@@ -83,27 +83,73 @@ export type ShardMarks = {
 
 export type BranchMarks = { readonly start: ReadonlyMap<string, bigint>; readonly shards: readonly ShardMarks[] }
 
-/**
- * PROTOCOLS 4.11: the buckets that two branches can be compared by, of marks, positions and floors that were each read in one snapshot a shard:
- * at or above every floor; of each topic partition both branches have the same last record of the bucket, every shard of both is past it, and
- * neither branch began within it.
- */
-export function comparableBuckets(a: BranchMarks, b: BranchMarks): number[] {
-  const floor = Math.max(...[...a.shards, ...b.shards].map(({ floorMs }) => floorMs))
-  const buckets = new Set([...a.shards, ...b.shards].flatMap(({ marks }) => [...marks.keys()]))
-  const partitions = new Set([...a.shards, ...b.shards].flatMap(({ next }) => [...next.keys()]))
-  return [...buckets].filter((bucket) => bucket >= floor && [...partitions].every((tp) => alike(a, b, bucket, tp))).sort((x, y) => x - y)
+/** One branch has no record of the bucket in this partition that the other one has: offsets of their last ones; null: none at all. */
+export type LackingRecords = {
+  readonly bucketMs: number
+  /** `topic/partition`. */
+  readonly partition: string
+  readonly a: bigint | null
+  readonly b: bigint | null
 }
 
-function alike(a: BranchMarks, b: BranchMarks, bucket: number, tp: string): boolean {
-  const [ofA, ofB] = [a, b].map(({ shards }) => shards.flatMap(({ marks }) => marks.get(bucket)?.get(tp) ?? [])) as [Mark[], Mark[]]
-  const [lastA, lastB] = [ofA, ofB].map((marks) => marks.reduce((max, { last }) => (last > max ? last : max), -1n)) as [bigint, bigint]
-  if (lastA !== lastB) return false
-  if (lastA < 0n) return true
-  const start = (branch: BranchMarks): bigint => branch.start.get(tp) ?? 0n
+export type JudgedBuckets = {
+  /** Both branches hold the same records of them if all is well: their rows must agree. */
+  readonly comparable: readonly number[]
+  /** Of these it is known without looking at a row that the branches differ. */
+  readonly lacking: readonly LackingRecords[]
+  /** At or above the floors, and neither. */
+  readonly notComparable: readonly number[]
+}
+
+/**
+ * PROTOCOLS 4.11, mended (docs/decisions/023): what marks, positions and floors, each read in one snapshot a shard, say of the buckets of a table.
+ *
+ * A bucket is comparable when it is at or above every floor and, of each topic partition, both branches have the same last record of it, every shard of both is past
+ * that one, and neither branch began within the bucket.
+ *
+ * Two last records that are not the same, both passed by every shard of both branches, prove a difference: the later one is at or past both starts, so both branches took
+ * it; of the same definition it makes the same rows; above the floors none of them was dropped as late; and a shard's marks and positions are one snapshot. So the branch
+ * whose mark ends before lost it. That would hide itself otherwise: the bucket that lacks its last record, or every record, of a partition would never be compared.
+ *
+ * @param claimed rows count by event ids: two records of one event in two partitions race for it, on each branch by itself, so marks may end differently
+ */
+export function judgeBuckets(a: BranchMarks, b: BranchMarks, claimed: 'each record' | 'by event id'): JudgedBuckets {
+  const shards = [...a.shards, ...b.shards]
+  const floor = Math.max(...shards.map(({ floorMs }) => floorMs))
+  const buckets = new Set(shards.flatMap(({ marks }) => [...marks.keys()]))
+  const partitions = new Set(shards.flatMap(({ next }) => [...next.keys()]))
+  const comparable: number[] = []
+  const lacking: LackingRecords[] = []
+  const notComparable: number[] = []
+  for (const bucketMs of [...buckets].filter((bucket) => bucket >= floor).sort((x, y) => x - y)) {
+    const found = [...partitions].map((partition) => judgePartition(a, b, bucketMs, partition))
+    const lost = claimed === 'each record' ? found.filter((one) => typeof one !== 'string') : []
+    if (lost.length > 0) lacking.push(...lost)
+    else if (found.every((one) => one === 'alike')) comparable.push(bucketMs)
+    else notComparable.push(bucketMs)
+  }
+  return { comparable, lacking, notComparable }
+}
+
+function judgePartition(a: BranchMarks, b: BranchMarks, bucketMs: number, partition: string): 'alike' | 'not known' | LackingRecords {
+  const marksOf = ({ shards }: BranchMarks): Mark[] => shards.flatMap(({ marks }) => marks.get(bucketMs)?.get(partition) ?? [])
+  const [ofA, ofB] = [marksOf(a), marksOf(b)]
+  const [lastA, lastB] = [lastOf(ofA), lastOf(ofB)]
+  const last = lastA > lastB ? lastA : lastB
+  if (last < 0n) return 'alike'
+  const start = (branch: BranchMarks): bigint => branch.start.get(partition) ?? 0n
   const begin = start(a) > start(b) ? start(a) : start(b)
-  if ([...ofA, ...ofB].some(({ first }) => first < begin)) return false
-  return [...a.shards, ...b.shards].every(({ next }) => (next.get(tp) ?? 0n) > lastA)
+  if (![...a.shards, ...b.shards].every(({ next }) => (next.get(partition) ?? 0n) > last)) return 'not known'
+  if (lastA !== lastB) return last < begin ? 'not known' : { bucketMs, partition, a: orNull(lastA), b: orNull(lastB) }
+  return [...ofA, ...ofB].some(({ first }) => first < begin) ? 'not known' : 'alike'
+}
+
+function lastOf(marks: readonly Mark[]): bigint {
+  return marks.reduce((max, { last }) => (last > max ? last : max), -1n)
+}
+
+function orNull(offset: bigint): bigint | null {
+  return offset < 0n ? null : offset
 }
 
 type Mark = { first: bigint; last: bigint }

@@ -2,7 +2,18 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { defineTopic, type ColumnDefinition } from './definition.ts'
-import { comparableBuckets, decideVersion, fixVersion, gap, resolve, share, stillDue, versionAt, type ShardMarks } from './decide.ts'
+import {
+  decideVersion,
+  fixVersion,
+  gap,
+  judgeBuckets,
+  resolve,
+  share,
+  stillDue,
+  versionAt,
+  type BranchMarks,
+  type ShardMarks,
+} from './decide.ts'
 import { json } from './json.ts'
 import { column, tableOf } from './testkit/table-info.ts'
 import { floorFor, watermarkOf } from './purge.ts'
@@ -147,93 +158,57 @@ test('4.12: versions from offsets', () => {
   assert.equal(decideVersion(one, 2).kind, 'fix')
 })
 
+/** Of one topic partition: `next`, marks as [bucket, first, last], floor. */
+const shardAt = (next: bigint, marks: [number, bigint, bigint][], floorMs = 0): ShardMarks => ({
+  floorMs,
+  next: new Map([['t/0', next]]),
+  marks: new Map(marks.map(([bucket, first, last]) => [bucket, new Map([['t/0', { first, last }]])])),
+})
+const branchAt = (start: bigint, ...shards: ShardMarks[]): BranchMarks => ({ start: new Map([['t/0', start]]), shards })
+// prettier-ignore
+const oldMarks = branchAt(0n, shardAt(20n, [[1, 0n, 9n], [2, 10n, 19n]]))
+
 test('4.11: a bucket is comparable when both branches have the same last record of it, all shards are past it, and none began within it', () => {
-  const shard = (next: bigint, marks: [number, bigint, bigint][], floorMs = 0): ShardMarks => ({
-    floorMs,
-    next: new Map([['t/0', next]]),
-    marks: new Map(marks.map(([bucket, first, last]) => [bucket, new Map([['t/0', { first, last }]])])),
-  })
-  const start = (at: bigint): Map<string, bigint> => new Map([['t/0', at]])
-  const old = {
-    start: start(0n),
-    shards: [
-      shard(20n, [
-        [1, 0n, 9n],
-        [2, 10n, 19n],
-      ]),
-    ],
+  const all = (b: BranchMarks): readonly number[] => judgeBuckets(oldMarks, b, 'each record').comparable
+  // prettier-ignore
+  const cases: [string, BranchMarks, number[]][] = [
+    ['alike, on two shards', branchAt(0n, shardAt(20n, [[1, 0n, 8n], [2, 11n, 19n]]), shardAt(20n, [[1, 1n, 9n]])), [1, 2]],
+    ['another last record', branchAt(0n, shardAt(20n, [[1, 0n, 9n], [2, 10n, 18n]])), [1]],
+    ['a shard that is not past it', branchAt(0n, shardAt(20n, [[1, 0n, 9n], [2, 10n, 19n]]), shardAt(15n, [])), [1]],
+    ['began within bucket 1', branchAt(5n, shardAt(20n, [[1, 5n, 9n], [2, 10n, 19n]])), [2]],
+    ['purged', branchAt(0n, shardAt(20n, [[1, 0n, 9n], [2, 10n, 19n]], 2)), [2]],
+  ]
+  for (const [name, b, comparable] of cases) {
+    assert.deepEqual(all(b), comparable, name)
+    assert.deepEqual(judgeBuckets(b, oldMarks, 'each record').comparable, comparable, `${name}, the other way round`)
   }
-  const all = (b: typeof old): number[] => comparableBuckets(old, b)
-  assert.deepEqual(
-    all({
-      start: start(0n),
-      shards: [
-        shard(20n, [
-          [1, 0n, 8n],
-          [2, 11n, 19n],
-        ]),
-        shard(20n, [[1, 1n, 9n]]),
-      ],
-    }),
-    [1, 2],
-  )
-  assert.deepEqual(
-    all({
-      start: start(0n),
-      shards: [
-        shard(20n, [
-          [1, 0n, 9n],
-          [2, 10n, 18n],
-        ]),
-      ],
-    }),
-    [1],
-    'another last record',
-  )
-  assert.deepEqual(
-    all({
-      start: start(0n),
-      shards: [
-        shard(20n, [
-          [1, 0n, 9n],
-          [2, 10n, 19n],
-        ]),
-        shard(15n, []),
-      ],
-    }),
-    [1],
-    'a shard that is not past it',
-  )
-  assert.deepEqual(
-    all({
-      start: start(5n),
-      shards: [
-        shard(20n, [
-          [1, 5n, 9n],
-          [2, 10n, 19n],
-        ]),
-      ],
-    }),
-    [2],
-    'began within bucket 1',
-  )
-  assert.deepEqual(
-    all({
-      start: start(0n),
-      shards: [
-        shard(
-          20n,
-          [
-            [1, 0n, 9n],
-            [2, 10n, 19n],
-          ],
-          2,
-        ),
-      ],
-    }),
-    [2],
-    'purged',
-  )
+})
+
+test('4.11: last records that differ though all shards of both branches are past them are proof: nothing else would ever find such a bucket', () => {
+  // prettier-ignore
+  const cases: [string, BranchMarks, [number, bigint | null, bigint | null][], number[]][] = [
+    ['the last record of bucket 2 is missing', branchAt(0n, shardAt(20n, [[1, 0n, 9n], [2, 10n, 18n]])), [[2, 19n, 18n]], []],
+    ['every record of bucket 2 is missing', branchAt(0n, shardAt(20n, [[1, 0n, 9n]])), [[2, 19n, null]], []],
+    ['one shard is not past it yet', branchAt(0n, shardAt(20n, [[1, 0n, 9n], [2, 10n, 18n]]), shardAt(19n, [])), [], [2]],
+    ['the old side is not past what the new one has', branchAt(0n, shardAt(30n, [[1, 0n, 9n], [2, 10n, 25n]])), [], [2]],
+    ['one that the old branch lacks', branchAt(0n, shardAt(20n, [[1, 0n, 9n], [2, 10n, 19n], [3, 15n, 15n]])), [[3, null, 15n]], []],
+    ['a bucket that ended before the new branch began', branchAt(10n, shardAt(20n, [[2, 10n, 19n]])), [], [1]],
+    ['began within the bucket, and its last record is missing all the same', branchAt(5n, shardAt(20n, [[1, 5n, 8n], [2, 10n, 19n]])), [[1, 9n, 8n]], []],
+    ['below a floor', branchAt(0n, shardAt(20n, [[2, 10n, 19n]], 2)), [], []],
+  ]
+  for (const [name, b, lacking, notComparable] of cases) {
+    const found = judgeBuckets(oldMarks, b, 'each record')
+    assert.deepEqual(
+      found.lacking,
+      lacking.map(([bucketMs, last, other]) => ({ bucketMs, partition: 't/0', a: last, b: other })),
+      name,
+    )
+    assert.deepEqual(found.notComparable, notComparable, name)
+    // By event ids another partition may own the event on one branch: nothing is proven.
+    const raced = judgeBuckets(oldMarks, b, 'by event id')
+    assert.deepEqual([raced.lacking, raced.comparable], [[], found.comparable], name)
+    assert.equal(raced.notComparable.length, notComparable.length + lacking.length, name)
+  }
 })
 
 test('4.10: the floor is a boundary of buckets; one clock that runs ahead moves nothing', () => {

@@ -17,6 +17,9 @@ const model =
 test('the rules are right: crashes, zombies, lost replies, late commits, failover, purge, changed definition, ramp', () =>
   assertAllRight(model({}), 10))
 
+test('4.11: a branch that loses records in silence is found out, whatever it lost of a bucket', () =>
+  assertAllRight(model({ loses: true }), 12))
+
 const without: [string, Partial<IngestRules>, RegExp, number][] = [
   ['the published design, by last offset, counts twice', { published: 'last' }, /doubled|lost|rows|once|compare/, 5],
   ['the published design, by first offset, loses', { published: 'first' }, /lost|doubled|rows|once|compare/, 5],
@@ -32,6 +35,12 @@ const without: [string, Partial<IngestRules>, RegExp, number][] = [
   ['4.9 merging on a value that was read before the lock', { serverMerge: false }, /lost or wrong/, 30],
   ['4.9 `last` without a total order differs between branches', { totalOrder: false }, /back in time|differ/, 20],
   ['4, promised: a duplicate of a producer counts twice without event ids', { dedupe: false }, /events counted once/, 10],
+  [
+    '4.11 last marks that differ are waited for, though all shards are past them',
+    { loses: true, unequalMarks: false },
+    /lost record is passed over/,
+    10,
+  ],
   ['4.12 records decoded by the version of the code', { versionAtOffset: false }, /lost or wrong/, 30],
   ['4.13 a ramp that begins before dimensions have landed', { dimWait: false }, /dimension/, 10],
   ['4.16 looking at some partitions only', { allParts: false }, /back in time/, 20],

@@ -3,11 +3,12 @@
  * Random model of PROTOCOLS 4: two topics that write the same roll-up, two branches of N shards, consumers by leases that crash, pause past their lease
  * (zombies, also inside an open transaction), lose replies; commits that happen long after their client died; retention; purge; shards that fail over to an
  * older state; a changed definition; added partitions; dimension rows copied from old to new; tenants ramped by two gates that learn of it at different
- * times. Each rule can be switched off. Odd seeds: ramp and compare; even seeds: failover and change of definition.
+ * times. Each rule can be switched off. Odd seeds: ramp and compare; even seeds: failover and change of definition. `loses`: the new branch's consumers have a bug that
+ * drops some records in silence; the comparison at the end must see every bucket that it harmed.
  *
  * What is concluded is concluded by the product's own code (src/ingest/decide.ts, order-version.ts) wherever it is a conclusion.
  */
-import { comparableBuckets, fence, gap, type BranchMarks } from '../../src/ingest/decide.ts'
+import { fence, gap, judgeBuckets, type BranchMarks, type JudgedBuckets } from '../../src/ingest/decide.ts'
 import { compareVersions } from '../../src/ingest/order-version.ts'
 import { ModelServers, ModelShard, type Triple, type Version } from './ingest.server.ts'
 import { Random } from './random.ts'
@@ -37,6 +38,7 @@ export type IngestRules = Record<
   | 'advanceEmpty'
   | 'dedupe'
   | 'marks'
+  | 'unequalMarks'
   | 'dimGuard'
   | 'dimAfterStart'
   | 'dimWait'
@@ -44,7 +46,7 @@ export type IngestRules = Record<
   | 'acksFirst'
   | 'allParts',
   boolean
-> & { published: null | 'first' | 'last' }
+> & { published: null | 'first' | 'last'; loses: boolean }
 
 export const ingestRules: IngestRules = {
   epoch: true,
@@ -66,6 +68,7 @@ export const ingestRules: IngestRules = {
   advanceEmpty: true,
   dedupe: true,
   marks: true,
+  unequalMarks: true,
   dimGuard: true,
   dimAfterStart: true,
   dimWait: true,
@@ -73,6 +76,7 @@ export const ingestRules: IngestRules = {
   acksFirst: true,
   allParts: true,
   published: null,
+  loses: false,
 }
 
 type Event = { id: number; tenant: number; key: number; val: number; et: number; b: number; tp: string; off: number }
@@ -245,6 +249,10 @@ export function runIngest(seed: number, R: IngestRules): string | null {
     })
   }
 
+  /** Of some seeds one in many, of others whole runs of a partition. */
+  const lost = (b: Branch, { id, off, tp }: Event): boolean =>
+    R.loses && b === 'new' && (seed % 4 === 1 ? id % 17 === 5 : tp === 'a1' && Math.floor(off / 6) % 3 === 1)
+
   function* consumer(b: Branch, me: number, code: number): Gen {
     const own = new Map<string, number>()
     const nxt = new Map<string, number>()
@@ -314,7 +322,9 @@ export function runIngest(seed: number, R: IngestRules): string | null {
         const rng = new Map<string, [number, number]>()
         for (const [tp, t] of to) if (at(s, tp) < t && own.has(tp)) rng.set(tp, [at(s, tp), t])
         const evs = [...rng].flatMap(([tp, [f]]) =>
-          (got.get(tp) ?? []).filter((e) => e.off >= (R.routeFirst ? f : (base.get(tp) as number)) && shardFor(b, e.tenant) === S[s]),
+          (got.get(tp) ?? []).filter(
+            (e) => e.off >= (R.routeFirst ? f : (base.get(tp) as number)) && shardFor(b, e.tenant) === S[s] && !lost(b, e),
+          ),
         )
         const move = (): void => {
           for (const [tp, [, t]] of rng) nxt.set(`${s} ${tp}`, t)
@@ -377,6 +387,21 @@ export function runIngest(seed: number, R: IngestRules): string | null {
     for (const { agg } of shards) for (const [k, a] of agg) if (want(a.bucket)) out.set(k, add(out.get(k), a.value))
     return JSON.stringify([...out].sort(([a], [c]) => (a < c ? -1 : 1)))
   }
+  function judgeMarks(snap: Record<Branch, Pick<Snap, 'pos' | 'mark' | 'floor'>[]>): JudgedBuckets {
+    const marks = (b: Branch): BranchMarks => ({
+      start: new Map([...start[b]].map(([tp, n]) => [tp, BigInt(n)])),
+      shards: snap[b].map(({ pos, mark, floor }) => {
+        const byBucket = new Map<number, Map<string, { first: bigint; last: bigint }>>()
+        for (const m of mark.values()) {
+          const of = byBucket.get(m.bucket) ?? new Map<string, { first: bigint; last: bigint }>()
+          byBucket.set(m.bucket, of.set(m.tp, { first: BigInt(m.first), last: BigInt(m.last) }))
+        }
+        return { floorMs: floor, next: new Map([...pos].map(([tp, row]) => [tp, BigInt(row.next)])), marks: byBucket }
+      }),
+    })
+    const judged = judgeBuckets(marks('old'), marks('new'), 'each record')
+    return R.unequalMarks ? judged : { ...judged, lacking: [] }
+  }
   function* compare(): Gen {
     const snap: Record<Branch, Snap[]> = { old: [], new: [] }
     for (const b of branches)
@@ -387,18 +412,9 @@ export function runIngest(seed: number, R: IngestRules): string | null {
     let good: number[]
     const low = Math.max(...branches.flatMap((b) => snap[b].map(({ floor }) => floor)))
     if (R.marks) {
-      const marks = (b: Branch): BranchMarks => ({
-        start: new Map([...start[b]].map(([tp, n]) => [tp, BigInt(n)])),
-        shards: snap[b].map(({ pos, mark, floor }) => {
-          const byBucket = new Map<number, Map<string, { first: bigint; last: bigint }>>()
-          for (const m of mark.values()) {
-            const of = byBucket.get(m.bucket) ?? new Map<string, { first: bigint; last: bigint }>()
-            byBucket.set(m.bucket, of.set(m.tp, { first: BigInt(m.first), last: BigInt(m.last) }))
-          }
-          return { floorMs: floor, next: new Map([...pos].map(([tp, row]) => [tp, BigInt(row.next)])), marks: byBucket }
-        }),
-      })
-      good = comparableBuckets(marks('old'), marks('new'))
+      const judged = judgeMarks(snap)
+      good = [...judged.comparable]
+      if (judged.lacking.length > 0) throw new Bad('compare: records said to be missing that are not')
     } else {
       const at = (b: Branch, tp: string): number => Math.min(...snap[b].map(({ pos }) => pos.get(tp)?.next ?? 0))
       good = []
@@ -493,13 +509,13 @@ export function runIngest(seed: number, R: IngestRules): string | null {
         logStart.set(tp, Math.max(was, Math.min((log.get(tp) as Event[]).length - 18, was + 3)))
       }
       if (faulty && r.chance(0.02)) jobs.push(purge(r.pick(shardsOf[r.pick(branches)]), Math.max(0, Math.floor(clock / 4) - 16)))
-      if (ramp && r.chance(0.02) && now > born.new) jobs.push(compare())
-      if (ramp && r.chance(0.3)) control(r.below(3))
+      if (ramp && !R.loses && r.chance(0.02) && now > born.new) jobs.push(compare())
+      if (ramp && !R.loses && r.chance(0.3)) control(r.below(3))
       if (ramp && r.chance(0.1)) {
         const t = r.below(3)
         ;(gates[r.below(2)] as Rec[])[t] = { ...(rec[t] as Rec) }
       }
-      if (ramp && r.chance(0.3)) read(r.below(3), r.below(2))
+      if (ramp && !R.loses && r.chance(0.3)) read(r.below(3), r.below(2))
       for (const b of branches)
         for (const sh of shardsOf[b]) {
           if (sh.late.length > 0 && r.chance(0.08)) {
@@ -558,11 +574,31 @@ export function runIngest(seed: number, R: IngestRules): string | null {
       }
       if (ended !== null && now > ended + 200) break
     }
-    return judge()
+    return R.loses ? judgeLosses() : judge()
   } catch (error) {
     if (error instanceof Bad) return error.message
     if (error instanceof Stop) return null
     throw error
+  }
+
+  /** All is written and every shard stands at the end: each whole bucket that differs is found, by its sums or by its marks, and no other. */
+  function judgeLosses(): string | null {
+    if (!ramp) return null
+    const D = { old: shardsOf.old.map(({ d }) => d), new: shardsOf.new.map(({ d }) => d) }
+    const { comparable, lacking } = judgeMarks(D)
+    const floor = Math.max(...branches.flatMap((b) => D[b].map((d) => d.floor)))
+    const begin = (tp: string): number => Math.max(...branches.map((b) => start[b].get(tp) ?? 0))
+    const events = [...log.values()].flat().filter(({ b }) => b >= floor)
+    for (const bk of new Set(events.map(({ b }) => b))) {
+      const differs = sums(D.old, (b) => b === bk) !== sums(D.new, (b) => b === bk)
+      const byMarks = lacking.some(({ bucketMs }) => bucketMs === bk)
+      const harmed = events.some((e) => e.b === bk && e.off >= begin(e.tp) && lost('new', e))
+      const whole = events.every((e) => e.b !== bk || e.off >= begin(e.tp))
+      if (byMarks && !harmed) return 'compare: records said to be missing that are not'
+      if (comparable.includes(bk) && differs && !harmed) return 'compare: a difference where there is none'
+      if (harmed && whole && !byMarks && !(comparable.includes(bk) && differs)) return 'compare: a lost record is passed over'
+    }
+    return null
   }
 
   function judge(): string | null {

@@ -3,7 +3,9 @@
  * shards of the old side and of the new that cover exactly the same key range hold the same rows of such a bucket, as sets.
  */
 import { readTableDefinitions } from '../../binlog/table-definitions.ts'
-import { comparableBuckets } from '../../ingest/decide.ts'
+import { judgeBuckets } from '../../ingest/decide.ts'
+import type { LackingRecords } from '../../ingest/decide.ts'
+import { allTables } from '../../ingest/definition.ts'
 import type { TableDefinition } from '../../ingest/definition.ts'
 import { components } from '../../keyspace/key-range-sets.ts'
 import { keyRangesEqual, parseKeyRange, printKeyRange } from '../../keyspace/key-range.ts'
@@ -31,21 +33,40 @@ export function rangeGroups(snapshots: Snapshots): RangeGroup[] {
 export type Chosen = {
   /** Ascending runs, the newest last: what is between two of them is not read. */
   readonly runs: readonly (readonly number[])[]
+  /** Records that one branch lacks, by the marks of all buckets. */
+  readonly lacking: readonly LackingRecords[]
+  /** How many others of those that are kept cannot be compared: open, begun before a branch was, or not the same records by event ids. */
+  readonly notComparable: number
   /** Says that all of them were compared. */
   readonly compared: () => void
 }
 
 /** Of one table: all, or the newest `bucketsMax` and the next of the round over the others. */
 export function comparable(world: LadderWorld, snapshots: Snapshots, table: string): Chosen {
-  const all = comparableBuckets(
+  const byId = world.pairs.some(({ definition }) => allTables(definition).some((one) => one.table === table && one.eventId !== null))
+  const judged = judgeBuckets(
     { start: startsOf(world.pairs.map((pair) => pair.old)), shards: snapshots.old.map((shard) => shard.marksOf(table)) },
     { start: startsOf(world.pairs.map((pair) => pair.new)), shards: snapshots.new.map((shard) => shard.marksOf(table)) },
+    byId ? 'by event id' : 'each record',
   )
+  const { comparable: all, lacking } = judged
+  const notComparable = judged.notComparable.length
   const { bucketsMax, round } = world.options
-  if (bucketsMax === 0) return { runs: all.length === 0 ? [] : [all], compared: () => undefined }
+  if (bucketsMax === 0) return { runs: all.length === 0 ? [] : [all], lacking, notComparable, compared: () => undefined }
   const newest = all.slice(-bucketsMax)
   const older = round?.next(table, all.slice(0, -bucketsMax)) ?? []
-  return { runs: [older, newest].filter((run) => run.length > 0), compared: () => round?.compared(table, older) }
+  return { runs: [older, newest].filter((run) => run.length > 0), lacking, notComparable, compared: () => round?.compared(table, older) }
+}
+
+/** By table and partition, as findings: what marks alone prove. */
+export function lackingFindings(table: string, lacking: readonly LackingRecords[]): LadderFinding[] {
+  const text = (last: bigint | null): string => (last === null ? 'no record' : `up to offset ${last}`)
+  return lacking.map(({ bucketMs, partition, a, b }) => ({
+    what: 'records that one branch lacks',
+    where: `${table}, bucket ${new Date(bucketMs).toISOString()}, topic partition ${partition}`,
+    old: text(a),
+    new: text(b),
+  }))
 }
 
 export type Definitions = ReadonlyMap<string, ReadonlyMap<string, readonly ColumnDefinition[]>>

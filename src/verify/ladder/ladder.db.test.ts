@@ -169,6 +169,35 @@ for (const flavour of flavours())
       assert.equal((await harmed('L1', harm, undo)).verdict, 'pass', 'sketches are the third rung’s')
     })
 
+    test(
+      'L1, L2 and L3 fail when the new branch lost the last record of a bucket: it is not left out as one that is not whole',
+      once,
+      async () => {
+        const mark = `FROM _shardwright.ingest_mark WHERE shard_uid LIKE 'wide:%' AND bucket_ms > 0 AND table_name = `
+        for (const [table, rungs] of [
+          ['hourly', ['L1', 'L3']],
+          ['slow', ['L2']],
+        ] as const) {
+          const [newest] = await world.sql.allText(
+            `SELECT bucket_ms AS b, partition_no AS p, MAX(last_offset) AS last ${mark}'${table}' GROUP BY b, p ORDER BY last DESC LIMIT 1`,
+          )
+          const { b, p, last } = newest!
+          const where = `table_name = '${table}' AND bucket_ms = ${b} AND partition_no = ${p}`
+          const change = (from: string, to: string): string =>
+            `UPDATE _shardwright.ingest_mark SET last_offset = ${to} WHERE shard_uid LIKE 'wide:%' AND ${where} AND last_offset = ${from}`
+          for (const rung of rungs) {
+            const evidence = await harmed(rung, change(last!, '999999999'), change('999999999', last!))
+            assert.equal(evidence.verdict, 'pass', 'what the old branch has not reached says nothing')
+            assert.ok(Number(evidence.numbers['bucketsNotComparable']) > 0, JSON.stringify(evidence.numbers))
+            // Not that of a record that another shard has: none of this bucket came after.
+            const lost = await harmed(rung, change(last!, '0'), change('0', last!))
+            assert.deepEqual([lost.verdict, lost.numbers['bucketsLackingRecords']], ['fail', 1], lost.because)
+            assert.match(JSON.stringify(lost.findings), new RegExp(`${table}, bucket .*up to offset ${last}`))
+          }
+        }
+      },
+    )
+
     test('rule 11: what is not whole on both branches is not compared, and nothing compared is unknown', async () => {
       // As if the new branch had begun behind the last record: no bucket is whole there.
       const ends = await world.sql.allText(`SELECT partition_no AS p, MAX(next_offset) AS n FROM _shardwright.ingest_position GROUP BY p`)

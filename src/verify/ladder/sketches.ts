@@ -7,14 +7,14 @@ import { DDSketch } from '../../ingest/ddsketch.ts'
 import type { TableDefinition } from '../../ingest/definition.ts'
 import { quoteIdentifier, quoteQualified } from '../../sql/quote.ts'
 import { bucketRange, sketchColumns } from './buckets-sql.ts'
-import { columnsOfTable, comparable, compareTable, rangeGroups, readAllDefinitions } from './compare-buckets.ts'
+import { columnsOfTable, comparable, compareTable, lackingFindings, rangeGroups, readAllDefinitions } from './compare-buckets.ts'
 import type { RangeGroup } from './compare-buckets.ts'
 import type { LadderFinding } from './evidence.ts'
 import { judged } from './judged.ts'
 import type { Judged } from './judged.ts'
 import { withSnapshots } from './snapshot.ts'
 import type { ShardSnapshot } from './snapshot.ts'
-import { tablesOf } from './sums.ts'
+import { lackingShownMax, tablesOf } from './sums.ts'
 import type { LadderWorld } from './world.ts'
 
 const quantiles = [0.5, 0.9, 0.95, 0.99] as const
@@ -32,10 +32,16 @@ export async function judgeSketches(world: LadderWorld): Promise<Judged> {
     let buckets = 0
     let decoded = 0
     let worst = 0
+    let notComparable = 0
+    let lacking = 0
+    const lost: LadderFinding[] = []
     for (const table of tables) {
       world.signal.throwIfAborted()
       const those = comparable(world, snapshots, table.table)
       if (those.runs.length === 0) empty.push(table.table)
+      notComparable += those.notComparable
+      lacking += new Set(those.lacking.map(({ bucketMs }) => bucketMs)).size
+      lost.push(...lackingFindings(table.table, those.lacking).slice(0, lackingShownMax))
       const names = [...table.keyColumns, ...sketchColumns(table)]
       const digested = columnsOfTable(definitions, snapshots, table.table, names)
       const compared = await compareTable(snapshots, table, those, [], digested)
@@ -61,11 +67,14 @@ export async function judgeSketches(world: LadderWorld): Promise<Judged> {
       tables: tables.length,
       buckets,
       bucketsDecoded: decoded,
+      bucketsLackingRecords: lacking,
+      bucketsNotComparable: notComparable,
       worstRelativeError: Number(worst.toFixed(5)),
-      findings: findings.length,
+      findings: findings.length + lost.length,
     }
     if (findings.length > 0)
-      return judged('fail', `sketches of ${new Set(findings.map((f) => f.where)).size} buckets differ`, numbers, findings)
+      return judged('fail', `sketches of ${new Set(findings.map((f) => f.where)).size} buckets differ`, numbers, [...findings, ...lost])
+    if (lost.length > 0) return judged('fail', `one branch lacks records of ${lacking} buckets that the other has`, numbers, lost)
     if (empty.length > 0) return judged('unknown', `no bucket of ${empty.join(', ')} can be compared yet`, numbers)
     return judged('pass', `quantiles of ${decoded} buckets are within their error, the bytes of ${buckets} are equal`, numbers)
   })

@@ -34,7 +34,7 @@ export type ShardSnapshot = {
   /** In the snapshot's transaction; results are bytes. */
   readonly connection: Connection
   readonly positions: readonly PositionRow[]
-  /** By table: what `comparableBuckets` takes. */
+  /** By table: what `judgeBuckets` takes. */
   marksOf(tableName: string): ShardMarks
 }
 

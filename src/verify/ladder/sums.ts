@@ -8,13 +8,16 @@ import type { TableDefinition } from '../../ingest/definition.ts'
 import { allTables } from '../../ingest/definition.ts'
 import { additiveColumns, comparedColumns } from './buckets-sql.ts'
 import { judgeCopied, together } from './copied.ts'
-import { columnsOfTable, comparable, compareTable, explain, readAllDefinitions } from './compare-buckets.ts'
+import { columnsOfTable, comparable, compareTable, explain, lackingFindings, readAllDefinitions } from './compare-buckets.ts'
 import { findingsMax } from './evidence.ts'
 import type { LadderFinding } from './evidence.ts'
 import { judged } from './judged.ts'
 import type { Judged } from './judged.ts'
 import { withSnapshots } from './snapshot.ts'
 import type { LadderWorld } from './world.ts'
+
+/** Of each table; how many there are is among the numbers. */
+export const lackingShownMax = 5
 
 export const judgeSums = (world: LadderWorld): Promise<Judged> => judgeTables(world, (table) => table.bucket !== null, 'L1')
 export async function judgeDigests(world: LadderWorld): Promise<Judged> {
@@ -33,10 +36,15 @@ async function judgeTables(world: LadderWorld, concerns: (table: TableDefinition
     let buckets = 0
     let rows = 0n
     let differing = 0
+    let lacking = 0
+    let notComparable = 0
     for (const table of tables) {
       world.signal.throwIfAborted()
       const those = comparable(world, snapshots, table.table)
       if (those.runs.length === 0) empty.push(table.table)
+      lacking += new Set(those.lacking.map(({ bucketMs }) => bucketMs)).size
+      notComparable += those.notComparable
+      findings.push(...lackingFindings(table.table, those.lacking).slice(0, lackingShownMax))
       const sums = additiveColumns(table)
       const digested = columnsOfTable(definitions, snapshots, table.table, comparedColumns(table))
       // 1:1 rows are digested by L2; L1 counts them.
@@ -49,9 +57,20 @@ async function judgeTables(world: LadderWorld, concerns: (table: TableDefinition
         findings.push(...(await explain(table, difference, sums, digested)))
       }
     }
-    const numbers = { tables: tables.length, buckets, rows: String(rows), bucketsDiffering: differing, findings: findings.length }
+    const numbers = {
+      tables: tables.length,
+      buckets,
+      rows: String(rows),
+      bucketsDiffering: differing,
+      bucketsLackingRecords: lacking,
+      bucketsNotComparable: notComparable,
+      findings: findings.length,
+    }
     const what = rung === 'L1' ? 'counts and sums' : 'digests of 1:1 rows'
-    if (differing > 0) return judged('fail', `${differing} of ${buckets} buckets differ (by hash range)`, numbers, findings)
+    const lost = `one branch lacks records of ${lacking} buckets that the other has`
+    if (differing > 0)
+      return judged('fail', `${differing} of ${buckets} buckets differ (by hash range)${lacking > 0 ? `; ${lost}` : ''}`, numbers, findings)
+    if (lacking > 0) return judged('fail', lost, numbers, findings)
     if (empty.length > 0)
       return judged('unknown', `no bucket of ${empty.join(', ')} can be compared yet: none is whole and closed on both branches`, numbers)
     return judged('pass', `${what} of ${buckets} buckets, ${rows} rows, are equal in every hash range`, numbers)
