@@ -92,6 +92,14 @@ export class PartitionCursor {
     if (this.#batch !== null) this.#offset = this.#batch.nextOffset
   }
 
+  /** As one that was made for this position. */
+  async restart(from: { readonly offset: bigint; readonly leaderEpoch: number }): Promise<void> {
+    await this.close()
+    this.#offset = from.offset
+    this.#epoch = from.leaderEpoch
+    this.#checkedSession = null
+  }
+
   async close(): Promise<void> {
     const handle = this.#handle
     this.#handle = null

@@ -137,7 +137,18 @@ export class LogTopic implements Topic {
     }
   }
 
+  /** All of it, or an error and no cursor has moved: whatever is tried again then begins with what this attempt had taken. */
   async #batchOf(state: LogState, cursors: readonly PartitionCursor[], first: number, bytesMax: number): Promise<TopicBatch> {
+    const before = cursors.map((cursor) => ({ cursor, from: cursor.next }))
+    try {
+      return await this.#takeAll(state, cursors, first, bytesMax)
+    } catch (error) {
+      for (const { cursor, from } of before) await cursor.restart(from)
+      throw error
+    }
+  }
+
+  async #takeAll(state: LogState, cursors: readonly PartitionCursor[], first: number, bytesMax: number): Promise<TopicBatch> {
     const records: TopicRecord[] = []
     const next = new Map<number, { offset: bigint; leaderEpoch: number }>()
     const logStart = new Map<number, bigint>()
