@@ -70,20 +70,43 @@ async function dropPartitions(
   table: TableDefinition,
   floorMs: number,
 ): Promise<string[] | null> {
-  const rows = await timePartitions(connection, schema, table)
-  if (rows.length === 0) return null
-  const bad = refusalOf(shard, table)
-  const expired: string[] = []
-  for (const [i, row] of rows.entries()) {
-    const bound = boundMs(row, table, bad)
-    // The last one stays, whatever it holds: a table keeps at least one partition.
-    if (bound !== null && bound <= floorMs && i < rows.length - 1) expired.push(row['name'] ?? '')
-  }
-  for (const name of expired) {
+  const expired = await expiredPartitions(connection, { shard, schema }, table, floorMs)
+  for (const name of expired ?? []) {
     await connection.query(`ALTER TABLE ${quoteQualified(schema, table.table)} DROP PARTITION ${quoteIdentifier(name)}`)
     await failpoints.hit('purge.somePartitions')
   }
   return expired
+}
+
+/** Partitions that are to be dropped, in order; null: the table has none by time. */
+async function expiredPartitions(
+  connection: Connection,
+  { shard, schema }: Pick<PurgeTarget, 'shard' | 'schema'>,
+  table: TableDefinition,
+  floorMs: number,
+): Promise<string[] | null> {
+  const rows = await timePartitions(connection, schema, table)
+  if (rows.length === 0) return null
+  const bad = refusalOf(shard, table)
+  return rows.flatMap((row, i) => {
+    const bound = boundMs(row, table, bad)
+    // The last one stays, whatever it holds: a table keeps at least one partition.
+    return bound !== null && bound <= floorMs && i < rows.length - 1 ? [row['name'] ?? ''] : []
+  })
+}
+
+/** Whether a purge up to this floor has taken away all that it takes. */
+export async function isPurged(
+  connection: Connection,
+  place: Pick<PurgeTarget, 'shard' | 'schema'>,
+  table: TableDefinition,
+  floorMs: number,
+): Promise<boolean> {
+  const expired = await expiredPartitions(connection, place, table, floorMs)
+  if (expired !== null) return expired.length === 0
+  const below = await belowFloor(connection, place.schema, table, floorMs)
+  if (below === null) return true
+  return (await connection.value(`SELECT EXISTS (SELECT 1 FROM ${quoteQualified(place.schema, table.table)} WHERE ${below})`)) === '0'
 }
 
 async function deleteBelow(
@@ -104,7 +127,7 @@ async function deleteBelow(
 }
 
 /** The condition that expired rows meet, as SQL; null: the table has no such column. */
-export async function belowFloor(connection: Connection, schema: string, table: TableDefinition, floorMs: number): Promise<string | null> {
+async function belowFloor(connection: Connection, schema: string, table: TableDefinition, floorMs: number): Promise<string | null> {
   const info = (await readSchema(connection, schema, [table.table])).tables[0]
   const column = info?.columns.find(({ name }) => name === table.bucket?.column)
   if (column === undefined || table.bucket === null) return null

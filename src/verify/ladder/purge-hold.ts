@@ -3,15 +3,15 @@
  * nothing for long. It ends no purge that is under way, and each branch purges in its own time: for a while one of them lacks rows that the other still
  * has, which says nothing of either.
  *
- * At rest: every shard of both branches has one floor per table, and no row below it. Floors only rise, and a purge raises them before it takes a row: the
+ * At rest: every shard of both branches has one floor per table, and nothing below it that a purge takes. Floors only rise, and a purge raises them before it takes a row: the
  * same floors before and after some reads, with nothing below them before, mean that no purge came between.
  */
 import { allTables } from '../../ingest/definition.ts'
 import { noFloor } from '../../ingest/position-sql.ts'
-import { belowFloor } from '../../ingest/purge.ts'
+import { isPurged } from '../../ingest/purge.ts'
 import { table } from '../../ingest/tables.ts'
 import type { Connection } from '../../mysql/connection.ts'
-import { quoteQualified, quoteString } from '../../sql/quote.ts'
+import { quoteString } from '../../sql/quote.ts'
 import type { FleetRecord } from '../../topology/dualwrite-records.ts'
 import { keys } from '../../topology/keys.ts'
 import type { ShardRef } from '../../topology/records.ts'
@@ -90,17 +90,10 @@ export async function purgeAtRest(world: LadderWorld): Promise<PurgeRest> {
       if (floors.size > 1) return { ok: false, because: `${expiring.table} is purged on some shards and not yet on others` }
       if (floor === noFloor) continue
       all.push(`${expiring.table} ${floor}`)
-      const left = await Promise.all(
-        found.map(({ ref }) =>
-          world.sessions.reader(ref.serverId, async (connection) => {
-            const below = await belowFloor(connection, ref.schema, expiring, floor)
-            if (below === null) return false
-            const from = quoteQualified(ref.schema, expiring.table)
-            return (await connection.value(`SELECT EXISTS (SELECT 1 FROM ${from} WHERE ${below})`)) === '1'
-          }),
-        ),
+      const purged = await Promise.all(
+        found.map(({ ref }) => world.sessions.reader(ref.serverId, (connection) => isPurged(connection, ref, expiring, floor))),
       )
-      const slow = found.filter((_, i) => left[i] === true).map(({ ref }) => ref.shard)
+      const slow = found.filter((_, i) => purged[i] === false).map(({ ref }) => ref.shard)
       if (slow.length > 0) return { ok: false, because: `${expiring.table} is being purged on ${slow.join(', ')}` }
     }
   }
