@@ -25,8 +25,7 @@ export function reportOf(session: FleetSession): FleetReport {
     pid: options.pid,
     generation: fleet.generation,
     atMs: now,
-    state:
-      fleet.wanted === 'stopped' ? 'stopped' : (fleet.wanted === 'held' || fleet.holdAt !== null) && session.standing ? 'held' : 'running',
+    state: stateOf(session),
     partitions: [...held.values()].sort((a, b) => a.partition - b.partition).map((partition) => partitionReport(session, partition)),
     records: session.records,
     statements: totals.statements,
@@ -40,6 +39,13 @@ export function reportOf(session: FleetSession): FleetReport {
     rssBytes: options.rssBytes(),
     error: stopped ?? (session.trouble !== null && now - session.trouble.atMs < troubleMs ? session.trouble.error : null),
   }
+}
+
+/** Held: it does nothing to its shards any more; at a vector: it writes nothing past it. */
+function stateOf({ fleet, standing, purging }: FleetSession): FleetReport['state'] {
+  if (fleet.wanted === 'stopped') return 'stopped'
+  if (!standing) return 'running'
+  return (fleet.wanted === 'held' && !purging) || (fleet.wanted === 'running' && fleet.holdAt !== null) ? 'held' : 'running'
 }
 
 function partitionReport(session: FleetSession, held: HeldPartition): FleetPartitionReport {

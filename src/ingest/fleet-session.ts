@@ -49,6 +49,8 @@ export class FleetSession {
   readonly #askAgainAtMs = new Map<number, number>()
   #failure: { error: unknown } | null = null
   #purgedAtMs = -Infinity
+  /** A purge that had begun when the fleet was told to hold goes on to its end. */
+  purging = false
 
   private constructor(parts: {
     options: ConsumerOptions
@@ -377,9 +379,12 @@ export class FleetSession {
     const everyMs = (this.fleet.floorHeldUntilMs ?? 0) > clock.nowMs() ? Math.min(1000, this.config.purgeMs) : this.config.purgeMs
     if (clock.monotonicMs() - this.#purgedAtMs < everyMs) return
     this.#purgedAtMs = clock.monotonicMs()
-    await purgeOnce(this).catch((error: unknown) => {
-      this.#troubled(error)
-      log.warn({ fleet: this.fleet.name, err: error }, 'purge is tried again later')
-    })
+    this.purging = true
+    await purgeOnce(this)
+      .catch((error: unknown) => {
+        this.#troubled(error)
+        log.warn({ fleet: this.fleet.name, err: error }, 'purge is tried again later')
+      })
+      .finally(() => (this.purging = false))
   }
 }

@@ -15,7 +15,7 @@ import { allTables } from './definition.ts'
 import { ingestErrors } from './errors.ts'
 import type { FleetSession } from './fleet-session.ts'
 import { addPartitions } from './partitions-ahead.ts'
-import { floorFor, purgeTable, watermarkOf } from './purge.ts'
+import { floorByPartitions, floorFor, purgeTable, watermarkOf } from './purge.ts'
 import type { PurgeTarget } from './purge.ts'
 import { quoteString } from '../sql/quote.ts'
 import { table as rows } from './tables.ts'
@@ -45,12 +45,16 @@ export async function purgeOnce(session: FleetSession): Promise<void> {
     }
     const watermark = watermarkOf(newest, session.topic.partitions, options.clock.nowMs())
     if (leads && watermark !== null && !floorHeld) {
-      const floors = Object.fromEntries(
-        expiring.flatMap((table) => {
-          const floor = floorFor(table, watermark)
-          return floor === null ? [] : [[table.table, floor]]
-        }),
-      )
+      const floors: Record<string, number> = {}
+      for (const table of expiring) {
+        const [first] = connections
+        const [shard] = branch.shards
+        const wanted = floorFor(table, watermark)
+        if (wanted === null || first === undefined || shard === undefined) continue
+        // All shards have the partitions that the first has (partitions-ahead.ts).
+        const floor = await floorByPartitions(first, { shard: shard.name, schema: shard.schema }, table, wanted)
+        if (floor !== null) floors[table.table] = floor
+      }
       await updateRecord<PurgeRecord>(options.store, keys.purge(fleet.keyspace), (current) => {
         const next = { ...current?.floors }
         for (const [table, floor] of Object.entries(floors)) next[table] = Math.max(next[table] ?? floor, floor)

@@ -16,10 +16,30 @@ import { noFloor, PositionSql } from './position-sql.ts'
 import { fleetMark } from './tables.ts'
 import { readSchema } from '../mysql/introspect.ts'
 
-/** The floor of a table whose newest events are at `watermarkMs`: the greatest bucket boundary that has wholly expired. */
+/**
+ * The floor of a table whose newest events are at `watermarkMs`: the greatest bucket boundary that has wholly expired. A table with partitions by time goes by
+ * their bounds then (`floorByPartitions`).
+ */
 export function floorFor(table: TableDefinition, watermarkMs: number): number | null {
   if (table.bucket === null || table.retentionMs === null) return null
   return Math.floor((watermarkMs - table.retentionMs) / table.bucket.everyMs) * table.bucket.everyMs
+}
+
+/**
+ * The greatest bound of a partition that is no later: what lies below a floor goes by whole partitions, so all of it goes, and on every branch. A floor within one
+ * would leave rows below it where they were written before, and drop those that another branch writes later. Null: no partition has wholly expired.
+ */
+export async function floorByPartitions(
+  connection: Connection,
+  { shard, schema }: Pick<PurgeTarget, 'shard' | 'schema'>,
+  table: TableDefinition,
+  floorMs: number,
+): Promise<number | null> {
+  const rows = await timePartitions(connection, schema, table)
+  if (rows.length === 0) return floorMs
+  const bad = refusalOf(shard, table)
+  const bounds = rows.flatMap((row) => boundMs(row, table, bad) ?? []).filter((bound) => bound <= floorMs)
+  return bounds.length === 0 ? null : Math.max(...bounds)
 }
 
 /**
