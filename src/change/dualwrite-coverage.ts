@@ -3,7 +3,9 @@
  *
  * A bucket is whole on the new branch iff, for every topic partition, the first offset that contributed to it on the old branch is not before
  * the new branch's start (PROTOCOLS 4.11): marks on the old shards tell, so event time that comes late or out of order is counted as it is.
- * What is not whole on the old side itself (its own start) is not asked for. The new branch must also have applied what it was given: its lag
+ * What is not whole on the old side itself (its own start) is not asked for, where its tables were empty when its fleet was made. Where they were not, rows of before
+ * have no marks, or stand beside marks that do not tell of them: buckets up to the one in which the fleet began, and all that hold rows without marks of a paired
+ * topic (`dualwrite-old-rows.ts`), are not whole until they have expired. The new branch must also have applied what it was given: its lag
  * is part of the verdict, not of the percentage.
  */
 import { table } from '../ingest/tables.ts'
@@ -11,6 +13,7 @@ import { quoteString } from '../sql/quote.ts'
 import type { FleetRecord } from '../topology/dualwrite-records.ts'
 import type { ShardRecord } from '../topology/records.ts'
 import type { Coverage } from './dualwrite-spec.ts'
+import type { OldRowsFound } from './dualwrite-old-rows.ts'
 import { withServer } from './servers.ts'
 import type { World } from './servers.ts'
 
@@ -21,7 +24,19 @@ export type Window = {
   readonly newestMs: number
   /** Newest bucket that began before the new branch did; null: none, all are whole. */
   readonly brokenMs: number | null
+  /** Newest bucket in which the old fleet began beside rows that were there before; null: none that is still held. */
+  readonly adoptedMs?: number | null
   readonly everyMs: number
+}
+
+/** A bucket that any of so many first offsets contributed to was open when the fleet began. */
+const firstOffsets = 100n
+
+/** Marks of buckets that were open when the old fleet began; null: nothing was there before it, in its tables or in the topic. Pure. */
+export function adoptedSql(old: FleetRecord): string | null {
+  const begun = Object.entries(old.startOffsets).filter(([, offset]) => BigInt(offset) > 0n)
+  if (old.tablesWereEmpty === true || begun.length === 0) return null
+  return begun.map(([p, offset]) => `(m.partition_no = ${Number(p)} AND m.first_offset < ${BigInt(offset) + firstOffsets})`).join(' OR ')
 }
 
 /** Reads the marks of the old shards; `null` when a shard can't be read. */
@@ -31,7 +46,7 @@ export async function readWindows(
   pairs: readonly { readonly old: FleetRecord; readonly new: FleetRecord }[],
   bucketMs: ReadonlyMap<string, number>,
 ): Promise<Window[] | null> {
-  const windows = new Map<string, { oldestMs: number; newestMs: number; brokenMs: number | null }>()
+  const windows = new Map<string, { oldestMs: number; newestMs: number; brokenMs: number | null; adoptedMs: number | null }>()
   try {
     for (const serverId of new Set(shards.map((shard) => shard.serverId))) {
       const uids = shards.filter((shard) => shard.serverId === serverId).map((shard) => quoteString(shard.uid))
@@ -42,7 +57,8 @@ export async function readWindows(
           )
           const rows = await connection.allText(
             `SELECT m.table_name AS name, MIN(m.bucket_ms) AS oldest, MAX(m.bucket_ms) AS newest,
-              MAX(CASE WHEN ${before.length === 0 ? 'FALSE' : before.join(' OR ')} THEN m.bucket_ms END) AS broken
+              MAX(CASE WHEN ${before.length === 0 ? 'FALSE' : before.join(' OR ')} THEN m.bucket_ms END) AS broken,
+              MAX(CASE WHEN ${adoptedSql(old) ?? 'FALSE'} THEN m.bucket_ms END) AS adopted
              FROM ${table.mark} m LEFT JOIN ${table.floor} f
               ON f.shard_uid = m.shard_uid AND f.branch_id = m.branch_id AND f.table_name = m.table_name
              WHERE m.shard_uid IN (${uids.join(', ')}) AND m.branch_id = ${quoteString(old.branchId)} AND m.topic_id = ${quoteString(old.topicId)}
@@ -53,12 +69,12 @@ export async function readWindows(
             const name = row['name'] ?? ''
             const oldest = Number(row['oldest'])
             const newest = Number(row['newest'])
-            const broken = row['broken'] === null || row['broken'] === undefined ? null : Number(row['broken'])
             const had = windows.get(name)
             windows.set(name, {
               oldestMs: Math.min(oldest, had?.oldestMs ?? oldest),
               newestMs: Math.max(newest, had?.newestMs ?? newest),
-              brokenMs: broken === null ? (had?.brokenMs ?? null) : Math.max(broken, had?.brokenMs ?? broken),
+              brokenMs: later(row['broken'], had?.brokenMs),
+              adoptedMs: later(row['adopted'], had?.adoptedMs),
             })
           }
         }
@@ -70,9 +86,19 @@ export async function readWindows(
   return [...windows].map(([name, window]) => ({ table: name, ...window, everyMs: bucketMs.get(name) ?? 1 }))
 }
 
+function later(found: string | null | undefined, had: number | null | undefined): number | null {
+  const known = [found ?? null, had ?? null].filter((one) => one !== null).map(Number)
+  return known.length === 0 ? null : Math.max(...known)
+}
+
 export type CoverageInput = {
   readonly nowMs: number
   readonly windows: readonly Window[] | null
+  /** Rows that no mark tells of; null: they are passed over by name. */
+  readonly oldRows: OldRowsFound | null
+  /** Old fleets whose topic no fleet of the new branch reads. */
+  readonly unpaired: readonly string[]
+  readonly bucketMs: ReadonlyMap<string, number>
   /** How long rows of each table stay; absent: they are not asked to expire. */
   readonly retentionMs: ReadonlyMap<string, number>
   /** Records to catch up; null: not known. */
@@ -87,10 +113,13 @@ export type CoverageInput = {
 
 /** Pure: percent, when, and why. */
 export function judgeCoverage(input: CoverageInput): Coverage {
-  const { nowMs, windows, lag, gainPerSecond } = input
+  const { nowMs, lag, gainPerSecond, oldRows } = input
   const lagText = lag === null ? null : String(lag)
-  if (windows === null)
-    return { atMs: nowMs, percent: null, readyAtMs: null, because: 'the old branch’s marks can not be read', lag: lagText, tables: [] }
+  const notKnown = (because: string): Coverage => ({ atMs: nowMs, percent: null, readyAtMs: null, because, lag: lagText, tables: [] })
+  if (input.windows === null) return notKnown('the old branch’s marks can not be read')
+  if (oldRows !== null && oldRows.unknown !== null) return notKnown(oldRows.unknown)
+  if (input.unpaired.length > 0) return notKnown(`no fleet of the new branch reads what ${input.unpaired.join(', ')} reads`)
+  const windows = withOldRows(input.windows, oldRows, input.bucketMs)
   const tables = windows.map((window) => {
     const span = window.newestMs + window.everyMs - window.oldestMs
     const fullFromMs = window.brokenMs === null ? window.oldestMs : window.brokenMs + window.everyMs
@@ -113,7 +142,12 @@ export function judgeCoverage(input: CoverageInput): Coverage {
     // The newest broken bucket leaves when the floor has passed its end.
     const eventMsLeft = Math.max(0, window.brokenMs + window.everyMs + keptMs - window.newestMs)
     const atMs = nowMs + eventMsLeft / Math.max(input.eventTimeRate, 1e-9)
-    reasons.push({ atMs, text: `${window.table}: ${tables[i]?.percent} % of its window began after this branch’s start; the rest expires` })
+    reasons.push({
+      atMs,
+      text: window.foreign
+        ? `${window.table} holds rows up to ${new Date(window.brokenMs + window.everyMs).toISOString()} that its fleet did not write from this topic: no mark tells that the new branch has them; they expire`
+        : `${window.table}: ${tables[i]?.percent} % of its window began after this branch’s start; the rest expires`,
+    })
   }
   if (lag === null) reasons.push({ atMs: null, text: 'how far the new fleet is behind is not known' })
   else if (lag > input.lagMost) {
@@ -134,6 +168,30 @@ export function judgeCoverage(input: CoverageInput): Coverage {
     lag: lagText,
     tables,
   }
+}
+
+/** Rows that no mark tells of are held by the old branch like any other, and are not whole on the new one. */
+function withOldRows(
+  windows: readonly Window[],
+  oldRows: OldRowsFound | null,
+  bucketMs: ReadonlyMap<string, number>,
+): (Window & { readonly foreign: boolean })[] {
+  const names = new Set([...windows.map((window) => window.table), ...(oldRows?.byTable.keys() ?? [])])
+  return [...names].map((table) => {
+    const window = windows.find((one) => one.table === table)
+    const rows = oldRows?.byTable.get(table)
+    const broken = window?.brokenMs ?? -Infinity
+    const foreign = Math.max(rows?.newestMs ?? -Infinity, oldRows === null ? -Infinity : (window?.adoptedMs ?? -Infinity))
+    const newest = Math.max(broken, foreign)
+    return {
+      table,
+      oldestMs: Math.min(window?.oldestMs ?? Infinity, rows?.oldestMs ?? Infinity),
+      newestMs: Math.max(window?.newestMs ?? -Infinity, rows?.newestMs ?? -Infinity),
+      brokenMs: newest === -Infinity ? null : newest,
+      everyMs: window?.everyMs ?? bucketMs.get(table) ?? 1,
+      foreign: foreign > broken,
+    }
+  })
 }
 
 /** Nothing left to wait for. */

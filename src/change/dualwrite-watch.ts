@@ -10,24 +10,23 @@ import { isClosing, tenantsOn } from '../topology/read-rule.ts'
 import { listRecords, readRecord } from '../topology/typed.ts'
 import { BucketRound } from '../verify/ladder/bucket-round.ts'
 import type { Evidence, Rung } from '../verify/ladder/evidence.ts'
-import { allTables } from '../ingest/definition.ts'
 import { controllerName } from '../workflow/context.ts'
 import type { Leadership } from '../workflow/context.ts'
 import type { ActionRecord, WorkflowRecord } from '../workflow/records.ts'
 import { fleetsOf } from './branch-positions.ts'
-import { branchShards } from './branches.ts'
-import { isFilled, judgeCoverage, readWindows } from './dualwrite-coverage.ts'
+import { isFilled } from './dualwrite-coverage.ts'
 import { tendDimensions } from './dimension-streams.ts'
 import { finishRun, whyNotYet } from './dualwrite-finish.ts'
-import { endsOf, fleetTrouble, lagOf, median, oldReadsLeast, overBudget, readsOf, secondsMax } from './dualwrite-figures.ts'
+import { fleetTrouble, median, oldReadsLeast, overBudget, readsOf, secondsMax } from './dualwrite-figures.ts'
 import type { ReadSecond, Silence } from './dualwrite-figures.ts'
 import { keepHeadroom } from './dualwrite-headroom.ts'
 import type { TopicLooks } from './dualwrite-headroom.ts'
+import { Filling } from './dualwrite-filling.ts'
 import { horizonOf } from './dualwrite-horizon.ts'
 import { giveUpLeftOver, moveReads, oneStepAtATime, percentOf } from './dualwrite-ramp.ts'
 import { sayOnce, stepBack } from './dualwrite-step-back.ts'
 import { evidenceOf, keepEvidence, settleState, whyNotReady } from './dualwrite-ready.ts'
-import { changeRun, freshRun, pairsOf, refreshPlan, sideName } from './dualwrite-record.ts'
+import { changeRun, freshRun, refreshPlan, sideName } from './dualwrite-record.ts'
 import { dataOf, specOf, stateOf } from './dualwrite-spec.ts'
 import type { AutoRamp } from './dualwrite-spec.ts'
 import type { DualWriteWorld } from './dualwrite-world.ts'
@@ -67,8 +66,6 @@ export async function watchDualWrites(world: DualWriteWorld, pool: ClaimPool, le
   await Promise.allSettled([...watchers.values()].map((watcher) => watcher.idle()))
 }
 
-type Sample = { readonly atMs: number; readonly ends: bigint; readonly lag: bigint | null; readonly newestMs: number | null }
-
 class RunWatch {
   readonly #world: DualWriteWorld
   readonly #desk: FencedDesk
@@ -79,15 +76,16 @@ class RunWatch {
   #baseline: number[] = []
   #seconds: ReadSecond[] = []
   #seenAtMs = 0
-  #samples: Sample[] = []
   readonly #rounds = new Map<Rung, BucketRound>()
   readonly #topicLooks: TopicLooks = new Map()
   #writersStop: AbortController | null = null
   readonly #silence: Silence = new Map()
+  readonly #filling: Filling
 
   constructor(world: DualWriteWorld, pool: ClaimPool, leadership: Leadership) {
     this.#world = world
     this.#desk = { store: world.store, clock: world.clock, pool, leadership }
+    this.#filling = new Filling(world, leadership.signal)
   }
 
   async idle(): Promise<void> {
@@ -131,6 +129,7 @@ class RunWatch {
       const signal = AbortSignal.any([this.#desk.leadership.signal, this.#writersStop.signal])
       return watchRunWriters(this.#world, this.#desk, run, signal, () => this.#settleState(run))
     })
+    this.#task('old rows', coverageEveryMs, () => this.#filling.lookAtOldRows(run))
     this.#task('coverage', begins ? beginsEveryMs : coverageEveryMs, () => this.#coverage(run))
     this.#task('guard', 900, () => this.#guard(run))
     this.#task('horizon', horizonEveryMs, () => this.#horizon(run))
@@ -173,62 +172,21 @@ class RunWatch {
   }
 
   async #coverage(given: WorkflowRecord): Promise<void> {
-    const { store, clock } = this.#world
     const run = await refreshPlan(this.#desk, given)
-    const pairs = await pairsOf(store, run)
-    if (pairs.length === 0) return
-    const fresh = pairs.map((pair) => pair.new)
-    const reports = (await Promise.all(fresh.map((fleet) => listRecords<FleetReport>(store, keys.fleetReportsOf(fleet.name)))))
-      .flat()
-      .map((record) => record.value)
-    const retentionMs = new Map<string, number>()
-    const bucketMs = new Map<string, number>()
-    for (const { old } of pairs) {
-      for (const one of allTables(await this.#world.loadDefinition(old.definitionPath))) {
-        if (one.retentionMs !== null) retentionMs.set(one.table, one.retentionMs)
-        if (one.bucket !== null) bucketMs.set(one.table, one.bucket.everyMs)
-      }
-    }
-    const nowMs = clock.nowMs()
-    const windows = await readWindows(this.#world, await branchShards(this.#world, run.keyspace, 'main'), pairs, bucketMs)
-    const lag = lagOf(fresh, reports, nowMs)
-    const newestMs = windows === null || windows.length === 0 ? null : Math.max(...windows.map((window) => window.newestMs))
-    const rates = this.#rates({ atMs: nowMs, ends: endsOf(reports), lag, newestMs })
-    const coverage = judgeCoverage({
-      nowMs,
-      windows,
-      retentionMs,
-      lag,
-      lagMost: BigInt(Math.max(1000, Math.ceil(2 * (rates.perSecond ?? 0)))),
-      gainPerSecond: rates.gainPerSecond,
-      eventTimeRate: rates.eventTime,
-    })
+    const found = await this.#filling.measure(run)
+    if (found === null) return
+    const { coverage, working } = found
     await changeRun(this.#desk, run, (now) => {
       const state = stateOf(now)
-      const working = reports.some((report) => report.state === 'running')
       if (state === 'provisioned' && working) return { data: { coverage }, state: 'dual-writing', journal: 'both fleets write' }
-      if (state === 'dual-writing' && lag !== null) return { data: { coverage }, state: 'filling', journal: `filling: ${coverage.because}` }
+      if (state === 'dual-writing' && coverage.lag !== null)
+        return { data: { coverage }, state: 'filling', journal: `filling: ${coverage.because}` }
       if (state === 'filling' && isFilled(coverage))
         return { data: { coverage }, state: 'validating', journal: 'the whole retention window is there; it has to be validated' }
       return { data: { coverage } }
     })
     // It was proven, was behind for a while, and is not any more.
     if (run.state === 'validating') await this.#settleState(run)
-  }
-
-  /** Over the last seconds: how fast records come, how fast the new branch gains, how fast event time passes. */
-  #rates(sample: Sample): { perSecond: number | null; gainPerSecond: number | null; eventTime: number } {
-    this.#samples.push(sample)
-    while (this.#samples.length > 2 && sample.atMs - (this.#samples[0]?.atMs ?? 0) > 30_000) this.#samples.shift()
-    const first = this.#samples[0]
-    const seconds = first === undefined ? 0 : (sample.atMs - first.atMs) / 1000
-    if (first === undefined || seconds < 2) return { perSecond: null, gainPerSecond: null, eventTime: 1 }
-    const eventMs = sample.newestMs === null || first.newestMs === null ? null : sample.newestMs - first.newestMs
-    return {
-      perSecond: Number(sample.ends - first.ends) / seconds,
-      gainPerSecond: sample.lag === null || first.lag === null ? null : Number(first.lag - sample.lag) / seconds,
-      eventTime: eventMs === null || eventMs <= 0 ? 1 : eventMs / (seconds * 1000),
-    }
   }
 
   async #guard(run: WorkflowRecord): Promise<void> {

@@ -28,6 +28,9 @@ import { setFleet } from './fleets.ts'
 const input = (more: Partial<CoverageInput>): CoverageInput => ({
   nowMs: 1_000_000,
   windows: [],
+  oldRows: { byTable: new Map(), unknown: null },
+  unpaired: [],
+  bucketMs: new Map([['stat', 1000]]),
   retentionMs: new Map([['stat', 8_000]]),
   lag: 0n,
   lagMost: 10n,

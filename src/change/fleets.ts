@@ -2,6 +2,7 @@
  * Fleets as control keeps them: what consumers of a branch are to do. Making one writes its start offsets, once and for good: a missing position
  * row means exactly these (PROTOCOLS 4.2), never "log start now".
  */
+import { allTables } from '../ingest/definition.ts'
 import type { TopicDefinition } from '../ingest/definition.ts'
 import { ensureIngestTables, table } from '../ingest/tables.ts'
 import { quoteString } from '../sql/quote.ts'
@@ -18,6 +19,7 @@ import { workflowErrors } from '../workflow/errors.ts'
 import { dualwriteErrors } from './dualwrite-errors.ts'
 import { changeErrors } from './errors.ts'
 import { branchShards } from './branches.ts'
+import { holdRows } from './dualwrite-old-rows.ts'
 import { withServer } from './servers.ts'
 import type { World } from './servers.ts'
 
@@ -74,6 +76,7 @@ export async function createFleet(world: FleetWorld, request: FleetRequest): Pro
     )
     if (other !== undefined) throw dualwriteErrors.topicTaken({ fleet: other.value.name, topic: topic.name, keyspace, branch })
     const before = await positionsBefore(world, request, topic.id)
+    const adopted = await holdRows(store, await branchShards(world, keyspace, branch), allTables(definition))
     const fleet: FleetRecord = {
       v: 1,
       name,
@@ -87,6 +90,7 @@ export async function createFleet(world: FleetWorld, request: FleetRequest): Pro
       topicUrl,
       topicId: topic.id,
       startOffsets: { ...(await startOffsets(topic, request.start, clock.nowMs())), ...before.starts },
+      ...(adopted ? {} : { tablesWereEmpty: true }),
       wanted: request.wanted ?? 'running',
       generation: 1,
       batchRecordsMax: request.batchRecordsMax ?? 1000,

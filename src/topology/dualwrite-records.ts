@@ -41,6 +41,8 @@ export type FleetRecord = {
   topicId: string
   /** Written once, before any position row exists: a missing row means exactly this offset (PROTOCOLS 4.2). */
   startOffsets: Offsets
+  /** When it was made its tables held no rows: all that they hold it wrote. Absent: they did, or that is not known. */
+  tablesWereEmpty?: boolean
   /** `held`: nothing is written until `running` again; leases and positions stay. */
   wanted: 'running' | 'held' | 'stopped'
   /** Raised for each new start after `stopped` or a failure. */

@@ -66,6 +66,12 @@ export function bucketRange(definition: TableDefinition, lowMs: number, highMs: 
   return `${column}>=${instant(bucket.as, lowMs)} AND ${column}<${instant(bucket.as, highMs)}`
 }
 
+/** An instant as the bucket column holds it. */
+export function bucketBound(definition: TableDefinition, ms: number): string {
+  if (definition.bucket === null) throw new Error(`${definition.table} has no bucket`)
+  return instant(definition.bucket.as, ms)
+}
+
 function instant(as: 'datetime' | 'ms' | 's', ms: number): string {
   switch (as) {
     case 'datetime':
