@@ -20,7 +20,10 @@ const input = (more: Partial<CoverageInput>): CoverageInput => ({
   eventTimeRate: 1,
   ...more,
 })
-const rows = (oldestMs: number, newestMs: number, table = 'stat') => ({ byTable: new Map([[table, { oldestMs, newestMs }]]), unknown: null })
+const rows = (oldestMs: number, newestMs: number, table = 'stat') => ({
+  byTable: new Map([[table, { oldestMs, newestMs }]]),
+  unknown: null,
+})
 
 test('rows that no mark tells of count as held and not as whole, until they have expired', () => {
   const adopted = judgeCoverage(input({ oldRows: rows(0, 4000) }))

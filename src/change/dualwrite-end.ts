@@ -21,6 +21,7 @@ import { endStreams } from './dimension-streams.ts'
 import { dualwriteErrors } from './dualwrite-errors.ts'
 import { giveUpLeftOver, oneStepAtATime, waitFor } from './dualwrite-ramp.ts'
 import { readersLeft } from './dualwrite-quiet.ts'
+import { lastRungs } from './dualwrite-ready.ts'
 import { changeRun, commitRule } from './dualwrite-record.ts'
 import { putRetentionBack } from './dualwrite-retention.ts'
 import { dataOf, specOf } from './dualwrite-spec.ts'
@@ -59,7 +60,7 @@ export async function completeVerb(world: DualWriteWorld, context: ActionContext
   if (args.dryRun) {
     return context.say(
       `would make sure that nobody has read the old servers for ${spec.quietMs} ms, by their own figures`,
-      `would compare both branches a last time (${spec.rungs.filter((rung) => rung !== 'L6').join(', ')})`,
+      `would compare both branches a last time (${lastRungs(spec.rungs).join(', ')})`,
       `would stop the old fleet, and keep its data for ${holdMs} ms: until then \`rollback\` starts it again`,
       `would then remove ${what}, and make ${spec.toBranch} the keyspace’s own shards`,
     )
@@ -82,9 +83,7 @@ export async function completeVerb(world: DualWriteWorld, context: ActionContext
     return null
   })
   await context.step('a last comparison', async () => {
-    for (const rung of spec.rungs) {
-      // Capacity and latency say nothing about rows, and nobody reads the old side any more.
-      if (rung === 'L4' || rung === 'L5' || rung === 'L6') continue
+    for (const rung of lastRungs(spec.rungs)) {
       const evidence = await world.runRung({
         workflow: context.workflow,
         holder: controllerName(context.leadership),

@@ -28,7 +28,9 @@ const parts = Array.from({ length: 12 }, (_, i) => {
   return `PARTITION p${i} VALUES LESS THAN (TO_DAYS('${day}'))`
 })
 const partitioned = queryTables.map((ddl) =>
-  ddl.includes('slow_query') ? `${ddl} PARTITION BY RANGE (TO_DAYS(at)) (${parts.join(', ')}, PARTITION open VALUES LESS THAN MAXVALUE)` : ddl,
+  ddl.includes('slow_query')
+    ? `${ddl} PARTITION BY RANGE (TO_DAYS(at)) (${parts.join(', ')}, PARTITION open VALUES LESS THAN MAXVALUE)`
+    : ddl,
 )
 
 for (const flavour of flavours())
@@ -125,12 +127,16 @@ async function oldSide(flavour: LocalFlavour) {
     },
     async mark(fleet: FleetRecord, hour: number, first: number): Promise<void> {
       const values = (await shards()).flatMap(({ uid }) =>
-        [...bucketMs.keys()].map((name) => `('${uid}', '${fleet.branchId}', '${name}', ${hourAt(hour)}, '${fleet.topicId}', 0, ${first}, ${first}, 1)`),
+        [...bucketMs.keys()].map(
+          (name) => `('${uid}', '${fleet.branchId}', '${name}', ${hourAt(hour)}, '${fleet.topicId}', 0, ${first}, ${first}, 1)`,
+        ),
       )
       await world.admin.query(`INSERT INTO ${table.mark} VALUES ${values.join(', ')}`)
     },
     async floor(ms: number): Promise<void> {
-      const values = (await shards()).flatMap(({ uid }) => [...bucketMs.keys()].map((name) => `('${uid}', 'branch-main', '${name}', ${ms})`))
+      const values = (await shards()).flatMap(({ uid }) =>
+        [...bucketMs.keys()].map((name) => `('${uid}', 'branch-main', '${name}', ${ms})`),
+      )
       await world.admin.query(`INSERT INTO ${table.floor} VALUES ${values.join(', ')}`)
     },
     /** As a run whose new fleet reads from the topic's beginning, and has caught up. */

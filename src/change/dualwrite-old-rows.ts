@@ -114,9 +114,7 @@ async function marksOf(connection: Connection, shard: ShardRecord, name: string,
   const marks = await connection.allText(
     `SELECT bucket_ms AS bucket, MIN(${mine.join(' OR ')}) AS own FROM ${table.mark} WHERE ${where} AND bucket_ms <> ${noFloor} GROUP BY bucket_ms ORDER BY bucket_ms`,
   )
-  const floor = await connection.value(
-    `SELECT MAX(floor_ms) FROM ${table.floor} WHERE ${where} AND branch_id IN (${branches.join(', ')})`,
-  )
+  const floor = await connection.value(`SELECT MAX(floor_ms) FROM ${table.floor} WHERE ${where} AND branch_id IN (${branches.join(', ')})`)
   const floorMs = Number(floor ?? noFloor)
   const held = marks.map((row) => ({ bucket: Number(row['bucket']), own: row['own'] === '1' })).filter(({ bucket }) => bucket >= floorMs)
   return {
@@ -139,7 +137,9 @@ export async function unmarkedRows(
   for (let attempt = 1; ; attempt++) {
     const gaps = gapsBetween([...marks.own, ...marks.others], everyMs, marks.floorMs)
     const listed = attempt === attemptsMax || gaps.length > gapsMax
-    const rows = await (listed ? bucketsFrom(connection, shard, definition, marks.floorMs) : endsWithin(connection, shard, definition, gaps))
+    const rows = await (listed
+      ? bucketsFrom(connection, shard, definition, marks.floorMs)
+      : endsWithin(connection, shard, definition, gaps))
     marks = await marksOf(connection, shard, definition.table, fleets)
     const marked = new Set([...marks.own, ...marks.others])
     const unmarked = rows.filter((bucket) => bucket >= marks.floorMs && !marked.has(bucket))

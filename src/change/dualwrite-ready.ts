@@ -1,5 +1,5 @@
 /** Whether reads may move to the branch: every rung that the run asks for was shown, under the plan and the definition that stand now. */
-import { withEarlier } from '../verify/ladder/evidence.ts'
+import { rungs, withEarlier } from '../verify/ladder/evidence.ts'
 import type { Evidence, Rung } from '../verify/ladder/evidence.ts'
 import { readSlots } from '../topology/dualwrite-records.ts'
 import type { ReadRule } from '../topology/dualwrite-records.ts'
@@ -27,12 +27,20 @@ export async function keepEvidence({ store, leadership }: Desk, evidence: Eviden
   await store.commit([leadership.fence], [put(key, withEarlier(evidence, before?.value ?? null))])
 }
 
+/**
+ * Of the last comparison before the old side is stopped: what the run asks for and rows can show, and L0 to L2 whatever it asks for. Capacity and latency say nothing
+ * about rows, and nobody reads the old side any more. Pure.
+ */
+export function lastRungs(asked: readonly Rung[]): Rung[] {
+  return rungs.filter((rung) => ['L0', 'L1', 'L2'].includes(rung) || (rung === 'L3' && asked.includes(rung)))
+}
+
 /** Rungs that see what somebody else wrote on one side. */
 const comparing: ReadonlySet<Rung> = new Set<Rung>(['L1', 'L2', 'L3'])
 
 /** Null: ready. Else what is missing, all of it. Pure. */
 export function whyNotReady(workflow: WorkflowRecord, evidence: ReadonlyMap<Rung, Evidence>, nowMs: number): string | null {
-  const { rungs, bootstrap, allow } = specOf(workflow)
+  const { rungs: asked, bootstrap, allow } = specOf(workflow)
   const { coverage, dimensions, planVersion, definitionDigest, writers } = dataOf(workflow)
   const missing: string[] = []
   if (coverage === undefined || !isFilled(coverage))
@@ -41,7 +49,7 @@ export function whyNotReady(workflow: WorkflowRecord, evidence: ReadonlyMap<Rung
     missing.push(
       `dimension tables ${dimensions?.landedAtMs === undefined ? 'have not landed' : 'are not known to be in step'} (${dimensions === undefined ? 'their copy has not begun' : dimensions.because})`,
     )
-  for (const rung of rungs) {
+  for (const rung of asked) {
     const shown = evidence.get(rung)
     if (shown === undefined) missing.push(`${rung} was not shown`)
     else if (shown.planVersion !== planVersion)
@@ -49,14 +57,14 @@ export function whyNotReady(workflow: WorkflowRecord, evidence: ReadonlyMap<Rung
     else if (shown.definitionDigest !== definitionDigest) missing.push(`${rung} was shown for another definition`)
     else if (shown.verdict !== 'pass') missing.push(`${rung} ${shown.verdict === 'fail' ? 'failed' : 'is unknown'}: ${shown.because}`)
   }
-  const others = allow.includes('writers') ? null : writersInTheWay(writers, comparedAt(rungs, evidence), nowMs)
+  const others = allow.includes('writers') ? null : writersInTheWay(writers, comparedAt(asked, evidence), nowMs)
   if (others !== null) missing.push(others)
   return missing.length === 0 ? null : missing.join('; ')
 }
 
 /** When the oldest comparison began that counts; null: the run asks for none, and none was shown. Those that are missing are named anyway. */
-function comparedAt(rungs: readonly Rung[], evidence: ReadonlyMap<Rung, Evidence>): number | null {
-  const asked = rungs.filter((rung) => comparing.has(rung))
+function comparedAt(wanted: readonly Rung[], evidence: ReadonlyMap<Rung, Evidence>): number | null {
+  const asked = wanted.filter((rung) => comparing.has(rung))
   if (asked.length > 0) return Math.min(...asked.map((rung) => evidence.get(rung)?.atMs ?? Infinity))
   const shown = [...evidence.values()].filter(({ rung, verdict }) => comparing.has(rung) && verdict === 'pass')
   return shown.length === 0 ? null : Math.max(...shown.map(({ atMs }) => atMs))

@@ -34,6 +34,10 @@ export function ladderFor(world: {
         planVersion,
         definitionDigest: dataOf(workflow).definitionDigest ?? '',
         loadDefinition: world.loadDefinition,
+        copies: {
+          tables: (dataOf(workflow).dimensionTables ?? []).map(({ name }) => name),
+          landed: dataOf(workflow).dimensions?.landedAtMs !== undefined,
+        },
         throughGate: rung === 'L4' || rung === 'L5',
         options: {
           ...world.options,

@@ -10,6 +10,7 @@ import { put, readRecord, updateRecord } from '../topology/typed.ts'
 import type { Evidence, Rung } from '../verify/ladder/evidence.ts'
 import { controllerName } from '../workflow/context.ts'
 import type { WorkflowRecord } from '../workflow/records.ts'
+import { leftOut } from './dualwrite.ts'
 import { isFilled, judgeCoverage } from './dualwrite-coverage.ts'
 import type { CoverageInput } from './dualwrite-coverage.ts'
 import { removeShardPlaces } from './branches.ts'
@@ -17,7 +18,7 @@ import { readersLeft } from './dualwrite-quiet.ts'
 import { fleetTrouble, overBudget } from './dualwrite-figures.ts'
 import { leftMs } from './dualwrite-headroom.ts'
 import { emergency, giveUpLeftOver, moveReads } from './dualwrite-ramp.ts'
-import { whyNotReady } from './dualwrite-ready.ts'
+import { lastRungs, whyNotReady } from './dualwrite-ready.ts'
 import { refreshPlan } from './dualwrite-record.ts'
 import { noPool, evidence, standing } from './testkit/standing-run.ts'
 import { finishRun } from './dualwrite-finish.ts'
@@ -251,4 +252,16 @@ test('lore: offsets expire before they are read: the time left is the part of wh
   assert.equal(leftMs(1000, 100n, 200n, 100n), 0)
   assert.equal(leftMs(1000, 100n, 200n, 90n), 0)
   assert.equal(leftMs(1000, 100n, 100n, 100n), 1000, 'all of it was read, and all of it has expired')
+})
+
+test('the last comparison has L0 to L2 whatever the run asks for', () => {
+  assert.deepEqual(lastRungs(['L4', 'L5']), ['L0', 'L1', 'L2'])
+  assert.deepEqual(lastRungs(['L3', 'L1', 'L6']), ['L0', 'L1', 'L2', 'L3'])
+})
+
+test('validate says which rungs it left out, and why; one that was asked for by name leaves out nothing', () => {
+  const [text, ...more] = leftOut(['L0', 'L1', 'L2', 'L3', 'L4', 'L5'], [], { keyspace: 'insights', name: 'grow' })
+  assert.deepEqual(more, [])
+  assert.match(text ?? '', /^L6 \(capacity by pause and drain\) was left out: it holds the fleets of both branches in turn.* --rung L6$/)
+  assert.deepEqual(leftOut(['L1'], ['L1'], { keyspace: 'insights', name: 'grow' }), [])
 })

@@ -2,7 +2,7 @@
  * The dual-write workflow: a second branch, filled from the same topics, proven, and switched to by readers. Verbs are here and in
  * `dualwrite-create.ts` and `-end.ts`; what goes on between them in `dualwrite-watch.ts`; where reads go is the read rule's to say.
  */
-import { rungs as allRungs } from '../verify/ladder/evidence.ts'
+import { rungTitles, rungs as allRungs } from '../verify/ladder/evidence.ts'
 import type { Evidence, Rung } from '../verify/ladder/evidence.ts'
 
 import { slotsOfPercent } from '../topology/read-rule.ts'
@@ -72,7 +72,8 @@ async function validate(world: DualWriteWorld, context: ActionContext): Promise<
     args.rungs === undefined || args.rungs.length === 0
       ? specOf(context.workflow).rungs
       : allRungs.filter((rung) => args.rungs?.includes(rung))
-  if (args.dryRun === true) return context.say(`would run ${wanted.join(', ')}`)
+  const left = leftOut(wanted, args.rungs ?? [], { keyspace, name })
+  if (args.dryRun === true) return context.say(`would run ${wanted.join(', ')}`, ...left)
   await requireSameDefinitions(world, context.workflow)
   const run = await refreshPlan(context, context.workflow)
   const { planVersion = 0, definitionDigest = '' } = dataOf(run)
@@ -99,6 +100,7 @@ async function validate(world: DualWriteWorld, context: ActionContext): Promise<
       await context.say(`   ${finding.where}: ${finding.what}; old ${finding.old}, new ${finding.new}`)
     results.push(evidence)
   }
+  await context.say(...left)
   await context.result(results as unknown as Json)
   await context.journal(`validated: ${results.map((evidence) => `${evidence.rung} ${evidence.verdict}`).join(', ')}`)
   const missing = await judge(world, context)
@@ -111,6 +113,16 @@ async function validate(world: DualWriteWorld, context: ActionContext): Promise<
       reason: short.map((evidence) => `${evidence.rung} ${evidence.verdict}: ${evidence.because}`).join('; '),
       fix: 'see its findings; `unknown` lacks something that it names: provide it and validate again',
     })
+}
+
+/** What `validate` without rungs does not run, and why. Pure. */
+export function leftOut(wanted: readonly Rung[], named: readonly Rung[], { keyspace, name }: { keyspace: string; name: string }): string[] {
+  const left = named.length > 0 ? [] : allRungs.filter((rung) => !wanted.includes(rung))
+  return left.map((rung) => {
+    const why =
+      rung === 'L6' ? 'it holds the fleets of both branches in turn, for --pause and the drain each time' : 'this run does not ask for it'
+    return `${rung} (${rungTitles[rung]}) was left out: ${why}; to run it: shardwright DualWrite validate --keyspace ${keyspace} --workflow ${name} --rung ${rung}`
+  })
 }
 
 /** Ready or not, by what stands now. */

@@ -34,9 +34,14 @@ export const dualwriteFlags: readonly FlagRule[] = [
     flag: '--rungs <rungs>',
     verbs: ['create', 'validate'],
     how: 'works',
-    help: 'create: what readiness asks for, e.g. L0,L1,L2; validate: as --rung',
+    help: 'create: what readiness asks for (all but L6, which holds fleets); validate: as --rung',
   },
-  { flag: '--rung <rungs>', verbs: ['validate'], how: 'works', help: 'only these' },
+  {
+    flag: '--rung <rungs>',
+    verbs: ['validate'],
+    how: 'works',
+    help: 'only these; without it those that readiness asks for, so L6 only by name: it holds fleets',
+  },
   {
     flag: '--pause <time>',
     verbs: ['validate'],

@@ -53,15 +53,14 @@ export async function judgeCapacity(world: LadderWorld): Promise<Judged> {
   return down === undefined || without === null ? figures : withShardDown(figures, down.shard, without)
 }
 
-/** What was found without it stands; that the others stall beside a shard that is down fails. */
+/** What failed without it stands; that the others stall beside a shard that is down fails, and what was not measured is not known (promise 6). */
 export function withShardDown(figures: Judged, shard: string, drain: Drain): Judged {
   const numbers = { ...figures.numbers, shardDown: shard, eventsPerSecondWithShardDown: drain.ok ? round(drain.w) : null }
   if (drain.ok) return { ...figures, numbers, because: `${figures.because}; with ${shard} down the others sustain ${atLeast(drain)}` }
-  const stalled = figures.verdict === 'pass' && drain.stalled === true
   return {
     ...figures,
     numbers,
-    verdict: stalled ? 'fail' : figures.verdict,
+    verdict: figures.verdict === 'fail' || drain.stalled === true ? 'fail' : 'unknown',
     because: `${figures.because}; with ${shard} down: ${drain.because}`,
   }
 }

@@ -11,10 +11,16 @@ import { judged } from './judged.ts'
 import type { Judged } from './judged.ts'
 import type { LadderWorld } from './world.ts'
 
-/** Null: the run copies nothing. */
+/** Null: the run copies nothing. What it is to copy is not compared before its copy has landed: nothing compared is unknown. */
 export async function judgeCopied(world: LadderWorld): Promise<Judged | null> {
+  const { tables, landed } = world.copies
   const streams = await listRecords<StreamRecord>(world.store, keys.streamsOf(world.workflowUid))
-  if (streams.length === 0) return null
+  if (streams.length === 0 && tables.length === 0) return null
+  if (streams.length === 0 || !landed)
+    return judged(
+      'unknown',
+      `copied tables: the copy of ${tables.join(', ') || 'dimension tables'} has not landed: nothing can be compared yet`,
+    )
   const aligned = await withAligned(world, () => compare(world))
   if (!aligned.ok) return judged('unknown', `copied tables: the fleets did not come to one vector: ${aligned.because}`)
   return judgeReport(aligned.value)

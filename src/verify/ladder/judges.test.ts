@@ -2,15 +2,19 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { DDSketch } from '../../ingest/ddsketch.ts'
+import { keys } from '../../topology/keys.ts'
+import { MemoryStore } from '../../topology/memory.ts'
 import type { VdiffReport } from '../../topology/records.ts'
 import { judgeFigures, withShardDown } from './capacity.ts'
-import { judgeReport, together } from './copied.ts'
+import { judgeCopied, judgeReport, together } from './copied.ts'
 import { judged } from './judged.ts'
-import { judgeTimes } from './latency.ts'
+import { judgeTimes, withPlans } from './latency.ts'
+import { gone } from './offsets.ts'
 import { replayable, shapeOf } from './replay.ts'
 import type { Answer } from './replay.ts'
 import { judgeAnswers } from './shadow-reads.ts'
-import { compareSketches } from './sketches.ts'
+import { compareSketches, passText } from './sketches.ts'
+import type { LadderWorld } from './world.ts'
 
 const answer = (text: string, ok = true): Answer => (ok ? { ok: true, text, rows: 1, ms: 1 } : { ok: false, text, ms: 1 })
 const asked = (old: Answer, fresh: Answer, again = old) => ({ sample: { sql: 'SELECT 1', keyspaceId: null }, old, fresh, again })
@@ -54,6 +58,13 @@ describe('L5', () => {
     assert.equal(found.verdict, 'fail')
     assert.equal(found.findings[0]?.where, 'slow')
   })
+  test('shapes that could not be explained are counted and told', () => {
+    const found = judgeTimes([{ shape: 's', old: many(20), fresh: many(20) }], [], 1.2)
+    assert.equal(withPlans(found, 3, 3).because, found.because)
+    const some = withPlans(found, 1, 3)
+    assert.deepEqual([some.numbers['plansCompared'], some.numbers['plansNotCompared'], some.verdict], [1, 2, 'pass'])
+    assert.match(some.because, /plans of 2 of 3 shapes could not be compared/)
+  })
   test('an index that is no longer used fails however fast it is; no reads are unknown', () => {
     const lost = { what: 'an index is no longer used', where: 's', old: 'k', new: '' }
     assert.equal(judgeTimes([{ shape: 's', old: many(1), fresh: many(1) }], [lost], 1.2).verdict, 'fail')
@@ -90,16 +101,19 @@ describe('L6', () => {
     assert.equal(alone.numbers['scaling'], 'not known')
     assert.equal(alone.numbers['efficiency'], null)
   })
-  test('with a shard down: the others’ figure is told; that they stall beside it fails, that it could not be measured does not', () => {
+  test('with a shard down: the others’ figure is told; that they stall beside it fails, that it could not be measured is unknown', () => {
     const figures = judgeFigures(drain(1000, 6000), drain(1000, 3000), 8, 4)
     const without = withShardDown(figures, '-20', drain(1000, 5000))
     assert.deepEqual([without.verdict, without.numbers['eventsPerSecondWithShardDown']], ['pass', 5000])
     assert.match(without.because, /with -20 down the others sustain 5000\/s/)
     const stalled = withShardDown(figures, '-20', { ok: false, because: 'its backlog was not drained', stalled: true })
     assert.deepEqual([stalled.verdict, stalled.numbers['eventsPerSecondWithShardDown']], ['fail', null])
-    assert.equal(withShardDown(figures, '-20', { ok: false, because: 'producers wrote nothing' }).verdict, 'pass')
+    const none = withShardDown(figures, '-20', { ok: false, because: 'producers wrote nothing' })
+    assert.equal(none.verdict, 'unknown', 'what was not measured does not pass by the rest')
+    assert.match(none.because, /with -20 down: producers wrote nothing/)
     const worse = judgeFigures(drain(1000, 1200), drain(1000, 3000), 8, 4)
-    assert.equal(withShardDown(worse, '-20', drain(1000, 5000)).verdict, 'fail', 'what failed before does not pass by it')
+    for (const part of [drain(1000, 5000), { ok: false, because: 'producers wrote nothing' }] as const)
+      assert.equal(withShardDown(worse, '-20', part).verdict, 'fail', 'what failed before does not pass by it')
   })
 })
 
@@ -131,6 +145,33 @@ test('L2 of a hybrid run: copied rows are judged by their comparison; one that d
   assert.equal(together(fine, bad).verdict, 'fail')
   assert.equal(together(judged('unknown', 'a'), judgeReport(report('clean'))).verdict, 'unknown')
   assert.equal(together(fine, null), fine)
+})
+
+test('L2 of a hybrid run before its copy has landed is unknown, whether its streams are there or not; a run that copies nothing has no such part', async () => {
+  const judge = async (tables: readonly string[], landed: boolean, streams: boolean): Promise<string | null> => {
+    const store = new MemoryStore()
+    if (streams) await store.commit([], [{ key: `${keys.streamsOf('u')}one`, value: { v: 1 } }])
+    const found = await judgeCopied({ store, workflowUid: 'u', copies: { tables, landed } } as unknown as LadderWorld)
+    return found === null ? null : `${found.verdict}: ${found.because}`
+  }
+  assert.equal(await judge([], false, false), null)
+  const waiting = 'unknown: copied tables: the copy of city has not landed: nothing can be compared yet'
+  assert.equal(await judge(['city'], false, false), waiting)
+  assert.equal(await judge(['city'], true, false), waiting, 'streams that are gone compare nothing')
+  assert.equal(await judge(['city'], false, true), waiting)
+})
+
+test('L3: bytes that differ are not called equal', () => {
+  assert.equal(
+    passText({ buckets: 40, decoded: 12, differing: 0 }),
+    'quantiles of 12 hash ranges of buckets are within their error; the bytes of all 40 are equal',
+  )
+  assert.match(passText({ buckets: 400, decoded: 99, differing: 90 }), /the bytes of 90 hash ranges of buckets differ within it/)
+})
+
+test('L0: a position below the first offset of the topic fails: what lies between is gone', () => {
+  assert.deepEqual(gone(10n, 10n, 'x'), [])
+  assert.deepEqual(gone(9n, 10n, 'x'), [{ what: 'stands below the first offset that the topic holds', where: 'x', old: '10', new: '9' }])
 })
 
 test('L3: the same values in another order are alike; another count or another value is not', () => {

@@ -16,6 +16,7 @@ import { purgeTable } from '../../ingest/purge.ts'
 import { connect } from '../../mysql/connect.ts'
 import { withAligned } from './align.ts'
 import { BucketRound } from './bucket-round.ts'
+import { judgeOffsets } from './offsets.ts'
 import { readApplied } from './positions.ts'
 import type { Judged } from './judged.ts'
 import type { Answer } from './replay.ts'
@@ -82,7 +83,7 @@ for (const flavour of flavours())
       assert.match(JSON.stringify(evidence.findings), /taken is not next − start/)
     })
 
-    test('L0 fails past the end of the topic, and at another start', async () => {
+    test('L0 fails past the end of the topic, at another start, and below the first offset that is held', async () => {
       const past = await harmed(
         'L0',
         `UPDATE _shardwright.ingest_position SET next_offset = next_offset + 5, taken = taken + 5 WHERE shard_uid = 'main:80-' AND partition_no = 0`,
@@ -95,6 +96,19 @@ for (const flavour of flavours())
         `UPDATE _shardwright.ingest_position SET start_offset = start_offset - 1, taken = taken + 1 WHERE shard_uid = 'main:80-' AND partition_no = 0`,
       )
       assert.match(JSON.stringify(start.findings), /begins elsewhere/)
+      const forgotten = await world.ladder((ladder) =>
+        judgeOffsets({
+          ...ladder,
+          async openTopic(url) {
+            const topic = await ladder.openTopic(url)
+            const ends = await topic.endOffsets()
+            topic.startOffsets = async () => new Map([...ends].map(([partition, end]) => [partition, end + (partition === 1 ? 1n : 0n)]))
+            return topic
+          },
+        }),
+      )
+      assert.equal(forgotten.verdict, 'fail')
+      assert.match(JSON.stringify(forgotten.findings), /below the first offset/)
     })
 
     test('L1 fails on a wrong sum, on a lost row, and on a value moved from one key to another though every sum stays', async () => {

@@ -2,6 +2,7 @@
  * L5: latency of real reads by query shape, in pairs (old, new, new, old) so that whatever else the machine does falls on both alike; and each
  * shape's plan on one shard of either side: an index that is used on the old branch and not on the new fails, however fast it still is.
  */
+import { ServerError } from '../../mysql/errors.ts'
 import { quoteIdentifier } from '../../sql/quote.ts'
 import type { LadderFinding } from './evidence.ts'
 import { judged } from './judged.ts'
@@ -41,12 +42,14 @@ export async function judgeLatency(world: LadderWorld): Promise<Judged> {
   }
   if (byShape.size === 0) return judged('unknown', `gates have sampled no reads of ${world.old.keyspace} that can be replayed`)
   const findings: LadderFinding[] = []
+  let compared = 0
   const shapes = [...byShape].slice(0, shapesMax)
   for (const [shape] of shapes) {
     const sample = byShape.get(shape)?.[0]
     if (sample === undefined) continue
     const [old, fresh] = [await explainOn(world, world.old, sample.sql), await explainOn(world, world.new, sample.sql)]
     if (old === null || fresh === null) continue
+    compared++
     const lost = old.filter(
       (access) =>
         access.key !== null && fresh.some((other) => other.table === access.table && other.key === null && other.rows >= scanRowsLeast),
@@ -60,7 +63,11 @@ export async function judgeLatency(world: LadderWorld): Promise<Judged> {
       })
   }
   for (let attempt = 1; ; attempt++) {
-    const found = judgeTimes(await measure(world, gate, shapes), findings, world.options.latencyTimesMost)
+    const found = withPlans(
+      judgeTimes(await measure(world, gate, shapes), findings, world.options.latencyTimesMost),
+      compared,
+      shapes.length,
+    )
     const answer = { ...found, numbers: { ...found.numbers, attempts: attempt } }
     // A branch that is slow is slow each time; a moment of the machine's is over by then. An index that is lost is lost at once.
     if (found.verdict !== 'fail' || findings.length > 0 || attempt >= attemptsMax) return answer
@@ -144,6 +151,13 @@ export function judgeTimes(times: readonly ShapeTimes[], plans: readonly LadderF
   return findings.length > 0 ? judged('fail', `${text}; ${findings[0]?.what}`, numbers, findings) : judged('pass', text, numbers)
 }
 
+/** Says of how many shapes plans were not compared: whether the new branch uses the indexes that the old one does is not known of those. */
+export function withPlans(found: Judged, compared: number, shapes: number): Judged {
+  const numbers = { ...found.numbers, plansCompared: compared, plansNotCompared: shapes - compared }
+  const left = `; plans of ${shapes - compared} of ${shapes} shapes could not be compared: a shard can not explain them as they stand`
+  return { ...found, numbers, because: compared === shapes ? found.because : `${found.because}${left}` }
+}
+
 type Access = { table: string; type: string; key: string | null; rows: number }
 
 /** Null: the statement is not one that a shard can explain as it stands (a gate rewrites it). */
@@ -160,7 +174,8 @@ async function explainOn(world: LadderWorld, side: BranchSide, sql: string): Pro
       key: row['key'] ?? null,
       rows: Number(row['rows'] ?? 0),
     }))
-  } catch {
+  } catch (error) {
+    if (!(error instanceof ServerError)) throw error
     return null
   } finally {
     connection.destroy()

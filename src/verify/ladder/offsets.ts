@@ -1,7 +1,8 @@
 /**
  * L0: of every topic partition and shard the ranges that were taken chain from the start offset to the position, and their sum is end − start.
  * `taken` is counted by the UPDATE that moves `next`, so a position that was moved otherwise (by hand, by a restore, by a second
- * authority) shows. The position may not pass the topic's end either: then the topic was truncated, or is another one.
+ * authority) shows. The position may not pass the topic's end either: then the topic was truncated, or is another one. Nor may it lie below the topic's first offset:
+ * what lies between is gone, and positions over offsets without rows advance long before the topic forgets them.
  */
 import type { FleetRecord } from '../../topology/dualwrite-records.ts'
 import type { LadderFinding } from './evidence.ts'
@@ -41,10 +42,12 @@ export async function judgeOffsets(world: LadderWorld): Promise<Judged> {
           const row = shard.positions.find((p) => p.topicId === fleet.topicId && p.partition === Number(partition))
           const where = `${shard.branch}/${shard.ref.shard}, ${fleet.topicId}/${partition}`
           const end = ends.get(fleet.topicId)?.get(Number(partition))
+          const first = starts.get(fleet.topicId)?.get(Number(partition)) ?? 0n
           if (end === undefined) {
             findings.push({ what: 'the topic has no such partition', where, old: partition, new: 'missing' })
             continue
           }
+          findings.push(...gone(row?.next ?? BigInt(start), first, where))
           if (row === undefined) {
             missing++
             lag += end - BigInt(start)
@@ -65,13 +68,20 @@ export async function judgeOffsets(world: LadderWorld): Promise<Judged> {
     positionsMissing: missing,
     findings: findings.length,
   }
-  if (findings.length > 0) return judged('fail', `${findings.length} positions are not the sum of what was taken`, numbers, findings)
+  if (findings.length > 0)
+    return judged('fail', `${findings.length} positions are not the sum of what was taken, or not where the topic is`, numbers, findings)
   if (missing > 0) return judged('unknown', `${missing} positions are not there yet: their fleet has not begun`, numbers)
   return judged(
     'pass',
     `${offsets} offsets in ${ranges} ranges chain, their sum is end − start on every shard; ${lag} are still to come`,
     numbers,
   )
+}
+
+/** `first`: of the topic, read before the position was. Pure. */
+export function gone(next: bigint, first: bigint, where: string): LadderFinding[] {
+  if (next >= first) return []
+  return [{ what: 'stands below the first offset that the topic holds', where, old: String(first), new: String(next) }]
 }
 
 function judgeRow(

@@ -16,7 +16,7 @@ import { servesPrimary } from '../../topology/routing.ts'
 import type { Store } from '../../topology/store.ts'
 import { absent, listRecords, put, readRecord } from '../../topology/typed.ts'
 import { Sessions } from '../sessions.ts'
-import type { BranchSide, FleetPair, GateAccess, LadderOptions, LadderWorld } from './world.ts'
+import type { BranchSide, FleetPair, GateAccess, LadderCopies, LadderOptions, LadderWorld } from './world.ts'
 import { ladderDefaults } from './world.ts'
 
 export type LadderPlace = {
@@ -34,6 +34,8 @@ export type LadderPlace = {
   /** Reads are replayed through a gate: an account there is made, and removed at the end. */
   readonly throughGate: boolean
   readonly options?: Partial<LadderOptions>
+  /** Absent: the run copies nothing. */
+  readonly copies?: LadderCopies
 }
 
 /** Runs `work` in the world of one keyspace and branch. */
@@ -55,6 +57,7 @@ export async function withLadder<T>(place: LadderPlace, work: (world: LadderWorl
     sessions,
     openTopic: (url) => openTopic(url, { clock, log }),
     gate,
+    copies: place.copies ?? { tables: [], landed: false },
     options: { ...ladderDefaults, ...place.options },
   })
   if (!place.throughGate) return work(await world(null))

@@ -56,6 +56,8 @@ export const ladderDefaults: LadderOptions = {
   round: null,
 }
 
+export type LadderCopies = { readonly tables: readonly string[]; readonly landed: boolean }
+
 export type LadderWorld = {
   readonly store: Store
   readonly clock: Clock
@@ -71,6 +73,8 @@ export type LadderWorld = {
   readonly new: BranchSide
   readonly pairs: readonly FleetPair[]
   readonly sessions: Sessions
+  /** Of a hybrid run: tables that streams copy, and whether the copy has landed on every target. */
+  readonly copies: LadderCopies
   /** Opens a pair's topic. */
   readonly openTopic: (url: string) => Promise<Topic>
   /** Null: no gate is there; L4 and L5 are then unknown. */
