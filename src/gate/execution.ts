@@ -189,14 +189,7 @@ export class SessionContext {
       : Buffer.from(new Rendering(this.inputs(this.lex(e.sql), e, keyspace), shard, null, []).add(text).text())
   }
 
-  async relayText(
-    keyspace: KeyspaceView,
-    shard: ShardView,
-    text: Buffer,
-    e: Execution,
-    effect: 'read' | 'write',
-    needsPrevious = false,
-  ): Promise<void> {
+  async relayText(keyspace: KeyspaceView, shard: ShardView, text: Buffer, e: Execution, effect: 'read' | 'write'): Promise<void> {
     if (e.statement !== null && e.statement.paramCount > 0) throw gateErrors.preparedForm({ construct: 'this statement' })
     const { version } = keyspace
     await this.runner.relay(
@@ -218,8 +211,8 @@ export class SessionContext {
         rereadable: effect === 'read',
         pins: [],
         lastInsertId: false,
-        needsPrevious,
-        keepAtHand: needsPrevious,
+        needsPrevious: false,
+        keepAtHand: false,
         outside: false,
       },
       e.signal,

@@ -6,10 +6,12 @@ import type { Lexed } from '../sql/lexer.ts'
 import type { SessionChange } from '../wire/session-track.ts'
 import type { Access } from './access.ts'
 import type { Core, SessionEntry } from './core.ts'
+import { limitedTo, takeDiagnostics } from './diagnostics.ts'
 import { gateErrors } from './errors.ts'
 import { countOfDiagnostics, databases, diagnosticRows, grants, localAnswer, processList } from './local.ts'
 import { openSnapshots } from './snapshots.ts'
 import { savepoint } from './savepoints.ts'
+import { lexStatement, modeOf } from './statement-text.ts'
 import { Words } from './statement-words.ts'
 import type { Passthrough, Relay } from './passthrough.ts'
 import { okFrame, plainOk, type AnswerForm } from './replies.ts'
@@ -115,13 +117,23 @@ export class OwnStatements {
     }
   }
 
+  /** The same, of what may be on a connection still. */
+  async takenDiagnostics(sql: Buffer): Promise<void> {
+    await takeDiagnostics(this.#runner)
+    await this.diagnostics(lexStatement(sql, modeOf(this.#runner.settings)))
+  }
+
   /** SHOW WARNINGS, SHOW ERRORS and their COUNT(*), of what the session's last statement is known to have said. */
   async diagnostics(lexed: Lexed): Promise<void> {
     const words = new Words(lexed)
     const said = this.#runner.connections.said ?? []
     const only = words.has('ERRORS')
     const rows = only ? said.filter(([level]) => level === 'Error') : said
-    this.#client.write(words.at(1) === 'COUNT' ? countOfDiagnostics(only, rows.length, this.#as) : diagnosticRows(rows, this.#as))
+    this.#client.write(
+      words.at(1) === 'COUNT'
+        ? countOfDiagnostics(only, rows.length, this.#as)
+        : diagnosticRows(limitedTo(rows, lexed.bytes.toString('latin1')), this.#as),
+    )
   }
 
   ok(changes: SessionChange[] = []): void {

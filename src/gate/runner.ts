@@ -46,6 +46,8 @@ export class Runner implements TransactionHost {
   insertIdIsServers = false
   #lastInsertId = 0n
   affectedRows = -1n
+  /** Where the last statement ran that SHOW WARNINGS may ask about. */
+  ranOn: Backend | null = null
   warnings = 0
   /** Of the statement that runs: rows of its answer, shards that it was sent to, whether it failed. */
   readonly figures = { rows: 0, shards: 0, failed: false }
@@ -236,6 +238,10 @@ export class Runner implements TransactionHost {
       if (request.lastInsertId && !this.insertIdIsServers) this.connections.pipeline(backend, `SET last_insert_id=${this.lastInsertId}`)
       let framed = request.frame(backend, shard)
       if (!Buffer.isBuffer(framed)) framed = await framed
+      if (!request.needsPrevious) {
+        this.connections.said = null
+        this.ranOn = backend
+      }
       end = await this.#relayer.run(backend.connection, framed, request.mute === true, shard)
     } catch (error) {
       return await lost(this, this.#relayer, error as Error, { shard, backend, transaction, branch, request })
@@ -256,7 +262,6 @@ export class Runner implements TransactionHost {
       return { kind: 'done', end }
     }
     this.warnings = end.warnings
-    if (!request.needsPrevious) this.connections.said = null
     if (!end.hadRows) this.#readOk(end.frame)
     else this.affectedRows = -1n
     // Its own statements may have made ids that no OK tells: the connection, which it keeps, knows.

@@ -4,11 +4,12 @@ import { wireErrors } from '../wire/errors.ts'
 import { HEADER_BYTES } from '../wire/frames.ts'
 import type { Access } from './access.ts'
 import type { Core } from './core.ts'
+import { takeDiagnostics } from './diagnostics.ts'
 import { gateErrors } from './errors.ts'
 import { needsOf } from './needs.ts'
 import { onServer } from './on-server.ts'
 import { notTheFoundRows } from './own-statements.ts'
-import type { Relay } from './passthrough.ts'
+import type { Passthrough, Relay } from './passthrough.ts'
 import type { Qualified } from './qualified.ts'
 import { withValues, type SessionValues } from './session-calls.ts'
 import { lockHome, namesSystem, targetOf } from './unsharded-target.ts'
@@ -85,6 +86,7 @@ export class PreparedStatements {
       })
     if (this.#statements.size >= statementsMax) throw gateErrors.tooManyStatements({ max: statementsMax })
     const passthrough = classifyCached(lexed)
+    if (this.#asksDiagnostics(passthrough, keyspaceName)) await takeDiagnostics(this.#runner)
     if (passthrough.kind === 'refuse')
       throw gateErrors.notForwarded({ construct: passthrough.construct, reason: passthrough.reason, fix: passthrough.fix })
     const keyspace = keyspaceName === '' ? this.#core.anyKeyspace() : this.#core.keyspace(keyspaceName)
@@ -123,6 +125,13 @@ export class PreparedStatements {
     this.#statements.set(statement.id, statement)
     this.#lastId = statement.id
     return prepared.answer
+  }
+
+  /** SHOW WARNINGS and its like, of what may be on a connection that others get. */
+  #asksDiagnostics(p: Passthrough, keyspaceName: string): boolean {
+    if (p.kind !== 'relay' || p.needsPrevious !== 'diagnostics' || p.sessionCalls.length > 0) return false
+    const sharded = this.#core.watch.view.keyspaces.get(keyspaceName)?.record.sharded === true
+    return sharded || (this.#runner.transaction === null && !this.#runner.connections.pinned)
   }
 
   /** What the session knows is put in; null: there is nothing. Errors: SW-GATE-012 what is another value at each execution. */
@@ -195,6 +204,7 @@ export class PreparedStatements {
     const longData = statement.longData
     statement.longData = []
     statement.longDataBytes = 0
+    if (this.#asksDiagnostics(p, statement.keyspaceName)) return takeDiagnostics(this.#runner).then(() => this.#query(statement.text))
     const keyspace = this.#core.watch.view.keyspaces.get(statement.keyspace)
     if (keyspace?.record.sharded === true) {
       return this.#sharded.execute(statement, framed, longData, signal)

@@ -362,7 +362,10 @@ export class Session implements OwnSession {
   async #executed(text: Buffer): Promise<void> {
     this.#own.form = 'binary'
     try {
-      await this.#query(text, null)
+      const lexed = lexStatement(text, modeOf(this.#runner.settings))
+      const passthrough = classifyCached(lexed)
+      if (passthrough.kind === 'relay' && passthrough.needsPrevious === 'diagnostics') await this.#own.diagnostics(lexed)
+      else await this.#query(text, null)
     } finally {
       this.#own.form = 'text'
     }
@@ -412,6 +415,7 @@ export class Session implements OwnSession {
   #forServers(relay: Relay, sql: Buffer, c: ClientCommand | null): Promise<unknown> {
     const keyspace = this.keyspace === '' ? this.#core.anyKeyspace() : this.#core.watch.view.keyspaces.get(this.keyspace)
     if (keyspace?.record.sharded === true) {
+      if (relay.needsPrevious === 'diagnostics' && relay.sessionCalls.length === 0) return this.#own.takenDiagnostics(sql)
       const lex = (): Lexed => lexStatement(sql, modeOf(this.#runner.settings))
       if (!relay.locks || lockHome(this.#core.watch.view, keyspace.name, relay, lex) === null)
         return this.#sharded.query(keyspace.name, sql, this.#abort.signal, c)

@@ -12,7 +12,6 @@ import { slotValue } from './plan/render.ts'
 import { spanText } from '../sql/splice.ts'
 import { routePlan } from './plan/route.ts'
 import { gatherJob } from './gather-job.ts'
-import { diagnosticRows } from './local.ts'
 import { explained, type Explained } from './vexplain.ts'
 import { integerColumn, okFrame, rowsFrames, textColumn, type AnswerForm } from './replies.ts'
 import { ResultWriter } from './result-writer.ts'
@@ -92,23 +91,8 @@ export class OtherStatements {
   }
 
   async show(plan: ShowPlan, e: Execution): Promise<Refused | null> {
-    if (plan.what === 'WARNINGS' || plan.what === 'ERRORS') {
-      const { connections } = this.#context.runner
-      const { said } = connections
-      if (said !== null || connections.atHand === null) {
-        this.#context.client.write(
-          diagnosticRows(
-            (said ?? []).filter(([level]) => plan.what === 'WARNINGS' || level === 'Error'),
-            this.#as(e),
-          ),
-        )
-        return null
-      }
-    }
     const keyspace = await this.#context.core.ready(plan.keyspace ?? e.keyspace, e.signal)
-    const { atHand, agreed } = this.#context.runner.connections
-    const atHandShard = atHand === null ? undefined : keyspace.shards.find((one) => this.#context.core.pools.owns(one, agreed, atHand.pool))
-    const shard = (plan.what === 'WARNINGS' || plan.what === 'ERRORS' ? atHandShard : undefined) ?? (keyspace.shards[0] as ShardView)
+    const shard = keyspace.shards[0] as ShardView
     const text = this.#context.render(plan.text, e, keyspace, shard)
     if (plan.what === 'TABLES' && shard.schema !== keyspace.name) {
       // The column is named after the database, which clients know by the keyspace's name.
@@ -126,7 +110,7 @@ export class OtherStatements {
       })
       return result.kind === 'done' ? null : { shard: result.shard, version: keyspace.version, cause: result.cause }
     }
-    await this.#context.relayText(keyspace, shard, text, e, 'read', plan.what === 'WARNINGS' || plan.what === 'ERRORS')
+    await this.#context.relayText(keyspace, shard, text, e, 'read')
     return null
   }
 

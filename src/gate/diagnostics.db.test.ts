@@ -1,0 +1,79 @@
+/**
+ * Promise 10: SHOW WARNINGS is of the session's last statement, as text and prepared, in a transaction over shards too, and never of another session's; a failed statement is the last one.
+ */
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import type mysql from 'mysql2/promise'
+import { flavours } from '../../test/kit/servers.ts'
+import { gateOnServer, type GateOnServer } from './testkit/gate-on-server.ts'
+
+for (const flavour of flavours()) {
+  describe(flavour, () => {
+    let world: GateOnServer
+    const open: mysql.Connection[] = []
+
+    before(async () => {
+      world = await gateOnServer({
+        flavour,
+        keyspaces: { one: 'one', wide: { t: 'by id' } },
+        tables: ['t (id BIGINT PRIMARY KEY, w VARCHAR(3))'],
+      })
+    })
+    after(async () => {
+      for (const c of open) c.destroy()
+      await world?.stop()
+    })
+
+    async function client(keyspace: string): Promise<mysql.Connection> {
+      const c = await world.client('app', keyspace, { rowsAsArray: true })
+      open.push(c)
+      return c
+    }
+    const said = async (c: mysql.Connection, form: 'query' | 'execute', sql = 'SHOW WARNINGS'): Promise<unknown[]> => {
+      const [rows] = form === 'query' ? await c.query(sql) : await c.execute(sql)
+      return (rows as unknown[][]).map((row) => row[1] ?? row[0])
+    }
+
+    // MySQL does not prepare SHOW WARNINGS.
+    for (const form of flavour === 'mysql' ? (['query'] as const) : (['query', 'execute'] as const)) {
+      for (const inTransaction of [false, true]) {
+        test(`over shards, ${form}, ${inTransaction ? 'in' : 'outside of'} a transaction`, async () => {
+          const c = await client('wide')
+          await c.query('DELETE FROM t')
+          if (inTransaction) await c.query('BEGIN')
+          await c.query("INSERT IGNORE INTO t VALUES (1, 'too long')")
+          assert.deepEqual(await said(c, form), [1265])
+          assert.deepEqual(await said(c, form), [1265])
+          await c.query("INSERT IGNORE INTO t VALUES (2, 'too long'), (3, 'too long'), (4, 'too long')")
+          assert.deepEqual(await said(c, form), [1265, 1265, 1265])
+          assert.equal((await said(c, form, 'SHOW WARNINGS LIMIT 1, 5')).length, 2)
+          assert.deepEqual((await said(c, form, 'SHOW COUNT(*) WARNINGS')).map(Number), [3])
+          await assert.rejects(c.query("INSERT INTO t VALUES (1, 'x')"), { errno: 1062 })
+          assert.deepEqual(await said(c, form), [1062])
+          assert.deepEqual(await said(c, form, 'SHOW ERRORS'), [1062])
+          await c.query("UPDATE t SET w = 'y' WHERE id = 1")
+          assert.deepEqual(await said(c, form), [])
+          await c.query('ROLLBACK')
+        })
+      }
+    }
+
+    test(
+      'prepared in an unsharded keyspace: what another session is told comes between PREPARE and execution',
+      { skip: flavour === 'mysql' },
+      async () => {
+        const [c, other] = [await client('one'), await client('one')]
+        await c.query("INSERT IGNORE INTO t VALUES (1, 'too long')")
+        const statement = await c.prepare('SHOW WARNINGS')
+        await assert.rejects(other.query("INSERT INTO t VALUES (1, 'x')"), { errno: 1062 })
+        await other.end()
+        assert.deepEqual(
+          ((await statement.execute([]))[0] as unknown[][]).map((row) => row[1]),
+          [1265],
+        )
+        await c.query('SELECT id FROM t')
+        assert.deepEqual((await statement.execute([]))[0], [])
+      },
+    )
+  })
+}
