@@ -17,6 +17,8 @@ import { putI32, putI64, putPadded, putU32, putU64 } from './integer-text.ts'
 import { BadValue, RowSink } from './row-sink.ts'
 
 const depthMax = 128
+/** What a server computes with: nine words of nine digits. A DECIMAL(65,30) in JSON has 66, its integer part in whole words (*tried*, 9.7.4). */
+const decimalDigitsMax = 81
 const hex = '0123456789abcdef'
 
 /** Makes the sink's next cell the text of the document that is the next `length` bytes of its source. */
@@ -142,7 +144,8 @@ class JsonWriter {
         this.#check(from, 2)
         const precision = this.u8(from)
         const scale = this.u8(from + 1)
-        if (scale > precision || precision > 65 || decimalBytes(precision, scale) !== length - 2) throw new BadValue('a DECIMAL in JSON')
+        if (scale > precision || precision > decimalDigitsMax || decimalBytes(precision, scale) !== length - 2)
+          throw new BadValue('a DECIMAL in JSON')
         const inner = new RowSink()
         inner.spans = new Int32Array(2)
         inner.begin(this.#source, from + 2, from + length, 0, precision + 3)
