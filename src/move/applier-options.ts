@@ -2,6 +2,7 @@
 import type { Clock } from '../base/clock.ts'
 import type { Chunk } from './chunk.ts'
 import type { Failpoints } from './crash-points.ts'
+import type { LandingSize } from './landing.ts'
 import type { Lane } from './lane.ts'
 import type { Stamp } from './pending.ts'
 import type { WriteMode } from './statements.ts'
@@ -30,6 +31,8 @@ export type TargetApplierOptions = {
   onApplied: (target: TargetApplier) => void
   /** A chunk has landed here, or has nothing for this target. */
   onLanded: (chunk: Chunk, target: TargetApplier) => void
+  /** How much lands together; `pressing`: nothing more is read before something has landed. */
+  landings: () => { readonly size: LandingSize; readonly pressing: boolean }
   /** Rejects or waits while a round must not begin: a side that follows has no user triggers. */
   beforeRound: () => Promise<void> | undefined
   /** Shared by all streams of a target: nothing is written while the keys are rebuilt. */

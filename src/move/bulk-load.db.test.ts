@@ -34,7 +34,7 @@ for (const flavour of flavours()) {
       const sql = bulkLoadSql(plan, 'app')
       assert.ok(sql !== null)
       const byLoad = segmentOf(plan, rows())
-      await lane.transaction([{ sql, rowsText: byLoad.rowsText(), rows: byLoad.rows }, 'UPDATE app.guard SET n = n + 1'])
+      await lane.transaction([{ sql, rowsText: [byLoad.rowsText()], rows: byLoad.rows }, 'UPDATE app.guard SET n = n + 1'])
       assert.deepEqual(await hexRows(conn, 'by_load'), await hexRows(conn, 'by_insert'))
       assert.equal((await hexRows(conn, 'by_load')).length, rows().length)
 
@@ -42,14 +42,14 @@ for (const flavour of flavours()) {
       await conn.query('DELETE FROM app.by_load')
       const some = byLoad.without((key) => Number(key) % 2 === 0)
       assert.ok(some !== null)
-      await lane.transaction([{ sql, rowsText: some.rowsText(), rows: some.rows }])
+      await lane.transaction([{ sql, rowsText: [some.rowsText()], rows: some.rows }])
       assert.equal((await hexRows(conn, 'by_load')).length, rows().filter((row) => Number(row[0]) % 2 === 1).length)
 
       // A value that does not fit is a warning under LOCAL: refused, nothing kept.
       await conn.query('DELETE FROM app.by_load')
       const bad = Buffer.from("(1,'x',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL),")
-      await assert.rejects(lane.transaction([{ sql, rowsText: bad, rows: 1 }]), { code: 'SW-MOVE-008' })
-      await assert.rejects(lane.transaction([{ sql, rowsText: byLoad.rowsText(), rows: byLoad.rows + 1 }]), { code: 'SW-MOVE-027' })
+      await assert.rejects(lane.transaction([{ sql, rowsText: [bad], rows: 1 }]), { code: 'SW-MOVE-008' })
+      await assert.rejects(lane.transaction([{ sql, rowsText: [byLoad.rowsText()], rows: byLoad.rows + 1 }]), { code: 'SW-MOVE-027' })
       assert.deepEqual(await hexRows(conn, 'by_load'), [])
     })
   })

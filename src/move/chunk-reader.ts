@@ -21,6 +21,8 @@ import type { TablePlan } from './table-plan.ts'
 /** PROTOCOLS 1.3. */
 export const chunkBytesMax = 16 << 20
 const chunkMs = 500
+/** Fewer are not asked for because a server is slow: each chunk has its own cost. */
+const timedRowsMin = 100
 /** Head and packet around a row. */
 const statementRestBytes = 1024
 
@@ -32,8 +34,9 @@ export type ChunkReaderOptions = {
   pool: SegmentPool
   clock: Clock
   failpoints: Failpoints
-  /** Bytes that a chunk aims at. */
+  /** What a chunk aims at: whichever comes first. */
   chunkBytes: number
+  chunkRows: number
   segmentBytes: number
   /** Waits until memory, the throttle and the rate allow another chunk. */
   admit: (signal: AbortSignal) => Promise<void>
@@ -60,7 +63,7 @@ export class ChunkReader {
     this.#keyName = keyName
     this.#encoder = new RowEncoder(table, 'selected')
     this.#heads = options.targets.map(({ schema, mode }) => insertHead(table, mode === 'one-source' ? 'REPLACE' : 'INSERT', schema))
-    this.#rowsPerChunk = clampRows(options.chunkBytes / Math.max(32, averageRowBytes))
+    this.#rowsPerChunk = this.#clamp(options.chunkBytes / Math.max(32, averageRowBytes))
   }
 
   /** Reads a range in chunks. High markers are awaited in the background; `settled` collects their failures. */
@@ -113,7 +116,8 @@ export class ChunkReader {
       bytes: 0,
       rowBytes: 0,
       rows: 0,
-      discarded: false,
+      size: 0,
+      readAtMs: 0,
     }
     let high: Promise<number> | null = null
     let lastKey: string | null = null
@@ -132,12 +136,14 @@ export class ChunkReader {
     let memory = 0
     for (const part of chunk.parts) for (const segment of part?.segments ?? []) memory += segment.buffer.length
     chunk.rowBytes = chunk.bytes
+    chunk.size = Math.max(chunk.rowBytes / this.#options.chunkBytes, chunk.rows / this.#options.chunkRows)
     chunk.bytes = memory
     const whole = limit === null || (!cut && chunk.rows < limit)
     if (!whole && lastKey !== null) chunk.hi = splitLiterals(lastKey)
-    const ms = clock.monotonicMs() - startedMs
+    chunk.readAtMs = clock.monotonicMs()
+    const ms = chunk.readAtMs - startedMs
     this.#options.onRead(ms)
-    if (limit !== null) this.#adapt(chunk, ms, limit)
+    if (limit !== null) this.#adapt(chunk, ms, limit, cut)
     return { chunk, high, whole }
   }
 
@@ -220,17 +226,20 @@ export class ChunkReader {
     })
   }
 
-  /** Half a second a chunk at most, and the bytes aimed at. */
-  #adapt(chunk: Chunk, ms: number, limit: number): void {
-    if (chunk.rows < Math.min(limit, 100)) return
+  /**
+   * Half a second a chunk at most, and the bytes aimed at. What is behind a cut was sent in vain: rows of 15 MiB that were
+   * asked for a hundred at a time were sent many times each.
+   */
+  #adapt(chunk: Chunk, ms: number, limit: number, cut: boolean): void {
+    if (chunk.rows < Math.min(limit, 100) && !cut) return
     let used = 0
     for (const part of chunk.parts) used += part?.bytes ?? 0
     const byBytes = (this.#options.chunkBytes / Math.max(1, used)) * chunk.rows
-    const byTime = (chunkMs / Math.max(1, ms)) * chunk.rows
-    this.#rowsPerChunk = clampRows(Math.min(byBytes, byTime, limit * 4))
+    const byTime = Math.max(timedRowsMin, (chunkMs / Math.max(1, ms)) * chunk.rows)
+    // Behind a cut the next rows are as large as its last; how many small ones came before them says nothing.
+    this.#rowsPerChunk = cut ? 1 : this.#clamp(Math.min(byBytes, byTime, limit * 4))
   }
-}
-
-function clampRows(rows: number): number {
-  return Math.max(100, Math.min(500_000, Math.floor(rows)))
+  #clamp(rows: number): number {
+    return Math.max(1, Math.min(this.#options.chunkRows, Math.floor(rows)))
+  }
 }

@@ -117,6 +117,8 @@ export type Chunk = {
   /** Of its rows as read, for all its targets. */
   rowBytes: number
   rows: number
-  /** Set when its markers prove nothing any more: thrown away, read again. */
-  discarded: boolean
+  /** 1: as many rows or bytes as a chunk aims at. */
+  size: number
+  /** Monotonic: when its rows were here. */
+  readAtMs: number
 }

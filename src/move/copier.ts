@@ -5,6 +5,7 @@
 import type { Connection } from '../mysql/connection.ts'
 import type { Chunk, SegmentPool } from './chunk.ts'
 import { ChunkReader, type ChunkReaderOptions } from './chunk-reader.ts'
+import { landingSize, type LandingSize } from './landing.ts'
 import type { CopyProgress } from './progress.ts'
 import { planScan, type LandedChunk } from './scan.ts'
 import type { SourceTable } from './source-tables.ts'
@@ -21,6 +22,8 @@ export type CopierOptions = Omit<ChunkReaderOptions, 'admit' | 'onRows' | 'onRea
   connect: () => Promise<Connection>
   readers: number
   pool: SegmentPool
+  /** Read and not landed everywhere: what a kill would have read again, and its memory. */
+  copyRowsMax: number
   copyBytesMax: number
   touched: TouchedKeys<TablePlan>
   touchedBytesMax: number
@@ -38,17 +41,36 @@ export class Copier {
   readonly #scanned = new Set<TablePlan>()
   #failure: { error: unknown } | null = null
   #spent = { bytes: 0, readMs: 0 }
-  /** Of rows read in chunks that have not landed everywhere: what a kill would have read again, wherever their parts stand. */
+  /** In chunks that have not landed everywhere, wherever their parts stand. */
   #unlandedBytes = 0
+  #unlandedRows = 0
+  /** Of the last chunk: what the next may be expected to have. */
+  #chunkBytes = 0
   rowsAgain = 0
+  readonly landingSize: LandingSize
+  #readers = 0
+  /** Of them, those that may read no more before something has landed, or have read everything. */
+  #atRest = 0
 
   constructor(options: CopierOptions) {
     this.#options = options
+    this.landingSize = landingSize(options.appliers.length)
+  }
+
+  /** Nothing more may come before something has landed: targets land what they have, however little. */
+  get pressing(): boolean {
+    return this.#atRest >= this.#readers
+  }
+
+  #rest(): void {
+    this.#atRest++
+    for (const applier of this.#options.appliers) applier.wake()
   }
 
   async run(signal: AbortSignal): Promise<void> {
     const queue = [...this.#options.tables]
-    const readers = Array.from({ length: Math.min(this.#options.readers, queue.length) }, () => this.#reader(queue, signal))
+    this.#readers = Math.min(this.#options.readers, queue.length)
+    const readers = Array.from({ length: this.#readers }, () => this.#reader(queue, signal))
     await Promise.all(readers)
     while (!signal.aborted && this.#options.copying.size > 0) {
       if (this.#failure !== null) throw this.#failure.error
@@ -71,6 +93,7 @@ export class Copier {
       progress.chunk(chunk.rows)
       touched.release(chunk.generation)
       this.#unlandedBytes -= chunk.rowBytes
+      this.#unlandedRows -= chunk.rows
       this.#inFlight.set(chunk.table, (this.#inFlight.get(chunk.table) ?? 1) - 1)
       this.#tableMaybeDone(chunk.table)
     }
@@ -85,6 +108,7 @@ export class Copier {
       this.#fail(error)
       throw error
     } finally {
+      this.#rest()
       conn.destroy()
     }
   }
@@ -102,11 +126,13 @@ export class Copier {
           this.#options.progress.read(rows)
           this.#spent.bytes += bytes
           this.#unlandedBytes += bytes
+          this.#unlandedRows += rows
         },
         onRead: (ms) => {
           this.#spent.readMs += ms
         },
         onChunk: (chunk, targets) => {
+          this.#chunkBytes = chunk.rowBytes
           for (const target of targets) this.#options.appliers[target]?.addChunk(chunk)
         },
       },
@@ -127,15 +153,22 @@ export class Copier {
   }
 
   async #admit(signal: AbortSignal): Promise<void> {
-    const { pool, copyBytesMax, touched, touchedBytesMax, throttle } = this.#options
+    const { pool, copyRowsMax, copyBytesMax, touched, touchedBytesMax, throttle } = this.#options
     const spent = this.#spent
     this.#spent = { bytes: 0, readMs: 0 }
     await throttle(spent, signal)
-    const mayNot = (): boolean =>
-      pool.outstandingBytes > copyBytesMax || this.#unlandedBytes > copyBytesMax || (touched.bytes > touchedBytesMax && this.#anyInFlight())
+    // By what the next chunk will be: of rows of 15 MiB two at a time would be twice what they need.
+    const isTooMuch = (): boolean =>
+      this.#unlandedRows > copyRowsMax ||
+      this.#unlandedBytes + this.#chunkBytes > copyBytesMax ||
+      pool.outstandingBytes > copyBytesMax ||
+      touched.bytes > touchedBytesMax
+    const mayNot = (): boolean => this.#anyInFlight() && isTooMuch()
     while (!signal.aborted && mayNot()) {
       if (this.#failure !== null) throw this.#failure.error
+      this.#rest()
       await this.#bell.wait(signal)
+      this.#atRest--
     }
     if (this.#failure !== null) throw this.#failure.error
   }

@@ -3,17 +3,18 @@ import { test } from 'node:test'
 import { moverDefaults } from './config.ts'
 import { copyBudget } from './copy-budget.ts'
 
-const mb = 1 << 20
-
-test('a kill costs a share of the copy: at most 2 % is on its way, with a chunk for each reader', () => {
-  for (const bytes of [300 * mb, 500 * mb, 2_000 * mb, 1_000_000 * mb]) {
-    const { chunkBytes, copyBytesMax } = copyBudget(moverDefaults, bytes)
-    assert.ok(copyBytesMax + moverDefaults.readers * chunkBytes <= 0.02 * bytes, String(bytes))
+test('a kill costs a share of the copy: at most 2 % of two million rows and more is on its way, with a chunk for each reader', () => {
+  for (const rows of [2e6, 3e6, 1e7, 1e9, 1e11]) {
+    const { chunkRows, copyRowsMax } = copyBudget(moverDefaults, rows)
+    assert.ok(copyRowsMax + moverDefaults.readers * chunkRows <= 0.02 * rows, String(rows))
   }
+  assert.deepEqual(copyBudget(moverDefaults, 0), copyBudget(moverDefaults, 2e6))
 })
 
-test('never more than is configured, and for small tables enough to keep readers and writers busy', () => {
-  assert.deepEqual(copyBudget(moverDefaults, 1e12), { chunkBytes: moverDefaults.chunkBytes, copyBytesMax: moverDefaults.copyBytesMax })
-  assert.equal(copyBudget(moverDefaults, 0).copyBytesMax, 3 * mb)
-  assert.deepEqual(copyBudget({ chunkBytes: 3000, copyBytesMax: 1000 }, 0), { chunkBytes: 167, copyBytesMax: 1000 })
+test('promise 8: never more bytes than are configured', () => {
+  for (const rows of [0, 1e12]) {
+    const { chunkBytes, copyBytesMax } = copyBudget(moverDefaults, rows)
+    assert.deepEqual({ chunkBytes, copyBytesMax }, { chunkBytes: moverDefaults.chunkBytes, copyBytesMax: moverDefaults.copyBytesMax })
+  }
+  assert.equal(copyBudget({ chunkBytes: 3000, copyBytesMax: 1000 }, 0).chunkBytes, 167)
 })

@@ -1,19 +1,32 @@
 /**
- * How much of a copy may be on its way: what a kill costs, since rows that were read and have not landed everywhere are read again. A share of the copy, so
- * that the cost is one too, within what memory allows and what keeps readers and writers busy.
+ * How much of a copy may be on its way: what a kill costs, since rows that were read and have not landed everywhere are read again. A share of the copy's rows, so
+ * that the cost is one too; and no more bytes than memory allows.
+ *
+ * Counted in rows, as the cost is. (In bytes, by what the source says of its tables, a table of narrow rows had twice its share on its way.)
  */
 import type { MoverConfig } from './config.ts'
 
-export type CopyBudget = { readonly chunkBytes: number; readonly copyBytesMax: number }
+export type CopyBudget = {
+  readonly chunkRows: number
+  readonly copyRowsMax: number
+  readonly chunkBytes: number
+  readonly copyBytesMax: number
+}
 
-/** Of the copy's bytes; beside it one chunk a reader is on its way. */
+/** Of the copy's rows; beside it one chunk a reader is on its way. */
 const shareInFlight = 1 / 80
-/** Below this, readers and writers wait for each other (measured: bench/resume.ts). */
-const copyBytesMin = 3 << 20
-const chunksInFlight = 6
+/** A small copy costs no more rows than one of two million: with fewer each of many targets would land a few at a time (landing.ts). */
+const copyRowsMin = 25_000
+export const chunksInFlight = 6
 
-/** `bytesEstimated`: of all tables of the stream, as the source says. */
-export function copyBudget(config: Pick<MoverConfig, 'chunkBytes' | 'copyBytesMax'>, bytesEstimated: number): CopyBudget {
-  const copyBytesMax = Math.min(config.copyBytesMax, Math.max(copyBytesMin, Math.floor(bytesEstimated * shareInFlight)))
-  return { copyBytesMax, chunkBytes: Math.min(config.chunkBytes, Math.ceil(copyBytesMax / chunksInFlight)) }
+/** `rowsEstimated`: of all tables of the stream, as the source says. */
+export function copyBudget(config: Pick<MoverConfig, 'chunkBytes' | 'copyBytesMax'>, rowsEstimated: number): CopyBudget {
+  const copyRowsMax = Math.max(copyRowsMin, Math.floor(rowsEstimated * shareInFlight))
+  const { copyBytesMax } = config
+  return {
+    copyRowsMax,
+    chunkRows: Math.ceil(copyRowsMax / chunksInFlight),
+    copyBytesMax,
+    chunkBytes: Math.min(config.chunkBytes, Math.ceil(copyBytesMax / chunksInFlight)),
+  }
 }

@@ -13,7 +13,7 @@ import { changingWarning } from './warnings.ts'
 const attemptsMax = 50
 
 /** Rows by LOAD DATA LOCAL (`bulk-load.ts`). */
-export type BulkLoad = { readonly sql: string; readonly rowsText: Buffer; readonly rows: number }
+export type BulkLoad = { readonly sql: string; readonly rowsText: readonly Buffer[]; readonly rows: number }
 export type LaneStatement = string | Buffer | BulkLoad
 
 export type LaneContext = { stream: string; target: string; clock: Clock }
@@ -165,7 +165,7 @@ function isText(statement: LaneStatement): statement is string | Buffer {
 
 /** With LOCAL a server makes warnings of what it could not store as given: they are refused with the others, and every row must have been read. */
 async function loadRows(conn: Connection, load: BulkLoad): Promise<PromiseSettledResult<Result>> {
-  const [settled] = await Promise.allSettled([conn.loadData(load.sql, [load.rowsText])])
+  const [settled] = await Promise.allSettled([conn.loadData(load.sql, load.rowsText)])
   if (settled.status === 'fulfilled' && recordsRead(settled.value) !== load.rows) {
     return { status: 'rejected', reason: moveErrors.loadIncomplete({ statement: load.sql, rows: load.rows, info: settled.value.info }) }
   }

@@ -31,3 +31,22 @@ for (const flavour of flavours().filter((name) => name === 'mariadb' || process.
     await running.stop()
   })
 }
+
+test('1.1, 1.3: rows of megabytes are sent by the source once, or twice where they come among small ones, not again with each chunk before them', async () => {
+  await using world = await World.create({ flavour: 'mariadb', sources: ['-'], targets: ['-80', '80-'], tables: [doc] })
+  await world.s.useDatabase(world.sourceRefs[0]!.schema)
+  const count = 24
+  for (let n = 0; n < count; n++) await world.s.query(`INSERT INTO doc VALUES (${n}, ${n * 37}, REPEAT('${n % 10}', ${4 << 20}))`)
+  // Before and behind them, small rows: chunks are large, become small, and large again.
+  await world.s.query("INSERT INTO doc SELECT seq, seq, 'small' FROM seq_1000_to_4000")
+  await world.s.query("INSERT INTO doc SELECT -seq, seq, 'small' FROM seq_1000_to_4000")
+  const sent = async (): Promise<number> => Number((await world.s.one("SHOW GLOBAL STATUS LIKE 'Bytes_sent'"))?.['Value']?.toString())
+  const before = await sent()
+  const record = { ...world.record(0), targets: world.targetRefs }
+  const running = world.start(record, { config: { chunkBytes: 500_000, copyBytesMax: 3_000_000 } })
+  await world.untilRunning(record.uid)
+  const copied = (await sent()) - before
+  await running.stop()
+  assert.equal(Number(await world.s.value('SELECT COUNT(*) FROM doc')), count + 6_002)
+  assert.ok(copied < 2 * count * (4 << 20), `${copied} bytes sent for ${count} rows of 4 MiB`)
+})

@@ -24,6 +24,7 @@ import { Copier } from './copier.ts'
 import type { Failpoints } from './crash-points.ts'
 import { moveErrors } from './errors.ts'
 import type { TargetShare } from './exclusion.ts'
+import { landingSize } from './landing.ts'
 import { HangWatch } from './hang-watch.ts'
 import type { Lane } from './lane.ts'
 import { Headroom } from './headroom.ts'
@@ -331,6 +332,7 @@ export class Stream {
                 signal,
                 onWaiting: (waiting) => this.#wait(waiting),
               }),
+              landings: () => ({ size: copier?.landingSize ?? landingSize(1), pressing: copier?.pressing ?? true }),
               onApplied: (applier) => this.#applied(applier),
               onLanded: (chunk, applier) => copier?.landed(chunk, applier),
             },
@@ -449,18 +451,18 @@ export class Stream {
           this.#resumed = { ...this.#resumed, rowsRedone: this.#resumed.rowsRedone + rows }
           this.#options.log.info({ rowsRedone: rows, rowsReadBefore: readBefore }, 'the copy is resumed')
         }
-        const { chunkBytes, copyBytesMax } = copyBudget(
+        const budget = copyBudget(
           config,
-          tables.reduce((bytes, table) => bytes + table.bytesEstimated, 0),
+          tables.reduce((rows, table) => rows + table.rowsEstimated, 0),
         )
-        const segment = segmentBytes(chunkBytes, targets.length)
+        const segment = segmentBytes(Math.min(budget.chunkBytes, budget.chunkRows * averageRowBytes(tables)), targets.length)
         copier = new Copier({
           sourceName,
           router,
           markers,
           clock,
           failpoints,
-          chunkBytes,
+          ...budget,
           segmentBytes: segment,
           targets: targets.map(({ mode, packetMax, name }, i) => ({
             schema: record.targets[i]?.schema ?? '',
@@ -473,8 +475,7 @@ export class Stream {
           appliers,
           connect: () => open(connectReader(source, signal), source),
           readers: config.readers,
-          pool: new SegmentPool(segment, Math.ceil(copyBytesMax / segment)),
-          copyBytesMax,
+          pool: new SegmentPool(segment, Math.ceil(budget.copyBytesMax / segment)),
           touched,
           touchedBytesMax: config.touchedBytesMax,
           copying,
@@ -588,6 +589,10 @@ export class Stream {
   }
 }
 
+function averageRowBytes(tables: readonly SourceTable[]): number {
+  return Math.max(1, ...tables.map((table) => table.averageRowBytes))
+}
+
 function segmentBytes(chunkBytes: number, targets: number): number {
-  return Math.max(64 << 10, Math.min(statementBytesMax, Math.ceil((chunkBytes / targets) * 1.2)))
+  return Math.max(16 << 10, Math.min(statementBytesMax, Math.ceil((chunkBytes / targets) * 1.2)))
 }

@@ -179,8 +179,11 @@ export const applierSql = {
     `UPDATE ${moveSchema}.move_stream SET intent_marker = ${to.marker}, intent_groups = ${to.groups} WHERE ${streamWhere(streamUid, targetUid)}`,
   copyState: (streamUid: string, targetUid: string, state: 'done'): string =>
     `UPDATE ${moveSchema}.move_stream SET copy_state = '${state}' WHERE ${streamWhere(streamUid, targetUid)}`,
-  chunk: (streamUid: string, targetUid: string, workflowUid: string, chunk: ChunkRow): string =>
-    `INSERT INTO ${moveSchema}.move_chunk (stream_uid, target_uid, table_name, path, workflow_uid, lo, hi, row_count, byte_count) VALUES (
-      ${quoteString(streamUid)}, ${quoteString(targetUid)}, ${quoteString(chunk.table)}, ${quoteString(chunk.path)}, ${quoteString(workflowUid)},
-      ${printBound(chunk.lo)}, ${printBound(chunk.hi)}, ${chunk.rows}, ${chunk.bytes})`,
+  chunks: (streamUid: string, targetUid: string, workflowUid: string, chunks: readonly ChunkRow[]): string =>
+    `INSERT INTO ${moveSchema}.move_chunk (stream_uid, target_uid, table_name, path, workflow_uid, lo, hi, row_count, byte_count) VALUES ${chunks
+      .map(
+        (chunk) =>
+          `(${quoteString(streamUid)}, ${quoteString(targetUid)}, ${quoteString(chunk.table)}, ${quoteString(chunk.path)}, ${quoteString(workflowUid)}, ${printBound(chunk.lo)}, ${printBound(chunk.hi)}, ${chunk.rows}, ${chunk.bytes})`,
+      )
+      .join(', ')}`,
 } as const

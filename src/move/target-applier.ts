@@ -11,13 +11,14 @@
 import { assert } from '../base/assert.ts'
 import { isServerError } from '../mysql/errors.ts'
 import type { TargetApplierOptions, Waiting } from './applier-options.ts'
-import { bulkLoadSql } from './bulk-load.ts'
-import type { Chunk, ChunkPart } from './chunk.ts'
+import type { Chunk } from './chunk.ts'
 import { moveErrors } from './errors.ts'
-import type { Lane, LaneStatement } from './lane.ts'
+import { nextLanding } from './landing.ts'
+import { landingStatements, type LandingPart } from './landing-statements.ts'
+import type { Lane } from './lane.ts'
 import { Pending, type Change, type Round, type Stamp } from './pending.ts'
 import { ownRows } from './own-rows.ts'
-import { insertTail, roundStatements, type LaneStatements } from './statements.ts'
+import { roundStatements, type LaneStatements } from './statements.ts'
 import { applierSql, compareCoordinates, type Coordinate } from './tables.ts'
 import { Wakeup } from '../base/wakeup.ts'
 
@@ -113,7 +114,7 @@ export class TargetApplier {
       if (this.#failure !== null) throw this.#failure.error
       if (this.pending.count === 0) this.#advance()
       const mayRound = this.pending.count > 0 && this.#extended()
-      if (mayRound && (this.#turn === 'round' || (this.#landing === 0 && !this.#hasLandable()))) {
+      if (mayRound && (this.#turn === 'round' || (this.#landing === 0 && this.#nextLanding().length === 0))) {
         if (this.#landing > 0) {
           await this.#wake.wait(signal)
           continue
@@ -131,7 +132,8 @@ export class TargetApplier {
         await this.#storePosition()
         continue
       }
-      await this.#wake.wait(signal)
+      // Chunks that wait for more land when their time is over, though nobody rings.
+      await this.#wake.wait(signal, this.#landing === 0 && this.#landable().length > 0 ? 20 : undefined)
     }
   }
 
@@ -389,15 +391,26 @@ export class TargetApplier {
     this.#storedAtMs = this.options.clock.monotonicMs()
   }
 
-  #landable(): Chunk | undefined {
-    if (!this.consistent || this.#landingsHeld) return undefined
-    return this.#chunks.find(
-      (chunk) => chunk.discarded || (chunk.highMarker <= this.applied.marker && (this.#chunkWaits.get(chunk) ?? 0) <= this.applied.marker),
-    )
+  /** Chunks that may land now. */
+  #landable(): Chunk[] {
+    if (!this.consistent || this.#landingsHeld) return []
+    const { marker } = this.applied
+    return this.#chunks.filter((chunk) => chunk.highMarker <= marker && (this.#chunkWaits.get(chunk) ?? 0) <= marker)
   }
 
-  #hasLandable(): boolean {
-    return this.#landable() !== undefined
+  /** What lands next. With several sources each chunk by itself: one that collides waits for its own marker. */
+  #nextLanding(): Chunk[] {
+    const landable = this.#landable()
+    const { number, mode, landings, clock } = this.options
+    if (mode === 'several-sources' || landable.length === 0) return landable.slice(0, 1)
+    return nextLanding(landable, { ...landings(), target: number, landing: this.#landing > 0, nowMs: clock.monotonicMs() })
+  }
+
+  #take(chunks: readonly Chunk[]): void {
+    for (const chunk of chunks) {
+      this.#chunks.splice(this.#chunks.indexOf(chunk), 1)
+      this.#chunkWaits.delete(chunk)
+    }
   }
 
   #busyLanes = new Set<Lane>()
@@ -414,19 +427,14 @@ export class TargetApplier {
     if (this.#parts === 'held' || this.#parts === 'applying') return false
     for (const lane of this.options.lanes) {
       if (this.#busyLanes.has(lane)) continue
-      const chunk = this.#landable()
-      if (chunk === undefined) break
-      this.#chunks.splice(this.#chunks.indexOf(chunk), 1)
-      this.#chunkWaits.delete(chunk)
-      if (chunk.discarded) {
-        this.options.onLanded(chunk, this)
-        continue
-      }
+      const chunks = this.#nextLanding()
+      if (chunks.length === 0) break
+      this.#take(chunks)
       started = true
       this.#landing++
       this.#busyLanes.add(lane)
       this.options.exclusion
-        .shared(() => this.#land(chunk, lane))
+        .shared(() => this.#land(chunks, lane))
         .catch((error: unknown) => {
           this.#failure ??= { error }
         })
@@ -440,58 +448,50 @@ export class TargetApplier {
     return started
   }
 
-  async #land(chunk: Chunk, lane: Lane): Promise<void> {
+  async #land(chunks: readonly Chunk[], lane: Lane): Promise<void> {
     const { options } = this
-    const part = chunk.parts[options.number]
-    if (part === null || part === undefined) {
-      options.onLanded(chunk, this)
-      return
+    const parts: LandingPart[] = []
+    for (const chunk of chunks) {
+      const part = chunk.parts[options.number]
+      const sets = options.touched.setsSince(chunk.table, chunk.generation)
+      if (part !== null && part !== undefined)
+        parts.push({ chunk, part, drop: sets.length === 0 ? null : (key) => sets.some((set) => set.has(key)) })
     }
-    const sets = options.touched.setsSince(chunk.table, chunk.generation)
-    try {
-      await this.#landPart(chunk, part, lane, (key) => sets.some((set) => set.has(key)), sets.length === 0)
-    } catch (error) {
-      if (!isCollision(error) || options.mode !== 'several-sources') throw error
-      this.collisions++
-      const own = await ownRows(lane, chunk, part, options.schema)
-      if (own.size > 0) {
-        // Rows of ours that the tail brought before the low marker: at X they are what the chunk has.
-        try {
-          await this.#landPart(chunk, part, lane, (key) => own.has(key) || sets.some((set) => set.has(key)), false)
-          options.onLanded(chunk, this)
+    const [first] = parts
+    if (first !== undefined) {
+      try {
+        await this.#landParts(parts, lane)
+      } catch (error) {
+        if (!isCollision(error) || options.mode !== 'several-sources') throw error
+        this.collisions++
+        assert(parts.length === 1, 'with several sources each chunk lands by itself')
+        if (!(await this.#landOthers(first, lane))) {
+          this.#chunkWaits.set(first.chunk, await options.writeMarker())
+          this.#chunks.push(first.chunk)
           return
-        } catch (again) {
-          if (!isCollision(again)) throw again
         }
       }
-      this.#chunkWaits.set(chunk, await options.writeMarker())
-      this.#chunks.push(chunk)
-      return
     }
-    options.onLanded(chunk, this)
+    for (const chunk of chunks) options.onLanded(chunk, this)
   }
 
-  async #landPart(chunk: Chunk, part: ChunkPart, lane: Lane, drop: (key: string) => boolean, untouched: boolean): Promise<void> {
-    const { options } = this
-    const load = options.bulkLoad && options.mode === 'one-source' ? bulkLoadSql(chunk.table, options.schema) : null
-    const [tail] = insertTail(chunk.table)
-    const statements: LaneStatement[] = []
-    for (const segment of part.segments) {
-      const kept = untouched ? segment : segment.without(drop)
-      if (kept === null) continue
-      statements.push(load === null ? kept.statement(tail) : { sql: load, rowsText: kept.rowsText(), rows: kept.rows })
+  /** Without rows of ours that the tail brought before the low marker: at X they are what the chunk has. False: another stream's row stands there. */
+  async #landOthers({ chunk, part, drop }: LandingPart, lane: Lane): Promise<boolean> {
+    const own = await ownRows(lane, chunk, part, this.options.schema)
+    if (own.size === 0) return false
+    try {
+      await this.#landParts([{ chunk, part, drop: (key) => own.has(key) || drop?.(key) === true }], lane)
+      return true
+    } catch (error) {
+      if (!isCollision(error)) throw error
+      return false
     }
-    const done = applierSql.chunk(options.streamUid, options.targetUid, options.workflowUid, {
-      table: chunk.table.name,
-      path: chunk.path,
-      lo: chunk.lo === null ? null : [...chunk.lo],
-      hi: chunk.hi === null ? null : [...chunk.hi],
-      // As read: what was dropped here the tail has brought. Rows read and rows landed are then the same, and what is left over was read in vain.
-      rows: part.rows,
-      bytes: part.bytes,
-    })
-    await lane.transaction([...statements, done], () => options.failpoints.hit('copy.beforeLandCommit'))
-    await options.failpoints.hit('copy.landedOnSomeTargets')
+  }
+
+  async #landParts(parts: readonly LandingPart[], lane: Lane): Promise<void> {
+    const { failpoints } = this.options
+    await lane.transaction(landingStatements(parts, this.options), () => failpoints.hit('copy.beforeLandCommit'))
+    await failpoints.hit('copy.landedOnSomeTargets')
   }
 }
 

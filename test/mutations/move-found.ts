@@ -79,7 +79,7 @@ export const foundMutations: readonly Mutation[] = [
   {
     rule: '1.13 chunks read before a statement do not land behind it',
     file: 'src/move/target-applier.ts',
-    edits: [['if (!this.consistent || this.#landingsHeld) return undefined', 'if (!this.consistent) return undefined']],
+    edits: [['if (!this.consistent || this.#landingsHeld) return []', 'if (!this.consistent) return []']],
     test: twice,
     name: '1.13 exec: chunks that were read before a statement and wait to land do not land behind it',
     fails: /./,

@@ -66,12 +66,7 @@ const copy: Mutation[] = [
   {
     rule: '1.4 a landing drops keys that the tail has touched since the low marker',
     file: 'src/move/target-applier.ts',
-    edits: [
-      [
-        'await this.#landPart(chunk, part, lane, (key) => sets.some((set) => set.has(key)), sets.length === 0)',
-        'await this.#landPart(chunk, part, lane, () => false, true)',
-      ],
-    ],
+    edits: [['drop: sets.length === 0 ? null : (key) => sets.some((set) => set.has(key))', 'drop: sets.length < 0 ? () => false : null']],
     ...split,
     fails: /./,
   },
@@ -151,7 +146,7 @@ const rounds: Mutation[] = [
   {
     rule: '1.6 a landing leaves out rows of its own that the tail brought before',
     file: 'src/move/target-applier.ts',
-    edits: [['if (own.size > 0) {', 'if (own.size < 0) {']],
+    edits: [['if (own.size === 0) return false', 'if (own.size >= 0) return false']],
     test: merge,
     name: wandering,
     narrow: /: merge 4 → 1 with rows/,

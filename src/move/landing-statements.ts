@@ -1,0 +1,58 @@
+/** The statements of a landing: rows of one or several chunks for one target, by table, and the chunks' completion. */
+import { bulkLoadSql } from './bulk-load.ts'
+import type { Chunk, ChunkPart, Segment } from './chunk.ts'
+import type { LaneStatement } from './lane.ts'
+import { insertTail, type WriteMode } from './statements.ts'
+import type { TablePlan } from './table-plan.ts'
+import { applierSql } from './tables.ts'
+
+/** A chunk's rows for this target; `drop`: those that the tail has brought since (null: none). */
+export type LandingPart = { readonly chunk: Chunk; readonly part: ChunkPart; readonly drop: ((key: string) => boolean) | null }
+
+export type LandingTarget = {
+  readonly streamUid: string
+  readonly targetUid: string
+  readonly workflowUid: string
+  readonly schema: string
+  readonly mode: WriteMode
+  readonly bulkLoad: boolean
+}
+
+export function landingStatements(parts: readonly LandingPart[], target: LandingTarget): LaneStatement[] {
+  const { streamUid, targetUid, workflowUid } = target
+  const rows = [...byTable(parts)].flatMap(([table, ofTable]) => rowStatements(table, ofTable.flatMap(segmentsLeft), target))
+  const chunks = parts.map(({ chunk, part }) => ({
+    table: chunk.table.name,
+    path: chunk.path,
+    lo: chunk.lo === null ? null : [...chunk.lo],
+    hi: chunk.hi === null ? null : [...chunk.hi],
+    // As read: what was dropped here the tail has brought. Rows read and rows landed are then the same, and what is left over was read in vain.
+    rows: part.rows,
+    bytes: part.bytes,
+  }))
+  return [...rows, applierSql.chunks(streamUid, targetUid, workflowUid, chunks)]
+}
+
+/** One LOAD DATA for all of them, where it may be: each is a round trip. */
+function rowStatements(table: TablePlan, segments: readonly Segment[], { schema, mode, bulkLoad }: LandingTarget): LaneStatement[] {
+  if (segments.length === 0) return []
+  const sql = bulkLoad && mode === 'one-source' ? bulkLoadSql(table, schema) : null
+  const [tail] = insertTail(table)
+  if (sql === null) return segments.map((segment) => segment.statement(tail))
+  return [{ sql, rowsText: segments.map((segment) => segment.rowsText()), rows: segments.reduce((sum, { rows }) => sum + rows, 0) }]
+}
+
+function segmentsLeft({ part, drop }: LandingPart): Segment[] {
+  if (drop === null) return part.segments
+  return part.segments.map((segment) => segment.without(drop)).filter((segment) => segment !== null)
+}
+
+function byTable(parts: readonly LandingPart[]): Map<TablePlan, LandingPart[]> {
+  const tables = new Map<TablePlan, LandingPart[]>()
+  for (const part of parts) {
+    const known = tables.get(part.chunk.table)
+    if (known === undefined) tables.set(part.chunk.table, [part])
+    else known.push(part)
+  }
+  return tables
+}
