@@ -8,7 +8,8 @@
  *    the value there, and deletes it. By 1, whoever is about to write such a row holds that lock or has a row that the locking read meets; the sweep waits for neither and leaves
  *    the lookup's row where it is.
  * 3. A unique lookup that already has the value: the row it names decides. There (or not decided yet, then it is waited for): a duplicate, error 1062. Gone: the lookup's row is changed to the new
- *    place, under the same lock. Gone only in this very transaction: refused, as others still see it where it was.
+ *    place, under the same lock. Gone only in this very transaction: refused, as others still see it where it was. So it is with a lookup that is not unique, where a key of its table leaves the
+ *    keyspace id out: a row written over one that names another place would not be found.
  *
  * Locks are taken in the order of values, the lookup's before the table's. A cycle over two servers is seen by none: such a wait ends after seconds, by error 1205.
  */
@@ -51,11 +52,14 @@ export class LookupWrites {
     // Whatever becomes of the statement, rows that it leaves behind are swept in the end.
     sweepAfter(this.#core, this.#on, this.#keyspace.name, entries)
     for (const [lookup, own] of byLookup(entries)) {
-      await this.#requireKey(lookup)
+      const onePlace = await this.#requireKey(lookup)
       for (let i = 0; i < own.length; i += rowsMax) {
         const some = own.slice(i, i + rowsMax)
-        if (!lookup.lookup.unique) await this.#run(lookup, insertText(lookup, some, true))
-        else if (!(await this.#inserted(lookup, some)))
+        if (!lookup.lookup.unique) {
+          await this.#run(lookup, insertText(lookup, some, true))
+          if (onePlace && (await this.#standElsewhere(lookup, some)))
+            for (const [at, entry] of some.entries()) await this.#claim(entry, some.slice(0, at))
+        } else if (!(await this.#inserted(lookup, some)))
           for (const [at, entry] of some.entries()) await this.#claim(entry, some.slice(0, at))
       }
     }
@@ -113,8 +117,11 @@ export class LookupWrites {
     return backend.connection
   }
 
-  /** Without a unique key a sweep would not meet the row that another is about to write. */
-  async #requireKey({ lookup, keyspace, table }: OwnedLookup): Promise<void> {
+  /**
+   * Without a unique key a sweep would not meet the row that another is about to write.
+   * @returns whether the key lets values have one place only, though the lookup is not unique: a row that was there may name another one (rule 3)
+   */
+  async #requireKey({ lookup, keyspace, table }: OwnedLookup): Promise<boolean> {
     const place = lookupTable(lookup, keyspace)
     await this.#core.ready(place.keyspace, this.#signal)
     if (this.#core.catalog.keyspace(place.keyspace)?.columns(place.table) === undefined)
@@ -127,6 +134,15 @@ export class LookupWrites {
     const columns = new Set((lookup.unique ? lookup.from : [...lookup.from, lookup.to]).map((name) => name.toLowerCase()))
     if (!info.uniqueKeys.some((key) => key.length > 0 && key.every((name) => columns.has(name.toLowerCase()))))
       refuse(`its table ${place.keyspace}.${place.table} needs a primary or unique key over ${[...columns].join(', ')}`)
+    const from = new Set(lookup.from.map((name) => name.toLowerCase()))
+    return !lookup.unique && info.uniqueKeys.some((key) => key.length > 0 && key.every((name) => from.has(name.toLowerCase())))
+  }
+
+  async #standElsewhere(lookup: OwnedLookup, entries: readonly LookupEntry[]): Promise<boolean> {
+    const { table } = lookupTable(lookup.lookup, lookup.keyspace)
+    const { from, to } = lookup.lookup
+    const other = entries.map((entry) => `(${conditionsOf(from, entry)} AND ${nameOf(to)} <> ${idLiteral(entry)})`).join(' OR ')
+    return (await this.#run(lookup, `SELECT 1 FROM ${nameOf(table)} WHERE ${other} LIMIT 1`, ' FOR UPDATE')).length > 0
   }
 
   /** False: some value is there already, and nothing of these rows was written. */
@@ -155,8 +171,7 @@ export class LookupWrites {
       const wanted = idCell(entry)
       if (held.equals(wanted)) return
       const id = lookup.lookup.idForm === 'hash' ? lookup.vindex.map([{ type: 'UINT64', bytes: held }]) : held
-      if (await this.#isSame(entry, before, held)) throw duplicate(entry)
-      if (id !== null && (await this.#lives(entry, id))) throw duplicate(entry)
+      if ((await this.#isSame(entry, before, held)) || (id !== null && (await this.#lives(entry, id)))) throw taken(entry)
       await this.#run(lookup, `UPDATE ${nameOf(table)} SET ${to} = ${idLiteral(entry)} WHERE ${where}`)
       return
     }
@@ -260,6 +275,17 @@ export function idLiteral(entry: LookupEntry): string {
 
 function valueText({ values }: LookupEntry): string {
   return values.map(({ bytes }) => Buffer.from(bytes).toString('utf8')).join('-')
+}
+
+/** The values stand at another place, which must stay in the lookup. */
+function taken(entry: LookupEntry): Error {
+  const { lookup, table } = entry.lookup
+  if (lookup.unique) return duplicate(entry)
+  return planErrors.lookupVindex({
+    table,
+    vindex: lookup.name,
+    reason: `a row with ${valueText(entry)} stands, or until the commit still stands, at another place, and a key of ${lookup.table} over ${lookup.from.join(', ')} leaves room for one; with ${lookup.to} in that key there is room for both`,
+  })
 }
 
 function duplicate(entry: LookupEntry): Error {

@@ -36,10 +36,19 @@ for (const flavour of flavours()) {
           `CREATE TABLE ${schema}.parcel (user_id BIGINT NOT NULL, id BIGINT NOT NULL, n INT, PRIMARY KEY (user_id, id), KEY (id))`,
         )
         await admin.query(`CREATE TABLE ${schema}.parcel_idx (id BIGINT PRIMARY KEY, keyspace_id VARBINARY(16))`)
+        // Found by values that do not tell the shard: its lookup's key has the keyspace id, or has it not.
+        for (const table of ['roomy', 'narrow'])
+          await admin.query(
+            `CREATE TABLE ${schema}.${table} (k BIGINT NOT NULL, id BIGINT NOT NULL, tag INT, PRIMARY KEY (k, id), KEY (tag))`,
+          )
       }
       await admin.query('CREATE DATABASE lk CHARACTER SET utf8mb4')
       await admin.query('CREATE TABLE lk.email_idx (email VARCHAR(60) PRIMARY KEY, keyspace_id VARBINARY(16))')
       await admin.query('CREATE TABLE lk.name_idx (name VARCHAR(40), id BIGINT, keyspace_id VARBINARY(16), PRIMARY KEY (name, id))')
+      const byTag = (table: string, key: string): Promise<unknown> =>
+        admin.query(`CREATE TABLE lk.${table} (tag INT, id BIGINT, keyspace_id VARBINARY(16), PRIMARY KEY (${key}))`)
+      await byTag('roomy_idx', 'tag, id, keyspace_id')
+      await byTag('narrow_idx', 'tag, id')
       const store = new MemoryStore()
       await addServer(store, 's1', server.port, flavour)
       await addUser(store, 'app', 'secret')
@@ -56,6 +65,8 @@ for (const flavour of flavours()) {
           email: lookup('consistent_lookup_unique', 'lk.email_idx', 'email', 'customer'),
           name: lookup('consistent_lookup', 'lk.name_idx', 'name,id', 'customer'),
           parcel_id: lookup('consistent_lookup_unique', 'parcel_idx', 'id', 'parcel'),
+          roomy_tag: lookup('consistent_lookup', 'lk.roomy_idx', 'tag,id', 'roomy'),
+          narrow_tag: lookup('consistent_lookup', 'lk.narrow_idx', 'tag,id', 'narrow'),
         },
         tables: {
           customer: {
@@ -72,6 +83,18 @@ for (const flavour of flavours()) {
             ],
           },
           parcel_idx: { column_vindexes: [{ column: 'id', name: 'hash' }] },
+          roomy: {
+            column_vindexes: [
+              { column: 'k', name: 'hash' },
+              { columns: ['tag', 'id'], name: 'roomy_tag' },
+            ],
+          },
+          narrow: {
+            column_vindexes: [
+              { column: 'k', name: 'hash' },
+              { columns: ['tag', 'id'], name: 'narrow_tag' },
+            ],
+          },
         },
       }
       const shards = shardNames.map((name) => ({ name, serverId: 's1', schema: schemaOf(name) }))
@@ -87,9 +110,10 @@ for (const flavour of flavours()) {
     })
     beforeEach(async () => {
       for (const name of shardNames)
-        for (const table of ['customer', 'parcel', 'parcel_idx']) await admin.query(`DELETE FROM ${schemaOf(name)}.${table}`)
+        for (const table of ['customer', 'parcel', 'parcel_idx', 'roomy', 'narrow'])
+          await admin.query(`DELETE FROM ${schemaOf(name)}.${table}`)
       await admin.query('DELETE FROM lk.email_idx')
-      await admin.query('DELETE FROM lk.name_idx')
+      for (const table of ['name_idx', 'roomy_idx', 'narrow_idx']) await admin.query(`DELETE FROM lk.${table}`)
       await c.query(
         "INSERT INTO customer VALUES (1, 'ann@x', 'ann', 1), (2, 'bob@x', 'bob', 2), (3, 'cleo@x', 'ann', 3), (4, NULL, NULL, 4)",
       )
@@ -112,6 +136,28 @@ for (const flavour of flavours()) {
         if (name != null) assert.equal(await c.value(`SELECT COUNT(*) FROM customer WHERE name = '${name}' AND id = ${id}`), '1')
       }
     }
+
+    test('promise 10: a lookup whose key leaves the keyspace id out loses no row that has the values at another place', async () => {
+      const found = async (table: string): Promise<string[]> =>
+        (await c.allText(`SELECT k FROM ${table} WHERE tag = 5 ORDER BY k`)).map((row) => row['k'] ?? '')
+      for (const table of ['roomy', 'narrow']) await c.query(`INSERT INTO ${table} VALUES (1, 7, 5)`)
+      await c.query('UPDATE roomy SET k = 4 WHERE k = 1')
+      assert.deepEqual(await found('roomy'), ['4'])
+      await c.query('INSERT INTO roomy VALUES (3, 7, 5)')
+      assert.deepEqual(await found('roomy'), ['3', '4'])
+      const room = /SW-GATE-123.*room for one/s
+      await fails(c.query('UPDATE narrow SET k = 4 WHERE k = 1'), null, room)
+      await fails(c.query('INSERT INTO narrow VALUES (3, 7, 5)'), null, room)
+      await fails(c.query('INSERT INTO narrow VALUES (3, 8, 5), (4, 8, 5)'), null, room)
+      await c.query('INSERT INTO narrow VALUES (3, 7, 6)')
+      await fails(c.query('UPDATE narrow SET tag = 5 WHERE k = 3'), null, room)
+      assert.deepEqual(await found('narrow'), ['1'])
+      // What a crash left behind names a place where no such row is.
+      await admin.query('DELETE FROM lk.narrow_idx WHERE tag = 6')
+      await admin.query('INSERT INTO lk.narrow_idx SELECT 9, 9, keyspace_id FROM lk.narrow_idx WHERE tag = 5')
+      await c.query('INSERT INTO narrow VALUES (4, 9, 9)')
+      assert.equal(await c.value('SELECT k FROM narrow WHERE tag = 9'), '4')
+    })
 
     test('promise 10: rows are written with their lookups, found by them, and gone with them', async () => {
       assert.deepEqual(await emails(), ['ann@x', 'bob@x', 'cleo@x'])

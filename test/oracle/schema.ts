@@ -126,7 +126,7 @@ export function makeSchema(dice: Dice, flavour: 'mariadb' | 'mysql', prefix: str
   vtables[index] = { column_vindexes: [{ column: 'n', name: 'hash' }] }
   return {
     tables,
-    also: [`CREATE TABLE ${index} (n INT NOT NULL, id INT NOT NULL, keyspace_id VARBINARY(16) NOT NULL, PRIMARY KEY (n, id))`],
+    also: [`CREATE TABLE ${index} (n INT NOT NULL, id INT NOT NULL, keyspace_id VARBINARY(16) NOT NULL, PRIMARY KEY (n, id, keyspace_id))`],
     vschema: {
       sharded: true,
       vindexes: { hash: { type: 'hash' }, xx: { type: 'xxhash' }, loose: { type: 'unicode_loose_xxhash' }, [`${prefix}by_n`]: byN },
