@@ -266,7 +266,28 @@ export class ShardLane {
       const list = due.length > 0 ? ranges : passed
       list.push({ partition, from, to, leaderEpoch, items: due, bytes })
     }
+    if (this.#lazyDue(passed)) {
+      this.#lazyAtMs = this.#options.clock.monotonicMs()
+      ranges.push(...this.#passedRanges(nextOf, ranges, passed))
+    }
     return { ranges, passed }
+  }
+
+  /**
+   * What positions move over besides the ranges that are written. It goes along with them when it is due: behind a backlog that lasts the queue is never empty, and
+   * the topic would forget offsets that a shard without rows of theirs has not passed (PROTOCOLS 4.6).
+   */
+  #passedRanges(nextOf: (slot: Slot) => bigint, written: readonly Range[], passed: readonly Range[]): Range[] {
+    const out: Range[] = []
+    for (const slot of this.#slots.values()) {
+      const { partition, lazyTo, lazyEpoch } = slot
+      if (written.some((range) => range.partition === partition)) continue
+      const now = passed.find((range) => range.partition === partition)
+      const [to, leaderEpoch] = now !== undefined && now.to > lazyTo ? [now.to, now.leaderEpoch] : [lazyTo, lazyEpoch]
+      const from = nextOf(slot)
+      if (to > from) out.push({ partition, from, to, leaderEpoch, items: [] })
+    }
+    return out
   }
 
   /** While `current` is on its way. */
@@ -296,9 +317,7 @@ export class ShardLane {
   /** Positions over offsets without rows: lazily, but long before the topic forgets them. */
   async #advance(signal: AbortSignal): Promise<void> {
     this.#lazyAtMs = this.#options.clock.monotonicMs()
-    const ranges = [...this.#slots.values()]
-      .filter((slot) => slot.lazyTo > slot.next)
-      .map((slot): Range => ({ partition: slot.partition, from: slot.next, to: slot.lazyTo, leaderEpoch: slot.lazyEpoch, items: [] }))
+    const ranges = this.#passedRanges((slot) => slot.next, [], [])
     if (ranges.length > 0) await this.#write(ranges, signal)
   }
 
@@ -307,8 +326,12 @@ export class ShardLane {
     return false
   }
 
-  #lazyDue(): boolean {
-    return this.#lazy() && (this.#flushing || this.#options.clock.monotonicMs() - this.#lazyAtMs >= this.#options.config.lazyMs)
+  /** @param more drawn just now */
+  #lazyDue(more: readonly Range[] = []): boolean {
+    return (
+      (more.length > 0 || this.#lazy()) &&
+      (this.#flushing || this.#options.clock.monotonicMs() - this.#lazyAtMs >= this.#options.config.lazyMs)
+    )
   }
 
   async #write(ranges: readonly Range[], signal: AbortSignal, prepared: PreparedWrite | null = null): Promise<void> {
@@ -396,8 +419,8 @@ export class ShardLane {
       only.dead = error.serverMessage
       only.rows = []
     }
-    // Else the partition stops; `forget` takes it from here.
-    else for (const { partition } of ranges) this.#queue.drop(partition)
+    // Else its partition stops; `forget` takes it from here. Others whose positions were to move along go on.
+    else this.#queue.drop(only.record.partition)
   }
 
   /** Rule 5: fence again, believe what it says. */
