@@ -7,9 +7,11 @@ import type { MadeRow } from './made-row.ts'
 import { noFloor, type EventClaim, type MarkRow } from './position-sql.ts'
 import type { TopicRecord } from '../topic/topic.ts'
 
-/** A record as one shard sees it: its rows there. */
+/** A record as one shard sees it: its rows there. Waiting, it holds of the record what `keep` (kept.ts) left it. */
 export type Item = {
   readonly record: TopicRecord
+  /** How many shards have rows of it; absent: this one alone. */
+  shards?: number
   readonly eventTimeMs: number
   rows: readonly MadeRow[]
   /** Why it makes no rows; it is kept as a dead letter. */

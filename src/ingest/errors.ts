@@ -155,4 +155,11 @@ export const ingestErrors = defineErrors('INGEST', {
     why: 'making one is DDL on a table that a stream follows',
     fix: 'it goes on by itself when the move has ended; before one that lasts long, make partitions for its time',
   },
+  halfDead: {
+    number: 23,
+    class: 'fatal',
+    what: 'topic {topic} partition {partition} stands at the record of offset {offset}: shard {shard} refuses its rows ({reason}), and it has rows on {shards} shards',
+    why: 'as a dead letter half of it would stand: other shards have their rows already, and another branch, which splits it otherwise, would have another half',
+    fix: 'mend on {shard}, and on the shards of other branches alike, what the server names (a constraint, a unique key, the width of a column); then: shardwright fleet stop {fleet}, and shardwright fleet resume {fleet}',
+  },
 })

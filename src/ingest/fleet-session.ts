@@ -276,7 +276,7 @@ export class FleetSession {
         this.#reader.again()
       },
       onNoPartition: () => morePartitions(this, shard),
-      onPoison: (item, error) => this.#reader.poisoned(item.record, error),
+      onPoison: (item, error) => this.#reader.refused(item, shard.name, error),
       onTrouble: (error) => this.#troubled(error),
       onWritten: () => this.#bell.ring(),
       isHeld: () => this.fleet.heldShard === shard.name,

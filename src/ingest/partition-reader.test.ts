@@ -16,7 +16,10 @@ function record(offset: bigint): TopicRecord {
 }
 
 /** One answer of a topic, read from offset 5 on: what lanes got, and how the partition stands afterwards. */
-async function readOnce(answer: Pick<TopicBatch, 'records' | 'next' | 'logStart'>): Promise<{ pushed: Chunk[]; held: HeldPartition }> {
+async function readOnce(
+  answer: Pick<TopicBatch, 'records' | 'next' | 'logStart'>,
+  poison: 'stop' | 'dead-letter' = 'stop',
+): Promise<{ pushed: Chunk[]; held: HeldPartition; reader: PartitionReader }> {
   const stop = new AbortController()
   const pushed: Chunk[] = []
   const lane = { queuedBytes: 0, hungry: true, next: () => 5n, push: (chunk: Chunk) => pushed.push(chunk) } as unknown as ShardLane
@@ -45,7 +48,7 @@ async function readOnce(answer: Pick<TopicBatch, 'records' | 'next' | 'logStart'
     topic,
     router: { route } as unknown as RecordRouter,
     config: { readBytesMax: 1 << 20, queuedBytesMax: 1 << 20 },
-    poison: 'stop',
+    poison,
     shardNames: ['-'],
     lanes: [[lane]],
     laneOf: () => lane,
@@ -58,7 +61,7 @@ async function readOnce(answer: Pick<TopicBatch, 'records' | 'next' | 'logStart'
   const stopped = setInterval(() => void (held.state === 'stopped' && stop.abort()), 5)
   await reader.run(stop.signal)
   clearInterval(stopped)
-  return { pushed, held }
+  return { pushed, held, reader }
 }
 
 test('4.7: records that come with a log start past what was asked for are not taken: the partition stops, and says what is missing', async () => {
@@ -81,4 +84,37 @@ test('4.6: offsets without a record are taken too, and many records in pieces wh
     from = to
   }
   assert.deepEqual([from, pushed.reduce((sum, { items }) => sum + items.length, 0)], [300n, 100])
+})
+
+test('promise 8: what waits for a shard is counted with all the memory that it holds, however large the batch was that brought it', async () => {
+  for (const poison of ['stop', 'dead-letter'] as const) {
+    // A record of each of many answers, as a shard gets them of which little is its own.
+    const records = Array.from({ length: 50 }, (_, i): TopicRecord => ({
+      ...record(BigInt(5 + i)),
+      value: Buffer.alloc(256 << 10, 'v').subarray(0, 300),
+    }))
+    const next = new Map([[0, { offset: 55n, leaderEpoch: 4 }]])
+    const { pushed } = await readOnce({ records, next, logStart: new Map([[0, 0n]]) }, poison)
+    const memory = new Set(pushed.flatMap(({ items }) => items.flatMap((item) => item.record.value?.buffer ?? [])))
+    const holds = [...memory].reduce((sum, { byteLength }) => sum + byteLength, 0)
+    const counted = pushed.reduce((sum, { bytes }) => sum + bytes, 0)
+    assert.ok(holds <= counted, `${poison}: ${holds} bytes held, ${counted} counted`)
+  }
+})
+
+test('dead letters: a record that one shard refuses is one only if it has no rows elsewhere; else its partition stops, and says so', async () => {
+  const read = () =>
+    readOnce({ records: [record(5n)], next: new Map([[0, { offset: 6n, leaderEpoch: 0 }]]), logStart: new Map([[0, 0n]]) }, 'dead-letter')
+  const refusal = new Error('CONSTRAINT `small` failed')
+  const item: Item = { record: record(5n), eventTimeMs: 1, rows: [], dead: null }
+  const alone = await read()
+  assert.equal(alone.reader.refused(item, '-80', refusal), true)
+  assert.equal(alone.held.state, 'running')
+  const split = await read()
+  assert.equal(split.reader.refused({ ...item, shards: 2 }, '-80', refusal), false)
+  assert.deepEqual([split.held.state, split.held.error?.code, split.reader.poison], ['stopped', 'SW-INGEST-023', 1])
+  assert.match(
+    split.held.error?.what ?? '',
+    /offset 5: shard -80 refuses its rows \(CONSTRAINT `small` failed\), and it has rows on 2 shards/,
+  )
 })

@@ -16,6 +16,7 @@ import type { HeldPartition } from './held-partition.ts'
 import type { RecordRouter } from './record-router.ts'
 import type { ShardLane } from './shard-lane.ts'
 import { reasonOf, viewOf } from './error-view.ts'
+import { keep } from './kept.ts'
 
 export type PartitionReaderOptions = {
   readonly topic: Topic
@@ -140,7 +141,6 @@ export class PartitionReader {
     const holdAt = fleet().holdAt?.[String(partition)]
     let to = holdAt !== undefined && BigInt(holdAt) < next.offset ? BigInt(holdAt) : next.offset
     const items: Item[][] = lanes.map(() => [])
-    const bytes: number[] = lanes.map(() => 0)
     for (const record of records) {
       if (record.offset < held.readAt) continue
       if (record.offset >= to) break
@@ -158,13 +158,17 @@ export class PartitionReader {
       this.records++
       for (const [shard, item] of routed) {
         items[shard]?.push(item)
-        bytes[shard] = (bytes[shard] ?? 0) + 200 * (1 + item.rows.length) + (record.value?.length ?? 0)
         if (item.dead === null) held.newestMs = Math.max(held.newestMs ?? 0, item.eventTimeMs)
       }
     }
     if (to <= held.readAt) return
     for (let shard = 0; shard < lanes.length; shard++) {
-      const chunk: Chunk = { partition, to, leaderEpoch: next.leaderEpoch, items: items[shard] ?? [], bytes: bytes[shard] ?? 0 }
+      const chunk: Chunk = {
+        partition,
+        to,
+        leaderEpoch: next.leaderEpoch,
+        ...keep(items[shard] ?? [], this.#options.poison === 'dead-letter'),
+      }
       laneOf(shard, partition).push(chunk)
     }
     held.readAt = to
@@ -181,6 +185,28 @@ export class PartitionReader {
     const { partition, offset } = record
     if (held !== undefined)
       this.#stopPartition(held, ingestErrors.poison({ topic: topic.name, partition, offset, reason: reasonOf(error) }, error))
+    return false
+  }
+
+  /**
+   * A shard's server refuses the rows that it was to get of a record, which is alone in its batch. True: it goes on as a dead letter. One that has rows on other
+   * shards, too, never does: theirs stand already, so half of it would be dead, and another branch splits it otherwise.
+   */
+  refused(item: Item, shard: string, error: Error): boolean {
+    const { record, shards = 1 } = item
+    if (shards === 1 || this.#options.poison === 'stop') return this.poisoned(record, error)
+    this.poison++
+    const { partition, offset } = record
+    const held = this.#options.held.get(partition)
+    const reason = reasonOf(error)
+    if (held !== undefined)
+      this.#stopPartition(
+        held,
+        ingestErrors.halfDead(
+          { topic: this.#options.topic.name, partition, offset, shard, shards, reason, fleet: this.#options.fleet().name },
+          error,
+        ),
+      )
     return false
   }
 

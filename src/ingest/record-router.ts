@@ -42,6 +42,7 @@ export class RecordRouter {
       if (shard === everywhere) for (let i = 0; i < this.#shards; i++) add(i, row)
       else add(shard, row)
     }
+    if (out.size > 1) for (const item of out.values()) item.shards = out.size
     return out
   }
 

@@ -80,7 +80,7 @@ test('4.6: positions move over offsets without rows also behind a backlog that n
   feed()
   await until('a backlog of some length', () => bench.next(0) > 200n)
   const at = bench.next(0)
-  await until('positions without rows', () => bench.next(1) >= at && bench.next(2) >= at)
+  await until('positions without rows', () => bench.next(1) >= at && bench.next(2) >= at, 10_000)
   // Lazily: not one transaction more for it, and not with each.
   const along = bench.server.committed.filter((sqls) => sqls.length > 1).length
   assert.ok(along > 0 && along < bench.server.committed.length / 2, `${along} of ${bench.server.committed.length}`)

@@ -7,6 +7,7 @@ const session = 'src/ingest/shard-session.ts'
 const decide = 'src/ingest/decide.ts'
 const ramp = 'src/switch/ramp.ts'
 const fleets = 'src/change/fleets.test.ts'
+const lanes = 'src/ingest/shard-lane.test.ts'
 
 const writing: Mutation[] = [
   {
@@ -120,6 +121,38 @@ const writing: Mutation[] = [
     test: rules,
     name: '4.6: of a batch that was cut otherwise before',
     fails: /./,
+  },
+  {
+    rule: 'positions over offsets without rows go along with what is written',
+    file: 'src/ingest/shard-lane.ts',
+    edits: [['    if (this.#lazyDue(passed)) {', '    if (this.#lazyDue(passed) && this.#flushing) {']],
+    test: lanes,
+    name: '4.6: positions move over offsets without rows also behind a backlog that never ends',
+    fails: /positions without rows/,
+  },
+  {
+    rule: 'a record that stops its partition drops what is queued of no other',
+    file: 'src/ingest/shard-lane.ts',
+    edits: [['else this.#queue.drop(only.record.partition)', 'else for (const { partition } of ranges) this.#queue.drop(partition)']],
+    test: lanes,
+    name: 'a record that stops its partition leaves what is queued of the partitions',
+    fails: /all of the other partition/,
+  },
+  {
+    rule: 'a record that has rows on other shards is no dead letter',
+    file: 'src/ingest/partition-reader.ts',
+    edits: [['if (shards === 1 || this', 'if (shards > 0 || this']],
+    test: 'src/ingest/partition-reader.test.ts',
+    name: 'dead letters: a record that one shard refuses is one only if it has no rows elsewhere',
+    fails: /./,
+  },
+  {
+    rule: 'what waits for a shard is copied',
+    file: 'src/ingest/kept.ts',
+    edits: [['key: letter ? into.copy(key) : null, value: letter ? into.copy(value) : null', 'key, value']],
+    test: 'src/ingest/kept.test.ts',
+    name: 'promise 8: a small record that waits does not keep the batch that brought it',
+    fails: /held/,
   },
   {
     rule: 'a gap stops the partition',
