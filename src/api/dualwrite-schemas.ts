@@ -79,6 +79,8 @@ export const FleetView = z.object({
   late: z.number(),
   /** Of all time, by the shards' own account: dead letters, and rows that came after their bucket was purged; null: not asked here, or a shard does not answer. */
   written: z.object({ dead: z.number(), late: z.number() }).nullable().default(null),
+  /** How far time is in the topic, by which rows expire (null: not told by events yet), and the partition that holds it there. Null: another fleet's matter, or not known. */
+  expiry: z.object({ ms: z.number().nullable(), heldBy: z.number().nullable() }).nullable().default(null),
   consumers: z.array(z.object({ id: z.string(), pid: z.number(), state: z.string(), fresh: z.boolean() })),
   partitions: z.array(
     z.object({

@@ -143,12 +143,26 @@ export function writtenText({ written }: Pick<FleetView, 'written'>): string {
     : `${count(written.dead)} dead letters, ${count(written.late)} late rows dropped`
 }
 
+/** Behind the partition that holds it, if any does. */
+export function expiryText({ expiry }: Pick<FleetView, 'expiry'>): string[] {
+  if (expiry === null) return []
+  const { ms, heldBy } = expiry
+  if (ms === null)
+    return heldBy === null
+      ? ['nothing expires yet: no event has come']
+      : [`nothing expires: partition ${heldBy} is behind, or was until lately, and has had no event`]
+  return [
+    `rows expire by ${new Date(ms).toISOString()}${heldBy === null ? ', where the topic rests' : `, as far as partition ${heldBy} is`}`,
+  ]
+}
+
 export function fleetLines(view: FleetView): string[] {
   const merged = view.mergedShare === null ? '' : `, ${(view.mergedShare * 100).toFixed(1)} % of rows merged in memory`
   return [
     `fleet ${view.name}: wanted ${view.wanted}, ${view.consumers.filter((one) => one.fresh).length} consumers, lag ${view.lag ?? 'unknown'}${merged}`,
     `  topic ${view.topic}, definition ${view.definition} version ${view.definitionVersion}`,
     `  ${writtenText(view)}${view.written !== null && view.written.dead > 0 ? `: shardwright fleet dead ${view.name}` : ''}`,
+    ...expiryText(view).map((line) => `  ${line}`),
     ...(view.error === null ? [] : [`  ${view.error.code} ${view.error.what}`, `  ${view.error.fix}`]),
     ...table(
       ['partition', 'start', 'state', 'lag', 'log start', 'end'],

@@ -54,6 +54,7 @@ export function fleetView(view: TopologyView, fleet: FleetRecord): FleetView {
     poison: sum((report) => report.poison),
     late: sum((report) => report.late),
     written: null,
+    expiry: fresh.find((report) => report.expiry !== undefined)?.expiry ?? null,
     consumers: reports.map((report) => ({ id: report.consumer, pid: report.pid, state: report.state, fresh: fresh.includes(report) })),
     partitions,
     error: fresh.find((report) => report.error !== null)?.error ?? null,

@@ -16,6 +16,8 @@ export type ConsumerConfig = LaneConfig & {
   readonly readBytesMax: number
   readonly queuedBytesMax: number
   readonly purgeMs: number
+  /** A partition that is read to its end, and whose newest event has been the same for so long, holds back no expiry. */
+  readonly restMs: number
   /** How many whole partitions by time there are past now; 0: they are made by somebody else. */
   readonly partitionsAhead: number
 }
@@ -33,6 +35,7 @@ export const consumerDefaults: ConsumerConfig = {
   readBytesMax: 2 << 20,
   queuedBytesMax: 16 << 20,
   purgeMs: 30_000,
+  restMs: 600_000,
   partitionsAhead: 2,
 }
 

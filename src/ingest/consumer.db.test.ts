@@ -4,8 +4,9 @@ import { test } from 'node:test'
 import { FaultProxy } from '../../test/kit/fault-proxy.ts'
 import { flavours, sharedServer } from '../../test/kit/servers.ts'
 import { keys } from '../topology/keys.ts'
+import type { PurgeRecord } from '../topology/dualwrite-records.ts'
 import type { ShardRecord } from '../topology/records.ts'
-import { updateRecord } from '../topology/typed.ts'
+import { readRecord, updateRecord } from '../topology/typed.ts'
 import { IngestWorld } from './testkit/ingest-world.ts'
 import { hourMs, type QueryEvent } from './testkit/query-stats.ts'
 
@@ -75,4 +76,42 @@ test('another server becomes a shard’s primary: consumers go on there, and ask
   await world.send(events(100, 1000))
   await world.caughtUp('main', 20_000)
   assert.equal(asked, before)
+})
+
+test('4.10: an empty partition and one that lost its producer keep no rows for ever; while they count it is told which', async () => {
+  const server = await sharedServer('mariadb')
+  await using world = await IngestWorld.create(server, 3)
+  await world.branch('main', ['-80', '80-'])
+  await world.fleet('main')
+  const dayMs = 24 * hourMs
+  const send = (partition: number, of: readonly QueryEvent[]): Promise<unknown> =>
+    world.producer.send(of.map((event) => ({ partition, key: null, value: Buffer.from(JSON.stringify(event)) })))
+  await send(0, events(100))
+  await send(1, events(100))
+  const later = (days: number): Promise<unknown> =>
+    send(
+      0,
+      events(100).map((event) => ({ ...event, at: event.at + days * dayMs })),
+    )
+  await later(20)
+  const floor = async (): Promise<number | undefined> =>
+    (await readRecord<PurgeRecord>(world.store, keys.purge(world.keyspace)))?.value.floors['query_hour']
+  const heldBy = async () => (await world.reports('main')).map(({ expiry }) => expiry?.heldBy)
+  const waiting = world.consumer('main', { config: { purgeMs: 50 } })
+  await world.until('it to be told what holds the floor', async () => (await heldBy()).includes(2))
+  await world.caughtUp('main')
+  assert.equal(await floor(), undefined)
+  await waiting.stop()
+  world.consumer('main', { config: { purgeMs: 50, restMs: 300 } })
+  await later(30)
+  const newest = base + 30 * dayMs + 4 * hourMs
+  await world.until('the floor to rise by the partition that lives', async () => {
+    // It lives: an event now and then.
+    await later(30)
+    return ((await floor()) ?? 0) >= newest - 8 * dayMs - hourMs
+  })
+  await world.until('what expired to be gone', async () => {
+    const rows = await Promise.all(['-80', '80-'].map((shard) => world.rows('main', shard, 'SELECT MIN(hour) AS hour FROM {}.query_hour')))
+    return rows.flat().every(({ hour }) => hour !== null && Date.parse(`${hour!.replace(' ', 'T')}Z`) > base + 20 * dayMs + 5 * hourMs)
+  })
 })

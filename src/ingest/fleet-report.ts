@@ -34,6 +34,7 @@ export function reportOf(session: FleetSession): FleetReport {
     openMs: Math.round(totals.openMs),
     recordsPerSecond: 0,
     rowsPerSecond: 0,
+    ...(session.expiry === null || !held.has(0) ? {} : { expiry: session.expiry }),
     poison: session.poison,
     late: totals.lateRows,
     rssBytes: options.rssBytes(),

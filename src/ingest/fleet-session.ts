@@ -25,6 +25,7 @@ import { morePartitions, purgeOnce } from './purge-round.ts'
 import { RecordRouter } from './record-router.ts'
 import { ShardLane } from './shard-lane.ts'
 import { ensureIngestTables } from './tables.ts'
+import { TopicTime, type TopicNow } from './topic-time.ts'
 
 export class FleetSession {
   readonly options: ConsumerOptions
@@ -37,6 +38,9 @@ export class FleetSession {
   readonly held = new Map<number, HeldPartition>()
   fleet: FleetRecord
   trouble: { error: ErrorView; atMs: number } | null = null
+  readonly topicTime: TopicTime
+  /** By what rows expire, where this consumer says it for the keyspace. */
+  expiry: TopicNow | null = null
   readonly #failpoints: IngestFailpoints
   readonly #leases: PartitionLeases
   readonly #reader: PartitionReader
@@ -69,6 +73,7 @@ export class FleetSession {
     this.definition = parts.definition
     this.branch = parts.branch
     this.#lease = parts.lease
+    this.topicTime = new TopicTime(parts.config.restMs)
     this.#failpoints = parts.options.failpoints ?? noIngestFailpoints
     this.#leases = new PartitionLeases(parts.options.store, parts.fleet.name, parts.options.id)
     this.lanes = parts.branch.shards.map((_, shard) => Array.from({ length: Math.max(1, parts.fleet.writers) }, () => this.#lane(shard)))

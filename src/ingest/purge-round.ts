@@ -15,10 +15,11 @@ import { allTables } from './definition.ts'
 import { ingestErrors } from './errors.ts'
 import type { FleetSession } from './fleet-session.ts'
 import { addPartitions } from './partitions-ahead.ts'
-import { floorByPartitions, floorFor, purgeTable, watermarkOf } from './purge.ts'
+import { floorByPartitions, floorFor, purgeTable } from './purge.ts'
 import type { PurgeTarget } from './purge.ts'
 import { quoteString } from '../sql/quote.ts'
 import { table as rows } from './tables.ts'
+import type { PartitionSeen } from './topic-time.ts'
 
 export async function purgeOnce(session: FleetSession): Promise<void> {
   const { options, fleet, branch, config } = session
@@ -31,25 +32,42 @@ export async function purgeOnce(session: FleetSession): Promise<void> {
   const floorHeld = fleets.some(({ floorHeldUntilMs = 0 }) => floorHeldUntilMs > options.clock.nowMs())
   const leads = fleet.branch === mainBranch || !fleets.some((other) => other.branch === mainBranch && other.topicId === fleet.topicId)
   const addresses = options.addresses ?? ingestAddressesOf(options.store)
-  const newest = new Map<number, number>()
+  const { clock, log } = options
+  // Before positions: what is at these then has all that there was. A topic that cannot be asked keeps nobody from purging by the floors that stand.
+  const ends = await session.topic.endOffsets().catch((error: unknown) => {
+    log.warn({ fleet: fleet.name, err: error }, 'the ends of the topic are not known: no partition is taken for one that rests')
+    return null
+  })
+  const seen = new Map<number, PartitionSeen>()
   const connections: Connection[] = []
   try {
     // One after the other: those that came are closed below when a later shard does not answer.
     for (const { serverId } of branch.shards) connections.push(await connectConsumer(await addresses(serverId), 30_000, session.signal))
+    const found: Record<string, string | null>[][] = []
     for (const [i, shard] of branch.shards.entries()) {
       const positions = await connections[i]?.allText(
-        `SELECT partition_no AS p, newest_ms AS ms FROM ${rows.position} WHERE shard_uid=${quoteString(shard.uid)} AND branch_id=${quoteString(fleet.branchId)} AND topic_id=${quoteString(fleet.topicId)}`,
+        `SELECT partition_no AS p, newest_ms AS ms, next_offset AS next FROM ${rows.position} WHERE shard_uid=${quoteString(shard.uid)} AND branch_id=${quoteString(fleet.branchId)} AND topic_id=${quoteString(fleet.topicId)}`,
       )
       await connections[i]?.query('COMMIT')
-      for (const row of positions ?? []) newest.set(Number(row['p']), Math.max(newest.get(Number(row['p'])) ?? 0, Number(row['ms'])))
+      found.push(positions ?? [])
     }
-    const watermark = watermarkOf(newest, session.topic.partitions, options.clock.nowMs())
-    if (leads && watermark !== null && !floorHeld) {
+    for (let partition = 0; partition < session.topic.partitions; partition++) {
+      const of = found.map((positions) => positions.find((row) => Number(row['p']) === partition))
+      const newest = Math.max(...of.map((row) => Number(row?.['ms'] ?? 0)))
+      const end = ends?.get(partition)
+      // A shard without a row has not been fenced yet.
+      const readToEnd = end !== undefined && of.every((row) => row !== undefined && BigInt(row['next'] ?? -1) >= end)
+      seen.set(partition, { newestMs: newest === 0 ? null : newest, readToEnd })
+    }
+    const time = session.topicTime.look(seen, session.topic.partitions, { wallMs: clock.nowMs(), monotonicMs: clock.monotonicMs() })
+    session.expiry = leads ? time : null
+    const { ms } = time
+    if (leads && ms !== null && !floorHeld) {
       const floors: Record<string, number> = {}
       for (const table of expiring) {
         const [first] = connections
         const [shard] = branch.shards
-        const wanted = floorFor(table, watermark)
+        const wanted = floorFor(table, ms)
         if (wanted === null || first === undefined || shard === undefined) continue
         // All shards have the partitions that the first has (partitions-ahead.ts).
         const floor = await floorByPartitions(first, { shard: shard.name, schema: shard.schema }, table, wanted)

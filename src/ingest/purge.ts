@@ -42,16 +42,6 @@ export async function floorByPartitions(
   return bounds.length === 0 ? null : Math.max(...bounds)
 }
 
-/**
- * How far time is in the topic: the least, over its partitions, of the newest event. One event of a producer with a wrong clock moves it nowhere as long as
- * another partition has none such, and never beyond our own clock: what a wrong clock says of next year must not end this year's rows. Null while a partition has had no event, or nothing is known.
- */
-export function watermarkOf(newestByPartition: ReadonlyMap<number, number>, partitions: number, nowMs: number): number | null {
-  let least = Infinity
-  for (let partition = 0; partition < partitions; partition++) least = Math.min(least, newestByPartition.get(partition) || -Infinity)
-  return Number.isFinite(least) ? Math.min(least, nowMs) : null
-}
-
 export type PurgeTarget = {
   readonly connection: Connection
   readonly shard: string

@@ -102,6 +102,8 @@ export type FleetReport = {
   poison: number
   late: number
   rssBytes: number
+  /** By what instant of the topic rows expire, and which partition holds it there; told by the consumer that raises floors. */
+  expiry?: { ms: number | null; heldBy: number | null }
   error: ErrorView | null
 }
 

@@ -211,6 +211,22 @@ const writing: Mutation[] = [
     fails: /./,
   },
   {
+    rule: 'a partition that rests holds no floor',
+    file: 'src/ingest/topic-time.ts',
+    edits: [['>= this.#restMs && readToEnd', '>= Infinity && readToEnd']],
+    test: 'src/ingest/topic-time.test.ts',
+    name: '4.10: a partition that is empty, or lost its producer, holds nothing back once it has rested',
+    fails: /./,
+  },
+  {
+    rule: 'the floor goes by the partition that is least far',
+    file: 'src/ingest/topic-time.ts',
+    edits: [['ms < least.ms)', 'ms > least.ms)']],
+    test: 'src/ingest/topic-time.test.ts',
+    name: '4.10: one clock that runs ahead moves nothing while another partition has none such',
+    fails: /./,
+  },
+  {
     rule: 'code that is older than what was decoded is refused',
     file: decide,
     edits: [['return newest.version > code ?', 'return newest.version > code + 100 ?']],
