@@ -1,4 +1,5 @@
 /** Every rule of ingest and dual-write (PROTOCOLS 4) that a test on one machine can see missing. */
+import { ingestFoundMutations } from './ingest-found.ts'
 import type { Mutation } from './mutation.ts'
 
 const rules = 'src/ingest/rules.db.test.ts'
@@ -6,8 +7,6 @@ const position = 'src/ingest/position-sql.ts'
 const session = 'src/ingest/shard-session.ts'
 const decide = 'src/ingest/decide.ts'
 const ramp = 'src/switch/ramp.ts'
-const fleets = 'src/change/fleets.test.ts'
-const lanes = 'src/ingest/shard-lane.test.ts'
 
 const writing: Mutation[] = [
   {
@@ -16,38 +15,6 @@ const writing: Mutation[] = [
     edits: [['const epoch = record.epoch + 1', 'const epoch = Math.max(1, record.epoch)']],
     test: rules,
     name: '4.1: a holder that is frozen past its lease wakes up as a zombie: it writes nothing more',
-    fails: /./,
-  },
-  {
-    rule: 'a topic has one fleet a branch',
-    file: 'src/change/fleets.ts',
-    edits: [['    if (other !== undefined) throw', '    if (other === null) throw']],
-    test: fleets,
-    name: 'a topic has one fleet a branch',
-    fails: /Missing expected rejection/,
-  },
-  {
-    rule: 'fleets that are made at once are told apart',
-    file: 'src/change/fleets.ts',
-    edits: [['[absent(keys.fleet(name)), unchanged(record)]', '[absent(keys.fleet(name))]']],
-    test: fleets,
-    name: 'two fleets of one topic that are made at once: one of them is',
-    fails: /./,
-  },
-  {
-    rule: 'epochs go with their branch',
-    file: 'src/change/branches.ts',
-    edits: [[', ...(await epochsOfBranch(store, keyspace, branch))]', ']']],
-    test: fleets,
-    name: 'a branch that is deleted and made anew begins anew',
-    fails: /began at offset 5/,
-  },
-  {
-    rule: 'a session ends when a shard is on another server',
-    file: 'src/ingest/built-on.ts',
-    edits: [['[uid, serverId, schema]', '[uid, schema]']],
-    test: 'src/ingest/built-on.test.ts',
-    name: 'a session is built on the servers of the shards that serve',
     fails: /./,
   },
   {
@@ -123,52 +90,12 @@ const writing: Mutation[] = [
     fails: /./,
   },
   {
-    rule: 'positions over offsets without rows go along with what is written',
-    file: 'src/ingest/shard-lane.ts',
-    edits: [['    if (this.#lazyDue(passed)) {', '    if (this.#lazyDue(passed) && this.#flushing) {']],
-    test: lanes,
-    name: '4.6: positions move over offsets without rows also behind a backlog that never ends',
-    fails: /positions without rows/,
-  },
-  {
-    rule: 'a record that stops its partition drops what is queued of no other',
-    file: 'src/ingest/shard-lane.ts',
-    edits: [['else this.#queue.drop(only.record.partition)', 'else for (const { partition } of ranges) this.#queue.drop(partition)']],
-    test: lanes,
-    name: 'a record that stops its partition leaves what is queued of the partitions',
-    fails: /all of the other partition/,
-  },
-  {
-    rule: 'a record that has rows on other shards is no dead letter',
-    file: 'src/ingest/partition-reader.ts',
-    edits: [['if (shards === 1 || this', 'if (shards > 0 || this']],
-    test: 'src/ingest/partition-reader.test.ts',
-    name: 'dead letters: a record that one shard refuses is one only if it has no rows elsewhere',
-    fails: /./,
-  },
-  {
-    rule: 'what waits for a shard is copied',
-    file: 'src/ingest/kept.ts',
-    edits: [['key: letter ? into.copy(key) : null, value: letter ? into.copy(value) : null', 'key, value']],
-    test: 'src/ingest/kept.test.ts',
-    name: 'promise 8: a small record that waits does not keep the batch that brought it',
-    fails: /held/,
-  },
-  {
     rule: 'a gap stops the partition',
     file: 'src/ingest/partition-reader.ts',
     edits: [['if (missing !== null) {', 'if (missing === undefined) {']],
     test: 'src/ingest/partition-reader.test.ts',
     name: '4.7: records that come with a log start past what was asked for are not taken',
     fails: /./,
-  },
-  {
-    rule: 'an attempt to read that fails moves no cursor',
-    file: 'src/topic/log/log-topic.ts',
-    edits: [['for (const { cursor, from } of before) await cursor.restart(from)', '']],
-    test: 'src/topic/log/log-topic.test.ts',
-    name: 'an attempt that fails in its second partition gives back what it took of the first',
-    fails: /partition 0/,
   },
   {
     rule: 'sessions end with the lease',
@@ -211,22 +138,6 @@ const writing: Mutation[] = [
     fails: /./,
   },
   {
-    rule: 'a partition that rests holds no floor',
-    file: 'src/ingest/topic-time.ts',
-    edits: [['>= this.#restMs && readToEnd', '>= Infinity && readToEnd']],
-    test: 'src/ingest/topic-time.test.ts',
-    name: '4.10: a partition that is empty, or lost its producer, holds nothing back once it has rested',
-    fails: /./,
-  },
-  {
-    rule: 'the floor goes by the partition that is least far',
-    file: 'src/ingest/topic-time.ts',
-    edits: [['ms < least.ms)', 'ms > least.ms)']],
-    test: 'src/ingest/topic-time.test.ts',
-    name: '4.10: one clock that runs ahead moves nothing while another partition has none such',
-    fails: /./,
-  },
-  {
     rule: 'code that is older than what was decoded is refused',
     file: decide,
     edits: [['return newest.version > code ?', 'return newest.version > code + 100 ?']],
@@ -252,22 +163,6 @@ const comparing: Mutation[] = [
     test: 'src/ingest/definition.test.ts',
     name: '4.11: a bucket is comparable when both branches have the same last record of it',
     fails: /./,
-  },
-  {
-    rule: 'last records that differ and are passed by all are a difference',
-    file: decide,
-    edits: [['if (lost.length > 0) lacking', 'if (lost.length > 99) lacking']],
-    test: 'src/ingest/definition.test.ts',
-    name: '4.11: last records that differ though all shards of both branches are past them are proof',
-    fails: /is missing/,
-  },
-  {
-    rule: 'events that race for their ids prove nothing by their marks',
-    file: decide,
-    edits: [["claimed === 'each record' ?", "claimed !== 'nothing' ?"]],
-    test: 'src/ingest/definition.test.ts',
-    name: '4.11: last records that differ though all shards of both branches are past them are proof',
-    fails: /is missing/,
   },
   {
     rule: 'reads that differ are made again with purge at rest',
@@ -444,4 +339,13 @@ const ending: Mutation[] = [
   },
 ]
 
-export const ingestMutations: readonly Mutation[] = [...writing, ...comparing, ...hybrid, ...reads, ...carrying, ...others, ...ending]
+export const ingestMutations: readonly Mutation[] = [
+  ...writing,
+  ...comparing,
+  ...hybrid,
+  ...reads,
+  ...carrying,
+  ...others,
+  ...ending,
+  ...ingestFoundMutations,
+]
