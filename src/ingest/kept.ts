@@ -6,7 +6,7 @@
  * is kept at all only where it may yet become a dead letter.
  */
 import type { Item } from './batch.ts'
-import type { MadeCell, MadeRow } from './made-row.ts'
+import type { MadeRow } from './made-row.ts'
 
 export type Kept = { readonly items: Item[]; readonly bytes: number }
 
@@ -26,8 +26,9 @@ export function keep(items: readonly Item[], letters: boolean): Kept {
     let texts = 0
     for (const row of rows)
       for (const cell of row.cells) {
-        if (Buffer.isBuffer(cell)) cells += cell.length
-        else texts += bytesOfCell(cell)
+        if (typeof cell === 'string') texts += cellBytes + cell.length
+        else if (Buffer.isBuffer(cell)) cells += cell.length
+        else texts += Array.isArray(cell) ? cellBytes + 8 * cell.length : cellBytes
       }
     bytes += objectBytes * (1 + rows.length) + Math.max(texts, record.value?.length ?? 0)
   }
@@ -37,20 +38,18 @@ export function keep(items: readonly Item[], letters: boolean): Kept {
 }
 
 function keptItem(item: Item, letter: boolean, withBytes: boolean, into: Slab): Item {
+  const { eventTimeMs, rows, dead, shards } = item
   const { partition, offset, timestampMs, key, value } = item.record
   const record = { partition, offset, timestampMs, key: letter ? into.copy(key) : null, value: letter ? into.copy(value) : null }
-  return { ...item, record, rows: withBytes ? item.rows.map((row) => keptRow(row, into)) : item.rows }
+  const kept: Item = { record, eventTimeMs, rows: withBytes ? rows.map((row) => keptRow(row, into)) : rows, dead }
+  if (shards !== undefined) kept.shards = shards
+  return kept
 }
 
 /** A row that stands on every shard is one object for all of them: each gets one of its own, if it has bytes. */
 function keptRow(row: MadeRow, into: Slab): MadeRow {
   if (!row.cells.some((cell) => Buffer.isBuffer(cell))) return row
   return { ...row, cells: row.cells.map((cell) => (Buffer.isBuffer(cell) ? into.copy(cell) : cell)) }
-}
-
-function bytesOfCell(cell: Exclude<MadeCell, Buffer>): number {
-  if (typeof cell === 'string') return cellBytes + cell.length
-  return Array.isArray(cell) ? cellBytes + 8 * cell.length : cellBytes
 }
 
 /** One piece of memory of exactly this size: smaller ones would come out of a pool that others keep alive. */
