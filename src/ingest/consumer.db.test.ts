@@ -7,6 +7,8 @@ import { keys } from '../topology/keys.ts'
 import type { PurgeRecord } from '../topology/dualwrite-records.ts'
 import type { ShardRecord } from '../topology/records.ts'
 import { readRecord, updateRecord } from '../topology/typed.ts'
+import { defineTopic } from './definition.ts'
+import { json } from './json.ts'
 import { IngestWorld } from './testkit/ingest-world.ts'
 import { hourMs, type QueryEvent } from './testkit/query-stats.ts'
 
@@ -114,4 +116,55 @@ test('4.10: an empty partition and one that lost its producer keep no rows for e
     const rows = await Promise.all(['-80', '80-'].map((shard) => world.rows('main', shard, 'SELECT MIN(hour) AS hour FROM {}.query_hour')))
     return rows.flat().every(({ hour }) => hour !== null && Date.parse(`${hour!.replace(' ', 'T')}Z`) > base + 20 * dayMs + 5 * hourMs)
   })
+})
+
+test('dead letters: a record of which one shard refuses its rows, and another has them, stops its partition; it goes on whole when the server takes them', async () => {
+  const server = await sharedServer('mariadb')
+  await using world = await IngestWorld.create(server, 1)
+  const definition = defineTopic({
+    topic: 'transfers',
+    version: 1,
+    poison: 'dead-letter',
+    decode: json({ from: 'integer', to: 'integer', n: 'integer' }),
+    eventTime: () => base,
+    tables: {
+      moved: {
+        kind: 'coalesced',
+        shardKey: ['account'],
+        key: ['account', 'hour'],
+        bucket: { column: 'hour', everyMs: hourMs },
+        columns: { account: { merge: 'key' }, hour: { merge: 'key' }, n: { merge: 'sum' } },
+        map: (event) => [event.from, event.to].map((account) => ({ account, n: event.n })),
+      },
+    },
+  })
+  const table = `CREATE TABLE moved (account BIGINT NOT NULL, hour DATETIME NOT NULL, n BIGINT NOT NULL, PRIMARY KEY (account, hour))`
+  const vschema = {
+    sharded: true,
+    vindexes: { hash: { type: 'hash' } },
+    tables: { moved: { column_vindexes: [{ column: 'account', name: 'hash' }] } },
+  }
+  await world.branch('main', ['-80', '80-'], [table], vschema)
+  await world.fleet('main', {}, definition)
+  // By the hash, 1 stands on the first shard and 4 on the second.
+  const at = world.schema('main', '80-')
+  await world.admin.query(`ALTER TABLE ${at}.moved ADD CONSTRAINT small CHECK (n < 1000)`)
+  const transfers = [{ from: 1, to: 4, n: 5 }, { from: 4, to: 4, n: 4000 }, { from: 1, to: 4, n: 2000 }, { from: 1, to: 4, n: 7 }] // prettier-ignore
+  await world.producer.send(transfers.map((event) => ({ key: null, value: Buffer.from(JSON.stringify(event)) })))
+  world.consumer('main', { definition })
+  await world.until('the stop', async () =>
+    (await world.reports('main')).some(({ partitions }) => partitions[0]?.error?.code === 'SW-INGEST-023'),
+  )
+  const sums = async (): Promise<unknown[]> =>
+    (await Promise.all(['-80', '80-'].map((shard) => world.rows('main', shard, 'SELECT account, n FROM {}.moved')))).map((rows) =>
+      rows.map(({ account, n }) => `${account}: ${n}`).join(),
+    )
+  assert.equal((await sums())[1], '4: 5')
+  const { dead, next } = (await world.positions('main')).get(`${world.keyspace}/80- 0`)!
+  assert.deepEqual([dead, next], [1n, 2n], 'the one that concerned this shard alone is dead whole')
+  await world.admin.query(`ALTER TABLE ${at}.moved DROP CONSTRAINT small`)
+  const { generation } = await world.fleetRecord('main')
+  await world.change('main', { generation: generation + 1 })
+  await world.until('all to be written', async () => [...(await world.positions('main')).values()].every(({ next: now }) => now === 4n))
+  assert.deepEqual(await sums(), ['1: 2012', '4: 2012'])
 })

@@ -164,6 +164,10 @@ export class IngestWorld implements AsyncDisposable {
     return record
   }
 
+  async fleetRecord(branch: string): Promise<FleetRecord> {
+    return (await readRecord<FleetRecord>(this.store, keys.fleet(branchKeyspace(this.keyspace, branch))))!.value
+  }
+
   change(branch: string, change: Partial<FleetRecord>): Promise<unknown> {
     return updateRecord<FleetRecord>(this.store, keys.fleet(branchKeyspace(this.keyspace, branch)), (fleet) =>
       fleet === null ? null : { ...fleet, ...change },
