@@ -20,6 +20,8 @@ export type CopierOptions = Omit<ChunkReaderOptions, 'admit' | 'onRows' | 'onRea
   landed: ReadonlyMap<string, readonly LandedChunk[]>
   appliers: readonly TargetApplier[]
   connect: () => Promise<Connection>
+  /** Ends one of them: whoever looks after the stream's connections must not find it closed. */
+  disconnect: (conn: Connection) => void
   readers: number
   pool: SegmentPool
   /** Read and not landed everywhere: what a kill would have read again, and its memory. */
@@ -109,7 +111,7 @@ export class Copier {
       throw error
     } finally {
       this.#rest()
-      conn.destroy()
+      this.#options.disconnect(conn)
     }
   }
 

@@ -474,6 +474,10 @@ export class Stream {
           landed,
           appliers,
           connect: () => open(connectReader(source, signal), source),
+          disconnect: (conn) => {
+            opened.splice(opened.indexOf(conn), 1)
+            conn.destroy()
+          },
           readers: config.readers,
           pool: new SegmentPool(segment, Math.ceil(budget.copyBytesMax / segment)),
           touched,

@@ -3,7 +3,7 @@
  * (unique values that wander, keys and shard keys that change, rows that move between sources), and the comparison of both sides by reading them.
  */
 import assert from 'node:assert/strict'
-import { systemClock } from '../../base/clock.ts'
+import { systemClock, type Clock } from '../../base/clock.ts'
 import { silentLog } from '../../base/log.ts'
 import { bumpControlMarker, ensureControlSchema } from '../../binlog/control-schema.ts'
 import { KeyRangeIndex } from '../../keyspace/key-range-index.ts'
@@ -149,6 +149,7 @@ export class World implements AsyncDisposable {
       replicas?: readonly string[]
       failpoints?: Failpoints
       shares?: ReadonlyMap<string, TargetShare>
+      clock?: Clock
     } = {},
   ): Running {
     const shares = options.shares ?? this.sharesOf([record])
@@ -157,7 +158,7 @@ export class World implements AsyncDisposable {
       mover: 'test',
       rowsReadBefore: 0,
       mergeWriter: null,
-      clock: systemClock,
+      clock: options.clock ?? systemClock,
       log: silentLog,
       config: { ...smallConfig, ...options.config },
       pace: options.pace ?? (() => ({})),
