@@ -105,6 +105,26 @@ const judgedReadsLeast = 9
 /** Of the old branch in one second, for its p95 to say something. */
 export const oldReadsLeast = 5
 
+/** So few are no share of anything. */
+const errorsLeast = 3
+/** A branch that fails all at once is seen by the newest seconds, one that fails now and then by all that are kept. */
+const errorSeconds = [3, secondsMax] as const
+
+/** Errors that the old branch has of as many reads in the same seconds are no fault of the new one: clients, or what both stand on. Pure. */
+function tooManyErrors(seconds: readonly ReadSecond[], errorsMost: number): string | null {
+  for (const kept of errorSeconds) {
+    const some = seconds.slice(-kept)
+    const sum = (of: (one: ReadSecond) => number): number => some.reduce((total, one) => total + of(one), 0)
+    const [reads, errors] = [sum((one) => one.new.reads), sum((one) => one.new.errors)]
+    const [oldReads, oldErrors] = [sum((one) => one.old.reads), sum((one) => one.old.errors)]
+    const oldShare = oldErrors < errorsLeast ? 0 : oldErrors / Math.max(1, oldReads)
+    if (errors < errorsLeast || errors / Math.max(1, reads) <= errorsMost + oldShare) continue
+    const beside = oldReads === 0 ? '' : `; ${oldErrors} of ${oldReads} on the old one`
+    return `${errors} of ${reads} reads on the new branch failed within ${some.length} s (${errorsMost * 100} % at most${beside})`
+  }
+  return null
+}
+
 /**
  * Over the last seconds of the new branch. Null: within budget, or too few reads to say. Pure.
  *
@@ -112,29 +132,43 @@ export const oldReadsLeast = 5
  * (a machine or a network that they share, a burst of clients) is no fault of the new one, and stepping back would not mend it.
  */
 export function overBudget(seconds: readonly ReadSecond[], budget: Budget): string | null {
-  const newest = seconds.slice(-3).map((second) => second.new)
-  const reads = newest.reduce((sum, one) => sum + one.reads, 0)
-  const errors = newest.reduce((sum, one) => sum + one.errors, 0)
-  if (errors >= 3 && errors / Math.max(1, reads) > budget.errorsMost)
-    return `${errors} of ${reads} reads on the new branch failed (${budget.errorsMost * 100} % at most)`
+  const failing = tooManyErrors(seconds, budget.errorsMost)
+  if (failing !== null) return failing
   const { baselineP95Ms } = budget
-  if (baselineP95Ms === null) return null
-  const mostOf = ({ old }: ReadSecond): number =>
-    Math.max(budget.p95FloorMs, budget.p95TimesMost * Math.max(baselineP95Ms, old.reads >= oldReadsLeast ? old.p95Ms : 0))
+  const mostOf = ({ old }: ReadSecond): number | null => {
+    const now = old.reads >= oldReadsLeast ? old.p95Ms : null
+    if (baselineP95Ms === null && now === null) return null
+    return Math.max(budget.p95FloorMs, budget.p95TimesMost * Math.max(baselineP95Ms ?? 0, now ?? 0))
+  }
   // The newest three with reads, or as many as it takes to have enough reads.
   const judged: ReadSecond[] = []
   let judgedReads = 0
   for (const one of seconds.toReversed()) {
-    if (one.new.reads === 0) continue
-    if (one.new.p95Ms <= mostOf(one)) return null
+    const most = mostOf(one)
+    if (one.new.reads === 0 || most === null) continue
+    if (one.new.p95Ms <= most) return null
     judged.push(one)
     judgedReads += one.new.reads
     if (judged.length >= 3 && judgedReads >= judgedReadsLeast) break
   }
   const [last] = judged
   if (last === undefined || judged.length < 3 || judgedReads < judgedReadsLeast) return null
-  const now = last.old.reads >= oldReadsLeast ? `${last.old.p95Ms.toFixed(1)} ms now, ` : ''
-  return `p95 of reads on the new branch is ${last.new.p95Ms.toFixed(1)} ms; ${mostOf(last).toFixed(1)} ms at most (on the old one ${now}${baselineP95Ms.toFixed(1)} ms before)`
+  const now = last.old.reads >= oldReadsLeast ? [`${last.old.p95Ms.toFixed(1)} ms now`] : []
+  const before = baselineP95Ms === null ? [] : [`${baselineP95Ms.toFixed(1)} ms before`]
+  return `p95 of reads on the new branch is ${last.new.p95Ms.toFixed(1)} ms; ${mostOf(last)?.toFixed(1)} ms at most (on the old one ${[...now, ...before].join(', ')})`
+}
+
+export const noReads: BranchFigures = { reads: 0, errors: 0, p95Ms: 0 }
+
+/**
+ * The old branch's seconds, for what its reads take: one with enough reads says it by itself, others are put together until there are enough, however long that takes; of so
+ * few the slowest stands for p95. `p95Ms` null: not enough yet. Pure.
+ */
+export function gathered(open: BranchFigures, second: BranchFigures): { readonly open: BranchFigures; readonly p95Ms: number | null } {
+  if (second.reads === 0) return { open, p95Ms: null }
+  if (second.reads >= oldReadsLeast) return { open, p95Ms: second.p95Ms }
+  const both = { reads: open.reads + second.reads, errors: 0, p95Ms: Math.max(open.p95Ms, second.p95Ms) }
+  return both.reads < oldReadsLeast ? { open: both, p95Ms: null } : { open: noReads, p95Ms: both.p95Ms }
 }
 
 export function median(values: readonly number[]): number | null {

@@ -35,6 +35,15 @@ export function lastRungs(asked: readonly Rung[]): Rung[] {
   return rungs.filter((rung) => ['L0', 'L1', 'L2'].includes(rung) || (rung === 'L3' && asked.includes(rung)))
 }
 
+/** Coverage and dimension tables are looked at once a second: what was found longer ago is not known any more (promise 6). */
+const staleMs = 15_000
+
+/** What reads of the old branch take: as it was watched before any moved, else as L5 measured it; null: not known. */
+export function baselineOf(workflow: WorkflowRecord, evidence: ReadonlyMap<Rung, Evidence>): number | null {
+  const measured = evidence.get('L5')?.numbers['p95OldMs']
+  return dataOf(workflow).baselineP95Ms ?? (typeof measured === 'number' ? measured : null)
+}
+
 /** Rungs that see what somebody else wrote on one side. */
 const comparing: ReadonlySet<Rung> = new Set<Rung>(['L1', 'L2', 'L3'])
 
@@ -43,6 +52,13 @@ export function whyNotReady(workflow: WorkflowRecord, evidence: ReadonlyMap<Rung
   const { rungs: asked, bootstrap, allow } = specOf(workflow)
   const { coverage, dimensions, planVersion, definitionDigest, writers } = dataOf(workflow)
   const missing: string[] = []
+  const old = (what: string, atMs: number): string | null =>
+    nowMs - atMs <= staleMs ? null : `${what} was last looked at ${Math.round((nowMs - atMs) / 1000)} s ago`
+  const stale = [
+    coverage === undefined ? null : old('how full the branch is', coverage.atMs),
+    bootstrap !== 'hybrid' || dimensions === undefined ? null : old('whether dimension tables are in step', dimensions.atMs),
+  ]
+  missing.push(...stale.filter((one) => one !== null))
   if (coverage === undefined || !isFilled(coverage))
     missing.push(`the branch is not filled (${coverage?.percent ?? 'unknown'} %: ${coverage?.because ?? 'not measured yet'})`)
   if (bootstrap === 'hybrid' && dimensions?.state !== 'following')

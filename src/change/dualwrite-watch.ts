@@ -17,15 +17,15 @@ import { fleetsOf } from './branch-positions.ts'
 import { isFilled } from './dualwrite-coverage.ts'
 import { tendDimensions } from './dimension-streams.ts'
 import { finishRun, whyNotYet } from './dualwrite-finish.ts'
-import { fleetTrouble, median, oldReadsLeast, overBudget, readsOf, secondsMax } from './dualwrite-figures.ts'
-import type { ReadSecond, Silence } from './dualwrite-figures.ts'
+import { fleetTrouble, gathered, median, noReads, oldReadsLeast, overBudget, readsOf, secondsMax } from './dualwrite-figures.ts'
+import type { BranchFigures, ReadSecond, Silence } from './dualwrite-figures.ts'
 import { keepHeadroom } from './dualwrite-headroom.ts'
 import type { TopicLooks } from './dualwrite-headroom.ts'
 import { Filling } from './dualwrite-filling.ts'
 import { horizonOf } from './dualwrite-horizon.ts'
 import { giveUpLeftOver, moveReads, oneStepAtATime, percentOf } from './dualwrite-ramp.ts'
 import { sayOnce, stepBack } from './dualwrite-step-back.ts'
-import { evidenceOf, keepEvidence, settleState, whyNotReady } from './dualwrite-ready.ts'
+import { baselineOf, evidenceOf, keepEvidence, settleState, whyNotReady } from './dualwrite-ready.ts'
 import { changeRun, freshRun, refreshPlan, sideName } from './dualwrite-record.ts'
 import { dataOf, specOf, stateOf } from './dualwrite-spec.ts'
 import type { AutoRamp } from './dualwrite-spec.ts'
@@ -42,6 +42,7 @@ const horizonEveryMs = 2000
 const headroomEveryMs = 5000
 const leftOverEveryMs = 2000
 const retryMs = 3000
+const noBaseline = `what reads take on the old branch is not known: fewer than ${oldReadsLeast} were seen there before any moved; DualWrite validate --rung L5 measures it, or take each step by hand (--percent)`
 /** Beside the newest buckets of each table, so many of the others are compared at each look. */
 const olderBuckets = 60
 
@@ -74,6 +75,7 @@ class RunWatch {
   #recovered = false
   /** p95 of the old branch while nothing had moved. */
   #baseline: number[] = []
+  #oldReads: BranchFigures = noReads
   #seconds: ReadSecond[] = []
   #seenAtMs = 0
   readonly #rounds = new Map<Rung, BucketRound>()
@@ -202,7 +204,9 @@ class RunWatch {
     const onNew = tenantsOn(rule.value, spec.toBranch)
     if (rule.value.moved === 0 && onNew.length === 0) {
       const old = readsOf(records, run.keyspace, nowMs)
-      if (old.reads >= oldReadsLeast) this.#baseline = [...this.#baseline, old.p95Ms].slice(-60)
+      const { open, p95Ms } = gathered(this.#oldReads, old)
+      this.#oldReads = open
+      if (p95Ms !== null) this.#baseline = [...this.#baseline, p95Ms].slice(-60)
       this.#seconds = []
       const baselineP95Ms = median(this.#baseline)
       if (baselineP95Ms !== null && Math.abs((dataOf(run).baselineP95Ms ?? 0) - baselineP95Ms) > 0.2)
@@ -219,7 +223,7 @@ class RunWatch {
     if (trouble !== null && oldTrouble === null) return this.#stepBack(run, 0, `the new branch’s fleet has stopped: ${trouble}`)
     // A record that neither can read stops both at one place: on the old branch readers would be no better off, and may go back in time on the way.
     if (trouble !== null) await sayOnce(this.#desk, run, `both fleets have stopped, reads stay where they are: ${trouble}; ${oldTrouble}`)
-    const reason = overBudget(this.#seconds, { ...spec.ramp, baselineP95Ms: dataOf(run).baselineP95Ms ?? null })
+    const reason = overBudget(this.#seconds, { ...spec.ramp, baselineP95Ms: baselineOf(run, await evidenceOf(store, run.uid)) })
     if (reason === null) return
     const share = percentOf(rule.value.moved)
     await this.#stepBack(run, spec.ramp.steps.findLast((step) => step < share - 1e-9) ?? 0, reason)
@@ -289,8 +293,11 @@ class RunWatch {
     // A rung may hold fleets at one vector, as a step does: not both at a time.
     const under = await this.#verbUnderWay(run)
     if (under !== null) return wait(`${under} is under way`)
-    const missing = whyNotReady(run, await evidenceOf(store, run.uid), clock.nowMs())
+    const evidence = await evidenceOf(store, run.uid)
+    const missing = whyNotReady(run, evidence, clock.nowMs())
     if (missing !== null) return wait(`not ready: ${missing}`)
+    // Without it nothing would take back reads that have become slow.
+    if (baselineOf(run, evidence) === null) return wait(noBaseline)
     const lastMoveMs = ramp.findLast((entry) => entry.outcome === 'moved')?.atMs ?? 0
     if (
       share > 0 &&

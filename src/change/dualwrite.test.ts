@@ -15,10 +15,10 @@ import { isFilled, judgeCoverage } from './dualwrite-coverage.ts'
 import type { CoverageInput } from './dualwrite-coverage.ts'
 import { removeShardPlaces } from './branches.ts'
 import { readersLeft } from './dualwrite-quiet.ts'
-import { fleetTrouble, overBudget } from './dualwrite-figures.ts'
+import { fleetTrouble, gathered, noReads, overBudget } from './dualwrite-figures.ts'
 import { leftMs } from './dualwrite-headroom.ts'
 import { emergency, giveUpLeftOver, moveReads } from './dualwrite-ramp.ts'
-import { lastRungs, whyNotReady } from './dualwrite-ready.ts'
+import { baselineOf, lastRungs, whyNotReady } from './dualwrite-ready.ts'
 import { refreshPlan } from './dualwrite-record.ts'
 import { noPool, evidence, standing } from './testkit/standing-run.ts'
 import { finishRun } from './dualwrite-finish.ts'
@@ -90,14 +90,77 @@ test('over budget only when it lasts and is no noise; failures count by share', 
   assert.match(overBudget([second(50), second(0, 0), second(50), second(50)], budget) ?? '', /p95/, 'a second without figures')
   assert.equal(overBudget([second(4), second(4), second(4)], { ...budget, baselineP95Ms: 1 }), null)
   assert.equal(overBudget([second(1, 1000, 2)], budget), null)
-  assert.match(overBudget([second(1, 100, 4)], budget) ?? '', /4 of 100 reads/)
+  assert.match(overBudget([second(1, 100, 4)], budget) ?? '', /4 of 100 reads on the new branch failed within 1 s \(1 % at most\)/)
+  const rare = Array.from({ length: 12 }, (_, i) => second(1, 10, i % 4 === 0 ? 1 : 0))
+  assert.match(
+    overBudget(rare, budget) ?? '',
+    /3 of 120 reads on the new branch failed within 12 s/,
+    'one now and then is seen by all that are kept',
+  )
+  assert.equal(overBudget(rare.slice(0, 8), budget), null, 'two are no share')
+  const alike = { reads: 1000, errors: 40, p95Ms: 1 }
+  assert.equal(
+    overBudget([second(1, 100, 4, alike)], budget),
+    null,
+    'as many of the old branch’s reads fail: clients, or what both stand on',
+  )
+  assert.match(overBudget([second(1, 100, 6, alike)], budget) ?? '', /6 of 100 reads .* 40 of 1000 on the old one/)
+  assert.match(
+    overBudget([second(1, 100, 4, { reads: 4, errors: 2, p95Ms: 1 })], budget) ?? '',
+    /4 of 100/,
+    'two errors are no share of the old one either',
+  )
   assert.equal(overBudget([second(5000), second(5000), second(5000)], { ...budget, baselineP95Ms: null }), null)
+  const beside = Array.from({ length: 3 }, () => second(50, 100, 0, { reads: 100, errors: 0, p95Ms: 10 }))
+  assert.match(overBudget(beside, { ...budget, baselineP95Ms: null }) ?? '', /12\.0 ms at most \(on the old one 10\.0 ms now\)/)
   const both = (p95Ms: number, oldP95Ms: number, oldReads = 100) =>
     Array.from({ length: 3 }, () => second(p95Ms, 100, 0, { reads: oldReads, errors: 0, p95Ms: oldP95Ms }))
   assert.equal(overBudget(both(100, 90), budget), null, 'what slows both is no fault of the new one')
   assert.match(overBudget(both(120, 90), budget) ?? '', /120\.0 ms; 108\.0 ms at most \(on the old one 90\.0 ms now, 10\.0 ms before\)/)
   assert.match(overBudget(both(100, 90, 4), budget) ?? '', /12\.0 ms at most \(on the old one 10\.0 ms before\)/, 'too few reads to say')
   assert.equal(overBudget(both(11, 2), budget), null, 'an old branch that has less to do now is no stricter measure')
+})
+
+test('what reads of the old branch take is gathered over as many seconds as it needs; where it is not known, what L5 measured counts', async () => {
+  let open = noReads
+  const told: (number | null)[] = []
+  for (const [reads, p95Ms] of [
+    [2, 3],
+    [0, 0],
+    [2, 9],
+    [7, 4],
+    [1, 2],
+    [5, 6],
+  ] as const) {
+    const found = gathered(open, { reads, errors: 0, p95Ms })
+    open = found.open
+    told.push(found.p95Ms)
+  }
+  assert.deepEqual(told, [null, null, null, 4, 9, 6])
+  const { run } = await standing()
+  const l5 = { ...evidence('L5', 1), numbers: { p95OldMs: 7 } }
+  assert.equal(baselineOf(run, new Map()), null)
+  assert.equal(baselineOf(run, new Map([['L5', l5]])), 7)
+  assert.equal(baselineOf({ ...run, data: { baselineP95Ms: 3 } }, new Map([['L5', l5]])), 3)
+})
+
+test('what was found some time ago is not known any more: coverage and dimension tables have to be looked at anew', async () => {
+  const { desk, run } = await standing()
+  const first = await refreshPlan(desk, run)
+  const shown = new Map([evidence('L0', 1), evidence('L1', 1)].map((one) => [one.rung, one]))
+  // Of the writers as well, which are looked at elsewhere.
+  const quiet = { ...first, spec: { ...(first.spec as object), allow: ['writers'] } } as WorkflowRecord
+  assert.equal(whyNotReady(quiet, shown, 15_005), null)
+  assert.equal(whyNotReady(quiet, shown, 16_005), 'how full the branch is was last looked at 16 s ago')
+  const dimensions = { atMs: 5, state: 'following', because: '', rowsDone: 1, rowsEstimated: 1, landedAtMs: 1 } as const
+  const coverage = { ...dataOf(first).coverage, atMs: 16_000 }
+  const hybrid = {
+    ...quiet,
+    spec: { ...(quiet.spec as object), bootstrap: 'hybrid' },
+    data: { ...(first.data as object), dimensions, coverage },
+  } as WorkflowRecord
+  assert.equal(whyNotReady(hybrid, shown, 15_005), null)
+  assert.equal(whyNotReady(hybrid, shown, 16_005), 'whether dimension tables are in step was last looked at 16 s ago')
 })
 
 test('lore: readiness of an older plan is not ready: other shards or another definition raise the plan’s version, and evidence of before does not count', async () => {

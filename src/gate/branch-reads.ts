@@ -15,6 +15,7 @@ import { keys } from '../topology/keys.ts'
 import { servingBranch, servingScattered, slotOf } from '../topology/read-rule.ts'
 import { gateErrors } from './errors.ts'
 import type { ReadFigures } from './read-figures.ts'
+import { Refusals } from './refusals.ts'
 import type { ReadSampler } from './read-sampler.ts'
 import type { Transaction } from './transaction.ts'
 import type { KeyspaceView, View } from './view.ts'
@@ -61,6 +62,9 @@ export class BranchReads {
   constructor(options: BranchReadsOptions) {
     this.#options = options
   }
+
+  /** Whether the branch that was left refuses a statement too. */
+  readonly refusals = new Refusals(() => this.#options.clock.monotonicMs())
 
   get figures(): ReadFigures {
     return this.#options.figures

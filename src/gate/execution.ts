@@ -39,8 +39,8 @@ export type Execution = {
   ids: readonly bigint[]
   /** What lookup vindexes said. */
   readonly answers: LookupAnswers
-  /** The client has a server's error. */
-  failed: boolean
+  /** The client has this error of a server's. */
+  refusedBy: { readonly errno: number; readonly message: string } | null
 }
 
 /** Nothing was done: it may be tried again when routing allows. */
@@ -58,7 +58,7 @@ export function noExecution(keyspace: string, sql: Buffer, signal: AbortSignal):
     signal,
     ids: [],
     answers: new Map(),
-    failed: false,
+    refusedBy: null,
   }
 }
 

@@ -7,13 +7,16 @@ import type { Execution, SessionContext } from './execution.ts'
 import { inlineParameters } from './parameters.ts'
 import type { RoutedPlan } from './plan/plan.ts'
 import { routePlan } from './plan/route.ts'
+import type { ReadOutcome } from './read-outcome.ts'
 import type { KeyspaceView } from './view.ts'
 
 export type BranchRead = {
   readonly keyspace: KeyspaceView
   readonly token: ReadToken
-  /** `failed`: the client has an error. */
-  end(failed: boolean): void
+  /** Nothing of it is on its way any more. */
+  release(): void
+  /** After that: what its branch is to be judged by. */
+  count(outcome: ReadOutcome): void
 }
 
 /** No branch serves the tenant now: wait, then plan anew. */
@@ -54,11 +57,15 @@ export function readByBranch(
   const sampled = core.reads.sampler.wants
   // Texts are views of buffers that others may reuse.
   const text = sampled ? textOf(context, e) : null
-  const end = (failed: boolean): void => {
+  let ms = 0
+  const release = (): void => {
     core.reads.end(chosen.token)
-    const ms = core.clock.monotonicMs() - startMs
-    core.reads.figures.record(name, ms, failed)
-    if (text !== null && !failed) {
+    ms = core.clock.monotonicMs() - startMs
+  }
+  const count = (outcome: ReadOutcome): void => {
+    if (outcome === 'again') return
+    core.reads.figures.record(name, ms, outcome === 'failed')
+    if (text !== null && outcome === 'answered') {
       const keyspaceId = id === null ? null : Buffer.from(id).toString('hex')
       core.reads.sampler.add(keyspace.name, { atMs: core.clock.nowMs(), sql: text, keyspaceId, ms: Math.round(ms * 100) / 100 })
     }
@@ -66,10 +73,11 @@ export function readByBranch(
   const branch = name === keyspace.name ? keyspace : core.watch.view.keyspaces.get(name)
   if (branch === undefined || branch.notReady !== null) {
     // The client has an error: whoever watches the branch has to see it.
-    end(true)
+    release()
+    count('failed')
     throw gateErrors.notReady({ keyspace: name, reason: branch?.notReady ?? 'the branch is not there' })
   }
-  return { keyspace: branch, token: chosen.token, end }
+  return { keyspace: branch, token: chosen.token, release, count }
 }
 
 /** Client writes on a keyspace under dual-write would be on one branch only. */

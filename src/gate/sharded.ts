@@ -4,6 +4,7 @@
  */
 import { unreachable } from '../base/assert.ts'
 import type { ClientCommand, ServerConnection } from '../mysql/server-connection.ts'
+import { ServerError } from '../mysql/errors.ts'
 import type { Lexed } from '../sql/lexer.ts'
 import { type Value } from '../sql/value.ts'
 import type { Core } from './core.ts'
@@ -11,6 +12,9 @@ import { gateErrors } from './errors.ts'
 import { requireRole } from './admission.ts'
 import { readByBranch, ReadWaits, refuseWrite } from './read-by-branch.ts'
 import { onServer } from './on-server.ts'
+import { renderForPrepare } from './prepare-text.ts'
+import { whoseFault } from './read-fault.ts'
+import { outcomeOf, outcomeOfServer, type ReadOutcome } from './read-outcome.ts'
 import { Rerouted } from './execution-errors.ts'
 import { noExecution, SessionContext, type Execution, type Refused } from './execution.ts'
 import { OtherStatements } from './sharded-others.ts'
@@ -19,8 +23,8 @@ import { readOkFrame } from './ok-frame.ts'
 import { decodeParameters, executionOf, inlineParameters, valueOf } from './parameters.ts'
 import { valueOfAnswer } from './evaluate.ts'
 import { errorKindOf } from './scatter-errors.ts'
-import type { Piece, Plan, Routed, RoutedPlan, RouteInputs, Text } from './plan/plan.ts'
-import { Rendering, slotValue } from './plan/render.ts'
+import type { Plan, Routed, RoutedPlan, RouteInputs, Text } from './plan/plan.ts'
+import { slotValue } from './plan/render.ts'
 import { idsNeeded, routePlan } from './plan/route.ts'
 import { executionFrame, prepareOn, prepareRaw, type SessionStatement } from './prepared.ts'
 import { renamedPrepared } from './schema-names.ts'
@@ -83,7 +87,7 @@ export class Sharded {
       signal,
       ids: [],
       answers: new Map(),
-      failed: false,
+      refusedBy: null,
     })
   }
 
@@ -100,7 +104,7 @@ export class Sharded {
     const whole = plan.kind === 'routed' ? plan : plan.kind === 'local' ? plan.otherwise : null
     if (whole === null) throw this.#context.unsupported(`SET to ${expression}`)
     return await onServer(this.#core, this.#runner, keyspace, signal, async (backend, shard) => {
-      const text = whole.whole === null ? sql : this.#renderForPrepare(this.#context.lex(sql), whole, whole.whole, shard)
+      const text = whole.whole === null ? sql : renderForPrepare(this.#context, this.#context.lex(sql), whole, whole.whole, shard)
       return valueOfAnswer(await backend.connection.query(text))
     })
   }
@@ -118,7 +122,7 @@ export class Sharded {
       signal,
       ids: [],
       answers: new Map(),
-      failed: false,
+      refusedBy: null,
     })
   }
 
@@ -134,27 +138,11 @@ export class Sharded {
       const whole: Text =
         template ??
         (plan.kind === 'routed' ? plan.whole : plan.kind === 'show' || plan.kind === 'explain' || plan.kind === 'ddl' ? plan.text : null)
-      const rendered = whole === null ? text : this.#renderForPrepare(lexed, plan, whole, shard)
+      const rendered = whole === null ? text : renderForPrepare(this.#context, lexed, plan, whole, shard)
       const prepared = await prepareRaw(backend.connection, rendered, id)
       backend.pool.forget(backend, prepared.id)
       return { ...prepared, answer: renamedPrepared(prepared.answer, shard) }
     })
-  }
-
-  /** Parameters keep their places: session values and the like are put in, `?` stay. */
-  #renderForPrepare(lexed: Lexed, plan: Plan, whole: Text, shard: ShardView): Buffer {
-    const inputs: RouteInputs<ShardView> = {
-      lexed,
-      parameters: [],
-      shards: [shard],
-      shardOf: () => shard,
-      schemaOf: (s) => s.schema,
-      anyShard: () => shard,
-      session: (ref) => this.#context.session(ref),
-      sequenceIds: [],
-    }
-    const rows = plan.kind === 'routed' && plan.insert !== null ? plan.insert.rows.map((row) => row.text.map(withoutId)) : []
-    return whole === null ? Buffer.from(lexed.bytes) : new Rendering(inputs, shard, null, rows).add(whole).text()
   }
 
   // ── the loop ──
@@ -249,14 +237,29 @@ export class Sharded {
     requireRole(keyspace, this.#runner.transaction, plan.effect)
     const read = keyspace.reads === null ? null : readByBranch(this.#context, plan, lexed, e, keyspace)
     if (read === null) return await this.#onShards(plan, keyspace, lexed, e, null)
-    let failed = true
+    let outcome: ReadOutcome = 'failed'
+    let number = 0
+    // Asked for later than now the tokens are another statement's.
+    const { key } = lexed
     try {
-      e.failed = false
+      e.refusedBy = null
       const refused = await this.#onShards(plan, read.keyspace, lexed, e, read.token)
-      failed = refused !== null || e.failed
+      const by = e.refusedBy as Execution['refusedBy']
+      if (refused !== null) outcome = outcomeOf(refused.cause, stopOf(e))
+      else if (by === null) outcome = 'answered'
+      else {
+        outcome = e.signal.aborted ? outcomeOf(by, stopOf(e)) : outcomeOfServer(by.errno, by.message)
+        number = by.errno
+      }
       return refused
+    } catch (error) {
+      outcome = outcomeOf(error, stopOf(e))
+      number = error instanceof ServerError ? error.errno : 0
+      throw error
     } finally {
-      read.end(failed)
+      read.release()
+      if (outcome === 'missing') outcome = await whoseFault(this.#context, plan, read.token, e, key, number)
+      read.count(outcome)
     }
   }
 
@@ -362,7 +365,7 @@ export class Sharded {
     const { lastInsertId } = this.#runner
     const end = await this.#runner.relay(request, e.signal)
     if (end.kind === 'error') {
-      e.failed = true
+      e.refusedBy = end
       if (end.errno === 1054 || end.errno === 1146 || end.errno === 1136) this.#core.catalog.forget(plan.keyspace, plan.tables)
       return
     }
@@ -379,14 +382,14 @@ export class Sharded {
   }
 }
 
+/** Why it was stopped from outside; undefined: it was not. */
+function stopOf(e: Execution): unknown {
+  return e.signal.aborted ? e.signal.reason : undefined
+}
+
 /** To the server, the keyspace has the name of its database. */
 function renamedParameters(e: Execution, keyspace: KeyspaceView): Execution {
   const { schema } = keyspace.shards[0] as ShardView
   const params = e.params.map((param) => (String(param.value) === keyspace.name ? { ...param, value: Buffer.from(schema) } : param))
   return { ...e, params, values: params.map(valueOf), framed: null }
-}
-
-/** Where an id will be drawn stands a zero while the statement is only described. */
-function withoutId(piece: Piece): Piece {
-  return piece.kind === 'sequence-id' && piece.given === null ? { kind: 'text', text: '0' } : piece
 }
