@@ -22,7 +22,7 @@ import { openTopic } from '../topic/open.ts'
 import { keys } from '../topology/keys.ts'
 import type { FleetReport } from '../topology/dualwrite-records.ts'
 import type { KeyspaceRecord, ShardRecord } from '../topology/records.ts'
-import { listRecords, readRecord } from '../topology/typed.ts'
+import { listRecords, readRecord, updateRecord } from '../topology/typed.ts'
 import { until } from '../../test/kit/until.ts'
 import { definition, TwoBranches } from '../verify/ladder/testkit/two-branches.ts'
 import { costNow } from './dualwrite-checks.ts'
@@ -88,7 +88,10 @@ describe('preconditions', { timeout: 240_000 }, () => {
     )
   })
 
-  test('another writer is found by its transactions, with tables, and who it was', async () => {
+  test('another writer is found by its transactions, with tables, and who it was; replicas of old shards are in the way beside it', async () => {
+    const replicas = (ids: string[]) =>
+      updateRecord<ShardRecord>(world.store, keys.shard('app', '-80'), (now) => (now === null ? null : { ...now, replicas: ids }))
+    await replicas(['r1'])
     await world.sql.query(`CREATE USER batch@'%' IDENTIFIED BY 'x'`)
     await world.sql.query(`GRANT ALL ON \`main__80\`.* TO batch@'%'`)
     const batch = await connect({ ...world.server.config, user: 'batch', password: 'x' })
@@ -102,10 +105,12 @@ describe('preconditions', { timeout: 240_000 }, () => {
     })()
     try {
       const { blocking } = await check()
+      found(blocking, 'replicas', /app@replica are answered by replicas of the old shards -80 \(r1\)/)
       const one = found(blocking, 'writers', /main__80\.slow were not the fleet's/)
       assert.match(one.what, /batch@.*INSERT INTO/)
     } finally {
       stop.abort()
+      await replicas([])
       await writing
       batch.destroy()
       await world.sql.query(`DELETE FROM ${world.at('main', '-80', 'slow')} WHERE part = 99`)

@@ -24,6 +24,7 @@ import {
   checkWriters,
 } from './dualwrite-checks.ts'
 import type { CheckInput } from './dualwrite-checks.ts'
+import { checkReplicas } from './dualwrite-replicas.ts'
 import type { Finding, PreconditionRequest } from './dualwrite-world.ts'
 
 /** How long binlogs are tailed, and how many records the scratch branches are filled from. */
@@ -57,6 +58,7 @@ export function preconditionsFor(world: {
       checkRetention,
       checkWriters,
       checkForeignKeys,
+      checkReplicas,
       checkTwice,
       checkSize,
       checkCost,
