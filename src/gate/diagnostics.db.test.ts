@@ -75,5 +75,24 @@ for (const flavour of flavours()) {
         assert.deepEqual((await statement.execute([]))[0], [])
       },
     )
+
+    test('it is described as a server does, also after SET NAMES', async () => {
+      const described = async (keyspace: string, also: string | null): Promise<unknown> => {
+        const c = await client(keyspace)
+        if (also !== null) await c.query(also)
+        await c.query("REPLACE INTO t VALUES (900, 'abc')")
+        await assert.rejects(c.query("INSERT INTO t VALUES (900, 'abc')"), { errno: 1062 })
+        const [, fields] = await c.query('SHOW WARNINGS')
+        return fields.map(({ name, columnType, columnLength, characterSet, flags, decimals }) => ({
+          name,
+          columnType,
+          columnLength,
+          characterSet,
+          flags,
+          decimals,
+        }))
+      }
+      for (const also of [null, 'SET NAMES utf8mb4']) assert.deepEqual(await described('wide', also), await described('one', also))
+    })
   })
 }

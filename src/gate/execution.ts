@@ -104,6 +104,7 @@ export class SessionContext {
       parameters: e.values,
       shards: keyspace.shards,
       sequenceIds: e.ids,
+      idsAsParameters: e.form === 'binary',
       utf8: this.#isUtf8(),
       zeroIsStored: hasMode(this.runner.settings, 'NO_AUTO_VALUE_ON_ZERO'),
       shardOf(id) {

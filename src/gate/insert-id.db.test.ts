@@ -127,5 +127,34 @@ for (const flavour of flavours()) {
       assert.equal(await c.value('SELECT COUNT(*) FROM plain WHERE owner = 31 AND tag =@v'), '1')
       assert.equal(await c.value('SELECT COUNT(*) FROM plain WHERE tag =@v'), '18')
     })
+
+    test('promise 10: an execution that draws an id says what a server says, and not what its text would be told', async () => {
+      const account = { host: '127.0.0.1', user: 'app', password: 'secret' }
+      await using own = await connect({ ...account, port: server.port, database: 'one' })
+      await using c = await connect({ ...account, port, database: 'app' })
+      // Bytes that are no text in a parameter for a binary column; on MySQL a text that is warned of where it is prepared.
+      const sql = 'INSERT INTO plain (owner, body, raw, tag) VALUES (?, ?, ?, 5) ON DUPLICATE KEY UPDATE body = VALUES(body)'
+      for (const schema of ['one', ...shards.map((shard) => shard.schema)])
+        await admin.query(`ALTER TABLE ${schema}.plain ADD COLUMN raw VARBINARY(20)`)
+      const raw = Buffer.from('00ff0a27fe', 'hex')
+      const said: unknown[] = []
+      for (const on of [own, c]) {
+        const statement = await on.prepare(sql)
+        for (const owner of [501, 502, 501]) {
+          const result = await statement.execute([owner, `it's "ü" \\ ${owner}`, raw])
+          assert.ok(result.kind === 'ok')
+          said.push([result.warnings, result.affectedRows, result.info])
+        }
+        statement.close()
+        said.push(await on.allText('SELECT owner, body, HEX(raw) AS raw, tag FROM plain WHERE owner > 500 ORDER BY owner'))
+        const two = await on.prepare('INSERT INTO plain (owner, body, raw) VALUES (?, ?, ?), (?, ?, NULL)')
+        const both = await two.execute([601, 'a', raw, 604, 'b'])
+        assert.ok(both.kind === 'ok')
+        said.push(both.affectedRows, await on.allText('SELECT owner, body, HEX(raw) AS raw FROM plain WHERE owner > 600 ORDER BY owner'))
+      }
+      assert.deepEqual(said.slice(6), said.slice(0, 6))
+      const [first, second] = await Promise.all([501, 604].map((owner) => c.value(`SELECT id FROM plain WHERE owner = ${owner}`)))
+      assert.ok(Number(first) > 0 && Number(second) > Number(first))
+    })
   })
 }

@@ -1,6 +1,6 @@
 /** Answers that need no server: the session's own values, the list of sessions. */
 import type { ColumnDefinition } from '../wire/column-definition.ts'
-import { collation, columnFlag } from '../wire/column-types.ts'
+import { collation, columnFlag, columnType } from '../wire/column-types.ts'
 import type { Right, UserRecord } from '../topology/records.ts'
 import { everyKeyspace, isUnrestricted } from '../topology/user-rights.ts'
 import type { Core } from './core.ts'
@@ -65,9 +65,15 @@ export function processList(core: Core, full: boolean, only: string | null, as: 
   return rowsFrames(columns, rows, as)
 }
 
-/** The answer to SHOW WARNINGS: level, code, message. */
-export function diagnosticRows(rows: readonly (readonly (string | null)[])[], as: AnswerForm): Buffer {
-  return rowsFrames([textColumn('Level', 7), integerColumn('Code'), textColumn('Message', 512)], rows, as)
+/**
+ * The answer to SHOW WARNINGS (level, code, message), described as servers do.
+ *
+ * @param charset the collation of the session's results
+ */
+export function diagnosticRows(rows: readonly (readonly (string | null)[])[], charset: number, mariadb: boolean, as: AnswerForm): Buffer {
+  const text = { charset, flags: columnFlag.notNull, decimals: mariadb ? 39 : 31 }
+  const code = { ...integerColumn('Code', true), type: columnType.long, length: mariadb ? 4 : 5 }
+  return rowsFrames([{ ...textColumn('Level', 7), ...text }, code, { ...textColumn('Message', 512), ...text }], rows, as)
 }
 
 export function countOfDiagnostics(errors: boolean, count: number, as: AnswerForm): Buffer {

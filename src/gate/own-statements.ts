@@ -4,7 +4,9 @@
 import type { ServerConnection } from '../mysql/server-connection.ts'
 import type { Lexed } from '../sql/lexer.ts'
 import type { SessionChange } from '../wire/session-track.ts'
+import { collation } from '../wire/column-types.ts'
 import type { Access } from './access.ts'
+import { initialNames } from './charsets.ts'
 import type { Core, SessionEntry } from './core.ts'
 import { limitedTo, takeDiagnostics } from './diagnostics.ts'
 import { gateErrors } from './errors.ts'
@@ -126,14 +128,23 @@ export class OwnStatements {
   /** SHOW WARNINGS, SHOW ERRORS and their COUNT(*), of what the session's last statement is known to have said. */
   async diagnostics(lexed: Lexed): Promise<void> {
     const words = new Words(lexed)
+    const mariadb = /mariadb/i.test(this.#core.serverVersion)
     const said = this.#runner.connections.said ?? []
     const only = words.has('ERRORS')
     const rows = only ? said.filter(([level]) => level === 'Error') : said
     this.#client.write(
       words.at(1) === 'COUNT'
         ? countOfDiagnostics(only, rows.length, this.#as)
-        : diagnosticRows(limitedTo(rows, lexed.bytes.toString('latin1')), this.#as),
+        : diagnosticRows(limitedTo(rows, lexed.bytes.toString('latin1')), this.#resultCollation(mariadb), mariadb, this.#as),
     )
+  }
+
+  /** The one of the handshake until SET NAMES. */
+  #resultCollation(mariadb: boolean): number {
+    const { collation: given } = this.#client
+    const own = initialNames(given)
+    if (own !== null && this.#runner.settings.get('names') === own) return given
+    return mariadb ? collation.utf8mb4 : collation.utf8mb4_0900
   }
 
   ok(changes: SessionChange[] = []): void {

@@ -53,6 +53,11 @@ export function valueOf(param: Param): Value {
   }
 }
 
+/** An id of a sequence, as a parameter after the client's own. */
+export function idParam(id: bigint): Param {
+  return { type: columnType.longlong, unsigned: false, value: id }
+}
+
 /** The text with each `?` replaced by its value: for statements whose answers are put together at the gate. */
 export function inlineParameters(lexed: Lexed, chosen: readonly number[] | null, values: readonly Value[]): Buffer {
   const parts: Buffer[] = []

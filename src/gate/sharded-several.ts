@@ -1,6 +1,6 @@
 /** Statements of a sharded keyspace that come to several shards: sent to each, or put together at one place. */
 import { isSwError } from '../base/errors.ts'
-import type { Value } from '../sql/value.ts'
+import { integerValue, type Value } from '../sql/value.ts'
 import type { ServerConnection } from '../mysql/server-connection.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
@@ -62,17 +62,18 @@ export class SeveralShards {
     // Texts are views of buffers that others may reuse: parts keep their own, and what HAVING compares with is read now.
     const having = new Map(havingSlots(routed.merge).map((slot) => [slot, numberText(slotValue(slot, inputs))]))
     const executed = e.form === 'binary' && plan.verb === 'select'
+    const values = inputs.idsAsParameters === true ? [...e.values, ...e.ids.map(integerValue)] : e.values
     const keeping = this.#keeping(plan, keyspace, routed, inputs, e)
     const parts: Part[] = routed.sends.map((send) => ({
       shard: send.shard,
       ...(executed ? { parameters: send.parameters ?? e.params.map((_, i) => i) } : {}),
       text: executed
         ? Buffer.from(send.text)
-        : e.values.length === 0
+        : values.length === 0
           ? keeping === null
             ? send.text
             : Buffer.from(send.text)
-          : inlineParameters(this.#context.lex(send.text), send.parameters, e.values),
+          : inlineParameters(this.#context.lex(send.text), send.parameters, values),
     }))
     const reads = (keeping?.reads ?? []).map(({ shard, text, parameters }) => ({
       shard,

@@ -20,7 +20,7 @@ import { noExecution, SessionContext, type Execution, type Refused } from './exe
 import { OtherStatements } from './sharded-others.ts'
 import { namedId } from './insert-id.ts'
 import { readOkFrame } from './ok-frame.ts'
-import { decodeParameters, executionOf, inlineParameters, valueOf } from './parameters.ts'
+import { decodeParameters, executionOf, idParam, valueOf } from './parameters.ts'
 import { valueOfAnswer } from './evaluate.ts'
 import { errorKindOf } from './scatter-errors.ts'
 import type { Plan, Routed, RoutedPlan, RouteInputs, Text } from './plan/plan.ts'
@@ -329,22 +329,19 @@ export class Sharded {
     const { insert } = plan
     const mute = firstId !== null || insert?.met === 'asked'
     const own = text === e.sql || text.equals(e.sql)
-    // A text with drawn ids is another one each time: not worth preparing.
     const frameOf: Request['frame'] =
-      statement !== null && firstId !== null
-        ? () => framedQuery(inlineParameters(this.#context.lex(text), chosen, e.values))
-        : statement === null
-          ? () => (own && e.framed !== null ? e.framed() : framedQuery(text))
-          : (backend) => {
-              const key = own ? statement.executionKey : text.toString('latin1') + statement.bound
-              const build = (on: Awaited<ReturnType<typeof prepareOn>>): Buffer => {
-                if (chosen === null && e.framed !== null) return executionFrame(e.framed(), statement, on)
-                on.boundTypes = null
-                return executionOf(on.id, chosen ?? e.params.map((_, i) => i), e.params)
-              }
-              const known = backend.statements.get(key)
-              return known === undefined ? prepareOn(backend, key, text).then(build) : build(known)
+      statement === null
+        ? () => (own && e.framed !== null ? e.framed() : framedQuery(text))
+        : (backend) => {
+            const key = own ? statement.executionKey : text.toString('latin1') + statement.bound
+            const build = (on: Awaited<ReturnType<typeof prepareOn>>): Buffer => {
+              if (chosen === null && e.framed !== null) return executionFrame(e.framed(), statement, on)
+              on.boundTypes = null
+              return executionOf(on.id, chosen ?? e.params.map((_, i) => i), [...e.params, ...e.ids.map(idParam)])
             }
+            const known = backend.statements.get(key)
+            return known === undefined ? prepareOn(backend, key, text).then(build) : build(known)
+          }
     const request: Request = {
       keyspace: keyspace.name,
       choose: (now) => {

@@ -375,6 +375,8 @@ export type RouteInputs<S> = {
   session(ref: SessionRef): Value
   /** As many as `idsNeeded` said. */
   readonly sequenceIds: readonly bigint[]
+  /** They stand in texts as parameters, numbered after the client's own: a text is the same for every id then. */
+  readonly idsAsParameters?: boolean
 }
 
 export type Routed<S> = {

@@ -226,7 +226,13 @@ function routeInsert<S>(plan: RoutedPlan, rows: readonly InsertRow[], inputs: Ro
       assert(id !== null, 'an INSERT was given fewer sequence ids than it needs')
       firstId ??= id
     }
-    const text = id === null ? row.text : withId(row.text, id)
+    const slot: Slot | null =
+      id === null
+        ? null
+        : inputs.idsAsParameters === true
+          ? { kind: 'parameter', index: inputs.parameters.length + drawn - 1 }
+          : { kind: 'constant', value: { type: 'integer', value: id } }
+    const text = slot === null ? row.text : withId(row.text, slot)
     const keyspaceId = idOfRow(plan, row, id, inputs)
     if (plan.insert !== null) entries.push(...entriesOfRow(plan.insert, row, keyspaceId, id, inputs))
     const shards = shardsOfRow(row, keyspaceId, inputs)
@@ -248,10 +254,8 @@ function routeInsert<S>(plan: RoutedPlan, rows: readonly InsertRow[], inputs: Ro
   return { sends, merge: null, firstId, entries }
 }
 
-function withId(pieces: readonly Piece[], id: bigint): Piece[] {
-  return pieces.map((piece) =>
-    piece.kind === 'sequence-id' ? { kind: 'slot', slot: { kind: 'constant', value: { type: 'integer', value: id } } } : piece,
-  )
+function withId(pieces: readonly Piece[], slot: Slot): Piece[] {
+  return pieces.map((piece) => (piece.kind === 'sequence-id' ? { kind: 'slot', slot } : piece))
 }
 
 function shardsOfRow<S>({ destination }: InsertRow, keyspaceId: Uint8Array | null, inputs: RouteInputs<S>): S | 'all' {
