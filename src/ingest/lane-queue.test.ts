@@ -52,3 +52,33 @@ test('a batch is cut where its next record begins; what is put back comes first;
   assert.equal(offsets(queue, 12), '0: 0 1 2 3 4 5 6 7 8 to 9; 1: 100 101 102 to 103')
   assert.deepEqual([queue.records, queue.bytes], [1, 10])
 })
+
+test('promise 8: ranges without records do not pile up beside a shard that is down, however partitions take turns', () => {
+  const queue = new LaneQueue()
+  queue.push(chunk(0, 3, 1))
+  for (let i = 1; i <= 1000; i++) for (const partition of [0, 1, 2]) queue.push({ ...chunk(0, 0, partition), to: BigInt(10 * i) })
+  assert.equal(queue.length, 3)
+  // A record of one of them in between, and on.
+  queue.push(chunk(10_000, 10_001, 2))
+  queue.push({ ...chunk(0, 0, 2), to: 10_050n })
+  assert.equal(queue.length, 4)
+  assert.equal(offsets(queue, 2), '1: 0 1 to 2')
+  queue.push({ ...chunk(0, 0, 1), to: 10_100n })
+  assert.equal(offsets(queue, 100), '1: 2 to 10100; 0:  to 10000; 2: 10000 to 10050')
+  assert.deepEqual([queue.records, queue.bytes, queue.length], [0, 0, 0])
+})
+
+test('what is put back of several chunks of a partition is followed by what came after', () => {
+  const queue = new LaneQueue()
+  queue.push(chunk(0, 4))
+  const [partition, taken] = [...queue.take(100)][0]!
+  queue.push({ ...chunk(0, 0), to: 6n })
+  queue.putBack([{ partition, from: 0n, to: taken.to, leaderEpoch: 0, items: taken.items, bytes: taken.bytes }])
+  queue.push({ ...chunk(0, 0), to: 9n })
+  assert.equal(queue.length, 2)
+  assert.equal(offsets(queue, 100), '0: 0 1 2 3 to 9')
+  queue.push(chunk(9, 10))
+  queue.drop(0)
+  queue.push({ ...chunk(0, 0), to: 20n })
+  assert.equal(offsets(queue, 100), '0:  to 20')
+})

@@ -3,8 +3,12 @@ import type { Chunk, Item, Range } from './batch.ts'
 
 export type Taken = { to: bigint; leaderEpoch: number; items: Item[]; bytes: number }
 
+type Queued = { -readonly [K in keyof Chunk]: Chunk[K] }
+
 export class LaneQueue {
-  #chunks: Chunk[] = []
+  #chunks: Queued[] = []
+  /** Of each partition the one that came last, if it is still here. */
+  readonly #newest = new Map<number, Queued>()
   bytes = 0
   records = 0
   /** When the oldest one came, by performance.now's clock; for lingering. */
@@ -16,13 +20,18 @@ export class LaneQueue {
 
   push(chunk: Chunk): void {
     if (this.#chunks.length === 0) this.sinceMs = performance.now()
-    const last = this.#chunks.at(-1)
-    // Ranges without records would pile up one chunk for each read.
-    if (last !== undefined && last.partition === chunk.partition && chunk.items.length === 0) {
-      if (chunk.to > last.to) this.#chunks[this.#chunks.length - 1] = { ...last, to: chunk.to, leaderEpoch: chunk.leaderEpoch }
+    const last = this.#newest.get(chunk.partition)
+    // Ranges without records would pile up, uncounted, for as long as the shard is down: they go to what waits of their partition, wherever that stands.
+    if (last !== undefined && chunk.items.length === 0) {
+      if (chunk.to > last.to) {
+        last.to = chunk.to
+        last.leaderEpoch = chunk.leaderEpoch
+      }
       return
     }
-    this.#chunks.push(chunk)
+    const queued = { ...chunk }
+    this.#chunks.push(queued)
+    this.#newest.set(chunk.partition, queued)
     this.bytes += chunk.bytes
     this.records += chunk.items.length
   }
@@ -55,9 +64,11 @@ export class LaneQueue {
       this.bytes -= share
       this.records -= chunk.items.length - rest.length
       if (next !== undefined) {
-        this.#chunks[taken] = { ...chunk, items: rest, bytes: chunk.bytes - share }
+        chunk.items = rest
+        chunk.bytes -= share
         break
       }
+      if (this.#newest.get(chunk.partition) === chunk) this.#newest.delete(chunk.partition)
       taken++
       if (room <= 0) break
     }
@@ -68,15 +79,17 @@ export class LaneQueue {
 
   /** To the front again: they come before all else of their partitions. */
   putBack(ranges: readonly Range[]): void {
-    const chunks = ranges.map(({ partition, to, leaderEpoch, items, bytes = 0 }): Chunk => ({ partition, to, leaderEpoch, items, bytes }))
+    const chunks = ranges.map(({ partition, to, leaderEpoch, items, bytes = 0 }): Queued => ({ partition, to, leaderEpoch, items, bytes }))
     this.#chunks.unshift(...chunks)
-    for (const { items, bytes } of chunks) {
-      this.records += items.length
-      this.bytes += bytes
+    for (const chunk of chunks) {
+      this.records += chunk.items.length
+      this.bytes += chunk.bytes
+      if (!this.#newest.has(chunk.partition)) this.#newest.set(chunk.partition, chunk)
     }
   }
 
   drop(partition: number): void {
+    this.#newest.delete(partition)
     this.#chunks = this.#chunks.filter((chunk) => {
       if (chunk.partition !== partition) return true
       this.bytes -= chunk.bytes

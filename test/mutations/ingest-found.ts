@@ -63,6 +63,14 @@ export const ingestFoundMutations: readonly Mutation[] = [
     fails: /./,
   },
   {
+    rule: 'ranges without records do not pile up',
+    file: 'src/ingest/lane-queue.ts',
+    edits: [['if (last !== undefined && chunk.items', 'if (last !== undefined && last === this.#chunks.at(-1) && chunk.items']],
+    test: 'src/ingest/lane-queue.test.ts',
+    name: 'promise 8: ranges without records do not pile up beside a shard that is down',
+    fails: /./,
+  },
+  {
     rule: 'what waits for a shard is copied',
     file: 'src/ingest/kept.ts',
     edits: [['key: letter ? into.copy(key) : null, value: letter ? into.copy(value) : null', 'key, value']],
