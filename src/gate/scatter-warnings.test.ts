@@ -13,3 +13,13 @@ test('promise 10: what is said of the text is said as often as on one server, an
   // More than are listed.
   assert.equal(mergedWarnings(106, [[truncated], [deprecated]], 'binary').count, 105)
 })
+
+test('promise 10: a literal that is no text is told once, a row with such a value for itself', () => {
+  const invalid = ['Warning', '1300', "Invalid utf8mb4 character string: 'FF22'"] as const
+  const other = ['Warning', '1300', "Invalid utf8mb4 character string: 'FE'"] as const
+  assert.deepEqual(mergedWarnings(4, [[invalid], [invalid], [invalid], [invalid]], 'text', 4), { count: 1, list: [invalid] })
+  assert.equal(mergedWarnings(2, [[invalid], [invalid]], 'text', 4).count, 2)
+  assert.equal(mergedWarnings(2, [[invalid], [other]], 'text', 2).count, 2)
+  assert.equal(mergedWarnings(2, [[invalid], [invalid]], 'text').count, 2)
+  assert.equal(mergedWarnings(2, [[invalid], [invalid]], 'binary', 2).count, 2)
+})

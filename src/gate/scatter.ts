@@ -162,7 +162,7 @@ export class Scatter {
       }
       if (problem === null) {
         if (transaction !== null && transaction.expelled === null) this.settle(transaction)
-        const { count, list } = mergedWarnings(warned, listed, options.form)
+        const { count, list } = mergedWarnings(warned, listed, options.form, parts.length)
         writer.end(this.#runner.status, count)
         this.#runner.affectedRows = -1n
         this.#runner.warnings = count
