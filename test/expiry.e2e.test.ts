@@ -1,4 +1,4 @@
-/** Bootstraps that wait, where rows expire within seconds: what the published example does in eight days. */
+/** Bootstraps that wait, where rows expire within seconds: what the published example does in eight days; the first by the command line alone. */
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -59,7 +59,15 @@ test('promises 1, 5: wait: ready one retention after its start, while both branc
   await world.branch()
   const createdMs = Date.now()
   // Latency is not what is shown here: a step back for slow reads would end the story.
-  await world.create({ bootstrap: 'wait', ramp: { p95FloorMs: 5000 } })
+  const on = '--keyspace insights --workflow grow'
+  const done = async (line: string): Promise<string> => {
+    const { code, text } = await world.cli(line)
+    assert.equal(code, 0, `${line}: ${text}\n${code === 0 ? '' : (await world.cli(`DualWrite show ${on}`)).text}`)
+    return text
+  }
+  await done(
+    `DualWrite create ${on} --to-branch wide --bootstrap wait --rungs L0,L1,L2 --allow disk --p95-floor 5s --quiet 500ms --hold 1s --watch-every 1s --steps 10,50,100 --dwell 500ms`,
+  )
   await until('a coverage that is neither nothing nor all', async () => {
     const view = (await world.show()).dualwrite?.coverage
     return (view?.percent ?? 0) > 10 && (view?.percent ?? 100) < 90
@@ -67,7 +75,11 @@ test('promises 1, 5: wait: ready one retention after its start, while both branc
   await world.untilState('validating', 60_000)
   const tookMs = Date.now() - createdMs
   assert.ok(tookMs > keptMs * 0.8, `filled after ${tookMs} ms, and rows are kept for ${keptMs}`)
-  await until('the ladder to pass', async () => (await world.act('validate', {}, false)).state === 'done', 60_000)
+  assert.match(await done(`DualWrite status ${on}`), /validating/)
+  const early = await world.cli(`DualWrite ramp ${on} --percent 10`)
+  assert.ok(early.code !== 0 && early.text.includes('SW-DUALWRITE-011'), early.text)
+  await until('the ladder to pass', async () => (await world.cli(`DualWrite validate ${on}`)).code === 0, 60_000)
+  assert.match(await done(`DualWrite validate ${on} --rung L1`), /L1 pass/)
   const floor = await floorOf(world)
   await until('one boundary', async () => {
     const all = await bounds(world)
@@ -75,10 +87,14 @@ test('promises 1, 5: wait: ready one retention after its start, while both branc
     // One partition that holds the boundary itself may be left.
     return all.length === 5 && all.every(([first = 0]) => first > floor)
   })
-  await world.act('ramp', { percent: 50 })
-  await world.act('ramp', { percent: 100 })
+  await done(`DualWrite ramp ${on} --percent 50`)
+  await done(`DualWrite rollback ${on}`)
+  await done(`DualWrite ramp ${on} --auto`)
   await world.untilState('switched')
-  await world.act('complete', { yes: true })
+  assert.match(await done(`DualWrite show ${on}`), /switched[^]*L2/)
+  const unasked = await world.cli(`DualWrite complete ${on}`)
+  assert.ok(unasked.code !== 0 && unasked.text.includes('SW-DUALWRITE-015'), unasked.text)
+  await done(`DualWrite complete ${on} --yes`)
   await world.untilState('decommissioned', 60_000)
   const reading = await readers.stop()
   assert.deepEqual([reading.backwards, reading.errors], [[], []])

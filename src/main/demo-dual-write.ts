@@ -34,7 +34,14 @@ const rollUps = [
   { table: 'query_minute', everyMs: 1_000 },
   { table: 'query_hour', everyMs: 5_000 },
 ] as const
-const keptMs = 8 * 12_000
+const dayMs = 12_000
+const keptMs = 8 * dayMs
+/** The days before the first, so long as the demonstration's: those that fleets make are as long. */
+const firstDays = [1, 0]
+  .map((ago) => new Date(Math.floor(Date.now() / dayMs - ago) * dayMs).toISOString().slice(0, 19).replace('T', ' '))
+  .map((bound, i) => `PARTITION p${i} VALUES LESS THAN ('${bound}')`)
+  .join(', ')
+
 const exampleDir = join(projectDir, 'examples', 'insights')
 const options = readOptions()
 /** Of quiet times, with one side alone. */
@@ -250,7 +257,7 @@ async function topics(): Promise<(topic: string) => string> {
 async function makeTables(shard: ShardAddress): Promise<void> {
   const { host, port, user, password, schema } = shard
   const connection = await mysql.createConnection({ host, port, user, password, database: schema, multipleStatements: true })
-  await connection.query(readFileSync(join(exampleDir, 'schema.sql'), 'utf8'))
+  await connection.query(readFileSync(join(exampleDir, 'schema.sql'), 'utf8').replaceAll(/\(PARTITION p0 .*\)/g, `(${firstDays})`))
   await connection.end()
 }
 

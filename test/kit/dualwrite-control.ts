@@ -7,7 +7,7 @@ import { startControl } from '../../src/control/control.ts'
 import { findPort } from '../../src/local/find-port.ts'
 import type { Store } from '../../src/topology/store.ts'
 
-export type TestControl = { readonly client: ApiClient; readonly stop: () => Promise<void> }
+export type TestControl = { readonly client: ApiClient; readonly apiUrl: string; readonly stop: () => Promise<void> }
 
 /** A controller in this process, of servers that others have started. */
 export async function controlOfAttached(of: {
@@ -30,5 +30,6 @@ export async function controlOfAttached(of: {
     consoleDir: join(of.dir, 'no-console'),
     leaseMs: 3000,
   })
-  return { client: new ApiClient({ baseUrl: `http://127.0.0.1:${port}` }), stop: () => control.stop() }
+  const apiUrl = `http://127.0.0.1:${port}`
+  return { client: new ApiClient({ baseUrl: apiUrl }), apiUrl, stop: () => control.stop() }
 }

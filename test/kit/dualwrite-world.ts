@@ -2,9 +2,10 @@
  * A keyspace that is filled from a topic, as a user has it: an attached server with one shard, control, gates, a fleet, producers and readers.
  * Control, one gate and the consumers run in this process; a second gate is a process of its own, so that it can be stopped.
  */
-import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import mysql from 'mysql2/promise'
@@ -53,6 +54,7 @@ export class DualWriteTestWorld implements AsyncDisposable {
   readonly topicUrl: string
   readonly shape: Shape
   client!: ApiClient
+  apiUrl = ''
   gatePort = 0
   secondGate: { process: ChildProcess; port: number } | null = null
   produced = 0
@@ -122,10 +124,11 @@ export class DualWriteTestWorld implements AsyncDisposable {
   /** It leads as soon as nobody else does. */
   async #startControl(flavour: 'mariadb' | 'mysql'): Promise<void> {
     const store = new MortalStore(this.store)
-    const { client, stop } = await controlOfAttached({ store, dir: this.dir, flavour, holder: `control-${++this.#controls}` })
+    const { client, apiUrl, stop } = await controlOfAttached({ store, dir: this.dir, flavour, holder: `control-${++this.#controls}` })
     this.#stops.push(stop)
     this.#leader = store
     this.client = client
+    this.apiUrl = apiUrl
   }
 
   /** The controller dies at a commit; resolves when another has been started in its place. */
@@ -344,6 +347,16 @@ export class DualWriteTestWorld implements AsyncDisposable {
       },
     )
     return this.#ended(action, expectDone)
+  }
+
+  /** The command line, as a user has it: what it printed, and how it ended. */
+  async cli(line: string): Promise<{ code: number; text: string }> {
+    const bin = join(import.meta.dirname, '..', '..', 'bin', 'shardwright.mjs')
+    const child = spawn(process.execPath, [bin, '--api', this.apiUrl, ...line.split(' ')], { stdio: ['ignore', 'pipe', 'pipe'] })
+    let text = ''
+    for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (part: string) => (text += part))
+    const [code] = (await once(child, 'close')) as [number]
+    return { code, text }
   }
 
   async act(

@@ -2,8 +2,9 @@
  * Marks, positions, floors and, through the same session, rows of every shard of both branches, each shard in one snapshot (PROTOCOLS 4.11).
  * Read otherwise, a position could be newer than the rows it stands with, and a bucket would pass for comparable that is not.
  *
- * Purge is held back while the snapshots stand: dropping a partition under one ends it (1412), and a floor that rises between two shards would
- * leave fewer buckets to compare.
+ * Purge is held back while the snapshots stand; one that had begun goes on. A partition that it drops takes its rows from a snapshot too: MySQL ends such a
+ * reader (1412), MariaDB answers without them (seen), and rows that only one branch has lost so would be a difference. The floor is raised before anything
+ * is dropped, and is not raised again: where no floor is another after the work than in its snapshots, nothing that was compared had gone. Else it is done again.
  */
 import { ServerError } from '../../mysql/errors.ts'
 import { table } from '../../ingest/tables.ts'
@@ -34,27 +35,39 @@ export type ShardSnapshot = {
   /** In the snapshot's transaction; results are bytes. */
   readonly connection: Connection
   readonly positions: readonly PositionRow[]
+  /** By table, ms; and the condition that its rows meet. */
+  readonly floors: ReadonlyMap<string, number>
+  readonly floorWhere: string
   /** By table: what `judgeBuckets` takes. */
   marksOf(tableName: string): ShardMarks
 }
 
 export type Snapshots = { readonly old: readonly ShardSnapshot[]; readonly new: readonly ShardSnapshot[] }
 
+/** A purge that had begun has ended by then. */
+const purgeEndsMs = 30_000
+const againMs = 250
+
 /** Runs `work` with a snapshot of every shard of both branches, and with purge held back. */
 export async function withSnapshots<T>(world: LadderWorld, work: (snapshots: Snapshots) => Promise<T>): Promise<T> {
   return withPurgeHeld(world, async () => {
-    for (let attempt = 1; ; attempt++) {
+    const { clock, signal } = world
+    const endMs = clock.monotonicMs() + purgeEndsMs
+    for (;;) {
       try {
-        return await snapshotsOnce(world, work)
+        const done = await snapshotsOnce(world, work)
+        if (done !== null) return done.value
+        if (clock.monotonicMs() > endMs) throw new Error('rows were purged while they were compared')
       } catch (error) {
-        // 1412: a purge that had begun before the hold dropped a partition under a snapshot.
-        if (!(error instanceof ServerError) || error.errno !== 1412 || attempt >= 5) throw error
+        if (!(error instanceof ServerError) || error.errno !== 1412 || clock.monotonicMs() > endMs) throw error
       }
+      await clock.sleep(againMs, signal)
     }
   })
 }
 
-async function snapshotsOnce<T>(world: LadderWorld, work: (snapshots: Snapshots) => Promise<T>): Promise<T> {
+/** Null: a floor was raised meanwhile. */
+async function snapshotsOnce<T>(world: LadderWorld, work: (snapshots: Snapshots) => Promise<T>): Promise<{ readonly value: T } | null> {
   const open: Connection[] = []
   try {
     const take = (side: BranchSide, fleets: readonly FleetRecord[]): Promise<ShardSnapshot[]> =>
@@ -75,7 +88,12 @@ async function snapshotsOnce<T>(world: LadderWorld, work: (snapshots: Snapshots)
         world.pairs.map((pair) => pair.new),
       ),
     ])
-    return await work({ old: before, new: after })
+    const value = await work({ old: before, new: after })
+    for (const { ref, floorWhere, floors } of [...before, ...after]) {
+      const now = await world.sessions.reader(ref.serverId, (connection) => readFloors(connection, floorWhere))
+      if ([...now].some(([name, floorMs]) => floorMs !== floors.get(name))) return null
+    }
+    return { value }
   } finally {
     for (const connection of open) connection.destroy()
   }
@@ -103,12 +121,7 @@ async function readShard(connection: Connection, ref: ShardRef, branch: string, 
     lateRows: big(row['late_rows']),
     deadRecords: big(row['dead_records']),
   }))
-  const floors = new Map(
-    (await connection.allText(`SELECT table_name,floor_ms FROM ${table.floor} WHERE ${mine}`)).map((row) => [
-      row['table_name'] ?? '',
-      Number(row['floor_ms']),
-    ]),
-  )
+  const floors = await readFloors(connection, mine)
   const marks = new Map<string, Map<number, Map<string, { first: bigint; last: bigint }>>>()
   for (const row of await connection.allText(
     `SELECT table_name,bucket_ms,topic_id,partition_no,first_offset,last_offset FROM ${table.mark} WHERE ${mine}`,
@@ -127,8 +140,20 @@ async function readShard(connection: Connection, ref: ShardRef, branch: string, 
     branch,
     connection,
     positions,
+    floors,
+    floorWhere: mine,
     marksOf: (tableName) => ({ floorMs: floors.get(tableName) ?? Number.MIN_SAFE_INTEGER, next, marks: marks.get(tableName) ?? new Map() }),
   }
+}
+
+async function readFloors(connection: Connection, where: string): Promise<Map<string, number>> {
+  const rows = await connection.allText(`SELECT branch_id,table_name,floor_ms FROM ${table.floor} WHERE ${where}`)
+  const floors = new Map<string, number>()
+  for (const row of rows) {
+    const name = row['table_name'] ?? ''
+    floors.set(name, Math.max(floors.get(name) ?? Number(row['floor_ms']), Number(row['floor_ms'])))
+  }
+  return floors
 }
 
 /** Start offsets of a branch by `topic/partition`: a bucket of which a record is before one of them is not whole there. */
