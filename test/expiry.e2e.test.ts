@@ -6,6 +6,7 @@ import mysql from 'mysql2/promise'
 import type { PurgeRecord } from '../src/topology/dualwrite-records.ts'
 import { keys } from '../src/topology/keys.ts'
 import { readRecord } from '../src/topology/typed.ts'
+import { commandLine } from './kit/command-line.ts'
 import { dualwriteTables } from './kit/dualwrite-definition.ts'
 import { DualWriteTestWorld, type Shape } from './kit/dualwrite-world.ts'
 import { keptMs } from './kit/expiring-definition.ts'
@@ -60,9 +61,10 @@ test('promises 1, 5: wait: ready one retention after its start, while both branc
   const createdMs = Date.now()
   // Latency is not what is shown here: a step back for slow reads would end the story.
   const on = '--keyspace insights --workflow grow'
+  const cli = (line: string): ReturnType<typeof commandLine> => commandLine(world.apiUrl, line)
   const done = async (line: string): Promise<string> => {
-    const { code, text } = await world.cli(line)
-    assert.equal(code, 0, `${line}: ${text}\n${code === 0 ? '' : (await world.cli(`DualWrite show ${on}`)).text}`)
+    const { code, text } = await cli(line)
+    assert.equal(code, 0, `${line}: ${text}\n${code === 0 ? '' : (await cli(`DualWrite show ${on}`)).text}`)
     return text
   }
   await done(
@@ -76,9 +78,9 @@ test('promises 1, 5: wait: ready one retention after its start, while both branc
   const tookMs = Date.now() - createdMs
   assert.ok(tookMs > keptMs * 0.8, `filled after ${tookMs} ms, and rows are kept for ${keptMs}`)
   assert.match(await done(`DualWrite status ${on}`), /validating/)
-  const early = await world.cli(`DualWrite ramp ${on} --percent 10`)
+  const early = await cli(`DualWrite ramp ${on} --percent 10`)
   assert.ok(early.code !== 0 && early.text.includes('SW-DUALWRITE-011'), early.text)
-  await until('the ladder to pass', async () => (await world.cli(`DualWrite validate ${on}`)).code === 0, 60_000)
+  await until('the ladder to pass', async () => (await cli(`DualWrite validate ${on}`)).code === 0, 60_000)
   assert.match(await done(`DualWrite validate ${on} --rung L1`), /L1 pass/)
   const floor = await floorOf(world)
   await until('one boundary', async () => {
@@ -92,7 +94,7 @@ test('promises 1, 5: wait: ready one retention after its start, while both branc
   await done(`DualWrite ramp ${on} --auto`)
   await world.untilState('switched')
   assert.match(await done(`DualWrite show ${on}`), /switched[^]*L2/)
-  const unasked = await world.cli(`DualWrite complete ${on}`)
+  const unasked = await cli(`DualWrite complete ${on}`)
   assert.ok(unasked.code !== 0 && unasked.text.includes('SW-DUALWRITE-015'), unasked.text)
   await done(`DualWrite complete ${on} --yes`)
   await world.untilState('decommissioned', 60_000)

@@ -5,7 +5,6 @@
 import type { ChildProcess } from 'node:child_process'
 import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { once } from 'node:events'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import mysql from 'mysql2/promise'
@@ -347,16 +346,6 @@ export class DualWriteTestWorld implements AsyncDisposable {
       },
     )
     return this.#ended(action, expectDone)
-  }
-
-  /** The command line, as a user has it: what it printed, and how it ended. */
-  async cli(line: string): Promise<{ code: number; text: string }> {
-    const bin = join(import.meta.dirname, '..', '..', 'bin', 'shardwright.mjs')
-    const child = spawn(process.execPath, [bin, '--api', this.apiUrl, ...line.split(' ')], { stdio: ['ignore', 'pipe', 'pipe'] })
-    let text = ''
-    for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (part: string) => (text += part))
-    const [code] = (await once(child, 'close')) as [number]
-    return { code, text }
   }
 
   async act(
