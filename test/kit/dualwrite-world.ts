@@ -2,8 +2,7 @@
  * A keyspace that is filled from a topic, as a user has it: an attached server with one shard, control, gates, a fleet, producers and readers.
  * Control, one gate and the consumers run in this process; a second gate is a process of its own, so that it can be stopped.
  */
-import type { ChildProcess } from 'node:child_process'
-import { spawn } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
