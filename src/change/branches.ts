@@ -162,7 +162,11 @@ export async function deleteBranch(
   const data = [...going.servers.map((id) => `server ${id}`), ...going.schemas.map((schema) => `schema ${schema}`)]
   if (data.length > 0 && !yes) throw dualwriteErrors.deleteRemovesData({ keyspace, branch, what: data.join(', ') })
   const result = await store.commit(
-    [{ key: keys.keyspace(name), version: record.version }],
+    // A run that was created meanwhile has claimed the rule.
+    [
+      { key: keys.keyspace(name), version: record.version },
+      { key: keys.reads(keyspace), version: rule?.version ?? 0 },
+    ],
     [keys.keyspace(name), keys.routing(name), ...shards.map((shard) => shard.key), ...(await epochsOfBranch(store, keyspace, branch))].map(
       (key) => ({ key, value: undefined }),
     ),

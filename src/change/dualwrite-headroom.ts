@@ -21,6 +21,9 @@ import type { DualWriteWorld } from './dualwrite-world.ts'
 /** Of the retention: less than this is little. */
 const lowShare = 0.1
 
+/** A broker that was away, or did not allow it yet. */
+const askAgainMs = 60_000
+
 /** Pure: time left, as the share of what is held that lies before `next`. */
 export function leftMs(retentionMs: number, start: bigint, end: bigint, next: bigint): number {
   if (next <= start) return next < start ? 0 : end <= start ? retentionMs : 0
@@ -72,7 +75,13 @@ export type TopicLooks = Map<string, { readonly atMs: number; readonly ends: Rea
 
 type Low = { readonly url: string; readonly fewMs: number; readonly ms: bigint | null; readonly from: 'topic' | 'default' }
 
-export async function keepHeadroom(world: DualWriteWorld, desk: Desk, run: WorkflowRecord, looks: TopicLooks = new Map()): Promise<void> {
+export async function keepHeadroom(
+  world: DualWriteWorld,
+  desk: Desk,
+  run: WorkflowRecord,
+  looks: TopicLooks = new Map(),
+  renewing: typeof renew = renew,
+): Promise<void> {
   const nowMs = world.clock.nowMs()
   let least: NonNullable<DualWriteData['headroom']> | null = null
   let lowTopic: Low | null = null
@@ -129,16 +138,27 @@ export async function keepHeadroom(world: DualWriteWorld, desk: Desk, run: Workf
   const headroom = least
   if (headroom === null) return
   const before = dataOf(run).headroom
-  if (!headroom.low || before?.low === true || lowTopic === null) {
-    await changeRun(desk, run, () => ({ data: { headroom } }))
+  // Told once, and what the broker refused is asked again now and then.
+  const { refusedAtMs } = before ?? {}
+  const due = before?.low !== true || (refusedAtMs !== undefined && nowMs - refusedAtMs >= askAgainMs)
+  if (!headroom.low || !due || lowTopic === null) {
+    const kept = headroom.low && refusedAtMs !== undefined ? { ...headroom, refusedAtMs } : headroom
+    await changeRun(desk, run, () => ({ data: { headroom: kept } }))
     return
   }
   const { ms, url, from, fewMs } = lowTopic as Low
   const where = `${headroom.fleet} partition ${headroom.partition}`
-  const raised = ms !== null && specOf(run).raiseRetention ? await renew(desk, run, { url, ms, from }) : null
+  const asks = ms !== null && specOf(run).raiseRetention
+  const raised = asks ? await renewing(desk, run, { url, ms, from }) : null
+  const now = asks && raised === null ? { ...headroom, refusedAtMs: nowMs } : headroom
   const setting = ms === null ? 'retention.bytes' : 'retention.ms'
+  const again = before?.low === true && raised === null
   await changeRun(desk, run, () => ({
-    data: { headroom },
-    journal: `retention reaches what ${where} has yet to read in less than ${Math.round(Math.max(headroom.leftMs, fewMs))} ms${raised === null ? `: raise ${setting}, or give the fleet more consumers` : `; ${raised}`}`,
+    data: { headroom: now },
+    ...(again
+      ? {}
+      : {
+          journal: `retention reaches what ${where} has yet to read in less than ${Math.round(Math.max(headroom.leftMs, fewMs))} ms${raised === null ? `: raise ${setting}, or give the fleet more consumers` : `; ${raised}`}`,
+        }),
   }))
 }

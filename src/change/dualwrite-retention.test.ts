@@ -131,3 +131,43 @@ test('a topic that is limited by bytes alone warns by its growth, and says which
     await producer.close()
   }
 })
+
+test('a raise that the broker refused is asked for again while time is short, and told once', async () => {
+  using w = await world({ retentionMs: 100_000n })
+  const producer = await openProducer(w.url)
+  await updateRecord<FleetRecord>(w.store, keys.fleet('insights@wide'), (one) => (one === null ? null : { ...one, topicUrl: w.url }))
+  const raise = { ...w.run, spec: { ...(w.run.spec as object), raiseRetention: true } }
+  await w.store.commit([], [put(keys.workflow('insights', 'grow'), raise)])
+  const report = { v: 1, partitions: [{ partition: 0, next: { a: '0' } }], atMs: 0 } as unknown as FleetReport
+  await w.store.commit([], [put(`${keys.fleetReportsOf('insights@wide')}c1`, report)])
+  const sentMs = Date.now()
+  await producer.send([{ key: null, value: Buffer.alloc(10), timestampMs: sentMs }])
+  let nowMs = 0
+  const clock = { ...systemClock, nowMs: () => nowMs }
+  const asked: number[] = []
+  let answer: string | null = null
+  const at = async (ms: number): Promise<string[]> => {
+    nowMs = sentMs + ms
+    const renewing = async (): Promise<string | null> => (asked.push(ms), answer)
+    await keepHeadroom(
+      { store: w.store, clock, log: silentLog } as unknown as DualWriteWorld,
+      w.desk,
+      await w.stored(),
+      new Map(),
+      renewing,
+    )
+    return (await w.stored()).journal.map(({ text }) => text)
+  }
+  try {
+    assert.deepEqual(await at(1_000), [])
+    assert.match((await at(95_000)).join(), /^retention reaches .* raise retention\.ms/)
+    assert.equal((await at(100_000)).length, 1)
+    assert.equal((await at(156_000)).length, 1, 'refused once more')
+    answer = 'it is raised'
+    assert.match((await at(217_000)).slice(1).join(), /^retention reaches .*; it is raised$/)
+    assert.equal((await at(300_000)).length, 2)
+    assert.deepEqual(asked, [95_000, 156_000, 217_000])
+  } finally {
+    await producer.close()
+  }
+})

@@ -156,6 +156,8 @@ export type DualWriteData = {
     readonly fleet: string
     readonly partition: number
     readonly low: boolean
+    /** The broker was asked to keep more, and refused. */
+    readonly refusedAtMs?: number
   }
   readonly horizon?: Horizon
   readonly switchedAtMs?: number

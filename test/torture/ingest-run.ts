@@ -89,9 +89,12 @@ export async function tortureIngest(options: IngestTorture): Promise<IngestTortu
   const { seed, say } = options
   const random = seeded(seed)
   const below = (n: number): number => Math.floor(random() * n)
-  const kafka = options.kafka === null ? null : await startKafka(options.kafka, { nodes: options.brokers ?? 3 })
+  // What was begun ends, whatever fails.
+  await using places = new AsyncDisposableStack()
   // `full`: a commit that was answered survives the server's own death.
-  const server = await testServer({ flavour: options.flavour, bufferPoolMb: 32, durability: 'full' })
+  const server = places.use(await testServer({ flavour: options.flavour, bufferPoolMb: 32, durability: 'full' }))
+  const kafka = options.kafka === null ? null : await startKafka(options.kafka, { nodes: options.brokers ?? 3 })
+  places.defer(async () => kafka?.destroy())
   const world = await IngestWorld.create(server, 4, kafka?.url('queries') ?? null)
   const fleets = branches.map((branch) => new Fleet(world, branch, server))
   const ended = new AbortController()
@@ -134,8 +137,6 @@ export async function tortureIngest(options: IngestTorture): Promise<IngestTortu
     ended.abort()
     for (const fleet of fleets) await fleet.stop()
     await world[Symbol.asyncDispose]().catch(() => undefined)
-    await server[Symbol.asyncDispose]()
-    await kafka?.destroy()
   }
 }
 
