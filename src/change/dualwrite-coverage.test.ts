@@ -14,6 +14,7 @@ const input = (more: Partial<CoverageInput>): CoverageInput => ({
   unpaired: [],
   bucketMs: new Map([['stat', 1000]]),
   retentionMs: new Map([['stat', 8_000]]),
+  boundsMs: new Map(),
   lag: 0n,
   lagMost: 10n,
   gainPerSecond: null,

@@ -101,6 +101,8 @@ export type CoverageInput = {
   readonly bucketMs: ReadonlyMap<string, number>
   /** How long rows of each table stay; absent: they are not asked to expire. */
   readonly retentionMs: ReadonlyMap<string, number>
+  /** Upper bounds of partitions by time, ascending: rows of these tables go by whole partitions. */
+  readonly boundsMs: ReadonlyMap<string, readonly number[]>
   /** Records to catch up; null: not known. */
   readonly lag: bigint | null
   /** No more than this is caught up: what arrives in moments. */
@@ -139,8 +141,9 @@ export function judgeCoverage(input: CoverageInput): Coverage {
       reasons.push({ atMs: null, text: `${window.table} holds buckets from before this branch’s start, and they never expire` })
       continue
     }
-    // The newest broken bucket leaves when the floor has passed its end.
-    const eventMsLeft = Math.max(0, window.brokenMs + window.everyMs + keptMs - window.newestMs)
+    // The newest broken bucket leaves when the floor has passed its end, or that of its partition.
+    const leavesMs = endOfPartition(input.boundsMs.get(window.table) ?? [], window.brokenMs + window.everyMs)
+    const eventMsLeft = Math.max(0, leavesMs + keptMs - window.newestMs)
     const atMs = nowMs + eventMsLeft / Math.max(input.eventTimeRate, 1e-9)
     reasons.push({
       atMs,
@@ -168,6 +171,14 @@ export function judgeCoverage(input: CoverageInput): Coverage {
     lag: lagText,
     tables,
   }
+}
+
+/** The first bound that is no earlier; past the last there will be others, as wide as that one is. */
+function endOfPartition(boundsMs: readonly number[], ms: number): number {
+  const last = boundsMs.at(-1)
+  if (last === undefined) return ms
+  const width = last - (boundsMs.at(-2) ?? last)
+  return boundsMs.find((bound) => bound >= ms) ?? (width <= 0 ? ms : last + Math.ceil((ms - last) / width) * width)
 }
 
 /** Rows that no mark tells of are held by the old branch like any other, and are not whole on the new one. */

@@ -1,8 +1,10 @@
 /** What a run's coverage is measured from, look by look: marks and rows of the old shards, reports of the new fleets, and how fast all of it moves. */
 import { allTables } from '../ingest/definition.ts'
 import type { TableDefinition } from '../ingest/definition.ts'
+import { boundMs, refusalOf, timePartitions } from '../ingest/partitions-ahead.ts'
 import type { FleetRecord, FleetReport } from '../topology/dualwrite-records.ts'
 import { keys } from '../topology/keys.ts'
+import type { ShardRecord } from '../topology/records.ts'
 import { listRecords } from '../topology/typed.ts'
 import type { WorkflowRecord } from '../workflow/records.ts'
 import { fleetsOf } from './branch-positions.ts'
@@ -14,14 +16,19 @@ import { pairsOf } from './dualwrite-record.ts'
 import { specOf } from './dualwrite-spec.ts'
 import type { Coverage } from './dualwrite-spec.ts'
 import type { DualWriteWorld } from './dualwrite-world.ts'
+import { withServer } from './servers.ts'
 
 type Sample = { readonly atMs: number; readonly ends: bigint; readonly lag: bigint | null; readonly newestMs: number | null }
+
+const boundsEveryMs = 10_000
 
 export class Filling {
   readonly #world: DualWriteWorld
   readonly #signal: AbortSignal
   readonly #oldRows = new OldRowsLooks()
   #samples: Sample[] = []
+  #boundsMs: ReadonlyMap<string, readonly number[]> = new Map()
+  #boundsAtMs = -Infinity
 
   constructor(world: DualWriteWorld, signal: AbortSignal) {
     this.#world = world
@@ -62,6 +69,7 @@ export class Filling {
       unpaired: unpaired.map((fleet) => fleet.name),
       bucketMs,
       retentionMs,
+      boundsMs: await this.#bounds(tables, shards[0]),
       lag,
       lagMost: BigInt(Math.max(1000, Math.ceil(2 * (rates.perSecond ?? 0)))),
       gainPerSecond: rates.gainPerSecond,
@@ -77,6 +85,28 @@ export class Filling {
     for (const fleet of fleets)
       for (const one of allTables(await this.#world.loadDefinition(fleet.definitionPath))) tables.set(one.table, one)
     return { tables: [...tables.values()], fleets }
+  }
+
+  /** Of an old shard: all have them alike. Seldom asked for; one that can't be read counts as none. */
+  async #bounds(tables: readonly TableDefinition[], shard: ShardRecord | undefined): Promise<ReadonlyMap<string, readonly number[]>> {
+    const { store, clock } = this.#world
+    if (shard === undefined || clock.monotonicMs() - this.#boundsAtMs < boundsEveryMs) return this.#boundsMs
+    this.#boundsAtMs = clock.monotonicMs()
+    const found = new Map<string, readonly number[]>()
+    try {
+      await withServer(store, shard.serverId, 'admin', async (connection) => {
+        for (const one of tables) {
+          const bad = refusalOf(shard.name, one)
+          const rows = await timePartitions(connection, shard.schema, one)
+          const bounds = rows.flatMap((row) => boundMs(row, one, bad) ?? [])
+          if (bounds.length > 0) found.set(one.table, bounds)
+        }
+      })
+      this.#boundsMs = found
+    } catch (error) {
+      this.#world.log.warn({ shard: shard.name, error }, 'partitions by time can not be read: when rows expire is told without them')
+    }
+    return this.#boundsMs
   }
 
   /** Over the last seconds: how fast records come, how fast the new branch gains, how fast event time passes. */

@@ -153,6 +153,7 @@ async function oldSide(flavour: LocalFlavour) {
         unpaired: [],
         bucketMs,
         retentionMs: new Map([...bucketMs.keys()].map((name) => [name, 8 * dayMs])),
+        boundsMs: new Map(),
         lag: 0n,
         lagMost: 1000n,
         gainPerSecond: null,

@@ -33,6 +33,7 @@ const input = (more: Partial<CoverageInput>): CoverageInput => ({
   unpaired: [],
   bucketMs: new Map([['stat', 1000]]),
   retentionMs: new Map([['stat', 8_000]]),
+  boundsMs: new Map(),
   lag: 0n,
   lagMost: 10n,
   gainPerSecond: null,
@@ -48,6 +49,12 @@ test('coverage is counted by buckets that are whole; T_ready is when the last br
   // The bucket of 4000 is gone at 4000 + 1000 + 8000 of event time, which stands at 9000.
   assert.equal(half.readyAtMs, 1_004_000)
   assert.equal(judgeCoverage(input({ windows: [window(4000)], eventTimeRate: 4 })).readyAtMs, 1_001_000)
+  // By partitions: it goes when that up to 6000 goes; past the last there will be one up to 9000.
+  const ready = (...bounds: number[]): number | null =>
+    judgeCoverage(input({ windows: [window(4000)], boundsMs: new Map([['stat', bounds]]) })).readyAtMs
+  assert.equal(ready(3000, 6000, 9000), 1_005_000)
+  assert.equal(ready(2000, 5000), 1_004_000)
+  assert.equal(ready(0, 3000), 1_005_000)
   assert.equal(isFilled(half), false)
   const whole = judgeCoverage(input({ windows: [window(null)] }))
   assert.equal(whole.percent, 100)
