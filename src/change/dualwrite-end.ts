@@ -19,6 +19,7 @@ import { fleetsOf } from './branch-positions.ts'
 import { branchShards } from './branches.ts'
 import { endStreams } from './dimension-streams.ts'
 import { dualwriteErrors } from './dualwrite-errors.ts'
+import { checkReplicas } from './dualwrite-replicas.ts'
 import { giveUpLeftOver, oneStepAtATime, waitFor } from './dualwrite-ramp.ts'
 import { readersLeft } from './dualwrite-quiet.ts'
 import { lastRungs } from './dualwrite-ready.ts'
@@ -55,6 +56,9 @@ export async function completeVerb(world: DualWriteWorld, context: ActionContext
       fix: `shardwright DualWrite ramp --keyspace ${keyspace} --workflow ${name} --keyspace-id … --to default`,
     })
   const shards = await branchShards(world, keyspace, 'main')
+  // Attached since `create` looked.
+  const [replicas] = spec.allow.includes('replicas') ? [] : await checkReplicas({ request: { keyspace: { name: keyspace } }, shards })
+  if (replicas !== undefined) throw dualwriteErrors.stillUsed({ keyspace, by: replicas.what, fix: replicas.fix })
   const holdMs = args.holdMs ?? spec.holdMs ?? (await longestRetention(world, context))
   const what = `the old side of ${keyspace}: ${shards.map((shard) => `${shard.name} on ${shard.serverId}`).join(', ')}`
   if (args.dryRun) {

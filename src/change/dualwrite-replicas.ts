@@ -3,7 +3,13 @@ import type { CheckInput } from './dualwrite-checks.ts'
 import type { Finding } from './dualwrite-world.ts'
 
 /** Old shards whose replicas may be read. */
-export async function checkReplicas({ request, shards }: Pick<CheckInput, 'request' | 'shards'>): Promise<Finding[]> {
+export async function checkReplicas({
+  request,
+  shards,
+}: {
+  readonly request: { readonly keyspace: { readonly name: string } }
+  readonly shards: CheckInput['shards']
+}): Promise<Finding[]> {
   const having = shards.filter((shard) => (shard.replicas ?? []).length > 0)
   if (having.length === 0) return []
   const { name } = request.keyspace

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { pausedFleet } from '../topology/fleet-pause.ts'
+import { readSlots } from '../topology/dualwrite-records.ts'
 import type { FleetRecord, FleetReport, ReadRule } from '../topology/dualwrite-records.ts'
 import { keys } from '../topology/keys.ts'
 import type { ShardRecord } from '../topology/records.ts'
@@ -13,6 +14,9 @@ import type { WorkflowRecord } from '../workflow/records.ts'
 import { leftOut } from './dualwrite.ts'
 import { isFilled, judgeCoverage } from './dualwrite-coverage.ts'
 import type { CoverageInput } from './dualwrite-coverage.ts'
+import { isSwError } from '../base/errors.ts'
+import type { ActionContext } from '../workflow/context.ts'
+import { completeVerb } from './dualwrite-end.ts'
 import { removeShardPlaces } from './branches.ts'
 import { readersLeft } from './dualwrite-quiet.ts'
 import { fleetTrouble, gathered, noReads, overBudget } from './dualwrite-figures.ts'
@@ -303,6 +307,22 @@ test('an emergency of the guard and a complete that stops the old fleet: whichev
   await setFleet({ store }, 'insights', 'running')
   assert.equal((await emergency(desk, run, 'guard', 'a gate hangs'))?.outcome, 'emergency')
   assert.equal((await rule())?.value.moved, 0)
+})
+
+test('complete looks for replicas of the old shards once more: those that were attached since are read past every rule', async () => {
+  const { store, desk, run } = await standing()
+  const rule = (await readRecord<ReadRule>(store, keys.reads('insights')))!.value
+  const shard = (await readRecord<ShardRecord>(store, keys.shard('insights', '-')))!.value
+  await store.commit(
+    [],
+    [put(keys.reads('insights'), { ...rule, moved: readSlots }), put(keys.shard('insights', '-'), { ...shard, replicas: ['r1'] })],
+  )
+  const workflow = { ...run, state: 'switched' }
+  const context = { ...desk, workflow, action: { args: { dryRun: true, yes: true, keepData: false } } } as unknown as ActionContext
+  await assert.rejects(
+    completeVerb({ store } as unknown as DualWriteWorld, context),
+    (error) => isSwError(error) && error.code === 'SW-DUALWRITE-014' && /replicas of the old shards - \(r1\)/.test(error.message),
+  )
 })
 
 test('a controller that no longer leads moves nothing: its commit carries the leader’s condition', async () => {
