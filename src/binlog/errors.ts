@@ -83,8 +83,8 @@ export const binlogErrors = defineErrors('BINLOG', {
     number: 11,
     class: 'fatal',
     what: `the binlog is sent encrypted, ${coordinates}`,
-    why: 'the server sends binlog events that it did not decrypt',
-    fix: 'check encrypt_binlog and the key management of the server; report it with the server version',
+    why: 'the server encrypts its binlog and logs no checksums: whether it decrypted what it sends could not be told',
+    fix: 'set binlog_checksum=CRC32 on the server',
   },
   unknownColumnType: {
     number: 12,

@@ -36,6 +36,11 @@ export class EventStream {
     this.#end = offset
   }
 
+  /** Whether events carry a CRC32, which is verified. */
+  get checked(): boolean {
+    return this.#checksum
+  }
+
   /** The end of the last event. */
   get position(): Coordinates {
     return { file: this.#file, offset: this.#end }

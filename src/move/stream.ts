@@ -559,12 +559,15 @@ export class Stream {
     }
   }
 
-  /** Every minute: idle sessions are kept, and rows of XA transactions that nobody needs any more removed. */
+  /**
+   * Every minute: idle sessions are kept, and rows of XA transactions that nobody needs any more removed. Only idle ones are asked: in the middle of a LOAD DATA
+   * the server takes whatever comes for its data, and ends the session (1156).
+   */
   async #upkeep(connections: readonly Connection[], forget: () => Promise<void>, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await this.#options.clock.sleep(60_000, signal).catch(() => undefined)
       if (signal.aborted) return
-      await Promise.all(connections.map((conn) => conn.ping()))
+      await Promise.all(connections.filter((conn) => conn.outstanding === 0).map((conn) => conn.ping()))
       await forget()
     }
   }
