@@ -206,14 +206,12 @@ export class GroupDecoder {
         if (this.#payload !== null) throw binlogErrors.outOfPlace({ event: 'a compressed transaction', place: 'inside another' })
         this.#payload = { events: new PayloadEvents(body, this.#options.payloadAtOnceBytesMax), at }
         return
-      case eventType.incident: {
-        const reader = new ByteReader(body, 2)
-        throw binlogErrors.incident({ message: reader.bytes(reader.u8()).toString('utf8') })
-      }
+      case eventType.incident:
+        throw binlogErrors.incident({ message: body.subarray(3, 3 + (body[2] ?? 0)).toString('utf8') })
       case eventType.mariadbStartEncryption:
-        // Of the file: MariaDB sends it (10.11.19 does), and what follows decrypted. One that was not would fail its CRC32; without those nothing would tell.
-        if (this.#stream.checked) return
-        throw binlogErrors.encrypted()
+        // Of the file; what follows is sent decrypted (10.11.19), or would fail its CRC32. Without those nothing would tell.
+        if (!this.#stream.checked) throw binlogErrors.encrypted()
+        return
       default:
         throw binlogErrors.unknownEvent({ type })
     }
