@@ -109,6 +109,8 @@ function atLeast({ w, drainedMs }: { readonly w: number; readonly drainedMs: num
   return `${drainedMs < tellableMs ? 'at least ' : ''}${round(w)}/s`
 }
 
+const usualMs = 2_500
+
 /** `down`: this shard is written again only when the others have drained. */
 async function pauseAndDrain(world: LadderWorld, side: BranchSide, fleets: readonly FleetRecord[], down?: string): Promise<Drain> {
   const { clock, options } = world
@@ -119,10 +121,17 @@ async function pauseAndDrain(world: LadderWorld, side: BranchSide, fleets: reado
     return { at, end, lag: short(at, end) }
   }
   const before = await lagNow(clock.nowMs() - reportMs)
+  const rSince = { atMs: clock.monotonicMs(), end: before.end }
+  // What is told lags by a report, and positions without rows move once a second: one look may meet the moment after both.
+  let usualLag = before.lag
+  for (const endMs = clock.monotonicMs() + usualMs; clock.monotonicMs() < endMs;) {
+    await clock.sleep(200, world.signal)
+    const { lag } = await lagNow(clock.nowMs() - reportMs)
+    if (lag > usualLag) usualLag = lag
+  }
   let heldAtMs = 0
   let r = 0
   let backlog = 0n
-  const rSince = { atMs: clock.monotonicMs(), end: before.end }
   try {
     const askedMs = clock.nowMs()
     for (const fleet of fleets) await pauseFleet(world, fleet.name, { wanted: 'held' }, 'running')
@@ -135,8 +144,8 @@ async function pauseAndDrain(world: LadderWorld, side: BranchSide, fleets: reado
     r = grown(rSince.end, last.end) / ((clock.monotonicMs() - rSince.atMs) / 1000)
     if (r <= 0) return { ok: false, because: 'producers wrote nothing while the fleet was held' }
     if (backlog <= 0n) return { ok: false, because: 'no backlog grew while it was held' }
-    // As far behind as it ordinarily is, between a fifth of a second and a whole one. Beside a shard that stands still: a whole one, since before it began nothing was ordinary.
-    const ordinary = down === undefined ? Math.min(r, Math.max(r / 5, Number(before.lag))) : r
+    // As far behind as it ordinarily is, between a fifth of a second and two. Beside a shard that stands still: one, since before it began nothing was ordinary.
+    const ordinary = down === undefined ? Math.min(2 * r, Math.max(r / 5, Number(usualLag))) : r
     if (Number(backlog) <= 2 * ordinary)
       return { ok: false, because: `a backlog of ${backlog} is hardly more than what it is ordinarily behind; hold it for longer: --pause` }
     if (down === undefined) await resumeFleets(world, fleets)

@@ -6,6 +6,7 @@
  * reader (1412), MariaDB answers without them (seen), and rows that only one branch has lost so would be a difference. The floor is raised before anything
  * is dropped, and is not raised again: where no floor is another after the work than in its snapshots, nothing that was compared had gone. Else it is done again.
  */
+import { isSwError } from '../../base/errors.ts'
 import { ServerError } from '../../mysql/errors.ts'
 import { table } from '../../ingest/tables.ts'
 import type { ShardMarks } from '../../ingest/decide.ts'
@@ -46,20 +47,25 @@ export type Snapshots = { readonly old: readonly ShardSnapshot[]; readonly new: 
 
 /** A purge that had begun has ended by then. */
 const purgeEndsMs = 30_000
+const alterEndsMs = 5_000
 const againMs = 250
 
 /** Runs `work` with a snapshot of every shard of both branches, and with purge held back. */
 export async function withSnapshots<T>(world: LadderWorld, work: (snapshots: Snapshots) => Promise<T>): Promise<T> {
   return withPurgeHeld(world, async () => {
     const { clock, signal } = world
-    const endMs = clock.monotonicMs() + purgeEndsMs
+    const beganMs = clock.monotonicMs()
+    const endMs = beganMs + purgeEndsMs
     for (;;) {
       try {
         const done = await snapshotsOnce(world, work)
         if (done !== null) return done.value
         if (clock.monotonicMs() > endMs) throw new Error('rows were purged while they were compared')
       } catch (error) {
-        if (!(error instanceof ServerError) || error.errno !== 1412 || clock.monotonicMs() > endMs) throw error
+        // A table that is just being altered is in no list of MariaDB's (seen).
+        const altered = isSwError(error, 'SW-VERIFY-004') && clock.monotonicMs() <= beganMs + alterEndsMs
+        const dropped = error instanceof ServerError && error.errno === 1412 && clock.monotonicMs() <= endMs
+        if (!altered && !dropped) throw error
       }
       await clock.sleep(againMs, signal)
     }
