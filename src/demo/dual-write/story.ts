@@ -167,6 +167,19 @@ export class DualWriteStory {
     })
   }
 
+  /** Where the ramp stepped back on its own since (`rampToTheEnd`), it is taken to the end once more. */
+  async complete(): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      const action = await this.#request('complete', { yes: true })
+      if (action.state === 'done') break
+      const [error] = action.errors
+      if (error?.code !== 'SW-DUALWRITE-012' || attempt === 3) await this.#end(action)
+      this.#o.say(`  not yet: ${error?.what ?? ''}`)
+      this.#o.say(`  ${await this.rampToTheEnd()}`)
+    }
+    await this.untilState('decommissioned')
+  }
+
   async carryOut(verb: Verb, args: object): Promise<ActionView> {
     return this.#end(await this.#send(verb, args))
   }
