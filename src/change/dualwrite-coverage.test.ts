@@ -1,4 +1,4 @@
-/** Coverage of an old side that held rows before its fleet: what no mark of the run's topics tells of is not whole on the new branch. */
+/** Coverage: what is whole on the new branch, and when all is; also of an old side that held rows before its fleet, of which no mark tells. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { adoptedSql, isFilled, judgeCoverage } from './dualwrite-coverage.ts'
@@ -21,9 +21,37 @@ const input = (more: Partial<CoverageInput>): CoverageInput => ({
   eventTimeRate: 1,
   ...more,
 })
+const window = (brokenMs: number | null) => ({ table: 'stat', oldestMs: 1000, newestMs: 9000, everyMs: 1000, brokenMs })
 const rows = (oldestMs: number, newestMs: number, table = 'stat') => ({
   byTable: new Map([[table, { oldestMs, newestMs }]]),
   unknown: null,
+})
+
+test('coverage is counted by buckets that are whole; T_ready is when the last broken one has expired, in event time', () => {
+  const half = judgeCoverage(input({ windows: [window(4000)] }))
+  // Whole from 5000 on, of 1000 … 10000.
+  assert.equal(half.percent, 55.5)
+  // The bucket of 4000 is gone at 4000 + 1000 + 8000 of event time, which stands at 9000.
+  assert.equal(half.readyAtMs, 1_004_000)
+  assert.equal(judgeCoverage(input({ windows: [window(4000)], eventTimeRate: 4 })).readyAtMs, 1_001_000)
+  // By partitions: it goes when that up to 6000 goes; past the last there will be one up to 9000.
+  const ready = (...bounds: number[]): number | null =>
+    judgeCoverage(input({ windows: [window(4000)], boundsMs: new Map([['stat', bounds]]) })).readyAtMs
+  assert.equal(ready(3000, 6000, 9000), 1_005_000)
+  assert.equal(ready(2000, 5000), 1_004_000)
+  assert.equal(ready(0, 3000), 1_005_000)
+  assert.equal(isFilled(half), false)
+  const whole = judgeCoverage(input({ windows: [window(null)] }))
+  assert.equal(whole.percent, 100)
+  assert.ok(isFilled(whole))
+})
+
+test('unknown is not zero: marks, lag or gain that are not known leave readiness unknown; rows that never expire are never whole', () => {
+  assert.deepEqual([judgeCoverage(input({ windows: null })).percent, judgeCoverage(input({ windows: null })).readyAtMs], [null, null])
+  assert.equal(isFilled(judgeCoverage(input({ windows: [window(null)], lag: null }))), false)
+  assert.equal(judgeCoverage(input({ windows: [window(null)], lag: 500n })).readyAtMs, null)
+  assert.equal(judgeCoverage(input({ windows: [window(null)], lag: 500n, gainPerSecond: 100 })).readyAtMs, 1_005_000)
+  assert.equal(judgeCoverage(input({ windows: [window(4000)], retentionMs: new Map() })).readyAtMs, null)
 })
 
 test('rows that no mark tells of count as held and not as whole, until they have expired', () => {

@@ -28,10 +28,13 @@ export async function stepBack(world: DualWriteWorld, desk: Desk, run: WorkflowR
     await inOrder(world, desk, run, toPercent, why)
   } catch (error) {
     desk.leadership.signal.throwIfAborted()
-    const because = `${why}; an orderly step failed: ${error instanceof Error ? error.message : String(error)}`
-    if ((await emergency(desk, run, 'guard', because)) === null) await stays(world, desk, run, because)
+    await atOnce(world, desk, run, `${why}; an orderly step failed: ${error instanceof Error ? error.message : String(error)}`)
   }
   await settleState(world, desk, run)
+}
+
+async function atOnce(world: DualWriteWorld, desk: Desk, run: WorkflowRecord, why: string): Promise<void> {
+  if ((await emergency(desk, run, 'guard', why)) === null) await stays(world, desk, run, why)
 }
 
 /** An old fleet that is stopped does not keep up with the topic: reads there would be of another time. Whoever wants that says `rollback`, which starts it first. */
@@ -56,8 +59,7 @@ async function inOrder(world: DualWriteWorld, desk: Desk, run: WorkflowRecord, t
   for (const move of moves) {
     const { outcome } = await moveReads(desk, run, { move, by: 'guard', why, limits: guardLimits, warmMs: 0, gatesMs: 2000 })
     if (outcome === 'moved') continue
-    const because = `${why}; an orderly step was not possible`
-    if (outcome !== 'lost' && (await emergency(desk, run, 'guard', because)) === null) await stays(world, desk, run, because)
+    if (outcome !== 'lost') await atOnce(world, desk, run, `${why}; an orderly step was not possible`)
     return
   }
 }

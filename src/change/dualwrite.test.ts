@@ -12,8 +12,6 @@ import type { Evidence, Rung } from '../verify/ladder/evidence.ts'
 import { controllerName } from '../workflow/context.ts'
 import type { WorkflowRecord } from '../workflow/records.ts'
 import { leftOut } from './dualwrite.ts'
-import { isFilled, judgeCoverage } from './dualwrite-coverage.ts'
-import type { CoverageInput } from './dualwrite-coverage.ts'
 import { isSwError } from '../base/errors.ts'
 import type { ActionContext } from '../workflow/context.ts'
 import { completeVerb } from './dualwrite-end.ts'
@@ -29,49 +27,6 @@ import { finishRun } from './dualwrite-finish.ts'
 import type { DualWriteWorld } from './dualwrite-world.ts'
 import { dataOf } from './dualwrite-spec.ts'
 import { setFleet } from './fleets.ts'
-
-const input = (more: Partial<CoverageInput>): CoverageInput => ({
-  nowMs: 1_000_000,
-  windows: [],
-  oldRows: { byTable: new Map(), unknown: null },
-  unpaired: [],
-  bucketMs: new Map([['stat', 1000]]),
-  retentionMs: new Map([['stat', 8_000]]),
-  boundsMs: new Map(),
-  lag: 0n,
-  lagMost: 10n,
-  gainPerSecond: null,
-  eventTimeRate: 1,
-  ...more,
-})
-const window = (brokenMs: number | null) => ({ table: 'stat', oldestMs: 1000, newestMs: 9000, everyMs: 1000, brokenMs })
-
-test('coverage is counted by buckets that are whole; T_ready is when the last broken one has expired, in event time', () => {
-  const half = judgeCoverage(input({ windows: [window(4000)] }))
-  // Whole from 5000 on, of 1000 … 10000.
-  assert.equal(half.percent, 55.5)
-  // The bucket of 4000 is gone at 4000 + 1000 + 8000 of event time, which stands at 9000.
-  assert.equal(half.readyAtMs, 1_004_000)
-  assert.equal(judgeCoverage(input({ windows: [window(4000)], eventTimeRate: 4 })).readyAtMs, 1_001_000)
-  // By partitions: it goes when that up to 6000 goes; past the last there will be one up to 9000.
-  const ready = (...bounds: number[]): number | null =>
-    judgeCoverage(input({ windows: [window(4000)], boundsMs: new Map([['stat', bounds]]) })).readyAtMs
-  assert.equal(ready(3000, 6000, 9000), 1_005_000)
-  assert.equal(ready(2000, 5000), 1_004_000)
-  assert.equal(ready(0, 3000), 1_005_000)
-  assert.equal(isFilled(half), false)
-  const whole = judgeCoverage(input({ windows: [window(null)] }))
-  assert.equal(whole.percent, 100)
-  assert.ok(isFilled(whole))
-})
-
-test('unknown is not zero: marks, lag or gain that are not known leave readiness unknown; rows that never expire are never whole', () => {
-  assert.deepEqual([judgeCoverage(input({ windows: null })).percent, judgeCoverage(input({ windows: null })).readyAtMs], [null, null])
-  assert.equal(isFilled(judgeCoverage(input({ windows: [window(null)], lag: null }))), false)
-  assert.equal(judgeCoverage(input({ windows: [window(null)], lag: 500n })).readyAtMs, null)
-  assert.equal(judgeCoverage(input({ windows: [window(null)], lag: 500n, gainPerSecond: 100 })).readyAtMs, 1_005_000)
-  assert.equal(judgeCoverage(input({ windows: [window(4000)], retentionMs: new Map() })).readyAtMs, null)
-})
 
 test('a fleet that was stopped, or for which nobody works, is trouble for whoever reads its branch; one that begins again is none', () => {
   const fleet = { name: 'insights@wide', wanted: 'running', generation: 2 } as FleetRecord

@@ -14,7 +14,6 @@ import type { Connection } from '../../mysql/connection.ts'
 import { quoteString } from '../../sql/quote.ts'
 import type { FleetRecord } from '../../topology/dualwrite-records.ts'
 import { keys } from '../../topology/keys.ts'
-import type { ShardRef } from '../../topology/records.ts'
 import { updateRecord } from '../../topology/typed.ts'
 import type { LadderWorld } from './world.ts'
 
@@ -79,7 +78,10 @@ export async function purgeAtRest(world: LadderWorld): Promise<PurgeRest> {
           { side: world.old, branchId: old.branchId },
           { side: world.new, branchId: fresh.branchId },
         ].flatMap(({ side, branchId }) =>
-          side.shards.map(async (ref) => ({ ref, floors: await world.sessions.reader(ref.serverId, (c) => floorsOf(c, ref, branchId)) })),
+          side.shards.map(async (ref) => {
+            const where = `shard_uid=${quoteString(ref.uid)} AND branch_id=${quoteString(branchId)}`
+            return { ref, floors: await world.sessions.reader(ref.serverId, (connection) => readFloors(connection, where)) }
+          }),
         ),
       )
     ).map(({ ref, floors }) => ({ ref, floorOf: (name: string): number => floors.get(name) ?? noFloor }))
@@ -100,8 +102,12 @@ export async function purgeAtRest(world: LadderWorld): Promise<PurgeRest> {
   return { ok: true, floors: all.join('; ') }
 }
 
-async function floorsOf(connection: Connection, ref: ShardRef, branchId: string): Promise<Map<string, number>> {
-  const mine = `shard_uid=${quoteString(ref.uid)} AND branch_id=${quoteString(branchId)}`
-  const rows = await connection.allText(`SELECT table_name,floor_ms FROM ${table.floor} WHERE ${mine}`)
-  return new Map(rows.map((row) => [row['table_name'] ?? '', Number(row['floor_ms'])]))
+/** By table, ms, of the rows that meet `where`; of several branch ids in it the greatest. */
+export async function readFloors(connection: Connection, where: string): Promise<Map<string, number>> {
+  const floors = new Map<string, number>()
+  for (const row of await connection.allText(`SELECT table_name,floor_ms FROM ${table.floor} WHERE ${where}`)) {
+    const name = row['table_name'] ?? ''
+    floors.set(name, Math.max(floors.get(name) ?? -Infinity, Number(row['floor_ms'])))
+  }
+  return floors
 }

@@ -14,7 +14,7 @@ import type { Connection } from '../../mysql/connection.ts'
 import { quoteString } from '../../sql/quote.ts'
 import type { FleetRecord } from '../../topology/dualwrite-records.ts'
 import type { ShardRef } from '../../topology/records.ts'
-import { withPurgeHeld } from './purge-hold.ts'
+import { readFloors, withPurgeHeld } from './purge-hold.ts'
 import type { BranchSide, LadderWorld } from './world.ts'
 
 export type PositionRow = {
@@ -150,16 +150,6 @@ async function readShard(connection: Connection, ref: ShardRef, branch: string, 
     floorWhere: mine,
     marksOf: (tableName) => ({ floorMs: floors.get(tableName) ?? Number.MIN_SAFE_INTEGER, next, marks: marks.get(tableName) ?? new Map() }),
   }
-}
-
-async function readFloors(connection: Connection, where: string): Promise<Map<string, number>> {
-  const rows = await connection.allText(`SELECT branch_id,table_name,floor_ms FROM ${table.floor} WHERE ${where}`)
-  const floors = new Map<string, number>()
-  for (const row of rows) {
-    const name = row['table_name'] ?? ''
-    floors.set(name, Math.max(floors.get(name) ?? Number(row['floor_ms']), Number(row['floor_ms'])))
-  }
-  return floors
 }
 
 /** Start offsets of a branch by `topic/partition`: a bucket of which a record is before one of them is not whole there. */
