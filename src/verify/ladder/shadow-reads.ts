@@ -53,11 +53,14 @@ export async function judgeReads(world: LadderWorld, readBoth: () => Promise<Jud
   return withFloorsHeld(world, async () => {
     for (;;) {
       const before = await purgeAtRest(world)
-      const again = before.ok ? await readBoth() : null
-      if (again !== null && again.verdict !== 'fail') return again
-      const after = before.ok ? await purgeAtRest(world) : before
-      if (again !== null && before.ok && after.ok && after.floors === before.floors) return again
-      const because = after.ok ? 'rows were purged meanwhile' : after.because
+      let because = before.ok ? 'rows were purged meanwhile' : before.because
+      if (before.ok) {
+        const again = await readBoth()
+        if (again.verdict !== 'fail') return again
+        const after = await purgeAtRest(world)
+        if (after.ok && after.floors === before.floors) return again
+        if (!after.ok) because = after.because
+      }
       if (clock.monotonicMs() >= endMs)
         return judged('unknown', `${first.because}, but ${because}: nothing can be said of them`, first.numbers)
       await clock.sleep(restEveryMs, signal)
