@@ -1,11 +1,13 @@
 import { join } from 'node:path'
 import { ApiClient } from '../../src/api/client.ts'
+import type { WorkflowView } from '../../src/api/schemas.ts'
 import { systemClock } from '../../src/base/clock.ts'
 import { silentLog } from '../../src/base/log.ts'
 import { nothingIsMade } from '../../src/change/testkit/office.ts'
 import { startControl } from '../../src/control/control.ts'
 import { findPort } from '../../src/local/find-port.ts'
 import type { Store } from '../../src/topology/store.ts'
+import { Final, until } from './until.ts'
 
 export type TestControl = { readonly client: ApiClient; readonly apiUrl: string; readonly stop: () => Promise<void> }
 
@@ -32,4 +34,30 @@ export async function controlOfAttached(of: {
   })
   const apiUrl = `http://127.0.0.1:${port}`
   return { client: new ApiClient({ baseUrl: apiUrl }), apiUrl, stop: () => control.stop() }
+}
+
+/** At the limit the error has what the run and its fleets said last. */
+export async function untilRunIs(
+  client: ApiClient,
+  show: () => Promise<WorkflowView>,
+  state: WorkflowView['state'],
+  limitMs: number,
+): Promise<WorkflowView> {
+  let last: WorkflowView | null = null
+  const look = async (): Promise<WorkflowView | null> => {
+    last = await show()
+    if (last.state === 'failed') throw new Final(`it failed: ${last.journal.at(-1)?.text}`)
+    return last.state === state ? last : null
+  }
+  try {
+    return await until(`the run to be ${state}`, look, limitMs)
+  } catch (error) {
+    const fleets = await client.call('listFleets').catch(() => [])
+    const said = last as WorkflowView | null
+    const told = [
+      `it is ${said?.state}, filled: ${JSON.stringify(said?.dualwrite?.coverage)}`,
+      ...(said?.journal.slice(-5).map((one) => one.text) ?? []),
+    ]
+    throw new Error([String(error), ...told, ...fleets.map((fleet) => JSON.stringify(fleet))].join('\n  '), { cause: error })
+  }
 }

@@ -19,7 +19,7 @@ import { findPort } from '../../src/local/find-port.ts'
 import { createTopic, openProducer, openTopic } from '../../src/topic/open.ts'
 import type { TopicProducer } from '../../src/topic/topic.ts'
 import { SqliteStore } from '../../src/topology/sqlite.ts'
-import { controlOfAttached } from './dualwrite-control.ts'
+import { controlOfAttached, untilRunIs } from './dualwrite-control.ts'
 import { dualwriteTables } from './dualwrite-definition.ts'
 import { MortalStore } from './mortal-store.ts'
 import type { Death } from './mortal-store.ts'
@@ -375,15 +375,7 @@ export class DualWriteTestWorld implements AsyncDisposable {
   }
 
   untilState(state: WorkflowView['state'], limitMs = 30_000): Promise<WorkflowView> {
-    return until(
-      `the run to be ${state}`,
-      async () => {
-        const view = await this.show()
-        if (view.state === 'failed') throw new Final(`it failed: ${view.journal.at(-1)?.text}`)
-        return view.state === state ? view : null
-      },
-      limitMs,
-    )
+    return untilRunIs(this.client, () => this.show(), state, limitMs)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
