@@ -228,6 +228,8 @@ export const DualWriteView = z.object({
       by: z.string(),
       why: z.string().nullable(),
       stallMs: z.number().nullable(),
+      /** What those milliseconds went to: gates to acknowledge, positions to be taken, the other side to reach them, the commit. */
+      parts: z.object({ gates: z.number(), measure: z.number(), reach: z.number(), settle: z.number() }).nullable(),
     }),
   ),
   watch: z.object({ atMs: z.number(), verdict: z.string(), because: z.string() }).nullable(),

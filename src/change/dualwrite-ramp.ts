@@ -77,8 +77,9 @@ export async function moveReads(desk: Desk, run: WorkflowRecord, request: StepRe
         reason: target.reason,
         stallMs: null,
         held: false,
+        parts: null,
       })
-      return { outcome: 'refused', reason: target.reason, stallMs: null, held: false, entry }
+      return { outcome: 'refused', reason: target.reason, stallMs: null, held: false, parts: null, entry }
     }
     const sides = stepSides(target.rule)
     if (sides === null) throw new Error('a closing rule has two sides')
@@ -98,7 +99,7 @@ export async function moveReads(desk: Desk, run: WorkflowRecord, request: StepRe
     await warm(desk, request, async () => behindOf(soFar, (await answering.read()).at))
     const unwanted = (await request.notWanted?.()) ?? null
     if (unwanted !== null) {
-      const refused = { outcome: 'refused', reason: unwanted, stallMs: null, held: false } as const
+      const refused = { outcome: 'refused', reason: unwanted, stallMs: null, held: false, parts: null } as const
       return { ...refused, entry: entryOf(desk, request, fromPercent, toPercent, refused) }
     }
     let closedVersion = 0
@@ -116,6 +117,10 @@ export async function moveReads(desk: Desk, run: WorkflowRecord, request: StepRe
           return waitFor(desk, withinMs, async () =>
             (await Promise.all(running.map((name) => fleetStands(desk, name, sinceMs)))).every(Boolean),
           )
+        },
+        async near(withinMs) {
+          const frozen = neededBy((await left.read()).at, names)
+          await waitFor(desk, withinMs, async () => behindOf(frozen, (await answering.read()).at) === null)
         },
         async close() {
           const stopped = (await request.notWanted?.()) ?? null
@@ -299,6 +304,7 @@ function entryOf(desk: Desk, request: StepRequest, fromPercent: number, toPercen
     by: request.by,
     why: outcome.reason ?? request.why,
     stallMs: outcome.stallMs,
+    ...(outcome.parts === null ? {} : { parts: outcome.parts }),
   }
 }
 
@@ -312,12 +318,18 @@ async function note(desk: Desk, run: WorkflowRecord, entry: RampEntry): Promise<
   }))
 }
 
+function partsText({ parts }: RampEntry): string {
+  if (parts === undefined) return ''
+  const { gates, measure, reach, settle } = parts
+  return ` (gates ${gates}, positions taken ${measure}, reached ${reach}, opened ${settle})`
+}
+
 export function entryText(entry: RampEntry): string {
   const share = (percent: number): string => `${Math.round(percent * 100) / 100} %`
   const why = entry.why === null ? '' : `: ${entry.why}`
   switch (entry.outcome) {
     case 'moved':
-      return `reads ${share(entry.fromPercent)} → ${share(entry.toPercent)} (${entry.by}), tenants waited ${entry.stallMs ?? 0} ms${why}`
+      return `reads ${share(entry.fromPercent)} → ${share(entry.toPercent)} (${entry.by}), tenants waited ${entry.stallMs ?? 0} ms${partsText(entry)}${why}`
     case 'emergency':
       return `emergency (${entry.by}): all reads back to the old branch at once, tenants may have gone back in time${why}`
     case 'back':

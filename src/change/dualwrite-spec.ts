@@ -1,4 +1,5 @@
 /** What a dual-write run was asked for, and what it wrote down. The record of the read rule decides who reads where; this explains. */
+import type { StallParts } from '../switch/ramp-run.ts'
 import type { ShardRecord, StreamTable } from '../topology/records.ts'
 import type { Rung } from '../verify/ladder/evidence.ts'
 import type { Horizon } from './dualwrite-horizon.ts'
@@ -89,6 +90,8 @@ export type RampEntry = {
   readonly by: 'operator' | 'auto' | 'guard'
   readonly why: string | null
   readonly stallMs: number | null
+  /** Absent in records of an older version, and where nobody waited. */
+  readonly parts?: StallParts
 }
 
 export type AutoRamp = {

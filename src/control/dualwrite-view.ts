@@ -126,7 +126,7 @@ export function dualWriteView(view: TopologyView, workflow: WorkflowRecord): Dua
       baselineP95Ms: data.baselineP95Ms ?? null,
     },
     auto: data.auto === undefined ? null : { state: data.auto.state, nextStepAtMs: data.auto.nextStepAtMs, why: data.auto.why },
-    ramp: [...(data.ramp ?? [])],
+    ramp: (data.ramp ?? []).map((entry) => ({ ...entry, parts: entry.parts ?? null })),
     watch: data.lastWatch ?? null,
     evidence: view
       .all<Evidence>(keys.evidenceOf(workflow.uid))

@@ -205,8 +205,8 @@ async function run(): Promise<number> {
   say('The way back is open as long as the old fleets run. It is taken:')
   await story.act('rollback', async () => {
     await story.carryOut('rollback', {})
-    const { readsPercent, ramp } = (await story.show()).dualwrite ?? {}
-    return `${readsPercent ?? 'unknown'} % on the new branch, reads were held for ${Math.round(ramp?.at(-1)?.stallMs ?? 0)} ms`
+    const { readsPercent } = (await story.show()).dualwrite ?? {}
+    return `${readsPercent ?? 'unknown'} % on the new branch, reads were held for ${await story.slowestHold(-1)}`
   })
   if ((await story.show()).state !== 'ready') await story.act('validate', () => story.validate())
   await story.act('ramp again', () => story.rampToTheEnd())

@@ -7,6 +7,8 @@ import type { RampDecision, RampEffect, RampEvent, RampLimits, ShardVectors } fr
 export type RampEffects = {
   /** Stops the fleet of the side that is left, for as long as the step takes; false: it did not stand still in time. */
   hold(withinMs: number): Promise<boolean>
+  /** Resolves when the answering side has reached where that fleet stands, or when it has not in time. */
+  near(withinMs: number): Promise<void>
   /** Commits `closing`. A text: why not. */
   close(): Promise<string | null>
   /** Gates that did not acknowledge what `close` committed. */
@@ -26,6 +28,20 @@ export type RampOutcome = {
   /** From closing to the outcome: how long reads of the step's tenants waited. */
   readonly stallMs: number | null
   readonly held: boolean
+  /** Of those milliseconds, what each part took; null where `stallMs` is. */
+  readonly parts: StallParts | null
+}
+
+/** Gates to acknowledge, H to be taken, the answering side to reach it, the outcome to be committed; milliseconds. */
+export type StallParts = { readonly gates: number; readonly measure: number; readonly reach: number; readonly settle: number }
+
+const partOf: { readonly [effect in RampEffect]?: keyof StallParts } = {
+  close: 'gates',
+  'await gates': 'gates',
+  measure: 'measure',
+  look: 'reach',
+  open: 'settle',
+  back: 'settle',
 }
 
 const lookEveryMs = 15
@@ -35,9 +51,12 @@ export async function runRamp(effects: RampEffects, limits: RampLimits, clock: C
   let closedAtMs: number | null = null
   let held = false
   let looks = 0
+  const parts: Record<keyof StallParts, number> = { gates: 0, measure: 0, reach: 0, settle: 0 }
   try {
     while (decision.effect !== 'none') {
       let event: RampEvent
+      const sinceMs = clock.monotonicMs()
+      const part = partOf[decision.effect]
       try {
         if (decision.effect === 'look' && looks++ > 0) await clock.sleep(lookEveryMs, signal)
         if (decision.effect === 'close') closedAtMs = clock.monotonicMs()
@@ -48,6 +67,7 @@ export async function runRamp(effects: RampEffects, limits: RampLimits, clock: C
         if (signal.aborted) throw error
         event = { kind: 'failed', reason: error instanceof Error ? error.message : String(error) }
       }
+      if (part !== undefined) parts[part] += Math.round(clock.monotonicMs() - sinceMs)
       decision = nextRamp(decision.state, event, limits)
     }
   } finally {
@@ -56,13 +76,17 @@ export async function runRamp(effects: RampEffects, limits: RampLimits, clock: C
   const { state } = decision
   if (state.kind !== 'ended') throw new Error(`a step ended as ${state.kind}`)
   const stallMs = closedAtMs === null || state.outcome === 'refused' ? null : Math.round(clock.monotonicMs() - closedAtMs)
-  return { outcome: state.outcome, reason: state.reason, stallMs, held }
+  return { outcome: state.outcome, reason: state.reason, stallMs, held, parts: stallMs === null ? null : parts }
 }
 
 async function carryOut(effect: RampEffect, effects: RampEffects, limits: RampLimits, clock: Clock): Promise<RampEvent> {
   switch (effect) {
-    case 'hold':
-      return { kind: 'held', held: await effects.hold(limits.holdMs) }
+    case 'hold': {
+      const held = await effects.hold(limits.holdMs)
+      // Where it stands is what H will be: caught up with before anybody waits for it.
+      if (held) await effects.near(limits.nearMs)
+      return { kind: 'held', held }
+    }
     case 'close': {
       const reason = await effects.close()
       return reason === null ? { kind: 'closed' } : { kind: 'close refused', reason }

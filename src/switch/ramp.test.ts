@@ -23,7 +23,7 @@ type Read = {
 }
 
 const partitions = ['t/0', 't/1']
-const limits = { holdMs: 10, gatesMs: 60, reachMs: 80 }
+const limits = { holdMs: 10, nearMs: 0, gatesMs: 60, reachMs: 80 }
 
 function run(seed: number, broken: Broken): string | null {
   const random = rng(seed)

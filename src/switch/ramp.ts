@@ -1,7 +1,7 @@
 /**
  * One step of the read ramp as a pure state machine (PROTOCOLS 4.14–4.16); `ramp-run.ts` carries its effects out.
  *
- *     hold the fleet being left ─► close ─► every gate acknowledges ─► take H ─► every answering server is at or past H ─► open
+ *     hold the fleet being left, let the other catch up ─► close ─► every gate acknowledges ─► take H ─► every answering server is at or past H ─► open
  *                                   └──────────── not in time, or anything is not known ────────────► back
  *
  * Why no tenant goes back in time: from the last acknowledgement on nobody serves it, so what it has read stands at or before positions that are
@@ -18,13 +18,15 @@ export type ShardVectors = ReadonlyMap<string, Vector>
 export type RampLimits = {
   /** For holding the fleet of the side that is left; without it the step takes as long as the other side is behind. */
   readonly holdMs: number
+  /** For the other side to reach what that fleet has applied, before anything is closed: what is missing then, reads wait for. */
+  readonly nearMs: number
   /** For gates to acknowledge. Reads of the step's tenants wait from closing on. */
   readonly gatesMs: number
   /** For the answering side to reach H. */
   readonly reachMs: number
 }
 
-export const rampLimits: RampLimits = { holdMs: 3000, gatesMs: 2500, reachMs: 4000 }
+export const rampLimits: RampLimits = { holdMs: 3000, nearMs: 3000, gatesMs: 2500, reachMs: 4000 }
 
 export type RampState =
   | { readonly kind: 'holding' }

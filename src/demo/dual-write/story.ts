@@ -135,8 +135,17 @@ export class DualWriteStory {
       await this.rampAuto()
       return null
     })
-    const stalls = (await this.show()).dualwrite?.ramp.slice(stepsBefore).map((entry) => entry.stallMs ?? 0) ?? []
-    return `the slowest step held reads for ${Math.round(Math.max(0, ...stalls))} ms${again === 0 ? '' : `, begun again ${again} times`}`
+    return `the slowest step held reads for ${await this.slowestHold(stepsBefore)}${again === 0 ? '' : `, begun again ${again} times`}`
+  }
+
+  /** Of the ramp's steps from the so-manieth on: how long, and what that went to. */
+  async slowestHold(from: number): Promise<string> {
+    const steps = (await this.show()).dualwrite?.ramp.slice(from) ?? []
+    const slowest = steps.toSorted((a, b) => (b.stallMs ?? 0) - (a.stallMs ?? 0))[0]
+    const { stallMs = 0, parts = null } = slowest ?? {}
+    const what =
+      parts === null ? '' : ` (gates ${parts.gates}, positions ${parts.measure}, catching up ${parts.reach}, opening ${parts.settle})`
+    return `${Math.round(stallMs ?? 0)} ms${what}`
   }
 
   async untilPercent(percent: number): Promise<number> {

@@ -21,7 +21,6 @@ import type { LadderWorld } from './world.ts'
 const quantiles = [0.5, 0.9, 0.95, 0.99] as const
 /** Buckets of each table that are decoded though their bytes are equal. */
 const decodedAlways = 6
-const rowsMax = 500_000
 
 export async function judgeSketches(world: LadderWorld): Promise<Judged> {
   const tables = tablesOf(world).filter((table) => table.bucket !== null && sketchColumns(table).length > 0)
@@ -136,7 +135,7 @@ async function merged(
   for (const shard of shards) {
     const stream = await shard.connection.rows(
       Buffer.from(
-        `SELECT ${quoteIdentifier(column)} FROM ${quoteQualified(shard.ref.schema, table.table)} WHERE ${bucketRange(table, bucketMs, bucketMs + every)} AND ${quoteIdentifier(column)} IS NOT NULL LIMIT ${rowsMax}`,
+        `SELECT ${quoteIdentifier(column)} FROM ${quoteQualified(shard.ref.schema, table.table)} WHERE ${bucketRange(table, bucketMs, bucketMs + every)} AND ${quoteIdentifier(column)} IS NOT NULL`,
       ),
     )
     for await (const batch of stream)
