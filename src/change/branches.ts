@@ -21,7 +21,8 @@ import { absent, listRecords, put, readRecord } from '../topology/typed.ts'
 import { dualwriteErrors } from './dualwrite-errors.ts'
 import { changeErrors } from './errors.ts'
 import { epochsOfBranch } from './fleet-epochs.ts'
-import { removeServer, schemaName, serverId } from './keyspaces.ts'
+import { schemaName, serverId } from './keyspaces.ts'
+import { finishRemoval, removalPut } from './removals.ts'
 import { attachServer, provisionServer, withServer } from './servers.ts'
 import type { ServerAddress, World } from './servers.ts'
 
@@ -46,6 +47,7 @@ export async function createBranch(world: World, request: BranchRequest): Promis
   if (main === null) throw changeErrors.noKeyspace({ keyspace })
   if (!main.value.sharded) throw dualwriteErrors.notSharded({ keyspace })
   if ((await store.get(keys.keyspace(name))) !== null) throw dualwriteErrors.branchExists({ keyspace, branch })
+  await finishRemoval(world, name)
   const planned = place(request, name)
   const source = await firstShard(world, keyspace)
   const flavour = (await readRecord<ServerRecord>(store, keys.server(source.serverId)))?.value.flavour ?? world.flavour
@@ -167,15 +169,21 @@ export async function deleteBranch(
       { key: keys.keyspace(name), version: record.version },
       { key: keys.reads(keyspace), version: rule?.version ?? 0 },
     ],
-    [keys.keyspace(name), keys.routing(name), ...shards.map((shard) => shard.key), ...(await epochsOfBranch(store, keyspace, branch))].map(
-      (key) => ({ key, value: undefined }),
-    ),
+    [
+      ...[
+        keys.keyspace(name),
+        keys.routing(name),
+        ...shards.map((shard) => shard.key),
+        ...(await epochsOfBranch(store, keyspace, branch)),
+      ].map((key) => ({ key, value: undefined })),
+      removalPut(
+        name,
+        shards.map((shard) => shard.value),
+      ),
+    ],
   )
   if (!result.ok) throw changeErrors.noKeyspace({ keyspace: name })
-  await removeShardPlaces(
-    world,
-    shards.map((shard) => shard.value),
-  )
+  await finishRemoval(world, name)
   return { removed: true, ...going }
 }
 
@@ -192,29 +200,6 @@ async function whatGoes(store: Store, name: string, shards: readonly ShardRecord
     else kept.push(`${schema} on ${serverId}`)
   }
   return { servers: [...servers], schemas, kept }
-}
-
-/** What stands on servers for shards that no record names any more. */
-export async function removeShardPlaces(world: World, shards: readonly ShardRecord[]): Promise<string[]> {
-  const lines: string[] = []
-  const others = (await listRecords<ShardRecord>(world.store, keys.allShards)).map((record) => record.value)
-  for (const id of new Set(shards.map((shard) => shard.serverId))) {
-    const left = others.some((other) => other.serverId === id)
-    if (!left && (await removeServer(world, id))) {
-      lines.push(`server ${id}, which we made, is removed`)
-      continue
-    }
-    // Removed by an attempt before this one, with all that stood on it.
-    if ((await world.store.get(keys.server(id))) === null) continue
-    for (const shard of shards.filter((one) => one.serverId === id && one.provisioned)) {
-      if (others.some((other) => other.serverId === id && other.schema === shard.schema)) continue
-      await withServer(world.store, id, 'admin', (connection) =>
-        connection.query(`DROP DATABASE IF EXISTS ${quoteIdentifier(shard.schema)}`),
-      )
-      lines.push(`schema ${shard.schema} on ${id} is dropped`)
-    }
-  }
-  return lines
 }
 
 function requireName(branch: string): void {

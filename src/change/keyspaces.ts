@@ -12,6 +12,7 @@ import { absent, listRecords, put, readRecord, updateRecord } from '../topology/
 import { dualwriteErrors } from './dualwrite-errors.ts'
 import { changeErrors } from './errors.ts'
 import { epochsOfBranch } from './fleet-epochs.ts'
+import { finishRemoval, removalPut } from './removals.ts'
 import { attachServer, provisionServer } from './servers.ts'
 import type { ServerAddress, World } from './servers.ts'
 
@@ -32,6 +33,7 @@ export async function createKeyspace(world: World, request: KeyspaceRequest): Pr
   coveredRange(ranges, 'keyspace')
   requireWholeCoverage(ranges)
   if ((await store.get(keys.keyspace(request.name))) !== null) throw changeErrors.createdBefore({ keyspace: request.name })
+  await finishRemoval(world, request.name)
   const names = ranges.map(printKeyRange)
   if (request.server !== undefined && names.length > 1) throw changeErrors.attachOneShard({ shards: names.join(', ') })
   const shards: ShardRecord[] = []
@@ -149,15 +151,21 @@ export async function deleteKeyspace(
       { key: keys.keyspace(name), version: record.version },
     ],
     [
-      keys.keyspace(name),
-      keys.vschema(name),
-      keys.routing(name),
-      ...shards.map((shard) => shard.key),
-      ...(await epochsOfBranch(store, name, mainBranch)),
-    ].map((key) => ({ key, value: undefined })),
+      ...[
+        keys.keyspace(name),
+        keys.vschema(name),
+        keys.routing(name),
+        ...shards.map((shard) => shard.key),
+        ...(await epochsOfBranch(store, name, mainBranch)),
+      ].map((key) => ({ key, value: undefined })),
+      removalPut(
+        name,
+        shards.map((shard) => shard.value).filter((shard) => servers.includes(shard.serverId)),
+      ),
+    ],
   )
   if (!result.ok) return deleteKeyspace(world, name, { yes, dryRun })
-  for (const id of servers) await removeServer(world, id)
+  await finishRemoval(world, name)
   return { removed: true, servers, kept }
 }
 
@@ -201,25 +209,4 @@ async function whatGoes(
     else if (server !== undefined) kept.push(`${shard.schema} on ${server.host}:${server.port}`)
   }
   return { servers: [...servers], kept }
-}
-
-/**
- * Stops and deletes a server that we made, with its data (promise 12), and takes it out of the topology; true when that was
- * done. An attached server stays known: it may be closed, and our account is then the only way to open it again.
- */
-export async function removeServer(world: World, id: string): Promise<boolean> {
-  const server = await readRecord<ServerRecord>(world.store, keys.server(id))
-  if (server === null) {
-    // Made, and its maker died before it was recorded.
-    if (!(await world.provisioner.list()).some((made) => made.id === id)) return false
-  } else if (!server.value.provisioned) return false
-  await world.provisioner.remove(id)
-  await world.store.commit(
-    [],
-    [
-      { key: keys.server(id), value: undefined },
-      { key: keys.secret(id), value: undefined },
-    ],
-  )
-  return true
 }

@@ -20,11 +20,10 @@ import { listRecords } from '../topology/typed.ts'
 import type { ActionContext } from '../workflow/context.ts'
 import { withJournal } from '../workflow/records.ts'
 import { changeErrors } from './errors.ts'
-import { removeServer } from './keyspaces.ts'
 import { requireState, switchContext } from './reshard-switch.ts'
 import type { Claims } from './reshard-switch.ts'
 import type { ReshardData, ReshardSpec } from './reshard-spec.ts'
-import { openUnusedServer, withServer } from './servers.ts'
+import { openUnusedServer, removeServer, withServer } from './servers.ts'
 import type { World } from './servers.ts'
 
 type EndArgs = { readonly keepData: boolean; readonly dropSource: boolean; readonly dryRun: boolean }

@@ -28,6 +28,7 @@ import type { Store } from '../topology/store.ts'
 import { listRecords, put, readRecord } from '../topology/typed.ts'
 import { comparedColumns, sideColumns, sketchColumns } from '../verify/ladder/buckets-sql.ts'
 import { rowDigestNumber } from '../verify/row-text.ts'
+import { forgetPositions, scratchPut } from './removals.ts'
 import { connectServer } from './servers.ts'
 
 export type ScratchAnswer =
@@ -60,7 +61,11 @@ export async function tryTwice(world: {
   const stop = new AbortController()
   const running: Promise<void>[] = []
   const mine = new MemoryStore(clock)
+  const shards = schemas.map((schema, i) => scratchShard(world.on, `scratch${i}`, schema))
+  const removal = `scratch-${tag}`
   try {
+    // A process that dies leaves nothing that nobody knows of.
+    await store.commit([], [scratchPut(removal, shards, branchIds, clock.nowMs() + 3_600_000)])
     const holdAt = await someRecords(topicUrl, world.recordsMax)
     if (holdAt.records === 0) return { kind: 'unknown', reason: 'the topic holds no records yet to try' }
     await ensureIngestTables(connection)
@@ -77,16 +82,6 @@ export async function tryTwice(world: {
       for (const create of creates) await connection.query(create)
       const keyspace = `scratch${i}`
       const record: KeyspaceRecord = { v: 1, name: keyspace, uid: schema, sharded: true, allowUnfenced: [], transactionMode: 'multi' }
-      const shard: ShardRecord = {
-        v: 1,
-        keyspace,
-        name: '-',
-        uid: schema,
-        serverId: world.on.serverId,
-        schema,
-        madeBy: null,
-        provisioned: false,
-      }
       const fleet: FleetRecord = {
         v: 1,
         name: keyspace,
@@ -115,7 +110,7 @@ export async function tryTwice(world: {
         [
           put(keys.keyspace(keyspace), record),
           put(keys.routing(keyspace), initialRouting(['-'])),
-          put(keys.shard(keyspace, '-'), shard),
+          put(keys.shard(keyspace, '-'), scratchShard(world.on, keyspace, schema)),
           put<VSchemaRecord>(keys.vschema(keyspace), vschema?.value ?? { v: 1, vschema: {} }),
           put(keys.fleet(keyspace), fleet),
         ],
@@ -160,12 +155,21 @@ export async function tryTwice(world: {
     stop.abort(new Error('the scratch branches are removed'))
     await Promise.allSettled(running)
     await mine[Symbol.asyncDispose]()
-    for (const schema of schemas) await connection.query(`DROP DATABASE IF EXISTS ${quoteIdentifier(schema)}`).catch(() => undefined)
-    const ids = branchIds.map((id) => quoteString(id)).join(',')
-    for (const name of Object.values(ingestTable))
-      await connection.query(`DELETE FROM ${name} WHERE branch_id IN (${ids})`).catch(() => undefined)
+    // Not now: its record stays, and a leader removes it.
+    await removeScratch(connection, schemas, branchIds)
+      .then(() => store.commit([], [{ key: keys.removal(removal), value: undefined }]))
+      .catch((error: unknown) => world.log.warn({ error }, 'the scratch branches are removed later'))
     await connection.close().catch(() => undefined)
   }
+}
+
+function scratchShard(on: ShardRecord, keyspace: string, schema: string): ShardRecord {
+  return { v: 1, keyspace, name: '-', uid: schema, serverId: on.serverId, schema, madeBy: null, provisioned: true }
+}
+
+async function removeScratch(connection: Connection, schemas: readonly string[], branchIds: readonly string[]): Promise<void> {
+  for (const schema of schemas) await connection.query(`DROP DATABASE IF EXISTS ${quoteIdentifier(schema)}`)
+  await forgetPositions(connection, branchIds)
 }
 
 /** The server's records, in a topology of the scratch's own: what consumers report there nobody else sees. */

@@ -233,3 +233,24 @@ async function secretOf(store: Store, serverId: string): Promise<ServerSecret> {
 function versionText(number: number): string {
   return `${Math.floor(number / 10_000)}.${Math.floor((number % 10_000) / 100)}`
 }
+
+/**
+ * Stops and deletes a server that we made, with its data (promise 12), and takes it out of the topology; true when that was
+ * done. An attached server stays known: it may be closed, and our account is then the only way to open it again.
+ */
+export async function removeServer(world: World, id: string): Promise<boolean> {
+  const server = await readRecord<ServerRecord>(world.store, keys.server(id))
+  if (server === null) {
+    // Made, and its maker died before it was recorded.
+    if (!(await world.provisioner.list()).some((made) => made.id === id)) return false
+  } else if (!server.value.provisioned) return false
+  await world.provisioner.remove(id)
+  await world.store.commit(
+    [],
+    [
+      { key: keys.server(id), value: undefined },
+      { key: keys.secret(id), value: undefined },
+    ],
+  )
+  return true
+}

@@ -10,6 +10,7 @@ import { decisionLog } from '../change/decision-log.ts'
 import { fleetCarrier } from '../change/fleet-carry.ts'
 import { dualwriteDefinition } from '../change/dualwrite.ts'
 import { watchDualWrites } from '../change/dualwrite-watch.ts'
+import { watchRemovals } from '../change/removals.ts'
 import { watchGivenUp } from '../change/given-up.ts'
 import { watchPrimaryChanges } from '../change/primary-change.ts'
 import { reshardDefinition } from '../change/reshard.ts'
@@ -110,6 +111,7 @@ async function lead(options: ControlOptions, office: Office, stop: AbortSignal):
         void watchClosed(context, turns, closedLookMs)
         void watchGivenUp(options, pool, turns, mine, givenUpLookMs)
         void watchPrimaryChanges(options, pool, turns, mine, closedLookMs)
+        void watchRemovals(options, mine)
         const dualWrite = dualWriteWorld(options)
         void watchDualWrites(dualWrite, pool, mine)
         await runEngine({

@@ -98,6 +98,9 @@ export const keys = {
   primaryChanges: 'primary-changes/',
   givenUp: (serverId: string) => `given-up/${serverId}`,
   allGivenUp: 'given-up/',
+  /** Of what the topology does not name any more, by the keyspace that it was of: what still stands on servers. */
+  removal: (name: string) => `removals/${name}`,
+  removals: 'removals/',
   leader: 'leader/control',
   /** Grows with every acquisition of the leader's lease; outlives the lease. */
   leaderToken: 'leader-token/control',

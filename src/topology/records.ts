@@ -364,3 +364,13 @@ export type PrimaryChange = {
   /** `to` may be closed by now, and replicate no more. */
   taken: boolean
 }
+
+/** What is to be removed from servers; gone when it has been. */
+export type Removal = {
+  v: 1
+  shards: ShardRecord[]
+  /** Whose positions go too, from servers that stay. */
+  branchIds: string[]
+  /** Whoever made it removes it before, unless it dies; Unix ms. */
+  notBeforeMs: number
+}
