@@ -18,7 +18,7 @@ import type { KeyspaceTurns } from '../switch/turns.ts'
 import { vdiffVerdict } from '../switch/vdiff-verdict.ts'
 import { keys } from '../topology/keys.ts'
 import type { ErrorView, KeyspaceRecord, RoutingComponent, RoutingRecord, StreamRecord, VdiffReport } from '../topology/records.ts'
-import { componentsOfWorkflow, moveReplicaReads, rangesForShards } from '../topology/routing.ts'
+import { componentsOfWorkflow, moveReplicaReads, rangesForShards, servingSides } from '../topology/routing.ts'
 import type { RoutingChange } from '../topology/routing.ts'
 import type { Json } from '../topology/store.ts'
 import { listRecords, updateRecord } from '../topology/typed.ts'
@@ -131,7 +131,8 @@ export async function switchVerb(world: World & Claims, context: ActionContext, 
     if (!args.dryRun && !args.enableReverse) await stopWayBack(context, wanted)
     return context.say(`nothing to do: ${keyspace}.${name} ${verb === 'switchtraffic' ? 'has switched' : 'was switched back'} already`)
   }
-  await requireVdiff(context, args)
+  const leaving = servingSides(own.filter((component) => ranges.includes(component.range)))
+  await requireVdiff(context, args, leaving)
   if (args.allowUnfenced.length > 0 && !args.dryRun) await allowUnfenced(context, args.allowUnfenced)
   if (args.allowFewerReplicas === true && !args.dryRun) await context.journal('fewer replicas than the serving side are allowed, as asked')
   const back = verb === 'switchtraffic' ? 'reversetraffic' : 'switchtraffic'
@@ -277,15 +278,15 @@ export function replicaReadsTo(record: RoutingRecord, ranges: readonly string[],
  * A difference that a vdiff found blocks the switch unless its table is allowed by name. Of each table its last comparison counts: a clean
  * one of other tables says nothing about it; one that failed or was stopped says nothing at all.
  */
-async function requireVdiff(context: ActionContext, args: SwitchArgs): Promise<void> {
+async function requireVdiff(context: ActionContext, args: SwitchArgs, leaving: readonly string[]): Promise<void> {
   const reports = (await listRecords<VdiffReport>(context.store, keys.vdiffReportsOf(context.workflow.uid))).map((report) => report.value)
   const { name, keyspace } = context.workflow
   const { tables = [] } = context.workflow.data as ReshardData
-  const { uncompared, differing } = vdiffVerdict(reports, tables)
+  const { uncompared, differing } = vdiffVerdict(reports, tables, leaving)
   if (args.requireVdiff && uncompared.length > 0) {
     const reason = reports.some((report) => report.state === 'running')
       ? 'it still runs'
-      : `none has compared ${uncompared.join(', ')} to its end`
+      : `none has compared ${uncompared.join(', ')} to its end since traffic is on ${leaving.map((side) => side.split('@')[0]).join(', ')}`
     throw changeErrors.vdiffMissing({ name, keyspace, reason })
   }
   const blocking = differing.map(({ table }) => table).filter((table) => !args.allowDifferences.includes(table))

@@ -121,10 +121,11 @@ test('of each table its last comparison that came to an end counts', () => {
     ({
       startedAtMs,
       state,
+      serves: '-@1',
       tables: Object.entries(tables).map(([name, different]) => ({ name, different, missing: 0, extra: 0, misplaced: 0 })),
     }) as unknown as VdiffReport
   const verdict = (...reports: VdiffReport[]): unknown => {
-    const { uncompared, differing } = vdiffVerdict(reports, ['a', 'b'])
+    const { uncompared, differing } = vdiffVerdict(reports, ['a', 'b'], ['-@1'])
     return { uncompared, differing: differing.map(({ table }) => table) }
   }
   assert.deepEqual(verdict(), { uncompared: ['a', 'b'], differing: [] })

@@ -98,6 +98,7 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
         tables: [{ ...table, samples: [] }],
         repairedRows: 0,
         waiting: null,
+        serves: null,
         cursors: {},
       }
       await world.store.commit([], [put(keys.vdiffReport(world.workflowUid, 'd'), report)])

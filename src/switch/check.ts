@@ -11,7 +11,7 @@ import { binlogProblems, binlogSkippers } from '../mysql/flavour/shared.ts'
 import { quoteQualified, quoteString } from '../sql/quote.ts'
 import { keys } from '../topology/keys.ts'
 import type { GateRecord, RoutingRecord, ShardRecord, StreamRecord, StreamReport, VdiffReport } from '../topology/records.ts'
-import { servesPrimary } from '../topology/routing.ts'
+import { servesPrimary, servingSides } from '../topology/routing.ts'
 import { listRecords } from '../topology/typed.ts'
 import type { CarriedRows } from './carried.ts'
 import { replicaFindings } from './check-replicas.ts'
@@ -114,12 +114,15 @@ function oneStream(stream: StreamRecord, report: StreamReport | undefined, nowMs
 async function vdiffFindings({ store }: CheckContext, plan: SwitchPlan, allowDifferences: readonly string[]): Promise<Findings> {
   const reports = (await listRecords<VdiffReport>(store, keys.vdiffReportsOf(plan.workflowUid))).map((entry) => entry.value)
   const tables = plan.tables.map((table) => table.name)
-  const { uncompared, differing } = vdiffVerdict(reports, tables)
+  const { uncompared, differing } = vdiffVerdict(reports, tables, servingSides(plan.components))
   const notes = differing
     .filter(({ table }) => allowDifferences.includes(table))
     .map(({ table }) => `differences in ${table} are allowed by name`)
-  if (uncompared.length === tables.length) notes.push('no vdiff has been made: shardwright vdiff create')
-  else if (uncompared.length > 0) notes.push(`no vdiff has compared ${uncompared.join(', ')} to its end`)
+  if (reports.length === 0) notes.push('no vdiff has been made: shardwright vdiff create')
+  else if (uncompared.length > 0)
+    notes.push(
+      `no vdiff has compared ${uncompared.join(', ')} to its end since traffic is on ${plan.from.shards.map(({ shard }) => shard).join(', ')}`,
+    )
   const blocking = differing.filter(({ table }) => !allowDifferences.includes(table))
   const vdiffs = [...new Set(blocking.map(({ vdiff }) => vdiff))]
   return {

@@ -25,6 +25,7 @@ function report(uid: string, startedAtMs: number, tables: VdiffTable[], more: Pa
     repairedRows: 0,
     cursors: {},
     waiting: null,
+    serves: '-@1 x@1',
     ...more,
   }
 }
@@ -33,7 +34,7 @@ const continuous = (passStartedAtMs: number, tables: VdiffTable[], more: Partial
   report('always', 1, tables, {
     state: 'running',
     endedAtMs: null,
-    pass: { number: 3, startedAtMs: passStartedAtMs, serves: '-' },
+    pass: { number: 3, startedAtMs: passStartedAtMs },
     ...more,
   })
 const last = (startedAtMs: number, found: number): NonNullable<VdiffTable['last']> => ({ startedAtMs, rowsCompared: 10, found })
@@ -92,11 +93,34 @@ const cases: [string, VdiffReport[], { uncompared: string[]; differing: [string,
     [continuous(50, [table('a', 1), table('b', 0)], { state: 'stopped', endedAtMs: 55 })],
     { uncompared: [], differing: [['a', 'always']] },
   ],
+  [
+    'a clean one of before a switch and back clears nothing, one of other components neither',
+    [
+      report('1', 10, [table('a', 0), table('b', 0)], { serves: '-@0 x@1' }),
+      report('2', 20, [table('a', 0)], { serves: '-80@2 80-@2' }),
+      report('3', 30, [table('a', 0), table('b', 0)], { serves: null }),
+    ],
+    { uncompared: ['a', 'b'], differing: [] },
+  ],
+  [
+    'a difference that was found before the switch is none once a later comparison clears it, of whichever side',
+    [
+      report('1', 10, [table('a', 1), table('b', 1)], { serves: '-80@2 80-@2' }),
+      report('2', 20, [table('a', 0), table('b', 0)], { serves: '-80@2 80-@2' }),
+      report('3', 30, [table('b', 0)]),
+    ],
+    { uncompared: ['a'], differing: [] },
+  ],
+  [
+    'and blocks meanwhile',
+    [report('1', 10, [table('a', 1), table('b', 1)], { serves: '-80@2 80-@2' }), report('3', 30, [table('b', 0)])],
+    { uncompared: ['a'], differing: [['a', '1']] },
+  ],
 ]
 
 for (const [name, reports, wanted] of cases) {
   test(`verdict of vdiffs: ${name}`, () => {
-    const verdict = vdiffVerdict(reports, ['a', 'b'])
+    const verdict = vdiffVerdict(reports, ['a', 'b'], ['-@1'])
     assert.deepEqual(
       { uncompared: verdict.uncompared, differing: verdict.differing.map(({ table: name, vdiff }) => [name, vdiff]) },
       wanted,

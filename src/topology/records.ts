@@ -325,8 +325,10 @@ export type VdiffReport = {
   groups?: VdiffGroup[]
   /** Only some shards are compared: it can find a difference, but clears no table. */
   restricted?: boolean
-  /** Of a continuous one: all else in the report is of this pass; `serves`: the side that served when it began. */
-  pass?: { number: number; startedAtMs: number; serves: string | null }
+  /** The side that served when it began (`servingSides`), as one text; null: it has not begun. */
+  serves: string | null
+  /** Of a continuous one: all else in the report is of this pass. */
+  pass?: { number: number; startedAtMs: number }
   /** Why it was stopped. */
   why?: string
 }

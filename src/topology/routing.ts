@@ -119,6 +119,11 @@ export function toSwitching(record: RoutingRecord, step: Step & { hold: { sinceM
   })
 }
 
+/** Who serves, and since which switch: the same text again is the same side, not switched away and back meanwhile. */
+export function servingSides(components: readonly RoutingComponent[]): string[] {
+  return components.flatMap(({ serving, epoch }) => serving.primary.map((shard) => `${shard}@${epoch}`))
+}
+
 /** Moves a hold's end further, while switching. */
 export function extendHold(record: RoutingRecord, step: Step & { untilMs: number }): RoutingChange {
   return eachComponent(record, step, (c) => {

@@ -18,7 +18,7 @@ export type VdiffShape = { readonly continuous: boolean; readonly restricted: bo
 
 /** Where a continuous comparison begins its next pass: nothing compared yet, and of each table what this pass found. */
 export function nextPass(report: VdiffReport, nowMs: number): VdiffReport {
-  const pass = report.pass ?? { number: 1, startedAtMs: report.startedAtMs, serves: null }
+  const pass = report.pass ?? { number: 1, startedAtMs: report.startedAtMs }
   return {
     ...report,
     pass: { ...pass, number: pass.number + 1, startedAtMs: nowMs },
@@ -50,11 +50,14 @@ export class VdiffProgress {
   #pass: NonNullable<VdiffReport['pass']>
   #why: string | null = null
   waiting: string | null = null
+  /** The side that served when it began. */
+  serves: string | null
 
   constructor(clock: Clock, uid: string, earlier: VdiffReport | null, shape: VdiffShape) {
     this.#clock = clock
     this.#shape = shape
-    this.#pass = earlier?.pass ?? { number: 1, startedAtMs: earlier?.startedAtMs ?? clock.nowMs(), serves: null }
+    this.serves = earlier?.serves ?? null
+    this.#pass = earlier?.pass ?? { number: 1, startedAtMs: earlier?.startedAtMs ?? clock.nowMs() }
     for (const group of earlier?.groups ?? []) this.#groups.set(group.name, { ...group, rowsEstimated: 0, tables: new Set() })
     this.#uid = uid
     this.#rate = new RateMeter(clock)
@@ -92,15 +95,6 @@ export class VdiffProgress {
     if (this.cursor(table, group) === 'done') return
     state.units.add(group)
     whole.tables.add(table)
-  }
-
-  /** The side that served when a continuous comparison began. */
-  get serves(): string | null {
-    return this.#pass.serves
-  }
-
-  set serves(shards: string) {
-    this.#pass = { ...this.#pass, serves: shards }
   }
 
   cursor(table: string, group: string): 'start' | 'done' | readonly string[] {
@@ -189,6 +183,7 @@ export class VdiffProgress {
       repairedRows: this.#repaired,
       cursors: { ...this.#cursors },
       waiting: this.waiting,
+      serves: this.serves,
       groups: [...this.#groups.values()].map(({ tables: left, ...group }) => ({
         ...group,
         rowsEstimated: left.size === 0 ? group.rowsCompared : Math.max(group.rowsEstimated, group.rowsCompared),

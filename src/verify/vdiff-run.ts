@@ -17,6 +17,7 @@ import type {
   VdiffReport,
 } from '../topology/records.ts'
 import type { Condition, Store } from '../topology/store.ts'
+import { servingSides } from '../topology/routing.ts'
 import { listRecords, put, readRecord } from '../topology/typed.ts'
 import { planComparison, readDefinitions, readEstimates, type Comparison } from './comparison.ts'
 import { verifyErrors } from './errors.ts'
@@ -159,7 +160,7 @@ async function compareTables(options: VdiffRunOptions, progress: VdiffProgress, 
   progress.waiting = null
 
   const serving = servingText(routing, feeding)
-  if (record.continuous === true && (progress.serves ?? serving) !== serving) throw verifyErrors.switched({ keyspace })
+  if ((progress.serves ?? serving) !== serving) throw verifyErrors.switched({ keyspace })
   progress.serves = serving
   const comparisons = chosenGroups(await planAll(sessions, feeding, tables), feeding, record.shards ?? [])
   for (const { plan, group, rowsEstimated } of comparisons) progress.expect(plan.name, group.name, rowsEstimated)
@@ -309,9 +310,7 @@ function chosenGroups(comparisons: readonly Comparison[], feeding: readonly Stre
 /** Which of the compared shards serve: as text, to see that it stays so. */
 function servingText(routing: RoutingRecord | undefined, feeding: readonly StreamRecord[]): string {
   const shards = new Set(feeding.flatMap((stream) => [stream.source.shard, ...stream.targets.map(({ shard }) => shard)]))
-  return (routing?.components ?? [])
-    .flatMap(({ serving }) => serving.primary)
-    .filter((shard) => shards.has(shard))
+  return servingSides((routing?.components ?? []).filter(({ serving }) => serving.primary.some((shard) => shards.has(shard))))
     .sort()
     .join(' ')
 }
