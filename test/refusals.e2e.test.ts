@@ -144,6 +144,19 @@ test('promise 7: what is refused says why and what to do', { timeout: 240_000 },
       ),
     /falls/,
   )
+  await source('CREATE DATABASE elsewhere')
+  await source('CREATE TABLE elsewhere.customer (id INT PRIMARY KEY)')
+  await refused(
+    'a foreign key out of the schema',
+    'SW-CHANGE-059',
+    () =>
+      during(
+        `CREATE TABLE ${database}.child (id INT PRIMARY KEY, CONSTRAINT out_there FOREIGN KEY (id) REFERENCES elsewhere.customer (id))`,
+        `DROP TABLE ${database}.child`,
+      ),
+    /out_there.*elsewhere\.customer/s,
+  )
+  await source('DROP DATABASE elsewhere')
   await refused(
     'a table of another engine',
     'SW-CHANGE-030',
@@ -155,6 +168,12 @@ test('promise 7: what is refused says why and what to do', { timeout: 240_000 },
     'SW-CHANGE-024',
     () => during('SET GLOBAL binlog_row_image = MINIMAL', 'SET GLOBAL binlog_row_image = FULL'),
     /binlog_row_image/i,
+  )
+  await refused(
+    'binlogs that are kept for moments',
+    'SW-CHANGE-024',
+    () => during('SET GLOBAL binlog_expire_logs_seconds = 60', 'SET GLOBAL binlog_expire_logs_seconds = 0'),
+    /binlog_expire_logs_seconds = 60/,
   )
   await refused(
     'a binlog format that is not ROW',

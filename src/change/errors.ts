@@ -198,6 +198,13 @@ export const changeErrors = defineErrors('CHANGE', {
     why: 'MariaDB writes only the parent row of a cascade into the binlog: the children would stay on the targets',
     fix: 'replace the cascade by statements of the application (ON DELETE RESTRICT), or drop the foreign key',
   },
+  foreignKeyElsewhere: {
+    number: 59,
+    class: 'user',
+    what: 'foreign key {key} of {table} refers to {referenced}, outside of the schema that is moved',
+    why: 'the targets have no such rows: after the switch every write that the key is asked about would fail (1452), and deletes over there would no longer see these rows',
+    fix: 'drop the foreign key, or move both tables into one keyspace',
+  },
   tableKind: {
     number: 29,
     class: 'user',

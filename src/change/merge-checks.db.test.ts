@@ -4,7 +4,7 @@ import { systemClock } from '../base/clock.ts'
 import { readSchema } from '../mysql/introspect.ts'
 import { flavours, sharedServer, uniqueName } from '../../test/kit/servers.ts'
 import { connect } from '../mysql/connect.ts'
-import { duplicateKeys } from './merge-checks.ts'
+import { duplicateKeys, keysLeftUnique } from './merge-checks.ts'
 
 for (const flavour of flavours()) {
   test(`merges: values of keys without the shard key that stand on two sources are listed, as the target would compare them; ${flavour}`, async () => {
@@ -37,6 +37,11 @@ for (const flavour of flavours()) {
       clean.notes.map((note) => note.split(' ')[0]),
       ['u.PRIMARY', 'u.mail', 'u.raw'],
       'unique keys that contain the shard key are no matter',
+    )
+    assert.deepEqual(
+      keysLeftUnique(a.schema, tables).map((note) => note.split(' ')[0]),
+      ['u.PRIMARY', 'u.mail', 'u.raw'],
+      'a split says the same of its own way back',
     )
     await connection.query(
       `INSERT INTO ${b.schema.name}.u VALUES (700, 2, NULL, NULL, NULL), (90001, 2, 'M1150', '2026-01-01', NULL), (90002, 3, 'M1150', '2026-01-02', X'00000009')`,

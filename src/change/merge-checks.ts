@@ -11,7 +11,7 @@
  */
 import type { SwError } from '../base/errors.ts'
 import type { Clock } from '../base/clock.ts'
-import type { TableInfo, TableKey } from '../mysql/table-info.ts'
+import type { SchemaInfo, TableInfo, TableKey } from '../mysql/table-info.ts'
 import type { StreamTable } from '../topology/records.ts'
 import { changeErrors } from './errors.ts'
 import { KeyValues, collisionsOfNumbers, collisionsOfPairs, type MergeSource } from './key-collisions.ts'
@@ -48,6 +48,18 @@ export async function duplicateKeys(
     }
   }
   return { errors, notes: [...new Set(notes)] }
+}
+
+/** Of a split: keys that one server kept unique and several do not. Said, since it decides whether the way back stays open. */
+export function keysLeftUnique(schema: SchemaInfo, tables: readonly StreamTable[]): string[] {
+  return tables.flatMap(({ name, vindex }) => {
+    const table = schema.tables.find((info) => info.name === name)
+    if (table === undefined || vindex === null) return []
+    return mayCollide(table, vindex.columns).map(
+      ({ key, why }) =>
+        `${name}.${key.name} ${why}: sharding cannot keep it unique. Once two shards hold one value the way back stands still at it: reversetraffic waits until one of them is changed`,
+    )
+  })
 }
 
 /** Unique keys over whole columns of which two sources may hold one value, and why. */

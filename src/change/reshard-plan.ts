@@ -36,7 +36,7 @@ import { attachedFindings, type Passwords } from './attached-findings.ts'
 import { changeErrors } from './errors.ts'
 import { schemaName, serverId } from './keyspaces.ts'
 import type { MergeSource } from './key-collisions.ts'
-import { duplicateKeys } from './merge-checks.ts'
+import { duplicateKeys, keysLeftUnique } from './merge-checks.ts'
 import type { MergeFindings } from './merge-checks.ts'
 import { connectServer, withServer } from './servers.ts'
 import { schemaFindings, serverFindings, serverNotes } from './source-checks.ts'
@@ -128,6 +128,9 @@ export async function planReshardCreate(
   errors.push(...differentTables(sources, schemas))
   const tables = streamTables(keyspaceName, schemas, definition, vschema, errors)
   if (errors.length > 0) throw new Failures(distinct(errors))
+  const [whole] = schemas
+  // A merge says it of its own accord, with the values that stand there.
+  if (whole !== undefined && targetRanges.length > sources.length) notes.push(...keysLeftUnique(whole, tables))
   const merged = await mergeFindings(world, sources, schemas, targetRanges, tables)
   if (merged.errors.length > 0) throw new Failures(distinct(merged.errors))
   const flavour = (await readRecord<ServerRecord>(store, keys.server(sources[0]?.serverId ?? '')))?.value.flavour ?? world.flavour

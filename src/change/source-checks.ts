@@ -1,22 +1,44 @@
 /** What makes a server or a table unfit to be moved, found before anything is made: all of it at once. */
 import type { SwError } from '../base/errors.ts'
 import { binlogProblems, binlogSkippers } from '../mysql/flavour/shared.ts'
+import type { BinlogProblem } from '../mysql/flavour/flavour.ts'
+import { binlogRetentionNeeded } from '../plan/formulas.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
 import type { Connection } from '../mysql/connection.ts'
 import type { SchemaInfo, TableInfo } from '../mysql/table-info.ts'
 import type { ServerSecret } from '../topology/records.ts'
 import { changeErrors } from './errors.ts'
 
+/** PROTOCOLS 1.14: a stream needs what it has not read yet. Without a minute's room to notice and to raise it, an outage of moments ends the move. */
+const retentionLeastS = 600
+/** PROTOCOLS 5: 1.5 × (lag + outage), where the lag is small and an outage lasts an hour. */
+const retentionGoodS = binlogRetentionNeeded(0, 3600)
+
+function tooShort(retentionS: number): BinlogProblem {
+  return {
+    setting: 'binlog_expire_logs_seconds',
+    value: String(retentionS),
+    wanted: `${retentionLeastS} or more (${retentionGoodS} outlast an hour's outage)`,
+    why: 'a stream that stands still for so long would find the binlog that it needs purged, and the move would have to begin again',
+    fix: `SET GLOBAL binlog_expire_logs_seconds=${retentionGoodS}`,
+  }
+}
+
 export async function serverFindings(connection: Connection, server: string): Promise<SwError[]> {
   const settings = await flavourOf(connection).binlogSettings(connection)
-  return binlogProblems(settings).map((problem) => changeErrors.serverSetting({ server, ...problem }))
+  const problems = binlogProblems(settings)
+  if (settings.retentionS > 0 && settings.retentionS < retentionLeastS) problems.push(tooShort(settings.retentionS))
+  return problems.map((problem) => changeErrors.serverSetting({ server, ...problem }))
 }
 
 /** What is no hindrance and should be known of a source. */
 export async function serverNotes(connection: Connection, server: string, secret: ServerSecret | undefined): Promise<string[]> {
   const ours = new Set(secret === undefined ? [] : [secret.admin.user, secret.mover.user, secret.gate.user])
   const skippers = binlogSkippers(server, await flavourOf(connection).accounts(connection), ours)
-  return skippers === null ? [] : [skippers]
+  const { retentionS } = await flavourOf(connection).binlogSettings(connection)
+  const short = retentionS >= retentionLeastS && retentionS < retentionGoodS
+  const kept = `${server} keeps binlogs for ${retentionS} s: an hour's outage of the mover takes ${retentionGoodS}; raised by the stream when less than half of it is left`
+  return [...(skippers === null ? [] : [skippers]), ...(short ? [kept] : [])]
 }
 
 /** `triggers`: of user triggers and events; at-switch: they move with it. */
@@ -24,12 +46,12 @@ export function schemaFindings(schema: SchemaInfo, logsCascades: boolean, trigge
   const events = (triggers === 'refuse' ? schema.events : []).map((event) =>
     changeErrors.userEvent({ event: event.name, schema: schema.name }),
   )
-  return [...schema.tables.flatMap((table) => tableFindings(table, logsCascades, triggers)), ...events]
+  return [...schema.tables.flatMap((table) => tableFindings(schema.name, table, logsCascades, triggers)), ...events]
 }
 
 const hiddenActions = ['CASCADE', 'SET NULL', 'SET DEFAULT']
 
-function tableFindings(table: TableInfo, logsCascades: boolean, triggers: 'refuse' | 'at-switch'): SwError[] {
+function tableFindings(schema: string, table: TableInfo, logsCascades: boolean, triggers: 'refuse' | 'at-switch'): SwError[] {
   const name = table.name
   const findings: SwError[] = []
   if (table.kind !== 'BASE TABLE') findings.push(changeErrors.tableKind({ table: name, kind: table.kind.toLowerCase() }))
@@ -37,6 +59,9 @@ function tableFindings(table: TableInfo, logsCascades: boolean, triggers: 'refus
   if (!table.keys.some((key) => key.identifiesRows)) findings.push(changeErrors.noKey({ table: name }))
   if (table.triggers.length > 0 && triggers === 'refuse')
     findings.push(changeErrors.userTriggers({ table: name, triggers: table.triggers.map((trigger) => trigger.name).join(', ') }))
+  for (const { name: key, referencedSchema, referencedTable } of table.foreignKeys)
+    if (referencedSchema.toLowerCase() !== schema.toLowerCase())
+      findings.push(changeErrors.foreignKeyElsewhere({ table: name, key, referenced: `${referencedSchema}.${referencedTable}` }))
   for (const key of logsCascades ? [] : table.foreignKeys) {
     const hidden = hiddenActions.includes(key.onDelete)
       ? `ON DELETE ${key.onDelete}`
