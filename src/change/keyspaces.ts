@@ -154,6 +154,7 @@ export async function deleteKeyspace(
       ...[
         keys.keyspace(name),
         keys.vschema(name),
+        keys.ddl(name),
         keys.routing(name),
         ...shards.map((shard) => shard.key),
         ...(await epochsOfBranch(store, name, mainBranch)),

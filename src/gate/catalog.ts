@@ -1,7 +1,8 @@
 /**
  * What the planner asks of keyspaces and tables (plan/catalog.ts), over the watched vschema and over columns read from the first
- * shard that serves. Columns are read anew after DDL through this gate, after a change of vschema or routing, and when they
- * are older than a bound: DDL may come past the gate.
+ * shard that serves. Columns are read anew after DDL through any gate, after a change of vschema or routing, and when they
+ * are older than a bound: DDL may come past the gates. Until then others may be known than there are: what would be lost or stored
+ * elsewhere by that asks the servers first (gather-fill.ts, moved-rows.ts), and INSERT names its columns (plan/insert-plan.ts).
  */
 import { isSwError } from '../base/errors.ts'
 import { readVschema } from '../keyspace/vschema.ts'
@@ -14,6 +15,9 @@ import { innerConnection } from './inner-statements.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
 
 const columnsMaxAgeMs = 60_000
+/** What is wrong by columns that are older is looked at again by new ones. */
+const doubtedAgeMs = 3_000
+const readsMax = 20
 
 type Loaded = { columns: TableColumns | null; atMs: number }
 
@@ -22,13 +26,17 @@ class KeyspaceEntry implements KeyspaceInfo {
   readonly vschema: ResolvedVschema
   schemaNamesEqual: boolean
   readonly vschemaVersion: number
+  ddlVersion: number
   shardsKey: string
+  /** Times that columns were forgotten: those being read meanwhile may be of before. */
+  forgotten = 0
   readonly loaded = new Map<string, Loaded>()
   readingFunctions: ReadonlySet<string> = new Set()
 
   constructor(view: KeyspaceView) {
     this.name = view.name
     this.vschemaVersion = view.vschemaVersion
+    this.ddlVersion = view.ddlVersion
     this.shardsKey = shardsKey(view)
     this.schemaNamesEqual = namesEqual(view)
     const { sharded } = view.record
@@ -45,10 +53,16 @@ export class GateCatalog implements Catalog {
   readonly #entries = new Map<string, KeyspaceEntry | null>()
   readonly #loading = new Map<string, Promise<void>>()
   #view: unknown = null
-  generation = 1
+  #generation = 1
 
   constructor(core: Core) {
     this.#core = core
+  }
+
+  /** Asked for each statement, those whose plan is known too: so it is what must look at the topology. */
+  get generation(): number {
+    if (this.#view !== this.#core.watch.view) this.#follow()
+    return this.#generation
   }
 
   keyspace(name: string): KeyspaceInfo | undefined {
@@ -67,7 +81,17 @@ export class GateCatalog implements Catalog {
     if (entry === null || entry === undefined) return
     if (tables === undefined) entry.loaded.clear()
     else for (const table of tables) entry.loaded.delete(table)
-    this.generation++
+    entry.forgotten++
+    this.#generation++
+  }
+
+  /** After an error that may come of columns of before. False: they are new. */
+  doubt(keyspace: string): boolean {
+    const entry = this.#entries.get(keyspace)
+    const limit = this.#core.clock.monotonicMs() - doubtedAgeMs
+    const old = [...(entry?.loaded ?? [])].filter(([, { atMs }]) => atMs < limit).map(([table]) => table)
+    if (old.length > 0) this.forget(keyspace, old)
+    return old.length > 0
   }
 
   #entry(name: string): KeyspaceEntry | null {
@@ -92,15 +116,19 @@ export class GateCatalog implements Catalog {
         now.record.sharded !== entry.vschema.sharded
       ) {
         this.#entries.delete(name)
-        this.generation++
+        this.#generation++
         continue
+      }
+      if (now.ddlVersion !== entry.ddlVersion) {
+        entry.ddlVersion = now.ddlVersion
+        this.forget(name)
       }
       if (shardsKey(now) === entry.shardsKey) continue
       entry.shardsKey = shardsKey(now)
       // The same tables stand on the new side: columns stay, only the databases' names may differ.
       if (entry.schemaNamesEqual !== namesEqual(now)) {
         entry.schemaNamesEqual = namesEqual(now)
-        this.generation++
+        this.#generation++
       }
     }
   }
@@ -132,6 +160,8 @@ export class GateCatalog implements Catalog {
     for (let attempt = 0; ; attempt++) {
       const view = await this.#core.ready(servingName(this.#core.keyspace(keyspace)), signal)
       const shard = view.shards[0] as ShardView
+      const asked = this.#entry(keyspace)
+      const forgotten = asked?.forgotten
       try {
         const backend = await innerConnection(this.#core, shard, '')
         let columns: TableColumns | null
@@ -144,14 +174,16 @@ export class GateCatalog implements Catalog {
         }
         const entry = this.#entry(keyspace)
         if (entry === null) return
+        // There was DDL meanwhile: what was read may be of before it.
+        if (attempt < readsMax && (entry !== asked || entry.forgotten !== forgotten)) continue
         const before = entry.loaded.get(table)?.columns
         entry.loaded.set(table, { columns, atMs: this.#core.clock.monotonicMs() })
         const others = [...functions].join() !== [...entry.readingFunctions].join()
         entry.readingFunctions = functions
-        if (others || JSON.stringify(before, bigintText) !== JSON.stringify(columns, bigintText)) this.generation++
+        if (others || JSON.stringify(before, bigintText) !== JSON.stringify(columns, bigintText)) this.#generation++
         return
       } catch (error) {
-        if (attempt >= 20 || (isSwError(error) && error.class === 'user' && !isSwError(error, 'SW-MYSQL-001'))) throw error
+        if (attempt >= readsMax || (isSwError(error) && error.class === 'user' && !isSwError(error, 'SW-MYSQL-001'))) throw error
         await this.#core.afterRefusal(shard, view.version, attempt, 0, signal, error as Error)
       }
     }

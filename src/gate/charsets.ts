@@ -1,29 +1,53 @@
-/** Collation ids that clients name in handshakes, as far as they are not utf8mb4's. */
+/**
+ * Collation ids that clients name in handshakes (`charsets.db.test.ts` holds them against what servers list). Ids that are not known here are refused: taken for
+ * another set than the client writes in, what it stores would be other text.
+ */
 
-const byId: Readonly<Record<number, string>> = {
-  8: 'latin1',
-  5: 'latin1',
-  15: 'latin1',
-  31: 'latin1',
-  47: 'latin1',
-  48: 'latin1',
-  49: 'latin1',
-  94: 'latin1',
-  33: 'utf8mb3',
-  83: 'utf8mb3',
-  192: 'utf8mb3',
-  223: 'utf8mb3',
-  11: 'ascii',
-  65: 'ascii',
-  63: 'binary',
-  9: 'latin2',
-  30: 'latin5',
-  20: 'latin7',
-  51: 'cp1251',
-  57: 'cp1256',
-  59: 'cp1257',
-  26: 'cp1250',
+/** Which sets quotes can be told in: in these a byte below 0x80 is always that character. */
+const charsets: Readonly<Record<string, readonly number[]>> = {
+  latin2: [2, 9, 21, 27, 77],
+  dec8: [3, 69],
+  cp850: [4, 80],
+  latin1: [5, 8, 15, 31, 47, 48, 49, 94],
+  hp8: [6, 72],
+  koi8r: [7, 74],
+  ascii: [11, 65],
+  ujis: [12, 91],
+  cp1251: [14, 23, 50, 51, 52],
+  hebrew: [16, 71],
+  tis620: [18, 89],
+  euckr: [19, 85],
+  latin7: [20, 41, 42, 79],
+  koi8u: [22, 75],
+  gb2312: [24, 86],
+  greek: [25, 70],
+  cp1250: [26, 34, 44, 66, 99],
+  cp1257: [29, 58, 59],
+  latin5: [30, 78],
+  armscii8: [32, 64],
+  cp866: [36, 68],
+  keybcs2: [37, 73],
+  macce: [38, 43],
+  macroman: [39, 53],
+  cp852: [40, 81],
+  cp1256: [57, 67],
+  binary: [63],
+  geostd8: [92, 93],
+  eucjpms: [97, 98],
+  utf8mb3: [33, 76, 83, ...between(192, 215), 223, 576, 577, 578],
+  utf8mb4: [45, 46, ...between(224, 247), ...between(255, 323), 608, 609, 610],
 }
+/** MariaDB: the same without padding. */
+const noPad = 1024
+/** MariaDB: UCA 14, 256 for each of its sets, these first. */
+const uca14 = { utf8mb3: 2048, utf8mb4: 2304, end: 2560 }
+
+const byId = new Map(Object.entries(charsets).flatMap(([name, ids]) => ids.map((id) => [id, name] as const)))
+
+function between(from: number, to: number): number[] {
+  return Array.from({ length: to - from + 1 }, (_, i) => from + i)
+}
+
 const utf8mb4Names: Readonly<Record<number, string>> = {
   45: 'utf8mb4_general_ci',
   46: 'utf8mb4_bin',
@@ -31,14 +55,10 @@ const utf8mb4Names: Readonly<Record<number, string>> = {
   246: 'utf8mb4_unicode_520_ci',
 }
 
-/** Null: one in which quotes can't be told safely. */
+/** Null: one in which quotes can't be told safely, or that is not known. */
 export function charsetOfCollation(id: number): string | null {
-  const known = byId[id]
-  if (known !== undefined) return known
-  // big5 1 84, sjis 13 88, gbk 28 87, ucs2 35 90 128–151, utf16 54–56 101–124, utf32 60 61 160–183, cp932 95 96, gb18030 248–250, swe7 10 82
-  const unsafe =
-    [1, 84, 13, 88, 28, 87, 35, 90, 54, 55, 56, 62, 60, 61, 95, 96, 248, 249, 250, 10, 82].includes(id) || (id >= 101 && id <= 183)
-  return unsafe ? null : 'utf8mb4'
+  if (id >= uca14.utf8mb3 && id < uca14.end) return id < uca14.utf8mb4 ? 'utf8mb3' : 'utf8mb4'
+  return byId.get(id) ?? (id > noPad && id < uca14.utf8mb3 ? (byId.get(id - noPad) ?? null) : null)
 }
 
 /** What SET NAMES must say for the session to be as the handshake asked, or null when new connections are so already. */

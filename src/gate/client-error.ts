@@ -37,6 +37,7 @@ const byCode: Readonly<Record<string, readonly [number, string]>> = {
   'SW-GATE-034': [1226, '42000'],
   'SW-GATE-035': [1104, '42000'],
   'SW-GATE-037': [1064, '42000'],
+  'SW-GATE-038': [1115, '42000'],
   'SW-GATE-201': [1235, '42000'],
   'SW-GATE-202': [2013, 'HY000'],
   'SW-GATE-206': [1235, '42000'],

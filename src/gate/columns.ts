@@ -1,5 +1,5 @@
 /** Columns and unique keys of a table as a shard has them, from its information_schema, in either flavour's words. */
-import type { Connection } from '../mysql/connection.ts'
+import type { Connection, Result } from '../mysql/connection.ts'
 import { quoteString } from '../sql/quote.ts'
 import type { ColumnInfo, TableColumns } from './plan/catalog.ts'
 
@@ -25,8 +25,20 @@ export async function readColumns(connection: Connection, schema: string, table:
   }
   return {
     columns: columns.map((row) => columnOf(row, mariadb)),
+    shape: shapeOf(columns.map((row) => [row['name'], row['column_type'], row['collation'], row['nullable']])),
     uniqueKeys: [...unique.values()].filter((key) => key.usable).map((key) => key.columns),
   }
+}
+
+function shapeOf(columns: readonly (readonly (string | null | undefined)[])[]): string {
+  return JSON.stringify(columns)
+}
+
+/** The same of what SHOW FULL COLUMNS answers, which servers tell of temporary tables too. */
+export function shapeShown(answer: Result): string {
+  if (answer.kind !== 'rows') return ''
+  const places = ['field', 'type', 'collation', 'null'].map((name) => answer.columns.findIndex((c) => c.name.toLowerCase() === name))
+  return shapeOf(answer.rows.map((row) => places.map((place) => row[place]?.toString('utf8') ?? null)))
 }
 
 function columnOf(row: Record<string, string | null>, mariadb: boolean): ColumnInfo {

@@ -29,6 +29,8 @@ export function cellCompare(compare: Compare, column: Column): CellCompare {
     case columnType.newdecimal:
       return (a, b) => compareDecimals(parseDecimal(a.toString('latin1')), parseDecimal(b.toString('latin1')))
     case columnType.float:
+      // Its text has six digits: what differs may look equal. Columns are asked for as DOUBLE.
+      throw planErrors.textOrder({ construct: 'ORDER BY or GROUP BY of a FLOAT', column: column.name })
     case columnType.double:
       return (a, b) => Number(a.toString('latin1')) - Number(b.toString('latin1'))
     case columnType.time:
@@ -123,7 +125,6 @@ function normaliserOf(column: Column): (cell: Buffer) => string {
         }
         return printDecimal({ unscaled, scale })
       }
-    case columnType.float:
     case columnType.double:
       return (cell) => String(Number(cell.toString('latin1')) + 0)
     case columnType.tiny:

@@ -79,6 +79,20 @@ export const gateErrors = defineErrors('GATE', {
     why: 'in it a byte below 0x80 may be part of a character, so that quotes can not be told safely',
     fix: 'SET NAMES utf8mb4',
   },
+  charsetName: {
+    number: 38,
+    class: 'user',
+    what: 'a character set or collation is not given by its name: {value}',
+    why: 'servers take numbers and escapes for it too, among them for sets in which quotes can not be told safely',
+    fix: 'give its name: SET NAMES utf8mb4',
+  },
+  movedDdl: {
+    number: 39,
+    class: 'user',
+    what: 'table {table} is being moved by workflow {keyspace}.{workflow}: DDL on it would stop its stream',
+    why: 'a stream carries rows of one table definition; --on-ddl of the workflow is stop',
+    fix: 'wait for complete; or: reshard --workflow {workflow} --target-keyspace {keyspace} update --on-ddl exec (docs/ddl.md says what that carries)',
+  },
   notForwarded: {
     number: 12,
     class: 'user',

@@ -1,9 +1,11 @@
 /** The one value of `SELECT expression`, typed by its column, so that it can stand in texts as a literal. */
-import type { Result } from '../mysql/connection.ts'
+import type { Column, RawRow, Result } from '../mysql/connection.ts'
 import { collation, columnType } from '../wire/column-types.ts'
 import type { Value } from '../sql/value.ts'
 
-export function valueOfAnswer(result: Result): Value {
+type Rows = { readonly kind: 'rows'; readonly columns: readonly Column[]; readonly rows: readonly RawRow[] }
+
+export function valueOfAnswer(result: Rows | Exclude<Result, { kind: 'rows' }>): Value {
   if (result.kind !== 'rows') return { type: 'null' }
   const column = result.columns[0]
   const cell = result.rows[0]?.[0]

@@ -3,6 +3,16 @@ import type { ShardView } from './view.ts'
 /** Routing changed while a statement waited: plan it again. */
 export class Rerouted extends Error {}
 
+/** A table's columns are others than those that the statement was planned by. Nothing was written: read them, and plan it again. */
+export class StaleColumns extends Error {
+  readonly table: string
+
+  constructor(table: string) {
+    super(`the columns of ${table} have changed`)
+    this.table = table
+  }
+}
+
 /** A statement failed by another shard than those that it names: one of a lookup's table, or of the decisions. */
 export class ElsewhereError extends Error {
   readonly shard: ShardView

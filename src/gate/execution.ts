@@ -9,11 +9,11 @@ import type { Param } from '../wire/stmt-execute.ts'
 import { isCounted } from './admission.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
-import { executionOf } from './parameters.ts'
+import { executionOf, valueOf } from './parameters.ts'
 import type { LookupAnswers } from './lookup-reads.ts'
 import type { RoutedPlan, RouteInputs, SessionRef, Text } from './plan/plan.ts'
 import { Rendering } from './plan/render.ts'
-import { executionFrame, prepareOn, type SessionStatement } from './prepared.ts'
+import { executionFrame, type ExecutionPacket, prepareOn, type SessionStatement } from './prepared.ts'
 import { Rerouted } from './execution-errors.ts'
 import { rereadable } from './pure-functions.ts'
 import { framedQuery } from './replies.ts'
@@ -31,7 +31,7 @@ export type Execution = {
   readonly sql: Buffer
   readonly form: 'text' | 'binary'
   /** The client's own packet, when the text may be passed on as it is. */
-  readonly framed: (() => Buffer) | null
+  readonly packet: ExecutionPacket | null
   readonly statement: SessionStatement | null
   readonly params: readonly Param[]
   readonly values: readonly Value[]
@@ -51,7 +51,7 @@ export function noExecution(keyspace: string, sql: Buffer, signal: AbortSignal):
     keyspace,
     sql,
     form: 'text',
-    framed: null,
+    packet: null,
     statement: null,
     params: [],
     values: [],
@@ -60,6 +60,18 @@ export function noExecution(keyspace: string, sql: Buffer, signal: AbortSignal):
     answers: new Map(),
     refusedBy: null,
   }
+}
+
+/** Why it was stopped from outside; undefined: it was not. */
+export function stopOf({ signal }: Execution): unknown {
+  return signal.aborted ? signal.reason : undefined
+}
+
+/** To the server, the keyspace has the name of its database: an execution that asks about schemas means that one. */
+export function renamedParameters(e: Execution, keyspace: KeyspaceView): Execution {
+  const { schema } = keyspace.shards[0] as ShardView
+  const params = e.params.map((param) => (String(param.value) === keyspace.name ? { ...param, value: Buffer.from(schema) } : param))
+  return { ...e, params, values: params.map(valueOf), packet: null }
 }
 
 export class SessionContext {
@@ -204,7 +216,7 @@ export class SessionContext {
           if (e.statement === null) return framedQuery(text)
           const statement = e.statement
           return prepareOn(backend, text.toString('latin1'), text).then((on) =>
-            statement.paramCount === 0 ? executionOf(on.id, [], []) : executionFrame(e.framed?.() ?? Buffer.alloc(0), statement, on),
+            statement.paramCount === 0 || e.packet === null ? executionOf(on.id, [], []) : executionFrame(e.packet, statement, on),
           )
         },
         bytes: text.length,

@@ -2,13 +2,15 @@
  * Fetches the rows of a gathered statement's tables and stores them in temporary tables. Rows pass through in pieces of some hundred kilobytes. The connection that
  * stores is never one that is read from: each waits for the other's bytes.
  */
-import type { Connection } from '../mysql/connection.ts'
+import type { Connection, Result } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
 import { quoteIdentifier } from '../sql/quote.ts'
 import type { Value } from '../sql/value.ts'
 import type { Backend } from './backend.ts'
 import { gateErrors } from './errors.ts'
 import type { GatherJob, Step, Values } from './gather-job.ts'
+import { shapeShown } from './columns.ts'
+import { StaleColumns } from './execution-errors.ts'
 import { fetched, literalMaker, loadMode } from './gather-values.ts'
 import type { ColumnInfo } from './plan/catalog.ts'
 import { familyOf } from './plan/equality.ts'
@@ -43,16 +45,30 @@ export async function fill(
   bytesMax: number,
   sqlMode: string | undefined,
 ): Promise<void> {
-  const tables = job.steps.map((step) => `CREATE TEMPORARY TABLE ${quoteIdentifier(step.name)} LIKE ${quoteIdentifier(step.plan.table)}`)
+  const tables = job.steps.flatMap(({ name, plan }) => [
+    `CREATE TEMPORARY TABLE ${quoteIdentifier(name)} LIKE ${quoteIdentifier(plan.table)}`,
+    `SHOW FULL COLUMNS FROM ${quoteIdentifier(name)}`,
+  ])
   // Waited for before the first row is stored: meanwhile the shards answer.
-  const made = into.connection.pipeline([`SET sql_mode='${loadMode}'`, ...tables]).catch((error: unknown) => {
-    throw isServerError(error) && error.kind === 'other' ? notCopied(job, error) : error
-  })
+  const made = into.connection.pipeline([`SET sql_mode='${loadMode}'`, ...tables]).then(
+    (answers) => {
+      // A column that is not fetched would have its default in every row.
+      for (const [i, { plan }] of job.steps.entries()) requireShape(plan, answers[2 + 2 * i] as Result)
+    },
+    (error: unknown) => {
+      throw isServerError(error) && error.kind === 'other' ? notCopied(job, error) : error
+    },
+  )
   made.catch(() => {})
   let left = bytesMax
   for (const step of job.steps) left -= await fillStep(step, into, made, readers, inputs, left)
   await made
   sendBefore(into.connection, `SET sql_mode=${sqlMode ?? 'DEFAULT'}`)
+}
+
+/** @throws StaleColumns */
+export function requireShape({ table, shape }: Step['plan'], answer: Result): void {
+  if (shape !== undefined && shapeShown(answer) !== shape) throw new StaleColumns(table)
 }
 
 /** Tables with FULLTEXT keys, partitions and the like: a server makes no temporary table like them. */
@@ -314,8 +330,11 @@ export class Readers {
     }
     const backend = await this.#runner.openPlain(shard)
     if (this.#snapshot) {
-      // Sent before what is read in it, and waited for with that.
-      const begun = backend.connection.query('START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY')
+      // Sent before what is read in it, and waited for with that. Of one statement's tables a server takes one snapshot at every level: below REPEATABLE READ each of ours would have another.
+      const begun = backend.connection.pipeline([
+        'SET TRANSACTION ISOLATION LEVEL REPEATABLE READ',
+        'START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY',
+      ])
       begun.catch((error: unknown) => backend.connection.destroy(error as Error))
     }
     return backend

@@ -89,16 +89,12 @@ export function gatherJob(
 }
 
 /** Settings under which fetched values would not be what they were. */
-export function refuseSettings(settings: SessionSettings, job: GatherJob): void {
+export function refuseSettings(settings: SessionSettings): void {
   const charset = settings.get('names') ?? settings.get('character_set_client') ?? 'utf8mb4'
-  const zone = settings.get('time_zone') ?? 'SYSTEM'
   const refuse = (setting: string, fix: string): never => {
     throw gateErrors.gatherSetting({ setting, fix })
   }
   if (!/^['"]?utf8mb4/i.test(charset) || settings.get('character_set_results') !== undefined)
     refuse(`the character set ${charset}`, 'SET NAMES utf8mb4')
   if (hasMode(settings, 'NO_BACKSLASH_ESCAPES')) refuse('sql_mode NO_BACKSLASH_ESCAPES', 'set another sql_mode')
-  const named = !/^['"]?(SYSTEM|[+-]\d\d?:\d\d)['"]?$/i.test(zone)
-  if (named && job.steps.some((step) => step.plan.columns.some((column) => column.dataType === 'timestamp')))
-    refuse(`time_zone ${zone} with TIMESTAMP columns: an hour a year comes twice`, "SET time_zone = '+00:00'")
 }

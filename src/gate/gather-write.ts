@@ -9,11 +9,12 @@ import type { Backend } from './backend.ts'
 import type { Core } from './core.ts'
 import { nextHome } from './gather.ts'
 import { gateErrors } from './errors.ts'
-import { fill, type FillInto, Readers, unlessReopened, valueOf } from './gather-fill.ts'
+import { fill, type FillInto, Readers, requireShape, unlessReopened, valueOf } from './gather-fill.ts'
 import { refuseSettings, type GatherJob } from './gather-job.ts'
 import { fetched, literalMaker, literalOfType } from './gather-values.ts'
 import { storedValue } from './plan/convert.ts'
 import { planErrors } from './plan/errors.ts'
+import { leftToServer } from './plan/server-ids.ts'
 import type { VindexValue } from '../keyspace/vindex.ts'
 import type { KeptWrite } from './kept-write.ts'
 import type { ColumnInfo } from './plan/catalog.ts'
@@ -61,7 +62,7 @@ export class GatherWrites {
     transaction: Transaction | null,
     form: 'text' | 'binary',
   ): Promise<ScatterResult<WriteSummary & { firstId: bigint | null }>> {
-    refuseSettings(this.#runner.settings, given.job)
+    refuseSettings(this.#runner.settings)
     const cleanups: (() => Promise<void>)[] = []
     const found = { warnings: 0, firstId: null as bigint | null }
     const produce = async (on: Transaction): Promise<readonly Part[]> => {
@@ -74,6 +75,7 @@ export class GatherWrites {
         case 'moved': {
           const scratch = await this.#scratch(context, cleanups)
           await this.#fill(context, scratch, () => ' FOR UPDATE')
+          await this.#requireWhole(context)
           const { parts, said, entries, gone } = await movedRows(scratch, use, given.job, context)
           moved = said
           await given.kept?.moved(on, entries, gone)
@@ -85,7 +87,10 @@ export class GatherWrites {
     let moved: WriteSummary | null = null
     const sum = (results: readonly OkResult[]): WriteSummary => {
       if (moved !== null) return moved
-      if (inserts) return insertSummary(results, use.ignore, found.warnings)
+      if (inserts) {
+        const said = insertSummary(results, use.ignore, found.warnings)
+        return use.alone ? { ...said, info: '' } : said
+      }
       if (results.length > 0) return summary(results)
       return { affectedRows: 0n, insertId: 0n, warnings: 0, info: verb === 'update' ? 'Rows matched: 0  Changed: 0  Warnings: 0' : '' }
     }
@@ -94,6 +99,16 @@ export class GatherWrites {
       return result.kind === 'done' ? { kind: 'done', value: { ...result.value, firstId: found.firstId } } : result
     } finally {
       for (const clean of cleanups) await clean()
+    }
+  }
+
+  /** Rows that are moved are removed from where they are: all of their columns must be known. The transaction that has read the table keeps them as they are. */
+  async #requireWhole({ job, on }: Context): Promise<void> {
+    for (const { plan, shards } of job.steps) {
+      for (const shard of shards) {
+        const { backend } = await this.#runner.openBranch(on, shard)
+        requireShape(plan, await backend.connection.query(`SHOW FULL COLUMNS FROM ${quoteIdentifier(plan.table)}`))
+      }
     }
   }
 
@@ -107,7 +122,7 @@ export class GatherWrites {
       c,
       use.row === 'tuple' ? tuples : selects,
       true,
-      async () => [],
+      null,
       [],
     )
     if (c.kept !== null && use.row !== 'tuple') throw planErrors.refused(notByValues)
@@ -129,21 +144,25 @@ export class GatherWrites {
     await this.#fill(c, scratch, () => ' LOCK IN SHARE MODE')
     const { columns, table } = use.target
     const names = columns.map((column) => quoteIdentifier(column.name)).join(', ')
-    // Without keys: what is a duplicate is found where the rows go.
-    await scratch.query(`CREATE TEMPORARY TABLE _sw_rows AS SELECT ${names} FROM ${quoteIdentifier(table)} LIMIT 0`)
+    // Without keys: what is a duplicate is found where the rows go. An id may be left open; the absent side of an outer join can be NULL.
+    const made = columns.map(({ name }, i) => `${i === use.ids?.at ? 'o' : 't'}.${quoteIdentifier(name)}`).join(', ')
+    const from = quoteIdentifier(table)
+    await scratch.query(`CREATE TEMPORARY TABLE _sw_rows AS SELECT ${made} FROM ${from} t LEFT JOIN ${from} o ON FALSE LIMIT 0`)
     const stored = await asked(
       scratch,
       Buffer.concat([Buffer.from(`INSERT ${use.ignore ? 'IGNORE ' : ''}INTO _sw_rows (${names}) `), c.job.text]),
     )
     found.warnings = stored.warnings
     const draw = async (count: number): Promise<readonly bigint[]> => {
-      const ids = use.sequence === null ? [] : await c.ids(count)
+      if (count > 0 && use.ids?.counted != null) throw leftToServer(use.ids.counted)
+      const ids = count === 0 ? [] : await c.ids(count)
       found.firstId = ids[0] ?? null
       return ids
     }
     const text = Buffer.from(`SELECT ${columns.map((column) => fetched('_sw_rows', column)).join(', ')} FROM _sw_rows`)
     const entries: LookupEntry[] = []
-    const { parts } = await this.#rowsByShard(scratch, text, use.target, c, tuples, false, draw, use.lookups, entries)
+    const drawn = use.ids === null ? null : { at: use.ids.at, draw }
+    const { parts } = await this.#rowsByShard(scratch, text, use.target, c, tuples, false, drawn, use.lookups, entries)
     await c.kept?.entries(c.on, entries)
     return parts
   }
@@ -156,27 +175,33 @@ export class GatherWrites {
     c: Context,
     shape: Shape,
     chosen: boolean,
-    draw: (count: number) => Promise<readonly bigint[]>,
+    drawn: { readonly at: number; draw(count: number): Promise<readonly bigint[]> } | null,
     lookups: Inserted['lookups'],
     entries: LookupEntry[] = [],
   ): Promise<{ parts: Part[]; lists: Buffer[] }> {
     const { columns, rows } = await this.#rowsOf(scratch, text)
-    const ids = await draw(rows.length)
+    const zeroIsStored = c.inputs.zeroIsStored === true
+    const open = rows.map((row) => drawn !== null && (drawn.at < 0 || leavesId(row[drawn.at] ?? null, zeroIsStored)))
+    const ids = (await drawn?.draw(open.filter(Boolean).length)) ?? []
+    let next = 0
     // What stands behind the target's columns is of types that the answer tells.
     const literals = columns.map((column, i) => {
       const own = target.columns[i]
       return own === undefined ? literalOfType(column) : literalMaker(own)
     })
     const { before, after } = c.job
-    const open = new Map<ShardView, { parts: Buffer[]; size: number }>()
+    const filling = new Map<ShardView, { parts: Buffer[]; size: number }>()
     const made: Part[] = []
     const lists: Buffer[] = []
     const close = (shard: ShardView, list: readonly Buffer[]): void => {
       lists.push(Buffer.concat(list))
       made.push({ shard, text: Buffer.concat([before, lists.at(-1) as Buffer, space, after]) })
     }
-    for (const [i, row] of rows.entries()) {
-      const id = ids[i]
+    for (const [i, given] of rows.entries()) {
+      const fresh = open[i] === true ? ids[next++] : undefined
+      const within = fresh !== undefined && drawn !== null && drawn.at >= 0
+      const row = within ? given.with(drawn.at, Buffer.from(String(fresh))) : given
+      const id = within ? undefined : fresh
       const cells = row.map((cell, place) =>
         cell === null ? 'NULL' : (literals[place] as (cell: Buffer) => Buffer)(cell).toString('latin1'),
       )
@@ -186,19 +211,19 @@ export class GatherWrites {
       const keyspaceId = idOf(row, id, target)
       if (keyspaceId !== null) entries.push(...entriesOf(row, id, lookups, keyspaceId))
       for (const shard of keyspaceId === null ? c.keyspace.shards : [c.inputs.shardOf(keyspaceId)]) {
-        const list = open.get(shard) ?? { parts: [], size: 0 }
-        open.set(shard, list)
+        const list = filling.get(shard) ?? { parts: [], size: 0 }
+        filling.set(shard, list)
         const tuple = Buffer.from(shape.row(values, list.parts.length === 0), 'latin1')
         if (list.parts.length > 0) list.parts.push(shape.between)
         list.parts.push(tuple)
         list.size += tuple.length
         if (list.size < partBytes) continue
         close(shard, list.parts)
-        open.delete(shard)
+        filling.delete(shard)
       }
     }
     for (const shard of c.keyspace.shards) {
-      const list = open.get(shard)
+      const list = filling.get(shard)
       if (list !== undefined) close(shard, list.parts)
     }
     return { parts: made, lists }
@@ -263,6 +288,11 @@ const notByValues = {
   construct: 'setting a column that a lookup vindex finds by, beside columns of other tables',
   reason: 'the row of the lookup must be written before',
   instead: 'set it by a statement of its own',
+}
+
+/** As a server takes it for an AUTO_INCREMENT column. */
+function leavesId(cell: Buffer | null, zeroIsStored: boolean): boolean {
+  return cell === null || (!zeroIsStored && Number(cell.toString('latin1')) === 0)
 }
 
 /** Null: on all shards. */

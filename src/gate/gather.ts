@@ -53,7 +53,7 @@ export class Gather {
     let mark: RunningPart | null = null
     try {
       try {
-        refuseSettings(settings, job)
+        refuseSettings(settings)
         scratch = await connections.openPlain(home)
         scratch.dirty = true
         mark = { connection: scratch.connection, effect: 'read' }

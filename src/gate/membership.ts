@@ -12,7 +12,7 @@ import { keepLease, type KeptLease } from '../topology/kept-lease.ts'
 import { keys } from '../topology/keys.ts'
 import type { BranchReads, GateReads, ReadSamples } from '../topology/dualwrite-records.ts'
 import type { GateQueries } from '../topology/gate-queries.ts'
-import type { GateRecord, GateStats } from '../topology/records.ts'
+import type { DdlRecord, GateRecord, GateStats } from '../topology/records.ts'
 import type { Store } from '../topology/store.ts'
 import { put } from '../topology/typed.ts'
 import type { HoldReport } from './buffer.ts'
@@ -91,6 +91,12 @@ export class Membership {
   async queries(queries: GateQueries): Promise<void> {
     if (this.#lease === null || !this.#lease.valid()) return
     await this.#options.store.commit([], [put(keys.gateQueries(this.#options.id), queries, this.#lease.id)])
+  }
+
+  /** Tells other gates that tables of a keyspace may have changed. */
+  async ddl(keyspace: string): Promise<void> {
+    const { store, id, clock } = this.#options
+    await store.commit([], [put<DdlRecord>(keys.ddl(keyspace), { v: 1, gate: id, atMs: clock.nowMs() })])
   }
 
   /** Figures of reads by branch, and samples of them. */

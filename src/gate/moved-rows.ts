@@ -9,7 +9,7 @@ import type { Connection } from '../mysql/connection.ts'
 import { quoteIdentifier, quoteString } from '../sql/quote.ts'
 import { entriesOf, idOf } from './gather-write.ts'
 import type { GatherJob } from './gather-job.ts'
-import { fetched, literalMaker } from './gather-values.ts'
+import { fetched, literalMaker, requireCarried } from './gather-values.ts'
 import type { ColumnInfo } from './plan/catalog.ts'
 import { planErrors } from './plan/errors.ts'
 import type { GatherUse } from './plan/gather-types.ts'
@@ -62,6 +62,9 @@ export async function movedRows(
   const keys = target.columns.map((column) => row.columns.indexOf(column))
   for (const cells of answer.kind === 'rows' ? answer.rows : []) {
     const [was, becomes] = [cells.slice(0, width), cells.slice(width)]
+    // Two that can not be carried look alike and need not be.
+    for (const one of [was, becomes])
+      for (const [i, cell] of one.entries()) if (cell !== null) requireCarried(row.columns[i] as ColumnInfo, cell)
     if (was.every((cell, i) => same(cell, becomes[i] ?? null))) continue
     refuseDrawnId(row.table, row.columns, becomes)
     const [from, to] = [idOf(was, undefined, row), idOf(becomes, undefined, row)]

@@ -2,7 +2,7 @@
 import { columnType } from '../wire/column-types.ts'
 import { decodeExecute, type Param, type ParamType } from '../wire/stmt-execute.ts'
 import { com } from '../wire/commands.ts'
-import { frame, HEADER_BYTES } from '../wire/frames.ts'
+import { frame } from '../wire/frames.ts'
 import { Kind, tokenEnd, tokenKind, tokenStart, type Lexed } from '../sql/lexer.ts'
 import type { Value } from '../sql/value.ts'
 import { literalOf } from './plan/render.ts'
@@ -10,15 +10,14 @@ import { bindTypes, readExecution, type SessionStatement } from './prepared.ts'
 
 const empty = Buffer.alloc(0)
 
-/** Remembers the types that came with it, as a server does. */
-export function decodeParameters(framed: Buffer, statement: SessionStatement, longData: readonly Buffer[]): Param[] {
-  const payload = framed.subarray(HEADER_BYTES)
+/** Remembers the types that came with it, as a server does. All are payloads: of more than one frame, headers stand inside what is framed. */
+export function decodeParameters(payload: Buffer, statement: SessionStatement, longData: readonly Buffer[]): Param[] {
   const execution = readExecution(payload, statement.paramCount)
   bindTypes(statement, execution.types)
   const long = new Map<number, Buffer>()
   for (const packet of longData) {
-    const parameter = packet.readUInt16LE(HEADER_BYTES + 5)
-    long.set(parameter, Buffer.concat([long.get(parameter) ?? empty, packet.subarray(HEADER_BYTES + 7)]))
+    const parameter = packet.readUInt16LE(5)
+    long.set(parameter, Buffer.concat([long.get(parameter) ?? empty, packet.subarray(7)]))
   }
   return decodeExecute(payload, { paramCount: statement.paramCount, types: typesOf(statement.types), longData: long, capabilities: 0 })
     .params

@@ -125,6 +125,28 @@ test('SET: constants are kept, expressions are computed, the rest is passed on',
   assert.throws(() => set("SET character_set_client = 'sjis'"), { code: 'SW-GATE-011' })
 })
 
+test('SET: a character set or collation that is not given by its plain name is refused: servers take ids and escapes for it', () => {
+  for (const value of ['28', 'TRUE', "'28'", "N'gbk'", "'\\\\gbk'", "'gbk '", '1.0', '`28`'])
+    for (const name of [
+      'character_set_client',
+      'character_set_connection',
+      'character_set_results',
+      'collation_connection',
+      '@@session.character_set_client',
+    ])
+      assert.throws(() => set(`SET ${name} = ${value}`), { code: /SW-GATE-0(38|11)/ }, `${name} = ${value}`)
+  assert.deepEqual(computed('SET character_set_client = 14 + 14'), [{ at: 0, expression: '14 + 14' }])
+  const lexed = lexer.lex(Buffer.from('SET character_set_client = 14 + 14'))
+  const p = classify(lexed)
+  assert.ok(p.kind === 'set' && p.assignments !== null)
+  const { assignments } = p
+  assert.throws(() => effectOfSet(lexed, assignments, new SessionSettings(), new Map([[0, '28']])), { code: 'SW-GATE-038' })
+  for (const sql of ["SET NAMES '\\\\gbk'", "SET CHARACTER SET 'a b'"]) assert.throws(() => set(sql), { code: 'SW-GATE-038' }, sql)
+  assert.equal(set('SET character_set_results = NULL').settings.get('character_set_results'), 'NULL')
+  assert.equal(set('SET collation_connection = utf8mb4_0900_ai_ci').settings.get('collation_connection'), 'utf8mb4_0900_ai_ci')
+  assert.equal(set('SET NAMES DEFAULT').settings.get('names'), undefined)
+})
+
 test('settings: what brings one connection to another session, and back to none', () => {
   const a = new SessionSettings()
   a.set('names', 'latin1')

@@ -9,7 +9,7 @@
 import type { Connection, RelayEnd, RelaySink } from '../mysql/connection.ts'
 import { ConnectionLost, ServerError } from '../mysql/errors.ts'
 import { com } from '../wire/commands.ts'
-import { frame, frameCommand, HEADER_BYTES } from '../wire/frames.ts'
+import { frame, frameCommand } from '../wire/frames.ts'
 import { closeStatement, type Backend, type BackendStatement } from './backend.ts'
 import type { Passthrough } from './passthrough.ts'
 
@@ -35,7 +35,7 @@ export type SessionStatement = {
   bound: string
   /** `key` with `bound`: under which connections keep what is executed. */
   executionKey: string
-  /** COM_STMT_SEND_LONG_DATA since the last execution, whole packets. */
+  /** COM_STMT_SEND_LONG_DATA since the last execution, whole payloads. */
   longData: Buffer[]
   longDataBytes: number
 }
@@ -67,23 +67,26 @@ export function bindTypes(statement: SessionStatement, types: Buffer | null): vo
   statement.executionKey = statement.key + statement.bound
 }
 
+/** A client's execution: of 16 MiB and more it came in several frames, whose headers are no part of it. */
+export type ExecutionPacket = { readonly payload: Buffer; framed(): Buffer }
+
 /**
- * The framed execution for one connection. `framed` is the client's own (one frame) and is changed in place where that does.
+ * The framed execution for one connection. The client's own is changed in place where that does.
  */
-export function executionFrame(framed: Buffer, statement: SessionStatement, on: BackendStatement): Buffer {
-  const payload = framed.subarray(HEADER_BYTES)
-  if (payload.length < 10) return framed
+export function executionFrame(packet: ExecutionPacket, statement: SessionStatement, on: BackendStatement): Buffer {
+  const { payload } = packet
+  if (payload.length < 10) return packet.framed()
   // No cursor: the rows come at once, which every client takes.
   payload[5] = 0
   payload.writeUInt32LE(on.id, 1)
-  if (statement.paramCount === 0) return framed
+  if (statement.paramCount === 0) return packet.framed()
   const execution = readExecution(payload, statement.paramCount)
   if (execution.types !== null) {
     bindTypes(statement, execution.types)
     on.boundTypes = statement.types
-    return framed
+    return packet.framed()
   }
-  if (on.boundTypes === statement.types || statement.types === null) return framed
+  if (on.boundTypes === statement.types || statement.types === null) return packet.framed()
   on.boundTypes = statement.types
   return frame(Buffer.concat([payload.subarray(0, 10), execution.nullBitmap, one, statement.types, execution.values]))
 }

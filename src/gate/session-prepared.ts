@@ -1,11 +1,12 @@
 /** The prepared statements of one session: PREPARE, EXECUTE, long data, CLOSE, RESET. */
 import type { ClientCommand } from '../mysql/server-connection.ts'
 import { wireErrors } from '../wire/errors.ts'
-import { HEADER_BYTES } from '../wire/frames.ts'
+import { frame } from '../wire/frames.ts'
 import type { Access } from './access.ts'
 import type { Core } from './core.ts'
 import { takeDiagnostics } from './diagnostics.ts'
 import { gateErrors } from './errors.ts'
+import { ddlOf, refuseMovedOf } from './moved-tables.ts'
 import { needsOf } from './needs.ts'
 import { onServer } from './on-server.ts'
 import { notTheFoundRows } from './own-statements.ts'
@@ -184,9 +185,9 @@ export class PreparedStatements {
 
   /** @param told the statement's text without its literals */
   execute(c: ClientCommand, signal: AbortSignal, told: (shape: string) => void): Promise<unknown> {
-    const framed = c.framed()
-    if (framed.length < HEADER_BYTES + executeHeadBytes) throw wireErrors.malformed({ detail: 'an execution that is too short' })
-    const statement = this.#statement(framed.readUInt32LE(5), 'mysqld_stmt_execute')
+    const { payload } = c
+    if (payload.length < executeHeadBytes) throw wireErrors.malformed({ detail: 'an execution that is too short' })
+    const statement = this.#statement(payload.readUInt32LE(1), 'mysqld_stmt_execute')
     told(statement.shape)
     const p = statement.passthrough
     if (p === null || p.kind !== 'relay') {
@@ -207,19 +208,18 @@ export class PreparedStatements {
     if (this.#asksDiagnostics(p, statement.keyspaceName)) return takeDiagnostics(this.#runner).then(() => this.#query(statement.text))
     const keyspace = this.#core.watch.view.keyspaces.get(statement.keyspace)
     if (keyspace?.record.sharded === true) {
-      return this.#sharded.execute(statement, framed, longData, signal)
+      return this.#sharded.execute(statement, c, longData, signal)
     }
     if (p.readsVariables) this.#runner.connections.requireVariables(statement.keyspace)
     const { connections, transaction } = this.#runner
     if (p.needsPrevious === 'found-rows' && connections.atHand === null && !connections.pinned && transaction === null)
       throw notTheFoundRows()
     const sent = this.#sent(statement, p)
-    if (statement.paramCount > 0 && statement.bound === '')
-      bindTypes(statement, readExecution(framed.subarray(HEADER_BYTES), statement.paramCount).types)
+    if (statement.paramCount > 0 && statement.bound === '') bindTypes(statement, readExecution(payload, statement.paramCount).types)
     const request: Request = {
       keyspace: statement.keyspace,
       choose: firstShard,
-      bytes: framed.length,
+      bytes: payload.length,
       effect: p.effect,
       rereadable: p.rereadable,
       pins: p.pins,
@@ -232,28 +232,35 @@ export class PreparedStatements {
       setsInsertId: p.setsInsertId,
       frame: (backend) => {
         const on = preparedFor(backend, statement)
-        if (on !== undefined && longData.length === 0) return executionFrame(framed, statement, on)
+        if (on !== undefined && longData.length === 0) return executionFrame(c, statement, on)
         return prepareOn(backend, statement.executionKey, sent).then((prepared) => {
           for (const packet of longData) {
-            packet.writeUInt32LE(prepared.id, 5)
-            backend.connection.relayData(packet)
+            packet.writeUInt32LE(prepared.id, 1)
+            backend.connection.relayData(frame(packet))
           }
-          return executionFrame(framed, statement, prepared)
+          return executionFrame(c, statement, prepared)
         })
       },
     }
-    if (p.implicitCommit) return this.#runner.commit().then(() => this.#runner.relay(request, signal))
+    if (p.implicitCommit) return this.#committing(statement, request, signal)
     return this.#runner.relay(request, signal)
   }
 
+  async #committing(statement: SessionStatement, request: Request, signal: AbortSignal): Promise<void> {
+    const ddl = ddlOf(this.#core, statement.keyspaceName, lexStatement(statement.text, modeOf(this.#runner.settings)))
+    await this.#runner.commit()
+    if (ddl !== null) await refuseMovedOf(this.#core, ddl)
+    await this.#runner.relay(request, signal)
+  }
+
   longData(c: ClientCommand): void {
-    const framed = Buffer.from(c.framed())
-    if (framed.length < HEADER_BYTES + longDataHeadBytes) return
-    const statement = this.#statements.get(framed.readUInt32LE(5))
+    const payload = Buffer.from(c.payload)
+    if (payload.length < longDataHeadBytes) return
+    const statement = this.#statements.get(payload.readUInt32LE(1))
     // No answer may be given to this command: an unknown id shows at the execution.
     if (statement === undefined) return
-    statement.longDataBytes += framed.length
-    if (statement.longDataBytes <= this.#core.config.packetBytesMax) statement.longData.push(framed)
+    statement.longDataBytes += payload.length
+    if (statement.longDataBytes <= this.#core.config.packetBytesMax) statement.longData.push(payload)
   }
 
   #statement(id: number, name: string): SessionStatement {

@@ -85,6 +85,7 @@ export function effectOfSet(
         break
       case 'names': {
         const charset = unquote(lexed.bytes.toString('utf8', tokenStart(lexed, one.from), tokenEnd(lexed, one.from))).toLowerCase()
+        requireName(charset)
         refuseUnsafe(charset)
         for (const name of ['character_set_client', 'character_set_results', 'character_set_connection', 'collation_connection'])
           effect.settings.set(name, undefined)
@@ -92,6 +93,7 @@ export function effectOfSet(
         break
       }
       case 'character-set':
+        requireName(plain)
         refuseUnsafe(plain.toLowerCase())
         effect.settings.set('character_set_client', value)
         effect.settings.set('character_set_results', value)
@@ -128,6 +130,7 @@ export function effectOfSet(
               fix: wrong.fix,
             })
           if (name.startsWith('character_set_') && name !== 'character_set_results') refuseUnsafe(plain.toLowerCase())
+          if (name.startsWith('character_set_') || name.startsWith('collation_')) requireName(plain)
           // Each sets the other, as servers do.
           if (name === 'character_set_connection') effect.settings.set('collation_connection', undefined)
           if (name === 'collation_connection') effect.settings.set('character_set_connection', undefined)
@@ -180,6 +183,11 @@ function setTransaction(effect: SetEffect, text: string, scope: 'session' | 'glo
 export function refuseUnsafe(charset: string): void {
   const name = charset.split('_')[0] ?? charset
   if (unsafeCharsets.has(name)) throw gateErrors.charset({ charset: name })
+}
+
+/** Servers take ids too (28 and TRUE + 27 are gbk), and read escapes in text ('\\gbk'): what is no plain name can not be judged here. */
+function requireName(plain: string): void {
+  if (!/^[a-z]\w*$/i.test(plain) || /^(true|false)$/i.test(plain)) throw gateErrors.charsetName({ value: plain })
 }
 
 /** Errors: 1231, as servers say. */

@@ -8,6 +8,8 @@ import { gateErrors } from './errors.ts'
 import { Rerouted } from './execution-errors.ts'
 import { noExecution, type Execution, type Refused, type SessionContext } from './execution.ts'
 import type { DdlPlan, LocalPlan, RoutedPlan, ShowPlan, Slot } from './plan/plan.ts'
+import { planErrors } from './plan/errors.ts'
+import { refuseMoved } from './moved-tables.ts'
 import { slotValue } from './plan/render.ts'
 import { spanText } from '../sql/splice.ts'
 import { routePlan } from './plan/route.ts'
@@ -16,7 +18,7 @@ import { explained, type Explained } from './vexplain.ts'
 import { integerColumn, okFrame, rowsFrames, textColumn, type AnswerForm } from './replies.ts'
 import { ResultWriter } from './result-writer.ts'
 import { warningsOf, type Warning } from './scatter-warnings.ts'
-import type { ShardView } from './view.ts'
+import type { KeyspaceView, ShardView } from './view.ts'
 
 export class OtherStatements {
   readonly #context: SessionContext
@@ -120,6 +122,13 @@ export class OtherStatements {
     await this.#context.runner.commit()
     const keyspace = await this.#context.core.ready(plan.keyspace, e.signal)
     requireRole(keyspace, null, 'write')
+    if (plan.filled && keyspace.shards.length > 1)
+      throw planErrors.refused({
+        construct: 'CREATE TABLE with a query',
+        reason: 'each shard would fill its table from its own rows, and where they belong depends on a vindex that it has not yet',
+        instead: 'CREATE TABLE with its columns, vschema apply, INSERT … SELECT',
+      })
+    await refuseMoved(this.#context.core, keyspace.record.name, plan.object, plan.names)
     if (keyspace.writes !== null) throw gateErrors.dualWriteWrites({ keyspace: keyspace.name, tables: plan.names.join(', ') })
     const parts = keyspace.shards.map((shard) => ({ shard, text: this.#context.render(plan.text, e, keyspace, shard) }))
     if (await this.#context.hold(keyspace, parts, false, 'write', e)) throw new Rerouted()
@@ -142,6 +151,7 @@ export class OtherStatements {
         }
         done.push(part.shard.name)
       } catch (error) {
+        await this.#tell(keyspace)
         if (done.length === 0) throw error
         throw gateErrors.partialDdl(
           { done: done.join(', '), failed: part.shard.name, cause: error instanceof Error ? error.message : String(error) },
@@ -153,10 +163,19 @@ export class OtherStatements {
         this.#context.core.catalog.forget(plan.keyspace)
       }
     }
+    await this.#tell(keyspace)
     const { runner, client } = this.#context
     const ofShard = `${(keyspace.shards[0] as ShardView).schema}.`
     runner.connections.said = warnings.map(([level, code, text]) => [level, code, (text ?? '').replaceAll(ofShard, `${keyspace.name}.`)])
     client.write(okFrame(runner.status, { warnings: warnings.length }))
+  }
+
+  /** Other gates read the columns anew. Where the topology does not answer they find out later: what depends on it asks the servers. */
+  async #tell(keyspace: KeyspaceView): Promise<void> {
+    const { core } = this.#context
+    await core.membership.ddl(keyspace.name).catch((error: unknown) => {
+      core.log.warn({ keyspace: keyspace.name, error: String(error) }, 'other gates could not be told of a DDL')
+    })
   }
 }
 

@@ -255,7 +255,7 @@ export class SeveralShards {
     e: Execution,
     kept: KeptWrite | null,
   ): Promise<Refused | null> {
-    const sequence = use.kind === 'inserted' ? use.sequence : null
+    const sequence = use.kind === 'inserted' ? (use.ids?.sequence ?? null) : null
     const ids = async (count: number): Promise<readonly bigint[]> =>
       sequence === null ? [] : await this.#core.sequences.take(sequence.sequence, plan.keyspace, count, e.signal)
     const given = { job, keyspace, inputs, ids, kept }

@@ -3,6 +3,7 @@
  * several (scatter.ts). Every attempt plans and routes anew, so what waited for a switch goes to the shards that serve then.
  */
 import { unreachable } from '../base/assert.ts'
+import { isSwError } from '../base/errors.ts'
 import type { ClientCommand, ServerConnection } from '../mysql/server-connection.ts'
 import { ServerError } from '../mysql/errors.ts'
 import type { Lexed } from '../sql/lexer.ts'
@@ -15,18 +16,17 @@ import { onServer } from './on-server.ts'
 import { renderForPrepare } from './prepare-text.ts'
 import { whoseFault } from './read-fault.ts'
 import { outcomeOf, outcomeOfServer, type ReadOutcome } from './read-outcome.ts'
-import { Rerouted } from './execution-errors.ts'
-import { noExecution, SessionContext, type Execution, type Refused } from './execution.ts'
+import { Rerouted, StaleColumns } from './execution-errors.ts'
+import { renamedParameters, SessionContext, stopOf, type Execution, type Refused } from './execution.ts'
 import { OtherStatements } from './sharded-others.ts'
 import { namedId } from './insert-id.ts'
 import { readOkFrame } from './ok-frame.ts'
 import { decodeParameters, executionOf, idParam, valueOf } from './parameters.ts'
-import { valueOfAnswer } from './evaluate.ts'
+import { sessionValue } from './session-value.ts'
 import { errorKindOf } from './scatter-errors.ts'
 import type { Plan, Routed, RoutedPlan, RouteInputs, Text } from './plan/plan.ts'
-import { slotValue } from './plan/render.ts'
 import { idsNeeded, routePlan } from './plan/route.ts'
-import { executionFrame, prepareOn, prepareRaw, type SessionStatement } from './prepared.ts'
+import { executionFrame, type ExecutionPacket, prepareOn, prepareRaw, type SessionStatement } from './prepared.ts'
 import { renamedPrepared } from './schema-names.ts'
 import { framedQuery, okFrame, plainOk } from './replies.ts'
 import { withLookups } from './lookup-reads.ts'
@@ -40,6 +40,9 @@ import type { ReadToken } from './branch-reads.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
 
 const plansMax = 50
+/** DDL goes from shard to shard: meanwhile their columns differ. */
+const staleMax = 20
+const stalePauseMs = 50
 
 export class Sharded {
   readonly #core: Core
@@ -80,7 +83,7 @@ export class Sharded {
       keyspace,
       sql,
       form: 'text',
-      framed: c === null ? null : () => c.framed(),
+      packet: c,
       statement: null,
       params: [],
       values: [],
@@ -91,31 +94,19 @@ export class Sharded {
     })
   }
 
-  /** What an expression of the session is, as a shard computes it. */
-  async evaluate(keyspace: string, expression: string, signal: AbortSignal): Promise<Value> {
-    const sql = Buffer.from(`SELECT ${expression}`)
-    const plan = await this.#plan(keyspace, sql, signal)
-    if (plan.kind === 'local') {
-      const lexed = this.#context.lex(sql)
-      const item = plan.items[0]?.value
-      if (item !== undefined && (item.kind !== 'session' || item.ref.kind !== 'system-variable'))
-        return slotValue(item, this.#context.inputs(lexed, noExecution(keyspace, sql, signal), await this.#core.ready(keyspace, signal)))
-    }
-    const whole = plan.kind === 'routed' ? plan : plan.kind === 'local' ? plan.otherwise : null
-    if (whole === null) throw this.#context.unsupported(`SET to ${expression}`)
-    return await onServer(this.#core, this.#runner, keyspace, signal, async (backend, shard) => {
-      const text = whole.whole === null ? sql : renderForPrepare(this.#context, this.#context.lex(sql), whole, whole.whole, shard)
-      return valueOfAnswer(await backend.connection.query(text))
-    })
+  /** What an expression of the session is. */
+  evaluate(keyspace: string, expression: string, signal: AbortSignal): Promise<Value> {
+    const query = (sql: Buffer): Promise<void> => this.query(keyspace, sql, signal, null)
+    return sessionValue(this.#context, { keyspace, expression, signal, plan: (sql) => this.#plan(keyspace, sql, signal), query })
   }
 
-  async execute(statement: SessionStatement, framed: Buffer, longData: readonly Buffer[], signal: AbortSignal): Promise<void> {
-    const params = statement.paramCount === 0 ? [] : decodeParameters(framed, statement, longData)
+  async execute(statement: SessionStatement, packet: ExecutionPacket, longData: readonly Buffer[], signal: AbortSignal): Promise<void> {
+    const params = statement.paramCount === 0 ? [] : decodeParameters(packet.payload, statement, longData)
     await this.#run({
       keyspace: statement.keyspace,
       sql: statement.text,
       form: 'binary',
-      framed: longData.length === 0 ? () => framed : null,
+      packet: longData.length === 0 ? packet : null,
       statement,
       params,
       values: params.map(valueOf),
@@ -148,16 +139,17 @@ export class Sharded {
   // ── the loop ──
 
   async #run(e: Execution): Promise<void> {
+    let others = 0
     for (let attempt = 0; ; attempt++) {
       const stale = this.#core.fresh()
       if (stale !== undefined) await stale
       let lexed = this.#context.lex(e.sql)
-      let plan = this.#core.planner.plan(lexed, { keyspace: this.#keyspaceName() === '' && e.statement === null ? null : e.keyspace })
+      let plan = this.#planned(lexed, e)
       for (let i = 0; plan.kind === 'needs-schema'; i++) {
-        if (i > plansMax) throw gateErrors.notReady({ keyspace: plan.keyspace, reason: 'its tables change faster than they can be read' })
+        if (i > plansMax) throw changing(plan.keyspace)
         await this.#core.catalog.load(plan.keyspace, plan.tables, e.signal)
         lexed = this.#context.lex(e.sql)
-        plan = this.#core.planner.plan(lexed, { keyspace: this.#keyspaceName() === '' && e.statement === null ? null : e.keyspace })
+        plan = this.#planned(lexed, e)
       }
       try {
         const refused = await this.#perform(plan, lexed, e)
@@ -167,6 +159,13 @@ export class Sharded {
         if (e.signal.aborted) throw e.signal.reason as Error
       } catch (error) {
         if (error instanceof Rerouted) continue
+        if (error instanceof StaleColumns) {
+          const { keyspace } = plan.kind === 'routed' ? plan : e
+          this.#core.catalog.forget(keyspace, [error.table])
+          if (++others > staleMax) throw changing(keyspace)
+          if (others > 1) await this.#core.clock.sleep(stalePauseMs, e.signal)
+          continue
+        }
         if (error instanceof ReadWaits) {
           await this.#core.reads.wait(error.keyspace, error.version, e.sql.length, e.signal)
           continue
@@ -175,6 +174,18 @@ export class Sharded {
         if (errorKindOf(error) === 'schema') this.#core.catalog.forget(e.keyspace)
         throw error
       }
+    }
+  }
+
+  #planned(lexed: Lexed, e: Execution): Plan {
+    const context = { keyspace: this.#keyspaceName() === '' && e.statement === null ? null : e.keyspace }
+    try {
+      return this.#core.planner.plan(lexed, context)
+    } catch (error) {
+      // By columns of before? Others are read, once.
+      const doubtful = isSwError(error, 'SW-GATE-104') || isSwError(error, 'SW-GATE-124')
+      if (!doubtful || !this.#core.catalog.doubt(e.keyspace)) throw error
+      return this.#core.planner.plan(lexed, context)
     }
   }
 
@@ -331,11 +342,11 @@ export class Sharded {
     const own = text === e.sql || text.equals(e.sql)
     const frameOf: Request['frame'] =
       statement === null
-        ? () => (own && e.framed !== null ? e.framed() : framedQuery(text))
+        ? () => (own && e.packet !== null ? e.packet.framed() : framedQuery(text))
         : (backend) => {
             const key = own ? statement.executionKey : text.toString('latin1') + statement.bound
             const build = (on: Awaited<ReturnType<typeof prepareOn>>): Buffer => {
-              if (chosen === null && e.framed !== null) return executionFrame(e.framed(), statement, on)
+              if (chosen === null && e.packet !== null) return executionFrame(e.packet, statement, on)
               on.boundTypes = null
               return executionOf(on.id, chosen ?? e.params.map((_, i) => i), [...e.params, ...e.ids.map(idParam)])
             }
@@ -379,14 +390,9 @@ export class Sharded {
   }
 }
 
-/** Why it was stopped from outside; undefined: it was not. */
-function stopOf(e: Execution): unknown {
-  return e.signal.aborted ? e.signal.reason : undefined
-}
-
-/** To the server, the keyspace has the name of its database. */
-function renamedParameters(e: Execution, keyspace: KeyspaceView): Execution {
-  const { schema } = keyspace.shards[0] as ShardView
-  const params = e.params.map((param) => (String(param.value) === keyspace.name ? { ...param, value: Buffer.from(schema) } : param))
-  return { ...e, params, values: params.map(valueOf), framed: null }
+function changing(keyspace: string): Error {
+  return gateErrors.notReady({
+    keyspace,
+    reason: 'its tables change faster than they can be read, or are not the same on all of its shards',
+  })
 }

@@ -7,7 +7,8 @@ import type { Clock } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
 import { keys } from '../topology/keys.ts'
 import type { Snapshot, Store } from '../topology/store.ts'
-import { recordsOf } from '../topology/typed.ts'
+import type { StreamRecord } from '../topology/records.ts'
+import { listRecords, recordsOf } from '../topology/typed.ts'
 import { buildView, emptyView, type Records, type ShardTraffic, type View } from './view.ts'
 
 const prefixes: Readonly<Record<keyof Records, string>> = {
@@ -16,6 +17,7 @@ const prefixes: Readonly<Record<keyof Records, string>> = {
   servers: keys.servers,
   secrets: 'secrets/',
   vschemas: keys.vschemas,
+  ddls: keys.ddls,
   routings: keys.routings,
   users: keys.users,
   reads: keys.allReads,
@@ -76,6 +78,11 @@ export class TopologyWatch {
     let changed = false
     for (const [i, name] of whoServes.entries()) changed = this.#accept(name, read[i] as Snapshot) || changed
     if (changed) this.#rebuild()
+  }
+
+  /** What is moved just now; asked of the store, as nobody needs it often. */
+  async streams(): Promise<readonly StreamRecord[]> {
+    return (await listRecords<StreamRecord>(this.#store, keys.streams)).map(({ value }) => value)
   }
 
   /** Traffic of shards that no view names any more and where nothing runs is forgotten. */

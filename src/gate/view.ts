@@ -83,6 +83,8 @@ export type KeyspaceView = {
   readonly notReady: string | null
   readonly vschema: VSchemaRecord | null
   readonly vschemaVersion: number
+  /** Another one after each DDL through a gate: columns may be others. */
+  readonly ddlVersion: number
   readonly held: boolean
   /** Which branch serves reads; null: this keyspace itself, always. */
   readonly reads: { readonly rule: ReadRule; readonly version: number } | null
@@ -107,6 +109,7 @@ export type Records = {
   servers: Snapshot
   secrets: Snapshot
   vschemas: Snapshot
+  ddls: Snapshot
   routings: Snapshot
   users: Snapshot
   reads: Snapshot
@@ -174,6 +177,7 @@ export function buildView(records: Records, trafficOf: (uid: string) => ShardTra
       components,
       vschema: vschema === undefined ? null : (vschema.value as unknown as VSchemaRecord),
       vschemaVersion: vschema?.version ?? 0,
+      ddlVersion: records.ddls.entries.get(`ddl/${record.name}`)?.version ?? 0,
       held: components.some((c) => c.hold !== null),
       reads: ruleEntry === undefined || rule === null || record.branchOf !== undefined ? null : { rule, version: ruleEntry.version },
       writes: rule?.writes === 'refused' ? { except: new Set(rule.writable) } : null,

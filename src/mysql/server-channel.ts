@@ -20,7 +20,9 @@ export type ClientCommand = {
   readonly data: Buffer
   readonly start: number
   readonly end: number
-  /** With header(s), as the client sent it, sequence 0: for `Connection.relay`. */
+  /** Without header(s), however many frames it came in. */
+  readonly payload: Buffer
+  /** With header(s), sequence 0: for `Connection.relay`. What was changed in the payload is in it. */
   framed(): Buffer
 }
 
@@ -39,8 +41,12 @@ class Command implements ClientCommand {
     this.#joined = joined
   }
 
+  get payload(): Buffer {
+    return this.data.subarray(this.start, this.end)
+  }
+
   framed(): Buffer {
-    if (this.#joined) return frame(this.data.subarray(this.start, this.end))
+    if (this.#joined) return frame(this.payload)
     return this.data.subarray(this.start - HEADER_BYTES, this.end)
   }
 }

@@ -223,6 +223,8 @@ export type Statement =
       readonly object: string
       readonly names: readonly TableName[]
       readonly temporary: boolean
+      /** CREATE TABLE with a query for its rows. */
+      readonly filled: boolean
       readonly span: Span
     }
   | { readonly kind: 'lock-tables'; readonly tables: readonly TableName[]; readonly span: Span }

@@ -61,8 +61,17 @@ export function parseDdl(r: Reader): Ddl {
       }
     }
   }
+  const filled = verb === ('create' as string) && object === 'TABLE' && takesRows(r)
   r.skipRest()
-  return { kind: 'ddl', verb, object, names, temporary, span: r.span(from) }
+  return { kind: 'ddl', verb, object, names, temporary, filled, span: r.span(from) }
+}
+
+/** CREATE TABLE … SELECT, TABLE or VALUES ROW, whatever stands before: none of these words stands in the definition of a table otherwise. */
+function takesRows(r: Reader): boolean {
+  for (let ahead = 0; r.at + ahead < r.lexed.count; ahead++) {
+    if (r.isWord('SELECT', ahead) || (r.isWord('VALUES', ahead) && r.isWord('ROW', ahead + 1)) || r.isWord('TABLE', ahead)) return true
+  }
+  return false
 }
 
 /** ANALYZE TABLE a, b; CHECK, OPTIMIZE, REPAIR, CHECKSUM likewise; anything else without names. */

@@ -14,6 +14,9 @@ export const keys = {
   allShards: 'shards/',
   vschema: (keyspace: string) => `vschema/${keyspace}`,
   vschemas: 'vschema/',
+  /** Written anew after each DDL through a gate, so that the others read columns anew: its version counts. */
+  ddl: (keyspace: string) => `ddl/${keyspace}`,
+  ddls: 'ddl/',
   /** The one record that decides who serves (PROTOCOLS 3). */
   routing: (keyspace: string) => `routing/${keyspace}`,
   routings: 'routing/',

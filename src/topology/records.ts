@@ -64,6 +64,9 @@ export type ShardRecord = {
 
 export type VSchemaRecord = { v: 1; vschema: object }
 
+/** The last DDL that ran through a gate. */
+export type DdlRecord = { v: 1; gate: string; atMs: number }
+
 export type Right = 'read' | 'write' | 'ddl'
 
 /** Of each gate process. */

@@ -28,6 +28,8 @@ export type KeyspaceInfo = {
 
 export type TableColumns = {
   readonly columns: readonly ColumnInfo[]
+  /** What a server says of them all, to see whether they are others by now (`shapeOf`). */
+  readonly shape?: string
   /** The columns of each unique key, the primary first; prefix and expression keys left out. */
   readonly uniqueKeys: readonly (readonly string[])[]
 }

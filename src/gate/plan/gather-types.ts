@@ -2,6 +2,7 @@
 import type { Vindex } from '../../keyspace/vindex.ts'
 import type { ColumnInfo } from './catalog.ts'
 import type { OwnedLookup } from './lookup.ts'
+import type { CountedColumn } from './server-ids.ts'
 import type { Destination, Piece, Refusal, SequencePlan, Text } from './plan.ts'
 
 /**
@@ -56,10 +57,19 @@ export type GatherUse =
       readonly ignore: boolean
       readonly before: readonly Piece[]
       readonly after: readonly Piece[]
-      readonly sequence: SequencePlan | null
+      readonly ids: DrawnIds | null
+      /** Its VALUES is one row: the answer then says nothing of records. */
+      readonly alone: boolean
       /** What the table owns, and of which of the target's columns each is made; -1: the id that is drawn. */
       readonly lookups: readonly { readonly lookup: OwnedLookup; readonly at: readonly number[] }[]
     }
+
+/** Of rows that are put together: `at` is the place of their ids, where a NULL or a 0 leaves it open; -1: all are drawn. */
+export type DrawnIds = { readonly at: number } & (
+  | { readonly sequence: SequencePlan; readonly counted: null }
+  /** Nothing draws them: refused. */
+  | { readonly sequence: null; readonly counted: CountedColumn }
+)
 
 export type WriteTarget = {
   readonly table: string
@@ -81,6 +91,8 @@ export type GatherStep = {
   /** Fetched: what the statement mentions and what keeps rows apart. `all`: when fewer could not be stored. */
   readonly columns: readonly ColumnInfo[]
   readonly all: readonly ColumnInfo[]
+  /** Of the table, as known. */
+  readonly shape: string | undefined
   /** Conditions over this table alone. */
   readonly filters: readonly (readonly Piece[])[]
   readonly destination: Destination

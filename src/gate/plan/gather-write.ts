@@ -11,6 +11,7 @@
 import type { Delete, Expr, Insert, Update } from '../../sql/ast.ts'
 import { quoteIdentifier } from '../../sql/quote.ts'
 import { walkExpr } from '../../sql/walk.ts'
+import { fetched } from '../gather-values.ts'
 import type { Analysis } from './analysis.ts'
 import type { ColumnInfo } from './catalog.ts'
 import { gatherTables } from './gather-plan.ts'
@@ -18,7 +19,9 @@ import { ownedLookups } from './lookup.ts'
 import type { GatherPlan, GatherUse, WriteTarget } from './gather-types.ts'
 import type { Piece, Refusal, SequencePlan } from './plan.ts'
 import type { BoundTable } from './scope.ts'
-import { compileSpan, compileText, text } from './text.ts'
+import type { CountedColumn } from './server-ids.ts'
+import { bare } from './slots.ts'
+import { compileSpan, compileText, type PlanEdit, text } from './text.ts'
 
 /** Null: not in this way either. */
 export function gatherChange(
@@ -42,7 +45,7 @@ export function gatherChange(
   const refs = statement.kind === 'update' ? statement.tables : statement.from
   const assignments = statement.kind === 'update' ? statement.assignments : []
   const own = assignments.every(({ value }) => isOfTarget(value, target, analysis))
-  const list: Piece[] = keys.columns.flatMap((column, i) => [text(`${i > 0 ? ', ' : ''}${alias}.${quoteIdentifier(column.name)}`)])
+  const list: Piece[] = [text(keys.columns.map((column) => fetched(target.hasAlias ? target.alias : target.name, column)).join(', '))]
   if (!own) for (const { value } of assignments) list.push(text(', '), ...compileSpan(value.span, gathered.edits))
   return {
     steps: gathered.steps,
@@ -153,21 +156,28 @@ export function gatherInsert(
   insert: Insert,
   target: BoundTable,
   names: readonly string[],
-  sequence: SequencePlan | null,
+  { sequence, counted }: { readonly sequence: SequencePlan | null; readonly counted: CountedColumn | null },
   analysis: Analysis,
   count: number,
   refusal: Refusal,
 ): GatherPlan | null {
   const { query } = insert
   const info = target.columns
-  if (query === null || info === null || insert.returning !== null || insert.rowAlias !== null) return null
+  if (info === null || insert.returning !== null || insert.rowAlias !== null) return null
   const columns = names.map((name) => info.columns.find((column) => column.name.toLowerCase() === name))
   if (columns.some((column) => column === undefined || column.generated)) return null
   if (insert.onDuplicate?.assignments.some(({ value }) => !isOfTarget(value, target, analysis)) === true) return null
   const place = placeOf(target, names)
   if (place.kind === 'vindex' && place.columns.some(({ column, at }) => at < 0 && sequence?.column !== column.name)) return null
-  if (sequence !== null && names.includes(sequence.column.toLowerCase())) sequence = null
+  const at = names.indexOf((sequence?.column ?? counted?.column ?? '').toLowerCase())
+  const ids = sequence !== null ? { at, sequence, counted: null } : counted !== null ? { at, sequence: null, counted } : null
   const others = analysis.tables.filter((table) => table !== target)
+  if (query === null) {
+    // A server may refuse to read the table that it inserts into; a copy of it would hide that.
+    if (others.some((table) => table.name === target.name)) return null
+    if (insert.rows.some((row) => row.values.length !== names.length || row.values.some((value) => bare(value).kind === 'default')))
+      return null
+  }
   const gathered = gatherTables(analysis, others)
   if (gathered === null) return null
   const lookups = ownedLookups(target).map((lookup) => ({
@@ -178,11 +188,11 @@ export function gatherInsert(
   const known = ({ lookup, at }: (typeof lookups)[number]): boolean =>
     at.every((place, i) => place >= 0 || lookup.columns[i]?.name === sequence?.column)
   if (!lookups.every(known)) return null
-  const list = [...(columns as ColumnInfo[]).map((column) => column.name), ...(sequence === null ? [] : [sequence.column])]
+  const list = [...(columns as ColumnInfo[]).map((column) => column.name), ...(sequence === null || at >= 0 ? [] : [sequence.column])]
   const { edits } = analysis
   return {
     steps: gathered.steps,
-    text: compileSpan(query.span, gathered.edits),
+    text: query === null ? valuesOf(insert, gathered.edits) : compileSpan(query.span, gathered.edits),
     refusal,
     use: {
       kind: 'inserted',
@@ -193,10 +203,21 @@ export function gatherInsert(
         insert.onDuplicate === null
           ? []
           : compileSpan({ from: insert.onDuplicate.span.from, to: Math.min(insert.onDuplicate.span.to, count) }, edits),
-      sequence,
+      ids,
+      alone: query === null && insert.rows.length === 1,
       lookups,
     },
   }
+}
+
+/** Of VALUES or SET, for a table with the columns that are given. */
+function valuesOf({ rows }: Insert, edits: readonly PlanEdit[]): Piece[] {
+  const between = <T>(parts: readonly T[], pieces: (part: T) => Piece[]): Piece[] =>
+    parts.flatMap((part, i) => (i === 0 ? pieces(part) : [text(', '), ...pieces(part)]))
+  return [
+    text('VALUES '),
+    ...between(rows, ({ values }) => [text('('), ...between(values, ({ span }) => compileSpan(span, edits)), text(')')]),
+  ]
 }
 
 /** ON DUPLICATE KEY UPDATE may name columns of the SELECT's tables, which its rows do not have any more. */

@@ -69,6 +69,12 @@ function operandOf(given: Expr, columns: Columns, aggregate: (expr: Expr) => Ref
 /** MIN and MAX have the type of what they are of. */
 function numericAggregate(given: Expr, columns: Columns, aggregate: (expr: Expr) => Ref): Ref {
   const expr = bare(given)
+  if (expr.kind === 'call' && expr.name === 'AVG')
+    throw new ScatterRefused(
+      'HAVING over AVG()',
+      'a server compares it with more digits than it shows',
+      'compare SUM() with the number times COUNT()',
+    )
   if (expr.kind === 'call' && (expr.name === 'MIN' || expr.name === 'MAX')) {
     const inner = expr.args[0] === undefined ? null : bare(expr.args[0])
     const bound = inner?.kind === 'column' ? columns.analysis.resolve(inner) : null

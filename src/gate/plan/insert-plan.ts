@@ -17,6 +17,7 @@ import type { BoundTable } from './scope.ts'
 import { ownedLookups, refuseWithLookups } from './lookup.ts'
 import { refuseDivergingCopies, shardKeyAssignments } from './shard-key.ts'
 import { refusedConnectionBound, refusedScatter } from './select-plan.ts'
+import { countedColumn } from './server-ids.ts'
 import { bare, slotOf } from './slots.ts'
 import { compileSpan, compileText, type PlanEdit, text } from './text.ts'
 
@@ -52,7 +53,7 @@ export function planInsert(insert: Insert, analysis: Analysis, keyspace: string,
   if (lookups.length > 0) refuseWithLookups(insert, table, lookups)
   if (entry.kind === 'sharded' && insert.onDuplicate !== null)
     shardKeyAssignments(table, insert.onDuplicate.assignments, analysis, { single: true, destination: null, duplicate: true })
-  if (insert.query !== null) return planInsertSelect(insert, base, whole, table, analysis, count)
+  if (insert.query !== null || readsOthers(table, analysis)) return planInsertSelect(insert, base, whole, table, analysis, count)
   if (insert.returning !== null && insert.rows.length > 1) {
     throw planErrors.refused({
       construct: 'RETURNING of several rows',
@@ -63,11 +64,12 @@ export function planInsert(insert: Insert, analysis: Analysis, keyspace: string,
 
   const names = namesOf(insert, table)
   const sequence = sequenceOf(table)
-  refuseServerIds(table, names, sequence)
+  const counted = countedColumn(table, names, sequence)
   const sequencePlace = sequence === null ? -1 : names.indexOf(sequence.column.toLowerCase())
+  const idPlace = counted === null ? sequencePlace : names.indexOf(counted.column.toLowerCase())
   const rows = insert.rows.map((row, i): InsertRow => {
     if (row.values.length !== names.length) throw planErrors.columnCount({ row: i + 1 })
-    const given = sequencePlace < 0 ? undefined : row.values[sequencePlace]
+    const given = idPlace < 0 ? undefined : row.values[idPlace]
     return {
       destination: destinationOf(table, names, row.values, sequence),
       text: rowText(row.span, insert.setForm, given, sequence, analysis),
@@ -83,19 +85,27 @@ export function planInsert(insert: Insert, analysis: Analysis, keyspace: string,
     { span: rowsSpan, pieces: [{ kind: 'rows' }] },
   ]
   if (sequence !== null && sequencePlace < 0) edits.push(...extraColumn(insert, table, sequence))
+  const listed = entry.kind === 'sharded' && insert.columns === null && names.length > 0 ? columnList(insert, table, null) : null
+  if (listed !== null && (sequence === null || sequencePlace >= 0)) edits.push(listed)
   const met = sequence === null || insert.onDuplicate === null ? null : rows.length > 1 ? 'several' : sequence.ofServer ? 'told' : 'asked'
   if (met === 'asked') edits.push(askedForMet(insert, sequence as SequencePlan, count))
   return {
     ...base,
     destinations: [{ kind: 'all' }],
-    whole: sequence === null ? whole : [],
+    whole: sequence !== null ? [] : listed === null ? whole : compileText(count, [...analysis.edits, listed]),
     scatter: { kind: 'allowed', text: compileText(count, edits), merge: null },
-    insert: { rows, sequence, met, lookups },
+    insert: { rows, sequence, counted, met, lookups },
   }
 }
 
+/** A row's own shard would answer a subquery from its rows alone. (A table that is not there is the server's to refuse.) */
+function readsOthers(target: BoundTable, analysis: Analysis): boolean {
+  const others = analysis.tables.filter((one) => one !== target)
+  return others.some((one) => one.entry?.kind !== 'reference') && others.every((one) => one.columns !== null)
+}
+
 /**
- * Into a reference table from reference tables: each shard does it for itself. Else the SELECT's rows are put together at one place, and inserted from there
+ * Into a reference table from reference tables: each shard does it for itself, unless ids are drawn. Else the SELECT's rows are put together at one place, and inserted from there
  * (gather-write.ts); when all of it stands on one shard it goes there as it is.
  */
 function planInsertSelect(
@@ -106,18 +116,25 @@ function planInsertSelect(
   analysis: Analysis,
   count: number,
 ): RoutedPlan {
-  const roots = analysis.groups.roots()
-  if (table.entry?.kind === 'reference' && roots.length === 0)
-    return { ...base, destinations: [{ kind: 'all' }], whole, scatter: { kind: 'allowed', text: whole, merge: null }, insert: null }
   const names = namesOf(insert, table)
   const sequence = sequenceOf(table)
-  refuseServerIds(table, names, sequence)
-  const refusal = {
-    construct: 'INSERT … SELECT',
-    reason: `the shard of each row of ${table.name} would be known only from its values`,
-    instead: 'read the rows and insert them',
-  }
-  const gather = gatherInsert(insert, table, names, sequence, analysis, count, refusal)
+  const counted = countedColumn(table, names, sequence)
+  const roots = analysis.groups.roots()
+  if (table.entry?.kind === 'reference' && roots.length === 0 && sequence === null && counted === null)
+    return { ...base, destinations: [{ kind: 'all' }], whole, scatter: { kind: 'allowed', text: whole, merge: null }, insert: null }
+  const refusal =
+    insert.query !== null
+      ? {
+          construct: 'INSERT … SELECT',
+          reason: `the shard of each row of ${table.name} would be known only from its values`,
+          instead: 'read the rows and insert them',
+        }
+      : {
+          construct: `a subquery in an INSERT into ${table.name}`,
+          reason: 'the shard of a row would answer it from its own rows alone',
+          instead: 'read what it asks for, and insert that',
+        }
+  const gather = gatherInsert(insert, table, names, { sequence, counted }, analysis, count, refusal)
   if (gather === null) throw planErrors.refused(refusal)
   return { ...base, destinations: [{ kind: 'all' }], whole, scatter: { kind: 'gather', gather }, insert: null }
 }
@@ -167,7 +184,7 @@ function lookupSlot(table: BoundTable, column: ColumnInfo, value: Expr | undefin
 
 function refuseSequenceValue(table: BoundTable, value: Expr): never {
   throw planErrors.refused({
-    construct: `an expression (${bare(value).kind}) for the sequence's column of ${table.name}`,
+    construct: `an expression (${bare(value).kind}) for a column of ${table.name} whose ids are drawn`,
     reason: 'whether it is NULL or 0, and an id must be drawn, only a server knows',
     instead: 'give a plain value, or leave the column out',
   })
@@ -179,18 +196,6 @@ function sequenceOf(table: BoundTable): SequencePlan | null {
   const column = table.columns?.columns.find((c) => c.name.toLowerCase() === increment.column.toLowerCase())
   if (column === undefined) throw planErrors.unknownColumn({ column: increment.column, clause: 'vschema' })
   return { table: table.name, column: column.name, sequence: increment.sequence, ofServer: column.autoIncrement }
-}
-
-/** Each shard would count for itself. */
-function refuseServerIds(table: BoundTable, names: readonly string[], sequence: SequencePlan | null): void {
-  if (table.entry?.kind !== 'sharded' && table.entry?.kind !== 'reference') return
-  const column = table.columns?.columns.find((c) => c.autoIncrement)
-  if (column === undefined || sequence?.column === column.name || names.includes(column.name.toLowerCase())) return
-  throw planErrors.refused({
-    construct: `AUTO_INCREMENT of ${table.name}.${column.name}`,
-    reason: 'each shard would count for itself and give ids that others gave',
-    instead: `shardwright sequence create ${table.keyspace.name}.${table.name}.${column.name}`,
-  })
 }
 
 function rowText(span: Span, setForm: boolean, given: Expr | undefined, sequence: SequencePlan | null, analysis: Analysis): Piece[] {
@@ -221,11 +226,14 @@ function askedForMet(insert: Insert, { column }: SequencePlan, count: number): P
 function extraColumn(insert: Insert, table: BoundTable, sequence: SequencePlan): PlanEdit[] {
   if (insert.setForm) return []
   const name = quoteIdentifier(sequence.column)
-  if (insert.columnsSpan === null) {
-    const at = insert.table.span.to
-    const visible = (table.columns?.columns ?? []).filter((column) => !column.invisible).map((column) => quoteIdentifier(column.name))
-    return [{ span: { from: at, to: at }, pieces: [text(` (${[...visible, name].join(', ')})`)] }]
-  }
+  if (insert.columnsSpan === null) return [columnList(insert, table, name)]
   const at = insert.columnsSpan.to - 1
   return [{ span: { from: at, to: at }, pieces: [text(insert.columns?.length === 0 ? name : `, ${name}`)] }]
+}
+
+/** What the values are for, as they were routed: were the table's columns others by now, a row would stand elsewhere than its values say. */
+function columnList(insert: Insert, table: BoundTable, more: string | null): PlanEdit {
+  const at = (insert.rowsSpan as Span).from - 1
+  const visible = (table.columns?.columns ?? []).filter((column) => !column.invisible).map((column) => quoteIdentifier(column.name))
+  return { span: { from: at, to: at }, pieces: [text(` (${[...visible, ...(more === null ? [] : [more])].join(', ')}) `)] }
 }

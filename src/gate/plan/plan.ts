@@ -1,3 +1,4 @@
+// long: the contract between planning and running, read in one go
 /**
  * The contract between the planner and whoever runs its plans (session, executor, merge).
  *
@@ -13,6 +14,7 @@
  * A plan holds token numbers, never bytes of one statement: it serves every statement with the same key, whose literals
  * are read from that statement's own `Lexed` at execution. Nothing here touches a socket or waits.
  */
+import type { CountedColumn } from './server-ids.ts'
 import type { Lexed } from '../../sql/lexer.ts'
 import type { SequenceName } from '../../keyspace/vschema-resolve.ts'
 import type { Value } from '../../sql/value.ts'
@@ -246,6 +248,8 @@ export type UnchangedKey = { readonly table: string; readonly column: ColumnInfo
 export type InsertPlan = {
   readonly rows: readonly InsertRow[]
   readonly sequence: SequencePlan | null
+  /** A column that shards would fill for a NULL or a 0: refused when it is left to them. */
+  readonly counted: CountedColumn | null
   /** How the shard's answer shows that ON DUPLICATE KEY UPDATE met a row (insert-id.ts); null: there is no such clause, or no sequence. */
   readonly met: 'told' | 'asked' | 'several' | null
   /** What the table owns: a row of the lookup's table is written for each row. */
@@ -256,7 +260,7 @@ export type InsertPlan = {
 export type InsertRow = {
   readonly destination: Destination
   readonly text: readonly Piece[]
-  /** For the sequence: the slot that the client gave (NULL, 0, DEFAULT or none means: draw one). */
+  /** For the sequence, or the column that is counted: the slot that the client gave (NULL, 0, DEFAULT or none means: draw one). */
   readonly sequenceSlot: Slot | null
   /** For each lookup, the value of each of its columns. */
   readonly lookups: readonly (readonly Slot[])[]
@@ -344,6 +348,8 @@ export type DdlPlan = {
   readonly object: string
   readonly names: readonly string[]
   readonly temporary: boolean
+  /** CREATE TABLE … SELECT: each shard would fill its table from its own rows. */
+  readonly filled: boolean
   readonly text: Text
 }
 

@@ -249,7 +249,10 @@ test('inserts: rows go where their shard key says, with their own text', () => {
       '40-80: INSERT INTO users (id, name) VALUES  (3, NOW())',
     ],
     ["REPLACE INTO users SET id = 4, name = 'x'", "c0-: REPLACE INTO users SET id = 4, name = 'x'"],
-    ["INSERT IGNORE INTO users VALUES (5, 'a', 1, '', 0)", "40-80: INSERT IGNORE INTO users VALUES (5, 'a', 1, '', 0)"],
+    [
+      "INSERT IGNORE INTO users VALUES (5, 'a', 1, '', 0)",
+      "40-80: INSERT IGNORE INTO users (`id`, `name`, `age`, `bio`, `score`)  VALUES  (5, 'a', 1, '', 0)",
+    ],
     ["INSERT INTO countries VALUES ('DE', 'x')", "all: INSERT INTO countries VALUES  ('DE', 'x')"],
     [
       'INSERT INTO orders (id, user_id) VALUES (1, 3) ON DUPLICATE KEY UPDATE user_id = VALUES(user_id), total = 1',
@@ -285,7 +288,7 @@ test("sequences: an id where AUTO_INCREMENT would give one, the client's own whe
     ],
     [
       "INSERT INTO log VALUES (NULL, 1, 'a', 2, NOW()), (5, 2, 'b', 3, NOW()), (0, 1, '', 0, '')",
-      "-40: INSERT INTO log VALUES  (1000 , 1, 'a', 2, NOW()),  ( 5 , 2, 'b', 3, NOW()),  (1001 , 1, '', 0, '')",
+      "-40: INSERT INTO log (`log_id`, `user_id`, `name`, `weight`, `at`)  VALUES  (1000 , 1, 'a', 2, NOW()),  ( 5 , 2, 'b', 3, NOW()),  (1001 , 1, '', 0, '')",
     ],
     ["INSERT INTO log SET user_id = 3, name = 'x'", "40-80: INSERT INTO log SET  user_id = 3, name = 'x', `log_id` = 1000"],
     ['INSERT INTO log SET log_id = DEFAULT, user_id = 3', '40-80: INSERT INTO log SET  log_id =1000 , user_id = 3'],

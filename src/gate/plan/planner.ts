@@ -142,6 +142,7 @@ function planStatement(
         object: statement.object,
         names: statement.names.map((name) => name.name.text),
         temporary: statement.temporary,
+        filled: statement.filled,
         text: withoutQualifiers(statement.names, lexed, catalog),
       })
     }

@@ -25,6 +25,7 @@ import type {
   UnchangedKey,
 } from './plan.ts'
 import { Rendering, slotValue } from './render.ts'
+import { leftToServer } from './server-ids.ts'
 
 /** How many ids of `plan.insert.sequence` this execution takes. */
 export function idsNeeded<S>(plan: RoutedPlan, inputs: RouteInputs<S>): number {
@@ -56,7 +57,7 @@ function isZero(value: Exclude<Value, { type: 'null' }>): boolean {
       const text = value.bytes.toString('latin1').trim()
       if (text !== '' && Number.isFinite(Number(text)) && !/^0[xob]/i.test(text)) return Math.abs(Number(text)) < 0.5
       throw planErrors.refused({
-        construct: `${JSON.stringify(text.slice(0, 40))} for a column that a sequence fills`,
+        construct: `${JSON.stringify(text.slice(0, 40))} for a column of drawn ids`,
         reason: 'whether a server would store a 0 for it depends on its sql_mode',
         instead: 'give a number, or NULL to have one drawn',
       })
@@ -218,9 +219,11 @@ function routeInsert<S>(plan: RoutedPlan, rows: readonly InsertRow[], inputs: Ro
   let drawn = 0
   let firstId: bigint | null = null
   const sequenced = plan.insert?.sequence != null
+  const counted = plan.insert?.counted ?? null
   const entries: LookupEntry[] = []
   for (const row of rows) {
     let id: bigint | null = null
+    if (counted !== null && drawsId(row, inputs)) throw leftToServer(counted)
     if (sequenced && drawsId(row, inputs)) {
       id = inputs.sequenceIds[drawn++] ?? null
       assert(id !== null, 'an INSERT was given fewer sequence ids than it needs')

@@ -27,7 +27,7 @@ ${rows.join('\n')}
 - MariaDB's \`binlog_alter_two_phase\`: the ALTER counts where it is logged as committed; one that was rolled back passes.
 - The way on from a stop: \`reshard update --on-ddl exec\`, or make the change on the targets and \`reshard update --on-ddl ignore\`, or \`cancel\`.
 - Rows written before the statement are read by the definition of their time, also by a mover that starts after it: the definitions are stored with the positions.
-- DDL on tables that no stream moves passes. A statement that the gate is asked to run on a moved table is refused there beforehand.
+- DDL on tables that no stream moves passes. A statement that the gate is asked to run on a moved table is refused there beforehand where its stream would stop (SW-GATE-039).
 - \`exec\` announces its statement on the target, so that the reverse stream takes it for ours, and executes it once: met again after a crash, or brought by the stream of another
   source, it is told by its place in the stream and by what the table looked like before (\`CHANGE a b\` does not fail the second time, \`CHANGE a b, CHANGE b a\` does not swap back).
 - Two statements on one table before the stream has come to the first: rows between them are defined by neither what was nor what is. Before it goes on from a statement the stream

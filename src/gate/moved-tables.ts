@@ -1,0 +1,46 @@
+/**
+ * DDL on a table that a stream moves would stop the stream (docs/ddl.md), and with it the change, or the way back from it: refused before it runs. A stream that is told to
+ * carry DDL, or to pass it over, has said what is wanted. Asked of the topology when there is DDL, which is rare; a stream that is made just then stops at the statement itself.
+ */
+import type { Lexed } from '../sql/lexer.ts'
+import { parse } from '../sql/parse.ts'
+import type { Core } from './core.ts'
+import { gateErrors } from './errors.ts'
+
+const ofTables = new Set(['TABLE', 'INDEX', 'DATABASE'])
+
+/** @param object the kind of what the names are of. Errors: SW-GATE-039 */
+export async function refuseMoved(core: Core, keyspace: string, object: string, names: readonly string[]): Promise<void> {
+  if (!ofTables.has(object)) return
+  const serving = new Set(core.watch.view.keyspaces.get(keyspace)?.shards.map((shard) => shard.uid))
+  const named = new Set(names.map((name) => name.toLowerCase()))
+  for (const stream of await core.watch.streams()) {
+    if (!serving.has(stream.source.uid) || stream.options.onDdl !== 'stop') continue
+    const table = stream.tables.find(({ name }) => object === 'DATABASE' || named.has(name.toLowerCase()))
+    if (table === undefined) continue
+    const { workflow } = stream
+    throw gateErrors.movedDdl({ table: table.name, workflow, keyspace: stream.keyspace })
+  }
+}
+
+type Ddl = { readonly object: string; readonly names: readonly { readonly keyspace: string; readonly name: string }[] }
+
+/** What a text does to tables of unsharded keyspaces (sharded ones are planned); null: nothing, or it is not understood, which is the server's to say. */
+export function ddlOf(core: Core, session: string, lexed: Lexed): Ddl | null {
+  try {
+    const statement = parse(lexed)
+    if (statement.kind !== 'ddl') return null
+    const names = statement.names.flatMap(({ schema, name }) => {
+      const keyspace = core.watch.view.keyspaces.get(statement.object === 'DATABASE' ? name.text : (schema?.text ?? session))?.record
+      return keyspace === undefined || keyspace.sharded ? [] : [{ keyspace: keyspace.name, name: name.text }]
+    })
+    return names.length === 0 ? null : { object: statement.object, names }
+  } catch {
+    return null
+  }
+}
+
+/** Errors: SW-GATE-039 */
+export async function refuseMovedOf(core: Core, { object, names }: Ddl): Promise<void> {
+  for (const { keyspace, name } of names) await refuseMoved(core, keyspace, object, [name])
+}

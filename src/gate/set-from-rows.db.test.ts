@@ -1,0 +1,171 @@
+/** What a session sets by rows of a sharded keyspace, and what an INSERT gives as values of other rows or leaves to the server: beside one server with the same rows. */
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import { flavours } from '../../test/kit/servers.ts'
+import { connect } from '../mysql/connect.ts'
+import type { Connection } from '../mysql/connection.ts'
+import { isServerError } from '../mysql/errors.ts'
+import { gateOnServer, password, type GateOnServer } from './testkit/gate-on-server.ts'
+import { addKeyspace } from './testkit/world.ts'
+
+const shards = [
+  { name: '-80', serverId: 's1', schema: 'shop_80' },
+  { name: '80-', serverId: 's1', schema: 'shop_end' },
+]
+const tables = {
+  t: '(id BIGINT PRIMARY KEY, a INT, p DECIMAL(8,2))',
+  u: '(id BIGINT PRIMARY KEY, a INT, p DECIMAL(8,2) NOT NULL DEFAULT 5)',
+  s: '(id BIGINT NOT NULL AUTO_INCREMENT, k INT NOT NULL, v VARCHAR(20), PRIMARY KEY (id, k))',
+  n: '(id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, k INT NOT NULL, v VARCHAR(20))',
+  keyed: '(id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, v VARCHAR(20))',
+  r: '(id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, v VARCHAR(20))',
+  c: '(code INT PRIMARY KEY, v VARCHAR(20))',
+}
+const vschema = {
+  sharded: true,
+  vindexes: { hash: { type: 'hash' } },
+  tables: {
+    t: { column_vindexes: [{ column: 'id', name: 'hash' }] },
+    u: { column_vindexes: [{ column: 'id', name: 'hash' }] },
+    s: { column_vindexes: [{ column: 'k', name: 'hash' }], auto_increment: { column: 'id', sequence: 'ids.s_seq' } },
+    n: { column_vindexes: [{ column: 'k', name: 'hash' }] },
+    keyed: { column_vindexes: [{ column: 'id', name: 'hash' }] },
+    r: { type: 'reference' },
+    c: { type: 'reference' },
+  },
+}
+
+for (const flavour of flavours()) {
+  describe(flavour, () => {
+    let world: GateOnServer
+    let one: Connection
+    let c: Connection
+
+    const answer = async (on: Connection, sql: string): Promise<string[]> => {
+      const result = await on.query(sql)
+      return result.kind === 'rows'
+        ? result.rows.map((row) => row.map((cell) => cell?.toString() ?? 'NULL').join(' '))
+        : [`${result.affectedRows} ${result.info}`]
+    }
+    const alike = async (sql: string): Promise<void> => assert.deepEqual(await answer(c, sql), await answer(one, sql), sql)
+    const code = async (sql: string): Promise<string> => {
+      try {
+        await c.query(sql)
+      } catch (error) {
+        if (isServerError(error)) return /SW-[A-Z]+-\d+/.exec(error.serverMessage)?.[0] ?? String(error.errno)
+        throw error
+      }
+      return 'done'
+    }
+
+    before(async () => {
+      world = await gateOnServer({ keyspaces: { ids: 'ids' }, flavour })
+      for (const schema of ['one', ...shards.map((shard) => shard.schema)]) {
+        await world.admin.query(`CREATE DATABASE ${schema} CHARACTER SET utf8mb4`)
+        for (const [name, definition] of Object.entries(tables)) await world.admin.query(`CREATE TABLE ${schema}.${name} ${definition}`)
+      }
+      await world.admin.query('CREATE TABLE ids.s_seq (id INT PRIMARY KEY, next_id BIGINT, cache BIGINT)')
+      await world.admin.query('INSERT INTO ids.s_seq VALUES (0, 1000, 10)')
+      await addKeyspace(world.store, 'shop', shards, { sharded: true, vschema })
+      c = await connect({ host: '127.0.0.1', port: world.port, user: 'app', password, database: 'shop' })
+      one = await world.connect()
+      await one.query('USE one')
+      for (const on of [one, c]) {
+        await on.query(`INSERT INTO t VALUES ${Array.from({ length: 20 }, (_, i) => `(${i + 1}, ${i % 3}, ${i}.25)`).join()}`)
+        await on.query("INSERT INTO c VALUES (1, 'one'), (2, 'two')")
+      }
+    })
+    after(async () => {
+      await c?.close()
+      await one?.close()
+      await world?.stop()
+    })
+
+    test('promise 10: a variable is set to what all rows say, in a transaction to what it sees', async () => {
+      for (const expression of [
+        '(SELECT COUNT(*) FROM t)',
+        '(SELECT MAX(p) FROM t)',
+        '(SELECT p FROM t WHERE id = 7)',
+        '(SELECT SUM(x.p) FROM t x JOIN t y ON y.a = x.a AND y.id > x.id)',
+        '(SELECT v FROM c WHERE code = 2)',
+        '(SELECT p FROM t WHERE id = 700)',
+        'EXISTS (SELECT 1 FROM t WHERE id = 3)',
+      ]) {
+        for (const on of [one, c]) await on.query(`SET @a = ${expression}, @b = 1`)
+        await alike('SELECT @a, @b')
+      }
+      for (const on of [one, c]) {
+        await on.query('SET sql_select_limit = 0')
+        await on.query('SET @a = (SELECT COUNT(*) FROM t)')
+        await on.query('SET sql_select_limit = DEFAULT')
+        await on.query('BEGIN')
+        await on.query('DELETE FROM t WHERE id < 11')
+        await on.query('SET @b = (SELECT COUNT(*) FROM t)')
+        await on.query('ROLLBACK')
+      }
+      await alike('SELECT @a, @b')
+      assert.equal(await code('SET @a = (SELECT id FROM t)'), '1242')
+      assert.equal(await code('SET @a = (SELECT nothing FROM t)'), '1054')
+      await alike('SELECT @a')
+    })
+
+    test('promise 10: a subquery in the values of an INSERT sees the rows of all shards', async () => {
+      for (const sql of [
+        'INSERT INTO u (id, a, p) VALUES (1, (SELECT COUNT(*) FROM t), 2.5)',
+        'INSERT INTO u (id, a) VALUES (2, (SELECT MAX(a) FROM t)), (3, 1 + (SELECT MIN(id) FROM t)), ((SELECT MAX(id) FROM t), 4)',
+        'INSERT INTO u SET id = 50, a = (SELECT COUNT(*) FROM t WHERE a = 1)',
+        'INSERT INTO u VALUES (51, 1, (SELECT SUM(p) FROM t))',
+        'INSERT IGNORE INTO u (id, a) VALUES (1, (SELECT COUNT(*) FROM t))',
+        'REPLACE INTO u (id, a) VALUES (2, (SELECT COUNT(*) FROM t))',
+        'INSERT INTO u (id, a) VALUES (3, (SELECT COUNT(*) FROM t)) ON DUPLICATE KEY UPDATE a = VALUES(a) + 100',
+        "INSERT INTO u (id, a) VALUES (60, (SELECT code FROM c WHERE v = 'two'))",
+        'INSERT INTO c VALUES (3, (SELECT COUNT(*) FROM t))',
+      ])
+        await alike(sql)
+      await alike('SELECT * FROM u ORDER BY id')
+      await alike('SELECT * FROM c ORDER BY code')
+      assert.equal(await code('INSERT INTO u (id, a) VALUES (70, 1) ON DUPLICATE KEY UPDATE a = (SELECT COUNT(*) FROM t)'), 'SW-GATE-100')
+      assert.equal(await code('INSERT INTO u (id, a, p) VALUES (71, (SELECT COUNT(*) FROM t), DEFAULT)'), 'SW-GATE-100')
+      await alike('SELECT * FROM u ORDER BY id')
+    })
+
+    test('promise 10: what would be left to the counters of the shards is refused, or drawn', async () => {
+      for (const sql of [
+        "INSERT INTO n VALUES (NULL, 5, 'x')",
+        "INSERT INTO n VALUES (0, 5, 'x')",
+        'INSERT INTO n (id, k) VALUES (7, 5), (DEFAULT, 5)',
+        'INSERT INTO n (k) VALUES (5)',
+        'INSERT INTO n (id, k) VALUES (1 - 1, 5)',
+        "REPLACE INTO n VALUES (0, 5, 'x')",
+        "INSERT INTO keyed VALUES (0, 'x')",
+        "INSERT INTO r VALUES (0, 'x')",
+        'INSERT INTO r SELECT 0, v FROM c',
+        "INSERT INTO n SELECT IF(id = 3, NULL, id), a, 'x' FROM t",
+      ])
+        assert.equal(await code(sql), 'SW-GATE-100', sql)
+      for (const table of ['n', 'keyed', 'r']) assert.deepEqual(await answer(c, `SELECT COUNT(*) FROM ${table}`), ['0'], table)
+      for (const on of [one, c]) {
+        await on.query("INSERT INTO n VALUES (7, 5, 'x'), (8, 6, 'y')")
+        await on.query("INSERT INTO n SELECT id + 100, a, 'x' FROM t WHERE id < 4")
+        await on.query("SET sql_mode = CONCAT(@@sql_mode, ',NO_AUTO_VALUE_ON_ZERO')")
+        await on.query("INSERT INTO n VALUES (0, 9, 'z')")
+        await on.query('SET sql_mode = DEFAULT')
+      }
+      await alike('SELECT * FROM n ORDER BY id')
+      // With a sequence: ids of rows that gave one stay, the others get one each.
+      for (const on of [one, c]) {
+        await on.query("INSERT INTO s SELECT IF(id = 2, NULL, IF(id = 3, 0, id)), 4, 'x' FROM t WHERE id < 5")
+        await on.query("INSERT INTO s (k, v) SELECT 5, 'y' FROM t WHERE id < 3")
+      }
+      const counted = 'SELECT COUNT(*), COUNT(DISTINCT id), SUM(id IN (1, 4)), SUM(id = 0), v FROM s GROUP BY v ORDER BY v'
+      await alike(counted)
+    })
+
+    test('promise 10: a table is not filled by each shard from its own rows', async () => {
+      assert.equal(await code('CREATE TABLE made AS SELECT * FROM t'), 'SW-GATE-100')
+      assert.equal(await code('CREATE TABLE made (PRIMARY KEY (id)) SELECT id FROM t'), 'SW-GATE-100')
+      for (const shard of shards) assert.deepEqual(await answer(one, `SHOW TABLES FROM ${shard.schema} LIKE 'made'`), [])
+      assert.equal(await code('CREATE TABLE made LIKE t'), 'done')
+    })
+  })
+}
