@@ -36,6 +36,8 @@ export class HangWatch {
       this.#watched = this.#watched.filter(({ conn }) => conn.open)
       const waiting = this.#watched.filter((one) => this.#waitsTooLong(one))
       const byServer = Map.groupBy(waiting, ({ address }) => address.id)
+      // Answered meanwhile: what hangs later is another hang, and has its patience again.
+      for (const id of this.#unreachableSinceMs.keys()) if (!byServer.has(id)) this.#unreachableSinceMs.delete(id)
       await Promise.all([...byServer.values()].map((suspects) => this.#judge(suspects, signal)))
     }
   }

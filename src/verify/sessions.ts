@@ -18,6 +18,8 @@ export class Sessions implements AsyncDisposable {
     this.#addresses = options.addresses
     this.#perServerMax = options.perServerMax
     this.#signal = options.signal
+    // All of them: whoever gives a session back wakes one, and one that only learns that it is over passes nothing on.
+    options.signal.addEventListener('abort', () => this.#wakeAll(), { once: true })
   }
 
   async address(serverId: string): Promise<ServerAddress> {
@@ -82,7 +84,11 @@ export class Sessions implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const conn of this.#all) conn.destroy()
-    for (const waiters of this.#waiters.values()) for (const wake of waiters) wake()
+    this.#wakeAll()
     this.#all.clear()
+  }
+
+  #wakeAll(): void {
+    for (const waiters of this.#waiters.values()) for (const wake of waiters.splice(0)) wake()
   }
 }
