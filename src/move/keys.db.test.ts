@@ -4,7 +4,9 @@ import assert from 'node:assert/strict'
 import { flavours } from '../../test/kit/servers.ts'
 import { keysOf } from '../sql/table-edits.ts'
 import { parseTableDefinition } from '../sql/table-definition.ts'
-import { showCreateTable } from './schema-copy.ts'
+import { connect } from '../mysql/connect.ts'
+import { rebuildKeys, showCreateTable } from './schema-copy.ts'
+import { ensureMoveTables } from './tables.ts'
 import { World } from './testkit/world.ts'
 
 const tables = [
@@ -95,6 +97,37 @@ for (const flavour of flavours()) {
     }
     await running.stop()
     if (killed === 0) console.log('  (the rebuild was too quick to be killed in it)')
+  })
+}
+
+for (const flavour of flavours()) {
+  test(`1.12 on ${flavour}: an ALTER of an earlier run that the server still executes is waited for, and what it leaves is built`, async () => {
+    await using world = await World.create({ flavour, sources: ['-'], targets: ['-'], tables: [] })
+    const to = world.targetRefs[0]!.schema
+    await world.t.query(`CREATE TABLE ${to}.item (id INT NOT NULL PRIMARY KEY, a INT NOT NULL, b INT NOT NULL)`)
+    await ensureMoveTables(world.t)
+    const clauses = JSON.stringify(['KEY `a` (`a`)', 'UNIQUE KEY `b` (`b`)'])
+    await world.t.query(`INSERT INTO _shardwright.move_key VALUES ('uid', 'item', 'w', '${clauses}')`)
+    // Both wait for a reader, one behind the other: neither has seen what the other builds.
+    await using reader = await connect(world.target.config)
+    await reader.query('BEGIN')
+    await reader.query(`SELECT * FROM ${to}.item`)
+    await using earlier = await connect(world.target.config)
+    await using later = await connect(world.target.config)
+    const waiting = async (n: number): Promise<void> => {
+      const sql = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE LIKE 'Waiting for table metadata lock%'"
+      while (Number(await world.t.value(sql)) < n) await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+    const altered = earlier.query(`ALTER TABLE ${to}.item ADD KEY a (a)`)
+    await waiting(1)
+    const built = rebuildKeys(later, to, 'uid')
+    await waiting(2)
+    await reader.query('COMMIT')
+    await altered
+    assert.equal(await built, null)
+    const text = await showCreateTable(world.t, to, 'item')
+    assert.match(text, /UNIQUE KEY `b`/)
+    assert.equal(await world.t.value('SELECT COUNT(*) FROM _shardwright.move_key'), '0')
   })
 }
 

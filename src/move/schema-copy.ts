@@ -12,7 +12,7 @@ import type { Connection } from '../mysql/connection.ts'
 import { errno, isServerError } from '../mysql/errors.ts'
 import { fenceTriggerPrefix } from '../mysql/table-info.ts'
 import { quoteIdentifier, quoteQualified, quoteString } from '../sql/quote.ts'
-import { parseTableDefinition, printTableDefinition } from '../sql/table-definition.ts'
+import { parseTableDefinition, printTableDefinition, type KeyElement } from '../sql/table-definition.ts'
 import { addKeysStatements, deferSecondaryKeys, keysOf, withoutAutoIncrement } from '../sql/table-edits.ts'
 import { translateDefinition } from '../sql/flavour-translation.ts'
 import { crossFlavourFindings } from './cross-flavour.ts'
@@ -167,10 +167,8 @@ export async function rebuildKeys(conn: Connection, schema: string, targetUid: s
       clauses.length === 0
         ? []
         : keysOf(parseTableDefinition(`CREATE TABLE ${quoteIdentifier(table)} (\n  \`x\` int,\n  ${clauses.join(',\n  ')}\n)`))
-    const present = new Set(keysOf(parseTableDefinition(await showCreateTable(conn, schema, table))).map((key) => key.name))
-    const missing = keys.filter((key) => !present.has(key.name))
     try {
-      for (const statement of addKeysStatements(quoted, missing)) await conn.query(statement)
+      await addMissingKeys(conn, quoted, keys)
     } catch (error) {
       if (!isServerError(error) || error.kind !== 'duplicate') throw error
       duplicate = `a unique key of ${table} can not be built yet: ${error.serverMessage}`
@@ -181,6 +179,25 @@ export async function rebuildKeys(conn: Connection, schema: string, targetUid: s
     )
   }
   return duplicate
+}
+
+/**
+ * An ALTER whose client has gone goes on in the server: the table looks as if it had not been, ours waits for it, and then meets its keys (1061). What it has built is looked for
+ * again, and the rest is built.
+ */
+async function addMissingKeys(conn: Connection, quoted: string, keys: readonly KeyElement[]): Promise<void> {
+  for (let before = -1; ;) {
+    const [row] = await conn.allText(`SHOW CREATE TABLE ${quoted}`)
+    const present = new Set(keysOf(parseTableDefinition(row?.['Create Table'] ?? '')).map((key) => key.name))
+    const missing = keys.filter((key) => !present.has(key.name))
+    try {
+      for (const statement of addKeysStatements(quoted, missing)) await conn.query(statement)
+      return
+    } catch (error) {
+      if (!isServerError(error, errno.duplicateKeyName) || missing.length === before) throw error
+      before = missing.length
+    }
+  }
 }
 
 /** Tables that stand on a target already and do not hold what the source's do (PROTOCOLS 1.12): they are taken as they are, so they must. */
