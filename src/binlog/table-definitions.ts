@@ -2,6 +2,13 @@ import type { Connection } from '../mysql/connection.ts'
 import { quoteString } from '../sql/quote.ts'
 import type { ColumnDefinition } from './source.ts'
 
+/**
+ * Of a character set or a collation. Servers before MariaDB 10.6 and MySQL 8.0.30 say `utf8` of what later ones call `utf8mb3`, and a server that is upgraded says it otherwise than before.
+ */
+export function charsetName(name: string | null): string | null {
+  return name === null ? null : name.replace(/^utf8(?=_|$)/, 'utf8mb3')
+}
+
 /** All base tables of a schema with their columns in table order: what a TableChooser hands to the tail, and `canonicalExpression` works on. */
 export async function readTableDefinitions(connection: Connection, schema: string): Promise<Map<string, ColumnDefinition[]>> {
   const rows = await connection.allText(
@@ -20,8 +27,8 @@ export async function readTableDefinitions(connection: Connection, schema: strin
       name: row['c'] ?? '',
       dataType: (row['d'] ?? '').toLowerCase(),
       columnType: row['y'] ?? '',
-      charset: row['s'] ?? null,
-      collation: row['o'] ?? null,
+      charset: charsetName(row['s'] ?? null),
+      collation: charsetName(row['o'] ?? null),
       nullable: row['n'] === 'YES',
       // MySQL also says DEFAULT_GENERATED, of columns with a default expression.
       generated: /\b(VIRTUAL|STORED|PERSISTENT) GENERATED\b/i.test(row['e'] ?? ''),

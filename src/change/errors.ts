@@ -173,7 +173,7 @@ export const changeErrors = defineErrors('CHANGE', {
   noKey: {
     number: 25,
     class: 'user',
-    what: 'table {table} has no primary key and no unique key of NOT NULL columns',
+    what: 'table {table} has no primary key and no unique key of NOT NULL columns that are not generated',
     why: 'rows are copied in ranges of a key and changed by key',
     fix: 'ALTER TABLE {table} ADD COLUMN id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, or make one of the columns that it has',
   },

@@ -192,6 +192,7 @@ export function streamTables(
     for (const column of one.vindex?.columns ?? []) {
       const there = info.columns.find((one) => sameColumn(one.name, column))
       if (there === undefined) errors.push(changeErrors.vindexColumnMissing({ table: info.name, column }))
+      else if (there.generated !== null) errors.push(moveErrors.generatedShardKey({ table: info.name, column }))
       else if (there.dataType === 'enum' || there.dataType === 'set')
         errors.push(changeErrors.shardKeyType({ keyspace, table: info.name, column, type: there.dataType.toUpperCase() }))
       else if (charsetToUtf8(there.charset) === 'unsupported')

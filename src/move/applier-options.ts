@@ -31,6 +31,8 @@ export type TargetApplierOptions = {
   onApplied: (target: TargetApplier) => void
   /** A chunk has landed here, or has nothing for this target. */
   onLanded: (chunk: Chunk, target: TargetApplier) => void
+  /** A chunk that was thrown away while it was landing, and did not land. */
+  onThrownAway: (chunk: Chunk, target: TargetApplier) => void
   /** How much lands together; `pressing`: nothing more is read before something has landed. */
   landings: () => { readonly size: LandingSize; readonly pressing: boolean }
   /** Rejects or waits while a round must not begin: a side that follows has no user triggers. */

@@ -43,8 +43,14 @@ export type ChunkReaderOptions = {
   onRows: (table: TablePlan, rows: number, bytes: number) => void
   /** How long a chunk's read took. */
   onRead: (ms: number) => void
+  /** Its low marker stands and its read is sent now. */
+  onBegin: (chunk: Chunk) => void
   /** The chunk is complete and its high marker committed. */
   onChunk: (chunk: Chunk, targets: readonly number[]) => void
+  /** Waits until a chunk waits for no target any more; returns those that it was thrown away for. */
+  ended: (chunk: Chunk, signal: AbortSignal) => Promise<readonly number[]>
+  /** No chunk has more rows than this. */
+  rowsMax: number
 }
 
 export class ChunkReader {
@@ -55,6 +61,7 @@ export class ChunkReader {
   readonly #encoder: RowEncoder
   readonly #heads: readonly string[]
   #rowsPerChunk: number
+  #rowsMax: number
 
   constructor(options: ChunkReaderOptions, conn: Connection, table: TablePlan, keyName: string, averageRowBytes: number) {
     this.#options = options
@@ -63,20 +70,55 @@ export class ChunkReader {
     this.#keyName = keyName
     this.#encoder = new RowEncoder(table, 'selected')
     this.#heads = options.targets.map(({ schema, mode }) => insertHead(table, mode === 'one-source' ? 'REPLACE' : 'INSERT', schema))
+    this.#rowsMax = options.rowsMax
     this.#rowsPerChunk = this.#clamp(options.chunkBytes / Math.max(32, averageRowBytes))
   }
 
   /** Reads a range in chunks. High markers are awaited in the background; `settled` collects their failures. */
   async read(range: ScanRange, signal: AbortSignal, settled: (work: Promise<void>) => void): Promise<void> {
-    let lo = range.lo
+    if (range.exactPath !== null) return this.#readPieces(range, range.exactPath, signal, settled)
+    let from = range.lo
     while (!signal.aborted) {
       await this.#options.admit(signal)
       if (signal.aborted) return
-      const limit = range.exactPath === null ? this.#rowsPerChunk : null
-      const { chunk, high, whole } = await this.#readChunk(range, lo, limit)
+      const { chunk, high, to } = await this.#readChunk({ ...range, lo: from }, false)
+      chunk.completes = { path: range.nextPath(), lo: from, hi: to ?? range.hi, before: [] }
       settled(this.#deliver(chunk, high, range.targets))
-      if (whole) return
-      lo = chunk.hi
+      if (to === null) return
+      from = to
+    }
+  }
+
+  /**
+   * A range that is stored as one: it may hold more now than a chunk may have (rows have come since it was first read; the last one is open-ended). Its pieces land one after another, and the
+   * range is stored with the last, so that a crash in between has it read again whole; rows of pieces that have landed are then replaced by equal ones. A piece that was thrown away is read again.
+   */
+  async #readPieces(range: ScanRange, path: string, signal: AbortSignal, settled: (work: Promise<void>) => void): Promise<void> {
+    const before = this.#options.targets.map(() => ({ rows: 0, bytes: 0 }))
+    let { lo: from, targets } = range
+    while (!signal.aborted) {
+      await this.#options.admit(signal)
+      if (signal.aborted) return
+      const { chunk, high, to } = await this.#readChunk({ lo: from, hi: range.hi, targets }, true)
+      if (to === null) chunk.completes = { path, lo: range.lo, hi: range.hi, before: before.map((landed) => ({ ...landed })) }
+      const parts = chunk.parts.map((part) => ({ rows: part?.rows ?? 0, bytes: part?.bytes ?? 0 }))
+      settled(this.#deliver(chunk, high, targets))
+      const thrownAway = await this.#options.ended(chunk, signal)
+      if (thrownAway.length > 0) {
+        this.#rowsMax = Math.max(timedRowsMin, Math.ceil(chunk.rows / 2))
+        this.#rowsPerChunk = this.#clamp(this.#rowsPerChunk)
+        // Where the last piece has landed the range is stored.
+        if (to === null) targets = thrownAway
+        continue
+      }
+      if (to === null) return
+      for (const [target, { rows, bytes }] of parts.entries()) {
+        const landed = before[target]
+        if (landed === undefined) continue
+        landed.rows += rows
+        landed.bytes += bytes
+      }
+      from = to
     }
   }
 
@@ -86,46 +128,45 @@ export class ChunkReader {
     this.#options.onChunk(chunk, targets)
   }
 
+  /** `to`: the last key that it has; null: it has the rest of the range. */
   async #readChunk(
-    range: ScanRange,
-    lo: readonly string[] | null,
-    limit: number | null,
-  ): Promise<{ chunk: Chunk; high: Promise<number>; whole: boolean }> {
+    { lo, hi, targets }: Pick<ScanRange, 'lo' | 'hi' | 'targets'>,
+    piece: boolean,
+  ): Promise<{ chunk: Chunk; high: Promise<number>; to: readonly string[] | null }> {
     const { markers, clock } = this.#options
     const table = this.#table
+    const limit = this.#rowsPerChunk
     const low = await markers.low()
-    const condition = rangeCondition(table.keyColumns, lo, range.hi)
+    const condition = rangeCondition(table, lo, hi)
     const sql =
       `SELECT ${asBytes(table.selectList)} FROM ${asBytes(quoteQualified(table.schema, table.name))} FORCE INDEX (${asBytes(quoteIdentifier(this.#keyName))})` +
       (condition === '' ? '' : ` WHERE ${condition}`) +
-      ` ORDER BY ${orderBy(table.keyColumns)}` +
-      (limit === null ? '' : ` LIMIT ${limit}`)
+      ` ORDER BY ${orderBy(table)} LIMIT ${limit}`
     const startedMs = clock.monotonicMs()
-    const stream = await this.#conn.rows(Buffer.from(sql, 'latin1'), { bufferBytesMax: 2 << 20 })
     const chunk: Chunk = {
       table,
-      path: range.nextPath(),
-      lo,
-      hi: range.hi,
+      completes: null,
       generation: low.generation,
       highMarker: 0,
-      parts: this.#options.targets.map((_, i): ChunkPart | null =>
-        range.targets.includes(i) ? { segments: [], rows: 0, bytes: 0 } : null,
-      ),
-      remaining: range.targets.length,
+      parts: this.#options.targets.map((_, i): ChunkPart | null => (targets.includes(i) ? { segments: [], rows: 0, bytes: 0 } : null)),
+      remaining: targets.length,
+      piece,
+      thrownAway: [],
       bytes: 0,
       rowBytes: 0,
       rows: 0,
       size: 0,
       readAtMs: 0,
     }
+    this.#options.onBegin(chunk)
+    const stream = await this.#conn.rows(Buffer.from(sql, 'latin1'), { bufferBytesMax: 2 << 20 })
     let high: Promise<number> | null = null
     let lastKey: string | null = null
     let cut = false
     for await (const batch of stream) {
       high ??= markers.write().then((marker) => marker.number)
       lastKey = this.#takeBatch(chunk, batch) ?? lastKey
-      if (chunk.bytes > chunkBytesMax && limit !== null) {
+      if (chunk.bytes > chunkBytesMax) {
         cut = true
         break
       }
@@ -138,13 +179,12 @@ export class ChunkReader {
     chunk.rowBytes = chunk.bytes
     chunk.size = Math.max(chunk.rowBytes / this.#options.chunkBytes, chunk.rows / this.#options.chunkRows)
     chunk.bytes = memory
-    const whole = limit === null || (!cut && chunk.rows < limit)
-    if (!whole && lastKey !== null) chunk.hi = splitLiterals(lastKey)
+    const whole = !cut && chunk.rows < limit
     chunk.readAtMs = clock.monotonicMs()
     const ms = chunk.readAtMs - startedMs
     this.#options.onRead(ms)
-    if (limit !== null) this.#adapt(chunk, ms, limit, cut)
-    return { chunk, high, whole }
+    this.#adapt(chunk, ms, limit, cut)
+    return { chunk, high, to: whole || lastKey === null ? null : splitLiterals(lastKey) }
   }
 
   /** Encodes a batch into the parts of its targets; returns the literal of its last key. */
@@ -240,6 +280,6 @@ export class ChunkReader {
     this.#rowsPerChunk = cut ? 1 : this.#clamp(Math.min(byBytes, byTime, limit * 4))
   }
   #clamp(rows: number): number {
-    return Math.max(1, Math.min(this.#options.chunkRows, Math.floor(rows)))
+    return Math.max(1, Math.min(this.#options.chunkRows, this.#rowsMax, Math.floor(rows)))
   }
 }

@@ -97,21 +97,32 @@ export class SegmentPool {
 
 export type ChunkPart = { segments: Segment[]; rows: number; bytes: number }
 
-export type Chunk = {
-  readonly table: TablePlan
-  /** Its place in the table's scan (`scan.ts`). */
+/** A range of a table's scan (`scan.ts`) whose rows have all landed on a target. */
+export type Completion = {
   readonly path: string
   /** Rows with lo < key <= hi, by the key columns' literals; null is open. */
   readonly lo: readonly string[] | null
-  hi: readonly string[] | null
-  /** Generation of touched keys begun before its low marker. */
-  readonly generation: number
+  readonly hi: readonly string[] | null
+  /** By target number: what landed of it before this chunk. */
+  readonly before: readonly { readonly rows: number; readonly bytes: number }[]
+}
+
+export type Chunk = {
+  readonly table: TablePlan
+  /** What is stored with its rows; null: they are a piece of a range that is stored when its last piece lands. */
+  completes: Completion | null
+  /** Generation of touched keys begun before its low marker; null: thrown away, what was touched since is not known any more. */
+  generation: number | null
   /** Number of its high marker: it may land on a target that has applied past it. */
   highMarker: number
   /** By target number; null where it has landed already (a resumed chunk), or was given to nobody. */
   readonly parts: (ChunkPart | null)[]
   /** Targets that it must still land on. */
   remaining: number
+  /** A piece of a range that is stored as one: whoever reads that reads it again if it is thrown away. */
+  readonly piece: boolean
+  /** Targets that it was thrown away for, before it landed there. */
+  readonly thrownAway: number[]
   /** Memory it holds. */
   bytes: number
   /** Of its rows as read, for all its targets. */

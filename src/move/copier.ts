@@ -1,20 +1,23 @@
 /**
  * The copy of all tables of a stream: a few readers, each taking table after table; chunks on their way to the targets; memory given back as they
  * land. Ends when every chunk of every table has landed on every target.
+ *
+ * Keys that the tail brings while a chunk is in flight are kept in memory (touched.ts); above their budget the oldest chunks are thrown away and their ranges read again, in smaller pieces
+ * (PROTOCOLS 1.4): behind whatever brought so many keys, as their low markers are new.
  */
 import type { Connection } from '../mysql/connection.ts'
 import type { Chunk, SegmentPool } from './chunk.ts'
 import { ChunkReader, type ChunkReaderOptions } from './chunk-reader.ts'
 import { landingSize, type LandingSize } from './landing.ts'
 import type { CopyProgress } from './progress.ts'
-import { planScan, type LandedChunk } from './scan.ts'
+import { planScan, type LandedChunk, type ScanRange } from './scan.ts'
 import type { SourceTable } from './source-tables.ts'
 import type { TablePlan } from './table-plan.ts'
 import type { TargetApplier } from './target-applier.ts'
 import type { TouchedKeys } from './touched.ts'
 import { Wakeup } from '../base/wakeup.ts'
 
-export type CopierOptions = Omit<ChunkReaderOptions, 'admit' | 'onRows' | 'onRead' | 'onChunk'> & {
+export type CopierOptions = Omit<ChunkReaderOptions, 'admit' | 'onRows' | 'onRead' | 'onBegin' | 'onChunk' | 'ended' | 'rowsMax'> & {
   tables: readonly SourceTable[]
   /** What landed in earlier runs, by table. */
   landed: ReadonlyMap<string, readonly LandedChunk[]>
@@ -35,12 +38,22 @@ export type CopierOptions = Omit<ChunkReaderOptions, 'admit' | 'onRows' | 'onRea
   throttle: (spent: { bytes: number; readMs: number }, signal: AbortSignal) => Promise<void>
 }
 
+type Again = { readonly table: SourceTable; readonly range: ScanRange; readonly rowsMax: number }
+
+/** A range that was thrown away is read again in pieces of half the rows, but of no fewer than this. */
+const againRowsMin = 100
+
 export class Copier {
   readonly #options: CopierOptions
   readonly #bell = new Wakeup()
   /** Chunks read and not landed everywhere, by table; and tables whose scan has ended. */
   readonly #inFlight = new Map<TablePlan, number>()
   readonly #scanned = new Set<TablePlan>()
+  /** Begun, and neither landed nor thrown away everywhere. */
+  readonly #open = new Set<Chunk>()
+  /** Ranges of chunks that were thrown away, and how many of a table are not read again yet. */
+  readonly #again: Again[] = []
+  readonly #againOf = new Map<TablePlan, number>()
   #failure: { error: unknown } | null = null
   #spent = { bytes: 0, readMs: 0 }
   /** In chunks that have not landed everywhere, wherever their parts stand. */
@@ -83,29 +96,83 @@ export class Copier {
 
   /** Called by a target when a chunk has landed there. */
   landed(chunk: Chunk, applier: TargetApplier): void {
-    const { pool, touched, progress } = this.#options
+    const { pool, progress } = this.#options
     const part = chunk.parts[applier.options.number]
     if (part !== null && part !== undefined) {
       for (const segment of part.segments) pool.giveBack(segment)
       progress.landed(chunk.table.name, part.rows, part.bytes)
       chunk.parts[applier.options.number] = null
     }
+    if (chunk.remaining === 1 && chunk.thrownAway.length === 0) progress.chunk(chunk.rows)
+    this.#waitsLess(chunk)
+  }
+
+  /** A target has landed it, or it was thrown away for one. */
+  #waitsLess(chunk: Chunk): void {
     chunk.remaining--
     if (chunk.remaining === 0) {
-      progress.chunk(chunk.rows)
-      touched.release(chunk.generation)
+      this.#open.delete(chunk)
+      if (chunk.generation !== null) this.#options.touched.release(chunk.generation)
       this.#unlandedBytes -= chunk.rowBytes
       this.#unlandedRows -= chunk.rows
+      this.#readAgain(chunk)
       this.#inFlight.set(chunk.table, (this.#inFlight.get(chunk.table) ?? 1) - 1)
       this.#tableMaybeDone(chunk.table)
     }
     this.#bell.ring()
   }
 
+  /** The tail has brought keys. */
+  keysTouched(): void {
+    const { touched, touchedBytesMax } = this.#options
+    if (touched.sinceMarkersBytes <= touchedBytesMax) return
+    for (const chunk of this.#open) {
+      if (touched.sinceMarkersBytes <= touchedBytesMax / 2) return
+      if (chunk.generation === null) continue
+      touched.release(chunk.generation)
+      chunk.generation = null
+      for (const applier of this.#options.appliers) if (applier.withdraw(chunk)) this.thrownAway(chunk, applier)
+    }
+  }
+
+  /** A chunk will not land on a target. */
+  thrownAway(chunk: Chunk, applier: TargetApplier): void {
+    const { number } = applier.options
+    for (const segment of chunk.parts[number]?.segments ?? []) this.#options.pool.giveBack(segment)
+    chunk.parts[number] = null
+    chunk.thrownAway.push(number)
+    this.#waitsLess(chunk)
+  }
+
+  /** Pieces of a range are read again by who reads them. */
+  #readAgain({ table, completes, thrownAway, rows, piece }: Chunk): void {
+    const source = this.#options.tables.find(({ plan }) => plan === table)
+    if (thrownAway.length === 0 || piece || completes === null || source === undefined) return
+    const { path, lo, hi } = completes
+    const range: ScanRange = { exactPath: path, lo, hi, targets: [...thrownAway], nextPath: () => path }
+    this.#again.push({ table: source, range, rowsMax: Math.max(againRowsMin, Math.ceil(rows / 2)) })
+    this.#againOf.set(table, (this.#againOf.get(table) ?? 0) + 1)
+  }
+
+  /** Where a chunk was thrown away, once it waits for no target. */
+  async #ended(chunk: Chunk, signal: AbortSignal): Promise<readonly number[]> {
+    while (!signal.aborted && chunk.remaining > 0) {
+      await this.#wait(signal)
+    }
+    return chunk.thrownAway
+  }
+
   async #reader(queue: SourceTable[], signal: AbortSignal): Promise<void> {
     const conn = await this.#options.connect()
     try {
-      for (let table = queue.shift(); table !== undefined && !signal.aborted; table = queue.shift()) await this.#table(conn, table, signal)
+      while (!signal.aborted) {
+        const again = this.#again.shift()
+        const table = again?.table ?? queue.shift()
+        if (again !== undefined) await this.#rangeAgain(conn, again, signal)
+        else if (table !== undefined) await this.#table(conn, table, signal)
+        else if (this.#open.size > 0) await this.#wait(signal)
+        else break
+      }
     } catch (error) {
       this.#fail(error)
       throw error
@@ -120,10 +187,37 @@ export class Copier {
     const scan = planScan(this.#options.landed.get(plan.name) ?? [], this.#options.appliers.length)
     this.#options.progress.start(plan.name, scan.rowsLanded)
     this.rowsAgain += scan.rowsAgain
-    const reader = new ChunkReader(
+    const reader = this.#chunkReader(conn, table, Number.MAX_SAFE_INTEGER)
+    for (const range of scan.ranges) {
+      await this.#readRange(reader, plan, range, signal)
+      if (signal.aborted) return
+    }
+    this.#scanned.add(plan)
+    this.#tableMaybeDone(plan)
+  }
+
+  async #rangeAgain(conn: Connection, { table, range, rowsMax }: Again, signal: AbortSignal): Promise<void> {
+    await this.#readRange(this.#chunkReader(conn, table, rowsMax), table.plan, range, signal)
+    if (signal.aborted) return
+    this.#againOf.set(table.plan, (this.#againOf.get(table.plan) ?? 1) - 1)
+    this.#tableMaybeDone(table.plan)
+  }
+
+  async #readRange(reader: ChunkReader, plan: TablePlan, range: ScanRange, signal: AbortSignal): Promise<void> {
+    await reader.read(range, signal, (work) => {
+      this.#inFlight.set(plan, (this.#inFlight.get(plan) ?? 0) + 1)
+      work.catch((error: unknown) => this.#fail(error))
+    })
+  }
+
+  #chunkReader(conn: Connection, table: SourceTable, rowsMax: number): ChunkReader {
+    return new ChunkReader(
       {
         ...this.#options,
+        rowsMax,
         admit: (admitSignal) => this.#admit(admitSignal),
+        onBegin: (chunk) => this.#open.add(chunk),
+        ended: (chunk, endedSignal) => this.#ended(chunk, endedSignal),
         onRows: (_, rows, bytes) => {
           this.#options.progress.read(rows)
           this.#spent.bytes += bytes
@@ -135,23 +229,19 @@ export class Copier {
         },
         onChunk: (chunk, targets) => {
           this.#chunkBytes = chunk.rowBytes
-          for (const target of targets) this.#options.appliers[target]?.addChunk(chunk)
+          for (const target of targets) {
+            const applier = this.#options.appliers[target]
+            if (applier === undefined) continue
+            if (chunk.generation === null) this.thrownAway(chunk, applier)
+            else applier.addChunk(chunk)
+          }
         },
       },
       conn,
-      plan,
+      table.plan,
       table.keyName,
       table.averageRowBytes,
     )
-    for (const range of scan.ranges) {
-      await reader.read(range, signal, (work) => {
-        this.#inFlight.set(plan, (this.#inFlight.get(plan) ?? 0) + 1)
-        work.catch((error: unknown) => this.#fail(error))
-      })
-      if (signal.aborted) return
-    }
-    this.#scanned.add(plan)
-    this.#tableMaybeDone(plan)
   }
 
   async #admit(signal: AbortSignal): Promise<void> {
@@ -167,12 +257,17 @@ export class Copier {
       touched.bytes > touchedBytesMax
     const mayNot = (): boolean => this.#anyInFlight() && isTooMuch()
     while (!signal.aborted && mayNot()) {
-      if (this.#failure !== null) throw this.#failure.error
-      this.#rest()
-      await this.#bell.wait(signal)
-      this.#atRest--
+      await this.#wait(signal)
     }
     if (this.#failure !== null) throw this.#failure.error
+  }
+
+  /** Until something has landed, been thrown away, or failed. */
+  async #wait(signal: AbortSignal): Promise<void> {
+    if (this.#failure !== null) throw this.#failure.error
+    this.#rest()
+    await this.#bell.wait(signal)
+    this.#atRest--
   }
 
   #anyInFlight(): boolean {
@@ -181,7 +276,7 @@ export class Copier {
   }
 
   #tableMaybeDone(table: TablePlan): void {
-    if (!this.#scanned.has(table) || (this.#inFlight.get(table) ?? 0) > 0) return
+    if (!this.#scanned.has(table) || (this.#inFlight.get(table) ?? 0) > 0 || (this.#againOf.get(table) ?? 0) > 0) return
     this.#options.copying.delete(table)
     this.#options.touched.forget(table)
     this.#options.progress.done(table.name)

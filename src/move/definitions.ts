@@ -7,6 +7,7 @@
  * applied, so that whatever is read next was defined by it.
  */
 import type { ColumnDefinition } from '../binlog/source.ts'
+import { charsetName } from '../binlog/table-definitions.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { quoteString } from '../sql/quote.ts'
 import type { UsableKey } from './source-tables.ts'
@@ -17,7 +18,17 @@ export type KnownTable = { readonly definitions: readonly ColumnDefinition[]; re
 
 export async function readKnown(conn: Connection, on: StreamOnTarget): Promise<ReadonlyMap<string, KnownTable>> {
   const rows = await conn.allText(`SELECT table_name AS name, definition FROM ${moveSchema}.move_definition WHERE ${where(on)}`)
-  return new Map(rows.map((row) => [row.name ?? '', JSON.parse(row.definition ?? '{}') as KnownTable]))
+  return new Map(
+    rows.map(({ name, definition }) => {
+      const { definitions, key } = JSON.parse(definition ?? '{}') as KnownTable
+      const now = definitions.map((column) => ({
+        ...column,
+        charset: charsetName(column.charset),
+        collation: charsetName(column.collation),
+      }))
+      return [name ?? '', { definitions: now, key }]
+    }),
+  )
 }
 
 export async function storeKnown(conn: Connection, on: StreamOnTarget, tables: ReadonlyMap<string, KnownTable>): Promise<void> {

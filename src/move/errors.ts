@@ -32,7 +32,7 @@ export const moveErrors = defineErrors('MOVE', {
   noKey: {
     number: 5,
     class: 'user',
-    what: 'table {table} has neither a primary key nor a unique key of NOT NULL columns',
+    what: 'table {table} has neither a primary key nor a unique key of NOT NULL columns that are not generated',
     why: 'rows are copied in ranges of a key and changed by key',
     fix: 'give it one: ALTER TABLE {table} ADD COLUMN _id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, or add a primary key of columns that it has',
   },
@@ -106,12 +106,12 @@ export const moveErrors = defineErrors('MOVE', {
     why: 'vindexes take UTF-8, and this character set cannot be converted here',
     fix: 'convert the column to utf8mb4',
   },
-  chunkTooLarge: {
+  generatedShardKey: {
     number: 16,
-    class: 'fatal',
-    what: 'rows of {table} change so fast that a chunk cannot be read: the keys touched during it exceed {bytes} bytes',
-    why: 'the memory for keys changed while a chunk is in flight is bounded',
-    fix: "raise the mover's memory, or copy at a quieter time",
+    class: 'user',
+    what: 'table {table} is sharded by {column}, which the server computes from other columns',
+    why: 'rows are moved by the columns that are stored with them: a computed one is neither read nor written',
+    fix: 'make {column} an ordinary column that the application fills, or shard by what it is computed from',
   },
   userTriggers: {
     number: 17,

@@ -10,6 +10,8 @@ import { applierSql } from './tables.ts'
 export type LandingPart = { readonly chunk: Chunk; readonly part: ChunkPart; readonly drop: ((key: string) => boolean) | null }
 
 export type LandingTarget = {
+  /** Its place among the stream's targets. */
+  readonly number: number
   readonly streamUid: string
   readonly targetUid: string
   readonly workflowUid: string
@@ -21,16 +23,14 @@ export type LandingTarget = {
 export function landingStatements(parts: readonly LandingPart[], target: LandingTarget): LaneStatement[] {
   const { streamUid, targetUid, workflowUid } = target
   const rows = [...byTable(parts)].flatMap(([table, ofTable]) => rowStatements(table, ofTable.flatMap(segmentsLeft), target))
-  const chunks = parts.map(({ chunk, part }) => ({
-    table: chunk.table.name,
-    path: chunk.path,
-    lo: chunk.lo === null ? null : [...chunk.lo],
-    hi: chunk.hi === null ? null : [...chunk.hi],
+  const chunks = parts.flatMap(({ chunk: { table, completes }, part }) => {
+    if (completes === null) return []
+    const { path, lo, hi } = completes
+    const before = completes.before[target.number] ?? { rows: 0, bytes: 0 }
     // As read: what was dropped here the tail has brought. Rows read and rows landed are then the same, and what is left over was read in vain.
-    rows: part.rows,
-    bytes: part.bytes,
-  }))
-  return [...rows, applierSql.chunks(streamUid, targetUid, workflowUid, chunks)]
+    return [{ table: table.name, path, lo, hi, rows: before.rows + part.rows, bytes: before.bytes + part.bytes }]
+  })
+  return chunks.length === 0 ? rows : [...rows, applierSql.chunks(streamUid, targetUid, workflowUid, chunks)]
 }
 
 /** One LOAD DATA for all of them, where it may be: each is a round trip. */

@@ -92,7 +92,7 @@ export class MarkerWriter implements Markers {
 
   async #send(): Promise<Marker> {
     const { conn, touched, clock, sourceName, stream } = this.#options
-    const generation = touched.begin()
+    const generation = touched.begin(this.#number + 1)
     this.lastSentAtMs = clock.monotonicMs()
     this.#options.onSending(this.#number + 1, clock.nowMs())
     const { number, server } = await writeMarker(conn, stream, 'mark')

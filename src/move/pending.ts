@@ -97,6 +97,20 @@ export class Pending {
     }
   }
 
+  /** Changes that leave a row. */
+  rows(): Change[] {
+    return [...this.#changes.values()].flatMap((keys) => [...keys.values()]).filter(({ row }) => row !== null)
+  }
+
+  /** Takes one out, if it is still this one. */
+  drop(change: Change): void {
+    const keys = this.#changes.get(change.table)
+    if (keys?.get(change.key) !== change) return
+    keys.delete(change.key)
+    this.#count--
+    this.#bytes -= changeBytes(change)
+  }
+
   #of(table: TablePlan): Map<string, Change> {
     let keys = this.#changes.get(table)
     if (keys === undefined) this.#changes.set(table, (keys = new Map()))

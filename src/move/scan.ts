@@ -10,7 +10,7 @@ import { assert } from '../base/assert.ts'
 export type LandedChunk = { path: string; lo: readonly string[] | null; hi: readonly string[] | null; target: number; rows: number }
 
 export type ScanRange = {
-  /** Read as one chunk with this path: it landed on some targets before. Null: read as chunks of our choice. */
+  /** Stored as one, with this path: it landed on some targets before, or is read again. Read in pieces: what it holds now may be more than then. Null: read as chunks of our choice. */
   readonly exactPath: string | null
   readonly lo: readonly string[] | null
   readonly hi: readonly string[] | null

@@ -82,6 +82,11 @@ export async function xaEnded(conn: Connection, xid: string, clock: Clock, signa
   while ((await flavourOf(conn).xaRecover(conn)).some((prepared) => xidText(prepared) === xid)) await clock.sleep(20, signal)
 }
 
+/** Those that the server knows: prepared, or with a commit that is not done yet. As the binlog has them. */
+export async function knownXids(conn: Connection): Promise<ReadonlySet<string>> {
+  return new Set((await flavourOf(conn).xaRecover(conn)).map(xidText))
+}
+
 function xidText(xid: { formatId: string; gtrid: Buffer; bqual: Buffer }): string {
   return `X'${xid.gtrid.toString('hex')}',X'${xid.bqual.toString('hex')}',${xid.formatId}`
 }

@@ -1,6 +1,7 @@
 /** Definitions of the moved tables on the source, and the key by which each is copied. */
 import { createVindex } from '../keyspace/vindexes/create.ts'
 import type { Connection, FlavourName } from '../mysql/connection.ts'
+import type { ColumnDefinition } from '../binlog/source.ts'
 import { quoteString } from '../sql/quote.ts'
 import type { StreamTable } from '../topology/records.ts'
 import { readTableDefinitions } from '../binlog/table-definitions.ts'
@@ -21,33 +22,54 @@ export type SourceTable = {
   averageRowBytes: number
 }
 
-export type UsableKey = { name: string; columns: string[] }
+/** `descending`: which of its columns lie in descending order, where not all lie in one; an index of one direction is walked either way. */
+export type UsableKey = { name: string; columns: string[]; descending?: boolean[] }
 
-/** By table: the primary key, else the unique key of NOT NULL columns with the fewest columns. Tables without one are left out. */
+/**
+ * By table: the primary key, else the unique key of NOT NULL columns with the fewest columns. Tables without one are left out. Keys with generated columns are none: rows are written with
+ * their keys, and a server takes no value for such a column.
+ */
 export async function usableKeys(conn: Connection, schema: string): Promise<Map<string, UsableKey>> {
   const rows = await conn.allText(
-    `SELECT s.TABLE_NAME AS t, s.INDEX_NAME AS name, s.COLUMN_NAME AS column_name, s.SUB_PART AS sub_part, s.NULLABLE AS nullable
+    `SELECT s.TABLE_NAME AS t, s.INDEX_NAME AS name, s.COLUMN_NAME AS column_name, s.SUB_PART AS sub_part, s.NULLABLE AS nullable, s.COLLATION AS direction
     FROM information_schema.STATISTICS s WHERE s.TABLE_SCHEMA = ${quoteString(schema)} AND s.NON_UNIQUE = 0
     ORDER BY s.TABLE_NAME, s.INDEX_NAME, s.SEQ_IN_INDEX`,
   )
+  const generated = new Set(
+    (
+      await conn.allText(
+        `SELECT TABLE_NAME AS t, COLUMN_NAME AS c FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ${quoteString(schema)} AND EXTRA LIKE '% GENERATED%'`,
+      )
+    ).map(({ t, c }) => `${t}.${c}`),
+  )
   const tables = new Map<string, UsableKey>()
   for (const [table, keys] of Map.groupBy(rows, (row) => row.t ?? '')) {
-    const key = bestKey(keys)
+    const key = bestKey(keys, (column) => generated.has(`${table}.${column}`))
     if (key !== null) tables.set(table, key)
   }
   return tables
 }
 
-function bestKey(rows: readonly Record<string, string | null>[]): UsableKey | null {
-  const keys = new Map<string, { columns: string[]; usable: boolean }>()
+function bestKey(rows: readonly Record<string, string | null>[], isGenerated: (column: string) => boolean): UsableKey | null {
+  const keys = new Map<string, { columns: string[]; descending: boolean[]; usable: boolean }>()
   for (const row of rows) {
     const name = row.name ?? ''
-    const key = keys.get(name) ?? { columns: [], usable: true }
+    const key = keys.get(name) ?? { columns: [], descending: [], usable: true }
     keys.set(name, key)
-    if (row.column_name === null || row.column_name === undefined || row.sub_part !== null || row.nullable === 'YES') key.usable = false
-    else key.columns.push(row.column_name)
+    const { column_name: column, sub_part: prefix, nullable, direction } = row
+    if (column === null || column === undefined || prefix !== null || nullable === 'YES' || isGenerated(column)) {
+      key.usable = false
+      continue
+    }
+    key.columns.push(column)
+    key.descending.push(direction === 'D')
   }
-  const usable = [...keys].filter(([, key]) => key.usable).map(([name, { columns }]) => ({ name, columns }))
+  const usable = [...keys]
+    .filter(([, key]) => key.usable)
+    .map(([name, { columns, descending }]): UsableKey => {
+      const mixed = descending.includes(true) && descending.includes(false)
+      return mixed ? { name, columns, descending } : { name, columns }
+    })
   return usable.find((key) => key.name === 'PRIMARY') ?? usable.sort((a, b) => a.columns.length - b.columns.length)[0] ?? null
 }
 
@@ -85,11 +107,12 @@ export async function readSourceTables(
       reference: table.reference,
       definitions,
       key: key.columns,
+      keyDescending: key.descending ?? [],
       keyIsPrimary: key.name === 'PRIMARY',
       vindex,
       targetFlavour,
       ...(table.merge === undefined ? {} : { merged: { merge: table.merge, writer: needWriter(mergeWriter, table.name) } }),
-      vindexColumns: vindex === null ? [] : (table.vindex?.columns ?? []),
+      vindexColumns: vindex === null ? [] : (table.vindex?.columns ?? []).map((column) => storedColumn(definitions, column, table.name)),
       toUtf8: (column) => {
         const converter = charsetToUtf8(column.charset)
         if (converter === 'unsupported')
@@ -110,6 +133,13 @@ export async function readSourceTables(
     })
   }
   return found
+}
+
+/** @throws generatedShardKey */
+function storedColumn(definitions: readonly ColumnDefinition[], column: string, table: string): string {
+  const found = definitions.find(({ name }) => name.toLowerCase() === column.toLowerCase())
+  if (found?.generated === true) throw moveErrors.generatedShardKey({ table, column })
+  return column
 }
 
 function needWriter(writer: MergeWriter | null, table: string): MergeWriter {

@@ -135,29 +135,35 @@ export function splitLiterals(text: string): string[] {
   return parts
 }
 
+/** The key by which a table is walked (table-plan.ts). */
+type WalkedKey = Pick<TablePlan, 'keyColumns' | 'keyDescending'>
+
 /**
  * Rows after a key in the key's own order: `lo < key <= hi`, either side open when null. Spelled out because servers do not use row
- * constructors for ranges; the leading `a >= x` lets the key be used.
+ * constructors for ranges; the leading `a >= x` lets the key be used. Where columns of the index lie in both directions, "after" is so too: in one direction
+ * each chunk would sort the rest of the table.
  */
-export function rangeCondition(columns: readonly string[], lo: readonly string[] | null, hi: readonly string[] | null): string {
-  const names = columns.map(asBytes)
+export function rangeCondition(key: WalkedKey, lo: readonly string[] | null, hi: readonly string[] | null): string {
   const conditions: string[] = []
-  if (lo !== null) conditions.push(beyond(names, lo, '>', false))
-  if (hi !== null) conditions.push(beyond(names, hi, '<', true))
+  if (lo !== null) conditions.push(beyond(key, lo, 'after'))
+  if (hi !== null) conditions.push(beyond(key, hi, 'upTo'))
   return conditions.join(' AND ')
 }
 
-function beyond(names: readonly string[], bound: readonly string[], operator: '>' | '<', orEqual: boolean): string {
+function beyond({ keyColumns, keyDescending }: WalkedKey, bound: readonly string[], side: 'after' | 'upTo'): string {
+  const names = keyColumns.map(asBytes)
+  const operators = names.map((_, i) => ((side === 'after') === (keyDescending[i] === true) ? '<' : '>'))
+  const orEqual = side === 'upTo'
   const last = names.length - 1
-  if (last === 0) return `${names[0]} ${operator}${orEqual ? '=' : ''} ${bound[0]}`
+  if (last === 0) return `${names[0]} ${operators[0]}${orEqual ? '=' : ''} ${bound[0]}`
   const alternatives = names.map((name, i) => {
     const equal = names
       .slice(0, i)
       .map((before, j) => `${before} = ${bound[j]} AND `)
       .join('')
-    return `(${equal}${name} ${operator}${orEqual && i === last ? '=' : ''} ${bound[i]})`
+    return `(${equal}${name} ${operators[i]}${orEqual && i === last ? '=' : ''} ${bound[i]})`
   })
-  return `${names[0]} ${operator}= ${bound[0]} AND (${alternatives.join(' OR ')})`
+  return `${names[0]} ${operators[0]}= ${bound[0]} AND (${alternatives.join(' OR ')})`
 }
 
 /** latin1 view of a text's utf8 bytes: what statements for a binary session are put together from. */
@@ -165,8 +171,8 @@ export function asBytes(text: string): string {
   return Buffer.from(text, 'utf8').toString('latin1')
 }
 
-export function orderBy(columns: readonly string[]): string {
-  return columns.map(asBytes).join(',')
+export function orderBy({ keyColumns, keyDescending }: WalkedKey): string {
+  return keyColumns.map((column, i) => `${asBytes(column)}${keyDescending[i] === true ? ' DESC' : ''}`).join(',')
 }
 
 function batches(

@@ -11,7 +11,7 @@ import { readTableDefinitions } from '../binlog/table-definitions.ts'
 import type { Connection, ConnectOptions } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
 import type { StreamRecord, StreamTable } from '../topology/records.ts'
-import { connectPlain } from './access.ts'
+import { connectPlain, connectReader, type ServerAddress } from './access.ts'
 import { ddlForTarget, ddlOutcome, executedBefore, type DdlOutcome } from './ddl.ts'
 import { sessionSql } from './ddl-session.ts'
 import { definedNow } from './ddl-ahead.ts'
@@ -20,18 +20,21 @@ import { definitionDifference, readKnown, storeKnown, type KnownTable } from './
 import { moveErrors } from './errors.ts'
 import type { MergeWriter } from './merged-table.ts'
 import type { OpenTarget } from './open-targets.ts'
+import { givenUpOnSource } from './held-rows.ts'
+import type { Change } from './pending.ts'
 import { judgeQuery } from './query-policy.ts'
 import { misfits, renewDeferredKeys } from './schema-copy.ts'
 import { readSourceTables, usableKeys, type SourceTable, type UsableKey } from './source-tables.ts'
 import type { TablePlan } from './table-plan.ts'
 import { forgetStart, type Coordinate } from './tables.ts'
 import { valuesMoved } from './target-columns.ts'
+import type { HeldRowsJudge } from './target-applier.ts'
 import type { AnnouncedDdl } from './tail-consumer-options.ts'
 
 /** One run's: its connections end with it. */
 export type StreamDdlOptions = {
   record: StreamRecord
-  source: { meta: Connection; name: string; connect: ConnectOptions }
+  source: { meta: Connection; name: string; connect: ConnectOptions; address: ServerAddress }
   targets: readonly OpenTarget[]
   mergeWriter: MergeWriter | null
   /** Does something while no stream of this mover writes to the target. */
@@ -46,8 +49,8 @@ export type TailPlace = {
   tables: readonly SourceTable[]
   /** Tables that are still being copied. */
   copying: ReadonlySet<TablePlan>
-  /** Resolves when everything read so far is applied. */
-  drain: () => Promise<void>
+  /** Resolves when everything read so far is applied, but for rows that the source has given up (`held-rows.ts`). */
+  drain: (givenUp: HeldRowsJudge) => Promise<void>
   /** Resolves when no chunk is on its way, and none will be in this run: what was read is thrown away with it. */
   holdLandings: () => Promise<void>
   /** Behind the last group read. */
@@ -78,7 +81,7 @@ export class StreamDdl {
     const outcome = asked === null || asked.kind === 'stop' ? asked : ((await this.#outOfPlace(place)) ?? asked)
     if (outcome === null && !(await this.#redefined(place))) return 'pass'
     // Everything before it is applied; what is read from here on was written under what the source says now or later.
-    await place.drain()
+    await place.drain((held) => this.#givenUp(held, event, place))
     if (outcome?.kind === 'stop') {
       const table = `${record.source.schema}.${verdict.table}`
       throw moveErrors.ddl({ table, source: source.name, at, statement, reason: outcome.reason })
@@ -96,6 +99,27 @@ export class StreamDdl {
       await storeKnown(meta, on, new Map([[table, made]]))
     }
     return 'restart'
+  }
+
+  /** Which of the rows that collide with another stream's need not be applied before the statement. */
+  async #givenUp(held: readonly Change[], event: QueryEvent, place: TailPlace): Promise<readonly Change[]> {
+    const { record, source, clock, signal } = this.#options
+    await using conn = await connectReader(source.address, signal)
+    const { gone, otherValues } = await givenUpOnSource(conn, held)
+    const changing = /\b(drop|modify|change|convert)\b/i.test(event.text.toString('latin1'))
+    for (const table of changing ? [] : new Set(otherValues.map((change) => change.table))) {
+      const at = {
+        ...source,
+        clock,
+        signal,
+        schema: record.source.schema,
+        table: table.name,
+        position: place.position() as Position,
+        at: event.at,
+      }
+      if ((await definedNow(at)).ahead === null) gone.push(...otherValues.filter((change) => change.table === table))
+    }
+    return gone
   }
 
   /**
@@ -145,7 +169,7 @@ export class StreamDdl {
       const altered = (names: readonly string[]): boolean =>
         names.some((name) => valuesMoved(columnOf(plan.definitions, name), columnOf(now, name)))
       const keyNow = keys.get(plan.name)
-      if (place.copying.has(plan) && keyNow !== undefined && (keyNow.columns.join() !== key.columns.join() || altered(key.columns)))
+      if (place.copying.has(plan) && keyNow !== undefined && (walked(keyNow) !== walked(key) || altered(key.columns)))
         return { kind: 'stop', reason: 'the chunks that are copied are ranges of the key that it changed' }
       if (altered(plan.shardKey.map(({ index }) => plan.columns[index]?.definition.name ?? '')))
         return { kind: 'stop', reason: 'it changed values of the shard key, by which rows have their shards, and no event tells of which' }
@@ -255,6 +279,11 @@ function checkTarget(
   const there = target.key?.columns ?? []
   if (text(there) !== text(key.columns))
     throw moveErrors.targetHasOtherKey({ target: target.name, table: plan.name, key: text(key.columns), there: text(there) })
+}
+
+/** In which order chunks are ranges. */
+function walked({ columns, descending }: UsableKey): string {
+  return columns.map((column, i) => `${column}${descending?.[i] === true ? ' DESC' : ''}`).join()
 }
 
 function columnOf(columns: readonly ColumnDefinition[], name: string): ColumnDefinition | undefined {

@@ -15,6 +15,7 @@ import type { Position, TableChooser, Tail } from '../binlog/source.ts'
 import { openTail } from '../binlog/tail.ts'
 import { commonPosition, groupsWithin } from '../binlog/within.ts'
 import type { Connection } from '../mysql/connection.ts'
+import { flavourOf } from '../mysql/flavour/flavour.ts'
 import type { ErrorView, PaceLimits, StreamRecord, StreamReport } from '../topology/records.ts'
 import { connectPlain, connectReader, type Addresses, type ServerAddress } from './access.ts'
 import { SegmentPool } from './chunk.ts'
@@ -56,6 +57,7 @@ import { triggerGate } from './trigger-gate.ts'
 import { TouchedKeys } from './touched.ts'
 import { Wakeup } from '../base/wakeup.ts'
 import { TargetXaStore } from './xa.ts'
+import { XaUpkeep } from './xa-upkeep.ts'
 
 export type StreamOptions = {
   record: StreamRecord
@@ -252,7 +254,7 @@ export class Stream {
       })
       const ddl = new StreamDdl({
         record,
-        source: { meta: sourceMeta, name: sourceName, connect: source.connect },
+        source: { meta: sourceMeta, name: sourceName, connect: source.connect, address: source },
         targets,
         mergeWriter: this.#options.mergeWriter,
         alone: (uid, work) => exclusionOf(uid).alone(work),
@@ -335,6 +337,7 @@ export class Stream {
               landings: () => ({ size: copier?.landingSize ?? landingSize(1), pressing: copier?.pressing ?? true }),
               onApplied: (applier) => this.#applied(applier),
               onLanded: (chunk, applier) => copier?.landed(chunk, applier),
+              onThrownAway: (chunk, applier) => copier?.thrownAway(chunk, applier),
             },
             // A target ahead of the start stands there: what comes up to it changes nothing.
             {
@@ -350,8 +353,10 @@ export class Stream {
         plans,
         targets: targets.map(({ on, xaLane }) => ({ uid: on.targetUid, lane: xaLane })),
         copying: () => copying.size > 0,
+        proof: flavourOf(sourceMeta).xaProof,
       })
-      if (resumed && copying.size > 0) for await (const { table, key } of xa.committedKeys()) touched.addForever(table, key)
+      const xaUpkeep = new XaUpkeep({ xa, touched, copying, source: sourceMeta, clock })
+      if (resumed) await xaUpkeep.begin()
       const planOf = plansByName(record.source.schema, plans, (await sourceMeta.value('SELECT @@lower_case_table_names')) !== '0')
       const firstMarker = new Wakeup()
       const router = new Router(record.targets.map(({ shard }) => shard))
@@ -367,6 +372,8 @@ export class Stream {
           goingTo: targets.map(({ stored }) => stored.intent),
           severalSources: targets.map(({ mode }) => mode === 'several-sources'),
           touched,
+          onTouched: () => copier?.keysTouched(),
+          xaProof: flavourOf(sourceMeta).xaProof,
           copying,
           xa,
           beforeFirstMarker: record.copy === 'full' ? (xid) => xaEnded(sourceMeta, xid, clock, signal) : null,
@@ -379,7 +386,7 @@ export class Stream {
               plans,
               tables,
               copying,
-              drain: () => consumer.drain(signal),
+              drain: (givenUp) => consumer.drain(signal, givenUp),
               holdLandings: async () => void (await Promise.all(appliers.map((applier) => applier.holdLandings(signal)))),
               position: () => consumer.latest.position,
               coordinate: () => consumer.latest,
@@ -418,7 +425,7 @@ export class Stream {
       this.#headroom = new Headroom({ conn: sourceMeta, clock, log: this.#options.log, behindMs: () => behindMs(appliers, clock) })
       this.#reportedControl = appliers.map(({ applied }) => applied.controlMarker)
       for (const [number, { stored }] of targets.entries()) this.#reportedControl[number] = stored.controlMarker
-      await markers.prepare()
+      xaUpkeep.firstMarker = await markers.prepare()
       this.#waiting = null
       this.#enter(copying.size > 0 ? 'copying' : 'running')
 
@@ -426,9 +433,10 @@ export class Stream {
         consumer.run(tail, signal),
         ...appliers.map((applier) => applier.run(signal)),
         this.#markerLoop(markers, signal),
-        this.#upkeep(
-          opened,
-          () => xa.forget(Math.min(...appliers.map(({ storedOrdinal }) => storedOrdinal)), consumer.latest.ordinal),
+        this.#upkeep(opened, signal),
+        xaUpkeep.run(
+          () => Math.min(...appliers.map(({ storedOrdinal }) => storedOrdinal)),
+          () => consumer.latest,
           signal,
         ),
       ]
@@ -560,15 +568,13 @@ export class Stream {
   }
 
   /**
-   * Every minute: idle sessions are kept, and rows of XA transactions that nobody needs any more removed. Only idle ones are asked: in the middle of a LOAD DATA
-   * the server takes whatever comes for its data, and ends the session (1156).
+   * Every minute idle sessions are kept. Only idle ones are asked: in the middle of a LOAD DATA the server takes whatever comes for its data, and ends the session (1156).
    */
-  async #upkeep(connections: readonly Connection[], forget: () => Promise<void>, signal: AbortSignal): Promise<void> {
+  async #upkeep(connections: readonly Connection[], signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await this.#options.clock.sleep(60_000, signal).catch(() => undefined)
       if (signal.aborted) return
       await Promise.all(connections.filter((conn) => conn.outstanding === 0).map((conn) => conn.ping()))
-      await forget()
     }
   }
 

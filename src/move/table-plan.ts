@@ -41,6 +41,8 @@ export type TablePlan = {
   /** Columns that are moved (no generated ones), key columns first. */
   readonly columns: readonly MovedColumn[]
   readonly keyWidth: number
+  /** Which of the key's columns lie in descending order; empty: it is walked in one direction. */
+  readonly keyDescending: readonly boolean[]
   /** The key is the primary key: its index has the same name on every server. */
   readonly keyIsPrimary: boolean
   readonly vindex: Vindex | null
@@ -63,6 +65,7 @@ export type TablePlanInput = {
   definitions: readonly ColumnDefinition[]
   key: readonly string[]
   keyIsPrimary?: boolean
+  keyDescending?: readonly boolean[]
   vindex: Vindex | null
   vindexColumns: readonly string[]
   toUtf8: (column: ColumnDefinition) => ((bytes: Uint8Array) => Uint8Array) | null
@@ -99,6 +102,7 @@ export function planTable(input: TablePlanInput): TablePlan {
     definitions: input.definitions,
     columns,
     keyWidth: key.length,
+    keyDescending: input.keyDescending ?? [],
     keyIsPrimary: input.keyIsPrimary ?? false,
     vindex: input.vindex,
     shardKey,

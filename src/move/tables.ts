@@ -138,7 +138,14 @@ export async function insertTarget(conn: Connection, seed: NewTarget): Promise<v
   )
 }
 
-export type ChunkRow = { table: string; path: string; lo: string[] | null; hi: string[] | null; rows: number; bytes: number }
+export type ChunkRow = {
+  table: string
+  path: string
+  lo: readonly string[] | null
+  hi: readonly string[] | null
+  rows: number
+  bytes: number
+}
 
 export async function readChunks(conn: Connection, streamUid: string, targetUid: string): Promise<ChunkRow[]> {
   const rows = await conn.all(

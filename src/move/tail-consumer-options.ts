@@ -1,6 +1,7 @@
 /** What a tail consumer works with: given by the stream's run. */
 import type { Clock } from '../base/clock.ts'
 import type { QueryEvent } from '../binlog/source.ts'
+import type { Flavour } from '../mysql/flavour/flavour.ts'
 import type { Stamp } from './pending.ts'
 import type { Router } from './router.ts'
 import type { TablePlan } from './table-plan.ts'
@@ -27,6 +28,10 @@ export type TailConsumerOptions = {
   goingTo: readonly Coordinate[]
   severalSources: readonly boolean[]
   touched: TouchedKeys<TablePlan>
+  /** Keys have been added to it. */
+  onTouched: () => void
+  /** What proves that a commit of XA is visible to readers (mysql/flavour/). */
+  xaProof: Flavour['xaProof']
   /** Tables whose copy is not complete: only their keys are remembered. */
   copying: ReadonlySet<TablePlan>
   xa: XaStore

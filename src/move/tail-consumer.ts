@@ -16,6 +16,7 @@ import { nowhere, sameShardKeys } from './router.ts'
 import type { TablePlan } from './table-plan.ts'
 import { compareCoordinates, moveSchema, type Coordinate } from './tables.ts'
 import type { AnnouncedDdl, TailConsumerOptions } from './tail-consumer-options.ts'
+import type { HeldRowsJudge } from './target-applier.ts'
 import { XaGroup } from './xa-group.ts'
 import type { AddressedChange } from './xa.ts'
 
@@ -106,10 +107,10 @@ export class TailConsumer {
   }
 
   /** Waits until every target has applied all that was read, and stored where it stands. */
-  async drain(signal: AbortSignal): Promise<void> {
+  async drain(signal: AbortSignal, givenUp: HeldRowsJudge | null = null): Promise<void> {
     await Promise.all(
       this.#options.targets.map(async (target) => {
-        await target.drain(signal)
+        await target.drain(signal, givenUp)
         await target.storePositionNow()
       }),
     )
@@ -123,8 +124,10 @@ export class TailConsumer {
 
   /** Keys of both images, once they are committed: of what is rolled back or torn the tail brings nothing, and a chunk without them would lose rows (decision 018). */
   #touch(committed: readonly AddressedChange[]): void {
-    const { copying, touched } = this.#options
+    const { copying, touched, onTouched } = this.#options
+    if (copying.size === 0) return
     for (const { change } of committed) if (copying.has(change.table)) touched.add(change.table, change.key)
+    onTouched()
   }
 
   #where(plan: TablePlan): { table: string; source: string; at: string } {
@@ -170,7 +173,10 @@ export class TailConsumer {
       group = []
     }
     const sentAtMs = this.#marker === null ? undefined : this.#markerTimes.get(this.#marker)
-    if (this.#marker !== null) this.#markerTimes.delete(this.#marker)
+    if (this.#marker !== null) {
+      this.#markerTimes.delete(this.#marker)
+      this.#options.touched.met(this.#marker)
+    }
     const stamp: Stamp = {
       ordinal: this.#latest.ordinal + 1,
       bytes: this.#latest.bytes + this.#groupBytes,

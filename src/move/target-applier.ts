@@ -25,6 +25,15 @@ import { Wakeup } from '../base/wakeup.ts'
 /** An idle target's position is stored this often, so that a restart reads little again. */
 const idlePositionMs = 5_000
 
+/** The source is asked about rows held back so often: most go by themselves. */
+const givenUpEveryMs = 500
+
+/** Of changes held back those that the source has given up by now. */
+export type HeldRowsJudge = (held: readonly Change[]) => Promise<readonly Change[]>
+
+/** The tail waits for us. */
+type StandsStill = { readonly givenUp: HeldRowsJudge | null; lookedAtMs: number }
+
 type Parts = 'none' | 'draining' | 'held' | 'applying'
 
 export class TargetApplier {
@@ -51,6 +60,7 @@ export class TargetApplier {
   /** A transaction in parts: `draining` before it, `held` when only rows that collide are left, `applying` until its end. */
   #parts: Parts = 'none'
   #collisionsInRow = 0
+  #standsStill: StandsStill | null = null
   /** Chunks that met another stream's row wait for a marker. */
   readonly #chunkWaits = new Map<Chunk, number>()
 
@@ -105,6 +115,13 @@ export class TargetApplier {
     this.wake()
   }
 
+  /** Takes a chunk back that waits to land here; false: it does not, or is just landing. */
+  withdraw(chunk: Chunk): boolean {
+    if (!this.#chunks.includes(chunk)) return false
+    this.#take([chunk])
+    return true
+  }
+
   get chunksWaiting(): number {
     return this.#chunks.length
   }
@@ -143,11 +160,20 @@ export class TargetApplier {
       await this.#space.wait(signal, 20)
   }
 
-  /** Waits until everything read is applied. */
-  async drain(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted && (!this.drained || this.applied.ordinal < this.options.latest().ordinal)) {
-      if (this.#failure !== null) throw this.#failure.error
-      await this.#space.wait(signal, 20)
+  /**
+   * Waits until everything read is applied. The tail brings nothing meanwhile, so a round is not extended to a marker that it would have to bring (1.6): rows held back are tried
+   * again, and left out once `givenUp` says that an event behind this place brings what they are now (`held-rows.ts`).
+   */
+  async drain(signal: AbortSignal, givenUp: HeldRowsJudge | null = null): Promise<void> {
+    this.#standsStill = { givenUp, lookedAtMs: this.options.clock.monotonicMs() }
+    this.wake()
+    try {
+      while (!signal.aborted && (!this.drained || this.applied.ordinal < this.options.latest().ordinal)) {
+        if (this.#failure !== null) throw this.#failure.error
+        await this.#space.wait(signal, 20)
+      }
+    } finally {
+      this.#standsStill = null
     }
   }
 
@@ -231,9 +257,9 @@ export class TargetApplier {
     while (this.#roundRunning || this.#landing > 0) await this.#space.wait(never, 20)
   }
 
-  /** Stores where the target stands: before the stream stops. */
+  /** Stores where the target stands: before the stream stops, and at a statement on its tables. Also below the intent, as rounds do: it is read again from here up to it. */
   async storePositionNow(): Promise<void> {
-    if (this.drained && this.#stored.ordinal < this.applied.ordinal && this.consistent) await this.#storePosition()
+    if (this.drained && this.#stored.ordinal < this.applied.ordinal) await this.#storePosition()
   }
 
   /** X moves over groups that change nothing here. Never while a round is on its way; landings do not mind. */
@@ -247,7 +273,7 @@ export class TargetApplier {
 
   #extended(): boolean {
     if (this.#parts !== 'none') return this.#parts === 'draining'
-    if (this.#extendTo === null) return true
+    if (this.#extendTo === null || this.#standsStill !== null) return true
     return this.options.latest().marker >= this.#extendTo
   }
 
@@ -260,15 +286,14 @@ export class TargetApplier {
     try {
       if ((await options.exclusion.shared(() => this.#applyOrHold(round))) === 'held') {
         if (this.#parts === 'draining') this.#parts = 'held'
-        else await this.#extend()
+        else if (this.#standsStill === null) await this.#extend()
+        else await this.#tryAgain(this.#standsStill)
         return
       }
       this.applied = round.stamp
       this.#stored = round.stamp
       this.#storedAtMs = options.clock.monotonicMs()
-      this.#extendTo = null
-      this.#collisionsInRow = 0
-      this.waiting = null
+      this.#noneHeld()
     } finally {
       this.#roundRunning = false
       this.#roundBytes = 0
@@ -282,9 +307,32 @@ export class TargetApplier {
    * after now. What passed need not be written again (docs/decisions/008).
    */
   async #extend(): Promise<void> {
-    const { writeMarker, clock } = this.options
-    this.#extendTo = await writeMarker()
-    await clock.sleep(Math.min(200, 2 ** Math.min(this.#collisionsInRow, 8)))
+    this.#extendTo = await this.options.writeMarker()
+    await this.#pause()
+  }
+
+  /** Rows held back while the tail stands still: after a pause, and without those that the source has given up. */
+  async #tryAgain(still: StandsStill): Promise<void> {
+    const { clock, writeMarker } = this.options
+    await this.#pause()
+    if (still.givenUp === null || clock.monotonicMs() - still.lookedAtMs < givenUpEveryMs) return
+    const gone = await still.givenUp(this.pending.rows())
+    still.lookedAtMs = clock.monotonicMs()
+    if (gone.length === 0) return
+    // First the intent: from now on the target lacks them, until the tail has brought what they are.
+    await this.#setIntent({ marker: await writeMarker(), groups: 0 })
+    for (const change of gone) this.pending.drop(change)
+    if (this.pending.count === 0) this.#noneHeld()
+  }
+
+  #noneHeld(): void {
+    this.#extendTo = null
+    this.#collisionsInRow = 0
+    this.waiting = null
+  }
+
+  #pause(): Promise<void> {
+    return this.options.clock.sleep(Math.min(200, 2 ** Math.min(this.#collisionsInRow, 8)))
   }
 
   async #applyOrHold(round: Round): Promise<'applied' | 'held'> {
@@ -453,6 +501,7 @@ export class TargetApplier {
     const parts: LandingPart[] = []
     for (const chunk of chunks) {
       const part = chunk.parts[options.number]
+      assert(chunk.generation !== null, 'a chunk lands with the keys touched since its low marker')
       const sets = options.touched.setsSince(chunk.table, chunk.generation)
       if (part !== null && part !== undefined)
         parts.push({ chunk, part, drop: sets.length === 0 ? null : (key) => sets.some((set) => set.has(key)) })
@@ -466,7 +515,12 @@ export class TargetApplier {
         this.collisions++
         assert(parts.length === 1, 'with several sources each chunk lands by itself')
         if (!(await this.#landOthers(first, lane))) {
-          this.#chunkWaits.set(first.chunk, await options.writeMarker())
+          const marker = await options.writeMarker()
+          if (first.chunk.generation === null) {
+            options.onThrownAway(first.chunk, this)
+            return
+          }
+          this.#chunkWaits.set(first.chunk, marker)
           this.#chunks.push(first.chunk)
           return
         }

@@ -1,28 +1,50 @@
 /**
  * Keys that the tail has brought since the oldest low marker in flight (PROTOCOLS 1.4). A chunk drops its rows of these keys when it
  * lands: the tail has brought, or will bring, their newest image. Dropping more than necessary is always safe, so keys are kept in
- * generations rather than with their order: a generation is begun *before* its marker is sent, hence every event behind the marker in the binlog
- * is added to it or a later one.
+ * generations rather than with their order: one for each low marker (or several). A key goes to the generation whose marker the tail has met last: it stands in the binlog behind that one, and
+ * before those of later generations, whose chunks need not drop it. So a tail that is far behind keeps nothing for the chunks that are read meanwhile.
+ *
+ * A generation is begun *before* its marker is sent, with a number that the marker has at least: hence the tail never meets an event behind the marker without knowing it for one.
  */
 export class TouchedKeys<Table extends object> {
-  #generations: Generation<Table>[] = [newGeneration(0)]
-  readonly #forever = new Map<Table, Set<string>>()
+  /** In the order of their markers. */
+  readonly #generations: Generation<Table>[] = []
+  #nextId = 0
+  /** Number of the last marker that the tail has met. */
+  #met = 0
+  /** The last generation whose marker it has met. */
+  #current: Generation<Table> | null = null
+  /** Of XA transactions whose commit may not be visible yet, by when it was met in the tail; the last takes what comes. */
+  #unproven: Unproven<Table>[] = [newUnproven()]
   #bytes = 0
+  #unprovenBytes = 0
 
   /** Estimated memory held. */
   get bytes(): number {
+    return this.#bytes + this.#unprovenBytes
+  }
+
+  /** Of it, what is kept for chunks in flight. */
+  get sinceMarkersBytes(): number {
     return this.#bytes
   }
 
-  /** Begins a generation (or shares the last while it is empty); `release` must follow. Call before the low marker is sent. */
-  begin(): number {
-    let last = this.#last()
-    if (last.tables.size > 0) {
-      last = newGeneration(last.id + 1)
+  /** Begins a generation (or shares the last while it is empty); `release` must follow. Call before the low marker is sent. `marker`: its number will not be less. */
+  begin(marker = 0): number {
+    let last = this.#generations.at(-1)
+    if (last === undefined || last.tables.size > 0) {
+      last = { id: this.#nextId++, marker, tables: new Map(), users: 0, bytes: 0 }
       this.#generations.push(last)
+      this.#look()
     }
     last.users++
     return last.id
+  }
+
+  /** The tail has come to a marker. */
+  met(marker: number): void {
+    this.#met = Math.max(this.#met, marker)
+    this.#look()
   }
 
   /** Another user of a generation that is held. */
@@ -35,69 +57,103 @@ export class TouchedKeys<Table extends object> {
     const found = this.#generations.find((generation) => generation.id === id)
     if (found !== undefined) found.users--
     // Only from the front: a chunk needs its own generation and all later ones.
-    while (this.#generations.length > 1) {
-      const first = this.#generations[0]
-      if (first === undefined || first.users > 0) break
-      this.#generations.shift()
-      this.#bytes -= first.bytes
-    }
-    const only = this.#generations[0]
-    if (this.#generations.length === 1 && only !== undefined && only.users === 0 && only.tables.size > 0) {
-      this.#generations = [newGeneration(only.id + 1)]
-      this.#bytes -= only.bytes
-    }
+    while (this.#generations[0]?.users === 0) this.#bytes -= this.#generations.shift()?.bytes ?? 0
+    this.#look()
   }
 
   add(table: Table, key: string): void {
-    const last = this.#last()
-    let keys = last.tables.get(table)
-    if (keys === undefined) last.tables.set(table, (keys = new Set()))
-    const before = keys.size
-    keys.add(key)
-    if (keys.size > before) {
-      const bytes = key.length + 64
-      last.bytes += bytes
-      this.#bytes += bytes
-    }
+    // None: it stands before the low marker of every chunk in flight.
+    if (this.#current !== null) this.#bytes += put(this.#current, table, key)
   }
 
   /**
-   * A key that every chunk drops, whenever its low marker was: keys of XA transactions on a server whose XA COMMIT may stand in the binlog before
-   * its rows are visible (PROTOCOLS 1.9). Only keys that the tail *has brought*: one of an XA transaction rolled back later would be lost.
+   * A key of an XA transaction on a server whose XA COMMIT may stand in the binlog before its rows are visible (PROTOCOLS 1.9): every chunk drops it, whenever its low marker was, until the
+   * server has forgotten the xid: reads that begin then see it. Only keys that the tail *has brought*: one of an XA transaction rolled back later would be lost.
    */
-  addForever(table: Table, key: string): void {
-    let keys = this.#forever.get(table)
-    if (keys === undefined) this.#forever.set(table, (keys = new Set()))
-    if (keys.has(key)) return
-    keys.add(key)
-    this.#bytes += key.length + 64
+  addUnproven(table: Table, key: string, xid: string): void {
+    const last = this.#unproven.at(-1)
+    if (last === undefined) return
+    last.xids.add(xid)
+    this.#unprovenBytes += put(last, table, key)
+  }
+
+  get waitsForProof(): boolean {
+    return this.#unproven.some(({ xids }) => xids.size > 0)
+  }
+
+  /** To be called before the server is asked which xids it knows: what is committed from now on waits for the next question. */
+  askProof(): void {
+    if ((this.#unproven.at(-1)?.xids.size ?? 0) > 0) this.#unproven.push(newUnproven())
+  }
+
+  /** What the server knew after the last `askProof`. */
+  prove(known: ReadonlySet<string>): void {
+    for (const { xids } of this.#unproven.slice(0, -1)) for (const xid of xids) if (!known.has(xid)) xids.delete(xid)
+    this.#letGo()
+  }
+
+  /** The xid was begun anew behind its commit: the server had forgotten it in between. */
+  begunAnew(xid: string): void {
+    for (const { xids } of this.#unproven) xids.delete(xid)
+    this.#letGo()
+  }
+
+  /** Chunks in flight may have been read before: they drop the keys still. */
+  #letGo(): void {
+    for (const done of this.#unproven.filter(({ xids, bytes }) => xids.size === 0 && bytes > 0)) {
+      const last = this.#generations.at(-1)
+      this.#unprovenBytes -= done.bytes
+      if (last !== undefined) for (const [table, keys] of done.tables) for (const key of keys) this.#bytes += put(last, table, key)
+      done.tables.clear()
+      done.bytes = 0
+    }
+    const open = this.#unproven.at(-1)
+    this.#unproven = this.#unproven.filter((one) => one === open || one.xids.size > 0)
   }
 
   /** A table is copied: its keys are of no use any more. */
   forget(table: Table): void {
-    for (const key of this.#forever.get(table) ?? []) this.#bytes -= key.length + 64
-    this.#forever.delete(table)
+    for (const one of this.#unproven) {
+      const bytes = [...(one.tables.get(table) ?? [])].reduce((sum, key) => sum + key.length + keyRestBytes, 0)
+      one.tables.delete(table)
+      one.bytes -= bytes
+      this.#unprovenBytes -= bytes
+    }
   }
 
   /** The sets that a chunk whose low marker has generation `since` must drop; empty when nothing was touched. */
   setsSince(table: Table, since: number): ReadonlySet<string>[] {
     const sets: ReadonlySet<string>[] = []
-    const forever = this.#forever.get(table)
-    if (forever !== undefined) sets.push(forever)
-    for (const generation of this.#generations) {
-      const keys = generation.id >= since ? generation.tables.get(table) : undefined
+    for (const { tables } of [...this.#unproven, ...this.#generations.filter(({ id }) => id >= since)]) {
+      const keys = tables.get(table)
       if (keys !== undefined) sets.push(keys)
     }
     return sets
   }
 
-  #last(): Generation<Table> {
-    return this.#generations[this.#generations.length - 1] as Generation<Table>
+  #look(): void {
+    this.#current = this.#generations.findLast(({ marker }) => marker <= this.#met) ?? null
   }
 }
 
-type Generation<Table> = { readonly id: number; readonly tables: Map<Table, Set<string>>; users: number; bytes: number }
+type Keys<Table> = { readonly tables: Map<Table, Set<string>>; bytes: number }
+type Generation<Table> = Keys<Table> & { readonly id: number; readonly marker: number; users: number }
+type Unproven<Table> = Keys<Table> & { readonly xids: Set<string> }
 
-function newGeneration<Table>(id: number): Generation<Table> {
-  return { id, tables: new Map(), users: 0, bytes: 0 }
+/** What a key costs beside its text. */
+const keyRestBytes = 64
+
+function newUnproven<Table>(): Unproven<Table> {
+  return { xids: new Set(), tables: new Map(), bytes: 0 }
+}
+
+/** Bytes that it takes more. */
+function put<Table>(into: Keys<Table>, table: Table, key: string): number {
+  let keys = into.tables.get(table)
+  if (keys === undefined) into.tables.set(table, (keys = new Set()))
+  if (keys.has(key)) return 0
+  keys.add(key)
+  const bytes = key.length + keyRestBytes
+  into.bytes += bytes
+  return bytes
 }

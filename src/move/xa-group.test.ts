@@ -11,7 +11,10 @@ const table = { name: 't' } as unknown as TablePlan
 const change = (key: string): AddressedChange => ({ target: 0, change: { table, key, row: `(${key})`, images: null } })
 const place = { at: { marker: 9, groups: 1 }, text: 'there', markersBefore: true, had: () => false }
 
-function world(kept: readonly AddressedChange[] | null): { group: XaGroup; touched: TouchedKeys<TablePlan>; parts: number[] } {
+function world(
+  kept: readonly AddressedChange[] | null,
+  xaProof: 'marker' | 'recover' = 'recover',
+): { group: XaGroup; touched: TouchedKeys<TablePlan>; parts: number[] } {
   const parts: number[] = []
   const xa: XaStore = {
     prepare: async (_, __, ___, part) => void parts.push(part),
@@ -19,12 +22,13 @@ function world(kept: readonly AddressedChange[] | null): { group: XaGroup; touch
     parts: async function* () {},
     rollback: async () => undefined,
     torn: async () => undefined,
-    forget: async () => undefined,
   }
   const touched = new TouchedKeys<TablePlan>()
   const options = {
     xa,
     touched,
+    xaProof,
+    onTouched: () => undefined,
     copying: new Set([table]),
     partBytesMax: 100,
     targets: [],
@@ -40,8 +44,45 @@ test('1.9: keys of an XA transaction count as touched for every chunk, whenever 
   touched.begin()
   const after = touched.begin()
   assert.deepEqual(await group.committed('x', place, new AbortController().signal), [change('7')])
-  for (const generation of [before, after]) assert.ok(touched.setsSince(table, generation).some((set) => set.has('7')))
+  const drops = (generation: number): boolean => touched.setsSince(table, generation).some((set) => set.has('7'))
+  for (const generation of [before, after]) assert.ok(drops(generation))
   assert.equal(group.rowChanges, 1)
+})
+
+test('1.9: a key that is touched by an XA transaction is kept for chunks that begin later only while the server knows the xid; where markers prove enough, not at all', async () => {
+  const { group, touched } = world([change('7')])
+  const drops = (generation: number): boolean => touched.setsSince(table, generation).some((set) => set.has('7'))
+  const before = touched.begin()
+  touched.add(table, '1')
+  await group.committed('x', place, new AbortController().signal)
+  touched.askProof()
+  touched.prove(new Set(['x']))
+  const while_ = touched.begin()
+  assert.ok(drops(before) && drops(while_))
+  touched.add(table, '2')
+  await group.committed('y', place, new AbortController().signal)
+  touched.prove(new Set())
+  // x is proven and y was not asked for yet; both have the key.
+  const later = touched.begin()
+  assert.ok(drops(later) && touched.waitsForProof)
+  touched.askProof()
+  touched.prove(new Set())
+  assert.ok(drops(before) && drops(while_) && drops(later), 'who was in flight drops it still')
+  assert.equal(drops(touched.begin()), false)
+  // Begun anew behind its commit.
+  await group.committed('x', place, new AbortController().signal)
+  assert.ok(touched.waitsForProof)
+  group.begin('x')
+  assert.equal(touched.waitsForProof, false)
+  const markers = world([change('7')], 'marker')
+  const early = markers.touched.begin()
+  await markers.group.committed('x', place, new AbortController().signal)
+  const late = markers.touched.begin()
+  assert.deepEqual(
+    [early, late].map((generation) => markers.touched.setsSince(table, generation).some((set) => set.has('7'))),
+    [true, false],
+  )
+  assert.equal(markers.touched.waitsForProof, false)
 })
 
 test('1.9: parts of one transaction are numbered, those of the next begin anew; one whose rows were never read stops the stream behind its first marker', async () => {

@@ -29,6 +29,7 @@ export class XaGroup {
 
   begin(xid: string): void {
     this.#xid = xid
+    this.#options.touched.begunAnew(xid)
   }
 
   end(): void {
@@ -61,13 +62,13 @@ export class XaGroup {
   async committed(xid: string, place: Place, signal: AbortSignal): Promise<AddressedChange[] | 'parts'> {
     const { xa, partBytesMax, targets } = this.#options
     const kept = (await xa.commit(xid, place.at, partBytesMax)) ?? (await this.#preparedBefore(xid, place))
-    if (kept !== 'large') return this.#given(kept)
+    if (kept !== 'large') return this.#given(xid, kept)
     await Promise.all(targets.map((target) => target.beginParts(signal)))
     await Promise.all(
       targets.map(async (target, number) => {
         const passed = place.had(number)
         for await (const part of xa.parts(xid, number)) {
-          const changes = this.#given(part).map(({ change }) => change)
+          const changes = this.#given(xid, part).map(({ change }) => change)
           if (!passed && changes.length > 0) await target.applyPart(changes, place.at)
         }
       }),
@@ -76,12 +77,17 @@ export class XaGroup {
   }
 
   /**
-   * Changes that are committed now. Only now do their keys count as touched: rolled back, the tail would never have brought their rows. And from the stream's start on,
-   * since on MariaDB the marker proof does not hold for XA COMMIT.
+   * Changes that are committed now. Only now do their keys count as touched: rolled back, the tail would never have brought their rows. On MariaDB the marker proof does not hold for
+   * XA COMMIT: they count for every chunk until the server has forgotten the xid (xa-upkeep.ts).
    */
-  #given(kept: readonly AddressedChange[]): AddressedChange[] {
-    const { copying, touched } = this.#options
-    for (const { change } of kept) if (copying.has(change.table)) touched.addForever(change.table, change.key)
+  #given(xid: string, kept: readonly AddressedChange[]): AddressedChange[] {
+    const { copying, touched, xaProof, onTouched } = this.#options
+    for (const { change } of kept) {
+      if (!copying.has(change.table)) continue
+      if (xaProof === 'marker') touched.add(change.table, change.key)
+      else touched.addUnproven(change.table, change.key, xid)
+    }
+    if (copying.size > 0) onTouched()
     this.rowChanges += kept.length
     return [...kept]
   }

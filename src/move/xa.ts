@@ -11,11 +11,12 @@
  *
  * One above the memory budget is stored in parts as it is read, and applied in parts under the intent of its commit, like any large transaction (1.5).
  *
- * While tables are copied, rows stay after their commit, marked. On MariaDB a marker does not prove that an earlier XA COMMIT is visible, so its keys count as touched for the whole copy,
- * and a run that begins behind the commit learns them from here.
+ * On MariaDB a marker does not prove that an earlier XA COMMIT is visible: while tables are copied, its rows stay here, marked, until the server has forgotten the xid, so that a run that begins behind
+ * the commit learns their keys from here (`xa-upkeep.ts`, docs/decisions/026).
  *
  * What was prepared before the stream's position and committed behind it has no rows here. That is right only before the stream's first marker (source-start.ts).
  */
+import type { Flavour } from '../mysql/flavour/flavour.ts'
 import { quoteString } from '../sql/quote.ts'
 import { moveErrors } from './errors.ts'
 import type { Lane } from './lane.ts'
@@ -35,13 +36,24 @@ export interface XaStore {
   rollback(xid: string, at: Coordinate): Promise<void>
   /** Removes what was kept of one that was to be prepared at this place and never was. */
   torn(xid: string, at: Coordinate): Promise<void>
-  /** Removes what was committed before every target's stored position. `stored`: the least of their ordinals. */
-  forget(stored: number, read: number): Promise<void>
+}
+
+/** What is known when rows of XA transactions may be removed. */
+export type XaForget = {
+  /** The least ordinal of the targets' stored positions. */
+  readonly stored: number
+  /** Where the tail stands. */
+  readonly read: { readonly ordinal: number; readonly marker: number }
+  /** Xids that the source knows, asked after the last call; null: it need not be asked. */
+  readonly known: ReadonlySet<string> | null
+  /** This run's first marker: what earlier runs have read stands before it. */
+  readonly firstMarker: number
 }
 
 /** Changes are kept in documents that end in a line's end, which JSON never contains; a row of ours holds at most so much of one. */
 const pieceBytes = 1 << 20
 const endOfDocument = 0x0a
+const removedAtOnce = 200
 /** Read at once: a part of a transaction that is applied in parts. */
 const yieldBytes = 4 << 20
 
@@ -53,18 +65,23 @@ export type XaStoreOptions = {
   plans: ReadonlyMap<string, TablePlan>
   /** Tables are being copied. */
   copying: () => boolean
+  /** Of the source's commits (mysql/flavour/). */
+  proof: Flavour['xaProof']
 }
 
 type OnTarget = { readonly uid: string; readonly lane: Lane }
-type Done = { readonly xid: string; readonly at: Coordinate; ordinal: number | null }
+/** `ordinal`: its commit was read before; null: not known yet. `earlier`: by an earlier run. */
+type Done = { readonly xid: string; readonly at: Coordinate; readonly ordinal: number | null; readonly earlier: boolean; proven: boolean }
 
 /** `lane` is a writer of its own on each target, under the stream's epoch. */
 export class TargetXaStore implements XaStore {
   readonly #options: XaStoreOptions
-  /** Given out at their commit, with the ordinal read by when they were noticed: removable once every target has stored a position past it. */
+  /** Given out at their commit: removable once every target has stored a position past it, and readers of the source see it. */
   #done: Done[] = []
-  /** The last that each xid committed was prepared at. */
-  readonly #prepared = new Map<string, Coordinate>()
+  /** Of these, xids that the source knew when it was asked last. */
+  #known: ReadonlySet<string> = new Set()
+  /** The one that is being given out in parts. */
+  #large: { readonly xid: string; readonly at: Coordinate } | null = null
   /** Pieces stored of the transaction that is being read, by target. */
   #pieces: number[] = []
 
@@ -74,6 +91,8 @@ export class TargetXaStore implements XaStore {
 
   async prepare(xid: string, at: Coordinate, changes: readonly AddressedChange[], part: number): Promise<void> {
     if (part === 0) this.#pieces = this.#options.targets.map(() => 0)
+    // Prepared again: the server had forgotten it after the commit before.
+    if (this.#known.has(xid)) for (const done of this.#done) if (done.xid === xid) done.proven = true
     await Promise.all(
       this.#options.targets.map((_, number) =>
         this.#store(
@@ -140,35 +159,40 @@ export class TargetXaStore implements XaStore {
     if (prepared === null) return null
     if (absent > 0) throw moveErrors.xaUnknown({ source: sourceName, xid, at: 'XA COMMIT' })
     const place = prepared
-    if (this.#options.copying()) {
+    if (this.#options.proof === 'recover' && this.#options.copying()) {
       const mark = (uid: string): string =>
         `UPDATE ${moveSchema}.move_xa SET committed = 1 WHERE ${this.#where(uid, xid)} AND ${preparedAt(place)}`
       await Promise.all(targets.map(({ uid, lane }) => lane.transaction([mark(uid)])))
     }
-    this.#done.push({ xid, at: place, ordinal: null })
-    this.#prepared.set(xid, place)
+    this.#done.push({ xid, at: place, ordinal: null, earlier: false, proven: this.#options.proof === 'marker' })
+    this.#large = { xid, at: place }
     if (bytes > bytesMax) return 'large'
     const changes: AddressedChange[] = []
     for (const target of targets.keys()) for await (const part of this.parts(xid, target)) changes.push(...part)
     return changes
   }
 
-  /** Keys of what was committed while tables are copied, in earlier runs too. */
-  async *committedKeys(): AsyncIterable<{ table: TablePlan; key: string }> {
+  /** What earlier runs marked as committed: it is removed with the rest. Gives the keys of those of which a reader may not see the rows yet. */
+  async *committedBefore(known: ReadonlySet<string>): AsyncIterable<{ xid: string; table: TablePlan; key: string }> {
     const { targets, streamUid } = this.#options
+    const noted = new Set<string>()
     for (const [target, { uid, lane }] of targets.entries()) {
       const rows = await lane.read(
         `SELECT DISTINCT xid, at_marker, at_groups FROM ${moveSchema}.move_xa WHERE stream_uid = ${quoteString(streamUid)} AND target_uid = ${quoteString(uid)} AND committed = 1`,
       )
       for (const row of rows) {
-        for await (const part of this.#partsOf(row.xid?.toString() ?? '', placeOf(row), target)) for (const { change } of part) yield change
+        const [xid, at] = [row.xid?.toString() ?? '', placeOf(row)]
+        const place = `${at.marker}/${at.groups}`
+        if (!noted.has(place)) this.#done.push({ xid, at, ordinal: null, earlier: true, proven: !known.has(xid) })
+        noted.add(place)
+        if (!known.has(xid)) continue
+        for await (const part of this.#partsOf(xid, at, target)) for (const { change } of part) yield { xid, ...change }
       }
     }
   }
 
   async *parts(xid: string, target: number): AsyncIterable<readonly AddressedChange[]> {
-    const place = this.#prepared.get(xid)
-    if (place !== undefined) yield* this.#partsOf(xid, place, target)
+    if (this.#large?.xid === xid) yield* this.#partsOf(xid, this.#large.at, target)
   }
 
   async *#partsOf(xid: string, place: Coordinate, target: number): AsyncIterable<readonly AddressedChange[]> {
@@ -207,15 +231,28 @@ export class TargetXaStore implements XaStore {
     return changes
   }
 
-  async forget(stored: number, read: number): Promise<void> {
-    if (this.#options.copying()) return
-    // What is committed meanwhile is added to the new list.
-    const known = this.#done
-    this.#done = []
-    for (const done of known) {
-      if (done.ordinal !== null && stored >= done.ordinal)
-        await Promise.all(this.#options.targets.map((target) => this.#remove(target, done.xid, done.at)))
-      else this.#done.push({ ...done, ordinal: done.ordinal ?? read })
+  /** There is something to remove, now or later. */
+  get keeps(): boolean {
+    return this.#done.length > 0
+  }
+
+  /** Removes what was committed before every target's stored position and is visible on the source: a run that begins now needs neither rows nor keys of it. */
+  async forget({ stored, read, known, firstMarker }: XaForget): Promise<void> {
+    const { targets, copying } = this.#options
+    const removable: Done[] = []
+    const rest: Done[] = []
+    for (const done of this.#done) {
+      // Asked after its commit had been read, which the call before this one has seen.
+      const proven = done.proven || (done.ordinal !== null && known?.has(done.xid) !== true)
+      if (done.ordinal !== null && stored >= done.ordinal && (proven || !copying())) removable.push(done)
+      // The group in hand may be its commit, and is no part of what is read yet.
+      else rest.push({ ...done, proven, ordinal: done.ordinal ?? (done.earlier && read.marker < firstMarker ? null : read.ordinal + 1) })
+    }
+    this.#done = rest
+    this.#known = new Set(rest.map(({ xid }) => xid).filter((xid) => known?.has(xid) === true))
+    for (let from = 0; from < removable.length; from += removedAtOnce) {
+      const some = removable.slice(from, from + removedAtOnce)
+      await Promise.all(targets.map((target) => this.#remove(target, some)))
     }
   }
 
@@ -224,17 +261,18 @@ export class TargetXaStore implements XaStore {
     await Promise.all(
       this.#options.targets.map(async (target) => {
         const kept = await this.#last(target, xid, at)
-        if (kept !== null) await this.#remove(target, xid, kept.at)
+        if (kept !== null) await this.#remove(target, [{ xid, at: kept.at }])
       }),
     )
   }
 
   async torn(xid: string, at: Coordinate): Promise<void> {
-    await Promise.all(this.#options.targets.map((target) => this.#remove(target, xid, at)))
+    await Promise.all(this.#options.targets.map((target) => this.#remove(target, [{ xid, at }])))
   }
 
-  async #remove({ uid, lane }: OnTarget, xid: string, at: Coordinate): Promise<void> {
-    await lane.transaction([`DELETE FROM ${moveSchema}.move_xa WHERE ${this.#where(uid, xid)} AND ${preparedAt(at)}`])
+  async #remove({ uid, lane }: OnTarget, prepared: readonly { xid: string; at: Coordinate }[]): Promise<void> {
+    const which = prepared.map(({ xid, at }) => `(${this.#where(uid, xid)} AND ${preparedAt(at)})`)
+    await lane.transaction([`DELETE FROM ${moveSchema}.move_xa WHERE ${which.join(' OR ')}`])
   }
 
   /** The last that was prepared by this xid up to a place. */

@@ -223,7 +223,8 @@ function columnInfo(row: TextRow): TableColumn {
 }
 
 function keysOf(rows: readonly TextRow[], columns: readonly TableColumn[]): TableKey[] {
-  const nullable = new Map(columns.map((column) => [column.name, column.nullable]))
+  // A generated column does not count: rows are written with their keys, and a server takes no value for it.
+  const naming = new Set(columns.filter((column) => !column.nullable && column.generated === null).map((column) => column.name))
   const keys: TableKey[] = []
   for (const [name, parts] of groupBy(rows, 'INDEX_NAME')) {
     const first = parts[0] as TextRow
@@ -239,8 +240,7 @@ function keysOf(rows: readonly TextRow[], columns: readonly TableColumn[]): Tabl
         descending: part['COLLATION'] === 'D',
       })),
       identifiesRows:
-        unique &&
-        parts.every((part) => part['COLUMN_NAME'] != null && part['SUB_PART'] == null && nullable.get(part['COLUMN_NAME']) === false),
+        unique && parts.every((part) => part['COLUMN_NAME'] != null && part['SUB_PART'] == null && naming.has(part['COLUMN_NAME'])),
       visible: part1(first, 'IS_VISIBLE') !== 'NO' && part1(first, 'IGNORED') !== 'YES',
     })
   }

@@ -49,7 +49,7 @@ function bucketOf({ plan }: Comparison): string {
 }
 
 async function digests(sessions: Sessions, comparison: Comparison, side: Side, span: KeySpan, limitMs: number | null): Promise<Digests> {
-  const where = rangeCondition(comparison.plan.keyColumns, span.lo, span.hi)
+  const where = rangeCondition(comparison.plan, span.lo, span.hi)
   const select = `${bucketOf(comparison)} AS bucket,COUNT(*),SUM(${side.digestNumber}) FROM ${side.from}${where === '' ? '' : ` WHERE ${where}`} GROUP BY bucket ORDER BY NULL`
   const result = await sessions.reader(side.ref.serverId, (conn) => conn.query(limitedSelect(conn.flavour, select, limitMs)))
   const rows = result.kind === 'rows' ? result.rows : []

@@ -51,8 +51,8 @@ export async function boundAfter(conn: Connection, comparison: Comparison, side:
       .map(({ definition }) => canonicalExpression(definition))
       .join(','),
   )
-  const where = rangeCondition(plan.keyColumns, lo, null)
-  const sql = `SELECT ${list} FROM ${side.from}${where === '' ? '' : ` WHERE ${where}`} ORDER BY ${orderBy(plan.keyColumns)} LIMIT 1 OFFSET ${rows - 1}`
+  const where = rangeCondition(plan, lo, null)
+  const sql = `SELECT ${list} FROM ${side.from}${where === '' ? '' : ` WHERE ${where}`} ORDER BY ${orderBy(plan)} LIMIT 1 OFFSET ${rows - 1}`
   for await (const batch of await conn.rows(Buffer.from(sql, 'latin1')))
     if (batch.length > 0) return splitLiterals(keyLiteral(comparison, batch, 0))
   return null
@@ -133,7 +133,7 @@ async function digestPart(
 ): Promise<Part> {
   const { plan, shardKeys, router } = comparison
   const placed = target && router !== null
-  const where = rangeCondition(plan.keyColumns, span.lo, span.hi)
+  const where = rangeCondition(plan, span.lo, span.hi)
   const select = `COUNT(*),SUM(${side.digestNumber})${placed && shardKeys !== null ? `,${shardKeys}` : ''} FROM ${side.from}${where === '' ? '' : ` WHERE ${where}`}`
   const result = await conn.query(limitedSelect(conn.flavour, select, limitMs))
   const [count, sum, cell] = result.kind === 'rows' ? (result.rows[0] ?? []) : []
@@ -223,8 +223,8 @@ async function boundWithin(conn: Connection, comparison: Comparison, side: Side,
       .map(({ definition }) => canonicalExpression(definition))
       .join(','),
   )
-  const where = rangeCondition(plan.keyColumns, span.lo, span.hi)
-  const sql = `SELECT ${list} FROM ${side.from}${where === '' ? '' : ` WHERE ${where}`} ORDER BY ${orderBy(plan.keyColumns)} LIMIT 2 OFFSET ${rows - 1}`
+  const where = rangeCondition(plan, span.lo, span.hi)
+  const sql = `SELECT ${list} FROM ${side.from}${where === '' ? '' : ` WHERE ${where}`} ORDER BY ${orderBy(plan)} LIMIT 2 OFFSET ${rows - 1}`
   const found: string[] = []
   for await (const batch of await conn.rows(Buffer.from(sql, 'latin1')))
     for (let row = 0; row < batch.length; row++) found.push(keyLiteral(comparison, batch, row))
@@ -234,8 +234,8 @@ async function boundWithin(conn: Connection, comparison: Comparison, side: Side,
 
 function listing(comparison: Comparison, side: Side, span: KeySpan, among: string): Buffer {
   const { plan, keyPlan } = comparison
-  const where = [rangeCondition(plan.keyColumns, span.lo, span.hi), among].filter((condition) => condition !== '').join(' AND ')
-  const sql = `SELECT ${asBytes(keyPlan.selectList)},${side.digest} FROM ${side.from}${where === '' ? '' : ` WHERE ${where}`} ORDER BY ${orderBy(plan.keyColumns)} LIMIT ${listRowsMax + 1}`
+  const where = [rangeCondition(plan, span.lo, span.hi), among].filter((condition) => condition !== '').join(' AND ')
+  const sql = `SELECT ${asBytes(keyPlan.selectList)},${side.digest} FROM ${side.from}${where === '' ? '' : ` WHERE ${where}`} ORDER BY ${orderBy(plan)} LIMIT ${listRowsMax + 1}`
   return Buffer.from(sql, 'latin1')
 }
 

@@ -1,4 +1,5 @@
 /** Rules of movement and verification (PROTOCOLS 1 and 2), each with the smallest edit that removes it. */
+import { boundMutations } from './move-bounds.ts'
 import { foundMutations } from './move-found.ts'
 import type { Mutation } from './mutation.ts'
 
@@ -42,7 +43,7 @@ const copy: Mutation[] = [
   {
     rule: '1.3 a chunk begins behind the last key of the one before',
     file: 'src/move/statements.ts',
-    edits: [["conditions.push(beyond(names, lo, '>', false))", "conditions.push(beyond(names, lo, '>', true))"]],
+    edits: [["const orEqual = side === 'upTo'", 'const orEqual = true']],
     test: 'src/move/pending.test.ts',
     name: '1.3: range conditions of one and of several columns',
     fails: /./,
@@ -167,9 +168,9 @@ const rounds: Mutation[] = [
 
 const sources: Mutation[] = [
   {
-    rule: '1.9 keys of XA transactions count as touched from the stream’s start',
+    rule: '1.9 keys of XA transactions count as touched for every chunk until the server has forgotten the xid',
     file: 'src/move/xa-group.ts',
-    edits: [['if (copying.has(change.table)) touched.addForever', 'if (copying.size < 0) touched.addForever']],
+    edits: [['else touched.addUnproven(change.table', 'else if (copying.size < 0) touched.addUnproven(change.table']],
     test: 'src/move/xa-group.test.ts',
     name: '1.9: keys of an XA transaction count as touched for every chunk, whenever its low marker was',
     fails: /./,
@@ -186,8 +187,11 @@ const sources: Mutation[] = [
     rule: '1.9 rows of an XA transaction are kept over a restart until its outcome is applied everywhere',
     file: 'src/move/xa.ts',
     edits: [
-      ['if (done.ordinal !== null && stored >= done.ordinal)', 'if (stored >= 0)'],
-      ['this.#done.push({ xid, at: place, ordinal: null })', 'void this.rollback(xid, at)'],
+      ['if (done.ordinal !== null && stored >= done.ordinal && ', 'if (stored >= 0 && '],
+      [
+        "this.#done.push({ xid, at: place, ordinal: null, earlier: false, proven: this.#options.proof === 'marker' })",
+        'void this.rollback(xid, at)',
+      ],
     ],
     ...xaParts,
     fails: /./,
@@ -373,4 +377,12 @@ const verification: Mutation[] = [
   },
 ]
 
-export const moveMutations: readonly Mutation[] = [...copy, ...rounds, ...sources, ...schema, ...foundMutations, ...verification]
+export const moveMutations: readonly Mutation[] = [
+  ...copy,
+  ...rounds,
+  ...sources,
+  ...schema,
+  ...foundMutations,
+  ...boundMutations,
+  ...verification,
+]

@@ -111,6 +111,11 @@ export interface Flavour {
   killQuery(id: number): string
   sessions(connection: Connection): Promise<Session[]>
   xaRecover(connection: Connection): Promise<XaTransaction[]>
+  /**
+   * What proves that rows of an XA COMMIT in the binlog are visible to reads that begin then: a marker behind it, as for any transaction, or only that the server does not
+   * know the xid any more (XA RECOVER).
+   */
+  readonly xaProof: 'marker' | 'recover'
   /** Sessions that hold the row locks for which this one waits. */
   blockersOf(connection: Connection, session: number): Promise<number[]>
   /** Session settings for sessions that move rows: time zone, sql_mode, checks, isolation, idle timeouts. */

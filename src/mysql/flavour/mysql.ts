@@ -184,7 +184,8 @@ export const mysql: Flavour = {
     )
     return rows.map((row) => Number(row['id'] ?? 0)).filter((id) => id !== 0)
   },
-  moverSessionSql,
+  moverSessionSql: [...moverSessionSql, 'SET SESSION max_execution_time=0'],
+  xaProof: 'marker',
   freshStatisticsSql: 'SET SESSION information_schema_stats_expiry=0',
   logsCascades: (connection) => connection.versionNumber >= 90600,
 }

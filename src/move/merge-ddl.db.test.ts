@@ -1,0 +1,52 @@
+/** DDL in a merge while a row waits for another source's stream (PROTOCOLS 1.6, 1.13; docs/decisions/025). */
+import { after, test } from 'node:test'
+import assert from 'node:assert/strict'
+import { KeyRangeIndex } from '../keyspace/key-range-index.ts'
+import { parseKeyRange } from '../keyspace/key-range.ts'
+import { createVindex } from '../keyspace/vindexes/create.ts'
+import { ServerPairs } from '../../test/kit/server-pairs.ts'
+import { flavours } from '../../test/kit/servers.ts'
+import { World } from './testkit/world.ts'
+
+const servers = new ServerPairs()
+after(() => servers[Symbol.asyncDispose]())
+
+for (const flavour of flavours()) {
+  test(`1.6, 1.13 on ${flavour}: a stream that comes to a statement while its row waits for another stream goes on when that has come, and when its own change behind the statement is what frees the place`, async () => {
+    await using world = await World.create({ flavour, sources: ['-80', '80-'], targets: ['-'] }, servers.of(flavour))
+    const vindex = createVindex('hash', 'hash')
+    const index = new KeyRangeIndex(world.sourceRefs.map(({ shard }, value) => ({ range: parseKeyRange(shard), value })))
+    const shardOf = (owner: number): number => index.find(vindex.map([{ type: 'INT64', bytes: Buffer.from(String(owner)) }])!)!
+    const [a, b] = [0, 1].map((shard) => Array.from({ length: 50 }, (_, owner) => owner).find((owner) => shardOf(owner) === shard)!)
+    const on = async (shard: number, ...statements: string[]): Promise<void> => {
+      await world.s.useDatabase(world.sourceRefs[shard]!.schema)
+      for (const statement of statements) await world.s.query(statement)
+    }
+    const options = { ...world.record(0).options, onDdl: 'exec' as const }
+    const [one, two] = [world.record(0, { options }), world.record(1, { options })]
+    const shares = world.sharesOf([one, two])
+    let [first, second] = [one, two].map((record) => world.start(record, { shares }))
+    await on(1, `INSERT INTO item VALUES (1, ${b}, 5, 'n', 0)`)
+    await world.untilRunning(one.uid, two.uid)
+    await world.drain(one.uid, two.uid)
+    // The other stream is behind.
+    await second!.stop()
+    await on(1, 'DELETE FROM item')
+    await on(0, `INSERT INTO item VALUES (1, ${a}, 5, 'n', 1)`, 'CREATE INDEX by_name ON item (name)')
+    await world.until('a row that waits', () => /collides/.test(first!.stream.report().waiting?.what ?? ''))
+    second = world.start(two, { shares })
+    await world.drain(one.uid, two.uid)
+    assert.equal(await world.assertEqual(), 1)
+    // This one is.
+    await first!.stop()
+    await on(0, `INSERT INTO item VALUES (2, ${a}, 7, 'n', 1), (3, ${a}, 8, 'n', 1), (9, ${a}, 9, 'n', 1)`)
+    await on(0, 'CREATE INDEX by_two ON item (name, v)', 'DELETE FROM item WHERE id = 2', 'UPDATE item SET u = NULL WHERE id = 3')
+    await on(1, `INSERT INTO item VALUES (2, ${b}, NULL, 'm', 2), (4, ${b}, 8, 'm', 2), (5, ${b}, 7, 'm', 2)`)
+    await world.drain(two.uid)
+    first = world.start(one, { shares })
+    await world.drain(one.uid, two.uid)
+    assert.equal(await world.assertEqual(), 6)
+    await first.stop()
+    await second.stop()
+  })
+}
