@@ -20,7 +20,7 @@ const provisioned = { bufferPoolBytes: 64 * 1024 * 1024, redoLogBytes: 48 * 1024
 const long = `
   ladder/ladder switch/fence-switch move/merge switch/crash verify/values verify/directions change/fleet-carry topic/kafka/kafka
   move/rules move/crash switch/mover move/hang-watch move/pace binlog/column-values gate/replica-reads
-  crash.e2e hybrid.e2e sabotage.e2e dualwrite.e2e switch.e2e ingest-torture.e2e clients.e2e reshard.e2e
+  expiry.e2e crash.e2e hybrid.e2e sabotage.e2e dualwrite.e2e switch.e2e ingest-torture.e2e clients.e2e reshard.e2e
 `
   .trim()
   .split(/\s+/)

@@ -113,14 +113,14 @@ test('promises 1, 5: wait: ready one retention after its start, while both branc
 })
 
 test('promise 5: pin+wait: what the topic still holds is read at once, the rest is waited for', async () => {
-  await using world = await DualWriteTestWorld.start('mariadb', { ...expiring(), topicKeepsMs: 6000 })
+  await using world = await DualWriteTestWorld.start('mariadb', { ...expiring(), topicKeepsMs: 8000 })
   await world.fleet()
   world.runFleets()
   world.produce()
   await settled(world)
   await world.branch()
-  // A topic that holds six seconds moves on while the same records are read twice for that check.
-  await world.create({ bootstrap: 'pin+wait', marginMs: 2000, raiseRetention: false, allow: ['disk', 'deterministic'] })
+  // A topic that holds eight seconds moves on while the same records are read twice for that check.
+  await world.create({ bootstrap: 'pin+wait', marginMs: 5000, raiseRetention: false, allow: ['disk', 'deterministic'] })
   const createdMs = Date.now()
   const c = await world.connect(world.gatePort, 'insights@wide')
   await until('rows of before it was made', async () => {
