@@ -4,7 +4,8 @@
  */
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
-import { flavours } from '../../test/kit/servers.ts'
+import { flavours, testServer } from '../../test/kit/servers.ts'
+import { until } from '../../test/kit/until.ts'
 import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { fill, World } from './testkit/world.ts'
@@ -75,4 +76,39 @@ for (const flavour of flavours()) {
     reader.destroy()
     await running.stop()
   })
+
+  for (const whose of ['its own session', 'another session'] as const)
+    test(`1.9 on ${flavour}: an XA COMMIT of ${whose} that is stalled between binlog and engine: the server knows the xid for as long as the rows are not visible`, async () => {
+      await using server = await testServer({ flavour })
+      const [committer, watcher] = [await connect(server.config), await connect(server.config)]
+      const preparer = whose === 'its own session' ? committer : await connect(server.config)
+      try {
+        const { plugin } = semiSync[flavour]
+        if (plugin !== null) await watcher.query(plugin)
+        await watcher.query('CREATE DATABASE d')
+        await watcher.query('CREATE TABLE d.t (id INT PRIMARY KEY)')
+        for (const sql of ["XA START 'x'", 'INSERT INTO d.t VALUES (1)', "XA END 'x'", "XA PREPARE 'x'"]) await preparer.query(sql)
+        // The xid is the server's once its session has ended.
+        if (preparer !== committer) await preparer.close()
+        await arm(watcher, flavour, 1500)
+        let committed = false
+        const commit = until('the commit to be taken', () => committer.query("XA COMMIT 'x'").catch(() => null)).then(
+          () => (committed = true),
+        )
+        let stalled = 0
+        while (!committed) {
+          // Asked in this order: one that is forgotten by then must show.
+          const known = (await watcher.allText('XA RECOVER')).length > 0
+          const visible = (await watcher.value('SELECT id FROM d.t')) !== undefined
+          assert.ok(known || visible, 'the server has forgotten the xid, and its row is not visible')
+          if (known && !visible) stalled++
+        }
+        await commit
+        assert.ok(stalled > 3, 'the stall is where it should be')
+        assert.deepEqual(await watcher.allText('XA RECOVER'), [])
+        assert.equal(await watcher.value('SELECT id FROM d.t'), '1')
+      } finally {
+        for (const conn of [committer, watcher, preparer]) conn.destroy()
+      }
+    })
 }

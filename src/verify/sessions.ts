@@ -19,7 +19,7 @@ export class Sessions implements AsyncDisposable {
     this.#perServerMax = options.perServerMax
     this.#signal = options.signal
     // All of them: whoever gives a session back wakes one, and one that only learns that it is over passes nothing on.
-    options.signal.addEventListener('abort', () => this.#wakeAll(), { once: true })
+    options.signal.addEventListener('abort', this.#wakeAll, { once: true })
   }
 
   async address(serverId: string): Promise<ServerAddress> {
@@ -84,11 +84,12 @@ export class Sessions implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const conn of this.#all) conn.destroy()
+    this.#signal.removeEventListener('abort', this.#wakeAll)
     this.#wakeAll()
     this.#all.clear()
   }
 
-  #wakeAll(): void {
+  readonly #wakeAll = (): void => {
     for (const waiters of this.#waiters.values()) for (const wake of waiters.splice(0)) wake()
   }
 }
