@@ -104,6 +104,18 @@ for (const flavour of flavours()) {
         await on.query('ROLLBACK')
       }
       await alike('SELECT @a, @b')
+      // More digits than are shown.
+      for (const expression of [
+        '1 / 3',
+        '(2 / 3) * 3',
+        'ROUND((SELECT AVG(p) FROM t) / 7, 2)',
+        '(SELECT ROUND(AVG(a), 3) FROM t)',
+        '(SELECT AVG(a) > 0.9 FROM t)',
+      ]) {
+        for (const on of [one, c]) await on.query(`SET @a = ${expression}`)
+        await alike('SELECT @a')
+      }
+      assert.equal(await code('SET @a = (SELECT AVG(a) FROM t)'), 'SW-GATE-100')
       assert.equal(await code('SET @a = (SELECT id FROM t)'), '1242')
       assert.equal(await code('SET @a = (SELECT nothing FROM t)'), '1054')
       await alike('SELECT @a')

@@ -55,6 +55,10 @@ test('the oracle sees other values, orders, names, types, warnings and errors', 
   assert.equal(compareRows(plain, rows(d, [['4'], ['1.5']]), rows(d, [['4.00'], ['1.50']])), null)
   for (const other of ['4.01', '4.000', '40']) assert.equal(compareRows(plain, rows(d, [['4']]), rows(d, [[other]]))?.what, 'values')
   assert.equal(compareRows(plain, rows(d, [['4']]), rows([column('a', 246, { decimals: 3 })], [['4']]))?.what, 'types')
+  // JSON is JSON, by whichever plan; text is not.
+  const [j, through] = [rows([column('j', 245, { decimals: 31, charset: 255 })], [['1']]), rows([column('j', 245)], [['1']])]
+  assert.notEqual(compareRows(plain, j, through)?.what, 'types')
+  assert.equal(compareRows(plain, j, rows([column('j', 253, { charset: 255 })], [['1']]))?.what, 'types')
   // A YEAR is an integer, or none, with ROLLUP alone.
   const [y, number] = [rows([column('y', 13, { flags: 32 })], [['2001']]), rows([column('y', 3, { flags: 32 })], [['2001']])]
   assert.notEqual(compareRows({ ...plain, sql: 'SELECT y FROM a GROUP BY y WITH ROLLUP' }, y, number)?.what, 'types')

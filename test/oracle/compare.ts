@@ -14,6 +14,7 @@ export type Difference = {
 const real = new Set([4, 5])
 const newDecimal = 246
 const year = 13
+const json = 245
 const integers = new Set([1, 2, 3, 8, 9])
 const lengthless = new Set([15, 249, 250, 251, 252, 253, 254])
 
@@ -23,6 +24,8 @@ const lengthless = new Set([15, 249, 250, 251, 252, 253, 254])
  */
 function typeOf(column: Column): string {
   if (lengthless.has(column.type)) return `string ${column.charset}`
+  // Of MySQL: decimals 31 and utf8mb4, or 0 and binary where it went through a temporary table: with and without SQL_BUFFER_RESULT, on one server too.
+  if (column.type === json) return 'json'
   if (integers.has(column.type)) return `integer ${(column.flags & 0x20) !== 0 ? 'unsigned' : ''}`
   return `${column.type} ${column.decimals} ${(column.flags & 0x20) !== 0 ? 'unsigned' : ''} ${column.charset}`
 }

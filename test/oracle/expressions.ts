@@ -10,6 +10,21 @@ export const isNumber = (ref: Ref): boolean => ['int', 'decimal', 'double', 'yea
 export const isExact = (ref: Ref): boolean => ref.kind === 'int' || ref.kind === 'decimal'
 export const isText = (ref: Ref): boolean => ref.kind === 'text'
 
+/** JSON is compared by rules of its own, and equal documents may be spelt in several ways: selected, and asked for its parts. */
+export const isPlain = (ref: Ref): boolean => ref.kind !== 'json'
+
+/** A document, or what it says. */
+export function ofDocument(ref: Ref, dice: Dice): string {
+  return dice.pick([
+    ref.sql,
+    `JSON_TYPE(${ref.sql})`,
+    `JSON_TYPE(JSON_EXTRACT(${ref.sql}, '$.a'))`,
+    `JSON_EXTRACT(${ref.sql}, '$.b[1]')`,
+    `JSON_LENGTH(${ref.sql})`,
+    `JSON_UNQUOTE(JSON_EXTRACT(${ref.sql}, '$[1].a'))`,
+  ])
+}
+
 export function refsWhere(refs: readonly Ref[], test: (ref: Ref) => boolean): Ref[] {
   return refs.filter(test)
 }
@@ -75,7 +90,8 @@ export function item(refs: readonly Ref[], dice: Dice): string {
 }
 
 /** A condition over one row. */
-export function comparison(refs: readonly Ref[], dice: Dice): string {
+export function comparison(given: readonly Ref[], dice: Dice): string {
+  const refs = given.filter(isPlain)
   const ref = dice.pick(refs)
   const literal = (): string => mark(valueFor({ ...ref.spec, nullable: false }, dice))
   const operator = dice.pick(['=', '<>', '<', '>', '<=', '>='])

@@ -6,9 +6,11 @@ import type { Connection, RawRow } from '../../src/mysql/connection.ts'
 import { ServerError } from '../../src/mysql/errors.ts'
 import { type Answer, compareRows, compareWrites, type Difference } from './compare.ts'
 import { asPrepared, asText } from './literal.ts'
+import { Probes, readsMeanwhile } from './probes.ts'
 import { Dice } from './random.ts'
 import { makeSchema, type SchemaSpec } from './schema.ts'
 import { Selects } from './select.ts'
+import { judged, share, type Tally, tallyOf, total } from './tally.ts'
 import { ceilings, floors, weights } from './weights.ts'
 import { Writes } from './write.ts'
 import { startResharding } from './resharding.ts'
@@ -26,7 +28,6 @@ export type OracleOptions = {
   readonly mode?: 'multi' | 'xa'
 }
 
-export type Tally = { asked: number; refused: number; bothRefuse: number; wrong: number }
 export type Found = { readonly client: number; readonly sql: string; readonly form: string; readonly difference: Difference }
 export type Report = {
   readonly options: OracleOptions
@@ -83,7 +84,15 @@ export class Oracle {
     }
     const creates = schemas.flatMap((schema) => [...schema.tables.map((table) => table.create), ...schema.also])
     await using resharding = this.#options.reshard === true ? await startResharding(flavour, vschema, creates) : null
-    await using plain = resharding === null ? await startWorld(flavour, vschema, this.#options.mode) : null
+    await using plain =
+      resharding === null
+        ? await startWorld(
+            flavour,
+            vschema,
+            this.#options.mode,
+            schemas.map((s) => s.prefix),
+          )
+        : null
     const world = (resharding ?? plain) as World
     const done = new AbortController()
     const switching = resharding?.switching(done.signal)
@@ -118,20 +127,6 @@ export class Oracle {
   }
 }
 
-export function judged(tally: Tally): number {
-  return tally.asked - tally.bothRefuse
-}
-
-export function total(tallies: ReadonlyMap<string, Tally>): Tally {
-  const sum: Tally = { asked: 0, refused: 0, bothRefuse: 0, wrong: 0 }
-  for (const tally of tallies.values()) for (const key of Object.keys(sum) as (keyof Tally)[]) sum[key] += tally[key]
-  return sum
-}
-
-export function share(part: number, whole: number): string {
-  return whole === 0 ? '-' : `${((100 * part) / whole).toFixed(1)} %`
-}
-
 /** One client with tables of its own. */
 class Client {
   readonly #world: World
@@ -141,6 +136,7 @@ class Client {
   readonly #number: number
   readonly #selects: Selects
   readonly #writes: Writes
+  readonly #probes: Probes
   readonly #rows: number
   #one!: Connection
   #four!: Connection
@@ -157,6 +153,7 @@ class Client {
     this.#report = report
     this.#selects = new Selects(schema, dice)
     this.#writes = new Writes(schema, dice)
+    this.#probes = new Probes(schema, dice, () => this.#selects.value())
     this.#rows = rows
   }
 
@@ -169,7 +166,7 @@ class Client {
       await this.#one.query(create)
       if (this.#shards !== null) await this.#four.query(create)
     }
-    for (const marked of this.#writes.initial(this.#rows)) {
+    for (const marked of [...this.#writes.initial(this.#rows), ...this.#probes.initial()]) {
       await this.#one.query(asText(marked))
       await this.#four.query(asText(marked))
     }
@@ -181,6 +178,11 @@ class Client {
         continue
       }
       i++
+      // A sequence's keyspace, and levels under a switch, are other tests' subject.
+      if (this.#shards !== null && dice.chance(weights.probe)) {
+        await this.#probe()
+        continue
+      }
       if (dice.chance(weights.write)) {
         if (!(await this.#write())) return
         if (++writes % checkEvery === 0 && !(await this.#tablesAgree())) return
@@ -188,6 +190,40 @@ class Client {
     }
     await this.#tablesAgree()
     for (const connection of [this.#one, this.#four, ...(this.#shards ?? [])]) await connection.close()
+  }
+
+  async #probe(): Promise<void> {
+    const kind = this.#dice.weighted(weights.probes)
+    const probe = this.#probes.next(kind)
+    const tally = tallyOf(this.#report.writes, `probe: ${kind}`)
+    for (const step of probe.steps) {
+      tally.asked++
+      const prepared = step.prepared && this.#dice.chance(weights.prepared)
+      const got = await this.#ask(this.#four, step.sql, prepared)
+      if (step.refused) {
+        tally.bothRefuse++
+        if (got.kind !== 'error' || got.code === null)
+          this.#found(tally, step.sql, 'text', { what: 'error', detail: 'it leaves ids to each shard, and is not refused' })
+        continue
+      }
+      if (got.kind === 'error' && got.code === 'SW-GATE-100') {
+        // What follows would be about something else.
+        tally.refused++
+        break
+      }
+      const expected = await this.#ask(this.#one, step.sql, prepared)
+      if (step.compare === 'rows') {
+        const difference = compareRows({ ordered: true, folded: [], lists: [] }, expected, got)
+        // Of what type a variable is the gate knows by its value.
+        if (difference !== null && !['types', 'metadata', 'names'].includes(difference.what))
+          this.#found(tally, step.sql, 'text', difference)
+      } else this.#found(tally, step.sql, prepared ? 'prepared' : 'text', compareWrites(expected, got))
+    }
+    if (probe.meanwhile !== null) {
+      const torn = await readsMeanwhile(this.#four, await this.#world.four(), probe.meanwhile)
+      tally.asked++
+      if (torn !== null) this.#found(tally, probe.meanwhile.read, 'text', { what: 'values', detail: torn })
+    }
   }
 
   async #transaction(): Promise<number> {
@@ -355,10 +391,4 @@ async function rowsOf(connection: Connection, sql: string): Promise<RawRow[]> {
 
 function printAll(row: RawRow): string {
   return row.map((cell) => (cell === null ? 'NULL' : cell.toString('latin1'))).join(' | ')
-}
-
-function tallyOf(tallies: Map<string, Tally>, name: string): Tally {
-  let tally = tallies.get(name)
-  if (tally === undefined) tallies.set(name, (tally = { asked: 0, refused: 0, bothRefuse: 0, wrong: 0 }))
-  return tally
 }

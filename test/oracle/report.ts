@@ -1,5 +1,6 @@
 /** The oracle's table: what was asked, refused, and answered otherwise. */
-import { type Found, judged, type Report, share, type Tally, total } from './oracle.ts'
+import type { Found, Report } from './oracle.ts'
+import { judged, share, type Tally, total } from './tally.ts'
 
 export function printReport(report: Report, show: { differences: number; refused: number }): string {
   const { options, selects, writes, tags, differences, refusals, failures } = report

@@ -2,6 +2,7 @@
  * Tables of every kind of column, sharded in several ways, with rows that make collations, NULLs, padding and rounding matter. Ids are unique
  * in their table, so that any answer can be put in a full order.
  */
+import { probeTables, probeVschema } from './probe-tables.ts'
 import type { Dice } from './random.ts'
 
 export type Kind =
@@ -18,6 +19,7 @@ export type Kind =
   | 'set'
   | 'bit'
   | 'year'
+  | 'json'
 export type ColumnSpec = {
   readonly name: string
   readonly kind: Kind
@@ -34,8 +36,10 @@ export type TableSpec = {
 }
 export type SchemaSpec = {
   readonly tables: readonly TableSpec[]
-  /** Tables that nothing asks for: a lookup's. */
+  /** Tables that nothing asks for: a lookup's, and those of `probes.ts`. */
   readonly also: readonly string[]
+  /** What comes before the names of all its tables. */
+  readonly prefix: string
   readonly vschema: object
 }
 
@@ -93,6 +97,7 @@ export function makeSchema(dice: Dice, flavour: 'mariadb' | 'mysql', prefix: str
     { name: 'st', kind: 'set', sql: "SET('x','y','w')", nullable: true },
     { name: 'bt', kind: 'bit', sql: 'BIT(6)', nullable: true },
     { name: 'y', kind: 'year', sql: 'YEAR', nullable: true },
+    { name: 'js', kind: 'json', sql: 'JSON', nullable: true },
   ]
   const k: ColumnSpec = { name: 'k', kind: 'int', sql: 'INT NOT NULL', nullable: false }
   const id: ColumnSpec = { name: 'id', kind: 'int', sql: 'INT NOT NULL', nullable: false }
@@ -124,9 +129,14 @@ export function makeSchema(dice: Dice, flavour: 'mariadb' | 'mysql', prefix: str
   const c = vtables[`${prefix}c`] as { column_vindexes: object[] }
   c.column_vindexes.push({ columns: ['n', 'id'], name: `${prefix}by_n` })
   vtables[index] = { column_vindexes: [{ column: 'n', name: 'hash' }] }
+  Object.assign(vtables, probeVschema(prefix))
   return {
     tables,
-    also: [`CREATE TABLE ${index} (n INT NOT NULL, id INT NOT NULL, keyspace_id VARBINARY(16) NOT NULL, PRIMARY KEY (n, id, keyspace_id))`],
+    prefix,
+    also: [
+      `CREATE TABLE ${index} (n INT NOT NULL, id INT NOT NULL, keyspace_id VARBINARY(16) NOT NULL, PRIMARY KEY (n, id, keyspace_id))`,
+      ...probeTables(prefix),
+    ],
     vschema: {
       sharded: true,
       vindexes: { hash: { type: 'hash' }, xx: { type: 'xxhash' }, loose: { type: 'unicode_loose_xxhash' }, [`${prefix}by_n`]: byN },
@@ -147,7 +157,8 @@ export function valueFor(column: ColumnSpec, dice: Dice): string {
     case 'decimal':
       return `${dice.chance(0.3) ? '-' : ''}${dice.below(60)}.${column.name === 'c' ? two(dice.below(100)) : String(dice.below(1000)).padStart(3, '0')}`
     case 'float':
-      return String(dice.pick([0, 1.1, -2.7, 3.14159, 1e-3, 65536.25, 0.1, 0.2]))
+      // The last two are one text of six digits.
+      return String(dice.pick([0, 1.1, -2.7, 3.14159, 1e-3, 65536.25, 0.1, 0.2, 1234561, 1234562]))
     case 'double':
       return String(dice.below(400) / 4 - 20)
     case 'text':
@@ -168,10 +179,22 @@ export function valueFor(column: ColumnSpec, dice: Dice): string {
       return `'${dice.pick(['', 'x', 'y', 'x,y', 'w', 'x,w'])}'`
     case 'bit':
       return `b'${dice.below(64).toString(2)}'`
+    case 'json':
+      return `'${dice.pick(documents)}'`
     case 'year':
       return String(1990 + dice.below(20))
   }
 }
+
+const documents = [
+  '{"a": 1, "b": [1, 2.5, "x"], "c": {"d": null}}',
+  '{"a": 5000000000, "b": []}',
+  '{"a": -3.0, "c": {"d": true}}',
+  '[]',
+  'true',
+  '"s"',
+  '[1, {"a": "ß"}]',
+]
 
 export const keysMax = 24
 /** The value of a row's shard key. */

@@ -1,6 +1,6 @@
 // long: one grammar of SELECTs, whose parts call each other
 /** SELECT statements whose answer is determined: in full order where LIMIT or position matters, a bag of rows otherwise. */
-import { comparison, isExact, isNumber, isText, item, number, text, type Ref } from './expressions.ts'
+import { comparison, isExact, isNumber, isPlain, isText, item, number, ofDocument, text, type Ref } from './expressions.ts'
 import { mark } from './literal.ts'
 import type { Dice } from './random.ts'
 import { type ColumnSpec, keyFor, type SchemaSpec, type TableSpec, valueFor } from './schema.ts'
@@ -207,9 +207,9 @@ export class Selects {
     }
   }
 
-  #from(): { sql: string; sources: Source[] } {
+  #from(most = 3): { sql: string; sources: Source[] } {
     const dice = this.#dice
-    const count = { one: 1, two: 2, three: 3 }[dice.weighted(weights.joins)]
+    const count = Math.min(most, { one: 1, two: 2, three: 3 }[dice.weighted(weights.joins)])
     const used = new Set<string>()
     const first = this.#source(used, 0)
     const sources = [first]
@@ -302,7 +302,8 @@ export class Selects {
   #correlation(source: Source, sources: readonly Source[], refs: readonly Ref[]): string[] {
     const dice = this.#dice
     const how = dice.weighted(weights.subquery)
-    const outer = dice.pick(sources)
+    const outer = sources.length === 0 ? null : dice.pick(sources)
+    if (outer === null) return []
     if (how === 'correlatedByKey' && source.key !== null && outer.key !== null && source.key.kind === outer.key.kind)
       return [`${source.key.sql} = ${outer.key.sql}`]
     if (how === 'correlatedByOther') {
@@ -346,11 +347,19 @@ export class Selects {
     return `(SELECT ${dice.pick(['COUNT(*)', `MAX(${amount.sql})`, `MIN(${amount.sql})`, `SUM(${amount.sql})`, `AVG(${amount.sql})`])} FROM ${source.sql}${where.length > 0 ? ` WHERE ${where.join(' AND ')}` : ''})`
   }
 
+  /** One value, whatever the rows are; for SET. */
+  value(): string {
+    this.#tags = new Set()
+    this.#aliases = 0
+    this.#ctes = []
+    return this.#dice.chance(0.3) ? `${this.#scalar([], [])} + ${mark(String(this.#dice.below(5)))}` : this.#scalar([], [])
+  }
+
   // ── shapes ──
 
   #refs(sources: readonly Source[]): Ref[] {
     // A column joined by USING is named once: without its table it is not ambiguous, with it either side is right.
-    return sources.flatMap((source) => source.refs)
+    return sources.flatMap((source) => source.refs.filter(isPlain))
   }
 
   #orderBy(refs: readonly Ref[], unique: readonly string[]): { sql: string; ordered: boolean } {
@@ -368,7 +377,7 @@ export class Selects {
       }
     }
     if (dice.chance(weights.orderByExpression))
-      keys.push((dice.chance(0.3) ? `LOWER(${text(refs, dice)})` : number(refs, dice)) + direction())
+      keys.push((dice.chance(0.3) ? `LOWER(${text(refs, dice)})` : (this.#real(refs) ?? number(refs, dice))) + direction())
     else if (keys.length === 0 && dice.chance(0.6)) keys.push(dice.pick(refs.filter((ref) => !isText(ref))).sql + direction())
     const total = dice.chance(0.8)
     if (total) keys.push(...unique.map((key) => key + direction()))
@@ -385,6 +394,13 @@ export class Selects {
     return { sql, ordered: total }
   }
 
+  /** Of type FLOAT, whose text has six digits. */
+  #real(refs: readonly Ref[]): string | null {
+    const dice = this.#dice
+    const floats = refs.filter((ref) => ref.kind === 'float')
+    return floats.length === 0 || dice.chance(0.5) ? null : `IFNULL(${dice.pick(floats).sql}, ${dice.pick(floats).sql})`
+  }
+
   #rows(): { sql: string; ordered: boolean } {
     const dice = this.#dice
     const { sql: from, sources } = this.#from()
@@ -393,6 +409,9 @@ export class Selects {
     if (dice.chance(0.12)) items.push('*')
     else if (dice.chance(0.1)) items.push(`${dice.pick(sources).alias}.*`)
     else for (let i = 0, n = 1 + dice.below(5); i < n; i++) items.push(item(refs, dice) + (dice.chance(0.25) ? ` AS i${i}` : ''))
+    const documents = sources.flatMap((source) => source.refs.filter((ref) => !isPlain(ref)))
+    if (documents.length > 0 && items[0]?.endsWith('*') !== true && dice.chance(weights.document))
+      items.push(ofDocument(dice.pick(documents), dice))
     if (dice.chance(weights.scalarInList)) items.push(this.#scalar(sources, refs))
     const where = this.#where(sources, refs)
     const order = this.#orderBy(
@@ -515,7 +534,7 @@ export class Selects {
     if (dice.chance(weights.having)) {
       this.#tags.add('having')
       const amount = refs.filter((ref) => isExact(ref) && ref.spec.name !== 'm')
-      sql += ` HAVING ${dice.pick([`COUNT(*) > ${mark(String(dice.below(5)))}`, `SUM(${dice.pick(amount).sql}) > ${mark(String(dice.below(20)))}`, `MIN(${dice.pick(amount).sql}) IS NOT NULL`, `COUNT(*) > 1 AND MAX(${dice.pick(amount).sql}) < ${mark('40')}`])}`
+      sql += ` HAVING ${dice.pick([`COUNT(*) > ${mark(String(dice.below(5)))}`, `SUM(${dice.pick(amount).sql}) > ${mark(String(dice.below(20)))}`, `MIN(${dice.pick(amount).sql}) IS NOT NULL`, `COUNT(*) > 1 AND MAX(${dice.pick(amount).sql}) < ${mark('40')}`, this.#averages(dice.pick(amount).sql)])}`
     }
     let ordered = false
     if (!rollup && dice.chance(weights.orderBy)) {
@@ -543,6 +562,13 @@ export class Selects {
       ],
       lists: placesOf(lists, shown.length),
     }
+  }
+
+  /** With literals that lie between an average and what is shown of it. */
+  #averages(of: string): string {
+    const dice = this.#dice
+    const shown = `${dice.below(9)}.${dice.pick(['3333', '6667', '3333333', '6666667', '1429', '5'])}`
+    return `AVG(${of}) ${dice.pick(['>', '<', '>=', '<=', '=', '<>'])} ${mark(shown)}`
   }
 
   #distinct(): { sql: string; ordered: boolean; folded: number[] } {
@@ -602,7 +628,10 @@ export class Selects {
   #window(): { sql: string; ordered: boolean } {
     const dice = this.#dice
     this.#tags.add('window')
-    const { sql: from, sources } = this.#from()
+    // Every window is kept and sorted: of two tables, and few rows of each.
+    const { sql: from, sources } = this.#from(2)
+    const few = sources.length === 1 ? [] : sources.flatMap(({ refs: of }) => of.filter((ref) => ref.spec.name === 'id'))
+    const bound = few.map((ref) => `(${ref.sql} < ${mark('60')} OR ${ref.sql} IS NULL)`).join(' AND ')
     const refs = this.#refs(sources)
     const unique = sources.flatMap((source) => source.unique)
     const key = sources[0]?.key
@@ -621,10 +650,14 @@ export class Selects {
       `MAX(${amount}) OVER (${partition})`,
     ])
     return {
-      sql: `SELECT ${[...unique, call].join(', ')} ${from}${this.#where(sources, refs)}${dice.chance(0.5) ? ` ORDER BY ${unique.join(', ')}${dice.chance(0.3) ? ` LIMIT ${mark(String(1 + dice.below(10)))}` : ''}` : ''}`,
+      sql: `SELECT ${[...unique, call].join(', ')} ${from}${bounded(this.#where(sources, refs), bound)}${dice.chance(0.5) ? ` ORDER BY ${unique.join(', ')}${dice.chance(0.3) ? ` LIMIT ${mark(String(1 + dice.below(10)))}` : ''}` : ''}`,
       ordered: false,
     }
   }
+}
+
+function bounded(where: string, bound: string): string {
+  return bound === '' ? where : where === '' ? ` WHERE ${bound}` : `${where} AND ${bound}`
 }
 
 function placesOf(flags: readonly boolean[], from: number): number[] {

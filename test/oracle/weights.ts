@@ -8,6 +8,11 @@ export const weights = {
   transaction: 0.04,
   /** Of SELECTs: how often as a prepared statement with parameters. */
   prepared: 0.25,
+  /** What `probes.ts` asks: a user variable, ids that are drawn or left open, another isolation level, what others write meanwhile. */
+  probe: 0.03,
+  probes: { variable: 40, ids: 40, isolation: 15, meanwhile: 5 },
+  /** Of SELECTs of rows with a JSON column: one more item of it. */
+  document: 0.5,
 
   /** The shape of a SELECT. */
   shape: { rows: 36, aggregate: 16, grouped: 22, distinct: 7, union: 7, window: 6, local: 2 },
@@ -66,6 +71,8 @@ export const weights = {
     onDuplicate: 10,
     replace: 8,
     insertSelect: 7,
+    insertSubquery: 4,
+    document: 3,
     updateByKey: 16,
     updateKey: 4,
     updateScattered: 9,

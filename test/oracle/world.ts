@@ -3,6 +3,7 @@ import { flavours, testServer } from '../kit/servers.ts'
 import { silentLog, type Log } from '../../src/base/log.ts'
 import { connect } from '../../src/mysql/connect.ts'
 import type { Connection } from '../../src/mysql/connection.ts'
+import { sequenceTables } from './probe-tables.ts'
 import { addKeyspace, addServer, addUser, MemoryStore, startGate } from '../../src/gate/testkit/world.ts'
 
 export type Flavour = 'mariadb' | 'mysql'
@@ -26,7 +27,13 @@ export function schemaOf(name: string): string {
   return `four_${name.replace('-', '_')}`
 }
 
-export async function startWorld(flavour: Flavour, vschema: object, mode: 'multi' | 'xa' = 'multi'): Promise<World> {
+/** @param prefixes of the clients' tables */
+export async function startWorld(
+  flavour: Flavour,
+  vschema: object,
+  mode: 'multi' | 'xa' = 'multi',
+  prefixes: readonly string[] = [''],
+): Promise<World> {
   if (!flavours().includes(flavour)) throw new Error(`no ${flavour} server is set up here: npm run setup`)
   const server = await testServer({ flavour, binlog: false, bufferPoolMb: 64, extra: { 'max-connections': 400 } })
   try {
@@ -34,11 +41,14 @@ export async function startWorld(flavour: Flavour, vschema: object, mode: 'multi
     await admin.query("CREATE USER sw_gate@'%' IDENTIFIED BY 'gate-secret'")
     await admin.query(`GRANT ${rights} ON *.* TO sw_gate@'%'`)
     if (flavour === 'mysql') await admin.query("GRANT XA_RECOVER_ADMIN ON *.* TO sw_gate@'%'")
-    for (const schema of ['one', ...shardNames.map(schemaOf)]) await admin.query(`CREATE DATABASE \`${schema}\` CHARACTER SET utf8mb4`)
+    for (const schema of ['one', 'ids', ...shardNames.map(schemaOf)])
+      await admin.query(`CREATE DATABASE \`${schema}\` CHARACTER SET utf8mb4`)
+    for (const sql of sequenceTables(prefixes)) await admin.query(sql)
     await admin.close()
     const store = new MemoryStore()
     await addServer(store, 's1', server.port, flavour)
     await addUser(store, 'app', 'secret')
+    await addKeyspace(store, 'ids', [{ name: '-', serverId: 's1', schema: 'ids' }])
     await addKeyspace(
       store,
       'four',

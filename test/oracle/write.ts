@@ -71,7 +71,7 @@ export class Writes {
     const set = (qualifier = ''): string =>
       dice
         .some(
-          table.columns.slice(2).filter((c) => c.kind !== 'float'),
+          table.columns.slice(2).filter((c) => c.kind !== 'float' && c.kind !== 'json'),
           1 + dice.below(2),
         )
         .map(
@@ -119,6 +119,31 @@ export class Writes {
         ]
         return made(
           `INSERT INTO ${table.name} (${key}, id, n) SELECT ${keyed}, sx.id + ${mark(String(id))}, sx.n FROM ${from.name} sx WHERE ${filter.join(' AND ')}`,
+        )
+      }
+      case 'insertSubquery': {
+        const other = dice.pick(this.#schema.tables.filter((t) => t !== table && (t.sharding === 'key' || t.sharding === 'reference')))
+        const id = this.#nextId++
+        const k = keyFor(table, dice)
+        this.#remember(table, k, id)
+        const asked = (): string =>
+          `(SELECT ${dice.pick(['COUNT(*)', 'MAX(n)', 'MIN(id)', 'MAX(id)'])} FROM ${other.name}${dice.chance(0.6) ? ` WHERE id < ${mark(String(dice.below(40)))}` : ''})`
+        const row = `(${mark(k)}, ${mark(String(id))}, ${asked()})`
+        return made(
+          dice.chance(0.2)
+            ? `INSERT INTO ${table.name} SET ${key} = ${mark(k)}, id = ${mark(String(id))}, n = ${asked()}`
+            : `${dice.pick(['INSERT', 'INSERT', 'INSERT IGNORE', 'REPLACE'])} INTO ${table.name} (${key}, id, n) VALUES ${row}`,
+          other,
+        )
+      }
+      case 'document': {
+        const column = table.columns.find((c) => c.kind === 'json')
+        if (column === undefined) return made(`UPDATE ${table.name} SET ${set()} WHERE ${byKey()}`)
+        const amount = dice.pick(table.columns.filter((c) => ['int', 'decimal', 'datetime', 'date', 'binary'].includes(c.kind))).name
+        // Of typed values: few, as what holds them is refused where it is put together.
+        const value = dice.chance(0.1) ? `JSON_OBJECT('p', ${amount})` : mark(valueFor({ ...column, nullable: false }, dice))
+        return made(
+          `UPDATE ${table.name} SET ${column.name} = ${value} WHERE ${key} = ${mark(keyFor(table, dice))} AND id % 5 = ${mark(String(dice.below(5)))}`,
         )
       }
       case 'updateByKey':

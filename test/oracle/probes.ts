@@ -1,0 +1,150 @@
+/**
+ * What is not one statement whose answer depends on rows alone: what a session sets and then uses, ids that are drawn (compared by which row has one, not by what it is), isolation
+ * levels, and reads while others write.
+ */
+import type { Connection } from '../../src/mysql/connection.ts'
+import { mark } from './literal.ts'
+import { drawnFrom } from './probe-tables.ts'
+import type { Dice } from './random.ts'
+import { keysMax, type SchemaSpec } from './schema.ts'
+import type { weights } from './weights.ts'
+
+export type Step = {
+  readonly sql: string
+  readonly compare: 'ok' | 'rows'
+  readonly prepared: boolean
+  /** By the gate, where one server counts. */
+  readonly refused: boolean
+}
+export type Meanwhile = { readonly level: string; readonly writes: readonly string[]; readonly read: string }
+export type Probe = { readonly steps: readonly Step[]; readonly meanwhile: Meanwhile | null }
+
+const pairs = 6
+const readsEach = 25
+
+export class Probes {
+  readonly #schema: SchemaSpec
+  readonly #dice: Dice
+  readonly #value: () => string
+  #given = 0
+
+  /** @param value an expression over tables that is one value */
+  constructor(schema: SchemaSpec, dice: Dice, value: () => string) {
+    this.#schema = schema
+    this.#dice = dice
+    this.#value = value
+  }
+
+  initial(): string[] {
+    const rows = Array.from({ length: pairs }, (_, k) => `(${k}, ${k % 2}, 0)`).join(', ')
+    return ['pair_a', 'pair_b'].map((table) => `INSERT INTO ${this.#schema.prefix}${table} (k, m, n) VALUES ${rows}`)
+  }
+
+  next(kind: keyof typeof weights.probes): Probe {
+    switch (kind) {
+      case 'variable':
+        return { steps: this.#variable(), meanwhile: null }
+      case 'ids':
+        return { steps: this.#ids(), meanwhile: null }
+      case 'isolation':
+        return { steps: this.#isolation(), meanwhile: null }
+      case 'meanwhile':
+        return { steps: [], meanwhile: this.#meanwhile() }
+    }
+  }
+
+  #variable(): Step[] {
+    const dice = this.#dice
+    const table = dice.pick(this.#schema.tables.filter((t) => t.sharding === 'key'))
+    const value = (): string =>
+      dice.chance(0.8) ? this.#value() : dice.pick(['5', 'NULL', "'a'", '1.50', '1 / 3', '10 / 4 + 1', "CONCAT('a', 1)"])
+    const set = ok(dice.chance(0.3) ? `SET @v = ${value()}, @w = ${value()}` : `SET @v = ${value()}`)
+    return [
+      set,
+      rows('SELECT @v AS v, @w AS w'),
+      rows(`SELECT id, n FROM ${table.name} WHERE ${dice.pick(['n = @v', 'k = @v', 'id <= @v', 'n + @v > 3'])} ORDER BY id LIMIT 20`),
+    ]
+  }
+
+  #ids(): Step[] {
+    const dice = this.#dice
+    const drawn = `${this.#schema.prefix}auto`
+    const open = `${this.#schema.prefix}left_open`
+    const key = (): string => mark(String(dice.below(keysMax)))
+    const text = (): string => mark(`'${dice.pick(['a', 'b', 'c'])}'`)
+    const fresh = (): string => mark(String(++this.#given))
+    const none = (): string => dice.pick(['NULL', '0', 'DEFAULT', mark('NULL'), mark('0'), "'0'"])
+    const id = (): string => (dice.chance(0.3) ? fresh() : none())
+    const row = (of: () => string): string => `(${key()}, ${of()}, ${mark(String(dice.below(9)))}, ${text()})`
+    const several = (of: () => string): string => Array.from({ length: 1 + dice.below(4) }, () => row(of)).join(', ')
+    const source = dice.pick(this.#schema.tables.filter((t) => t.sharding === 'key')).name
+    const at = this.#given
+    const insert = dice.pick<() => Step>([
+      () => ok(`INSERT INTO ${drawn} (k, id, n, s) VALUES ${several(id)}`),
+      () => ok(`INSERT INTO ${drawn} VALUES ${several(id)}`),
+      () => ok(`INSERT INTO ${drawn} (k, n, s) VALUES (${key()}, ${mark('1')}, ${text()}), (${key()}, ${mark('2')}, ${text()})`),
+      () => ok(`INSERT INTO ${drawn} SET k = ${key()}, ${dice.chance(0.5) ? `id = ${none()}, ` : ''}s = ${text()}`),
+      () => {
+        this.#given += 2_000
+        return ok(
+          `INSERT INTO ${drawn} (k, id, n, s) SELECT k, ${dice.pick(['NULL', '0', `IF(id % 3 = 0, ${at + 1} + id, ${dice.pick(['NULL', '0'])})`])}, n, ${text()} FROM ${source} WHERE id < 8`,
+        )
+      },
+      () => ok(`INSERT INTO ${drawn} (k, n, s) SELECT k, n, ${text()} FROM ${source} WHERE id < 6`),
+      () => ok(`INSERT INTO ${open} (k, id, n, s) VALUES ${several(fresh)}`),
+      () => left(`INSERT INTO ${open} (k, id, n, s) VALUES ${row(none)}`),
+      () => left(`INSERT INTO ${open} (k, n, s) VALUES (${key()}, 1, ${text()})`),
+      () => left(`INSERT INTO ${open} (k, id, n, s) SELECT 1, ${dice.pick(['NULL', '0'])}, 1, ${text()} FROM ${this.#schema.prefix}pair_a`),
+    ])()
+    const which = `SELECT COUNT(*), COUNT(DISTINCT id), SUM(id >= ${drawnFrom}), SUM(id = 0), SUM(IF(id < ${drawnFrom}, id, 0)), SUM(n), k, s`
+    return [insert, ...[drawn, open].map((table) => rows(`${which} FROM ${table} GROUP BY k, s ORDER BY k, s`))]
+  }
+
+  #isolation(): Step[] {
+    const level = this.#dice.pick(['READ UNCOMMITTED', 'READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE'])
+    const access = this.#dice.chance(0.2) ? ', READ WRITE' : ''
+    return [ok(`SET SESSION TRANSACTION ISOLATION LEVEL ${level}${access}`)]
+  }
+
+  /** In one statement outside of a transaction, the two tables are of one moment, below REPEATABLE READ too. */
+  #meanwhile(): Meanwhile {
+    const { prefix } = this.#schema
+    const k = String(this.#dice.below(pairs))
+    return {
+      level: this.#dice.pick(['READ COMMITTED', 'REPEATABLE READ']),
+      writes: ['BEGIN', ...['pair_a', 'pair_b'].map((table) => `UPDATE ${prefix}${table} SET n = n + 1 WHERE k = ${k}`), 'COMMIT'],
+      read: `SELECT x.n - y.n FROM ${prefix}pair_a x JOIN ${prefix}pair_b y ON y.m + 0 = x.m + 0 AND y.k + 0 = x.k + 0 WHERE x.k + 0 = ${k}`,
+    }
+  }
+}
+
+function ok(sql: string): Step {
+  return { sql, compare: 'ok', prepared: sql.startsWith('INSERT'), refused: false }
+}
+function rows(sql: string): Step {
+  return { sql, compare: 'rows', prepared: false, refused: false }
+}
+function left(sql: string): Step {
+  return { sql, compare: 'ok', prepared: true, refused: true }
+}
+
+/** What a read saw of one write and not of the other; null: nothing. Closes the writer. */
+export async function readsMeanwhile(reader: Connection, writer: Connection, { level, writes, read }: Meanwhile): Promise<string | null> {
+  let writing = true
+  const written = (async (): Promise<void> => {
+    while (writing) for (const sql of writes) await writer.query(sql)
+  })()
+  try {
+    await reader.query(`SET SESSION TRANSACTION ISOLATION LEVEL ${level}`)
+    for (let i = 0; i < readsEach; i++) {
+      const seen = await reader.query(read)
+      const cells = seen.kind === 'rows' ? seen.rows.map((row) => row[0]?.toString() ?? 'NULL') : []
+      if (cells.join() !== '0') return `under ${level}, at read ${i}: the one is ${cells.join()} ahead of the other`
+    }
+    return null
+  } finally {
+    writing = false
+    await written
+    await writer.close()
+  }
+}
