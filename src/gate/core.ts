@@ -8,6 +8,7 @@ import { parseBranch, reservedBranches } from '../topology/dualwrite-records.ts'
 import { replicaKeyspace, replicasOfName } from '../topology/replica-name.ts'
 import { gateErrors } from './errors.ts'
 import type { Holds } from './holds.ts'
+import type { Kills } from './kills.ts'
 import type { Membership } from './membership.ts'
 import type { GateCatalog } from './catalog.ts'
 import type { Planner } from './plan/planner.ts'
@@ -48,6 +49,8 @@ export class Core {
   sequences!: Sequences
   xa!: Xa
   readonly sessions = new Map<number, SessionEntry>()
+  sweeps!: Sweeps
+  kills!: Kills
   readonly turns = new UserTurns()
   readonly shapes: Shapes
 

@@ -275,6 +275,27 @@ export const gateErrors = defineErrors('GATE', {
     why: '{reason}',
     fix: '{fix}',
   },
+  notAtomic: {
+    number: 41,
+    class: 'user',
+    what: 'the transaction was rolled back: it wrote in keyspace {keyspace}, whose transactions are atomic, and on {shard}, which could only have committed by itself',
+    why: 'a branch is made part of an atomic transaction when it begins, and that one began before the transaction came to {keyspace}',
+    fix: "touch a keyspace of transaction mode `xa` before the second of the others, or set the others' mode to `xa`",
+  },
+  idle: {
+    number: 42,
+    class: 'transient',
+    what: 'the session sent nothing for {ms} ms and was ended',
+    why: 'a client that has gone away without a word would keep its transaction, its locks and its place for ever',
+    fix: 'connect again, as pools of connections do; or raise idleSessionMs',
+  },
+  killUnanswered: {
+    number: 43,
+    class: 'transient',
+    what: 'session {id} is at another gate process, which did not say within {ms} ms that it was stopped',
+    why: 'that process, or the topology between the two, does not answer',
+    fix: 'repeat it; shardwright status shows the gates',
+  },
   singleMode: {
     number: 201,
     class: 'user',

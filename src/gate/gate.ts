@@ -2,7 +2,7 @@
  * The gate: listens for MySQL clients and routes them by what the topology says. Constructed by `main/`; several may run,
  * in several processes, on one port or many. It keeps no state that outlives it.
  */
-import { randomBytes, type KeyObject } from 'node:crypto'
+import type { KeyObject } from 'node:crypto'
 import net from 'node:net'
 import type { SecureContext } from 'node:tls'
 import type { Clock } from '../base/clock.ts'
@@ -19,8 +19,9 @@ import { BranchReads } from './branch-reads.ts'
 import { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
 import { Holds } from './holds.ts'
+import { Kills } from './kills.ts'
 import { Logins } from './logins.ts'
-import { Membership } from './membership.ts'
+import { Membership, sessionsPerSlot } from './membership.ts'
 import { GateCatalog } from './catalog.ts'
 import { Planner } from './plan/planner.ts'
 import { Pools } from './pools.ts'
@@ -53,6 +54,8 @@ export type GateOptions = {
 
 const statsEveryMs = 1_000
 
+/** A client whose machine is gone says nothing: its kernel is asked after this long, and the session ends when it does not answer. */
+const keepAliveMs = 60_000
 export class Gate {
   readonly #options: GateOptions
   readonly #core: Core
@@ -63,7 +66,9 @@ export class Gate {
   readonly #clients = new Set<net.Socket>()
   readonly #logins = new Logins()
   readonly #accounts: Accounts
-  #nextThreadId: number
+  #lastThread = 0
+  /** Its place among the gates is being taken: sessions that come meanwhile wait for their number. */
+  #joining: Promise<void> = Promise.resolve()
   #queriesAtMs = 0
   #timer: NodeJS.Timeout | null = null
   #stopping = false
@@ -106,6 +111,8 @@ export class Gate {
     this.#core.sequences = new Sequences(this.#core)
     this.#core.xa = new Xa(this.#core)
     this.#recovery = new XaRecovery(this.#core)
+    this.#core.sweeps = new Sweeps(this.#core)
+    this.#core.kills = new Kills(this.#core, store, id)
     this.#accounts = new Accounts(() => watch.view.users)
     watch.onChange((view, before) => {
       // Transactions on shards that do not serve any more end here; then what waited may go.
@@ -115,9 +122,10 @@ export class Gate {
       holds.onView(view, before)
       reads.onView(view)
     })
-    // Ids of several gates should rarely meet: KILL by id is for one gate's own.
-    this.#nextThreadId = (randomBytes(2).readUInt16LE(0) << 12) + 1
-    this.#server = net.createServer({ noDelay: true, pauseOnConnect: true }, (socket) => void this.#accept(withSharedReads(socket)))
+    this.#server = net.createServer(
+      { noDelay: true, pauseOnConnect: true, keepAlive: true, keepAliveInitialDelay: keepAliveMs },
+      (socket) => void this.#accept(withSharedReads(socket)),
+    )
   }
 
   /** Resolves when clients may connect, with the port. */
@@ -133,7 +141,9 @@ export class Gate {
       })
     })
     const address = this.#server.address() as net.AddressInfo
-    await this.#core.membership.start(host, address.port)
+    this.#joining = this.#core.membership.start(host, address.port)
+    await this.#joining
+    this.#core.kills.start()
     this.#timer = setInterval(() => void this.#everySecond(), statsEveryMs)
     this.#timer.unref()
     this.#recoveryTimer = setInterval(() => this.#recovery.tick(), this.#core.config.xaCheckMs)
@@ -158,6 +168,8 @@ export class Gate {
     core.holds.stop()
     for (const socket of this.#clients) socket.destroy()
     await core.membership.stop()
+    await core.sweeps.stop()
+    await core.kills.stop()
     await core.watch.stop()
     await this.#health.stop()
     core.pools.close()
@@ -183,6 +195,7 @@ export class Gate {
       serverVersion: core.greetedVersion,
       threadId: this.#threadId(),
       // The one that clients of that family always have; whoever prefers the other is asked for it.
+    if (core.membership.slot < 0) await this.#joining.catch(() => {})
       plugin: /mariadb/i.test(version) ? 'mysql_native_password' : 'caching_sha2_password',
       extendedMetadata: /mariadb/i.test(version) && core.watch.view.extendedMetadata,
       packetBytesMax: core.config.packetBytesMax,
@@ -205,10 +218,12 @@ export class Gate {
   }
 
   #threadId(): number {
-    do {
-      this.#nextThreadId = (this.#nextThreadId % 0x7fffffff) + 1
-    } while (this.#core.sessions.has(this.#nextThreadId))
-    return this.#nextThreadId
+    const { sessions, membership } = this.#core
+    for (;;) {
+      this.#lastThread = (this.#lastThread % (sessionsPerSlot - 1)) + 1
+      const id = Math.max(0, membership.slot) * sessionsPerSlot + this.#lastThread
+      if (!sessions.has(id)) return id
+    }
   }
 
   async #everySecond(): Promise<void> {
@@ -220,6 +235,8 @@ export class Gate {
       await core.membership.stats({ ...core.stats.take(nowMs), scattered, slow })
       await this.#writeQueries(nowMs)
       if ([...core.watch.view.keyspaces.values()].some((keyspace) => keyspace.reads?.rule.to != null))
+    const idleSinceMs = core.clock.monotonicMs() - core.config.idleSessionMs
+    for (const session of core.sessions.values()) (session as Session).endIfIdle(idleSinceMs)
         await core.membership.reads(core.reads.takeFigures(), core.reads.sampler.take(this.#options.id, nowMs), nowMs)
     } catch (error) {
       core.log.debug({ error: String(error) }, 'figures could not be written')

@@ -6,15 +6,16 @@
  * commit writes what stands at the moment it is made; a commit that is lost is made again with what stands then. A record
  * can only be older than the truth in one way: `open` is written late when it falls.
  */
+import { randomInt } from 'node:crypto'
 import type { Clock } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
 import { keepLease, type KeptLease } from '../topology/kept-lease.ts'
 import { keys } from '../topology/keys.ts'
 import type { BranchReads, GateReads, ReadSamples } from '../topology/dualwrite-records.ts'
 import type { GateQueries } from '../topology/gate-queries.ts'
-import type { DdlRecord, GateRecord, GateStats } from '../topology/records.ts'
+import type { DdlRecord, GateRecord, GateStats, GateThreads } from '../topology/records.ts'
 import type { Store } from '../topology/store.ts'
-import { put } from '../topology/typed.ts'
+import { put, readRecord } from '../topology/typed.ts'
 import type { HoldReport } from './buffer.ts'
 
 export type MembershipOptions = {
@@ -28,6 +29,10 @@ export type MembershipOptions = {
   refresh(): Promise<void>
 }
 
+/** Numbers of sessions are a slot and a count, 31 bits together. */
+export const sessionsPerSlot = 0x100000
+const slots = 0x800
+
 /** Changes of `open` alone are written at most this often; versions and zero at once. */
 const openPauseMs = 10
 
@@ -36,6 +41,7 @@ export class Membership {
   readonly #record: GateRecord
   readonly #stop = new AbortController()
   #lease: KeptLease | null = null
+  #slot = -1
   #dirty: 'no' | 'soon' | 'now' = 'no'
   #writing = false
   #reviving: Promise<void> | null = null
@@ -54,6 +60,15 @@ export class Membership {
       this.#reviving = null
     })
     await this.#reviving
+  }
+
+  /** The part of its sessions' numbers that no other gate has; -1 before it has started. */
+  get slot(): number {
+    return this.#slot
+  }
+
+  get leaseId(): string | null {
+    return this.valid ? (this.#lease?.id ?? null) : null
   }
 
   /** Cheap; asked before every statement. */
@@ -135,7 +150,26 @@ export class Membership {
       },
       { once: true },
     )
+    await this.#claimSlot(lease.id)
     await this.#write()
+  }
+
+  /** The one it had, while that is free: its sessions have their numbers already. */
+  async #claimSlot(leaseId: string): Promise<void> {
+    const { store, id, log } = this.#options
+    const attemptsMax = 50
+    for (let attempt = 0; attempt < attemptsMax; attempt++) {
+      const slot = attempt < 5 && this.#slot >= 0 ? this.#slot : randomInt(slots)
+      const key = keys.gateThreads(slot)
+      const record = await readRecord<GateThreads>(store, key)
+      if (record !== null && record.value.gate !== id) continue
+      const result = await store.commit([{ key, version: record?.version ?? 0 }], [put<GateThreads>(key, { v: 1, gate: id }, leaseId)])
+      if (!result.ok) continue
+      this.#slot = slot
+      return
+    }
+    if (this.#slot < 0) this.#slot = randomInt(slots)
+    log.warn({ gate: id }, 'no slot for numbers of sessions is free: KILL from other gates will not find them')
   }
 
   async #reviveUntilDone(): Promise<void> {

@@ -83,7 +83,7 @@ export class OwnStatements {
         this.ok([{ kind: 'schema', name: this.#session.keyspace }])
         return
       case 'kill':
-        this.kill(p.what, p.id)
+        await this.kill(p.what, p.id)
         return
       case 'unlock-tables':
         if (this.#runner.connections.pinned) await this.#session.passOn(sql)
@@ -156,9 +156,15 @@ export class OwnStatements {
     return processList(this.#core, full, this.#access.restricted ? this.#session.user : null, this.#as)
   }
 
-  kill(what: 'connection' | 'query', id: number): void {
+  /** Errors: SW-GATE-015 it is this very statement; SW-GATE-016, 043. */
+  async kill(what: 'connection' | 'query', id: number): Promise<void> {
     const session = this.#core.sessions.get(id)
-    if (session === undefined || session.user !== this.#session.user) throw gateErrors.unknownThread({ id })
+    if (session === undefined) {
+      await this.#core.kills.ask(id, what, this.#session.user, this.#session.signal)
+      this.ok()
+      return
+    }
+    if (session.user !== this.#session.user) throw gateErrors.unknownThread({ id })
     if (session === this.#session && what === 'query') throw gateErrors.killed()
     if (session !== this.#session) this.ok()
     session.kill(what)

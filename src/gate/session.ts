@@ -113,6 +113,7 @@ export class Session implements OwnSession {
       this.#client.close()
       return false
     }
+    this.#sinceMs = this.#core.clock.monotonicMs()
     this.#core.sessions.set(this.threadId, this)
     this.#core.stats.sessions++
     this.#client.onClose(() => void this.#end())
@@ -152,6 +153,13 @@ export class Session implements OwnSession {
 
   #leave(): void {
     this.#client.write(errorFrame(gateErrors.draining()))
+    this.#client.close()
+  }
+
+  /** Nothing came from its client since that moment: it ends, and what it has open is rolled back. */
+  endIfIdle(sinceMs: number): void {
+    if (this.#closed || this.#current !== null || this.#sinceMs > sinceMs) return
+    this.#client.write(errorFrame(gateErrors.idle({ ms: this.#core.config.idleSessionMs })))
     this.#client.close()
   }
 
@@ -249,6 +257,7 @@ export class Session implements OwnSession {
     }
     this.#noted()
     this.#current = null
+    this.#sinceMs = this.#core.clock.monotonicMs()
     this.#infile = null
     if (this.#closed) {
       await this.#runner.end()
@@ -309,7 +318,7 @@ export class Session implements OwnSession {
         this.#client.write(this.#own.processList(false))
         return
       case com.processKill:
-        this.#own.kill('connection', numberOf(c, 4))
+        await this.#own.kill('connection', numberOf(c, 4))
         return
       case com.setOption:
         this.#asksForSeveral = numberOf(c, 2) !== setOption.multiStatementsOff

@@ -26,6 +26,11 @@ export const keys = {
   /** A live gate (under its lease): what it has seen and acknowledged. */
   gate: (id: string) => `gates/${id}`,
   gates: 'gates/',
+  /** Whose sessions have the numbers of this slot (under its lease). */
+  gateThreads: (slot: number) => `gate-threads/${slot}`,
+  /** What another gate asks a gate to KILL (under the asking one's lease). */
+  kill: (gate: string, request: string) => `kills/${gate}/${request}`,
+  killsOf: (gate: string) => `kills/${gate}/`,
   gateStats: (id: string) => `gate-stats/${id}`,
   allGateStats: 'gate-stats/',
   /** What its statements were, by shape. */

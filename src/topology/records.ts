@@ -144,6 +144,18 @@ export type GateRecord = {
   lastHold: { [keyspace: string]: { version: number; held: number; failed: number; longestMs: number; medianMs: number } }
 }
 
+export type GateThreads = { v: 1; gate: string }
+
+export type KillRequest = {
+  v: 1
+  threadId: number
+  what: 'connection' | 'query'
+  /** Whose session it must be. */
+  user: string
+  /** The answer of a gate that has no such session; one that had it removes the request. */
+  unknown: boolean
+}
+
 export type GateStats = {
   v: 1
   atMs: number
