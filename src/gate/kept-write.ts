@@ -4,10 +4,11 @@
  *
  * A row that came in between (READ COMMITTED locks no gaps) would be changed without its lookup's row: more rows matched than were read end the transaction as a deadlock would.
  */
-import type { OkResult } from '../mysql/connection.ts'
+import type { OkResult, RawRow } from '../mysql/connection.ts'
 import { ServerError } from '../mysql/errors.ts'
 import type { VindexValue } from '../keyspace/vindex.ts'
 import type { Core } from './core.ts'
+import { gateErrors } from './errors.ts'
 import { valueOf } from './gather-fill.ts'
 import { LookupWrites, nameOf, sweepAfter } from './lookup-writes.ts'
 import type { ColumnInfo } from './plan/catalog.ts'
@@ -19,6 +20,9 @@ import type { WriteHooks } from './scatter.ts'
 import type { Transaction } from './transaction.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
 
+/** What an entry and each of its values take beside the bytes, about. */
+const [entryBytes, valueBytes] = [120, 80]
+
 export class KeptWrite implements WriteHooks {
   readonly #core: Core
   readonly #runner: Runner
@@ -28,6 +32,7 @@ export class KeptWrite implements WriteHooks {
   readonly #signal: AbortSignal
   #writes: LookupWrites | null = null
   #read = 0
+  #bytes = 0
 
   /** @param assigned what an UPDATE sets columns to, by name in lower case */
   constructor(
@@ -52,7 +57,7 @@ export class KeptWrite implements WriteHooks {
     await this.#writes.keep(entries)
   }
 
-  /** Reads the rows that the statement will change on each shard. */
+  /** Reads the rows that the statement will change on each shard. @throws SW-GATE-205 */
   async rows(on: Transaction, reads: readonly { readonly shard: ShardView; readonly text: Buffer }[]): Promise<void> {
     const change = this.#change
     if (change === null) return
@@ -60,23 +65,34 @@ export class KeptWrite implements WriteHooks {
     const made: LookupEntry[] = []
     for (const { shard, text } of reads) {
       const branch = await this.#runner.openBranch(on, shard)
-      const answer = await branch.backend.connection.query(text)
       branch.statements++
-      for (const row of answer.kind === 'rows' ? answer.rows : []) {
-        this.#read++
-        for (const lookup of change.lookups) {
-          const keyspaceId = this.#idOf(lookup, row, change.columns)
-          if (keyspaceId === null) continue
-          const was = lookup.columns.map((column) => cellOf(lookup, column, row, change.columns))
-          if (was.every((value) => value.type !== 'NULL')) old.push({ lookup, values: was, keyspaceId })
-          const becomes = lookup.columns.map((column, i) => this.#assigned.get(column.name.toLowerCase()) ?? (was[i] as VindexValue))
-          if (change.verb === 'update' && becomes.every((value) => value.type !== 'NULL'))
-            made.push({ lookup, values: becomes, keyspaceId })
-        }
-      }
+      branch.locked = true
+      for await (const batch of await branch.backend.connection.rows(text))
+        for (let i = 0; i < batch.length; i++) this.#note(change, batch.row(i), old, made)
     }
     sweepAfter(this.#core, on, this.#keyspace.name, old)
     await this.entries(on, made)
+  }
+
+  /** Of the row only what lookups have of it is kept, within a bound for the whole statement. */
+  #note(change: LookupChange, row: RawRow, old: LookupEntry[], made: LookupEntry[]): void {
+    this.#read++
+    for (const lookup of change.lookups) {
+      const keyspaceId = this.#idOf(lookup, row, change.columns)
+      if (keyspaceId === null) continue
+      const was = lookup.columns.map((column) => cellOf(lookup, column, row, change.columns))
+      if (was.every((value) => value.type !== 'NULL')) this.#push(old, { lookup, values: was, keyspaceId })
+      const becomes = lookup.columns.map((column, i) => this.#assigned.get(column.name.toLowerCase()) ?? (was[i] as VindexValue))
+      if (change.verb === 'update' && becomes.every((value) => value.type !== 'NULL'))
+        this.#push(made, { lookup, values: becomes, keyspaceId })
+    }
+  }
+
+  #push(list: LookupEntry[], entry: LookupEntry): void {
+    this.#bytes += entry.values.reduce((sum, { bytes }) => sum + bytes.length + valueBytes, entryBytes)
+    const { scatterBytesMax: bytesMax } = this.#core.config
+    if (this.#bytes > bytesMax) throw gateErrors.memory({ bytesMax })
+    list.push(entry)
   }
 
   /** Rows that get another place: what they have there, and what they had. */
@@ -124,5 +140,6 @@ export class KeptWrite implements WriteHooks {
 
 function cellOf(lookup: OwnedLookup, column: ColumnInfo, row: readonly (Buffer | null)[], columns: readonly ColumnInfo[]): VindexValue {
   const cell = row[columns.indexOf(column)]
-  return storedValue(lookup.table, column, cell == null ? { type: 'null' } : valueOf(column, cell), true)
+  // A copy: the row is a view of what is read into next.
+  return storedValue(lookup.table, column, cell == null ? { type: 'null' } : valueOf(column, Buffer.from(cell)), true)
 }

@@ -9,9 +9,71 @@ import { conditionsOf, idLiteral, nameOf } from './lookup-writes.ts'
 import type { LookupEntry } from './plan/lookup.ts'
 
 const patienceMs = 10_000
+const atOnceMax = 4
+/** Above this many that wait, whoever brings more waits for them. */
+const waitingMax = 20_000
+/** How long a gate that ends goes on with them. */
+const endMs = 1_000
 
-export async function sweep(core: Core, keyspace: string, entries: readonly LookupEntry[]): Promise<void> {
-  const signal = AbortSignal.timeout(patienceMs)
+type Batch = { readonly keyspace: string; readonly entries: readonly LookupEntry[]; done(): void }
+
+/** Of one gate: what ended transactions have left to be swept, behind the back of their clients. */
+export class Sweeps {
+  readonly #core: Core
+  readonly #waiting: Batch[] = []
+  readonly #stop = new AbortController()
+  readonly #running = new Set<Promise<void>>()
+  #entries = 0
+
+  constructor(core: Core) {
+    this.#core = core
+  }
+
+  /** A promise where so much waits that the caller is to wait, too: memory is that of `waitingMax` entries and of one statement a session. */
+  add(keyspace: string, entries: readonly LookupEntry[]): Promise<void> | undefined {
+    if (this.#stop.signal.aborted) return undefined
+    let swept: Promise<void> | undefined
+    let done = (): void => {}
+    if (this.#entries > waitingMax) swept = new Promise((resolve) => (done = resolve))
+    this.#waiting.push({ keyspace, entries, done })
+    this.#entries += entries.length
+    this.#begin()
+    return swept
+  }
+
+  #begin(): void {
+    while (this.#running.size < atOnceMax) {
+      const batch = this.#waiting.shift()
+      if (batch === undefined) return
+      const running = sweep(this.#core, batch.keyspace, batch.entries, this.#stop.signal)
+        .catch((error: unknown) => this.#core.log.debug({ error }, 'rows of lookups were not swept'))
+        .finally(() => {
+          this.#running.delete(running)
+          this.#entries -= batch.entries.length
+          batch.done()
+          this.#begin()
+        })
+      this.#running.add(running)
+    }
+  }
+
+  /** Nothing waits and nothing runs. */
+  async settled(): Promise<void> {
+    while (this.#running.size > 0) await Promise.all(this.#running)
+  }
+
+  /** What does not come to its end soon is left: its server may never answer. */
+  async stop(): Promise<void> {
+    const over = new AbortController()
+    await Promise.race([this.settled(), this.#core.clock.sleep(endMs, over.signal).catch(() => {})])
+    over.abort()
+    this.#stop.abort()
+    for (const { done } of this.#waiting.splice(0)) done()
+  }
+}
+
+async function sweep(core: Core, keyspace: string, entries: readonly LookupEntry[], stop: AbortSignal): Promise<void> {
+  const signal = AbortSignal.any([stop, AbortSignal.timeout(patienceMs)])
   const seen = new Set<string>()
   for (const entry of entries) {
     const key = `${entry.lookup.lookup.name} ${conditionsOf(entry.lookup.lookup.from, entry)} ${idLiteral(entry)}`

@@ -22,7 +22,6 @@ import { gateErrors } from './errors.ts'
 import { ElsewhereError } from './execution-errors.ts'
 import { innerConnection, isElsewhere, routeInner, type InnerPart } from './inner-statements.ts'
 import { lookupTable } from './lookup-reads.ts'
-import { sweep } from './lookup-sweep.ts'
 import type { Backend } from './backend.ts'
 import type { LookupEntry, OwnedLookup } from './plan/lookup.ts'
 import { familyOf } from './plan/equality.ts'
@@ -223,7 +222,7 @@ export class LookupWrites {
 /** When the transaction has ended, whichever way, rows of lookups that have no row are taken away. */
 export function sweepAfter(core: Core, on: Transaction, keyspace: string, entries: readonly LookupEntry[]): void {
   if (entries.length === 0) return
-  on.afterEnd.push(() => sweep(core, keyspace, entries))
+  on.afterEnd.push(() => core.sweeps.add(keyspace, entries))
 }
 
 function byLookup(entries: readonly LookupEntry[]): Map<OwnedLookup, LookupEntry[]> {

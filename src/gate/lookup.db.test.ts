@@ -1,6 +1,7 @@
 /** Lookup vindexes: rows are found by them, and whatever is written, whoever dies, no row is without its row in the lookup. */
 import assert from 'node:assert/strict'
 import { after, before, beforeEach, describe, test } from 'node:test'
+import { FaultProxy } from '../../test/kit/fault-proxy.ts'
 import { flavours, testServer, type TestServer } from '../../test/kit/servers.ts'
 import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
@@ -14,6 +15,9 @@ for (const flavour of flavours()) {
   describe(flavour, () => {
     let server: TestServer
     let admin: Connection
+    /** Before the server of the lookups that stand by themselves. */
+    let network: FaultProxy
+    let store: MemoryStore
     let gate: Gate
     let port: number
     let c: Connection
@@ -49,10 +53,12 @@ for (const flavour of flavours()) {
         admin.query(`CREATE TABLE lk.${table} (tag INT, id BIGINT, keyspace_id VARBINARY(16), PRIMARY KEY (${key}))`)
       await byTag('roomy_idx', 'tag, id, keyspace_id')
       await byTag('narrow_idx', 'tag, id')
-      const store = new MemoryStore()
+      store = new MemoryStore()
+      network = await FaultProxy.start({ host: '127.0.0.1', port: server.port })
       await addServer(store, 's1', server.port, flavour)
+      await addServer(store, 's2', network.port, flavour)
       await addUser(store, 'app', 'secret')
-      await addKeyspace(store, 'lk', [{ name: '-', serverId: 's1', schema: 'lk' }])
+      await addKeyspace(store, 'lk', [{ name: '-', serverId: 's2', schema: 'lk' }])
       const lookup = (type: string, table: string, from: string, owner: string): object => ({
         type,
         params: { table, from, to: 'keyspace_id' },
@@ -105,6 +111,7 @@ for (const flavour of flavours()) {
     after(async () => {
       await c?.close()
       await gate?.stop()
+      await network?.[Symbol.asyncDispose]()
       await admin?.close()
       await server?.[Symbol.asyncDispose]()
     })
@@ -119,10 +126,13 @@ for (const flavour of flavours()) {
       )
     })
 
-    const emails = async (): Promise<string[]> =>
-      (await admin.allText('SELECT email FROM lk.email_idx ORDER BY 1')).map((row) => row['email'] ?? '')
-    const names = async (): Promise<string[]> =>
-      (await admin.allText('SELECT CONCAT(name, id) AS x FROM lk.name_idx ORDER BY 1')).map((row) => row['x'] ?? '')
+    /** Of a lookup, when all that was left has been swept. */
+    const swept = async (sql: string): Promise<string[]> => {
+      await gate.core.sweeps.settled()
+      return (await admin.allText(sql)).map((row) => row['x'] ?? '')
+    }
+    const emails = (): Promise<string[]> => swept('SELECT email AS x FROM lk.email_idx ORDER BY 1')
+    const names = (): Promise<string[]> => swept('SELECT CONCAT(name, id) AS x FROM lk.name_idx ORDER BY 1')
     const fails = (promise: Promise<unknown>, errno: number | null, text: RegExp): Promise<void> =>
       assert.rejects(promise, (error: { errno?: number; message: string }) => {
         assert.match(error.message, text)
@@ -230,6 +240,7 @@ for (const flavour of flavours()) {
       assert.equal(await c.value('SELECT c.email FROM parcel p JOIN customer c ON c.id = p.user_id WHERE p.id = 503'), 'cleo@x')
       await fails(c.query('INSERT INTO parcel VALUES (9, 501, 1)'), 1062, /501/)
       await c.query('DELETE p FROM parcel p JOIN customer c ON c.n = p.n WHERE c.id = 2')
+      await gate.core.sweeps.settled()
       assert.equal(await c.value('SELECT COUNT(*) FROM parcel_idx'), '2')
       await fails(c.query("REPLACE INTO customer VALUES (1, 'q@x', 'q', 1)"), null, /SW-GATE-100/)
       await allFound()
@@ -255,6 +266,7 @@ for (const flavour of flavours()) {
         ],
       )
       assert.equal(await changed('DELETE p FROM parcel p JOIN customer c ON c.id = p.user_id WHERE p.n < c.n + 4'), '3 ')
+      await gate.core.sweeps.settled()
       assert.equal(await c.value('SELECT COUNT(*) FROM parcel_idx'), '2')
       await fails(
         c.query("UPDATE customer SET name = 'x' WHERE EXISTS (SELECT 1 FROM parcel p WHERE p.user_id = customer.id)"),
@@ -262,6 +274,33 @@ for (const flavour of flavours()) {
         /SW-GATE-100/,
       )
       await allFound()
+    })
+
+    test('promise 8: a write that changes more than may be held of it for its lookups is refused, and nothing of it stands', async () => {
+      const small = await startGate(store, { scatterBytesMax: 20_000 }, undefined, 'gate-small')
+      const own = await connect({ host: '127.0.0.1', port: small.port, user: 'app', password: 'secret', database: 'app' })
+      const rows = Array.from({ length: 100 }, (_, i) => `(${i + 1000}, 'mail${i}@x', 'many', 0)`)
+      await c.query(`INSERT INTO customer VALUES ${rows.join(', ')}`)
+      for (const sql of ["UPDATE customer SET name = 'less' WHERE id > 999", 'DELETE FROM customer WHERE id > 999'])
+        await fails(own.query(sql), null, /SW-GATE-205/)
+      await own.query("UPDATE customer SET name = 'less' WHERE id BETWEEN 1000 AND 1003")
+      assert.equal(await c.value("SELECT COUNT(*) FROM customer WHERE name = 'many'"), '96')
+      assert.equal(await c.value('SELECT COUNT(*) FROM customer WHERE id > 999'), '100')
+      await own.close()
+      await small.gate.stop()
+    })
+
+    test("what is left in a lookup is swept after the client has its answer: a lookup's server that does not answer holds up no COMMIT", async () => {
+      const own = await client()
+      await own.query('BEGIN')
+      await own.query("DELETE FROM customer WHERE email = 'bob@x'")
+      network.blackhole()
+      const fromMs = performance.now()
+      await own.query('COMMIT')
+      assert.ok(performance.now() - fromMs < 1_500)
+      network.heal('resume')
+      assert.deepEqual(await emails(), ['ann@x', 'cleo@x'])
+      await own.close()
     })
 
     test('VEXPLAIN tells the steps without taking them', async () => {

@@ -54,7 +54,7 @@ export class Transaction implements OpenTransaction {
   /** A statement of it is running: it is rolled back after that. */
   busy = false
   /** Done once it has ended, whichever way: never rejects. */
-  readonly afterEnd: (() => Promise<void>)[] = []
+  readonly afterEnd: (() => Promise<void> | undefined)[] = []
   /** The shard that it touched first: there the outcome is decided where others are XA's. */
   #decider: ShardView | null = null
   #gtrid: string | null = null
