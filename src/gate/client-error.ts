@@ -38,6 +38,8 @@ const byCode: Readonly<Record<string, readonly [number, string]>> = {
   'SW-GATE-035': [1104, '42000'],
   'SW-GATE-037': [1064, '42000'],
   'SW-GATE-038': [1115, '42000'],
+  'SW-GATE-041': [1235, '42000'],
+  'SW-GATE-042': [4031, 'HY000'],
   'SW-GATE-201': [1235, '42000'],
   'SW-GATE-202': [2013, 'HY000'],
   'SW-GATE-206': [1235, '42000'],

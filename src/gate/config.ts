@@ -31,9 +31,12 @@ export type GateConfig = {
   replicaLagMaxMs: number
   /** How often replicas are looked at. */
   replicaCheckMs: number
+  /** A session that sends nothing for this long ends, its transaction rolled back. */
   idleSessionMs: number
   /** A prepared branch that nobody ends within this is ended by whichever gate sees it. */
   xaDoubtMs: number
+  /** A decided branch is committed before the client is answered, unless its server does not let it within this. */
+  xaFinishMs: number
   xaCheckMs: number
   /** Prepared statements kept on one server connection. */
   statementsPerConnectionMax: number
@@ -60,6 +63,7 @@ export const defaultGateConfig: GateConfig = {
   replicaCheckMs: 500,
   idleSessionMs: 8 * 3600 * 1000,
   xaDoubtMs: 5_000,
+  xaFinishMs: 5_000,
   xaCheckMs: 1_000,
   statementsPerConnectionMax: 256,
 }

@@ -49,9 +49,9 @@ export class Core {
   planner!: Planner
   sequences!: Sequences
   xa!: Xa
-  readonly sessions = new Map<number, SessionEntry>()
   sweeps!: Sweeps
   kills!: Kills
+  readonly sessions = new Map<number, SessionEntry>()
   readonly turns = new UserTurns()
   readonly shapes: Shapes
 

@@ -125,7 +125,7 @@ export const gateErrors = defineErrors('GATE', {
     number: 16,
     class: 'user',
     what: 'unknown thread id: {id}',
-    why: 'no session of this gate has that number',
+    why: 'no session of yours at any gate has that number',
     fix: 'SHOW PROCESSLIST lists the sessions',
   },
   unknownStatementId: {
@@ -308,7 +308,7 @@ export const gateErrors = defineErrors('GATE', {
     class: 'unknown',
     what: 'the transaction was committed on {committed} and not on {failed}: {cause}',
     why: 'in mode `multi` shards commit one after the other; one refused or was lost after others had committed',
-    fix: 'read back what stands on {failed}; the rest is committed',
+    fix: 'read back what stands on {failed}; what is named first is committed',
   },
   partialWrite: {
     number: 203,

@@ -24,7 +24,7 @@ import { lexStrictly, modeOf } from './statement-text.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
 
 const pipe = 0x7c
-const rereadablePlans = new WeakMap<RoutedPlan, boolean>()
+const purePlans = new WeakMap<RoutedPlan, boolean>()
 
 export type Execution = {
   readonly keyspace: string
@@ -136,10 +136,14 @@ export class SessionContext {
     }
   }
 
-  /** The same for every statement of a plan: judged once. */
   rereadable(plan: RoutedPlan, sql: Buffer): boolean {
-    let known = rereadablePlans.get(plan)
-    if (known === undefined) rereadablePlans.set(plan, (known = plan.effect === 'read' && rereadable(this.lex(sql))))
+    return plan.effect === 'read' && this.pure(plan, sql)
+  }
+
+  /** It calls nothing that could have an effect. The same for every statement of a plan: judged once. */
+  pure(plan: RoutedPlan, sql: Buffer): boolean {
+    let known = purePlans.get(plan)
+    if (known === undefined) purePlans.set(plan, (known = rereadable(this.lex(sql))))
     return known
   }
 

@@ -54,9 +54,9 @@ export type GateOptions = {
 }
 
 const statsEveryMs = 1_000
-
 /** A client whose machine is gone says nothing: its kernel is asked after this long, and the session ends when it does not answer. */
 const keepAliveMs = 60_000
+
 export class Gate {
   readonly #options: GateOptions
   readonly #core: Core
@@ -111,9 +111,9 @@ export class Gate {
     this.#core.planner = new Planner(this.#core.catalog)
     this.#core.sequences = new Sequences(this.#core)
     this.#core.xa = new Xa(this.#core)
-    this.#recovery = new XaRecovery(this.#core)
     this.#core.sweeps = new Sweeps(this.#core)
     this.#core.kills = new Kills(this.#core, store, id)
+    this.#recovery = new XaRecovery(this.#core)
     this.#accounts = new Accounts(() => watch.view.users)
     watch.onChange((view, before) => {
       // Transactions on shards that do not serve any more end here; then what waited may go.
@@ -168,9 +168,9 @@ export class Gate {
     while (core.sessions.size > 0 && core.clock.monotonicMs() < untilMs) await core.clock.sleep(10)
     core.holds.stop()
     for (const socket of this.#clients) socket.destroy()
-    await core.membership.stop()
     await core.sweeps.stop()
     await core.kills.stop()
+    await core.membership.stop()
     await core.watch.stop()
     await this.#health.stop()
     core.pools.close()
@@ -179,6 +179,11 @@ export class Gate {
 
   get core(): Core {
     return this.#core
+  }
+
+  /** One look at all servers for transactions in doubt, beside those that the clock begins. */
+  async lookForDoubt(): Promise<void> {
+    await this.#recovery.pass()
   }
 
   async #accept(socket: net.Socket): Promise<void> {
@@ -190,13 +195,13 @@ export class Gate {
     }
     this.#clients.add(socket)
     socket.on('close', () => this.#clients.delete(socket))
+    if (core.membership.slot < 0) await this.#joining.catch(() => {})
     const version = core.serverVersion
     const { secureContext, rsaKey } = this.#options
     const client = await acceptClient(socket, {
       serverVersion: core.greetedVersion,
       threadId: this.#threadId(),
       // The one that clients of that family always have; whoever prefers the other is asked for it.
-    if (core.membership.slot < 0) await this.#joining.catch(() => {})
       plugin: /mariadb/i.test(version) ? 'mysql_native_password' : 'caching_sha2_password',
       extendedMetadata: /mariadb/i.test(version) && core.watch.view.extendedMetadata,
       packetBytesMax: core.config.packetBytesMax,
@@ -230,14 +235,14 @@ export class Gate {
   async #everySecond(): Promise<void> {
     const core = this.#core
     core.pools.trim()
+    const idleSinceMs = core.clock.monotonicMs() - core.config.idleSessionMs
+    for (const session of core.sessions.values()) (session as Session).endIfIdle(idleSinceMs)
     try {
       const nowMs = core.clock.nowMs()
       const { scattered, slow } = core.shapes
       await core.membership.stats({ ...core.stats.take(nowMs), scattered, slow })
       await this.#writeQueries(nowMs)
       if ([...core.watch.view.keyspaces.values()].some((keyspace) => keyspace.reads?.rule.to != null))
-    const idleSinceMs = core.clock.monotonicMs() - core.config.idleSessionMs
-    for (const session of core.sessions.values()) (session as Session).endIfIdle(idleSinceMs)
         await core.membership.reads(core.reads.takeFigures(), core.reads.sampler.take(this.#options.id, nowMs), nowMs)
     } catch (error) {
       core.log.debug({ error: String(error) }, 'figures could not be written')

@@ -114,7 +114,7 @@ async function fillStep(
             ? Buffer.from(from + lock)
             : Buffer.concat([Buffer.from(from + ' WHERE ('), ...join(conditions, ') AND ('), Buffer.from(')' + lock)])
         try {
-          await readers.each(shard, text, (batch, i) => loader.add(batch.row(i)))
+          await readers.each(shard, text, lock !== '', (batch, i) => loader.add(batch.row(i)))
         } catch (error) {
           if (!(error instanceof StoreError)) into.at(shard)
           throw error
@@ -289,12 +289,16 @@ export class Readers {
     this.#snapshot = snapshot
   }
 
+  /** @param locks the rows that it reads */
   async each(
     shard: ShardView,
     text: Buffer,
+    locks: boolean,
     row: (batch: { row(i: number): (Buffer | null)[] }, i: number) => Promise<void> | undefined,
   ): Promise<void> {
     const backend = await this.#of(shard)
+    const branch = this.#transaction?.branches.get(shard.uid)
+    if (branch !== undefined && locks) branch.locked = true
     const mark = { connection: backend.connection, effect: 'read' } as const
     this.#scatter.mark(mark)
     try {

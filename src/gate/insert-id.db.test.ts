@@ -156,5 +156,20 @@ for (const flavour of flavours()) {
       const [first, second] = await Promise.all([501, 604].map((owner) => c.value(`SELECT id FROM plain WHERE owner = ${owner}`)))
       assert.ok(Number(first) > 0 && Number(second) > Number(first))
     })
+
+    test('EXPLAIN: a statement that draws an id is explained and draws none; one that no server runs as it stands is refused by name', async () => {
+      const c = await connect({ host: '127.0.0.1', port, user: 'app', password: 'secret', database: 'app' })
+      const next = async (): Promise<unknown> => await admin.value('SELECT next_id FROM ids.plain_seq')
+      const before = await next()
+      // A table or a tree, as the server's own setting says.
+      const explained = async (sql: string): Promise<string> => Object.values((await c.allText(`EXPLAIN ${sql}`))[0] ?? {}).join()
+      assert.match(await explained("INSERT INTO plain (owner, body) VALUES (1001, 'x'), (1004, 'y')"), /plain/)
+      assert.equal(await next(), before)
+      assert.match(await explained('SELECT COUNT(*) FROM plain'), /plain|Count/)
+      assert.match(await explained('SELECT * FROM looked WHERE tag = 5'), /looked/)
+      for (const sql of ['SELECT * FROM plain x JOIN plain y ON x.tag = y.tag', "UPDATE plain SET body = 'x' ORDER BY tag LIMIT 1"])
+        await assert.rejects(c.query(`EXPLAIN ${sql}`), /SW-GATE-012.*VEXPLAIN/)
+      await c.close()
+    })
   })
 }

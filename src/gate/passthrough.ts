@@ -16,6 +16,8 @@ export type Relay = {
   readonly effect: 'read' | 'lock' | 'write'
   /** A read whose second execution can not be told from one: it may be sent again after a lost connection. */
   readonly rereadable: boolean
+  /** A locking read that changes nothing: it calls nothing that could. */
+  readonly onlyLocks: boolean
   readonly pins: readonly Pin[]
   /** Ends the session's transaction first, as the server would. */
   readonly implicitCommit: boolean
@@ -269,6 +271,7 @@ function relayOf(words: Words, lexed: Lexed, verb: string, second: string): Rela
   if (verb === 'LOCK' || verb === 'HANDLER' || (verb === 'FLUSH' && (words.has('LOCK') || words.has('EXPORT')))) pins.add('handler')
   if (verb === 'PREPARE' || verb === 'EXECUTE' || verb === 'DEALLOCATE' || (verb === 'DROP' && second === 'PREPARE')) pins.add('unknown')
   if (routine || (rowVerbs.has(verb) && callsStored(lexed))) pins.add('routine')
+  const pure = effect !== 'write' && pins.size === 0 && rereadable(lexed)
   return {
     kind: 'relay',
     effect,
@@ -283,7 +286,8 @@ function relayOf(words: Words, lexed: Lexed, verb: string, second: string): Rela
     locks,
     readsVariables,
     setsInsertId,
-    rereadable: effect === 'read' && pins.size === 0 && rereadable(lexed),
+    rereadable: effect === 'read' && pure,
+    onlyLocks: effect === 'lock' && pure,
     implicitCommit: implicitCommitVerbs.has(verb) && !temporary && !commitsNothing(verb, second),
   }
 }

@@ -12,6 +12,8 @@ export type Request = {
   readonly bytes: number
   readonly effect: 'read' | 'lock' | 'write'
   readonly rereadable: boolean
+  /** A locking read that changes nothing. */
+  readonly onlyLocks?: boolean
   readonly pins: readonly Pin[]
   /** The session's LAST_INSERT_ID must be known to the connection. */
   readonly lastInsertId: boolean

@@ -29,9 +29,13 @@ import type { KeyspaceView, ShardView } from './view.ts'
 const beginCommand = command('BEGIN')
 
 /** What may have written counts as a write: a failing COMMIT of it is told. */
-export function noteStatement(branch: Branch, { effect, rereadable }: Pick<Request, 'effect' | 'rereadable'>): void {
+export function noteStatement(
+  branch: Branch,
+  { effect, rereadable, onlyLocks }: Pick<Request, 'effect' | 'rereadable' | 'onlyLocks'>,
+): void {
   branch.statements++
-  if (effect !== 'read' || !rereadable) branch.wrote = true
+  if (onlyLocks === true) branch.locked = true
+  else if (effect !== 'read' || !rereadable) branch.wrote = true
 }
 
 export class Runner implements TransactionHost {
@@ -337,8 +341,10 @@ export class Runner implements TransactionHost {
     const { backend } = branch
     for (const sql of transaction.options.before) await backend.connection.query(sql)
     const xaStart = transaction.xaStart(branch)
-    if (xaStart !== null) await backend.connection.query(xaStart)
-    else if (transaction.explicit) {
+    if (xaStart !== null) {
+      await backend.connection.query(xaStart)
+      if (transaction.options.snapshot) await this.core.xa.takeSnapshot(branch.shard, backend.connection)
+    } else if (transaction.explicit) {
       const sql = transaction.beginStatement(branch.shard)
       // A plain BEGIN can't be refused; one with a mode can be, and nothing may run outside it then.
       if (sql === 'BEGIN') this.connections.pipelineFramed(backend, beginCommand)

@@ -46,6 +46,8 @@ export type ReadOptions = {
   form: 'text' | 'binary'
   effect: 'read' | 'lock'
   rereadable: boolean
+  /** It calls what may have an effect: a COMMIT that fails afterwards is told. */
+  mayWrite: boolean
   /** What parts with parameters are executed with. */
   params: readonly Param[]
   /** The statement's instant, for statements that ask for it (`instantOf`). */
@@ -104,6 +106,9 @@ export class Scatter {
       parts.map(async (part, i) => {
         try {
           const branch = transaction === null ? null : await this.#runner.openBranch(transaction, part.shard, wanted)
+          // Whatever becomes of it: a part that is refused keeps locks.
+          if (branch !== null && options.effect === 'lock') branch.locked = true
+          if (branch !== null && options.mayWrite) branch.wrote = true
           const backend = part.backend ?? branch?.backend ?? (await this.#runner.openPlain(part.shard, wanted))
           const mark: RunningPart = { connection: backend.connection, effect: 'read' }
           marks.push(mark)

@@ -222,6 +222,7 @@ export class PreparedStatements {
       bytes: payload.length,
       effect: p.effect,
       rereadable: p.rereadable,
+      onlyLocks: p.onlyLocks,
       pins: p.pins,
       lastInsertId: p.lastInsertId,
       needsPrevious: p.needsPrevious !== null,

@@ -470,6 +470,7 @@ export class Session implements OwnSession {
       bytes: framed.length,
       effect: relay.effect,
       rereadable: relay.rereadable,
+      onlyLocks: relay.onlyLocks === true,
       pins: relay.pins ?? emptyPins,
       lastInsertId: relay.lastInsertId === true,
       needsPrevious: relay.needsPrevious != null,

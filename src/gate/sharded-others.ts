@@ -7,7 +7,7 @@ import { nullValue, type Value } from '../sql/value.ts'
 import { gateErrors } from './errors.ts'
 import { Rerouted } from './execution-errors.ts'
 import { noExecution, type Execution, type Refused, type SessionContext } from './execution.ts'
-import type { DdlPlan, LocalPlan, RoutedPlan, ShowPlan, Slot } from './plan/plan.ts'
+import type { DdlPlan, ExplainPlan, LocalPlan, RoutedPlan, ShowPlan, Slot } from './plan/plan.ts'
 import { planErrors } from './plan/errors.ts'
 import { refuseMoved } from './moved-tables.ts'
 import { slotValue } from './plan/render.ts'
@@ -92,6 +92,22 @@ export class OtherStatements {
     return { status: runner.status, form, extendedMetadata: client.extendedMetadata }
   }
 
+  /** By one of the shards that would run it. */
+  async explain(plan: ExplainPlan, lexed: Lexed, e: Execution): Promise<null> {
+    const keyspace = await this.#context.core.ready(plan.inner.keyspace, e.signal)
+    // No id is drawn for a row that is not stored.
+    const sequenceIds = Array.from({ length: plan.inner.insert?.rows.length ?? 0 }, () => 1n)
+    const shard = routePlan(plan.inner, { ...this.#context.inputs(lexed, e, keyspace), sequenceIds }).sends[0]?.shard
+    if (shard === undefined)
+      throw gateErrors.notForwarded({
+        construct: 'EXPLAIN of a statement whose rows are put together at one place',
+        reason: 'no server runs it as it stands: each sends rows, and the statement runs over temporary tables of them',
+        fix: 'VEXPLAIN and the statement tells the steps',
+      })
+    await this.#context.relayText(keyspace, shard, this.#context.render(plan.text, e, keyspace, shard), e, 'read')
+    return null
+  }
+
   async show(plan: ShowPlan, e: Execution): Promise<Refused | null> {
     const keyspace = await this.#context.core.ready(plan.keyspace ?? e.keyspace, e.signal)
     const shard = keyspace.shards[0] as ShardView
@@ -105,6 +121,7 @@ export class OtherStatements {
         form: e.form,
         effect: 'read',
         rereadable: true,
+        mayWrite: false,
         params: [],
         timestamp: null,
         resolve: () => null,

@@ -95,6 +95,7 @@ export class SeveralShards {
           form: e.form,
           effect: plan.effect === 'lock' ? 'lock' : 'read',
           rereadable: this.#context.rereadable(plan, e.sql),
+          mayWrite: !this.#context.pure(plan, e.sql),
           params: e.params,
           timestamp: this.#instant(plan),
           resolve,
@@ -221,6 +222,7 @@ export class SeveralShards {
     )
     const keeping = gather.use.kind === 'read' ? null : this.#keeping(plan, keyspace, { sends: [], gather }, inputs, e)
     const rereadable = this.#context.rereadable(plan, e.sql)
+    const mayWrite = !this.#context.pure(plan, e.sql)
     const transaction = await this.#runner.currentTransaction()
     if (keyspace.record.transactionMode === 'single' && (transaction !== null || gather.use.kind !== 'read'))
       throw severalInSingleMode(keyspace, shards)
@@ -232,6 +234,7 @@ export class SeveralShards {
       form: e.form,
       effect: 'read',
       rereadable,
+      mayWrite,
       params: e.params,
       timestamp: this.#instant(plan),
       resolve: () => null,

@@ -209,13 +209,8 @@ export class Sharded {
       }
       case 'show':
         return await this.#others.show(plan, e)
-      case 'explain': {
-        const keyspace = await this.#core.ready(plan.inner.keyspace, e.signal)
-        const { sends } = routePlan(plan.inner, this.#context.inputs(lexed, e, keyspace))
-        const shard = (sends[0] as (typeof sends)[number]).shard
-        await this.#context.relayText(keyspace, shard, this.#context.render(plan.text, e, keyspace, shard), e, 'read')
-        return null
-      }
+      case 'explain':
+        return await this.#others.explain(plan, lexed, e)
       case 'ddl':
         await this.#others.ddl(plan, e)
         return null
@@ -363,6 +358,7 @@ export class Sharded {
       bytes: e.sql.length,
       effect: plan.effect,
       rereadable: this.#context.rereadable(plan, e.sql),
+      onlyLocks: plan.effect === 'lock' && this.#context.pure(plan, e.sql),
       pins: plan.sharded ? [] : plan.pins,
       lastInsertId: false,
       needsPrevious: false,

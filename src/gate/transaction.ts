@@ -7,8 +7,11 @@
  * - COMMIT goes to branches that only read first (their failure harms nothing), then to those that wrote, one after the
  *   other. The first refusal before anything was committed rolls everything back. An outcome that no server told, or a
  *   refusal after a commit, is reported as such (promise 11).
+ * - Branches that only locked rows for the client keep them until all that was written is committed: whoever gets such a lock
+ *   next sees what its holder wrote elsewhere. One whose connection is gone has lost them, so nothing is committed at all:
+ *   each is asked before. (What is cut between that and the COMMITs, within one round trip, is not seen.)
  */
-import { isConnectionLost, isServerError, type ServerError } from '../mysql/errors.ts'
+import { isConnectionLost, isServerError } from '../mysql/errors.ts'
 import type { Backend } from './backend.ts'
 import { isSwError } from '../base/errors.ts'
 import type { Core } from './core.ts'
@@ -21,6 +24,8 @@ export type Branch = {
   readonly shard: ShardView
   readonly backend: Backend
   wrote: boolean
+  /** Reads of it locked rows. */
+  locked: boolean
   statements: number
   /** `gtrid,bqual` of a branch that XA START began. */
   xid: string | null
@@ -83,7 +88,7 @@ export class Transaction implements OpenTransaction {
   }
 
   addBranch(shard: ShardView, backend: Backend): Branch {
-    const branch: Branch = { shard, backend, wrote: false, statements: 0, xid: null, prepared: false }
+    const branch: Branch = { shard, backend, wrote: false, locked: false, statements: 0, xid: null, prepared: false }
     this.#decider ??= shard
     this.branches.set(shard.uid, branch)
     shard.traffic.transactions.add(this)
@@ -91,12 +96,15 @@ export class Transaction implements OpenTransaction {
     return branch
   }
 
-  /** What begins the branch instead of BEGIN; null: it is no branch of XA's. */
+  /**
+   * What begins the branch instead of BEGIN; null: it is no branch of XA's. With one keyspace that wants it all do: what
+   * commits by itself beside it would not be atomic with the rest.
+   */
   xaStart(branch: Branch): string | null {
     const decider = this.#decider
     const { xa } = this.#host.core
-    if (decider === null || decider.uid === branch.shard.uid || this.options.readOnly === true || !xa.wanted(branch.shard.keyspace))
-      return null
+    if (decider === null || decider.uid === branch.shard.uid || this.options.readOnly === true) return null
+    if (![...this.branches.values()].some(({ shard }) => xa.wanted(shard.keyspace))) return null
     this.#gtrid ??= xa.newId(decider)
     branch.xid = Xa.xid(this.#gtrid, branch.shard)
     return `XA START ${branch.xid}`
@@ -133,27 +141,66 @@ export class Transaction implements OpenTransaction {
     this.dropBranch(branch)
   }
 
-  /** Commits everywhere. Errors: SW-GATE-009, 202, 207, or the server's own; all branches have ended in any case. */
+  /** Commits everywhere. Errors: SW-GATE-008, 009, 041, 202, 207, or the server's own; all branches have ended in any case. */
   async commit(): Promise<void> {
     const branches = [...this.branches.values()]
     const writers = branches.filter((b) => b.wrote)
-    const prepared = writers.length > 1 ? writers.filter((b) => b.xid !== null) : []
-    if (prepared.length > 0) return await this.#commitByXa(branches, prepared)
-    const readers = branches.filter((b) => !b.wrote)
-    await Promise.all(readers.map((b) => this.#commitReader(b)))
+    const holders = branches.filter((b) => !b.wrote && b.locked)
+    if (branches.length > 1) await this.#requireLocks(holders)
+    if (writers.length > 1 && writers.some((b) => b.xid !== null)) await this.#commitByXa(branches, writers)
+    else {
+      await Promise.all(branches.filter((b) => !b.wrote && !b.locked).map((b) => this.#commitReader(b)))
+      await this.#commitInOrder(writers)
+    }
+    await this.#release(holders, writers.length > 0)
+    this.#ended = true
+    await this.#after()
+  }
+
+  async #commitInOrder(writers: readonly Branch[]): Promise<void> {
     const committed: Branch[] = []
     for (const branch of writers) {
       try {
         await commitBranch(branch)
       } catch (error) {
+        const told = this.#commitError(branch, committed, writers.slice(committed.length + 1), error as Error)
         await this.rollback()
-        throw this.#commitError(branch, committed, error as Error)
+        throw told
       }
       committed.push(branch)
       this.dropBranch(branch)
     }
-    this.#ended = true
-    await this.#after()
+  }
+
+  /** Every one of them has its locks still. */
+  async #requireLocks(holders: readonly Branch[]): Promise<void> {
+    const asked = await Promise.allSettled(holders.map(({ backend }) => backend.connection.query('DO 0')))
+    const at = asked.findIndex(({ status }) => status === 'rejected')
+    const lost = holders[at]
+    if (lost === undefined) return
+    await this.rollback()
+    throw gateErrors.lostTransaction(
+      { shard: shardName(lost.shard), cause: 'and with it the locks that it held' },
+      (asked[at] as PromiseRejectedResult).reason,
+    )
+  }
+
+  /** @param done the transaction is committed: what is left are locks, which go in any case */
+  async #release(holders: readonly Branch[], done: boolean): Promise<void> {
+    for (const branch of holders) {
+      try {
+        await commitBranch(branch)
+      } catch (error) {
+        if (!done) {
+          await this.rollback()
+          throw isConnectionLost(error)
+            ? gateErrors.lostTransaction({ shard: shardName(branch.shard), cause: 'and with it the locks that it held' }, error)
+            : this.#commitError(branch, [], [], error as Error)
+        }
+        await rollbackBranch(branch)
+      }
+      this.dropBranch(branch)
+    }
   }
 
   async #commitReader(branch: Branch): Promise<void> {
@@ -165,34 +212,41 @@ export class Transaction implements OpenTransaction {
     this.dropBranch(branch)
   }
 
-  async #commitByXa(branches: readonly Branch[], prepared: readonly Branch[]): Promise<void> {
+  async #commitByXa(branches: readonly Branch[], writers: readonly Branch[]): Promise<void> {
     const decider = this.#decider as ShardView
-    const own = branches.find((branch) => branch.xid === null && branch.shard.uid === decider.uid) ?? null
-    await Promise.all(branches.filter((b) => b !== own && !prepared.includes(b)).map((b) => this.#commitReader(b)))
+    // The decision releases its locks before the others are committed: not with a branch that has nothing but locks.
+    const own = branches.find((b) => b.xid === null && b.shard.uid === decider.uid && (b.wrote || !b.locked)) ?? null
+    const prepared = writers.filter((b) => b.xid !== null)
+    const alone = writers.find((b) => b.xid === null && b !== own)
+    if (alone !== undefined) {
+      await this.rollback()
+      const { keyspace } = (branches.find((b) => this.#host.core.xa.wanted(b.shard.keyspace)) ?? alone).shard
+      throw gateErrors.notAtomic({ shard: shardName(alone.shard), keyspace })
+    }
+    await Promise.all(branches.filter((b) => b !== own && !b.wrote && !b.locked).map((b) => this.#commitReader(b)))
     try {
       await commitByXa(this.#host.core, this.#gtrid as string, decider, prepared, own)
     } catch (error) {
       const unknown = isSwError(error, 'SW-GATE-009')
       // Not known: whoever looks for what is in doubt ends the branches as it was decided.
       if (unknown) for (const branch of prepared) branch.backend.connection.destroy()
+      const told = unknown ? error : this.#commitError(own ?? (prepared[0] as Branch), [], [], error as Error, true)
       await this.rollback()
-      throw unknown ? error : this.#commitError(own ?? (prepared[0] as Branch), [], error as Error, true)
+      throw told
     }
-    for (const branch of this.branches.values()) this.dropBranch(branch)
-    this.#ended = true
-    await this.#after()
+    for (const branch of [...prepared, ...(own === null ? [] : [own])]) this.dropBranch(branch)
   }
 
-  /** @param undecided nothing can have been committed, whatever was lost */
-  #commitError(branch: Branch, committed: readonly Branch[], error: Error, undecided = false): Error {
+  /**
+   * @param rest those that wrote and were not asked to commit: they are rolled back
+   * @param undecided nothing can have been committed, whatever was lost
+   */
+  #commitError(branch: Branch, committed: readonly Branch[], rest: readonly Branch[], error: Error, undecided = false): Error {
     const name = shardName(branch.shard)
     if (committed.length > 0) {
-      const cause = isServerError(error) ? (error as ServerError).serverMessage : 'the server did not answer; there, the outcome is unknown'
-      const rest = [...this.branches.values()].filter((b) => b.wrote && b !== branch).map((b) => shardName(b.shard))
-      return gateErrors.partialCommit(
-        { committed: committed.map((b) => shardName(b.shard)).join(', '), failed: [name, ...rest].join(', '), cause },
-        error,
-      )
+      const cause = isServerError(error) ? error.serverMessage : `${name} did not answer; there, the outcome is unknown`
+      const failed = [branch, ...rest].map((b) => shardName(b.shard)).join(', ')
+      return gateErrors.partialCommit({ committed: committed.map((b) => shardName(b.shard)).join(', '), failed, cause }, error)
     }
     if (isConnectionLost(error)) {
       if (undecided) return gateErrors.lostTransaction({ shard: name, cause: 'before the COMMIT was decided' }, error)

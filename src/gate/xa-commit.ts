@@ -30,12 +30,10 @@ export async function rollbackBranch({ backend: { connection }, xid, prepared }:
   }
 }
 
-const finishMs = 5_000
-
 /**
  * @param branches those that wrote, but the decider's
- * @param own the decider's branch, when it is still open
- * @returns the branches that are committed; the decision stands
+ * @param own the decider's branch, when the decision goes with it
+ * @returns the decision stands; a branch that has not told that it is committed is committed by whoever looks for what is in doubt
  * @throws nothing is committed and nothing will be; SW-GATE-009: not known
  */
 export async function commitByXa(
@@ -58,13 +56,14 @@ export async function commitByXa(
     await xa.reached('prepared-all')
     await decide(core, gtrid, decider, own)
     await xa.reached('decided')
-    await Promise.all(
+    const ended = await Promise.all(
       branches.map(async (branch, i) => {
         if (i > 0 && branches.length > 1) await xa.reached('committed-one')
-        await finish(core, branch)
+        return await finish(core, branch)
       }),
     )
-    xa.finished(gtrid, decider)
+    // Of a branch that may be prepared still, the decision is all that tells its outcome: without it, it would be rolled back.
+    if (ended.every(Boolean)) xa.finished(gtrid, decider)
   } finally {
     xa.active.delete(gtrid)
   }
@@ -72,6 +71,7 @@ export async function commitByXa(
 
 async function decide(core: Core, gtrid: string, decider: ShardView, own: Branch | null): Promise<void> {
   const { xa } = core
+  let committing = false
   try {
     if (own === null) {
       const backend = await innerConnection(core, decider)
@@ -84,11 +84,14 @@ async function decide(core: Core, gtrid: string, decider: ShardView, own: Branch
     }
     await xa.write(own.backend.connection, gtrid, 'commit')
     await xa.reached('decision-written')
+    committing = true
     await own.backend.connection.query('COMMIT')
   } catch (error) {
     if (isServerError(error, 1062))
       throw gateErrors.lostTransaction({ shard: shardName(decider), cause: 'it was given up by another gate' }, error)
-    if (!isConnectionLost(error) || error.outcome === 'nothingSent') throw error
+    if (!mayStand(error, committing)) throw error
+    // Were it open still, judging would wait for it.
+    if (own !== null) await rollbackBranch(own)
     // The commit may stand: whoever inserts first under this id has decided.
     const outcome = await xa.judge(gtrid, decider).catch((cause: unknown) => {
       throw gateErrors.unknownOutcome({ shard: shardName(decider), cause: 'during COMMIT' }, cause)
@@ -97,27 +100,40 @@ async function decide(core: Core, gtrid: string, decider: ShardView, own: Branch
   }
 }
 
-/** It is decided: a branch that does not answer is committed later by whoever looks for it. */
-async function finish(core: Core, branch: Branch): Promise<void> {
+/**
+ * Whether a decision of which this came may have been committed. Refused for certain are: what was not sent, a COMMIT that met read_only, a deadlock. A KILL or a shutdown that
+ * reaches a session while it commits says nothing of the commit.
+ * @param committing it came of COMMIT itself; of an INSERT in autocommit all that a server says otherwise is said before it commits
+ */
+function mayStand(error: unknown, committing: boolean): boolean {
+  if (isConnectionLost(error)) return error.outcome !== 'nothingSent'
+  if (!isServerError(error)) return false
+  if (error.kind === 'killed' || error.kind === 'interrupted') return true
+  return committing && error.kind !== 'readOnly' && error.kind !== 'deadlock'
+}
+
+/** It is decided. @returns whether the server has said that the branch is committed */
+async function finish(core: Core, branch: Branch): Promise<boolean> {
   try {
     await branch.backend.connection.query(`XA COMMIT ${branch.xid}`)
-    return
+    return true
   } catch {
     branch.backend.connection.destroy()
   }
-  const untilMs = core.clock.monotonicMs() + finishMs
+  const untilMs = core.clock.monotonicMs() + core.config.xaFinishMs
   while (core.clock.monotonicMs() < untilMs) {
     try {
       const other = await innerConnection(core, branch.shard)
       try {
         await other.connection.query(`XA COMMIT ${branch.xid}`)
-        return
+        return true
       } finally {
         other.pool.give(other)
       }
     } catch {
-      // 1397: not there any more, or still with the connection that was cut a moment ago.
+      // 1397: not there any more, or still with the connection that was cut a moment ago: nobody can tell which.
       await core.clock.sleep(50)
     }
   }
+  return false
 }

@@ -11,13 +11,15 @@ import type { Core } from './core.ts'
 import type { ShardView } from './view.ts'
 
 const unknownXid = 1397
+const purgeEveryMs = 600_000
 
 export class XaRecovery {
   readonly #core: Core
   readonly #seen = new Map<string, number>()
   readonly #refused = new Set<string>()
   #running: Promise<void> | null = null
-  #passes = 0
+  #ticks = 0
+  #purgedMs: number | null = null
 
   constructor(core: Core) {
     this.#core = core
@@ -26,7 +28,7 @@ export class XaRecovery {
   /** Now and then; while no keyspace asks for XA, less often. */
   tick(): void {
     const asked = [...this.#core.watch.view.keyspaces.values()].some(({ record }) => record.transactionMode === 'xa')
-    if (!asked && this.#passes++ % 30 !== 0) return
+    if (!asked && this.#ticks++ % 30 !== 0) return
     this.#running ??= this.pass()
       .catch((error: unknown) => this.#core.log.warn({ error }, 'looking for transactions in doubt failed'))
       .finally(() => (this.#running = null))
@@ -39,10 +41,13 @@ export class XaRecovery {
   async pass(): Promise<void> {
     await this.#core.xa.forgetFinished()
     const byServer = new Map<string, ShardView>()
-    for (const keyspace of this.#core.watch.view.keyspaces.values())
-      if (keyspace.role !== 'replica') for (const shard of keyspace.shards) byServer.set(shard.server.id, shard)
     const found = new Set<string>()
     let complete = true
+    for (const keyspace of this.#core.watch.view.keyspaces.values()) {
+      if (keyspace.role === 'replica') continue
+      if (keyspace.notReady !== null) complete = false
+      for (const shard of keyspace.shards) byServer.set(shard.server.id, shard)
+    }
     for (const [id, shard] of byServer) {
       try {
         for (const xid of await this.#look(shard)) found.add(xid)
@@ -57,7 +62,9 @@ export class XaRecovery {
       }
     }
     for (const xid of this.#seen.keys()) if (!found.has(xid)) this.#seen.delete(xid)
-    if (!complete || this.#passes % 1000 !== 1) return
+    const nowMs = this.#core.clock.monotonicMs()
+    if (!complete || (this.#purgedMs !== null && nowMs - this.#purgedMs < purgeEveryMs)) return
+    this.#purgedMs = nowMs
     for (const shard of byServer.values()) await this.#core.xa.purge(shard, found.size === 0).catch(() => {})
   }
 
@@ -85,12 +92,15 @@ export class XaRecovery {
           )
           continue
         }
-        const outcome = await this.#core.xa.judge(gtrid, decider)
+        // One that can't be ended now keeps no other from it.
         try {
+          const outcome = await this.#core.xa.judge(gtrid, decider)
           await backend.connection.query(`XA ${outcome.toUpperCase()} ${xid}`)
           this.#core.log.warn({ xid, outcome, server: shard.server.id }, 'a transaction that was in doubt was ended')
         } catch (error) {
-          if (!isServerError(error, unknownXid)) throw error
+          if (!backend.connection.open) throw error
+          if (!isServerError(error, unknownXid))
+            this.#core.log.debug({ xid, server: shard.server.id, error }, 'a transaction in doubt could not be ended yet')
         }
       }
       return all.map(({ xid }) => `${shard.server.id} ${xid}`)

@@ -57,6 +57,11 @@ for (const flavour of flavours()) {
       }
       const shards = shardNames.map((name) => ({ name, serverId: 's1', schema: schemaOf(name) }))
       await addKeyspace(store, 'app', shards, { sharded: true, vschema, mode: 'xa' })
+      for (const name of ['main', 'side']) {
+        await admin.query(`CREATE DATABASE x_${name} CHARACTER SET utf8mb4`)
+        await admin.query(`CREATE TABLE x_${name}.u (id BIGINT PRIMARY KEY)`)
+        await addKeyspace(store, name, [{ name: '-', serverId: 's1', schema: `x_${name}` }], { mode: 'multi' })
+      }
       ;({ gate, port } = await another())
     })
     after(async () => {
@@ -67,6 +72,7 @@ for (const flavour of flavours()) {
     beforeEach(async () => {
       await until('what was in doubt is ended', async () => (await inDoubt()) === 0)
       for (const name of shardNames) await admin.query(`DELETE FROM ${schemaOf(name)}.t`)
+      for (const name of ['main', 'side']) await admin.query(`DELETE FROM x_${name}.u`)
       // Made with the first decision.
       await admin.query('DELETE FROM _shardwright.control_decision').catch(() => {})
     })
@@ -161,14 +167,107 @@ for (const flavour of flavours()) {
       await slow.gate.stop()
     })
 
+    /** Connections of gates, but the one that asks. */
+    const cutGates = async (): Promise<void> => {
+      const ids = await admin.allText("SELECT ID AS id FROM information_schema.PROCESSLIST WHERE USER = 'sw_gate'")
+      for (const { id } of ids) await admin.query(`KILL ${id}`).catch(() => {})
+    }
+
+    test('promise 1: what a transaction wrote in a keyspace that is not atomic stands or falls with the rest', async () => {
+      const own = await another()
+      const c = await client(own.port)
+      const write = async (): Promise<void> => {
+        await c.query('BEGIN')
+        await c.query(insert)
+        await c.query('INSERT INTO main.u VALUES (1)')
+      }
+      await write()
+      await c.query('COMMIT')
+      assert.equal(await rows(), 3)
+      assert.equal(await admin.value('SELECT COUNT(*) FROM x_main.u'), '1')
+      await c.query('BEGIN')
+      await c.query('DELETE FROM t')
+      await c.query('DELETE FROM main.u')
+      own.gate.core.xa.reached = (at) => (at === 'prepared-one' ? cutGates() : undefined)
+      await assert.rejects(c.query('COMMIT'), /1213|rolled back/)
+      await until('nothing is in doubt', async () => (await inDoubt()) === 0)
+      assert.equal(await rows(), 3)
+      assert.equal(await admin.value('SELECT COUNT(*) FROM x_main.u'), '1')
+      await c.close()
+      await own.gate.stop()
+    })
+
+    test('promise 1: where that can not be, as it began before, the COMMIT is refused and nothing stands', async () => {
+      const c = await client()
+      await c.query('BEGIN')
+      await c.query('INSERT INTO main.u VALUES (1)')
+      await c.query('INSERT INTO side.u VALUES (1)')
+      await c.query(insert)
+      await assert.rejects(c.query('COMMIT'), /SW-GATE-041.*keyspace app.*side\/-/)
+      assert.equal(await rows(), 0)
+      for (const name of ['main', 'side']) assert.equal(await admin.value(`SELECT COUNT(*) FROM x_${name}.u`), '0')
+      await c.query('BEGIN')
+      await c.query('INSERT INTO main.u VALUES (1)')
+      await c.query('SELECT COUNT(*) FROM side.u')
+      await c.query(insert)
+      await c.query('COMMIT')
+      assert.equal(await rows(), 3)
+      assert.equal(await inDoubt(), 0)
+      await c.close()
+    })
+
+    test('promise 10: WITH CONSISTENT SNAPSHOT shows every shard as it stood, and keeps no table from DDL', async () => {
+      const [c, other] = [await client(), await client()]
+      await c.query('START TRANSACTION WITH CONSISTENT SNAPSHOT')
+      await other.query(insert)
+      assert.equal(await c.value('SELECT COUNT(*) FROM t'), '0')
+      await c.query('COMMIT')
+      await c.query('START TRANSACTION WITH CONSISTENT SNAPSHOT')
+      await admin.query('SET lock_wait_timeout = 2')
+      for (const name of shardNames) await admin.query(`ALTER TABLE ${schemaOf(name)}.t COMMENT 'altered'`)
+      await c.query('ROLLBACK')
+      await c.query('START TRANSACTION WITH CONSISTENT SNAPSHOT')
+      await c.query("UPDATE t SET v = CONCAT(v, '!')")
+      await c.query('COMMIT')
+      assert.equal(await other.value("SELECT COUNT(*) FROM t WHERE v LIKE '%!'"), '3')
+      await c.close()
+      await other.close()
+    })
+
+    test('rows that a transaction only locked stay locked until the last shard that it wrote on has committed', async () => {
+      const own = await another()
+      const c = await client(own.port)
+      await c.query(insert)
+      const lock = async (): Promise<string> => {
+        const other = await connect(server.config)
+        try {
+          await other.query(`SELECT * FROM ${schemaOf('-40')}.t WHERE id = 1 FOR UPDATE NOWAIT`)
+          return 'free'
+        } catch {
+          return 'locked'
+        } finally {
+          await other.close()
+        }
+      }
+      const seen: string[] = []
+      own.gate.core.xa.reached = async (at) => {
+        if (at === 'decided') seen.push(await lock())
+      }
+      await c.query('BEGIN')
+      await c.query('SELECT v FROM t WHERE id = 1 FOR UPDATE')
+      await c.query("UPDATE t SET v = CONCAT(v, '!') WHERE id IN (3, 4)")
+      await c.query('COMMIT')
+      assert.deepEqual([...seen, await lock()], ['locked', 'free'])
+      assert.equal(await c.value("SELECT COUNT(*) FROM t WHERE v LIKE '%!'"), '2')
+      await c.close()
+      await own.gate.stop()
+    })
+
     test('promise 1: connections cut after the decision: the answer is OK and the rows are there', async () => {
       const own = await another()
       own.gate.core.xa.reached = (at) => {
         if (at !== 'decided') return undefined
-        return (async () => {
-          const ids = await admin.allText("SELECT ID AS id FROM information_schema.PROCESSLIST WHERE USER = 'sw_gate'")
-          for (const { id } of ids) await admin.query(`KILL ${id}`).catch(() => {})
-        })()
+        return cutGates()
       }
       const c = await client(own.port)
       await c.query(insert)

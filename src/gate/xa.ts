@@ -4,7 +4,8 @@
  * - The shard that a transaction touches first is its *decider*. Its branch is an ordinary transaction; every other one is begun by XA START. A transaction of one shard costs
  *   nothing more, and one that wrote on one shard only commits in one phase.
  * - COMMIT: PREPARE all branches that wrote but the decider's; insert the decision (`commit`, by the transaction's id) in the decider's transaction and commit that: this one commit is
- *   the outcome, with the decider's rows. Then XA COMMIT the others. The decision's row goes when all have answered.
+ *   the outcome, with the decider's rows. Then XA COMMIT the others. The decision's row goes when all have said that they are committed; while one has not, it stays, and `purge` takes it
+ *   away once nothing is prepared anywhere.
  * - In doubt (a gate died, a server answered nothing) any gate decides after a while: it inserts `rollback` under the same id on the decider's server. The primary key is the
  *   compare-and-set: that insert waits for a decision under way; whoever comes second finds the first one's word. A gate that wakes up late can't commit: its own insert is refused.
  *   So no branch is committed without a decision that stands, and none rolled back while one may still come.
@@ -70,6 +71,15 @@ export class Xa {
     }
   }
 
+  /**
+   * WITH CONSISTENT SNAPSHOT of a branch, which XA START does not take: the first consistent read of an InnoDB table does, though it is empty. Of our own table, as DDL on any that is
+   * read waits for the transaction. (A savepoint before the read would let go of the table, and of the snapshot with it.)
+   */
+  async takeSnapshot(shard: ShardView, connection: Connection): Promise<void> {
+    await this.ensure(shard)
+    await connection.query(`SELECT 1 FROM ${table} LIMIT 1`)
+  }
+
   /** Within the decider's transaction, or in autocommit. 1062: it was decided otherwise. */
   async write(connection: Connection, gtrid: string, outcome: Outcome): Promise<void> {
     await connection.query(`INSERT INTO ${table} VALUES (${hex(gtrid)}, '${outcome}', UTC_TIMESTAMP())`)
@@ -94,7 +104,7 @@ export class Xa {
     }
   }
 
-  /** All branches have answered: the decision is not needed any more. */
+  /** All branches have said that they are committed: the decision is not needed any more. */
   finished(gtrid: string, decider: ShardView): void {
     const list = this.#done.get(decider.uid)
     if (list === undefined) this.#done.set(decider.uid, [gtrid])
@@ -121,7 +131,11 @@ export class Xa {
     }
   }
 
-  /** Decisions of gates that died. `rollback` stays as long as any connection can: whoever would commit late must find it. */
+  /**
+   * Decisions that nobody took away: of gates that died, of branches whose server did not answer. `rollback` stays as long as any connection can: whoever would commit late must
+   * find it.
+   * @param nothingPrepared on any server, all of which have been asked
+   */
   async purge(shard: ShardView, nothingPrepared: boolean): Promise<void> {
     const backend = await innerConnection(this.#core, shard)
     try {

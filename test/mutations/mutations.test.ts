@@ -2,11 +2,12 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { gateRuleMutations } from './gate.ts'
 import { ingestMutations } from './ingest.ts'
 import { moveMutations } from './move.ts'
 import { switchMutations } from './switch.ts'
 
-const mutations = [...switchMutations, ...ingestMutations, ...moveMutations]
+const mutations = [...switchMutations, ...ingestMutations, ...moveMutations, ...gateRuleMutations]
 
 const root = join(import.meta.dirname, '..', '..')
 const read = (file: string): string => readFileSync(join(root, file), 'utf8')

@@ -12,11 +12,12 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { namePattern } from './mutation.ts'
 import type { Mutation } from './mutation.ts'
+import { gateRuleMutations } from './gate.ts'
 import { ingestMutations } from './ingest.ts'
 import { moveMutations } from './move.ts'
 import { switchMutations } from './switch.ts'
 
-const mutations = [...switchMutations, ...ingestMutations, ...moveMutations]
+const mutations = [...switchMutations, ...ingestMutations, ...moveMutations, ...gateRuleMutations]
 
 const root = join(import.meta.dirname, '..', '..')
 const limitMs = 180_000

@@ -1,0 +1,157 @@
+/** Transactions of the gate, and what sessions leave behind. */
+import type { Mutation } from './mutation.ts'
+
+const xa = 'src/gate/xa.db.test.ts'
+const doubt = 'src/gate/xa-doubt.db.test.ts'
+const commit = 'src/gate/commit.db.test.ts'
+const lookup = 'src/gate/lookup.db.test.ts'
+const idle = 'src/gate/idle.db.test.ts'
+const heldLocks = 'rows locked on ${how} stay locked until what the transaction wrote elsewhere is committed'
+const lostLocks = 'a transaction that lost its locks on ${how} commits nothing'
+
+const atomic: Mutation[] = [
+  {
+    rule: 'a decision stays while a branch has not said that it is committed',
+    file: 'src/gate/xa-commit.ts',
+    edits: [['if (ended.every(Boolean)) xa.finished(gtrid, decider)', 'xa.finished(gtrid, decider)']],
+    test: doubt,
+    name: 'promise 1: a decision stays while a branch is not committed: its server comes back after the client has its OK',
+    fails: /'0'/,
+  },
+  {
+    rule: 'an old decision goes only when all servers have said that nothing is prepared there',
+    file: 'src/gate/xa-recovery.ts',
+    edits: [['if (!complete || (this.#purgedMs', 'if ((this.#purgedMs']],
+    test: doubt,
+    name: 'promise 1: a decision stays while a server is not asked whether a branch is prepared there; an old one goes when none is',
+    fails: /'0'/,
+  },
+  {
+    rule: 'a KILL that reaches the deciding COMMIT says nothing of it',
+    file: 'src/gate/xa-commit.ts',
+    edits: [['if (!isServerError(error)) return false', 'return false']],
+    test: doubt,
+    name: "promise 1, 11: a KILL that reaches the deciding COMMIT says nothing of it: ${stands ? 'it stands' : 'it does not stand'}, and all obey",
+    narrow: /says nothing of it: it stands/,
+    fails: /interrupted/,
+  },
+  {
+    rule: 'with one keyspace whose transactions are atomic, every further branch is made part of that',
+    file: 'src/gate/transaction.ts',
+    edits: [
+      [
+        'if (![...this.branches.values()].some(({ shard }) => xa.wanted(shard.keyspace))) return null',
+        'if (!xa.wanted(branch.shard.keyspace)) return null',
+      ],
+    ],
+    test: xa,
+    name: 'promise 1: what a transaction wrote in a keyspace that is not atomic stands or falls with the rest',
+    fails: /SW-GATE-041/,
+  },
+  {
+    rule: 'what wrote and could only commit by itself refuses the COMMIT',
+    file: 'src/gate/transaction.ts',
+    edits: [['if (alone !== undefined) {', 'if (alone !== undefined && performance.now() < 0) {']],
+    test: xa,
+    name: 'promise 1: where that can not be, as it began before, the COMMIT is refused and nothing stands',
+    fails: /Missing expected rejection/,
+  },
+  {
+    rule: 'a branch that XA START began has its snapshot too',
+    file: 'src/gate/runner.ts',
+    edits: [['      if (transaction.options.snapshot) await this.core.xa.takeSnapshot(branch.shard, backend.connection)\n', '']],
+    test: xa,
+    name: 'promise 10: WITH CONSISTENT SNAPSHOT shows every shard as it stood, and keeps no table from DDL',
+    fails: /'0'/,
+  },
+]
+
+const held: Mutation[] = [
+  {
+    rule: 'a COMMIT that stopped half way names every shard for what stands there',
+    file: 'src/gate/transaction.ts',
+    edits: [['writers.slice(committed.length + 1)', '[]']],
+    test: commit,
+    name: 'promise 11: of a COMMIT that stopped half way, every shard is named for what stands there',
+    fails: /committed on/,
+  },
+  {
+    rule: 'locks are asked for before anything is committed',
+    file: 'src/gate/transaction.ts',
+    edits: [['if (branches.length > 1) await this.#requireLocks(holders)', 'void branches']],
+    test: commit,
+    name: lostLocks,
+    fails: /Missing expected rejection/,
+  },
+  {
+    rule: 'locks go after the last COMMIT of what was written',
+    file: 'src/gate/transaction.ts',
+    edits: [['branches.filter((b) => !b.wrote && !b.locked).map', 'branches.filter((b) => !b.wrote).map']],
+    test: commit,
+    name: heldLocks,
+    fails: /its locks are free/,
+  },
+  {
+    rule: 'what several shards lock is known to be locked',
+    file: 'src/gate/scatter.ts',
+    edits: [["if (branch !== null && options.effect === 'lock') branch.locked = true", 'void branch']],
+    test: commit,
+    name: lostLocks,
+    narrow: /lost its locks on several shards commits/,
+    fails: /Missing expected rejection/,
+  },
+  {
+    rule: 'what is locked to be put together at one place is known to be locked',
+    file: 'src/gate/gather-fill.ts',
+    edits: [['if (branch !== undefined && locks) branch.locked = true', 'void branch']],
+    test: commit,
+    name: lostLocks,
+    narrow: /lost its locks on several shards, put together/,
+    fails: /Missing expected rejection/,
+  },
+  {
+    rule: 'the decision does not release the locks of a branch that has nothing but locks',
+    file: 'src/gate/transaction.ts',
+    edits: [['(b.wrote || !b.locked)) ?? null', 'true) ?? null']],
+    test: xa,
+    name: 'rows that a transaction only locked stay locked until the last shard that it wrote on has committed',
+    fails: /free/,
+  },
+]
+
+const bounded: Mutation[] = [
+  {
+    rule: 'what is held of rows for their lookups is bounded',
+    file: 'src/gate/kept-write.ts',
+    edits: [['if (this.#bytes > bytesMax) throw', 'if (this.#bytes < 0) throw']],
+    test: lookup,
+    name: 'promise 8: a write that changes more than may be held of it for its lookups is refused, and nothing of it stands',
+    fails: /Missing expected rejection/,
+  },
+  {
+    rule: 'no COMMIT waits for the sweep of what it leaves in lookups',
+    file: 'src/gate/lookup-sweep.ts',
+    edits: [['if (this.#entries > waitingMax) swept', 'if (this.#entries >= 0) swept']],
+    test: lookup,
+    name: "what is left in a lookup is swept after the client has its answer: a lookup's server that does not answer holds up no COMMIT",
+    fails: /falsy|1_500/,
+  },
+  {
+    rule: 'a session that sends nothing is ended',
+    file: 'src/gate/session.ts',
+    edits: [['if (this.#closed || this.#current !== null || this.#sinceMs > sinceMs) return', 'return']],
+    test: idle,
+    name: 'a session that sends nothing is ended, and its transaction; one that asks, or whose statement runs, is not',
+    fails: /waited/,
+  },
+  {
+    rule: 'a client whose machine is gone is asked for',
+    file: 'src/gate/gate.ts',
+    edits: [['keepAlive: true, ', '']],
+    test: idle,
+    name: 'a client whose machine is gone is found out: the kernel is told to ask',
+    fails: /keepalive/,
+  },
+]
+
+export const gateRuleMutations: readonly Mutation[] = [...atomic, ...held, ...bounded]
