@@ -26,7 +26,16 @@ test('promises 1, 2, 5, 12: 1 → 4 there, back, there and complete under traffi
       say: (line) => void told.push(line),
       steps: [1, 4],
       seconds: application.seconds,
-      beforeSwitch: async () => undefined,
+      // As if its stream had found too little of it left.
+      beforeSwitch: () =>
+        installation.onAttached(async (connection) => {
+          const table = '_shardwright.move_retention'
+          await connection.query(
+            `CREATE TABLE IF NOT EXISTS ${table} (id TINYINT UNSIGNED NOT NULL PRIMARY KEY, before_s BIGINT UNSIGNED NOT NULL, raised_s BIGINT UNSIGNED NOT NULL)`,
+          )
+          await connection.query(`REPLACE INTO ${table} VALUES (1, 7200, 14400)`)
+          await connection.query('SET GLOBAL binlog_expire_logs_seconds = 14400')
+        }),
       quietMs: 700,
     })
     await story.reshard(1, 4)
@@ -76,6 +85,8 @@ test('promises 1, 2, 5, 12: 1 → 4 there, back, there and complete under traffi
   await installation.onAttached(async (connection) => {
     const [rows] = await connection.query(`SELECT COUNT(*) AS n FROM ${database}.exercise_log`)
     assert.ok((rows as { n: number }[])[0]!.n > 5000)
+    const [kept] = await connection.query('SELECT @@GLOBAL.binlog_expire_logs_seconds AS n')
+    assert.equal((kept as { n: number }[])[0]!.n, 7200, 'what a stream had raised is as it was')
   })
   await assert.rejects(
     installation.onExisting((connection) => connection.query('SELECT 1')),

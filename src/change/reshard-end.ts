@@ -4,6 +4,7 @@
  * ids that the workflow wrote down before it made them (promise 12).
  */
 import { forgetFleetRows } from '../ingest/carry.ts'
+import { putBackRetention } from '../move/headroom.ts'
 import { tableNames } from '../move/schema-copy.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
@@ -13,7 +14,7 @@ import { recoverKeyspace } from '../switch/recover.ts'
 import { takeRouting } from '../switch/decide.ts'
 import { retire } from '../switch/retire.ts'
 import { keys } from '../topology/keys.ts'
-import type { RoutingRecord, ShardRecord } from '../topology/records.ts'
+import type { RoutingRecord, ShardRecord, StreamRecord } from '../topology/records.ts'
 import { componentsOfWorkflow } from '../topology/routing.ts'
 import type { Store } from '../topology/store.ts'
 import { listRecords } from '../topology/typed.ts'
@@ -99,9 +100,28 @@ async function end(world: World & Claims, context: ActionContext, way: End): Pro
     if (left.has(id) || args.keepData) continue
     if (await removeServer(world, id)) await context.say(`server ${id}, which we made, is removed`)
   }
+  await putBack(
+    context,
+    shards.filter(({ name: shard }) => way.stays.includes(shard) || way.goes.includes(shard)),
+  )
   await giveBack(world, context, way)
   await context.updateWorkflow((w) => withJournal({ ...w, state: way.after, ended: true }, clock.nowMs(), `${way.verb} done`))
   await context.say(`${keyspace}.${name} is ${way.after}`)
+}
+
+/** Retention of binlogs that its streams have raised, on servers from which no other workflow reads. */
+async function putBack(context: ActionContext, shards: readonly ShardRecord[]): Promise<void> {
+  const { store, workflow } = context
+  const others = (await listRecords<StreamRecord>(store, keys.streams)).filter(({ value }) => value.workflowUid !== workflow.uid)
+  for (const id of new Set(shards.map((shard) => shard.serverId))) {
+    if (others.some(({ value }) => value.source.serverId === id) || (await store.get(keys.server(id))) === null) continue
+    const said = await withServer(store, id, 'admin', putBackRetention).then(
+      (seconds) => (seconds === null ? null : `server ${id} keeps binlogs for ${seconds} s again, as before the move`),
+      (error: unknown) =>
+        `whether the retention of binlogs on ${id} was raised is not known: ${error instanceof Error ? error.message : String(error)}`,
+    )
+    if (said !== null) await context.say(said)
+  }
 }
 
 /** With a server of ours everything on it goes: nothing may stand there that was not moved. */

@@ -1,16 +1,18 @@
 /**
  * Binlog headroom (PROTOCOLS 1.14): how much longer the source keeps the binlog that the furthest target still needs. Retention minus the age of the
  * last marker applied there; servers purge by whole files, so it is a lower bound. When less than half of the retention is left the retention is doubled, where
- * our account may; else the time left is told. A binlog that is purged all the same stops the stream (SW-BINLOG, positionPurged): nothing is skipped.
+ * our account may; else the time left is told. What it was is noted on the server, and put back when no workflow reads it any more. A binlog that is purged all the same stops the stream (SW-BINLOG, positionPurged): nothing is skipped.
  */
 import type { Clock } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
 import type { Connection } from '../mysql/connection.ts'
-import { isServerError } from '../mysql/errors.ts'
+import { errno, isServerError } from '../mysql/errors.ts'
+import { controlSchema } from '../mysql/our-schema.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
 import type { StreamReport } from '../topology/records.ts'
 
 const everyMs = 10_000
+const noted = `${controlSchema}.move_retention`
 /** What MySQL takes at most: 136 years. */
 const retentionSMax = 4_294_967_295
 
@@ -57,6 +59,7 @@ export class Headroom {
   async #raise(retentionS: number): Promise<boolean> {
     const raisedS = Math.min(retentionSMax, retentionS * 2)
     try {
+      await noteRaised(this.#conn, retentionS, raisedS)
       await this.#conn.query(`SET GLOBAL binlog_expire_logs_seconds = ${raisedS}`)
     } catch (error) {
       if (!isServerError(error)) throw error
@@ -67,5 +70,32 @@ export class Headroom {
     this.#log.warn({ retentionS, raisedS }, this.#warning)
     this.#retentionMs = raisedS * 1000
     return true
+  }
+}
+
+/** The first value stays noted, however often it is raised. */
+async function noteRaised(conn: Connection, beforeS: number, raisedS: number): Promise<void> {
+  await conn.query(
+    `CREATE TABLE IF NOT EXISTS ${noted} (id TINYINT UNSIGNED NOT NULL PRIMARY KEY, before_s BIGINT UNSIGNED NOT NULL, raised_s BIGINT UNSIGNED NOT NULL) ENGINE=InnoDB`,
+  )
+  await conn.query(`INSERT INTO ${noted} VALUES (1, ${beforeS}, ${raisedS}) ON DUPLICATE KEY UPDATE raised_s = VALUES(raised_s)`)
+}
+
+/**
+ * Puts back what streams of ours have raised, in seconds; null: nothing, or somebody has set it since. To be called when no stream reads this server any more. Set first and
+ * forgotten then: repeated, it finds another value than it noted and forgets.
+ */
+export async function putBackRetention(conn: Connection): Promise<number | null> {
+  try {
+    const [row] = await conn.allText(`SELECT before_s, raised_s FROM ${noted}`)
+    if (row === undefined) return null
+    const { retentionS } = await flavourOf(conn).binlogSettings(conn)
+    const ours = retentionS === Number(row['raised_s'])
+    if (ours) await conn.query(`SET GLOBAL binlog_expire_logs_seconds = ${Number(row['before_s'])}`)
+    await conn.query(`DELETE FROM ${noted}`)
+    return ours ? Number(row['before_s']) : null
+  } catch (error) {
+    if (isServerError(error, errno.noSuchTable) || isServerError(error, errno.badDatabase)) return null
+    throw error
   }
 }

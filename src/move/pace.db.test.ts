@@ -9,7 +9,7 @@ import type { PaceLimits } from '../topology/records.ts'
 import { ServerPairs } from '../../test/kit/server-pairs.ts'
 import { flavours, testServer } from '../../test/kit/servers.ts'
 import { until } from '../../test/kit/until.ts'
-import { Headroom } from './headroom.ts'
+import { Headroom, putBackRetention } from './headroom.ts'
 import { pressureOf, type PressureLimits, type ReplicaLag } from './pressure.ts'
 import { MarkerTimes, ReplicaLags } from './replica-lag.ts'
 import { fill, World } from './testkit/world.ts'
@@ -54,6 +54,19 @@ for (const flavour of flavours()) {
       await raised.refresh()
       assert.equal(await admin.value('SELECT @@GLOBAL.binlog_expire_logs_seconds'), '7200')
       assert.match(raised.view()?.warning ?? '', /raised from 3600 to 7200/)
+      behind = 4_000_000
+      const again = new Headroom({ conn: admin, clock: systemClock, log: silentLog, behindMs: () => behind })
+      await again.refresh()
+      assert.equal(await admin.value('SELECT @@GLOBAL.binlog_expire_logs_seconds'), '14400')
+      assert.equal(await putBackRetention(admin), 3600, 'as it was before the first of them')
+      assert.equal(await admin.value('SELECT @@GLOBAL.binlog_expire_logs_seconds'), '3600')
+      assert.equal(await putBackRetention(admin), null, 'once')
+      await again.refresh()
+      behind = 1_900_000
+      await new Headroom({ conn: admin, clock: systemClock, log: silentLog, behindMs: () => behind }).refresh()
+      await admin.query('SET GLOBAL binlog_expire_logs_seconds = 7000')
+      assert.equal(await putBackRetention(admin), null, 'what somebody else has set since stays')
+      await admin.query('SET GLOBAL binlog_expire_logs_seconds = 7200')
 
       await admin.query("CREATE USER weak@'%'")
       await admin.query("GRANT REPLICATION CLIENT ON *.* TO weak@'%'")
