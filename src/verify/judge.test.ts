@@ -24,10 +24,12 @@ test('one row: right, missing, different, extra, moved, doubled, stale', () => {
   assert.deepEqual(told([row(1, 'x', "'a'")], [[], [row(1, 'x', "'A'")]]), ['different 1 id'], 'keys that a collation calls equal')
 })
 
-test('only what rests on an absent source row needs the gap locked', () => {
+test('only what rests on a row that some source does not have needs the gap locked', () => {
   assert.equal(judgePlace([], [[row(0)]], columns).needsAbsence, true)
   assert.equal(judgePlace([], [[]], columns).needsAbsence, false)
-  assert.equal(judgePlace([row(1)], [[row(0, 'old')], []], columns).needsAbsence, false)
+  assert.equal(judgePlace([row(1)], [[row(0, 'old')], []], columns).needsAbsence, true, 'another source may have it')
+  assert.equal(judgePlace([row(1)], [[], [row(1, 'y')]], columns).needsAbsence, false)
+  assert.equal(judgePlace([row(1)], [[], []], columns).needsAbsence, false)
 })
 
 test('a reference table: each copy by itself', () => {

@@ -17,7 +17,11 @@ export type Finding = { readonly kind: Kind; readonly key: string; readonly targ
 /** What must be done to the targets so that they hold what they should, for one place. */
 export type Amends = { readonly target: number; readonly remove: readonly string[]; readonly put: SettledRow | null }
 
-export type Verdict = { findings: Finding[]; amends: Amends[]; /** Rests on the source not having the key. */ needsAbsence: boolean }
+export type Verdict = {
+  findings: Finding[]
+  amends: Amends[]
+  /** Rests on what a source does not have of the key. */ needsAbsence: boolean
+}
 
 export function judgePlace(
   sources: readonly SettledRow[],
@@ -49,7 +53,7 @@ export function judgePlace(
     for (const row of unmatched) strays.push({ target, row })
   }
   for (const { target, row } of strays) {
-    if (sources.length === 0) needsAbsence = true
+    needsAbsence = true
     amends.push({ target, remove: [row.key], put: null })
     const wrongShard = row.home !== null && row.home !== target
     if (!wrongShard) {

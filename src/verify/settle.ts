@@ -7,9 +7,10 @@
  * Why the answer is exact, for a row updated 2,000 times a second too: a change of the row stands in the binlog before its locks are free, so
  * every change before our lock precedes the marker, and while we hold the lock there is none after it. So a target past the marker holds the source's row at
  * this key, or it never will. A row found on a target and on no source proves an extra row only if it can't be inserted meanwhile: such keys are
- * taken again under REPEATABLE READ, whose locking reads also lock the gap.
+ * taken again under REPEATABLE READ, whose locking reads also lock the gap. Nothing may be skipped then: a row that a client has inserted and not committed is
+ * seen by no plain read, and no lock on the gap keeps it from being committed. It has a lock, so the read of such keys fails at once (NOWAIT) where one is.
  *
- * Clients come first. Rows that others have locked are skipped, so we never wait while holding locks and can't be part of a deadlock; what was skipped is
+ * Clients come first. Rows that others have locked are skipped, or end the attempt, so we never wait while holding locks and can't be part of a deadlock; what was skipped is
  * taken again alone. Locks are held for `holdMs` at most: if the marker has not come through by then, they are let go, the targets are
  * waited for without locks, and the keys taken again. They do not hold back a switch: LOCK TABLES READ and read_only are granted at once beside them (tried on both
  * flavours); while one is under way, no new ones are taken. A session that falls silent (a paused process) loses its locks after two seconds.
@@ -26,7 +27,7 @@ import { keyLiteral } from './ranges.ts'
 import type { MarkersByServer, Reports } from './reports.ts'
 import type { Sessions } from './sessions.ts'
 
-/** `many`: row locks, skipping what others hold. `gaps`: gaps too. `alone`: one key, which is waited for. */
+/** `many`: row locks, skipping what others hold. `gaps`: gaps too, and all of it or nothing. `alone`: one key, which is waited for. */
 export type Mode = 'many' | 'gaps' | 'alone'
 
 export type Outcome =
@@ -63,6 +64,7 @@ export type SettleOptions = {
   repair: Repair | null
 }
 
+const whenLocked: Readonly<Record<Mode, string>> = { many: ' SKIP LOCKED', gaps: ' NOWAIT', alone: '' }
 const lockSession = 'SET SESSION innodb_lock_wait_timeout=1, wait_timeout=2'
 
 export async function settle(options: SettleOptions, keys: readonly string[], mode: Mode): Promise<Settled> {
@@ -97,7 +99,7 @@ export async function settle(options: SettleOptions, keys: readonly string[], mo
         targetRows.map((rows) => rows[place] ?? []),
         comparison.columnNames,
       )
-      if (verdict.needsAbsence && mode === 'many') {
+      if (mode === 'many' && verdict.needsAbsence && read.some(({ rows }) => rows.every((row) => row.place !== place))) {
         outcomes.push({ kind: 'absent' })
         continue
       }
@@ -123,7 +125,7 @@ export async function settle(options: SettleOptions, keys: readonly string[], mo
     }
     return { kind: 'outcomes', outcomes }
   } catch (error) {
-    // Only `alone` waits; a deadlock is possible there against gap locks of others. Nothing was decided.
+    // `gaps` met a lock; or `alone`, which waits, where a deadlock is possible against gap locks of others. Nothing was decided.
     if (isServerError(error) && (error.kind === 'lockWait' || error.kind === 'deadlock'))
       return { kind: 'outcomes', outcomes: keys.map((): Outcome => ({ kind: 'locked' })) }
     throw error
@@ -153,12 +155,12 @@ async function readLocked(
   mode: Mode,
 ): Promise<{ rows: Placed[]; skipped: ReadonlySet<number> }> {
   const isolation = mode === 'many' ? 'READ COMMITTED' : 'REPEATABLE READ'
-  const lock = flavourOf(conn).lockInShareMode + (mode === 'alone' ? '' : ' SKIP LOCKED')
+  const lock = flavourOf(conn).lockInShareMode + whenLocked[mode]
   await conn.pipeline([lockSession, `SET TRANSACTION ISOLATION LEVEL ${isolation}`, 'BEGIN'])
   const rows = await readRows(conn, comparison, side, keys, lock)
   const found = new Set(rows.map(({ place }) => place))
   const absent = keys.map((_, place) => place).filter((place) => !found.has(place))
-  if (mode === 'alone' || absent.length === 0) return { rows, skipped: new Set() }
+  if (mode !== 'many' || absent.length === 0) return { rows, skipped: new Set() }
   // Not returned: absent, or locked by somebody. A read without locks tells.
   const there = await readRows(
     conn,
