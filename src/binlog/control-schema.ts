@@ -5,7 +5,7 @@
  *                     `ServerState` beside server_id (PROTOCOLS 1.4).
  * - `marker`          the mover's low and high markers: one row per stream and kind, its number.
  * - `control_marker`  the controller's markers: one row, a number that only grows.
- * - `ddl_announcement` one row: the DDL of ours that comes next (PROTOCOLS 1.13).
+ * - `ddl_announcement` one row: the DDL of ours that is begun next (PROTOCOLS 1.13), or, without a verb, the object of one that was given up.
  *
  * A marker proves visibility because its commit has returned: every ordinary transaction before it in the binlog is visible then, and its row event
  * stands in the tail after theirs. Its number has to change for the row to be logged at all: an UPDATE that changes nothing is not.
@@ -110,6 +110,11 @@ export async function announceDdl(connection: Connection, verb: string, schema: 
   )
 }
 
+/** Takes back what was announced of an object: the statement was refused, and will not come. */
+export function withdrawDdl(connection: Connection, schema: string, object: string): Promise<void> {
+  return announceDdl(connection, '', schema, object)
+}
+
 export async function readServerState(connection: Connection): Promise<ServerState> {
   const { serverSql, uptimeSql } = stateSql[connection.flavour]
   const [server, uptime] = await connection.pipeline([serverSql, uptimeSql])
@@ -186,6 +191,7 @@ export function chooseControlTable(schema: string, table: string): TableChoice |
 export type ControlSighting =
   | { readonly kind: 'marker'; readonly stream: string; readonly marker: MarkerKind; readonly number: number }
   | { readonly kind: 'controlMarker'; readonly number: number }
+  /** No verb: taken back. */
   | { readonly kind: 'ddlAnnounced'; readonly verb: string; readonly schema: string; readonly name: string }
 
 /** What the rows of an event say when they are ours; most events are not and cost one comparison. */

@@ -7,9 +7,12 @@ import { crossFlavourFindings } from '../move/cross-flavour.ts'
 import { preflightTarget } from '../move/preflight.ts'
 import { existingTableFindings } from '../move/schema-copy.ts'
 import type { Connection } from '../mysql/connection.ts'
+import { flavourOf } from '../mysql/flavour/flavour.ts'
 import { quoteString } from '../sql/quote.ts'
 import type { ShardRecord } from '../topology/records.ts'
+import { changeErrors } from './errors.ts'
 import type { ReshardSpec } from './reshard-spec.ts'
+import type { Cascade } from './source-checks.ts'
 import { connectToAttach, withServer, type World } from './servers.ts'
 
 export type Passwords = { readonly [server: string]: string }
@@ -21,6 +24,7 @@ export async function attachedFindings(
   servers: NonNullable<ReshardSpec['targetServers']>,
   passwords: Passwords,
   shards: readonly { readonly shard: string; readonly serverId: string; readonly schema: string }[],
+  cascades: readonly Cascade[],
 ): Promise<{ errors: SwError[]; notes: string[] }> {
   const errors: SwError[] = []
   const notes: string[] = []
@@ -32,6 +36,8 @@ export async function attachedFindings(
     })
     if (target === null) continue
     try {
+      if (cascades.length > 0 && !(await flavourOf(target).logsCascades(target)))
+        errors.push(...cascades.map((cascade) => changeErrors.cascadeHiddenBack({ server: id, ...cascade })))
       await withServer(world.store, source.serverId, 'admin', async (from) => {
         errors.push(...(await crossFlavourFindings(from, source.schema, tables, target)))
         const [here, there] = [await connectionsMax(from), await connectionsMax(target)]

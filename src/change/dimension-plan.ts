@@ -45,7 +45,7 @@ export async function planDimensions({ store, keyspace, shards, newShards, own, 
       const moved = schema.tables.filter((table) => table.kind === 'BASE TABLE' && isMoved(table.name, defined))
       const own = { ...schema, tables: moved, events: [] }
       schemas.push(own)
-      errors.push(...schemaFindings(own, flavourOf(connection).logsCascades(connection)))
+      errors.push(...schemaFindings(own, await flavourOf(connection).logsCascades(connection)))
     })
   }
   errors.push(...differentTables(shards, schemas))

@@ -380,4 +380,18 @@ export const changeErrors = defineErrors('CHANGE', {
     why: 'tables change sides only when no write of them is on its way',
     fix: 'it is tried again by itself; a gate that is gone counts until its lease has ended, a transaction until it has',
   },
+  cascadeHiddenBack: {
+    number: 60,
+    class: 'user',
+    what: 'foreign key {key} of {table} says {action}, and the target server {server} does not log the rows that it changes',
+    why: 'after the switch the old side is kept in step from that server’s binlog: the children would stay there, and going back would bring them back',
+    fix: 'replace the cascade by statements of the application (ON DELETE RESTRICT), or drop the foreign key, or take servers that log it: MySQL from 9.6 with innodb_native_foreign_keys=OFF',
+  },
+  sourcesDisagree: {
+    number: 61,
+    class: 'user',
+    what: '{table} is another table on {one} than on {other}: {what}',
+    why: 'rows of both come together in one target, and on the way back each takes what the target has: a value or a row of one would not fit, or would remove another',
+    fix: 'alter one of them, so that both have the same columns, key and unique keys; their order and other indexes do not matter',
+  },
 })

@@ -39,7 +39,8 @@ import type { MergeSource } from './key-collisions.ts'
 import { duplicateKeys, keysLeftUnique } from './merge-checks.ts'
 import type { MergeFindings } from './merge-checks.ts'
 import { connectServer, withServer } from './servers.ts'
-import { schemaFindings, serverFindings, serverNotes } from './source-checks.ts'
+import { disagreements } from './source-agreement.ts'
+import { cascadesOf, schemaFindings, serverFindings, serverNotes } from './source-checks.ts'
 import type { World } from './servers.ts'
 
 /** For looking up the keys of one source on another; streams find the rest. */
@@ -121,7 +122,7 @@ export async function planReshardCreate(
       const schema = await readSchema(connection, source.schema)
       schemas.push(schema)
       errors.push(...(await serverFindings(connection, source.serverId)), ...(await preflightSource(connection)))
-      errors.push(...schemaFindings(schema, flavourOf(connection).logsCascades(connection), spec.triggers))
+      errors.push(...schemaFindings(schema, await flavourOf(connection).logsCascades(connection), spec.triggers))
       notes.push(...(await serverNotes(connection, source.serverId, secret)))
     })
   }
@@ -139,7 +140,15 @@ export async function planReshardCreate(
   const [first] = sources
   if (first !== undefined && errors.length === 0) {
     const names = tables.map((table) => table.name)
-    const attachedServers = await attachedFindings(world, first, names, spec.targetServers ?? [], passwords, targets)
+    const attachedServers = await attachedFindings(
+      world,
+      first,
+      names,
+      spec.targetServers ?? [],
+      passwords,
+      targets,
+      schemas.flatMap(cascadesOf),
+    )
     errors.push(...attachedServers.errors)
     notes.push(...attachedServers.notes)
   }
@@ -214,7 +223,7 @@ function streamTable(info: TableInfo, table: ResolvedTable, definition: Vschema)
   return { name: info.name, reference: false, vindex: { type: vindex.type, params: { ...params }, columns: [...columns] } }
 }
 
-/** Of sources that feed a common target: values of unique keys that stand on both. */
+/** Of sources that feed a common target: tables that are not alike, and values of unique keys that stand on both. */
 async function mergeFindings(
   world: World,
   sources: readonly ShardRecord[],
@@ -238,6 +247,11 @@ async function mergeFindings(
     }
     const of = (shard: ShardRecord): MergeSource[] => open.filter((one) => one.shard === shard.name)
     const together = pairs.flatMap(([one, other]) => of(one).flatMap((a) => of(other).map((b) => [a, b] as const)))
+    const differing = await disagreements(
+      together,
+      tables.map(({ name }) => name),
+    )
+    if (differing.length > 0) return { errors: differing, notes: [] }
     return await duplicateKeys(together, tables, world.clock, mergeLookMs)
   } finally {
     for (const { connection } of open) await connection.close()

@@ -62,13 +62,20 @@ function tableFindings(schema: string, table: TableInfo, logsCascades: boolean, 
   for (const { name: key, referencedSchema, referencedTable } of table.foreignKeys)
     if (referencedSchema.toLowerCase() !== schema.toLowerCase())
       findings.push(changeErrors.foreignKeyElsewhere({ table: name, key, referenced: `${referencedSchema}.${referencedTable}` }))
-  for (const key of logsCascades ? [] : table.foreignKeys) {
-    const hidden = hiddenActions.includes(key.onDelete)
-      ? `ON DELETE ${key.onDelete}`
-      : hiddenActions.includes(key.onUpdate)
-        ? `ON UPDATE ${key.onUpdate}`
-        : null
-    if (hidden !== null) findings.push(changeErrors.hiddenCascade({ table: name, key: key.name, action: hidden }))
-  }
+  if (!logsCascades) findings.push(...cascadesOfTable(table).map((cascade) => changeErrors.hiddenCascade(cascade)))
   return findings
+}
+
+export type Cascade = { readonly table: string; readonly key: string; readonly action: string }
+
+/** Foreign keys that change rows of their own accord: every server of both sides has to log those, since each is followed at some time (PROTOCOLS 1.11). */
+export function cascadesOf(schema: Pick<SchemaInfo, 'tables'>): Cascade[] {
+  return schema.tables.flatMap(cascadesOfTable)
+}
+
+function cascadesOfTable({ name: table, foreignKeys }: TableInfo): Cascade[] {
+  return foreignKeys.flatMap(({ name: key, onDelete, onUpdate }) => {
+    if (hiddenActions.includes(onDelete)) return [{ table, key, action: `ON DELETE ${onDelete}` }]
+    return hiddenActions.includes(onUpdate) ? [{ table, key, action: `ON UPDATE ${onUpdate}` }] : []
+  })
 }

@@ -1,15 +1,17 @@
 /**
  * Every place where a mover's death is interesting, by name. A test walks all of them: it kills there, starts again and compares rows
- * (`crash.db.test.ts`). `StreamRecord.options.failpoints` arms them in a running mover.
+ * (`crash.db.test.ts`, `crash-ddl.db.test.ts`; in the middle of an ALTER, where no point can be: `ddl-executed.db.test.ts`). `StreamRecord.options.failpoints` arms them in a running mover.
  */
 export const crashPoints = [
   'start.beforePosition',
   'start.positionOnSomeTargets',
+  'takeOver.afterEpoch',
   'copy.afterRead',
   'copy.beforeLandCommit',
   'copy.landedOnSomeTargets',
   'copy.beforeKeys',
   'copy.afterKeys',
+  'keys.built',
   'round.afterIntent',
   'round.afterDeletes',
   'round.afterSomeLanes',
@@ -17,6 +19,13 @@ export const crashPoints = [
   'round.afterPosition',
   'part.afterSome',
   'marker.beforeReport',
+  'ddl.noted',
+  'ddl.executed',
+  'ddl.done',
+  'ddl.definedOnSomeTargets',
+  'xa.kept',
+  'xa.marked',
+  'xa.forgotten',
 ] as const
 
 export type CrashPoint = (typeof crashPoints)[number]

@@ -16,6 +16,7 @@ import { openTail } from '../binlog/tail.ts'
 import type { Connection, ConnectOptions } from '../mysql/connection.ts'
 import { judgeQuery } from './query-policy.ts'
 import { usableKeys, type UsableKey } from './source-tables.ts'
+import { uniqueKeys, type UniqueKey } from './unique-keys.ts'
 
 export type DdlAheadOptions = {
   meta: Connection
@@ -33,6 +34,7 @@ export type DdlAheadOptions = {
 export type Defined = {
   readonly definitions: ReadonlyMap<string, readonly ColumnDefinition[]>
   readonly keys: ReadonlyMap<string, UsableKey>
+  readonly uniques: ReadonlyMap<string, readonly UniqueKey[]>
   /** The next statement on the table, if the definitions are of after it. */
   readonly ahead: { readonly statement: string; readonly at: Coordinates } | null
 }
@@ -45,9 +47,10 @@ export async function definedNow(options: DdlAheadOptions): Promise<Defined> {
     const before = await bumpControlMarker(meta)
     const definitions = await readTableDefinitions(meta, schema)
     const keys = await usableKeys(meta, schema)
+    const uniques = await uniqueKeys(meta, schema)
     const found = await statementsAhead(options, before, await bumpControlMarker(meta))
     if (found.some(({ unknown }) => unknown)) continue
-    return { definitions, keys, ahead: found[0] ?? null }
+    return { definitions, keys, uniques, ahead: found[0] ?? null }
   }
 }
 
@@ -74,5 +77,5 @@ async function statementsAhead(options: DdlAheadOptions, before: number, until: 
 
 function concerns(event: QueryEvent, { schema, table, at }: DdlAheadOptions): boolean {
   if (event.at.file === at.file && event.at.offset === at.offset) return false
-  return judgeQuery(event, null, schema, new Set([table])).kind === 'ddl'
+  return judgeQuery(event, [], schema, new Set([table])).kind === 'ddl'
 }

@@ -4,15 +4,22 @@
  * DDL is not part of a transaction, so whether it was done can't be stored with it. Its place in the stream's order is, before it is executed, with what the
  * tables looked like then. Met again at that place (a crash in between), it is done if they look otherwise now: each statement on a table is whole or not at
  * all (atomic DDL of MySQL 8 and MariaDB 10.6). One that changes nothing to be seen is harmless twice (TRUNCATE: nothing behind it was applied yet). By the answer of the server
- * alone it can't be told: `CHANGE a b` gives 1054 the second time, and `CHANGE a b, CHANGE b a` swaps back.
+ * it can't be told: `CHANGE a b` gives 1054 the second time, and `CHANGE a b, CHANGE b a` swaps back; nor does "it is there already" say that all of the statement was done.
+ *
+ * So between the look and the statement nothing else may change the table. Nobody of ours does: keys that wait are built before the look (`prepare`), no other stream
+ * writes or builds meanwhile (`alone`), and a statement that the server still executes for an earlier run has ended before this run began (`takeover.ts`).
  *
  * Streams of several sources bring the same statement, each once: the n-th of one stream is the n-th of another. A lock of the server lets them in one
  * by one.
  */
 import { createHash } from 'node:crypto'
+import type { Clock } from '../base/clock.ts'
+import { isSwError } from '../base/errors.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
 import { quoteQualified, quoteString } from '../sql/quote.ts'
+import type { Waiting } from './applier-options.ts'
+import type { Failpoints } from './crash-points.ts'
 import type { StreamOnTarget } from './takeover.ts'
 import { moveSchema, type Coordinate } from './tables.ts'
 
@@ -25,31 +32,77 @@ export type ExecutedDdl = {
   statement: Buffer
 }
 
-const lockSeconds = 600
+/** Where, and by whose right. */
+export type DdlTarget = {
+  conn: Connection
+  on: StreamOnTarget
+  /** An applier transaction: commits, or throws `superseded`. */
+  write: (statements: readonly string[]) => Promise<void>
+  /** Does something while no stream of this mover writes to the target. */
+  alone: (work: () => Promise<void>) => Promise<void>
+  clock: Clock
+  signal: AbortSignal
+  failpoints: Failpoints
+  onWaiting: (waiting: Waiting | null) => void
+}
+
+export type DdlSteps = {
+  /** Makes the tables whole: afterwards nothing but the statement changes what they look like. */
+  prepare: () => Promise<void>
+  execute: () => Promise<void>
+}
 
 /** Runs `execute`, unless the statement has been executed on this target for this place. */
-export async function executeOnce(conn: Connection, on: StreamOnTarget, ddl: ExecutedDdl, execute: () => Promise<void>): Promise<void> {
+export async function executeOnce(target: DdlTarget, ddl: ExecutedDdl, steps: DdlSteps): Promise<void> {
+  const { conn, on, alone } = target
   const lock = quoteString(`sw:ddl:${hashOf(on.targetUid).slice(0, 32)}`)
-  await conn.value(`SELECT GET_LOCK(${lock}, ${lockSeconds})`)
+  await takeLock(target, lock)
   try {
-    const hash = hashOf(ddl.statement)
-    const own = await rowsOf(conn, on, hash, `stream_uid = ${quoteString(on.streamUid)}`)
-    let row = own.find(({ marker, groups }) => marker === ddl.place.marker && groups === ddl.place.groups)
-    const now = await lookOf(conn, ddl)
-    if (row === undefined) {
-      const ahead = await rowsOf(conn, on, hash, `stream_uid <> ${quoteString(on.streamUid)}`)
-      const before = own.length
-      // The others' row for the same occurrence, of the stream that has come furthest.
-      const byStream = [...Map.groupBy(ahead, ({ stream }) => stream).values()].flatMap((rows) => rows[before] ?? [])
-      const other = byStream.find(({ done }) => done) ?? byStream[0]
-      row = { stream: on.streamUid, ...ddl.place, before: other?.before ?? now, done: other?.done ?? false }
-      await insertRow(conn, on, hash, row)
-    }
-    if (!row.done && row.before === now) await execute()
-    if (!row.done) await conn.query(`UPDATE ${moveSchema}.move_ddl SET done = 1 WHERE ${placeOf(on, ddl.place)}`)
+    await alone(() => once(target, ddl, steps))
   } finally {
     if (conn.open) await conn.value(`SELECT RELEASE_LOCK(${lock})`).catch(() => undefined)
   }
+}
+
+async function once({ conn, on, write, failpoints }: DdlTarget, ddl: ExecutedDdl, { prepare, execute }: DdlSteps): Promise<void> {
+  await prepare()
+  const hash = hashOf(ddl.statement)
+  const own = await rowsOf(conn, on, hash, `stream_uid = ${quoteString(on.streamUid)}`)
+  let row = own.find(({ marker, groups }) => marker === ddl.place.marker && groups === ddl.place.groups)
+  const now = await lookOf(conn, ddl)
+  if (row === undefined) {
+    const ahead = await rowsOf(conn, on, hash, `stream_uid <> ${quoteString(on.streamUid)}`)
+    const before = own.length
+    // The others' row for the same occurrence, of the stream that has come furthest.
+    const byStream = [...Map.groupBy(ahead, ({ stream }) => stream).values()].flatMap((rows) => rows[before] ?? [])
+    const other = byStream.find(({ done }) => done) ?? byStream[0]
+    row = { stream: on.streamUid, ...ddl.place, before: other?.before ?? now, done: other?.done ?? false }
+    await write([insertSql(on, hash, row)])
+  }
+  await failpoints.hit('ddl.noted')
+  if (row.done) return
+  try {
+    if (row.before === now) await execute()
+  } catch (error) {
+    // Not done, for certain, and somebody will change the table before it is tried again: it begins anew then.
+    if (isSwError(error, 'SW-MOVE-028')) await write([`DELETE FROM ${moveSchema}.move_ddl WHERE ${placeOf(on, ddl.place)}`])
+    throw error
+  }
+  await failpoints.hit('ddl.executed')
+  await write([`UPDATE ${moveSchema}.move_ddl SET done = 1 WHERE ${placeOf(on, ddl.place)}`])
+  await failpoints.hit('ddl.done')
+}
+
+/** Neither "not yet" nor "it was killed" is the lock. */
+async function takeLock({ conn, clock, signal, onWaiting }: DdlTarget, lock: string): Promise<void> {
+  const sinceMs = clock.nowMs()
+  for (;;) {
+    signal.throwIfAborted()
+    if ((await conn.value(`SELECT GET_LOCK(${lock}, 1)`)) === '1') break
+    onWaiting({ what: 'a statement that another stream executes on the same target', sinceMs, ends: 'it ends' })
+    await clock.sleep(20, signal)
+  }
+  onWaiting(null)
 }
 
 type Row = { stream: string; marker: number; groups: number; before: string; done: boolean }
@@ -69,11 +122,9 @@ async function rowsOf(conn: Connection, on: StreamOnTarget, hash: string, which:
   }))
 }
 
-async function insertRow(conn: Connection, on: StreamOnTarget, hash: string, row: Row): Promise<void> {
-  await conn.query(
-    `INSERT INTO ${moveSchema}.move_ddl (stream_uid, target_uid, at_marker, at_groups, workflow_uid, statement, look, done)
-    VALUES (${quoteString(on.streamUid)}, ${quoteString(on.targetUid)}, ${row.marker}, ${row.groups}, ${quoteString(on.workflowUid)}, ${quoteString(hash)}, ${quoteString(row.before)}, ${row.done ? 1 : 0})`,
-  )
+function insertSql(on: StreamOnTarget, hash: string, row: Row): string {
+  return `INSERT INTO ${moveSchema}.move_ddl (stream_uid, target_uid, at_marker, at_groups, workflow_uid, statement, look, done)
+    VALUES (${quoteString(on.streamUid)}, ${quoteString(on.targetUid)}, ${row.marker}, ${row.groups}, ${quoteString(on.workflowUid)}, ${quoteString(hash)}, ${quoteString(row.before)}, ${row.done ? 1 : 0})`
 }
 
 /** What the tables look like: a hash of their definitions. */

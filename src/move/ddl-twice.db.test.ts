@@ -5,7 +5,7 @@ import { systemClock } from '../base/clock.ts'
 import { connect } from '../mysql/connect.ts'
 import type { StreamRecord } from '../topology/records.ts'
 import { flavours, testServer, type TestServer } from '../../test/kit/servers.ts'
-import type { Failpoints } from './crash-points.ts'
+import { noFailpoints, type Failpoints } from './crash-points.ts'
 import { executeOnce } from './ddl-executed.ts'
 import { ensureMoveTables } from './tables.ts'
 import { fill, World } from './testkit/world.ts'
@@ -130,6 +130,48 @@ for (const flavour of flavours()) {
         await running.stop()
       })
 
+    test('1.13 exec: while another stream executes the statement on a target it is waited for, however long, and by name', async () => {
+      await using one = await connect(target.config)
+      await using two = await connect(target.config)
+      await ensureMoveTables(one)
+      await one.query('CREATE DATABASE IF NOT EXISTS waits')
+      await one.query('CREATE TABLE waits.t (id INT PRIMARY KEY)')
+      const ddl = {
+        schema: 'waits',
+        tables: ['t'],
+        place: { marker: 1, groups: 1 },
+        statement: Buffer.from('ALTER TABLE waits.t ADD a INT'),
+      }
+      const waits: string[] = []
+      const run = (conn: typeof one, stream: string, execute: () => Promise<void>): Promise<void> =>
+        executeOnce(
+          {
+            conn,
+            on: { streamUid: stream, targetUid: 'waits-t', workflowUid: 'waits', direction: 'forward' },
+            write: async (statements) => void (await conn.pipeline(statements)),
+            alone: (work) => work(),
+            clock: systemClock,
+            signal: new AbortController().signal,
+            failpoints: noFailpoints,
+            onWaiting: (waiting) => void (waiting !== null && waits.push(waiting.what)),
+          },
+          ddl,
+          { prepare: async () => undefined, execute },
+        )
+      let letGo = (): void => undefined
+      const held = new Promise<void>((resolve) => (letGo = resolve))
+      const first = run(one, 'one', async () => {
+        await held
+        await one.query(ddl.statement)
+      })
+      const second = run(two, 'two', () => Promise.reject(new Error('it was executed by the other')))
+      while (waits.length < 2) await systemClock.sleep(20)
+      letGo()
+      await first
+      await second
+      assert.match(waits[0] ?? '', /another stream executes on the same target/)
+    })
+
     test('1.13 exec: a statement met again after a crash is not executed twice, nor is the same one of another source; the next one is', async () => {
       await using conn = await connect(target.config)
       await ensureMoveTables(conn)
@@ -140,11 +182,27 @@ for (const flavour of flavours()) {
       const on = (stream: string) => ({ streamUid: stream, targetUid: 'twice-t', workflowUid: 'twice', direction: 'forward' })
       let executed = 0
       const once = (stream: string, marker: number, crash = false): Promise<void> =>
-        executeOnce(conn, on(stream), { schema: 'twice', tables: ['t'], place: { marker, groups: 2 }, statement: swap }, async () => {
-          executed++
-          await conn.query(swap)
-          if (crash) throw new Error('killed')
-        })
+        executeOnce(
+          {
+            conn,
+            on: on(stream),
+            write: async (statements) => void (await conn.pipeline(statements)),
+            alone: (work) => work(),
+            clock: systemClock,
+            signal: new AbortController().signal,
+            failpoints: noFailpoints,
+            onWaiting: () => undefined,
+          },
+          { schema: 'twice', tables: ['t'], place: { marker, groups: 2 }, statement: swap },
+          {
+            prepare: async () => undefined,
+            execute: async () => {
+              executed++
+              await conn.query(swap)
+              if (crash) throw new Error('killed')
+            },
+          },
+        )
       const row = (): Promise<string | null | undefined> => conn.value('SELECT CONCAT(a, b) FROM twice.t')
       await assert.rejects(once('one', 5, true), /killed/)
       await once('one', 5)

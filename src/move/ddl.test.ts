@@ -126,7 +126,7 @@ test('1.13 exec: a statement runs in the session that it had on the source', () 
 
 test("1.10, 1.13: names are read in the client's character set; one that can not be read may be that of a moved table", () => {
   const judge = (sql: Buffer, client: number, moved = 'café', schema = 'app'): string =>
-    judgeQuery(event(sql, { charset: { ...utf8mb4, client } }), null, schema, new Set([moved])).kind
+    judgeQuery(event(sql, { charset: { ...utf8mb4, client } }), [], schema, new Set([moved])).kind
   const latin1 = Buffer.from('TRUNCATE TABLE caf\xe9', 'latin1')
   assert.equal(judge(latin1, 8), 'ddl', 'latin1')
   assert.equal(judge(latin1, 8, 'other'), 'pass')
@@ -139,7 +139,7 @@ test("1.10, 1.13: names are read in the client's character set; one that can not
 })
 
 test('1.13: a schema that is dropped takes its tables with it; made or altered it does not', () => {
-  const judge = (sql: string): string => judgeQuery(event(sql), null, 'app', new Set(['item'])).kind
+  const judge = (sql: string): string => judgeQuery(event(sql), [], 'app', new Set(['item'])).kind
   for (const sql of ['DROP DATABASE app', 'DROP SCHEMA IF EXISTS `App`', 'DROP TABLE x, item']) assert.equal(judge(sql), 'ddl', sql)
   for (const sql of [
     'DROP DATABASE other',
@@ -150,8 +150,44 @@ test('1.13: a schema that is dropped takes its tables with it; made or altered i
     assert.equal(judge(sql), 'pass', sql)
 })
 
+test('1.13: CREATE TABLE IF NOT EXISTS of a table that is there makes nothing', () => {
+  const judge = (sql: string): string => judgeQuery(event(sql), [], 'app', new Set(['item'])).kind
+  for (const sql of [
+    'CREATE TABLE IF NOT EXISTS item (a INT)',
+    'create table if not exists `app`.`item` LIKE other',
+    'CREATE TABLE /*!32312 IF NOT EXISTS*/ `item` (a INT)',
+  ])
+    assert.equal(judge(sql), 'pass', sql)
+  for (const sql of [
+    'CREATE TABLE item (a INT)',
+    'CREATE OR REPLACE TABLE item (a INT)',
+    'CREATE TABLE item (`IF NOT EXISTS` INT)',
+    'CREATE INDEX IF NOT EXISTS i ON item (a)',
+    'DROP TABLE IF EXISTS item',
+  ])
+    assert.equal(judge(sql), 'ddl', sql)
+})
+
+test('1.10, 1.13: SET STATEMENT … FOR is logged with what it is for, which alone counts', () => {
+  const judge = (sql: string): string => judgeQuery(event(sql), [], 'app', new Set(['item'])).kind
+  assert.equal(judge("SET STATEMENT max_statement_time=60, sql_mode='' FOR ALTER TABLE item ADD a INT"), 'ddl')
+  assert.equal(judge("set statement sql_mode=CONCAT('FOR', 'x'), a=(SELECT 1 FOR UPDATE) for DROP TABLE item"), 'ddl')
+  assert.equal(judge('SET STATEMENT max_statement_time=60 FOR ALTER TABLE other ADD a INT'), 'pass')
+  assert.equal(judge('SET STATEMENT max_statement_time=60 FOR ANALYZE TABLE item'), 'pass')
+  assert.equal(judge('SET STATEMENT max_statement_time=60 FOR CREATE TABLE IF NOT EXISTS item (a INT)'), 'pass')
+  for (const sql of [
+    "SET STATEMENT binlog_format='STATEMENT' FOR UPDATE item SET a = 1",
+    'SET STATEMENT a=1 INSERT INTO item VALUES (1)',
+    "SET STATEMENT sql_mode='\\' FOR INSERT INTO item VALUES (' FOR ANALYZE TABLE item')",
+  ])
+    assert.equal(judge(sql), 'statement-format', sql)
+  assert.equal(outcome("SET STATEMENT sql_mode='' FOR ALTER IGNORE TABLE item ADD UNIQUE KEY u (u)", 'exec'), 'stop')
+  assert.equal(outcome("SET STATEMENT sql_mode='' FOR ALTER TABLE item ADD b INT", 'exec', true), 'exec')
+  assert.equal(outcome("SET STATEMENT sql_mode='' FOR ALTER TABLE item DROP b", 'exec', true), 'stop')
+})
+
 test('1.13: of an ALTER that MariaDB logs twice only the end counts', () => {
   const judge = (alter: QuerySession['alter']): string =>
-    judgeQuery(event('ALTER TABLE item ADD a INT', { alter }), null, 'app', new Set(['item'])).kind
+    judgeQuery(event('ALTER TABLE item ADD a INT', { alter }), [], 'app', new Set(['item'])).kind
   assert.deepEqual([judge('begins'), judge('rolledBack'), judge('committed'), judge('whole')], ['pass', 'pass', 'ddl', 'ddl'])
 })

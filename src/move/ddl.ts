@@ -22,7 +22,7 @@ export function ddlOutcome(mode: DdlMode, event: QueryEvent, severalSources: boo
   if (mode === 'stop') return stop('--on-ddl stop')
   const verb = event.statement.verb.toUpperCase()
   const object = event.statement.kind === 'ddl' ? event.statement.object.toUpperCase() : ''
-  const words = wordsOf(event)
+  const words = ddlWords(event)
   if (words === null) return stop('its text can not be read with certainty')
   if (verb === 'DROP' && object !== 'INDEX') return stop('the table is gone, there is nothing left to move')
   if (verb === 'RENAME' || (verb === 'ALTER' && renamesTable(words)))
@@ -114,9 +114,6 @@ function isTableName(words: readonly string[], at: number): boolean {
   return at === i
 }
 
-/** The server's errors that say that what was to be made is there, or what was to be dropped is not: the statement was executed before. */
-export const executedBefore: ReadonlySet<number> = new Set([1050, 1060, 1061, 1068, 1091])
-
 /** The statement for a target: names qualified by the source's schema are qualified by the target's. Null: it names another schema, and would act there. */
 export function ddlForTarget(event: QueryEvent, sourceSchema: string, targetSchema: string): Buffer | null {
   const lexed = new Lexer().lex(event.text, 0, modeOf(event))
@@ -136,7 +133,7 @@ function renamesTable(words: readonly string[]): boolean {
 }
 
 /** Tokens outside of quotes: words in capitals, quoted names and literals by a mark that is no word. Null: not to be read as its server reads it. */
-function wordsOf(event: QueryEvent): string[] | null {
+export function ddlWords(event: QueryEvent): string[] | null {
   const text = clientText(event.text, event.session.charset?.client ?? null)
   if (unreadable(text)) return null
   let lexed: Lexed
@@ -146,11 +143,25 @@ function wordsOf(event: QueryEvent): string[] | null {
     if (!isSwError(error)) throw error
     return null
   }
-  return Array.from({ length: lexed.count }, (_, token) => {
-    const kind = lexed.tokens[3 * token]
-    if (kind === Kind.Word) return textOf(lexed, token).toUpperCase()
-    return kind === Kind.Operator || kind === Kind.Integer ? textOf(lexed, token) : '?'
+  return behindSetStatement(
+    Array.from({ length: lexed.count }, (_, token) => {
+      const kind = lexed.tokens[3 * token]
+      if (kind === Kind.Word) return textOf(lexed, token).toUpperCase()
+      return kind === Kind.Operator || kind === Kind.Integer ? textOf(lexed, token) : '?'
+    }),
+  )
+}
+
+/** Without MariaDB's `SET STATEMENT … FOR`. */
+function behindSetStatement(words: string[]): string[] {
+  if (words[0] !== 'SET' || words[1] !== 'STATEMENT') return words
+  let depth = 0
+  const at = words.findIndex((word) => {
+    if (word === '(') depth++
+    else if (word === ')') depth--
+    return depth === 0 && word === 'FOR'
   })
+  return words.slice(at + 1)
 }
 
 function follows(words: readonly string[], ...phrase: readonly string[]): boolean {

@@ -13,31 +13,34 @@ import { quoteString } from '../sql/quote.ts'
 import type { UsableKey } from './source-tables.ts'
 import { moveSchema } from './tables.ts'
 import type { StreamOnTarget } from './takeover.ts'
+import type { UniqueKey } from './unique-keys.ts'
 
-export type KnownTable = { readonly definitions: readonly ColumnDefinition[]; readonly key: UsableKey }
+export type KnownTable = {
+  readonly definitions: readonly ColumnDefinition[]
+  readonly key: UsableKey
+  /** Of the source then. Not in what earlier versions stored. */
+  readonly uniques?: readonly UniqueKey[]
+}
 
 export async function readKnown(conn: Connection, on: StreamOnTarget): Promise<ReadonlyMap<string, KnownTable>> {
   const rows = await conn.allText(`SELECT table_name AS name, definition FROM ${moveSchema}.move_definition WHERE ${where(on)}`)
   return new Map(
     rows.map(({ name, definition }) => {
-      const { definitions, key } = JSON.parse(definition ?? '{}') as KnownTable
-      const now = definitions.map((column) => ({
+      const known = JSON.parse(definition ?? '{}') as KnownTable
+      const now = known.definitions.map((column) => ({
         ...column,
         charset: charsetName(column.charset),
         collation: charsetName(column.collation),
       }))
-      return [name ?? '', { definitions: now, key }]
+      return [name ?? '', { ...known, definitions: now }]
     }),
   )
 }
 
-export async function storeKnown(conn: Connection, on: StreamOnTarget, tables: ReadonlyMap<string, KnownTable>): Promise<void> {
-  for (const [name, known] of tables) {
-    const values = [on.streamUid, on.targetUid, name, on.workflowUid, JSON.stringify(known)]
-    await conn.query(
-      `REPLACE INTO ${moveSchema}.move_definition (stream_uid, target_uid, table_name, workflow_uid, definition) VALUES (${values.map(quoteString).join(', ')})`,
-    )
-  }
+/** For an applier transaction: whoever was overtaken must not put its definitions over those of who came behind. */
+export function knownSql(on: StreamOnTarget, name: string, known: KnownTable): string {
+  const values = [on.streamUid, on.targetUid, name, on.workflowUid, JSON.stringify(known)]
+  return `REPLACE INTO ${moveSchema}.move_definition (stream_uid, target_uid, table_name, workflow_uid, definition) VALUES (${values.map(quoteString).join(', ')})`
 }
 
 /** Columns by which two definitions differ; null when they are the same. */

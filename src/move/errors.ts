@@ -253,4 +253,11 @@ export const moveErrors = defineErrors('MOVE', {
     why: 'rows are written as numbers and as bytes of their character set, and by keys that both sides must hold apart alike: into another column they would come as other values, or one row would take the place of another',
     fix: 'give the column the definition that it has on the source (or one that is only wider), or drop the table if it is empty, so that it is made like the one of the source; then repeat, or start the stream again',
   },
+  targetHasUniqueKey: {
+    number: 38,
+    class: 'fatal',
+    what: 'the table {table} of {target} has a unique key that the source lacks: {key} ({columns})',
+    why: 'the source may hold rows that this key takes for one: written to the target, one would remove the other in silence',
+    fix: 'drop the key on the target, or make it on the source first; then repeat, or start the stream again',
+  },
 })

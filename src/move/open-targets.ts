@@ -17,7 +17,7 @@ import { createTargetTables, refuseTriggers, tableNames } from './schema-copy.ts
 import { checkSource, identityText, startPosition } from './source-start.ts'
 import type { WriteMode } from './statements.ts'
 import { applierSql, ensureMoveTables, insertTarget, readTarget, type StoredTarget } from './tables.ts'
-import { takeOver, type StreamOnTarget } from './takeover.ts'
+import { endOwnSessions, takeOver, type StreamOnTarget } from './takeover.ts'
 import type { Waiting } from './applier-options.ts'
 
 export type OpenTarget = {
@@ -120,6 +120,7 @@ export async function openTargets(options: OpenTargetsOptions): Promise<{ target
       on,
       sessions.map(({ threadId }) => threadId),
     )
+    await endOwnSessions(meta, on, epoch, { atWork: 'wait', clock, signal, failpoints, onWaiting })
     const lanes = sessions.map(
       (conn, lane) => new Lane(conn, applierSql.guard(record.uid, ref.uid, lane, epoch), { stream: record.uid, target: name, clock }),
     )

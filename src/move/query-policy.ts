@@ -3,6 +3,7 @@ import { unreachable } from '../base/assert.ts'
 import { unreadable } from '../binlog/client-text.ts'
 import type { ObjectName } from '../binlog/query-kind.ts'
 import type { QueryEvent } from '../binlog/source.ts'
+import { ddlWords } from './ddl.ts'
 import type { AnnouncedDdl } from './tail-consumer-options.ts'
 
 export type Verdict =
@@ -14,7 +15,7 @@ export type Verdict =
 const tableObjects = new Set(['TABLE', 'INDEX', 'DATABASE', 'SCHEMA'])
 
 /** `moved`: names of the moved tables of `schema`. Names compare without case: a server may keep them either way. */
-export function judgeQuery(event: QueryEvent, announced: AnnouncedDdl | null, schema: string, moved: ReadonlySet<string>): Verdict {
+export function judgeQuery(event: QueryEvent, announced: readonly AnnouncedDdl[], schema: string, moved: ReadonlySet<string>): Verdict {
   const { statement } = event
   switch (statement.kind) {
     case 'account':
@@ -40,9 +41,14 @@ export function judgeQuery(event: QueryEvent, announced: AnnouncedDdl | null, sc
     return wholeSchema || unreadable(object.name) || [...moved].some((name) => same(name, object.name))
   })
   if (wholeSchema && hit !== undefined) return { kind: 'ddl', table: '*' }
-  if (hit === undefined) return { kind: 'pass' }
-  if (announced !== null && matches(announced, statement.verb, hit, event.schema)) return { kind: 'announced', table: hit.name }
+  if (hit === undefined || makesNothing(event)) return { kind: 'pass' }
+  if (announced.some((ddl) => matches(ddl, statement.verb, hit, event.schema))) return { kind: 'announced', table: hit.name }
   return { kind: 'ddl', table: hit.name }
+}
+
+/** CREATE TABLE IF NOT EXISTS is logged whether it made the table or not. A moved table is there: one that was dropped before has stopped the stream. */
+function makesNothing(event: QueryEvent): boolean {
+  return ddlWords(event)?.slice(0, 5).join(' ') === 'CREATE TABLE IF NOT EXISTS'
 }
 
 function matches(announced: AnnouncedDdl, verb: string, object: ObjectName, schema: string): boolean {

@@ -91,6 +91,8 @@ for (const flavour of flavours()) {
     await world.s.query('CREATE TABLE other (a INT)')
     await world.s.query('ALTER TABLE other ADD b INT')
     await world.s.query('ANALYZE TABLE item')
+    await world.s.query('CREATE TABLE IF NOT EXISTS item (a INT)')
+    if (flavour === 'mariadb') await world.s.query('SET STATEMENT max_statement_time=60 FOR ALTER TABLE other ADD c INT')
     await world.drain(record.uid)
     await world.s.query('ALTER TABLE item ADD extra INT')
     await world.until('failure', () => world.state(record.uid) === 'failed')

@@ -15,10 +15,12 @@ import { quoteIdentifier, quoteQualified, quoteString } from '../sql/quote.ts'
 import { parseTableDefinition, printTableDefinition, type KeyElement } from '../sql/table-definition.ts'
 import { addKeysStatements, deferSecondaryKeys, keysOf, withoutAutoIncrement } from '../sql/table-edits.ts'
 import { translateDefinition } from '../sql/flavour-translation.ts'
+import { noFailpoints, type Failpoints } from './crash-points.ts'
 import { crossFlavourFindings } from './cross-flavour.ts'
 import { moveErrors } from './errors.ts'
 import { columnMisfit } from './target-columns.ts'
 import { ensureMoveTables, moveSchema } from './tables.ts'
+import { uniqueKeyFindings, uniqueKeys } from './unique-keys.ts'
 
 export type SchemaCopyOptions = {
   source: { conn: Connection; schema: string }
@@ -53,7 +55,9 @@ export async function createTargetTables(options: SchemaCopyOptions): Promise<st
     let definition = translateDefinition(withoutAutoIncrement(parseTableDefinition(text)), source.conn.flavour, target.conn.flavour)
     if (options.deferSecondaryKeys) {
       const { definition: bare, deferred } = deferSecondaryKeys(definition, uniqueToo(referenced, table))
-      if (deferred.length > 0) await storeDeferred(target.conn, { targetUid: target.uid, table, workflowUid }, deferred)
+      // Not once the table is there: a mover that was paused here would bring back keys of long ago.
+      const absent = `NOT EXISTS (SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${quoteString(target.schema)} AND TABLE_NAME = ${quoteString(table)})`
+      if (deferred.length > 0) await target.conn.query(deferredSql({ targetUid: target.uid, table, workflowUid }, deferred, absent))
       definition = bare
     }
     await target.conn.useDatabase(target.schema)
@@ -86,32 +90,35 @@ async function referencedTables(conn: Connection, schema: string): Promise<Reado
   return new Set(rows.map(({ name }) => name ?? ''))
 }
 
-async function storeDeferred(
-  conn: Connection,
+function deferredSql(
   of: { targetUid: string; table: string; workflowUid: string },
   deferred: readonly { readonly text: string }[],
-): Promise<void> {
+  condition: string,
+): string {
   const values = [of.targetUid, of.table, of.workflowUid, JSON.stringify(deferred.map((key) => key.text))]
-  await conn.query(
-    `REPLACE INTO ${moveSchema}.move_key (target_uid, table_name, workflow_uid, clauses) VALUES (${values.map(quoteString).join(', ')})`,
-  )
+  return `REPLACE INTO ${moveSchema}.move_key (target_uid, table_name, workflow_uid, clauses) SELECT ${values.map(quoteString).join(', ')} FROM DUAL WHERE ${condition}`
 }
 
-/** After DDL in the middle of a copy: what was deferred is what the source has now. */
-export async function renewDeferredKeys(
+/**
+ * After DDL in the middle of a copy that somebody else makes on the targets (`--on-ddl ignore`): what was deferred of the table is what the source has now. The statement
+ * that stores it; null where nothing is deferred.
+ */
+export async function renewedKeysSql(
   source: { conn: Connection; schema: string },
   target: { conn: Connection; uid: string },
   workflowUid: string,
-): Promise<void> {
-  const referenced = await referencedTables(source.conn, source.schema)
-  const rows = await target.conn.allText(
-    `SELECT table_name AS name FROM ${moveSchema}.move_key WHERE target_uid = ${quoteString(target.uid)}`,
-  )
-  for (const { name } of rows) {
-    const text = await showCreateTable(source.conn, source.schema, name ?? '')
-    const { deferred } = deferSecondaryKeys(parseTableDefinition(text), uniqueToo(referenced, name ?? ''))
-    await storeDeferred(target.conn, { targetUid: target.uid, table: name ?? '', workflowUid }, deferred)
-  }
+  table: string,
+): Promise<string | null> {
+  if (!(await deferredTables(target.conn, target.uid)).has(table)) return null
+  const text = await showCreateTable(source.conn, source.schema, table)
+  const { deferred } = deferSecondaryKeys(parseTableDefinition(text), uniqueToo(await referencedTables(source.conn, source.schema), table))
+  return deferredSql({ targetUid: target.uid, table, workflowUid }, deferred, 'TRUE')
+}
+
+/** Tables of a target whose keys wait. */
+async function deferredTables(conn: Connection, targetUid: string): Promise<ReadonlySet<string>> {
+  const rows = await conn.allText(`SELECT table_name AS name FROM ${moveSchema}.move_key WHERE target_uid = ${quoteString(targetUid)}`)
+  return new Set(rows.map(({ name }) => name ?? ''))
 }
 
 /** Views of the source whose bases are there; made after the tables. Returns the names that could not be made, with the server's reason. */
@@ -155,12 +162,20 @@ export async function createTargetViews(
 /**
  * Builds what was deferred on a target, one ALTER a table. The caller has stopped all writers of the target. Returns what a unique key met two rows of one value
  * by, as the server tells it: that table is left as it is, to be built later; null when all is built.
+ *
+ * @param of only what was deferred of this table
  */
-export async function rebuildKeys(conn: Connection, schema: string, targetUid: string): Promise<string | null> {
+export async function rebuildKeys(
+  conn: Connection,
+  schema: string,
+  targetUid: string,
+  { failpoints = noFailpoints, of }: { failpoints?: Failpoints; of?: string } = {},
+): Promise<string | null> {
   const rows = await conn.allText(`SELECT table_name, clauses FROM ${moveSchema}.move_key WHERE target_uid = ${quoteString(targetUid)}`)
   let duplicate: string | null = null
   for (const row of rows) {
     const table = row.table_name ?? ''
+    if (of !== undefined && of.toLowerCase() !== table.toLowerCase()) continue
     const clauses = JSON.parse(row.clauses ?? '[]') as string[]
     const quoted = quoteQualified(schema, table)
     const keys =
@@ -174,6 +189,7 @@ export async function rebuildKeys(conn: Connection, schema: string, targetUid: s
       duplicate = `a unique key of ${table} can not be built yet: ${error.serverMessage}`
       continue
     }
+    await failpoints.hit('keys.built')
     await conn.query(
       `DELETE FROM ${moveSchema}.move_key WHERE target_uid = ${quoteString(targetUid)} AND table_name = ${quoteString(table)}`,
     )
@@ -200,7 +216,7 @@ async function addMissingKeys(conn: Connection, quoted: string, keys: readonly K
   }
 }
 
-/** Tables that stand on a target already and do not hold what the source's do (PROTOCOLS 1.12): they are taken as they are, so they must. */
+/** Tables that stand on a target already and do not hold what the source's do, or not all of it (PROTOCOLS 1.12, 1.5): they are taken as they are, so they must. */
 export async function existingTableFindings(
   source: { conn: Connection; schema: string },
   target: { conn: Connection; schema: string; name: string },
@@ -210,7 +226,11 @@ export async function existingTableFindings(
   const standing = tables.filter((table) => there.has(table))
   if (standing.length === 0) return []
   const here = await readTableDefinitions(source.conn, source.schema)
-  return standing.flatMap((table) => misfits(table, here.get(table) ?? [], there.get(table) ?? [], target.name))
+  const [held, asked] = [await uniqueKeys(source.conn, source.schema), await uniqueKeys(target.conn, target.schema)]
+  return standing.flatMap((table) => [
+    ...misfits(table, here.get(table) ?? [], there.get(table) ?? [], target.name),
+    ...uniqueKeyFindings(table, held.get(table) ?? [], asked.get(table) ?? [], target.name),
+  ])
 }
 
 /** Columns of both sides by which rows would come to a target as others; those that it lacks are told otherwise. */

@@ -8,7 +8,7 @@ import { connectPlain, type Addresses } from './access.ts'
 import type { ReportWriter } from './report-writer.ts'
 import { bareReport } from './stream-report.ts'
 import { ensureMoveTables, readTarget } from './tables.ts'
-import { endEpoch, takeOver } from './takeover.ts'
+import { endEpoch, endOwnSessions, takeOver } from './takeover.ts'
 
 export async function stopOnTargets(
   options: { record: StreamRecord; addresses: Addresses; store: Store; mover: string; clock: Clock; reports: ReportWriter },
@@ -23,7 +23,9 @@ export async function stopOnTargets(
       await ensureMoveTables(conn)
       if ((await readTarget(conn, record.uid, target.uid)) === null) continue
       const on = { streamUid: record.uid, targetUid: target.uid, workflowUid: record.workflowUid, direction: record.direction }
-      await endEpoch(conn, on, await takeOver(conn, on, [conn.threadId]))
+      const epoch = await takeOver(conn, on, [conn.threadId])
+      await endOwnSessions(conn, on, epoch, { atWork: 'kill', clock, signal })
+      await endEpoch(conn, on, epoch)
     } finally {
       conn.destroy()
     }

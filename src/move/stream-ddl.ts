@@ -5,31 +5,36 @@
  * then it stops the stream, or is done on the targets too, the definition that it made is stored, and the run begins again.
  */
 import type { Clock } from '../base/clock.ts'
-import { announceDdl } from '../binlog/control-schema.ts'
+import { announceDdl, withdrawDdl } from '../binlog/control-schema.ts'
 import type { ColumnDefinition, Position, QueryEvent } from '../binlog/source.ts'
 import { readTableDefinitions } from '../binlog/table-definitions.ts'
 import type { Connection, ConnectOptions } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
 import type { StreamRecord, StreamTable } from '../topology/records.ts'
 import { connectPlain, connectReader, type ServerAddress } from './access.ts'
-import { ddlForTarget, ddlOutcome, executedBefore, type DdlOutcome } from './ddl.ts'
+import type { Announced } from './announced.ts'
+import type { Waiting } from './applier-options.ts'
+import type { Failpoints } from './crash-points.ts'
+import { ddlForTarget, ddlOutcome, type DdlOutcome } from './ddl.ts'
 import { sessionSql } from './ddl-session.ts'
 import { definedNow } from './ddl-ahead.ts'
 import { executeOnce } from './ddl-executed.ts'
-import { definitionDifference, readKnown, storeKnown, type KnownTable } from './definitions.ts'
+import { definitionDifference, knownSql, readKnown, type KnownTable } from './definitions.ts'
 import { moveErrors } from './errors.ts'
 import type { MergeWriter } from './merged-table.ts'
 import type { OpenTarget } from './open-targets.ts'
 import { givenUpOnSource } from './held-rows.ts'
 import type { Change } from './pending.ts'
 import { judgeQuery } from './query-policy.ts'
-import { misfits, renewDeferredKeys } from './schema-copy.ts'
+import { isTransient } from './run-end.ts'
+import { misfits, rebuildKeys, renewedKeysSql } from './schema-copy.ts'
 import { readSourceTables, usableKeys, type SourceTable, type UsableKey } from './source-tables.ts'
 import type { TablePlan } from './table-plan.ts'
 import { forgetStart, type Coordinate } from './tables.ts'
+import { enterDdlSession } from './takeover.ts'
 import { valuesMoved } from './target-columns.ts'
 import type { HeldRowsJudge } from './target-applier.ts'
-import type { AnnouncedDdl } from './tail-consumer-options.ts'
+import { uniqueKeyFindings, uniqueKeys, type UniqueKey } from './unique-keys.ts'
 
 /** One run's: its connections end with it. */
 export type StreamDdlOptions = {
@@ -41,6 +46,8 @@ export type StreamDdlOptions = {
   alone: (targetUid: string, work: () => Promise<void>) => Promise<void>
   clock: Clock
   signal: AbortSignal
+  failpoints: Failpoints
+  onWaiting: (waiting: Waiting | null) => void
 }
 
 /** What the tail stands in when it meets a statement. */
@@ -69,9 +76,14 @@ export class StreamDdl {
    * `restart`: all that was read is applied, and the run must begin again.
    * @throws statementFormat, ddl, ddlRefused
    */
-  async query(event: QueryEvent, announced: AnnouncedDdl | null, place: TailPlace): Promise<'pass' | 'restart'> {
-    const { record, source, targets } = this.#options
-    const verdict = judgeQuery(event, announced, record.source.schema, new Set(place.plans.keys()))
+  async query(event: QueryEvent, announced: Announced, place: TailPlace): Promise<'pass' | 'restart'> {
+    const { record, source, targets, failpoints } = this.#options
+    const verdict = judgeQuery(event, announced.pending, record.source.schema, new Set(place.plans.keys()))
+    if (verdict.kind === 'announced' && event.statement.kind === 'ddl')
+      announced.came(
+        event.statement.verb,
+        event.statement.objects.map(({ schema, name }) => ({ schema: schema ?? event.schema, name })),
+      )
     const at = `${event.at.file}:${event.at.offset}`
     const statement = event.text.toString('utf8').slice(0, 200)
     if (verdict.kind === 'pass') return 'pass'
@@ -91,12 +103,19 @@ export class StreamDdl {
     if (outcome?.kind === 'exec') await this.#execute(event, statement, place.coordinate())
     const table = [...place.plans.keys()].find((name) => name.toLowerCase() === verdict.table.toLowerCase()) ?? verdict.table
     const made = await this.#madeBy(event, table, outcome?.kind === 'exec', place)
-    for (const { meta, on } of targets) {
-      if (place.copying.size > 0) {
-        const from = { conn: source.meta, schema: record.source.schema }
-        await renewDeferredKeys(from, { conn: meta, uid: on.targetUid }, record.workflowUid)
-      }
-      await storeKnown(meta, on, new Map([[table, made]]))
+    for (const { meta, on, xaLane } of targets) {
+      // Executed here, it found the keys of before it built, and has changed them itself.
+      const renewed =
+        outcome?.kind === 'exec' || place.copying.size === 0
+          ? null
+          : await renewedKeysSql(
+              { conn: source.meta, schema: record.source.schema },
+              { conn: meta, uid: on.targetUid },
+              record.workflowUid,
+              table,
+            )
+      await xaLane.transaction([...(renewed === null ? [] : [renewed]), knownSql(on, table, made)])
+      await failpoints.hit('ddl.definedOnSomeTargets')
     }
     return 'restart'
   }
@@ -132,17 +151,22 @@ export class StreamDdl {
     const { meta, connect } = source
     const { schema } = record.source
     const now = await definedNow({ meta, connect, clock, signal, schema, table, position: place.position() as Position, at: event.at })
-    const known = (definitions: readonly ColumnDefinition[] | undefined, key: UsableKey | undefined): KnownTable => {
+    const known = (
+      definitions: readonly ColumnDefinition[] | undefined,
+      key: UsableKey | undefined,
+      uniques: readonly UniqueKey[] = [],
+    ): KnownTable => {
       if (definitions === undefined) throw moveErrors.missingTarget({ table, target: source.name })
       if (key === undefined) throw moveErrors.noKey({ table: `${schema}.${table}` })
-      return { definitions, key }
+      return { definitions, key, uniques }
     }
-    if (now.ahead === null) return known(now.definitions.get(table), now.keys.get(table))
+    if (now.ahead === null) return known(now.definitions.get(table), now.keys.get(table), now.uniques.get(table))
     const [first] = targets
     const on = record.targets[0]
     if (executed && first !== undefined && on !== undefined && first.meta.flavour === meta.flavour) {
       const made = await readTableDefinitions(first.meta, on.schema)
-      return known(made.get(table), (await usableKeys(first.meta, on.schema)).get(table))
+      const uniques = (await uniqueKeys(first.meta, on.schema)).get(table)
+      return known(made.get(table), (await usableKeys(first.meta, on.schema)).get(table), uniques)
     }
     throw moveErrors.ddlTwice({
       table: `${schema}.${table}`,
@@ -186,11 +210,12 @@ export class StreamDdl {
 
   /**
    * Announced, so that a stream of the opposite direction takes it for ours; once, also after a crash or beside the stream of another source; in the session
-   * that it had on the source; and while no other stream of this mover writes to the target.
+   * that it had on the source; while no other stream of this mover writes to the target; and on a table that has all its keys, since it may be about one that waits for the end
+   * of the copy. What the server refuses stops the stream: "there already" of one part says nothing of the others.
    */
   async #execute(event: QueryEvent, statement: string, at: Coordinate): Promise<void> {
-    const { record, source, targets, alone, signal } = this.#options
-    for (const [i, { meta, name, on, address }] of targets.entries()) {
+    const { record, source, targets, alone, clock, signal, failpoints, onWaiting } = this.#options
+    for (const [i, { meta, name, on, address, xaLane, epoch }] of targets.entries()) {
       const schema = record.targets[i]?.schema ?? ''
       const refuse = (reason: string): Error => moveErrors.ddlRefused({ target: name, statement, reason })
       const session = sessionSql(event, source.meta.flavour, meta.flavour)
@@ -199,19 +224,37 @@ export class StreamDdl {
       if (text === null || event.statement.kind !== 'ddl') throw refuse('it names another schema, and would act there')
       const { verb, objects } = event.statement
       const tables = objects.map((object) => object.name)
-      await executeOnce(meta, on, { schema, tables, place: at, statement: text }, () =>
-        alone(on.targetUid, async () => {
-          await using conn = await connectPlain(address, signal)
-          await conn.useDatabase(schema)
-          try {
-            for (const set of session) await conn.query(set)
-            for (const table of tables) await announceDdl(meta, verb, schema, table)
-            await conn.query(text)
-          } catch (error) {
-            if (!isServerError(error)) throw error
-            if (!executedBefore.has(error.errno)) throw refuse(error.serverMessage)
-          }
-        }),
+      const prepare = async (): Promise<void> => {
+        for (const of of verb.toUpperCase() === 'TRUNCATE' ? [] : tables) {
+          const inTheWay = await rebuildKeys(meta, schema, on.targetUid, { of })
+          // Streams of several sources that stand apart: they have come closer by the next run.
+          if (inTheWay !== null) throw moveErrors.restart({ stream: record.uid, reason: `before "${statement}" ${inTheWay}` })
+        }
+      }
+      const execute = async (): Promise<void> => {
+        await using conn = await connectPlain(address, signal)
+        await xaLane.transaction([enterDdlSession(on, epoch, conn.threadId)])
+        await conn.useDatabase(schema)
+        try {
+          for (const set of session) await conn.query(set)
+          for (const table of tables) await announceDdl(meta, verb, schema, table)
+          await conn.query(text)
+        } catch (error) {
+          if (!isServerError(error) || isTransient(error)) throw error
+          for (const table of tables) await withdrawDdl(meta, schema, table)
+          throw refuse(error.serverMessage)
+        }
+      }
+      const target = {
+        conn: meta,
+        on,
+        write: (statements: readonly string[]) => xaLane.transaction(statements),
+        alone: (work: () => Promise<void>) => alone(on.targetUid, work),
+      }
+      await executeOnce(
+        { ...target, clock, signal, failpoints, onWaiting },
+        { schema, tables, place: at, statement: text },
+        { prepare, execute },
       )
     }
   }
@@ -227,6 +270,7 @@ export class StreamDdl {
     const { record, source, targets, mergeWriter } = this.#options
     let known: ReadonlyMap<string, KnownTable> = new Map()
     for (const { meta, on } of targets) if (known.size === 0) known = await readKnown(meta, on)
+    const held = await uniqueKeys(source.meta, record.source.schema)
     const tables = await readSourceTables(
       source.meta,
       source.name,
@@ -244,13 +288,28 @@ export class StreamDdl {
         for (const { meta, on } of targets) await forgetStart(meta, on.streamUid, on.targetUid)
         throw moveErrors.restart({ stream: record.uid, reason: `${altered.plan.name} was altered while the stream began` })
       }
-      const store = new Map(tables.map(({ plan, key }) => [plan.name, { definitions: plan.definitions, key }]))
-      for (const { meta, on } of targets) await storeKnown(meta, on, store)
+      const store = tables.map(({ plan, key }) => ({
+        name: plan.name,
+        definitions: plan.definitions,
+        key,
+        uniques: held.get(plan.name) ?? [],
+      }))
+      for (const { on, xaLane } of targets) await xaLane.transaction(store.map(({ name, ...table }) => knownSql(on, name, table)))
     }
-    for (const [i, { meta, name }] of targets.entries()) {
-      const there = await readTableDefinitions(meta, record.targets[i]?.schema ?? '')
-      const keys = await usableKeys(meta, record.targets[i]?.schema ?? '')
-      for (const { plan, key } of tables) checkTarget(plan, key, { name, columns: there.get(plan.name), key: keys.get(plan.name) })
+    for (const [i, { meta, name, mode }] of targets.entries()) {
+      const schema = record.targets[i]?.schema ?? ''
+      const there = await readTableDefinitions(meta, schema)
+      const keys = await usableKeys(meta, schema)
+      const asked = await uniqueKeys(meta, schema)
+      for (const { plan, key } of tables) {
+        checkTarget(plan, key, { name, columns: there.get(plan.name), key: keys.get(plan.name) })
+        // Beside other streams (1.6) rows are refused, not removed, and one stream may have executed what another has yet to come to.
+        if (mode === 'several-sources' && plan.merged === null) continue
+        // A key that lies ahead in the tail may be there already: whoever makes changes on the targets by hand makes it at some time (docs/ddl.md).
+        const source = [...(known.get(plan.name)?.uniques ?? []), ...(held.get(plan.name) ?? [])]
+        const [finding] = uniqueKeyFindings(plan.name, source, asked.get(plan.name) ?? [], name)
+        if (finding !== undefined) throw finding
+      }
     }
     return tables
   }

@@ -17,6 +17,7 @@ import { commonPosition, groupsWithin } from '../binlog/within.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
 import type { ErrorView, PaceLimits, StreamRecord, StreamReport } from '../topology/records.ts'
+import { Announced } from './announced.ts'
 import { connectPlain, connectReader, type Addresses, type ServerAddress } from './access.ts'
 import { SegmentPool } from './chunk.ts'
 import type { MoverConfig } from './config.ts'
@@ -260,6 +261,8 @@ export class Stream {
         alone: (uid, work) => exclusionOf(uid).alone(work),
         clock,
         signal,
+        failpoints,
+        onWaiting: (waiting) => this.#wait(waiting),
       })
       const tables = await ddl.tables(moved, resumed ? null : definedBefore)
       const plans = new Map(tables.map(({ plan }) => [plan.name, plan]))
@@ -354,10 +357,13 @@ export class Stream {
         targets: targets.map(({ on, xaLane }) => ({ uid: on.targetUid, lane: xaLane })),
         copying: () => copying.size > 0,
         proof: flavourOf(sourceMeta).xaProof,
+        failpoints,
       })
       const xaUpkeep = new XaUpkeep({ xa, touched, copying, source: sourceMeta, clock })
       if (resumed) await xaUpkeep.begin()
       const planOf = plansByName(record.source.schema, plans, (await sourceMeta.value('SELECT @@lower_case_table_names')) !== '0')
+      const announced = new Announced(targets)
+      await announced.load(start)
       const firstMarker = new Wakeup()
       const router = new Router(record.targets.map(({ shard }) => shard))
       const consumer: TailConsumer = new TailConsumer(
@@ -381,7 +387,8 @@ export class Stream {
           markerStream: markerName,
           partBytesMax: config.partBytesMax,
           heldBytesMax: 2 * config.pendingBytesMax,
-          onQuery: (event, announced) =>
+          announced,
+          onQuery: (event) =>
             ddl.query(event, announced, {
               plans,
               tables,
@@ -545,7 +552,7 @@ export class Stream {
         const schema = record.targets[i]?.schema ?? ''
         const orphans = new OrphanCheck()
         const from = { conn: source.conn, schema: record.source.schema }
-        await shares.get(on.targetUid)?.copied(record.uid, () => rebuildKeys(meta, schema, on.targetUid), clock, signal)
+        await shares.get(on.targetUid)?.copied(record.uid, () => rebuildKeys(meta, schema, on.targetUid, { failpoints }), clock, signal)
         await shares.get(on.targetUid)?.untilWell(() => orphans.look({ conn: meta, schema, name }, from, keyColumns), clock, signal)
         await failpoints.hit('copy.afterKeys')
         await shares.get(on.targetUid)?.alone(async () => {

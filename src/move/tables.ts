@@ -42,6 +42,11 @@ const definitions = [
     stream_uid ${uid}, target_uid ${uid}, at_marker BIGINT UNSIGNED NOT NULL, at_groups BIGINT UNSIGNED NOT NULL, workflow_uid ${uid},
     statement CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, look CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, done TINYINT NOT NULL,
     PRIMARY KEY (stream_uid, target_uid, at_marker, at_groups), KEY (workflow_uid)) ENGINE=InnoDB`,
+  `CREATE TABLE IF NOT EXISTS ${moveSchema}.move_announced (
+    stream_uid ${uid}, target_uid ${uid}, object_schema VARBINARY(256) NOT NULL, object_name VARBINARY(256) NOT NULL,
+    at_marker BIGINT UNSIGNED NOT NULL, at_groups BIGINT UNSIGNED NOT NULL, workflow_uid ${uid}, verb VARBINARY(64) NOT NULL,
+    came_marker BIGINT UNSIGNED NULL, came_groups BIGINT UNSIGNED NULL,
+    PRIMARY KEY (stream_uid, target_uid, object_schema, object_name, at_marker, at_groups), KEY (workflow_uid)) ENGINE=InnoDB`,
   `CREATE TABLE IF NOT EXISTS ${moveSchema}.move_xa (
     stream_uid ${uid}, target_uid ${uid}, xid VARCHAR(700) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     at_marker BIGINT UNSIGNED NOT NULL, at_groups BIGINT UNSIGNED NOT NULL, part INT UNSIGNED NOT NULL,
@@ -49,7 +54,16 @@ const definitions = [
     PRIMARY KEY (stream_uid, target_uid, xid, at_marker, at_groups, part), KEY (workflow_uid)) ENGINE=InnoDB`,
 ]
 
-const tableNames = ['move_xa', 'move_chunk', 'move_key', 'move_definition', 'move_ddl', 'move_applier', 'move_stream'] as const
+const tableNames = [
+  'move_xa',
+  'move_announced',
+  'move_chunk',
+  'move_key',
+  'move_definition',
+  'move_ddl',
+  'move_applier',
+  'move_stream',
+] as const
 
 /** Makes our tables where they are missing. Any session with rights on `_shardwright` may call it, any number of times. */
 export async function ensureMoveTables(conn: Connection): Promise<void> {

@@ -2,6 +2,7 @@
 import type { Clock } from '../base/clock.ts'
 import type { QueryEvent } from '../binlog/source.ts'
 import type { Flavour } from '../mysql/flavour/flavour.ts'
+import type { Announced } from './announced.ts'
 import type { Stamp } from './pending.ts'
 import type { Router } from './router.ts'
 import type { TablePlan } from './table-plan.ts'
@@ -44,7 +45,8 @@ export type TailConsumerOptions = {
   /** The name of this stream's markers. */
   markerStream: string
   /** Throws where the statement stops the stream. `restart`: what is precomputed of the tables no longer holds after this group. */
-  onQuery: (event: QueryEvent, announced: AnnouncedDdl | null) => Promise<'pass' | 'restart'>
+  onQuery: (event: QueryEvent) => Promise<'pass' | 'restart'>
+  announced: Announced
   onStamp: (stamp: Stamp) => void
   /** A transaction above this goes in parts. */
   partBytesMax: number

@@ -15,7 +15,7 @@ import { changeBytes, type Change, type Stamp } from './pending.ts'
 import { nowhere, sameShardKeys } from './router.ts'
 import type { TablePlan } from './table-plan.ts'
 import { compareCoordinates, moveSchema, type Coordinate } from './tables.ts'
-import type { AnnouncedDdl, TailConsumerOptions } from './tail-consumer-options.ts'
+import type { TailConsumerOptions } from './tail-consumer-options.ts'
 import type { HeldRowsJudge } from './target-applier.ts'
 import { XaGroup } from './xa-group.ts'
 import type { AddressedChange } from './xa.ts'
@@ -37,7 +37,6 @@ export class TailConsumer {
   readonly #xa: XaGroup
   /** Parts of this group have been applied already. */
   #inParts = false
-  #announced: AnnouncedDdl | null = null
   #restart = false
   readonly #markerTimes = new Map<number, number>()
 
@@ -87,9 +86,8 @@ export class TailConsumer {
         if (!this.#rows(event) || this.#groupBytes <= this.#options.partBytesMax) return undefined
         return this.#xa.xid === null ? this.#applyParts(signal) : this.#xa.keep(this.#xa.xid, this.#coordinateAfter(), this.#taken())
       case 'query':
-        return this.#options.onQuery(event, this.#announced).then((then) => {
+        return this.#options.onQuery(event).then((then) => {
           if (then === 'restart') this.#restart = true
-          this.#announced = null
         })
       case 'commit':
       case 'xaPrepare':
@@ -141,6 +139,7 @@ export class TailConsumer {
     this.#marker = null
     this.#controlMarker = null
     this.#inParts = false
+    this.#options.announced.abandonGroup()
     this.#xa.end()
     if (this.#scratch.length > scratchBytesKept) this.#scratch = Buffer.allocUnsafe(scratchBytes)
   }
@@ -158,6 +157,8 @@ export class TailConsumer {
   async #end(event: Exclude<GroupEnd, { kind: 'abandon' }>, signal: AbortSignal): Promise<void> {
     const { targets } = this.#options
     const at = this.#coordinateAfter()
+    const announcements = this.#options.announced.endGroup(at)
+    if (announcements !== undefined) await announcements
     let group = this.#group
     if (event.kind === 'xaPrepare') {
       if (!this.#skipGroup) await this.#xa.keep(event.xid, at, group)
@@ -337,7 +338,7 @@ export class TailConsumer {
           this.#controlMarker = sighting.number
           break
         case 'ddlAnnounced':
-          this.#announced = { verb: sighting.verb, schema: sighting.schema, name: sighting.name }
+          this.#options.announced.announced({ verb: sighting.verb, schema: sighting.schema, name: sighting.name })
           break
         default:
           unreachable(sighting)

@@ -18,6 +18,7 @@
  */
 import type { Flavour } from '../mysql/flavour/flavour.ts'
 import { quoteString } from '../sql/quote.ts'
+import type { Failpoints } from './crash-points.ts'
 import { moveErrors } from './errors.ts'
 import type { Lane } from './lane.ts'
 import { changeBytes, type Change } from './pending.ts'
@@ -67,6 +68,7 @@ export type XaStoreOptions = {
   copying: () => boolean
   /** Of the source's commits (mysql/flavour/). */
   proof: Flavour['xaProof']
+  failpoints: Failpoints
 }
 
 type OnTarget = { readonly uid: string; readonly lane: Lane }
@@ -103,6 +105,7 @@ export class TargetXaStore implements XaStore {
         ),
       ),
     )
+    await this.#options.failpoints.hit('xa.kept')
   }
 
   /** A document at a time, in transactions of their own: nothing rests on their being one, and rows of megabytes are in memory as text once. */
@@ -163,6 +166,7 @@ export class TargetXaStore implements XaStore {
       const mark = (uid: string): string =>
         `UPDATE ${moveSchema}.move_xa SET committed = 1 WHERE ${this.#where(uid, xid)} AND ${preparedAt(place)}`
       await Promise.all(targets.map(({ uid, lane }) => lane.transaction([mark(uid)])))
+      await this.#options.failpoints.hit('xa.marked')
     }
     this.#done.push({ xid, at: place, ordinal: null, earlier: false, proven: this.#options.proof === 'marker' })
     this.#large = { xid, at: place }
@@ -253,6 +257,7 @@ export class TargetXaStore implements XaStore {
     for (let from = 0; from < removable.length; from += removedAtOnce) {
       const some = removable.slice(from, from + removedAtOnce)
       await Promise.all(targets.map((target) => this.#remove(target, some)))
+      await this.#options.failpoints.hit('xa.forgotten')
     }
   }
 

@@ -133,6 +133,15 @@ export const ddlCells: readonly DdlCell[] = [
   },
   { name: 'DROP INDEX', sql: 'DROP INDEX v ON item', after: 'UPDATE item SET v = v + 1', outcome: both('goes on') },
   {
+    name: 'DROP INDEX (unique)',
+    sql: 'DROP INDEX u ON item',
+    after: 'UPDATE item SET u = 5 WHERE id < 100',
+    outcome: { exec: 'goes on', ignore: 'stops for the target' },
+    whileCopying: both('goes on'),
+    targetsAfter: 'DROP INDEX u ON @.item',
+    why: 'rows that the key would take for one would remove each other there; while copying it is not built yet',
+  },
+  {
     name: 'another primary key',
     sql: 'ALTER TABLE item DROP PRIMARY KEY, ADD PRIMARY KEY (id, owner)',
     after: 'UPDATE item SET v = v + 1',

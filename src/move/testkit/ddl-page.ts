@@ -18,8 +18,8 @@ ${rows.join('\n')}
 - *goes on*: everything before the statement is applied, chunks in flight are read again, the stream begins again with the new definition. With \`exec\` the stream makes the
   change on its targets (names qualified by the source's schema are rewritten; a statement that names another schema stops it); with \`ignore\` somebody has made it there.
 - *stops*: SW-MOVE-002 with the statement and its place in the binlog. Everything before it is applied, nothing behind it.
-- *stops for the target*: SW-MOVE-029 (a target lacks a column), SW-MOVE-030 (a target has another key) or SW-MOVE-037 (a target's column takes what the source has for something
-  else: another type, character set, collation or order of members). Made there, the stream goes on by \`reshard start\`. The same is looked at of every table that stands on a target when a workflow begins.
+- *stops for the target*: SW-MOVE-029 (a target lacks a column), SW-MOVE-030 (a target has another key), SW-MOVE-037 (a target's column takes what the source has for something
+  else: another type, character set, collation or order of members) or SW-MOVE-038 (a target has a unique key that the source lacks: make one on the source first, drop one on the targets first). Made there, the stream goes on by \`reshard start\`. The same is looked at of every table that stands on a target when a workflow begins.
 - Rows that come or go without events stop a stream in every mode: EXCHANGE PARTITION, IMPORT and DISCARD TABLESPACE, CONVERT, CREATE OR REPLACE TABLE, ALTER IGNORE. DROP and TRUNCATE PARTITION do as TRUNCATE does.
 - \`exec\` runs a statement in the session that it had on the source (time zone, clock, sql_mode, character sets, checks). What each server would make up by itself (AUTO_INCREMENT over rows that
   are there, UUID(), RAND()) stops it, and so does a text in another character set than UTF-8.
@@ -29,7 +29,9 @@ ${rows.join('\n')}
 - Rows written before the statement are read by the definition of their time, also by a mover that starts after it: the definitions are stored with the positions.
 - DDL on tables that no stream moves passes. A statement that the gate is asked to run on a moved table is refused there beforehand where its stream would stop (SW-GATE-039).
 - \`exec\` announces its statement on the target, so that the reverse stream takes it for ours, and executes it once: met again after a crash, or brought by the stream of another
-  source, it is told by its place in the stream and by what the table looked like before (\`CHANGE a b\` does not fail the second time, \`CHANGE a b, CHANGE b a\` does not swap back).
+  source, it is told by its place in the stream and by what the table looked like before (\`CHANGE a b\` does not fail the second time, \`CHANGE a b, CHANGE b a\` does not swap back). One that
+  the server still executes when its mover has died is waited for. What a target refuses stops the stream (SW-MOVE-028), "there already" and "not there" too: they say nothing of a statement's other parts.
+- While copying, \`exec\` builds a table's keys that wait for the end of the copy before the first statement on it: the statement may be about one of them. The rest of the copy has them in place.
 - Two statements on one table before the stream has come to the first: rows between them are defined by neither what was nor what is. Before it goes on from a statement the stream
   looks through the binlog ahead. With \`exec\` the rows are read by the definition that the target has then; with \`ignore\` (or between MariaDB and MySQL) the stream stops:
   SW-MOVE-033, naming both (\`src/move/ddl-twice.db.test.ts\`).

@@ -76,6 +76,8 @@ export interface Flavour {
   /** ON DUPLICATE KEY UPDATE: what stands between the rows and it, and how the row that was to be inserted is named in it. */
   readonly upsertAlias: '' | ' AS new_row'
   upsertValue(quotedColumn: string): string
+  /** What information_schema.STATISTICS has of a key's part that is an expression. */
+  readonly keyPartExpression: 'EXPRESSION' | 'NULL'
   /** What a locked account gets at connect. */
   readonly accountLockedErrno: number
   readonly versionMin: number
@@ -123,7 +125,7 @@ export interface Flavour {
   /** Makes information_schema's estimates and AUTO_INCREMENT fresh for the session (MySQL caches them for a day). */
   readonly freshStatisticsSql: string | null
   /** Child rows of ON DELETE CASCADE are in the binlog (MySQL from 9.6). To be proved by a probe where it matters. */
-  logsCascades(connection: Connection): boolean
+  logsCascades(connection: Connection): Promise<boolean>
 }
 
 export function flavourOf(connection: Pick<Connection, 'flavour'>): Flavour {

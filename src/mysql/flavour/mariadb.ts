@@ -29,6 +29,7 @@ export const mariadb: Flavour = {
   lockInShareMode: 'LOCK IN SHARE MODE',
   upsertAlias: '',
   upsertValue: (quotedColumn) => `VALUES(${quotedColumn})`,
+  keyPartExpression: 'NULL',
   accountLockedErrno: errno.accountLockedMariadb,
   versionMin: 100500,
   versionsTested: ['10.11', '11.8'],
@@ -188,7 +189,7 @@ export const mariadb: Flavour = {
   ],
   xaProof: 'recover',
   freshStatisticsSql: null,
-  logsCascades: () => false,
+  logsCascades: () => Promise.resolve(false),
 }
 
 /** Global privileges of roles: information_schema has those of users only, so they are read from SHOW GRANTS. */

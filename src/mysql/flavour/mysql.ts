@@ -26,6 +26,7 @@ export const mysql: Flavour = {
   lockInShareMode: 'FOR SHARE',
   upsertAlias: ' AS new_row',
   upsertValue: (quotedColumn) => `new_row.${quotedColumn}`,
+  keyPartExpression: 'EXPRESSION',
   accountLockedErrno: errno.accountLockedMysql,
   versionMin: 80017,
   versionsTested: ['9.7'],
@@ -187,7 +188,13 @@ export const mysql: Flavour = {
   moverSessionSql: [...moverSessionSql, 'SET SESSION max_execution_time=0'],
   xaProof: 'marker',
   freshStatisticsSql: 'SET SESSION information_schema_stats_expiry=0',
-  logsCascades: (connection) => connection.versionNumber >= 90600,
+  async logsCascades(connection) {
+    // With innodb_native_foreign_keys the engine does them below the binlog, as it did before 9.6.
+    return (
+      connection.versionNumber >= 90600 &&
+      !isOn((await variables(connection, ['innodb_native_foreign_keys'])).get('innodb_native_foreign_keys'))
+    )
+  },
 }
 
 function statusStatement(connection: Connection): string {

@@ -1,0 +1,73 @@
+/**
+ * Sources whose rows come together in one target hold them alike: its tables are made from the first one's, each stream writes by its own source's definitions, and on the way back every source
+ * takes what the target has. So of each two that meet, every column is there on both and each holds the other's values, rows have the same key, and neither has a unique key
+ * that the other lacks (PROTOCOLS 1.5, 1.6, 1.12). Found here, before anything is made, and not by a stream whose copy has run for hours.
+ */
+import type { SwError } from '../base/errors.ts'
+import type { ColumnDefinition } from '../binlog/source.ts'
+import { readTableDefinitions } from '../binlog/table-definitions.ts'
+import { usableKeys, type UsableKey } from '../move/source-tables.ts'
+import { columnMisfit } from '../move/target-columns.ts'
+import { keysOfTargetOnly, uniqueKeys, type UniqueKey } from '../move/unique-keys.ts'
+import { changeErrors } from './errors.ts'
+import type { MergeSource, Pair } from './key-collisions.ts'
+
+type Defined = {
+  readonly columns: ReadonlyMap<string, readonly ColumnDefinition[]>
+  readonly keys: ReadonlyMap<string, UsableKey>
+  readonly uniques: ReadonlyMap<string, readonly UniqueKey[]>
+}
+
+/** `tables`: those that are moved. */
+export async function disagreements(pairs: readonly Pair[], tables: readonly string[]): Promise<SwError[]> {
+  const known = new Map<MergeSource, Defined>()
+  for (const source of new Set(pairs.flat())) {
+    const { connection, schema } = source
+    known.set(source, {
+      columns: await readTableDefinitions(connection, schema.name),
+      keys: await usableKeys(connection, schema.name),
+      uniques: await uniqueKeys(connection, schema.name),
+    })
+  }
+  return pairs.flatMap(([one, other]) =>
+    tables.flatMap((table) => {
+      const [a, b] = [known.get(one), known.get(other)]
+      if (a === undefined || b === undefined) return []
+      return differences(table, a, b).map((what) => changeErrors.sourcesDisagree({ table, one: one.shard, other: other.shard, what }))
+    }),
+  )
+}
+
+function differences(table: string, a: Defined, b: Defined): string[] {
+  const [here, there] = [a.columns.get(table) ?? [], b.columns.get(table) ?? []]
+  const named = (columns: readonly ColumnDefinition[], name: string): ColumnDefinition | undefined =>
+    columns.find((column) => column.name.toLowerCase() === name.toLowerCase())
+  const columns = here.flatMap((column) => {
+    const other = named(there, column.name)
+    if (other === undefined) return [`column ${column.name} stands on the first only`]
+    const wrong = columnMisfit(column, other) ?? columnMisfit(other, column)
+    return wrong === null ? [] : [`column ${column.name} is ${print(column)} and ${print(other)}`]
+  })
+  const more = there.filter(({ name }) => named(here, name) === undefined).map(({ name }) => `column ${name} stands on the second only`)
+  const keyText = (key: UsableKey | undefined): string =>
+    (key?.columns ?? [])
+      .map((name) => name.toLowerCase())
+      .toSorted()
+      .join(', ')
+  const [key, otherKey] = [keyText(a.keys.get(table)), keyText(b.keys.get(table))]
+  const uniques = (own: Defined, other: Defined, which: string): string[] =>
+    keysOfTargetOnly(other.uniques.get(table) ?? [], own.uniques.get(table) ?? []).map(
+      ({ name }) => `unique key ${name} stands on the ${which} only`,
+    )
+  return [
+    ...columns,
+    ...more,
+    ...(key === otherKey ? [] : [`rows are told apart by (${key}) and by (${otherKey})`]),
+    ...uniques(a, b, 'first'),
+    ...uniques(b, a, 'second'),
+  ]
+}
+
+function print({ columnType, collation, nullable, generated }: ColumnDefinition): string {
+  return `${columnType}${collation === null ? '' : ` ${collation}`}${nullable ? '' : ' NOT NULL'}${generated ? ' generated' : ''}`
+}

@@ -1,0 +1,151 @@
+/** PROTOCOLS 1.13, `--on-ddl exec`: each statement of the source is done on the targets whole and once, whatever it meets there. */
+import assert from 'node:assert/strict'
+import { after, test } from 'node:test'
+import { connect } from '../mysql/connect.ts'
+import type { Connection } from '../mysql/connection.ts'
+import type { PaceLimits, StreamRecord } from '../topology/records.ts'
+import { type ServerPair, ServerPairs } from '../../test/kit/server-pairs.ts'
+import { flavours } from '../../test/kit/servers.ts'
+import { fill, World } from './testkit/world.ts'
+
+const servers = new ServerPairs()
+after(() => servers[Symbol.asyncDispose]())
+
+/** What the table is on each side: the same, if every statement was done. */
+async function assertAlike(world: World): Promise<void> {
+  const shown = async (conn: Connection, schema: string): Promise<string[]> =>
+    ((await conn.allText(`SHOW CREATE TABLE ${schema}.item`))[0]?.['Create Table'] ?? '').split(/,?\n/).toSorted()
+  const source = await shown(world.s, world.sourceRefs[0]!.schema)
+  for (const { schema } of world.targetRefs) assert.deepEqual(await shown(world.t, schema), source)
+}
+
+for (const flavour of flavours()) {
+  const on = (): Promise<ServerPair> => servers.of(flavour)
+  const executing = (world: World): StreamRecord => {
+    const record = world.record(0)
+    return { ...record, options: { ...record.options, onDdl: 'exec' } }
+  }
+
+  test(`1.13 exec on ${flavour}: while keys wait for the end of the copy, a statement about one of them does all that it says, the next one too`, async () => {
+    await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] }, on())
+    await fill(world, 0, 60, 600)
+    const record = executing(world)
+    let pace: Partial<PaceLimits> = { pausedUntilMs: Date.now() + 1e9 }
+    const running = world.start(record, { pace: () => pace })
+    await world.until('copying', () => running.stream.report().state === 'copying')
+    await world.s.query('ALTER TABLE item DROP INDEX v, ALTER v SET DEFAULT 5')
+    await world.s.query('ALTER TABLE item RENAME INDEX u TO uu, ADD INDEX w (v, name)')
+    await world.s.query('UPDATE item SET u = id, v = v + 1')
+    await world.s.query('ALTER TABLE item DROP INDEX w, ADD extra INT NOT NULL DEFAULT 7 AFTER id')
+    await world.s.query('INSERT INTO item (id, owner, name, extra) VALUES (9001, 4, "last", 1)')
+    await world.drain(record.uid)
+    pace = {}
+    await world.untilRunning(record.uid)
+    await world.drain(record.uid)
+    assert.equal(await world.assertEqual(), 61)
+    await assertAlike(world)
+    await running.stop()
+  })
+
+  test(`1.13 exec on ${flavour}: "there already" is no proof that a statement was done: it stops the stream, at the second start too`, async () => {
+    await using world = await World.create({ flavour, sources: ['-'], targets: ['-'] }, on())
+    await fill(world, 0, 10, 100)
+    const record = executing(world)
+    const running = world.start(record)
+    await world.untilRunning(record.uid)
+    await world.t.query(`ALTER TABLE ${world.targetRefs[0]!.schema}.item ADD extra INT NULL`)
+    await world.s.query('ALTER TABLE item ADD extra INT NULL, ALTER v SET DEFAULT 5')
+    await running.done
+    for (const generation of [2, 3]) {
+      assert.equal(world.reports.get(record.uid)?.error?.code, 'SW-MOVE-028', JSON.stringify(world.reports.get(record.uid)?.error))
+      world.reports.delete(record.uid)
+      await world.start({ ...record, generation }).done
+    }
+    await world.t.query(`ALTER TABLE ${world.targetRefs[0]!.schema}.item DROP COLUMN extra`)
+    world.reports.delete(record.uid)
+    const again = world.start({ ...record, generation: 4 })
+    await world.untilRunning(record.uid)
+    await world.drain(record.uid)
+    await assertAlike(world)
+    await again.stop()
+  })
+
+  test(`1.7, 1.13 exec on ${flavour}: a statement that goes on at the server when its mover has died is waited for, and not made twice`, async () => {
+    const ddl =
+      'CREATE TABLE item (id BIGINT NOT NULL, owner INT NOT NULL, u INT NULL, name VARCHAR(30) CHARACTER SET utf8mb4 NOT NULL, v INT NOT NULL, a INT NULL, b INT NULL, PRIMARY KEY (id))'
+    await using world = await World.create(
+      { flavour, sources: ['-'], targets: ['-'], tables: [{ name: 'item', shardKey: 'owner', ddl }] },
+      on(),
+    )
+    await world.s.query(
+      `INSERT INTO ${world.sourceRefs[0]!.schema}.item VALUES (1, 1, NULL, 'one', 1, 10, 20), (2, 2, NULL, 'two', 2, 11, 21)`,
+    )
+    await world.s.useDatabase(world.sourceRefs[0]!.schema)
+    const record = executing(world)
+    let running = world.start(record)
+    await world.untilRunning(record.uid)
+    const reader = await connect({ ...world.target.config, database: world.targetRefs[0]!.schema })
+    for (const sql of ['ALTER TABLE item CHANGE a b INT NULL, CHANGE b a INT NULL', 'ALTER TABLE item ADD INDEX (name)']) {
+      await world.drain(record.uid)
+      await reader.query('BEGIN')
+      await reader.query('SELECT * FROM item')
+      await world.s.query(sql)
+      await world.s.query('UPDATE item SET v = v + 1, a = a + 100')
+      const atWork = async (): Promise<number> =>
+        (await world.t.allText('SHOW PROCESSLIST')).filter(({ Info }) => Info?.startsWith(sql.slice(0, 20))).length
+      for (let look = 0; look < 300 && (await atWork()) === 0; look++) await new Promise((resolve) => setTimeout(resolve, 20))
+      assert.equal(await atWork(), 1, 'it waits for the reader')
+      // What a kill leaves behind: the session is at work, and nobody listens.
+      await running.stop()
+      assert.equal(await atWork(), 1)
+      world.reports.delete(record.uid)
+      running = world.start(record)
+      await world.until('a wait that says what for', () =>
+        /still executes: ALTER TABLE item/.test(running.stream.report().waiting?.what ?? ''),
+      )
+      assert.equal(await atWork(), 1, 'it is not executed beside itself')
+      await reader.query('COMMIT')
+      await world.untilRunning(record.uid)
+      await world.drain(record.uid)
+      await world.assertEqual()
+      await assertAlike(world)
+    }
+    reader.destroy()
+    await running.stop()
+  })
+
+  test(`1.7, 1.12 on ${flavour}: keys that the server still builds when their mover has died are waited for, and not built twice`, async () => {
+    await using world = await World.create({ flavour, sources: ['-'], targets: ['-'] }, on())
+    await fill(world, 0, 60, 600)
+    const record = world.record(0)
+    const reader = await connect({ ...world.target.config, database: world.targetRefs[0]!.schema })
+    let reading = false
+    const failpoints = {
+      hit: (at: string) =>
+        at === 'copy.beforeKeys' && !reading
+          ? (async () => {
+              reading = true
+              await reader.query('BEGIN')
+              await reader.query('SELECT * FROM item')
+            })()
+          : undefined,
+    }
+    const running = world.start(record, { failpoints })
+    const atWork = async (): Promise<number> =>
+      (await world.t.allText('SHOW PROCESSLIST')).filter(({ Info }) => /ALTER TABLE .*item/.test(Info ?? '')).length
+    await world.until('reader', () => reading)
+    for (let look = 0; look < 300 && (await atWork()) === 0; look++) await new Promise((resolve) => setTimeout(resolve, 20))
+    await running.stop()
+    assert.equal(await atWork(), 1)
+    world.reports.delete(record.uid)
+    const again = world.start(record)
+    await world.until('a wait that says what for', () => /still executes: ALTER TABLE/.test(again.stream.report().waiting?.what ?? ''))
+    await reader.query('COMMIT')
+    reader.destroy()
+    await world.untilRunning(record.uid)
+    await world.drain(record.uid)
+    await world.assertEqual()
+    await assertAlike(world)
+    await again.stop()
+  })
+}
