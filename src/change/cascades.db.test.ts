@@ -1,0 +1,86 @@
+/** PROTOCOLS 1.11: rows that a cascade changes are followed only where the server logs them, and each side is followed at some time. */
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import { flavourOf } from '../mysql/flavour/flavour.ts'
+import { flavours, type TestServer } from '../../test/kit/servers.ts'
+import { Office, rootOf, testServer } from './testkit/office.ts'
+
+const schema = [
+  'CREATE DATABASE app',
+  'CREATE TABLE app.parent (id INT NOT NULL PRIMARY KEY)',
+  `CREATE TABLE app.child (id INT NOT NULL PRIMARY KEY, parent INT NOT NULL, CONSTRAINT away FOREIGN KEY (parent) REFERENCES parent (id) ON DELETE CASCADE)`,
+  'INSERT INTO app.parent VALUES (1)',
+  'INSERT INTO app.child VALUES (7, 1)',
+]
+
+if (flavours().includes('mysql')) {
+  describe('1.11: cascades', () => {
+    let plain: TestServer
+    let native: TestServer
+    let other: TestServer | null = null
+    const offices: Office[] = []
+    before(async () => {
+      const servers = await Promise.all([
+        testServer({ flavour: 'mysql', durability: 'full' }),
+        testServer({ flavour: 'mysql', durability: 'full', extra: { 'innodb-native-foreign-keys': 'ON' } }),
+        flavours().includes('mariadb') ? testServer({ flavour: 'mariadb', durability: 'full' }) : null,
+      ])
+      ;[plain, native, other] = servers
+      for (const server of [plain, native]) {
+        await using root = await rootOf(server)
+        for (const sql of schema) await root.query(sql)
+      }
+      for (const server of [plain, native, other]) {
+        if (server === null) continue
+        await using root = await rootOf(server)
+        await root.query("CREATE USER boss@'%' IDENTIFIED BY 'secret'")
+        await root.query("GRANT ALL ON *.* TO boss@'%' WITH GRANT OPTION")
+      }
+    })
+    after(async () => {
+      for (const office of offices) await office[Symbol.asyncDispose]()
+      await Promise.all([plain, native, other].map((server) => server?.[Symbol.asyncDispose]()))
+    })
+
+    /** What a creation from one server to another is refused by. */
+    const told = async (from: TestServer, to: TestServer, name: string): Promise<string> => {
+      const office = await Office.open('mysql')
+      offices.push(office)
+      await office.keyspace('app', from, 'app', ['parent', 'child'])
+      const targetServers = [{ host: '127.0.0.1', port: to.port, user: 'boss', password: 'secret' }]
+      const made = await office.create('app', name, { targetServers, sourceShards: ['-'] })
+      return `${made.state}: ${made.errors.map(({ code, what }) => `${code} ${what}`).join('; ')}`
+    }
+
+    test('what a server is said to log is what it logs', async () => {
+      for (const [server, logs] of [
+        [plain, true],
+        [native, false],
+      ] as const) {
+        await using root = await rootOf(server)
+        const at = (await root.allText('SHOW BINARY LOG STATUS'))[0]
+        await root.query('DELETE FROM app.parent')
+        const events = await root.allText(`SHOW BINLOG EVENTS IN '${at?.['File']}' FROM ${at?.['Position']}`)
+        assert.equal(await root.value('SELECT COUNT(*) FROM app.child'), '0')
+        assert.equal(
+          events.some(({ Info }) => /app\.child/.test(Info ?? '')),
+          logs,
+        )
+        assert.equal(await flavourOf(root).logsCascades(root), logs)
+      }
+    })
+
+    test('a target that does not log them is refused, as a source is', async () => {
+      assert.match(await told(native, plain, 'a'), /failed: SW-CHANGE-028 foreign key away of child says ON DELETE CASCADE/)
+      assert.match(
+        await told(plain, native, 'b'),
+        /failed: SW-CHANGE-\d+ foreign key away of child says ON DELETE CASCADE, and the target server 127/,
+      )
+      if (other !== null)
+        assert.match(
+          await told(plain, other, 'c'),
+          /failed: SW-CHANGE-\d+ foreign key away of child says ON DELETE CASCADE, and the target server 127/,
+        )
+    })
+  })
+}
