@@ -72,7 +72,7 @@ for (const flavour of flavours()) {
     await updateRecord<RoutingRecord>(office.store, keys.routing('app'), () => initialRouting(names))
     await office.store.commit(
       [],
-      shards.map((shard) => put(keys.shard('app', shard.name), shard)),
+      [{ key: keys.shard('app', '-'), value: undefined }, ...shards.map((shard) => put(keys.shard('app', shard.name), shard))],
     )
     const plan = (targetShards: string[]) =>
       planReshardCreate(office.world, 'app', 'w', {

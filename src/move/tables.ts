@@ -8,6 +8,7 @@
  */
 import { controlSchema, ensureControlSchema } from '../binlog/control-schema.ts'
 import type { Connection } from '../mysql/connection.ts'
+import { errno, isServerError } from '../mysql/errors.ts'
 import { quoteString } from '../sql/quote.ts'
 
 export const moveSchema = controlSchema
@@ -93,7 +94,12 @@ export async function seedPosition(conn: Connection, seed: StreamSeed): Promise<
 
 /** Removes every row of a workflow's streams from this server. A mover that still writes finds its right gone and keeps nothing. */
 export async function forgetStreams(conn: Connection, workflowUid: string): Promise<void> {
-  for (const name of tableNames) await conn.query(`DELETE FROM ${moveSchema}.${name} WHERE workflow_uid = ${quoteString(workflowUid)}`)
+  for (const name of tableNames) {
+    // A table that came with a later version than the one whose streams went there.
+    await conn.query(`DELETE FROM ${moveSchema}.${name} WHERE workflow_uid = ${quoteString(workflowUid)}`).catch((error: unknown) => {
+      if (!isServerError(error, errno.noSuchTable)) throw error
+    })
+  }
   const prefix = `${workflowUid}/`
   await conn.query(`DELETE FROM ${controlSchema}.marker WHERE LEFT(stream, ${Buffer.byteLength(prefix)}) = ${quoteString(prefix)}`)
 }
