@@ -34,6 +34,7 @@ for (const flavour of flavours()) {
     const stored = async (what: string): Promise<number> =>
       Number(await world.t.value(`SELECT ${what} FROM _shardwright.move_chunk WHERE stream_uid = '${record.uid}'`))
     assert.equal(await stored('COUNT(*)'), 1)
+    world.reports.delete(record.uid)
     await world.s.query(`INSERT INTO item SELECT a.id * 150 + b.id * 7 + 21, a.id * 31 + b.id, NULL, 'new', 0 FROM item a, item b`)
     await world.s.query("UPDATE item SET v = 5 WHERE name = 'new' AND id % 3 = 0")
     const rows = Number(await world.s.value('SELECT COUNT(*) FROM item'))
@@ -41,7 +42,9 @@ for (const flavour of flavours()) {
     try {
       const config = { chunkBytes: 1_000 }
       const killed = killAt('copy.landedOnSomeTargets', 2)
-      await world.start(record, { config, failpoints: killed }).done
+      const among = world.start(record, { config, failpoints: killed })
+      await world.until('the kill', () => ['running', 'failed'].includes(world.state(record.uid) ?? ''))
+      await among.stop()
       assert.ok(killed.hits > 2, 'killed among the pieces')
       assert.equal(await stored('COUNT(*)'), 1)
       world.reports.delete(record.uid)

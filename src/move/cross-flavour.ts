@@ -1,5 +1,6 @@
 /** What a table has that the other flavour lacks, by column: refused before anything is made (PROTOCOLS 1.12). */
 import type { SwError } from '../base/errors.ts'
+import { charsetName } from '../binlog/table-definitions.ts'
 import type { Connection, FlavourName } from '../mysql/connection.ts'
 import { readSchema } from '../mysql/introspect.ts'
 import type { TableInfo } from '../mysql/table-info.ts'
@@ -33,10 +34,11 @@ function tableFindings(table: TableInfo, from: FlavourName, to: FlavourName, col
     const scale = /^decimal\(\d+,(\d+)\)/i.exec(column.columnType)
     if (onlyIn[from].has(column.dataType)) refuse(column.name, `the type ${column.dataType}`)
     else if (from === 'mariadb' && scale !== null && Number(scale[1]) > 30) refuse(column.name, `the type ${column.columnType}`)
-    else if (column.collation !== null && !collations.has(column.collation)) refuse(column.name, `the collation ${column.collation}`)
+    else if (column.collation !== null && !hasCollation(collations, column.collation))
+      refuse(column.name, `the collation ${column.collation}`)
     else if (/\/\*M?!100301 COMPRESSED/i.test(column.columnType)) refuse(column.name, 'COMPRESSED')
   }
-  if (!collations.has(table.collation)) refuse('(default)', `the collation ${table.collation}`)
+  if (!hasCollation(collations, table.collation)) refuse('(default)', `the collation ${table.collation}`)
   for (const key of table.keys) {
     if (to === 'mariadb' && key.parts.some((part) => part.column === null)) refuse(key.name, 'a key over an expression')
   }
@@ -44,6 +46,11 @@ function tableFindings(table: TableInfo, from: FlavourName, to: FlavourName, col
     if (match[2] !== undefined && !(to === 'mysql' && match[2].startsWith('SRID'))) refuse((match[1] ?? '').replaceAll('``', '`'), match[2])
   }
   return distinct(findings)
+}
+
+/** MySQL takes an older server's `utf8_…` for `utf8mb3_…`, which alone it lists (*tried*, 9.7). */
+export function hasCollation(collations: ReadonlySet<string>, name: string): boolean {
+  return collations.has(name) || collations.has(charsetName(name) ?? name)
 }
 
 function distinct(findings: readonly SwError[]): SwError[] {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { ColumnDefinition } from '../binlog/source.ts'
+import { hasCollation } from './cross-flavour.ts'
 import { columnMisfit, valuesMoved } from './target-columns.ts'
 
 function column(columnType: string, more: Partial<ColumnDefinition> = {}): ColumnDefinition {
@@ -66,4 +67,12 @@ test('1.13: what an ALTER does to values and their order', () => {
     [column('int'), undefined],
   ] as const)
     assert.equal(valuesMoved(was, now), true)
+})
+
+test('1.12: a collation by its older name is there under the newer one', () => {
+  const there = new Set(['utf8mb3_general_ci', 'utf8mb4_bin'])
+  assert.deepEqual(
+    ['utf8_general_ci', 'utf8mb3_general_ci', 'utf8mb4_bin', 'utf8_nopad_bin', 'latin1_bin'].map((name) => hasCollation(there, name)),
+    [true, true, true, false, false],
+  )
 })

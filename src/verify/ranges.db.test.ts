@@ -6,7 +6,7 @@ import { systemClock } from '../base/clock.ts'
 import { readSourceTables } from '../move/source-tables.ts'
 import { planComparison, readDefinitions, readEstimates } from './comparison.ts'
 import { shardGroups } from './groups.ts'
-import { compareSpan } from './ranges.ts'
+import { boundAfter, compareSpan, type Bound } from './ranges.ts'
 import { Sessions } from './sessions.ts'
 import { itemTable, VerifyWorld } from './testkit/world.ts'
 
@@ -61,5 +61,53 @@ for (const flavour of flavours()) {
       emits.push(calls)
     }
     assert.ok(emits[0]! > 1 && emits[1]! > emits[0]!, `cut by rows into ${emits[0]} listings, by time into ${emits[1]}`)
+  })
+}
+
+for (const flavour of flavours()) {
+  test(`on ${flavour}: a key whose columns lie in both directions is walked whole, span by span and where a span is cut`, async () => {
+    const mixed = {
+      name: 'mixed',
+      shardKey: 'owner',
+      ddl: 'CREATE TABLE mixed (g INT NOT NULL, id INT NOT NULL, owner INT NOT NULL, v INT NOT NULL, PRIMARY KEY (g, id DESC))',
+    }
+    await using world = await VerifyWorld.create({ flavour, sources: ['-'], targets: ['-'], tables: [mixed] })
+    const rows = 12_000
+    await world.t.useDatabase(world.targets[0]!.schema)
+    await world.t.query(mixed.ddl)
+    await world.s.useDatabase(world.sources[0]!.schema)
+    for (const conn of [world.s, world.t]) {
+      const v = (id: number): number => (conn === world.t && id % 100 === 0 ? 1 : 0)
+      const values = Array.from({ length: rows }, (_, id) => `(${id % 7}, ${id}, ${id}, ${v(id)})`)
+      await conn.query(`INSERT INTO mixed VALUES ${values.join()}`)
+    }
+    const abort = new AbortController()
+    await using sessions = new Sessions({ addresses: world.addresses, clock: systemClock, perServerMax: 4, signal: abort.signal })
+    const [group] = shardGroups(world.streams())
+    const shards = [...world.sources, ...world.targets]
+    const use: Sessions['reader'] = (id, work) => sessions.reader(id, work)
+    const [table] = await readSourceTables(world.s, '-', world.sources[0]!.schema, world.streams()[0]!.tables)
+    assert.deepEqual(table!.plan.keyDescending, [false, true])
+    const comparison = planComparison(group!, table!, await readDefinitions(shards, use), await readEstimates(shards, use), new Map())
+    for (const [spanRows, limitMs] of [
+      [700, 60_000],
+      [rows * 2, 1],
+    ] as const) {
+      const candidates: string[] = []
+      let compared = 0
+      for (let lo: Bound = null; ;) {
+        const from: Bound = lo
+        const hi: Bound = await sessions.reader('source', (conn) => boundAfter(conn, comparison, comparison.pacer, from, spanRows))
+        compared += await compareSpan(sessions, comparison, { lo, hi }, async (keys) => void candidates.push(...keys), limitMs)
+        if (hi === null) break
+        lo = hi
+      }
+      assert.equal(compared, rows)
+      const ids = candidates.map((key) => Number(key.split(',')[1])).sort((x, y) => x - y)
+      assert.deepEqual(
+        ids,
+        Array.from({ length: rows / 100 }, (_, i) => i * 100),
+      )
+    }
   })
 }

@@ -139,7 +139,7 @@ export const boundMutations: readonly Mutation[] = [
   {
     rule: '2 whoever waits for a session when a comparison is stopped learns of it',
     file: 'src/verify/sessions.ts',
-    edits: [["options.signal.addEventListener('abort', () => this.#wakeAll(), { once: true })", 'void options']],
+    edits: [["options.signal.addEventListener('abort', this.#wakeAll, { once: true })", 'void options']],
     test: 'src/verify/sessions.test.ts',
     name: 'promise 7: whoever waits for a session when the comparison is stopped learns of it, also where more wait than hold one',
     fails: /rejected/,

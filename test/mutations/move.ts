@@ -75,7 +75,12 @@ const copy: Mutation[] = [
   {
     rule: '1.4 from its low marker on, not from its read on',
     file: 'src/move/chunk-reader.ts',
-    edits: [['      generation: low.generation,', '      generation: (await markers.write()).generation,']],
+    edits: [
+      [
+        '    let high: Promise<number> | null = null\n',
+        '    chunk.generation = (await markers.write()).generation\n    let high: Promise<number> | null = null\n',
+      ],
+    ],
     test: 'src/move/visibility.db.test.ts',
     name: 'commits stalled between binlog and engine while chunks are read: the tail has the event, readers not yet the row, nothing is lost',
     fails: /./,
