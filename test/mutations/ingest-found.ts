@@ -25,7 +25,7 @@ export const ingestFoundMutations: readonly Mutation[] = [
   {
     rule: 'epochs go with their branch',
     file: 'src/change/branches.ts',
-    edits: [[', ...(await epochsOfBranch(store, keyspace, branch))]', ']']],
+    edits: [['        ...(await epochsOfBranch(store, keyspace, branch)),\n', '']],
     test: fleets,
     name: 'a branch that is deleted and made anew begins anew',
     fails: /began at offset 5/,
