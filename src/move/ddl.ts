@@ -81,6 +81,16 @@ function unrepeatable(words: readonly string[]): string | null {
   return numbers ? 'AUTO_INCREMENT' : null
 }
 
+/** Whether a statement leaves every value of every column that was there as it is. */
+export function keepsValues(event: QueryEvent): boolean {
+  const { verb, ...statement } = event.statement
+  const words = ddlWords(event)
+  if (words === null || statement.kind !== 'ddl') return false
+  const object = statement.object.toUpperCase()
+  if (object === 'INDEX') return true
+  return object === 'TABLE' && verb.toUpperCase() === 'ALTER' && leavesColumns(words)
+}
+
 /** Whether every column that was there has its name, type and place in the key as before: keys, comments and new columns. */
 function leavesColumns(words: readonly string[]): boolean {
   let depth = 0

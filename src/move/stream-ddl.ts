@@ -15,7 +15,7 @@ import { connectPlain, connectReader, type ServerAddress } from './access.ts'
 import type { Announced } from './announced.ts'
 import type { Waiting } from './applier-options.ts'
 import type { Failpoints } from './crash-points.ts'
-import { ddlForTarget, ddlOutcome, type DdlOutcome } from './ddl.ts'
+import { ddlForTarget, ddlOutcome, keepsValues, type DdlOutcome } from './ddl.ts'
 import { sessionSql } from './ddl-session.ts'
 import { definedNow } from './ddl-ahead.ts'
 import { executeOnce } from './ddl-executed.ts'
@@ -125,8 +125,7 @@ export class StreamDdl {
     const { record, source, clock, signal } = this.#options
     await using conn = await connectReader(source.address, signal)
     const { gone, otherValues } = await givenUpOnSource(conn, held)
-    const changing = /\b(drop|modify|change|convert)\b/i.test(event.text.toString('latin1'))
-    for (const table of changing ? [] : new Set(otherValues.map((change) => change.table))) {
+    for (const table of keepsValues(event) ? new Set(otherValues.map((change) => change.table)) : []) {
       const at = {
         ...source,
         clock,
