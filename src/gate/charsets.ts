@@ -55,8 +55,12 @@ const utf8mb4Names: Readonly<Record<number, string>> = {
   246: 'utf8mb4_unicode_520_ci',
 }
 
+/** What a client that names none gets, as from servers; of an id above 255 that is cut to its last byte, too, 0 is left. */
+const unnamed = 0
+
 /** Null: one in which quotes can't be told safely, or that is not known. */
 export function charsetOfCollation(id: number): string | null {
+  if (id === unnamed) return 'utf8mb4'
   if (id >= uca14.utf8mb3 && id < uca14.end) return id < uca14.utf8mb4 ? 'utf8mb3' : 'utf8mb4'
   return byId.get(id) ?? (id > noPad && id < uca14.utf8mb3 ? (byId.get(id - noPad) ?? null) : null)
 }

@@ -6,6 +6,7 @@ import type { Column, RawRow, RowBatch, RowStream } from '../mysql/connection.ts
 import { Aggregator } from './aggregate.ts'
 import { rowCompare } from './compare.ts'
 import { gateErrors } from './errors.ts'
+import { StaleColumns } from './execution-errors.ts'
 import type { Merge, Slot } from './plan/plan.ts'
 
 export type MergeOutput = { columns(columns: readonly Column[], hidden: number): void; row(row: RawRow): Promise<void> | undefined }
@@ -136,9 +137,19 @@ async function mergeSorted(streams: readonly RowStream[], compare: (a: RawRow, b
 }
 
 /** All shards have the same columns; lengths and decimals may differ with what they hold, so the widest stand. */
+/** While DDL goes from shard to shard, `*` is not the same everywhere. Of what is no table's column, servers tell by their plans what it is called. @throws StaleColumns */
+function requireAlike(a: readonly Column[], b: readonly Column[]): void {
+  const isOther = (column: Column, other: Column | undefined): boolean =>
+    other === undefined || (column.orgTable !== '' && other.orgTable !== '' && column.name !== other.name)
+  const [longer, shorter] = a.length < b.length ? [b, a] : [a, b]
+  const other = longer.find((column, i) => isOther(column, shorter[i]))
+  if (other !== undefined) throw new StaleColumns(other.orgTable)
+}
+
 function commonColumns(streams: readonly RowStream[]): Column[] {
   const [first, ...others] = streams
   if (first === undefined) return []
+  for (const other of others) requireAlike(first.columns, other.columns)
   return first.columns.map((column, i) => {
     let { length, decimals, flags, type } = column
     for (const other of others) {

@@ -37,7 +37,7 @@ export async function sessionValue(context: SessionContext, { keyspace, expressi
   }
   const whole = plan.kind === 'routed' ? plan : plan.kind === 'local' ? plan.otherwise : null
   if (whole === null) throw context.unsupported(`SET to ${expression}`)
-  if (whole.sharded && whole.tables.length > 0) {
+  if (whole.tables.length > 0) {
     const captured = new CapturedAnswer()
     const before = client.rewrite
     client.rewrite = captured.take

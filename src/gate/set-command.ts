@@ -1,6 +1,9 @@
 /** SET of a session: what it keeps, what a server must judge or compute first, and what goes to a server as it is. */
 import type { Lexed } from '../sql/lexer.ts'
+import { parse } from '../sql/parse.ts'
 import type { Value } from '../sql/value.ts'
+import { walkExpr } from '../sql/walk.ts'
+import { inRoleOf } from '../topology/replica-name.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
 import { onServer } from './on-server.ts'
@@ -16,6 +19,7 @@ import { ServerError } from '../mysql/errors.ts'
 import type { SetAssignments } from './set-statement.ts'
 import type { SessionSettings } from './settings.ts'
 import type { Sharded } from './sharded.ts'
+import type { View } from './view.ts'
 
 export type Setting = {
   readonly core: Core
@@ -33,6 +37,7 @@ export async function setSession(s: Setting, assignments: SetAssignments, lexed:
     if (keyspace === undefined) throw gateErrors.noKeyspace()
     return await pass(s, keyspace.name, sql, ['unknown'])
   }
+  if (keyspace?.record.sharded === false) refuseOthers(core.watch.view, s.keyspace, lexed)
   const computed = new Map<number, string>()
   for (const { at, expression } of toCompute(lexed, assignments)) {
     if (keyspace === undefined) throw gateErrors.noKeyspace()
@@ -83,6 +88,31 @@ export async function setSession(s: Setting, assignments: SetAssignments, lexed:
   keepNext(runner, effect.next)
   if (changes) await tryOut(s, effect.settings)
   return true
+}
+
+/** What the text names goes to the session's own server as it is: tables of other keyspaces, and of one whose database is called otherwise, are not meant by it there. */
+function refuseOthers(view: View, session: string, lexed: Lexed): void {
+  let statement
+  try {
+    statement = parse(lexed)
+  } catch {
+    // The server's to say.
+    return
+  }
+  for (const item of statement.kind === 'set' ? statement.items : []) {
+    if (!('value' in item)) continue
+    walkExpr(item.value, {
+      table({ table: { schema } }) {
+        const named = schema === null ? undefined : view.keyspaces.get(inRoleOf(schema.text, session))
+        if (named === undefined || (named.name === session && named.shards[0]?.schema === session)) return
+        throw gateErrors.notForwarded({
+          construct: `SET to what a table of ${schema?.text} says`,
+          reason: 'the variable is on the server of the session, the table may be on another',
+          fix: named.name === session ? "leave the keyspace's name out" : 'USE that keyspace, or read the value by a SELECT and set it',
+        })
+      },
+    })
+  }
 }
 
 function keepNext(runner: Runner, next: readonly string[]): void {

@@ -121,6 +121,22 @@ for (const flavour of flavours()) {
       await alike('SELECT @a')
     })
 
+    test('promise 10: a variable is set by the rows of the keyspace that is named, or not at all', async () => {
+      await world.admin.query('CREATE TABLE ids.t (id BIGINT PRIMARY KEY)')
+      await world.admin.query('INSERT INTO ids.t VALUES (1), (2), (3)')
+      // A database of the keyspace's name, left behind by whoever.
+      await world.admin.query('CREATE DATABASE shop')
+      await world.admin.query('CREATE TABLE shop.t (id BIGINT PRIMARY KEY)')
+      await c.query('SET @a = (SELECT COUNT(*) FROM ids.t)')
+      assert.deepEqual(await answer(c, 'SELECT @a'), ['3'])
+      await using plain = await connect({ host: '127.0.0.1', port: world.port, user: 'app', password, database: 'ids' })
+      await plain.query('SET @a = (SELECT COUNT(*) FROM ids.t)')
+      assert.deepEqual(await answer(plain, 'SELECT @a'), ['3'])
+      await assert.rejects(plain.query('SET @a = (SELECT COUNT(*) FROM shop.t)'), /SW-GATE-012/)
+      await assert.rejects(plain.query('SET sql_select_limit = (SELECT COUNT(*) FROM shop.t)'), /SW-GATE-012/)
+      await world.admin.query('DROP DATABASE shop')
+    })
+
     test('promise 10: a subquery in the values of an INSERT sees the rows of all shards', async () => {
       for (const sql of [
         'INSERT INTO u (id, a, p) VALUES (1, (SELECT COUNT(*) FROM t), 2.5)',
