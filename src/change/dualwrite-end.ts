@@ -24,7 +24,7 @@ import { giveUpLeftOver, oneStepAtATime, waitFor } from './dualwrite-ramp.ts'
 import { readersLeft } from './dualwrite-quiet.ts'
 import { lastRungs } from './dualwrite-ready.ts'
 import { changeRun, commitRule } from './dualwrite-record.ts'
-import { putRetentionBack } from './dualwrite-retention.ts'
+import { ownRetentionMs, putRetentionBack } from './dualwrite-retention.ts'
 import { dataOf, specOf } from './dualwrite-spec.ts'
 import type { DualWriteWorld } from './dualwrite-world.ts'
 import { deleteFleet, fleetReports, fleetStands, setFleet } from './fleets.ts'
@@ -166,13 +166,13 @@ async function requireQuiet(world: DualWriteWorld, context: ActionContext, shard
     })
 }
 
-/** A topic that keeps everything: the rows' own window is what there is to go back to; without one somebody has to say how long. */
+/** What pin has raised is put back at the end: the hold goes by what stood before. A topic that keeps everything: the rows' own window is what there is to go back to; without one somebody has to say how long. */
 async function longestRetention(world: DualWriteWorld, context: ActionContext): Promise<number> {
   let longest = 0
   for (const fleet of await fleetsOf(context.store, context.workflow.keyspace, 'main')) {
     const topic = await openTopic(fleet.topicUrl)
     try {
-      const { ms } = await topic.retention()
+      const ms = ownRetentionMs(dataOf(context.workflow).retention ?? [], fleet.topicUrl, (await topic.retention()).ms)
       const windows = allTables(await world.loadDefinition(fleet.definitionPath)).flatMap((one) => one.retentionMs ?? [])
       if (ms === null && windows.length === 0)
         throw dualwriteErrors.noHold({ keyspace: fleet.keyspace, name: context.workflow.name, topic: fleet.topicUrl })

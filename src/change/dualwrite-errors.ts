@@ -190,4 +190,11 @@ export const dualwriteErrors = defineErrors('DUALWRITE', {
     why: 'both would move the same positions: each record would take effect by the definition of whichever came first, and not by the other',
     fix: 'put the tables of both into one definition: shardwright fleet update {fleet} --definition FILE; or stop and delete {fleet} first',
   },
+  versionNotTaken: {
+    number: 28,
+    class: 'transient',
+    what: 'the fleet {fleet} has not taken up version {version} of its definition in partitions {partitions} of topic {topic}',
+    why: 'from which offset on records are decoded by it is decided when it takes a partition; until then it is not known how another branch has to decode them (PROTOCOLS 4.12)',
+    fix: 'let {fleet} run until it has all of its partitions (shardwright fleet show {fleet}), then repeat',
+  },
 })

@@ -14,7 +14,7 @@ import { keys } from '../topology/keys.ts'
 import { put, readRecord, updateRecord } from '../topology/typed.ts'
 import type { WorkflowRecord } from '../workflow/records.ts'
 import { keepHeadroom } from './dualwrite-headroom.ts'
-import { putRetentionBack, raiseRetention, renew } from './dualwrite-retention.ts'
+import { ownRetentionMs, putRetentionBack, raiseRetention, renew } from './dualwrite-retention.ts'
 import { dataOf } from './dualwrite-spec.ts'
 import type { DualWriteWorld } from './dualwrite-world.ts'
 import { fleet, standing } from './testkit/standing-run.ts'
@@ -51,11 +51,16 @@ test('the retention is raised to twice the rows’ window, noted before, and put
   // Again, as after a crash: what stood before is what was noted first.
   await raiseRetention({ ...w.context, workflow: await w.stored() }, w.fleets, pin)
   assert.equal(dataOf(await w.stored()).retention?.length, 1)
+  // What complete holds the old side for by default: not twice the window, which is ours.
+  const own = async (): Promise<bigint | null> => ownRetentionMs(dataOf(await w.stored()).retention ?? [], w.url, (await w.retention()).ms)
+  assert.equal(await own(), 60_000n)
   await putRetentionBack({ workflow: await w.stored() }, async () => undefined)
   assert.equal((await w.retention()).ms, 60_000n)
+  assert.equal(await own(), 60_000n)
   const topic = await openTopic(w.url)
   await topic.setRetentionMs(77n)
   await topic.close()
+  assert.equal(await own(), 77n)
   await putRetentionBack({ workflow: await w.stored() }, async () => undefined)
   assert.equal((await w.retention()).ms, 77n)
 })

@@ -63,14 +63,25 @@ export async function putRetentionBack(
     const topic = await openTopic(lease.topicUrl)
     try {
       const { ms } = await topic.retention()
-      // Somebody else has set it since: theirs it is. What we were about to raise further may stand at any of our own.
-      if (ms === null || ![lease.raisedToMs, ...(lease.before ?? [])].includes(String(ms))) continue
+      if (!isOurs(lease, ms)) continue
       await topic.setRetentionMs(lease.from === 'default' ? 'default' : lease.wasMs === null ? null : BigInt(lease.wasMs))
       await say(`retention of ${lease.topicUrl} is ${lease.wasMs ?? 'unlimited'} ms again`)
     } finally {
       await topic.close()
     }
   }
+}
+
+/** Not: somebody else has set it since, and theirs it is. What we were about to raise further may stand at any of our own. */
+function isOurs(lease: RetentionLease, ms: bigint | null): boolean {
+  return ms !== null && [lease.raisedToMs, ...(lease.before ?? [])].includes(String(ms))
+}
+
+/** A topic's retention as its owner has it: what a run has raised for as long as it lasts, and puts back, is not that. */
+export function ownRetentionMs(leases: readonly RetentionLease[], topicUrl: string, ms: bigint | null): bigint | null {
+  const lease = leases.find((one) => one.topicUrl === topicUrl)
+  if (lease === undefined || !isOurs(lease, ms)) return ms
+  return lease.wasMs === null ? null : BigInt(lease.wasMs)
 }
 
 /** Twice what stands, noted like the first raise; null: the broker refuses. */

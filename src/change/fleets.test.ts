@@ -7,11 +7,12 @@ import { after, before, test } from 'node:test'
 import { systemClock } from '../base/clock.ts'
 import { isSwError } from '../base/errors.ts'
 import { silentLog } from '../base/log.ts'
+import { decideVersion, versionAt } from '../ingest/decide.ts'
 import { PartitionLeases } from '../ingest/partition-leases.ts'
 import { queryStats } from '../ingest/testkit/query-stats.ts'
 import { createTopic } from '../topic/open.ts'
 import { branchKeyspace } from '../topology/dualwrite-records.ts'
-import type { FleetRecord } from '../topology/dualwrite-records.ts'
+import type { FleetRecord, PartitionEpoch } from '../topology/dualwrite-records.ts'
 import { keys } from '../topology/keys.ts'
 import { MemoryStore } from '../topology/memory.ts'
 import type { KeyspaceRecord, RoutingRecord } from '../topology/records.ts'
@@ -30,7 +31,7 @@ before(async () => {
 after(() => rmSync(dir, { recursive: true }))
 
 /** Keyspace `insights` with a branch `wide`, neither with a shard: nothing stands on servers. */
-async function world(): Promise<FleetWorld> {
+async function world(definition = queryStats()): Promise<FleetWorld> {
   const store = new MemoryStore()
   for (const branch of ['main', 'wide']) await store.commit([], branchPuts(branch))
   return {
@@ -38,7 +39,7 @@ async function world(): Promise<FleetWorld> {
     clock: systemClock,
     log: silentLog,
     flavour: 'mariadb',
-    loadDefinition: async () => queryStats(),
+    loadDefinition: async () => definition,
   } as unknown as FleetWorld
 }
 
@@ -100,6 +101,56 @@ async function acquire(w: FleetWorld, name: string, start: bigint): Promise<void
   assert.notEqual(await leases.acquire(0, start, lease.id), null)
   await leases.release(0)
 }
+
+const versionsOf = (w: FleetWorld, name: string): Promise<PartitionEpoch['versions'][]> =>
+  Promise.all(
+    [0, 1].map(async (partition) => (await readRecord<PartitionEpoch>(w.store, keys.partitionEpoch(name, partition)))?.value.versions),
+  )
+
+test('4.12: a second branch decodes each record by the version that the first one decoded it by, from its own start on', async () => {
+  const w = await world(queryStats({ version: 2, factor: 100, previous: [queryStats()] }))
+  const { store } = w
+  await fleet(w, 'main', 'queries')
+  await fleet(w, 'main', 'errors', 'errors')
+  const theirs = async (partition: number, versions: PartitionEpoch['versions']): Promise<void> => {
+    const key = keys.partitionEpoch('insights', partition)
+    await store.commit([], [put<PartitionEpoch>(key, { v: 1, epoch: 3, start: '5', ...(versions === undefined ? {} : { versions }) })])
+  }
+  // Partition 0 goes by version 2 from offset 7 on; who holds partition 1 has yet to fix from where on it does.
+  await theirs(0, [
+    { version: 1, from: '5' },
+    { version: 2, from: '7' },
+  ])
+  await theirs(1, [{ version: 1, from: '5' }])
+  await assert.rejects(fleet(w, 'wide', 'queries'), (error) => {
+    assert.ok(isSwError(error, 'SW-DUALWRITE-028'), String(error))
+    assert.match(error.message, /fleet insights has not taken up version 2 .* in partitions 1 of/)
+    return true
+  })
+  assert.equal(await readRecord(store, keys.fleet('insights@wide')), null)
+  // Not begun at all: both branches decode all of it by version 2.
+  await theirs(1, undefined)
+  const { startOffsets } = await fleet(w, 'wide', 'queries')
+  assert.deepEqual(startOffsets, { '0': '0', '1': '0' })
+  assert.deepEqual(await versionsOf(w, 'insights@wide'), [
+    [
+      { version: 1, from: '0' },
+      { version: 2, from: '7' },
+    ],
+    undefined,
+  ])
+  // As the consumer that takes it finds it: nothing is left for it to fix.
+  const lease = await store.grantLease(10_000)
+  const acquired = await new PartitionLeases(store, 'insights@wide', 'me').acquire(0, 0n, lease.id)
+  assert.deepEqual(decideVersion(acquired?.versions ?? [], 2), { kind: 'as it is' })
+  assert.deepEqual(
+    [0n, 6n, 7n].map((offset) => versionAt(acquired?.versions ?? [], offset)),
+    [1, 1, 2],
+  )
+  // Another topic of it has versions of its own.
+  await fleet(w, 'wide', 'errors', 'errors')
+  assert.deepEqual(await versionsOf(w, 'insights@wide+errors'), [undefined, undefined])
+})
 
 test('a branch that is deleted and made anew begins anew: epochs go with it, those of named fleets too, and nobody else’s', async () => {
   const w = await world()

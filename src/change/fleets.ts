@@ -20,6 +20,7 @@ import { dualwriteErrors } from './dualwrite-errors.ts'
 import { changeErrors } from './errors.ts'
 import { branchShards } from './branches.ts'
 import { holdRows } from './dualwrite-old-rows.ts'
+import { firstVersions } from './fleet-versions.ts'
 import { withServer } from './servers.ts'
 import type { World } from './servers.ts'
 
@@ -100,9 +101,10 @@ export async function createFleet(world: FleetWorld, request: FleetRequest): Pro
       madeBy: request.madeBy ?? null,
       purgeHeldUntilMs: 0,
     }
+    const versions = await firstVersions(store, fleet, definition, fleet.startOffsets)
     const result = await store.commit(
-      [absent(keys.fleet(name)), unchanged(record)],
-      [put(keys.fleet(name), fleet), put(record.key, record.value)],
+      [absent(keys.fleet(name)), unchanged(record), ...versions.conditions],
+      [put(keys.fleet(name), fleet), put(record.key, record.value), ...versions.puts],
     )
     if (!result.ok) return await createFleet(world, request)
     return fleet

@@ -54,7 +54,7 @@ test('a session is built on the servers of the shards that serve: another primar
   await change('-', { serverId: 'elsewhere' })
   assert.equal(await other(), false)
   assert.equal(
-    (await builtOn(store, { ...fleet, wanted: 'held', holdAt: { '0': '5' }, floorHeldUntilMs: 7 })).text,
+    (await builtOn(store, { ...fleet, wanted: 'held', holdAt: { '0': '5' }, floorHeldUntilMs: 7, heldShard: '-80' })).text,
     text,
     'what it follows while it runs',
   )

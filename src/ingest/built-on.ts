@@ -28,6 +28,8 @@ export async function builtOn(store: Store, fleet: FleetRecord): Promise<BuiltOn
     paused: _paused,
     purgeHeldUntilMs: _purge,
     floorHeldUntilMs: _floor,
+    // Lanes ask for it before each write; a session that ended for it would be measured too (L6).
+    heldShard: _shard,
     consumers: _consumers,
     ...rest
   } = fleet

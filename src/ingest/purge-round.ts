@@ -1,6 +1,6 @@
 /**
  * One purge of a fleet's tables on all its shards. Where the floor goes is one record a keyspace, so that all branches purge at the same boundary: the fleet of
- * the keyspace itself raises it, by the time of its own topic; the others follow. A branch that fills alone (no such fleet) raises it too.
+ * the keyspace itself raises it, by the time of its own topic; the others follow. A branch that fills alone (no such fleet, or one that is stopped) raises it too.
  */
 import type { FleetRecord, PurgeRecord } from '../topology/dualwrite-records.ts'
 import { branchKeyspace, mainBranch } from '../topology/dualwrite-records.ts'
@@ -21,6 +21,21 @@ import { quoteString } from '../sql/quote.ts'
 import { table as rows } from './tables.ts'
 import type { PartitionSeen } from './topic-time.ts'
 
+/**
+ * Whether floors go by what this fleet has read. One that is stopped purges nothing and raises nothing: of a run that is complete the old fleet stands like that for the whole
+ * hold, and the branch that serves all reads would keep every row of it. Taken up again it goes by the same record, which is only raised: what it reads again and the other
+ * branch has purged by then is late on it too.
+ *
+ * @param fleets all of the keyspace
+ */
+export function raisesFloors(
+  fleet: Pick<FleetRecord, 'branch' | 'topicId'>,
+  fleets: readonly Pick<FleetRecord, 'branch' | 'topicId' | 'wanted'>[],
+): boolean {
+  if (fleet.branch === mainBranch) return true
+  return !fleets.some((other) => other.branch === mainBranch && other.topicId === fleet.topicId && other.wanted !== 'stopped')
+}
+
 export async function purgeOnce(session: FleetSession): Promise<void> {
   const { options, fleet, branch, config } = session
   const expiring = allTables(session.definition).filter(({ retentionMs, bucket }) => retentionMs !== null && bucket !== null)
@@ -30,7 +45,7 @@ export async function purgeOnce(session: FleetSession): Promise<void> {
     .filter(({ keyspace }) => keyspace === fleet.keyspace)
   if (fleets.some(({ purgeHeldUntilMs }) => purgeHeldUntilMs > options.clock.nowMs())) return
   const floorHeld = fleets.some(({ floorHeldUntilMs = 0 }) => floorHeldUntilMs > options.clock.nowMs())
-  const leads = fleet.branch === mainBranch || !fleets.some((other) => other.branch === mainBranch && other.topicId === fleet.topicId)
+  const leads = raisesFloors(fleet, fleets)
   const addresses = options.addresses ?? ingestAddressesOf(options.store)
   const { clock, log } = options
   // Before positions: what is at these then has all that there was. A topic that cannot be asked keeps nobody from purging by the floors that stand.
