@@ -8,6 +8,8 @@
  * - `unknown`    it may or may not have been done; never repeat without reading the outcome (promise 11)
  * - `fatal`      the thing at hand (stream, server, process) stops until somebody acts
  */
+import { withoutPassword } from './secrets.ts'
+
 export type ErrorClass = 'user' | 'transient' | 'unknown' | 'fatal'
 
 export type ErrorSpec = {
@@ -75,5 +77,5 @@ export function isSwError(error: unknown, code?: string): error is SwError {
 }
 
 function fill(template: string, params: ErrorParams): string {
-  return template.replace(/\{(\w+)\}/g, (place, name: string) => (name in params ? String(params[name]) : place))
+  return template.replace(/\{(\w+)\}/g, (place, name: string) => (name in params ? withoutPassword(String(params[name])) : place))
 }

@@ -68,6 +68,11 @@ export function fleetTrouble(
     if (!fleets.some((fleet) => fleet.name === report.fleet)) continue
     const error = report.partitions.find((one) => one.error !== null)?.error ?? (report.state === 'failed' ? report.error : null)
     if (error !== null) return `${report.fleet}: ${error.code} ${error.what}`
+    // A report of a consumer that has gone says nothing of now.
+    const cutOff =
+      nowMs - report.atMs < reportFreshMs ? report.partitions.find(({ topicSilentMs = 0 }) => topicSilentMs >= silentMs) : undefined
+    if (cutOff !== undefined)
+      return `${report.fleet}: the topic has not answered for partition ${cutOff.partition} for ${Math.round((cutOff.topicSilentMs ?? 0) / 1000)} s, how far behind it is, nobody knows`
   }
   return null
 }

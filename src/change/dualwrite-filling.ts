@@ -71,7 +71,7 @@ export class Filling {
       retentionMs,
       boundsMs: await this.#bounds(tables, shards[0]),
       lag,
-      lagMost: BigInt(Math.max(1000, Math.ceil(2 * (rates.perSecond ?? 0)))),
+      lagMost: lagMost(rates.perSecond),
       gainPerSecond: rates.gainPerSecond,
       eventTimeRate: rates.eventTime,
     })
@@ -123,4 +123,10 @@ export class Filling {
       eventTime: eventMs === null || eventMs <= 0 ? 1 : eventMs / (seconds * 1000),
     }
   }
+}
+
+/** What arrives in two seconds; of a topic with few records, in ten: batches bring them at once. */
+export function lagMost(perSecond: number | null): bigint {
+  if (perSecond === null) return 1000n
+  return BigInt(Math.ceil(Math.max(20, 2 * perSecond, Math.min(1000, 10 * perSecond))))
 }

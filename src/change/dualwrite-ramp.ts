@@ -96,8 +96,8 @@ export async function moveReads(desk: Desk, run: WorkflowRecord, request: StepRe
     await gatesPresent(desk, run, request)
     // Where the left side is now; what comes later is the step's own business.
     const soFar = neededBy((await left.read()).at, names)
-    await warm(desk, request, async () => behindOf(soFar, (await answering.read()).at))
-    const unwanted = (await request.notWanted?.()) ?? null
+    const behind = await warm(desk, request, async () => behindOf(soFar, (await answering.read()).at))
+    const unwanted = (await request.notWanted?.()) ?? (behind === null ? null : `the other side does not catch up: ${behind}`)
     if (unwanted !== null) {
       const refused = { outcome: 'refused', reason: unwanted, stallMs: null, held: false, parts: null } as const
       return { ...refused, entry: entryOf(desk, request, fromPercent, toPercent, refused) }
@@ -120,7 +120,9 @@ export async function moveReads(desk: Desk, run: WorkflowRecord, request: StepRe
         },
         async near(withinMs) {
           const frozen = neededBy((await left.read()).at, names)
-          await waitFor(desk, withinMs, async () => behindOf(frozen, (await answering.read()).at) === null)
+          let behind: string | null = null
+          await waitFor(desk, withinMs, async () => (behind = behindOf(frozen, (await answering.read()).at)) === null)
+          return behind
         },
         async close() {
           const stopped = (await request.notWanted?.()) ?? null
@@ -257,7 +259,8 @@ async function gatesPresent(desk: Desk, run: WorkflowRecord, request: StepReques
   if (!present) throw dualwriteErrors.noGates({ keyspace: run.keyspace, reason })
 }
 
-async function warm(desk: Desk, request: StepRequest, behind: () => Promise<string | null>): Promise<void> {
+/** What it still lacks after all that time; null: nothing, or nobody was to wait. */
+async function warm(desk: Desk, request: StepRequest, behind: () => Promise<string | null>): Promise<string | null> {
   let reason: string | null = null
   const caughtUp = await waitFor(desk, request.warmMs, async () => {
     reason = await behind()
@@ -267,6 +270,7 @@ async function warm(desk: Desk, request: StepRequest, behind: () => Promise<stri
   })
   await request.onWait?.(null)
   if (!caughtUp) desk.leadership.signal.throwIfAborted()
+  return request.warmMs > 0 ? reason : null
 }
 
 async function topicEnds(fleets: readonly FleetRecord[]): Promise<Vector> {

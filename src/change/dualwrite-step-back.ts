@@ -10,7 +10,7 @@ import { dataOf, specOf } from './dualwrite-spec.ts'
 import type { DualWriteWorld } from './dualwrite-world.ts'
 
 /** Tenants wait a little longer rather than go back in time. */
-const guardLimits = { holdMs: 1000, nearMs: 500, gatesMs: 1500, reachMs: 3000 }
+const guardLimits = { holdMs: 1000, nearMs: 500, refuseBehind: false, gatesMs: 1500, reachMs: 3000 }
 
 /**
  * By the rule of closing where that works within moments; else at once, and it is said. To nothing: tenants who were moved by name too, who would stay on a

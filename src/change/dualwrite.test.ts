@@ -43,6 +43,26 @@ test('a fleet that was stopped, or for which nobody works, is trouble for whoeve
   assert.match(fleetTrouble([{ ...fleet, wanted: 'stopped' }], [report(0)], silence, 0) ?? '', /is stopped/)
 })
 
+test('promise 6: a fleet that its topic does not answer is trouble, however well it was when it last did', () => {
+  const fleet = { name: 'insights@wide', wanted: 'running', generation: 2 } as FleetRecord
+  const told = (topicSilentMs: number | undefined, atMs = 50_000): string | null => {
+    const partition = { partition: 3, state: 'running', error: null, ...(topicSilentMs === undefined ? {} : { topicSilentMs }) }
+    const report = {
+      fleet: fleet.name,
+      atMs,
+      generation: 2,
+      state: 'running',
+      error: null,
+      partitions: [partition],
+    } as unknown as FleetReport
+    return fleetTrouble([fleet], [report], new Map(), 50_000)
+  }
+  assert.equal(told(undefined), null)
+  assert.equal(told(14_000), null)
+  assert.match(told(15_400) ?? '', /insights@wide: the topic has not answered for partition 3 for 15 s/)
+  assert.equal(told(15_400, 39_000), null, 'what a consumer said that is gone')
+})
+
 test('over budget only when it lasts and is no noise; failures count by share', () => {
   const budget = { baselineP95Ms: 10, p95TimesMost: 1.2, p95FloorMs: 5, errorsMost: 0.01 }
   const silent = { reads: 0, errors: 0, p95Ms: 0 }

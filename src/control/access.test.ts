@@ -2,7 +2,11 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import Fastify from 'fastify'
 import { SwError } from '../base/errors.ts'
+import { silentLog } from '../base/log.ts'
+import { topicErrors } from '../topic/errors.ts'
 import { guardAccess, isLoopback } from './access.ts'
+import { buildHttp } from './http.ts'
+import type { Handlers } from './http.ts'
 
 type Given = { method?: 'GET' | 'POST'; headers?: Record<string, string> }
 
@@ -63,4 +67,19 @@ for (const [site, expected] of [
 test('what listens on these is reached from this machine only', () => {
   for (const host of ['localhost', '127.0.0.1', '127.9.0.1', '::1']) assert.ok(isLoopback(host), host)
   for (const host of ['0.0.0.0', '::', '10.0.0.1', 'example.com', '', '127.0.0.1.example.com']) assert.ok(!isLoopback(host), host)
+})
+
+test('a password in the address of a topic is shown to nobody: neither in what is told of a fleet nor in an error', async () => {
+  const fleet = { name: 'insights', topic: 'kafka://a:1/t?sasl=plain&user=u&password=geheim%21&tls=true' }
+  const handlers = new Proxy({} as Handlers, {
+    get: (_, name) => async () => {
+      if (name === 'listFleets') return [fleet]
+      throw topicErrors.unreachable({ topic: 't', reason: `no answer from ${fleet.topic}`, where: 'a:1' })
+    },
+  })
+  const app = buildHttp({ handlers, log: silentLog, version: '1' })
+  const [list, error] = [await app.inject({ url: '/api/v1/fleets' }), await app.inject({ url: '/api/v1/keyspaces' })]
+  await app.close()
+  for (const { body } of [list, error]) assert.ok(!body.includes('geheim') && body.includes('password=…'), body)
+  assert.equal((list.json() as (typeof fleet)[])[0]?.topic, 'kafka://a:1/t?sasl=plain&user=u&password=…&tls=true')
 })

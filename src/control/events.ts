@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import type { World } from '../change/servers.ts'
+import { withoutPassword } from '../base/secrets.ts'
 import { statusView } from './status.ts'
 
 const everyMs = 500
@@ -17,7 +18,7 @@ export function serveEvents(http: FastifyInstance, world: World & { version: str
       // A page whose feed breaks off connects again by itself; one that is left hanging shows old figures as if they were new.
       const status = await statusView(world, world.version).catch(() => null)
       if (status === null) break
-      if (!response.write(`data: ${JSON.stringify(status)}\n\n`)) {
+      if (!response.write(`data: ${withoutPassword(JSON.stringify(status))}\n\n`)) {
         await new Promise<void>((resolve) => {
           response.once('drain', resolve)
           gone.signal.addEventListener('abort', () => resolve(), { once: true })

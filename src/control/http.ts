@@ -6,6 +6,7 @@ import type { EndpointName, Params, ParsedBody, ResponseOf } from '../api/endpoi
 import { apiErrors } from '../api/errors.ts'
 import { SwError } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
+import { withoutPassword } from '../base/secrets.ts'
 import { guardAccess } from './access.ts'
 
 export type Handlers = {
@@ -35,6 +36,8 @@ export function buildHttp(options: HttpOptions): FastifyInstance {
       log,
     ),
   )
+  // Addresses of topics stand in what is shown of fleets, runs and their journals.
+  app.addHook('onSend', async (_request, _reply, payload) => (typeof payload === 'string' ? withoutPassword(payload) : payload))
   guardAccess(app, options.token)
   for (const name of Object.keys(endpoints) as EndpointName[]) register(app, name, handlers)
   app.get('/api/v1/openapi.json', async () => openApi(options.version))

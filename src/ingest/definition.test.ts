@@ -37,6 +37,21 @@ function define(change: object = {}): ReturnType<typeof defineTopic> {
   return defineTopic({ topic: 't', version: 1, decode, tables: { c: table as never } })
 }
 
+test('JSON: numbers that a double cannot hold are exact, and what stands beside them is what it is without them', () => {
+  const read = json({ small: 'integer', amount: 'decimal', large: 'integer', ratio: 'number', tags: 'any', more: 'any?' })
+  const value = Buffer.from(
+    '{"small": 7, "amount": 12345678901234567890.10, "large": 9007199254740993, "ratio": 0.5, "tags": [1, {"n": 2.5}], "more": 3}',
+  )
+  assert.deepEqual(read({ partition: 0, offset: 0n, timestampMs: 0, key: null, value }), {
+    small: 7,
+    amount: '12345678901234567890.10',
+    large: 9007199254740993n,
+    ratio: 0.5,
+    tags: [1, { n: 2.5 }],
+    more: 3,
+  })
+})
+
 test('a definition that contradicts itself is refused by name', () => {
   const wrong: [object, RegExp][] = [
     [{ key: ['k'] }, /hour has merge 'key' and is not in the key|hour must be part of the key/],

@@ -4,6 +4,8 @@ import type { HeldPartition } from './held-partition.ts'
 
 /** Trouble that lasts is told for so long after it was last met. */
 const troubleMs = 3_000
+/** A topic that can be reached says how a partition stands each second; what it said longer ago is no figure of now (promise 6). */
+const knownMs = 10_000
 
 /** Totals since the process started; the writer of reports fills in what is per second. */
 export function reportOf(session: FleetSession): FleetReport {
@@ -59,13 +61,16 @@ function partitionReport(session: FleetSession, held: HeldPartition): FleetParti
     if (least === null || at < least) least = at
   }
   const standing = held.state === 'running' && session.standing
+  const silentMs = session.topicSilentMs(held.partition)
+  const end = silentMs > knownMs ? null : held.highWatermark
   return {
     partition: held.partition,
     state: standing ? 'held' : held.state,
     next,
     logStart: held.logStart === null ? null : String(held.logStart),
     highWatermark: held.highWatermark === null ? null : String(held.highWatermark),
-    lag: held.highWatermark === null || least === null ? null : String(held.highWatermark > least ? held.highWatermark - least : 0n),
+    lag: end === null || least === null ? null : String(end > least ? end - least : 0n),
+    ...(silentMs > knownMs ? { topicSilentMs: silentMs } : {}),
     newestMs: held.newestMs,
     error: held.error,
   }

@@ -89,6 +89,7 @@ export class FleetSession {
       fleet: () => this.fleet,
       bell: this.#bell,
       onTrouble: (error) => this.#troubled(error),
+      clock: parts.options.clock,
       log: parts.options.log,
     })
   }
@@ -139,6 +140,10 @@ export class FleetSession {
 
   get records(): number {
     return this.#reader.records
+  }
+
+  topicSilentMs(partition: number): number {
+    return this.#reader.silentMs(partition)
   }
 
   get poison(): number {

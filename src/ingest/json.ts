@@ -28,8 +28,8 @@ export function json<const S extends JsonSchema>(schema: S): JsonDecoder<S> {
   const decode = ({ value }: TopicRecord): JsonEvent<S> | null => {
     if (value === null) return null
     const text = value.toString()
-    let parsed = asObject(JSON.parse(text))
-    let exact = false
+    const parsed = asObject(JSON.parse(text))
+    let digits: Record<string, unknown> | null = null
     const out: Record<string, unknown> = {}
     for (const { name, kind, optional } of fields) {
       let found = parsed[name]
@@ -39,10 +39,9 @@ export function json<const S extends JsonSchema>(schema: S): JsonDecoder<S> {
         continue
       }
       // The text once more, only where a double cannot hold what it says.
-      if (!exact && typeof found === 'number' && (kind === 'decimal' || (kind === 'integer' && !Number.isSafeInteger(found)))) {
-        parsed = asObject(JSON.parse(text, keepDigits as (key: string, value: unknown) => unknown))
-        exact = true
-        found = parsed[name]
+      if (typeof found === 'number' && (kind === 'decimal' || (kind === 'integer' && !Number.isSafeInteger(found)))) {
+        digits ??= asObject(JSON.parse(text, keepDigits as (key: string, value: unknown) => unknown))
+        found = digits[name]
       }
       out[name] = valueOf(name, kind, found)
     }
@@ -81,9 +80,8 @@ function valueOf(name: string, kind: keyof Kinds, found: unknown): unknown {
       return text
     }
     case 'number': {
-      const number = digits === null ? found : Number(digits)
-      if (typeof number !== 'number' || !Number.isFinite(number)) throw no()
-      return number
+      if (typeof found !== 'number' || !Number.isFinite(found)) throw no()
+      return found
     }
     case 'text':
       if (typeof found !== 'string') throw no()

@@ -1,6 +1,7 @@
 /** PROTOCOLS 4.7 where no broker says it: a log whose start moved between two answers. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { systemClock } from '../base/clock.ts'
 import { silentLog } from '../base/log.ts'
 import { Wakeup } from '../base/wakeup.ts'
 import type { Topic, TopicBatch, TopicRecord } from '../topic/topic.ts'
@@ -56,6 +57,7 @@ async function readOnce(
     fleet: () => ({ name: 'f', wanted: 'running', holdAt: null }) as unknown as FleetRecord,
     bell: new Wakeup(),
     onTrouble: () => undefined,
+    clock: systemClock,
     log: silentLog,
   })
   const stopped = setInterval(() => void (held.state === 'stopped' && stop.abort()), 5)
@@ -117,4 +119,62 @@ test('dead letters: a record that one shard refuses is one only if it has no row
     split.held.error?.what ?? '',
     /offset 5: shard -80 refuses its rows \(CONSTRAINT `small` failed\), and it has rows on 2 shards/,
   )
+})
+
+test('promise 6: a topic that does not answer for a partition is silent from the moment it was asked; one that is not asked is not', async () => {
+  let nowMs = 0
+  const clock = { nowMs: () => nowMs, monotonicMs: () => nowMs, sleep: async () => undefined }
+  const partitions = [0, 1, 2].map((partition): HeldPartition => ({
+    partition,
+    epoch: 1n,
+    start: 0n,
+    versions: [],
+    // The last was stopped: nobody asks for it.
+    state: partition === 2 ? 'stopped' : 'running',
+    readAt: 5n,
+    leaderEpoch: 0,
+    logStart: null,
+    highWatermark: null,
+    newestMs: null,
+    error: null,
+  }))
+  const lane = { queuedBytes: 0, hungry: true, next: () => 5n, push: () => undefined } as unknown as ShardLane
+  const stop = new AbortController()
+  const seen: number[][] = []
+  const silent = (): number[] => partitions.map(({ partition }) => reader.silentMs(partition))
+  const topic = {
+    name: 'queries',
+    // Partition 0 answers, with nothing; 1 has no leader.
+    async *read() {
+      for (let i = 0; i < 3; i++) {
+        nowMs += 4_000
+        seen.push(silent())
+        yield { records: [], next: new Map(), logStart: new Map(), highWatermark: new Map([[0, 5n]]) }
+      }
+      seen.push(silent())
+      stop.abort()
+    },
+  } as unknown as Topic
+  const reader: PartitionReader = new PartitionReader({
+    topic,
+    router: {} as RecordRouter,
+    config: { readBytesMax: 1 << 20, queuedBytesMax: 1 << 20 },
+    poison: 'stop',
+    shardNames: ['-'],
+    lanes: [[lane]],
+    laneOf: () => lane,
+    held: new Map(partitions.map((held) => [held.partition, held])),
+    fleet: () => ({ name: 'f', wanted: 'running', holdAt: null }) as unknown as FleetRecord,
+    bell: new Wakeup(),
+    onTrouble: () => undefined,
+    clock,
+    log: silentLog,
+  })
+  await reader.run(stop.signal)
+  assert.deepEqual(seen, [
+    [4_000, 4_000, 0],
+    [4_000, 8_000, 0],
+    [4_000, 12_000, 0],
+    [0, 12_000, 0],
+  ])
 })

@@ -4,6 +4,7 @@
  */
 import { setImmediate } from 'node:timers/promises'
 import type { Wakeup } from '../base/wakeup.ts'
+import type { Clock } from '../base/clock.ts'
 import { isSwError, type SwError } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { FleetRecord } from '../topology/dualwrite-records.ts'
@@ -32,6 +33,7 @@ export type PartitionReaderOptions = {
   /** Rung when lanes have written, and when anything is to be looked at anew. */
   readonly bell: Wakeup
   readonly onTrouble: (error: unknown) => void
+  readonly clock: Clock
   readonly log: Log
 }
 
@@ -44,9 +46,17 @@ export class PartitionReader {
   /** Ends the read that is under way: positions have changed. */
   #reread = new AbortController()
   #failure: { error: unknown } | null = null
+  /** When the topic last told how a partition stands, or was first asked since; monotonic ms. Not in it: it is not asked. */
+  readonly #answeredMs = new Map<number, number>()
 
   constructor(options: PartitionReaderOptions) {
     this.#options = options
+  }
+
+  /** For how long the topic has not said how a partition stands, though it is asked: what was known of it may be of then. */
+  silentMs(partition: number): number {
+    const answeredMs = this.#answeredMs.get(partition)
+    return answeredMs === undefined ? 0 : Math.round(this.#options.clock.monotonicMs() - answeredMs)
   }
 
   again(): void {
@@ -65,6 +75,7 @@ export class PartitionReader {
     while (!stop.aborted && this.#failure === null) {
       this.#reread = new AbortController()
       const reading = [...holding.values()].filter((held) => this.#options.fleet().wanted === 'running' && this.readable(held))
+      this.#asks(reading)
       if (reading.length === 0) {
         await bell.wait(stop, 500)
         continue
@@ -95,7 +106,19 @@ export class PartitionReader {
     const { lanes, config, bell } = this.#options
     const queued = (): number => lanes.reduce((sum, of) => of.reduce((bytes, lane) => bytes + lane.queuedBytes, sum), 0)
     const enough = (): boolean => queued() > config.queuedBytesMax || !lanes.some((of) => of.some((lane) => lane.hungry))
-    while (!signal.aborted && enough()) await bell.wait(signal, 200)
+    while (!signal.aborted && enough()) {
+      await bell.wait(signal, 200)
+      // Nobody asks meanwhile.
+      this.#asks([...this.#options.held.values()], true)
+    }
+  }
+
+  /** `anew`: whatever was said before, or not. */
+  #asks(partitions: readonly HeldPartition[], anew = false): void {
+    const nowMs = this.#options.clock.monotonicMs()
+    for (const partition of this.#answeredMs.keys())
+      if (!partitions.some((held) => held.partition === partition)) this.#answeredMs.delete(partition)
+    for (const { partition } of partitions) if (anew || !this.#answeredMs.has(partition)) this.#answeredMs.set(partition, nowMs)
   }
 
   async #take(batch: TopicBatch, signal: AbortSignal): Promise<void> {
@@ -104,6 +127,8 @@ export class PartitionReader {
       const logStart = batch.logStart.get(partition)
       held.logStart = logStart ?? held.logStart
       held.highWatermark = batch.highWatermark.get(partition) ?? held.highWatermark
+      if (batch.highWatermark.has(partition) && this.#answeredMs.has(partition))
+        this.#answeredMs.set(partition, this.#options.clock.monotonicMs())
       const next = batch.next.get(partition)
       if (next === undefined || held.state !== 'running' || next.offset <= held.readAt) continue
       // Judged with what came in the same answer as the records (PROTOCOLS 4.7).

@@ -6,7 +6,7 @@ import { runRamp } from './ramp-run.ts'
 import type { RampEffects, RampOutcome } from './ramp-run.ts'
 import type { ShardVectors } from './ramp.ts'
 
-const limits = { holdMs: 100, nearMs: 300, gatesMs: 200, reachMs: 500 }
+const limits = { holdMs: 100, nearMs: 300, refuseBehind: true, gatesMs: 200, reachMs: 500 }
 
 /** Passes by sleeping alone. */
 function sleepingClock(): Clock {
@@ -22,11 +22,11 @@ function sleepingClock(): Clock {
 const at = (next: number): ShardVectors => new Map([['-', new Map([['t/0', BigInt(next)]])]])
 
 /** The left side stands at 50; the other applies one in 10 ms and stood at 30 when the step began. Gates take 20 ms. */
-async function step(o: { held: boolean }): Promise<{ outcome: RampOutcome; order: string[] }> {
+async function step(o: { held: boolean; perMs?: number; refuseBehind?: boolean }): Promise<{ outcome: RampOutcome; order: string[] }> {
   const clock = sleepingClock()
   const order: string[] = []
   const startMs = clock.monotonicMs()
-  const has = (): number => 30 + Math.floor((clock.monotonicMs() - startMs) / 10)
+  const has = (): number => 30 + Math.floor((clock.monotonicMs() - startMs) * (o.perMs ?? 0.1))
   const signal = new AbortController().signal
   const effects: RampEffects = {
     async hold() {
@@ -37,6 +37,7 @@ async function step(o: { held: boolean }): Promise<{ outcome: RampOutcome; order
       order.push('near')
       const untilMs = clock.monotonicMs() + withinMs
       while (has() < 50 && clock.monotonicMs() < untilMs) await clock.sleep(5, signal)
+      return has() < 50 ? `it is at ${has()}` : null
     },
     async close() {
       order.push('close')
@@ -51,7 +52,7 @@ async function step(o: { held: boolean }): Promise<{ outcome: RampOutcome; order
     settle: async () => true,
     release: async () => undefined,
   }
-  return { outcome: await runRamp(effects, limits, clock, signal), order }
+  return { outcome: await runRamp(effects, { ...limits, refuseBehind: o.refuseBehind ?? true }, clock, signal), order }
 }
 
 test('the other side catches up with a fleet that stands before reads wait, who then wait for gates alone', async () => {
@@ -68,4 +69,12 @@ test('a fleet that was not held is not waited for: reads wait until the other si
   assert.equal(outcome.outcome, 'moved')
   assert.equal(outcome.parts?.gates, 20)
   assert.ok((outcome.parts?.reach ?? 0) >= 170, JSON.stringify(outcome))
+})
+
+test('a side that does not catch up: nothing is closed, and the step says what is missing; who steps back by itself waits for it all the same', async () => {
+  const slow = await step({ held: true, perMs: 0.02 })
+  assert.deepEqual([slow.order, slow.outcome.outcome, slow.outcome.stallMs], [['hold', 'near'], 'refused', null])
+  assert.match(slow.outcome.reason ?? '', /does not catch up: it is at 36/)
+  const back = await step({ held: true, perMs: 0.03, refuseBehind: false })
+  assert.deepEqual([back.order, back.outcome.outcome], [['hold', 'near', 'close'], 'moved'])
 })

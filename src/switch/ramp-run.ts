@@ -7,8 +7,8 @@ import type { RampDecision, RampEffect, RampEvent, RampLimits, ShardVectors } fr
 export type RampEffects = {
   /** Stops the fleet of the side that is left, for as long as the step takes; false: it did not stand still in time. */
   hold(withinMs: number): Promise<boolean>
-  /** Resolves when the answering side has reached where that fleet stands, or when it has not in time. */
-  near(withinMs: number): Promise<void>
+  /** Null when the answering side has reached where that fleet stands; what it lacks, when it has not in time. */
+  near(withinMs: number): Promise<string | null>
   /** Commits `closing`. A text: why not. */
   close(): Promise<string | null>
   /** Gates that did not acknowledge what `close` committed. */
@@ -84,8 +84,7 @@ async function carryOut(effect: RampEffect, effects: RampEffects, limits: RampLi
     case 'hold': {
       const held = await effects.hold(limits.holdMs)
       // Where it stands is what H will be: caught up with before anybody waits for it.
-      if (held) await effects.near(limits.nearMs)
-      return { kind: 'held', held }
+      return { kind: 'held', held, behind: held ? await effects.near(limits.nearMs) : null }
     }
     case 'close': {
       const reason = await effects.close()

@@ -23,7 +23,7 @@ type Read = {
 }
 
 const partitions = ['t/0', 't/1']
-const limits = { holdMs: 10, nearMs: 0, gatesMs: 60, reachMs: 80 }
+const limits = { holdMs: 10, nearMs: 0, refuseBehind: true, gatesMs: 60, reachMs: 80 }
 
 function run(seed: number, broken: Broken): string | null {
   const random = rng(seed)
@@ -122,7 +122,7 @@ function run(seed: number, broken: Broken): string | null {
     let event: RampEvent | null = null
     switch (c.decision.effect) {
       case 'hold':
-        event = { kind: 'held', held: false }
+        event = { kind: 'held', held: false, behind: null }
         break
       case 'close': {
         const change = closeSlots(rule, pick(21) * 500)

@@ -20,13 +20,15 @@ export type RampLimits = {
   readonly holdMs: number
   /** For the other side to reach what that fleet has applied, before anything is closed: what is missing then, reads wait for. */
   readonly nearMs: number
+  /** It has not: nothing is closed, and nobody waits in vain. Without it what is missing is waited for with everything closed. */
+  readonly refuseBehind: boolean
   /** For gates to acknowledge. Reads of the step's tenants wait from closing on. */
   readonly gatesMs: number
   /** For the answering side to reach H. */
   readonly reachMs: number
 }
 
-export const rampLimits: RampLimits = { holdMs: 3000, nearMs: 3000, gatesMs: 2500, reachMs: 4000 }
+export const rampLimits: RampLimits = { holdMs: 3000, nearMs: 3000, refuseBehind: true, gatesMs: 2500, reachMs: 4000 }
 
 export type RampState =
   | { readonly kind: 'holding' }
@@ -38,8 +40,8 @@ export type RampState =
   | { readonly kind: 'ended'; readonly outcome: 'moved' | 'back' | 'lost' | 'refused'; readonly reason: string | null }
 
 export type RampEvent =
-  /** Whether the fleet stands still: the step goes on either way. */
-  | { readonly kind: 'held'; readonly held: boolean }
+  /** Whether the fleet stands still: the step goes on either way. `behind`: what the other side lacks of what it has applied; null: nothing, or it does not stand. */
+  | { readonly kind: 'held'; readonly held: boolean; readonly behind: string | null }
   | { readonly kind: 'closed' }
   | { readonly kind: 'close refused'; readonly reason: string }
   | { readonly kind: 'acknowledged'; readonly silent: readonly string[] }
@@ -60,7 +62,9 @@ export function nextRamp(state: RampState, event: RampEvent, limits: RampLimits)
     return state.kind === 'holding' || state.kind === 'closing' ? ended('refused', event.reason) : giveUp(state, event.reason)
   switch (state.kind) {
     case 'holding':
-      return event.kind === 'held' ? { state: { kind: 'closing' }, effect: 'close' } : unexpected(state)
+      if (event.kind !== 'held') return unexpected(state)
+      if (event.behind !== null && limits.refuseBehind) return ended('refused', `the other side does not catch up: ${event.behind}`)
+      return { state: { kind: 'closing' }, effect: 'close' }
     case 'closing':
       if (event.kind === 'close refused') return ended('refused', event.reason)
       return event.kind === 'closed' ? { state: { kind: 'acknowledging' }, effect: 'await gates' } : unexpected(state)

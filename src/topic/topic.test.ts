@@ -3,7 +3,8 @@ import { test } from 'node:test'
 import { isSwError } from '../base/errors.ts'
 import { committedBatches, type RawBatch } from './kafka/committed.ts'
 import { murmur2 } from './partition-of.ts'
-import { parseTopicUrl, withoutPassword } from './url.ts'
+import { withoutPassword } from '../base/secrets.ts'
+import { parseTopicUrl } from './url.ts'
 
 test('keys hash as in Kafka’s Java client (vectors of its UtilsTest)', () => {
   const vectors: [string, number][] = [

@@ -4,9 +4,10 @@
  *   log:///path/of/folder/topicname
  *   kafka://host:port[,host:port…]/topicname[?option=value&…]
  *     tls=true                   TLS; with tls-ca=FILE, tls-cert=FILE and tls-key=FILE, tls-server-name=NAME
- *     sasl=plain|scram-sha-256|scram-sha-512, user=NAME, password=TEXT or password-file=FILE
+ *     sasl=plain|scram-sha-256|scram-sha-512, user=NAME, password=TEXT or password-file=FILE (the file is read by the processes that open the topic; a password in the address stands in the topology)
  */
 import { isAbsolute, normalize } from 'node:path'
+import { withoutPassword } from '../base/secrets.ts'
 import { topicErrors } from './errors.ts'
 
 export type LogAddress = { readonly kind: 'log'; readonly dir: string }
@@ -53,11 +54,6 @@ export function parseTopicUrl(url: string): TopicAddress {
   const query = new URLSearchParams(kafka[3] ?? '')
   for (const name of query.keys()) if (!options.has(name)) throw bad(`unknown option ${name}; known: ${[...options].join(', ')}`)
   return { kind: 'kafka', brokers, topic, tls: tlsOf(query, bad), sasl: saslOf(query, bad) }
-}
-
-/** For messages and logs. */
-export function withoutPassword(url: string): string {
-  return url.replace(/([?&]password=)[^&]*/g, '$1…')
 }
 
 function tlsOf(query: URLSearchParams, bad: (reason: string) => Error): KafkaAddress['tls'] {

@@ -116,6 +116,8 @@ export type FleetPartitionReport = {
   highWatermark: string | null
   /** Offsets between the slowest shard and the end; null: unknown. */
   lag: string | null
+  /** For how long the topic has not answered for it; absent: it does. */
+  topicSilentMs?: number
   /** Event or append time of the newest record written, ms; null: none yet. */
   newestMs: number | null
   error: ErrorView | null

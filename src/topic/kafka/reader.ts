@@ -67,6 +67,8 @@ export class KafkaReader {
   /** How often a position within the log was refused in a row. */
   readonly #refused = new Map<number, number>()
   #metadata: Metadata | null = null
+  /** Whose partitions without a leader were told of. */
+  #told: Metadata | null = null
   #metadataAt = -Infinity
   #unknownSince: number | null = null
   #pauseMs = 0
@@ -82,15 +84,19 @@ export class KafkaReader {
 
   async *read(): AsyncGenerator<TopicBatch, void, undefined> {
     const { signal, clock, idleMs = 1_000 } = this.#options
-    let toldAt = clock.monotonicMs()
+    // By partition: those of a quiet broker are told of too, while another has records all the time.
+    const toldAtMs = new Map<number, number>()
+    const beganMs = clock.monotonicMs()
     while (!signal.aborted) {
       const answers = await this.#round()
       if (signal.aborted) return
       const taken = answers.flatMap((answer) => this.#take(answer))
       for (const batch of this.#batches(taken, answers)) {
-        if (batch.next.size === 0 && clock.monotonicMs() - toldAt < idleMs) continue
+        const nowMs = clock.monotonicMs()
+        const lately = (partition: number): boolean => nowMs - (toldAtMs.get(partition) ?? beganMs) < idleMs
+        if (batch.next.size === 0 && [...batch.highWatermark.keys()].every(lately)) continue
         yield batch
-        toldAt = clock.monotonicMs()
+        for (const partition of batch.highWatermark.keys()) toldAtMs.set(partition, clock.monotonicMs())
       }
       if (this.#pauseMs > 0) await clock.sleep(this.#pauseMs, signal).catch(() => undefined)
     }
@@ -110,6 +116,7 @@ export class KafkaReader {
         if (list === undefined) byNode.set(leader.node, [partition])
         else list.push(partition)
       }
+      this.#tellLeaderless(metadata)
       const nodes = new Set([...byNode.keys(), ...this.#pending.keys()]).size
       for (const [node, partitions] of byNode) if (!this.#pending.has(node)) this.#ask(node, partitions, nodes, metadata)
       if (this.#pending.size === 0) throw new Error('no partition has a leader now')
@@ -128,6 +135,15 @@ export class KafkaReader {
       answers.push(answer)
     }
     return answers
+  }
+
+  /** They are read when they have one; while others answer, nothing else would say why these stand still. Once for each look at the metadata. */
+  #tellLeaderless(metadata: Metadata): void {
+    if (this.#told === metadata) return
+    this.#told = metadata
+    const without = [...this.#positions.keys()].filter((partition) => (metadata.leaders.get(partition)?.node ?? -1) < 0)
+    if (without.length === 0 || without.length === this.#positions.size) return
+    this.#options.onTrouble?.(asUnreachable(new Error(`no leader now for partition ${without.join(', ')}`), this.#options.address))
   }
 
   #ask(node: number, partitions: readonly number[], nodes: number, metadata: Metadata): void {

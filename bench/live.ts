@@ -1,0 +1,215 @@
+/**
+ * What a source, four targets, a mover and a client sustain together on one machine, and what a copy costs the source's own clients.
+ *
+ *     node bench/live.ts rate [mariadb|mysql, default mariadb] [seconds a step, default 15] [rows, default 100000]
+ *     node bench/live.ts load [mariadb|mysql, default mariadb] [share of the time, default 0.15] [rows, default 3000000]
+ *
+ * rate: transactions as sysbench's oltp_write_only has them (two updates, a delete and an insert of the same row: four row changes) at a rate that grows from step to step. A step is sustained
+ * when the client could write at the rate, and the stream was not further behind at its end than a second. Then 70 % of the last that was, for a minute: the greatest lag that was reported.
+ *
+ * load: reads and updates of the source by key, at a moderate rate; p95 of them while the copy pauses and while it reads for that share of the time, in turn, a few seconds each, and before and after
+ * without a stream.
+ */
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { connect } from '../src/mysql/connect.ts'
+import type { Connection } from '../src/mysql/connection.ts'
+import { keys } from '../src/topology/keys.ts'
+import type { PaceRecord } from '../src/topology/records.ts'
+import { put } from '../src/topology/typed.ts'
+import { testServer } from '../test/kit/servers.ts'
+import { byId, cpuSeconds, evenShards, fillSysbench, MoverBench, peakMb, sysbenchDdl } from './mover-kit.ts'
+
+const mode = process.argv[2] ?? 'rate'
+if (mode !== 'rate' && mode !== 'load') throw new Error('rate or load')
+const flavour = process.argv[3] === 'mysql' ? 'mysql' : 'mariadb'
+const share = mode === 'load' ? Number(process.argv[4] ?? 0.15) : null
+const stepS = mode === 'rate' ? Number(process.argv[4] ?? 15) : 0
+const rows = Number(process.argv[5] ?? (mode === 'rate' ? 100_000 : 3_000_000))
+
+const settings = {
+  flavour,
+  durability: 'full',
+  bufferPoolMb: mode === 'rate' ? 512 : 1536,
+  extra: flavour === 'mariadb' ? { innodb_log_file_size: '1G' } : { innodb_redo_log_capacity: '1G', local_infile: 1 },
+} as const
+await using source = await testServer(settings)
+await using target = await testServer(settings)
+const s = await connect(source.config)
+const t = await connect(target.config)
+const dir = mkdtempSync(join(tmpdir(), 'sw-bench-'))
+mkdirSync(join(dir, 'logs'))
+process.on('exit', () => rmSync(dir, { recursive: true, force: true }))
+await s.query('CREATE DATABASE app')
+await s.useDatabase('app')
+await s.query(sysbenchDdl('sbtest1'))
+await fillSysbench(s, 'sbtest1', rows)
+await s.value('SELECT COUNT(pad) FROM sbtest1')
+const clients = await Promise.all(Array.from({ length: mode === 'rate' ? 8 : 4 }, () => connect({ ...source.config, database: 'app' })))
+const random = (below: number): number => 1 + Math.floor(Math.random() * below)
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+
+await using mover = await MoverBench.start({
+  dir,
+  flavour,
+  source,
+  target,
+  t,
+  schema: 'app',
+  shards: evenShards(4),
+  tables: [byId('sbtest1')],
+})
+if (mode === 'rate') await rate()
+else await load()
+process.exit(0)
+
+// ── rate ──
+
+async function rate(): Promise<void> {
+  await mover.run((report) => report.state === 'running')
+  let sustained = 0
+  for (let wanted = 4_000; ; wanted *= 1.2) {
+    const { written, lagMs } = await writeFor(wanted, stepS)
+    const kept = written >= 0.97 * wanted && lagMs.at(-1)! < 1_000
+    console.log(
+      `  ${Math.round(wanted)} row changes/s: ${Math.round(written)} written, greatest lag ${Math.max(...lagMs)} ms, at the end ${lagMs.at(-1)} ms${kept ? '' : ': not sustained'}`,
+    )
+    if (!kept) break
+    sustained = written
+    await caughtUp()
+  }
+  await caughtUp()
+  const before = [source.pid, target.pid, mover.pid, process.pid].map(cpuSeconds)
+  const { written, lagMs } = await writeFor(0.7 * sustained, 60)
+  const cpu = [source.pid, target.pid, mover.pid, process.pid].map((pid, i) => (cpuSeconds(pid) - (before[i] ?? 0)).toFixed(0))
+  const sorted = lagMs.toSorted((a, b) => a - b)
+  console.log(
+    `sustained: ${Math.round(sustained)} row changes/s. At 70 % (${Math.round(written)}/s) for 60 s: lag median ${sorted[sorted.length >> 1]} ms, greatest ${sorted.at(-1)} ms, ` +
+      `of ${sorted.length} reports; CPU s: source ${cpu[0]}, target ${cpu[1]}, mover ${cpu[2]}, client ${cpu[3]}; mover at most ${peakMb(mover.pid)} MB`,
+  )
+}
+
+async function caughtUp(): Promise<void> {
+  await mover.reported((report) => report.targets.every(({ lag }) => lag !== null && lag.transactions < 50 && lag.markerAgeMs < 1_000))
+}
+
+/** By a schedule: what one transaction is late, the next is not. Lags as reported, once a second. */
+async function writeFor(perSecond: number, seconds: number): Promise<{ written: number; lagMs: number[] }> {
+  const startMs = performance.now()
+  const endMs = startMs + seconds * 1_000
+  let begun = 0
+  let done = 0
+  const client = async (conn: Connection): Promise<void> => {
+    while (performance.now() < endMs) {
+      const dueMs = startMs + ((begun * 4) / perSecond) * 1_000
+      begun++
+      const waitMs = dueMs - performance.now()
+      if (waitMs > 1) await sleep(waitMs)
+      try {
+        await conn.pipeline(transaction())
+        done++
+      } catch {
+        // A deadlock of two clients: the transaction is gone.
+        await conn.query('ROLLBACK')
+      }
+    }
+  }
+  const lagMs: number[] = []
+  const watching = (async () => {
+    let atMs = 0
+    while (performance.now() < endMs) {
+      const report = await mover.reported((one) => one.atMs > atMs)
+      atMs = report.atMs
+      lagMs.push(Math.round(Math.max(...report.targets.map(({ lag }) => (lag === null ? Infinity : lag.markerAgeMs)))))
+    }
+  })()
+  await Promise.all(clients.map(client))
+  const tookS = (performance.now() - startMs) / 1_000
+  await watching
+  return { written: (done * 4) / tookS, lagMs }
+}
+
+function transaction(): string[] {
+  const id = random(rows)
+  return [
+    'BEGIN',
+    `UPDATE sbtest1 SET k = k + 1 WHERE id = ${random(rows)}`,
+    `UPDATE sbtest1 SET c = '${Math.random()}' WHERE id = ${random(rows)}`,
+    `DELETE FROM sbtest1 WHERE id = ${id}`,
+    `INSERT INTO sbtest1 VALUES (${id}, ${random(rows)}, '${Math.random()}', 'pad') ON DUPLICATE KEY UPDATE k = k + 1`,
+    'COMMIT',
+  ]
+}
+
+// ── load ──
+
+type Phase = 'no stream' | 'paused' | 'copying'
+
+async function load(): Promise<void> {
+  const p95s: Readonly<Record<Phase, number[]>> = { 'no stream': [], paused: [], copying: [] }
+  const measure = async (phase: Phase): Promise<void> => void p95s[phase].push(await p95For(6_000))
+  await p95For(4_000)
+  for (let i = 0; i < 3; i++) await measure('no stream')
+  await pace(Date.now() + 3_600_000)
+  await mover.run((report) => report.state === 'copying')
+  let rowsDone = 0
+  for (let round = 0; round < 12; round++) {
+    await sleep(1_000)
+    await measure('paused')
+    await pace(null)
+    await sleep(500)
+    const report = await mover.reported(() => true)
+    if (report.state !== 'copying') break
+    await measure('copying')
+    const after = await mover.reported((one) => one.atMs > report.atMs)
+    rowsDone = after.copy.rowsDone
+    if (after.state !== 'copying') {
+      // It ended within the phase.
+      p95s.copying.pop()
+      break
+    }
+    await pace(Date.now() + 3_600_000)
+  }
+  await mover.stop()
+  for (let i = 0; i < 3; i++) await measure('no stream')
+  const median = (list: readonly number[]): number => list.toSorted((a, b) => a - b)[list.length >> 1] ?? NaN
+  const pairs = p95s.copying.map((copying, i) => copying / (p95s.paused[i] ?? NaN))
+  console.log(
+    `p95 of reads and updates by key, ms: ${Object.entries(p95s)
+      .map(([phase, list]) => `${phase} ${median(list).toFixed(2)} (${list.map((ms) => ms.toFixed(2)).join(' ')})`)
+      .join('; ')}`,
+  )
+  console.log(
+    `copying for at most ${share} of the time: ${median(pairs).toFixed(3)} × paused (median of ${pairs.length} pairs), ${(median(p95s.copying) / median(p95s['no stream'])).toFixed(3)} × without a stream; ${rowsDone} rows copied in these phases`,
+  )
+}
+
+async function pace(pausedUntilMs: number | null): Promise<void> {
+  const workflowUid = mover.record.workflowUid
+  await mover.store.commit(
+    [],
+    [put<PaceRecord>(keys.pace(workflowUid), { v: 1, workflowUid, limits: { sourceLoadMax: share, pausedUntilMs } })],
+  )
+}
+
+/** 100 a second for each client, by a schedule; each fifth is an update. */
+async function p95For(ms: number): Promise<number> {
+  const took: number[] = []
+  const startMs = performance.now()
+  const client = async (conn: Connection, n: number): Promise<void> => {
+    for (let i = 0; ; i++) {
+      const dueMs = startMs + i * 10 + n * 2.5
+      if (dueMs > startMs + ms) return
+      const waitMs = dueMs - performance.now()
+      if (waitMs > 0) await sleep(waitMs)
+      const sentMs = performance.now()
+      await conn.query(
+        i % 5 === 0 ? `UPDATE sbtest1 SET k = k + 1 WHERE id = ${random(rows)}` : `SELECT c FROM sbtest1 WHERE id = ${random(rows)}`,
+      )
+      took.push(performance.now() - sentMs)
+    }
+  }
+  await Promise.all(clients.map(client))
+  return took.toSorted((a, b) => a - b)[Math.floor(took.length * 0.95)] ?? NaN
+}
