@@ -11,6 +11,7 @@ import { decideVersion, versionAt } from '../ingest/decide.ts'
 import { PartitionLeases } from '../ingest/partition-leases.ts'
 import { queryStats } from '../ingest/testkit/query-stats.ts'
 import { createTopic } from '../topic/open.ts'
+import type { Retention, Topic, TopicBatch, TopicPosition } from '../topic/topic.ts'
 import { branchKeyspace } from '../topology/dualwrite-records.ts'
 import type { FleetRecord, PartitionEpoch } from '../topology/dualwrite-records.ts'
 import { keys } from '../topology/keys.ts'
@@ -18,7 +19,7 @@ import { MemoryStore } from '../topology/memory.ts'
 import type { KeyspaceRecord, RoutingRecord } from '../topology/records.ts'
 import { listRecords, put, readRecord } from '../topology/typed.ts'
 import { deleteBranch } from './branches.ts'
-import { createFleet, deleteFleet, setFleet } from './fleets.ts'
+import { createFleet, deleteFleet, setFleet, startOffsets } from './fleets.ts'
 import type { FleetWorld } from './fleets.ts'
 import { deleteKeyspace } from './keyspaces.ts'
 
@@ -179,4 +180,34 @@ test('a keyspace goes when no fleet fills it, and its epochs with it', async () 
   await deleteFleet(w, 'insights', 'kept')
   await deleteKeyspace(w, 'insights', { yes: true, dryRun: false })
   assert.equal((await w.store.list('ingest-epochs/')).entries.size, 0)
+})
+
+test('the margin keeps from a log start that moves by bytes as well as by time, in each partition that has lost records, by their own times', async () => {
+  // A record each second: partition 0 from 100 s on (it has lost 50), partition 1 from 400 s on (it has lost 7), partition 2 has lost none.
+  const held = new Map<number, { start: bigint; fromMs: number }>([
+    [0, { start: 50n, fromMs: 100_000 }],
+    [1, { start: 7n, fromMs: 400_000 }],
+    [2, { start: 0n, fromMs: 300_000 }],
+  ])
+  const nowMs = 500_000
+  const topic = (retention: Pick<Retention, 'ms' | 'bytes'>): Parameters<typeof startOffsets>[0] => ({
+    startOffsets: async () => new Map([...held].map(([partition, { start }]) => [partition, start])),
+    endOffsets: async () => assert.fail('the end is not asked for'),
+    retention: async () => ({ ...retention, msFrom: 'topic' }),
+    offsetsAt: async (ms) =>
+      new Map([...held].map(([partition, { start, fromMs }]) => [partition, start + BigInt(Math.max(0, Math.ceil((ms - fromMs) / 1000)))])),
+    async *read(positions: ReadonlyMap<number, TopicPosition>): ReturnType<Topic['read']> {
+      const records = [...positions].map(([partition, { offset }]) => {
+        const { start, fromMs } = held.get(partition)!
+        return { partition, offset, timestampMs: fromMs + Number(offset - start) * 1000, key: null, value: null }
+      })
+      yield { records, next: new Map(), logStart: new Map(), highWatermark: new Map() } satisfies TopicBatch
+    },
+  })
+  const from = (ms: bigint | null, bytes: bigint | null): Promise<unknown> =>
+    startOffsets(topic({ ms, bytes }), { at: 'oldest', marginMs: 60_000 }, nowMs)
+  assert.deepEqual(await from(null, null), { '0': '50', '1': '7', '2': '0' }, 'nothing is ever removed')
+  assert.deepEqual(await from(400_000n, null), { '0': '110', '1': '7', '2': '0' }, 'by time')
+  assert.deepEqual(await from(null, 1000n), { '0': '110', '1': '67', '2': '0' }, 'by bytes')
+  assert.deepEqual(await from(350_000n, 1000n), { '0': '160', '1': '67', '2': '0' }, 'by whichever is first')
 })

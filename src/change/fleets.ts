@@ -22,6 +22,7 @@ import { branchShards } from './branches.ts'
 import { holdRows } from './dualwrite-old-rows.ts'
 import { firstVersions } from './fleet-versions.ts'
 import { withServer } from './servers.ts'
+import { oldestMs } from './topic-facts.ts'
 import type { World } from './servers.ts'
 
 /** Reads a definition file: injected, since it runs the user's module. */
@@ -139,16 +140,32 @@ async function positionsBefore(
   return { branchId, starts }
 }
 
-async function startOffsets(topic: Topic, start: FleetStart, nowMs: number): Promise<Offsets> {
+/**
+ * `oldest`: the log's start moves on while the fleet comes up, and what stands a margin behind it is still there then. A limit by time moves it along with the clock; one
+ * by bytes, where it has removed something already, by what is written: about as fast as the oldest records came.
+ */
+export async function startOffsets(
+  topic: Pick<Topic, 'startOffsets' | 'endOffsets' | 'offsetsAt' | 'retention' | 'read'>,
+  start: FleetStart,
+  nowMs: number,
+): Promise<Offsets> {
   if (start.at === 'offsets') return start.offsets
   if (start.at === 'end') return asOffsets(await topic.endOffsets())
   const oldest = await topic.startOffsets()
   if (start.marginMs <= 0) return asOffsets(oldest)
-  // The log's start moves on while the fleet comes up: what stands a margin behind it is still there then.
-  const { ms } = await topic.retention()
-  if (ms === null) return asOffsets(oldest)
-  const later = await topic.offsetsAt(nowMs - Number(ms) + start.marginMs)
-  return asOffsets(new Map([...oldest].map(([partition, offset]) => [partition, max(offset, later.get(partition) ?? offset)])))
+  const { ms, bytes } = await topic.retention()
+  const from = new Map(oldest)
+  const notBefore = (partition: number, offset: bigint | undefined): void => {
+    from.set(partition, max(from.get(partition) ?? 0n, offset ?? 0n))
+  }
+  if (ms !== null)
+    for (const [partition, offset] of await topic.offsetsAt(nowMs - Number(ms) + start.marginMs)) notBefore(partition, offset)
+  if (bytes !== null) {
+    const trimmed = [...oldest].filter(([, offset]) => offset > 0n).map(([partition]) => partition)
+    const times = trimmed.length === 0 ? new Map<number, number>() : await oldestMs(topic, oldest, trimmed)
+    for (const [partition, atMs] of times) notBefore(partition, (await topic.offsetsAt(atMs + start.marginMs)).get(partition))
+  }
+  return asOffsets(from)
 }
 
 function asOffsets(offsets: ReadonlyMap<number, bigint>): Offsets {

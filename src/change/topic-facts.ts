@@ -30,7 +30,12 @@ export async function topicFacts(topic: Topic, clock: Clock): Promise<TopicFacts
   return { surelyMs, bytesLimit: bytes, raisable: null }
 }
 
-async function oldestMs(topic: Topic, starts: ReadonlyMap<number, bigint>, partitions: readonly number[]): Promise<Map<number, number>> {
+/** Of the first record that each of the partitions holds: its own time. A partition that holds none is left out. */
+export async function oldestMs(
+  topic: Pick<Topic, 'read'>,
+  starts: ReadonlyMap<number, bigint>,
+  partitions: readonly number[],
+): Promise<Map<number, number>> {
   const found = new Map<number, number>()
   const stop = new AbortController()
   const positions = new Map(partitions.map((partition) => [partition, { offset: starts.get(partition) ?? 0n }]))

@@ -49,10 +49,12 @@ export class RecordRouter {
   #shardOf(row: MadeRow): number {
     const { plan } = row
     if (plan.vindex === null) return this.#shards === 1 ? 0 : everywhere
-    let text = ''
-    for (const i of plan.shardKey) text += `${plan.columns[i]?.codec.identity(row.cells[i] as Cell)},`
-    // One text for one value whatever the table: vindexes differ by table.
-    const key = `${plan.vindex.name}/${text}`
+    // By what the vindex gets, and by nothing coarser: values that the server takes for equal (trailing spaces) may have other keyspace ids.
+    let key = `${plan.vindex.name}/`
+    for (const i of plan.shardKey) {
+      const value = plan.columns[i]?.codec.vindexValue(row.cells[i] as Cell)
+      if (value !== undefined) key += `${value.type} ${value.bytes.length} ${latin1(value.bytes)}`
+    }
     const known = this.#cache.get(key)
     if (known !== undefined) return known
     const id = keyspaceIdOf(row)
@@ -62,6 +64,10 @@ export class RecordRouter {
     this.#cache.set(key, shard)
     return shard
   }
+}
+
+function latin1(bytes: Uint8Array): string {
+  return (Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes)).toString('latin1')
 }
 
 const everywhere = -1

@@ -158,4 +158,20 @@ export const ingestFoundMutations: readonly Mutation[] = [
     name: 'a session is built on the servers of the shards that serve',
     fails: /what it follows while it runs/,
   },
+  {
+    rule: 'rows are placed by what the vindex gets',
+    file: 'src/ingest/record-router.ts',
+    edits: [['${value.bytes.length} ${latin1(value.bytes)}', '${latin1(value.bytes).trimEnd()}']],
+    test: 'src/ingest/record-router.test.ts',
+    name: 'a text shard key of a 1:1 table is routed by its own bytes',
+    fails: /came first/,
+  },
+  {
+    rule: 'the margin keeps from a log start that moves by bytes',
+    file: 'src/change/fleets.ts',
+    edits: [['  if (bytes !== null) {', '  if (bytes === undefined) {']],
+    test: fleets,
+    name: 'the margin keeps from a log start that moves by bytes as well as by time',
+    fails: /by bytes/,
+  },
 ]
