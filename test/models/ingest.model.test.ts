@@ -42,6 +42,7 @@ const without: [string, Partial<IngestRules>, RegExp, number][] = [
     10,
   ],
   ['4.12 records decoded by the version of the code', { versionAtOffset: false }, /lost or wrong/, 30],
+  ['4.12 a second branch that fixes by itself from where on a version counts', { versionsOfFirst: false }, /new: sums lost or wrong/, 40],
   ['4.13 a ramp that begins before dimensions have landed', { dimWait: false }, /dimension/, 10],
   ['4.16 looking at some partitions only', { allParts: false }, /back in time/, 20],
 ]

@@ -3,7 +3,8 @@
  * Random model of PROTOCOLS 4: two topics that write the same roll-up, two branches of N shards, consumers by leases that crash, pause past their lease
  * (zombies, also inside an open transaction), lose replies; commits that happen long after their client died; retention; purge; shards that fail over to an
  * older state; a changed definition; added partitions; dimension rows copied from old to new; tenants ramped by two gates that learn of it at different
- * times. Each rule can be switched off. Odd seeds: ramp and compare; even seeds: failover and change of definition. `loses`: the new branch's consumers have a bug that
+ * times. Each rule can be switched off. Odd seeds: ramp and compare; even seeds: failover and change of definition (every fourth: the new branch is
+ * made after that change). `loses`: the new branch's consumers have a bug that
  * drops some records in silence; the comparison at the end must see every bucket that it harmed.
  *
  * What is concluded is concluded by the product's own code (src/ingest/decide.ts, order-version.ts) wherever it is a conclusion.
@@ -30,6 +31,7 @@ export type IngestRules = Record<
   | 'idleKill'
   | 'reconnectAsks'
   | 'versionAtOffset'
+  | 'versionsOfFirst'
   | 'totalOrder'
   | 'floorLock'
   | 'startRecorded'
@@ -60,6 +62,7 @@ export const ingestRules: IngestRules = {
   idleKill: true,
   reconnectAsks: true,
   versionAtOffset: true,
+  versionsOfFirst: true,
   totalOrder: true,
   floorLock: true,
   startRecorded: true,
@@ -91,6 +94,7 @@ class Stop extends Error {}
 export function runIngest(seed: number, R: IngestRules): string | null {
   const r = new Random(seed)
   const ramp = seed % 2 === 1
+  let second = seed % 4 === 0
   const servers = new ModelServers(r)
   const log = new Map<string, Event[]>(['a0', 'a1', 'b0', 'b1'].map((tp) => [tp, []]))
   const logStart = new Map<string, number>([...log.keys()].map((tp) => [tp, 0]))
@@ -109,6 +113,7 @@ export function runIngest(seed: number, R: IngestRules): string | null {
   const group = per(() => new Map<string, number>())
   const born = { old: 0, new: r.between(100, 300) }
   const mode = r.pick(['pin', 'pin', 'wait'])
+  if (second) born.new = Infinity
   const shardFor = (b: Branch, tenant: number): ModelShard => {
     const S = shardsOf[b]
     return S[(tenant * 5 + 3) % S.length] as ModelShard
@@ -477,7 +482,7 @@ export function runIngest(seed: number, R: IngestRules): string | null {
   let n = 0
   const spawn = (b: Branch): void => {
     n++
-    const code = servers.now >= deploy && b === 'old' ? 2 : 1
+    const code = servers.now >= deploy && (b === 'old' || second) ? 2 : 1
     cons.set(n, { b, gen: consumer(b, n, code), sleep: 0, code })
   }
   spawn('old')
@@ -494,6 +499,17 @@ export function runIngest(seed: number, R: IngestRules): string | null {
       if (now === grow) {
         log.set('a2', [])
         logStart.set('a2', 0)
+      }
+      // 4.12 across branches: once the old one has fixed in all partitions from where on the new version counts. Not in time: the branch is made by the first version, as elsewhere.
+      if (born.new === Infinity) {
+        const fixed = log.size === 5 && [...log.keys()].every((tp) => V.old.has(tp))
+        if (fixed || now === faultyUntil - 100) {
+          born.new = now
+          second = fixed
+          if (log.has('a2')) start.old.set('a2', 0)
+          if (log.has('a2')) start0.add('a2')
+          if (fixed && R.versionsOfFirst) for (const [tp, from] of V.old) V.new.set(tp, from)
+        }
       }
       if (now === born.new) {
         for (const tp of start0) {
@@ -551,7 +567,7 @@ export function runIngest(seed: number, R: IngestRules): string | null {
       }
       // Somebody is always awake.
       for (const b of branches) {
-        const late = now >= deploy && b === 'old' ? 1 : 0
+        const late = now >= deploy && (b === 'old' || second) ? 1 : 0
         if ((b === 'old' || now > born.new) && ![...cons.values()].some((c) => c.b === b && c.sleep < 1e8 && c.code > late)) spawn(b)
       }
       jobs = jobs.filter((job) => job.next().done !== true)
@@ -612,7 +628,7 @@ export function runIngest(seed: number, R: IngestRules): string | null {
       for (const [tp, records] of log)
         for (const e of records.slice(start0.has(tp) ? (start[b].get(tp) ?? 0) : 0)) {
           if (e.b < lo) continue
-          const v = e.val * (e.off >= (V[b].get(tp) ?? Infinity) ? 100 : 1)
+          const v = e.val * (e.off >= (V[second ? 'old' : b].get(tp) ?? Infinity) ? 100 : 1)
           const k = `${e.tenant} ${e.key} ${e.b}`
           want.set(k, { tenant: e.tenant, bucket: e.b, value: add(want.get(k)?.value, [v, v, 1]) })
           ids.set(`${e.tenant} ${e.b}`, (ids.get(`${e.tenant} ${e.b}`) ?? new Set()).add(e.id))
