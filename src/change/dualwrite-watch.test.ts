@@ -83,6 +83,8 @@ async function fleetsStop(names: readonly string[], until_: RegExp): Promise<{ m
       ],
     )
     await until('the guard', async () => until_.test(await journal()), 30_000)
+    // It says what it will do, and does it.
+    if (names.length === 1) await until('the reads to be back', async () => (await rule()).moved === 0)
     return { moved: (await rule()).moved, journal: await journal() }
   })
 }

@@ -38,6 +38,8 @@ import type { ClaimPool } from '../switch/claim.ts'
 const tickMs = 250
 const beginsEveryMs = 300
 const coverageEveryMs = 1000
+/** It reads all marks of the old shards, which serve: no more than a twentieth of the time, unless that were more seldom than this (who asks wants a fresh one). */
+const coverageRestMsMax = 8000
 const horizonEveryMs = 2000
 const headroomEveryMs = 5000
 const leftOverEveryMs = 2000
@@ -83,6 +85,7 @@ class RunWatch {
   #writersStop: AbortController | null = null
   readonly #silence: Silence = new Map()
   readonly #filling: Filling
+  #coverageTookMs = 0
 
   constructor(world: DualWriteWorld, pool: ClaimPool, leadership: Leadership) {
     this.#world = world
@@ -132,7 +135,9 @@ class RunWatch {
       return watchRunWriters(this.#world, this.#desk, run, signal, () => this.#settleState(run))
     })
     this.#task('old rows', coverageEveryMs, () => this.#filling.lookAtOldRows(run))
-    this.#task('coverage', begins ? beginsEveryMs : coverageEveryMs, () => this.#coverage(run))
+    this.#task('coverage', begins ? beginsEveryMs : Math.max(coverageEveryMs, Math.min(coverageRestMsMax, 20 * this.#coverageTookMs)), () =>
+      this.#coverage(run),
+    )
     this.#task('guard', 900, () => this.#guard(run))
     this.#task('horizon', horizonEveryMs, () => this.#horizon(run))
     this.#task('headroom', headroomEveryMs, () => keepHeadroom(this.#world, this.#desk, run, this.#topicLooks))
@@ -175,7 +180,9 @@ class RunWatch {
 
   async #coverage(given: WorkflowRecord): Promise<void> {
     const run = await refreshPlan(this.#desk, given)
+    const beganMs = this.#world.clock.monotonicMs()
     const found = await this.#filling.measure(run)
+    this.#coverageTookMs = this.#world.clock.monotonicMs() - beganMs
     if (found === null) return
     const { coverage, working } = found
     await changeRun(this.#desk, run, (now) => {

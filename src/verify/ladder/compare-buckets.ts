@@ -16,7 +16,7 @@ import type { LadderFinding } from './evidence.ts'
 import { aggregateSql, digits, noAggregate, rowsSql, sideColumns, sumMask } from './buckets-sql.ts'
 import type { BucketAggregate } from './buckets-sql.ts'
 import type { ShardSnapshot, Snapshots } from './snapshot.ts'
-import { startsOf } from './snapshot.ts'
+import { marksOf, startsOf } from './snapshot.ts'
 import type { LadderWorld } from './world.ts'
 
 export type RangeGroup = { readonly range: string; readonly old: readonly ShardSnapshot[]; readonly new: readonly ShardSnapshot[] }
@@ -42,11 +42,11 @@ export type Chosen = {
 }
 
 /** Of one table: all, or the newest `bucketsMax` and the next of the round over the others. */
-export function comparable(world: LadderWorld, snapshots: Snapshots, table: string): Chosen {
+export async function comparable(world: LadderWorld, snapshots: Snapshots, table: string): Promise<Chosen> {
   const byId = world.pairs.some(({ definition }) => allTables(definition).some((one) => one.table === table && one.eventId !== null))
   const judged = judgeBuckets(
-    { start: startsOf(world.pairs.map((pair) => pair.old)), shards: snapshots.old.map((shard) => shard.marksOf(table)) },
-    { start: startsOf(world.pairs.map((pair) => pair.new)), shards: snapshots.new.map((shard) => shard.marksOf(table)) },
+    { start: startsOf(world.pairs.map((pair) => pair.old)), shards: await marksOf(snapshots.old, table) },
+    { start: startsOf(world.pairs.map((pair) => pair.new)), shards: await marksOf(snapshots.new, table) },
     byId ? 'by event id' : 'each record',
   )
   const { comparable: all, lacking } = judged

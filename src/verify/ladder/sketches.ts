@@ -39,7 +39,7 @@ export async function judgeSketches(world: LadderWorld): Promise<Judged> {
     const lost: LadderFinding[] = []
     for (const table of tables) {
       world.signal.throwIfAborted()
-      const those = comparable(world, snapshots, table.table)
+      const those = await comparable(world, snapshots, table.table)
       if (those.runs.length === 0) empty.push(table.table)
       notComparable += those.notComparable
       lacking += new Set(those.lacking.map(({ bucketMs }) => bucketMs)).size

@@ -39,8 +39,8 @@ export type ShardSnapshot = {
   /** By table, ms; and the condition that its rows meet. */
   readonly floors: ReadonlyMap<string, number>
   readonly floorWhere: string
-  /** By table: what `judgeBuckets` takes. */
-  marksOf(tableName: string): ShardMarks
+  /** Next offset by `topic/partition`, the start where nothing was applied. */
+  readonly next: ReadonlyMap<string, bigint>
 }
 
 export type Snapshots = { readonly old: readonly ShardSnapshot[]; readonly new: readonly ShardSnapshot[] }
@@ -128,14 +128,6 @@ async function readShard(connection: Connection, ref: ShardRef, branch: string, 
     deadRecords: big(row['dead_records']),
   }))
   const floors = await readFloors(connection, mine)
-  const marks = new Map<string, Map<number, Map<string, { first: bigint; last: bigint }>>>()
-  for (const row of await connection.allText(
-    `SELECT table_name,bucket_ms,topic_id,partition_no,first_offset,last_offset FROM ${table.mark} WHERE ${mine}`,
-  )) {
-    const buckets = at(marks, row['table_name'] ?? '', () => new Map<number, Map<string, { first: bigint; last: bigint }>>())
-    const partitions = at(buckets, Number(row['bucket_ms']), () => new Map<string, { first: bigint; last: bigint }>())
-    partitions.set(`${row['topic_id']}/${row['partition_no']}`, { first: big(row['first_offset']), last: big(row['last_offset']) })
-  }
   // A missing row means exactly the start offset (PROTOCOLS 4.2).
   const next = new Map<string, bigint>()
   for (const fleet of fleets)
@@ -148,8 +140,49 @@ async function readShard(connection: Connection, ref: ShardRef, branch: string, 
     positions,
     floors,
     floorWhere: mine,
-    marksOf: (tableName) => ({ floorMs: floors.get(tableName) ?? Number.MIN_SAFE_INTEGER, next, marks: marks.get(tableName) ?? new Map() }),
+    next,
   }
+}
+
+/**
+ * Of one table on all shards of a branch, what `judgeBuckets` takes: the marks of a bucket and partition put together (the first record and the last of any shard is all that is judged), so that memory goes by
+ * buckets and partitions and not by shards. Read when a rung asks, in the snapshots; positions and floors stay each shard's own.
+ */
+export async function marksOf(shards: readonly ShardSnapshot[], tableName: string): Promise<ShardMarks[]> {
+  const marks = new Map<number, Map<string, { first: bigint; last: bigint }>>()
+  const partitions = new Map<string, string>()
+  await Promise.all(shards.map((shard) => readMarks(shard, tableName, marks, partitions)))
+  return shards.map(({ floors, next }, i) => ({
+    floorMs: floors.get(tableName) ?? Number.MIN_SAFE_INTEGER,
+    next,
+    marks: i === 0 ? marks : new Map(),
+  }))
+}
+
+async function readMarks(
+  { connection, floors, floorWhere }: ShardSnapshot,
+  tableName: string,
+  marks: Map<number, Map<string, { first: bigint; last: bigint }>>,
+  partitions: Map<string, string>,
+): Promise<void> {
+  const floorMs = floors.get(tableName)
+  const kept = floorMs === undefined ? '' : ` AND bucket_ms >= ${floorMs}`
+  const sql = `SELECT bucket_ms,topic_id,partition_no,first_offset,last_offset FROM ${table.mark} WHERE ${floorWhere} AND table_name=${quoteString(tableName)}${kept}`
+  for await (const batch of await connection.rows(Buffer.from(sql)))
+    for (let row = 0; row < batch.length; row++) {
+      const cell = (i: number): string => Buffer.from(batch.cell(row, i) ?? []).toString('latin1')
+      const name = `${cell(1)}/${cell(2)}`
+      // One text for all marks of a partition.
+      const partition = at(partitions, name, () => name)
+      const bucket = at(marks, Number(cell(0)), () => new Map<string, { first: bigint; last: bigint }>())
+      const [first, last] = [big(cell(3)), big(cell(4))]
+      const mark = bucket.get(partition)
+      if (mark === undefined) bucket.set(partition, { first, last })
+      else {
+        if (first < mark.first) mark.first = first
+        if (last > mark.last) mark.last = last
+      }
+    }
 }
 
 /** Start offsets of a branch by `topic/partition`: a bucket of which a record is before one of them is not whole there. */

@@ -40,7 +40,7 @@ async function judgeTables(world: LadderWorld, concerns: (table: TableDefinition
     let notComparable = 0
     for (const table of tables) {
       world.signal.throwIfAborted()
-      const those = comparable(world, snapshots, table.table)
+      const those = await comparable(world, snapshots, table.table)
       if (those.runs.length === 0) empty.push(table.table)
       lacking += new Set(those.lacking.map(({ bucketMs }) => bucketMs)).size
       notComparable += those.notComparable
