@@ -1,6 +1,5 @@
 /** Query statistics, second topic: each slow query at once. One row each, by the record's coordinates, never merged. */
-import { defineTopic } from '../../src/ingest/definition.ts'
-import { json } from '../../src/ingest/json.ts'
+import { defineTopic, json } from 'shardwright/topics'
 import { realTime, type Time } from './summaries.ts'
 
 export const slowQueries = (time: Time) =>

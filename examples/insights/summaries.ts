@@ -3,8 +3,7 @@
  * per hour, with the latencies as a DDSketch. Key of a message: hash of (database, fingerprint), so that a pattern stays in one
  * partition and one consumer merges its messages in memory.
  */
-import { defineTopic } from '../../src/ingest/definition.ts'
-import { json } from '../../src/ingest/json.ts'
+import { defineTopic, json } from 'shardwright/topics'
 
 /** How long a minute, an hour and eight days are: the demonstration's days are shorter, and the mechanism does not know. */
 export type Time = { readonly minuteMs: number; readonly hourMs: number; readonly keptMs: number }

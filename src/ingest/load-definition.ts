@@ -1,8 +1,7 @@
 /** A definition from its file: a TypeScript or JavaScript module with a default export made by `defineTopic`, or YAML. */
-import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
-import { pathToFileURL } from 'node:url'
+import { importDefinition } from './definition-modules.ts'
 import type { TopicDefinition } from './definition.ts'
 import { ingestErrors } from './errors.ts'
 import { parseDefinition, previousFiles } from './yaml-definition.ts'
@@ -19,12 +18,7 @@ export async function loadDefinition(file: string): Promise<TopicDefinition> {
   }
   let module: { default?: unknown }
   try {
-    // Modules are kept by address: the digest makes a changed file another one, so that whoever compares definitions sees it.
-    const digest = createHash('sha256')
-      .update(await readFile(file))
-      .digest('hex')
-      .slice(0, 16)
-    module = (await import(`${pathToFileURL(file).href}?${digest}`)) as { default?: unknown }
+    module = await importDefinition(file)
   } catch (error) {
     throw unreadable(error instanceof Error ? error.message : String(error), error)
   }
