@@ -6,6 +6,7 @@ import type { Column, RawRow, RowBatch, RowStream } from '../mysql/connection.ts
 import { Aggregator, truth } from './aggregate.ts'
 import { groupKey, rowCompare } from './compare.ts'
 import { addDecimals, compareDecimals, divideDecimal, parseDecimal, printDecimal } from './decimal.ts'
+import { StaleColumns } from './execution-errors.ts'
 import { mergeStreams } from './merge.ts'
 import type { AggregateMerge, Merge } from './plan/plan.ts'
 
@@ -275,4 +276,26 @@ test('promise 8: what MIN and MAX keep is counted when a longer value takes the 
   const before = aggregator.bytes
   aggregator.add(cells('1', 'b'.repeat(100_000)))
   assert.ok(aggregator.bytes >= before + 99_999, `${aggregator.bytes} bytes`)
+})
+
+test('promise 10: rows whose columns differ from shard to shard are not put under one head', async () => {
+  const of = (...names: string[]): Column[] => names.map((name) => column(name, columnType.long, { orgTable: 't', table: 't' }))
+  const heads: string[] = []
+  const put = (...shards: Column[][]): Promise<void> =>
+    mergeStreams(
+      shards.map((columns) => stream(columns, [[cells(...columns.map(() => '1'))]])),
+      { kind: 'concat', hiddenColumns: 0, limit: null, offset: 0n },
+      { columns: (columns) => void heads.push(columns.map(({ name }) => name).join()), row: () => undefined },
+      { bytesMax: 1 << 20, resolve: () => null },
+    )
+  for (const [a, b] of [
+    [of('id', 'n'), of('id', 'n', 'more')],
+    [of('id', 'n', 'more'), of('id', 'n')],
+    [of('id', 'n'), of('n', 'id')],
+  ] as const)
+    await assert.rejects(put(a, b), StaleColumns)
+  assert.deepEqual(heads, [])
+  // An expression is called by its text, in which a shard's schema may stand.
+  await put([...of('id'), column('a.f(1)', columnType.long)], [...of('id'), column('b.f(1)', columnType.long)])
+  assert.deepEqual(heads, ['id,a.f(1)'])
 })
