@@ -8,6 +8,11 @@ export function mark(literal: string): string {
   return open + literal + close
 }
 
+/** A literal and nothing else. */
+export function isMarked(sql: string): boolean {
+  return sql.startsWith(open) && sql.indexOf(close) === sql.length - 1
+}
+
 export function asText(marked: string): string {
   return marked.replaceAll(open, '').replaceAll(close, '')
 }

@@ -1,7 +1,7 @@
 // long: one grammar of SELECTs, whose parts call each other
 /** SELECT statements whose answer is determined: in full order where LIMIT or position matters, a bag of rows otherwise. */
 import { comparison, isExact, isNumber, isPlain, isText, item, number, ofDocument, text, type Ref } from './expressions.ts'
-import { mark } from './literal.ts'
+import { isMarked, mark } from './literal.ts'
 import type { Dice } from './random.ts'
 import { type ColumnSpec, keyFor, type SchemaSpec, type TableSpec, valueFor } from './schema.ts'
 import { weights } from './weights.ts'
@@ -431,8 +431,11 @@ export class Selects {
     switch (kind) {
       case 'count':
         return plain(dice.chance(0.5) ? 'COUNT(*)' : `COUNT(${any.sql})`)
-      case 'sum':
-        return plain(`SUM(${dice.chance(0.3) ? number(refs, dice, 1) : exact.sql})`)
+      case 'sum': {
+        const of = dice.chance(0.3) ? number(refs, dice, 1) : exact.sql
+        // Of a parameter alone MySQL says NULL beside SUM(DISTINCT …), or its sum, by the plan: on one server too.
+        return plain(`SUM(${isMarked(of) ? exact.sql : of})`)
+      }
       case 'min':
       case 'max': {
         const of = dice.pick(refs)
