@@ -146,7 +146,8 @@ async function byHand(
       let sorted = table.sorted()
       if (table.plan.sketches.length > 0) {
         const found = await connection.query(selectSketches(table.plan, schema, sorted))
-        sorted = mergeSketches(table.plan, sorted, found.kind === 'rows' ? found.rows : []).rows
+        const { there, fresh } = mergeSketches(table.plan, sorted, found.kind === 'rows' ? found.rows : [])
+        sorted = [...there, ...fresh]
       }
       rows += sorted.length
       await connection.pipeline(insertStatements(statements, sorted).map(({ sql }) => sql))

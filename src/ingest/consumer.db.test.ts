@@ -118,6 +118,47 @@ test('4.10: an empty partition and one that lost its producer keep no rows for e
   })
 })
 
+test('4.10: while the old fleet of a run is stopped the branch that serves all reads expires its rows; the old one, taken up again, by the same floor', async () => {
+  const server = await sharedServer('mariadb')
+  await using world = await IngestWorld.create(server, 1)
+  await world.branch('main', ['-80', '80-'])
+  await world.branch('wide', ['-40', '40-80', '80-'])
+  const branches = ['main', 'wide'] as const
+  for (const branch of branches) {
+    await world.fleet(branch)
+    world.consumer(branch, { config: { purgeMs: 50 } })
+  }
+  const dayMs = 24 * hourMs
+  const later = (days: number, from: number): Promise<unknown> =>
+    world.send(events(100, from).map((event) => ({ ...event, at: event.at + days * dayMs })))
+  const floor = async (): Promise<number> =>
+    (await readRecord<PurgeRecord>(world.store, keys.purge(world.keyspace)))?.value.floors['query_hour'] ?? 0
+  const oldest = async (branch: (typeof branches)[number]): Promise<number> => {
+    const found = await Promise.all(
+      (await world.shards(branch)).map(({ name }) => world.rows(branch, name, 'SELECT MIN(hour) AS hour FROM {}.query_hour')),
+    )
+    return Math.min(...found.flat().map(({ hour }) => (hour == null ? Infinity : Date.parse(`${hour.replace(' ', 'T')}Z`))))
+  }
+  await later(0, 0)
+  await later(20, 100)
+  await world.until('the old fleet to raise the floor', async () => (await floor()) > base + 11 * dayMs)
+  await world.change('main', { wanted: 'stopped' })
+  await world.until('the old fleet to end', async () => (await world.reports('main')).every(({ state }) => state === 'stopped'))
+  // Longer than rows are kept.
+  await later(40, 200)
+  await world.caughtUp('wide')
+  await world.until('the new branch to expire its rows', async () => (await oldest('wide')) > base + 31 * dayMs)
+  const expiry = (await world.reports('wide'))[0]?.expiry
+  assert.ok((expiry?.ms ?? 0) >= base + 40 * dayMs, 'it tells by what it expires')
+  assert.ok((await oldest('main')) < base + 21 * dayMs, 'the old side stands as it was left')
+  const raised = await floor()
+  // A rollback.
+  await world.change('main', { wanted: 'running', generation: 2 })
+  await world.caughtUp('main')
+  await world.until('the old branch to purge alike', async () => (await oldest('main')) === (await oldest('wide')))
+  assert.equal(await floor(), raised)
+})
+
 test('dead letters: a record of which one shard refuses its rows, and another has them, stops its partition; it goes on whole when the server takes them', async () => {
   const server = await sharedServer('mariadb')
   await using world = await IngestWorld.create(server, 1)

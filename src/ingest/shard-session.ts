@@ -7,6 +7,7 @@
  * one reads, or matches no row.
  */
 import type { Connection, Result } from '../mysql/connection.ts'
+import { isServerError } from '../mysql/errors.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
 import { buildBatch, Merging, type BuiltBatch, type ClaimedRow, type Floors, type Range } from './batch.ts'
 import type { MergedRow, MergedTable } from './coalesce.ts'
@@ -27,8 +28,8 @@ export type WriteStatistics = {
 }
 
 type SketchSelect = { readonly table: MergedTable; readonly rows: MergedRow[]; readonly sql: string }
-/** `changes`: the rows that the server must say it affected; null: as many as it likes. */
-type RowsWrite = { readonly sql: string; readonly rows: number; readonly changes: number | null }
+/** `fresh`: rows that were not there when we looked, by an INSERT that is refused where one is. */
+type RowsWrite = { readonly sql: string; readonly rows: number; readonly fresh: boolean }
 
 export type PreparedWrite = {
   readonly ranges: readonly Range[]
@@ -185,20 +186,22 @@ export class ShardSession {
     // Before errors of rows: those of somebody who has no right to write say nothing about the records.
     if (opened.slice(0, advances).some((answer) => isFulfilled(answer) && affected(answer.value) !== 1n))
       return this.#rolledBack(new Refused('the position is not ours to move'))
+    if ([...opened, ...wentAlong].every(isFulfilled)) await this.#notOvertaken(merged, answers)
     const results = await this.#accepted([...opened, ...wentAlong, ...answers])
     if (hasRows && this.#floorMoved(made.floors, results[advances])) {
       await connection.query('ROLLBACK')
       return 'floor was raised'
     }
     const writes: RowsWrite[] = [...along, ...merged]
-    await this.#mustMatch(merged, results.slice(first.length + along.length))
     if (claims.length > 0) {
       const counted = this.#countedEvents(built, claims, results)
       const plain = counted.tables.filter(({ plan }) => plan.sketches.length === 0).flatMap((table) => this.#plainWrites(table))
       const selects = this.#sketchSelects(counted.tables)
       const sketches = this.#sketchWrites(selects, await this.#settled(selects.map(({ sql }) => sql)))
       const rest = [...sketches, ...plain, ...this.#markWrites(counted.marks)]
-      await this.#mustMatch(rest, await this.#settled(rest.map(({ sql }) => sql)))
+      const settled = await connection.pipelineSettled(rest.map(({ sql }) => sql))
+      await this.#notOvertaken(rest, settled)
+      await this.#accepted(settled)
       writes.push(...rest)
     }
     await this.#failpoints.hit('write.beforeCommit')
@@ -229,8 +232,12 @@ export class ShardSession {
       const cells = result?.kind === 'rows' ? result.rows : []
       for (let from = 0; from < rows.length; from += sketchRowsMax) {
         const part = mergeSketches(table.plan, rows.slice(from, from + sketchRowsMax), cells)
-        const made = insertStatements(this.#statementsOf(table.plan), part.rows, { rowsMax: sketchRowsMax, charsMax: Infinity })
-        for (const { sql, rows: list } of made) out.push({ sql, rows: list.length, changes: part.changes })
+        const statements = this.#statementsOf(table.plan)
+        const limits = { rowsMax: sketchRowsMax, charsMax: Infinity }
+        for (const { sql, rows: list } of insertStatements(statements, part.there, limits))
+          out.push({ sql, rows: list.length, fresh: false })
+        for (const { sql, rows: list } of insertStatements({ ...statements, tail: '' }, part.fresh, limits))
+          out.push({ sql, rows: list.length, fresh: true })
       }
     }
     return out
@@ -240,12 +247,12 @@ export class ShardSession {
     return insertStatements(this.#statementsOf(table.plan), table.sorted()).map(({ sql, rows }) => ({
       sql,
       rows: rows.length,
-      changes: null,
+      fresh: false,
     }))
   }
 
   #markWrites(marks: BuiltBatch['marks']): RowsWrite[] {
-    return marks.length > 0 ? [{ sql: this.#sql.marks(marks), rows: 0, changes: null }] : []
+    return marks.length > 0 ? [{ sql: this.#sql.marks(marks), rows: 0, fresh: false }] : []
   }
 
   #statementsOf(plan: TablePlan): TableStatements {
@@ -254,10 +261,10 @@ export class ShardSession {
     return statements
   }
 
-  /** @throws Overtaken, after a ROLLBACK */
-  async #mustMatch(writes: readonly RowsWrite[], answers: readonly Result[]): Promise<void> {
-    for (const [i, { changes }] of writes.entries())
-      if (changes !== null && affected(answers[i]) !== BigInt(changes))
+  /** To be called when all are answered. @throws Overtaken, after a ROLLBACK */
+  async #notOvertaken(writes: readonly RowsWrite[], answers: readonly PromiseSettledResult<Result>[]): Promise<void> {
+    for (const [i, answer] of answers.entries())
+      if (answer.status === 'rejected' && writes[i]?.fresh === true && isServerError(answer.reason) && answer.reason.kind === 'duplicate')
         await this.#rolledBack(new Overtaken('a row was inserted meanwhile'))
   }
 

@@ -1,9 +1,9 @@
 /**
  * Merged rows as the statements that merge them into what stands on the shard (PROTOCOLS 4.9). All merging is the server's, in one upsert, except that
  * of sketches, which no SQL can do: these are read FOR UPDATE in the same transaction, merged here and written back. That is a value read *under*
- * the row's lock, not before it: from the read to the commit nobody else changes the row. A row that is not there yet cannot be locked; should
- * another consumer insert it in between, the upsert's count of affected rows is not the one that was expected (1 for each new row, 2 for each
- * changed one: a sketch that took a value has other bytes), and the transaction is rolled back and taken again.
+ * the row's lock, not before it: from the read to the commit nobody else changes the row. A row that is not there yet cannot be locked: it goes in by a plain
+ * INSERT, and should another consumer have inserted it in between, that one is refused, and the transaction is rolled back and taken again. (Counts of affected rows
+ * would not tell: a row that is left as it was counts 1, like a new one.)
  */
 import type { Flavour } from '../mysql/flavour/flavour.ts'
 import { quoteIdentifier, quoteQualified } from '../sql/quote.ts'
@@ -133,13 +133,13 @@ export function selectSketches(plan: TablePlan, schema: string, rows: readonly M
  * The rows as they are to be written: with what `selectSketches` read merged in. The rows given stay as they are: after a rollback
  * they are merged anew with what stands then.
  *
- * @returns and how many rows the upsert is expected to affect: 2 for each that was there, 1 for each other
+ * @returns `there`: rows that stand, and are locked; `fresh`: rows that did not
  */
 export function mergeSketches(
   plan: TablePlan,
   rows: readonly MergedRow[],
   found: readonly (Buffer | null)[][],
-): { rows: MergedRow[]; changes: number } {
+): { there: MergedRow[]; fresh: MergedRow[] } {
   const stored = new Map<string, (Buffer | null)[]>()
   for (const cells of found) {
     let identity = ''
@@ -149,20 +149,23 @@ export function mergeSketches(
     }
     stored.set(identity, cells)
   }
-  let changes = 0
-  const merged = rows.map((row): MergedRow => {
-    const there = stored.get(row.identity)
-    changes += there === undefined ? 1 : 2
-    if (there === undefined) return row
+  const there: MergedRow[] = []
+  const fresh: MergedRow[] = []
+  for (const row of rows) {
+    const before = stored.get(row.identity)
+    if (before === undefined) {
+      fresh.push(row)
+      continue
+    }
     const cells = row.cells.slice()
     for (const [n, i] of plan.sketches.entries()) {
-      const bytes = there[plan.keyWidth + n] ?? null
+      const bytes = before[plan.keyWidth + n] ?? null
       if (bytes === null || bytes.length === 0) continue
       const sketch = DDSketch.decode(bytes)
       sketch.merge(row.cells[i] as DDSketch)
       cells[i] = sketch
     }
-    return { identity: row.identity, cells }
-  })
-  return { rows: merged, changes }
+    there.push({ identity: row.identity, cells })
+  }
+  return { there, fresh }
 }

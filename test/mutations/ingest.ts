@@ -108,7 +108,7 @@ const writing: Mutation[] = [
   {
     rule: 'a row that another inserted meanwhile rolls the write back',
     file: session,
-    edits: [['if (changes !== null && affected(answers[i]) !== BigInt(changes))', 'if (changes === -1)']],
+    edits: [["{ ...statements, tail: '' }", 'statements']],
     test: rules,
     name: '4.9: two consumers that insert one new key at once',
     fails: /./,
