@@ -22,6 +22,7 @@ for (const flavour of flavours()) {
     let network: FaultProxy
     let store: MemoryStore
     let gate: Gate
+    let other: { gate: Gate } | null = null
     let port: number
     const client = (): Promise<Connection> => connect({ host: '127.0.0.1', port, user: 'app', password: 'secret', database: 'app' })
     const until = async (what: string, holds: () => Promise<boolean>): Promise<void> => {
@@ -67,6 +68,7 @@ for (const flavour of flavours()) {
     after(async () => {
       network?.heal()
       await gate?.stop()
+      await other?.gate.stop()
       await Promise.all([low?.close(), high?.close()])
       await network?.[Symbol.asyncDispose]()
       for (const server of servers) await server[Symbol.asyncDispose]()
@@ -112,15 +114,15 @@ for (const flavour of flavours()) {
       await old('sw1-a')
       network.blackhole()
       network.cut()
-      const other = await startGate(store, { xaDoubtMs: 0, xaCheckMs: 3_600_000, connectTimeoutMs: 500 }, undefined, 'gate-2')
-      await other.gate.lookForDoubt()
+      other = await startGate(store, { xaDoubtMs: 0, xaCheckMs: 3_600_000, connectTimeoutMs: 500 }, undefined, 'gate-2')
+      const { gate: second } = other
+      await second.lookForDoubt()
       assert.equal(await decisions(), '1')
       network.heal()
       await until('it goes', async () => {
-        await other.gate.lookForDoubt()
+        await second.lookForDoubt()
         return (await decisions()) === '0'
       })
-      await other.gate.stop()
     })
 
     /** Branches on both servers, each with a row; the decider's is ordinary. */
@@ -137,7 +139,7 @@ for (const flavour of flavours()) {
 
     for (const stands of [true, false])
       test(`promise 1, 11: a KILL that reaches the deciding COMMIT says nothing of it: ${stands ? 'it stands' : 'it does not stand'}, and all obey`, async () => {
-        const { gtrid, own, other } = await twoBranches()
+        const { gtrid, own, other: far } = await twoBranches()
         const { connection } = own.backend
         const query = connection.query.bind(connection)
         connection.query = async (sql) => {
@@ -145,14 +147,14 @@ for (const flavour of flavours()) {
           if (stands) await query('COMMIT')
           throw new ServerError(1317, '70100', 'Query execution was interrupted')
         }
-        const done = commitByXa(gate.core, gtrid, shard('-80'), [other], own)
+        const done = commitByXa(gate.core, gtrid, shard('-80'), [far], own)
         if (stands) await done
         else {
           await assert.rejects(done, /SW-GATE-008|rolled back/)
-          await other.backend.connection.query(`XA ROLLBACK ${other.xid}`)
+          await far.backend.connection.query(`XA ROLLBACK ${far.xid}`)
         }
         connection.destroy()
-        other.backend.connection.destroy()
+        far.backend.connection.destroy()
         assert.equal(await rows(), stands ? '1+1' : '0+0')
         assert.equal(await inDoubt(), 0)
       })

@@ -18,12 +18,16 @@ for (const flavour of flavours()) {
     let server: TestServer
     let admin: Connection
     let store: MemoryStore
-    let gate: Gate
     let port: number
     let started = 0
     const client = (to = port): Promise<Connection> =>
       connect({ host: '127.0.0.1', port: to, user: 'app', password: 'secret', database: 'app' })
-    const another = (): ReturnType<typeof startGate> => startGate(store, { xaDoubtMs: 150, xaCheckMs: 50 }, undefined, `gate-${++started}`)
+    const others: Gate[] = []
+    const another = async (): ReturnType<typeof startGate> => {
+      const made = await startGate(store, { xaDoubtMs: 150, xaCheckMs: 50 }, undefined, `gate-${++started}`)
+      others.push(made.gate)
+      return made
+    }
     const until = async (what: string, holds: () => Promise<boolean>): Promise<void> => {
       for (let i = 0; !(await holds()); i++) {
         assert.ok(i < 200, what)
@@ -62,10 +66,11 @@ for (const flavour of flavours()) {
         await admin.query(`CREATE TABLE x_${name}.u (id BIGINT PRIMARY KEY)`)
         await addKeyspace(store, name, [{ name: '-', serverId: 's1', schema: `x_${name}` }], { mode: 'multi' })
       }
-      ;({ gate, port } = await another())
+      port = (await another()).port
     })
     after(async () => {
-      await gate?.stop()
+      // Those of tests that failed, too.
+      for (const one of others) await one.stop()
       await admin?.close()
       await server?.[Symbol.asyncDispose]()
     })
