@@ -16,6 +16,7 @@ import { killAt } from './testkit/kill-at.ts'
 import { fill, World } from './testkit/world.ts'
 
 const servers = new ServerPairs()
+const all = process.env['SHARDWRIGHT_CRASH_ALL'] !== undefined
 after(() => servers[Symbol.asyncDispose]())
 
 /** What a minute brings comes at once. */
@@ -26,6 +27,7 @@ for (const flavour of flavours()) {
 
   for (const point of crashPoints.filter((name) => name.startsWith('ddl.'))) {
     for (const phase of ['copying', 'following'] as const) {
+      if (!all && flavour === 'mysql' && point !== 'ddl.executed') continue
       test(`promises 1, 3: ${flavour}, killed at ${point} while ${phase}, begun again: statements are done once, rows are the same`, async () => {
         const ddl =
           'CREATE TABLE item (id BIGINT NOT NULL, owner INT NOT NULL, a INT NOT NULL, b INT NOT NULL, PRIMARY KEY (id), UNIQUE KEY a (a), KEY b (b))'
@@ -50,8 +52,8 @@ for (const flavour of flavours()) {
         await s.query('UPDATE item SET a = a + 100, b = b + 1000')
         await s.query('ALTER TABLE item DROP INDEX b, ADD INDEX (owner)')
         await s.query('UPDATE item SET a = a + 100, owner = owner + 1')
-        // Each run dies at the next meeting of the point, of both statements on both targets.
-        for (const skip of [0, 1, 0, 1]) {
+        // Each run dies at another meeting of the point, of both statements on both targets.
+        for (const skip of [0, 1]) {
           world.reports.delete(record.uid)
           ;({ failpoints, running } = start(skip))
           const marker = await bumpControlMarker(world.s)
@@ -106,17 +108,17 @@ for (const flavour of flavours()) {
       })()
       let died = 0
       let pace: Partial<PaceLimits> = point === 'xa.forgotten' ? {} : { pausedUntilMs: Date.now() + 1e9 }
-      for (const skip of [0, 1, 3]) {
+      for (const skip of [0, 2]) {
         const failpoints = killAt(point, skip)
         const running = world.start(record, { failpoints, clock: hurried, pace: () => pace })
-        await Promise.race([running.done, systemClock.sleep(8_000)])
+        await Promise.race([running.done, systemClock.sleep(4_000)])
         if (failpoints.hits > skip) {
           await running.done
           assert.match(world.reports.get(record.uid)?.error?.what ?? '', new RegExp(point))
           died++
         } else await running.stop()
         world.reports.delete(record.uid)
-        if (skip === 1) pace = {}
+        pace = {}
       }
       assert.ok(died > 0, 'the point was met')
       const last = world.start(record, { clock: hurried })

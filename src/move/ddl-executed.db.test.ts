@@ -6,6 +6,7 @@ import type { Connection } from '../mysql/connection.ts'
 import type { PaceLimits, StreamRecord } from '../topology/records.ts'
 import { type ServerPair, ServerPairs } from '../../test/kit/server-pairs.ts'
 import { flavours } from '../../test/kit/servers.ts'
+import { holdAt } from './testkit/kill-at.ts'
 import { fill, World } from './testkit/world.ts'
 
 const servers = new ServerPairs()
@@ -55,11 +56,13 @@ for (const flavour of flavours()) {
     await world.untilRunning(record.uid)
     await world.t.query(`ALTER TABLE ${world.targetRefs[0]!.schema}.item ADD extra INT NULL`)
     await world.s.query('ALTER TABLE item ADD extra INT NULL, ALTER v SET DEFAULT 5')
-    await running.done
+    const failed = (): Promise<void> => world.until('failure', () => world.state(record.uid) === 'failed')
+    await failed()
     for (const generation of [2, 3]) {
       assert.equal(world.reports.get(record.uid)?.error?.code, 'SW-MOVE-028', JSON.stringify(world.reports.get(record.uid)?.error))
       world.reports.delete(record.uid)
-      await world.start({ ...record, generation }).done
+      world.start({ ...record, generation })
+      await failed()
     }
     await world.t.query(`ALTER TABLE ${world.targetRefs[0]!.schema}.item DROP COLUMN extra`)
     world.reports.delete(record.uid)
@@ -112,6 +115,36 @@ for (const flavour of flavours()) {
     }
     reader.destroy()
     await running.stop()
+  })
+
+  test(`1.7, 1.13 exec on ${flavour}: a mover that is held within a statement writes nothing of it once another has taken over`, async () => {
+    await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] }, on())
+    await fill(world, 0, 20, 100)
+    const record = executing(world)
+    const failpoints = holdAt('ddl.executed')
+    const first = world.start(record, { failpoints })
+    await world.untilRunning(record.uid)
+    await world.s.query('ALTER TABLE item ADD one INT NULL')
+    await failpoints.held
+    world.reports.delete(record.uid)
+    const second = world.start(record)
+    await world.untilRunning(record.uid)
+    await world.s.query('ALTER TABLE item ADD two INT NULL AFTER id')
+    await world.s.query('UPDATE item SET one = v, two = id')
+    await world.drain(record.uid)
+    const stored = (): Promise<Record<string, string | null>[]> =>
+      world.t.allText(
+        `SELECT (SELECT GROUP_CONCAT(definition ORDER BY target_uid) FROM _shardwright.move_definition WHERE stream_uid = '${record.uid}') AS definitions,
+          (SELECT GROUP_CONCAT(done ORDER BY target_uid, at_marker) FROM _shardwright.move_ddl WHERE stream_uid = '${record.uid}') AS done`,
+      )
+    const before = await stored()
+    assert.equal(before[0]?.['done'], '1,1,1,1')
+    failpoints.letGo()
+    await first.stop()
+    assert.deepEqual(await stored(), before)
+    assert.equal(await world.assertEqual(), 20)
+    await assertAlike(world)
+    await second.stop()
   })
 
   test(`1.7, 1.12 on ${flavour}: keys that the server still builds when their mover has died are waited for, and not built twice`, async () => {

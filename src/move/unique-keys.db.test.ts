@@ -45,7 +45,8 @@ for (const flavour of flavours()) {
     const record = world.record(0)
     const told = async (generation: number, onDdl: 'stop' | 'ignore' | 'exec'): Promise<string> => {
       world.reports.delete(record.uid)
-      await world.start({ ...record, generation, options: { ...record.options, onDdl } }).done
+      world.start({ ...record, generation, options: { ...record.options, onDdl } })
+      await world.until('failure', () => world.state(record.uid) === 'failed')
       const error = world.reports.get(record.uid)?.error
       return `${error?.code} ${error?.what}`
     }
