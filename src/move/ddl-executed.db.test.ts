@@ -52,7 +52,7 @@ for (const flavour of flavours()) {
     await using world = await World.create({ flavour, sources: ['-'], targets: ['-'] }, on())
     await fill(world, 0, 10, 100)
     const record = executing(world)
-    const running = world.start(record)
+    world.start(record)
     await world.untilRunning(record.uid)
     await world.t.query(`ALTER TABLE ${world.targetRefs[0]!.schema}.item ADD extra INT NULL`)
     await world.s.query('ALTER TABLE item ADD extra INT NULL, ALTER v SET DEFAULT 5')
