@@ -1,7 +1,8 @@
 /**
  * Takes rows of lookups away that no row has any more (rule 2 of lookup-writes.ts). Always safe to do and never needed for a right answer: whatever is locked, not
- * reachable or in doubt stays for another time.
+ * reachable or in doubt stays for another time: what is locked for some moments later, the rest with the value's next change.
  */
+import { isServerError } from '../mysql/errors.ts'
 import type { Core } from './core.ts'
 import { innerConnection, routeInner } from './inner-statements.ts'
 import { lookupTable } from './lookup-reads.ts'
@@ -10,6 +11,8 @@ import type { LookupEntry } from './plan/lookup.ts'
 
 const patienceMs = 10_000
 const atOnceMax = 4
+/** What is locked may be so for a moment only, as by the statement that came next. */
+const againAfterMs = [50, 150, 450, null] as const
 /** Above this many that wait, whoever brings more waits for them. */
 const waitingMax = 20_000
 /** How long a gate that ends goes on with them. */
@@ -74,14 +77,23 @@ export class Sweeps {
 
 async function sweep(core: Core, keyspace: string, entries: readonly LookupEntry[], stop: AbortSignal): Promise<void> {
   const signal = AbortSignal.any([stop, AbortSignal.timeout(patienceMs)])
-  const seen = new Set<string>()
-  for (const entry of entries) {
-    const key = `${entry.lookup.lookup.name} ${conditionsOf(entry.lookup.lookup.from, entry)} ${idLiteral(entry)}`
-    if (seen.has(key)) continue
-    seen.add(key)
-    if (signal.aborted) return
-    await sweepOne(core, keyspace, entry, signal).catch((error: unknown) => core.log.debug({ error }, "a lookup's row was not swept"))
+  const keyOf = (entry: LookupEntry): string =>
+    `${entry.lookup.lookup.name} ${conditionsOf(entry.lookup.lookup.from, entry)} ${idLiteral(entry)}`
+  let left = [...new Map(entries.map((entry) => [keyOf(entry), entry])).values()]
+  for (const pauseMs of againAfterMs) {
+    const locked: LookupEntry[] = []
+    for (const entry of left) {
+      if (signal.aborted) return
+      await sweepOne(core, keyspace, entry, signal).catch((error: unknown) => {
+        if (isServerError(error) && (error.kind === 'lockWait' || error.kind === 'deadlock')) locked.push(entry)
+        else core.log.debug({ error }, "a lookup's row was not swept")
+      })
+    }
+    left = locked
+    if (left.length === 0 || pauseMs === null) break
+    await core.clock.sleep(pauseMs, signal).catch(() => {})
   }
+  if (left.length > 0) core.log.debug({ keyspace, rows: left.length }, 'rows of lookups were not swept: they were locked all the time')
 }
 
 async function sweepOne(core: Core, keyspace: string, entry: LookupEntry, signal: AbortSignal): Promise<void> {

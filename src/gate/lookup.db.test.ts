@@ -291,6 +291,17 @@ for (const flavour of flavours()) {
       await own.close()
     })
 
+    test('what somebody has locked for a moment is swept when it is free', async () => {
+      const holder = await connect(server.config)
+      await holder.query('BEGIN')
+      await holder.query("SELECT * FROM lk.name_idx WHERE name = 'ann' FOR UPDATE")
+      await c.query('DELETE FROM customer WHERE id = 1')
+      await new Promise((resolve) => setTimeout(resolve, 100))
+      await holder.query('COMMIT')
+      await holder.close()
+      assert.deepEqual(await names(), ['ann3', 'bob2'])
+    })
+
     test("what is left in a lookup is swept after the client has its answer: a lookup's server that does not answer holds up no COMMIT", async () => {
       const own = await client()
       await own.query('BEGIN')
