@@ -46,7 +46,7 @@ await s.useDatabase('app')
 await s.query(sysbenchDdl('sbtest1'))
 await fillSysbench(s, 'sbtest1', rows)
 await s.value('SELECT COUNT(pad) FROM sbtest1')
-const clients = await Promise.all(Array.from({ length: mode === 'rate' ? 8 : 4 }, () => connect({ ...source.config, database: 'app' })))
+const clients = await Promise.all(Array.from({ length: mode === 'rate' ? 32 : 4 }, () => connect({ ...source.config, database: 'app' })))
 const random = (below: number): number => 1 + Math.floor(Math.random() * below)
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
@@ -75,6 +75,7 @@ async function rate(): Promise<void> {
     console.log(
       `  ${Math.round(wanted)} row changes/s: ${Math.round(written)} written, greatest lag ${Math.max(...lagMs)} ms, at the end ${lagMs.at(-1)} ms${kept ? '' : ': not sustained'}`,
     )
+    if (!kept && sustained === 0) throw new Error('the first step was not sustained: nothing to go on with (the machine may be busy)')
     if (!kept) break
     sustained = written
     await caughtUp()
