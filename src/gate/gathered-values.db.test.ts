@@ -4,8 +4,7 @@ import { after, before, describe, test } from 'node:test'
 import { flavours } from '../../test/kit/servers.ts'
 import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
-import { isServerError } from '../mysql/errors.ts'
-import { gateOnServer, password, type GateOnServer } from './testkit/gate-on-server.ts'
+import { codeOf, gateOnServer, password, type GateOnServer } from './testkit/gate-on-server.ts'
 
 /** A zone in which 02:30 of 27 October 2024 is two instants. */
 const zone = [
@@ -29,15 +28,7 @@ for (const flavour of flavours()) {
       for (const on of [one, c]) await on.query(sql)
     }
     const alike = async (sql: string): Promise<void> => assert.deepEqual(await answer(c, sql), await answer(one, sql), sql)
-    const code = async (sql: string): Promise<string> => {
-      try {
-        await c.query(sql)
-      } catch (error) {
-        if (isServerError(error)) return /SW-[A-Z]+-\d+/.exec(error.serverMessage)?.[0] ?? String(error.errno)
-        throw error
-      }
-      return 'done'
-    }
+    const code = (sql: string): Promise<string> => codeOf(c, sql)
 
     before(async () => {
       world = await gateOnServer({

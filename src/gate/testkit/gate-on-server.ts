@@ -5,6 +5,7 @@
  */
 import mysql from 'mysql2/promise'
 import type { Connection } from '../../mysql/connection.ts'
+import { isServerError } from '../../mysql/errors.ts'
 import type { LocalFlavour } from '../../local/installs.ts'
 import type { UserRecord } from '../../topology/records.ts'
 import type { GateConfig } from '../config.ts'
@@ -99,4 +100,15 @@ function vschemaOf(tables: Readonly<Record<string, 'by id' | 'reference'>>): obj
     vindexes: { hash: { type: 'hash' } },
     tables: Object.fromEntries(Object.entries(tables).map(([name, how]) => [name, how === 'by id' ? byId : { type: 'reference' }])),
   }
+}
+
+/** What a statement is refused by: our code, else the server's number; `done`. */
+export async function codeOf(on: Connection, sql: string): Promise<string> {
+  try {
+    await on.query(sql)
+  } catch (error) {
+    if (isServerError(error)) return /SW-[A-Z]+-\d+/.exec(error.serverMessage)?.[0] ?? String(error.errno)
+    throw error
+  }
+  return 'done'
 }
