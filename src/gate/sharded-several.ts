@@ -224,7 +224,7 @@ export class SeveralShards {
     const rereadable = this.#context.rereadable(plan, e.sql)
     const mayWrite = !this.#context.pure(plan, e.sql)
     const transaction = await this.#runner.currentTransaction()
-    if (keyspace.record.transactionMode === 'single' && (transaction !== null || gather.use.kind !== 'read'))
+    if (keyspace.record.transactionMode === 'single' && shards.length > 1 && (transaction !== null || gather.use.kind !== 'read'))
       throw severalInSingleMode(keyspace, shards)
     if (await this.#context.hold(keyspace, shards, transaction !== null, plan.effect, e)) throw new Rerouted()
     if (keeping !== null) await this.#holdLookups(keeping.lookups, e)

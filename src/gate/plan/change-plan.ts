@@ -6,7 +6,7 @@ import { planErrors } from './errors.ts'
 import { gatherChange, gatherMove } from './gather-write.ts'
 import type { RoutedPlan, UnchangedKey } from './plan.ts'
 import type { BoundTable } from './scope.ts'
-import { lookupChange } from './lookup.ts'
+import { lookupChange, ownedLookups } from './lookup.ts'
 import { refuseDivergingCopies, shardKeyAssignments } from './shard-key.ts'
 import { refusedConnectionBound, refusedScatter, severalRoots } from './select-plan.ts'
 import { compileText } from './text.ts'
@@ -60,6 +60,7 @@ export function planChange(statement: Update | Delete, analysis: Analysis, keysp
     offset: null,
     insert: null,
     lookups: lookupChange(statement, changed, analysis),
+    keyed: changed.some((table) => ownedLookups(table).length > 0),
     moved: moved === null ? null : { gather: moved, always: moves },
     unchanged,
     pins: [],

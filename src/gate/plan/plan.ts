@@ -223,6 +223,8 @@ export type RoutedPlan = {
   readonly insert: InsertPlan | null
   /** An UPDATE whose rows may get another shard key: how it is done when they do (`always`, or when a key of `unchanged` is not). */
   readonly moved?: { readonly gather: GatherPlan; readonly always: boolean } | null
+  /** Lookups hold keyspace ids of the table: a change of shard key is one where one shard has all rows, too. */
+  readonly keyed?: boolean
   /** Lookup vindexes that an UPDATE or DELETE must keep in step. */
   readonly lookups?: LookupChange | null
   /** Shard key columns that an UPDATE sets to what WHERE holds them equal to; checked at execution (SW-GATE-120). */

@@ -69,7 +69,7 @@ function isZero(value: Exclude<Value, { type: 'null' }>): boolean {
 export function routePlan<S>(plan: RoutedPlan, inputs: RouteInputs<S>): Routed<S> {
   if (plan.insert !== null && plan.insert.rows.length > 0) return routeInsert(plan, plan.insert.rows, inputs)
   const moved = plan.moved ?? null
-  if (inputs.shards.length > 1) {
+  if (inputs.shards.length > 1 || plan.keyed === true) {
     if (moved?.always === true) return { sends: [], merge: null, firstId: null, gather: moved.gather }
     for (const key of plan.unchanged) {
       if (isUnchanged(key, inputs)) continue
@@ -82,7 +82,8 @@ export function routePlan<S>(plan: RoutedPlan, inputs: RouteInputs<S>): Routed<S
   if (shards === null) return { sends: [], merge: null, firstId: null, gather: gatherOf(plan) }
   const first = shards[0]
   if (shards.length === 0) return { sends: [send(plan.whole, inputs, inputs.anyShard(), null, [])], merge: null, firstId: null }
-  if (shards.length === 1 && first !== undefined) return { sends: [send(plan.whole, inputs, first, null, [])], merge: null, firstId: null }
+  if (shards.length === 1 && first !== undefined && !needsGate(plan))
+    return { sends: [send(plan.whole, inputs, first, null, [])], merge: null, firstId: null }
   if (plan.scatter.kind === 'refused') throw planErrors.refused({ ...plan.scatter.refusal })
   if (plan.scatter.kind === 'gather') return { sends: [], merge: null, firstId: null, gather: plan.scatter.gather }
   const limit = limitOf(plan.limit, inputs)
@@ -92,6 +93,16 @@ export function routePlan<S>(plan: RoutedPlan, inputs: RouteInputs<S>): Routed<S
   const pushed = limit === null ? null : limit + offset > limitMax ? limitMax : limit + offset
   const sends = shards.map((shard) => send(text, inputs, shard, pushed, []))
   return { sends, merge: merge === null ? null : ({ ...merge, limit, offset } as Merge), firstId: null }
+}
+
+/**
+ * Rows whose ids a sequence draws, or of which lookups are kept, pass through the gate also where one shard has all of the keyspace: that shard would count by itself, in blocks that
+ * are drawn already, and no lookup would hear of them.
+ */
+function needsGate({ scatter }: RoutedPlan): boolean {
+  if (scatter.kind !== 'gather') return false
+  const { use } = scatter.gather
+  return use.kind === 'inserted' && (use.ids !== null || use.lookups.length > 0)
 }
 
 /** `UPDATE … SET k = 5 … WHERE k = 5`: what ORMs write that save all columns. */
