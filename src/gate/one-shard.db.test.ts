@@ -51,7 +51,12 @@ for (const flavour of flavours()) {
             column_vindexes: [byId, { columns: ['tag', 'id'], name: 'job_tag' }],
             auto_increment: { column: 'id', sequence: 'ids.job_seq' },
           },
-          coded: { column_vindexes: [{ column: 'k', name: 'hash' }, { columns: ['tag', 'id'], name: 'coded_tag' }] },
+          coded: {
+            column_vindexes: [
+              { column: 'k', name: 'hash' },
+              { columns: ['tag', 'id'], name: 'coded_tag' },
+            ],
+          },
           source: { column_vindexes: [byId] },
         },
       }
