@@ -1,5 +1,6 @@
 /** What makes a server or a table unfit to be moved, found before anything is made: all of it at once. */
 import type { SwError } from '../base/errors.ts'
+import { hiddenActions } from '../move/unfollowed.ts'
 import { binlogProblems, binlogSkippers } from '../mysql/flavour/shared.ts'
 import type { BinlogProblem } from '../mysql/flavour/flavour.ts'
 import { binlogRetentionNeeded } from '../plan/formulas.ts'
@@ -48,8 +49,6 @@ export function schemaFindings(schema: SchemaInfo, logsCascades: boolean, trigge
   )
   return [...schema.tables.flatMap((table) => tableFindings(schema.name, table, logsCascades, triggers)), ...events]
 }
-
-const hiddenActions = ['CASCADE', 'SET NULL', 'SET DEFAULT']
 
 function tableFindings(schema: string, table: TableInfo, logsCascades: boolean, triggers: 'refuse' | 'at-switch'): SwError[] {
   const name = table.name

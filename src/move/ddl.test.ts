@@ -31,7 +31,7 @@ function event(sql: string | Buffer, session: Partial<QuerySession> = {}): Query
   return { kind: 'query', statement, text, schema: 'app', session: whole, startedAt: 1_700_000_000, at: { file: 'b.1', offset: 4 } }
 }
 
-const outcome = (sql: string, mode: DdlMode, several = false): string => ddlOutcome(mode, event(sql), several).kind
+const outcome = (sql: string, mode: DdlMode, several = false): string => ddlOutcome(mode, event(sql), several, true).kind
 
 test('1.13: rows that come or go without events stop a stream in every mode', () => {
   for (const sql of [
@@ -50,6 +50,54 @@ test('1.13: rows that come or go without events stop a stream in every mode', ()
   for (const sql of [
     'ALTER TABLE item DROP `partition`',
     'ALTER TABLE item REORGANIZE PARTITION p INTO (PARTITION q VALUES LESS THAN (3))',
+  ])
+    assert.deepEqual([outcome(sql, 'exec'), outcome(sql, 'ignore')], ['exec', 'ignore'], sql)
+})
+
+test('1.11, 1.13: a cascade stops a stream in every mode where a server of it does not log what it changes', () => {
+  const judge = (sql: string, mode: DdlMode, logs: boolean): string => ddlOutcome(mode, event(sql), false, logs).kind
+  for (const action of [
+    'ON DELETE CASCADE',
+    'on update cascade',
+    'ON DELETE SET NULL',
+    'ON UPDATE SET DEFAULT',
+    'ON DELETE RESTRICT ON UPDATE /* x */ SET NULL',
+  ])
+    for (const sql of [
+      `ALTER TABLE item ADD FOREIGN KEY (a) REFERENCES other (id) ${action}`,
+      `ALTER TABLE item ADD a INT REFERENCES other (id) ${action}, ADD b INT`,
+      `SET STATEMENT max_statement_time=60 FOR ALTER TABLE item ADD FOREIGN KEY (a) REFERENCES other (id) ${action}`,
+    ]) {
+      for (const mode of ['exec', 'ignore'] as const)
+        assert.deepEqual([judge(sql, mode, false), judge(sql, mode, true)], ['stop', mode], `${sql} ${mode}`)
+      assert.equal(ddlOutcome('exec', event(sql), true, false).kind, 'stop', sql)
+    }
+  for (const sql of [
+    'ALTER TABLE item ADD FOREIGN KEY (a) REFERENCES other (id) ON DELETE RESTRICT ON UPDATE NO ACTION',
+    'ALTER TABLE item ADD t TIMESTAMP NULL ON UPDATE CURRENT_TIMESTAMP',
+    "ALTER TABLE item COMMENT 'ON DELETE CASCADE'",
+  ])
+    assert.equal(judge(sql, 'exec', false), 'exec', sql)
+})
+
+test('1.13: another engine, or a history of rows, stops a stream in every mode', () => {
+  for (const sql of [
+    'ALTER TABLE item ENGINE=MyISAM',
+    'ALTER TABLE item ADD a INT, ENGINE = `Aria`',
+    "ALTER TABLE item engine='memory'",
+    'ALTER TABLE item ENGINE MyISAM',
+    'ALTER TABLE item COMMENT = "x" ENGINE = ROCKSDB',
+    'ALTER TABLE item ADD SYSTEM VERSIONING',
+  ])
+    for (const mode of ['exec', 'ignore'] as const) assert.equal(outcome(sql, mode), 'stop', `${sql} ${mode}`)
+  for (const sql of [
+    'ALTER TABLE item ENGINE=InnoDB',
+    'ALTER TABLE item ENGINE innodb',
+    "ALTER TABLE item ENGINE = 'INNODB', FORCE",
+    'SET STATEMENT max_statement_time=60 FOR ALTER TABLE item ENGINE = `InnoDB`',
+    'ALTER TABLE item ADD engine VARCHAR(9)',
+    "ALTER TABLE item ALTER engine SET DEFAULT 'MyISAM'",
+    'ALTER TABLE item ADD INDEX (engine)',
   ])
     assert.deepEqual([outcome(sql, 'exec'), outcome(sql, 'ignore')], ['exec', 'ignore'], sql)
 })

@@ -3,7 +3,8 @@
  *
  * `stop` stops at every one. `ignore` and `exec` go on only where going on can be right: a table that is gone leaves nothing to move, so DROP and RENAME stop
  * in every mode; a TRUNCATE removes rows that no event names, so it is executed where this stream alone fills the target, and stops elsewhere. Rows that come by no event
- * (EXCHANGE PARTITION, a tablespace imported, CREATE OR REPLACE) stop too, and so do values that each server makes up for itself.
+ * (EXCHANGE PARTITION, a tablespace imported, CREATE OR REPLACE) stop too, and so do values that each server makes up for itself. So does what `create` refuses because no binlog would tell
+ * of it: a cascade where a server of the stream does not log them (each side is followed at some time), another engine, a history of rows (`unfollowed.ts`).
  *
  * Where several sources fill a target, one stream comes to a statement while the others still write rows of before it. Their statements name columns and write ENUMs by index, so only
  * what leaves every column as it is, columns added and keys, may be executed there ahead of them; the rest stops.
@@ -14,16 +15,23 @@ import type { QueryEvent } from '../binlog/source.ts'
 import { quoteIdentifier } from '../sql/quote.ts'
 import { Kind, Lexer, tokenEnd, tokenStart, type Lexed, type LexerMode } from '../sql/lexer.ts'
 import { splice, type Edit } from '../sql/splice.ts'
+import { hiddenActions } from './unfollowed.ts'
 
 export type DdlMode = 'stop' | 'ignore' | 'exec'
 export type DdlOutcome = { readonly kind: 'ignore' | 'exec' } | { readonly kind: 'stop'; readonly reason: string }
 
-export function ddlOutcome(mode: DdlMode, event: QueryEvent, severalSources: boolean): DdlOutcome {
+/** @param logsCascades whether every server of the stream does, targets too */
+export function ddlOutcome(mode: DdlMode, event: QueryEvent, severalSources: boolean, logsCascades: boolean): DdlOutcome {
   if (mode === 'stop') return stop('--on-ddl stop')
   const verb = event.statement.verb.toUpperCase()
   const object = event.statement.kind === 'ddl' ? event.statement.object.toUpperCase() : ''
   const words = ddlWords(event)
   if (words === null) return stop('its text can not be read with certainty')
+  const cascade = logsCascades ? undefined : cascading.find((phrase) => follows(words, ...phrase))
+  if (cascade !== undefined) return stop(`${cascade.join(' ')} changes rows that a server of this stream does not log`)
+  const engine = otherEngine(event, words)
+  if (engine !== null) return stop(`rows kept by ${engine} are in no transaction with the position that they belong to`)
+  if (follows(words, 'ADD', 'SYSTEM', 'VERSIONING')) return stop('rows would have a history, which is not moved')
   if (verb === 'DROP' && object !== 'INDEX') return stop('the table is gone, there is nothing left to move')
   if (verb === 'RENAME' || (verb === 'ALTER' && renamesTable(words)))
     return stop('the table has another name now, which the workflow does not know')
@@ -62,6 +70,29 @@ const hiddenRows: readonly (readonly string[])[] = [
   ['DISCARD', 'TABLESPACE'],
   ['DISCARD', 'PARTITION'],
 ]
+
+const cascading: readonly (readonly string[])[] = ['DELETE', 'UPDATE'].flatMap((on) =>
+  hiddenActions.map((action) => ['ON', on, ...action.split(' ')]),
+)
+
+/** Named without a sign between, where any other word behind ENGINE is a column's type. */
+const otherEngines = new Set([
+  'MYISAM', 'ARIA', 'MEMORY', 'HEAP', 'CSV', 'ARCHIVE', 'BLACKHOLE', 'FEDERATED', 'MERGE', 'MRG_MYISAM', 'NDB', 'NDBCLUSTER', 'ROCKSDB', 'MROONGA', 'SPIDER', 'CONNECT', 'COLUMNSTORE', 'TOKUDB', 'S3',
+  'SEQUENCE', 'OQGRAPH', 'SPHINX', 'EXAMPLE',
+]) // prettier-ignore
+
+/** An engine other than InnoDB that a statement names. */
+function otherEngine(event: QueryEvent, words: readonly string[]): string | null {
+  const quoted = readWords(event)?.names ?? []
+  for (const [i, word] of words.entries()) {
+    if (word !== 'ENGINE') continue
+    const at = words[i + 1] === '=' ? i + 2 : i + 1
+    // Quotes are allowed around it; their text stands beside the words.
+    const name = (words[at] === '?' ? (quoted[at] ?? '') : (words[at] ?? '')).toUpperCase()
+    if (at === i + 2 ? name !== 'INNODB' : otherEngines.has(name)) return name
+  }
+  return null
+}
 
 const ownValues = new Set([
   'RAND', 'UUID', 'UUID_SHORT', 'UUID_V4', 'UUID_V7', 'SYS_GUID', 'SYSDATE', 'CONNECTION_ID', 'USER', 'CURRENT_USER', 'SESSION_USER', 'SYSTEM_USER', 'CURRENT_ROLE',
@@ -144,6 +175,11 @@ function renamesTable(words: readonly string[]): boolean {
 
 /** Tokens outside of quotes: words in capitals, quoted names and literals by a mark that is no word. Null: not to be read as its server reads it. */
 export function ddlWords(event: QueryEvent): string[] | null {
+  return readWords(event)?.words ?? null
+}
+
+/** `names`: beside each word that is a mark, the text within the quotes. */
+function readWords(event: QueryEvent): { words: string[]; names: string[] } | null {
   const text = clientText(event.text, event.session.charset?.client ?? null)
   if (unreadable(text)) return null
   let lexed: Lexed
@@ -153,13 +189,14 @@ export function ddlWords(event: QueryEvent): string[] | null {
     if (!isSwError(error)) throw error
     return null
   }
-  return behindSetStatement(
-    Array.from({ length: lexed.count }, (_, token) => {
-      const kind = lexed.tokens[3 * token]
-      if (kind === Kind.Word) return textOf(lexed, token).toUpperCase()
-      return kind === Kind.Operator || kind === Kind.Integer ? textOf(lexed, token) : '?'
-    }),
-  )
+  const all = Array.from({ length: lexed.count }, (_, token) => {
+    const kind = lexed.tokens[3 * token]
+    if (kind === Kind.Word) return textOf(lexed, token).toUpperCase()
+    return kind === Kind.Operator || kind === Kind.Integer ? textOf(lexed, token) : '?'
+  })
+  const words = behindSetStatement(all)
+  const skipped = all.length - words.length
+  return { words, names: words.map((_, i) => textOf(lexed, i + skipped).slice(1, -1)) }
 }
 
 /** Without MariaDB's `SET STATEMENT … FOR`. */

@@ -260,4 +260,11 @@ export const moveErrors = defineErrors('MOVE', {
     why: 'the source may hold rows that this key takes for one: written to the target, one would remove the other in silence',
     fix: 'drop the key on the target, or make it on the source first; then repeat, or start the stream again',
   },
+  unfollowed: {
+    number: 39,
+    class: 'fatal',
+    what: 'table {table} on {server} cannot be followed: {reason}',
+    why: 'rows would change there without an event in the binlog, or outside of the transaction that stores how far the stream has come: the sides would come apart in silence',
+    fix: 'replace the cascade by statements of the application (ON DELETE RESTRICT) or drop the foreign key; ALTER TABLE {table} ENGINE=InnoDB. On a target: then start the stream again. On the source: what changed meanwhile no event tells, so cancel the workflow and create it anew',
+  },
 })

@@ -10,6 +10,7 @@ import type { ColumnDefinition, Position, QueryEvent } from '../binlog/source.ts
 import { readTableDefinitions } from '../binlog/table-definitions.ts'
 import type { Connection, ConnectOptions } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
+import { flavourOf } from '../mysql/flavour/flavour.ts'
 import type { StreamRecord, StreamTable } from '../topology/records.ts'
 import { connectPlain, connectReader, type ServerAddress } from './access.ts'
 import type { Announced } from './announced.ts'
@@ -34,6 +35,7 @@ import { forgetStart, type Coordinate } from './tables.ts'
 import { enterDdlSession } from './takeover.ts'
 import { valuesMoved } from './target-columns.ts'
 import type { HeldRowsJudge } from './target-applier.ts'
+import { unfollowed } from './unfollowed.ts'
 import { uniqueKeyFindings, uniqueKeys, type UniqueKey } from './unique-keys.ts'
 
 /** One run's: its connections end with it. */
@@ -89,7 +91,7 @@ export class StreamDdl {
     if (verdict.kind === 'pass') return 'pass'
     if (verdict.kind === 'statement-format') throw moveErrors.statementFormat({ source: source.name, at, statement })
     const severalSources = targets.some(({ mode }) => mode === 'several-sources')
-    const asked = verdict.kind === 'announced' ? null : ddlOutcome(record.options.onDdl, event, severalSources)
+    const asked = verdict.kind === 'announced' ? null : ddlOutcome(record.options.onDdl, event, severalSources, await this.#logsCascades())
     const outcome = asked === null || asked.kind === 'stop' ? asked : ((await this.#outOfPlace(place)) ?? asked)
     if (outcome === null && !(await this.#redefined(place))) return 'pass'
     // Everything before it is applied; what is read from here on was written under what the source says now or later.
@@ -118,6 +120,13 @@ export class StreamDdl {
       await failpoints.hit('ddl.definedOnSomeTargets')
     }
     return 'restart'
+  }
+
+  /** Of every server of the stream: the statement is made on all, and each side is followed at some time (PROTOCOLS 1.11). */
+  async #logsCascades(): Promise<boolean> {
+    const { source, targets } = this.#options
+    for (const conn of [source.meta, ...targets.map(({ meta }) => meta)]) if (!(await flavourOf(conn).logsCascades(conn))) return false
+    return true
   }
 
   /** Which of the rows that collide with another stream's need not be applied before the statement. */
@@ -178,12 +187,14 @@ export class StreamDdl {
   }
 
   /**
-   * What the source's tables are now that can't be gone on with: of a table that is still being copied, another key than the one its chunks are ranges of, or one whose values
+   * What the source's tables are now that can't be gone on with: one that can't be followed (`unfollowed.ts`); of a table that is still being copied, another key than the one its chunks are ranges of, or one whose values
    * lie in another order or were changed themselves (what lies between two chunks would be passed over); of any, a shard key that was converted, since no event tells whose
    * keyspace ids moved.
    */
   async #outOfPlace(place: TailPlace): Promise<DdlOutcome | null> {
     const { record, source } = this.#options
+    const [hidden] = await unfollowed(source.meta, record.source.schema, place.plans.keys())
+    if (hidden !== undefined) return { kind: 'stop', reason: `of ${hidden.table}: ${hidden.reason}` }
     const keys = await usableKeys(source.meta, record.source.schema)
     const columns = await readTableDefinitions(source.meta, record.source.schema)
     for (const { plan, key } of place.tables) {
@@ -269,6 +280,7 @@ export class StreamDdl {
     const { record, source, targets, mergeWriter } = this.#options
     let known: ReadonlyMap<string, KnownTable> = new Map()
     for (const { meta, on } of targets) if (known.size === 0) known = await readKnown(meta, on)
+    await this.#refuseUnfollowed(moved)
     const held = await uniqueKeys(source.meta, record.source.schema)
     const tables = await readSourceTables(
       source.meta,
@@ -311,6 +323,26 @@ export class StreamDdl {
       }
     }
     return tables
+  }
+
+  /** On either side: a target is the source of the way back. Tables that others write there too have none. */
+  async #refuseUnfollowed(moved: readonly StreamTable[]): Promise<void> {
+    const { record, source, targets } = this.#options
+    const sides = [
+      { conn: source.meta, server: source.name, schema: record.source.schema, tables: moved },
+      ...targets.map(({ meta, name }, i) => {
+        const tables = moved.filter(({ merge }) => merge === undefined)
+        return { conn: meta, server: name, schema: record.targets[i]?.schema ?? '', tables }
+      }),
+    ]
+    for (const { conn, server, schema, tables } of sides) {
+      const [hidden] = await unfollowed(
+        conn,
+        schema,
+        tables.map(({ name }) => name),
+      )
+      if (hidden !== undefined) throw moveErrors.unfollowed({ ...hidden, server })
+    }
   }
 }
 

@@ -11,7 +11,7 @@ import { defaultSwitchLimits } from './context.ts'
 import type { Preflight } from './effects.ts'
 import { planSwitch } from './plan.ts'
 import { flavourAvailable } from './testkit/servers.ts'
-import { World } from './testkit/world.ts'
+import { schemaOf, World } from './testkit/world.ts'
 
 for (const flavour of ['mariadb', 'mysql'] as const) {
   describe(`preflight on ${flavour}`, { skip: !flavourAvailable(flavour) }, () => {
@@ -135,6 +135,23 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       await f.query('CREATE TABLE app__.late (id INT PRIMARY KEY)')
       await one('SW-SWITCH-034', /late/)
       await f.query('DROP TABLE app__.late')
+    })
+
+    test('1.11: a table that could not be followed any more, on either side', async () => {
+      for (const shard of ['-', '-80']) {
+        const schema = schemaOf(shard)
+        await using conn = await world.admin(world.serverOf(shard))
+        await conn.query(`ALTER TABLE ${schema}.t ENGINE=MyISAM`)
+        await one('SW-SWITCH-052', new RegExp(`${schema}\\.t .*kept by MyISAM`))
+        await conn.query(`ALTER TABLE ${schema}.t ENGINE=InnoDB`)
+        if (flavour === 'mysql') continue
+        await conn.query(
+          `ALTER TABLE ${schema}.t ADD up INT NULL, ADD CONSTRAINT away FOREIGN KEY (up) REFERENCES t (id) ON DELETE SET NULL`,
+        )
+        await one('SW-SWITCH-052', /foreign key away says ON DELETE SET NULL/)
+        await conn.query(`ALTER TABLE ${schema}.t DROP FOREIGN KEY away, DROP COLUMN up`)
+      }
+      assert.deepEqual(await found(), [])
     })
 
     test('a side with fewer replicas than the one that serves is refused, unless allowed; on a way back it is told', async () => {

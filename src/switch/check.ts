@@ -14,6 +14,7 @@ import type { GateRecord, RoutingRecord, ShardRecord, StreamRecord, StreamReport
 import { servesPrimary, servingSides } from '../topology/routing.ts'
 import { listRecords } from '../topology/typed.ts'
 import type { CarriedRows } from './carried.ts'
+import { followedFindings } from './check-followed.ts'
 import { replicaFindings } from './check-replicas.ts'
 import type { SwitchContext, SwitchLimits } from './context.ts'
 import type { Preflight } from './effects.ts'
@@ -178,6 +179,7 @@ async function serverFindings(context: CheckContext, plan: SwitchPlan, serverId:
     const parts = await Promise.all([
       accountFindings(context, connection, access, plan, serverId, side),
       contentFindings(connection, plan, serverId, side),
+      followedFindings(connection, plan, serverId, side),
       side === 'to' ? binlogFindings(connection, serverId) : applierFindings(access, plan, serverId),
       side === 'from' ? transactionFindings(connection, access, plan, serverId) : { blockers: [], notes: [] },
       side === 'from' ? tableFindings(connection, plan, serverId) : { blockers: [], notes: [] },

@@ -309,4 +309,11 @@ export const switchErrors = defineErrors('SWITCH', {
     why: 'DDL and TRUNCATE pass armed triggers: its rows may not be those of the serving side any more.',
     fix: 'Cancel the workflow and create it again; where it has switched before, complete it on the side that serves.',
   },
+  unfollowed: {
+    number: 52,
+    class: 'user',
+    what: 'table {table} on {server} cannot be followed: {reason}',
+    why: 'After the switch the side that was left is kept in step from the binlog of the other: what no event tells would stay there, and come back with a switch back.',
+    fix: 'Replace the cascade by statements of the application (ON DELETE RESTRICT) or drop the foreign key; ALTER TABLE … ENGINE=InnoDB. On the side that serves, compare the rows (shardwright vdiff create), since what changed meanwhile was not carried.',
+  },
 })

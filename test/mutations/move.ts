@@ -1,5 +1,6 @@
 /** Rules of movement and verification (PROTOCOLS 1 and 2), each with the smallest edit that removes it. */
 import { boundMutations } from './move-bounds.ts'
+import { acceptanceMutations } from './move-acceptance.ts'
 import { auditMutations } from './move-audit.ts'
 import { foundMutations } from './move-found.ts'
 import type { Mutation } from './mutation.ts'
@@ -391,5 +392,6 @@ export const moveMutations: readonly Mutation[] = [
   ...foundMutations,
   ...boundMutations,
   ...auditMutations,
+  ...acceptanceMutations,
   ...verification,
 ]

@@ -25,6 +25,10 @@ export type DdlCell = {
   /** For `ignore`: what is made on the targets beforehand, and after a stop. `@` is the target's schema. */
   readonly targetsBefore?: string
   readonly targetsAfter?: string
+  /** Also told when a stream begins, before it comes to the statement: SW-MOVE-039. */
+  readonly stands?: true
+  /** Only where the servers do not log what cascades change. */
+  readonly hidden?: true
   /** Why it stops, for the page. */
   readonly why?: string
 }
@@ -156,6 +160,23 @@ export const ddlCells: readonly DdlCell[] = [
     after: "INSERT INTO item VALUES (1, 2, NULL, 'new', 3)",
     outcome: { exec: 'goes on', ignore: 'stops' },
     why: 'no event names the rows: they would stay on the targets',
+  },
+  {
+    name: 'ADD FOREIGN KEY … ON DELETE CASCADE (SET NULL; ON UPDATE), where a server does not log cascades',
+    sql: 'ALTER TABLE item ADD up BIGINT NULL, ADD CONSTRAINT away FOREIGN KEY (up) REFERENCES item (id) ON DELETE CASCADE',
+    after: null,
+    outcome: both('stops'),
+    stands: true,
+    hidden: true,
+    why: 'rows that a cascade changes are not in the binlog there: they would stay on the targets',
+  },
+  {
+    name: 'ENGINE other than InnoDB',
+    sql: 'ALTER TABLE item ENGINE = MyISAM',
+    after: null,
+    outcome: both('stops'),
+    stands: true,
+    why: 'its rows are in no transaction with the position that they belong to',
   },
   {
     name: 'RENAME TABLE',
