@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import { connect } from '../src/mysql/connect.ts'
 import type { Connection } from '../src/mysql/connection.ts'
 import { testServer, type TestServer } from '../test/kit/servers.ts'
-import { byId, cpuSeconds, evenShards, fillSysbench, MoverBench, peakMb, sysbenchDdl } from './mover-kit.ts'
+import { byId, cpuSeconds, evenShards, fillSysbench, MoverBench, peakMb, sysbenchDdl, upTo } from './mover-kit.ts'
 
 const seconds = Number(process.argv[2] ?? 60)
 const flavour = process.argv[3] === 'mysql' ? 'mysql' : 'mariadb'
@@ -87,9 +87,7 @@ await s.query('CREATE TABLE end_of_backlog (id INT PRIMARY KEY)')
 
 let changes = 0
 const ours = await measured('our stream, 1 → 4', target, async () => {
-  const report = await mover.run(
-    (now) => now.state === 'running' && now.targets.every(({ lag }) => lag !== null && lag.transactions < 50 && lag.markerAgeMs < 1_500),
-  )
+  const report = await mover.run((now) => now.state === 'running' && now.targets.every(({ lag }) => upTo(lag, 50, 1_500)))
   changes = report.applied.rowChanges
 })
 await mover.stop()

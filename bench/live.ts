@@ -19,7 +19,7 @@ import { keys } from '../src/topology/keys.ts'
 import type { PaceRecord } from '../src/topology/records.ts'
 import { put } from '../src/topology/typed.ts'
 import { testServer } from '../test/kit/servers.ts'
-import { byId, cpuSeconds, evenShards, fillSysbench, MoverBench, peakMb, sysbenchDdl } from './mover-kit.ts'
+import { byId, cpuSeconds, evenShards, fillSysbench, MoverBench, peakMb, sysbenchDdl, upTo } from './mover-kit.ts'
 
 const mode = process.argv[2] ?? 'rate'
 if (mode !== 'rate' && mode !== 'load') throw new Error('rate or load')
@@ -92,7 +92,7 @@ async function rate(): Promise<void> {
 }
 
 async function caughtUp(): Promise<void> {
-  await mover.reported((report) => report.targets.every(({ lag }) => lag !== null && lag.transactions < 50 && lag.markerAgeMs < 1_000))
+  await mover.reported((report) => report.targets.every(({ lag }) => upTo(lag, 50, 1_000)))
 }
 
 /** By a schedule: what one transaction is late, the next is not. Lags as reported, once a second. */
@@ -122,7 +122,7 @@ async function writeFor(perSecond: number, seconds: number): Promise<{ written: 
     while (performance.now() < endMs) {
       const report = await mover.reported((one) => one.atMs > atMs)
       atMs = report.atMs
-      lagMs.push(Math.round(Math.max(...report.targets.map(({ lag }) => (lag === null ? Infinity : lag.markerAgeMs)))))
+      lagMs.push(Math.round(Math.max(...report.targets.map(({ lag }) => lag?.markerAgeMs ?? Infinity))))
     }
   })()
   await Promise.all(clients.map(client))

@@ -114,7 +114,7 @@ const shapes: Readonly<Record<string, Shape>> = {
     follow: async ({ size, mover, say }) => {
       let worst = 0
       const seen = mover.reported((report) => {
-        for (const { lag } of report.targets) worst = Math.max(worst, lag?.markerAgeMs ?? 0)
+        for (const { lag } of report.targets) worst = Math.max(worst, lag?.markerAgeMs ?? worst)
         return report.applied.rowChanges >= size * 2_000
       })
       const seconds = await timed(async () => {

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { childEnvironment, nodeFlags } from '../src/main/child-settings.ts'
 import type { Connection } from '../src/mysql/connection.ts'
 import { keys } from '../src/topology/keys.ts'
-import type { ServerRecord, ServerSecret, ShardRef, StreamRecord, StreamReport, StreamTable } from '../src/topology/records.ts'
+import type { ServerRecord, ServerSecret, ShardRef, StreamRecord, StreamReport, StreamTable, TargetLag } from '../src/topology/records.ts'
 import { SqliteStore } from '../src/topology/sqlite.ts'
 import { put } from '../src/topology/typed.ts'
 import type { TestServer } from '../test/kit/servers.ts'
@@ -139,6 +139,11 @@ function startMover(dir: string): ChildProcess {
   })
   process.on('exit', () => child.kill('SIGKILL'))
   return child
+}
+
+/** Whether a target is as good as up with its source; what is unknown is not. */
+export function upTo(lag: TargetLag | null, transactions: number, ageMs: number): boolean {
+  return (lag?.transactions ?? Infinity) < transactions && (lag?.markerAgeMs ?? Infinity) < ageMs
 }
 
 /** User and system seconds of a process and its threads. */

@@ -253,14 +253,26 @@ export const StreamView = z.object({
   retries: z.number().nullable(),
   chunksDone: z.number().nullable(),
   chunksLeft: z.number().nullable(),
+  /** Of the copy. */
   bytesPerSecond: z.number().nullable(),
   rowChangesPerSecond: z.number().nullable(),
+  /** Bytes of binlog a second: applied by the slowest target; written by the source. */
+  appliedBytesPerSecond: z.number().nullable(),
+  sourceBytesPerSecond: z.number().nullable(),
   reportAgeMs: z.number().nullable(),
   rowsDone: z.number(),
   rowsEstimated: z.number(),
   rowsPerSecond: z.number().nullable(),
   etaMs: z.number().nullable(),
-  lag: z.object({ transactions: z.number(), bytes: z.number(), ageMs: z.number() }).nullable(),
+  /** Of the target that is furthest behind: the source's whole backlog. Null, also each part by itself: unknown. `etaMs`: until it is up with the source; 0: it is. */
+  lag: z
+    .object({
+      transactions: z.number().nullable(),
+      bytes: z.number().nullable(),
+      ageMs: z.number().nullable(),
+      etaMs: z.number().nullable(),
+    })
+    .nullable(),
   rowChangesApplied: z.number(),
   tables: z.array(TableProgress),
   /** How long the binlog that it needs is kept at least; null: unknown, or kept for ever. */

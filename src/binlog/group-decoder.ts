@@ -366,14 +366,14 @@ export class GroupDecoder {
     this.#group = null
     this.#tables.endStatement()
     const at = this.#at
-    const position = this.#positionText()
-    if (kind === 'commit') this.#ready.push({ kind, position, at })
-    else this.#ready.push({ kind, xid: xid ?? '', position, at })
+    const end = this.#stream.position
+    const position = this.#positionText(end)
+    if (kind === 'commit') this.#ready.push({ kind, position, at, end })
+    else this.#ready.push({ kind, xid: xid ?? '', position, at, end })
   }
 
-  #positionText(): Position {
+  #positionText(at: Coordinates): Position {
     const position = this.#position
-    const at = this.#stream.position
     if (position.kind === 'mysql') return positionText('mysql', at, position.executed.toString())
     if (position.kind === 'mariadb') return positionText('mariadb', at, position.state.toString())
     return positionText('file', at, position.serverUuid)

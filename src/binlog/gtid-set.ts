@@ -55,6 +55,17 @@ export class GtidSet {
     return true
   }
 
+  /** How many numbers it has that the other lacks. */
+  countWithout(other: GtidSet): number {
+    return this.#count() - this.intersection(other).#count()
+  }
+
+  #count(): number {
+    let count = 0
+    for (const intervals of this.#bySid.values()) for (const { start, end } of intervals) count += end - start
+    return count
+  }
+
   /** What both have. */
   intersection(other: GtidSet): GtidSet {
     const both = new GtidSet()

@@ -13,10 +13,10 @@ import type { Coordinates, Position } from './source.ts'
 export async function currentPosition(connection: Connection): Promise<Position> {
   if (connection.flavour === 'mariadb') {
     // The status first: a position that is behind its coordinates is harmless, these are only for messages.
-    const at = await endOfBinlog(connection)
+    const { at } = await endOfBinlog(connection)
     return positionText('mariadb', at, (await connection.value('SELECT @@GLOBAL.gtid_binlog_pos')) ?? '')
   }
-  const at = await endOfBinlog(connection)
+  const { at } = await endOfBinlog(connection)
   const row = (
     await connection.allText('SELECT @@GLOBAL.gtid_mode AS mode, @@GLOBAL.gtid_executed AS executed, @@GLOBAL.server_uuid AS uuid')
   )[0]
@@ -24,11 +24,15 @@ export async function currentPosition(connection: Connection): Promise<Position>
   return positionText('file', at, row?.['uuid'] ?? '')
 }
 
-async function endOfBinlog(connection: Connection): Promise<Coordinates> {
+/** `executed`: MySQL's GTIDs, read before the place; '' where it has none. @throws binlogOff */
+export async function endOfBinlog(connection: Connection): Promise<{ at: Coordinates; executed: string }> {
   const newer = connection.flavour === 'mysql' && connection.versionNumber >= 80_200
   const row = (await connection.allText(newer ? 'SHOW BINARY LOG STATUS' : 'SHOW MASTER STATUS'))[0]
   if (row === undefined) throw binlogErrors.binlogOff({ server: `(connection ${connection.threadId})` })
-  return { file: row['File'] ?? '', offset: Number(row['Position'] ?? 4) }
+  return {
+    at: { file: row['File'] ?? '', offset: Number(row['Position'] ?? 4) },
+    executed: (row['Executed_Gtid_Set'] ?? '').replace(/\s+/g, ''),
+  }
 }
 
 /** Whether the server has executed everything of the position: false after a failover or crash that lost transactions. */
@@ -51,7 +55,7 @@ export async function executedContains(connection: Connection, position: Positio
     return (await connection.value(`SELECT GTID_SUBSET(${quoteString(parts.executed.toString())}, @@GLOBAL.gtid_executed)`)) === '1'
   }
   if ((await connection.value('SELECT @@GLOBAL.server_uuid')) !== parts.serverUuid) return false
-  const end = await endOfBinlog(connection)
+  const { at: end } = await endOfBinlog(connection)
   const file = parts.at.file
   return fileNumber(file) < fileNumber(end.file) || (file === end.file && parts.at.offset <= end.offset)
 }

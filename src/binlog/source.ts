@@ -107,15 +107,18 @@ export type QueryEvent = {
   readonly at: Coordinates
 }
 
-export type CommitEvent = { readonly kind: 'commit'; readonly position: Position; readonly at: Coordinates }
+/** `end`: the place behind the group, for measures of how much is left. */
+type Ended = { readonly position: Position; readonly at: Coordinates; readonly end: Coordinates }
+
+export type CommitEvent = { readonly kind: 'commit' } & Ended
 
 /** Rows of the group up to its end are of an XA transaction: they stand in the binlog before its outcome is known (unless it ends by `commit`: one phase). */
 export type XaStartEvent = { readonly kind: 'xaStart'; readonly xid: string; readonly at: Coordinates }
 
 /** `xid` is SQL text: `X'6767',X'6262',1`, normalised, so equal xids are equal strings; `XA COMMIT <xid>` works. */
-export type XaPrepareEvent = { readonly kind: 'xaPrepare'; readonly xid: string; readonly position: Position; readonly at: Coordinates }
-export type XaCommitEvent = { readonly kind: 'xaCommit'; readonly xid: string; readonly position: Position; readonly at: Coordinates }
-export type XaRollbackEvent = { readonly kind: 'xaRollback'; readonly xid: string; readonly position: Position; readonly at: Coordinates }
+export type XaPrepareEvent = { readonly kind: 'xaPrepare'; readonly xid: string } & Ended
+export type XaCommitEvent = { readonly kind: 'xaCommit'; readonly xid: string } & Ended
+export type XaRollbackEvent = { readonly kind: 'xaRollback'; readonly xid: string } & Ended
 
 /**
  * The group was torn by a crash of the server and never committed (the next file begins in the middle of it): nothing of it happened.

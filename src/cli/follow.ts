@@ -1,7 +1,7 @@
 import type { ActionView, StreamView, WorkflowView } from '../api/schemas.ts'
 import type { CliContext } from './context.ts'
 import { cliErrors } from './errors.ts'
-import { count, duration, percent } from './text.ts'
+import { bytes, count, duration, percent } from './text.ts'
 
 const askEveryMs = 200
 
@@ -66,6 +66,15 @@ function waitLine(action: ActionView, nowMs: number): string {
   return `${action.verb}: ${step?.name ?? action.state}`
 }
 
+/** Each part by itself: what is not known says so, and is never zero. */
+export function lagText({ lag }: StreamView): string {
+  if (lag === null) return 'lag unknown'
+  const transactions = lag.transactions === null ? 'unknown transactions' : `${count(lag.transactions)} transactions`
+  const behind = lag.bytes === null ? 'unknown bytes' : bytes(lag.bytes)
+  const catchUp = lag.etaMs === 0 ? '' : `, caught up in ${duration(lag.etaMs)}`
+  return `lag ${duration(lag.ageMs)}, ${transactions}, ${behind}${catchUp}`
+}
+
 /** One line a stream: rate, progress, ETA, lag; what is not known says so. */
 export function streamLine(stream: StreamView): string {
   const who = `${stream.direction === 'reverse' ? 'reverse ' : ''}${stream.source} → ${stream.targets.join(',')}`
@@ -75,8 +84,7 @@ export function streamLine(stream: StreamView): string {
     const held = stream.waiting === null ? '' : `, waits: ${stream.waiting.what}`
     return `${who}: copying ${count(stream.rowsDone)} of ~${count(stream.rowsEstimated)} rows (${percent(stream.rowsDone, stream.rowsEstimated)}), ${rate}, ETA ${duration(stream.etaMs)}${held}`
   }
-  const lag = stream.lag === null ? 'lag unknown' : `lag ${count(stream.lag.transactions)} transactions, ${duration(stream.lag.ageMs)}`
-  return `${who}: ${stream.state}, ${lag}, ${count(stream.rowChangesApplied)} row changes applied`
+  return `${who}: ${stream.state}, ${lagText(stream)}, ${count(stream.rowChangesApplied)} row changes applied`
 }
 
 function vdiffLine(vdiff: NonNullable<WorkflowView['vdiff']>): string {

@@ -20,6 +20,14 @@ export function duration(ms: number | null): string {
   return hours < 72 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`
 }
 
+/** With two figures that matter, by powers of 1,024 as flags take them. */
+export function bytes(n: number): string {
+  const units = ['bytes', 'kB', 'MB', 'GB', 'TB']
+  const unit = n < 1024 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(n) / 10))
+  const size = n / 1024 ** unit
+  return `${unit === 0 || size >= 100 ? count(Math.round(size)) : size.toFixed(1)} ${units[unit] ?? ''}`
+}
+
 export function count(n: number): string {
   return n.toLocaleString('en-US')
 }

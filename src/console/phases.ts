@@ -62,7 +62,7 @@ function following(workflow: WorkflowView): PhaseStep {
   const streams = workflow.streams.filter((stream) => stream.direction === away)
   if (streams.length === 0 || (away === 'forward' && !streams.every(copyDone))) return { name, state: 'pending', note: '' }
   if (streams.some((stream) => stream.state === 'failed')) return { name, state: 'failed', note: '' }
-  const ages = streams.map((stream) => (stream.lag === null ? null : stream.lag.ageMs))
+  const ages = streams.map((stream) => stream.lag?.ageMs ?? null)
   if (ages.some((age) => age === null)) return { name, state: 'unknown', note: `lag ${unknown}` }
   return { name, state: 'current', note: `${duration(Math.max(...ages.map((age) => age ?? 0)))} behind` }
 }

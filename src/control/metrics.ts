@@ -11,7 +11,9 @@ export function serveMetrics(http: FastifyInstance, world: World): void {
   const gauge = (name: string, help: string, labelNames: string[]): Gauge =>
     new Gauge({ name: `shardwright_${name}`, help, labelNames, registers: [registry] })
   const stream = ['keyspace', 'workflow', 'source', 'direction']
-  const lagTransactions = gauge('stream_lag_transactions', 'transactions read or written at the source and not yet applied', stream)
+  const lagTransactions = gauge('stream_lag_transactions', 'transactions committed on the source and not yet applied', stream)
+  const lagBytes = gauge('stream_lag_bytes', 'bytes of the source’s binlog not yet applied', stream)
+  const catchUp = gauge('stream_catch_up_eta_seconds', 'until it is up with the source, at the rates of now; 0: it is', stream)
   const lagSeconds = gauge('stream_lag_seconds', 'age of the last marker that came through', stream)
   const headroom = gauge('stream_binlog_headroom_seconds', 'how long the binlog that a stream needs is kept at least', stream)
   const waiting = gauge('stream_waiting', 'a stream waits for something, or is held back: `reshard show` says for what', stream)
@@ -26,7 +28,7 @@ export function serveMetrics(http: FastifyInstance, world: World): void {
   const chunksLeft = gauge('stream_chunks_left', 'chunks left, by the rows left', stream)
   const lanes = gauge('stream_lanes', 'parallel writers', stream)
   const retries = gauge('stream_retries', 'transactions and runs done again', stream)
-  const ofStreams = [state, eta, rowRate, byteRate, changeRate, chunksDone, chunksLeft, lanes, retries]
+  const ofStreams = [lagBytes, catchUp, state, eta, rowRate, byteRate, changeRate, chunksDone, chunksLeft, lanes, retries]
   const epoch = gauge('routing_epoch', 'how often serving has changed', ['keyspace', 'range'])
   const held = gauge('component_on_hold', 'a switch holds writes back', ['keyspace', 'range'])
   const statements = gauge('gate_statements', 'statements answered', ['gate'])
@@ -89,8 +91,13 @@ export function serveMetrics(http: FastifyInstance, world: World): void {
         ] as const)
           if (value !== null) one.set(labels, value)
         if (s.lag === null) continue
-        lagTransactions.set(labels, s.lag.transactions)
-        lagSeconds.set(labels, s.lag.ageMs / 1000)
+        for (const [one, value] of [
+          [lagTransactions, s.lag.transactions],
+          [lagBytes, s.lag.bytes],
+          [lagSeconds, s.lag.ageMs === null ? null : s.lag.ageMs / 1000],
+          [catchUp, s.lag.etaMs === null ? null : s.lag.etaMs / 1000],
+        ] as const)
+          if (value !== null) one.set(labels, value)
       }
     }
     for (const one of dualwrite) one.reset()

@@ -28,7 +28,7 @@ const record: StreamRecord = {
   options: { onDdl: 'stop', deferSecondaryKeys: true, stopAfterCopy: false, copyBytesPerSecondMax: null, failpoints: {} },
 }
 
-const lag = { atMs: nowMs, transactions: 0, bytes: 0, markerAgeMs: 5 }
+const lag = { atMs: nowMs, transactions: 3, bytes: 0, markerAgeMs: 5, etaMs: 0 }
 const target = (shard: string): StreamReport['targets'][number] => ({ shard, position: 'p', controlMarker: 1, lag })
 const report: StreamReport = {
   v: 1,
@@ -55,7 +55,10 @@ function viewOf(given: StreamReport | null): ReturnType<TopologyView['stream']> 
 
 test('promise 6: a fresh report of every target is known', () => {
   const view = viewOf(report)
-  assert.deepEqual([view.state, view.lag, view.rowsPerSecond, view.etaMs], ['running', { transactions: 0, bytes: 0, ageMs: 5 }, 9, 7])
+  assert.deepEqual(
+    [view.state, view.lag, view.rowsPerSecond, view.etaMs],
+    ['running', { transactions: 3, bytes: 0, ageMs: 5, etaMs: 0 }, 9, 7],
+  )
 })
 
 const unknown: [string, StreamReport | null][] = [
@@ -73,6 +76,12 @@ const unknown: [string, StreamReport | null][] = [
 for (const [name, given] of unknown) {
   test(`promise 6: lag is unknown, not zero: ${name}`, () => assert.equal(viewOf(given).lag, null))
 }
+
+test('promise 6: each part of lag is unknown by itself, when one target does not know it', () => {
+  const two = (part: object): StreamReport => ({ ...report, targets: [target('-80'), { ...target('80-'), lag: { ...lag, ...part } }] })
+  assert.deepEqual(viewOf(two({ transactions: null, etaMs: null })).lag, { transactions: null, bytes: 0, ageMs: 5, etaMs: null })
+  assert.deepEqual(viewOf(two({ markerAgeMs: null, bytes: 9 })).lag, { transactions: 3, bytes: 9, ageMs: null, etaMs: 0 })
+})
 
 test('promise 6: state, rate and ETA of a stale report are unknown; a failure stays one', () => {
   const stale = viewOf({ ...report, atMs: nowMs - reportFreshMs })

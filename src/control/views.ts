@@ -13,6 +13,7 @@ import type {
   ShardRecord,
   StreamRecord,
   StreamReport,
+  TargetLag,
   VSchemaRecord,
   VdiffRecord,
   VdiffReport,
@@ -203,7 +204,11 @@ export class TopologyView {
       current === null || !fresh
         ? [null]
         : current.targets.map((t) => (t.lag !== null && this.nowMs - t.lag.atMs < reportFreshMs ? t.lag : null))
-    const known = lags.every((lag) => lag !== null) && lags.length > 0
+    /** Of all targets; unknown of one is unknown. */
+    const most = (of: (lag: TargetLag) => number | null | undefined): number | null => {
+      const all = lags.map((lag) => (lag === null ? null : (of(lag) ?? null)))
+      return all.length === 0 || all.includes(null) ? null : Math.max(...all.map((value) => value ?? 0))
+    }
     return {
       uid: stream.uid,
       direction: stream.direction,
@@ -220,18 +225,22 @@ export class TopologyView {
       chunksLeft: fresh ? (current?.copy.chunksLeft ?? null) : null,
       bytesPerSecond: fresh ? (current?.copy.bytesPerSecond ?? null) : null,
       rowChangesPerSecond: fresh ? (current?.applied.rowChangesPerSecond ?? null) : null,
+      appliedBytesPerSecond: fresh ? (current?.applied.bytesPerSecond ?? null) : null,
+      sourceBytesPerSecond: fresh ? (current?.applied.sourceBytesPerSecond ?? null) : null,
       reportAgeMs: ageMs,
       rowsDone: current?.copy.rowsDone ?? 0,
       rowsEstimated: current?.copy.rowsEstimated ?? 0,
       rowsPerSecond: fresh ? (current?.copy.rowsPerSecond ?? null) : null,
       etaMs: fresh ? (current?.copy.etaMs ?? null) : null,
-      lag: known
-        ? {
-            transactions: Math.max(...lags.map((lag) => lag?.transactions ?? 0)),
-            bytes: Math.max(...lags.map((lag) => lag?.bytes ?? 0)),
-            ageMs: Math.max(...lags.map((lag) => lag?.markerAgeMs ?? 0)),
-          }
-        : null,
+      lag:
+        lags.length === 0 || lags.includes(null)
+          ? null
+          : {
+              transactions: most((lag) => lag.transactions),
+              bytes: most((lag) => lag.bytes),
+              ageMs: most((lag) => lag.markerAgeMs),
+              etaMs: most((lag) => lag.etaMs),
+            },
       rowChangesApplied: current?.applied.rowChanges ?? 0,
       tables: current?.copy.tables ?? [],
       headroom: fresh ? (current?.headroom ?? null) : null,

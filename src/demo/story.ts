@@ -155,8 +155,7 @@ export class Story {
       const failed = workflow.streams.find((stream) => stream.state === 'failed')
       if (failed !== undefined)
         throw demoErrors.failed({ what: `stream ${failed.source}: ${failed.error?.code ?? ''} ${failed.error?.what ?? ''}` })
-      const ready =
-        workflow.streams.length > 0 && workflow.streams.every((s) => s.state === 'running' && s.lag !== null && s.lag.ageMs < 2000)
+      const ready = workflow.streams.length > 0 && workflow.streams.every((s) => s.state === 'running' && (s.lag?.ageMs ?? Infinity) < 2000)
       if (ready) return workflow
       if (clock.nowMs() - saidMs >= 1000) {
         saidMs = clock.nowMs()

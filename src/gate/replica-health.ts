@@ -262,7 +262,7 @@ function behind(all: readonly ReportedStream[], shard: ShardView, clock: Clock):
     const target = stream.targets.find((one) => replicaUid(one.uid) === shard.uid)
     if (target === undefined) continue
     const lag = report?.targets.find((one) => one.shard === target.shard)?.lag ?? null
-    if (report?.state !== 'running' || lag === null) return null
+    if (report?.state !== 'running' || lag === null || lag.markerAgeMs === null) return null
     worstMs = Math.max(worstMs, lag.markerAgeMs + Math.max(0, clock.nowMs() - lag.atMs))
   }
   return worstMs < 0 ? null : { behindSinceMs: clock.monotonicMs() - worstMs }

@@ -2,6 +2,7 @@
  * What a target still has to apply: the last image of each key, and the stamp of the transaction it reaches to. A round is this, taken
  * away whole.
  */
+import type { Coordinates } from '../binlog/source.ts'
 import type { TablePlan } from './table-plan.ts'
 
 /** The newest that is known of one key. Texts are latin1 views of literal bytes. */
@@ -19,8 +20,8 @@ export type Change = {
 export type Stamp = {
   /** Groups read in this run of the stream. */
   readonly ordinal: number
-  /** Bytes of row changes read in this run. */
-  readonly bytes: number
+  /** Where the last of them ends in the source's files; null: none has come in this run. */
+  readonly end: Coordinates | null
   readonly position: string
   readonly marker: number
   readonly groups: number

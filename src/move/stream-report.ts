@@ -1,13 +1,10 @@
 /** The parts of a stream's report that are measured (DESIGN promise 6: null until they are). */
 import type { Clock } from '../base/clock.ts'
-import type { Tail } from '../binlog/source.ts'
 import type { StreamRecord, StreamReport, StreamTargetReport } from '../topology/records.ts'
+import type { LagMeter } from './lag.ts'
 import type { Stamp } from './pending.ts'
 import type { RateMeter } from './progress.ts'
 import type { TargetApplier } from './target-applier.ts'
-
-/** A tail that has been silent for longer says nothing about lag: heartbeats come every two seconds. */
-const silentMs = 10_000
 
 export const noCopy: StreamReport['copy'] = {
   rowsDone: 0,
@@ -43,31 +40,22 @@ export function bareReport(
 }
 
 /** What every target has applied. */
-export function appliedView(appliers: readonly TargetApplier[], rate: RateMeter): StreamReport['applied'] {
+export function appliedView(appliers: readonly TargetApplier[], rate: RateMeter, lag: LagMeter | null): StreamReport['applied'] {
   const least = appliers.reduce<Stamp | null>((low, { applied }) => (low === null || applied.ordinal < low.ordinal ? applied : low), null)
   if (least === null) return { transactions: 0, rowChanges: 0, rowChangesPerSecond: null }
-  return { transactions: least.ordinal, rowChanges: least.rowChanges, rowChangesPerSecond: rate.rate(least.rowChanges) }
+  const bytes = lag?.rates() ?? { applied: null, written: null }
+  return {
+    transactions: least.ordinal,
+    rowChanges: least.rowChanges,
+    rowChangesPerSecond: rate.rate(least.rowChanges),
+    bytesPerSecond: bytes.applied,
+    sourceBytesPerSecond: bytes.written,
+  }
 }
 
-/** `read`: where the tail stands; null while there is none. */
-export function targetView(
-  shard: string,
-  applier: TargetApplier | null,
-  read: { tail: Tail; latest: Stamp } | null,
-  clock: Clock,
-): StreamTargetReport {
+export function targetView(shard: string, applier: TargetApplier | null, lag: StreamTargetReport['lag']): StreamTargetReport {
   if (applier === null) return { shard, position: null, controlMarker: 0, lag: null }
   const { applied, consistent } = applier
-  const heard = read !== null && clock.monotonicMs() - read.tail.lastReceivedAtMs < silentMs
-  const lag =
-    !heard || !consistent || applied.markerAtMs === null
-      ? null
-      : {
-          atMs: clock.nowMs(),
-          transactions: read.latest.ordinal - applied.ordinal,
-          bytes: read.latest.bytes - applied.bytes + read.tail.bufferedBytes,
-          markerAgeMs: Math.max(0, clock.nowMs() - applied.markerAtMs),
-        }
   return { shard, position: applied.position, controlMarker: consistent ? applied.controlMarker : 0, lag }
 }
 

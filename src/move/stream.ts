@@ -49,6 +49,7 @@ import { plansByName, type SourceTable } from './source-tables.ts'
 import { applierSql, compareCoordinates, ensureMoveTables } from './tables.ts'
 import type { TablePlan } from './table-plan.ts'
 import { endEpoch } from './takeover.ts'
+import { LagMeter } from './lag.ts'
 import { appliedView, behindMs, noCopy, targetView } from './stream-report.ts'
 import { TailConsumer } from './tail-consumer.ts'
 import type { Waiting } from './applier-options.ts'
@@ -94,6 +95,7 @@ export class Stream {
   #throttle: Throttle
   #resumed: StreamReport['resumed'] = null
   #headroom: Headroom | null = null
+  #lag: LagMeter | null = null
   #changeRate: RateMeter
   #reportedControl: number[] = []
   #stateSinceMs: number
@@ -157,8 +159,6 @@ export class Stream {
   /** What is reported of it just now. */
   report(): StreamReport {
     const { record, mover, clock } = this.#options
-    const latest = this.#consumer?.latest ?? null
-    const tail = this.#tail
     return {
       v: 1,
       streamUid: record.uid,
@@ -172,10 +172,8 @@ export class Stream {
       waiting: this.#waiting ?? this.#appliers.find((applier) => applier.waiting !== null)?.waiting ?? this.#throttle.waiting,
       error: this.#error,
       copy: this.#progress?.view() ?? noCopy,
-      applied: appliedView(this.#appliers, this.#changeRate),
-      targets: record.targets.map(({ shard }, i) =>
-        targetView(shard, this.#appliers[i] ?? null, tail === null || latest === null ? null : { tail, latest }, clock),
-      ),
+      applied: appliedView(this.#appliers, this.#changeRate, this.#lag),
+      targets: record.targets.map(({ shard }, i) => targetView(shard, this.#appliers[i] ?? null, this.#lag?.lag(i) ?? null)),
       headroom: this.#headroom?.view() ?? null,
       resumed:
         this.#resumed === null
@@ -194,6 +192,7 @@ export class Stream {
       this.#consumer = null
       this.#tail = null
       this.#headroom = null
+      this.#lag = null
     }
     if (state !== 'starting') this.#waiting = null
     this.#options.onReport(this.report(), true)
@@ -281,7 +280,7 @@ export class Stream {
       const first = targets.reduce((low, target) => (compareCoordinates(target.stored.at, low.stored.at) < 0 ? target : low))
       const start: Stamp = {
         ordinal: 0,
-        bytes: 0,
+        end: null,
         rowChanges: 0,
         position: targets.reduce((position, { stored }) => commonPosition(position, stored.position), first.stored.position),
         marker: first.stored.at.marker,
@@ -430,6 +429,8 @@ export class Stream {
       }
       this.#lanes = targets.flatMap(({ lanes }) => lanes)
       this.#headroom = new Headroom({ conn: sourceMeta, clock, log: this.#options.log, behindMs: () => behindMs(appliers, clock) })
+      const lag = new LagMeter({ conn: sourceMeta, clock, reading: () => consumer, followers: appliers })
+      this.#lag = lag
       this.#reportedControl = appliers.map(({ applied }) => applied.controlMarker)
       for (const [number, { stored }] of targets.entries()) this.#reportedControl[number] = stored.controlMarker
       xaUpkeep.firstMarker = await markers.prepare()
@@ -440,6 +441,7 @@ export class Stream {
         consumer.run(tail, signal),
         ...appliers.map((applier) => applier.run(signal)),
         this.#markerLoop(markers, signal),
+        lag.run(signal),
         this.#upkeep(opened, signal),
         xaUpkeep.run(
           () => Math.min(...appliers.map(({ storedOrdinal }) => storedOrdinal)),

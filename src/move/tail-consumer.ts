@@ -7,7 +7,7 @@
  */
 import { assert, unreachable } from '../base/assert.ts'
 import { controlSightings } from '../binlog/control-schema.ts'
-import type { BeginEvent, GroupEnd, RowsEvent, Tail, TailEvent } from '../binlog/source.ts'
+import type { BeginEvent, Coordinates, GroupEnd, RowsEvent, Tail, TailEvent } from '../binlog/source.ts'
 import { moveErrors } from './errors.ts'
 import { CompiledTables, type Compiled } from './compiled-tables.ts'
 import { whyUnmergeable } from './merged-table.ts'
@@ -47,6 +47,8 @@ export class TailConsumer {
     this.#tables = new CompiledTables(options.planOf, (plan) => this.#where(plan))
   }
 
+  /** Where the first group of this run begins on the source. */
+  began: Coordinates | null = null
   readonly #redone: number[] = []
 
   /** Groups that an earlier run had begun to apply, of the target with most of them. */
@@ -76,6 +78,7 @@ export class TailConsumer {
     switch (event.kind) {
       case 'begin':
         this.#begin = event
+        this.began ??= event.at
         this.#had = this.#options.stoodAt.map(({ within }) => within?.(event.gtid) ?? null)
         this.#skipGroup = false
         return undefined
@@ -180,7 +183,7 @@ export class TailConsumer {
     }
     const stamp: Stamp = {
       ordinal: this.#latest.ordinal + 1,
-      bytes: this.#latest.bytes + this.#groupBytes,
+      end: event.end,
       position: event.position,
       marker: at.marker,
       groups: at.groups,

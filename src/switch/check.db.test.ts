@@ -65,6 +65,12 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
           ['SW-SWITCH-013', 'SW-SWITCH-013'],
         ),
       )
+      await withReport(all({ ...lag, atMs: Date.now(), markerAgeMs: null }), async () =>
+        assert.deepEqual(
+          (await found()).map((text) => text.slice(0, 13)),
+          ['SW-SWITCH-013', 'SW-SWITCH-013'],
+        ),
+      )
       await withReport(all({ ...lag, atMs: Date.now(), markerAgeMs: 999_999 }), async () =>
         assert.deepEqual(
           (await found()).map((text) => text.slice(0, 13)),

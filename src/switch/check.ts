@@ -96,6 +96,8 @@ function oneStream(stream: StreamRecord, report: StreamReport | undefined, nowMs
   return stream.targets.flatMap((target): SwError[] => {
     const lag = report.targets.find((t) => t.shard === target.shard)?.lag ?? null
     if (lag === null) return [switchErrors.lagUnknown({ source, target: target.shard, reason: 'it was not measured' })]
+    if (lag.markerAgeMs === null)
+      return [switchErrors.lagUnknown({ source, target: target.shard, reason: 'no marker has come through yet' })]
     if (nowMs - lag.atMs > limits.freshMs)
       return [switchErrors.lagUnknown({ source, target: target.shard, reason: `it was measured ${nowMs - lag.atMs} ms ago` })]
     if (lag.markerAgeMs <= limits.lagMs) return []
@@ -103,7 +105,7 @@ function oneStream(stream: StreamRecord, report: StreamReport | undefined, nowMs
       switchErrors.lagTooLarge({
         source,
         target: target.shard,
-        transactions: lag.transactions,
+        transactions: lag.transactions ?? 'unknown',
         ageMs: Math.round(lag.markerAgeMs),
         limitMs: limits.lagMs,
       }),

@@ -68,7 +68,10 @@ export async function stallFactors(context: { store: Store; clock: Clock }, plan
     return stream.targets.map(({ shard }) => report?.targets.find((target) => target.shard === shard)?.lag ?? null)
   })
   // Under load a few are always on their way, and the last marker is as old as markers are seldom.
-  const behind = lags.map((lag) => (lag === null ? null : Math.min(lag.markerAgeMs, lag.transactions * transactionMs)))
+  const behind = lags.map((lag) => {
+    if (lag === null || lag.markerAgeMs === null) return null
+    return lag.transactions === null ? lag.markerAgeMs : Math.min(lag.markerAgeMs, lag.transactions * transactionMs)
+  })
   return {
     serverMs: Math.max(0, ...servers.map(({ ms }) => ms)),
     topologyMs,

@@ -241,8 +241,20 @@ export type StreamTargetReport = {
   position: string | null
   /** Greatest control marker (number within the source server) applied. */
   controlMarker: number
-  /** Not yet applied; null: unknown (promise 6). Measured at `atMs`. */
-  lag: { atMs: number; transactions: number; bytes: number; markerAgeMs: number } | null
+  /** The source's whole backlog, what no mover has read yet too; null: nothing is known of it, and so each part by itself (promise 6). Measured at `atMs`. */
+  lag: TargetLag | null
+}
+
+export type TargetLag = {
+  atMs: number
+  /** Null: also where the source's GTIDs can't tell. */
+  transactions: number | null
+  /** Of the source's binlog. */
+  bytes: number | null
+  /** Age of the last marker that came through; null: none has, so nothing proves how old the target's rows are. */
+  markerAgeMs: number | null
+  /** Until it is up with the source, by the rates of the last seconds; 0: it is; null: unknown, or the source writes faster than the target applies. */
+  etaMs?: number | null
 }
 
 /** What a mover reports of a stream: at most every second, and at once when a control marker passed. */
@@ -277,7 +289,14 @@ export type StreamReport = {
     sourceRowsRead: number
     tables: { name: string; state: 'pending' | 'copying' | 'done'; rowsDone: number; rowsEstimated: number }[]
   }
-  applied: { transactions: number; rowChanges: number; rowChangesPerSecond: number | null }
+  /** By the target that is furthest behind, in this run. Bytes are of binlog; `source`: that the source writes. */
+  applied: {
+    transactions: number
+    rowChanges: number
+    rowChangesPerSecond: number | null
+    bytesPerSecond?: number | null
+    sourceBytesPerSecond?: number | null
+  }
   targets: StreamTargetReport[]
   /** How long the binlog from the furthest target's position on will still be kept at least. Null: unknown, or the source never purges by age. */
   headroom: { retentionMs: number; leftMs: number; warning: string | null } | null

@@ -87,6 +87,8 @@ export function stream(over: Partial<StreamView> = {}): StreamView {
     chunksLeft: 9,
     bytesPerSecond: null,
     rowChangesPerSecond: null,
+    appliedBytesPerSecond: null,
+    sourceBytesPerSecond: null,
     reportAgeMs: 120,
     rowsDone: 100_000,
     rowsEstimated: 400_000,
@@ -108,7 +110,7 @@ export function followingStream(over: Partial<StreamView> = {}): StreamView {
     rowsDone: 400_000,
     rowsPerSecond: null,
     etaMs: null,
-    lag: { transactions: 12, bytes: 3400, ageMs: 85 },
+    lag: { transactions: 12, bytes: 3400, ageMs: 85, etaMs: 0 },
     tables: [{ name: 'log', state: 'done', rowsDone: 400_000, rowsEstimated: 400_000 }],
     ...over,
   })

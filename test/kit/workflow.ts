@@ -89,7 +89,7 @@ export class ReshardUnderTest {
         const workflow = await this.show()
         const failed = workflow.streams.find((stream) => stream.state === 'failed')
         if (failed !== undefined) throw new Final(`stream ${failed.source}: ${failed.error?.code} ${failed.error?.what}`)
-        return workflow.streams.length > 0 && workflow.streams.every((s) => s.state === 'running' && s.lag !== null && s.lag.ageMs < 2000)
+        return workflow.streams.length > 0 && workflow.streams.every((s) => s.state === 'running' && (s.lag?.ageMs ?? Infinity) < 2000)
           ? workflow
           : null
       },

@@ -83,5 +83,7 @@ function copyText(stream: StreamView): string {
 
 function lagText({ lag }: StreamView): string {
   if (lag === null) return unknown
-  return `${duration(lag.ageMs)}, ${plural(lag.transactions, 'transaction')}, ${bytes(lag.bytes)}`
+  const transactions = lag.transactions === null ? `${unknown} transactions` : plural(lag.transactions, 'transaction')
+  const catchUp = lag.etaMs === 0 ? '' : `, caught up in ${duration(lag.etaMs)}`
+  return `${duration(lag.ageMs)}, ${transactions}, ${bytes(lag.bytes)}${catchUp}`
 }

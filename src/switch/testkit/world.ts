@@ -190,7 +190,7 @@ export class World {
     for await (const snapshot of this.store.watch(keys.reportsOf(this.workflowUid), limit)) {
       const [report] = recordsOf<StreamReport>(snapshot)
       if (report?.value.state === 'failed') throw new Error(JSON.stringify(report.value.error))
-      if (report?.value.state !== 'running' || !report.value.targets.every((target) => target.lag !== null)) continue
+      if (report?.value.state !== 'running' || !report.value.targets.every((target) => (target.lag?.markerAgeMs ?? null) !== null)) continue
       // The real mover has made the targets' tables meanwhile.
       if (fence !== null) for (const id of this.serverIds) await context.pool.run(id, (server) => fenceNewTables(server, systemClock))
       return

@@ -352,10 +352,9 @@ class Round {
   #noteLag({ streamUid, targets, state }: StreamReport): void {
     const nowMs = systemClock.monotonicMs()
     const known = this.#behind.get(streamUid) ?? { sinceMs: null, behind: false }
-    const unknown = state !== 'starting' && targets.some(({ lag }) => lag === null)
+    const unknown = state !== 'starting' && targets.some(({ lag }) => (lag?.markerAgeMs ?? null) === null)
     known.sinceMs = unknown ? (known.sinceMs ?? nowMs) : null
-    known.behind =
-      targets.some(({ lag }) => lag !== null && lag.markerAgeMs > 700) || (known.sinceMs !== null && nowMs - known.sinceMs > 6_000)
+    known.behind = targets.some(({ lag }) => (lag?.markerAgeMs ?? 0) > 700) || (known.sinceMs !== null && nowMs - known.sinceMs > 6_000)
     this.#behind.set(streamUid, known)
     if (this.#workload !== null) this.#workload.held = [...this.#behind.values()].some(({ behind }) => behind)
   }
