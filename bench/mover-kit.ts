@@ -1,11 +1,12 @@
 /** One stream from a source server to shards on a target server, with the mover as a process of its own, as in production; and what a bench measures of it. */
+import type { TargetLag } from '../src/topology/target-report.ts'
 import { spawn, type ChildProcess } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { childEnvironment, nodeFlags } from '../src/main/child-settings.ts'
 import type { Connection } from '../src/mysql/connection.ts'
 import { keys } from '../src/topology/keys.ts'
-import type { ServerRecord, ServerSecret, ShardRef, StreamRecord, StreamReport, StreamTable, TargetLag } from '../src/topology/records.ts'
+import type { ServerRecord, ServerSecret, ShardRef, StreamRecord, StreamReport, StreamTable } from '../src/topology/records.ts'
 import { SqliteStore } from '../src/topology/sqlite.ts'
 import { put } from '../src/topology/typed.ts'
 import type { TestServer } from '../test/kit/servers.ts'

@@ -1,4 +1,5 @@
-import type { ActionView, StreamView, WorkflowView } from '../api/schemas.ts'
+import type { StreamView } from '../api/stream-schemas.ts'
+import type { ActionView, WorkflowView } from '../api/schemas.ts'
 import type { CliContext } from './context.ts'
 import { cliErrors } from './errors.ts'
 import { bytes, count, duration, percent } from './text.ts'

@@ -1,5 +1,6 @@
 /** What the ring of a keyspace shows: every shard, on which side it stands, and how full the side being filled is. */
-import type { KeyspaceView, ShardView, StreamView, WorkflowView } from '../api/schemas.ts'
+import type { StreamView } from '../api/stream-schemas.ts'
+import type { KeyspaceView, ShardView, WorkflowView } from '../api/schemas.ts'
 import { arcOf } from './key-ring.ts'
 import type { Arc } from './key-ring.ts'
 

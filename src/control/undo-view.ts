@@ -1,6 +1,7 @@
 /** Whether what a reshard did can be undone, by which command, and until when (promise 5). What is not known is not promised (promise 6). Pure. */
+import type { StreamView } from '../api/stream-schemas.ts'
 import type { UndoView } from '../api/history-schemas.ts'
-import type { StreamView, WorkflowView } from '../api/schemas.ts'
+import type { WorkflowView } from '../api/schemas.ts'
 import { durationText } from '../plan/text.ts'
 
 export function undoView(

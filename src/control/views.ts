@@ -1,5 +1,7 @@
 /** Topology records → what a person reads. Nothing is guessed: what no fresh report says is `unknown` or null (promise 6). */
-import type { ActionView, GateView, KeyspaceView, ShardView, StreamView, VdiffView, WorkflowView } from '../api/schemas.ts'
+import type { TargetLag } from '../topology/target-report.ts'
+import type { StreamView } from '../api/stream-schemas.ts'
+import type { ActionView, GateView, KeyspaceView, ShardView, VdiffView, WorkflowView } from '../api/schemas.ts'
 import { keys } from '../topology/keys.ts'
 import type {
   GateRecord,
@@ -13,7 +15,6 @@ import type {
   ShardRecord,
   StreamRecord,
   StreamReport,
-  TargetLag,
   VSchemaRecord,
   VdiffRecord,
   VdiffReport,

@@ -1,11 +1,11 @@
 /** Lag is the source's whole backlog (DESIGN): what nobody has read counts, and what was not measured is unknown. */
+import type { TargetLag } from '../topology/target-report.ts'
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import { systemClock } from '../base/clock.ts'
 import { binlogEnd } from '../binlog/backlog.ts'
 import { connect } from '../mysql/connect.ts'
 import { quoteIdentifier } from '../sql/quote.ts'
-import type { TargetLag } from '../topology/records.ts'
 import { ServerPairs } from '../../test/kit/server-pairs.ts'
 import { flavours } from '../../test/kit/servers.ts'
 import { LagMeter } from './lag.ts'

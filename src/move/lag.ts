@@ -4,13 +4,13 @@
  *
  * Each part is unknown until it was measured, and again when the source has not answered for some time (promise 6). The age of the last marker is by our own clock and needs no answer.
  */
+import type { StreamTargetReport } from '../topology/target-report.ts'
 import type { Clock } from '../base/clock.ts'
 import { BinlogBytes, binlogEnd, transactionsBehind, type BinlogEnd } from '../binlog/backlog.ts'
 import type { Coordinates } from '../binlog/source.ts'
 import { isSwError } from '../base/errors.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
-import type { StreamTargetReport } from '../topology/records.ts'
 import type { Stamp } from './pending.ts'
 import { RateMeter } from './progress.ts'
 

@@ -2,6 +2,8 @@
  * The records of the topology. Each carries `v: 1`; a reader that meets a greater one refuses it (SW-TOPOLOGY-001)
  * rather than guess. Shard names are printed key ranges (`-40`); a keyspace never has two live shards of one name.
  */
+import type { StreamTargetReport } from './target-report.ts'
+
 export type Installation = { v: 1; id: string; createdAtMs: number }
 
 export type Flavour = 'mysql' | 'mariadb'
@@ -234,28 +236,6 @@ export type PaceLimits = {
 export type PaceRecord = { v: 1; workflowUid: string; limits: Partial<PaceLimits> }
 
 export type ErrorView = { code: string; what: string; why: string; fix: string }
-
-export type StreamTargetReport = {
-  shard: string
-  /** Opaque position this target stands at, or null before there is one. */
-  position: string | null
-  /** Greatest control marker (number within the source server) applied. */
-  controlMarker: number
-  /** The source's whole backlog, what no mover has read yet too; null: nothing is known of it, and so each part by itself (promise 6). Measured at `atMs`. */
-  lag: TargetLag | null
-}
-
-export type TargetLag = {
-  atMs: number
-  /** Null: also where the source's GTIDs can't tell. */
-  transactions: number | null
-  /** Of the source's binlog. */
-  bytes: number | null
-  /** Age of the last marker that came through; null: none has, so nothing proves how old the target's rows are. */
-  markerAgeMs: number | null
-  /** Until it is up with the source, by the rates of the last seconds; 0: it is; null: unknown, or the source writes faster than the target applies. */
-  etaMs?: number | null
-}
 
 /** What a mover reports of a stream: at most every second, and at once when a control marker passed. */
 export type StreamReport = {

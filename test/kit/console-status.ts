@@ -1,6 +1,7 @@
 /** Statuses as control tells them, for tests of the page: a keyspace on its way from one shard to four. */
+import type { StreamView } from '../../src/api/stream-schemas.ts'
 import type { DualWriteView } from '../../src/api/dualwrite-schemas.ts'
-import type { GateView, KeyspaceView, StatusView, StreamView, WorkflowView } from '../../src/api/schemas.ts'
+import type { GateView, KeyspaceView, StatusView, WorkflowView } from '../../src/api/schemas.ts'
 
 export const fourShards = ['-40', '40-80', '80-c0', 'c0-']
 const startMs = 1_790_000_000_000

@@ -1,4 +1,5 @@
-import type { StreamView, WorkflowView } from '../../api/schemas.ts'
+import type { StreamView } from '../../api/stream-schemas.ts'
+import type { WorkflowView } from '../../api/schemas.ts'
 import { count, duration, perSecond, percent } from '../format.ts'
 import { copyDone, copyShare } from '../ring-model.ts'
 import { ProgressBar } from './progress-bar.tsx'

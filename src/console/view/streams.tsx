@@ -1,4 +1,4 @@
-import type { StreamView } from '../../api/schemas.ts'
+import type { StreamView } from '../../api/stream-schemas.ts'
 import { bytes, count, duration, perSecond, percent, plural, unknown } from '../format.ts'
 import { copyDone, copyShare } from '../ring-model.ts'
 import { ErrorNote, WaitingNote } from './notes.tsx'

@@ -1,0 +1,52 @@
+/** What is told of a stream. What is null is unknown. */
+import { z } from 'zod'
+
+const TableProgress = z.object({
+  name: z.string(),
+  state: z.enum(['pending', 'copying', 'done']),
+  rowsDone: z.number(),
+  rowsEstimated: z.number(),
+})
+
+export const StreamView = z.object({
+  uid: z.string(),
+  direction: z.enum(['forward', 'reverse']),
+  source: z.string(),
+  targets: z.array(z.string()),
+  wanted: z.enum(['running', 'stopped']),
+  state: z.enum(['unknown', 'starting', 'copying', 'running', 'stopped', 'failed']),
+  waiting: z.object({ what: z.string(), sinceMs: z.number(), ends: z.string() }).nullable(),
+  error: z.object({ code: z.string(), what: z.string(), why: z.string(), fix: z.string() }).nullable(),
+  stateSinceMs: z.number().nullable(),
+  lanes: z.number().nullable(),
+  /** Transactions and runs done again since the mover took it. */
+  retries: z.number().nullable(),
+  chunksDone: z.number().nullable(),
+  chunksLeft: z.number().nullable(),
+  /** Of the copy. */
+  bytesPerSecond: z.number().nullable(),
+  rowChangesPerSecond: z.number().nullable(),
+  /** Bytes of binlog a second: applied by the slowest target; written by the source. */
+  appliedBytesPerSecond: z.number().nullable(),
+  sourceBytesPerSecond: z.number().nullable(),
+  reportAgeMs: z.number().nullable(),
+  rowsDone: z.number(),
+  rowsEstimated: z.number(),
+  rowsPerSecond: z.number().nullable(),
+  etaMs: z.number().nullable(),
+  /** Of the target that is furthest behind: the source's whole backlog. Null, also each part by itself: unknown. `etaMs`: until it is up with the source; 0: it is. */
+  lag: z
+    .object({
+      transactions: z.number().nullable(),
+      bytes: z.number().nullable(),
+      ageMs: z.number().nullable(),
+      etaMs: z.number().nullable(),
+    })
+    .nullable(),
+  rowChangesApplied: z.number(),
+  tables: z.array(TableProgress),
+  /** How long the binlog that it needs is kept at least; null: unknown, or kept for ever. */
+  headroom: z.object({ retentionMs: z.number(), leftMs: z.number(), warning: z.string().nullable() }).nullable(),
+  resumed: z.object({ rowsRedone: z.number(), transactionsRedone: z.number() }).nullable(),
+})
+export type StreamView = z.infer<typeof StreamView>

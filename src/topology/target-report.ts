@@ -1,0 +1,22 @@
+/** How far each target of a stream is, as its mover reports it (`StreamReport.targets`). */
+export type StreamTargetReport = {
+  shard: string
+  /** Opaque position this target stands at, or null before there is one. */
+  position: string | null
+  /** Greatest control marker (number within the source server) applied. */
+  controlMarker: number
+  /** The source's whole backlog, what no mover has read yet too; null: nothing is known of it, and so each part by itself (promise 6). Measured at `atMs`. */
+  lag: TargetLag | null
+}
+
+export type TargetLag = {
+  atMs: number
+  /** Null: also where the source's GTIDs can't tell. */
+  transactions: number | null
+  /** Of the source's binlog. */
+  bytes: number | null
+  /** Age of the last marker that came through; null: none has, so nothing proves how old the target's rows are. */
+  markerAgeMs: number | null
+  /** Until it is up with the source, by the rates of the last seconds; 0: it is; null: unknown, or the source writes faster than the target applies. */
+  etaMs?: number | null
+}
