@@ -5,7 +5,7 @@
  * MariaDB keeps a prepared branch with its connection while that lives: XA COMMIT by another answers 1397 then, and it is looked at again.
  */
 import { isServerError } from '../mysql/errors.ts'
-import { xaPrefix } from '../mysql/our-schema.ts'
+import { deciderOf, xaPrefix } from '../mysql/our-schema.ts'
 import { innerConnection } from './inner-statements.ts'
 import type { Core } from './core.ts'
 import type { ShardView } from './view.ts'
@@ -84,7 +84,7 @@ export class XaRecovery {
         const sinceMs = this.#seen.get(key) ?? nowMs
         this.#seen.set(key, sinceMs)
         if (this.#core.xa.active.has(gtrid) || nowMs - sinceMs < this.#core.config.xaDoubtMs) continue
-        const decider = this.#core.xa.shard(gtrid.slice(gtrid.indexOf('-', xaPrefix.length) + 1))
+        const decider = this.#core.xa.shard(deciderOf(gtrid) ?? '')
         if (decider === undefined) {
           this.#core.log.error(
             { xid, server: shard.server.id },

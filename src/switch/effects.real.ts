@@ -21,6 +21,7 @@ import { fenceOn, schemasOn, tablesOn } from './plan.ts'
 import type { Side, SwitchPlan } from './plan.ts'
 import { gateHolds } from './gate-holds.ts'
 import type { GateHolds } from './report.ts'
+import { requireNoneInDoubt } from './in-doubt.ts'
 import { makeStreams } from './reverse-streams.ts'
 import type { KilledSession } from './sessions.ts'
 import { SessionLocks } from './session-locks.ts'
@@ -34,6 +35,8 @@ import { noteClosed, searchUnmarked, unmarkedText } from './unmarked.ts'
 
 /** The switch's effects on real servers and the topology. */
 const xaLooksMax = 10
+/** A COMMIT of several shards that is under way is over within this; under the fence, what is left of one. */
+const [doubtMs, doubtClosedMs] = [2_000, 200]
 
 export class RealEffects implements SwitchEffects {
   readonly #context: SwitchContext
@@ -99,6 +102,7 @@ export class RealEffects implements SwitchEffects {
     )
     await this.#carried?.freshen(pool)
     const drainMs = await this.#calm()
+    await requireNoneInDoubt(this.#context, plan.from.shards, doubtMs, leadership.signal)
     return [
       ...fences,
       ...carried,
@@ -208,19 +212,20 @@ export class RealEffects implements SwitchEffects {
       ),
     )
     this.#fenceLaid = true
-    // From here on nobody makes another.
-    await settled(
-      this.#plan.from.serverIds.map((id) =>
+    // From here on nobody makes another, and no decision comes to that side.
+    await settled([
+      ...plan.from.serverIds.map((id) =>
         pool.run(
           id,
           async ({ connection }) => {
-            const [strange] = await unknownTables(connection, this.#plan, id)
+            const [strange] = await unknownTables(connection, plan, id)
             if (strange !== undefined) throw strange
           },
           this.#attempt.signal,
         ),
       ),
-    )
+      requireNoneInDoubt(this.#context, plan.from.shards, doubtClosedMs, this.#attempt.signal),
+    ])
     return killed.flat()
   }
 

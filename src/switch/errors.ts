@@ -295,6 +295,13 @@ export const switchErrors = defineErrors('SWITCH', {
     why: 'They were read before clients were held, and would be dropped as they are not.',
     fix: 'Switch again.',
   },
+  inDoubt: {
+    number: 53,
+    class: 'transient',
+    what: 'transactions over several shards are in doubt, and only the side that is left knows their outcome: {branches}',
+    why: 'They were decided while a server did not answer. Without that side they could be neither committed nor rolled back, though their clients may have been told that they are.',
+    fix: 'Gates end them within seconds of the server being back: look at it and at the gates; then do it again.',
+  },
   closedOtherwise: {
     number: 51,
     class: 'user',
