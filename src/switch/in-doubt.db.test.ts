@@ -8,7 +8,7 @@ import type { ServerRecord, ServerSecret, ShardRecord } from '../topology/record
 import { initialRouting } from '../topology/routing.ts'
 import { put } from '../topology/typed.ts'
 import { attachServer } from './attach.ts'
-import { defaultSwitchLimits, type SwitchContext } from './context.ts'
+import { defaultSwitchLimits } from './context.ts'
 import { requireNoneInDoubt } from './in-doubt.ts'
 import { switchReportText } from './report.ts'
 import { switchTraffic } from './switch-traffic.ts'
@@ -51,7 +51,7 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       await root.query("GRANT SELECT, INSERT ON *.* TO app@'%'")
       if (flavour === 'mysql') await root.query("GRANT XA_RECOVER_ADMIN ON *.* TO app@'%'")
       await root.query('CREATE DATABASE other')
-      await root.query('CREATE TABLE other.t (id INT PRIMARY KEY)')
+      await root.query('CREATE TABLE other.t (id INT AUTO_INCREMENT PRIMARY KEY)')
       await decider.query(
         'CREATE TABLE _shardwright.control_decision (gtrid VARBINARY(64) NOT NULL PRIMARY KEY, outcome VARCHAR(8) NOT NULL, at DATETIME NOT NULL)',
       )
@@ -63,11 +63,10 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       await far?.stop()
     })
 
-    let id = 0
     /** Prepared far away, by a gate that is gone. */
     const leaveInDoubt = async (gtrid: string): Promise<void> => {
       await using gate = await connectApp(far)
-      for (const sql of [`XA START '${gtrid}','uid-other'`, `INSERT INTO other.t VALUES (${++id})`, `XA END '${gtrid}','uid-other'`])
+      for (const sql of [`XA START '${gtrid}','uid-other'`, 'INSERT INTO other.t VALUES (NULL)', `XA END '${gtrid}','uid-other'`])
         await gate.query(sql)
       await gate.query(`XA PREPARE '${gtrid}','uid-other'`)
     }
