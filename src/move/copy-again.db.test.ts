@@ -95,6 +95,43 @@ for (const flavour of flavours()) {
     }
   })
 
+  test(`1.4, 1.13 on ${flavour}: a chunk that is about to land, and waits for DDL or keys of another stream, is thrown away as well`, async () => {
+    await using world = await World.create({ flavour, sources: ['-'], targets: ['-'] }, servers.of(flavour))
+    await fill(world, 0, 3_000, 3_000)
+    const record = world.record(0)
+    const shares = world.sharesOf([record])
+    const share = shares.get(world.targetRefs[0]!.uid)!
+    const shared = share.shared.bind(share)
+    let asked = 0
+    share.shared = (work) => (asked++, shared(work))
+    const touchedBytesMax = 20_000
+    const peak = watchTouched()
+    try {
+      const failpoints = holdAt('copy.afterRead', 2)
+      const running = world.start(record, { shares, failpoints, config: { touchedBytesMax, pendingBytesMax: 4 << 20 } })
+      await failpoints.held
+      let end = (): void => undefined
+      const alone = share.alone(() => new Promise<void>((resolve) => (end = resolve)))
+      asked = 0
+      failpoints.letGo()
+      await world.until('landing that waits', () => asked > 0)
+      for (let from = 0; from < 3_000; from += 100)
+        await world.s.query(`UPDATE item SET v = v + 1 WHERE id >= ${from} AND id < ${from + 100}`)
+      await world.until('the budget of keys passed', () => peak() > touchedBytesMax)
+      end()
+      await alone
+      await world.untilRunning(record.uid)
+      await world.drain(record.uid)
+      assert.equal(await world.assertEqual(), 3_000)
+      const { retries, copy } = running.stream.report()
+      assert.equal(retries, 0)
+      assert.ok(copy.sourceRowsRead > 3_000, 'rows were read again')
+      await running.stop()
+    } finally {
+      peak.end()
+    }
+  })
+
   test(`1.4, 1.6 on ${flavour}: a chunk that waits for another stream's row is thrown away as well, and lands when that is gone`, async () => {
     await using world = await World.create({ flavour, sources: ['-80', '80-'], targets: ['-'] }, servers.of(flavour))
     const vindex = createVindex('hash', 'hash')

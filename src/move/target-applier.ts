@@ -499,9 +499,15 @@ export class TargetApplier {
   async #land(chunks: readonly Chunk[], lane: Lane): Promise<void> {
     const { options } = this
     const parts: LandingPart[] = []
+    const landing: Chunk[] = []
     for (const chunk of chunks) {
       const part = chunk.parts[options.number]
-      assert(chunk.generation !== null, 'a chunk lands with the keys touched since its low marker')
+      // While it waited for whoever writes alone its keys passed their budget: nobody knows any more which of its rows the tail has brought (1.4), so it is read again.
+      if (chunk.generation === null) {
+        options.onThrownAway(chunk, this)
+        continue
+      }
+      landing.push(chunk)
       const sets = options.touched.setsSince(chunk.table, chunk.generation)
       if (part !== null && part !== undefined)
         parts.push({ chunk, part, drop: sets.length === 0 ? null : (key) => sets.some((set) => set.has(key)) })
@@ -526,7 +532,7 @@ export class TargetApplier {
         }
       }
     }
-    for (const chunk of chunks) options.onLanded(chunk, this)
+    for (const chunk of landing) options.onLanded(chunk, this)
   }
 
   /** Without rows of ours that the tail brought before the low marker: at X they are what the chunk has. False: another stream's row stands there. */

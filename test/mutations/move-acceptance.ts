@@ -42,4 +42,12 @@ export const acceptanceMutations: readonly Mutation[] = [
     name: '1.11: a table that could not be followed any more, on either side',
     fails: /./,
   },
+  {
+    rule: '1.4 also those that are about to land, and wait for whoever writes alone',
+    file: 'src/move/target-applier.ts',
+    edits: [['        options.onThrownAway(chunk, this)\n        continue', '        throw new Error()']],
+    test: 'src/move/copy-again.db.test.ts',
+    name: '1.4, 1.13 on ${flavour}: a chunk that is about to land, and waits for DDL or keys of another stream, is thrown away as well',
+    fails: /SW-MOVE-018/,
+  },
 ]
