@@ -2,10 +2,11 @@
  * What a mover's memory is at one and at ten times the data, for loads of different shapes: each time a mover of its own from an empty start. Prints its
  * greatest memory, seconds, and what the shape is about.
  *
- *     node bench/load.ts tables|transaction|rows|table|hot [mariadb|mysql, default mariadb] [factor of the larger run, default 10]
+ *     node bench/load.ts tables|transaction|rows|table|hot|merge [mariadb|mysql, default mariadb] [factor of the larger run, default 10]
  *
  * tables: 50 and 500 tables, one in 25 with rows. transaction: one of 100,000 and of 1,000,000 rows. rows: 4 and 40 rows of 15 MiB, copied and then
- * updated. table: 1M and 10M rows. hot: one row updated 2,000 times a second for 4 and 40 s.
+ * updated. table: 1M and 10M rows. hot: one row updated 2,000 times a second for 4 and 40 s. merge: one source and ten (with a factor of 8: eight) of 200,000 rows of 200 bytes into two targets,
+ * then a transaction of 50,000 rows on each at once.
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -14,14 +15,16 @@ import { connect } from '../src/mysql/connect.ts'
 import type { Connection } from '../src/mysql/connection.ts'
 import type { StreamReport } from '../src/topology/records.ts'
 import { testServer } from '../test/kit/servers.ts'
-import { byId, evenShards, MoverBench, peakMb } from './mover-kit.ts'
+import { byId, evenShards, fillSysbench, MoverBench, peakMb, sysbenchDdl } from './mover-kit.ts'
 
 type Run = { schema: string; size: number; mover: MoverBench; say: (text: string) => void }
 type Shape = {
   base: number
   tables: (size: number) => string[]
   /** Before the mover starts. */
-  fill: (size: number) => Promise<void>
+  fill: (size: number, schema: string) => Promise<void>
+  sources?: (size: number, schema: string) => { shard: string; schema: string }[]
+  targets?: number
   /** While it follows. */
   follow: (run: Run) => Promise<void>
 }
@@ -104,6 +107,27 @@ const shapes: Readonly<Record<string, Shape>> = {
     },
     follow: nothing,
   },
+  merge: {
+    base: 1,
+    tables: only,
+    targets: 2,
+    sources: (size, schema) => evenShards(size).map((shard, i) => ({ shard, schema: `${schema}_s${i}` })),
+    fill: async (size, schema) => {
+      for (let i = 0; i < size; i++) {
+        await s.query(`CREATE DATABASE ${schema}_s${i} DEFAULT CHARSET utf8mb4`)
+        await s.useDatabase(`${schema}_s${i}`)
+        await s.query(sysbenchDdl('t1').replace(' AUTO_INCREMENT', ''))
+        await fillSysbench(s, 't1', 200_000, i * 200_000)
+      }
+    },
+    follow: async ({ schema, size, mover, say }) => {
+      const seconds = await timed(async () => {
+        for (let i = 0; i < size; i++) await s.query(`UPDATE ${schema}_s${i}.t1 SET k = k + 1 LIMIT 50000`)
+        await mover.reported((report) => report.applied.rowChanges >= 50_000)
+      })
+      say(`${size} transactions of 50,000 rows written and applied in ${seconds.toFixed(1)} s`)
+    },
+  },
   hot: {
     base: 4,
     tables: only,
@@ -141,12 +165,25 @@ for (const times of [1, factor]) {
   const schema = `app${times}`
   await s.query(`CREATE DATABASE ${schema} DEFAULT CHARSET utf8mb4`)
   await s.useDatabase(schema)
-  await shape.fill(size)
+  await shape.fill(size, schema)
   const dir = mkdtempSync(join(tmpdir(), 'sw-bench-'))
   mkdirSync(join(dir, 'logs'))
   try {
     const tables = shape.tables(size).map(byId)
-    await using mover = await MoverBench.start({ dir, flavour, source, target, t, schema, shards: evenShards(4), tables, workflow: schema })
+    const shards = evenShards(shape.targets ?? 4)
+    const sources = shape.sources?.(size, schema)
+    await using mover = await MoverBench.start({
+      dir,
+      flavour,
+      source,
+      target,
+      t,
+      schema,
+      shards,
+      tables,
+      workflow: schema,
+      ...(sources === undefined ? {} : { sources }),
+    })
     const say = (text: string): void => console.log(`  ${text}`)
     console.log(`${shapeName} × ${times} (${flavour}):`)
     let report: StreamReport | null = null

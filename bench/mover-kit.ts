@@ -4,6 +4,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { childEnvironment, nodeFlags } from '../src/main/child-settings.ts'
+import { keyRangesIntersect, parseKeyRange } from '../src/keyspace/key-range.ts'
 import type { Connection } from '../src/mysql/connection.ts'
 import { keys } from '../src/topology/keys.ts'
 import type { ServerRecord, ServerSecret, ShardRef, StreamRecord, StreamReport, StreamTable } from '../src/topology/records.ts'
@@ -20,13 +21,21 @@ export class MoverBench implements AsyncDisposable {
   readonly store: SqliteStore
   readonly #dir: string
   #child: ChildProcess
-  record: StreamRecord
+  /** One for each source. */
+  records: readonly StreamRecord[]
 
-  private constructor(store: SqliteStore, dir: string, record: StreamRecord) {
+  private constructor(store: SqliteStore, dir: string, records: readonly StreamRecord[]) {
     this.store = store
     this.#dir = dir
     this.#child = startMover(dir)
-    this.record = record
+    this.records = records
+  }
+
+  /** Of the first source. */
+  get record(): StreamRecord {
+    const [first] = this.records
+    if (first === undefined) throw new Error('no source')
+    return first
   }
 
   /** Makes the targets' schemas; nothing moves before `run`. */
@@ -39,6 +48,8 @@ export class MoverBench implements AsyncDisposable {
     schema: string
     shards: readonly string[]
     tables: readonly StreamTable[]
+    /** Shards of the side that is read, each in its schema on the source's server; one, in `schema`, unless given. */
+    sources?: readonly { readonly shard: string; readonly schema: string }[]
     /** Where one server is used for several. */
     workflow?: string
   }): Promise<MoverBench> {
@@ -67,23 +78,23 @@ export class MoverBench implements AsyncDisposable {
       schema: `${of.schema}_${shard.replace('-', '_')}`,
     }))
     for (const { schema } of targets) await of.t.query(`CREATE DATABASE ${schema}`)
-    const record: StreamRecord = {
+    const records = (of.sources ?? [{ shard: '-', schema: of.schema }]).map(({ shard, schema }, i): StreamRecord => ({
       v: 1,
-      uid: `${workflow}-stream`,
+      uid: `${workflow}-stream${i === 0 ? '' : i}`,
       workflowUid: workflow,
       workflow,
       keyspace: 'app',
       direction: 'forward',
       wanted: 'stopped',
       generation: 0,
-      source: { shard: '-', uid: `${workflow}-s`, serverId: 'source', schema: of.schema },
-      targets,
+      source: { shard, uid: `${workflow}-s${shard}`, serverId: 'source', schema },
+      targets: targets.filter((target) => meets(target.shard, shard)),
       tables: [...of.tables],
-      movesReference: true,
+      movesReference: i === 0,
       copy: 'full',
       options: { onDdl: 'stop', deferSecondaryKeys: true, stopAfterCopy: false, copyBytesPerSecondMax: null, failpoints: {} },
-    }
-    return new MoverBench(store, of.dir, record)
+    }))
+    return new MoverBench(store, of.dir, records)
   }
 
   get pid(): number {
@@ -98,38 +109,47 @@ export class MoverBench implements AsyncDisposable {
 
   /** Starts the stream (anew) and waits for a report of this start. */
   async run(until: (report: StreamReport) => boolean): Promise<StreamReport> {
-    this.record = { ...this.record, wanted: 'running', generation: this.record.generation + 1 }
+    this.records = this.records.map((record) => ({ ...record, wanted: 'running', generation: record.generation + 1 }))
     await this.#want()
     return this.reported(until)
   }
 
   async stop(): Promise<void> {
-    this.record = { ...this.record, wanted: 'stopped' }
+    this.records = this.records.map((record) => ({ ...record, wanted: 'stopped' }))
     await this.#want()
     await this.reported((report) => report.state === 'stopped')
   }
 
-  /** Waits for a report of the last start. @throws what failed the stream */
+  /** Waits until every stream has reported so since the last start; returns the report of the last that did. @throws what failed a stream */
   async reported(satisfies: (report: StreamReport) => boolean): Promise<StreamReport> {
+    const satisfied = new Set<string>()
     for await (const snapshot of this.store.watch(keys.reportsOf(this.record.workflowUid), AbortSignal.timeout(900_000))) {
       for (const entry of snapshot.entries.values()) {
         const report = entry.value as unknown as StreamReport
         if (report.generation !== this.record.generation) continue
         if (report.state === 'failed') throw new Error(JSON.stringify(report.error))
-        if (satisfies(report)) return report
+        if (satisfies(report)) satisfied.add(report.streamUid)
+        if (satisfied.size === this.records.length) return report
       }
     }
     throw new Error('the store ended')
   }
 
   async #want(): Promise<void> {
-    await this.store.commit([], [put(keys.stream(this.record.workflowUid, this.record.uid), this.record)])
+    await this.store.commit(
+      [],
+      this.records.map((record) => put(keys.stream(record.workflowUid, record.uid), record)),
+    )
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#child.kill('SIGKILL')
     await this.store[Symbol.asyncDispose]()
   }
+}
+
+function meets(a: string, b: string): boolean {
+  return keyRangesIntersect(parseKeyRange(a), parseKeyRange(b))
 }
 
 function startMover(dir: string): ChildProcess {
@@ -171,12 +191,12 @@ export const sysbenchDdl = (name: string): string =>
   `CREATE TABLE ${name} (id INT NOT NULL AUTO_INCREMENT PRIMARY KEY, k INT NOT NULL DEFAULT 0, c CHAR(120) NOT NULL DEFAULT '', pad CHAR(60) NOT NULL DEFAULT '', KEY k_1 (k)) DEFAULT CHARSET=utf8mb4`
 
 /** Rows of it, different from each other and cheap to make. */
-export async function fillSysbench(conn: Connection, name: string, rows: number): Promise<void> {
-  for (let at = 0; at < rows; at += 2000) {
+export async function fillSysbench(conn: Connection, name: string, rows: number, first = 0): Promise<void> {
+  for (let at = first; at < first + rows; at += 2000) {
     const c = text(10).slice(8)
     const pad = text(5)
     const values = Array.from(
-      { length: Math.min(2000, rows - at) },
+      { length: Math.min(2000, first + rows - at) },
       (_, i) => `(${at + i + 1},${Math.floor(Math.random() * rows)},'${String(at + i).padStart(8, '0')}${c}','${pad}')`,
     )
     await conn.query(`INSERT INTO ${name} VALUES ${values.join(',')}`)

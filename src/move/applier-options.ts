@@ -2,6 +2,7 @@
 import type { Clock } from '../base/clock.ts'
 import type { Chunk } from './chunk.ts'
 import type { Failpoints } from './crash-points.ts'
+import type { Fold } from './landed-ranges.ts'
 import type { LandingSize } from './landing.ts'
 import type { Lane } from './lane.ts'
 import type { Stamp } from './pending.ts'
@@ -33,13 +34,15 @@ export type TargetApplierOptions = {
   onLanded: (chunk: Chunk, target: TargetApplier) => void
   /** A chunk that was thrown away while it was landing, and did not land. */
   onThrownAway: (chunk: Chunk, target: TargetApplier) => void
+  /** What goes along with a landing here that is made just now. */
+  fold: (target: TargetApplier) => Fold | null
   /** How much lands together; `pressing`: nothing more is read before something has landed. */
   landings: () => { readonly size: LandingSize; readonly pressing: boolean }
   /** Rejects or waits while a round must not begin: a side that follows has no user triggers. */
   beforeRound: () => Promise<void> | undefined
   /** Shared by all streams of a target: nothing is written while the keys are rebuilt. */
   exclusion: Exclusion
-  pendingBytesMax: number
+  pendingBytesMax: () => number
   oneLaneChangesMax: number
   /** max_allowed_packet of the server. */
   packetMax: number

@@ -38,6 +38,8 @@ export type ChunkReaderOptions = {
   chunkBytes: number
   chunkRows: number
   segmentBytes: number
+  /** Of what the source has sent and was not looked at yet. */
+  readBufferBytes: () => number
   /** Waits until memory, the throttle and the rate allow another chunk. */
   admit: (signal: AbortSignal) => Promise<void>
   onRows: (table: TablePlan, rows: number, bytes: number) => void
@@ -159,7 +161,7 @@ export class ChunkReader {
       readAtMs: 0,
     }
     this.#options.onBegin(chunk)
-    const stream = await this.#conn.rows(Buffer.from(sql, 'latin1'), { bufferBytesMax: 2 << 20 })
+    const stream = await this.#conn.rows(Buffer.from(sql, 'latin1'), { bufferBytesMax: this.#options.readBufferBytes() })
     let high: Promise<number> | null = null
     let lastKey: string | null = null
     let cut = false

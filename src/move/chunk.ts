@@ -74,10 +74,10 @@ export class Segment {
 export class SegmentPool {
   readonly #free: Buffer[] = []
   readonly #size: number
-  readonly #keepMax: number
+  readonly #keepMax: () => number
   outstandingBytes = 0
 
-  constructor(size: number, keepMax: number) {
+  constructor(size: number, keepMax: () => number) {
     this.#size = size
     this.#keepMax = keepMax
   }
@@ -91,7 +91,7 @@ export class SegmentPool {
 
   giveBack(segment: Segment): void {
     this.outstandingBytes -= segment.buffer.length
-    if (segment.buffer.length === this.#size && this.#free.length < this.#keepMax) this.#free.push(segment.buffer)
+    if (segment.buffer.length === this.#size && this.#free.length < this.#keepMax()) this.#free.push(segment.buffer)
   }
 }
 

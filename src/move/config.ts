@@ -1,6 +1,9 @@
 import type { PaceLimits } from '../topology/records.ts'
 
-/** Budgets of a mover. Memory of a stream is about: copyBytesMax + touchedBytesMax + 3 × pendingBytesMax + tailBufferBytes. */
+/**
+ * Budgets of a mover, whose streams share them (`memory-shares.ts`). Memory of all is about: copyBytesMax + readers × readBufferBytes + touchedBytesMax + 3 × pendingBytesMax + tailBufferBytes;
+ * beside it one chunk and one group of the binlog for each stream, where rows are so large that its part holds less.
+ */
 export type MoverConfig = {
   /** Parallel writers a target; null: four in all, at least two each. */
   readonly lanes: number | null
@@ -18,8 +21,12 @@ export type MoverConfig = {
   /** Rounds of fewer changes go in one transaction with their position: no intent, two round trips. */
   readonly oneLaneChangesMax: number
   readonly tailBufferBytes: number
+  /** Of each connection that reads chunks. */
+  readonly readBufferBytes: number
   /** A marker at least this often: what lag is measured by. */
   readonly markerMs: number
+  /** Rows about landed ranges of a table on a target before adjacent ones are put together. */
+  readonly rangesKept: number
   /** Reports at most this often, except for control markers. */
   readonly reportMs: number
   readonly leaseMs: number
@@ -39,7 +46,9 @@ export const moverDefaults: MoverConfig = {
   touchedBytesMax: 32 << 20,
   oneLaneChangesMax: 200,
   tailBufferBytes: 4 << 20,
+  readBufferBytes: 2 << 20,
   markerMs: 300,
+  rangesKept: 64,
   reportMs: 1_000,
   leaseMs: 5_000,
   hangMs: 10_000,

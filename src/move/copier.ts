@@ -8,9 +8,11 @@
 import type { Connection } from '../mysql/connection.ts'
 import type { Chunk, SegmentPool } from './chunk.ts'
 import { ChunkReader, type ChunkReaderOptions } from './chunk-reader.ts'
+import { landedRange } from './landing-statements.ts'
 import { landingSize, type LandingSize } from './landing.ts'
 import type { CopyProgress } from './progress.ts'
-import { planScan, type LandedChunk, type ScanRange } from './scan.ts'
+import type { Fold, LandedRanges } from './landed-ranges.ts'
+import { planScan, type ScanRange } from './scan.ts'
 import type { SourceTable } from './source-tables.ts'
 import type { TablePlan } from './table-plan.ts'
 import type { TargetApplier } from './target-applier.ts'
@@ -19,8 +21,8 @@ import { Wakeup } from '../base/wakeup.ts'
 
 export type CopierOptions = Omit<ChunkReaderOptions, 'admit' | 'onRows' | 'onRead' | 'onBegin' | 'onChunk' | 'ended' | 'rowsMax'> & {
   tables: readonly SourceTable[]
-  /** What landed in earlier runs, by table. */
-  landed: ReadonlyMap<string, readonly LandedChunk[]>
+  /** What landed in earlier runs; what lands in this one is added. */
+  landed: LandedRanges
   appliers: readonly TargetApplier[]
   connect: () => Promise<Connection>
   /** Ends one of them: whoever looks after the stream's connections must not find it closed. */
@@ -29,9 +31,10 @@ export type CopierOptions = Omit<ChunkReaderOptions, 'admit' | 'onRows' | 'onRea
   pool: SegmentPool
   /** Read and not landed everywhere: what a kill would have read again, and its memory. */
   copyRowsMax: number
-  copyBytesMax: number
+  /** What the stream may have just now. */
+  copyBytesMax: () => number
   touched: TouchedKeys<TablePlan>
-  touchedBytesMax: number
+  touchedBytesMax: () => number
   /** Shared with the tail: tables are taken out as they are done. */
   copying: Set<TablePlan>
   progress: CopyProgress
@@ -101,10 +104,16 @@ export class Copier {
     if (part !== null && part !== undefined) {
       for (const segment of part.segments) pool.giveBack(segment)
       progress.landed(chunk.table.name, part.rows, part.bytes)
+      const range = landedRange(chunk, part, applier.options.number)
+      if (range !== null) this.#options.landed.add({ ...range, target: applier.options.number })
       chunk.parts[applier.options.number] = null
     }
     if (chunk.remaining === 1 && chunk.thrownAway.length === 0) progress.chunk(chunk.rows)
     this.#waitsLess(chunk)
+  }
+
+  fold(applier: TargetApplier): Fold | null {
+    return this.#options.landed.take(applier.options.number)
   }
 
   /** A target has landed it, or it was thrown away for one. */
@@ -124,7 +133,8 @@ export class Copier {
 
   /** The tail has brought keys. */
   keysTouched(): void {
-    const { touched, touchedBytesMax } = this.#options
+    const { touched } = this.#options
+    const touchedBytesMax = this.#options.touchedBytesMax()
     if (touched.sinceMarkersBytes <= touchedBytesMax) return
     for (const chunk of this.#open) {
       if (touched.sinceMarkersBytes <= touchedBytesMax / 2) return
@@ -184,7 +194,7 @@ export class Copier {
 
   async #table(conn: Connection, table: SourceTable, signal: AbortSignal): Promise<void> {
     const { plan } = table
-    const scan = planScan(this.#options.landed.get(plan.name) ?? [], this.#options.appliers.length)
+    const scan = planScan(this.#options.landed.of(plan.name), this.#options.appliers.length)
     this.#options.progress.start(plan.name, scan.rowsLanded)
     this.rowsAgain += scan.rowsAgain
     const reader = this.#chunkReader(conn, table, Number.MAX_SAFE_INTEGER)
@@ -252,9 +262,9 @@ export class Copier {
     // By what the next chunk will be: of rows of 15 MiB two at a time would be twice what they need.
     const isTooMuch = (): boolean =>
       this.#unlandedRows > copyRowsMax ||
-      this.#unlandedBytes + this.#chunkBytes > copyBytesMax ||
-      pool.outstandingBytes > copyBytesMax ||
-      touched.bytes > touchedBytesMax
+      this.#unlandedBytes + this.#chunkBytes > copyBytesMax() ||
+      pool.outstandingBytes > copyBytesMax() ||
+      touched.bytes > touchedBytesMax()
     const mayNot = (): boolean => this.#anyInFlight() && isTooMuch()
     while (!signal.aborted && mayNot()) {
       await this.#wait(signal)

@@ -16,7 +16,7 @@ for (const flavour of flavours()) {
     const record = world.record(0)
     let landings = 0
     const failpoints: Failpoints = { hit: (point) => void (landings += point === 'copy.beforeLandCommit' ? 1 : 0) }
-    const running = world.start(record, { failpoints })
+    const running = world.start(record, { failpoints, config: { rangesKept: 1_000 } })
     await world.untilRunning(record.uid)
     await load.stop()
     await world.drain(record.uid)

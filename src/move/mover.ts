@@ -15,6 +15,7 @@ import { addressesOf, type Addresses } from './access.ts'
 import { moverDefaults, type MoverConfig } from './config.ts'
 import { armedFailpoints, type CrashPoint } from './crash-points.ts'
 import { TargetShare } from './exclusion.ts'
+import { MemoryShares } from './memory-shares.ts'
 import type { MergeWriter } from './merged-table.ts'
 import { ReportWriter } from './report-writer.ts'
 import { stopOnTargets } from './stop-stream.ts'
@@ -54,6 +55,7 @@ const lookMs = 250
 export class Mover {
   readonly #options: MoverOptions
   readonly #config: MoverConfig
+  readonly #memory: MemoryShares
   readonly #addresses: Addresses
   readonly #bell = new Wakeup()
   readonly #runners = new Map<string, Runner>()
@@ -67,6 +69,7 @@ export class Mover {
   constructor(options: MoverOptions) {
     this.#options = options
     this.#config = { ...moverDefaults, ...options.config }
+    this.#memory = new MemoryShares(this.#config)
     this.#addresses = options.addresses ?? addressesOf(options.store)
   }
 
@@ -229,6 +232,7 @@ export class Mover {
           clock,
           log: streamLog,
           config: this.#config,
+          memory: this.#memory,
           pace: () => this.#paces.get(record.workflowUid) ?? {},
           replicas: async () =>
             (await readRecord<ShardRecord>(store, keys.shard(record.keyspace, record.source.shard)))?.value.replicas ?? [],

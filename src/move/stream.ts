@@ -32,6 +32,7 @@ import type { Lane } from './lane.ts'
 import { Headroom } from './headroom.ts'
 import type { MergeWriter } from './merged-table.ts'
 import { markerStream, MarkerWriter } from './markers.ts'
+import type { MemoryShares } from './memory-shares.ts'
 import { openTargets, type OpenTarget } from './open-targets.ts'
 import { OrphanCheck } from './orphans.ts'
 import type { Stamp } from './pending.ts'
@@ -41,7 +42,7 @@ import { MarkerTimes, ReplicaLags } from './replica-lag.ts'
 import { Router } from './router.ts'
 import { xaEnded } from './source-start.ts'
 import { rebuildKeys } from './schema-copy.ts'
-import { copiedProgress, landedChunks, rowsToReadAgain } from './resume.ts'
+import { copiedProgress, landedRanges, rowsToReadAgain } from './resume.ts'
 import { errorView, firstToFail, isTransient } from './run-end.ts'
 import { StreamDdl } from './stream-ddl.ts'
 import { statementBytesMax } from './statements.ts'
@@ -70,6 +71,8 @@ export type StreamOptions = {
   clock: Clock
   log: Log
   config: MoverConfig
+  /** What this stream may have of the mover's memory. */
+  memory: MemoryShares
   /** The workflow's own limits of its copy, as they are just now. */
   pace: () => Partial<PaceLimits>
   /** Ids of the servers that replicate the source, as they are just now. */
@@ -199,11 +202,13 @@ export class Stream {
   }
 
   async #runOnce(stop: AbortSignal): Promise<void> {
-    const { record, addresses, clock, config, failpoints } = this.#options
+    const { record, addresses, clock, config, memory, failpoints } = this.#options
     const inner = new AbortController()
     const signal = AbortSignal.any([stop, inner.signal])
     const opened: Connection[] = []
-    const leaving: (() => void)[] = []
+    // For the copy at once: streams of a mover begin together, and each finds how many they are.
+    const copyEnded = record.copy === 'full' ? memory.joinCopy() : () => undefined
+    const leaving: (() => void)[] = [memory.join(), copyEnded]
     let replicaLags: ReplicaLags | null = null
     const watch = new HangWatch(clock, config.hangMs)
     watch.run(signal).catch(() => undefined)
@@ -291,6 +296,7 @@ export class Stream {
       const copying = new Set(
         record.copy === 'full' && targets.some(({ stored }) => stored.copyState === 'copying') ? tables.map(({ plan }) => plan) : [],
       )
+      if (copying.size === 0) copyEnded()
       if (resumed) this.#resumed ??= { rowsRedone: 0, transactionsRedone: 0 }
       const readBefore = this.#progress?.sourceRowsRead ?? this.#options.rowsReadBefore
       const progress = new CopyProgress(clock, copying.size > 0 ? tables : [])
@@ -322,7 +328,7 @@ export class Stream {
               touched,
               clock,
               failpoints,
-              pendingBytesMax: Math.ceil(config.pendingBytesMax / targets.length),
+              pendingBytesMax: () => Math.ceil(memory.pendingBytesMax / targets.length),
               oneLaneChangesMax: config.oneLaneChangesMax,
               exclusion: exclusionOf(target.on.targetUid),
               latest: () => consumer.latest,
@@ -336,6 +342,7 @@ export class Stream {
                 signal,
                 onWaiting: (waiting) => this.#wait(waiting),
               }),
+              fold: (applier) => copier?.fold(applier) ?? null,
               landings: () => ({ size: copier?.landingSize ?? landingSize(1), pressing: copier?.pressing ?? true }),
               onApplied: (applier) => this.#applied(applier),
               onLanded: (chunk, applier) => copier?.landed(chunk, applier),
@@ -384,8 +391,8 @@ export class Stream {
           beforeFirstMarker: record.copy === 'full' ? (xid) => xaEnded(sourceMeta, xid, clock, signal) : null,
           clock,
           markerStream: markerName,
-          partBytesMax: config.partBytesMax,
-          heldBytesMax: 2 * config.pendingBytesMax,
+          partBytesMax: () => memory.partBytesMax,
+          heldBytesMax: () => 2 * memory.pendingBytesMax,
           announced,
           onQuery: (event) =>
             ddl.query(event, announced, {
@@ -416,7 +423,7 @@ export class Stream {
         position: start.position as Position,
         table,
         clock,
-        bufferBytesMax: config.tailBufferBytes,
+        bufferBytesMax: memory.tailBufferBytes,
         signal,
       })
       this.#consumer = consumer
@@ -461,7 +468,7 @@ export class Stream {
       } else if (copying.size > 0) {
         const pressure = { conn: sourceMeta, commitMs: () => markers.commitMs, replicaLags: () => lags.measure() }
         this.#throttle.pressure = pressureOf(pressure, () => this.#limits(), clock)
-        const landed = await landedChunks(targets)
+        const landed = await landedRanges(targets, config.rangesKept)
         if (this.#resumed !== null) {
           const rows = rowsToReadAgain(readBefore, landed, tables, targets.length)
           progress.sourceRowsRead = readBefore - rows
@@ -469,7 +476,7 @@ export class Stream {
           this.#options.log.info({ rowsRedone: rows, rowsReadBefore: readBefore }, 'the copy is resumed')
         }
         const budget = copyBudget(
-          config,
+          { chunkBytes: config.chunkBytes, copyBytesMax: memory.copyBytesMax },
           tables.reduce((rows, table) => rows + table.rowsEstimated, 0),
         )
         const segment = segmentBytes(Math.min(budget.chunkBytes, budget.chunkRows * averageRowBytes(tables)), targets.length)
@@ -480,7 +487,9 @@ export class Stream {
           clock,
           failpoints,
           ...budget,
+          copyBytesMax: () => memory.copyBytesMax,
           segmentBytes: segment,
+          readBufferBytes: () => memory.readBufferBytes,
           targets: targets.map(({ mode, packetMax, name }, i) => ({
             schema: record.targets[i]?.schema ?? '',
             mode,
@@ -496,17 +505,24 @@ export class Stream {
             conn.destroy()
           },
           readers: config.readers,
-          pool: new SegmentPool(segment, Math.ceil(budget.copyBytesMax / segment)),
+          pool: new SegmentPool(segment, () => Math.ceil(memory.copyBytesMax / segment)),
           touched,
-          touchedBytesMax: config.touchedBytesMax,
+          touchedBytesMax: () => memory.touchedBytesMax,
           copying,
           progress,
           throttle: (spent, throttleSignal) => this.#throttle.take(spent, throttleSignal),
         })
         tasks.push(
-          this.#copy(copier, targets, { conn: sourceMeta, tables }, signal, async () => {
-            while (consumer.latest.marker === 0 && !signal.aborted) await firstMarker.wait(signal)
-          }),
+          this.#copy(
+            copier,
+            targets,
+            { conn: sourceMeta, tables },
+            signal,
+            async () => {
+              while (consumer.latest.marker === 0 && !signal.aborted) await firstMarker.wait(signal)
+            },
+            copyEnded,
+          ),
         )
       }
       await firstToFail(tasks, stop)
@@ -537,11 +553,13 @@ export class Stream {
     source: { conn: Connection; tables: readonly SourceTable[] },
     signal: AbortSignal,
     begins: () => Promise<void>,
+    ended: () => void,
   ): Promise<void> {
     const { record, shares, failpoints, clock } = this.#options
     await begins()
     await copier.run(signal)
     if (signal.aborted) return
+    ended()
     await failpoints.hit('copy.beforeKeys')
     this.#wait({
       what: 'secondary keys of the targets, and other streams that copy into them',

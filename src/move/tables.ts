@@ -31,6 +31,7 @@ const definitions = [
   `CREATE TABLE IF NOT EXISTS ${moveSchema}.move_chunk (
     stream_uid ${uid}, target_uid ${uid}, table_name VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL, path VARCHAR(600) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     workflow_uid ${uid}, lo MEDIUMBLOB NULL, hi MEDIUMBLOB NULL, row_count BIGINT UNSIGNED NOT NULL, byte_count BIGINT UNSIGNED NOT NULL,
+    first_path VARCHAR(600) CHARACTER SET ascii COLLATE ascii_bin NULL,
     PRIMARY KEY (stream_uid, target_uid, table_name, path), KEY (workflow_uid)) ENGINE=InnoDB`,
   `CREATE TABLE IF NOT EXISTS ${moveSchema}.move_key (
     target_uid ${uid}, table_name VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL, workflow_uid ${uid}, clauses MEDIUMBLOB NOT NULL,
@@ -55,6 +56,11 @@ const definitions = [
     PRIMARY KEY (stream_uid, target_uid, xid, at_marker, at_groups, part), KEY (workflow_uid)) ENGINE=InnoDB`,
 ]
 
+/** Of tables that an earlier version may have made without them. */
+const laterColumns = [
+  { table: 'move_chunk', column: 'first_path', type: 'VARCHAR(600) CHARACTER SET ascii COLLATE ascii_bin NULL' },
+] as const
+
 const tableNames = [
   'move_xa',
   'move_announced',
@@ -70,6 +76,16 @@ const tableNames = [
 export async function ensureMoveTables(conn: Connection): Promise<void> {
   await ensureControlSchema(conn)
   for (const definition of definitions) await conn.query(definition)
+  for (const { table, column, type } of laterColumns) {
+    const there = await conn.value(
+      `SELECT COUNT(*) FROM information_schema.columns WHERE table_schema = '${moveSchema}' AND table_name = '${table}' AND column_name = '${column}'`,
+    )
+    if (there !== '0') continue
+    await conn.query(`ALTER TABLE ${moveSchema}.${table} ADD COLUMN ${column} ${type}`).catch((error: unknown) => {
+      // Another session was quicker.
+      if (!isServerError(error, errno.duplicateColumn)) throw error
+    })
+  }
 }
 
 export type StreamSeed = {
@@ -158,8 +174,10 @@ export async function insertTarget(conn: Connection, seed: NewTarget): Promise<v
   )
 }
 
+/** A range of a table that has landed: a chunk, or adjacent ones put together (`scan.ts`), whose paths go from `first` to `path`. */
 export type ChunkRow = {
   table: string
+  first: string
   path: string
   lo: readonly string[] | null
   hi: readonly string[] | null
@@ -169,16 +187,25 @@ export type ChunkRow = {
 
 export async function readChunks(conn: Connection, streamUid: string, targetUid: string): Promise<ChunkRow[]> {
   const rows = await conn.all(
-    `SELECT table_name, path, lo, hi, row_count, byte_count FROM ${moveSchema}.move_chunk WHERE ${streamWhere(streamUid, targetUid)}`,
+    `SELECT table_name, COALESCE(first_path, path) AS first_path, path, lo, hi, row_count, byte_count FROM ${moveSchema}.move_chunk WHERE ${streamWhere(streamUid, targetUid)}`,
   )
   return rows.map((row) => ({
     table: row.table_name?.toString() ?? '',
+    first: row.first_path?.toString() ?? '',
     path: row.path?.toString() ?? '',
     lo: parseBound(row.lo ?? null),
     hi: parseBound(row.hi ?? null),
     rows: Number(row.row_count?.toString() ?? 0),
     bytes: Number(row.byte_count?.toString() ?? 0),
   }))
+}
+
+/** How many rows of each table have landed. */
+export async function readRowsLanded(conn: Connection, streamUid: string, targetUid: string): Promise<Map<string, number>> {
+  const rows = await conn.all(
+    `SELECT table_name, SUM(row_count) AS row_count FROM ${moveSchema}.move_chunk WHERE ${streamWhere(streamUid, targetUid)} GROUP BY table_name`,
+  )
+  return new Map(rows.map((row) => [row.table_name?.toString() ?? '', Number(row.row_count?.toString() ?? 0)]))
 }
 
 /** A bound is the literals of the key's columns (latin1 text of their bytes), as JSON in ASCII. */
@@ -207,10 +234,13 @@ export const applierSql = {
   copyState: (streamUid: string, targetUid: string, state: 'done'): string =>
     `UPDATE ${moveSchema}.move_stream SET copy_state = '${state}' WHERE ${streamWhere(streamUid, targetUid)}`,
   chunks: (streamUid: string, targetUid: string, workflowUid: string, chunks: readonly ChunkRow[]): string =>
-    `INSERT INTO ${moveSchema}.move_chunk (stream_uid, target_uid, table_name, path, workflow_uid, lo, hi, row_count, byte_count) VALUES ${chunks
+    `INSERT INTO ${moveSchema}.move_chunk (stream_uid, target_uid, table_name, path, workflow_uid, lo, hi, row_count, byte_count, first_path) VALUES ${chunks
       .map(
         (chunk) =>
-          `(${quoteString(streamUid)}, ${quoteString(targetUid)}, ${quoteString(chunk.table)}, ${quoteString(chunk.path)}, ${quoteString(workflowUid)}, ${printBound(chunk.lo)}, ${printBound(chunk.hi)}, ${chunk.rows}, ${chunk.bytes})`,
+          `(${quoteString(streamUid)}, ${quoteString(targetUid)}, ${quoteString(chunk.table)}, ${quoteString(chunk.path)}, ${quoteString(workflowUid)}, ${printBound(chunk.lo)}, ${printBound(chunk.hi)}, ${chunk.rows}, ${chunk.bytes}, ${chunk.first === chunk.path ? 'NULL' : quoteString(chunk.first)})`,
       )
       .join(', ')}`,
+  /** Ranges that another takes the place of: goes with its INSERT. */
+  withoutChunks: (streamUid: string, targetUid: string, table: string, paths: readonly string[]): string =>
+    `DELETE FROM ${moveSchema}.move_chunk WHERE ${streamWhere(streamUid, targetUid)} AND table_name = ${quoteString(table)} AND path IN (${paths.map(quoteString).join(', ')})`,
 } as const

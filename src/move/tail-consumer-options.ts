@@ -49,9 +49,9 @@ export type TailConsumerOptions = {
   announced: Announced
   onStamp: (stamp: Stamp) => void
   /** A transaction above this goes in parts. */
-  partBytesMax: number
+  partBytesMax: () => number
   /** Changes read and not yet committed, of all targets: above it the tail waits. */
-  heldBytesMax: number
+  heldBytesMax: () => number
 }
 
 /** DDL of ours that the claimed session announced just before it (PROTOCOLS 1.13). */

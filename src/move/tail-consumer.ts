@@ -86,7 +86,7 @@ export class TailConsumer {
         this.#xa.begin(event.xid)
         return undefined
       case 'rows':
-        if (!this.#rows(event) || this.#groupBytes <= this.#options.partBytesMax) return undefined
+        if (!this.#rows(event) || this.#groupBytes <= this.#options.partBytesMax()) return undefined
         return this.#xa.xid === null ? this.#applyParts(signal) : this.#xa.keep(this.#xa.xid, this.#coordinateAfter(), this.#taken())
       case 'query':
         return this.#options.onQuery(event).then((then) => {
@@ -218,7 +218,7 @@ export class TailConsumer {
     const { targets, heldBytesMax } = this.#options
     if (targets.some((target) => target.full)) return true
     if (targets.some((target) => target.extending)) return false
-    return targets.reduce((bytes, target) => bytes + target.heldBytes, 0) > heldBytesMax
+    return targets.reduce((bytes, target) => bytes + target.heldBytes, 0) > heldBytesMax()
   }
 
   async #xaCommitted(xid: string, at: Coordinate, signal: AbortSignal): Promise<AddressedChange[]> {

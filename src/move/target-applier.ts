@@ -92,7 +92,7 @@ export class TargetApplier {
 
   /** True while the tail must not bring more. A round that has to be extended is never starved of what it waits for. */
   get full(): boolean {
-    return this.pending.bytes > this.options.pendingBytesMax && this.#extendTo === null
+    return this.pending.bytes > this.options.pendingBytesMax() && this.#extendTo === null
   }
 
   /** A round waits for what the tail has yet to bring. */
@@ -550,7 +550,15 @@ export class TargetApplier {
 
   async #landParts(parts: readonly LandingPart[], lane: Lane): Promise<void> {
     const { failpoints } = this.options
-    await lane.transaction(landingStatements(parts, this.options), () => failpoints.hit('copy.beforeLandCommit'))
+    const fold = this.options.fold(this)
+    let committed = false
+    try {
+      const statements = [...landingStatements(parts, this.options), ...(fold?.statements ?? [])]
+      await lane.transaction(statements, () => failpoints.hit('copy.beforeLandCommit'))
+      committed = true
+    } finally {
+      fold?.end(committed)
+    }
     await failpoints.hit('copy.landedOnSomeTargets')
   }
 }

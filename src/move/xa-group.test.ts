@@ -30,7 +30,7 @@ function world(
     xaProof,
     onTouched: () => undefined,
     copying: new Set([table]),
-    partBytesMax: 100,
+    partBytesMax: () => 100,
     targets: [],
     beforeFirstMarker: null,
     sourceName: 's',

@@ -61,7 +61,7 @@ export class XaGroup {
   /** What it changed, at its commit; one above the budget is applied here and gives `parts`: the targets wait for `endParts`. */
   async committed(xid: string, place: Place, signal: AbortSignal): Promise<AddressedChange[] | 'parts'> {
     const { xa, partBytesMax, targets } = this.#options
-    const kept = (await xa.commit(xid, place.at, partBytesMax)) ?? (await this.#preparedBefore(xid, place))
+    const kept = (await xa.commit(xid, place.at, partBytesMax())) ?? (await this.#preparedBefore(xid, place))
     if (kept !== 'large') return this.#given(xid, kept)
     await Promise.all(targets.map((target) => target.beginParts(signal)))
     await Promise.all(

@@ -150,6 +150,7 @@ export const errno = {
   databaseExists: 1007,
   tableExists: 1050,
   noSuchTable: 1146,
+  duplicateColumn: 1060,
   accessDenied: 1045,
   databaseAccessDenied: 1044,
   tooManyConnections: 1040,

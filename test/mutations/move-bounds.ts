@@ -15,6 +15,46 @@ const mixed = 'src/move/keys-mixed.db.test.ts'
 
 export const boundMutations: readonly Mutation[] = [
   {
+    rule: '1.3 ranges are put together only where all targets have them',
+    file: 'src/move/scan.ts',
+    edits: [
+      ['if (!whole) continue', 'if (range.rows < 0) continue'],
+      ['before === undefined || !whole || ', 'before === undefined || '],
+    ],
+    test: 'src/move/scan.test.ts',
+    name: 'what one target lacks keeps its own path and number of rows: it is not put together on the others',
+    fails: /./,
+  },
+  {
+    rule: '1.3 what one target has says nothing of another',
+    file: 'src/move/scan.ts',
+    edits: [
+      [
+        'if (missing.length === 0) continue',
+        'if (missing.length === 0 || (from.path !== to.path && missing.length < targetCount)) continue',
+      ],
+    ],
+    test: 'src/move/scan.test.ts',
+    name: 'promises 3, 8: ranges that are put together on some targets or on all, at any time, hide nothing that is missing elsewhere, nor what a target has lost again',
+    fails: /./,
+  },
+  {
+    rule: '1.3 ranges are put together while the copy runs',
+    file: 'src/move/landed-ranges.ts',
+    edits: [['if (run === undefined) return null', 'if (run === undefined || run.length > 0) return null']],
+    test: 'src/move/landed-ranges.db.test.ts',
+    name: '1.3, promises 3, 8 on ${flavour}: adjacent ranges that all targets have are put together while the copy runs and is killed; the same rows, each counted once',
+    fails: /ranges/,
+  },
+  {
+    rule: '1.14 streams of one mover share its memory',
+    file: 'src/move/stream.ts',
+    edits: [['copyBytesMax: () => memory.copyBytesMax,', 'copyBytesMax: () => config.copyBytesMax,']],
+    test: 'src/move/memory-shares.db.test.ts',
+    name: 'promise 8 on ${flavour}: four streams of one mover that may land nothing hold together what one may, and copy all when they may',
+    fails: /rows of 1,000 bytes/,
+  },
+  {
     rule: '1.6, 1.13 rows held back at a statement are tried again, and not extended to what stands behind it',
     file: 'src/move/target-applier.ts',
     edits: [['if (this.#extendTo === null || this.#standsStill !== null) return true', 'if (this.#extendTo === null) return true']],

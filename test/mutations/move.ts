@@ -53,7 +53,7 @@ const copy: Mutation[] = [
   {
     rule: '1.3 gaps between landed chunks are read again after a crash',
     file: 'src/move/scan.ts',
-    edits: [['if (!sameBound(from, chunk.lo)) ranges', 'if (from === chunk.hi) ranges']],
+    edits: [['} else ranges.push(gap(from.path', '} else if (from.path === to.path) ranges.push(gap(from.path']],
     test: 'src/move/scan.test.ts',
     name: 'promise 3: whatever a crash left open is scanned again, once per target, and nothing else',
     fails: /./,
@@ -61,7 +61,7 @@ const copy: Mutation[] = [
   {
     rule: '1.3 a chunk that landed on some targets is read again for the others',
     file: 'src/move/scan.ts',
-    edits: [['all.filter((target) => !chunk.on.has(target))', 'all.filter(() => chunk.on.size === 0)']],
+    edits: [['if (missing.length === 0) continue', 'if (missing.length < targetCount) continue']],
     test: 'src/move/scan.test.ts',
     name: 'promise 3: whatever a crash left open is scanned again, once per target, and nothing else',
     fails: /./,

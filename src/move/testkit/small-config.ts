@@ -9,6 +9,7 @@ export const smallConfig: MoverConfig = {
   pendingBytesMax: 16_000,
   partBytesMax: 64 << 20,
   oneLaneChangesMax: 6,
+  rangesKept: 3,
   markerMs: 30,
   reportMs: 10,
 }

@@ -19,6 +19,7 @@ import type { TestServer } from '../../../test/kit/servers.ts'
 import type { MoverConfig } from '../config.ts'
 import { noFailpoints, type Failpoints } from '../crash-points.ts'
 import { TargetShare } from '../exclusion.ts'
+import { MemoryShares } from '../memory-shares.ts'
 import { Stream } from '../stream.ts'
 import { smallConfig } from './small-config.ts'
 
@@ -145,6 +146,8 @@ export class World implements AsyncDisposable {
     record: StreamRecord,
     options: {
       config?: Partial<MoverConfig>
+      /** With other streams, as of one mover. */
+      memory?: MemoryShares
       pace?: () => Partial<PaceLimits>
       replicas?: readonly string[]
       failpoints?: Failpoints
@@ -153,6 +156,7 @@ export class World implements AsyncDisposable {
     } = {},
   ): Running {
     const shares = options.shares ?? this.sharesOf([record])
+    const config = { ...smallConfig, ...options.config }
     const stream = new Stream({
       record,
       mover: 'test',
@@ -160,7 +164,8 @@ export class World implements AsyncDisposable {
       mergeWriter: null,
       clock: options.clock ?? systemClock,
       log: silentLog,
-      config: { ...smallConfig, ...options.config },
+      config,
+      memory: options.memory ?? new MemoryShares(config),
       pace: options.pace ?? (() => ({})),
       replicas: async () => options.replicas ?? [],
       failpoints: options.failpoints ?? noFailpoints,

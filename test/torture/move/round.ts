@@ -206,6 +206,7 @@ class Round {
       partBytesMax: dice.pick([5_000, 100_000, 8 << 20]),
       oneLaneChangesMax: dice.pick([1, 6, 200]),
       touchedBytesMax: dice.pick([100_000, 32 << 20]),
+      rangesKept: dice.pick([2, 5, 64]),
       markerMs: dice.pick([30, 300]),
       reportMs: 50,
       leaseMs: 4_000,

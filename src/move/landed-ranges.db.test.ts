@@ -1,0 +1,61 @@
+/** What is kept of a copy on its targets does not grow with its rows (PROTOCOLS 1.3; why that is right: `scan.ts`). */
+import { after, test } from 'node:test'
+import assert from 'node:assert/strict'
+import { ServerPairs } from '../../test/kit/server-pairs.ts'
+import { flavours } from '../../test/kit/servers.ts'
+import { killAt } from './testkit/kill-at.ts'
+import { fill, workload, World } from './testkit/world.ts'
+import { ensureMoveTables } from './tables.ts'
+
+const servers = new ServerPairs()
+after(() => servers[Symbol.asyncDispose]())
+
+for (const flavour of flavours()) {
+  test(`1.3, promises 3, 8 on ${flavour}: adjacent ranges that all targets have are put together while the copy runs and is killed; the same rows, each counted once`, async () => {
+    await using world = await World.create({ flavour, sources: ['-'], targets: ['-40', '40-80', '80-'] }, servers.of(flavour))
+    await fill(world, 0, 12_000, 12_000)
+    // Made by an earlier version.
+    await ensureMoveTables(world.t)
+    await world.t.query('ALTER TABLE _shardwright.move_chunk DROP COLUMN first_path')
+    const record = world.record(0)
+    const stored = async (what: string): Promise<number> =>
+      Number(await world.t.value(`SELECT ${what} FROM _shardwright.move_chunk WHERE stream_uid = '${record.uid}'`))
+    const load = workload(world, 0, 7, { ids: 12_000, uniques: 100, pauseMs: 5 })
+    const config = { chunkBytes: 1_000, rangesKept: 4 }
+    let most = 0
+    let killed = 0
+    for (const [point, skip] of [
+      ['copy.beforeLandCommit', 20],
+      ['copy.landedOnSomeTargets', 21],
+      ['copy.beforeLandCommit', 22],
+    ] as const) {
+      const failpoints = killAt(point, skip)
+      const running = world.start(record, { failpoints, config })
+      while (!['running', 'failed'].includes(world.state(record.uid) ?? '')) {
+        const rows = await stored('COUNT(*)').catch(() => 0)
+        most = Math.max(most, rows)
+        await new Promise((resolve) => setTimeout(resolve, 20))
+      }
+      killed += failpoints.hits > skip ? 1 : 0
+      await running.stop()
+      world.reports.delete(record.uid)
+    }
+    const last = world.start(record, { config })
+    await world.untilRunning(record.uid)
+    await load.stop()
+    await world.drain(record.uid)
+    await world.assertEqual()
+    assert.ok(killed >= 2, 'killed while it copies')
+    // Of each target: what some lack yet, and the last landings, of 16 chunks at most in each of two lanes; of more than 400 chunks.
+    assert.ok(most <= 3 * 80, `${most} ranges at once`)
+    assert.ok((await stored('COUNT(*)')) <= 3 * 40, `${await stored('COUNT(*)')} ranges at the end`)
+    const copied = await stored('SUM(row_count)')
+    assert.ok(copied > 9_000, `${copied} rows`)
+    // A run that begins when the copy is done knows how many rows it had.
+    await last.stop()
+    const again = world.start(record, { config })
+    await world.untilRunning(record.uid)
+    assert.equal(world.reports.get(record.uid)?.copy.rowsDone, copied)
+    await again.stop()
+  })
+}
