@@ -1,3 +1,4 @@
+// long: the registry of this room’s errors, one table
 import { defineErrors } from '../base/errors.ts'
 import './dualwrite-errors.ts'
 
@@ -393,5 +394,19 @@ export const changeErrors = defineErrors('CHANGE', {
     what: '{table} is another table on {one} than on {other}: {what}',
     why: 'rows of both come together in one target, and on the way back each takes what the target has: a value or a row of one would not fit, or would remove another',
     fix: 'alter one of them, so that both have the same columns, key and unique keys; their order and other indexes do not matter',
+  },
+  removalUnderWay: {
+    number: 62,
+    class: 'transient',
+    what: 'what stood on servers for {name} is being removed by another process',
+    why: 'names come again: whoever makes it anew waits until nothing of the old one stands',
+    fix: 'try again; a process that has died is out of the way after half a minute',
+  },
+  removalTaken: {
+    number: 63,
+    class: 'transient',
+    what: 'this process is not the one any more that removes what is left on {servers}',
+    why: 'its lease ended while it was at it, or another one has done it',
+    fix: 'nothing: the next leader goes on with it by itself',
   },
 })

@@ -1,6 +1,6 @@
 /** What a branch that was deleted leaves on servers goes, whoever dies meanwhile; what a shard stands on does not. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { after, test } from 'node:test'
 import { systemClock } from '../base/clock.ts'
 import { silentLog } from '../base/log.ts'
 import { keys } from '../topology/keys.ts'
@@ -11,7 +11,8 @@ import { put } from '../topology/typed.ts'
 import type { Leadership } from '../workflow/context.ts'
 import { deleteBranch } from './branches.ts'
 import { deleteKeyspace } from './keyspaces.ts'
-import { removalPut, scratchPut, watchRemovals } from './removals.ts'
+import { finishRemoval, removalPut, removeShardPlaces, scratchPut, watchRemovals } from './removals.ts'
+import { removeServer } from './servers.ts'
 import type { World } from './servers.ts'
 
 const shard = (keyspace: string, serverId: string): ShardRecord => ({
@@ -25,9 +26,13 @@ const shard = (keyspace: string, serverId: string): ShardRecord => ({
   provisioned: true,
 })
 
+const stores: MemoryStore[] = []
+after(() => Promise.all(stores.map((store) => store[Symbol.asyncDispose]())))
+
 /** Keyspace `insights` with a branch, each on a server of our making. `dies`: so many removals of a server fail, as when their process ends. */
 async function world(dies: number): Promise<{ world: World; store: MemoryStore; servers: Set<string> }> {
   const store = new MemoryStore()
+  stores.push(store)
   const servers = new Set(['s-main', 's-wide', 's-other'])
   for (const [name, serverId] of [
     ['insights', 's-main'],
@@ -94,13 +99,77 @@ test('a keyspace likewise; nothing is left to do where nobody died', async () =>
   assert.deepEqual([...servers], ['s-main', 's-other'])
 })
 
-test('what a shard stands on now stays, and a scratch is its maker’s for as long as it was told', async () => {
+test('what a shard stands on now stays; of a scratch, which is its maker’s for as long as it was told, the schemas go and nothing else', async () => {
   const { world: w, store, servers } = await world(0)
   const scratch = scratchPut('scratch-1', [shard('scratch0', 's-other')], [], systemClock.nowMs() + 60_000)
   await store.commit([], [removalPut('was', [shard('was', 's-wide')]), scratch])
   await leads(w, store, async () => (await store.get(keys.removal('was'))) === null)
   assert.ok(servers.has('s-wide') && servers.has('s-other'))
-  await store.commit([], [put<Removal>(scratch.key, { ...(scratch.value as unknown as Removal), notBeforeMs: 1 })])
-  await leads(w, store, async () => (await left(store)) === 0)
-  assert.ok(!servers.has('s-other'))
+  assert.notEqual(await store.get(scratch.key), null)
+  // No shard is on its server any more, since somebody ended its keyspace and kept the data there.
+  const due = put<Removal>(scratch.key, { ...(scratch.value as unknown as Removal), notBeforeMs: 1 })
+  await store.commit([], [due, put(keys.server('s-other'), { v: 1, id: 's-other', provisioned: true } as unknown as ServerRecord)])
+  await assert.rejects(finishRemoval(w, 'scratch-1'), { code: 'SW-CHANGE-012' }, 'it would reach it for its schemas')
+  assert.ok(servers.has('s-other'))
+  assert.notEqual(await store.get(keys.server('s-other')), null)
+})
+
+test('one at a time removes: whoever makes the name anew waits for the other, and what it has made then stays', async () => {
+  const { world: w, store, servers } = await world(0)
+  await store.commit([], [removalPut('insights@gone', [shard('insights@gone', 's-other')])])
+  let begun = (): void => undefined
+  const begins = new Promise<void>((resolve) => (begun = resolve))
+  let go = (): void => undefined
+  const going = new Promise<void>((resolve) => (go = resolve))
+  let removed = 0
+  const provisioner = {
+    ...w.provisioner,
+    async remove(id: string) {
+      assert.equal(++removed, 1)
+      begun()
+      await going
+      servers.delete(id)
+    },
+  }
+  const slow = { ...w, provisioner } as unknown as World
+  const watching = finishRemoval(slow, 'insights@gone', 'goes on')
+  await begins
+  const making = finishRemoval(slow, 'insights@gone').then(() => {
+    assert.ok(!servers.has('s-other'))
+    servers.add('s-other')
+    return store.commit([], [put(keys.server('s-other'), { v: 1, id: 's-other', provisioned: true } as unknown as ServerRecord)])
+  })
+  // A leader has other things to do meanwhile.
+  await finishRemoval(slow, 'insights@gone', 'goes on').finally(go)
+  await watching
+  assert.equal((await making).ok, true)
+  assert.ok(servers.has('s-other'))
+  assert.notEqual(await store.get(keys.server('s-other')), null)
+})
+
+test('who has lost its lease, or finds a shard or another server of the name there, removes nothing', async () => {
+  const { world: w, store, servers } = await world(0)
+  const places = [shard('insights@gone', 's-other')]
+  await assert.rejects(removeShardPlaces(w, places, { ours: async () => false }), { code: 'SW-CHANGE-063' })
+  assert.ok(servers.has('s-other'))
+  // Made while it asked what provisioned servers there are.
+  const provisioner = {
+    ...w.provisioner,
+    async list() {
+      await store.commit([], [put(keys.shard('new', '-'), shard('new', 's-other'))])
+      return [...servers].map((id) => ({ id }))
+    },
+  }
+  assert.deepEqual(await removeShardPlaces({ ...w, provisioner } as unknown as World, places), [])
+  assert.ok(servers.has('s-other'))
+  const another = {
+    ...w.provisioner,
+    remove: () =>
+      store.commit(
+        [],
+        [put(keys.server('s-wide'), { v: 1, id: 's-wide', provisioned: true, identity: 'other' } as unknown as ServerRecord)],
+      ),
+  }
+  await removeServer({ ...w, provisioner: another } as unknown as World, 's-wide')
+  assert.notEqual(await store.get(keys.server('s-wide')), null)
 })

@@ -237,20 +237,25 @@ function versionText(number: number): string {
 /**
  * Stops and deletes a server that we made, with its data (promise 12), and takes it out of the topology; true when that was
  * done. An attached server stays known: it may be closed, and our account is then the only way to open it again.
+ *
+ * @param used asked last: whether something stands on it
  */
-export async function removeServer(world: World, id: string): Promise<boolean> {
-  const server = await readRecord<ServerRecord>(world.store, keys.server(id))
+export async function removeServer(world: World, id: string, used: () => Promise<boolean> = async () => false): Promise<boolean> {
+  const { store, provisioner } = world
+  const key = keys.server(id)
+  let server = await readRecord<ServerRecord>(store, key)
   if (server === null) {
     // Made, and its maker died before it was recorded.
-    if (!(await world.provisioner.list()).some((made) => made.id === id)) return false
+    if (!(await provisioner.list()).some((made) => made.id === id)) return false
   } else if (!server.value.provisioned) return false
-  await world.provisioner.remove(id)
-  await world.store.commit(
-    [],
-    [
-      { key: keys.server(id), value: undefined },
-      { key: keys.secret(id), value: undefined },
-    ],
-  )
-  return true
+  if (await used()) return false
+  await provisioner.remove(id)
+  const was = server?.value.identity
+  for (;;) {
+    const gone = [key, keys.secret(id)].map((one) => ({ key: one, value: undefined }))
+    if ((await store.commit([{ key, version: server?.version ?? 0 }], gone)).ok) return true
+    server = await readRecord<ServerRecord>(store, key)
+    // It may have come back at another port meanwhile; another of that name is none of ours.
+    if (server !== null && server.value.identity !== was) return true
+  }
 }

@@ -1,7 +1,7 @@
 /**
  * Binlog headroom (PROTOCOLS 1.14): how much longer the source keeps the binlog that the furthest target still needs. Retention minus the age of the
  * last marker applied there; servers purge by whole files, so it is a lower bound. When less than half of the retention is left the retention is doubled, where
- * our account may; else the time left is told. What it was is noted on the server, and put back when no workflow reads it any more. A binlog that is purged all the same stops the stream (SW-BINLOG, positionPurged): nothing is skipped.
+ * our account may; else the time left is told. Each raise is noted on the server, and put back when no workflow reads it any more. A binlog that is purged all the same stops the stream (SW-BINLOG, positionPurged): nothing is skipped.
  */
 import type { Clock } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
@@ -12,7 +12,7 @@ import { flavourOf } from '../mysql/flavour/flavour.ts'
 import type { StreamReport } from '../topology/records.ts'
 
 const everyMs = 10_000
-const noted = `${controlSchema}.move_retention`
+const noted = `${controlSchema}.move_retention_raised`
 /** What MySQL takes at most: 136 years. */
 const retentionSMax = 4_294_967_295
 
@@ -73,27 +73,43 @@ export class Headroom {
   }
 }
 
-/** The first value stays noted, however often it is raised. */
-async function noteRaised(conn: Connection, beforeS: number, raisedS: number): Promise<void> {
+/**
+ * Raises by what they made of what. From the value that stands now they lead back to the last one that somebody else has set: a raise on top of that is
+ * one more, one that died before it was done leads to where nobody is, and what somebody has set since is the end of the way.
+ */
+async function raisesFrom(conn: Connection, currentS: number): Promise<{ beforeS: number; steps: number[] }> {
+  const rows = await conn.allText(`SELECT raised_s, before_s FROM ${noted}`)
+  const before = new Map(rows.map((row) => [Number(row['raised_s']), Number(row['before_s'])]))
+  const steps: number[] = []
+  let beforeS = currentS
+  for (let next = before.get(beforeS); next !== undefined && next < beforeS; next = before.get(beforeS)) {
+    steps.push(beforeS)
+    beforeS = next
+  }
+  return { beforeS, steps }
+}
+
+/** Before it is done. Raises that somebody else's value has ended are forgotten: should he come by their number later, it is his own. */
+async function noteRaised(conn: Connection, retentionS: number, raisedS: number): Promise<void> {
   await conn.query(
-    `CREATE TABLE IF NOT EXISTS ${noted} (id TINYINT UNSIGNED NOT NULL PRIMARY KEY, before_s BIGINT UNSIGNED NOT NULL, raised_s BIGINT UNSIGNED NOT NULL) ENGINE=InnoDB`,
+    `CREATE TABLE IF NOT EXISTS ${noted} (raised_s BIGINT UNSIGNED NOT NULL PRIMARY KEY, before_s BIGINT UNSIGNED NOT NULL) ENGINE=InnoDB`,
   )
-  await conn.query(`INSERT INTO ${noted} VALUES (1, ${beforeS}, ${raisedS}) ON DUPLICATE KEY UPDATE raised_s = VALUES(raised_s)`)
+  const { steps } = await raisesFrom(conn, retentionS)
+  await conn.query(`DELETE FROM ${noted} WHERE raised_s NOT IN (${[raisedS, ...steps].join(', ')})`)
+  await conn.query(`REPLACE INTO ${noted} VALUES (${raisedS}, ${retentionS})`)
 }
 
 /**
- * Puts back what streams of ours have raised, in seconds; null: nothing, or somebody has set it since. To be called when no stream reads this server any more. Set first and
- * forgotten then: repeated, it finds another value than it noted and forgets.
+ * Puts back what streams of ours have raised, in seconds, to what was set last by anybody else; null: nothing, or somebody has set it since. To be called when no stream
+ * reads this server any more. Set first and forgotten then: repeated, it finds another value than it noted and forgets.
  */
 export async function putBackRetention(conn: Connection): Promise<number | null> {
   try {
-    const [row] = await conn.allText(`SELECT before_s, raised_s FROM ${noted}`)
-    if (row === undefined) return null
     const { retentionS } = await flavourOf(conn).binlogSettings(conn)
-    const ours = retentionS === Number(row['raised_s'])
-    if (ours) await conn.query(`SET GLOBAL binlog_expire_logs_seconds = ${Number(row['before_s'])}`)
+    const { beforeS } = await raisesFrom(conn, retentionS)
+    if (beforeS !== retentionS) await conn.query(`SET GLOBAL binlog_expire_logs_seconds = ${beforeS}`)
     await conn.query(`DELETE FROM ${noted}`)
-    return ours ? Number(row['before_s']) : null
+    return beforeS === retentionS ? null : beforeS
   } catch (error) {
     if (isServerError(error, errno.noSuchTable) || isServerError(error, errno.badDatabase)) return null
     throw error

@@ -61,11 +61,37 @@ for (const flavour of flavours()) {
       assert.equal(await putBackRetention(admin), 3600, 'as it was before the first of them')
       assert.equal(await admin.value('SELECT @@GLOBAL.binlog_expire_logs_seconds'), '3600')
       assert.equal(await putBackRetention(admin), null, 'once')
-      await again.refresh()
-      behind = 1_900_000
-      await new Headroom({ conn: admin, clock: systemClock, log: silentLog, behindMs: () => behind }).refresh()
+
+      const kept = (): Promise<string | null | undefined> => admin.value('SELECT @@GLOBAL.binlog_expire_logs_seconds')
+      const raise = async (behindMs: number): Promise<void> => {
+        behind = behindMs
+        await new Headroom({ conn: admin, clock: systemClock, log: silentLog, behindMs: () => behind }).refresh()
+      }
+      await raise(1_900_000)
+      assert.equal(await kept(), '7200')
       await admin.query('SET GLOBAL binlog_expire_logs_seconds = 7000')
       assert.equal(await putBackRetention(admin), null, 'what somebody else has set since stays')
+      assert.equal(await kept(), '7000')
+      await admin.query('SET GLOBAL binlog_expire_logs_seconds = 3600')
+      await raise(1_900_000)
+      await admin.query('SET GLOBAL binlog_expire_logs_seconds = 604800')
+      await raise(400_000_000)
+      assert.equal(await kept(), '1209600')
+      assert.equal(await putBackRetention(admin), 604_800, 'and is what is put back when it was raised in its turn')
+      assert.equal(await kept(), '604800')
+      await admin.query('SET GLOBAL binlog_expire_logs_seconds = 3600')
+      await raise(1_900_000)
+      await admin.query('SET GLOBAL binlog_expire_logs_seconds = 1800')
+      await raise(1_000_000)
+      await admin.query('SET GLOBAL binlog_expire_logs_seconds = 7200')
+      assert.equal(await putBackRetention(admin), null, 'by the number of a raise that was over, too')
+      assert.equal(await kept(), '7200')
+      await admin.query('SET GLOBAL binlog_expire_logs_seconds = 3600')
+      await raise(1_900_000)
+      // Noted, and it died before it was done.
+      await admin.query('INSERT INTO _shardwright.move_retention_raised VALUES (14400, 7200)')
+      assert.equal(await putBackRetention(admin), 3600, 'as it was before all of ours')
+      assert.equal(await kept(), '3600')
       await admin.query('SET GLOBAL binlog_expire_logs_seconds = 7200')
 
       await admin.query("CREATE USER weak@'%'")

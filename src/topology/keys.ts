@@ -109,6 +109,8 @@ export const keys = {
   /** Of what the topology does not name any more, by the keyspace that it was of: what still stands on servers. */
   removal: (name: string) => `removals/${name}`,
   removals: 'removals/',
+  /** Whoever does it just now, by its lease. */
+  removing: (name: string) => `removing/${name}`,
   leader: 'leader/control',
   /** Grows with every acquisition of the leader's lease; outlives the lease. */
   leaderToken: 'leader-token/control',

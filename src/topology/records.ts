@@ -384,6 +384,8 @@ export type PrimaryChange = {
 /** What is to be removed from servers; gone when it has been. */
 export type Removal = {
   v: 1
+  /** The servers stay, whatever is on them. */
+  only?: 'schemas'
   shards: ShardRecord[]
   /** Whose positions go too, from servers that stay. */
   branchIds: string[]

@@ -1,0 +1,76 @@
+/** What stood for branches and scratches is removed from real servers: their schemas, their positions, and nothing else. */
+import assert from 'node:assert/strict'
+import { after, test } from 'node:test'
+import { systemClock } from '../base/clock.ts'
+import { silentLog } from '../base/log.ts'
+import { ensureIngestTables, table as ingestTable } from '../ingest/tables.ts'
+import { connect } from '../mysql/connect.ts'
+import { keys } from '../topology/keys.ts'
+import { MemoryStore } from '../topology/memory.ts'
+import type { ServerRecord, ServerSecret, ShardRecord } from '../topology/records.ts'
+import { put } from '../topology/typed.ts'
+import { ServerPairs } from '../../test/kit/server-pairs.ts'
+import { flavours } from '../../test/kit/servers.ts'
+import { finishRemoval, scratchPut } from './removals.ts'
+import type { World } from './servers.ts'
+
+const servers = new ServerPairs()
+after(() => servers[Symbol.asyncDispose]())
+
+for (const flavour of flavours()) {
+  test(`promise 12 on ${flavour}: of a scratch whose maker died, its schemas and positions go and its server stays, however early it died`, async () => {
+    const { source } = await servers.of(flavour)
+    await using admin = await connect(source.config)
+    await using store = new MemoryStore()
+    const account = { user: source.config.user, password: source.config.password ?? '' }
+    const record = { socketPath: null, ...source.config, v: 1, id: 'made', flavour, provisioned: true } as unknown as ServerRecord
+    await store.commit(
+      [],
+      [put(keys.server('made'), record), put<ServerSecret>(keys.secret('made'), { v: 1, admin: account, mover: account, gate: account })],
+    )
+    const provisioner = { list: async () => [], remove: () => assert.fail('the server holds what somebody kept') }
+    const world = { store, provisioner, clock: systemClock, log: silentLog, flavour } as unknown as World
+    const shards = ['_sw_scratch_1_a', '_sw_scratch_1_b'].map((schema): ShardRecord => ({
+      v: 1,
+      keyspace: 'scratch',
+      name: '-',
+      uid: schema,
+      serverId: 'made',
+      schema,
+      madeBy: null,
+      provisioned: true,
+    }))
+    const has = async (schema: string): Promise<boolean> =>
+      (await admin.allText(`SHOW DATABASES LIKE '${schema.replaceAll('_', '\\_')}'`)).length > 0
+    await admin.query('CREATE DATABASE kept')
+    await admin.query('CREATE DATABASE _sw_scratch_1_a')
+    await store.commit([], [scratchPut('scratch-1', shards, ['gone'], 0)])
+    // Before any table for positions was there.
+    await finishRemoval(world, 'scratch-1')
+    assert.equal(await store.get(keys.removal('scratch-1')), null)
+    assert.deepEqual([await has('_sw_scratch_1_a'), await has('kept')], [false, true])
+
+    await ensureIngestTables(admin)
+    const { position } = ingestTable
+    const rows = ['gone', 'stays'].map((branch) => `('x','${branch}','t',0,1,0,0,0,0,0,0,0,0,0)`)
+    await admin.query(`INSERT INTO ${position} VALUES ${rows.join(',')}`)
+    // Somebody who was paused before a DROP has the lock still.
+    await using paused = await connect(source.config)
+    await paused.value("SELECT GET_LOCK('sw:removal', 1)")
+    await admin.query('CREATE DATABASE _sw_scratch_1_b')
+    await store.commit([], [scratchPut('scratch-1', shards, ['gone'], 0)])
+    let ended = false
+    const finishing = finishRemoval(world, 'scratch-1').finally(() => (ended = true))
+    for (let look = 0; look < 500; look++) {
+      if ((await admin.allText('SHOW PROCESSLIST')).some(({ Info }) => Info?.includes("GET_LOCK('sw:removal'"))) break
+      await systemClock.sleep(10)
+    }
+    assert.deepEqual([ended, await has('_sw_scratch_1_b')], [false, true])
+    await paused.query('DO RELEASE_ALL_LOCKS()')
+    await finishing
+    assert.equal(await has('_sw_scratch_1_b'), false)
+    assert.deepEqual(await admin.allText(`SELECT branch_id AS b FROM ${position}`), [{ b: 'stays' }])
+    assert.equal(await store.get(keys.removal('scratch-1')), null)
+    assert.notEqual(await store.get(keys.server('made')), null)
+  })
+}
