@@ -82,7 +82,7 @@ for (const flavour of flavours()) {
     await again.stop()
   })
 
-  test(`1.13, 1.10 on ${flavour}: DDL on a moved table stops the stream, on another it does not; a statement instead of rows stops it`, async () => {
+  test(`1.13, 1.10 on ${flavour}: DDL on a moved table stops the stream, on another it does not`, async () => {
     await using world = await World.create({ flavour, sources: ['-'], targets: ['-'] }, on())
     await fill(world, 0, 10, 10)
     const record = world.record(0)
@@ -99,15 +99,6 @@ for (const flavour of flavours()) {
     const error = world.reports.get(record.uid)?.error
     assert.equal(error?.code, 'SW-MOVE-002')
     assert.match(error?.what ?? '', /ALTER TABLE item ADD extra/)
-    if (flavour === 'mysql') return
-    await using world2 = await World.create({ flavour, sources: ['-'], targets: ['-'] }, on())
-    await fill(world2, 0, 10, 10)
-    world2.start(world2.record(0))
-    await world2.untilRunning(world2.record(0).uid)
-    await world2.s.query("SET SESSION binlog_format='STATEMENT'")
-    await world2.s.query('UPDATE item SET v = 5 WHERE id = 1')
-    await world2.until('failure', () => world2.state(world2.record(0).uid) === 'failed')
-    assert.equal(world2.reports.get(world2.record(0).uid)?.error?.code, 'SW-MOVE-003')
   })
 
   test(`1.8 on ${flavour}: both directions run: what one applied the other skips, changes go both ways once`, async () => {

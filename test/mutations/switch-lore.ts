@@ -24,9 +24,9 @@ const streams: Mutation[] = [
     rule: 'a statement in STATEMENT format stops the stream',
     file: 'src/move/query-policy.ts',
     edits: [["return { kind: 'statement-format' }", "return { kind: 'pass' }"]],
-    test: 'src/move/rules.db.test.ts',
-    name: 'DDL on a moved table stops the stream, on another it does not; a statement instead of rows stops it',
-    narrow: /1\.13, 1\.10 on/,
+    test: 'src/move/statement-format.db.test.ts',
+    name: '1.10 on ${flavour}: a statement instead of rows, ${name}: the stream stops and says where',
+    narrow: /1\.10 on \w+: a statement/,
     fails: /./,
   },
   {

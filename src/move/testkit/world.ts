@@ -173,8 +173,8 @@ export class World implements AsyncDisposable {
       addresses: async (id) => ({
         id,
         name: id,
-        flavour: this.options.flavour,
-        connect: id === 'source' ? this.source.config : this.target.config,
+        flavour: (id === 'source' ? this.source : this.target).flavour,
+        connect: (id === 'source' ? this.source : this.target).config,
       }),
       onReport: (report) => {
         this.reports.set(record.uid, report)
