@@ -4,11 +4,11 @@
  */
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
-import { movableTypes } from '../../test/torture/move/types.ts'
-import { flavours, sharedServer } from '../../test/kit/servers.ts'
-import type { Connection, FlavourName } from '../mysql/connection.ts'
-import { connect } from '../mysql/connect.ts'
-import { World } from './testkit/world.ts'
+import { movableTypes } from './torture/move/types.ts'
+import { flavours, sharedServer } from './kit/servers.ts'
+import type { Connection, FlavourName } from '../src/mysql/connection.ts'
+import { connect } from '../src/mysql/connect.ts'
+import { World } from '../src/move/testkit/world.ts'
 
 /** What the server shows of a column: exact, whatever the client's character set, and short. */
 function shown({ name, type }: { name: string; type: string }): string {
