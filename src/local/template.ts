@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { createReadStream, existsSync } from 'node:fs'
-import { constants, copyFile, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../base/clock.ts'
+import { copyDirectory } from './copy-directory.ts'
 import { withDirectoryLock } from './directory-lock.ts'
 import { localErrors } from './errors.ts'
 import type { LocalFlavour, ServerInstall } from './installs.ts'
@@ -33,6 +34,7 @@ export async function dataDirTemplate(install: ServerInstall, templatesDir: stri
       await mkdir(making, { recursive: true, mode: 0o700 })
       await initialise[install.flavour](install, making)
       await rm(join(making, 'auto.cnf'), { force: true })
+      await removeSpareRedo(making)
       await rename(making, template)
     } catch (error) {
       await rm(making, { recursive: true, force: true })
@@ -49,7 +51,7 @@ export async function dataDirTemplate(install: ServerInstall, templatesDir: stri
 export async function copyTemplate(template: string, to: string, durable: boolean): Promise<void> {
   const copying = `${to}.copying-${randomBytes(4).toString('hex')}`
   try {
-    await copyTree(template, copying, durable)
+    await copyDirectory(template, copying, durable)
     await rename(copying, to)
   } catch (error) {
     await rm(copying, { recursive: true, force: true })
@@ -57,8 +59,14 @@ export async function copyTemplate(template: string, to: string, durable: boolea
   }
 }
 
+/** Redo files in reserve: MySQL removes them at each start and makes its own, so that copying them would be a third of all work. */
+async function removeSpareRedo(dataDir: string): Promise<void> {
+  const redo = join(dataDir, '#innodb_redo')
+  for (const name of existsSync(redo) ? await readdir(redo) : []) if (name.endsWith('_tmp')) await rm(join(redo, name))
+}
+
 /** Raised when what a template holds changes, so that older ones are not used. */
-const templateFormat = 2
+const templateFormat = 3
 
 const initialise: Record<LocalFlavour, (install: ServerInstall, dataDir: string) => Promise<void>> = {
   async mariadb(install, dataDir) {
@@ -168,58 +176,4 @@ export async function logTail(file: string): Promise<string> {
   } catch {
     return 'no log'
   }
-}
-
-async function copyTree(from: string, to: string, durable: boolean): Promise<void> {
-  await mkdir(to, { mode: 0o700 })
-  const entries = await readdir(from, { withFileTypes: true })
-  // All at once: what has to reach the disk does so in a few commits of its journal and not in one for each of hundreds of files.
-  await Promise.all(
-    entries.map(async (entry) => {
-      const source = join(from, entry.name)
-      const target = join(to, entry.name)
-      if (entry.isDirectory()) await copyTree(source, target, durable)
-      else if (entry.isFile()) await copyOne(source, target, durable)
-    }),
-  )
-}
-
-async function copyOne(source: string, target: string, durable: boolean): Promise<void> {
-  if (!(await cloned(source, target))) await copySparsely(source, target)
-  if (!durable) return
-  await using handle = await open(target, 'r+')
-  await handle.sync()
-}
-
-/** Without copying a byte, where the file system can. */
-async function cloned(source: string, target: string): Promise<boolean> {
-  if ((await stat(source)).size < 1024 * 1024) return false
-  try {
-    await copyFile(source, target, constants.COPYFILE_FICLONE_FORCE)
-    return true
-  } catch {
-    await rm(target, { force: true })
-    return false
-  }
-}
-
-const blockBytes = 64 * 1024
-const zeros = Buffer.alloc(blockBytes)
-
-/** Most of a new data directory is zeros: holes in the copy cost nothing to write, to keep or to remove. */
-async function copySparsely(source: string, target: string): Promise<void> {
-  const bytes = await readFile(source)
-  await using handle = await open(target, 'wx', 0o600)
-  let from = 0
-  const write = async (to: number): Promise<void> => {
-    if (to > from) await handle.write(bytes, from, to - from, from)
-  }
-  for (let at = 0; at < bytes.length; at += blockBytes) {
-    const end = Math.min(at + blockBytes, bytes.length)
-    if (bytes.compare(zeros, 0, end - at, at, end) !== 0) continue
-    await write(at)
-    from = end
-  }
-  await write(bytes.length)
-  await handle.truncate(bytes.length)
 }

@@ -7,11 +7,13 @@ import type { CommitResult, Condition, Entry, Json, Lease, Put, Snapshot, Store 
 import type { Change } from './watch-hub.ts'
 import { WatchHub } from './watch-hub.ts'
 
+/** `sweep` ends its wait for the time when it would end: a lease given back leaves nothing that keeps the process from ending. */
+type HeldLease = { expiresAtMs: number; sweep: AbortController }
 type Row = { text: string; version: number; leaseId: string | null }
 
 export class MemoryStore implements Store {
   #rows = new Map<string, Row>()
-  #leases = new Map<string, { ttlMs: number; expiresAtMs: number }>()
+  #leases = new Map<string, HeldLease>()
   #revision = 0
   #hub = new WatchHub()
   #clock: Clock
@@ -49,14 +51,14 @@ export class MemoryStore implements Store {
 
   async grantLease(ttlMs: number): Promise<Lease> {
     const id = randomUUID()
-    this.#leases.set(id, { ttlMs, expiresAtMs: this.#clock.monotonicMs() + ttlMs })
-    this.#sweepAfter(ttlMs)
+    const expires = (): HeldLease => ({ expiresAtMs: this.#clock.monotonicMs() + ttlMs, sweep: this.#sweepAfter(ttlMs) })
+    this.#leases.set(id, expires())
     const renew = async (): Promise<void> => {
       this.#sweep()
       const lease = this.#leases.get(id)
       if (lease === undefined) throw topologyErrors.leaseGone({ lease: id })
-      lease.expiresAtMs = this.#clock.monotonicMs() + ttlMs
-      this.#sweepAfter(ttlMs)
+      lease.sweep.abort()
+      this.#leases.set(id, expires())
     }
     const revoke = async (): Promise<void> => {
       const lease = this.#leases.get(id)
@@ -69,6 +71,7 @@ export class MemoryStore implements Store {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed.abort()
+    for (const { sweep } of this.#leases.values()) sweep.abort()
   }
 
   #list(prefix: string, except?: string): Snapshot {
@@ -93,11 +96,14 @@ export class MemoryStore implements Store {
     this.#hub.publish(version, changes)
   }
 
-  #sweepAfter(ms: number): void {
-    this.#clock.sleep(ms + 1, this.#closed.signal).then(
+  #sweepAfter(ms: number): AbortController {
+    const waiting = new AbortController()
+    if (this.#closed.signal.aborted) waiting.abort()
+    this.#clock.sleep(ms + 1, waiting.signal).then(
       () => this.#sweep(),
       () => undefined,
     )
+    return waiting
   }
 
   #sweep(): void {
@@ -105,6 +111,7 @@ export class MemoryStore implements Store {
     for (const [id, lease] of this.#leases) {
       if (lease.expiresAtMs > now) continue
       this.#leases.delete(id)
+      lease.sweep.abort()
       const gone = [...this.#rows].filter(([, row]) => row.leaseId === id)
       if (gone.length > 0) this.#apply(gone.map(([key]) => ({ key, value: undefined })))
     }
