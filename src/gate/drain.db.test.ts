@@ -3,7 +3,10 @@ import { after, before, test } from 'node:test'
 import mysql from 'mysql2/promise'
 import { systemClock } from '../base/clock.ts'
 import { silentLog } from '../base/log.ts'
+import { connect } from '../mysql/connect.ts'
 import { Gate } from './gate.ts'
+import type { Session } from './session.ts'
+import { until } from '../../test/kit/until.ts'
 import { freePort, startMariadb, type TestServer } from './testkit/servers.ts'
 import { noOpenTransactions } from '../../test/kit/open-transactions.ts'
 import { addKeyspace, addServer, addUser, MemoryStore } from './testkit/world.ts'
@@ -65,6 +68,26 @@ test('promise 1: a gate that ends lets open transactions come to their COMMIT, w
   const [rows] = await next.query('SELECT id FROM t ORDER BY id')
   assert.deepEqual(rows, [{ id: 1 }, { id: 2 }, { id: 3 }])
   await next.end()
+})
+
+test('promise 11: a statement that is on its way to a session that ends is answered by that, and not executed', async () => {
+  const gate = await start('leaving')
+  for (const old of gates.slice(0, -1)) await old.stop()
+  const account = { host: '127.0.0.1', port, user: 'app', password: 'secret', database: 'app' }
+  for (const [i, end] of [(session: Session) => session.drain(), (session: Session) => session.endIfIdle(Infinity)].entries()) {
+    const c = await connect(account)
+    const [session] = gate.core.sessions.values()
+    end(session as Session)
+    // Sent before anything of this can have come to the client.
+    const answer = await c.query(`INSERT INTO t VALUES (${20 + i})`).then(String, String)
+    assert.match(answer, /SW-GATE-0(19|42)/)
+    await until('the session is gone', async () => gate.core.sessions.size === 0)
+    c.destroy()
+  }
+  const other = await connect(account)
+  assert.equal(await other.value('SELECT COUNT(*) FROM t WHERE id >= 20'), '0')
+  await other.close()
+  await gate.stop()
 })
 
 test('a gate that ends rolls back what is open after its grace', async () => {

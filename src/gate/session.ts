@@ -148,19 +148,13 @@ export class Session implements OwnSession {
   /** The gate ends: so does the session, as soon as nothing of it is open. What runs is answered, a transaction may come to its COMMIT. */
   drain(): void {
     this.#draining = true
-    if (!this.busy) this.#leave()
-  }
-
-  #leave(): void {
-    this.#client.write(errorFrame(gateErrors.draining()))
-    this.#client.close()
+    if (!this.busy) this.#client.leave(errorFrame(gateErrors.draining()))
   }
 
   /** Nothing came from its client since that moment: it ends, and what it has open is rolled back. */
   endIfIdle(sinceMs: number): void {
     if (this.#closed || this.#current !== null || this.#sinceMs > sinceMs) return
-    this.#client.write(errorFrame(gateErrors.idle({ ms: this.#core.config.idleSessionMs })))
-    this.#client.close()
+    this.#client.leave(errorFrame(gateErrors.idle({ ms: this.#core.config.idleSessionMs })))
   }
 
   kill(what: 'connection' | 'query'): void {
@@ -263,7 +257,7 @@ export class Session implements OwnSession {
       await this.#runner.end()
       return
     }
-    if (this.#draining && this.#runner.transaction === null) this.#leave()
+    if (this.#draining && this.#runner.transaction === null) this.#client.leave(errorFrame(gateErrors.draining()))
     else if (answered) this.#client.ready()
   }
 

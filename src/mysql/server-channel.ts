@@ -73,6 +73,7 @@ export class ServerChannel {
   #aheadPaused = false
   #pauses = 0
   #closed = false
+  #left = false
   #closeListeners: ((error: Error | undefined) => void)[] = []
   #drainListeners: (() => void)[] = []
   #error: Error | undefined
@@ -140,6 +141,17 @@ export class ServerChannel {
 
   close(): void {
     if (!this.#closed) this.#socket.end()
+  }
+
+  /**
+   * The last that the client is told. It takes this for the answer of a command that is on its way: so none is given any more. Told again, it is cut off: it does not close its side.
+   */
+  leave(frames: Buffer): void {
+    if (this.#left) return this.destroy()
+    this.write(frames)
+    this.#left = true
+    this.#handler = null
+    this.close()
   }
 
   destroy(error?: Error): void {
@@ -214,6 +226,7 @@ export class ServerChannel {
   }
 
   #onData = (chunk: Buffer): void => {
+    if (this.#left) return
     this.#ahead.push(chunk)
     this.#aheadBytes += chunk.length
     this.#pump()
