@@ -21,6 +21,7 @@ import type { Relayer } from './relay.ts'
 import { command } from './replies.ts'
 import { connectError, type SessionConnections } from './session-connections.ts'
 import { HeldMeanwhile, type Request } from './request.ts'
+import { isRepeatable } from './snapshots.ts'
 import { sessionStatus } from './session-status.ts'
 import type { SessionSettings } from './settings.ts'
 import { shardName, Transaction, type Branch, type TransactionHost, type TransactionOptions } from './transaction.ts'
@@ -343,7 +344,8 @@ export class Runner implements TransactionHost {
     const xaStart = transaction.xaStart(branch)
     if (xaStart !== null) {
       await backend.connection.query(xaStart)
-      if (transaction.options.snapshot) await this.core.xa.takeSnapshot(branch.shard, backend.connection)
+      if (transaction.options.snapshot && (await isRepeatable(backend.connection, transaction.options.before, this.settings)))
+        await this.core.xa.takeSnapshot(branch.shard, backend.connection)
     } else if (transaction.explicit) {
       const sql = transaction.beginStatement(branch.shard)
       // A plain BEGIN can't be refused; one with a mode can be, and nothing may run outside it then.

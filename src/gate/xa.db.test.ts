@@ -239,6 +239,30 @@ for (const flavour of flavours()) {
       await other.close()
     })
 
+    test('WITH CONSISTENT SNAPSHOT under SERIALIZABLE keeps no other transaction from its COMMIT', async () => {
+      const [c, other] = [await client(), await client()]
+      await c.query(insert)
+      await other.query('SET innodb_lock_wait_timeout = 1')
+      for (const begin of [
+        ['SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE', 'START TRANSACTION WITH CONSISTENT SNAPSHOT'],
+        [
+          'SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ',
+          'SET TRANSACTION ISOLATION LEVEL SERIALIZABLE',
+          'START TRANSACTION WITH CONSISTENT SNAPSHOT',
+        ],
+      ]) {
+        // A lock of the first row would leave room behind it.
+        await admin.query('DELETE FROM _shardwright.control_decision')
+        for (const sql of begin) await c.query(sql)
+        await other.query("UPDATE t SET v = CONCAT(v, '!')")
+        assert.equal(await c.value("SELECT COUNT(*) FROM t WHERE v LIKE '%!'"), '3', 'it keeps no snapshot')
+        await c.query('ROLLBACK')
+        await other.query('UPDATE t SET v = LEFT(v, 1)')
+      }
+      await c.close()
+      await other.close()
+    })
+
     test('rows that a transaction only locked stay locked until the last shard that it wrote on has committed', async () => {
       const own = await another()
       const c = await client(own.port)
