@@ -1,44 +1,82 @@
-/** A connection that hangs (blackholed, not closed) is noticed and replaced; one whose server is at work is left alone. */
+/** A connection that hangs (blackholed, not closed) is noticed and replaced, of whichever side and in whichever part of a stream's life; one whose server is at work is left alone. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { after, test } from 'node:test'
 import { systemClock } from '../base/clock.ts'
 import { connect } from '../mysql/connect.ts'
 import { FaultProxy } from '../../test/kit/fault-proxy.ts'
-import { testServer, type TestServer } from '../../test/kit/servers.ts'
+import { ServerPairs } from '../../test/kit/server-pairs.ts'
+import { flavours, sharedServer, type TestServer } from '../../test/kit/servers.ts'
 import { HangWatch } from './hang-watch.ts'
+import { holdAt } from './testkit/kill-at.ts'
 import { fill, World } from './testkit/world.ts'
 
-for (const how of ['only what is connected hangs', 'nothing gets through for a while'] as const) {
-  test(`a target's connections hang, ${how}: the stream connects anew and loses nothing`, async () => {
-    await using world = await World.create({ flavour: 'mariadb', sources: ['-'], targets: ['-80', '80-'] })
-    await using proxy = await FaultProxy.start({ host: world.target.host, port: world.target.port })
-    const proxied = { ...world.target, config: { ...world.target.config, host: proxy.host, port: proxy.port } }
-    ;(world as { target: TestServer }).target = proxied as TestServer
-    await fill(world, 0, 200, 2000)
-    const record = world.record(0)
-    const running = world.start(record, { config: { hangMs: 1_500 } })
-    await world.untilRunning(record.uid)
-    await world.s.query('UPDATE item SET v = v + 1')
-    await world.drain(record.uid)
-    if (how === 'only what is connected hangs') proxy.loseConnected()
-    else proxy.blackhole()
-    await world.s.query('UPDATE item SET v = v + 1')
-    await world.until('the hang to be noticed', () => running.stream.report().state === 'starting')
-    if (how === 'nothing gets through for a while') proxy.heal('reset')
-    await world.drain(record.uid)
-    await world.assertEqual()
-    await running.stop()
-  })
+const pairs = new ServerPairs()
+after(() => pairs[Symbol.asyncDispose]())
+
+type Case = {
+  readonly side: 'source' | 'target'
+  readonly when: 'following' | 'copying' | 'landing'
+  readonly how: 'connected' | 'all'
+  readonly on: 'both' | 'mariadb'
+}
+const cases: readonly Case[] = [
+  { side: 'target', when: 'following', how: 'connected', on: 'both' },
+  { side: 'target', when: 'following', how: 'all', on: 'mariadb' },
+  { side: 'target', when: 'landing', how: 'connected', on: 'both' },
+  { side: 'source', when: 'copying', how: 'connected', on: 'both' },
+  { side: 'source', when: 'following', how: 'all', on: 'mariadb' },
+]
+const words = { connected: 'only what is connected hangs', all: 'nothing gets through for a while' }
+
+for (const flavour of flavours()) {
+  for (const { side, when, how, on } of cases) {
+    if (on === 'mariadb' && flavour !== 'mariadb') continue
+    test(`on ${flavour}: the ${side}'s connections hang while ${when}, ${words[how]}: the stream connects anew and loses nothing`, async () => {
+      await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] }, pairs.of(flavour))
+      const server = world[side]
+      await using proxy = await FaultProxy.start({ host: server.host, port: server.port })
+      const proxied = { ...server, config: { ...server.config, host: proxy.host, port: proxy.port } }
+      ;(world as Record<typeof side, TestServer>)[side] = proxied as TestServer
+      await fill(world, 0, 300, 2000)
+      const record = world.record(0)
+      const landing = holdAt('copy.beforeLandCommit', 1)
+      let paced = when === 'copying'
+      const running = world.start(record, {
+        config: { hangMs: 800 },
+        pace: () => (paced ? { copyBytesPerSecondMax: 8_000 } : {}),
+        ...(when === 'landing' ? { failpoints: landing } : {}),
+      })
+      if (when === 'landing') await landing.held
+      else if (when === 'copying') await world.until('rows of the copy', () => (world.reports.get(record.uid)?.copy.rowsDone ?? 0) > 0)
+      else {
+        await world.untilRunning(record.uid)
+        await world.s.query('UPDATE item SET v = v + 1')
+        await world.drain(record.uid)
+      }
+      assert.equal(world.state(record.uid), when === 'following' ? 'running' : 'copying')
+      if (how === 'connected') proxy.loseConnected()
+      else proxy.blackhole()
+      landing.letGo()
+      await world.s.query('UPDATE item SET v = v + 1')
+      await world.until('the hang to be noticed', () => running.stream.report().state === 'starting')
+      paced = false
+      if (how === 'all') proxy.heal('reset')
+      await world.untilRunning(record.uid)
+      await world.drain(record.uid)
+      assert.equal(await world.assertEqual(), 300)
+      await running.stop()
+    })
+  }
 }
 
 test('a server that is at work on a statement is waited for, however long', async () => {
-  await using server = await testServer({ flavour: 'mariadb' })
+  const server = await sharedServer()
   await using conn = await connect(server.config)
   const watch = new HangWatch(systemClock, 500)
   watch.add(conn, { id: 's', name: 's', flavour: 'mariadb', connect: server.config })
   const stop = new AbortController()
   const running = watch.run(stop.signal)
-  assert.equal(await conn.value('SELECT SLEEP(4)'), '0')
+  assert.equal(await conn.value('SELECT SLEEP(2)'), '0')
   assert.equal(conn.open, true)
   stop.abort()
   await running

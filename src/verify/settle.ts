@@ -169,7 +169,9 @@ async function readLocked(
     absent.map((place) => keys[place] ?? ''),
     '',
   )
-  return { rows, skipped: new Set(there.map(({ place }) => absent[place] ?? -1)) }
+  // Two keys that the collation equates are one place, the first's: the second's row is here, not locked by somebody.
+  const here = new Set(rows.map(({ row }) => row.key))
+  return { rows, skipped: new Set(there.filter(({ row }) => !here.has(row.key)).map(({ place }) => absent[place] ?? -1)) }
 }
 
 async function readTargets({ comparison, sessions }: SettleOptions, keys: readonly string[]): Promise<SettledRow[][][]> {

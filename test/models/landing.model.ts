@@ -1,38 +1,90 @@
 /**
  * Random model of copy, tail and landing (PROTOCOLS 1.4, 1.5): one source, two targets, lanes, unique values that wander
- * between rows, crashes anywhere.
+ * between rows, keys that change to another spelling which the collation equates, crashes anywhere. What it tries is the engine's own: `TouchedKeys`, `Pending`, `roundStatements`, `compareCoordinates`, `nextLanding`,
+ * segments and landing statements, over targets that execute what is printed (`fake-target.ts`). The model is only the world around them: the source's log, what
+ * of it is visible, who is called when, deaths.
  *
  * A source transaction's place in the log is its position. Its row may become visible later than its event (group commit), but
  * never after a marker that follows it was acknowledged. At every boundary of a target past its intent, its rows must be
- * exactly the source's at that position, of all keys that were copied or that the tail has brought.
+ * exactly the source's at that position, of all keys that were copied or that the tail has brought. But for one case, which the engine's `TouchedKeys` allows and a model of
+ * the rule alone had not: a row that a landing drops because the tail has read its key, though not applied it here yet, is missing until that is applied (from the
+ * stored position, after a crash too).
  */
+import type { Chunk } from '../../src/move/chunk.ts'
+import { landingSize, nextLanding } from '../../src/move/landing.ts'
+import { Pending, type Round, type Stamp } from '../../src/move/pending.ts'
+import { roundStatements } from '../../src/move/statements.ts'
+import type { TablePlan } from '../../src/move/table-plan.ts'
+import { compareCoordinates } from '../../src/move/tables.ts'
+import { TouchedKeys } from '../../src/move/touched.ts'
+import {
+  addEvent,
+  chunkOf,
+  equated,
+  FakeTarget,
+  landing,
+  modelTable,
+  otherSpelling,
+  sameRow,
+  stampAt,
+  type ModelEvent,
+  type ModelRow,
+  type TestCoordinate,
+} from './fake-target.ts'
 import { Random } from './random.ts'
 
 export type LandingRules = {
   /** Rows whose key the tail touched up to where the target stands are dropped; without: only up to the high marker. */
   dropToApplied: boolean
+  /** Keys count as touched for the chunks whose low marker stands before them; without: only for those that begin later. */
+  touchedSinceLow: boolean
+  /** Both images of a change are touched, and taken from where they stood; without: the last only. */
+  bothImages: boolean
   /** Once a marker is acknowledged, all before it is visible. Without: as with MySQL's binlog_order_commits=OFF. */
   markerProves: boolean
+  /** A chunk lands where its high marker was applied; without: when it was read. */
+  landsPastHigh: boolean
   /** A round stores where it goes before its first effect. */
   intent: boolean
+  /** A round has the last image of each key; without: the first. */
+  lastImage: boolean
+  /** A round's deletes all come before its upserts; without: lane by lane. */
+  deletesFirst: boolean
   /** After a crash each target goes on from its own position; without: all from the least. */
   ownPosition: boolean
   /** The table has a unique key beside its primary one. */
   uniqueKey: boolean
 }
 
-export const landingRules: LandingRules = { dropToApplied: true, markerProves: true, intent: true, ownPosition: true, uniqueKey: true }
+export const landingRules: LandingRules = {
+  dropToApplied: true,
+  touchedSinceLow: true,
+  bothImages: true,
+  markerProves: true,
+  landsPastHigh: true,
+  intent: true,
+  lastImage: true,
+  deletesFirst: true,
+  ownPosition: true,
+  uniqueKey: true,
+}
 
-type Row = { unique: number; shard: number; value: number }
-type Event = { key: number; before: Row | null; after: Row | null }
-type Target = { rows: Map<number, Row>; position: number; intent: number; landed: Set<number> }
-type Chunk = { low: number; high: number; rows: Map<number, Row> }
+type Group = { readonly events: readonly ModelEvent[]; readonly marker: number | null; readonly at: TestCoordinate }
+type Target = {
+  readonly server: FakeTarget
+  position: number
+  intent: TestCoordinate
+  readonly landed: Set<number>
+  readonly owed: Map<number, number>
+}
+type InFlight = { readonly chunk: Chunk; readonly high: number; atHigh: Set<string> | null }
 
 const keyCount = 6
 const uniqueCount = 7
 const targetCount = 2
 const laneCount = 2
 const logMax = 40
+const oneLaneChangesMax = 1
 const chunkKeys = [
   [0, 1],
   [2, 3],
@@ -42,129 +94,208 @@ const chunkKeys = [
 class Crash extends Error {}
 const crash = new Crash()
 
+/** What a target's round is made of when the rule is taken out: the first image that came stays. */
+class FirstImages extends Pending {
+  readonly #had = new Set<string>()
+  override add(change: Parameters<Pending['add']>[0]): void {
+    if (!this.#had.has(change.key)) super.add(change)
+    this.#had.add(change.key)
+  }
+  override take(stamp: Stamp): Round {
+    this.#had.clear()
+    return super.take(stamp)
+  }
+}
+
 export function runLanding(seed: number, rules: LandingRules): string | null {
   const random = new Random(seed)
-  const log: Event[][] = []
-  const source = new Map<number, Row>()
-  const visible = new Map<number, Row>()
-  let pending: Event[][] = []
-  const targets: Target[] = Array.from({ length: targetCount }, () => ({ rows: new Map(), position: 0, intent: 0, landed: new Set() }))
+  const log: Group[] = []
+  const source = new Map<number, ModelRow>()
+  const visible = new Map<number, ModelRow>()
+  let unseen: (readonly ModelEvent[])[] = []
+  const targets: Target[] = []
   let crashesLeft = random.below(5)
+  let markers = 0
+  const none: TestCoordinate = { marker: 0, groups: 0 }
+  const placeOf = (position: number): TestCoordinate => log[position - 1]?.at ?? none
 
+  // ---- the source ----
+  const commit = (events: readonly ModelEvent[], marker: number | null): void => {
+    const before = placeOf(log.length)
+    log.push({ events, marker, at: marker === null ? { marker: before.marker, groups: before.groups + 1 } : { marker, groups: 0 } })
+  }
   const makeVisible = (): void => {
-    for (const events of pending) for (const { key, after } of events) assign(visible, key, after)
-    pending = []
+    for (const events of unseen) for (const { key, after } of events) assign(visible, key, after)
+    unseen = []
   }
   const write = (): void => {
-    const events: Event[] = []
+    const events: ModelEvent[] = []
     for (let left = random.pick([1, 1, 2, 3]); left > 0; left--) {
-      const key = random.below(keyCount)
-      const before = source.get(key) ?? null
-      let after: Row | null = null
+      const slot = random.below(keyCount)
+      const before = source.get(slot) ?? null
+      const key = before?.key ?? slot
+      let after: ModelRow | null = null
+      if (before !== null && random.chance(0.15)) {
+        const respelled = { ...before, key: otherSpelling(key), value: random.below(1000) }
+        events.push({ key, before, after: null }, { key: respelled.key, before: null, after: respelled })
+        assign(source, key, respelled)
+        continue
+      }
       if (before === null || !random.chance(0.3)) {
-        const used = new Set([...source].filter(([other]) => other !== key).map(([, row]) => row.unique))
+        const used = new Set([...source].filter(([other]) => other !== equated(key)).map(([, row]) => row.unique))
         const free = Array.from({ length: uniqueCount }, (_, unique) => unique).filter((unique) => !used.has(unique))
-        after = { unique: random.pick(free), shard: random.below(targetCount), value: random.below(1000) }
+        after = { key, unique: random.pick(free), shardKey: random.below(targetCount), value: random.below(1000) }
       }
       events.push({ key, before, after })
       assign(source, key, after)
     }
-    log.push(events)
-    pending.push(events)
+    commit(events, null)
+    unseen.push(events)
     if (random.chance(0.5)) makeVisible()
   }
   const marker = (): number => {
-    log.push([])
+    commit([], ++markers)
     if (rules.markerProves) makeVisible()
-    return log.length
+    return markers
   }
+
+  // ---- the targets ----
   const crashPoint = (): void => {
     if (crashesLeft > 0 && random.chance(0.02)) {
       crashesLeft--
       throw crash
     }
   }
-  const put = (target: Target, key: number, row: Row): void => {
-    // REPLACE: whoever holds the unique value goes.
-    if (rules.uniqueKey)
-      for (const [other, { unique }] of target.rows) if (unique === row.unique && other !== key) target.rows.delete(other)
-    target.rows.set(key, row)
-  }
-
-  const round = (target: Target, shard: number, upTo: number): void => {
-    if (rules.intent) target.intent = Math.max(target.intent, upTo)
-    const final = new Map<number, Row | null>()
-    for (const { key, before, after } of log.slice(target.position, upTo).flat()) {
-      if (before?.shard === shard) final.set(key, null)
-      if (after?.shard === shard) final.set(key, after)
+  const round = ({ server, ...target }: Target, taken: Round, store: (change: Partial<Target>) => void): void => {
+    const { marker, groups } = taken.stamp
+    const lanes = roundStatements(taken, 'one-source', 't', taken.count <= oneLaneChangesMax ? 1 : laneCount)
+    const position = taken.stamp.ordinal
+    if (lanes.length === 1) {
+      server.transaction(lanes.flatMap(({ deletes, upserts }) => [...deletes, ...upserts]))
+      store({ position })
+      return
     }
-    const keys = [...final.keys()]
-    for (const phase of [keys.filter((key) => final.get(key) === null), keys.filter((key) => final.get(key) !== null)]) {
-      for (const lane of random.shuffle(Array.from({ length: laneCount }, (_, i) => i))) {
-        for (const key of phase) {
-          if (key % laneCount !== lane) continue
-          const row = final.get(key) ?? null
-          if (row === null) target.rows.delete(key)
-          else put(target, key, row)
-        }
-        crashPoint()
-      }
+    if (rules.intent && compareCoordinates(taken.stamp, target.intent) > 0) store({ intent: { marker, groups } })
+    const order = (): number[] => random.shuffle(lanes.map((_, i) => i))
+    const parts = ['deletes', 'upserts'] as const
+    const steps = rules.deletesFirst
+      ? parts.flatMap((part) => order().map((lane) => [lane, part] as const))
+      : order().flatMap((lane) => parts.toReversed().map((part) => [lane, part] as const))
+    for (const [lane, part] of steps) {
+      server.transaction(lanes[lane]?.[part] ?? [])
+      crashPoint()
     }
-    target.position = upTo
-    if (!rules.intent) target.intent = upTo
+    store({ position })
   }
-  const land = (target: Target, shard: number, id: number, { low, high, rows }: Chunk): void => {
-    const touched = new Set(
-      log
-        .slice(low, rules.dropToApplied ? target.position : high)
-        .flat()
-        .map(({ key }) => key),
-    )
-    for (const [key, row] of rows) if (!touched.has(key) && row.shard === shard) put(target, key, row)
-    target.landed.add(id)
-  }
-  const differs = (target: Target, shard: number, start: number): string | null => {
-    const want = new Map<number, Row>()
-    const known = new Set([...target.landed].flatMap((id) => chunkKeys[id] as number[]))
-    for (let position = 0; position < target.position; position++) {
-      for (const { key, after } of log[position] as Event[]) {
+  const differs = ({ server, position, landed, owed }: Target, shard: number, start: number): string | null => {
+    const want = new Map<number, ModelRow>()
+    const known = new Set([...landed].flatMap((id) => chunkKeys[id] as number[]))
+    for (const [i, { events }] of log.slice(0, position).entries()) {
+      for (const { key, after } of events) {
         assign(want, key, after)
-        if (position >= start) known.add(key)
+        if (i >= start) known.add(equated(key))
       }
     }
-    for (const [key, row] of want) if (!known.has(key) || row.shard !== shard) want.delete(key)
-    const same = want.size === target.rows.size && [...want].every(([key, row]) => target.rows.get(key) === row)
-    return same ? null : `target ${shard} at ${target.position} has ${show(target.rows)} and should have ${show(want)}`
+    for (const [key, row] of want) if (!known.has(key) || row.shardKey !== shard) want.delete(key)
+    for (const [key, comesAt] of owed) if (comesAt > position && !server.rows.has(key)) want.delete(key)
+    const same = want.size === server.rows.size && [...want].every(([key, row]) => sameRow(server.rows.get(key), row))
+    return same ? null : `target ${shard} at ${position} has ${show(server.rows)} and should have ${show(want)}`
   }
 
+  /** One run of the stream: what it remembers is lost with it. */
   const session = (start: number): string | null => {
-    const inFlight = new Map<number, Chunk>()
+    const touched = new TouchedKeys<TablePlan>()
+    const pending = targets.map(() => (rules.lastImage ? new Pending() : new FirstImages()))
+    const stood = targets.map(({ position }) => placeOf(position))
+    const applied = targets.map(({ position }) => position)
+    const inFlight = new Map<number, InFlight>()
     const hasLanded = (id: number): boolean => targets.every((target) => target.landed.has(id))
-    let read = Math.min(...targets.map((target) => target.position))
+    let read = Math.min(...applied)
+    let nowMs = 0
+    const dropsOf = ({ chunk, atHigh }: InFlight): ((key: string) => boolean) => {
+      if (!rules.dropToApplied && atHigh !== null) return (key) => atHigh.has(key)
+      const sets = touched.setsSince(modelTable, (chunk.generation ?? 0) + (rules.touchedSinceLow ? 0 : 1))
+      return (key) => sets.some((set) => set.has(key))
+    }
+    const readGroup = (): void => {
+      const { events, marker, at } = log[read++] as Group
+      if (marker !== null) touched.met(marker)
+      for (const event of events) touched.add(modelTable, String(event.key))
+      for (const event of events) {
+        for (const [shard, changes] of pending.entries()) {
+          if (compareCoordinates(at, stood[shard] ?? none) <= 0) continue
+          const seen = rules.bothImages || event.after === null ? event : { ...event, before: null }
+          addEvent(changes, seen, (row) => row.shardKey === shard, 'one-source')
+        }
+      }
+      for (const one of inFlight.values())
+        if (one.high === marker) one.atHigh = new Set(touched.setsSince(modelTable, one.chunk.generation ?? 0).flatMap((set) => [...set]))
+    }
     for (;;) {
       crashPoint()
+      nowMs += random.below(60)
       if (random.chance(0.5) && log.length < logMax) write()
       if (random.chance(0.3)) makeVisible()
       const todo = chunkKeys.map((_, id) => id).filter((id) => !inFlight.has(id) && !hasLanded(id))
       if (todo.length > 0 && random.chance(0.4)) {
         const id = random.pick(todo)
-        const low = marker()
+        const generation = touched.begin(markers + 1)
+        marker()
         for (let left = random.below(3); left > 0; left--) write()
-        const rows = new Map([...visible].filter(([key]) => (chunkKeys[id] as number[]).includes(key)))
+        const rows = [...visible.values()].filter(({ key }) => (chunkKeys[id] as number[]).includes(equated(key)))
         for (let left = random.below(3); left > 0; left--) write()
-        inFlight.set(id, { low, high: marker(), rows })
+        const high = marker()
+        const highMarker = rules.landsPastHigh ? high : 0
+        const targetOf = (row: ModelRow): number => row.shardKey
+        const chunk = chunkOf(rows, {
+          mode: 'one-source',
+          targets: targetCount,
+          targetOf,
+          generation,
+          highMarker,
+          readAtMs: nowMs,
+          path: String(id),
+        })
+        inFlight.set(id, { chunk, high, atHigh: null })
       }
-      read = Math.min(log.length, read + random.below(4))
+      for (let left = random.below(4); left > 0 && read < log.length; left--) readGroup()
       for (const [shard, target] of targets.entries()) {
-        if (target.position < read && random.chance(0.6)) round(target, shard, random.between(target.position + 1, read + 1))
-        if (target.position < target.intent) continue
-        for (const [id, chunk] of inFlight) {
-          if (!target.landed.has(id) && target.position >= chunk.high && random.chance(0.6)) land(target, shard, id, chunk)
+        const changes = pending[shard] as Pending
+        if (read > (applied[shard] ?? 0) && random.chance(0.6)) {
+          const stamp = stampAt(placeOf(read), read)
+          if (changes.count > 0) round(target, changes.take(stamp), (change) => Object.assign(target, change))
+          applied[shard] = read
+          target.position = read
         }
+        const at = placeOf(target.position)
+        if (compareCoordinates(at, target.intent) < 0) continue
         const wrong = differs(target, shard, start)
         if (wrong !== null) return wrong
+        const mine = [...inFlight].filter(([id, { chunk }]) => !target.landed.has(id) && chunk.highMarker <= at.marker)
+        const state = { size: landingSize(targetCount), target: shard, landing: false, pressing: random.chance(0.5), nowMs }
+        const together = nextLanding(
+          mine.map(([, { chunk }]) => chunk),
+          state,
+        )
+        if (together.length === 0) continue
+        const landed = mine.filter(([, { chunk }]) => together.includes(chunk))
+        target.server.transaction(landed.flatMap(([, one]) => landing(one.chunk, shard, 'one-source', dropsOf(one))))
+        for (const [id, one] of landed) {
+          target.landed.add(id)
+          for (const key of chunkKeys[id] as number[]) {
+            const comes = log.slice(0, read).findLastIndex(({ events }) => events.some((event) => equated(event.key) === key))
+            if (comes >= target.position && [key, otherSpelling(key)].some((spelled) => dropsOf(one)(String(spelled))))
+              target.owed.set(key, comes + 1)
+          }
+        }
+        const after = differs(target, shard, start)
+        if (after !== null) return after
       }
-      for (const id of inFlight.keys()) if (hasLanded(id)) inFlight.delete(id)
+      for (const [id, { chunk }] of inFlight) {
+        if (!hasLanded(id)) continue
+        inFlight.delete(id)
+        touched.release(chunk.generation ?? 0)
+      }
       const drained = targets.every((target) => target.position === log.length && target.landed.size === chunkKeys.length)
       if (log.length >= logMax && inFlight.size === 0 && drained) return null
     }
@@ -173,7 +304,8 @@ export function runLanding(seed: number, rules: LandingRules): string | null {
   for (let left = random.between(4, 12); left > 0; left--) write()
   makeVisible()
   const start = log.length
-  for (const target of targets) target.position = target.intent = start
+  for (let shard = 0; shard < targetCount; shard++)
+    targets.push({ server: new FakeTarget(rules.uniqueKey), position: start, intent: placeOf(start), landed: new Set(), owed: new Map() })
   for (let attempt = 0; attempt < 8; attempt++) {
     try {
       return session(start)
@@ -186,11 +318,11 @@ export function runLanding(seed: number, rules: LandingRules): string | null {
   return 'never ends'
 }
 
-function assign(rows: Map<number, Row>, key: number, row: Row | null): void {
-  if (row === null) rows.delete(key)
-  else rows.set(key, row)
+function assign(rows: Map<number, ModelRow>, key: number, row: ModelRow | null): void {
+  if (row === null) rows.delete(equated(key))
+  else rows.set(equated(key), row)
 }
 
-function show(rows: ReadonlyMap<number, Row>): string {
+function show(rows: ReadonlyMap<number, ModelRow>): string {
   return JSON.stringify([...rows].sort(([a], [b]) => a - b).map(([key, { unique, value }]) => `${key}:u${unique}=${value}`))
 }

@@ -3,55 +3,42 @@
  * what the first model of it left out: lanes, crashes and collisions within a round, chunks and their landing, unique keys that wait for the rows (1.12), shard
  * keys that change within a source, moves between sources that commit in either order.
  *
+ * What it tries is the engine's own: `Pending` with `putBack`, `roundStatements`, `TouchedKeys`, `compareCoordinates`, segments and landing statements, over a target that
+ * executes what is printed (`fake-target.ts`).
+ *
  * Rows and their unique values wander between two sources as an application moves them; each source's log has its own order and
  * the target's streams are not ordered with each other. A stream owns the rows whose shard key is in its source's range. At each
  * boundary of a stream past its intent, the target's rows that it owns must be its source's at that position, of all
  * keys that were copied or that its tail has brought; at the end the target must hold the union.
  */
+import type { Chunk } from '../../src/move/chunk.ts'
+import { Pending, type Change, type Round } from '../../src/move/pending.ts'
+import { roundStatements, type LaneStatements, type WriteMode } from '../../src/move/statements.ts'
+import type { TablePlan } from '../../src/move/table-plan.ts'
+import { compareCoordinates } from '../../src/move/tables.ts'
+import { TouchedKeys } from '../../src/move/touched.ts'
+import {
+  addEvent,
+  changed,
+  chunkOf,
+  Collision,
+  FakeTarget,
+  landing,
+  modelTable,
+  sameRow,
+  stampAt,
+  type ModelEvent as Event,
+  type ModelRow as Row,
+  type TestCoordinate,
+} from './fake-target.ts'
+import type { MergeRules } from './merge.rules.ts'
 import { Random } from './random.ts'
 
-export type MergeRules = {
-  /** Which rows a round deletes of its keys: those whose shard key is in any image of the key in the round; only in the first or the last; or by key alone. */
-  deletes: 'any image' | 'first image' | 'last image' | 'key alone'
-  /** Rows are inserted plainly, and 1062 means that another stream's row stands there; or they replace what stands. */
-  inserts: 'plain' | 'replace'
-  /** What landing does with rows that the tail left untouched since the low marker. */
-  landing: 'own rows deleted, then plain' | 'plain' | 'replace' | 'ignore'
-  /** After 1062 a round goes up to a fresh marker; without: to its intent again. */
-  longer: boolean
-  /** A round stores where it goes, is taken again at least that far, and chunks land past it only. */
-  intent: boolean
-  /**
-   * A round in one lane is one transaction with its position. After 1062 it is taken again in steps, so that its deletes stay
-   * though its inserts collide; without: as one transaction each time.
-   */
-  stepsAfterCollision: boolean
-  /**
-   * Unique keys that waited for the rows (PROTOCOLS 1.12), when two rows of one value stand against them: built again when all streams have passed markers committed
-   * since; given up; or the rows that stand in the way removed, as ALTER IGNORE did.
-   */
-  rebuild: 'repeated' | 'once' | 'rows removed'
-  /** The application keeps unique values unique across sources. Without, two rows may collide for good: that must end in waiting, both rows kept. */
-  uniqueAcross: boolean
-}
-
-export const mergeRules: MergeRules = {
-  deletes: 'any image',
-  inserts: 'plain',
-  landing: 'own rows deleted, then plain',
-  longer: true,
-  intent: true,
-  stepsAfterCollision: true,
-  rebuild: 'repeated',
-  uniqueAcross: true,
-}
-
-type Row = { key: number; shardKey: number; unique: number; value: number }
-type Event = { key: number; before: Row | null; after: Row | null }
-type Chunk = { low: number; high: number; rows: readonly Row[] }
+type Group = { readonly events: readonly Event[]; readonly marker: number | null; readonly at: TestCoordinate }
 type Stream = {
   source: number
-  log: Event[][]
+  log: Group[]
+  markers: number
   rows: Map<number, Row>
   position: number
   intent: number
@@ -59,7 +46,7 @@ type Stream = {
   inRound: boolean
 }
 /** What a stream remembers of a collision; a crash forgets it. */
-type Retry = { atLeast: number; inSteps: boolean }
+type Retry = { atLeast: number; inSteps: boolean; held: { round: Round; upTo: number } | null }
 
 const keyCount = 5
 const uniqueCount = 4
@@ -68,10 +55,7 @@ const chunkKeys = [
   [0, 1, 2],
   [3, 4],
 ]
-const stepsMax = 4_000
-
-class Collision extends Error {}
-const collision = new Collision()
+const stepsMax = 2_000
 
 const sourceOf = (shardKey: number): number => shardKey % 2
 
@@ -80,20 +64,27 @@ export function runMerge(seed: number, rules: MergeRules, trace?: (line: string)
   const random = new Random(seed)
   const say = trace ?? (() => {})
   const withCopy = random.chance(0.6)
-  /** The target's unique key stands; before that, only its primary key tells of another stream's row. */
-  let uniqueBuilt = !withCopy || random.chance(0.5)
+  /** Before its unique key stands, only its primary key tells of another stream's row. */
+  const target = new FakeTarget(!withCopy || random.chance(0.5))
   const laneCount = random.pick([1, 1, 2, 3])
   const streams: Stream[] = [0, 1].map((source) => ({
     source,
     log: [],
+    markers: 0,
     rows: new Map(),
     position: 0,
     intent: 0,
     landed: new Set(),
     inRound: false,
   }))
-  const target = new Map<number, Row>()
   let value = 0
+
+  const placeOf = ({ log }: Stream, position: number): TestCoordinate => log[position - 1]?.at ?? { marker: 0, groups: 0 }
+  const marker = (stream: Stream): number => {
+    stream.log.push({ events: [], marker: ++stream.markers, at: { marker: stream.markers, groups: 0 } })
+    return stream.log.length
+  }
+  const consistent = (stream: Stream): boolean => compareCoordinates(placeOf(stream, stream.position), placeOf(stream, stream.intent)) >= 0
 
   // ---- the application ----
   const commit = (stream: Stream, events: Event[]): void => {
@@ -101,7 +92,11 @@ export function runMerge(seed: number, rules: MergeRules, trace?: (line: string)
       if (after === null) stream.rows.delete(key)
       else stream.rows.set(key, after)
     }
-    stream.log.push(events)
+    stream.log.push({
+      events,
+      marker: null,
+      at: { ...placeOf(stream, stream.log.length), groups: placeOf(stream, stream.log.length).groups + 1 },
+    })
     say(`source ${stream.source} at ${stream.log.length}: ${events.map(showEvent).join('; ')}`)
   }
   const homeOf = (key: number): Stream | undefined => streams.find(({ rows }) => rows.has(key))
@@ -148,165 +143,170 @@ export function runMerge(seed: number, rules: MergeRules, trace?: (line: string)
   }
 
   // ---- the target ----
-  const collide = (one: Row, other: Row): boolean => one.key === other.key || (uniqueBuilt && one.unique === other.unique)
-  /** One statement's worth of inserts in an open transaction: undone by the caller on a collision. */
-  const insert = (into: Map<number, Row>, row: Row): void => {
-    const standing = [...into.values()].filter((other) => collide(row, other))
-    if (standing.length > 0 && rules.inserts === 'plain') {
-      say(`  1062: ${showRow(row)} against ${standing.map(showRow).join(' and ')}`)
-      throw collision
+  const owns =
+    (stream: Stream) =>
+    ({ shardKey }: Row): boolean =>
+      sourceOf(shardKey) === stream.source
+  const statementsOf = (round: Round, events: readonly Event[], lanes: number): LaneStatements[] => {
+    const images = (change: Change): readonly string[] | null => {
+      const ofKey = events.filter(({ key }) => String(key) === change.key)
+      const [first, final] = [ofKey[0]?.before ?? null, ofKey.at(-1)?.after ?? null]
+      if (rules.deletes === 'any image') return change.images
+      const row = rules.deletes === 'first image' ? (first ?? final) : (final ?? first)
+      return row === null ? change.images : [String(row.shardKey)]
     }
-    for (const { key } of standing) into.delete(key)
-    into.set(row.key, row)
-  }
-  const replaceTarget = (rows: ReadonlyMap<number, Row>): void => {
-    target.clear()
-    for (const [key, row] of rows) target.set(key, row)
+    const print = (change: (change: Change) => Change, mode: WriteMode): LaneStatements[] =>
+      roundStatements(changed(round, change), mode, 't', lanes)
+    const printed = print((change) => ({ ...change, images: images(change) }), 'several-sources')
+    const alone = rules.deletes === 'key alone' ? print((change) => ({ ...change, row: null }), 'one-source') : printed
+    const replaced = rules.inserts === 'replace' ? print((change) => change, 'one-source') : printed
+    return printed.map((_, lane) => ({ deletes: alone[lane]?.deletes ?? [], upserts: replaced[lane]?.upserts ?? [] }))
   }
 
-  function* round(stream: Stream, retry: Retry): Generator<void> {
-    const least = Math.max(stream.position + 1, rules.intent ? stream.intent : 0, retry.atLeast)
+  function* round(stream: Stream, retry: Retry, read: (upTo: number) => void): Generator<void> {
+    const least = Math.max(stream.position + 1, retry.atLeast)
     const upTo = random.between(least, rules.longer || retry.atLeast === 0 ? stream.log.length + 1 : least + 1)
+    read(upTo)
     stream.inRound = true
-    const wanted = new Map<number, { final: Row | null; shardKeys: Set<number>; first: Row | null }>()
-    for (const { key, before, after } of stream.log.slice(stream.position, upTo).flat()) {
-      const one = wanted.get(key) ?? { final: null, shardKeys: new Set<number>(), first: before }
-      for (const image of [before, after]) if (image !== null) one.shardKeys.add(image.shardKey)
-      one.final = after
-      wanted.set(key, one)
-    }
-    const erase = (from: Map<number, Row>, key: number): void => {
-      const row = from.get(key)
-      const { shardKeys, first, final } = wanted.get(key) as { final: Row | null; shardKeys: Set<number>; first: Row | null }
-      if (row === undefined) return
-      const matches = {
-        'any image': () => shardKeys.has(row.shardKey),
-        'first image': () => row.shardKey === (first ?? final)?.shardKey,
-        'last image': () => row.shardKey === (final ?? first)?.shardKey,
-        'key alone': () => true,
-      }[rules.deletes]()
-      if (matches) from.delete(key)
-    }
-    const keys = [...wanted.keys()]
-    say(`stream ${stream.source}: round ${stream.position} to ${upTo}, keys ${keys.join(',')}`)
-    if (rules.intent) stream.intent = Math.max(stream.intent, upTo)
+    const pending = new Pending()
+    const since = retry.held?.upTo ?? stream.position
+    for (const event of stream.log.slice(since, upTo).flatMap(({ events }) => events))
+      addEvent(pending, event, owns(stream), 'several-sources')
+    if (retry.held !== null) pending.putBack(retry.held.round)
+    const taken = pending.take(stampAt(placeOf(stream, upTo), upTo))
+    retry.held = { round: taken, upTo }
+    const events = stream.log.slice(stream.position, upTo).flatMap((group) => group.events)
+    say(`stream ${stream.source}: round ${stream.position} to ${upTo}, ${taken.count} keys`)
     if (laneCount === 1 && !retry.inSteps) {
       // One transaction: deletes, inserts, position.
-      const rows = new Map(target)
-      for (const key of keys) erase(rows, key)
-      for (const key of keys) insertFinal(rows, key)
-      replaceTarget(rows)
-      stream.position = upTo
+      target.transaction(statementsOf(taken, events, 1).flatMap(({ deletes, upserts }) => [...deletes, ...upserts]))
     } else {
-      for (const apply of [erase, insertFinal]) {
-        for (const lane of random.shuffle(Array.from({ length: laneCount }, (_, i) => i))) {
-          const rows = new Map(target)
-          for (const key of keys) if (key % laneCount === lane) apply(rows, key)
-          replaceTarget(rows)
+      if (rules.intent) stream.intent = Math.max(stream.intent, upTo)
+      const lanes = statementsOf(taken, events, laneCount)
+      for (const part of ['deletes', 'upserts'] as const) {
+        for (const lane of random.shuffle(lanes)) {
+          target.transaction(lane[part])
           yield
         }
       }
-      stream.position = upTo
     }
+    stream.position = upTo
     if (!rules.intent) stream.intent = upTo
     stream.inRound = false
     say(`stream ${stream.source} stands at ${upTo}`)
-
-    function insertFinal(into: Map<number, Row>, key: number): void {
-      const final = wanted.get(key)?.final ?? null
-      if (final !== null) insert(into, final)
-    }
   }
 
-  const land = (stream: Stream, id: number, { low, rows }: Chunk): void => {
-    const touched = new Set(
-      stream.log
-        .slice(low, stream.position)
-        .flat()
-        .map(({ key }) => key),
-    )
-    const after = new Map(target)
-    for (const row of rows.filter(({ key }) => !touched.has(key))) {
-      const standing = [...after.values()].filter((other) => collide(row, other))
-      if (rules.landing === 'own rows deleted, then plain') {
-        const own = after.get(row.key)
-        if (own?.shardKey === row.shardKey) after.delete(row.key)
-      } else if (rules.landing === 'replace') {
-        for (const { key } of standing) after.delete(key)
-      } else if (rules.landing === 'ignore' && standing.length > 0) {
-        continue
-      }
-      if ([...after.values()].some((other) => collide(row, other))) {
-        say(`  1062: chunk ${id} of source ${stream.source} waits`)
-        return
-      }
-      after.set(row.key, row)
+  const land = (stream: Stream, id: number, chunk: Chunk, touched: TouchedKeys<TablePlan>): void => {
+    const sets = touched.setsSince(modelTable, chunk.generation ?? 0)
+    const drop = (key: string): boolean => sets.some((set) => set.has(key))
+    const mode = rules.landing === 'replace' ? 'one-source' : 'several-sources'
+    try {
+      landWithout(chunk, mode, drop)
+    } catch (error) {
+      if (!(error instanceof Collision)) throw error
+      say(`  ${error.message}: chunk ${id} of source ${stream.source}`)
+      if (!landAgain(chunk, drop)) return
     }
-    replaceTarget(after)
     stream.landed.add(id)
     say(`chunk ${id} of source ${stream.source} landed at ${stream.position}`)
+  }
+  const landWithout = (chunk: Chunk, mode: 'one-source' | 'several-sources', drop: (key: string) => boolean): void =>
+    target.transaction(landing(chunk, 0, mode, drop))
+  const landAgain = (chunk: Chunk, drop: (key: string) => boolean): boolean => {
+    const rows = rowsOf(chunk)
+    const without = {
+      'plain, own rows left out': ({ key, shardKey }: Row) => target.rows.get(key)?.shardKey === shardKey,
+      ignore: (row: Row) =>
+        [...target.rows.values()].some(({ key, unique }) => key === row.key || (target.uniqueKey && unique === row.unique)),
+      plain: null,
+      replace: null,
+    }[rules.landing]
+    if (without === null) return false
+    const left = new Set(rows.filter(without).map(({ key }) => String(key)))
+    try {
+      landWithout(chunk, 'several-sources', (key) => left.has(key) || drop(key))
+      return true
+    } catch (error) {
+      if (!(error instanceof Collision)) throw error
+      return false
+    }
   }
 
   /** Where each stream must have come to before the unique key is tried again. */
   let tryAgainAt = [0, 0]
   const rebuild = (): void => {
-    if (uniqueBuilt || streams.some(({ landed, inRound }) => inRound || landed.size < chunkKeys.length)) return
-    if (streams.some(({ position, intent }, i) => tryAgainAt[i]! > 0 && (position < intent || position < tryAgainAt[i]!))) return
-    const rows = [...target.values()]
+    if (target.uniqueKey || streams.some(({ landed, inRound }) => inRound || landed.size < chunkKeys.length)) return
+    if (streams.some((stream, i) => tryAgainAt[i]! > 0 && (!consistent(stream) || stream.position < tryAgainAt[i]!))) return
+    const rows = [...target.rows.values()]
     const doubled = rows.filter((row, i) => rows.slice(0, i).some(({ unique }) => unique === row.unique))
     if (doubled.length === 0 || rules.rebuild === 'rows removed') {
-      for (const { key } of doubled) target.delete(key)
-      uniqueBuilt = true
+      for (const { key } of doubled) target.rows.delete(key)
+      target.uniqueKey = true
       say('the unique key stands')
       return
     }
     say(`the unique key meets ${doubled.map(showRow).join(' ')}`)
-    tryAgainAt = streams.map(({ log }) => (rules.rebuild === 'once' ? Infinity : log.push([])))
+    tryAgainAt = streams.map((stream) => (rules.rebuild === 'once' ? Infinity : marker(stream)))
   }
 
   /** One life of a stream: until a crash throws it away. */
   function* session(stream: Stream): Generator<void> {
     const inFlight = new Map<number, Chunk>()
-    let retry: Retry = { atLeast: 0, inSteps: false }
+    const touched = new TouchedKeys<TablePlan>()
+    let retry: Retry = { atLeast: 0, inSteps: false, held: null }
+    let readTo = stream.position
+    const read = (upTo: number): void => {
+      for (; readTo < upTo; readTo++) {
+        const { events, marker } = stream.log[readTo] as Group
+        if (marker !== null) touched.met(marker)
+        for (const { key } of events) touched.add(modelTable, String(key))
+      }
+    }
     stream.inRound = false
     for (;;) {
       yield
       const todo = chunkKeys.map((_, id) => id).filter((id) => !stream.landed.has(id) && !inFlight.has(id))
       if (todo.length > 0 && random.chance(0.3)) {
         const id = random.pick(todo)
-        stream.log.push([])
-        const low = stream.log.length
+        const generation = touched.begin(stream.markers + 1)
+        marker(stream)
         yield
         const rows = [...stream.rows.values()].filter(({ key }) => (chunkKeys[id] as number[]).includes(key))
         yield
-        stream.log.push([])
-        inFlight.set(id, { low, high: stream.log.length, rows })
-        say(`chunk ${id} of source ${stream.source} read between ${low} and ${stream.log.length}: ${rows.map(showRow).join(' ')}`)
+        marker(stream)
+        const mode = rules.landing === 'replace' ? 'one-source' : 'several-sources'
+        const of = { mode, targets: 1, targetOf: () => 0, generation, highMarker: stream.markers, readAtMs: 0, path: String(id) } as const
+        inFlight.set(id, chunkOf(rows, of))
+        say(`chunk ${id} of source ${stream.source} read: ${rows.map(showRow).join(' ')}`)
       }
       for (const [id, chunk] of inFlight) {
-        if (stream.position < chunk.high || stream.position < stream.intent || random.chance(0.4)) continue
-        land(stream, id, chunk)
-        if (stream.landed.has(id)) inFlight.delete(id)
+        if (placeOf(stream, stream.position).marker < chunk.highMarker || !consistent(stream) || random.chance(0.4)) continue
+        land(stream, id, chunk, touched)
+        if (stream.landed.has(id) && inFlight.delete(id)) touched.release(chunk.generation ?? 0)
       }
       if (stream.position === stream.log.length) continue
       try {
-        yield* round(stream, retry)
-        retry = { atLeast: 0, inSteps: false }
+        yield* round(stream, retry, read)
+        retry = { atLeast: 0, inSteps: false, held: null }
       } catch (error) {
-        if (error !== collision) throw error
+        if (!(error instanceof Collision)) throw error
         // As after a crash: the position stays. The marker is committed now, after all that any stream has applied.
+        say(`  ${error.message}: stream ${stream.source}`)
         stream.inRound = false
-        if (rules.longer) stream.log.push([])
-        retry = { atLeast: rules.longer ? stream.log.length : Math.max(stream.intent, retry.atLeast), inSteps: rules.stepsAfterCollision }
+        const { held } = retry
+        if (rules.intent) stream.intent = Math.max(stream.intent, held?.upTo ?? 0)
+        if (rules.longer) marker(stream)
+        const atLeast = rules.longer ? stream.log.length : Math.max(stream.intent, retry.atLeast)
+        retry = { atLeast, inSteps: rules.stepsAfterCollision, held }
       }
     }
   }
 
   const differs = (stream: Stream): string | null => {
-    if (stream.inRound || (rules.intent && stream.position < stream.intent)) return null
+    if (stream.inRound || (rules.intent && !consistent(stream))) return null
     const known = withCopy ? new Set([...stream.landed].flatMap((id) => chunkKeys[id] as number[])) : null
     const want = new Map<number, Row>()
-    for (const [position, events] of stream.log.slice(0, stream.position).entries()) {
+    for (const [position, { events }] of stream.log.slice(0, stream.position).entries()) {
       for (const { key, after } of events) {
         if (position >= start[stream.source]!) known?.add(key)
         if (after === null) want.delete(key)
@@ -314,8 +314,8 @@ export function runMerge(seed: number, rules: MergeRules, trace?: (line: string)
       }
     }
     const expected = [...want.values()].filter(({ key }) => known === null || known.has(key))
-    const owned = [...target.values()].filter(({ shardKey }) => sourceOf(shardKey) === stream.source)
-    const same = expected.length === owned.length && owned.every((row) => want.get(row.key) === row)
+    const owned = [...target.rows.values()].filter(owns(stream))
+    const same = expected.length === owned.length && owned.every((row) => sameRow(want.get(row.key), row))
     return same
       ? null
       : `stream ${stream.source} at ${stream.position}: ${owned.map(showRow).join(' ')} instead of ${expected.map(showRow).join(' ')}`
@@ -329,7 +329,7 @@ export function runMerge(seed: number, rules: MergeRules, trace?: (line: string)
     if (withCopy) continue
     // The reverse of a split: the target had every row when the streams began.
     stream.landed = new Set(chunkKeys.map((_, id) => id))
-    for (const [key, row] of stream.rows) target.set(key, row)
+    for (const [key, row] of stream.rows) target.rows.set(key, row)
   }
   const sessions = streams.map(session)
   let writes = random.between(4, 20)
@@ -351,19 +351,19 @@ export function runMerge(seed: number, rules: MergeRules, trace?: (line: string)
     }
     if (
       writes === 0 &&
-      uniqueBuilt &&
+      target.uniqueKey &&
       streams.every(({ position, log, landed }) => position === log.length && landed.size === chunkKeys.length)
     ) {
       const union = streams.flatMap(({ rows }) => [...rows.values()])
-      const same = union.length === target.size && union.every((row) => target.get(row.key) === row)
-      return same ? null : `at the end: ${[...target.values()].map(showRow).join(' ')} instead of ${union.map(showRow).join(' ')}`
+      const same = union.length === target.rows.size && union.every((row) => sameRow(target.rows.get(row.key), row))
+      return same ? null : `at the end: ${[...target.rows.values()].map(showRow).join(' ')} instead of ${union.map(showRow).join(' ')}`
     }
   }
   const rows = streams.flatMap((stream) => [...stream.rows.values()])
   const collides = rows.some((row) => rows.some((other) => other !== row && (other.unique === row.unique || other.key === row.key)))
   if (!rules.uniqueAcross && collides) return null
   const streamsAt = streams.map(({ position, log, landed }) => `${position}/${log.length}, ${landed.size} chunks`).join(' and ')
-  return `stuck at ${streamsAt}${uniqueBuilt ? '' : ', without the unique key'}`
+  return `stuck at ${streamsAt}${target.uniqueKey ? '' : ', without the unique key'}`
 }
 
 function showRow({ key, shardKey, unique, value }: Row): string {
@@ -372,4 +372,13 @@ function showRow({ key, shardKey, unique, value }: Row): string {
 
 function showEvent({ key, before, after }: Event): string {
   return before === null ? `+${showRow(after as Row)}` : after === null ? `-k${key}` : `${showRow(before)}→${showRow(after)}`
+}
+
+function rowsOf(chunk: Chunk): Row[] {
+  return (chunk.parts[0]?.segments ?? []).flatMap((segment) =>
+    Array.from({ length: segment.rows }, (_, i) => {
+      const [key = 0, shardKey = 0, unique = 0, value = 0] = segment.rowLiteral(i).split(',').map(Number)
+      return { key, shardKey, unique, value }
+    }),
+  )
 }

@@ -15,8 +15,9 @@ export function seedCount(usual: number): number {
 
 /** Fails with the seed, what is wrong and the end of the story when any of the runs is. */
 export function assertAllRight(run: Run, usual: number): void {
-  const wrong = firstWrong(run, seedCount(usual))
-  if (wrong === null) return
+  const count = seedCount(usual)
+  const wrong = firstWrong(run, count)
+  if (wrong === null) return console.log(`  seeds ${first} to ${first + count - 1}: nothing wrong`)
   const story: string[] = []
   run(wrong.seed, (line) => story.push(line))
   assert.fail([`seed ${wrong.seed}: ${wrong.what} (again: FIRST=${wrong.seed} SEEDS=1)`, ...story.slice(-60)].join('\n  '))
@@ -26,6 +27,7 @@ export function assertAllRight(run: Run, usual: number): void {
 export function assertFound(run: Run, limit: number): string {
   const wrong = firstWrong(run, limit)
   assert.ok(wrong !== null, `nothing wrong in ${limit} seeds`)
+  console.log(`  seed ${wrong.seed}: ${wrong.what.slice(0, 160)}`)
   return wrong.what
 }
 

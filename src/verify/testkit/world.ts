@@ -1,7 +1,7 @@
 /** Shards on real servers with a real mover and verifier over a topology in memory, for tests of comparisons. */
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
-import { serverPair, type ServerPairs } from '../../../test/kit/server-pairs.ts'
+import { serverPair, type ServerPair, type ServerPairs } from '../../../test/kit/server-pairs.ts'
 import type { TestServer } from '../../../test/kit/servers.ts'
 import { systemClock } from '../../base/clock.ts'
 import { silentLog, type Log } from '../../base/log.ts'
@@ -66,14 +66,17 @@ export class VerifyWorld implements AsyncDisposable {
       (shard: string): ShardRef => ({ shard, uid: `${side}${shard}`, serverId, schema: `${side}_${shard.replace('-', '_')}` })
     this.sources = options.sources.map(ref('s', 'source'))
     this.targets = options.targets.map(ref('t', 'target'))
-    const { flavour } = options
-    this.addresses = async (id) => ({ id, name: id, flavour, connect: (id === 'source' ? source : target).config })
+    this.addresses = async (id) => {
+      const { flavour, config } = id === 'source' ? source : target
+      return { id, name: id, flavour, connect: config }
+    }
   }
 
-  /** On `pairs`, emptied, where they are given; else on servers of its own. */
-  static async create(options: WorldOptions, pairs?: ServerPairs): Promise<VerifyWorld> {
+  /** On `pairs`, emptied, or on servers that hold nothing yet, where they are given; else on servers of its own. */
+  static async create(options: WorldOptions, pairs?: ServerPairs | ServerPair): Promise<VerifyWorld> {
     const { flavour, bufferPoolMb } = options
-    const { source, target } = await (pairs === undefined ? serverPair(flavour, bufferPoolMb) : pairs.emptied(flavour))
+    const given = pairs === undefined || 'source' in pairs ? pairs : pairs.emptied(flavour)
+    const { source, target } = await (given ?? serverPair(flavour, bufferPoolMb))
     const [s, t] = await Promise.all([connect(source.config), connect(target.config)])
     const world = new VerifyWorld(options, source, target, s, t)
     world.#ownsServers = pairs === undefined
