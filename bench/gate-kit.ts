@@ -21,14 +21,16 @@ export async function bareProxy(serverPort: number): Promise<Between> {
   return between(port, [child])
 }
 
-/** @param checkout of which the gate is; this one when not given */
+/**
+ * @param of `checkout`: of which the gate is, this one when not given; `over`: ports of MySQL servers that keyspace `app` has a shard on each
+ */
 export async function gateProcesses(
   serverPort: number,
   processes: number,
-  checkout = path.join(import.meta.dirname, '..'),
+  of: { readonly checkout?: string | undefined; readonly over?: string } = {},
 ): Promise<Between> {
-  const file = path.join(checkout, 'bench', 'gate-process.ts')
-  const first = await node(file, [serverPort])
+  const file = path.join(of.checkout ?? path.join(import.meta.dirname, '..'), 'bench', 'gate-process.ts')
+  const first = await node(file, [serverPort, ...(of.over === undefined ? [] : [0, of.over])])
   if (processes === 1) return between(first.port, [first.child])
   first.child.kill()
   const children: ChildProcess[] = []
@@ -36,7 +38,7 @@ export async function gateProcesses(
   return between(first.port, children)
 }
 
-async function node(file: string, args: readonly number[]): Promise<{ child: ChildProcess; port: number }> {
+async function node(file: string, args: readonly (number | string)[]): Promise<{ child: ChildProcess; port: number }> {
   const flags = (process.env['BENCH_NODE_FLAGS'] ?? '').split(' ').filter((flag) => flag !== '')
   const child = spawn(process.execPath, [...flags, file, ...args.map(String)], { stdio: ['pipe', 'pipe', 'inherit'] })
   const port = await new Promise<number>((resolve, reject) => {

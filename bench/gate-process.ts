@@ -1,7 +1,8 @@
 /**
  * The gate of the gate's benches, in a process of its own: port of the server in, port of the gate out.
  *
- *     node bench/gate-process.ts SERVER_PORT [PORT]     on this port, beside others of its kind
+ *     node bench/gate-process.ts SERVER_PORT [PORT]             on this port, beside others of its kind
+ *     node bench/gate-process.ts SERVER_PORT 0 PORT[,PORT…]     with a keyspace `app` over these MySQL servers, a shard each
  */
 import { randomUUID } from 'node:crypto'
 import { systemClock } from '../src/base/clock.ts'
@@ -24,12 +25,21 @@ for (const count of [4, 16]) {
     shardRanges(count).map((name, i) => ({ name, serverId: 's1', schema: schemas[i] ?? '' })),
     {
       sharded: true,
-      vschema: {
-        sharded: true,
-        vindexes: { hash: { type: 'hash' } },
-        tables: { sbtest1: { column_vindexes: [{ column: 'id', name: 'hash' }] } },
-      },
+      vschema: hashed(),
     },
+  )
+}
+const [, , , , others] = process.argv
+if (others !== undefined) {
+  const ports = others.split(',').map(Number)
+  for (const one of ports) await addServer(store, `m${one}`, one, 'mysql')
+  const ranges = ports.length === 1 ? ['-'] : shardRanges(ports.length)
+  const vschema = hashed()
+  await addKeyspace(
+    store,
+    'app',
+    ranges.map((name, i) => ({ name, serverId: `m${ports[i]}`, schema: 'app' })),
+    ports.length === 1 ? {} : { sharded: true, vschema },
   )
 }
 const gate = new Gate({
@@ -43,3 +53,11 @@ const gate = new Gate({
 })
 process.stdout.write(`PORT ${(await gate.start()).port}\n`)
 process.stdin.on('end', () => process.exit(0)).resume()
+
+function hashed(): object {
+  return {
+    sharded: true,
+    vindexes: { hash: { type: 'hash' } },
+    tables: { sbtest1: { column_vindexes: [{ column: 'id', name: 'hash' }] } },
+  }
+}

@@ -5,8 +5,15 @@
  *
  *     node bench/gate.ts [--seconds 3] [--rounds 3] [--clients 1,16,128] [--workloads point,range,read-write] [--ps disable,auto]
  *                        [--paths direct,haproxy,node,gate,gate2,4-shards,16-shards,against] [--against DIR]
+ *                        [--rows 10000] [--rand special|uniform|pareto|zipfian]
+ *
+ * By sysbench's default most accesses go to one row in a hundred: transactions over several shards then wait for one another in circles that no server sees, until a lock wait times out.
  *
  * `--against DIR`: the gate of another checkout as one more path, for a before and after in the same minutes.
+ *
+ * Beside a Vitess that runs already:   --paths vtgate,beside --vtgate PORT:PID[,PID…] --mysqld PORT[,PORT…]
+ * Its MySQL port and the processes to count, vttablets included; `beside` is our gate over the same MySQL servers, a shard each in schema `app` (by the vindex `hash` of `id` where there are
+ * several), which need an account sw_gate with the password gate-secret and all rights on it.
  */
 import { execFile } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -27,11 +34,15 @@ const { values } = parseArgs({
     ps: { type: 'string', default: 'disable,auto' },
     paths: { type: 'string', default: 'direct,haproxy,node,gate,gate2,4-shards,16-shards' },
     against: { type: 'string' },
+    vtgate: { type: 'string', default: '' },
+    mysqld: { type: 'string', default: '' },
+    rows: { type: 'string', default: '10000' },
+    rand: { type: 'string', default: 'special' },
   },
 })
 const seconds = Number(values.seconds)
 const rounds = Number(values.rounds)
-const rows = 10_000
+const rows = Number(values.rows)
 /** Ranges of 100 rows: over several shards each is a scattered read. */
 const workloads: Record<string, string[]> = {
   point: ['oltp_point_select'],
@@ -76,7 +87,12 @@ try {
     gate2: async () => through('gate, 2 processes', await start(gateProcesses(server.port, 2)), 'sbtest'),
     '4-shards': () => through('gate, 4 shards', gate, 'sharded4'),
     '16-shards': () => through('gate, 16 shards', gate, 'sharded16'),
-    against: async () => through('gate before', await start(gateProcesses(server.port, 1, values.against)), 'sbtest'),
+    vtgate: () => {
+      const [port, pids] = values.vtgate.split(':')
+      return through('vtgate, vttablet', { port: Number(port), pids: list(pids ?? '').map(Number), stop: () => undefined }, 'app')
+    },
+    beside: async () => through('gate beside', await start(gateProcesses(server.port, 1, { over: values.mysqld })), 'app'),
+    against: async () => through('gate before', await start(gateProcesses(server.port, 1, { checkout: values.against })), 'sbtest'),
   }
   const paths: Path[] = []
   for (const name of wanted) {
@@ -85,8 +101,10 @@ try {
     paths.push(await maker())
   }
   await sysbench({ port: server.port, database: 'sbtest' }, ['oltp_point_select', 'prepare'])
-  for (const database of ['sharded4', 'sharded16'])
-    if (paths.some((one) => one.database === database)) await sysbench({ port: gate.port, database }, ['oltp_point_select', 'prepare'])
+  for (const database of ['sharded4', 'sharded16', 'app']) {
+    const one = paths.findLast((p) => p.database === database)
+    if (one !== undefined) await sysbench(one, ['oltp_point_select', 'prepare'])
+  }
 
   for (const workload of list(values.workloads))
     for (const clients of list(values.clients).map(Number)) for (const ps of list(values.ps)) await compare(paths, workload, clients, ps)
@@ -152,6 +170,7 @@ async function sysbench(p: { port: number; database: string }, more: readonly st
       '--mysql-ignore-errors=1213,1205',
       '--tables=1',
       `--table-size=${rows}`,
+      `--rand-type=${values.rand}`,
       '--auto_inc=off',
       ...more,
     ],

@@ -15,8 +15,8 @@ import { innerConnection } from './inner-statements.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
 
 const columnsMaxAgeMs = 60_000
-/** What is wrong by columns that are older is looked at again by new ones. */
-const doubtedAgeMs = 3_000
+/** What is wrong by columns that are older is looked at again by new ones: a statement that the planner refuses, and one that a server did. */
+export const doubtedAgeMs = { planned: 3_000, refused: 200 } as const
 const readsMax = 20
 
 type Loaded = { columns: TableColumns | null; atMs: number }
@@ -85,13 +85,24 @@ export class GateCatalog implements Catalog {
     this.#generation++
   }
 
-  /** After an error that may come of columns of before. False: they are new. */
-  doubt(keyspace: string): boolean {
-    const entry = this.#entries.get(keyspace)
-    const limit = this.#core.clock.monotonicMs() - doubtedAgeMs
-    const old = [...(entry?.loaded ?? [])].filter(([, { atMs }]) => atMs < limit).map(([table]) => table)
-    if (old.length > 0) this.forget(keyspace, old)
-    return old.length > 0
+  /**
+   * After an error that may come of columns of before: those of the tables that are named are read again. A statement that is simply wrong costs that, and no plan of others.
+   * @param named words of the statement, in lower case
+   * @param ageMs what was read later than so long ago is new
+   * @returns whether any are others now
+   */
+  async doubt(named: ReadonlySet<string>, ageMs: number, signal: AbortSignal): Promise<boolean> {
+    const before = this.#generation
+    const limit = this.#core.clock.monotonicMs() - ageMs
+    const loads: Promise<void>[] = []
+    for (const [keyspace, entry] of this.#entries) {
+      const old = [...(entry?.loaded ?? [])].filter(([table, { atMs }]) => atMs < limit && named.has(table.toLowerCase()))
+      if (entry === null || old.length === 0) continue
+      entry.forgotten++
+      for (const [table] of old) loads.push(this.#load(keyspace, table, signal))
+    }
+    await Promise.all(loads)
+    return this.#generation !== before
   }
 
   #entry(name: string): KeyspaceEntry | null {

@@ -55,9 +55,16 @@ function columnOf(row: Record<string, string | null>, mariadb: boolean): ColumnI
     invisible: extra.includes('INVISIBLE'),
     generated: /\b(VIRTUAL|STORED|PERSISTENT)( GENERATED)?\b/.test(extra) && !extra.includes('DEFAULT_GENERATED'),
     autoIncrement: extra.includes('AUTO_INCREMENT'),
+    randomDefault: isRandomDefault(row['default_text'] ?? null, mariadb, extra),
     hasDefault: (row['default_text'] ?? 'NULL') !== 'NULL',
     padSpace: collation === null ? null : mariadb ? !/nopad/i.test(collation) : row['pad'] === 'PAD SPACE',
   }
+}
+
+/** MariaDB quotes what is a text; MySQL tells of expressions beside it. (CURRENT_TIMESTAMP is the statement's, which all shards are given.) */
+function isRandomDefault(text: string | null, mariadb: boolean, extra: string): boolean {
+  if (text === null || (mariadb ? text.startsWith("'") : !extra.includes('DEFAULT_GENERATED'))) return false
+  return /\b(rand|uuid|uuid_short|uuid_v[47]|sys_guid|random_bytes|sysdate|nextval|next\s+value)\b/i.test(text)
 }
 
 const reads = /\b(SELECT|INTO|UPDATE|DELETE|INSERT|REPLACE|CALL|HANDLER|TABLE|EXECUTE)\b/i

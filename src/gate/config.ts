@@ -37,6 +37,8 @@ export type GateConfig = {
   xaDoubtMs: number
   /** A decided branch is committed before the client is answered, unless its server does not let it within this. */
   xaFinishMs: number
+  /** Rows of lookups that nobody needs any more are left after so long. */
+  lookupSweepMs: number
   xaCheckMs: number
   /** Prepared statements kept on one server connection. */
   statementsPerConnectionMax: number
@@ -64,6 +66,7 @@ export const defaultGateConfig: GateConfig = {
   idleSessionMs: 8 * 3600 * 1000,
   xaDoubtMs: 5_000,
   xaFinishMs: 5_000,
+  lookupSweepMs: 10_000,
   xaCheckMs: 1_000,
   statementsPerConnectionMax: 256,
 }

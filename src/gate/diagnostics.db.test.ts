@@ -48,6 +48,8 @@ for (const flavour of flavours()) {
           assert.deepEqual(await said(c, form), [1265, 1265, 1265])
           assert.equal((await said(c, form, 'SHOW WARNINGS LIMIT 1, 5')).length, 2)
           assert.deepEqual((await said(c, form, 'SHOW COUNT(*) WARNINGS')).map(Number), [3])
+          const [[counts] = []] = (await c.query('SELECT @@warning_count, @@error_count + 0 AS e')) as unknown as unknown[][][]
+          assert.deepEqual(counts?.map(Number), [3, 0])
           await assert.rejects(c.query("INSERT INTO t VALUES (1, 'x')"), { errno: 1062 })
           assert.deepEqual(await said(c, form), [1062])
           assert.deepEqual(await said(c, form, 'SHOW ERRORS'), [1062])

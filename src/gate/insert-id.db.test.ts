@@ -93,6 +93,8 @@ for (const flavour of flavours()) {
               const result = await on.query(sql.replace(/\bT\b/, table))
               assert.ok(result.kind === 'ok')
               const last = (await on.value('SELECT LAST_INSERT_ID()')) ?? null
+              const variables = await on.all('SELECT @@identity AS a, @@last_insert_id AS b, @@identity + 0 AS c')
+              assert.deepEqual(Object.values(variables[0] ?? {}).map(String), [last, last, last], `variables after ${label}`)
               const rowOf = async (id: string | null): Promise<string> =>
                 id === '0' ? 'none' : `of owner ${await on.value(`SELECT owner FROM ${table} WHERE id = ${id}`)}`
               said.push([result.affectedRows, result.info, await rowOf(String(result.insertId)), await rowOf(last)])

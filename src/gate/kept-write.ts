@@ -32,6 +32,9 @@ export class KeptWrite implements WriteHooks {
   readonly #signal: AbortSignal
   #writes: LookupWrites | null = null
   #read = 0
+  /** Of the lookup that most rows are written for. */
+  #made = 0
+  #moved = false
   #bytes = 0
 
   /** @param assigned what an UPDATE sets columns to, by name in lower case */
@@ -54,6 +57,9 @@ export class KeptWrite implements WriteHooks {
   async entries(on: Transaction, entries: readonly LookupEntry[]): Promise<void> {
     if (entries.length === 0) return
     this.#writes ??= new LookupWrites(this.#core, this.#keyspace, on, this.#signal)
+    const counts = new Map<OwnedLookup, number>()
+    for (const { lookup } of entries) counts.set(lookup, (counts.get(lookup) ?? 0) + 1)
+    this.#made += Math.max(...counts.values())
     await this.#writes.keep(entries)
   }
 
@@ -97,6 +103,7 @@ export class KeptWrite implements WriteHooks {
 
   /** Rows that get another place: what they have there, and what they had. */
   async moved(on: Transaction, entries: readonly LookupEntry[], gone: readonly LookupEntry[]): Promise<void> {
+    this.#moved = true
     sweepAfter(this.#core, on, this.#keyspace.name, gone)
     await this.entries(on, entries)
   }
@@ -125,7 +132,15 @@ export class KeptWrite implements WriteHooks {
         '40001',
         'Deadlock found when trying to get lock; rows came while a lookup vindex was kept; try restarting transaction',
       )
-    await this.#writes?.commit()
+    await this.#writes?.commit(this.#stand(results, matched))
+  }
+
+  /** In doubt (IGNORE, ON DUPLICATE KEY, rows of which a lookup has none) they are looked at by a sweep. */
+  #stand(results: readonly OkResult[], matched: number): boolean {
+    if (this.#moved) return false
+    if (this.#change !== null) return matched === this.#read
+    const affected = results.reduce((sum, { affectedRows }) => sum + affectedRows, 0n)
+    return affected === BigInt(this.#made) && !results.some(({ info }) => /Duplicates: [1-9]/.test(info))
   }
 
   async end(): Promise<void> {

@@ -3,22 +3,22 @@
  * reachable or in doubt stays for another time: what is locked for some moments later, the rest with the value's next change.
  */
 import { isServerError } from '../mysql/errors.ts'
+import type { Backend } from './backend.ts'
 import type { Core } from './core.ts'
 import { innerConnection, routeInner } from './inner-statements.ts'
 import { lookupTable } from './lookup-reads.ts'
 import { conditionsOf, idLiteral, nameOf } from './lookup-writes.ts'
 import type { LookupEntry } from './plan/lookup.ts'
 
-const patienceMs = 10_000
 const atOnceMax = 4
 /** What is locked may be so for a moment only, as by the statement that came next. */
 const againAfterMs = [50, 150, 450, null] as const
-/** Above this many that wait, whoever brings more waits for them. */
+/** More are let go: nobody waits for a sweep, and memory is bounded. */
 const waitingMax = 20_000
 /** How long a gate that ends goes on with them. */
 const endMs = 1_000
 
-type Batch = { readonly keyspace: string; readonly entries: readonly LookupEntry[]; done(): void }
+type Batch = { readonly keyspace: string; readonly entries: readonly LookupEntry[] }
 
 /** Of one gate: what ended transactions have left to be swept, behind the back of their clients. */
 export class Sweeps {
@@ -32,16 +32,15 @@ export class Sweeps {
     this.#core = core
   }
 
-  /** A promise where so much waits that the caller is to wait, too: memory is that of `waitingMax` entries and of one statement a session. */
-  add(keyspace: string, entries: readonly LookupEntry[]): Promise<void> | undefined {
-    if (this.#stop.signal.aborted) return undefined
-    let swept: Promise<void> | undefined
-    let done = (): void => {}
-    if (this.#entries > waitingMax) swept = new Promise((resolve) => (done = resolve))
-    this.#waiting.push({ keyspace, entries, done })
+  add(keyspace: string, entries: readonly LookupEntry[]): void {
+    if (this.#stop.signal.aborted) return
+    if (this.#entries + entries.length > waitingMax) {
+      this.#core.log.debug({ keyspace, rows: entries.length }, 'rows of lookups are not swept: too many wait')
+      return
+    }
+    this.#waiting.push({ keyspace, entries })
     this.#entries += entries.length
     this.#begin()
-    return swept
   }
 
   #begin(): void {
@@ -53,11 +52,15 @@ export class Sweeps {
         .finally(() => {
           this.#running.delete(running)
           this.#entries -= batch.entries.length
-          batch.done()
           this.#begin()
         })
       this.#running.add(running)
     }
+  }
+
+  /** Entries that wait or are being looked at. */
+  get count(): number {
+    return this.#entries
   }
 
   /** Nothing waits and nothing runs. */
@@ -71,12 +74,12 @@ export class Sweeps {
     await Promise.race([this.settled(), this.#core.clock.sleep(endMs, over.signal).catch(() => {})])
     over.abort()
     this.#stop.abort()
-    for (const { done } of this.#waiting.splice(0)) done()
+    this.#waiting.length = 0
   }
 }
 
 async function sweep(core: Core, keyspace: string, entries: readonly LookupEntry[], stop: AbortSignal): Promise<void> {
-  const signal = AbortSignal.any([stop, AbortSignal.timeout(patienceMs)])
+  const signal = AbortSignal.any([stop, AbortSignal.timeout(core.config.lookupSweepMs)])
   const keyOf = (entry: LookupEntry): string =>
     `${entry.lookup.lookup.name} ${conditionsOf(entry.lookup.lookup.from, entry)} ${idLiteral(entry)}`
   let left = [...new Map(entries.map((entry) => [keyOf(entry), entry])).values()]
@@ -107,16 +110,18 @@ async function sweepOne(core: Core, keyspace: string, entry: LookupEntry, signal
     if (core.holds.active && core.holds.mustWait(place.keyspace, [shard.component.key])) continue
     shard.traffic.writes++
     const backend = await innerConnection(core, shard)
+    const leave = cutOff(backend, signal)
     try {
       await backend.connection.query('BEGIN')
       const there = await backend.connection.query(Buffer.concat([text, Buffer.from(' FOR UPDATE NOWAIT')]))
-      if (there.kind === 'rows' && there.rows.length > 0 && !(await stands(core, keyspace, entry)))
+      if (there.kind === 'rows' && there.rows.length > 0 && !(await stands(core, keyspace, entry, signal)))
         await backend.connection.query(Buffer.from(`DELETE FROM ${name} WHERE ${where}`, 'latin1'))
       await backend.connection.query('COMMIT')
     } catch (error) {
       if (backend.connection.open) await backend.connection.query('ROLLBACK').catch(() => backend.connection.destroy())
       throw error
     } finally {
+      leave()
       backend.pool.give(backend)
       shard.traffic.writes--
       if (core.holds.active) core.holds.openChanged(place.keyspace)
@@ -125,10 +130,11 @@ async function sweepOne(core: Core, keyspace: string, entry: LookupEntry, signal
 }
 
 /** Whether a row has the value on the shard of the keyspace id; throws where somebody has such a row under lock. */
-async function stands(core: Core, name: string, entry: LookupEntry): Promise<boolean> {
+async function stands(core: Core, name: string, entry: LookupEntry, signal: AbortSignal): Promise<boolean> {
   const shard = core.keyspace(name).index.find(entry.keyspaceId)
   if (shard === undefined) return true
   const backend = await innerConnection(core, shard)
+  const leave = cutOff(backend, signal)
   try {
     const where = conditionsOf(
       entry.lookup.columns.map((column) => column.name),
@@ -138,6 +144,15 @@ async function stands(core: Core, name: string, entry: LookupEntry): Promise<boo
     const answer = await backend.connection.query(Buffer.from(text, 'latin1'))
     return answer.kind !== 'rows' || answer.rows.length > 0
   } finally {
+    leave()
     backend.pool.give(backend)
   }
+}
+
+/** A server that does not answer holds up one sweep until its time is over, and no longer. */
+function cutOff(backend: Backend, signal: AbortSignal): () => void {
+  const cut = (): void => backend.connection.destroy()
+  if (signal.aborted) cut()
+  signal.addEventListener('abort', cut, { once: true })
+  return () => signal.removeEventListener('abort', cut)
 }

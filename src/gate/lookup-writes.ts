@@ -38,6 +38,8 @@ export class LookupWrites {
   readonly #on: Transaction
   readonly #signal: AbortSignal
   readonly #open = new Map<string, { backend: Backend; part: InnerPart }>()
+  /** Of all that was kept the rows stand, uncommitted. */
+  readonly #made = { stand: false }
 
   constructor(core: Core, keyspace: KeyspaceView, on: Transaction, signal: AbortSignal) {
     this.#core = core
@@ -48,8 +50,8 @@ export class LookupWrites {
 
   /** @throws 1062; SW-GATE-123, 229; ElsewhereError for a server of a lookup */
   async keep(entries: readonly LookupEntry[]): Promise<void> {
-    // Whatever becomes of the statement, rows that it leaves behind are swept in the end.
-    sweepAfter(this.#core, this.#on, this.#keyspace.name, entries)
+    // Whatever becomes of the statement, rows of lookups that it leaves behind are swept in the end.
+    sweepAfter(this.#core, this.#on, this.#keyspace.name, entries, this.#made)
     for (const [lookup, own] of byLookup(entries)) {
       const onePlace = await this.#requireKey(lookup)
       for (let i = 0; i < own.length; i += rowsMax) {
@@ -64,8 +66,12 @@ export class LookupWrites {
     }
   }
 
-  /** Before the client's transaction may commit. */
-  async commit(): Promise<void> {
+  /**
+   * Before the client's transaction may commit.
+   * @param stand every row that a lookup's row was written for was written itself: once committed, there is nothing to sweep
+   */
+  async commit(stand: boolean): Promise<void> {
+    this.#made.stand = stand
     for (const [uid, { backend, part }] of this.#open) {
       await elsewhere(part, () => backend.connection.query('COMMIT'))
       this.#close(uid)
@@ -219,10 +225,34 @@ export class LookupWrites {
   }
 }
 
-/** When the transaction has ended, whichever way, rows of lookups that have no row are taken away. */
-export function sweepAfter(core: Core, on: Transaction, keyspace: string, entries: readonly LookupEntry[]): void {
+type Left = { readonly keyspace: string; readonly entries: readonly LookupEntry[]; readonly made: { readonly stand: boolean } | null }
+const leftBy = new WeakMap<Transaction, { count: number; readonly groups: Left[] }>()
+/** A transaction's memory of what to sweep is bounded: the rest of a larger one stays until the value's next change. */
+const sweptMax = 10_000
+
+/**
+ * When the transaction has ended, whichever way, rows of lookups that have no row are taken away.
+ * @param made entries are of rows that the transaction writes, which stand when it is committed; a sweep would lock them against whoever reads them next
+ */
+export function sweepAfter(
+  core: Core,
+  on: Transaction,
+  keyspace: string,
+  entries: readonly LookupEntry[],
+  made: Left['made'] = null,
+): void {
   if (entries.length === 0) return
-  on.afterEnd.push(() => core.sweeps.add(keyspace, entries))
+  let left = leftBy.get(on)
+  if (left === undefined) {
+    const { groups } = (left = { count: 0, groups: [] as Left[] })
+    leftBy.set(on, left)
+    on.afterEnd.push((committed) => {
+      for (const group of groups) if (!(committed && group.made?.stand === true)) core.sweeps.add(group.keyspace, group.entries)
+      leftBy.delete(on)
+    })
+  }
+  left.count += entries.length
+  if (left.count <= sweptMax) left.groups.push({ keyspace, entries, made })
 }
 
 function byLookup(entries: readonly LookupEntry[]): Map<OwnedLookup, LookupEntry[]> {

@@ -4,6 +4,7 @@ import { after, before, beforeEach, describe, test } from 'node:test'
 import { FaultProxy } from '../../test/kit/fault-proxy.ts'
 import { flavours, testServer, type TestServer } from '../../test/kit/servers.ts'
 import { connect } from '../mysql/connect.ts'
+import { keys } from '../topology/keys.ts'
 import type { Connection } from '../mysql/connection.ts'
 import type { Gate } from './gate.ts'
 import { addKeyspace, addServer, addUser, MemoryStore, startGate } from './testkit/world.ts'
@@ -41,6 +42,10 @@ for (const flavour of flavours()) {
           `CREATE TABLE ${schema}.parcel (user_id BIGINT NOT NULL, id BIGINT NOT NULL, n INT, PRIMARY KEY (user_id, id), KEY (id))`,
         )
         await admin.query(`CREATE TABLE ${schema}.parcel_idx (id BIGINT PRIMARY KEY, keyspace_id VARBINARY(16))`)
+        // Found by what the server makes of another column.
+        await admin.query(
+          `CREATE TABLE ${schema}.made (id BIGINT PRIMARY KEY, email VARCHAR(60), el VARCHAR(60) AS (LOWER(email)) STORED, KEY (el))`,
+        )
         // Found by values that do not tell the shard: its lookup's key has the keyspace id, or has it not.
         for (const table of ['roomy', 'narrow'])
           await admin.query(
@@ -52,6 +57,7 @@ for (const flavour of flavours()) {
       await admin.query('CREATE TABLE lk.name_idx (name VARCHAR(40), id BIGINT, keyspace_id VARBINARY(16), PRIMARY KEY (name, id))')
       const byTag = (table: string, key: string): Promise<unknown> =>
         admin.query(`CREATE TABLE lk.${table} (tag INT, id BIGINT, keyspace_id VARBINARY(16), PRIMARY KEY (${key}))`)
+      await admin.query('CREATE TABLE lk.made_idx (el VARCHAR(60) PRIMARY KEY, keyspace_id VARBINARY(16))')
       await byTag('roomy_idx', 'tag, id, keyspace_id')
       await byTag('narrow_idx', 'tag, id')
       store = new MemoryStore()
@@ -72,6 +78,7 @@ for (const flavour of flavours()) {
           email: lookup('consistent_lookup_unique', 'lk.email_idx', 'email', 'customer'),
           name: lookup('consistent_lookup', 'lk.name_idx', 'name,id', 'customer'),
           parcel_id: lookup('consistent_lookup_unique', 'parcel_idx', 'id', 'parcel'),
+          made_el: lookup('consistent_lookup_unique', 'lk.made_idx', 'el', 'made'),
           roomy_tag: lookup('consistent_lookup', 'lk.roomy_idx', 'tag,id', 'roomy'),
           narrow_tag: lookup('consistent_lookup', 'lk.narrow_idx', 'tag,id', 'narrow'),
         },
@@ -87,6 +94,12 @@ for (const flavour of flavours()) {
             column_vindexes: [
               { column: 'user_id', name: 'hash' },
               { column: 'id', name: 'parcel_id' },
+            ],
+          },
+          made: {
+            column_vindexes: [
+              { column: 'id', name: 'hash' },
+              { column: 'el', name: 'made_el' },
             ],
           },
           parcel_idx: { column_vindexes: [{ column: 'id', name: 'hash' }] },
@@ -106,7 +119,7 @@ for (const flavour of flavours()) {
       }
       const shards = shardNames.map((name) => ({ name, serverId: 's1', schema: schemaOf(name) }))
       await addKeyspace(store, 'app', shards, { sharded: true, vschema })
-      ;({ gate, port } = await startGate(store, { backendConnectionsMax: 60 }))
+      ;({ gate, port } = await startGate(store, { backendConnectionsMax: 60, lookupSweepMs: 2_500 }))
       c = await client()
     })
     after(async () => {
@@ -314,6 +327,46 @@ for (const flavour of flavours()) {
       assert.ok(answered, 'the COMMIT waited')
       assert.deepEqual(await emails(), ['ann@x', 'cleo@x'])
       await own.close()
+    })
+
+    test('a row that stands is swept by nobody, who would lock it against the next statement; what is rolled back is', async () => {
+      await gate.core.sweeps.settled()
+      await c.query("INSERT INTO customer VALUES (20, 'new@x', 'new', 1)")
+      assert.equal(gate.core.sweeps.count, 0)
+      await c.query('SELECT n FROM customer WHERE id = 20 FOR UPDATE NOWAIT')
+      await c.query('BEGIN')
+      await c.query("INSERT INTO customer VALUES (21, 'gone@x', 'gone', 1)")
+      await c.query('ROLLBACK')
+      assert.ok(gate.core.sweeps.count > 0)
+      await c.query("INSERT IGNORE INTO parcel_idx VALUES (1, x'00')")
+      assert.deepEqual(await emails(), ['ann@x', 'bob@x', 'cleo@x', 'new@x'])
+      await c.query("UPDATE customer SET name = 'other' WHERE id = 20")
+      assert.deepEqual(await names(), ['ann1', 'ann3', 'bob2', 'other20'])
+    })
+
+    test("promise 8: sweeps of a lookup's server that does not answer end, and others go on", async () => {
+      network.blackhole()
+      const startedMs = Date.now()
+      for (const id of [1, 2, 3]) await c.query(`DELETE FROM customer WHERE id = ${id}`)
+      await gate.core.sweeps.settled()
+      network.heal('resume')
+      assert.ok(Date.now() - startedMs < 20_000, 'they did not end')
+      assert.equal(gate.core.sweeps.count, 0)
+    })
+
+    test('a lookup over a column that the server makes is not read, and a table that owns it is not inserted into', async () => {
+      const shard = shardNames.find((name) => name === '-40') as string
+      await admin.query(`INSERT INTO ${schemaOf(shard)}.made (id, email) VALUES (1, 'A@x')`)
+      assert.deepEqual(await c.allText("SELECT email FROM made WHERE el = 'a@x'"), [{ email: 'A@x' }])
+      await fails(c.query("INSERT INTO made (id, email) VALUES (2, 'B@x')"), null, /SW-GATE-123.*makes column el/s)
+    })
+
+    test('DDL of a table of an unsharded keyspace is told to all gates: a lookup may stand there', async () => {
+      const told = async (): Promise<bigint | number | undefined> => (await store.get(keys.ddl('lk')))?.version
+      const before = await told()
+      await c.query('CREATE TABLE lk.beside (id INT)')
+      await c.query('DROP TABLE lk.beside')
+      assert.notEqual(await told(), before)
     })
 
     test('VEXPLAIN tells the steps without taking them', async () => {

@@ -44,3 +44,18 @@ export function ddlOf(core: Core, session: string, lexed: Lexed): Ddl | null {
 export async function refuseMovedOf(core: Core, { object, names }: Ddl): Promise<void> {
   for (const { keyspace, name } of names) await refuseMoved(core, keyspace, object, [name])
 }
+
+/** What is known of their columns may be wrong now: a lookup's table stands in an unsharded keyspace, too. */
+export async function tellDdl(core: Core, { names }: Ddl): Promise<void> {
+  for (const keyspace of new Set(names.map((one) => one.keyspace))) {
+    core.catalog.forget(keyspace)
+    await tellOthers(core, keyspace)
+  }
+}
+
+/** Other gates read the columns anew. Where the topology does not answer they find out later: what depends on it asks the servers. */
+export async function tellOthers(core: Core, keyspace: string): Promise<void> {
+  await core.membership.ddl(keyspace).catch((error: unknown) => {
+    core.log.warn({ keyspace, error: String(error) }, 'other gates could not be told of a DDL')
+  })
+}

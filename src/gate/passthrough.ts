@@ -6,7 +6,7 @@
 import { Kind, tokenKind, type Lexed } from '../sql/lexer.ts'
 import type { Pin } from './plan/plan.ts'
 import { callsStored, rereadable } from './pure-functions.ts'
-import { sessionCallAt, type SessionCall } from './session-calls.ts'
+import { isOfDiagnostics, sessionCallAt, type SessionCall } from './session-calls.ts'
 import type { SetAssignments } from './set-statement.ts'
 import { parseSet } from './set-statement.ts'
 import { Words } from './statement-words.ts'
@@ -205,7 +205,7 @@ function relayOf(words: Words, lexed: Lexed, verb: string, second: string): Rela
     if (rowVerbs.has(verb)) {
       const call = sessionCallAt(words, lexed, i)
       if (call !== null) sessionCalls.push(call)
-      if (call?.what === 'diagnostics') needsPrevious = 'diagnostics'
+      if (call !== null && isOfDiagnostics(call)) needsPrevious = 'diagnostics'
     }
     // Reading one that this session has not set gives NULL on every clean connection; setting one needs the same from then on.
     if (kind === Kind.UserVariable && (assigning || words.raw(i + 1) === ':=')) pins.add('user-variable')

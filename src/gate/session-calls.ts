@@ -8,7 +8,7 @@ import { quoteIdentifier } from '../sql/quote.ts'
 import { spanText } from '../sql/splice.ts'
 import type { Words } from './statement-words.ts'
 
-export type SessionValue = 'user' | 'account' | 'connection-id' | 'row-count' | 'database' | 'diagnostics'
+export type SessionValue = 'user' | 'account' | 'connection-id' | 'row-count' | 'database' | 'warning-count' | 'error-count'
 /** Its first token, and the one behind its last. */
 export type SessionCall = { readonly from: number; readonly to: number; readonly what: SessionValue }
 
@@ -18,6 +18,9 @@ export type SessionValues = {
   readonly threadId: number
   readonly keyspace: string
   readonly affectedRows: bigint
+  /** Of the statement before. */
+  readonly warnings: number
+  readonly errors: number
 }
 
 const functions: Readonly<Record<string, SessionValue>> = {
@@ -31,10 +34,17 @@ const functions: Readonly<Record<string, SessionValue>> = {
   SCHEMA: 'database',
 }
 
+/** Of the statement before, which a connection that others use does not know. */
+export function isOfDiagnostics({ what }: SessionCall): boolean {
+  return what === 'warning-count' || what === 'error-count'
+}
+
 export function sessionCallAt(words: Words, lexed: Lexed, at: number): SessionCall | null {
   const kind = tokenKind(lexed, at)
-  if (kind === Kind.SystemVariable)
-    return /^@@(session\.|local\.)?(warning_count|error_count)$/i.test(words.raw(at)) ? { from: at, to: at + 1, what: 'diagnostics' } : null
+  if (kind === Kind.SystemVariable) {
+    const named = /^@@(session\.|local\.)?(warning|error)_count$/i.exec(words.raw(at))?.[2]?.toLowerCase()
+    return named === undefined ? null : { from: at, to: at + 1, what: named === 'warning' ? 'warning-count' : 'error-count' }
+  }
   if (kind !== Kind.Word) return null
   const word = words.at(at)
   if (!Object.hasOwn(functions, word) || words.raw(at - 1) === '.' || words.raw(at + 1) === '.') return null
@@ -61,7 +71,8 @@ export function withValues(sql: Buffer, lexed: Lexed, calls: readonly SessionCal
   return Buffer.concat(parts)
 }
 
-function valueText(what: SessionValue, { user, host, threadId, keyspace, affectedRows }: SessionValues): string {
+function valueText(what: SessionValue, session: SessionValues): string {
+  const { user, host, threadId, keyspace, affectedRows } = session
   switch (what) {
     case 'user':
     case 'account':
@@ -73,8 +84,10 @@ function valueText(what: SessionValue, { user, host, threadId, keyspace, affecte
       return `CAST(${threadId} AS UNSIGNED)`
     case 'row-count':
       return `CAST(${affectedRows} AS SIGNED)`
-    case 'diagnostics':
-      return 'CAST(0 AS SIGNED)'
+    case 'warning-count':
+      return `CAST(${session.warnings} AS SIGNED)`
+    case 'error-count':
+      return `CAST(${session.errors} AS SIGNED)`
   }
 }
 

@@ -6,7 +6,7 @@ import type { Access } from './access.ts'
 import type { Core } from './core.ts'
 import { takeDiagnostics } from './diagnostics.ts'
 import { gateErrors } from './errors.ts'
-import { ddlOf, refuseMovedOf } from './moved-tables.ts'
+import { ddlOf, refuseMovedOf, tellDdl } from './moved-tables.ts'
 import { needsOf } from './needs.ts'
 import { onServer } from './on-server.ts'
 import { notTheFoundRows } from './own-statements.ts'
@@ -252,6 +252,7 @@ export class PreparedStatements {
     await this.#runner.commit()
     if (ddl !== null) await refuseMovedOf(this.#core, ddl)
     await this.#runner.relay(request, signal)
+    if (ddl !== null) await tellDdl(this.#core, ddl)
   }
 
   longData(c: ClientCommand): void {

@@ -14,13 +14,14 @@ import { wireErrors } from '../wire/errors.ts'
 import { Access } from './access.ts'
 import { charsetOfCollation, initialNames } from './charsets.ts'
 import type { Core } from './core.ts'
+import { takeDiagnostics } from './diagnostics.ts'
 import { gateErrors } from './errors.ts'
 import { Guard } from './guard.ts'
 import { InfileRelay } from './infile.ts'
 import { statistics } from './local.ts'
-import { ddlOf, refuseMovedOf } from './moved-tables.ts'
+import { ddlOf, refuseMovedOf, tellDdl } from './moved-tables.ts'
 import { needsOf } from './needs.ts'
-import { withValues, type SessionValues } from './session-calls.ts'
+import { isOfDiagnostics, withValues, type SessionCall, type SessionValues } from './session-calls.ts'
 import { lockHome, namesSystem, targetOf } from './unsharded-target.ts'
 import { notTheFoundRows, OwnStatements, type OwnSession } from './own-statements.ts'
 import { classifyCached } from './passthrough-cache.ts'
@@ -382,7 +383,9 @@ export class Session implements OwnSession {
   /** What it knows that a server does not. */
   get values(): SessionValues {
     const { user, host, threadId, keyspace } = this
-    return { user, host, threadId, keyspace, affectedRows: this.#runner.affectedRows }
+    const said = this.#runner.connections.said ?? []
+    const errors = said.filter(([level]) => level === 'Error').length
+    return { user, host, threadId, keyspace, affectedRows: this.#runner.affectedRows, warnings: said.length, errors }
   }
 
   // ── COM_QUERY ──
@@ -409,6 +412,7 @@ export class Session implements OwnSession {
     await this.#runner.commit()
     if (ddl !== null) await refuseMovedOf(this.#core, ddl)
     await this.#forServers(relay, sql, c)
+    if (ddl !== null) await tellDdl(this.#core, ddl)
   }
 
   /** One after the other, up to the first that fails. Errors: SW-GATE-037 none was run. */
@@ -427,13 +431,22 @@ export class Session implements OwnSession {
   #forServers(relay: Relay, sql: Buffer, c: ClientCommand | null): Promise<unknown> {
     const keyspace = this.keyspace === '' ? this.#core.anyKeyspace() : this.#core.watch.view.keyspaces.get(this.keyspace)
     if (keyspace?.record.sharded === true) {
-      if (relay.needsPrevious === 'diagnostics' && relay.sessionCalls.length === 0) return this.#own.takenDiagnostics(sql)
+      if (relay.needsPrevious === 'diagnostics') {
+        const counts = relay.sessionCalls.filter(isOfDiagnostics)
+        return counts.length === 0 ? this.#own.takenDiagnostics(sql) : this.#withCounts(counts, sql)
+      }
       const lex = (): Lexed => lexStatement(sql, modeOf(this.#runner.settings))
       if (!relay.locks || lockHome(this.#core.watch.view, keyspace.name, relay, lex) === null)
         return this.#sharded.query(keyspace.name, sql, this.#abort.signal, c)
     }
     if (keyspace === undefined && this.keyspace === '') throw gateErrors.noKeyspace()
     return this.#passThrough(keyspace?.name ?? this.keyspace, relay, () => c?.framed() ?? framedQuery(sql), sql)
+  }
+
+  /** `@@warning_count` over shards: known of the statement before, wherever it ran. */
+  async #withCounts(counts: readonly SessionCall[], sql: Buffer): Promise<unknown> {
+    await takeDiagnostics(this.#runner)
+    return this.#query(withValues(sql, lexStatement(sql, modeOf(this.#runner.settings)), counts, this.values), null)
   }
 
   #passThrough(keyspace: string, relay: Relay, framed: () => Buffer, sql: Buffer): Promise<unknown> {
@@ -446,7 +459,7 @@ export class Session implements OwnSession {
     const nothingLeft = runner.connections.atHand === null && !runner.connections.pinned && runner.transaction === null
     if (relay.sessionCalls.length > 0) {
       const renamed = (target !== this.keyspace || view?.shards[0]?.schema !== target) && !namesSystem(relay, lex())
-      const calls = relay.sessionCalls.filter(({ what }) => (what === 'database' ? renamed : what !== 'diagnostics' || nothingLeft))
+      const calls = relay.sessionCalls.filter((call) => (call.what === 'database' ? renamed : !isOfDiagnostics(call) || nothingLeft))
       if (calls.length > 0) return this.#query(withValues(sql, lex(), calls, this.values), null)
     }
     if (relay.needsPrevious === 'diagnostics' && relay.sessionCalls.length === 0 && (nothingLeft || runner.connections.said !== null))

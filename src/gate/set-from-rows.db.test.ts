@@ -19,6 +19,7 @@ const tables = {
   keyed: '(id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, v VARCHAR(20))',
   r: '(id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, v VARCHAR(20))',
   c: '(code INT PRIMARY KEY, v VARCHAR(20))',
+  own: '(code INT PRIMARY KEY, v VARCHAR(60) DEFAULT (UUID()), n INT)',
 }
 const vschema = {
   sharded: true,
@@ -31,6 +32,7 @@ const vschema = {
     keyed: { column_vindexes: [{ column: 'id', name: 'hash' }] },
     r: { type: 'reference' },
     c: { type: 'reference' },
+    own: { type: 'reference' },
   },
 }
 
@@ -178,6 +180,43 @@ for (const flavour of flavours()) {
       }
       const counted = 'SELECT COUNT(*), COUNT(DISTINCT id), SUM(id IN (1, 4)), SUM(id = 0), v FROM s GROUP BY v ORDER BY v'
       await alike(counted)
+    })
+
+    test('promise 10: copies of a reference table stay the same', async () => {
+      for (const sql of [
+        'INSERT INTO own (code) VALUES (1)',
+        'INSERT INTO own VALUES (1, DEFAULT, 1)',
+        'INSERT INTO own (code) SELECT code FROM c',
+        'INSERT INTO own VALUES (1, SYSDATE(6), 1)',
+        'INSERT INTO own VALUES (1, (SELECT v FROM c LIMIT 1), 1)',
+        "UPDATE own SET v = 'x' ORDER BY n LIMIT 1",
+        'DELETE FROM own ORDER BY n, v LIMIT 1',
+      ])
+        assert.equal(await code(sql), 'SW-GATE-100', sql)
+      for (const on of [one, c]) await on.query("INSERT INTO own VALUES (1, 'a', 1), (2, 'b', 1), (3, NULL, 1)")
+      for (const sql of [
+        "UPDATE own SET v = 'x' ORDER BY n, code DESC LIMIT 1",
+        'INSERT INTO own SELECT code + 10, v, 2 FROM c ORDER BY code LIMIT 1',
+        'DELETE FROM own ORDER BY code LIMIT 1',
+      ])
+        await alike(sql)
+      await alike('SELECT * FROM own ORDER BY code')
+      const copies = shards.map(({ schema }) => answer(one, `SELECT * FROM ${schema}.own ORDER BY code`))
+      assert.deepEqual(await copies[0], await copies[1])
+    })
+
+    test('a statement that is simply wrong makes no plan of others forgotten', async () => {
+      await c.query('SELECT a FROM t WHERE id = 1')
+      const before = world.gate.core.catalog.generation
+      for (let i = 0; i < 3; i++)
+        for (const sql of [
+          'SELECT nope FROM t WHERE id = 1',
+          'SELECT nope FROM t',
+          'INSERT INTO t VALUES (1)',
+          'INSERT INTO t (nope) VALUES (1)',
+        ])
+          assert.notEqual(await code(sql), 'done', sql)
+      assert.equal(world.gate.core.catalog.generation, before)
     })
 
     test('promise 10: a table is not filled by each shard from its own rows', async () => {

@@ -9,7 +9,7 @@ import { Rerouted } from './execution-errors.ts'
 import { noExecution, type Execution, type Refused, type SessionContext } from './execution.ts'
 import type { DdlPlan, ExplainPlan, LocalPlan, RoutedPlan, ShowPlan, Slot } from './plan/plan.ts'
 import { planErrors } from './plan/errors.ts'
-import { refuseMoved } from './moved-tables.ts'
+import { refuseMoved, tellOthers } from './moved-tables.ts'
 import { slotValue } from './plan/render.ts'
 import { spanText } from '../sql/splice.ts'
 import { routePlan } from './plan/route.ts'
@@ -168,7 +168,7 @@ export class OtherStatements {
         }
         done.push(part.shard.name)
       } catch (error) {
-        await this.#tell(keyspace)
+        await tellOthers(this.#context.core, keyspace.name)
         if (done.length === 0) throw error
         throw gateErrors.partialDdl(
           { done: done.join(', '), failed: part.shard.name, cause: error instanceof Error ? error.message : String(error) },
@@ -180,19 +180,11 @@ export class OtherStatements {
         this.#context.core.catalog.forget(plan.keyspace)
       }
     }
-    await this.#tell(keyspace)
+    await tellOthers(this.#context.core, keyspace.name)
     const { runner, client } = this.#context
     const ofShard = `${(keyspace.shards[0] as ShardView).schema}.`
     runner.connections.said = warnings.map(([level, code, text]) => [level, code, (text ?? '').replaceAll(ofShard, `${keyspace.name}.`)])
     client.write(okFrame(runner.status, { warnings: warnings.length }))
-  }
-
-  /** Other gates read the columns anew. Where the topology does not answer they find out later: what depends on it asks the servers. */
-  async #tell(keyspace: KeyspaceView): Promise<void> {
-    const { core } = this.#context
-    await core.membership.ddl(keyspace.name).catch((error: unknown) => {
-      core.log.warn({ keyspace: keyspace.name, error: String(error) }, 'other gates could not be told of a DDL')
-    })
   }
 }
 

@@ -8,6 +8,7 @@ import type { ClientCommand, ServerConnection } from '../mysql/server-connection
 import { ServerError } from '../mysql/errors.ts'
 import type { Lexed } from '../sql/lexer.ts'
 import { type Value } from '../sql/value.ts'
+import { doubtedAgeMs } from './catalog.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
 import { requireRole } from './admission.ts'
@@ -33,6 +34,7 @@ import { withLookups } from './lookup-reads.ts'
 import type { Runner } from './runner.ts'
 import type { Request } from './request.ts'
 import { Scatter } from './scatter.ts'
+import { wordsOf } from './statement-words.ts'
 import { vexplain } from './vexplain.ts'
 import { unboundedReason } from './unbounded.ts'
 import { SeveralShards } from './sharded-several.ts'
@@ -140,16 +142,27 @@ export class Sharded {
 
   async #run(e: Execution): Promise<void> {
     let others = 0
+    let doubted = false
     for (let attempt = 0; ; attempt++) {
       const stale = this.#core.fresh()
       if (stale !== undefined) await stale
       let lexed = this.#context.lex(e.sql)
-      let plan = this.#planned(lexed, e)
-      for (let i = 0; plan.kind === 'needs-schema'; i++) {
-        if (i > plansMax) throw changing(plan.keyspace)
-        await this.#core.catalog.load(plan.keyspace, plan.tables, e.signal)
-        lexed = this.#context.lex(e.sql)
+      let plan: Plan
+      try {
         plan = this.#planned(lexed, e)
+        for (let i = 0; plan.kind === 'needs-schema'; i++) {
+          if (i > plansMax) throw changing(plan.keyspace)
+          await this.#core.catalog.load(plan.keyspace, plan.tables, e.signal)
+          lexed = this.#context.lex(e.sql)
+          plan = this.#planned(lexed, e)
+        }
+      } catch (error) {
+        // By columns of before? They are looked at, once.
+        const doubtful = isSwError(error, 'SW-GATE-104') || isSwError(error, 'SW-GATE-124')
+        if (!doubtful || doubted || !(await this.#core.catalog.doubt(wordsOf(this.#context.lex(e.sql)), doubtedAgeMs.planned, e.signal)))
+          throw error
+        doubted = true
+        continue
       }
       try {
         const refused = await this.#perform(plan, lexed, e)
@@ -170,8 +183,9 @@ export class Sharded {
           await this.#core.reads.wait(error.keyspace, error.version, e.sql.length, e.signal)
           continue
         }
-        // Columns are others than known: read them anew for the next statement.
-        if (errorKindOf(error) === 'schema') this.#core.catalog.forget(e.keyspace)
+        // Columns may be others than known: for the next statement.
+        if (errorKindOf(error) === 'schema')
+          await this.#core.catalog.doubt(wordsOf(this.#context.lex(e.sql)), doubtedAgeMs.refused, e.signal).catch(() => false)
         throw error
       }
     }
@@ -179,14 +193,7 @@ export class Sharded {
 
   #planned(lexed: Lexed, e: Execution): Plan {
     const context = { keyspace: this.#keyspaceName() === '' && e.statement === null ? null : e.keyspace }
-    try {
-      return this.#core.planner.plan(lexed, context)
-    } catch (error) {
-      // By columns of before? Others are read, once.
-      const doubtful = isSwError(error, 'SW-GATE-104') || isSwError(error, 'SW-GATE-124')
-      if (!doubtful || !this.#core.catalog.doubt(e.keyspace)) throw error
-      return this.#core.planner.plan(lexed, context)
-    }
+    return this.#core.planner.plan(lexed, context)
   }
 
   async #plan(keyspace: string, sql: Buffer, signal: AbortSignal): Promise<Plan> {
@@ -370,7 +377,8 @@ export class Sharded {
     const end = await this.#runner.relay(request, e.signal)
     if (end.kind === 'error') {
       e.refusedBy = end
-      if (end.errno === 1054 || end.errno === 1146 || end.errno === 1136) this.#core.catalog.forget(plan.keyspace, plan.tables)
+      if (end.errno === 1054 || end.errno === 1146 || end.errno === 1136)
+        await this.#core.catalog.doubt(wordsOf(this.#context.lex(e.sql)), doubtedAgeMs.refused, e.signal).catch(() => false)
       return
     }
     if (!mute || end.hadRows) {

@@ -53,3 +53,20 @@ export class Words {
     return i > 0 && this.at(i) === 'LIKE' ? this.raw(i + 1).slice(1, -1) : null
   }
 }
+
+/** Names and bare words of a statement, in lower case: among them are its tables. */
+export function wordsOf(lexed: Lexed): ReadonlySet<string> {
+  const words = new Words(lexed)
+  const found = new Set<string>()
+  for (let i = 0; i < lexed.count; i++) {
+    const kind = tokenKind(lexed, i)
+    if (kind === Kind.Word || kind === Kind.QuotedName)
+      found.add(
+        words
+          .raw(i)
+          .replaceAll(/^[`"]|[`"]$/g, '')
+          .toLowerCase(),
+      )
+  }
+  return found
+}

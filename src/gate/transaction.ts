@@ -58,8 +58,8 @@ export class Transaction implements OpenTransaction {
   expelled: string | null = null
   /** A statement of it is running: it is rolled back after that. */
   busy = false
-  /** Done once it has ended, whichever way: never rejects. */
-  readonly afterEnd: (() => Promise<void> | undefined)[] = []
+  /** Done once it has ended, whichever way. */
+  readonly afterEnd: ((committed: boolean) => void)[] = []
   /** The shard that it touched first: there the outcome is decided where others are XA's. */
   #decider: ShardView | null = null
   #gtrid: string | null = null
@@ -129,11 +129,11 @@ export class Transaction implements OpenTransaction {
   async rollback(): Promise<void> {
     await Promise.all([...this.branches.values()].map((branch) => this.#rollbackBranch(branch)))
     this.#ended = true
-    await this.#after()
+    this.#after(false)
   }
 
-  async #after(): Promise<void> {
-    for (const act of this.afterEnd.splice(0)) await act()
+  #after(committed: boolean): void {
+    for (const act of this.afterEnd.splice(0)) act(committed)
   }
 
   async #rollbackBranch(branch: Branch): Promise<void> {
@@ -154,7 +154,7 @@ export class Transaction implements OpenTransaction {
     }
     await this.#release(holders, writers.length > 0)
     this.#ended = true
-    await this.#after()
+    this.#after(true)
   }
 
   async #commitInOrder(writers: readonly Branch[]): Promise<void> {

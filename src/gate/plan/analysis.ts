@@ -9,7 +9,7 @@ import { walkExpr } from '../../sql/walk.ts'
 import { alternativesOf } from './alternatives.ts'
 import type { Catalog } from './catalog.ts'
 import { planErrors } from './errors.ts'
-import { isConnectionBound, isInstant, isRandom, sessionFunction } from './functions.ts'
+import { isClock, isConnectionBound, isInstant, isRandom, sessionFunction, sessionVariable } from './functions.ts'
 import { Groups } from './groups.ts'
 import { boundsOf } from './ranges.ts'
 import { Binder, type BoundColumn, type BoundTable, Context, isSharded, isSystemSchema, Scope } from './scope.ts'
@@ -32,6 +32,10 @@ export class Analysis {
   connectionBound: string | null = null
   /** A function that gives another value at each call. */
   random: string | null = null
+  /** A function that tells the time of the call. */
+  clock: string | null = null
+  /** A query within it has a LIMIT: of equal rows a server chooses. */
+  limited = false
   /** NOW() and its like. */
   instant = false
   /** An outer join keeps all rows of tables that every shard has, so each shard would answer them. */
@@ -121,6 +125,7 @@ export class Analysis {
   #query(query: Query, parent: Scope | null, context: Context, outerCtes: ReadonlySet<string>, given: Scope | null): void {
     const scope = given ?? new Scope(parent, context)
     this.#scopes.set(query, scope)
+    this.limited ||= query.limit !== null
     const ctes = new Set([...outerCtes, ...this.#with(query, scope)])
     if (query.kind === 'union') {
       this.opaque ??= 'UNION'
@@ -243,7 +248,13 @@ export class Analysis {
             if (ref !== null) this.edits.push({ span: node.span, pieces: [{ kind: 'session', ref }] })
             else if (isInstant(node)) this.instant = true
             else if (isRandom(node)) this.random ??= node.name + '()'
+            else if (isClock(node)) this.clock ??= node.name + '()'
             else if (isConnectionBound(node)) this.connectionBound ??= node.name + '()'
+            return
+          }
+          case 'system-variable': {
+            const ref = sessionVariable(node)
+            if (ref !== null) this.edits.push({ span: node.span, pieces: [{ kind: 'session', ref }] })
             return
           }
           case 'user-variable':

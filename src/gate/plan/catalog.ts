@@ -51,6 +51,8 @@ export type ColumnInfo = {
   readonly autoIncrement: boolean
   /** Whether it has a DEFAULT other than NULL. */
   readonly hasDefault: boolean
+  /** Its DEFAULT is an expression that gives another value each time. */
+  readonly randomDefault?: boolean
   /** Whether the collation ignores trailing spaces (PAD SPACE); null: not text. */
   readonly padSpace: boolean | null
 }

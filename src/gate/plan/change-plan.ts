@@ -7,8 +7,9 @@ import { gatherChange, gatherMove } from './gather-write.ts'
 import type { RoutedPlan, UnchangedKey } from './plan.ts'
 import type { BoundTable } from './scope.ts'
 import { lookupChange, ownedLookups } from './lookup.ts'
-import { refuseDivergingCopies, shardKeyAssignments } from './shard-key.ts'
+import { refuseChoosingCopies, refuseDivergingCopies, shardKeyAssignments } from './shard-key.ts'
 import { refusedConnectionBound, refusedScatter, severalRoots } from './select-plan.ts'
+import { bare } from './slots.ts'
 import { compileText } from './text.ts'
 
 export function planChange(statement: Update | Delete, analysis: Analysis, keyspace: string, count: number): RoutedPlan {
@@ -20,6 +21,7 @@ export function planChange(statement: Update | Delete, analysis: Analysis, keysp
   let moves = false
   for (const table of changed) {
     refuseDivergingCopies(table, analysis)
+    refuseChoosingCopies(table, analysis)
     if (table.entry?.kind !== 'sharded') continue
     if (statement.kind === 'update') {
       const single = analysis.scope.tables.length === 1
@@ -90,7 +92,7 @@ function scatterOf(statement: Update | Delete, analysis: Analysis, reference: bo
       `select the keys with LIMIT, then ${verb} those rows`,
     )
   }
-  if (statement.limit !== null && statement.orderBy === null) {
+  if (statement.limit !== null && !ordersByKey(statement, analysis)) {
     return refusedScatter(`${verb} … LIMIT of a reference table`, 'each copy might choose other rows', 'add an ORDER BY over a unique key')
   }
   if (analysis.opaque !== null) return refusedScatter(analysis.opaque, "its rows would be made on each shard from that shard's rows alone")
@@ -102,6 +104,19 @@ function scatterOf(statement: Update | Delete, analysis: Analysis, reference: bo
   if (statement.kind === 'delete' && statement.returning !== null)
     return refusedScatter('DELETE … RETURNING', 'rows come from several shards')
   return { kind: 'allowed', text: whole, merge: null }
+}
+
+/** No two rows are alike to ORDER BY. */
+function ordersByKey(statement: Update | Delete, analysis: Analysis): boolean {
+  const [table] = analysis.scope.tables
+  const ordered = new Set<string>()
+  for (const { expr } of statement.orderBy?.items ?? []) {
+    const inner = bare(expr)
+    if (inner.kind === 'column' && analysis.resolve(inner)?.table === table) ordered.add(inner.name.text.toLowerCase())
+  }
+  const told = (name: string): boolean =>
+    ordered.has(name.toLowerCase()) && table?.columns?.columns.find((column) => column.name === name)?.nullable === false
+  return analysis.scope.tables.length === 1 && (table?.columns?.uniqueKeys ?? []).some((key) => key.every(told))
 }
 
 function changedTables(statement: Update | Delete, analysis: Analysis): BoundTable[] {

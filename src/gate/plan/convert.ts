@@ -4,6 +4,7 @@
  * For a condition, doubt is `unknown`: the statement goes to all shards. For an INSERT, doubt is an error: the server might store
  * something else than what was routed by, and the row would never be found again.
  */
+import { isUtf8 } from 'node:buffer'
 import type { Vindex, VindexValue, VindexValueType } from '../../keyspace/vindex.ts'
 import type { Value } from '../../sql/value.ts'
 import type { ColumnInfo } from './catalog.ts'
@@ -64,7 +65,12 @@ export function storedValue(table: string, column: ColumnInfo, value: Value, utf
     case 'text': {
       if (value.type === 'integer') return { type: typeOf(column), bytes: Buffer.from(value.value.toString()) }
       if (value.type !== 'text') return refuse('it is neither text nor an integer')
-      if (!utf8 && !isAscii(value.bytes)) return refuse("the connection's character set is not UTF-8 and the text not ASCII")
+      if (!isAscii(value.bytes)) {
+        if (!utf8) return refuse("the connection's character set is not UTF-8 and the text not ASCII")
+        // A server that is not strict would store something else.
+        if (!isUtf8(value.bytes)) return refuse('it is no UTF-8')
+        if (!holds(column, value.bytes)) return refuse(`a character that ${column.collation ?? 'its character set'} does not have`)
+      }
       const bytes = column.dataType === 'char' ? withoutTrailingSpaces(value.bytes) : value.bytes
       if (column.lengthMax !== null && bytes.length > column.lengthMax && characters(bytes) > column.lengthMax)
         return refuse(`it is longer than ${column.lengthMax} characters`)
@@ -74,6 +80,29 @@ export function storedValue(table: string, column: ColumnInfo, value: Value, utf
       return refuse(`columns of type ${column.dataType} are not routed by`)
   }
 }
+
+/** Whether the column's character set has all characters of a text in UTF-8; where that is not known only ASCII. */
+function holds(column: ColumnInfo, bytes: Buffer): boolean {
+  const charset = (column.collation ?? 'utf8mb4').split('_')[0] ?? ''
+  switch (charset) {
+    case 'utf8mb4':
+    case 'utf16':
+    case 'utf16le':
+    case 'utf32':
+      return true
+    case 'utf8':
+    case 'utf8mb3':
+    case 'ucs2':
+      return !bytes.some((byte) => byte >= 0xf0)
+    case 'latin1':
+      return [...bytes.toString('utf8')].every((character) => cp1252.has(character))
+    default:
+      return false
+  }
+}
+
+/** What servers call latin1; the five bytes that it leaves open are the characters of their own number. */
+const cp1252: ReadonlySet<string> = new Set([...new TextDecoder('windows-1252').decode(Uint8Array.from({ length: 256 }, (_, i) => i))])
 
 function exactInteger(value: Value): bigint | null {
   switch (value.type) {

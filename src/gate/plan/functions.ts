@@ -1,5 +1,5 @@
 /** What the planner knows of functions by name. */
-import type { CallExpr } from '../../sql/ast.ts'
+import type { CallExpr, Expr } from '../../sql/ast.ts'
 import type { SessionRef } from './plan.ts'
 
 /** Aggregates that can be merged from each shard's own. */
@@ -48,6 +48,11 @@ export function sessionFunction(call: CallExpr): SessionRef | null {
   return Object.hasOwn(sessionFunctions, call.name) ? (sessionFunctions[call.name] ?? null) : null
 }
 
+/** @@identity and @@last_insert_id: a connection's own, where the session's is asked for. */
+export function sessionVariable(expr: Extract<Expr, { kind: 'system-variable' }>): SessionRef | null {
+  return expr.scope !== 'global' && /^(identity|last_insert_id)$/i.test(expr.name) ? { kind: 'last-insert-id' } : null
+}
+
 /** Functions with an effect on, or a meaning of, one server or connection: refused over a sharded keyspace. */
 const connectionBound = new Set([
   'GET_LOCK',
@@ -70,7 +75,12 @@ export function isConnectionBound(call: CallExpr): boolean {
 }
 
 /** Differ at each call: an order or a group by them can't be put together from several shards. */
-const random = new Set(['RAND', 'UUID', 'UUID_SHORT', 'SYS_GUID', 'RANDOM_BYTES', 'SLEEP', 'BENCHMARK'])
+const random = new Set(['RAND', 'UUID', 'UUID_SHORT', 'UUID_V4', 'UUID_V7', 'SYS_GUID', 'RANDOM_BYTES', 'SLEEP', 'BENCHMARK'])
+
+/** The instant of the call, and not of the statement. */
+export function isClock(call: CallExpr): boolean {
+  return call.name === 'SYSDATE'
+}
 
 export function isRandom(call: CallExpr): boolean {
   return random.has(call.name)

@@ -15,7 +15,7 @@ import { gatherInsert } from './gather-write.ts'
 import type { Destination, InsertRow, Piece, RoutedPlan, SequencePlan, Slot } from './plan.ts'
 import type { BoundTable } from './scope.ts'
 import { ownedLookups, refuseWithLookups } from './lookup.ts'
-import { refuseDivergingCopies, shardKeyAssignments } from './shard-key.ts'
+import { refuseChoosingCopies, refuseDivergingCopies, shardKeyAssignments } from './shard-key.ts'
 import { refusedConnectionBound, refusedScatter } from './select-plan.ts'
 import { countedColumn } from './server-ids.ts'
 import { bare, slotOf } from './slots.ts'
@@ -54,6 +54,7 @@ export function planInsert(insert: Insert, analysis: Analysis, keyspace: string,
   if (entry.kind === 'sharded' && insert.onDuplicate !== null)
     shardKeyAssignments(table, insert.onDuplicate.assignments, analysis, { single: true, destination: null, duplicate: true })
   if (insert.query !== null || readsOthers(table, analysis)) return planInsertSelect(insert, base, whole, table, analysis, count)
+  refuseChoosingCopies(table, analysis)
   if (insert.returning !== null && insert.rows.length > 1) {
     throw planErrors.refused({
       construct: 'RETURNING of several rows',
@@ -63,6 +64,7 @@ export function planInsert(insert: Insert, analysis: Analysis, keyspace: string,
   }
 
   const names = namesOf(insert, table)
+  refuseOwnDefaults(insert, table, names)
   const sequence = sequenceOf(table)
   const counted = countedColumn(table, names, sequence)
   const sequencePlace = sequence === null ? -1 : names.indexOf(sequence.column.toLowerCase())
@@ -120,7 +122,8 @@ function planInsertSelect(
   const sequence = sequenceOf(table)
   const counted = countedColumn(table, names, sequence)
   const roots = analysis.groups.roots()
-  if (table.entry?.kind === 'reference' && roots.length === 0 && sequence === null && counted === null)
+  refuseOwnDefaults(insert, table, names)
+  if (table.entry?.kind === 'reference' && roots.length === 0 && !analysis.limited && sequence === null && counted === null)
     return { ...base, destinations: [{ kind: 'all' }], whole, scatter: { kind: 'allowed', text: whole, merge: null }, insert: null }
   const refusal =
     insert.query !== null
@@ -137,6 +140,22 @@ function planInsertSelect(
   const gather = gatherInsert(insert, table, names, { sequence, counted }, analysis, count, refusal)
   if (gather === null) throw planErrors.refused(refusal)
   return { ...base, destinations: [{ kind: 'all' }], whole, scatter: { kind: 'gather', gather }, insert: null }
+}
+
+/** Each copy of a reference table would make its own. */
+function refuseOwnDefaults(insert: Insert, table: BoundTable, names: readonly string[]): void {
+  if (table.entry?.kind !== 'reference') return
+  const isDefault = (value: Expr | undefined): boolean => value !== undefined && bare(value).kind === 'default'
+  const made = table.columns?.columns.find(({ name, randomDefault }) => {
+    const place = names.indexOf(name.toLowerCase())
+    return randomDefault === true && (place < 0 || insert.rows.some(({ values }) => isDefault(values[place])))
+  })
+  if (made === undefined) return
+  throw planErrors.refused({
+    construct: `leaving ${made.name} of reference table ${table.name} to its default`,
+    reason: 'each copy would make a value of its own',
+    instead: 'give the value',
+  })
 }
 
 /** The columns that get a value, in lower case. */
@@ -198,21 +217,23 @@ function sequenceOf(table: BoundTable): SequencePlan | null {
   return { table: table.name, column: column.name, sequence: increment.sequence, ofServer: column.autoIncrement }
 }
 
-function rowText(span: Span, setForm: boolean, given: Expr | undefined, sequence: SequencePlan | null, analysis: Analysis): Piece[] {
-  const edits: PlanEdit[] = [...analysis.edits]
-  if (sequence !== null) {
-    if (given !== undefined) {
-      const inside = edits.filter((edit) => !(edit.span.from >= given.span.from && edit.span.to <= given.span.to))
-      return compileSpan(span, [...inside, { span: given.span, pieces: [{ kind: 'sequence-id', given: given.span }] }])
-    }
-    // `(…)` becomes `(…, id)`, the SET form `…, column = id`.
-    if (setForm)
-      return [...compileSpan(span, edits), text(`, ${quoteIdentifier(sequence.column)} = `), { kind: 'sequence-id', given: null }]
-    const last = { from: span.to - 1, to: span.to - 1 }
-    const separator = span.to - span.from > 2 ? ', ' : ''
-    edits.push({ span: last, pieces: [text(separator), { kind: 'sequence-id', given: null }] })
-  }
-  return compileSpan(span, edits)
+function rowText(span: Span, setForm: boolean, given: Expr | undefined, sequence: SequencePlan | null, { edits }: Analysis): Piece[] {
+  if (sequence === null) return compileSpan(span, edits)
+  if (given !== undefined)
+    return [
+      ...compileSpan({ from: span.from, to: given.span.from }, edits),
+      { kind: 'sequence-id', given: given.span },
+      ...compileSpan({ from: given.span.to, to: span.to }, edits),
+    ]
+  // `(…)` becomes `(…, id)`, the SET form `…, column = id`.
+  if (setForm) return [...compileSpan(span, edits), text(`, ${quoteIdentifier(sequence.column)} = `), { kind: 'sequence-id', given: null }]
+  const end = span.to - 1
+  return [
+    ...compileSpan({ from: span.from, to: end }, edits),
+    text(end - span.from > 1 ? ', ' : ''),
+    { kind: 'sequence-id', given: null },
+    { kind: 'span', span: { from: end, to: span.to } },
+  ]
 }
 
 /** The row's own id, which its answer then names: it changes nothing else, as assignments are made in order. */

@@ -61,9 +61,10 @@ export function readableLookups(table: BoundTable): { readonly lookup: LookupDef
   })
 }
 
-/** Of types whose stored values the gate knows. */
+/** Of types whose stored values the gate knows; not those that the server makes of other columns. */
 function isKept(column: ColumnInfo): boolean {
   const family = familyOf(column)
+  if (column.generated) return false
   return family === 'integer' || family === 'text' || family === 'binary'
 }
 
@@ -80,7 +81,12 @@ export function ownedLookups(table: BoundTable): OwnedLookup[] {
     const columns = columnsOf(table, names) ?? refuse(`the table lacks a column of ${names.join(', ')}`)
     if (names.length !== vindex.from.length) refuse(`it is found by ${vindex.from.length} columns, and the table gives ${names.length}`)
     const odd = columns.find((column) => !isKept(column))
-    if (odd !== undefined) refuse(`column ${odd.name} is ${odd.dataType}; integers, text and binary strings are kept`)
+    if (odd !== undefined)
+      refuse(
+        odd.generated
+          ? `the server makes column ${odd.name} of others, and its value is not known before`
+          : `column ${odd.name} is ${odd.dataType}; integers, text and binary strings are kept`,
+      )
     if (key === null) refuse('the table lacks a column of its shard key')
     const { vindex: primary } = entry.primaryVindex
     return [{ lookup: vindex, keyspace: table.keyspace.name, table: table.name, columns, vindex: primary, key: key as ColumnInfo[] }]

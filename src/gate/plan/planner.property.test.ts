@@ -164,6 +164,22 @@ test("values outside of a column's range are never stored by what they are not",
     padSpace: null,
   }
   assert.equal(storedValue('t', info, integerValue(127n), true).bytes.toString(), '127')
+  const text = { ...info, dataType: 'varchar', lengthMax: 9, padSpace: true }
+  const stored = (collation: string, bytes: Buffer): string | null => {
+    try {
+      return storedValue('t', { ...text, collation }, { type: 'text', bytes }, true).bytes.toString()
+    } catch (error) {
+      assert.ok(isSwError(error, 'SW-GATE-122'))
+      return null
+    }
+  }
+  assert.equal(stored('latin1_swedish_ci', Buffer.from('é€')), 'é€')
+  assert.equal(stored('latin1_swedish_ci', Buffer.from('Łódź')), null, 'a server that is not strict stores ?')
+  assert.equal(stored('utf8mb3_general_ci', Buffer.from('Łódź')), 'Łódź')
+  assert.equal(stored('utf8mb3_general_ci', Buffer.from('😀')), null)
+  assert.equal(stored('utf8mb4_bin', Buffer.from('😀')), '😀')
+  assert.equal(stored('utf8mb4_bin', Buffer.from([0x61, 0xff])), null, 'a server that is not strict stores a')
+  assert.equal(stored('koi8r_general_ci', Buffer.from('ж')), null)
   for (const value of [128n, -129n])
     assert.throws(
       () => storedValue('t', info, integerValue(value), true),

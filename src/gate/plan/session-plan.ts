@@ -45,7 +45,7 @@ export function planLocal(statement: Extract<Statement, { kind: 'query' }>, othe
   let known = false
   for (const item of query.items) {
     const inner = bare(item.expr)
-    const value: Slot | null = inner.kind === 'system-variable' ? { kind: 'session', ref: inner } : slotOf(item.expr)
+    const value: Slot | null = slotOf(item.expr) ?? (inner.kind === 'system-variable' ? { kind: 'session', ref: inner } : null)
     if (value === null || value.kind === 'default') return null
     known ||= value.kind === 'session'
     items.push({ label: item.alias?.text ?? item.span, value })

@@ -8,11 +8,23 @@ import { bare, slotOf } from './slots.ts'
 
 /** Every shard has a copy of a reference table, and a change must do the same to each. */
 export function refuseDivergingCopies(table: BoundTable, analysis: Analysis): void {
-  if (table.entry?.kind !== 'reference' || analysis.random === null) return
+  if (table.entry?.kind !== 'reference') return
+  const own = analysis.random ?? analysis.clock
+  if (own === null) return
   throw planErrors.refused({
-    construct: `${analysis.random} in a change of reference table ${table.name}`,
+    construct: `${own} in a change of reference table ${table.name}`,
     reason: 'each copy would get values of its own',
     instead: 'give the value itself',
+  })
+}
+
+/** Where rows are alike to it each copy might choose another one. */
+export function refuseChoosingCopies(table: BoundTable, analysis: Analysis): void {
+  if (table.entry?.kind !== 'reference' || !analysis.limited) return
+  throw planErrors.refused({
+    construct: `LIMIT in a subquery of a change of reference table ${table.name}`,
+    reason: 'of equal rows each copy might choose another',
+    instead: 'read the value, and give it',
   })
 }
 

@@ -1,7 +1,7 @@
 /** Expressions that are values known at execution without any server: literals, parameters, NULL, session functions. */
 import type { Expr } from '../../sql/ast.ts'
 import { integerValue } from '../../sql/value.ts'
-import { sessionFunction } from './functions.ts'
+import { sessionFunction, sessionVariable } from './functions.ts'
 import type { Slot } from './plan.ts'
 
 export function slotOf(expr: Expr): Slot | null {
@@ -21,6 +21,10 @@ export function slotOf(expr: Expr): Slot | null {
     }
     case 'call': {
       const ref = sessionFunction(expr)
+      return ref === null ? null : { kind: 'session', ref }
+    }
+    case 'system-variable': {
+      const ref = sessionVariable(expr)
       return ref === null ? null : { kind: 'session', ref }
     }
     case 'user-variable':
