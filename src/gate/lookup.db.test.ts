@@ -1,3 +1,4 @@
+// long: one world of tables and lookups, dear to make, serves all of its tests
 /** Lookup vindexes: rows are found by them, and whatever is written, whoever dies, no row is without its row in the lookup. */
 import assert from 'node:assert/strict'
 import { after, before, beforeEach, describe, test } from 'node:test'

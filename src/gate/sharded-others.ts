@@ -18,7 +18,7 @@ import { explained, type Explained } from './vexplain.ts'
 import { integerColumn, okFrame, rowsFrames, textColumn, type AnswerForm } from './replies.ts'
 import { ResultWriter } from './result-writer.ts'
 import { warningsOf, type Warning } from './scatter-warnings.ts'
-import type { KeyspaceView, ShardView } from './view.ts'
+import type { ShardView } from './view.ts'
 
 export class OtherStatements {
   readonly #context: SessionContext

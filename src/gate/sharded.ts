@@ -158,10 +158,8 @@ export class Sharded {
         }
       } catch (error) {
         // By columns of before? They are looked at, once.
-        const doubtful = isSwError(error, 'SW-GATE-104') || isSwError(error, 'SW-GATE-124')
-        if (!doubtful || doubted || !(await this.#core.catalog.doubt(wordsOf(this.#context.lex(e.sql)), doubtedAgeMs.planned, e.signal)))
-          throw error
-        doubted = true
+        const doubtful = !doubted && (isSwError(error, 'SW-GATE-104') || isSwError(error, 'SW-GATE-124'))
+        if (!doubtful || !(doubted = await this.#doubt(e, doubtedAgeMs.planned))) throw error
         continue
       }
       try {
@@ -183,17 +181,19 @@ export class Sharded {
           await this.#core.reads.wait(error.keyspace, error.version, e.sql.length, e.signal)
           continue
         }
-        // Columns may be others than known: for the next statement.
-        if (errorKindOf(error) === 'schema')
-          await this.#core.catalog.doubt(wordsOf(this.#context.lex(e.sql)), doubtedAgeMs.refused, e.signal).catch(() => false)
+        if (errorKindOf(error) === 'schema') await this.#doubt(e, doubtedAgeMs.refused).catch(() => false)
         throw error
       }
     }
   }
 
+  /** Columns may be others than known: those of the tables that it names are looked at. */
+  #doubt({ sql, signal }: Execution, ageMs: number): Promise<boolean> {
+    return this.#core.catalog.doubt(wordsOf(this.#context.lex(sql)), ageMs, signal)
+  }
+
   #planned(lexed: Lexed, e: Execution): Plan {
-    const context = { keyspace: this.#keyspaceName() === '' && e.statement === null ? null : e.keyspace }
-    return this.#core.planner.plan(lexed, context)
+    return this.#core.planner.plan(lexed, { keyspace: this.#keyspaceName() === '' && e.statement === null ? null : e.keyspace })
   }
 
   async #plan(keyspace: string, sql: Buffer, signal: AbortSignal): Promise<Plan> {
@@ -377,8 +377,7 @@ export class Sharded {
     const end = await this.#runner.relay(request, e.signal)
     if (end.kind === 'error') {
       e.refusedBy = end
-      if (end.errno === 1054 || end.errno === 1146 || end.errno === 1136)
-        await this.#core.catalog.doubt(wordsOf(this.#context.lex(e.sql)), doubtedAgeMs.refused, e.signal).catch(() => false)
+      if ([1054, 1136, 1146].includes(end.errno)) await this.#doubt(e, doubtedAgeMs.refused).catch(() => false)
       return
     }
     if (!mute || end.hadRows) {

@@ -102,7 +102,7 @@ function holds(column: ColumnInfo, bytes: Buffer): boolean {
 }
 
 /** What servers call latin1; the five bytes that it leaves open are the characters of their own number. */
-const cp1252: ReadonlySet<string> = new Set([...new TextDecoder('windows-1252').decode(Uint8Array.from({ length: 256 }, (_, i) => i))])
+const cp1252: ReadonlySet<string> = new Set(new TextDecoder('windows-1252').decode(Uint8Array.from({ length: 256 }, (_, i) => i)))
 
 function exactInteger(value: Value): bigint | null {
   switch (value.type) {
