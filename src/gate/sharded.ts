@@ -138,8 +138,6 @@ export class Sharded {
     })
   }
 
-  // ── the loop ──
-
   async #run(e: Execution): Promise<void> {
     let others = 0
     let doubted = false
