@@ -1,6 +1,6 @@
 /**
  * Binlog headroom (PROTOCOLS 1.14): how much longer the source keeps the binlog that the furthest target still needs. Retention minus the age of the
- * last marker applied there; servers purge by whole files, so it is a lower bound. When less than half of the retention is left the retention is doubled, where
+ * last group applied there (`behindMs`); servers purge by whole files, so it is a lower bound. When less than half of the retention is left the retention is doubled, where
  * our account may; else the time left is told. Each raise is noted on the server, and put back when no workflow reads it any more. A binlog that is purged all the same stops the stream (SW-BINLOG, positionPurged): nothing is skipped.
  */
 import type { Clock } from '../base/clock.ts'
@@ -20,14 +20,17 @@ export class Headroom {
   readonly #conn: Connection
   readonly #clock: Clock
   readonly #log: Log
-  readonly #behindMs: () => number | null
+  readonly #behindMs: (sourceNowMs: number) => number | null
   #askedAtMs = -Infinity
   #retentionMs: number | null = null
   #warning: string | null = null
   #refused = false
 
-  /** `behindMs`: age of the last marker applied by the target that is furthest behind. */
-  constructor(options: { conn: Connection; clock: Clock; log: Log; behindMs: () => number | null }) {
+  /** The source's clock less ours. */
+  #aheadMs = 0
+
+  /** `behindMs`: age of what the target that is furthest behind needs next; what the source purges goes by its clock. */
+  constructor(options: { conn: Connection; clock: Clock; log: Log; behindMs: (sourceNowMs: number) => number | null }) {
     this.#conn = options.conn
     this.#clock = options.clock
     this.#log = options.log
@@ -35,18 +38,31 @@ export class Headroom {
   }
 
   view(): StreamReport['headroom'] {
-    const behindMs = this.#behindMs()
+    const behindMs = this.#behindMs(this.sourceNowMs())
     if (this.#retentionMs === null || behindMs === null) return null
     return { retentionMs: this.#retentionMs, leftMs: Math.max(0, this.#retentionMs - behindMs), warning: this.#warning }
+  }
+
+  sourceNowMs(): number {
+    return this.#clock.nowMs() + this.#aheadMs
+  }
+
+  /** Ahead by as much as the answer took, at most: no time that the source has set lies behind it. */
+  async readClock(): Promise<void> {
+    const before = this.#clock.nowMs()
+    this.#aheadMs = Number(await this.#conn.value('SELECT ROUND(UNIX_TIMESTAMP(SYSDATE(6)) * 1000)')) + 1_000 - before
   }
 
   /** Measures anew, at most every ten seconds; raises or warns. */
   async refresh(): Promise<void> {
     if (this.#clock.monotonicMs() - this.#askedAtMs < everyMs) return
     this.#askedAtMs = this.#clock.monotonicMs()
+    await this.readClock()
     const { retentionS } = await flavourOf(this.#conn).binlogSettings(this.#conn)
     this.#retentionMs = retentionS === 0 ? null : retentionS * 1000
     const view = this.view()
+    // Nothing has come yet: not for ten seconds when hours may be missing.
+    if (view === null) this.#askedAtMs += everyMs - 1_000
     if (view === null || view.leftMs >= view.retentionMs / 2) {
       if (view !== null && this.#refused) this.#warning = null
       return

@@ -66,6 +66,7 @@ for (const flavour of flavours()) {
         groups: 0,
         controlMarker: 0,
         markerAtMs: null,
+        committedAtMs: null,
         rowChanges: 0,
       }
       let atMs = 1_000

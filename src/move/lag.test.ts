@@ -59,7 +59,7 @@ class MadeUp {
 
 function stampAt(ordinal: number, end: Coordinates, gtid: string): Stamp {
   const position = `mariadb;${end.file}:${end.offset};${gtid}`
-  return { ordinal, end, position, marker: 1, groups: 0, controlMarker: 0, markerAtMs: null, rowChanges: 0 }
+  return { ordinal, end, position, marker: 1, groups: 0, controlMarker: 0, markerAtMs: null, committedAtMs: null, rowChanges: 0 }
 }
 
 test('an ETA of a catch-up follows from what the target applies and the source goes on writing; none where the source is faster', async () => {

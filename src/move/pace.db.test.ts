@@ -5,13 +5,14 @@ import { systemClock } from '../base/clock.ts'
 import { silentLog } from '../base/log.ts'
 import { ensureControlSchema, writeMarker } from '../binlog/control-schema.ts'
 import { connect } from '../mysql/connect.ts'
-import type { PaceLimits } from '../topology/records.ts'
+import type { PaceLimits, StreamReport } from '../topology/records.ts'
 import { ServerPairs } from '../../test/kit/server-pairs.ts'
 import { flavours, testServer } from '../../test/kit/servers.ts'
 import { until } from '../../test/kit/until.ts'
 import { Headroom, putBackRetention } from './headroom.ts'
 import { pressureOf, type PressureLimits, type ReplicaLag } from './pressure.ts'
 import { MarkerTimes, ReplicaLags } from './replica-lag.ts'
+import { holdAt } from './testkit/kill-at.ts'
 import { fill, World } from './testkit/world.ts'
 
 const noLimits: PressureLimits = { threadsRunningMax: null, historyLengthMax: null, commitLatencyMsMax: null, replicaLagMsMax: null }
@@ -102,6 +103,40 @@ for (const flavour of flavours()) {
       await warned.refresh()
       assert.match(warned.view()?.warning ?? '', /in 200 s at the earliest/)
       assert.equal(await admin.value('SELECT @@GLOBAL.binlog_expire_logs_seconds'), '7200')
+    })
+
+    test('1.14 headroom: known and looked after from the first group on, when a mover comes back after hours, and no marker of its own will come for long', async () => {
+      await using world = await World.create({ flavour, sources: ['-'], targets: ['-'] }, pairs.of(flavour))
+      await fill(world, 0, 10, 100)
+      const record = world.record(0)
+      const first = world.start(record)
+      await world.untilRunning(record.uid)
+      await first.stop()
+      await world.s.query('SET GLOBAL binlog_expire_logs_seconds = 21600')
+      // MySQL has the true time of a commit beside that of its session.
+      await world.s.query('SET timestamp = UNIX_TIMESTAMP() - 18000')
+      await world.s.query('UPDATE item SET v = v + 1')
+      await world.s.query('SET timestamp = UNIX_TIMESTAMP() + 18000')
+      await world.s.query('UPDATE item SET v = v + 1')
+      await world.s.query('SET timestamp = DEFAULT')
+      const failpoints = holdAt('round.beforePosition')
+      const running = world.start(record, { failpoints })
+      await failpoints.held
+      const headroom = (): StreamReport['headroom'] => running.stream.report().headroom
+      try {
+        await world.until('headroom', () => headroom() !== null)
+        if (flavour === 'mariadb') {
+          await world.until('what is done about it', () => /raised from 21600 to 43200/.test(headroom()?.warning ?? ''))
+          assert.ok(Math.abs((headroom()?.leftMs ?? 0) - 25_200_000) < 60_000, JSON.stringify(headroom()))
+        } else assert.ok((headroom()?.leftMs ?? 0) > 21_000_000, JSON.stringify(headroom()))
+        assert.equal(running.stream.report().targets[0]?.lag?.markerAgeMs ?? null, null)
+      } finally {
+        failpoints.letGo()
+      }
+      await world.drain(record.uid)
+      await world.until('up with it', () => (headroom()?.leftMs ?? 0) > (headroom()?.retentionMs ?? 0) - 60_000)
+      await running.stop()
+      await putBackRetention(world.s)
     })
 
     test('1.14 each metric above its limit is named; what is unknown is above it', async () => {

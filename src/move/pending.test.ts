@@ -27,7 +27,17 @@ const plan = (key: string[]) =>
     vindexColumns: ['o'],
     toUtf8: () => null,
   })
-const stamp: Stamp = { ordinal: 1, end: null, position: 'p', marker: 1, groups: 0, controlMarker: 0, markerAtMs: null, rowChanges: 0 }
+const stamp: Stamp = {
+  ordinal: 1,
+  end: null,
+  position: 'p',
+  marker: 1,
+  groups: 0,
+  controlMarker: 0,
+  markerAtMs: null,
+  committedAtMs: null,
+  rowChanges: 0,
+}
 const one = plan(['a'])
 const change = (key: string, row: string | null, images: string[] | null = null): Change => ({ table: one, key, row, images })
 

@@ -28,6 +28,8 @@ export type Stamp = {
   readonly controlMarker: number
   /** Our wall clock when the last mover marker of this run that has passed was sent; null: none yet. */
   readonly markerAtMs: number | null
+  /** When the source committed what has passed, by its clock; null: nothing of this run yet, and no word of it. */
+  readonly committedAtMs: number | null
   /** Row changes for any target, read in this run. */
   readonly rowChanges: number
 }

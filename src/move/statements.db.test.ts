@@ -30,7 +30,17 @@ for (const flavour of flavours()) {
     const address = { id: 's', name: 's', flavour, connect: server.config }
     await using lane = await connectWriter(address)
     await lane.query('SET SESSION innodb_lock_wait_timeout=2')
-    const stamp = { ordinal: 1, end: null, position: '', marker: 1, groups: 0, controlMarker: 0, markerAtMs: null, rowChanges: 0 }
+    const stamp = {
+      ordinal: 1,
+      end: null,
+      position: '',
+      marker: 1,
+      groups: 0,
+      controlMarker: 0,
+      markerAtMs: null,
+      committedAtMs: null,
+      rowChanges: 0,
+    }
     const pending = new Pending()
     for (let i = 0; i < 500; i++) pending.add({ table: source.plan, key: String(2 * i + 1), row: null, images: [String(i)] })
     const [round] = roundStatements(pending.take(stamp), 'several-sources', schema, 1)

@@ -33,7 +33,17 @@ function deletes(keyType: string): string {
     ['2', ['9']],
   ] as const)
     pending.add({ table, key, row: null, images })
-  const stamp = { ordinal: 1, end: null, position: '', marker: 1, groups: 0, controlMarker: 0, markerAtMs: null, rowChanges: 0 }
+  const stamp = {
+    ordinal: 1,
+    end: null,
+    position: '',
+    marker: 1,
+    groups: 0,
+    controlMarker: 0,
+    markerAtMs: null,
+    committedAtMs: null,
+    rowChanges: 0,
+  }
   return roundStatements(pending.take(stamp), 'several-sources', 't', 1)[0]!.deletes[0]!.toString('latin1')
 }
 

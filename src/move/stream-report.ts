@@ -60,12 +60,22 @@ export function targetView(shard: string, applier: TargetApplier | null, lag: St
   return { shard, position: applied.position, controlMarker: consistent ? applied.controlMarker : 0, lag }
 }
 
-/** Age of the last marker applied by the target that is furthest behind; null while one has applied none. */
-export function behindMs(appliers: readonly TargetApplier[], clock: Clock): number | null {
-  let oldest = Infinity
+/**
+ * How old what the furthest target still needs of the binlog is, at most; null until a group has come. By the source's own time of the last group applied there, or of the first that this run has to
+ * apply: known from the first group on, also hours behind, where no marker of this run will come for long. The age of the last marker of this run, by our clock, bounds it where there is one.
+ */
+export function behindMs(
+  appliers: readonly { readonly applied: Pick<Stamp, 'markerAtMs' | 'committedAtMs'> }[],
+  beganAtMs: number | null,
+  { nowMs, sourceNowMs }: { nowMs: number; sourceNowMs: number },
+): number | null {
+  let oldest: number | null = null
   for (const { applied } of appliers) {
-    if (applied.markerAtMs === null) return null
-    oldest = Math.min(oldest, applied.markerAtMs)
+    const committedAtMs = applied.committedAtMs ?? beganAtMs
+    if (committedAtMs === null && applied.markerAtMs === null) return null
+    const byGroup = committedAtMs === null ? Infinity : sourceNowMs - committedAtMs
+    const byMarker = applied.markerAtMs === null ? Infinity : nowMs - applied.markerAtMs
+    oldest = Math.max(oldest ?? 0, Math.min(byGroup, byMarker))
   }
-  return oldest === Infinity ? null : Math.max(0, clock.nowMs() - oldest)
+  return oldest
 }

@@ -292,6 +292,7 @@ export class Stream {
         groups: first.stored.at.groups,
         controlMarker: first.stored.controlMarker,
         markerAtMs: null,
+        committedAtMs: null,
       }
       const copying = new Set(
         record.copy === 'full' && targets.some(({ stored }) => stored.copyState === 'copying') ? tables.map(({ plan }) => plan) : [],
@@ -368,6 +369,13 @@ export class Stream {
       const xaUpkeep = new XaUpkeep({ xa, touched, copying, source: sourceMeta, clock })
       if (resumed) await xaUpkeep.begin()
       const planOf = plansByName(record.source.schema, plans, (await sourceMeta.value('SELECT @@lower_case_table_names')) !== '0')
+      const headroom: Headroom = new Headroom({
+        conn: sourceMeta,
+        clock,
+        log: this.#options.log,
+        behindMs: (sourceNowMs) => behindMs(appliers, consumer.beganAtMs, { nowMs: clock.nowMs(), sourceNowMs }),
+      })
+      await headroom.readClock()
       const announced = new Announced(targets)
       await announced.load(start)
       const firstMarker = new Wakeup()
@@ -390,6 +398,7 @@ export class Stream {
           xa,
           beforeFirstMarker: record.copy === 'full' ? (xid) => xaEnded(sourceMeta, xid, clock, signal) : null,
           clock,
+          sourceNowMs: () => headroom.sourceNowMs(),
           markerStream: markerName,
           partBytesMax: () => memory.partBytesMax,
           heldBytesMax: () => 2 * memory.pendingBytesMax,
@@ -435,7 +444,7 @@ export class Stream {
         leaving.push(exclusionOf(uid).join(record.uid, { passMarker, onWaiting: (waiting) => this.#wait(waiting) }))
       }
       this.#lanes = targets.flatMap(({ lanes }) => lanes)
-      this.#headroom = new Headroom({ conn: sourceMeta, clock, log: this.#options.log, behindMs: () => behindMs(appliers, clock) })
+      this.#headroom = headroom
       const lag = new LagMeter({ conn: sourceMeta, clock, reading: () => consumer, followers: appliers })
       this.#lag = lag
       this.#reportedControl = appliers.map(({ applied }) => applied.controlMarker)

@@ -42,6 +42,8 @@ export type TailConsumerOptions = {
    */
   beforeFirstMarker: ((xid: string) => Promise<void>) | null
   clock: Clock
+  /** The source's clock. */
+  sourceNowMs: () => number
   /** The name of this stream's markers. */
   markerStream: string
   /** Throws where the statement stops the stream. `restart`: what is precomputed of the tables no longer holds after this group. */

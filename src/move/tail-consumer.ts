@@ -49,6 +49,9 @@ export class TailConsumer {
 
   /** Where the first group of this run begins on the source. */
   began: Coordinates | null = null
+  /** And when it was committed, by the source's clock. */
+  beganAtMs: number | null = null
+  #committedAtMs: number | null = null
   readonly #redone: number[] = []
 
   /** Groups that an earlier run had begun to apply, of the target with most of them. */
@@ -78,6 +81,7 @@ export class TailConsumer {
     switch (event.kind) {
       case 'begin':
         this.#begin = event
+        this.#noteCommitted(event.committedAtMs)
         this.began ??= event.at
         this.#had = this.#options.stoodAt.map(({ within }) => within?.(event.gtid) ?? null)
         this.#skipGroup = false
@@ -115,6 +119,12 @@ export class TailConsumer {
         await target.storePositionNow()
       }),
     )
+  }
+
+  /** A session may have set its own time (MariaDB logs that one): none before what came earlier or behind the source's clock counts. */
+  #noteCommitted(atMs: number): void {
+    if (atMs <= this.#options.sourceNowMs()) this.#committedAtMs = Math.max(this.#committedAtMs ?? atMs, atMs)
+    this.beganAtMs ??= this.#committedAtMs
   }
 
   /** Coordinates of the group in hand, for messages. */
@@ -189,6 +199,7 @@ export class TailConsumer {
       groups: at.groups,
       controlMarker: this.#controlMarker === null ? this.#latest.controlMarker : Math.max(this.#latest.controlMarker, this.#controlMarker),
       markerAtMs: sentAtMs ?? this.#latest.markerAtMs,
+      committedAtMs: this.#committedAtMs,
       rowChanges: this.#latest.rowChanges + this.#groupRows,
     }
     for (const [target, going] of this.#options.goingTo.entries()) {
