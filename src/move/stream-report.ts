@@ -1,6 +1,5 @@
 /** The parts of a stream's report that are measured (DESIGN promise 6: null until they are). */
 import type { StreamTargetReport } from '../topology/target-report.ts'
-import type { Clock } from '../base/clock.ts'
 import type { StreamRecord, StreamReport } from '../topology/records.ts'
 import type { LagMeter } from './lag.ts'
 import type { Stamp } from './pending.ts'
