@@ -5,7 +5,7 @@
  *     node bench/load.ts tables|transaction|rows|table|hot|merge [mariadb|mysql, default mariadb] [factor of the larger run, default 10]
  *
  * tables: 50 and 500 tables, one in 25 with rows. transaction: one of 100,000 and of 1,000,000 rows. rows: 4 and 40 rows of 15 MiB, copied and then
- * updated. table: 1M and 10M rows. hot: one row updated 2,000 times a second for 4 and 40 s. merge: one source and ten (with a factor of 8: eight) of 200,000 rows of 200 bytes into two targets,
+ * updated. table: 1M and 10M rows. hot: one row updated 2,000 times a second for 4 and 40 s. merge: one source and ten (with a factor of 8: eight) of 200,000 rows of 200 bytes into one target,
  * then a transaction of 50,000 rows on each at once.
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
@@ -110,7 +110,7 @@ const shapes: Readonly<Record<string, Shape>> = {
   merge: {
     base: 1,
     tables: only,
-    targets: 2,
+    targets: 1,
     sources: (size, schema) => evenShards(size).map((shard, i) => ({ shard, schema: `${schema}_s${i}` })),
     fill: async (size, schema) => {
       for (let i = 0; i < size; i++) {

@@ -1,6 +1,7 @@
 // long: the registry of this room’s errors, one table
 import { defineErrors } from '../base/errors.ts'
 import './dualwrite-errors.ts'
+import './room-errors.ts'
 
 export const changeErrors = defineErrors('CHANGE', {
   noKeyspace: {

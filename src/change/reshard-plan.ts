@@ -38,6 +38,7 @@ import { schemaName, serverId } from './keyspaces.ts'
 import type { MergeSource } from './key-collisions.ts'
 import { duplicateKeys, keysLeftUnique } from './merge-checks.ts'
 import type { MergeFindings } from './merge-checks.ts'
+import { lookAtRoom } from './room-look.ts'
 import { connectServer, withServer } from './servers.ts'
 import { disagreements } from './source-agreement.ts'
 import { cascadesOf, schemaFindings, serverFindings, serverNotes } from './source-checks.ts'
@@ -153,6 +154,15 @@ export async function planReshardCreate(
     notes.push(...attachedServers.notes)
   }
   if (errors.length > 0) throw new Failures(distinct(errors))
+  const room = await lookAtRoom(world, {
+    sources: sources.map(({ name: shard, serverId: id }) => ({ shard, serverId: id })),
+    targets,
+    newServers,
+    dataBytes: schemas.flatMap((schema) => schema.tables).reduce((bytes, table) => bytes + table.dataBytes, 0),
+    targetServers: spec.targetServers,
+    passwords,
+  })
+  if (room.errors.length > 0) throw new Failures(room.errors)
   const plan = {
     keyspace: keyspace.value,
     sources,
@@ -163,7 +173,7 @@ export async function planReshardCreate(
     views: schemas[0]?.views.map((view) => view.name) ?? [],
     vschemaVersion: vschemaRecord?.version ?? 0,
   }
-  return { ...plan, lines: [...describe(plan, schemas), ...new Set([...notes, ...merged.notes])] }
+  return { ...plan, lines: [...describe(plan, schemas), ...room.notes, ...new Set([...notes, ...merged.notes])] }
 }
 
 /** The tables of the first source are what is moved: the others must have the same. */

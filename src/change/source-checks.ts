@@ -11,7 +11,7 @@ import type { ServerSecret } from '../topology/records.ts'
 import { changeErrors } from './errors.ts'
 
 /** PROTOCOLS 1.14: a stream needs what it has not read yet. Without a minute's room to notice and to raise it, an outage of moments ends the move. */
-const retentionLeastS = 600
+export const retentionLeastS = 600
 /** PROTOCOLS 5: 1.5 × (lag + outage), where the lag is small and an outage lasts an hour. */
 const retentionGoodS = binlogRetentionNeeded(0, 3600)
 

@@ -1,3 +1,4 @@
+import { diskOf, type Place } from '../mysql/server-room.ts'
 import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { mkdir, rename, writeFile } from 'node:fs/promises'
@@ -214,6 +215,10 @@ export class LocalProvisioner implements Provisioner {
     if (record === null) return []
     const { flavour, version, port, socketPath } = record
     return [{ id, flavour, version, host: '127.0.0.1', port, socketPath, dataDir: dir }]
+  }
+
+  async place(): Promise<Place> {
+    return { dir: this.#options.root, disk: await diskOf(this.#options.root) }
   }
 
   #dir(id: string): string {

@@ -36,6 +36,11 @@ export type MoverConfig = {
   readonly pace: PaceLimits
 }
 
+/** Writers on each of a stream's targets; one more is for XA. */
+export function lanesOf({ lanes }: Pick<MoverConfig, 'lanes'>, targets: number): number {
+  return lanes ?? Math.max(2, Math.floor(4 / targets))
+}
+
 export const moverDefaults: MoverConfig = {
   lanes: null,
   readers: 2,

@@ -8,7 +8,7 @@ import { keyRangeContainsRange, parseKeyRange } from '../keyspace/key-range.ts'
 import type { Connection } from '../mysql/connection.ts'
 import type { StreamRecord } from '../topology/records.ts'
 import { connectPlain, connectWriter, type Addresses, type ServerAddress } from './access.ts'
-import type { MoverConfig } from './config.ts'
+import { lanesOf, type MoverConfig } from './config.ts'
 import type { Failpoints } from './crash-points.ts'
 import { moveErrors } from './errors.ts'
 import { Lane } from './lane.ts'
@@ -110,7 +110,7 @@ export async function openTargets(options: OpenTargetsOptions): Promise<{ target
       await failpoints.hit('start.positionOnSomeTargets')
     }
   }
-  const laneCount = config.lanes ?? Math.max(2, Math.floor(4 / record.targets.length))
+  const laneCount = lanesOf(config, record.targets.length)
   const targets: OpenTarget[] = []
   for (const { ref, address, meta, name } of found) {
     const sessions = await Promise.all(Array.from({ length: laneCount + 1 }, () => open(connectWriter(address, signal), address)))

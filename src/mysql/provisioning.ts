@@ -3,6 +3,7 @@
  * another implementation may call a cloud. A request is idempotent by id: provisioning what exists returns its endpoint.
  */
 import type { ConnectOptions, FlavourName } from './connection.ts'
+import type { Place } from './server-room.ts'
 
 export type Credentials = { user: string; password: string }
 
@@ -42,6 +43,8 @@ export interface Provisioner {
   /** Stops it and deletes its data, for good. Nothing of that id: nothing to do. */
   remove(id: string): Promise<void>
   list(): Promise<ServerEndpoint[]>
+  /** Where servers are made, with the room there is; null: not known. */
+  place(): Promise<Place | null>
 }
 
 export function endpointOptions(endpoint: ServerEndpoint, credentials: Credentials): ConnectOptions {

@@ -33,6 +33,7 @@ export const nothingIsMade: Provisioner = {
   stop: async () => undefined,
   remove: async () => undefined,
   list: async () => [],
+  place: async () => null,
 }
 
 export class Office implements AsyncDisposable {
