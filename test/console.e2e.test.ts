@@ -156,6 +156,20 @@ test('unknown is shown as unknown, never as zero (promise 6)', { skip }, async (
     await page.locator('[data-field="lag"]', { hasText: '85 ms, 12 transactions, 3.3 KiB' }).waitFor()
     control.tell(status({ workflows: [workflow({ state: 'running', streams: [followingStream({ lag: null })] })] }))
     await page.locator('[data-field="lag"]', { hasText: /^unknown$/ }).waitFor()
+    // Each part of it by itself; and what holds a copy back beside what it waits for (promise 7).
+    const wait = (what: string) => ({ what, sinceMs: status().nowMs - 5000, ends: 'it ends', reason: 'other' })
+    const lag = { transactions: null, bytes: 5 << 20, ageMs: null, etaMs: 8000 }
+    const held = stream({ lag, waiting: wait('a lock'), throttled: wait('101 threads'), bytesPerSecond: 3 << 20, retries: 2 })
+    control.tell(status({ workflows: [workflow({ streams: [held] })] }))
+    await page.locator('[data-field="lag"]', { hasText: 'unknown, unknown transactions, 5.0 MiB, caught up in 8.0 s' }).waitFor()
+    const row = await text(page, '.streams')
+    for (const said of [
+      /waits for a lock since 5\.\d s; ended by it ends/,
+      /held back by 101 threads since/,
+      /3\.0 MiB\/s, chunks: 3 done, 9 left/,
+    ])
+      assert.match(row, said)
+    assert.match(row, /unknown, unknown\/s of unknown\/s written; lanes: 4, retries: 2/)
   })
 })
 

@@ -8,6 +8,9 @@ const TableProgress = z.object({
   rowsEstimated: z.number(),
 })
 
+/** What is waited for, since when, what ends it, and which kind of wait it is. */
+const Wait = z.object({ what: z.string(), sinceMs: z.number(), ends: z.string(), reason: z.string() })
+
 export const StreamView = z.object({
   uid: z.string(),
   direction: z.enum(['forward', 'reverse']),
@@ -15,7 +18,9 @@ export const StreamView = z.object({
   targets: z.array(z.string()),
   wanted: z.enum(['running', 'stopped']),
   state: z.enum(['unknown', 'starting', 'copying', 'running', 'stopped', 'failed']),
-  waiting: z.object({ what: z.string(), sinceMs: z.number(), ends: z.string() }).nullable(),
+  waiting: Wait.nullable(),
+  /** What holds the copy back, also while it waits for something else. */
+  throttled: Wait.nullable(),
   error: z.object({ code: z.string(), what: z.string(), why: z.string(), fix: z.string() }).nullable(),
   stateSinceMs: z.number().nullable(),
   lanes: z.number().nullable(),

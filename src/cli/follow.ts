@@ -1,8 +1,8 @@
-import type { StreamView } from '../api/stream-schemas.ts'
 import type { ActionView, WorkflowView } from '../api/schemas.ts'
 import type { CliContext } from './context.ts'
 import { cliErrors } from './errors.ts'
-import { bytes, count, duration, percent } from './text.ts'
+import { streamLines } from './stream-text.ts'
+import { count, duration } from './text.ts'
 
 const askEveryMs = 200
 
@@ -67,27 +67,6 @@ function waitLine(action: ActionView, nowMs: number): string {
   return `${action.verb}: ${step?.name ?? action.state}`
 }
 
-/** Each part by itself: what is not known says so, and is never zero. */
-export function lagText({ lag }: StreamView): string {
-  if (lag === null) return 'lag unknown'
-  const transactions = lag.transactions === null ? 'unknown transactions' : `${count(lag.transactions)} transactions`
-  const behind = lag.bytes === null ? 'unknown bytes' : bytes(lag.bytes)
-  const catchUp = lag.etaMs === 0 ? '' : `, caught up in ${duration(lag.etaMs)}`
-  return `lag ${duration(lag.ageMs)}, ${transactions}, ${behind}${catchUp}`
-}
-
-/** One line a stream: rate, progress, ETA, lag; what is not known says so. */
-export function streamLine(stream: StreamView): string {
-  const who = `${stream.direction === 'reverse' ? 'reverse ' : ''}${stream.source} → ${stream.targets.join(',')}`
-  if (stream.error !== null) return `${who}: ${stream.state}: ${stream.error.code} ${stream.error.what}`
-  if (stream.state === 'copying') {
-    const rate = stream.rowsPerSecond === null ? 'rate unknown' : `${count(Math.round(stream.rowsPerSecond))} rows/s`
-    const held = stream.waiting === null ? '' : `, waits: ${stream.waiting.what}`
-    return `${who}: copying ${count(stream.rowsDone)} of ~${count(stream.rowsEstimated)} rows (${percent(stream.rowsDone, stream.rowsEstimated)}), ${rate}, ETA ${duration(stream.etaMs)}${held}`
-  }
-  return `${who}: ${stream.state}, ${lagText(stream)}, ${count(stream.rowChangesApplied)} row changes applied`
-}
-
 function vdiffLine(vdiff: NonNullable<WorkflowView['vdiff']>): string {
   const found = vdiff.tables.filter(
     (t) => t.missing + t.extra + t.misplaced + t.different + (t.orphans ?? 0) > 0 || (t.last?.found ?? 0) > 0,
@@ -97,10 +76,10 @@ function vdiffLine(vdiff: NonNullable<WorkflowView['vdiff']>): string {
   return `  vdiff ${vdiff.state}${pass}: ${count(vdiff.rowsCompared)} rows compared${differ}`
 }
 
-export function workflowLines(workflow: WorkflowView): string[] {
+export function workflowLines(workflow: WorkflowView, nowMs: number): string[] {
   return [
     `${workflow.keyspace}.${workflow.name}  ${workflow.kind}  ${workflow.state}  ${workflow.sourceShards.join(',')} → ${workflow.targetShards.join(',')}  serving: ${workflow.serving}`,
-    ...workflow.streams.map((stream) => `  ${streamLine(stream)}`),
+    ...workflow.streams.flatMap((stream) => streamLines(stream, nowMs).map((line) => `  ${line}`)),
     ...(workflow.vdiff === null ? [] : [vdiffLine(workflow.vdiff)]),
     ...(workflow.undo == null
       ? []

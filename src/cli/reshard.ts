@@ -5,7 +5,8 @@ import type { CliContext } from './context.ts'
 import { cliErrors } from './errors.ts'
 import { bool, list, milliseconds, need, repeated, text } from './flags.ts'
 import type { Flags } from './flags.ts'
-import { carryOut, carryOutAs, streamLine, workflowLines } from './follow.ts'
+import { carryOut, carryOutAs, workflowLines } from './follow.ts'
+import { streamLine } from './stream-text.ts'
 import { paceLimits } from './pace.ts'
 import { parseServerUrl } from './server-url.ts'
 import { clockTime, count, duration, resumedText } from './text.ts'
@@ -92,7 +93,7 @@ async function waitForCopy(cli: CliContext, keyspace: string, name: string): Pro
   let lastPrinted = 0
   for (;;) {
     const workflow = await cli.client().call('showWorkflow', { keyspace, name })
-    const line = workflow.streams.map(streamLine).join('; ')
+    const line = workflow.streams.map((stream) => streamLine(stream, cli.clock.nowMs())).join('; ')
     cli.live?.(line)
     if (workflow.streams.some((s) => s.state === 'failed')) {
       cli.live?.('')
@@ -127,14 +128,13 @@ async function show(cli: CliContext, verb: string, keyspace: string, name: strin
     cli.out(JSON.stringify(workflow, null, 2))
     return
   }
-  for (const line of workflowLines(workflow)) cli.out(line)
+  for (const line of workflowLines(workflow, cli.clock.nowMs())) cli.out(line)
   if (verb === 'show') for (const line of details(workflow)) cli.out(line)
 }
 
 function details(workflow: WorkflowView): string[] {
   const streams = workflow.streams.flatMap((stream) => [
-    `  stream ${stream.uid}: wanted ${stream.wanted}${stream.waiting === null ? '' : `, waits for ${stream.waiting.what} since ${clockTime(stream.waiting.sinceMs)}, ends ${stream.waiting.ends}`}`,
-    ...figures(stream),
+    `  stream ${stream.uid}: wanted ${stream.wanted}${stream.stateSinceMs === null ? '' : `, ${stream.state} since ${clockTime(stream.stateSinceMs)}`}`,
     ...(stream.headroom === null
       ? []
       : [
@@ -142,23 +142,9 @@ function details(workflow: WorkflowView): string[] {
         ]),
     ...(stream.resumed === null ? [] : [`    ${resumedText(stream.resumed, stream.rowsEstimated)}`]),
     ...stream.tables.map((t) => `    ${t.name}: ${t.state}, ${t.rowsDone} of ~${t.rowsEstimated} rows`),
-    ...(stream.error === null ? [] : [`    ${stream.error.code} ${stream.error.what}`, `    ${stream.error.fix}`]),
   ])
   const action = workflow.action === null ? [] : actionLines(workflow.action)
   return [...streams, ...action, '  journal:', ...workflow.journal.map((entry) => `    ${clockTime(entry.atMs)} ${entry.text}`)]
-}
-
-function figures(stream: WorkflowView['streams'][number]): string[] {
-  const known: [string, number | null][] = [
-    ['lanes', stream.lanes],
-    ['retries', stream.retries],
-    ['chunks done', stream.chunksDone],
-    ['chunks left', stream.chunksLeft],
-    ['bytes/s', stream.bytesPerSecond],
-    ['row changes/s', stream.rowChangesPerSecond],
-  ]
-  const since = stream.stateSinceMs === null ? '' : ` since ${clockTime(stream.stateSinceMs)}`
-  return [`    ${stream.state}${since}; ${known.map(([name, value]) => `${name} ${value === null ? 'unknown' : count(value)}`).join(', ')}`]
 }
 
 function actionLines(action: ActionView): string[] {

@@ -59,7 +59,7 @@ export function statusCommands(program: Command, cli: CliContext): void {
       const chosen = all.filter(
         (w) => (text(flags, 'keyspace') ?? w.keyspace) === w.keyspace && (text(flags, 'workflow') ?? w.name) === w.name,
       )
-      print(cli, flags, chosen, () => chosen.flatMap(workflowLines))
+      print(cli, flags, chosen, () => chosen.flatMap((one) => workflowLines(one, cli.clock.nowMs())))
     })
 }
 
@@ -87,7 +87,7 @@ function statusLines(status: StatusView): string[] {
       status.keyspaces.map((k) => [k.name, k.sharded ? 'yes' : 'no', k.routing.components.flatMap((c) => c.serving).join(',')]),
     ),
     '',
-    ...(status.workflows.length === 0 ? ['no workflows'] : status.workflows.flatMap(workflowLines)),
+    ...(status.workflows.length === 0 ? ['no workflows'] : status.workflows.flatMap((one) => workflowLines(one, status.nowMs))),
     '',
     ...gateTable(status.gates),
     '',

@@ -83,6 +83,16 @@ test('promise 6: each part of lag is unknown by itself, when one target does not
   assert.deepEqual(viewOf(two({ markerAgeMs: null, bytes: 9 })).lag, { transactions: 3, bytes: 9, ageMs: null, etaMs: 0 })
 })
 
+test('promise 7: why it waits, and what holds its copy back, with since when and what ends it; once reports have ended: for a mover', () => {
+  const wait = { what: 'x', sinceMs: nowMs - 9, ends: 'y' }
+  const waits: StreamReport = { ...report, waiting: wait, throttled: { ...wait, reason: 'pressure' } }
+  const view = viewOf(waits)
+  assert.deepEqual([view.waiting?.reason, view.throttled], ['other', { ...wait, reason: 'pressure' }])
+  const old = viewOf({ ...waits, atMs: nowMs - reportFreshMs })
+  assert.deepEqual([old.waiting?.reason, old.waiting?.sinceMs, old.throttled], ['mover', nowMs - reportFreshMs, null])
+  assert.equal(viewOf({ ...report, state: 'stopped', atMs: 1 }).waiting, null)
+})
+
 test('promise 6: state, rate and ETA of a stale report are unknown; a failure stays one', () => {
   const stale = viewOf({ ...report, atMs: nowMs - reportFreshMs })
   assert.deepEqual([stale.state, stale.rowsPerSecond, stale.etaMs], ['unknown', null, null])

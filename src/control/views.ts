@@ -1,5 +1,5 @@
 /** Topology records → what a person reads. Nothing is guessed: what no fresh report says is `unknown` or null (promise 6). */
-import type { TargetLag } from '../topology/target-report.ts'
+import type { StreamWait, TargetLag } from '../topology/target-report.ts'
 import type { StreamView } from '../api/stream-schemas.ts'
 import type { ActionView, GateView, KeyspaceView, ShardView, VdiffView, WorkflowView } from '../api/schemas.ts'
 import { keys } from '../topology/keys.ts'
@@ -201,6 +201,7 @@ export class TopologyView {
     const current = report !== null && report.generation === stream.generation ? report : null
     const ageMs = current === null ? null : this.nowMs - current.atMs
     const fresh = ageMs !== null && ageMs < reportFreshMs
+    const ended = current?.state === 'failed' || current?.state === 'stopped'
     const lags =
       current === null || !fresh
         ? [null]
@@ -216,8 +217,9 @@ export class TopologyView {
       source: stream.source.shard,
       targets: stream.targets.map((t) => t.shard),
       wanted: stream.wanted,
-      state: current === null ? 'unknown' : fresh || current.state === 'failed' || current.state === 'stopped' ? current.state : 'unknown',
-      waiting: current?.waiting ?? null,
+      state: current === null ? 'unknown' : fresh || ended ? current.state : 'unknown',
+      waiting: fresh || ended ? waitView(current?.waiting) : this.#noMover(current),
+      throttled: fresh ? waitView(current?.throttled) : null,
       error: current?.error ?? null,
       stateSinceMs: current?.stateSinceMs ?? null,
       lanes: fresh ? (current?.lanes ?? null) : null,
@@ -249,6 +251,12 @@ export class TopologyView {
     }
   }
 
+  /** A report that is old says what was waited for then. Now it is a mover. */
+  #noMover(last: StreamReport | null): StreamView['waiting'] {
+    if (last === null) return null
+    return { what: 'a mover that reports', sinceMs: last.atMs, ends: 'one runs and has taken the stream', reason: 'mover' }
+  }
+
   vdiffs(workflowUid: string): VdiffView[] {
     return this.all<VdiffRecord>(keys.vdiffsOf(workflowUid))
       .toSorted((a, b) => b.requestedAtMs - a.requestedAtMs)
@@ -278,6 +286,10 @@ export class TopologyView {
     const last = this.all<ActionRecord>(keys.actionsOf(workflowUid)).toSorted((a, b) => b.requestedAtMs - a.requestedAtMs)[0]
     return last === undefined ? null : actionView(last)
   }
+}
+
+function waitView(wait: StreamWait | null | undefined): StreamView['waiting'] {
+  return wait == null ? null : { ...wait, reason: wait.reason ?? 'other' }
 }
 
 export function actionView(action: ActionRecord): ActionView {

@@ -10,6 +10,7 @@ import type { WriteMode } from './statements.ts'
 import type { TablePlan } from './table-plan.ts'
 import type { TargetApplier } from './target-applier.ts'
 import type { TouchedKeys } from './touched.ts'
+import type { StreamWait } from '../topology/target-report.ts'
 
 export type TargetApplierOptions = {
   /** Its place among the stream's targets: which part of a chunk is its own. */
@@ -55,4 +56,4 @@ export interface Exclusion {
   shared<T>(work: () => Promise<T>): Promise<T>
 }
 
-export type Waiting = { what: string; sinceMs: number; ends: string }
+export type Waiting = StreamWait

@@ -27,7 +27,9 @@ for (const flavour of flavours()) {
       await fill(world, 0, 900, 2000)
       let pace: Partial<PaceLimits> = { pausedUntilMs: Date.now() + 3_600_000 }
       const running = world.start(world.record(0), { pace: () => pace })
+      assert.equal(running.stream.report().waiting?.reason, 'start', 'promise 7: from its first moment it says what it waits for')
       await world.until('paused', () => /paused until/.test(running.stream.report().waiting?.what ?? ''))
+      assert.equal(running.stream.report().throttled?.reason, 'pause')
       assert.equal(running.stream.report().state, 'copying')
       const before = running.stream.report().applied.transactions
       await world.s.query('UPDATE item SET v = v + 1 WHERE id = 1')

@@ -29,3 +29,38 @@ test('promise 7: a last report that the store did not take is put again; a newer
   await writer.flush()
   assert.equal(await state(), 'running')
 })
+
+test('reports of progress keep to their interval; one that is told to goes at once, and whatever comes while it is written goes as one', async () => {
+  const written: number[] = []
+  const gates: (() => void)[] = []
+  class Slow extends MemoryStore {
+    override async commit(...given: Parameters<MemoryStore['commit']>): ReturnType<MemoryStore['commit']> {
+      written.push((given[1][0]?.value as unknown as StreamReport).atMs)
+      await new Promise<void>((resolve) => gates.push(resolve))
+      return super.commit(...given)
+    }
+  }
+  const passed = async (): Promise<void> => {
+    gates.shift()?.()
+    await systemClock.sleep(5)
+  }
+  const store = new Slow()
+  const writer = new ReportWriter({ store, workflowUid: 'w', streamUid: 's', clock: systemClock, everyMs: 60_000, log: silentLog })
+  const report = (atMs: number, now: boolean): void => writer.write({ v: 1, atMs } as StreamReport, now)
+  report(1, false)
+  await passed()
+  report(2, false)
+  report(3, false)
+  await passed()
+  assert.deepEqual(written, [1], 'within the interval nothing more')
+  report(4, true)
+  for (const atMs of [5, 6, 7]) report(atMs, true)
+  assert.deepEqual(written, [1, 4], 'at once')
+  await passed()
+  assert.deepEqual(written, [1, 4, 7], 'one under way, the newest behind it')
+  await passed()
+  report(8, false)
+  await passed()
+  assert.deepEqual(written, [1, 4, 7])
+  writer.discard()
+})

@@ -1,5 +1,5 @@
 /**
- * Puts a stream's reports into the topology: the newest one, at most every `everyMs`, at once when told so. One commit at a time: a report
+ * Puts a stream's reports into the topology: the newest one, at most every `everyMs`, at once when told so (docs/decisions/028). One commit at a time: a report
  * that comes meanwhile replaces the one that waits, so the record never goes back.
  *
  * One that the store did not take is put again unless a newer one waits: the last report of a stream says that it stands, and others wait for it.
@@ -21,7 +21,7 @@ export class ReportWriter {
   #urgent = false
   #running: Promise<void> | null = null
   #lastAtMs = -Infinity
-  #timed = false
+  #timer: NodeJS.Timeout | null = null
   #discarded = false
 
   constructor(options: { store: Store; workflowUid: string; streamUid: string; clock: Clock; everyMs: number; log: Log }) {
@@ -43,6 +43,7 @@ export class ReportWriter {
   discard(): void {
     this.#discarded = true
     this.#waiting = null
+    if (this.#timer !== null) clearTimeout(this.#timer)
   }
 
   /** Waits until everything given has been written. */
@@ -56,10 +57,8 @@ export class ReportWriter {
     if (this.#running !== null || this.#waiting === null) return
     const dueInMs = this.#urgent ? 0 : this.#lastAtMs + this.#everyMs - this.#clock.monotonicMs()
     if (dueInMs > 0) {
-      if (this.#timed) return
-      this.#timed = true
-      setTimeout(() => {
-        this.#timed = false
+      this.#timer ??= setTimeout(() => {
+        this.#timer = null
         this.#go()
       }, dueInMs)
       return

@@ -110,6 +110,12 @@ export class Stream {
     this.#throttle = new Throttle(options.clock, () => this.#limits())
     this.#changeRate = new RateMeter(options.clock)
     this.#stateSinceMs = options.clock.nowMs()
+    this.#waiting = {
+      what: 'the servers of both sides, and where the stream stands there',
+      sinceMs: this.#stateSinceMs,
+      ends: 'they have answered',
+      reason: 'start',
+    }
   }
 
   /** Runs until the signal stops it (state `stopped`) or something fatal does (state `failed`). Never rejects. */
@@ -142,6 +148,7 @@ export class Stream {
           what: error instanceof Error ? error.message : String(error),
           sinceMs: clock.nowMs(),
           ends: 'it is tried again by itself',
+          reason: 'retry',
         }
         this.#enter('starting')
         await clock.sleep(Math.min(5_000, 50 * 2 ** Math.min(attempt, 7)), signal).catch(() => undefined)
@@ -173,6 +180,7 @@ export class Stream {
       lanes: this.#lanes.length,
       retries: this.#retries + this.#lanes.reduce((sum, { retries }) => sum + retries, 0),
       waiting: this.#waiting ?? this.#appliers.find((applier) => applier.waiting !== null)?.waiting ?? this.#throttle.waiting,
+      throttled: this.#throttle.waiting,
       error: this.#error,
       copy: this.#progress?.view() ?? noCopy,
       applied: appliedView(this.#appliers, this.#changeRate, this.#lag),
@@ -473,6 +481,7 @@ export class Stream {
           what: `DDL on ${altered.plan.name} that lies ahead in the binlog: ${altered.altered}`,
           sinceMs: clock.nowMs(),
           ends: 'the tail comes to it; the copy goes on behind it',
+          reason: 'ddl',
         })
       } else if (copying.size > 0) {
         const pressure = { conn: sourceMeta, commitMs: () => markers.commitMs, replicaLags: () => lags.measure() }
@@ -574,6 +583,7 @@ export class Stream {
       what: 'secondary keys of the targets, and other streams that copy into them',
       sinceMs: clock.nowMs(),
       ends: 'all have copied and the keys are built',
+      reason: 'keys',
     })
     const keyColumns = new Map(source.tables.map(({ plan, key }) => [plan.name, key.columns]))
     await Promise.all(

@@ -356,6 +356,7 @@ export class TargetApplier {
       what: `a row of another source on ${this.options.shard} that this stream's row collides with: ${error.message}`,
       sinceMs: this.options.clock.nowMs(),
       ends: 'the other stream applies its own change; if it lasts, two sources hold the same unique value',
+      reason: 'collision',
     }
   }
 

@@ -6,10 +6,13 @@
  */
 import type { Clock } from '../base/clock.ts'
 import type { PaceLimits } from '../topology/records.ts'
+import type { WaitReason } from '../topology/target-report.ts'
 import type { Waiting } from './applier-options.ts'
 
 /** A wait is looked at again this often: limits change while it lasts. */
 const sliceMs = 200
+
+type Held = { readonly what: string; readonly ends: string; readonly ms: number; readonly reason: WaitReason }
 
 export class Throttle {
   readonly #clock: Clock
@@ -37,7 +40,7 @@ export class Throttle {
       const held = this.#own() ?? (await this.#pressed())
       if (held === null) break
       if (this.waiting?.what !== held.what)
-        this.waiting = { what: held.what, sinceMs: this.waiting?.sinceMs ?? this.#clock.nowMs(), ends: held.ends }
+        this.waiting = { what: held.what, sinceMs: this.waiting?.sinceMs ?? this.#clock.nowMs(), ends: held.ends, reason: held.reason }
       await this.#clock.sleep(Math.max(1, Math.min(held.ms, sliceMs)), signal).catch(() => undefined)
     }
     this.waiting = null
@@ -52,30 +55,32 @@ export class Throttle {
     this.#readMsOwed = sourceLoadMax === null ? 0 : Math.max(0, this.#readMsOwed - elapsedMs * sourceLoadMax)
   }
 
-  #own(): { what: string; ends: string; ms: number } | null {
+  #own(): Held | null {
     const { copyBytesPerSecondMax, sourceLoadMax, pausedUntilMs } = this.#limits()
     const pausedMs = (pausedUntilMs ?? 0) - this.#clock.nowMs()
     if (pausedMs > 0) {
       const until = new Date(pausedUntilMs ?? 0).toISOString()
-      return { what: `the copy is paused until ${until}`, ends: 'then, or by update --resume', ms: pausedMs }
+      return { what: `the copy is paused until ${until}`, ends: 'then, or by update --resume', ms: pausedMs, reason: 'pause' }
     }
     if (this.#bytesOwed > 0 && copyBytesPerSecondMax !== null)
       return {
         what: `the copy's limit of ${copyBytesPerSecondMax} bytes a second`,
         ends: 'by itself',
         ms: (this.#bytesOwed * 1000) / copyBytesPerSecondMax,
+        reason: 'rate',
       }
     if (this.#readMsOwed > 0 && sourceLoadMax !== null)
       return {
         what: `the copy may read on the source ${Math.round(sourceLoadMax * 100)} % of the time`,
         ends: 'by itself',
         ms: this.#readMsOwed / sourceLoadMax,
+        reason: 'rate',
       }
     return null
   }
 
-  async #pressed(): Promise<{ what: string; ends: string; ms: number } | null> {
+  async #pressed(): Promise<Held | null> {
     const what = (await this.pressure?.()) ?? null
-    return what === null ? null : { what, ends: 'it falls below its limit', ms: 100 }
+    return what === null ? null : { what, ends: 'it falls below its limit', ms: 100, reason: 'pressure' }
   }
 }

@@ -2,7 +2,7 @@
  * The records of the topology. Each carries `v: 1`; a reader that meets a greater one refuses it (SW-TOPOLOGY-001)
  * rather than guess. Shard names are printed key ranges (`-40`); a keyspace never has two live shards of one name.
  */
-import type { StreamTargetReport } from './target-report.ts'
+import type { StreamTargetReport, StreamWait } from './target-report.ts'
 
 export type Installation = { v: 1; id: string; createdAtMs: number }
 
@@ -251,8 +251,10 @@ export type StreamReport = {
   lanes?: number
   /** Transactions done again (deadlocks, lock waits) and runs begun again, since this mover took the stream. */
   retries?: number
-  /** What it waits for just now, since when, and what ends it (promise 7). */
-  waiting: { what: string; sinceMs: number; ends: string } | null
+  /** What it waits for just now (promise 7). */
+  waiting: StreamWait | null
+  /** What holds its copy back just now, also while it waits for something else. */
+  throttled?: StreamWait | null
   error: ErrorView | null
   copy: {
     rowsDone: number

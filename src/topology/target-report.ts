@@ -1,4 +1,4 @@
-/** How far each target of a stream is, as its mover reports it (`StreamReport.targets`). */
+/** Parts of what a mover reports of a stream (`StreamReport`): how far each target is, and what is waited for. */
 export type StreamTargetReport = {
   shard: string
   /** Opaque position this target stands at, or null before there is one. */
@@ -20,3 +20,9 @@ export type TargetLag = {
   /** Until it is up with the source, by the rates of the last seconds; 0: it is; null: unknown, or the source writes faster than the target applies. */
   etaMs?: number | null
 }
+
+/** Which kind of wait it is, for metrics: a few words that stay the same. */
+export type WaitReason = 'start' | 'retry' | 'pause' | 'rate' | 'pressure' | 'ddl' | 'keys' | 'collision' | 'lock'
+
+/** What is waited for, since when, and what ends it. `reason`: absent for what is rare. */
+export type StreamWait = { what: string; sinceMs: number; ends: string; reason?: WaitReason }

@@ -80,6 +80,7 @@ export function stream(over: Partial<StreamView> = {}): StreamView {
     wanted: 'running',
     state: 'copying',
     waiting: null,
+    throttled: null,
     error: null,
     stateSinceMs: null,
     lanes: 4,

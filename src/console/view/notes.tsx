@@ -13,10 +13,18 @@ export function ErrorNote({ error }: { error: { code: string; what: string; why:
 }
 
 /** Every wait says what it waits for, since when, and what ends it (promise 7). */
-export function WaitingNote({ waiting, nowMs }: { waiting: { what: string; sinceMs: number; ends: string }; nowMs: number }) {
+export function WaitingNote({
+  waiting,
+  nowMs,
+  who = 'waits for',
+}: {
+  waiting: { what: string; sinceMs: number; ends: string }
+  nowMs: number
+  who?: string
+}) {
   return (
     <p class="waiting">
-      waits for <b>{waiting.what}</b> since {duration(Math.max(0, nowMs - waiting.sinceMs))}; ended by {waiting.ends}
+      {who} <b>{waiting.what}</b> since {duration(Math.max(0, nowMs - waiting.sinceMs))}; ended by {waiting.ends}
     </p>
   )
 }

@@ -34,6 +34,7 @@ export function Streams({ streams, nowMs }: { streams: readonly StreamView[]; no
 function Stream({ stream, nowMs }: { stream: StreamView; nowMs: number }) {
   // Resumed with nothing done twice is what always happens, and needs no line.
   const resumed = stream.resumed !== null && stream.resumed.rowsRedone + stream.resumed.transactionsRedone > 0 ? stream.resumed : null
+  const throttled = stream.throttled !== null && stream.throttled.what !== stream.waiting?.what ? stream.throttled : null
   return (
     <>
       <tr data-stream={stream.uid}>
@@ -46,20 +47,30 @@ function Stream({ stream, nowMs }: { stream: StreamView; nowMs: number }) {
         </th>
         <td>
           <span class={`badge state-${stream.state}`}>{stream.state}</span>
+          {stream.stateSinceMs !== null && stream.state !== 'unknown' && (
+            <small> for {duration(Math.max(0, nowMs - stream.stateSinceMs))}</small>
+          )}
           {stream.wanted === 'stopped' && stream.state !== 'stopped' && <small> to be stopped</small>}
           {(stream.reportAgeMs === null || stream.reportAgeMs >= 3000) && (
             <small> {stream.reportAgeMs === null ? 'no report yet' : `last report ${duration(stream.reportAgeMs)} ago`}</small>
           )}
         </td>
-        <td>{copyText(stream)}</td>
+        <td data-field="copied">
+          {copyText(stream)}
+          <small>{chunksText(stream)}</small>
+        </td>
         <td data-field="lag">{lagText(stream)}</td>
-        <td>{stream.reportAgeMs === null ? unknown : plural(stream.rowChangesApplied, 'change')}</td>
+        <td data-field="applied">
+          {stream.reportAgeMs === null ? unknown : plural(stream.rowChangesApplied, 'change')}
+          <small>{appliedText(stream)}</small>
+        </td>
       </tr>
-      {(stream.error !== null || stream.waiting !== null || resumed !== null) && (
+      {(stream.error !== null || stream.waiting !== null || throttled !== null || resumed !== null) && (
         <tr class="more">
           <td colSpan={5}>
             {stream.error !== null && <ErrorNote error={stream.error} />}
             {stream.waiting !== null && <WaitingNote waiting={stream.waiting} nowMs={nowMs} />}
+            {throttled !== null && <WaitingNote waiting={throttled} nowMs={nowMs} who="its copy is held back by" />}
             {resumed !== null && (
               <p class="muted">
                 taken up again where it stood: {plural(resumed.rowsRedone, 'row')} and {plural(resumed.transactionsRedone, 'transaction')}{' '}
@@ -79,6 +90,19 @@ function copyText(stream: StreamView): string {
   const share = copyShare([stream])
   if (share === null) return unknown
   return `${percent(share)}, ${perSecond(stream.rowsPerSecond)}, left ${duration(stream.etaMs)}`
+}
+
+/** Nothing once the copy is done: what it was is in the column's first line. */
+function chunksText(stream: StreamView): string {
+  if (stream.direction === 'reverse' || copyDone(stream)) return ''
+  return `${bytes(stream.bytesPerSecond)}/s, chunks: ${count(stream.chunksDone)} done, ${count(stream.chunksLeft)} left`
+}
+
+function appliedText(stream: StreamView): string {
+  const { rowChangesPerSecond, appliedBytesPerSecond, sourceBytesPerSecond, lanes, retries } = stream
+  if (stream.reportAgeMs === null) return ''
+  const rates = `${perSecond(rowChangesPerSecond)}, ${bytes(appliedBytesPerSecond)}/s of ${bytes(sourceBytesPerSecond)}/s written`
+  return `${rates}; lanes: ${count(lanes)}, retries: ${count(retries)}`
 }
 
 function lagText({ lag }: StreamView): string {
