@@ -35,7 +35,7 @@ test('reports of progress keep to their interval; one that is told to goes at on
   const gates: (() => void)[] = []
   class Slow extends MemoryStore {
     override async commit(...given: Parameters<MemoryStore['commit']>): ReturnType<MemoryStore['commit']> {
-      written.push((given[1][0]?.value as unknown as StreamReport).atMs)
+      written.push((given[1][0]!.value as unknown as StreamReport).atMs)
       await new Promise<void>((resolve) => gates.push(resolve))
       return super.commit(...given)
     }
