@@ -12,13 +12,16 @@ import type { AggregateColumn, AggregateMerge, Having, Slot } from './plan/plan.
 export class Aggregator {
   readonly #merge: AggregateMerge
   readonly #columns: readonly Column[]
+  readonly #form: 'text' | 'binary'
   readonly #key: (row: RawRow) => string
   readonly #groups = new Map<string, (Buffer | null)[]>()
   readonly #combine: readonly { at: number; column: AggregateColumn; fold: (kept: RawRow, row: RawRow) => void }[]
   /** Bytes of what is kept, about. */
   bytes = 0
 
-  constructor(merge: AggregateMerge, columns: readonly Column[]) {
+  /** @param form of the answer: as text, a double of a column with fixed decimals shows those; a prepared statement's has all of its digits */
+  constructor(merge: AggregateMerge, columns: readonly Column[], form: 'text' | 'binary' = 'text') {
+    this.#form = form
     this.#merge = merge
     this.#columns = columns
     this.#key = groupKey(merge.groupBy, columns)
@@ -68,7 +71,7 @@ export class Aggregator {
           else
             kept[at] = Buffer.from(
               real
-                ? printDouble(Number(x.toString('latin1')) + Number(y.toString('latin1')))
+                ? this.#double(Number(x.toString('latin1')) + Number(y.toString('latin1')), column)
                 : printDecimal(addDecimals(parseDecimal(x.toString('latin1')), parseDecimal(y.toString('latin1')))),
             )
         }
@@ -116,13 +119,17 @@ export class Aggregator {
     }
   }
 
+  #double(value: number, column: Column): string {
+    return this.#form === 'text' && column.decimals < notFixed ? printFixed(value, column.decimals) : printDouble(value)
+  }
+
   #average(row: RawRow, aggregate: Extract<AggregateColumn, { function: 'avg' }>, column: Column): Buffer | null {
     const width = this.#columns.length
     const sum = row[columnAt(aggregate.sum, width)] as Buffer | null
     const count = BigInt((row[columnAt(aggregate.count, width)] as Buffer).toString('latin1'))
     if (sum === null || count === 0n) return null
     if (column.type === columnType.double || column.type === columnType.float)
-      return Buffer.from(printDouble(Number(sum.toString('latin1')) / Number(count)))
+      return Buffer.from(this.#double(Number(sum.toString('latin1')) / Number(count), column))
     return Buffer.from(printDecimal(divideDecimal(parseDecimal(sum.toString('latin1')), count, column.decimals)))
   }
 }
@@ -155,6 +162,24 @@ function bitsOf(a: Buffer, b: Buffer, operate: (x: number, y: number) => number)
   const out = Buffer.alloc(a.length)
   for (let i = 0; i < a.length; i++) out[i] = operate(a[i] as number, b[i] as number)
   return out
+}
+
+/** Decimals of a double that shows as many digits as it takes (NOT_FIXED_DEC). */
+const notFixed = 31
+
+/**
+ * As servers print doubles of so many decimals (my_fcvt): a value half-way between two goes to the even digit. Few doubles are: m/2ʲ is n + ½ in units of 10⁻ᵈ exactly when m is odd and j = d + 1.
+ */
+export function printFixed(value: number, decimals: number): string {
+  const sign = value < 0 || Object.is(value, -0) ? '-' : ''
+  const size = Math.abs(value)
+  // From here on toFixed() writes exponents, and no double has a fraction.
+  if (size >= 1e21) return `${sign}${BigInt(size)}${decimals === 0 ? '' : `.${'0'.repeat(decimals)}`}`
+  const text = size.toFixed(decimals)
+  const isHalf = (size * 2 ** (decimals + 1)) % 2 === 1
+  const isOdd = Number(text.at(-1)) % 2 === 1
+  // toFixed() takes the larger one.
+  return sign + (isHalf && isOdd ? printDecimal(addDecimals(parseDecimal(text), { unscaled: -1n, scale: decimals })) : text)
 }
 
 /** As servers print doubles (my_gcvt): shortest digits; an exponent, without a plus sign, when the point is more than 15 places off. */

@@ -8,8 +8,8 @@ import { isSwError } from '../base/errors.ts'
 import { readVschema } from '../keyspace/vschema.ts'
 import { resolveVschema, type ResolvedVschema } from '../keyspace/vschema-resolve.ts'
 import { branchKeyspace } from '../topology/dualwrite-records.ts'
-import type { Catalog, KeyspaceInfo, TableColumns } from './plan/catalog.ts'
-import { readColumns, readReadingFunctions } from './columns.ts'
+import type { Catalog, KeyspaceInfo, StoredFunctions, TableColumns } from './plan/catalog.ts'
+import { readColumns, readStoredFunctions } from './columns.ts'
 import type { Core } from './core.ts'
 import { innerConnection } from './inner-statements.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
@@ -31,7 +31,8 @@ class KeyspaceEntry implements KeyspaceInfo {
   /** Times that columns were forgotten: those being read meanwhile may be of before. */
   forgotten = 0
   readonly loaded = new Map<string, Loaded>()
-  readingFunctions: ReadonlySet<string> = new Set()
+  functions: StoredFunctions | undefined = undefined
+  functionsAtMs = 0
 
   constructor(view: KeyspaceView) {
     this.name = view.name
@@ -72,13 +73,15 @@ export class GateCatalog implements Catalog {
 
   /** Reads columns that the planner asked for. */
   async load(keyspace: string, tables: readonly string[], signal: AbortSignal): Promise<void> {
-    await Promise.all(tables.map((table) => this.#load(keyspace, table, signal)))
+    // Stored functions come with any table.
+    await Promise.all((tables.length === 0 ? [null] : tables).map((table) => this.#load(keyspace, table, signal)))
   }
 
   /** After DDL, or an error that says columns are others than known. */
   forget(keyspace: string, tables?: readonly string[]): void {
     const entry = this.#entries.get(keyspace)
     if (entry === null || entry === undefined) return
+    entry.functions = undefined
     if (tables === undefined) entry.loaded.clear()
     else for (const table of tables) entry.loaded.delete(table)
     entry.forgotten++
@@ -149,6 +152,11 @@ export class GateCatalog implements Catalog {
     const entry = this.#entries.get(keyspace)
     if (entry === null || entry === undefined) return
     const limit = this.#core.clock.monotonicMs() - columnsMaxAgeMs
+    // A statement without tables has nothing else that would bring them.
+    if (tables.length === 0 && entry.functions !== undefined && entry.functionsAtMs <= limit) {
+      entry.functionsAtMs = Number.MAX_SAFE_INTEGER
+      void this.#load(keyspace, null, new AbortController().signal).catch(() => {})
+    }
     for (const table of tables) {
       const loaded = entry.loaded.get(table)
       if (loaded === undefined || loaded.atMs > limit) continue
@@ -157,8 +165,8 @@ export class GateCatalog implements Catalog {
     }
   }
 
-  #load(keyspace: string, table: string, signal: AbortSignal): Promise<void> {
-    const key = `${keyspace}/${table}`
+  #load(keyspace: string, table: string | null, signal: AbortSignal): Promise<void> {
+    const key = `${keyspace}/${table ?? ''}`
     let loading = this.#loading.get(key)
     if (loading === undefined) {
       loading = this.#read(keyspace, table, signal).finally(() => this.#loading.delete(key))
@@ -167,7 +175,8 @@ export class GateCatalog implements Catalog {
     return loading
   }
 
-  async #read(keyspace: string, table: string, signal: AbortSignal): Promise<void> {
+  /** @param table null: stored functions only */
+  async #read(keyspace: string, table: string | null, signal: AbortSignal): Promise<void> {
     for (let attempt = 0; ; attempt++) {
       const view = await this.#core.ready(servingName(this.#core.keyspace(keyspace)), signal)
       const shard = view.shards[0] as ShardView
@@ -176,10 +185,10 @@ export class GateCatalog implements Catalog {
       try {
         const backend = await innerConnection(this.#core, shard, '')
         let columns: TableColumns | null
-        let functions: ReadonlySet<string>
+        let functions: StoredFunctions
         try {
-          functions = await readReadingFunctions(backend.connection, shard.schema)
-          columns = await readColumns(backend.connection, shard.schema, table)
+          functions = await readStoredFunctions(backend.connection, shard.schema)
+          columns = table === null ? null : await readColumns(backend.connection, shard.schema, table)
         } finally {
           backend.pool.give(backend)
         }
@@ -187,10 +196,11 @@ export class GateCatalog implements Catalog {
         if (entry === null) return
         // There was DDL meanwhile: what was read may be of before it.
         if (attempt < readsMax && (entry !== asked || entry.forgotten !== forgotten)) continue
-        const before = entry.loaded.get(table)?.columns
-        entry.loaded.set(table, { columns, atMs: this.#core.clock.monotonicMs() })
-        const others = [...functions].join() !== [...entry.readingFunctions].join()
-        entry.readingFunctions = functions
+        const before = table === null ? null : entry.loaded.get(table)?.columns
+        if (table !== null) entry.loaded.set(table, { columns, atMs: this.#core.clock.monotonicMs() })
+        const others = listed(functions) !== listed(entry.functions)
+        entry.functions = functions
+        entry.functionsAtMs = this.#core.clock.monotonicMs()
         if (others || JSON.stringify(before, bigintText) !== JSON.stringify(columns, bigintText)) this.#generation++
         return
       } catch (error) {
@@ -205,6 +215,10 @@ export class GateCatalog implements Catalog {
 function servingName(view: KeyspaceView): string {
   const rule = view.reads?.rule
   return rule === undefined || rule.to === null || rule.moved < rule.slots ? view.name : branchKeyspace(view.name, rule.to)
+}
+
+function listed(functions: StoredFunctions | undefined): string {
+  return functions === undefined ? '' : [functions.all, functions.reading, functions.aggregates].map((names) => [...names].join()).join(' ')
 }
 
 function bigintText(_key: string, value: unknown): unknown {

@@ -1,7 +1,7 @@
 /** Columns and unique keys of a table as a shard has them, from its information_schema, in either flavour's words. */
 import type { Connection, Result } from '../mysql/connection.ts'
 import { quoteString } from '../sql/quote.ts'
-import type { ColumnInfo, TableColumns } from './plan/catalog.ts'
+import type { ColumnInfo, StoredFunctions, TableColumns } from './plan/catalog.ts'
 
 /** null: no such table. */
 export async function readColumns(connection: Connection, schema: string, table: string): Promise<TableColumns | null> {
@@ -70,10 +70,10 @@ function isRandomDefault(text: string | null, mariadb: boolean, extra: string): 
 const reads = /\b(SELECT|INTO|UPDATE|DELETE|INSERT|REPLACE|CALL|HANDLER|TABLE|EXECUTE)\b/i
 
 /**
- * Stored functions of a schema, by name in lower case, that may see rows: all but those declared NO SQL, and those whose text can be read and names neither a statement about rows nor another stored
+ * Stored functions of a schema. Those may see rows: all but those declared NO SQL, and those whose text can be read and names neither a statement about rows nor another stored
  * function. (CONTAINS SQL is what a server says of functions that nobody declared, whatever they do.)
  */
-export async function readReadingFunctions(connection: Connection, schema: string): Promise<ReadonlySet<string>> {
+export async function readStoredFunctions(connection: Connection, schema: string): Promise<StoredFunctions> {
   const rows = await connection.allText(
     `SELECT ROUTINE_NAME AS name, SQL_DATA_ACCESS AS access, ROUTINE_DEFINITION AS body FROM information_schema.ROUTINES WHERE ROUTINE_TYPE = 'FUNCTION' AND ROUTINE_SCHEMA = ${quoteString(schema)}`,
   )
@@ -81,9 +81,17 @@ export async function readReadingFunctions(connection: Connection, schema: strin
   const isPlain = (row: (typeof rows)[number]): boolean => {
     if (row['access'] === 'NO SQL') return true
     const body = row['body'] ?? null
-    if (body === null || reads.test(body)) return false
+    // A handler of conditions is declared; HANDLER as a statement reads a table.
+    if (body === null || reads.test(body.replaceAll(/\bHANDLER\s+FOR\b/gi, ''))) return false
     const words = new Set(body.toLowerCase().match(/[\w$\u0080-\uffff]+/g) ?? [])
     return !names.some((name) => name !== row['name']?.toLowerCase() && words.has(name))
   }
-  return new Set(names.filter((_, i) => !isPlain(rows[i] as (typeof rows)[number])))
+  const named = (which: (row: (typeof rows)[number]) => boolean): Set<string> =>
+    new Set(names.filter((_, i) => which(rows[i] as (typeof rows)[number])))
+  return {
+    all: new Set(names),
+    reading: named((row) => !isPlain(row)),
+    // CREATE AGGREGATE FUNCTION: only such a one asks for the next row of its group, and each does.
+    aggregates: named((row) => row['body'] == null || /\bFETCH\s+GROUP\s+NEXT\s+ROW\b/i.test(row['body'])),
+  }
 }

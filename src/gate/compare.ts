@@ -43,6 +43,10 @@ export function cellCompare(compare: Compare, column: Column): CellCompare {
       return Buffer.compare
     case columnType.null:
       return () => 0
+    case columnType.geometry:
+    case columnType.json:
+      // JSON's bytes are its text: 10 is before 9 there, and 1 is not 1.0.
+      throw planErrors.textOrder({ construct: 'ORDER BY or GROUP BY of JSON or a geometry', column: column.name })
     default:
       if (column.charset === collation.binary) return Buffer.compare
       throw planErrors.textOrder({ construct: 'ORDER BY or GROUP BY', column: column.name })

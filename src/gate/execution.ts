@@ -19,6 +19,7 @@ import { rereadable } from './pure-functions.ts'
 import { framedQuery } from './replies.ts'
 import type { Runner } from './runner.ts'
 import type { Scatter } from './scatter.ts'
+import { notUtf8 } from './session-charset.ts'
 import { hasMode } from './sql-mode.ts'
 import { lexStrictly, modeOf } from './statement-text.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
@@ -82,6 +83,7 @@ export class SessionContext {
   readonly keyspaceName: () => string
   /** User variables, by name in lower case. */
   readonly variables = new Map<string, Value>()
+  #utf8 = { signature: '', is: true }
 
   constructor(core: Core, runner: Runner, client: ServerConnection, scatter: Scatter, keyspaceName: () => string) {
     this.core = core
@@ -147,10 +149,11 @@ export class SessionContext {
     return known
   }
 
+  /** Asked for each statement: found out once for the same settings. */
   #isUtf8(): boolean {
-    const names = this.runner.settings.get('names')
-    const client = this.runner.settings.get('character_set_client')
-    return (names === undefined || /^['"]?utf8/i.test(names)) && (client === undefined || /^['"]?utf8/i.test(client))
+    const { settings } = this.runner
+    if (this.#utf8.signature !== settings.signature) this.#utf8 = { signature: settings.signature, is: notUtf8(settings) === null }
+    return this.#utf8.is
   }
 
   session(ref: SessionRef): Value {

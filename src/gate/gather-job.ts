@@ -4,6 +4,7 @@ import type { GatherPlan, GatherStep } from './plan/gather-types.ts'
 import type { Piece, RouteInputs } from './plan/plan.ts'
 import { Rendering } from './plan/render.ts'
 import { shardsOf } from './plan/route.ts'
+import { notUtf8 } from './session-charset.ts'
 import type { SessionSettings } from './settings.ts'
 import { hasMode } from './sql-mode.ts'
 import type { ShardView } from './view.ts'
@@ -90,11 +91,12 @@ export function gatherJob(
 
 /** Settings under which fetched values would not be what they were. */
 export function refuseSettings(settings: SessionSettings): void {
-  const charset = settings.get('names') ?? settings.get('character_set_client') ?? 'utf8mb4'
+  const charset = notUtf8(settings, true)
   const refuse = (setting: string, fix: string): never => {
     throw gateErrors.gatherSetting({ setting, fix })
   }
-  if (!/^['"]?utf8mb4/i.test(charset) || settings.get('character_set_results') !== undefined)
-    refuse(`the character set ${charset}`, 'SET NAMES utf8mb4')
+  if (charset !== null) refuse(`the character set ${charset}`, 'SET NAMES utf8mb4')
+  const results = settings.get('character_set_results')
+  if (results !== undefined) refuse(`the character set of results ${results}`, 'SET NAMES utf8mb4')
   if (hasMode(settings, 'NO_BACKSLASH_ESCAPES')) refuse('sql_mode NO_BACKSLASH_ESCAPES', 'set another sql_mode')
 }

@@ -63,7 +63,7 @@ async function merged(columns: Column[], shards: RawRow[][][], merge: Merge): Pr
         return undefined
       },
     },
-    { bytesMax: 1 << 20, resolve: () => null },
+    { bytesMax: 1 << 20, form: 'text', resolve: () => null },
   )
   return texts(out)
 }
@@ -286,7 +286,7 @@ test('promise 10: rows whose columns differ from shard to shard are not put unde
       shards.map((columns) => stream(columns, [[cells(...columns.map(() => '1'))]])),
       { kind: 'concat', hiddenColumns: 0, limit: null, offset: 0n },
       { columns: (columns) => void heads.push(columns.map(({ name }) => name).join()), row: () => undefined },
-      { bytesMax: 1 << 20, resolve: () => null },
+      { bytesMax: 1 << 20, form: 'text', resolve: () => null },
     )
   for (const [a, b] of [
     [of('id', 'n'), of('id', 'n', 'more')],

@@ -11,7 +11,7 @@ import type { Merge, Slot } from './plan/plan.ts'
 
 export type MergeOutput = { columns(columns: readonly Column[], hidden: number): void; row(row: RawRow): Promise<void> | undefined }
 
-export type MergeOptions = { bytesMax: number; resolve(slot: Slot): string | null }
+export type MergeOptions = { bytesMax: number; form: 'text' | 'binary'; resolve(slot: Slot): string | null }
 
 export async function mergeStreams(streams: readonly RowStream[], merge: Merge, out: MergeOutput, options: MergeOptions): Promise<void> {
   const columns = commonColumns(streams)
@@ -31,7 +31,7 @@ export async function mergeStreams(streams: readonly RowStream[], merge: Merge, 
     case 'sort':
       return await mergeSorted(streams, rowCompare(merge.keys, columns), window)
     case 'aggregate': {
-      const aggregator = new Aggregator(merge, columns)
+      const aggregator = new Aggregator(merge, columns, options.form)
       // Compiled before a row is read: what can't be compared is refused at once.
       const compare = merge.keys.length === 0 ? null : rowCompare(merge.keys, columns)
       await Promise.all(

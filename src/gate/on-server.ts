@@ -7,14 +7,18 @@ import { connectError } from './session-connections.ts'
 import { shardName } from './transaction.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
 
-/** Something that neither reads nor writes rows (PREPARE), on the connection that the next statement would take. */
+/**
+ * Something that neither reads nor writes rows (PREPARE), on the connection that the next statement would take.
+ *
+ * @param again it may be done a second time; else only where it can't have been done, as nothing was sent
+ */
 export async function onServer<T>(
   core: Core,
   runner: Runner,
   keyspaceName: string,
   signal: AbortSignal,
   act: (backend: Backend, shard: ShardView) => Promise<T>,
-  choose?: (keyspace: KeyspaceView) => ShardView,
+  { choose, again = true }: { choose?: (keyspace: KeyspaceView) => ShardView; again?: boolean } = {},
 ): Promise<T> {
   for (let attempt = 0; ; attempt++) {
     const stale = core.fresh()
@@ -36,7 +40,7 @@ export async function onServer<T>(
       return result
     } catch (error) {
       if (!ours) runner.connections.done(backend, false)
-      if (!isConnectionLost(error) || ours) throw error
+      if (!isConnectionLost(error) || ours || (!again && error.outcome !== 'nothingSent')) throw error
       await core.afterRefusal(
         shard,
         keyspace.version,

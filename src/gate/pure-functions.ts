@@ -62,6 +62,12 @@ const builtin = new Set(
     'WAIT_FOR_EXECUTED_GTID_SET WITHIN X Y STRING_TO_VECTOR VECTOR_TO_STRING VECTOR_DIM'
   ).split(' '),
 )
+/** Of a server's own functions and of words that may stand before `(`. Anything else is a stored or a loaded function. */
+export function isBuiltin(name: string): boolean {
+  const upper = name.toUpperCase()
+  return known.has(upper) || builtin.has(upper)
+}
+
 /** Behind these stands a table with its columns, an index, or what WITH names. */
 const namesBefore = new Set(
   'INTO INSERT REPLACE IGNORE LOW_PRIORITY HIGH_PRIORITY DELAYED TABLE AS WITH RECURSIVE INDEX KEY REFERENCES'.split(' '),

@@ -143,7 +143,7 @@ export class Scatter {
             opened.map((o) => o.stream),
             merge,
             out,
-            { bytesMax: this.#core.config.scatterBytesMax, resolve: options.resolve },
+            { bytesMax: this.#core.config.scatterBytesMax, form: options.form, resolve: options.resolve },
           )
         } catch (error) {
           problem = { shard: opened.find((o) => !o.backend.connection.open)?.shard ?? (parts[0] as Part).shard, error: error as Error }

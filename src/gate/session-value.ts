@@ -2,11 +2,12 @@
  * What an expression of a session in a sharded keyspace is (`SET @a = …`): as the session knows it, as a shard computes it, or, where it names tables, as the client itself
  * would be answered: over all shards, in its transaction, within its limits.
  */
-import type { Lexed } from '../sql/lexer.ts'
+import { Kind, type Lexed, tokenEnd, tokenKind, tokenStart } from '../sql/lexer.ts'
 import { parse } from '../sql/parse.ts'
 import type { Value } from '../sql/value.ts'
 import { walkExpr } from '../sql/walk.ts'
 import { columnType } from '../wire/column-types.ts'
+import type { Backend } from './backend.ts'
 import { CapturedAnswer } from './captured-answer.ts'
 import { valueOfAnswer } from './evaluate.ts'
 import { noExecution, type SessionContext } from './execution.ts'
@@ -15,6 +16,8 @@ import { planErrors } from './plan/errors.ts'
 import type { Plan } from './plan/plan.ts'
 import { slotValue } from './plan/render.ts'
 import { renderForPrepare } from './prepare-text.ts'
+import { rereadable } from './pure-functions.ts'
+import type { ShardView } from './view.ts'
 
 type Asked = {
   readonly keyspace: string
@@ -56,16 +59,44 @@ export async function sessionValue(context: SessionContext, { keyspace, expressi
       })
     return valueOfAnswer(answer)
   }
-  const hides = hidesDigits(context.lex(sql))
-  return await onServer(core, runner, keyspace, signal, async (backend, shard) => {
+  const lexed = context.lex(sql)
+  const [hides, collates] = [hidesDigits(lexed), namesCollation(lexed)]
+  const act = async (backend: Backend, shard: ShardView): Promise<Value> => {
     const text = whole.whole === null ? sql : renderForPrepare(context, context.lex(sql), whole, whole.whole, shard)
-    if (!hides) return valueOfAnswer(await backend.connection.query(text))
+    if (!hides && !collates) return valueOfAnswer(await backend.connection.query(text))
     // Its own variable holds what is not told; nobody else finds it there.
     backend.dirty = true
     await backend.connection.query(Buffer.concat([Buffer.from('SET @_sw_value = ('), text, Buffer.from(')')]))
-    return valueOfAnswer(await backend.connection.query('SELECT @_sw_value'))
+    const value = valueOfAnswer(await backend.connection.query('SELECT @_sw_value'))
+    if (collates && value.type === 'text') await refuseCollation(backend)
+    return value
+  }
+  return await onServer(core, runner, keyspace, signal, act, { again: rereadable(lexed) })
+}
+
+/** A variable has the collation of what it was set to; the text that shards get in its place has the connection's. */
+async function refuseCollation({ connection }: Backend): Promise<void> {
+  const [row] = await connection.allText('SELECT COLLATION(@_sw_value) AS own, @@collation_connection AS expected')
+  if (row?.['own'] === row?.['expected']) return
+  throw planErrors.refused({
+    construct: `a variable with the collation ${row?.['own']}`,
+    reason: `shards get its text in its place, which has the connection's (${row?.['expected']})`,
+    instead: 'name the collation where the variable is compared: @a COLLATE …',
   })
 }
+
+/** Whether it says of what character set or collation a text is: COLLATE, CONVERT(… USING …), CAST(… CHARACTER SET …), _latin1'x', N'x'. */
+function namesCollation(lexed: Lexed): boolean {
+  for (let i = 0; i < lexed.count; i++) {
+    if (tokenKind(lexed, i) === Kind.NationalString) return true
+    if (tokenKind(lexed, i) !== Kind.Word) continue
+    const word = lexed.bytes.toString('latin1', tokenStart(lexed, i), tokenEnd(lexed, i)).toUpperCase()
+    if (collating.has(word) || (word.startsWith('_') && i + 1 < lexed.count && literals.has(tokenKind(lexed, i + 1)))) return true
+  }
+  return false
+}
+const collating = new Set(['COLLATE', 'USING', 'CHARACTER', 'CHARSET', 'ASCII', 'UNICODE'])
+const literals = new Set<number>([Kind.String, Kind.Hex, Kind.Bit])
 
 /** Quotients and averages of decimals are computed to whole groups of digits, and shown with fewer. */
 function hidesDigits(lexed: Lexed): boolean {

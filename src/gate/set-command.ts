@@ -4,12 +4,14 @@ import { parse } from '../sql/parse.ts'
 import type { Value } from '../sql/value.ts'
 import { walkExpr } from '../sql/walk.ts'
 import { inRoleOf } from '../topology/replica-name.ts'
+import type { Backend } from './backend.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
 import { onServer } from './on-server.ts'
 import { valueOfAnswer } from './evaluate.ts'
 import { literalOf } from './plan/render.ts'
 import type { Pin } from './plan/plan.ts'
+import { rereadable } from './pure-functions.ts'
 import { framedQuery } from './replies.ts'
 import { firstShard } from './request.ts'
 import type { Runner } from './runner.ts'
@@ -145,11 +147,14 @@ async function pass(s: Setting, keyspace: string, sql: Buffer, pins: readonly Pi
 }
 
 async function evaluate(s: Setting, keyspace: string, expression: string): Promise<Value> {
-  return await onServer(s.core, s.runner, keyspace, s.signal, async (backend) => {
+  const sql = Buffer.from(`SELECT ${expression}`)
+  const again = rereadable(lexStatement(sql, modeOf(s.runner.settings)))
+  const act = async (backend: Backend): Promise<Value> => {
     // It may call a stored function, which may leave something.
     backend.dirty = true
-    return valueOfAnswer(await backend.connection.query(`SELECT ${expression}`))
-  })
+    return valueOfAnswer(await backend.connection.query(sql))
+  }
+  return await onServer(s.core, s.runner, keyspace, s.signal, act, { again })
 }
 
 /** Settings are in force once a server has taken them: its error is the client's answer. */

@@ -7,6 +7,7 @@ import { gateErrors } from './errors.ts'
 import { Rerouted } from './execution-errors.ts'
 import { type Execution, type Refused, type SessionContext } from './execution.ts'
 import { Gather } from './gather.ts'
+import { refuseSettingHints } from './hints.ts'
 import { gatherJob, type GatherJob } from './gather-job.ts'
 import { GatherWrites } from './gather-write.ts'
 import { inlineParameters } from './parameters.ts'
@@ -26,6 +27,7 @@ import type { Runner } from './runner.ts'
 import { instantOf } from './instant.ts'
 import type { Part, Scatter, ScatterResult } from './scatter.ts'
 import { insertSummary, summary, type WriteSummary } from './scatter-summary.ts'
+import { notUtf8 } from './session-charset.ts'
 import { hasMode } from './sql-mode.ts'
 import type { Transaction } from './transaction.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
@@ -59,6 +61,7 @@ export class SeveralShards {
     inputs: RouteInputs<ShardView>,
     e: Execution,
   ): Promise<Refused | null> {
+    refuseSettingHints(inputs.lexed)
     // Texts are views of buffers that others may reuse: parts keep their own, and what HAVING compares with is read now.
     const having = new Map(havingSlots(routed.merge).map((slot) => [slot, numberText(slotValue(slot, inputs))]))
     const executed = e.form === 'binary' && plan.verb === 'select'
@@ -151,8 +154,8 @@ export class SeveralShards {
     const lookups = change?.lookups ?? inserted
     if (lookups.length === 0) return null
     const { core, runner } = this.#context
-    const charset = runner.settings.get('names') ?? runner.settings.get('character_set_client') ?? 'utf8mb4'
-    if (!/^['"]?utf8/i.test(charset)) throw gateErrors.gatherSetting({ setting: `the character set ${charset}`, fix: 'SET NAMES utf8mb4' })
+    const charset = notUtf8(runner.settings)
+    if (charset !== null) throw gateErrors.gatherSetting({ setting: `the character set ${charset}`, fix: 'SET NAMES utf8mb4' })
     if (hasMode(runner.settings, 'NO_BACKSLASH_ESCAPES'))
       throw gateErrors.gatherSetting({ setting: 'sql_mode NO_BACKSLASH_ESCAPES', fix: 'set another sql_mode' })
     const assigned = new Map<string, VindexValue>()
@@ -201,9 +204,12 @@ export class SeveralShards {
     return plan.instant === true ? instantOf(this.#runner.settings, this.#core.clock.nowMs()) : null
   }
 
-  /** Known from an earlier execution: its answers can't be merged here. */
+  /** Its answers can't be merged here: known from an earlier execution, or HAVING is read otherwise than it was planned (NOT a > b as (NOT a) > b). */
   insteadOf(plan: RoutedPlan): GatherPlan | null {
-    return incomparable.has(plan) && plan.scatter.kind === 'allowed' ? (plan.scatter.otherwise ?? null) : null
+    if (plan.scatter.kind !== 'allowed') return null
+    const { merge, otherwise = null } = plan.scatter
+    if (incomparable.has(plan)) return otherwise
+    return merge?.kind === 'aggregate' && merge.having !== null && hasMode(this.#runner.settings, 'HIGH_NOT_PRECEDENCE') ? otherwise : null
   }
 
   async gathered(
@@ -213,6 +219,7 @@ export class SeveralShards {
     inputs: RouteInputs<ShardView>,
     e: Execution,
   ): Promise<Refused | null> {
+    refuseSettingHints(inputs.lexed)
     const shards = keyspace.shards.map((shard) => ({ shard }))
     this.#runner.figures.shards = shards.length
     const open = this.#runner.transaction !== null || !this.#runner.settings.autocommit

@@ -4,6 +4,7 @@ import type { SessionSettings } from './settings.ts'
 /** Names that imply a mode, and its bit. */
 const modes = {
   PIPES_AS_CONCAT: { by: /\b(PIPES_AS_CONCAT|ANSI|DB2|MAXDB|MSSQL|ORACLE|POSTGRESQL)\b/i, bit: 1n << 1n },
+  HIGH_NOT_PRECEDENCE: { by: /\bHIGH_NOT_PRECEDENCE\b/i, bit: 1n << 29n },
   ANSI_QUOTES: { by: /\b(ANSI_QUOTES|ANSI|DB2|MAXDB|MSSQL|ORACLE|POSTGRESQL)\b/i, bit: 1n << 2n },
   NO_AUTO_VALUE_ON_ZERO: { by: /\bNO_AUTO_VALUE_ON_ZERO\b/i, bit: 1n << 19n },
   NO_BACKSLASH_ESCAPES: { by: /\bNO_BACKSLASH_ESCAPES\b/i, bit: 1n << 20n },

@@ -177,7 +177,8 @@ export function parseLimit(r: Reader): Limit | null {
 
 function limitValue(r: Reader): Expr {
   const value = parseExpression(r)
-  if (value.kind !== 'literal' && value.kind !== 'parameter' && value.kind !== 'column') r.fail('a number')
+  // Only within a stored program may it be a name, and those are not read here.
+  if (value.kind !== 'literal' && value.kind !== 'parameter') r.fail('a number')
   return value
 }
 

@@ -91,8 +91,11 @@ function integerText(value: number | bigint, column: ValueType): Buffer {
 }
 
 function doubleText(text: string, column: ValueType): Buffer {
-  // 31 (NOT_FIXED_DEC) and above: as many digits as it takes.
-  if (column.decimals < 31) text = Number(text).toFixed(column.decimals)
+  // 31 (NOT_FIXED_DEC) and above: as many digits as it takes. Below, the text protocol shows no more; of an average or a sum there may be, and whoever executes gets them.
+  if (column.decimals < 31) {
+    const fixed = Number(text).toFixed(column.decimals)
+    if (Number(fixed) === Number(text)) text = fixed
+  }
   return Buffer.from(text.replace('e+', 'e'), 'latin1')
 }
 

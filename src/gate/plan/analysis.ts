@@ -9,10 +9,10 @@ import { walkExpr } from '../../sql/walk.ts'
 import { alternativesOf } from './alternatives.ts'
 import type { Catalog } from './catalog.ts'
 import { planErrors } from './errors.ts'
-import { isClock, isConnectionBound, isInstant, isRandom, sessionFunction, sessionVariable } from './functions.ts'
+import { isAggregate, isClock, isConnectionBound, isInstant, isRandom, sessionFunction, sessionVariable } from './functions.ts'
 import { Groups } from './groups.ts'
 import { boundsOf } from './ranges.ts'
-import { Binder, type BoundColumn, type BoundTable, Context, isSharded, isSystemSchema, Scope } from './scope.ts'
+import { Binder, type BoundColumn, type BoundTable, Context, isOfOuter, isSharded, isSystemSchema, Scope } from './scope.ts'
 import { bare, slotOf } from './slots.ts'
 import type { PlanEdit } from './text.ts'
 
@@ -40,6 +40,8 @@ export class Analysis {
   instant = false
   /** An outer join keeps all rows of tables that every shard has, so each shard would answer them. */
   replicatedOuter = false
+  /** An aggregate within a subquery that is over the rows of the query around it. */
+  outerAggregate: string | null = null
   systemSchema = false
   /** Names of functions, in lower case. */
   readonly calls = new Set<string>()
@@ -102,7 +104,7 @@ export class Analysis {
           }
         } else for (const target of statement.targets ?? []) this.#qualifier(target.schema, target.name)
         if (statement.where !== null) this.#where(statement.where, scope, scope.context, ctes)
-        for (const item of statement.orderBy?.items ?? []) this.#expr(item.expr, scope, ctes)
+        for (const item of statement.orderBy?.items ?? []) this.#position(item.expr, scope, ctes)
         return
       }
       default:
@@ -130,7 +132,10 @@ export class Analysis {
     if (query.kind === 'union') {
       this.opaque ??= 'UNION'
       for (const part of query.parts) this.#query(part, parent, new Context(context), ctes, null)
-      for (const item of query.orderBy?.items ?? []) this.#expr(item.expr, new Scope(parent, context), ctes)
+      // What stands behind the last SELECT was read as that one's.
+      const last = query.parts.at(-1)
+      if (last?.kind !== 'select' || last.orderBy !== query.orderBy)
+        for (const item of query.orderBy?.items ?? []) this.#position(item.expr, new Scope(parent, context), ctes)
       return
     }
     for (const ref of query.from) this.#from(ref, scope, context, ctes)
@@ -140,10 +145,10 @@ export class Analysis {
   }
 
   #clauses(query: Select, scope: Scope, ctes: ReadonlySet<string>): void {
-    for (const item of query.groupBy?.items ?? []) this.#expr(item.expr, scope, ctes)
+    for (const item of query.groupBy?.items ?? []) this.#position(item.expr, scope, ctes)
     if (query.having !== null) this.#expr(query.having.expr, scope, ctes)
     for (const window of query.windows) for (const part of [...window.partition, ...window.order]) this.#expr(part, scope, ctes)
-    for (const item of query.orderBy?.items ?? []) this.#expr(item.expr, scope, ctes)
+    for (const item of query.orderBy?.items ?? []) this.#position(item.expr, scope, ctes)
     if (query.into !== null) this.connectionBound ??= 'SELECT … INTO'
     if (query.options.includes('SQL_CALC_FOUND_ROWS')) this.connectionBound ??= 'SQL_CALC_FOUND_ROWS'
   }
@@ -152,6 +157,8 @@ export class Analysis {
   #item(item: SelectItem, scope: Scope, ctes: ReadonlySet<string>): void {
     const before = this.edits.length
     this.items.push(item)
+    // AS 'x': a name that the key of plans has no more than any other literal.
+    if (item.alias !== null && tokenKind(this.#lexed, item.alias.span.from) === Kind.String) this.fixedLiterals.push(item.alias.span.from)
     if (item.expr.kind === 'star') this.stars.push(item.expr.table?.text.toLowerCase() ?? null)
     this.#expr(item.expr, scope, ctes)
     if (this.edits.length > before && item.alias === null && item.expr.kind !== 'star' && item.expr.kind !== 'column') {
@@ -225,6 +232,15 @@ export class Analysis {
     this.edits.push({ span: { from: schema.span.from, to: next.span.from }, pieces: [] })
   }
 
+  /** Of ORDER BY and GROUP BY: there the number that a variable or function of the session is would be read as a place in the list (`-2` as well). */
+  #position(expr: Expr, scope: Scope, ctes: ReadonlySet<string>): void {
+    let inner = bare(expr)
+    while (inner.kind === 'unary') inner = bare(inner.operand)
+    const slot = slotOf(inner)
+    if (slot?.kind === 'session') this.edits.push({ span: inner.span, pieces: [{ kind: 'session', ref: slot.ref, constant: true }] })
+    else this.#expr(expr, scope, ctes)
+  }
+
   #expr(expr: Expr, scope: Scope, ctes: ReadonlySet<string>): void {
     walkExpr(expr, {
       expr: (node) => {
@@ -244,6 +260,8 @@ export class Analysis {
             // What the parser does not read into the tree may name any column.
             if (node.extended) this.stars.push(null)
             this.calls.add(node.name.toLowerCase())
+            if (scope !== this.scope && isAggregate(node))
+              this.#pending.push(() => isOfOuter(node, scope) && (this.outerAggregate ??= node.name + '()'))
             const ref = sessionFunction(node)
             if (ref !== null) this.edits.push({ span: node.span, pieces: [{ kind: 'session', ref }] })
             else if (isInstant(node)) this.instant = true

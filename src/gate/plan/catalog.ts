@@ -22,8 +22,17 @@ export type KeyspaceInfo = {
    * `null`: the shard has no such table (the statement goes to one shard, whose error the client gets).
    */
   columns(table: string): TableColumns | null | undefined
-  /** Stored functions that may read tables, in lower case. */
-  readonly readingFunctions?: ReadonlySet<string>
+  /** `undefined`: not loaded yet. */
+  readonly functions: StoredFunctions | undefined
+}
+
+/** Of a shard's schema, by name in lower case. */
+export type StoredFunctions = {
+  readonly all: ReadonlySet<string>
+  /** Those that may read or write tables. */
+  readonly reading: ReadonlySet<string>
+  /** MariaDB: called for the rows of a group. */
+  readonly aggregates: ReadonlySet<string>
 }
 
 export type TableColumns = {

@@ -14,7 +14,7 @@ import { isRandom } from './functions.ts'
 import type { Compare, Piece } from './plan.ts'
 import { ScatterRefused } from './refuse.ts'
 import { refuseAliases } from './select-parts.ts'
-import { bare } from './slots.ts'
+import { bare, slotOf } from './slots.ts'
 import { compileSpan, text } from './text.ts'
 
 /** A column before it is known how many hidden ones there will be. */
@@ -95,7 +95,7 @@ export class Columns {
   /** By what rows are ordered or grouped; null for a constant. */
   keyOf(expr: Expr, item: number | null, construct: string): Key | null {
     const inner = bare(expr)
-    if (inner.kind === 'literal' || inner.kind === 'parameter' || inner.kind === 'constant') return null
+    if (slotOf(inner) !== null) return null
     if (this.#distinct && item === null && this.#itemOf(expr) === null) {
       throw new ScatterRefused(
         `${construct} what DISTINCT does not list`,

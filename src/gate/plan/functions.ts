@@ -18,6 +18,7 @@ const aggregates = new Set([
   'VAR_SAMP',
   'ANY_VALUE',
   'MEDIAN',
+  'ST_COLLECT',
 ])
 
 export function isAggregate(call: CallExpr): boolean {

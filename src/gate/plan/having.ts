@@ -1,11 +1,13 @@
 /** HAVING over merged groups: comparisons of aggregates and numeric columns with constants, and AND, OR, NOT of them. Anything else is refused. */
-import type { Expr } from '../../sql/ast.ts'
+import type { Expr, OrderItem } from '../../sql/ast.ts'
 import type { Columns, Ref } from './columns.ts'
 import { familyOf } from './equality.ts'
 import type { Having } from './plan.ts'
 import { ScatterRefused } from './refuse.ts'
 import { hasAggregate } from './select-parts.ts'
 import { bare, slotOf } from './slots.ts'
+
+type ColumnExpr = Extract<Expr, { kind: 'column' }>
 
 const mirrored: Readonly<Record<string, string>> = { '=': '=', '<>': '<>', '<': '>', '>': '<', '<=': '>=', '>=': '<=' }
 
@@ -51,19 +53,57 @@ export function havingOf(given: Expr, columns: Columns, aggregate: (expr: Expr) 
 function operandOf(given: Expr, columns: Columns, aggregate: (expr: Expr) => Ref): Ref {
   const expr = bare(given)
   if (expr.kind === 'column') {
-    // In HAVING an alias hides a column.
-    const item = columns.select.items.findIndex(
-      (candidate) => expr.table === null && candidate.alias?.text.toLowerCase() === expr.name.text.toLowerCase(),
-    )
+    const item = itemNamed(expr, columns)
     const meant = columns.select.items[item]
-    if (meant !== undefined) {
-      if (hasAggregate(meant.expr)) return numericAggregate(meant.expr, columns, () => ({ item }))
-      return numeric(meant.expr, columns, item)
-    }
-    return numeric(expr, columns, null)
+    if (meant === undefined) return numeric(expr, columns, null)
+    if (hasAggregate(meant.expr)) return numericAggregate(meant.expr, columns, () => ({ item }))
+    return numeric(meant.expr, columns, item)
   }
   if (hasAggregate(expr)) return numericAggregate(expr, columns, aggregate)
   throw new ScatterRefused('this HAVING', 'it compares an expression')
+}
+
+/**
+ * The item that a name means, -1: a column of GROUP BY. Servers look among what the list and GROUP BY call so, and nowhere else (1054); where those are several things, the column of GROUP BY is
+ * meant by some and ambiguous to others. So only a name of one thing is read here.
+ */
+function itemNamed(expr: ColumnExpr, columns: Columns): number {
+  const { select, analysis } = columns
+  const name = expr.name.text.toLowerCase()
+  const bound = analysis.resolve(expr)
+  const isSame = (other: Expr): boolean => {
+    const inner = bare(other)
+    const found = inner.kind === 'column' ? analysis.resolve(inner) : null
+    return found !== null && found.table === bound?.table && found.column === bound.column
+  }
+  const called = select.items.flatMap(({ expr: given, alias }, i) => {
+    const inner = bare(given)
+    const own = alias?.text.toLowerCase() ?? (inner.kind === 'column' ? inner.name.text.toLowerCase() : null)
+    if (expr.table === null ? own === name : alias === null && isSame(given)) return [i]
+    return []
+  })
+  const grouped = (select.groupBy?.items ?? []).filter((group) => {
+    const inner = bare(group.expr)
+    return inner.kind === 'column' && inner.name.text.toLowerCase() === name && (expr.table === null || isSame(inner))
+  })
+  const [item = -1, second] = called
+  const meant = select.items[item]
+  // GROUP BY the alias itself, or the column that the item is.
+  const agrees = ({ expr: group }: OrderItem): boolean => {
+    const inner = bare(group)
+    if (meant === undefined) return true
+    if (inner.kind !== 'column') return false
+    return analysis.resolve(inner) === null
+      ? inner.table === null && meant.alias?.text.toLowerCase() === name
+      : bare(meant.expr).kind === 'column' && isSame(inner) && isSame(meant.expr)
+  }
+  if (second !== undefined || (called.length === 0 && grouped.length === 0) || !grouped.every(agrees))
+    throw new ScatterRefused(
+      `${expr.name.text} in HAVING`,
+      'which of several things of that name is meant is only known to the server, or there is none',
+      'give what is compared a name of its own',
+    )
+  return item
 }
 
 /** MIN and MAX have the type of what they are of. */

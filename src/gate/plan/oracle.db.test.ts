@@ -202,7 +202,13 @@ for (const flavour of flavours()) {
       shards = await Promise.all(shardNames.map(open))
       catalog = { generation: 0, keyspace: () => keyspace }
       const columns = await readColumns(one)
-      const keyspace = { name: 'app', vschema, schemaNamesEqual: false, columns: (name: string) => columns.get(name) ?? null }
+      const keyspace = {
+        name: 'app',
+        vschema,
+        schemaNamesEqual: false,
+        columns: (name: string) => columns.get(name) ?? null,
+        functions: undefined,
+      }
       planner = new Planner(catalog)
       for (const insert of rows()) {
         await one.query(insert)
@@ -251,7 +257,7 @@ for (const flavour of flavours()) {
           columns: (columns, hidden) => void (visible = columns.length - hidden),
           row: (row) => void out.push(printRow(row.slice(0, visible))),
         },
-        { bytesMax: 1 << 24, resolve: (slot: Slot) => printValue(slotValue(slot, inputs(sql))) },
+        { bytesMax: 1 << 24, form: 'text', resolve: (slot: Slot) => printValue(slotValue(slot, inputs(sql))) },
       )
       // What LIMIT left unread stays in the connection's way otherwise.
       for (const stream of streams) for await (const batch of stream) void batch

@@ -52,7 +52,8 @@ export type Piece =
   | { readonly kind: 'span'; readonly span: Span }
   | { readonly kind: 'text'; readonly text: string }
   | { readonly kind: 'slot'; readonly slot: Slot }
-  | { readonly kind: 'session'; readonly ref: SessionRef }
+  /** `constant`: in ORDER BY or GROUP BY, where a number alone would be a place in the select list. */
+  | { readonly kind: 'session'; readonly ref: SessionRef; readonly constant?: true }
   /** `limit + offset` of the statement. */
   | { readonly kind: 'limit-and-offset' }
   /** The span's own text as a quoted name: the label that the server would have given. */

@@ -2,6 +2,7 @@
 import type { Statement } from '../../sql/ast.ts'
 import { type Lexed, tokenEnd, tokenStart } from '../../sql/lexer.ts'
 import { parse } from '../../sql/parse.ts'
+import { isBuiltin } from '../pure-functions.ts'
 import { Analysis } from './analysis.ts'
 import type { Catalog, KeyspaceInfo } from './catalog.ts'
 import { planChange } from './change-plan.ts'
@@ -18,10 +19,11 @@ export type PlanContext = {
   readonly keyspace: string | null
 }
 
+type Fixed = { readonly tokens: readonly number[]; readonly plans: Map<string, Plan> }
 type Entry = {
   readonly plan: Plan | null
   /** When the plan depends on the values of some literals (ORDER BY 1): their tokens, and a plan for each set of values. */
-  readonly fixed: { readonly tokens: readonly number[]; readonly plans: Map<string, Plan> } | null
+  readonly fixed: Fixed | null
 }
 
 /** Longer statements are planned each time: as keys they would crowd out thousands of short ones. */
@@ -57,9 +59,9 @@ export class Planner {
   }
 
   #remember(name: string, lexed: Lexed, made: { plan: Plan; fixed: readonly number[] }, there: Entry | undefined): void {
-    if (made.fixed.length === 0) this.#put(name, lexed.key, { plan: made.plan, fixed: null })
+    if (made.fixed.length === 0 && there?.fixed == null) this.#put(name, lexed.key, { plan: made.plan, fixed: null })
     else {
-      const fixed = there?.fixed ?? { tokens: made.fixed, plans: new Map<string, Plan>() }
+      const fixed = fixedWith(there?.fixed ?? null, made.fixed)
       if (fixed.plans.size >= fixedPlansMax) fixed.plans.clear()
       fixed.plans.set(valuesAt(lexed, fixed.tokens), made.plan)
       this.#put(name, lexed.key, { plan: null, fixed })
@@ -79,6 +81,12 @@ export class Planner {
     this.#count = 0
     this.#generation = this.#catalog.generation
   }
+}
+
+/** Which literals decide may depend on their values (after ORDER BY 9 the next was not looked at): all that ever did are compared. */
+function fixedWith(there: Fixed | null, made: readonly number[]): Fixed {
+  if (there !== null && made.every((token) => there.tokens.includes(token))) return there
+  return { tokens: [...new Set([...(there?.tokens ?? []), ...made])], plans: new Map() }
 }
 
 function valuesAt(lexed: Lexed, tokens: readonly number[]): string {
@@ -125,12 +133,12 @@ function planStatement(
       return only({ kind: 'kill', what: statement.what, id })
     }
     case 'explain': {
-      const inner = planStatement(statement.inner, lexed, catalog, current)
-      if (inner.plan.kind === 'local' && inner.plan.otherwise !== null)
-        return only({ kind: 'explain', inner: inner.plan.otherwise, text: inner.plan.otherwise.whole })
-      if (inner.plan.kind !== 'routed')
-        return inner.plan.kind === 'needs-schema' ? inner : only(whole(lexed, catalog, current, 'EXPLAIN of this'))
-      return only({ kind: 'explain', inner: inner.plan, text: inner.plan.insert === null ? inner.plan.whole : null })
+      const { plan: inner, fixed } = planStatement(statement.inner, lexed, catalog, current)
+      if (inner.kind === 'local' && inner.otherwise !== null)
+        return { plan: { kind: 'explain', inner: inner.otherwise, text: inner.otherwise.whole }, fixed }
+      if (inner.kind !== 'routed')
+        return inner.kind === 'needs-schema' ? { plan: inner, fixed } : only(whole(lexed, catalog, current, 'EXPLAIN of this'))
+      return { plan: { kind: 'explain', inner, text: inner.insert === null ? inner.whole : null }, fixed }
     }
     case 'ddl': {
       const first = statement.names[0]
@@ -211,6 +219,7 @@ function planRows(
   const bound = analysis.tables[0]
   if (bound === undefined) {
     const keyspace = current === null ? undefined : catalog.keyspace(current)
+    if (keyspace?.vschema.sharded === true) refuseReadingFunctions(analysis, keyspace)
     if (analysis.systemSchema && keyspace !== undefined) return planSystem(lexed, keyspace.name, keyspace.vschema.sharded, catalog)
     const routed =
       keyspace === undefined || statement.kind !== 'query'
@@ -220,9 +229,9 @@ function planRows(
           : null
     const otherwise = routed ?? (keyspace === undefined ? null : whole(lexed, catalog, current, 'SELECT'))
     const local = statement.kind === 'query' ? planLocal(statement, otherwise) : null
-    if (local !== null) return { plan: local, fixed: [] }
+    if (local !== null) return { plan: local, fixed: analysis.fixedLiterals }
     if (otherwise === null) throw planErrors.noKeyspace()
-    return { plan: otherwise, fixed: [] }
+    return { plan: otherwise, fixed: analysis.fixedLiterals }
   }
   const { keyspace } = bound
   if (!keyspace.vschema.sharded) return { plan: unsharded(statement, analysis, keyspace.name, lexed), fixed: [] }
@@ -238,9 +247,13 @@ function planRows(
   return { plan, fixed: analysis.fixedLiterals }
 }
 
-/** A stored function runs on one shard, and sees its rows. */
+/** A stored function runs on one shard, and sees its rows: without a table beside it, on whichever is asked, and would write there. @throws NeedsSchema */
 function refuseReadingFunctions(analysis: Analysis, keyspace: KeyspaceInfo): void {
-  const name = [...analysis.calls].find((call) => keyspace.readingFunctions?.has(call))
+  const unknown = [...analysis.calls].filter((call) => !isBuiltin(call))
+  if (unknown.length === 0) return
+  const { functions } = keyspace
+  if (functions === undefined) throw new NeedsSchema(keyspace.name, [])
+  const name = unknown.find((call) => functions.reading.has(call))
   if (name === undefined) return
   throw planErrors.refused({
     construct: `stored function ${name}(), which may read tables`,

@@ -64,9 +64,12 @@ export class Rendering<S> {
           this.parameters.push(piece.slot.index)
         } else this.#parts.push(literalOf(slotValue(piece.slot, this.#inputs), lexed.mode))
         return
-      case 'session':
-        this.#parts.push(space, literalOf(this.#inputs.session(piece.ref), lexed.mode))
+      case 'session': {
+        const value = this.#inputs.session(piece.ref)
+        const literal = literalOf(value, lexed.mode)
+        this.#parts.push(space, piece.constant === true && value.type === 'integer' ? Buffer.from(`(${literal} + 0)`) : literal)
         return
+      }
       case 'limit-and-offset':
         this.#parts.push(Buffer.from(String(this.#limitAndOffset ?? 0n)))
         return

@@ -5,9 +5,11 @@
  *   limit + offset of each shard hold the first limit + offset of all.
  * - GROUP BY or DISTINCT over the whole shard key: no group spans two shards, so groups are rows as they are.
  * - other groups and aggregates: a shard's part of each, merged (aggregate.ts).
+ * - windows whose PARTITION BY has the whole shard key: no partition spans two shards, so each shard's windows are whole. They are over what groups leave, so groups must be whole too.
  */
-import type { Expr, OrderItem, Select } from '../../sql/ast.ts'
+import type { CallExpr, Expr, OrderItem, Select } from '../../sql/ast.ts'
 import { walkExpr } from '../../sql/walk.ts'
+import { isBuiltin } from '../pure-functions.ts'
 import type { Analysis } from './analysis.ts'
 import { columnKey } from './alternatives.ts'
 import { aggregateMerge, isOneRow } from './aggregate.ts'
@@ -31,7 +33,23 @@ export function scatterSelect(select: Select, analysis: Analysis, root: Root, co
   if (!root.tables.some((table) => table.context === analysis.scope.context)) {
     throw new ScatterRefused('a subquery over a sharded table', 'the rows outside of it are on every shard')
   }
-  if (select.window !== null || hasWindow(select)) throw new ScatterRefused('a window function', 'its window would end at the shard')
+  if (analysis.outerAggregate !== null)
+    throw new ScatterRefused(
+      `${analysis.outerAggregate} in a subquery over the rows outside of it`,
+      "each shard has that of its own rows' alone",
+    )
+  const windows = windowsOf(select)
+  const windowed = select.window !== null || windows.length > 0
+  if (
+    windowed &&
+    ![...select.windows, ...windows.flatMap(({ over }) => over ?? [])].every(({ partition }) => coversShardKey(partition, analysis, root))
+  )
+    throw new ScatterRefused('a window function', 'its window would end at the shard', 'partition its window by the shard key')
+  const functions = root.tables[0]?.keyspace.functions
+  const unmerged = [...analysis.calls].find(
+    (name) => !isBuiltin(name) && (functions === undefined || functions.aggregates.has(name) || !functions.all.has(name)),
+  )
+  if (unmerged !== undefined) throw new ScatterRefused(`${unmerged}()`, 'it may be an aggregate of its own, over the rows of one shard')
   if (select.rollup) throw new ScatterRefused('WITH ROLLUP', 'the totals are those of one shard')
 
   const columns = new Columns(select, analysis)
@@ -70,6 +88,7 @@ export function scatterSelect(select: Select, analysis: Analysis, root: Root, co
       'leave DISTINCT out, or group by what is distinct',
     )
   }
+  if (windowed && grouped && !local) throw new ScatterRefused('a window function over groups', 'the groups would be those of one shard')
   let merge: MergeTemplate
   if (grouped && !local) {
     merge = aggregateMerge(columns)
@@ -137,14 +156,15 @@ function selectHasAggregate(select: Select): boolean {
   )
 }
 
-function hasWindow(select: Select): boolean {
-  let found = false
+/** The calls that have a window; of one that only names it, `over` is null: it is one of the WINDOW clause. */
+function windowsOf(select: Select): CallExpr[] {
+  const found: CallExpr[] = []
   const visit = (expr: Expr): void =>
     walkExpr(expr, {
       expr(node) {
         if (node.kind === 'subquery' || node.kind === 'exists') return false
-        if (node.kind === 'call' && node.window) found = true
-        return !found
+        if (node.kind === 'call' && node.window) found.push(node)
+        return true
       },
     })
   for (const item of select.items) visit(item.expr)

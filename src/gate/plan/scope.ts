@@ -1,6 +1,7 @@
 /** Which tables a statement names, and to which of them a column belongs. */
 import type { ResolvedTable } from '../../keyspace/vschema-resolve.ts'
-import type { Expr, Span, TableName } from '../../sql/ast.ts'
+import type { CallExpr, Expr, Span, TableName } from '../../sql/ast.ts'
+import { walkExpr } from '../../sql/walk.ts'
 import { inRoleOf } from '../../topology/replica-name.ts'
 import type { Catalog, ColumnInfo, KeyspaceInfo, TableColumns } from './catalog.ts'
 import { planErrors } from './errors.ts'
@@ -67,6 +68,25 @@ export class Scope {
     }
     return null
   }
+}
+
+/**
+ * Whether an aggregate in a subquery is over the rows of a query around it: it belongs to the innermost one of whose columns it has one. (Over no column it is the subquery's own; what can't be
+ * resolved is of a derived table, and those are not sent to several shards anyway.)
+ */
+export function isOfOuter(aggregate: CallExpr, scope: Scope): boolean {
+  let own = false
+  let outer = false
+  for (const arg of aggregate.args)
+    walkExpr(arg, {
+      expr(node) {
+        const bound = node.kind === 'column' ? scope.resolve(node) : null
+        if (bound === null) return
+        if (scope.tables.includes(bound.table)) own = true
+        else outer = true
+      },
+    })
+  return outer && !own
 }
 
 /** Signals that columns must be loaded first. */

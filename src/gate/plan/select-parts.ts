@@ -33,11 +33,15 @@ export function refuseAliases(expr: Expr, columns: Columns): void {
 /** `1` and an alias name an item of the select list. In GROUP BY a column hides an alias of its name, in ORDER BY the alias hides the column. */
 export function named(expr: Expr, columns: Columns, hides: 'alias' | 'column'): { expr: Expr; item: number | null } {
   const { select } = columns
-  const inner = bare(expr)
+  let inner = bare(expr)
+  // (2) and +2 are the places that 2 is, on both.
+  while (inner.kind === 'unary' && inner.operator === '+') inner = bare(inner.operand)
   // MariaDB takes its value for a place in the list, MySQL for a constant.
   if (inner.kind === 'parameter') throw new ScatterRefused('ORDER BY or GROUP BY a parameter', 'what it means is only known to the server')
-  if (expr.kind === 'literal') {
-    const number = columns.analysis.fixedInteger(expr)
+  if (inner.kind === 'constant' && inner.value !== 'null')
+    throw new ScatterRefused('ORDER BY or GROUP BY TRUE or FALSE', 'to MariaDB it is a place in the list, to MySQL a constant')
+  if (inner.kind === 'literal') {
+    const number = columns.analysis.fixedInteger(inner)
     const found = number === null ? undefined : select.items[number - 1]
     if (number === null) return { expr, item: null }
     if (found === undefined || select.items.slice(0, number).some((item) => item.expr.kind === 'star')) {
@@ -57,6 +61,18 @@ export function named(expr: Expr, columns: Columns, hides: 'alias' | 'column'): 
     if (found !== undefined) return { expr: found.expr, item }
   }
   return { expr, item: null }
+}
+
+/** The same for every row, and where there are none. */
+export function isConstant(expr: Expr): boolean {
+  let constant = true
+  walkExpr(expr, {
+    expr(node) {
+      constant &&= node.kind !== 'column' && node.kind !== 'star' && node.kind !== 'subquery' && node.kind !== 'exists'
+      return constant
+    },
+  })
+  return constant
 }
 
 export function hasAggregate(expr: Expr): boolean {

@@ -105,8 +105,15 @@ const app: KeyspaceInfo = {
   vschema,
   schemaNamesEqual: false,
   columns: (name) => (name === 'fresh' ? undefined : (tables[name] ?? null)),
+  functions: { all: new Set(['reads', 'plain', 'product']), reading: new Set(['reads']), aggregates: new Set(['product']) },
 }
-const plain: KeyspaceInfo = { name: 'plain', vschema: resolveVschema(parseVschema('{}')), schemaNamesEqual: true, columns: () => undefined }
+const plain: KeyspaceInfo = {
+  name: 'plain',
+  vschema: resolveVschema(parseVschema('{}')),
+  schemaNamesEqual: true,
+  columns: () => undefined,
+  functions: undefined,
+}
 
 export const catalog: Catalog & { generation: number } = {
   generation: 0,
