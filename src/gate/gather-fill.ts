@@ -36,6 +36,9 @@ export type FillInto = {
   at(shard: ShardView): void
 }
 
+/** Some servers take no table without a primary key. */
+export const scratchKey = '_sw_key BIGINT UNSIGNED NOT NULL AUTO_INCREMENT INVISIBLE PRIMARY KEY'
+
 /** Stores the rows of every step. The session's own sql_mode is in force afterwards. */
 export async function fill(
   job: GatherJob,
@@ -130,7 +133,7 @@ async function fillStep(
     return await load(step.plan.columns)
   } catch (error) {
     if (!(error instanceof StoreError) || step.plan.columns.length === step.plan.all.length)
-      throw error instanceof StoreError ? error.cause : error
+      throw error instanceof StoreError ? notStored(step, error.cause) : error
     await into.connection.query(`DELETE FROM ${quoteIdentifier(step.name)}`)
     return await load(step.plan.all)
   }
@@ -185,6 +188,16 @@ function join(parts: readonly Buffer[], separator: string): Buffer[] {
 
 /** Storing failed, not reading. */
 class StoreError extends Error {}
+
+/** Each shard sees its own rows only: a key without the shard key may have a value twice in all. */
+function notStored({ plan }: Step, error: unknown): unknown {
+  if (!isServerError(error) || error.kind !== 'duplicate') return error
+  return planErrors.refused({
+    construct: `a statement that needs rows of ${plan.table} together`,
+    reason: `two shards have rows that are the same to a unique key of it (${error.serverMessage})`,
+    instead: 'make the value unique again, restrict the statement to one shard key value, or give up the key',
+  })
+}
 
 /** Writes rows into a temporary table, some hundred kilobytes at a time. */
 class Loader {

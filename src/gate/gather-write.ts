@@ -9,7 +9,7 @@ import type { Backend } from './backend.ts'
 import type { Core } from './core.ts'
 import { nextHome } from './gather.ts'
 import { gateErrors } from './errors.ts'
-import { fill, type FillInto, Readers, requireShape, unlessReopened, valueOf } from './gather-fill.ts'
+import { fill, type FillInto, Readers, requireShape, unlessReopened, valueOf, scratchKey } from './gather-fill.ts'
 import { refuseSettings, type GatherJob } from './gather-job.ts'
 import { fetched, literalMaker, literalOfType } from './gather-values.ts'
 import { storedValue } from './plan/convert.ts'
@@ -147,7 +147,9 @@ export class GatherWrites {
     // Without keys: what is a duplicate is found where the rows go. An id may be left open; the absent side of an outer join can be NULL.
     const made = columns.map(({ name }, i) => `${i === use.ids?.at ? 'o' : 't'}.${quoteIdentifier(name)}`).join(', ')
     const from = quoteIdentifier(table)
-    await scratch.query(`CREATE TEMPORARY TABLE _sw_rows AS SELECT ${made} FROM ${from} t LEFT JOIN ${from} o ON FALSE LIMIT 0`)
+    await scratch.query(
+      `CREATE TEMPORARY TABLE _sw_rows (${scratchKey}) AS SELECT ${made} FROM ${from} t LEFT JOIN ${from} o ON FALSE LIMIT 0`,
+    )
     const stored = await asked(
       scratch,
       Buffer.concat([Buffer.from(`INSERT ${use.ignore ? 'IGNORE ' : ''}INTO _sw_rows (${names}) `), c.job.text]),

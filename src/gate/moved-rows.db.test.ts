@@ -61,6 +61,7 @@ for (const flavour of flavours()) {
       await server?.[Symbol.asyncDispose]()
     })
     beforeEach(async () => {
+      if (flavour === 'mysql') await admin.query('SET GLOBAL sql_require_primary_key = ON')
       for (const on of [c, one]) {
         await on.query('DELETE FROM t')
         await on.query(`INSERT INTO t (k, id, f, d, b) VALUES ${rows}`)

@@ -5,6 +5,7 @@
  *
  * A server with triggers or foreign keys on the table would do other things for an UPDATE than for these two: refused.
  */
+import { scratchKey } from './gather-fill.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { quoteIdentifier, quoteString } from '../sql/quote.ts'
 import { entriesOf, idOf } from './gather-write.ts'
@@ -41,7 +42,7 @@ export async function movedRows(
   await scratch.query(`ALTER TABLE ${filled} ADD COLUMN _sw_n BIGINT`)
   await scratch.query('SET @_sw_n = 0')
   await scratch.query(`UPDATE ${filled} SET _sw_n = (@_sw_n := @_sw_n + 1)${kept.join('')}`)
-  await scratch.query(`CREATE TEMPORARY TABLE _sw_old AS SELECT ${names.join(', ')}, _sw_n FROM ${filled}`)
+  await scratch.query(`CREATE TEMPORARY TABLE _sw_old (${scratchKey}) AS SELECT ${names.join(', ')}, _sw_n FROM ${filled}`)
   const result = await scratch.query(job.text)
   const said: WriteSummary = {
     affectedRows: result.kind === 'ok' ? result.affectedRows : 0n,

@@ -161,6 +161,18 @@ for (const flavour of flavours()) {
       assert.equal(await value(other, 'SELECT @by_trigger'), null)
     })
 
+    test('GET DIAGNOSTICS tells of the statement before, or is refused', async () => {
+      const c = await client('shop')
+      await c.query('BEGIN')
+      await c.query('UPDATE counted SET v = v + 1 WHERE id < 0')
+      await c.query('GET DIAGNOSTICS @n = ROW_COUNT')
+      assert.equal(Number(await value(c, 'SELECT @n')), 0)
+      await c.query('ROLLBACK')
+      const other = await client('shop')
+      await other.query('UPDATE counted SET v = v + 1 WHERE id < 0')
+      await assert.rejects(other.query('GET DIAGNOSTICS @n = ROW_COUNT'), /SW-GATE-012.*GET DIAGNOSTICS/s)
+    })
+
     test('ids and found rows after a routine are those of its statements', async () => {
       const c = await client('shop')
       await c.query('INSERT INTO counted (v) VALUES (1)')

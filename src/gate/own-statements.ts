@@ -190,6 +190,14 @@ export class OwnStatements {
 }
 
 /** What FOUND_ROWS() asks for is gone. */
+export function notTheConditions(): Error {
+  return gateErrors.notForwarded({
+    construct: 'GET DIAGNOSTICS',
+    reason: 'the connection of the statement before is shared, and others have used it',
+    fix: 'ask within the transaction of that statement, or by ROW_COUNT() and SHOW WARNINGS',
+  })
+}
+
 export function notTheFoundRows(): Error {
   return gateErrors.notForwarded({
     construct: 'FOUND_ROWS()',

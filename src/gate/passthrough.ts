@@ -24,7 +24,7 @@ export type Relay = {
   /** Names LAST_INSERT_ID or its like: the connection must know the session's. */
   readonly lastInsertId: boolean
   /** Must run on the connection of the statement before it, while that is at hand. */
-  readonly needsPrevious: 'diagnostics' | 'found-rows' | null
+  readonly needsPrevious: 'diagnostics' | 'found-rows' | 'conditions' | null
   /** Leaves what FOUND_ROWS() asks for. */
   readonly leavesFoundRows: boolean
   /** Tokens that name the keyspace before a dot, for when the database has another name. */
@@ -199,6 +199,7 @@ function relayOf(words: Words, lexed: Lexed, verb: string, second: string): Rela
   const reading = verb === 'SELECT' || verb === '(' || verb === 'VALUES' || verb === 'TABLE' || verb === 'WITH'
   if (reading || ['SHOW', 'DESC', 'DESCRIBE', 'EXPLAIN', 'HELP', 'CHECKSUM'].includes(verb)) effect = 'read'
   if (verb === 'SHOW' && (['WARNINGS', 'ERRORS'].includes(second) || second === 'COUNT')) needsPrevious = 'diagnostics'
+  if (verb === 'GET') needsPrevious = 'conditions'
   for (let i = 0; i < lexed.count; i++) {
     const kind = tokenKind(lexed, i)
     if (kind === Kind.UserVariable) readsVariables = true

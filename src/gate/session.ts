@@ -23,7 +23,7 @@ import { ddlOf, refuseMovedOf, tellDdl } from './moved-tables.ts'
 import { needsOf } from './needs.ts'
 import { isOfDiagnostics, withValues, type SessionCall, type SessionValues } from './session-calls.ts'
 import { lockHome, namesSystem, targetOf } from './unsharded-target.ts'
-import { notTheFoundRows, OwnStatements, type OwnSession } from './own-statements.ts'
+import { notTheConditions, notTheFoundRows, OwnStatements, type OwnSession } from './own-statements.ts'
 import { classifyCached } from './passthrough-cache.ts'
 import type { Relay } from './passthrough.ts'
 import { Relayer } from './relay.ts'
@@ -348,6 +348,8 @@ export class Session implements OwnSession {
     this.#runner.nextTransaction = []
     this.#sharded.variables.clear()
     this.#runner.lastInsertId = 0n
+    this.#runner.affectedRows = -1n
+    this.#runner.connections.said = null
     this.#prepared.clear()
   }
 
@@ -465,6 +467,7 @@ export class Session implements OwnSession {
     if (relay.needsPrevious === 'diagnostics' && relay.sessionCalls.length === 0 && (nothingLeft || runner.connections.said !== null))
       return this.#own.diagnostics(lex())
     if (relay.needsPrevious === 'found-rows' && nothingLeft) throw notTheFoundRows()
+    if (relay.needsPrevious === 'conditions' && nothingLeft) throw notTheConditions()
     if (elsewhere !== null && view?.record.sharded === true) return this.#sharded.query(target, sql, this.#abort.signal, null)
     return this.#relay(target, elsewhere === null ? framed() : framedQuery(elsewhere.sql), relay)
   }

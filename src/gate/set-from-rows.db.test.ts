@@ -5,6 +5,8 @@ import { flavours } from '../../test/kit/servers.ts'
 import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { codeOf, gateOnServer, password, type GateOnServer } from './testkit/gate-on-server.ts'
+import { keys } from '../topology/keys.ts'
+import { put } from '../topology/typed.ts'
 import { addKeyspace } from './testkit/world.ts'
 
 const shards = [
@@ -67,6 +69,8 @@ for (const flavour of flavours()) {
         await on.query(`INSERT INTO t VALUES ${Array.from({ length: 20 }, (_, i) => `(${i + 1}, ${i % 3}, ${i}.25)`).join()}`)
         await on.query("INSERT INTO c VALUES (1, 'one'), (2, 'two')")
       }
+      // What is put together at one place goes through tables of the gate's own.
+      if (flavour === 'mysql') await world.admin.query('SET GLOBAL sql_require_primary_key = ON')
     })
     after(async () => {
       await c?.close()
@@ -180,6 +184,40 @@ for (const flavour of flavours()) {
       }
       const counted = 'SELECT COUNT(*), COUNT(DISTINCT id), SUM(id IN (1, 4)), SUM(id = 0), v FROM s GROUP BY v ORDER BY v'
       await alike(counted)
+    })
+
+    test('RESET CONNECTION leaves what a new session has', async () => {
+      const asked = [
+        'SELECT @v',
+        'SELECT @@sql_mode',
+        'SELECT @@warning_count',
+        'SELECT LAST_INSERT_ID(), @@identity',
+        'SELECT @@autocommit, @@tx_isolation'.replace('tx_isolation', flavour === 'mysql' ? 'transaction_isolation' : 'tx_isolation'),
+        'SHOW WARNINGS',
+      ]
+      for (const on of [one, c]) {
+        await on.query("SET @v = 5, sql_mode = ''")
+        await on.query('SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE')
+        await on.query('BEGIN')
+        await on.query("UPDATE c SET v = 'uncommitted' WHERE code = 1")
+        await on.query("INSERT IGNORE INTO c VALUES (1, 'x')")
+        await on.reset()
+      }
+      await one.query('USE one')
+      for (const sql of asked) await alike(sql)
+      await alike('SELECT * FROM c ORDER BY code')
+    })
+
+    test('a unique value that stands on two shards: what needs the rows together says so', async () => {
+      for (const { schema } of shards) await one.query(`CREATE TABLE ${schema}.twice (id BIGINT PRIMARY KEY, mail VARCHAR(20) UNIQUE)`)
+      const all = { ...vschema, tables: { ...vschema.tables, twice: vschema.tables.t } }
+      await world.store.commit([], [put(keys.vschema('shop'), { v: 1 as const, vschema: all })])
+      // The first on each shard.
+      for (let id = 1; id < 9; id++) await c.query(`INSERT INTO twice VALUES (${id}, 'a@x')`).catch(() => undefined)
+      await assert.rejects(
+        c.query('SELECT COUNT(DISTINCT a.mail) FROM twice a JOIN twice b ON a.mail = b.mail'),
+        /SW-GATE-100.*two shards have rows/s,
+      )
     })
 
     test('promise 10: copies of a reference table stay the same', async () => {

@@ -44,7 +44,7 @@ export class SessionSettings {
   /** `sql` undefined or DEFAULT: as on a new connection. */
   set(name: string, sql: string | undefined): void {
     if (sql === undefined || sql.toUpperCase() === 'DEFAULT' || (name === 'autocommit' && sql === '1')) this.#values.delete(name)
-    else this.#values.set(name, sql)
+    else this.#values.set(name, name === 'optimizer_switch' ? switches(this.#values.get(name), sql) : sql)
     const listed = [...this.#values].sort(([a], [b]) => (a < b ? -1 : 1))
     this.#signature = written(listed)
     this.#unlimited = this.#values.has('sql_select_limit') ? written(listed.filter(([key]) => key !== 'sql_select_limit')) : this.#signature
@@ -65,6 +65,15 @@ export class SessionSettings {
   }
 }
 
+/** Those that are not named stay as they were. What is no plain text of switches is set as it stands. */
+function switches(before: string | undefined, now: string): string {
+  const plain = /^'(\w+=\w+(?:,\w+=\w+)*)'$/
+  const [old, named] = [plain.exec(before ?? '')?.[1], plain.exec(now)?.[1]]
+  if (old === undefined || named === undefined) return now
+  const all = new Map([...old.split(','), ...named.split(',')].map((one) => [one.split('=')[0] ?? '', one]))
+  return `'${[...all.values()].join(',')}'`
+}
+
 function written(values: readonly (readonly [string, string])[]): string {
   return values.map(([key, value]) => `${key}=${value}`).join('\x1f')
 }
@@ -74,10 +83,21 @@ const setByNames: readonly string[] = ['character_set_client', 'character_set_re
 /** Whether the same text may be another statement: quotes, operators and literals depend on these. */
 export function readsOtherwise(from: string, to: string): boolean {
   const [a, b] = [parse(from), parse(to)]
-  return ['sql_mode', 'names', 'character_set_client', 'character_set_connection', 'collation_connection'].some(
-    (name) => a.get(name) !== b.get(name),
-  )
+  return readAtPrepare.some((name) => a.get(name) !== b.get(name))
 }
+
+/** The last four make types and values of what a server has prepared, which it does not look at again. */
+const readAtPrepare = [
+  'sql_mode',
+  'names',
+  'character_set_client',
+  'character_set_connection',
+  'collation_connection',
+  'div_precision_increment',
+  'lc_time_names',
+  'group_concat_max_len',
+  'default_collation_for_utf8mb4',
+]
 
 /** What is taken back has no DEFAULT that could be set. */
 export function onlyByReset(from: string, to: string): boolean {
