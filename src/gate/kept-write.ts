@@ -16,7 +16,7 @@ import { storedValue } from './plan/convert.ts'
 import type { WriteTarget } from './plan/gather-types.ts'
 import type { LookupChange, LookupEntry, OwnedLookup } from './plan/lookup.ts'
 import type { Runner } from './runner.ts'
-import type { WriteHooks } from './scatter.ts'
+import type { Scatter, WriteHooks } from './scatter.ts'
 import type { Transaction } from './transaction.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
 
@@ -30,6 +30,7 @@ export class KeptWrite implements WriteHooks {
   readonly #change: LookupChange | null
   readonly #assigned: ReadonlyMap<string, VindexValue>
   readonly #signal: AbortSignal
+  readonly #marks: Pick<Scatter, 'mark' | 'unmark'>
   #writes: LookupWrites | null = null
   #read = 0
   /** Of the lookup that most rows are written for. */
@@ -37,7 +38,10 @@ export class KeptWrite implements WriteHooks {
   #moved = false
   #bytes = 0
 
-  /** @param assigned what an UPDATE sets columns to, by name in lower case */
+  /**
+   * @param assigned what an UPDATE sets columns to, by name in lower case
+   * @param marks what a KILL QUERY ends
+   */
   constructor(
     core: Core,
     runner: Runner,
@@ -45,6 +49,7 @@ export class KeptWrite implements WriteHooks {
     change: LookupChange | null,
     assigned: ReadonlyMap<string, VindexValue>,
     signal: AbortSignal,
+    marks: Pick<Scatter, 'mark' | 'unmark'>,
   ) {
     this.#core = core
     this.#runner = runner
@@ -52,6 +57,7 @@ export class KeptWrite implements WriteHooks {
     this.#change = change
     this.#assigned = assigned
     this.#signal = signal
+    this.#marks = marks
   }
 
   async entries(on: Transaction, entries: readonly LookupEntry[]): Promise<void> {
@@ -73,8 +79,23 @@ export class KeptWrite implements WriteHooks {
       const branch = await this.#runner.openBranch(on, shard)
       branch.statements++
       branch.locked = true
-      for await (const batch of await branch.backend.connection.rows(text))
-        for (let i = 0; i < batch.length; i++) this.#note(change, batch.row(i), old, made)
+      const { connection } = branch.backend
+      const mark = { connection, effect: 'write' } as const
+      this.#marks.mark(mark)
+      try {
+        for await (const batch of await connection.rows(text)) {
+          try {
+            for (let i = 0; i < batch.length; i++) this.#note(change, batch.row(i), old, made)
+          } catch (error) {
+            // The rows behind are not waited for.
+            await this.#core.pools.killQuery(connection)
+            throw error
+          }
+        }
+      } finally {
+        this.#marks.unmark(mark)
+      }
+      this.#signal.throwIfAborted()
     }
     sweepAfter(this.#core, on, this.#keyspace.name, old)
     await this.entries(on, made)

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { after, before, beforeEach, describe, test } from 'node:test'
 import { FaultProxy } from '../../test/kit/fault-proxy.ts'
 import { flavours, testServer, type TestServer } from '../../test/kit/servers.ts'
+import { until } from '../../test/kit/until.ts'
 import { connect } from '../mysql/connect.ts'
 import { keys } from '../topology/keys.ts'
 import type { Connection } from '../mysql/connection.ts'
@@ -368,6 +369,23 @@ for (const flavour of flavours()) {
       await c.query('CREATE TABLE lk.beside (id INT)')
       await c.query('DROP TABLE lk.beside')
       assert.notEqual(await told(), before)
+    })
+
+    test('KILL QUERY reaches a change that still reads its rows for the lookups', async () => {
+      const holder = await connect(server.config)
+      await holder.query('BEGIN')
+      for (const name of shardNames) await holder.query(`SELECT * FROM ${schemaOf(name)}.customer FOR UPDATE`)
+      const own = await client()
+      const id = await own.value('SELECT CONNECTION_ID()')
+      const changed = own.query("UPDATE customer SET name = 'all'").then(String, String)
+      const waits = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'SELECT %FOR UPDATE' AND user = 'sw_gate'"
+      await until('it waits for the rows', async () => (await admin.value(waits)) !== '0')
+      await c.query(`KILL QUERY ${id}`)
+      assert.match(await changed, /1317|interrupted|SW-GATE-/)
+      await holder.query('ROLLBACK')
+      await holder.close()
+      await own.close()
+      assert.equal(await c.value("SELECT COUNT(*) FROM customer WHERE name = 'all'"), '0')
     })
 
     test('VEXPLAIN tells the steps without taking them', async () => {

@@ -136,16 +136,16 @@ async function mergeSorted(streams: readonly RowStream[], compare: (a: RawRow, b
   }
 }
 
-/** All shards have the same columns; lengths and decimals may differ with what they hold, so the widest stand. */
 /** While DDL goes from shard to shard, `*` is not the same everywhere. Of what is no table's column, servers tell by their plans what it is called. @throws StaleColumns */
 function requireAlike(a: readonly Column[], b: readonly Column[]): void {
   const isOther = (column: Column, other: Column | undefined): boolean =>
-    other === undefined || (column.orgTable !== '' && other.orgTable !== '' && column.name !== other.name)
+    other === undefined || (column.orgTable !== '' && other.orgTable !== '' && column.name.toLowerCase() !== other.name.toLowerCase())
   const [longer, shorter] = a.length < b.length ? [b, a] : [a, b]
   const other = longer.find((column, i) => isOther(column, shorter[i]))
   if (other !== undefined) throw new StaleColumns(other.orgTable)
 }
 
+/** All shards have the same columns; lengths and decimals may differ with what they hold, so the widest stand. */
 function commonColumns(streams: readonly RowStream[]): Column[] {
   const [first, ...others] = streams
   if (first === undefined) return []

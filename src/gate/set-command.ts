@@ -17,6 +17,7 @@ import { firstShard } from './request.ts'
 import type { Runner } from './runner.ts'
 import { effectOfSet, toCompute } from './session-set.ts'
 import { lexStatement, modeOf } from './statement-text.ts'
+import { Words } from './statement-words.ts'
 import { ServerError } from '../mysql/errors.ts'
 import type { SetAssignments } from './set-statement.ts'
 import type { SessionSettings } from './settings.ts'
@@ -39,7 +40,7 @@ export async function setSession(s: Setting, assignments: SetAssignments, lexed:
     if (keyspace === undefined) throw gateErrors.noKeyspace()
     return await pass(s, keyspace.name, sql, ['unknown'])
   }
-  if (keyspace?.record.sharded === false) refuseOthers(core.watch.view, s.keyspace, lexed)
+  if (keyspace?.record.sharded === false && new Words(lexed).has('SELECT')) refuseOthers(core.watch.view, s.keyspace, lexed)
   const computed = new Map<number, string>()
   for (const { at, expression } of toCompute(lexed, assignments)) {
     if (keyspace === undefined) throw gateErrors.noKeyspace()

@@ -260,6 +260,7 @@ for (const flavour of flavours()) {
     test('promise 10: a table is not filled by each shard from its own rows', async () => {
       assert.equal(await code('CREATE TABLE made AS SELECT * FROM t'), 'SW-GATE-100')
       assert.equal(await code('CREATE TABLE made (PRIMARY KEY (id)) SELECT id FROM t'), 'SW-GATE-100')
+      assert.equal(await code('CREATE TABLE made AS VALUES (1), (2)'), 'SW-GATE-100')
       for (const shard of shards) assert.deepEqual(await answer(one, `SHOW TABLES FROM ${shard.schema} LIKE 'made'`), [])
       assert.equal(await code('CREATE TABLE made LIKE t'), 'done')
     })

@@ -182,7 +182,7 @@ export class SeveralShards {
             const rendering = new Rendering(inputs, shard, null, []).add(read)
             return { shard, text: Buffer.from(rendering.text()), parameters: rendering.parameters }
           })
-    return { kept: new KeptWrite(core, runner, keyspace, change, assigned, e.signal), lookups, reads }
+    return { kept: new KeptWrite(core, runner, keyspace, change, assigned, e.signal, this.#context.scatter), lookups, reads }
   }
 
   /** The lookup's table may be on hold while the statement's own shards are not. */

@@ -195,7 +195,7 @@ export class Transaction implements OpenTransaction {
           await this.rollback()
           throw isConnectionLost(error)
             ? gateErrors.lostTransaction({ shard: shardName(branch.shard), cause: 'and with it the locks that it held' }, error)
-            : this.#commitError(branch, [], [], error as Error)
+            : this.#commitError(branch, [], [], error as Error, true)
         }
         await rollbackBranch(branch)
       }

@@ -66,10 +66,15 @@ export function parseDdl(r: Reader): Ddl {
   return { kind: 'ddl', verb, object, names, temporary, filled, span: r.span(from) }
 }
 
-/** CREATE TABLE … SELECT, TABLE or VALUES ROW, whatever stands before: none of these words stands in the definition of a table otherwise. */
+/** CREATE TABLE … SELECT, TABLE, VALUES ROW or VALUES (…), whatever stands before: none of these stands in the definition of a table otherwise. */
 function takesRows(r: Reader): boolean {
   for (let ahead = 0; r.at + ahead < r.lexed.count; ahead++) {
-    if (r.isWord('SELECT', ahead) || (r.isWord('VALUES', ahead) && r.isWord('ROW', ahead + 1)) || r.isWord('TABLE', ahead)) return true
+    if (
+      r.isWord('SELECT', ahead) ||
+      (r.isWord('VALUES', ahead) && (r.isWord('ROW', ahead + 1) || r.isOperator('(', ahead + 1))) ||
+      r.isWord('TABLE', ahead)
+    )
+      return true
   }
   return false
 }
