@@ -29,11 +29,11 @@ test('promises 1, 2, 5, 12: 1 → 4 there, back, there and complete under traffi
       // As if its stream had found too little of it left.
       beforeSwitch: () =>
         installation.onAttached(async (connection) => {
-          const table = '_shardwright.move_retention'
+          const table = '_shardwright.move_retention_raised'
           await connection.query(
-            `CREATE TABLE IF NOT EXISTS ${table} (id TINYINT UNSIGNED NOT NULL PRIMARY KEY, before_s BIGINT UNSIGNED NOT NULL, raised_s BIGINT UNSIGNED NOT NULL)`,
+            `CREATE TABLE IF NOT EXISTS ${table} (raised_s BIGINT UNSIGNED NOT NULL PRIMARY KEY, before_s BIGINT UNSIGNED NOT NULL)`,
           )
-          await connection.query(`REPLACE INTO ${table} VALUES (1, 7200, 14400)`)
+          await connection.query(`REPLACE INTO ${table} VALUES (14400, 7200)`)
           await connection.query('SET GLOBAL binlog_expire_logs_seconds = 14400')
         }),
       quietMs: 700,
