@@ -319,6 +319,11 @@ export const GateView = z.object({
   fresh: z.boolean(),
   scattered: z.number(),
   slow: z.number(),
+  /** Since it began, and the latest, newest first. */
+  refusedLogins: z.object({
+    total: z.number(),
+    latest: z.array(z.object({ user: z.string(), address: z.string(), count: z.number(), lastAtMs: z.number() })).readonly(),
+  }),
 })
 
 export type GateView = z.infer<typeof GateView>

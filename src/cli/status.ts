@@ -24,7 +24,7 @@ export function statusCommands(program: Command, cli: CliContext): void {
     .option('--format <format>', 'text | json')
     .action(async (flags: Flags) => {
       const gates = await cli.client().call('listGates')
-      print(cli, flags, gates, () => gateTable(gates))
+      print(cli, flags, gates, () => [...gateTable(gates), ...refusedLogins(gates)])
     })
   gate
     .command('queries')
@@ -90,6 +90,7 @@ function statusLines(status: StatusView): string[] {
     ...(status.workflows.length === 0 ? ['no workflows'] : status.workflows.flatMap((one) => workflowLines(one, status.nowMs))),
     '',
     ...gateTable(status.gates),
+    ...refusedLogins(status.gates),
     '',
     ...table(
       ['mover', 'pid', 'memory'],
@@ -133,6 +134,14 @@ function queryTable(queries: readonly QueryView[]): string[] {
 
 function milliseconds(ms: number | null): string {
   return ms === null ? 'unknown' : ms < 100 ? `${ms.toPrecision(2)} ms` : duration(ms)
+}
+
+function refusedLogins(gates: readonly GateView[]): string[] {
+  return gates.flatMap(({ id, refusedLogins: { total, latest } }) => {
+    if (total === 0) return []
+    const some = latest.slice(0, 3).map((one) => `${one.user}@${one.address} ${count(one.count)} ×`)
+    return [`${id}: ${count(total)} logins refused, the latest ${some.join(', ')}`]
+  })
 }
 
 function gateTable(gates: readonly GateView[]): string[] {

@@ -19,6 +19,7 @@ export function serveMetrics(http: FastifyInstance, world: World): void {
   const scattered = gauge('gate_scattered_statements', 'statements that went to several shards', ['gate'])
   const slow = gauge('gate_slow_statements', "statements that took longer than the gate's bound", ['gate'])
   const sessions = gauge('gate_sessions', 'clients connected', ['gate'])
+  const logins = gauge('gate_refused_logins', 'logins that were refused', ['gate'])
   const memory = gauge('mover_resident_bytes', 'memory of a mover', ['mover'])
   const run = ['keyspace', 'workflow']
   const coverage = gauge('dualwrite_coverage_ratio', 'share of the retention window that the new branch holds whole', run)
@@ -35,7 +36,7 @@ export function serveMetrics(http: FastifyInstance, world: World): void {
   const dualwrite = [coverage, lag, moved, p95, fleetLag, fleetRate, fleetPoison]
   http.get('/metrics', async (_request, reply) => {
     const view = await topologyView(world)
-    for (const one of [epoch, held, statements, errors, scattered, slow, sessions, memory]) one.reset()
+    for (const one of [epoch, held, statements, errors, scattered, slow, sessions, logins, memory]) one.reset()
     streams.set(view.workflows(), view.nowMs)
     for (const one of dualwrite) one.reset()
     for (const workflow of view.workflows()) {
@@ -66,6 +67,7 @@ export function serveMetrics(http: FastifyInstance, world: World): void {
       scattered.set({ gate: g.id }, g.scattered)
       slow.set({ gate: g.id }, g.slow)
       sessions.set({ gate: g.id }, g.sessions)
+      logins.set({ gate: g.id }, g.refusedLogins.total)
     }
     for (const mover of view.movers()) memory.set({ mover: mover.id }, mover.rssBytes)
     return reply.type(registry.contentType).send(await registry.metrics())

@@ -13,6 +13,7 @@ import type { GateStats } from '../topology/records.ts'
 import { readRecord } from '../topology/typed.ts'
 import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
+import { until } from '../../test/kit/until.ts'
 import { gateOnServer, type GateOnServer } from './testkit/gate-on-server.ts'
 
 /** One unsharded keyspace through the gate, as clients of many kinds use it. */
@@ -49,6 +50,12 @@ test('who may come in: right password, wrong one, unknown user, empty password, 
   await failsWith(client({ user: 'stranger' }), 1045)
   await failsWith(client({ user: 'nobody', password: 'x' }), 1045)
   await failsWith(client({ database: 'nowhere' }), 1049)
+  await until('refused logins are told', async () => {
+    const stats = await readRecord<GateStats>(world.store, keys.gateStats('gate-1'))
+    return (
+      (stats?.value.refusedLogins?.total ?? 0) >= 3 && stats?.value.refusedLogins?.latest.some(({ user }) => user === 'stranger') === true
+    )
+  })
   await (await client({ user: 'nobody', password: '' })).end()
   await (await client({ authPlugins: { mysql_native_password: () => () => Buffer.alloc(0) } }).catch(() => client())).end()
   const own = await connect({ host: '127.0.0.1', port, user: 'app', password: 'secret', database: 'app' })

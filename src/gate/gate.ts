@@ -212,7 +212,10 @@ export class Gate {
       },
       judged: (user, address, verified) => {
         if (verified) this.#logins.succeeded(user, address)
-        else core.log.warn({ user, address, known: core.watch.view.users.has(user) }, 'a login was refused')
+        else {
+          this.#logins.refused(user, address, core.clock.nowMs())
+          core.log.warn({ user, address, known: core.watch.view.users.has(user) }, 'a login was refused')
+        }
       },
       learned: (user, stored, sha256) => this.#accounts.learned(user, stored, sha256),
       tlsRequired: (user) => core.config.requireTls || (user !== undefined && core.watch.view.users.get(user)?.requireTls === true),
@@ -240,7 +243,8 @@ export class Gate {
     try {
       const nowMs = core.clock.nowMs()
       const { scattered, slow } = core.shapes
-      await core.membership.stats({ ...core.stats.take(nowMs), scattered, slow })
+      const refusedLogins = this.#logins.refusals
+      await core.membership.stats({ ...core.stats.take(nowMs), scattered, slow, ...(refusedLogins.total > 0 && { refusedLogins }) })
       await this.#writeQueries(nowMs)
       if ([...core.watch.view.keyspaces.values()].some((keyspace) => keyspace.reads?.rule.to != null))
         await core.membership.reads(core.reads.takeFigures(), core.reads.sampler.take(this.#options.id, nowMs), nowMs)

@@ -20,6 +20,17 @@ test('attempts are forgotten after a minute of silence, and not before', () => {
   assert.equal(logins.pauseMs('app', 'here', 120_001), 0)
 })
 
+test('what was refused is counted, and the latest are told by user and address', () => {
+  const logins = new Logins()
+  for (let i = 0; i < 15; i++) logins.refused(`user ${i}`, 'here', i)
+  logins.refused('user 9', 'here', 20)
+  const { total, latest } = logins.refusals
+  assert.equal(total, 16)
+  assert.equal(latest.length, 10)
+  assert.deepEqual(latest[0], { user: 'user 9', address: 'here', count: 2, lastAtMs: 20 })
+  assert.deepEqual(latest.at(-1)?.user, 'user 5')
+})
+
 test('promise 8: strangers who try ever new names take no more memory than 10,000 of them', () => {
   const logins = new Logins()
   for (let i = 0; i < 21; i++) logins.pauseMs('old', 'here', 0)
