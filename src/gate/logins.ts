@@ -1,4 +1,6 @@
-import type { RefusedLogins } from '../topology/records.ts'
+import type { GateStats } from '../topology/records.ts'
+
+type RefusedLogins = NonNullable<GateStats['refusedLogins']>
 
 /**
  * How long a login waits before it is judged, so that passwords can't be tried fast. Counted by user and address; an attempt counts from when it begins,

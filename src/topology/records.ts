@@ -170,14 +170,8 @@ export type GateStats = {
   /** Went to several shards; took longer than the gate's bound. */
   scattered?: number
   slow?: number
-  /** Not there when there were none. */
-  refusedLogins?: RefusedLogins
-}
-
-/** Since the gate began; the latest ten, by user and address, newest first. */
-export type RefusedLogins = {
-  readonly total: number
-  readonly latest: readonly { readonly user: string; readonly address: string; readonly count: number; readonly lastAtMs: number }[]
+  /** Since the gate began, if any: the latest by user and address, newest first. */
+  refusedLogins?: { total: number; latest: readonly { user: string; address: string; count: number; lastAtMs: number }[] }
 }
 
 export type ShardRef = {
