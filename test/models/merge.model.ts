@@ -63,9 +63,9 @@ const sourceOf = (shardKey: number): number => shardKey % 2
 export function runMerge(seed: number, rules: MergeRules, trace?: (line: string) => void): string | null {
   const random = new Random(seed)
   const say = trace ?? (() => {})
-  const withCopy = random.chance(0.6)
+  const withCopy = random.chance(0.6) || rules.keysWait === 'each'
   /** Before its unique key stands, only its primary key tells of another stream's row. */
-  const target = new FakeTarget(!withCopy || random.chance(0.5))
+  const target = new FakeTarget(!withCopy || (random.chance(0.5) && rules.keysWait === 'some'))
   const laneCount = random.pick([1, 1, 2, 3])
   const streams: Stream[] = [0, 1].map((source) => ({
     source,

@@ -20,6 +20,8 @@ export type MergeRules = {
    * since; given up; or the rows that stand in the way removed, as ALTER IGNORE did.
    */
   rebuild: 'repeated' | 'once' | 'rows removed'
+  /** Whether the table's unique key waits for the rows in each run, or in some. */
+  keysWait: 'some' | 'each'
   /** The application keeps unique values unique across sources. Without, two rows may collide for good: that must end in waiting, both rows kept. */
   uniqueAcross: boolean
 }
@@ -32,5 +34,6 @@ export const mergeRules: MergeRules = {
   intent: true,
   stepsAfterCollision: true,
   rebuild: 'repeated',
+  keysWait: 'some',
   uniqueAcross: true,
 }

@@ -9,7 +9,7 @@ const streams: Mutation[] = [
     file: 'src/move/trigger-gate.ts',
     edits: [['    if (!clean) return untilClean()\n', '    void untilClean\n']],
     test: 'src/move/rules.db.test.ts',
-    name: '1.11: a stream that follows waits while the server it writes to has user triggers',
+    name: 'a stream that follows waits while the server it writes to has user triggers',
     fails: /waiting/,
   },
   {
