@@ -111,4 +111,24 @@ for (const flavour of flavours()) {
     await world.until('failure', () => world.state(record.uid) === 'failed')
     assert.match(world.reports.get(record.uid)?.error?.what ?? '', /ADD KEY theirs/)
   })
+
+  test(`1.13 on ${flavour}: what a run announced on its target and died over is taken back by the one that does not execute it any more`, async () => {
+    await using world = await World.create({ flavour, sources: ['-'], targets: ['-'] }, on())
+    await fill(world, 0, 20, 100)
+    const plain = world.record(0)
+    const { schema } = world.targetRefs[0]!
+    const announced = (): Promise<string | null | undefined> =>
+      world.t.value("SELECT CONCAT(verb, ' ', object_schema, '.', object_name) FROM _shardwright.ddl_announcement")
+    for (const [generation, onDdl] of (['ignore', 'stop'] as const).entries()) {
+      world.reports.delete(plain.uid)
+      const running = world.start({ ...plain, generation, options: { ...plain.options, onDdl } })
+      await world.untilRunning(plain.uid)
+      await announceDdl(world.t, 'ALTER', schema, 'item')
+      await world.s.query(`ALTER TABLE item COMMENT '${onDdl}'`)
+      if (onDdl === 'stop') await world.until('failure', () => world.state(plain.uid) === 'failed')
+      else await world.drain(plain.uid)
+      assert.equal(await announced(), ` ${schema}.item`)
+      await running.stop()
+    }
+  })
 }

@@ -1,6 +1,7 @@
 /** PROTOCOLS 1.13, `--on-ddl exec`: each statement of the source is done on the targets whole and once, whatever it meets there. */
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
+import { systemClock } from '../base/clock.ts'
 import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
 import type { PaceLimits, StreamRecord } from '../topology/records.ts'
@@ -116,6 +117,28 @@ for (const flavour of flavours()) {
     reader.destroy()
     await running.stop()
   })
+
+  if (flavour === 'mariadb')
+    test('1.13 exec on mariadb: how long a statement may take is said for its source: on a target that is busier it is not ended and begun again', async () => {
+      await using world = await World.create({ flavour, sources: ['-'], targets: ['-'] }, on())
+      await fill(world, 0, 10, 100)
+      const record = executing(world)
+      const running = world.start(record)
+      await world.untilRunning(record.uid)
+      await using reader = await connect({ ...world.target.config, database: world.targetRefs[0]!.schema })
+      await reader.query('BEGIN')
+      await reader.query('SELECT * FROM item')
+      await world.s.query(
+        'SET STATEMENT max_statement_time=1, sql_mode=@@sql_mode, lock_wait_timeout=1 FOR ALTER TABLE item ADD INDEX (name)',
+      )
+      await world.until('a wait that says what for', () => /executes "/.test(running.stream.report().waiting?.what ?? ''))
+      await systemClock.sleep(2_500)
+      await reader.query('COMMIT')
+      await world.drain(record.uid)
+      await assertAlike(world)
+      assert.equal(running.stream.report().retries, 1, 'behind the statement, and never before')
+      await running.stop()
+    })
 
   test(`1.7, 1.13 exec on ${flavour}: a mover that is held within a statement writes nothing of it once another has taken over`, async () => {
     await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] }, on())

@@ -6,11 +6,12 @@
  * all (atomic DDL of MySQL 8 and MariaDB 10.6). One that changes nothing to be seen is harmless twice (TRUNCATE: nothing behind it was applied yet). By the answer of the server
  * it can't be told: `CHANGE a b` gives 1054 the second time, and `CHANGE a b, CHANGE b a` swaps back; nor does "it is there already" say that all of the statement was done.
  *
- * So between the look and the statement nothing else may change the table. Nobody of ours does: keys that wait are built before the look (`prepare`), no other stream
- * writes or builds meanwhile (`alone`), and a statement that the server still executes for an earlier run has ended before this run began (`takeover.ts`).
+ * So between the look and the statement nothing else may change what it looks at. Keys that wait are built before the look (`prepare`); where the statement is not about keys they go on
+ * waiting and are not looked at, since the end of the copy may build them before it is met again. No other stream writes or builds meanwhile (`alone`), none executes anything here while
+ * somebody has yet to see whether his was done (`unsettled`), and a statement that the server still executes for an earlier run has ended before this run began (`takeover.ts`).
  *
  * Streams of several sources bring the same statement, each once: the n-th of one stream is the n-th of another. A lock of the server lets them in one
- * by one.
+ * by one. What stands in the way is told and tried again with nothing held, so that the other streams can end it.
  */
 import { createHash } from 'node:crypto'
 import type { Clock } from '../base/clock.ts'
@@ -30,6 +31,8 @@ export type ExecutedDdl = {
   /** The stream's place before it. */
   place: Coordinate
   statement: Buffer
+  /** Whether what it does, or what becomes of it, may depend on the table's keys. */
+  keys: 'count' | 'left out'
 }
 
 /** Where, and by whose right. */
@@ -47,25 +50,61 @@ export type DdlTarget = {
 }
 
 export type DdlSteps = {
-  /** Makes the tables whole: afterwards nothing but the statement changes what they look like. */
-  prepare: () => Promise<void>
+  /** Makes the tables whole: afterwards nothing but the statement changes what they look like. Returns what stands in the way of that, or null. */
+  prepare: () => Promise<string | null>
   execute: () => Promise<void>
+  /** What stood in the way has not gone. */
+  refuse: (inTheWay: string) => Error
 }
+
+/**
+ * For so long streams of other sources may take to come to where this one's rows go together with theirs. What is in the way then may be a row that this stream itself gives up
+ * behind the statement, so it would wait for ever.
+ */
+const prepareMs = 600_000
 
 /** Runs `execute`, unless the statement has been executed on this target for this place. */
 export async function executeOnce(target: DdlTarget, ddl: ExecutedDdl, steps: DdlSteps): Promise<void> {
-  const { conn, on, alone } = target
+  const { on, alone, clock, signal, onWaiting } = target
   const lock = quoteString(`sw:ddl:${hashOf(on.targetUid).slice(0, 32)}`)
-  await takeLock(target, lock)
-  try {
-    await alone(() => once(target, ddl, steps))
-  } finally {
-    if (conn.open) await conn.value(`SELECT RELEASE_LOCK(${lock})`).catch(() => undefined)
+  const [sinceMs, startedMs] = [clock.nowMs(), clock.monotonicMs()]
+  for (let attempt = 0; ; attempt++) {
+    await takeLock(target, lock)
+    // Hours, perhaps: keys that are built before it, other streams that write until then, and the statement.
+    onWaiting({ what: `the target, which executes "${textOf(ddl)}" for this stream`, sinceMs, ends: 'it has' })
+    let inTheWay: InTheWay | null = null
+    try {
+      await alone(async () => {
+        inTheWay = await once(target, ddl, steps)
+      })
+    } finally {
+      if (target.conn.open) await target.conn.value(`SELECT RELEASE_LOCK(${lock})`).catch(() => undefined)
+    }
+    if (inTheWay === null) return onWaiting(null)
+    const { what, ends, last }: InTheWay = inTheWay
+    if (last && clock.monotonicMs() - startedMs > prepareMs) throw steps.refuse(what)
+    onWaiting({ what, sinceMs, ends })
+    await clock.sleep(Math.min(10_000, 50 * 2 ** Math.min(attempt, 10)), signal)
   }
 }
 
-async function once({ conn, on, write, failpoints }: DdlTarget, ddl: ExecutedDdl, { prepare, execute }: DdlSteps): Promise<void> {
-  await prepare()
+/** `last`: it may never go. */
+type InTheWay = { readonly what: string; readonly ends: string; readonly last: boolean }
+
+async function once(
+  { conn, on, write, failpoints }: DdlTarget,
+  ddl: ExecutedDdl,
+  { prepare, execute }: DdlSteps,
+): Promise<InTheWay | null> {
+  const other = await unsettled(conn, on)
+  if (other !== null)
+    return {
+      what: `stream ${other}, which has yet to see whether a statement that it began on the same target was done`,
+      ends: 'it has begun again and seen it; it has to be started if it is stopped',
+      last: false,
+    }
+  const what = await prepare()
+  if (what !== null) return { what, ends: 'the streams apply what came since and it is tried again', last: true }
   const hash = hashOf(ddl.statement)
   const own = await rowsOf(conn, on, hash, `stream_uid = ${quoteString(on.streamUid)}`)
   let row = own.find(({ marker, groups }) => marker === ddl.place.marker && groups === ddl.place.groups)
@@ -73,14 +112,13 @@ async function once({ conn, on, write, failpoints }: DdlTarget, ddl: ExecutedDdl
   if (row === undefined) {
     const ahead = await rowsOf(conn, on, hash, `stream_uid <> ${quoteString(on.streamUid)}`)
     const before = own.length
-    // The others' row for the same occurrence, of the stream that has come furthest.
-    const byStream = [...Map.groupBy(ahead, ({ stream }) => stream).values()].flatMap((rows) => rows[before] ?? [])
-    const other = byStream.find(({ done }) => done) ?? byStream[0]
-    row = { stream: on.streamUid, ...ddl.place, before: other?.before ?? now, done: other?.done ?? false }
+    // The others' rows for the same occurrence: all are done by now.
+    const done = [...Map.groupBy(ahead, ({ stream }) => stream).values()].some((rows) => rows[before] !== undefined)
+    row = { stream: on.streamUid, ...ddl.place, before: now, done }
     await write([insertSql(on, hash, row)])
   }
   await failpoints.hit('ddl.noted')
-  if (row.done) return
+  if (row.done) return null
   try {
     if (row.before === now) await execute()
   } catch (error) {
@@ -91,6 +129,19 @@ async function once({ conn, on, write, failpoints }: DdlTarget, ddl: ExecutedDdl
   await failpoints.hit('ddl.executed')
   await write([`UPDATE ${moveSchema}.move_ddl SET done = 1 WHERE ${placeOf(on, ddl.place)}`])
   await failpoints.hit('ddl.done')
+  return null
+}
+
+/**
+ * Another stream that noted a statement on this target and was not seen to do it. Whether it was done only the look tells, which another statement, or keys that are built, would change: so it comes
+ * first. It waits for nobody on its way there: its row was written when all its keys stood.
+ */
+async function unsettled(conn: Connection, on: StreamOnTarget): Promise<string | null> {
+  const rows = await conn.allText(
+    `SELECT stream_uid AS stream FROM ${moveSchema}.move_ddl WHERE target_uid = ${quoteString(on.targetUid)} AND workflow_uid = ${quoteString(on.workflowUid)}
+    AND stream_uid <> ${quoteString(on.streamUid)} AND done = 0 LIMIT 1`,
+  )
+  return rows[0]?.stream ?? null
 }
 
 /** Neither "not yet" nor "it was killed" is the lock. */
@@ -102,7 +153,6 @@ async function takeLock({ conn, clock, signal, onWaiting }: DdlTarget, lock: str
     onWaiting({ what: 'a statement that another stream executes on the same target', sinceMs, ends: 'it ends' })
     await clock.sleep(20, signal)
   }
-  onWaiting(null)
 }
 
 type Row = { stream: string; marker: number; groups: number; before: string; done: boolean }
@@ -128,7 +178,7 @@ function insertSql(on: StreamOnTarget, hash: string, row: Row): string {
 }
 
 /** What the tables look like: a hash of their definitions. */
-async function lookOf(conn: Connection, { schema, tables }: ExecutedDdl): Promise<string> {
+async function lookOf(conn: Connection, { schema, tables, keys }: ExecutedDdl): Promise<string> {
   const texts: string[] = []
   for (const table of tables) {
     const shown = await conn.allText(`SHOW CREATE TABLE ${quoteQualified(schema, table)}`).catch((error: unknown) => {
@@ -136,13 +186,24 @@ async function lookOf(conn: Connection, { schema, tables }: ExecutedDdl): Promis
       return []
     })
     // The next AUTO_INCREMENT is counted up by rows.
-    texts.push((shown[0]?.['Create Table'] ?? '').replace(/ AUTO_INCREMENT=\d+/, ''))
+    const text = (shown[0]?.['Create Table'] ?? '').replace(/ AUTO_INCREMENT=\d+/, '')
+    texts.push(keys === 'count' ? text : withoutKeys(text))
   }
   return hashOf(texts.join('\n'))
 }
 
+/** Each key has a line of its own, and a comma unless it is the last. */
+function withoutKeys(text: string): string {
+  const lines = text.split('\n').filter((line) => !/^ *(?:UNIQUE |FULLTEXT |SPATIAL )?KEY /.test(line))
+  return lines.map((line) => line.replace(/,$/, '')).join('\n')
+}
+
 function placeOf(on: StreamOnTarget, place: Coordinate): string {
   return `stream_uid = ${quoteString(on.streamUid)} AND target_uid = ${quoteString(on.targetUid)} AND at_marker = ${place.marker} AND at_groups = ${place.groups}`
+}
+
+function textOf({ statement }: ExecutedDdl): string {
+  return statement.toString('utf8').slice(0, 100)
 }
 
 function hashOf(text: string | Buffer): string {

@@ -14,7 +14,7 @@ import { clientText, unreadable } from '../binlog/client-text.ts'
 import type { QueryEvent } from '../binlog/source.ts'
 import { quoteIdentifier } from '../sql/quote.ts'
 import { Kind, Lexer, tokenEnd, tokenStart, type Lexed, type LexerMode } from '../sql/lexer.ts'
-import { splice, type Edit } from '../sql/splice.ts'
+import { spanText, splice, type Edit } from '../sql/splice.ts'
 import { hiddenActions } from './unfollowed.ts'
 
 export type DdlMode = 'stop' | 'ignore' | 'exec'
@@ -122,6 +122,14 @@ export function keepsValues(event: QueryEvent): boolean {
   return object === 'TABLE' && verb.toUpperCase() === 'ALTER' && leavesColumns(words)
 }
 
+const ofKeys = new Set(['INDEX', 'KEY', 'UNIQUE', 'FULLTEXT', 'SPATIAL', 'PRIMARY', 'CONSTRAINT', 'FOREIGN', 'REFERENCES'])
+
+/** Whether it does the same whatever keys the table has: it adds columns, which are in none, or changes a comment. */
+export function mindsNoKeys(event: QueryEvent): boolean {
+  const words = ddlWords(event)
+  return words !== null && keepsValues(event) && words[0] === 'ALTER' && !words.some((word) => ofKeys.has(word))
+}
+
 /** Whether every column that was there has its name, type and place in the key as before: keys, comments and new columns. */
 function leavesColumns(words: readonly string[]): boolean {
   let depth = 0
@@ -158,7 +166,7 @@ function isTableName(words: readonly string[], at: number): boolean {
 /** The statement for a target: names qualified by the source's schema are qualified by the target's. Null: it names another schema, and would act there. */
 export function ddlForTarget(event: QueryEvent, sourceSchema: string, targetSchema: string): Buffer | null {
   const lexed = new Lexer().lex(event.text, 0, modeOf(event))
-  const edits: Edit[] = []
+  const edits = withoutLimits(lexed)
   for (let token = 0; token + 2 < lexed.count; token++) {
     if (!isName(lexed, token) || !isDot(lexed, token + 1) || !isName(lexed, token + 2)) continue
     if (token > 0 && isDot(lexed, token - 1)) continue
@@ -166,6 +174,30 @@ export function ddlForTarget(event: QueryEvent, sourceSchema: string, targetSche
     edits.push({ span: { from: token, to: token + 1 }, text: quoteIdentifier(targetSchema) })
   }
   return splice(lexed, edits)
+}
+
+const limits = new Set(['MAX_STATEMENT_TIME', 'LOCK_WAIT_TIMEOUT', 'INNODB_LOCK_WAIT_TIMEOUT'])
+
+/**
+ * How long it might take was said for its source. A target that is busier, or has more rows, would end it (1969), and it would be executed again without end. So of `SET STATEMENT …`
+ * everything else stays.
+ */
+function withoutLimits(lexed: Lexed): Edit[] {
+  const word = (token: number): string => textOf(lexed, token).toUpperCase()
+  if (lexed.count < 3 || word(0) !== 'SET' || word(1) !== 'STATEMENT') return []
+  const kept: string[] = []
+  let depth = 0
+  let from = 2
+  for (let token = 2; token < lexed.count; token++) {
+    const text = word(token)
+    if (text === '(') depth++
+    else if (text === ')') depth--
+    if (depth > 0 || (text !== ',' && text !== 'FOR')) continue
+    if (!limits.has(nameOf(lexed, from).toUpperCase())) kept.push(spanText(lexed, { from, to: token }))
+    if (text === 'FOR') return [{ span: { from: 0, to: token + 1 }, text: kept.length === 0 ? '' : `SET STATEMENT ${kept.join(', ')} FOR` }]
+    from = token + 1
+  }
+  return []
 }
 
 /** `ALTER TABLE a RENAME [TO|AS] b`, not RENAME COLUMN, INDEX or KEY. */

@@ -18,16 +18,22 @@ import { RowEncoder } from './row-encoder.ts'
 import { asBytes, splitLiterals } from './statements.ts'
 import type { TablePlan } from './table-plan.ts'
 
-/** Looked at once: there are few, and they are looked for again. */
-const rowsMax = 200
+/** Looked at once: mostly there are few, and they are looked for again. */
+export const heldRowsMax = 200
+
+/** Of more than that, others each time: those that come first may stay for as long as one behind them does. */
+export function heldRowsOf<Row>(held: readonly Row[], look: number): Row[] {
+  const from = held.length === 0 ? 0 : (look * heldRowsMax) % held.length
+  return [...held.slice(from), ...held.slice(0, from)].slice(0, heldRowsMax)
+}
 
 export type GivenUp = { readonly gone: Change[]; readonly otherValues: Change[] }
 
-/** `conn` reads bytes. */
+/** `conn` reads bytes. One question a row. */
 export async function givenUpOnSource(conn: Connection, held: readonly Change[]): Promise<GivenUp> {
   const uniques = new Map<TablePlan, readonly number[]>()
   const found: GivenUp = { gone: [], otherValues: [] }
-  for (const change of held.slice(0, rowsMax)) {
+  for (const change of held) {
     const { table } = change
     let columns = uniques.get(table)
     if (columns === undefined) uniques.set(table, (columns = await uniqueColumns(conn, table)))

@@ -6,22 +6,30 @@ import { parseKeyRange } from '../keyspace/key-range.ts'
 import { createVindex } from '../keyspace/vindexes/create.ts'
 import { ServerPairs } from '../../test/kit/server-pairs.ts'
 import { flavours } from '../../test/kit/servers.ts'
-import { World } from './testkit/world.ts'
+import type { PaceLimits, StreamRecord } from '../topology/records.ts'
+import { World, type Running } from './testkit/world.ts'
 
 const servers = new ServerPairs()
 after(() => servers[Symbol.asyncDispose]())
 
+/** Two sources into one target; a row of `a` is the first's, of `b` the second's. */
+async function merging(flavour: 'mariadb' | 'mysql') {
+  const world = await World.create({ flavour, sources: ['-80', '80-'], targets: ['-'] }, servers.of(flavour))
+  const vindex = createVindex('hash', 'hash')
+  const index = new KeyRangeIndex(world.sourceRefs.map(({ shard }, value) => ({ range: parseKeyRange(shard), value })))
+  const shardOf = (owner: number): number => index.find(vindex.map([{ type: 'INT64', bytes: Buffer.from(String(owner)) }])!)!
+  const [a, b] = [0, 1].map((shard) => Array.from({ length: 50 }, (_, owner) => owner).find((owner) => shardOf(owner) === shard)!)
+  const on = async (shard: number, ...statements: string[]): Promise<void> => {
+    await world.s.useDatabase(world.sourceRefs[shard]!.schema)
+    for (const statement of statements) await world.s.query(statement)
+  }
+  return { world, on, a, b }
+}
+
 for (const flavour of flavours()) {
   test(`1.6, 1.13 on ${flavour}: a stream that comes to a statement while its row waits for another stream goes on when that has come, and when its own change behind the statement is what frees the place`, async () => {
-    await using world = await World.create({ flavour, sources: ['-80', '80-'], targets: ['-'] }, servers.of(flavour))
-    const vindex = createVindex('hash', 'hash')
-    const index = new KeyRangeIndex(world.sourceRefs.map(({ shard }, value) => ({ range: parseKeyRange(shard), value })))
-    const shardOf = (owner: number): number => index.find(vindex.map([{ type: 'INT64', bytes: Buffer.from(String(owner)) }])!)!
-    const [a, b] = [0, 1].map((shard) => Array.from({ length: 50 }, (_, owner) => owner).find((owner) => shardOf(owner) === shard)!)
-    const on = async (shard: number, ...statements: string[]): Promise<void> => {
-      await world.s.useDatabase(world.sourceRefs[shard]!.schema)
-      for (const statement of statements) await world.s.query(statement)
-    }
+    const { world, on, a, b } = await merging(flavour)
+    await using _world = world
     const options = { ...world.record(0).options, onDdl: 'exec' as const }
     const [one, two] = [world.record(0, { options }), world.record(1, { options })]
     const shares = world.sharesOf([one, two])
@@ -46,6 +54,41 @@ for (const flavour of flavours()) {
     first = world.start(one, { shares })
     await world.drain(one.uid, two.uid)
     assert.equal(await world.assertEqual(), 6)
+    await first.stop()
+    await second.stop()
+  })
+
+  test(`1.6, 1.13 on ${flavour}: while keys wait for the end of the copy, a statement that minds none does not wait for them, though two rows hold one value and the row to go stands behind it`, async () => {
+    const { world, on, a, b } = await merging(flavour)
+    await using _world = world
+    const options = { ...world.record(0).options, onDdl: 'exec' as const }
+    const [one, two] = [world.record(0, { options }), world.record(1, { options })]
+    const shares = world.sharesOf([one, two])
+    let paused: Partial<PaceLimits> = { pausedUntilMs: Date.now() + 1e9 }
+    const start = (record: StreamRecord): Running => world.start(record, { shares, pace: () => paused })
+    await on(0, `INSERT INTO item VALUES (8, ${a}, 80, 'n', 0)`)
+    let first = start(one)
+    const second = start(two)
+    await world.until('copying', () => [first, second].every(({ stream }) => stream.report().state === 'copying'))
+    await on(0, `INSERT INTO item VALUES (1, ${a}, 5, 'n', 0)`)
+    await world.drain(one.uid, two.uid)
+    await first.stop()
+    world.reports.delete(one.uid)
+    await on(0, 'ALTER TABLE item ADD extra INT NOT NULL DEFAULT 3', 'DELETE FROM item WHERE id = 1')
+    await on(1, `INSERT INTO item VALUES (2, ${b}, 5, 'm', 2)`)
+    await world.drain(two.uid)
+    assert.equal(await world.t.value(`SELECT COUNT(*) FROM ${world.targetRefs[0]!.schema}.item WHERE u = 5`), '2')
+    first = start(one)
+    await world.drain(one.uid)
+    await on(1, 'ALTER TABLE item ADD extra INT NOT NULL DEFAULT 3')
+    await world.drain(one.uid, two.uid)
+    paused = {}
+    await world.untilRunning(one.uid, two.uid)
+    assert.equal(await world.assertEqual(), 2)
+    assert.match(
+      (await world.t.allText(`SHOW CREATE TABLE ${world.targetRefs[0]!.schema}.item`))[0]?.['Create Table'] ?? '',
+      /UNIQUE KEY `u`/,
+    )
     await first.stop()
     await second.stop()
   })

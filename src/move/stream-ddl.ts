@@ -16,7 +16,7 @@ import { connectPlain, connectReader, type ServerAddress } from './access.ts'
 import type { Announced } from './announced.ts'
 import type { Waiting } from './applier-options.ts'
 import type { Failpoints } from './crash-points.ts'
-import { ddlForTarget, ddlOutcome, keepsValues, type DdlOutcome } from './ddl.ts'
+import { ddlForTarget, ddlOutcome, keepsValues, mindsNoKeys, type DdlOutcome } from './ddl.ts'
 import { sessionSql } from './ddl-session.ts'
 import { definedNow } from './ddl-ahead.ts'
 import { executeOnce } from './ddl-executed.ts'
@@ -24,7 +24,7 @@ import { definitionDifference, knownSql, readKnown, type KnownTable } from './de
 import { moveErrors } from './errors.ts'
 import type { MergeWriter } from './merged-table.ts'
 import type { OpenTarget } from './open-targets.ts'
-import { givenUpOnSource } from './held-rows.ts'
+import { givenUpOnSource, heldRowsOf } from './held-rows.ts'
 import type { Change } from './pending.ts'
 import { judgeQuery } from './query-policy.ts'
 import { isTransient } from './run-end.ts'
@@ -69,6 +69,7 @@ export type TailPlace = {
 
 export class StreamDdl {
   readonly #options: StreamDdlOptions
+  #heldLooks = 0
 
   constructor(options: StreamDdlOptions) {
     this.#options = options
@@ -94,6 +95,8 @@ export class StreamDdl {
     const asked = verdict.kind === 'announced' ? null : ddlOutcome(record.options.onDdl, event, severalSources, await this.#logsCascades())
     const outcome = asked === null || asked.kind === 'stop' ? asked : ((await this.#outOfPlace(place)) ?? asked)
     if (outcome === null && !(await this.#redefined(place))) return 'pass'
+    // A run before, under other options, may have announced it and died: what comes there by hand now is not ours.
+    if (asked !== null && outcome?.kind !== 'exec') await this.#withdraw(event)
     // Everything before it is applied; what is read from here on was written under what the source says now or later.
     await place.drain((held) => this.#givenUp(held, event, place))
     if (outcome?.kind === 'stop') {
@@ -129,11 +132,17 @@ export class StreamDdl {
     return true
   }
 
+  async #withdraw(event: QueryEvent): Promise<void> {
+    const { record, targets } = this.#options
+    for (const { name } of event.statement.kind === 'ddl' ? event.statement.objects : [])
+      for (const [i, { meta }] of targets.entries()) await withdrawDdl(meta, record.targets[i]?.schema ?? '', name)
+  }
+
   /** Which of the rows that collide with another stream's need not be applied before the statement. */
   async #givenUp(held: readonly Change[], event: QueryEvent, place: TailPlace): Promise<readonly Change[]> {
     const { record, source, clock, signal } = this.#options
     await using conn = await connectReader(source.address, signal)
-    const { gone, otherValues } = await givenUpOnSource(conn, held)
+    const { gone, otherValues } = await givenUpOnSource(conn, heldRowsOf(held, this.#heldLooks++))
     for (const table of keepsValues(event) ? new Set(otherValues.map((change) => change.table)) : []) {
       const at = {
         ...source,
@@ -234,12 +243,14 @@ export class StreamDdl {
       if (text === null || event.statement.kind !== 'ddl') throw refuse('it names another schema, and would act there')
       const { verb, objects } = event.statement
       const tables = objects.map((object) => object.name)
-      const prepare = async (): Promise<void> => {
+      const keys = mindsNoKeys(event) ? 'left out' : 'count'
+      const prepare = async (): Promise<string | null> => {
+        if (keys === 'left out') return null
         for (const of of verb.toUpperCase() === 'TRUNCATE' ? [] : tables) {
           const inTheWay = await rebuildKeys(meta, schema, on.targetUid, { of })
-          // Streams of several sources that stand apart: they have come closer by the next run.
-          if (inTheWay !== null) throw moveErrors.restart({ stream: record.uid, reason: `before "${statement}" ${inTheWay}` })
+          if (inTheWay !== null) return `before "${statement}" ${inTheWay}`
         }
+        return null
       }
       const execute = async (): Promise<void> => {
         await using conn = await connectPlain(address, signal)
@@ -263,8 +274,8 @@ export class StreamDdl {
       }
       await executeOnce(
         { ...target, clock, signal, failpoints, onWaiting },
-        { schema, tables, place: at, statement: text },
-        { prepare, execute },
+        { schema, tables, place: at, statement: text, keys },
+        { prepare, execute, refuse: (inTheWay) => refuse(`${inTheWay}; ${stillThere}`) },
       )
     }
   }
@@ -370,6 +381,9 @@ function checkTarget(
   if (text(there) !== text(key.columns))
     throw moveErrors.targetHasOtherKey({ target: target.name, table: plan.name, key: text(key.columns), there: text(there) })
 }
+
+const stillThere =
+  'the rows did not come apart: delete on the target those that their source has no more, and start the stream again, or correct the sources'
 
 /** In which order chunks are ranges. */
 function walked({ columns, descending }: UsableKey): string {

@@ -40,12 +40,18 @@ function world(
 
 test('1.9: keys of an XA transaction count as touched for every chunk, whenever its low marker was', async () => {
   const { group, touched } = world([change('7')])
-  const before = touched.begin()
-  touched.begin()
-  const after = touched.begin()
+  // A generation is shared while nothing is in it.
+  const before = touched.begin(1)
+  touched.met(1)
+  touched.add(table, '1')
+  const between = touched.begin(2)
+  touched.met(2)
+  touched.add(table, '2')
+  const after = touched.begin(3)
+  assert.equal(new Set([before, between, after]).size, 3)
   assert.deepEqual(await group.committed('x', place, new AbortController().signal), [change('7')])
   const drops = (generation: number): boolean => touched.setsSince(table, generation).some((set) => set.has('7'))
-  for (const generation of [before, after]) assert.ok(drops(generation))
+  for (const generation of [before, between, after, touched.begin(9)]) assert.ok(drops(generation))
   assert.equal(group.rowChanges, 1)
 })
 

@@ -119,7 +119,7 @@ async function readUntil(
   await using tail = await openTail({ connect: connectOptions(server.access, 'mover'), position, table, clock, signal })
   const found: Unmarked[] = []
   let more = 0
-  let announced: { verb: string; name: string } | null = null
+  const ours = new AnnouncedHere()
   let group = { gtid: '', committedAtMs: 0, at: '', marked: false, what: new Set<string>(), rows: 0, ends: false }
   for (;;) {
     const event = tail.tryNext() ?? (await tail.next())
@@ -140,7 +140,7 @@ async function readUntil(
           if (event.table.name === 'move_applier') group.marked = true
           for (const one of controlSightings(event)) {
             if (one.kind === 'controlMarker' && one.number >= marker) group.ends = true
-            if (one.kind === 'ddlAnnounced') announced = one
+            if (one.kind === 'ddlAnnounced') ours.announced(one)
           }
           break
         }
@@ -150,9 +150,8 @@ async function readUntil(
       case 'query':
         // Text in place of rows: what it changed cannot be told.
         if (!concerns(event, scope)) break
-        if (event.statement.kind === 'other' || (takesRows(event.statement) && !isAnnounced(event.statement, announced)))
+        if (event.statement.kind === 'other' || (!ours.came(event) && takesRows(event.statement)))
           group.what.add(event.text.toString('utf8').slice(0, 120))
-        announced = null
         break
       case 'commit':
       case 'xaPrepare':
@@ -182,9 +181,27 @@ function takesRows(statement: QueryKind): boolean {
   return ['TABLE', 'DATABASE', 'SCHEMA'].includes(statement.object.toUpperCase())
 }
 
-function isAnnounced(statement: QueryKind, announced: { verb: string; name: string } | null): boolean {
-  if (announced === null || statement.kind !== 'ddl') return false
-  return announced.verb === statement.verb && statement.objects.some(({ name }) => name === announced.name)
+/** Announced and not come yet. Whatever else is logged in between, an announcement stands until its own statement comes or it is taken back. */
+export class AnnouncedHere {
+  readonly #verbs = new Map<string, string>()
+
+  announced({ verb, schema, name }: { readonly verb: string; readonly schema: string; readonly name: string }): void {
+    if (verb === '') this.#verbs.delete(keyOf(schema, name))
+    else this.#verbs.set(keyOf(schema, name), verb.toUpperCase())
+  }
+
+  /** Whether every object of the statement was announced for it; the next one is not ours then. */
+  came({ statement, schema }: Pick<QueryEvent, 'statement' | 'schema'>): boolean {
+    if (statement.kind !== 'ddl') return false
+    const places = statement.objects.map((object) => keyOf(object.schema ?? schema, object.name))
+    const mine = places.filter((place) => this.#verbs.get(place) === statement.verb.toUpperCase())
+    for (const place of mine) this.#verbs.delete(place)
+    return places.length > 0 && mine.length === places.length
+  }
+}
+
+function keyOf(schema: string, name: string): string {
+  return `${schema}\0${name}`.toLowerCase()
 }
 
 /** `open`: it stood open to everybody; then nothing found must mean that nothing was written. */

@@ -25,7 +25,16 @@ const holdMs = 1_000
 const patienceMs = 300_000
 
 type ChunkState = { span: KeySpan; tally: Tally; compared: boolean; unsettled: number }
-type Candidate = { key: string; chunk: ChunkState; mode: Mode; sinceMs: number }
+/** `lockedSinceMs`: when it was first met locked by itself, if it has been ever since. */
+type Candidate = LockedSince & { key: string; chunk: ChunkState; mode: Mode }
+type LockedSince = { mode: Mode; lockedSinceMs: number | null }
+
+/** For how long a key has been locked whenever it was asked for alone. Time in which it waited in the queue behind others, or for the targets to catch up, is no lock. */
+export function lockedForMs(candidate: LockedSince, outcome: Outcome['kind'], nowMs: number): number {
+  if (outcome !== 'locked' || candidate.mode !== 'alone') candidate.lockedSinceMs = null
+  else candidate.lockedSinceMs ??= nowMs
+  return candidate.lockedSinceMs === null ? 0 : nowMs - candidate.lockedSinceMs
+}
 
 export type TableRunOptions = {
   comparison: Comparison
@@ -101,10 +110,9 @@ export class TableRun {
       const startedMs = clock.monotonicMs()
       own.tally.rowsCompared = await compareSpan(sessions, comparison, own.span, async (keys) => {
         while (this.#queue.length > waitingKeysMax) await this.#bell()
-        const sinceMs = this.#options.clock.monotonicMs()
         for (const key of keys) {
           own.unsettled++
-          this.#queue.push({ key, chunk: own, mode: this.#firstMode, sinceMs })
+          this.#queue.push({ key, chunk: own, mode: this.#firstMode, lockedSinceMs: null })
         }
         this.#ring()
       })
@@ -179,19 +187,20 @@ export class TableRun {
     }
     this.#behindSinceMs = null
     onWaiting(null)
-    for (const [i, outcome] of result.outcomes.entries()) this.#outcome(batch[i] as Candidate, outcome)
-    if (result.outcomes.some(({ kind }) => kind === 'locked')) {
-      const locked = batch.find((_, i) => result.outcomes[i]?.kind === 'locked')
-      if (locked !== undefined && clock.monotonicMs() - locked.sinceMs > patienceMs) {
+    for (const [i, outcome] of result.outcomes.entries()) {
+      const candidate = batch[i] as Candidate
+      const waitedMs = Math.round(lockedForMs(candidate, outcome.kind, clock.monotonicMs()))
+      const { key } = candidate
+      if (waitedMs > patienceMs)
         throw verifyErrors.rowLocked({
-          key: locked.key,
+          key,
           table: comparison.plan.name,
           source: comparison.sources.map(({ ref }) => ref.shard).join(','),
-          waitedMs: Math.round(clock.monotonicMs() - locked.sinceMs),
+          waitedMs,
         })
-      }
-      if (locked !== undefined && first.mode === 'alone')
-        onWaiting(`row ${locked.key} of ${comparison.plan.name}, locked by a transaction on the source`)
+      if (outcome.kind === 'locked' && first.mode === 'alone')
+        onWaiting(`row ${key} of ${comparison.plan.name}, locked by a transaction on the source`)
+      this.#outcome(candidate, outcome)
     }
     this.#advance()
   }

@@ -34,7 +34,8 @@ ${rows.join('\n')}
 - \`exec\` announces its statement on the target, so that the reverse stream takes it for ours, and executes it once: met again after a crash, or brought by the stream of another
   source, it is told by its place in the stream and by what the table looked like before (\`CHANGE a b\` does not fail the second time, \`CHANGE a b, CHANGE b a\` does not swap back). One that
   the server still executes when its mover has died is waited for. What a target refuses stops the stream (SW-MOVE-028), "there already" and "not there" too: they say nothing of a statement's other parts.
-- While copying, \`exec\` builds a table's keys that wait for the end of the copy before the first statement on it: the statement may be about one of them. The rest of the copy has them in place.
+- While copying, \`exec\` builds a table's keys that wait for the end of the copy before the first statement on it that may be about one of them (all but such as only add columns). The rest of the
+  copy has them in place. In a merge two rows may hold one value meanwhile; it is waited for, and refused after ten minutes, since it may be this stream that gives its row up, behind the statement.
 - Two statements on one table before the stream has come to the first: rows between them are defined by neither what was nor what is. Before it goes on from a statement the stream
   looks through the binlog ahead. With \`exec\` the rows are read by the definition that the target has then; with \`ignore\` (or between MariaDB and MySQL) the stream stops:
   SW-MOVE-033, naming both (\`src/move/ddl-twice.db.test.ts\`).
