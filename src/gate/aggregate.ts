@@ -9,6 +9,9 @@ import { addDecimals, compareDecimals, divideDecimal, parseDecimal, printDecimal
 import { planErrors } from './plan/errors.ts'
 import type { AggregateColumn, AggregateMerge, Having, Slot } from './plan/plan.ts'
 
+/** What a group and each of its values take beside the bytes, about: map entries, array slots, Buffer objects. */
+const [groupBytes, cellBytes] = [160, 100]
+
 export class Aggregator {
   readonly #merge: AggregateMerge
   readonly #columns: readonly Column[]
@@ -38,7 +41,7 @@ export class Aggregator {
     if (kept === undefined) {
       const copy = row.map((cell) => (cell === null ? null : Buffer.from(cell)))
       this.#groups.set(key, copy)
-      this.bytes += 64 + key.length + copy.reduce((sum, cell) => sum + (cell?.length ?? 0) + 32, 0)
+      this.bytes += groupBytes + key.length + copy.reduce((sum, cell) => sum + (cell === null ? 8 : cell.length + cellBytes), 0)
       return
     }
     for (const { fold } of this.#combine) fold(kept, row)

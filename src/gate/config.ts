@@ -20,6 +20,8 @@ export type GateConfig = {
   packetBytesMax: number
   /** What a scattered statement may hold in memory. */
   scatterBytesMax: number
+  /** What all of them may at once. */
+  heldBytesMax: number
   /** Unsent bytes to a slow client above which its server is paused. */
   clientBufferBytesMax: number
   /** A statement that takes longer is counted as slow. */
@@ -57,6 +59,7 @@ export const defaultGateConfig: GateConfig = {
   transactionGraceMs: 500,
   packetBytesMax: 64 * 1024 * 1024,
   scatterBytesMax: 256 * 1024 * 1024,
+  heldBytesMax: 512 * 1024 * 1024,
   clientBufferBytesMax: 1024 * 1024,
   slowMs: 1_000,
   queriesEveryMs: 5_000,

@@ -7,6 +7,7 @@ import { UserTurns } from './guard.ts'
 import { parseBranch, reservedBranches } from '../topology/dualwrite-records.ts'
 import { replicaKeyspace, replicasOfName } from '../topology/replica-name.ts'
 import { gateErrors } from './errors.ts'
+import { HeldMemory } from './memory.ts'
 import type { Holds } from './holds.ts'
 import type { Kills } from './kills.ts'
 import type { Membership } from './membership.ts'
@@ -39,6 +40,7 @@ export class Core {
   readonly clock: Clock
   readonly log: Log
   readonly watch: TopologyWatch
+  readonly held: HeldMemory
   readonly holds: Holds
   readonly membership: Membership
   readonly pools: Pools
@@ -67,6 +69,7 @@ export class Core {
     reads: BranchReads
   }) {
     this.config = parts.config
+    this.held = new HeldMemory(parts.config.scatterBytesMax, parts.config.heldBytesMax)
     this.shapes = new Shapes(parts.config.slowMs, parts.clock.nowMs())
     this.clock = parts.clock
     this.log = parts.log

@@ -1,3 +1,4 @@
+// long: the registry of the room's errors
 import { defineErrors } from '../base/errors.ts'
 
 /** The gate's errors: 0xx routing, sessions and servers, 2xx execution. The planner's are 1xx (plan/errors.ts). */
@@ -295,6 +296,13 @@ export const gateErrors = defineErrors('GATE', {
     what: 'session {id} is at another gate process, which did not say within {ms} ms that it was stopped',
     why: 'that process, or the topology between the two, does not answer',
     fix: 'repeat it; shardwright status shows the gates',
+  },
+  memoryOfAll: {
+    number: 44,
+    class: 'transient',
+    what: 'the statements of this gate process hold more than {bytesMax} bytes together',
+    why: 'what must be sorted, grouped or written again at the gate is held in memory, within a bound for each and one for all',
+    fix: 'repeat it when fewer such statements run; give them a shard key or a LIMIT, run more gate processes, or raise heldBytesMax',
   },
   singleMode: {
     number: 201,

@@ -2,13 +2,13 @@
  * Runs writes that no shard can do by itself (plan/gather-write.ts says which, and why that is right). All of it is in one transaction, the client's or one of the
  * statement's own: what is read is locked, and what the shards write stands or falls together, as far as `multi` reaches.
  */
+import type { Held } from './memory.ts'
 import type { Column, Connection, OkResult, RawRow, Result } from '../mysql/connection.ts'
 import { quoteIdentifier } from '../sql/quote.ts'
 import type { Value } from '../sql/value.ts'
 import type { Backend } from './backend.ts'
 import type { Core } from './core.ts'
 import { nextHome } from './gather.ts'
-import { gateErrors } from './errors.ts'
 import { fill, type FillInto, Readers, requireShape, unlessReopened, valueOf, scratchKey } from './gather-fill.ts'
 import { refuseSettings, type GatherJob } from './gather-job.ts'
 import { fetched, literalMaker, literalOfType } from './gather-values.ts'
@@ -31,6 +31,7 @@ import type { KeyspaceView, ShardView } from './view.ts'
 type Inserted = Extract<GatherUse, { kind: 'inserted' }>
 type Chosen = Extract<GatherUse, { kind: 'chosen' }>
 type Context = {
+  readonly held: Held
   readonly job: GatherJob
   readonly keyspace: KeyspaceView
   readonly inputs: RouteInputs<ShardView>
@@ -42,7 +43,7 @@ type Context = {
 
 const partBytes = 1024 * 1024
 /** What a value takes beside its bytes, about. */
-const cellBytes = 48
+const cellBytes = 100
 
 export class GatherWrites {
   readonly #core: Core
@@ -58,15 +59,16 @@ export class GatherWrites {
   async write(
     use: Exclude<GatherUse, { kind: 'read' }>,
     verb: 'insert' | 'replace' | 'update' | 'delete',
-    given: Omit<Context, 'on'>,
+    given: Omit<Context, 'on' | 'held'>,
     transaction: Transaction | null,
     form: 'text' | 'binary',
   ): Promise<ScatterResult<WriteSummary & { firstId: bigint | null }>> {
     refuseSettings(this.#runner.settings)
-    const cleanups: (() => Promise<void>)[] = []
+    const held = this.#core.held.open()
+    const cleanups: (() => Promise<void>)[] = [async () => held.close()]
     const found = { warnings: 0, firstId: null as bigint | null }
     const produce = async (on: Transaction): Promise<readonly Part[]> => {
-      const context = { ...given, on }
+      const context = { ...given, on, held }
       switch (use.kind) {
         case 'chosen':
           return await this.#chosen(use, context, cleanups)
@@ -181,7 +183,7 @@ export class GatherWrites {
     lookups: Inserted['lookups'],
     entries: LookupEntry[] = [],
   ): Promise<{ parts: Part[]; lists: Buffer[] }> {
-    const { columns, rows } = await this.#rowsOf(scratch, text)
+    const { columns, rows } = await this.#rowsOf(scratch, text, c.held)
     const zeroIsStored = c.inputs.zeroIsStored === true
     const open = rows.map((row) => drawn !== null && (drawn.at < 0 || leavesId(row[drawn.at] ?? null, zeroIsStored)))
     const ids = (await drawn?.draw(open.filter(Boolean).length)) ?? []
@@ -232,18 +234,15 @@ export class GatherWrites {
   }
 
   /** A join may make many rows of few: they are counted as they come. */
-  async #rowsOf(scratch: Connection, text: Buffer): Promise<{ columns: readonly Column[]; rows: RawRow[] }> {
-    const { scatterBytesMax: bytesMax } = this.#core.config
+  async #rowsOf(scratch: Connection, text: Buffer, held: Held): Promise<{ columns: readonly Column[]; rows: RawRow[] }> {
     const stream = await scratch.rows(text).catch((error: unknown) => {
       throw unlessReopened(error)
     })
     const rows: RawRow[] = []
-    let bytes = 0
     for await (const batch of stream) {
       for (let i = 0; i < batch.length; i++) {
         const row = batch.row(i).map((cell) => (cell === null ? null : Buffer.from(cell)))
-        bytes += row.reduce((sum, cell) => sum + (cell?.length ?? 0) + cellBytes, 0)
-        if (bytes > bytesMax) throw gateErrors.memory({ bytesMax })
+        held.add(row.reduce((sum, cell) => sum + (cell?.length ?? 0) + cellBytes, 0))
         rows.push(row)
       }
     }

@@ -8,7 +8,7 @@ import type { OkResult, RawRow } from '../mysql/connection.ts'
 import { ServerError } from '../mysql/errors.ts'
 import type { VindexValue } from '../keyspace/vindex.ts'
 import type { Core } from './core.ts'
-import { gateErrors } from './errors.ts'
+import type { Held } from './memory.ts'
 import { valueOf } from './gather-fill.ts'
 import { LookupWrites, nameOf, sweepAfter } from './lookup-writes.ts'
 import type { ColumnInfo } from './plan/catalog.ts'
@@ -36,7 +36,7 @@ export class KeptWrite implements WriteHooks {
   /** Of the lookup that most rows are written for. */
   #made = 0
   #moved = false
-  #bytes = 0
+  readonly #held: Held
 
   /**
    * @param assigned what an UPDATE sets columns to, by name in lower case
@@ -58,6 +58,7 @@ export class KeptWrite implements WriteHooks {
     this.#assigned = assigned
     this.#signal = signal
     this.#marks = marks
+    this.#held = core.held.open()
   }
 
   async entries(on: Transaction, entries: readonly LookupEntry[]): Promise<void> {
@@ -116,9 +117,7 @@ export class KeptWrite implements WriteHooks {
   }
 
   #push(list: LookupEntry[], entry: LookupEntry): void {
-    this.#bytes += entry.values.reduce((sum, { bytes }) => sum + bytes.length + valueBytes, entryBytes)
-    const { scatterBytesMax: bytesMax } = this.#core.config
-    if (this.#bytes > bytesMax) throw gateErrors.memory({ bytesMax })
+    this.#held.add(entry.values.reduce((sum, { bytes }) => sum + bytes.length + valueBytes, entryBytes))
     list.push(entry)
   }
 
@@ -165,6 +164,7 @@ export class KeptWrite implements WriteHooks {
   }
 
   async end(): Promise<void> {
+    this.#held.close()
     await this.#writes?.end()
   }
 

@@ -7,6 +7,7 @@ import { Aggregator, truth } from './aggregate.ts'
 import { groupKey, rowCompare } from './compare.ts'
 import { addDecimals, compareDecimals, divideDecimal, parseDecimal, printDecimal } from './decimal.ts'
 import { StaleColumns } from './execution-errors.ts'
+import { HeldMemory } from './memory.ts'
 import { mergeStreams } from './merge.ts'
 import type { AggregateMerge, Merge } from './plan/plan.ts'
 
@@ -63,7 +64,7 @@ async function merged(columns: Column[], shards: RawRow[][][], merge: Merge): Pr
         return undefined
       },
     },
-    { bytesMax: 1 << 20, form: 'text', resolve: () => null },
+    { held: new HeldMemory(1 << 20, 1 << 20).open(), form: 'text', resolve: () => null },
   )
   return texts(out)
 }
@@ -286,7 +287,7 @@ test('promise 10: rows whose columns differ from shard to shard are not put unde
       shards.map((columns) => stream(columns, [[cells(...columns.map(() => '1'))]])),
       { kind: 'concat', hiddenColumns: 0, limit: null, offset: 0n },
       { columns: (columns) => void heads.push(columns.map(({ name }) => name).join()), row: () => undefined },
-      { bytesMax: 1 << 20, form: 'text', resolve: () => null },
+      { held: new HeldMemory(1 << 20, 1 << 20).open(), form: 'text', resolve: () => null },
     )
   for (const [a, b] of [
     [of('id', 'n'), of('id', 'n', 'more')],

@@ -5,13 +5,13 @@
 import type { Column, RawRow, RowBatch, RowStream } from '../mysql/connection.ts'
 import { Aggregator } from './aggregate.ts'
 import { rowCompare } from './compare.ts'
-import { gateErrors } from './errors.ts'
 import { StaleColumns } from './execution-errors.ts'
+import type { Held } from './memory.ts'
 import type { Merge, Slot } from './plan/plan.ts'
 
 export type MergeOutput = { columns(columns: readonly Column[], hidden: number): void; row(row: RawRow): Promise<void> | undefined }
 
-export type MergeOptions = { bytesMax: number; form: 'text' | 'binary'; resolve(slot: Slot): string | null }
+export type MergeOptions = { held: Pick<Held, 'add'>; form: 'text' | 'binary'; resolve(slot: Slot): string | null }
 
 export async function mergeStreams(streams: readonly RowStream[], merge: Merge, out: MergeOutput, options: MergeOptions): Promise<void> {
   const columns = commonColumns(streams)
@@ -31,6 +31,7 @@ export async function mergeStreams(streams: readonly RowStream[], merge: Merge, 
     case 'sort':
       return await mergeSorted(streams, rowCompare(merge.keys, columns), window)
     case 'aggregate': {
+      let noted = 0
       const aggregator = new Aggregator(merge, columns, options.form)
       // Compiled before a row is read: what can't be compared is refused at once.
       const compare = merge.keys.length === 0 ? null : rowCompare(merge.keys, columns)
@@ -38,7 +39,8 @@ export async function mergeStreams(streams: readonly RowStream[], merge: Merge, 
         streams.map(async (stream) => {
           for await (const batch of stream) {
             for (let i = 0; i < batch.length; i++) aggregator.add(batch.row(i))
-            if (aggregator.bytes > options.bytesMax) throw gateErrors.memory({ bytesMax: options.bytesMax })
+            options.held.add(aggregator.bytes - noted)
+            noted = aggregator.bytes
           }
         }),
       )

@@ -101,6 +101,7 @@ export class Scatter {
     const wanted = merge.kind === 'aggregate' ? settings.unlimited : settings.signature
     const opened: { shard: ShardView; backend: Backend; branch: Branch | null; stream: RowStream }[] = []
     const marks: RunningPart[] = []
+    const held = this.#core.held.open()
     let failed: { shard: ShardView; error: Error } | null = null
     await Promise.all(
       parts.map(async (part, i) => {
@@ -143,7 +144,7 @@ export class Scatter {
             opened.map((o) => o.stream),
             merge,
             out,
-            { bytesMax: this.#core.config.scatterBytesMax, form: options.form, resolve: options.resolve },
+            { held, form: options.form, resolve: options.resolve },
           )
         } catch (error) {
           problem = { shard: opened.find((o) => !o.backend.connection.open)?.shard ?? (parts[0] as Part).shard, error: error as Error }
@@ -184,6 +185,7 @@ export class Scatter {
       return { kind: 'done', value: undefined }
     } finally {
       for (const mark of marks) this.#running.delete(mark)
+      held.close()
       if (transaction !== null) {
         transaction.busy = false
         if (transaction.expelled !== null && !transaction.ended) await transaction.rollback()

@@ -257,7 +257,7 @@ for (const flavour of flavours()) {
           columns: (columns, hidden) => void (visible = columns.length - hidden),
           row: (row) => void out.push(printRow(row.slice(0, visible))),
         },
-        { bytesMax: 1 << 24, form: 'text', resolve: (slot: Slot) => printValue(slotValue(slot, inputs(sql))) },
+        { held: { add: () => undefined }, form: 'text', resolve: (slot: Slot) => printValue(slotValue(slot, inputs(sql))) },
       )
       // What LIMIT left unread stays in the connection's way otherwise.
       for (const stream of streams) for await (const batch of stream) void batch
