@@ -13,24 +13,27 @@ function world(): {
   slept: () => number
   onSleep: (hook: () => void) => void
   seen: string[]
+  reasons: Set<string>
 } {
   let nowMs = 1_000_000
   let slept = 0
   let hook = (): void => undefined
   const limits = { ...moverDefaults.pace }
   const seen: string[] = []
+  const reasons = new Set<string>()
   const clock: Clock = {
     nowMs: () => nowMs,
     monotonicMs: () => nowMs,
     sleep: async (ms) => {
       nowMs += ms
       slept += ms
+      if (throttle.waiting !== null) reasons.add(throttle.waiting.reason ?? 'none')
       seen.push(throttle.waiting?.what ?? '')
       hook()
     },
   }
   const throttle = new Throttle(clock, () => limits)
-  return { clock, limits, throttle, slept: () => slept, onSleep: (next) => (hook = next), seen }
+  return { clock, limits, throttle, slept: () => slept, onSleep: (next) => (hook = next), seen, reasons }
 }
 const never = new AbortController().signal
 
@@ -41,12 +44,13 @@ test('without limits it waits for nothing', async () => {
 })
 
 test('a rate of bytes: 10 MB at 1 MB/s are ten seconds, and nothing is saved up meanwhile', async () => {
-  const { throttle, limits, slept, seen, clock } = world()
+  const { throttle, limits, slept, seen, reasons, clock } = world()
   limits.copyBytesPerSecondMax = 1_000_000
   await clock.sleep(60_000)
   await throttle.take({ bytes: 10_000_000, readMs: 0 }, never)
   assert.equal(slept(), 70_000)
   assert.match(seen.at(-1) ?? '', /limit of 1000000 bytes a second/)
+  assert.deepEqual([...reasons], ['rate'])
   assert.equal(throttle.waiting, null)
 })
 

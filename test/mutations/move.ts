@@ -1,4 +1,5 @@
 /** Rules of movement and verification (PROTOCOLS 1 and 2), each with the smallest edit that removes it. */
+import { lagMutations } from './lag.ts'
 import { boundMutations } from './move-bounds.ts'
 import { acceptanceMutations } from './move-acceptance.ts'
 import { auditMutations } from './move-audit.ts'
@@ -389,6 +390,7 @@ export const moveMutations: readonly Mutation[] = [
   ...sources,
   ...schema,
   ...foundMutations,
+  ...lagMutations,
   ...boundMutations,
   ...auditMutations,
   ...acceptanceMutations,
