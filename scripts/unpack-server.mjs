@@ -11,6 +11,16 @@ import { SetupProblem, minimumVersion, probe, versionAtLeast } from './find-serv
 const wanted = {
   mariadb: { server: ['mariadb-server-core'], more: ['mariadb-client-core'], client: 'mariadb', binary: 'mariadbd', title: 'MariaDB' },
   mysql: { server: ['mysql-server-core'], more: [], client: 'mysql', binary: 'mysqld', title: 'MySQL' },
+  // No server, but its own command line and mysqldump, for tests of clients: `server` is then `mysql`.
+  'mysql-client': {
+    server: ['mysql-client-core'],
+    more: [],
+    client: null,
+    binary: 'mysql',
+    beside: ['mysqldump'],
+    title: 'MySQL command line',
+    of: 'mysql',
+  },
 }
 
 /** Folder of an unpacked server, and what stands in it once it is whole. */
@@ -75,8 +85,9 @@ async function fetchAndExtract(staging, flavour, say, cannot) {
       throw cannot(`the package lists could not be fetched: ${lastLine(update.output) || 'no answer'}`)
     throw cannot(`the package source has no ${server[0]}`)
   }
-  if (!versionAtLeast(flavour, available))
-    throw cannot(`the package source has ${title} ${available}, and ${minimumVersion[flavour]} or newer is needed`)
+  const of = wanted[flavour].of ?? flavour
+  if (!versionAtLeast(of, available))
+    throw cannot(`the package source has ${title} ${available}, and ${minimumVersion[of]} or newer is needed`)
   const packages = [...server, ...more.filter((name) => aptVersion(name, env) !== null)]
   const install = await runTool('apt-get', ['-qq', '-y', '--download-only', 'install', ...packages], env, 170_000)
   if (install.code !== 0) throw cannot(`the packages could not be fetched: ${lastLine(install.output)}`)
@@ -119,6 +130,11 @@ exec "$here/root/${inRoot(loader)}" --library-path "${libs.map((dir) => `$here/r
     chmodSync(join(staging, name), 0o755)
   }
   write('server', program)
+  for (const beside of wanted[flavour].beside ?? []) {
+    const found = findFile(join(root, 'usr'), (name, path) => name === beside && /\/bin\//.test(path))
+    if (!found) throw cannot(`the packages do not hold ${beside}`)
+    write(beside, found)
+  }
   const clientProgram = findFile(join(root, 'usr'), (name, path) => name === client && /\/bin\//.test(path))
   if (clientProgram) write('client', clientProgram)
   const messages = findFile(join(root, 'usr/share'), (name, path) => name === 'errmsg.sys' && path.includes('/english/'))

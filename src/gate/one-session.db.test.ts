@@ -161,6 +161,18 @@ for (const flavour of flavours()) {
       assert.equal(await value(other, 'SELECT @by_trigger'), null)
     })
 
+    test('UNLOCK TABLES unlocks where tables are locked, and needs no keyspace', async () => {
+      const c = await client()
+      await c.query('UNLOCK TABLES')
+      await c.query('LOCK TABLES shop.counted WRITE')
+      await c.query('UNLOCK TABLES')
+      const other = await client('shop')
+      await other.query('SELECT COUNT(*) FROM counted')
+      await c.query('USE users')
+      await c.query('SET @v = 1')
+      await c.query('UNLOCK TABLES')
+    })
+
     test('GET DIAGNOSTICS tells of the statement before, or is refused', async () => {
       const c = await client('shop')
       await c.query('BEGIN')

@@ -27,7 +27,7 @@ export type OwnSession = SessionEntry & {
   readonly signal: AbortSignal
   use(name: string): void
   /** To the server that the session's connection is pinned to. */
-  passOn(sql: Buffer): Promise<unknown>
+  passOn(sql: Buffer, keyspace?: string): Promise<unknown>
 }
 
 export class OwnStatements {
@@ -86,8 +86,7 @@ export class OwnStatements {
         await this.kill(p.what, p.id)
         return
       case 'unlock-tables':
-        if (this.#runner.connections.pinned) await this.#session.passOn(sql)
-        else this.ok()
+        await this.#unlock(sql)
         this.#runner.connections.unpin(this.#runner.transaction, 'handler')
         return
       case 'show':
@@ -120,6 +119,14 @@ export class OwnStatements {
   }
 
   /** The same, of what may be on a connection still. */
+  /** On the connections that hold locks, whichever keyspace the session is in by now. */
+  async #unlock(sql: Buffer): Promise<void> {
+    const [first, ...others] = this.#runner.connections.keyspacesWith('handler')
+    for (const keyspace of others) await this.#runner.connections.askPinned(keyspace, 'UNLOCK TABLES')
+    if (first === undefined) this.ok()
+    else await this.#session.passOn(sql, first)
+  }
+
   async takenDiagnostics(sql: Buffer): Promise<void> {
     await takeDiagnostics(this.#runner)
     await this.diagnostics(lexStatement(sql, modeOf(this.#runner.settings)))

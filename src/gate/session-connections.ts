@@ -113,6 +113,15 @@ export class SessionConnections {
     return this.#atHand
   }
 
+  /** Whose connection was pinned for that. */
+  keyspacesWith(why: Pin): string[] {
+    return [...this.#pins].flatMap(([keyspace, pinned]) => (pinned.why.has(why) ? [keyspace] : []))
+  }
+
+  async askPinned(keyspace: string, sql: string): Promise<void> {
+    await this.#pins.get(keyspace)?.backend.connection.query(sql)
+  }
+
   get pinned(): boolean {
     return this.#pins.size > 0
   }

@@ -378,8 +378,8 @@ export class Session implements OwnSession {
     }
   }
 
-  passOn(sql: Buffer): Promise<unknown> {
-    return this.#relay(this.keyspace, framedQuery(sql), { effect: 'read', rereadable: false })
+  passOn(sql: Buffer, keyspace = this.keyspace): Promise<unknown> {
+    return this.#relay(keyspace, framedQuery(sql), { effect: 'read', rereadable: false })
   }
 
   /** What it knows that a server does not. */

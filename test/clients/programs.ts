@@ -24,6 +24,8 @@ export type Client = {
   readonly name: string
   /** Not asked over shards: it does not ask the cases, or tells of answers what no two of them agree in. */
   readonly onlyUnsharded?: boolean
+  /** Servers of the other kind do not let it in. */
+  readonly only?: 'mysql'
   /** Makes it ready. Throws with the reason for which it can't be had. */
   install(): void
   run(place: Place): Promise<Ran>
@@ -154,13 +156,36 @@ const javaClients = (
     ]),
 }))
 
-const commandLines = (['mysql', 'mariadb'] as const).map((program): Client => ({
-  name: `${program} command line`,
+type CommandLine = { readonly name: string; readonly program: string; readonly own: boolean }
+
+/** What Debian calls mysql is MariaDB's; MySQL's own is unpacked beside it. */
+const mysqlsOwn = join(projectDir, '.servers', 'mysql-client')
+
+function installMysqlsOwn(): void {
+  const script = `import('./scripts/unpack-server.mjs').then((m) => m.unpackServer(process.cwd(), 'mysql-client'))`
+  command(process.execPath, ['-e', script], { cwd: projectDir })
+}
+
+function secured({ own }: CommandLine, tls: string | null): string[] {
+  if (own) return tls === null ? ['--ssl-mode=DISABLED', '--get-server-public-key'] : ['--ssl-mode=VERIFY_CA', `--ssl-ca=${tls}`]
+  return tls === null ? ['--skip-ssl'] : [`--ssl-ca=${tls}`, '--ssl-verify-server-cert']
+}
+
+const lines: readonly CommandLine[] = [
+  { name: 'mysql command line', program: 'mysql', own: false },
+  { name: 'mariadb command line', program: 'mariadb', own: false },
+  { name: "MySQL's own command line", program: join(mysqlsOwn, 'server'), own: true },
+]
+
+const commandLines = lines.map((line): Client => ({
+  name: line.name,
   onlyUnsharded: true,
-  install: () => needs(program),
+  ...(line.own && { only: 'mysql' as const }),
+  install: () => (line.own ? installMysqlsOwn() : needs(line.program)),
   async run(place) {
+    const { program } = line
     const script = place.cases.filter((one) => one.params === undefined && one.loose !== true).map((one) => `${one.sql};`)
-    const secure = place.tls === null ? ['--skip-ssl'] : [`--ssl-ca=${place.tls}`, '--ssl-verify-server-cert']
+    const secure = secured(line, place.tls)
     const args = [
       '-h127.0.0.1',
       `-P${place.port}`,
@@ -182,26 +207,36 @@ const commandLines = (['mysql', 'mariadb'] as const).map((program): Client => ({
   },
 }))
 
-const dump: Client = {
-  name: 'mariadb-dump',
+const dumps: readonly CommandLine[] = [
+  { name: 'mariadb-dump', program: 'mariadb-dump', own: false },
+  { name: 'mysqldump', program: join(mysqlsOwn, 'mysqldump'), own: true },
+]
+
+const dumpClients = dumps.map((line): Client => ({
+  name: line.name,
   onlyUnsharded: true,
-  install: () => needs('mariadb-dump'),
+  ...(line.own && { only: 'mysql' as const }),
+  install: () => (line.own ? installMysqlsOwn() : needs(line.program)),
   async run(place) {
-    const secure = place.tls === null ? ['--skip-ssl'] : [`--ssl-ca=${place.tls}`, '--ssl-verify-server-cert']
+    const secure = secured(line, place.tls)
     const at = ['-h127.0.0.1', `-P${place.port}`, `-u${account.user}`, `-p${account.password}`, ...secure]
     if (place.direct) {
       const made = place.cases.filter((one) => ['drop', 'create', 'create notes', 'insert id'].includes(one.id)).map((one) => `${one.sql};`)
-      await run(['mariadb', ...at, place.database], [...made, "INSERT INTO kinds (i, vc, bl) VALUES (1, 'ü''', x'00ff')", ''].join('\n'))
+      await run(
+        [line.own ? join(mysqlsOwn, 'server') : 'mariadb', ...at, place.database],
+        [...made, "INSERT INTO kinds (i, vc, bl) VALUES (1, 'ü''', x'00ff')", ''].join('\n'),
+      )
     }
     const told: string[] = []
     for (const options of [[], ['--single-transaction', '--routines', '--triggers'], ['--no-data', '--skip-lock-tables']]) {
-      const ran = await run(['mariadb-dump', ...at, '--skip-dump-date', ...options, place.database], '')
+      const ran = await run([line.program, ...at, '--skip-dump-date', ...options, place.database], '')
       if (ran.code !== 0) return { told, problem: ran.err }
-      told.push(ran.out.replace(/^-- (Host|Server version).*$/gm, ''))
+      // The server's GTIDs grow with whatever is written between.
+      told.push(ran.out.replace(/^-- (Host|Server version).*$/gm, '').replace(/^(SET @@GLOBAL.GTID_PURGED=).*$/gm, '$1'))
     }
     return { told, problem: null }
   },
-}
+}))
 
 const sysbench: Client = {
   name: 'sysbench',
@@ -269,7 +304,15 @@ const sysbench: Client = {
   },
 }
 
-export const clients: readonly Client[] = [...nodeClients, ...pythonClients, goClient, ...javaClients, ...commandLines, dump, sysbench]
+export const clients: readonly Client[] = [
+  ...nodeClients,
+  ...pythonClients,
+  goClient,
+  ...javaClients,
+  ...commandLines,
+  ...dumpClients,
+  sysbench,
+]
 
 // ── how they are told what to do ──
 

@@ -31,7 +31,7 @@ const plainAndTls = [
 ] as const
 for (const flavour of flavours) {
   await using world = await startClientWorld(flavour)
-  for (const client of ready) {
+  for (const client of ready.filter(({ only }) => only === undefined || only === flavour)) {
     for (const [tls, database] of client.onlyUnsharded === true
       ? ([...plainAndTls] as const)
       : ([...plainAndTls, [false, 'shop']] as const)) {
