@@ -7,8 +7,8 @@ import type { CommitResult, Condition, Entry, Json, Lease, Put, Snapshot, Store 
 import type { Change } from './watch-hub.ts'
 import { WatchHub } from './watch-hub.ts'
 
-/** `sweep` ends its wait for the time when it would end: a lease given back leaves nothing that keeps the process from ending. */
-type HeldLease = { expiresAtMs: number; sweep: AbortController }
+/** `ended` ends the wait for its time: a lease given back leaves nothing that keeps the process from ending. */
+type HeldLease = { expiresAtMs: number; readonly ended: AbortController }
 type Row = { text: string; version: number; leaseId: string | null }
 
 export class MemoryStore implements Store {
@@ -51,14 +51,14 @@ export class MemoryStore implements Store {
 
   async grantLease(ttlMs: number): Promise<Lease> {
     const id = randomUUID()
-    const expires = (): HeldLease => ({ expiresAtMs: this.#clock.monotonicMs() + ttlMs, sweep: this.#sweepAfter(ttlMs) })
-    this.#leases.set(id, expires())
+    const held: HeldLease = { expiresAtMs: this.#clock.monotonicMs() + ttlMs, ended: new AbortController() }
+    this.#leases.set(id, held)
+    void this.#sweepWhenOver(held)
     const renew = async (): Promise<void> => {
       this.#sweep()
       const lease = this.#leases.get(id)
       if (lease === undefined) throw topologyErrors.leaseGone({ lease: id })
-      lease.sweep.abort()
-      this.#leases.set(id, expires())
+      lease.expiresAtMs = this.#clock.monotonicMs() + ttlMs
     }
     const revoke = async (): Promise<void> => {
       const lease = this.#leases.get(id)
@@ -71,7 +71,7 @@ export class MemoryStore implements Store {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed.abort()
-    for (const { sweep } of this.#leases.values()) sweep.abort()
+    for (const { ended } of this.#leases.values()) ended.abort()
   }
 
   #list(prefix: string, except?: string): Snapshot {
@@ -96,14 +96,17 @@ export class MemoryStore implements Store {
     this.#hub.publish(version, changes)
   }
 
-  #sweepAfter(ms: number): AbortController {
-    const waiting = new AbortController()
-    if (this.#closed.signal.aborted) waiting.abort()
-    this.#clock.sleep(ms + 1, waiting.signal).then(
-      () => this.#sweep(),
-      () => undefined,
-    )
-    return waiting
+  async #sweepWhenOver(lease: HeldLease): Promise<void> {
+    if (this.#closed.signal.aborted) return
+    // Renewed meanwhile, or woken too early by a timer (its start is that of a turn of the event loop): waited for again.
+    for (let leftMs = lease.expiresAtMs - this.#clock.monotonicMs(); leftMs > 0; leftMs = lease.expiresAtMs - this.#clock.monotonicMs()) {
+      const over = await this.#clock.sleep(leftMs + 1, lease.ended.signal).then(
+        () => true,
+        () => false,
+      )
+      if (!over) return
+    }
+    this.#sweep()
   }
 
   #sweep(): void {
@@ -111,7 +114,7 @@ export class MemoryStore implements Store {
     for (const [id, lease] of this.#leases) {
       if (lease.expiresAtMs > now) continue
       this.#leases.delete(id)
-      lease.sweep.abort()
+      lease.ended.abort()
       const gone = [...this.#rows].filter(([, row]) => row.leaseId === id)
       if (gone.length > 0) this.#apply(gone.map(([key]) => ({ key, value: undefined })))
     }
