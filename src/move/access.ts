@@ -43,14 +43,17 @@ export function connectReader(address: ServerAddress, signal?: AbortSignal): Pro
   return connect({ ...address.connect, charset: 'binary', sessionSql: flavourNamed(address.flavour).moverSessionSql }, signal)
 }
 
+/** How long a server waits for rows of a LOAD DATA LOCAL that has begun. Ours are at hand before it does; a mover that is held for longer begins again. */
+export const rowsAwaitedS = 30
+
 /**
  * Writes rows as bytes, autocommit off. Sessions are pinged every minute and end after ten of silence, so that a mover that is paused or
- * cut off cannot hold row locks for ever.
+ * cut off cannot hold row locks for ever. Nor does a load whose rows were lost on the way: to others its session looks at work (`hang-watch.ts`).
  */
 export function connectWriter(address: ServerAddress, signal?: AbortSignal): Promise<Connection> {
   const sessionSql = [
     ...flavourNamed(address.flavour).moverSessionSql,
-    'SET SESSION autocommit=0, wait_timeout=600, max_error_count=65535',
+    `SET SESSION autocommit=0, wait_timeout=600, net_read_timeout=${rowsAwaitedS}, max_error_count=65535`,
     ...writerSql[address.flavour],
   ]
   return connect({ ...address.connect, charset: 'binary', sessionSql }, signal)

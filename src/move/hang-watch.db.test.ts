@@ -6,6 +6,8 @@ import { connect } from '../mysql/connect.ts'
 import { FaultProxy } from '../../test/kit/fault-proxy.ts'
 import { ServerPairs } from '../../test/kit/server-pairs.ts'
 import { flavours, sharedServer, type TestServer } from '../../test/kit/servers.ts'
+import { until } from '../../test/kit/until.ts'
+import { connectWriter } from './access.ts'
 import { HangWatch } from './hang-watch.ts'
 import { holdAt } from './testkit/kill-at.ts'
 import { fill, World } from './testkit/world.ts'
@@ -67,6 +69,38 @@ for (const flavour of flavours()) {
       await running.stop()
     })
   }
+}
+
+for (const flavour of flavours()) {
+  test(`promise 7 on ${flavour}: a load whose rows are lost on the way ends within what a server waits for rows of ours, and is told meanwhile`, async () => {
+    const server = await sharedServer(flavour)
+    await using proxy = await FaultProxy.start({ host: server.host, port: server.port })
+    const address = { id: 's', name: 'over there', flavour, connect: { ...server.config, host: proxy.host, port: proxy.port } }
+    await using other = await connect(server.config)
+    await other.query('SET GLOBAL local_infile = 1')
+    await other.query('CREATE DATABASE hang')
+    await other.query('CREATE TABLE hang.t (id INT PRIMARY KEY)')
+    await using conn = await connectWriter(address)
+    assert.equal(await conn.value('SELECT @@net_read_timeout'), '30')
+    await conn.query('SET SESSION net_read_timeout = 3')
+    const stop = new AbortController()
+    const watch = HangWatch.begin(systemClock, 500, stop.signal)
+    watch.add(conn, address)
+    function* rows(): Generator<Buffer> {
+      yield Buffer.from('1\n')
+      proxy.loseConnected()
+      for (let id = 2; id < 50_000; id++) yield Buffer.from(`${id}\n`)
+    }
+    let told = ''
+    const listening = setInterval(() => (told ||= watch.waiting?.what ?? ''), 50)
+    const load = conn.loadData("LOAD DATA LOCAL INFILE 'rows' INTO TABLE hang.t", rows())
+    // By us, or by the server's own end of the session when that gets through.
+    await assert.rejects(load, { code: 'SW-MYSQL-003' })
+    clearInterval(listening)
+    assert.match(told, /an answer of over there, where session \d+ is at Query/)
+    await until('the rows to be gone', async () => (await other.value('SELECT COUNT(*) FROM hang.t')) === '0')
+    stop.abort()
+  })
 }
 
 test('a server that is at work on a statement is waited for, however long', async () => {

@@ -4,15 +4,18 @@
  * How it tells a hang from work: a connection that has waited for an answer for `patienceMs` without receiving a byte is looked up on its
  * server by another connection. Its session is there and not asleep: the server is at work (an ALTER may take hours), or is waiting for us to read. Its session is
  * asleep, or gone: the server has nothing to answer any more, and the connection is ended; what it had sent counts as unknown, and the run begins again where
- * the targets stand. A server that can't be asked either, for as long again, is taken for unreachable: connecting anew is then all that can help.
+ * the targets stand. A session that waits for rows of ours (LOAD DATA LOCAL) looks like one at work: the server itself ends it when none come for long (`connectWriter`). Who is at work is told
+ * meanwhile (`waiting`, promise 7). A server that can't be asked either, for as long again, is taken for unreachable: connecting anew is then all that can help.
  */
 import type { Clock } from '../base/clock.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { connectPlain, type ServerAddress } from './access.ts'
+import type { Waiting } from './applier-options.ts'
 import { moveErrors } from './errors.ts'
 
 const everyMs = 1_000
 
+type Looked = { readonly command: string; readonly state: string }
 type Watched = { readonly conn: Connection; readonly address: ServerAddress; received: number; sinceMs: number; suspect: boolean }
 
 export class HangWatch {
@@ -20,6 +23,7 @@ export class HangWatch {
   readonly #patienceMs: number
   #watched: Watched[] = []
   readonly #unreachableSinceMs = new Map<string, number>()
+  #waiting: Waiting | null = null
 
   constructor(clock: Clock, patienceMs: number) {
     this.#clock = clock
@@ -30,11 +34,24 @@ export class HangWatch {
     this.#watched.push({ conn, address, received: -1, sinceMs: 0, suspect: false })
   }
 
+  /** For which answer patience is over; null: for none. */
+  get waiting(): Waiting | null {
+    return this.#waiting
+  }
+
+  /** A watch of its own for what ends with `signal`. */
+  static begin(clock: Clock, patienceMs: number, signal: AbortSignal): HangWatch {
+    const watch = new HangWatch(clock, patienceMs)
+    watch.run(signal).catch(() => undefined)
+    return watch
+  }
+
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await this.#clock.sleep(everyMs, signal).catch(() => undefined)
       this.#watched = this.#watched.filter(({ conn }) => conn.open)
       const waiting = this.#watched.filter((one) => this.#waitsTooLong(one))
+      if (waiting.length === 0) this.#waiting = null
       const byServer = Map.groupBy(waiting, ({ address }) => address.id)
       // Answered meanwhile: what hangs later is another hang, and has its patience again.
       for (const id of this.#unreachableSinceMs.keys()) if (!byServer.has(id)) this.#unreachableSinceMs.delete(id)
@@ -56,9 +73,11 @@ export class HangWatch {
   async #judge(suspects: readonly Watched[], signal: AbortSignal): Promise<void> {
     const [first] = suspects
     if (first === undefined) return
-    const asleep = await this.#asleepOrGone(first.address, signal)
+    const sessions = await this.#sessionsOf(first.address, signal)
     if (signal.aborted) return
-    if (asleep === 'unknown') {
+    const told = suspects.find(({ conn }) => sessions === 'unknown' || !waitsForUs(sessions.get(conn.threadId)))
+    this.#waiting = told === undefined ? null : this.#told(told, sessions)
+    if (sessions === 'unknown') {
       const sinceMs = this.#unreachableSinceMs.get(first.address.id) ?? this.#clock.monotonicMs()
       this.#unreachableSinceMs.set(first.address.id, sinceMs)
       if (this.#clock.monotonicMs() - sinceMs >= this.#patienceMs) for (const one of suspects) this.#end(one)
@@ -67,7 +86,8 @@ export class HangWatch {
     this.#unreachableSinceMs.delete(first.address.id)
     for (const one of suspects) {
       // Twice in a row: the first look may have met a session between two commands.
-      if (!asleep(one.conn.threadId)) one.suspect = false
+      const session = sessions.get(one.conn.threadId)
+      if (session !== undefined && session.command !== 'Sleep') one.suspect = false
       else if (one.suspect && this.#waitsTooLong(one)) this.#end(one)
       else one.suspect = true
     }
@@ -77,16 +97,32 @@ export class HangWatch {
     conn.destroy(moveErrors.connectionHangs({ server: address.name, seconds: Math.round((this.#clock.monotonicMs() - sinceMs) / 1000) }))
   }
 
-  async #asleepOrGone(address: ServerAddress, signal: AbortSignal): Promise<((threadId: number) => boolean) | 'unknown'> {
+  #told({ conn, address, sinceMs }: Watched, sessions: ReadonlyMap<number, Looked> | 'unknown'): Waiting {
+    const session = sessions === 'unknown' ? undefined : sessions.get(conn.threadId)
+    const there =
+      session === undefined ? 'is not there any more' : `is at ${session.command}${session.state === '' ? '' : `: ${session.state}`}`
+    const what = sessions === 'unknown' ? 'which answers nobody' : `where session ${conn.threadId} ${there}`
+    return {
+      what: `an answer of ${address.name}, ${what}`,
+      sinceMs: this.#clock.nowMs() - (this.#clock.monotonicMs() - sinceMs),
+      ends: 'the server answers; where it has nothing to answer the connection is ended, and the work begun again',
+    }
+  }
+
+  async #sessionsOf(address: ServerAddress, signal: AbortSignal): Promise<ReadonlyMap<number, Looked> | 'unknown'> {
     const limit = AbortSignal.any([signal, AbortSignal.timeout(this.#patienceMs)])
     try {
       const conn = await connectPlain(address, limit)
       limit.addEventListener('abort', () => conn.destroy(), { once: true })
       const rows = await conn.allText('SHOW PROCESSLIST').finally(() => conn.destroy())
-      const busy = new Set(rows.filter((row) => row.Command !== 'Sleep').map((row) => Number(row.Id)))
-      return (threadId) => !busy.has(threadId)
+      return new Map(rows.map((row) => [Number(row.Id), { command: row.Command ?? '', state: row.State ?? '' }]))
     } catch {
       return 'unknown'
     }
   }
+}
+
+/** A reader whose rows are not taken: what we wait for is told elsewhere. */
+function waitsForUs(session: Looked | undefined): boolean {
+  return session !== undefined && /writing to net|sending to client/i.test(session.state)
 }

@@ -37,7 +37,21 @@ export class Lane {
    * gives the same rows.
    */
   async transaction(statements: readonly LaneStatement[], beforeCommit?: () => Promise<void> | undefined): Promise<void> {
-    await this.#alone(() => this.#transaction(statements, beforeCommit))
+    await this.#alone(async () => {
+      this.#busySinceMs = this.#context.clock.monotonicMs()
+      try {
+        await this.#transaction(statements, beforeCommit)
+      } finally {
+        this.#busySinceMs = null
+      }
+    })
+  }
+
+  #busySinceMs: number | null = null
+
+  /** Since when it has been in one transaction, attempts included, by the monotonic clock; null: in none. */
+  get busySinceMs(): number | null {
+    return this.#busySinceMs
   }
 
   /** Transactions that were done again. */

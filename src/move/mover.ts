@@ -248,7 +248,10 @@ export class Mover {
         )
         .then(begin)
     } else {
-      runner.done = stopOnTargets({ record, addresses: this.#addresses, store, mover: id, clock, reports }, abort.signal)
+      runner.done = stopOnTargets(
+        { record, addresses: this.#addresses, store, mover: id, clock, reports, hangMs: this.#config.hangMs },
+        abort.signal,
+      )
     }
     runner.done = runner.done
       .catch((error: unknown) => streamLog.error({ err: error }, 'a stream could not be stopped'))

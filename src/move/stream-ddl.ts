@@ -22,6 +22,7 @@ import { definedNow } from './ddl-ahead.ts'
 import { executeOnce } from './ddl-executed.ts'
 import { definitionDifference, knownSql, readKnown, type KnownTable } from './definitions.ts'
 import { moveErrors } from './errors.ts'
+import type { HangWatch } from './hang-watch.ts'
 import type { MergeWriter } from './merged-table.ts'
 import type { OpenTarget } from './open-targets.ts'
 import { givenUpOnSource, heldRowsOf } from './held-rows.ts'
@@ -47,6 +48,8 @@ export type StreamDdlOptions = {
   /** Does something while no stream of this mover writes to the target. */
   alone: (targetUid: string, work: () => Promise<void>) => Promise<void>
   clock: Clock
+  /** Of the connections that are made here. */
+  watch: Pick<HangWatch, 'add'>
   signal: AbortSignal
   failpoints: Failpoints
   onWaiting: (waiting: Waiting | null) => void
@@ -142,6 +145,7 @@ export class StreamDdl {
   async #givenUp(held: readonly Change[], event: QueryEvent, place: TailPlace): Promise<readonly Change[]> {
     const { record, source, clock, signal } = this.#options
     await using conn = await connectReader(source.address, signal)
+    this.#options.watch.add(conn, source.address)
     const { gone, otherValues } = await givenUpOnSource(conn, heldRowsOf(held, this.#heldLooks++))
     for (const table of keepsValues(event) ? new Set(otherValues.map((change) => change.table)) : []) {
       const at = {
@@ -233,7 +237,7 @@ export class StreamDdl {
    * of the copy. What the server refuses stops the stream: "there already" of one part says nothing of the others.
    */
   async #execute(event: QueryEvent, statement: string, at: Coordinate): Promise<void> {
-    const { record, source, targets, alone, clock, signal, failpoints, onWaiting } = this.#options
+    const { record, source, targets, alone, clock, signal, failpoints, onWaiting, watch } = this.#options
     for (const [i, { meta, name, on, address, xaLane, epoch }] of targets.entries()) {
       const schema = record.targets[i]?.schema ?? ''
       const refuse = (reason: string): Error => moveErrors.ddlRefused({ target: name, statement, reason })
@@ -254,6 +258,7 @@ export class StreamDdl {
       }
       const execute = async (): Promise<void> => {
         await using conn = await connectPlain(address, signal)
+        watch.add(conn, address)
         await xaLane.transaction([enterDdlSession(on, epoch, conn.threadId)])
         await conn.useDatabase(schema)
         try {

@@ -29,6 +29,7 @@ import type { TargetShare } from './exclusion.ts'
 import { landingSize } from './landing.ts'
 import { HangWatch } from './hang-watch.ts'
 import type { Lane } from './lane.ts'
+import { LockWaits } from './lock-waits.ts'
 import { Headroom } from './headroom.ts'
 import type { MergeWriter } from './merged-table.ts'
 import { markerStream, MarkerWriter } from './markers.ts'
@@ -98,6 +99,8 @@ export class Stream {
   #throttle: Throttle
   #resumed: StreamReport['resumed'] = null
   #headroom: Headroom | null = null
+  #lockWaits: LockWaits | null = null
+  #watch: HangWatch | null = null
   #lag: LagMeter | null = null
   #changeRate: RateMeter
   #reportedControl: number[] = []
@@ -179,7 +182,13 @@ export class Stream {
       stateSinceMs: this.#stateSinceMs,
       lanes: this.#lanes.length,
       retries: this.#retries + this.#lanes.reduce((sum, { retries }) => sum + retries, 0),
-      waiting: this.#waiting ?? this.#appliers.find((applier) => applier.waiting !== null)?.waiting ?? this.#throttle.waiting,
+      waiting:
+        this.#waiting ??
+        this.#appliers.find((applier) => applier.waiting !== null)?.waiting ??
+        this.#lockWaits?.waiting ??
+        this.#throttle.waiting ??
+        this.#watch?.waiting ??
+        null,
       throttled: this.#throttle.waiting,
       error: this.#error,
       copy: this.#progress?.view() ?? noCopy,
@@ -203,6 +212,8 @@ export class Stream {
       this.#consumer = null
       this.#tail = null
       this.#headroom = null
+      this.#lockWaits = null
+      this.#watch = null
       this.#lag = null
     }
     if (state !== 'starting') this.#waiting = null
@@ -218,8 +229,8 @@ export class Stream {
     const copyEnded = record.copy === 'full' ? memory.joinCopy() : () => undefined
     const leaving: (() => void)[] = [memory.join(), copyEnded]
     let replicaLags: ReplicaLags | null = null
-    const watch = new HangWatch(clock, config.hangMs)
-    watch.run(signal).catch(() => undefined)
+    const watch = HangWatch.begin(clock, config.hangMs, signal)
+    this.#watch = watch
     const open = async (connecting: Promise<Connection>, address: ServerAddress): Promise<Connection> => {
       const conn = await connecting
       opened.push(conn)
@@ -272,6 +283,7 @@ export class Stream {
         mergeWriter: this.#options.mergeWriter,
         alone: (uid, work) => exclusionOf(uid).alone(work),
         clock,
+        watch,
         signal,
         failpoints,
         onWaiting: (waiting) => this.#wait(waiting),
@@ -453,6 +465,8 @@ export class Stream {
       }
       this.#lanes = targets.flatMap(({ lanes }) => lanes)
       this.#headroom = headroom
+      const lockWaits = new LockWaits(targets, clock, () => this.#options.onReport(this.report(), false))
+      this.#lockWaits = lockWaits
       const lag = new LagMeter({ conn: sourceMeta, clock, reading: () => consumer, followers: appliers })
       this.#lag = lag
       this.#reportedControl = appliers.map(({ applied }) => applied.controlMarker)
@@ -467,6 +481,7 @@ export class Stream {
         this.#markerLoop(markers, signal),
         lag.run(signal),
         this.#upkeep(opened, signal),
+        lockWaits.run(signal),
         xaUpkeep.run(
           () => Math.min(...appliers.map(({ storedOrdinal }) => storedOrdinal)),
           () => consumer.latest,

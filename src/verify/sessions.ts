@@ -1,6 +1,8 @@
 /** Connections of one comparison, by server: taken, given back idle, opened up to a number a server, all closed at the end. */
 import type { Clock } from '../base/clock.ts'
 import { connectPlain, connectReader, type Addresses, type ServerAddress } from '../move/access.ts'
+import { moverDefaults } from '../move/config.ts'
+import { HangWatch } from '../move/hang-watch.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { aggregateSessionSql } from './comparison.ts'
 
@@ -14,7 +16,15 @@ export class Sessions implements AsyncDisposable {
   readonly #all = new Set<Connection>()
   readonly #signal: AbortSignal
 
-  constructor(options: { addresses: Addresses; clock: Clock; perServerMax: number; signal: AbortSignal }) {
+  readonly #ended = new AbortController()
+  readonly #watch: HangWatch
+
+  constructor(options: { addresses: Addresses; clock: Clock; perServerMax: number; signal: AbortSignal; hangMs?: number }) {
+    this.#watch = HangWatch.begin(
+      options.clock,
+      options.hangMs ?? moverDefaults.hangMs,
+      AbortSignal.any([options.signal, this.#ended.signal]),
+    )
     this.#addresses = options.addresses
     this.#perServerMax = options.perServerMax
     this.#signal = options.signal
@@ -43,7 +53,7 @@ export class Sessions implements AsyncDisposable {
     if (conn === undefined) {
       this.#open.set(serverId, (this.#open.get(serverId) ?? 0) + 1)
       try {
-        conn = await connectReader(await this.address(serverId), this.#signal)
+        conn = await this.own(serverId)
         await conn.query(aggregateSessionSql)
       } catch (error) {
         conn?.destroy()
@@ -70,11 +80,18 @@ export class Sessions implements AsyncDisposable {
 
   /** A session of one's own; the caller destroys it. Not counted. */
   async plain(serverId: string): Promise<Connection> {
-    return connectPlain(await this.address(serverId), this.#signal)
+    return this.#watched(serverId, connectPlain)
   }
 
   async own(serverId: string): Promise<Connection> {
-    return connectReader(await this.address(serverId), this.#signal)
+    return this.#watched(serverId, connectReader)
+  }
+
+  async #watched(serverId: string, connect: typeof connectPlain): Promise<Connection> {
+    const address = await this.address(serverId)
+    const conn = await connect(address, this.#signal)
+    this.#watch.add(conn, address)
+    return conn
   }
 
   #closed(serverId: string): void {
@@ -84,6 +101,7 @@ export class Sessions implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const conn of this.#all) conn.destroy()
+    this.#ended.abort()
     this.#signal.removeEventListener('abort', this.#wakeAll)
     this.#wakeAll()
     this.#all.clear()

@@ -1,0 +1,43 @@
+/** Promise 7: a stream that waits for locks of others on its targets says whose they are. */
+import assert from 'node:assert/strict'
+import { after, test } from 'node:test'
+import { connect } from '../mysql/connect.ts'
+import { ServerPairs } from '../../test/kit/server-pairs.ts'
+import { flavours } from '../../test/kit/servers.ts'
+import { fill, World } from './testkit/world.ts'
+
+const servers = new ServerPairs()
+after(() => servers[Symbol.asyncDispose]())
+
+for (const flavour of flavours()) {
+  test(`promise 7 on ${flavour}: a lock that somebody has on a target is told, with the session that has it, and nothing any more once it is gone`, async () => {
+    await using world = await World.create({ flavour, sources: ['-'], targets: ['-'] }, servers.of(flavour))
+    await fill(world, 0, 10, 100)
+    const record = world.record(0)
+    const running = world.start(record)
+    await world.untilRunning(record.uid)
+    await using other = await connect({ ...world.target.config, database: world.targetRefs[0]!.schema })
+    const waiting = (): string => running.stream.report().waiting?.what ?? ''
+    for (const [lock, unlock, told] of [
+      [
+        'SELECT * FROM item FOR UPDATE',
+        'ROLLBACK',
+        new RegExp(`a lock on rows of app/- .*session ${other.threadId} of root@.*within a transaction`),
+      ],
+      ['LOCK TABLES item READ', 'UNLOCK TABLES', /a lock on a table of app\/- .*waiting for table .*lock/i],
+    ] as const) {
+      await other.query('BEGIN')
+      await other.query(lock)
+      await world.s.query('UPDATE item SET v = v + 1')
+      const beganMs = Date.now()
+      await world.until('what it waits for', () => told.test(waiting()))
+      const since = running.stream.report().waiting?.sinceMs ?? 0
+      assert.ok(since > beganMs - 2_000 && since <= Date.now(), String(since - beganMs))
+      await other.query(unlock)
+      await world.drain(record.uid)
+      await world.until('nothing', () => waiting() === '')
+    }
+    await world.assertEqual()
+    await running.stop()
+  })
+}
