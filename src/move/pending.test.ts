@@ -60,8 +60,28 @@ test('1.6: a round that was not kept goes under what came since, and remembers e
   pending.add(change('1', null, ['7']))
   pending.putBack(round)
   const both = pending.take(stamp).changes.get(one)
-  assert.deepEqual(both?.get('1'), change('1', null, ['7', '5']))
+  assert.deepEqual(both?.get('1'), change('1', null, ['5', '7']))
   assert.deepEqual(both?.get('2'), change('2', '(2,old)', ['6']))
+})
+
+test('1.6, promise 8: images of a key count as memory, also in a round that is put back, and add up in no more time than there are', () => {
+  const pending = new Pending()
+  const before = performance.now()
+  for (let n = 0; n < 60_000; n++) pending.add(change('1', null, n % 2 === 0 ? [`'owner ${n}'`, `'owner ${n + 1}'`] : [`'owner ${n}'`]))
+  const tookMs = performance.now() - before
+  assert.ok(tookMs < 2_000, `${Math.round(tookMs)} ms`)
+  assert.ok(pending.bytes > 60_000 * 60, `${pending.bytes} bytes`)
+  const round = pending.take(stamp)
+  assert.equal(round.changes.get(one)?.get('1')?.images?.length, 60_000)
+  assert.equal(pending.bytes, 0)
+  pending.add(change('1', null, ["'last'"]))
+  const alone = pending.bytes
+  pending.putBack(round)
+  assert.ok(pending.bytes >= round.bytes && pending.bytes < round.bytes + alone, `${pending.bytes} of ${round.bytes} and ${alone}`)
+  const again = pending.take(stamp)
+  assert.equal(again.changes.get(one)?.get('1')?.images?.length, 60_001)
+  assert.equal(again.bytes > 0 && pending.bytes, 0)
+  assert.ok(roundStatements(again, 'several-sources', 'x', 1)[0]!.deletes.length === 1)
 })
 
 test('1.5, 1.6: statements of one source and of several', () => {

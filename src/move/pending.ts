@@ -44,8 +44,23 @@ export type Round = {
 /** A large row counts twice: while it is written it is in memory as text and in its statement. */
 export function changeBytes(change: Change): number {
   const rowBytes = change.row?.length ?? 0
-  return change.key.length + (rowBytes > largeRowBytes ? 2 : 1) * rowBytes + 160
+  return change.key.length + (rowBytes > largeRowBytes ? 2 : 1) * rowBytes + imagesBytes(change.images) + 160
 }
+
+/** What images take: in memory, and about as much in a statement that names the key with each. */
+export function imagesBytes(images: readonly string[] | null): number {
+  return images === null ? 0 : (grown.get(images)?.bytes ?? images.reduce((bytes, image) => bytes + imageBytes(image), 0))
+}
+
+function imageBytes(image: string): number {
+  return 2 * image.length + 60
+}
+
+/**
+ * Images of keys that had several, with what is in them: a row whose shard key changes a thousand times before its round is applied has a thousand, and each change adds to them where they are. Only
+ * the change that is newest holds on to them: whatever was merged into it is not used any more.
+ */
+const grown = new WeakMap<readonly string[], { readonly has: Set<string>; bytes: number }>()
 
 const largeRowBytes = 1 << 20
 
@@ -72,9 +87,10 @@ export class Pending {
       this.#bytes += changeBytes(change)
       return
     }
+    this.#bytes -= changeBytes(older)
     const newer = merge(older, change)
     keys.set(change.key, newer)
-    this.#bytes += changeBytes(newer) - changeBytes(older)
+    this.#bytes += changeBytes(newer)
   }
 
   take(stamp: Stamp): Round {
@@ -95,7 +111,12 @@ export class Pending {
           keys.set(key, older)
           this.#count++
           this.#bytes += changeBytes(older)
-        } else keys.set(key, merge(older, newer))
+        } else {
+          this.#bytes -= changeBytes(newer)
+          const merged = merge(older, newer)
+          keys.set(key, merged)
+          this.#bytes += changeBytes(merged)
+        }
       }
     }
   }
@@ -122,7 +143,24 @@ export class Pending {
 }
 
 function merge(older: Change, newer: Change): Change {
-  if (older.images === null || newer.images === null) return newer
-  const missing = older.images.filter((image) => !newer.images?.includes(image))
-  return missing.length === 0 ? newer : { ...newer, images: [...newer.images, ...missing] }
+  const [before, since] = [older.images, newer.images]
+  if (before === null || since === null) return newer
+  if (before.length === 1 && since.length === 1 && before[0] === since[0]) return newer
+  const [images, added] = grown.has(since) && since.length > before.length ? [since, before] : [before, since]
+  return { ...newer, images: together(images, added) }
+}
+
+/** The first with what it lacks of the second; what has grown already goes on growing. */
+function together(images: readonly string[], added: readonly string[]): readonly string[] {
+  const known = grown.get(images)
+  const list = known === undefined ? [...images] : (images as string[])
+  const growing = known ?? { has: new Set(list), bytes: imagesBytes(images) }
+  for (const image of added) {
+    if (growing.has.has(image)) continue
+    growing.has.add(image)
+    growing.bytes += imageBytes(image)
+    list.push(image)
+  }
+  grown.set(list, growing)
+  return list
 }

@@ -13,7 +13,7 @@
  * of one source that its collation equates can't both be, and those of two are told apart by the shard key.
  */
 import { quoteQualified } from '../sql/quote.ts'
-import type { Change, Round } from './pending.ts'
+import { imagesBytes, type Change, type Round } from './pending.ts'
 import type { TablePlan } from './table-plan.ts'
 
 export type WriteMode = 'one-source' | 'several-sources'
@@ -83,7 +83,7 @@ function deleteStatements(table: TablePlan, changes: readonly Change[], mode: Wr
   return batches(
     changes,
     deleteKeysMax,
-    (change) => change.key.length * 2,
+    (change) => change.key.length * (2 + (change.images?.length ?? 0)) + imagesBytes(change.images),
     (batch) => {
       const ownedColumns = asBytes(table.ownerColumns.join(','))
       if (columns.length === 1 && !(owned && indexed)) {
