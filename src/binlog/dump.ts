@@ -12,6 +12,8 @@ import type { PositionParts } from './position-text.ts'
 
 const throughGtid = 4
 const firstOffset = 4
+/** How long a server may wait for us to read. */
+const unreadS = 7 * 86_400
 
 /** The dump thread reads these session variables when it starts. Semi-sync is never asked for: we do not acknowledge. */
 export async function prepareDump(
@@ -42,6 +44,8 @@ export async function prepareDump(
     sets.push(`@slave_uuid='${replicaUuid}'`, `@replica_uuid='${replicaUuid}'`)
   }
   await connection.query(`SET ${sets.join(', ')}`)
+  // A reader that stands still, while keys are rebuilt for hours, is no dead one: the server would drop it after a minute. One that is gone is told by TCP, whose probes it does not answer.
+  await connection.query(`SET SESSION net_write_timeout=${unreadS}`)
   if (start.kind === 'file') {
     const uuid = await connection.value('SELECT @@global.server_uuid')
     if (uuid !== start.serverUuid)
