@@ -18,25 +18,31 @@ const provisioned = { bufferPoolBytes: 64 * 1024 * 1024, redoLogBytes: 48 * 1024
 
 /** Begun first, the longest before the others, for none of them to be alone at the end. */
 const long = `
-  ladder/ladder switch/fence-switch move/merge switch/crash verify/values verify/directions change/fleet-carry topic/kafka/kafka
-  move/rules move/crash switch/mover move/hang-watch move/pace binlog/column-values gate/replica-reads
+  ladder/ladder switch/crash move/crash move/merge move/landed-ranges switch/fence-switch move/keys switch/fence-conformance switch/mover
+  move/large-rows verify/values verify/ranges verify/directions change/fleet-carry change/dualwrite-checks topic/kafka/kafka move/rules move/ddl
+  move/lag gate/large-packets gate/lookup move/landing move/xa switch/claim switch/moved move/hang-watch move/visibility gate/replica-reads
+  move/pace binlog/column-values
   expiry.e2e crash.e2e hybrid.e2e sabotage.e2e dualwrite.e2e switch.e2e ingest-torture.e2e clients.e2e reshard.e2e
 `
   .trim()
   .split(/\s+/)
 
-/** Tests without servers keep a processor busy each; the others mostly wait for servers and for one another. None may depend on how fast it goes. */
+const isUnit = (path) => path.endsWith('.test.ts') && !path.endsWith('.db.test.ts') && !path.endsWith('.e2e.test.ts')
+
+/**
+ * Tests without servers keep a processor busy each. The others mostly wait, for servers and for one another: three files at once keep two processors busy,
+ * of which two are end to end as long as there are such. None may depend on how fast it goes.
+ */
 const groups = [
+  { name: 'unit', processes: 2, timeoutMs: 300_000, kinds: [{ files: isUnit, in: ['src', 'test'] }] },
   {
-    name: 'unit',
-    files: (path) => path.endsWith('.test.ts') && !path.endsWith('.db.test.ts'),
-    in: ['src', 'test'],
-    processes: 2,
-    concurrency: 0,
-    timeoutMs: 300_000,
+    name: 'end to end, and with servers',
+    atOnce: 3,
+    kinds: [
+      { files: (path) => path.endsWith('.e2e.test.ts'), in: ['test'], atOnce: 2, timeoutMs: 900_000 },
+      { files: (path) => path.endsWith('.db.test.ts'), in: ['src', 'test'], atOnce: 3, timeoutMs: 480_000 },
+    ],
   },
-  { name: 'with servers', files: (path) => path.endsWith('.db.test.ts'), in: ['src', 'test'], concurrency: 3, timeoutMs: 480_000 },
-  { name: 'end to end', files: (path) => path.endsWith('.e2e.test.ts'), in: ['test'], concurrency: 2, timeoutMs: 900_000 },
 ]
 
 try {
@@ -45,9 +51,8 @@ try {
   for (const { problem } of missing) console.error(`MySQL is not tested: ${problem.message}`)
   const total = { passed: 0, failed: 0, skipped: 0, failedNames: [] }
   if (filters.length === 0) add(total, await runChecks())
-  const taken = new Set()
-  for (const group of groups.toReversed?.() ?? [...groups].reverse()) group.list = take(group, taken)
-  if (filters.length > 0 && taken.size === 0)
+  const taken = groups.flatMap(({ kinds }) => kinds.flatMap((kind) => (kind.list = longestFirst(filesOf(kind)))))
+  if (filters.length > 0 && taken.length === 0)
     throw Object.assign(new Error(`no test file has ${filters.join(' or ')} in its path`), { ways: [] })
   await tidy(node, leftPlaces())
   const place = testPlace()
@@ -59,12 +64,11 @@ try {
   fail(error)
 }
 
-function take(group, taken) {
-  const files = group.in.flatMap((dir) => filesUnder(join(projectDir, dir)))
-  return files
+function filesOf(kind) {
+  return kind.in
+    .flatMap((dir) => filesUnder(join(projectDir, dir)))
     .map((file) => relative(projectDir, file))
-    .filter((path) => group.files(path) && !taken.has(path) && (filters.length === 0 || filters.some((filter) => path.includes(filter))))
-    .map((path) => (taken.add(path), path))
+    .filter((path) => kind.files(path) && (filters.length === 0 || filters.some((filter) => path.includes(filter))))
 }
 
 /** Ends the servers under these directories, and those whose test process is no more, with all that they hold. */
@@ -83,20 +87,25 @@ function longestFirst(list) {
 
 async function runGroup(node, group, env) {
   const result = { passed: 0, failed: 0, skipped: 0, failedNames: [] }
-  if (group.list.length === 0) return result
+  const count = group.kinds.reduce((sum, { list }) => sum + list.length, 0)
+  if (count === 0) return result
   const leftMs = limitMs - (Date.now() - started)
   if (leftMs <= 0)
     return { ...result, failed: 1, failedNames: [`${group.name}: not run, the time limit of ${limitMs / 1000} s was reached`] }
-  console.log(`\n${group.name}: ${group.list.length} files`)
-  const { processes = 1 } = group
-  const shares = Array.from({ length: processes }, (_, n) => longestFirst(group.list).filter((_path, i) => i % processes === n))
-  const ended = await Promise.all(shares.filter((share) => share.length > 0).map((share) => runFiles(node, group, share, env, leftMs)))
-  for (const one of ended) add(result, one)
+  console.log(`\n${group.name}: ${count} files`)
+  for (const one of await Promise.all(plansOf(group).map((plan) => runFiles(node, group, plan, env, leftMs)))) add(result, one)
   return result
 }
 
-/** In one process, which begins another for each file or (concurrency 0) has them all. */
-async function runFiles(node, group, files, env, leftMs) {
+/** What each of its processes is told (scripts/run-tests.mjs): to have its share of the files itself, or to begin a process for each file. */
+function plansOf({ processes, atOnce, timeoutMs, kinds }) {
+  if (processes === undefined)
+    return [{ atOnce, kinds: kinds.map((kind) => ({ files: kind.list, atOnce: kind.atOnce, timeoutMs: kind.timeoutMs })) }]
+  const shares = Array.from({ length: processes }, (_, n) => kinds[0].list.filter((_path, i) => i % processes === n))
+  return shares.filter((share) => share.length > 0).map((share) => ({ inOneProcess: share, timeoutMs }))
+}
+
+async function runFiles(node, group, plan, env, leftMs) {
   const result = { passed: 0, failed: 0, skipped: 0, failedNames: [] }
   const dir = mkdtempSync(join(tmpdir(), 'shardwright-tally-'))
   const tallyFile = join(dir, 'tally')
@@ -104,9 +113,7 @@ async function runFiles(node, group, files, env, leftMs) {
     '--disable-warning=ExperimentalWarning',
     '--import=./scripts/end-of-process.mjs',
     'scripts/run-tests.mjs',
-    String(group.concurrency),
-    String(group.timeoutMs),
-    ...files,
+    JSON.stringify(plan),
   ]
   const code = await run(node, args, { ...env, SHARDWRIGHT_TEST_TALLY: tallyFile }, leftMs)
   const tally = existsSync(tallyFile) ? JSON.parse(readFileSync(tallyFile, 'utf8').trim().split('\n').at(-1)) : null
