@@ -206,7 +206,7 @@ export class DualWriteTestWorld implements AsyncDisposable {
   }
 
   /** Events of all tenants, `seq` growing for each, until stopped; resolves with how many. */
-  produce(everyMs = 30): { stop: () => Promise<number> } {
+  produce(everyMs = 50): { stop: () => Promise<number> } {
     const end = new AbortController()
     let seq = 0
     const loop = (async () => {
@@ -258,7 +258,7 @@ export class DualWriteTestWorld implements AsyncDisposable {
           out.errors.push(`${port}: ${error instanceof Error ? error.message : String(error)}`)
           await systemClock.sleep(50)
         }
-        await systemClock.sleep(8)
+        await systemClock.sleep(12)
       }
       connection.destroy()
     }

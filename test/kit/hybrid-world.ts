@@ -78,7 +78,7 @@ export function writeSettings(world: DualWriteTestWorld): AsyncDisposable & { re
     connection.on('error', () => undefined)
     for (let n = 1; !end.signal.aborted; n++) {
       await work(connection, n).catch((error: unknown) => out.errors.push(error instanceof Error ? error.message : String(error)))
-      await systemClock.sleep(4)
+      await systemClock.sleep(8)
     }
     connection.destroy()
   }
