@@ -164,7 +164,8 @@ test('unknown is shown as unknown, never as zero (promise 6)', { skip }, async (
     await page.locator('[data-field="lag"]', { hasText: 'unknown, unknown transactions, 5.0 MiB, caught up in 8.0 s' }).waitFor()
     const row = await text(page, '.streams')
     for (const said of [
-      /waits for a lock since 5\.\d s; ended by it ends/,
+      // Five seconds when it was told; more by the time a busy machine has shown it.
+      /waits for a lock since ([5-9]|\d\d)\.\d s; ended by it ends/,
       /held back by 101 threads since/,
       /3\.0 MiB\/s, chunks: 3 done, 9 left/,
     ])
