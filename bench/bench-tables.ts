@@ -3,7 +3,7 @@ import type { Connection } from '../src/mysql/connection.ts'
 import type { StreamTable } from '../src/topology/records.ts'
 import { byId, fillSysbench, sysbenchDdl } from './mover-kit.ts'
 
-type BenchTable = {
+export type BenchTable = {
   ddl: (name: string) => string
   fill: (conn: Connection, name: string, rows: number) => Promise<void>
   moved: (name: string) => StreamTable

@@ -5,42 +5,26 @@
  *     node bench/catch-up.ts [seconds of backlog, default 60] [mariadb|mysql, default mariadb] [rows a table, default 200000]
  */
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { connect } from '../src/mysql/connect.ts'
 import type { Connection } from '../src/mysql/connection.ts'
-import { testServer, type TestServer } from '../test/kit/servers.ts'
-import { byId, cpuSeconds, evenShards, fillSysbench, MoverBench, peakMb, sysbenchDdl, upTo } from './mover-kit.ts'
+import type { TestServer } from '../test/kit/servers.ts'
+import { benchServer, BenchWorld } from './bench-world.ts'
+import { cpuSeconds, peakMb, upTo } from './mover-kit.ts'
 
 const seconds = Number(process.argv[2] ?? 60)
 const flavour = process.argv[3] === 'mysql' ? 'mysql' : 'mariadb'
 const rows = Number(process.argv[4] ?? 200_000)
-const tables = ['sbtest1', 'sbtest2']
 
-const settings = {
+await using world = await BenchWorld.create({ flavour, tables: 2, rows, bufferPoolMb: 512 })
+const { s, source, target } = world
+await using replica = await benchServer(
   flavour,
-  durability: 'full',
-  bufferPoolMb: 512,
-  extra: flavour === 'mariadb' ? { innodb_log_file_size: '1G' } : { innodb_redo_log_capacity: '1G' },
-} as const
-const replicaSettings = {
-  ...settings,
-  extra: {
-    ...settings.extra,
-    ...(flavour === 'mariadb'
-      ? { slave_parallel_threads: 4, slave_parallel_mode: 'optimistic' }
-      : { replica_parallel_workers: 4, replica_preserve_commit_order: 1 }),
-  },
-}
-await using source = await testServer(settings)
-await using target = await testServer(settings)
-await using replica = await testServer(replicaSettings)
-const s = await connect(source.config)
-const t = await connect(target.config)
+  512,
+  flavour === 'mariadb'
+    ? { slave_parallel_threads: 4, slave_parallel_mode: 'optimistic' }
+    : { replica_parallel_workers: 4, replica_preserve_commit_order: 1 },
+)
 const r = await connect(replica.config)
-const dir = mkdtempSync(join(tmpdir(), 'sw-bench-'))
-process.on('exit', () => rmSync(dir, { recursive: true, force: true }))
 
 const follow = { mariadb: { start: 'START SLAVE', stop: 'STOP SLAVE' }, mysql: { start: 'START REPLICA', stop: 'STOP REPLICA' } }[flavour]
 await s.query("CREATE USER repl@'%' IDENTIFIED BY 'repl'")
@@ -50,26 +34,11 @@ await r.query(
     ? `CHANGE MASTER TO MASTER_HOST='${source.host}', MASTER_PORT=${source.port}, MASTER_USER='repl', MASTER_PASSWORD='repl', MASTER_USE_GTID=slave_pos`
     : `CHANGE REPLICATION SOURCE TO SOURCE_HOST='${source.host}', SOURCE_PORT=${source.port}, SOURCE_USER='repl', SOURCE_PASSWORD='repl', SOURCE_AUTO_POSITION=1, GET_SOURCE_PUBLIC_KEY=1`,
 )
-await s.query('CREATE DATABASE app')
-await s.useDatabase('app')
-for (const name of tables) {
-  await s.query(sysbenchDdl(name))
-  await fillSysbench(s, name, rows)
-}
 await r.query(follow.start)
 await replicated(r)
 await r.query(follow.stop)
 
-await using mover = await MoverBench.start({
-  dir,
-  flavour,
-  source,
-  target,
-  t,
-  schema: 'app',
-  shards: evenShards(4),
-  tables: tables.map(byId),
-})
+await using mover = await world.mover(4)
 await mover.run((report) => report.state === 'running')
 await mover.stop()
 
@@ -77,7 +46,7 @@ const beganMs = performance.now()
 execFileSync(
   'sysbench',
   (
-    `oltp_write_only --tables=${tables.length} --table-size=${rows} --threads=8 --time=${seconds} --db-driver=mysql --mysql-ignore-errors=1213,1020,1205 ` +
+    `oltp_write_only --tables=${world.tables.length} --table-size=${rows} --threads=8 --time=${seconds} --db-driver=mysql --mysql-ignore-errors=1213,1020,1205 ` +
     `--mysql-host=${source.host} --mysql-port=${source.port} --mysql-user=root --mysql-db=app run`
   ).split(' '),
   { stdio: 'ignore' },

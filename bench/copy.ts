@@ -1,98 +1,103 @@
 /**
- * The copy 1 → N beside mydumper + myloader 1 → 1, on the same servers and rows in one run; then the catch-up of a backlog. The mover is a process of
- * its own, as in production. Prints seconds, CPU seconds, rows read on the source, and the mover's greatest memory.
+ * The copy 1 → N beside mydumper + myloader 1 → 1, on the same servers, tables and rows in one run, in turn, round after round; then the catch-up of a backlog. The mover is a process of
+ * its own, as in production. Prints seconds, CPU seconds of all that work, rows read on the source, the mover's greatest memory, and medians of the rounds.
  *
- *     node bench/copy.ts [rows, default 2000000] [mariadb|mysql, default mariadb] [changes of the backlog, default 400000; 0: none] [targets, default 4] [sysbench|wide|text-key]
+ *     node bench/copy.ts [rows of all tables, default 2000000] [mariadb|mysql, default mariadb] [changes of the backlog, default 400000; 0: none] [targets, default 4] [sysbench|wide|text-key]
+ *         [--rounds 1] [--tables 2] [--threads N]
+ *
+ * The peer has as many threads as the mover: as many dump as the mover reads with, as many load as it writes with (`--threads`: both so many instead), and tables in chunks (`--rows`), so that all of
+ * them have work. Its rows are counted: mydumper 0.10 may end well without having dumped any.
  *
  * wide: 30 columns, half of them text; text-key: rows keyed and sharded by a VARCHAR. Their backlog is not measured: give 0 changes.
  */
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { connect } from '../src/mysql/connect.ts'
-import type { Connection } from '../src/mysql/connection.ts'
-import { testServer, type TestServer } from '../test/kit/servers.ts'
+import { parseArgs } from 'node:util'
+import { lanesOf, moverDefaults } from '../src/move/config.ts'
+import type { TestServer } from '../test/kit/servers.ts'
 import { benchTables } from './bench-tables.ts'
-import { cpuSeconds, evenShards, MoverBench, peakMb } from './mover-kit.ts'
+import { BenchWorld, median, spread, type Measured } from './bench-world.ts'
+import type { MoverBench } from './mover-kit.ts'
 
-const rows = Number(process.argv[2] ?? 2_000_000)
-const flavour = process.argv[3] === 'mysql' ? 'mysql' : 'mariadb'
-const changes = Number(process.argv[4] ?? 400_000)
-const targets = Number(process.argv[5] ?? 4)
-const shapeName = process.argv[6] ?? 'sysbench'
-const shape = benchTables[shapeName]
-if (shape === undefined) throw new Error(`shapes: ${Object.keys(benchTables).join(', ')}`)
-
-const settings = {
-  flavour,
-  durability: 'full',
-  bufferPoolMb: Math.ceil(rows / 2500) + 128,
-  extra: flavour === 'mariadb' ? { innodb_log_file_size: '1G' } : { innodb_redo_log_capacity: '1G', local_infile: 1 },
-} as const
-await using source = await testServer(settings)
-await using target = await testServer(settings)
-const s = await connect(source.config)
-const t = await connect(target.config)
-const dir = mkdtempSync(join(tmpdir(), 'sw-bench-'))
-process.on('exit', () => rmSync(dir, { recursive: true, force: true }))
-
-await s.query('CREATE DATABASE app')
-await s.useDatabase('app')
-await s.query(shape.ddl('sbtest1'))
-await shape.fill(s, 'sbtest1', rows)
-// Statistics, and the pool warm, for both alike.
-await s.query('ANALYZE TABLE sbtest1')
-await s.query(`SELECT COUNT(${shape.lastColumn}) FROM sbtest1`)
-
-const peer = hasPeer()
-  ? await measured('mydumper + myloader 1 → 1', async () => {
-      const at = (server: TestServer): string[] => ['-h', server.host, '-P', String(server.port), '-u', 'root', '-t', '2']
-      execFileSync('mydumper', [...at(source), '-B', 'app', '-o', join(dir, 'dump')], { stdio: 'ignore' })
-      execFileSync('myloader', [...at(target), '-B', 'peer', '-e', '-d', join(dir, 'dump')], { stdio: 'ignore' })
-    })
-  : null
-await t.query('DROP DATABASE IF EXISTS peer')
-
-mkdirSync(join(dir, 'logs'))
-await using mover = await MoverBench.start({
-  dir,
-  flavour,
-  source,
-  target,
-  t,
-  schema: 'app',
-  shards: evenShards(targets),
-  tables: [shape.moved('sbtest1')],
+const given = parseArgs({
+  allowPositionals: true,
+  options: { rounds: { type: 'string', default: '1' }, tables: { type: 'string', default: '2' }, threads: { type: 'string' } },
 })
-const { pid } = mover
+const { positionals, values } = given
+const flavour = positionals[1] === 'mysql' ? 'mysql' : 'mariadb'
+const changes = Number(positionals[2] ?? 400_000)
+const targets = Number(positionals[3] ?? 4)
+const shape = benchTables[positionals[4] ?? 'sysbench']
+if (shape === undefined) throw new Error(`shapes: ${Object.keys(benchTables).join(', ')}`)
+const rounds = Number(values.rounds)
+const tables = Number(values.tables)
+const rows = Math.ceil(Number(positionals[0] ?? 2_000_000) / tables)
+const dumping = Number(values.threads ?? moverDefaults.readers)
+const loading = Number(values.threads ?? lanesOf(moverDefaults, targets) * targets)
 
-const copy = await measured(
-  `copy 1 → ${targets}`,
-  async () => {
-    await mover.run((report) => report.state === 'running')
-  },
-  pid,
+await using world = await BenchWorld.create({ flavour, tables, rows, shape })
+const { s, t, source, target } = world
+const peerIsHere = hasPeer()
+if (peerIsHere) console.log(`${tables} tables of ${rows} rows; mydumper with ${dumping} threads, myloader with ${loading}`)
+const copies: Measured[] = []
+const peers: Measured[] = []
+for (let round = 1; round <= rounds; round++) {
+  if (peerIsHere) peers.push(await peer())
+  const mover = await world.mover(targets)
+  copies.push(await world.measured(`copy 1 → ${targets}`, () => mover.run((report) => report.state === 'running'), mover.pid))
+  if (round === rounds && changes > 0) await backlogs(mover)
+  await world.forget(mover)
+}
+console.log(
+  `copy: seconds ${spread(copies.map(({ seconds }) => seconds))}, CPU s ${spread(
+    copies.map(({ cpu }) => cpu),
+    1,
+  )}`,
 )
-if (peer !== null)
+if (peers.length > 0) {
   console.log(
-    `copy against mydumper + myloader: ${(peer.seconds / copy.seconds).toFixed(2)} × as fast, ${(peer.cpu / copy.cpu).toFixed(2)} × by CPU`,
+    `peer: seconds ${spread(peers.map(({ seconds }) => seconds))}, CPU s ${spread(
+      peers.map(({ cpu }) => cpu),
+      1,
+    )}`,
   )
-
-if (changes > 0) {
-  await mover.stop()
-  for (let from = 0; from < changes; from += 100)
-    await s.query(`UPDATE sbtest1 SET k = k + 1 WHERE id > ${from % rows} AND id <= ${(from % rows) + 100}`)
-  await catchUp(`catch-up of ${changes} row changes`, changes)
-  await mover.stop()
-  for (let n = 0; n < changes / 1000; n++) await s.query('UPDATE sbtest1 SET k = k + 1 WHERE id <= 1000')
-  await catchUp(`catch-up of ${changes} changes of 1,000 hot rows`, Math.floor(changes / 1000) * 1000)
+  const ratio = (of: (one: Measured) => number): string => (median(peers.map(of)) / median(copies.map(of))).toFixed(2)
+  console.log(`copy against mydumper + myloader: ${ratio(({ seconds }) => seconds)} × as fast, ${ratio(({ cpu }) => cpu)} × by CPU`)
 }
 process.exit(0)
 
-async function catchUp(name: string, until: number): Promise<void> {
-  const { seconds } = await measured(name, () => mover.run((report) => report.applied.rowChanges >= until).then(() => undefined), pid)
-  console.log(`${Math.round(until / seconds)} row changes a second`)
+async function peer(): Promise<Measured> {
+  const dump = join(world.dir, 'dump')
+  const at = (server: TestServer, threads: number): string[] => `-h ${server.host} -P ${server.port} -u root -t ${threads}`.split(' ')
+  const chunk = Math.max(1, Math.min(100_000, Math.ceil(rows / 10)))
+  const took = await world.measured('mydumper + myloader 1 → 1', async () => {
+    execFileSync('mydumper', [...at(source, dumping), '-B', 'app', '--rows', String(chunk), '-o', dump], { stdio: 'ignore' })
+    execFileSync('myloader', [...at(target, loading), '-B', 'peer', '-e', '-d', dump], { stdio: 'ignore' })
+  })
+  for (const name of world.tables) {
+    const [there, here] = [await t.value(`SELECT COUNT(*) FROM peer.${name}`), await s.value(`SELECT COUNT(*) FROM app.${name}`)]
+    if (there !== here) throw new Error(`the peer has ${there} rows of ${name}, the source ${here}`)
+  }
+  await t.query('DROP DATABASE peer')
+  rmSync(dump, { recursive: true })
+  return took
+}
+
+async function backlogs(mover: MoverBench): Promise<void> {
+  await mover.stop()
+  const [table] = world.tables
+  for (let from = 0; from < changes; from += 100)
+    await s.query(`UPDATE ${table} SET k = k + 1 WHERE id > ${from % rows} AND id <= ${(from % rows) + 100}`)
+  await catchUp(`catch-up of ${changes} row changes`, changes)
+  await mover.stop()
+  for (let n = 0; n < changes / 1000; n++) await s.query(`UPDATE ${table} SET k = k + 1 WHERE id <= 1000`)
+  await catchUp(`catch-up of ${changes} changes of 1,000 hot rows`, Math.floor(changes / 1000) * 1000)
+
+  async function catchUp(name: string, until: number): Promise<void> {
+    const { seconds } = await world.measured(name, () => mover.run((report) => report.applied.rowChanges >= until), mover.pid)
+    console.log(`${Math.round(until / seconds)} row changes a second`)
+  }
 }
 
 function hasPeer(): boolean {
@@ -103,32 +108,4 @@ function hasPeer(): boolean {
     console.log('mydumper is not installed: no comparison')
     return false
   }
-}
-
-async function rowsRead(conn: Connection): Promise<number> {
-  const status = await conn.allText("SHOW GLOBAL STATUS LIKE 'Handler_read%'")
-  return status.filter((row) => row.Variable_name !== 'Handler_read_rnd_next').reduce((total, row) => total + Number(row.Value), 0)
-}
-
-async function measured(name: string, work: () => Promise<void>, mover = 0): Promise<{ seconds: number; cpu: number }> {
-  const before = {
-    read: await rowsRead(s),
-    source: cpuSeconds(source.pid),
-    target: cpuSeconds(target.pid),
-    mover: cpuSeconds(mover),
-    own: process.resourceUsage(),
-  }
-  const beganMs = performance.now()
-  await work()
-  const seconds = (performance.now() - beganMs) / 1000
-  const sourceCpu = cpuSeconds(source.pid) - before.source
-  const targetCpu = cpuSeconds(target.pid) - before.target
-  const moverCpu = cpuSeconds(mover) - before.mover
-  const peak = mover === 0 ? '' : `, mover at most ${peakMb(mover)} MB`
-  const cpu = sourceCpu + targetCpu + moverCpu
-  console.log(
-    `${name}: ${seconds.toFixed(2)} s; CPU s: source ${sourceCpu.toFixed(1)}, target ${targetCpu.toFixed(1)}${mover === 0 ? '' : `, mover ${moverCpu.toFixed(1)}`}; ` +
-      `${(await rowsRead(s)) - before.read} rows read on the source${peak}`,
-  )
-  return { seconds, cpu }
 }

@@ -10,16 +10,13 @@
  * load: reads and updates of the source by key, at a moderate rate; p95 of them while the copy pauses and while it reads for that share of the time, in turn, a few seconds each, and before and after
  * without a stream.
  */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { connect } from '../src/mysql/connect.ts'
 import type { Connection } from '../src/mysql/connection.ts'
 import { keys } from '../src/topology/keys.ts'
 import type { PaceRecord } from '../src/topology/records.ts'
 import { put } from '../src/topology/typed.ts'
-import { testServer } from '../test/kit/servers.ts'
-import { byId, cpuSeconds, evenShards, fillSysbench, MoverBench, peakMb, sysbenchDdl, upTo } from './mover-kit.ts'
+import { BenchWorld } from './bench-world.ts'
+import { cpuSeconds, peakMb, upTo } from './mover-kit.ts'
 
 const mode = process.argv[2] ?? 'rate'
 if (mode !== 'rate' && mode !== 'load') throw new Error('rate or load')
@@ -28,38 +25,13 @@ const share = mode === 'load' ? Number(process.argv[4] ?? 0.15) : null
 const stepS = mode === 'rate' ? Number(process.argv[4] ?? 15) : 0
 const rows = Number(process.argv[5] ?? (mode === 'rate' ? 100_000 : 3_000_000))
 
-const settings = {
-  flavour,
-  durability: 'full',
-  bufferPoolMb: mode === 'rate' ? 512 : 1536,
-  extra: flavour === 'mariadb' ? { innodb_log_file_size: '1G' } : { innodb_redo_log_capacity: '1G', local_infile: 1 },
-} as const
-await using source = await testServer(settings)
-await using target = await testServer(settings)
-const s = await connect(source.config)
-const t = await connect(target.config)
-const dir = mkdtempSync(join(tmpdir(), 'sw-bench-'))
-mkdirSync(join(dir, 'logs'))
-process.on('exit', () => rmSync(dir, { recursive: true, force: true }))
-await s.query('CREATE DATABASE app')
-await s.useDatabase('app')
-await s.query(sysbenchDdl('sbtest1'))
-await fillSysbench(s, 'sbtest1', rows)
-await s.value('SELECT COUNT(pad) FROM sbtest1')
+await using world = await BenchWorld.create({ flavour, rows, bufferPoolMb: mode === 'rate' ? 512 : 1536 })
+const { source, target } = world
 const clients = await Promise.all(Array.from({ length: mode === 'rate' ? 32 : 4 }, () => connect({ ...source.config, database: 'app' })))
 const random = (below: number): number => 1 + Math.floor(Math.random() * below)
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
-await using mover = await MoverBench.start({
-  dir,
-  flavour,
-  source,
-  target,
-  t,
-  schema: 'app',
-  shards: evenShards(4),
-  tables: [byId('sbtest1')],
-})
+await using mover = await world.mover(4)
 if (mode === 'rate') await rate()
 else await load()
 process.exit(0)

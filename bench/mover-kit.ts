@@ -1,13 +1,26 @@
 /** One stream from a source server to shards on a target server, with the mover as a process of its own, as in production; and what a bench measures of it. */
 import type { TargetLag } from '../src/topology/target-report.ts'
 import { spawn, type ChildProcess } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { childEnvironment, nodeFlags } from '../src/main/child-settings.ts'
 import { keyRangesIntersect, parseKeyRange } from '../src/keyspace/key-range.ts'
 import type { Connection } from '../src/mysql/connection.ts'
 import { keys } from '../src/topology/keys.ts'
-import type { ServerRecord, ServerSecret, ShardRef, StreamRecord, StreamReport, StreamTable } from '../src/topology/records.ts'
+import type {
+  MoverRecord,
+  RoutingComponent,
+  RoutingRecord,
+  ServerRecord,
+  ServerSecret,
+  ShardRef,
+  StreamRecord,
+  StreamReport,
+  StreamTable,
+  VdiffRecord,
+  VdiffReport,
+} from '../src/topology/records.ts'
 import { SqliteStore } from '../src/topology/sqlite.ts'
 import { put } from '../src/topology/typed.ts'
 import type { TestServer } from '../test/kit/servers.ts'
@@ -101,6 +114,12 @@ export class MoverBench implements AsyncDisposable {
     return this.#child.pid ?? 0
   }
 
+  /** Waits until the process has begun its work: in production it runs long before there is any for it. */
+  async ready(): Promise<void> {
+    for await (const snapshot of this.store.watch(keys.movers, AbortSignal.timeout(60_000)))
+      for (const { value } of snapshot.entries.values()) if ((value as unknown as MoverRecord).pid === this.pid) return
+  }
+
   /** Kills the mover as a crash would, and starts another, which takes over once the lease is over. */
   kill9(): void {
     this.#child.kill('SIGKILL')
@@ -131,6 +150,44 @@ export class MoverBench implements AsyncDisposable {
         if (satisfies(report)) satisfied.add(report.streamUid)
         if (satisfied.size === this.records.length) return report
       }
+    }
+    throw new Error('the store ended')
+  }
+
+  /** A comparison by the mover's own process, as in production: from the request to its end. */
+  async vdiff(): Promise<VdiffReport> {
+    const { workflowUid, keyspace, targets } = this.record
+    const component: RoutingComponent = {
+      range: '-',
+      workflow: workflowUid,
+      epoch: 1,
+      serving: { primary: this.records.map(({ source }) => source.shard), replica: [] },
+      other: targets.map(({ shard }) => shard),
+      phase: 'stable',
+      to: null,
+      hold: null,
+      retired: false,
+    }
+    const record: VdiffRecord = {
+      v: 1,
+      uid: randomUUID(),
+      workflowUid,
+      wanted: 'running',
+      tables: null,
+      requestedAtMs: Date.now(),
+      repair: false,
+    }
+    await this.store.commit(
+      [],
+      [
+        put<RoutingRecord>(keys.routing(keyspace), { v: 1, token: 1, components: [component] }),
+        put(keys.vdiff(workflowUid, record.uid), record),
+      ],
+    )
+    for await (const snapshot of this.store.watch(keys.vdiffReportsOf(workflowUid), AbortSignal.timeout(900_000))) {
+      const report = snapshot.entries.get(keys.vdiffReport(workflowUid, record.uid))?.value as unknown as VdiffReport | undefined
+      if (report?.error != null) throw new Error(JSON.stringify(report.error))
+      if (report !== undefined && report.endedAtMs !== null) return report
     }
     throw new Error('the store ended')
   }
@@ -176,6 +233,13 @@ export function cpuSeconds(process: number): number {
   } catch {
     return 0
   }
+}
+
+/** User and system seconds of children of this process that have ended. */
+export function childSeconds(): number {
+  const stat = readFileSync('/proc/self/stat', 'utf8')
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return (Number(fields[13]) + Number(fields[14])) / 100
 }
 
 /** Greatest memory that a process ever had, in MB. */

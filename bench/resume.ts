@@ -4,53 +4,21 @@
  *
  *     node bench/resume.ts [rows, default 2000000] [mariadb|mysql, default mariadb] [kills of the copy, default 4] [changes of the backlog, default 400000] [targets, default 4]
  */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { forgetStreams } from '../src/move/tables.ts'
-import { connect } from '../src/mysql/connect.ts'
-import { testServer } from '../test/kit/servers.ts'
-import { byId, evenShards, fillSysbench, MoverBench, sysbenchDdl } from './mover-kit.ts'
+import { BenchWorld } from './bench-world.ts'
+import type { MoverBench } from './mover-kit.ts'
 
 const rows = Number(process.argv[2] ?? 2_000_000)
 const flavour = process.argv[3] === 'mysql' ? 'mysql' : 'mariadb'
 const kills = Number(process.argv[4] ?? 4)
 const changes = Number(process.argv[5] ?? 400_000)
-const shards = evenShards(Number(process.argv[6] ?? 4))
+const targets = Number(process.argv[6] ?? 4)
 
-const settings = {
-  flavour,
-  durability: 'full',
-  bufferPoolMb: Math.ceil(rows / 2500) + 128,
-  extra: flavour === 'mariadb' ? { innodb_log_file_size: '1G' } : { innodb_redo_log_capacity: '1G' },
-} as const
-await using source = await testServer(settings)
-await using target = await testServer(settings)
-const s = await connect(source.config)
-const t = await connect(target.config)
-const dir = mkdtempSync(join(tmpdir(), 'sw-bench-'))
-process.on('exit', () => rmSync(dir, { recursive: true, force: true }))
-await s.query('CREATE DATABASE app')
-await s.useDatabase('app')
-await s.query(sysbenchDdl('sbtest1'))
-await fillSysbench(s, 'sbtest1', rows)
-await s.query('ANALYZE TABLE sbtest1')
-await s.query('SELECT COUNT(pad) FROM sbtest1')
+await using world = await BenchWorld.create({ flavour, rows })
+const { s } = world
 
 for (const times of [0, kills]) {
-  const place = join(dir, `killed-${times}`)
-  mkdirSync(join(place, 'logs'), { recursive: true })
-  await using mover = await MoverBench.start({
-    dir: place,
-    flavour,
-    source,
-    target,
-    t,
-    schema: 'app',
-    shards,
-    tables: [byId('sbtest1')],
-  })
-  const readBefore = await rowsRead()
+  const mover = await world.mover(targets)
+  const readBefore = await world.rowsRead()
   const beganMs = performance.now()
   let told = 0
   const copied = mover.run((report) => report.state === 'running')
@@ -70,16 +38,14 @@ for (const times of [0, kills]) {
   }
   await copied
   const seconds = (performance.now() - beganMs) / 1000
-  const again = (await rowsRead()) - readBefore - rows
+  const again = (await world.rowsRead()) - readBefore - rows
   console.log(
     times === 0
       ? `undisturbed: ${seconds.toFixed(2)} s, ${again} rows read besides each once`
       : `killed ${times} times: ${again} rows read again, ${percent(again / times)} of the copy a kill; told: ${told}`,
   )
   if (times > 0 && changes > 0) await backlog(mover)
-  await mover.stop()
-  await forgetStreams(t, mover.record.workflowUid)
-  for (const { schema } of mover.record.targets) await t.query(`DROP DATABASE ${schema}`)
+  await world.forget(mover)
 }
 process.exit(0)
 
@@ -100,9 +66,4 @@ async function backlog(mover: MoverBench): Promise<void> {
 
 function percent(part: number): string {
   return `${((part / rows) * 100).toFixed(2)} %`
-}
-
-async function rowsRead(): Promise<number> {
-  const status = await s.allText("SHOW GLOBAL STATUS LIKE 'Handler_read%'")
-  return status.filter((row) => row.Variable_name !== 'Handler_read_rnd_next').reduce((total, row) => total + Number(row.Value), 0)
 }

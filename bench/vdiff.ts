@@ -1,84 +1,67 @@
 /**
- * A comparison of all rows of a 1 → 4 reshard beside our own copy of the same rows: seconds, and CPU seconds of the servers and of this process.
- * Mover and verifier run here, one server has the source, another the four targets. First at rest, then under live writes.
+ * A comparison of all rows of a 1 → 4 reshard beside our own copy of the same rows, both by the mover's own process, as in production: seconds, and CPU seconds of servers and mover. First at rest,
+ * then under live writes. `--rounds`: so many copies, each followed by a comparison at rest; medians of both.
  *
- *     node bench/vdiff.ts [rows, default 2000000] [mariadb|mysql, default mariadb]
+ *     node bench/vdiff.ts [rows of all tables, default 2000000] [mariadb|mysql, default mariadb] [--rounds 3] [--tables 2]
  */
+import { parseArgs } from 'node:util'
 import { connect } from '../src/mysql/connect.ts'
-import type { VdiffReport } from '../src/topology/records.ts'
-import { VerifyWorld } from '../src/verify/testkit/world.ts'
-import { cpuSeconds, fillSysbench, sysbenchDdl } from './mover-kit.ts'
+import { BenchWorld, median, spread, type Measured } from './bench-world.ts'
+import type { MoverBench } from './mover-kit.ts'
 
-const rows = Number(process.argv[2] ?? 2_000_000)
-const flavour = process.argv[3] === 'mysql' ? 'mysql' : 'mariadb'
-
-await using world = await VerifyWorld.create({
-  flavour,
-  sources: ['-'],
-  targets: ['-40', '40-80', '80-c0', 'c0-'],
-  bufferPoolMb: Math.ceil(rows / 4000) + 64,
-  tables: [{ name: 'sbtest1', shardKey: 'id', ddl: sysbenchDdl('sbtest1') }],
+const { positionals, values } = parseArgs({
+  allowPositionals: true,
+  options: { rounds: { type: 'string', default: '3' }, tables: { type: 'string', default: '2' } },
 })
-const schema = world.sources[0]?.schema ?? ''
-await world.s.useDatabase(schema)
-await fillSysbench(world.s, 'sbtest1', rows)
-const copy = await measured(() => world.start())
-print('copy 1 → 4', copy)
-for (const round of [1, 2, 3]) {
-  let report: VdiffReport | null = null
-  const vdiff = await measured(async () => {
-    report = await world.vdiff()
-  })
-  print(`vdiff at rest, round ${round}`, vdiff, report, copy)
+const flavour = positionals[1] === 'mysql' ? 'mysql' : 'mariadb'
+const rounds = Number(values.rounds)
+const tables = Number(values.tables)
+const rows = Math.ceil(Number(positionals[0] ?? 2_000_000) / tables)
+
+await using world = await BenchWorld.create({ flavour, tables, rows })
+const copies: Measured[] = []
+const vdiffs: Measured[] = []
+for (let round = 1; round <= rounds; round++) {
+  const mover = await world.mover(4)
+  copies.push(await world.measured('copy 1 → 4', () => mover.run((report) => report.state === 'running'), mover.pid))
+  vdiffs.push(await compared('vdiff at rest', mover))
+  if (round === rounds) await underWrites(mover)
+  await world.forget(mover)
 }
+const seconds = ({ seconds: took }: Measured): number => took
+console.log(`copy: seconds ${spread(copies.map(seconds))}; vdiff at rest: seconds ${spread(vdiffs.map(seconds))}`)
+console.log(`vdiff at rest: ${(median(copies.map(seconds)) / median(vdiffs.map(seconds))).toFixed(2)} × as fast as the copy`)
+process.exit(0)
 
-let stop = false
-let writes = 0
-const hot = await connect({ ...world.source.config, database: schema })
-const load = (async () => {
-  while (!stop) {
-    const id = 1 + Math.floor(Math.random() * rows)
-    await hot.query(
-      writes % 5 === 0 ? `DELETE FROM sbtest1 WHERE id = ${id}` : `REPLACE INTO sbtest1 VALUES (${id}, ${writes}, 'c', 'pad')`,
-    )
-    writes++
-  }
-})()
-let report: VdiffReport | null = null
-const underLoad = await measured(async () => {
-  report = await world.vdiff()
-})
-stop = true
-await load
-hot.destroy()
-print(`vdiff under ${Math.round(writes / underLoad.seconds)} writes/s`, underLoad, report, copy)
-
-type Figures = { seconds: number; source: number; target: number; here: number }
-
-async function measured(work: () => Promise<void>): Promise<Figures> {
-  const before = [cpuSeconds(world.source.pid), cpuSeconds(world.target.pid)]
-  const own = process.cpuUsage()
-  const startedMs = performance.now()
-  await work()
-  const seconds = (performance.now() - startedMs) / 1000
-  const used = process.cpuUsage(own)
-  return {
-    seconds,
-    source: cpuSeconds(world.source.pid) - (before[0] ?? 0),
-    target: cpuSeconds(world.target.pid) - (before[1] ?? 0),
-    here: (used.user + used.system) / 1e6,
-  }
-}
-
-function print(
-  what: string,
-  { seconds, source, target, here }: Figures,
-  report: VdiffReport | null = null,
-  against: Figures | null = null,
-): void {
-  const result = report === null ? '' : `  ${report.state}, ${report.rowsCompared} rows`
-  const ratio = against === null ? '' : `  ${(against.seconds / seconds).toFixed(1)}× as fast as the copy`
-  console.log(
-    `${what.padEnd(34)} ${seconds.toFixed(2).padStart(7)} s   CPU s: source ${source.toFixed(2)}, targets ${target.toFixed(2)}, mover ${here.toFixed(2)}${result}${ratio}`,
+async function compared(name: string, mover: MoverBench): Promise<Measured> {
+  return world.measured(
+    name,
+    async () => {
+      const { state, rowsCompared } = await mover.vdiff()
+      if (state !== 'clean') throw new Error(`${name}: ${state}`)
+      if (rowsCompared < 0.9 * rows * tables) throw new Error(`${name}: ${rowsCompared} rows compared of ${rows * tables}`)
+    },
+    mover.pid,
   )
+}
+
+async function underWrites(mover: MoverBench): Promise<void> {
+  let stop = false
+  let writes = 0
+  const hot = await connect({ ...world.source.config, database: 'app' })
+  const load = (async () => {
+    while (!stop) {
+      const id = 1 + Math.floor(Math.random() * rows)
+      await hot.query(
+        writes % 5 === 0 ? `DELETE FROM sbtest1 WHERE id = ${id}` : `REPLACE INTO sbtest1 VALUES (${id}, ${writes}, 'c', 'pad')`,
+      )
+      writes++
+    }
+  })()
+  const took = await compared('vdiff under live writes', mover)
+  stop = true
+  await load
+  hot.destroy()
+  const times = (median(copies.map(({ seconds }) => seconds)) / took.seconds).toFixed(2)
+  console.log(`${Math.round(writes / took.seconds)} writes a second meanwhile; ${times} × as fast as the copy`)
 }
