@@ -56,7 +56,7 @@ export class Membership {
     this.#record.host = host
     this.#record.port = port
     // Who asks meanwhile waits for this one: a second lease would be renewed for ever beside it.
-    this.#reviving = this.#takeLease().finally(() => {
+    this.#reviving = this.#takeLease(async () => {}).finally(() => {
       this.#reviving = null
     })
     await this.#reviving
@@ -78,11 +78,9 @@ export class Membership {
 
   /** Takes a new lease and reads the topology anew. Rejects when the store does not answer; callers try again. */
   revive(): Promise<void> {
-    this.#reviving ??= this.#takeLease()
-      .then(() => this.#options.refresh())
-      .finally(() => {
-        this.#reviving = null
-      })
+    this.#reviving ??= this.#takeLease(() => this.#options.refresh()).finally(() => {
+      this.#reviving = null
+    })
     return this.#reviving
   }
 
@@ -134,12 +132,22 @@ export class Membership {
     await this.#lease?.release()
   }
 
-  async #takeLease(): Promise<void> {
+  /** Until the topology is read and the record stands there is none that is valid: what is asked meanwhile waits, as it would be answered by rules of before. */
+  async #takeLease(readAnew: () => Promise<void>): Promise<void> {
     const { store, clock, leaseMs } = this.#options
     const old = this.#lease
     this.#lease = null
     const lease = await keepLease(store, { ttlMs: leaseMs, clock })
     void old?.release()
+    try {
+      await Promise.all([this.#claimSlot(lease.id), readAnew()])
+      await this.#write(lease)
+      if (!lease.valid()) throw lease.lost.reason
+    } catch (error) {
+      // Renewed for ever it would stand for a gate that does not know what it says.
+      void lease.release()
+      throw error
+    }
     this.#lease = lease
     lease.lost.addEventListener(
       'abort',
@@ -150,13 +158,23 @@ export class Membership {
       },
       { once: true },
     )
-    await this.#claimSlot(lease.id)
-    await this.#write()
   }
 
-  /** The one it had, while that is free: its sessions have their numbers already. */
+  /** Without one of its own a gate does all but to be found by KILL from others: it is no reason to answer nobody. */
   async #claimSlot(leaseId: string): Promise<void> {
-    const { store, id, log } = this.#options
+    const { log, id } = this.#options
+    const claimed = await this.#claim(leaseId).catch((error: unknown) => {
+      log.warn({ gate: id, error: String(error) }, 'a slot for numbers of sessions could not be claimed')
+      return false
+    })
+    if (claimed) return
+    if (this.#slot < 0) this.#slot = randomInt(slots)
+    log.warn({ gate: id }, 'no slot for numbers of sessions is free: KILL from other gates will not find them')
+  }
+
+  /** The one it had, while that is free: its sessions have their numbers already. False: none is. */
+  async #claim(leaseId: string): Promise<boolean> {
+    const { store, id } = this.#options
     const attemptsMax = 50
     for (let attempt = 0; attempt < attemptsMax; attempt++) {
       const slot = attempt < 5 && this.#slot >= 0 ? this.#slot : randomInt(slots)
@@ -166,10 +184,9 @@ export class Membership {
       const result = await store.commit([{ key, version: record?.version ?? 0 }], [put<GateThreads>(key, { v: 1, gate: id }, leaseId)])
       if (!result.ok) continue
       this.#slot = slot
-      return
+      return true
     }
-    if (this.#slot < 0) this.#slot = randomInt(slots)
-    log.warn({ gate: id }, 'no slot for numbers of sessions is free: KILL from other gates will not find them')
+    return false
   }
 
   async #reviveUntilDone(): Promise<void> {
@@ -200,7 +217,7 @@ export class Membership {
         }
         this.#dirty = 'no'
         try {
-          await this.#write()
+          await this.#write(this.#lease)
         } catch (error) {
           this.#options.log.warn({ gate: this.#options.id, error: String(error) }, 'acknowledging failed; trying again')
           this.#dirty = 'now'
@@ -225,8 +242,7 @@ export class Membership {
     })
   }
 
-  async #write(): Promise<void> {
-    if (this.#lease === null) return
-    await this.#options.store.commit([], [put(keys.gate(this.#options.id), structuredClone(this.#record), this.#lease.id)])
+  async #write(lease: KeptLease): Promise<void> {
+    await this.#options.store.commit([], [put(keys.gate(this.#options.id), structuredClone(this.#record), lease.id)])
   }
 }
