@@ -2,6 +2,7 @@
 import { isConnectionLost, isServerError } from '../mysql/errors.ts'
 import { gateErrors } from './errors.ts'
 import { innerConnection } from './inner-statements.ts'
+import { Within } from './within.ts'
 import { shardName, type Branch } from './transaction.ts'
 import type { Core } from './core.ts'
 import type { ShardView } from './view.ts'
@@ -112,22 +113,35 @@ function mayStand(error: unknown, committing: boolean): boolean {
   return committing && error.kind !== 'readOnly' && error.kind !== 'deadlock'
 }
 
-/** It is decided. @returns whether the server has said that the branch is committed */
+/** It is decided. A server that says nothing is waited for no longer than one that is gone. @returns whether the server has said that the branch is committed */
 async function finish(core: Core, branch: Branch): Promise<boolean> {
+  const within = new Within(core, core.config.xaFinishMs)
   try {
-    await branch.backend.connection.query(`XA COMMIT ${branch.xid}`)
+    return await within.wait(commitDecided(core, branch, within))
+  } catch {
+    return false
+  } finally {
+    within.end()
+  }
+}
+
+async function commitDecided(core: Core, { backend, shard, xid }: Branch, within: Within): Promise<boolean> {
+  try {
+    within.uses(backend.connection)
+    await backend.connection.query(`XA COMMIT ${xid}`)
     return true
   } catch {
-    branch.backend.connection.destroy()
+    backend.connection.destroy()
   }
-  const untilMs = core.clock.monotonicMs() + core.config.xaFinishMs
-  while (core.clock.monotonicMs() < untilMs) {
+  while (!within.over) {
     try {
-      const other = await innerConnection(core, branch.shard)
+      const other = await innerConnection(core, shard)
+      within.uses(other.connection)
       try {
-        await other.connection.query(`XA COMMIT ${branch.xid}`)
+        await other.connection.query(`XA COMMIT ${xid}`)
         return true
       } finally {
+        within.done(other.connection)
         other.pool.give(other)
       }
     } catch {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { after, before, beforeEach, describe, test } from 'node:test'
 import { FaultProxy } from '../../test/kit/fault-proxy.ts'
 import { flavours, testServer, type TestServer } from '../../test/kit/servers.ts'
+import { until } from '../../test/kit/until.ts'
 import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { ServerError } from '../mysql/errors.ts'
@@ -25,12 +26,6 @@ for (const flavour of flavours()) {
     let other: { gate: Gate } | null = null
     let port: number
     const client = (): Promise<Connection> => connect({ host: '127.0.0.1', port, user: 'app', password: 'secret', database: 'app' })
-    const until = async (what: string, holds: () => Promise<boolean>): Promise<void> => {
-      for (let i = 0; !(await holds()); i++) {
-        assert.ok(i < 200, what)
-        await new Promise((resolve) => setTimeout(resolve, 50))
-      }
-    }
     const inDoubt = async (): Promise<number> => (await Promise.all([low.all('XA RECOVER'), high.all('XA RECOVER')])).flat().length
     const rows = async (): Promise<string> =>
       `${await low.value('SELECT COUNT(*) FROM x.t')}+${await high.value('SELECT COUNT(*) FROM x.t')}`
@@ -102,6 +97,42 @@ for (const flavour of flavours()) {
       })
       assert.equal(await rows(), '1+1')
       await c.close()
+    })
+
+    test('a server that says nothing, and does not cut, holds a COMMIT up no longer than one that is gone', async () => {
+      gate.core.xa.reached = (at) => {
+        if (at === 'decided') network.blackhole()
+        return undefined
+      }
+      const c = await client()
+      const from = performance.now()
+      assert.equal((await c.query("INSERT INTO t VALUES (1, 'a'), (4, 'd')")).kind, 'ok')
+      assert.ok(performance.now() - from < 10_000)
+      assert.equal(await inDoubt(), 1)
+      network.heal()
+      await until('it is committed', async () => {
+        await gate.lookForDoubt().catch(() => {})
+        return (await inDoubt()) === 0
+      })
+      assert.equal(await rows(), '1+1')
+      await c.close()
+    })
+
+    test('what is in doubt on one server is ended while another says nothing', async () => {
+      const gtrid = gate.core.xa.newId(shard('-80'))
+      const xid = Xa.xid(gtrid, shard('-80'))
+      await gate.core.xa.ensure(shard('-80'))
+      const gone = await connect({ ...(servers[0] as TestServer).config, database: 'x' })
+      for (const sql of [`XA START ${xid}`, "INSERT INTO t VALUES (9, 'z')", `XA END ${xid}`, `XA PREPARE ${xid}`]) await gone.query(sql)
+      gone.destroy()
+      await gate.lookForDoubt()
+      network.blackhole()
+      const looking = gate.lookForDoubt()
+      looking.catch(() => {})
+      await until('it is ended', async () => (await inDoubt()) === 0)
+      network.heal()
+      network.cut()
+      await looking
     })
 
     test('promise 1: a decision stays while a server is not asked whether a branch is prepared there; an old one goes when none is', async () => {

@@ -9,8 +9,11 @@ import { deciderOf, xaPrefix } from '../mysql/our-schema.ts'
 import { innerConnection } from './inner-statements.ts'
 import type { Core } from './core.ts'
 import type { ShardView } from './view.ts'
+import { Within } from './within.ts'
 
 const unknownXid = 1397
+/** For one server, or a decider that it asks: longer than such a statement waits for a lock. */
+const lookMs = 15_000
 const purgeEveryMs = 600_000
 
 export class XaRecovery {
@@ -39,7 +42,7 @@ export class XaRecovery {
   }
 
   async pass(): Promise<void> {
-    await this.#core.xa.forgetFinished()
+    await this.#core.xa.forgetFinished(lookMs)
     const byServer = new Map<string, ShardView>()
     const found = new Set<string>()
     let complete = true
@@ -48,29 +51,35 @@ export class XaRecovery {
       if (keyspace.notReady !== null) complete = false
       for (const shard of keyspace.shards) byServer.set(shard.server.id, shard)
     }
-    for (const [id, shard] of byServer) {
+    // Side by side: one that does not answer keeps none of the others in doubt.
+    const look = async (id: string, shard: ShardView): Promise<void> => {
+      const within = new Within(this.#core, lookMs)
       try {
-        for (const xid of await this.#look(shard)) found.add(xid)
+        for (const xid of await within.wait(this.#look(shard, within))) found.add(xid)
       } catch (error) {
         complete = false
-        if (this.#refused.has(id)) continue
+        if (this.#refused.has(id)) return
         this.#refused.add(id)
         this.#core.log.warn(
           { server: id, error },
           'transactions in doubt can not be looked for there: on MySQL the account of the gate needs XA_RECOVER_ADMIN',
         )
+      } finally {
+        within.end()
       }
     }
-    for (const xid of this.#seen.keys()) if (!found.has(xid)) this.#seen.delete(xid)
+    await Promise.all([...byServer].map(([id, shard]) => look(id, shard)))
+    if (complete) for (const xid of this.#seen.keys()) if (!found.has(xid)) this.#seen.delete(xid)
     const nowMs = this.#core.clock.monotonicMs()
     if (!complete || (this.#purgedMs !== null && nowMs - this.#purgedMs < purgeEveryMs)) return
     this.#purgedMs = nowMs
-    for (const shard of byServer.values()) await this.#core.xa.purge(shard, found.size === 0).catch(() => {})
+    await Promise.all([...byServer.values()].map((shard) => this.#core.xa.purge(shard, found.size === 0, lookMs).catch(() => {})))
   }
 
   /** Ours that are prepared on the server of this shard; those that are there too long are ended. */
-  async #look(shard: ShardView): Promise<string[]> {
+  async #look(shard: ShardView, within: Within): Promise<string[]> {
     const backend = await innerConnection(this.#core, shard)
+    within.uses(backend.connection)
     try {
       const answer = await backend.connection.all('XA RECOVER')
       const all = answer.flatMap((row) => {
@@ -94,7 +103,7 @@ export class XaRecovery {
         }
         // One that can't be ended now keeps no other from it.
         try {
-          const outcome = await this.#core.xa.judge(gtrid, decider)
+          const outcome = await this.#core.xa.judge(gtrid, decider, within)
           await backend.connection.query(`XA ${outcome.toUpperCase()} ${xid}`)
           this.#core.log.warn({ xid, outcome, server: shard.server.id }, 'a transaction that was in doubt was ended')
         } catch (error) {
@@ -105,6 +114,7 @@ export class XaRecovery {
       }
       return all.map(({ xid }) => `${shard.server.id} ${xid}`)
     } finally {
+      within.done(backend.connection)
       backend.pool.give(backend)
     }
   }

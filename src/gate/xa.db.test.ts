@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, beforeEach, describe, test } from 'node:test'
 import { flavours, testServer, type TestServer } from '../../test/kit/servers.ts'
+import { until } from '../../test/kit/until.ts'
 import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
 import type { Gate } from './gate.ts'
@@ -27,12 +28,6 @@ for (const flavour of flavours()) {
       const made = await startGate(store, { xaDoubtMs: 150, xaCheckMs: 50 }, undefined, `gate-${++started}`)
       others.push(made.gate)
       return made
-    }
-    const until = async (what: string, holds: () => Promise<boolean>): Promise<void> => {
-      for (let i = 0; !(await holds()); i++) {
-        assert.ok(i < 200, what)
-        await new Promise((resolve) => setTimeout(resolve, 50))
-      }
     }
     const inDoubt = async (): Promise<number> => (await admin.all('XA RECOVER')).length
     const rows = async (): Promise<number> => {

@@ -20,6 +20,7 @@ import { isServerError } from '../mysql/errors.ts'
 import type { Core } from './core.ts'
 import { innerConnection } from './inner-statements.ts'
 import type { ShardView } from './view.ts'
+import { Within } from './within.ts'
 
 /** Where a gate may die, for tests. */
 export const xaCrashPoints = ['prepared-one', 'prepared-all', 'decision-written', 'decided', 'committed-one'] as const
@@ -86,9 +87,10 @@ export class Xa {
   }
 
   /** What stands, or from now on `rollback`. Errors: of the decider's server, 1205 while it is being decided. */
-  async judge(gtrid: string, decider: ShardView): Promise<Outcome> {
+  async judge(gtrid: string, decider: ShardView, within: Within | null = null): Promise<Outcome> {
     await this.ensure(decider)
     const backend = await innerConnection(this.#core, decider)
+    within?.uses(backend.connection)
     try {
       try {
         await this.write(backend.connection, gtrid, 'rollback')
@@ -100,6 +102,7 @@ export class Xa {
           : 'rollback'
       }
     } finally {
+      within?.done(backend.connection)
       backend.pool.give(backend)
     }
   }
@@ -111,23 +114,43 @@ export class Xa {
     else list.push(gtrid)
   }
 
-  async forgetFinished(): Promise<void> {
-    for (const [uid, list] of this.#done) {
+  /** What can not be taken away now stays until `purge`. */
+  async forgetFinished(ms: number): Promise<void> {
+    const forgetting = [...this.#done].map(async ([uid, list]) => {
       this.#done.delete(uid)
       const decider = this.shard(uid)
-      if (decider === undefined) continue
-      const backend = await innerConnection(this.#core, decider)
-      try {
+      if (decider === undefined) return
+      await this.#bounded(decider, ms, async (connection) => {
         for (let i = 0; i < list.length; i += 500)
-          await backend.connection.query(
+          await connection.query(
             `DELETE FROM ${table} WHERE gtrid IN (${list
               .slice(i, i + 500)
               .map(hex)
               .join(', ')})`,
           )
+      })
+    })
+    for (const one of await Promise.allSettled(forgetting))
+      if (one.status === 'rejected')
+        this.#core.log.debug({ error: String(one.reason) }, 'decisions that are not needed any more stay for now')
+  }
+
+  async #bounded(shard: ShardView, ms: number, work: (connection: Connection) => Promise<void>): Promise<void> {
+    const within = new Within(this.#core, ms)
+    const run = async (): Promise<void> => {
+      const backend = await innerConnection(this.#core, shard)
+      within.uses(backend.connection)
+      try {
+        await work(backend.connection)
       } finally {
+        within.done(backend.connection)
         backend.pool.give(backend)
       }
+    }
+    try {
+      await within.wait(run())
+    } finally {
+      within.end()
     }
   }
 
@@ -136,15 +159,11 @@ export class Xa {
    * find it.
    * @param nothingPrepared on any server, all of which have been asked
    */
-  async purge(shard: ShardView, nothingPrepared: boolean): Promise<void> {
-    const backend = await innerConnection(this.#core, shard)
-    try {
-      await backend.connection.query(`DELETE FROM ${table} WHERE outcome = 'rollback' AND at < UTC_TIMESTAMP() - INTERVAL 30 DAY`)
-      if (nothingPrepared)
-        await backend.connection.query(`DELETE FROM ${table} WHERE outcome = 'commit' AND at < UTC_TIMESTAMP() - INTERVAL 1 DAY`)
-    } finally {
-      backend.pool.give(backend)
-    }
+  async purge(shard: ShardView, nothingPrepared: boolean, ms: number): Promise<void> {
+    await this.#bounded(shard, ms, async (connection) => {
+      await connection.query(`DELETE FROM ${table} WHERE outcome = 'rollback' AND at < UTC_TIMESTAMP() - INTERVAL 30 DAY`)
+      if (nothingPrepared) await connection.query(`DELETE FROM ${table} WHERE outcome = 'commit' AND at < UTC_TIMESTAMP() - INTERVAL 1 DAY`)
+    })
   }
 
   shard(uid: string): ShardView | undefined {
