@@ -3,7 +3,9 @@ import type { ShardView } from './view.ts'
 /** Routing changed while a statement waited: plan it again. */
 export class Rerouted extends Error {}
 
-/** A table's columns are others than those that the statement was planned by. Nothing was written: read them, and plan it again. */
+/**
+ * A table's columns are others than those that the statement was planned by: read them, and plan it again. Nothing of its own was written; what the functions did that it calls, nobody knows.
+ */
 export class StaleColumns extends Error {
   readonly table: string
 

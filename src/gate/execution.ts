@@ -15,7 +15,7 @@ import type { RoutedPlan, RouteInputs, SessionRef, Text } from './plan/plan.ts'
 import { Rendering } from './plan/render.ts'
 import { executionFrame, type ExecutionPacket, prepareOn, type SessionStatement } from './prepared.ts'
 import { Rerouted } from './execution-errors.ts'
-import { rereadable } from './pure-functions.ts'
+import { callsStored, rereadable } from './pure-functions.ts'
 import { framedQuery } from './replies.ts'
 import type { Runner } from './runner.ts'
 import type { Scatter } from './scatter.ts'
@@ -147,6 +147,11 @@ export class SessionContext {
     let known = purePlans.get(plan)
     if (known === undefined) purePlans.set(plan, (known = rereadable(this.lex(sql))))
     return known
+  }
+
+  /** Having begun, it may have called what has an effect: it is not run again by us. */
+  mayHaveActed(plan: RoutedPlan, sql: Buffer): boolean {
+    return plan.effect === 'write' ? callsStored(this.lex(sql)) : !this.pure(plan, sql)
   }
 
   /** Asked for each statement: found out once for the same settings. */

@@ -108,6 +108,8 @@ export class SeveralShards {
         // What the columns are shows only in the answers: they are put together elsewhere then, from now on.
         if (!isSwError(error, 'SW-GATE-130') || plan.scatter.kind !== 'allowed' || plan.scatter.otherwise == null) throw error
         incomparable.add(plan)
+        // The next time it is put together at once; this time what it calls was called.
+        if (!this.#context.pure(plan, e.sql)) throw error
         throw new Rerouted()
       }
     }

@@ -171,6 +171,7 @@ export class Sharded {
         if (error instanceof StaleColumns) {
           const { keyspace } = plan.kind === 'routed' ? plan : e
           this.#core.catalog.forget(keyspace, [error.table])
+          if (plan.kind === 'routed' && this.#context.mayHaveActed(plan, e.sql)) throw changing(keyspace)
           if (++others > staleMax) throw changing(keyspace)
           if (others > 1) await this.#core.clock.sleep(stalePauseMs, e.signal)
           continue

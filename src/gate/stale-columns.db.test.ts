@@ -103,6 +103,25 @@ for (const flavour of flavours()) {
       )
     })
 
+    test('promise 11: a function that a statement calls is not called again because columns are others than known', async () => {
+      for (const schema of schemas) {
+        await world.admin.query(`CREATE TABLE ${schema}.calls (n INT)`)
+        await world.admin.query(
+          `CREATE FUNCTION ${schema}.noted(v INT) RETURNS INT MODIFIES SQL DATA BEGIN INSERT INTO ${schema}.calls VALUES (v); RETURN v; END`,
+        )
+      }
+      await rows('SELECT * FROM x ORDER BY id LIMIT 1')
+      await world.admin.query('ALTER TABLE shop_80.x ADD COLUMN again INT DEFAULT 7 FIRST')
+      const calls = async (): Promise<number> => {
+        let sum = 0
+        for (const schema of schemas) sum += Number(await world.admin.value(`SELECT COUNT(*) FROM ${schema}.calls`))
+        return sum
+      }
+      await assert.rejects(rows('SELECT x.*, noted(1) FROM x WHERE id <= 2 ORDER BY id'), /SW-GATE-004/)
+      assert.ok((await calls()) <= 4, `${await calls()} calls`)
+      await world.admin.query('ALTER TABLE shop_end.x ADD COLUMN again INT DEFAULT 7 FIRST')
+    })
+
     test('promise 10: a statement whose plan is known keeps a lookup that the vschema has got since', async () => {
       await world.admin.query('CREATE TABLE plain.b_idx (b BIGINT, id BIGINT, keyspace_id VARBINARY(16), PRIMARY KEY (b, id, keyspace_id))')
       const byId = { column: 'id', name: 'hash' }
