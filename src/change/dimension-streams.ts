@@ -27,6 +27,7 @@ import { changeRun } from './dualwrite-record.ts'
 import type { Desk } from './dualwrite-record.ts'
 import { dataOf, specOf } from './dualwrite-spec.ts'
 import type { Dimensions } from './dualwrite-spec.ts'
+import { retentionOwed } from './binlog-retention.ts'
 import { withServer } from './servers.ts'
 
 export async function dimensionStreams(store: Store, run: Pick<WorkflowRecord, 'uid'>): Promise<StreamRecord[]> {
@@ -230,6 +231,8 @@ export async function endStreams(
     { key: keys.stream(run.uid, uid), value: undefined },
     { key: keys.report(run.uid, uid), value: undefined },
   ])
+  // The leader puts it back when nobody else reads there (`removals.ts`).
+  puts.push(...retentionOwed(streams.map(({ source }) => source.serverId)))
   for (const prefix of [keys.vdiffsOf(run.uid), keys.vdiffReportsOf(run.uid)])
     for (const key of (await store.list(prefix)).entries.keys()) puts.push({ key, value: undefined })
   const result = await store.commit([leadership.fence], [...puts, { key: keys.pace(run.uid), value: undefined }])

@@ -20,6 +20,7 @@ import type { Put } from '../topology/store.ts'
 import { absent, listRecords, put, readRecord, unchanged } from '../topology/typed.ts'
 import type { Leadership } from '../workflow/context.ts'
 import { whileLeading } from '../workflow/while-leading.ts'
+import { putBackUnread } from './binlog-retention.ts'
 import { changeErrors } from './errors.ts'
 import { removeServer, withServer } from './servers.ts'
 import type { World } from './servers.ts'
@@ -77,7 +78,7 @@ async function remove(world: World, { shards, branchIds, only }: Removal, ours: 
       await withServer(world.store, id, 'admin', (connection) => forgetPositions(connection, branchIds))
 }
 
-/** While this leader leads. */
+/** While this leader leads; retention of binlogs is put back with it. */
 export function watchRemovals(world: World, leadership: Leadership): Promise<void> {
   const { store, clock, log } = world
   const failing = 'what is to be removed is not yet'
@@ -88,6 +89,7 @@ export function watchRemovals(world: World, leadership: Leadership): Promise<voi
         log.warn({ key, error: String(error) }, failing),
       )
     }
+    await putBackUnread(store, (line) => log.info({}, line))
   })
 }
 

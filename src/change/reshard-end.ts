@@ -4,7 +4,6 @@
  * ids that the workflow wrote down before it made them (promise 12).
  */
 import { forgetFleetRows } from '../ingest/carry.ts'
-import { putBackRetention } from '../move/headroom.ts'
 import { tableNames } from '../move/schema-copy.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
@@ -20,6 +19,7 @@ import type { Store } from '../topology/store.ts'
 import { listRecords } from '../topology/typed.ts'
 import type { ActionContext } from '../workflow/context.ts'
 import { withJournal } from '../workflow/records.ts'
+import { putBackUnread, retentionOwed } from './binlog-retention.ts'
 import { changeErrors } from './errors.ts'
 import { requireState, switchContext } from './reshard-switch.ts'
 import type { Claims } from './reshard-switch.ts'
@@ -76,6 +76,8 @@ async function end(world: World & Claims, context: ActionContext, way: End): Pro
     await context.updateWorkflow((w) => withJournal({ ...w, state: way.during }, clock.nowMs(), `${way.verb} begins`))
   }
   const data = context.workflow.data as ReshardData
+  const sides = shards.filter(({ name: shard }) => way.stays.includes(shard) || way.goes.includes(shard))
+  await store.commit([], retentionOwed(await readServers(context, sides)))
   // What a switch that was reversed or given up left of fleets on shards that end with this workflow.
   if (way.verb === 'cancel')
     for (const shard of going.filter((one) => !one.provisioned))
@@ -100,28 +102,23 @@ async function end(world: World & Claims, context: ActionContext, way: End): Pro
     if (left.has(id) || args.keepData) continue
     if (await removeServer(world, id)) await context.say(`server ${id}, which we made, is removed`)
   }
-  await putBack(
-    context,
-    shards.filter(({ name: shard }) => way.stays.includes(shard) || way.goes.includes(shard)),
-  )
+  await putBackUnread(store, (line) => context.say(line))
   await giveBack(world, context, way)
   await context.updateWorkflow((w) => withJournal({ ...w, state: way.after, ended: true }, clock.nowMs(), `${way.verb} done`))
   await context.say(`${keyspace}.${name} is ${way.after}`)
 }
 
-/** Retention of binlogs that its streams have raised, on servers from which no other workflow reads. */
-async function putBack(context: ActionContext, shards: readonly ShardRecord[]): Promise<void> {
-  const { store, workflow } = context
-  const others = (await listRecords<StreamRecord>(store, keys.streams)).filter(({ value }) => value.workflowUid !== workflow.uid)
-  for (const id of new Set(shards.map((shard) => shard.serverId))) {
-    if (others.some(({ value }) => value.source.serverId === id) || (await store.get(keys.server(id))) === null) continue
-    const said = await withServer(store, id, 'admin', putBackRetention).then(
-      (seconds) => (seconds === null ? null : `server ${id} keeps binlogs for ${seconds} s again, as before the move`),
-      (error: unknown) =>
-        `whether the retention of binlogs on ${id} was raised is not known: ${error instanceof Error ? error.message : String(error)}`,
-    )
-    if (said !== null) await context.say(said)
-  }
+/** Servers that streams of this workflow have read, in either direction. */
+async function readServers({ store, workflow }: ActionContext, shards: readonly ShardRecord[]): Promise<string[]> {
+  const data = workflow.data as ReshardData
+  const streams = (await listRecords<StreamRecord>(store, keys.streams)).filter(({ value }) => value.workflowUid === workflow.uid)
+  return [
+    ...streams.map(({ value }) => value.source.serverId),
+    ...shards.map(({ serverId }) => serverId),
+    ...(data.oldServers ?? []),
+    ...(data.attachedServers ?? []),
+    ...(data.newServers ?? []),
+  ]
 }
 
 /** With a server of ours everything on it goes: nothing may stand there that was not moved. */

@@ -9,6 +9,7 @@ import { connect } from '../mysql/connect.ts'
 import type { Connection, ConnectOptions, FlavourName } from '../mysql/connection.ts'
 import { mysqlErrors, ServerError } from '../mysql/errors.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
+import { moverUser } from '../mysql/our-schema.ts'
 import type { Credentials, Provisioner, ServerEndpoint } from '../mysql/provisioning.ts'
 import { readIdentity } from '../mysql/server-identity.ts'
 import { attachServer as takeServer } from '../switch/attach.ts'
@@ -223,7 +224,7 @@ async function prepareServer(world: World, connection: Connection, serverId: str
 
 async function secretOf(store: Store, serverId: string): Promise<ServerSecret> {
   const make = (user: string): Credentials => ({ user, password: randomBytes(24).toString('base64url') })
-  const secret: ServerSecret = { v: 1, admin: make('sw_admin'), mover: make('sw_mover'), gate: make('sw_gate') }
+  const secret: ServerSecret = { v: 1, admin: make('sw_admin'), mover: make(moverUser), gate: make('sw_gate') }
   const result = await store.commit([absent(keys.secret(serverId))], [put(keys.secret(serverId), secret)])
   if (result.ok) return secret
   const there = await readRecord<ServerSecret>(store, keys.secret(serverId))

@@ -93,7 +93,7 @@ export class ChunkReader {
 
   /**
    * A range that is stored as one: it may hold more now than a chunk may have (rows have come since it was first read; the last one is open-ended). Its pieces land one after another, and the
-   * range is stored with the last, so that a crash in between has it read again whole; rows of pieces that have landed are then replaced by equal ones. A piece that was thrown away is read again.
+   * range is stored with the last, so that a crash in between has it read again whole; rows of pieces that have landed are then replaced by equal ones, or with several sources left out (`own-rows.ts`). A piece that was thrown away is read again.
    */
   async #readPieces(range: ScanRange, path: string, signal: AbortSignal, settled: (work: Promise<void>) => void): Promise<void> {
     const before = this.#options.targets.map(() => ({ rows: 0, bytes: 0 }))

@@ -1,7 +1,7 @@
 import type { PaceLimits } from '../topology/records.ts'
 
 /**
- * Budgets of a mover, whose streams share them (`memory-shares.ts`). Memory of all is about: copyBytesMax + readers × readBufferBytes + touchedBytesMax + 3 × pendingBytesMax + tailBufferBytes;
+ * Budgets of a mover, whose streams share them (`memory-shares.ts`). Memory of all is about: copyBytesMax + readers × readBufferBytes + touchedBytesMax (twice that where XA transactions commit on MariaDB) + 3 × pendingBytesMax + tailBufferBytes;
  * beside it one chunk and one group of the binlog for each stream, where rows are so large that its part holds less.
  */
 export type MoverConfig = {

@@ -135,9 +135,17 @@ export class Copier {
   keysTouched(): void {
     const { touched } = this.#options
     const touchedBytesMax = this.#options.touchedBytesMax()
-    if (touched.sinceMarkersBytes <= touchedBytesMax) return
+    if (touched.unprovenBytes > touchedBytesMax) {
+      touched.dropUnproven()
+      this.#throwAway(() => true)
+    } else if (touched.sinceMarkersBytes > touchedBytesMax) this.#throwAway(() => touched.sinceMarkersBytes > touchedBytesMax / 2)
+  }
+
+  /** The oldest first, for as long as `more` says. One that is read just now is not put to any target when it comes. */
+  #throwAway(more: () => boolean): void {
+    const { touched } = this.#options
     for (const chunk of this.#open) {
-      if (touched.sinceMarkersBytes <= touchedBytesMax / 2) return
+      if (!more()) return
       if (chunk.generation === null) continue
       touched.release(chunk.generation)
       chunk.generation = null
@@ -226,7 +234,11 @@ export class Copier {
         ...this.#options,
         rowsMax,
         admit: (admitSignal) => this.#admit(admitSignal),
-        onBegin: (chunk) => this.#open.add(chunk),
+        onBegin: (chunk) => {
+          this.#open.add(chunk)
+          // Admitted before, and its rows are read from here on.
+          if (this.#options.touched.mustProve) this.#throwAway(() => true)
+        },
         ended: (chunk, endedSignal) => this.#ended(chunk, endedSignal),
         onRows: (_, rows, bytes) => {
           this.#options.progress.read(rows)
@@ -266,17 +278,18 @@ export class Copier {
       pool.outstandingBytes > copyBytesMax() ||
       touched.bytes > touchedBytesMax()
     const mayNot = (): boolean => this.#anyInFlight() && isTooMuch()
-    while (!signal.aborted && mayNot()) {
-      await this.#wait(signal)
+    while (!signal.aborted && (touched.mustProve || mayNot())) {
+      // Nobody rings when it is proven.
+      await this.#wait(signal, touched.mustProve ? 100 : undefined)
     }
     if (this.#failure !== null) throw this.#failure.error
   }
 
   /** Until something has landed, been thrown away, or failed. */
-  async #wait(signal: AbortSignal): Promise<void> {
+  async #wait(signal: AbortSignal, limitMs?: number): Promise<void> {
     if (this.#failure !== null) throw this.#failure.error
     this.#rest()
-    await this.#bell.wait(signal)
+    await this.#bell.wait(signal, limitMs)
     this.#atRest--
   }
 

@@ -7,6 +7,7 @@ import type { Connection } from '../mysql/connection.ts'
 import type { PaceLimits, StreamRecord } from '../topology/records.ts'
 import { type ServerPair, ServerPairs } from '../../test/kit/server-pairs.ts'
 import { flavours } from '../../test/kit/servers.ts'
+import { forgetStreams } from './tables.ts'
 import { holdAt } from './testkit/kill-at.ts'
 import { fill, World } from './testkit/world.ts'
 
@@ -139,6 +140,29 @@ for (const flavour of flavours()) {
       assert.equal(running.stream.report().retries, 1, 'behind the statement, and never before')
       await running.stop()
     })
+
+  test(`1.7 on ${flavour}: a statement that the server still executes when its workflow ends is ended with it`, async () => {
+    await using world = await World.create({ flavour, sources: ['-'], targets: ['-'] }, on())
+    await fill(world, 0, 10, 100)
+    const record = executing(world)
+    const running = world.start(record)
+    await world.untilRunning(record.uid)
+    const reader = await connect({ ...world.target.config, database: world.targetRefs[0]!.schema })
+    await reader.query('BEGIN')
+    await reader.query('SELECT * FROM item')
+    await world.s.query('ALTER TABLE item ADD INDEX (name)')
+    const atWork = async (): Promise<number> =>
+      (await world.t.allText('SHOW PROCESSLIST')).filter(({ Info }) => Info?.startsWith('ALTER TABLE item')).length
+    for (let look = 0; look < 300 && (await atWork()) === 0; look++) await systemClock.sleep(20)
+    await running.stop()
+    assert.equal(await atWork(), 1)
+    await forgetStreams(world.t, record.workflowUid)
+    assert.equal(await atWork(), 0)
+    await reader.query('COMMIT')
+    reader.destroy()
+    const [shown] = await world.t.allText(`SHOW CREATE TABLE ${world.targetRefs[0]!.schema}.item`)
+    assert.doesNotMatch(shown?.['Create Table'] ?? '', /KEY `name`/)
+  })
 
   test(`1.7, 1.13 exec on ${flavour}: a mover that is held within a statement writes nothing of it once another has taken over`, async () => {
     await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] }, on())

@@ -1,6 +1,7 @@
 /** PROTOCOLS 1.12: secondary keys of every kind wait for the rows and are built once; a rebuild that is killed goes on. */
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
+import { until } from '../../test/kit/until.ts'
 import { flavours } from '../../test/kit/servers.ts'
 import { keysOf } from '../sql/table-edits.ts'
 import { parseTableDefinition } from '../sql/table-definition.ts'
@@ -116,7 +117,7 @@ for (const flavour of flavours()) {
     await using later = await connect(world.target.config)
     const waiting = async (n: number): Promise<void> => {
       const sql = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE LIKE 'Waiting for table metadata lock%'"
-      while (Number(await world.t.value(sql)) < n) await new Promise((resolve) => setTimeout(resolve, 20))
+      await until(`${n} that wait`, async () => Number(await world.t.value(sql)) >= n, 20_000)
     }
     const altered = earlier.query(`ALTER TABLE ${to}.item ADD KEY a (a)`)
     await waiting(1)

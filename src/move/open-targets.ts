@@ -115,12 +115,9 @@ export async function openTargets(options: OpenTargetsOptions): Promise<{ target
   for (const { ref, address, meta, name } of found) {
     const sessions = await Promise.all(Array.from({ length: laneCount + 1 }, () => open(connectWriter(address, signal), address)))
     const on: StreamOnTarget = { streamUid: record.uid, targetUid: ref.uid, workflowUid: record.workflowUid, direction: record.direction }
-    const epoch = await takeOver(
-      meta,
-      on,
-      sessions.map(({ threadId }) => threadId),
-    )
-    await endOwnSessions(meta, on, epoch, { atWork: 'wait', clock, signal, failpoints, onWaiting })
+    const own = sessions.map(({ threadId }) => threadId)
+    const epoch = await takeOver(meta, on, own)
+    await endOwnSessions(meta, on, epoch, { atWork: 'wait', own, clock, signal, failpoints, onWaiting })
     const lanes = sessions.map(
       (conn, lane) => new Lane(conn, applierSql.guard(record.uid, ref.uid, lane, epoch), { stream: record.uid, target: name, clock }),
     )

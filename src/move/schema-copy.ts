@@ -3,7 +3,7 @@
  * source is not altered), secondary keys of empty tables left for after the copy (PROTOCOLS 1.12), views after tables.
  *
  * Repeatable: what is there is left as it is. The deferred keys are stored before the table is made without them, so a crash in
- * between builds them twice (the second time is told by 1061 and passed over), never not at all.
+ * between finds them there by their names and builds the rest, never not at all.
  */
 import type { SwError } from '../base/errors.ts'
 import type { ColumnDefinition } from '../binlog/source.ts'

@@ -386,7 +386,7 @@ export class Stream {
         proof: flavourOf(sourceMeta).xaProof,
         failpoints,
       })
-      const xaUpkeep = new XaUpkeep({ xa, touched, copying, source: sourceMeta, clock })
+      const xaUpkeep = new XaUpkeep({ xa, touched, copying, keysBytesMax: () => memory.touchedBytesMax, source: sourceMeta, clock })
       if (resumed) await xaUpkeep.begin()
       const planOf = plansByName(record.source.schema, plans, (await sourceMeta.value('SELECT @@lower_case_table_names')) !== '0')
       const headroom: Headroom = new Headroom({

@@ -6,12 +6,18 @@
  * the last mover marker before it, and how many groups of the binlog followed. The binlog's order of groups is the same on every reading,
  * so pairs of one stream are ordered even after a restart; a marker's number comes from the source, which only counts upwards.
  */
+import { systemClock, type Clock } from '../base/clock.ts'
 import { controlSchema, ensureControlSchema } from '../binlog/control-schema.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { errno, isServerError } from '../mysql/errors.ts'
+import { moverUser } from '../mysql/our-schema.ts'
 import { quoteString } from '../sql/quote.ts'
+import { moveErrors } from './errors.ts'
 
 export const moveSchema = controlSchema
+
+/** Lanes from here on are sessions outside of applier transactions (`takeover.ts`). */
+export const firstOwnLane = 1_000_000
 
 const uid = 'VARCHAR(128) CHARACTER SET ascii COLLATE ascii_bin NOT NULL'
 
@@ -108,8 +114,12 @@ export async function seedPosition(conn: Connection, seed: StreamSeed): Promise<
   return result.kind === 'ok' && result.affectedRows === 1n
 }
 
-/** Removes every row of a workflow's streams from this server. A mover that still writes finds its right gone and keeps nothing. */
-export async function forgetStreams(conn: Connection, workflowUid: string): Promise<void> {
+/**
+ * Removes every row of a workflow's streams from this server. A mover that still writes finds its right gone and keeps nothing; a statement or keys that it left the server at
+ * (`takeover.ts`) are ended first, since nobody knows their sessions afterwards.
+ */
+export async function forgetStreams(conn: Connection, workflowUid: string, clock: Clock = systemClock): Promise<void> {
+  await endDdlSessions(conn, workflowUid, clock)
   for (const name of tableNames) {
     // A table that came with a later version than the one whose streams went there.
     await conn.query(`DELETE FROM ${moveSchema}.${name} WHERE workflow_uid = ${quoteString(workflowUid)}`).catch((error: unknown) => {
@@ -118,6 +128,35 @@ export async function forgetStreams(conn: Connection, workflowUid: string): Prom
   }
   const prefix = `${workflowUid}/`
   await conn.query(`DELETE FROM ${controlSchema}.marker WHERE LEFT(stream, ${Buffer.byteLength(prefix)}) = ${quoteString(prefix)}`)
+}
+
+/** First the right, so that no session is entered behind the look. */
+async function endDdlSessions(conn: Connection, workflowUid: string, clock: Clock): Promise<void> {
+  const where = `workflow_uid = ${quoteString(workflowUid)}`
+  try {
+    await conn.query(`UPDATE ${moveSchema}.move_applier SET epoch = epoch + 1, state = 'ended', n = n + 1 WHERE ${where}`)
+  } catch (error) {
+    if (isServerError(error, errno.noSuchTable)) return
+    throw error
+  }
+  const rows = await conn.allText(
+    `SELECT DISTINCT session AS id, SUBSTRING_INDEX(USER(), '@', 1) AS user FROM ${moveSchema}.move_applier WHERE ${where} AND lane >= ${firstOwnLane} AND session <> 0`,
+  )
+  const users = [moverUser, rows[0]?.user]
+  const ids = new Set(rows.map(({ id }) => Number(id)).filter((id) => id !== conn.threadId))
+  for (const untilMs = clock.monotonicMs() + 60_000; ids.size > 0;) {
+    const living = new Map((await conn.allText('SHOW PROCESSLIST')).map((row) => [Number(row.Id), row]))
+    for (const id of ids) {
+      const session = living.get(id)
+      if (session === undefined || !users.includes(session.User ?? '')) ids.delete(id)
+      else await conn.query(`KILL ${id}`).catch(() => undefined)
+    }
+    if (ids.size === 0) return
+    // What an ALTER has made is undone before its session ends.
+    if (clock.monotonicMs() > untilMs)
+      throw moveErrors.restart({ stream: workflowUid, reason: `the server still undoes the statement of session ${[...ids].join(', ')}` })
+    await clock.sleep(50)
+  }
 }
 
 /** Takes a start back of which nothing has come yet. */

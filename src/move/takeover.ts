@@ -17,13 +17,12 @@ import { quoteString } from '../sql/quote.ts'
 import type { Waiting } from './applier-options.ts'
 import { noFailpoints, type Failpoints } from './crash-points.ts'
 import { moveErrors } from './errors.ts'
-import { moveSchema } from './tables.ts'
+import { firstOwnLane, moveSchema } from './tables.ts'
 
 export type StreamOnTarget = { streamUid: string; targetUid: string; workflowUid: string; direction: string }
 
 /** Lane numbers of the sessions outside of applier transactions. */
-export const ownLanes = { meta: 1_000_000, ddl: 1_000_001 } as const
-const firstOwnLane = ownLanes.meta
+export const ownLanes = { meta: firstOwnLane, ddl: firstOwnLane + 1 } as const
 
 /**
  * Takes the right over for `lanes` writers, lane i on session `sessions[i]`; returns the new epoch. The stream's row must exist. Sessions of DDL are not ended by it:
@@ -58,6 +57,8 @@ export async function takeOver(conn: Connection, on: StreamOnTarget, sessions: r
 export type EndSessions = {
   /** What is done with one that is at work. */
   atWork: 'wait' | 'kill'
+  /** Of this run, which are none of those. */
+  own?: readonly number[]
   clock: Clock
   signal: AbortSignal
   failpoints?: Failpoints
@@ -69,14 +70,14 @@ export type EndSessions = {
  * @throws superseded when somebody has taken over meanwhile
  */
 export async function endOwnSessions(conn: Connection, on: StreamOnTarget, epoch: number, options: EndSessions): Promise<void> {
-  const { atWork, clock, signal, failpoints = noFailpoints, onWaiting } = options
+  const { atWork, clock, signal, failpoints = noFailpoints, onWaiting, own = [] } = options
   await failpoints.hit('takeOver.afterEpoch')
   const where = `${streamWhere(on)} AND lane >= ${firstOwnLane}`
   const rows = await conn.allText(
     `SELECT DISTINCT session AS id, SUBSTRING_INDEX(USER(), '@', 1) AS user FROM ${moveSchema}.move_applier WHERE ${where} AND session <> 0`,
   )
-  // An id may have been given anew: to ourselves.
-  const ids = new Set(rows.map(({ id }) => Number(id)).filter((id) => id !== conn.threadId))
+  // An id may have been given anew after a restart of the server: to ourselves.
+  const ids = new Set(rows.map(({ id }) => Number(id)).filter((id) => id !== conn.threadId && !own.includes(id)))
   const sinceMs = clock.nowMs()
   for (let pause = 5; ids.size > 0; pause = Math.min(1_000, pause * 2)) {
     const living = new Map((await conn.allText('SHOW PROCESSLIST')).map((row) => [Number(row.Id), row]))

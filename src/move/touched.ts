@@ -71,6 +71,8 @@ export class TouchedKeys<Table extends object> {
    * server has forgotten the xid: reads that begin then see it. Only keys that the tail *has brought*: one of an XA transaction rolled back later would be lost.
    */
   addUnproven(table: Table, key: string, xid: string): void {
+    // The rest of one that was too large.
+    if (this.#unproven.some(({ dropped, xids }) => dropped && xids.has(xid))) return
     const last = this.#unproven.at(-1)
     if (last === undefined) return
     last.xids.add(xid)
@@ -84,11 +86,37 @@ export class TouchedKeys<Table extends object> {
   /** To be called before the server is asked which xids it knows: what is committed from now on waits for the next question. */
   askProof(): void {
     if ((this.#unproven.at(-1)?.xids.size ?? 0) > 0) this.#unproven.push(newUnproven())
+    for (const one of this.#unproven.slice(0, -1)) one.asked = true
+  }
+
+  /** Of it, keys of XA transactions whose commit may not be visible yet. */
+  get unprovenBytes(): number {
+    return this.#unprovenBytes
+  }
+
+  /**
+   * Their keys take more than they may: they are dropped. Whoever calls throws away every chunk in flight, and begins none before `mustProve` is over: what is read then has the rows.
+   */
+  dropUnproven(): void {
+    for (const one of this.#unproven) {
+      if (one.bytes === 0) continue
+      one.tables.clear()
+      one.bytes = 0
+      one.dropped = true
+    }
+    this.#unprovenBytes = 0
+    // What is committed from here on has its keys again, and is not waited for.
+    if (this.#unproven.at(-1)?.dropped === true) this.#unproven.push(newUnproven())
+  }
+
+  /** Keys were dropped and the server was not seen to have forgotten all of their xids since. */
+  get mustProve(): boolean {
+    return this.#unproven.some(({ dropped, xids }) => dropped && xids.size > 0)
   }
 
   /** What the server knew after the last `askProof`. */
   prove(known: ReadonlySet<string>): void {
-    for (const { xids } of this.#unproven.slice(0, -1)) for (const xid of xids) if (!known.has(xid)) xids.delete(xid)
+    for (const { xids, asked } of this.#unproven) for (const xid of asked ? xids : []) if (!known.has(xid)) xids.delete(xid)
     this.#letGo()
   }
 
@@ -138,13 +166,14 @@ export class TouchedKeys<Table extends object> {
 
 type Keys<Table> = { readonly tables: Map<Table, Set<string>>; bytes: number }
 type Generation<Table> = Keys<Table> & { readonly id: number; readonly marker: number; users: number }
-type Unproven<Table> = Keys<Table> & { readonly xids: Set<string> }
+/** `asked`: whether the server was asked after all of it was committed. */
+type Unproven<Table> = Keys<Table> & { readonly xids: Set<string>; asked: boolean; dropped: boolean }
 
 /** What a key costs beside its text. */
 const keyRestBytes = 64
 
 function newUnproven<Table>(): Unproven<Table> {
-  return { xids: new Set(), tables: new Map(), bytes: 0 }
+  return { xids: new Set(), tables: new Map(), bytes: 0, asked: false, dropped: false }
 }
 
 /** Bytes that it takes more. */

@@ -91,6 +91,32 @@ test('1.9: a key that is touched by an XA transaction is kept for chunks that be
   assert.equal(markers.touched.waitsForProof, false)
 })
 
+test('1.9, promise 8: keys that are too many are dropped, and their xids waited for, by a question asked behind their commits; what is committed later has its keys', async () => {
+  const { group, touched } = world([change('7'), change('8')])
+  const signal = new AbortController().signal
+  const drops = (key: string): boolean => touched.setsSince(table, 0).some((set) => set.has(key))
+  await group.committed('large', place, signal)
+  touched.askProof()
+  // The server is being asked: its answer was of before this one.
+  await group.committed('next', place, signal)
+  assert.ok(touched.unprovenBytes > 0)
+  touched.dropUnproven()
+  assert.deepEqual([touched.unprovenBytes, drops('7'), touched.mustProve], [0, false, true])
+  await group.committed('large', place, signal)
+  assert.equal(touched.unprovenBytes, 0, 'the rest of it')
+  touched.addUnproven(table, '9', 'later')
+  assert.ok(drops('9'))
+  touched.prove(new Set())
+  assert.ok(touched.mustProve, 'next was not asked for')
+  touched.askProof()
+  touched.prove(new Set(['next', 'later']))
+  assert.ok(touched.mustProve)
+  touched.askProof()
+  touched.prove(new Set(['later']))
+  assert.equal(touched.mustProve, false)
+  assert.ok(drops('9') && touched.waitsForProof)
+})
+
 test('1.9: parts of one transaction are numbered, those of the next begin anew; one whose rows were never read stops the stream behind its first marker', async () => {
   const { group, parts } = world(null)
   for (const xid of ['a', 'b']) {

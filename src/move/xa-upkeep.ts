@@ -20,6 +20,8 @@ export type XaUpkeepOptions = {
   touched: TouchedKeys<TablePlan>
   /** Tables whose copy is not complete. */
   copying: ReadonlySet<TablePlan>
+  /** For keys that wait for a proof. */
+  keysBytesMax: () => number
   source: Connection
   clock: Clock
 }
@@ -35,9 +37,13 @@ export class XaUpkeep {
 
   /** What earlier runs have left. */
   async begin(): Promise<void> {
-    const { xa, touched, copying } = this.#options
+    const { xa, touched, copying, keysBytesMax } = this.#options
     for await (const { table, key, xid } of xa.committedBefore((await this.#known()) ?? new Set()))
-      if (copying.has(table)) touched.addUnproven(table, key, xid)
+      if (copying.has(table)) {
+        touched.addUnproven(table, key, xid)
+        // No chunk has begun.
+        if (touched.unprovenBytes > keysBytesMax()) touched.dropUnproven()
+      }
   }
 
   async run(stored: () => number, read: () => XaForget['read'], signal: AbortSignal): Promise<void> {

@@ -3,6 +3,9 @@
 /** The schema that holds our own tables. */
 export const controlSchema = '_shardwright'
 
+/** The account of movers, by which their sessions are known. */
+export const moverUser = 'sw_mover'
+
 /** How global ids of the gates' XA transactions begin: gates end them by themselves (gate/xa.ts). */
 export const xaPrefix = 'sw1-'
 

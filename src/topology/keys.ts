@@ -106,6 +106,8 @@ export const keys = {
   primaryChanges: 'primary-changes/',
   givenUp: (serverId: string) => `given-up/${serverId}`,
   allGivenUp: 'given-up/',
+  retentionOwed: (serverId: string) => `retention-owed/${serverId}`,
+  allRetentionOwed: 'retention-owed/',
   /** Of what the topology does not name any more, by the keyspace that it was of: what still stands on servers. */
   removal: (name: string) => `removals/${name}`,
   removals: 'removals/',

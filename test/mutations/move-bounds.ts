@@ -83,7 +83,7 @@ export const boundMutations: readonly Mutation[] = [
   {
     rule: '1.4 above the budget of touched keys chunks are thrown away',
     file: 'src/move/copier.ts',
-    edits: [['if (touched.sinceMarkersBytes <= touchedBytesMax) return\n', 'if (touched.sinceMarkersBytes >= 0) return\n']],
+    edits: [['else if (touched.sinceMarkersBytes > touchedBytesMax)', 'else if (touched.sinceMarkersBytes > 1e12)']],
     test: again,
     name: 'above the budget of keys touched while a chunk is in flight it is thrown away and read again',
     fails: /bytes of keys/,
