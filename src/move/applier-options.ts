@@ -54,6 +54,8 @@ export type TargetApplierOptions = {
 /** Writers share it; who rebuilds keys has it alone. */
 export interface Exclusion {
   shared<T>(work: () => Promise<T>): Promise<T>
+  /** Somebody has it alone, or is about to. */
+  readonly busy: boolean
 }
 
 export type Waiting = StreamWait

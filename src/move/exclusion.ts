@@ -56,6 +56,10 @@ export class TargetShare implements Exclusion {
     }
   }
 
+  get busy(): boolean {
+    return this.#alone !== null
+  }
+
   async shared<T>(work: () => Promise<T>): Promise<T> {
     while (this.#alone !== null) await this.#alone
     this.#sharing++

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { KeyRangeIndex } from '../keyspace/key-range-index.ts'
 import { parseKeyRange } from '../keyspace/key-range.ts'
 import { createVindex } from '../keyspace/vindexes/create.ts'
+import { connect } from '../mysql/connect.ts'
 import { ServerPairs } from '../../test/kit/server-pairs.ts'
 import { flavours } from '../../test/kit/servers.ts'
 import type { PaceLimits, StreamRecord } from '../topology/records.ts'
@@ -91,5 +92,33 @@ for (const flavour of flavours()) {
     )
     await first.stop()
     await second.stop()
+  })
+
+  test(`promise 7 on ${flavour}: while a statement is executed on a target for one stream, it says so, and the other one that it keeps from writing does`, async () => {
+    const { world, on, b } = await merging(flavour)
+    await using _world = world
+    const options = { ...world.record(0).options, onDdl: 'exec' as const }
+    const [one, two] = [world.record(0, { options }), world.record(1, { options })]
+    const shares = world.sharesOf([one, two])
+    const [first, second] = [one, two].map((record) => world.start(record, { shares }))
+    await world.untilRunning(one.uid, two.uid)
+    await using reader = await connect({ ...world.target.config, database: world.targetRefs[0]!.schema })
+    await reader.query('BEGIN')
+    await reader.query('SELECT * FROM item')
+    await on(0, 'ALTER TABLE item ADD extra INT NOT NULL DEFAULT 1')
+    const waitsFor = (running: Running | undefined, what: RegExp): boolean => what.test(running?.stream.report().waiting?.what ?? '')
+    await world.until('a stream that executes', () => waitsFor(first, /executes "ALTER TABLE item ADD extra/))
+    await on(1, `INSERT INTO item VALUES (1, ${b}, 5, 'n', 0)`)
+    await world.until('a stream that is kept from writing', () => waitsFor(second, /another stream, for which a statement is executed/))
+    await reader.query('COMMIT')
+    await on(1, 'ALTER TABLE item ADD extra INT NOT NULL DEFAULT 1')
+    await world.drain(one.uid, two.uid)
+    assert.equal(await world.assertEqual(), 1)
+    assert.deepEqual(
+      [first, second].map((running) => running?.stream.report().waiting),
+      [null, null],
+    )
+    await first?.stop()
+    await second?.stop()
   })
 }

@@ -183,12 +183,7 @@ export class Stream {
       lanes: this.#lanes.length,
       retries: this.#retries + this.#lanes.reduce((sum, { retries }) => sum + retries, 0),
       waiting:
-        this.#waiting ??
-        this.#appliers.find((applier) => applier.waiting !== null)?.waiting ??
-        this.#lockWaits?.waiting ??
-        this.#throttle.waiting ??
-        this.#watch?.waiting ??
-        null,
+        this.#waiting ?? waitingOf(this.#appliers) ?? this.#lockWaits?.waiting ?? this.#throttle.waiting ?? this.#watch?.waiting ?? null,
       throttled: this.#throttle.waiting,
       error: this.#error,
       copy: this.#progress?.view() ?? noCopy,
@@ -661,6 +656,12 @@ export class Stream {
     }
     this.#options.onReport(this.report(), passed)
   }
+}
+
+/** A row that another stream’s stands in the way of, before that the target is another’s just now. */
+function waitingOf(appliers: readonly TargetApplier[]): Waiting | null {
+  const waits = [...appliers.map(({ waiting }) => waiting), ...appliers.map(({ excluded }) => excluded)]
+  return waits.find((waiting) => waiting !== null) ?? null
 }
 
 function averageRowBytes(tables: readonly SourceTable[]): number {

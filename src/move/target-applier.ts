@@ -42,6 +42,8 @@ export class TargetApplier {
   /** X: everything up to here is applied. */
   applied: Stamp
   waiting: Waiting | null = null
+  /** While another stream has the target alone. */
+  excluded: Waiting | null = null
   /** 1062s met, for messages and tests. */
   collisions = 0
   #intent: Coordinate
@@ -199,7 +201,7 @@ export class TargetApplier {
     for (const change of changes) this.pending.add(change)
     await this.#setIntent(end)
     const round = this.pending.take(this.applied)
-    await this.options.exclusion.shared(async () => {
+    await this.#shared(async () => {
       try {
         await this.#write(round)
       } catch (error) {
@@ -284,7 +286,7 @@ export class TargetApplier {
     this.#roundBytes = round.bytes
     this.#space.ring()
     try {
-      if ((await options.exclusion.shared(() => this.#applyOrHold(round))) === 'held') {
+      if ((await this.#shared(() => this.#applyOrHold(round))) === 'held') {
         if (this.#parts === 'draining') this.#parts = 'held'
         else if (this.#standsStill === null) await this.#extend()
         else await this.#tryAgain(this.#standsStill)
@@ -415,6 +417,21 @@ export class TargetApplier {
     return lanes
   }
 
+  /** Beside the other streams that write to the target, when nobody has it alone. */
+  #shared<T>(work: () => Promise<T>): Promise<T> {
+    const { exclusion, clock } = this.options
+    if (exclusion.busy)
+      this.excluded ??= {
+        what: 'another stream, for which a statement is executed or keys are built on the target',
+        sinceMs: clock.nowMs(),
+        ends: 'that is done',
+      }
+    return exclusion.shared(() => {
+      this.excluded = null
+      return work()
+    })
+  }
+
   async #setIntent(to: Coordinate): Promise<void> {
     const { lanes, streamUid, targetUid, failpoints } = this.options
     if (compareCoordinates(to, this.#intent) > 0) {
@@ -435,7 +452,7 @@ export class TargetApplier {
 
   async #storePosition(): Promise<void> {
     const stamp = this.applied
-    await this.options.exclusion.shared(async () => this.options.lanes[0]?.transaction([this.#positionSql(stamp)]))
+    await this.#shared(async () => this.options.lanes[0]?.transaction([this.#positionSql(stamp)]))
     this.#stored = stamp
     this.#storedAtMs = this.options.clock.monotonicMs()
   }
@@ -482,8 +499,7 @@ export class TargetApplier {
       started = true
       this.#landing++
       this.#busyLanes.add(lane)
-      this.options.exclusion
-        .shared(() => this.#land(chunks, lane))
+      this.#shared(() => this.#land(chunks, lane))
         .catch((error: unknown) => {
           this.#failure ??= { error }
         })
