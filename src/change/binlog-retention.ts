@@ -6,10 +6,13 @@
  */
 import { putBackRetention } from '../move/headroom.ts'
 import { keys } from '../topology/keys.ts'
-import type { RetentionOwed, StreamRecord } from '../topology/records.ts'
+import type { StreamRecord } from '../topology/records.ts'
 import type { Put, Store } from '../topology/store.ts'
 import { listRecords, put, unchanged } from '../topology/typed.ts'
 import { withServer } from './servers.ts'
+
+/** Of a server whose streams have ended, or are about to. */
+type RetentionOwed = { v: 1 }
 
 /** For a commit before or with the one that ends the streams. */
 export function retentionOwed(servers: Iterable<string>): Put[] {

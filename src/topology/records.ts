@@ -396,6 +396,3 @@ export type Removal = {
   /** Whoever made it removes it before, unless it dies; Unix ms. */
   notBeforeMs: number
 }
-
-/** A server whose streams have ended, or are about to: what they raised there is to be put back. */
-export type RetentionOwed = { v: 1 }
