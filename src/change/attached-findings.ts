@@ -7,9 +7,9 @@ import { crossFlavourFindings } from '../move/cross-flavour.ts'
 import { preflightTarget } from '../move/preflight.ts'
 import { existingTableFindings } from '../move/schema-copy.ts'
 import type { Connection } from '../mysql/connection.ts'
-import { flavourOf } from '../mysql/flavour/flavour.ts'
 import { quoteString } from '../sql/quote.ts'
 import type { ShardRecord } from '../topology/records.ts'
+import { cascadesLogged, type Asked } from './cascade-check.ts'
 import { changeErrors } from './errors.ts'
 import type { ReshardSpec } from './reshard-spec.ts'
 import type { Cascade } from './source-checks.ts'
@@ -25,6 +25,7 @@ export async function attachedFindings(
   passwords: Passwords,
   shards: readonly { readonly shard: string; readonly serverId: string; readonly schema: string }[],
   cascades: readonly Cascade[],
+  asked: Asked,
 ): Promise<{ errors: SwError[]; notes: string[] }> {
   const errors: SwError[] = []
   const notes: string[] = []
@@ -36,7 +37,9 @@ export async function attachedFindings(
     })
     if (target === null) continue
     try {
-      if (cascades.length > 0 && !(await flavourOf(target).logsCascades(target)))
+      const logged = await cascadesLogged(target, id, cascades.length, asked)
+      notes.push(...logged.notes)
+      if (cascades.length > 0 && !logged.logs)
         errors.push(...cascades.map((cascade) => changeErrors.cascadeHiddenBack({ server: id, ...cascade })))
       await withServer(world.store, source.serverId, 'admin', async (from) => {
         errors.push(...(await crossFlavourFindings(from, source.schema, tables, target)))

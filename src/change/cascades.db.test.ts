@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
+import { connect } from '../mysql/connect.ts'
+import { probeCascades } from '../mysql/cascade-probe.ts'
 import { flavours, type TestServer } from '../../test/kit/servers.ts'
 import { Office, rootOf, testServer } from './testkit/office.ts'
 
@@ -65,6 +67,21 @@ if (flavours().includes('mysql')) {
           logs,
         )
         assert.equal(await flavourOf(root).logsCascades(root), logs)
+        assert.deepEqual(await probeCascades(root), { logs, by: 'probe', why: null })
+        assert.deepEqual(await root.allText("SHOW TABLES FROM _shardwright LIKE 'cascade%'"), [], 'nothing is left of it')
+      }
+    })
+
+    test('a server is tried, and one that the account may not try on is told by its version', async () => {
+      for (const server of [plain, other]) {
+        if (server === null) continue
+        await using root = await rootOf(server)
+        assert.deepEqual(await probeCascades(root), { logs: server === plain, by: 'probe', why: null })
+        await root.query("CREATE USER weak@'%' IDENTIFIED BY 'secret'")
+        await using weak = await connect({ ...server.config, user: 'weak', password: 'secret' })
+        const { logs, by, why } = await probeCascades(weak)
+        assert.deepEqual([logs, by], [server === plain, 'version'])
+        assert.match(why ?? '', /denied/)
       }
     })
 

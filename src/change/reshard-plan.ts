@@ -12,7 +12,6 @@ import { readVschema } from '../keyspace/vschema.ts'
 import type { Vschema } from '../keyspace/vschema.ts'
 import { resolveVschema, sameColumn } from '../keyspace/vschema-resolve.ts'
 import type { ResolvedTable, ResolvedVschema } from '../keyspace/vschema-resolve.ts'
-import { flavourOf } from '../mysql/flavour/flavour.ts'
 import { readSchema } from '../mysql/introspect.ts'
 import type { SchemaInfo, TableInfo } from '../mysql/table-info.ts'
 import { charsetToUtf8 } from '../move/charset.ts'
@@ -33,6 +32,7 @@ import { listRecords, readRecord } from '../topology/typed.ts'
 import { Failures } from '../workflow/context.ts'
 import type { WorkflowRecord } from '../workflow/records.ts'
 import { attachedFindings, type Passwords } from './attached-findings.ts'
+import { cascadesLogged, type Asked } from './cascade-check.ts'
 import { changeErrors } from './errors.ts'
 import { schemaName, serverId } from './keyspaces.ts'
 import type { MergeSource } from './key-collisions.ts'
@@ -75,6 +75,7 @@ export async function planReshardCreate(
   tag = 'new',
   /** Of the servers that are to be attached. */
   passwords: Passwords = {},
+  asked: Asked = 'shown',
 ): Promise<ReshardPlan> {
   const { store } = world
   const errors: SwError[] = []
@@ -123,7 +124,9 @@ export async function planReshardCreate(
       const schema = await readSchema(connection, source.schema)
       schemas.push(schema)
       errors.push(...(await serverFindings(connection, source.serverId)), ...(await preflightSource(connection)))
-      errors.push(...schemaFindings(schema, await flavourOf(connection).logsCascades(connection), spec.triggers))
+      const logged = await cascadesLogged(connection, source.serverId, cascadesOf(schema).length, asked)
+      notes.push(...logged.notes)
+      errors.push(...schemaFindings(schema, logged.logs, spec.triggers))
       notes.push(...(await serverNotes(connection, source.serverId, secret)))
     })
   }
@@ -149,6 +152,7 @@ export async function planReshardCreate(
       passwords,
       targets,
       schemas.flatMap(cascadesOf),
+      asked,
     )
     errors.push(...attachedServers.errors)
     notes.push(...attachedServers.notes)

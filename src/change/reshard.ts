@@ -116,6 +116,7 @@ async function createSteps(world: World & Claims, context: ActionContext, spec: 
       spec,
       uid.slice(0, 8),
       secret?.value.passwords,
+      'made',
     )
     await context.say(...lines)
     return { sources, targets, newServers, flavour, tables, views, vschemaVersion } as unknown as Json

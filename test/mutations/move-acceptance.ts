@@ -97,4 +97,13 @@ export const acceptanceMutations: readonly Mutation[] = [
     name: '1.6, promise 8: images of a key count as memory, also in a round that is put back, and add up in no more time than there are',
     fails: /bytes/,
   },
+  {
+    rule: '1.11 whether a server logs cascades is tried',
+    file: 'src/mysql/cascade-probe.ts',
+    edits: [['{ logs: rowsOf(child) }', '{ logs: rowsOf(parent) }']],
+    test: 'src/change/cascades.db.test.ts',
+    name: 'what a server is said to log is what it logs',
+    fails: /logs/,
+    only: 'mysql',
+  },
 ]

@@ -47,7 +47,7 @@ export const modelMutations: readonly Mutation[] = [
   {
     rule: '1.6 a round that was put back goes under what came since',
     file: 'src/move/pending.ts',
-    edits: [['} else keys.set(key, merge(older, newer))', '} else keys.set(key, older)']],
+    edits: [['const merged = merge(older, newer)', 'const merged = older']],
     ...merge,
   },
 ]

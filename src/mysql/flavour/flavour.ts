@@ -124,7 +124,7 @@ export interface Flavour {
   readonly moverSessionSql: readonly string[]
   /** Makes information_schema's estimates and AUTO_INCREMENT fresh for the session (MySQL caches them for a day). */
   readonly freshStatisticsSql: string | null
-  /** Child rows of ON DELETE CASCADE are in the binlog (MySQL from 9.6). To be proved by a probe where it matters. */
+  /** Child rows of ON DELETE CASCADE are in the binlog, by version and settings (MySQL from 9.6). Tried by `cascade-probe.ts` when a workflow is created. */
   logsCascades(connection: Connection): Promise<boolean>
 }
 

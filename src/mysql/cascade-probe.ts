@@ -1,0 +1,75 @@
+/**
+ * Whether a server has the rows that a cascade changes in its binlog (PROTOCOLS 1.11), by trying it: a parent and a child in our own schema, the parent's row deleted, and what the binlog has of
+ * it. Versions and settings say it too (`Flavour.logsCascades`), of the servers that were tried when that was written; where an account may not try, they alone do, and `by` says so.
+ *
+ * Not for dry runs: it writes.
+ */
+import type { Connection } from './connection.ts'
+import { isServerError } from './errors.ts'
+import { flavourOf } from './flavour/flavour.ts'
+import { controlSchema } from './our-schema.ts'
+import { quoteString } from '../sql/quote.ts'
+
+export type CascadeVerdict = { readonly logs: boolean; readonly by: 'probe' | 'version'; readonly why: string | null }
+
+const parent = `${controlSchema}.cascade_parent`
+const child = `${controlSchema}.cascade_child`
+const lock = `${controlSchema}:cascades`
+/** Others write meanwhile. */
+const eventsMax = 20_000
+
+export async function probeCascades(connection: Connection): Promise<CascadeVerdict> {
+  const byVersion = async (why: string): Promise<CascadeVerdict> => ({
+    logs: await flavourOf(connection).logsCascades(connection),
+    by: 'version',
+    why,
+  })
+  if ((await connection.value(`SELECT GET_LOCK(${quoteString(lock)}, 10)`)) !== '1') return byVersion('somebody else is trying it')
+  try {
+    const seen = await tryIt(connection)
+    return 'logs' in seen ? { logs: seen.logs, by: 'probe', why: null } : await byVersion(seen.why)
+  } catch (error) {
+    if (!isServerError(error)) throw error
+    return await byVersion(error.serverMessage)
+  } finally {
+    if (connection.open) await connection.query(`DO RELEASE_LOCK(${quoteString(lock)})`)
+  }
+}
+
+async function tryIt(connection: Connection): Promise<{ logs: boolean } | { why: string }> {
+  const checks = await connection.value('SELECT @@SESSION.foreign_key_checks')
+  const drop = `DROP TABLE IF EXISTS ${child}, ${parent}`
+  await connection.query(`CREATE DATABASE IF NOT EXISTS ${controlSchema} DEFAULT CHARACTER SET utf8mb4`)
+  await connection.query(drop)
+  try {
+    await connection.query('SET SESSION foreign_key_checks=1')
+    await connection.query(`CREATE TABLE ${parent} (id INT NOT NULL PRIMARY KEY) ENGINE=InnoDB`)
+    await connection.query(
+      `CREATE TABLE ${child} (id INT NOT NULL PRIMARY KEY, parent INT NOT NULL, FOREIGN KEY (parent) REFERENCES ${parent} (id) ON DELETE CASCADE) ENGINE=InnoDB`,
+    )
+    await connection.query(`INSERT INTO ${parent} VALUES (1)`)
+    await connection.query(`INSERT INTO ${child} VALUES (1, 1)`)
+    const flavour = flavourOf(connection)
+    const from = await flavour.binlogEnd(connection)
+    await connection.query(`DELETE FROM ${parent}`)
+    const to = await flavour.binlogEnd(connection)
+    if (from === null || to === null || from.file !== to.file) return { why: 'its binlog could not be read at one place' }
+    const events = await connection.allText(`SHOW BINLOG EVENTS IN ${quoteString(from.file)} FROM ${from.position} LIMIT ${eventsMax}`)
+    // By rows: MariaDB names every table that a statement has locked, the children of a cascade too, whose rows it does not log.
+    const rowsOf = (table: string): boolean => {
+      const ids = events.flatMap(({ Event_type: type, Info: info }) => {
+        const [, id, name] = (type === 'Table_map' ? /^table_id: (\d+) \(([^)]*)\)/.exec(info ?? '') : null) ?? []
+        return id !== undefined && name === table ? [id] : []
+      })
+      return events.some(
+        ({ Event_type: type, Info: info }) => /rows/i.test(type ?? '') && ids.some((id) => info?.startsWith(`table_id: ${id} `) === true),
+      )
+    }
+    return rowsOf(parent) ? { logs: rowsOf(child) } : { why: 'its binlog does not show the row that was deleted' }
+  } finally {
+    if (connection.open) {
+      await connection.query(`SET SESSION foreign_key_checks=${checks === '0' ? 0 : 1}`)
+      await connection.query(drop)
+    }
+  }
+}
