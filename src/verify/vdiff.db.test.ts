@@ -107,13 +107,15 @@ for (const flavour of flavours()) {
     await world.s.query(`UPDATE ${world.on(world.sources, '-', 'item')} SET a = NULL, b = NULL WHERE id = ${nulled}`)
     assert.deepEqual(counts(await world.vdiff()), none)
 
-    await world.t.query(`DELETE FROM ${await at(lost)} WHERE id = ${lost}`)
     const movedFrom = await world.shardOf('item', `id = ${moved}`)
     const movedTo = world.targets.find(({ shard }) => shard !== movedFrom)!.shard
     await world.t.query(
       `INSERT INTO ${world.on(world.targets, movedTo, 'item')} SELECT * FROM ${world.on(world.targets, movedFrom, 'item')} WHERE id = ${moved}`,
     )
     await world.t.query(`DELETE FROM ${world.on(world.targets, movedFrom, 'item')} WHERE id = ${moved}`)
+    // By itself: all targets together hold what the source holds, so no digest tells.
+    assert.deepEqual(counts(await world.vdiff()), { ...none, misplaced: 1 })
+    await world.t.query(`DELETE FROM ${await at(lost)} WHERE id = ${lost}`)
     const doubledOn = await world.shardOf('item', `id = ${doubled}`)
     const doubledTo = world.targets.find(({ shard }) => shard !== doubledOn)!.shard
     await world.t.query(

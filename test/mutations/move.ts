@@ -305,8 +305,9 @@ const schema: Mutation[] = [
   {
     rule: '1.12 sessions of our own have a fixed sql_mode: id 0 stays 0',
     file: 'src/mysql/flavour/shared.ts',
-    edits: [["sql_mode='NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES'", "sql_mode='STRICT_ALL_TABLES,NO_ZERO_DATE'"]],
-    ...types,
+    edits: [["sql_mode='NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES'", "sql_mode='ALLOW_INVALID_DATES'"]],
+    test: 'src/move/rules.db.test.ts',
+    name: 'a row with id 0 keeps it, by copy and by tail, in a table that counts ids by itself',
     fails: /./,
   },
   {

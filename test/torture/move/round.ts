@@ -105,12 +105,17 @@ class Round {
   #streams: StreamRecord[] = []
   #workload: Workload | null = null
   #watching = new AbortController()
+  /** Statements on moved tables come, and go to the targets. */
+  readonly #takesDdl: boolean
+  #statements = 0
+  readonly #added: { table: RandomTable; what: 'COLUMN' | 'KEY'; name: string }[] = []
 
   constructor(options: RoundOptions) {
     this.#o = options
     this.#dice = new Dice(options.seed)
     this.#uid = `r${options.number}`
     const [sources, targets] = this.#dice.pick(shapes)
+    this.#takesDdl = this.#dice.chance(0.6)
     const odd = this.#dice.pick(['', '.x', ' y', '-z', '`q', 'Ü'])
     const ref =
       (side: 'source' | 'target') =>
@@ -136,8 +141,7 @@ class Round {
       tables: this.#tables,
       seed: dice.seed(),
       pauseMs: dice.pick([2, 10, 30]) * Math.ceil(this.#sources.length / 2),
-      // Its rows are kept until its outcome is known: one larger than a part is refused.
-      xa: dice.chance(0.6) && field.config.partBytesMax === 8 << 20,
+      xa: dice.chance(0.6),
     })
     this.#workload = workload
     const first = await workload.fill(new Dice(dice.seed()), (table) => (table.huge ? 20 : dice.pick([0, 40, 400, 1500])))
@@ -153,6 +157,8 @@ class Round {
       if (this.#o.faults) while (systemClock.monotonicMs() < endMs) await this.#harm()
       else await this.#following()
       await this.#following()
+      // A table that has a column more on one side can't be compared.
+      if (this.#takesDdl) await this.#drain()
       if (dice.chance(0.7)) await this.#vdiff('under load')
       await workload.stop()
       await this.#following()
@@ -235,8 +241,9 @@ class Round {
       for (let attempt = 0; this.#tables.length < count && attempt < 60; attempt++) {
         const table = randomTable(dice, attempt, {
           ...shards,
-          reference: this.#tables.length > 0 && dice.chance(0.15),
+          reference: this.#tables.length > 0 && dice.chance(0.25),
           huge: this.#tables.length > 0 && dice.chance(0.04),
+          parent: this.#tables.find(({ shard, unique }) => shard === null && unique !== null) ?? null,
         })
         try {
           for (const { schema } of this.#sources) {
@@ -279,7 +286,7 @@ class Round {
     const failpoints: Record<string, 'kill'> =
       this.#o.faults && dice.chance(0.4) ? { [dice.pick(crashPoints.filter((point) => /^(start|copy)/.test(point)))]: 'kill' } : {}
     const options = {
-      onDdl: 'stop' as const,
+      onDdl: this.#takesDdl ? ('exec' as const) : ('stop' as const),
       deferSecondaryKeys: dice.chance(0.7),
       stopAfterCopy: false,
       copyBytesPerSecondMax: dice.pick([null, 300_000, 3_000_000]),
@@ -365,6 +372,8 @@ class Round {
     await until(
       'all streams running',
       async () => {
+        const died = this.#o.field.died()
+        if (died !== null) throw new Final(died)
         for (const stream of this.#streams) {
           const report = await this.#report(stream)
           this.#refuseFailed(report)
@@ -457,7 +466,19 @@ class Round {
     const { field, say } = this.#o
     const dice = this.#dice
     this.#figures.harms++
-    const kind = dice.pick(['mover', 'mover', 'source', 'target', 'pause', 'point', 'point', 'vdiff', 'stop', 'rotate'] as const)
+    const kind = dice.pick([
+      'mover',
+      'mover',
+      'source',
+      'target',
+      'pause',
+      'point',
+      'point',
+      'vdiff',
+      'stop',
+      'rotate',
+      ...(this.#takesDdl ? (['ddl', 'ddl'] as const) : []),
+    ] as const)
     await systemClock.sleep(dice.int(2500))
     switch (kind) {
       case 'mover': {
@@ -484,15 +505,20 @@ class Round {
         break
       }
       case 'point': {
-        const point = dice.pick(crashPoints)
+        const point = dice.pick(crashPoints.filter((name) => this.#takesDdl || !name.startsWith('ddl.')))
         say(`  the mover dies at ${point}`)
         this.#rewant((stream) => ({ ...stream.options, failpoints: { [point]: 'kill' } }))
         await this.#putStreams()
+        if (point.startsWith('ddl.')) await this.#ddlOnSources()
         await this.#untilMoverDies(point)
         break
       }
+      case 'ddl':
+        await this.#ddlOnSources()
+        break
       case 'vdiff':
         await this.#following()
+        if (this.#takesDdl) await this.#drain()
         say('  vdiff')
         await this.#vdiff('in between')
         break
@@ -526,6 +552,34 @@ class Round {
     }
     // Now and then the next harm comes before this one was got over.
     if (dice.chance(0.6)) await this.#following()
+  }
+
+  /** A statement on a moved table, on each source, as an application's migration does: a column or a key comes or goes. */
+  async #ddlOnSources(): Promise<void> {
+    const dice = this.#dice
+    const q = quoteIdentifier
+    const gone = dice.chance(0.4) ? this.#added.pop() : undefined
+    const table = gone?.table ?? dice.pick(this.#tables)
+    const what = gone?.what ?? dice.pick(['COLUMN', 'KEY'] as const)
+    const name = gone?.name ?? `d${++this.#statements}`
+    const added = what === 'COLUMN' ? `INT NULL DEFAULT ${dice.int(9)}` : `(${q(table.counter)})`
+    const clause = gone === undefined ? `ADD ${what} ${name} ${added}` : `DROP ${what} ${name}`
+    this.#o.say(`  ${table.name}: ${clause}`)
+    for (const { schema } of this.#sources) {
+      for (;;) {
+        const conn = await connectPatiently(this.#o.field.source.config, new AbortController().signal)
+        try {
+          await conn.query(`ALTER TABLE ${q(schema)}.${q(table.name)} ${clause}`)
+          break
+        } catch (error) {
+          // The workload's transactions stand in its way for seconds.
+          if (!isServerError(error) || (error.kind !== 'deadlock' && error.kind !== 'lockWait')) throw error
+        } finally {
+          conn.destroy()
+        }
+      }
+    }
+    if (gone === undefined) this.#added.push({ table, what, name })
   }
 
   #rewant(options: (stream: StreamRecord) => StreamRecord['options']): void {

@@ -1,7 +1,7 @@
 /** The two servers of a torture run, movers as processes of their own, and the topology they share. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { systemClock } from '../../../src/base/clock.ts'
@@ -55,6 +55,19 @@ export class Field implements AsyncDisposable {
       await field.store.commit([], [put(keys.server(side), record), put(keys.secret(side), secret)])
     }
     return field
+  }
+
+  /** A server that is gone though nobody here has killed it: what its log says last. Not to be asked while one is killed or started. */
+  died(): string | null {
+    for (const side of ['source', 'target'] as const) {
+      const { pid, logFile } = this[side]
+      try {
+        process.kill(pid, 0)
+      } catch {
+        return `the ${side} server has died by itself; its log:\n${readFileSync(logFile, 'utf8').slice(-6_000)}`
+      }
+    }
+    return null
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
