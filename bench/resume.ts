@@ -25,7 +25,10 @@ for (const times of [0, kills]) {
   for (let kill = 1; kill <= times; kill++) {
     // Anywhere within its share of the copy.
     const share = (kill - 0.9 + 0.8 * Math.random()) / times
-    await mover.reported((report) => report.state === 'copying' && report.copy.rowsDone > rows * share)
+    const { state } = await mover.reported(
+      (report) => report.state === 'running' || (report.state === 'copying' && report.copy.rowsDone > rows * share),
+    )
+    if (state === 'running') throw new Error('the copy ended between two reports, before it could be killed: give more rows')
     mover.kill9()
     const { pid } = mover
     const { resumed } = await mover.reported(
