@@ -1,14 +1,12 @@
 /**
  * A value that one server sent as text, as the literal by which another stores the same. Made for a session with `loadMode`. Pure.
  *
- * - FLOAT is asked for as DOUBLE: as text it has lost digits. Bits and bytes go as hex.
- * - TIMESTAMP goes as the instant that it is, whatever the servers' zones. It is stored by its local time; where clocks are put back, an hour's times mean two instants: of
- *   these the one that the server would not take is refused.
+ * - FLOAT is asked for as DOUBLE: as text it has lost digits. Both are written with an exponent: without one a literal is a DECIMAL, which has 30 digits behind the point. Bits and bytes go as hex.
+ * - TIMESTAMP goes as the instant that it is, and is stored by its local time. Where clocks are put back, an hour's times mean two instants: of these the one that the server would not take
+ *   is refused. (As the zone of the server that is read says; the one that stores may have another where the session's is SYSTEM, and servers differ in it.)
  * - JSON of MySQL is typed inside, and text loses what it has no form for (tried): JSON_OBJECT('p', 1.50) holds a DECIMAL and comes back as a DOUBLE, times and bytes come back
  *   as text. A document with such values is refused. (An integer that was made as UNSIGNED INTEGER may be INTEGER afterwards, and the other way round: only JSON_TYPE tells.)
  */
-import { collation, columnType } from '../wire/column-types.ts'
-import type { Column } from '../mysql/connection.ts'
 import { escapeLiteral, quoteIdentifier } from '../sql/quote.ts'
 import type { ColumnInfo } from './plan/catalog.ts'
 import { planErrors } from './plan/errors.ts'
@@ -16,7 +14,7 @@ import { planErrors } from './plan/errors.ts'
 /** Stores what is given: no id of its own for 0, every date that a table can hold, no refusal of what a stricter mode let in before. */
 export const loadMode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES'
 
-const bare = new Set(['tinyint', 'smallint', 'mediumint', 'int', 'integer', 'bigint', 'decimal', 'float', 'double', 'year'])
+const bare = new Set(['tinyint', 'smallint', 'mediumint', 'int', 'integer', 'bigint', 'decimal', 'year'])
 const bytes = new Set([
   'bit',
   'binary',
@@ -39,11 +37,15 @@ const bytes = new Set([
 
 export function literalMaker(column: ColumnInfo): (cell: Buffer) => Buffer {
   if (bare.has(column.dataType)) return (cell) => cell
+  if (column.dataType === 'float' || column.dataType === 'double')
+    return (cell) => (cell.includes('e') ? cell : Buffer.concat([cell, exponent]))
   if (bytes.has(column.dataType)) return (cell) => Buffer.from(`x'${cell.toString('hex')}'`)
   if (column.dataType === 'timestamp') return (cell) => instantLiteral(column, cell)
   if (column.dataType === 'json') return (cell) => escapeLiteral(requireCarried(column, cell))
   return escapeLiteral
 }
+
+const exponent = Buffer.from('e0')
 
 function instantLiteral(column: ColumnInfo, cell: Buffer): Buffer {
   const text = requireCarried(column, cell).toString('latin1')
@@ -92,29 +94,3 @@ export function fetched(alias: string, column: ColumnInfo): string {
   }
 }
 const carriedTypes = "'OBJECT', 'ARRAY', 'BOOLEAN', 'NULL', 'INTEGER', 'UNSIGNED INTEGER', 'DOUBLE', 'STRING'"
-
-const numeric = new Set<number>([
-  columnType.decimal,
-  columnType.tiny,
-  columnType.short,
-  columnType.long,
-  columnType.float,
-  columnType.double,
-  columnType.longlong,
-  columnType.int24,
-  columnType.year,
-  columnType.newdecimal,
-])
-const temporal = new Set<number>([columnType.timestamp, columnType.date, columnType.time, columnType.datetime, columnType.newdate])
-
-/** The same for a column of an answer, by its type. */
-export function literalOfType(column: Column): (cell: Buffer) => Buffer {
-  if (numeric.has(column.type)) return (cell) => cell
-  if (column.type === columnType.json)
-    return () => {
-      throw jsonNotCarried(column.name)
-    }
-  if (column.type === columnType.bit || (column.charset === collation.binary && !temporal.has(column.type)))
-    return (cell) => Buffer.from(`x'${cell.toString('hex')}'`)
-  return escapeLiteral
-}

@@ -3,7 +3,7 @@
  * statement's own: what is read is locked, and what the shards write stands or falls together, as far as `multi` reaches.
  */
 import type { Held } from './memory.ts'
-import type { Column, Connection, OkResult, RawRow, Result } from '../mysql/connection.ts'
+import type { Connection, OkResult, RawRow, Result } from '../mysql/connection.ts'
 import { quoteIdentifier } from '../sql/quote.ts'
 import type { Value } from '../sql/value.ts'
 import type { Backend } from './backend.ts'
@@ -11,7 +11,7 @@ import type { Core } from './core.ts'
 import { nextHome } from './gather.ts'
 import { fill, type FillInto, Readers, requireShape, unlessReopened, valueOf, scratchKey } from './gather-fill.ts'
 import { refuseSettings, type GatherJob } from './gather-job.ts'
-import { fetched, literalMaker, literalOfType } from './gather-values.ts'
+import { fetched, literalMaker } from './gather-values.ts'
 import { storedValue } from './plan/convert.ts'
 import { planErrors } from './plan/errors.ts'
 import { leftToServer } from './plan/server-ids.ts'
@@ -24,12 +24,14 @@ import type { GatherUse, WriteTarget } from './plan/gather-types.ts'
 import type { RouteInputs } from './plan/plan.ts'
 import type { Runner } from './runner.ts'
 import type { Part, Scatter, ScatterResult } from './scatter.ts'
-import { insertSummary, summary, type WriteSummary } from './scatter-summary.ts'
+import { insertSummary, summary, withWarnings, type WriteSummary } from './scatter-summary.ts'
 import type { Transaction } from './transaction.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
 
 type Inserted = Extract<GatherUse, { kind: 'inserted' }>
 type Chosen = Extract<GatherUse, { kind: 'chosen' }>
+/** While the rows were put together. */
+type Found = { warnings: number; firstId: bigint | null }
 type Context = {
   readonly held: Held
   readonly job: GatherJob
@@ -66,12 +68,12 @@ export class GatherWrites {
     refuseSettings(this.#runner.settings)
     const held = this.#core.held.open()
     const cleanups: (() => Promise<void>)[] = [async () => held.close()]
-    const found = { warnings: 0, firstId: null as bigint | null }
+    const found: Found = { warnings: 0, firstId: null }
     const produce = async (on: Transaction): Promise<readonly Part[]> => {
       const context = { ...given, on, held }
       switch (use.kind) {
         case 'chosen':
-          return await this.#chosen(use, context, cleanups)
+          return await this.#chosen(use, context, cleanups, found)
         case 'inserted':
           return await this.#inserted(use, context, cleanups, found)
         case 'moved': {
@@ -93,7 +95,7 @@ export class GatherWrites {
         const said = insertSummary(results, use.ignore, found.warnings)
         return use.alone ? { ...said, info: '' } : said
       }
-      if (results.length > 0) return summary(results)
+      if (results.length > 0) return withWarnings(summary(results), found.warnings)
       return { affectedRows: 0n, insertId: 0n, warnings: 0, info: verb === 'update' ? 'Rows matched: 0  Changed: 0  Warnings: 0' : '' }
     }
     try {
@@ -114,20 +116,23 @@ export class GatherWrites {
     }
   }
 
-  async #chosen(use: Chosen, c: Context, cleanups: (() => Promise<void>)[]): Promise<Part[]> {
+  async #chosen(use: Chosen, c: Context, cleanups: (() => Promise<void>)[], found: Found): Promise<Part[]> {
     const scratch = await this.#scratch(c, cleanups)
     await this.#fill(c, scratch, (table) => (table === use.target.table ? ' FOR UPDATE' : ' LOCK IN SHARE MODE'))
+    if (c.kept !== null && use.row !== 'tuple') throw planErrors.refused(notByValues)
+    const text = use.row === 'tuple' ? c.job.text : await this.#stored(use, c, scratch, found)
     const { parts, lists } = await this.#rowsByShard(
       scratch,
-      c.job.text,
+      text,
       use.target,
       c,
       use.row === 'tuple' ? tuples : selects,
       true,
       null,
       [],
+      [],
+      use.set,
     )
-    if (c.kept !== null && use.row !== 'tuple') throw planErrors.refused(notByValues)
     await c.kept?.byKeys(
       c.on,
       use.target,
@@ -136,12 +141,28 @@ export class GatherWrites {
     return parts
   }
 
-  async #inserted(
-    use: Inserted,
-    c: Context,
-    cleanups: (() => Promise<void>)[],
-    found: { warnings: number; firstId: bigint | null },
-  ): Promise<Part[]> {
+  /**
+   * Keys and what is set, in a table with the target's columns: there a server converts values as it would for the target itself, and sees all of their digits, their instant, their
+   * bits; in the answer of a SELECT they are text. @returns the text that reads them
+   */
+  async #stored({ target, set, ignore }: Chosen, { job }: Context, scratch: Connection, found: Found): Promise<Buffer> {
+    const columns = [...target.columns, ...set]
+    const from = quoteIdentifier(target.table)
+    // Nullable, as the absent side of an outer join is.
+    const made = columns.map(({ name }, i) => `o.${quoteIdentifier(name)} AS c${i}`).join(', ')
+    await scratch.query(`CREATE TEMPORARY TABLE _sw_rows AS SELECT ${made} FROM ${from} t LEFT JOIN ${from} o ON FALSE LIMIT 0`)
+    const names = columns.map((_, i) => `c${i}`).join(', ')
+    const stored = await asked(
+      scratch,
+      Buffer.concat([Buffer.from(`INSERT ${ignore ? 'IGNORE ' : ''}INTO _sw_rows (${names}) `), job.text]),
+    )
+    found.warnings = stored.warnings
+    return Buffer.from(
+      `SELECT DISTINCT ${columns.map((column, i) => fetched('_sw_rows', { ...column, name: `c${i}` })).join(', ')} FROM _sw_rows`,
+    )
+  }
+
+  async #inserted(use: Inserted, c: Context, cleanups: (() => Promise<void>)[], found: Found): Promise<Part[]> {
     const scratch = await this.#scratch(c, cleanups)
     await this.#fill(c, scratch, () => ' LOCK IN SHARE MODE')
     const { columns, table } = use.target
@@ -182,17 +203,14 @@ export class GatherWrites {
     drawn: { readonly at: number; draw(count: number): Promise<readonly bigint[]> } | null,
     lookups: Inserted['lookups'],
     entries: LookupEntry[] = [],
+    set: readonly ColumnInfo[] = [],
   ): Promise<{ parts: Part[]; lists: Buffer[] }> {
-    const { columns, rows } = await this.#rowsOf(scratch, text, c.held)
+    const rows = await this.#rowsOf(scratch, text, c.held)
     const zeroIsStored = c.inputs.zeroIsStored === true
     const open = rows.map((row) => drawn !== null && (drawn.at < 0 || leavesId(row[drawn.at] ?? null, zeroIsStored)))
     const ids = (await drawn?.draw(open.filter(Boolean).length)) ?? []
     let next = 0
-    // What stands behind the target's columns is of types that the answer tells.
-    const literals = columns.map((column, i) => {
-      const own = target.columns[i]
-      return own === undefined ? literalOfType(column) : literalMaker(own)
-    })
+    const literals = [...target.columns, ...set].map(literalMaker)
     const { before, after } = c.job
     const filling = new Map<ShardView, { parts: Buffer[]; size: number }>()
     const made: Part[] = []
@@ -234,7 +252,7 @@ export class GatherWrites {
   }
 
   /** A join may make many rows of few: they are counted as they come. */
-  async #rowsOf(scratch: Connection, text: Buffer, held: Held): Promise<{ columns: readonly Column[]; rows: RawRow[] }> {
+  async #rowsOf(scratch: Connection, text: Buffer, held: Held): Promise<RawRow[]> {
     const stream = await scratch.rows(text).catch((error: unknown) => {
       throw unlessReopened(error)
     })
@@ -246,7 +264,7 @@ export class GatherWrites {
         rows.push(row)
       }
     }
-    return { columns: stream.columns, rows }
+    return rows
   }
 
   async #scratch(c: Context, cleanups: (() => Promise<void>)[]): Promise<Connection> {

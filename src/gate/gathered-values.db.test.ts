@@ -32,12 +32,16 @@ for (const flavour of flavours()) {
 
     before(async () => {
       world = await gateOnServer({
-        keyspaces: { shop: { t: 'by id', u: 'by id', j: 'by id', z: 'by id' }, plain: 'one' },
+        keyspaces: { shop: { t: 'by id', u: 'by id', j: 'by id', z: 'by id', v: 'by id', v2: 'by id' }, plain: 'one' },
         tables: [
           't (id BIGINT PRIMARY KEY, a INT, f FLOAT, n INT NOT NULL DEFAULT 0)',
           'u (id BIGINT PRIMARY KEY, a INT, n INT NOT NULL DEFAULT 0)',
           'j (id BIGINT PRIMARY KEY, a INT, d JSON)',
           'z (id BIGINT PRIMARY KEY, a INT, at TIMESTAMP NULL, fine TIMESTAMP(3) NULL)',
+          ...['v', 'v2'].map(
+            (name) =>
+              `${name} (id BIGINT PRIMARY KEY, k INT, x DOUBLE, y FLOAT, d DECIMAL(20,8), i INT, s VARCHAR(40), b BIT(6), at TIMESTAMP(3) NULL, dt DATETIME NULL, tm TIME NULL)`,
+          ),
         ],
         flavour,
       })
@@ -64,6 +68,40 @@ for (const flavour of flavours()) {
       await alike('SELECT MIN(IFNULL(f, f)) + 0, MAX(GREATEST(f, f)) + 0 FROM t')
       await alike('SELECT COUNT(*) FROM t GROUP BY IFNULL(f, f) ORDER BY 1')
       await alike('SELECT DISTINCT IFNULL(f, f) + 0 FROM t ORDER BY 1')
+    })
+
+    test('promise 10: what an UPDATE sets to values of other shards is stored as a server stores it', async () => {
+      const rows = `VALUES ${Array.from({ length: 12 }, (_, i) => `(${i + 1}, ${((i * 5) % 12) + 1}, ${i + 0.5}, ${1234561 + i}, ${i}.25, ${i}, '${i}', b'${(i + 1).toString(2)}', '2024-05-0${(i % 9) + 1} 10:00:00.123', '2024-05-01 00:00:00', '-10:0${i % 10}:00')`).join()}`
+      for (const table of ['v', 'v2']) await both(`INSERT INTO ${table} ${rows}`)
+      for (const set of [
+        'p.x = q.y',
+        'p.s = q.y',
+        'p.i = q.x',
+        'p.i = q.b',
+        'p.d = q.i / 7',
+        'p.x = q.i / 7',
+        'p.d = (SELECT AVG(k) / 7 FROM v2)',
+        'p.at = q.at',
+        'p.dt = q.at',
+        'p.s = q.at',
+        'p.x = q.dt',
+        'p.tm = q.tm',
+        'p.b = q.b + 1',
+        'p.x = q.x * 1e-15 / 3, p.y = q.y',
+        'p.i = q.i, p.s = CONCAT(q.s, p.s)',
+      ]) {
+        await both(`UPDATE v p JOIN v2 q ON q.k = p.id SET ${set} WHERE q.id > 2`)
+        await alike('SELECT id, x, y + 0, d, i, s, b + 0, UNIX_TIMESTAMP(at), dt, tm FROM v ORDER BY id')
+      }
+      const said: unknown[] = []
+      for (const on of [one, c]) {
+        const refused = await on
+          .query('UPDATE v p JOIN v2 q ON q.k = p.id SET p.b = q.i + 60')
+          .then(String, (error: Error) => /Data too long|Out of range/.test(error.message))
+        const done = await on.query('UPDATE IGNORE v p JOIN v2 q ON q.k = p.id SET p.i = q.x * 1e9')
+        said.push([refused, done.kind === 'ok' && [done.affectedRows, done.warnings, done.info]])
+      }
+      assert.deepEqual(said[1], said[0])
     })
 
     test('promise 10: a JSON document with a value that text has no form for is not taken apart', async () => {

@@ -17,6 +17,12 @@ export function summary(results: readonly OkResult[]): WriteSummary {
   return { affectedRows, insertId: results.length === 1 && results[0] !== undefined ? results[0].insertId : 0n, warnings, info }
 }
 
+/** And what was warned of before, as rows were put together. */
+export function withWarnings(said: WriteSummary, before: number): WriteSummary {
+  const info = said.info.replace(/(Warnings: )(\d+)/, (_, name: string, count: string) => name + String(Number(count) + before))
+  return { ...said, warnings: said.warnings + before, info }
+}
+
 /** A multi-row INSERT says how many rows it had; a part of one row says nothing, as an INSERT of one row would. */
 export function insertSummary(results: readonly OkResult[], ignore: boolean, before = 0): WriteSummary {
   let affectedRows = 0n

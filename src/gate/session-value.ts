@@ -17,6 +17,7 @@ import type { Plan } from './plan/plan.ts'
 import { slotValue } from './plan/render.ts'
 import { renderForPrepare } from './prepare-text.ts'
 import { rereadable } from './pure-functions.ts'
+import type { SessionSettings } from './settings.ts'
 import type { ShardView } from './view.ts'
 
 type Asked = {
@@ -41,23 +42,45 @@ export async function sessionValue(context: SessionContext, { keyspace, expressi
   const whole = plan.kind === 'routed' ? plan : plan.kind === 'local' ? plan.otherwise : null
   if (whole === null) throw context.unsupported(`SET to ${expression}`)
   if (whole.tables.length > 0) {
-    const captured = new CapturedAnswer()
-    const before = client.rewrite
-    client.rewrite = captured.take
-    try {
-      // With a LIMIT of its own: sql_select_limit does not count for it.
-      await query(Buffer.from(`SELECT ${expression} LIMIT 1`))
-    } finally {
-      client.rewrite = before
+    const asked = async (what: string): Promise<ReturnType<CapturedAnswer['rows']>> => {
+      const captured = new CapturedAnswer()
+      const before = client.rewrite
+      client.rewrite = captured.take
+      try {
+        // With a LIMIT of its own: sql_select_limit does not count for it.
+        await query(Buffer.from(`SELECT ${what} LIMIT 1`))
+      } finally {
+        client.rewrite = before
+      }
+      return captured.rows(client.extendedMetadata)
     }
-    const answer = captured.rows(client.extendedMetadata)
-    if (answer.columns[0]?.type === columnType.newdecimal && hidesDigits(context.lex(sql)))
+    const again: typeof asked = async (what) => {
+      if (rereadable(context.lex(sql))) return await asked(what)
+      throw planErrors.refused({
+        construct: 'setting a variable to a FLOAT, a BIT or text of a sharded table by a statement that calls a stored function',
+        reason: 'it would be asked, and so called, a second time',
+        instead: 'call the function in a SELECT, and set the variable to the value',
+      })
+    }
+    const answer = await asked(expression)
+    const type = answer.columns[0]?.type
+    // A variable has all digits of it; and is the number that bits are, whatever they are sent as.
+    if (type === columnType.bit) return valueOfAnswer(await again(`(${expression}) + 0`))
+    if (type === columnType.float) return valueOfAnswer(await again(`(${expression}) + 0e0`))
+    if (type === columnType.newdecimal && hidesDigits(context.lex(sql)))
       throw planErrors.refused({
         construct: 'setting a variable to an average or a quotient over a sharded table',
         reason: 'a server keeps more digits of it than it tells',
         instead: 'round it: SET @a = (SELECT ROUND(AVG(…), 4) FROM …)',
       })
-    return valueOfAnswer(answer)
+    const value = valueOfAnswer(answer)
+    if (value.type === 'text' && !temporal.has(type ?? -1)) {
+      requireOneCharset(runner.settings, value.bytes)
+      // As text of the client's it would have the connection's.
+      const same = valueOfAnswer(await again(`COLLATION(${expression}) = COLLATION('')`))
+      if (same.type !== 'integer' || same.value !== 1n) throw otherCollation()
+    }
+    return value
   }
   const lexed = context.lex(sql)
   const [hides, collates] = [hidesDigits(lexed), namesCollation(lexed)]
@@ -97,6 +120,26 @@ function namesCollation(lexed: Lexed): boolean {
 }
 const collating = new Set(['COLLATE', 'USING', 'CHARACTER', 'CHARSET', 'ASCII', 'UNICODE'])
 const literals = new Set<number>([Kind.String, Kind.Hex, Kind.Bit])
+/** Texts come in one character set and are sent in another: what has bytes of its own in each would be another text. */
+function requireOneCharset(settings: SessionSettings, bytes: Buffer): void {
+  const [client, results] = ['character_set_client', 'character_set_results'].map((name) => settings.get(name))
+  if (client === results || bytes.every((byte) => byte > 0 && byte < 0x80)) return
+  throw planErrors.refused({
+    construct: `setting a variable to text of a sharded table, with character_set_results ${results ?? 'as by SET NAMES'}`,
+    reason: 'it comes in another character set than the client sends',
+    instead: 'use one for both: SET NAMES utf8mb4',
+  })
+}
+
+function otherCollation(): Error {
+  return planErrors.refused({
+    construct: "setting a variable to text of a sharded table that is compared otherwise than the connection's",
+    reason: 'a variable keeps its collation, and here it would be lost',
+    instead: 'convert it: SET @a = (SELECT CONVERT(… USING utf8mb4) COLLATE …), or set collation_connection to its collation',
+  })
+}
+
+const temporal = new Set<number>([columnType.timestamp, columnType.date, columnType.time, columnType.datetime, columnType.newdate])
 
 /** Quotients and averages of decimals are computed to whole groups of digits, and shown with fewer. */
 function hidesDigits(lexed: Lexed): boolean {

@@ -20,6 +20,7 @@ const tables = {
   n: '(id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, k INT NOT NULL, v VARCHAR(20))',
   keyed: '(id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, v VARCHAR(20))',
   r: '(id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, v VARCHAR(20))',
+  w: '(id BIGINT PRIMARY KEY, f FLOAT, b BIT(6), s VARCHAR(20), v VARCHAR(20) COLLATE utf8mb4_bin, l VARCHAR(20) CHARACTER SET latin1, d DATE, y YEAR, x VARBINARY(8), g DOUBLE)',
   c: '(code INT PRIMARY KEY, v VARCHAR(20))',
   own: '(code INT PRIMARY KEY, v VARCHAR(60) DEFAULT (UUID()), n INT)',
 }
@@ -35,6 +36,7 @@ const vschema = {
     r: { type: 'reference' },
     c: { type: 'reference' },
     own: { type: 'reference' },
+    w: { column_vindexes: [{ column: 'id', name: 'hash' }] },
   },
 }
 
@@ -116,6 +118,27 @@ for (const flavour of flavours()) {
       assert.equal(await code('SET @a = (SELECT id FROM t)'), '1242')
       assert.equal(await code('SET @a = (SELECT nothing FROM t)'), '1054')
       await alike('SELECT @a')
+    })
+
+    test('promise 10: a variable has the type, the digits and the collation that a server gives it, or is refused', async () => {
+      for (const on of [one, c])
+        await on.query(
+          "INSERT INTO w VALUES (1, 0.1, b'101', 'ab', 'ab', 'ab', '2024-05-01', 2024, x'00ff', 0.1), (2, 1234567, b'0', 'é', 'é', 'é', '2024-05-02', 2023, x'61', 1e20)",
+        )
+      for (const column of ['f', 'b', 's', 'd', 'y', 'x', 'g', 'MAX(f)', 'MIN(b) + 1', 'COALESCE(f, g)']) {
+        const limit = column.includes('M') ? '' : ' WHERE id = 1'
+        for (const on of [one, c]) await on.query(`SET @a = (SELECT ${column} FROM w${limit})`)
+        await alike('SELECT @a')
+        await alike("SELECT @a + 0, CONCAT(@a, ''), @a = 'AB', @a > 4, HEX(@a)")
+      }
+      await assert.rejects(c.query('SET @a = (SELECT v FROM w WHERE id = 1)'), /SW-GATE-100.*compared otherwise/)
+      await assert.rejects(c.query('SET @a = (SELECT MAX(l) FROM w)'), /SW-GATE-100.*compared otherwise/)
+      for (const on of [one, c])
+        await on.query("SET @a = (SELECT CONCAT(v) = 'AB' FROM w WHERE id = 1), @b = (SELECT s FROM w WHERE id = 2)")
+      await alike('SELECT @a, @b, HEX(@b)')
+      await c.query('SET character_set_results = latin1')
+      await assert.rejects(c.query('SET @b = (SELECT s FROM w WHERE id = 2)'), /SW-GATE-100.*character_set_results/)
+      await c.query('SET NAMES utf8mb4')
     })
 
     test('promise 10: a variable is set by the rows of the keyspace that is named, or not at all', async () => {

@@ -7,13 +7,14 @@ import { flavours } from '../kit/servers.ts'
 import { Oracle } from './oracle.ts'
 import { printReport } from './report.ts'
 
-for (const [flavour, count, clients] of [
-  ['mariadb', 700, 2],
-  ['mysql', 300, 1],
+for (const [flavour, count, clients, shards] of [
+  ['mariadb', 700, 2, 4],
+  ['mysql', 300, 1, 4],
+  ['mariadb', 250, 1, 1],
 ] as const) {
-  test(`promise 10: of ${count} generated statements on ${flavour}, none is answered otherwise than by one server`, async (t) => {
+  test(`promise 10: of ${count} generated statements on ${flavour}, over ${shards} shards, none is answered otherwise than by one server`, async (t) => {
     if (!flavours().includes(flavour)) return t.skip(`no ${flavour} here`)
-    const report = await new Oracle({ seed: 7, count, flavour, clients, rows: 40 }).run()
+    const report = await new Oracle({ seed: 7, count, flavour, clients, shards, rows: 40 }).run()
     const found = printReport(report, { differences: 5, refused: 5 })
     t.diagnostic(found.split('\n', 1)[0] as string)
     assert.equal(report.wrong, 0, found)

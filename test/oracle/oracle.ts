@@ -2,10 +2,11 @@
  * Promise 10, by many statements: each goes to the gate over four shards and to one unsharded server with the same rows; the answers must be one, or the gate must
  * refuse in words of ours. Statements that write are compared by what they say, and the tables by their rows now and then.
  */
-import type { Connection, RawRow } from '../../src/mysql/connection.ts'
+import type { Connection } from '../../src/mysql/connection.ts'
 import { ServerError } from '../../src/mysql/errors.ts'
 import { type Answer, compareRows, compareWrites, type Difference } from './compare.ts'
 import { asPrepared, asText } from './literal.ts'
+import { missingInLookup, printAll, rowsOf } from './tables.ts'
 import { Probes, readsMeanwhile } from './probes.ts'
 import { Dice } from './random.ts'
 import { makeSchema, type SchemaSpec } from './schema.ts'
@@ -14,7 +15,7 @@ import { judged, share, type Tally, tallyOf, total } from './tally.ts'
 import { ceilings, floors, weights } from './weights.ts'
 import { Writes } from './write.ts'
 import { startResharding } from './resharding.ts'
-import { type Flavour, shardNames, startWorld, type World } from './world.ts'
+import { type Flavour, type ShardCount, shardNames, startWorld, type World } from './world.ts'
 
 export type OracleOptions = {
   readonly seed: number
@@ -26,6 +27,8 @@ export type OracleOptions = {
   readonly reshard?: boolean
   /** How transactions over several shards end. */
   readonly mode?: 'multi' | 'xa'
+  /** Of one shard: it is to draw ids and keep lookups as several do. */
+  readonly shards?: ShardCount
 }
 
 export type Found = { readonly client: number; readonly sql: string; readonly form: string; readonly difference: Difference }
@@ -91,6 +94,7 @@ export class Oracle {
             vschema,
             this.#options.mode,
             schemas.map((s) => s.prefix),
+            this.#options.shards,
           )
         : null
     const world = (resharding ?? plain) as World
@@ -99,7 +103,7 @@ export class Oracle {
     switching?.catch((error: unknown) => this.#report.failures.push(`the reshard: ${String(error)}`))
     await Promise.all(
       schemas.map(async (schema, i) => {
-        const client = new Client(world, schema, dice[i] as Dice, i, this.#report, this.#options.rows ?? 60)
+        const client = new Client(world, schema, dice[i] as Dice, i, this.#report, this.#options)
         await client.run(Math.ceil(count / clients))
       }),
     )
@@ -137,7 +141,7 @@ class Client {
   readonly #selects: Selects
   readonly #writes: Writes
   readonly #probes: Probes
-  readonly #rows: number
+  readonly #options: OracleOptions
   #one!: Connection
   #four!: Connection
   #shards: Connection[] | null = null
@@ -145,7 +149,7 @@ class Client {
   #inTransaction = false
   #moved = 0
 
-  constructor(world: World, schema: SchemaSpec, dice: Dice, number: number, report: Report, rows: number) {
+  constructor(world: World, schema: SchemaSpec, dice: Dice, number: number, report: Report, options: OracleOptions) {
     this.#world = world
     this.#schema = schema
     this.#dice = dice
@@ -154,19 +158,19 @@ class Client {
     this.#selects = new Selects(schema, dice)
     this.#writes = new Writes(schema, dice)
     this.#probes = new Probes(schema, dice, () => this.#selects.value())
-    this.#rows = rows
+    this.#options = options
   }
 
   async run(count: number): Promise<void> {
     this.#one = await this.#world.one()
     this.#four = await this.#world.four()
     const { shard } = this.#world
-    this.#shards = shard === null ? null : await Promise.all(shardNames.map((name) => shard(name)))
+    this.#shards = shard === null ? null : await Promise.all(shardNames[this.#options.shards ?? 4].map((name) => shard(name)))
     for (const create of [...this.#schema.tables.map((table) => table.create), ...this.#schema.also]) {
       await this.#one.query(create)
       if (this.#shards !== null) await this.#four.query(create)
     }
-    for (const marked of [...this.#writes.initial(this.#rows), ...this.#probes.initial()]) {
+    for (const marked of [...this.#writes.initial(this.#options.rows ?? 60), ...this.#probes.initial()]) {
       await this.#one.query(asText(marked))
       await this.#four.query(asText(marked))
     }
@@ -202,7 +206,7 @@ class Client {
       const got = await this.#ask(this.#four, step.sql, prepared)
       if (step.refused) {
         tally.bothRefuse++
-        if (got.kind !== 'error' || got.code === null)
+        if (got.kind !== 'error' || got.code !== 'SW-GATE-100')
           this.#found(tally, step.sql, 'text', { what: 'error', detail: 'it leaves ids to each shard, and is not refused' })
         continue
       }
@@ -220,6 +224,7 @@ class Client {
       } else this.#found(tally, step.sql, prepared ? 'prepared' : 'text', compareWrites(expected, got))
     }
     if (probe.meanwhile !== null) {
+      await this.#one.query(`SET SESSION TRANSACTION ISOLATION LEVEL ${probe.meanwhile.level}`)
       const torn = await readsMeanwhile(this.#four, await this.#world.four(), probe.meanwhile)
       tally.asked++
       if (torn !== null) this.#found(tally, probe.meanwhile.read, 'text', { what: 'values', detail: torn })
@@ -378,17 +383,13 @@ class Client {
       }
     }
     this.#recent = []
-    return true
+    const missing = await missingInLookup(this.#schema.prefix, this.#shards ?? [])
+    if (missing.length === 0) return true
+    this.#report.wrong++
+    const difference = { what: 'values', detail: `without a row in its lookup: ${missing.slice(0, 5).join(' // ')}` } as const
+    this.#report.differences.push({ client: this.#number, sql: 'rows of c', form: 'tables', difference })
+    return false
   }
 }
 
 const subqueryTags = ['in-subquery', 'exists', 'scalar-subquery', 'derived', 'cte']
-
-async function rowsOf(connection: Connection, sql: string): Promise<RawRow[]> {
-  const result = await connection.query(sql)
-  return result.kind === 'rows' ? result.rows : []
-}
-
-function printAll(row: RawRow): string {
-  return row.map((cell) => (cell === null ? 'NULL' : cell.toString('latin1'))).join(' | ')
-}

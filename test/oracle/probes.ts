@@ -56,12 +56,20 @@ export class Probes {
   #variable(): Step[] {
     const dice = this.#dice
     const table = dice.pick(this.#schema.tables.filter((t) => t.sharding === 'key'))
+    // Of every type: what is lost on the way to a variable shows in its digits, its bytes, its comparisons.
+    const column = dice.pick(table.columns.filter(({ kind }) => kind !== 'json')).name
+    const typed = `(SELECT ${dice.pick([column, `MAX(${column})`, `MIN(${column})`])} FROM ${table.name} WHERE id = ${dice.below(40)})`
     const value = (): string =>
-      dice.chance(0.8) ? this.#value() : dice.pick(['5', 'NULL', "'a'", '1.50', '1 / 3', '10 / 4 + 1', "CONCAT('a', 1)"])
+      dice.chance(0.4)
+        ? typed
+        : dice.chance(0.7)
+          ? this.#value()
+          : dice.pick(['5', 'NULL', "'a'", '1.50', '1 / 3', '10 / 4 + 1', "CONCAT('a', 1)"])
     const set = ok(dice.chance(0.3) ? `SET @v = ${value()}, @w = ${value()}` : `SET @v = ${value()}`)
     return [
       set,
       rows('SELECT @v AS v, @w AS w'),
+      rows("SELECT @v + 0e0, CONCAT(@v, ''), HEX(@v), @v = 'A', @v > 4"),
       rows(`SELECT id, n FROM ${table.name} WHERE ${dice.pick(['n = @v', 'k = @v', 'id <= @v', 'n + @v > 3'])} ORDER BY id LIMIT 20`),
     ]
   }
@@ -97,7 +105,9 @@ export class Probes {
       () => left(`INSERT INTO ${open} (k, id, n, s) SELECT 1, ${dice.pick(['NULL', '0'])}, 1, ${text()} FROM ${this.#schema.prefix}pair_a`),
     ])()
     const which = `SELECT COUNT(*), COUNT(DISTINCT id), SUM(id >= ${drawnFrom}), SUM(id = 0), SUM(IF(id < ${drawnFrom}, id, 0)), SUM(n), k, s`
-    return [insert, ...[drawn, open].map((table) => rows(`${which} FROM ${table} GROUP BY k, s ORDER BY k, s`))]
+    // Of all: an id that was given twice may stand under two keys.
+    const twice = rows(`SELECT COUNT(*) - COUNT(DISTINCT id) FROM ${drawn}`)
+    return [insert, twice, ...[drawn, open].map((table) => rows(`${which} FROM ${table} GROUP BY k, s ORDER BY k, s`))]
   }
 
   #isolation(): Step[] {

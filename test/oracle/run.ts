@@ -11,6 +11,7 @@ const { values } = parseArgs({
     flavour: { type: 'string', default: 'mariadb' },
     clients: { type: 'string', default: '1' },
     reshard: { type: 'boolean', default: false },
+    shards: { type: 'string', default: '4' },
     mode: { type: 'string', default: 'multi' },
     show: { type: 'string', default: '10' },
     refused: { type: 'string', default: '0' },
@@ -22,6 +23,7 @@ const oracle = new Oracle({
   flavour: values.flavour as Flavour,
   clients: Number(values.clients),
   reshard: values.reshard,
+  shards: values.shards === '1' ? 1 : 4,
   mode: values.mode as 'multi' | 'xa',
 })
 const report = await oracle.run()

@@ -7,7 +7,8 @@ import { sequenceTables } from './probe-tables.ts'
 import { addKeyspace, addServer, addUser, MemoryStore, startGate } from '../../src/gate/testkit/world.ts'
 
 export type Flavour = 'mariadb' | 'mysql'
-export const shardNames = ['-40', '40-80', '80-c0', 'c0-'] as const
+export type ShardCount = 1 | 4
+export const shardNames: Readonly<Record<ShardCount, readonly string[]>> = { 1: ['-'], 4: ['-40', '40-80', '80-c0', 'c0-'] }
 
 export type World = AsyncDisposable & {
   /** The unsharded database. */
@@ -33,7 +34,9 @@ export async function startWorld(
   vschema: object,
   mode: 'multi' | 'xa' = 'multi',
   prefixes: readonly string[] = [''],
+  shards: ShardCount = 4,
 ): Promise<World> {
+  const names = shardNames[shards]
   if (!flavours().includes(flavour)) throw new Error(`no ${flavour} server is set up here: npm run setup`)
   const server = await testServer({ flavour, binlog: false, bufferPoolMb: 64, extra: { 'max-connections': 400 } })
   try {
@@ -41,8 +44,7 @@ export async function startWorld(
     await admin.query("CREATE USER sw_gate@'%' IDENTIFIED BY 'gate-secret'")
     await admin.query(`GRANT ${rights} ON *.* TO sw_gate@'%'`)
     if (flavour === 'mysql') await admin.query("GRANT XA_RECOVER_ADMIN ON *.* TO sw_gate@'%'")
-    for (const schema of ['one', 'ids', ...shardNames.map(schemaOf)])
-      await admin.query(`CREATE DATABASE \`${schema}\` CHARACTER SET utf8mb4`)
+    for (const schema of ['one', 'ids', ...names.map(schemaOf)]) await admin.query(`CREATE DATABASE \`${schema}\` CHARACTER SET utf8mb4`)
     for (const sql of sequenceTables(prefixes)) await admin.query(sql)
     await admin.close()
     const store = new MemoryStore()
@@ -52,7 +54,7 @@ export async function startWorld(
     await addKeyspace(
       store,
       'four',
-      shardNames.map((name) => ({ name, serverId: 's1', schema: schemaOf(name) })),
+      names.map((name) => ({ name, serverId: 's1', schema: schemaOf(name) })),
       { sharded: true, vschema, mode },
     )
     const { gate, port } = await startGate(store, {}, errorsOnly)

@@ -167,6 +167,12 @@ export class Writes {
               ? 'p.n = q.id'
               : 'p.n = q.k'
         const column = dice.pick(table.columns.slice(2).filter(isPlainInt))
+        const carried = on.endsWith('q.id') && dice.chance(0.5) ? this.#carried(table, other) : null
+        if (carried !== null)
+          return made(
+            `UPDATE ${table.name} p JOIN ${other.name} q ON ${on} SET ${carried} WHERE q.id < ${mark(String(dice.below(60)))}`,
+            other,
+          )
         return made(
           `UPDATE ${table.name} p JOIN ${other.name} q ON ${on} SET ${on.endsWith('q.id') && dice.chance(0.6) ? 'p.s = q.s, p.n = q.n + p.id' : `p.${column.name} = ${mark(valueFor({ ...column, nullable: false }, dice))}`} WHERE ${comparison(
             other.columns.map((spec): Ref => ({ sql: `q.${spec.name}`, kind: spec.kind, spec, key: false })),
@@ -210,6 +216,21 @@ export class Writes {
           `DELETE FROM ${table.name} WHERE ${dice.chance(0.5) ? byKey() : where()} ORDER BY id DESC LIMIT ${mark(String(1 + dice.below(3)))}`,
         )
     }
+  }
+
+  /** Columns set to columns of the other table whose text may say less than they are: digits, an instant, bits. Null: there are none. */
+  #carried(table: TableSpec, other: TableSpec): string | null {
+    const numbers = ['float', 'double', 'decimal', 'int']
+    const pairs = table.columns.slice(2).flatMap((to) =>
+      other.columns.slice(1).flatMap((from) => {
+        const alike = to.sql === from.sql && to.kind !== 'json'
+        // FLOAT holds whatever comes, and the oracle knows that its sums are not exact.
+        const converted = (to.kind === 'float' || to.name === 'd') && numbers.includes(from.kind) && from.name !== 'm'
+        if (!alike && !converted) return []
+        return [`p.${to.name} = q.${from.name}`, ...(converted && from.kind === 'int' ? [`p.${to.name} = q.${from.name} / 7`] : [])]
+      }),
+    )
+    return pairs.length === 0 ? null : (this.#dice.some(pairs, 1)[0] ?? null)
   }
 
   #reference(): Write {

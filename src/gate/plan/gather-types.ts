@@ -32,6 +32,9 @@ export type GatherUse =
   | {
       readonly kind: 'chosen'
       readonly target: WriteTarget
+      /** The columns that are set to values of other tables. */
+      readonly set: readonly ColumnInfo[]
+      readonly ignore: boolean
       readonly before: readonly Piece[]
       readonly after: readonly Piece[]
       readonly row: 'tuple' | 'select'

@@ -2,7 +2,7 @@
  * Writes that no shard can do by itself.
  *
  * - *chosen*: which rows change depends on rows of other tables (joins, subqueries) or on all rows (ORDER BY … LIMIT). The rows to change are chosen at one place, by their
- *   keys, with what they are set to where that comes of other tables; then each shard changes its own.
+ *   keys, with what they are set to where that comes of other tables, stored as the target's columns hold it, conversions and refusals included; then each shard changes its own.
  * - *inserted*: INSERT … SELECT. The server stores the SELECT's rows in a table like the target's, conversions and refusals included; they are then inserted where they belong.
  *
  * What is read for a write is read under lock, FOR UPDATE what will change and LOCK IN SHARE MODE the rest, as one server does. No temporary table is made on a connection
@@ -45,12 +45,18 @@ export function gatherChange(
   const refs = statement.kind === 'update' ? statement.tables : statement.from
   const assignments = statement.kind === 'update' ? statement.assignments : []
   const own = assignments.every(({ value }) => isOfTarget(value, target, analysis))
-  const list: Piece[] = [text(keys.columns.map((column) => fetched(target.hasAlias ? target.alias : target.name, column)).join(', '))]
+  const set = own ? [] : assignments.map(({ column }) => columnOf(target, column.name.text))
+  if (set.some((column) => column === undefined)) return null
+  // What is set is stored with its keys first: only then its text says all of it.
+  const key = (column: ColumnInfo): string =>
+    own ? fetched(target.hasAlias ? target.alias : target.name, column) : `${alias}.${quoteIdentifier(column.name)}`
+  const list: Piece[] = [text(keys.columns.map(key).join(', '))]
   if (!own) for (const { value } of assignments) list.push(text(', '), ...compileSpan(value.span, gathered.edits))
   return {
     steps: gathered.steps,
     text: [
-      text(`SELECT ${limit === null ? 'DISTINCT ' : ''}`),
+      // What DISTINCT looks at is cut to the digits that are shown: of what is set it is asked later.
+      text(`SELECT ${own && limit === null ? 'DISTINCT ' : ''}`),
       ...list,
       text(' FROM '),
       ...compileSpan({ from: refs[0]?.span.from ?? 0, to: refs.at(-1)?.span.to ?? 0 }, gathered.edits),
@@ -58,7 +64,13 @@ export function gatherChange(
       ...[orderBy, limit].flatMap((clause) => (clause === null ? [] : compileSpan(clause.span, gathered.edits))),
     ],
     refusal,
-    use: { kind: 'chosen', target: keys, ...changeOf(statement, target, alias, keys, own, analysis) },
+    use: {
+      kind: 'chosen',
+      target: keys,
+      set: set as ColumnInfo[],
+      ignore: statement.ignore,
+      ...changeOf(statement, target, alias, keys, own, analysis),
+    },
   }
 }
 
@@ -92,6 +104,10 @@ export function gatherMove(statement: Update, target: BoundTable, analysis: Anal
       after: [],
     },
   }
+}
+
+function columnOf(table: BoundTable, name: string): ColumnInfo | undefined {
+  return table.columns?.columns.find((column) => column.name.toLowerCase() === name.toLowerCase())
 }
 
 /** What stands before and after the keys, and what one row is between them. */
