@@ -8,12 +8,13 @@ import { silentLog } from '../base/log.ts'
 import { loadDefinition } from '../ingest/load-definition.ts'
 import { IngestWorld } from '../ingest/testkit/ingest-world.ts'
 import type { QueryEvent } from '../ingest/testkit/query-stats.ts'
-import { branchKeyspace } from '../topology/dualwrite-records.ts'
+import { branchKeyspace, type PartitionEpoch } from '../topology/dualwrite-records.ts'
 import { keys } from '../topology/keys.ts'
 import type { ServerRecord, ServerSecret } from '../topology/records.ts'
-import { put } from '../topology/typed.ts'
+import { put, recordsOf } from '../topology/typed.ts'
 import type { WorkflowRecord } from '../workflow/records.ts'
 import { sharedServer } from '../../test/kit/servers.ts'
+import { until } from '../../test/kit/until.ts'
 import { updateDefinition } from './fleet-definition.ts'
 import type { FleetWorld } from './fleets.ts'
 
@@ -71,6 +72,11 @@ test('fleet update: records before it are decoded by the old version, those afte
   await refused(two, 'SW-DUALWRITE-016', /grow is open/)
   await world.store.commit([], [{ key, value: undefined }])
   assert.equal((await update(two)).definitionVersion, 2)
+  // From which offset on it decodes is fixed by whoever takes a partition next, and not by the update itself.
+  await until('every partition has its first offset of the new version', async () => {
+    const epochs = recordsOf<PartitionEpoch>(await world.store.list(keys.partitionEpochsOf(name)))
+    return epochs.length > 0 && epochs.every(({ value }) => value.versions?.at(-1)?.version === 2)
+  })
   await world.send(events(200, 200))
   await world.caughtUp('main')
   let total = 0
