@@ -8,6 +8,7 @@ import type { Lane } from './lane.ts'
 import type { Stamp } from './pending.ts'
 import type { WriteMode } from './statements.ts'
 import type { TablePlan } from './table-plan.ts'
+import type { CopyWork } from './tables.ts'
 import type { TargetApplier } from './target-applier.ts'
 import type { TouchedKeys } from './touched.ts'
 import type { StreamWait } from '../topology/target-report.ts'
@@ -35,6 +36,8 @@ export type TargetApplierOptions = {
   onLanded: (chunk: Chunk, target: TargetApplier) => void
   /** A chunk that was thrown away while it was landing, and did not land. */
   onThrownAway: (chunk: Chunk, target: TargetApplier) => void
+  /** What the copy has read so far. */
+  work: () => CopyWork
   /** What goes along with a landing here that is made just now. */
   fold: (target: TargetApplier) => Fold | null
   /** How much lands together; `pressing`: nothing more is read before something has landed. */

@@ -104,7 +104,7 @@ export class Copier {
     if (part !== null && part !== undefined) {
       for (const segment of part.segments) pool.giveBack(segment)
       progress.landed(chunk.table.name, part.rows, part.bytes)
-      const range = landedRange(chunk, part, applier.options.number)
+      const range = landedRange(chunk, part, applier.options.number, progress.work)
       if (range !== null) this.#options.landed.add({ ...range, target: applier.options.number })
       chunk.parts[applier.options.number] = null
     }

@@ -16,7 +16,7 @@ for (const flavour of flavours()) {
     await fill(world, 0, 12_000, 12_000)
     // Made by an earlier version.
     await ensureMoveTables(world.t)
-    await world.t.query('ALTER TABLE _shardwright.move_chunk DROP COLUMN first_path')
+    await world.t.query('ALTER TABLE _shardwright.move_chunk DROP COLUMN first_path, DROP COLUMN rows_read, DROP COLUMN rows_redone')
     const record = world.record(0)
     const stored = async (what: string): Promise<number> =>
       Number(await world.t.value(`SELECT ${what} FROM _shardwright.move_chunk WHERE stream_uid = '${record.uid}'`))

@@ -5,7 +5,7 @@
  * The statements go with a landing that is made anyway, in its transaction: no commit of their own.
  */
 import { foldable } from './scan.ts'
-import { applierSql, type ChunkRow } from './tables.ts'
+import { applierSql, type ChunkRow, type CopyWork } from './tables.ts'
 
 export type LandedChunk = ChunkRow & { readonly target: number }
 
@@ -29,6 +29,7 @@ export class LandedRanges {
   /** By target: found, and not put together yet. */
   readonly #runs: readonly (readonly LandedChunk[])[][]
   readonly #folding: boolean[]
+  #work: CopyWork = { rowsRead: 0, rowsRedone: 0 }
 
   constructor(targets: readonly { streamUid: string; targetUid: string; workflowUid: string }[], every: number) {
     this.#targets = targets
@@ -39,6 +40,11 @@ export class LandedRanges {
     this.#folding = targets.map(() => false)
   }
 
+  /** As of the last landing that stands anywhere. */
+  get work(): CopyWork {
+    return this.#work
+  }
+
   of(table: string): readonly LandedChunk[] {
     return this.#tables.get(table) ?? []
   }
@@ -47,6 +53,7 @@ export class LandedRanges {
     const list = this.#tables.get(chunk.table) ?? []
     this.#tables.set(chunk.table, list)
     list.push(chunk)
+    this.#work = later(this.#work, chunk.work)
     const counts = this.#counts[chunk.target]
     const count = counts?.get(chunk.table) ?? { has: 0, lookAt: this.#every }
     counts?.set(chunk.table, count)
@@ -110,5 +117,11 @@ function together(run: readonly LandedChunk[]): LandedChunk {
     lo: first.lo,
     rows: run.reduce((sum, { rows }) => sum + rows, 0),
     bytes: run.reduce((sum, { bytes }) => sum + bytes, 0),
+    work: run.reduce((work, chunk) => later(work, chunk.work), first.work),
   }
+}
+
+/** Both only grow. */
+function later(a: CopyWork, b: CopyWork): CopyWork {
+  return { rowsRead: Math.max(a.rowsRead, b.rowsRead), rowsRedone: Math.max(a.rowsRedone, b.rowsRedone) }
 }

@@ -4,7 +4,7 @@ import type { Chunk, ChunkPart, Segment } from './chunk.ts'
 import type { LaneStatement } from './lane.ts'
 import { insertTail, type WriteMode } from './statements.ts'
 import type { TablePlan } from './table-plan.ts'
-import { applierSql, type ChunkRow } from './tables.ts'
+import { applierSql, type ChunkRow, type CopyWork } from './tables.ts'
 
 /** A chunk's rows for this target; `drop`: those that the tail has brought since (null: none). */
 export type LandingPart = { readonly chunk: Chunk; readonly part: ChunkPart; readonly drop: ((key: string) => boolean) | null }
@@ -18,25 +18,27 @@ export type LandingTarget = {
   readonly schema: string
   readonly mode: WriteMode
   readonly bulkLoad: boolean
+  /** What the copy has read so far. */
+  readonly work: () => CopyWork
 }
 
 export function landingStatements(parts: readonly LandingPart[], target: LandingTarget): LaneStatement[] {
   const { streamUid, targetUid, workflowUid } = target
   const rows = [...byTable(parts)].flatMap(([table, ofTable]) => rowStatements(table, ofTable.flatMap(segmentsLeft), target))
   const chunks = parts.flatMap(({ chunk, part }) => {
-    const range = landedRange(chunk, part, target.number)
+    const range = landedRange(chunk, part, target.number, target.work())
     return range === null ? [] : [range]
   })
   return chunks.length === 0 ? rows : [...rows, applierSql.chunks(streamUid, targetUid, workflowUid, chunks)]
 }
 
 /** What is stored when a chunk lands on a target: null: it is a piece, and not the last, of one that is stored as one. */
-export function landedRange({ table, completes }: Chunk, part: ChunkPart, target: number): ChunkRow | null {
+export function landedRange({ table, completes }: Chunk, part: ChunkPart, target: number, work: CopyWork): ChunkRow | null {
   if (completes === null) return null
   const { path, lo, hi } = completes
   const before = completes.before[target] ?? { rows: 0, bytes: 0 }
   // As read: what was dropped here the tail has brought. Rows read and rows landed are then the same, and what is left over was read in vain.
-  return { table: table.name, first: path, path, lo, hi, rows: before.rows + part.rows, bytes: before.bytes + part.bytes }
+  return { table: table.name, first: path, path, lo, hi, rows: before.rows + part.rows, bytes: before.bytes + part.bytes, work }
 }
 
 /** One LOAD DATA for all of them, where it may be: each is a round trip. */

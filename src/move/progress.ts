@@ -2,6 +2,7 @@
 import type { Clock } from '../base/clock.ts'
 import type { StreamReport } from '../topology/records.ts'
 import type { SourceTable } from './source-tables.ts'
+import type { CopyWork } from './tables.ts'
 
 export class RateMeter {
   readonly #clock: Clock
@@ -37,7 +38,9 @@ export class CopyProgress {
   readonly #byteRate: RateMeter
   #chunks = 0
   #chunkRows = 0
+  /** Each once: less than was read where runs ended. */
   sourceRowsRead = 0
+  rowsRedone = 0
   bytesDone = 0
 
   constructor(clock: Clock, tables: readonly SourceTable[]) {
@@ -57,6 +60,10 @@ export class CopyProgress {
 
   read(rows: number): void {
     this.sourceRowsRead += rows
+  }
+
+  get work(): CopyWork {
+    return { rowsRead: this.sourceRowsRead + this.rowsRedone, rowsRedone: this.rowsRedone }
   }
 
   landed(name: string, rows: number, bytes: number): void {

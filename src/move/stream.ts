@@ -314,7 +314,8 @@ export class Stream {
       )
       if (copying.size === 0) copyEnded()
       if (resumed) this.#resumed ??= { rowsRedone: 0, transactionsRedone: 0 }
-      const readBefore = this.#progress?.sourceRowsRead ?? this.#options.rowsReadBefore
+      const before = this.#progress
+      const readBefore = before?.sourceRowsRead ?? this.#options.rowsReadBefore
       const progress = new CopyProgress(clock, copying.size > 0 ? tables : [])
       progress.sourceRowsRead = readBefore
       this.#progress = progress
@@ -358,6 +359,7 @@ export class Stream {
                 signal,
                 onWaiting: (waiting) => this.#wait(waiting),
               }),
+              work: () => this.#progress?.work ?? { rowsRead: 0, rowsRedone: 0 },
               fold: (applier) => copier?.fold(applier) ?? null,
               landings: () => ({ size: copier?.landingSize ?? landingSize(1), pressing: copier?.pressing ?? true }),
               onApplied: (applier) => this.#applied(applier),
@@ -498,10 +500,14 @@ export class Stream {
         this.#throttle.pressure = pressureOf(pressure, () => this.#limits(), clock)
         const landed = await landedRanges(targets, config.rangesKept)
         if (this.#resumed !== null) {
-          const rows = rowsToReadAgain(readBefore, landed, tables, targets.length)
-          progress.sourceRowsRead = readBefore - rows
+          // What the last run in this process read is known; of one that was killed, what it had reported and what it had read when it last landed something.
+          const redoneBefore = before?.rowsRedone ?? landed.work.rowsRedone
+          const read = Math.max(readBefore, landed.work.rowsRead - redoneBefore)
+          const rows = rowsToReadAgain(read, landed, tables, targets.length)
+          progress.sourceRowsRead = read - rows
+          progress.rowsRedone = redoneBefore + rows
           this.#resumed = { ...this.#resumed, rowsRedone: this.#resumed.rowsRedone + rows }
-          this.#options.log.info({ rowsRedone: rows, rowsReadBefore: readBefore }, 'the copy is resumed')
+          this.#options.log.info({ rowsRedone: rows, rowsReadBefore: read }, 'the copy is resumed')
         }
         const budget = copyBudget(
           { chunkBytes: config.chunkBytes, copyBytesMax: memory.copyBytesMax },

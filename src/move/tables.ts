@@ -37,7 +37,7 @@ const definitions = [
   `CREATE TABLE IF NOT EXISTS ${moveSchema}.move_chunk (
     stream_uid ${uid}, target_uid ${uid}, table_name VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL, path VARCHAR(600) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     workflow_uid ${uid}, lo MEDIUMBLOB NULL, hi MEDIUMBLOB NULL, row_count BIGINT UNSIGNED NOT NULL, byte_count BIGINT UNSIGNED NOT NULL,
-    first_path VARCHAR(600) CHARACTER SET ascii COLLATE ascii_bin NULL,
+    first_path VARCHAR(600) CHARACTER SET ascii COLLATE ascii_bin NULL, rows_read BIGINT UNSIGNED NOT NULL DEFAULT 0, rows_redone BIGINT UNSIGNED NOT NULL DEFAULT 0,
     PRIMARY KEY (stream_uid, target_uid, table_name, path), KEY (workflow_uid)) ENGINE=InnoDB`,
   `CREATE TABLE IF NOT EXISTS ${moveSchema}.move_key (
     target_uid ${uid}, table_name VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL, workflow_uid ${uid}, clauses MEDIUMBLOB NOT NULL,
@@ -65,6 +65,8 @@ const definitions = [
 /** Of tables that an earlier version may have made without them. */
 const laterColumns = [
   { table: 'move_chunk', column: 'first_path', type: 'VARCHAR(600) CHARACTER SET ascii COLLATE ascii_bin NULL' },
+  { table: 'move_chunk', column: 'rows_read', type: 'BIGINT UNSIGNED NOT NULL DEFAULT 0' },
+  { table: 'move_chunk', column: 'rows_redone', type: 'BIGINT UNSIGNED NOT NULL DEFAULT 0' },
 ] as const
 
 const tableNames = [
@@ -222,11 +224,20 @@ export type ChunkRow = {
   hi: readonly string[] | null
   rows: number
   bytes: number
+  readonly work: CopyWork
+}
+
+/** Of the whole stream, when a range landed (the later, where ranges were put together): what a kill cost is told by it. */
+export type CopyWork = {
+  /** Rows of the source read for the copy, each time they were. */
+  readonly rowsRead: number
+  /** Of them, those that earlier resumes had to read again. */
+  readonly rowsRedone: number
 }
 
 export async function readChunks(conn: Connection, streamUid: string, targetUid: string): Promise<ChunkRow[]> {
   const rows = await conn.all(
-    `SELECT table_name, COALESCE(first_path, path) AS first_path, path, lo, hi, row_count, byte_count FROM ${moveSchema}.move_chunk WHERE ${streamWhere(streamUid, targetUid)}`,
+    `SELECT table_name, COALESCE(first_path, path) AS first_path, path, lo, hi, row_count, byte_count, rows_read, rows_redone FROM ${moveSchema}.move_chunk WHERE ${streamWhere(streamUid, targetUid)}`,
   )
   return rows.map((row) => ({
     table: row.table_name?.toString() ?? '',
@@ -236,6 +247,7 @@ export async function readChunks(conn: Connection, streamUid: string, targetUid:
     hi: parseBound(row.hi ?? null),
     rows: Number(row.row_count?.toString() ?? 0),
     bytes: Number(row.byte_count?.toString() ?? 0),
+    work: { rowsRead: Number(row.rows_read?.toString() ?? 0), rowsRedone: Number(row.rows_redone?.toString() ?? 0) },
   }))
 }
 
@@ -273,10 +285,10 @@ export const applierSql = {
   copyState: (streamUid: string, targetUid: string, state: 'done'): string =>
     `UPDATE ${moveSchema}.move_stream SET copy_state = '${state}' WHERE ${streamWhere(streamUid, targetUid)}`,
   chunks: (streamUid: string, targetUid: string, workflowUid: string, chunks: readonly ChunkRow[]): string =>
-    `INSERT INTO ${moveSchema}.move_chunk (stream_uid, target_uid, table_name, path, workflow_uid, lo, hi, row_count, byte_count, first_path) VALUES ${chunks
+    `INSERT INTO ${moveSchema}.move_chunk (stream_uid, target_uid, table_name, path, workflow_uid, lo, hi, row_count, byte_count, first_path, rows_read, rows_redone) VALUES ${chunks
       .map(
         (chunk) =>
-          `(${quoteString(streamUid)}, ${quoteString(targetUid)}, ${quoteString(chunk.table)}, ${quoteString(chunk.path)}, ${quoteString(workflowUid)}, ${printBound(chunk.lo)}, ${printBound(chunk.hi)}, ${chunk.rows}, ${chunk.bytes}, ${chunk.first === chunk.path ? 'NULL' : quoteString(chunk.first)})`,
+          `(${quoteString(streamUid)}, ${quoteString(targetUid)}, ${quoteString(chunk.table)}, ${quoteString(chunk.path)}, ${quoteString(workflowUid)}, ${printBound(chunk.lo)}, ${printBound(chunk.hi)}, ${chunk.rows}, ${chunk.bytes}, ${chunk.first === chunk.path ? 'NULL' : quoteString(chunk.first)}, ${chunk.work.rowsRead}, ${chunk.work.rowsRedone})`,
       )
       .join(', ')}`,
   /** Ranges that another takes the place of: goes with its INSERT. */

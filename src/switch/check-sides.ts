@@ -1,5 +1,5 @@
 /**
- * What stands on the side that serves and is missing on the one that is to serve: accounts, grants, routines, room. None of it is moved by streams, and
+ * What stands on the side that serves and is missing on the one that is to serve: accounts, grants, routines, events, room. None of it is moved by streams, and
  * none of it stops a switch; whoever connects directly, or calls a routine, would miss it afterwards. All of it is listed, with the statement that
  * would make it.
  */
@@ -17,7 +17,10 @@ type Standing = {
   /** `account PRIVILEGE` of the whole server, and of the shards' schemas. */
   readonly globals: ReadonlySet<string>
   readonly schemaGrants: ReadonlySet<string>
+  /** `account PRIVILEGE on table`, `… on table.column`, `… on PROCEDURE name`: without the schema, which the sides name differently. */
+  readonly objectGrants: ReadonlySet<string>
   readonly routines: ReadonlySet<string>
+  readonly events: ReadonlySet<string>
   readonly connectionsMax: number
   readonly binlogRetentionS: number
   readonly diskFreeShare: number | null
@@ -49,6 +52,13 @@ export async function sideNotes(store: Store, plan: SwitchPlan): Promise<string[
     if (globals.length > 0) notes.push(`${id} lacks global grants: ${list(globals)}`)
     const grants = missing((s) => s.schemaGrants).filter(lacking)
     if (grants.length > 0) notes.push(`${id} lacks grants on the shards' schemas: ${list(grants)}`)
+    const objects = missing((s) => s.objectGrants).filter(lacking)
+    if (objects.length > 0) notes.push(`${id} lacks grants on tables, columns or routines of the shards' schemas: ${list(objects)}`)
+    const events = plan.triggers === 'at-switch' ? [] : missing((s) => s.events)
+    if (events.length > 0)
+      notes.push(
+        `${id} lacks the events ${list(events)} of the shards' schemas: no event may run on a side that follows, so make them there after the switch (or cancel, and create the workflow with --triggers at-switch)`,
+      )
     const routines = missing((s) => s.routines)
     if (routines.length > 0)
       notes.push(`${id} lacks the routines ${list(routines)} in the shards' schemas: make them there before the switch`)
@@ -75,14 +85,16 @@ async function readStanding(store: Store, side: Side, serverId: string): Promise
   const ours = new Set([access.secret.admin.user, access.secret.mover.user, access.secret.gate.user])
   const schemas = schemasOn(side, serverId)
   const inSchemas = schemas.map(quoteString).join(', ')
-  const [accounts, globals, grants, routines, connectionsMax, settings] = await Promise.all([
+  const [accounts, globals, grants, objectGrants, routines, events, connectionsMax, settings] = await Promise.all([
     flavourOf(connection).accounts(connection),
     grantsOf(connection, 'SELECT GRANTEE AS g, PRIVILEGE_TYPE AS p FROM information_schema.USER_PRIVILEGES'),
     grantsOf(
       connection,
       `SELECT GRANTEE AS g, PRIVILEGE_TYPE AS p FROM information_schema.SCHEMA_PRIVILEGES WHERE REPLACE(TABLE_SCHEMA, '\\\\', '') IN (${inSchemas})`,
     ),
+    objectGrantsOf(connection, inSchemas),
     connection.allText(`SELECT DISTINCT ROUTINE_NAME AS n FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA IN (${inSchemas})`),
+    connection.allText(`SELECT DISTINCT EVENT_NAME AS n FROM information_schema.EVENTS WHERE EVENT_SCHEMA IN (${inSchemas})`),
     connection.value('SELECT @@GLOBAL.max_connections'),
     flavourOf(connection).binlogSettings(connection),
   ])
@@ -96,7 +108,9 @@ async function readStanding(store: Store, side: Side, serverId: string): Promise
     accounts: known,
     globals: ofClients(globals.filter((grant) => !grant.endsWith(' USAGE'))),
     schemaGrants: ofClients(grants),
+    objectGrants: ofClients(objectGrants),
     routines: new Set(routines.map((row) => row['n'] ?? '')),
+    events: new Set(events.map((row) => row['n'] ?? '')),
     connectionsMax: Number(connectionsMax),
     binlogRetentionS: settings.retentionS,
     diskFreeShare: disk === null || disk.blocks === 0 ? null : disk.bavail / disk.blocks,
@@ -106,4 +120,24 @@ async function readStanding(store: Store, side: Side, serverId: string): Promise
 async function grantsOf(connection: Connection, sql: string): Promise<string[]> {
   const rows = await connection.allText(sql)
   return rows.map((row) => `${(row['g'] ?? '').replace(/^'(.*)'@'(.*)'$/, '$1@$2')} ${row['p']}`)
+}
+
+async function objectGrantsOf(connection: Connection, inSchemas: string): Promise<string[]> {
+  const on = (what: string, privilege = 'PRIVILEGE_TYPE'): string => `CONCAT(${privilege}, ' on ', ${what})`
+  const [tables, columns, routines] = await Promise.all([
+    grantsOf(
+      connection,
+      `SELECT GRANTEE AS g, ${on('TABLE_NAME')} AS p FROM information_schema.TABLE_PRIVILEGES WHERE TABLE_SCHEMA IN (${inSchemas})`,
+    ),
+    grantsOf(
+      connection,
+      `SELECT GRANTEE AS g, ${on("TABLE_NAME, '.', COLUMN_NAME")} AS p FROM information_schema.COLUMN_PRIVILEGES WHERE TABLE_SCHEMA IN (${inSchemas})`,
+    ),
+    // No view of them in information_schema.
+    grantsOf(
+      connection,
+      `SELECT CONCAT(User, '@', Host) AS g, ${on("Routine_type, ' ', Routine_name", 'UPPER(Proc_priv)')} AS p FROM mysql.procs_priv WHERE Db IN (${inSchemas})`,
+    ),
+  ])
+  return [...tables, ...columns, ...routines]
 }

@@ -180,7 +180,7 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       await world.store.commit([], [put(key, shard.value)])
     })
 
-    test('what the side that is to serve lacks is listed: accounts, grants, routines, connections', async () => {
+    test('what the side that is to serve lacks is listed: accounts, grants of every kind, events, routines, connections', async () => {
       await using f = await world.admin('f')
       await using n = await world.admin('n')
       const plan = await planSwitch(world.store, { keyspace: 'app', workflow: 'w', shards: null })
@@ -189,14 +189,28 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       await f.query("GRANT SELECT ON app__.* TO report@'%'")
       await f.query("GRANT PROCESS ON *.* TO app@'%'")
       await f.query('CREATE PROCEDURE app__.nightly() SELECT 1')
+      await f.query("GRANT INSERT ON app__.t TO app@'%'")
+      await f.query("GRANT UPDATE (n) ON app__.t TO app@'%'")
+      await f.query("GRANT EXECUTE ON PROCEDURE app__.nightly TO app@'%'")
+      await f.query('CREATE EVENT app__.sweep ON SCHEDULE EVERY 1 DAY DISABLE DO SELECT 1')
       await n.query('SET GLOBAL max_connections = 33')
       const notes = await sideNotes(world.store, plan)
       assert.match(notes[0] ?? '', /^n lacks the accounts report@%/)
       assert.match(notes[1] ?? '', /global grants: app@% PROCESS$/)
-      assert.match(notes[2] ?? '', /routines nightly/)
-      assert.match(notes[3] ?? '', /n takes 33 connections/)
-      assert.equal(notes.length, 4)
-      for (const sql of ["DROP USER report@'%'", "REVOKE PROCESS ON *.* FROM app@'%'", 'DROP PROCEDURE app__.nightly']) await f.query(sql)
+      assert.match(notes[2] ?? '', /columns or routines .*: app@% EXECUTE on PROCEDURE nightly, app@% INSERT on t, app@% UPDATE on t\.n$/)
+      assert.match(notes[3] ?? '', /n lacks the events sweep /)
+      assert.match(notes[4] ?? '', /routines nightly/)
+      assert.match(notes[5] ?? '', /n takes 33 connections/)
+      assert.equal(notes.length, 6)
+      for (const sql of [
+        "REVOKE INSERT, UPDATE (n) ON app__.t FROM app@'%'",
+        "REVOKE EXECUTE ON PROCEDURE app__.nightly FROM app@'%'",
+        'DROP EVENT app__.sweep',
+        "DROP USER report@'%'",
+        "REVOKE PROCESS ON *.* FROM app@'%'",
+        'DROP PROCEDURE app__.nightly',
+      ])
+        await f.query(sql)
     })
 
     test('what stands on the servers', async () => {

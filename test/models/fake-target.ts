@@ -100,7 +100,16 @@ export function chunkOf(
 export function landing(chunk: Chunk, target: number, mode: WriteMode, drop: (key: string) => boolean): Buffer[] {
   const part = chunk.parts[target]
   if (part === null || part === undefined) return []
-  const on = { number: target, streamUid: 'f', targetUid: String(target), workflowUid: 'w', schema, mode, bulkLoad: false }
+  const on = {
+    number: target,
+    streamUid: 'f',
+    targetUid: String(target),
+    workflowUid: 'w',
+    schema,
+    mode,
+    bulkLoad: false,
+    work: () => ({ rowsRead: 0, rowsRedone: 0 }),
+  }
   return landingStatements([{ chunk, part, drop }], on).map((statement) =>
     Buffer.isBuffer(statement) ? statement : Buffer.from(String(statement)),
   )
