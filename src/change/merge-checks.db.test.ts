@@ -135,3 +135,28 @@ for (const flavour of flavours()) {
     assert.match(notes[0] ?? '', /^w.PRIMARY takes values of the shard key column name for equal by utf8mb4_general_ci/)
   })
 }
+
+for (const flavour of flavours().filter((name) => name === 'mysql')) {
+  test(`merges on ${flavour}: a unique key over an expression is told, and that its values were not looked up`, async () => {
+    const server = await sharedServer(flavour)
+    await using connection = await connect(server.config)
+    const sides = await Promise.all(
+      ['a', 'b'].map(async (shard) => {
+        const name = uniqueName(shard)
+        await connection.query(`CREATE DATABASE ${name}`)
+        await connection.query(
+          `CREATE TABLE ${name}.e (id BIGINT NOT NULL, tenant INT NOT NULL, mail VARCHAR(60), PRIMARY KEY (tenant, id), UNIQUE KEY low ((LOWER(mail))), UNIQUE KEY own (tenant, (LOWER(mail)))) ENGINE=InnoDB`,
+        )
+        return { shard, schema: await readSchema(connection, name), connection }
+      }),
+    )
+    const [a, b] = sides
+    assert(a !== undefined && b !== undefined)
+    const tables = [{ name: 'e', reference: false, vindex: { type: 'hash', params: {}, columns: ['tenant'] } }]
+    const { errors, notes } = await duplicateKeys([[a, b]], tables, systemClock, 60_000)
+    assert.deepEqual(errors, [])
+    assert.equal(notes.length, 1, notes.join())
+    assert.match(notes[0] ?? '', /^e\.low does not contain the shard key: .*was not looked up/)
+    assert.match(keysLeftUnique(a.schema, tables).join(), /^e\.low does not contain the shard key/)
+  })
+}

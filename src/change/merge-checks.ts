@@ -34,6 +34,12 @@ export async function duplicateKeys(
     const table = sources[0]?.schema.tables.find((info) => info.name === name)
     if (table === undefined || vindex === null) continue
     for (const { key, why } of mayCollide(table, vindex.columns)) {
+      if (hasExpression(key)) {
+        notes.push(
+          `${name}.${key.name} ${why}: sharding cannot keep it unique; it is over an expression, so whether two sources hold one value was not looked up: a stream that meets one stands still and names it`,
+        )
+        continue
+      }
       const values = new KeyValues(table, key)
       const found = values.wholeNumbers
         ? await collisionsOfNumbers(together, values, until)
@@ -62,7 +68,7 @@ export function keysLeftUnique(schema: SchemaInfo, tables: readonly StreamTable[
   })
 }
 
-/** Unique keys over whole columns of which two sources may hold one value, and why. */
+/** Unique keys of which two sources may hold one value, and why. */
 function mayCollide(table: TableInfo, shardKey: readonly string[]): { key: TableKey; why: string }[] {
   const same = (a: string, b: string): boolean => a.toLowerCase() === b.toLowerCase()
   const collated = table.columns.find(({ name, charset, collation, dataType }) => {
@@ -70,7 +76,7 @@ function mayCollide(table: TableInfo, shardKey: readonly string[]): { key: Table
     return text && !comparesBytes(collation) && shardKey.some((column) => same(column, name))
   })
   return table.keys.flatMap((key) => {
-    if (!key.unique || key.parts.some((part) => part.column === null)) return []
+    if (!key.unique) return []
     if (!shardKey.every((column) => key.parts.some((part) => same(part.column ?? '', column))))
       return [{ key, why: 'does not contain the shard key' }]
     if (collated === undefined) return []
@@ -78,6 +84,10 @@ function mayCollide(table: TableInfo, shardKey: readonly string[]): { key: Table
       { key, why: `takes values of the shard key column ${collated.name} for equal by ${collated.collation} whose shards may differ` },
     ]
   })
+}
+
+function hasExpression(key: TableKey): boolean {
+  return key.parts.some((part) => part.column === null)
 }
 
 /** Without padding: a `_bin` collation of the older kind takes 'a' and 'a ' for equal. */

@@ -34,6 +34,7 @@ import type { WorkflowRecord } from '../workflow/records.ts'
 import { attachedFindings, type Passwords } from './attached-findings.ts'
 import { cascadesLogged, type Asked } from './cascade-check.ts'
 import { changeErrors } from './errors.ts'
+import { jsonNotes } from './json-values.ts'
 import { schemaName, serverId } from './keyspaces.ts'
 import type { MergeSource } from './key-collisions.ts'
 import { duplicateKeys, keysLeftUnique } from './merge-checks.ts'
@@ -127,7 +128,7 @@ export async function planReshardCreate(
       const logged = await cascadesLogged(connection, source.serverId, cascadesOf(schema).length, asked)
       notes.push(...logged.notes)
       errors.push(...schemaFindings(schema, logged.logs, spec.triggers))
-      notes.push(...(await serverNotes(connection, source.serverId, secret)))
+      notes.push(...(await serverNotes(connection, source.serverId, secret)), ...(await jsonNotes(connection, schema)))
     })
   }
   errors.push(...differentTables(sources, schemas))

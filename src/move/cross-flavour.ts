@@ -5,6 +5,7 @@ import type { Connection, FlavourName } from '../mysql/connection.ts'
 import { readSchema } from '../mysql/introspect.ts'
 import type { TableInfo } from '../mysql/table-info.ts'
 import { moveErrors } from './errors.ts'
+import { expressionFindings } from './expressions-elsewhere.ts'
 
 /** Types of one flavour only. MySQL's JSON is another type than MariaDB's, which is text: neither gives the other's bytes back. */
 const onlyIn: Readonly<Record<FlavourName, ReadonlySet<string>>> = {
@@ -22,7 +23,9 @@ export async function crossFlavourFindings(
   if (source.flavour === target.flavour) return []
   const collations = new Set((await target.allText(`SHOW COLLATION`)).map((row) => row.Collation ?? ''))
   const info = await readSchema(source, schema, tables)
-  return info.tables.flatMap((table) => tableFindings(table, source.flavour, target.flavour, collations))
+  const findings = new Map(info.tables.map((table) => [table, tableFindings(table, source.flavour, target.flavour, collations)]))
+  const well = info.tables.filter((table) => findings.get(table)?.length === 0)
+  return [...[...findings.values()].flat(), ...(await expressionFindings(source, well, target))]
 }
 
 function tableFindings(table: TableInfo, from: FlavourName, to: FlavourName, collations: ReadonlySet<string>): SwError[] {

@@ -3,6 +3,7 @@ import { after, test } from 'node:test'
 import assert from 'node:assert/strict'
 import { ServerPairs } from '../../test/kit/server-pairs.ts'
 import { flavours } from '../../test/kit/servers.ts'
+import { noFailpoints } from './crash-points.ts'
 import { killAt } from './testkit/kill-at.ts'
 import { fill, workload, World } from './testkit/world.ts'
 import { ensureMoveTables } from './tables.ts'
@@ -58,4 +59,51 @@ for (const flavour of flavours()) {
     assert.equal(world.reports.get(record.uid)?.copy.rowsDone, copied)
     await again.stop()
   })
+}
+
+for (const flavour of flavours()) {
+  test(`promise 3 on ${flavour}: what a resume tells of rows read again is what was read in vain, also where the dead mover had reported nothing of it, and each time anew`, async () => {
+    await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] }, servers.of(flavour))
+    await fill(world, 0, 12_000, 12_000)
+    const record = world.record(0)
+    const config = { chunkBytes: 1_000, rangesKept: 4 }
+    const landed = async (): Promise<number> =>
+      Number(await world.t.value(`SELECT SUM(row_count) FROM _shardwright.move_chunk WHERE stream_uid = '${record.uid}'`))
+    let before: { read: number; landed: number } | null = null
+    for (const skip of [10, 12, null]) {
+      // As in another process: it begins with what stands on the targets, and with a report of nothing.
+      const running = world.start(record, { config, failpoints: skip === null ? noFailpoints : killAt('copy.landedOnSomeTargets', skip) })
+      await world.until('the kill', () => ['running', 'failed'].includes(world.state(record.uid) ?? ''))
+      const { resumed, copy } = running.stream.report()
+      if (before !== null) {
+        const vain = before.read - before.landed
+        assert.ok(vain > 500, `${vain} rows in vain`)
+        const told = resumed?.rowsRedone ?? 0
+        assert.ok(told <= vain && told >= vain * 0.7, `${told} rows told of ${vain}`)
+      } else assert.equal(resumed?.rowsRedone ?? 0, 0)
+      await running.stop()
+      // Of both targets: some chunks have landed on one only, and are read again for the other.
+      before = { read: copy.sourceRowsRead, landed: await landedEverywhere(world, record.uid) }
+      world.reports.delete(record.uid)
+    }
+    assert.equal(await landed(), 12_000)
+  })
+}
+
+/** Rows of ranges that stand on both targets. */
+async function landedEverywhere(world: World, uid: string): Promise<number> {
+  const rows = await world.t.allText(
+    `SELECT target_uid AS t, COALESCE(first_path, path) AS f, path AS p, row_count AS n FROM _shardwright.move_chunk WHERE stream_uid = '${uid}'`,
+  )
+  const all = rows.map(({ t, f, p, n }) => ({
+    first: f!,
+    path: p!,
+    lo: null,
+    hi: null,
+    target: world.targetRefs.findIndex((ref) => ref.uid === t),
+    rows: Number(n),
+  }))
+  const both = (one: (typeof all)[number]): boolean =>
+    one.first !== one.path || all.filter(({ first, path }) => first <= one.path && path >= one.path).length === 2
+  return all.filter(both).reduce((sum, { rows: n }) => sum + n, 0)
 }
