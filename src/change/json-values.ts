@@ -14,6 +14,8 @@ const looksOpaqueSql = '"(base64:type[0-9]+:|-?[0-9]{2,4}[-:][0-9]{2}[-:][0-9]{2
 const opaque = ['DATE', 'TIME', 'DATETIME', 'TIMESTAMP', 'BLOB', 'BIT', 'OPAQUE']
 
 const lookMsMax = 2_000
+/** After so many columns that took longer the others are not looked at either: a plan is waited for. */
+const tooLargeMax = 5
 const documentsMax = 50
 const pathsMax = 20
 
@@ -21,15 +23,20 @@ const pathsMax = 20
 export async function jsonNotes(connection: Connection, schema: Pick<SchemaInfo, 'name' | 'tables'>): Promise<string[]> {
   if (connection.flavour !== 'mysql') return []
   const notes: string[] = []
+  let tooLarge = 0
   for (const table of schema.tables)
     for (const column of table.columns) {
       if (column.dataType !== 'json' || column.generated !== null) continue
-      const found = await lookAt(connection, quoteQualified(schema.name, table.name), quoteIdentifier(column.name))
+      const found =
+        tooLarge >= tooLargeMax
+          ? 'unknown'
+          : await lookAt(connection, quoteQualified(schema.name, table.name), quoteIdentifier(column.name))
+      if (found === 'unknown') tooLarge++
       const name = `${table.name}.${column.name}`
       const become = 'as strings of the same text: JSON_TYPE of them, and how they compare, is another there'
       if (found === 'unknown')
         notes.push(
-          `${name} is too large to be looked through: a DATE, TIME, BLOB or BIT within its JSON, if there is one, arrives ${become}`,
+          `${name} was not looked through to its end: a DATE, TIME, BLOB or BIT within its JSON, if there is one, arrives ${become}`,
         )
       else if (found.length > 0)
         notes.push(
