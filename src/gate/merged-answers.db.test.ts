@@ -56,10 +56,13 @@ const equal: readonly string[] = [
   // A variable is no place in the list, and (2) is one.
   'SELECT id, age FROM u ORDER BY @two, id',
   'SELECT id, age FROM u ORDER BY -@two, id',
+  'SELECT id, age FROM u ORDER BY @sum, id',
   'SELECT id, age FROM u WHERE id = 1 UNION SELECT n, id FROM b WHERE id = 2 ORDER BY @two, id',
   'SELECT COUNT(*) FROM u GROUP BY @two',
   'SELECT COUNT(*) FROM u GROUP BY LAST_INSERT_ID()',
   'SELECT COUNT(*), age FROM u WHERE id = 1 GROUP BY @two, age',
+  'SELECT GROUP_CONCAT(name ORDER BY @two, id) FROM u',
+  'SELECT id, RANK() OVER (PARTITION BY id ORDER BY @two) AS k FROM u ORDER BY id',
   'SELECT age, COUNT(*) FROM u GROUP BY (1) ORDER BY 2, 1',
   'SELECT age, id FROM u ORDER BY (2)',
   'SELECT age, id FROM u ORDER BY +1, id',
@@ -126,7 +129,7 @@ for (const flavour of flavours()) {
       for (const keyspace of ['one', 'wide'] as const) {
         clients[keyspace] = await world.client('app', keyspace, { rowsAsArray: true, supportBigNumbers: true, bigNumberStrings: true })
         for (const insert of rows) await clients[keyspace].query(insert)
-        await clients[keyspace].query('SET @two = 2')
+        await clients[keyspace].query('SET @two = 2, @sum = CAST(2 AS DECIMAL(30))')
       }
     })
     after(async () => {

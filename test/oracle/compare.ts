@@ -12,6 +12,8 @@ export type Difference = {
 }
 
 const real = new Set([4, 5])
+/** Decimals of a real that shows as many as it takes. */
+const notFixed = 31
 const newDecimal = 246
 const year = 13
 const json = 245
@@ -30,11 +32,10 @@ function typeOf(column: Column): string {
   return `${column.type} ${column.decimals} ${(column.flags & 0x20) !== 0 ? 'unsigned' : ''} ${column.charset}`
 }
 
-export function compareRows(
-  asked: Pick<Asked, 'ordered' | 'folded' | 'lists'> & { readonly sql?: string },
-  expected: Answer,
-  got: Answer,
-): Difference | null {
+/** `text`: the answers are of the text protocol. */
+export type Compared = Pick<Asked, 'ordered' | 'folded' | 'lists'> & { readonly sql?: string; readonly text?: boolean }
+
+export function compareRows(asked: Compared, expected: Answer, got: Answer): Difference | null {
   const failed = compareErrors(expected, got)
   if (failed !== undefined) return failed
   if (expected.kind !== 'answer' || got.kind !== 'answer') return null
@@ -89,14 +90,16 @@ export function compareWrites(expected: Answer, got: Answer): Difference | null 
   return null
 }
 
-function printRow(row: RawRow, columns: readonly Column[], asked: Pick<Asked, 'folded' | 'lists'>): string {
+function printRow(row: RawRow, columns: readonly Column[], asked: Compared): string {
   return row
     .map((cell, i) => {
       if (cell === null) return 'NULL'
       if (asked.folded.includes(i)) return 'text'
       const text = inScale(cell.toString('latin1'), columns[i] as Column)
-      // The order of adding shows in the last digits.
-      if (real.has((columns[i] as Column).type)) return String(Number(Number(text).toPrecision(9)))
+      // The order of adding shows in the last digits (rounded twice, as those of …5 are on either side); of how many decimals a column shows it does not.
+      const { type, decimals } = columns[i] as Column
+      if (real.has(type))
+        return `${Number(Number(Number(text).toPrecision(12)).toPrecision(9))}${asked.text === true && decimals < notFixed ? ` of ${text.split('.')[1]?.length ?? 0}` : ''}`
       // A list in no order is cut at its greatest length wherever that falls.
       if (asked.lists.includes(i) && text.length >= 1000) return 'list'
       return JSON.stringify(asked.lists.includes(i) ? text.split(',').toSorted().join(',') : text)

@@ -157,7 +157,7 @@ class Client {
     this.#report = report
     this.#selects = new Selects(schema, dice)
     this.#writes = new Writes(schema, dice)
-    this.#probes = new Probes(schema, dice, () => this.#selects.value())
+    this.#probes = new Probes(schema, dice, report.options.flavour, () => this.#selects.value())
     this.#options = options
   }
 
@@ -170,6 +170,8 @@ class Client {
       await this.#one.query(create)
       if (this.#shards !== null) await this.#four.query(create)
     }
+    for (const create of this.#shards === null ? [] : this.#probes.functions())
+      for (const connection of [this.#one, ...(this.#shards ?? [])]) await connection.query(create)
     for (const marked of [...this.#writes.initial(this.#options.rows ?? 60), ...this.#probes.initial()]) {
       await this.#one.query(asText(marked))
       await this.#four.query(asText(marked))
@@ -210,9 +212,10 @@ class Client {
           this.#found(tally, step.sql, 'text', { what: 'error', detail: 'it leaves ids to each shard, and is not refused' })
         continue
       }
-      if (got.kind === 'error' && got.code === 'SW-GATE-100') {
-        // What follows would be about something else.
+      if (got.kind === 'error' && (got.code === 'SW-GATE-100' || (probe.after !== undefined && got.code !== null))) {
         tally.refused++
+        if (probe.after !== undefined) continue
+        // What follows would be about something else.
         break
       }
       const expected = await this.#ask(this.#one, step.sql, prepared)
@@ -223,6 +226,7 @@ class Client {
           this.#found(tally, step.sql, 'text', difference)
       } else this.#found(tally, step.sql, prepared ? 'prepared' : 'text', compareWrites(expected, got))
     }
+    for (const sql of probe.after ?? []) for (const connection of [this.#four, this.#one]) await connection.query(sql)
     if (probe.meanwhile !== null) {
       await this.#one.query(`SET SESSION TRANSACTION ISOLATION LEVEL ${probe.meanwhile.level}`)
       const torn = await readsMeanwhile(this.#four, await this.#world.four(), probe.meanwhile)
@@ -301,7 +305,7 @@ class Client {
       return
     }
     if (expected.kind === 'error') tally.bothRefuse++
-    this.#found(tally, asked.sql, prepared ? 'prepared' : 'text', compareRows(asked, expected, got))
+    this.#found(tally, asked.sql, prepared ? 'prepared' : 'text', compareRows({ ...asked, text: !prepared }, expected, got))
   }
 
   /** False when what follows could not be compared any more. */

@@ -17,7 +17,12 @@ export type Step = {
   readonly refused: boolean
 }
 export type Meanwhile = { readonly level: string; readonly writes: readonly string[]; readonly read: string }
-export type Probe = { readonly steps: readonly Step[]; readonly meanwhile: Meanwhile | null }
+export type Probe = {
+  readonly steps: readonly Step[]
+  readonly meanwhile: Meanwhile | null
+  /** Puts back what the steps set, on both sides. A step that is refused says nothing of those that follow. */
+  readonly after?: readonly string[]
+}
 
 const pairs = 6
 const readsEach = 25
@@ -26,10 +31,12 @@ export class Probes {
   readonly #schema: SchemaSpec
   readonly #dice: Dice
   readonly #value: () => string
+  readonly #flavour: 'mariadb' | 'mysql'
   #given = 0
 
   /** @param value an expression over tables that is one value */
-  constructor(schema: SchemaSpec, dice: Dice, value: () => string) {
+  constructor(schema: SchemaSpec, dice: Dice, flavour: 'mariadb' | 'mysql', value: () => string) {
+    this.#flavour = flavour
     this.#schema = schema
     this.#dice = dice
     this.#value = value
@@ -50,7 +57,89 @@ export class Probes {
         return { steps: this.#isolation(), meanwhile: null }
       case 'meanwhile':
         return { steps: [], meanwhile: this.#meanwhile() }
+      case 'settings':
+        return { steps: this.#settings(), meanwhile: null, after: asBefore }
+      case 'names':
+        return { steps: this.#names(), meanwhile: null }
+      case 'functions':
+        return { steps: this.#functions(), meanwhile: null, after: [] }
     }
+  }
+
+  /** Made by the servers' owner, on each. */
+  functions(): string[] {
+    const { prefix } = this.#schema
+    const product = `CREATE AGGREGATE FUNCTION ${prefix}product(x INT) RETURNS BIGINT NO SQL BEGIN
+      DECLARE p BIGINT DEFAULT 1; DECLARE CONTINUE HANDLER FOR NOT FOUND RETURN p;
+      LOOP FETCH GROUP NEXT ROW; SET p = (p * IFNULL(x, 1)) % 99991; END LOOP; END`
+    return [
+      `CREATE FUNCTION ${prefix}next_of(x INT) RETURNS INT NO SQL DETERMINISTIC RETURN x + 1`,
+      `CREATE FUNCTION ${prefix}counted() RETURNS INT READS SQL DATA DETERMINISTIC RETURN (SELECT COUNT(*) FROM ${prefix}a)`,
+      ...(this.#flavour === 'mariadb' ? [product] : []),
+    ]
+  }
+
+  #functions(): Step[] {
+    const dice = this.#dice
+    const { prefix } = this.#schema
+    const table = dice.pick(this.#schema.tables.filter((t) => t.sharding === 'key')).name
+    const next = `${prefix}next_of(n)`
+    const own =
+      this.#flavour === 'mariadb'
+        ? [
+            `SELECT ${prefix}product(n % 3 + 2), COUNT(*) FROM ${table}`,
+            `SELECT q.k, ${prefix}product(q.n) FROM ${table} q GROUP BY q.k ORDER BY 1`,
+          ]
+        : [`SELECT ST_NumGeometries(ST_Collect(POINT(id, 1))), COUNT(*) FROM ${table} WHERE id < 50`]
+    return [
+      rows(dice.pick([`SELECT id, ${next} FROM ${table} ORDER BY ${next}, id`, `SELECT SUM(${next}), MAX(${next}) FROM ${table}`])),
+      rows(dice.pick(own)),
+      left(
+        dice.pick([`SELECT ${prefix}counted()`, `SET @f = ${prefix}counted()`, `SELECT ${prefix}counted(), id FROM ${table} WHERE id < 5`]),
+      ),
+    ]
+  }
+
+  /** Statements that differ in the names that they give, or in their literals only, one after the other. */
+  #names(): Step[] {
+    const dice = this.#dice
+    const { name } = dice.pick(this.#schema.tables.filter((t) => t.sharding === 'key'))
+    const twice = dice.pick<(a: string, b: string) => string>([
+      (a, b) => `SELECT n AS '${a}', k AS '${b}' FROM ${name} ORDER BY q DESC, p, id`,
+      (a, b) => `SELECT k AS '${a}', COUNT(*) AS '${b}' FROM ${name} GROUP BY k HAVING p > 4 ORDER BY q, p`,
+      (a, b) => `SELECT DATABASE() IS NULL AS '${a}', 1 AS "${b}"`,
+      (a) => `SELECT n, k, id FROM ${name} ORDER BY 3, ${a === 'p' ? 1 : 2}`,
+      (a) => `SELECT n, k, id FROM ${name} ORDER BY ${a === 'p' ? 9 : 1}, 2, 3`,
+      (a) => `SELECT LAST_INSERT_ID() * 0 AS '${a}'`,
+    ])
+    return [rows(twice('p', 'q')), rows(twice('q', 'p')), rows(twice('p', 'q'))]
+  }
+
+  /** What a session sets, and statements that it changes or must not change. */
+  #settings(): Step[] {
+    const dice = this.#dice
+    const { name } = dice.pick(this.#schema.tables.filter((t) => t.sharding === 'key'))
+    const asked = [
+      `SELECT id, n, s FROM ${name} ORDER BY s, id LIMIT 30`,
+      `SELECT n, COUNT(*) AS c FROM ${name} GROUP BY n HAVING NOT COUNT(*) > 1 ORDER BY n`,
+      `SELECT n, COUNT(*) AS c FROM ${name} GROUP BY n HAVING NOT c > 2 OR n IS NULL ORDER BY c, n`,
+      `SELECT COUNT(DISTINCT s), MIN(s) IS NULL FROM ${name}`,
+      `SELECT COUNT(*) FROM ${name} WHERE s = 'á' OR s = 'ß'`,
+      `SELECT id, NOT n > 2, n / 7 FROM ${name} ORDER BY NOT n > 2, id`,
+      `SELECT GROUP_CONCAT(id ORDER BY id), AVG(n) FROM ${name}`,
+      `SELECT id, "s" FROM ${name} ORDER BY id`,
+      `SELECT k, SUM(n), AVG(n / 3) FROM ${name} GROUP BY k ORDER BY k`,
+      `SELECT id FROM ${name} ORDER BY id DESC`,
+      `SELECT MIN(id), COUNT(*) FROM ${name} GROUP BY s HAVING COUNT(*) > 0 ORDER BY COUNT(*), MIN(id)`,
+    ]
+    const moved = `id % 3 = 1 AND id < ${dice.below(40)}`
+    return [
+      ok(`SET ${dice.pick(settings)}`),
+      ...dice.some(asked, 3).map(rows),
+      ...(dice.chance(0.5)
+        ? [ok(`UPDATE ${name} SET k = k + 1 WHERE ${moved}`), rows(`SELECT id, k, s FROM ${name} WHERE ${moved} ORDER BY id`)]
+        : []),
+    ]
   }
 
   #variable(): Step[] {
@@ -62,15 +151,36 @@ export class Probes {
     const value = (): string =>
       dice.chance(0.4)
         ? typed
-        : dice.chance(0.7)
+        : dice.chance(0.6)
           ? this.#value()
-          : dice.pick(['5', 'NULL', "'a'", '1.50', '1 / 3', '10 / 4 + 1', "CONCAT('a', 1)"])
+          : dice.pick([
+              "_utf8mb4'a' COLLATE utf8mb4_bin",
+              "CONVERT('a' USING latin1)",
+              '2',
+              '1',
+              '5',
+              'NULL',
+              "'a'",
+              '1.50',
+              '1 / 3',
+              '10 / 4 + 1',
+              "CONCAT('a', 1)",
+            ])
     const set = ok(dice.chance(0.3) ? `SET @v = ${value()}, @w = ${value()}` : `SET @v = ${value()}`)
     return [
       set,
       rows('SELECT @v AS v, @w AS w'),
       rows("SELECT @v + 0e0, CONCAT(@v, ''), HEX(@v), @v = 'A', @v > 4"),
       rows(`SELECT id, n FROM ${table.name} WHERE ${dice.pick(['n = @v', 'k = @v', 'id <= @v', 'n + @v > 3'])} ORDER BY id LIMIT 20`),
+      rows(
+        dice.pick([
+          `SELECT id, n FROM ${table.name} ORDER BY @v, id`,
+          `SELECT n, id FROM ${table.name} ORDER BY -@v, @w, id LIMIT 15`,
+          `SELECT COUNT(*), MAX(n) FROM ${table.name} GROUP BY @v`,
+          `SELECT n, COUNT(*) FROM ${table.name} GROUP BY @v, n ORDER BY n`,
+        ]),
+      ),
+      rows(`SELECT COUNT(*) FROM ${table.name} WHERE 'A' = @v`),
     ]
   }
 
@@ -127,6 +237,28 @@ export class Probes {
     }
   }
 }
+
+const settings = [
+  'NAMES latin1',
+  'NAMES utf8mb4 COLLATE utf8mb4_bin',
+  'NAMES utf8mb4 COLLATE utf8mb4_general_ci',
+  'collation_connection = latin1_swedish_ci',
+  'character_set_connection = latin1',
+  "sql_mode = 'HIGH_NOT_PRECEDENCE'",
+  "sql_mode = 'HIGH_NOT_PRECEDENCE,ONLY_FULL_GROUP_BY'",
+  "sql_mode = ''",
+  "sql_mode = 'ANSI_QUOTES'",
+  "sql_mode = 'NO_BACKSLASH_ESCAPES'",
+  "sql_mode = 'PIPES_AS_CONCAT'",
+  'div_precision_increment = 9',
+  'group_concat_max_len = 20',
+  'sql_select_limit = 7',
+  "time_zone = '+05:30'",
+]
+const asBefore = [
+  'SET NAMES utf8mb4',
+  'SET sql_mode = DEFAULT, div_precision_increment = DEFAULT, group_concat_max_len = DEFAULT, sql_select_limit = DEFAULT, time_zone = DEFAULT',
+]
 
 function ok(sql: string): Step {
   return { sql, compare: 'ok', prepared: sql.startsWith('INSERT'), refused: false }

@@ -3,6 +3,7 @@
 import { comparison, isExact, isNumber, isPlain, isText, item, number, ofDocument, text, type Ref } from './expressions.ts'
 import { isMarked, mark } from './literal.ts'
 import type { Dice } from './random.ts'
+import { spelt } from './spelling.ts'
 import { type ColumnSpec, keyFor, type SchemaSpec, type TableSpec, valueFor } from './schema.ts'
 import { weights } from './weights.ts'
 
@@ -78,6 +79,9 @@ export class Selects {
       'in-subquery',
       'exists',
       'scalar-subquery',
+      'outer-aggregate',
+      'beside-aggregate',
+      'by-document',
       'cross-join',
       'outer-join',
       'key-join',
@@ -109,9 +113,9 @@ export class Selects {
     return 'abcdefghijklmnop'[this.#aliases++ % 16] + (this.#aliases > 16 ? String(this.#aliases) : 'x')
   }
 
-  #tableSource(table: TableSpec): Source {
+  #tableSource(table: TableSpec, mayBeBare = true): Source {
     const alias = this.#alias()
-    const bare = this.#dice.chance(0.25)
+    const bare = mayBeBare && this.#dice.chance(0.25)
     const name = bare ? table.name : alias
     const refs = table.columns.map((spec, i): Ref => ({
       sql: `${name}.${spec.name}`,
@@ -223,6 +227,12 @@ export class Selects {
       const keyed = left.key !== null && next.key !== null && left.table?.sharding === next.table?.sharding
       if (kind === 'using' && count === 2 && keyed && left.table?.sharding === 'key') {
         this.#tags.add('key-join')
+        if (dice.chance(weights.natural)) {
+          const itself = this.#tableSource(left.table, false)
+          sql += ` NATURAL ${dice.pick(['', '', 'LEFT '])}JOIN ${itself.sql}`
+          sources.push(itself)
+          continue
+        }
         sql += ` JOIN ${next.sql} USING (k)`
         sources.push(next)
         continue
@@ -362,7 +372,13 @@ export class Selects {
     return sources.flatMap((source) => source.refs.filter(isPlain))
   }
 
-  #orderBy(refs: readonly Ref[], unique: readonly string[]): { sql: string; ordered: boolean } {
+  /** @param names of what the list has, to order by as well */
+  #orderBy(
+    refs: readonly Ref[],
+    unique: readonly string[],
+    names: readonly string[] = [],
+    documents: readonly Ref[] = [],
+  ): { sql: string; ordered: boolean } {
     const dice = this.#dice
     if (!dice.chance(weights.orderBy)) return { sql: '', ordered: false }
     this.#tags.add('order')
@@ -379,6 +395,8 @@ export class Selects {
     if (dice.chance(weights.orderByExpression))
       keys.push((dice.chance(0.3) ? `LOWER(${text(refs, dice)})` : (this.#real(refs) ?? number(refs, dice))) + direction())
     else if (keys.length === 0 && dice.chance(0.6)) keys.push(dice.pick(refs.filter((ref) => !isText(ref))).sql + direction())
+    keys.push(...dice.some(names, dice.below(2)).map((name) => name + direction()))
+    if (documents.length > 0 && dice.chance(weights.byDocument)) keys.push(this.#document(documents) + direction())
     const total = dice.chance(0.8)
     if (total) keys.push(...unique.map((key) => key + direction()))
     if (keys.length === 0) return { sql: '', ordered: false }
@@ -394,6 +412,13 @@ export class Selects {
     return { sql, ordered: total }
   }
 
+  /** A document, or what one says. */
+  #document(documents: readonly Ref[]): string {
+    const { sql } = this.#dice.pick(documents)
+    this.#tags.add('by-document')
+    return this.#dice.pick([sql, `COALESCE(${sql}, ${sql})`, `IF(1, ${sql}, ${sql})`, `JSON_EXTRACT(${sql}, '$.a')`])
+  }
+
   /** Of type FLOAT, whose text has six digits. */
   #real(refs: readonly Ref[]): string | null {
     const dice = this.#dice
@@ -406,9 +431,17 @@ export class Selects {
     const { sql: from, sources } = this.#from()
     const refs = this.#refs(sources)
     const items: string[] = []
+    const names: string[] = []
     if (dice.chance(0.12)) items.push('*')
     else if (dice.chance(0.1)) items.push(`${dice.pick(sources).alias}.*`)
-    else for (let i = 0, n = 1 + dice.below(5); i < n; i++) items.push(item(refs, dice) + (dice.chance(0.25) ? ` AS i${i}` : ''))
+    else
+      for (let i = 0, n = 1 + dice.below(5); i < n; i++) {
+        // A literal alone is ordered by where it is no parameter only.
+        const of = item(refs, dice)
+        const one = spelt(of, `i${i}`, i + 1, dice)
+        items.push(one.item)
+        if (!isMarked(of)) names.push(one.name())
+      }
     const documents = sources.flatMap((source) => source.refs.filter((ref) => !isPlain(ref)))
     if (documents.length > 0 && items[0]?.endsWith('*') !== true && dice.chance(weights.document))
       items.push(ofDocument(dice.pick(documents), dice))
@@ -417,8 +450,12 @@ export class Selects {
     const order = this.#orderBy(
       refs,
       sources.flatMap((source) => source.unique),
+      names,
+      documents,
     )
-    return { sql: `SELECT ${items.join(', ')} ${from}${where}${order.sql}`, ordered: order.ordered }
+    const hint = order.ordered && !order.sql.includes(' LIMIT ') && dice.chance(weights.hint) ? '/*+ SET_VAR(sql_select_limit = 3) */ ' : ''
+    if (order.ordered && !order.sql.includes(' LIMIT ') && dice.chance(weights.badLimit)) order.sql += ' LIMIT abc'
+    return { sql: `SELECT ${hint}${items.join(', ')} ${from}${where}${order.sql}`, ordered: order.ordered }
   }
 
   #aggregateCall(refs: readonly Ref[]): { sql: string; list: boolean; fold: boolean } {
@@ -427,6 +464,11 @@ export class Selects {
     const any = dice.pick(refs)
     const exact = dice.pick(numbers.length > 0 ? numbers : refs)
     const plain = (sql: string): { sql: string; list: boolean; fold: boolean } => ({ sql, list: false, fold: false })
+    const reals = refs.filter((ref) => ref.kind === 'double' || ref.kind === 'float')
+    if (reals.length > 0 && dice.chance(weights.rounded)) {
+      this.#tags.add('rounded')
+      return plain(`${dice.pick(['SUM', 'AVG', 'MIN', 'MAX'])}(ROUND(${dice.pick(reals).sql}, ${dice.pick(['0', '1', '2', '3'])}))`)
+    }
     const kind = dice.weighted(weights.aggregates)
     switch (kind) {
       case 'count':
@@ -496,9 +538,25 @@ export class Selects {
   #aggregate(): { sql: string; ordered: boolean; folded: number[]; lists: number[] } {
     const { sql: from, sources } = this.#from()
     const refs = this.#refs(sources)
-    const { items, lists, folds } = this.#aggregates(refs, 1 + this.#dice.below(4))
+    const dice = this.#dice
+    const { items, lists, folds } = this.#aggregates(refs, 1 + dice.below(4))
+    const ints = refs.filter((ref) => ref.kind === 'int')
+    let bound = ''
+    if (dice.chance(weights.besideAggregate.column)) {
+      this.#tags.add('beside-aggregate')
+      const { sql, spec } = dice.pick(ints)
+      items.push(sql)
+      bound = `${sql} = ${mark(valueFor({ ...spec, nullable: false }, dice))}`
+    }
+    if (dice.chance(weights.besideAggregate.outer)) {
+      this.#tags.add('outer-aggregate')
+      const call = `${dice.pick(['COUNT', 'MAX', 'SUM', 'COUNT(DISTINCT '])}(${dice.pick(ints).sql})`.replace('DISTINCT (', 'DISTINCT ')
+      const { name } = this.#tables('reference')
+      const other = this.#alias()
+      items.push(dice.chance(0.5) ? `(SELECT ${call})` : `(SELECT MAX(${other}.id) FROM ${name} ${other} WHERE ${other}.id < ${call})`)
+    }
     return {
-      sql: `SELECT ${items.join(', ')} ${from}${this.#where(sources, refs)}`,
+      sql: `SELECT ${items.join(', ')} ${from}${bounded(this.#where(sources, refs), bound)}`,
       ordered: true,
       folded: placesOf(folds, 0),
       lists: placesOf(lists, 0),
@@ -510,6 +568,7 @@ export class Selects {
     this.#tags.add('group')
     const { sql: from, sources } = this.#from()
     const refs = this.#refs(sources)
+    const documents = sources.flatMap((source) => source.refs.filter((ref) => !isPlain(ref)))
     const keys: { sql: string; fold: boolean }[] = []
     for (let i = 0, n = 1 + dice.below(2); i < n; i++) {
       const texts = refs.filter((ref) => isText(ref) && ref.spec.name !== 'x')
@@ -517,10 +576,13 @@ export class Selects {
         const ref = dice.pick(texts)
         this.#tags.add('group-text').add('collation')
         keys.push({ sql: ref.sql, fold: true })
-      } else if (dice.chance(weights.groupByExpression)) keys.push({ sql: number(refs, dice, 1), fold: false })
+      } else if (documents.length > 0 && dice.chance(weights.byDocument)) keys.push({ sql: this.#document(documents), fold: false })
+      else if (dice.chance(weights.groupByExpression)) keys.push({ sql: number(refs, dice, 1), fold: false })
       else keys.push({ sql: dice.pick(refs.filter((ref) => !isText(ref) && ref.kind !== 'float')).sql, fold: false })
     }
     const shown = keys.filter(() => dice.chance(0.8))
+    const spellings = new Map(shown.map((key, i) => [key, spelt(key.sql, `k${i}`, i + 1, dice)]))
+    const nameOf = (key: (typeof keys)[number]): string => (isMarked(key.sql) ? key.sql : (spellings.get(key)?.name() ?? key.sql))
     const { items, lists, folds } = this.#aggregates(refs, 1 + dice.below(3))
     const smallest = sources.flatMap((source) => source.unique.slice(0, 1)).map((key) => `MIN(${key})`)
     if (shown.some((key) => key.fold)) {
@@ -528,16 +590,49 @@ export class Selects {
       lists.push(...smallest.map(() => false))
       folds.push(...smallest.map(() => false))
     }
-    let sql = `SELECT ${[...shown.map((key) => key.sql), ...items].join(', ')} ${from}${this.#where(sources, refs)} GROUP BY ${keys.map((key) => key.sql).join(', ')}`
+    // An aggregate that is called as a column is: HAVING means the one that is grouped by, ORDER BY the other.
+    const grouped = refs.filter((ref) => isNumber(ref) && keys.some((key) => key.sql === ref.sql))
+    const hiding = dice.chance(weights.spelling.place)
+      ? dice.pick(grouped.length > 0 && dice.chance(0.7) ? grouped : refs.filter(isNumber)).spec.name
+      : null
+    if (documents.length > 0 && dice.chance(weights.byDocument * 2)) {
+      items.push(`${dice.pick(['MIN', 'MAX'])}(${this.#document(documents)})`)
+      lists.push(false)
+      folds.push(false)
+    }
+    if (hiding !== null) {
+      this.#tags.add('hiding')
+      items.push(`COUNT(*) AS ${hiding}`)
+      lists.push(false)
+      folds.push(false)
+    }
+    let sql = `SELECT ${[...shown.map((key) => spellings.get(key)?.item ?? key.sql), ...items].join(', ')} ${from}${this.#where(sources, refs)} GROUP BY ${keys.map(nameOf).join(', ')}`
     const rollup = dice.chance(weights.rollup)
     if (rollup) {
       this.#tags.add('rollup')
       sql += ' WITH ROLLUP'
     }
-    if (dice.chance(weights.having)) {
+    if (dice.chance(weights.havingUnlisted)) sql += ` HAVING ${dice.pick(refs.filter(isNumber)).sql} > ${mark('3')}`
+    else if (dice.chance(weights.having)) {
       this.#tags.add('having')
       const amount = refs.filter((ref) => isExact(ref) && ref.spec.name !== 'm')
-      sql += ` HAVING ${dice.pick([`COUNT(*) > ${mark(String(dice.below(5)))}`, `SUM(${dice.pick(amount).sql}) > ${mark(String(dice.below(20)))}`, `MIN(${dice.pick(amount).sql}) IS NOT NULL`, `COUNT(*) > 1 AND MAX(${dice.pick(amount).sql}) < ${mark('40')}`, this.#averages(dice.pick(amount).sql)])}`
+      sql += ` HAVING ${dice.pick([
+        `COUNT(*) > ${mark(String(dice.below(5)))}`,
+        `SUM(${dice.pick(amount).sql}) > ${mark(String(dice.below(20)))}`,
+        `MIN(${dice.pick(amount).sql}) IS NOT NULL`,
+        `COUNT(*) > 1 AND MAX(${dice.pick(amount).sql}) < ${mark('40')}`,
+        this.#averages(dice.pick(amount).sql),
+        ...(hiding === null ? [] : [`${hiding} > ${mark(String(dice.below(6)))}`]),
+        ...shown
+          .filter((key) => refs.some((ref) => isExact(ref) && ref.sql === key.sql))
+          .map(
+            (key) =>
+              `${spellings
+                .get(key)
+                ?.name()
+                .replace(/^[(+]?\d+\)?$/, key.sql)} > ${mark('2')}`,
+          ),
+      ])}`
     }
     let ordered = false
     if (!rollup && dice.chance(weights.orderBy)) {
@@ -545,7 +640,8 @@ export class Selects {
       const total = dice.chance(0.8)
       const list = [
         ...(dice.chance(0.4) ? [`COUNT(*)${dice.chance(0.5) ? ' DESC' : ''}`] : []),
-        ...(total ? keys.map((key) => key.sql + (dice.chance(0.4) ? ' DESC' : '')) : []),
+        ...(hiding !== null && dice.chance(0.5) ? [hiding] : []),
+        ...(total ? keys.map((key) => nameOf(key) + (dice.chance(0.4) ? ' DESC' : '')) : []),
       ]
       if (list.length > 0) {
         ordered = total
@@ -596,7 +692,7 @@ export class Selects {
       ? ` ORDER BY ${items.map((ref) => ref.sql + (dice.chance(0.3) ? ' DESC' : '')).join(', ')}${dice.chance(weights.limit) ? ` LIMIT ${mark(String(1 + dice.below(15)))}` : ''}`
       : ''
     return {
-      sql: `SELECT DISTINCT ${items.map((ref) => ref.sql).join(', ')} ${from}${this.#where(sources, refs)}${order}`,
+      sql: `SELECT DISTINCT ${items.map((ref) => ref.sql).join(', ')} ${from}${this.#where(sources, refs)}${dice.chance(weights.havingUnlisted) ? ` HAVING ${dice.pick(refs.filter(isNumber)).sql} > ${mark('3')}` : ''}${order}`,
       ordered,
       folded: placesOf(
         items.map((ref) => isText(ref)),

@@ -9,10 +9,25 @@ export const weights = {
   /** Of SELECTs: how often as a prepared statement with parameters. */
   prepared: 0.25,
   /** What `probes.ts` asks: a user variable, ids that are drawn or left open, another isolation level, what others write meanwhile. */
-  probe: 0.03,
-  probes: { variable: 40, ids: 40, isolation: 15, meanwhile: 5 },
+  probe: 0.048,
+  probes: { variable: 40, ids: 40, isolation: 15, meanwhile: 5, settings: 35, functions: 15, names: 10 },
   /** Of SELECTs of rows with a JSON column: one more item of it. */
   document: 0.5,
+
+  /** How clauses name what the list has: by its alias; by its place, where not by that. */
+  spelling: { alias: 0.3, place: 0.2 },
+  /** Of two tables joined by USING: a table with itself, by NATURAL JOIN. */
+  natural: 0.4,
+  /** Of SELECTs with aggregates of all rows: beside a column that has one value, with an aggregate of theirs in a subquery. */
+  besideAggregate: { column: 0.08, outer: 0.06 },
+  /** Of HAVING: by a column that is neither listed nor grouped by, which no server takes. */
+  havingUnlisted: 0.04,
+  /** Of sums and averages: of rounded reals. Of ORDER BY and GROUP BY: by what a document is or says. */
+  rounded: 0.12,
+  byDocument: 0.1,
+  /** Of SELECTs of rows in a full order: with the hint that sets a variable; and with what is no number in LIMIT. */
+  hint: 0.04,
+  badLimit: 0.005,
 
   /** The shape of a SELECT. */
   shape: { rows: 36, aggregate: 16, grouped: 22, distinct: 7, union: 7, window: 6, local: 2 },

@@ -147,7 +147,7 @@ export class Analysis {
   #clauses(query: Select, scope: Scope, ctes: ReadonlySet<string>): void {
     for (const item of query.groupBy?.items ?? []) this.#position(item.expr, scope, ctes)
     if (query.having !== null) this.#expr(query.having.expr, scope, ctes)
-    for (const window of query.windows) for (const part of [...window.partition, ...window.order]) this.#expr(part, scope, ctes)
+    for (const window of query.windows) for (const part of [...window.partition, ...window.order]) this.#position(part, scope, ctes)
     for (const item of query.orderBy?.items ?? []) this.#position(item.expr, scope, ctes)
     if (query.into !== null) this.connectionBound ??= 'SELECT … INTO'
     if (query.options.includes('SQL_CALC_FOUND_ROWS')) this.connectionBound ??= 'SQL_CALC_FOUND_ROWS'
@@ -268,7 +268,10 @@ export class Analysis {
             else if (isRandom(node)) this.random ??= node.name + '()'
             else if (isClock(node)) this.clock ??= node.name + '()'
             else if (isConnectionBound(node)) this.connectionBound ??= node.name + '()'
-            return
+            if (!node.extended && node.over === null) return
+            // GROUP_CONCAT(… ORDER BY 1) names its first argument, and MySQL refuses a number in a window.
+            for (const arg of [...node.args, ...(node.over?.partition ?? []), ...(node.over?.order ?? [])]) this.#position(arg, scope, ctes)
+            return false
           }
           case 'system-variable': {
             const ref = sessionVariable(node)

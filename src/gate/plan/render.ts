@@ -65,9 +65,10 @@ export class Rendering<S> {
         } else this.#parts.push(literalOf(slotValue(piece.slot, this.#inputs), lexed.mode))
         return
       case 'session': {
-        const value = this.#inputs.session(piece.ref)
-        const literal = literalOf(value, lexed.mode)
-        this.#parts.push(space, piece.constant === true && value.type === 'integer' ? Buffer.from(`(${literal} + 0)`) : literal)
+        const literal = literalOf(this.#inputs.session(piece.ref), lexed.mode)
+        // A sum without a fraction, too, is written as an integer.
+        const isPlace = piece.constant === true && /^-?\d+$/.test(literal.toString('latin1', 0, 70))
+        this.#parts.push(space, isPlace ? Buffer.from(`(${literal} + 0)`) : literal)
         return
       }
       case 'limit-and-offset':
