@@ -69,8 +69,9 @@ for (const flavour of flavours()) {
   })
 
   test(`1.4, promise 8 on ${flavour}: above the budget of keys touched while a chunk is in flight it is thrown away and read again`, async () => {
+    const rows = 12_000
     await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] }, servers.of(flavour))
-    await fill(world, 0, 3_000, 3_000)
+    await fill(world, 0, rows, rows)
     const record = world.record(0)
     const touchedBytesMax = 20_000
     const peak = watchTouched()
@@ -78,17 +79,17 @@ for (const flavour of flavours()) {
       const failpoints = holdAt('copy.afterRead', 2)
       const running = world.start(record, { failpoints, config: { touchedBytesMax } })
       await failpoints.held
-      for (let from = 0; from < 3_000; from += 100)
+      for (let from = 0; from < rows; from += 100)
         await world.s.query(`UPDATE item SET v = v + 1 WHERE id >= ${from} AND id < ${from + 100}`)
       await world.drain(record.uid)
       assert.equal(world.state(record.uid), 'copying')
-      // One group may pass it.
-      assert.ok(peak() > touchedBytesMax && peak() < touchedBytesMax + 20_000, `${peak()} bytes of keys`)
+      // What comes while a low marker is being committed passes it: on a slow machine that is some groups. All keys together take 300 kB.
+      assert.ok(peak() > touchedBytesMax && peak() < 130_000, `${peak()} bytes of keys`)
       failpoints.letGo()
       await world.untilRunning(record.uid)
       await world.drain(record.uid)
-      assert.equal(await world.assertEqual(), 3_000)
-      assert.ok((world.reports.get(record.uid)?.copy.sourceRowsRead ?? 0) > 3_000, 'rows were read again')
+      assert.equal(await world.assertEqual(), rows)
+      assert.ok((world.reports.get(record.uid)?.copy.sourceRowsRead ?? 0) > rows, 'rows were read again')
       await running.stop()
     } finally {
       peak.end()
