@@ -101,7 +101,8 @@ export class GateCatalog implements Catalog {
     for (const [keyspace, entry] of this.#entries) {
       const old = [...(entry?.loaded ?? [])].filter(([table, { atMs }]) => atMs < limit && named.has(table.toLowerCase()))
       if (entry === null || old.length === 0) continue
-      entry.forgotten++
+      // What is being read already is not begun anew for each who doubts: it is of a moment ago.
+      if (!old.some(([table]) => this.#loading.has(`${keyspace}/${table}`))) entry.forgotten++
       for (const [table] of old) loads.push(this.#load(keyspace, table, signal))
     }
     await Promise.all(loads)

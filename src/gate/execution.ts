@@ -40,6 +40,8 @@ export type Execution = {
   ids: readonly bigint[]
   /** What lookup vindexes said. */
   readonly answers: LookupAnswers
+  /** Known of this very execution, whatever becomes of its plan. */
+  readonly found: { incomparable: boolean }
   /** The client has this error of a server's. */
   refusedBy: { readonly errno: number; readonly message: string } | null
 }
@@ -59,6 +61,7 @@ export function noExecution(keyspace: string, sql: Buffer, signal: AbortSignal):
     signal,
     ids: [],
     answers: new Map(),
+    found: { incomparable: false },
     refusedBy: null,
   }
 }
@@ -151,7 +154,7 @@ export class SessionContext {
 
   /** Having begun, it may have called what has an effect: it is not run again by us. */
   mayHaveActed(plan: RoutedPlan, sql: Buffer): boolean {
-    return plan.effect === 'write' ? callsStored(this.lex(sql)) : !this.pure(plan, sql)
+    return callsStored(this.lex(sql))
   }
 
   /** Asked for each statement: found out once for the same settings. */

@@ -12,7 +12,7 @@ import { nextHome } from './gather.ts'
 import { fill, type FillInto, Readers, requireShape, unlessReopened, valueOf, scratchKey } from './gather-fill.ts'
 import { refuseSettings, type GatherJob } from './gather-job.ts'
 import { fetched, literalMaker } from './gather-values.ts'
-import { storedValue } from './plan/convert.ts'
+import { heldValue } from './plan/convert.ts'
 import { planErrors } from './plan/errors.ts'
 import { leftToServer } from './plan/server-ids.ts'
 import type { VindexValue } from '../keyspace/vindex.ts'
@@ -150,7 +150,9 @@ export class GatherWrites {
     const from = quoteIdentifier(target.table)
     // Nullable, as the absent side of an outer join is.
     const made = columns.map(({ name }, i) => `o.${quoteIdentifier(name)} AS c${i}`).join(', ')
-    await scratch.query(`CREATE TEMPORARY TABLE _sw_rows AS SELECT ${made} FROM ${from} t LEFT JOIN ${from} o ON FALSE LIMIT 0`)
+    await scratch.query(
+      `CREATE TEMPORARY TABLE _sw_rows (${scratchKey}) AS SELECT ${made} FROM ${from} t LEFT JOIN ${from} o ON FALSE LIMIT 0`,
+    )
     const names = columns.map((_, i) => `c${i}`).join(', ')
     const stored = await asked(
       scratch,
@@ -339,7 +341,7 @@ export function idOf(row: readonly (Buffer | null)[], id: bigint | undefined, ta
 function storedAt(table: string, column: ColumnInfo, row: readonly (Buffer | null)[], at: number, id: bigint | undefined): VindexValue {
   const cell = row[at]
   const given: Value = cell == null ? { type: 'null' } : valueOf(column, cell)
-  return storedValue(table, column, at < 0 && id !== undefined ? { type: 'integer', value: id } : given, true)
+  return heldValue(table, column, at < 0 && id !== undefined ? { type: 'integer', value: id } : given)
 }
 
 export function entriesOf(

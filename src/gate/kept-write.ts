@@ -12,7 +12,7 @@ import type { Held } from './memory.ts'
 import { valueOf } from './gather-fill.ts'
 import { LookupWrites, nameOf, sweepAfter } from './lookup-writes.ts'
 import type { ColumnInfo } from './plan/catalog.ts'
-import { storedValue } from './plan/convert.ts'
+import { heldValue } from './plan/convert.ts'
 import type { WriteTarget } from './plan/gather-types.ts'
 import type { LookupChange, LookupEntry, OwnedLookup } from './plan/lookup.ts'
 import type { Runner } from './runner.ts'
@@ -177,5 +177,5 @@ export class KeptWrite implements WriteHooks {
 function cellOf(lookup: OwnedLookup, column: ColumnInfo, row: readonly (Buffer | null)[], columns: readonly ColumnInfo[]): VindexValue {
   const cell = row[columns.indexOf(column)]
   // A copy: the row is a view of what is read into next.
-  return storedValue(lookup.table, column, cell == null ? { type: 'null' } : valueOf(column, Buffer.from(cell)), true)
+  return heldValue(lookup.table, column, cell == null ? { type: 'null' } : valueOf(column, Buffer.from(cell)))
 }

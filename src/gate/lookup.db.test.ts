@@ -332,14 +332,22 @@ for (const flavour of flavours()) {
     })
 
     test('a row that stands is swept by nobody, who would lock it against the next statement; what is rolled back is', async () => {
-      await gate.core.sweeps.settled()
+      const { sweeps } = gate.core
+      await sweeps.settled()
+      let swept = 0
+      const add = sweeps.add.bind(sweeps)
+      sweeps.add = (keyspace, entries) => {
+        swept += entries.length
+        add(keyspace, entries)
+      }
       await c.query("INSERT INTO customer VALUES (20, 'new@x', 'new', 1)")
-      assert.equal(gate.core.sweeps.count, 0)
+      assert.equal(swept, 0)
       await c.query('SELECT n FROM customer WHERE id = 20 FOR UPDATE NOWAIT')
       await c.query('BEGIN')
       await c.query("INSERT INTO customer VALUES (21, 'gone@x', 'gone', 1)")
       await c.query('ROLLBACK')
-      assert.ok(gate.core.sweeps.count > 0)
+      assert.ok(swept > 0)
+      sweeps.add = add
       await c.query("INSERT IGNORE INTO parcel_idx VALUES (1, x'00')")
       assert.deepEqual(await emails(), ['ann@x', 'bob@x', 'cleo@x', 'new@x'])
       await c.query("UPDATE customer SET name = 'other' WHERE id = 20")

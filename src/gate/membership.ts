@@ -142,7 +142,8 @@ export class Membership {
     try {
       await Promise.all([this.#claimSlot(lease.id), readAnew()])
       await this.#write(lease)
-      if (!lease.valid()) throw lease.lost.reason
+      if (!lease.valid()) throw lease.lost.reason ?? new Error('the lease ended while it was being taken')
+      if (this.#stop.signal.aborted) throw new Error('the gate ends')
     } catch (error) {
       // Renewed for ever it would stand for a gate that does not know what it says.
       void lease.release()

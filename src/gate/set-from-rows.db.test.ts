@@ -256,6 +256,10 @@ for (const flavour of flavours()) {
         assert.equal(await code(sql), 'SW-GATE-100', sql)
       for (const on of [one, c]) await on.query("INSERT INTO own VALUES (1, 'a', 1), (2, 'b', 1), (3, NULL, 1)")
       for (const sql of [
+        "UPDATE own SET v = 'exists' WHERE EXISTS (SELECT 1 FROM c WHERE c.code = own.code LIMIT 1)",
+        'UPDATE own SET n = (SELECT MAX(code) FROM c LIMIT 1) WHERE code = 3',
+        "INSERT INTO own (code, v) SELECT * FROM (SELECT 7, 'seven') x WHERE NOT EXISTS (SELECT 1 FROM own WHERE code = 7) LIMIT 1",
+        "INSERT INTO own (code, v) SELECT * FROM (SELECT 7, 'seven') x WHERE NOT EXISTS (SELECT 1 FROM own WHERE code = 7) LIMIT 1",
         "UPDATE own SET v = 'x' ORDER BY n, code DESC LIMIT 1",
         'INSERT INTO own SELECT code + 10, v, 2 FROM c ORDER BY code LIMIT 1',
         'DELETE FROM own ORDER BY code LIMIT 1',

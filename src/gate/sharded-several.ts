@@ -109,7 +109,9 @@ export class SeveralShards {
         if (!isSwError(error, 'SW-GATE-130') || plan.scatter.kind !== 'allowed' || plan.scatter.otherwise == null) throw error
         incomparable.add(plan)
         // The next time it is put together at once; this time what it calls was called.
-        if (!this.#context.pure(plan, e.sql)) throw error
+        if (this.#context.mayHaveActed(plan, e.sql)) throw error
+        // A long statement has no plan that is known the next time.
+        e.found.incomparable = true
         throw new Rerouted()
       }
     }
@@ -207,10 +209,10 @@ export class SeveralShards {
   }
 
   /** Its answers can't be merged here: known from an earlier execution, or HAVING is read otherwise than it was planned (NOT a > b as (NOT a) > b). */
-  insteadOf(plan: RoutedPlan): GatherPlan | null {
+  insteadOf(plan: RoutedPlan, e: Execution): GatherPlan | null {
     if (plan.scatter.kind !== 'allowed') return null
     const { merge, otherwise = null } = plan.scatter
-    if (incomparable.has(plan)) return otherwise
+    if (e.found.incomparable || incomparable.has(plan)) return otherwise
     return merge?.kind === 'aggregate' && merge.having !== null && hasMode(this.#runner.settings, 'HIGH_NOT_PRECEDENCE') ? otherwise : null
   }
 

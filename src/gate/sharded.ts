@@ -92,6 +92,7 @@ export class Sharded {
       signal,
       ids: [],
       answers: new Map(),
+      found: { incomparable: false },
       refusedBy: null,
     })
   }
@@ -115,6 +116,7 @@ export class Sharded {
       signal,
       ids: [],
       answers: new Map(),
+      found: { incomparable: false },
       refusedBy: null,
     })
   }
@@ -293,7 +295,7 @@ export class Sharded {
     if (this.#runner.guard.refusesScatter) this.#refuseUnbounded(plan, routed, keyspace, inputs)
     if (token !== null)
       this.#requireSnapshots(token, routed.gather === undefined ? routed.sends : keyspace.shards.map((shard) => ({ shard })))
-    const gather = routed.gather ?? (routed.merge === null ? null : this.#several.insteadOf(plan))
+    const gather = routed.gather ?? (routed.merge === null ? null : this.#several.insteadOf(plan, e))
     if (gather !== null) return await this.#several.gathered(plan, gather, keyspace, inputs, e)
     const only = routed.sends.length === 1 ? routed.sends[0] : undefined
     const keeps = plan.lookups != null || (plan.insert !== null && plan.insert.lookups.length > 0)

@@ -117,8 +117,9 @@ for (const flavour of flavours()) {
         for (const schema of schemas) sum += Number(await world.admin.value(`SELECT COUNT(*) FROM ${schema}.calls`))
         return sum
       }
-      await assert.rejects(rows('SELECT x.*, noted(1) FROM x WHERE id <= 2 ORDER BY id'), /SW-GATE-004/)
-      assert.ok((await calls()) <= 4, `${await calls()} calls`)
+      // Its rows are put together first, where they are seen to be of one kind: then it is called, once for each.
+      assert.equal((await rows('SELECT x.*, noted(1) FROM x WHERE id <= 2 ORDER BY id')).length, 2)
+      assert.equal(await calls(), 2)
       await world.admin.query('ALTER TABLE shop_end.x ADD COLUMN again INT DEFAULT 7 FIRST')
     })
 

@@ -69,7 +69,6 @@ export class XaRecovery {
       }
     }
     await Promise.all([...byServer].map(([id, shard]) => look(id, shard)))
-    if (complete) for (const xid of this.#seen.keys()) if (!found.has(xid)) this.#seen.delete(xid)
     const nowMs = this.#core.clock.monotonicMs()
     if (!complete || (this.#purgedMs !== null && nowMs - this.#purgedMs < purgeEveryMs)) return
     this.#purgedMs = nowMs
@@ -112,7 +111,10 @@ export class XaRecovery {
             this.#core.log.debug({ xid, server: shard.server.id, error }, 'a transaction in doubt could not be ended yet')
         }
       }
-      return all.map(({ xid }) => `${shard.server.id} ${xid}`)
+      const there = all.map(({ xid }) => `${shard.server.id} ${xid}`)
+      const standing = new Set(there)
+      for (const key of this.#seen.keys()) if (key.startsWith(`${shard.server.id} `) && !standing.has(key)) this.#seen.delete(key)
+      return there
     } finally {
       within.done(backend.connection)
       backend.pool.give(backend)

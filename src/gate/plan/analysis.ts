@@ -36,6 +36,7 @@ export class Analysis {
   clock: string | null = null
   /** A query within it has a LIMIT: of equal rows a server chooses. */
   limited = false
+  readonly #existing = new WeakSet<Query>()
   /** NOW() and its like. */
   instant = false
   /** An outer join keeps all rows of tables that every shard has, so each shard would answer them. */
@@ -127,7 +128,7 @@ export class Analysis {
   #query(query: Query, parent: Scope | null, context: Context, outerCtes: ReadonlySet<string>, given: Scope | null): void {
     const scope = given ?? new Scope(parent, context)
     this.#scopes.set(query, scope)
-    this.limited ||= query.limit !== null
+    this.limited ||= query.limit !== null && !this.#existing.has(query) && choosesRows(query)
     const ctes = new Set([...outerCtes, ...this.#with(query, scope)])
     if (query.kind === 'union') {
       this.opaque ??= 'UNION'
@@ -247,6 +248,7 @@ export class Analysis {
         switch (node.kind) {
           case 'subquery':
           case 'exists':
+            if (node.kind === 'exists') this.#existing.add(node.query)
             this.#query(node.query, scope, new Context(scope.context), ctes, null)
             return false
           case 'column':
@@ -390,4 +392,27 @@ function isCte(name: string, ctes: ReadonlySet<string>): boolean {
     })
   }
   return false
+}
+
+/** Which rows a LIMIT leaves matters: not of one row of aggregates, and not where there is none of a table. */
+function choosesRows(query: Query): boolean {
+  if (query.kind === 'union') return true
+  const aggregated = query.groupBy === null && query.items.every(({ expr }) => expr.kind === 'call' && isAggregate(expr))
+  return !aggregated && query.from.some(readsTable)
+}
+
+function readsTable(ref: TableRef): boolean {
+  switch (ref.kind) {
+    case 'table':
+    case 'function':
+      return true
+    case 'derived':
+      return hasTable(ref.query)
+    case 'join':
+      return readsTable(ref.left) || readsTable(ref.right)
+  }
+}
+
+function hasTable(query: Query): boolean {
+  return query.kind === 'union' ? query.parts.some(hasTable) : query.from.some(readsTable)
 }

@@ -41,8 +41,17 @@ export function comparedValue(column: ColumnInfo, vindex: Vindex, value: Value, 
   }
 }
 
-/** @throws SW-GATE-122 */
+/** Of what a row has already. @throws SW-GATE-122 */
+export function heldValue(table: string, column: ColumnInfo, value: Value): VindexValue {
+  return checkedValue(table, column, value, true, true)
+}
+
+/** Of what is to be stored. @throws SW-GATE-122 */
 export function storedValue(table: string, column: ColumnInfo, value: Value, utf8: boolean): VindexValue {
+  return checkedValue(table, column, value, utf8, false)
+}
+
+function checkedValue(table: string, column: ColumnInfo, value: Value, utf8: boolean, held: boolean): VindexValue {
   const refuse = (reason: string): never => {
     throw planErrors.shardKeyValue({ table, column: column.name, reason })
   }
@@ -65,7 +74,7 @@ export function storedValue(table: string, column: ColumnInfo, value: Value, utf
     case 'text': {
       if (value.type === 'integer') return { type: typeOf(column), bytes: Buffer.from(value.value.toString()) }
       if (value.type !== 'text') return refuse('it is neither text nor an integer')
-      if (!isAscii(value.bytes)) {
+      if (!held && !isAscii(value.bytes)) {
         if (!utf8) return refuse("the connection's character set is not UTF-8 and the text not ASCII")
         // A server that is not strict would store something else.
         if (!isUtf8(value.bytes)) return refuse('it is no UTF-8')
@@ -89,20 +98,46 @@ function holds(column: ColumnInfo, bytes: Buffer): boolean {
     case 'utf16':
     case 'utf16le':
     case 'utf32':
+    case 'gb18030':
       return true
     case 'utf8':
     case 'utf8mb3':
     case 'ucs2':
       return !bytes.some((byte) => byte >= 0xf0)
-    case 'latin1':
-      return [...bytes.toString('utf8')].every((character) => cp1252.has(character))
-    default:
-      return false
+    default: {
+      const characters = charactersOf(charset)
+      return characters !== null && [...bytes.toString('utf8')].every((character) => characters.has(character))
+    }
   }
 }
 
-/** What servers call latin1; the five bytes that it leaves open are the characters of their own number. */
-const cp1252: ReadonlySet<string> = new Set(new TextDecoder('windows-1252').decode(Uint8Array.from({ length: 256 }, (_, i) => i)))
+/** A server's sets of one byte, by their WHATWG labels; what servers call latin1 is cp1252, with its five holes as the characters of their own number. */
+const labels: Readonly<Record<string, string>> = {
+  latin1: 'windows-1252',
+  latin2: 'iso-8859-2',
+  greek: 'iso-8859-7',
+  hebrew: 'iso-8859-8',
+  koi8r: 'koi8-r',
+  koi8u: 'koi8-u',
+  cp866: 'ibm866',
+  cp1250: 'windows-1250',
+  cp1251: 'windows-1251',
+  cp1256: 'windows-1256',
+  cp1257: 'windows-1257',
+}
+const known = new Map<string, ReadonlySet<string>>()
+
+function charactersOf(charset: string): ReadonlySet<string> | null {
+  const label = Object.hasOwn(labels, charset) ? labels[charset] : undefined
+  if (label === undefined) return null
+  let characters = known.get(charset)
+  if (characters === undefined) {
+    const all = new Set(new TextDecoder(label).decode(Uint8Array.from({ length: 256 }, (_, i) => i)))
+    all.delete('\ufffd')
+    known.set(charset, (characters = all))
+  }
+  return characters
+}
 
 function exactInteger(value: Value): bigint | null {
   switch (value.type) {

@@ -6,7 +6,7 @@ import fc from 'fast-check'
 import { isSwError } from '../../base/errors.ts'
 import { integerValue } from '../../sql/value.ts'
 import { inputsOf, planOf, route, shards } from './testkit.ts'
-import { storedValue } from './convert.ts'
+import { heldValue, storedValue } from './convert.ts'
 
 const oneOf = (...words: string[]) => fc.constantFrom(...words)
 const column = oneOf(
@@ -179,7 +179,12 @@ test("values outside of a column's range are never stored by what they are not",
   assert.equal(stored('utf8mb3_general_ci', Buffer.from('😀')), null)
   assert.equal(stored('utf8mb4_bin', Buffer.from('😀')), '😀')
   assert.equal(stored('utf8mb4_bin', Buffer.from([0x61, 0xff])), null, 'a server that is not strict stores a')
-  assert.equal(stored('koi8r_general_ci', Buffer.from('ж')), null)
+  assert.equal(stored('koi8r_general_ci', Buffer.from('Иван')), 'Иван')
+  assert.equal(stored('cp1251_general_ci', Buffer.from('Łódź')), null)
+  assert.equal(stored('gb18030_chinese_ci', Buffer.from('中')), '中')
+  assert.equal(stored('sjis_japanese_ci', Buffer.from('中')), null, 'which characters it has is not known here')
+  const held = { ...text, collation: 'sjis_japanese_ci' }
+  assert.equal(heldValue('t', held, { type: 'text', bytes: Buffer.from('中') }).bytes.toString(), '中', 'a row has it already')
   for (const value of [128n, -129n])
     assert.throws(
       () => storedValue('t', info, integerValue(value), true),
