@@ -18,7 +18,7 @@ import { renderForPrepare } from './prepare-text.ts'
 import { whoseFault } from './read-fault.ts'
 import { outcomeOf, outcomeOfServer, type ReadOutcome } from './read-outcome.ts'
 import { Rerouted, StaleColumns } from './execution-errors.ts'
-import { renamedParameters, SessionContext, stopOf, type Execution, type Refused } from './execution.ts'
+import { noExecution, renamedParameters, SessionContext, stopOf, type Execution, type Refused } from './execution.ts'
 import { OtherStatements } from './sharded-others.ts'
 import { namedId } from './insert-id.ts'
 import { readOkFrame } from './ok-frame.ts'
@@ -81,20 +81,7 @@ export class Sharded {
   async query(keyspace: string, sql: Buffer, signal: AbortSignal, c: ClientCommand | null): Promise<void> {
     const asked = vexplain.exec(sql.toString('latin1', 0, 40))
     if (asked !== null) return await this.#others.vexplain(sql.subarray(asked[0].length), keyspace, signal)
-    await this.#run({
-      keyspace,
-      sql,
-      form: 'text',
-      packet: c,
-      statement: null,
-      params: [],
-      values: [],
-      signal,
-      ids: [],
-      answers: new Map(),
-      found: { incomparable: false },
-      refusedBy: null,
-    })
+    await this.#run({ ...noExecution(keyspace, sql, signal), packet: c })
   }
 
   /** What an expression of the session is. */

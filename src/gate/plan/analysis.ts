@@ -9,6 +9,7 @@ import { walkExpr } from '../../sql/walk.ts'
 import { alternativesOf } from './alternatives.ts'
 import type { Catalog } from './catalog.ts'
 import { planErrors } from './errors.ts'
+import { choosesRows } from './chosen-rows.ts'
 import { isAggregate, isClock, isConnectionBound, isInstant, isRandom, sessionFunction, sessionVariable } from './functions.ts'
 import { Groups } from './groups.ts'
 import { boundsOf } from './ranges.ts'
@@ -392,27 +393,4 @@ function isCte(name: string, ctes: ReadonlySet<string>): boolean {
     })
   }
   return false
-}
-
-/** Which rows a LIMIT leaves matters: not of one row of aggregates, and not where there is none of a table. */
-function choosesRows(query: Query): boolean {
-  if (query.kind === 'union') return true
-  const aggregated = query.groupBy === null && query.items.every(({ expr }) => expr.kind === 'call' && isAggregate(expr))
-  return !aggregated && query.from.some(readsTable)
-}
-
-function readsTable(ref: TableRef): boolean {
-  switch (ref.kind) {
-    case 'table':
-    case 'function':
-      return true
-    case 'derived':
-      return hasTable(ref.query)
-    case 'join':
-      return readsTable(ref.left) || readsTable(ref.right)
-  }
-}
-
-function hasTable(query: Query): boolean {
-  return query.kind === 'union' ? query.parts.some(hasTable) : query.from.some(readsTable)
 }
