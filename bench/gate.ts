@@ -103,7 +103,9 @@ try {
   await sysbench({ port: server.port, database: 'sbtest' }, ['oltp_point_select', 'prepare'])
   for (const database of ['sharded4', 'sharded16', 'app']) {
     const one = paths.findLast((p) => p.database === database)
-    if (one !== undefined) await sysbench(one, ['oltp_point_select', 'prepare'])
+    if (one === undefined) continue
+    await sysbench(one, ['oltp_point_select', 'cleanup'])
+    await sysbench(one, ['oltp_point_select', 'prepare'])
   }
 
   for (const workload of list(values.workloads))
