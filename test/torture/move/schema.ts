@@ -102,7 +102,9 @@ export function randomTable(
     ...(uniqueText === null ? [] : [`${q(uniqueText)} VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci NULL`]),
   ]
   if (foreign !== null) columns.push(`${q(foreign)} INT NULL`)
-  if (dice.chance(0.3)) columns.push(`${q(name('gv'))} BIGINT GENERATED ALWAYS AS (${q(counter)} + 1) VIRTUAL`)
+  // MariaDB 10.11 can not open a table that has a CHAR(0) beside it (1033, at its CREATE).
+  if (dice.chance(0.3) && !columns.some((column) => / CHAR\(0\)/.test(column)))
+    columns.push(`${q(name('gv'))} BIGINT GENERATED ALWAYS AS (${q(counter)} + 1) VIRTUAL`)
   if (dice.chance(0.3))
     columns.push(`${q(name('gs'))} VARCHAR(30) CHARACTER SET latin1 GENERATED ALWAYS AS (CONCAT('n', ${q(counter)})) STORED`)
   if (dice.chance(0.3)) columns.push(`${q(name('iv'))} INT ${from === 'mysql' ? 'DEFAULT 5 INVISIBLE' : 'INVISIBLE DEFAULT 5'}`)
