@@ -252,6 +252,23 @@ for (const flavour of flavours()) {
       await assert.rejects(clients.wide.query('WITH A AS (SELECT 1 AS id) SELECT COUNT(*) FROM a'), /SW-GATE-100.*WITH calls A/s)
     })
 
+    test('promise 10: a name that several items of the list have', async () => {
+      for (const sql of [
+        'SELECT x.id, y.id, COUNT(*) AS id FROM u x JOIN u y ON x.id = y.id GROUP BY x.id, y.id ORDER BY id, x.id',
+        'SELECT x.id, x.id AS id, x.name FROM u x ORDER BY id',
+      ]) {
+        const both = await Promise.all(
+          (['one', 'wide'] as const).map((keyspace) =>
+            clients[keyspace].query(sql).then(
+              ([answer]) => answer,
+              (error: unknown) => (error as { errno: number }).errno,
+            ),
+          ),
+        )
+        assert.deepEqual(both[1], both[0], sql)
+      }
+    })
+
     test('promise 10: an alias that hides the column that is grouped by', async () => {
       const sql = 'SELECT ti AS n, COUNT(*) FROM a GROUP BY n ORDER BY 2, 1'
       const both = await Promise.all(

@@ -553,7 +553,12 @@ export class Selects {
       const call = `${dice.pick(['COUNT', 'MAX', 'SUM', 'COUNT(DISTINCT '])}(${dice.pick(ints).sql})`.replace('DISTINCT (', 'DISTINCT ')
       const { name } = this.#tables('reference')
       const other = this.#alias()
-      items.push(dice.chance(0.5) ? `(SELECT ${call})` : `(SELECT MAX(${other}.id) FROM ${name} ${other} WHERE ${other}.id < ${call})`)
+      // Over no rows MariaDB says of a COUNT there 0 or NULL, by its plan.
+      items.push(
+        dice.chance(0.5) && !call.startsWith('COUNT')
+          ? `(SELECT ${call})`
+          : `(SELECT MAX(${other}.id) FROM ${name} ${other} WHERE ${other}.id < ${call})`,
+      )
     }
     return {
       sql: `SELECT ${items.join(', ')} ${from}${bounded(this.#where(sources, refs), bound)}`,

@@ -58,7 +58,16 @@ export function named(expr: Expr, columns: Columns, hides: 'alias' | 'column'): 
     if (hides === 'column' && columns.analysis.resolve(inner) !== null) return { expr, item: null }
     const item = select.items.findIndex((candidate) => candidate.alias?.text.toLowerCase() === name)
     const found = select.items[item]
-    if (found !== undefined) return { expr: found.expr, item }
+    if (found === undefined) return { expr, item: null }
+    const called = select.items.filter(
+      ({ alias, expr: one }) => (alias ?? (one.kind === 'column' ? one.name : null))?.text.toLowerCase() === name,
+    )
+    if (hides === 'alias' && called.length > 1)
+      throw new ScatterRefused(
+        `ORDER BY ${inner.name.text}, which several items of the list are called`,
+        'the server says whether that is ambiguous',
+      )
+    return { expr: found.expr, item }
   }
   return { expr, item: null }
 }
