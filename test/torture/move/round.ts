@@ -506,6 +506,7 @@ class Round {
       }
       case 'point': {
         const point = dice.pick(crashPoints.filter((name) => this.#takesDdl || !name.startsWith('ddl.')))
+        if (point.startsWith('ddl.')) await this.#passedDdl()
         say(`  the mover dies at ${point}`)
         this.#rewant((stream) => ({ ...stream.options, failpoints: { [point]: 'kill' } }))
         await this.#putStreams()
@@ -514,6 +515,7 @@ class Round {
         break
       }
       case 'ddl':
+        await this.#passedDdl()
         await this.#ddlOnSources()
         break
       case 'vdiff':
@@ -554,17 +556,20 @@ class Round {
     if (dice.chance(0.6)) await this.#following()
   }
 
+  /** Between the flavours a stream can't tell what a table was between two statements that it has both before it (SW-MOVE-033): one comes when all have passed the one before. */
+  async #passedDdl(): Promise<void> {
+    const { source, target } = this.#o.field
+    if (source.flavour === target.flavour || this.#statements === 0) return
+    await this.#following()
+    await this.#drain()
+  }
+
   /** A statement on a moved table, on each source, as an application's migration does: a column or a key comes or goes. */
   async #ddlOnSources(): Promise<void> {
     const dice = this.#dice
-    const { source, target } = this.#o.field
-    // Between the flavours a stream can't tell what a table was between two statements that it has both before it (SW-MOVE-033): they come when it has passed the one before.
-    if (source.flavour !== target.flavour && this.#statements > 0) {
-      await this.#following()
-      await this.#drain()
-    }
     const q = quoteIdentifier
-    const gone = dice.chance(0.4) ? this.#added.pop() : undefined
+    // What takes a column away stops a merge: streams of other sources still write it (docs/ddl.md).
+    const gone = dice.chance(0.4) && this.#sources.length === 1 ? this.#added.pop() : undefined
     const table = gone?.table ?? dice.pick(this.#tables)
     const what = gone?.what ?? dice.pick(['COLUMN', 'KEY'] as const)
     const name = gone?.name ?? `d${++this.#statements}`
