@@ -7,7 +7,7 @@ import { ServerError } from '../../src/mysql/errors.ts'
 import { type Answer, compareRows, compareWrites, type Difference } from './compare.ts'
 import { asPrepared, asText } from './literal.ts'
 import { missingInLookup, printAll, rowsOf } from './tables.ts'
-import { Probes, readsMeanwhile } from './probes.ts'
+import { Probes, readsMeanwhile, textOf } from './probes.ts'
 import { Dice } from './random.ts'
 import { makeSchema, type SchemaSpec } from './schema.ts'
 import { Selects } from './select.ts'
@@ -202,7 +202,7 @@ class Client {
     const kind = this.#dice.weighted(weights.probes)
     const probe = this.#probes.next(kind)
     const tally = tallyOf(this.#report.writes, `probe: ${kind}`)
-    for (const step of probe.steps) {
+    for (const [at, step] of probe.steps.entries()) {
       tally.asked++
       const prepared = step.prepared && this.#dice.chance(weights.prepared)
       const got = await this.#ask(this.#four, step.sql, prepared)
@@ -223,7 +223,7 @@ class Client {
         const difference = compareRows({ ordered: true, folded: [], lists: [] }, expected, got)
         // Of what type a variable is the gate knows by its value.
         if (difference !== null && !['types', 'metadata', 'names'].includes(difference.what))
-          this.#found(tally, step.sql, 'text', difference)
+          this.#found(tally, textOf(probe.steps, at), 'text', difference)
       } else this.#found(tally, step.sql, prepared ? 'prepared' : 'text', compareWrites(expected, got))
     }
     for (const sql of probe.after ?? []) for (const connection of [this.#four, this.#one]) await connection.query(sql)

@@ -290,3 +290,11 @@ export async function readsMeanwhile(reader: Connection, writer: Connection, { l
     await writer.close()
   }
 }
+
+/** A step is read with what came before it. */
+export function textOf(steps: readonly Step[], at: number): string {
+  return steps
+    .slice(0, at + 1)
+    .map(({ sql }) => sql)
+    .join('; ')
+}
