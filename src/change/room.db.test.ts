@@ -4,7 +4,7 @@ import { connect } from '../mysql/connect.ts'
 import { binlogWritten, readServerRoom } from '../mysql/server-room.ts'
 import { flavours, testServer } from '../../test/kit/servers.ts'
 import { planReshardCreate } from './reshard-plan.ts'
-import { Office } from './testkit/office.ts'
+import { Office, splitSpec } from './testkit/office.ts'
 
 for (const flavour of flavours()) {
   test(`create looks at the room that a move needs, on ${flavour}: disk of a server of this machine, connections, what it writes of binlog`, async () => {
@@ -26,17 +26,7 @@ for (const flavour of flavours()) {
 
     await using office = await Office.open(flavour)
     await office.keyspace('app', server, 'app', ['a'])
-    const plan = () =>
-      planReshardCreate(office.world, 'app', 'w', {
-        sourceShards: ['-'],
-        targetShards: ['-80', '80-'],
-        autoStart: false,
-        stopAfterCopy: false,
-        onDdl: 'stop',
-        deferSecondaryKeys: true,
-        allowUnfenced: [],
-        failpoints: {},
-      })
+    const plan = () => planReshardCreate(office.world, 'app', 'w', splitSpec())
     const { lines } = await plan()
     const id = `127.0.0.1:${server.port}`
     assert.match(lines.join('\n'), new RegExp(`room for the binlog of ${id}: .* are free in /`))

@@ -6,11 +6,12 @@ import { columnType } from '../wire/column-types.ts'
 import type { Column, RawRow } from '../mysql/connection.ts'
 import { cellCompare, columnAt, groupKey, type CellCompare } from './compare.ts'
 import { addDecimals, compareDecimals, divideDecimal, parseDecimal, printDecimal, withScale } from './decimal.ts'
+import { cellBytes } from './memory.ts'
 import { planErrors } from './plan/errors.ts'
 import type { AggregateColumn, AggregateMerge, Having, Slot } from './plan/plan.ts'
 
-/** What a group and each of its values take beside the bytes, about: map entries, array slots, Buffer objects. */
-const [groupBytes, cellBytes] = [160, 100]
+/** What a group takes beside its values, about: a map entry and an array. */
+const groupBytes = 160
 
 export class Aggregator {
   readonly #merge: AggregateMerge

@@ -2,7 +2,7 @@
  * Runs writes that no shard can do by itself (plan/gather-write.ts says which, and why that is right). All of it is in one transaction, the client's or one of the
  * statement's own: what is read is locked, and what the shards write stands or falls together, as far as `multi` reaches.
  */
-import type { Held } from './memory.ts'
+import { cellBytes, type Held } from './memory.ts'
 import type { Connection, OkResult, RawRow, Result } from '../mysql/connection.ts'
 import { quoteIdentifier } from '../sql/quote.ts'
 import type { Value } from '../sql/value.ts'
@@ -44,8 +44,6 @@ type Context = {
 }
 
 const partBytes = 1024 * 1024
-/** What a value takes beside its bytes, about. */
-const cellBytes = 100
 
 export class GatherWrites {
   readonly #core: Core

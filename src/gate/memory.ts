@@ -1,6 +1,9 @@
 /** What statements hold in memory of rows that they put together, sort or write again: each within a bound, and all of one process within another (promise 8). */
 import { gateErrors } from './errors.ts'
 
+/** What a value of a row takes beside its bytes, about: a Buffer object and its slot. */
+export const cellBytes = 100
+
 export class HeldMemory {
   readonly #eachBytesMax: number
   readonly #allBytesMax: number

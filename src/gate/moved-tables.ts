@@ -6,6 +6,7 @@ import type { Lexed } from '../sql/lexer.ts'
 import { parse } from '../sql/parse.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
+import type { Runner } from './runner.ts'
 
 const ofTables = new Set(['TABLE', 'INDEX', 'DATABASE'])
 
@@ -40,13 +41,20 @@ export function ddlOf(core: Core, session: string, lexed: Lexed): Ddl | null {
   }
 }
 
-/** Errors: SW-GATE-039 */
-export async function refuseMovedOf(core: Core, { object, names }: Ddl): Promise<void> {
+async function refuseMovedOf(core: Core, { object, names }: Ddl): Promise<void> {
   for (const { keyspace, name } of names) await refuseMoved(core, keyspace, object, [name])
 }
 
+/** What ends the transaction first, as a server does; of tables that are moved, DDL is refused (SW-GATE-039); what ran is told to the other gates. */
+export async function afterCommit(core: Core, runner: Pick<Runner, 'commit'>, ddl: Ddl | null, run: () => Promise<unknown>): Promise<void> {
+  await runner.commit()
+  if (ddl !== null) await refuseMovedOf(core, ddl)
+  await run()
+  if (ddl !== null) await tellDdl(core, ddl)
+}
+
 /** What is known of their columns may be wrong now: a lookup's table stands in an unsharded keyspace, too. */
-export async function tellDdl(core: Core, { names }: Ddl): Promise<void> {
+async function tellDdl(core: Core, { names }: Ddl): Promise<void> {
   for (const keyspace of new Set(names.map((one) => one.keyspace))) {
     core.catalog.forget(keyspace)
     await tellOthers(core, keyspace)

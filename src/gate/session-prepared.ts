@@ -6,7 +6,7 @@ import type { Access } from './access.ts'
 import type { Core } from './core.ts'
 import { takeDiagnostics } from './diagnostics.ts'
 import { gateErrors } from './errors.ts'
-import { ddlOf, refuseMovedOf, tellDdl } from './moved-tables.ts'
+import { afterCommit, ddlOf } from './moved-tables.ts'
 import { needsOf } from './needs.ts'
 import { onServer } from './on-server.ts'
 import { notTheFoundRows } from './own-statements.ts'
@@ -243,16 +243,11 @@ export class PreparedStatements {
         })
       },
     }
-    if (p.implicitCommit) return this.#committing(statement, request, signal)
+    if (p.implicitCommit) {
+      const ddl = ddlOf(this.#core, statement.keyspaceName, lexStatement(statement.text, modeOf(this.#runner.settings)))
+      return afterCommit(this.#core, this.#runner, ddl, () => this.#runner.relay(request, signal))
+    }
     return this.#runner.relay(request, signal)
-  }
-
-  async #committing(statement: SessionStatement, request: Request, signal: AbortSignal): Promise<void> {
-    const ddl = ddlOf(this.#core, statement.keyspaceName, lexStatement(statement.text, modeOf(this.#runner.settings)))
-    await this.#runner.commit()
-    if (ddl !== null) await refuseMovedOf(this.#core, ddl)
-    await this.#runner.relay(request, signal)
-    if (ddl !== null) await tellDdl(this.#core, ddl)
   }
 
   longData(c: ClientCommand): void {

@@ -19,7 +19,7 @@ import { gateErrors } from './errors.ts'
 import { Guard } from './guard.ts'
 import { InfileRelay } from './infile.ts'
 import { statistics } from './local.ts'
-import { ddlOf, refuseMovedOf, tellDdl } from './moved-tables.ts'
+import { afterCommit, ddlOf } from './moved-tables.ts'
 import { needsOf } from './needs.ts'
 import { isOfDiagnostics, withValues, type SessionCall, type SessionValues } from './session-calls.ts'
 import { lockHome, namesSystem, targetOf } from './unsharded-target.ts'
@@ -404,17 +404,11 @@ export class Session implements OwnSession {
     if (this.#access.restricted) this.#access.judge(passthrough, () => lexed, this.keyspace)
     if (passthrough.kind !== 'relay') return this.#own.run(passthrough, lexed, sql)
     if (this.keyspace === '' && needsOf(() => lexed, passthrough).bare === true) throw gateErrors.noKeyspace()
-    if (passthrough.implicitCommit) return this.#committing(passthrough, lexed, sql, c)
+    if (passthrough.implicitCommit) {
+      const ddl = ddlOf(this.#core, this.keyspace, lexed)
+      return afterCommit(this.#core, this.#runner, ddl, () => this.#forServers(passthrough, sql, c))
+    }
     return this.#forServers(passthrough, sql, c)
-  }
-
-  /** What ends the transaction first, as a server does; of tables that are moved, DDL is refused. */
-  async #committing(relay: Relay, lexed: Lexed, sql: Buffer, c: ClientCommand | null): Promise<void> {
-    const ddl = ddlOf(this.#core, this.keyspace, lexed)
-    await this.#runner.commit()
-    if (ddl !== null) await refuseMovedOf(this.#core, ddl)
-    await this.#forServers(relay, sql, c)
-    if (ddl !== null) await tellDdl(this.#core, ddl)
   }
 
   /** One after the other, up to the first that fails. Errors: SW-GATE-037 none was run. */

@@ -17,15 +17,22 @@ const unknownColumn = 1054
 
 export async function expressionFindings(source: Connection, tables: readonly TableInfo[], target: Connection): Promise<SwError[]> {
   const findings: SwError[] = []
+  if (tables.length === 0) return findings
+  const schema = await schemaOf(target)
   for (const table of tables) {
     const parsed = withoutAutoIncrement(parseTableDefinition(table.createSql))
     const { elements } = translateDefinition(parsed, source.flavour, target.flavour)
     const taken = elements.filter((element) => element.kind === 'column' && !hasExpression(element))
     const asked = elements.filter(hasExpression)
     // What is wrong with plain columns is told otherwise, or by the server when the table is made.
-    if (asked.length === 0 || (await refusal(target, [...taken, ...asked])) === null || (await refusal(target, taken)) !== null) continue
+    if (
+      asked.length === 0 ||
+      (await refusal(target, schema, [...taken, ...asked])) === null ||
+      (await refusal(target, schema, taken)) !== null
+    )
+      continue
     for (const element of asked) {
-      const refused = await refusal(target, [...taken, element])
+      const refused = await refusal(target, schema, [...taken, element])
       if (refused === null) taken.push(element)
       // Of a column that was refused itself.
       else if (refused.errno !== unknownColumn)
@@ -52,13 +59,21 @@ function nameOf(element: TableElement): string {
   return /^CONSTRAINT `((?:[^`]|``)+)`/.exec(element.text)?.[1] ?? element.text.slice(0, 60)
 }
 
+/** Some schema of the server: a temporary table stands in one. */
+async function schemaOf(target: Connection): Promise<string> {
+  const own = await target.value(
+    "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME NOT IN ('information_schema', 'performance_schema', 'mysql', 'sys') LIMIT 1",
+  )
+  return own ?? 'mysql'
+}
+
 /** Null: the server takes it, or may not be asked. */
-async function refusal(target: Connection, elements: readonly TableElement[]): Promise<{ errno: number; serverMessage: string } | null> {
+async function refusal(
+  target: Connection,
+  schema: string,
+  elements: readonly TableElement[],
+): Promise<{ errno: number; serverMessage: string } | null> {
   if (elements.length === 0) return null
-  const schema =
-    (await target.value(
-      "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME NOT IN ('information_schema', 'performance_schema', 'mysql', 'sys') LIMIT 1",
-    )) ?? 'mysql'
   const definition = { name: triedName, temporary: true, elements, options: '', autoIncrementNext: null }
   const quoted = quoteQualified(schema, triedName)
   try {

@@ -9,7 +9,7 @@ import { quoteIdentifier } from '../sql/quote.ts'
 import { ServerPairs } from '../../test/kit/server-pairs.ts'
 import { flavours } from '../../test/kit/servers.ts'
 import { LagMeter } from './lag.ts'
-import type { Stamp } from './pending.ts'
+import { stampOf } from './testkit/samples.ts'
 import { fill, World } from './testkit/world.ts'
 
 const pairs = new ServerPairs()
@@ -58,17 +58,7 @@ for (const flavour of flavours()) {
       const before = await binlogEnd(conn)
       for (let n = 0; n < 5; n++) await conn.query(`INSERT INTO lagged.t VALUES (${n})`)
       const position = `${flavour};${before.at.file}:${before.at.offset};${before.gtids}`
-      const stamp: Stamp = {
-        ordinal: 0,
-        end: null,
-        position,
-        marker: 1,
-        groups: 0,
-        controlMarker: 0,
-        markerAtMs: null,
-        committedAtMs: null,
-        rowChanges: 0,
-      }
+      const stamp = stampOf({ ordinal: 0, position })
       let atMs = 1_000
       const clock = { ...systemClock, monotonicMs: () => atMs, nowMs: () => atMs }
       const reading = { latest: stamp, began: before.at as typeof before.at | null }

@@ -5,6 +5,7 @@ import { systemClock, type Clock } from '../base/clock.ts'
 import type { Coordinates } from '../binlog/source.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { LagMeter, type Follower } from './lag.ts'
+import { stampOf } from './testkit/samples.ts'
 import type { Stamp } from './pending.ts'
 
 /** A MariaDB source whose binlog grows, one target, and a clock that stands until it is told. */
@@ -59,7 +60,7 @@ class MadeUp {
 
 function stampAt(ordinal: number, end: Coordinates, gtid: string): Stamp {
   const position = `mariadb;${end.file}:${end.offset};${gtid}`
-  return { ordinal, end, position, marker: 1, groups: 0, controlMarker: 0, markerAtMs: null, committedAtMs: null, rowChanges: 0 }
+  return stampOf({ ordinal, end, position })
 }
 
 test('an ETA of a catch-up follows from what the target applies and the source goes on writing; none where the source is faster', async () => {

@@ -2,42 +2,24 @@
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import { Pending, type Change, type Stamp } from './pending.ts'
+import { Pending, type Change } from './pending.ts'
 import { orderBy, rangeCondition, roundStatements, splitLiterals } from './statements.ts'
 import { planTable } from './table-plan.ts'
+import { intColumn, stampOf } from './testkit/samples.ts'
 import { TouchedKeys } from './touched.ts'
 
-const column = (name: string) => ({
-  name,
-  dataType: 'int',
-  columnType: 'int',
-  charset: null,
-  collation: null,
-  nullable: false,
-  generated: false,
-})
 const plan = (key: string[]) =>
   planTable({
     schema: 's',
     name: 't',
     reference: false,
-    definitions: ['a', 'b', 'o'].map(column),
+    definitions: ['a', 'b', 'o'].map(intColumn),
     key,
     vindex: null,
     vindexColumns: ['o'],
     toUtf8: () => null,
   })
-const stamp: Stamp = {
-  ordinal: 1,
-  end: null,
-  position: 'p',
-  marker: 1,
-  groups: 0,
-  controlMarker: 0,
-  markerAtMs: null,
-  committedAtMs: null,
-  rowChanges: 0,
-}
+const stamp = stampOf({ position: 'p' })
 const one = plan(['a'])
 const change = (key: string, row: string | null, images: string[] | null = null): Change => ({ table: one, key, row, images })
 

@@ -7,6 +7,7 @@ import { test } from 'node:test'
 import { connect } from '../mysql/connect.ts'
 import { flavours, sharedServer, uniqueName } from '../../test/kit/servers.ts'
 import { connectWriter } from './access.ts'
+import { stampOf } from './testkit/samples.ts'
 import { Pending } from './pending.ts'
 import { readSourceTables } from './source-tables.ts'
 import { roundStatements } from './statements.ts'
@@ -30,17 +31,7 @@ for (const flavour of flavours()) {
     const address = { id: 's', name: 's', flavour, connect: server.config }
     await using lane = await connectWriter(address)
     await lane.query('SET SESSION innodb_lock_wait_timeout=2')
-    const stamp = {
-      ordinal: 1,
-      end: null,
-      position: '',
-      marker: 1,
-      groups: 0,
-      controlMarker: 0,
-      markerAtMs: null,
-      committedAtMs: null,
-      rowChanges: 0,
-    }
+    const stamp = stampOf()
     const pending = new Pending()
     for (let i = 0; i < 500; i++) pending.add({ table: source.plan, key: String(2 * i + 1), row: null, images: [String(i)] })
     const [round] = roundStatements(pending.take(stamp), 'several-sources', schema, 1)

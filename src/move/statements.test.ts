@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createVindex } from '../keyspace/vindexes/create.ts'
+import { stampOf } from './testkit/samples.ts'
 import { Pending } from './pending.ts'
 import { roundStatements, splitLiterals } from './statements.ts'
 import { planTable } from './table-plan.ts'
@@ -33,17 +34,7 @@ function deletes(keyType: string): string {
     ['2', ['9']],
   ] as const)
     pending.add({ table, key, row: null, images })
-  const stamp = {
-    ordinal: 1,
-    end: null,
-    position: '',
-    marker: 1,
-    groups: 0,
-    controlMarker: 0,
-    markerAtMs: null,
-    committedAtMs: null,
-    rowChanges: 0,
-  }
+  const stamp = stampOf()
   return roundStatements(pending.take(stamp), 'several-sources', 't', 1)[0]!.deletes[0]!.toString('latin1')
 }
 

@@ -5,6 +5,7 @@
 import type { Chunk, ChunkPart } from '../../src/move/chunk.ts'
 import { Segment } from '../../src/move/chunk.ts'
 import { landingStatements } from '../../src/move/landing-statements.ts'
+import { intColumn, stampOf } from '../../src/move/testkit/samples.ts'
 import type { Change, Pending, Round, Stamp } from '../../src/move/pending.ts'
 import { insertHead, type WriteMode } from '../../src/move/statements.ts'
 import { planTable } from '../../src/move/table-plan.ts'
@@ -14,22 +15,12 @@ export type ModelRow = { readonly key: number; readonly shardKey: number; readon
 export type ModelEvent = { readonly key: number; readonly before: ModelRow | null; readonly after: ModelRow | null }
 export type TestCoordinate = { readonly marker: number; readonly groups: number }
 
-const column = (name: string) => ({
-  name,
-  dataType: 'int',
-  columnType: 'int',
-  charset: null,
-  collation: null,
-  nullable: false,
-  generated: false,
-})
-
 const schema = 't'
 export const modelTable = planTable({
   schema: 's',
   name: 'm',
   reference: false,
-  definitions: ['k', 's', 'u', 'v'].map(column),
+  definitions: ['k', 's', 'u', 'v'].map(intColumn),
   key: ['k'],
   vindex: createVindex('hash', 'hash'),
   vindexColumns: ['s'],
@@ -53,7 +44,7 @@ export function addEvent(pending: Pending, { key, before, after }: ModelEvent, o
 }
 
 export function stampAt(at: TestCoordinate, ordinal: number): Stamp {
-  return { ordinal, end: null, position: '', ...at, controlMarker: 0, markerAtMs: null, rowChanges: 0 } as unknown as Stamp
+  return stampOf({ ordinal, ...at })
 }
 
 /** A round with each of its changes another. */

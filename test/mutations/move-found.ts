@@ -132,7 +132,7 @@ export const foundMutations: readonly Mutation[] = [
   },
   {
     rule: '1.1 text of a shard key is the server’s',
-    file: 'src/move/charset.ts',
+    file: 'src/sql/one-byte-charsets.ts',
     edits: [['for (const byte of bytes) table[byte] = character', 'for (const byte of bytes) table[byte] ??= character']],
     test: 'src/move/charset.db.test.ts',
     name: 'shard keys of every character set that can be routed are read as the server reads them, each character',

@@ -36,6 +36,20 @@ export const nothingIsMade: Provisioner = {
   place: async () => null,
 }
 
+/** One shard in two, begun by hand. */
+export function splitSpec() {
+  return {
+    sourceShards: ['-'],
+    targetShards: ['-80', '80-'],
+    autoStart: false,
+    stopAfterCopy: false,
+    onDdl: 'stop' as const,
+    deferSecondaryKeys: true,
+    allowUnfenced: [] as string[],
+    failpoints: {},
+  }
+}
+
 export class Office implements AsyncDisposable {
   readonly store: MemoryStore
   readonly world: World
@@ -84,14 +98,7 @@ export class Office implements AsyncDisposable {
   async create(keyspace: string, name: string, given: Record<string, unknown>): Promise<ActionRecord> {
     const { spec, passwords } = withoutPasswords(
       normaliseReshardSpec({
-        sourceShards: ['-'],
-        targetShards: ['-80', '80-'],
-        autoStart: false,
-        stopAfterCopy: false,
-        onDdl: 'stop',
-        deferSecondaryKeys: true,
-        allowUnfenced: [],
-        failpoints: {},
+        ...splitSpec(),
         ...given,
       } as {
         sourceShards: string[]

@@ -6,6 +6,7 @@
  */
 import { isUtf8 } from 'node:buffer'
 import type { Vindex, VindexValue, VindexValueType } from '../../keyspace/vindex.ts'
+import { oneByteCharacters } from '../../sql/one-byte-charsets.ts'
 import type { Value } from '../../sql/value.ts'
 import type { ColumnInfo } from './catalog.ts'
 import { exactness, familyOf, isPlainAscii } from './equality.ts'
@@ -111,30 +112,13 @@ function holds(column: ColumnInfo, bytes: Buffer): boolean {
   }
 }
 
-/** A server's sets of one byte, by their WHATWG labels; what servers call latin1 is cp1252, with its five holes as the characters of their own number. */
-const labels: Readonly<Record<string, string>> = {
-  latin1: 'windows-1252',
-  latin2: 'iso-8859-2',
-  greek: 'iso-8859-7',
-  hebrew: 'iso-8859-8',
-  koi8r: 'koi8-r',
-  koi8u: 'koi8-u',
-  cp866: 'ibm866',
-  cp1250: 'windows-1250',
-  cp1251: 'windows-1251',
-  cp1256: 'windows-1256',
-  cp1257: 'windows-1257',
-}
-const known = new Map<string, ReadonlySet<string>>()
+const known = new Map<string, ReadonlySet<string> | null>()
 
 function charactersOf(charset: string): ReadonlySet<string> | null {
-  const label = Object.hasOwn(labels, charset) ? labels[charset] : undefined
-  if (label === undefined) return null
   let characters = known.get(charset)
   if (characters === undefined) {
-    const all = new Set(new TextDecoder(label).decode(Uint8Array.from({ length: 256 }, (_, i) => i)))
-    all.delete('\ufffd')
-    known.set(charset, (characters = all))
+    const table = oneByteCharacters(charset)
+    known.set(charset, (characters = table === null ? null : new Set(table)))
   }
   return characters
 }
