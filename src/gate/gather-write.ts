@@ -145,18 +145,10 @@ export class GatherWrites {
    */
   async #stored({ target, set, ignore }: Chosen, { job }: Context, scratch: Connection, found: Found): Promise<Buffer> {
     const columns = [...target.columns, ...set]
-    const from = quoteIdentifier(target.table)
     // Nullable, as the absent side of an outer join is.
     const made = columns.map(({ name }, i) => `o.${quoteIdentifier(name)} AS c${i}`).join(', ')
-    await scratch.query(
-      `CREATE TEMPORARY TABLE _sw_rows (${scratchKey}) AS SELECT ${made} FROM ${from} t LEFT JOIN ${from} o ON FALSE LIMIT 0`,
-    )
     const names = columns.map((_, i) => `c${i}`).join(', ')
-    const stored = await asked(
-      scratch,
-      Buffer.concat([Buffer.from(`INSERT ${ignore ? 'IGNORE ' : ''}INTO _sw_rows (${names}) `), job.text]),
-    )
-    found.warnings = stored.warnings
+    found.warnings = await storeRows(scratch, target.table, made, names, ignore, job.text)
     return Buffer.from(
       `SELECT DISTINCT ${columns.map((column, i) => fetched('_sw_rows', { ...column, name: `c${i}` })).join(', ')} FROM _sw_rows`,
     )
@@ -169,15 +161,7 @@ export class GatherWrites {
     const names = columns.map((column) => quoteIdentifier(column.name)).join(', ')
     // Without keys: what is a duplicate is found where the rows go. An id may be left open; the absent side of an outer join can be NULL.
     const made = columns.map(({ name }, i) => `${i === use.ids?.at ? 'o' : 't'}.${quoteIdentifier(name)}`).join(', ')
-    const from = quoteIdentifier(table)
-    await scratch.query(
-      `CREATE TEMPORARY TABLE _sw_rows (${scratchKey}) AS SELECT ${made} FROM ${from} t LEFT JOIN ${from} o ON FALSE LIMIT 0`,
-    )
-    const stored = await asked(
-      scratch,
-      Buffer.concat([Buffer.from(`INSERT ${use.ignore ? 'IGNORE ' : ''}INTO _sw_rows (${names}) `), c.job.text]),
-    )
-    found.warnings = stored.warnings
+    found.warnings = await storeRows(scratch, table, made, names, use.ignore, c.job.text)
     const draw = async (count: number): Promise<readonly bigint[]> => {
       if (count > 0 && use.ids?.counted != null) throw leftToServer(use.ids.counted)
       const ids = count === 0 ? [] : await c.ids(count)
@@ -334,6 +318,21 @@ export function idOf(row: readonly (Buffer | null)[], id: bigint | undefined, ta
       return keyspaceId
     }
   }
+}
+
+/**
+ * What a query answers, in a table of its own whose columns are as those of a table: values are converted as there.
+ *
+ * @param made its columns, of `t` as they are there, of `o` nullable
+ * @returns how many warnings that gave
+ */
+async function storeRows(scratch: Connection, table: string, made: string, names: string, ignore: boolean, query: Buffer): Promise<number> {
+  const from = quoteIdentifier(table)
+  await scratch.query(
+    `CREATE TEMPORARY TABLE _sw_rows (${scratchKey}) AS SELECT ${made} FROM ${from} t LEFT JOIN ${from} o ON FALSE LIMIT 0`,
+  )
+  const stored = await asked(scratch, Buffer.concat([Buffer.from(`INSERT ${ignore ? 'IGNORE ' : ''}INTO _sw_rows (${names}) `), query]))
+  return stored.warnings
 }
 
 function storedAt(table: string, column: ColumnInfo, row: readonly (Buffer | null)[], at: number, id: bigint | undefined): VindexValue {
