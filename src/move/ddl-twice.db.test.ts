@@ -161,9 +161,13 @@ for (const flavour of flavours()) {
         )
       let letGo = (): void => undefined
       const held = new Promise<void>((resolve) => (letGo = resolve))
-      const first = run(one, 'one', async () => {
-        await held
-        await one.query(ddl.statement)
+      let first: Promise<void> = Promise.resolve()
+      await new Promise<void>((executes) => {
+        first = run(one, 'one', async () => {
+          executes()
+          await held
+          await one.query(ddl.statement)
+        })
       })
       const second = run(two, 'two', () => Promise.reject(new Error('it was executed by the other')))
       for (let look = 0; look < 500 && waits.length < 2; look++) await systemClock.sleep(20)

@@ -5,7 +5,7 @@
  * then it stops the stream, or is done on the targets too, the definition that it made is stored, and the run begins again.
  */
 import type { Clock } from '../base/clock.ts'
-import { announceDdl, withdrawDdl } from '../binlog/control-schema.ts'
+import { announceDdl, bumpControlMarker, withdrawDdl } from '../binlog/control-schema.ts'
 import type { ColumnDefinition, Position, QueryEvent } from '../binlog/source.ts'
 import { readTableDefinitions } from '../binlog/table-definitions.ts'
 import type { Connection, ConnectOptions } from '../mysql/connection.ts'
@@ -29,12 +29,13 @@ import { givenUpOnSource, heldRowsOf } from './held-rows.ts'
 import type { Change } from './pending.ts'
 import { judgeQuery } from './query-policy.ts'
 import { isTransient } from './run-end.ts'
-import { misfits, rebuildKeys, renewedKeysSql } from './schema-copy.ts'
+import { rebuildKeys, renewedKeysSql } from './schema-copy.ts'
 import { readSourceTables, usableKeys, type SourceTable, type UsableKey } from './source-tables.ts'
 import type { TablePlan } from './table-plan.ts'
 import { forgetStart, type Coordinate } from './tables.ts'
 import { enterDdlSession } from './takeover.ts'
 import { valuesMoved } from './target-columns.ts'
+import { checkTarget } from './target-fits.ts'
 import type { HeldRowsJudge } from './target-applier.ts'
 import { unfollowed } from './unfollowed.ts'
 import { uniqueKeyFindings, uniqueKeys, type UniqueKey } from './unique-keys.ts'
@@ -94,6 +95,8 @@ export class StreamDdl {
     const statement = event.text.toString('utf8').slice(0, 200)
     if (verdict.kind === 'pass') return 'pass'
     if (verdict.kind === 'statement-format') throw moveErrors.statementFormat({ source: source.name, at, statement })
+    // An event comes before its statement has been committed: what the tables are is asked behind a marker, which is visible after it (PROTOCOLS 1.4).
+    await bumpControlMarker(source.meta)
     const severalSources = targets.some(({ mode }) => mode === 'several-sources')
     const asked = verdict.kind === 'announced' ? null : ddlOutcome(record.options.onDdl, event, severalSources, await this.#logsCascades())
     const outcome = asked === null || asked.kind === 'stop' ? asked : ((await this.#outOfPlace(place)) ?? asked)
@@ -360,31 +363,6 @@ export class StreamDdl {
       if (hidden !== undefined) throw moveErrors.unfollowed({ ...hidden, server })
     }
   }
-}
-
-/**
- * A target that lacks a column can't hold what the source has; and one with another key takes rows for the same that the source holds apart, or the other way
- * round: an upsert would leave the old row standing, or remove another.
- */
-function checkTarget(
-  plan: TablePlan,
-  key: UsableKey,
-  target: { name: string; columns: readonly ColumnDefinition[] | undefined; key: UsableKey | undefined },
-): void {
-  const names = new Set((target.columns ?? []).map(({ name }) => name.toLowerCase()))
-  const lacking = plan.columns.find(({ definition }) => !names.has(definition.name.toLowerCase()))?.definition
-  if (lacking !== undefined)
-    throw moveErrors.targetLacksColumn({ target: target.name, table: plan.name, column: lacking.name, type: lacking.columnType })
-  const [misfit] = misfits(plan.name, plan.definitions, target.columns ?? [], target.name)
-  if (misfit !== undefined) throw misfit
-  const text = (columns: readonly string[]): string =>
-    columns
-      .map((column) => column.toLowerCase())
-      .toSorted()
-      .join(', ')
-  const there = target.key?.columns ?? []
-  if (text(there) !== text(key.columns))
-    throw moveErrors.targetHasOtherKey({ target: target.name, table: plan.name, key: text(key.columns), there: text(there) })
 }
 
 const stillThere =

@@ -54,6 +54,8 @@ export class World implements AsyncDisposable {
   readonly targetRefs: ShardRef[]
   readonly shares = new Map<string, TargetShare>()
   reports = new Map<string, StreamReport>()
+  /** Of streams that began again by themselves, and why. */
+  restarts: StreamReport[] = []
   #onReport: (() => void)[] = []
   readonly #ownsServers: boolean
 
@@ -178,6 +180,7 @@ export class World implements AsyncDisposable {
       }),
       onReport: (report) => {
         this.reports.set(record.uid, report)
+        if (report.state === 'starting' && report.waiting?.reason === 'retry') this.restarts.push(report)
         for (const wake of this.#onReport.splice(0)) wake()
       },
     })
