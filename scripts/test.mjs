@@ -1,5 +1,6 @@
 // npm test: set-up, checks, and all tests in order of what they need.   npm test -- FILTER…  runs only the files whose
 // path has one of the filters in it, without the checks.   SHARDWRIGHT_TEST_FLAVOURS=mariadb limits the servers.
+// SHARDWRIGHT_TEST_AGAIN=N: up to N files with servers that failed beside others are run once more, each by itself; what passes then is named as unsteady, its failure shown, and is none.
 import { spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, readdirSync, rmSync, existsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -10,6 +11,7 @@ import { fail, projectDir, setup } from './setup.mjs'
 import { leftPlaces, testPlace } from './test-place.mjs'
 
 const limitMs = Number(process.env.SHARDWRIGHT_TEST_LIMIT_S ?? 3600) * 1000
+const againMax = Number(process.env.SHARDWRIGHT_TEST_AGAIN ?? 0)
 const filters = process.argv.slice(2).filter((arg) => !arg.startsWith('-'))
 const started = Date.now()
 
@@ -57,9 +59,10 @@ try {
   await tidy(node, leftPlaces())
   const place = testPlace()
   const env = { SHARDWRIGHT_SERVER_SETTINGS: JSON.stringify(provisioned), ...(place === null ? {} : { TMPDIR: place }) }
-  for (const group of groups) add(total, await runGroup(node, group, env))
+  const unsteady = []
+  for (const group of groups) add(total, await againAlone(node, group, env, await runGroup(node, group, env), unsteady))
   if (process.env.SHARDWRIGHT_KEEP === undefined) await tidy(node, place === null ? [] : [place])
-  finish(total, missing)
+  finish(total, missing, unsteady)
 } catch (error) {
   fail(error)
 }
@@ -95,6 +98,19 @@ async function runGroup(node, group, env) {
   console.log(`\n${group.name}: ${count} files`)
   for (const one of await Promise.all(plansOf(group).map((plan) => runFiles(node, group, plan, env, leftMs)))) add(result, one)
   return result
+}
+
+/** Where nothing else takes the processors: what fails again is wrong, what does not depends on how fast it goes. */
+async function againAlone(node, group, env, result, unsteady) {
+  const names = result.failedNames
+  const kinds = group.kinds.map(({ list, timeoutMs }) => ({ files: list.filter((path) => names.includes(path)), atOnce: 1, timeoutMs }))
+  const found = kinds.reduce((sum, { files }) => sum + files.length, 0)
+  const leftMs = limitMs - (Date.now() - started)
+  if (group.processes !== undefined || names.length > againMax || found === 0 || found < names.length || leftMs <= 0) return result
+  console.log(`\nonce more, one at a time: ${names.join(', ')}`)
+  const second = await runFiles(node, group, { atOnce: 1, kinds }, env, leftMs)
+  unsteady.push(...names.filter((name) => !second.failedNames.includes(name)))
+  return { ...result, passed: result.passed + result.failed - second.failed, failed: second.failed, failedNames: second.failedNames }
 }
 
 /** What each of its processes is told (scripts/run-tests.mjs): to have its share of the files itself, or to begin a process for each file. */
@@ -173,8 +189,9 @@ function add(total, result) {
   total.failedNames.push(...result.failedNames)
 }
 
-function finish(total, missing) {
+function finish(total, missing, unsteady) {
   console.log('')
+  for (const name of unsteady) console.log(`unsteady: ${name} failed beside others and passed by itself; why stands above`)
   for (const name of total.failedNames) console.log(`failed: ${name}`)
   const skipped = total.skipped > 0 ? `, ${total.skipped} skipped` : ''
   const untested = missing.length > 0 ? ` (not on ${missing.map((entry) => entry.flavour).join(', ')})` : ''
