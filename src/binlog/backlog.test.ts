@@ -39,4 +39,8 @@ test('places in binlog files are one number of bytes, also when files before the
   ])
   assert.deepEqual([bytes.at({ file: 'b.2', offset: 4 }), bytes.at({ file: 'b.3', offset: 4 })], [1004, 1904])
   assert.equal(bytes.at({ file: 'b.1', offset: 4 }), null, 'purged')
+  // b.3 grew after the list was made; b.4 came and went between two lists.
+  assert.equal(bytes.at({ file: 'b.3', offset: 700 }), 2600)
+  bytes.take([{ file: 'b.5', bytes: 10 }])
+  assert.equal(bytes.at({ file: 'b.5', offset: 4 }), 2604, 'never back')
 })

@@ -48,6 +48,8 @@ export function transactionsBehind(position: string, end: BinlogEnd): number | n
 export class BinlogBytes {
   /** Bytes before each file. */
   #before = new Map<string, number>()
+  /** The largest number that is known to be some place. */
+  #largest = 0
 
   knows(file: string): boolean {
     return this.#before.has(file)
@@ -59,20 +61,26 @@ export class BinlogBytes {
     )
   }
 
-  /** All files of the server, in order. Purged ones are gone from the list and stay counted. */
+  /**
+   * All files of the server, in order. Purged ones are gone from the list and stay counted, but for those that came and went between two lists: all that is known of them is that
+   * the rest stands behind what was known.
+   */
   take(files: readonly { readonly file: string; readonly bytes: number }[]): void {
-    let sum = this.#before.get(files[0]?.file ?? '') ?? 0
+    let sum = this.#before.get(files[0]?.file ?? '') ?? this.#largest
     const before = new Map<string, number>()
     for (const { file, bytes } of files) {
       before.set(file, sum)
       sum += bytes
     }
     this.#before = before
+    this.#largest = Math.max(this.#largest, sum)
   }
 
   /** Null: a file that is not known, or no more. */
   at({ file, offset }: Coordinates): number | null {
     const before = this.#before.get(file)
-    return before === undefined ? null : before + offset
+    if (before === undefined) return null
+    this.#largest = Math.max(this.#largest, before + offset)
+    return before + offset
   }
 }

@@ -58,33 +58,41 @@ export type DdlSteps = {
 }
 
 /**
- * For so long streams of other sources may take to come to where this one's rows go together with theirs. What is in the way then may be a row that this stream itself gives up
- * behind the statement, so it would wait for ever.
+ * For so long streams of other sources may take to come to where this one's rows go together with theirs: only time in which they may write counts, since keys that are built for hours
+ * are built while they may not. What is in the way then may be a row that this stream itself gives up behind the statement, so it would wait for ever.
  */
-const prepareMs = 600_000
+const comeApartMs = 600_000
 
 /** Runs `execute`, unless the statement has been executed on this target for this place. */
 export async function executeOnce(target: DdlTarget, ddl: ExecutedDdl, steps: DdlSteps): Promise<void> {
   const { on, alone, clock, signal, onWaiting } = target
   const lock = quoteString(`sw:ddl:${hashOf(on.targetUid).slice(0, 32)}`)
-  const [sinceMs, startedMs] = [clock.nowMs(), clock.monotonicMs()]
+  const sinceMs = clock.nowMs()
+  let othersHadMs = 0
   for (let attempt = 0; ; attempt++) {
     await takeLock(target, lock)
     // Hours, perhaps: keys that are built before it, other streams that write until then, and the statement.
     onWaiting({ what: `the target, which executes "${textOf(ddl)}" for this stream`, sinceMs, ends: 'it has' })
     let inTheWay: InTheWay | null = null
+    let tookMs = 0
     try {
       await alone(async () => {
+        const beganMs = clock.monotonicMs()
         inTheWay = await once(target, ddl, steps)
+        tookMs = clock.monotonicMs() - beganMs
       })
     } finally {
       if (target.conn.open) await target.conn.value(`SELECT RELEASE_LOCK(${lock})`).catch(() => undefined)
     }
     if (inTheWay === null) return onWaiting(null)
     const { what, ends, last }: InTheWay = inTheWay
-    if (last && clock.monotonicMs() - startedMs > prepareMs) throw steps.refuse(what)
+    if (!last) othersHadMs = 0
+    if (othersHadMs >= comeApartMs) throw steps.refuse(what)
     onWaiting({ what, sinceMs, ends })
-    await clock.sleep(Math.min(10_000, 50 * 2 ** Math.min(attempt, 10)), signal)
+    // The others have as much time to write as they were kept from it.
+    const pauseMs = Math.max(Math.min(10_000, 50 * 2 ** Math.min(attempt, 10)), Math.min(tookMs, comeApartMs))
+    await clock.sleep(pauseMs, signal)
+    othersHadMs += pauseMs
   }
 }
 

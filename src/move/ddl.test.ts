@@ -87,6 +87,8 @@ test('1.13: another engine, or a history of rows, stops a stream in every mode',
     "ALTER TABLE item engine='memory'",
     'ALTER TABLE item ENGINE MyISAM',
     'ALTER TABLE item COMMENT = "x" ENGINE = ROCKSDB',
+    'ALTER TABLE item PARTITION BY HASH (id) (PARTITION p ENGINE = Aria)',
+    'ALTER TABLE item PARTITION BY RANGE (id) (PARTITION p VALUES LESS THAN (f(7)) (SUBPARTITION s ENGINE MyISAM))',
     'ALTER TABLE item ADD SYSTEM VERSIONING',
   ])
     for (const mode of ['exec', 'ignore'] as const) assert.equal(outcome(sql, mode), 'stop', `${sql} ${mode}`)
@@ -98,6 +100,14 @@ test('1.13: another engine, or a history of rows, stops a stream in every mode',
     'ALTER TABLE item ADD engine VARCHAR(9)',
     "ALTER TABLE item ALTER engine SET DEFAULT 'MyISAM'",
     'ALTER TABLE item ADD INDEX (engine)',
+    "ALTER TABLE item ADD CHECK (engine = 'diesel')",
+    "ALTER TABLE item ADD is_diesel BOOL AS (engine = 'diesel'), ADD b INT",
+    'ALTER TABLE item ADD CHECK (`engine` = engine)',
+    "CREATE INDEX i ON item ((engine = 'diesel'))",
+    'ALTER TABLE item CHANGE engine memory INT',
+    'ALTER TABLE item CHANGE COLUMN IF EXISTS engine sequence INT',
+    'ALTER TABLE item PARTITION BY HASH (id) (PARTITION p ENGINE = InnoDB, PARTITION q ENGINE InnoDB)',
+    "ALTER TABLE item PARTITION BY LIST (id) (PARTITION p VALUES IN (IF(engine = 'diesel', 1, 2)))",
   ])
     assert.deepEqual([outcome(sql, 'exec'), outcome(sql, 'ignore')], ['exec', 'ignore'], sql)
 })
@@ -108,12 +118,19 @@ test('1.13 exec: what each server makes up by itself stops', () => {
     'ALTER TABLE item ADD g CHAR(36) DEFAULT (UUID())',
     'ALTER TABLE item ADD r DOUBLE DEFAULT (rand())',
     'ALTER TABLE item ADD w VARCHAR(90) DEFAULT current_user',
+    'ALTER TABLE item ADD n SERIAL',
+    'ALTER TABLE item ADD (`n` serial, b INT)',
+    'ALTER TABLE item ADD COLUMN IF NOT EXISTS serial SERIAL FIRST',
+    'ALTER TABLE item ADD n BIGINT SERIAL DEFAULT VALUE',
+    'ALTER TABLE item ADD n BIGINT DEFAULT (NEXT VALUE FOR s)',
   ])
     assert.deepEqual([outcome(sql, 'exec'), outcome(sql, 'ignore')], ['stop', 'ignore'], sql)
   for (const sql of [
     'ALTER TABLE item AUTO_INCREMENT = 7',
     'ALTER TABLE item AUTO_INCREMENT 7',
     'ALTER TABLE item ADD INDEX user (user)',
+    'ALTER TABLE item ADD serial INT, ADD (b INT, serial2 INT), ADD INDEX s (serial)',
+    'ALTER TABLE item MODIFY serial INT AFTER id, ADD x INT AFTER serial',
     "ALTER TABLE item COMMENT 'rand()'",
   ])
     assert.equal(outcome(sql, 'exec'), 'exec', sql)
@@ -142,6 +159,30 @@ test('1.13, 1.6 exec: on a target that several sources fill only what leaves the
     assert.deepEqual([outcome(sql, 'exec', true), keepsValues(event(sql))], ['stop', false], sql)
     if (!sql.includes('CONVERT')) assert.equal(outcome(sql, 'exec'), 'exec', sql)
   }
+})
+
+test('1.13, 1.6 exec: a column that the clock fills is made where one source fills the target; several have each filled theirs at another time', () => {
+  for (const sql of [
+    'ALTER TABLE item ADD c DATETIME DEFAULT CURRENT_TIMESTAMP',
+    'ALTER TABLE item ADD c DATETIME(3) NOT NULL DEFAULT (now(3)) ON UPDATE now(3)',
+    'ALTER TABLE item ADD a INT, ADD (b INT, c DATETIME DEFAULT localtimestamp)',
+    'ALTER TABLE item ADD c DATE DEFAULT (CURRENT_DATE)',
+    'ALTER TABLE item ADD c BIGINT DEFAULT (UNIX_TIMESTAMP())',
+    'ALTER TABLE item ADD c TIMESTAMP',
+    'ALTER TABLE item ADD (a INT NULL, c TIMESTAMP(6) NOT NULL, b INT NULL)',
+    'ALTER TABLE item ADD c TIMESTAMP ON UPDATE CURRENT_TIMESTAMP',
+  ])
+    assert.deepEqual([outcome(sql, 'exec', true), outcome(sql, 'exec'), outcome(sql, 'ignore', true)], ['stop', 'exec', 'ignore'], sql)
+  for (const sql of [
+    'ALTER TABLE item ADD c DATETIME',
+    'ALTER TABLE item ADD c DATETIME NULL ON UPDATE CURRENT_TIMESTAMP',
+    "ALTER TABLE item ADD c TIMESTAMP DEFAULT '2026-01-01', ADD d TIMESTAMP(6) NULL",
+    "ALTER TABLE item ADD c DATETIME DEFAULT TIMESTAMP '2026-01-01 00:00:00'",
+    'ALTER TABLE item ADD timestamp INT, ADD now INT AFTER timestamp, ADD INDEX now (now)',
+  ])
+    assert.equal(outcome(sql, 'exec', true), 'exec', sql)
+  const told = ddlOutcome('exec', event('ALTER TABLE item ADD c DATETIME DEFAULT NOW()'), true, true)
+  assert.match(told.kind === 'stop' ? told.reason : '', /own clock \(NOW\)/)
 })
 
 test('1.13 exec: a statement runs in the session that it had on the source', () => {

@@ -7,7 +7,8 @@
  * of it: a cascade where a server of the stream does not log them (each side is followed at some time), another engine, a history of rows (`unfollowed.ts`).
  *
  * Where several sources fill a target, one stream comes to a statement while the others still write rows of before it. Their statements name columns and write ENUMs by index, so only
- * what leaves every column as it is, columns added and keys, may be executed there ahead of them; the rest stops.
+ * what leaves every column as it is, columns added and keys, may be executed there ahead of them; the rest stops. It is executed once, so a column that is filled by the clock stops too: the
+ * sources came to it at times of their own, and no event tells of what it filled.
  */
 import { isSwError } from '../base/errors.ts'
 import { clientText, unreadable } from '../binlog/client-text.ts'
@@ -52,6 +53,11 @@ export function ddlOutcome(mode: DdlMode, event: QueryEvent, severalSources: boo
     if (made !== null) return stop(`each server makes up its own values by ${made}`)
     if (severalSources && verb === 'ALTER' && object === 'TABLE' && !leavesColumns(words))
       return stop('streams of other sources still write rows as they were before it')
+    const clock = severalSources ? clockOf(words) : null
+    if (clock !== null)
+      return stop(
+        `each source filled its rows by its own clock (${clock}), and the target, which takes rows of several, would fill all by one`,
+      )
   }
   return { kind: mode }
 }
@@ -81,12 +87,17 @@ const otherEngines = new Set([
   'SEQUENCE', 'OQGRAPH', 'SPHINX', 'EXAMPLE',
 ]) // prettier-ignore
 
-/** An engine other than InnoDB that a statement names. */
+/** An engine other than InnoDB that a statement names. A column may be called so: within parentheses only a partition's option counts. */
 function otherEngine(event: QueryEvent, words: readonly string[]): string | null {
   const quoted = readWords(event)?.names ?? []
+  /** Of each parenthesis that is open: whether it holds partitions. */
+  const open: boolean[] = []
   for (const [i, word] of words.entries()) {
-    if (word !== 'ENGINE') continue
+    if (word === '(') open.push(/^(SUB)?PARTITION$/.test(words[i + 1] ?? ''))
+    else if (word === ')') open.pop()
+    if (word !== 'ENGINE' || open.includes(false)) continue
     const at = words[i + 1] === '=' ? i + 2 : i + 1
+    if (at === i + 1 && beforeNames.has(words[i - 1] ?? '')) continue
     // Quotes are allowed around it; their text stands beside the words.
     const name = (words[at] === '?' ? (quoted[at] ?? '') : (words[at] ?? '')).toUpperCase()
     if (at === i + 2 ? name !== 'INNODB' : otherEngines.has(name)) return name
@@ -99,17 +110,63 @@ const ownValues = new Set([
   'LAST_INSERT_ID', 'NEXTVAL', 'LASTVAL', 'SETVAL', 'RANDOM_BYTES', 'VERSION', 'DATABASE', 'SCHEMA', 'FOUND_ROWS', 'ROW_COUNT',
 ]) // prettier-ignore
 
+/** Behind these stands a column's name, where its type would stand behind the name. */
+const beforeNames = new Set(['ADD', 'COLUMN', 'EXISTS', 'CHANGE', 'MODIFY', 'ALTER', 'DROP', 'AFTER', 'TO', '.', '(', ','])
+
 /** A function whose value is the server's or session's own, or a column that numbers the rows that are there; null: none. */
 function unrepeatable(words: readonly string[]): string | null {
-  const called = words.find((word, i) => {
-    // An index or a table may be named so.
-    const isName = ['INDEX', 'KEY', 'UNIQUE', 'FULLTEXT', 'SPATIAL', 'REFERENCES', 'CONSTRAINT', '.'].includes(words[i - 1] ?? '')
-    return ownValues.has(word) && !isName && (words[i + 1] === '(' || word === 'CURRENT_USER' || word === 'CURRENT_ROLE')
-  })
+  const called = words.find((word, i) => ownValues.has(word) && (word === 'CURRENT_USER' || word === 'CURRENT_ROLE' || isCalled(words, i)))
   if (called !== undefined) return `${called}()`
+  if (follows(words, 'NEXT', 'VALUE', 'FOR')) return 'NEXT VALUE FOR'
+  // BIGINT UNSIGNED NOT NULL AUTO_INCREMENT UNIQUE; behind a type, what follows that.
+  if (words.some((word, i) => word === 'SERIAL' && !beforeNames.has(words[i - 1] ?? ''))) return 'SERIAL'
   // As an option of the table a number follows it.
   const numbers = words.some((word, i) => word === 'AUTO_INCREMENT' && words[i + 1] !== '=' && !/^\d/.test(words[i + 1] ?? ''))
   return numbers ? 'AUTO_INCREMENT' : null
+}
+
+/** An index or a table may be named so. */
+function isCalled(words: readonly string[], at: number): boolean {
+  const isName = ['INDEX', 'KEY', 'UNIQUE', 'FULLTEXT', 'SPATIAL', 'REFERENCES', 'CONSTRAINT', '.'].includes(words[at - 1] ?? '')
+  return !isName && words[at + 1] === '('
+}
+
+const clocks = new Set([
+  'CURRENT_TIMESTAMP',
+  'LOCALTIME',
+  'LOCALTIMESTAMP',
+  'CURRENT_DATE',
+  'CURRENT_TIME',
+  'UTC_DATE',
+  'UTC_TIME',
+  'UTC_TIMESTAMP',
+])
+const clocksCalled = new Set(['NOW', 'CURDATE', 'CURTIME', 'UNIX_TIMESTAMP'])
+
+/** What fills the rows that are there with the time at which it is executed; null: nothing. ON UPDATE fills none: rows are written with the values that their source has. */
+function clockOf(words: readonly string[]): string | null {
+  const told = words.find((word, i) => {
+    const isOnUpdate = words[i - 2] === 'ON' && words[i - 1] === 'UPDATE'
+    return !isOnUpdate && (clocks.has(word) || (clocksCalled.has(word) && isCalled(words, i)))
+  })
+  if (told !== undefined) return told
+  // Without explicit_defaults_for_timestamp the first one has the clock for its default, unless it says otherwise.
+  const bare = words.some(
+    (word, i) => word === 'TIMESTAMP' && words[i + 1] !== '?' && !beforeNames.has(words[i - 1] ?? '') && saysNoDefault(words, i),
+  )
+  return bare ? 'TIMESTAMP without NULL and DEFAULT' : null
+}
+
+/** Whether the column whose type stands there has neither NULL nor a DEFAULT. */
+function saysNoDefault(words: readonly string[], type: number): boolean {
+  let depth = 0
+  for (let i = type + 1; i < words.length && depth >= 0 && !(depth === 0 && words[i] === ','); i++) {
+    const word = words[i] as string
+    if (word === '(') depth++
+    else if (word === ')') depth--
+    else if (depth === 0 && (word === 'DEFAULT' || word === 'AS' || (word === 'NULL' && words[i - 1] !== 'NOT'))) return false
+  }
+  return true
 }
 
 /** Whether a statement leaves every value of every column that was there as it is. */
@@ -122,7 +179,7 @@ export function keepsValues(event: QueryEvent): boolean {
   return object === 'TABLE' && verb.toUpperCase() === 'ALTER' && leavesColumns(words)
 }
 
-const ofKeys = new Set(['INDEX', 'KEY', 'UNIQUE', 'FULLTEXT', 'SPATIAL', 'PRIMARY', 'CONSTRAINT', 'FOREIGN', 'REFERENCES'])
+const ofKeys = new Set(['INDEX', 'KEY', 'UNIQUE', 'FULLTEXT', 'SPATIAL', 'PRIMARY', 'CONSTRAINT', 'FOREIGN', 'REFERENCES', 'SERIAL'])
 
 /** Whether it does the same whatever keys the table has: it adds columns, which are in none, or changes a comment. */
 export function mindsNoKeys(event: QueryEvent): boolean {

@@ -6,12 +6,14 @@ import type { Connection } from '../mysql/connection.ts'
 import type { ServerAddress } from './access.ts'
 import { HangWatch } from './hang-watch.ts'
 
-test('promise 7: a hang has its whole patience, however long ago the one before it was', async () => {
+/** A watch whose clock and looks are the test's. */
+function watching() {
   let nowMs = 0
   let looked = 0
   let next = (): void => undefined
   const clock: Clock = {
     ...systemClock,
+    nowMs: () => nowMs,
     monotonicMs: () => nowMs,
     sleep: (_, signal) =>
       new Promise((resolve) => {
@@ -20,24 +22,37 @@ test('promise 7: a hang has its whole patience, however long ago the one before 
         signal?.addEventListener('abort', () => resolve())
       }),
   }
-  const conn = { open: true, outstanding: 1, bytesReceived: 0, threadId: 7, destroy: () => void (conn.open = false) }
-  // Nobody listens there: what is asked there is not known.
-  const address: ServerAddress = {
-    id: 's',
-    name: 's',
-    flavour: 'mariadb',
-    connect: { host: '127.0.0.1', port: 1, user: 'x', password: '' },
-  }
   const stop = new AbortController()
   const watch = new HangWatch(clock, 10_000)
-  watch.add(conn as unknown as Connection, address)
-  const running = watch.run(stop.signal)
+  const connection = (server: string) => {
+    const conn = { open: true, outstanding: 1, bytesReceived: 0, threadId: 7, destroy: () => void (conn.open = false) }
+    // Nobody listens there: what is asked there is not known.
+    const address: ServerAddress = {
+      id: server,
+      name: server,
+      flavour: 'mariadb',
+      connect: { host: '127.0.0.1', port: 1, user: 'x', password: '' },
+    }
+    watch.add(conn as unknown as Connection, address)
+    return conn
+  }
   const look = async (afterMs: number): Promise<void> => {
     nowMs += afterMs
     const before = looked
     next()
     while (looked === before) await new Promise((resolve) => setTimeout(resolve, 5))
   }
+  const end = (): void => {
+    stop.abort()
+    next()
+  }
+  return { watch, connection, look, run: () => watch.run(stop.signal), end }
+}
+
+test('promise 7: a hang has its whole patience, however long ago the one before it was', async () => {
+  const { connection, look, run, end } = watching()
+  const conn = connection('s')
+  const running = run()
   await look(0)
   await look(11_000)
   assert.equal(conn.open, true, 'it waits too long, and is asked about the first time')
@@ -49,6 +64,29 @@ test('promise 7: a hang has its whole patience, however long ago the one before 
   assert.equal(conn.open, true)
   await look(2_000)
   assert.equal(conn.open, false, 'patience is over')
-  stop.abort()
+  end()
+  await running
+})
+
+test('promise 7: of hangs on several servers the oldest is told, whichever was looked at last', async () => {
+  const { watch, connection, look, run, end } = watching()
+  const conns = ['one', 'two', 'three'].map(connection)
+  const running = run()
+  const answered = async (which: number, afterMs: number): Promise<void> => {
+    conns[which]!.bytesReceived++
+    await look(afterMs)
+  }
+  await look(0)
+  await answered(0, 1_000)
+  await answered(2, 1_000)
+  await look(11_000)
+  assert.match(watch.waiting?.what ?? '', /an answer of two/)
+  await answered(1, 0)
+  assert.match(watch.waiting?.what ?? '', /an answer of one/)
+  await answered(0, 0)
+  assert.match(watch.waiting?.what ?? '', /an answer of three/)
+  await answered(2, 0)
+  assert.equal(watch.waiting, null)
+  end()
   await running
 })

@@ -23,7 +23,8 @@ export class HangWatch {
   readonly #patienceMs: number
   #watched: Watched[] = []
   readonly #unreachableSinceMs = new Map<string, number>()
-  #waiting: Waiting | null = null
+  /** By server: each is judged by itself. */
+  readonly #waiting = new Map<string, Waiting>()
 
   constructor(clock: Clock, patienceMs: number) {
     this.#clock = clock
@@ -34,9 +35,9 @@ export class HangWatch {
     this.#watched.push({ conn, address, received: -1, sinceMs: 0, suspect: false })
   }
 
-  /** For which answer patience is over; null: for none. */
+  /** For which answer patience has been over for the longest; null: for none. */
   get waiting(): Waiting | null {
-    return this.#waiting
+    return [...this.#waiting.values()].sort((a, b) => a.sinceMs - b.sinceMs)[0] ?? null
   }
 
   /** A watch of its own for what ends with `signal`. */
@@ -51,10 +52,10 @@ export class HangWatch {
       await this.#clock.sleep(everyMs, signal).catch(() => undefined)
       this.#watched = this.#watched.filter(({ conn }) => conn.open)
       const waiting = this.#watched.filter((one) => this.#waitsTooLong(one))
-      if (waiting.length === 0) this.#waiting = null
       const byServer = Map.groupBy(waiting, ({ address }) => address.id)
       // Answered meanwhile: what hangs later is another hang, and has its patience again.
-      for (const id of this.#unreachableSinceMs.keys()) if (!byServer.has(id)) this.#unreachableSinceMs.delete(id)
+      for (const servers of [this.#unreachableSinceMs, this.#waiting])
+        for (const id of servers.keys()) if (!byServer.has(id)) servers.delete(id)
       await Promise.all([...byServer.values()].map((suspects) => this.#judge(suspects, signal)))
     }
   }
@@ -76,7 +77,8 @@ export class HangWatch {
     const sessions = await this.#sessionsOf(first.address, signal)
     if (signal.aborted) return
     const told = suspects.find(({ conn }) => sessions === 'unknown' || !waitsForUs(sessions.get(conn.threadId)))
-    this.#waiting = told === undefined ? null : this.#told(told, sessions)
+    if (told === undefined) this.#waiting.delete(first.address.id)
+    else this.#waiting.set(first.address.id, this.#told(told, sessions))
     if (sessions === 'unknown') {
       const sinceMs = this.#unreachableSinceMs.get(first.address.id) ?? this.#clock.monotonicMs()
       this.#unreachableSinceMs.set(first.address.id, sinceMs)

@@ -53,7 +53,7 @@ export class Headroom {
     this.#aheadMs = Number(await this.#conn.value('SELECT ROUND(UNIX_TIMESTAMP(SYSDATE(6)) * 1000)')) + 1_000 - before
   }
 
-  /** Measures anew, at most every ten seconds; raises or warns. */
+  /** Measures anew, every ten seconds at most, every second until it is known; raises or warns. */
   async refresh(): Promise<void> {
     if (this.#clock.monotonicMs() - this.#askedAtMs < everyMs) return
     this.#askedAtMs = this.#clock.monotonicMs()
@@ -61,8 +61,8 @@ export class Headroom {
     const { retentionS } = await flavourOf(this.#conn).binlogSettings(this.#conn)
     this.#retentionMs = retentionS === 0 ? null : retentionS * 1000
     const view = this.view()
-    // Nothing has come yet: not for ten seconds when hours may be missing.
-    if (view === null) this.#askedAtMs += everyMs - 1_000
+    // Nothing has come yet: again in a second, when hours may be missing.
+    if (view === null && this.#retentionMs !== null) this.#askedAtMs -= everyMs - 1_000
     if (view === null || view.leftMs >= view.retentionMs / 2) {
       if (view !== null && this.#refused) this.#warning = null
       return

@@ -21,12 +21,14 @@ ${rows.join('\n')}
 - *stops for the target*: SW-MOVE-029 (a target lacks a column), SW-MOVE-030 (a target has another key), SW-MOVE-037 (a target's column takes what the source has for something
   else: another type, character set, collation or order of members) or SW-MOVE-038 (a target has a unique key that the source lacks: make one on the source first, drop one on the targets first). Made there, the stream goes on by \`reshard start\`. The same is looked at of every table that stands on a target when a workflow begins.
 - Rows that come or go without events stop a stream in every mode: EXCHANGE PARTITION, IMPORT and DISCARD TABLESPACE, CONVERT, CREATE OR REPLACE TABLE, ALTER IGNORE. DROP and TRUNCATE PARTITION do as TRUNCATE does.
-- \`exec\` runs a statement in the session that it had on the source (time zone, clock, sql_mode, character sets, checks). What each server would make up by itself (AUTO_INCREMENT over rows that
+- \`exec\` runs a statement in the session that it had on the source (time zone, clock, sql_mode, character sets, checks). What each server would make up by itself (AUTO_INCREMENT or SERIAL over rows that
   are there, UUID(), RAND()) stops it, and so does a text in another character set than UTF-8.
 - What \`create\` refuses does not come in by DDL either, in any mode: ON DELETE or ON UPDATE with CASCADE, SET NULL or SET DEFAULT where a server of the stream, target or source, does not log the
   rows that a cascade changes (MariaDB; MySQL before 9.6, or with innodb_native_foreign_keys); an engine other than InnoDB; ADD SYSTEM VERSIONING. The tables of both sides are looked at again after the
   statement, whenever a stream begins (SW-MOVE-039, also for what was done by hand or unlogged), and before each switch (SW-SWITCH-052). No event tells what a cascade has changed by then: \`cancel\` is the way on.
-- Where several sources fill a target, \`exec\` makes what leaves every column as it is: new columns and keys. All else stops: one stream comes to the statement while the others still write rows of before it.
+- Where several sources fill a target, \`exec\` makes what leaves every column as it is: new columns and keys. All else stops: one stream comes to the statement while the others still write rows of before it. So does a column that the clock fills (DEFAULT CURRENT_TIMESTAMP, NOW() and
+  the like; TIMESTAMP with neither NULL nor a DEFAULT): each source made its statement, and filled its rows, at a time of its own. What was filled so is in no event: on
+  targets altered by hand (\`ignore\`) only a vdiff with \`--repair\` brings it. Added NULL, without such a default, the column is made.
 - MariaDB's \`binlog_alter_two_phase\`: the ALTER counts where it is logged as committed; one that was rolled back passes.
 - The way on from a stop: \`reshard update --on-ddl exec\`, or make the change on the targets and \`reshard update --on-ddl ignore\`, or \`cancel\`.
 - Rows written before the statement are read by the definition of their time, also by a mover that starts after it: the definitions are stored with the positions.
@@ -35,7 +37,7 @@ ${rows.join('\n')}
   source, it is told by its place in the stream and by what the table looked like before (\`CHANGE a b\` does not fail the second time, \`CHANGE a b, CHANGE b a\` does not swap back). One that
   the server still executes when its mover has died is waited for. What a target refuses stops the stream (SW-MOVE-028), "there already" and "not there" too: they say nothing of a statement's other parts.
 - While copying, \`exec\` builds a table's keys that wait for the end of the copy before the first statement on it that may be about one of them (all but such as only add columns). The rest of the
-  copy has them in place. In a merge two rows may hold one value meanwhile; it is waited for, and refused after ten minutes, since it may be this stream that gives its row up, behind the statement.
+  copy has them in place. In a merge two rows may hold one value meanwhile; it is waited for, and refused when the other streams have had ten minutes to write (the time for which keys are built does not count), since it may be this stream that gives its row up, behind the statement.
 - Two statements on one table before the stream has come to the first: rows between them are defined by neither what was nor what is. Before it goes on from a statement the stream
   looks through the binlog ahead. With \`exec\` the rows are read by the definition that the target has then; with \`ignore\` (or between MariaDB and MySQL) the stream stops:
   SW-MOVE-033, naming both (\`src/move/ddl-twice.db.test.ts\`).

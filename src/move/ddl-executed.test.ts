@@ -1,0 +1,67 @@
+/** PROTOCOLS 1.13: how long what stands in the way of a statement may stay there. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { systemClock } from '../base/clock.ts'
+import type { Connection } from '../mysql/connection.ts'
+import { noFailpoints } from './crash-points.ts'
+import { executeOnce } from './ddl-executed.ts'
+
+/** On a target that has nothing noted. `prepare` takes so long, while no other stream writes. */
+async function executed(
+  prepareMs: number,
+  inTheWay: (attempt: number) => string | null,
+): Promise<{ outcome: string; attempts: number; pausedMs: number }> {
+  let [nowMs, pausedMs, attempts] = [0, 0, 0]
+  let outcome = ''
+  const conn = { open: true, value: () => Promise.resolve('1'), allText: () => Promise.resolve([]) }
+  await executeOnce(
+    {
+      conn: conn as unknown as Connection,
+      on: { streamUid: 's', targetUid: 't', workflowUid: 'w', direction: 'forward' },
+      write: () => Promise.resolve(),
+      alone: (work) => work(),
+      clock: {
+        ...systemClock,
+        monotonicMs: () => nowMs,
+        sleep: (ms) => {
+          nowMs += ms
+          pausedMs += ms
+          return Promise.resolve()
+        },
+      },
+      signal: new AbortController().signal,
+      failpoints: noFailpoints,
+      onWaiting: () => undefined,
+    },
+    {
+      schema: 'app',
+      tables: ['item'],
+      place: { marker: 1, groups: 1 },
+      statement: Buffer.from('CREATE INDEX i ON item (a)'),
+      keys: 'count',
+    },
+    {
+      prepare: () => {
+        nowMs += prepareMs
+        return Promise.resolve(inTheWay(attempts++))
+      },
+      execute: () => Promise.resolve(void (outcome = 'executed')),
+      refuse: (what) => new Error(what),
+    },
+  ).catch((error: unknown) => (outcome = String(error)))
+  return { outcome, attempts, pausedMs }
+}
+
+test('1.13 exec: keys that are built for hours before a statement take no time from the streams that have to bring two rows apart', async () => {
+  const collides = (attempt: number): string | null => (attempt === 0 ? 'two rows hold 5' : null)
+  assert.deepEqual(await executed(7_200_000, collides), { outcome: 'executed', attempts: 2, pausedMs: 600_000 })
+  assert.deepEqual(await executed(0, collides), { outcome: 'executed', attempts: 2, pausedMs: 50 })
+})
+
+test('1.13 exec: what stands in the way is refused when the other streams have had ten minutes, however long an attempt takes', async () => {
+  for (const prepareMs of [0, 5_000, 120_000, 7_200_000]) {
+    const { outcome, attempts, pausedMs } = await executed(prepareMs, () => 'two rows hold 5')
+    assert.match(outcome, /two rows hold 5/)
+    assert.ok(attempts > 1 && pausedMs >= 600_000 && pausedMs < 1_200_000, `${prepareMs}: ${attempts} attempts, ${pausedMs} ms`)
+  }
+})
