@@ -77,13 +77,13 @@ async function decide(core: Core, gtrid: string, decider: ShardView, own: Branch
     if (own === null) {
       const backend = await innerConnection(core, decider)
       try {
-        await xa.write(backend.connection, gtrid, 'commit')
+        await xa.decide(backend.connection, gtrid, decider)
       } finally {
         backend.pool.give(backend)
       }
       return
     }
-    await xa.write(own.backend.connection, gtrid, 'commit')
+    await xa.decide(own.backend.connection, gtrid, decider)
     await xa.reached('decision-written')
     committing = true
     await own.backend.connection.query('COMMIT')

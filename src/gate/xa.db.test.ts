@@ -287,6 +287,29 @@ for (const flavour of flavours()) {
       await own.gate.stop()
     })
 
+    test('promise 1: where triggers have closed the decider’s schema nothing is decided, though only rows were locked there', async () => {
+      const c = await client()
+      await c.query(insert)
+      const commit = async (): Promise<unknown> => {
+        await c.query('BEGIN')
+        await c.query('SELECT v FROM t WHERE id = 1 FOR UPDATE')
+        await c.query("UPDATE t SET v = CONCAT(v, '?') WHERE id IN (3, 4)")
+        return c.query('COMMIT')
+      }
+      await commit()
+      await admin.query(`INSERT INTO _shardwright.control_armed_schemas VALUES ('${schemaOf('-40')}', 1)`)
+      try {
+        await assert.rejects(commit(), /SW-GATE-008.*takes no writes any more/s)
+      } finally {
+        await admin.query('DELETE FROM _shardwright.control_armed_schemas')
+      }
+      assert.equal(await inDoubt(), 0)
+      assert.equal(await c.value("SELECT COUNT(*) FROM t WHERE v LIKE '%??'"), '0')
+      await commit()
+      assert.equal(await c.value("SELECT COUNT(*) FROM t WHERE v LIKE '%??'"), '2')
+      await c.close()
+    })
+
     test('promise 1: connections cut after the decision: the answer is OK and the rows are there', async () => {
       const own = await another()
       own.gate.core.xa.reached = (at) => {

@@ -14,21 +14,19 @@
  * Ids: gtrid `sw1-<random>-<uid of the decider's shard>`, bqual the uid of the branch's shard.
  */
 import { randomBytes } from 'node:crypto'
-import { controlSchema, xaPrefix } from '../mysql/our-schema.ts'
+import { decisions as table, judge, type Outcome } from '../mysql/decisions.ts'
+import { armedSchemas, armedSchemasDdl, controlSchema, xaPrefix } from '../mysql/our-schema.ts'
 import type { Connection } from '../mysql/connection.ts'
-import { isServerError } from '../mysql/errors.ts'
 import type { Core } from './core.ts'
 import { innerConnection } from './inner-statements.ts'
+import { gateErrors } from './errors.ts'
+import { shardName } from './transaction.ts'
 import type { ShardView } from './view.ts'
 import { Within } from './within.ts'
 
 /** Where a gate may die, for tests. */
 export const xaCrashPoints = ['prepared-one', 'prepared-all', 'decision-written', 'decided', 'committed-one'] as const
 export type XaCrashPoint = (typeof xaCrashPoints)[number]
-
-export type Outcome = 'commit' | 'rollback'
-
-const table = `${controlSchema}.control_decision`
 
 export class Xa {
   readonly #core: Core
@@ -66,6 +64,7 @@ export class Xa {
       await backend.connection.query(
         `CREATE TABLE IF NOT EXISTS ${table} (gtrid VARBINARY(64) NOT NULL PRIMARY KEY, outcome VARCHAR(8) CHARACTER SET ascii NOT NULL, at DATETIME NOT NULL) ENGINE=InnoDB`,
       )
+      await backend.connection.query(armedSchemasDdl)
       this.#ready.add(shard.server.id)
     } finally {
       backend.pool.give(backend)
@@ -81,9 +80,18 @@ export class Xa {
     await connection.query(`SELECT 1 FROM ${table} LIMIT 1`)
   }
 
-  /** Within the decider's transaction, or in autocommit. 1062: it was decided otherwise. */
-  async write(connection: Connection, gtrid: string, outcome: Outcome): Promise<void> {
-    await connection.query(`INSERT INTO ${table} VALUES (${hex(gtrid)}, '${outcome}', UTC_TIMESTAMP())`)
+  /**
+   * `commit`, within the decider's transaction or in autocommit. Not where triggers close the decider's schema: a switch that leaves it has looked for what it knows the outcome of, and
+   * nobody asks it any more. The lock on the armed row makes arming wait for this, and this for arming. 1062: it was decided otherwise.
+   * @throws lostTransaction the schema is closed
+   */
+  async decide(connection: Connection, gtrid: string, decider: ShardView): Promise<void> {
+    const armed = `(SELECT armed FROM ${armedSchemas} WHERE schema_name = ${hex(decider.schema)} LOCK IN SHARE MODE)`
+    const result = await connection.query(
+      `INSERT INTO ${table} SELECT ${hex(gtrid)}, 'commit', UTC_TIMESTAMP() FROM DUAL WHERE IFNULL(${armed}, 0) = 0`,
+    )
+    if (result.kind === 'ok' && result.affectedRows === 1n) return
+    throw gateErrors.lostTransaction({ shard: shardName(decider), cause: 'the side that it is on takes no writes any more' })
   }
 
   /** What stands, or from now on `rollback`. Errors: of the decider's server, 1205 while it is being decided. */
@@ -92,15 +100,7 @@ export class Xa {
     const backend = await innerConnection(this.#core, decider)
     within?.uses(backend.connection)
     try {
-      try {
-        await this.write(backend.connection, gtrid, 'rollback')
-        return 'rollback'
-      } catch (error) {
-        if (!isServerError(error, 1062)) throw error
-        return (await backend.connection.value(`SELECT outcome FROM ${table} WHERE gtrid = ${hex(gtrid)}`)) === 'commit'
-          ? 'commit'
-          : 'rollback'
-      }
+      return await judge(backend.connection, Buffer.from(gtrid))
     } finally {
       within?.done(backend.connection)
       backend.pool.give(backend)
@@ -175,6 +175,6 @@ export class Xa {
   }
 }
 
-function hex(gtrid: string): string {
-  return `X'${Buffer.from(gtrid).toString('hex')}'`
+function hex(text: string): string {
+  return `X'${Buffer.from(text).toString('hex')}'`
 }

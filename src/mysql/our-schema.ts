@@ -6,6 +6,11 @@ export const controlSchema = '_shardwright'
 /** The account of movers, by which their sessions are known. */
 export const moverUser = 'sw_mover'
 
+/** Schemas that triggers close (switch/fence-triggers.ts). A gate asks it too before it decides a transaction there (gate/xa.ts). */
+export const armedSchemas = `${controlSchema}.control_armed_schemas`
+
+export const armedSchemasDdl = `CREATE TABLE IF NOT EXISTS ${armedSchemas} (schema_name VARBINARY(256) NOT NULL PRIMARY KEY, armed TINYINT UNSIGNED NOT NULL) ENGINE=InnoDB`
+
 /** How global ids of the gates' XA transactions begin: gates end them by themselves (gate/xa.ts). */
 export const xaPrefix = 'sw1-'
 

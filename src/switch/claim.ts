@@ -37,7 +37,7 @@ const sessionSql = [
 /** One claimed session a server, shared by all workflows of a control process. */
 export class ClaimPool implements AsyncDisposable {
   readonly #options: ClaimPoolOptions
-  readonly #claims = new Map<string, Promise<ClaimedServer>>()
+  readonly #claims = new Map<string, { claiming: Promise<ClaimedServer>; cut: AbortController }>()
 
   constructor(options: ClaimPoolOptions) {
     this.#options = options
@@ -53,27 +53,33 @@ export class ClaimPool implements AsyncDisposable {
     this.#options.leadership.signal.throwIfAborted()
     const held = this.#claims.get(serverId)
     if (held !== undefined) {
-      const claim = await held.catch(() => null)
+      const claim = await held.claiming.catch(() => null)
       if (claim !== null && claim.connection.open) return claim
       // Somebody else who waited for the same claim may have replaced it meanwhile.
       const now = this.#claims.get(serverId)
-      if (now !== held && now !== undefined) return now
+      if (now !== held && now !== undefined) return now.claiming
     }
-    const claiming = this.#claim(serverId)
-    this.#claims.set(serverId, claiming)
-    claiming.catch(() => {
-      if (this.#claims.get(serverId) === claiming) this.#claims.delete(serverId)
+    const cut = new AbortController()
+    const made = { cut, claiming: this.#claim(serverId, AbortSignal.any([cut.signal, this.#options.leadership.signal])) }
+    this.#claims.set(serverId, made)
+    made.claiming.catch(() => {
+      if (this.#claims.get(serverId) === made) this.#claims.delete(serverId)
     })
-    return claiming
+    return made.claiming
   }
 
-  /** Runs one idempotent effect through the claimed session; when the session is lost in it, claims again and repeats it. */
+  /**
+   * Runs one idempotent effect through the claimed session; when the session is lost in it, claims again and repeats it. When the signal aborts the session is cut, however long its server
+   * says nothing: whatever else runs on it is repeated on another.
+   */
   async run<T>(serverId: string, effect: (server: ClaimedServer) => Promise<T>, signal?: AbortSignal): Promise<T> {
     const attemptsMax = 4
     for (let attempt = 1; ; attempt++) {
       // A lost session may be one that was dropped to end this very effect.
       signal?.throwIfAborted()
-      const server = await this.claimed(serverId)
+      const server = await unlessAborted(this.claimed(serverId), signal)
+      const cut = (): void => server.connection.destroy()
+      signal?.addEventListener('abort', cut, { once: true })
       try {
         return await effect(server)
       } catch (error) {
@@ -82,6 +88,8 @@ export class ClaimPool implements AsyncDisposable {
         if (!lost || attempt === attemptsMax) throw error
         server.connection.destroy()
         this.#options.log.warn({ server: serverId, error: String(error) }, 'the claimed session was lost; claiming again')
+      } finally {
+        signal?.removeEventListener('abort', cut)
       }
     }
   }
@@ -94,7 +102,8 @@ export class ClaimPool implements AsyncDisposable {
   async release(serverId: string): Promise<void> {
     const held = this.#claims.get(serverId)
     this.#claims.delete(serverId)
-    const claim = await held?.catch(() => null)
+    held?.cut.abort(new Error('the claimed session is not needed any more'))
+    const claim = await held?.claiming.catch(() => null)
     claim?.connection.destroy()
   }
 
@@ -102,15 +111,17 @@ export class ClaimPool implements AsyncDisposable {
     await Promise.all([...this.#claims.keys()].map((id) => this.release(id)))
   }
 
-  async #claim(serverId: string): Promise<ClaimedServer> {
-    const { store, leadership } = this.#options
+  async #claim(serverId: string, signal: AbortSignal): Promise<ClaimedServer> {
+    const { store } = this.#options
     const access = await readServerAccess(store, serverId)
     let connection: Connection
     try {
-      connection = await connectAs(access, 'admin', { sessionSql, foundRows: true }, leadership.signal)
+      connection = await connectAs(access, 'admin', { sessionSql, foundRows: true }, signal)
     } catch (error) {
       throw switchErrors.serverUnreachable({ server: serverId, reason: (error as Error).message }, error)
     }
+    const cut = (): void => connection.destroy()
+    signal.addEventListener('abort', cut, { once: true })
     try {
       await this.#take(serverId, connection)
       return { serverId, access, ours: ourNames(access), connection }
@@ -120,6 +131,8 @@ export class ClaimPool implements AsyncDisposable {
         throw switchErrors.claimFailed({ server: serverId, reason: 'another controller was quicker' }, error)
       }
       throw error
+    } finally {
+      signal.removeEventListener('abort', cut)
     }
   }
 
@@ -149,5 +162,22 @@ export class ClaimPool implements AsyncDisposable {
     if (raised.kind === 'ok' && raised.affectedRows === 1n) return
     const now = await readOwner(connection)
     throw switchErrors.steppedDown({ server: serverId, found: now?.token ?? 'unknown', mine })
+  }
+}
+
+/** A claim goes on for others who wait for it. */
+async function unlessAborted<T>(claiming: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return claiming
+  claiming.catch(() => undefined)
+  const over = new AbortController()
+  const aborted = new Promise<never>((_resolve, reject) =>
+    signal.addEventListener('abort', () => reject(signal.reason), { signal: over.signal }),
+  )
+  aborted.catch(() => undefined)
+  try {
+    signal.throwIfAborted()
+    return await Promise.race([claiming, aborted])
+  } finally {
+    over.abort()
   }
 }

@@ -8,6 +8,7 @@ import { controlSchema, ensureControlSchema } from '../binlog/control-schema.ts'
 import { ensureMoveTables } from '../move/tables.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
+import { armedSchemasDdl } from '../mysql/our-schema.ts'
 import { quoteString } from '../sql/quote.ts'
 import { switchErrors } from './errors.ts'
 
@@ -23,8 +24,7 @@ const statements = [
     (id TINYINT UNSIGNED NOT NULL PRIMARY KEY, position MEDIUMTEXT CHARACTER SET ascii COLLATE ascii_bin NOT NULL) ENGINE=InnoDB`,
   `CREATE TABLE IF NOT EXISTS ${controlSchema}.control_fence
     (id TINYINT UNSIGNED NOT NULL PRIMARY KEY, kind VARCHAR(16) CHARACTER SET ascii NOT NULL, schema_list MEDIUMTEXT CHARACTER SET utf8mb4 NOT NULL) ENGINE=InnoDB`,
-  `CREATE TABLE IF NOT EXISTS ${controlSchema}.control_armed_schemas
-    (schema_name VARBINARY(256) NOT NULL PRIMARY KEY, armed TINYINT UNSIGNED NOT NULL) ENGINE=InnoDB`,
+  armedSchemasDdl,
   `CREATE TABLE IF NOT EXISTS ${controlSchema}.control_closed_schemas
     (scope VARBINARY(64) NOT NULL PRIMARY KEY, position MEDIUMTEXT CHARACTER SET ascii COLLATE ascii_bin NOT NULL) ENGINE=InnoDB`,
   `CREATE TABLE IF NOT EXISTS ${controlSchema}.control_events

@@ -82,7 +82,7 @@ export class RealEffects implements SwitchEffects {
     await makeStreams(this.#context, plan.backMissing)
     await this.#untouched()
     this.#ids = await plannedIds(store, plan)
-    const raised = await raiseIds(pool, plan, this.#ids, 1_000n)
+    const raised = await raiseIds(pool, plan, this.#ids, 1_000n, leadership.signal)
     // Both directions once: start-up, a slow mover or a dead one show now, when nobody waits.
     await this.#drain('forward', this.#limits.warmMs, leadership.signal)
     // Streams write nothing where user triggers stand: the way back is proven once they have moved.
@@ -200,7 +200,7 @@ export class RealEffects implements SwitchEffects {
   }
 
   raiseIds(): Promise<readonly string[]> {
-    return raiseIds(this.#context.pool, this.#plan, this.#ids, 0n)
+    return raiseIds(this.#context.pool, this.#plan, this.#ids, 0n, this.#attempt.signal)
   }
 
   async closeServing(): Promise<readonly KilledSession[]> {

@@ -10,6 +10,8 @@
  * Nobody else on the server feels it: rows of other schemas are locked by nobody here, and of their sessions none is ended but one that
  * holds the armed row of ours.
  *
+ * Decisions of transactions over several shards (gate/xa.ts) stand in no table of theirs: gates ask for the armed row themselves, in the statement that decides.
+ *
  * What it does not stop: DDL and TRUNCATE, for which no trigger runs (decision 013). None is lost in silence:
  * - on the side that goes, before the last marker: it stands in the binlog before it, and the stream that must come past it stops there, so the
  *   switch gives up; between that marker and the decision: the table locks stay until the decision, and are asked for just before it;
@@ -21,9 +23,9 @@ import type { Clock } from '../base/clock.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
+import { armedSchemas as armedTable, controlSchema } from '../mysql/our-schema.ts'
 import { fenceTriggerPrefix } from '../mysql/table-info.ts'
 import { quoteIdentifier, quoteQualified, quoteString } from '../sql/quote.ts'
-import { controlSchema } from '../binlog/control-schema.ts'
 import type { ClaimedServer } from './claim.ts'
 import { switchErrors } from './errors.ts'
 import type { OurNames } from './server-access.ts'
@@ -39,7 +41,7 @@ function triggerSql(schema: string, table: string, event: string, name: string, 
   return `CREATE TRIGGER ${quoteQualified(schema, name)} BEFORE ${event} ON ${quoteQualified(schema, table)} FOR EACH ROW
 BEGIN
   IF SUBSTRING_INDEX(USER(), '@', 1) NOT IN (${pass}) THEN
-    IF IFNULL((SELECT armed FROM ${controlSchema}.control_armed_schemas WHERE schema_name = ${hex(schema)} ${lock}), 1) = 1 THEN
+    IF IFNULL((SELECT armed FROM ${armedTable} WHERE schema_name = ${hex(schema)} ${lock}), 1) = 1 THEN
       SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1290, MESSAGE_TEXT = 'shardwright: this side does not take writes (read-only)';
     END IF;
   END IF;
@@ -53,7 +55,7 @@ function hex(schema: string): string {
 /** Rows of `control_armed_schemas`; those that are missing are made disarmed. */
 async function armedRows(connection: Connection, schemas: readonly string[]): Promise<void> {
   await connection.query(
-    `INSERT IGNORE INTO ${controlSchema}.control_armed_schemas (schema_name, armed) VALUES ${schemas.map((schema) => `(${hex(schema)}, 0)`).join(', ')}`,
+    `INSERT IGNORE INTO ${armedTable} (schema_name, armed) VALUES ${schemas.map((schema) => `(${hex(schema)}, 0)`).join(', ')}`,
   )
 }
 
@@ -120,9 +122,7 @@ export async function installFenceTriggers(server: ClaimedServer, schemas: reado
 export async function triggerFenceState(connection: Connection, schemas: readonly string[]): Promise<{ armed: boolean; bare: string[] }> {
   if (schemas.length === 0) return { armed: true, bare: [] }
   const [armed, tables] = await Promise.all([
-    connection.value(
-      `SELECT COUNT(*) FROM ${controlSchema}.control_armed_schemas WHERE armed = 1 AND schema_name IN (${schemas.map(hex).join(', ')})`,
-    ),
+    connection.value(`SELECT COUNT(*) FROM ${armedTable} WHERE armed = 1 AND schema_name IN (${schemas.map(hex).join(', ')})`),
     fencedTables(connection, schemas),
   ])
   return {
@@ -145,7 +145,7 @@ export async function armTriggers(
   const arming = connection
     .pipelineSettled([
       'SET SESSION innodb_lock_wait_timeout = 30',
-      `UPDATE ${controlSchema}.control_armed_schemas SET armed = 1 WHERE schema_name IN (${schemas.map(hex).join(', ')})`,
+      `UPDATE ${armedTable} SET armed = 1 WHERE schema_name IN (${schemas.map(hex).join(', ')})`,
       'SET SESSION innodb_lock_wait_timeout = 3',
     ])
     .finally(() => {
@@ -191,7 +191,7 @@ export function within(session: ClientSession, schemas: readonly string[]): bool
 
 export async function armedSchemas(connection: Connection): Promise<number> {
   try {
-    return Number(await connection.value(`SELECT COUNT(*) FROM ${controlSchema}.control_armed_schemas WHERE armed = 1`))
+    return Number(await connection.value(`SELECT COUNT(*) FROM ${armedTable} WHERE armed = 1`))
   } catch (error) {
     if (isServerError(error, 1146)) return 0
     throw error
@@ -200,9 +200,7 @@ export async function armedSchemas(connection: Connection): Promise<number> {
 
 export async function disarmTriggers(connection: Connection, schemas: readonly string[]): Promise<void> {
   if (schemas.length === 0) return
-  await connection.query(
-    `UPDATE ${controlSchema}.control_armed_schemas SET armed = 0 WHERE schema_name IN (${schemas.map(hex).join(', ')})`,
-  )
+  await connection.query(`UPDATE ${armedTable} SET armed = 0 WHERE schema_name IN (${schemas.map(hex).join(', ')})`)
 }
 
 /** When no switch is to come any more. */
@@ -219,5 +217,5 @@ export async function dropFenceTriggers(server: ClaimedServer, schemas: readonly
   if (results.at(-1)?.status === 'rejected') connection.destroy()
   for (const result of results) if (result.status === 'rejected') throw result.reason
   // Last: triggers without their row refuse.
-  await connection.query(`DELETE FROM ${controlSchema}.control_armed_schemas WHERE schema_name IN (${schemas.map(hex).join(', ')})`)
+  await connection.query(`DELETE FROM ${armedTable} WHERE schema_name IN (${schemas.map(hex).join(', ')})`)
 }

@@ -43,19 +43,23 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       }
       await using client = await world.client(world.f)
       await client.query(`INSERT INTO ${tableOf(20, old)} VALUES (20, 'chosen', 0)`)
-      assert.deepEqual(await raiseIds(pool, plan, ids, 0n), [], 'below what the sequence has given out: nothing to do')
+      assert.deepEqual(
+        await raiseIds(pool, plan, ids, 0n, AbortSignal.timeout(30_000)),
+        [],
+        'below what the sequence has given out: nothing to do',
+      )
       assert.equal(await next(), '50')
       // Before clients are held with a margin, then exactly, when no value can come any more.
       await client.query(`INSERT INTO ${tableOf(700, old)} VALUES (700, 'chosen', 0)`)
-      assert.deepEqual(await raiseIds(pool, plan, ids, 1_000n), ['t.id → 1701'])
+      assert.deepEqual(await raiseIds(pool, plan, ids, 1_000n, AbortSignal.timeout(30_000)), ['t.id → 1701'])
       await client.query(`INSERT INTO ${tableOf(9_000, old)} VALUES (9000, 'chosen', 0)`)
-      assert.deepEqual(await raiseIds(pool, plan, ids, 0n), ['t.id → 9001'])
+      assert.deepEqual(await raiseIds(pool, plan, ids, 0n, AbortSignal.timeout(30_000)), ['t.id → 9001'])
       await using n = await world.admin('n')
       await n.query(`INSERT INTO ${tableOf(9_500, fresh)} VALUES (9500, 'on the other side', 0)`)
-      assert.deepEqual(await raiseIds(pool, plan, ids, 0n), ['t.id → 9501'])
+      assert.deepEqual(await raiseIds(pool, plan, ids, 0n, AbortSignal.timeout(30_000)), ['t.id → 9501'])
       await n.query(`DELETE FROM ${tableOf(9_500, fresh)} WHERE id = 9500`)
       await client.query(`DELETE FROM ${tableOf(9_000, old)} WHERE id = 9000`)
-      assert.deepEqual(await raiseIds(pool, plan, ids, 0n), [])
+      assert.deepEqual(await raiseIds(pool, plan, ids, 0n, AbortSignal.timeout(30_000)), [])
       assert.equal(await next(), '9501')
     })
   })

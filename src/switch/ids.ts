@@ -5,6 +5,7 @@
  * only values that clients chose themselves can be above it. Done once before clients are held, with a margin, and once more under the
  * table locks, when values can no longer grow.
  */
+import { settled } from './settled.ts'
 import { quoteIdentifier, quoteQualified, quoteString } from '../sql/quote.ts'
 import { keys } from '../topology/keys.ts'
 import type { ShardRecord, VSchemaRecord } from '../topology/records.ts'
@@ -49,25 +50,38 @@ async function keyspaceOfSequence(store: Store, sequence: string): Promise<strin
 }
 
 /** Raises each sequence above its column's greatest value on both sides by `margin`; returns those that were raised. */
-export async function raiseIds(pool: ClaimPool, plan: SwitchPlan, ids: readonly PlannedId[], margin: bigint): Promise<string[]> {
-  const raised = await Promise.all(
+export async function raiseIds(
+  pool: ClaimPool,
+  plan: SwitchPlan,
+  ids: readonly PlannedId[],
+  margin: bigint,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const raised = await settled(
     ids.map(async ({ table, column, sequence }) => {
-      const greatest = await Promise.all(
+      const greatest = await settled(
         [...plan.from.shards, ...plan.to.shards].map((shard) =>
-          pool.run(shard.serverId, async ({ connection }) => {
-            if (!(await leadsAnIndex(connection, shard.schema, table, column))) return 0n
-            return BigInt(
-              (await connection.value(`SELECT MAX(${quoteIdentifier(column)}) FROM ${quoteQualified(shard.schema, table)}`)) ?? '0',
-            )
-          }),
+          pool.run(
+            shard.serverId,
+            async ({ connection }) => {
+              if (!(await leadsAnIndex(connection, shard.schema, table, column))) return 0n
+              const sql = `SELECT MAX(${quoteIdentifier(column)}) FROM ${quoteQualified(shard.schema, table)}`
+              return BigInt((await connection.value(sql)) ?? '0')
+            },
+            signal,
+          ),
         ),
       )
       const max = greatest.reduce((a, b) => (b > a ? b : a), 0n)
       const name = quoteQualified(sequence.schema, sequence.table)
-      return pool.run(sequence.serverId, async ({ connection }) => {
-        const result = await connection.query(`UPDATE ${name} SET next_id = ${max + 1n + margin} WHERE id = 0 AND next_id <= ${max}`)
-        return result.kind === 'ok' && result.affectedRows > 0n ? [`${table}.${column} → ${max + 1n + margin}`] : []
-      })
+      return pool.run(
+        sequence.serverId,
+        async ({ connection }) => {
+          const result = await connection.query(`UPDATE ${name} SET next_id = ${max + 1n + margin} WHERE id = 0 AND next_id <= ${max}`)
+          return result.kind === 'ok' && result.affectedRows > 0n ? [`${table}.${column} → ${max + 1n + margin}`] : []
+        },
+        signal,
+      )
     }),
   )
   return raised.flat()

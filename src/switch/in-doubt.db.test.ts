@@ -11,6 +11,8 @@ import { attachServer } from './attach.ts'
 import { defaultSwitchLimits } from './context.ts'
 import { requireNoneInDoubt } from './in-doubt.ts'
 import { switchReportText } from './report.ts'
+import { until } from '../../test/kit/until.ts'
+import { watchKeyspace } from './strays.ts'
 import { switchTraffic } from './switch-traffic.ts'
 import { flavourAvailable, TestServer } from './testkit/servers.ts'
 import { connectApp, fresh, installationId, old, World } from './testkit/world.ts'
@@ -100,14 +102,48 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       await root.query("XA ROLLBACK 'sw1-cc-uid-','uid-other'")
     })
 
+    test('promise 9: a server of another keyspace that says nothing keeps no switch beyond its time, and clients are let go', async () => {
+      const started = performance.now()
+      const context = await world.leader({
+        failpoint: async (point) => {
+          if (point !== 'drained') return
+          const { connection } = await context.pool.claimed('far')
+          void connection.query('DO SLEEP(25)').catch(() => undefined)
+        },
+      })
+      const report = await switchTraffic(context, { ...request, to: fresh })
+      assert.equal(report.outcome, 'given up', switchReportText(report))
+      assert.match(switchReportText(report), /SW-SWITCH-026/)
+      assert.ok(performance.now() - started < 20_000, 'it was waited for')
+      assert.deepEqual(await servesNow(), old)
+    })
+
+    test('promise 1: what is prepared behind the look, by a gate that dies, is ended as the closed side has decided it, or never will', async () => {
+      const context = await world.leader()
+      const report = await switchTraffic(context, { ...request, to: fresh })
+      assert.equal(report.outcome, 'switched', switchReportText(report))
+      const before = Number(await root.value('SELECT COUNT(*) FROM other.t'))
+      await leaveInDoubt('sw1-dd-uid-')
+      await leaveInDoubt('sw1-ee-uid-')
+      await decider.query("INSERT INTO _shardwright.control_decision VALUES ('sw1-ee-uid-', 'commit', UTC_TIMESTAMP())")
+      await until('both are ended', async () => {
+        await watchKeyspace(context, 'app')
+        return (await context.pool.run('far', ({ connection }) => connection.all('XA RECOVER'))).length === 0
+      })
+      assert.equal(Number(await root.value('SELECT COUNT(*) FROM other.t')), before + 1)
+      // Whoever wakes up late finds it decided.
+      assert.equal(await decider.value("SELECT outcome FROM _shardwright.control_decision WHERE gtrid = 'sw1-dd-uid-'"), 'rollback')
+      await switchTraffic(context, { ...request, to: old })
+    })
+
     test('promise 6: a server that can not be asked may have one', async () => {
       const context = await world.leader()
       const shards = [{ uid: 'uid-', serverId: 'f' }]
-      await requireNoneInDoubt(context, shards, 0)
+      await requireNoneInDoubt(context, shards, 0, AbortSignal.timeout(30_000))
       await context.pool.release('far')
       await far.kill9()
       try {
-        await assert.rejects(requireNoneInDoubt(context, shards, 0), { code: 'SW-SWITCH-024' })
+        await assert.rejects(requireNoneInDoubt(context, shards, 0, AbortSignal.timeout(30_000)), { code: 'SW-SWITCH-024' })
       } finally {
         await far.up()
       }

@@ -18,6 +18,7 @@ import type { SwitchContext } from './context.ts'
 import { readRouting } from './decide.ts'
 import { switchErrors } from './errors.ts'
 import { closeServer, describeOpen, isClosed, settledFenceState } from './fence.ts'
+import { endInDoubt } from './in-doubt.ts'
 import { readFenceNote } from './fence-note.ts'
 import { objectsByShard, placeObjects } from './moved-objects.ts'
 import { readSide, schemasOn } from './plan.ts'
@@ -74,6 +75,10 @@ export async function watchKeyspace(context: SwitchContext, keyspace: string): P
         log.warn({ server: serverId, error: String(error) }, 'a server that must be closed could not be looked at')
       }
     }
+    await endInDoubt(context, side.shards, leadership.signal).catch((error: unknown) => {
+      leadership.signal.throwIfAborted()
+      log.warn({ keyspace, error: String(error) }, 'transactions that the closed side was to decide could not be looked for')
+    })
   }
   for (const stray of strays) await alarm(context, keyspace, stray)
   return strays
