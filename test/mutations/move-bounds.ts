@@ -187,7 +187,7 @@ export const boundMutations: readonly Mutation[] = [
   {
     rule: '1.3, 1.14 each hang has its whole patience',
     file: 'src/move/hang-watch.ts',
-    edits: [['if (!byServer.has(id)) this.#unreachableSinceMs.delete(id)', 'if (byServer.has(id)) continue']],
+    edits: [['if (!byServer.has(id)) servers.delete(id)', 'if (byServer.has(id)) continue']],
     test: 'src/move/hang-watch.test.ts',
     name: 'promise 7: a hang has its whole patience, however long ago the one before it was',
     fails: /./,
