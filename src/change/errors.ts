@@ -410,4 +410,18 @@ export const changeErrors = defineErrors('CHANGE', {
     why: 'its lease ended while it was at it, or another one has done it',
     fix: 'nothing: the next leader goes on with it by itself',
   },
+  removalHeld: {
+    number: 69,
+    class: 'transient',
+    what: 'schema {schema} on {server} is to be dropped, and was held for {seconds} s by {holders}',
+    why: 'a DROP waits for whoever has used a table there in a transaction that is still open',
+    fix: 'end that transaction; the leader tries again every half a minute',
+  },
+  serverSlow: {
+    number: 70,
+    class: 'transient',
+    what: '{server} was at it for {seconds} s: {doing}',
+    why: 'the server does not answer, or has much to do; it may have done it all the same',
+    fix: 'look at what the server is doing (SHOW PROCESSLIST); the leader tries again every half a minute',
+  },
 })

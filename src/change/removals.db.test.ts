@@ -12,6 +12,7 @@ import { put } from '../topology/typed.ts'
 import { ServerPairs } from '../../test/kit/server-pairs.ts'
 import { flavours } from '../../test/kit/servers.ts'
 import { finishRemoval, scratchPut } from './removals.ts'
+import { withServerFor } from './servers.ts'
 import type { World } from './servers.ts'
 
 const servers = new ServerPairs()
@@ -72,5 +73,25 @@ for (const flavour of flavours()) {
     assert.deepEqual(await admin.allText(`SELECT branch_id AS b FROM ${position}`), [{ b: 'stays' }])
     assert.equal(await store.get(keys.removal('scratch-1')), null)
     assert.notEqual(await store.get(keys.server('made')), null)
+
+    // A client that has used a table there and is idle since.
+    await admin.query('CREATE DATABASE _sw_scratch_1_a')
+    await admin.query('CREATE TABLE _sw_scratch_1_a.t (id INT PRIMARY KEY)')
+    await using client = await connect(source.config)
+    await client.query('BEGIN')
+    await client.query('INSERT INTO _sw_scratch_1_a.t VALUES (1)')
+    await admin.query('CREATE DATABASE _sw_scratch_1_b')
+    await store.commit([], [scratchPut('held', shards.slice(0, 1), [], 0), scratchPut('other', shards.slice(1), [], 0)])
+    const held = { code: 'SW-CHANGE-069', message: new RegExp(`_sw_scratch_1_a on made .*session ${client.threadId} of `) }
+    await assert.rejects(finishRemoval(world, 'held'), held, 'it does not wait for a year')
+    assert.equal(await store.get(keys.removing('held')), null)
+    await finishRemoval(world, 'other')
+    assert.deepEqual([await has('_sw_scratch_1_a'), await has('_sw_scratch_1_b')], [true, false])
+    await client.query('ROLLBACK')
+    await finishRemoval(world, 'held')
+    assert.deepEqual([await has('_sw_scratch_1_a'), await store.get(keys.removal('held'))], [false, null])
+    // And for a server that is busy without end it is not waited, either.
+    const slow = withServerFor(world, 'made', { ms: 200, doing: 'a nap' }, (connection) => connection.query('DO SLEEP(60)'))
+    await assert.rejects(slow, { code: 'SW-CHANGE-070', message: /made was at it for 0\.2 s: a nap/ })
   })
 }

@@ -12,6 +12,7 @@
 import { table as ingestTable } from '../ingest/tables.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { errno, isServerError } from '../mysql/errors.ts'
+import { flavourOf } from '../mysql/flavour/flavour.ts'
 import { quoteIdentifier, quoteString } from '../sql/quote.ts'
 import { keepLease } from '../topology/kept-lease.ts'
 import { keys } from '../topology/keys.ts'
@@ -22,13 +23,17 @@ import type { Leadership } from '../workflow/context.ts'
 import { whileLeading } from '../workflow/while-leading.ts'
 import { putBackUnread } from './binlog-retention.ts'
 import { changeErrors } from './errors.ts'
-import { removeServer, withServer } from './servers.ts'
+import { removeServer, withServerFor } from './servers.ts'
 import type { World } from './servers.ts'
 
 const lookEveryMs = 30_000
 const leaseTtlMs = 30_000
 /** Longer than a lease whose holder has died. */
 const waitMs = 45_000
+/** Of one server for one removal: others wait behind it, for the name and for the leader's next look. */
+const serverMsMax = 30_000
+/** For what clients hold: by default a server waits for a year. */
+const heldSMax = 3
 
 /** For the commit that takes these shards out of the topology. */
 export function removalPut(name: string, shards: readonly ShardRecord[]): Put {
@@ -75,7 +80,9 @@ async function remove(world: World, { shards, branchIds, only }: Removal, ours: 
   await removeShardPlaces(world, shards, { ours, servers: only === 'schemas' ? 'stay' : 'too' })
   for (const id of new Set(shards.map((shard) => shard.serverId)))
     if (branchIds.length > 0 && (await world.store.get(keys.server(id))) !== null)
-      await withServer(world.store, id, 'admin', (connection) => forgetPositions(connection, branchIds))
+      await withServerFor(world, id, { ms: serverMsMax, doing: 'DELETE of positions of branches that are no more' }, (connection) =>
+        forgetPositions(connection, branchIds),
+      )
 }
 
 /** While this leader leads; retention of binlogs is put back with it. */
@@ -89,7 +96,7 @@ export function watchRemovals(world: World, leadership: Leadership): Promise<voi
         log.warn({ key, error: String(error) }, failing),
       )
     }
-    await putBackUnread(store, (line) => log.info({}, line))
+    await putBackUnread(world, (line) => log.info({}, line))
   })
 }
 
@@ -116,7 +123,8 @@ export async function removeShardPlaces(
     for (const shard of shards.filter((one) => one.serverId === id && one.provisioned)) {
       const stands = async (): Promise<boolean> => (await others()).some((other) => other.serverId === id && other.schema === shard.schema)
       if (await stands()) continue
-      const dropped = await withServer(world.store, id, 'admin', (connection) => dropSchema(connection, shard.schema, stands))
+      const limit = { ms: serverMsMax, doing: `DROP DATABASE ${quoteIdentifier(shard.schema)}` }
+      const dropped = await withServerFor(world, id, limit, (connection) => dropSchema(connection, id, shard.schema, stands))
       if (dropped) lines.push(`schema ${shard.schema} on ${id} is dropped`)
     }
   }
@@ -124,11 +132,29 @@ export async function removeShardPlaces(
 }
 
 /** The lock goes with the session: one that was paused before its DROP has it still, and nobody removes and makes anew meanwhile. */
-async function dropSchema(connection: Connection, schema: string, stands: () => Promise<boolean>): Promise<boolean> {
+async function dropSchema(connection: Connection, server: string, schema: string, stands: () => Promise<boolean>): Promise<boolean> {
   if ((await connection.value(`SELECT GET_LOCK('sw:removal', 10)`)) !== '1') throw changeErrors.removalUnderWay({ name: schema })
+  await connection.query(`SET SESSION lock_wait_timeout = ${heldSMax}`)
   if (await stands()) return false
-  await connection.query(`DROP DATABASE IF EXISTS ${quoteIdentifier(schema)}`)
+  try {
+    await connection.query(`DROP DATABASE IF EXISTS ${quoteIdentifier(schema)}`)
+  } catch (error) {
+    if (!isServerError(error) || error.kind !== 'lockWait') throw error
+    const holders = await mayHold(connection, schema).catch(() => 'sessions that cannot be listed')
+    throw changeErrors.removalHeld({ schema, server, seconds: heldSMax, holders }, error)
+  }
   return true
+}
+
+/** Who holds it is nowhere to be read on MariaDB; whoever does has a transaction open. */
+async function mayHold(connection: Connection, schema: string): Promise<string> {
+  const namedMax = 5
+  const others = (await flavourOf(connection).sessions(connection)).filter(
+    (session) => session.id !== connection.threadId && (session.transaction !== null || session.schema === schema),
+  )
+  const named = others.slice(0, namedMax).map(({ id, user, host }) => `session ${id} of ${user}@${host}`)
+  if (named.length === 0) return 'a session that is not seen'
+  return `one of: ${named.join(', ')}${others.length > namedMax ? ' …' : ''}`
 }
 
 /** Where fleets of branches that are no more stood. */

@@ -111,7 +111,7 @@ async function end(world: World & Claims, context: ActionContext, way: End): Pro
     if (left.has(id) || args.keepData) continue
     if (await removeServer(world, id)) await context.say(`server ${id}, which we made, is removed`)
   }
-  await putBackUnread(store, (line) => context.say(line))
+  await putBackUnread(world, (line) => context.say(line))
   await giveBack(world, context, way)
   await context.updateWorkflow((w) => withJournal({ ...w, state: way.after, ended: true }, clock.nowMs(), `${way.verb} done`))
   await context.say(`${keyspace}.${name} is ${way.after}`)

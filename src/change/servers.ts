@@ -7,7 +7,7 @@ import type { Clock } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
 import { connect } from '../mysql/connect.ts'
 import type { Connection, ConnectOptions, FlavourName } from '../mysql/connection.ts'
-import { mysqlErrors, ServerError } from '../mysql/errors.ts'
+import { isConnectionLost, mysqlErrors, ServerError } from '../mysql/errors.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
 import { moverUser } from '../mysql/our-schema.ts'
 import type { Credentials, Provisioner, ServerEndpoint } from '../mysql/provisioning.ts'
@@ -60,6 +60,30 @@ export async function withServer<T>(store: Store, serverId: string, role: Role, 
     return await work(connection)
   } finally {
     await connection.close()
+  }
+}
+
+/** The same for what others wait behind: cut after `limit.ms`, though the server may go on with what it was told. SW-CHANGE-070. */
+export async function withServerFor<T>(
+  { store, clock }: Pick<World, 'store' | 'clock'>,
+  serverId: string,
+  limit: { readonly ms: number; readonly doing: string },
+  work: (connection: Connection) => Promise<T>,
+): Promise<T> {
+  const ended = new AbortController()
+  const slow = changeErrors.serverSlow({ server: serverId, seconds: limit.ms / 1000, doing: limit.doing })
+  try {
+    return await withServer(store, serverId, 'admin', (connection) => {
+      clock.sleep(limit.ms, ended.signal).then(
+        () => connection.destroy(slow),
+        () => undefined,
+      )
+      return work(connection)
+    })
+  } catch (error) {
+    throw isConnectionLost(error) && error.cause === slow ? slow : error
+  } finally {
+    ended.abort()
   }
 }
 
