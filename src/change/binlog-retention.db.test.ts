@@ -53,10 +53,7 @@ for (const flavour of flavours()) {
     assert.deepEqual([lines, await owed(), await kept()], [[], still, '7200'], 'the stream of the workflow that is just ending, perhaps')
 
     // The last one ends while the server does not answer.
-    await store.commit(
-      [],
-      [{ key: stream, value: undefined }, put(keys.server('read'), { ...server, host: '127.0.0.1', port: 1 })],
-    )
+    await store.commit([], [{ key: stream, value: undefined }, put(keys.server('read'), { ...server, host: '127.0.0.1', port: 1 })])
     await putBack()
     assert.match(lines.join(), /retention of binlogs on read was raised is not known: .*tried again/)
     assert.deepEqual(await owed(), still)

@@ -160,3 +160,38 @@ for (const flavour of flavours().filter((name) => name === 'mysql')) {
     assert.match(keysLeftUnique(a.schema, tables).join(), /^e\.low does not contain the shard key/)
   })
 }
+
+for (const flavour of flavours()) {
+  test(`merges: a unique key over the beginning of a column is told, also where that is the shard key's; ${flavour}`, async () => {
+    const server = await sharedServer(flavour)
+    await using connection = await connect(server.config)
+    const sides = await Promise.all(
+      ['a', 'b'].map(async (shard) => {
+        const name = uniqueName(shard)
+        await connection.query(`CREATE DATABASE ${name}`)
+        await connection.query(
+          `CREATE TABLE ${name}.p (name VARBINARY(64) NOT NULL PRIMARY KEY, note VARCHAR(90), UNIQUE KEY begins (name(8)), UNIQUE KEY noted (note(10)), UNIQUE KEY both_of (name, note(10))) ENGINE=InnoDB`,
+        )
+        return { shard, schema: await readSchema(connection, name), connection }
+      }),
+    )
+    const [a, b] = sides
+    assert(a !== undefined && b !== undefined)
+    await connection.query(`INSERT INTO ${a.schema.name}.p VALUES ('aaaaaaaa1', 'a note of theirs 1')`)
+    await connection.query(`INSERT INTO ${b.schema.name}.p VALUES ('aaaaaaaa2', 'a note of theirs 2')`)
+    const tables = [{ name: 'p', reference: false, vindex: { type: 'binary', params: {}, columns: ['name'] } }]
+    const { errors, notes } = await duplicateKeys([[a, b]], tables, systemClock, 60_000)
+    assert.deepEqual(errors, [])
+    assert.equal(notes.length, 2, notes.join())
+    assert.match(
+      notes[0] ?? '',
+      /^p\.begins has of the shard key column name the first 8 only, .* over the beginning of name, .*was not looked up/,
+    )
+    assert.match(notes[1] ?? '', /^p\.noted does not contain the shard key: .* over the beginning of note, .*was not looked up/)
+    const split = keysLeftUnique(a.schema, tables)
+    assert.deepEqual(
+      split.map((note) => note.split(' ')[0]),
+      ['p.begins', 'p.noted'],
+    )
+  })
+}

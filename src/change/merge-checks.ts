@@ -5,7 +5,7 @@
  * A key that contains the shard key cannot collide between sources where equal values are equal bytes: they are of one keyspace id, hence of one source. Text is compared by
  * a collation: 'bob' and 'Bob' may be of two keyspace ids, so on two sources, and stay there as long as these are two servers. Of the keys that can collide, those of whole
  * numbers are read once on each source, page by page in key order, and merged here (key-collisions.ts); for all else the keys of one source of each pair are looked up
- * on the other, which compares by its own collation, as the target will. Bounded in time: what was not looked at is told, and streams stop with both rows named if they
+ * on the other, which compares by its own collation, as the target will. Keys over expressions or over the beginning of a column are told only. Bounded in time: what was not looked at is told, and streams stop with both rows named if they
  * collide after all (1.6). Sources are read one after the other, so a row that a transaction over both shards is moving may be met on both: only
  * pairs that are met again, several times, count.
  */
@@ -34,9 +34,10 @@ export async function duplicateKeys(
     const table = sources[0]?.schema.tables.find((info) => info.name === name)
     if (table === undefined || vindex === null) continue
     for (const { key, why } of mayCollide(table, vindex.columns)) {
-      if (hasExpression(key)) {
+      const partial = overParts(key)
+      if (partial !== null) {
         notes.push(
-          `${name}.${key.name} ${why}: sharding cannot keep it unique; it is over an expression, so whether two sources hold one value was not looked up: a stream that meets one stands still and names it`,
+          `${name}.${key.name} ${why}: sharding cannot keep it unique; it is over ${partial}, so whether two sources hold one value was not looked up: a stream that meets one stands still and names it`,
         )
         continue
       }
@@ -77,8 +78,12 @@ function mayCollide(table: TableInfo, shardKey: readonly string[]): { key: Table
   })
   return table.keys.flatMap((key) => {
     if (!key.unique) return []
-    if (!shardKey.every((column) => key.parts.some((part) => same(part.column ?? '', column))))
-      return [{ key, why: 'does not contain the shard key' }]
+    const missing = shardKey.filter((column) => !key.parts.some((part) => same(part.column ?? '', column)))
+    if (missing.length > 0) return [{ key, why: 'does not contain the shard key' }]
+    // Values of several keyspace ids may begin alike.
+    const cut = key.parts.find((part) => part.prefixLength !== null && shardKey.some((column) => same(part.column ?? '', column)))
+    if (cut !== undefined)
+      return [{ key, why: `has of the shard key column ${cut.column} the first ${cut.prefixLength} only, which several shards may share` }]
     if (collated === undefined) return []
     return [
       { key, why: `takes values of the shard key column ${collated.name} for equal by ${collated.collation} whose shards may differ` },
@@ -86,8 +91,11 @@ function mayCollide(table: TableInfo, shardKey: readonly string[]): { key: Table
   })
 }
 
-function hasExpression(key: TableKey): boolean {
-  return key.parts.some((part) => part.column === null)
+/** What of its values no index gives in order, so that they cannot be read page by page. */
+function overParts(key: TableKey): string | null {
+  if (key.parts.some((part) => part.column === null)) return 'an expression'
+  const cut = key.parts.find((part) => part.prefixLength !== null)
+  return cut === undefined ? null : `the beginning of ${cut.column}`
 }
 
 /** Without padding: a `_bin` collation of the older kind takes 'a' and 'a ' for equal. */

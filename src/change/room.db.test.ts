@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { connect } from '../mysql/connect.ts'
-import { binlogWritten, readServerRoom } from '../mysql/server-room.ts'
+import { binlogWritten, diskOf, diskToBeOf, readServerRoom } from '../mysql/server-room.ts'
 import { flavours, testServer } from '../../test/kit/servers.ts'
 import { planReshardCreate } from './reshard-plan.ts'
 import { Office, splitSpec } from './testkit/office.ts'
@@ -13,6 +13,9 @@ for (const flavour of flavours()) {
     const here = await readServerRoom(root, { host: '127.0.0.1', dataDir: null })
     assert.ok(here.data.disk !== null && here.data.disk.freeBytes > 0 && here.binlog.disk !== null)
     assert.ok(here.connectionsNow >= 1 && here.connectionsPeak >= here.connectionsNow && here.connectionsMax > 10)
+    // A container's: of its own word nothing here is looked at that is not there.
+    assert.equal(await diskOf(`${here.data.dir}/no-such`), null)
+    assert.deepEqual((await diskToBeOf(`${here.data.dir}/no-such/dir`))?.device, here.data.disk.device, 'where we are to make it')
     const elsewhere = await readServerRoom(root, { host: '192.0.2.7', dataDir: null })
     assert.equal(elsewhere.data.disk, null)
     assert.match(elsewhere.data.dir, /^\//)

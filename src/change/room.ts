@@ -11,8 +11,11 @@ import { retentionLeastS } from './source-checks.ts'
 
 export type RoomSide = readonly { readonly shard: string; readonly serverId: string }[]
 
-/** `room` null: it could not be asked. `binlogBytesPerSecond`: as it is written just now; null where it was not looked at. */
-export type RoomOf = { readonly serverId: string; readonly room: ServerRoom | null; readonly binlogBytesPerSecond: number | null }
+/** `bytesPerSecond`: as it is written just now. `retentionS` 0: it is never purged by its age. */
+export type BinlogUse = { readonly bytesPerSecond: number; readonly bytesNow: number; readonly retentionS: number }
+
+/** `room` null: it could not be asked. `binlog` null: it was not looked at, as that of a server that is only a target. */
+export type RoomOf = { readonly serverId: string; readonly room: ServerRoom | null; readonly binlog: BinlogUse | null }
 
 export type RoomQuestion = {
   readonly sources: RoomSide
@@ -60,14 +63,18 @@ export function roomFindings(question: RoomQuestion): { errors: SwError[]; notes
 
 type Findings = { errors: SwError[]; notes: string[] }
 
-/** What comes to one disk, with how many servers on it, is added up. */
+/**
+ * What comes to one disk, with how many servers on it, is added up, by the width of the ranges. That is a guess: a vindex need not spread rows evenly, and the server's figure counts
+ * pages that deletes have emptied, and no secondary keys. So it is refused only where half of all rows has no room on all disks together.
+ */
 function diskFindings({ targets, rooms, made, dataBytes }: RoomQuestion): Findings {
-  const errors: SwError[] = []
   const notes: string[] = []
   const servers = [...new Set(targets.map(({ serverId }) => serverId))]
+  const all = targets.reduce((sum, { shard }) => sum + widthOf(shard), 0)
   const share = (serverId: string): number =>
-    (dataBytes * targets.filter((target) => target.serverId === serverId).length) / Math.max(1, targets.length)
+    targets.reduce((sum, target) => sum + (target.serverId === serverId ? (dataBytes * widthOf(target.shard)) / all : 0), 0)
   const disks = new Map<string, { place: Place; freeBytes: number; servers: string[]; bytes: number }>()
+  let unknown = false
   for (const serverId of servers) {
     const place = made.servers.includes(serverId) ? made.place : (rooms.find((one) => one.serverId === serverId)?.room?.data ?? null)
     const disk = place?.disk ?? null
@@ -76,22 +83,35 @@ function diskFindings({ targets, rooms, made, dataBytes }: RoomQuestion): Findin
       notes.push(
         `room on ${serverId} is unknown: it takes about ${megabytes(share(serverId))} of rows, and as much of binlog; look at ${where}`,
       )
+      unknown = true
       continue
     }
     const known = disks.get(disk.device) ?? { place, freeBytes: disk.freeBytes, servers: [], bytes: 0 }
     disks.set(disk.device, { ...known, servers: [...known.servers, serverId], bytes: known.bytes + share(serverId) })
   }
+  const freeOnAll = [...disks.values()].reduce((sum, { freeBytes }) => sum + freeBytes, 0)
+  if (!unknown && freeOnAll < dataBytes / 2) {
+    const dir = [...new Set([...disks.values()].map(({ place }) => place.dir))].join(', ')
+    const facts = { server: servers.join(', '), dir, free: megabytes(freeOnAll), needed: megabytes(dataBytes) }
+    return { errors: [roomErrors.noRoom(facts)], notes }
+  }
   for (const { place, freeBytes, servers: names, bytes } of disks.values()) {
     const server = names.join(', ')
     const free = megabytes(freeBytes)
-    if (freeBytes < bytes) errors.push(roomErrors.noRoom({ server, dir: place.dir, free, needed: megabytes(bytes) }))
-    else if (freeBytes < 2 * bytes)
+    if (freeBytes < 2 * bytes)
       notes.push(
         `room on ${server} is short: ${free} are free in ${place.dir}, about ${megabytes(bytes)} of rows come there, and as much of binlog`,
       )
     else notes.push(`room on ${server}: ${free} are free in ${place.dir}`)
   }
-  return { errors, notes }
+  return { errors: [], notes }
+}
+
+/** Of all keyspace ids, from 0 to 1. */
+function widthOf(shard: string): number {
+  const { start, end } = parseKeyRange(shard)
+  const at = (bound: Uint8Array): number => bound.reduceRight((sum, byte) => (sum + byte) / 256, 0)
+  return (end.length === 0 ? 1 : at(end)) - at(start)
 }
 
 function connectionFindings({ sources, targets, rooms }: RoomQuestion): Findings {
@@ -113,37 +133,51 @@ function connectionFindings({ sources, targets, rooms }: RoomQuestion): Findings
 function binlogFindings({ sources, rooms }: RoomQuestion): Findings {
   const errors: SwError[] = []
   const notes: string[] = []
-  for (const { serverId, room, binlogBytesPerSecond: rate } of rooms) {
+  for (const { serverId, room, binlog } of rooms) {
     if (room === null) continue
+    const refused = binlogRefused(serverId, room, binlog)
+    errors.push(...refused)
     const limit = room.binlogBytesMax
-    const seconds = (bytes: number): number => (rate === null || rate <= 0 ? Infinity : bytes / rate)
-    if (limit !== null && seconds(limit.bytes) < retentionLeastS)
-      errors.push(
-        roomErrors.binlogLimited({
-          server: serverId,
-          setting: limit.setting,
-          max: megabytes(limit.bytes),
-          seconds: Math.round(seconds(limit.bytes)),
-        }),
-      )
-    else if (limit !== null)
+    if (limit !== null && refused.length === 0)
       notes.push(
         `${serverId} keeps ${megabytes(limit.bytes)} of binlog at most (${limit.setting}), however long its retention: a stream that stands still for longer than that lasts has to begin again`,
       )
-    if (rate === null || !sources.some((source) => source.serverId === serverId)) continue
+    if (binlog === null || refused.length > 0 || !sources.some((source) => source.serverId === serverId)) continue
+    const rate = binlog.bytesPerSecond
     const { dir, disk } = room.binlog
     const written = rate < 1_000 ? 'writes hardly any binlog just now' : `writes ${megabytes(rate)} of binlog a second just now`
     if (disk === null) notes.push(`room for the binlog of ${serverId} is unknown: it ${written}; look at what df says there of ${dir}`)
-    else if (seconds(disk.freeBytes) < retentionLeastS)
-      errors.push(
-        roomErrors.noBinlogRoom({ server: serverId, dir, free: megabytes(disk.freeBytes), seconds: Math.round(seconds(disk.freeBytes)) }),
-      )
     else {
-      const lasts = seconds(disk.freeBytes) === Infinity ? '' : `, which last for ${hours(seconds(disk.freeBytes))}`
+      const seconds = secondsOf(disk.freeBytes, binlog)
+      const lasts = seconds === Infinity || growsBy(room, binlog) <= disk.freeBytes ? '' : `, which last for ${hours(seconds)}`
       notes.push(`room for the binlog of ${serverId}: it ${written}; ${megabytes(disk.freeBytes)} are free in ${dir}${lasts}`)
     }
   }
   return { errors, notes }
+}
+
+/** What it writes within ten minutes at this rate does not fit its own limit, or its disk. */
+export function binlogRefused(server: string, room: ServerRoom, binlog: BinlogUse | null): SwError[] {
+  if (binlog === null) return []
+  const limit = room.binlogBytesMax
+  if (limit !== null && secondsOf(limit.bytes, binlog) < retentionLeastS) {
+    const { setting, bytes } = limit
+    return [roomErrors.binlogLimited({ server, setting, max: megabytes(bytes), seconds: Math.round(secondsOf(bytes, binlog)) })]
+  }
+  const { dir, disk } = room.binlog
+  if (disk === null || growsBy(room, binlog) <= disk.freeBytes || secondsOf(disk.freeBytes, binlog) >= retentionLeastS) return []
+  const seconds = Math.round(secondsOf(disk.freeBytes, binlog))
+  return [roomErrors.noBinlogRoom({ server, dir, free: megabytes(disk.freeBytes), seconds })]
+}
+
+/** From what it has now to where as much is purged, by size or by age, as is written. */
+function growsBy(room: ServerRoom, { bytesPerSecond, bytesNow, retentionS }: BinlogUse): number {
+  const byAge = retentionS === 0 ? Infinity : bytesPerSecond * retentionS
+  return Math.min(room.binlogBytesMax?.bytes ?? Infinity, byAge) - bytesNow
+}
+
+function secondsOf(bytes: number, { bytesPerSecond }: BinlogUse): number {
+  return bytesPerSecond <= 0 ? Infinity : bytes / bytesPerSecond
 }
 
 function megabytes(bytes: number): string {

@@ -1,4 +1,4 @@
-import { diskOf, type Place } from '../mysql/server-room.ts'
+import { diskToBeOf, type Place } from '../mysql/server-room.ts'
 import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { mkdir, rename, writeFile } from 'node:fs/promises'
@@ -218,7 +218,7 @@ export class LocalProvisioner implements Provisioner {
   }
 
   async place(): Promise<Place> {
-    return { dir: this.#options.root, disk: await diskOf(this.#options.root) }
+    return { dir: this.#options.root, disk: await diskToBeOf(this.#options.root) }
   }
 
   #dir(id: string): string {

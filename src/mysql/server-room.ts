@@ -51,20 +51,31 @@ export async function readServerRoom(
   }
 }
 
-/** Of the directory, or of the nearest above it that is there. */
+/** Null where there is no such directory: it is another machine's, or a container's. */
 export async function diskOf(dir: string): Promise<Place['disk']> {
+  const found = await lookAt(dir)
+  return found === 'missing' ? null : found
+}
+
+/** Of a directory that is still to be made: where it comes to stand. */
+export async function diskToBeOf(dir: string): Promise<Place['disk']> {
   for (let at = dir; ; at = dirname(at)) {
-    try {
-      const [space, { dev }] = await Promise.all([statfs(at), stat(at)])
-      return { freeBytes: space.bavail * space.bsize, device: String(dev) }
-    } catch (error) {
-      const missing = (error as NodeJS.ErrnoException).code === 'ENOENT'
-      if (!missing || dirname(at) === at) return null
-    }
+    const found = await lookAt(at)
+    if (found !== 'missing') return found
+    if (dirname(at) === at) return null
   }
 }
 
-/** An address of this machine, and the server says so too: behind an address of ours may be a container, with paths of its own. */
+async function lookAt(dir: string): Promise<Place['disk'] | 'missing'> {
+  try {
+    const [space, { dev }] = await Promise.all([statfs(dir), stat(dir)])
+    return { freeBytes: space.bavail * space.bsize, device: String(dev) }
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'missing' : null
+  }
+}
+
+/** An address of this machine, and the server says so too: behind an address of ours may be a container. One with our name as well has paths of its own still. */
 async function isHere(connection: Connection, host: string): Promise<boolean> {
   const own = Object.values(networkInterfaces()).flatMap((all) => (all ?? []).map(({ address }) => address))
   if (host !== 'localhost' && host !== hostname() && !own.includes(host)) return false
