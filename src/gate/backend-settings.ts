@@ -8,7 +8,7 @@
 import type { Backend } from './backend.ts'
 import { SilentSink } from './relay.ts'
 import { command } from './replies.ts'
-import { onlyByReset, readsOtherwise, statementsBetween } from './settings.ts'
+import { onlyByReset, readsOtherwise, statementsBetween, withoutVariables } from './settings.ts'
 
 /**
  * Errors: what the server says of a setting; the connection is closed then.
@@ -19,7 +19,9 @@ export async function bringTo(backend: Backend, wanted: string, refused: (end: {
   const statements = statementsBetween(backend.signature, wanted)
   if (backend.statements.size > 0 && readsOtherwise(backend.signature, wanted)) backend.pool.forgetAll(backend)
   backend.signature = wanted
-  if (backend.pool.acceptedSignatures.has(wanted)) {
+  const settings = withoutVariables(wanted)
+  const { acceptedSignatures } = backend.pool
+  if (acceptedSignatures.has(settings)) {
     for (const sql of statements) pipelineFramed(backend, command(sql), refused)
     return
   }
@@ -29,8 +31,12 @@ export async function bringTo(backend: Backend, wanted: string, refused: (end: {
     backend.connection.destroy()
     throw error
   }
-  backend.pool.acceptedSignatures.add(wanted)
+  if (acceptedSignatures.size >= acceptedMax) acceptedSignatures.clear()
+  acceptedSignatures.add(settings)
 }
+
+/** Sessions name what they like: more than these are asked for again. */
+const acceptedMax = 1_000
 
 /** Nothing of a session is left on it. */
 export async function resetNow(backend: Backend): Promise<void> {

@@ -15,6 +15,7 @@ import type { Backend } from './backend.ts'
 import type { GateConfig } from './config.ts'
 import { gateErrors } from './errors.ts'
 import type { ReplicaHealth } from './replica-health.ts'
+import { withoutVariables } from './settings.ts'
 import type { ReplicaView, ShardView, View } from './view.ts'
 
 /** What a client and the gate agreed upon, and the gate and the servers must then too: whether rows found are counted or those changed; how columns are told. */
@@ -108,8 +109,9 @@ export class Pools {
 
   /** Whether a server of the shard has taken these settings before. */
   accepted(shard: ShardView, agreed: Agreed, signature: string): boolean {
+    const settings = withoutVariables(signature)
     const pools = this.#pools[sideOf(agreed)] as Map<string, BackendPool>
-    return placesOf(shard).some((place) => pools.get(placeOf(shard, place))?.acceptedSignatures.has(signature) === true)
+    return placesOf(shard).some((place) => pools.get(placeOf(shard, place))?.acceptedSignatures.has(settings) === true)
   }
 
   #of(shard: ShardView, at: Place, agreed: Agreed): BackendPool {

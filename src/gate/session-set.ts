@@ -59,12 +59,16 @@ function textOf(lexed: Lexed, from: number, to: number): string {
   return from < to ? lexed.bytes.toString('utf8', tokenStart(lexed, from), tokenEnd(lexed, to - 1)) : ''
 }
 
-/** @param computed literals for what `toCompute` named */
+/**
+ * @param computed literals for what `toCompute` named
+ * @param ofDatabase the collation of the session's database, for SET CHARACTER SET
+ */
 export function effectOfSet(
   lexed: Lexed,
   assignments: readonly SetOne[],
   before: SessionSettings,
   computed: ReadonlyMap<number, string> = new Map(),
+  ofDatabase = '@@collation_database',
 ): SetEffect {
   const effect: SetEffect = {
     settings: before.copy(),
@@ -99,7 +103,7 @@ export function effectOfSet(
         effect.settings.set('character_set_results', value)
         // As servers do: the connection gets the database's.
         effect.settings.set('character_set_connection', undefined)
-        effect.settings.set('collation_connection', '@@collation_database')
+        effect.settings.set('collation_connection', ofDatabase)
         break
       case 'transaction':
         setTransaction(effect, value, one.target.scope)

@@ -11,6 +11,7 @@ import type { Backend } from './backend.ts'
 import { CapturedAnswer } from './captured-answer.ts'
 import { valueOfAnswer } from './evaluate.ts'
 import { noExecution, type SessionContext } from './execution.ts'
+import { askedOfText, keptNumber, keptText } from './kept-values.ts'
 import { onServer } from './on-server.ts'
 import { planErrors } from './plan/errors.ts'
 import type { Plan } from './plan/plan.ts'
@@ -37,7 +38,7 @@ export async function sessionValue(context: SessionContext, { keyspace, expressi
     const lexed = context.lex(sql)
     const item = plan.items[0]?.value
     if (item !== undefined && (item.kind !== 'session' || item.ref.kind !== 'system-variable'))
-      return slotValue(item, context.inputs(lexed, noExecution(keyspace, sql, signal), await core.ready(keyspace, signal)))
+      return keptNumber(slotValue(item, context.inputs(lexed, noExecution(keyspace, sql, signal), await core.ready(keyspace, signal))))
   }
   const whole = plan.kind === 'routed' ? plan : plan.kind === 'local' ? plan.otherwise : null
   if (whole === null) throw context.unsupported(`SET to ${expression}`)
@@ -66,46 +67,35 @@ export async function sessionValue(context: SessionContext, { keyspace, expressi
     const type = answer.columns[0]?.type
     // A variable has all digits of it; and is the number that bits are, whatever they are sent as.
     if (type === columnType.bit) return valueOfAnswer(await again(`(${expression}) + 0`))
-    if (type === columnType.float) return valueOfAnswer(await again(`(${expression}) + 0e0`))
+    if (type === columnType.float) return keptNumber(valueOfAnswer(await again(`(${expression}) + 0e0`)))
     if (type === columnType.newdecimal && hidesDigits(context.lex(sql)))
       throw planErrors.refused({
         construct: 'setting a variable to an average or a quotient over a sharded table',
         reason: 'a server keeps more digits of it than it tells',
         instead: 'round it: SET @a = (SELECT ROUND(AVG(…), 4) FROM …)',
       })
-    const value = valueOfAnswer(answer)
-    if (value.type === 'text' && !temporal.has(type ?? -1)) {
-      requireOneCharset(runner.settings, value.bytes)
-      // As text of the client's it would have the connection's.
-      const same = valueOfAnswer(await again(`COLLATION(${expression}) = COLLATION('')`))
-      if (same.type !== 'integer' || same.value !== 1n) throw otherCollation()
-    }
-    return value
+    const value = keptNumber(valueOfAnswer(answer))
+    if (value.type !== 'text' || temporal.has(type ?? -1)) return value
+    // As text of the client's it would have the connection's collation, and be read in its character set.
+    const same = valueOfAnswer(await again(`COLLATION(${expression}) = COLLATION('')`))
+    if (same.type === 'integer' && same.value === 1n && isOneCharset(runner.settings, value.bytes)) return value
+    return keptText((await again(askedOfText(expression))).rows[0], value)
   }
   const lexed = context.lex(sql)
   const [hides, collates] = [hidesDigits(lexed), namesCollation(lexed)]
   const act = async (backend: Backend, shard: ShardView): Promise<Value> => {
     const text = whole.whole === null ? sql : renderForPrepare(context, context.lex(sql), whole, whole.whole, shard)
-    if (!hides && !collates) return valueOfAnswer(await backend.connection.query(text))
+    if (!hides && !collates) return keptNumber(valueOfAnswer(await backend.connection.query(text)))
     // Its own variable holds what is not told; nobody else finds it there.
     backend.dirty = true
     await backend.connection.query(Buffer.concat([Buffer.from('SET @_sw_value = ('), text, Buffer.from(')')]))
-    const value = valueOfAnswer(await backend.connection.query('SELECT @_sw_value'))
-    if (collates && value.type === 'text') await refuseCollation(backend)
-    return value
+    const value = keptNumber(valueOfAnswer(await backend.connection.query('SELECT @_sw_value')))
+    if (!collates || value.type !== 'text') return value
+    const own = await backend.connection.query(`SELECT ${askedOfText('@_sw_value')}, COLLATION(@_sw_value) = @@collation_connection`)
+    const row = own.kind === 'rows' ? own.rows[0] : undefined
+    return row?.[2]?.toString() === '1' && isOneCharset(runner.settings, value.bytes) ? value : keptText(row, value)
   }
   return await onServer(core, runner, keyspace, signal, act, { again: rereadable(lexed) })
-}
-
-/** A variable has the collation of what it was set to; the text that shards get in its place has the connection's. */
-async function refuseCollation({ connection }: Backend): Promise<void> {
-  const [row] = await connection.allText('SELECT COLLATION(@_sw_value) AS own, @@collation_connection AS expected')
-  if (row?.['own'] === row?.['expected']) return
-  throw planErrors.refused({
-    construct: `a variable with the collation ${row?.['own']}`,
-    reason: `shards get its text in its place, which has the connection's (${row?.['expected']})`,
-    instead: 'name the collation where the variable is compared: @a COLLATE …',
-  })
 }
 
 /** Whether it says of what character set or collation a text is: COLLATE, CONVERT(… USING …), CAST(… CHARACTER SET …), _latin1'x', N'x'. */
@@ -121,22 +111,8 @@ function namesCollation(lexed: Lexed): boolean {
 const collating = new Set(['COLLATE', 'USING', 'CHARACTER', 'CHARSET', 'ASCII', 'UNICODE'])
 const literals = new Set<number>([Kind.String, Kind.Hex, Kind.Bit])
 /** Texts come in one character set and are sent in another: what has bytes of its own in each would be another text. */
-function requireOneCharset(settings: SessionSettings, bytes: Buffer): void {
-  const [client, results] = ['character_set_client', 'character_set_results'].map((name) => settings.get(name))
-  if (client === results || bytes.every((byte) => byte > 0 && byte < 0x80)) return
-  throw planErrors.refused({
-    construct: `setting a variable to text of a sharded table, with character_set_results ${results ?? 'as by SET NAMES'}`,
-    reason: 'it comes in another character set than the client sends',
-    instead: 'use one for both: SET NAMES utf8mb4',
-  })
-}
-
-function otherCollation(): Error {
-  return planErrors.refused({
-    construct: "setting a variable to text of a sharded table that is compared otherwise than the connection's",
-    reason: 'a variable keeps its collation, and here it would be lost',
-    instead: 'convert it: SET @a = (SELECT CONVERT(… USING utf8mb4) COLLATE …), or set collation_connection to its collation',
-  })
+function isOneCharset(settings: SessionSettings, bytes: Buffer): boolean {
+  return settings.get('character_set_client') === settings.get('character_set_results') || bytes.every((byte) => byte > 0 && byte < 0x80)
 }
 
 const temporal = new Set<number>([columnType.timestamp, columnType.date, columnType.time, columnType.datetime, columnType.newdate])

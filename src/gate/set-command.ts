@@ -9,6 +9,7 @@ import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
 import { onServer } from './on-server.ts'
 import { valueOfAnswer } from './evaluate.ts'
+import { askedOfText, keepInSettings, keptText } from './kept-values.ts'
 import { literalOf } from './plan/render.ts'
 import type { Pin } from './plan/plan.ts'
 import { rereadable } from './pure-functions.ts'
@@ -20,7 +21,7 @@ import { lexStatement, modeOf } from './statement-text.ts'
 import { Words } from './statement-words.ts'
 import { ServerError } from '../mysql/errors.ts'
 import type { SetAssignments } from './set-statement.ts'
-import type { SessionSettings } from './settings.ts'
+import { setByNames, type SessionSettings } from './settings.ts'
 import type { Sharded } from './sharded.ts'
 import type { View } from './view.ts'
 
@@ -44,18 +45,20 @@ export async function setSession(s: Setting, assignments: SetAssignments, lexed:
   const computed = new Map<number, string>()
   for (const { at, expression } of toCompute(lexed, assignments)) {
     if (keyspace === undefined) throw gateErrors.noKeyspace()
-    const value = keyspace.record.sharded
+    const exact = keyspace.record.sharded
       ? await s.sharded.evaluate(keyspace.name, expression, s.signal)
       : await evaluate(s, keyspace.name, expression)
+    const value = exact.type === 'kept' ? exact.shown : exact
     computed.set(at, value.type === 'text' || value.type === 'binary' ? literalOf(value).toString('utf8') : plainText(value))
   }
+  // SET CHARACTER SET gives the connection what the database has now, whatever USE chooses later.
+  let ofDatabase: string | undefined
+  if (keyspace !== undefined && assignments.some(({ target }) => target.kind === 'character-set')) {
+    const asked = await evaluate(s, keyspace.name, '@@collation_database')
+    if (asked.type === 'text') ofDatabase = asked.bytes.toString('latin1')
+  }
   // Others have lexed while servers were asked.
-  const effect = effectOfSet(
-    computed.size === 0 ? lexed : lexStatement(sql, modeOf(runner.settings)),
-    assignments,
-    runner.settings,
-    computed,
-  )
+  const effect = effectOfSet(lexStatement(sql, modeOf(runner.settings)), assignments, runner.settings, computed, ofDatabase)
   if (effect.next.length > 0 && (runner.transaction?.explicit === true || (runner.transaction?.branches.size ?? 0) > 0))
     throw new ServerError(1568, '25001', "Transaction characteristics can't be changed while a transaction is in progress")
   if (effect.pass !== 'no' && keyspace === undefined) throw gateErrors.noKeyspace()
@@ -67,30 +70,57 @@ export async function setSession(s: Setting, assignments: SetAssignments, lexed:
       fix: 'connect to the servers themselves',
     })
   if (effect.autocommitOn && !runner.settings.autocommit) await runner.commit()
-  const changes = effect.settings.signature !== runner.settings.signature
-  if (effect.pass !== 'no' && keyspace !== undefined) {
-    if (!keyspace.record.sharded) {
-      if (effect.variables.length > 0) runner.connections.requireVariables(keyspace.name)
-      // With session variables beside it, its connection is no longer what its signature says unless it stays here.
-      const pins: readonly Pin[] = effect.pass === 'pin' || changes ? ['user-variable'] : []
-      const done = await pass(s, keyspace.name, sql, pins)
-      if (done && changes) {
-        adopt(runner.settings, effect.settings)
-        runner.connections.pinnedHas(keyspace.name, runner.settings.signature)
-      }
-      if (done) keepNext(runner, effect.next)
-      if (done && effect.setsInsertId) runner.insertIdIsServers = true
-      return done
-    }
+  const set = new Map<string, Value>()
+  if (effect.pass !== 'no' && keyspace?.record.sharded === true) {
     // Over several shards the session keeps them, and texts that go to shards carry their values.
     // All are computed before any is set, as a server does.
     const values: Value[] = []
     for (const { expression } of effect.variables) values.push(await s.sharded.evaluate(keyspace.name, expression, s.signal))
-    for (const [i, { name }] of effect.variables.entries()) s.sharded.variables.set(name, values[i] as Value)
+    for (const [i, { name }] of effect.variables.entries()) set.set(name, values[i] as Value)
+  }
+  // Those that were set before are as they were in any case.
+  if (keyspace !== undefined && changesTexts(runner.settings, effect.settings)) {
+    await keepTexts(s, keyspace.name, s.sharded.variables, runner.settings, effect.settings)
+    await keepTexts(s, keyspace.name, set, effect.settings)
+  }
+  for (const [name, value] of set) keepInSettings(effect.settings, name, value)
+  const changes = effect.settings.signature !== runner.settings.signature
+  if (effect.pass !== 'no' && keyspace !== undefined && !keyspace.record.sharded) {
+    if (effect.variables.length > 0) runner.connections.requireVariables(keyspace.name)
+    // With session variables beside it, its connection is no longer what its signature says unless it stays here.
+    const pins: readonly Pin[] = effect.pass === 'pin' || changes ? ['user-variable'] : []
+    const done = await pass(s, keyspace.name, sql, pins)
+    if (done && changes) {
+      adopt(runner.settings, effect.settings)
+      runner.connections.pinnedHas(keyspace.name, runner.settings.signature)
+    }
+    if (done) keepNext(runner, effect.next)
+    if (done && effect.setsInsertId) runner.insertIdIsServers = true
+    return done
   }
   keepNext(runner, effect.next)
   if (changes) await tryOut(s, effect.settings)
+  for (const [name, value] of set) s.sharded.variables.set(name, value)
   return true
+}
+
+/** A text stays what it was when it was set, whatever the connection's character set becomes: asked while that is still what it was. */
+async function keepTexts(s: Setting, keyspace: string, variables: Map<string, Value>, ...told: readonly SessionSettings[]): Promise<void> {
+  const texts = [...variables].filter(([, value]) => value.type === 'text')
+  if (texts.length === 0) return
+  const asked = texts.map(([, value]) => askedOfText(literalOf(value, modeOf(s.runner.settings)).toString('latin1')))
+  const sql = Buffer.from(`SELECT ${asked.join(', ')}`, 'latin1')
+  const result = await onServer(s.core, s.runner, keyspace, s.signal, async ({ connection }) => await connection.query(sql))
+  const row = result.kind === 'rows' ? (result.rows[0] ?? []) : []
+  for (const [i, [name, value]] of texts.entries()) {
+    const kept = keptText(row.slice(2 * i, 2 * i + 2), value)
+    for (const settings of told) keepInSettings(settings, name, kept)
+    variables.set(name, kept)
+  }
+}
+
+function changesTexts(before: SessionSettings, after: SessionSettings): boolean {
+  return ['names', ...setByNames].some((name) => before.get(name) !== after.get(name))
 }
 
 /** What the text names goes to the session's own server as it is: tables of other keyspaces, and of one whose database is called otherwise, are not meant by it there. */

@@ -22,11 +22,12 @@ const tables = {
   r: '(id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, v VARCHAR(20))',
   w: '(id BIGINT PRIMARY KEY, f FLOAT, b BIT(6), s VARCHAR(20), v VARCHAR(20) COLLATE utf8mb4_bin, l VARCHAR(20) CHARACTER SET latin1, d DATE, y YEAR, x VARBINARY(8), g DOUBLE)',
   c: '(code INT PRIMARY KEY, v VARCHAR(20))',
+  byname: '(name VARCHAR(20) COLLATE utf8mb4_bin PRIMARY KEY, n INT)',
   own: '(code INT PRIMARY KEY, v VARCHAR(60) DEFAULT (UUID()), n INT)',
 }
 const vschema = {
   sharded: true,
-  vindexes: { hash: { type: 'hash' } },
+  vindexes: { hash: { type: 'hash' }, text: { type: 'xxhash' } },
   tables: {
     t: { column_vindexes: [{ column: 'id', name: 'hash' }] },
     u: { column_vindexes: [{ column: 'id', name: 'hash' }] },
@@ -36,6 +37,7 @@ const vschema = {
     r: { type: 'reference' },
     c: { type: 'reference' },
     own: { type: 'reference' },
+    byname: { column_vindexes: [{ column: 'name', name: 'text' }] },
     w: { column_vindexes: [{ column: 'id', name: 'hash' }] },
   },
 }
@@ -131,14 +133,86 @@ for (const flavour of flavours()) {
         await alike('SELECT @a')
         await alike("SELECT @a + 0, CONCAT(@a, ''), @a = 'AB', @a > 4, HEX(@a)")
       }
-      await assert.rejects(c.query('SET @a = (SELECT v FROM w WHERE id = 1)'), /SW-GATE-100.*compared otherwise/)
-      await assert.rejects(c.query('SET @a = (SELECT MAX(l) FROM w)'), /SW-GATE-100.*compared otherwise/)
+      const texts = ['(SELECT v FROM w WHERE id = 1)', '(SELECT MAX(l) FROM w)', "_latin1 x'e9' COLLATE latin1_bin", "N'ab'"]
+      for (const text of texts) {
+        for (const on of [one, c]) await on.query(`SET @a = ${text}`)
+        await alike('SELECT @a')
+        await alike("SELECT COLLATION(@a), COERCIBILITY(@a), HEX(@a), @a = 'AB', CONCAT(@a, 'x') = 'ABX', LENGTH(@a)")
+        // By a key too, whose shard is not known by it then.
+        for (const condition of ['s = @a', 'l = @a', 'v = @a', "@a LIKE 'A%'", 'id = LENGTH(@a)', 'id = @a'])
+          await alike(`SELECT COUNT(*), MAX(s) FROM w WHERE ${condition}`)
+        await alike('SELECT COUNT(*) FROM w x JOIN w y ON x.b = y.b WHERE x.s = @a')
+        for (const on of [one, c]) await on.query('SET @b = @a, @a = NULL')
+        await alike("SELECT @a, HEX(@b), @b = 'AB'")
+      }
+      for (const number of ['(SELECT MIN(g) FROM w) + 1.4', '-1.75e0', '2e0', '1e20']) {
+        for (const on of [one, c]) await on.query(`SET @a = ${number}`)
+        await alike("SELECT @a, @a + 0, CONCAT(@a, ''), HEX(@a > 1), @a > 1")
+        for (const condition of ['id = @a', 'y = @a', 'f < @a', 'g = @a - 1.4', 'id IN (@a, 7)', 'id <= @a', '-id = @a'])
+          await alike(`SELECT COUNT(*), MAX(id) FROM w WHERE ${condition}`)
+        await alike('SELECT HEX(@a)')
+        await alike('SELECT x.id FROM w x JOIN w y ON x.id + 0 = y.id + 0 WHERE y.id = @a ORDER BY @a, 1')
+      }
       for (const on of [one, c])
         await on.query("SET @a = (SELECT CONCAT(v) = 'AB' FROM w WHERE id = 1), @b = (SELECT s FROM w WHERE id = 2)")
       await alike('SELECT @a, @b, HEX(@b)')
-      await c.query('SET character_set_results = latin1')
-      await assert.rejects(c.query('SET @b = (SELECT s FROM w WHERE id = 2)'), /SW-GATE-100.*character_set_results/)
-      await c.query('SET NAMES utf8mb4')
+      for (const on of [one, c]) {
+        await on.query('SET character_set_results = latin1')
+        await on.query('SET @b = (SELECT s FROM w WHERE id = 2)')
+      }
+      await alike('SELECT HEX(@b), @b, @b = (SELECT s FROM w WHERE id = 2)')
+      for (const on of [one, c]) await on.query('SET NAMES utf8mb4')
+      await alike('SELECT HEX(@b), @b, COLLATION(@b)')
+    })
+
+    test('promise 10: a variable stays what it was when the character set of its session becomes another', async () => {
+      for (const on of [one, c]) await on.query("SET @a = 'é', @n = 5, @o = @@character_set_client")
+      for (const [set, check] of [
+        ['NAMES latin1', 'HEX(@a), COLLATION(@a)'],
+        ["@b = 'x', NAMES utf8mb4 COLLATE utf8mb4_bin", "HEX(@a), @b = 'X', @b, @a"],
+        ['collation_connection = utf8mb4_general_ci', "@b = 'X', @n, COLLATION(@b)"],
+        ['character_set_client = @o', "@b = 'X', @n, COLLATION(@b)"],
+      ] as const) {
+        for (const on of [one, c]) await on.query(`SET ${set}`)
+        await alike(`SELECT ${check}`)
+        await alike('SELECT COUNT(*) FROM w WHERE s = @a OR s = @b')
+      }
+      // What was wrong set nothing.
+      for (const on of [one, c]) await assert.rejects(on.query("SET @b = 0.5e0, sql_mode = 'nonsense'"))
+      await alike('SELECT @b, @b + 1')
+      for (const on of [one, c]) {
+        await on.query('SET NAMES utf8mb4')
+        await on.query('SET @a = NULL, @b = NULL')
+      }
+      await alike('SELECT @a, @b')
+      // Nobody else finds it on the connections that they share.
+      await c.query('SET @a = 0.5e0')
+      await c.query('SELECT COUNT(*) FROM w WHERE g > @a')
+      await using other = await connect({ host: '127.0.0.1', port: world.port, user: 'app', password, database: 'shop' })
+      assert.deepEqual(await answer(other, 'SELECT @a, COUNT(*) FROM w WHERE g > @a'), ['NULL 0'])
+      await c.query('SET @a = NULL')
+    })
+
+    test('promise 10: SET CHARACTER SET gives the connection what the database has, and text is a key as before', async () => {
+      for (const on of [one, c]) await on.query('SET CHARACTER SET utf8mb4')
+      for (const sql of [
+        "INSERT INTO byname VALUES ('é', 1), ('ß', 2), ('z', 3)",
+        "SELECT n FROM byname WHERE name = 'é'",
+        "UPDATE byname SET n = 5 WHERE name IN ('ß', 'z')",
+        'SELECT @@collation_connection, @@character_set_client, @@character_set_connection',
+        'SELECT * FROM byname ORDER BY n, name',
+      ])
+        await alike(sql)
+      // It stays what it is, whichever keyspace is chosen next.
+      await world.admin.query('ALTER DATABASE ids CHARACTER SET latin1')
+      await c.query('USE ids')
+      assert.match((await answer(c, 'SELECT @@collation_connection')).join(), /^utf8mb4_/)
+      await c.query('SET CHARACTER SET utf8mb4')
+      assert.match((await answer(c, 'SELECT @@collation_connection')).join(), /^latin1_/)
+      await c.query('USE shop')
+      await world.admin.query('ALTER DATABASE ids CHARACTER SET utf8mb4')
+      await assert.rejects(c.query("INSERT INTO byname VALUES ('ü', 1)"), /SW-GATE-122/)
+      for (const on of [one, c]) await on.query('SET NAMES utf8mb4')
     })
 
     test('promise 10: a variable is set by the rows of the keyspace that is named, or not at all', async () => {
@@ -282,6 +356,23 @@ for (const flavour of flavours()) {
         ])
           assert.notEqual(await code(sql), 'done', sql)
       assert.equal(world.gate.core.catalog.generation, before)
+    })
+
+    test('what no plan knows of makes no plan new: TRUNCATE, temporary tables, triggers', async () => {
+      await using plain = await connect({ host: '127.0.0.1', port: world.port, user: 'app', password, database: 'ids' })
+      await plain.query('CREATE TABLE own (id INT PRIMARY KEY)')
+      await c.query('SELECT a FROM t WHERE id = 1')
+      const { catalog } = world.gate.core
+      const version = (): number => [...world.gate.core.watch.view.keyspaces.values()].reduce((sum, one) => sum + one.ddlVersion, 0)
+      const before = [catalog.generation, version()]
+      await plain.query('TRUNCATE TABLE own')
+      await plain.query('CREATE TEMPORARY TABLE passing (id INT PRIMARY KEY)')
+      await plain.query('CREATE TRIGGER tr BEFORE INSERT ON own FOR EACH ROW SET NEW.id = NEW.id + 1')
+      await c.query('TRUNCATE TABLE twice')
+      await c.query('SELECT a FROM t WHERE id = 1')
+      assert.deepEqual([catalog.generation, version()], before)
+      await plain.query('ALTER TABLE own ADD n INT')
+      assert.notDeepEqual([catalog.generation, version()], before)
     })
 
     test('promise 10: a table is not filled by each shard from its own rows', async () => {

@@ -8,7 +8,7 @@
 import type { SessionChange } from '../wire/session-track.ts'
 
 export class SessionSettings {
-  /** Variable name in lower case → its value as SQL text. `names` and `isolation`, `access` are ours. */
+  /** Variable name in lower case → its value as SQL text. `names` and `isolation`, `access` are ours; user variables (kept-values.ts) stand with their @. */
   readonly #values = new Map<string, string>()
   #signature = ''
   #unlimited = ''
@@ -78,12 +78,14 @@ function written(values: readonly (readonly [string, string])[]): string {
   return values.map(([key, value]) => `${key}=${value}`).join('\x1f')
 }
 
-const setByNames: readonly string[] = ['character_set_client', 'character_set_results', 'character_set_connection', 'collation_connection']
+export const setByNames: readonly string[] = ['character_set_client', 'character_set_results', 'character_set_connection', 'collation_connection']
 
 /** Whether the same text may be another statement: quotes, operators and literals depend on these. */
 export function readsOtherwise(from: string, to: string): boolean {
   const [a, b] = [parse(from), parse(to)]
-  return readAtPrepare.some((name) => a.get(name) !== b.get(name))
+  if (readAtPrepare.some((name) => a.get(name) !== b.get(name))) return true
+  // The type of a user variable is a part of what is prepared.
+  return [...a.keys(), ...b.keys()].some((name) => name.startsWith('@') && a.get(name) !== b.get(name))
 }
 
 /** The last four make types and values of what a server has prepared, which it does not look at again. */
@@ -106,6 +108,12 @@ export function onlyByReset(from: string, to: string): boolean {
   return ['isolation', 'access'].some((name) => old.has(name) && !wanted.has(name))
 }
 
+/** What a server judges: to a value that is kept, a variable can always be set. */
+export function withoutVariables(signature: string): string {
+  if (!signature.includes('@`')) return signature
+  return written([...parse(signature)].filter(([name]) => !name.startsWith('@')))
+}
+
 /** Statements that bring a connection from one signature to another. `onlyByReset` is to be asked first. */
 export function statementsBetween(from: string, to: string): string[] {
   if (from === to) return []
@@ -125,7 +133,7 @@ export function statementsBetween(from: string, to: string): string[] {
     if (value === old.get(name) || name === 'names' || setByNames.includes(name)) continue
     if (name === 'isolation') statements.push(`SET SESSION TRANSACTION ISOLATION LEVEL ${value ?? 'REPEATABLE READ'}`)
     else if (name === 'access') statements.push(`SET SESSION TRANSACTION ${value ?? 'READ WRITE'}`)
-    else assignments.push(`${name}=${value ?? (name === 'autocommit' ? '1' : 'DEFAULT')}`)
+    else assignments.push(`${name}=${value ?? (name.startsWith('@') ? 'NULL' : name === 'autocommit' ? '1' : 'DEFAULT')}`)
   }
   if (assignments.length > 0) statements.push(`SET ${assignments.join(',')}`)
   return statements

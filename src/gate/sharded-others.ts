@@ -34,6 +34,7 @@ export class OtherStatements {
     const keyspace = this.#context.core.anyKeyspace()
     const inputs = keyspace === undefined ? null : this.#context.inputs(lexed, e, keyspace)
     const values = plan.items.map((item) => (inputs === null ? nullValue : slotValue(item.value, inputs)))
+    if (values.some((value) => value.type === 'kept') && plan.otherwise !== null) return plan.otherwise
     const columns = plan.items.map((item, i) => {
       const label = typeof item.label === 'string' ? item.label : spanText(lexed, item.label)
       if (values[i]?.type === 'integer') return integerColumn(label)
@@ -168,7 +169,7 @@ export class OtherStatements {
         }
         done.push(part.shard.name)
       } catch (error) {
-        await tellOthers(this.#context.core, keyspace.name)
+        if (plan.verb !== 'truncate') await tellOthers(this.#context.core, keyspace.name)
         if (done.length === 0) throw error
         throw gateErrors.partialDdl(
           { done: done.join(', '), failed: part.shard.name, cause: error instanceof Error ? error.message : String(error) },
@@ -177,10 +178,10 @@ export class OtherStatements {
       } finally {
         part.shard.traffic.writes--
         if (this.#context.core.holds.active) this.#context.core.holds.openChanged(keyspace.name)
-        this.#context.core.catalog.forget(plan.keyspace)
+        if (plan.verb !== 'truncate') this.#context.core.catalog.forget(plan.keyspace)
       }
     }
-    await tellOthers(this.#context.core, keyspace.name)
+    if (plan.verb !== 'truncate') await tellOthers(this.#context.core, keyspace.name)
     const { runner, client } = this.#context
     const ofShard = `${(keyspace.shards[0] as ShardView).schema}.`
     runner.connections.said = warnings.map(([level, code, text]) => [level, code, (text ?? '').replaceAll(ofShard, `${keyspace.name}.`)])
@@ -201,5 +202,7 @@ function cellOf(value: Value): Buffer | null {
     case 'text':
     case 'binary':
       return value.bytes
+    case 'kept':
+      return cellOf(value.shown)
   }
 }

@@ -330,6 +330,9 @@ function numberText(value: Value): string | null {
     }
     case 'binary':
       throw comparedWith('a binary string')
+    case 'kept':
+      if (value.shown.type === 'double') return numberText(value.shown)
+      throw comparedWith('text that is no plain number')
   }
 }
 

@@ -135,6 +135,27 @@ for (const flavour of flavours()) {
       await looking
     })
 
+    test('what one decider has decided is ended while another says nothing, on the same server', async () => {
+      for (const [i, decider] of ['80-', '80-', '80-', '-80', '80-', '80-', '80-'].entries()) {
+        const gtrid = gate.core.xa.newId(shard(decider))
+        const xid = Xa.xid(gtrid, shard('-80'))
+        await gate.core.xa.ensure(shard(decider))
+        const gone = await connect({ ...(servers[0] as TestServer).config, database: 'x' })
+        for (const sql of [`XA START ${xid}`, `INSERT INTO t VALUES (${20 + i}, 'z')`, `XA END ${xid}`, `XA PREPARE ${xid}`])
+          await gone.query(sql)
+        gone.destroy()
+      }
+      await until('all are seen', async () => (await inDoubt()) === 7)
+      network.blackhole()
+      const looking = gate.lookForDoubt()
+      looking.catch(() => {})
+      await until('one is ended', async () => (await inDoubt()) === 6)
+      network.heal()
+      network.cut()
+      await looking.catch(() => {})
+      await committed()
+    })
+
     test('promise 1: a decision stays while a server is not asked whether a branch is prepared there; an old one goes when none is', async () => {
       const c = await client()
       await c.query("INSERT INTO t VALUES (1, 'a'), (4, 'd')")

@@ -4,6 +4,7 @@
  *
  * MariaDB keeps a prepared branch with its connection while that lives: XA COMMIT by another answers 1397 then, and it is looked at again.
  */
+import type { Connection } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
 import { deciderOf, xaPrefix } from '../mysql/our-schema.ts'
 import { innerConnection } from './inner-statements.ts'
@@ -12,8 +13,9 @@ import type { ShardView } from './view.ts'
 import { Within } from './within.ts'
 
 const unknownXid = 1397
-/** For one server, or a decider that it asks: longer than such a statement waits for a lock. */
-const lookMs = 15_000
+/** For all that a server has, and for one outcome that a decider is asked for: longer than such a statement waits for a lock. */
+const lookMs = 30_000
+const judgeMs = 12_000
 const purgeEveryMs = 600_000
 
 export class XaRecovery {
@@ -75,6 +77,26 @@ export class XaRecovery {
     await Promise.all([...byServer.values()].map((shard) => this.#core.xa.purge(shard, found.size === 0, lookMs).catch(() => {})))
   }
 
+  /** Those of one decider, on the server of `shard`. */
+  async #end(shard: ShardView, connection: Connection, decider: ShardView, ones: readonly { gtrid: string; xid: string }[]): Promise<void> {
+    for (const { gtrid, xid } of ones) {
+      const within = new Within(this.#core, judgeMs)
+      // One that can't be ended now keeps no other from it.
+      try {
+        const outcome = await within.wait(this.#core.xa.judge(gtrid, decider, within))
+        await connection.query(`XA ${outcome.toUpperCase()} ${xid}`)
+        this.#core.log.warn({ xid, outcome, server: shard.server.id }, 'a transaction that was in doubt was ended')
+      } catch (error) {
+        if (!connection.open) throw error
+        if (!isServerError(error, unknownXid))
+          this.#core.log.debug({ xid, server: shard.server.id, error }, 'a transaction in doubt could not be ended yet')
+        if (within.over) return
+      } finally {
+        within.end()
+      }
+    }
+  }
+
   /** Ours that are prepared on the server of this shard; those that are there too long are ended. */
   async #look(shard: ShardView, within: Within): Promise<string[]> {
     const backend = await innerConnection(this.#core, shard)
@@ -87,6 +109,7 @@ export class XaRecovery {
         return gtrid.startsWith(xaPrefix) ? [{ gtrid, xid: `X'${hexOf(data, 0, length)}',X'${hexOf(data, length, data.length)}'` }] : []
       })
       const nowMs = this.#core.clock.monotonicMs()
+      const doubtful = new Map<ShardView, { gtrid: string; xid: string }[]>()
       for (const { gtrid, xid } of all) {
         const key = `${shard.server.id} ${xid}`
         const sinceMs = this.#seen.get(key) ?? nowMs
@@ -100,17 +123,10 @@ export class XaRecovery {
           )
           continue
         }
-        // One that can't be ended now keeps no other from it.
-        try {
-          const outcome = await this.#core.xa.judge(gtrid, decider, within)
-          await backend.connection.query(`XA ${outcome.toUpperCase()} ${xid}`)
-          this.#core.log.warn({ xid, outcome, server: shard.server.id }, 'a transaction that was in doubt was ended')
-        } catch (error) {
-          if (!backend.connection.open) throw error
-          if (!isServerError(error, unknownXid))
-            this.#core.log.debug({ xid, server: shard.server.id, error }, 'a transaction in doubt could not be ended yet')
-        }
+        doubtful.set(decider, [...(doubtful.get(decider) ?? []), { gtrid, xid }])
       }
+      // Side by side: a decider that does not answer keeps only its own from their end.
+      await Promise.all([...doubtful].map(([decider, ones]) => this.#end(shard, backend.connection, decider, ones)))
       const there = all.map(({ xid }) => `${shard.server.id} ${xid}`)
       const standing = new Set(there)
       for (const key of this.#seen.keys()) if (key.startsWith(`${shard.server.id} `) && !standing.has(key)) this.#seen.delete(key)

@@ -12,6 +12,8 @@ export type Value =
   | { readonly type: 'text'; readonly bytes: Buffer }
   /** Hex and bit literals, `_binary'…'`, bound BLOBs. */
   | { readonly type: 'binary'; readonly bytes: Buffer }
+  /** Of a type or a collation that no literal has: what sets a user variable to it, and what it is shown as, nearly. */
+  | { readonly type: 'kept'; readonly sql: string; readonly shown: Value }
 
 export const nullValue: Value = { type: 'null' }
 

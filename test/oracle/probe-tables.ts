@@ -6,12 +6,13 @@
 /** Ids that are given are smaller: none pushes a counter. */
 export const drawnFrom = 1_000_000
 
+export const countedTables = (prefix: string): string[] => [`${prefix}auto`, `${prefix}left_open`]
+
 export function probeTables(prefix: string): string[] {
   const counted = `(k INT NOT NULL, id BIGINT NOT NULL AUTO_INCREMENT, n INT, s VARCHAR(20), PRIMARY KEY (id, k)) AUTO_INCREMENT = ${drawnFrom}`
   const pair = '(k INT NOT NULL PRIMARY KEY, m INT, n BIGINT NOT NULL DEFAULT 0)'
   return [
-    `CREATE TABLE ${prefix}auto ${counted}`,
-    `CREATE TABLE ${prefix}left_open ${counted}`,
+    ...countedTables(prefix).map((name) => `CREATE TABLE ${name} ${counted}`),
     `CREATE TABLE ${prefix}pair_a ${pair}`,
     `CREATE TABLE ${prefix}pair_b ${pair}`,
   ]

@@ -13,6 +13,7 @@ import { isAggregate, isMergeable } from './functions.ts'
 import { havingOf } from './having.ts'
 import type { AggregateColumn, GroupKey, MergeTemplate, SortKey } from './plan.ts'
 import { ScatterRefused } from './refuse.ts'
+import { isSameEverywhere } from './same-everywhere.ts'
 import { hasAggregate, isConstant, limitOf, named, refuseAliases } from './select-parts.ts'
 import { bare } from './slots.ts'
 import { text } from './text.ts'
@@ -115,7 +116,8 @@ class Aggregates {
     const expr = bare(given)
     if (expr.kind === 'star' || !hasAggregate(expr)) {
       // Every shard makes its row, of those without rows too: it says NULL there, and which shard's row is kept is chance.
-      if (this.#columns.select.groupBy === null && !isConstant(expr))
+      const { analysis } = this.#columns
+      if (this.#columns.select.groupBy === null && !isConstant(expr, (query) => isSameEverywhere(analysis, query)))
         throw new ScatterRefused('a column beside an aggregate of all rows', 'a shard without rows has no value of it', 'group by it')
       return
     }

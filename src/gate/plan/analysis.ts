@@ -360,6 +360,10 @@ export class Analysis {
     }
   }
 
+  scopeOf(query: Query): Scope | undefined {
+    return this.#scopes.get(query)
+  }
+
   /** The value of an integer literal, from now on fixed for the plan. */
   fixedInteger(literal: Extract<Expr, { kind: 'literal' }>): number | null {
     const value = literalValue(this.#lexed, literal.span)

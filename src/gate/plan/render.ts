@@ -62,10 +62,16 @@ export class Rendering<S> {
         if (piece.slot.kind === 'parameter') {
           this.#parts.push(question)
           this.parameters.push(piece.slot.index)
-        } else this.#parts.push(literalOf(slotValue(piece.slot, this.#inputs), lexed.mode))
+        } else if (piece.slot.kind === 'session') this.#piece({ kind: 'session', ref: piece.slot.ref })
+        else this.#parts.push(literalOf(slotValue(piece.slot, this.#inputs), lexed.mode))
         return
       case 'session': {
-        const literal = literalOf(this.#inputs.session(piece.ref), lexed.mode)
+        const value = this.#inputs.session(piece.ref)
+        if (value.type === 'kept' && piece.ref.kind === 'user-variable') {
+          this.#parts.push(space, Buffer.from(`@${quoteIdentifier(piece.ref.name)}`))
+          return
+        }
+        const literal = literalOf(value, lexed.mode)
         // A sum without a fraction, too, is written as an integer.
         const isPlace = piece.constant === true && /^-?\d+$/.test(literal.toString('latin1', 0, 70))
         this.#parts.push(space, isPlace ? Buffer.from(`(${literal} + 0)`) : literal)
@@ -159,6 +165,8 @@ export function literalOf(value: Value, mode: LexerMode = defaultMode): Buffer {
       return Buffer.from(Number.isFinite(value.value) ? value.value.toExponential() : 'NULL')
     case 'text':
       return mode.noBackslashEscapes ? doubled(value.bytes) : escapeLiteral(value.bytes)
+    case 'kept':
+      return literalOf(value.shown, mode)
     case 'binary':
       return mode.noBackslashEscapes ? Buffer.concat([Buffer.from('_binary'), doubled(value.bytes)]) : escapeBinaryLiteral(value.bytes)
   }

@@ -50,6 +50,8 @@ function isZero(value: Exclude<Value, { type: 'null' }>): boolean {
       return value.value === 0n
     case 'double':
       return Math.abs(value.value) < 0.5
+    case 'kept':
+      return value.shown.type !== 'null' && isZero(value.shown)
     case 'decimal':
       return Math.abs(Number(value.text)) < 0.5
     case 'text':

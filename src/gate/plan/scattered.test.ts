@@ -78,6 +78,12 @@ test('promise 10: what may be an aggregate, or is over the rows outside, is not 
 
 test('promise 10: a column beside an aggregate of all rows, and names of several things in HAVING', () => {
   assert.equal(mergeOf('SELECT age, COUNT(*) FROM users'), 'gather')
+  assert.equal(mergeOf('SELECT COUNT(*), (SELECT MAX(code) FROM countries) FROM users'), 'aggregate')
+  assert.equal(mergeOf("SELECT MAX(age), EXISTS (SELECT * FROM countries c WHERE c.code = 'x') OR 1 FROM users"), 'aggregate')
+  assert.equal(mergeOf('SELECT COUNT(*), (SELECT MAX(c.code) FROM countries c WHERE c.code > name) FROM users'), 'gather')
+  assert.equal(mergeOf('SELECT COUNT(*), (SELECT code FROM countries LIMIT 1) FROM users'), 'gather')
+  assert.equal(mergeOf('SELECT COUNT(*), (SELECT MAX(id) FROM orders) FROM users'), 'gather')
+  assert.equal(mergeOf('SELECT COUNT(*), (SELECT MAX(code) FROM countries WHERE code IN (SELECT name FROM users)) FROM users'), 'gather')
   assert.equal(mergeOf("SELECT 1, NOW(), CONCAT('a', 1), COUNT(*) FROM users"), 'aggregate')
   assert.equal(mergeOf('SELECT age, COUNT(*) AS k FROM users GROUP BY age HAVING k > 1'), 'aggregate')
   assert.equal(mergeOf('SELECT age AS z, COUNT(*) FROM users GROUP BY z HAVING z > 1'), 'aggregate')

@@ -1,5 +1,5 @@
 /** What the merged and the plain form of a scattered SELECT both ask about its clauses. */
-import type { Expr, Select } from '../../sql/ast.ts'
+import type { Expr, Query, Select } from '../../sql/ast.ts'
 import { walkExpr } from '../../sql/walk.ts'
 import type { Columns } from './columns.ts'
 import { isAggregate } from './functions.ts'
@@ -72,12 +72,19 @@ export function named(expr: Expr, columns: Columns, hides: 'alias' | 'column'): 
   return { expr, item: null }
 }
 
-/** The same for every row, and where there are none. */
-export function isConstant(expr: Expr): boolean {
+/**
+ * The same for every row, and where there are none.
+ * @param isSame whether that holds of a subquery
+ */
+export function isConstant(expr: Expr, isSame: (query: Query) => boolean = () => false): boolean {
   let constant = true
   walkExpr(expr, {
     expr(node) {
-      constant &&= node.kind !== 'column' && node.kind !== 'star' && node.kind !== 'subquery' && node.kind !== 'exists'
+      if (node.kind === 'subquery' || node.kind === 'exists') {
+        constant &&= isSame(node.query)
+        return false
+      }
+      constant &&= node.kind !== 'column' && node.kind !== 'star'
       return constant
     },
   })

@@ -1,0 +1,50 @@
+/**
+ * Values of user variables that stand in no literal: a variable's text has a collation of its own, but not the strength of one that a statement names, and MySQL
+ * compares an integer with a variable's DOUBLE otherwise than with the same number. Servers have these as variables of the same name, as one of the session's settings; the
+ * client's text keeps the name. Any other value goes into texts as a literal, so that sessions that set variables go on sharing connections.
+ */
+import type { RawRow } from '../mysql/connection.ts'
+import { quoteIdentifier } from '../sql/quote.ts'
+import type { Value } from '../sql/value.ts'
+import { planErrors } from './plan/errors.ts'
+import type { SessionSettings } from './settings.ts'
+
+/** As hexadecimal digits it is part of what connections are known by. */
+const keptBytesMax = 64 * 1024
+
+/** What `keptText` is made from. */
+export const askedOfText = (expression: string): string => `COLLATION(${expression}), HEX(${expression})`
+
+/** @param row the answer to `askedOfText` */
+export function keptText(row: RawRow | undefined, shown: Value): Value {
+  const [collation, hex] = [row?.[0]?.toString('latin1') ?? '', row?.[1]?.toString('latin1') ?? '']
+  // It became NULL since.
+  if (row?.[1] === null || row === undefined || !/^\w+$/.test(collation)) return { type: 'null' }
+  if (collation === 'binary') return { type: 'binary', bytes: Buffer.from(hex, 'hex') }
+  if (hex.length > 2 * keptBytesMax)
+    throw planErrors.refused({
+      construct: `a variable of ${hex.length / 2} bytes with the collation ${collation}`,
+      reason: `up to ${keptBytesMax} bytes are kept with a collation that is not the connection's`,
+      instead: 'convert it: CONVERT(… USING utf8mb4), or name the text where it is compared',
+    })
+  return { type: 'kept', sql: `_${collation.replace(/_.*/, '')} x'${hex}' COLLATE ${collation}`, shown }
+}
+
+/** As a literal an integer is the same. */
+export function keptNumber(value: Value): Value {
+  if (value.type !== 'double' || Number.isSafeInteger(value.value)) return value
+  return { type: 'kept', sql: value.value.toExponential(), shown: value }
+}
+
+/** Brings `settings` to say of the variable what it is. Errors: SW-GATE-100 for a name that can not be told. */
+export function keepInSettings(settings: SessionSettings, name: string, value: Value): void {
+  const key = `@${quoteIdentifier(name)}`
+  if (value.type !== 'kept') return settings.set(key, undefined)
+  if (!/^[\w.$]+$/.test(name))
+    throw planErrors.refused({
+      construct: `a variable called ${name} with a collation or a type of its own`,
+      reason: 'its name is not plain',
+      instead: 'call it by letters and digits',
+    })
+  settings.set(key, value.sql)
+}
