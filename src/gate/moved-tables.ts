@@ -26,7 +26,11 @@ export async function refuseMoved(core: Core, keyspace: string, object: string, 
   }
 }
 
-type Ddl = { readonly object: string; readonly tells: boolean; readonly names: readonly { readonly keyspace: string; readonly name: string }[] }
+type Ddl = {
+  readonly object: string
+  readonly tells: boolean
+  readonly names: readonly { readonly keyspace: string; readonly name: string }[]
+}
 
 /** What a text does to tables of unsharded keyspaces (sharded ones are planned); null: nothing, or it is not understood, which is the server's to say. */
 export function ddlOf(core: Core, session: string, lexed: Lexed): Ddl | null {

@@ -78,7 +78,12 @@ function written(values: readonly (readonly [string, string])[]): string {
   return values.map(([key, value]) => `${key}=${value}`).join('\x1f')
 }
 
-export const setByNames: readonly string[] = ['character_set_client', 'character_set_results', 'character_set_connection', 'collation_connection']
+export const setByNames: readonly string[] = [
+  'character_set_client',
+  'character_set_results',
+  'character_set_connection',
+  'collation_connection',
+]
 
 /** Whether the same text may be another statement: quotes, operators and literals depend on these. */
 export function readsOtherwise(from: string, to: string): boolean {

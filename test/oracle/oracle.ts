@@ -7,7 +7,7 @@ import { ServerError } from '../../src/mysql/errors.ts'
 import { type Answer, compareRows, compareWrites, type Difference } from './compare.ts'
 import { asPrepared, asText } from './literal.ts'
 import { missingInLookup, printAll, rowsOf } from './tables.ts'
-import { countedTables } from './probe-tables.ts'
+import { withoutCounted } from './probe-tables.ts'
 import { Probes, readsMeanwhile, textOf } from './probes.ts'
 import { Dice } from './random.ts'
 import { makeSchema, type SchemaSpec } from './schema.ts'
@@ -87,27 +87,10 @@ export class Oracle {
       tables: Object.assign({}, ...schemas.map((s) => (s.vschema as { tables: object }).tables)) as object,
     }
     const creates = schemas.flatMap((schema) => [...schema.tables.map((table) => table.create), ...schema.also])
-    // Ids that nobody draws are no ids for more shards, which a reshard says: what the probes ask of them is not asked then.
-    const isMoved = (name: string): boolean => !schemas.some(({ prefix }) => countedTables(prefix).includes(name))
-    const moved = { ...vschema, tables: Object.fromEntries(Object.entries(vschema.tables).filter(([name]) => isMoved(name))) }
+    const prefixes = schemas.map((s) => s.prefix)
     await using resharding =
-      this.#options.reshard === true
-        ? await startResharding(
-            flavour,
-            moved,
-            creates.filter((create) => isMoved(/^CREATE TABLE (\w+)/.exec(create)?.[1] ?? '')),
-          )
-        : null
-    await using plain =
-      resharding === null
-        ? await startWorld(
-            flavour,
-            vschema,
-            this.#options.mode,
-            schemas.map((s) => s.prefix),
-            this.#options.shards,
-          )
-        : null
+      this.#options.reshard === true ? await startResharding(flavour, ...withoutCounted(vschema, creates, prefixes)) : null
+    await using plain = resharding === null ? await startWorld(flavour, vschema, this.#options.mode, prefixes, this.#options.shards) : null
     const world = (resharding ?? plain) as World
     const done = new AbortController()
     const switching = resharding?.switching(done.signal)

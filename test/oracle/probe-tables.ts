@@ -6,7 +6,7 @@
 /** Ids that are given are smaller: none pushes a counter. */
 export const drawnFrom = 1_000_000
 
-export const countedTables = (prefix: string): string[] => [`${prefix}auto`, `${prefix}left_open`]
+const countedTables = (prefix: string): string[] => [`${prefix}auto`, `${prefix}left_open`]
 
 export function probeTables(prefix: string): string[] {
   const counted = `(k INT NOT NULL, id BIGINT NOT NULL AUTO_INCREMENT, n INT, s VARCHAR(20), PRIMARY KEY (id, k)) AUTO_INCREMENT = ${drawnFrom}`
@@ -15,6 +15,19 @@ export function probeTables(prefix: string): string[] {
     ...countedTables(prefix).map((name) => `CREATE TABLE ${name} ${counted}`),
     `CREATE TABLE ${prefix}pair_a ${pair}`,
     `CREATE TABLE ${prefix}pair_b ${pair}`,
+  ]
+}
+
+/** Ids that nobody draws are no ids for more shards, which a reshard says; no probe asks of them then. */
+export function withoutCounted(
+  vschema: { readonly vindexes: object; readonly tables: object },
+  creates: readonly string[],
+  prefixes: readonly string[],
+): [vschema: object, creates: string[]] {
+  const counted = new Set(prefixes.flatMap(countedTables))
+  return [
+    { ...vschema, tables: Object.fromEntries(Object.entries(vschema.tables).filter(([name]) => !counted.has(name))) },
+    creates.filter((create) => !counted.has(/^CREATE TABLE (\w+)/.exec(create)?.[1] ?? '')),
   ]
 }
 

@@ -107,11 +107,13 @@ const statements = [
   'SELECT MIN(id), MAX(id) FROM a WHERE k IN (1, 2, 3)',
   'SELECT WEIGHT_STRING(MIN(name) AS CHAR(20)) FROM a WHERE k = 3',
   // Of rows of one shard only, and of none.
-  ...['', ' WHERE id = 3', ' WHERE n > 100000', ' JOIN r ON r.code = a.n', ' LEFT JOIN b ON b.k = a.k AND b.v < 0 WHERE a.id = 3'].flatMap((rest) => [
-    `SELECT COUNT(*), (SELECT title FROM r WHERE code = 2), MAX(a.n) FROM a${rest}`,
-    `SELECT (SELECT MAX(code) + 1 FROM r), EXISTS (SELECT 1 FROM r WHERE code > 100), SUM(a.d), (SELECT title FROM r WHERE code = 900) FROM a${rest}`,
-    `SELECT AVG(a.n), 1 + (SELECT COUNT(*) FROM r), 3 IN (SELECT code FROM r WHERE code < 5) FROM a${rest}`,
-  ]),
+  ...['', ' WHERE id = 3', ' WHERE n > 100000', ' JOIN r ON r.code = a.n', ' LEFT JOIN b ON b.k = a.k AND b.v < 0 WHERE a.id = 3'].flatMap(
+    (rest) => [
+      `SELECT COUNT(*), (SELECT title FROM r WHERE code = 2), MAX(a.n) FROM a${rest}`,
+      `SELECT (SELECT MAX(code) + 1 FROM r), EXISTS (SELECT 1 FROM r WHERE code > 100), SUM(a.d), (SELECT title FROM r WHERE code = 900) FROM a${rest}`,
+      `SELECT AVG(a.n), 1 + (SELECT COUNT(*) FROM r), 3 IN (SELECT code FROM r WHERE code < 5) FROM a${rest}`,
+    ],
+  ),
   'SELECT n, COUNT(*) FROM a GROUP BY n',
   'SELECT n, COUNT(*) c FROM a GROUP BY n ORDER BY c DESC, n',
   'SELECT n, SUM(d) FROM a GROUP BY n HAVING COUNT(*) > 2 AND n > 1 ORDER BY n LIMIT 3',
