@@ -2,6 +2,7 @@
  * JSON columns of MySQL that hold values that JSON has no text for: a DATE, TIME, DATETIME, BLOB or BIT put in by CAST or from a column. A SELECT gives their text only, so a copy cannot tell
  * them from strings, and strings is what they are on the targets (docs/decisions/008): whoever relies on JSON_TYPE, or on their order, has to know before.
  */
+import type { Clock } from '../base/clock.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
 import type { SchemaInfo } from '../mysql/table-info.ts'
@@ -14,62 +15,70 @@ const looksOpaqueSql = '"(base64:type[0-9]+:|-?[0-9]{2,4}[-:][0-9]{2}[-:][0-9]{2
 const opaque = ['DATE', 'TIME', 'DATETIME', 'TIMESTAMP', 'BLOB', 'BIT', 'OPAQUE']
 
 const lookMsMax = 2_000
-/** After so many columns that took longer the others are not looked at either: a plan is waited for. */
-const tooLargeMax = 5
+/** Of all columns of a source together: a plan is waited for, and these are scans of a server that serves. */
+const allMsMax = 10_000
 const documentsMax = 50
 const pathsMax = 20
 
 /** A note for each column that holds some, or could not be looked through in the time it may take. */
-export async function jsonNotes(connection: Connection, schema: Pick<SchemaInfo, 'name' | 'tables'>): Promise<string[]> {
+export async function jsonNotes(connection: Connection, schema: Pick<SchemaInfo, 'name' | 'tables'>, clock: Clock): Promise<string[]> {
   if (connection.flavour !== 'mysql') return []
   const notes: string[] = []
-  let tooLarge = 0
+  const untilMs = clock.monotonicMs() + allMsMax
+  const ask: Ask = async (select) => {
+    if (clock.monotonicMs() >= untilMs) return 'unknown'
+    try {
+      // It takes bytes, one a character.
+      return await connection.allText(limitedSelect('mysql', Buffer.from(select).toString('latin1'), lookMsMax))
+    } catch (error) {
+      if (!isServerError(error)) throw error
+      return 'unknown'
+    }
+  }
   for (const table of schema.tables)
     for (const column of table.columns) {
       if (column.dataType !== 'json' || column.generated !== null) continue
-      const found =
-        tooLarge >= tooLargeMax
-          ? 'unknown'
-          : await lookAt(connection, quoteQualified(schema.name, table.name), quoteIdentifier(column.name))
-      if (found === 'unknown') tooLarge++
+      const { found, whole } = await lookThrough(ask, quoteQualified(schema.name, table.name), quoteIdentifier(column.name))
       const name = `${table.name}.${column.name}`
       const become = 'as strings of the same text: JSON_TYPE of them, and how they compare, is another there'
-      if (found === 'unknown')
+      if (found.length > 0)
+        notes.push(
+          `${name} holds values within its JSON that have no text of their own, which arrive ${become} (${found.join(', ')}${whole ? '' : ', and there may be more'})`,
+        )
+      else if (!whole)
         notes.push(
           `${name} was not looked through to its end: a DATE, TIME, BLOB or BIT within its JSON, if there is one, arrives ${become}`,
-        )
-      else if (found.length > 0)
-        notes.push(
-          `${name} holds values within its JSON that have no text of their own, which arrive ${become} (${found.map(({ type, path }) => `${type} at ${path}`).join(', ')})`,
         )
     }
   return notes
 }
 
-type Found = { readonly type: string; readonly path: string }
+/** What follows SELECT. 'unknown': the server ended it, or refused it. */
+type Ask = (select: string) => Promise<readonly Readonly<Record<string, string | null>>[] | 'unknown'>
 
-async function lookAt(connection: Connection, table: string, column: string): Promise<Found[] | 'unknown'> {
+/**
+ * `found`: types and paths. `whole`: there are no others. Of a column with many documents whose strings look like dates, most of which are strings, only the first tell where to look, and a scan for
+ * what is not there is the one that is cut: nothing found says nothing then.
+ */
+export async function lookThrough(ask: Ask, table: string, column: string): Promise<{ found: string[]; whole: boolean }> {
   const suspect = `CAST(${column} AS CHAR) REGEXP ${quoteString(looksOpaqueSql)}`
-  const ask = (rest: string): Promise<Record<string, string | null>[] | 'unknown'> =>
-    // It takes bytes, one a character.
-    connection.allText(limitedSelect('mysql', Buffer.from(rest).toString('latin1'), lookMsMax)).catch((error: unknown) => {
-      if (!isServerError(error)) throw error
-      return 'unknown' as const
+  const documents = await ask(`CAST(${column} AS CHAR) AS j FROM ${table} WHERE ${suspect} LIMIT ${documentsMax + 1}`)
+  if (documents === 'unknown') return { found: [], whole: false }
+  const all = [...new Set(documents.flatMap(({ j }) => suspectPaths(JSON.parse(j ?? 'null'), '$')))]
+  const paths = all.slice(0, pathsMax)
+  if (paths.length === 0) return { found: [], whole: true }
+  const types = paths.map((path) => `JSON_TYPE(JSON_EXTRACT(${column}, ${quoteString(path)}))`)
+  const isOne = types.map((type) => `${type} IN (${opaque.map(quoteString).join(', ')})`).join(' OR ')
+  const list = types.map((type, i) => `${type} AS t${i}`).join(', ')
+  const rows = await ask(`${list} FROM ${table} WHERE ${suspect} AND (${isOne}) LIMIT ${documentsMax + 1}`)
+  if (rows === 'unknown') return { found: [], whole: false }
+  const found = new Set<string>()
+  for (const row of rows)
+    paths.forEach((path, i) => {
+      const type = row[`t${i}`] ?? ''
+      if (opaque.includes(type)) found.add(`${type} at ${path}`)
     })
-  const documents = await ask(`CAST(${column} AS CHAR) AS j FROM ${table} WHERE ${suspect} LIMIT ${documentsMax}`)
-  if (documents === 'unknown') return 'unknown'
-  const paths = new Set<string>()
-  for (const { j } of documents) for (const path of suspectPaths(JSON.parse(j ?? 'null'), '$')) if (paths.size < pathsMax) paths.add(path)
-  const found: Found[] = []
-  for (const path of paths) {
-    const type = `JSON_TYPE(JSON_EXTRACT(${column}, ${quoteString(path)}))`
-    const rows = await ask(
-      `DISTINCT ${type} AS t FROM ${table} WHERE ${suspect} AND ${type} IN (${opaque.map(quoteString).join(', ')}) LIMIT 3`,
-    )
-    if (rows === 'unknown') continue
-    for (const { t } of rows) found.push({ type: t ?? '', path })
-  }
-  return found
+  return { found: [...found], whole: documents.length <= documentsMax && rows.length <= documentsMax && paths.length === all.length }
 }
 
 /** Pure: where strings stand that may be something else. */

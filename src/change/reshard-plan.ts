@@ -128,7 +128,7 @@ export async function planReshardCreate(
       const logged = await cascadesLogged(connection, source.serverId, cascadesOf(schema).length, asked)
       notes.push(...logged.notes)
       errors.push(...schemaFindings(schema, logged.logs, spec.triggers))
-      notes.push(...(await serverNotes(connection, source.serverId, secret)), ...(await jsonNotes(connection, schema)))
+      notes.push(...(await serverNotes(connection, source.serverId, secret)), ...(await jsonNotes(connection, schema, world.clock)))
     })
   }
   errors.push(...differentTables(sources, schemas))
