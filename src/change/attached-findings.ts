@@ -7,8 +7,13 @@ import { crossFlavourFindings } from '../move/cross-flavour.ts'
 import { preflightTarget } from '../move/preflight.ts'
 import { existingTableFindings } from '../move/schema-copy.ts'
 import type { Connection } from '../mysql/connection.ts'
+import { isServerError } from '../mysql/errors.ts'
 import { quoteString } from '../sql/quote.ts'
-import type { ShardRecord } from '../topology/records.ts'
+import { readOwner } from '../switch/control-schema.ts'
+import { switchErrors } from '../switch/errors.ts'
+import { keys } from '../topology/keys.ts'
+import type { Installation, ShardRecord } from '../topology/records.ts'
+import { readRecord } from '../topology/typed.ts'
 import { cascadesLogged, type Asked } from './cascade-check.ts'
 import { changeErrors } from './errors.ts'
 import type { ReshardSpec } from './reshard-spec.ts'
@@ -29,6 +34,7 @@ export async function attachedFindings(
 ): Promise<{ errors: SwError[]; notes: string[] }> {
   const errors: SwError[] = []
   const notes: string[] = []
+  const installation = await readRecord<Installation>(world.store, keys.installation)
   for (const address of servers) {
     const id = `${address.host}:${address.port}`
     const target = await connectToAttach(world, id, { ...address, password: passwords[id] ?? '' }).catch((error: unknown) => {
@@ -37,6 +43,15 @@ export async function attachedFindings(
     })
     if (target === null) continue
     try {
+      // Before anything is tried there. Who may not read it cannot attach the server either, which says so.
+      const owner = await readOwner(target).catch((error: unknown) => {
+        if (!isServerError(error)) throw error
+        return null
+      })
+      if (owner !== null && owner.installation !== installation?.value.id) {
+        errors.push(switchErrors.foreignInstallation({ server: id, other: owner.installation }))
+        continue
+      }
       const logged = await cascadesLogged(target, id, cascades.length, asked)
       notes.push(...logged.notes)
       if (cascades.length > 0 && !logged.logs)

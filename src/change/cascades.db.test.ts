@@ -4,6 +4,7 @@ import { after, before, describe, test } from 'node:test'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
 import { connect } from '../mysql/connect.ts'
 import { probeCascades } from '../mysql/cascade-probe.ts'
+import { ownServer } from '../switch/control-schema.ts'
 import { flavours, type TestServer } from '../../test/kit/servers.ts'
 import { Office, rootOf, testServer } from './testkit/office.ts'
 
@@ -45,6 +46,11 @@ if (flavours().includes('mysql')) {
       await Promise.all([plain, native, other].map((server) => server?.[Symbol.asyncDispose]()))
     })
 
+    const databases = async (server: TestServer): Promise<(string | null)[]> => {
+      await using root = await rootOf(server)
+      return (await root.allText('SHOW DATABASES')).flatMap((row) => Object.values(row))
+    }
+
     /** What a creation on another server is refused by. */
     const told = async (keyspace: string, to: TestServer): Promise<string> => {
       const targetServers = [{ host: '127.0.0.1', port: to.port, user: 'boss', password: 'secret' }]
@@ -67,8 +73,9 @@ if (flavours().includes('mysql')) {
           logs,
         )
         assert.equal(await flavourOf(root).logsCascades(root), logs)
+        const before = await databases(server)
         assert.deepEqual(await probeCascades(root), { logs, by: 'probe', why: null })
-        assert.deepEqual(await root.allText("SHOW TABLES FROM _shardwright LIKE 'cascade%'"), [], 'nothing is left of it')
+        assert.deepEqual(await databases(server), before, 'nothing is left of it')
       }
     })
 
@@ -88,10 +95,24 @@ if (flavours().includes('mysql')) {
     test('a target that does not log them is refused, as a source is', async () => {
       const back = /failed: SW-CHANGE-\d+ foreign key away of child says ON DELETE CASCADE, and the target server 127/
       await office.keyspace('one', plain, 'app', ['parent', 'child'])
+      const before = await databases(native)
       assert.match(await told('one', native), back)
+      assert.deepEqual(await databases(native), before, 'promise 12: a server that is refused is left as it was')
       if (other !== null) assert.match(await told('one', other), back)
+      await using root = await rootOf(plain)
+      assert.deepEqual(await root.allText("SHOW TABLES FROM _shardwright LIKE 'cascade%'"), [], 'where it is ours already, too')
       await office.keyspace('two', native, 'app', ['parent', 'child'])
       assert.match(await told('two', plain), /failed: SW-CHANGE-028 foreign key away of child says ON DELETE CASCADE/)
+    })
+
+    test('promise 12: nothing is tried on a server of another installation', async () => {
+      if (other === null) return
+      await using root = await rootOf(other)
+      await ownServer(root, 'theirs', 'there')
+      const written = async (): Promise<unknown> => (await root.allText('SHOW MASTER STATUS'))[0]?.['Position']
+      const at = await written()
+      assert.match(await told('one', other), /^failed: SW-SWITCH-004 [^;]*belongs to the Shardwright installation theirs$/)
+      assert.equal(await written(), at)
     })
   })
 }

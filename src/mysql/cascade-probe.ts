@@ -1,6 +1,6 @@
 /**
- * Whether a server has the rows that a cascade changes in its binlog (PROTOCOLS 1.11), by trying it: a parent and a child in our own schema, the parent's row deleted, and what the binlog has of
- * it. Versions and settings say it too (`Flavour.logsCascades`), of the servers that were tried when that was written; where an account may not try, they alone do, and `by` says so.
+ * Whether a server has the rows that a cascade changes in its binlog (PROTOCOLS 1.11), by trying it: a parent and a child in our own schema (in one that goes again where that is not: the server
+ * is not ours yet, and may never be), the parent's row deleted, and what the binlog has of it. Versions and settings say it too (`Flavour.logsCascades`), of the servers that were tried when that was written; where an account may not try, they alone do, and `by` says so.
  *
  * Not for dry runs: it writes.
  */
@@ -12,8 +12,7 @@ import { quoteString } from '../sql/quote.ts'
 
 export type CascadeVerdict = { readonly logs: boolean; readonly by: 'probe' | 'version'; readonly why: string | null }
 
-const parent = `${controlSchema}.cascade_parent`
-const child = `${controlSchema}.cascade_child`
+const passing = `${controlSchema}_try`
 const lock = `${controlSchema}:cascades`
 /** Others write meanwhile. */
 const eventsMax = 20_000
@@ -37,9 +36,22 @@ export async function probeCascades(connection: Connection): Promise<CascadeVerd
 }
 
 async function tryIt(connection: Connection): Promise<{ logs: boolean } | { why: string }> {
+  const ours = await connection.value(`SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = ${quoteString(controlSchema)}`)
+  if (ours !== undefined) return tryIn(connection, controlSchema)
+  // Not the control schema, to be dropped after: somebody may attach the server meanwhile.
+  await connection.query(`CREATE DATABASE IF NOT EXISTS ${passing} DEFAULT CHARACTER SET utf8mb4`)
+  try {
+    return await tryIn(connection, passing)
+  } finally {
+    if (connection.open) await connection.query(`DROP DATABASE IF EXISTS ${passing}`)
+  }
+}
+
+async function tryIn(connection: Connection, schema: string): Promise<{ logs: boolean } | { why: string }> {
+  const parent = `${schema}.cascade_parent`
+  const child = `${schema}.cascade_child`
   const checks = await connection.value('SELECT @@SESSION.foreign_key_checks')
   const drop = `DROP TABLE IF EXISTS ${child}, ${parent}`
-  await connection.query(`CREATE DATABASE IF NOT EXISTS ${controlSchema} DEFAULT CHARACTER SET utf8mb4`)
   await connection.query(drop)
   try {
     await connection.query('SET SESSION foreign_key_checks=1')

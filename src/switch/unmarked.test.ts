@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { QueryEvent } from '../binlog/source.ts'
-import { AnnouncedHere } from './unmarked.ts'
+import { AnnouncedHere, takesRows } from './unmarked.ts'
 
 const statement = (verb: string, ...names: string[]): Pick<QueryEvent, 'statement' | 'schema'> => ({
   schema: 'app',
@@ -21,4 +21,21 @@ test('promise 2: an announcement stands until its own statement comes, whatever 
   assert.equal(ours.came(statement('ALTER', 'other')), false)
   ours.announced({ verb: 'DROP', schema: 'app', name: 'a' })
   assert.equal(ours.came(statement('DROP', 'a', 'b')), false, 'not all of it is ours')
+})
+
+test('promise 2: tables of our own schema that are dropped hold no rows of clients; whatever is beside them does', () => {
+  const drop = (...objects: { schema: string | null; name: string }[]): boolean =>
+    takesRows({ schema: 'app', statement: { kind: 'ddl', verb: 'DROP', object: 'TABLE', objects } })
+  const own = { schema: '_shardwright', name: 'cascade_child' }
+  assert.equal(drop(own, { ...own, name: 'cascade_parent' }), false)
+  assert.equal(drop(own, { schema: null, name: 'cascade_parent' }), true)
+  assert.equal(drop({ schema: 'app', name: 't' }), true)
+  assert.equal(drop(), true)
+  assert.equal(
+    takesRows({
+      schema: '',
+      statement: { kind: 'ddl', verb: 'DROP', object: 'DATABASE', objects: [{ schema: null, name: '_shardwright' }] },
+    }),
+    true,
+  )
 })
