@@ -11,7 +11,6 @@
 import { createHash } from 'node:crypto'
 import { bumpControlMarker, chooseControlTable, controlSchema, controlSightings } from '../binlog/control-schema.ts'
 import { currentPosition } from '../binlog/position.ts'
-import type { QueryKind } from '../binlog/query-kind.ts'
 import type { Position, QueryEvent, TableChooser } from '../binlog/source.ts'
 import { readTableDefinitions } from '../binlog/table-definitions.ts'
 import { openTail } from '../binlog/tail.ts'
