@@ -1,6 +1,6 @@
 /**
  * Expressions of a table (defaults, generated columns, checks) that a server of the other flavour does not take, by column. No list of functions says that, which would be wrong
- * with the next version: the server is asked, by a temporary table of the session, which nobody else sees and no binlog has.
+ * with the next version: the server is asked, by a temporary table of the session, which nobody else sees (MariaDB logs it where the session logs statements).
  */
 import type { SwError } from '../base/errors.ts'
 import type { Connection } from '../mysql/connection.ts'

@@ -1,6 +1,6 @@
 /**
- * Promise 1, PROTOCOLS 1.4, 1.10: a source dies in mid-copy and its replica, which has all of it, is made the primary: the stream goes on there from its GTIDs, throws away what
- * was in flight on the old one, and ends with the same rows.
+ * Promise 1, PROTOCOLS 1.4, 1.10: a source dies in mid-copy and its replica, which has all of it, is made the primary: the stream goes on there from its GTIDs and ends
+ * with the same rows.
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'

@@ -62,7 +62,7 @@ for (const flavour of flavours()) {
 }
 
 for (const flavour of flavours()) {
-  test(`promise 3 on ${flavour}: what a resume tells of rows read again is what was read in vain, also where the dead mover had reported nothing of it, and each time anew`, async () => {
+  test(`promise 3 on ${flavour}: what a resume tells of rows read again is some of what was read in vain and never more, also where the dead mover had reported nothing of it, and each time anew`, async () => {
     await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] }, servers.of(flavour))
     await fill(world, 0, 12_000, 12_000)
     const record = world.record(0)

@@ -17,7 +17,7 @@ const column = (name: string, dataType: string) => ({
   generated: false,
 })
 
-function deletes(keyType: string): string {
+function deletes(keyType: string, changes: readonly (readonly [string, readonly string[]])[]): string[] {
   const table = planTable({
     schema: 's',
     name: 't',
@@ -29,18 +29,34 @@ function deletes(keyType: string): string {
     toUtf8: () => null,
   })
   const pending = new Pending()
-  for (const [key, images] of [
-    ['1', ['7', '8']],
-    ['2', ['9']],
-  ] as const)
-    pending.add({ table, key, row: null, images })
-  const stamp = stampOf()
-  return roundStatements(pending.take(stamp), 'several-sources', 't', 1)[0]!.deletes[0]!.toString('latin1')
+  for (const [key, images] of changes) pending.add({ table, key, row: null, images })
+  return roundStatements(pending.take(stampOf()), 'several-sources', 't', 1)[0]!.deletes.map((statement) => statement.toString('latin1'))
 }
 
+const few = [
+  ['1', ['7', '8']],
+  ['2', ['9']],
+] as const
+
 test('promise 1: a merge deletes rows with an ENUM key by comparing column by column', () => {
-  assert.equal(deletes('enum'), 'DELETE FROM `t`.`t` WHERE (`k` = 1 AND `owner` IN (7,8)) OR (`k` = 2 AND `owner` IN (9))')
-  assert.match(deletes('bigint'), /\(`k`,`owner`\) IN \(\(1,7\),\(1,8\),\(2,9\)\)$/)
+  assert.equal(deletes('enum', few)[0], 'DELETE FROM `t`.`t` WHERE (`k` = 1 AND `owner` IN (7,8)) OR (`k` = 2 AND `owner` IN (9))')
+  assert.match(deletes('bigint', few)[0]!, /\(`k`,`owner`\) IN \(\(1,7\),\(1,8\),\(2,9\)\)$/)
+})
+
+test('promise 1, 1.6: no DELETE grows with the shard keys that one row has had: several of them have them all', () => {
+  const owners = Array.from({ length: 100_000 }, (_, i) => `${10_000_000 + i}`)
+  for (const keyType of ['bigint', 'enum']) {
+    const statements = deletes(keyType, [['12345', owners], ...few])
+    assert.ok(
+      statements.every(({ length }) => length <= 1 << 20),
+      `${keyType}: ${statements.map(({ length }) => length).join()}`,
+    )
+    assert.deepEqual(
+      statements.flatMap((text) => text.match(/\b\d{8}\b/g) ?? []),
+      owners,
+    )
+    assert.match(statements.at(-1) ?? '', /\b9\b/)
+  }
 })
 
 test('literals are cut outside of quotes and parentheses', () => {

@@ -80,27 +80,37 @@ function deleteStatements(table: TablePlan, changes: readonly Change[], mode: Wr
   const indexed = [...table.columns.slice(0, table.keyWidth), ...table.shardKey.map(({ index }) => table.columns[index])].some((column) =>
     /^(enum|set)$/.test(column?.definition.dataType ?? ''),
   )
-  return batches(
-    changes,
-    deleteKeysMax,
-    (change) => change.key.length * (2 + (change.images?.length ?? 0)) + imagesBytes(change.images),
-    (batch) => {
-      const ownedColumns = asBytes(table.ownerColumns.join(','))
-      if (columns.length === 1 && !(owned && indexed)) {
-        const among = `${columns[0]} IN (${batch.map((change) => change.key).join(',')})`
-        if (!owned) return [head, among]
-        const pairs = batch.flatMap((change) => (change.images ?? []).map((image) => `(${change.key},${image})`))
-        return [`${head}${among} AND (${columns[0]},${ownedColumns}) IN (${pairs.join(',')})`]
-      }
-      // Row constructors are not used for ranges by every version: spelled out, they are.
-      const conditions = batch.map((change) => {
-        const key = keyCondition(columns, splitLiterals(change.key))
-        if (!owned) return `(${key})`
-        return `(${key} AND ${ownImage(table, change.images ?? [])})`
-      })
-      return [head, conditions.join(' OR ')]
-    },
-  )
+  return batches(changes.flatMap(inPieces), deleteKeysMax, deleteBytes, (batch) => {
+    const ownedColumns = asBytes(table.ownerColumns.join(','))
+    if (columns.length === 1 && !(owned && indexed)) {
+      const among = `${columns[0]} IN (${batch.map((change) => change.key).join(',')})`
+      if (!owned) return [head, among]
+      const pairs = batch.flatMap((change) => (change.images ?? []).map((image) => `(${change.key},${image})`))
+      return [`${head}${among} AND (${columns[0]},${ownedColumns}) IN (${pairs.join(',')})`]
+    }
+    // Row constructors are not used for ranges by every version: spelled out, they are.
+    const conditions = batch.map((change) => {
+      const key = keyCondition(columns, splitLiterals(change.key))
+      if (!owned) return `(${key})`
+      return `(${key} AND ${ownImage(table, change.images ?? [])})`
+    })
+    return [head, conditions.join(' OR ')]
+  })
+}
+
+function deleteBytes({ key, images }: Change): number {
+  return key.length * (2 + (images?.length ?? 0)) + imagesBytes(images)
+}
+
+/** A key whose row had so many shard keys that they are more than one statement may take is deleted by several, each for some of them. */
+function inPieces(change: Change): Change[] {
+  const { images } = change
+  if (images === null || deleteBytes(change) <= statementBytesMax) return [change]
+  const length = Math.max(1, Math.floor((images.length * statementBytesMax) / deleteBytes(change)))
+  return Array.from({ length: Math.ceil(images.length / length) }, (_, i) => ({
+    ...change,
+    images: images.slice(i * length, (i + 1) * length),
+  }))
 }
 
 /** Whether the row's shard key is one of these, without row constructors. */

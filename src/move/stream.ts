@@ -102,6 +102,7 @@ export class Stream {
   #lockWaits: LockWaits | null = null
   #watch: HangWatch | null = null
   #lag: LagMeter | null = null
+  #xaUpkeep: XaUpkeep | null = null
   #changeRate: RateMeter
   #reportedControl: number[] = []
   #stateSinceMs: number
@@ -183,7 +184,13 @@ export class Stream {
       lanes: this.#lanes.length,
       retries: this.#retries + this.#lanes.reduce((sum, { retries }) => sum + retries, 0),
       waiting:
-        this.#waiting ?? waitingOf(this.#appliers) ?? this.#lockWaits?.waiting ?? this.#throttle.waiting ?? this.#watch?.waiting ?? null,
+        this.#waiting ??
+        waitingOf(this.#appliers) ??
+        this.#lockWaits?.waiting ??
+        this.#throttle.waiting ??
+        this.#xaUpkeep?.waiting ??
+        this.#watch?.waiting ??
+        null,
       throttled: this.#throttle.waiting,
       error: this.#error,
       copy: this.#progress?.view() ?? noCopy,
@@ -210,6 +217,7 @@ export class Stream {
       this.#lockWaits = null
       this.#watch = null
       this.#lag = null
+      this.#xaUpkeep = null
     }
     if (state !== 'starting') this.#waiting = null
     this.#options.onReport(this.report(), true)
@@ -384,6 +392,7 @@ export class Stream {
         failpoints,
       })
       const xaUpkeep = new XaUpkeep({ xa, touched, copying, keysBytesMax: () => memory.touchedBytesMax, source: sourceMeta, clock })
+      this.#xaUpkeep = xaUpkeep
       if (resumed) await xaUpkeep.begin()
       const planOf = plansByName(record.source.schema, plans, (await sourceMeta.value('SELECT @@lower_case_table_names')) !== '0')
       const headroom: Headroom = new Headroom({
@@ -409,7 +418,7 @@ export class Stream {
           goingTo: targets.map(({ stored }) => stored.intent),
           severalSources: targets.map(({ mode }) => mode === 'several-sources'),
           touched,
-          onTouched: () => copier?.keysTouched(),
+          onTouched: () => xaUpkeep.keysTouched(copier),
           xaProof: flavourOf(sourceMeta).xaProof,
           copying,
           xa,

@@ -4,16 +4,21 @@
  * On MariaDB an XA COMMIT may stand in the binlog before its rows are visible, and a marker behind it proves nothing. That the server has forgotten the xid does: it forgets it when the commit is
  * done. So the source is asked, once a second and only while there is something to ask for; it is asked after the commits were met in the tail. An application may use an xid again
  * at once; then the tail meets it begun anew, which tells the same of the commit before.
+ *
+ * Where their keys took too much and were dropped the copy begins no chunk before that proof: then it is asked for at once, and ten times a second.
  */
 import type { Clock } from '../base/clock.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
+import type { Waiting } from './applier-options.ts'
+import type { Copier } from './copier.ts'
 import { knownXids } from './source-start.ts'
 import type { TablePlan } from './table-plan.ts'
 import type { TouchedKeys } from './touched.ts'
 import type { TargetXaStore, XaForget } from './xa.ts'
 
 const everyMs = 1_000
+const whileCopyWaitsMs = 100
 
 export type XaUpkeepOptions = {
   xa: TargetXaStore
@@ -30,6 +35,8 @@ export class XaUpkeep {
   readonly #options: XaUpkeepOptions
   /** The first of this run. */
   firstMarker = Number.MAX_SAFE_INTEGER
+  #copyWaitsSinceMs = 0
+  #pause = new AbortController()
 
   constructor(options: XaUpkeepOptions) {
     this.#options = options
@@ -37,19 +44,42 @@ export class XaUpkeep {
 
   /** What earlier runs have left. */
   async begin(): Promise<void> {
-    const { xa, touched, copying, keysBytesMax } = this.#options
+    const { xa, touched, copying } = this.#options
     for await (const { table, key, xid } of xa.committedBefore((await this.#known()) ?? new Set()))
       if (copying.has(table)) {
         touched.addUnproven(table, key, xid)
-        // No chunk has begun.
-        if (touched.unprovenBytes > keysBytesMax()) touched.dropUnproven()
+        this.keysTouched(null)
       }
+  }
+
+  /** The tail has brought keys. Without a copier no chunk has begun, and none needs them. */
+  keysTouched(copier: Pick<Copier, 'keysTouched'> | null): void {
+    const { touched, keysBytesMax, clock } = this.#options
+    const waited = touched.mustProve
+    if (copier !== null) copier.keysTouched()
+    else if (touched.unprovenBytes > keysBytesMax()) touched.dropUnproven()
+    if (waited || !touched.mustProve) return
+    this.#copyWaitsSinceMs = clock.nowMs()
+    this.#pause.abort()
+  }
+
+  /** What the copy waits for; null: nothing of this. */
+  get waiting(): Waiting | null {
+    if (!this.#options.touched.mustProve) return null
+    return {
+      what: 'the source, which has yet to finish XA COMMITs that stand in its binlog: what is read before would lack their rows',
+      sinceMs: this.#copyWaitsSinceMs,
+      ends: 'XA RECOVER there lists none of them any more; the copy goes on then',
+      reason: 'xa',
+    }
   }
 
   async run(stored: () => number, read: () => XaForget['read'], signal: AbortSignal): Promise<void> {
     const { xa, touched, clock } = this.#options
     while (!signal.aborted) {
-      await clock.sleep(everyMs, signal).catch(() => undefined)
+      this.#pause = new AbortController()
+      const pauseMs = touched.mustProve ? whileCopyWaitsMs : everyMs
+      await clock.sleep(pauseMs, AbortSignal.any([signal, this.#pause.signal])).catch(() => undefined)
       if (signal.aborted || (!xa.keeps && !touched.waitsForProof)) continue
       touched.askProof()
       const known = await this.#known()

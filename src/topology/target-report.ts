@@ -22,7 +22,7 @@ export type TargetLag = {
 }
 
 /** Which kind of wait it is, for metrics: a few words that stay the same. */
-export type WaitReason = 'start' | 'retry' | 'pause' | 'rate' | 'pressure' | 'ddl' | 'keys' | 'collision' | 'lock'
+export type WaitReason = 'start' | 'retry' | 'pause' | 'rate' | 'pressure' | 'ddl' | 'keys' | 'collision' | 'lock' | 'xa'
 
 /** What is waited for, since when, and what ends it. `reason`: absent for what is rare. */
 export type StreamWait = { what: string; sinceMs: number; ends: string; reason?: WaitReason }
