@@ -7,8 +7,7 @@ import { keyRangesIntersect, parseKeyRange } from '../../../src/keyspace/key-ran
 import { crashPoints } from '../../../src/move/crash-points.ts'
 import { ensureMoveTables, forgetStreams } from '../../../src/move/tables.ts'
 import { connect } from '../../../src/mysql/connect.ts'
-import type { Connection } from '../../../src/mysql/connection.ts'
-import { isServerError } from '../../../src/mysql/errors.ts'
+import { errno, isServerError } from '../../../src/mysql/errors.ts'
 import { quoteIdentifier } from '../../../src/sql/quote.ts'
 import { keys } from '../../../src/topology/keys.ts'
 import type { RoutingRecord, ShardRef, StreamRecord, StreamReport, VdiffRecord, VdiffReport } from '../../../src/topology/records.ts'
@@ -17,7 +16,7 @@ import { Final, until } from '../../kit/until.ts'
 import { compareDirectly, onTwoSources, type Shards } from './comparison.ts'
 import { Dice } from './random.ts'
 import { randomTable, type RandomTable } from './schema.ts'
-import { connectPatiently, type Field } from './servers.ts'
+import type { Field } from './servers.ts'
 import { Workload } from './workload.ts'
 
 const shapes: readonly (readonly [readonly string[], readonly string[]])[] = [
@@ -43,6 +42,9 @@ const shapes: readonly (readonly [readonly string[], readonly string[]])[] = [
     ['-30', '30-a0', 'a0-'],
   ],
 ]
+
+/** ER_CANT_DROP_FIELD_OR_KEY */
+const cantDrop = 1091
 
 export type RoundFigures = {
   rows: number
@@ -237,12 +239,14 @@ class Round {
         sources: this.#sources.map(({ shard }) => shard),
         targets: this.#targets.map(({ shard }) => shard),
       }
+      const fullText = !this.#o.faults || (s.flavour !== 'mariadb' && t.flavour !== 'mariadb')
       const count = 2 + dice.int(4)
       for (let attempt = 0; this.#tables.length < count && attempt < 60; attempt++) {
         const table = randomTable(dice, attempt, {
           ...shards,
           reference: this.#tables.length > 0 && dice.chance(0.25),
           huge: this.#tables.length > 0 && dice.chance(0.04),
+          fullText,
           parent: this.#tables.find(({ shard, unique }) => shard === null && unique !== null) ?? null,
         })
         try {
@@ -372,8 +376,6 @@ class Round {
     await until(
       'all streams running',
       async () => {
-        const died = this.#o.field.died()
-        if (died !== null) throw new Final(died)
         for (const stream of this.#streams) {
           const report = await this.#report(stream)
           this.#refuseFailed(report)
@@ -398,14 +400,14 @@ class Round {
   }
 
   #refuseFailed(report: StreamReport | null): void {
+    const { died } = this.#o.field
+    if (died !== null) throw new Final(died)
     if (report?.state === 'failed') throw new Final(`stream ${report.streamUid} failed: ${JSON.stringify(report.error)}\n${this.#ddl()}`)
   }
 
   /** A control marker on the source, and the wait until every target of every stream has applied it. */
   async #drain(): Promise<void> {
-    const conn = await connectPatiently(this.#o.field.source.config, new AbortController().signal)
-    const marker = await bumpControlMarker(conn)
-    conn.destroy()
+    const marker = await this.#o.field.onSource((conn) => bumpControlMarker(conn))
     await until(
       `marker ${marker}`,
       async () => {
@@ -546,9 +548,7 @@ class Round {
         break
       case 'rotate': {
         say('  new binlog files')
-        const conn: Connection = await connectPatiently(field.source.config, new AbortController().signal)
-        await conn.query('FLUSH BINARY LOGS')
-        conn.destroy()
+        await field.onSource((conn) => conn.query('FLUSH BINARY LOGS'))
         break
       }
     }
@@ -577,16 +577,15 @@ class Round {
     const clause = gone === undefined ? `ADD ${what} ${name} ${added}` : `DROP ${what} ${name}`
     this.#o.say(`  ${table.name}: ${clause}`)
     for (const { schema } of this.#sources) {
-      for (;;) {
-        const conn = await connectPatiently(this.#o.field.source.config, new AbortController().signal)
+      for (let done = false; !done;) {
         try {
-          await conn.query(`ALTER TABLE ${q(schema)}.${q(table.name)} ${clause}`)
-          break
+          await this.#o.field.onSource((conn) => conn.query(`ALTER TABLE ${q(schema)}.${q(table.name)} ${clause}`))
+          done = true
         } catch (error) {
-          // The workload's transactions stand in its way for seconds.
-          if (!isServerError(error) || (error.kind !== 'deadlock' && error.kind !== 'lockWait')) throw error
-        } finally {
-          conn.destroy()
+          // Done, when its answer was lost with the server; the workload's transactions stand in its way for seconds.
+          done =
+            isServerError(error, errno.duplicateColumn) || isServerError(error, errno.duplicateKeyName) || isServerError(error, cantDrop)
+          if (!done && (!isServerError(error) || (error.kind !== 'deadlock' && error.kind !== 'lockWait'))) throw error
         }
       }
     }

@@ -35,6 +35,7 @@ say(`seed ${values.seed}; again: ${again}`)
 const dice = new Dice(Number(values.seed))
 const total: RoundFigures[] = []
 const field = await Field.start(...pairing)
+void field.watch(say)
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => void field[Symbol.asyncDispose]().finally(() => process.exit(130)))
 const onFailure = async (error: unknown): Promise<void> => {
@@ -67,7 +68,8 @@ try {
   say(
     `passed: ${total.length} rounds, ${sum(({ tables }) => tables)} tables, ${sum(({ rows }) => rows)} rows equal byte for byte, ${sum(({ transactions }) => transactions)} transactions, ${sum(({ xa }) => xa)} XA, ` +
       `${sum(({ harms }) => harms)} harms, ${sum(({ vdiffs }) => vdiffs)} vdiffs of ${sum(({ vdiffRows }) => vdiffRows)} rows without a difference, ` +
-      `redone after ${sum(({ resumes }) => resumes)} resumes ${sum(({ redoneRows }) => redoneRows)} rows and ${sum(({ redoneTransactions }) => redoneTransactions)} transactions`,
+      `redone after ${sum(({ resumes }) => resumes)} resumes ${sum(({ redoneRows }) => redoneRows)} rows and ${sum(({ redoneTransactions }) => redoneTransactions)} transactions` +
+      (field.ownEnds === 0 ? '' : `; servers ended themselves ${field.ownEnds} times`),
   )
 } catch (error) {
   process.stdout.write(

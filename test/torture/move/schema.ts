@@ -47,6 +47,8 @@ export function randomTable(
     targets: readonly string[]
     reference: boolean
     huge: boolean
+    /** FULLTEXT keys: not on a MariaDB that is killed (README.md). */
+    fullText: boolean
     /** A reference table with a unique column, which this table may refer to. */
     parent: RandomTable | null
   },
@@ -123,7 +125,7 @@ export function randomTable(
   if (dice.chance(0.5)) keys.push(`KEY ${q(name('kc'))} (${q(counter)})`)
   const text = payload.find((column) => /^(VARCHAR|TEXT|CHAR)\b.*utf8mb4/.test(column.type))
   if (text !== undefined && dice.chance(0.5)) keys.push(`KEY ${q(name('kt'))} (${q(text.name)}(5))`)
-  if (text !== undefined && dice.chance(0.15)) keys.push(`FULLTEXT KEY ${q(name('ft'))} (${q(text.name)})`)
+  if (text !== undefined && dice.chance(0.15) && options.fullText) keys.push(`FULLTEXT KEY ${q(name('ft'))} (${q(text.name)})`)
   if (place !== null) keys.push(`SPATIAL KEY ${q(name('kp'))} (${q(place)})`)
   if (foreign !== null && options.parent !== null)
     keys.push(`FOREIGN KEY (${q(foreign)}) REFERENCES ${q(options.parent.name)} (${q(options.parent.unique ?? '')})`)

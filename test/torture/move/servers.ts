@@ -8,6 +8,7 @@ import { systemClock } from '../../../src/base/clock.ts'
 import type { MoverConfig } from '../../../src/move/config.ts'
 import { connect } from '../../../src/mysql/connect.ts'
 import type { Connection, ConnectOptions, FlavourName } from '../../../src/mysql/connection.ts'
+import { isServerError } from '../../../src/mysql/errors.ts'
 import { keys } from '../../../src/topology/keys.ts'
 import type { ServerRecord, ServerSecret, StreamOwner } from '../../../src/topology/records.ts'
 import { SqliteStore } from '../../../src/topology/sqlite.ts'
@@ -57,17 +58,56 @@ export class Field implements AsyncDisposable {
     return field
   }
 
-  /** A server that is gone though nobody here has killed it: what its log says last. Not to be asked while one is killed or started. */
-  died(): string | null {
-    for (const side of ['source', 'target'] as const) {
-      const { pid, logFile } = this[side]
-      try {
-        process.kill(pid, 0)
-      } catch {
-        return `the ${side} server has died by itself; its log:\n${readFileSync(logFile, 'utf8').slice(-6_000)}`
+  /** A server that is gone though nobody here has killed it, and that did not say of itself that it ends: what its log says last. */
+  died: string | null = null
+  /** Servers that ended themselves by an assertion of theirs, and were started again. */
+  ownEnds = 0
+  readonly #logFrom: Record<Side, number> = { source: 0, target: 0 }
+  /** Killed or started just now. */
+  readonly #inHand = new Set<Side>()
+
+  /** Looks after the servers for as long as the field stands. Says what it finds. */
+  async watch(say: (line: string) => void): Promise<void> {
+    while (!this.#ending && this.died === null) {
+      await systemClock.sleep(200)
+      for (const side of ['source', 'target'] as const) {
+        if (this.#ending || this.#inHand.has(side) || isAlive(this[side].pid)) continue
+        const log = readFileSync(this[side].logFile, 'utf8').slice(this.#logFrom[side])
+        const why = log.split('\n').find((line) => ownEnd.test(line))
+        if (why === undefined || ++this.ownEnds > ownEndsMax)
+          this.died = `the ${side} server has died by itself; its log:\n${log.slice(-6_000)}`
+        else {
+          say(`  the ${side} server has ended itself, which is no harm of ours, and is started again: ${why.trim()}`)
+          await this.#held(side, () => this[side].restart()).catch((error: unknown) => {
+            this.died = `the ${side} server has ended itself (${why}), and does not start again: ${String(error)}`
+          })
+        }
       }
     }
-    return null
+  }
+
+  async #held(side: Side, work: () => Promise<void>): Promise<void> {
+    this.#inHand.add(side)
+    try {
+      await work()
+    } finally {
+      this.#logFrom[side] = readFileSync(this[side].logFile, 'utf8').length
+      this.#inHand.delete(side)
+    }
+  }
+
+  /** Does something on the source once; again, when the server was lost meanwhile: what has been done by then is the caller's to know. */
+  async onSource<T>(work: (conn: Connection) => Promise<T>): Promise<T> {
+    for (;;) {
+      const conn = await connectPatiently(this.source.config, new AbortController().signal)
+      try {
+        return await work(conn)
+      } catch (error) {
+        if (isServerError(error) || this.died !== null) throw error
+      } finally {
+        conn.destroy()
+      }
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -136,9 +176,26 @@ export class Field implements AsyncDisposable {
   }
 
   async kill9(side: Side): Promise<void> {
-    await this[side].kill9()
-    await systemClock.sleep(200)
-    await this[side].restart()
+    while (this.#inHand.has(side)) await systemClock.sleep(50)
+    await this.#held(side, async () => {
+      await this[side].kill9()
+      await systemClock.sleep(200)
+      await this[side].restart()
+    })
+  }
+}
+
+/** What a server's log says when it is the server that ended it: no statement of a client may bring one to that. */
+const ownEnd = /Assertion failure in file|Assertion `.*' failed|\bgot signal (6|11)\b/
+/** More of them in one run would leave little of it. */
+const ownEndsMax = 6
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
   }
 }
 
