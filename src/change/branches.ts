@@ -240,6 +240,7 @@ async function makeTables(world: World, source: ShardRecord, shard: ShardRecord)
         workflowUid: shard.uid,
         tables: await tableNames(from, source.schema),
         deferSecondaryKeys: false,
+        unfollowed: true,
       })
       await ensureIngestTables(to)
     })

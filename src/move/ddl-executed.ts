@@ -23,6 +23,7 @@ import type { Waiting } from './applier-options.ts'
 import type { Failpoints } from './crash-points.ts'
 import type { StreamOnTarget } from './takeover.ts'
 import { moveSchema, type Coordinate } from './tables.ts'
+import { withTargetLock } from './target-lock.ts'
 
 export type ExecutedDdl = {
   schema: string
@@ -66,24 +67,20 @@ const comeApartMs = 600_000
 /** Runs `execute`, unless the statement has been executed on this target for this place. */
 export async function executeOnce(target: DdlTarget, ddl: ExecutedDdl, steps: DdlSteps): Promise<void> {
   const { on, alone, clock, signal, onWaiting } = target
-  const lock = quoteString(`sw:ddl:${hashOf(on.targetUid).slice(0, 32)}`)
   const sinceMs = clock.nowMs()
   let othersHadMs = 0
   for (let attempt = 0; ; attempt++) {
-    await takeLock(target, lock)
-    // Hours, perhaps: keys that are built before it, other streams that write until then, and the statement.
-    onWaiting({ what: `the target, which executes "${textOf(ddl)}" for this stream`, sinceMs, ends: 'it has' })
     let inTheWay: InTheWay | null = null
     let tookMs = 0
-    try {
+    await withTargetLock({ ...target, targetUid: on.targetUid }, async () => {
+      // Hours, perhaps: keys that are built before it, other streams that write until then, and the statement.
+      onWaiting({ what: `the target, which executes "${textOf(ddl)}" for this stream`, sinceMs, ends: 'it has' })
       await alone(async () => {
         const beganMs = clock.monotonicMs()
         inTheWay = await once(target, ddl, steps)
         tookMs = clock.monotonicMs() - beganMs
       })
-    } finally {
-      if (target.conn.open) await target.conn.value(`SELECT RELEASE_LOCK(${lock})`).catch(() => undefined)
-    }
+    })
     if (inTheWay === null) return onWaiting(null)
     const { what, ends, last }: InTheWay = inTheWay
     if (!last) othersHadMs = 0
@@ -150,17 +147,6 @@ async function unsettled(conn: Connection, on: StreamOnTarget): Promise<string |
     AND stream_uid <> ${quoteString(on.streamUid)} AND done = 0 LIMIT 1`,
   )
   return rows[0]?.stream ?? null
-}
-
-/** Neither "not yet" nor "it was killed" is the lock. */
-async function takeLock({ conn, clock, signal, onWaiting }: DdlTarget, lock: string): Promise<void> {
-  const sinceMs = clock.nowMs()
-  for (;;) {
-    signal.throwIfAborted()
-    if ((await conn.value(`SELECT GET_LOCK(${lock}, 1)`)) === '1') break
-    onWaiting({ what: 'a statement that another stream executes on the same target', sinceMs, ends: 'it ends' })
-    await clock.sleep(20, signal)
-  }
 }
 
 type Row = { stream: string; marker: number; groups: number; before: string; done: boolean }

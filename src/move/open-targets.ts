@@ -13,10 +13,11 @@ import type { Failpoints } from './crash-points.ts'
 import { moveErrors } from './errors.ts'
 import { Lane } from './lane.ts'
 import type { MarkerWriter } from './markers.ts'
-import { createTargetTables, refuseTriggers, tableNames } from './schema-copy.ts'
+import { createTargetTables, refuseTriggers, renewUnusedTables, tableNames } from './schema-copy.ts'
 import { checkSource, identityText, startPosition } from './source-start.ts'
 import type { WriteMode } from './statements.ts'
-import { applierSql, ensureMoveTables, insertTarget, readTarget, type StoredTarget } from './tables.ts'
+import { applierSql, ensureMoveTables, insertTarget, isWrittenTo, readTarget, type StoredTarget } from './tables.ts'
+import { withTargetLock } from './target-lock.ts'
 import { endOwnSessions, takeOver, type StreamOnTarget } from './takeover.ts'
 import type { Waiting } from './applier-options.ts'
 
@@ -66,16 +67,23 @@ export async function openTargets(options: OpenTargetsOptions): Promise<{ target
       }
     }),
   )
+  const begun = found.some(({ stored }) => stored !== null)
   for (const { ref, meta, name, stored } of found) {
     if (stored === null && record.copy === 'none') throw moveErrors.noPosition({ stream: record.uid, target: name })
     if (stored === null) {
-      await createTargetTables({
+      const made = {
         source: { conn: source.meta, schema: record.source.schema },
         target: { conn: meta, schema: ref.schema, uid: ref.uid, name },
         workflowUid: record.workflowUid,
         tables: names,
         deferSecondaryKeys: record.options.deferSecondaryKeys,
-      })
+      }
+      // What a stream that has begun will come to in its tail is not made here ahead of it.
+      if (!begun)
+        await withTargetLock({ conn: meta, targetUid: ref.uid, clock, signal, onWaiting }, async () => {
+          if (!(await isWrittenTo(meta, ref.uid))) await renewUnusedTables(made)
+        })
+      await createTargetTables(made)
       await refuseTriggers(meta, ref.schema, name, names)
       continue
     }
@@ -96,7 +104,7 @@ export async function openTargets(options: OpenTargetsOptions): Promise<{ target
     await failpoints.hit('start.beforePosition')
     for (const { ref, meta, stored } of found) {
       if (stored !== null) continue
-      await insertTarget(meta, {
+      const begins = {
         streamUid: record.uid,
         workflowUid: record.workflowUid,
         direction: record.direction,
@@ -104,9 +112,11 @@ export async function openTargets(options: OpenTargetsOptions): Promise<{ target
         targetUid: ref.uid,
         position: at.position,
         at: at.at,
-        copyState: 'copying',
+        copyState: 'copying' as const,
         serverIdentity: identityText(state),
-      })
+      }
+      // Not while another stream that begins makes something of the target's tables, which this one looks at behind it.
+      await withTargetLock({ conn: meta, targetUid: ref.uid, clock, signal, onWaiting }, () => insertTarget(meta, begins))
       await failpoints.hit('start.positionOnSomeTargets')
     }
   }

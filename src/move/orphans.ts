@@ -4,7 +4,7 @@
  *
  * Asked while all writers of the target stand at a boundary, and each stream asks for its own rows: those count whose row and whose other row both stand on its source. So rows
  * that refer to nothing there either (written with checks off) pass, being no fault of the move. A stream that was killed in a round, or holds a row back for another's,
- * may be between the two; so what is found counts only when it is found again after all streams have passed fresh markers, several times.
+ * may be between the two; so a row that is found counts only when it is found again after all streams have passed fresh markers, several times.
  */
 import type { Connection } from '../mysql/connection.ts'
 import { quoteIdentifier, quoteQualified, quoteString } from '../sql/quote.ts'
@@ -19,33 +19,51 @@ const pageRows = 1_000
 const rowsNamedMax = 5
 const timesMax = 3
 
-/** Looks once; `what` says what was found and that it is looked at again. After the third time in a row it throws. */
+/**
+ * Looks once; what it returns says what was found and that it is looked at again. It throws when the same rows were found three times in a row: sources whose sessions check no foreign keys
+ * write rows that refer to nothing yet, so that of those that the target has just then others are found each time.
+ */
 export class OrphanCheck {
+  readonly #find: typeof findOrphans
   #times = 0
+  /** Found each time. */
+  #standing: readonly Orphans[] = []
+
+  constructor(find: typeof findOrphans = findOrphans) {
+    this.#find = find
+  }
 
   /** @param keys columns of each moved table's key, by table @throws orphans */
   async look(target: Side & { name: string }, source: Side, keys: ReadonlyMap<string, readonly string[]>): Promise<string | null> {
-    const found = await findOrphans(target, source, keys)
-    if (found === null) {
-      this.#times = 0
-      return null
-    }
-    const { key, rows, more } = found
+    const found = await this.#find(target, source, keys)
+    const again = this.#standing.flatMap((before) => againFound(before, found))
+    this.#times = again.length > 0 ? this.#times + 1 : 1
+    this.#standing = again.length > 0 ? again : found
+    const [first] = this.#standing
+    if (first === undefined) return null
+    const { key, rows, more } = first
     const named = rows.slice(0, rowsNamedMax).join(', ') + (rows.length > rowsNamedMax || more ? ', …' : '')
     const said = { table: key.table, key: key.name, referenced: key.referenced, target: target.name, rows: named }
-    if (++this.#times >= timesMax) throw moveErrors.orphans(said)
+    if (this.#times >= timesMax) throw moveErrors.orphans(said)
     return `rows of ${said.table} on ${said.target} refer by ${said.key} to rows of ${said.referenced} that are not there: ${named}`
   }
 }
 
-/** The first foreign key between moved tables that rows of the target do not meet, though they do on the source. */
-export async function findOrphans(target: Side, source: Side, keys: ReadonlyMap<string, readonly string[]>): Promise<Orphans | null> {
+function againFound(before: Orphans, found: readonly Orphans[]): Orphans[] {
+  const now = found.find(({ key }) => key.table === before.key.table && key.name === before.key.name)
+  const rows = before.rows.filter((row) => now?.rows.includes(row))
+  return rows.length === 0 ? [] : [{ ...before, rows }]
+}
+
+/** By each foreign key between moved tables: rows of the target that do not meet it, though they do on the source. */
+export async function findOrphans(target: Side, source: Side, keys: ReadonlyMap<string, readonly string[]>): Promise<Orphans[]> {
+  const all: Orphans[] = []
   for (const key of await foreignKeys(target)) {
     const columns = keys.get(key.table)
     const found = columns === undefined || !keys.has(key.referenced) ? null : await orphansBy(key, columns, target, source)
-    if (found !== null) return { key, ...found }
+    if (found !== null) all.push({ key, ...found })
   }
-  return null
+  return all
 }
 
 /** Rows of the target that have no other row by this key, though they do on the source: a thousand of them at most. */

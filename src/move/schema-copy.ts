@@ -12,12 +12,14 @@ import type { Connection } from '../mysql/connection.ts'
 import { errno, isServerError } from '../mysql/errors.ts'
 import { fenceTriggerPrefix } from '../mysql/table-info.ts'
 import { quoteIdentifier, quoteQualified, quoteString } from '../sql/quote.ts'
-import { parseTableDefinition, printTableDefinition, type KeyElement } from '../sql/table-definition.ts'
+import { parseTableDefinition, printTableDefinition, type KeyElement, type TableDefinition } from '../sql/table-definition.ts'
+import { alterStatements } from '../sql/table-difference.ts'
 import { addKeysStatements, deferSecondaryKeys, keysOf, withoutAutoIncrement } from '../sql/table-edits.ts'
 import { translateDefinition } from '../sql/flavour-translation.ts'
 import { noFailpoints, type Failpoints } from './crash-points.ts'
 import { crossFlavourFindings } from './cross-flavour.ts'
 import { moveErrors } from './errors.ts'
+import { lookOf, noteMadeOf, readMadeOf, showCreateTable, withoutCounter } from './made-of.ts'
 import { columnMisfit } from './target-columns.ts'
 import { ensureMoveTables, moveSchema } from './tables.ts'
 import { uniqueKeyFindings, uniqueKeys } from './unique-keys.ts'
@@ -28,12 +30,14 @@ export type SchemaCopyOptions = {
   workflowUid: string
   tables: readonly string[]
   deferSecondaryKeys: boolean
+  /** No stream will fill them: nothing is noted of what they were made of. */
+  unfollowed?: true
 }
 
 /** Makes the tables that are missing on the target; returns their names. The schema must exist. */
 export async function createTargetTables(options: SchemaCopyOptions): Promise<string[]> {
   const { source, target, workflowUid } = options
-  if (options.deferSecondaryKeys) await ensureMoveTables(target.conn)
+  if (options.unfollowed !== true) await ensureMoveTables(target.conn)
   const existing = new Set(await tableNames(target.conn, target.schema))
   const [finding] = await crossFlavourFindings(
     source.conn,
@@ -52,17 +56,14 @@ export async function createTargetTables(options: SchemaCopyOptions): Promise<st
   for (const table of options.tables) {
     if (existing.has(table)) continue
     const text = await showCreateTable(source.conn, source.schema, table)
-    let definition = translateDefinition(withoutAutoIncrement(parseTableDefinition(text)), source.conn.flavour, target.conn.flavour)
-    if (options.deferSecondaryKeys) {
-      const { definition: bare, deferred } = deferSecondaryKeys(definition, uniqueToo(referenced, table))
-      // Not once the table is there: a mover that was paused here would bring back keys of long ago.
-      const absent = `NOT EXISTS (SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${quoteString(target.schema)} AND TABLE_NAME = ${quoteString(table)})`
-      if (deferred.length > 0) await target.conn.query(deferredSql({ targetUid: target.uid, table, workflowUid }, deferred, absent))
-      definition = bare
-    }
+    const { definition, deferred } = definitionFor(options, text, uniqueToo(referenced, table))
+    // Not once the table is there: a mover that was paused here would bring back keys of long ago.
+    const absent = `NOT EXISTS (SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${quoteString(target.schema)} AND TABLE_NAME = ${quoteString(table)})`
+    if (deferred.length > 0) await target.conn.query(deferredSql({ targetUid: target.uid, table, workflowUid }, deferred, absent))
     await target.conn.useDatabase(target.schema)
     try {
       await target.conn.query(printTableDefinition(definition, quoteIdentifier(table)))
+      if (options.unfollowed !== true) await noteMadeOf(options, table, text)
       made.push(table)
     } catch (error) {
       // Another stream of the workflow made it meanwhile.
@@ -71,6 +72,54 @@ export async function createTargetTables(options: SchemaCopyOptions): Promise<st
   }
   await target.conn.query(`SET SESSION foreign_key_checks=${checked === '0' ? 0 : 1}`)
   return made
+}
+
+/** What a target's table is made by, and the keys that wait. */
+function definitionFor(
+  { source, target, deferSecondaryKeys: defers }: Pick<SchemaCopyOptions, 'source' | 'target' | 'deferSecondaryKeys'>,
+  text: string,
+  unique: 'kept' | 'too',
+): { definition: TableDefinition; deferred: readonly KeyElement[] } {
+  const definition = translateDefinition(withoutAutoIncrement(parseTableDefinition(text)), source.conn.flavour, target.conn.flavour)
+  return defers ? deferSecondaryKeys(definition, unique) : { definition, deferred: [] }
+}
+
+/**
+ * Tables that were made for a stream which has not begun, while the source was altered: no binlog that it reads will tell. Each is brought to what the source has now, if it is as it was made and holds
+ * nothing. By ALTER, so that triggers of a fence stay where they are. What can't be made so, or is refused, stays: it is looked at when the stream begins.
+ *
+ * The caller sees to it that no stream writes to the target.
+ */
+export async function renewUnusedTables(options: SchemaCopyOptions): Promise<void> {
+  const { source, target, workflowUid } = options
+  const notes = await readMadeOf(target.conn, target.uid)
+  if (notes.size === 0) return
+  const referenced = await referencedTables(source.conn, source.schema)
+  await target.conn.query('SET SESSION foreign_key_checks=0')
+  for (const table of options.tables) {
+    const note = notes.get(table)
+    if (note === undefined) continue
+    const now = withoutCounter(await showCreateTable(source.conn, source.schema, table))
+    if (now === note.source) continue
+    const quoted = quoteQualified(target.schema, table)
+    const before = definitionFor(options, note.source, uniqueToo(referenced, table))
+    const after = definitionFor(options, now, uniqueToo(referenced, table))
+    // Also where somebody has altered the table by hand: none of the keys that it had may be left to build.
+    if (options.deferSecondaryKeys)
+      await target.conn.query(deferredSql({ targetUid: target.uid, table, workflowUid }, after.deferred, 'TRUE'))
+    if (lookOf(await showCreateTable(target.conn, target.schema, table)) !== note.look) continue
+    if ((await target.conn.value(`SELECT 1 FROM ${quoted} LIMIT 1`)) === '1') continue
+    const statements = alterStatements(quoted, before.definition, after.definition)
+    if (statements === null) continue
+    try {
+      for (const statement of statements) await target.conn.query(statement)
+    } catch (error) {
+      if (!isServerError(error) || error.kind === 'lockWait') throw error
+      continue
+    }
+    await noteMadeOf(options, table, now)
+  }
+  await target.conn.query('SET SESSION foreign_key_checks=DEFAULT')
 }
 
 /**
@@ -255,11 +304,6 @@ export async function refuseTriggers(conn: Connection, schema: string, name: str
   )
   const hit = rows.find((row) => tables.includes(row.t ?? ''))
   if (hit !== undefined) throw moveErrors.userTriggers({ target: name, table: hit.t, triggers: hit.triggers })
-}
-
-export async function showCreateTable(conn: Connection, schema: string, table: string): Promise<string> {
-  const rows = await conn.allText(`SHOW CREATE TABLE ${quoteQualified(schema, table)}`)
-  return rows[0]?.['Create Table'] ?? ''
 }
 
 export async function tableNames(conn: Connection, schema: string): Promise<string[]> {

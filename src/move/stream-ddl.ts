@@ -314,9 +314,12 @@ export class StreamDdl {
       const altered = tables.find(
         ({ plan }) => definedBefore !== null && definitionDifference(plan.definitions, definedBefore.get(plan.name)) !== null,
       )
-      if (altered !== undefined) {
+      // Begun by a run that died before it had stored them: nothing has come of it, and what the tables were at its position nobody knows.
+      const undefinedThen = definedBefore === null && record.copy === 'full' && targets.every(({ stored }) => isStart(stored.at))
+      if (altered !== undefined || undefinedThen) {
         for (const { meta, on } of targets) await forgetStart(meta, on.streamUid, on.targetUid)
-        throw moveErrors.restart({ stream: record.uid, reason: `${altered.plan.name} was altered while the stream began` })
+        const reason = altered === undefined ? 'it had begun, and died of it' : `${altered.plan.name} was altered while the stream began`
+        throw moveErrors.restart({ stream: record.uid, reason })
       }
       const store = tables.map(({ plan, key }) => ({
         name: plan.name,
@@ -367,6 +370,10 @@ export class StreamDdl {
 
 const stillThere =
   'the rows did not come apart: delete on the target those that their source has no more, and start the stream again, or correct the sources'
+
+function isStart({ marker, groups }: Coordinate): boolean {
+  return marker === 0 && groups === 0
+}
 
 /** In which order chunks are ranges. */
 function walked({ columns, descending }: UsableKey): string {

@@ -42,6 +42,10 @@ const definitions = [
   `CREATE TABLE IF NOT EXISTS ${moveSchema}.move_key (
     target_uid ${uid}, table_name VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL, workflow_uid ${uid}, clauses MEDIUMBLOB NOT NULL,
     PRIMARY KEY (target_uid, table_name), KEY (workflow_uid)) ENGINE=InnoDB`,
+  `CREATE TABLE IF NOT EXISTS ${moveSchema}.move_table (
+    target_uid ${uid}, table_name VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL, workflow_uid ${uid},
+    made_of MEDIUMTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL, look CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    PRIMARY KEY (target_uid, table_name), KEY (workflow_uid)) ENGINE=InnoDB`,
   `CREATE TABLE IF NOT EXISTS ${moveSchema}.move_definition (
     stream_uid ${uid}, target_uid ${uid}, table_name VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL, workflow_uid ${uid},
     definition MEDIUMTEXT CHARACTER SET utf8mb4 NOT NULL,
@@ -74,6 +78,7 @@ const tableNames = [
   'move_announced',
   'move_chunk',
   'move_key',
+  'move_table',
   'move_definition',
   'move_ddl',
   'move_applier',
@@ -213,6 +218,11 @@ export async function insertTarget(conn: Connection, seed: NewTarget): Promise<v
     VALUES (${[seed.streamUid, seed.targetUid, seed.workflowUid, seed.direction, seed.sourceUid].map(quoteString).join(', ')}, 0, ${quoteString(seed.position)},
       ${marker}, ${groups}, ${marker}, ${groups}, 0, '${seed.copyState}', ${quoteString(seed.serverIdentity)})`,
   )
+}
+
+/** Whether any stream, of whichever workflow, has begun to write to a target. */
+export async function isWrittenTo(conn: Connection, targetUid: string): Promise<boolean> {
+  return (await conn.value(`SELECT 1 FROM ${moveSchema}.move_stream WHERE target_uid = ${quoteString(targetUid)} LIMIT 1`)) === '1'
 }
 
 /** A range of a table that has landed: a chunk, or adjacent ones put together (`scan.ts`), whose paths go from `first` to `path`. */

@@ -126,8 +126,9 @@ export const ddlCells: readonly DdlCell[] = [
     sql: 'ALTER TABLE item ADD n INT NOT NULL AUTO_INCREMENT, ADD UNIQUE KEY n (n)',
     after: null,
     outcome: { exec: 'stops', ignore: 'stops for the target' },
-    targetsAfter: 'ALTER TABLE @.item ADD n INT NOT NULL DEFAULT 0',
-    why: 'each server would number its rows by itself',
+    // The numbers that the source has given its rows, whose ids are tens.
+    targetsAfter: 'ALTER TABLE @.item ADD n INT NOT NULL DEFAULT (id DIV 10 + 1)',
+    why: 'each server would number its rows by itself; with ignore, whoever makes the column on the targets gives it the values of the source, which no event brings (a vdiff shows what differs)',
   },
   {
     name: 'CREATE INDEX',

@@ -38,6 +38,8 @@ ${rows.join('\n')}
   the server still executes when its mover has died is waited for. What a target refuses stops the stream (SW-MOVE-028), "there already" and "not there" too: they say nothing of a statement's other parts.
 - While copying, \`exec\` builds a table's keys that wait for the end of the copy before the first statement on it that may be about one of them (all but such as only add columns). The rest of the
   copy has them in place. In a merge two rows may hold one value meanwhile; it is waited for, and refused when the other streams have had ten minutes to write (the time for which keys are built does not count), since it may be this stream that gives its row up, behind the statement.
+- A statement between the making of the targets' tables and the place where the stream begins is in no binlog that it reads. When it begins, tables that are as they were made, and empty, are brought to what the
+  source has by then, in every mode (\`src/move/start-ddl.db.test.ts\`); one that somebody has altered, or that holds rows, is looked at as it is.
 - Two statements on one table before the stream has come to the first: rows between them are defined by neither what was nor what is. Before it goes on from a statement the stream
   looks through the binlog ahead. With \`exec\` the rows are read by the definition that the target has then; with \`ignore\` (or between MariaDB and MySQL) the stream stops:
   SW-MOVE-033, naming both (\`src/move/ddl-twice.db.test.ts\`).

@@ -1,0 +1,43 @@
+/** What a target's tables were made of, noted when they are: between then and the beginning of a stream the source may be altered (`renewUnusedTables`). */
+import { createHash } from 'node:crypto'
+import type { Connection } from '../mysql/connection.ts'
+import { quoteQualified, quoteString } from '../sql/quote.ts'
+import { moveSchema } from './tables.ts'
+
+export type MadeOf = {
+  /** The source's definition then. */
+  readonly source: string
+  /** What the table on the target looked like, made. */
+  readonly look: string
+}
+
+export async function readMadeOf(conn: Connection, targetUid: string): Promise<ReadonlyMap<string, MadeOf>> {
+  const rows = await conn.allText(
+    `SELECT table_name AS name, made_of AS source, look FROM ${moveSchema}.move_table WHERE target_uid = ${quoteString(targetUid)}`,
+  )
+  return new Map(rows.map(({ name, source, look }) => [name ?? '', { source: source ?? '', look: look ?? '' }]))
+}
+
+export async function noteMadeOf(
+  { target, workflowUid }: { target: { conn: Connection; schema: string; uid: string }; workflowUid: string },
+  table: string,
+  source: string,
+): Promise<void> {
+  const look = lookOf(await showCreateTable(target.conn, target.schema, table))
+  const values = [target.uid, table, workflowUid, withoutCounter(source), look].map(quoteString).join(', ')
+  await target.conn.query(`REPLACE INTO ${moveSchema}.move_table (target_uid, table_name, workflow_uid, made_of, look) VALUES (${values})`)
+}
+
+/** The next AUTO_INCREMENT is counted up by rows. */
+export function withoutCounter(text: string): string {
+  return text.replace(/ AUTO_INCREMENT=\d+/, '')
+}
+
+export function lookOf(text: string): string {
+  return createHash('sha256').update(withoutCounter(text)).digest('hex')
+}
+
+export async function showCreateTable(conn: Connection, schema: string, table: string): Promise<string> {
+  const rows = await conn.allText(`SHOW CREATE TABLE ${quoteQualified(schema, table)}`)
+  return rows[0]?.['Create Table'] ?? ''
+}
