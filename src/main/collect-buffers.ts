@@ -8,8 +8,8 @@ import { runInNewContext } from 'node:vm'
 
 const lookMs = 20
 /** Below this nothing is done. */
-const leastBytes = 96 << 20
-const growthBytes = 32 << 20
+const leastBytes = 80 << 20
+const growthBytes = 16 << 20
 
 /** Returns what ends it. */
 export function collectBuffers(): () => void {
