@@ -19,7 +19,11 @@ export function holdAt(point: CrashPoint, skip = 0): Failpoints & { held: Promis
   let hits = 0
   let isHeld = (): void => undefined
   let letGo = (): void => undefined
-  const held = new Promise<void>((resolve) => (isHeld = resolve))
+  const held = new Promise<void>((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`${point} was not come to ${skip + 1} times`)), 60_000)
+    isHeld = () => (clearTimeout(timer), resolve())
+  })
+  held.catch(() => undefined)
   const gate = new Promise<void>((resolve) => (letGo = resolve))
   return {
     held,
