@@ -7,8 +7,10 @@ import { connect } from '../mysql/connect.ts'
 import type { StreamRecord } from '../topology/records.ts'
 import { type ServerPair, ServerPairs } from '../../test/kit/server-pairs.ts'
 import { flavours } from '../../test/kit/servers.ts'
+import type { Failpoints } from './crash-points.ts'
 import { ensureMoveTables, seedPosition } from './tables.ts'
-import { fill, World } from './testkit/world.ts'
+import { killAt } from './testkit/kill-at.ts'
+import { fill, World, type Running } from './testkit/world.ts'
 
 const servers = new ServerPairs()
 after(() => servers[Symbol.asyncDispose]())
@@ -112,22 +114,42 @@ for (const flavour of flavours()) {
     assert.match(world.reports.get(record.uid)?.error?.what ?? '', /ADD KEY theirs/)
   })
 
-  test(`1.13 on ${flavour}: what a run announced on its target and died over is taken back by the one that does not execute it any more`, async () => {
+  test(`1.13 on ${flavour}: what a run announced on its target and died over is taken back by the one that does not execute it any more; what another stream announced is not`, async () => {
     await using world = await World.create({ flavour, sources: ['-'], targets: ['-'] }, on())
     await fill(world, 0, 20, 100)
     const plain = world.record(0)
     const { schema } = world.targetRefs[0]!
     const announced = (): Promise<string | null | undefined> =>
       world.t.value("SELECT CONCAT(verb, ' ', object_schema, '.', object_name) FROM _shardwright.ddl_announcement")
-    for (const [generation, onDdl] of (['ignore', 'stop'] as const).entries()) {
+    let generation = 0
+    const start = (onDdl: 'exec' | 'ignore' | 'stop', failpoints?: Failpoints): Running => {
       world.reports.delete(plain.uid)
-      const running = world.start({ ...plain, generation, options: { ...plain.options, onDdl } })
+      return world.start({ ...plain, generation: generation++, options: { ...plain.options, onDdl } }, failpoints && { failpoints })
+    }
+    for (const onDdl of ['ignore', 'stop'] as const) {
+      const dies = start('exec', killAt('ddl.executed', 0))
       await world.untilRunning(plain.uid)
-      await announceDdl(world.t, 'ALTER', schema, 'item')
-      await world.s.query(`ALTER TABLE item COMMENT '${onDdl}'`)
+      await world.s.query(`ALTER TABLE item COMMENT 'one ${onDdl}'`)
+      await dies.done
+      assert.equal(await announced(), `ALTER ${schema}.item`)
+      let running = start(onDdl)
       if (onDdl === 'stop') await world.until('failure', () => world.state(plain.uid) === 'failed')
       else await world.drain(plain.uid)
       assert.equal(await announced(), ` ${schema}.item`)
+      await running.stop()
+      if (onDdl === 'stop') {
+        running = start('exec')
+        await world.untilRunning(plain.uid)
+        await world.drain(plain.uid)
+        await running.stop()
+      }
+      running = start(onDdl)
+      await world.untilRunning(plain.uid)
+      await announceDdl(world.t, 'ALTER', schema, 'item')
+      await world.s.query(`ALTER TABLE item COMMENT 'two ${onDdl}'`)
+      if (onDdl === 'stop') await world.until('failure', () => world.state(plain.uid) === 'failed')
+      else await world.drain(plain.uid)
+      assert.equal(await announced(), `ALTER ${schema}.item`, "another stream's")
       await running.stop()
     }
   })

@@ -8,7 +8,7 @@ import type { PaceLimits, StreamRecord } from '../topology/records.ts'
 import { type ServerPair, ServerPairs } from '../../test/kit/server-pairs.ts'
 import { flavours } from '../../test/kit/servers.ts'
 import { forgetStreams } from './tables.ts'
-import { holdAt } from './testkit/kill-at.ts'
+import { holdAt, killAt } from './testkit/kill-at.ts'
 import { fill, World } from './testkit/world.ts'
 
 const servers = new ServerPairs()
@@ -48,6 +48,35 @@ for (const flavour of flavours()) {
     assert.equal(await world.assertEqual(), 61)
     await assertAlike(world)
     await running.stop()
+  })
+
+  test(`1.5, 1.13 exec on ${flavour}: a column, then a unique key less, before the tail has come to the first: the key that waits was the source's, and a mover that dies when it is built goes on`, async () => {
+    await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] }, on())
+    await fill(world, 0, 60, 600)
+    const record = executing(world)
+    let paced: Partial<PaceLimits> = { pausedUntilMs: Date.now() + 1e9 }
+    const pace = () => paced
+    const first = world.start(record, { pace })
+    await world.until('copying', () => first.stream.report().state === 'copying')
+    await world.drain(record.uid)
+    await first.stop()
+    world.reports.delete(record.uid)
+    await world.s.query('ALTER TABLE item ADD extra INT NOT NULL DEFAULT 7')
+    await world.s.query('ALTER TABLE item DROP INDEX u')
+    // Both targets have made the first by then, and one has built its keys for the second.
+    const second = world.start(record, { pace, failpoints: killAt('ddl.noted', 2) })
+    await second.done
+    const indexes = `SELECT COUNT(*) FROM information_schema.STATISTICS WHERE INDEX_NAME = 'u' AND TABLE_SCHEMA = '${world.targetRefs[0]!.schema}'`
+    assert.equal(await world.t.value(indexes), '1')
+    world.reports.delete(record.uid)
+    paced = {}
+    const third = world.start(record, { pace })
+    await world.untilRunning(record.uid)
+    await world.s.query('UPDATE item SET u = 5, extra = id')
+    await world.drain(record.uid)
+    assert.equal(await world.assertEqual(), 60)
+    await assertAlike(world)
+    await third.stop()
   })
 
   test(`1.13 exec on ${flavour}: "there already" is no proof that a statement was done: it stops the stream, at the second start too`, async () => {

@@ -137,14 +137,20 @@ async function once(
   return null
 }
 
+/** Whether a run before has begun a statement at this place and was not seen to do it: it may have announced it. */
+export async function wasBegun({ conn, on }: Pick<DdlTarget, 'conn' | 'on'>, place: Coordinate): Promise<boolean> {
+  return (await conn.value(`SELECT COUNT(*) FROM ${moveSchema}.move_ddl WHERE ${placeOf(on, place)} AND done = 0`)) !== '0'
+}
+
 /**
  * Another stream that noted a statement on this target and was not seen to do it. Whether it was done only the look tells, which another statement, or keys that are built, would change: so it comes
- * first. It waits for nobody on its way there: its row was written when all its keys stood.
+ * first. It waits for nobody on its way there: its row was written when all its keys stood. One that has gone past the place (`--on-ddl ignore` since) will not look any more.
  */
 async function unsettled(conn: Connection, on: StreamOnTarget): Promise<string | null> {
   const rows = await conn.allText(
-    `SELECT stream_uid AS stream FROM ${moveSchema}.move_ddl WHERE target_uid = ${quoteString(on.targetUid)} AND workflow_uid = ${quoteString(on.workflowUid)}
-    AND stream_uid <> ${quoteString(on.streamUid)} AND done = 0 LIMIT 1`,
+    `SELECT d.stream_uid AS stream FROM ${moveSchema}.move_ddl AS d LEFT JOIN ${moveSchema}.move_stream AS s ON s.stream_uid = d.stream_uid AND s.target_uid = d.target_uid
+    WHERE d.target_uid = ${quoteString(on.targetUid)} AND d.workflow_uid = ${quoteString(on.workflowUid)} AND d.stream_uid <> ${quoteString(on.streamUid)} AND d.done = 0
+    AND NOT COALESCE(s.at_marker > d.at_marker OR (s.at_marker = d.at_marker AND s.at_groups > d.at_groups), FALSE) LIMIT 1`,
   )
   return rows[0]?.stream ?? null
 }

@@ -241,6 +241,18 @@ for (const flavour of flavours()) {
       for (let look = 0; look < 500 && !waits.includes(keys); look++) await systemClock.sleep(10)
       hoursPassed = 2
       await assert.rejects(fourth, /refused: for ever/)
+
+      // One that has gone past its statement, which somebody else has made, does not look at it again.
+      keys = null
+      await assert.rejects(
+        run(one, 'five', 'e', () => Promise.reject(new Error('the server is busy'))),
+        /busy/,
+      )
+      await one.query(
+        `INSERT INTO _shardwright.move_stream (stream_uid, target_uid, workflow_uid, direction, source_uid, epoch, position, at_marker, at_groups, intent_marker, intent_groups, control_marker, copy_state, server_identity)
+        VALUES ('five', 'unsettled-t', 'unsettled', 'forward', 's', 1, '', 1, 2, 1, 2, 0, 'done', '')`,
+      )
+      await run(two, 'six', 'f')
     })
 
     test('1.13 exec: a statement met again after a crash is not executed twice, nor is the same one of another source; the next one is', async () => {

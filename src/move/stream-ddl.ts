@@ -19,7 +19,7 @@ import type { Failpoints } from './crash-points.ts'
 import { ddlForTarget, ddlOutcome, keepsValues, mindsNoKeys, type DdlOutcome } from './ddl.ts'
 import { sessionSql } from './ddl-session.ts'
 import { definedNow } from './ddl-ahead.ts'
-import { executeOnce } from './ddl-executed.ts'
+import { executeOnce, wasBegun } from './ddl-executed.ts'
 import { definitionDifference, knownSql, readKnown, type KnownTable } from './definitions.ts'
 import { moveErrors } from './errors.ts'
 import type { HangWatch } from './hang-watch.ts'
@@ -102,7 +102,7 @@ export class StreamDdl {
     const outcome = asked === null || asked.kind === 'stop' ? asked : ((await this.#outOfPlace(place)) ?? asked)
     if (outcome === null && !(await this.#redefined(place))) return 'pass'
     // A run before, under other options, may have announced it and died: what comes there by hand now is not ours.
-    if (asked !== null && outcome?.kind !== 'exec') await this.#withdraw(event)
+    if (asked !== null && outcome?.kind !== 'exec') await this.#withdraw(event, place)
     // Everything before it is applied; what is read from here on was written under what the source says now or later.
     await place.drain((held) => this.#givenUp(held, event, place))
     if (outcome?.kind === 'stop') {
@@ -138,10 +138,14 @@ export class StreamDdl {
     return true
   }
 
-  async #withdraw(event: QueryEvent): Promise<void> {
+  /** Only what this stream itself has begun here: another's may be at work. */
+  async #withdraw(event: QueryEvent, place: TailPlace): Promise<void> {
     const { record, targets } = this.#options
-    for (const { name } of event.statement.kind === 'ddl' ? event.statement.objects : [])
-      for (const [i, { meta }] of targets.entries()) await withdrawDdl(meta, record.targets[i]?.schema ?? '', name)
+    for (const [i, { meta, on }] of targets.entries()) {
+      if (!(await wasBegun({ conn: meta, on }, place.coordinate()))) continue
+      for (const { name } of event.statement.kind === 'ddl' ? event.statement.objects : [])
+        await withdrawDdl(meta, record.targets[i]?.schema ?? '', name)
+    }
   }
 
   /** Which of the rows that collide with another stream's need not be applied before the statement. */
@@ -189,7 +193,9 @@ export class StreamDdl {
     const on = record.targets[0]
     if (executed && first !== undefined && on !== undefined && first.meta.flavour === meta.flavour) {
       const made = await readTableDefinitions(first.meta, on.schema)
-      const uniques = (await uniqueKeys(first.meta, on.schema)).get(table)
+      // Keys that wait for the end of the copy are not there yet, where the statement was about none: they are what they were.
+      const before = mindsNoKeys(event) ? (await readKnown(first.meta, first.on)).get(table)?.uniques : undefined
+      const uniques = before ?? (await uniqueKeys(first.meta, on.schema)).get(table)
       return known(made.get(table), (await usableKeys(first.meta, on.schema)).get(table), uniques)
     }
     throw moveErrors.ddlTwice({

@@ -115,7 +115,7 @@ export const auditMutations: readonly Mutation[] = [
     file: 'src/move/stream-ddl.ts',
     edits: [["asked !== null && outcome?.kind !== 'exec'", "asked !== null && outcome?.kind === 'exec'"]],
     test: 'src/move/announced.db.test.ts',
-    name: '1.13 on ${flavour}: what a run announced on its target and died over is taken back by the one that does not execute it any more',
+    name: '1.13 on ${flavour}: what a run announced on its target and died over is taken back by the one that does not execute it any more; what another stream announced is not',
     fails: /./,
   },
   {
