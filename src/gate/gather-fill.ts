@@ -292,9 +292,19 @@ export class Readers {
   readonly #snapshot: boolean
   /** The statement's instant, where it asks for it. */
   readonly #timestamp: string | null
+  readonly #mayWrite: boolean
   readonly #open = new Map<string, Promise<Backend>>()
 
-  constructor(runner: Runner, scatter: Scatter, transaction: Transaction | null, snapshot: boolean, timestamp: string | null) {
+  /** @param mayWrite what is asked of the shards may call what writes: a COMMIT that fails is told then */
+  constructor(
+    runner: Runner,
+    scatter: Scatter,
+    transaction: Transaction | null,
+    snapshot: boolean,
+    timestamp: string | null,
+    mayWrite = false,
+  ) {
+    this.#mayWrite = mayWrite
     this.#timestamp = timestamp
     this.#runner = runner
     this.#scatter = scatter
@@ -343,6 +353,7 @@ export class Readers {
     if (this.#transaction !== null) {
       const branch = await this.#runner.openBranch(this.#transaction, shard)
       branch.statements++
+      branch.wrote ||= this.#mayWrite
       return branch.backend
     }
     const backend = await this.#runner.openPlain(shard)

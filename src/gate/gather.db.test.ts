@@ -8,6 +8,7 @@ import type { Connection } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
 import type { Gate } from './gate.ts'
 import { addKeyspace, addServer, addUser, MemoryStore, startGate } from './testkit/world.ts'
+import type { Transaction } from './transaction.ts'
 
 const shardNames = ['-40', '40-80', '80-c0', 'c0-']
 const schemaOf = (name: string): string => `g_${name.replace('-', '_')}`
@@ -171,6 +172,20 @@ for (const flavour of flavours()) {
       for (const sql of ['SELECT counted() FROM b', 'SELECT k FROM b WHERE k = 1 AND n < indirect()', 'UPDATE b SET n = counted()'])
         await assert.rejects(c.query(sql), /SW-GATE-100.*stored function/, sql)
       assert.equal(await c.value('SELECT SUM(doubled(k)) FROM b WHERE id < 200'), String(2 * 3900))
+      // What a function may have written is committed as what was written: a COMMIT that fails is told.
+      const together = 'SELECT COUNT(*) FROM b x JOIN a y ON x.n + 0 = y.n + 0 WHERE x.id < 20'
+      for (const [condition, wrote] of [
+        ['y.k < 5', false],
+        ['doubled(y.k) < 10', true],
+      ] as const) {
+        await c.query('BEGIN')
+        await c.query(`${together} AND ${condition}`)
+        const open = (gate.core.watch.view.keyspaces.get('app')?.shards ?? []).flatMap((shard) => [...shard.traffic.transactions])
+        const branches = [...new Set(open)].flatMap((one) => [...(one as Transaction).branches.values()])
+        assert.ok(branches.length > 0)
+        assert.deepEqual([...new Set(branches.map((branch) => branch.wrote))], [wrote], condition)
+        await c.query('ROLLBACK')
+      }
       await c.close()
     })
 

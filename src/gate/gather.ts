@@ -45,7 +45,7 @@ export class Gather {
   ): Promise<ScatterResult<void>> {
     const { connections, settings } = this.#runner
     const home = nextHome(keyspace)
-    const readers = new Readers(this.#runner, this.#scatter, transaction, job.steps.length > 1, options.timestamp)
+    const readers = new Readers(this.#runner, this.#scatter, transaction, job.steps.length > 1, options.timestamp, options.mayWrite)
     const had = transaction === null ? 0 : [...transaction.branches.values()].reduce((sum, branch) => sum + branch.statements, 0)
     if (transaction !== null) transaction.busy = true
     let at = home

@@ -69,6 +69,8 @@ const equal: readonly string[] = [
   'SELECT age, id FROM u ORDER BY TRUE, id',
   'SELECT age, id FROM u ORDER BY -1, id',
   // What HAVING calls by a name that several things have, or none.
+  'SELECT age AS z, COUNT(*) AS age FROM u GROUP BY z HAVING age > 2 ORDER BY z',
+  'SELECT age AS z, COUNT(*) AS age FROM u GROUP BY 1 HAVING age > 2 ORDER BY z',
   'SELECT COUNT(*) AS age, age AS x FROM u GROUP BY u.age HAVING age > 1 ORDER BY x',
   'SELECT u.age, COUNT(*) AS age FROM u GROUP BY u.age HAVING age > 1 ORDER BY 1',
   'SELECT DISTINCT name FROM u HAVING age > 3',

@@ -22,6 +22,7 @@ const tables = {
   r: '(id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, v VARCHAR(20))',
   w: '(id BIGINT PRIMARY KEY, f FLOAT, b BIT(6), s VARCHAR(20), v VARCHAR(20) COLLATE utf8mb4_bin, l VARCHAR(20) CHARACTER SET latin1, d DATE, y YEAR, x VARBINARY(8), g DOUBLE)',
   c: '(code INT PRIMARY KEY, v VARCHAR(20))',
+  named: '(id BIGINT PRIMARY KEY, größe INT)',
   byname: '(name VARCHAR(20) COLLATE utf8mb4_bin PRIMARY KEY, n INT)',
   own: '(code INT PRIMARY KEY, v VARCHAR(60) DEFAULT (UUID()), n INT)',
 }
@@ -37,6 +38,7 @@ const vschema = {
     r: { type: 'reference' },
     c: { type: 'reference' },
     own: { type: 'reference' },
+    named: { column_vindexes: [{ column: 'id', name: 'hash' }] },
     byname: { column_vindexes: [{ column: 'name', name: 'text' }] },
     w: { column_vindexes: [{ column: 'id', name: 'hash' }] },
   },
@@ -213,6 +215,15 @@ for (const flavour of flavours()) {
       await world.admin.query('ALTER DATABASE ids CHARACTER SET utf8mb4')
       await assert.rejects(c.query("INSERT INTO byname VALUES ('ü', 1)"), /SW-GATE-122/)
       for (const on of [one, c]) await on.query('SET NAMES utf8mb4')
+    })
+
+    test('an INSERT without a list of columns is taken in any character set of the client', async () => {
+      for (const on of [one, c]) await on.query('SET NAMES latin1')
+      await alike('INSERT INTO named VALUES (1, 5)')
+      await alike('INSERT INTO named VALUES (2, 6), (3, 7), (4, 8)')
+      for (const on of [one, c]) await on.query('SET NAMES utf8mb4')
+      await alike('INSERT INTO named VALUES (5, 9)')
+      await alike('SELECT * FROM named ORDER BY id')
     })
 
     test('promise 10: a variable is set by the rows of the keyspace that is named, or not at all', async () => {

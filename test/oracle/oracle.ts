@@ -100,7 +100,9 @@ export class Oracle {
         const client = new Client(world, schema, dice[i] as Dice, i, this.#report, this.#options)
         await client.run(Math.ceil(count / clients))
       }),
-    )
+    ).catch((error: unknown) => {
+      throw resharding?.describe(error) ?? error
+    })
     done.abort()
     this.#report.switches = (await switching?.catch(() => 0)) ?? 0
     this.#judge()
@@ -292,12 +294,13 @@ class Client {
     for (const tag of new Set([...asked.tags, ...(subqueryTags.some((tag) => asked.tags.has(tag)) ? ['any-subquery'] : [])]))
       this.#report.tags.set(tag, (this.#report.tags.get(tag) ?? 0) + 1)
     const [expected, got] = await Promise.all([this.#ask(this.#one, asked.sql, prepared), this.#ask(this.#four, asked.sql, prepared)])
-    if (got.kind === 'error' && got.code !== null && this.#refused(tally, asked.category, asked.sql, expected.kind === 'error', got)) return
+    // Before refusals: the transaction is over, and what follows would stand outside of one, on one side only.
     if (got.kind === 'error' && got.errno === 1213 && this.#inTransaction) {
       this.#report.moved++
       this.#moved++
       return
     }
+    if (got.kind === 'error' && got.code !== null && this.#refused(tally, asked.category, asked.sql, expected.kind === 'error', got)) return
     if (expected.kind === 'error') tally.bothRefuse++
     this.#found(tally, asked.sql, prepared ? 'prepared' : 'text', compareRows({ ...asked, text: !prepared }, expected, got))
   }

@@ -13,6 +13,8 @@ import type { Flavour, World } from './world.ts'
 export type Resharding = World & {
   /** Switches and reverses until told to stop. Resolves with how often. */
   switching(stop: AbortSignal): Promise<number>
+  /** With what the processes said. */
+  describe(error: unknown): Error
 }
 
 const keyspace = 'four'
@@ -60,6 +62,7 @@ export async function startResharding(flavour: Flavour, vschema: object, creates
         }
         return count
       },
+      describe: (error) => installation.describe(error),
       [Symbol.asyncDispose]: stop,
     }
   } catch (error) {

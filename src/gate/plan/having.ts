@@ -4,7 +4,7 @@ import type { Columns, Ref } from './columns.ts'
 import { familyOf } from './equality.ts'
 import type { Having } from './plan.ts'
 import { ScatterRefused } from './refuse.ts'
-import { hasAggregate } from './select-parts.ts'
+import { hasAggregate, named } from './select-parts.ts'
 import { bare, slotOf } from './slots.ts'
 
 type ColumnExpr = Extract<Expr, { kind: 'column' }>
@@ -97,7 +97,14 @@ function itemNamed(expr: ColumnExpr, columns: Columns): number {
       ? inner.table === null && meant.alias?.text.toLowerCase() === name
       : bare(meant.expr).kind === 'column' && isSame(inner) && isSame(meant.expr)
   }
-  if (second !== undefined || (called.length === 0 && grouped.length === 0) || !grouped.every(agrees))
+  // GROUP BY an alias or a place of a column: it is looked for by the column's own name, too.
+  const hides = (select.groupBy?.items ?? []).some((group) => {
+    const { expr: given, item: at } = named(group.expr, columns, 'column')
+    const inner = bare(given)
+    if (at === null || inner.kind !== 'column' || inner.name.text.toLowerCase() !== name || meant === undefined) return false
+    return bare(meant.expr).kind !== 'column' || !isSame(inner) || !isSame(meant.expr)
+  })
+  if (second !== undefined || hides || (called.length === 0 && grouped.length === 0) || !grouped.every(agrees))
     throw new ScatterRefused(
       `${expr.name.text} in HAVING`,
       'which of several things of that name is meant is only known to the server, or there is none',

@@ -256,5 +256,6 @@ function extraColumn(insert: Insert, table: BoundTable, sequence: SequencePlan):
 function columnList(insert: Insert, table: BoundTable, more: string | null): PlanEdit {
   const at = (insert.rowsSpan as Span).from - 1
   const visible = (table.columns?.columns ?? []).filter((column) => !column.invisible).map((column) => quoteIdentifier(column.name))
-  return { span: { from: at, to: at }, pieces: [text(` (${[...visible, ...(more === null ? [] : [more])].join(', ')}) `)] }
+  const list = ` (${[...visible, ...(more === null ? [] : [more])].join(', ')}) `
+  return { span: { from: at, to: at }, pieces: [more === null ? { kind: 'columns', text: list } : text(list)] }
 }

@@ -51,6 +51,8 @@ export type SessionRef =
 export type Piece =
   | { readonly kind: 'span'; readonly span: Span }
   | { readonly kind: 'text'; readonly text: string }
+  /** A list of columns that the client left out, and that is left out where its character set spells them otherwise. */
+  | { readonly kind: 'columns'; readonly text: string }
   | { readonly kind: 'slot'; readonly slot: Slot }
   /** `constant`: in ORDER BY or GROUP BY, where a number alone would be a place in the select list. */
   | { readonly kind: 'session'; readonly ref: SessionRef; readonly constant?: true }

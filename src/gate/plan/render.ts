@@ -58,6 +58,9 @@ export class Rendering<S> {
       case 'text':
         this.#parts.push(Buffer.from(piece.text))
         return
+      case 'columns':
+        if (this.#inputs.utf8 !== false || isAscii(piece.text)) this.#parts.push(Buffer.from(piece.text))
+        return
       case 'slot':
         if (piece.slot.kind === 'parameter') {
           this.#parts.push(question)
@@ -124,6 +127,7 @@ export class Rendering<S> {
   }
 }
 
+const isAscii = (name: string): boolean => Buffer.byteLength(name) === name.length
 const space = Buffer.from(' ')
 const comma = Buffer.from(', ')
 const question = Buffer.from(' ?')

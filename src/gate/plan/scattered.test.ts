@@ -90,4 +90,8 @@ test('promise 10: a column beside an aggregate of all rows, and names of several
   assert.equal(mergeOf('SELECT age, COUNT(*) FROM users GROUP BY age HAVING users.age > 1'), 'aggregate')
   assert.equal(mergeOf('SELECT users.age, COUNT(*) AS age FROM users GROUP BY users.age HAVING age > 1'), 'gather')
   assert.equal(mergeOf('SELECT MAX(id) FROM users GROUP BY name HAVING age > 1'), 'gather')
+  for (const group of ['z', '1']) {
+    assert.equal(mergeOf(`SELECT age AS z, COUNT(*) AS age FROM users GROUP BY ${group} HAVING age > 1`), 'gather')
+    assert.equal(mergeOf(`SELECT age AS z, COUNT(*) AS k FROM users GROUP BY ${group} HAVING k > 1 AND z > 2`), 'aggregate')
+  }
 })
