@@ -13,6 +13,8 @@ import { quoteString } from '../sql/quote.ts'
 const commonModes = 0xefff_ffefn
 const noForeignKeyChecks = 1 << 26
 const relaxedUniqueChecks = 1 << 27
+/** MariaDB tells it here, from 10.8 on; MySQL in a field of its own. */
+const explicitDefaults = 1 << 24
 
 /** Statements that make a session like the event's. Otherwise why there are none. */
 export function sessionSql(event: QueryEvent, from: FlavourName, to: FlavourName): string[] | { readonly refused: string } {
@@ -36,6 +38,10 @@ export function sessionSql(event: QueryEvent, from: FlavourName, to: FlavourName
   if (session.timeZone !== null) sql.push(`SET @@session.time_zone=${quoteString(session.timeZone)}`)
   if (session.lcTimeNames !== null) sql.push(`SET @@session.lc_time_names=${session.lcTimeNames}`)
   const flags = session.flags ?? 0
+  const explicit = from === 'mariadb' ? (flags & explicitDefaults) !== 0 : session.explicitDefaultsForTimestamp
+  // What a column is that says no more than TIMESTAMP. Older servers can't set it, and others not every account: only where it matters.
+  if (explicit !== null && /\btimestamp\b/i.test(event.text.toString('latin1')))
+    sql.push(`SET @@session.explicit_defaults_for_timestamp=${explicit ? 1 : 0}`)
   sql.push(
     `SET @@session.foreign_key_checks=${(flags & noForeignKeyChecks) === 0 ? 1 : 0}, @@session.unique_checks=${(flags & relaxedUniqueChecks) === 0 ? 1 : 0}`,
     `SET @@session.timestamp=${event.startedAt}.${String(session.micros).padStart(6, '0')}`,

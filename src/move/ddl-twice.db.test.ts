@@ -252,7 +252,13 @@ for (const flavour of flavours()) {
         `INSERT INTO _shardwright.move_stream (stream_uid, target_uid, workflow_uid, direction, source_uid, epoch, position, at_marker, at_groups, intent_marker, intent_groups, control_marker, copy_state, server_identity)
         VALUES ('five', 'unsettled-t', 'unsettled', 'forward', 's', 1, '', 1, 2, 1, 2, 0, 'done', '')`,
       )
-      await run(two, 'six', 'f')
+      let isDone = false
+      run(two, 'six', 'f').then(
+        () => (isDone = true),
+        () => undefined,
+      )
+      for (let look = 0; look < 500 && !isDone; look++) await systemClock.sleep(10)
+      assert.ok(isDone, `it waits for ${waits.at(-1)}`)
     })
 
     test('1.13 exec: a statement met again after a crash is not executed twice, nor is the same one of another source; the next one is', async () => {

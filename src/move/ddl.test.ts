@@ -206,6 +206,17 @@ test('1.13 exec: a statement runs in the session that it had on the source', () 
   )
   assert.ok(!('refused' in sessionSql(event("ALTER TABLE item ADD a CHAR(1) DEFAULT 'e'", latin1), 'mysql', 'mysql')))
   assert.ok('refused' in sessionSql(event('ALTER TABLE item ADD a INT', { complete: false }), 'mysql', 'mysql'))
+  const bare = (said: Partial<QuerySession>, from: 'mysql' | 'mariadb', sql = 'ALTER TABLE item ADD t Timestamp'): string | undefined => {
+    const sets = sessionSql(event(sql, said), from, from)
+    return Array.isArray(sets) ? sets.find((set) => set.includes('explicit_defaults')) : sets.refused
+  }
+  const set = 'SET @@session.explicit_defaults_for_timestamp='
+  assert.deepEqual(
+    [bare({ explicitDefaultsForTimestamp: true }, 'mysql'), bare({ explicitDefaultsForTimestamp: false }, 'mysql'), bare({}, 'mysql')],
+    [`${set}1`, `${set}0`, undefined],
+  )
+  assert.deepEqual([bare({ flags: 1 << 24 }, 'mariadb'), bare({ flags: 0 }, 'mariadb')], [`${set}1`, `${set}0`])
+  assert.equal(bare({ flags: 0 }, 'mariadb', 'ALTER TABLE item ADD t DATETIME DEFAULT CURRENT_TIMESTAMP'), undefined)
   const quotes = { sqlMode: 4n }
   assert.equal(
     ddlForTarget(event('ALTER TABLE "app"."item" ADD a INT', quotes), 'app', 'app_80')?.toString(),

@@ -88,7 +88,7 @@ export const auditMutations: readonly Mutation[] = [
   },
   {
     rule: '1.13 exec: streams of one target come one by one, whatever GET_LOCK answers',
-    file: 'src/move/ddl-executed.ts',
+    file: 'src/move/target-lock.ts',
     edits: [["GET_LOCK(${lock}, 1)`)) === '1')", "GET_LOCK(${lock}, 1)`)) !== '2')"]],
     test: twice,
     name: '1.13 exec: while another stream executes the statement on a target it is waited for, however long, and by name',

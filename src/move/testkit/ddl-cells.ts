@@ -97,8 +97,9 @@ export const ddlCells: readonly DdlCell[] = [
   },
   {
     name: 'ADD COLUMN that the session fills',
-    session: "SET SESSION time_zone='+05:30', timestamp=1700000000.25",
-    sql: 'ALTER TABLE item ADD d DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3), ADD t TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP',
+    // Without explicit defaults the first TIMESTAMP has the clock for its own.
+    session: "SET SESSION time_zone='+05:30', timestamp=1700000000.25, explicit_defaults_for_timestamp=0",
+    sql: 'ALTER TABLE item ADD d DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3), ADD t TIMESTAMP',
     after: null,
     outcome: { exec: 'goes on', ignore: 'stops for the target' },
     targetsAfter:
