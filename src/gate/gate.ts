@@ -2,7 +2,7 @@
  * The gate: listens for MySQL clients and routes them by what the topology says. Constructed by `main/`; several may run,
  * in several processes, on one port or many. It keeps no state that outlives it.
  */
-import type { KeyObject } from 'node:crypto'
+import { randomInt, type KeyObject } from 'node:crypto'
 import net from 'node:net'
 import type { SecureContext } from 'node:tls'
 import type { Clock } from '../base/clock.ts'
@@ -67,7 +67,8 @@ export class Gate {
   readonly #clients = new Set<net.Socket>()
   readonly #logins = new Logins()
   readonly #accounts: Accounts
-  #lastThread = 0
+  /** Anywhere: who takes the slot of a gate whose lease ended while its sessions live would else number its own as they are, and a KILL meet the wrong one. */
+  #lastThread = randomInt(sessionsPerSlot)
   /** Its place among the gates is being taken: sessions that come meanwhile wait for their number. */
   #joining: Promise<void> = Promise.resolve()
   #queriesAtMs = 0

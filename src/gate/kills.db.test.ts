@@ -52,6 +52,14 @@ test('KILL QUERY and KILL by a connection to another process stop what runs, and
   await guest.end()
 })
 
+test('a gate that takes the slot of another does not number its sessions as that did', async () => {
+  const [here, there] = [await world.client('app'), await atOther()]
+  const [a, b] = [here, there].map((c) => Number(c.threadId) % 0x100000)
+  assert.ok(Math.abs((a ?? 0) - (b ?? 0)) > 20, `${a}, ${b}`)
+  await here.end()
+  await there.end()
+})
+
 test("no two gates have the same numbers, also after a lease has ended; a gate's numbers are free when it has gone", async () => {
   const third = await startGate(world.store, {}, undefined, 'gate-3')
   const slots = [world.gate, other.gate, third.gate].map((gate) => gate.core.membership.slot)

@@ -146,6 +146,9 @@ for (const flavour of flavours()) {
         gone.destroy()
       }
       await until('all are seen', async () => (await inDoubt()) === 7)
+      // One that is open: connecting would fail soon.
+      const idle = await innerConnection(gate.core, shard('80-'))
+      idle.pool.give(idle)
       network.blackhole()
       const looking = gate.lookForDoubt()
       looking.catch(() => {})
