@@ -173,3 +173,23 @@ test('who has lost its lease, or finds a shard or another server of the name the
   await removeServer({ ...w, provisioner: another } as unknown as World, 's-wide')
   assert.notEqual(await store.get(keys.server('s-wide')), null)
 })
+
+test('who is paused between its last look and the removal of a server does not meet another one that was made under its name since', async () => {
+  const { world: w, store, servers } = await world(0)
+  let which = 'first'
+  const provisioner = {
+    list: async () => [...servers].map((id) => ({ id, which })),
+    remove: async (id: string, only: string | null) => (only === which ? (servers.delete(id), 'removed') : 'another'),
+  }
+  const pausing = { ...w, provisioner } as unknown as World
+  const made = async (): Promise<boolean> => {
+    which = 'second'
+    return false
+  }
+  assert.equal(await removeServer(pausing, 's-other', made), false)
+  assert.equal(await removeServer(pausing, 's-wide', async () => ((which = 'third'), false)), false)
+  assert.deepEqual([servers.has('s-other'), servers.has('s-wide')], [true, true])
+  assert.notEqual(await store.get(keys.server('s-wide')), null)
+  assert.equal(await removeServer(pausing, 's-wide'), true)
+  assert.equal(await store.get(keys.server('s-wide')), null)
+})

@@ -269,12 +269,14 @@ export async function removeServer(world: World, id: string, used: () => Promise
   const { store, provisioner } = world
   const key = keys.server(id)
   let server = await readRecord<ServerRecord>(store, key)
+  const made = (await provisioner.list()).find((one) => one.id === id)
   if (server === null) {
     // Made, and its maker died before it was recorded.
-    if (!(await provisioner.list()).some((made) => made.id === id)) return false
+    if (made === undefined) return false
   } else if (!server.value.provisioned) return false
   if (await used()) return false
-  await provisioner.remove(id)
+  // Paused here until somebody else had removed it and made another of that name, this must not meet the new one.
+  if ((await provisioner.remove(id, made?.which ?? null)) === 'another') return false
   const was = server?.value.identity
   for (;;) {
     const gone = [key, keys.secret(id)].map((one) => ({ key: one, value: undefined }))

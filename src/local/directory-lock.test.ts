@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { systemClock } from '../base/clock.ts'
-import { withDirectoryLock } from './directory-lock.ts'
+import { removeLocked, withDirectoryLock } from './directory-lock.ts'
 
 test('one at a time; a holder killed -9 leaves nothing behind', async () => {
   const dir = mkdtempSync(join(tmpdir(), 'sw-lock-'))
@@ -36,6 +36,33 @@ test('one at a time; a holder killed -9 leaves nothing behind', async () => {
     holder.kill('SIGKILL')
     await once(holder, 'exit')
     assert.equal(await withDirectoryLock(dir, systemClock, 1_000, () => Promise.resolve('free')), 'free')
+  } finally {
+    rmSync(dir, { recursive: true, force: true })
+  }
+})
+
+test('who waits while the directory is removed gets the new one, and still one at a time', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'sw-lock-'))
+  try {
+    let inside = 0
+    let most = 0
+    const waits = async (): Promise<void> => {
+      most = Math.max(most, ++inside)
+      writeFileSync(join(dir, 'made'), '')
+      await systemClock.sleep(30)
+      inside--
+    }
+    let waiting: Promise<void>[] = []
+    await withDirectoryLock(dir, systemClock, 5_000, async () => {
+      mkdirSync(join(dir, 'data'))
+      writeFileSync(join(dir, 'data', 'rows'), 'all of them')
+      waiting = [1, 2, 3].map(() => withDirectoryLock(dir, systemClock, 5_000, waits))
+      await systemClock.sleep(30)
+      await removeLocked(dir, 'record')
+    })
+    await Promise.all(waiting)
+    assert.equal(most, 1)
+    assert.deepEqual([existsSync(join(dir, 'data')), existsSync(join(dir, 'made'))], [false, true])
   } finally {
     rmSync(dir, { recursive: true, force: true })
   }

@@ -1,31 +1,73 @@
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, readdirSync, statSync } from 'node:fs'
+import { rm, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import type { Clock } from '../base/clock.ts'
 import { localErrors } from './errors.ts'
 
+const lockName = '.lock'
+const pauseMs = 15
+
 /**
  * One process at a time works on a directory. The lock is the operating system's file lock, taken through SQLite because
  * Node has no call for it: it is gone the moment its holder is, however that ended, so there is no stale lock to judge.
+ * Whoever waited while the directory was removed has a file that is no more, and begins again.
  */
 export async function withDirectoryLock<T>(dir: string, clock: Clock, waitMs: number, work: () => Promise<T>): Promise<T> {
-  mkdirSync(dir, { recursive: true })
   const started = clock.monotonicMs()
-  const database = new DatabaseSync(join(dir, '.lock'), { timeout: 0 })
+  let database = open(dir)
   try {
     for (;;) {
-      try {
-        database.exec('BEGIN EXCLUSIVE')
-        break
-      } catch (error) {
-        if (!/locked|busy/i.test((error as Error).message)) throw error
-        const waitedMs = Math.round(clock.monotonicMs() - started)
-        if (waitedMs > waitMs) throw localErrors.busy({ dir, waitedMs })
-        await clock.sleep(15)
+      if (database.take()) return await work()
+      const waitedMs = Math.round(clock.monotonicMs() - started)
+      if (waitedMs > waitMs) throw localErrors.busy({ dir, waitedMs })
+      await clock.sleep(pauseMs)
+      if (!database.stands()) {
+        database.close()
+        database = open(dir)
       }
     }
-    return await work()
   } finally {
     database.close()
   }
+}
+
+type Lock = { take(): boolean; stands(): boolean; close(): void }
+
+function open(dir: string): Lock {
+  mkdirSync(dir, { recursive: true })
+  const file = join(dir, lockName)
+  const database = new DatabaseSync(file, { timeout: 0 })
+  const opened = whichFile(file)
+  const stands = (): boolean => opened !== null && whichFile(file) === opened
+  return {
+    stands,
+    take() {
+      try {
+        database.exec('BEGIN EXCLUSIVE')
+      } catch (error) {
+        // SQLite may notice by itself that its file is gone.
+        if (stands() && !/locked|busy/i.test((error as Error).message)) throw error
+        return false
+      }
+      // As long as it is held nobody else removes the file.
+      return stands()
+    },
+    close: () => database.close(),
+  }
+}
+
+function whichFile(file: string): string | null {
+  const found = statSync(file, { bigint: true, throwIfNoEntry: false })
+  return found === undefined ? null : `${found.dev}/${found.ino}/${found.birthtimeNs}`
+}
+
+/** By the holder of its lock: all that is in it, `last` at the end, and the directory. One that somebody makes anew at that moment stays. */
+export async function removeLocked(dir: string, last: string): Promise<void> {
+  const names = readdirSync(dir).filter((name) => name !== lockName && name !== last)
+  for (const name of [...names, last]) await rm(join(dir, name), { recursive: true, force: true, maxRetries: 3 })
+  await rm(join(dir, lockName), { force: true })
+  await rmdir(dir).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOTEMPTY' && error.code !== 'ENOENT') throw error
+  })
 }

@@ -9,7 +9,7 @@ import { flavours, localServers, testServer } from '../../test/kit/servers.ts'
 import { systemClock } from '../base/clock.ts'
 import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
-import type { LocalServer } from './local-servers.ts'
+import type { LocalServer } from './local-server.ts'
 import { identify } from './process-identity.ts'
 import type { ServerRecord } from './server-record.ts'
 

@@ -5,10 +5,11 @@ import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { systemClock, type Clock } from '../base/clock.ts'
 import { silentLog, type Log } from '../base/log.ts'
-import { withDirectoryLock } from './directory-lock.ts'
+import { removeLocked, withDirectoryLock } from './directory-lock.ts'
 import { localErrors } from './errors.ts'
 import { findPort } from './find-port.ts'
 import { installOf, type LocalFlavour, type ServerInstall, type ServerInstalls } from './installs.ts'
+import { describe, type LocalServer } from './local-server.ts'
 import { identify, isAlive, signalIfAlive, type ProcessIdentity } from './process-identity.ts'
 import { defaultSettings, serverConfig, userArguments, type ServerSettings } from './server-config.ts'
 import { absolute, pidFromFile, socketPathFor } from './server-directory.ts'
@@ -48,23 +49,6 @@ export type StartRequest = {
   /** What differs from `defaultSettings`, or from the recorded settings when the server exists. */
   readonly settings?: Partial<ServerSettings>
   readonly timeoutMs?: number
-}
-
-export type LocalServer = {
-  readonly id: string
-  readonly flavour: LocalFlavour
-  readonly version: string
-  readonly dir: string
-  readonly host: '127.0.0.1'
-  readonly port: number
-  readonly socketPath: string
-  readonly pid: number
-  readonly serverId: number
-  /** True when it ran already. */
-  readonly adopted: boolean
-  /** The port that was wanted and taken by another program, else null. */
-  readonly movedFromPort: number | null
-  readonly logFile: string
 }
 
 export class LocalServers {
@@ -115,10 +99,21 @@ export class LocalServers {
       throw localErrors.notOurs({ dir, pid: record?.process?.pid ?? 'none' })
   }
 
-  /** Stops the server at once and removes its directory with all data. */
-  async destroy(dir: string): Promise<void> {
-    await this.#end(absolute(dir), 'SIGKILL', 10_000, 'on purpose')
-    await rm(absolute(dir), { recursive: true, force: true, maxRetries: 3 })
+  /**
+   * Stops the server at once and removes its directory with all data, under the directory's lock: nobody makes one there meanwhile. With `which` only the one whose record
+   * has that id of a server (null: none has been recorded). The record goes last, for whoever goes on with a removal that was broken off.
+   */
+  async destroy(dir: string, only?: { readonly which: string | null }): Promise<'removed' | 'another'> {
+    const at = absolute(dir)
+    if (!existsSync(at)) return 'removed'
+    return withDirectoryLock(at, this.#clock, 30_000, async () => {
+      const record = readServerRecord(at)
+      const stands = record === null ? null : String(record.serverId)
+      if (only !== undefined && stands !== only.which) return 'another'
+      if (record !== null) await this.#endLocked(at, record, 'SIGKILL', 10_000, 'on purpose')
+      await removeLocked(at, 'local.json')
+      return 'removed'
+    })
   }
 
   /**
@@ -344,16 +339,25 @@ export class LocalServers {
     if (readServerRecord(dir) === null) return
     await withDirectoryLock(dir, this.#clock, timeoutMs, async () => {
       const record = readServerRecord(dir)
-      if (record === null) return
-      const running = await this.#running(dir, record)
-      if (running !== null) {
-        signalIfAlive(running, signal)
-        // A stopped process (SIGSTOP) would never come to handle SIGTERM.
-        if (signal === 'SIGTERM') signalIfAlive(running, 'SIGCONT')
-        await this.#untilGone(dir, running, timeoutMs)
-      }
-      if (why === 'on purpose') await writeServerRecord(dir, { ...record, process: null })
+      if (record !== null) await this.#endLocked(dir, record, signal, timeoutMs, why)
     })
+  }
+
+  async #endLocked(
+    dir: string,
+    record: ServerRecord,
+    signal: 'SIGTERM' | 'SIGKILL',
+    timeoutMs: number,
+    why: 'on purpose' | 'as a crash',
+  ): Promise<void> {
+    const running = await this.#running(dir, record)
+    if (running !== null) {
+      signalIfAlive(running, signal)
+      // A stopped process (SIGSTOP) would never come to handle SIGTERM.
+      if (signal === 'SIGTERM') signalIfAlive(running, 'SIGCONT')
+      await this.#untilGone(dir, running, timeoutMs)
+    }
+    if (why === 'on purpose') await writeServerRecord(dir, { ...record, process: null })
   }
 
   async #untilGone(dir: string, identity: ProcessIdentity, timeoutMs: number): Promise<void> {
@@ -373,27 +377,4 @@ export class LocalServers {
 /** `process: null` is a stop on purpose: whoever stopped it starts it again. */
 function endedByItself(record: ServerRecord | null): boolean {
   return record !== null && record.process !== null && !isAlive(record.process)
-}
-
-function describe(
-  dir: string,
-  record: ServerRecord,
-  identity: ProcessIdentity,
-  adopted: boolean,
-  movedFromPort: number | null,
-): LocalServer {
-  return {
-    id: record.id,
-    flavour: record.flavour,
-    version: record.version,
-    dir,
-    host: '127.0.0.1',
-    port: record.port,
-    socketPath: record.socketPath,
-    pid: identity.pid,
-    serverId: record.serverId,
-    adopted,
-    movedFromPort,
-    logFile: join(dir, 'server.log'),
-  }
 }

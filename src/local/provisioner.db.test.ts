@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -12,6 +12,10 @@ const accounts = {
   admin: { user: 'sw_admin', password: "a'd\\min" },
   mover: { user: 'sw_mover', password: 'm' },
   gate: { user: 'sw_gate', password: 'g' },
+}
+
+async function destroyAll(provisioner: LocalProvisioner): Promise<void> {
+  await Promise.all((await provisioner.list()).map(({ id, which }) => provisioner.remove(id, which)))
 }
 
 for (const flavour of flavours()) {
@@ -50,11 +54,26 @@ for (const flavour of flavours()) {
       await assert.rejects(connect(endpointOptions(back, accounts.gate)), /lock/i, 'the account lock outlives a crash')
 
       await assert.rejects(provisioner.ensureRunning('other'), { code: 'SW-LOCAL-012' })
-      await provisioner.remove('app-40-80')
-      await provisioner.remove('app-40-80')
+      const which = (await provisioner.list())[0]?.which ?? ''
+      assert.equal(await provisioner.remove('app-40-80', which), 'removed')
+      assert.equal(await provisioner.remove('app-40-80', which), 'removed')
       assert.deepEqual(await provisioner.list(), [])
+      assert.deepEqual(
+        readdirSync(root).filter((name) => name.startsWith('app')),
+        [],
+      )
+      // Whoever judged the first and was paused until now.
+      const anew = await provisioner.provision(request)
+      assert.equal(await provisioner.remove('app-40-80', which), 'another')
+      assert.equal(await provisioner.remove('app-40-80', null), 'another')
+      assert.deepEqual(
+        (await provisioner.list()).map(({ id }) => id),
+        ['app-40-80'],
+      )
+      await using still = await connect(endpointOptions(anew, accounts.admin))
+      assert.equal(await still.value('SELECT 1'), '1')
     } finally {
-      await provisioner.remove('app-40-80')
+      await servers.destroy(join(root, 'app-40-80'))
       rmSync(root, { recursive: true, force: true })
     }
   })
@@ -73,7 +92,7 @@ for (const flavour of flavours()) {
       await using gate = await connect({ ...endpointOptions(endpoint, accounts.gate), database: 'app' })
       assert.equal(await gate.value('SELECT @@GLOBAL.read_only'), '0')
     } finally {
-      await provisioner.remove('app')
+      await destroyAll(provisioner)
       rmSync(root, { recursive: true, force: true })
     }
   })
@@ -95,7 +114,7 @@ test('servers provisioned at once get a port each, and keep it', async () => {
     assert.ok(!ports.includes(newcomer.port))
     assert.equal((await provisioner.ensureRunning('a')).port, ports[0])
   } finally {
-    await Promise.all([...ids, 'e'].map((id) => provisioner.remove(id)))
+    await destroyAll(provisioner)
     rmSync(root, { recursive: true, force: true })
   }
 })

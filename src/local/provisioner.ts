@@ -7,12 +7,13 @@ import { systemClock, type Clock } from '../base/clock.ts'
 import { connect } from '../mysql/connect.ts'
 import type { Connection, FlavourName } from '../mysql/connection.ts'
 import { flavourNamed } from '../mysql/flavour/flavour.ts'
-import type { Provisioner, ProvisionRequest, ServerEndpoint } from '../mysql/provisioning.ts'
+import type { ListedServer, Provisioner, ProvisionRequest, ServerEndpoint } from '../mysql/provisioning.ts'
 import { quoteIdentifier } from '../sql/quote.ts'
 import { withDirectoryLock } from './directory-lock.ts'
 import { localErrors } from './errors.ts'
 import { findPort } from './find-port.ts'
-import type { LocalServer, LocalServers } from './local-servers.ts'
+import type { LocalServer } from './local-server.ts'
+import type { LocalServers } from './local-servers.ts'
 import type { ServerSettings } from './server-config.ts'
 import { readServerRecord } from './server-record.ts'
 
@@ -93,11 +94,11 @@ export class LocalProvisioner implements Provisioner {
     await this.#servers.stop(this.#dir(id))
   }
 
-  async remove(id: string): Promise<void> {
-    await this.#servers.destroy(this.#dir(id))
+  remove(id: string, which: string | null): Promise<'removed' | 'another'> {
+    return this.#servers.destroy(this.#dir(id), { which })
   }
 
-  list(): Promise<ServerEndpoint[]> {
+  list(): Promise<ListedServer[]> {
     return Promise.resolve(this.#ids().flatMap((id) => this.#recorded(id)))
   }
 
@@ -209,12 +210,12 @@ export class LocalProvisioner implements Provisioner {
     return existsSync(root) ? readdirSync(root).filter((id) => !id.startsWith('.')) : []
   }
 
-  #recorded(id: string): ServerEndpoint[] {
+  #recorded(id: string): ListedServer[] {
     const dir = join(this.#options.root, id)
     const record = readServerRecord(dir)
     if (record === null) return []
-    const { flavour, version, port, socketPath } = record
-    return [{ id, flavour, version, host: '127.0.0.1', port, socketPath, dataDir: dir }]
+    const { flavour, version, port, socketPath, serverId } = record
+    return [{ id, flavour, version, host: '127.0.0.1', port, socketPath, dataDir: dir, which: String(serverId) }]
   }
 
   async place(): Promise<Place> {

@@ -47,5 +47,5 @@ export async function removeProvisioned(dataDir: string, servers: LocalServers):
   const root = join(dataDir, 'servers')
   if (!existsSync(root)) return
   const provisioner = new LocalProvisioner(servers, { root, flavours: [] })
-  for (const { id } of await provisioner.list()) await provisioner.remove(id)
+  for (const { id, which } of await provisioner.list()) await provisioner.remove(id, which)
 }

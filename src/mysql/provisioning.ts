@@ -31,6 +31,9 @@ export type ServerEndpoint = {
   dataDir: string | null
 }
 
+/** `which` tells it from one that is made later under the same id. */
+export type ListedServer = ServerEndpoint & { readonly which: string }
+
 export interface Provisioner {
   readonly name: string
   /** Flavours that can be provided here and now. */
@@ -40,9 +43,12 @@ export interface Provisioner {
   ensureRunning(id: string, signal?: AbortSignal): Promise<ServerEndpoint>
   /** Stops the server and keeps its data. */
   stop(id: string): Promise<void>
-  /** Stops it and deletes its data, for good. Nothing of that id: nothing to do. */
-  remove(id: string): Promise<void>
-  list(): Promise<ServerEndpoint[]>
+  /**
+   * Stops it and deletes its data, for good. Nothing of that id: nothing to do. `which`: as `list` told it when it was judged, null where it was not in there; 'another' of
+   * that id, made since by somebody who went on while this caller was paused, is left alone.
+   */
+  remove(id: string, which: string | null): Promise<'removed' | 'another'>
+  list(): Promise<ListedServer[]>
   /** Where servers are made, with the room there is; null: not known. */
   place(): Promise<Place | null>
 }

@@ -10,7 +10,8 @@ import { join } from 'node:path'
 import { tmpdir, userInfo } from 'node:os'
 import { randomBytes } from 'node:crypto'
 import type { Log } from '../../src/base/log.ts'
-import { LocalServers, type LocalServer } from '../../src/local/local-servers.ts'
+import type { LocalServer } from '../../src/local/local-server.ts'
+import { LocalServers } from '../../src/local/local-servers.ts'
 import { readInstalls, type LocalFlavour, type ServerInstalls } from '../../src/local/installs.ts'
 import { identify, isAlive, signalIfAlive, type ProcessIdentity } from '../../src/local/process-identity.ts'
 import { readServerRecord } from '../../src/local/server-record.ts'
@@ -131,7 +132,9 @@ export async function testServer(options: TestServerOptions = {}): Promise<TestS
     },
     pause: () => servers.pause(dir, 'SIGSTOP'),
     resume: () => servers.pause(dir, 'SIGCONT'),
-    [Symbol.asyncDispose]: () => servers.destroy(dir),
+    async [Symbol.asyncDispose]() {
+      await servers.destroy(dir)
+    },
   }
 }
 

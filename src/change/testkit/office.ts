@@ -31,7 +31,7 @@ export const nothingIsMade: Provisioner = {
   provision: () => Promise.reject(new Error('this test has attached servers only')),
   ensureRunning: () => Promise.reject(new Error('nothing was provisioned')),
   stop: async () => undefined,
-  remove: async () => undefined,
+  remove: async () => 'removed',
   list: async () => [],
   place: async () => null,
 }
