@@ -10,16 +10,16 @@ import type { TableDefinition } from '../ingest/definition.ts'
 import { readVschema } from '../keyspace/vschema.ts'
 import { resolveVschema } from '../keyspace/vschema-resolve.ts'
 import { preflightSource, preflightTarget } from '../move/preflight.ts'
-import { flavourOf } from '../mysql/flavour/flavour.ts'
 import { readSchema } from '../mysql/introspect.ts'
 import type { SchemaInfo } from '../mysql/table-info.ts'
 import { keys } from '../topology/keys.ts'
 import type { ShardRecord, StreamTable, TableMerge, VSchemaRecord } from '../topology/records.ts'
 import type { Store } from '../topology/store.ts'
 import { readRecord } from '../topology/typed.ts'
+import { cascadesLogged } from './cascade-check.ts'
 import type { Finding } from './dualwrite-world.ts'
 import { differentTables, streamTables } from './reshard-plan.ts'
-import { schemaFindings, serverFindings } from './source-checks.ts'
+import { cascadesOf, schemaFindings, serverFindings } from './source-checks.ts'
 import { withServer } from './servers.ts'
 
 export type DimensionPlan = { readonly tables: readonly StreamTable[]; readonly findings: readonly Finding[] }
@@ -38,6 +38,7 @@ type Input = {
 export async function planDimensions({ store, keyspace, shards, newShards, own, defined }: Input): Promise<DimensionPlan> {
   const errors: SwError[] = []
   const schemas: SchemaInfo[] = []
+  const asked = own === null ? 'shown' : 'made'
   for (const shard of shards) {
     await withServer(store, shard.serverId, 'admin', async (connection) => {
       errors.push(...(await serverFindings(connection, shard.serverId)), ...(await preflightSource(connection)))
@@ -45,7 +46,8 @@ export async function planDimensions({ store, keyspace, shards, newShards, own, 
       const moved = schema.tables.filter((table) => table.kind === 'BASE TABLE' && isMoved(table.name, defined))
       const own = { ...schema, tables: moved, events: [] }
       schemas.push(own)
-      errors.push(...schemaFindings(own, await flavourOf(connection).logsCascades(connection)))
+      const { logs } = await cascadesLogged(connection, shard.serverId, cascadesOf(own).length, asked)
+      errors.push(...schemaFindings(own, logs))
     })
   }
   errors.push(...differentTables(shards, schemas))
