@@ -415,13 +415,13 @@ export const changeErrors = defineErrors('CHANGE', {
     class: 'transient',
     what: 'schema {schema} on {server} is to be dropped, and was held for {seconds} s by {holders}',
     why: 'a DROP waits for whoever has used a table there in a transaction that is still open',
-    fix: 'end that transaction; the leader tries again every half a minute',
+    fix: 'end that transaction; the removal is tried again by itself',
   },
   serverSlow: {
     number: 70,
     class: 'transient',
     what: '{server} was at it for {seconds} s: {doing}',
     why: 'the server does not answer, or has much to do; it may have done it all the same',
-    fix: 'look at what the server is doing (SHOW PROCESSLIST); the leader tries again every half a minute',
+    fix: 'look at what the server is doing (SHOW PROCESSLIST); it is tried again by itself',
   },
 })
