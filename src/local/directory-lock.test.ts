@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { systemClock } from '../base/clock.ts'
-import { removeLocked, withDirectoryLock } from './directory-lock.ts'
+import { removeLocked, withDirectoryLock, withExistingDirectory } from './directory-lock.ts'
 
 test('one at a time; a holder killed -9 leaves nothing behind', async () => {
   const dir = mkdtempSync(join(tmpdir(), 'sw-lock-'))
@@ -66,4 +66,18 @@ test('who waits while the directory is removed gets the new one, and still one a
   } finally {
     rmSync(dir, { recursive: true, force: true })
   }
+})
+
+test('who waits for a directory only to tend what is in it does not make it anew', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'sw-lock-'))
+  const tend = (): Promise<string | null> => withExistingDirectory(dir, systemClock, 5_000, () => Promise.resolve('tended'))
+  assert.equal(await tend(), 'tended')
+  let waiting: Promise<string | null>[] = []
+  await withDirectoryLock(dir, systemClock, 5_000, async () => {
+    waiting = [tend(), tend()]
+    await systemClock.sleep(30)
+    await removeLocked(dir, 'record')
+  })
+  assert.deepEqual([...(await Promise.all(waiting)), await tend()], [null, null, null])
+  assert.equal(existsSync(dir), false)
 })

@@ -1,5 +1,5 @@
-import { mkdirSync, readdirSync, statSync } from 'node:fs'
-import { rm, rmdir } from 'node:fs/promises'
+import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync, statSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import type { Clock } from '../base/clock.ts'
@@ -14,30 +14,53 @@ const pauseMs = 15
  * Whoever waited while the directory was removed has a file that is no more, and begins again.
  */
 export async function withDirectoryLock<T>(dir: string, clock: Clock, waitMs: number, work: () => Promise<T>): Promise<T> {
+  return (await locked(dir, clock, waitMs, work, 'made')) as T
+}
+
+/** The same for who has nothing to do where there is no such directory, also when it is gone by the time of its turn: null then. */
+export function withExistingDirectory<T>(dir: string, clock: Clock, waitMs: number, work: () => Promise<T>): Promise<T | null> {
+  return locked(dir, clock, waitMs, work, 'left')
+}
+
+async function locked<T>(dir: string, clock: Clock, waitMs: number, work: () => Promise<T>, missing: 'made' | 'left'): Promise<T | null> {
   const started = clock.monotonicMs()
-  let database = open(dir)
+  let database = open(dir, missing)
   try {
     for (;;) {
-      if (database.take()) return await work()
+      if (database === null) return null
+      if (database.take()) {
+        // Left by a removal that this one has met in its last step.
+        if (missing === 'left' && readdirSync(dir).every((name) => name === lockName)) {
+          removeEmpty(dir)
+          return null
+        }
+        return await work()
+      }
       const waitedMs = Math.round(clock.monotonicMs() - started)
       if (waitedMs > waitMs) throw localErrors.busy({ dir, waitedMs })
       await clock.sleep(pauseMs)
       if (!database.stands()) {
         database.close()
-        database = open(dir)
+        database = open(dir, missing)
       }
     }
   } finally {
-    database.close()
+    database?.close()
   }
 }
 
 type Lock = { take(): boolean; stands(): boolean; close(): void }
 
-function open(dir: string): Lock {
-  mkdirSync(dir, { recursive: true })
+function open(dir: string, missing: 'made' | 'left'): Lock | null {
+  if (missing === 'made') mkdirSync(dir, { recursive: true })
   const file = join(dir, lockName)
-  const database = new DatabaseSync(file, { timeout: 0 })
+  let database: DatabaseSync
+  try {
+    database = new DatabaseSync(file, { timeout: 0 })
+  } catch (error) {
+    if (missing === 'left' && !existsSync(dir)) return null
+    throw error
+  }
   const opened = whichFile(file)
   const stands = (): boolean => opened !== null && whichFile(file) === opened
   return {
@@ -66,8 +89,16 @@ function whichFile(file: string): string | null {
 export async function removeLocked(dir: string, last: string): Promise<void> {
   const names = readdirSync(dir).filter((name) => name !== lockName && name !== last)
   for (const name of [...names, last]) await rm(join(dir, name), { recursive: true, force: true, maxRetries: 3 })
-  await rm(join(dir, lockName), { force: true })
-  await rmdir(dir).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'ENOTEMPTY' && error.code !== 'ENOENT') throw error
-  })
+  removeEmpty(dir)
+}
+
+/** At once, so that nobody of this process comes between; who does of another one has made it anew. */
+function removeEmpty(dir: string): void {
+  rmSync(join(dir, lockName), { force: true })
+  try {
+    rmdirSync(dir)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code !== 'ENOTEMPTY' && code !== 'ENOENT') throw error
+  }
 }

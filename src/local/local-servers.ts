@@ -5,7 +5,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { systemClock, type Clock } from '../base/clock.ts'
 import { silentLog, type Log } from '../base/log.ts'
-import { removeLocked, withDirectoryLock } from './directory-lock.ts'
+import { removeLocked, withDirectoryLock, withExistingDirectory } from './directory-lock.ts'
 import { localErrors } from './errors.ts'
 import { findPort } from './find-port.ts'
 import { installOf, type LocalFlavour, type ServerInstall, type ServerInstalls } from './installs.ts'
@@ -105,8 +105,7 @@ export class LocalServers {
    */
   async destroy(dir: string, only?: { readonly which: string | null }): Promise<'removed' | 'another'> {
     const at = absolute(dir)
-    if (!existsSync(at)) return 'removed'
-    return withDirectoryLock(at, this.#clock, 30_000, async () => {
+    const done = await withExistingDirectory(at, this.#clock, 30_000, async () => {
       const record = readServerRecord(at)
       const stands = record === null ? null : String(record.serverId)
       if (only !== undefined && stands !== only.which) return 'another'
@@ -114,6 +113,7 @@ export class LocalServers {
       await removeLocked(at, 'local.json')
       return 'removed'
     })
+    return done ?? 'removed'
   }
 
   /**
@@ -123,7 +123,7 @@ export class LocalServers {
   async revive(dir: string): Promise<LocalServer | null> {
     const at = absolute(dir)
     if (!endedByItself(readServerRecord(at))) return null
-    return withDirectoryLock(at, this.#clock, 60_000, async () => {
+    return withExistingDirectory(at, this.#clock, 60_000, async () => {
       const record = readServerRecord(at)
       if (record === null || !endedByItself(record)) return null
       const request = { id: record.id, flavour: record.flavour, dir: at }
@@ -337,7 +337,7 @@ export class LocalServers {
     why: 'on purpose' | 'as a crash' = signal === 'SIGTERM' ? 'on purpose' : 'as a crash',
   ): Promise<void> {
     if (readServerRecord(dir) === null) return
-    await withDirectoryLock(dir, this.#clock, timeoutMs, async () => {
+    await withExistingDirectory(dir, this.#clock, timeoutMs, async () => {
       const record = readServerRecord(dir)
       if (record !== null) await this.#endLocked(dir, record, signal, timeoutMs, why)
     })
