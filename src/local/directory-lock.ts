@@ -40,7 +40,9 @@ async function locked<T>(dir: string, clock: Clock, waitMs: number, work: () => 
       if (waitedMs > waitMs) throw localErrors.busy({ dir, waitedMs })
       await clock.sleep(pauseMs)
       if (!database.stands()) {
-        database.close()
+        const gone = database
+        database = null
+        gone.close()
         database = open(dir, missing)
       }
     }
