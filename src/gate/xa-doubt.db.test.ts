@@ -146,9 +146,9 @@ for (const flavour of flavours()) {
         gone.destroy()
       }
       await until('all are seen', async () => (await inDoubt()) === 7)
-      // One that is open: connecting would fail soon.
-      const idle = await innerConnection(gate.core, shard('80-'))
-      idle.pool.give(idle)
+      // Connections that are open, more than look there: connecting would fail soon.
+      const idle = await Promise.all([1, 2, 3, 4].map(() => innerConnection(gate.core, shard('80-'))))
+      for (const one of idle) one.pool.give(one)
       network.blackhole()
       const looking = gate.lookForDoubt()
       looking.catch(() => {})
