@@ -374,7 +374,7 @@ export class DualWriteTestWorld implements AsyncDisposable {
     return this.client.call('showWorkflow', { keyspace: 'insights', name: 'grow' })
   }
 
-  untilState(state: WorkflowView['state'], limitMs = 30_000): Promise<WorkflowView> {
+  untilState(state: WorkflowView['state'], limitMs = 90_000): Promise<WorkflowView> {
     return untilRunIs(this.client, () => this.show(), state, limitMs)
   }
 

@@ -13,7 +13,7 @@ import { until } from './until.ts'
 import type { ReshardUnderTest } from './workflow.ts'
 
 /** A whole report of the application in which writes were told yes and nothing failed. */
-export async function untilClientsWrite(application: RunningApplication, limitMs = 30_000): Promise<void> {
+export async function untilClientsWrite(application: RunningApplication, limitMs = 90_000): Promise<void> {
   const from = application.seconds.length
   await until(
     'clients to write without an error',

@@ -14,7 +14,7 @@ export class Final extends Error {
 export async function until<T>(
   what: string,
   look: () => Promise<T | null | undefined | false> | T | null | undefined | false,
-  limitMs = 30_000,
+  limitMs = 90_000,
 ): Promise<T> {
   const deadline = systemClock.monotonicMs() + limitMs
   let last: unknown = null

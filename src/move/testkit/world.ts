@@ -208,7 +208,7 @@ export class World implements AsyncDisposable {
   }
 
   /** Waits for reports until the condition holds; fails with the last report. */
-  async until(what: string, condition: () => boolean, limitMs = 30_000): Promise<void> {
+  async until(what: string, condition: () => boolean, limitMs = 90_000): Promise<void> {
     const end = performance.now() + limitMs
     while (!condition()) {
       if (performance.now() > end)
