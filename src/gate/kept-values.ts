@@ -11,6 +11,8 @@ import type { SessionSettings } from './settings.ts'
 
 /** As hexadecimal digits it is part of what connections are known by. */
 const keptBytesMax = 64 * 1024
+/** Of all variables: every connection that the session uses is brought to them. */
+const keptTogetherMax = 512 * 1024
 
 /** What `keptText` is made from. */
 export const askedOfText = (expression: string): string => `COLLATION(${expression}), HEX(${expression})`
@@ -47,4 +49,11 @@ export function keepInSettings(settings: SessionSettings, name: string, value: V
       instead: 'call it by letters and digits',
     })
   settings.set(key, value.sql)
+  if (settings.signature.length <= keptTogetherMax) return
+  settings.set(key, undefined)
+  throw planErrors.refused({
+    construct: 'another variable with a collation or a type of its own',
+    reason: `a session has up to ${keptTogetherMax / 2} bytes of them`,
+    instead: 'set those that are not needed to NULL',
+  })
 }

@@ -242,6 +242,18 @@ for (const flavour of flavours()) {
       assert.deepEqual((await clients.wide.query('SELECT @c'))[0], [['a1']])
     })
 
+    test('what a session keeps of variables is bounded, for each and for all', async () => {
+      const c = clients.wide
+      await assert.rejects(c.query("SET @big = REPEAT('x', 70000) COLLATE utf8mb4_bin"), /SW-GATE-100.*65536/)
+      const set = (i: number): Promise<unknown> => c.query(`SET @big${i} = REPEAT('x', 60000) COLLATE utf8mb4_bin`)
+      for (let i = 0; i < 4; i++) await set(i)
+      await assert.rejects(set(4), /SW-GATE-100.*bytes of them/)
+      assert.equal(String((await c.query("SELECT LENGTH(@big0), @big4 IS NULL, @big3 = REPEAT('X', 60000)"))[0]), '60000,1,0')
+      for (let i = 0; i < 4; i++) await c.query(`SET @big${i} = NULL`)
+      await set(4)
+      await c.query('SET @big4 = NULL')
+    })
+
     test('promise 10: what can not be merged is put together elsewhere, in a statement too long for its plan to be known too, and beside functions that are seldom used', async () => {
       for (const sql of [
         `SELECT CONCAT(name, '') AS n FROM u WHERE age IN (${Array.from({ length: 9_000 }, (_, i) => i).join(', ')}) ORDER BY n, id`,
