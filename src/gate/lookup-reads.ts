@@ -89,7 +89,7 @@ function askText(destination: LookupDestination, keyspace: string, inputs: Route
   for (const [i, { slots }] of columns.entries()) {
     if (slots.length > valuesMax) return null
     const values = slots.map((slot) => slotValue(slot, inputs))
-    if (values.some((value) => value.type === 'double' && !Number.isFinite(value.value))) return null
+    if (values.some((value) => value.type === 'kept' || (value.type === 'double' && !Number.isFinite(value.value)))) return null
     conditions.push(
       `${quoteIdentifier(lookup.from[i] as string)} IN (${values.map((value) => literalOf(value).toString('latin1')).join(', ')})`,
     )

@@ -216,6 +216,18 @@ for (const flavour of flavours()) {
       assert.equal(await c.value("SELECT id FROM customer WHERE email = 'ghost@x'"), '9', 'the value was taken over')
     })
 
+    test('promise 10: a variable that no literal tells is asked of all shards, not of the lookup', async () => {
+      await c.query('INSERT INTO roomy (k, id, tag) VALUES (901, 1, 777), (904, 1, 777)')
+      for (const on of [c, admin]) await on.query('SET @v = 777.4e0')
+      const asked = 'SELECT COUNT(*) FROM HERE WHERE tag = @v'
+      let expected = 0
+      for (const name of shardNames) expected += Number(await admin.value(asked.replace('HERE', `${schemaOf(name)}.roomy`)))
+      assert.equal(Number(await c.value(asked.replace('HERE', 'roomy'))), expected)
+      assert.equal(expected, 2, 'both cut the fraction where they look by an index')
+      await c.query('SET @v = NULL')
+      await c.query('DELETE FROM roomy WHERE tag = 777')
+    })
+
     test('a unique lookup refuses a value that stands on another shard, within a statement too', async () => {
       await fails(c.query("INSERT INTO customer VALUES (5, 'bob@x', 'z', 0)"), 1062, /Duplicate entry 'bob@x' for key 'email'/)
       await fails(c.query("INSERT INTO customer VALUES (5, 'e@x', 'z', 0), (6, 'E@x', 'z', 0)"), 1062, /Duplicate entry/)
