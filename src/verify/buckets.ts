@@ -9,11 +9,11 @@
 import { canonicalExpression } from '../binlog/canonical-select.ts'
 import { asBytes, rangeCondition } from '../move/statements.ts'
 import type { Comparison, Side } from './comparison.ts'
+import { sumMask } from './digest-sum.ts'
 import { limitedSelect, type KeySpan } from './ranges.ts'
 import type { Sessions } from './sessions.ts'
 
 const bucketCount = 64
-const sumMask = (1n << 64n) - 1n
 
 type Digests = Map<number, { count: number; sum: bigint }>
 

@@ -14,6 +14,7 @@ import { canonicalExpression } from '../binlog/canonical-select.ts'
 import { asBytes, orderBy, rangeCondition, splitLiterals } from '../move/statements.ts'
 import { differingBuckets } from './buckets.ts'
 import type { Comparison, Side } from './comparison.ts'
+import { sumMask, sumOfDigests } from './digest-sum.ts'
 import { countMisplaced } from './placement.ts'
 import type { Sessions } from './sessions.ts'
 
@@ -34,7 +35,6 @@ const partRows = 16_384
 const partRowsMin = 256
 /** More rows than this of one side are not held at once: the span is halved. */
 const listRowsMax = 40_000
-const sumMask = (1n << 64n) - 1n
 /** A digest that takes longer is given up and made of smaller spans: its read would hold back purging on the server. */
 const digestMsMax = 4_000
 const limited: Readonly<Record<FlavourName, (select: string, limitMs: number) => string>> = {
@@ -134,13 +134,25 @@ async function digestPart(
   const { plan, shardKeys, router } = comparison
   const placed = target && router !== null
   const where = rangeCondition(plan, span.lo, span.hi)
-  const select = `COUNT(*),SUM(${side.digestNumber})${placed && shardKeys !== null ? `,${shardKeys}` : ''} FROM ${side.from}${where === '' ? '' : ` WHERE ${where}`}`
-  const result = await conn.query(limitedSelect(conn.flavour, select, limitMs))
-  const [count, sum, cell] = result.kind === 'rows' ? (result.rows[0] ?? []) : []
-  const rows = Number(count?.toString() ?? 0)
+  const from = ` FROM ${side.from}${where === '' ? '' : ` WHERE ${where}`}`
+  const digests = `GROUP_CONCAT(${side.digest} SEPARATOR '')`
+  const read = async (digest: string): Promise<(Buffer | null)[]> => {
+    const select = `COUNT(*),${digest}${placed && shardKeys !== null ? `,${shardKeys}` : ''}${from}`
+    const result = await conn.query(limitedSelect(conn.flavour, select, limitMs))
+    return result.kind === 'rows' ? (result.rows[0] ?? []) : []
+  }
+  let [count, digest = null, cell] = await read(digests)
+  let rows = Number(count?.toString() ?? 0)
+  let sum = sumOfDigests(digest, rows)
+  if (sum === null) {
+    // Too many for a packet: summed by the server, which sees them anew.
+    ;[count, digest = null, cell] = await read(`SUM(${side.digestNumber})`)
+    rows = Number(count?.toString() ?? 0)
+    sum = BigInt(digest?.toString() ?? '0') & sumMask
+  }
   return {
     count: rows,
-    sum: BigInt(sum?.toString() ?? '0') & sumMask,
+    sum,
     misplaced: !placed ? 0 : shardKeys === null && rows > 0 ? 'incomplete' : countMisplaced(plan, side.ref.shard, cell ?? null, rows),
   }
 }

@@ -137,7 +137,7 @@ for (const flavour of flavours()) {
     const texts: TestTable = {
       name: 'texts',
       shardKey: 'id',
-      ddl: 'CREATE TABLE texts (id INT NOT NULL PRIMARY KEY, a VARCHAR(10), b VARCHAR(10), n INT, c VARBINARY(10), t TEXT, m INT) DEFAULT CHARSET=utf8mb4',
+      ddl: 'CREATE TABLE texts (id INT NOT NULL PRIMARY KEY, a VARCHAR(10), b VARCHAR(10), n INT, c VARBINARY(10), t TEXT, m INT, l VARCHAR(10) CHARACTER SET latin1, u VARCHAR(10) NOT NULL) DEFAULT CHARSET=utf8mb4',
     }
     const sparse: TestTable = {
       name: 'sparse',
@@ -148,13 +148,16 @@ for (const flavour of flavours()) {
     const { schema } = world.sources[0]!
     await world.s.useDatabase(schema)
     const pieces = ['NULL', "''", "'N'", "','", "'1'", "'1,'", "',1'", "'0'", "'1,1'", "'0,N'"]
+    // What parts fields, and what stands for a NULL, where it may be part of a value.
+    const bytes = [...pieces, "x'FF'", "x'FE'", "x'FFFE'", "x'31FF'", "x'FF31'"]
+    const latin1 = [...pieces, "_latin1 x'FF'", "_latin1 x'FE'", "_latin1 x'FEFF'"]
     const numbers = ['NULL', '0', '1', '11']
     const pick = <T>(from: readonly T[]): T => from[Math.floor(Math.random() * from.length)] as T
     const count = 4000
     for (let at = 0; at < count; at += 1000) {
       const values = Array.from(
         { length: 1000 },
-        (_, i) => `(${at + i}, ${[pick(pieces), pick(pieces), pick(numbers), pick(pieces), pick(pieces), pick(numbers)].join(', ')})`,
+        (_, i) => `(${at + i}, ${[pick(pieces), pick(pieces), pick(numbers), pick(bytes), pick(pieces), pick(numbers), pick(latin1), pick(pieces.slice(1))].join(', ')})`,
       )
       await world.s.query(`INSERT INTO texts VALUES ${values.join(',')}`)
     }
@@ -180,11 +183,11 @@ for (const flavour of flavours()) {
       .get('texts')!
       .slice(1)
       .map((definition) => ({ definition, nullable: true, wide: false }))
-    const bytes = await connect({ ...world.source.config, database: schema, charset: 'binary' })
-    const distinct = await bytes.all(
-      `SELECT COUNT(DISTINCT ${rowDigest(columns)}) AS digests, COUNT(DISTINCT CONCAT(${['a', 'b', 'n', 'c', 't', 'm'].map((name) => `IFNULL(HEX(${name}), 'null'), '/'`).join(', ')})) AS row_values FROM texts`,
+    const reader = await connect({ ...world.source.config, database: schema, charset: 'binary' })
+    const distinct = await reader.all(
+      `SELECT COUNT(DISTINCT ${rowDigest(columns)}) AS digests, COUNT(DISTINCT CONCAT(${['a', 'b', 'n', 'c', 't', 'm', 'l', 'u'].map((name) => `IFNULL(HEX(${name}), 'null'), '/'`).join(', ')})) AS row_values FROM texts`,
     )
-    bytes.destroy()
+    reader.destroy()
     assert.equal(distinct[0]!.digests!.toString(), distinct[0]!.row_values!.toString())
     assert.ok(Number(distinct[0]!.digests!.toString()) > 1000)
 
