@@ -197,6 +197,23 @@ test('property: an id stands in exactly one shard of a whole keyspace, and the i
   )
 })
 
+test('property: ids of eight bytes, one after another, are found as each by itself', () => {
+  fc.assert(
+    fc.property(shards, fc.uint8Array({ minLength: 8, maxLength: 8 }), fc.nat(8), (all, random, kept) => {
+      for (const part of [all, all.slice(1), all.slice(0, -1)]) {
+        const index = new KeyRangeIndex(part.map((shard) => ({ range: shard, value: shard })))
+        // Bounds themselves, and ids that begin like one.
+        const ids = Buffer.concat([
+          random,
+          ...all.map(({ start }) => Buffer.concat([start.subarray(0, 8), random.subarray(0, kept), Buffer.alloc(8)]).subarray(0, 8)),
+        ])
+        for (let at = 0; at < ids.length; at += 8) assert.equal(index.findEight(ids, at), index.find(ids.subarray(at, at + 8)))
+      }
+    }),
+    { numRuns: 1000 },
+  )
+})
+
 test('property: the index finds the shards of a range: those that hold an id of it, and no others', () => {
   fc.assert(
     fc.property(shards, range, fc.uint8Array({ maxLength: 6 }), (all, part, id) => {

@@ -48,6 +48,9 @@ export type VindexValueType =
  */
 export type VindexValue = { readonly type: VindexValueType; readonly bytes: Uint8Array }
 
+/** Texts within one buffer: text i is `data[spans[at], spans[at + 1])` with `at = first + i * step`; a negative start is NULL. */
+export type TextSpans = { readonly data: Uint8Array; readonly spans: Int32Array; readonly first: number; readonly step: number }
+
 export interface Vindex {
   /** Its name in the vschema. */
   readonly name: string
@@ -71,6 +74,12 @@ export interface Vindex {
    * one buffer: copy what is kept for long.
    */
   mapMany?(type: VindexValueType, column: readonly (Uint8Array | null)[]): (KeyspaceId | null)[]
+
+  /**
+   * `mapMany` without an object for each value and id, where all ids have eight bytes: they come one after another. `null` when a value is NULL or none of
+   * the type, or `type` is NULL: the general way says what that means.
+   */
+  mapTexts?(texts: TextSpans, type: VindexValueType, count: number): Buffer | null
 
   /** With fewer values than columns, from the first on: where all rows with these values stand. `null`: nowhere. */
   mapPrefix?(values: readonly VindexValue[]): KeyRange | null

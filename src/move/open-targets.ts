@@ -6,7 +6,7 @@ import type { Clock } from '../base/clock.ts'
 import { readServerState } from '../binlog/control-schema.ts'
 import { keyRangeContainsRange, parseKeyRange } from '../keyspace/key-range.ts'
 import type { Connection } from '../mysql/connection.ts'
-import type { StreamRecord } from '../topology/records.ts'
+import type { ShardRef, StreamRecord } from '../topology/records.ts'
 import { connectPlain, connectWriter, type Addresses, type ServerAddress } from './access.ts'
 import { lanesOf, type MoverConfig } from './config.ts'
 import type { Failpoints } from './crash-points.ts'
@@ -14,6 +14,7 @@ import { moveErrors } from './errors.ts'
 import { Lane } from './lane.ts'
 import type { MarkerWriter } from './markers.ts'
 import { createTargetTables, refuseTriggers, renewUnusedTables, tableNames } from './schema-copy.ts'
+import { settleAll } from './settle-all.ts'
 import { checkSource, identityText, startPosition } from './source-start.ts'
 import type { WriteMode } from './statements.ts'
 import { applierSql, ensureMoveTables, insertTarget, isWrittenTo, readTarget, type StoredTarget } from './tables.ts'
@@ -52,7 +53,6 @@ export type OpenTargetsOptions = {
 /** `resumed`: some target had been begun by an earlier run. */
 export async function openTargets(options: OpenTargetsOptions): Promise<{ targets: OpenTarget[]; resumed: boolean }> {
   const { record, addresses, clock, config, failpoints, signal, open, source, onWaiting } = options
-  const names = options.tables
   const found = await Promise.all(
     record.targets.map(async (ref) => {
       const address = await addresses(ref.serverId)
@@ -68,30 +68,7 @@ export async function openTargets(options: OpenTargetsOptions): Promise<{ target
     }),
   )
   const begun = found.some(({ stored }) => stored !== null)
-  for (const { ref, meta, name, stored } of found) {
-    if (stored === null && record.copy === 'none') throw moveErrors.noPosition({ stream: record.uid, target: name })
-    if (stored === null) {
-      const made = {
-        source: { conn: source.meta, schema: record.source.schema },
-        target: { conn: meta, schema: ref.schema, uid: ref.uid, name },
-        workflowUid: record.workflowUid,
-        tables: names,
-        deferSecondaryKeys: record.options.deferSecondaryKeys,
-      }
-      // What a stream that has begun will come to in its tail is not made here ahead of it.
-      if (!begun)
-        await withTargetLock({ conn: meta, targetUid: ref.uid, clock, signal, onWaiting }, async () => {
-          if (!(await isWrittenTo(meta, ref.uid))) await renewUnusedTables(made)
-        })
-      await createTargetTables(made)
-      await refuseTriggers(meta, ref.schema, name, names)
-      continue
-    }
-    // Made again empty, it would look as if its rows had been copied.
-    const there = new Set(await tableNames(meta, ref.schema))
-    const missing = names.find((table) => !there.has(table))
-    if (missing !== undefined) throw moveErrors.missingTarget({ table: missing, target: name })
-  }
+  await settleAll(found.map((one) => haveTables(one, begun, options)))
   const known = found.find(({ stored }) => stored !== null)?.stored ?? null
   for (const { stored } of found) if (stored !== null) await checkSource(source.meta, source.name, record.uid, source.markerName, stored)
   if (found.some(({ stored }) => stored === null)) {
@@ -152,6 +129,35 @@ export async function openTargets(options: OpenTargetsOptions): Promise<{ target
     })
   }
   return { targets, resumed: known !== null }
+}
+
+type Found = { ref: ShardRef; meta: Connection; name: string; stored: StoredTarget | null }
+
+/** All targets at once: on MySQL each table takes tens of milliseconds, most of them the disk's. */
+async function haveTables({ ref, meta, name, stored }: Found, begun: boolean, options: OpenTargetsOptions): Promise<void> {
+  const { record, source, tables: names, clock, signal, onWaiting } = options
+  if (stored === null && record.copy === 'none') throw moveErrors.noPosition({ stream: record.uid, target: name })
+  if (stored === null) {
+    const made = {
+      source: { conn: source.meta, schema: record.source.schema },
+      target: { conn: meta, schema: ref.schema, uid: ref.uid, name },
+      workflowUid: record.workflowUid,
+      tables: names,
+      deferSecondaryKeys: record.options.deferSecondaryKeys,
+    }
+    // What a stream that has begun will come to in its tail is not made here ahead of it.
+    if (!begun)
+      await withTargetLock({ conn: meta, targetUid: ref.uid, clock, signal, onWaiting }, async () => {
+        if (!(await isWrittenTo(meta, ref.uid))) await renewUnusedTables(made)
+      })
+    await createTargetTables(made)
+    await refuseTriggers(meta, ref.schema, name, names)
+    return
+  }
+  // Made again empty, it would look as if its rows had been copied.
+  const there = new Set(await tableNames(meta, ref.schema))
+  const missing = names.find((table) => !there.has(table))
+  if (missing !== undefined) throw moveErrors.missingTarget({ table: missing, target: name })
 }
 
 /** A target with rows from outside the source's range is fed by other streams too (PROTOCOLS 1.6). */

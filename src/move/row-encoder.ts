@@ -5,6 +5,7 @@
  * Inside '…' the server gives a meaning to `'` and `\` and to no other byte, so only these are escaped. Where the next of them stands in a
  * batch is looked up once (memchr) and remembered: cells before it are copied whole. Measured: a third of the cost of looking at each byte.
  */
+import type { TextSpans } from '../keyspace/vindex.ts'
 import type { RowBatch } from '../mysql/connection.ts'
 import { jsonExpression } from './json-literal.ts'
 import { LiteralKind, type TablePlan } from './table-plan.ts'
@@ -92,6 +93,11 @@ export class RowEncoder {
     const at = 2 * (row * batch.width + (this.#places[column] as number))
     const start = batch.spans[at] as number
     return start < 0 ? null : batch.data.subarray(start, batch.spans[at + 1])
+  }
+
+  /** Where a moved column's bytes stand in the rows of a batch. */
+  column({ data, spans, width }: RowBatch, column: number): TextSpans {
+    return { data, spans, first: 2 * (this.#places[column] as number), step: 2 * width }
   }
 
   /** Whether a moved column has the same bytes in the same row of two batches. */

@@ -10,6 +10,7 @@ import type { ColumnDefinition } from '../binlog/source.ts'
 import { readTableDefinitions } from '../binlog/table-definitions.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { errno, isServerError } from '../mysql/errors.ts'
+import { flavourOf } from '../mysql/flavour/flavour.ts'
 import { fenceTriggerPrefix } from '../mysql/table-info.ts'
 import { quoteIdentifier, quoteQualified, quoteString } from '../sql/quote.ts'
 import { parseTableDefinition, printTableDefinition, type KeyElement, type TableDefinition } from '../sql/table-definition.ts'
@@ -227,6 +228,7 @@ export async function rebuildKeys(
 ): Promise<string | null> {
   const rows = await conn.allText(`SELECT table_name, clauses FROM ${moveSchema}.move_key WHERE target_uid = ${quoteString(targetUid)}`)
   let duplicate: string | null = null
+  for (const sql of rows.length === 0 ? [] : flavourOf(conn).keyBuildSql) await conn.query(sql)
   for (const row of rows) {
     const table = row.table_name ?? ''
     if (of !== undefined && of.toLowerCase() !== table.toLowerCase()) continue

@@ -88,12 +88,18 @@ const tableNames = [
 /** Makes our tables where they are missing. Any session with rights on `_shardwright` may call it, any number of times. */
 export async function ensureMoveTables(conn: Connection): Promise<void> {
   await ensureControlSchema(conn)
+  const columns = await conn.allText(
+    `SELECT table_name AS t, column_name AS c FROM information_schema.columns WHERE table_schema = '${moveSchema}'`,
+  )
+  const there = new Set(columns.flatMap(({ t, c }) => [t, `${t}.${c}`]))
+  // Each of the statements below is a round trip and waits for others of its kind: a stream to many targets of one server makes them for each.
+  if (tableNames.every((name) => there.has(name)) && laterColumns.every(({ table, column }) => there.has(`${table}.${column}`))) return
   for (const definition of definitions) await conn.query(definition)
   for (const { table, column, type } of laterColumns) {
-    const there = await conn.value(
+    const has = await conn.value(
       `SELECT COUNT(*) FROM information_schema.columns WHERE table_schema = '${moveSchema}' AND table_name = '${table}' AND column_name = '${column}'`,
     )
-    if (there !== '0') continue
+    if (has !== '0') continue
     await conn.query(`ALTER TABLE ${moveSchema}.${table} ADD COLUMN ${column} ${type}`).catch((error: unknown) => {
       // Another session was quicker.
       if (!isServerError(error, errno.duplicateColumn)) throw error

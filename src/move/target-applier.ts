@@ -18,6 +18,7 @@ import { landingStatements, type LandingPart } from './landing-statements.ts'
 import type { Lane } from './lane.ts'
 import { Pending, type Change, type Round, type Stamp } from './pending.ts'
 import { ownRows } from './own-rows.ts'
+import { settleAll } from './settle-all.ts'
 import { roundStatements, type LaneStatements } from './statements.ts'
 import { applierSql, compareCoordinates, type Coordinate } from './tables.ts'
 import { Wakeup } from '../base/wakeup.ts'
@@ -588,10 +589,4 @@ function roundOf(changes: readonly Change[], stamp: Stamp): Round {
 
 function isCollision(error: unknown): error is Error {
   return isServerError(error) && error.kind === 'duplicate'
-}
-
-/** Waits for all, then throws the first failure: no lane is left running behind a round's back. */
-async function settleAll(work: readonly Promise<void>[]): Promise<void> {
-  const settled = await Promise.allSettled(work)
-  for (const result of settled) if (result.status === 'rejected') throw result.reason
 }

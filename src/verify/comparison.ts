@@ -204,5 +204,6 @@ function shardKeyAggregate(plan: TablePlan): string | null {
   return asBytes(`GROUP_CONCAT(${parts.length === 1 ? parts[0] : `CONCAT_WS(':',${parts.join(',')})`})`)
 }
 
-/** The most that a session needs to give back such a cell. */
-export const aggregateSessionSql = 'SET SESSION group_concat_max_len=1073741824'
+/** A cell's bytes at most, so that a span of many more rows than was thought does not come into memory here: digests are summed by the server then, shard keys read row by row. */
+export const cellBytesMax = 16 << 20
+export const aggregateSessionSql = (bytesMax: number): string => `SET SESSION group_concat_max_len=${bytesMax}`

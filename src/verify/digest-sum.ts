@@ -9,7 +9,7 @@ export const sumMask = (1n << 64n) - 1n
 
 const valueOf = Uint8Array.from({ length: 256 }, (_, byte) => (byte >= 0x61 ? byte - 0x57 : byte >= 0x41 ? byte - 0x37 : byte - 0x30))
 
-/** Null when the cell does not hold so many digests: a server cuts what is longer than a packet. */
+/** Null when the cell does not hold so many digests: a server cuts what is longer than the session allows. */
 export function sumOfDigests(cell: Buffer | null, rows: number): bigint | null {
   if ((cell?.length ?? 0) !== rows * digestLength) return null
   if (cell === null) return 0n

@@ -1,4 +1,5 @@
 /** Whether all rows of a range on a target belong there: its shard keys, as one aggregated cell, through the vindex. */
+import { KeyRangeIndex } from '../keyspace/key-range-index.ts'
 import { keyRangeContains, parseKeyRange, type KeyRange } from '../keyspace/key-range.ts'
 import type { VindexValue } from '../keyspace/vindex.ts'
 import { LiteralKind, type TablePlan } from '../move/table-plan.ts'
@@ -14,6 +15,13 @@ export function countMisplaced(plan: TablePlan, shard: string, cell: Buffer | nu
   const { vindex } = plan
   if (vindex === null) return 0
   const range = parseKeyRange(shard)
+  const ids = cell === null ? null : eightByteIds(plan, cell, rows)
+  if (ids !== null) {
+    const index = new KeyRangeIndex([{ range, value: true }])
+    let misplaced = 0
+    for (let at = 0; at < ids.length; at += 8) if (index.findEight(ids, at) === undefined) misplaced++
+    return misplaced
+  }
   const items = cell === null ? [] : split(cell, comma)
   if (items.length !== rows) return 'incomplete'
   const single = plan.shardKey.length === 1 ? plan.shardKey[0] : undefined
@@ -34,6 +42,25 @@ export function countMisplaced(plan: TablePlan, shard: string, cell: Buffer | nu
     if (!within(range, vindex.map(values))) misplaced++
   }
   return misplaced
+}
+
+/** Without an object for each key, where they are numbers; null: there are not so many, or one of them is none. */
+function eightByteIds({ vindex, shardKey, columns }: TablePlan, cell: Buffer, rows: number): Buffer | null {
+  const [single, ...others] = shardKey
+  if (vindex?.mapTexts === undefined || single === undefined || others.length > 0) return null
+  if (columns[single.index]?.kind !== LiteralKind.number) return null
+  const spans = new Int32Array(2 * rows)
+  let n = 0
+  for (let at = 0; at < cell.length; at++) {
+    if (cell[at] !== comma) continue
+    if (n + 2 >= spans.length) return null
+    spans[n + 1] = at
+    spans[n + 2] = at + 1
+    n += 2
+  }
+  if (n + 2 !== spans.length) return null
+  spans[n + 1] = cell.length
+  return vindex.mapTexts({ data: cell, spans, first: 0, step: 2 }, single.type, rows)
 }
 
 function within(range: KeyRange, id: Uint8Array | null | undefined): boolean {

@@ -145,7 +145,7 @@ async function digestPart(
   let rows = Number(count?.toString() ?? 0)
   let sum = sumOfDigests(digest, rows)
   if (sum === null) {
-    // Too many for a packet: summed by the server, which sees them anew.
+    // Too many for a cell: summed by the server, which sees them anew.
     ;[count, digest = null, cell] = await read(`SUM(${side.digestNumber})`)
     rows = Number(count?.toString() ?? 0)
     sum = BigInt(digest?.toString() ?? '0') & sumMask

@@ -4,11 +4,12 @@ import { connectPlain, connectReader, type Addresses, type ServerAddress } from 
 import { moverDefaults } from '../move/config.ts'
 import { HangWatch } from '../move/hang-watch.ts'
 import type { Connection } from '../mysql/connection.ts'
-import { aggregateSessionSql } from './comparison.ts'
+import { aggregateSessionSql, cellBytesMax } from './comparison.ts'
 
 export class Sessions implements AsyncDisposable {
   readonly #addresses: Addresses
   readonly #perServerMax: number
+  readonly #cellBytesMax: number
   readonly #known = new Map<string, ServerAddress>()
   readonly #idle = new Map<string, Connection[]>()
   readonly #open = new Map<string, number>()
@@ -19,7 +20,14 @@ export class Sessions implements AsyncDisposable {
   readonly #ended = new AbortController()
   readonly #watch: HangWatch
 
-  constructor(options: { addresses: Addresses; clock: Clock; perServerMax: number; signal: AbortSignal; hangMs?: number }) {
+  constructor(options: {
+    addresses: Addresses
+    clock: Clock
+    perServerMax: number
+    signal: AbortSignal
+    hangMs?: number
+    cellBytesMax?: number
+  }) {
     this.#watch = HangWatch.begin(
       options.clock,
       options.hangMs ?? moverDefaults.hangMs,
@@ -27,6 +35,7 @@ export class Sessions implements AsyncDisposable {
     )
     this.#addresses = options.addresses
     this.#perServerMax = options.perServerMax
+    this.#cellBytesMax = options.cellBytesMax ?? cellBytesMax
     this.#signal = options.signal
     // All of them: whoever gives a session back wakes one, and one that only learns that it is over passes nothing on.
     options.signal.addEventListener('abort', this.#wakeAll, { once: true })
@@ -54,7 +63,7 @@ export class Sessions implements AsyncDisposable {
       this.#open.set(serverId, (this.#open.get(serverId) ?? 0) + 1)
       try {
         conn = await this.own(serverId)
-        await conn.query(aggregateSessionSql)
+        await conn.query(aggregateSessionSql(this.#cellBytesMax))
       } catch (error) {
         conn?.destroy()
         this.#closed(serverId)

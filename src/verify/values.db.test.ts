@@ -137,7 +137,7 @@ for (const flavour of flavours()) {
     const texts: TestTable = {
       name: 'texts',
       shardKey: 'id',
-      ddl: 'CREATE TABLE texts (id INT NOT NULL PRIMARY KEY, a VARCHAR(10), b VARCHAR(10), n INT, c VARBINARY(10), t TEXT, m INT, l VARCHAR(10) CHARACTER SET latin1, u VARCHAR(10) NOT NULL) DEFAULT CHARSET=utf8mb4',
+      ddl: 'CREATE TABLE texts (id INT NOT NULL PRIMARY KEY, a VARCHAR(10), b VARCHAR(10), n INT, c VARBINARY(10), t TEXT, m INT, l VARCHAR(10) CHARACTER SET latin1) DEFAULT CHARSET=utf8mb4',
     }
     const sparse: TestTable = {
       name: 'sparse',
@@ -147,20 +147,25 @@ for (const flavour of flavours()) {
     await using world = await VerifyWorld.create({ flavour, sources: ['-'], targets: ['-80', '80-'], tables: [texts, sparse] }, pairs)
     const { schema } = world.sources[0]!
     await world.s.useDatabase(schema)
-    const pieces = ['NULL', "''", "'N'", "','", "'1'", "'1,'", "',1'", "'0'", "'1,1'", "'0,N'"]
-    // What parts fields, and what stands for a NULL, where it may be part of a value.
-    const bytes = [...pieces, "x'FF'", "x'FE'", "x'FFFE'", "x'31FF'", "x'FF31'"]
-    const latin1 = [...pieces, "_latin1 x'FF'", "_latin1 x'FE'", "_latin1 x'FEFF'"]
-    const numbers = ['NULL', '0', '1', '11']
-    const pick = <T>(from: readonly T[]): T => from[Math.floor(Math.random() * from.length)] as T
-    const count = 4000
-    for (let at = 0; at < count; at += 1000) {
-      const values = Array.from(
-        { length: 1000 },
-        (_, i) => `(${at + i}, ${[pick(pieces), pick(pieces), pick(numbers), pick(bytes), pick(pieces), pick(numbers), pick(latin1), pick(pieces.slice(1))].join(', ')})`,
+    // Each with each: what parts fields, marks a NULL or counts a length, wherever it may be part of a value.
+    const pieces = ['NULL', "''", "'N'", "'1'", "','"]
+    const values = [
+      pieces,
+      pieces,
+      ['NULL', '1'],
+      ['NULL', "''", "x'FF'", "x'FE'", "'1'", "x'31FF'"],
+      ['NULL', "''"],
+      ['NULL', '1'],
+      ['NULL', "''", "_latin1 x'FF'", "_latin1 x'FF31'", "'N'"],
+    ].reduce<string[]>((rows, column) => rows.flatMap((row) => column.map((value) => `${row}, ${value}`)), [''])
+    const count = values.length
+    for (let at = 0; at < count; at += 1000)
+      await world.s.query(
+        `INSERT INTO texts VALUES ${values
+          .slice(at, at + 1000)
+          .map((row, i) => `(${at + i}${row})`)
+          .join(',')}`,
       )
-      await world.s.query(`INSERT INTO texts VALUES ${values.join(',')}`)
-    }
     // Ends of the type, a dense region after a gap of a million millions, single rows.
     const ids = [
       '-9223372036854775808',
@@ -185,11 +190,11 @@ for (const flavour of flavours()) {
       .map((definition) => ({ definition, nullable: true, wide: false }))
     const reader = await connect({ ...world.source.config, database: schema, charset: 'binary' })
     const distinct = await reader.all(
-      `SELECT COUNT(DISTINCT ${rowDigest(columns)}) AS digests, COUNT(DISTINCT CONCAT(${['a', 'b', 'n', 'c', 't', 'm', 'l', 'u'].map((name) => `IFNULL(HEX(${name}), 'null'), '/'`).join(', ')})) AS row_values FROM texts`,
+      `SELECT COUNT(DISTINCT ${rowDigest(columns)}) AS digests, COUNT(DISTINCT CONCAT(${['a', 'b', 'n', 'c', 't', 'm', 'l'].map((name) => `IFNULL(HEX(${name}), 'null'), '/'`).join(', ')})) AS row_values FROM texts`,
     )
     reader.destroy()
     assert.equal(distinct[0]!.digests!.toString(), distinct[0]!.row_values!.toString())
-    assert.ok(Number(distinct[0]!.digests!.toString()) > 1000)
+    assert.equal(Number(distinct[0]!.digests!.toString()), count)
 
     await world.start()
     const clean = await world.vdiff()

@@ -51,8 +51,13 @@ function round(half: number): number {
 /** Encrypts (which is: decrypts) the blocks of eight bytes in `blocks`, in place. */
 export function desZeroKey(blocks: Buffer): void {
   for (let at = 0; at + 8 <= blocks.length; at += 8) {
-    let l = ((blocks[at] as number) << 24) | ((blocks[at + 1] as number) << 16) | ((blocks[at + 2] as number) << 8) | (blocks[at + 3] as number)
-    let r = ((blocks[at + 4] as number) << 24) | ((blocks[at + 5] as number) << 16) | ((blocks[at + 6] as number) << 8) | (blocks[at + 7] as number)
+    let l =
+      ((blocks[at] as number) << 24) | ((blocks[at + 1] as number) << 16) | ((blocks[at + 2] as number) << 8) | (blocks[at + 3] as number)
+    let r =
+      ((blocks[at + 4] as number) << 24) |
+      ((blocks[at + 5] as number) << 16) |
+      ((blocks[at + 6] as number) << 8) |
+      (blocks[at + 7] as number)
     // The initial permutation, by exchanges of bits.
     let t = ((l >>> 4) ^ r) & 0x0f0f0f0f
     r ^= t

@@ -32,6 +32,17 @@ export function createHash(spec: VindexSpec): Vindex {
     mapMany(type, column) {
       return mapMany(type, column)
     },
+    mapTexts({ data, spans, first, step }, type, count) {
+      if (type === 'NULL') return null
+      const signed = isSigned(type)
+      const ids = Buffer.allocUnsafe(count * 8)
+      for (let i = 0, at = first; i < count; i++, at += step) {
+        const start = spans[at] as number
+        if (start < 0 || !writeInteger(data, signed, ids, i * 8, start, spans[at + 1] as number)) return null
+      }
+      desZeroKey(ids)
+      return ids
+    },
     unmap(id) {
       if (id.length !== 8) throw keyspaceErrors.notReversible({ name: spec.name, hex: toHex(id) })
       const block = Buffer.from(id)

@@ -12,17 +12,15 @@ export function isSigned(type: VindexValueType): boolean {
 }
 
 /**
- * Writes the integer that `text` denotes to `out` at `at`, 8 bytes big-endian. `false`, and nothing written, when it denotes
+ * Writes the integer that `text` (of it: from `i` to `end`) denotes to `out` at `at`, 8 bytes big-endian. `false`, and nothing written, when it denotes
  * none. Unsigned: digits, blanks allowed around them. Signed: an optional sign and digits, two's complement.
  */
-export function writeInteger(text: Uint8Array, signed: boolean, out: Buffer, at: number): boolean {
-  let i = 0
-  let end = text.length
+export function writeInteger(text: Uint8Array, signed: boolean, out: Buffer, at: number, i = 0, end = text.length): boolean {
   let negative = false
   if (signed) {
-    if (text[0] === 0x2d || text[0] === 0x2b) {
-      negative = text[0] === 0x2d
-      i = 1
+    if (i < end && (text[i] === 0x2d || text[i] === 0x2b)) {
+      negative = text[i] === 0x2d
+      i++
     }
   } else {
     while (i < end && isBlank(text[i] as number)) i++

@@ -38,6 +38,19 @@ function check(vindex: Vindex, cases: readonly Case[]): void {
         [want, hexOrNull(vindex.map([{ type: 'NULL', bytes: Buffer.of() }])), want],
         `${label} in a batch`,
       )
+      if (vindex.mapTexts === undefined || type === 'NULL') continue
+      const data = Buffer.concat([Buffer.from('12'), bytes, Buffer.from('7')])
+      const texts = { data, spans: Int32Array.of(-1, 2, 2 + bytes.length, -1, 0, 2, 2 + bytes.length), first: 1, step: 4 }
+      const [found, two] = [vindex.mapTexts(texts, type, 1), vindex.mapTexts({ ...texts, step: 2 }, type, 2)]
+      assert.equal(found === null ? null : toHex(found), want, `${label} within other bytes`)
+      assert.equal(two, null, `${label} beside a NULL`)
+      const more = vindex.mapTexts({ ...texts, spans: Int32Array.of(2, 2 + bytes.length, 0, 2), first: 0, step: 2 }, type, 2)
+      const other = vindex.map([{ type, bytes: Buffer.from('12') }])
+      assert.equal(
+        more === null ? null : toHex(more),
+        want === null || other === null ? null : want + toHex(other),
+        `${label} before another`,
+      )
     }
   }
 }

@@ -122,6 +122,8 @@ export interface Flavour {
   blockersOf(connection: Connection, session: number): Promise<number[]>
   /** Session settings for sessions that move rows: time zone, sql_mode, checks, isolation, idle timeouts. */
   readonly moverSessionSql: readonly string[]
+  /** Before secondary keys are built of rows that stand already. */
+  readonly keyBuildSql: readonly string[]
   /** Makes information_schema's estimates and AUTO_INCREMENT fresh for the session (MySQL caches them for a day). */
   readonly freshStatisticsSql: string | null
   /** Child rows of ON DELETE CASCADE are in the binlog, by version and settings (MySQL from 9.6). Tried by `cascade-probe.ts` when a workflow is created. */

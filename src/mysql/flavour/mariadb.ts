@@ -183,6 +183,8 @@ export const mariadb: Flavour = {
     )
     return rows.map((row) => Number(row['id'] ?? 0)).filter((id) => id !== 0)
   },
+  // Its sort buffer is the server's own.
+  keyBuildSql: [],
   moverSessionSql: [
     ...moverSessionSql,
     'SET SESSION max_statement_time=0, idle_transaction_timeout=0, idle_readonly_transaction_timeout=0, idle_write_transaction_timeout=0',
