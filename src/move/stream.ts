@@ -645,7 +645,16 @@ export class Stream {
     while (!signal.aborted) {
       await this.#options.clock.sleep(60_000, signal).catch(() => undefined)
       if (signal.aborted) return
-      await Promise.all(connections.filter((conn) => conn.outstanding === 0).map((conn) => conn.ping()))
+      await Promise.all(
+        connections
+          .filter((conn) => conn.outstanding === 0)
+          .map((conn) =>
+            conn.ping().catch((error: unknown) => {
+              // A reader that had nothing more to read was ended by us meanwhile.
+              if (connections.includes(conn)) throw error
+            }),
+          ),
+      )
     }
   }
 
