@@ -46,6 +46,7 @@ async function executed(
         return Promise.resolve(inTheWay(attempts++))
       },
       execute: () => Promise.resolve(void (outcome = 'executed')),
+      define: async () => ({}),
       refuse: (what) => new Error(what),
     },
   ).catch((error: unknown) => (outcome = String(error)))

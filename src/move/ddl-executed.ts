@@ -19,6 +19,7 @@ import { isSwError } from '../base/errors.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
 import { quoteQualified, quoteString } from '../sql/quote.ts'
+import type { KnownTable } from './definitions.ts'
 import type { Waiting } from './applier-options.ts'
 import type { Failpoints } from './crash-points.ts'
 import type { StreamOnTarget } from './takeover.ts'
@@ -50,10 +51,18 @@ export type DdlTarget = {
   onWaiting: (waiting: Waiting | null) => void
 }
 
+/** By table. */
+export type Definitions = Readonly<Record<string, KnownTable>>
+
+/** What the tables were on the target before a statement, and what it made of them: rows of a source between it and the next are read by that (`stream-ddl.ts`). */
+export type Executed = { readonly before: Definitions; readonly after: Definitions }
+
 export type DdlSteps = {
   /** Makes the tables whole: afterwards nothing but the statement changes what they look like. Returns what stands in the way of that, or null. */
   prepare: () => Promise<string | null>
   execute: () => Promise<void>
+  /** What the tables are there. */
+  define: () => Promise<Definitions>
   /** What stood in the way has not gone. */
   refuse: (inTheWay: string) => Error
 }
@@ -64,25 +73,30 @@ export type DdlSteps = {
  */
 const comeApartMs = 600_000
 
-/** Runs `execute`, unless the statement has been executed on this target for this place. */
-export async function executeOnce(target: DdlTarget, ddl: ExecutedDdl, steps: DdlSteps): Promise<void> {
+/** Runs `execute`, unless the statement has been executed on this target for this place. Null: what it made there was not noted (by an earlier version). */
+export async function executeOnce(target: DdlTarget, ddl: ExecutedDdl, steps: DdlSteps): Promise<Executed | null> {
   const { on, alone, clock, signal, onWaiting } = target
   const sinceMs = clock.nowMs()
   let othersHadMs = 0
   for (let attempt = 0; ; attempt++) {
-    let inTheWay: InTheWay | null = null
+    let outcome: InTheWay | Done | null = null
     let tookMs = 0
     await withTargetLock({ ...target, targetUid: on.targetUid }, async () => {
       // Hours, perhaps: keys that are built before it, other streams that write until then, and the statement.
       onWaiting({ what: `the target, which executes "${textOf(ddl)}" for this stream`, sinceMs, ends: 'it has' })
       await alone(async () => {
         const beganMs = clock.monotonicMs()
-        inTheWay = await once(target, ddl, steps)
+        outcome = await once(target, ddl, steps)
         tookMs = clock.monotonicMs() - beganMs
       })
     })
-    if (inTheWay === null) return onWaiting(null)
-    const { what, ends, last }: InTheWay = inTheWay
+    if (outcome === null) throw new Error('alone does its work')
+    const given = outcome as InTheWay | Done
+    if ('made' in given) {
+      onWaiting(null)
+      return given.made
+    }
+    const { what, ends, last } = given
     if (!last) othersHadMs = 0
     if (othersHadMs >= comeApartMs) throw steps.refuse(what)
     onWaiting({ what, sinceMs, ends })
@@ -96,11 +110,13 @@ export async function executeOnce(target: DdlTarget, ddl: ExecutedDdl, steps: Dd
 /** `last`: it may never go. */
 type InTheWay = { readonly what: string; readonly ends: string; readonly last: boolean }
 
+type Done = { readonly made: Executed | null }
+
 async function once(
   { conn, on, write, failpoints }: DdlTarget,
   ddl: ExecutedDdl,
-  { prepare, execute }: DdlSteps,
-): Promise<InTheWay | null> {
+  { prepare, execute, define }: DdlSteps,
+): Promise<InTheWay | Done> {
   const other = await unsettled(conn, on)
   if (other !== null)
     return {
@@ -118,12 +134,13 @@ async function once(
     const ahead = await rowsOf(conn, on, hash, `stream_uid <> ${quoteString(on.streamUid)}`)
     const before = own.length
     // The others' rows for the same occurrence: all are done by now.
-    const done = [...Map.groupBy(ahead, ({ stream }) => stream).values()].some((rows) => rows[before] !== undefined)
-    row = { stream: on.streamUid, ...ddl.place, before: now, done }
+    const theirs = [...Map.groupBy(ahead, ({ stream }) => stream).values()].flatMap((rows) => rows[before] ?? [])[0]
+    const defined = theirs === undefined ? { before: await define() } : theirs.defined
+    row = { stream: on.streamUid, ...ddl.place, before: now, done: theirs !== undefined, defined }
     await write([insertSql(on, hash, row)])
   }
   await failpoints.hit('ddl.noted')
-  if (row.done) return null
+  if (row.done) return { made: madeBy(row.defined) }
   try {
     if (row.before === now) await execute()
   } catch (error) {
@@ -132,9 +149,14 @@ async function once(
     throw error
   }
   await failpoints.hit('ddl.executed')
-  await write([`UPDATE ${moveSchema}.move_ddl SET done = 1 WHERE ${placeOf(on, ddl.place)}`])
+  const defined = row.defined === null ? null : { ...row.defined, after: await define() }
+  await write([`UPDATE ${moveSchema}.move_ddl SET done = 1, defined = ${definedSql(defined)} WHERE ${placeOf(on, ddl.place)}`])
   await failpoints.hit('ddl.done')
-  return null
+  return { made: madeBy(defined) }
+}
+
+function madeBy(defined: Defined | null): Executed | null {
+  return defined?.after === undefined ? null : { before: defined.before, after: defined.after }
 }
 
 /** Whether a run before has begun a statement at this place and was not seen to do it: it may have announced it. */
@@ -155,11 +177,13 @@ async function unsettled(conn: Connection, on: StreamOnTarget): Promise<string |
   return rows[0]?.stream ?? null
 }
 
-type Row = { stream: string; marker: number; groups: number; before: string; done: boolean }
+/** `after` comes when it is done. */
+type Defined = { readonly before: Definitions; readonly after?: Definitions }
+type Row = { stream: string; marker: number; groups: number; before: string; done: boolean; defined: Defined | null }
 
 async function rowsOf(conn: Connection, on: StreamOnTarget, hash: string, which: string): Promise<Row[]> {
   const rows = await conn.allText(
-    `SELECT stream_uid AS stream, at_marker, at_groups, look, done FROM ${moveSchema}.move_ddl
+    `SELECT stream_uid AS stream, at_marker, at_groups, look, done, defined FROM ${moveSchema}.move_ddl
     WHERE target_uid = ${quoteString(on.targetUid)} AND workflow_uid = ${quoteString(on.workflowUid)} AND statement = ${quoteString(hash)} AND ${which}
     ORDER BY at_marker, at_groups`,
   )
@@ -169,12 +193,17 @@ async function rowsOf(conn: Connection, on: StreamOnTarget, hash: string, which:
     groups: Number(row.at_groups),
     before: row.look ?? '',
     done: row.done === '1',
+    defined: typeof row.defined === 'string' ? (JSON.parse(row.defined) as Defined) : null,
   }))
 }
 
 function insertSql(on: StreamOnTarget, hash: string, row: Row): string {
-  return `INSERT INTO ${moveSchema}.move_ddl (stream_uid, target_uid, at_marker, at_groups, workflow_uid, statement, look, done)
-    VALUES (${quoteString(on.streamUid)}, ${quoteString(on.targetUid)}, ${row.marker}, ${row.groups}, ${quoteString(on.workflowUid)}, ${quoteString(hash)}, ${quoteString(row.before)}, ${row.done ? 1 : 0})`
+  return `INSERT INTO ${moveSchema}.move_ddl (stream_uid, target_uid, at_marker, at_groups, workflow_uid, statement, look, done, defined)
+    VALUES (${quoteString(on.streamUid)}, ${quoteString(on.targetUid)}, ${row.marker}, ${row.groups}, ${quoteString(on.workflowUid)}, ${quoteString(hash)}, ${quoteString(row.before)}, ${row.done ? 1 : 0}, ${definedSql(row.defined)})`
+}
+
+function definedSql(defined: Defined | null): string {
+  return defined === null ? 'NULL' : quoteString(JSON.stringify(defined))
 }
 
 /** What the tables look like: a hash of their definitions. */

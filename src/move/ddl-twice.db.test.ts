@@ -144,7 +144,7 @@ for (const flavour of flavours()) {
         keys: 'count' as const,
       }
       const waits: string[] = []
-      const run = (conn: typeof one, stream: string, execute: () => Promise<void>): Promise<void> =>
+      const run = (conn: typeof one, stream: string, execute: () => Promise<void>): Promise<unknown> =>
         executeOnce(
           {
             conn,
@@ -157,11 +157,11 @@ for (const flavour of flavours()) {
             onWaiting: (waiting) => void (/another stream/.test(waiting?.what ?? '') && waits.push(waiting?.what ?? '')),
           },
           ddl,
-          { prepare: async () => null, execute, refuse: (what) => new Error(what) },
+          { prepare: async () => null, execute, define: async () => ({}), refuse: (what) => new Error(what) },
         )
       let letGo = (): void => undefined
       const held = new Promise<void>((resolve) => (letGo = resolve))
-      let first: Promise<void> = Promise.resolve()
+      let first: Promise<unknown> = Promise.resolve()
       await new Promise<void>((executes) => {
         first = run(one, 'one', async () => {
           executes()
@@ -187,7 +187,7 @@ for (const flavour of flavours()) {
       const waits: string[] = []
       let keys: string | null = null
       let hoursPassed = 0
-      const run = (conn: typeof one, stream: string, column: string, execute?: () => Promise<void>): Promise<void> =>
+      const run = (conn: typeof one, stream: string, column: string, execute?: () => Promise<void>): Promise<unknown> =>
         executeOnce(
           {
             conn,
@@ -207,6 +207,7 @@ for (const flavour of flavours()) {
           {
             prepare: async () => keys,
             execute: execute ?? (async () => void (await conn.query(`ALTER TABLE unsettled.t ADD ${column} INT`))),
+            define: async () => ({}),
             refuse: (what) => new Error(`refused: ${what}`),
           },
         )
@@ -270,7 +271,7 @@ for (const flavour of flavours()) {
       const swap = Buffer.from('ALTER TABLE twice.t CHANGE a b INT, CHANGE b a INT')
       const on = (stream: string) => ({ streamUid: stream, targetUid: 'twice-t', workflowUid: 'twice', direction: 'forward' })
       let executed = 0
-      const once = (stream: string, marker: number, crash = false): Promise<void> =>
+      const once = (stream: string, marker: number, crash = false): Promise<unknown> =>
         executeOnce(
           {
             conn,
@@ -285,6 +286,7 @@ for (const flavour of flavours()) {
           { schema: 'twice', tables: ['t'], place: { marker, groups: 2 }, statement: swap, keys: 'count' },
           {
             prepare: async () => null,
+            define: async () => ({}),
             refuse: (what) => new Error(what),
             execute: async () => {
               executed++

@@ -7,13 +7,13 @@
  * applied, so that whatever is read next was defined by it.
  */
 import type { ColumnDefinition } from '../binlog/source.ts'
-import { charsetName } from '../binlog/table-definitions.ts'
+import { charsetName, readTableDefinitions } from '../binlog/table-definitions.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { quoteString } from '../sql/quote.ts'
-import type { UsableKey } from './source-tables.ts'
+import { usableKeys, type UsableKey } from './source-tables.ts'
 import { moveSchema } from './tables.ts'
 import type { StreamOnTarget } from './takeover.ts'
-import type { UniqueKey } from './unique-keys.ts'
+import { uniqueKeys, type UniqueKey } from './unique-keys.ts'
 
 export type KnownTable = {
   readonly definitions: readonly ColumnDefinition[]
@@ -33,6 +33,19 @@ export async function readKnown(conn: Connection, on: StreamOnTarget): Promise<R
         collation: charsetName(column.collation),
       }))
       return [name ?? '', { ...known, definitions: now }]
+    }),
+  )
+}
+
+/** Of tables as they are now, by name; those without a key are left out. */
+export async function definitionsOf(conn: Connection, schema: string, tables: readonly string[]): Promise<Record<string, KnownTable>> {
+  const definitions = await readTableDefinitions(conn, schema)
+  const keys = await usableKeys(conn, schema)
+  const uniques = await uniqueKeys(conn, schema)
+  return Object.fromEntries(
+    tables.flatMap((table) => {
+      const [columns, key] = [definitions.get(table), keys.get(table)]
+      return columns === undefined || key === undefined ? [] : [[table, { definitions: columns, key, uniques: uniques.get(table) ?? [] }]]
     }),
   )
 }

@@ -94,6 +94,38 @@ for (const flavour of flavours()) {
     await second.stop()
   })
 
+  for (const order of ['the same order', 'another order'] as const)
+    test(`1.6, 1.13 on ${flavour}: rows between two statements that another stream has executed both are read by what the first made there; where the sources made them in another order they stop the stream (${order})`, async () => {
+      const { world, on, a, b } = await merging(flavour)
+      await using _world = world
+      const options = { ...world.record(0).options, onDdl: 'exec' as const }
+      const [one, two] = [world.record(0, { options }), world.record(1, { options })]
+      const shares = world.sharesOf([one, two])
+      await on(0, ...Array.from({ length: 9 }, (_, i) => `INSERT INTO item VALUES (${i}, ${a}, ${i}, 'n', 3)`))
+      await on(1, ...Array.from({ length: 9 }, (_, i) => `INSERT INTO item VALUES (1${i}, ${b}, 1${i}, 'n', 3)`))
+      const [first, second] = [one, two].map((record) => world.start(record, { shares }))
+      await world.untilRunning(one.uid, two.uid)
+      await world.drain(one.uid, two.uid)
+      await second!.stop()
+      const [d, e] = ['ALTER TABLE item ADD d INT NULL AFTER id', 'ALTER TABLE item ADD e INT NULL AFTER id']
+      await on(0, d, 'UPDATE item SET d = id', e, 'UPDATE item SET e = id + 1')
+      await world.drain(one.uid)
+      // The columns at a place are of one type, before, between and behind.
+      if (order === 'the same order') await on(1, d, 'UPDATE item SET d = id', e, 'UPDATE item SET e = id + 2 WHERE id > 14')
+      else await on(1, e, 'UPDATE item SET e = id', d, 'UPDATE item SET d = id + 2 WHERE id > 14')
+      world.reports.delete(two.uid)
+      const again = world.start(two, { shares })
+      if (order === 'the same order') {
+        await world.drain(one.uid, two.uid)
+        assert.equal(await world.assertEqual(), 18)
+      } else {
+        await again.done
+        assert.equal(world.reports.get(two.uid)?.error?.code, 'SW-MOVE-033')
+      }
+      await first!.stop()
+      await again.stop()
+    })
+
   test(`promise 7 on ${flavour}: while a statement is executed on a target for one stream, it says so, and the other one that it keeps from writing does`, async () => {
     const { world, on, b } = await merging(flavour)
     await using _world = world

@@ -19,8 +19,8 @@ import type { Failpoints } from './crash-points.ts'
 import { ddlForTarget, ddlOutcome, keepsValues, mindsNoKeys, type DdlOutcome } from './ddl.ts'
 import { sessionSql } from './ddl-session.ts'
 import { definedNow } from './ddl-ahead.ts'
-import { executeOnce, wasBegun } from './ddl-executed.ts'
-import { definitionDifference, knownSql, readKnown, type KnownTable } from './definitions.ts'
+import { executeOnce, wasBegun, type Executed } from './ddl-executed.ts'
+import { definitionDifference, definitionsOf, knownSql, readKnown, type KnownTable } from './definitions.ts'
 import { moveErrors } from './errors.ts'
 import type { HangWatch } from './hang-watch.ts'
 import type { MergeWriter } from './merged-table.ts'
@@ -111,9 +111,9 @@ export class StreamDdl {
     }
     // Nor does a chunk land any more: its rows were read before the statement.
     await place.holdLandings()
-    if (outcome?.kind === 'exec') await this.#execute(event, statement, place.coordinate())
+    const executed = outcome?.kind === 'exec' ? await this.#execute(event, statement, place.coordinate()) : []
     const table = [...place.plans.keys()].find((name) => name.toLowerCase() === verdict.table.toLowerCase()) ?? verdict.table
-    const made = await this.#madeBy(event, table, outcome?.kind === 'exec', place)
+    const made = await this.#madeBy(event, table, executed, place)
     for (const { meta, on, xaLane } of targets) {
       // Executed here, it found the keys of before it built, and has changed them itself.
       const renewed =
@@ -170,11 +170,11 @@ export class StreamDdl {
   }
 
   /**
-   * How rows of the table behind the statement are to be read. With another statement on it ahead, the source does not tell that any more; a target on which
-   * this stream has just executed the statement does.
+   * How rows of the table behind the statement are to be read. With another statement on it ahead, the source does not tell that any more; a target does on which it was executed, by this stream
+   * or by another that was there first, if the table was there then what it is to this stream.
    * @throws ddlTwice
    */
-  async #madeBy(event: QueryEvent, table: string, executed: boolean, place: TailPlace): Promise<KnownTable> {
+  async #madeBy(event: QueryEvent, table: string, executed: readonly Executed[], place: TailPlace): Promise<KnownTable> {
     const { record, source, targets, clock, signal } = this.#options
     const { meta, connect } = source
     const { schema } = record.source
@@ -189,14 +189,16 @@ export class StreamDdl {
       return { definitions, key, uniques }
     }
     if (now.ahead === null) return known(now.definitions.get(table), now.keys.get(table), now.uniques.get(table))
+    const was = place.plans.get(table)?.definitions
     const [first] = targets
-    const on = record.targets[0]
-    if (executed && first !== undefined && on !== undefined && first.meta.flavour === meta.flavour) {
-      const made = await readTableDefinitions(first.meta, on.schema)
+    for (const { before, after } of first?.meta.flavour === meta.flavour ? executed : []) {
+      const [there, made] = [before[table], after[table]]
+      if (first === undefined || was === undefined || there === undefined || made === undefined) continue
+      // A run before, which died when it had stored it on some targets, has what it made already.
+      if ([there, made].every(({ definitions }) => definitionDifference(was, definitions) !== null)) continue
       // Keys that wait for the end of the copy are not there yet, where the statement was about none: they are what they were.
-      const before = mindsNoKeys(event) ? (await readKnown(first.meta, first.on)).get(table)?.uniques : undefined
-      const uniques = before ?? (await uniqueKeys(first.meta, on.schema)).get(table)
-      return known(made.get(table), (await usableKeys(first.meta, on.schema)).get(table), uniques)
+      const uniques = mindsNoKeys(event) ? (await readKnown(first.meta, first.on)).get(table)?.uniques : undefined
+      return { ...made, uniques: uniques ?? made.uniques ?? [] }
     }
     throw moveErrors.ddlTwice({
       table: `${schema}.${table}`,
@@ -245,8 +247,9 @@ export class StreamDdl {
    * that it had on the source; while no other stream of this mover writes to the target; and on a table that has all its keys, since it may be about one that waits for the end
    * of the copy. What the server refuses stops the stream: "there already" of one part says nothing of the others.
    */
-  async #execute(event: QueryEvent, statement: string, at: Coordinate): Promise<void> {
+  async #execute(event: QueryEvent, statement: string, at: Coordinate): Promise<Executed[]> {
     const { record, source, targets, alone, clock, signal, failpoints, onWaiting, watch } = this.#options
+    const executed: Executed[] = []
     for (const [i, { meta, name, on, address, xaLane, epoch }] of targets.entries()) {
       const schema = record.targets[i]?.schema ?? ''
       const refuse = (reason: string): Error => moveErrors.ddlRefused({ target: name, statement, reason })
@@ -286,12 +289,14 @@ export class StreamDdl {
         write: (statements: readonly string[]) => xaLane.transaction(statements),
         alone: (work: () => Promise<void>) => alone(on.targetUid, work),
       }
-      await executeOnce(
+      const made = await executeOnce(
         { ...target, clock, signal, failpoints, onWaiting },
         { schema, tables, place: at, statement: text, keys },
-        { prepare, execute, refuse: (inTheWay) => refuse(`${inTheWay}; ${stillThere}`) },
+        { prepare, execute, define: () => definitionsOf(meta, schema, tables), refuse: (inTheWay) => refuse(`${inTheWay}; ${stillThere}`) },
       )
+      if (made !== null) executed.push(made)
     }
+    return executed
   }
 
   /**

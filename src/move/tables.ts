@@ -53,6 +53,7 @@ const definitions = [
   `CREATE TABLE IF NOT EXISTS ${moveSchema}.move_ddl (
     stream_uid ${uid}, target_uid ${uid}, at_marker BIGINT UNSIGNED NOT NULL, at_groups BIGINT UNSIGNED NOT NULL, workflow_uid ${uid},
     statement CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, look CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, done TINYINT NOT NULL,
+    defined MEDIUMTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NULL,
     PRIMARY KEY (stream_uid, target_uid, at_marker, at_groups), KEY (workflow_uid)) ENGINE=InnoDB`,
   `CREATE TABLE IF NOT EXISTS ${moveSchema}.move_announced (
     stream_uid ${uid}, target_uid ${uid}, object_schema VARBINARY(256) NOT NULL, object_name VARBINARY(256) NOT NULL,
@@ -70,6 +71,7 @@ const definitions = [
 const laterColumns = [
   { table: 'move_chunk', column: 'first_path', type: 'VARCHAR(600) CHARACTER SET ascii COLLATE ascii_bin NULL' },
   { table: 'move_chunk', column: 'rows_read', type: 'BIGINT UNSIGNED NOT NULL DEFAULT 0' },
+  { table: 'move_ddl', column: 'defined', type: 'MEDIUMTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NULL' },
   { table: 'move_chunk', column: 'rows_redone', type: 'BIGINT UNSIGNED NOT NULL DEFAULT 0' },
 ] as const
 

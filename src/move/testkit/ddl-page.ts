@@ -41,7 +41,7 @@ ${rows.join('\n')}
 - A statement between the making of the targets' tables and the place where the stream begins is in no binlog that it reads. When it begins, tables that are as they were made, and empty, are brought to what the
   source has by then, in every mode (\`src/move/start-ddl.db.test.ts\`); one that somebody has altered, or that holds rows, is looked at as it is.
 - Two statements on one table before the stream has come to the first: rows between them are defined by neither what was nor what is. Before it goes on from a statement the stream
-  looks through the binlog ahead. With \`exec\` the rows are read by the definition that the target has then; with \`ignore\` (or between MariaDB and MySQL) the stream stops:
+  looks through the binlog ahead. With \`exec\` the rows are read by what the statement made of the target, also where the stream of another source executed it (noted there; the sources of a merge have to make them in one order); with \`ignore\` (or between MariaDB and MySQL) the stream stops:
   SW-MOVE-033, naming both (\`src/move/ddl-twice.db.test.ts\`).
 `
 }
