@@ -77,15 +77,38 @@ export type WrittenMarker = { readonly number: number; readonly server: ServerSt
 /**
  * Commits a mover's marker and reads the server's state after it, in one round trip. Numbers of a stream only grow, whoever writes: a caller that
  * lost an answer writes again and gets a later one. The session must be in autocommit.
+ *
+ * @param rowsRead for whoever comes after this mover, in the marker's own commit: what it has read by now (`readRowsRead`)
  */
-export async function writeMarker(connection: Connection, stream: string, kind: MarkerKind): Promise<WrittenMarker> {
+export async function writeMarker(
+  connection: Connection,
+  stream: string,
+  kind: MarkerKind,
+  rowsRead: number | null = null,
+): Promise<WrittenMarker> {
   const { serverSql, uptimeSql } = stateSql[connection.flavour]
+  const rows = rowsRead === null ? '' : `, (${quoteString(rowsStream(stream))}, '${rowsKind}', ${rowsRead})`
+  const n = rowsRead === null ? 'LAST_INSERT_ID(n + 1)' : `IF(kind = '${rowsKind}', GREATEST(n, ${rowsRead}), LAST_INSERT_ID(n + 1))`
   const [marker, server, uptime] = await connection.pipeline([
-    `INSERT INTO ${controlSchema}.marker VALUES (${quoteString(stream)}, ${quoteString(kind)}, LAST_INSERT_ID(1)) ON DUPLICATE KEY UPDATE n = LAST_INSERT_ID(n + 1)`,
+    `INSERT INTO ${controlSchema}.marker VALUES (${quoteString(stream)}, ${quoteString(kind)}, LAST_INSERT_ID(1))${rows} ON DUPLICATE KEY UPDATE n = ${n}`,
     serverSql,
     uptimeSql,
   ])
   return { number: insertId(marker, 'marker'), server: serverState(server, uptime) }
+}
+
+/** Not the stream's own name: in the tail its markers are known by that. */
+function rowsStream(stream: string): string {
+  return `${stream}/rows`
+}
+
+const rowsKind = 'rows'
+
+/** Rows that a stream had read for its copy when it last wrote a marker and said so; null: never. */
+export async function readRowsRead(connection: Connection, stream: string): Promise<number | null> {
+  const sql = `SELECT n FROM ${controlSchema}.marker WHERE stream = ${quoteString(rowsStream(stream))} AND kind = '${rowsKind}'`
+  const n = await connection.value(sql)
+  return n === undefined || n === null ? null : Number(n)
 }
 
 /** The number of a stream's last marker as this server, which may be a replica of the one that it was written on, holds it; null: none. */

@@ -62,14 +62,38 @@ for (const flavour of flavours()) {
 }
 
 for (const flavour of flavours()) {
-  test(`promise 3 on ${flavour}: what a resume tells of rows read again is some of what was read in vain and never more, also where the dead mover had reported nothing of it, and each time anew`, async () => {
+  test(`promise 3 on ${flavour}: of rows of which none had landed a resume tells too that they are read again: markers say how many there were`, async () => {
+    await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] }, servers.of(flavour))
+    await fill(world, 0, 6_000, 6_000)
+    const record = world.record(0)
+    let die = (_: Error): void => undefined
+    const never = new Promise<void>((_, reject) => (die = reject))
+    const failpoints: Failpoints = { hit: (point) => (point === 'copy.beforeLandCommit' ? never : undefined) }
+    let running = world.start(record, { config: { chunkBytes: 1_000 }, failpoints })
+    const read = (): number => running.stream.report().copy.sourceRowsRead
+    for (let last = -1, calm = 0; calm < 10;) {
+      calm = read() > 0 && last === read() ? calm + 1 : 0
+      last = read()
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+    const inVain = read()
+    die(new Error('the mover dies'))
+    await running.done
+    world.reports.delete(record.uid)
+    running = world.start(record)
+    await world.untilRunning(record.uid)
+    assert.deepEqual([running.stream.report().resumed?.rowsRedone, running.stream.report().copy.sourceRowsRead], [inVain, 6_000])
+    await running.stop()
+  })
+
+  test(`promise 3 on ${flavour}: what a resume tells of rows read again is what was read in vain, but for what was read since the last marker, and never more, also where the dead mover had reported nothing of it, and each time anew`, async () => {
     await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] }, servers.of(flavour))
     await fill(world, 0, 12_000, 12_000)
     const record = world.record(0)
     const config = { chunkBytes: 1_000, rangesKept: 4 }
     const landed = async (): Promise<number> =>
       Number(await world.t.value(`SELECT SUM(row_count) FROM _shardwright.move_chunk WHERE stream_uid = '${record.uid}'`))
-    let before: { read: number; landed: number } | null = null
+    let before: { read: number; marked: number; landed: number } | null = null
     let toldInAll = 0
     for (const skip of [6, 6, null]) {
       // As in another process: it begins with what stands on the targets, and with a report of nothing.
@@ -85,6 +109,7 @@ for (const flavour of flavours()) {
         last = read()
         await new Promise((resolve) => setTimeout(resolve, 50))
       }
+      const marked = read()
       letGo()
       await world.until('the kill', () => ['running', 'failed'].includes(world.state(record.uid) ?? ''))
       const { resumed, copy } = running.stream.report()
@@ -92,13 +117,16 @@ for (const flavour of flavours()) {
         const vain = before.read - before.landed
         assert.ok(vain > 100, `${vain} rows in vain`)
         const told = resumed?.rowsRedone ?? 0
-        // Without what was read since the last landing: how much that is, is a matter of pace.
-        assert.ok(told <= vain, `${told} rows told of ${vain}`)
+        // How much was read since the last marker is a matter of pace.
+        assert.ok(
+          told <= vain && told >= before.marked - before.landed,
+          `${told} rows told of ${vain}, ${before.marked - before.landed} of them before a marker`,
+        )
         toldInAll += told
       } else assert.equal(resumed?.rowsRedone ?? 0, 0)
       await running.stop()
       // Of both targets: some chunks have landed on one only, and are read again for the other.
-      before = { read: copy.sourceRowsRead, landed: await landedEverywhere(world, record.uid) }
+      before = { read: copy.sourceRowsRead, marked, landed: await landedEverywhere(world, record.uid) }
       world.reports.delete(record.uid)
     }
     assert.ok(toldInAll > 0, 'nothing was told of either kill')

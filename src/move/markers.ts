@@ -39,6 +39,8 @@ export type MarkerWriterOptions = {
   touched: TouchedKeys<object>
   /** Told before the marker can be met in the tail, with the number that it will have (we are its only writer). */
   onSending: (expectedNumber: number, atMs: number) => void
+  /** Rows of the source read for the copy until now, each time they were. */
+  rowsRead: () => number
 }
 
 export class MarkerWriter implements Markers {
@@ -48,6 +50,8 @@ export class MarkerWriter implements Markers {
   #running: Promise<unknown> = Promise.resolve()
   #number = 0
   #server: ServerState | null = null
+  /** As last written. */
+  #rowsRead = 0
   lastSentAtMs = 0
   readonly #commitsMs: number[] = []
 
@@ -95,7 +99,9 @@ export class MarkerWriter implements Markers {
     const generation = touched.begin(this.#number + 1)
     this.lastSentAtMs = clock.monotonicMs()
     this.#options.onSending(this.#number + 1, clock.nowMs())
-    const { number, server } = await writeMarker(conn, stream, 'mark')
+    const rowsRead = this.#options.rowsRead()
+    const { number, server } = await writeMarker(conn, stream, 'mark', rowsRead === this.#rowsRead ? null : rowsRead)
+    this.#rowsRead = rowsRead
     if (this.#commitsMs.push(clock.monotonicMs() - this.lastSentAtMs) > 5) this.#commitsMs.shift()
     if (!server.ordersCommits) throw moveErrors.orderCommits({ source: sourceName })
     if (this.#server !== null && !sameServerRun(this.#server, server)) throw moveErrors.sourceChanged({ source: sourceName })

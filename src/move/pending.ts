@@ -68,6 +68,12 @@ export class Pending {
   #changes = new Map<TablePlan, Map<string, Change>>()
   #bytes = 0
   #count = 0
+  #version = 0
+
+  /** Another one after each change of it. */
+  get version(): number {
+    return this.#version
+  }
 
   get bytes(): number {
     return this.#bytes
@@ -79,6 +85,7 @@ export class Pending {
 
   /** Takes a change that is newer than all before. */
   add(change: Change): void {
+    this.#version++
     const keys = this.#of(change.table)
     const older = keys.get(change.key)
     if (older === undefined) {
@@ -94,6 +101,7 @@ export class Pending {
   }
 
   take(stamp: Stamp): Round {
+    this.#version++
     const round: Round = { changes: this.#changes, count: this.#count, bytes: this.#bytes, stamp }
     this.#changes = new Map()
     this.#bytes = 0
@@ -103,6 +111,7 @@ export class Pending {
 
   /** A round that was not kept goes back in front of what has come since. */
   putBack(round: Round): void {
+    this.#version++
     for (const [table, changes] of round.changes) {
       const keys = this.#of(table)
       for (const [key, older] of changes) {
@@ -126,8 +135,14 @@ export class Pending {
     return [...this.#changes.values()].flatMap((keys) => [...keys.values()]).filter(({ row }) => row !== null)
   }
 
+  /** What is known of the same key. */
+  of({ table, key }: Change): Change | undefined {
+    return this.#changes.get(table)?.get(key)
+  }
+
   /** Takes one out, if it is still this one. */
   drop(change: Change): void {
+    this.#version++
     const keys = this.#changes.get(change.table)
     if (keys?.get(change.key) !== change) return
     keys.delete(change.key)

@@ -9,7 +9,7 @@
 import type { Clock } from '../base/clock.ts'
 import { isSwError } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
-import { chooseControlTable } from '../binlog/control-schema.ts'
+import { chooseControlTable, readRowsRead } from '../binlog/control-schema.ts'
 import { readTableDefinitions } from '../binlog/table-definitions.ts'
 import type { Position, TableChooser, Tail } from '../binlog/source.ts'
 import { openTail } from '../binlog/tail.ts'
@@ -265,6 +265,7 @@ export class Stream {
           sent.note(number, atMs)
           this.#consumer?.noteMarkerSent(number, atMs)
         },
+        rowsRead: () => (this.#tail === null ? 0 : (this.#progress?.work.rowsRead ?? 0)),
       })
 
       const { targets, resumed } = await openTargets({
@@ -324,6 +325,7 @@ export class Stream {
       if (resumed) this.#resumed ??= { rowsRedone: 0, transactionsRedone: 0 }
       const before = this.#progress
       const readBefore = before?.sourceRowsRead ?? this.#options.rowsReadBefore
+      const rowsAtMarker = (resumed && copying.size > 0 && before === null ? await readRowsRead(sourceMeta, markerName) : null) ?? 0
       const progress = new CopyProgress(clock, copying.size > 0 ? tables : [])
       progress.sourceRowsRead = readBefore
       this.#progress = progress
@@ -509,9 +511,9 @@ export class Stream {
         this.#throttle.pressure = pressureOf(pressure, () => this.#limits(), clock)
         const landed = await landedRanges(targets, config.rangesKept)
         if (this.#resumed !== null) {
-          // What the last run in this process read is known; of one that was killed, what it had reported and what it had read when it last landed something.
+          // What the last run in this process read is known; of one that was killed, what it had reported, and what it had read when it last landed something or wrote a marker.
           const redoneBefore = before?.rowsRedone ?? landed.work.rowsRedone
-          const read = Math.max(readBefore, landed.work.rowsRead - redoneBefore)
+          const read = Math.max(readBefore, landed.work.rowsRead - redoneBefore, rowsAtMarker - redoneBefore)
           const rows = rowsToReadAgain(read, landed, tables, targets.length)
           progress.sourceRowsRead = read - rows
           progress.rowsRedone = redoneBefore + rows

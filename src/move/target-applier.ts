@@ -63,6 +63,10 @@ export class TargetApplier {
   /** A transaction in parts: `draining` before it, `held` when only rows that collide are left, `applying` until its end. */
   #parts: Parts = 'none'
   #collisionsInRow = 0
+  /** Rows held back, alone in `pending`, are not tried again before: each attempt is some transactions of both lanes, and the tail goes on meanwhile. */
+  #retryAtMs = 0
+  /** `pending` as it was left with nothing but rows held back. */
+  #heldVersion = -1
   #standsStill: StandsStill | null = null
   /** Chunks that met another stream's row wait for a marker. */
   readonly #chunkWaits = new Map<Chunk, number>()
@@ -152,8 +156,12 @@ export class TargetApplier {
         await this.#storePosition()
         continue
       }
-      // Chunks that wait for more land when their time is over, though nobody rings.
-      await this.#wake.wait(signal, this.#landing === 0 && this.#landable().length > 0 ? 20 : undefined)
+      // Chunks that wait for more land when their time is over, and rows held back are tried when theirs is, though nobody rings.
+      const limits = [
+        ...(this.#landing === 0 && this.#landable().length > 0 ? [20] : []),
+        ...(this.pending.count > 0 ? this.#retryInMs() : []),
+      ]
+      await this.#wake.wait(signal, limits.length === 0 ? undefined : Math.min(...limits))
     }
   }
 
@@ -186,6 +194,10 @@ export class TargetApplier {
    * the first round behind them; until then the target is not consistent.
    */
   async beginParts(signal: AbortSignal): Promise<void> {
+    if (this.#onlyHeld && this.#retryInMs().length > 0 && !this.#roundRunning && this.#landing === 0) {
+      this.#parts = 'applying'
+      return
+    }
     this.#parts = 'draining'
     this.wake()
     while (!signal.aborted && !(this.#partsState() === 'held' && !this.#roundRunning && this.#landing === 0)) {
@@ -199,9 +211,19 @@ export class TargetApplier {
   /** A part of a transaction that is too large for one round: applied under the intent of its end (PROTOCOLS 1.5). */
   async applyPart(changes: readonly Change[], end: Coordinate): Promise<void> {
     assert(this.#parts === 'applying' && !this.#roundRunning && this.#landing === 0, 'parts have begun')
-    for (const change of changes) this.pending.add(change)
     await this.#setIntent(end)
-    const round = this.pending.take(this.applied)
+    // What is held back goes with it when its time has come, or when the part has something newer of it.
+    const apart = this.#onlyHeld && this.#retryInMs().length > 0
+    const part = apart ? new Pending() : this.pending
+    for (const change of changes) {
+      const older = apart ? this.pending.of(change) : undefined
+      if (older !== undefined) {
+        this.pending.drop(older)
+        part.add(older)
+      }
+      part.add(change)
+    }
+    const round = part.take(this.applied)
     await this.#shared(async () => {
       try {
         await this.#write(round)
@@ -211,6 +233,7 @@ export class TargetApplier {
         await this.#hold(round)
       }
     })
+    this.#heldVersion = this.pending.version
     await this.options.failpoints.hit('part.afterSome')
   }
 
@@ -250,8 +273,22 @@ export class TargetApplier {
     for (const { deletes } of roundStatements(round, mode, schema, 1)) if (deletes.length > 0) await first.transaction(deletes)
     const rows = changes.filter(({ row }) => row !== null)
     if (rows.length > 0) await put(rows)
+    const alone = this.pending.count === 0
     this.pending.putBack(roundOf(held, round.stamp))
+    if (held.length > 0) this.#retryAtMs = this.options.clock.monotonicMs() + pauseMs(this.#collisionsInRow)
+    this.#heldVersion = alone ? this.pending.version : -1
     return held.length
+  }
+
+  /** Nothing has come since rows were held back. */
+  get #onlyHeld(): boolean {
+    return this.pending.count > 0 && this.pending.version === this.#heldVersion
+  }
+
+  /** None: they may be tried now. */
+  #retryInMs(): number[] {
+    const leftMs = this.#retryAtMs - this.options.clock.monotonicMs()
+    return leftMs > 0 ? [Math.ceil(leftMs)] : []
   }
 
   /** Waits until nothing is on its way, after `run` was told to stop. */
@@ -276,8 +313,8 @@ export class TargetApplier {
 
   #extended(): boolean {
     if (this.#parts !== 'none') return this.#parts === 'draining'
-    if (this.#extendTo === null || this.#standsStill !== null) return true
-    return this.options.latest().marker >= this.#extendTo
+    if (this.#standsStill !== null) return true
+    return (this.#extendTo === null || this.options.latest().marker >= this.#extendTo) && this.#retryInMs().length === 0
   }
 
   async #round(): Promise<void> {
@@ -311,13 +348,12 @@ export class TargetApplier {
    */
   async #extend(): Promise<void> {
     this.#extendTo = await this.options.writeMarker()
-    await this.#pause()
   }
 
   /** Rows held back while the tail stands still: after a pause, and without those that the source has given up. */
   async #tryAgain(still: StandsStill): Promise<void> {
     const { clock, writeMarker } = this.options
-    await this.#pause()
+    await clock.sleep(pauseMs(this.#collisionsInRow))
     if (still.givenUp === null || clock.monotonicMs() - still.lookedAtMs < givenUpEveryMs) return
     const gone = await still.givenUp(this.pending.rows())
     still.lookedAtMs = clock.monotonicMs()
@@ -331,11 +367,8 @@ export class TargetApplier {
   #noneHeld(): void {
     this.#extendTo = null
     this.#collisionsInRow = 0
+    this.#retryAtMs = 0
     this.waiting = null
-  }
-
-  #pause(): Promise<void> {
-    return this.options.clock.sleep(Math.min(200, 2 ** Math.min(this.#collisionsInRow, 8)))
   }
 
   async #applyOrHold(round: Round): Promise<'applied' | 'held'> {
@@ -579,6 +612,10 @@ export class TargetApplier {
     }
     await failpoints.hit('copy.landedOnSomeTargets')
   }
+}
+
+function pauseMs(collisionsInRow: number): number {
+  return Math.min(200, 2 ** Math.min(collisionsInRow, 8))
 }
 
 function roundOf(changes: readonly Change[], stamp: Stamp): Round {

@@ -419,7 +419,7 @@ class Round {
         }
         return true
       },
-      120_000,
+      240_000,
     )
   }
 
