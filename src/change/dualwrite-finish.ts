@@ -20,6 +20,7 @@ import type { RoutingRecord, ShardRecord } from '../topology/records.ts'
 import { initialRouting } from '../topology/routing.ts'
 import { listRecords, put, readRecord } from '../topology/typed.ts'
 import { gatesAcknowledged } from '../switch/acknowledge.ts'
+import { endTheirsInDoubt } from '../switch/in-doubt.ts'
 import { workflowErrors } from '../workflow/errors.ts'
 import type { WorkflowRecord } from '../workflow/records.ts'
 import { fleetsOf } from './branch-positions.ts'
@@ -85,6 +86,7 @@ export async function finishRun(world: DualWriteWorld, desk: FencedDesk, run: Wo
   await removeBranch(desk, branchKeyspace(keyspace, toBranch))
   await endStreams(desk, run, oldShards, 'all')
   if (!(await nobodyReads(world, desk, run, []))) return
+  await endTheirsInDoubt({ ...desk, log: world.log }, oldShards, desk.leadership.signal)
   const lines = await removeShardPlaces(world, oldShards)
   await openOldSide(desk, run, 'left')
   await putRetentionBack({ workflow: run }, async (line) => world.log.info({ run: run.name }, line))

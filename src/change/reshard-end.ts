@@ -11,7 +11,7 @@ import { bytesText } from '../plan/text.ts'
 import { quoteString } from '../sql/quote.ts'
 import { recoverKeyspace } from '../switch/recover.ts'
 import { takeRouting } from '../switch/decide.ts'
-import { endInDoubt, requireNoneInDoubt } from '../switch/in-doubt.ts'
+import { endTheirsInDoubt } from '../switch/in-doubt.ts'
 import { retire } from '../switch/retire.ts'
 import { keys } from '../topology/keys.ts'
 import type { RoutingRecord, ShardRecord, StreamRecord } from '../topology/records.ts'
@@ -27,9 +27,6 @@ import type { Claims } from './reshard-switch.ts'
 import type { ReshardData, ReshardSpec } from './reshard-spec.ts'
 import { openUnusedServer, removeServer, withServer } from './servers.ts'
 import type { World } from './servers.ts'
-
-/** For a prepared transaction, whose connection may end, to be ended. */
-const inDoubtMs = 10_000
 
 type EndArgs = { readonly keepData: boolean; readonly dropSource: boolean; readonly dryRun: boolean }
 type End = {
@@ -79,11 +76,8 @@ async function end(world: World & Claims, context: ActionContext, way: End): Pro
   if (context.workflow.state !== way.during) {
     await context.updateWorkflow((w) => withJournal({ ...w, state: way.during }, clock.nowMs(), `${way.verb} begins`))
   }
-  if (way.verb === 'complete') {
-    // Nobody could be asked for their outcome any more.
-    await endInDoubt(real, going, real.leadership.signal)
-    await requireNoneInDoubt(real, going, inDoubtMs, real.leadership.signal)
-  }
+  // Of what was never made, or is gone already, nothing can be known, and nothing was decided there.
+  await endTheirsInDoubt(real, going, real.leadership.signal, way.verb === 'complete' ? [] : ['SW-SWITCH-024'])
   const data = context.workflow.data as ReshardData
   const sides = shards.filter(({ name: shard }) => way.stays.includes(shard) || way.goes.includes(shard))
   await store.commit([], retentionOwed(await readServers(context, sides)))

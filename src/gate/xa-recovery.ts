@@ -5,14 +5,15 @@
  * MariaDB keeps a prepared branch with its connection while that lives: XA COMMIT by another answers 1397 then, and it is looked at again.
  */
 import type { Connection } from '../mysql/connection.ts'
+import { unknownXid, xidText } from '../mysql/decisions.ts'
 import { isServerError } from '../mysql/errors.ts'
+import { flavourOf } from '../mysql/flavour/flavour.ts'
 import { deciderOf, xaPrefix } from '../mysql/our-schema.ts'
 import { innerConnection } from './inner-statements.ts'
 import type { Core } from './core.ts'
 import type { ShardView } from './view.ts'
 import { Within } from './within.ts'
 
-const unknownXid = 1397
 /** For all that a server has, and for one outcome that a decider is asked for: longer than such a statement waits for a lock. */
 const lookMs = 30_000
 const judgeMs = 12_000
@@ -102,12 +103,9 @@ export class XaRecovery {
     const backend = await innerConnection(this.#core, shard)
     within.uses(backend.connection)
     try {
-      const answer = await backend.connection.all('XA RECOVER')
-      const all = answer.flatMap((row) => {
-        const [data, length] = [row['data'] ?? Buffer.alloc(0), Number(row['gtrid_length'])]
-        const gtrid = data.toString('latin1', 0, length)
-        return gtrid.startsWith(xaPrefix) ? [{ gtrid, xid: `X'${hexOf(data, 0, length)}',X'${hexOf(data, length, data.length)}'` }] : []
-      })
+      const all = (await flavourOf(backend.connection).xaRecover(backend.connection))
+        .map(({ gtrid, bqual }) => ({ gtrid: gtrid.toString('latin1'), xid: xidText(gtrid, bqual) }))
+        .filter(({ gtrid }) => gtrid.startsWith(xaPrefix))
       const nowMs = this.#core.clock.monotonicMs()
       const doubtful = new Map<ShardView, { gtrid: string; xid: string }[]>()
       for (const { gtrid, xid } of all) {
@@ -136,8 +134,4 @@ export class XaRecovery {
       backend.pool.give(backend)
     }
   }
-}
-
-function hexOf(bytes: Buffer, from: number, to: number): string {
-  return bytes.subarray(from, to).toString('hex')
 }

@@ -8,6 +8,14 @@ import { controlSchema } from './our-schema.ts'
 
 export const decisions = `${controlSchema}.control_decision`
 
+/** XA COMMIT of what another session has prepared; MariaDB: while that session lives. */
+export const unknownXid = 1397
+
+/** `gtrid,bqual` as SQL. */
+export function xidText(gtrid: Buffer, bqual: Buffer): string {
+  return `X'${gtrid.toString('hex')}',X'${bqual.toString('hex')}'`
+}
+
 export type Outcome = 'commit' | 'rollback'
 
 /** What stands, or from now on `rollback`. Waits for a decision under way; errors are the server's (1205: it is being decided still). */

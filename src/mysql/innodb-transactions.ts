@@ -13,6 +13,8 @@ export type InnodbTransaction = {
   readonly startedAtS: number
   readonly rowsModified: number
   readonly rowsLocked: number
+  /** A SELECT outside of transactions that locks nothing: it writes nothing, and is over with its statement. */
+  readonly onlyReads: boolean
 }
 
 const cannotConvert = 3854
@@ -22,7 +24,7 @@ export async function innodbTransactions(conn: Connection): Promise<InnodbTransa
   for (let attempt = 1; ; attempt++) {
     try {
       const rows = await conn.allText(
-        'SELECT trx_mysql_thread_id AS session, trx_id AS id, UNIX_TIMESTAMP(trx_started) AS started, trx_rows_modified AS modified, trx_rows_locked AS locked FROM information_schema.INNODB_TRX',
+        'SELECT trx_mysql_thread_id AS session, trx_id AS id, UNIX_TIMESTAMP(trx_started) AS started, trx_rows_modified AS modified, trx_rows_locked AS locked, trx_autocommit_non_locking AS only_reads FROM information_schema.INNODB_TRX',
       )
       return rows.map((row) => ({
         session: Number(row.session ?? 0),
@@ -30,6 +32,7 @@ export async function innodbTransactions(conn: Connection): Promise<InnodbTransa
         startedAtS: Number(row.started ?? 0),
         rowsModified: Number(row.modified ?? 0),
         rowsLocked: Number(row.locked ?? 0),
+        onlyReads: row.only_reads === '1' && row.modified === '0',
       }))
     } catch (error) {
       if (!isServerError(error, cannotConvert)) throw error
@@ -62,6 +65,8 @@ export function parseInnodbStatus(status: string, nowS: number): InnodbTransacti
       startedAtS: Math.floor(nowS) - Number(head[3] ?? 0),
       rowsModified: Number(/undo log entries (\d+)/.exec(body)?.[1] ?? 0),
       rowsLocked: Number(/(\d+) row lock\(s\)/.exec(body)?.[1] ?? 0),
+      // Not told there.
+      onlyReads: false,
     })
   }
   return transactions

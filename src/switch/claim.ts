@@ -70,7 +70,7 @@ export class ClaimPool implements AsyncDisposable {
 
   /**
    * Runs one idempotent effect through the claimed session; when the session is lost in it, claims again and repeats it. When the signal aborts the session is cut, however long its server
-   * says nothing: whatever else runs on it is repeated on another.
+   * says nothing: what else was run by this on it is repeated on another.
    */
   async run<T>(serverId: string, effect: (server: ClaimedServer) => Promise<T>, signal?: AbortSignal): Promise<T> {
     const attemptsMax = 4

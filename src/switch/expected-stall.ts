@@ -10,7 +10,7 @@ import { listRecords } from '../topology/typed.ts'
 import type { SwitchLimits } from './context.ts'
 import type { SwitchPlan } from './plan.ts'
 import { connectAs, ourNames, readServerAccess } from './server-access.ts'
-import { listClientSessions } from './sessions.ts'
+import { isOpen, listClientSessions } from './sessions.ts'
 import { settled } from './settled.ts'
 
 export type StallFactors = {
@@ -58,7 +58,7 @@ export async function stallFactors(context: { store: Store; clock: Clock }, plan
       const spare = new Set(plan.allowUnfenced)
       const sessions = plan.from.serverIds.includes(id) ? await listClientSessions(connection, ourNames(access), spare) : []
       const ms = await timed(() => connection.query('SELECT 1'))
-      return { ms, open: sessions.filter((session) => session.transaction !== null).length }
+      return { ms, open: sessions.filter(isOpen).length }
     }),
   )
   const topologyMs = await timed(() => listRecords<GateRecord>(store, keys.gates))

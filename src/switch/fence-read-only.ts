@@ -4,7 +4,7 @@ import { isServerError } from '../mysql/errors.ts'
 import type { ClaimedServer } from './claim.ts'
 import { switchErrors } from './errors.ts'
 import { connectAs } from './server-access.ts'
-import { killSessions, listClientSessions } from './sessions.ts'
+import { isOpen, killSessions, listClientSessions } from './sessions.ts'
 import type { ClientSession } from './sessions.ts'
 
 /**
@@ -33,7 +33,7 @@ export async function setReadOnly(
       for (let round = 0; !settled; round++) {
         const sessions = await listClientSessions(second, ours, spare)
         const waiting = sessions.filter((session) => /^waiting for/i.test(session.state))
-        const open = round < 4 ? [] : sessions.filter((session) => session.transaction !== null && session.command !== 'Killed')
+        const open = round < 4 ? [] : sessions.filter((session) => isOpen(session) && session.command !== 'Killed')
         await killSessions(second, waiting, 'QUERY')
         await killSessions(second, open)
         ended.push(...open)

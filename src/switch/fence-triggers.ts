@@ -30,7 +30,7 @@ import type { ClaimedServer } from './claim.ts'
 import { switchErrors } from './errors.ts'
 import type { OurNames } from './server-access.ts'
 import { connectAs } from './server-access.ts'
-import { killedView, killSessions, listClientSessions } from './sessions.ts'
+import { isOpen, killedView, killSessions, listClientSessions } from './sessions.ts'
 import type { ClientSession, KilledSession } from './sessions.ts'
 
 const events = ['INSERT', 'UPDATE', 'DELETE'] as const
@@ -157,7 +157,7 @@ export async function armTriggers(
   if (!settled) {
     await using second = await connectAs(server.access, 'admin')
     for (let round = 0; !settled; round++) {
-      const open = (await listClientSessions(second, ours, spare)).filter((session) => session.transaction !== null)
+      const open = (await listClientSessions(second, ours, spare)).filter(isOpen)
       const blocking = new Set(await flavourOf(second).blockersOf(second, connection.threadId))
       // MySQL tells who blocks only by performance_schema; without it all are ended where there is nobody else.
       const all = blocking.size === 0 && (await standsAlone(second, schemas))
@@ -170,7 +170,7 @@ export async function armTriggers(
   }
   for (const result of await arming) if (result.status === 'rejected') throw result.reason
   // Whoever waits for the armed row now is refused; who has a transaction open may only read in it.
-  const open = (await listClientSessions(connection, ours, spare)).filter((one) => one.transaction !== null && within(one, schemas))
+  const open = (await listClientSessions(connection, ours, spare)).filter((one) => isOpen(one) && within(one, schemas))
   await killSessions(connection, open)
   return [...new Map([...ended, ...open].map((session) => [session.id, session])).values()].map((one) => killedView(serverId, one))
 }

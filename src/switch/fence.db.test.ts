@@ -1,3 +1,4 @@
+import { until } from '../../test/kit/until.ts'
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -57,6 +58,32 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       await idle.close()
       await open()
       assert.deepEqual(await world.ids(['-']), [13])
+    })
+
+    test('promise 9: a SELECT by itself that is being answered is answered whole; one of a transaction, or with locks, is ended', async () => {
+      await using reader = await world.client(world.f)
+      await using within = await world.client(world.f)
+      await using locking = await world.client(world.f)
+      await reader.query('INSERT INTO app__.t VALUES (20, "r", 0), (21, "r", 0), (22, "r", 0)')
+      await within.query('BEGIN')
+      const slow = 'SELECT id, SLEEP(0.5) FROM app__.t WHERE id IN (20, 21, 22)'
+      const answer = reader.query(slow)
+      const ends = [within.query(slow), locking.query(`${slow} FOR UPDATE`)].map((query) => query.catch(() => null))
+      await using admin = await world.admin('f')
+      await until('all run', async () => {
+        const rows = await admin.allText('SHOW PROCESSLIST')
+        return rows.filter((row) => /^SELECT id, SLEEP/.test(row['Info'] ?? '')).length === 3
+      })
+      // InnoDB's picture of transactions is renewed when nobody has looked for 100 ms.
+      await delay(200)
+      await close()
+      const result = await answer
+      assert.equal(result.kind === 'rows' && result.rows.length, 3)
+      // What was asleep may have been answered with what it had.
+      await Promise.all(ends)
+      for (const ended of [within, locking]) await assert.rejects(ended.query('SELECT 1'))
+      await open()
+      await reader.query('DELETE FROM app__.t WHERE id IN (20, 21, 22)')
     })
 
     test('closing twice, opening twice; what was locked before us stays locked', async () => {

@@ -41,7 +41,7 @@ import {
   within,
 } from './fence-triggers.ts'
 import type { OurNames } from './server-access.ts'
-import { killedView, killSessions, listClientSessions, listConnecting } from './sessions.ts'
+import { isOpen, killedView, killSessions, listClientSessions, listConnecting } from './sessions.ts'
 import type { ClientSession, KilledSession } from './sessions.ts'
 
 export type ClosedOptions = {
@@ -238,7 +238,7 @@ export async function closeServer(
   if (keepsOut(note.kind) && state.unlocked.length > 0) throw switchErrors.stillOpen({ server: serverId, open: describeOpen(state) })
   if (note.kind === 'persist' && state.privileged.length > 0) throw switchErrors.stillOpen({ server: serverId, open: describeOpen(state) })
   const passing = note.kind === 'kill' ? state.sessions : state.passing
-  const victims = state.sessions.filter((session) => session.transaction !== null || passing.includes(session))
+  const victims = state.sessions.filter((session) => isOpen(session) || passing.includes(session))
   await killSessions(connection, victims)
   await disableEvents(server, events, clock)
   if (passing.length + entering.length > 0) await untilNonePasses(server, options, entering, clock, note.kind)

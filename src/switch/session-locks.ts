@@ -20,7 +20,7 @@ import type { ClaimPool } from './claim.ts'
 import { switchErrors } from './errors.ts'
 import { connectAs } from './server-access.ts'
 import { within } from './fence-triggers.ts'
-import { killedView, killSessions, listClientSessions } from './sessions.ts'
+import { isOpen, killedView, killSessions, listClientSessions } from './sessions.ts'
 import type { ClientSession, KilledSession } from './sessions.ts'
 
 export type TableName = { readonly schema: string; readonly name: string }
@@ -97,7 +97,7 @@ export class SessionLocks implements AsyncDisposable {
     for (let killRounds = 0; killRounds < killRoundsMax;) {
       signal.throwIfAborted()
       if (await this.#attempt(server.connection, sql, attemptMs)) return killed
-      const open = (await listClientSessions(server.connection, server.ours)).filter((session) => session.transaction !== null)
+      const open = (await listClientSessions(server.connection, server.ours)).filter(isOpen)
       blockers = only === undefined ? open : open.filter((session) => within(session, only))
       const graceOver = clock.monotonicMs() - startedMs >= graceMs
       const victims = graceOver ? blockers : blockers.filter(abandoned)

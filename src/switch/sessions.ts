@@ -37,6 +37,11 @@ export async function listClientSessions(
     })
 }
 
+/** Whether it has a transaction open that could write, or holds locks or a snapshot for later statements. A plain SELECT that runs by itself is answered by a side that is closed meanwhile. */
+export function isOpen({ transaction }: ClientSession): boolean {
+  return transaction !== null && !transaction.onlyReads
+}
+
 /** Sessions that are just logging in, of whichever account. */
 export async function listConnecting(connection: Connection): Promise<ClientSession[]> {
   return (await flavourOf(connection).sessions(connection)).filter((session) => session.user === connecting)

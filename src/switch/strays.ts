@@ -9,7 +9,7 @@
  * Only in the keyspace's turn: beside a switch this would close what that opens.
  */
 import { keys } from '../topology/keys.ts'
-import type { KeyspaceRecord, StreamRecord, StreamReport } from '../topology/records.ts'
+import type { KeyspaceRecord, ShardRecord, StreamRecord, StreamReport } from '../topology/records.ts'
 import { listRecords, readRecord, updateRecord } from '../topology/typed.ts'
 import { withJournal } from '../workflow/records.ts'
 import type { WorkflowRecord } from '../workflow/records.ts'
@@ -75,10 +75,6 @@ export async function watchKeyspace(context: SwitchContext, keyspace: string): P
         log.warn({ server: serverId, error: String(error) }, 'a server that must be closed could not be looked at')
       }
     }
-    await endInDoubt(context, side.shards, leadership.signal).catch((error: unknown) => {
-      leadership.signal.throwIfAborted()
-      log.warn({ keyspace, error: String(error) }, 'transactions that the closed side was to decide could not be looked for')
-    })
   }
   for (const stray of strays) await alarm(context, keyspace, stray)
   return strays
@@ -165,6 +161,16 @@ async function alarm({ store, log, leadership, clock }: SwitchContext, keyspace:
   }
 }
 
+/** Of sides that serve no more (`in-doubt.ts`). In nobody's turn: whatever moves meanwhile, who decides first has decided. */
+export async function endLeftInDoubt(context: Pick<SwitchContext, 'store' | 'log' | 'leadership'>, keyspace: string): Promise<void> {
+  const { store, leadership } = context
+  const { components } = (await readRouting(store, keyspace)).value
+  const left = new Set(components.flatMap(({ other }) => other))
+  if (left.size === 0) return
+  const shards = (await listRecords<ShardRecord>(store, keys.shards(keyspace))).map(({ value }) => value)
+  await endInDoubt(context, shards.filter(({ name }) => left.has(name)), leadership.signal) // prettier-ignore
+}
+
 /** While this leader leads: every keyspace in its turn, never in anybody's way. */
 export async function watchClosed(
   context: SwitchContext,
@@ -177,6 +183,7 @@ export async function watchClosed(
     for (const key of (await store.list(keys.routings)).entries.keys()) {
       const keyspace = key.slice(keys.routings.length)
       if (turns.idle(keyspace)) await turns.run(keyspace, async () => void (await watchKeyspace(context, keyspace)))
+      await endLeftInDoubt(context, keyspace)
     }
   })
 }

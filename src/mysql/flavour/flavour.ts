@@ -64,7 +64,7 @@ export type Session = {
   state: string
   query: string | null
   /** Has an InnoDB transaction open; since when (Unix seconds), and whether it has changed rows or holds locks. */
-  transaction: { startedAtS: number; rowsModified: number; rowsLocked: number } | null
+  transaction: { startedAtS: number; rowsModified: number; rowsLocked: number; onlyReads: boolean } | null
 }
 
 export type XaTransaction = { formatId: string; gtrid: Buffer; bqual: Buffer }

@@ -22,6 +22,10 @@ export class TestServer {
     return new TestServer(flavour, await testServer({ flavour, bufferPoolMb: 32, durability: 'full' }))
   }
 
+  get pid(): number {
+    return this.#server.pid
+  }
+
   get port(): number {
     return this.#server.port
   }
