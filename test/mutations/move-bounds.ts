@@ -57,7 +57,7 @@ export const boundMutations: readonly Mutation[] = [
   {
     rule: '1.6, 1.13 rows held back at a statement are tried again, and not extended to what stands behind it',
     file: 'src/move/target-applier.ts',
-    edits: [['if (this.#extendTo === null || this.#standsStill !== null) return true', 'if (this.#extendTo === null) return true']],
+    edits: [['    if (this.#standsStill !== null) return true\n', '']],
     ...heldAtStatement,
   },
   {

@@ -73,14 +73,14 @@ const closing: Mutation[] = [
   {
     ...fence,
     rule: 'sessions with an open transaction are ended',
-    edits: [['session.transaction !== null || passing.includes(session)', 'passing.includes(session)']],
+    edits: [['isOpen(session) || passing.includes(session)', 'passing.includes(session)']],
     name: 'promise 2: whoever was connected, whatever their privileges, and whoever comes: nobody writes; our applier does',
     fails: /killed\.some/,
   },
   {
     ...fence,
     rule: 'sessions that only read go on until step 10',
-    edits: [['session.transaction !== null || passing.includes(session)', 'session.id > 0 || passing.includes(session)']],
+    edits: [['isOpen(session) || passing.includes(session)', 'session.id > 0 || passing.includes(session)']],
     name: 'promise 2: whoever was connected, whatever their privileges, and whoever comes: nobody writes; our applier does',
     fails: /SW-MYSQL-00[23]|validation|1290/,
   },
