@@ -10,6 +10,7 @@ import { isCounted } from './admission.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
 import { executionOf, valueOf } from './parameters.ts'
+import { usable } from './kept-values.ts'
 import type { LookupAnswers } from './lookup-reads.ts'
 import type { RoutedPlan, RouteInputs, SessionRef, Text } from './plan/plan.ts'
 import { Rendering } from './plan/render.ts'
@@ -184,7 +185,7 @@ export class SessionContext {
       case 'version':
         return textValue(this.core.serverVersion)
       case 'user-variable':
-        return this.variables.get(ref.name.toLowerCase()) ?? nullValue
+        return usable(ref.name, this.variables.get(ref.name.toLowerCase()) ?? nullValue)
       case 'system-variable':
         throw this.unsupported(`@@${ref.name}`)
     }

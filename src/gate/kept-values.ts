@@ -15,11 +15,13 @@ const keptBytesMax = 64 * 1024
 const keptTogetherMax = 512 * 1024
 
 /** What `keptText` is made from. */
-export const askedOfText = (expression: string): string => `COLLATION(${expression}), HEX(${expression})`
+export const askedOfText = (expression: string): string =>
+  `COLLATION(${expression}), HEX(${expression}), HEX(CONVERT(${expression} USING utf8mb4))`
+export const askedCells = 3
 
 /** @param row the answer to `askedOfText` */
 export function keptText(row: RawRow | undefined, shown: Value): Value {
-  const [collation, hex] = [row?.[0]?.toString('latin1') ?? '', row?.[1]?.toString('latin1') ?? '']
+  const [collation, hex, utf8] = [0, 1, 2].map((i) => row?.[i]?.toString('latin1') ?? '') as [string, string, string]
   // It became NULL since.
   if (row?.[1] === null || row === undefined || !/^\w+$/.test(collation)) return { type: 'null' }
   if (collation === 'binary') return { type: 'binary', bytes: Buffer.from(hex, 'hex') }
@@ -29,19 +31,35 @@ export function keptText(row: RawRow | undefined, shown: Value): Value {
       reason: `up to ${keptBytesMax} bytes are kept with a collation that is not the connection's`,
       instead: 'convert it: CONVERT(… USING utf8mb4), or name the text where it is compared',
     })
-  return { type: 'kept', sql: `_${collation.replace(/_.*/, '')} x'${hex}' COLLATE ${collation}`, shown }
+  const text = { collation, bytes: Buffer.from(hex, 'hex'), utf8: Buffer.from(utf8, 'hex') }
+  return { type: 'kept', sql: `_${collation.replace(/_.*/, '')} x'${hex}' COLLATE ${collation}`, shown, text }
+}
+
+/** Of a text that can't be kept as it was: it is of no use any more. */
+export function lostText(shown: Value): Value {
+  return { type: 'kept', sql: null, shown, text: null }
+}
+
+/** Errors: SW-GATE-100 for a `lostText`. */
+export function usable(name: string, value: Value): Value {
+  if (value.type !== 'kept' || value.sql !== null) return value
+  throw planErrors.refused({
+    construct: `@${name}, a text that was set before the character set or the collation of the session became another`,
+    reason: 'it is too long, or its name not plain enough, to be kept as it was',
+    instead: 'set it again',
+  })
 }
 
 /** As a literal an integer is the same. */
 export function keptNumber(value: Value): Value {
   if (value.type !== 'double' || Number.isSafeInteger(value.value)) return value
-  return { type: 'kept', sql: value.value.toExponential(), shown: value }
+  return { type: 'kept', sql: value.value.toExponential(), shown: value, text: null }
 }
 
 /** Brings `settings` to say of the variable what it is. Errors: SW-GATE-100 for a name that can not be told. */
 export function keepInSettings(settings: SessionSettings, name: string, value: Value): void {
   const key = `@${quoteIdentifier(name)}`
-  if (value.type !== 'kept') return settings.set(key, undefined)
+  if (value.type !== 'kept' || value.sql === null) return settings.set(key, undefined)
   if (!/^[\w.$]+$/.test(name))
     throw planErrors.refused({
       construct: `a variable called ${name} with a collation or a type of its own`,

@@ -228,6 +228,35 @@ for (const flavour of flavours()) {
       await c.query('DELETE FROM roomy WHERE tag = 777')
     })
 
+    test('promise 10: a text of another character set or collation is found by a lookup column', async () => {
+      const id = 'SELECT id FROM customer WHERE email = @e'
+      await c.query("INSERT INTO customer VALUES (41, 'né@x', 'n', 41), (42, 'plain@x', 'p', 42)")
+      for (const expression of ["CONVERT('né@x' USING latin1)", "_latin1 x'6ee94078' COLLATE latin1_swedish_ci", "'NÉ@x'"]) {
+        await c.query(`SET @e = ${expression}`)
+        for (const names of ['utf8mb4', 'utf8mb4 COLLATE utf8mb4_bin', 'latin1', 'utf8mb4']) {
+          await c.query(`SET NAMES ${names}`)
+          assert.equal(await c.value(id), '41', `${expression}, ${names}`)
+        }
+      }
+      await c.query('SET NAMES latin1')
+      await c.query(Buffer.from("SET @e = 'n\xe9@x'", 'latin1'))
+      await c.query('SET NAMES utf8mb4')
+      assert.equal(await c.value(id), '41')
+      await c.query('SET character_set_results = latin1')
+      await c.query('SET @e = (SELECT email FROM customer WHERE id = 41)')
+      assert.equal(await c.value(id), '41')
+      await c.query('UPDATE customer SET n = 43 WHERE email = @e')
+      assert.equal(await c.value('SELECT n FROM customer WHERE id = 41'), '43')
+      await c.query("SET NAMES utf8mb4, @e = 'plain@x'")
+      await c.query('SET NAMES utf8mb4 COLLATE utf8mb4_bin')
+      assert.equal(await c.value(id), '42')
+      // The lookup is asked, as its column compares.
+      await admin.query("DELETE FROM lk.email_idx WHERE email = 'plain@x'")
+      assert.equal(await c.value(id.replace('id', 'COUNT(*)')), '0', 'all shards were asked')
+      await c.query('SET NAMES utf8mb4')
+      await c.query('DELETE FROM customer WHERE id IN (41, 42)')
+    })
+
     test('a unique lookup refuses a value that stands on another shard, within a statement too', async () => {
       await fails(c.query("INSERT INTO customer VALUES (5, 'bob@x', 'z', 0)"), 1062, /Duplicate entry 'bob@x' for key 'email'/)
       await fails(c.query("INSERT INTO customer VALUES (5, 'e@x', 'z', 0), (6, 'E@x', 'z', 0)"), 1062, /Duplicate entry/)

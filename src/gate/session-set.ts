@@ -9,7 +9,7 @@ import type { SessionSettings } from './settings.ts'
  * - `settings`: what is to be in force afterwards; valid once a server has accepted them.
  * - `autocommitOn`: an open transaction must be committed, as the server would.
  * - `next`: statements to run right before the next transaction.
- * - `variables`: user variables and their expressions, in order.
+ * - `variables`: user variables and their expressions (a character a byte), in order.
  * - `pass`: it must be sent to a server as it is (user variables, globals), on a connection that the session keeps if `pin`.
  * - `setsInsertId`: LAST_INSERT_ID() is what the server has then.
  * - `ofOne`: what belongs to one server or connection, for where there are several.
@@ -43,16 +43,21 @@ const refused: Readonly<Record<string, { readonly off: RegExp; readonly fix: str
   sql_auto_is_null: { off: /^(0|OFF|FALSE|DEFAULT)$/i, fix: 'ask for LAST_INSERT_ID()' },
 }
 
-/** What must be asked of a server first (`CONCAT(@@sql_mode, …)`), by the number of the assignment: a second evaluation might give another value. */
+/** What must be asked of a server first (`CONCAT(@@sql_mode, …)`), by the number of the assignment: a second evaluation might give another value. A character of the expression is a byte. */
 export function toCompute(lexed: Lexed, assignments: readonly SetOne[]): { readonly at: number; readonly expression: string }[] {
   return assignments.flatMap(({ target, from, to }, at) => {
     if (target.kind !== 'system' || target.scope === 'global' || ofConnection.has(target.name) || from >= to) return []
-    const expression = textOf(lexed, from, to)
+    const expression = bytesOf(lexed, from, to)
     // What has no DEFAULT for a connection to be brought to.
     const isDefault = expression.toUpperCase() === 'DEFAULT'
     if (isDefault && transactionVariables[target.name] !== undefined) return [{ at, expression: `@@global.${target.name}` }]
     return to - from === 1 && isConstant(lexed, from) ? [] : [{ at, expression }]
   })
+}
+
+/** Expressions go on as they came, in the session's character set. */
+function bytesOf(lexed: Lexed, from: number, to: number): string {
+  return from < to ? lexed.bytes.toString('latin1', tokenStart(lexed, from), tokenEnd(lexed, to - 1)) : ''
 }
 
 function textOf(lexed: Lexed, from: number, to: number): string {
@@ -84,7 +89,7 @@ export function effectOfSet(
     const plain = unquote(value)
     switch (one.target.kind) {
       case 'user-variable':
-        effect.variables.push({ name: one.target.name, expression: value })
+        effect.variables.push({ name: one.target.name, expression: bytesOf(lexed, one.from, one.to) })
         effect.pass = 'pin'
         break
       case 'names': {

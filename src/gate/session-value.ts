@@ -11,7 +11,7 @@ import type { Backend } from './backend.ts'
 import { CapturedAnswer } from './captured-answer.ts'
 import { valueOfAnswer } from './evaluate.ts'
 import { noExecution, type SessionContext } from './execution.ts'
-import { askedOfText, keptNumber, keptText } from './kept-values.ts'
+import { askedCells, askedOfText, keptNumber, keptText } from './kept-values.ts'
 import { onServer } from './on-server.ts'
 import { planErrors } from './plan/errors.ts'
 import type { Plan } from './plan/plan.ts'
@@ -23,6 +23,7 @@ import type { ShardView } from './view.ts'
 
 type Asked = {
   readonly keyspace: string
+  /** A character is a byte. */
   readonly expression: string
   readonly signal: AbortSignal
   plan(sql: Buffer): Promise<Plan>
@@ -32,7 +33,7 @@ type Asked = {
 
 export async function sessionValue(context: SessionContext, { keyspace, expression, signal, plan: planOf, query }: Asked): Promise<Value> {
   const { core, runner, client } = context
-  const sql = Buffer.from(`SELECT ${expression}`)
+  const sql = Buffer.from(`SELECT ${expression}`, 'latin1')
   const plan = await planOf(sql)
   if (plan.kind === 'local') {
     const lexed = context.lex(sql)
@@ -49,7 +50,7 @@ export async function sessionValue(context: SessionContext, { keyspace, expressi
       client.rewrite = captured.take
       try {
         // With a LIMIT of its own: sql_select_limit does not count for it.
-        await query(Buffer.from(`SELECT ${what} LIMIT 1`))
+        await query(Buffer.from(`SELECT ${what} LIMIT 1`, 'latin1'))
       } finally {
         client.rewrite = before
       }
@@ -76,10 +77,12 @@ export async function sessionValue(context: SessionContext, { keyspace, expressi
       })
     const value = keptNumber(valueOfAnswer(answer))
     if (value.type !== 'text' || temporal.has(type ?? -1)) return value
-    // As text of the client's it would have the connection's collation, and be read in its character set.
-    const same = valueOfAnswer(await again(`COLLATION(${expression}) = COLLATION('')`))
-    if (same.type === 'integer' && same.value === 1n && isOneCharset(runner.settings, value.bytes)) return value
-    return keptText((await again(askedOfText(expression))).rows[0], value)
+    // As text of the client's it would have the connection's collation, and be read in its character set. What is said of it is said of one text: rows may change in between.
+    const all = await again(`${askedOfText('c')}, COLLATION(c) = COLLATION(''), c FROM (SELECT (${expression}) AS c LIMIT 1) _sw_text`)
+    const [row] = all.rows
+    const shown = valueOfAnswer({ kind: 'rows', columns: all.columns.slice(-1), rows: [row?.slice(-1) ?? [null]] })
+    if (shown.type !== 'text') return shown
+    return row?.[askedCells]?.toString() === '1' && isOneCharset(runner.settings, shown.bytes) ? shown : keptText(row, shown)
   }
   const lexed = context.lex(sql)
   const [hides, collates] = [hidesDigits(lexed), namesCollation(lexed)]
@@ -93,7 +96,7 @@ export async function sessionValue(context: SessionContext, { keyspace, expressi
     if (!collates || value.type !== 'text') return value
     const own = await backend.connection.query(`SELECT ${askedOfText('@_sw_value')}, COLLATION(@_sw_value) = @@collation_connection`)
     const row = own.kind === 'rows' ? own.rows[0] : undefined
-    return row?.[2]?.toString() === '1' && isOneCharset(runner.settings, value.bytes) ? value : keptText(row, value)
+    return row?.[askedCells]?.toString() === '1' && isOneCharset(runner.settings, value.bytes) ? value : keptText(row, value)
   }
   return await onServer(core, runner, keyspace, signal, act, { again: rereadable(lexed) })
 }

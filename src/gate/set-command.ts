@@ -1,4 +1,5 @@
 /** SET of a session: what it keeps, what a server must judge or compute first, and what goes to a server as it is. */
+import { isSwError } from '../base/errors.ts'
 import type { Lexed } from '../sql/lexer.ts'
 import { parse } from '../sql/parse.ts'
 import type { Value } from '../sql/value.ts'
@@ -9,7 +10,7 @@ import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
 import { onServer } from './on-server.ts'
 import { valueOfAnswer } from './evaluate.ts'
-import { askedOfText, keepInSettings, keptText } from './kept-values.ts'
+import { askedCells, askedOfText, keepInSettings, keptText, lostText } from './kept-values.ts'
 import { literalOf } from './plan/render.ts'
 import type { Pin } from './plan/plan.ts'
 import { rereadable } from './pure-functions.ts'
@@ -21,7 +22,7 @@ import { lexStatement, modeOf } from './statement-text.ts'
 import { Words } from './statement-words.ts'
 import { ServerError } from '../mysql/errors.ts'
 import type { SetAssignments } from './set-statement.ts'
-import { setByNames, type SessionSettings } from './settings.ts'
+import type { SessionSettings } from './settings.ts'
 import type { Sharded } from './sharded.ts'
 import type { View } from './view.ts'
 
@@ -79,9 +80,10 @@ export async function setSession(s: Setting, assignments: SetAssignments, lexed:
     for (const [i, { name }] of effect.variables.entries()) set.set(name, values[i] as Value)
   }
   // Those that were set before are as they were in any case.
-  if (keyspace !== undefined && changesTexts(runner.settings, effect.settings)) {
-    await keepTexts(s, keyspace.name, s.sharded.variables, runner.settings, effect.settings)
-    await keepTexts(s, keyspace.name, set, effect.settings)
+  const changed = readChange(runner.settings, effect.settings)
+  if (keyspace !== undefined && changed !== 'none') {
+    await keepTexts(s, keyspace.name, s.sharded.variables, changed, runner.settings, effect.settings)
+    await keepTexts(s, keyspace.name, set, changed, effect.settings)
   }
   for (const [name, value] of set) keepInSettings(effect.settings, name, value)
   const changes = effect.settings.signature !== runner.settings.signature
@@ -105,22 +107,56 @@ export async function setSession(s: Setting, assignments: SetAssignments, lexed:
 }
 
 /** A text stays what it was when it was set, whatever the connection's character set becomes: asked while that is still what it was. */
-async function keepTexts(s: Setting, keyspace: string, variables: Map<string, Value>, ...told: readonly SessionSettings[]): Promise<void> {
-  const texts = [...variables].filter(([, value]) => value.type === 'text')
+async function keepTexts(
+  s: Setting,
+  keyspace: string,
+  variables: Map<string, Value>,
+  changed: ReadChange,
+  ...told: readonly SessionSettings[]
+): Promise<void> {
+  const texts = [...variables].filter(
+    ([, value]) => value.type === 'text' && (changed === 'all' || value.bytes.some((byte) => byte >= 0x80)),
+  )
   if (texts.length === 0) return
   const asked = texts.map(([, value]) => askedOfText(literalOf(value, modeOf(s.runner.settings)).toString('latin1')))
   const sql = Buffer.from(`SELECT ${asked.join(', ')}`, 'latin1')
   const result = await onServer(s.core, s.runner, keyspace, s.signal, async ({ connection }) => await connection.query(sql))
   const row = result.kind === 'rows' ? (result.rows[0] ?? []) : []
   for (const [i, [name, value]] of texts.entries()) {
-    const kept = keptText(row.slice(2 * i, 2 * i + 2), value)
-    for (const settings of told) keepInSettings(settings, name, kept)
+    let kept: Value
+    try {
+      kept = keptText(row.slice(askedCells * i, askedCells * (i + 1)), value)
+      for (const settings of told) keepInSettings(settings, name, kept)
+    } catch (error) {
+      if (!isSwError(error, 'SW-GATE-100')) throw error
+      // Who sets names says nothing of this variable: whoever uses it is told.
+      kept = lostText(value)
+      for (const settings of told) keepInSettings(settings, name, kept)
+    }
     variables.set(name, kept)
   }
 }
 
-function changesTexts(before: SessionSettings, after: SessionSettings): boolean {
-  return ['names', ...setByNames].some((name) => before.get(name) !== after.get(name))
+/** Which texts would be others as literals: of ASCII is what the connection's collation is, and nothing else. */
+type ReadChange = 'none' | 'other-than-ascii' | 'all'
+
+function readChange(before: SessionSettings, after: SessionSettings): ReadChange {
+  const [a, b] = [readings(before), readings(after)]
+  if (a.connection !== b.connection) return 'all'
+  return a.client === b.client && a.results === b.results ? 'none' : 'other-than-ascii'
+}
+
+/** A new connection has what NAMES utf8mb4 gives it. */
+function readings(settings: SessionSettings): { readonly connection: string; readonly client: string; readonly results: string } {
+  const of = (name: string): string | undefined => settings.get(name)?.replace(/['"`]/g, '').toLowerCase()
+  const names = of('names') ?? 'utf8mb4'
+  const charset = names.split(/\s/)[0] as string
+  const own = [of('character_set_connection'), of('collation_connection')]
+  return {
+    connection: own.some((one) => one !== undefined) ? own.join() : names,
+    client: of('character_set_client') ?? charset,
+    results: of('character_set_results') ?? charset,
+  }
 }
 
 /** What the text names goes to the session's own server as it is: tables of other keyspaces, and of one whose database is called otherwise, are not meant by it there. */
@@ -178,7 +214,7 @@ async function pass(s: Setting, keyspace: string, sql: Buffer, pins: readonly Pi
 }
 
 async function evaluate(s: Setting, keyspace: string, expression: string): Promise<Value> {
-  const sql = Buffer.from(`SELECT ${expression}`)
+  const sql = Buffer.from(`SELECT ${expression}`, 'latin1')
   const again = rereadable(lexStatement(sql, modeOf(s.runner.settings)))
   const act = async (backend: Backend): Promise<Value> => {
     // It may call a stored function, which may leave something.

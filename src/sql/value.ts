@@ -12,8 +12,11 @@ export type Value =
   | { readonly type: 'text'; readonly bytes: Buffer }
   /** Hex and bit literals, `_binary'…'`, bound BLOBs. */
   | { readonly type: 'binary'; readonly bytes: Buffer }
-  /** Of a type or a collation that no literal has: what sets a user variable to it, and what it is shown as, nearly. */
-  | { readonly type: 'kept'; readonly sql: string; readonly shown: Value }
+  /** Of a type or a collation that no literal has: what sets a user variable to it (null: nothing does), what it is shown as, nearly, and what text it is. */
+  | { readonly type: 'kept'; readonly sql: string | null; readonly shown: Value; readonly text: KeptText | null }
+
+/** `bytes` in the collation's character set, `utf8` the same characters. */
+export type KeptText = { readonly collation: string; readonly bytes: Buffer; readonly utf8: Buffer }
 
 export const nullValue: Value = { type: 'null' }
 

@@ -7,7 +7,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { Vindex, VindexValue, VindexValueType } from '../../keyspace/vindex.ts'
 import { oneByteCharacters } from '../../sql/one-byte-charsets.ts'
-import type { Value } from '../../sql/value.ts'
+import type { KeptText, Value } from '../../sql/value.ts'
 import type { ColumnInfo } from './catalog.ts'
 import { exactness, familyOf, isPlainAscii } from './equality.ts'
 import { planErrors } from './errors.ts'
@@ -15,7 +15,9 @@ import { planErrors } from './errors.ts'
 /** `unknown`: may be equal to rows of any id. `nothing`: equal to no row. */
 export type Compared = VindexValue | 'unknown' | 'nothing'
 
-export function comparedValue(column: ColumnInfo, vindex: Vindex, value: Value, utf8: boolean): Compared {
+export function comparedValue(column: ColumnInfo, vindex: Vindex, given: Value, utf8Given: boolean): Compared {
+  const value = comparableOf(column, given)
+  const utf8 = utf8Given || value !== given
   if (value.type === 'null') return 'nothing'
   switch (familyOf(column)) {
     case 'integer': {
@@ -42,6 +44,23 @@ export function comparedValue(column: ColumnInfo, vindex: Vindex, value: Value, 
   }
 }
 
+/**
+ * A variable's text (in UTF-8) as one that the client writes, where the column's collation compares them: of two of one character set
+ * `_bin` does, of two character sets it may be the variable's.
+ */
+export function comparableOf(column: ColumnInfo, value: Value): Value {
+  if (value.type !== 'kept' || value.text === null) return value
+  const { collation } = value.text
+  const columns = column.collation ?? ''
+  const isBinary = columns.endsWith('_bin') && !collation.endsWith('_bin') && columns.split('_')[0] === collation.split('_')[0]
+  const isColumns = collation === columns || isBinary
+  return familyOf(column) !== 'text' || isColumns ? asGiven(column, value.text) : value
+}
+
+function asGiven(column: ColumnInfo, text: KeptText): Value {
+  return familyOf(column) === 'binary' ? { type: 'binary', bytes: text.bytes } : { type: 'text', bytes: text.utf8 }
+}
+
 /** Of what a row has already. @throws SW-GATE-122 */
 export function heldValue(table: string, column: ColumnInfo, value: Value): VindexValue {
   return checkedValue(table, column, value, true, true)
@@ -49,6 +68,8 @@ export function heldValue(table: string, column: ColumnInfo, value: Value): Vind
 
 /** Of what is to be stored. @throws SW-GATE-122 */
 export function storedValue(table: string, column: ColumnInfo, value: Value, utf8: boolean): VindexValue {
+  // Its characters are stored, whatever it is compared by.
+  if (value.type === 'kept' && value.text !== null) return checkedValue(table, column, asGiven(column, value.text), true, false)
   return checkedValue(table, column, value, utf8, false)
 }
 

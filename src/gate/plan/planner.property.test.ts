@@ -4,9 +4,9 @@ import { Rendering } from './render.ts'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { isSwError } from '../../base/errors.ts'
-import { integerValue } from '../../sql/value.ts'
+import { integerValue, nullValue, type Value } from '../../sql/value.ts'
 import { inputsOf, planOf, route, shards } from './testkit.ts'
-import { heldValue, storedValue } from './convert.ts'
+import { comparableOf, heldValue, storedValue } from './convert.ts'
 
 const oneOf = (...words: string[]) => fc.constantFrom(...words)
 const column = oneOf(
@@ -185,6 +185,21 @@ test("values outside of a column's range are never stored by what they are not",
   assert.equal(stored('sjis_japanese_ci', Buffer.from('中')), null, 'which characters it has is not known here')
   const held = { ...text, collation: 'sjis_japanese_ci' }
   assert.equal(heldValue('t', held, { type: 'text', bytes: Buffer.from('中') }).bytes.toString(), '中', 'a row has it already')
+  // A variable's text: its characters are stored, in whatever character set it came.
+  const bytes = Buffer.from([0x6e, 0xe9])
+  const kept: Value = { type: 'kept', sql: '', shown: nullValue, text: { collation: 'latin1_swedish_ci', bytes, utf8: Buffer.from('né') } }
+  assert.equal(storedValue('t', { ...text, collation: 'utf8mb4_bin' }, kept, false).bytes.toString(), 'né')
+  assert.deepEqual(storedValue('t', { ...text, dataType: 'varbinary', collation: null }, kept, false).bytes, bytes)
+  assert.throws(
+    () => storedValue('t', { ...text, collation: 'koi8r_general_ci' }, kept, true),
+    (error) => isSwError(error, 'SW-GATE-122'),
+  )
+  const compares = (columns: string, variables: string): boolean =>
+    comparableOf({ ...text, collation: columns }, { ...kept, text: { collation: variables, bytes, utf8: bytes } }).type === 'text'
+  assert.ok(compares('utf8mb4_0900_ai_ci', 'utf8mb4_0900_ai_ci') && compares('utf8mb4_bin', 'utf8mb4_general_ci'))
+  assert.ok(!compares('utf8mb4_general_ci', 'utf8mb4_bin'), "the variable's compares")
+  assert.ok(!compares('utf8mb4_bin', 'utf8mb4_0900_bin'), 'one pads')
+  assert.ok(!compares('latin1_bin', 'utf8mb4_general_ci'), 'latin1 is converted')
   for (const value of [128n, -129n])
     assert.throws(
       () => storedValue('t', info, integerValue(value), true),
