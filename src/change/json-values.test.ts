@@ -27,6 +27,9 @@ test('promise 6: a JSON column of which a scan was cut, or not every document wa
   assert.deepEqual(await look(documents(3), []), { found: [], whole: true }, 'they are strings, all of them')
   assert.deepEqual(await look(documents(3), 'unknown'), { found: [], whole: false }, 'the scan for what is not there takes longest')
   assert.deepEqual(await look(documents(51), []), { found: [], whole: false }, 'others may have them at other paths')
+  const keys = (count: number): Rows => Array.from({ length: count }, () => ({ j: '{"2024-02-29": 5}' }))
+  assert.deepEqual(await look(keys(50)), { found: [], whole: true })
+  assert.deepEqual(await look(keys(51)), { found: [], whole: false }, 'these have dates as keys, others may have them as values')
   const wide = { j: JSON.stringify(Object.fromEntries(Array.from({ length: 21 }, (_, i) => [`k${i}`, '2024-02-29']))) }
   assert.deepEqual(await look([wide], []), { found: [], whole: false }, 'more paths than are asked for')
   const rows = [

@@ -66,7 +66,8 @@ export async function lookThrough(ask: Ask, table: string, column: string): Prom
   if (documents === 'unknown') return { found: [], whole: false }
   const all = [...new Set(documents.flatMap(({ j }) => suspectPaths(JSON.parse(j ?? 'null'), '$')))]
   const paths = all.slice(0, pathsMax)
-  if (paths.length === 0) return { found: [], whole: true }
+  // The expression meets keys too ({"2024-01-01": 5}): documents further on may have values.
+  if (paths.length === 0) return { found: [], whole: documents.length <= documentsMax }
   const types = paths.map((path) => `JSON_TYPE(JSON_EXTRACT(${column}, ${quoteString(path)}))`)
   const isOne = types.map((type) => `${type} IN (${opaque.map(quoteString).join(', ')})`).join(' OR ')
   const list = types.map((type, i) => `${type} AS t${i}`).join(', ')

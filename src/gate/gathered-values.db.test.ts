@@ -121,6 +121,8 @@ for (const flavour of flavours()) {
         "JSON_OBJECT('b', JSON_OBJECT('x', CAST(x'0102' AS BINARY(2))), '__proto__', 5, '7', 7.0, 'a\\'\\\\b', 7.5e0)",
         'CAST(CAST(1.50 AS DECIMAL(5,2)) AS JSON)',
         "JSON_ARRAY(CAST('-10:00:00.5' AS TIME(1)), CAST('2024-02-29' AS DATE), CAST(-12345678901234567890 AS DECIMAL(40,0)), 0.000, 1.5e300, '2024-02-29 ')",
+        // Told in lines of 76 characters, 57 bytes each.
+        "JSON_ARRAY(CAST(REPEAT('long', 50) AS BINARY(200)), CAST(REPEAT('57!', 19) AS BINARY(57)), CAST(REPEAT('58', 29) AS BINARY(58)))",
       ]
       // Of bits, a TIMESTAMP, a BLOB; and of two values that are spelt alike and are not of one type.
       const refused = [

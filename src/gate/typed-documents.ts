@@ -86,7 +86,8 @@ function leaf(source: string, types: ReadonlySet<string> | undefined): string | 
     case 'TIME':
       return quoted === undefined ? null : `CAST('${quoted}' AS ${type}(6))`
     case 'BLOB': {
-      const bytes = /^"base64:type15:([A-Za-z0-9+/=]*)"$/.exec(source)?.[1]
+      // In lines of 76 characters, whose breaks are written \n.
+      const bytes = /^"base64:type15:((?:[A-Za-z0-9+/=]|\\n)*)"$/.exec(source)?.[1]?.replaceAll('\\n', '')
       return bytes === undefined ? null : `x'${Buffer.from(bytes, 'base64').toString('hex')}'`
     }
     default:

@@ -56,9 +56,10 @@ export class Xa {
   }
 
   /** Makes the table of decisions where it is missing; before anything is prepared. */
-  async ensure(shard: ShardView): Promise<void> {
+  async ensure(shard: ShardView, within: Within | null = null): Promise<void> {
     if (this.#ready.has(shard.server.id)) return
     const backend = await innerConnection(this.#core, shard)
+    within?.uses(backend.connection)
     try {
       await backend.connection.query(`CREATE DATABASE IF NOT EXISTS ${controlSchema} DEFAULT CHARACTER SET utf8mb4`)
       await backend.connection.query(
@@ -67,6 +68,7 @@ export class Xa {
       await backend.connection.query(armedSchemasDdl)
       this.#ready.add(shard.server.id)
     } finally {
+      within?.done(backend.connection)
       backend.pool.give(backend)
     }
   }
@@ -96,7 +98,7 @@ export class Xa {
 
   /** What stands, or from now on `rollback`. Errors: of the decider's server, 1205 while it is being decided. */
   async judge(gtrid: string, decider: ShardView, within: Within | null = null): Promise<Outcome> {
-    await this.ensure(decider)
+    await this.ensure(decider, within)
     const backend = await innerConnection(this.#core, decider)
     within?.uses(backend.connection)
     try {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import fs, { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -65,6 +66,27 @@ test('who waits while the directory is removed gets the new one, and still one a
     assert.deepEqual([existsSync(join(dir, 'data')), existsSync(join(dir, 'made'))], [false, true])
   } finally {
     rmSync(dir, { recursive: true, force: true })
+  }
+})
+
+test('who makes a directory makes it again when it is removed before its lock is there', async () => {
+  const dir = join(mkdtempSync(join(tmpdir(), 'sw-lock-')), 'made')
+  const made = fs.mkdirSync
+  let removals = 2
+  try {
+    fs.mkdirSync = ((...args: Parameters<typeof made>) => {
+      const first = made(...args)
+      // What another process does in between.
+      if (removals-- > 0) fs.rmdirSync(dir)
+      return first
+    }) as typeof made
+    syncBuiltinESMExports()
+    assert.equal(await withDirectoryLock(dir, systemClock, 5_000, () => Promise.resolve(existsSync(dir))), true)
+    assert.equal(removals, -1)
+  } finally {
+    fs.mkdirSync = made
+    syncBuiltinESMExports()
+    rmSync(join(dir, '..'), { recursive: true, force: true })
   }
 })
 

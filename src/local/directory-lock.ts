@@ -7,6 +7,7 @@ import { localErrors } from './errors.ts'
 
 const lockName = '.lock'
 const pauseMs = 15
+const attemptsMax = 10
 
 /**
  * One process at a time works on a directory. The lock is the operating system's file lock, taken through SQLite because
@@ -53,16 +54,21 @@ async function locked<T>(dir: string, clock: Clock, waitMs: number, work: () => 
 
 type Lock = { take(): boolean; stands(): boolean; close(): void }
 
+/** Whoever removes the directory may come between any two steps of this: begun again then, as often as that may be by chance. */
 function open(dir: string, missing: 'made' | 'left'): Lock | null {
-  if (missing === 'made') mkdirSync(dir, { recursive: true })
-  const file = join(dir, lockName)
-  let database: DatabaseSync
-  try {
-    database = new DatabaseSync(file, { timeout: 0 })
-  } catch (error) {
-    if (missing === 'left' && !existsSync(dir)) return null
-    throw error
+  for (let attempt = 1; ; attempt++) {
+    if (missing === 'made') mkdirSync(dir, { recursive: true })
+    try {
+      return lockOn(join(dir, lockName))
+    } catch (error) {
+      if (missing === 'left' && !existsSync(dir)) return null
+      if (attempt === attemptsMax) throw error
+    }
   }
+}
+
+function lockOn(file: string): Lock {
+  const database = new DatabaseSync(file, { timeout: 0 })
   const opened = whichFile(file)
   const stands = (): boolean => opened !== null && whichFile(file) === opened
   return {
