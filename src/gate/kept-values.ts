@@ -14,20 +14,25 @@ const keptBytesMax = 64 * 1024
 /** Of all variables: every connection that the session uses is brought to them. */
 const keptTogetherMax = 512 * 1024
 
-/** What `keptText` is made from. */
-export const askedOfText = (expression: string): string =>
-  `COLLATION(${expression}), HEX(${expression}), HEX(CONVERT(${expression} USING utf8mb4))`
+/** What `keptText` is made from; of a longer text no more than shows that it is one. */
+export function askedOfText(expression: string): string {
+  const text = `LEFT(${expression}, ${keptBytesMax + 1})`
+  return `COLLATION(${expression}), HEX(${text}), HEX(CONVERT(${text} USING utf8mb4))`
+}
 export const askedCells = 3
 
-/** @param row the answer to `askedOfText` */
+/**
+ * @param row the answer to `askedOfText`
+ * @param shown the same text, not NULL
+ */
 export function keptText(row: RawRow | undefined, shown: Value): Value {
   const [collation, hex, utf8] = [0, 1, 2].map((i) => row?.[i]?.toString('latin1') ?? '') as [string, string, string]
-  // It became NULL since.
-  if (row?.[1] === null || row === undefined || !/^\w+$/.test(collation)) return { type: 'null' }
-  if (collation === 'binary') return { type: 'binary', bytes: Buffer.from(hex, 'hex') }
-  if (hex.length > 2 * keptBytesMax)
+  // NULL where the server has a max_allowed_packet with no room for the digits.
+  const tooLong = row?.[1] == null || hex.length > 2 * keptBytesMax
+  if (!tooLong && collation === 'binary') return { type: 'binary', bytes: Buffer.from(hex, 'hex') }
+  if (tooLong || !/^\w+$/.test(collation))
     throw planErrors.refused({
-      construct: `a variable of ${hex.length / 2} bytes with the collation ${collation}`,
+      construct: `a variable ${tooLong ? `of more than ${keptBytesMax} bytes ` : ''}with the collation ${collation}`,
       reason: `up to ${keptBytesMax} bytes are kept with a collation that is not the connection's`,
       instead: 'convert it: CONVERT(… USING utf8mb4), or name the text where it is compared',
     })

@@ -85,9 +85,55 @@ for (const flavour of flavours()) {
         assert.equal(await code(`SET ${name} = 'again'`), 'done')
         assert.deepEqual(await answer(c, `SELECT ${name}`), ['again'])
       }
+      // No statement asks for more than can be kept.
+      const received = async (): Promise<number> =>
+        Number((await answer(world.admin, "SHOW GLOBAL STATUS LIKE 'Bytes_received'"))[0]?.split(' ')[1])
+      await c.query("SET @doc = REPEAT('x', 5000000), @short = 'x'")
+      const before = await received()
+      await c.query('SET NAMES latin1')
+      assert.ok((await received()) - before < 1_000_000)
+      assert.equal(await code('SELECT LENGTH(@doc)'), 'SW-GATE-100')
+      assert.deepEqual(await answer(c, 'SELECT HEX(@short)'), ['78'])
       for (const on of [one, c]) {
         await on.query('SET NAMES utf8mb4')
-        await on.query('SET @doc = NULL, @`a b` = NULL, @`a é` = NULL')
+        await on.query('SET @doc = NULL, @short = NULL, @`a b` = NULL, @`a é` = NULL')
+      }
+    })
+
+    test('promise 10: text of rows, however it is asked for', async () => {
+      for (const on of [one, c]) await on.query("INSERT INTO coded VALUES ('a', 1), ('b', 2), ('C', 3), ('dé', 4)")
+      for (const expression of [
+        "(SELECT GROUP_CONCAT(name ORDER BY n SEPARATOR '-') FROM coded)",
+        "CONCAT((SELECT MAX(name) FROM coded), 'x', (SELECT MIN(name) FROM coded))",
+        '(SELECT x.name FROM coded x JOIN coded y ON y.n = x.n + 1 ORDER BY x.n DESC LIMIT 1)',
+        '(SELECT name FROM coded WHERE n = (SELECT MAX(n) FROM coded))',
+        "(SELECT name FROM coded WHERE name = 'dé')",
+        "CASE WHEN EXISTS (SELECT 1 FROM coded WHERE n = 9) THEN 'x' ELSE (SELECT LOWER(name) FROM coded WHERE n = 3) END",
+        '(SELECT name FROM coded WHERE n = 1 UNION ALL SELECT name FROM coded WHERE n = 77)',
+        '(SELECT MAX(name) OVER () FROM coded LIMIT 1)',
+        '(WITH q AS (SELECT name FROM coded) SELECT MAX(name) FROM q)',
+        '(SELECT name FROM (SELECT name, n FROM coded ORDER BY n LIMIT 2) q ORDER BY n DESC LIMIT 1)',
+        'IFNULL((SELECT name FROM coded WHERE n = 77), @none)',
+        "IFNULL((SELECT name FROM coded WHERE n = 77), 'none')",
+        '(SELECT name COLLATE utf8mb4_general_ci FROM coded WHERE n = 1)',
+        '(SELECT CONVERT(name USING latin1) FROM coded WHERE n = 4)',
+      ]) {
+        const codes = await Promise.all([one, c].map((on) => codeOf(on, `SET @a = ${expression}`)))
+        assert.deepEqual(codes, ['done', 'done'], expression)
+        await alike("SELECT @a, HEX(@a), IF(@a IS NULL, '', COLLATION(@a)), @a = 'A'")
+      }
+      const [collated] = await answer(c, 'SELECT @@collation_connection')
+      await c.query(`SET @a = (SELECT REPEAT(name, 100000) COLLATE ${collated} FROM coded WHERE n = 4)`)
+      assert.deepEqual(await answer(c, 'SELECT LENGTH(@a)'), ['300000'])
+      // Of one shard also where rows of several are not put together.
+      for (const on of [one, c]) {
+        await on.query('SET NAMES latin1')
+        await on.query("SET @a = (SELECT UPPER(name) FROM coded WHERE name = 'a')")
+      }
+      await alike('SELECT @a, HEX(@a), COLLATION(@a)')
+      for (const on of [one, c]) {
+        await on.query('SET NAMES utf8mb4')
+        await on.query('DELETE FROM coded')
       }
     })
 

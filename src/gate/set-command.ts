@@ -114,28 +114,37 @@ async function keepTexts(
   changed: ReadChange,
   ...told: readonly SessionSettings[]
 ): Promise<void> {
-  const texts = [...variables].filter(
-    ([, value]) => value.type === 'text' && (changed === 'all' || value.bytes.some((byte) => byte >= 0x80)),
-  )
+  const texts: { name: string; value: Extract<Value, { type: 'text' }> }[] = []
+  const keep = (name: string, value: Value): void => {
+    for (const settings of told) keepInSettings(settings, name, value)
+    variables.set(name, value)
+  }
+  // Who sets names says nothing of what can't be kept: whoever uses it is told.
+  let left = askedBytesMax
+  for (const [name, value] of variables) {
+    if (value.type !== 'text' || (changed === 'other-than-ascii' && value.bytes.every((byte) => byte < 0x80))) continue
+    if (value.bytes.length > left) keep(name, lostText(value))
+    else {
+      left -= value.bytes.length
+      texts.push({ name, value })
+    }
+  }
   if (texts.length === 0) return
-  const asked = texts.map(([, value]) => askedOfText(literalOf(value, modeOf(s.runner.settings)).toString('latin1')))
+  const asked = texts.map(({ value }) => askedOfText(literalOf(value, modeOf(s.runner.settings)).toString('latin1')))
   const sql = Buffer.from(`SELECT ${asked.join(', ')}`, 'latin1')
   const result = await onServer(s.core, s.runner, keyspace, s.signal, async ({ connection }) => await connection.query(sql))
   const row = result.kind === 'rows' ? (result.rows[0] ?? []) : []
-  for (const [i, [name, value]] of texts.entries()) {
-    let kept: Value
+  for (const [i, { name, value }] of texts.entries())
     try {
-      kept = keptText(row.slice(askedCells * i, askedCells * (i + 1)), value)
-      for (const settings of told) keepInSettings(settings, name, kept)
+      keep(name, keptText(row.slice(askedCells * i, askedCells * (i + 1)), value))
     } catch (error) {
       if (!isSwError(error, 'SW-GATE-100')) throw error
-      // Who sets names says nothing of this variable: whoever uses it is told.
-      kept = lostText(value)
-      for (const settings of told) keepInSettings(settings, name, kept)
+      keep(name, lostText(value))
     }
-    variables.set(name, kept)
-  }
 }
+
+/** More than is kept, and little enough for a statement. */
+const askedBytesMax = 1024 * 1024
 
 /** Which texts would be others as literals: of ASCII is what the connection's collation is, and nothing else. */
 type ReadChange = 'none' | 'other-than-ascii' | 'all'
