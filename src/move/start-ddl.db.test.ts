@@ -43,6 +43,30 @@ for (const flavour of flavours()) {
           await running.stop()
         })
 
+    test('1.6, 1.13 exec: a stream of a merge that begins behind a statement waits for the one that has yet to come to it', async () => {
+      await using world = await World.create({ flavour, sources: ['-80', '80-'], targets: ['-'] }, servers)
+      const [s0, s1] = await Promise.all(world.sourceRefs.map(({ schema }) => connect({ ...world.source.config, database: schema })))
+      try {
+        for (const i of [0, 1]) await fill(world, i, 40, 200)
+        const records = [execOf(world.record(0)), execOf(world.record(1))] as const
+        const shares = world.sharesOf(records)
+        const first = world.start(records[0], { shares })
+        await world.until('rows of the first', () => (world.reports.get(records[0].uid)?.copy.rowsDone ?? 0) > 0)
+        const second = world.start(records[1], { shares, failpoints: once('start.beforePosition', () => alter(s1!)) })
+        await world.until(
+          'it to wait',
+          () => world.failIfFailed(records[1].uid) || world.restarts.some(({ waiting }) => /lacks the column d/.test(waiting?.what ?? '')),
+        )
+        await alter(s0!)
+        await world.untilRunning(...records.map(({ uid }) => uid))
+        await world.drain(...records.map(({ uid }) => uid))
+        await world.assertEqual()
+        await Promise.all([first.stop(), second.stop()])
+      } finally {
+        for (const conn of [s0, s1]) conn?.destroy()
+      }
+    })
+
     test('1.13: tables that were made for a stream follow what their source has become when it begins, keys too; not one that somebody has altered, or that holds a row', async () => {
       const other = (name: string): { name: string; ddl: string; shardKey: string } => ({
         name,

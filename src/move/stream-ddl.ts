@@ -11,7 +11,7 @@ import { readTableDefinitions } from '../binlog/table-definitions.ts'
 import type { Connection, ConnectOptions } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
-import type { StreamRecord, StreamTable } from '../topology/records.ts'
+import type { StreamRecord } from '../topology/records.ts'
 import { connectPlain, connectReader, type ServerAddress } from './access.ts'
 import type { Announced } from './announced.ts'
 import type { Waiting } from './applier-options.ts'
@@ -23,29 +23,26 @@ import { executeOnce, wasBegun, type Executed } from './ddl-executed.ts'
 import { definitionDifference, definitionsOf, knownSql, readKnown, type KnownTable } from './definitions.ts'
 import { moveErrors } from './errors.ts'
 import type { HangWatch } from './hang-watch.ts'
-import type { MergeWriter } from './merged-table.ts'
 import type { OpenTarget } from './open-targets.ts'
 import { givenUpOnSource, heldRowsOf } from './held-rows.ts'
 import type { Change } from './pending.ts'
 import { judgeQuery } from './query-policy.ts'
 import { isTransient } from './run-end.ts'
 import { rebuildKeys, renewedKeysSql } from './schema-copy.ts'
-import { readSourceTables, usableKeys, type SourceTable, type UsableKey } from './source-tables.ts'
+import { usableKeys, type SourceTable, type UsableKey } from './source-tables.ts'
 import type { TablePlan } from './table-plan.ts'
-import { forgetStart, type Coordinate } from './tables.ts'
+import type { Coordinate } from './tables.ts'
 import { enterDdlSession } from './takeover.ts'
 import { valuesMoved } from './target-columns.ts'
-import { checkTarget } from './target-fits.ts'
 import type { HeldRowsJudge } from './target-applier.ts'
 import { unfollowed } from './unfollowed.ts'
-import { uniqueKeyFindings, uniqueKeys, type UniqueKey } from './unique-keys.ts'
+import type { UniqueKey } from './unique-keys.ts'
 
 /** One run's: its connections end with it. */
 export type StreamDdlOptions = {
   record: StreamRecord
   source: { meta: Connection; name: string; connect: ConnectOptions; address: ServerAddress }
   targets: readonly OpenTarget[]
-  mergeWriter: MergeWriter | null
   /** Does something while no stream of this mover writes to the target. */
   alone: (targetUid: string, work: () => Promise<void>) => Promise<void>
   clock: Clock
@@ -298,93 +295,10 @@ export class StreamDdl {
     }
     return executed
   }
-
-  /**
-   * Plans of the moved tables, by the definitions that the tail is to be read with (`definitions.ts`); on a first start these are stored, after
-   * making sure that they were the same before the start position was taken (`definedBefore`; null where the stream was begun by an earlier run).
-   */
-  async tables(
-    moved: readonly StreamTable[],
-    definedBefore: ReadonlyMap<string, readonly ColumnDefinition[]> | null,
-  ): Promise<SourceTable[]> {
-    const { record, source, targets, mergeWriter } = this.#options
-    let known: ReadonlyMap<string, KnownTable> = new Map()
-    for (const { meta, on } of targets) if (known.size === 0) known = await readKnown(meta, on)
-    await this.#refuseUnfollowed(moved)
-    const held = await uniqueKeys(source.meta, record.source.schema)
-    const tables = await readSourceTables(
-      source.meta,
-      source.name,
-      record.source.schema,
-      moved,
-      known,
-      targets[0]?.meta.flavour,
-      mergeWriter,
-    )
-    if (known.size === 0) {
-      const altered = tables.find(
-        ({ plan }) => definedBefore !== null && definitionDifference(plan.definitions, definedBefore.get(plan.name)) !== null,
-      )
-      // Begun by a run that died before it had stored them: nothing has come of it, and what the tables were at its position nobody knows.
-      const undefinedThen = definedBefore === null && record.copy === 'full' && targets.every(({ stored }) => isStart(stored.at))
-      if (altered !== undefined || undefinedThen) {
-        for (const { meta, on } of targets) await forgetStart(meta, on.streamUid, on.targetUid)
-        const reason = altered === undefined ? 'it had begun, and died of it' : `${altered.plan.name} was altered while the stream began`
-        throw moveErrors.restart({ stream: record.uid, reason })
-      }
-      const store = tables.map(({ plan, key }) => ({
-        name: plan.name,
-        definitions: plan.definitions,
-        key,
-        uniques: held.get(plan.name) ?? [],
-      }))
-      for (const { on, xaLane } of targets) await xaLane.transaction(store.map(({ name, ...table }) => knownSql(on, name, table)))
-    }
-    for (const [i, { meta, name, mode }] of targets.entries()) {
-      const schema = record.targets[i]?.schema ?? ''
-      const there = await readTableDefinitions(meta, schema)
-      const keys = await usableKeys(meta, schema)
-      const asked = await uniqueKeys(meta, schema)
-      for (const { plan, key } of tables) {
-        checkTarget(plan, key, { name, columns: there.get(plan.name), key: keys.get(plan.name) })
-        // Beside other streams (1.6) rows are refused, not removed, and one stream may have executed what another has yet to come to.
-        if (mode === 'several-sources' && plan.merged === null) continue
-        // A key that lies ahead in the tail may be there already: whoever makes changes on the targets by hand makes it at some time (docs/ddl.md).
-        const source = [...(known.get(plan.name)?.uniques ?? []), ...(held.get(plan.name) ?? [])]
-        const [finding] = uniqueKeyFindings(plan.name, source, asked.get(plan.name) ?? [], name)
-        if (finding !== undefined) throw finding
-      }
-    }
-    return tables
-  }
-
-  /** On either side: a target is the source of the way back. Tables that others write there too have none. */
-  async #refuseUnfollowed(moved: readonly StreamTable[]): Promise<void> {
-    const { record, source, targets } = this.#options
-    const sides = [
-      { conn: source.meta, server: source.name, schema: record.source.schema, tables: moved },
-      ...targets.map(({ meta, name }, i) => {
-        const tables = moved.filter(({ merge }) => merge === undefined)
-        return { conn: meta, server: name, schema: record.targets[i]?.schema ?? '', tables }
-      }),
-    ]
-    for (const { conn, server, schema, tables } of sides) {
-      const [hidden] = await unfollowed(
-        conn,
-        schema,
-        tables.map(({ name }) => name),
-      )
-      if (hidden !== undefined) throw moveErrors.unfollowed({ ...hidden, server })
-    }
-  }
 }
 
 const stillThere =
   'the rows did not come apart: delete on the target those that their source has no more, and start the stream again, or correct the sources'
-
-function isStart({ marker, groups }: Coordinate): boolean {
-  return marker === 0 && groups === 0
-}
 
 /** In which order chunks are ranges. */
 function walked({ columns, descending }: UsableKey): string {

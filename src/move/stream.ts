@@ -46,6 +46,8 @@ import { rebuildKeys } from './schema-copy.ts'
 import { copiedProgress, landedRanges, rowsToReadAgain } from './resume.ts'
 import { errorView, firstToFail, isTransient } from './run-end.ts'
 import { StreamDdl } from './stream-ddl.ts'
+import { streamTables } from './stream-tables.ts'
+import type { WriteMode } from './statements.ts'
 import { statementBytesMax } from './statements.ts'
 import { plansByName, type SourceTable } from './source-tables.ts'
 import { applierSql, compareCoordinates, ensureMoveTables } from './tables.ts'
@@ -87,6 +89,9 @@ export type StreamOptions = {
   onReport: (report: StreamReport, now: boolean) => void
 }
 
+/** So long a stream of a merge may take to come to a statement that another one began behind. */
+const unfitMs = 600_000
+
 export class Stream {
   readonly #options: StreamOptions
   #state: StreamReport['state'] = 'starting'
@@ -108,6 +113,8 @@ export class Stream {
   #stateSinceMs: number
   #lanes: readonly Lane[] = []
   #retries = 0
+  /** Its beginnings to which a target did not fit. */
+  #unfit: { times: number; sinceMs: number } | null = null
 
   constructor(options: StreamOptions) {
     this.#options = options
@@ -284,7 +291,6 @@ export class Stream {
         record,
         source: { meta: sourceMeta, name: sourceName, connect: source.connect, address: source },
         targets,
-        mergeWriter: this.#options.mergeWriter,
         alone: (uid, work) => exclusionOf(uid).alone(work),
         clock,
         watch,
@@ -292,7 +298,13 @@ export class Stream {
         failpoints,
         onWaiting: (waiting) => this.#wait(waiting),
       })
-      const tables = await ddl.tables(moved, resumed ? null : definedBefore)
+      const its = { record, source: { meta: sourceMeta, name: sourceName }, targets, mergeWriter: this.#options.mergeWriter }
+      const mayFitLater = (mode: WriteMode): boolean => {
+        this.#unfit ??= { times: 0, sinceMs: clock.monotonicMs() }
+        return this.#unfit.times++ === 0 || (mode === 'several-sources' && clock.monotonicMs() - this.#unfit.sinceMs < unfitMs)
+      }
+      const tables = await streamTables({ ...its, mayFitLater }, moved, resumed ? null : definedBefore)
+      this.#unfit = null
       const plans = new Map(tables.map(({ plan }) => [plan.name, plan]))
       this.#stopTargets = async () => {
         const appliers = this.#appliers

@@ -360,13 +360,15 @@ class Round {
 
   readonly #behind = new Map<string, { sinceMs: number | null; behind: boolean }>()
 
-  /** Holds the workload while a stream is seconds behind, or has not said for seconds how far it is. */
+  /** Holds the workload while a stream is seconds behind, or some hundred of the smallest parts (`config`), each with its commits, or has not said for seconds how far it is. */
   #noteLag({ streamUid, targets, state }: StreamReport): void {
     const nowMs = systemClock.monotonicMs()
     const known = this.#behind.get(streamUid) ?? { sinceMs: null, behind: false }
-    const unknown = state !== 'starting' && targets.some(({ lag }) => (lag?.markerAgeMs ?? null) === null)
+    const unknown = state !== 'stopped' && state !== 'failed' && targets.some(({ lag }) => (lag?.markerAgeMs ?? null) === null)
     known.sinceMs = unknown ? (known.sinceMs ?? nowMs) : null
-    known.behind = targets.some(({ lag }) => (lag?.markerAgeMs ?? 0) > 700) || (known.sinceMs !== null && nowMs - known.sinceMs > 6_000)
+    known.behind =
+      targets.some(({ lag }) => (lag?.markerAgeMs ?? 0) > 700 || (lag?.bytes ?? 0) > 4 << 20) ||
+      (known.sinceMs !== null && nowMs - known.sinceMs > 6_000)
     this.#behind.set(streamUid, known)
     if (this.#workload !== null) this.#workload.held = [...this.#behind.values()].some(({ behind }) => behind)
   }

@@ -1,0 +1,116 @@
+/** What a stream's tables are when a run of it begins, and whether its targets can take their rows. */
+import { isSwError } from '../base/errors.ts'
+import type { ColumnDefinition } from '../binlog/source.ts'
+import { readTableDefinitions } from '../binlog/table-definitions.ts'
+import type { Connection } from '../mysql/connection.ts'
+import type { StreamRecord, StreamTable } from '../topology/records.ts'
+import { definitionDifference, knownSql, readKnown, type KnownTable } from './definitions.ts'
+import { moveErrors } from './errors.ts'
+import type { MergeWriter } from './merged-table.ts'
+import type { OpenTarget } from './open-targets.ts'
+import { readSourceTables, usableKeys, type SourceTable } from './source-tables.ts'
+import type { WriteMode } from './statements.ts'
+import { forgetStart, type Coordinate } from './tables.ts'
+import { checkTarget } from './target-fits.ts'
+import { unfollowed } from './unfollowed.ts'
+import { uniqueKeyFindings, uniqueKeys } from './unique-keys.ts'
+
+export type StreamTablesOptions = {
+  record: StreamRecord
+  source: { meta: Connection; name: string }
+  targets: readonly OpenTarget[]
+  mergeWriter: MergeWriter | null
+  /** Whether a stream that begins, and whose target does not fit yet, is to begin again. */
+  mayFitLater: (mode: WriteMode) => boolean
+}
+
+/**
+ * Plans of the moved tables, by the definitions that the tail is to be read with (`definitions.ts`); on a first start these are stored, after
+ * making sure that they were the same before the start position was taken (`definedBefore`; null where the stream was begun by an earlier run).
+ */
+export async function streamTables(
+  options: StreamTablesOptions,
+  moved: readonly StreamTable[],
+  definedBefore: ReadonlyMap<string, readonly ColumnDefinition[]> | null,
+): Promise<SourceTable[]> {
+  const { record, source, targets, mergeWriter } = options
+  let known: ReadonlyMap<string, KnownTable> = new Map()
+  for (const { meta, on } of targets) if (known.size === 0) known = await readKnown(meta, on)
+  await refuseUnfollowed(options, moved)
+  const held = await uniqueKeys(source.meta, record.source.schema)
+  const tables = await readSourceTables(source.meta, source.name, record.source.schema, moved, known, targets[0]?.meta.flavour, mergeWriter)
+  if (known.size === 0) {
+    const altered = tables.find(
+      ({ plan }) => definedBefore !== null && definitionDifference(plan.definitions, definedBefore.get(plan.name)) !== null,
+    )
+    // Begun by a run that died before it had stored them: nothing has come of it, and what the tables were at its position nobody knows.
+    const undefinedThen = definedBefore === null && record.copy === 'full' && targets.every(({ stored }) => isStart(stored.at))
+    if (altered !== undefined || undefinedThen) {
+      throw await beginsAgain(
+        options,
+        altered === undefined ? 'it had begun, and died of it' : `${altered.plan.name} was altered while the stream began`,
+      )
+    }
+  }
+  for (const [i, { meta, name, mode }] of targets.entries()) {
+    const schema = record.targets[i]?.schema ?? ''
+    const there = await readTableDefinitions(meta, schema)
+    const keys = await usableKeys(meta, schema)
+    const asked = await uniqueKeys(meta, schema)
+    for (const { plan, key } of tables) {
+      try {
+        checkTarget(plan, key, { name, columns: there.get(plan.name), key: keys.get(plan.name) })
+      } catch (error) {
+        // Altered before it began, and while another stream did: of nothing that it wrote. That one comes to the statement in its tail, or has given up its beginning too: the table is renewed then.
+        if (known.size > 0 || !isSwError(error, 'SW-MOVE-029') || !options.mayFitLater(mode)) throw error
+        throw await beginsAgain(options, error.message)
+      }
+      // Beside other streams (1.6) rows are refused, not removed, and one stream may have executed what another has yet to come to.
+      if (mode === 'several-sources' && plan.merged === null) continue
+      // A key that lies ahead in the tail may be there already: whoever makes changes on the targets by hand makes it at some time (docs/ddl.md).
+      const source = [...(known.get(plan.name)?.uniques ?? []), ...(held.get(plan.name) ?? [])]
+      const [finding] = uniqueKeyFindings(plan.name, source, asked.get(plan.name) ?? [], name)
+      if (finding !== undefined) throw finding
+    }
+  }
+  // Last: a beginning that is given up leaves nothing.
+  if (known.size === 0) {
+    const store = tables.map(({ plan, key }) => ({
+      name: plan.name,
+      definitions: plan.definitions,
+      key,
+      uniques: held.get(plan.name) ?? [],
+    }))
+    for (const { on, xaLane } of targets) await xaLane.transaction(store.map(({ name, ...table }) => knownSql(on, name, table)))
+  }
+  return tables
+}
+
+/** As if it had not begun. */
+async function beginsAgain({ record, targets }: StreamTablesOptions, reason: string): Promise<Error> {
+  for (const { meta, on } of targets) await forgetStart(meta, on.streamUid, on.targetUid)
+  return moveErrors.restart({ stream: record.uid, reason })
+}
+
+/** On either side: a target is the source of the way back. Tables that others write there too have none. */
+async function refuseUnfollowed({ record, source, targets }: StreamTablesOptions, moved: readonly StreamTable[]): Promise<void> {
+  const sides = [
+    { conn: source.meta, server: source.name, schema: record.source.schema, tables: moved },
+    ...targets.map(({ meta, name }, i) => {
+      const tables = moved.filter(({ merge }) => merge === undefined)
+      return { conn: meta, server: name, schema: record.targets[i]?.schema ?? '', tables }
+    }),
+  ]
+  for (const { conn, server, schema, tables } of sides) {
+    const [hidden] = await unfollowed(
+      conn,
+      schema,
+      tables.map(({ name }) => name),
+    )
+    if (hidden !== undefined) throw moveErrors.unfollowed({ ...hidden, server })
+  }
+}
+
+function isStart({ marker, groups }: Coordinate): boolean {
+  return marker === 0 && groups === 0
+}
