@@ -29,7 +29,7 @@ export const auditMutations: readonly Mutation[] = [
   },
   {
     rule: '1.5 and when the source gives it up',
-    file: 'src/move/stream-ddl.ts',
+    file: 'src/move/stream-tables.ts',
     edits: [['if (finding !== undefined) throw finding', "if (finding?.message === '') throw finding"]],
     test: 'src/move/unique-keys.db.test.ts',
     name: '1.5 on ${flavour}: a stream does not begin on a table with a unique key of its own, and stops when the source gives one up',
