@@ -164,6 +164,16 @@ export async function wasBegun({ conn, on }: Pick<DdlTarget, 'conn' | 'on'>, pla
   return (await conn.value(`SELECT COUNT(*) FROM ${moveSchema}.move_ddl WHERE ${placeOf(on, place)} AND done = 0`)) !== '0'
 }
 
+/** Whether a statement that this stream has begun on the target lies ahead of where it stands there: the tables may be as it made them. */
+export async function begunAhead({ conn, on }: Pick<DdlTarget, 'conn' | 'on'>, { marker, groups }: Coordinate): Promise<boolean> {
+  const ahead = `(at_marker > ${marker} OR (at_marker = ${marker} AND at_groups >= ${groups}))`
+  return (
+    (await conn.value(
+      `SELECT COUNT(*) FROM ${moveSchema}.move_ddl WHERE stream_uid = ${quoteString(on.streamUid)} AND target_uid = ${quoteString(on.targetUid)} AND ${ahead}`,
+    )) !== '0'
+  )
+}
+
 /**
  * Another stream that noted a statement on this target and was not seen to do it. Whether it was done only the look tells, which another statement, or keys that are built, would change: so it comes
  * first. It waits for nobody on its way there: its row was written when all its keys stood. One that has gone past the place (`--on-ddl ignore` since) will not look any more.

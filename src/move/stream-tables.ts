@@ -4,6 +4,7 @@ import type { ColumnDefinition } from '../binlog/source.ts'
 import { readTableDefinitions } from '../binlog/table-definitions.ts'
 import type { Connection } from '../mysql/connection.ts'
 import type { StreamRecord, StreamTable } from '../topology/records.ts'
+import { begunAhead } from './ddl-executed.ts'
 import { definitionDifference, knownSql, readKnown, type KnownTable } from './definitions.ts'
 import { moveErrors } from './errors.ts'
 import type { MergeWriter } from './merged-table.ts'
@@ -52,7 +53,9 @@ export async function streamTables(
       )
     }
   }
-  for (const [i, { meta, name, mode }] of targets.entries()) {
+  for (const [i, { meta, on, name, mode, stored }] of targets.entries()) {
+    // Nothing stands between here and it, and behind it they are looked at again.
+    if (await begunAhead({ conn: meta, on }, stored.at)) continue
     const schema = record.targets[i]?.schema ?? ''
     const there = await readTableDefinitions(meta, schema)
     const keys = await usableKeys(meta, schema)
