@@ -97,8 +97,8 @@ function otherEngine(event: QueryEvent, words: readonly string[]): string | null
     else if (word === ')') open.pop()
     if (word !== 'ENGINE' || open.includes(false)) continue
     const at = words[i + 1] === '=' ? i + 2 : i + 1
-    if (at === i + 1 && beforeNames.has(words[i - 1] ?? '')) continue
-    // Quotes are allowed around it; their text stands beside the words.
+    if (at === i + 1 && beforeNames.has(words[i - 1] ?? '') && words[i - 1] !== ',') continue
+    // Outside of parentheses an option stands behind a comma, and no column. Quotes are allowed around it; their text stands beside the words.
     const name = (words[at] === '?' ? (quoted[at] ?? '') : (words[at] ?? '')).toUpperCase()
     if (at === i + 2 ? name !== 'INNODB' : otherEngines.has(name)) return name
   }
@@ -147,7 +147,8 @@ const clocksCalled = new Set(['NOW', 'CURDATE', 'CURTIME', 'UNIX_TIMESTAMP'])
 function clockOf(words: readonly string[]): string | null {
   const told = words.find((word, i) => {
     const isOnUpdate = words[i - 2] === 'ON' && words[i - 1] === 'UPDATE'
-    return !isOnUpdate && (clocks.has(word) || (clocksCalled.has(word) && isCalled(words, i)))
+    const ofItsArgument = word === 'UNIX_TIMESTAMP' && words[i + 2] !== ')'
+    return !isOnUpdate && (clocks.has(word) || (clocksCalled.has(word) && isCalled(words, i) && !ofItsArgument))
   })
   if (told !== undefined) return told
   // Without explicit_defaults_for_timestamp the first one has the clock for its default, unless it says otherwise.

@@ -22,10 +22,19 @@ test('1.11: the same row found three times in a row ends the stream, and is the 
   )
 })
 
-test('1.11: other rows each time, of an application that checks no foreign keys, do not; nor one that was gone in between', async () => {
-  const said = await looks([found('fk', '1')], [found('fk', '2')], [found('fk', '3')], [found('fk', '1')], [], [found('fk', '1')], [])
+test('1.11: other rows each time, of an application that checks no foreign keys, are not looked at without end; nor does one end the stream that was gone in between', async () => {
+  const said = await looks([found('fk', '1')], [found('fk', '2')], [found('fk', '1', '3')], [found('fk', '3', '4')], [found('fk', '4')], [])
   assert.deepEqual(
     said.map((text) => text !== null),
-    [true, true, true, true, false, true, false],
+    [true, false, true, true, false, false],
+  )
+})
+
+test('1.11: behind a look that did not see all rows, others are looked at as if they were the first', async () => {
+  const cut = { ...found('fk', '1'), more: true }
+  await assert.rejects(looks([cut], [found('fk', '2')], [found('fk', '2')], [found('fk', '2')]), /not there: 2$/)
+  await assert.rejects(
+    looks([cut, found('b', '7')], [found('b', '7')], [found('fk', '2')], [found('fk', '2')], [found('fk', '2')]),
+    /not there: 2$/,
   )
 })

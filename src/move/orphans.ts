@@ -20,14 +20,16 @@ const rowsNamedMax = 5
 const timesMax = 3
 
 /**
- * Looks once; what it returns says what was found and that it is looked at again. It throws when the same rows were found three times in a row: sources whose sessions check no foreign keys
- * write rows that refer to nothing yet, so that of those that the target has just then others are found each time.
+ * Looks once; what it returns says what was found and that it is looked at again. It throws when the same rows were found three times in a row. Sources whose sessions check no foreign keys
+ * write rows that refer to nothing yet, so that others are found each time, for as long as they do: what lasts stood in the first look, and what was written since is vdiff's.
  */
 export class OrphanCheck {
   readonly #find: typeof findOrphans
   #times = 0
   /** Found each time. */
   #standing: readonly Orphans[] = []
+  /** The first look did not see all. */
+  #isCut = false
 
   constructor(find: typeof findOrphans = findOrphans) {
     this.#find = find
@@ -37,10 +39,15 @@ export class OrphanCheck {
   async look(target: Side & { name: string }, source: Side, keys: ReadonlyMap<string, readonly string[]>): Promise<string | null> {
     const found = await this.#find(target, source, keys)
     const again = this.#standing.flatMap((before) => againFound(before, found))
-    this.#times = again.length > 0 ? this.#times + 1 : 1
-    this.#standing = again.length > 0 ? again : found
+    const isFirst = this.#times === 0 || (again.length === 0 && this.#isCut)
+    if (isFirst) this.#isCut = found.some(({ more }) => more)
+    this.#times = isFirst ? 1 : this.#times + 1
+    this.#standing = isFirst ? found : again
     const [first] = this.#standing
-    if (first === undefined) return null
+    if (first === undefined) {
+      this.#times = 0
+      return null
+    }
     const { key, rows, more } = first
     const named = rows.slice(0, rowsNamedMax).join(', ') + (rows.length > rowsNamedMax || more ? ', …' : '')
     const said = { table: key.table, key: key.name, referenced: key.referenced, target: target.name, rows: named }

@@ -9,11 +9,16 @@ const colon = 0x3a
 const letterN = 0x4e
 const empty = new Uint8Array(0)
 
-/** How many of these shard keys lie outside the shard; `incomplete` when the cell was cut by the server: then rows have to be read. */
-export function countMisplaced(plan: TablePlan, shard: string, cell: Buffer | null, rows: number): number | 'incomplete' {
+/**
+ * How many of these shard keys lie outside the shard; `incomplete` when the cell was cut by the server: then rows have to be read.
+ *
+ * @param bytesMax of a cell. One that is as long may have been cut within the last key, of which the rest would be taken for it.
+ */
+export function countMisplaced(plan: TablePlan, shard: string, cell: Buffer | null, rows: number, bytesMax: number): number | 'incomplete' {
   if (rows === 0) return 0
   const { vindex } = plan
   if (vindex === null) return 0
+  if (cell !== null && cell.length >= bytesMax) return 'incomplete'
   const range = parseKeyRange(shard)
   const ids = cell === null ? null : eightByteIds(plan, cell, rows)
   if (ids !== null) {

@@ -101,7 +101,7 @@ async function compareWhole(
   limitMs: number | null,
 ): Promise<number> {
   const digest = (side: Side, target: boolean): Promise<Part> =>
-    sessions.reader(side.ref.serverId, (conn) => digestPart(conn, comparison, side, span, target, limitMs))
+    sessions.reader(side.ref.serverId, (conn) => digestPart(conn, sessions.cellBytesMax, comparison, side, span, target, limitMs))
   const [sources, targets] = await Promise.all([
     Promise.all(comparison.sources.map((side) => digest(side, false))),
     Promise.all(comparison.targets.map((side) => digest(side, true))),
@@ -125,6 +125,7 @@ async function compareWhole(
 
 async function digestPart(
   conn: Connection,
+  cellBytesMax: number,
   comparison: Comparison,
   side: Side,
   span: KeySpan,
@@ -153,7 +154,11 @@ async function digestPart(
   return {
     count: rows,
     sum,
-    misplaced: !placed ? 0 : shardKeys === null && rows > 0 ? 'incomplete' : countMisplaced(plan, side.ref.shard, cell ?? null, rows),
+    misplaced: !placed
+      ? 0
+      : shardKeys === null && rows > 0
+        ? 'incomplete'
+        : countMisplaced(plan, side.ref.shard, cell ?? null, rows, cellBytesMax),
   }
 }
 

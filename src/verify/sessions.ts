@@ -9,7 +9,7 @@ import { aggregateSessionSql, cellBytesMax } from './comparison.ts'
 export class Sessions implements AsyncDisposable {
   readonly #addresses: Addresses
   readonly #perServerMax: number
-  readonly #cellBytesMax: number
+  readonly cellBytesMax: number
   readonly #known = new Map<string, ServerAddress>()
   readonly #idle = new Map<string, Connection[]>()
   readonly #open = new Map<string, number>()
@@ -35,7 +35,7 @@ export class Sessions implements AsyncDisposable {
     )
     this.#addresses = options.addresses
     this.#perServerMax = options.perServerMax
-    this.#cellBytesMax = options.cellBytesMax ?? cellBytesMax
+    this.cellBytesMax = options.cellBytesMax ?? cellBytesMax
     this.#signal = options.signal
     // All of them: whoever gives a session back wakes one, and one that only learns that it is over passes nothing on.
     options.signal.addEventListener('abort', this.#wakeAll, { once: true })
@@ -63,7 +63,7 @@ export class Sessions implements AsyncDisposable {
       this.#open.set(serverId, (this.#open.get(serverId) ?? 0) + 1)
       try {
         conn = await this.own(serverId)
-        await conn.query(aggregateSessionSql(this.#cellBytesMax))
+        await conn.query(aggregateSessionSql(this.cellBytesMax))
       } catch (error) {
         conn?.destroy()
         this.#closed(serverId)
