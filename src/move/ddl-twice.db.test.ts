@@ -130,6 +130,27 @@ for (const flavour of flavours()) {
         await running.stop()
       })
 
+    if (flavour === 'mariadb')
+      test('1.13 exec: two statements that spell the table otherwise, on servers that write names in small letters, are told apart all the same', async () => {
+        await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] }, { source: lower!, target: lower! })
+        await fill(world, 0, 60, 600)
+        const plain = world.record(0)
+        const record: StreamRecord = { ...plain, options: { ...plain.options, onDdl: 'exec' } }
+        let running = world.start(record)
+        await world.untilRunning(record.uid)
+        await running.stop()
+        await using s = await connect({ ...lower!.config, database: world.sourceRefs[0]!.schema })
+        await s.query('ALTER TABLE ITEM ADD a INT NULL')
+        await s.query('UPDATE item SET a = v')
+        await s.query('ALTER TABLE Item ADD b INT NULL')
+        world.reports.clear()
+        running = world.start(record)
+        await world.untilRunning(record.uid)
+        await world.drain(record.uid)
+        assert.equal(await world.assertEqual(), 60)
+        await running.stop()
+      })
+
     test('1.13 exec: while another stream executes the statement on a target it is waited for, however long, and by name', async () => {
       await using one = await connect(target.config)
       await using two = await connect(target.config)

@@ -108,8 +108,8 @@ export class StreamDdl {
     }
     // Nor does a chunk land any more: its rows were read before the statement.
     await place.holdLandings()
-    const executed = outcome?.kind === 'exec' ? await this.#execute(event, statement, place.coordinate()) : []
-    const table = [...place.plans.keys()].find((name) => name.toLowerCase() === verdict.table.toLowerCase()) ?? verdict.table
+    const executed = outcome?.kind === 'exec' ? await this.#execute(event, statement, place) : []
+    const table = planName(place, verdict.table)
     const made = await this.#madeBy(event, table, executed, place)
     for (const { meta, on, xaLane } of targets) {
       // Executed here, it found the keys of before it built, and has changed them itself.
@@ -244,9 +244,10 @@ export class StreamDdl {
    * that it had on the source; while no other stream of this mover writes to the target; and on a table that has all its keys, since it may be about one that waits for the end
    * of the copy. What the server refuses stops the stream: "there already" of one part says nothing of the others.
    */
-  async #execute(event: QueryEvent, statement: string, at: Coordinate): Promise<Executed[]> {
+  async #execute(event: QueryEvent, statement: string, place: TailPlace): Promise<Executed[]> {
     const { record, source, targets, alone, clock, signal, failpoints, onWaiting, watch } = this.#options
     const executed: Executed[] = []
+    const at = place.coordinate()
     for (const [i, { meta, name, on, address, xaLane, epoch }] of targets.entries()) {
       const schema = record.targets[i]?.schema ?? ''
       const refuse = (reason: string): Error => moveErrors.ddlRefused({ target: name, statement, reason })
@@ -256,6 +257,8 @@ export class StreamDdl {
       if (text === null || event.statement.kind !== 'ddl') throw refuse('it names another schema, and would act there')
       const { verb, objects } = event.statement
       const tables = objects.map((object) => object.name)
+      // By the names that servers tell and `#madeBy` asks for, where the statement spells them otherwise (lower_case_table_names).
+      const defined = tables.map((table) => planName(place, table))
       const keys = mindsNoKeys(event) ? 'left out' : 'count'
       const prepare = async (): Promise<string | null> => {
         if (keys === 'left out') return null
@@ -289,7 +292,12 @@ export class StreamDdl {
       const made = await executeOnce(
         { ...target, clock, signal, failpoints, onWaiting },
         { schema, tables, place: at, statement: text, keys },
-        { prepare, execute, define: () => definitionsOf(meta, schema, tables), refuse: (inTheWay) => refuse(`${inTheWay}; ${stillThere}`) },
+        {
+          prepare,
+          execute,
+          define: () => definitionsOf(meta, schema, defined),
+          refuse: (inTheWay) => refuse(`${inTheWay}; ${stillThere}`),
+        },
       )
       if (made !== null) executed.push(made)
     }
@@ -303,6 +311,10 @@ const stillThere =
 /** In which order chunks are ranges. */
 function walked({ columns, descending }: UsableKey): string {
   return columns.map((column, i) => `${column}${descending?.[i] === true ? ' DESC' : ''}`).join()
+}
+
+function planName({ plans }: TailPlace, name: string): string {
+  return [...plans.keys()].find((plan) => plan.toLowerCase() === name.toLowerCase()) ?? name
 }
 
 function columnOf(columns: readonly ColumnDefinition[], name: string): ColumnDefinition | undefined {
