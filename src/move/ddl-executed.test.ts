@@ -1,5 +1,6 @@
 /** PROTOCOLS 1.13: how long what stands in the way of a statement may stay there. */
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { test } from 'node:test'
 import { systemClock } from '../base/clock.ts'
 import type { Connection } from '../mysql/connection.ts'
@@ -65,4 +66,57 @@ test('1.13 exec: what stands in the way is refused when the other streams have h
     assert.match(outcome, /two rows hold 5/)
     assert.ok(attempts > 1 && pausedMs >= 600_000 && pausedMs < 1_200_000, `${prepareMs}: ${attempts} attempts, ${pausedMs} ms`)
   }
+})
+
+test('1.13 exec: what another stream noted and passed without making it is made, where the table is as it was then; done elsewhere, or by hand, it is not', async () => {
+  const looks = (text: string): string => createHash('sha256').update(text).digest('hex')
+  const run = async (noted: readonly { done: string; look: string }[]): Promise<boolean> => {
+    let isExecuted = false
+    const rows = noted.map((row, i) => ({ stream: `other${i}`, at_marker: '1', at_groups: '1', ...row, defined: null }))
+    const conn = {
+      open: true,
+      value: () => Promise.resolve('1'),
+      allText: (sql: string) => {
+        if (sql.startsWith('SHOW CREATE')) return Promise.resolve([{ 'Create Table': 'now' }])
+        return Promise.resolve(sql.includes('stream_uid <>') && !sql.includes('move_stream') ? rows : [])
+      },
+    }
+    await executeOnce(
+      {
+        conn: conn as unknown as Connection,
+        on: { streamUid: 's', targetUid: 't', workflowUid: 'w', direction: 'forward' },
+        write: () => Promise.resolve(),
+        alone: (work) => work(),
+        clock: systemClock,
+        signal: new AbortController().signal,
+        failpoints: noFailpoints,
+        onWaiting: () => undefined,
+      },
+      {
+        schema: 'app',
+        tables: ['item'],
+        place: { marker: 9, groups: 1 },
+        statement: Buffer.from('CREATE INDEX i ON item (a)'),
+        keys: 'count',
+      },
+      {
+        prepare: async () => null,
+        execute: () => Promise.resolve(void (isExecuted = true)),
+        define: async () => ({}),
+        refuse: (what) => new Error(what),
+      },
+    )
+    return isExecuted
+  }
+  const [same, other] = [looks('now'), looks('then')]
+  assert.equal(await run([{ done: '0', look: same }]), true)
+  assert.equal(await run([{ done: '0', look: other }]), false)
+  assert.equal(await run([{ done: '1', look: other }]), false)
+  assert.equal(
+    await run([
+      { done: '0', look: same },
+      { done: '1', look: other },
+    ]),
+    false,
+  )
 })

@@ -133,8 +133,9 @@ async function once(
   if (row === undefined) {
     const ahead = await rowsOf(conn, on, hash, `stream_uid <> ${quoteString(on.streamUid)}`)
     const before = own.length
-    // The others' rows for the same occurrence: all are done by now.
-    const theirs = [...Map.groupBy(ahead, ({ stream }) => stream).values()].flatMap((rows) => rows[before] ?? [])[0]
+    // The others' rows for the same occurrence. One that was not seen to be done is of a stream that has gone past it (`unsettled`): nobody has made it where the tables are what they were.
+    const all = [...Map.groupBy(ahead, ({ stream }) => stream).values()].flatMap((rows) => rows[before] ?? [])
+    const theirs = all.find(({ done }) => done) ?? all.find((other) => other.before !== now)
     const defined = theirs === undefined ? { before: await define() } : theirs.defined
     row = { stream: on.streamUid, ...ddl.place, before: now, done: theirs !== undefined, defined }
     await write([insertSql(on, hash, row)])
