@@ -267,4 +267,11 @@ export const moveErrors = defineErrors('MOVE', {
     why: 'rows would change there without an event in the binlog, or outside of the transaction that stores how far the stream has come: the sides would come apart in silence',
     fix: 'replace the cascade by statements of the application (ON DELETE RESTRICT) or drop the foreign key; ALTER TABLE {table} ENGINE=InnoDB. On a target: then start the stream again. On the source: what changed meanwhile no event tells, so cancel the workflow and create it anew',
   },
+  notRenewed: {
+    number: 40,
+    class: 'fatal',
+    what: 'the table {table} of {target} could not be made what its source has become since it was made: {reason}',
+    why: 'the source was altered before the stream began, which no binlog that it reads tells, and a part of it may be missing on the target',
+    fix: 'drop the table on the target, which is empty, so that it is made anew, or make it there what it is on the source; then start the stream again',
+  },
 })

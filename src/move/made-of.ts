@@ -7,7 +7,7 @@ import { moveSchema } from './tables.ts'
 export type MadeOf = {
   /** The source's definition then. */
   readonly source: string
-  /** What the table on the target looked like, made. */
+  /** What the table on the target looked like, made; '': it was being altered to what its source had become, and may be so in part. */
   readonly look: string
 }
 
@@ -18,12 +18,18 @@ export async function readMadeOf(conn: Connection, targetUid: string): Promise<R
   return new Map(rows.map(({ name, source, look }) => [name ?? '', { source: source ?? '', look: look ?? '' }]))
 }
 
-export async function noteMadeOf(
-  { target, workflowUid }: { target: { conn: Connection; schema: string; uid: string }; workflowUid: string },
-  table: string,
-  source: string,
-): Promise<void> {
-  const look = lookOf(await showCreateTable(target.conn, target.schema, table))
+type Made = { target: { conn: Connection; schema: string; uid: string }; workflowUid: string }
+
+export async function noteMadeOf(made: Made, table: string, source: string): Promise<void> {
+  await note(made, table, source, lookOf(await showCreateTable(made.target.conn, made.target.schema, table)))
+}
+
+/** Before the first of several statements: whoever finds the table in between must not take it for one that somebody has altered by hand. */
+export async function noteBeingRenewed(made: Made, table: string, source: string): Promise<void> {
+  await note(made, table, source, '')
+}
+
+async function note({ target, workflowUid }: Made, table: string, source: string, look: string): Promise<void> {
   const values = [target.uid, table, workflowUid, withoutCounter(source), look].map(quoteString).join(', ')
   await target.conn.query(`REPLACE INTO ${moveSchema}.move_table (target_uid, table_name, workflow_uid, made_of, look) VALUES (${values})`)
 }

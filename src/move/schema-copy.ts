@@ -20,7 +20,7 @@ import { translateDefinition } from '../sql/flavour-translation.ts'
 import { noFailpoints, type Failpoints } from './crash-points.ts'
 import { crossFlavourFindings } from './cross-flavour.ts'
 import { moveErrors } from './errors.ts'
-import { lookOf, noteMadeOf, readMadeOf, showCreateTable, withoutCounter } from './made-of.ts'
+import { lookOf, noteBeingRenewed, noteMadeOf, readMadeOf, showCreateTable, withoutCounter } from './made-of.ts'
 import { columnMisfit } from './target-columns.ts'
 import { ensureMoveTables, moveSchema } from './tables.ts'
 import { uniqueKeyFindings, uniqueKeys } from './unique-keys.ts'
@@ -87,40 +87,58 @@ function definitionFor(
 
 /**
  * Tables that were made for a stream which has not begun, while the source was altered: no binlog that it reads will tell. Each is brought to what the source has now, if it is as it was made and holds
- * nothing. By ALTER, so that triggers of a fence stay where they are. What can't be made so, or is refused, stays: it is looked at when the stream begins.
+ * nothing. By ALTER, so that triggers of a fence stay where they are. What can't be made so stays: it is looked at when the stream begins.
+ * Begun and not ended, it is gone on with from what the table is by then.
  *
  * The caller sees to it that no stream writes to the target.
+ * @throws notRenewed: foreign keys are looked at by nobody else
  */
 export async function renewUnusedTables(options: SchemaCopyOptions): Promise<void> {
   const { source, target, workflowUid } = options
   const notes = await readMadeOf(target.conn, target.uid)
   if (notes.size === 0) return
+  // One that was dropped is made anew.
+  const there = new Set(await tableNames(target.conn, target.schema))
   const referenced = await referencedTables(source.conn, source.schema)
   await target.conn.query('SET SESSION foreign_key_checks=0')
   for (const table of options.tables) {
     const note = notes.get(table)
-    if (note === undefined) continue
+    if (note === undefined || !there.has(table)) continue
     const now = withoutCounter(await showCreateTable(source.conn, source.schema, table))
-    if (now === note.source) continue
+    const isHalf = note.look === ''
+    if (now === note.source && !isHalf) continue
     const quoted = quoteQualified(target.schema, table)
     const before = definitionFor(options, note.source, uniqueToo(referenced, table))
     const after = definitionFor(options, now, uniqueToo(referenced, table))
     // Also where somebody has altered the table by hand: none of the keys that it had may be left to build.
     if (options.deferSecondaryKeys)
       await target.conn.query(deferredSql({ targetUid: target.uid, table, workflowUid }, after.deferred, 'TRUE'))
-    if (lookOf(await showCreateTable(target.conn, target.schema, table)) !== note.look) continue
+    const shown = await showCreateTable(target.conn, target.schema, table)
+    if (!isHalf && lookOf(shown) !== note.look) continue
     if ((await target.conn.value(`SELECT 1 FROM ${quoted} LIMIT 1`)) === '1') continue
-    const statements = alterStatements(quoted, before.definition, after.definition)
+    const from = isHalf ? withOthersOf(parseTableDefinition(shown), before.definition) : before.definition
+    const statements = alterStatements(quoted, from, after.definition)
+    const refuse = (reason: string): Error => moveErrors.notRenewed({ table, target: target.name, reason })
+    if (statements === null && isHalf) throw refuse('its options or CHECK constraints were altered too')
     if (statements === null) continue
+    await noteBeingRenewed(options, table, note.source)
     try {
       for (const statement of statements) await target.conn.query(statement)
     } catch (error) {
       if (!isServerError(error) || error.kind === 'lockWait') throw error
-      continue
+      throw refuse(error.serverMessage)
     }
     await noteMadeOf(options, table, now)
   }
   await target.conn.query('SET SESSION foreign_key_checks=DEFAULT')
+}
+
+/** No ALTER of ours is about the others, nor about options, which servers of another flavour print otherwise. */
+function withOthersOf(standing: TableDefinition, made: TableDefinition): TableDefinition {
+  const [ours, others] = [standing, made].map(({ elements }) =>
+    Object.groupBy(elements, ({ kind }) => (kind === 'other' ? 'other' : 'ours')),
+  )
+  return { ...standing, options: made.options, elements: [...(ours?.ours ?? []), ...(others?.other ?? [])] }
 }
 
 /**

@@ -7,7 +7,7 @@ import type { StreamRecord } from '../topology/records.ts'
 import { ServerPairs, type ServerPair } from '../../test/kit/server-pairs.ts'
 import { flavours } from '../../test/kit/servers.ts'
 import type { CrashPoint, Failpoints } from './crash-points.ts'
-import { createTargetTables } from './schema-copy.ts'
+import { createTargetTables, renewUnusedTables } from './schema-copy.ts'
 import { fill, World } from './testkit/world.ts'
 
 const pairs = new ServerPairs()
@@ -106,6 +106,60 @@ for (const flavour of flavours()) {
         ['plain.w'],
       )
       await running.stop()
+    })
+
+    test('1.13: a table that was brought to what its source has become in part, by a mover that died or a statement that was refused, is brought to the rest', async () => {
+      const tables = [
+        { name: 'parent', shardKey: 'owner', ddl: 'CREATE TABLE parent (id BIGINT NOT NULL PRIMARY KEY, owner INT NOT NULL)' },
+        {
+          name: 'child',
+          shardKey: 'owner',
+          ddl: 'CREATE TABLE child (id BIGINT NOT NULL PRIMARY KEY, owner INT NOT NULL, p BIGINT, q BIGINT, KEY p (p), KEY q (q), CONSTRAINT fk FOREIGN KEY (p) REFERENCES parent (id))',
+        },
+      ]
+      await using world = await World.create({ flavour, sources: ['-'], targets: ['-'], tables }, servers)
+      await using s = await connect({ ...world.source.config, database: world.sourceRefs[0]!.schema })
+      const { schema, uid } = world.targetRefs[0]!
+      const source = { conn: s, schema: world.sourceRefs[0]!.schema }
+      const shown = async (conn: Connection, of: string): Promise<string> =>
+        (await conn.allText(`SHOW CREATE TABLE ${of}.child`))[0]?.['Create Table'] ?? ''
+      let fails: (() => Error) | null = null
+      const conn = new Proxy(world.t, {
+        get: (on, name) => {
+          const value: unknown = Reflect.get(on, name, on)
+          if (typeof value !== 'function') return value
+          return (...args: unknown[]) =>
+            name === 'query' && fails !== null && /ADD CONSTRAINT/.test(String(args[0])) ? Promise.reject(fails()) : value.apply(on, args)
+        },
+      })
+      const of = {
+        source,
+        target: { conn, schema, uid, name: '-' },
+        workflowUid: 'w',
+        tables: ['child', 'parent'],
+        deferSecondaryKeys: false,
+      }
+      await createTargetTables(of)
+      await s.query('ALTER TABLE child DROP FOREIGN KEY fk')
+      await s.query('ALTER TABLE child ADD COLUMN r INT, ADD CONSTRAINT fk FOREIGN KEY (q) REFERENCES parent (id)')
+      fails = () => new Error('the mover dies')
+      await assert.rejects(renewUnusedTables(of), /dies/)
+      assert.doesNotMatch(await shown(world.t, schema), /FOREIGN KEY/)
+      fails = () => serverError
+      const serverError = await world.t.query('SELECT 1 FROM no_such.no_such').then(
+        () => new Error('it is there'),
+        (error: Error) => error,
+      )
+      await assert.rejects(renewUnusedTables(of), /table child of - could not be made what its source has become.*no_such/)
+      fails = null
+      await renewUnusedTables(of)
+      assert.equal(await shown(world.t, schema), await shown(s, source.schema))
+      // As it is told to be done.
+      await s.query('ALTER TABLE child ADD COLUMN t INT')
+      await world.t.query(`DROP TABLE ${schema}.child`)
+      await renewUnusedTables(of)
+      await createTargetTables(of)
+      assert.equal(await shown(world.t, schema), await shown(s, source.schema))
     })
   })
 }
