@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { systemClock } from '../base/clock.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { noFailpoints } from './crash-points.ts'
-import { executeOnce } from './ddl-executed.ts'
+import { executeOnce, type Executed } from './ddl-executed.ts'
 
 /** On a target that has nothing noted. `prepare` takes so long, while no other stream writes. */
 async function executed(
@@ -68,47 +68,60 @@ test('1.13 exec: what stands in the way is refused when the other streams have h
   }
 })
 
-test('1.13 exec: what another stream noted and passed without making it is made, where the table is as it was then; done elsewhere, or by hand, it is not', async () => {
-  const looks = (text: string): string => createHash('sha256').update(text).digest('hex')
-  const run = async (noted: readonly { done: string; look: string }[]): Promise<boolean> => {
-    let isExecuted = false
-    const rows = noted.map((row, i) => ({ stream: `other${i}`, at_marker: '1', at_groups: '1', ...row, defined: null }))
-    const conn = {
-      open: true,
-      value: () => Promise.resolve('1'),
-      allText: (sql: string) => {
-        if (sql.startsWith('SHOW CREATE')) return Promise.resolve([{ 'Create Table': 'now' }])
-        return Promise.resolve(sql.includes('stream_uid <>') && !sql.includes('move_stream') ? rows : [])
-      },
-    }
-    await executeOnce(
-      {
-        conn: conn as unknown as Connection,
-        on: { streamUid: 's', targetUid: 't', workflowUid: 'w', direction: 'forward' },
-        write: () => Promise.resolve(),
-        alone: (work) => work(),
-        clock: systemClock,
-        signal: new AbortController().signal,
-        failpoints: noFailpoints,
-        onWaiting: () => undefined,
-      },
-      {
-        schema: 'app',
-        tables: ['item'],
-        place: { marker: 9, groups: 1 },
-        statement: Buffer.from('CREATE INDEX i ON item (a)'),
-        keys: 'count',
-      },
-      {
-        prepare: async () => null,
-        execute: () => Promise.resolve(void (isExecuted = true)),
-        define: async () => ({}),
-        refuse: (what) => new Error(what),
-      },
-    )
-    return isExecuted
+const [same, other] = ['now', 'then'].map((text) => createHash('sha256').update(text).digest('hex')) as [string, string]
+
+type Noted = { done: string; look: string; own?: boolean }
+
+/** A statement on a table that looks like `same`, met where these rows stand. */
+async function met(noted: readonly Noted[]): Promise<{ isExecuted: boolean; made: Executed | null }> {
+  let isExecuted = false
+  const rows = noted.map(({ own, ...row }, i) => ({
+    ...row,
+    stream: own === true ? 's' : `other${i}`,
+    at_marker: '9',
+    at_groups: '1',
+    defined: null,
+  }))
+  const conn = {
+    open: true,
+    value: () => Promise.resolve('1'),
+    allText: (sql: string) => {
+      if (sql.startsWith('SHOW CREATE')) return Promise.resolve([{ 'Create Table': 'now' }])
+      if (sql.includes('move_stream')) return Promise.resolve([])
+      const isOwn = !sql.includes('stream_uid <>')
+      return Promise.resolve(rows.filter(({ stream }) => (stream === 's') === isOwn))
+    },
   }
-  const [same, other] = [looks('now'), looks('then')]
+  const made = await executeOnce(
+    {
+      conn: conn as unknown as Connection,
+      on: { streamUid: 's', targetUid: 't', workflowUid: 'w', direction: 'forward' },
+      write: () => Promise.resolve(),
+      alone: (work) => work(),
+      clock: systemClock,
+      signal: new AbortController().signal,
+      failpoints: noFailpoints,
+      onWaiting: () => undefined,
+    },
+    {
+      schema: 'app',
+      tables: ['item'],
+      place: { marker: 9, groups: 1 },
+      statement: Buffer.from('CREATE INDEX i ON item (a)'),
+      keys: 'count',
+    },
+    {
+      prepare: async () => null,
+      execute: () => Promise.resolve(void (isExecuted = true)),
+      define: async () => ({}),
+      refuse: (what) => new Error(what),
+    },
+  )
+  return { isExecuted, made }
+}
+
+test('1.13 exec: what another stream noted and passed without making it is made, where the table is as it was then; done elsewhere, or by hand, it is not', async () => {
+  const run = async (noted: readonly Noted[]): Promise<boolean> => (await met(noted)).isExecuted
   assert.equal(await run([{ done: '0', look: same }]), true)
   assert.equal(await run([{ done: '0', look: other }]), false)
   assert.equal(await run([{ done: '1', look: other }]), false)
@@ -119,4 +132,9 @@ test('1.13 exec: what another stream noted and passed without making it is made,
     ]),
     false,
   )
+})
+
+test('1.13 exec: of a statement that an earlier version noted, and that is made now, it is known what it was made of', async () => {
+  assert.deepEqual(await met([{ done: '0', look: same, own: true }]), { isExecuted: true, made: { before: {}, after: {} } })
+  assert.deepEqual(await met([{ done: '0', look: other, own: true }]), { isExecuted: false, made: null })
 })

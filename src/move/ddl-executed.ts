@@ -142,6 +142,8 @@ async function once(
   }
   await failpoints.hit('ddl.noted')
   if (row.done) return { made: madeBy(row.defined) }
+  // Begun by an earlier version, and not made yet: what the tables were is what they are.
+  const was = row.defined ?? (row.before === now ? { before: await define() } : null)
   try {
     if (row.before === now) await execute()
   } catch (error) {
@@ -150,7 +152,7 @@ async function once(
     throw error
   }
   await failpoints.hit('ddl.executed')
-  const defined = row.defined === null ? null : { ...row.defined, after: await define() }
+  const defined = was === null ? null : { ...was, after: await define() }
   await write([`UPDATE ${moveSchema}.move_ddl SET done = 1, defined = ${definedSql(defined)} WHERE ${placeOf(on, ddl.place)}`])
   await failpoints.hit('ddl.done')
   return { made: madeBy(defined) }
