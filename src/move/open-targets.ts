@@ -68,7 +68,13 @@ export async function openTargets(options: OpenTargetsOptions): Promise<{ target
     }),
   )
   const begun = found.some(({ stored }) => stored !== null)
-  await settleAll(found.map((one) => haveTables(one, begun, options)))
+  // What one target is refused for is not told when another has been waited for, perhaps for hours.
+  const refused = new AbortController()
+  const making = { ...options, signal: AbortSignal.any([signal, refused.signal]) }
+  await settleAll(
+    found.map((one) => haveTables(one, begun, making)),
+    () => refused.abort(),
+  )
   const known = found.find(({ stored }) => stored !== null)?.stored ?? null
   for (const { stored } of found) if (stored !== null) await checkSource(source.meta, source.name, record.uid, source.markerName, stored)
   if (found.some(({ stored }) => stored === null)) {

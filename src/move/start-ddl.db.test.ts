@@ -1,6 +1,7 @@
 /** PROTOCOLS 1.13: statements on moved tables between the making of the targets' tables and the place where a stream begins, or before a run has stored what its tables are. */
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
+import { systemClock } from '../base/clock.ts'
 import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
 import type { StreamRecord } from '../topology/records.ts'
@@ -8,6 +9,7 @@ import { ServerPairs, type ServerPair } from '../../test/kit/server-pairs.ts'
 import { flavours } from '../../test/kit/servers.ts'
 import type { CrashPoint, Failpoints } from './crash-points.ts'
 import { createTargetTables, renewUnusedTables } from './schema-copy.ts'
+import { withTargetLock } from './target-lock.ts'
 import { fill, World } from './testkit/world.ts'
 
 const pairs = new ServerPairs()
@@ -106,6 +108,28 @@ for (const flavour of flavours()) {
         ['plain.w'],
       )
       await running.stop()
+    })
+
+    test('1.13: a target that is refused is told at once, though another one is waited for', async () => {
+      await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] }, servers)
+      const [waited, refused] = world.targetRefs
+      await world.t.query(`CREATE TABLE ${refused!.schema}.item (id INT NOT NULL PRIMARY KEY, name VARBINARY(7))`)
+      let letGo = (): void => undefined
+      await using holder = await connect(world.target.config)
+      const lock = {
+        conn: holder,
+        targetUid: waited!.uid,
+        clock: systemClock,
+        signal: new AbortController().signal,
+        onWaiting: () => undefined,
+      }
+      const held = withTargetLock(lock, () => new Promise<void>((resolve) => (letGo = resolve)))
+      const record = world.record(0)
+      world.start(record)
+      await world.until('failure', () => world.state(record.uid) === 'failed')
+      assert.equal(world.reports.get(record.uid)?.error?.code, 'SW-MOVE-037')
+      letGo()
+      await held
     })
 
     test('1.13: a table that was brought to what its source has become in part, by a mover that died or a statement that was refused, is brought to the rest', async () => {
