@@ -128,6 +128,8 @@ for (const flavour of flavours()) {
       world.start(record)
       await world.until('failure', () => world.state(record.uid) === 'failed')
       assert.equal(world.reports.get(record.uid)?.error?.code, 'SW-MOVE-037')
+      // Idle for half a minute it would have been ended.
+      assert.equal(await holder.value('SELECT 1'), '1', 'it was not waited for')
       letGo()
       await held
     })
