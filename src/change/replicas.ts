@@ -38,7 +38,12 @@ export async function addReplica(world: World, { keyspace, shard }: Place, addre
       throw changeErrors.notReplica({ server: id, primary: record.value.serverId, reason })
     }
     const primary = await withServer(store, record.value.serverId, 'admin', identityOf)
-    const source = await sourceOf(connection)
+    let source = await sourceOf(connection)
+    // It runs and has yet to be told by whom it is fed.
+    for (let looks = 0; source?.running === true && source.of === '' && looks < 20; looks++) {
+      await world.clock.sleep(100)
+      source = await sourceOf(connection)
+    }
     if (source === null) refuse('it replicates from nobody')
     else if (source.running && source.of !== primary) refuse('it replicates from another server')
     else if (!source.running) refuse(`its replication does not run${source.error === '' ? '' : `: ${source.error}`}`)

@@ -8,7 +8,8 @@ export async function sourceOf(connection: Connection): Promise<{ of: string; ru
   const of = connection.flavour === 'mysql' ? row['Source_UUID'] : row['Master_Server_Id']
   const yes = (...names: string[]): boolean => names.some((one) => row[one] === 'Yes')
   return {
-    of: of ?? '',
+    // Before it has connected for the first time MariaDB says 0.
+    of: of === '0' ? '' : (of ?? ''),
     running: yes('Replica_IO_Running', 'Slave_IO_Running') && yes('Replica_SQL_Running', 'Slave_SQL_Running'),
     error: row['Last_Error'] ?? row['Last_SQL_Error'] ?? '',
   }

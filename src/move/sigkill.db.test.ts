@@ -36,10 +36,11 @@ const stages: readonly Stage[] = [
   { point: 'start.beforePosition' },
   { point: 'start.positionOnSomeTargets' },
   { point: 'takeOver.afterEpoch' },
+  // From here on it has begun: what dies before takes another place to begin at.
+  { point: 'copy.afterRead' },
   { point: 'xa.kept', paused: true, first: 'xa' },
   // Where commits of XA transactions are proven otherwise than by markers.
   { point: 'xa.marked', paused: true, first: 'xa' },
-  { point: 'copy.afterRead' },
   { point: 'copy.beforeLandCommit' },
   { point: 'copy.landedOnSomeTargets' },
   { point: 'copy.beforeKeys' },
