@@ -106,13 +106,11 @@ const rowsKind = 'rows'
 
 /** Rows that a stream had read for its copy when it last wrote a marker and said so; null: never. */
 export async function readRowsRead(connection: Connection, stream: string): Promise<number | null> {
-  const sql = `SELECT n FROM ${controlSchema}.marker WHERE stream = ${quoteString(rowsStream(stream))} AND kind = '${rowsKind}'`
-  const n = await connection.value(sql)
-  return n === undefined || n === null ? null : Number(n)
+  return readMarker(connection, rowsStream(stream), rowsKind)
 }
 
 /** The number of a stream's last marker as this server, which may be a replica of the one that it was written on, holds it; null: none. */
-export async function readMarker(connection: Connection, stream: string, kind: MarkerKind): Promise<number | null> {
+export async function readMarker(connection: Connection, stream: string, kind: MarkerKind | typeof rowsKind): Promise<number | null> {
   const sql = `SELECT n FROM ${controlSchema}.marker WHERE stream = ${quoteString(stream)} AND kind = ${quoteString(kind)}`
   const n = await connection.value(sql)
   return n === undefined || n === null ? null : Number(n)

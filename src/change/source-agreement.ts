@@ -5,29 +5,19 @@
  */
 import type { SwError } from '../base/errors.ts'
 import type { ColumnDefinition } from '../binlog/source.ts'
-import { readTableDefinitions } from '../binlog/table-definitions.ts'
-import { usableKeys, type UsableKey } from '../move/source-tables.ts'
+import type { UsableKey } from '../move/source-tables.ts'
+import { tablesNow, type TablesNow } from '../move/tables-now.ts'
 import { columnMisfit } from '../move/target-columns.ts'
-import { keysOfTargetOnly, uniqueKeys, type UniqueKey } from '../move/unique-keys.ts'
+import { keysOfTargetOnly } from '../move/unique-keys.ts'
 import { changeErrors } from './errors.ts'
 import type { MergeSource, Pair } from './key-collisions.ts'
 
-type Defined = {
-  readonly columns: ReadonlyMap<string, readonly ColumnDefinition[]>
-  readonly keys: ReadonlyMap<string, UsableKey>
-  readonly uniques: ReadonlyMap<string, readonly UniqueKey[]>
-}
-
 /** `tables`: those that are moved. */
 export async function disagreements(pairs: readonly Pair[], tables: readonly string[]): Promise<SwError[]> {
-  const known = new Map<MergeSource, Defined>()
+  const known = new Map<MergeSource, TablesNow>()
   for (const source of new Set(pairs.flat())) {
     const { connection, schema } = source
-    known.set(source, {
-      columns: await readTableDefinitions(connection, schema.name),
-      keys: await usableKeys(connection, schema.name),
-      uniques: await uniqueKeys(connection, schema.name),
-    })
+    known.set(source, await tablesNow(connection, schema.name))
   }
   return pairs.flatMap(([one, other]) =>
     tables.flatMap((table) => {
@@ -38,8 +28,8 @@ export async function disagreements(pairs: readonly Pair[], tables: readonly str
   )
 }
 
-function differences(table: string, a: Defined, b: Defined): string[] {
-  const [here, there] = [a.columns.get(table) ?? [], b.columns.get(table) ?? []]
+function differences(table: string, a: TablesNow, b: TablesNow): string[] {
+  const [here, there] = [a.definitions.get(table) ?? [], b.definitions.get(table) ?? []]
   const named = (columns: readonly ColumnDefinition[], name: string): ColumnDefinition | undefined =>
     columns.find((column) => column.name.toLowerCase() === name.toLowerCase())
   const columns = here.flatMap((column) => {
@@ -55,7 +45,7 @@ function differences(table: string, a: Defined, b: Defined): string[] {
       .toSorted()
       .join(', ')
   const [key, otherKey] = [keyText(a.keys.get(table)), keyText(b.keys.get(table))]
-  const uniques = (own: Defined, other: Defined, which: string): string[] =>
+  const uniques = (own: TablesNow, other: TablesNow, which: string): string[] =>
     keysOfTargetOnly(other.uniques.get(table) ?? [], own.uniques.get(table) ?? []).map(
       ({ name }) => `unique key ${name} stands on the ${which} only`,
     )

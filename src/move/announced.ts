@@ -9,7 +9,7 @@ import type { Connection } from '../mysql/connection.ts'
 import { quoteString } from '../sql/quote.ts'
 import type { Lane } from './lane.ts'
 import { compareCoordinates, moveSchema, type Coordinate } from './tables.ts'
-import type { StreamOnTarget } from './takeover.ts'
+import { streamWhere, type StreamOnTarget } from './takeover.ts'
 import type { AnnouncedDdl } from './tail-consumer-options.ts'
 
 export type AnnouncedOn = { readonly on: StreamOnTarget; readonly meta: Connection; readonly xaLane: Lane }
@@ -36,7 +36,7 @@ export class Announced {
   async load(start: Coordinate): Promise<void> {
     for (const { on, meta } of this.#targets) {
       const rows = await meta.allText(
-        `SELECT object_schema, object_name, verb, at_marker, at_groups, came_marker, came_groups FROM ${moveSchema}.move_announced WHERE ${where(on)} ORDER BY at_marker, at_groups`,
+        `SELECT object_schema, object_name, verb, at_marker, at_groups, came_marker, came_groups FROM ${moveSchema}.move_announced WHERE ${streamWhere(on)} ORDER BY at_marker, at_groups`,
       )
       for (const row of rows) {
         const ddl = { verb: row.verb ?? '', schema: row.object_schema ?? '', name: row.object_name ?? '' }
@@ -95,7 +95,7 @@ function announcedSql(on: StreamOnTarget, { verb, schema, name }: Seen, at: Coor
 
 /** Of the newest only: it is the one that stood. */
 function cameSql(on: StreamOnTarget, { schema, name }: Seen, at: Coordinate): string {
-  return `UPDATE ${moveSchema}.move_announced SET came_marker = ${at.marker}, came_groups = ${at.groups} WHERE ${where(on)} AND object_schema = ${quoteString(schema)} AND object_name = ${quoteString(name)}
+  return `UPDATE ${moveSchema}.move_announced SET came_marker = ${at.marker}, came_groups = ${at.groups} WHERE ${streamWhere(on)} AND object_schema = ${quoteString(schema)} AND object_name = ${quoteString(name)}
     AND (at_marker < ${at.marker} OR (at_marker = ${at.marker} AND at_groups <= ${at.groups})) ORDER BY at_marker DESC, at_groups DESC LIMIT 1`
 }
 
@@ -105,8 +105,4 @@ function placeOf(marker: string | null | undefined, groups: string | null | unde
 
 function keyOf({ schema, name }: { readonly schema: string; readonly name: string }): string {
   return `${schema}\0${name}`.toLowerCase()
-}
-
-function where(on: StreamOnTarget): string {
-  return `stream_uid = ${quoteString(on.streamUid)} AND target_uid = ${quoteString(on.targetUid)}`
 }

@@ -10,13 +10,11 @@
  */
 import type { Clock } from '../base/clock.ts'
 import { bumpControlMarker, chooseControlTable, controlSightings } from '../binlog/control-schema.ts'
-import type { ColumnDefinition, Coordinates, Position, QueryEvent } from '../binlog/source.ts'
-import { readTableDefinitions } from '../binlog/table-definitions.ts'
+import type { Coordinates, Position, QueryEvent } from '../binlog/source.ts'
 import { openTail } from '../binlog/tail.ts'
 import type { Connection, ConnectOptions } from '../mysql/connection.ts'
 import { judgeQuery } from './query-policy.ts'
-import { usableKeys, type UsableKey } from './source-tables.ts'
-import { uniqueKeys, type UniqueKey } from './unique-keys.ts'
+import { tablesNow, type TablesNow } from './tables-now.ts'
 
 export type DdlAheadOptions = {
   meta: Connection
@@ -31,10 +29,7 @@ export type DdlAheadOptions = {
   at: Coordinates
 }
 
-export type Defined = {
-  readonly definitions: ReadonlyMap<string, readonly ColumnDefinition[]>
-  readonly keys: ReadonlyMap<string, UsableKey>
-  readonly uniques: ReadonlyMap<string, readonly UniqueKey[]>
+export type Defined = TablesNow & {
   /** The next statement on the table, if the definitions are of after it. */
   readonly ahead: { readonly statement: string; readonly at: Coordinates } | null
 }
@@ -45,12 +40,10 @@ export async function definedNow(options: DdlAheadOptions): Promise<Defined> {
   for (;;) {
     options.signal.throwIfAborted()
     const before = await bumpControlMarker(meta)
-    const definitions = await readTableDefinitions(meta, schema)
-    const keys = await usableKeys(meta, schema)
-    const uniques = await uniqueKeys(meta, schema)
+    const now = await tablesNow(meta, schema)
     const found = await statementsAhead(options, before, await bumpControlMarker(meta))
     if (found.some(({ unknown }) => unknown)) continue
-    return { definitions, keys, uniques, ahead: found[0] ?? null }
+    return { ...now, ahead: found[0] ?? null }
   }
 }
 

@@ -18,11 +18,12 @@ import type { Clock } from '../base/clock.ts'
 import { isSwError } from '../base/errors.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
-import { quoteQualified, quoteString } from '../sql/quote.ts'
+import { quoteString } from '../sql/quote.ts'
 import type { KnownTable } from './definitions.ts'
 import type { Waiting } from './applier-options.ts'
 import type { Failpoints } from './crash-points.ts'
-import type { StreamOnTarget } from './takeover.ts'
+import { showCreateTable, withoutCounter } from './made-of.ts'
+import { streamWhere, type StreamOnTarget } from './takeover.ts'
 import { moveSchema, type Coordinate } from './tables.ts'
 import { withTargetLock } from './target-lock.ts'
 
@@ -44,7 +45,7 @@ export type DdlTarget = {
   /** An applier transaction: commits, or throws `superseded`. */
   write: (statements: readonly string[]) => Promise<void>
   /** Does something while no stream of this mover writes to the target. */
-  alone: (work: () => Promise<void>) => Promise<void>
+  alone: <T>(work: () => Promise<T>) => Promise<T>
   clock: Clock
   signal: AbortSignal
   failpoints: Failpoints
@@ -79,24 +80,20 @@ export async function executeOnce(target: DdlTarget, ddl: ExecutedDdl, steps: Dd
   const sinceMs = clock.nowMs()
   let othersHadMs = 0
   for (let attempt = 0; ; attempt++) {
-    let outcome: InTheWay | Done | null = null
-    let tookMs = 0
-    await withTargetLock({ ...target, targetUid: on.targetUid }, async () => {
+    const { outcome, tookMs } = await withTargetLock({ ...target, targetUid: on.targetUid }, async () => {
       // Hours, perhaps: keys that are built before it, other streams that write until then, and the statement.
       onWaiting({ what: `the target, which executes "${textOf(ddl)}" for this stream`, sinceMs, ends: 'it has' })
-      await alone(async () => {
+      return await alone(async () => {
         const beganMs = clock.monotonicMs()
-        outcome = await once(target, ddl, steps)
-        tookMs = clock.monotonicMs() - beganMs
+        const reached = await once(target, ddl, steps)
+        return { outcome: reached, tookMs: clock.monotonicMs() - beganMs }
       })
     })
-    if (outcome === null) throw new Error('alone does its work')
-    const given = outcome as InTheWay | Done
-    if ('made' in given) {
+    if ('made' in outcome) {
       onWaiting(null)
-      return given.made
+      return outcome.made
     }
-    const { what, ends, last } = given
+    const { what, ends, last } = outcome
     if (!last) othersHadMs = 0
     if (othersHadMs >= comeApartMs) throw steps.refuse(what)
     onWaiting({ what, sinceMs, ends })
@@ -170,11 +167,7 @@ export async function wasBegun({ conn, on }: Pick<DdlTarget, 'conn' | 'on'>, pla
 /** Whether a statement that this stream has begun on the target lies ahead of where it stands there: the tables may be as it made them. */
 export async function begunAhead({ conn, on }: Pick<DdlTarget, 'conn' | 'on'>, { marker, groups }: Coordinate): Promise<boolean> {
   const ahead = `(at_marker > ${marker} OR (at_marker = ${marker} AND at_groups >= ${groups}))`
-  return (
-    (await conn.value(
-      `SELECT COUNT(*) FROM ${moveSchema}.move_ddl WHERE stream_uid = ${quoteString(on.streamUid)} AND target_uid = ${quoteString(on.targetUid)} AND ${ahead}`,
-    )) !== '0'
-  )
+  return (await conn.value(`SELECT COUNT(*) FROM ${moveSchema}.move_ddl WHERE ${streamWhere(on)} AND ${ahead}`)) !== '0'
 }
 
 /**
@@ -223,12 +216,11 @@ function definedSql(defined: Defined | null): string {
 async function lookOf(conn: Connection, { schema, tables, keys }: ExecutedDdl): Promise<string> {
   const texts: string[] = []
   for (const table of tables) {
-    const shown = await conn.allText(`SHOW CREATE TABLE ${quoteQualified(schema, table)}`).catch((error: unknown) => {
+    const shown = await showCreateTable(conn, schema, table).catch((error: unknown) => {
       if (!isServerError(error)) throw error
-      return []
+      return ''
     })
-    // The next AUTO_INCREMENT is counted up by rows.
-    const text = (shown[0]?.['Create Table'] ?? '').replace(/ AUTO_INCREMENT=\d+/, '')
+    const text = withoutCounter(shown)
     texts.push(keys === 'count' ? text : withoutKeys(text))
   }
   return hashOf(texts.join('\n'))
@@ -241,7 +233,7 @@ function withoutKeys(text: string): string {
 }
 
 function placeOf(on: StreamOnTarget, place: Coordinate): string {
-  return `stream_uid = ${quoteString(on.streamUid)} AND target_uid = ${quoteString(on.targetUid)} AND at_marker = ${place.marker} AND at_groups = ${place.groups}`
+  return `${streamWhere(on)} AND at_marker = ${place.marker} AND at_groups = ${place.groups}`
 }
 
 function textOf({ statement }: ExecutedDdl): string {

@@ -7,13 +7,13 @@
  * applied, so that whatever is read next was defined by it.
  */
 import type { ColumnDefinition } from '../binlog/source.ts'
-import { charsetName, readTableDefinitions } from '../binlog/table-definitions.ts'
+import { charsetName } from '../binlog/table-definitions.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { quoteString } from '../sql/quote.ts'
-import { usableKeys, type UsableKey } from './source-tables.ts'
+import type { UsableKey } from './source-tables.ts'
 import { moveSchema } from './tables.ts'
-import type { StreamOnTarget } from './takeover.ts'
-import { uniqueKeys, type UniqueKey } from './unique-keys.ts'
+import { streamWhere, type StreamOnTarget } from './takeover.ts'
+import type { UniqueKey } from './unique-keys.ts'
 
 export type KnownTable = {
   readonly definitions: readonly ColumnDefinition[]
@@ -23,7 +23,7 @@ export type KnownTable = {
 }
 
 export async function readKnown(conn: Connection, on: StreamOnTarget): Promise<ReadonlyMap<string, KnownTable>> {
-  const rows = await conn.allText(`SELECT table_name AS name, definition FROM ${moveSchema}.move_definition WHERE ${where(on)}`)
+  const rows = await conn.allText(`SELECT table_name AS name, definition FROM ${moveSchema}.move_definition WHERE ${streamWhere(on)}`)
   return new Map(
     rows.map(({ name, definition }) => {
       const known = JSON.parse(definition ?? '{}') as KnownTable
@@ -33,19 +33,6 @@ export async function readKnown(conn: Connection, on: StreamOnTarget): Promise<R
         collation: charsetName(column.collation),
       }))
       return [name ?? '', { ...known, definitions: now }]
-    }),
-  )
-}
-
-/** Of tables as they are now, by name; those without a key are left out. */
-export async function definitionsOf(conn: Connection, schema: string, tables: readonly string[]): Promise<Record<string, KnownTable>> {
-  const definitions = await readTableDefinitions(conn, schema)
-  const keys = await usableKeys(conn, schema)
-  const uniques = await uniqueKeys(conn, schema)
-  return Object.fromEntries(
-    tables.flatMap((table) => {
-      const [columns, key] = [definitions.get(table), keys.get(table)]
-      return columns === undefined || key === undefined ? [] : [[table, { definitions: columns, key, uniques: uniques.get(table) ?? [] }]]
     }),
   )
 }
@@ -66,8 +53,4 @@ export function definitionDifference(known: readonly ColumnDefinition[], now: re
 
 function print(column: ColumnDefinition | undefined): string {
   return column === undefined ? 'not there' : `${column.name} ${column.columnType}`
-}
-
-function where(on: StreamOnTarget): string {
-  return `stream_uid = ${quoteString(on.streamUid)} AND target_uid = ${quoteString(on.targetUid)}`
 }

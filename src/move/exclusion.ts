@@ -71,7 +71,7 @@ export class TargetShare implements Exclusion {
     }
   }
 
-  async alone(work: () => Promise<void>): Promise<void> {
+  async alone<T>(work: () => Promise<T>): Promise<T> {
     while (this.#alone !== null) await this.#alone
     let end = (): void => undefined
     this.#alone = new Promise((resolve) => {
@@ -79,7 +79,7 @@ export class TargetShare implements Exclusion {
     })
     try {
       if (this.#sharing > 0) await new Promise<void>((resolve) => this.#idle.push(resolve))
-      await work()
+      return await work()
     } finally {
       this.#alone = null
       end()
@@ -121,10 +121,7 @@ export class TargetShare implements Exclusion {
   async untilWell(work: Rebuild, clock: Clock, signal: AbortSignal): Promise<void> {
     const sinceMs = clock.nowMs()
     for (let attempt = 0; ; attempt++) {
-      let inTheWay: string | null = null
-      await this.alone(async () => {
-        inTheWay = await work()
-      })
+      const inTheWay = await this.alone(work)
       if (inTheWay === null) return
       const waiting: Waiting = {
         what: inTheWay,

@@ -135,10 +135,9 @@ export async function renewUnusedTables(options: SchemaCopyOptions): Promise<voi
 
 /** No ALTER of ours is about the others, nor about options, which servers of another flavour print otherwise. */
 function withOthersOf(standing: TableDefinition, made: TableDefinition): TableDefinition {
-  const [ours, others] = [standing, made].map(({ elements }) =>
-    Object.groupBy(elements, ({ kind }) => (kind === 'other' ? 'other' : 'ours')),
-  )
-  return { ...standing, options: made.options, elements: [...(ours?.ours ?? []), ...(others?.other ?? [])] }
+  const ours = standing.elements.filter(({ kind }) => kind !== 'other')
+  const others = made.elements.filter(({ kind }) => kind === 'other')
+  return { ...standing, options: made.options, elements: [...ours, ...others] }
 }
 
 /**

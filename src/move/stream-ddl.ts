@@ -20,7 +20,7 @@ import { ddlForTarget, ddlOutcome, keepsValues, mindsNoKeys, type DdlOutcome } f
 import { sessionSql } from './ddl-session.ts'
 import { definedNow } from './ddl-ahead.ts'
 import { executeOnce, wasBegun, type Executed } from './ddl-executed.ts'
-import { definitionDifference, definitionsOf, knownSql, readKnown, type KnownTable } from './definitions.ts'
+import { definitionDifference, knownSql, readKnown, type KnownTable } from './definitions.ts'
 import { moveErrors } from './errors.ts'
 import type { HangWatch } from './hang-watch.ts'
 import type { OpenTarget } from './open-targets.ts'
@@ -32,6 +32,7 @@ import { rebuildKeys, renewedKeysSql } from './schema-copy.ts'
 import { usableKeys, type SourceTable, type UsableKey } from './source-tables.ts'
 import type { TablePlan } from './table-plan.ts'
 import type { Coordinate } from './tables.ts'
+import { definitionsOf } from './tables-now.ts'
 import { enterDdlSession } from './takeover.ts'
 import { valuesMoved } from './target-columns.ts'
 import type { HeldRowsJudge } from './target-applier.ts'
@@ -44,7 +45,7 @@ export type StreamDdlOptions = {
   source: { meta: Connection; name: string; connect: ConnectOptions; address: ServerAddress }
   targets: readonly OpenTarget[]
   /** Does something while no stream of this mover writes to the target. */
-  alone: (targetUid: string, work: () => Promise<void>) => Promise<void>
+  alone: <T>(targetUid: string, work: () => Promise<T>) => Promise<T>
   clock: Clock
   /** Of the connections that are made here. */
   watch: Pick<HangWatch, 'add'>
@@ -287,7 +288,7 @@ export class StreamDdl {
         conn: meta,
         on,
         write: (statements: readonly string[]) => xaLane.transaction(statements),
-        alone: (work: () => Promise<void>) => alone(on.targetUid, work),
+        alone: <T>(work: () => Promise<T>) => alone(on.targetUid, work),
       }
       const made = await executeOnce(
         { ...target, clock, signal, failpoints, onWaiting },

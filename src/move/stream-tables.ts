@@ -1,7 +1,6 @@
 /** What a stream's tables are when a run of it begins, and whether its targets can take their rows. */
 import { isSwError } from '../base/errors.ts'
 import type { ColumnDefinition } from '../binlog/source.ts'
-import { readTableDefinitions } from '../binlog/table-definitions.ts'
 import type { Connection } from '../mysql/connection.ts'
 import type { StreamRecord, StreamTable } from '../topology/records.ts'
 import { begunAhead } from './ddl-executed.ts'
@@ -9,9 +8,10 @@ import { definitionDifference, knownSql, readKnown, type KnownTable } from './de
 import { moveErrors } from './errors.ts'
 import type { MergeWriter } from './merged-table.ts'
 import type { OpenTarget } from './open-targets.ts'
-import { readSourceTables, usableKeys, type SourceTable } from './source-tables.ts'
+import { readSourceTables, type SourceTable } from './source-tables.ts'
 import type { WriteMode } from './statements.ts'
 import { forgetStart, type Coordinate } from './tables.ts'
+import { tablesNow } from './tables-now.ts'
 import { checkTarget } from './target-fits.ts'
 import { unfollowed } from './unfollowed.ts'
 import { uniqueKeyFindings, uniqueKeys } from './unique-keys.ts'
@@ -57,12 +57,10 @@ export async function streamTables(
     // Nothing stands between here and it, and behind it they are looked at again.
     if (await begunAhead({ conn: meta, on }, stored.at)) continue
     const schema = record.targets[i]?.schema ?? ''
-    const there = await readTableDefinitions(meta, schema)
-    const keys = await usableKeys(meta, schema)
-    const asked = await uniqueKeys(meta, schema)
+    const there = await tablesNow(meta, schema)
     for (const { plan, key } of tables) {
       try {
-        checkTarget(plan, key, { name, columns: there.get(plan.name), key: keys.get(plan.name) })
+        checkTarget(plan, key, { name, columns: there.definitions.get(plan.name), key: there.keys.get(plan.name) })
       } catch (error) {
         // Altered before it began, and while another stream did: of nothing that it wrote. That one comes to the statement in its tail, or has given up its beginning too: the table is renewed then.
         if (known.size > 0 || !isSwError(error, 'SW-MOVE-029') || !options.mayFitLater(mode)) throw error
@@ -72,7 +70,7 @@ export async function streamTables(
       if (mode === 'several-sources' && plan.merged === null) continue
       // A key that lies ahead in the tail may be there already: whoever makes changes on the targets by hand makes it at some time (docs/ddl.md).
       const source = [...(known.get(plan.name)?.uniques ?? []), ...(held.get(plan.name) ?? [])]
-      const [finding] = uniqueKeyFindings(plan.name, source, asked.get(plan.name) ?? [], name)
+      const [finding] = uniqueKeyFindings(plan.name, source, there.uniques.get(plan.name) ?? [], name)
       if (finding !== undefined) throw finding
     }
   }

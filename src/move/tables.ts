@@ -98,10 +98,8 @@ export async function ensureMoveTables(conn: Connection): Promise<void> {
   if (tableNames.every((name) => there.has(name)) && laterColumns.every(({ table, column }) => there.has(`${table}.${column}`))) return
   for (const definition of definitions) await conn.query(definition)
   for (const { table, column, type } of laterColumns) {
-    const has = await conn.value(
-      `SELECT COUNT(*) FROM information_schema.columns WHERE table_schema = '${moveSchema}' AND table_name = '${table}' AND column_name = '${column}'`,
-    )
-    if (has !== '0') continue
+    // A table that was not there has just been made with it.
+    if (!there.has(table) || there.has(`${table}.${column}`)) continue
     await conn.query(`ALTER TABLE ${moveSchema}.${table} ADD COLUMN ${column} ${type}`).catch((error: unknown) => {
       // Another session was quicker.
       if (!isServerError(error, errno.duplicateColumn)) throw error

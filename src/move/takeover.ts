@@ -120,7 +120,8 @@ export async function endEpoch(conn: Connection, on: StreamOnTarget, epoch: numb
   await conn.query('COMMIT')
 }
 
-function streamWhere(on: StreamOnTarget): string {
+/** Rows of our tables that are of this stream on this target. */
+export function streamWhere(on: StreamOnTarget): string {
   return `stream_uid = ${quoteString(on.streamUid)} AND target_uid = ${quoteString(on.targetUid)}`
 }
 

@@ -157,10 +157,8 @@ export class TargetApplier {
         continue
       }
       // Chunks that wait for more land when their time is over, and rows held back are tried when theirs is, though nobody rings.
-      const limits = [
-        ...(this.#landing === 0 && this.#landable().length > 0 ? [20] : []),
-        ...(this.pending.count > 0 ? this.#retryInMs() : []),
-      ]
+      const retryInMs = this.pending.count > 0 ? this.#retryInMs : 0
+      const limits = [...(this.#landing === 0 && this.#landable().length > 0 ? [20] : []), ...(retryInMs > 0 ? [retryInMs] : [])]
       await this.#wake.wait(signal, limits.length === 0 ? undefined : Math.min(...limits))
     }
   }
@@ -194,7 +192,7 @@ export class TargetApplier {
    * the first round behind them; until then the target is not consistent.
    */
   async beginParts(signal: AbortSignal): Promise<void> {
-    if (this.#onlyHeld && this.#retryInMs().length > 0 && !this.#roundRunning && this.#landing === 0) {
+    if (this.#heldRest && !this.#roundRunning && this.#landing === 0) {
       this.#parts = 'applying'
       return
     }
@@ -213,7 +211,7 @@ export class TargetApplier {
     assert(this.#parts === 'applying' && !this.#roundRunning && this.#landing === 0, 'parts have begun')
     await this.#setIntent(end)
     // What is held back goes with it when its time has come, or when the part has something newer of it.
-    const apart = this.#onlyHeld && this.#retryInMs().length > 0
+    const apart = this.#heldRest
     const part = apart ? new Pending() : this.pending
     for (const change of changes) {
       const older = apart ? this.pending.of(change) : undefined
@@ -285,10 +283,14 @@ export class TargetApplier {
     return this.pending.count > 0 && this.pending.version === this.#heldVersion
   }
 
-  /** None: they may be tried now. */
-  #retryInMs(): number[] {
-    const leftMs = this.#retryAtMs - this.options.clock.monotonicMs()
-    return leftMs > 0 ? [Math.ceil(leftMs)] : []
+  /** 0: they may be tried now. */
+  get #retryInMs(): number {
+    return Math.max(0, Math.ceil(this.#retryAtMs - this.options.clock.monotonicMs()))
+  }
+
+  /** Rows held back are all that waits, and their time has not come. */
+  get #heldRest(): boolean {
+    return this.#onlyHeld && this.#retryInMs > 0
   }
 
   /** Waits until nothing is on its way, after `run` was told to stop. */
@@ -314,7 +316,7 @@ export class TargetApplier {
   #extended(): boolean {
     if (this.#parts !== 'none') return this.#parts === 'draining'
     if (this.#standsStill !== null) return true
-    return (this.#extendTo === null || this.options.latest().marker >= this.#extendTo) && this.#retryInMs().length === 0
+    return (this.#extendTo === null || this.options.latest().marker >= this.#extendTo) && this.#retryInMs === 0
   }
 
   async #round(): Promise<void> {

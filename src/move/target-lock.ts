@@ -54,9 +54,10 @@ async function take({ conn, clock, signal, onWaiting, idleSecondsMax = idleSecon
 /** The session of our account that has it. `isEntered`: the sessions of a stream that runs are idle while it executes in another; who takes it over ends them. */
 async function heldBy(conn: Connection, lock: string): Promise<{ id: number; idleSeconds: number; isEntered: boolean } | null> {
   const id = Number((await conn.value(`SELECT IS_USED_LOCK(${lock})`)) ?? 0)
+  if (id === 0) return null
   const sessions = await conn.allText('SHOW PROCESSLIST')
   const [own, holder] = [conn.threadId, id].map((session) => sessions.find(({ Id }) => Number(Id) === session))
-  if (id === 0 || holder === undefined || holder.User !== own?.User) return null
+  if (holder === undefined || holder.User !== own?.User) return null
   const entered = await conn.value(`SELECT 1 FROM ${moveSchema}.move_applier WHERE session = ${id} AND state = 'running' LIMIT 1`)
   return { id, idleSeconds: holder.Command === 'Sleep' ? Number(holder.Time) : 0, isEntered: entered !== undefined }
 }

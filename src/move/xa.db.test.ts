@@ -190,8 +190,7 @@ for (const flavour of flavours()) {
       for (let n = from; n < from + 10; n++) {
         const xid = `'${world.prefix}kept${n}'`
         const sql = `UPDATE item SET v = ${1_000 + n} WHERE id = ${n}`
-        for (const statement of [`XA START ${xid}`, sql, `XA END ${xid}`, `XA PREPARE ${xid}`, `XA COMMIT ${xid}`])
-          await world.s.query(statement)
+        await committed(world.s, xid, sql)
       }
     }
     const kept = (): Promise<string | null | undefined> =>
@@ -237,14 +236,7 @@ test('1.9, promise 8 on mariadb: keys of one large XA transaction are dropped wh
   await failpoints.held
   const conn = await connect({ ...world.source.config, database: world.sourceRefs[0]!.schema })
   const xid = `'${world.prefix}large'`
-  for (const sql of [
-    `XA START ${xid}`,
-    'UPDATE item SET v = v + 1, id = id + 100000 WHERE id < 2000',
-    `XA END ${xid}`,
-    `XA PREPARE ${xid}`,
-    `XA COMMIT ${xid}`,
-  ])
-    await conn.query(sql)
+  await committed(conn, xid, 'UPDATE item SET v = v + 1, id = id + 100000 WHERE id < 2000')
   await world.drain(record.uid)
   failpoints.letGo()
   await world.untilRunning(record.uid)
@@ -274,15 +266,8 @@ test('1.9, promise 8 on mariadb: keys of one large XA transaction are dropped ab
   await running.stop()
   world.reports.delete(record.uid)
   const xid = `'${world.prefix}ahead'`
-  for (const sql of [
-    `XA START ${xid}`,
-    'UPDATE item SET v = v + 1, id = id + 100000 WHERE id < 500',
-    `XA END ${xid}`,
-    `XA PREPARE ${xid}`,
-    `XA COMMIT ${xid}`,
-    'ALTER TABLE item ADD extra INT NOT NULL DEFAULT 5',
-  ])
-    await world.s.query(sql)
+  await committed(world.s, xid, 'UPDATE item SET v = v + 1, id = id + 100000 WHERE id < 500')
+  await world.s.query('ALTER TABLE item ADD extra INT NOT NULL DEFAULT 5')
   running = world.start(record, { config })
   await world.untilRunning(record.uid)
   await world.drain(record.uid)
@@ -298,8 +283,7 @@ test('1.9, 1.4 on mariadb: keys of an XA transaction that committed while tables
   let running = world.start(record, { pace: () => ({ pausedUntilMs: Date.now() + 1e9 }) })
   await world.until('copying', () => world.state(record.uid) === 'copying')
   const xid = `'${world.prefix}seen'`
-  for (const sql of [`XA START ${xid}`, 'UPDATE item SET v = 777 WHERE id < 9', `XA END ${xid}`, `XA PREPARE ${xid}`, `XA COMMIT ${xid}`])
-    await world.s.query(sql)
+  await committed(world.s, xid, 'UPDATE item SET v = 777 WHERE id < 9')
   // Known still, and its rows not visible yet, as on MariaDB just after a commit stands in the binlog (1.9).
   const known = await connect({ ...world.source.config, database: world.sourceRefs[0]!.schema })
   for (const sql of [
@@ -326,3 +310,8 @@ test('1.9, 1.4 on mariadb: keys of an XA transaction that committed while tables
   assert.equal(await world.assertEqual(), 100)
   await running.stop()
 })
+
+/** One statement as an XA transaction, from its start to its commit in one session. */
+async function committed(conn: Connection, xid: string, sql: string): Promise<void> {
+  for (const statement of [`XA START ${xid}`, sql, `XA END ${xid}`, `XA PREPARE ${xid}`, `XA COMMIT ${xid}`]) await conn.query(statement)
+}

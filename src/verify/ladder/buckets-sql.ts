@@ -16,8 +16,6 @@ export type BucketAggregate = {
 
 export const noAggregate = (width: number): BucketAggregate => ({ count: 0n, sums: Array.from({ length: width }, () => 0n), digest: 0n })
 
-export const sumMask = (1n << 64n) - 1n
-
 /** Columns whose values add up: `sum` and `count`. */
 export function additiveColumns(definition: TableDefinition): string[] {
   return Object.entries(definition.columns)
