@@ -13,6 +13,7 @@ import { type ServerPair, ServerPairs } from '../../test/kit/server-pairs.ts'
 import { flavours } from '../../test/kit/servers.ts'
 import { crashPoints, type CrashPoint } from './crash-points.ts'
 import { killAt } from './testkit/kill-at.ts'
+import { execOf } from './testkit/samples.ts'
 import { fill, World } from './testkit/world.ts'
 
 const servers = new ServerPairs()
@@ -37,8 +38,7 @@ for (const flavour of flavours()) {
         )
         await using s = await connect({ ...world.source.config, database: world.sourceRefs[0]!.schema })
         await s.query(`INSERT INTO item VALUES ${Array.from({ length: 40 }, (_, i) => `(${i}, ${i * 7}, ${i}, ${i}, 'n${i}')`).join(',')}`)
-        const plain = world.record(0)
-        const record = { ...plain, options: { ...plain.options, onDdl: 'exec' as const } }
+        const record = execOf(world.record(0))
         for (const sql of ['ALTER TABLE item DROP COLUMN gone', 'ALTER TABLE item MODIFY name VARCHAR(20) NOT NULL']) {
           const failpoints = killAt(point, skip)
           let running = world.start(record, { failpoints })
@@ -70,8 +70,7 @@ for (const flavour of flavours()) {
         )
         await using s = await connect({ ...world.source.config, database: world.sourceRefs[0]!.schema })
         await s.query(`INSERT INTO item VALUES ${Array.from({ length: 60 }, (_, i) => `(${i}, ${i * 7}, ${i}, ${1000 + i})`).join(',')}`)
-        const plain = world.record(0)
-        const record = { ...plain, options: { ...plain.options, onDdl: 'exec' as const } }
+        const record = execOf(world.record(0))
         let pace: Partial<PaceLimits> = phase === 'copying' ? { pausedUntilMs: Date.now() + 1e9 } : {}
         const start = (skip: number) => {
           const failpoints = killAt(point, skip)

@@ -9,6 +9,7 @@ import { type ServerPair, ServerPairs } from '../../test/kit/server-pairs.ts'
 import { flavours } from '../../test/kit/servers.ts'
 import { forgetStreams } from './tables.ts'
 import { holdAt, killAt } from './testkit/kill-at.ts'
+import { execOf } from './testkit/samples.ts'
 import { fill, World } from './testkit/world.ts'
 
 const servers = new ServerPairs()
@@ -24,10 +25,7 @@ async function assertAlike(world: World): Promise<void> {
 
 for (const flavour of flavours()) {
   const on = (): Promise<ServerPair> => servers.of(flavour)
-  const executing = (world: World): StreamRecord => {
-    const record = world.record(0)
-    return { ...record, options: { ...record.options, onDdl: 'exec' } }
-  }
+  const executing = (world: World): StreamRecord => execOf(world.record(0))
 
   test(`1.13 exec on ${flavour}: while keys wait for the end of the copy, a statement about one of them does all that it says, the next one too`, async () => {
     await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] }, on())

@@ -8,6 +8,7 @@ import { flavours, testServer, type TestServer } from '../../test/kit/servers.ts
 import { noFailpoints, type Failpoints } from './crash-points.ts'
 import { executeOnce } from './ddl-executed.ts'
 import { ensureMoveTables } from './tables.ts'
+import { execOf } from './testkit/samples.ts'
 import { fill, World } from './testkit/world.ts'
 
 for (const flavour of flavours()) {
@@ -83,8 +84,7 @@ for (const flavour of flavours()) {
       await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] }, { source, target })
       await using s = await connect({ ...source.config, database: world.sourceRefs[0]!.schema })
       await fill(world, 0, 3000, 30_000)
-      const plain = world.record(0)
-      const record: StreamRecord = { ...plain, options: { ...plain.options, onDdl: 'exec' } }
+      const record = execOf(world.record(0))
       const slow: Failpoints = { hit: (at) => (at === 'copy.beforeLandCommit' ? systemClock.sleep(25) : undefined) }
       const running = world.start(record, { failpoints: slow, config: { chunkBytes: 4096 } })
       await world.until('chunks that wait', () => running.stream.report().copy.sourceRowsRead > running.stream.report().copy.rowsDone + 200)
@@ -101,8 +101,7 @@ for (const flavour of flavours()) {
         await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] }, { source, target })
         await using s = await connect({ ...source.config, database: world.sourceRefs[0]!.schema })
         await fill(world, 0, 60, 600)
-        const plain = world.record(0)
-        const record: StreamRecord = { ...plain, options: { ...plain.options, onDdl: 'exec' } }
+        const record = execOf(world.record(0))
         const running = world.start(record)
         await world.untilRunning(record.uid)
         await s.query('SET SESSION binlog_alter_two_phase=1')
@@ -134,8 +133,7 @@ for (const flavour of flavours()) {
       test('1.13 exec: two statements that spell the table otherwise, on servers that write names in small letters, are told apart all the same', async () => {
         await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] }, { source: lower!, target: lower! })
         await fill(world, 0, 60, 600)
-        const plain = world.record(0)
-        const record: StreamRecord = { ...plain, options: { ...plain.options, onDdl: 'exec' } }
+        const record = execOf(world.record(0))
         let running = world.start(record)
         await world.untilRunning(record.uid)
         await running.stop()

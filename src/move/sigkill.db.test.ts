@@ -15,11 +15,12 @@ import { connect } from '../mysql/connect.ts'
 import { mainFlavour, testServer, type TestServer } from '../../test/kit/servers.ts'
 import { until } from '../../test/kit/until.ts'
 import { keys } from '../topology/keys.ts'
-import type { PaceRecord, ServerRecord, ServerSecret, StreamRecord, StreamReport } from '../topology/records.ts'
+import type { PaceRecord, ServerRecord, ServerSecret, StreamReport } from '../topology/records.ts'
 import { SqliteStore } from '../topology/sqlite.ts'
 import { put, readRecord } from '../topology/typed.ts'
 import { crashPoints, type CrashPoint } from './crash-points.ts'
 import type { MoverConfig } from './config.ts'
+import { execOf } from './testkit/samples.ts'
 import { fill, workload, World } from './testkit/world.ts'
 
 type Stage = {
@@ -75,8 +76,7 @@ for (const flavour of mainFlavour()) {
     const file = join(dir, 'topology.sqlite')
     await using store = new SqliteStore(file)
     await putServers(store, server)
-    const plain = world.record(0)
-    let record: StreamRecord = { ...plain, options: { ...plain.options, onDdl: 'exec' } }
+    let record = execOf(world.record(0))
     const load = workload(world, 0, 7, { ids: 2000, uniques: 100, pauseMs: 8 })
     let number = 0
     const happens: Record<NonNullable<Stage['first']>, () => Promise<unknown>> = {

@@ -4,12 +4,12 @@ import { after, before, describe, test } from 'node:test'
 import { systemClock } from '../base/clock.ts'
 import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
-import type { StreamRecord } from '../topology/records.ts'
 import { ServerPairs, type ServerPair } from '../../test/kit/server-pairs.ts'
 import { flavours } from '../../test/kit/servers.ts'
 import type { CrashPoint, Failpoints } from './crash-points.ts'
 import { createTargetTables, renewUnusedTables } from './schema-copy.ts'
 import { withTargetLock } from './target-lock.ts'
+import { execOf } from './testkit/samples.ts'
 import { fill, World } from './testkit/world.ts'
 
 const pairs = new ServerPairs()
@@ -188,10 +188,6 @@ for (const flavour of flavours()) {
       assert.equal(await shown(world.t, schema), await shown(s, source.schema))
     })
   })
-}
-
-function execOf(record: StreamRecord): StreamRecord {
-  return { ...record, options: { ...record.options, onDdl: 'exec' } }
 }
 
 async function alter(s: Connection): Promise<void> {

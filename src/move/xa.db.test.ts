@@ -8,6 +8,7 @@ import { type ServerPair, ServerPairs } from '../../test/kit/server-pairs.ts'
 import { flavours } from '../../test/kit/servers.ts'
 import type { Failpoints } from './crash-points.ts'
 import { holdAt, killAt } from './testkit/kill-at.ts'
+import { execOf } from './testkit/samples.ts'
 import { fill, World } from './testkit/world.ts'
 import { TouchedKeys } from './touched.ts'
 
@@ -257,8 +258,7 @@ test('1.9, promise 8 on mariadb: keys of one large XA transaction are dropped ab
     dropped++
     dropUnproven.apply(this)
   })
-  const plain = world.record(0)
-  const record = { ...plain, options: { ...plain.options, onDdl: 'exec' as const } }
+  const record = execOf(world.record(0))
   const config = { touchedBytesMax: 10_000, partBytesMax: 8_000 }
   let running = world.start(record, { config, pace: () => ({ pausedUntilMs: Date.now() + 1e9 }) })
   await world.until('copying', () => world.state(record.uid) === 'copying')

@@ -1,4 +1,5 @@
 /** Small values that many tests of rounds are made of. */
+import type { StreamRecord } from '../../topology/records.ts'
 import type { Stamp } from '../pending.ts'
 
 /** A place in the tail, by default the first marker. */
@@ -20,4 +21,9 @@ export function stampOf(given: Partial<Stamp> = {}): Stamp {
 /** As `planTable` takes it. */
 export function intColumn(name: string) {
   return { name, dataType: 'int', columnType: 'int', charset: null, collation: null, nullable: false, generated: false }
+}
+
+/** A stream that does on its targets what its source's tables are altered by. */
+export function execOf(record: StreamRecord): StreamRecord {
+  return { ...record, options: { ...record.options, onDdl: 'exec' } }
 }
