@@ -58,7 +58,7 @@ function instantLiteral(column: ColumnInfo, cell: Buffer): Buffer {
 
 /** @throws SW-GATE-100 it can not be stored elsewhere as it is */
 export function requireCarried(column: ColumnInfo, cell: Buffer): Buffer {
-  if (column.dataType === 'json') documentLiteral(column, cell)
+  if (column.dataType === 'json' && cell[0] === typedMark) documentLiteral(column, cell)
   else if (column.dataType === 'timestamp' && cell.length === 1 && cell[0] === notCarried) throw timeNotCarried(column.name)
   return cell
 }
