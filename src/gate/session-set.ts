@@ -3,7 +3,7 @@ import { Kind, tokenEnd, tokenKind, tokenStart, type Lexed } from '../sql/lexer.
 import { ServerError } from '../mysql/errors.ts'
 import { gateErrors } from './errors.ts'
 import type { SetOne } from './set-statement.ts'
-import type { SessionSettings } from './settings.ts'
+import { setByNames, type SessionSettings } from './settings.ts'
 
 /**
  * - `settings`: what is to be in force afterwards; valid once a server has accepted them.
@@ -47,7 +47,7 @@ const refused: Readonly<Record<string, { readonly off: RegExp; readonly fix: str
 export function toCompute(lexed: Lexed, assignments: readonly SetOne[]): { readonly at: number; readonly expression: string }[] {
   return assignments.flatMap(({ target, from, to }, at) => {
     if (target.kind !== 'system' || target.scope === 'global' || ofConnection.has(target.name) || from >= to) return []
-    const expression = bytesOf(lexed, from, to)
+    const expression = textOf(lexed, from, to, 'latin1')
     // What has no DEFAULT for a connection to be brought to.
     const isDefault = expression.toUpperCase() === 'DEFAULT'
     if (isDefault && transactionVariables[target.name] !== undefined) return [{ at, expression: `@@global.${target.name}` }]
@@ -55,13 +55,9 @@ export function toCompute(lexed: Lexed, assignments: readonly SetOne[]): { reado
   })
 }
 
-/** Expressions go on as they came, in the session's character set. */
-function bytesOf(lexed: Lexed, from: number, to: number): string {
-  return from < to ? lexed.bytes.toString('latin1', tokenStart(lexed, from), tokenEnd(lexed, to - 1)) : ''
-}
-
-function textOf(lexed: Lexed, from: number, to: number): string {
-  return from < to ? lexed.bytes.toString('utf8', tokenStart(lexed, from), tokenEnd(lexed, to - 1)) : ''
+/** Expressions are `latin1`, a character a byte: they go on as they came, in the session's character set. */
+function textOf(lexed: Lexed, from: number, to: number, encoding: 'latin1' | 'utf8'): string {
+  return from < to ? lexed.bytes.toString(encoding, tokenStart(lexed, from), tokenEnd(lexed, to - 1)) : ''
 }
 
 /**
@@ -85,19 +81,18 @@ export function effectOfSet(
     setsInsertId: false,
   }
   for (const [at, one] of assignments.entries()) {
-    const value = computed.get(at) ?? textOf(lexed, one.from, one.to)
+    const value = computed.get(at) ?? textOf(lexed, one.from, one.to, 'utf8')
     const plain = unquote(value)
     switch (one.target.kind) {
       case 'user-variable':
-        effect.variables.push({ name: one.target.name, expression: bytesOf(lexed, one.from, one.to) })
+        effect.variables.push({ name: one.target.name, expression: textOf(lexed, one.from, one.to, 'latin1') })
         effect.pass = 'pin'
         break
       case 'names': {
         const charset = unquote(lexed.bytes.toString('utf8', tokenStart(lexed, one.from), tokenEnd(lexed, one.from))).toLowerCase()
         requireName(charset)
         refuseUnsafe(charset)
-        for (const name of ['character_set_client', 'character_set_results', 'character_set_connection', 'collation_connection'])
-          effect.settings.set(name, undefined)
+        for (const name of setByNames) effect.settings.set(name, undefined)
         effect.settings.set('names', charset === 'default' ? undefined : value)
         break
       }

@@ -2,6 +2,7 @@
  * What an expression of a session in a sharded keyspace is (`SET @a = …`): as the session knows it, as a shard computes it, or, where it names tables, as the client itself
  * would be answered: over all shards, in its transaction, within its limits.
  */
+import type { RawRow } from '../mysql/connection.ts'
 import { Kind, type Lexed, tokenEnd, tokenKind, tokenStart } from '../sql/lexer.ts'
 import { parse } from '../sql/parse.ts'
 import type { Value } from '../sql/value.ts'
@@ -11,7 +12,7 @@ import type { Backend } from './backend.ts'
 import { CapturedAnswer } from './captured-answer.ts'
 import { valueOfAnswer } from './evaluate.ts'
 import { noExecution, type SessionContext } from './execution.ts'
-import { askedCells, askedOfText, keptNumber, keptText } from './kept-values.ts'
+import { askedCells, askedOfText, keptText } from './kept-values.ts'
 import { onServer } from './on-server.ts'
 import { planErrors } from './plan/errors.ts'
 import type { Plan } from './plan/plan.ts'
@@ -39,7 +40,7 @@ export async function sessionValue(context: SessionContext, { keyspace, expressi
     const lexed = context.lex(sql)
     const item = plan.items[0]?.value
     if (item !== undefined && (item.kind !== 'session' || item.ref.kind !== 'system-variable'))
-      return keptNumber(slotValue(item, context.inputs(lexed, noExecution(keyspace, sql, signal), await core.ready(keyspace, signal))))
+      return slotValue(item, context.inputs(lexed, noExecution(keyspace, sql, signal), await core.ready(keyspace, signal)))
   }
   const whole = plan.kind === 'routed' ? plan : plan.kind === 'local' ? plan.otherwise : null
   if (whole === null) throw context.unsupported(`SET to ${expression}`)
@@ -68,35 +69,35 @@ export async function sessionValue(context: SessionContext, { keyspace, expressi
     const type = answer.columns[0]?.type
     // A variable has all digits of it; and is the number that bits are, whatever they are sent as.
     if (type === columnType.bit) return valueOfAnswer(await again(`(${expression}) + 0`))
-    if (type === columnType.float) return keptNumber(valueOfAnswer(await again(`(${expression}) + 0e0`)))
+    if (type === columnType.float) return valueOfAnswer(await again(`(${expression}) + 0e0`))
     if (type === columnType.newdecimal && hidesDigits(context.lex(sql)))
       throw planErrors.refused({
         construct: 'setting a variable to an average or a quotient over a sharded table',
         reason: 'a server keeps more digits of it than it tells',
         instead: 'round it: SET @a = (SELECT ROUND(AVG(…), 4) FROM …)',
       })
-    const value = keptNumber(valueOfAnswer(answer))
+    const value = valueOfAnswer(answer)
     if (value.type !== 'text' || temporal.has(type ?? -1)) return value
     // As text of the client's it would have the connection's collation, and be read in its character set. What is said of it is said of one text: rows may change in between.
     const all = await again(`${askedOfText('c')}, COLLATION(c) = COLLATION(''), c FROM (SELECT (${expression}) AS c LIMIT 1) _sw_text`)
     const [row] = all.rows
     const shown = valueOfAnswer({ kind: 'rows', columns: all.columns.slice(-1), rows: [row?.slice(-1) ?? [null]] })
     if (shown.type !== 'text') return shown
-    return row?.[askedCells]?.toString() === '1' && isOneCharset(runner.settings, shown.bytes) ? shown : keptText(row, shown)
+    return asKept(row, shown, runner.settings)
   }
   const lexed = context.lex(sql)
   const [hides, collates] = [hidesDigits(lexed), namesCollation(lexed)]
   const act = async (backend: Backend, shard: ShardView): Promise<Value> => {
     const text = whole.whole === null ? sql : renderForPrepare(context, context.lex(sql), whole, whole.whole, shard)
-    if (!hides && !collates) return keptNumber(valueOfAnswer(await backend.connection.query(text)))
+    if (!hides && !collates) return valueOfAnswer(await backend.connection.query(text))
     // Its own variable holds what is not told; nobody else finds it there.
     backend.dirty = true
     await backend.connection.query(Buffer.concat([Buffer.from('SET @_sw_value = ('), text, Buffer.from(')')]))
-    const value = keptNumber(valueOfAnswer(await backend.connection.query('SELECT @_sw_value')))
+    const value = valueOfAnswer(await backend.connection.query('SELECT @_sw_value'))
     if (!collates || value.type !== 'text') return value
     const own = await backend.connection.query(`SELECT ${askedOfText('@_sw_value')}, COLLATION(@_sw_value) = @@collation_connection`)
     const row = own.kind === 'rows' ? own.rows[0] : undefined
-    return row?.[askedCells]?.toString() === '1' && isOneCharset(runner.settings, value.bytes) ? value : keptText(row, value)
+    return asKept(row, value, runner.settings)
   }
   return await onServer(core, runner, keyspace, signal, act, { again: rereadable(lexed) })
 }
@@ -113,9 +114,16 @@ function namesCollation(lexed: Lexed): boolean {
 }
 const collating = new Set(['COLLATE', 'USING', 'CHARACTER', 'CHARSET', 'ASCII', 'UNICODE'])
 const literals = new Set<number>([Kind.String, Kind.Hex, Kind.Bit])
-/** Texts come in one character set and are sent in another: what has bytes of its own in each would be another text. */
-function isOneCharset(settings: SessionSettings, bytes: Buffer): boolean {
-  return settings.get('character_set_client') === settings.get('character_set_results') || bytes.every((byte) => byte > 0 && byte < 0x80)
+
+/**
+ * A text of the collation that the client's own have goes into statements as it is.
+ * @param row the answer to `askedOfText`, and whether it is of that collation
+ */
+function asKept(row: RawRow | undefined, shown: Extract<Value, { type: 'text' }>, settings: SessionSettings): Value {
+  // Texts come in one character set and are sent in another: what has bytes of its own in each would be another text.
+  const isOneCharset =
+    settings.get('character_set_client') === settings.get('character_set_results') || shown.bytes.every((byte) => byte > 0 && byte < 0x80)
+  return row?.[askedCells]?.toString() === '1' && isOneCharset ? shown : keptText(row, shown)
 }
 
 const temporal = new Set<number>([columnType.timestamp, columnType.date, columnType.time, columnType.datetime, columnType.newdate])

@@ -21,6 +21,7 @@ import { Rerouted, StaleColumns } from './execution-errors.ts'
 import { noExecution, renamedParameters, SessionContext, stopOf, type Execution, type Refused } from './execution.ts'
 import { OtherStatements } from './sharded-others.ts'
 import { namedId } from './insert-id.ts'
+import { keptNumber } from './kept-values.ts'
 import { readOkFrame } from './ok-frame.ts'
 import { decodeParameters, executionOf, idParam, valueOf } from './parameters.ts'
 import { sessionValue } from './session-value.ts'
@@ -85,9 +86,10 @@ export class Sharded {
   }
 
   /** What an expression of the session is. */
-  evaluate(keyspace: string, expression: string, signal: AbortSignal): Promise<Value> {
+  async evaluate(keyspace: string, expression: string, signal: AbortSignal): Promise<Value> {
     const query = (sql: Buffer): Promise<void> => this.query(keyspace, sql, signal, null)
-    return sessionValue(this.#context, { keyspace, expression, signal, plan: (sql) => this.#plan(keyspace, sql, signal), query })
+    const plan = (sql: Buffer): Promise<Plan> => this.#plan(keyspace, sql, signal)
+    return keptNumber(await sessionValue(this.#context, { keyspace, expression, signal, plan, query }))
   }
 
   async execute(statement: SessionStatement, packet: ExecutionPacket, longData: readonly Buffer[], signal: AbortSignal): Promise<void> {
