@@ -150,6 +150,7 @@ export class OtherStatements {
     if (keyspace.writes !== null) throw gateErrors.dualWriteWrites({ keyspace: keyspace.name, tables: plan.names.join(', ') })
     const parts = keyspace.shards.map((shard) => ({ shard, text: this.#context.render(plan.text, e, keyspace, shard) }))
     if (await this.#context.hold(keyspace, parts, false, 'write', e)) throw new Rerouted()
+    const redefines = plan.verb !== 'truncate'
     const done: string[] = []
     // Each shard says the same: one is passed on.
     let warnings: Warning[] = []
@@ -169,7 +170,7 @@ export class OtherStatements {
         }
         done.push(part.shard.name)
       } catch (error) {
-        if (plan.verb !== 'truncate') await tellOthers(this.#context.core, keyspace.name)
+        if (redefines) await tellOthers(this.#context.core, keyspace.name)
         if (done.length === 0) throw error
         throw gateErrors.partialDdl(
           { done: done.join(', '), failed: part.shard.name, cause: error instanceof Error ? error.message : String(error) },
@@ -178,10 +179,10 @@ export class OtherStatements {
       } finally {
         part.shard.traffic.writes--
         if (this.#context.core.holds.active) this.#context.core.holds.openChanged(keyspace.name)
-        if (plan.verb !== 'truncate') this.#context.core.catalog.forget(plan.keyspace)
+        if (redefines) this.#context.core.catalog.forget(plan.keyspace)
       }
     }
-    if (plan.verb !== 'truncate') await tellOthers(this.#context.core, keyspace.name)
+    if (redefines) await tellOthers(this.#context.core, keyspace.name)
     const { runner, client } = this.#context
     const ofShard = `${(keyspace.shards[0] as ShardView).schema}.`
     runner.connections.said = warnings.map(([level, code, text]) => [level, code, (text ?? '').replaceAll(ofShard, `${keyspace.name}.`)])

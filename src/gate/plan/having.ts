@@ -88,21 +88,20 @@ function itemNamed(expr: ColumnExpr, columns: Columns): number {
   })
   const [item = -1, second] = called
   const meant = select.items[item]
+  const isMeant = (column: Expr): boolean => meant !== undefined && isSame(column) && isSame(meant.expr)
   // GROUP BY the alias itself, or the column that the item is.
   const agrees = ({ expr: group }: OrderItem): boolean => {
     const inner = bare(group)
     if (meant === undefined) return true
     if (inner.kind !== 'column') return false
-    return analysis.resolve(inner) === null
-      ? inner.table === null && meant.alias?.text.toLowerCase() === name
-      : bare(meant.expr).kind === 'column' && isSame(inner) && isSame(meant.expr)
+    return analysis.resolve(inner) === null ? inner.table === null && meant.alias?.text.toLowerCase() === name : isMeant(inner)
   }
   // GROUP BY an alias or a place of a column: it is looked for by the column's own name, too.
   const hides = (select.groupBy?.items ?? []).some((group) => {
     const { expr: given, item: at } = named(group.expr, columns, 'column')
     const inner = bare(given)
     if (at === null || inner.kind !== 'column' || inner.name.text.toLowerCase() !== name || meant === undefined) return false
-    return bare(meant.expr).kind !== 'column' || !isSame(inner) || !isSame(meant.expr)
+    return !isMeant(inner)
   })
   if (second !== undefined || hides || (called.length === 0 && grouped.length === 0) || !grouped.every(agrees))
     throw new ScatterRefused(

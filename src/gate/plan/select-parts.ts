@@ -1,5 +1,5 @@
 /** What the merged and the plain form of a scattered SELECT both ask about its clauses. */
-import type { Expr, Query, Select } from '../../sql/ast.ts'
+import type { Expr, Query, Select, SelectItem } from '../../sql/ast.ts'
 import { walkExpr } from '../../sql/walk.ts'
 import type { Columns } from './columns.ts'
 import { isAggregate } from './functions.ts'
@@ -59,10 +59,9 @@ export function named(expr: Expr, columns: Columns, hides: 'alias' | 'column'): 
     const item = select.items.findIndex((candidate) => candidate.alias?.text.toLowerCase() === name)
     const found = select.items[item]
     if (found === undefined) return { expr, item: null }
-    const called = select.items.filter(
-      ({ alias, expr: one }) => (alias ?? (one.kind === 'column' ? one.name : null))?.text.toLowerCase() === name,
-    )
-    if (hides === 'alias' && called.length > 1)
+    const isCalled = ({ alias, expr: one }: SelectItem): boolean =>
+      (alias ?? (one.kind === 'column' ? one.name : null))?.text.toLowerCase() === name
+    if (hides === 'alias' && select.items.filter(isCalled).length > 1)
       throw new ScatterRefused(
         `ORDER BY ${inner.name.text}, which several items of the list are called`,
         'the server says whether that is ambiguous',
