@@ -11,12 +11,12 @@
  *   next sees what its holder wrote elsewhere. One whose connection is gone has lost them, so nothing is committed at all:
  *   each is asked before. (What is cut between that and the COMMITs, within one round trip, is not seen.)
  */
+import { xidText } from '../mysql/decisions.ts'
 import { isConnectionLost, isServerError } from '../mysql/errors.ts'
 import type { Backend } from './backend.ts'
 import { isSwError } from '../base/errors.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
-import { Xa } from './xa.ts'
 import { commitBranch, commitByXa, rollbackBranch } from './xa-commit.ts'
 import type { OpenTransaction, ShardView } from './view.ts'
 
@@ -106,7 +106,7 @@ export class Transaction implements OpenTransaction {
     if (decider === null || decider.uid === branch.shard.uid || this.options.readOnly === true) return null
     if (![...this.branches.values()].some(({ shard }) => xa.wanted(shard.keyspace))) return null
     this.#gtrid ??= xa.newId(decider)
-    branch.xid = Xa.xid(this.#gtrid, branch.shard)
+    branch.xid = xidText(this.#gtrid, branch.shard.uid)
     return `XA START ${branch.xid}`
   }
 

@@ -6,13 +6,13 @@ import { flavours, testServer, type TestServer } from '../../test/kit/servers.ts
 import { until } from '../../test/kit/until.ts'
 import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
+import { xidText } from '../mysql/decisions.ts'
 import { ServerError } from '../mysql/errors.ts'
 import type { Gate } from './gate.ts'
 import { innerConnection } from './inner-statements.ts'
 import { addKeyspace, addServer, addUser, MemoryStore, startGate } from './testkit/world.ts'
 import type { Branch } from './transaction.ts'
 import type { ShardView } from './view.ts'
-import { Xa } from './xa.ts'
 import { commitByXa } from './xa-commit.ts'
 
 for (const flavour of flavours()) {
@@ -120,7 +120,7 @@ for (const flavour of flavours()) {
 
     test('what is in doubt on one server is ended while another says nothing', async () => {
       const gtrid = gate.core.xa.newId(shard('-80'))
-      const xid = Xa.xid(gtrid, shard('-80'))
+      const xid = xidText(gtrid, shard('-80').uid)
       await gate.core.xa.ensure(shard('-80'))
       const gone = await connect({ ...(servers[0] as TestServer).config, database: 'x' })
       for (const sql of [`XA START ${xid}`, "INSERT INTO t VALUES (9, 'z')", `XA END ${xid}`, `XA PREPARE ${xid}`]) await gone.query(sql)
@@ -138,7 +138,7 @@ for (const flavour of flavours()) {
     test('what one decider has decided is ended while another says nothing, on the same server', async () => {
       for (const [i, decider] of ['80-', '80-', '80-', '-80', '80-', '80-', '80-'].entries()) {
         const gtrid = gate.core.xa.newId(shard(decider))
-        const xid = Xa.xid(gtrid, shard('-80'))
+        const xid = xidText(gtrid, shard('-80').uid)
         await gate.core.xa.ensure(shard(decider))
         const gone = await connect({ ...(servers[0] as TestServer).config, database: 'x' })
         for (const sql of [`XA START ${xid}`, `INSERT INTO t VALUES (${20 + i}, 'z')`, `XA END ${xid}`, `XA PREPARE ${xid}`])
@@ -189,7 +189,7 @@ for (const flavour of flavours()) {
         await backend.connection.query(`INSERT INTO t VALUES (${id}, 'x')`)
         return { shard: shard(name), backend, wrote: true, locked: false, statements: 1, xid, prepared: false }
       }
-      return { gtrid, own: await open('-80', 1, null), other: await open('80-', 4, Xa.xid(gtrid, shard('80-'))) }
+      return { gtrid, own: await open('-80', 1, null), other: await open('80-', 4, xidText(gtrid, shard('80-').uid)) }
     }
 
     for (const stands of [true, false])

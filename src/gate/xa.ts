@@ -17,6 +17,7 @@ import { randomBytes } from 'node:crypto'
 import { decisions as table, judge, type Outcome } from '../mysql/decisions.ts'
 import { armedSchemas, armedSchemasDdl, controlSchema, xaPrefix } from '../mysql/our-schema.ts'
 import type { Connection } from '../mysql/connection.ts'
+import { quoteHex } from '../sql/quote.ts'
 import type { Core } from './core.ts'
 import { innerConnection } from './inner-statements.ts'
 import { gateErrors } from './errors.ts'
@@ -48,11 +49,6 @@ export class Xa {
 
   newId(decider: ShardView): string {
     return `${xaPrefix}${randomBytes(10).toString('hex')}-${decider.uid}`
-  }
-
-  /** `gtrid,bqual` as SQL. */
-  static xid(gtrid: string, shard: ShardView): string {
-    return `X'${Buffer.from(gtrid).toString('hex')}',X'${Buffer.from(shard.uid).toString('hex')}'`
   }
 
   /** Makes the table of decisions where it is missing; before anything is prepared. */
@@ -88,9 +84,9 @@ export class Xa {
    * @throws lostTransaction the schema is closed
    */
   async decide(connection: Connection, gtrid: string, decider: ShardView): Promise<void> {
-    const armed = `(SELECT armed FROM ${armedSchemas} WHERE schema_name = ${hex(decider.schema)} LOCK IN SHARE MODE)`
+    const armed = `(SELECT armed FROM ${armedSchemas} WHERE schema_name = ${quoteHex(decider.schema)} LOCK IN SHARE MODE)`
     const result = await connection.query(
-      `INSERT INTO ${table} SELECT ${hex(gtrid)}, 'commit', UTC_TIMESTAMP() FROM DUAL WHERE IFNULL(${armed}, 0) = 0`,
+      `INSERT INTO ${table} SELECT ${quoteHex(gtrid)}, 'commit', UTC_TIMESTAMP() FROM DUAL WHERE IFNULL(${armed}, 0) = 0`,
     )
     if (result.kind === 'ok' && result.affectedRows === 1n) return
     throw gateErrors.lostTransaction({ shard: shardName(decider), cause: 'the side that it is on takes no writes any more' })
@@ -127,7 +123,7 @@ export class Xa {
           await connection.query(
             `DELETE FROM ${table} WHERE gtrid IN (${list
               .slice(i, i + 500)
-              .map(hex)
+              .map(quoteHex)
               .join(', ')})`,
           )
       })
@@ -175,8 +171,4 @@ export class Xa {
     }
     return undefined
   }
-}
-
-function hex(text: string): string {
-  return `X'${Buffer.from(text).toString('hex')}'`
 }

@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { escapeBinaryLiteral, escapeLiteral, literalLength, quoteIdentifier, quoteQualified, quoteString, writeLiteral } from './quote.ts'
+import {
+  escapeBinaryLiteral,
+  escapeLiteral,
+  literalLength,
+  quoteHex,
+  quoteIdentifier,
+  quoteQualified,
+  quoteString,
+  writeLiteral,
+} from './quote.ts'
 
 /** What the server reads out of '…' (its own rules, written again, so that a wrong escape shows). */
 function readLiteral(bytes: Buffer): Buffer {
@@ -63,4 +72,10 @@ test('writeLiteral writes as many bytes as literalLength says, and only those', 
 test('names', () => {
   assert.equal(quoteIdentifier('a`b'), '`a``b`')
   assert.equal(quoteQualified('app', 'select'), '`app`.`select`')
+})
+
+test('bytes, and text in UTF-8, as digits', () => {
+  assert.equal(quoteHex(Buffer.of(0, 0xff)), "X'00ff'")
+  assert.equal(quoteHex("é'"), "X'c3a927'")
+  assert.equal(quoteHex(''), "X''")
 })

@@ -82,6 +82,11 @@ export function escapeLiteral(bytes: Uint8Array): Buffer {
   return target
 }
 
+/** Bytes, or text in UTF-8, as X'…': a value of type binary, the same under any character set and sql_mode. */
+export function quoteHex(bytes: Buffer | string): string {
+  return `X'${(typeof bytes === 'string' ? Buffer.from(bytes) : bytes).toString('hex')}'`
+}
+
 const binaryIntroducer = Buffer.from('_binary')
 
 /** Bytes as `_binary'…'`: a value of type binary, converted by nobody on its way into a binary column. */

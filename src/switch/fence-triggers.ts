@@ -25,7 +25,7 @@ import { isServerError } from '../mysql/errors.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
 import { armedSchemas as armedTable, controlSchema } from '../mysql/our-schema.ts'
 import { fenceTriggerPrefix } from '../mysql/table-info.ts'
-import { quoteIdentifier, quoteQualified, quoteString } from '../sql/quote.ts'
+import { quoteHex, quoteIdentifier, quoteQualified, quoteString } from '../sql/quote.ts'
 import type { ClaimedServer } from './claim.ts'
 import { switchErrors } from './errors.ts'
 import type { OurNames } from './server-access.ts'
@@ -41,21 +41,17 @@ function triggerSql(schema: string, table: string, event: string, name: string, 
   return `CREATE TRIGGER ${quoteQualified(schema, name)} BEFORE ${event} ON ${quoteQualified(schema, table)} FOR EACH ROW
 BEGIN
   IF SUBSTRING_INDEX(USER(), '@', 1) NOT IN (${pass}) THEN
-    IF IFNULL((SELECT armed FROM ${armedTable} WHERE schema_name = ${hex(schema)} ${lock}), 1) = 1 THEN
+    IF IFNULL((SELECT armed FROM ${armedTable} WHERE schema_name = ${quoteHex(schema)} ${lock}), 1) = 1 THEN
       SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1290, MESSAGE_TEXT = 'shardwright: this side does not take writes (read-only)';
     END IF;
   END IF;
 END`
 }
 
-function hex(schema: string): string {
-  return `X'${Buffer.from(schema).toString('hex')}'`
-}
-
 /** Rows of `control_armed_schemas`; those that are missing are made disarmed. */
 async function armedRows(connection: Connection, schemas: readonly string[]): Promise<void> {
   await connection.query(
-    `INSERT IGNORE INTO ${armedTable} (schema_name, armed) VALUES ${schemas.map((schema) => `(${hex(schema)}, 0)`).join(', ')}`,
+    `INSERT IGNORE INTO ${armedTable} (schema_name, armed) VALUES ${schemas.map((schema) => `(${quoteHex(schema)}, 0)`).join(', ')}`,
   )
 }
 
@@ -122,7 +118,7 @@ export async function installFenceTriggers(server: ClaimedServer, schemas: reado
 export async function triggerFenceState(connection: Connection, schemas: readonly string[]): Promise<{ armed: boolean; bare: string[] }> {
   if (schemas.length === 0) return { armed: true, bare: [] }
   const [armed, tables] = await Promise.all([
-    connection.value(`SELECT COUNT(*) FROM ${armedTable} WHERE armed = 1 AND schema_name IN (${schemas.map(hex).join(', ')})`),
+    connection.value(`SELECT COUNT(*) FROM ${armedTable} WHERE armed = 1 AND schema_name IN (${schemas.map(quoteHex).join(', ')})`),
     fencedTables(connection, schemas),
   ])
   return {
@@ -145,7 +141,7 @@ export async function armTriggers(
   const arming = connection
     .pipelineSettled([
       'SET SESSION innodb_lock_wait_timeout = 30',
-      `UPDATE ${armedTable} SET armed = 1 WHERE schema_name IN (${schemas.map(hex).join(', ')})`,
+      `UPDATE ${armedTable} SET armed = 1 WHERE schema_name IN (${schemas.map(quoteHex).join(', ')})`,
       'SET SESSION innodb_lock_wait_timeout = 3',
     ])
     .finally(() => {
@@ -200,7 +196,7 @@ export async function armedSchemas(connection: Connection): Promise<number> {
 
 export async function disarmTriggers(connection: Connection, schemas: readonly string[]): Promise<void> {
   if (schemas.length === 0) return
-  await connection.query(`UPDATE ${armedTable} SET armed = 0 WHERE schema_name IN (${schemas.map(hex).join(', ')})`)
+  await connection.query(`UPDATE ${armedTable} SET armed = 0 WHERE schema_name IN (${schemas.map(quoteHex).join(', ')})`)
 }
 
 /** When no switch is to come any more. */
@@ -217,5 +213,5 @@ export async function dropFenceTriggers(server: ClaimedServer, schemas: readonly
   if (results.at(-1)?.status === 'rejected') connection.destroy()
   for (const result of results) if (result.status === 'rejected') throw result.reason
   // Last: triggers without their row refuse.
-  await connection.query(`DELETE FROM ${armedTable} WHERE schema_name IN (${schemas.map(hex).join(', ')})`)
+  await connection.query(`DELETE FROM ${armedTable} WHERE schema_name IN (${schemas.map(quoteHex).join(', ')})`)
 }

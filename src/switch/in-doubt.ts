@@ -16,10 +16,10 @@ import type { Clock } from '../base/clock.ts'
 import { isSwError } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { Connection } from '../mysql/connection.ts'
-import { judge, unknownXid, xidText } from '../mysql/decisions.ts'
+import { hasDecisions, judge, unknownXid, xidText } from '../mysql/decisions.ts'
 import { isServerError } from '../mysql/errors.ts'
 import { flavourOf, type XaTransaction } from '../mysql/flavour/flavour.ts'
-import { controlSchema, deciderOf } from '../mysql/our-schema.ts'
+import { deciderOf } from '../mysql/our-schema.ts'
 import { keys } from '../topology/keys.ts'
 import type { RoutingRecord, ShardRecord } from '../topology/records.ts'
 import { servesPrimary } from '../topology/routing.ts'
@@ -161,9 +161,8 @@ class Sessions {
 }
 
 async function anyDecided(sessions: Sessions, goes: Going): Promise<boolean> {
-  const sql = `SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = '${controlSchema}' AND TABLE_NAME = 'control_decision'`
   const deciders = [...new Set(goes.map((shard) => shard.serverId))]
-  return (await settled(deciders.map((id) => asked(sessions, id, (connection) => connection.value(sql))))).some((count) => count !== '0')
+  return (await settled(deciders.map((id) => asked(sessions, id, hasDecisions)))).includes(true)
 }
 
 async function prepared(sessions: Sessions, serverId: string, goes: Going): Promise<XaTransaction[]> {
