@@ -2,9 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { flavours } from '../../test/kit/servers.ts'
-import { connect } from '../mysql/connect.ts'
-import type { Connection } from '../mysql/connection.ts'
-import { codeOf, gateOnServer, password, type GateOnServer } from './testkit/gate-on-server.ts'
+import { besideOne, gateOnServer, type BesideOne, type GateOnServer } from './testkit/gate-on-server.ts'
 
 /** A zone in which 02:30 of 27 October 2024 is two instants. */
 const zone = [
@@ -17,18 +15,11 @@ const zone = [
 for (const flavour of flavours()) {
   describe(flavour, () => {
     let world: GateOnServer
-    let one: Connection
-    let c: Connection
+    let beside: BesideOne
 
-    const answer = async (on: Connection, sql: string): Promise<string[]> => {
-      const result = await on.query(sql)
-      return result.kind === 'rows' ? result.rows.map((row) => row.map((cell) => cell?.toString() ?? 'NULL').join(' ')) : []
-    }
     const both = async (sql: string): Promise<void> => {
-      for (const on of [one, c]) await on.query(sql)
+      for (const on of [beside.one, beside.c]) await on.query(sql)
     }
-    const alike = async (sql: string): Promise<void> => assert.deepEqual(await answer(c, sql), await answer(one, sql), sql)
-    const code = (sql: string): Promise<string> => codeOf(c, sql)
 
     before(async () => {
       world = await gateOnServer({
@@ -47,17 +38,15 @@ for (const flavour of flavours()) {
       })
       for (const sql of zone) await world.admin.query(sql)
       await world.admin.query("SET GLOBAL time_zone = 'Test/Fall'")
-      c = await connect({ host: '127.0.0.1', port: world.port, user: 'app', password, database: 'shop' })
-      one = await world.connect()
-      await one.query('USE one')
+      beside = await besideOne(world)
     })
     after(async () => {
-      await c?.close()
-      await one?.close()
+      await beside?.close()
       await world?.stop()
     })
 
     test('promise 10: HAVING compares an average with all of its digits, FLOATs are ordered by all of theirs', async () => {
+      const { alike } = beside
       await both(
         `INSERT INTO t (id, a, f) VALUES ${Array.from({ length: 30 }, (_, i) => `(${i + 1}, ${i % 4 === 3 ? 2 : 1}, ${1234560 + ((i * 7) % 30)})`).join()}`,
       )
@@ -71,6 +60,7 @@ for (const flavour of flavours()) {
     })
 
     test('promise 10: what an UPDATE sets to values of other shards is stored as a server stores it', async () => {
+      const { one, c, alike } = beside
       const rows = `VALUES ${Array.from({ length: 12 }, (_, i) => `(${i + 1}, ${((i * 5) % 12) + 1}, ${i + 0.5}, ${1234561 + i}, ${i}.25, ${i}, '${i}', b'${(i + 1).toString(2)}', '2024-05-0${(i % 9) + 1} 10:00:00.123', '2024-05-01 00:00:00', '-10:0${i % 10}:00')`).join()}`
       for (const table of ['v', 'v2']) await both(`INSERT INTO ${table} ${rows}`)
       for (const set of [
@@ -105,6 +95,7 @@ for (const flavour of flavours()) {
     })
 
     test('promise 10: a JSON document with a value that text has no form for is not taken apart', async () => {
+      const { alike, code } = beside
       await both(
         `INSERT INTO j VALUES (1, 1, '{"a": 1.0, "b": [1, -2, 5000000000, 1e3, null, true, "x"], "c": {}}'), (2, 2, '[]'), (3, 3, 'true'), (4, 4, NULL), (11, 1, '"s"')`,
       )
@@ -165,12 +156,14 @@ for (const flavour of flavours()) {
     })
 
     test('a value that is one "!" moves like any other', async () => {
+      const { alike } = beside
       await both("INSERT INTO v (id, b, s) VALUES (911, b'100001', '!')")
       await both('UPDATE v SET id = id + 1000 WHERE id = 911')
       await alike("SELECT id, HEX(b), s FROM v WHERE s = '!'")
     })
 
     test('promise 10: an instant is the same wherever it is stored, in a zone that puts its clocks back', async () => {
+      const { alike, code } = beside
       await both("SET time_zone = '+00:00'")
       await both(
         "INSERT INTO z VALUES (1, 1, '2024-06-01 12:00:00', '2024-06-01 12:00:00.125'), (2, 1, '2024-12-01 12:00:00', '1970-01-01 00:00:01'), (3, 1, NULL, NULL), (4, 4, '2024-10-27 00:30:00', NULL), (5, 5, '2024-10-27 01:30:00', NULL), (6, 1, '2038-01-19 03:14:07', NULL)",
@@ -195,6 +188,7 @@ for (const flavour of flavours()) {
     })
 
     test('promise 10: below REPEATABLE READ too, rows that are put together are of one snapshot of each shard', async () => {
+      const { c, answer } = beside
       await both('INSERT INTO u (id, a) VALUES (1, 1)')
       await c.query('SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED')
       const schema = (await world.admin.value('SELECT COUNT(*) FROM shop_80.u WHERE id = 1')) === '1' ? 'shop_80' : 'shop_end'

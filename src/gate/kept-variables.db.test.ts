@@ -2,9 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { flavours } from '../../test/kit/servers.ts'
-import { connect } from '../mysql/connect.ts'
-import type { Connection } from '../mysql/connection.ts'
-import { codeOf, gateOnServer, password, type GateOnServer } from './testkit/gate-on-server.ts'
+import { besideOne, codeOf, gateOnServer, type BesideOne, type GateOnServer } from './testkit/gate-on-server.ts'
 import { addKeyspace } from './testkit/world.ts'
 
 const shards = [
@@ -20,17 +18,7 @@ const vschema = {
 for (const flavour of flavours()) {
   describe(flavour, () => {
     let world: GateOnServer
-    let one: Connection
-    let c: Connection
-
-    const answer = async (on: Connection, sql: string): Promise<string[]> => {
-      const result = await on.query(sql)
-      return result.kind === 'rows'
-        ? result.rows.map((row) => row.map((cell) => cell?.toString() ?? 'NULL').join(' '))
-        : [`${result.affectedRows} ${result.info}`]
-    }
-    const alike = async (sql: string): Promise<void> => assert.deepEqual(await answer(c, sql), await answer(one, sql), sql)
-    const code = (sql: string): Promise<string> => codeOf(c, sql)
+    let beside: BesideOne
 
     before(async () => {
       world = await gateOnServer({ keyspaces: {}, flavour })
@@ -39,17 +27,15 @@ for (const flavour of flavours()) {
         await world.admin.query(`CREATE TABLE ${schema}.coded (name CHAR(20) COLLATE utf8mb4_bin PRIMARY KEY, n INT)`)
       }
       await addKeyspace(world.store, 'shop', shards, { sharded: true, vschema })
-      c = await connect({ host: '127.0.0.1', port: world.port, user: 'app', password, database: 'shop' })
-      one = await world.connect()
-      await one.query('USE one')
+      beside = await besideOne(world)
     })
     after(async () => {
-      await c?.close()
-      await one?.close()
+      await beside?.close()
       await world?.stop()
     })
 
     test('promise 10: a text that was set before the character set became another is a shard key as before', async () => {
+      const { one, c, answer, alike } = beside
       for (const on of [one, c]) await on.query("SET @k = 'kept', @e = 'né'")
       let n = 100
       for (const names of ['utf8mb4', "'utf8mb4' COLLATE 'utf8mb4_unicode_ci'", 'latin1', 'utf8mb4 COLLATE utf8mb4_bin']) {
@@ -71,6 +57,7 @@ for (const flavour of flavours()) {
     })
 
     test('SET NAMES is not refused for a variable that can not be kept; who uses it is told', async () => {
+      const { one, c, answer, alike, code } = beside
       for (const on of [one, c]) await on.query(`SET @doc = '${'x'.repeat(100_000)}', @\`a b\` = 'x', @\`a é\` = 'é'`)
       for (const set of ['NAMES utf8mb4', 'character_set_results = NULL', 'character_set_results = utf8mb4']) {
         for (const on of [one, c]) await on.query(`SET ${set}`)
@@ -101,6 +88,7 @@ for (const flavour of flavours()) {
     })
 
     test('promise 10: text of rows, however it is asked for', async () => {
+      const { one, c, answer, alike } = beside
       for (const on of [one, c]) await on.query("INSERT INTO coded VALUES ('a', 1), ('b', 2), ('C', 3), ('dé', 4)")
       for (const expression of [
         "(SELECT GROUP_CONCAT(name ORDER BY n SEPARATOR '-') FROM coded)",
@@ -138,6 +126,7 @@ for (const flavour of flavours()) {
     })
 
     test('promise 10: a variable is one text, though each look at the rows may find another', async () => {
+      const { c, answer } = beside
       await c.query("INSERT INTO coded VALUES ('+01:00', -1), ('+02:00', -1), ('+03:00', -1)")
       for (let i = 0; i < 10; i++) {
         await c.query('SET @z = (SELECT name FROM coded WHERE n = -1 ORDER BY RAND() LIMIT 1)')

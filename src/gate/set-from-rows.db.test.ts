@@ -3,8 +3,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { flavours } from '../../test/kit/servers.ts'
 import { connect } from '../mysql/connect.ts'
-import type { Connection } from '../mysql/connection.ts'
-import { codeOf, gateOnServer, password, type GateOnServer } from './testkit/gate-on-server.ts'
+import { besideOne, gateOnServer, password, type BesideOne, type GateOnServer } from './testkit/gate-on-server.ts'
 import { keys } from '../topology/keys.ts'
 import { put } from '../topology/typed.ts'
 import { addKeyspace } from './testkit/world.ts'
@@ -47,17 +46,7 @@ const vschema = {
 for (const flavour of flavours()) {
   describe(flavour, () => {
     let world: GateOnServer
-    let one: Connection
-    let c: Connection
-
-    const answer = async (on: Connection, sql: string): Promise<string[]> => {
-      const result = await on.query(sql)
-      return result.kind === 'rows'
-        ? result.rows.map((row) => row.map((cell) => cell?.toString() ?? 'NULL').join(' '))
-        : [`${result.affectedRows} ${result.info}`]
-    }
-    const alike = async (sql: string): Promise<void> => assert.deepEqual(await answer(c, sql), await answer(one, sql), sql)
-    const code = (sql: string): Promise<string> => codeOf(c, sql)
+    let beside: BesideOne
 
     before(async () => {
       world = await gateOnServer({ keyspaces: { ids: 'ids' }, flavour })
@@ -68,9 +57,8 @@ for (const flavour of flavours()) {
       await world.admin.query('CREATE TABLE ids.s_seq (id INT PRIMARY KEY, next_id BIGINT, cache BIGINT)')
       await world.admin.query('INSERT INTO ids.s_seq VALUES (0, 1000, 10)')
       await addKeyspace(world.store, 'shop', shards, { sharded: true, vschema })
-      c = await connect({ host: '127.0.0.1', port: world.port, user: 'app', password, database: 'shop' })
-      one = await world.connect()
-      await one.query('USE one')
+      beside = await besideOne(world)
+      const { one, c } = beside
       for (const on of [one, c]) {
         await on.query(`INSERT INTO t VALUES ${Array.from({ length: 20 }, (_, i) => `(${i + 1}, ${i % 3}, ${i}.25)`).join()}`)
         await on.query("INSERT INTO c VALUES (1, 'one'), (2, 'two')")
@@ -79,12 +67,12 @@ for (const flavour of flavours()) {
       if (flavour === 'mysql') await world.admin.query('SET GLOBAL sql_require_primary_key = ON')
     })
     after(async () => {
-      await c?.close()
-      await one?.close()
+      await beside?.close()
       await world?.stop()
     })
 
     test('promise 10: a variable is set to what all rows say, in a transaction to what it sees', async () => {
+      const { one, c, alike, code } = beside
       for (const expression of [
         '(SELECT COUNT(*) FROM t)',
         '(SELECT MAX(p) FROM t)',
@@ -125,6 +113,7 @@ for (const flavour of flavours()) {
     })
 
     test('promise 10: a variable has the type, the digits and the collation that a server gives it, or is refused', async () => {
+      const { one, c, alike } = beside
       for (const on of [one, c])
         await on.query(
           "INSERT INTO w VALUES (1, 0.1, b'101', 'ab', 'ab', 'ab', '2024-05-01', 2024, x'00ff', 0.1), (2, 1234567, b'0', 'é', 'é', 'é', '2024-05-02', 2023, x'61', 1e20)",
@@ -168,6 +157,7 @@ for (const flavour of flavours()) {
     })
 
     test('promise 10: a variable stays what it was when the character set of its session becomes another', async () => {
+      const { one, c, answer, alike } = beside
       for (const on of [one, c]) await on.query("SET @a = 'é', @n = 5, @o = @@character_set_client")
       for (const [set, check] of [
         ['NAMES latin1', 'HEX(@a), COLLATION(@a)'],
@@ -196,6 +186,7 @@ for (const flavour of flavours()) {
     })
 
     test('promise 10: SET CHARACTER SET gives the connection what the database has, and text is a key as before', async () => {
+      const { one, c, answer, alike } = beside
       for (const on of [one, c]) await on.query('SET CHARACTER SET utf8mb4')
       for (const sql of [
         "INSERT INTO byname VALUES ('é', 1), ('ß', 2), ('z', 3)",
@@ -218,6 +209,7 @@ for (const flavour of flavours()) {
     })
 
     test('an INSERT without a list of columns is taken in any character set of the client', async () => {
+      const { one, c, alike } = beside
       for (const on of [one, c]) await on.query('SET NAMES latin1')
       await alike('INSERT INTO named VALUES (1, 5)')
       await alike('INSERT INTO named VALUES (2, 6), (3, 7), (4, 8)')
@@ -227,6 +219,7 @@ for (const flavour of flavours()) {
     })
 
     test('promise 10: a variable is set by the rows of the keyspace that is named, or not at all', async () => {
+      const { c, answer } = beside
       await world.admin.query('CREATE TABLE ids.t (id BIGINT PRIMARY KEY)')
       await world.admin.query('INSERT INTO ids.t VALUES (1), (2), (3)')
       // A database of the keyspace's name, left behind by whoever.
@@ -243,6 +236,7 @@ for (const flavour of flavours()) {
     })
 
     test('promise 10: a subquery in the values of an INSERT sees the rows of all shards', async () => {
+      const { alike, code } = beside
       for (const sql of [
         'INSERT INTO u (id, a, p) VALUES (1, (SELECT COUNT(*) FROM t), 2.5)',
         'INSERT INTO u (id, a) VALUES (2, (SELECT MAX(a) FROM t)), (3, 1 + (SELECT MIN(id) FROM t)), ((SELECT MAX(id) FROM t), 4)',
@@ -263,6 +257,7 @@ for (const flavour of flavours()) {
     })
 
     test('promise 10: what would be left to the counters of the shards is refused, or drawn', async () => {
+      const { one, c, answer, alike, code } = beside
       for (const sql of [
         "INSERT INTO n VALUES (NULL, 5, 'x')",
         "INSERT INTO n VALUES (0, 5, 'x')",
@@ -295,6 +290,7 @@ for (const flavour of flavours()) {
     })
 
     test('RESET CONNECTION leaves what a new session has', async () => {
+      const { one, c, alike } = beside
       const asked = [
         'SELECT @v',
         'SELECT @@sql_mode',
@@ -317,6 +313,7 @@ for (const flavour of flavours()) {
     })
 
     test('a unique value that stands on two shards: what needs the rows together says so', async () => {
+      const { one, c } = beside
       for (const { schema } of shards) await one.query(`CREATE TABLE ${schema}.twice (id BIGINT PRIMARY KEY, mail VARCHAR(20) UNIQUE)`)
       const all = { ...vschema, tables: { ...vschema.tables, twice: vschema.tables.t } }
       await world.store.commit([], [put(keys.vschema('shop'), { v: 1 as const, vschema: all })])
@@ -329,6 +326,7 @@ for (const flavour of flavours()) {
     })
 
     test('promise 10: copies of a reference table stay the same', async () => {
+      const { one, c, answer, alike, code } = beside
       for (const sql of [
         'INSERT INTO own (code) VALUES (1)',
         'INSERT INTO own VALUES (1, DEFAULT, 1)',
@@ -356,6 +354,7 @@ for (const flavour of flavours()) {
     })
 
     test('a statement that is simply wrong makes no plan of others forgotten', async () => {
+      const { c, code } = beside
       await c.query('SELECT a FROM t WHERE id = 1')
       const before = world.gate.core.catalog.generation
       for (let i = 0; i < 3; i++)
@@ -370,6 +369,7 @@ for (const flavour of flavours()) {
     })
 
     test('what no plan knows of makes no plan new: TRUNCATE, temporary tables, triggers', async () => {
+      const { c } = beside
       await using plain = await connect({ host: '127.0.0.1', port: world.port, user: 'app', password, database: 'ids' })
       await plain.query('CREATE TABLE own (id INT PRIMARY KEY)')
       await c.query('SELECT a FROM t WHERE id = 1')
@@ -387,6 +387,7 @@ for (const flavour of flavours()) {
     })
 
     test('promise 10: a table is not filled by each shard from its own rows', async () => {
+      const { one, answer, code } = beside
       assert.equal(await code('CREATE TABLE made AS SELECT * FROM t'), 'SW-GATE-100')
       assert.equal(await code('CREATE TABLE made (PRIMARY KEY (id)) SELECT id FROM t'), 'SW-GATE-100')
       assert.equal(await code('CREATE TABLE made AS VALUES (1), (2)'), 'SW-GATE-100')

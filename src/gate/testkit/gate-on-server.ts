@@ -3,7 +3,9 @@
  *
  *     const world = await gateOnServer({ keyspaces: { one: 'one', shop: { t: 'by id' } }, tables: ['t (id BIGINT PRIMARY KEY)'] })
  */
+import assert from 'node:assert/strict'
 import mysql from 'mysql2/promise'
+import { connect } from '../../mysql/connect.ts'
 import type { Connection } from '../../mysql/connection.ts'
 import { isServerError } from '../../mysql/errors.ts'
 import type { LocalFlavour } from '../../local/installs.ts'
@@ -111,4 +113,40 @@ export async function codeOf(on: Connection, sql: string): Promise<string> {
     throw error
   }
   return 'done'
+}
+
+/** A client of the sharded keyspace `shop`, beside one of the server's own with the same tables in the schema `one`. */
+export type BesideOne = {
+  readonly c: Connection
+  readonly one: Connection
+  /** A row a text; of what has no rows, how many it changed and what is said of them. */
+  answer(on: Connection, sql: string): Promise<string[]>
+  /** Both answer the same. */
+  alike(sql: string): Promise<void>
+  /** `codeOf` the sharded one. */
+  code(sql: string): Promise<string>
+  close(): Promise<void>
+}
+
+export async function besideOne(world: GateOnServer): Promise<BesideOne> {
+  const c = await connect({ host: '127.0.0.1', port: world.port, user: 'app', password, database: 'shop' })
+  const one = await world.connect()
+  await one.query('USE one')
+  const answer = async (on: Connection, sql: string): Promise<string[]> => {
+    const result = await on.query(sql)
+    return result.kind === 'rows'
+      ? result.rows.map((row) => row.map((cell) => cell?.toString() ?? 'NULL').join(' '))
+      : [`${result.affectedRows} ${result.info}`]
+  }
+  return {
+    c,
+    one,
+    answer,
+    alike: async (sql) => assert.deepEqual(await answer(c, sql), await answer(one, sql), sql),
+    code: (sql) => codeOf(c, sql),
+    async close() {
+      await c.close()
+      await one.close()
+    },
+  }
 }
