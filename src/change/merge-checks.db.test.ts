@@ -4,25 +4,26 @@ import { systemClock } from '../base/clock.ts'
 import { readSchema } from '../mysql/introspect.ts'
 import { flavours, sharedServer, uniqueName } from '../../test/kit/servers.ts'
 import { connect } from '../mysql/connect.ts'
+import type { Connection } from '../mysql/connection.ts'
+import type { MergeSource } from './key-collisions.ts'
 import { duplicateKeys, keysLeftUnique } from './merge-checks.ts'
+
+/** A source with these tables: for each, what follows CREATE TABLE. */
+async function sideOf(connection: Connection, shard: string, ...tables: readonly string[]): Promise<MergeSource> {
+  const name = uniqueName(shard)
+  await connection.query(`CREATE DATABASE ${name}`)
+  for (const table of tables) await connection.query(`CREATE TABLE ${name}.${table} ENGINE=InnoDB`)
+  return { shard, schema: await readSchema(connection, name), connection }
+}
 
 for (const flavour of flavours()) {
   test(`merges: values of keys without the shard key that stand on two sources are listed, as the target would compare them; ${flavour}`, async () => {
     const server = await sharedServer(flavour)
     await using connection = await connect(server.config)
-    const sides = await Promise.all(
-      ['a', 'b'].map(async (shard) => {
-        const name = uniqueName(shard)
-        await connection.query(`CREATE DATABASE ${name}`)
-        await connection.query(
-          `CREATE TABLE ${name}.u (id BIGINT NOT NULL, tenant INT NOT NULL, mail VARCHAR(60) CHARACTER SET latin1 COLLATE latin1_swedish_ci, day DATE, raw VARBINARY(9),
-             PRIMARY KEY (id), UNIQUE KEY mail (mail, day), UNIQUE KEY raw (raw), UNIQUE KEY own (tenant, mail)) ENGINE=InnoDB`,
-        )
-        return { shard, schema: await readSchema(connection, name), connection }
-      }),
-    )
-    const [a, b] = sides
-    assert(a !== undefined && b !== undefined)
+    const table = `u (id BIGINT NOT NULL, tenant INT NOT NULL, mail VARCHAR(60) CHARACTER SET latin1 COLLATE latin1_swedish_ci, day DATE, raw VARBINARY(9),
+      PRIMARY KEY (id), UNIQUE KEY mail (mail, day), UNIQUE KEY raw (raw), UNIQUE KEY own (tenant, mail))`
+    const a = await sideOf(connection, 'a', table)
+    const b = await sideOf(connection, 'b', table)
     const fill = (schema: string, from: number, rows: number): Promise<unknown> =>
       connection.query(
         `INSERT INTO ${schema}.u VALUES ${Array.from({ length: rows }, (_, i) => `(${from + i}, ${from}, 'm${from + i}', '2026-01-01', X'00${(from + i).toString(16).padStart(6, '0')}')`).join(', ')}`,
@@ -62,21 +63,15 @@ for (const flavour of flavours()) {
     const server = await sharedServer(flavour)
     await using connection = await connect(server.config)
     const rows = 11_000
-    /** Source n has the values that leave n when divided by 3, negative ones first, and `more`. */
-    const sides = await Promise.all(
-      ['a', 'b', 'c'].map(async (shard, n) => {
-        const name = uniqueName(shard)
-        await connection.query(`CREATE DATABASE ${name}`)
-        await connection.query(
-          `CREATE TABLE ${name}.v (region INT NOT NULL, id BIGINT NOT NULL, tenant INT NOT NULL, PRIMARY KEY (region, id)) ENGINE=InnoDB`,
-        )
-        const values = Array.from({ length: rows }, (_, i) => `(${i < 100 ? -1 : 1}, ${3 * i + n}, 1)`)
-        await connection.query(`INSERT INTO ${name}.v VALUES ${values.join(',')}`)
-        return { shard, schema: await readSchema(connection, name), connection }
-      }),
-    )
-    const [a, b, c] = sides
-    assert(a !== undefined && b !== undefined && c !== undefined)
+    const table = 'v (region INT NOT NULL, id BIGINT NOT NULL, tenant INT NOT NULL, PRIMARY KEY (region, id))'
+    const a = await sideOf(connection, 'a', table)
+    const b = await sideOf(connection, 'b', table)
+    const c = await sideOf(connection, 'c', table)
+    // Source n has the values that leave n when divided by 3, negative ones first.
+    for (const [n, { schema }] of [a, b, c].entries()) {
+      const values = Array.from({ length: rows }, (_, i) => `(${i < 100 ? -1 : 1}, ${3 * i + n}, 1)`)
+      await connection.query(`INSERT INTO ${schema.name}.v VALUES ${values.join(',')}`)
+    }
     const tables = [{ name: 'v', reference: false, vindex: { type: 'hash', params: {}, columns: ['tenant'] } }]
     const look = async (): Promise<string[]> =>
       (
@@ -102,21 +97,11 @@ for (const flavour of flavours()) {
   test(`1.6: merges: a key that contains a text shard key may hold one value on two sources, by its collation; ${flavour}`, async () => {
     const server = await sharedServer(flavour)
     await using connection = await connect(server.config)
-    const sides = await Promise.all(
-      ['a', 'b'].map(async (shard) => {
-        const name = uniqueName(shard)
-        await connection.query(`CREATE DATABASE ${name}`)
-        await connection.query(
-          `CREATE TABLE ${name}.w (name VARCHAR(30) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci NOT NULL, kind INT NOT NULL, PRIMARY KEY (name), UNIQUE KEY both_of (kind, name)) ENGINE=InnoDB`,
-        )
-        await connection.query(
-          `CREATE TABLE ${name}.x (name VARCHAR(30) CHARACTER SET utf8mb4 COLLATE ${flavour === 'mysql' ? 'utf8mb4_0900_bin' : 'utf8mb4_nopad_bin'} NOT NULL PRIMARY KEY) ENGINE=InnoDB`,
-        )
-        return { shard, schema: await readSchema(connection, name), connection }
-      }),
-    )
-    const [a, b] = sides
-    assert(a !== undefined && b !== undefined)
+    const w =
+      'w (name VARCHAR(30) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci NOT NULL, kind INT NOT NULL, PRIMARY KEY (name), UNIQUE KEY both_of (kind, name))'
+    const x = `x (name VARCHAR(30) CHARACTER SET utf8mb4 COLLATE ${flavour === 'mysql' ? 'utf8mb4_0900_bin' : 'utf8mb4_nopad_bin'} NOT NULL PRIMARY KEY)`
+    const a = await sideOf(connection, 'a', w, x)
+    const b = await sideOf(connection, 'b', w, x)
     const vindex = { type: 'xxhash', params: {}, columns: ['name'] }
     const tables = ['w', 'x'].map((name) => ({ name, reference: false, vindex }))
     const look = () => duplicateKeys([[a, b]], tables, systemClock, 60_000)
@@ -140,18 +125,10 @@ for (const flavour of flavours().filter((name) => name === 'mysql')) {
   test(`merges on ${flavour}: a unique key over an expression is told, and that its values were not looked up`, async () => {
     const server = await sharedServer(flavour)
     await using connection = await connect(server.config)
-    const sides = await Promise.all(
-      ['a', 'b'].map(async (shard) => {
-        const name = uniqueName(shard)
-        await connection.query(`CREATE DATABASE ${name}`)
-        await connection.query(
-          `CREATE TABLE ${name}.e (id BIGINT NOT NULL, tenant INT NOT NULL, mail VARCHAR(60), PRIMARY KEY (tenant, id), UNIQUE KEY low ((LOWER(mail))), UNIQUE KEY own (tenant, (LOWER(mail)))) ENGINE=InnoDB`,
-        )
-        return { shard, schema: await readSchema(connection, name), connection }
-      }),
-    )
-    const [a, b] = sides
-    assert(a !== undefined && b !== undefined)
+    const table =
+      'e (id BIGINT NOT NULL, tenant INT NOT NULL, mail VARCHAR(60), PRIMARY KEY (tenant, id), UNIQUE KEY low ((LOWER(mail))), UNIQUE KEY own (tenant, (LOWER(mail))))'
+    const a = await sideOf(connection, 'a', table)
+    const b = await sideOf(connection, 'b', table)
     const tables = [{ name: 'e', reference: false, vindex: { type: 'hash', params: {}, columns: ['tenant'] } }]
     const { errors, notes } = await duplicateKeys([[a, b]], tables, systemClock, 60_000)
     assert.deepEqual(errors, [])
@@ -165,18 +142,10 @@ for (const flavour of flavours()) {
   test(`merges: a unique key over the beginning of a column is told, also where that is the shard key's; ${flavour}`, async () => {
     const server = await sharedServer(flavour)
     await using connection = await connect(server.config)
-    const sides = await Promise.all(
-      ['a', 'b'].map(async (shard) => {
-        const name = uniqueName(shard)
-        await connection.query(`CREATE DATABASE ${name}`)
-        await connection.query(
-          `CREATE TABLE ${name}.p (name VARBINARY(64) NOT NULL PRIMARY KEY, note VARCHAR(90), UNIQUE KEY begins (name(8)), UNIQUE KEY noted (note(10)), UNIQUE KEY both_of (name, note(10))) ENGINE=InnoDB`,
-        )
-        return { shard, schema: await readSchema(connection, name), connection }
-      }),
-    )
-    const [a, b] = sides
-    assert(a !== undefined && b !== undefined)
+    const table =
+      'p (name VARBINARY(64) NOT NULL PRIMARY KEY, note VARCHAR(90), UNIQUE KEY begins (name(8)), UNIQUE KEY noted (note(10)), UNIQUE KEY both_of (name, note(10)))'
+    const a = await sideOf(connection, 'a', table)
+    const b = await sideOf(connection, 'b', table)
     await connection.query(`INSERT INTO ${a.schema.name}.p VALUES ('aaaaaaaa1', 'a note of theirs 1')`)
     await connection.query(`INSERT INTO ${b.schema.name}.p VALUES ('aaaaaaaa2', 'a note of theirs 2')`)
     const tables = [{ name: 'p', reference: false, vindex: { type: 'binary', params: {}, columns: ['name'] } }]

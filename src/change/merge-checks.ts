@@ -78,8 +78,8 @@ function mayCollide(table: TableInfo, shardKey: readonly string[]): { key: Table
   })
   return table.keys.flatMap((key) => {
     if (!key.unique) return []
-    const missing = shardKey.filter((column) => !key.parts.some((part) => same(part.column ?? '', column)))
-    if (missing.length > 0) return [{ key, why: 'does not contain the shard key' }]
+    const contained = shardKey.every((column) => key.parts.some((part) => same(part.column ?? '', column)))
+    if (!contained) return [{ key, why: 'does not contain the shard key' }]
     // Values of several keyspace ids may begin alike.
     const cut = key.parts.find((part) => part.prefixLength !== null && shardKey.some((column) => same(part.column ?? '', column)))
     if (cut !== undefined)
