@@ -14,7 +14,7 @@ import { identify, isAlive, signalIfAlive, type ProcessIdentity } from './proces
 import { defaultSettings, serverConfig, userArguments, type ServerSettings } from './server-config.ts'
 import { absolute, pidFromFile, socketPathFor } from './server-directory.ts'
 import { greets } from './server-ready.ts'
-import { readServerRecord, writeServerRecord, type ServerRecord } from './server-record.ts'
+import { readServerRecord, recordName, writeServerRecord, type ServerRecord } from './server-record.ts'
 import { copyTemplate, dataDirTemplate, logTail } from './template.ts'
 
 /**
@@ -110,7 +110,7 @@ export class LocalServers {
       const stands = record === null ? null : String(record.serverId)
       if (only !== undefined && stands !== only.which) return 'another'
       if (record !== null) await this.#endLocked(at, record, 'SIGKILL', 10_000, 'on purpose')
-      await removeLocked(at, 'local.json')
+      await removeLocked(at, recordName)
       return 'removed'
     })
     return done ?? 'removed'

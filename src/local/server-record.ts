@@ -6,6 +6,8 @@ import type { LocalFlavour } from './installs.ts'
 import type { ProcessIdentity } from './process-identity.ts'
 import type { ServerSettings } from './server-config.ts'
 
+export const recordName = 'local.json'
+
 /**
  * What is known of one server, in `<dir>/local.json`: enough for any later process of ours to adopt it while it runs and
  * to start it again as it was when it does not.
@@ -26,7 +28,7 @@ export type ServerRecord = {
 }
 
 export function readServerRecord(dir: string): ServerRecord | null {
-  const file = join(dir, 'local.json')
+  const file = join(dir, recordName)
   let text: string
   try {
     text = readFileSync(file, 'utf8')
@@ -45,7 +47,7 @@ export function readServerRecord(dir: string): ServerRecord | null {
 
 /** Whole or not at all, also when the machine stops in between. */
 export async function writeServerRecord(dir: string, record: ServerRecord): Promise<void> {
-  const file = join(dir, 'local.json')
+  const file = join(dir, recordName)
   const temporary = `${file}.new`
   const handle = await open(temporary, 'w', 0o600)
   try {
