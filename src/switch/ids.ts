@@ -5,7 +5,6 @@
  * only values that clients chose themselves can be above it. Done once before clients are held, with a margin, and once more under the
  * table locks, when values can no longer grow.
  */
-import { settled } from './settled.ts'
 import { quoteIdentifier, quoteQualified, quoteString } from '../sql/quote.ts'
 import { keys } from '../topology/keys.ts'
 import type { ShardRecord, VSchemaRecord } from '../topology/records.ts'
@@ -14,6 +13,7 @@ import { listRecords, readRecord } from '../topology/typed.ts'
 import type { ClaimPool } from './claim.ts'
 import { switchErrors } from './errors.ts'
 import type { SwitchPlan } from './plan.ts'
+import { settled } from './settled.ts'
 
 export type PlannedId = {
   readonly table: string

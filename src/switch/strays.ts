@@ -168,7 +168,11 @@ export async function endLeftInDoubt(context: Pick<SwitchContext, 'store' | 'log
   const left = new Set(components.flatMap(({ other }) => other))
   if (left.size === 0) return
   const shards = (await listRecords<ShardRecord>(store, keys.shards(keyspace))).map(({ value }) => value)
-  await endInDoubt(context, shards.filter(({ name }) => left.has(name)), leadership.signal) // prettier-ignore
+  await endInDoubt(
+    context,
+    shards.filter(({ name }) => left.has(name)),
+    leadership.signal,
+  )
 }
 
 /** While this leader leads: every keyspace in its turn, never in anybody's way. */
