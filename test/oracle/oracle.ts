@@ -6,14 +6,14 @@ import type { Connection } from '../../src/mysql/connection.ts'
 import { ServerError } from '../../src/mysql/errors.ts'
 import { type Answer, compareRows, compareWrites, type Difference } from './compare.ts'
 import { asPrepared, asText } from './literal.ts'
-import { missingInLookup, printAll, rowsOf } from './tables.ts'
+import { cutOf, missingInLookup, printAll, rowsOf } from './tables.ts'
 import { withoutCounted } from './probe-tables.ts'
 import { Probes, readsMeanwhile, textOf } from './probes.ts'
 import { Dice } from './random.ts'
 import { makeSchema, type SchemaSpec } from './schema.ts'
 import { Selects } from './select.ts'
 import { judged, share, type Tally, tallyOf, total } from './tally.ts'
-import { ceilings, floors, weights } from './weights.ts'
+import { ceilings, floors, subqueryTags, weights } from './weights.ts'
 import { Writes } from './write.ts'
 import { startResharding } from './resharding.ts'
 import { type Flavour, type ShardCount, shardNames, startWorld, type World } from './world.ts'
@@ -358,13 +358,14 @@ class Client {
   }
 
   async #tablesAgree(): Promise<boolean> {
+    const cuts: string[] = []
     for (const table of this.#schema.tables) {
       const sql = `SELECT * FROM ${table.name}`
       const there = await rowsOf(this.#one, sql)
-      const id = table.columns.findIndex((column) => column.name === 'id')
+      const ids = there.map((row) => Number(row[table.columns.findIndex(({ name }) => name === 'id')]))
       // What is ordered by ids would have no one order.
-      if (new Set(there.map((row) => String(row[id]))).size < there.length)
-        this.#report.failures.push(`the generator gave an id of ${table.name} twice`)
+      if (new Set(ids).size < ids.length) this.#report.failures.push(`the generator gave an id of ${table.name} twice`)
+      cuts.push(...cutOf(table.name, ids))
       const expected = there.map(printAll).toSorted()
       const parts = await Promise.all((this.#shards ?? [this.#four]).map(async (shard) => (await rowsOf(shard, sql)).map(printAll)))
       const sides = table.sharding === 'reference' ? parts : [parts.flat()]
@@ -384,6 +385,11 @@ class Client {
       }
     }
     this.#recent = []
+    for (const sql of cuts) {
+      const got = await this.#ask(this.#four, sql, false)
+      this.#found(tallyOf(this.#report.writes, 'cut'), sql, 'text', compareWrites(await this.#ask(this.#one, sql, false), got))
+      this.#recent.push(sql)
+    }
     const missing = await missingInLookup(this.#schema.prefix, this.#shards ?? [])
     if (missing.length === 0) return true
     this.#report.wrong++
@@ -392,5 +398,3 @@ class Client {
     return false
   }
 }
-
-const subqueryTags = ['in-subquery', 'exists', 'scalar-subquery', 'derived', 'cte']

@@ -16,3 +16,10 @@ export async function missingInLookup(prefix: string, shards: readonly Connectio
   const kept = new Set(await all(`SELECT n, id FROM ${prefix}c_idx`))
   return (await all(`SELECT n, id FROM ${prefix}c WHERE n IS NOT NULL`)).filter((row) => !kept.has(row))
 }
+
+const [rowsMax, rowsKept] = [300, 150]
+
+/** INSERT … SELECT lets tables grow; three of thousands of rows, joined by a column of few values, would answer with millions of rows, which are all held here. */
+export function cutOf(table: string, ids: readonly number[]): string[] {
+  return ids.length <= rowsMax ? [] : [`DELETE FROM ${table} WHERE id > ${ids.toSorted((x, y) => x - y)[rowsKept - 1]}`]
+}

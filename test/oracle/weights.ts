@@ -108,3 +108,6 @@ export const floors = { join: 0.3, aggregate: 0.25, subquery: 0.15, collation: 0
 
 /** Most that may be refused where one server answers: by category, of all SELECTs, of all writes. */
 export const ceilings = { category: 0.25, select: 0.1, write: 0.05 } as const
+
+/** What counts as a subquery or CTE. */
+export const subqueryTags = ['in-subquery', 'exists', 'scalar-subquery', 'derived', 'cte']
