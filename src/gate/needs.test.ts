@@ -42,7 +42,8 @@ test('which rights a statement needs; null: all on everything', () => {
     ['SET @x = 1', ''],
     ['SET @x = (SELECT max(a) FROM t)', 'read'],
     ['CREATE TABLE t (a INT)', 'ddl'],
-    ['CREATE OR REPLACE VIEW v AS SELECT 1', 'ddl'],
+    ['CREATE OR REPLACE VIEW v AS SELECT 1', 'ddl read'],
+    ['CREATE TABLE t AS SELECT * FROM u', 'ddl read'],
     ['CREATE UNIQUE INDEX i ON t (a)', 'ddl'],
     ['ALTER TABLE t ADD COLUMN user INT', 'ddl'],
     ['DROP TABLE IF EXISTS t', 'ddl'],
@@ -86,6 +87,10 @@ test('which schemas it names, also where columns have qualifiers of their own; i
     ["SELECT table_name FROM information_schema.tables WHERE table_schema = 'other'", ''],
     ['SELECT * FROM mysql.user', 'mysql'],
     ['SET @x = (SELECT 1 FROM other.t)', 'other'],
+    ['SELECT NEXTVAL(other.s)', 'other'],
+    ['SELECT SETVAL(other.s, 5)', 'other'],
+    ['SELECT other.s.nextval', 'other'],
+    ['CREATE TABLE t AS SELECT a.x FROM other.t a', 'other'],
     ['CREATE VIEW v AS SELECT a.x FROM t AS a', ''],
     ['CREATE OR REPLACE VIEW v (b) AS SELECT a.x FROM other.t AS a WHERE a.x > 1 WITH CHECK OPTION', 'other'],
     ['CREATE VIEW v AS SELECT * FROM mysql.user', 'mysql'],
@@ -119,13 +124,72 @@ test('what could name a schema unseen is unclear', () => {
   assert.equal(of('SELECT /*!40001 SQL_NO_CACHE */ a.b FROM t a').unclear, null)
 })
 
-test('whether it concerns tables of the chosen database', () => {
-  assert.equal(of('SELECT * FROM t').bare, true)
-  assert.equal(of('SELECT * FROM other.t').bare, false)
-  assert.equal(of('SELECT 1, NOW(), @@version').bare, false)
-  assert.equal(of('WITH c AS (SELECT 1 AS a) SELECT * FROM c').bare, false)
-  assert.equal(of('WITH c AS (SELECT * FROM t) SELECT * FROM c').bare, true)
-  assert.equal(of('SHOW TABLES').bare, true)
-  assert.equal(of('SHOW VARIABLES').bare, false)
-  assert.equal(of('SHOW TABLES FROM other').bare, false)
+test('whether it concerns tables, sequences or functions of the chosen database; what is not read through may', () => {
+  const cases: [boolean | null, readonly string[]][] = [
+    [
+      true,
+      [
+        'SELECT * FROM t',
+        'WITH c AS (SELECT * FROM t) SELECT * FROM c',
+        'SHOW TABLES',
+        'SELECT f()',
+        'SELECT 1 + f(2) FROM other.t',
+        'SET @x = f()',
+        'SELECT NEXTVAL(s)',
+        'SELECT LASTVAL(s)',
+        'SELECT s.nextval',
+        'DELETE FROM other.t RETURNING f()',
+        'INSERT INTO other.t VALUES (1) RETURNING (SELECT max(a) FROM t)',
+        'CALL other.p((SELECT max(a) FROM t))',
+        'CALL other.p(f())',
+        "LOAD DATA LOCAL INFILE 'x' INTO TABLE other.t (a) SET b = (SELECT max(a) FROM u)",
+        'CREATE TABLE other.t SELECT * FROM u',
+        'CREATE TABLE other.t AS TABLE u',
+        'CREATE TABLE other.t LIKE u',
+        'CREATE VIEW other.v AS SELECT * FROM t',
+        'ALTER TABLE other.t RENAME u',
+        'ALTER TABLE other.t EXCHANGE PARTITION p WITH TABLE u',
+      ],
+    ],
+    [
+      false,
+      [
+        'SELECT * FROM other.t',
+        'SELECT 1, NOW(), @@version',
+        "SELECT IF(1, 2, 3), CAST('1' AS SIGNED), GROUP_CONCAT('a' SEPARATOR ','), TRIM(LEADING 'a' FROM 'aa'), INTERVAL(1, 2)",
+        'SELECT 1 FROM DUAL',
+        'WITH c AS (SELECT 1 AS a) SELECT * FROM c',
+        'SHOW VARIABLES',
+        'SHOW TABLES FROM other',
+        'SELECT other.f(1)',
+        'DO 1',
+        "DO GET_LOCK('a', 1)",
+        'VALUES (1)',
+        'SET NAMES utf8mb4',
+        "SET @x = 1, sql_mode = ''",
+        'DELETE FROM other.t RETURNING UPPER(a)',
+        'CALL other.p(1, NOW())',
+        "LOAD DATA LOCAL INFILE 'x' INTO TABLE other.t (@a) SET b = UPPER(@a)",
+        'CREATE TABLE other.t SELECT * FROM other.u',
+        'CREATE TABLE other.t LIKE other.u',
+        'CREATE VIEW other.v AS SELECT * FROM other.t',
+        'ALTER TABLE other.t RENAME COLUMN a TO b',
+        'ALTER TABLE other.t RENAME other.u',
+      ],
+    ],
+    [
+      null,
+      [
+        'TABLE t',
+        'DO (SELECT 1 FROM t)',
+        'ANALYZE SELECT * FROM t',
+        'INSERT INTO t TABLE u',
+        'SELECT * FROM {oj t LEFT JOIN u ON t.a = u.a}',
+        'SELECT NEXT VALUE FOR s',
+        'SELECT (TABLE t)',
+        'BEGIN NOT ATOMIC SELECT * FROM t; END',
+      ],
+    ],
+  ]
+  for (const [bare, statements] of cases) for (const sql of statements) assert.equal(of(sql).bare, bare, sql)
 })

@@ -6,13 +6,13 @@
  * what runs a text of its own making (PREPARE, EXECUTE IMMEDIATE, also within a routine), and what only some servers run (executable comments, by
  * which `FROM mysql.user` may be part of an expression here and a table there), is `unclear`, and refused to users who may not do all.
  */
-import { Kind, Lexer, tokenEnd, tokenKind, tokenStart, type Lexed } from '../sql/lexer.ts'
-import type { Span, Statement, TableName } from '../sql/ast.ts'
-import { parse } from '../sql/parse.ts'
-import { walkExpr, walkStatement, type Visitor } from '../sql/walk.ts'
+import { Kind, tokenKind, tokenStart, type Lexed } from '../sql/lexer.ts'
+import type { Statement } from '../sql/ast.ts'
 import type { Right } from '../topology/records.ts'
-import type { Relay } from './passthrough.ts'
+import type { Passthrough, Relay } from './passthrough.ts'
 import { hasHarmlessComments } from './plan/session-plan.ts'
+import { callsStored } from './pure-functions.ts'
+import { hasViewQuery, namesIn, parsed, wordAt } from './statement-names.ts'
 
 export type Needs = {
   readonly verb: string
@@ -24,7 +24,7 @@ export type Needs = {
   readonly schemaTokens: readonly number[]
   /** Of `Relay.qualifiers`, those that the parser has not understood: they may name a schema, an alias or a table. */
   readonly unknownTokens: readonly number[]
-  /** Tables without a schema: they are the session's keyspace's. Null: not known. */
+  /** Tables, sequences and stored functions without a schema: they are the session's keyspace's. Null: not known. */
   readonly bare: boolean | null
   /** What can't be told apart, for the refusal. */
   readonly unclear: string | null
@@ -95,7 +95,6 @@ const byVerb: Readonly<Record<string, readonly Right[] | undefined>> = {
 /** What SHOW shows of a keyspace, or of the session. */
 const shown =
   /^(|TABLES|TABLE STATUS|COLUMNS|FIELDS|INDEX|INDEXES|KEYS|TRIGGERS|EVENTS|CREATE (TABLE|VIEW|DATABASE|SCHEMA|TRIGGER|EVENT|PROCEDURE|FUNCTION|SEQUENCE|PACKAGE.*)|(PROCEDURE|FUNCTION|PACKAGE.*) (STATUS|CODE)|VARIABLES|STATUS|WARNINGS|ERRORS|COUNT.*|COLLATION|CHARACTER SET|CHARSET|ENGINES|STORAGE ENGINES|PLUGINS.*|PRIVILEGES|DATABASES|SCHEMAS)$/
-const ofOneServer = /^(processlist|innodb_.*|.*_statistics|user_privileges|applicable_roles|enabled_roles|files|thread_pool_.*)$/i
 
 const known = new WeakMap<Relay, Needs>()
 
@@ -111,13 +110,21 @@ export function needsOfSet(lexed: Lexed): Needs {
   return judge(lexed, 'read', qualifiersOf(lexed))
 }
 
+/**
+ * Whether a session without a keyspace can not run it: what is named without a schema would be looked for in whatever schema its connection served before, of a keyspace that the user may
+ * have no right on. So what is not surely without such a name is refused too.
+ */
+export function needsKeyspace(lex: () => Lexed, statement: Passthrough): boolean {
+  if (statement.kind === 'relay') return needsOf(lex, statement).bare !== false
+  return statement.kind === 'set' && needsOfSet(lex()).bare !== false
+}
+
 function judge(lexed: Lexed, effect: Relay['effect'], qualifiers: readonly number[]): Needs {
   const words: string[] = []
   for (let i = 0; i < lexed.count; i++) words.push(wordAt(lexed, i))
   const verb = words[0] ?? ''
   const statement = parsed(lexed)
-  const names = statement === null ? null : namesOf(statement)
-  if (verb === 'CREATE' && words.includes('VIEW')) addView(names, lexed, words)
+  const names = statement === null ? null : namesIn(statement, lexed, words)
   const unknownTokens = qualifiers.filter((token) => names?.understood.has(token) !== true)
   const clear = names !== null && unknownTokens.length === 0
   const ownText = ['PREPARE', 'EXECUTE'].includes(verb) || (verb === 'CREATE' && words.some((w) => w === 'PREPARE' || w === 'IMMEDIATE'))
@@ -133,10 +140,10 @@ function judge(lexed: Lexed, effect: Relay['effect'], qualifiers: readonly numbe
   return {
     verb: verb === '(' ? 'SELECT' : verb,
     rights: rightsFor(verb, words, effect, statement, names?.serverOnly === true),
-    schemas: names?.schemas ?? [],
+    schemas: [...new Set(names?.schemas)],
     schemaTokens: [...(names?.schemaTokens ?? [])],
     unknownTokens,
-    bare: names === null ? null : names.bare,
+    bare: names?.bare ?? (isWithoutNames(verb, words, lexed) ? false : null),
     unclear: hidden,
     table: names?.table ?? '',
   }
@@ -158,6 +165,7 @@ function rightsFor(
       if (words.includes('SONAME')) return null
       const object = words.slice(1).find((word) => ddlObjects.has(word) || serverObjects.has(word))
       if (object === undefined || serverObjects.has(object)) return null
+      if (statement?.kind === 'ddl' && (statement.filled || hasViewQuery(statement, words))) return ['ddl', 'read']
       return words.slice(1, 4).includes('TEMPORARY') ? ['write'] : ['ddl']
     }
     case 'SHOW':
@@ -190,126 +198,49 @@ function rightsFor(
   return byVerb[verb] ?? null
 }
 
-type Names = {
-  schemas: string[]
-  bare: boolean | null
-  understood: Set<number>
-  schemaTokens: Set<number>
-  table: string
-  serverOnly: boolean
-}
+const nameless = new Set([
+  'SELECT',
+  '(',
+  'WITH',
+  'VALUES',
+  'DO',
+  'HELP',
+  'GET',
+  'SIGNAL',
+  'RESIGNAL',
+  'SET',
+  'SHOW',
+  'ANALYZE',
+  'EXPLAIN',
+  'DESC',
+  'DESCRIBE',
+])
+/** With one of these a statement may name a table or sequence. */
+const naming = new Set([
+  'TABLE',
+  'TABLES',
+  'FROM',
+  'INTO',
+  'JOIN',
+  'UPDATE',
+  'DELETE',
+  'INSERT',
+  'REPLACE',
+  'CALL',
+  'INDEX',
+  'NEXT',
+  'PREVIOUS',
+  'FOR',
+  'NEXTVAL',
+  'LASTVAL',
+  'SETVAL',
+])
 
-function namesOf(statement: Statement): Names {
-  const names: Names = { schemas: [], bare: false, understood: new Set(), schemaTokens: new Set(), table: '', serverOnly: false }
-  const bare = new Set<string>()
-  const ctes = new Set<string>()
-  const understand = (span: Span): void => {
-    for (let token = span.from; token < span.to; token++) names.understood.add(token)
-  }
-  const understandSchema = (span: Span): void => {
-    understand(span)
-    names.schemaTokens.add(span.from)
-  }
-  const add = ({ schema, name }: TableName): void => {
-    if (names.table === '') names.table = name.text
-    if (schema === null) {
-      bare.add(name.text.toLowerCase())
-      return
-    }
-    understandSchema(schema.span)
-    if (schema.text.toLowerCase() !== 'information_schema') names.schemas.push(schema.text)
-    else if (ofOneServer.test(name.text)) names.serverOnly = true
-  }
-  const visitor: Visitor = {
-    cte: (name) => ctes.add(name.toLowerCase()),
-    table: (ref) => add(ref.table),
-    expr: (expr) => {
-      if (expr.kind === 'column' || expr.kind === 'star') {
-        if (expr.schema !== null) understandSchema(expr.schema.span)
-        if (expr.table !== null) understand(expr.table.span)
-      } else if (expr.kind === 'call' && expr.schema !== null) {
-        understandSchema(expr.schema.span)
-        names.schemas.push(expr.schema.text)
-      }
-    },
-  }
-  const visit = (one: Statement): void => {
-    walkStatement(one, visitor)
-    switch (one.kind) {
-      case 'delete':
-        for (const target of one.targets ?? []) if (target.schema !== null) understandSchema(target.schema.span)
-        return
-      case 'set':
-        for (const item of one.items) if ('value' in item) walkExpr(item.value, visitor)
-        return
-      case 'explain':
-        visit(one.inner)
-        return
-      case 'show':
-        if (one.table !== null) {
-          names.table = one.table.name.text
-          if (one.table.schema !== null) understandSchema(one.table.schema.span)
-        }
-        if (one.schema === null && ofTables.test(one.what)) bare.add('')
-        else if (one.schema === null) return
-        else if (one.schema.text.toLowerCase() !== 'information_schema') names.schemas.push(one.schema.text)
-        if (one.schema !== null) understandSchema(one.schema.span)
-        if (one.where !== null) walkExpr(one.where, visitor)
-        return
-      case 'ddl':
-        for (const name of one.names) if (one.object !== 'DATABASE') add(name)
-        return
-      case 'lock-tables':
-        for (const name of one.tables) add(name)
-        return
-      case 'load-data':
-        add(one.table)
-        return
-      case 'call':
-        add(one.procedure)
-        return
-      case 'other':
-        for (const name of one.names) add(name)
-        if (one.names.length === 0) names.bare = null
-        return
-    }
-  }
-  visit(statement)
-  if (names.bare !== null) names.bare = [...bare].some((name) => !ctes.has(name))
-  return names
-}
-
-/** CREATE VIEW is parsed no further than its name: the query behind AS is looked at by itself. */
-function addView(names: Names | null, lexed: Lexed, words: readonly string[]): void {
-  const at = words.findIndex((word, i) => word === 'AS' && ['SELECT', 'WITH', '('].includes(words[i + 1] ?? ''))
-  if (names === null || at < 0) return
-  const check = words.lastIndexOf('CHECK')
-  const last = check > at ? words.lastIndexOf('WITH') : lexed.count
-  const query = parsed(new Lexer().lex(lexed.bytes.subarray(tokenStart(lexed, at + 1), tokenEnd(lexed, last - 1)), 0, lexed.mode))
-  if (query === null) return
-  const its = namesOf(query)
-  for (const token of its.understood) names.understood.add(token + at + 1)
-  for (const token of its.schemaTokens) names.schemaTokens.add(token + at + 1)
-  if (its.bare === true) names.bare = true
-  names.schemas.push(...its.schemas)
-  names.serverOnly ||= its.serverOnly
-}
-
-const ofTables = /TABLE|COLUMNS|FIELDS|INDEX|KEYS|TRIGGERS|EVENTS|VIEW/
-
-function parsed(lexed: Lexed): Statement | null {
-  try {
-    return parse(lexed)
-  } catch {
-    return null
-  }
-}
-
-function wordAt(lexed: Lexed, token: number): string {
-  const kind = tokenKind(lexed, token)
-  return kind === Kind.Word || kind === Kind.Operator
-    ? lexed.bytes.toString('latin1', tokenStart(lexed, token), tokenEnd(lexed, token)).toUpperCase()
-    : ''
+/** Of a statement that the parser has not read through. */
+function isWithoutNames(verb: string, words: readonly string[], lexed: Lexed): boolean {
+  // FLUSH STATUS and its like.
+  if (words.length <= 2 && verb === 'FLUSH') return true
+  return nameless.has(verb) && !words.some((word) => naming.has(word)) && !callsStored(lexed)
 }
 
 /** `db.1t` is cut into a word and a number. */

@@ -68,6 +68,35 @@ test('a right on one keyspace by its name in front of a table, from another and 
   }
 })
 
+test('a session without a keyspace reaches nothing without its name: its connection served some keyspace before', async () => {
+  for (const schema of world.schemas)
+    await world.admin.query(`CREATE FUNCTION ${schema}.secret() RETURNS INT READS SQL DATA RETURN (SELECT MAX(v) FROM ${schema}.t)`)
+  await addUser(world.store, 'outside', 'secret', { grants: {} })
+  await until('the user', () => world.gate.core.watch.view.users.get('outside'))
+  // The connections that there are have served each keyspace.
+  for (const keyspace of ['one', 'shop']) {
+    const c = await world.client('reads', keyspace)
+    await c.query('SELECT v FROM t WHERE id = 1')
+    await c.end()
+  }
+  const c = await world.client('outside', undefined)
+  for (const sql of [
+    'SELECT secret()',
+    'DO secret()',
+    'SET @x = secret()',
+    'TABLE t',
+    'DO (SELECT MAX(v) FROM t)',
+    'SELECT * FROM {oj t LEFT JOIN t u ON TRUE}',
+    'INSERT INTO t TABLE t',
+    'WITH c AS (TABLE t) SELECT * FROM c',
+  ])
+    for (const prepared of sql.startsWith('SET') ? [false] : [false, true])
+      assert.equal(await outcome(c, sql, prepared), 1046, `${prepared} ${sql}`)
+  for (const sql of ['SELECT 1 + ABS(-1)', 'DO 1', 'SET NAMES utf8mb4', 'SELECT @@version', 'SHOW VARIABLES', 'SELECT 1 FROM DUAL'])
+    assert.equal(await outcome(c, sql, false), 0, sql)
+  await c.end()
+})
+
 test('a prepared statement is judged at each execution', async () => {
   await addUser(world.store, 'shortly', 'secret', { grants: { one: ['read'] } })
   const grants = (): UserRecord['grants'] => world.gate.core.watch.view.users.get('shortly')?.grants

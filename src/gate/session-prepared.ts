@@ -7,7 +7,7 @@ import type { Core } from './core.ts'
 import { takeDiagnostics } from './diagnostics.ts'
 import { gateErrors } from './errors.ts'
 import { afterCommit, ddlOf } from './moved-tables.ts'
-import { needsOf } from './needs.ts'
+import { needsKeyspace } from './needs.ts'
 import { onServer } from './on-server.ts'
 import { notTheFoundRows } from './own-statements.ts'
 import type { Passthrough, Relay } from './passthrough.ts'
@@ -94,7 +94,7 @@ export class PreparedStatements {
     if (keyspace === undefined) throw gateErrors.noKeyspace()
     const lex = (): Lexed => lexStatement(text, modeOf(this.#runner.settings))
     if (this.#access.restricted) this.#access.judge(passthrough, lex, keyspaceName)
-    if (keyspaceName === '' && passthrough.kind === 'relay' && needsOf(lex, passthrough).bare === true) throw gateErrors.noKeyspace()
+    if (keyspaceName === '' && needsKeyspace(lex, passthrough)) throw gateErrors.noKeyspace()
     if (passthrough.kind === 'relay' && !keyspace.record.sharded) {
       const known = this.#withValues(text, lex, passthrough, keyspaceName)
       if (known !== null) return await this.prepare(known, keyspaceName, signal)

@@ -20,7 +20,7 @@ import { Guard } from './guard.ts'
 import { InfileRelay } from './infile.ts'
 import { statistics } from './local.ts'
 import { afterCommit, ddlOf } from './moved-tables.ts'
-import { needsOf } from './needs.ts'
+import { needsKeyspace } from './needs.ts'
 import { isOfDiagnostics, withValues, type SessionCall, type SessionValues } from './session-calls.ts'
 import { lockHome, namesSystem, targetOf } from './unsharded-target.ts'
 import { notTheConditions, notTheFoundRows, OwnStatements, type OwnSession } from './own-statements.ts'
@@ -402,8 +402,8 @@ export class Session implements OwnSession {
     const passthrough = classifyCached(lexed)
     this.#shape = lexed.key
     if (this.#access.restricted) this.#access.judge(passthrough, () => lexed, this.keyspace)
+    if (this.keyspace === '' && needsKeyspace(() => lexed, passthrough)) throw gateErrors.noKeyspace()
     if (passthrough.kind !== 'relay') return this.#own.run(passthrough, lexed, sql)
-    if (this.keyspace === '' && needsOf(() => lexed, passthrough).bare === true) throw gateErrors.noKeyspace()
     if (passthrough.implicitCommit) {
       const ddl = ddlOf(this.#core, this.keyspace, lexed)
       return afterCommit(this.#core, this.#runner, ddl, () => this.#forServers(passthrough, sql, c))
