@@ -5,6 +5,7 @@ import type { Right, UserRecord } from '../topology/records.ts'
 import { everyKeyspace, isUnrestricted } from '../topology/user-rights.ts'
 import type { Core } from './core.ts'
 import type { LocalValue } from './passthrough.ts'
+import { matchesLike } from './like.ts'
 import { integerColumn, rowsFrames, textColumn, type AnswerForm } from './replies.ts'
 
 export function localAnswer(
@@ -121,21 +122,6 @@ export function grants(user: UserRecord, as: AnswerForm): Buffer {
     lines.map((line) => [line]),
     as,
   )
-}
-
-/** SQL's LIKE, without regard to case. */
-function matchesLike(name: string, pattern: string): boolean {
-  let source = ''
-  for (let i = 0; i < pattern.length; i++) {
-    const c = pattern[i] as string
-    if (c === '\\' && i + 1 < pattern.length) source += escape(pattern[++i] as string)
-    else source += c === '%' ? '.*' : c === '_' ? '.' : escape(c)
-  }
-  return new RegExp(`^${source}$`, 'is').test(name)
-}
-
-function escape(c: string): string {
-  return c.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&')
 }
 
 /** COM_STATISTICS. */

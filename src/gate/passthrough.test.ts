@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Lexer } from '../sql/lexer.ts'
+import { classifyCached } from './passthrough-cache.ts'
 import { classify, type Passthrough } from './passthrough.ts'
 import { effectOfSet, toCompute } from './session-set.ts'
 import { SessionSettings, statementsBetween } from './settings.ts'
@@ -61,6 +62,22 @@ test('what the gate keeps or answers itself', () => {
   assert.deepEqual(of("SHOW DATABASES LIKE 'a%'"), { kind: 'show', what: 'databases', like: 'a%', full: false })
   assert.deepEqual(of('SELECT CONNECTION_ID() AS id'), { kind: 'local', value: 'connection-id', label: 'id' })
   assert.equal(of('  -- nothing\n').kind, 'empty')
+})
+
+test('a label that is a string is the server to give: what is kept for one text is kept for all that differ in literals', () => {
+  const lexer = new Lexer()
+  for (const call of ['LAST_INSERT_ID()', 'CONNECTION_ID()', 'DATABASE()']) {
+    const texts = [`SELECT ${call} AS 'id'`, `SELECT ${call} AS 'other'`]
+    const known = texts.map((sql) => classifyCached(lexer.lex(Buffer.from(sql))))
+    assert.deepEqual(
+      known.map((one) => one.kind),
+      ['relay', 'relay'],
+      call,
+    )
+    assert.equal(of(`SELECT ${call} AS \`id\``).kind, 'local')
+    assert.equal(of(`SELECT ${call} id`).kind, 'local')
+    assert.notEqual(of(`SELECT ${call} 'id'`).kind, 'local')
+  }
 })
 
 test('of what the gate answers itself, a form that it does not know is refused: nothing behind it is passed over', () => {

@@ -328,8 +328,9 @@ function localOf(words: Words, lexed: Lexed): Passthrough | null {
   )[words.at(1) as 'DATABASE']
   if (value === undefined) return null
   if (lexed.count === 4) return { kind: 'local', value, label: words.between(1, 4) }
-  if (lexed.count === 6 && words.at(4) === 'AS') return { kind: 'local', value, label: words.name(5) }
-  if (lexed.count === 5 && (tokenKind(lexed, 4) === Kind.QuotedName || (tokenKind(lexed, 4) === Kind.Word && words.at(4) !== 'INTO')))
-    return { kind: 'local', value, label: words.name(4) }
-  return null
+  // AS 'x' is the server's: what this makes is kept by the text without its literals, and would name the next AS 'y' alike.
+  const alias = lexed.count - 1
+  const isName = tokenKind(lexed, alias) === Kind.QuotedName || tokenKind(lexed, alias) === Kind.Word
+  const isAlias = (alias === 5 && words.at(4) === 'AS') || (alias === 4 && words.at(4) !== 'INTO')
+  return isName && isAlias ? { kind: 'local', value, label: words.name(alias) } : null
 }
