@@ -247,6 +247,16 @@ test('literals', () => {
   assert.deepEqual(value('9223372036854775808', true), { type: 'integer', value: -9223372036854775808n })
   assert.deepEqual(value('18446744073709551616'), { type: 'decimal', text: '18446744073709551616' })
   assert.deepEqual(value('1.50', true), { type: 'decimal', text: '-1.50' })
+  assert.deepEqual(value(`${'0'.repeat(40)}7`, true), { type: 'integer', value: -7n })
+  assert.deepEqual(value('1'.repeat(21), true), { type: 'decimal', text: `-${'1'.repeat(21)}` })
   assert.deepEqual(value("_binary'a'"), { type: 'binary', bytes: Buffer.from('a') })
   assert.equal(value("_latin1'a'"), null)
+})
+
+test('promise 8: a number of millions of digits is not counted up', () => {
+  const text = Buffer.from('9'.repeat(4_000_000))
+  const lexed = lexer.lex(text)
+  const startMs = performance.now()
+  assert.equal(literalValue(lexed, { from: 0, to: 1 })?.type, 'decimal')
+  assert.ok(performance.now() - startMs < 500)
 })

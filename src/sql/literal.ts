@@ -5,6 +5,7 @@ import type { Value } from './value.ts'
 
 const int64Max = (1n << 63n) - 1n
 const uint64Max = (1n << 64n) - 1n
+const uint64DigitsMax = 20
 
 /**
  * The value of a literal: one token, adjacent strings, or an introducer and its literal. Null when it is text in a character set
@@ -58,7 +59,9 @@ function integerLiteral(bytes: Buffer, start: number, end: number, negative: boo
     for (let i = start; i < end; i++) value = value * 10 + ((bytes[i] as number) - 0x30)
     return { type: 'integer', value: BigInt(negative ? -value : value) }
   }
-  const text = bytes.toString('latin1', start, end)
+  const text = bytes.toString('latin1', start, end).replace(/^0+(?=\d)/, '')
+  // It may have millions of digits: they are not counted up.
+  if (text.length > uint64DigitsMax) return { type: 'decimal', text: negative ? `-${text}` : text }
   const value = negative ? -BigInt(text) : BigInt(text)
   if (value > uint64Max || value < -int64Max - 1n) return { type: 'decimal', text: value.toString() }
   return { type: 'integer', value }

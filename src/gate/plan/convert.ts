@@ -149,7 +149,7 @@ function exactInteger(value: Value): bigint | null {
     case 'integer':
       return value.value
     case 'decimal':
-      return /^[+-]?\d+\.?0*$/.test(value.text) ? BigInt(value.text.replace(/\.0*$/, '')) : null
+      return integerOfDecimal(value.text)
     case 'double':
       return Number.isSafeInteger(value.value) ? BigInt(value.value) : null
     case 'text': {
@@ -162,8 +162,19 @@ function exactInteger(value: Value): bigint | null {
   }
 }
 
+/**
+ * Null: it is none, or has more digits than any column holds.
+ *
+ * No two parts of these expressions take the same digits: a literal has as many as its statement has room for, and each way to share them out would be tried, for
+ * minutes in which the gate does nothing else.
+ */
+function integerOfDecimal(text: string): bigint | null {
+  const [, sign = '', digits = ''] = /^([+-]?)0*(\d{1,30})(?:\.0*)?$/.exec(text) ?? []
+  return digits === '' ? null : sign === '-' ? -BigInt(digits) : BigInt(digits)
+}
+
 function isNumber(text: string): boolean {
-  return /^[+-]?\d*\.?\d*$/.test(text)
+  return /^[+-]?\d*(?:\.\d*)?$/.test(text)
 }
 
 const bits: Readonly<Record<string, bigint>> = { tinyint: 8n, smallint: 16n, mediumint: 24n, int: 32n, integer: 32n, bigint: 64n }
