@@ -6,6 +6,7 @@ import { noOpenTransactions } from '../../test/kit/open-transactions.ts'
 import { until } from '../../test/kit/until.ts'
 import type { Connection } from '../mysql/connection.ts'
 import type { Gate } from './gate.ts'
+import type { Transaction } from './transaction.ts'
 import { startMariadb, type TestServer } from './testkit/servers.ts'
 import { addKeyspace, addServer, addUser, MemoryStore, startGate } from './testkit/world.ts'
 
@@ -74,6 +75,21 @@ test('promise 11: of a COMMIT that stopped half way, every shard is named for wh
     await onB.query('SET GLOBAL read_only = 0')
     await c.end()
   }
+})
+
+test('a transaction that lost one of its writers before COMMIT commits nothing', async () => {
+  await c.beginTransaction()
+  for (const id of [1, 4, 3]) await c.query(`INSERT INTO t VALUES (${id}, 'x', 0)`)
+  const ours = "SELECT id FROM information_schema.processlist WHERE user = 'sw_gate'"
+  for (const row of await onB.allText(ours)) await onB.query(`KILL ${row['id']}`)
+  const shard = gate.core.keyspace('app').shards.find(({ name }) => name === 'c0-')
+  const open = ([...(shard?.traffic.transactions ?? [])] as Transaction[]).flatMap(({ branches }) => [...branches.values()])
+  assert.equal(open.length, 3)
+  await until('the gate sees it', () => open.some(({ backend }) => !backend.connection.open))
+  await refused(c.commit(), 1213, /SW-GATE-008/)
+  assert.deepEqual((await c.query('SELECT id FROM t'))[0], [])
+  await noOpenTransactions(onA)
+  await c.end()
 })
 
 for (const [how, read] of [

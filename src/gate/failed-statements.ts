@@ -28,6 +28,8 @@ export async function serverSaidNo(
   attempt: Attempt,
 ): Promise<Error | null> {
   const { shard, backend, transaction, branch, request } = attempt
+  // What others must not find there may stand, whatever becomes of the rest.
+  if (request.pins.length > 0) backend.dirty = true
   const error = new ServerError(end.errno, end.sqlState, end.message)
   const moving = (error.kind === 'interrupted' || error.kind === 'killed') && (await runner.core.isMoving(shard))
   const verdict = judgeRefusal(kindAt(error.kind, shard), moving, circumstances(relayer, attempt))
@@ -49,6 +51,7 @@ export async function serverSaidNo(
       await transaction?.rollback()
       throw gateErrors[verdict === 'unknown' ? 'unknownOutcome' : 'partlyDone']({ shard: shardName(shard), cause: end.message }, error)
     case 'pass-and-end':
+      if (request.pins.length > 0) runner.connections.pin(backend, shard, request.pins)
       runner.transaction = null
       await transaction?.rollback()
       relayer.passOn(end)
@@ -59,17 +62,32 @@ export async function serverSaidNo(
       unreachable(verdict)
   }
   relayer.passOn(end)
+  if (request.pins.length > 0) runner.connections.pin(backend, shard, request.pins)
+  // Of several statements some may have begun a transaction or ended it, and DDL ends one before it fails: an error does not tell.
+  const ask = request.whole === false || (branch === null && backend.connection.inTransaction)
+  const told = ask && (await hasTold(backend))
   if (transaction !== null && branch !== null) {
     noteStatement(branch, request)
     if (transaction.expelled !== null) await transaction.rollback()
+    else if (told) runner.leaveEnded(transaction, branch)
     return null
   }
   runner.warnings = 1
   runner.affectedRows = -1n
-  if (request.pins.length > 0) runner.connections.pin(backend, shard, request.pins)
   if (backend.connection.inTransaction) runner.adopt(backend, shard)
   else runner.connections.done(backend, true)
   return null
+}
+
+/** Its status is what an answer of now says. */
+async function hasTold({ connection }: Backend): Promise<boolean> {
+  try {
+    await connection.ping()
+    return true
+  } catch {
+    connection.destroy()
+    return false
+  }
 }
 
 function circumstances(relayer: Relayer, { transaction, branch, request }: Attempt): Circumstances {

@@ -7,7 +7,6 @@
  *  - the server refused by read-only (1290), or interrupted (1317) while the routing record says that its shard is moving;
  *  - a read that changes nothing and of whose answer nothing has been passed on, whatever happened to its connection.
  */
-import { serverStatus } from '../wire/capabilities.ts'
 import type { RelayEnd } from '../mysql/connection.ts'
 import { heldMeanwhile, isCounted, requireRole } from './admission.ts'
 import type { Backend } from './backend.ts'
@@ -26,6 +25,7 @@ import { sessionStatus } from './session-status.ts'
 import type { SessionSettings } from './settings.ts'
 import { shardName, Transaction, type Branch, type TransactionHost, type TransactionOptions } from './transaction.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
+import { rollbackBranch } from './xa-commit.ts'
 
 const beginCommand = command('BEGIN')
 
@@ -235,10 +235,10 @@ export class Runner implements TransactionHost {
     let end: RelayEnd
     try {
       // What others' triggers and functions have left there would be read.
-      if (request.readsVariables === true && !this.connections.isPinned(backend) && (branch === null || branch.statements === 0))
+      if (request.readsVariables === true && !this.connections.isPinned(backend) && (branch === null || !branch.begun))
         await resetNow(backend)
       if (backend.signature !== this.settings.signature) await this.connections.bringToSettings(backend, this.settings.signature)
-      if (branch !== null && branch.statements === 0) await this.beginBranch(branch, transaction as Transaction)
+      if (branch !== null && !branch.begun) await this.beginBranch(branch, transaction as Transaction)
       else if (transaction === null && this.nextTransaction.length > 0) await this.applyNext(backend)
       if (request.lastInsertId && !this.insertIdIsServers) this.connections.pipeline(backend, `SET last_insert_id=${this.lastInsertId}`)
       let framed = request.frame(backend, shard)
@@ -289,18 +289,23 @@ export class Runner implements TransactionHost {
     end: RelayEnd,
     request: Request,
   ): void {
-    if (transaction !== null && branch !== null) {
-      if ((end.kind === 'ok' ? end.status : backend.connection.status) & serverStatus.inTransaction) return
-      transaction.dropBranch(branch)
-      if (transaction.branches.size === 0 && this.transaction === transaction) this.transaction = null
-    } else if (backend.connection.inTransaction) this.adopt(backend, shard)
+    if (transaction !== null && branch !== null) this.leaveEnded(transaction, branch)
+    else if (backend.connection.inTransaction) this.adopt(backend, shard)
     else this.connections.done(backend, request.keepAtHand || this.warnings > 0 || end.kind === 'error')
+  }
+
+  /** The last answer on the branch told that nothing is open there any more. */
+  leaveEnded(transaction: Transaction, branch: Branch): void {
+    if (branch.backend.connection.inTransaction) return
+    transaction.dropBranch(branch)
+    if (transaction.branches.size === 0 && this.transaction === transaction) this.transaction = null
   }
 
   /** A routine has begun a transaction and left it open: it is the session's, as on a server. */
   adopt(backend: Backend, shard: ShardView): void {
     const transaction = new Transaction(true, { readOnly: null, snapshot: false, before: [] }, this)
     const branch = transaction.addBranch(shard, backend)
+    branch.begun = true
     branch.statements++
     branch.wrote = true
     this.transaction = transaction
@@ -332,6 +337,8 @@ export class Runner implements TransactionHost {
       if (branch.backend.signature !== wanted) await this.connections.bringToSettings(branch.backend, wanted)
       await this.beginBranch(branch, transaction)
     } catch (error) {
+      // A part of what begins it may stand.
+      await rollbackBranch(branch)
       transaction.dropBranch(branch)
       throw error
     }
@@ -353,6 +360,7 @@ export class Runner implements TransactionHost {
       else await backend.connection.query(sql)
     }
     for (const { sql } of transaction.savepoints) await backend.connection.query(sql)
+    branch.begun = true
   }
 
   /** A connection for a read outside transactions, which may be on several; give it back by `connections.done`. */

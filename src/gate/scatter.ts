@@ -110,6 +110,7 @@ export class Scatter {
           // Whatever becomes of it: a part that is refused keeps locks.
           if (branch !== null && options.effect === 'lock') branch.locked = true
           if (branch !== null && options.mayWrite) branch.wrote = true
+          if (branch !== null) branch.statements++
           const backend = part.backend ?? branch?.backend ?? (await this.#runner.openPlain(part.shard, wanted))
           const mark: RunningPart = { connection: backend.connection, effect: 'read' }
           marks.push(mark)
@@ -164,7 +165,6 @@ export class Scatter {
         if (options.timestamp !== null && o.backend.connection.open) await o.backend.connection.query(ownInstant).catch(() => {})
         if (parts[i]?.backend !== undefined) continue
         if (o.branch === null) this.#runner.connections.done(o.backend, false)
-        else o.branch.statements++
       }
       if (problem === null) {
         if (transaction !== null && transaction.expelled === null) this.settle(transaction)
@@ -226,6 +226,7 @@ export class Scatter {
           // Once a branch: the savepoint is where the whole statement began.
           const first = !done.includes(branch)
           if (first) done.push(branch)
+          branch.statements++
           const settled = await branch.backend.connection.pipelineSettled([
             ...(own === null && first ? ['SAVEPOINT sw_statement'] : []),
             ...(instant === null ? [] : [`SET timestamp=${instant}`]),
@@ -235,7 +236,6 @@ export class Scatter {
           if (last === undefined || last.status === 'rejected') throw last?.reason
           const result = last.value
           branch.wrote = true
-          branch.statements++
           if (result.kind === 'ok') results.push(result)
           if (result.warnings > 0) listed.push(await warningsOf(branch.backend.connection))
         } finally {

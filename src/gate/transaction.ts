@@ -26,6 +26,9 @@ export type Branch = {
   wrote: boolean
   /** Reads of it locked rows. */
   locked: boolean
+  /** What begins it was sent: never twice, whatever became of its first statement. */
+  begun: boolean
+  /** That were sent to it, refused ones too. */
   statements: number
   /** `gtrid,bqual` of a branch that XA START began. */
   xid: string | null
@@ -88,7 +91,7 @@ export class Transaction implements OpenTransaction {
   }
 
   addBranch(shard: ShardView, backend: Backend): Branch {
-    const branch: Branch = { shard, backend, wrote: false, locked: false, statements: 0, xid: null, prepared: false }
+    const branch: Branch = { shard, backend, wrote: false, locked: false, begun: false, statements: 0, xid: null, prepared: false }
     this.#decider ??= shard
     this.branches.set(shard.uid, branch)
     shard.traffic.transactions.add(this)
@@ -150,6 +153,7 @@ export class Transaction implements OpenTransaction {
     if (writers.length > 1 && writers.some((b) => b.xid !== null)) await this.#commitByXa(branches, writers)
     else {
       await Promise.all(branches.filter((b) => !b.wrote && !b.locked).map((b) => this.#commitReader(b)))
+      await this.#requireOpen(writers)
       await this.#commitInOrder(writers)
     }
     await this.#release(holders, writers.length > 0)
@@ -170,6 +174,14 @@ export class Transaction implements OpenTransaction {
       committed.push(branch)
       this.dropBranch(branch)
     }
+  }
+
+  /** What one of them wrote is gone with its connection: then nothing is committed anywhere. (What is cut from here on is not seen.) */
+  async #requireOpen(writers: readonly Branch[]): Promise<void> {
+    const lost = writers.find(({ backend }) => !backend.connection.open)
+    if (lost === undefined) return
+    await this.rollback()
+    throw gateErrors.lostTransaction({ shard: shardName(lost.shard), cause: 'it was cut before the COMMIT was sent' })
   }
 
   /** Every one of them has its locks still. */

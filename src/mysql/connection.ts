@@ -131,6 +131,7 @@ export interface Connection extends AsyncDisposable {
   readonly extendedMetadata: boolean
   /** Status flags of the last answer. */
   readonly status: number
+  /** As the last answer told; after an error without autocommit, which tells nothing, true. */
   readonly inTransaction: boolean
   /** False once closed, lost or destroyed. */
   readonly open: boolean

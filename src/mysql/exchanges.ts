@@ -1,6 +1,6 @@
 /** How answers become results: one class for whole results, one for streamed rows, one for raw packets. */
 import { AnswerScanner, part } from '../wire/answer.ts'
-import { capability } from '../wire/capabilities.ts'
+import { capability, serverStatus } from '../wire/capabilities.ts'
 import { decodeColumnDefinition } from '../wire/column-definition.ts'
 import { com } from '../wire/commands.ts'
 import { decodeErr } from '../wire/err.ts'
@@ -28,6 +28,11 @@ export function deprecatesEof(owner: Owner): boolean {
 export function serverError(owner: Pick<Owner, 'server'>, data: Buffer, start: number, end: number): ServerError {
   const err = decodeErr(data, start, end)
   return new ServerError(err.errno, err.sqlState, err.message, owner.server)
+}
+
+/** An error tells no status. Without autocommit the statement may have begun a transaction all the same, and left locks in it. */
+export function noteRefused(owner: Owner): void {
+  if ((owner.status & serverStatus.autocommit) === 0) owner.status |= serverStatus.inTransaction
 }
 
 export type RowDecoder = (data: Buffer, start: number, end: number, columns: readonly Column[]) => RawRow
@@ -83,6 +88,7 @@ export class ResultExchange implements Exchange {
         this.#results.push(okResult(data, start, end, this.#owner))
         break
       case part.error:
+        noteRefused(this.#owner)
         this.#callbacks.reject(serverError(this.#owner, data, start, end))
         return true
       case part.infile:

@@ -8,7 +8,7 @@ import { decodeErr } from '../wire/err.ts'
 import { frame, HEADER_BYTES } from '../wire/frames.ts'
 import type { Channel, Exchange } from './channel.ts'
 import type { RelaySink } from './connection.ts'
-import { deprecatesEof, type Owner } from './exchanges.ts'
+import { deprecatesEof, noteRefused, type Owner } from './exchanges.ts'
 
 export class RelayExchange implements Exchange {
   readonly rawFrames = true
@@ -36,6 +36,7 @@ export class RelayExchange implements Exchange {
       this.#flush()
       const frameBytes = data.subarray(start - HEADER_BYTES, end)
       if (kind === part.error) {
+        if (this.#command === com.query || this.#command === com.stmtExecute) noteRefused(this.#owner)
         const err = decodeErr(data, start, end)
         this.#sink.end({ kind: 'error', frame: frameBytes, ...err, hadRows: scanner.hadRows, rows: scanner.rows })
       } else {

@@ -12,7 +12,7 @@ import { frame } from '../wire/frames.ts'
 import type { Channel, Exchange } from './channel.ts'
 import type { Column, RowBatch, RowStream } from './connection.ts'
 import { SpannedRows } from './spanned-rows.ts'
-import { deprecatesEof, serverError, type Owner } from './exchanges.ts'
+import { deprecatesEof, noteRefused, serverError, type Owner } from './exchanges.ts'
 
 export class RowStreamExchange implements Exchange, RowStream, AsyncIterator<RowBatch> {
   readonly columns: Column[] = []
@@ -78,6 +78,7 @@ export class RowStreamExchange implements Exchange, RowStream, AsyncIterator<Row
         return false
       case part.error:
         this.#flush()
+        noteRefused(this.#owner)
         this.#finish(serverError(this.#owner, data, start, end))
         return true
       case part.infile:

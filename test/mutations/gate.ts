@@ -6,6 +6,7 @@ const doubt = 'src/gate/xa-doubt.db.test.ts'
 const commit = 'src/gate/commit.db.test.ts'
 const lookup = 'src/gate/lookup.db.test.ts'
 const idle = 'src/gate/idle.db.test.ts'
+const failed = 'src/gate/failed-statements.db.test.ts'
 const heldLocks = 'rows locked on ${how} stay locked until what the transaction wrote elsewhere is committed'
 const lostLocks = 'a transaction that lost its locks on ${how} commits nothing'
 
@@ -154,4 +155,53 @@ const bounded: Mutation[] = [
   },
 ]
 
-export const gateRuleMutations: readonly Mutation[] = [...atomic, ...held, ...bounded]
+const refused: Mutation[] = [
+  {
+    rule: 'a writer that is known to be lost is looked for before anything is committed',
+    file: 'src/gate/transaction.ts',
+    edits: [['await this.#requireOpen(writers)', 'void 0']],
+    test: commit,
+    name: 'a transaction that lost one of its writers before COMMIT commits nothing',
+    fails: /SW-GATE-202/,
+  },
+  {
+    rule: 'what a failing routine may have left keeps its connection with the session, in a transaction too',
+    file: 'src/gate/failed-statements.ts',
+    edits: [
+      [
+        '  if (request.pins.length > 0) runner.connections.pin(backend, shard, request.pins)\n  // Of several',
+        '  if (branch === null && request.pins.length > 0) runner.connections.pin(backend, shard, request.pins)\n  // Of several',
+      ],
+      ['if (request.pins.length > 0) backend.dirty = true', 'void request'],
+    ],
+    test: failed,
+    name: 'what a routine leaves that fails in a transaction (${begin}) stays with its session',
+    fails: /'done'/,
+  },
+  {
+    rule: 'after a routine that failed the server is asked whether a transaction is open',
+    file: 'src/gate/failed-statements.ts',
+    edits: [['const ask = request.whole === false ||', 'const ask =']],
+    test: failed,
+    name: 'a transaction that a routine began before it failed is the session’s',
+    fails: /'0'/,
+  },
+  {
+    rule: 'without autocommit a failing statement counts as having begun a transaction',
+    file: 'src/mysql/exchanges.ts',
+    edits: [['if ((owner.status & serverStatus.autocommit) === 0)', 'if (owner.status < 0)']],
+    test: failed,
+    name: 'without autocommit a statement that fails has begun a transaction',
+    fails: /its lock goes with the transaction|'0'/,
+  },
+  {
+    rule: 'a branch is begun once, whatever became of its first statement',
+    file: 'src/gate/runner.ts',
+    edits: [['if (branch !== null && !branch.begun) await', 'if (branch !== null) await']],
+    test: failed,
+    name: 'a transaction whose first ${what} over several shards failed goes on: ${keyspace}',
+    fails: /'1568'|'1399'/,
+  },
+]
+
+export const gateRuleMutations: readonly Mutation[] = [...atomic, ...held, ...bounded, ...refused]
