@@ -132,7 +132,7 @@ async function change(
     // Another replica that an attempt before this one had closed.
     if (earlier !== null && earlier.taken && earlier.to !== id) await giveBack(world, pool, earlier.to)
     // Movers write markers on the old primary, whatever fence stands there, and read them again: a position must not move on beyond what is looked at.
-    await stopStreams(store, fence, shard.value.uid, { clock, waitMs: catchUpMs })
+    await stopStreams(store, fence, shard.value.uid, { clock, waitMs: catchUpMs, oldIsDown })
     // Nobody waits yet: one that is far behind is refused here.
     if (!oldIsDown) await caughtUp(store, old, candidate, { id, clock, catchUpMs })
     let routing: Versioned<RoutingRecord> = before
@@ -210,18 +210,23 @@ function onServer(stream: StreamRecord, shardUid: string, serverId: string): Str
   return { ...stream, source: on(stream.source), targets: stream.targets.map(on), generation: stream.generation + 1 }
 }
 
+/** A mover says of no stream that it is stopped before all its targets have. */
+const downMs = 3_000
+
 /** Waits for their movers to say that they stand; one that cannot is found out by its mover's own look at the server. */
 async function stopStreams(
   store: Store,
   fence: Condition,
   shardUid: string,
-  { clock, waitMs }: { clock: Clock; waitMs: number },
+  { clock, waitMs, oldIsDown }: { clock: Clock; waitMs: number; oldIsDown: boolean },
 ): Promise<void> {
   const ran = (await streamsOf(store, shardUid)).filter((stream) => stream.value.wanted === 'running')
   for (const stream of ran)
     await updateRecord<StreamRecord>(store, stream.key, (now) => (now === null ? null : { ...now, wanted: 'stopped' }), [fence])
-  const untilMs = clock.monotonicMs() + waitMs
+  const beganMs = clock.monotonicMs()
   for (const { value: stream } of ran) {
+    const neverSaid = oldIsDown && stream.targets.some(({ uid }) => uid === shardUid)
+    const untilMs = beganMs + (neverSaid ? Math.min(waitMs, downMs) : waitMs)
     for (;;) {
       const report = await readRecord<StreamReport>(store, keys.report(stream.workflowUid, stream.uid))
       if (report === null || report.value.state === 'stopped' || report.value.state === 'failed' || clock.monotonicMs() >= untilMs) break

@@ -130,6 +130,7 @@ for (const flavour of flavours()) {
       // What a kill leaves behind: the session is at work, and nobody listens.
       await running.stop()
       assert.equal(await atWork(), 1)
+      assert.match(JSON.stringify(world.reports.get(record.uid)), /"state":"starting".*a statement may still be executed/)
       world.reports.delete(record.uid)
       running = world.start(record)
       await world.until('a wait that says what for', () =>
@@ -244,6 +245,7 @@ for (const flavour of flavours()) {
     for (let look = 0; look < 300 && (await atWork()) === 0; look++) await new Promise((resolve) => setTimeout(resolve, 20))
     await running.stop()
     assert.equal(await atWork(), 1)
+    assert.equal(world.state(record.uid), 'starting')
     world.reports.delete(record.uid)
     const again = world.start(record)
     await world.until('a wait that says what for', () => /still executes: ALTER TABLE/.test(again.stream.report().waiting?.what ?? ''))

@@ -6,18 +6,16 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { systemClock } from '../base/clock.ts'
-import { silentLog } from '../base/log.ts'
 import { bumpControlMarker } from '../binlog/control-schema.ts'
 import { serverPair } from '../../test/kit/server-pairs.ts'
 import type { TestServer } from '../../test/kit/servers.ts'
 import { keys } from '../topology/keys.ts'
 import { MemoryStore } from '../topology/memory.ts'
-import type { ServerRecord, ServerSecret, StreamOwner, StreamRecord, StreamReport } from '../topology/records.ts'
+import type { StreamOwner, StreamRecord } from '../topology/records.ts'
 import { SqliteStore } from '../topology/sqlite.ts'
 import type { Store } from '../topology/store.ts'
-import { put, readRecord } from '../topology/typed.ts'
-import { Mover } from './mover.ts'
-import { smallConfig } from './testkit/small-config.ts'
+import { readRecord } from '../topology/typed.ts'
+import { putServers, reported, startMover, want } from './testkit/mover-kit.ts'
 import { fill, workload, World } from './testkit/world.ts'
 
 let source: TestServer
@@ -28,52 +26,6 @@ before(async () => {
 after(async () => {
   await Promise.all([source[Symbol.asyncDispose](), target[Symbol.asyncDispose]()])
 })
-
-async function putServers(store: Store): Promise<void> {
-  for (const [id, server] of [
-    ['source', source],
-    ['target', target],
-  ] as const) {
-    const record: ServerRecord = {
-      v: 1,
-      id,
-      flavour: server.flavour,
-      version: server.version,
-      host: server.host,
-      port: server.port,
-      socketPath: null,
-      provisioned: true,
-      dataDir: null,
-    }
-    const account = { user: server.config.user, password: server.config.password }
-    const secret: ServerSecret = { v: 1, admin: account, mover: account, gate: account }
-    await store.commit([], [put(keys.server(id), record), put(keys.secret(id), secret)])
-  }
-}
-
-async function want(store: Store, record: StreamRecord): Promise<void> {
-  await store.commit([], [put(keys.stream(record.workflowUid, record.uid), record)])
-}
-
-/** Waits until the report satisfies. */
-async function reported(
-  store: Store,
-  record: StreamRecord,
-  what: string,
-  satisfies: (report: StreamReport) => boolean,
-  limitMs = 30_000,
-): Promise<StreamReport> {
-  const stop = AbortSignal.timeout(limitMs)
-  let last: StreamReport | null = null
-  for await (const snapshot of store.watch(keys.report(record.workflowUid, record.uid), stop)) {
-    const entry = [...snapshot.entries.values()][0]
-    if (entry === undefined) continue
-    last = entry.value as unknown as StreamReport
-    if (satisfies(last)) return last
-    if (last.state === 'failed') break
-  }
-  return assert.fail(`not reported: ${what}; last: ${JSON.stringify(last)}`)
-}
 
 async function drained(store: Store, world: World, record: StreamRecord): Promise<number> {
   const number = await bumpControlMarker(world.s)
@@ -91,19 +43,8 @@ test('promise 13: the mover obeys running, stopped, a new generation and a remov
   await using world = await World.create({ flavour: 'mariadb', sources: ['-'], targets: ['-80', '80-'] }, { source, target })
   await fill(world, 0, 500, 1000)
   await using store = new MemoryStore(systemClock)
-  await putServers(store)
-  const stop = new AbortController()
-  const mover = new Mover({
-    store,
-    id: 'mover-1',
-    pid: process.pid,
-    clock: systemClock,
-    log: silentLog,
-    config: { ...smallConfig, markerMs: 300, reportMs: 250 },
-    rssBytes: () => 1,
-    kill: () => assert.fail('no failpoint is armed'),
-  })
-  const running = mover.run(stop.signal)
+  await putServers(store, { source, target })
+  await using _mover = startMover(store, 'mover-1')
   let record = world.record(0)
   await want(store, record)
   await reported(store, record, 'running', ({ state }) => state === 'running')
@@ -127,8 +68,6 @@ test('promise 13: the mover obeys running, stopped, a new generation and a remov
   await store.commit([], [{ key: keys.stream(record.workflowUid, record.uid), value: undefined }])
   for await (const snapshot of store.watch(keys.streamOwners, AbortSignal.timeout(10_000))) if (snapshot.entries.size === 0) break
   assert.equal(await store.get(keys.streamOwner(record.workflowUid)), null)
-  stop.abort()
-  await running
 })
 
 /**
@@ -156,7 +95,7 @@ test('promise 1: a mover is paused past its lease, another takes over, the first
   const dir = mkdtempSync(join(tmpdir(), 'sw-mover-'))
   const file = join(dir, 'topology.sqlite')
   await using store = new SqliteStore(file)
-  await putServers(store)
+  await putServers(store, { source, target })
   const children: ChildProcess[] = []
   const start = async (id: string): Promise<ChildProcess> => {
     const child = spawn(process.execPath, [join(import.meta.dirname, 'testkit', 'mover-process.ts'), file, id], {

@@ -126,7 +126,7 @@ export class Mover {
       list.push(record)
     }
     for (const [workflowUid, records] of byWorkflow) {
-      if (!this.#owned.has(workflowUid) && !(await this.#own(workflowUid, records, lease))) continue
+      if (!this.#owned.has(workflowUid) && !(await this.#tryToOwn(workflowUid, records, lease))) continue
       this.#shareTargets(workflowUid, records)
       for (const record of records) this.#obey(record)
     }
@@ -139,20 +139,46 @@ export class Mover {
     }
     for (const workflowUid of this.#owned) {
       if (byWorkflow.has(workflowUid) || [...this.#runners.values()].some(({ record }) => record.workflowUid === workflowUid)) continue
+      // Ours until it is known to be given back: otherwise nobody would take it as long as our lease lasts.
+      const given = await this.#asked(() => this.#options.store.commit([], [{ key: keys.streamOwner(workflowUid), value: undefined }]))
+      if (given === null) continue
       this.#owned.delete(workflowUid)
       this.#shares.delete(workflowUid)
-      await this.#options.store.commit([], [{ key: keys.streamOwner(workflowUid), value: undefined }])
     }
+  }
+
+  #askAgainAtMs = -Infinity
+
+  /**
+   * Null: the store did not answer. Nothing that is owned waits for what is asked here, and an election of a second is no reason to stop it; whether the lease still is ours it tells itself.
+   */
+  async #asked<T>(question: () => Promise<T>): Promise<T | null> {
+    const { clock, log } = this.#options
+    if (clock.monotonicMs() < this.#askAgainAtMs) return null
+    try {
+      return await question()
+    } catch (error) {
+      log.warn({ err: error }, 'the topology did not answer; it is asked again')
+      this.#askAgainAtMs = clock.monotonicMs() + 1_000
+      return null
+    }
+  }
+
+  async #tryToOwn(workflowUid: string, records: readonly StreamRecord[], lease: KeptLease): Promise<boolean> {
+    return (await this.#asked(() => this.#own(workflowUid, records, lease))) ?? false
   }
 
   /** Takes a workflow that wants something and that no other mover holds. */
   async #own(workflowUid: string, records: readonly StreamRecord[], lease: KeptLease): Promise<boolean> {
     const { store, id, log } = this.#options
     const key = keys.streamOwner(workflowUid)
-    if (this.#owners === null || this.#owners.entries.has(key)) return false
+    if (this.#owners === null) return false
+    const entry = this.#owners.entries.get(key)
+    // Ours, and not known to be: the store did not tell what became of an attempt to take it.
+    if (entry !== undefined && parseRecord<StreamOwner>(entry).value.mover !== id) return false
     if (!records.some(({ wanted }) => wanted === 'running') && !(await this.#leftRunning(records))) return false
     const owner: StreamOwner = { v: 1, mover: id }
-    const result = await store.commit([{ key, version: 0 }], [put(key, owner, lease.id)])
+    const result = await store.commit([{ key, version: entry?.version ?? 0 }], [put(key, owner, lease.id)])
     if (!result.ok) return false
     log.info({ workflowUid }, 'took a workflow')
     this.#owned.add(workflowUid)
@@ -249,7 +275,7 @@ export class Mover {
         .then(begin)
     } else {
       runner.done = stopOnTargets(
-        { record, addresses: this.#addresses, store, mover: id, clock, reports, hangMs: this.#config.hangMs },
+        { record, addresses: this.#addresses, store, mover: id, clock, log: streamLog, reports, hangMs: this.#config.hangMs },
         abort.signal,
       )
     }

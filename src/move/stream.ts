@@ -43,6 +43,7 @@ import { MarkerTimes, ReplicaLags } from './replica-lag.ts'
 import { Router } from './router.ts'
 import { xaEnded } from './source-start.ts'
 import { rebuildKeys } from './schema-copy.ts'
+import { settleAll } from './settle-all.ts'
 import { copiedProgress, landedRanges, rowsToReadAgain } from './resume.ts'
 import { errorView, firstToFail, isTransient } from './run-end.ts'
 import { StreamDdl } from './stream-ddl.ts'
@@ -51,7 +52,7 @@ import { statementBytesMax, type WriteMode } from './statements.ts'
 import { plansByName, type SourceTable } from './source-tables.ts'
 import { applierSql, compareCoordinates, ensureMoveTables } from './tables.ts'
 import type { TablePlan } from './table-plan.ts'
-import { endEpoch } from './takeover.ts'
+import { endEpoch, sessionsEnd } from './takeover.ts'
 import { LagMeter } from './lag.ts'
 import { appliedView, behindMs, noCopy, targetView } from './stream-report.ts'
 import { TailConsumer } from './tail-consumer.ts'
@@ -112,6 +113,8 @@ export class Stream {
   #stateSinceMs: number
   #lanes: readonly Lane[] = []
   #retries = 0
+  /** Whether the targets have answered, at the end of the last run, that nothing of it is at work on them any more. */
+  #ended = false
   /** Its beginnings to which a target did not fit. */
   #unfit: { times: number; sinceMs: number } | null = null
 
@@ -128,18 +131,21 @@ export class Stream {
     }
   }
 
-  /** Runs until the signal stops it (state `stopped`) or something fatal does (state `failed`). Never rejects. */
+  /**
+   * Runs until the signal stops it or something fatal does (state `failed`). Never rejects. `stopped` is only said when nothing of it is at work on its targets any more, be it an ALTER of hours; what it
+   * was not told of is left to whoever is to stop it (`stop-stream.ts`), or to the next run.
+   */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#options
     for (let attempt = 0; ; attempt++) {
       const startedMs = clock.monotonicMs()
       try {
         await this.#runOnce(signal)
-        this.#enter('stopped')
+        this.#leave()
         return
       } catch (error) {
         if (signal.aborted) {
-          this.#enter('stopped')
+          this.#leave()
           return
         }
         log.warn({ err: error, stream: this.#options.record.uid }, 'a run of the stream ended')
@@ -163,11 +169,24 @@ export class Stream {
         this.#enter('starting')
         await clock.sleep(Math.min(5_000, 50 * 2 ** Math.min(attempt, 7)), signal).catch(() => undefined)
         if (signal.aborted) {
-          this.#enter('stopped')
+          this.#leave()
           return
         }
       }
     }
+  }
+
+  #leave(): void {
+    if (this.#ended) {
+      this.#enter('stopped')
+      return
+    }
+    this.#waiting = {
+      what: 'targets on which a statement may still be executed for it',
+      sinceMs: this.#options.clock.nowMs(),
+      ends: 'a mover has ended it there, where the stream is to be stopped, or goes on behind it',
+    }
+    this.#enter('starting')
   }
 
   #limits(): PaceLimits {
@@ -240,6 +259,9 @@ export class Stream {
     let replicaLags: ReplicaLags | null = null
     const watch = HangWatch.begin(clock, config.hangMs, signal)
     this.#watch = watch
+    let stopTargets: ((limit: AbortSignal) => Promise<void>) | null = null
+    let rests = false
+    this.#ended = false
     const open = async (connecting: Promise<Connection>, address: ServerAddress): Promise<Connection> => {
       const conn = await connecting
       opened.push(conn)
@@ -305,13 +327,14 @@ export class Stream {
       const tables = await streamTables({ ...its, mayFitLater }, moved, resumed ? null : definedBefore)
       this.#unfit = null
       const plans = new Map(tables.map(({ plan }) => [plan.name, plan]))
-      this.#stopTargets = async () => {
+      stopTargets = async (limit) => {
         const appliers = this.#appliers
-        await Promise.allSettled(
+        await settleAll(
           targets.map(async ({ meta, on, epoch }, i) => {
             await appliers[i]?.settle()
             await appliers[i]?.storePositionNow()
             await endEpoch(meta, on, epoch)
+            await sessionsEnd(meta, on, { atWork: 'wait', clock, signal: limit })
           }),
         )
       }
@@ -581,27 +604,39 @@ export class Stream {
           ),
         )
       }
-      await firstToFail(tasks, stop)
+      await firstToFail(tasks, stop).catch((error: unknown) => {
+        rests = isSwError(error, 'SW-MOVE-025')
+        throw error
+      })
     } finally {
       const tail = this.#tail
       inner.abort()
       for (const leave of leaving) leave()
       await tail?.close()
-      if (stop.aborted) await this.#endOrderly()
+      if (stopTargets !== null && (stop.aborted || rests)) this.#ended = await this.#endOrderly(stopTargets)
       replicaLags?.close()
       for (const conn of opened) conn.destroy()
     }
   }
 
-  /** Bounded: a server that does not answer must not keep the mover from stopping; its epoch is ended by whoever comes next. */
-  async #endOrderly(): Promise<void> {
+  /** Bounded: a server that does not answer, or is at an ALTER of hours, must not keep the mover from stopping. Whether all was done. */
+  async #endOrderly(stopTargets: (limit: AbortSignal) => Promise<void>): Promise<boolean> {
     const limit = new AbortController()
-    await Promise.race([this.#stopTargets(), this.#options.clock.sleep(3_000, limit.signal).catch(() => undefined)])
+    const late = this.#options.clock.sleep(3_000, limit.signal).then(
+      () => false,
+      () => false,
+    )
+    const done = stopTargets(limit.signal).then(
+      () => true,
+      (error: unknown) => {
+        this.#options.log.info({ err: error, stream: this.#options.record.uid }, 'not ended on all targets yet')
+        return false
+      },
+    )
+    const ended = await Promise.race([done, late])
     limit.abort()
+    return ended
   }
-
-  /** Set by a run: what a stop has to do on each target. */
-  #stopTargets: () => Promise<void> = () => Promise.resolve()
 
   async #copy(
     copier: Copier,

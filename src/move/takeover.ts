@@ -70,8 +70,25 @@ export type EndSessions = {
  * @throws superseded when somebody has taken over meanwhile
  */
 export async function endOwnSessions(conn: Connection, on: StreamOnTarget, epoch: number, options: EndSessions): Promise<void> {
-  const { atWork, clock, signal, failpoints = noFailpoints, onWaiting, own = [] } = options
+  const { atWork, failpoints = noFailpoints } = options
   await failpoints.hit('takeOver.afterEpoch')
+  await sessionsEnd(conn, on, options)
+  if (atWork === 'kill') return
+  const where = `${streamWhere(on)} AND lane >= ${firstOwnLane}`
+  await conn.query(
+    `UPDATE ${moveSchema}.move_applier SET state = 'running', n = n + 1, session = IF(lane = ${ownLanes.meta}, ${conn.threadId}, 0) WHERE ${where} AND epoch = ${epoch}`,
+  )
+  const ours = `${streamWhere(on)} AND lane = ${ownLanes.meta} AND epoch = ${epoch} AND state = 'running' AND session = ${conn.threadId}`
+  if ((await conn.value(`SELECT 1 FROM ${moveSchema}.move_applier WHERE ${ours}`)) === undefined)
+    throw moveErrors.superseded({ stream: on.streamUid, target: on.targetUid })
+}
+
+/** Resolves when no session outside of applier transactions that was entered for the stream lives any more, but for `conn`. Whose right has ended enters none behind it. */
+export async function sessionsEnd(
+  conn: Connection,
+  on: StreamOnTarget,
+  { atWork, clock, signal, onWaiting, own = [] }: Omit<EndSessions, 'failpoints'>,
+): Promise<void> {
   const where = `${streamWhere(on)} AND lane >= ${firstOwnLane}`
   const rows = await conn.allText(
     `SELECT DISTINCT session AS id, SUBSTRING_INDEX(USER(), '@', 1) AS user FROM ${moveSchema}.move_applier WHERE ${where} AND session <> 0`,
@@ -83,25 +100,25 @@ export async function endOwnSessions(conn: Connection, on: StreamOnTarget, epoch
     const living = new Map((await conn.allText('SHOW PROCESSLIST')).map((row) => [Number(row.Id), row]))
     for (const id of ids) {
       const session = living.get(id)
-      if (session === undefined || session.User !== rows[0]?.user) ids.delete(id)
-      else if (atWork === 'kill' || !changes(session)) await conn.query(`KILL ${id}`).catch(() => undefined)
-      else
+      if (session === undefined || session.User !== rows[0]?.user) {
+        ids.delete(id)
+        continue
+      }
+      const statement = (session.Info ?? '').slice(0, 100)
+      const kills = atWork === 'kill' || !changes(session)
+      if (kills) await conn.query(`KILL ${id}`).catch(() => undefined)
+      if (changes(session))
         onWaiting?.({
-          what: `a statement of an earlier run that the server still executes: ${(session.Info ?? '').slice(0, 100)}`,
+          what: kills
+            ? `a statement that the server undoes: ${statement}`
+            : `a statement of an earlier run that the server still executes: ${statement}`,
           sinceMs,
-          ends: `it ends by itself; what it has made is kept (KILL ${id} gives it up)`,
+          ends: kills ? 'the server has undone it' : `it ends by itself; what it has made is kept (KILL ${id} gives it up)`,
         })
     }
     if (ids.size > 0) await clock.sleep(pause, signal)
   }
   onWaiting?.(null)
-  if (atWork === 'kill') return
-  await conn.query(
-    `UPDATE ${moveSchema}.move_applier SET state = 'running', n = n + 1, session = IF(lane = ${ownLanes.meta}, ${conn.threadId}, 0) WHERE ${where} AND epoch = ${epoch}`,
-  )
-  const ours = `${streamWhere(on)} AND lane = ${ownLanes.meta} AND epoch = ${epoch} AND state = 'running' AND session = ${conn.threadId}`
-  if ((await conn.value(`SELECT 1 FROM ${moveSchema}.move_applier WHERE ${ours}`)) === undefined)
-    throw moveErrors.superseded({ stream: on.streamUid, target: on.targetUid })
 }
 
 /** At work on something that would be lost; a question, or the wait for a lock, is not. */

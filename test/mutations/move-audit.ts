@@ -68,6 +68,22 @@ export const auditMutations: readonly Mutation[] = [
     fails: /./,
   },
   {
+    rule: '1.7 a stream is reported to be stopped when no server executes anything for it any more',
+    file: 'src/move/stream.ts',
+    edits: [['await sessionsEnd(meta, on,', 'if (epoch < 0) await sessionsEnd(meta, on,']],
+    test: 'src/move/stop.db.test.ts',
+    name: '1.7 on ${flavour}: a stream is not reported to be stopped while a target still executes its statement, which is ended',
+    fails: /1 !== 0/,
+  },
+  {
+    rule: '1.7 a stop that a target did not answer is tried again',
+    file: 'src/move/stop-stream.ts',
+    edits: [['await clock.sleep(pauseMs, signal).catch(() => undefined)', 'if (pauseMs > 0) return']],
+    test: 'src/move/stop.db.test.ts',
+    name: '1.7, promise 7: a stop that a target does not answer is tried until it does, which is told; then what whoever ran the stream had is gone',
+    fails: /not reported: stopped/,
+  },
+  {
     rule: '1.7 its session is entered before it begins',
     file: 'src/move/stream-ddl.ts',
     edits: [['await xaLane.transaction([enterDdlSession(on, epoch, conn.threadId)])', 'void enterDdlSession']],

@@ -1,0 +1,137 @@
+/** What `stopped` says of a stream, and that it is come to whatever stands in the way; what a mover goes on with while the topology does not answer. */
+import assert from 'node:assert/strict'
+import { after, test } from 'node:test'
+import { systemClock } from '../base/clock.ts'
+import { bumpControlMarker } from '../binlog/control-schema.ts'
+import { connect } from '../mysql/connect.ts'
+import { keys } from '../topology/keys.ts'
+import { MemoryStore } from '../topology/memory.ts'
+import type { StreamReport } from '../topology/records.ts'
+import type { CommitResult, Condition, Entry, Put } from '../topology/store.ts'
+import { put } from '../topology/typed.ts'
+import { type ServerPair, ServerPairs } from '../../test/kit/server-pairs.ts'
+import { flavours } from '../../test/kit/servers.ts'
+import { addressesOf } from './access.ts'
+import { putServers, reported, startMover, want } from './testkit/mover-kit.ts'
+import { execOf } from './testkit/samples.ts'
+import { fill, World } from './testkit/world.ts'
+
+const servers = new ServerPairs()
+after(() => servers[Symbol.asyncDispose]())
+
+for (const flavour of flavours()) {
+  const on = (): Promise<ServerPair> => servers.of(flavour)
+
+  test(`1.7 on ${flavour}: a stream is not reported to be stopped while a target still executes its statement, which is ended`, async () => {
+    const { source, target } = await on()
+    await using world = await World.create({ flavour, sources: ['-'], targets: ['-'] }, on())
+    await fill(world, 0, 10, 100)
+    await using store = new MemoryStore(systemClock)
+    await putServers(store, { source, target })
+    await using _mover = startMover(store, 'mover-1')
+    const record = execOf(world.record(0))
+    await want(store, record)
+    await reported(store, record, 'running', ({ state }) => state === 'running')
+    await using reader = await connect({ ...target.config, database: world.targetRefs[0]!.schema })
+    await reader.query('BEGIN')
+    await reader.query('SELECT * FROM item')
+    await world.s.query('ALTER TABLE item ADD INDEX (name)')
+    const atWork = async (): Promise<number> =>
+      (await world.t.allText('SHOW PROCESSLIST')).filter(({ Info }) => Info?.startsWith('ALTER TABLE item')).length
+    for (let look = 0; look < 500 && (await atWork()) === 0; look++) await systemClock.sleep(20)
+    assert.equal(await atWork(), 1)
+    await want(store, { ...record, wanted: 'stopped' })
+    await reported(store, record, 'stopped', ({ state }) => state === 'stopped')
+    assert.equal(await atWork(), 0)
+    await reader.query('COMMIT')
+    await want(store, { ...record, generation: 2 })
+    const number = await bumpControlMarker(world.s)
+    await reported(store, record, `marker ${number}`, ({ targets }) => targets.every(({ controlMarker }) => controlMarker >= number))
+    const [shown] = await world.t.allText(`SHOW CREATE TABLE ${world.targetRefs[0]!.schema}.item`)
+    assert.match(shown?.['Create Table'] ?? '', /KEY `name`/, 'it is made when the stream goes on')
+  })
+}
+
+test('1.7, promise 7: a stop that a target does not answer is tried until it does, which is told; then what whoever ran the stream had is gone', async () => {
+  const [flavour] = flavours()
+  const pair = await servers.of(flavour!)
+  await using world = await World.create({ flavour: flavour!, sources: ['-'], targets: ['-'] }, pair)
+  await fill(world, 0, 10, 100)
+  await using store = new MemoryStore(systemClock)
+  await putServers(store, pair)
+  const record = world.record(0)
+  const left = world.start(record)
+  await world.untilRunning(record.uid)
+  await store.commit([], [put(keys.report(record.workflowUid, record.uid), { ...left.stream.report(), mover: 'gone' })])
+  const addresses = addressesOf(store)
+  let refuses = true
+  const refusing = async (id: string) => {
+    const address = await addresses(id)
+    return refuses ? { ...address, connect: { ...address.connect, port: 1 } } : address
+  }
+  await using _mover = startMover(store, 'mover-1', { addresses: refusing })
+  await want(store, { ...record, wanted: 'stopped' })
+  const waits = await reported(store, record, 'a wait', ({ waiting }) => /on which it is to be ended/.test(waiting?.what ?? ''))
+  assert.equal(waits.state, 'starting')
+  assert.equal(left.stream.report().state, 'running')
+  refuses = false
+  const stopped = await reported(store, record, 'stopped', ({ state }) => state === 'stopped')
+  assert.deepEqual([stopped.waiting, stopped.mover], [null, 'mover-1'])
+  await world.until('a run that has ended', () => world.restarts.length > 0)
+})
+
+/** Answers no question about keys that begin so. */
+class FlakyStore extends MemoryStore {
+  silentOn: string | null = null
+  refused = 0
+
+  override async get(key: string): Promise<Entry | null> {
+    this.#answer(key)
+    return await super.get(key)
+  }
+
+  override async commit(conditions: readonly Condition[], puts: readonly Put[]): Promise<CommitResult> {
+    for (const { key } of puts) this.#answer(key)
+    return await super.commit(conditions, puts)
+  }
+
+  #answer(key: string): void {
+    if (this.silentOn === null || !key.startsWith(this.silentOn)) return
+    this.refused++
+    throw new Error('no answer')
+  }
+}
+
+test('promise 1: a topology that does not answer a question about one workflow stops no stream of another; what was to be given back is, later', async () => {
+  const [flavour] = flavours()
+  const pair = await servers.of(flavour!)
+  await using world = await World.create({ flavour: flavour!, sources: ['-'], targets: ['-'] }, pair)
+  await fill(world, 0, 10, 100)
+  await using store = new FlakyStore(systemClock)
+  await putServers(store, pair)
+  await using _mover = startMover(store, 'mover-1')
+  const record = world.record(0)
+  await want(store, record)
+  const before = await reported(store, record, 'running', ({ state }) => state === 'running')
+  const other = { ...record, workflowUid: 'other', uid: 'other-stream', wanted: 'stopped' as const }
+  const report = keys.report(other.workflowUid, other.uid)
+  const untilRefused = async (): Promise<void> => {
+    store.refused = 0
+    for (let look = 0; look < 500 && store.refused === 0; look++) await systemClock.sleep(10)
+    assert.ok(store.refused > 0)
+  }
+  store.silentOn = report
+  await want(store, other)
+  await untilRefused()
+  store.silentOn = null
+  await store.commit([], [put(report, { ...before, streamUid: other.uid, state: 'running', mover: 'gone' })])
+  await reported(store, other, 'stopped', ({ state }) => state === 'stopped')
+  store.silentOn = keys.streamOwner(other.workflowUid)
+  await store.commit([], [{ key: keys.stream(other.workflowUid, other.uid), value: undefined }])
+  await untilRefused()
+  store.silentOn = null
+  for (let look = 0; look < 500 && (await store.get(keys.streamOwner(other.workflowUid))) !== null; look++) await systemClock.sleep(10)
+  assert.equal(await store.get(keys.streamOwner(other.workflowUid)), null)
+  const now = (await store.get(keys.report(record.workflowUid, record.uid)))?.value as unknown as StreamReport
+  assert.deepEqual([now.state, now.stateSinceMs], ['running', before.stateSinceMs])
+})
