@@ -7,7 +7,7 @@ import { ensureIngestTables, table as ingestTable } from '../ingest/tables.ts'
 import { connect } from '../mysql/connect.ts'
 import { keys } from '../topology/keys.ts'
 import { MemoryStore } from '../topology/memory.ts'
-import type { ServerRecord, ServerSecret, ShardRecord } from '../topology/records.ts'
+import type { Installation, ServerRecord, ServerSecret, ShardRecord } from '../topology/records.ts'
 import { put } from '../topology/typed.ts'
 import { ServerPairs } from '../../test/kit/server-pairs.ts'
 import { flavours } from '../../test/kit/servers.ts'
@@ -27,7 +27,11 @@ for (const flavour of flavours()) {
     const record = { socketPath: null, ...source.config, v: 1, id: 'made', flavour, provisioned: true } as unknown as ServerRecord
     await store.commit(
       [],
-      [put(keys.server('made'), record), put<ServerSecret>(keys.secret('made'), { v: 1, admin: account, mover: account, gate: account })],
+      [
+        put<Installation>(keys.installation, { v: 1, id: 'mine', createdAtMs: 0 }),
+        put(keys.server('made'), record),
+        put<ServerSecret>(keys.secret('made'), { v: 1, admin: account, mover: account, gate: account }),
+      ],
     )
     const provisioner = { list: async () => [], remove: () => assert.fail('the server holds what somebody kept') }
     const world = { store, provisioner, clock: systemClock, log: silentLog, flavour } as unknown as World
@@ -57,13 +61,16 @@ for (const flavour of flavours()) {
     await admin.query(`INSERT INTO ${position} VALUES ${rows.join(',')}`)
     // Somebody who was paused before a DROP has the lock still.
     await using paused = await connect(source.config)
-    await paused.value("SELECT GET_LOCK('sw:removal', 1)")
+    await paused.value("SELECT GET_LOCK('sw:mine:removal', 1)")
+    // Of another installation, or of an application: neither is waited for.
+    await using stranger = await connect(source.config)
+    for (const name of ['sw:other:removal', 'sw:removal']) await stranger.value(`SELECT GET_LOCK('${name}', 1)`)
     await admin.query('CREATE DATABASE _sw_scratch_1_b')
     await store.commit([], [scratchPut('scratch-1', shards, ['gone'], 0)])
     let ended = false
     const finishing = finishRemoval(world, 'scratch-1').finally(() => (ended = true))
     for (let look = 0; look < 500; look++) {
-      if ((await admin.allText('SHOW PROCESSLIST')).some(({ Info }) => Info?.includes("GET_LOCK('sw:removal'"))) break
+      if ((await admin.allText('SHOW PROCESSLIST')).some(({ Info }) => Info?.includes("GET_LOCK('sw:mine:removal'"))) break
       await systemClock.sleep(10)
     }
     assert.deepEqual([ended, await has('_sw_scratch_1_b')], [false, true])

@@ -16,7 +16,7 @@ import { flavourOf } from '../mysql/flavour/flavour.ts'
 import { quoteIdentifier, quoteString } from '../sql/quote.ts'
 import { keepLease } from '../topology/kept-lease.ts'
 import { keys } from '../topology/keys.ts'
-import type { Removal, ShardRecord } from '../topology/records.ts'
+import type { Installation, Removal, ShardRecord } from '../topology/records.ts'
 import type { Put } from '../topology/store.ts'
 import { absent, listRecords, put, readRecord, unchanged } from '../topology/typed.ts'
 import type { Leadership } from '../workflow/context.ts'
@@ -107,6 +107,7 @@ export async function removeShardPlaces(
   { ours = async () => true, servers = 'too' }: { ours?: () => Promise<boolean>; servers?: 'too' | 'stay' } = {},
 ): Promise<string[]> {
   const lines: string[] = []
+  const installation = (await readRecord<Installation>(world.store, keys.installation))?.value.id ?? ''
   /** Asked anew before each: a shard may have been made there meanwhile. */
   const others = async (): Promise<ShardRecord[]> => {
     if (!(await ours())) throw changeErrors.removalTaken({ servers: [...new Set(shards.map((shard) => shard.serverId))].join(', ') })
@@ -124,7 +125,9 @@ export async function removeShardPlaces(
       const stands = async (): Promise<boolean> => (await others()).some((other) => other.serverId === id && other.schema === shard.schema)
       if (await stands()) continue
       const limit = { ms: serverMsMax, doing: `DROP DATABASE ${quoteIdentifier(shard.schema)}` }
-      const dropped = await withServerFor(world, id, limit, (connection) => dropSchema(connection, id, shard.schema, stands))
+      const dropped = await withServerFor(world, id, limit, (connection) =>
+        dropSchema(connection, { installation, server: id, schema: shard.schema, stands }),
+      )
       if (dropped) lines.push(`schema ${shard.schema} on ${id} is dropped`)
     }
   }
@@ -132,8 +135,13 @@ export async function removeShardPlaces(
 }
 
 /** The lock goes with the session: one that was paused before its DROP has it still, and nobody removes and makes anew meanwhile. */
-async function dropSchema(connection: Connection, server: string, schema: string, stands: () => Promise<boolean>): Promise<boolean> {
-  if ((await connection.value(`SELECT GET_LOCK('sw:removal', 10)`)) !== '1') throw changeErrors.removalUnderWay({ name: schema })
+async function dropSchema(
+  connection: Connection,
+  { installation, server, schema, stands }: { installation: string; server: string; schema: string; stands: () => Promise<boolean> },
+): Promise<boolean> {
+  // Of this installation, as all our locks: names are the whole server's.
+  const lock = quoteString(`sw:${installation}:removal`)
+  if ((await connection.value(`SELECT GET_LOCK(${lock}, 10)`)) !== '1') throw changeErrors.removalUnderWay({ name: schema })
   await connection.query(`SET SESSION lock_wait_timeout = ${heldSMax}`)
   if (await stands()) return false
   try {

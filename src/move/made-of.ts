@@ -7,7 +7,7 @@ import { moveSchema } from './tables.ts'
 export type MadeOf = {
   /** The source's definition then. */
   readonly source: string
-  /** What the table on the target looked like, made; '': it was being altered to what its source had become, and may be so in part. */
+  /** What the table on the target looked like, made; '': it was being made, or altered to what its source had become, and may be so in part. */
   readonly look: string
 }
 
@@ -24,14 +24,16 @@ export async function noteMadeOf(made: Made, table: string, source: string): Pro
   await note(made, table, source, lookOf(await showCreateTable(made.target.conn, made.target.schema, table)))
 }
 
-/** Before the first of several statements: whoever finds the table in between must not take it for one that somebody has altered by hand. */
-export async function noteBeingRenewed(made: Made, table: string, source: string): Promise<void> {
-  await note(made, table, source, '')
+/** Before the first of several statements: whoever finds the table in between must not take it for one that somebody has made or altered by hand. */
+export async function noteBeingMade(made: Made, table: string, source: string, condition = 'TRUE'): Promise<void> {
+  await note(made, table, source, '', condition)
 }
 
-async function note({ target, workflowUid }: Made, table: string, source: string, look: string): Promise<void> {
+async function note({ target, workflowUid }: Made, table: string, source: string, look: string, condition = 'TRUE'): Promise<void> {
   const values = [target.uid, table, workflowUid, withoutCounter(source), look].map(quoteString).join(', ')
-  await target.conn.query(`REPLACE INTO ${moveSchema}.move_table (target_uid, table_name, workflow_uid, made_of, look) VALUES (${values})`)
+  await target.conn.query(
+    `REPLACE INTO ${moveSchema}.move_table (target_uid, table_name, workflow_uid, made_of, look) SELECT ${values} FROM DUAL WHERE ${condition}`,
+  )
 }
 
 /** The next AUTO_INCREMENT is counted up by rows. */

@@ -20,7 +20,7 @@ import { translateDefinition } from '../sql/flavour-translation.ts'
 import { noFailpoints, type Failpoints } from './crash-points.ts'
 import { crossFlavourFindings } from './cross-flavour.ts'
 import { moveErrors } from './errors.ts'
-import { lookOf, noteBeingRenewed, noteMadeOf, readMadeOf, showCreateTable, withoutCounter } from './made-of.ts'
+import { lookOf, noteBeingMade, noteMadeOf, readMadeOf, showCreateTable, withoutCounter } from './made-of.ts'
 import { columnMisfit } from './target-columns.ts'
 import { ensureMoveTables, moveSchema } from './tables.ts'
 import { uniqueKeyFindings, uniqueKeys } from './unique-keys.ts'
@@ -61,6 +61,7 @@ export async function createTargetTables(options: SchemaCopyOptions): Promise<st
     // Not once the table is there: a mover that was paused here would bring back keys of long ago.
     const absent = `NOT EXISTS (SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${quoteString(target.schema)} AND TABLE_NAME = ${quoteString(table)})`
     if (deferred.length > 0) await target.conn.query(deferredSql({ targetUid: target.uid, table, workflowUid }, deferred, absent))
+    if (options.unfollowed !== true) await noteBeingMade(options, table, text, absent)
     await target.conn.useDatabase(target.schema)
     try {
       await target.conn.query(printTableDefinition(definition, quoteIdentifier(table)))
@@ -121,7 +122,7 @@ export async function renewUnusedTables(options: SchemaCopyOptions): Promise<voi
     const refuse = (reason: string): Error => moveErrors.notRenewed({ table, target: target.name, reason })
     if (statements === null && isHalf) throw refuse('its options or CHECK constraints were altered too')
     if (statements === null) continue
-    await noteBeingRenewed(options, table, note.source)
+    await noteBeingMade(options, table, note.source)
     try {
       for (const statement of statements) await target.conn.query(statement)
     } catch (error) {

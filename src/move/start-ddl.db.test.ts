@@ -187,6 +187,38 @@ for (const flavour of flavours()) {
       await createTargetTables(of)
       assert.equal(await shown(world.t, schema), await shown(s, source.schema))
     })
+    test('1.13: a table whose maker died before it had noted it follows what its source has become, and so does one that it had only noted', async () => {
+      const tables = [
+        {
+          name: 'noted',
+          shardKey: 'owner',
+          ddl: 'CREATE TABLE noted (id BIGINT NOT NULL PRIMARY KEY, owner INT NOT NULL, v INT, KEY v (v))',
+        },
+      ]
+      for (const dies of [/^CREATE TABLE `noted`/, /^SHOW CREATE TABLE/]) {
+        await using world = await World.create({ flavour, sources: ['-'], targets: ['-'], tables }, servers)
+        await using s = await connect({ ...world.source.config, database: world.sourceRefs[0]!.schema })
+        const { schema, uid } = world.targetRefs[0]!
+        const conn = new Proxy(world.t, {
+          get: (on, name) => {
+            const value: unknown = Reflect.get(on, name, on)
+            if (typeof value !== 'function') return value
+            return (...args: unknown[]) =>
+              dies.test(String(args[0])) ? Promise.reject(new Error('the mover dies')) : value.apply(on, args)
+          },
+        })
+        const source = { conn: s, schema: world.sourceRefs[0]!.schema }
+        const of = { source, workflowUid: 'w', tables: ['noted'], deferSecondaryKeys: false }
+        await assert.rejects(createTargetTables({ ...of, target: { conn, schema, uid, name: '-' } }), /dies/)
+        await s.query('ALTER TABLE noted ADD COLUMN w INT NULL AFTER id, DROP KEY v')
+        const whole = { ...of, target: { conn: world.t, schema, uid, name: '-' } }
+        await renewUnusedTables(whole)
+        await createTargetTables(whole)
+        const shown = async (on: Connection, in_: string): Promise<string> =>
+          (await on.allText(`SHOW CREATE TABLE ${in_}.noted`))[0]?.['Create Table'] ?? ''
+        assert.equal(await shown(world.t, schema), await shown(s, source.schema))
+      }
+    })
   })
 }
 

@@ -69,6 +69,9 @@ export type TailPlace = {
   coordinate: () => Coordinate
 }
 
+/** Definitions are as that target tells them. */
+type ExecutedOn = Executed & { readonly target: OpenTarget }
+
 export class StreamDdl {
   readonly #options: StreamDdlOptions
   #heldLooks = 0
@@ -172,8 +175,8 @@ export class StreamDdl {
    * or by another that was there first, if the table was there then what it is to this stream.
    * @throws ddlTwice
    */
-  async #madeBy(event: QueryEvent, table: string, executed: readonly Executed[], place: TailPlace): Promise<KnownTable> {
-    const { record, source, targets, clock, signal } = this.#options
+  async #madeBy(event: QueryEvent, table: string, executed: readonly ExecutedOn[], place: TailPlace): Promise<KnownTable> {
+    const { record, source, clock, signal } = this.#options
     const { meta, connect } = source
     const { schema } = record.source
     const now = await definedNow({ meta, connect, clock, signal, schema, table, position: place.position() as Position, at: event.at })
@@ -188,14 +191,13 @@ export class StreamDdl {
     }
     if (now.ahead === null) return known(now.definitions.get(table), now.keys.get(table), now.uniques.get(table))
     const was = place.plans.get(table)?.definitions
-    const [first] = targets
-    for (const { before, after } of first?.meta.flavour === meta.flavour ? executed : []) {
+    for (const { target, before, after } of executed) {
       const [there, made] = [before[table], after[table]]
-      if (first === undefined || was === undefined || there === undefined || made === undefined) continue
+      if (target.meta.flavour !== meta.flavour || was === undefined || there === undefined || made === undefined) continue
       // A run before, which died when it had stored it on some targets, has what it made already.
       if ([there, made].every(({ definitions }) => definitionDifference(was, definitions) !== null)) continue
       // Keys that wait for the end of the copy are not there yet, where the statement was about none: they are what they were.
-      const uniques = mindsNoKeys(event) ? (await readKnown(first.meta, first.on)).get(table)?.uniques : undefined
+      const uniques = mindsNoKeys(event) ? (await readKnown(target.meta, target.on)).get(table)?.uniques : undefined
       return { ...made, uniques: uniques ?? made.uniques ?? [] }
     }
     throw moveErrors.ddlTwice({
@@ -245,11 +247,12 @@ export class StreamDdl {
    * that it had on the source; while no other stream of this mover writes to the target; and on a table that has all its keys, since it may be about one that waits for the end
    * of the copy. What the server refuses stops the stream: "there already" of one part says nothing of the others.
    */
-  async #execute(event: QueryEvent, statement: string, place: TailPlace): Promise<Executed[]> {
+  async #execute(event: QueryEvent, statement: string, place: TailPlace): Promise<ExecutedOn[]> {
     const { record, source, targets, alone, clock, signal, failpoints, onWaiting, watch } = this.#options
-    const executed: Executed[] = []
+    const executed: ExecutedOn[] = []
     const at = place.coordinate()
-    for (const [i, { meta, name, on, address, xaLane, epoch }] of targets.entries()) {
+    for (const [i, openTarget] of targets.entries()) {
+      const { meta, name, on, address, xaLane, epoch } = openTarget
       const schema = record.targets[i]?.schema ?? ''
       const refuse = (reason: string): Error => moveErrors.ddlRefused({ target: name, statement, reason })
       const session = sessionSql(event, source.meta.flavour, meta.flavour)
@@ -300,7 +303,7 @@ export class StreamDdl {
           refuse: (inTheWay) => refuse(`${inTheWay}; ${stillThere}`),
         },
       )
-      if (made !== null) executed.push(made)
+      if (made !== null) executed.push({ ...made, target: openTarget })
     }
     return executed
   }
