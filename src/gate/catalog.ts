@@ -5,6 +5,7 @@
  * elsewhere by that asks the servers first (gather-fill.ts, moved-rows.ts), and INSERT names its columns (plan/insert-plan.ts).
  */
 import { isSwError } from '../base/errors.ts'
+import { unlessAborted } from '../base/unless-aborted.ts'
 import { readVschema } from '../keyspace/vschema.ts'
 import { resolveVschema, type ResolvedVschema } from '../keyspace/vschema-resolve.ts'
 import { branchKeyspace } from '../topology/dualwrite-records.ts'
@@ -13,6 +14,7 @@ import { readColumns, readStoredFunctions } from './columns.ts'
 import type { Core } from './core.ts'
 import { innerConnection } from './inner-statements.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
+import { askedWithin, type Within } from './within.ts'
 
 const columnsMaxAgeMs = 60_000
 /** What is wrong by columns that are older is looked at again by new ones: a statement that the planner refuses, and one that a server did. */
@@ -156,43 +158,39 @@ export class GateCatalog implements Catalog {
     // A statement without tables has nothing else that would bring them.
     if (tables.length === 0 && entry.functions !== undefined && entry.functionsAtMs <= limit) {
       entry.functionsAtMs = Number.MAX_SAFE_INTEGER
-      void this.#load(keyspace, null, new AbortController().signal).catch(() => {})
+      void this.#load(keyspace, null).catch(() => {})
     }
     for (const table of tables) {
       const loaded = entry.loaded.get(table)
       if (loaded === undefined || loaded.atMs > limit) continue
       loaded.atMs = Number.MAX_SAFE_INTEGER
-      void this.#load(keyspace, table, new AbortController().signal).catch(() => {})
+      void this.#load(keyspace, table).catch(() => {})
     }
   }
 
-  #load(keyspace: string, table: string | null, signal: AbortSignal): Promise<void> {
+  /** One reads for all who wait; none of them can end it for the others, and each may leave. */
+  #load(keyspace: string, table: string | null, signal?: AbortSignal): Promise<void> {
     const key = `${keyspace}/${table ?? ''}`
     let loading = this.#loading.get(key)
     if (loading === undefined) {
-      loading = this.#read(keyspace, table, signal).finally(() => this.#loading.delete(key))
+      loading = this.#read(keyspace, table).finally(() => this.#loading.delete(key))
       this.#loading.set(key, loading)
     }
-    return loading
+    return unlessAborted(loading, signal)
   }
 
   /** @param table null: stored functions only */
-  async #read(keyspace: string, table: string | null, signal: AbortSignal): Promise<void> {
+  async #read(keyspace: string, table: string | null): Promise<void> {
+    const { signal } = new AbortController()
     for (let attempt = 0; ; attempt++) {
       const view = await this.#core.ready(servingName(this.#core.keyspace(keyspace)), signal)
       const shard = view.shards[0] as ShardView
       const asked = this.#entry(keyspace)
       const forgotten = asked?.forgotten
       try {
-        const backend = await innerConnection(this.#core, shard, '')
-        let columns: TableColumns | null
-        let functions: StoredFunctions
-        try {
-          functions = await readStoredFunctions(backend.connection, shard.schema)
-          columns = table === null ? null : await readColumns(backend.connection, shard.schema, table)
-        } finally {
-          backend.pool.give(backend)
-        }
+        const { functions, columns } = await askedWithin(this.#core, this.#core.config.sharedReadMs, shard, (within) =>
+          this.#ask(within, shard, table),
+        )
         const entry = this.#entry(keyspace)
         if (entry === null) return
         // There was DDL meanwhile: what was read may be of before it.
@@ -208,6 +206,22 @@ export class GateCatalog implements Catalog {
         if (attempt >= readsMax || (isSwError(error) && error.class === 'user' && !isSwError(error, 'SW-MYSQL-001'))) throw error
         await this.#core.afterRefusal(shard, view.version, attempt, 0, signal, error as Error)
       }
+    }
+  }
+
+  async #ask(
+    within: Within,
+    shard: ShardView,
+    table: string | null,
+  ): Promise<{ functions: StoredFunctions; columns: TableColumns | null }> {
+    const backend = await innerConnection(this.#core, shard, '')
+    within.uses(backend.connection)
+    try {
+      const functions = await readStoredFunctions(backend.connection, shard.schema)
+      return { functions, columns: table === null ? null : await readColumns(backend.connection, shard.schema, table) }
+    } finally {
+      within.done(backend.connection)
+      backend.pool.give(backend)
     }
   }
 }

@@ -42,6 +42,8 @@ export type GateConfig = {
   /** Rows of lookups that nobody needs any more are left after so long. */
   lookupSweepMs: number
   xaCheckMs: number
+  /** What statements wait for together (a table's columns, a block of a sequence) is asked anew, on another connection, when there is no answer for so long. */
+  sharedReadMs: number
   /** Prepared statements kept on one server connection. */
   statementsPerConnectionMax: number
 }
@@ -71,5 +73,6 @@ export const defaultGateConfig: GateConfig = {
   xaFinishMs: 5_000,
   lookupSweepMs: 10_000,
   xaCheckMs: 1_000,
+  sharedReadMs: 30_000,
   statementsPerConnectionMax: 256,
 }

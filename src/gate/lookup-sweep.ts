@@ -2,6 +2,7 @@
  * Takes rows of lookups away that no row has any more (rule 2 of lookup-writes.ts). Always safe to do and never needed for a right answer: whatever is locked, not
  * reachable or in doubt stays for another time: what is locked for some moments later, the rest with the value's next change.
  */
+import type { Result } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
 import type { Backend } from './backend.ts'
 import type { Core } from './core.ts'
@@ -9,6 +10,7 @@ import { innerConnection, routeInner } from './inner-statements.ts'
 import { lookupTable } from './lookup-reads.ts'
 import { conditionsOf, idLiteral, nameOf } from './lookup-writes.ts'
 import type { LookupEntry } from './plan/lookup.ts'
+import type { ShardView } from './view.ts'
 
 const atOnceMax = 4
 /** What is locked may be so for a moment only, as by the statement that came next. */
@@ -109,23 +111,37 @@ async function sweepOne(core: Core, keyspace: string, entry: LookupEntry, signal
     // A hold is for writes that can wait: this one can stay undone.
     if (core.holds.active && core.holds.mustWait(place.keyspace, [shard.component.key])) continue
     shard.traffic.writes++
-    const backend = await innerConnection(core, shard)
-    const leave = cutOff(backend, signal)
     try {
-      await backend.connection.query('BEGIN')
-      const there = await backend.connection.query(Buffer.concat([text, Buffer.from(' FOR UPDATE NOWAIT')]))
-      if (there.kind === 'rows' && there.rows.length > 0 && !(await stands(core, keyspace, entry, signal)))
-        await backend.connection.query(Buffer.from(`DELETE FROM ${name} WHERE ${where}`, 'latin1'))
-      await backend.connection.query('COMMIT')
-    } catch (error) {
-      if (backend.connection.open) await backend.connection.query('ROLLBACK').catch(() => backend.connection.destroy())
-      throw error
+      await sweepOn(core, shard, signal, async (query) => {
+        const there = await query(Buffer.concat([text, Buffer.from(' FOR UPDATE NOWAIT')]))
+        if (there.kind === 'rows' && there.rows.length > 0 && !(await stands(core, keyspace, entry, signal)))
+          await query(Buffer.from(`DELETE FROM ${name} WHERE ${where}`, 'latin1'))
+      })
     } finally {
-      leave()
-      backend.pool.give(backend)
       shard.traffic.writes--
       if (core.holds.active) core.holds.openChanged(place.keyspace)
     }
+  }
+}
+
+async function sweepOn(
+  core: Core,
+  shard: ShardView,
+  signal: AbortSignal,
+  work: (query: (sql: Buffer) => Promise<Result>) => Promise<void>,
+): Promise<void> {
+  const backend = await innerConnection(core, shard)
+  const leave = cutOff(backend, signal)
+  try {
+    await backend.connection.query('BEGIN')
+    await work((sql) => backend.connection.query(sql))
+    await backend.connection.query('COMMIT')
+  } catch (error) {
+    if (backend.connection.open) await backend.connection.query('ROLLBACK').catch(() => backend.connection.destroy())
+    throw error
+  } finally {
+    leave()
+    backend.pool.give(backend)
   }
 }
 

@@ -5,6 +5,7 @@
  * No id is given out twice: a block belongs to whoever's COMMIT was acknowledged; when that answer is lost the block is let go
  * (a gap) and another one taken. What a gate has left of a block ends with it.
  */
+import { unlessAborted } from '../base/unless-aborted.ts'
 import type { Connection } from '../mysql/connection.ts'
 import type { SequenceName } from '../keyspace/vschema-resolve.ts'
 import type { Core } from './core.ts'
@@ -12,7 +13,9 @@ import { gateErrors } from './errors.ts'
 import { plainly } from './pools.ts'
 import { shardName } from './transaction.ts'
 import type { ShardView } from './view.ts'
+import { askedWithin, type Within } from './within.ts'
 
+type Taken = { readonly next: bigint; readonly end: bigint }
 type Block = { next: bigint; end: bigint; taking: Promise<void> | null }
 
 const attemptsMax = 50
@@ -39,12 +42,11 @@ export class Sequences {
         continue
       }
       const left = count - ids.length
-      // One asks for all who wait; the signal of one must not end it for others.
+      // One asks for all who wait; none of them can end it for the others, and each may leave.
       block.taking ??= this.#reserve(where, table, left, block).finally(() => {
         ;(block as Block).taking = null
       })
-      await block.taking
-      if (signal.aborted) throw signal.reason as Error
+      await unlessAborted(block.taking, signal)
     }
     return ids
   }
@@ -60,7 +62,9 @@ export class Sequences {
       }
       shard.traffic.writes++
       try {
-        const taken = await this.#onShard(shard, table, BigInt(least))
+        const taken = await askedWithin(this.#core, this.#core.config.sharedReadMs, shard, (within) =>
+          this.#take(within, shard, table, BigInt(least)),
+        )
         block.next = taken.next
         block.end = taken.end
         return
@@ -77,9 +81,10 @@ export class Sequences {
     }
   }
 
-  async #onShard(shard: ShardView, table: string, least: bigint): Promise<{ next: bigint; end: bigint }> {
+  async #take(within: Within, shard: ShardView, table: string, least: bigint): Promise<Taken> {
     const name = `\`${table.replaceAll('`', '``')}\``
     const connection: Connection = await this.#core.pools.connect(shard, plainly)
+    within.uses(connection)
     try {
       await connection.query('BEGIN')
       const row = await connection.one(`SELECT next_id, cache FROM ${name} WHERE id = 0 FOR UPDATE`)
@@ -92,6 +97,7 @@ export class Sequences {
       await connection.query('COMMIT')
       return { next, end: next + size }
     } finally {
+      within.done(connection)
       connection.destroy()
     }
   }

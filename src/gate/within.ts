@@ -4,6 +4,9 @@
  */
 import type { Connection } from '../mysql/connection.ts'
 import type { Core } from './core.ts'
+import { gateErrors } from './errors.ts'
+import { shardName } from './transaction.ts'
+import type { ShardView } from './view.ts'
 
 export class Within {
   readonly #connections = new Set<Connection>()
@@ -37,5 +40,22 @@ export class Within {
 
   end(): void {
     this.#ended.abort()
+  }
+}
+
+/** Of a shard, no longer than `ms`. Errors: SW-GATE-010 when it takes longer; those of the work. */
+export async function askedWithin<T>(
+  core: Pick<Core, 'clock'>,
+  ms: number,
+  shard: ShardView,
+  work: (within: Within) => Promise<T>,
+): Promise<T> {
+  const within = new Within(core, ms)
+  try {
+    return await within.wait(work(within))
+  } catch (error) {
+    throw within.over ? gateErrors.unreachable({ shard: shardName(shard), cause: (error as Error).message }, error as Error) : error
+  } finally {
+    within.end()
   }
 }

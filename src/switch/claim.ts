@@ -10,6 +10,7 @@
  */
 import type { Clock } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
+import { unlessAborted } from '../base/unless-aborted.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { isConnectionLost, isServerError } from '../mysql/errors.ts'
 import type { Store } from '../topology/store.ts'
@@ -162,22 +163,5 @@ export class ClaimPool implements AsyncDisposable {
     if (raised.kind === 'ok' && raised.affectedRows === 1n) return
     const now = await readOwner(connection)
     throw switchErrors.steppedDown({ server: serverId, found: now?.token ?? 'unknown', mine })
-  }
-}
-
-/** A claim goes on for others who wait for it. */
-async function unlessAborted<T>(claiming: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return claiming
-  claiming.catch(() => undefined)
-  const over = new AbortController()
-  const aborted = new Promise<never>((_resolve, reject) =>
-    signal.addEventListener('abort', () => reject(signal.reason), { signal: over.signal }),
-  )
-  aborted.catch(() => undefined)
-  try {
-    signal.throwIfAborted()
-    return await Promise.race([claiming, aborted])
-  } finally {
-    over.abort()
   }
 }
