@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { systemClock } from '../base/clock.ts'
 import { isConnectionLost } from '../mysql/errors.ts'
-import { BackendPool, ConnectionBudget } from './backend.ts'
+import { BackendPool } from './backend.ts'
+import { ConnectionBudget } from './connection-budget.ts'
 
 function pool(): BackendPool {
   const never = new Promise<never>(() => undefined)

@@ -9,6 +9,7 @@
 import type { Clock } from '../base/clock.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { ConnectionLost, ServerError } from '../mysql/errors.ts'
+import type { ConnectionBudget } from './connection-budget.ts'
 import { gateErrors } from './errors.ts'
 
 /** KILL QUERY was sent for what ran on them: it may come after that has ended, and must not meet somebody else's statement. */
@@ -35,61 +36,6 @@ export type Backend = {
   /** By text; oldest use first. */
   readonly statements: Map<string, BackendStatement>
   lastUsedMs: number
-}
-
-/**
- * What one server's pools may have together. A pool that needs a connection when all are out takes the place of an idle one of
- * another pool: shards that share a server share its connections.
- */
-export class ConnectionBudget {
-  readonly #max: number
-  #used = 0
-  readonly #pools = new Set<BackendPool>()
-  readonly #starved = new Set<BackendPool>()
-
-  constructor(max: number) {
-    this.#max = max
-  }
-
-  get max(): number {
-    return this.#max
-  }
-
-  join(pool: BackendPool): void {
-    this.#pools.add(pool)
-  }
-
-  leave(pool: BackendPool): void {
-    this.#pools.delete(pool)
-    this.#starved.delete(pool)
-  }
-
-  /** False: the pool is told (`mayGrow`) when there is room. */
-  take(pool: BackendPool): boolean {
-    if (this.#used >= this.#max) {
-      for (const other of this.#pools) {
-        // Its place is free once its connection has closed.
-        if (other !== pool && other.closeIdle()) break
-      }
-      this.#starved.add(pool)
-      return false
-    }
-    this.#used++
-    return true
-  }
-
-  give(): void {
-    this.#used--
-    const [next] = this.#starved
-    if (next === undefined) return
-    this.#starved.delete(next)
-    next.mayGrow()
-  }
-
-  /** Somebody waits for a place that an idle connection holds. */
-  get wanted(): boolean {
-    return this.#starved.size > 0
-  }
 }
 
 type Waiter = { resolve(backend: Backend): void; reject(error: Error): void }
@@ -300,7 +246,7 @@ export class BackendPool {
 
   /** True when the session may keep the connection a while; `release` is called when somebody else needs it. */
   linger(release: () => void): boolean {
-    if (this.#waiters.length > 0 || this.#closed) return false
+    if (this.#waiters.length > 0 || this.#options.budget.wanted || this.#closed) return false
     this.#lingering.add(release)
     return true
   }
@@ -347,7 +293,7 @@ export class BackendPool {
     if (this.#closed) return
     this.#closed = true
     this.#closedError = why
-    this.#options.budget.leave(this)
+    this.#options.budget.part(this)
     for (const waiter of this.#waiters.splice(0)) waiter.reject(why)
     for (const backend of this.#idle.splice(0)) void backend.connection.close().catch(() => {})
   }

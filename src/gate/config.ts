@@ -5,7 +5,7 @@ export type GateConfig = {
   sessionsMax: number
   /** No client without TLS. */
   requireTls: boolean
-  /** Connections to one server, at most. */
+  /** Connections to one server for clients' statements, at most; as many for the gate's own beside them (rows of lookups, columns of tables, ends of transactions). */
   backendConnectionsMax: number
   backendIdleMs: number
   connectTimeoutMs: number

@@ -14,7 +14,8 @@ import { fill, Readers, unlessReopened } from './gather-fill.ts'
 import { refuseSettings, type GatherJob } from './gather-job.ts'
 import type { RouteInputs } from './plan/plan.ts'
 import type { Runner } from './runner.ts'
-import type { ReadOptions, RunningPart, Scatter, ScatterResult } from './scatter.ts'
+import type { Scatter } from './scatter.ts'
+import type { ReadOptions, RunningPart, ScatterResult } from './scatter-parts.ts'
 import type { Transaction } from './transaction.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
 
@@ -47,6 +48,10 @@ export class Gather {
     const home = nextHome(keyspace)
     const readers = new Readers(this.#runner, this.#scatter, transaction, job.steps.length > 1, options.timestamp, options.mayWrite)
     const had = transaction === null ? 0 : [...transaction.branches.values()].reduce((sum, branch) => sum + branch.statements, 0)
+    const leave =
+      transaction === null
+        ? await this.#core.pools.admit([...new Set(job.steps.flatMap((step) => step.shards)), home], 0, connections.signal)
+        : null
     if (transaction !== null) transaction.busy = true
     let at = home
     let scratch: Backend | null = null
@@ -95,6 +100,7 @@ export class Gather {
         if (scratch.connection.open && scratch.connection.inTransaction) await scratch.connection.query('ROLLBACK').catch(() => {})
         connections.done(scratch, false)
       }
+      leave?.()
       if (transaction !== null) {
         transaction.busy = false
         if (transaction.expelled !== null && !transaction.ended) await transaction.rollback()

@@ -16,7 +16,7 @@ import { planErrors } from './plan/errors.ts'
 import type { GatherUse } from './plan/gather-types.ts'
 import type { LookupEntry } from './plan/lookup.ts'
 import type { RouteInputs } from './plan/plan.ts'
-import type { Part } from './scatter.ts'
+import type { Part } from './scatter-parts.ts'
 import type { WriteSummary } from './scatter-summary.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
 

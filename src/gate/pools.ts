@@ -10,24 +10,25 @@ import { isSwError } from '../base/errors.ts'
 import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { placeOfServer } from '../topology/server-place.ts'
-import { BackendPool, ConnectionBudget, strike } from './backend.ts'
+import { BackendPool, strike } from './backend.ts'
 import type { Backend } from './backend.ts'
 import type { GateConfig } from './config.ts'
+import { ConnectionBudget } from './connection-budget.ts'
 import { gateErrors } from './errors.ts'
 import type { ReplicaHealth } from './replica-health.ts'
 import { withoutVariables } from './settings.ts'
 import type { ReplicaView, ShardView, View } from './view.ts'
 
 /** What a client and the gate agreed upon, and the gate and the servers must then too: whether rows found are counted or those changed; how columns are told. */
-export type Agreed = { readonly foundRows: boolean; readonly extendedMetadata: boolean }
+export type Agreed = { readonly foundRows: boolean; readonly extendedMetadata: boolean; readonly own?: true }
 
-/** For statements of the gate's own. */
-export const plainly: Agreed = { foundRows: false, extendedMetadata: false }
+/** For statements of the gate's own: their connections are counted by themselves, as clients' statements hold some while they wait for one of these. */
+export const plainly: Agreed = { foundRows: false, extendedMetadata: false, own: true }
 
-const sides = [0, 1, 2, 3] as const
+const [sides, ownSide] = [[0, 1, 2, 3, 4], 4] as const
 
-function sideOf({ foundRows, extendedMetadata }: Agreed): number {
-  return (foundRows ? 1 : 0) + (extendedMetadata ? 2 : 0)
+function sideOf({ foundRows, extendedMetadata, own }: Agreed): number {
+  return own === true ? ownSide : (foundRows ? 1 : 0) + (extendedMetadata ? 2 : 0)
 }
 
 /** Where a connection goes: the primary of a shard, or one of its replicas. */
@@ -101,6 +102,45 @@ export class Pools {
     })
   }
 
+  #budget(serverId: string, own: boolean): ConnectionBudget {
+    const key = own ? `${serverId} own` : serverId
+    let budget = this.#budgets.get(key)
+    if (budget === undefined) this.#budgets.set(key, (budget = new ConnectionBudget(this.#config.backendConnectionsMax)))
+    return budget
+  }
+
+  /**
+   * Room for a statement outside transactions that takes a connection to each of several shards and holds them together; before it takes the first. Servers in one order, so two of them
+   * do not wait for one another here. Call what it gives when all are given back. Errors: SW-GATE-014, the signal's reason.
+   * @param more connections besides, to any of the servers: a scratch table's
+   */
+  async admit(shards: readonly ShardView[], more: number, signal: AbortSignal | null): Promise<() => void> {
+    const counts = new Map<string, number>()
+    for (const shard of shards) for (const { server } of placesOf(shard)) counts.set(server.id, (counts.get(server.id) ?? more) + 1)
+    const admitted: [ConnectionBudget, number][] = []
+    const leave = (): void => {
+      for (const [budget, count] of admitted) budget.leave(count)
+    }
+    try {
+      for (const id of [...counts.keys()].toSorted()) {
+        const budget = this.#budget(id, false)
+        // More than there are it can not get whatever is done.
+        const count = Math.min(counts.get(id) as number, budget.max)
+        const { poolWaitMs } = this.#config
+        const first = shards[0] as ShardView
+        const late = (): Error =>
+          gateErrors.poolTimeout({ shard: `${first.keyspace}/${first.name}`, waitedMs: poolWaitMs, max: budget.max })
+        const waiting = budget.admit(count, poolWaitMs, late, signal)
+        if (waiting !== undefined) await waiting
+        admitted.push([budget, count])
+      }
+      return leave
+    } catch (error) {
+      leave()
+      throw error
+    }
+  }
+
   /** Whether a connection of this pool may serve the shard. */
   owns(shard: ShardView, agreed: Agreed, pool: BackendPool): boolean {
     const pools = this.#pools[sideOf(agreed)] as Map<string, BackendPool>
@@ -128,9 +168,8 @@ export class Pools {
     const place = placeOf(shard, at)
     const known = pools.get(place)
     if (known !== undefined) return known
-    const { backendConnectionsMax, poolWaitMs, backendIdleMs, statementsPerConnectionMax } = this.#config
-    let budget = this.#budgets.get(at.server.id)
-    if (budget === undefined) this.#budgets.set(at.server.id, (budget = new ConnectionBudget(backendConnectionsMax)))
+    const { poolWaitMs, backendIdleMs, statementsPerConnectionMax } = this.#config
+    const budget = this.#budget(at.server.id, agreed.own === true)
     const pool = new BackendPool({
       clock: this.#clock,
       shard: `${shard.keyspace}/${shard.name}`,

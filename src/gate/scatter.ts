@@ -7,7 +7,7 @@
  * more; outside of one, in a transaction made for it, committed on all or rolled back on all. Parts run in key order, one
  * after the other: two such statements meet their locks in the same order and can't wait for each other.
  */
-import type { Column, Connection, OkResult, RowStream } from '../mysql/connection.ts'
+import type { OkResult, RowStream } from '../mysql/connection.ts'
 import { isConnectionLost, ServerError } from '../mysql/errors.ts'
 import { isSwError } from '../base/errors.ts'
 import type { ServerConnection } from '../mysql/server-connection.ts'
@@ -18,60 +18,20 @@ import { ElsewhereError } from './execution-errors.ts'
 import { kindAt } from './failures.ts'
 import { executionOf } from './parameters.ts'
 import { mergeStreams } from './merge.ts'
-import type { Merge, Slot } from './plan/plan.ts'
+import type { Merge } from './plan/plan.ts'
 import { prepareOn } from './prepared.ts'
 import { ResultWriter } from './result-writer.ts'
 import type { Runner } from './runner.ts'
 import { inKeyspace } from './schema-names.ts'
 import { connectError } from './session-connections.ts'
 import { instantOf, ownInstant, sendBefore } from './instant.ts'
+import type { Part, ReadOptions, RunningPart, ScatterResult, WriteHooks } from './scatter-parts.ts'
 import { summary, type WriteSummary } from './scatter-summary.ts'
 import { mergedWarnings, type Warning, warningsOf } from './scatter-warnings.ts'
 import { HeldMeanwhile } from './request.ts'
 import { rollbackBranch } from './xa-commit.ts'
 import { shardName, type Branch, type Transaction } from './transaction.ts'
-import type { Param } from '../wire/stmt-execute.ts'
 import type { ShardView } from './view.ts'
-
-export type Part = {
-  readonly shard: ShardView
-  readonly text: Buffer
-  /** Of a prepared statement: the numbers of the client's parameters for the `?` in the text. */
-  readonly parameters?: readonly number[]
-  /** A connection that the caller has, and keeps. */
-  readonly backend?: Backend
-}
-
-export type ReadOptions = {
-  form: 'text' | 'binary'
-  effect: 'read' | 'lock'
-  rereadable: boolean
-  /** It calls what may have an effect: a COMMIT that fails afterwards is told. */
-  mayWrite: boolean
-  /** What parts with parameters are executed with. */
-  params: readonly Param[]
-  /** The statement's instant, for statements that ask for it (`instantOf`). */
-  timestamp: string | null
-  resolve(slot: Slot): string | null
-  column?: (column: Column) => Column
-}
-
-/** `refused`: nothing was done and nothing told; it may be tried again when routing allows. */
-export type ScatterResult<T> =
-  | { kind: 'done'; value: T }
-  /** `version`: of the shard's keyspace, where that is another one. */
-  | { kind: 'refused'; shard: ShardView; cause: Error; version?: number }
-
-/** What goes with a write: lookups. */
-export type WriteHooks = {
-  /** All parts are done, nothing is committed. */
-  beforeCommit(results: readonly OkResult[]): Promise<void>
-  /** In any case, before anything is rolled back. */
-  end(): Promise<void>
-}
-
-/** A connection that runs a part of a statement, and whether stopping it could undo a write. */
-export type RunningPart = { readonly connection: Connection; readonly effect: 'read' | 'write' }
 
 export class Scatter {
   readonly #core: Core
@@ -99,6 +59,13 @@ export class Scatter {
     const { settings } = this.#runner
     // A shard's part of groups must be whole; of rows, the first of each shard hold the first of all.
     const wanted = merge.kind === 'aggregate' ? settings.unlimited : settings.signature
+    const leave =
+      transaction === null && parts.length > 1
+        ? await this.#admit(
+            parts.map(({ shard }) => shard),
+            0,
+          )
+        : null
     const opened: { shard: ShardView; backend: Backend; branch: Branch | null; stream: RowStream }[] = []
     const marks: RunningPart[] = []
     const held = this.#core.held.open()
@@ -185,12 +152,18 @@ export class Scatter {
       return { kind: 'done', value: undefined }
     } finally {
       for (const mark of marks) this.#running.delete(mark)
+      leave?.()
       held.close()
       if (transaction !== null) {
         transaction.busy = false
         if (transaction.expelled !== null && !transaction.ended) await transaction.rollback()
       }
     }
+  }
+
+  /** Of a statement that holds several connections at once, outside of a transaction. Errors: SW-GATE-014. */
+  #admit(shards: readonly ShardView[], more: number): Promise<() => void> {
+    return this.#core.pools.admit(shards, more, this.#runner.connections.signal)
   }
 
   /** @param given the parts, or what makes them within the transaction of the statement, of these shards */
@@ -208,7 +181,10 @@ export class Scatter {
     const had = statementsOf(on)
     const startMs = this.#core.clock.monotonicMs()
     const { figures } = this.#runner
-    figures.shards = Math.max(figures.shards, typeof given === 'function' ? shards.length : given.length)
+    const concerned = typeof given === 'function' ? shards : given.map(({ shard }) => shard)
+    figures.shards = Math.max(figures.shards, concerned.length)
+    // What makes the parts may take a connection for its scratch table.
+    const leave = own === null ? null : await this.#admit(concerned, typeof given === 'function' ? 1 : 0)
     on.busy = true
     // A column may take the time by itself: every write over several shards has one instant.
     const instant = instantOf(this.#runner.settings, this.#core.clock.nowMs())
@@ -295,6 +271,7 @@ export class Scatter {
       if (refusal !== null) return { kind: 'refused', shard: at, cause: refusal, ...version }
       throw this.#final(at, problem, on)
     } finally {
+      leave?.()
       await hooks?.end()
       on.busy = false
       if (on.expelled !== null && !on.ended) await on.rollback()

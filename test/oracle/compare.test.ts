@@ -55,6 +55,13 @@ test('the oracle sees other values, orders, names, types, warnings and errors', 
   assert.equal(compareRows(plain, rows(d, [['4'], ['1.5']]), rows(d, [['4.00'], ['1.50']])), null)
   for (const other of ['4.01', '4.000', '40']) assert.equal(compareRows(plain, rows(d, [['4']]), rows(d, [[other]]))?.what, 'values')
   assert.equal(compareRows(plain, rows(d, [['4']]), rows([column('a', 246, { decimals: 3 })], [['4']]))?.what, 'types')
+  // A DOUBLE of 7 decimals is rounded when its last digits have come of the order of adding; one that shows all of its digits is not.
+  const [v, w] = [[column('v', 5, { decimals: 2 })], [column('v', 5, { decimals: 31 })]]
+  const text = { ...plain, text: true }
+  assert.equal(compareRows(text, rows(v, [['62.12']]), rows(v, [['62.13']])), null)
+  assert.equal(compareRows(text, rows(v, [['62.12']]), rows(v, [['62.14']]))?.what, 'values')
+  assert.equal(compareRows(text, rows(v, [['62.12']]), rows(v, [['62.120']]))?.what, 'values')
+  assert.equal(compareRows(text, rows(w, [['62.12']]), rows(w, [['62.13']]))?.what, 'values')
   // JSON is JSON, by whichever plan; text is not.
   const [j, through] = [rows([column('j', 245, { decimals: 31, charset: 255 })], [['1']]), rows([column('j', 245)], [['1']])]
   assert.notEqual(compareRows(plain, j, through)?.what, 'types')

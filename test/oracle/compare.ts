@@ -55,7 +55,7 @@ export function compareRows(asked: Compared, expected: Answer, got: Answer): Dif
     x.sort()
     y.sort()
   }
-  if (x.join('\n') !== y.join('\n')) return { what: 'values', detail: firstDifference(x, y) }
+  if (x.length !== y.length || x.some((row, i) => !isSame(row, y[i] as string))) return { what: 'values', detail: firstDifference(x, y) }
   if (types(a.columns) !== types(b.columns)) return { what: 'types', detail: `${types(a.columns)}\n  gate:   ${types(b.columns)}` }
   const more = (columns: readonly Column[]): string =>
     columns.map((c) => `${c.name}:${c.orgName}:${c.orgTable}:${c.table} ${c.length} ${c.flags}`).join(' | ')
@@ -105,6 +105,22 @@ function printRow(row: RawRow, columns: readonly Column[], asked: Compared): str
       return JSON.stringify(asked.lists.includes(i) ? text.split(',').toSorted().join(',') : text)
     })
     .join(' | ')
+}
+
+const fixed = /^(-?[\d.]+) of (\d+)$/
+
+/** A real that shows a fixed number of decimals is rounded after its last digits came of the order of adding: what lies in the middle goes either way. */
+function isSame(x: string, y: string): boolean {
+  if (x === y) return true
+  const [a, b] = [x.split(' | '), y.split(' | ')]
+  return (
+    a.length === b.length &&
+    a.every((cell, i) => {
+      const [p, q] = [fixed.exec(cell), fixed.exec(b[i] as string)]
+      if (p === null || q === null || p[2] !== q[2]) return cell === b[i]
+      return Math.abs(Number(p[1]) - Number(q[1])) < 1.5 * 10 ** -Number(p[2])
+    })
+  )
 }
 
 /**

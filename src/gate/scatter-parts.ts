@@ -1,0 +1,46 @@
+/** What a statement on several shards is given, and what becomes of it. */
+import type { Column, Connection, OkResult } from '../mysql/connection.ts'
+import type { Param } from '../wire/stmt-execute.ts'
+import type { Backend } from './backend.ts'
+import type { Slot } from './plan/plan.ts'
+import type { ShardView } from './view.ts'
+
+export type Part = {
+  readonly shard: ShardView
+  readonly text: Buffer
+  /** Of a prepared statement: the numbers of the client's parameters for the `?` in the text. */
+  readonly parameters?: readonly number[]
+  /** A connection that the caller has, and keeps. */
+  readonly backend?: Backend
+}
+
+export type ReadOptions = {
+  form: 'text' | 'binary'
+  effect: 'read' | 'lock'
+  rereadable: boolean
+  /** It calls what may have an effect: a COMMIT that fails afterwards is told. */
+  mayWrite: boolean
+  /** What parts with parameters are executed with. */
+  params: readonly Param[]
+  /** The statement's instant, for statements that ask for it (`instantOf`). */
+  timestamp: string | null
+  resolve(slot: Slot): string | null
+  column?: (column: Column) => Column
+}
+
+/** `refused`: nothing was done and nothing told; it may be tried again when routing allows. */
+export type ScatterResult<T> =
+  | { kind: 'done'; value: T }
+  /** `version`: of the shard's keyspace, where that is another one. */
+  | { kind: 'refused'; shard: ShardView; cause: Error; version?: number }
+
+/** What goes with a write: lookups. */
+export type WriteHooks = {
+  /** All parts are done, nothing is committed. */
+  beforeCommit(results: readonly OkResult[]): Promise<void>
+  /** In any case, before anything is rolled back. */
+  end(): Promise<void>
+}
+
+/** A connection that runs a part of a statement, and whether stopping it could undo a write. */
+export type RunningPart = { readonly connection: Connection; readonly effect: 'read' | 'write' }
