@@ -16,6 +16,7 @@ import { nowhere, sameShardKeys } from './router.ts'
 import type { TablePlan } from './table-plan.ts'
 import { compareCoordinates, moveSchema, type Coordinate } from './tables.ts'
 import type { TailConsumerOptions } from './tail-consumer-options.ts'
+import { tailRoom } from './tail-room.ts'
 import type { HeldRowsJudge } from './target-applier.ts'
 import { XaGroup } from './xa-group.ts'
 import type { AddressedChange } from './xa.ts'
@@ -216,20 +217,7 @@ export class TailConsumer {
       await this.drain(signal)
       throw moveErrors.restart({ stream: this.#options.markerStream, reason: 'the definition of a table changed' })
     }
-    while (!signal.aborted && this.#full()) {
-      await Promise.race(targets.filter((target) => target.full || target.heldBytes > 0).map((target) => target.space(signal)))
-    }
-  }
-
-  /**
-   * Besides each target's own share: what all of them hold, rounds on their way included, so that rows of megabytes are not in memory once a target. A
-   * round that has to be extended is never starved of what it waits for (1.6).
-   */
-  #full(): boolean {
-    const { targets, heldBytesMax } = this.#options
-    if (targets.some((target) => target.full)) return true
-    if (targets.some((target) => target.extending)) return false
-    return targets.reduce((bytes, target) => bytes + target.heldBytes, 0) > heldBytesMax()
+    await tailRoom(targets, this.#options.heldBytesMax, signal)
   }
 
   async #xaCommitted(xid: string, at: Coordinate, signal: AbortSignal): Promise<AddressedChange[]> {

@@ -137,7 +137,9 @@ export class TargetApplier {
     while (!signal.aborted) {
       if (this.#failure !== null) throw this.#failure.error
       if (this.pending.count === 0) this.#advance()
-      const mayRound = this.pending.count > 0 && this.#extended()
+      // Looked at once a turn: time passes between two looks, and one that finds it too early must be followed by the limit that ends the wait.
+      const retryInMs = this.#retryInMs
+      const mayRound = this.pending.count > 0 && this.#extended(retryInMs)
       if (mayRound && (this.#turn === 'round' || (this.#landing === 0 && this.#nextLanding().length === 0))) {
         if (this.#landing > 0) {
           await this.#wake.wait(signal)
@@ -157,8 +159,10 @@ export class TargetApplier {
         continue
       }
       // Chunks that wait for more land when their time is over, and rows held back are tried when theirs is, though nobody rings.
-      const retryInMs = this.pending.count > 0 ? this.#retryInMs : 0
-      const limits = [...(this.#landing === 0 && this.#landable().length > 0 ? [20] : []), ...(retryInMs > 0 ? [retryInMs] : [])]
+      const limits = [
+        ...(this.#landing === 0 && this.#landable().length > 0 ? [20] : []),
+        ...(this.pending.count > 0 && retryInMs > 0 ? [retryInMs] : []),
+      ]
       await this.#wake.wait(signal, limits.length === 0 ? undefined : Math.min(...limits))
     }
   }
@@ -232,6 +236,7 @@ export class TargetApplier {
       }
     })
     this.#heldVersion = this.pending.version
+    if (this.pending.count === 0) this.#noneHeld()
     await this.options.failpoints.hit('part.afterSome')
   }
 
@@ -313,10 +318,10 @@ export class TargetApplier {
     this.options.onApplied(this)
   }
 
-  #extended(): boolean {
+  #extended(retryInMs: number): boolean {
     if (this.#parts !== 'none') return this.#parts === 'draining'
     if (this.#standsStill !== null) return true
-    return (this.#extendTo === null || this.options.latest().marker >= this.#extendTo) && this.#retryInMs === 0
+    return (this.#extendTo === null || this.options.latest().marker >= this.#extendTo) && retryInMs === 0
   }
 
   async #round(): Promise<void> {

@@ -34,13 +34,18 @@ export const otherSpelling = (key: number): number => (key < 10 ? key + 10 : key
 export const rowText = ({ key, shardKey, unique, value }: ModelRow): string => `(${key},${shardKey},${unique},${value})`
 
 /** A change of a row as the tail brings it to a target; `of`: whether a row is the target's; `images` as where it has several sources. */
-export function addEvent(pending: Pending, { key, before, after }: ModelEvent, of: (row: ModelRow) => boolean, mode: WriteMode): void {
+export function changeOf({ key, before, after }: ModelEvent, of: (row: ModelRow) => boolean, mode: WriteMode): Change | null {
   const [was, is] = [before !== null && of(before), after !== null && of(after)]
   const images = (...rows: (ModelRow | null)[]): string[] | null =>
     mode === 'one-source' ? null : [...new Set(rows.flatMap((row) => (row === null ? [] : [String(row.shardKey)])))]
   const table = modelTable
-  if (is && after !== null) pending.add({ table, key: String(key), row: rowText(after), images: images(after, was ? before : null) })
-  else if (was) pending.add({ table, key: String(key), row: null, images: images(before) })
+  if (is && after !== null) return { table, key: String(key), row: rowText(after), images: images(after, was ? before : null) }
+  return was ? { table, key: String(key), row: null, images: images(before) } : null
+}
+
+export function addEvent(pending: Pending, event: ModelEvent, of: (row: ModelRow) => boolean, mode: WriteMode): void {
+  const change = changeOf(event, of, mode)
+  if (change !== null) pending.add(change)
 }
 
 export function stampAt(at: TestCoordinate, ordinal: number): Stamp {

@@ -18,8 +18,11 @@ const change = (key: number, value = 0): Change => ({
   images: ['1'],
 })
 
-/** A target of several sources, and how often a row that another stream's stands in the way of was written there in vain. */
-function applier() {
+/**
+ * A target of several sources, and how often a row that another stream's stands in the way of was written there in vain. `lookMs`: what passes between two looks at the clock, as on a machine that
+ * has others to serve.
+ */
+function applier({ lookMs = 0, pendingBytesMax = 1 << 20 } = {}) {
   let nowMs = 0
   let latest = stampOf()
   let blocked: string | null = '(7,'
@@ -48,7 +51,7 @@ function applier() {
       mode: 'several-sources',
       lanes: [lane as unknown as Lane],
       touched: new TouchedKeys(),
-      clock: { ...systemClock, monotonicMs: () => nowMs },
+      clock: { ...systemClock, monotonicMs: () => (nowMs += lookMs) },
       failpoints: noFailpoints,
       latest: () => latest,
       writeMarker: () => Promise.resolve(latest.marker + 1),
@@ -60,7 +63,7 @@ function applier() {
       landings: () => ({ size: landingSize(1), pressing: false }),
       beforeRound: () => undefined,
       exclusion: { shared: (work) => work(), busy: false },
-      pendingBytesMax: () => 1 << 20,
+      pendingBytesMax: () => pendingBytesMax,
       oneLaneChangesMax: 100,
       packetMax: 1 << 20,
       bulkLoad: false,
@@ -110,4 +113,36 @@ test('1.6: rows held back are not tried again with each transaction in parts: wh
   ending.abort()
   target.wake()
   await running
+})
+
+test('1.6, promise 7: rows held back that fill what may wait are tried when their time has come, whenever the clock is looked at; else the tail, which brings nothing until then, and the target wait for one another', async () => {
+  for (const lookMs of [0.3, 0.5, 0.7, 1, 1.3, 1.9]) {
+    const { target, read } = applier({ lookMs, pendingBytesMax: 1 })
+    const ending = new AbortController()
+    const running = target.run(ending.signal)
+    await target.beginParts(ending.signal)
+    await target.applyPart([change(7)], { marker: 0, groups: 1 })
+    read({ groups: 1 })
+    target.endParts()
+    assert.ok(target.full, 'the tail brings nothing')
+    const limit = AbortSignal.timeout(5_000)
+    while (!target.extending && !limit.aborted) await target.space(limit)
+    assert.ok(target.extending, `${lookMs} ms a look`)
+    ending.abort()
+    target.wake()
+    await running
+  }
+})
+
+test('1.6, promise 7: a row held back that went with a later part is not said to be waited for', async () => {
+  const { target, unblock, later } = applier()
+  const { signal } = new AbortController()
+  await target.beginParts(signal)
+  await target.applyPart([change(7)], { marker: 0, groups: 1 })
+  assert.equal(target.waiting?.reason, 'collision')
+  unblock()
+  later(1_000)
+  await target.applyPart([change(8)], { marker: 0, groups: 1 })
+  assert.equal(target.pending.count, 0)
+  assert.equal(target.waiting, null)
 })

@@ -13,6 +13,12 @@ const merge = {
   fails: /instead of|stuck/,
 }
 
+const streams = {
+  test: 'test/models/streams.model.test.ts',
+  name: '1.5, 1.6, promise 7: two streams of a merge never wait for one another for ever, whatever goes in parts, is held back, fills what may wait, or dies',
+  fails: /stands still/,
+}
+
 export const modelMutations: readonly Mutation[] = [
   {
     rule: '1.4 a key belongs to the generation whose low marker the tail has met last',
@@ -49,5 +55,19 @@ export const modelMutations: readonly Mutation[] = [
     file: 'src/move/pending.ts',
     edits: [['const merged = merge(older, newer)', 'const merged = older']],
     ...merge,
+  },
+  {
+    rule: '1.6 a round that is extended is never starved of what it waits for',
+    file: 'src/move/target-applier.ts',
+    edits: [['this.options.pendingBytesMax() && this.#extendTo === null', 'this.options.pendingBytesMax()']],
+    ...streams,
+  },
+  {
+    rule: '1.6 whoever finds it too early for rows held back waits no longer than until it is time, by the same look at the clock',
+    file: 'src/move/target-applier.ts',
+    edits: [['this.pending.count > 0 && retryInMs > 0 ? [retryInMs]', 'this.pending.count > 0 && this.#retryInMs > 0 ? [this.#retryInMs]']],
+    test: 'test/models/rows-held-back.test.ts',
+    name: '1.6, promise 7: rows held back that fill what may wait are tried when their time has come, whenever the clock is looked at; else the tail, which brings nothing until then, and the target wait for one another',
+    fails: /ms a look/,
   },
 ]
