@@ -32,6 +32,8 @@ const child = runChild(log, async () => {
   stopCollecting()
   await store[Symbol.asyncDispose]()
 })
+// What a report says for users is what is waited for; this is who waits, for a stream that stands still though nothing should hold it.
+process.on('SIGUSR2', () => log.info({ streams: mover.standing() }, 'what every stream is at'))
 const verifier = new Verifier({ store, id, clock: systemClock, log })
 const running = Promise.all([mover.run(child.stopping), verifier.run(child.stopping)])
 running.catch(child.fail)

@@ -56,6 +56,12 @@ export class TargetShare implements Exclusion {
     }
   }
 
+  /** What it is at (`Mover.standing`). */
+  standing(): object {
+    const expected = [...this.#expected].filter((uid) => !this.#copied.has(uid) && !this.#done.has(uid))
+    return { sharing: this.#sharing, somebodyAlone: this.busy, notCopied: expected, keysBuilt: this.#rebuilt }
+  }
+
   get busy(): boolean {
     return this.#alone !== null
   }

@@ -97,6 +97,11 @@ export class Mover {
     await watching.catch(() => undefined)
   }
 
+  /** What every part of every stream here is at, and since when: for whoever asks why one stands still. No values of rows but those of a wait that is reported. */
+  standing(): readonly object[] {
+    return [...this.#runners.values()].flatMap(({ stream, ended }) => (stream === null || ended ? [] : [stream.standing()]))
+  }
+
   async #withLease(lease: KeptLease, signal: AbortSignal): Promise<void> {
     const { store, id, pid, clock, log, rssBytes } = this.#options
     const startedAtMs = clock.nowMs()

@@ -229,6 +229,17 @@ export class Stream {
     }
   }
 
+  /** What each of its parts is at (`Mover.standing`). */
+  standing(): object {
+    const { record, shares } = this.#options
+    const { waiting, throttled } = this.report()
+    const targets = this.#appliers.map((applier) => {
+      const { shard, targetUid } = applier.options
+      return { shard, ...applier.standing(), share: shares.get(targetUid)?.standing() ?? null }
+    })
+    return { stream: record.uid, state: this.#state, waiting, throttled, tail: this.#consumer?.doing.told ?? null, targets }
+  }
+
   #enter(state: StreamReport['state']): void {
     if (this.#state !== state) this.#stateSinceMs = this.#options.clock.nowMs()
     this.#state = state

@@ -9,6 +9,7 @@ import { assert, unreachable } from '../base/assert.ts'
 import { controlSightings } from '../binlog/control-schema.ts'
 import type { BeginEvent, Coordinates, GroupEnd, RowsEvent, Tail, TailEvent } from '../binlog/source.ts'
 import { moveErrors } from './errors.ts'
+import { Doing } from './doing.ts'
 import { CompiledTables, type Compiled } from './compiled-tables.ts'
 import { whyUnmergeable } from './merged-table.ts'
 import { changeBytes, type Change, type Stamp } from './pending.ts'
@@ -23,6 +24,8 @@ import type { AddressedChange } from './xa.ts'
 
 export class TailConsumer {
   readonly #options: TailConsumerOptions
+  /** What it is at (`Mover.standing`). */
+  readonly doing: Doing
   #latest: Stamp
   readonly #tables: CompiledTables
   #scratch = Buffer.allocUnsafe(scratchBytes)
@@ -44,6 +47,7 @@ export class TailConsumer {
   constructor(options: TailConsumerOptions, start: Stamp) {
     this.#options = options
     this.#latest = start
+    this.doing = new Doing(options.clock)
     this.#xa = new XaGroup(options)
     this.#tables = new CompiledTables(options.planOf, (plan) => this.#where(plan))
   }
@@ -72,8 +76,12 @@ export class TailConsumer {
 
   async run(tail: Tail, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      const waits = this.#take(tail.tryNext() ?? (await tail.next()), signal)
-      if (waits !== undefined) await waits
+      const read = tail.tryNext()
+      if (read === undefined) this.doing.begin('waits for the source')
+      const waits = this.#take(read ?? (await tail.next()), signal)
+      if (waits === undefined) continue
+      await waits
+      this.doing.begin('reads')
     }
   }
 
@@ -94,6 +102,7 @@ export class TailConsumer {
         if (!this.#rows(event) || this.#groupBytes <= this.#options.partBytesMax()) return undefined
         return this.#xa.xid === null ? this.#applyParts(signal) : this.#xa.keep(this.#xa.xid, this.#coordinateAfter(), this.#taken())
       case 'query':
+        this.doing.begin('a statement')
         return this.#options.onQuery(event).then((then) => {
           if (then === 'restart') this.#restart = true
         })
@@ -217,10 +226,11 @@ export class TailConsumer {
       await this.drain(signal)
       throw moveErrors.restart({ stream: this.#options.markerStream, reason: 'the definition of a table changed' })
     }
-    await tailRoom(targets, this.#options.heldBytesMax, signal)
+    await tailRoom(targets, this.#options.heldBytesMax, signal, this.doing)
   }
 
   async #xaCommitted(xid: string, at: Coordinate, signal: AbortSignal): Promise<AddressedChange[]> {
+    this.doing.begin('the commit of an XA transaction')
     const kept = await this.#xa.committed(
       xid,
       { at, text: this.#at(), markersBefore: this.#latest.marker > 0, had: (target) => this.#has(target, at) },
@@ -367,9 +377,11 @@ export class TailConsumer {
     const { targets } = this.#options
     const end = this.#coordinateAfter()
     if (!this.#inParts) {
+      this.doing.begin('waits until all that it read is applied or held back, before a transaction in parts')
       await Promise.all(targets.map((target) => target.beginParts(signal)))
       this.#inParts = true
     }
+    this.doing.begin('a part of a transaction')
     const group = this.#taken()
     this.#touch(group)
     await Promise.all(

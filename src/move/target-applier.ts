@@ -12,6 +12,7 @@ import { assert } from '../base/assert.ts'
 import { isServerError } from '../mysql/errors.ts'
 import type { TargetApplierOptions, Waiting } from './applier-options.ts'
 import type { Chunk } from './chunk.ts'
+import { Doing } from './doing.ts'
 import { moveErrors } from './errors.ts'
 import { nextLanding } from './landing.ts'
 import { landingStatements, type LandingPart } from './landing-statements.ts'
@@ -55,6 +56,7 @@ export class TargetApplier {
   #roundRunning = false
   #roundBytes = 0
   #turn: 'round' | 'land' = 'round'
+  readonly #doing: Doing
   #wake = new Wakeup()
   #space = new Wakeup()
   #failure: { error: unknown } | null = null
@@ -73,6 +75,7 @@ export class TargetApplier {
 
   constructor(options: TargetApplierOptions, start: { applied: Stamp; intent: Coordinate }) {
     this.options = options
+    this.#doing = new Doing(options.clock)
     this.applied = start.applied
     this.#stored = start.applied
     this.#storedAtMs = options.clock.monotonicMs()
@@ -142,9 +145,11 @@ export class TargetApplier {
       const mayRound = this.pending.count > 0 && this.#extended(retryInMs)
       if (mayRound && (this.#turn === 'round' || (this.#landing === 0 && this.#nextLanding().length === 0))) {
         if (this.#landing > 0) {
+          this.#doing.begin('waits for landings, before a round')
           await this.#wake.wait(signal)
           continue
         }
+        this.#doing.begin('a round')
         await this.options.beforeRound()
         if (signal.aborted) break
         await this.#round()
@@ -163,7 +168,32 @@ export class TargetApplier {
         ...(this.#landing === 0 && this.#landable().length > 0 ? [20] : []),
         ...(this.pending.count > 0 && retryInMs > 0 ? [retryInMs] : []),
       ]
+      this.#doing.begin(limits.length === 0 ? 'waits to be rung for' : 'waits for a time, or to be rung for')
       await this.#wake.wait(signal, limits.length === 0 ? undefined : Math.min(...limits))
+    }
+  }
+
+  /** What it is at. No values of rows. */
+  standing(): object {
+    const place = ({ marker, groups }: Coordinate): string => `${marker}/${groups}`
+    const { lanes, latest, clock } = this.options
+    return {
+      doing: this.#doing.told,
+      read: place(latest()),
+      applied: place(this.applied),
+      intent: place(this.#intent),
+      changes: this.pending.count,
+      bytes: this.pending.bytes,
+      full: this.full,
+      onlyHeld: this.#onlyHeld,
+      collisionsInRow: this.#collisionsInRow,
+      retryInMs: this.#retryInMs,
+      extendTo: this.#extendTo,
+      parts: this.#parts,
+      tailStandsStill: this.#standsStill !== null,
+      landing: this.#landing,
+      chunks: this.#chunks.length,
+      lanesBusyMs: lanes.map(({ busySinceMs }) => (busySinceMs === null ? null : Math.round(clock.monotonicMs() - busySinceMs))),
     }
   }
 

@@ -29,6 +29,7 @@ function applier({ lookMs = 0, pendingBytesMax = 1 << 20 } = {}) {
   let inVain = 0
   const written: string[] = []
   const lane = {
+    busySinceMs: null,
     transaction: (statements: readonly (string | Buffer)[]): Promise<void> => {
       const texts = statements.map(String).filter((text) => text.startsWith('INSERT INTO `t`'))
       const hit = blocked
@@ -145,4 +146,30 @@ test('1.6, promise 7: a row held back that went with a later part is not said to
   await target.applyPart([change(8)], { marker: 0, groups: 1 })
   assert.equal(target.pending.count, 0)
   assert.equal(target.waiting, null)
+})
+
+test('promise 7: a target tells what it is at and since when, and no values of rows', async () => {
+  const { target, later } = applier({ pendingBytesMax: 1 })
+  const ending = new AbortController()
+  const running = target.run(ending.signal)
+  await target.beginParts(ending.signal)
+  await target.applyPart([change(7, 4711)], { marker: 0, groups: 1 })
+  later(1_500)
+  const told = JSON.stringify(target.standing())
+  const held = {
+    changes: 1,
+    full: true,
+    onlyHeld: true,
+    collisionsInRow: 1,
+    parts: 'applying',
+    extendTo: null,
+    applied: '1/0',
+    read: '1/0',
+  }
+  assert.deepEqual({ ...JSON.parse(told), ...held }, JSON.parse(told))
+  assert.deepEqual(JSON.parse(told).doing, { what: 'waits to be rung for', forMs: 1_500 })
+  assert.doesNotMatch(told, /4711/)
+  ending.abort()
+  target.wake()
+  await running
 })

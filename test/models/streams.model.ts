@@ -8,6 +8,7 @@
 import { mock } from 'node:test'
 import type { Clock } from '../../src/base/clock.ts'
 import { Wakeup } from '../../src/base/wakeup.ts'
+import { Doing } from '../../src/move/doing.ts'
 import { noFailpoints } from '../../src/move/crash-points.ts'
 import { landingSize } from '../../src/move/landing.ts'
 import type { Lane } from '../../src/move/lane.ts'
@@ -225,7 +226,7 @@ class Streams {
       life.latest = stampOf({ ordinal: life.latest.ordinal + 1, ...group.at })
       if (group.inParts) target.endParts()
       target.wake()
-      await tailRoom([target], () => 2 * this.#pendingBytesMax, signal)
+      await tailRoom([target], () => 2 * this.#pendingBytesMax, signal, new Doing(this.#clock()))
     }
   }
 
@@ -248,7 +249,7 @@ class Streams {
       }
       await this.#pause()
     }
-    return { transaction } as unknown as Lane
+    return { transaction, busySinceMs: null } as unknown as Lane
   }
 
   #pause(): Promise<void> {
@@ -275,7 +276,6 @@ class Streams {
 
   #told({ number, log, life }: Source): string {
     if (life === null) return `stream ${number} does not run`
-    const { target, read } = life
-    return `stream ${number} has read ${read} of ${log.length}, applied ${target.applied.marker}/${target.applied.groups}, ${target.pending.count} wait, ${target.full ? 'full' : 'not full'}, ${target.waiting?.what}`
+    return `stream ${number} has read ${life.read} of ${log.length}, waits for ${life.target.waiting?.what}, ${JSON.stringify(life.target.standing())}`
   }
 }

@@ -37,6 +37,7 @@ const mover = new Mover({
   rssBytes: () => process.memoryUsage.rss(),
   kill: () => process.kill(process.pid, 'SIGKILL'),
 })
+process.on('SIGUSR2', () => void process.stderr.write(`    [${id}] ${JSON.stringify(mover.standing())}\n`))
 const verifier = new Verifier({ store, id, clock: systemClock, log })
 process.stdout.write('up\n')
 await Promise.all([mover.run(stop.signal), verifier.run(stop.signal)])

@@ -39,6 +39,8 @@ void field.watch(say)
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => void field[Symbol.asyncDispose]().finally(() => process.exit(130)))
 const onFailure = async (error: unknown): Promise<void> => {
+  for (const mover of field.movers.values()) mover.kill('SIGUSR2')
+  await clock.sleep(500)
   if (!values.hold) return
   say(
     `${String(error)}\nheld for half an hour: source port ${field.source.port}, target port ${field.target.port}, ${field.dir}, pid ${process.pid}`,
