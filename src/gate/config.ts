@@ -35,6 +35,8 @@ export type GateConfig = {
   replicaCheckMs: number
   /** A session that sends nothing for this long ends, its transaction rolled back. */
   idleSessionMs: number
+  /** A client that takes nothing of its answer for this long is cut off, and the servers' connections that wait for it are free. */
+  clientStallMs: number
   /** A prepared branch that nobody ends within this is ended by whichever gate sees it. */
   xaDoubtMs: number
   /** A decided branch is committed before the client is answered, unless its server does not let it within this. */
@@ -69,6 +71,7 @@ export const defaultGateConfig: GateConfig = {
   replicaLagMaxMs: 30_000,
   replicaCheckMs: 500,
   idleSessionMs: 8 * 3600 * 1000,
+  clientStallMs: 60_000,
   xaDoubtMs: 5_000,
   xaFinishMs: 5_000,
   lookupSweepMs: 10_000,

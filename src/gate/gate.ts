@@ -239,8 +239,11 @@ export class Gate {
   async #everySecond(): Promise<void> {
     const core = this.#core
     core.pools.trim()
-    const idleSinceMs = core.clock.monotonicMs() - core.config.idleSessionMs
-    for (const session of core.sessions.values()) (session as Session).endIfIdle(idleSinceMs)
+    const monotonicMs = core.clock.monotonicMs()
+    for (const session of core.sessions.values()) {
+      ;(session as Session).endIfIdle(monotonicMs - core.config.idleSessionMs)
+      ;(session as Session).endIfStalled(monotonicMs)
+    }
     try {
       const nowMs = core.clock.nowMs()
       const { scattered, slow } = core.shapes

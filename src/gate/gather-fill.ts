@@ -328,13 +328,24 @@ export class Readers {
       const stream = await backend.connection.rows(text)
       for await (const batch of stream) {
         for (let i = 0; i < batch.length; i++) {
-          const wait = row(batch, i)
-          if (wait !== undefined) await wait
+          try {
+            const wait = row(batch, i)
+            if (wait !== undefined) await wait
+          } catch (error) {
+            await this.#leaveRest(backend)
+            throw error
+          }
         }
       }
     } finally {
       this.#scatter.unmark(mark)
     }
+  }
+
+  /** The rows that still come, however many, are not waited for: what ends the transaction or gives the connection back would stand behind them. */
+  async #leaveRest({ connection }: Backend): Promise<void> {
+    if (this.#transaction === null) connection.destroy()
+    else await this.#runner.core.pools.killQuery(connection).catch(() => connection.destroy())
   }
 
   #of(shard: ShardView): Promise<Backend> {

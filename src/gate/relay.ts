@@ -41,7 +41,9 @@ export class Relayer implements RelaySink {
   stopped: Error | null = null
   onExceeded: ((what: 'rows' | 'bytes', connection: Connection) => Error) | null = null
   #bytes = 0
+  /** From here on nothing of the answer is passed on: the error stands in its place. */
   #exceeded: { error: Error; sequence: number } | null = null
+  #cut: Error | null = null
   /** The end frame of an answer that went wrong is kept from the client until the caller has looked at it. */
   onInfile: ((frame: Buffer, connection: Connection) => void) | null = null
 
@@ -61,6 +63,7 @@ export class Relayer implements RelaySink {
     this.#pending = null
     this.#bytes = 0
     this.#exceeded = null
+    this.#cut = null
     this.passedOn = false
     return new Promise((resolve, reject) => {
       this.#resolve = resolve
@@ -71,6 +74,12 @@ export class Relayer implements RelaySink {
 
   bytes(given: Buffer, rowsSoFar: number): void {
     const frames = this.#names === null ? given : this.#names.rewrite(given)
+    if (this.#exceeded !== null) return
+    if (this.#cut !== null) {
+      this.#exceeded = { error: this.#cut, sequence: (this.#pending ?? frames)[3] as number }
+      this.#pending = null
+      return
+    }
     if (this.quota !== null && this.#isTooMuch(this.quota, frames, rowsSoFar)) return
     if (this.#pending !== null) this.#send(this.#pending)
     // Column definitions alone may still be followed by an error: a read may be sent again as long as nothing went out.
@@ -92,9 +101,14 @@ export class Relayer implements RelaySink {
     }
   }
 
-  /** From the chunk on that is too much nothing is passed on: the error stands in its place. */
+  /** What runs is being stopped. A client that does not read must not keep the server's connection: the rest is read away. */
+  interrupt(why: Error): void {
+    if (this.#paused === null) return
+    this.#cut = why
+    this.#resume()
+  }
+
   #isTooMuch(quota: Quota, frames: Buffer, rowsSoFar: number): boolean {
-    if (this.#exceeded !== null) return true
     this.#bytes += frames.length
     const what = rowsSoFar > quota.rows ? 'rows' : this.#bytes > quota.bytes ? 'bytes' : null
     if (what === null || this.#connection === null || this.onExceeded === null) return false
@@ -162,7 +176,7 @@ export class Relayer implements RelaySink {
   #send(frames: Buffer): void {
     this.passedOn = true
     this.#target.write(frames)
-    if (this.#paused !== null || this.#target.bufferedBytes <= this.#bufferBytesMax) return
+    if (this.#cut !== null || this.#paused !== null || this.#target.bufferedBytes <= this.#bufferBytesMax) return
     const connection = this.#connection
     if (connection === null) return
     this.#paused = connection

@@ -2,6 +2,7 @@
  * Writes a result set put together at the gate: text rows, or binary ones for prepared statements. Goes out in pieces, and
  * waits for slow clients. Until the first piece is out, nothing of the answer has been passed on.
  */
+import { unlessAborted } from '../base/unless-aborted.ts'
 import type { ServerConnection } from '../mysql/server-connection.ts'
 import type { Column, RawRow } from '../mysql/connection.ts'
 import { writeBinaryRow } from '../wire/binary-row.ts'
@@ -18,6 +19,7 @@ export class ResultWriter {
   readonly #client: ServerConnection
   readonly #binary: boolean
   readonly #bufferBytesMax: number
+  readonly #signal: AbortSignal | null
   #w = new Writer(4096)
   #sequence = 1
   #columns: readonly Column[] = []
@@ -27,8 +29,10 @@ export class ResultWriter {
   rows = 0
   bytes = 0
 
-  constructor(client: ServerConnection, form: 'text' | 'binary', bufferBytesMax: number) {
+  /** @param signal ends the wait for a client that does not read, with its reason */
+  constructor(client: ServerConnection, form: 'text' | 'binary', bufferBytesMax: number, signal: AbortSignal | null) {
     this.#client = client
+    this.#signal = signal
     this.#binary = form === 'binary'
     this.#bufferBytesMax = bufferBytesMax
   }
@@ -66,7 +70,7 @@ export class ResultWriter {
     this.#w.beginFrame()
     writeEof(this.#w, { warnings: Math.min(warnings, 0xffff), status })
     this.#sequence = this.#w.endFrame(this.#sequence)
-    void this.#flush()
+    this.#flush()?.catch(() => {})
   }
 
   /** An error after rows: clients take it in the place of the end. */
@@ -75,7 +79,7 @@ export class ResultWriter {
     this.#w.beginFrame()
     writeErr(this.#w, { errno, sqlState, message })
     this.#sequence = this.#w.endFrame(this.#sequence)
-    void this.#flush()
+    this.#flush()?.catch(() => {})
   }
 
   #flush(): Promise<void> | undefined {
@@ -84,6 +88,6 @@ export class ResultWriter {
     this.#client.write(this.#w.take())
     this.#w.reset(4096)
     if (this.#client.bufferedBytes <= this.#bufferBytesMax) return undefined
-    return new Promise((resolve) => this.#client.onDrain(resolve))
+    return unlessAborted(new Promise<void>((resolve) => this.#client.onDrain(resolve)), this.#signal ?? undefined)
   }
 }

@@ -51,7 +51,7 @@ export class Scatter {
   }
 
   async read(parts: readonly Part[], merge: Merge, transaction: Transaction | null, options: ReadOptions): Promise<ScatterResult<void>> {
-    const writer = new ResultWriter(this.#client, options.form, this.#core.config.clientBufferBytesMax)
+    const writer = new ResultWriter(this.#client, options.form, this.#core.config.clientBufferBytesMax, this.#runner.connections.signal)
     const had = transaction === null ? 0 : statementsOf(transaction)
     const { figures, guard } = this.#runner
     figures.shards = Math.max(figures.shards, parts.length)
@@ -83,6 +83,8 @@ export class Scatter {
           marks.push(mark)
           this.#running.add(mark)
           try {
+            // It was stopped between two of its steps: no KILL QUERY met the next.
+            this.#runner.connections.signal?.throwIfAborted()
             opened[i] = { shard: part.shard, backend, branch, stream: await open(part, backend, options) }
           } catch (error) {
             if (branch === null && part.backend === undefined) this.#runner.connections.done(backend, false)
@@ -117,7 +119,8 @@ export class Scatter {
         } catch (error) {
           problem = { shard: opened.find((o) => !o.backend.connection.open)?.shard ?? (parts[0] as Part).shard, error: error as Error }
           // The rest need not come.
-          if (isSwError(error, 'SW-GATE-032')) await Promise.allSettled(marks.map((mark) => this.#core.pools.killQuery(mark.connection)))
+          if (isSwError(error, 'SW-GATE-032') || this.#runner.connections.signal?.aborted === true)
+            await Promise.allSettled(marks.map((mark) => this.#core.pools.killQuery(mark.connection)))
         }
       }
       // Whatever is left of the streams is read away before a connection goes on.
@@ -148,7 +151,7 @@ export class Scatter {
       const refusal = await this.#judge(problem.shard, problem.error, transaction, fresh && unseen, options.rereadable && unseen)
       if (refusal !== null) return { kind: 'refused', shard: problem.shard, cause: refusal }
       if (unseen) throw this.#final(problem.shard, problem.error, transaction)
-      writer.fail(this.#final(problem.shard, problem.error, transaction))
+      writer.fail(this.#said(this.#final(problem.shard, problem.error, transaction)))
       return { kind: 'done', value: undefined }
     } finally {
       for (const mark of marks) this.#running.delete(mark)
@@ -342,6 +345,12 @@ export class Scatter {
     if (error instanceof ServerError && error.kind === 'deadlock') return error
     if (error instanceof ServerError && error.kind === 'readOnly') return gateErrors.movedTransaction({ keyspace: shard.keyspace }, error)
     return gateErrors.lostTransaction({ shard: shardName(shard), cause: error.message }, error)
+  }
+
+  /** Why it was interrupted, where we did it. */
+  #said(error: Error): Error {
+    const { signal } = this.#runner.connections
+    return signal?.aborted === true && error instanceof ServerError && error.kind === 'interrupted' ? (signal.reason as Error) : error
   }
 
   /** In autocommit=0, a read of no table opens nothing. */

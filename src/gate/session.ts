@@ -158,6 +158,14 @@ export class Session implements OwnSession {
     this.#client.leave(errorFrame(gateErrors.idle({ ms: this.#core.config.idleSessionMs })))
   }
 
+  /** Its client takes nothing of what was written for so long: it is cut off, as servers do (`net_write_timeout`, which the session may have set longer). */
+  endIfStalled(nowMs: number): void {
+    const sinceMs = this.#client.stalledSince(nowMs)
+    if (sinceMs === null) return
+    const own = Number(this.#runner.settings.get('net_write_timeout') ?? 0) * 1000
+    if (nowMs - sinceMs > Math.max(own, this.#core.config.clientStallMs)) this.#client.destroy()
+  }
+
   kill(what: 'connection' | 'query'): void {
     this.#stop(gateErrors.killed())
     if (what === 'connection') this.#client.destroy()
@@ -167,6 +175,7 @@ export class Session implements OwnSession {
     this.#abort.abort(why)
     const running = this.#runner.running
     if (running !== null) this.#stopping = this.#core.pools.killQuery(running.backend.connection).catch(() => {})
+    this.#relayer.interrupt(why)
     const parts = this.#sharded.kill()
     if (parts !== null) this.#stopping = parts
   }

@@ -41,7 +41,12 @@ export class OtherStatements {
       const column = textColumn(label, item.value.kind === 'session' && item.value.ref.kind === 'database' ? 64 : 256)
       return /mariadb/i.test(this.#context.core.serverVersion) ? column : { ...column, decimals: 31, charset: collation.utf8mb4_0900 }
     })
-    const writer = new ResultWriter(this.#context.client, e.form, this.#context.core.config.clientBufferBytesMax)
+    const writer = new ResultWriter(
+      this.#context.client,
+      e.form,
+      this.#context.core.config.clientBufferBytesMax,
+      this.#context.runner.connections.signal,
+    )
     writer.columns(columns, 0, this.#context.runner.status)
     const countOf = (slot: Slot | null): bigint | null => {
       const value = slot === null || inputs === null ? null : slotValue(slot, inputs)

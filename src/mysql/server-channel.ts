@@ -75,6 +75,8 @@ export class ServerChannel {
   #closed = false
   #left = false
   #closeListeners: ((error: Error | undefined) => void)[] = []
+  #taken = -1
+  #takenAtMs = 0
   #drainListeners: (() => void)[] = []
   #error: Error | undefined
 
@@ -95,6 +97,17 @@ export class ServerChannel {
   /** Bytes written that the client has not taken. */
   get bufferedBytes(): number {
     return this.#socket.writableLength
+  }
+
+  /** Since when the client has taken nothing of what is written; null: nothing waits. Seen from one call to the next. */
+  stalledSince(nowMs: number): number | null {
+    const { bytesWritten, writableLength } = this.#socket
+    const taken = writableLength === 0 ? -1 : bytesWritten - writableLength
+    if (taken !== this.#taken) {
+      this.#taken = taken
+      this.#takenAtMs = nowMs
+    }
+    return taken < 0 ? null : this.#takenAtMs
   }
 
   // --- commands
