@@ -243,6 +243,7 @@ export class SessionContext {
         needsPrevious: false,
         keepAtHand: false,
         outside: false,
+        whole: true,
       },
       e.signal,
     )

@@ -1,6 +1,6 @@
 /** What statements are, by their literal-normalised text: an application has few texts and asks often. */
 import type { Lexed } from '../sql/lexer.ts'
-import { classify, type Passthrough } from './passthrough.ts'
+import { classify, type Passthrough, type Relay } from './passthrough.ts'
 
 const cache = new Map<string, Passthrough>()
 const cacheSizeMax = 4096
@@ -20,4 +20,10 @@ export function classifyCached(lexed: Lexed): Passthrough {
     cache.set(key, made)
   }
   return made
+}
+
+/** What is known of a statement that one server runs as it stands; null: the gate answers it. */
+export function relayed(lexed: Lexed): Relay | null {
+  const known = classifyCached(lexed)
+  return known.kind === 'relay' ? known : null
 }

@@ -24,7 +24,7 @@ export type Request = {
   /** Not part of the session's transaction: what commits implicitly. */
   readonly outside: boolean
   /** False: several statements, of which some may stand when the server says no (CALL). */
-  readonly whole?: boolean
+  readonly whole: boolean
   /** It reads user variables: on a connection that nobody else has left any on. */
   readonly readsVariables?: boolean
   /** It may set LAST_INSERT_ID() without telling so. */

@@ -270,8 +270,8 @@ export class Runner implements TransactionHost {
     if (!end.hadRows) this.#readOk(end.frame)
     else this.affectedRows = -1n
     // Its own statements may have made ids that no OK tells: the connection, which it keeps, knows.
-    if (request.whole === false) this.insertIdIsServers = true
-    else if (request.setsInsertId === true) await this.#askInsertId(backend)
+    if (request.setsInsertId === true) await this.#askInsertId(backend)
+    else if (request.whole === false) this.insertIdIsServers = true
     if (branch !== null) noteStatement(branch, request)
     else this.nextTransaction = []
     if (request.pins.length > 0) this.connections.pin(backend, shard, request.pins)
@@ -298,7 +298,9 @@ export class Runner implements TransactionHost {
   leaveEnded(transaction: Transaction, branch: Branch): void {
     if (branch.backend.connection.inTransaction) return
     transaction.dropBranch(branch)
-    if (transaction.branches.size === 0 && this.transaction === transaction) this.transaction = null
+    // Without autocommit, savepoints may stand before anything has begun.
+    const kept = !transaction.explicit && transaction.savepoints.length > 0
+    if (transaction.branches.size === 0 && this.transaction === transaction && !kept) this.transaction = null
   }
 
   /** A routine has begun a transaction and left it open: it is the session's, as on a server. */

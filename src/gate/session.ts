@@ -312,7 +312,14 @@ export class Session implements OwnSession {
       case com.changeUser:
         await this.#reset()
         if (!(await this.#client.changeUser(c))) return
-        this.#adopt()
+        try {
+          this.#adopt()
+        } catch (error) {
+          // As at the greeting: of the user before nothing goes on.
+          this.#fail(error, this.#client.sequence)
+          this.#client.close()
+          return
+        }
         this.#client.sendOk({ status: this.#runner.status })
         return
       case com.statistics:

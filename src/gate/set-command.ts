@@ -217,6 +217,7 @@ async function pass(s: Setting, keyspace: string, sql: Buffer, pins: readonly Pi
       needsPrevious: false,
       keepAtHand: false,
       outside: false,
+      whole: true,
     },
     s.signal,
   )

@@ -32,6 +32,7 @@ import { executionFrame, type ExecutionPacket, prepareOn, prepareRaw, type Sessi
 import { renamedPrepared } from './schema-names.ts'
 import { framedQuery, okFrame, plainOk } from './replies.ts'
 import { withLookups } from './lookup-reads.ts'
+import { relayed } from './passthrough-cache.ts'
 import type { Runner } from './runner.ts'
 import type { Request } from './request.ts'
 import { Scatter } from './scatter.ts'
@@ -332,6 +333,8 @@ export class Sharded {
     const { insert } = plan
     const mute = firstId !== null || insert?.met === 'asked'
     const own = text === e.sql || text.equals(e.sql)
+    // What one server runs as it stands is judged as it is where nothing is planned.
+    const relay = plan.sharded ? null : relayed(this.#context.lex(e.sql))
     const frameOf: Request['frame'] =
       statement === null
         ? () => (own && e.packet !== null ? e.packet.framed() : framedQuery(text))
@@ -353,11 +356,14 @@ export class Sharded {
       },
       frame: frameOf,
       bytes: e.sql.length,
-      effect: plan.effect,
-      rereadable: this.#context.rereadable(plan, e.sql),
-      onlyLocks: plan.effect === 'lock' && this.#context.pure(plan, e.sql),
-      pins: plan.sharded ? [] : plan.pins,
-      lastInsertId: false,
+      effect: relay?.effect ?? plan.effect,
+      rereadable: relay?.rereadable ?? this.#context.rereadable(plan, e.sql),
+      onlyLocks: relay?.onlyLocks ?? (plan.effect === 'lock' && this.#context.pure(plan, e.sql)),
+      pins: plan.sharded ? [] : [...plan.pins, ...(relay?.pins ?? [])],
+      lastInsertId: own && relay?.lastInsertId === true,
+      whole: relay?.whole !== false,
+      // Here the session, and not its connection, is asked for it.
+      setsInsertId: relay !== null && (relay.setsInsertId || !relay.whole),
       needsPrevious: false,
       keepAtHand: false,
       outside: false,

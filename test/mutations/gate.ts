@@ -6,6 +6,7 @@ const doubt = 'src/gate/xa-doubt.db.test.ts'
 const commit = 'src/gate/commit.db.test.ts'
 const lookup = 'src/gate/lookup.db.test.ts'
 const idle = 'src/gate/idle.db.test.ts'
+const beside = 'src/gate/unsharded-beside.db.test.ts'
 const failed = 'src/gate/failed-statements.db.test.ts'
 const heldLocks = 'rows locked on ${how} stay locked until what the transaction wrote elsewhere is committed'
 const lostLocks = 'a transaction that lost its locks on ${how} commits nothing'
@@ -201,6 +202,31 @@ const refused: Mutation[] = [
     test: failed,
     name: 'a transaction whose first ${what} over several shards failed goes on: ${keyspace}',
     fails: /'1568'|'1399'/,
+  },
+  {
+    rule: 'what the session knows is put into statements for an unsharded keyspace',
+    file: 'src/gate/plan/planner.ts',
+    edits: [['compileText(lexed.count, [...analysis.edits, ...labels])', 'compileText(lexed.count, labels)']],
+    test: beside,
+    name: "LAST_INSERT_ID() is the session's: ${keyspace}",
+    narrow: /the session's: one/,
+    fails: /strictly equal/,
+  },
+  {
+    rule: 'a CALL is of several statements, whichever keyspace its session is in',
+    file: 'src/gate/sharded.ts',
+    edits: [['whole: relay?.whole !== false', 'whole: true']],
+    test: beside,
+    name: 'promise 11: a CALL of which a part was refused is not sent again, from a sharded session either',
+    fails: /SW-GATE-209/,
+  },
+  {
+    rule: 'what a function of an unsharded keyspace leaves keeps its connection with the session',
+    file: 'src/gate/sharded.ts',
+    edits: [['[...plan.pins, ...(relay?.pins ?? [])]', 'plan.pins']],
+    test: beside,
+    name: 'what a function leaves stays with the session',
+    fails: /the lock goes/,
   },
 ]
 

@@ -1,6 +1,6 @@
 /** Statement → plan, with a cache keyed by the literal-normalised text. Pure; all it knows comes from the catalog. */
 import type { Statement } from '../../sql/ast.ts'
-import { type Lexed, tokenEnd, tokenStart } from '../../sql/lexer.ts'
+import { Kind, type Lexed, tokenEnd, tokenKind, tokenStart } from '../../sql/lexer.ts'
 import { parse } from '../../sql/parse.ts'
 import { isBuiltin } from '../pure-functions.ts'
 import { Analysis } from './analysis.ts'
@@ -13,6 +13,7 @@ import { NeedsSchema } from './scope.ts'
 import { planSelect } from './select-plan.ts'
 import { planLocal, planSet, planShow, planSystem, refuseExecutableComments } from './session-plan.ts'
 import { slotOf } from './slots.ts'
+import { compileText } from './text.ts'
 
 export type PlanContext = {
   /** The keyspace that the session has chosen. */
@@ -262,16 +263,10 @@ function refuseReadingFunctions(analysis: Analysis, keyspace: KeyspaceInfo): voi
   })
 }
 
-/** Whatever the one server of an unsharded keyspace answers; only names of the keyspace are cut off. */
+/** Whatever the one server of an unsharded keyspace answers; names of the keyspace are cut off, and what the session knows is put in: its connection there is anybody's. */
 function unsharded(statement: Statement, analysis: Analysis, keyspace: string, lexed: Lexed): RoutedPlan {
-  const qualifiers = analysis.edits.filter((edit) => edit.pieces.length === 0)
-  const text: Text =
-    qualifiers.length === 0
-      ? null
-      : textWithout(
-          qualifiers.map((edit) => edit.span),
-          lexed,
-        )
+  refuseAssignments(lexed, keyspace)
+  const labels = statement.kind === 'query' ? analysis.labels : []
   const query = statement.kind === 'query' ? statement.query : null
   const lock = query?.kind === 'select' && query.lock !== null
   return {
@@ -281,7 +276,7 @@ function unsharded(statement: Statement, analysis: Analysis, keyspace: string, l
     verb: statement.kind === 'query' ? 'select' : statement.kind === 'insert' ? statement.verb : (statement.kind as 'update'),
     effect: query === null ? 'write' : lock ? 'lock' : 'read',
     destinations: [{ kind: 'any' }],
-    whole: text,
+    whole: compileText(lexed.count, [...analysis.edits, ...labels]),
     scatter: { kind: 'refused', refusal: { construct: 'an unsharded keyspace', reason: 'it has one shard', instead: '' } },
     limit: null,
     offset: null,
@@ -301,6 +296,20 @@ function unsharded(statement: Statement, analysis: Analysis, keyspace: string, l
   }
 }
 
+/** In a session of a sharded keyspace the gate keeps user variables: those of a server's connection are others. */
+function refuseAssignments(lexed: Lexed, keyspace: string, any = false): void {
+  const word = (i: number): string =>
+    i < 0 || i >= lexed.count ? '' : lexed.bytes.toString('latin1', tokenStart(lexed, i), tokenEnd(lexed, i)).toUpperCase()
+  for (let i = 0; i < lexed.count; i++) {
+    if (tokenKind(lexed, i) !== Kind.UserVariable || !(any || word(i + 1) === ':=' || word(i - 1) === 'INTO')) continue
+    throw planErrors.refused({
+      construct: `${any ? 'a' : 'an assignment to a'} user variable in a statement for the unsharded keyspace ${keyspace}`,
+      reason: "a session of a sharded keyspace has its variables at the gate, and the server's are others",
+      instead: `USE ${keyspace}, and send it there`,
+    })
+  }
+}
+
 /** A statement that is not taken apart: for the one server of an unsharded keyspace only. */
 function whole(
   lexed: Lexed,
@@ -313,6 +322,7 @@ function whole(
   const keyspace = keyspaceOf(name, catalog)
   if (keyspace.vschema.sharded)
     throw planErrors.refused({ construct, reason: 'the gate does not take it apart, so it can not know which shards it concerns', instead })
+  if (verb === 'call' || verb === 'other') refuseAssignments(lexed, keyspace.name, true)
   return {
     kind: 'routed',
     keyspace: keyspace.name,
