@@ -70,6 +70,23 @@ test('promise 1: a gate that ends lets open transactions come to their COMMIT, w
   await next.end()
 })
 
+test('promise 1: a gate that ends leaves temporary tables and named locks to their sessions for its grace', async () => {
+  const gate = await start('kept')
+  for (const old of gates.slice(0, -1)) await old.stop()
+  const [table, lock, plain] = [await client(), await client(), await client()]
+  for (const c of [table, lock, plain]) c.on('error', () => {})
+  await table.query('CREATE TEMPORARY TABLE kept (id INT)')
+  await lock.query("SELECT GET_LOCK('kept', 0)")
+  await plain.query('SET @kept = 1')
+  const stopping = gate.stop(20_000)
+  await until('the others are gone', () => gate.core.sessions.size === 2)
+  await table.query('INSERT INTO kept VALUES (1)')
+  assert.deepEqual((await table.query('SELECT id FROM kept'))[0], [{ id: 1 }])
+  assert.deepEqual((await lock.query("SELECT IS_USED_LOCK('kept') IS NOT NULL AS held"))[0], [{ held: 1 }])
+  for (const c of [table, lock]) await c.end()
+  await stopping
+})
+
 test('promise 11: a statement that is on its way to a session that ends is answered by that, and not executed', async () => {
   const gate = await start('leaving')
   for (const old of gates.slice(0, -1)) await old.stop()

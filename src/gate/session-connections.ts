@@ -18,6 +18,8 @@ import type { SessionSettings } from './settings.ts'
 import { shardName, type Transaction } from './transaction.ts'
 import type { ShardView } from './view.ts'
 
+const lasting: readonly Pin[] = ['temporary-table', 'get-lock', 'handler', 'unknown']
+
 type Pinned = { readonly backend: Backend; readonly shard: ShardView; readonly why: Set<Pin> }
 
 export class SessionConnections {
@@ -120,6 +122,12 @@ export class SessionConnections {
 
   async askPinned(keyspace: string, sql: string): Promise<void> {
     await this.#pins.get(keyspace)?.backend.connection.query(sql)
+  }
+
+  /** A connection has what the client made there and will come back to: a gate that ends waits for it as for a transaction. Variables are set anew by whoever connects anew. */
+  get keepsWork(): boolean {
+    for (const { why } of this.#pins.values()) if (lasting.some((pin) => why.has(pin))) return true
+    return false
   }
 
   get pinned(): boolean {

@@ -146,10 +146,10 @@ export class Session implements OwnSession {
     if (names !== null) this.#runner.settings.set('names', names)
   }
 
-  /** The gate ends: so does the session, as soon as nothing of it is open. What runs is answered, a transaction may come to its COMMIT. */
+  /** The gate ends: so does the session, as soon as nothing of it is open. What runs is answered, a transaction may come to its COMMIT, and temporary tables and named locks stay for the grace. */
   drain(): void {
     this.#draining = true
-    if (!this.busy) this.#client.leave(errorFrame(gateErrors.draining()))
+    if (this.#current === null && !this.#open) this.#client.leave(errorFrame(gateErrors.draining()))
   }
 
   /** Nothing came from its client since that moment: it ends, and what it has open is rolled back. */
@@ -267,7 +267,7 @@ export class Session implements OwnSession {
       await this.#runner.end()
       return
     }
-    if (this.#draining && this.#runner.transaction === null) this.#client.leave(errorFrame(gateErrors.draining()))
+    if (this.#draining && !this.#open) this.#client.leave(errorFrame(gateErrors.draining()))
     else if (answered) this.#client.ready()
   }
 
@@ -377,8 +377,8 @@ export class Session implements OwnSession {
     return { command: 'Query', sinceMs: this.#sinceMs, text: data.toString('utf8', from, Math.min(data.length, from + 200)) }
   }
 
-  get busy(): boolean {
-    return this.#current !== null || this.#runner.transaction !== null
+  get #open(): boolean {
+    return this.#runner.transaction !== null || this.#runner.connections.keepsWork
   }
 
   /** A prepared statement that the gate answers itself. */
