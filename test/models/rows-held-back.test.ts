@@ -22,7 +22,7 @@ const change = (key: number, value = 0): Change => ({
  * A target of several sources, and how often a row that another stream's stands in the way of was written there in vain. `lookMs`: what passes between two looks at the clock, as on a machine that
  * has others to serve.
  */
-function applier({ lookMs = 0, pendingBytesMax = 1 << 20 } = {}) {
+function applier({ lookMs = 0, pendingBytesMax = 1 << 20, lane: takes = (): Promise<void> => Promise.resolve() } = {}) {
   let nowMs = 0
   let latest = stampOf()
   let blocked: string | null = '(7,'
@@ -38,7 +38,7 @@ function applier({ lookMs = 0, pendingBytesMax = 1 << 20 } = {}) {
         return Promise.reject(new ServerError(1062, '23000', "Duplicate entry '7' for key 'PRIMARY'"))
       }
       written.push(...texts.flatMap((text) => text.match(/\(\d+(?:,\d+)+\)/g) ?? []))
-      return Promise.resolve()
+      return takes()
     },
   }
   const target = new TargetApplier(
@@ -169,6 +169,25 @@ test('promise 7: a target tells what it is at and since when, and no values of r
   assert.deepEqual({ ...JSON.parse(told), ...held }, JSON.parse(told))
   assert.deepEqual(JSON.parse(told).doing, { what: 'waits to be rung for', forMs: 1_500 })
   assert.doesNotMatch(told, /4711/)
+  ending.abort()
+  target.wake()
+  await running
+})
+
+test('1.12, promise 7: whoever waits for a target to pass a marker does not wait for the last of transactions in parts that follow one another', async () => {
+  const { target, read } = applier({ lane: () => new Promise((resolve) => setTimeout(resolve, 1)) })
+  const ending = new AbortController()
+  const running = target.run(ending.signal)
+  let passed = false
+  void target.passed(2, ending.signal).then(() => (passed = true))
+  read({ marker: 2, groups: 0 })
+  for (let group = 1; group < 200 && !passed; group++) {
+    await target.beginParts(ending.signal)
+    await target.applyPart([change(group + 10)], { marker: 2, groups: group })
+    read({ marker: 2, groups: group })
+    target.endParts()
+  }
+  assert.ok(passed)
   ending.abort()
   target.wake()
   await running
