@@ -200,8 +200,7 @@ export class TargetApplier {
   /** Waits until the target stands at a boundary at or past a marker of the source. */
   async passed(marker: number, signal: AbortSignal): Promise<void> {
     // Also between transactions in parts that follow one another without a pause: until the first part is written, whose intent comes before it, the target stands at a boundary.
-    while (!signal.aborted && !(this.consistent && this.applied.marker >= marker))
-      await this.#space.wait(signal, 20)
+    while (!signal.aborted && !(this.consistent && this.applied.marker >= marker)) await this.#space.wait(signal, 20)
   }
 
   /**
