@@ -5,6 +5,8 @@
  *     node bench/copy.ts [rows of all tables, default 2000000] [mariadb|mysql, default mariadb] [changes of the backlog, default 400000; 0: none] [targets, default 4] [sysbench|wide|text-key]
  *         [--rounds 1] [--tables 2] [--threads N]
  *
+ * Several numbers of targets (`1,4,8,16`): a copy to each in turn, round after round, without the peer, and what a row costs at each as a ratio of the first, by the medians.
+ *
  * The peer has as many threads as the mover: as many dump as the mover reads with, as many load as it writes with (`--threads`: both so many instead), and tables in chunks (`--rows`), so that all of
  * them have work. Its rows are counted: mydumper 0.10 may end well without having dumped any.
  *
@@ -27,7 +29,8 @@ const given = parseArgs({
 const { positionals, values } = given
 const flavour = positionals[1] === 'mysql' ? 'mysql' : 'mariadb'
 const changes = Number(positionals[2] ?? 400_000)
-const targets = Number(positionals[3] ?? 4)
+const numbers = (positionals[3] ?? '4').split(',').map(Number)
+const [targets = 4] = numbers
 const shape = benchTables[positionals[4] ?? 'sysbench']
 if (shape === undefined) throw new Error(`shapes: ${Object.keys(benchTables).join(', ')}`)
 const rounds = Number(values.rounds)
@@ -38,6 +41,10 @@ const loading = Number(values.threads ?? lanesOf(moverDefaults, targets) * targe
 
 await using world = await BenchWorld.create({ flavour, tables, rows, shape })
 const { s, t, source, target } = world
+if (numbers.length > 1) {
+  await byTargets()
+  process.exit(0)
+}
 const peerIsHere = hasPeer()
 if (peerIsHere) console.log(`${tables} tables of ${rows} rows; mydumper with ${dumping} threads, myloader with ${loading}`)
 const copies: Measured[] = []
@@ -66,6 +73,22 @@ if (peers.length > 0) {
   console.log(`copy against mydumper + myloader: ${ratio(({ seconds }) => seconds)} × as fast, ${ratio(({ cpu }) => cpu)} × by CPU`)
 }
 process.exit(0)
+
+async function byTargets(): Promise<void> {
+  const measured = new Map(numbers.map((number) => [number, [] as Measured[]]))
+  for (let round = 0; round < rounds; round++) {
+    for (const [number, list] of measured) {
+      const mover = await world.mover(number)
+      list.push(await world.measured(`copy 1 → ${number}`, () => mover.run((report) => report.state === 'running'), mover.pid))
+      await world.forget(mover)
+    }
+  }
+  const cpuOf = (number: number): number[] => (measured.get(number) ?? []).map(({ cpu }) => cpu)
+  for (const number of numbers) {
+    const more = (median(cpuOf(number)) / median(cpuOf(targets)) - 1) * 100
+    console.log(`1 → ${number}: CPU s ${spread(cpuOf(number), 1)}, ${more.toFixed(0)} % more than 1 → ${targets}`)
+  }
+}
 
 async function peer(): Promise<Measured> {
   const dump = join(world.dir, 'dump')

@@ -26,7 +26,12 @@ import { put } from '../src/topology/typed.ts'
 import type { TestServer } from '../test/kit/servers.ts'
 
 export const evenShards = (n: number): string[] => {
-  const bound = (i: number): string => (i === 0 || i === n ? '' : ((i * 256) / n).toString(16).padStart(2, '0'))
+  const bound = (i: number): string =>
+    i === 0 || i === n
+      ? ''
+      : Math.round((i * 256) / n)
+          .toString(16)
+          .padStart(2, '0')
   return Array.from({ length: n }, (_, i) => `${bound(i)}-${bound(i + 1)}`)
 }
 
@@ -210,10 +215,13 @@ function meets(a: string, b: string): boolean {
 }
 
 function startMover(dir: string): ChildProcess {
-  const mover = join(import.meta.dirname, '..', 'src', 'main', 'mover.ts')
+  const root = join(import.meta.dirname, '..')
+  const mover = join(root, 'src', 'main', 'mover.ts')
+  // As bin/shardwright has it: without, types are stripped anew, by what stays in memory.
+  const compiled = { NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] ?? join(root, 'node_modules', '.cache', 'compile') }
   const child = spawn(process.execPath, [...nodeFlags.mover, mover, '--data-dir', dir], {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-    env: { ...process.env, ...childEnvironment.mover },
+    env: { ...process.env, ...compiled, ...childEnvironment.mover },
   })
   process.on('exit', () => child.kill('SIGKILL'))
   return child

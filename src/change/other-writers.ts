@@ -135,7 +135,7 @@ export async function watchSessions(
   if (connection === null) return
   try {
     while (!time.aborted) {
-      for (const session of await flavourOf(connection).sessions(connection)) {
+      for (const session of await flavourOf(connection).sessions(connection, 'whole')) {
         if (session.query === null || !isForeignWrite(session.query)) continue
         if (secret !== undefined && (session.user === secret.admin.user || session.user === secret.mover.user)) continue
         if (seen.size < 50)

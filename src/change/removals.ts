@@ -157,7 +157,7 @@ async function dropSchema(
 /** Who holds it is nowhere to be read on MariaDB; whoever does has a transaction open. */
 async function mayHold(connection: Connection, schema: string): Promise<string> {
   const namedMax = 5
-  const others = (await flavourOf(connection).sessions(connection)).filter(
+  const others = (await flavourOf(connection).sessions(connection, 'start')).filter(
     (session) => session.id !== connection.threadId && (session.transaction !== null || session.schema === schema),
   )
   const named = others.slice(0, namedMax).map(({ id, user, host }) => `session ${id} of ${user}@${host}`)

@@ -2,6 +2,7 @@
  * What every child process does alike: it says that it is ready, ends when told or when its parent is gone, and ends
  * within a bound whatever its work is doing.
  */
+import { flushCompileCache } from 'node:module'
 import type { Log } from '../base/log.ts'
 import { watchParent } from '../local/parent-watch.ts'
 
@@ -42,7 +43,11 @@ export function runChild(log: Log, drain: () => Promise<void>): Child {
   process.on('unhandledRejection', fail)
   return {
     stopping: stop.signal,
-    ready: (port) => process.send?.({ ready: true, port } satisfies ReadyMessage),
+    ready: (port) => {
+      process.send?.({ ready: true, port } satisfies ReadyMessage)
+      // Node writes it at an orderly exit only. Whoever finds it has no types to strip: a mover starts in a third of the CPU time, and is 20 MB smaller.
+      flushCompileCache()
+    },
     fail,
   }
 }

@@ -76,6 +76,7 @@ export class SegmentPool {
   readonly #size: number
   readonly #keepMax: () => number
   outstandingBytes = 0
+  #ended = false
 
   constructor(size: number, keepMax: () => number) {
     this.#size = size
@@ -91,7 +92,17 @@ export class SegmentPool {
 
   giveBack(segment: Segment): void {
     this.outstandingBytes -= segment.buffer.length
-    if (segment.buffer.length === this.#size && this.#free.length < this.#keepMax()) this.#free.push(segment.buffer)
+    if (!this.#ended && segment.buffer.length === this.#size && this.#free.length < this.#keepMax()) this.#free.push(segment.buffer)
+  }
+
+  get keptBytes(): number {
+    return this.#free.length * this.#size
+  }
+
+  /** The copy is over, and its stream goes on for weeks: nothing is kept from here on. */
+  end(): void {
+    this.#ended = true
+    this.#free.length = 0
   }
 }
 

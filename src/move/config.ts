@@ -3,6 +3,11 @@ import type { PaceLimits } from '../topology/records.ts'
 /**
  * Budgets of a mover, whose streams share them (`memory-shares.ts`). Memory of all is about: copyBytesMax + readers × readBufferBytes + touchedBytesMax (twice that where XA transactions commit on MariaDB) + 3 × pendingBytesMax + tailBufferBytes;
  * beside it one chunk and one group of the binlog for each stream, where rows are so large that its part holds less.
+ *
+ * Why that is below 300 MB, in MB: by the defaults 24 + 4 + 32 + 36 + 4 = 100 in use at most, at once only when the tail brings as much as it may while the copy holds as much as it may. The process itself takes 90, of which
+ * the runtime's code is 58. What is garbage and not collected yet: up to 36 of buffers (`main/collect-buffers.ts`: to 80 in all, or 16 above what is in use), and as much text again as there is (V8 lets a heap of this size double: 12 to 30).
+ * What malloc keeps between pieces in use: 20 to 30 with ten streams (`main/child-settings.ts`). Whatever else is read must be bounded by itself: what the servers' sessions are writing just now was not, and was most
+ * of what a merge took above this (`lock-waits.ts`).
  */
 export type MoverConfig = {
   /** Parallel writers a target; null: four in all, at least two each. */

@@ -95,6 +95,7 @@ export class Copier {
       await this.#bell.wait(signal)
     }
     if (this.#failure !== null) throw this.#failure.error
+    this.#options.pool.end()
   }
 
   /** Called by a target when a chunk has landed there. */

@@ -1,9 +1,12 @@
 /** Promise 7: a stream that waits for locks of others on its targets says whose they are. */
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
+import { systemClock } from '../base/clock.ts'
 import { connect } from '../mysql/connect.ts'
 import { ServerPairs } from '../../test/kit/server-pairs.ts'
 import { flavours } from '../../test/kit/servers.ts'
+import type { Lane } from './lane.ts'
+import { LockWaits } from './lock-waits.ts'
 import { fill, World } from './testkit/world.ts'
 
 const servers = new ServerPairs()
@@ -39,5 +42,22 @@ for (const flavour of flavours()) {
     }
     await world.assertEqual()
     await running.stop()
+  })
+
+  test(`promise 8 on ${flavour}: who has a lock is looked for without what the server's sessions are writing just now`, async () => {
+    const { target } = await servers.of(flavour)
+    await using meta = await connect(target.config)
+    await using writer = await connect(target.config)
+    await using other = await connect(target.config)
+    const statement = other.query(`SELECT SLEEP(2) /* ${'x'.repeat(2 << 20)} */`)
+    const lane = { conn: writer, busySinceMs: -10_000 } as unknown as Lane
+    const waits = new LockWaits([{ name: 'app/-', meta, lanes: [lane], xaLane: lane }], systemClock, () => undefined)
+    const before = meta.bytesReceived
+    const stop = new AbortController()
+    const running = waits.run(stop.signal)
+    await statement
+    stop.abort()
+    await running
+    assert.ok(meta.bytesReceived - before > 500 && meta.bytesReceived - before < 200_000, `${meta.bytesReceived - before} bytes read`)
   })
 }

@@ -63,7 +63,7 @@ async function whoHas({ name, meta, lanes, xaLane }: Target, writer: number): Pr
   const ours = new Set([...lanes, xaLane].map(({ conn }) => conn.threadId))
   try {
     const blockers = await flavour.blockersOf(meta, writer)
-    const sessions = await flavour.sessions(meta)
+    const sessions = await flavour.sessions(meta, 'start')
     const state = sessions.find(({ id }) => id === writer)?.state ?? ''
     if (blockers.length > 0) {
       const told = blockers

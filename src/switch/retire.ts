@@ -173,7 +173,7 @@ async function drop({ connection, ours }: ClaimedServer, sql: string): Promise<v
     } catch (error) {
       if (!isServerError(error) || error.kind !== 'lockWait' || attempt === attemptsMax) throw error
     }
-    const holders = (await flavourOf(connection).sessions(connection)).filter(
+    const holders = (await flavourOf(connection).sessions(connection, 'start')).filter(
       (session) => session.transaction !== null && session.user !== ours.admin,
     )
     await killSessions(connection, holders)

@@ -28,7 +28,7 @@ export async function listClientSessions(
   ours: OurNames,
   spare: ReadonlySet<string> = new Set(),
 ): Promise<ClientSession[]> {
-  const sessions = await flavourOf(connection).sessions(connection)
+  const sessions = await flavourOf(connection).sessions(connection, 'whole')
   return sessions
     .map((session) => ({ ...session, host: session.host.replace(/:\d+$/, '') }))
     .filter(({ user, host, command }) => {
@@ -44,7 +44,7 @@ export function isOpen({ transaction }: ClientSession): boolean {
 
 /** Sessions that are just logging in, of whichever account. */
 export async function listConnecting(connection: Connection): Promise<ClientSession[]> {
-  return (await flavourOf(connection).sessions(connection)).filter((session) => session.user === connecting)
+  return (await flavourOf(connection).sessions(connection, 'start')).filter((session) => session.user === connecting)
 }
 
 /** Ends sessions, all in one round trip; one that is gone already is no error. */

@@ -172,9 +172,9 @@ for (const name of flavours()) {
         `CREATE TRIGGER ${schema}.tr BEFORE INSERT ON ${schema}.t FOR EACH ROW SET @x = 1`,
       ])
       await other.pipeline(['START TRANSACTION', `INSERT INTO ${schema}.t VALUES (1), (2)`])
-      const session = (await flavour.sessions(c)).find((candidate) => candidate.id === other.threadId)
+      const session = (await flavour.sessions(c, 'whole')).find((candidate) => candidate.id === other.threadId)
       assert.equal(session?.transaction?.rowsModified, 2)
-      assert.equal((await flavour.sessions(c)).find((candidate) => candidate.id === c.threadId)?.transaction ?? null, null)
+      assert.equal((await flavour.sessions(c, 'whole')).find((candidate) => candidate.id === c.threadId)?.transaction ?? null, null)
       await other.query('ROLLBACK')
       await other.pipeline([
         `XA START x'6100ff', x'62', 7`,

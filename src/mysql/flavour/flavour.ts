@@ -67,6 +67,9 @@ export type Session = {
   transaction: { startedAtS: number; rowsModified: number; rowsLocked: number; onlyReads: boolean } | null
 }
 
+/** Of the statement that a session runs: all of it, or its first 100 characters. */
+export type StatementText = 'whole' | 'start'
+
 export type XaTransaction = { formatId: string; gtrid: Buffer; bqual: Buffer }
 
 export interface Flavour {
@@ -111,7 +114,8 @@ export interface Flavour {
 
   killConnection(id: number): string
   killQuery(id: number): string
-  sessions(connection: Connection): Promise<Session[]>
+  /** Whoever asks again and again takes what statements begin with: they may be of megabytes, in any number of sessions. */
+  sessions(connection: Connection, statements: StatementText): Promise<Session[]>
   xaRecover(connection: Connection): Promise<XaTransaction[]>
   /**
    * What proves that rows of an XA COMMIT in the binlog are visible to reads that begin then: a marker behind it, as for any transaction, or only that the server does not

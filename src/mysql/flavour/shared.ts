@@ -4,7 +4,16 @@ import type { Connection } from '../connection.ts'
 import { mysqlErrors } from '../errors.ts'
 import { innodbTransactions } from '../innodb-transactions.ts'
 import type { Credentials } from '../provisioning.ts'
-import type { Account, AccountName, BinlogProblem, BinlogSettings, DefinerObject, Session, XaTransaction } from './flavour.ts'
+import type {
+  Account,
+  AccountName,
+  BinlogProblem,
+  BinlogSettings,
+  DefinerObject,
+  Session,
+  StatementText,
+  XaTransaction,
+} from './flavour.ts'
 
 export type TextRow = Record<string, string | null>
 
@@ -62,9 +71,10 @@ export async function definers(connection: Connection): Promise<DefinerObject[]>
   }))
 }
 
-export async function sessions(connection: Connection): Promise<Session[]> {
+export async function sessions(connection: Connection, statements: StatementText): Promise<Session[]> {
   // Not information_schema.PROCESSLIST: MySQL fails it with 3854 while any session runs a statement with a character beyond utf8mb3.
-  const [rows, transactions] = await Promise.all([connection.allText('SHOW FULL PROCESSLIST'), innodbTransactions(connection)])
+  const list = statements === 'whole' ? 'SHOW FULL PROCESSLIST' : 'SHOW PROCESSLIST'
+  const [rows, transactions] = await Promise.all([connection.allText(list), innodbTransactions(connection)])
   const open = new Map(transactions.map((transaction) => [transaction.session, transaction]))
   return rows.map((row) => {
     const id = Number(need(row, 'Id'))
