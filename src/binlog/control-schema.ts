@@ -44,6 +44,16 @@ export async function ensureControlSchema(connection: Connection): Promise<void>
   await connection.query(`INSERT IGNORE INTO ${controlSchema}.ddl_announcement VALUES (1, 0, '', '', '')`)
 }
 
+export const controlTables: readonly string[] = Object.keys(tables)
+
+/** Whether our tables, which are there, have the rows that they have from their beginning. */
+export async function hasControlRows(connection: Connection): Promise<boolean> {
+  const counts = ['server', 'control_marker', 'ddl_announcement'].map(
+    (table) => `(SELECT COUNT(*) FROM ${controlSchema}.${table} WHERE id = 1)`,
+  )
+  return (await connection.value(`SELECT ${counts.join(' + ')}`)) === String(counts.length)
+}
+
 /** What must stay the same between a low marker and the landing of its chunk; `sameServerRun` compares two. */
 export type ServerState = {
   /** MySQL's server_uuid, MariaDB's server_uid. */

@@ -4,6 +4,7 @@
  */
 import type { Clock } from '../base/clock.ts'
 import { readServerState } from '../binlog/control-schema.ts'
+import type { Position } from '../binlog/source.ts'
 import { keyRangeContainsRange, parseKeyRange } from '../keyspace/key-range.ts'
 import type { Connection } from '../mysql/connection.ts'
 import type { ShardRef, StreamRecord } from '../topology/records.ts'
@@ -47,17 +48,23 @@ export type OpenTargetsOptions = {
   open: (connecting: Promise<Connection>, address: ServerAddress) => Promise<Connection>
   source: { meta: Connection; name: string; markers: MarkerWriter; markerName: string }
   tables: readonly string[]
+  /** Of a stream that begins: where its tail will begin, before what was open there is waited for. */
+  onPosition: (position: Position) => void
   onWaiting: (waiting: Waiting | null) => void
 }
 
 /** `resumed`: some target had been begun by an earlier run. */
 export async function openTargets(options: OpenTargetsOptions): Promise<{ targets: OpenTarget[]; resumed: boolean }> {
-  const { record, addresses, clock, config, failpoints, signal, open, source, onWaiting } = options
+  const { record, addresses, clock, config, failpoints, signal, open, source, onPosition, onWaiting } = options
+  // Of targets on one server the first makes our tables there: at once they would wait for each other's.
+  const ensured = new Map<string, Promise<void>>()
   const found = await Promise.all(
     record.targets.map(async (ref) => {
       const address = await addresses(ref.serverId)
       const meta = await open(connectPlain(address, signal), address)
-      await ensureMoveTables(meta)
+      const ensuring = ensured.get(ref.serverId) ?? ensureMoveTables(meta)
+      ensured.set(ref.serverId, ensuring)
+      await ensuring
       return {
         ref,
         address,
@@ -82,7 +89,7 @@ export async function openTargets(options: OpenTargetsOptions): Promise<{ target
     const state = await readServerState(source.meta)
     const at =
       known === null
-        ? { position: await startPosition(source.meta, { clock, signal, onWaiting }), at: { marker: 0, groups: 0 } }
+        ? { position: await startPosition(source.meta, { clock, signal, onPosition, onWaiting }), at: { marker: 0, groups: 0 } }
         : { position: known.position, at: known.at }
     await failpoints.hit('start.beforePosition')
     for (const { ref, meta, stored } of found) {
@@ -105,8 +112,11 @@ export async function openTargets(options: OpenTargetsOptions): Promise<{ target
   }
   const laneCount = lanesOf(config, record.targets.length)
   const targets: OpenTarget[] = []
-  for (const { ref, address, meta, name } of found) {
-    const sessions = await Promise.all(Array.from({ length: laneCount + 1 }, () => open(connectWriter(address, signal), address)))
+  const connected = await Promise.all(
+    found.map(({ address }) => Promise.all(Array.from({ length: laneCount + 1 }, () => open(connectWriter(address, signal), address)))),
+  )
+  for (const [i, { ref, address, meta, name }] of found.entries()) {
+    const sessions = connected[i] ?? []
     const on: StreamOnTarget = { streamUid: record.uid, targetUid: ref.uid, workflowUid: record.workflowUid, direction: record.direction }
     const own = sessions.map(({ threadId }) => threadId)
     const epoch = await takeOver(meta, on, own)

@@ -27,11 +27,17 @@ export function identityText(state: ServerState): string {
  */
 export async function startPosition(
   conn: Connection,
-  options: { clock: Clock; signal: AbortSignal; onWaiting: (waiting: Waiting | null) => void },
+  options: {
+    clock: Clock
+    signal: AbortSignal
+    onPosition: (position: Position) => void
+    onWaiting: (waiting: Waiting | null) => void
+  },
 ): Promise<Position> {
-  const { clock, signal, onWaiting } = options
+  const { clock, signal, onPosition, onWaiting } = options
   const flavour = flavourOf(conn)
   const position = await currentPosition(conn)
+  onPosition(position)
   const sinceMs = clock.nowMs()
   // Not the copy that somebody's question just before the position has left (see trxPollMs).
   await clock.sleep(trxPollMs(0), signal)

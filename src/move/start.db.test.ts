@@ -1,6 +1,7 @@
 /** PROTOCOLS 1.2, 1.3, 1.4, 1.10: what a stream waits for before it begins, and what it refuses to go on with. */
 import { after, test } from 'node:test'
 import assert from 'node:assert/strict'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type ServerPair, ServerPairs } from '../../test/kit/server-pairs.ts'
 import { flavours } from '../../test/kit/servers.ts'
 import { connect } from '../mysql/connect.ts'
@@ -39,6 +40,13 @@ for (const flavour of flavours()) {
       world.until(String(what), () => what.test(world.reports.get(record.uid)?.waiting?.what ?? ''))
     await waits(/transactions open on the source since before the copy \(sessions [\d, ]+\) and XA transactions prepared/)
     assert.equal(world.reports.get(record.uid)?.copy.rowsDone, 0)
+    // Meanwhile the source is asked for the tail already: it looks for its place, and its log is not purged behind it.
+    const isRead = async (): Promise<boolean> =>
+      (await client.allText('SHOW PROCESSLIST')).some(({ Command }) => (Command ?? '').startsWith('Binlog Dump'))
+    for (let looks = 0; !(await isRead()); looks++) {
+      assert.ok(looks < 200, 'the source is asked for its binlog')
+      await sleep(50)
+    }
     await client.query('COMMIT')
     await waits(/^(?!.*sessions \d+, \d+).*XA transactions prepared before the copy/)
     await xa.query("XA COMMIT 'before'")

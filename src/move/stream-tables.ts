@@ -9,6 +9,7 @@ import { moveErrors } from './errors.ts'
 import type { MergeWriter } from './merged-table.ts'
 import type { OpenTarget } from './open-targets.ts'
 import { readSourceTables, type SourceTable } from './source-tables.ts'
+import { settleAll } from './settle-all.ts'
 import type { WriteMode } from './statements.ts'
 import { forgetStart, type Coordinate } from './tables.ts'
 import { tablesNow } from './tables-now.ts'
@@ -36,7 +37,7 @@ export async function streamTables(
 ): Promise<SourceTable[]> {
   const { record, source, targets, mergeWriter } = options
   let known: ReadonlyMap<string, KnownTable> = new Map()
-  for (const { meta, on } of targets) if (known.size === 0) known = await readKnown(meta, on)
+  for (const there of await Promise.all(targets.map(({ meta, on }) => readKnown(meta, on)))) if (known.size === 0) known = there
   await refuseUnfollowed(options, moved)
   const held = await uniqueKeys(source.meta, record.source.schema)
   const tables = await readSourceTables(source.meta, source.name, record.source.schema, moved, known, targets[0]?.meta.flavour, mergeWriter)
@@ -53,14 +54,13 @@ export async function streamTables(
       )
     }
   }
+  const now = await Promise.all(targets.map(({ meta }, i) => tablesNow(meta, record.targets[i]?.schema ?? '')))
   for (const [i, { meta, on, name, mode, stored }] of targets.entries()) {
     // Nothing stands between here and it, and behind it they are looked at again.
     if (await begunAhead({ conn: meta, on }, stored.at)) continue
-    const schema = record.targets[i]?.schema ?? ''
-    const there = await tablesNow(meta, schema)
     for (const { plan, key } of tables) {
       try {
-        checkTarget(plan, key, { name, columns: there.definitions.get(plan.name), key: there.keys.get(plan.name) })
+        checkTarget(plan, key, { name, columns: now[i]?.definitions.get(plan.name), key: now[i]?.keys.get(plan.name) })
       } catch (error) {
         // Altered before it began, and while another stream did: of nothing that it wrote. That one comes to the statement in its tail, or has given up its beginning too: the table is renewed then.
         if (known.size > 0 || !isSwError(error, 'SW-MOVE-029') || !options.mayFitLater(mode)) throw error
@@ -70,7 +70,7 @@ export async function streamTables(
       if (mode === 'several-sources' && plan.merged === null) continue
       // A key that lies ahead in the tail may be there already: whoever makes changes on the targets by hand makes it at some time (docs/ddl.md).
       const source = [...(known.get(plan.name)?.uniques ?? []), ...(held.get(plan.name) ?? [])]
-      const [finding] = uniqueKeyFindings(plan.name, source, there.uniques.get(plan.name) ?? [], name)
+      const [finding] = uniqueKeyFindings(plan.name, source, now[i]?.uniques.get(plan.name) ?? [], name)
       if (finding !== undefined) throw finding
     }
   }
@@ -82,7 +82,7 @@ export async function streamTables(
       key,
       uniques: held.get(plan.name) ?? [],
     }))
-    for (const { on, xaLane } of targets) await xaLane.transaction(store.map(({ name, ...table }) => knownSql(on, name, table)))
+    await settleAll(targets.map(({ on, xaLane }) => xaLane.transaction(store.map(({ name, ...table }) => knownSql(on, name, table)))))
   }
   return tables
 }
@@ -102,14 +102,10 @@ async function refuseUnfollowed({ record, source, targets }: StreamTablesOptions
       return { conn: meta, server: name, schema: record.targets[i]?.schema ?? '', tables }
     }),
   ]
-  for (const { conn, server, schema, tables } of sides) {
-    const [hidden] = await unfollowed(
-      conn,
-      schema,
-      tables.map(({ name }) => name),
-    )
-    if (hidden !== undefined) throw moveErrors.unfollowed({ ...hidden, server })
-  }
+  const names = (tables: readonly StreamTable[]): string[] => tables.map(({ name }) => name)
+  const found = await Promise.all(sides.map(({ conn, schema, tables }) => unfollowed(conn, schema, names(tables))))
+  for (const [i, [hidden]] of found.entries())
+    if (hidden !== undefined) throw moveErrors.unfollowed({ ...hidden, server: sides[i]?.server ?? '' })
 }
 
 function isStart({ marker, groups }: Coordinate): boolean {

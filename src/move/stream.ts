@@ -55,6 +55,7 @@ import type { TablePlan } from './table-plan.ts'
 import { endEpoch, sessionsEnd } from './takeover.ts'
 import { LagMeter } from './lag.ts'
 import { appliedView, behindMs, noCopy, targetView } from './stream-report.ts'
+import { TailAhead } from './tail-ahead.ts'
 import { TailConsumer } from './tail-consumer.ts'
 import type { Waiting } from './applier-options.ts'
 import { TargetApplier } from './target-applier.ts'
@@ -268,6 +269,7 @@ export class Stream {
     const copyEnded = record.copy === 'full' ? memory.joinCopy() : () => undefined
     const leaving: (() => void)[] = [memory.join(), copyEnded]
     let replicaLags: ReplicaLags | null = null
+    let tailAhead: TailAhead | null = null
     const watch = HangWatch.begin(clock, config.hangMs, signal)
     this.#watch = watch
     let stopTargets: ((limit: AbortSignal) => Promise<void>) | null = null
@@ -307,6 +309,10 @@ export class Stream {
         rowsRead: () => (this.#tail === null ? 0 : (this.#progress?.work.rowsRead ?? 0)),
       })
 
+      const ahead = new TailAhead((position, table) =>
+        openTail({ connect: source.connect, position, table, clock, bufferBytesMax: memory.tailBufferBytes, signal }),
+      )
+      tailAhead = ahead
       const { targets, resumed } = await openTargets({
         record,
         addresses,
@@ -317,6 +323,7 @@ export class Stream {
         open,
         tables: movedNames,
         source: { meta: sourceMeta, name: sourceName, markers, markerName },
+        onPosition: (position) => ahead.begin(position),
         onWaiting: (waiting) => this.#wait(waiting),
       })
       const ddl = new StreamDdl({
@@ -500,14 +507,7 @@ export class Stream {
         const plan = planOf(schema, name)
         return plan === null ? { kind: 'skip' } : { kind: 'decode', columns: plan.definitions }
       }
-      const tail = await openTail({
-        connect: source.connect,
-        position: start.position as Position,
-        table,
-        clock,
-        bufferBytesMax: memory.tailBufferBytes,
-        signal,
-      })
+      const tail = await ahead.take(start.position as Position, table)
       this.#consumer = consumer
       this.#tail = tail
       this.#appliers = appliers
@@ -624,6 +624,7 @@ export class Stream {
       inner.abort()
       for (const leave of leaving) leave()
       await tail?.close()
+      await tailAhead?.[Symbol.asyncDispose]()
       if (stopTargets !== null && (stop.aborted || rests)) this.#ended = await this.#endOrderly(stopTargets)
       replicaLags?.close()
       for (const conn of opened) conn.destroy()

@@ -7,7 +7,7 @@
  * so pairs of one stream are ordered even after a restart; a marker's number comes from the source, which only counts upwards.
  */
 import { systemClock, type Clock } from '../base/clock.ts'
-import { controlSchema, ensureControlSchema } from '../binlog/control-schema.ts'
+import { controlSchema, controlTables, ensureControlSchema, hasControlRows } from '../binlog/control-schema.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { errno, isServerError } from '../mysql/errors.ts'
 import { moverUser } from '../mysql/our-schema.ts'
@@ -89,13 +89,14 @@ const tableNames = [
 
 /** Makes our tables where they are missing. Any session with rights on `_shardwright` may call it, any number of times. */
 export async function ensureMoveTables(conn: Connection): Promise<void> {
-  await ensureControlSchema(conn)
   const columns = await conn.allText(
     `SELECT table_name AS t, column_name AS c FROM information_schema.columns WHERE table_schema = '${moveSchema}'`,
   )
   const there = new Set(columns.flatMap(({ t, c }) => [t, `${t}.${c}`]))
   // Each of the statements below is a round trip and waits for others of its kind: a stream to many targets of one server makes them for each.
-  if (tableNames.every((name) => there.has(name)) && laterColumns.every(({ table, column }) => there.has(`${table}.${column}`))) return
+  const isWhole = [...controlTables, ...tableNames].every((name) => there.has(name))
+  if (isWhole && laterColumns.every(({ table, column }) => there.has(`${table}.${column}`)) && (await hasControlRows(conn))) return
+  await ensureControlSchema(conn)
   for (const definition of definitions) await conn.query(definition)
   for (const { table, column, type } of laterColumns) {
     // A table that was not there has just been made with it.
