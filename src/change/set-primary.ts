@@ -17,6 +17,7 @@ import type { Position } from '../binlog/source.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
 import { binlogProblems } from '../mysql/flavour/shared.ts'
+import { hasLeftTargets } from '../move/stream-report.ts'
 import { readTarget } from '../move/tables.ts'
 import type { ClaimPool } from '../switch/claim.ts'
 import { ControllerDied } from '../switch/crash-points.ts'
@@ -229,7 +230,7 @@ async function stopStreams(
     const untilMs = beganMs + (neverSaid ? Math.min(waitMs, downMs) : waitMs)
     for (;;) {
       const report = await readRecord<StreamReport>(store, keys.report(stream.workflowUid, stream.uid))
-      if (report === null || report.value.state === 'stopped' || report.value.state === 'failed' || clock.monotonicMs() >= untilMs) break
+      if (report === null || hasLeftTargets(report.value) || clock.monotonicMs() >= untilMs) break
       await clock.sleep(20)
     }
   }

@@ -20,6 +20,7 @@ import type { MergeWriter } from './merged-table.ts'
 import { ReportWriter } from './report-writer.ts'
 import { stopOnTargets } from './stop-stream.ts'
 import { Stream } from './stream.ts'
+import { hasLeftTargets } from './stream-report.ts'
 import { Wakeup } from '../base/wakeup.ts'
 
 export type MoverOptions = {
@@ -190,11 +191,11 @@ export class Mover {
     return true
   }
 
-  /** A stream that shall be stopped, and whose last report says that it runs: its mover died before it could obey. */
+  /** A stream that shall be stopped, and whose last report does not say that it has left its targets: its mover died before it could obey. */
   async #leftRunning(records: readonly StreamRecord[]): Promise<boolean> {
     for (const record of records) {
       const report = await readRecord<StreamReport>(this.#options.store, keys.report(record.workflowUid, record.uid))
-      if (report !== null && report.value.state !== 'stopped' && report.value.state !== 'failed') return true
+      if (report !== null && !hasLeftTargets(report.value)) return true
     }
     return false
   }

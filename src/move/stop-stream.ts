@@ -12,7 +12,7 @@ import { connectPlain, type Addresses } from './access.ts'
 import type { Waiting } from './applier-options.ts'
 import { HangWatch } from './hang-watch.ts'
 import type { ReportWriter } from './report-writer.ts'
-import { bareReport } from './stream-report.ts'
+import { bareReport, hasLeftTargets } from './stream-report.ts'
 import { ensureMoveTables, readTarget } from './tables.ts'
 import { endEpoch, endOwnSessions, takeOver } from './takeover.ts'
 
@@ -43,10 +43,10 @@ export async function stopOnTargets(options: StopOptions, signal: AbortSignal): 
   for (let pauseMs = 100; !signal.aborted; pauseMs = Math.min(pauseMsMax, pauseMs * 2)) {
     try {
       last = (await readRecord<StreamReport>(store, keys.report(record.workflowUid, record.uid)))?.value ?? null
-      if (last?.state === 'stopped' && last.generation === record.generation) return
+      if (last !== null && hasLeftTargets(last) && last.generation === record.generation) return
       await endOnTargets(options, wait, signal)
       // Why it failed stands there until it is started again.
-      if (hasFailed(last, record)) reports.write({ ...last, waiting: null }, true)
+      if (hasFailed(last, record)) reports.write({ ...last, waiting: null, ended: true }, true)
       else reports.write(whereItStood(bareReport(record, { mover, atMs: clock.nowMs(), state: 'stopped' }), last), true)
       return
     } catch (error) {

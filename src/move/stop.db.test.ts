@@ -4,6 +4,7 @@ import { after, test } from 'node:test'
 import { systemClock } from '../base/clock.ts'
 import { bumpControlMarker } from '../binlog/control-schema.ts'
 import { connect } from '../mysql/connect.ts'
+import type { Connection } from '../mysql/connection.ts'
 import { keys } from '../topology/keys.ts'
 import { MemoryStore } from '../topology/memory.ts'
 import type { StreamReport } from '../topology/records.ts'
@@ -19,6 +20,18 @@ import { fill, World } from './testkit/world.ts'
 const servers = new ServerPairs()
 after(() => servers[Symbol.asyncDispose]())
 
+/** A statement of the source that the target can't end as long as the reader reads. Returns how many there are there. */
+async function keepBusy(world: World, reader: Connection): Promise<() => Promise<number>> {
+  await reader.query('BEGIN')
+  await reader.query('SELECT * FROM item')
+  await world.s.query('ALTER TABLE item ADD INDEX (name)')
+  const atWork = async (): Promise<number> =>
+    (await world.t.allText('SHOW PROCESSLIST')).filter(({ Info }) => Info?.startsWith('ALTER TABLE item')).length
+  for (let look = 0; look < 500 && (await atWork()) === 0; look++) await systemClock.sleep(20)
+  assert.equal(await atWork(), 1)
+  return atWork
+}
+
 for (const flavour of flavours()) {
   const on = (): Promise<ServerPair> => servers.of(flavour)
 
@@ -33,13 +46,7 @@ for (const flavour of flavours()) {
     await want(store, record)
     await reported(store, record, 'running', ({ state }) => state === 'running')
     await using reader = await connect({ ...target.config, database: world.targetRefs[0]!.schema })
-    await reader.query('BEGIN')
-    await reader.query('SELECT * FROM item')
-    await world.s.query('ALTER TABLE item ADD INDEX (name)')
-    const atWork = async (): Promise<number> =>
-      (await world.t.allText('SHOW PROCESSLIST')).filter(({ Info }) => Info?.startsWith('ALTER TABLE item')).length
-    for (let look = 0; look < 500 && (await atWork()) === 0; look++) await systemClock.sleep(20)
-    assert.equal(await atWork(), 1)
+    const atWork = await keepBusy(world, reader)
     await want(store, { ...record, wanted: 'stopped' })
     await reported(store, record, 'stopped', ({ state }) => state === 'stopped')
     assert.equal(await atWork(), 0)
@@ -51,6 +58,30 @@ for (const flavour of flavours()) {
     assert.match(shown?.['Create Table'] ?? '', /KEY `name`/, 'it is made when the stream goes on')
   })
 }
+
+test('1.7: of a stream that has failed, what a target still executes for it is ended when it is to be stopped, and why it failed stays told', async () => {
+  const [flavour] = flavours()
+  const pair = await servers.of(flavour!)
+  await using world = await World.create({ flavour: flavour!, sources: ['-'], targets: ['-'] }, pair)
+  await fill(world, 0, 10, 100)
+  await using store = new MemoryStore(systemClock)
+  await putServers(store, pair)
+  const record = execOf(world.record(0))
+  const running = world.start(record)
+  await world.untilRunning(record.uid)
+  await using reader = await connect({ ...pair.target.config, database: world.targetRefs[0]!.schema })
+  const atWork = await keepBusy(world, reader)
+  await running.stop()
+  assert.equal(await atWork(), 1)
+  const error = { code: 'SW-MOVE-002', what: 'a', why: 'b', fix: 'c' }
+  const report = { ...running.stream.report(), state: 'failed' as const, error, mover: 'gone' }
+  await store.commit([], [put(keys.report(record.workflowUid, record.uid), report)])
+  await want(store, { ...record, wanted: 'stopped' })
+  await using _mover = startMover(store, 'mover-1')
+  const ended = await reported(store, { ...record, wanted: 'stopped' }, 'an end', (one) => one.ended === true)
+  assert.deepEqual([ended.state, ended.error, ended.waiting], ['failed', error, null])
+  assert.equal(await atWork(), 0)
+})
 
 test('1.7, promise 7: a stop that a target does not answer is tried until it does, which is told; then what whoever ran the stream had is gone', async () => {
   const [flavour] = flavours()

@@ -17,6 +17,11 @@ export const noCopy: StreamReport['copy'] = {
   tables: [],
 }
 
+/** Whether nothing of the stream is at work on its targets any more: what made it fail says nothing of an ALTER, or of keys that are built. */
+export function hasLeftTargets({ state, ended }: Pick<StreamReport, 'state' | 'ended'>): boolean {
+  return state === 'stopped' || (state === 'failed' && ended === true)
+}
+
 /** A report of a stream that says nothing but its state. */
 export function bareReport(
   { uid, generation, targets }: StreamRecord,

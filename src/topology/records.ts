@@ -247,6 +247,8 @@ export type StreamReport = {
   generation: number
   atMs: number
   state: 'starting' | 'copying' | 'running' | 'stopped' | 'failed'
+  /** Of one that has failed and was to be stopped since: nothing of it is at work on its targets any more. One that is stopped has nothing there. */
+  ended?: true
   /** Since when it is in this state. */
   stateSinceMs?: number
   /** Parallel writers, all targets together. */
