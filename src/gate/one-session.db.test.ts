@@ -402,6 +402,33 @@ for (const flavour of flavours()) {
       assert.deepEqual((await other.execute('SELECT "n" AS v FROM t WHERE id = ?', [1]))[0], [{ v: 'n' }])
     })
 
+    test('a prepared statement is not read otherwise than it was prepared', async () => {
+      for (const database of ['wide', 'shop']) {
+        const c = await client(database)
+        const statements = ['SELECT "n" AS v', "SELECT 'a\\\\b' AS v", "SELECT CHAR_LENGTH('é') AS v", "SELECT 'plain' AS v"]
+        const values = ['n', 'a\\b', 1, 'plain']
+        const prepared = await Promise.all(statements.map(async (sql) => await c.prepare(`${sql} FROM t WHERE id = ?`)))
+        const answers = async (): Promise<unknown[]> => {
+          const said: unknown[] = []
+          for (const statement of prepared)
+            said.push(
+              await statement.execute([1]).then(
+                ([found]) => (found as { v: unknown }[])[0]?.v,
+                (error: Error) => /SW-GATE-\d+/.exec(error.message)?.[0],
+              ),
+            )
+          return said
+        }
+        assert.deepEqual(await answers(), values)
+        await c.query("SET sql_mode = CONCAT(@@sql_mode, ',ANSI_QUOTES,NO_BACKSLASH_ESCAPES')")
+        assert.deepEqual(await answers(), ['SW-GATE-012', 'SW-GATE-012', 1, 'plain'])
+        await c.query("SET sql_mode = 'STRICT_TRANS_TABLES', NAMES latin1")
+        assert.deepEqual(await answers(), ['n', 'a\\b', 'SW-GATE-012', 'plain'])
+        await c.query('SET NAMES utf8mb4')
+        assert.deepEqual(await answers(), values)
+      }
+    })
+
     test('SELECTs that the gate answers itself', async () => {
       const c = await client('wide')
       assert.deepEqual(await rows(c, 'SELECT DATABASE(), 5'), [{ 'DATABASE()': 'wide', 5: 5 }])

@@ -36,6 +36,9 @@ export type SessionStatement = {
   /** `key` with `bound`: under which connections keep what is executed. */
   executionKey: string
   /** COM_STMT_SEND_LONG_DATA since the last execution, whole payloads. */
+  /** What its text was read under, and the settings that were last found to be alike in that. */
+  readonly read: string
+  alike: string
   longData: Buffer[]
   longDataBytes: number
 }

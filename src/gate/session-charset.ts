@@ -4,7 +4,7 @@
  */
 import type { SessionSettings } from './settings.ts'
 
-const onTheWay = ['names', 'character_set_client', 'character_set_connection', 'collation_connection'] as const
+export const onTheWay = ['names', 'character_set_client', 'character_set_connection', 'collation_connection'] as const
 
 /**
  * The setting that is in the way; null: text is UTF-8 all the way. What is no plain name (SET CHARACTER SET takes the database's) counts as in the way.

@@ -23,7 +23,7 @@ import type { Runner } from './runner.ts'
 import { renamedPrepared } from './schema-names.ts'
 import { statementsOf } from './several-statements.ts'
 import type { Sharded } from './sharded.ts'
-import { lexStatement, modeOf } from './statement-text.ts'
+import { lexStatement, modeOf, readUnder } from './statement-text.ts'
 
 /** Command, statement id, flags, iterations; command, statement id, parameter. */
 const executeHeadBytes = 10
@@ -115,6 +115,8 @@ export class PreparedStatements {
       types: null,
       bound: '',
       executionKey: (elsewhere?.sql ?? text).toString('latin1'),
+      read: readUnder(text, this.#runner.settings),
+      alike: this.#runner.settings.signature,
       longData: [],
       longDataBytes: 0,
     }
@@ -189,6 +191,7 @@ export class PreparedStatements {
     if (payload.length < executeHeadBytes) throw wireErrors.malformed({ detail: 'an execution that is too short' })
     const statement = this.#statement(payload.readUInt32LE(1), 'mysqld_stmt_execute')
     told(statement.shape)
+    this.#requireReading(statement)
     const p = statement.passthrough
     if (p === null || p.kind !== 'relay') {
       // What the gate answers itself has no parameters.
@@ -248,6 +251,19 @@ export class PreparedStatements {
       return afterCommit(this.#core, this.#runner, ddl, () => this.#runner.relay(request, signal))
     }
     return this.#runner.relay(request, signal)
+  }
+
+  /** A server keeps what it has parsed; on shared connections a text is prepared whenever it is met. Errors: SW-GATE-012. */
+  #requireReading(statement: SessionStatement): void {
+    const { settings } = this.#runner
+    if (statement.alike === settings.signature) return
+    if (statement.read !== readUnder(statement.text, settings))
+      throw gateErrors.notForwarded({
+        construct: 'a statement that was prepared under another sql_mode or character set',
+        reason: 'its text would be read otherwise now',
+        fix: 'prepare it again, or set what it was prepared under',
+      })
+    statement.alike = settings.signature
   }
 
   longData(c: ClientCommand): void {

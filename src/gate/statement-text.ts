@@ -2,6 +2,7 @@
 import { isSwError } from '../base/errors.ts'
 import { defaultMode, Lexer, type Lexed, type LexerMode } from '../sql/lexer.ts'
 import type { SessionSettings } from './settings.ts'
+import { notUtf8, onTheWay } from './session-charset.ts'
 import { hasMode } from './sql-mode.ts'
 
 const lexer = new Lexer()
@@ -11,6 +12,21 @@ export function modeOf(settings: SessionSettings): LexerMode {
   if (settings.get('sql_mode') === undefined) return defaultMode
   return modes[(hasMode(settings, 'ANSI_QUOTES') ? 1 : 0) + (hasMode(settings, 'NO_BACKSLASH_ESCAPES') ? 2 : 0)] ?? defaultMode
 }
+
+/** The settings that make another statement of this very text: quotes and operators by sql_mode, what is no ASCII by the character sets on its way. Equal texts: read alike. */
+export function readUnder(text: Buffer, settings: SessionSettings): string {
+  const spelt = text.toString('latin1')
+  const modes: string[] = marks.flatMap(([mark, mode]) => (mark.test(spelt) && hasMode(settings, mode) ? [mode] : []))
+  const otherwise = !/^[\x00-\x7f]*$/.test(spelt) && notUtf8(settings) !== null
+  return [...modes, ...(otherwise ? onTheWay.map((name) => settings.get(name) ?? '') : [])].join(' ')
+}
+
+const marks = [
+  [/"/, 'ANSI_QUOTES'],
+  [/\\/, 'NO_BACKSLASH_ESCAPES'],
+  [/\|\|/, 'PIPES_AS_CONCAT'],
+  [/\bNOT\b/i, 'HIGH_NOT_PRECEDENCE'],
+] as const
 
 /** Beyond this a lexer of its own reads the text: the shared one keeps the memory that its largest statement took. */
 const sharedBytesMax = 1 << 20

@@ -208,8 +208,7 @@ const refused: Mutation[] = [
     file: 'src/gate/plan/planner.ts',
     edits: [['compileText(lexed.count, [...analysis.edits, ...labels])', 'compileText(lexed.count, labels)']],
     test: beside,
-    name: "LAST_INSERT_ID() is the session's: ${keyspace}",
-    narrow: /the session's: one/,
+    name: 'user variables are the session’s, and none is set on the server',
     fails: /strictly equal/,
   },
   {
@@ -227,6 +226,14 @@ const refused: Mutation[] = [
     test: beside,
     name: 'what a function leaves stays with the session',
     fails: /the lock goes/,
+  },
+  {
+    rule: 'a prepared statement whose text would be read otherwise is refused',
+    file: 'src/gate/session-prepared.ts',
+    edits: [['this.#requireReading(statement)\n', 'void 0\n']],
+    test: 'src/gate/one-session.db.test.ts',
+    name: 'a prepared statement is not read otherwise than it was prepared',
+    fails: /strictly deep-equal/,
   },
 ]
 
