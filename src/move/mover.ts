@@ -324,7 +324,12 @@ export class Mover {
         const { mover } = parseRecord<StreamOwner>(entry).value
         const workflowUid = key.slice(keys.streamOwners.length)
         if (mover !== this.#options.id && this.#owned.delete(workflowUid)) {
-          for (const { record, abort } of this.#runners.values()) if (record.workflowUid === workflowUid) abort.abort()
+          for (const { record, abort, reports } of this.#runners.values()) {
+            if (record.workflowUid !== workflowUid) continue
+            // It reports from here on; what we say of having stopped would be taken for its word.
+            reports.discard()
+            abort.abort()
+          }
         }
       }
       this.#bell.ring()

@@ -111,6 +111,28 @@ test('1.7, promise 7: a stop that a target does not answer is tried until it doe
   await world.until('a run that has ended', () => world.restarts.length > 0)
 })
 
+test('1.7: a mover whose workflow another one holds by now says nothing more of it', async () => {
+  const [flavour] = flavours()
+  const pair = await servers.of(flavour!)
+  await using world = await World.create({ flavour: flavour!, sources: ['-'], targets: ['-'] }, pair)
+  await fill(world, 0, 10, 100)
+  await using store = new MemoryStore(systemClock)
+  await putServers(store, pair)
+  const record = world.record(0)
+  const key = keys.report(record.workflowUid, record.uid)
+  {
+    await using _mover = startMover(store, 'mover-1')
+    await want(store, record)
+    const report = await reported(store, record, 'running', ({ state }) => state === 'running')
+    await store.commit([], [put(keys.streamOwner(record.workflowUid), { v: 1, mover: 'other' }), put(key, { ...report, mover: 'other' })])
+    const running = `SELECT COUNT(*) FROM _shardwright.move_applier WHERE stream_uid = '${record.uid}' AND state = 'running'`
+    for (let look = 0; look < 500 && (await world.t.value(running)) !== '0'; look++) await systemClock.sleep(10)
+    assert.equal(await world.t.value(running), '0')
+  }
+  const last = (await store.get(key))?.value as unknown as StreamReport
+  assert.equal(last.state, 'running', 'as that one says')
+})
+
 /** Answers no question about keys that begin so. */
 class FlakyStore extends MemoryStore {
   silentOn: string | null = null
