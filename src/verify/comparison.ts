@@ -42,8 +42,8 @@ export type Comparison = {
   readonly pacer: Side
   readonly rowsEstimated: number
   readonly averageRowBytes: number
-  /** An aggregate of all shard keys of a range in one cell; null: they are read row by row. */
-  readonly shardKeys: string | null
+  /** A row's shard key as text without a comma, so that those of a range come in one cell; null: they are read row by row. */
+  readonly shardKey: string | null
 }
 
 export type SchemaDefinitions = ReadonlyMap<string, readonly ColumnDefinition[]>
@@ -53,18 +53,14 @@ export async function readEstimates(
   shards: readonly ShardRef[],
   use: <T>(serverId: string, work: (conn: Connection) => Promise<T>) => Promise<T>,
 ): Promise<Map<string, Map<string, number>>> {
-  const found = new Map<string, Map<string, number>>()
-  for (const shard of shards) {
-    const rows = await use(shard.serverId, async (conn) => {
-      const fresh = flavourOf(conn).freshStatisticsSql
-      if (fresh !== null) await conn.query(fresh)
-      return conn.allText(
-        `SELECT TABLE_NAME AS name, TABLE_ROWS AS row_count FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${quoteString(shard.schema)}`,
-      )
-    })
-    found.set(shard.uid, new Map(rows.map((row) => [row.name ?? '', Number(row.row_count ?? 0)])))
-  }
-  return found
+  return ofShards(shards, use, async (conn, shard) => {
+    const fresh = flavourOf(conn).freshStatisticsSql
+    if (fresh !== null) await conn.query(fresh)
+    const rows = await conn.allText(
+      `SELECT TABLE_NAME AS name, TABLE_ROWS AS row_count FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${quoteString(shard.schema)}`,
+    )
+    return new Map(rows.map((row) => [row.name ?? '', Number(row.row_count ?? 0)]))
+  })
 }
 
 /** Definitions of all tables of each shard's schema. */
@@ -72,10 +68,18 @@ export async function readDefinitions(
   shards: readonly ShardRef[],
   use: <T>(serverId: string, work: (conn: Connection) => Promise<T>) => Promise<T>,
 ): Promise<Map<string, SchemaDefinitions>> {
-  const found = new Map<string, SchemaDefinitions>()
-  for (const shard of shards)
-    if (!found.has(shard.uid)) found.set(shard.uid, await use(shard.serverId, (conn) => readTableDefinitions(conn, shard.schema)))
-  return found
+  return ofShards(shards, use, (conn, shard) => readTableDefinitions(conn, shard.schema))
+}
+
+/** By shard uid. All beside each other: each is a look or two through a server's catalogue, and nothing is compared before. */
+async function ofShards<T>(
+  shards: readonly ShardRef[],
+  use: <R>(serverId: string, work: (conn: Connection) => Promise<R>) => Promise<R>,
+  look: (conn: Connection, shard: ShardRef) => Promise<T>,
+): Promise<Map<string, T>> {
+  return new Map(
+    await Promise.all(shards.map(async (shard) => [shard.uid, await use(shard.serverId, (conn) => look(conn, shard))] as const)),
+  )
 }
 
 export function planComparison(
@@ -125,7 +129,7 @@ export function planComparison(
     targets: sides.slice(group.sources.length),
     rowsEstimated: group.sources.reduce((sum, ref) => sum + rowsOf(ref), 0),
     averageRowBytes: Math.max(32, table.averageRowBytes),
-    shardKeys: group.kind === 'each' || plan.vindex === null ? null : shardKeyAggregate(plan),
+    shardKey: group.kind === 'each' || plan.vindex === null ? null : shardKeyText(plan),
   }
 }
 
@@ -189,11 +193,10 @@ function keysOnly(plan: TablePlan): TablePlan {
 }
 
 /**
- * All shard keys of a range as one cell: a row each would cost the server and us several times more (a million rows: 1.1 s
- * to send, 0.1 s so). Numbers as they are, others in hex, columns parted by ':', NULL as N. Null where
- * that text would not give the value back (BIT).
+ * Numbers as they are, others in hex, columns parted by ':', NULL as N. Null where that text would not give the value back (BIT). In one cell: a row each would
+ * cost the server and us several times more (a million rows: 1.1 s to send, 0.1 s so).
  */
-function shardKeyAggregate(plan: TablePlan): string | null {
+function shardKeyText(plan: TablePlan): string | null {
   if (plan.shardKey.some(({ index }) => plan.columns[index]?.kind === LiteralKind.bits)) return null
   const parts = plan.shardKey.map(({ index }) => {
     const column = plan.columns[index]
@@ -201,7 +204,7 @@ function shardKeyAggregate(plan: TablePlan): string | null {
     const value = canonicalExpression(column.definition)
     return `IFNULL(${column.kind === LiteralKind.number || column.kind === LiteralKind.float ? value : `HEX(${value})`},'N')`
   })
-  return asBytes(`GROUP_CONCAT(${parts.length === 1 ? parts[0] : `CONCAT_WS(':',${parts.join(',')})`})`)
+  return asBytes(parts.length === 1 ? (parts[0] ?? '') : `CONCAT_WS(':',${parts.join(',')})`)
 }
 
 /** A cell's bytes at most, so that a span of many more rows than was thought does not come into memory here: digests are summed by the server then, shard keys read row by row. */

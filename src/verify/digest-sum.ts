@@ -27,6 +27,36 @@ export function sumOfDigests(cell: Buffer | null, rows: number): bigint | null {
   return sum & sumMask
 }
 
+const comma = 0x2c
+
+/**
+ * The same of a cell in which each digest has its row's shard key behind it, rows parted by commas, and the keys as a cell of their own. Null: there are not so many, or the cell may have been cut
+ * within the last key, as it is as long as it may be.
+ */
+export function digestsAndKeys(cell: Buffer | null, rows: number, bytesMax: number): { sum: bigint; keys: Buffer } | null {
+  if (rows === 0) return { sum: 0n, keys: Buffer.alloc(0) }
+  const keysLength = (cell?.length ?? 0) - rows * digestLength
+  if (cell === null || cell.length >= bytesMax || keysLength < rows - 1) return null
+  const keys = Buffer.allocUnsafe(keysLength)
+  let [sum, high, low, to, at] = [0n, 0, 0, 0, 0]
+  for (let row = 1; row <= rows; row++) {
+    if (at + digestLength > cell.length) return null
+    high += word(cell, at)
+    low += word(cell, at + 8)
+    at += digestLength
+    for (; at < cell.length && cell[at] !== comma; at++) keys[to++] = cell[at] as number
+    if (row % exactDigests === 0) {
+      sum += (BigInt(high) << 32n) + BigInt(low)
+      high = low = 0
+    }
+    if (row === rows) break
+    keys[to++] = comma
+    at++
+  }
+  if (at !== cell.length) return null
+  return { sum: (sum + (BigInt(high) << 32n) + BigInt(low)) & sumMask, keys }
+}
+
 function word(hex: Buffer, at: number): number {
   let value = 0
   for (let i = at; i < at + 8; i++) value = (value << 4) | (valueOf[hex[i] as number] as number)

@@ -30,9 +30,10 @@ export async function countOrphans(options: OrphanOptions): Promise<Tally | null
   const { comparison, moved, sessions } = options
   const { plan, group } = comparison
   const tally = newTally()
-  for (const target of group.targets) {
-    const keys = (await on(sessions, target, foreignKeys)).filter((key) => key.table === plan.name && moved.has(key.referenced))
-    for (const key of keys) {
+  const keys = await Promise.all(group.targets.map((target) => on(sessions, target, foreignKeys)))
+  for (const [i, target] of group.targets.entries()) {
+    for (const key of keys[i] ?? []) {
+      if (key.table !== plan.name || !moved.has(key.referenced)) continue
       let found = await lookOnce(options, key, target)
       for (let look = 1; look < looks && found.size > 0; look++) {
         await allApplied(options)

@@ -14,7 +14,7 @@ import { canonicalExpression } from '../binlog/canonical-select.ts'
 import { asBytes, orderBy, rangeCondition, splitLiterals } from '../move/statements.ts'
 import { differingBuckets } from './buckets.ts'
 import type { Comparison, Side } from './comparison.ts'
-import { sumMask, sumOfDigests } from './digest-sum.ts'
+import { digestsAndKeys, sumMask, sumOfDigests } from './digest-sum.ts'
 import { countMisplaced } from './placement.ts'
 import type { Sessions } from './sessions.ts'
 
@@ -132,34 +132,34 @@ async function digestPart(
   target: boolean,
   limitMs: number | null,
 ): Promise<Part> {
-  const { plan, shardKeys, router } = comparison
+  const { plan, shardKey, router } = comparison
   const placed = target && router !== null
   const where = rangeCondition(plan, span.lo, span.hi)
   const from = ` FROM ${side.from}${where === '' ? '' : ` WHERE ${where}`}`
-  const digests = `GROUP_CONCAT(${side.digest} SEPARATOR '')`
-  const read = async (digest: string): Promise<(Buffer | null)[]> => {
-    const select = `COUNT(*),${digest}${placed && shardKeys !== null ? `,${shardKeys}` : ''}${from}`
-    const result = await conn.query(limitedSelect(conn.flavour, select, limitMs))
-    return result.kind === 'rows' ? (result.rows[0] ?? []) : []
+  const read = async (aggregates: string): Promise<{ rows: number; cells: (Buffer | null)[] }> => {
+    const result = await conn.query(limitedSelect(conn.flavour, `COUNT(*),${aggregates}${from}`, limitMs))
+    const [count, ...cells] = result.kind === 'rows' ? (result.rows[0] ?? []) : []
+    return { rows: Number(count?.toString() ?? 0), cells }
   }
-  let [count, digest = null, cell] = await read(digests)
-  let rows = Number(count?.toString() ?? 0)
-  let sum = sumOfDigests(digest, rows)
-  if (sum === null) {
-    // Too many for a cell: summed by the server, which sees them anew.
-    ;[count, digest = null, cell] = await read(`SUM(${side.digestNumber})`)
-    rows = Number(count?.toString() ?? 0)
-    sum = BigInt(digest?.toString() ?? '0') & sumMask
+  if (placed && shardKey !== null) {
+    // With its shard key behind each digest: two cells cost the server a twentieth more of all (MariaDB).
+    const { rows, cells } = await read(`GROUP_CONCAT(CONCAT(${side.digest},${shardKey}))`)
+    const both = digestsAndKeys(cells[0] ?? null, rows, cellBytesMax)
+    if (both !== null) return { count: rows, sum: both.sum, misplaced: countMisplaced(plan, side.ref.shard, both.keys, rows, cellBytesMax) }
+  } else {
+    const { rows, cells } = await read(`GROUP_CONCAT(${side.digest} SEPARATOR '')`)
+    const sum = sumOfDigests(cells[0] ?? null, rows)
+    if (sum !== null) return { count: rows, sum, misplaced: placed && rows > 0 ? 'incomplete' : 0 }
   }
-  return {
-    count: rows,
-    sum,
-    misplaced: !placed
-      ? 0
-      : shardKeys === null && rows > 0
-        ? 'incomplete'
-        : countMisplaced(plan, side.ref.shard, cell ?? null, rows, cellBytesMax),
-  }
+  // Too many for a cell: summed by the server, which sees them anew.
+  const keys = placed && shardKey !== null ? `,GROUP_CONCAT(${shardKey})` : ''
+  const { rows, cells } = await read(`SUM(${side.digestNumber})${keys}`)
+  const misplaced = !placed
+    ? 0
+    : shardKey === null && rows > 0
+      ? 'incomplete'
+      : countMisplaced(plan, side.ref.shard, cells[1] ?? null, rows, cellBytesMax)
+  return { count: rows, sum: BigInt(cells[0]?.toString() ?? '0') & sumMask, misplaced }
 }
 
 /** Keys and row digests of both sides (of rows for which `among` holds, if it says anything), set against each other. */

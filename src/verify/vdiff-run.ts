@@ -258,8 +258,7 @@ async function planAll(sessions: Sessions, feeding: readonly StreamRecord[], tab
   const references = referenceGroup(feeding)
   const shards = uniqueShards([...groups, ...(references === null ? [] : [references])])
   const use: Sessions['reader'] = (serverId, work) => sessions.reader(serverId, work)
-  const definitions = await readDefinitions(shards, use)
-  const estimates = await readEstimates(shards, use)
+  const [definitions, estimates] = await Promise.all([readDefinitions(shards, use), readEstimates(shards, use)])
   const flavours = new Map<string, Flavour>()
   for (const { serverId } of shards) flavours.set(serverId, (await sessions.address(serverId)).flavour)
   const planned: Comparison[] = []
