@@ -6,7 +6,7 @@ import { flavours } from '../../test/kit/servers.ts'
 import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { codeOf, gateOnServer, password, type GateOnServer } from './testkit/gate-on-server.ts'
-import { addKeyspace } from './testkit/world.ts'
+import { addKeyspace, startGate } from './testkit/world.ts'
 
 const signal = "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'on purpose'"
 /** ER_SIGNAL_EXCEPTION. */
@@ -21,6 +21,18 @@ for (const flavour of flavours()) {
       const c = await connect({ host: '127.0.0.1', port: world.port, user: 'app', password, database })
       open.push(c)
       return c
+    }
+    /** Whose connections have the rights of now. */
+    async function freshGate(): Promise<{ client(): Promise<Connection>; [Symbol.asyncDispose](): Promise<void> }> {
+      const { gate, port } = await startGate(world.store, {}, undefined, 'gate-2')
+      return {
+        client: async () => {
+          const c = await connect({ host: '127.0.0.1', port, user: 'app', password, database: 'shop' })
+          open.push(c)
+          return c
+        },
+        [Symbol.asyncDispose]: () => gate.stop(),
+      }
     }
     const count = async (of: string): Promise<string | null | undefined> => await admin.value(`SELECT COUNT(*) FROM ${of}`)
 
@@ -127,6 +139,21 @@ for (const flavour of flavours()) {
       await c.query('INSERT INTO t VALUES (81, 1)')
       await c.query('ROLLBACK')
       assert.equal(await count('one.t WHERE id = 81'), '0')
+    })
+
+    test('promise 1: a transaction of which a branch is given up over a setting is rolled back, and not committed without it', async () => {
+      await admin.query(`GRANT ${flavour === 'mysql' ? 'SYSTEM_VARIABLES_ADMIN' : 'BINLOG ADMIN'} ON *.* TO sw_gate@'%'`)
+      await using fresh = await freshGate()
+      const c = await fresh.client()
+      await c.query('BEGIN')
+      for (const id of [3, 5]) await c.query(`INSERT INTO t VALUES (${id}, 1)`)
+      await c.query('UPDATE t SET v = 7 WHERE id = 4')
+      // No server sets it within a transaction; the gate asks on a connection of the first shard that is in none.
+      await c.query('SET SESSION sql_log_bin = 0')
+      assert.equal(await codeOf(c, 'UPDATE t SET v = 8 WHERE id = 4'), 'SW-GATE-008')
+      await c.query('COMMIT')
+      assert.equal(await count('shop_80.t WHERE id IN (3, 5)'), '0')
+      assert.equal(await count('shop_end.t WHERE v = 0'), '1')
     })
 
     const writes = 'INSERT INTO t VALUES (2, 1), (4, 1)'

@@ -117,7 +117,14 @@ export async function lost(runner: Runner, relayer: Relayer, error: Error, attem
     // A setting or BEGIN was refused before the statement was sent.
     const refused = error instanceof ServerError && error.kind === 'readOnly'
     // In the midst of a transaction (a PREPARE that failed) it stands as it was.
-    if (branch !== null && branch.statements > 0 && backend.connection.open) throw error
+    if (transaction !== null && branch !== null && branch.statements > 0) {
+      if (backend.connection.open) throw error
+      // Its connection was given up over a setting: what ran on it before is gone.
+      transaction.dropBranch(branch)
+      runner.transaction = null
+      await transaction.rollback()
+      throw gateErrors.lostTransaction({ shard: shardName(shard), cause: error.message }, error)
+    }
     await abandon(runner, attempt)
     if (refused && (transaction === null || transaction.branches.size === 0)) return { kind: 'refused', cause: error }
     throw error

@@ -204,6 +204,19 @@ const refused: Mutation[] = [
     fails: /'1568'|'1399'/,
   },
   {
+    rule: 'a branch that is given up takes its transaction along',
+    file: 'src/gate/failed-statements.ts',
+    edits: [
+      [
+        'if (transaction !== null && branch !== null && branch.statements > 0) {\n      if',
+        'if (branch !== null && branch.statements > 0 && backend.connection.open) {\n      if',
+      ],
+    ],
+    test: failed,
+    name: 'promise 1: a transaction of which a branch is given up over a setting is rolled back, and not committed without it',
+    fails: /'1694'/,
+  },
+  {
     rule: 'what the session knows is put into statements for an unsharded keyspace',
     file: 'src/gate/plan/planner.ts',
     edits: [['compileText(lexed.count, [...analysis.edits, ...labels])', 'compileText(lexed.count, labels)']],
