@@ -43,6 +43,38 @@ for (const flavour of flavours()) {
       assert.equal(await other.value('SELECT n FROM app.guard'), '11')
     })
 
+    test('1.6 of statements that may collide those that do are left out, told by their place, and the others committed, also when they are done again because one warned; deletes before them stay', async () => {
+      const server = await sharedServer(flavour)
+      await using other = await connect(server.config)
+      await other.query('CREATE DATABASE pass')
+      await other.query('CREATE TABLE pass.guard (n INT)')
+      await other.query('INSERT INTO pass.guard VALUES (0)')
+      await other.query('CREATE TABLE pass.t (id INT PRIMARY KEY, u INT UNIQUE)')
+      await other.query('INSERT INTO pass.t VALUES (1, 1), (2, 2)')
+      await using writer = await connectWriter({ id: 's', name: 's', flavour, connect: server.config })
+      const lane = new Lane(writer, 'UPDATE pass.guard SET n = n + 1', { stream: 's', target: 't', clock: systemClock })
+      const insert = (...rows: string[]): Buffer => Buffer.from(`INSERT INTO pass.t VALUES ${rows.join()}`)
+      const collided = await lane.attempt([insert('(3, 3)', '(1, 9)'), insert('(4, 4)'), insert('(5, 2)'), insert('(6, 6)')])
+      assert.deepEqual([...collided.keys()], [0, 2])
+      assert.match([...collided.values()].map(({ message }) => message).join(), /1062.*1062/)
+      assert.deepEqual(
+        [...(await lane.attempt([Buffer.from('DROP TEMPORARY TABLE IF EXISTS pass.none'), insert('(1, 1)'), insert('(7, 7)')])).keys()],
+        [1],
+      )
+      const ids = async (): Promise<(string | null | undefined)[]> =>
+        (await other.allText('SELECT id FROM pass.t ORDER BY id')).map(({ id }) => id)
+      assert.deepEqual(await ids(), ['1', '2', '4', '6', '7'])
+      assert.equal(await other.value('SELECT n FROM pass.guard'), '2')
+      assert.equal((await lane.attempt([insert('(1, 1)')])).size, 1)
+      // Nothing of it is left open, and nothing was written.
+      await other.query('SET SESSION innodb_lock_wait_timeout = 1')
+      await other.query('UPDATE pass.guard SET n = 10')
+      await other.query('DELETE FROM pass.t WHERE id = 1')
+      await lane.transaction([insert('(8, 8)')])
+      assert.deepEqual(await ids(), ['2', '4', '6', '7', '8'])
+      assert.equal(await other.value('SELECT n FROM pass.guard'), '11')
+    })
+
     test('promise 1, 1.7: who has lost the right to write commits nothing, though nobody ended its session, and leaves no lock', async () => {
       const server = await sharedServer(flavour)
       await using other = await connect(server.config)

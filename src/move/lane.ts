@@ -16,6 +16,8 @@ const attemptsMax = 50
 export type BulkLoad = { readonly sql: string; readonly rowsText: readonly Buffer[]; readonly rows: number }
 export type LaneStatement = string | Buffer | BulkLoad
 
+export type Collided = ReadonlyMap<number, ServerError>
+
 export type LaneContext = { stream: string; target: string; clock: Clock }
 
 export class Lane {
@@ -37,10 +39,24 @@ export class Lane {
    * gives the same rows.
    */
   async transaction(statements: readonly LaneStatement[], beforeCommit?: () => Promise<void> | undefined): Promise<void> {
+    await this.#busy(() => this.#transaction(statements, null, beforeCommit))
+  }
+
+  /**
+   * As `transaction`, but without the statements that a row in their way keeps out: a server takes back such a one alone, and goes on with the transaction. Returns what kept them out, by their
+   * place among those given.
+   */
+  async attempt(statements: readonly (string | Buffer)[]): Promise<Collided> {
+    const collided = new Map<number, ServerError>()
+    await this.#busy(() => this.#transaction(statements, collided))
+    return collided
+  }
+
+  async #busy(work: () => Promise<void>): Promise<void> {
     await this.#alone(async () => {
       this.#busySinceMs = this.#context.clock.monotonicMs()
       try {
-        await this.#transaction(statements, beforeCommit)
+        await work()
       } finally {
         this.#busySinceMs = null
       }
@@ -57,17 +73,24 @@ export class Lane {
   /** Transactions that were done again. */
   retries = 0
 
-  async #transaction(statements: readonly LaneStatement[], beforeCommit?: () => Promise<void> | undefined): Promise<void> {
+  /** `collided` null: a collision is a failure like others. */
+  async #transaction(
+    statements: readonly LaneStatement[],
+    collided: Map<number, ServerError> | null,
+    beforeCommit?: () => Promise<void> | undefined,
+  ): Promise<void> {
     for (let attempt = 0; ; attempt++) {
+      collided?.clear()
       const settled = await this.#send([this.#guard, ...statements])
-      let failure = rejection(settled)
+      let failure = rejection(settled, collided)
       if (failure === null) {
-        const results = settled.map((result) => (result as PromiseFulfilledResult<Result>).value)
+        const results = settled.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
         await this.#matched(results[0])
-        if (results.some((result) => result.warnings > 0)) failure = await this.#again(statements)
+        if (results.some((result) => result.warnings > 0)) failure = await this.#again(statements, collided)
         if (failure === null) {
           await beforeCommit?.()
-          await this.conn.query('COMMIT')
+          // Where nothing was written there is nothing to keep, and nothing to wait for a disk for.
+          await this.conn.query(collided !== null && collided.size === statements.length ? 'ROLLBACK' : 'COMMIT')
           return
         }
       }
@@ -135,15 +158,20 @@ export class Lane {
    * Warnings can be read of the last statement only: what warned is taken back and done again, one by one. What may pass is
    * said in warnings.ts. Returns what failed this time.
    */
-  async #again(statements: readonly LaneStatement[]): Promise<Failure | null> {
+  async #again(statements: readonly LaneStatement[], collided: Map<number, ServerError> | null): Promise<Failure | null> {
     await this.conn.query('ROLLBACK')
+    collided?.clear()
     const [guard] = await this.#send([this.#guard])
     if (guard?.status === 'rejected') return { error: guard.reason }
     await this.#matched(guard?.value)
-    for (const statement of statements) {
+    for (const [place, statement] of statements.entries()) {
       const [settled] = await this.#send([statement])
       // A collision or a deadlock with what was committed since the first time.
-      if (settled?.status === 'rejected') return { error: settled.reason }
+      if (settled?.status === 'rejected') {
+        if (collided === null || !isCollision(settled.reason)) return { error: settled.reason }
+        collided.set(place, settled.reason)
+        continue
+      }
       const warnings = settled?.value.warnings ?? 0
       if (warnings === 0) continue
       const shown = (await this.conn.allText('SHOW WARNINGS')).map((row) => ({
@@ -168,9 +196,20 @@ export class Lane {
 
 type Failure = { readonly error: unknown }
 
-function rejection(settled: readonly PromiseSettledResult<Result>[]): Failure | null {
-  const found = settled.find((result) => result.status === 'rejected')
-  return found === undefined ? null : { error: found.reason }
+/** Of the guard, which comes first, and the statements. */
+function rejection(settled: readonly PromiseSettledResult<Result>[], collided: Map<number, ServerError> | null): Failure | null {
+  for (const [i, result] of settled.entries()) {
+    if (result.status === 'fulfilled') continue
+    const error: unknown = result.reason
+    if (collided === null || i === 0 || !isCollision(error)) return { error }
+    collided.set(i - 1, error)
+  }
+  return null
+}
+
+/** Another row stands where a statement's own wants to. */
+export function isCollision(error: unknown): error is ServerError {
+  return isServerError(error) && error.kind === 'duplicate'
 }
 
 function isText(statement: LaneStatement): statement is string | Buffer {

@@ -68,12 +68,6 @@ export class Pending {
   #changes = new Map<TablePlan, Map<string, Change>>()
   #bytes = 0
   #count = 0
-  #version = 0
-
-  /** Another one after each change of it. */
-  get version(): number {
-    return this.#version
-  }
 
   get bytes(): number {
     return this.#bytes
@@ -85,7 +79,6 @@ export class Pending {
 
   /** Takes a change that is newer than all before. */
   add(change: Change): void {
-    this.#version++
     const keys = this.#of(change.table)
     const older = keys.get(change.key)
     if (older === undefined) {
@@ -101,7 +94,6 @@ export class Pending {
   }
 
   take(stamp: Stamp): Round {
-    this.#version++
     const round: Round = { changes: this.#changes, count: this.#count, bytes: this.#bytes, stamp }
     this.#changes = new Map()
     this.#bytes = 0
@@ -111,7 +103,6 @@ export class Pending {
 
   /** A round that was not kept goes back in front of what has come since. */
   putBack(round: Round): void {
-    this.#version++
     for (const [table, changes] of round.changes) {
       const keys = this.#of(table)
       for (const [key, older] of changes) {
@@ -130,9 +121,25 @@ export class Pending {
     }
   }
 
+  *all(): Iterable<Change> {
+    for (const keys of this.#changes.values()) yield* keys.values()
+  }
+
+  /** Of each table the first in the order in which their keys came; a key that was dropped and comes again is the last. */
+  first(count: number): Change[] {
+    return [...this.#changes.values()].flatMap((keys) => {
+      const found: Change[] = []
+      for (const change of keys.values()) {
+        if (found.length >= count) break
+        found.push(change)
+      }
+      return found
+    })
+  }
+
   /** Changes that leave a row. */
   rows(): Change[] {
-    return [...this.#changes.values()].flatMap((keys) => [...keys.values()]).filter(({ row }) => row !== null)
+    return [...this.all()].filter(({ row }) => row !== null)
   }
 
   /** What is known of the same key. */
@@ -142,7 +149,6 @@ export class Pending {
 
   /** Takes one out, if it is still this one. */
   drop(change: Change): void {
-    this.#version++
     const keys = this.#changes.get(change.table)
     if (keys?.get(change.key) !== change) return
     keys.delete(change.key)

@@ -22,11 +22,12 @@ export const statementBytesMax = 1 << 20
 const deleteKeysMax = 500
 const rowsMax = 2000
 
-export type LaneStatements = { deletes: Buffer[]; upserts: Buffer[] }
+/** `rows`: of each of the upserts, what it writes. */
+export type LaneStatements = { deletes: Buffer[]; upserts: Buffer[]; rows: (readonly Change[])[] }
 
 /** The statements of a round, split among lanes by key. */
 export function roundStatements(round: Round, mode: WriteMode, schema: string, lanes: number): LaneStatements[] {
-  const perLane = Array.from({ length: lanes }, (): LaneStatements => ({ deletes: [], upserts: [] }))
+  const perLane = Array.from({ length: lanes }, (): LaneStatements => ({ deletes: [], upserts: [], rows: [] }))
   for (const [table, changes] of round.changes) {
     const split = Array.from({ length: lanes }, () => ({ deletes: [] as Change[], upserts: [] as Change[] }))
     for (const change of changes.values()) {
@@ -40,7 +41,10 @@ export function roundStatements(round: Round, mode: WriteMode, schema: string, l
       const lane = perLane[i]
       if (lane === undefined) continue
       if (deletes.length > 0) lane.deletes.push(...deleteStatements(table, deletes, mode, schema))
-      if (upserts.length > 0) lane.upserts.push(...upsertStatements(table, upserts, mode, schema))
+      for (const { statement, changes } of upsertStatements(table, upserts, mode, schema)) {
+        lane.upserts.push(statement)
+        lane.rows.push(changes)
+      }
     }
   }
   return perLane
@@ -56,14 +60,24 @@ export function insertTail(table: TablePlan): string[] {
   return table.merged === null ? [] : [asBytes(table.merged.onDuplicate)]
 }
 
-function upsertStatements(table: TablePlan, changes: readonly Change[], mode: WriteMode, schema: string): Buffer[] {
+/** @param atOnceMax rows of a statement */
+export function upsertStatements(
+  table: TablePlan,
+  changes: readonly Change[],
+  mode: WriteMode,
+  schema: string,
+  atOnceMax = rowsMax,
+): { readonly statement: Buffer; readonly changes: readonly Change[] }[] {
   const head = insertHead(table, mode === 'one-source' ? 'REPLACE' : 'INSERT', schema)
   const tail = insertTail(table)
   return batches(
     changes,
-    rowsMax,
+    atOnceMax,
     (change) => change.row?.length ?? 0,
-    (batch) => [head, ...batch.flatMap((change, i) => (i === 0 ? [change.row ?? ''] : [',', change.row ?? ''])), ...tail],
+    (batch) => ({
+      statement: bytesOfTexts([head, ...batch.flatMap((change, i) => (i === 0 ? [change.row ?? ''] : [',', change.row ?? ''])), ...tail]),
+      changes: batch,
+    }),
   )
 }
 
@@ -84,9 +98,9 @@ function deleteStatements(table: TablePlan, changes: readonly Change[], mode: Wr
     const ownedColumns = asBytes(table.ownerColumns.join(','))
     if (columns.length === 1 && !(owned && indexed)) {
       const among = `${columns[0]} IN (${batch.map((change) => change.key).join(',')})`
-      if (!owned) return [head, among]
+      if (!owned) return bytesOfTexts([head, among])
       const pairs = batch.flatMap((change) => (change.images ?? []).map((image) => `(${change.key},${image})`))
-      return [`${head}${among} AND (${columns[0]},${ownedColumns}) IN (${pairs.join(',')})`]
+      return bytesOfTexts([`${head}${among} AND (${columns[0]},${ownedColumns}) IN (${pairs.join(',')})`])
     }
     // Row constructors are not used for ranges by every version: spelled out, they are.
     const conditions = batch.map((change) => {
@@ -94,7 +108,7 @@ function deleteStatements(table: TablePlan, changes: readonly Change[], mode: Wr
       if (!owned) return `(${key})`
       return `(${key} AND ${ownImage(table, change.images ?? [])})`
     })
-    return [head, conditions.join(' OR ')]
+    return bytesOfTexts([head, conditions.join(' OR ')])
   })
 }
 
@@ -185,17 +199,17 @@ export function orderBy({ keyColumns, keyDescending }: WalkedKey): string {
   return keyColumns.map((column, i) => `${asBytes(column)}${keyDescending[i] === true ? ' DESC' : ''}`).join(',')
 }
 
-function batches(
+function batches<Printed>(
   changes: readonly Change[],
   countMax: number,
   bytesOf: (change: Change) => number,
-  print: (batch: Change[]) => string[],
-): Buffer[] {
-  const statements: Buffer[] = []
+  print: (batch: Change[]) => Printed,
+): Printed[] {
+  const statements: Printed[] = []
   let batch: Change[] = []
   let bytes = 0
   const flush = (): void => {
-    if (batch.length > 0) statements.push(bytesOfTexts(print(batch)))
+    if (batch.length > 0) statements.push(print(batch))
     batch = []
     bytes = 0
   }

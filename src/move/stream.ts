@@ -211,8 +211,9 @@ export class Stream {
       retries: this.#retries + this.#lanes.reduce((sum, { retries }) => sum + retries, 0),
       waiting:
         this.#waiting ??
-        waitingOf(this.#appliers) ??
+        // Before collisions, which may be of long ago for as long as somebody's lock keeps rounds from being made.
         this.#lockWaits?.waiting ??
+        waitingOf(this.#appliers) ??
         this.#throttle.waiting ??
         this.#xaUpkeep?.waiting ??
         this.#watch?.waiting ??

@@ -388,7 +388,7 @@ export class TailConsumer {
       targets.map(async (target, number) => {
         if (this.#has(number, end)) return
         const changes = group.filter((entry) => entry.target === number).map((entry) => entry.change)
-        if (changes.length > 0) await target.applyPart(changes, end)
+        if (changes.length > 0) await target.applyPart(changes, end, signal)
       }),
     )
   }

@@ -7,18 +7,26 @@
  * - a chunk lands only past its high marker, without the keys touched since its low one;
  * - `applied` moves without a round only over groups that change nothing here;
  * - a round in several transactions stores first where it goes to (its intent); below the intent nothing lands, also after a restart.
+ *
+ * Where several sources write to the target (1.6; docs/decisions/008) rows that collide with another stream's are held back: `#held`. Between rounds each key that has changed since X is on the target as it is at the end of the last
+ * round, or it has no row of ours there and its newest row is held, or something newer waits in `pending`. So rounds go on without them, and when none is held after a round the target is where that round went to: only then X
+ * moves, and it is stored. Until then the target is below its intent: nothing lands, no marker is reported, and after a crash all is done again from the position stored.
+ * - What is held has no row of ours on the target: all deletes of its round were committed before it was tried, and a statement that collides writes nothing.
+ * - It is tried again when its time has come, by its own clock and never because something else has come; at once, under what is newer, when `pending` has something of its key.
+ * - No round waits for it, so the tail always gets room: what frees the place of a row held back stands in this tail or in another's, and each comes to it.
  */
 import { assert } from '../base/assert.ts'
-import { isServerError } from '../mysql/errors.ts'
 import type { TargetApplierOptions, Waiting } from './applier-options.ts'
 import type { Chunk } from './chunk.ts'
 import { Doing } from './doing.ts'
 import { moveErrors } from './errors.ts'
 import { nextLanding } from './landing.ts'
 import { landingStatements, type LandingPart } from './landing-statements.ts'
-import type { Lane } from './lane.ts'
+import { HeldRoom } from './held-room.ts'
+import { isCollision, type Lane } from './lane.ts'
 import { Pending, type Change, type Round, type Stamp } from './pending.ts'
 import { ownRows } from './own-rows.ts'
+import { writeWhatPasses, type Passed } from './rows-that-pass.ts'
 import { settleAll } from './settle-all.ts'
 import { roundStatements, type LaneStatements } from './statements.ts'
 import { applierSql, compareCoordinates, type Coordinate } from './tables.ts'
@@ -30,20 +38,31 @@ const idlePositionMs = 5_000
 /** The source is asked about rows held back so often: most go by themselves. */
 const givenUpEveryMs = 500
 
+/** Rows held back that are tried at once: what has come in the meantime is not to wait for thousands of them. */
+const triedAtOnce = 1_000
+
+/** An attempt at rows held back is made again no sooner than it has taken, but for this. */
+const retryMsMax = 2_000
+
 /** Of changes held back those that the source has given up by now. */
 export type HeldRowsJudge = (held: readonly Change[]) => Promise<readonly Change[]>
 
 /** The tail waits for us. */
 type StandsStill = { readonly givenUp: HeldRowsJudge | null; lookedAtMs: number }
 
-type Parts = 'none' | 'draining' | 'held' | 'applying'
+type Parts = 'none' | 'draining' | 'applying'
 
 export class TargetApplier {
   readonly options: TargetApplierOptions
   readonly pending = new Pending()
+  /** Newest rows of keys that collided, in the order in which they are tried. */
+  readonly #held = new Pending()
+  readonly #heldRoom: HeldRoom
+  #collision: Waiting | null = null
+  /** Where the earlier run was going to: up to there the target may have later rows of ours. */
+  readonly #redoTo: Coordinate
   /** X: everything up to here is applied. */
   applied: Stamp
-  waiting: Waiting | null = null
   /** While another stream has the target alone. */
   excluded: Waiting | null = null
   /** 1062s met, for messages and tests. */
@@ -55,31 +74,32 @@ export class TargetApplier {
   #landing = 0
   #roundRunning = false
   #roundBytes = 0
+  /** Of rows held back that are being tried. */
+  #triedBytes = 0
   #turn: 'round' | 'land' = 'round'
   readonly #doing: Doing
   #wake = new Wakeup()
   #space = new Wakeup()
   #failure: { error: unknown } | null = null
-  /** After a collision: the marker that the next round must reach to. */
-  #extendTo: number | null = null
-  /** A transaction in parts: `draining` before it, `held` when only rows that collide are left, `applying` until its end. */
+  /** A transaction in parts: `draining` before it, until all that was read is written or held back, `applying` until its end. */
   #parts: Parts = 'none'
   #collisionsInRow = 0
-  /** Rows held back, alone in `pending`, are not tried again before: each attempt is some transactions of both lanes, and the tail goes on meanwhile. */
+  /** Rows held back are not tried again before: the tail goes on meanwhile. */
   #retryAtMs = 0
-  /** `pending` as it was left with nothing but rows held back. */
-  #heldVersion = -1
   #standsStill: StandsStill | null = null
   /** Chunks that met another stream's row wait for a marker. */
   readonly #chunkWaits = new Map<Chunk, number>()
 
-  constructor(options: TargetApplierOptions, start: { applied: Stamp; intent: Coordinate }) {
+  constructor(options: TargetApplierOptions, start: { applied: Stamp; intent: Coordinate }, heldRoom?: HeldRoom) {
     this.options = options
     this.#doing = new Doing(options.clock)
     this.applied = start.applied
     this.#stored = start.applied
     this.#storedAtMs = options.clock.monotonicMs()
     this.#intent = start.intent
+    this.#redoTo = start.intent
+    // Beside what waits and what is being applied.
+    this.#heldRoom = heldRoom ?? new HeldRoom(options.clock, () => options.pendingBytesMax() / 2)
   }
 
   get consistent(): boolean {
@@ -93,26 +113,35 @@ export class TargetApplier {
 
   /** Everything read so far is applied and nothing is on its way. */
   get drained(): boolean {
-    return this.pending.count === 0 && !this.#roundRunning && this.#landing === 0
+    return this.pending.count === 0 && this.#held.count === 0 && !this.#roundRunning && this.#landing === 0
   }
 
   wake(): void {
     this.#wake.ring()
   }
 
-  /** True while the tail must not bring more. A round that has to be extended is never starved of what it waits for. */
+  /** True while the tail must not bring more. Never for long because of rows held back: what they wait for may be this tail's to bring. */
   get full(): boolean {
-    return this.pending.bytes > this.options.pendingBytesMax() && this.#extendTo === null
+    return this.pending.bytes > this.options.pendingBytesMax() || this.#heldRoom.isFull(this.#heldBackBytes)
   }
 
-  /** A round waits for what the tail has yet to bring. */
-  get extending(): boolean {
-    return this.#extendTo !== null
-  }
-
-  /** Of changes that wait and of those that are being applied. */
+  /** Of changes that wait and of those that are being applied; rows held back have a room of their own. */
   get heldBytes(): number {
     return this.pending.bytes + this.#roundBytes
+  }
+
+  get #heldBackBytes(): number {
+    return this.#held.bytes + this.#triedBytes
+  }
+
+  get rowsHeldBack(): number {
+    return this.#held.count
+  }
+
+  get waiting(): Waiting | null {
+    if (this.#collision === null || !this.#heldRoom.wasFull) return this.#collision
+    const { what, ...rest } = this.#collision
+    return { what: `${what}; ${this.#held.count} such rows take the memory that they may, so its source is read slowly`, ...rest }
   }
 
   /** Resolves when `full` may have changed. */
@@ -139,10 +168,10 @@ export class TargetApplier {
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       if (this.#failure !== null) throw this.#failure.error
-      if (this.pending.count === 0) this.#advance()
+      if (this.pending.count === 0 && this.#held.count === 0) this.#advance()
       // Looked at once a turn: time passes between two looks, and one that finds it too early must be followed by the limit that ends the wait.
       const retryInMs = this.#retryInMs
-      const mayRound = this.pending.count > 0 && this.#extended(retryInMs)
+      const mayRound = this.#mayRound(retryInMs)
       if (mayRound && (this.#turn === 'round' || (this.#landing === 0 && this.#nextLanding().length === 0))) {
         if (this.#landing > 0) {
           this.#doing.begin('waits for landings, before a round')
@@ -157,7 +186,7 @@ export class TargetApplier {
         continue
       }
       const started = this.#startLandings()
-      if (this.pending.count > 0) this.#turn = 'round'
+      if (mayRound) this.#turn = 'round'
       if (started || (mayRound && this.#landing === 0)) continue
       if (this.#landing === 0 && this.pending.count === 0 && this.#positionIsOld()) {
         await this.#storePosition()
@@ -166,7 +195,7 @@ export class TargetApplier {
       // Chunks that wait for more land when their time is over, and rows held back are tried when theirs is, though nobody rings.
       const limits = [
         ...(this.#landing === 0 && this.#landable().length > 0 ? [20] : []),
-        ...(this.pending.count > 0 && retryInMs > 0 ? [retryInMs] : []),
+        ...(this.#held.count > 0 && retryInMs > 0 ? [retryInMs] : []),
       ]
       this.#doing.begin(limits.length === 0 ? 'waits to be rung for' : 'waits for a time, or to be rung for')
       await this.#wake.wait(signal, limits.length === 0 ? undefined : Math.min(...limits))
@@ -185,10 +214,10 @@ export class TargetApplier {
       changes: this.pending.count,
       bytes: this.pending.bytes,
       full: this.full,
-      onlyHeld: this.#onlyHeld,
+      heldBack: this.#held.count,
+      heldBackBytes: this.#held.bytes,
       collisionsInRow: this.#collisionsInRow,
       retryInMs: this.#retryInMs,
-      extendTo: this.#extendTo,
       parts: this.#parts,
       tailStandsStill: this.#standsStill !== null,
       landing: this.#landing,
@@ -204,8 +233,8 @@ export class TargetApplier {
   }
 
   /**
-   * Waits until everything read is applied. The tail brings nothing meanwhile, so a round is not extended to a marker that it would have to bring (1.6): rows held back are tried
-   * again, and left out once `givenUp` says that an event behind this place brings what they are now (`held-rows.ts`).
+   * Waits until everything read is applied, rows held back too. The tail brings nothing meanwhile: they are tried again, and left out once `givenUp` says that an event behind this place brings
+   * what they are now (`held-rows.ts`).
    */
   async drain(signal: AbortSignal, givenUp: HeldRowsJudge | null = null): Promise<void> {
     this.#standsStill = { givenUp, lookedAtMs: this.options.clock.monotonicMs() }
@@ -220,59 +249,48 @@ export class TargetApplier {
     }
   }
 
-  /**
-   * Before a transaction that goes in parts: everything read is applied, but for rows that collide with another stream's. What would free their
-   * place may stand in this very transaction or behind it, so a round can't be extended to it (1.6): they are held back and go with the parts, and with
-   * the first round behind them; until then the target is not consistent.
-   */
+  /** Before a transaction that goes in parts: everything read is applied, or held back and goes with the parts and with rounds behind them; until then the target is not consistent. */
   async beginParts(signal: AbortSignal): Promise<void> {
-    if (this.#heldRest && !this.#roundRunning && this.#landing === 0) {
-      this.#parts = 'applying'
-      return
-    }
-    this.#parts = 'draining'
-    this.wake()
-    while (!signal.aborted && !(this.#partsState() === 'held' && !this.#roundRunning && this.#landing === 0)) {
-      if (this.#failure !== null) throw this.#failure.error
-      if (this.drained && this.applied.ordinal >= this.options.latest().ordinal) break
-      await this.#space.wait(signal, 20)
+    if (!this.#readIsWritten) {
+      this.#parts = 'draining'
+      this.wake()
+      while (!signal.aborted && !this.#readIsWritten) {
+        if (this.#failure !== null) throw this.#failure.error
+        await this.#space.wait(signal, 20)
+      }
     }
     this.#parts = 'applying'
   }
 
-  /** A part of a transaction that is too large for one round: applied under the intent of its end (PROTOCOLS 1.5). */
-  async applyPart(changes: readonly Change[], end: Coordinate): Promise<void> {
+  get #readIsWritten(): boolean {
+    if (this.pending.count > 0 || this.#roundRunning || this.#landing > 0) return false
+    return this.#held.count > 0 || this.applied.ordinal >= this.options.latest().ordinal
+  }
+
+  /** A part of a transaction that is too large for one round: applied under the intent of its end (PROTOCOLS 1.5). Resolves when there is room for more. */
+  async applyPart(changes: readonly Change[], end: Coordinate, signal: AbortSignal): Promise<void> {
     assert(this.#parts === 'applying' && !this.#roundRunning && this.#landing === 0, 'parts have begun')
     await this.#setIntent(end)
     // What is held back goes with it when its time has come, or when the part has something newer of it.
-    const apart = this.#heldRest
-    const part = apart ? new Pending() : this.pending
-    for (const change of changes) {
-      const older = apart ? this.pending.of(change) : undefined
-      if (older !== undefined) {
-        this.pending.drop(older)
-        part.add(older)
-      }
-      part.add(change)
-    }
-    const round = part.take(this.applied)
-    await this.#shared(async () => {
-      try {
-        await this.#write(round)
-      } catch (error) {
-        if (!isCollision(error) || this.options.mode !== 'several-sources') throw error
-        this.#noteCollision(error)
-        await this.#hold(round)
-      }
-    })
-    this.#heldVersion = this.pending.version
-    if (this.pending.count === 0) this.#noneHeld()
+    for (const change of changes) this.pending.add(change)
+    await this.#writePart()
     await this.options.failpoints.hit('part.afterSome')
+    while (!signal.aborted && this.#heldRoom.isFull(this.#heldBackBytes)) {
+      await this.options.clock.sleep(Math.min(50, Math.max(1, this.#retryInMs)), signal).catch(() => undefined)
+      if (!signal.aborted && this.#retryInMs === 0) await this.#writePart()
+    }
   }
 
-  /** Others change it while somebody waits. */
-  #partsState(): Parts {
-    return this.#parts
+  async #writePart(): Promise<void> {
+    const round = this.#takeRound(this.applied)
+    this.#roundBytes = Math.max(0, round.bytes - this.#triedBytes)
+    try {
+      await this.#shared(() => this.#write(round))
+    } finally {
+      this.#roundBytes = 0
+      this.#triedBytes = 0
+    }
+    if (this.#held.count === 0) this.#noneHeld()
   }
 
   endParts(): void {
@@ -280,52 +298,9 @@ export class TargetApplier {
     this.wake()
   }
 
-  /** Writes all of a round but for rows that collide with another stream's, which go back to `pending`; returns how many. */
-  async #hold(round: Round): Promise<number> {
-    const { mode, lanes, schema } = this.options
-    const first = lanes[0]
-    assert(first !== undefined, 'a target has a lane')
-    const held: Change[] = []
-    const put = async (changes: readonly Change[]): Promise<void> => {
-      try {
-        for (const { upserts } of roundStatements(roundOf(changes, round.stamp), mode, schema, 1)) await first.transaction(upserts)
-      } catch (error) {
-        if (!isCollision(error)) throw error
-        const [only] = changes
-        if (changes.length === 1 && only !== undefined) {
-          held.push(only)
-          return
-        }
-        const half = Math.ceil(changes.length / 2)
-        await put(changes.slice(0, half))
-        await put(changes.slice(half))
-      }
-    }
-    const changes = [...round.changes.values()].flatMap((keys) => [...keys.values()])
-    // All deletes first, here too: keys of other bytes may be equal to the target. Again, since lanes may have written before one collided.
-    for (const { deletes } of roundStatements(round, mode, schema, 1)) if (deletes.length > 0) await first.transaction(deletes)
-    const rows = changes.filter(({ row }) => row !== null)
-    if (rows.length > 0) await put(rows)
-    const alone = this.pending.count === 0
-    this.pending.putBack(roundOf(held, round.stamp))
-    if (held.length > 0) this.#retryAtMs = this.options.clock.monotonicMs() + pauseMs(this.#collisionsInRow)
-    this.#heldVersion = alone ? this.pending.version : -1
-    return held.length
-  }
-
-  /** Nothing has come since rows were held back. */
-  get #onlyHeld(): boolean {
-    return this.pending.count > 0 && this.pending.version === this.#heldVersion
-  }
-
-  /** 0: they may be tried now. */
+  /** 0: rows held back may be tried now. */
   get #retryInMs(): number {
     return Math.max(0, Math.ceil(this.#retryAtMs - this.options.clock.monotonicMs()))
-  }
-
-  /** Rows held back are all that waits, and their time has not come. */
-  get #heldRest(): boolean {
-    return this.#onlyHeld && this.#retryInMs > 0
   }
 
   /** Waits until nothing is on its way, after `run` was told to stop. */
@@ -341,30 +316,44 @@ export class TargetApplier {
 
   /** X moves over groups that change nothing here. Never while a round is on its way; landings do not mind. */
   #advance(): void {
-    if (this.#parts === 'held' || this.#parts === 'applying') return
+    if (this.#parts === 'applying') return
     const latest = this.options.latest()
     if (latest.ordinal <= this.applied.ordinal) return
     this.applied = latest
     this.options.onApplied(this)
   }
 
-  #extended(retryInMs: number): boolean {
-    if (this.#parts !== 'none') return this.#parts === 'draining'
-    if (this.#standsStill !== null) return true
-    return (this.#extendTo === null || this.options.latest().marker >= this.#extendTo) && retryInMs === 0
+  #mayRound(retryInMs: number): boolean {
+    if (this.#parts === 'applying') return false
+    return this.pending.count > 0 || (this.#parts === 'none' && this.#held.count > 0 && retryInMs === 0)
+  }
+
+  /** All that waits, with rows held back whose time has come or of whose keys it has something newer. */
+  #takeRound(stamp: Stamp): Round {
+    if (this.#held.count === 0) return this.pending.take(stamp)
+    const again = new Set(this.#retryInMs === 0 ? this.#held.first(triedAtOnce) : [])
+    for (const change of this.pending.all()) {
+      const older = this.#held.of(change)
+      if (older !== undefined) again.add(older)
+    }
+    const bytes = this.#held.bytes
+    for (const change of again) this.#held.drop(change)
+    this.#triedBytes = bytes - this.#held.bytes
+    this.pending.putBack(roundOf([...again], stamp))
+    return this.pending.take(stamp)
   }
 
   async #round(): Promise<void> {
     const { options } = this
-    const round = this.pending.take(options.latest())
+    const round = this.#takeRound(options.latest())
     this.#roundRunning = true
-    this.#roundBytes = round.bytes
+    this.#roundBytes = Math.max(0, round.bytes - this.#triedBytes)
     this.#space.ring()
     try {
-      if ((await this.#shared(() => this.#applyOrHold(round))) === 'held') {
-        if (this.#parts === 'draining') this.#parts = 'held'
-        else if (this.#standsStill === null) await this.#extend()
-        else await this.#tryAgain(this.#standsStill)
+      await this.#shared(() => this.#applyOrHold(round))
+      if (this.#held.count > 0) {
+        // PROTOCOLS 1.6: the round counts as crashed. X and the position stay.
+        if (this.#standsStill !== null) await this.#leaveOutGivenUp(this.#standsStill)
         return
       }
       this.applied = round.stamp
@@ -374,66 +363,54 @@ export class TargetApplier {
     } finally {
       this.#roundRunning = false
       this.#roundBytes = 0
+      this.#triedBytes = 0
       this.#space.ring()
     }
     options.onApplied(this)
   }
 
-  /**
-   * PROTOCOLS 1.6: with rows held back the round counts as crashed (X and the position stay), and is taken again, longer, up to a marker committed
-   * after now. What passed need not be written again (docs/decisions/008).
-   */
-  async #extend(): Promise<void> {
-    this.#extendTo = await this.options.writeMarker()
-  }
-
-  /** Rows held back while the tail stands still: after a pause, and without those that the source has given up. */
-  async #tryAgain(still: StandsStill): Promise<void> {
+  /** Of rows held back while the tail stands still those that the source has given up. */
+  async #leaveOutGivenUp(still: StandsStill): Promise<void> {
     const { clock, writeMarker } = this.options
-    await clock.sleep(pauseMs(this.#collisionsInRow))
     if (still.givenUp === null || clock.monotonicMs() - still.lookedAtMs < givenUpEveryMs) return
-    const gone = await still.givenUp(this.pending.rows())
+    const gone = await still.givenUp(this.#held.rows())
     still.lookedAtMs = clock.monotonicMs()
     if (gone.length === 0) return
     // First the intent: from now on the target lacks them, until the tail has brought what they are.
     await this.#setIntent({ marker: await writeMarker(), groups: 0 })
-    for (const change of gone) this.pending.drop(change)
-    if (this.pending.count === 0) this.#noneHeld()
+    for (const change of gone) this.#held.drop(change)
+    if (this.#held.count === 0) this.#noneHeld()
   }
 
   #noneHeld(): void {
-    this.#extendTo = null
     this.#collisionsInRow = 0
     this.#retryAtMs = 0
-    this.waiting = null
+    this.#collision = null
+    this.#heldRoom.reset()
   }
 
-  async #applyOrHold(round: Round): Promise<'applied' | 'held'> {
-    try {
-      await this.#apply(round)
-      return 'applied'
-    } catch (error) {
-      if (!isCollision(error) || this.options.mode !== 'several-sources') throw error
-      this.#noteCollision(error)
-    }
-    await this.#setIntent(round.stamp)
-    if ((await this.#hold(round)) > 0) return 'held'
-    await this.options.lanes[0]?.transaction([this.#positionSql(round.stamp)])
-    return 'applied'
-  }
-
-  #noteCollision(error: Error): void {
+  /** Rows of a round that collide with another stream's. */
+  #holdBack({ refused, why }: Passed, stamp: Stamp, tookMs: number): void {
+    if (refused.length === 0) return
+    const { clock, shard, latest } = this.options
     this.collisions++
     this.#collisionsInRow++
-    this.waiting ??= {
-      what: `a row of another source on ${this.options.shard} that this stream's row collides with: ${error.message}`,
-      sinceMs: this.options.clock.nowMs(),
-      ends: 'the other stream applies its own change; if it lasts, two sources hold the same unique value',
+    this.#held.putBack(roundOf(refused, stamp))
+    // Not sooner because something else has come and collided.
+    if (this.#retryInMs === 0)
+      this.#retryAtMs = clock.monotonicMs() + Math.min(retryMsMax, Math.max(pauseMs(this.#collisionsInRow), tookMs))
+    const redone = compareCoordinates(latest(), this.#redoTo) < 0
+    this.#collision = {
+      what: `a row of ${redone ? 'a later time or of ' : ''}another source on ${shard} that this stream's row collides with: ${why?.message}`,
+      sinceMs: this.#collision?.sinceMs ?? clock.nowMs(),
+      ends: redone
+        ? 'this stream, which does again what an earlier run had begun, comes to where that one was, and the other streams apply their own changes'
+        : 'the streams come to the change that takes one of the two away; if it lasts, two sources hold the same unique value',
       reason: 'collision',
     }
   }
 
-  async #apply(round: Round): Promise<void> {
+  async #applyOrHold(round: Round): Promise<void> {
     const { lanes, failpoints, mode, schema } = this.options
     const first = lanes[0]
     assert(first !== undefined, 'a target has a lane')
@@ -442,22 +419,28 @@ export class TargetApplier {
     if (round.count <= this.options.oneLaneChangesMax && this.#collisionsInRow === 0) {
       const [only] = this.#checked(roundStatements(round, mode, schema, 1))
       assert(only !== undefined, 'one lane')
-      await first.transaction([...only.deletes, ...only.upserts, this.#positionSql(round.stamp)], () =>
-        failpoints.hit('round.beforePosition'),
-      )
-      await failpoints.hit('round.afterPosition')
-      return
+      try {
+        await first.transaction([...only.deletes, ...only.upserts, this.#positionSql(round.stamp)], () =>
+          failpoints.hit('round.beforePosition'),
+        )
+        await failpoints.hit('round.afterPosition')
+        return
+      } catch (error) {
+        if (!isCollision(error) || mode !== 'several-sources') throw error
+      }
     }
     await this.#setIntent(round.stamp)
     await this.#write(round)
+    if (this.#held.count > 0) return
     await failpoints.hit('round.beforePosition')
     await first.transaction([this.#positionSql(round.stamp)])
     await failpoints.hit('round.afterPosition')
   }
 
-  /** All lanes' deletes, committed, then all lanes' upserts. */
+  /** All lanes' deletes, committed, then all lanes' upserts; where several sources write, those that pass. */
   async #write(round: Round): Promise<void> {
-    const { lanes, failpoints, mode, schema } = this.options
+    const { lanes, failpoints, mode, schema, clock } = this.options
+    const sinceMs = clock.monotonicMs()
     const statements = this.#checked(roundStatements(round, mode, schema, lanes.length))
     await Promise.all(
       lanes.map((lane, i) => {
@@ -468,8 +451,14 @@ export class TargetApplier {
     await failpoints.hit('round.afterDeletes')
     await settleAll(
       lanes.map(async (lane, i) => {
-        const upserts = statements[i]?.upserts ?? []
+        const { upserts, rows } = statements[i] ?? { upserts: [], rows: [] }
         if (upserts.length === 0) return
+        if (mode === 'several-sources') {
+          const passed = await writeWhatPasses(lane, { upserts, rows }, schema)
+          this.#holdBack(passed, round.stamp, clock.monotonicMs() - sinceMs)
+          await failpoints.hit('round.afterSomeLanes')
+          return
+        }
         // A few statements a transaction: locks and undo stay small, and nothing depends on a lane being one transaction.
         for (let at = 0; at < upserts.length; at += 8) await lane.transaction(upserts.slice(at, at + 8))
         await failpoints.hit('round.afterSomeLanes')
@@ -561,7 +550,7 @@ export class TargetApplier {
 
   #startLandings(): boolean {
     let started = false
-    if (this.#parts === 'held' || this.#parts === 'applying') return false
+    if (this.#parts === 'applying') return false
     for (const lane of this.options.lanes) {
       if (this.#busyLanes.has(lane)) continue
       const chunks = this.#nextLanding()
@@ -659,8 +648,4 @@ function roundOf(changes: readonly Change[], stamp: Stamp): Round {
   const pending = new Pending()
   for (const change of changes) pending.add(change)
   return pending.take(stamp)
-}
-
-function isCollision(error: unknown): error is Error {
-  return isServerError(error) && error.kind === 'duplicate'
 }

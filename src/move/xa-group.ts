@@ -69,7 +69,7 @@ export class XaGroup {
         const passed = place.had(number)
         for await (const part of xa.parts(xid, number)) {
           const changes = this.#given(xid, part).map(({ change }) => change)
-          if (!passed && changes.length > 0) await target.applyPart(changes, place.at)
+          if (!passed && changes.length > 0) await target.applyPart(changes, place.at, signal)
         }
       }),
     )

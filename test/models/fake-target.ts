@@ -135,6 +135,20 @@ export class FakeTarget {
     }
   }
 
+  /** Each by itself; returns those that collided. */
+  attempt(statements: readonly Buffer[]): ReadonlyMap<number, Collision> {
+    const collided = new Map<number, Collision>()
+    for (const [place, statement] of statements.entries()) {
+      try {
+        this.transaction([statement])
+      } catch (error) {
+        if (!(error instanceof Collision)) throw error
+        collided.set(place, error)
+      }
+    }
+    return collided
+  }
+
   #execute(sql: string): void {
     if (sql.startsWith('INSERT INTO _shardwright.') || sql.startsWith('INSERT INTO `_shardwright`.')) return
     const upsert = /^(INSERT|REPLACE) INTO `t`\.`m` \(`k`,`s`,`u`,`v`\) VALUES (.*)$/.exec(sql)

@@ -160,7 +160,7 @@ export function runMerge(seed: number, rules: MergeRules, trace?: (line: string)
     const printed = print((change) => ({ ...change, images: images(change) }), 'several-sources')
     const alone = rules.deletes === 'key alone' ? print((change) => ({ ...change, row: null }), 'one-source') : printed
     const replaced = rules.inserts === 'replace' ? print((change) => change, 'one-source') : printed
-    return printed.map((_, lane) => ({ deletes: alone[lane]?.deletes ?? [], upserts: replaced[lane]?.upserts ?? [] }))
+    return printed.map((_, lane) => ({ deletes: alone[lane]?.deletes ?? [], upserts: replaced[lane]?.upserts ?? [], rows: [] }))
   }
 
   function* round(stream: Stream, retry: Retry, read: (upTo: number) => void): Generator<void> {

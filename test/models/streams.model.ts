@@ -10,8 +10,9 @@ import type { Clock } from '../../src/base/clock.ts'
 import { Wakeup } from '../../src/base/wakeup.ts'
 import { Doing } from '../../src/move/doing.ts'
 import { noFailpoints } from '../../src/move/crash-points.ts'
+import { HeldRoom, type HeldRoomSteps } from '../../src/move/held-room.ts'
 import { landingSize } from '../../src/move/landing.ts'
-import type { Lane } from '../../src/move/lane.ts'
+import type { Collided, Lane } from '../../src/move/lane.ts'
 import type { Stamp } from '../../src/move/pending.ts'
 import { tailRoom } from '../../src/move/tail-room.ts'
 import { TargetApplier } from '../../src/move/target-applier.ts'
@@ -58,6 +59,7 @@ class Streams {
   })
   readonly #pendingBytesMax: number
   readonly #oneLaneChangesMax: number
+  readonly #heldRoom: HeldRoomSteps
   readonly #lanes: number
   #value = 0
   #nowMs = 0
@@ -67,6 +69,7 @@ class Streams {
     this.#say = say
     this.#pendingBytesMax = this.#random.pick([1, 400, 1 << 20])
     this.#oneLaneChangesMax = this.#random.pick([0, 2, 100])
+    this.#heldRoom = { patienceMs: 10, patienceMsMax: 40, stepBytes: this.#random.pick([1, 400, 1 << 20]) }
     this.#lanes = this.#random.pick([1, 2])
   }
 
@@ -198,6 +201,7 @@ class Streams {
         bulkLoad: false,
       },
       { applied: start, intent },
+      new HeldRoom(this.#clock(), () => 0, this.#heldRoom),
     )
     const life: Life = { target, ending, latest: start, read: read === -1 ? source.log.length : read, failure: null }
     source.life = life
@@ -218,7 +222,7 @@ class Streams {
       const changes = group.events.map((event) => changeOf(event, own, 'several-sources')).filter((change) => change !== null)
       if (group.inParts) {
         await target.beginParts(signal)
-        while (changes.length > 1 && !signal.aborted) await target.applyPart(changes.splice(0, 1), group.at)
+        while (changes.length > 1 && !signal.aborted) await target.applyPart(changes.splice(0, 1), group.at, signal)
       }
       if (signal.aborted) return
       for (const change of changes) target.pending.add(change)
@@ -249,7 +253,14 @@ class Streams {
       }
       await this.#pause()
     }
-    return { transaction, busySinceMs: null } as unknown as Lane
+    const attempt = async (statements: readonly Buffer[]): Promise<Collided> => {
+      await this.#pause()
+      if (signal.aborted) await new Promise(() => undefined)
+      const collided = this.#table.attempt(statements)
+      await this.#pause()
+      return new Map([...collided].map(([place, { message }]) => [place, new ServerError(1062, '23000', message)]))
+    }
+    return { transaction, attempt, busySinceMs: null } as unknown as Lane
   }
 
   #pause(): Promise<void> {
