@@ -125,8 +125,8 @@ export const binlogErrors = defineErrors('BINLOG', {
     number: 17,
     class: 'fatal',
     what: `a group rolls back after rows were logged ({statement}), ${coordinates}`,
-    why: 'a transaction changed tables with and without transactions (MyISAM, Aria, MEMORY) and was rolled back: which rows stand can not be told',
-    fix: 'convert such tables to InnoDB; then cancel the workflow and create it anew, or look at the rows and repair with vdiff --repair',
+    why: 'it changed a table without transactions (MyISAM, Aria, MEMORY), of which rows may stand; or a transaction of many megabytes with a temporary table in it went back to a savepoint: which rows stand can not be told',
+    fix: 'convert such tables to InnoDB, make temporary tables outside of such transactions; then cancel the workflow and create it anew',
   },
   badValue: {
     number: 18,

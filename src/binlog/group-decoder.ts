@@ -10,17 +10,17 @@ import { EventStream, type BinlogEvent } from './event-stream.ts'
 import { eventType } from './event-types.ts'
 import { mariadbGtidFlag, parseMariadbGtidEvent, parseMysqlGtid, parseMysqlGtidTagged, type MysqlGtidEvent } from './gtid-events.ts'
 import { PayloadEvents } from './payload.ts'
-import { positionText, type PositionParts } from './position-text.ts'
+import { positionTextOf, type PositionParts } from './position-text.ts'
 import { clientText } from './client-text.ts'
 import { classifyQuery } from './query-classify.ts'
 import { parseQueryEvent } from './query-event.ts'
 import { dummyTableId, parseRowsHeader, RowsParts, type RowsShape } from './rows-event.ts'
-import { ByteReader } from './byte-reader.ts'
-import type { Group } from './open-group.ts'
-import type { BeginEvent, ChangeKind, Coordinates, GroupEnd, Position, TableChooser, TailEvent, TailTable } from './source.ts'
+import type { Group, GroupHeader } from './open-group.ts'
+import { savepointName, Savepoints } from './savepoints.ts'
+import type { BeginEvent, ChangeKind, Coordinates, GroupEnd, TableChooser, TailEvent, TailTable } from './source.ts'
 import { TableCache } from './table-cache.ts'
 import { controlOf } from './transaction-control.ts'
-import { xaStatement, xidText } from './xid.ts'
+import { parseXaPrepare, xaStatement } from './xid.ts'
 
 export type GroupDecoderOptions = {
   readonly start: PositionParts
@@ -40,6 +40,7 @@ export class GroupDecoder {
   #afterParts: GroupEnd | null = null
   #payload: { readonly events: PayloadEvents; readonly at: Coordinates } | null = null
   readonly #tables: TableCache
+  readonly #savepoints = new Savepoints()
   #at: Coordinates
   #startedAt = 0
 
@@ -74,23 +75,34 @@ export class GroupDecoder {
   poll(): TailEvent | undefined | 'unpack' {
     return this.#guard(() => {
       for (;;) {
-        const ready = this.#ready.shift()
-        if (ready !== undefined) return ready
-        if (this.#parts !== null) {
-          const part = this.#parts.next()
-          if (part !== undefined) return part
-          this.#parts = null
-        }
-        const end = this.#afterParts
-        this.#afterParts = null
-        if (end !== null) return end
-        if (this.#payload === null) return undefined
-        const inner = this.#payload.events.take()
-        if (inner !== undefined) this.#take(this.#stream.readInner(inner, this.#payload.at))
-        else if (this.#payload.events.done) this.#payload = null
-        else return 'unpack'
+        const released = this.#savepoints.next()
+        if (released !== undefined) return released
+        const event = this.#read()
+        if (event === undefined || event === 'unpack') return event
+        const free = this.#savepoints.take(event)
+        if (free !== undefined) return free
       }
     })
+  }
+
+  #read(): TailEvent | undefined | 'unpack' {
+    for (;;) {
+      const ready = this.#ready.shift()
+      if (ready !== undefined) return ready
+      if (this.#parts !== null) {
+        const part = this.#parts.next()
+        if (part !== undefined) return part
+        this.#parts = null
+      }
+      const end = this.#afterParts
+      this.#afterParts = null
+      if (end !== null) return end
+      if (this.#payload === null) return undefined
+      const inner = this.#payload.events.take()
+      if (inner !== undefined) this.#take(this.#stream.readInner(inner, this.#payload.at))
+      else if (this.#payload.events.done) this.#payload = null
+      else return 'unpack'
+    }
   }
 
   async unpack(): Promise<void> {
@@ -128,7 +140,6 @@ export class GroupDecoder {
       case eventType.mariadbGtidList:
       case eventType.mariadbBinlogCheckpoint:
       case eventType.stop:
-        return
       case eventType.rowsQuery:
       case eventType.mariadbAnnotate:
       case eventType.ignorable:
@@ -176,27 +187,19 @@ export class GroupDecoder {
         this.#tables.map(body)
         return
       case eventType.writeRows:
-        this.#rows(body, 2, { change: 'insert', compressed: false, at })
-        return
       case eventType.updateRows:
-        this.#rows(body, 2, { change: 'update', compressed: false, at })
-        return
       case eventType.deleteRows:
-        this.#rows(body, 2, { change: 'delete', compressed: false, at })
+        this.#rows(body, 2, { change: changes[type - eventType.writeRows] as ChangeKind, compressed: false, at })
         return
       case eventType.writeRowsV1:
-        this.#rows(body, 1, { change: 'insert', compressed: false, at })
-        return
       case eventType.updateRowsV1:
-        this.#rows(body, 1, { change: 'update', compressed: false, at })
-        return
       case eventType.deleteRowsV1:
-        this.#rows(body, 1, { change: 'delete', compressed: false, at })
+        this.#rows(body, 1, { change: changes[type - eventType.writeRowsV1] as ChangeKind, compressed: false, at })
         return
       case eventType.mariadbWriteRowsCompressedV1:
       case eventType.mariadbUpdateRowsCompressedV1:
       case eventType.mariadbDeleteRowsCompressedV1:
-        this.#rows(body, 1, { change: compressedChange[type - eventType.mariadbWriteRowsCompressedV1] as ChangeKind, compressed: true, at })
+        this.#rows(body, 1, { change: changes[type - eventType.mariadbWriteRowsCompressedV1] as ChangeKind, compressed: true, at })
         return
       case eventType.partialUpdateRows:
         this.#partialUpdate(body)
@@ -236,15 +239,7 @@ export class GroupDecoder {
       } else if (position.kind === 'file') advance = () => {}
       else throw binlogErrors.outOfPlace({ event: 'a MySQL GTID', place: 'in a MariaDB binlog' })
     }
-    this.#begin(event, header.committedAtMs, header.groupBytes, {
-      gtid,
-      advance,
-      standalone: false,
-      mariadbXid: null,
-      open: false,
-      xid: null,
-      rowsSeen: false,
-    })
+    this.#begin(event, header.committedAtMs, header.groupBytes, { gtid, advance, standalone: false, mariadbXid: null, open: false })
   }
 
   #mariadbBegin(event: BinlogEvent): void {
@@ -258,25 +253,25 @@ export class GroupDecoder {
       standalone: (flags & mariadbGtidFlag.standalone) !== 0,
       mariadbXid: xid === null ? null : { xid, state: (flags & mariadbGtidFlag.preparedXa) !== 0 ? 'prepared' : 'completed' },
       open: (flags & mariadbGtidFlag.standalone) === 0,
-      xid: null,
-      rowsSeen: false,
     })
   }
 
-  #begin(event: BinlogEvent, committedAtMs: number | null, groupBytes: number | null, group: Group): void {
+  #begin(event: BinlogEvent, committedAtMs: number | null, groupBytes: number | null, header: GroupHeader): void {
     if (this.#group !== null)
-      throw binlogErrors.outOfPlace({ event: `the beginning of ${group.gtid}`, place: `inside ${this.#group.gtid}` })
-    this.#group = group
+      throw binlogErrors.outOfPlace({ event: `the beginning of ${header.gtid}`, place: `inside ${this.#group.gtid}` })
     this.#tables.endStatement()
+    this.#savepoints.end('stand')
     const begin: BeginEvent = {
       kind: 'begin',
-      gtid: group.gtid,
+      gtid: header.gtid,
       serverId: event.serverId,
       committedAtMs: committedAtMs !== null && committedAtMs > 0 ? committedAtMs : event.timestamp * 1000,
       groupBytes: groupBytes === null || groupBytes === 0 ? null : groupBytes,
       at: event.at,
     }
     this.#ready.push(begin)
+    const group: Group = { ...header, begin, xid: null, standing: false }
+    this.#group = group
     if (group.mariadbXid?.state === 'prepared') this.#ready.push({ kind: 'xaStart', xid: group.mariadbXid.xid, at: event.at })
   }
 
@@ -288,14 +283,19 @@ export class GroupDecoder {
       group.open = true
       return
     }
-    if (control === 'savepoint') return
+    if (control === 'savepoint') {
+      this.#savepoints.set(savepointName(text))
+      return
+    }
     if (control === 'commit' && group.open) {
       this.#endGroup(group, 'commit', null)
       return
     }
     if (control === 'rollback' || control === 'rollbackTo') {
-      if (group.rowsSeen) throw binlogErrors.rolledBackRows({ statement: text.toString('latin1') })
-      if (control === 'rollback') this.#endGroup(group, 'commit', null)
+      const whole = control === 'rollback'
+      if (group.standing || !(whole || this.#savepoints.back(savepointName(text))))
+        throw binlogErrors.rolledBackRows({ statement: text.toString('latin1') })
+      if (whole) this.#rolledBack(group, at)
       return
     }
     const xa = control === 'xa' ? xaStatement(text.toString('latin1')) : null
@@ -320,12 +320,7 @@ export class GroupDecoder {
 
   #xaPrepare(body: Buffer): void {
     const group = this.#inTransaction('XA PREPARE')
-    const reader = new ByteReader(body)
-    const onePhase = reader.u8() !== 0
-    const formatId = reader.u32() | 0
-    const gtridBytes = reader.u32()
-    const bqualBytes = reader.u32()
-    const xid = xidText(reader.bytes(gtridBytes), reader.bytes(bqualBytes), formatId)
+    const { onePhase, xid } = parseXaPrepare(body)
     this.#endGroup(group, onePhase ? 'commit' : 'xaPrepare', xid)
   }
 
@@ -338,7 +333,7 @@ export class GroupDecoder {
       // Skipped.
     } else if ('decoders' in table) this.#parts = new RowsParts(body, bodyAt, table, shape, this.#options.partBytes)
     else this.#name(table, shape.change, body.length)
-    group.rowsSeen = true
+    if (table !== null && !this.#tables.rollsBack(tableId)) group.standing = true
     if (!endOfStatement) return
     this.#tables.endStatement()
     // A standalone group has no end of its own; its end must come after the rows.
@@ -361,27 +356,30 @@ export class GroupDecoder {
     this.#ready.push({ kind: 'rows', table, change, length: 0, before: null, after: null, bytes, at: this.#at })
   }
 
+  /** Of what a transaction did nothing happened; its GTID is used up. Who has been given rows of it forgets them, and is given an empty group. */
+  #rolledBack(group: Group, at: Coordinates): void {
+    const { rowsSeen } = this.#savepoints
+    this.#savepoints.end('forgotten')
+    if (rowsSeen) this.#ready.push({ kind: 'abandon', at }, group.begin)
+    this.#endGroup(group, 'commit', null)
+  }
+
   #endGroup(group: Group, kind: 'commit' | 'xaPrepare' | 'xaCommit' | 'xaRollback', xid: string | null): void {
     group.advance()
     this.#group = null
     this.#tables.endStatement()
     const at = this.#at
     const end = this.#stream.position
-    const position = this.#positionText(end)
+    const position = positionTextOf(this.#position, end)
+    this.#savepoints.end('stand')
     if (kind === 'commit') this.#ready.push({ kind, position, at, end })
     else this.#ready.push({ kind, xid: xid ?? '', position, at, end })
-  }
-
-  #positionText(at: Coordinates): Position {
-    const position = this.#position
-    if (position.kind === 'mysql') return positionText('mysql', at, position.executed.toString())
-    if (position.kind === 'mariadb') return positionText('mariadb', at, position.state.toString())
-    return positionText('file', at, position.serverUuid)
   }
 
   #abandon(at: Coordinates): void {
     this.#group = null
     this.#tables.endStatement()
+    this.#savepoints.end('forgotten')
     this.#ready.push({ kind: 'abandon', at })
   }
 
@@ -397,4 +395,4 @@ export class GroupDecoder {
   }
 }
 
-const compressedChange: readonly ChangeKind[] = ['insert', 'update', 'delete']
+const changes: readonly ChangeKind[] = ['insert', 'update', 'delete']

@@ -19,6 +19,12 @@ export function positionText(kind: PositionParts['kind'], at: Coordinates, value
   return `${kind};${at.file}:${at.offset};${value}` as Position
 }
 
+export function positionTextOf(position: PositionParts, at: Coordinates): Position {
+  if (position.kind === 'mysql') return positionText('mysql', at, position.executed.toString())
+  if (position.kind === 'mariadb') return positionText('mariadb', at, position.state.toString())
+  return positionText('file', at, position.serverUuid)
+}
+
 /** @throws badPosition */
 export function parsePosition(text: string): PositionParts {
   const match = /^(mysql|mariadb|file);([^;]*):(\d+);(.*)$/s.exec(text)

@@ -121,7 +121,8 @@ export type XaCommitEvent = { readonly kind: 'xaCommit'; readonly xid: string } 
 export type XaRollbackEvent = { readonly kind: 'xaRollback'; readonly xid: string } & Ended
 
 /**
- * The group was torn by a crash of the server and never committed (the next file begins in the middle of it): nothing of it happened.
+ * Nothing of the group happened: it was torn by a crash of the server (the next file begins in the middle of it), or its transaction rolled back with
+ * its rows in the binlog; then the same group begins again, and commits without rows.
  * No position: the one before stays. A consumer that has already applied a part of it must stop.
  */
 export type AbandonEvent = { readonly kind: 'abandon'; readonly at: Coordinates }
@@ -165,10 +166,11 @@ export type ColumnDefinition = {
  * those read when the stream began stay right until a `query` event says otherwise. They may be left out on MySQL (binlog_row_metadata
  * MINIMAL tells signs and charsets; names need FULL); MariaDB logs neither by default nor ever tells UUID from BINARY(16), so there
  * a decoded table without definition stops the tail. All columns, in table order, generated and invisible ones too.
+ * `rollsBack` false: its rows stay when their transaction rolls back (MyISAM, Aria), so where that was logged with rows of it, the tail stops.
  */
 export type TableChoice =
   | { readonly kind: 'skip' }
-  | { readonly kind: 'name' }
-  | { readonly kind: 'decode'; readonly columns?: readonly ColumnDefinition[] }
+  | { readonly kind: 'name'; readonly rollsBack?: boolean }
+  | { readonly kind: 'decode'; readonly columns?: readonly ColumnDefinition[]; readonly rollsBack?: boolean }
 
 export type TableChooser = (schema: string, name: string) => TableChoice

@@ -10,7 +10,7 @@ import { parseTableMap, tableIdOf } from './table-map.ts'
 
 /** Null: skipped. A table without decoders: only named. */
 type Wanted = DecodedTable | TailTable | null
-type KnownTable = { readonly body: Buffer; readonly wanted: Wanted }
+type KnownTable = { readonly body: Buffer; readonly wanted: Wanted; readonly rollsBack: boolean }
 
 /** More than a server has open tables is not worth keeping. */
 const knownTablesMax = 4096
@@ -35,6 +35,7 @@ export class TableCache {
       const choice = this.#choose(map.schema, map.name)
       known = {
         body: Buffer.from(body),
+        rollsBack: choice.kind === 'skip' || choice.rollsBack !== false,
         wanted:
           choice.kind === 'skip'
             ? null
@@ -58,6 +59,10 @@ export class TableCache {
     const table = this.#current.get(tableId)
     if (table === undefined) throw binlogErrors.unknownTableId({ tableId })
     return table.wanted
+  }
+
+  rollsBack(tableId: number): boolean {
+    return this.#current.get(tableId)?.rollsBack !== false
   }
 
   endStatement(): void {

@@ -1,9 +1,20 @@
 /** XA ids as SQL text, normalised: `X'<gtrid>',X'<bqual>',<format>` with lower-case hex, so that equal ids are equal strings. */
 import { Buffer } from 'node:buffer'
+import { ByteReader } from './byte-reader.ts'
 import { BadValue } from './row-sink.ts'
 
 export function xidText(gtrid: Buffer, bqual: Buffer, formatId: number): string {
   return `X'${gtrid.toString('hex')}',X'${bqual.toString('hex')}',${formatId}`
+}
+
+/** Body of an XA_PREPARE event. */
+export function parseXaPrepare(body: Buffer): { onePhase: boolean; xid: string } {
+  const reader = new ByteReader(body)
+  const onePhase = reader.u8() !== 0
+  const formatId = reader.u32() | 0
+  const gtridBytes = reader.u32()
+  const bqualBytes = reader.u32()
+  return { onePhase, xid: xidText(reader.bytes(gtridBytes), reader.bytes(bqualBytes), formatId) }
 }
 
 export type XaStatement = { readonly verb: 'start' | 'end' | 'prepare' | 'commit' | 'rollback'; readonly xid: string }

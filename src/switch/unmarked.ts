@@ -109,11 +109,15 @@ async function readUntil(
   const within = (schema: string): boolean => scope === null || schema === controlSchema || scope.includes(schema)
   for (const row of schemas.filter((one) => within(one['s'] ?? '')))
     definitions.set(row['s'] ?? '', await readTableDefinitions(server.connection, row['s'] ?? ''))
+  const others = await server.connection.allText(
+    "SELECT TABLE_SCHEMA AS s, TABLE_NAME AS t FROM information_schema.TABLES WHERE TABLE_TYPE <> 'VIEW' AND ENGINE <> 'InnoDB'",
+  )
+  const standing = new Set(others.map((row) => `${row['s']}.${row['t']}`))
   const table: TableChooser = (schema, name) => {
     const control = chooseControlTable(schema, name)
     if (control !== null) return control
     const columns = definitions.get(schema)?.get(name)
-    return columns === undefined ? { kind: 'skip' } : { kind: 'decode', columns }
+    return columns === undefined ? { kind: 'skip' } : { kind: 'decode', columns, rollsBack: !standing.has(`${schema}.${name}`) }
   }
   await using tail = await openTail({ connect: connectOptions(server.access, 'mover'), position, table, clock, signal })
   const found: Unmarked[] = []
