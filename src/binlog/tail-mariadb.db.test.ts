@@ -94,7 +94,17 @@ describe('tail on mariadb only', { skip: !flavours().includes('mariadb') }, () =
       await run('BEGIN', insert(4), 'CREATE TEMPORARY TABLE a (x INT)', 'SAVEPOINT `s"1`', insert(5), 'SAVEPOINT later', insert(6))
       await run('ROLLBACK TO later', insert(7), 'ROLLBACK WORK TO SAVEPOINT `S"1`', insert(8), 'SAVEPOINT later', insert(9), 'COMMIT')
       await run('BEGIN', 'SAVEPOINT s', insert(10), 'DROP TEMPORARY TABLE a', insert(11), 'ROLLBACK TO s', insert(12), 'COMMIT')
-      await run('BEGIN', 'SAVEPOINT s', insert(13), 'CREATE TEMPORARY TABLE a (x INT)', insert(14), 'SAVEPOINT s', insert(15), 'ROLLBACK TO s', 'COMMIT')
+      await run(
+        'BEGIN',
+        'SAVEPOINT s',
+        insert(13),
+        'CREATE TEMPORARY TABLE a (x INT)',
+        insert(14),
+        'SAVEPOINT s',
+        insert(15),
+        'ROLLBACK TO s',
+        'COMMIT',
+      )
       await run('BEGIN', insert(16), 'SAVEPOINT s', 'DROP TEMPORARY TABLE a', insert(17))
       await client.close()
       await connection.query(`INSERT INTO ${schema}.t VALUES (20, 'a')`)

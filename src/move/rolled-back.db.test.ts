@@ -19,7 +19,13 @@ test('1.5 on mariadb: what rolls back behind a temporary table is not applied', 
   const run = async (...statements: string[]): Promise<void> => {
     for (const statement of statements) await client.query(statement)
   }
-  await run('BEGIN', 'UPDATE item SET v = v + 1', 'CREATE TEMPORARY TABLE a (x INT) ENGINE=InnoDB', 'DELETE FROM item WHERE id < 10', 'ROLLBACK')
+  await run(
+    'BEGIN',
+    'UPDATE item SET v = v + 1',
+    'CREATE TEMPORARY TABLE a (x INT) ENGINE=InnoDB',
+    'DELETE FROM item WHERE id < 10',
+    'ROLLBACK',
+  )
   await run('BEGIN', 'DROP TEMPORARY TABLE a', 'UPDATE item SET v = v + 10 WHERE id = 1', 'SAVEPOINT s')
   await run('DELETE FROM item WHERE id = 2', 'ROLLBACK TO s', 'UPDATE item SET v = v + 100 WHERE id = 3', 'COMMIT')
   await client.close()
