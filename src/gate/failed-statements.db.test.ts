@@ -41,6 +41,7 @@ for (const flavour of flavours()) {
         flavour,
         keyspaces: { one: 'one', shop: { t: 'by id' } },
         tables: ['t (id BIGINT PRIMARY KEY, v INT)'],
+        settings: { 'innodb-lock-wait-timeout': 10 },
       })
       ;({ admin } = world)
       const shards = ['-80', '80-'].map((name, i) => ({ name, serverId: 's1', schema: world.schemas[i + 1] as string }))
@@ -125,6 +126,11 @@ for (const flavour of flavours()) {
       const lock = flavour === 'mysql' ? '3572' : '1205'
       const free = 'SELECT * FROM one.t WHERE id = 1 FOR UPDATE NOWAIT'
       assert.equal(await codeOf(admin, free), lock, 'the row it met is locked')
+      const other = await client('one')
+      await other.query('SET autocommit = 0')
+      assert.equal(await other.value('SELECT COUNT(*) FROM t'), '2')
+      await c.query('USE one')
+      assert.equal(await codeOf(c, 'UPDATE t SET v = 6 WHERE id = 1'), 'done', 'not by another of its own connections')
       await c.query('ROLLBACK')
       assert.equal(await codeOf(admin, free), 'done', 'its lock goes with the transaction')
     })
