@@ -1,4 +1,5 @@
 /** Statements of the gate's own on tables of a keyspace, routed as a client's would be: one text a shard, each run by the caller. */
+import type { Connection } from '../mysql/connection.ts'
 import type { Backend } from './backend.ts'
 import { bringTo } from './backend-settings.ts'
 import type { Core } from './core.ts'
@@ -6,6 +7,7 @@ import { gateErrors } from './errors.ts'
 import type { RouteInputs } from './plan/plan.ts'
 import { routePlan } from './plan/route.ts'
 import { plainly } from './pools.ts'
+import type { Scatter } from './scatter.ts'
 import { lexStrictly } from './statement-text.ts'
 import { defaultMode } from '../sql/lexer.ts'
 import { nullValue } from '../sql/value.ts'
@@ -53,9 +55,14 @@ export async function routeInner(core: Core, name: string, sql: Buffer, signal: 
   throw gateErrors.notReady({ keyspace: name, reason: `a statement on it can not be routed: ${sql.toString('utf8', 0, 80)}` })
 }
 
-/** A connection with the settings of such statements, or those given; give it back to its pool. Errors are those of connecting. */
-export async function innerConnection(core: Core, shard: ShardView, settings = signature): Promise<Backend> {
-  const backend = await core.pools.take(shard, plainly, settings)
+/** A connection with the settings of such statements, or those given; give it back to its pool. Errors are those of connecting; the reason of `signal`. */
+export async function innerConnection(
+  core: Core,
+  shard: ShardView,
+  settings = signature,
+  signal: AbortSignal | null = null,
+): Promise<Backend> {
+  const backend = await core.pools.take(shard, plainly, settings, signal)
   if (backend.signature !== settings)
     await bringTo(backend, settings, ({ errno, message }) =>
       core.log.warn({ errno, message }, "a server refused a setting of the gate's own"),
@@ -63,17 +70,38 @@ export async function innerConnection(core: Core, shard: ShardView, settings = s
   return backend
 }
 
+/** What a client's statement waits for beside its own: a KILL QUERY or a limit of time ends that too. */
+export type Marks = Pick<Scatter, 'mark' | 'unmark'>
+
+export async function marked<T>(marks: Marks, connection: Connection, effect: 'read' | 'write', act: () => Promise<T>): Promise<T> {
+  const mark = { connection, effect }
+  marks.mark(mark)
+  try {
+    return await act()
+  } finally {
+    marks.unmark(mark)
+  }
+}
+
 /** A plain read in autocommit: the rows of all its shards. What a server could not answer is asked again when routing allows. */
-export async function readInner(core: Core, name: string, sql: Buffer, signal: AbortSignal): Promise<(readonly (Buffer | null)[])[]> {
+export async function readInner(
+  core: Core,
+  name: string,
+  sql: Buffer,
+  signal: AbortSignal,
+  marks: Marks,
+): Promise<(readonly (Buffer | null)[])[]> {
   for (let attempt = 0; ; attempt++) {
     const rows: (readonly (Buffer | null)[])[] = []
     let at: InnerPart | null = null
     try {
       for (const part of await routeInner(core, name, sql, signal)) {
         at = part
-        const backend = await innerConnection(core, part.shard)
+        const backend = await innerConnection(core, part.shard, signature, signal)
         try {
-          const answer = await backend.connection.query(part.text)
+          signal.throwIfAborted()
+          const { connection } = backend
+          const answer = await marked(marks, connection, 'read', () => connection.query(part.text))
           if (answer.kind === 'rows') rows.push(...answer.rows)
         } finally {
           backend.pool.give(backend)
@@ -81,6 +109,7 @@ export async function readInner(core: Core, name: string, sql: Buffer, signal: A
       }
       return rows
     } catch (error) {
+      signal.throwIfAborted()
       if (at === null || !isElsewhere(error as Error)) throw error
       await core.afterRefusal(at.shard, at.keyspace.version, attempt, sql.length, signal, error as Error)
       signal.throwIfAborted()

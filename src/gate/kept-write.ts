@@ -10,13 +10,13 @@ import type { VindexValue } from '../keyspace/vindex.ts'
 import type { Core } from './core.ts'
 import type { Held } from './memory.ts'
 import { valueOf } from './gather-fill.ts'
+import type { Marks } from './inner-statements.ts'
 import { LookupWrites, nameOf, sweepAfter } from './lookup-writes.ts'
 import type { ColumnInfo } from './plan/catalog.ts'
 import { heldValue } from './plan/convert.ts'
 import type { WriteTarget } from './plan/gather-types.ts'
 import type { LookupChange, LookupEntry, OwnedLookup } from './plan/lookup.ts'
 import type { Runner } from './runner.ts'
-import type { Scatter } from './scatter.ts'
 import type { WriteHooks } from './scatter-parts.ts'
 import type { Transaction } from './transaction.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
@@ -31,7 +31,7 @@ export class KeptWrite implements WriteHooks {
   readonly #change: LookupChange | null
   readonly #assigned: ReadonlyMap<string, VindexValue>
   readonly #signal: AbortSignal
-  readonly #marks: Pick<Scatter, 'mark' | 'unmark'>
+  readonly #marks: Marks
   #writes: LookupWrites | null = null
   #read = 0
   /** Of the lookup that most rows are written for. */
@@ -50,7 +50,7 @@ export class KeptWrite implements WriteHooks {
     change: LookupChange | null,
     assigned: ReadonlyMap<string, VindexValue>,
     signal: AbortSignal,
-    marks: Pick<Scatter, 'mark' | 'unmark'>,
+    marks: Marks,
   ) {
     this.#core = core
     this.#runner = runner
@@ -64,7 +64,7 @@ export class KeptWrite implements WriteHooks {
 
   async entries(on: Transaction, entries: readonly LookupEntry[]): Promise<void> {
     if (entries.length === 0) return
-    this.#writes ??= new LookupWrites(this.#core, this.#keyspace, on, this.#signal)
+    this.#writes ??= new LookupWrites(this.#core, this.#keyspace, on, this.#signal, this.#marks)
     const counts = new Map<OwnedLookup, number>()
     for (const { lookup } of entries) counts.set(lookup, (counts.get(lookup) ?? 0) + 1)
     this.#made += Math.max(...counts.values())

@@ -128,7 +128,7 @@ async function answerOf(
   })
   if (!alike) return null
   const ids: Uint8Array[] = []
-  for (const [cell] of await readInner(core, place.keyspace, Buffer.from(text, 'latin1'), e.signal)) {
+  for (const [cell] of await readInner(core, place.keyspace, Buffer.from(text, 'latin1'), e.signal, context.scatter)) {
     if (cell == null) continue
     const id = lookup.idForm === 'hash' ? hash.map([{ type: 'UINT64', bytes: cell }]) : cell
     if (id !== null) ids.push(Uint8Array.from(id))

@@ -13,14 +13,14 @@
  *
  * Locks are taken in the order of values, the lookup's before the table's. A cycle over two servers is seen by none: such a wait ends after seconds, by error 1205.
  */
-import type { Connection } from '../mysql/connection.ts'
+import type { Connection, Result } from '../mysql/connection.ts'
 import { ServerError } from '../mysql/errors.ts'
 import { escapeLiteral, quoteIdentifier } from '../sql/quote.ts'
 import type { VindexValue } from '../keyspace/vindex.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
 import { ElsewhereError } from './execution-errors.ts'
-import { innerConnection, isElsewhere, routeInner, type InnerPart } from './inner-statements.ts'
+import { innerConnection, isElsewhere, marked, routeInner, type InnerPart, type Marks } from './inner-statements.ts'
 import { lookupTable } from './lookup-reads.ts'
 import type { Backend } from './backend.ts'
 import type { LookupEntry, OwnedLookup } from './plan/lookup.ts'
@@ -37,15 +37,17 @@ export class LookupWrites {
   readonly #keyspace: KeyspaceView
   readonly #on: Transaction
   readonly #signal: AbortSignal
+  readonly #marks: Marks
   readonly #open = new Map<string, { backend: Backend; part: InnerPart }>()
   /** Of all that was kept the rows stand, uncommitted. */
   readonly #made = { stand: false }
 
-  constructor(core: Core, keyspace: KeyspaceView, on: Transaction, signal: AbortSignal) {
+  constructor(core: Core, keyspace: KeyspaceView, on: Transaction, signal: AbortSignal, marks: Marks) {
     this.#core = core
     this.#keyspace = keyspace
     this.#on = on
     this.#signal = signal
+    this.#marks = marks
   }
 
   /** @throws 1062; SW-GATE-123, 229; ElsewhereError for a server of a lookup */
@@ -105,17 +107,22 @@ export class LookupWrites {
     const rows: (readonly (Buffer | null)[])[] = []
     for (const part of await routeInner(this.#core, place.keyspace, Buffer.from(sql, 'latin1'), this.#signal)) {
       const connection = await this.#connection(part)
-      const answer = await elsewhere(part, () => connection.query(Buffer.concat([part.text, Buffer.from(lock)])))
+      const answer = await elsewhere(part, () => this.#ask(connection, Buffer.concat([part.text, Buffer.from(lock)])))
       if (answer.kind === 'rows') rows.push(...answer.rows)
     }
     return rows
+  }
+
+  async #ask(connection: Connection, text: Buffer): Promise<Result> {
+    this.#signal.throwIfAborted()
+    return await marked(this.#marks, connection, 'write', () => connection.query(text))
   }
 
   async #connection(part: InnerPart): Promise<Connection> {
     const { uid } = part.shard
     const known = this.#open.get(uid)
     if (known !== undefined) return known.backend.connection
-    const backend = await elsewhere(part, () => innerConnection(this.#core, part.shard))
+    const backend = await elsewhere(part, () => innerConnection(this.#core, part.shard, undefined, this.#signal))
     this.#open.set(uid, { backend, part })
     part.shard.traffic.writes++
     await elsewhere(part, () => backend.connection.query('BEGIN'))
@@ -206,13 +213,13 @@ export class LookupWrites {
     )
     const text = (lock: string): Buffer => Buffer.from(`SELECT 1 FROM ${nameOf(lookup.table)} WHERE ${where} LIMIT 1${lock}`, 'latin1')
     const read = async (connection: Connection, lock: string): Promise<boolean> => {
-      const answer = await connection.query(text(lock))
+      const answer = await this.#ask(connection, text(lock))
       return answer.kind === 'rows' && answer.rows.length > 0
     }
     const part = { keyspace, shard, text: Buffer.alloc(0) }
     const branch = this.#on.branches.get(shard.uid)
     if (branch !== undefined && (await read(branch.backend.connection, ' LOCK IN SHARE MODE'))) return true
-    const other = await elsewhere(part, () => innerConnection(this.#core, shard))
+    const other = await elsewhere(part, () => innerConnection(this.#core, shard, undefined, this.#signal))
     try {
       if (branch === undefined) return await elsewhere(part, () => read(other.connection, ' LOCK IN SHARE MODE'))
       // What it removed itself is still there for everybody else.
