@@ -1,3 +1,4 @@
+import { gateErrors } from './errors.ts'
 import type { ShardView } from './view.ts'
 
 /** Routing changed while a statement waited: plan it again. */
@@ -28,4 +29,11 @@ export class ElsewhereError extends Error {
     this.version = version
     this.cause = cause
   }
+}
+
+export function changing(keyspace: string): Error {
+  return gateErrors.notReady({
+    keyspace,
+    reason: 'its tables change faster than they can be read, or are not the same on all of its shards',
+  })
 }

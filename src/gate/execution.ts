@@ -10,7 +10,8 @@ import { isCounted } from './admission.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
 import { executionOf, valueOf } from './parameters.ts'
-import { usable } from './kept-values.ts'
+import { keepInSettings, usable } from './kept-values.ts'
+import { userVariablesOf, variableOn } from './user-variables.ts'
 import type { LookupAnswers } from './lookup-reads.ts'
 import type { RoutedPlan, RouteInputs, SessionRef, Text } from './plan/plan.ts'
 import { Rendering } from './plan/render.ts'
@@ -85,8 +86,6 @@ export class SessionContext {
   readonly client: ServerConnection
   readonly scatter: Scatter
   readonly keyspaceName: () => string
-  /** User variables, by name in lower case. */
-  readonly variables = new Map<string, Value>()
   #utf8 = { signature: '', is: true }
 
   constructor(core: Core, runner: Runner, client: ServerConnection, scatter: Scatter, keyspaceName: () => string) {
@@ -165,6 +164,26 @@ export class SessionContext {
     return this.#utf8.is
   }
 
+  /**
+   * Asks connections that the session keeps for what a statement may need of what was set there: LAST_INSERT_ID(), the user variables that it names. True: others
+   * may have lexed meanwhile. Errors: SW-GATE-012, SW-GATE-020, SW-GATE-100.
+   */
+  async knowKept(lexed: Lexed): Promise<boolean> {
+    const { connections, settings, transaction } = this.runner
+    const home = connections.variablesOn
+    const names = home === null ? new Set<string>() : userVariablesOf(lexed)
+    const asks = this.runner.insertIdOn !== null
+    await this.runner.knowInsertId()
+    if (home === null || names.size === 0) return asks
+    connections.requireVariables(home)
+    for (const name of names) {
+      const value = await variableOn(name, settings, (sql) => connections.askPinned(home, sql, transaction))
+      keepInSettings(settings, name, value)
+      connections.variables.set(name, value)
+    }
+    return true
+  }
+
   session(ref: SessionRef): Value {
     switch (ref.kind) {
       case 'database': {
@@ -185,7 +204,7 @@ export class SessionContext {
       case 'version':
         return textValue(this.core.serverVersion)
       case 'user-variable':
-        return usable(ref.name, this.variables.get(ref.name.toLowerCase()) ?? nullValue)
+        return usable(ref.name, this.runner.connections.variables.get(ref.name.toLowerCase()) ?? nullValue)
       case 'system-variable':
         throw this.unsupported(`@@${ref.name}`)
     }

@@ -7,6 +7,7 @@
  * `id = LAST_INSERT_ID(id)`, put last (insert-plan.ts), makes its answer name the row it met, and none when it inserted. Of several rows it tells too
  * little: the first id drawn is named, unless all rows were met.
  */
+import type { Result } from '../mysql/connection.ts'
 import type { InsertPlan } from './plan/plan.ts'
 
 export type ShardSays = { readonly affectedRows: bigint; readonly insertId: bigint; readonly info: string }
@@ -22,4 +23,11 @@ export function namedId(
   if (met === 'asked' && insertId !== 0n) return { insertId: affectedRows > 1n ? insertId : 0n, last }
   if (firstId === null || (met === 'told' && insertId !== firstId)) return { insertId, last }
   return { insertId: firstId, last: firstId }
+}
+
+export const askInsertId = 'SELECT LAST_INSERT_ID()'
+
+/** What it says. */
+export function insertIdOf(answer: Result | null): bigint | null {
+  return answer?.kind === 'rows' ? BigInt(answer.rows[0]?.[0]?.toString('latin1') ?? 0) : null
 }

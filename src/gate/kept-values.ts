@@ -6,7 +6,9 @@
 import type { RawRow } from '../mysql/connection.ts'
 import { quoteIdentifier } from '../sql/quote.ts'
 import type { Value } from '../sql/value.ts'
+import type { LexerMode } from '../sql/lexer.ts'
 import { planErrors } from './plan/errors.ts'
+import { literalOf } from './plan/render.ts'
 import type { SessionSettings } from './settings.ts'
 
 /** As hexadecimal digits it is part of what connections are known by. */
@@ -53,6 +55,17 @@ export function usable(name: string, value: Value): Value {
     reason: 'it is too long, or its name not plain enough, to be kept as it was',
     instead: 'set it again',
   })
+}
+
+/** What gives a connection the variables that the gate has. Errors: SW-GATE-100 for a `lostText`. */
+export function setVariables(variables: Iterable<readonly [string, Value]>, mode: LexerMode): Buffer {
+  const parts: Buffer[] = []
+  for (const [name, value] of variables) {
+    const known = usable(name, value)
+    const literal = known.type === 'kept' && known.sql !== null ? Buffer.from(known.sql) : literalOf(known, mode)
+    parts.push(Buffer.from(`${parts.length === 0 ? 'SET ' : ','}@${quoteIdentifier(name)}=`), literal)
+  }
+  return Buffer.concat(parts)
 }
 
 /** As a literal an integer is the same. */

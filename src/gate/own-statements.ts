@@ -93,10 +93,7 @@ export class OwnStatements {
         this.#client.write(this.#shown(p))
         return
       case 'local': {
-        if (p.value === 'last-insert-id' && this.#runner.insertIdIsServers) {
-          await this.#session.passOn(sql)
-          return
-        }
+        if (p.value === 'last-insert-id') await this.#runner.knowInsertId()
         const { user, host, threadId, keyspace } = this.#session
         const { affectedRows, lastInsertId } = this.#runner
         this.#client.write(localAnswer(p, { user, host, threadId, keyspace, affectedRows, lastInsertId }, this.#as))
@@ -122,7 +119,7 @@ export class OwnStatements {
   /** On the connections that hold locks, whichever keyspace the session is in by now. */
   async #unlock(sql: Buffer): Promise<void> {
     const [first, ...others] = this.#runner.connections.keyspacesWith('handler')
-    for (const keyspace of others) await this.#runner.connections.askPinned(keyspace, 'UNLOCK TABLES')
+    for (const keyspace of others) await this.#runner.connections.askPinned(keyspace, 'UNLOCK TABLES', this.#runner.transaction)
     if (first === undefined) this.ok()
     else await this.#session.passOn(sql, first)
   }

@@ -79,14 +79,19 @@ const namesBefore = new Set(
   'INTO INSERT REPLACE IGNORE LOW_PRIORITY HIGH_PRIORITY DELAYED TABLE AS WITH RECURSIVE INDEX KEY REFERENCES'.split(' '),
 )
 
-/** Whether a name before `(` is neither the servers' own nor that of a table: it may be a stored function. For statements about rows. */
-export function callsStored(lexed: Lexed): boolean {
+/**
+ * Whether a name before `(` is neither the servers' own nor that of a table: it may be a stored function. For statements about rows.
+ *
+ * @param which `bare`: only one that is named without a schema
+ */
+export function callsStored(lexed: Lexed, which: 'any' | 'bare' = 'any'): boolean {
   const word = (i: number): string =>
     i < 0 || i >= lexed.count ? '' : lexed.bytes.toString('latin1', tokenStart(lexed, i), tokenEnd(lexed, i)).toUpperCase()
   const isName = (i: number): boolean => i >= 0 && (tokenKind(lexed, i) === Kind.Word || tokenKind(lexed, i) === Kind.QuotedName)
   for (let i = 1; i + 1 < lexed.count; i++) {
     if (lexed.bytes[tokenStart(lexed, i + 1)] !== 0x28 || tokenKind(lexed, i + 1) !== Kind.Operator || !isName(i)) continue
     const qualified = word(i - 1) === '.' && isName(i - 2)
+    if (qualified && which === 'bare') continue
     if (!qualified && tokenKind(lexed, i) === Kind.Word && (known.has(word(i)) || builtin.has(word(i)))) continue
     const before = qualified ? i - 3 : i - 1
     // `(SELECT …) x (a, b)` and `FROM t x (…)` name; so does `, c (a) AS (` of a WITH.

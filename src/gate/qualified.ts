@@ -8,6 +8,7 @@ import { tokenEnd, tokenStart, type Lexed } from '../sql/lexer.ts'
 import { inRoleOf } from '../topology/replica-name.ts'
 import { gateErrors } from './errors.ts'
 import { needsOf } from './needs.ts'
+import { callsStored } from './pure-functions.ts'
 import type { Relay } from './passthrough.ts'
 import type { View } from './view.ts'
 
@@ -38,7 +39,8 @@ export function qualify(view: View, session: string, relay: Relay, lex: () => Le
   if (first === undefined) return null
   const { keyspace } = first
   // A name without a schema is the session's own keyspace's.
-  const bare = keyspace !== session && session !== '' && (needs.bare !== false || relay.pins.includes('routine'))
+  const bare =
+    keyspace !== session && session !== '' && (needs.bare !== false || (relay.pins.includes('routine') && callsStored(lex(), 'bare')))
   const other = named.find((n) => n.keyspace !== keyspace)?.keyspace ?? (bare && !isQualifiedCall(relay, needs.bare) ? session : null)
   if (other !== null)
     throw gateErrors.notForwarded({

@@ -14,6 +14,7 @@ import { resetNow } from './backend-settings.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
 import { lost, serverSaidNo } from './failed-statements.ts'
+import { askInsertId, insertIdOf } from './insert-id.ts'
 import { readOkFrame } from './ok-frame.ts'
 import type { Guard } from './guard.ts'
 import type { Relayer } from './relay.ts'
@@ -47,8 +48,8 @@ export class Runner implements TransactionHost {
   transaction: Transaction | null = null
   /** Isolation or access of the next transaction only: statements that run before it, wherever it begins. */
   nextTransaction: readonly string[] = []
-  /** Another one than the session's last, on the connection that it keeps. */
-  insertIdIsServers = false
+  /** The keyspace on whose connection, which the session keeps, it is another one than the session's last. */
+  insertIdOn: string | null = null
   #lastInsertId = 0n
   affectedRows = -1n
   /** Where the last statement ran that SHOW WARNINGS may ask about. */
@@ -74,7 +75,7 @@ export class Runner implements TransactionHost {
 
   set lastInsertId(id: bigint) {
     this.#lastInsertId = id
-    this.insertIdIsServers = false
+    this.insertIdOn = null
   }
 
   get status(): number {
@@ -137,6 +138,7 @@ export class Runner implements TransactionHost {
       let keyspace = this.core.keyspace(request.keyspace)
       if (keyspace.notReady !== null) keyspace = await this.core.ready(request.keyspace, signal)
       const shard = request.choose(keyspace)
+      if (request.lastInsertId && this.insertIdOn !== request.keyspace) await this.knowInsertId()
       if (!request.outside && this.transaction?.expelled != null) await this.currentTransaction()
       const transaction = request.outside ? null : this.#openTransaction()
       requireRole(keyspace, transaction, request.effect)
@@ -240,7 +242,8 @@ export class Runner implements TransactionHost {
       if (backend.signature !== this.settings.signature) await this.connections.bringToSettings(backend, this.settings.signature)
       if (branch !== null && !branch.begun) await this.beginBranch(branch, transaction as Transaction)
       else if (transaction === null && this.nextTransaction.length > 0) await this.applyNext(backend)
-      if (request.lastInsertId && !this.insertIdIsServers) this.connections.pipeline(backend, `SET last_insert_id=${this.lastInsertId}`)
+      if (this.connections.variables.size > 0) await this.connections.tellVariables(backend, request)
+      if (request.lastInsertId && this.insertIdOn === null) this.connections.pipeline(backend, `SET last_insert_id=${this.lastInsertId}`)
       let framed = request.frame(backend, shard)
       if (!Buffer.isBuffer(framed)) framed = await framed
       if (!request.needsPrevious) {
@@ -270,8 +273,10 @@ export class Runner implements TransactionHost {
     if (!end.hadRows) this.#readOk(end.frame)
     else this.affectedRows = -1n
     // Its own statements may have made ids that no OK tells: the connection, which it keeps, knows.
-    if (request.setsInsertId === true) await this.#askInsertId(backend)
-    else if (request.whole === false) this.insertIdIsServers = true
+    if (request.whole === false) this.insertIdOn = request.keyspace
+    // An answer of rows does not tell what LAST_INSERT_ID(expr) has set.
+    else if (request.setsInsertId === true)
+      this.lastInsertId = insertIdOf(await backend.connection.query(askInsertId).catch(() => null)) ?? this.lastInsertId
     if (branch !== null) noteStatement(branch, request)
     else this.nextTransaction = []
     if (request.pins.length > 0) this.connections.pin(backend, shard, request.pins)
@@ -313,10 +318,11 @@ export class Runner implements TransactionHost {
     this.transaction = transaction
   }
 
-  /** An answer of rows does not tell what LAST_INSERT_ID(expr) has set. */
-  async #askInsertId(backend: Backend): Promise<void> {
-    const answer = await backend.connection.query('SELECT LAST_INSERT_ID()').catch(() => null)
-    if (answer?.kind === 'rows') this.lastInsertId = BigInt(answer.rows[0]?.[0]?.toString('latin1') ?? 0)
+  /** What a routine has made of LAST_INSERT_ID(), for whoever asks elsewhere than on its connection. Errors: SW-GATE-020. */
+  async knowInsertId(): Promise<void> {
+    if (this.insertIdOn === null) return
+    const answer = await this.connections.askPinned(this.insertIdOn, askInsertId, this.transaction)
+    this.lastInsertId = insertIdOf(answer) ?? this.lastInsertId
   }
 
   /**

@@ -7,14 +7,19 @@
  */
 import { isSwError } from '../base/errors.ts'
 import { ServerError } from '../mysql/errors.ts'
+import type { Value } from '../sql/value.ts'
 import type { Backend } from './backend.ts'
 import { bringTo, pipelineFramed } from './backend-settings.ts'
+import type { Result } from '../mysql/connection.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
+import { setVariables } from './kept-values.ts'
 import type { Pin } from './plan/plan.ts'
 import type { Agreed } from './pools.ts'
 import { command } from './replies.ts'
-import type { SessionSettings } from './settings.ts'
+import type { Request } from './request.ts'
+import { withoutVariables, type SessionSettings } from './settings.ts'
+import { modeOf } from './statement-text.ts'
 import { shardName, type Transaction } from './transaction.ts'
 import type { ShardView } from './view.ts'
 
@@ -28,6 +33,11 @@ export class SessionConnections {
   readonly agreed: Agreed
   /** What SHOW WARNINGS says of a statement that ran on several of them: level, code, message. */
   said: readonly (readonly (string | null)[])[] | null = null
+  /**
+   * User variables that the gate has, by name in lower case. Where a connection has them (`variablesOn`): those that were asked of it, good for the statement
+   * that asked.
+   */
+  readonly variables = new Map<string, Value>()
   /** By keyspace. */
   readonly #pins = new Map<string, Pinned>()
   #atHand: Backend | null = null
@@ -63,12 +73,39 @@ export class SessionConnections {
   /** Errors: SW-GATE-012 the session's user variables are on a connection to another keyspace. */
   requireVariables(keyspace: string): void {
     for (const [home, { why }] of this.#pins)
-      if (home !== keyspace && (why.has('user-variable') || why.has('routine') || why.has('unknown')))
+      if (home !== keyspace && mayHaveSet(why))
         throw gateErrors.notForwarded({
           construct: `a user variable in keyspace ${keyspace}`,
           reason: `the session's variables are on its connection to keyspace ${home}`,
           fix: `set and read them in ${home} only, or use another session for ${keyspace}`,
         })
+  }
+
+  /** The keyspace on whose connection the session's user variables are, for all that is known; null: the gate has them. */
+  get variablesOn(): string | null {
+    for (const [keyspace, { why }] of this.#pins) if (mayHaveSet(why)) return keyspace
+    return null
+  }
+
+  /** From now on they are a connection's, which nothing is to be brought back to what they were before. */
+  forgetVariables(): void {
+    this.variables.clear()
+    for (const name of this.settings.names) if (name.startsWith('@')) this.settings.set(name, undefined)
+    for (const { backend } of this.#pins.values()) backend.signature = withoutVariables(backend.signature)
+  }
+
+  /** For what names user variables, or may read them unseen. Who may set them keeps the connection, and they are its own then (`pin`). */
+  async tellVariables(backend: Backend, { readsVariables, needsPrevious, pins }: Request): Promise<void> {
+    if (this.variablesOn !== null || (readsVariables !== true && !mayHaveSet(new Set(pins)))) return
+    if (needsPrevious)
+      throw gateErrors.notForwarded({
+        construct: 'a user variable in a statement that asks about the one before',
+        reason: 'the gate has the variable, and would have to set it in between',
+        fix: 'ask in a statement of its own',
+      })
+    // Nobody else may find them there.
+    backend.dirty = true
+    await backend.connection.query(setVariables(this.variables, modeOf(this.settings)))
   }
 
   /** An autocommit statement ended: the connection goes back, or stays at hand for what asks about that statement. */
@@ -92,15 +129,10 @@ export class SessionConnections {
 
   /** A connection that this session must or may use: its branch, its pinned one, the one at hand. */
   known(shard: ShardView, transaction: Transaction | null, needsPrevious: boolean): Backend | undefined {
-    const pinned = this.#pins.size === 0 ? undefined : this.#pins.get(shard.keyspace)
-    if (pinned !== undefined && (pinned.shard.uid !== shard.uid || !pinned.backend.connection.open)) {
-      const state = [...pinned.why].join(', ')
-      this.#unpinOf(shard.keyspace, pinned, transaction)
-      throw gateErrors.sessionStateLost({ state, keyspace: shard.keyspace })
-    }
+    const pinned = this.#pins.size === 0 ? undefined : this.#pinned(shard, transaction)
     const branch = transaction?.branches.get(shard.uid)
     if (branch !== undefined) return branch.backend
-    if (pinned?.shard.uid === shard.uid) return pinned.backend
+    if (pinned !== undefined) return pinned
     const atHand = this.#atHand
     if (atHand === null) return undefined
     const same = this.#core.pools.owns(shard, this.agreed, atHand.pool) && atHand.connection.open
@@ -109,6 +141,15 @@ export class SessionConnections {
     if (same && (needsPrevious || atHand.signature === this.settings.signature)) return atHand
     atHand.pool.give(atHand)
     return undefined
+  }
+
+  #pinned(shard: ShardView, transaction: Transaction | null): Backend | undefined {
+    const pinned = this.#pins.get(shard.keyspace)
+    if (pinned === undefined || (pinned.shard.uid === shard.uid && pinned.backend.connection.open)) return pinned?.backend
+    const state = [...pinned.why].join(', ')
+    if (mayHaveSet(pinned.why)) this.forgetVariables()
+    this.#unpinOf(shard.keyspace, pinned, transaction)
+    throw gateErrors.sessionStateLost({ state, keyspace: shard.keyspace })
   }
 
   get atHand(): Backend | null {
@@ -120,8 +161,18 @@ export class SessionConnections {
     return [...this.#pins].flatMap(([keyspace, pinned]) => (pinned.why.has(why) ? [keyspace] : []))
   }
 
-  async askPinned(keyspace: string, sql: string): Promise<void> {
-    await this.#pins.get(keyspace)?.backend.connection.query(sql)
+  /** Asked of the connection that is pinned to a keyspace's server; null: none is. Errors: SW-GATE-020 it is lost. */
+  async askPinned(keyspace: string, sql: string | Buffer, transaction: Transaction | null): Promise<Result | null> {
+    const shard = this.#core.watch.view.keyspaces.get(keyspace)?.shards[0]
+    const backend = shard === undefined ? undefined : this.#pinned(shard, transaction)
+    if (shard === undefined || backend === undefined) return null
+    try {
+      if (backend.signature !== this.settings.unlimited) await this.bringToSettings(backend)
+      return await backend.connection.query(sql)
+    } catch (error) {
+      this.#pinned(shard, transaction)
+      throw error
+    }
   }
 
   /** A connection has what the client made there and will come back to: a gate that ends waits for it as for a transaction. Variables are set anew by whoever connects anew. */
@@ -156,6 +207,7 @@ export class SessionConnections {
     if (pinned === undefined) this.#pins.set(shard.keyspace, { backend, shard, why: new Set(why) })
     else for (const w of why) pinned.why.add(w)
     backend.dirty = true
+    if (this.variables.size > 0 && mayHaveSet(new Set(why))) this.forgetVariables()
   }
 
   /** @param transaction under way: its connections go back when it ends */
@@ -187,6 +239,11 @@ export class SessionConnections {
   pipelineFramed(backend: Backend, framed: Buffer): void {
     pipelineFramed(backend, framed, this.#refused)
   }
+}
+
+/** Whether a statement that keeps its connection for that may have set user variables there, or reads them where that can't be seen. */
+export function mayHaveSet(why: ReadonlySet<Pin>): boolean {
+  return why.has('user-variable') || why.has('routine') || why.has('unknown')
 }
 
 /** Connecting failed: what a client is told, unless it can be tried again. */

@@ -13,7 +13,7 @@ import { notTheFoundRows } from './own-statements.ts'
 import type { Passthrough, Relay } from './passthrough.ts'
 import type { Qualified } from './qualified.ts'
 import { withValues, type SessionValues } from './session-calls.ts'
-import { lockHome, namesSystem, targetOf } from './unsharded-target.ts'
+import { lockHome, namesSystem, notNamed, targetOf } from './unsharded-target.ts'
 import type { KeyspaceView } from './view.ts'
 import type { Lexed } from '../sql/lexer.ts'
 import { classifyCached } from './passthrough-cache.ts'
@@ -95,19 +95,28 @@ export class PreparedStatements {
     const lex = (): Lexed => lexStatement(text, modeOf(this.#runner.settings))
     if (this.#access.restricted) this.#access.judge(passthrough, lex, keyspaceName)
     if (keyspaceName === '' && needsKeyspace(lex, passthrough)) throw gateErrors.noKeyspace()
-    if (passthrough.kind === 'relay' && !keyspace.record.sharded) {
-      const known = this.#withValues(text, lex, passthrough, keyspaceName)
+    // As a session that is in it would: the planner alone knows whether the names before dots are an unsharded keyspace's.
+    const onOne =
+      passthrough.kind === 'relay' && keyspace.record.sharded && passthrough.qualifiers.length > 0
+        ? await this.#sharded.unshardedOf(keyspace.name, text, signal)
+        : null
+    const elsewhere =
+      passthrough.kind === 'relay' && !passthrough.plain
+        ? this.#elsewhere(passthrough, onOne === null ? keyspace : this.#core.keyspace(onOne), keyspaceName, lex, text)
+        : null
+    if (onOne !== null && elsewhere?.keyspace !== onOne) throw notNamed(onOne)
+    const target = elsewhere?.keyspace ?? keyspace.name
+    if (passthrough.kind === 'relay' && (onOne !== null || !keyspace.record.sharded)) {
+      const known = this.#withValues(text, lex, passthrough, target === keyspace.name ? keyspaceName : '')
       if (known !== null) return await this.prepare(known, keyspaceName, signal)
     }
-    const elsewhere =
-      passthrough.kind === 'relay' && !passthrough.plain ? this.#elsewhere(passthrough, keyspace, keyspaceName, lex, text) : null
     const statement: SessionStatement = {
       id: this.#nextStatementId++,
       text,
-      schema: this.#core.watch.view.keyspaces.get(elsewhere?.keyspace ?? keyspace.name)?.shards[0]?.schema,
+      schema: this.#core.watch.view.keyspaces.get(target)?.shards[0]?.schema,
       key: (elsewhere?.sql ?? text).toString('latin1'),
       shape: lexed.key,
-      keyspace: elsewhere?.keyspace ?? keyspace.name,
+      keyspace: target,
       sent: elsewhere?.sql ?? text,
       passthrough,
       keyspaceName,
@@ -137,7 +146,11 @@ export class PreparedStatements {
     return sharded || (this.#runner.transaction === null && !this.#runner.connections.pinned)
   }
 
-  /** What the session knows is put in; null: there is nothing. Errors: SW-GATE-012 what is another value at each execution. */
+  /**
+   * What the session knows is put in; null: there is nothing. Errors: SW-GATE-012 what is another value at each execution.
+   *
+   * @param keyspaceName the session's, when the statement goes to that one's server
+   */
   #withValues(text: Buffer, lex: () => Lexed, relay: Relay, keyspaceName: string): Buffer | null {
     const calls = relay.sessionCalls.filter(({ what }) => what === 'user' || what === 'account' || what === 'connection-id')
     if (calls.length > 0) return withValues(text, lex(), calls, this.#session.values)

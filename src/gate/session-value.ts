@@ -2,7 +2,7 @@
  * What an expression of a session in a sharded keyspace is (`SET @a = …`): as the session knows it, as a shard computes it, or, where it names tables, as the client itself
  * would be answered: over all shards, in its transaction, within its limits.
  */
-import type { RawRow } from '../mysql/connection.ts'
+import type { Result } from '../mysql/connection.ts'
 import { Kind, type Lexed, tokenEnd, tokenKind, tokenStart } from '../sql/lexer.ts'
 import { parse } from '../sql/parse.ts'
 import type { Value } from '../sql/value.ts'
@@ -12,14 +12,14 @@ import type { Backend } from './backend.ts'
 import { CapturedAnswer } from './captured-answer.ts'
 import { valueOfAnswer } from './evaluate.ts'
 import { noExecution, type SessionContext } from './execution.ts'
-import { askedCells, askedOfText, keptText } from './kept-values.ts'
+import { askedOfText } from './kept-values.ts'
 import { onServer } from './on-server.ts'
 import { planErrors } from './plan/errors.ts'
 import type { Plan } from './plan/plan.ts'
 import { slotValue } from './plan/render.ts'
 import { renderForPrepare } from './prepare-text.ts'
 import { rereadable } from './pure-functions.ts'
-import type { SessionSettings } from './settings.ts'
+import { asKept, textOn } from './user-variables.ts'
 import type { ShardView } from './view.ts'
 
 type Asked = {
@@ -93,11 +93,9 @@ export async function sessionValue(context: SessionContext, { keyspace, expressi
     // Its own variable holds what is not told; nobody else finds it there.
     backend.dirty = true
     await backend.connection.query(Buffer.concat([Buffer.from('SET @_sw_value = ('), text, Buffer.from(')')]))
-    const value = valueOfAnswer(await backend.connection.query('SELECT @_sw_value'))
-    if (!collates || value.type !== 'text') return value
-    const own = await backend.connection.query(`SELECT ${askedOfText('@_sw_value')}, COLLATION(@_sw_value) = @@collation_connection`)
-    const row = own.kind === 'rows' ? own.rows[0] : undefined
-    return asKept(row, value, runner.settings)
+    const ask = (text: string): Promise<Result> => backend.connection.query(text)
+    const value = valueOfAnswer(await ask('SELECT @_sw_value'))
+    return collates && value.type === 'text' ? await textOn('@_sw_value', value, runner.settings, ask) : value
   }
   return await onServer(core, runner, keyspace, signal, act, { again: rereadable(lexed) })
 }
@@ -114,17 +112,6 @@ function namesCollation(lexed: Lexed): boolean {
 }
 const collating = new Set(['COLLATE', 'USING', 'CHARACTER', 'CHARSET', 'ASCII', 'UNICODE'])
 const literals = new Set<number>([Kind.String, Kind.Hex, Kind.Bit])
-
-/**
- * A text of the collation that the client's own have goes into statements as it is.
- * @param row the answer to `askedOfText`, and whether it is of that collation
- */
-function asKept(row: RawRow | undefined, shown: Extract<Value, { type: 'text' }>, settings: SessionSettings): Value {
-  // Texts come in one character set and are sent in another: what has bytes of its own in each would be another text.
-  const isOneCharset =
-    settings.get('character_set_client') === settings.get('character_set_results') || shown.bytes.every((byte) => byte > 0 && byte < 0x80)
-  return row?.[askedCells]?.toString() === '1' && isOneCharset ? shown : keptText(row, shown)
-}
 
 const temporal = new Set<number>([columnType.timestamp, columnType.date, columnType.time, columnType.datetime, columnType.newdate])
 

@@ -22,10 +22,11 @@ import { statistics } from './local.ts'
 import { afterCommit, ddlOf } from './moved-tables.ts'
 import { needsKeyspace } from './needs.ts'
 import { isOfDiagnostics, withValues, type SessionCall, type SessionValues } from './session-calls.ts'
-import { lockHome, namesSystem, targetOf } from './unsharded-target.ts'
+import { lockHome, namesSystem, notNamed, targetOf } from './unsharded-target.ts'
 import { notTheConditions, notTheFoundRows, OwnStatements, type OwnSession } from './own-statements.ts'
-import { classifyCached } from './passthrough-cache.ts'
+import { classifyCached, relayed } from './passthrough-cache.ts'
 import type { Relay } from './passthrough.ts'
+import type { Qualified } from './qualified.ts'
 import { Relayer } from './relay.ts'
 import { eofFrame, errorFrame, framedQuery } from './replies.ts'
 import { firstShard, HalfAnswered, type Request } from './request.ts'
@@ -83,7 +84,13 @@ export class Session implements OwnSession {
     })
     const agreed = { foundRows: has(client.capabilities, capability.foundRows), extendedMetadata: client.extendedMetadata }
     this.#runner = new Runner(core, this.#relayer, new SessionConnections(core, new SessionSettings(), agreed), this.#guard)
-    this.#sharded = new Sharded(core, this.#runner, client, () => this.keyspace)
+    this.#sharded = new Sharded(
+      core,
+      this.#runner,
+      client,
+      () => this.keyspace,
+      (keyspace, sql) => this.#onOneServer(keyspace, sql),
+    )
     this.#access = new Access(core, client)
     this.#own = new OwnStatements(core, client, this.#runner, this.#sharded, this.#access, this)
     this.#prepared = new PreparedStatements(core, this.#runner, this.#sharded, this.#access, this, (text) => this.#executed(text))
@@ -461,11 +468,27 @@ export class Session implements OwnSession {
     return this.#query(withValues(sql, lexStatement(sql, modeOf(this.#runner.settings)), counts, this.values), null)
   }
 
+  /** A session in a sharded keyspace names tables of an unsharded one. */
+  async #onOneServer(keyspace: string, sql: Buffer): Promise<void> {
+    const relay = relayed(lexStatement(sql, modeOf(this.#runner.settings)))
+    const named = relay === null ? null : this.#targetOf(relay, sql)
+    if (relay === null || named?.keyspace !== keyspace) throw notNamed(keyspace)
+    await this.#passTo(named, keyspace, relay, () => framedQuery(sql), sql)
+  }
+
+  #targetOf(relay: Relay, sql: Buffer): Qualified | null {
+    const { settings, connections } = this.#runner
+    return relay.plain ? null : targetOf(this.#core, this.keyspace, connections, relay, () => lexStatement(sql, modeOf(settings)), sql)
+  }
+
   #passThrough(keyspace: string, relay: Relay, framed: () => Buffer, sql: Buffer): Promise<unknown> {
+    const elsewhere = this.#targetOf(relay, sql)
+    return this.#passTo(elsewhere, elsewhere?.keyspace ?? keyspace, relay, framed, sql)
+  }
+
+  #passTo(elsewhere: Qualified | null, target: string, relay: Relay, framed: () => Buffer, sql: Buffer): Promise<unknown> {
     const runner = this.#runner
     const lex = (): Lexed => lexStatement(sql, modeOf(runner.settings))
-    const elsewhere = relay.plain ? null : targetOf(this.#core, this.keyspace, runner.connections, relay, lex, sql)
-    const target = elsewhere?.keyspace ?? keyspace
     const view = this.#core.watch.view.keyspaces.get(target)
     // A statement whose connection is shared left nothing on it: what another session left must not be told.
     const nothingLeft = runner.connections.atHand === null && !runner.connections.pinned && runner.transaction === null

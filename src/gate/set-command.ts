@@ -10,7 +10,7 @@ import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
 import { onServer } from './on-server.ts'
 import { valueOfAnswer } from './evaluate.ts'
-import { askedCells, askedOfText, keepInSettings, keptText, lostText } from './kept-values.ts'
+import { askedCells, askedOfText, keepInSettings, keptText, lostText, setVariables } from './kept-values.ts'
 import { literalOf } from './plan/render.ts'
 import type { Pin } from './plan/plan.ts'
 import { rereadable } from './pure-functions.ts'
@@ -93,15 +93,22 @@ export async function setSession(s: Setting, assignments: SetAssignments, lexed:
     const pins: readonly Pin[] = effect.pass === 'pin' || changes ? ['user-variable'] : []
     const done = await pass(s, keyspace.name, sql, pins)
     if (done && changes) {
+      // What the connection has now.
+      for (const name of effect.settings.names) if (name.startsWith('@')) effect.settings.set(name, undefined)
       adopt(runner.settings, effect.settings)
       runner.connections.pinnedHas(keyspace.name, runner.settings.signature)
     }
     if (done) keepNext(runner, effect.next)
-    if (done && effect.setsInsertId) runner.insertIdIsServers = true
+    if (done && effect.setsInsertId) runner.insertIdOn = keyspace.name
     return done
   }
   keepNext(runner, effect.next)
   if (changes) await tryOut(s, effect.settings)
+  const home = runner.connections.variablesOn
+  if (home !== null && set.size > 0) {
+    runner.connections.requireVariables(home)
+    await runner.connections.askPinned(home, setVariables(set, modeOf(runner.settings)), runner.transaction)
+  }
   for (const [name, value] of set) s.sharded.variables.set(name, value)
   return true
 }
@@ -229,6 +236,8 @@ async function evaluate(s: Setting, keyspace: string, expression: string): Promi
   const act = async (backend: Backend): Promise<Value> => {
     // It may call a stored function, which may leave something.
     backend.dirty = true
+    const { variables, variablesOn } = s.runner.connections
+    if (variables.size > 0 && variablesOn === null) await backend.connection.query(setVariables(variables, modeOf(s.runner.settings)))
     return valueOfAnswer(await backend.connection.query(sql))
   }
   return await onServer(s.core, s.runner, keyspace, s.signal, act, { again })

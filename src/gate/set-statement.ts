@@ -42,10 +42,7 @@ export function parseSet(lexed: Lexed): SetAssignments {
         out.push({
           target: {
             kind: 'user-variable',
-            name: text(at)
-              .slice(1)
-              .replace(/^([`'"])(.*)\1$/s, '$2')
-              .toLowerCase(),
+            name: userVariableName(text(at)),
           },
           from: at + 2,
           to,
@@ -83,4 +80,12 @@ function endOfValue(lexed: Lexed, from: number): number {
     else if (byte === 0x2c && depth === 0) return i
   }
   return lexed.count
+}
+
+/** `@Name`, @'name' → name */
+export function userVariableName(token: string): string {
+  return token
+    .slice(1)
+    .replace(/^([`'"])(.*)\1$/s, '$2')
+    .toLowerCase()
 }

@@ -17,22 +17,22 @@ import { onServer } from './on-server.ts'
 import { renderForPrepare } from './prepare-text.ts'
 import { whoseFault } from './read-fault.ts'
 import { outcomeOf, outcomeOfServer, type ReadOutcome } from './read-outcome.ts'
-import { Rerouted, StaleColumns } from './execution-errors.ts'
+import { changing, Rerouted, StaleColumns } from './execution-errors.ts'
+import { frameOf } from './execution-frame.ts'
 import { noExecution, renamedParameters, SessionContext, stopOf, type Execution, type Refused } from './execution.ts'
 import { OtherStatements } from './sharded-others.ts'
 import { namedId } from './insert-id.ts'
 import { keptNumber } from './kept-values.ts'
 import { readOkFrame } from './ok-frame.ts'
-import { decodeParameters, executionOf, idParam, valueOf } from './parameters.ts'
+import { decodeParameters, valueOf } from './parameters.ts'
 import { sessionValue } from './session-value.ts'
 import { errorKindOf } from './scatter-errors.ts'
 import type { Plan, Routed, RoutedPlan, RouteInputs, Text } from './plan/plan.ts'
 import { idsNeeded, routePlan } from './plan/route.ts'
-import { executionFrame, type ExecutionPacket, prepareOn, prepareRaw, type SessionStatement } from './prepared.ts'
+import { type ExecutionPacket, prepareRaw, type SessionStatement } from './prepared.ts'
 import { renamedPrepared } from './schema-names.ts'
-import { framedQuery, okFrame, plainOk } from './replies.ts'
+import { okFrame, plainOk } from './replies.ts'
 import { withLookups } from './lookup-reads.ts'
-import { relayed } from './passthrough-cache.ts'
 import type { Runner } from './runner.ts'
 import type { Request } from './request.ts'
 import { Scatter } from './scatter.ts'
@@ -45,8 +45,13 @@ import type { KeyspaceView, ShardView } from './view.ts'
 
 const plansMax = 50
 /** DDL goes from shard to shard: meanwhile their columns differ. */
-const staleMax = 20
-const stalePauseMs = 50
+const [staleMax, stalePauseMs] = [20, 50]
+
+/**
+ * Answers a statement whose tables are an unsharded keyspace's as for a session that is in it: what must not be sent again, what may be left on the connection and
+ * what the server does not know is found out in one place.
+ */
+export type OnOneServer = (keyspace: string, sql: Buffer) => Promise<unknown>
 
 export class Sharded {
   readonly #core: Core
@@ -57,13 +62,15 @@ export class Sharded {
   readonly #context: SessionContext
   readonly #several: SeveralShards
   readonly #others: OtherStatements
+  readonly #onOne: OnOneServer
 
-  constructor(core: Core, runner: Runner, client: ServerConnection, keyspaceName: () => string) {
+  constructor(core: Core, runner: Runner, client: ServerConnection, keyspaceName: () => string, onOne: OnOneServer) {
     this.#core = core
     this.#runner = runner
     this.#client = client
     this.#scatter = new Scatter(core, runner, client)
     this.#keyspaceName = keyspaceName
+    this.#onOne = onOne
     this.#context = new SessionContext(core, runner, client, this.#scatter, keyspaceName)
     this.#several = new SeveralShards(this.#context)
     this.#others = new OtherStatements(this.#context)
@@ -71,7 +78,7 @@ export class Sharded {
 
   /** User variables, by name in lower case. */
   get variables(): Map<string, Value> {
-    return this.#context.variables
+    return this.#runner.connections.variables
   }
 
   /** KILL QUERY of the parts that run: all of them, or what only reads. */
@@ -88,6 +95,7 @@ export class Sharded {
 
   /** What an expression of the session is. */
   async evaluate(keyspace: string, expression: string, signal: AbortSignal): Promise<Value> {
+    await this.#context.knowKept(this.#context.lex(Buffer.from(expression, 'latin1')))
     const query = (sql: Buffer): Promise<void> => this.query(keyspace, sql, signal, null)
     const plan = (sql: Buffer): Promise<Plan> => this.#plan(keyspace, sql, signal)
     return keptNumber(await sessionValue(this.#context, { keyspace, expression, signal, plan, query }))
@@ -111,8 +119,14 @@ export class Sharded {
     })
   }
 
+  /** The unsharded keyspace whose tables it names; null: it names none. */
+  async unshardedOf(keyspace: string, text: Buffer, signal: AbortSignal): Promise<string | null> {
+    return onOneServer(await this.#plan(keyspace, text, signal))
+  }
+
   /** The columns and parameters, as one shard describes them for the client's whole text. */
   async prepare(keyspace: string, text: Buffer, id: number, signal: AbortSignal): Promise<{ paramCount: number; answer: Buffer }> {
+    await this.#context.knowKept(this.#context.lex(text))
     const plan = await this.#plan(keyspace, text, signal)
     if (plan.kind === 'prepare' || plan.kind === 'execute' || plan.kind === 'deallocate')
       throw this.#context.unsupported(plan.kind.toUpperCase())
@@ -152,7 +166,15 @@ export class Sharded {
         if (!doubtful || !(doubted = await this.#doubt(e, doubtedAgeMs.planned))) throw error
         continue
       }
+      const one = onOneServer(plan)
+      if (one !== null) {
+        // It was prepared for the shards of a keyspace that has one server now.
+        if (e.statement !== null) throw gateErrors.preparedForm({ construct: `this statement on keyspace ${one}` })
+        await this.#onOne(one, e.sql)
+        return
+      }
       try {
+        if (this.#runner.connections.pinned && (await this.#context.knowKept(lexed))) lexed = this.#context.lex(e.sql)
         const refused = await this.#perform(plan, lexed, e)
         if (refused === null) return
         e.answers.clear()
@@ -329,44 +351,25 @@ export class Sharded {
     token: ReadToken | null,
   ): Promise<void> {
     const { version } = keyspace
-    const { statement } = e
     const { insert } = plan
     const mute = firstId !== null || insert?.met === 'asked'
-    const own = text === e.sql || text.equals(e.sql)
-    // What one server runs as it stands is judged as it is where nothing is planned.
-    const relay = plan.sharded ? null : relayed(this.#context.lex(e.sql))
-    const frameOf: Request['frame'] =
-      statement === null
-        ? () => (own && e.packet !== null ? e.packet.framed() : framedQuery(text))
-        : (backend) => {
-            const key = own ? statement.executionKey : text.toString('latin1') + statement.bound
-            const build = (on: Awaited<ReturnType<typeof prepareOn>>): Buffer => {
-              if (chosen === null && e.packet !== null) return executionFrame(e.packet, statement, on)
-              on.boundTypes = null
-              return executionOf(on.id, chosen ?? e.params.map((_, i) => i), [...e.params, ...e.ids.map(idParam)])
-            }
-            const known = backend.statements.get(key)
-            return known === undefined ? prepareOn(backend, key, text).then(build) : build(known)
-          }
     const request: Request = {
       keyspace: keyspace.name,
       choose: (now) => {
         if (now.version !== version || (token !== null && !this.#core.reads.serves(token))) throw new Rerouted()
         return shard
       },
-      frame: frameOf,
+      frame: frameOf(e, text, chosen),
       bytes: e.sql.length,
-      effect: relay?.effect ?? plan.effect,
-      rereadable: relay?.rereadable ?? this.#context.rereadable(plan, e.sql),
-      onlyLocks: relay?.onlyLocks ?? (plan.effect === 'lock' && this.#context.pure(plan, e.sql)),
-      pins: plan.sharded ? [] : [...plan.pins, ...(relay?.pins ?? [])],
-      lastInsertId: own && relay?.lastInsertId === true,
-      whole: relay?.whole !== false,
-      // Here the session, and not its connection, is asked for it.
-      setsInsertId: relay !== null && (relay.setsInsertId || !relay.whole),
+      effect: plan.effect,
+      rereadable: this.#context.rereadable(plan, e.sql),
+      onlyLocks: plan.effect === 'lock' && this.#context.pure(plan, e.sql),
+      pins: [],
+      lastInsertId: false,
       needsPrevious: false,
       keepAtHand: false,
       outside: false,
+      whole: true,
       mute,
     }
     const { lastInsertId } = this.#runner
@@ -389,9 +392,8 @@ export class Sharded {
   }
 }
 
-function changing(keyspace: string): Error {
-  return gateErrors.notReady({
-    keyspace,
-    reason: 'its tables change faster than they can be read, or are not the same on all of its shards',
-  })
+/** The unsharded keyspace that a statement is for. */
+function onOneServer(plan: Plan): string | null {
+  const routed = plan.kind === 'explain' ? plan.inner : plan
+  return routed.kind === 'routed' && !routed.sharded ? routed.keyspace : null
 }

@@ -31,6 +31,15 @@ export function lockHome(view: View, session: string, relay: Relay, lex: () => L
   })
 }
 
+/** The planner has found the keyspace that a statement of a sharded session is for, and its text can not be told to that one's server. */
+export function notNamed(keyspace: string): Error {
+  return gateErrors.notForwarded({
+    construct: `this form of a statement on keyspace ${keyspace}`,
+    reason: "which names in it are that keyspace's can not be told",
+    fix: `USE ${keyspace} and leave its name out`,
+  })
+}
+
 /** Null: to the session's own keyspace, as it is. */
 export function targetOf(
   core: Core,

@@ -128,7 +128,7 @@ const served: Mutation[] = [
   {
     rule: 'what a session would lose it is told before anything runs without it',
     file: 'src/gate/session-connections.ts',
-    edits: [['      throw gateErrors.sessionStateLost({ state, keyspace: shard.keyspace })', '        void state']],
+    edits: [['    throw gateErrors.sessionStateLost({ state, keyspace: shard.keyspace })', '    void state']],
     test: gateSwitch,
     name: 'sessions across a switch: prepared statements and settings go on',
     fails: /cannot be null/,

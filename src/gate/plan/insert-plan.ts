@@ -34,7 +34,6 @@ export function planInsert(insert: Insert, analysis: Analysis, keyspace: string,
     limit: null,
     offset: null,
     unchanged: [],
-    pins: [],
     tables: analysis.tables.map((t) => t.name),
   } as const
   const whole = compileText(count, analysis.edits)

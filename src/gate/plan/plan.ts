@@ -232,11 +232,6 @@ export type RoutedPlan = {
   readonly lookups?: LookupChange | null
   /** Shard key columns that an UPDATE sets to what WHERE holds them equal to; checked at execution (SW-GATE-120). */
   readonly unchanged: readonly UnchangedKey[]
-  /**
-   * Why the backend connection must stay with the session afterwards (unsharded keyspaces only):
-   * temporary tables, GET_LOCK, user variables assigned in a statement, SQL_CALC_FOUND_ROWS.
-   */
-  readonly pins: readonly Pin[]
   /** It asks for the time: several shards are given one. */
   readonly instant?: boolean
   /** It asks a server about its schemas: a parameter that is the keyspace's name means the shard's database. */
@@ -245,7 +240,7 @@ export type RoutedPlan = {
   readonly tables: readonly string[]
 }
 
-/** `routine`: what a stored procedure or function has left. */
+/** Why a server's connection stays with the session that has used it. `routine`: what a stored procedure or function has left. */
 export type Pin = 'temporary-table' | 'get-lock' | 'user-variable' | 'found-rows' | 'handler' | 'routine' | 'unknown'
 
 export type UnchangedKey = { readonly table: string; readonly column: ColumnInfo; readonly assigned: Slot; readonly held: Slot }

@@ -1,6 +1,6 @@
 /** Statement → plan, with a cache keyed by the literal-normalised text. Pure; all it knows comes from the catalog. */
 import type { Statement } from '../../sql/ast.ts'
-import { Kind, type Lexed, tokenEnd, tokenKind, tokenStart } from '../../sql/lexer.ts'
+import { type Lexed, tokenEnd, tokenStart } from '../../sql/lexer.ts'
 import { parse } from '../../sql/parse.ts'
 import { isBuiltin } from '../pure-functions.ts'
 import { Analysis } from './analysis.ts'
@@ -263,9 +263,8 @@ function refuseReadingFunctions(analysis: Analysis, keyspace: KeyspaceInfo): voi
   })
 }
 
-/** Whatever the one server of an unsharded keyspace answers; names of the keyspace are cut off, and what the session knows is put in: its connection there is anybody's. */
+/** Whatever the one server of an unsharded keyspace answers, as it stands. The text is for VEXPLAIN: names of the keyspace are cut off, and what the session knows is put in. */
 function unsharded(statement: Statement, analysis: Analysis, keyspace: string, lexed: Lexed): RoutedPlan {
-  refuseAssignments(lexed, keyspace)
   const labels = statement.kind === 'query' ? analysis.labels : []
   const query = statement.kind === 'query' ? statement.query : null
   const lock = query?.kind === 'select' && query.lock !== null
@@ -282,31 +281,7 @@ function unsharded(statement: Statement, analysis: Analysis, keyspace: string, l
     offset: null,
     insert: null,
     unchanged: [],
-    pins:
-      analysis.connectionBound === null
-        ? []
-        : [
-            analysis.connectionBound.endsWith('()')
-              ? 'get-lock'
-              : analysis.connectionBound.startsWith('SQL_CALC')
-                ? 'found-rows'
-                : 'user-variable',
-          ],
     tables: analysis.tables.map((table) => table.name),
-  }
-}
-
-/** In a session of a sharded keyspace the gate keeps user variables: those of a server's connection are others. */
-function refuseAssignments(lexed: Lexed, keyspace: string, any = false): void {
-  const word = (i: number): string =>
-    i < 0 || i >= lexed.count ? '' : lexed.bytes.toString('latin1', tokenStart(lexed, i), tokenEnd(lexed, i)).toUpperCase()
-  for (let i = 0; i < lexed.count; i++) {
-    if (tokenKind(lexed, i) !== Kind.UserVariable || !(any || word(i + 1) === ':=' || word(i - 1) === 'INTO')) continue
-    throw planErrors.refused({
-      construct: `${any ? 'a' : 'an assignment to a'} user variable in a statement for the unsharded keyspace ${keyspace}`,
-      reason: "a session of a sharded keyspace has its variables at the gate, and the server's are others",
-      instead: `USE ${keyspace}, and send it there`,
-    })
   }
 }
 
@@ -322,7 +297,6 @@ function whole(
   const keyspace = keyspaceOf(name, catalog)
   if (keyspace.vschema.sharded)
     throw planErrors.refused({ construct, reason: 'the gate does not take it apart, so it can not know which shards it concerns', instead })
-  if (verb === 'call' || verb === 'other') refuseAssignments(lexed, keyspace.name, true)
   return {
     kind: 'routed',
     keyspace: keyspace.name,
@@ -336,7 +310,6 @@ function whole(
     offset: null,
     insert: null,
     unchanged: [],
-    pins: ['unknown'],
     tables: [],
   }
 }

@@ -30,7 +30,6 @@ export function planSelect(query: Query, analysis: Analysis, keyspace: string, c
     ...(select === null ? { limit: null, offset: null } : limitOf(select)),
     insert: null,
     unchanged: [],
-    pins: [],
     instant: analysis.instant,
     tables: analysis.tables.map((table) => table.name),
   }

@@ -118,7 +118,6 @@ export function planSystem(
     offset: null,
     insert: null,
     unchanged: [],
-    pins: [],
     system: renamed,
     tables: [],
   }
