@@ -60,6 +60,19 @@ for (const flavour of flavours()) {
       }
     }
 
+    test("in a sharded keyspace's session, of a statement on the connection that the session keeps to another keyspace", async () => {
+      const c = await client('wide')
+      await c.query("SELECT GET_LOCK('kept', 0)")
+      await c.query('DELETE FROM one.t')
+      await c.query("INSERT IGNORE INTO one.t VALUES (1, 'too long')")
+      assert.deepEqual(await said(c, 'query'), [1265])
+      await assert.rejects(c.query("INSERT INTO one.t VALUES (1, 'x')"), { errno: 1062 })
+      assert.deepEqual(await said(c, 'query'), [1062])
+      await c.query('DELETE FROM one.t')
+      assert.deepEqual(await said(c, 'query'), [])
+      await c.end()
+    })
+
     test(
       'prepared in an unsharded keyspace: what another session is told comes between PREPARE and execution',
       { skip: flavour === 'mysql' },

@@ -18,7 +18,8 @@ export async function takeDiagnostics(runner: Runner): Promise<readonly (readonl
 
 /** In a transaction its branches are the session's. */
 function ranLast({ connections, transaction, ranOn }: Runner): Backend | null {
-  if (transaction === null) return connections.atHand
+  // A pinned connection is at hand in any case.
+  if (transaction === null) return connections.atHand ?? (ranOn !== null && connections.isPinned(ranOn) ? ranOn : null)
   for (const { backend } of transaction.branches.values()) if (backend === ranOn) return backend
   return null
 }
