@@ -208,7 +208,7 @@ class Client {
           this.#found(tally, step.sql, 'text', { what: 'error', detail: 'it leaves ids to each shard, and is not refused' })
         continue
       }
-      if (got.kind === 'error' && (got.code === 'SW-GATE-100' || (probe.after !== undefined && got.code !== null))) {
+      if (got.kind === 'error' && (got.code === 'SW-GATE-100' || ((probe.after !== undefined || kind === 'beside') && got.code !== null))) {
         tally.refused++
         if (probe.after !== undefined) continue
         // What follows would be about something else.

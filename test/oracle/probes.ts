@@ -3,6 +3,7 @@
  * levels, and reads while others write.
  */
 import type { Connection } from '../../src/mysql/connection.ts'
+import { beside } from './beside.ts'
 import { mark } from './literal.ts'
 import { drawnFrom } from './probe-tables.ts'
 import type { Dice } from './random.ts'
@@ -61,6 +62,8 @@ export class Probes {
         return { steps: this.#settings(), meanwhile: null, after: asBefore }
       case 'names':
         return { steps: this.#names(), meanwhile: null }
+      case 'beside':
+        return { steps: beside(this.#schema, this.#dice), meanwhile: null }
       case 'functions':
         return { steps: this.#functions(), meanwhile: null, after: [] }
     }
@@ -260,10 +263,10 @@ const asBefore = [
   'SET sql_mode = DEFAULT, div_precision_increment = DEFAULT, group_concat_max_len = DEFAULT, sql_select_limit = DEFAULT, time_zone = DEFAULT',
 ]
 
-function ok(sql: string): Step {
-  return { sql, compare: 'ok', prepared: sql.startsWith('INSERT'), refused: false }
+export function ok(sql: string): Step {
+  return { sql, compare: 'ok', prepared: /^(INSERT|UPDATE|DELETE)/.test(sql), refused: false }
 }
-function rows(sql: string): Step {
+export function rows(sql: string): Step {
   return { sql, compare: 'rows', prepared: false, refused: false }
 }
 function left(sql: string): Step {

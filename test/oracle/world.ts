@@ -3,6 +3,7 @@ import { flavours, testServer } from '../kit/servers.ts'
 import { silentLog, type Log } from '../../src/base/log.ts'
 import { connect } from '../../src/mysql/connect.ts'
 import type { Connection } from '../../src/mysql/connection.ts'
+import { besideTables } from './beside.ts'
 import { sequenceTables } from './probe-tables.ts'
 import { addKeyspace, addServer, addUser, MemoryStore, startGate } from '../../src/gate/testkit/world.ts'
 
@@ -44,12 +45,18 @@ export async function startWorld(
     await admin.query("CREATE USER sw_gate@'%' IDENTIFIED BY 'gate-secret'")
     await admin.query(`GRANT ${rights} ON *.* TO sw_gate@'%'`)
     if (flavour === 'mysql') await admin.query("GRANT XA_RECOVER_ADMIN ON *.* TO sw_gate@'%'")
-    for (const schema of ['one', 'ids', ...names.map(schemaOf)]) await admin.query(`CREATE DATABASE \`${schema}\` CHARACTER SET utf8mb4`)
+    for (const schema of ['one', 'ids', 'beside', 'beside_behind', ...names.map(schemaOf)])
+      await admin.query(`CREATE DATABASE \`${schema}\` CHARACTER SET utf8mb4`)
     for (const sql of sequenceTables(prefixes)) await admin.query(sql)
+    for (const schema of ['beside', 'beside_behind']) {
+      await admin.query(`USE ${schema}`)
+      for (const sql of prefixes.flatMap(besideTables)) await admin.query(sql)
+    }
     await admin.close()
     const store = new MemoryStore()
     await addServer(store, 's1', server.port, flavour)
     await addUser(store, 'app', 'secret')
+    await addKeyspace(store, 'beside', [{ name: '-', serverId: 's1', schema: 'beside_behind' }])
     await addKeyspace(store, 'ids', [{ name: '-', serverId: 's1', schema: 'ids' }])
     await addKeyspace(
       store,
