@@ -62,6 +62,13 @@ test('the oracle sees other values, orders, names, types, warnings and errors', 
   assert.equal(compareRows(text, rows(v, [['62.12']]), rows(v, [['62.14']]))?.what, 'values')
   assert.equal(compareRows(text, rows(v, [['62.12']]), rows(v, [['62.120']]))?.what, 'values')
   assert.equal(compareRows(text, rows(w, [['62.12']]), rows(w, [['62.13']]))?.what, 'values')
+  // A BIT is its bytes or its digits.
+  const b = [column('b', 16, { flags: 32 })]
+  assert.equal(compareRows(text, rows(b, [['47']]), rows(b, [['/']])), null)
+  assert.equal(compareRows(text, rows(b, [['47']]), rows(b, [['0']]))?.what, 'values')
+  assert.equal(compareRows(text, rows(b, [['\x01']]), rows(b, [['1']])), null)
+  assert.equal(compareRows(text, rows(b, [['\x01']]), rows(b, [['\x02']]))?.what, 'values')
+  assert.equal(compareRows(text, rows(b, [['\0\x02']]), rows(b, [['2']])), null)
   // JSON is JSON, by whichever plan; text is not.
   const [j, through] = [rows([column('j', 245, { decimals: 31, charset: 255 })], [['1']]), rows([column('j', 245)], [['1']])]
   assert.notEqual(compareRows(plain, j, through)?.what, 'types')
