@@ -35,10 +35,10 @@ export type SessionStatement = {
   bound: string
   /** `key` with `bound`: under which connections keep what is executed. */
   executionKey: string
-  /** COM_STMT_SEND_LONG_DATA since the last execution, whole payloads. */
   /** What its text was read under, and the settings that were last found to be alike in that. */
   readonly read: string
   alike: string
+  /** COM_STMT_SEND_LONG_DATA since the last execution, whole payloads. */
   longData: Buffer[]
   longDataBytes: number
 }
