@@ -13,7 +13,7 @@ import { executionOf, valueOf } from './parameters.ts'
 import { keepInSettings, usable } from './kept-values.ts'
 import { userVariablesOf, variableOn } from './user-variables.ts'
 import type { LookupAnswers } from './lookup-reads.ts'
-import type { RoutedPlan, RouteInputs, SessionRef, Text } from './plan/plan.ts'
+import type { RoutedPlan, RouteInputs, SessionRef, Text, TextWay } from './plan/plan.ts'
 import { Rendering } from './plan/render.ts'
 import { executionFrame, type ExecutionPacket, prepareOn, type SessionStatement } from './prepared.ts'
 import { Rerouted } from './execution-errors.ts'
@@ -21,7 +21,7 @@ import { callsStored, rereadable } from './pure-functions.ts'
 import { framedQuery } from './replies.ts'
 import type { Runner } from './runner.ts'
 import type { Scatter } from './scatter.ts'
-import { notUtf8 } from './session-charset.ts'
+import { textWay } from './session-charset.ts'
 import { hasMode } from './sql-mode.ts'
 import { lexStrictly, modeOf } from './statement-text.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
@@ -86,7 +86,7 @@ export class SessionContext {
   readonly client: ServerConnection
   readonly scatter: Scatter
   readonly keyspaceName: () => string
-  #utf8 = { signature: '', is: true }
+  #text: { signature: string; way: TextWay } = { signature: '', way: 'utf8mb4' }
 
   constructor(core: Core, runner: Runner, client: ServerConnection, scatter: Scatter, keyspaceName: () => string) {
     this.core = core
@@ -122,7 +122,7 @@ export class SessionContext {
       shards: keyspace.shards,
       sequenceIds: e.ids,
       idsAsParameters: e.form === 'binary',
-      utf8: this.#isUtf8(),
+      text: this.#textWay(),
       zeroIsStored: hasMode(this.runner.settings, 'NO_AUTO_VALUE_ON_ZERO'),
       shardOf(id) {
         const shard = keyspace.index.find(id)
@@ -158,10 +158,10 @@ export class SessionContext {
   }
 
   /** Asked for each statement: found out once for the same settings. */
-  #isUtf8(): boolean {
+  #textWay(): TextWay {
     const { settings } = this.runner
-    if (this.#utf8.signature !== settings.signature) this.#utf8 = { signature: settings.signature, is: notUtf8(settings) === null }
-    return this.#utf8.is
+    if (this.#text.signature !== settings.signature) this.#text = { signature: settings.signature, way: textWay(settings) }
+    return this.#text.way
   }
 
   /**

@@ -11,8 +11,13 @@ const shards = [
 ]
 const vschema = {
   sharded: true,
-  vindexes: { text: { type: 'xxhash' } },
-  tables: { coded: { column_vindexes: [{ column: 'name', name: 'text' }] } },
+  vindexes: { text: { type: 'xxhash' }, hash: { type: 'hash' } },
+  tables: {
+    coded: { column_vindexes: [{ column: 'name', name: 'text' }] },
+    named: { column_vindexes: [{ column: 'id', name: 'hash' }] },
+    latin: { column_vindexes: [{ column: 'name', name: 'text' }] },
+    bytes: { column_vindexes: [{ column: 'name', name: 'text' }] },
+  },
 }
 
 for (const flavour of flavours()) {
@@ -25,6 +30,11 @@ for (const flavour of flavours()) {
       for (const schema of ['one', ...shards.map((shard) => shard.schema)]) {
         await world.admin.query(`CREATE DATABASE ${schema} CHARACTER SET utf8mb4`)
         await world.admin.query(`CREATE TABLE ${schema}.coded (name CHAR(20) COLLATE utf8mb4_bin PRIMARY KEY, n INT)`)
+        await world.admin.query(
+          `CREATE TABLE ${schema}.named (id INT PRIMARY KEY, g VARCHAR(20) COLLATE utf8mb4_general_ci, l VARCHAR(20) COLLATE latin1_swedish_ci)`,
+        )
+        await world.admin.query(`CREATE TABLE ${schema}.latin (name VARCHAR(20) COLLATE latin1_bin PRIMARY KEY)`)
+        await world.admin.query(`CREATE TABLE ${schema}.bytes (name VARBINARY(20) PRIMARY KEY)`)
       }
       await addKeyspace(world.store, 'shop', shards, { sharded: true, vschema })
       beside = await besideOne(world)
@@ -54,6 +64,52 @@ for (const flavour of flavours()) {
         await on.query('SET NAMES utf8mb4')
         await on.query('SET @k = NULL, @e = NULL')
       }
+    })
+
+    test("promise 10: a text variable of the connection's collation is as strong as a column's, where a literal gives way", async () => {
+      const { one, c, answer } = beside
+      for (const on of [one, c]) {
+        await on.query('SET NAMES utf8mb4')
+        await on.query("INSERT INTO named VALUES (1, 'Ann', 'Müller'), (2, 'ann', 'Muller'), (3, 'x', 'Myller'), (4, 'ANN', NULL)")
+        await on.query("INSERT INTO latin VALUES ('Müller'), ('Muller'), ('Myller'), ('x')")
+      }
+      const told = async (on: typeof c, sql: string): Promise<string> => {
+        const code = await codeOf(on, sql)
+        return code === 'done' ? (await answer(on, sql)).join(', ') : code
+      }
+      for (const names of ['utf8mb4 COLLATE utf8mb4_general_ci', 'utf8mb4 COLLATE utf8mb4_bin', 'utf8mb4 COLLATE utf8mb4_unicode_ci']) {
+        for (const on of [one, c]) {
+          await on.query(`SET NAMES ${names}`)
+          await on.query("SET @g = 'ann', @l = 'Muller'")
+        }
+        for (const sql of [
+          'SELECT id FROM named WHERE g = @g ORDER BY id',
+          'SELECT id FROM named WHERE l = @l ORDER BY id',
+          "SELECT id FROM named WHERE l IN (@l, 'x') ORDER BY id",
+          'SELECT COUNT(*) FROM named WHERE id = 1 AND l = @l',
+          'SELECT l, @l FROM named WHERE l > @l ORDER BY id',
+          'SELECT COUNT(*) FROM latin WHERE name = @l',
+          "SELECT name FROM latin WHERE name IN (@l, 'x') ORDER BY name",
+        ])
+          assert.equal(await told(c, sql), await told(one, sql), `${names}: ${sql}`)
+      }
+      for (const on of [one, c]) await on.query('SET NAMES utf8mb4')
+    })
+
+    test('promise 10: a binary key is the bytes that come to the row, or refused', async () => {
+      const { one, c, answer, alike, code } = beside
+      const key = "'né'"
+      for (const on of [one, c]) await on.query('SET NAMES latin1')
+      await alike(`INSERT INTO bytes VALUES (${key})`)
+      await alike(`SELECT HEX(name) FROM bytes WHERE name = ${key}`)
+      for (const on of [one, c]) await on.query("SET NAMES utf8mb4, collation_connection = 'latin1_swedish_ci'")
+      assert.equal(await code(`INSERT INTO bytes VALUES (${key})`), 'SW-GATE-122')
+      await one.query(`INSERT INTO bytes VALUES (${key})`)
+      await c.query("INSERT INTO bytes VALUES (X'6EE9')")
+      assert.deepEqual(await answer(c, `SELECT HEX(name) FROM bytes WHERE name = ${key}`), ['6EE9'])
+      await alike(`DELETE FROM bytes WHERE name = ${key}`)
+      for (const on of [one, c]) await on.query('SET NAMES utf8mb4')
+      await alike('SELECT COUNT(*) FROM bytes')
     })
 
     test('SET NAMES is not refused for a variable that can not be kept; who uses it is told', async () => {

@@ -10,7 +10,7 @@ import { parseKeyRange } from '../keyspace/key-range.ts'
 import { createVindex } from '../keyspace/vindexes/create.ts'
 import type { LookupDefinition } from '../keyspace/vindexes/lookup.ts'
 import { quoteIdentifier } from '../sql/quote.ts'
-import { comparableOf } from './plan/convert.ts'
+import { comparableOf, isRead } from './plan/convert.ts'
 import { familyOf } from './plan/equality.ts'
 import type { ColumnInfo } from './plan/catalog.ts'
 import { Rerouted } from './execution-errors.ts'
@@ -85,12 +85,21 @@ export function lookupTable(lookup: LookupDefinition, keyspace: string): { keysp
 /** Null: the values are not known exactly, or too many. */
 function askText(destination: LookupDestination, keyspace: string, inputs: RouteInputs<ShardView>, context: SessionContext): string | null {
   const { lookup, columns } = destination
-  if (inputs.utf8 === false || /NO_BACKSLASH_ESCAPES/i.test(context.runner.settings.get('sql_mode') ?? '')) return null
+  const way = inputs.text ?? 'utf8mb4'
+  if (!way.startsWith('utf8') || /NO_BACKSLASH_ESCAPES/i.test(context.runner.settings.get('sql_mode') ?? '')) return null
   const conditions: string[] = []
   for (const [i, { column, slots }] of columns.entries()) {
     if (slots.length > valuesMax) return null
-    const values = slots.map((slot) => comparableOf(column, slotValue(slot, inputs)))
-    if (values.some((value) => value.type === 'kept' || (value.type === 'double' && !Number.isFinite(value.value)))) return null
+    const values = slots.map((slot) => comparableOf(column, slotValue(slot, inputs), way))
+    if (
+      values.some(
+        (value) =>
+          (value.type === 'text' && !isRead(value.bytes, way)) ||
+          value.type === 'kept' ||
+          (value.type === 'double' && !Number.isFinite(value.value)),
+      )
+    )
+      return null
     conditions.push(
       `${quoteIdentifier(lookup.from[i] as string)} IN (${values.map((value) => literalOf(value).toString('latin1')).join(', ')})`,
     )

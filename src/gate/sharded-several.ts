@@ -170,7 +170,7 @@ export class SeveralShards {
         if (slot !== undefined)
           assigned.set(
             column.name.toLowerCase(),
-            ownValue(storedValue(lookup.table, column, slotValue(slot, inputs), inputs.utf8 !== false)),
+            ownValue(storedValue(lookup.table, column, slotValue(slot, inputs), inputs.text ?? 'utf8mb4')),
           )
       }
     const read = change?.read ?? null

@@ -30,7 +30,9 @@ export function literalValue(lexed: Lexed, span: Span, negative = false): Value 
     case Kind.String:
     case Kind.NationalString: {
       if (negative) return null
-      const first = unescape(bytes, tokenKind(lexed, token) === Kind.String ? start : start + 1, end, lexed.mode)
+      const national = tokenKind(lexed, token) === Kind.NationalString
+      const first = unescape(bytes, national ? start + 1 : start, end, lexed.mode)
+      if (national) return { type: 'text', bytes: first, national }
       if (span.to === token + 1) return { type: 'text', bytes: first }
       const parts = [first]
       for (let i = token + 1; i < span.to; i++) parts.push(unescape(bytes, tokenStart(lexed, i), tokenEnd(lexed, i), lexed.mode))

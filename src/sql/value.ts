@@ -8,8 +8,8 @@ export type Value =
   /** An exact decimal literal, e.g. `-12.50`. */
   | { readonly type: 'decimal'; readonly text: string }
   | { readonly type: 'double'; readonly value: number }
-  /** Text in the connection's character set. */
-  | { readonly type: 'text'; readonly bytes: Buffer }
+  /** Text in the client's character set. `national`: N'…', which is UTF-8 to servers. `variable`: a user variable's, which has the connection's collation and keeps it against a column's. */
+  | { readonly type: 'text'; readonly bytes: Buffer; readonly national?: true; readonly variable?: true }
   /** Hex and bit literals, `_binary'…'`, bound BLOBs. */
   | { readonly type: 'binary'; readonly bytes: Buffer }
   /** Of a type or a collation that no literal has: what sets a user variable to it (null: nothing does), what it is shown as, nearly, and what text it is. */

@@ -11,13 +11,14 @@ import type { KeptText, Value } from '../../sql/value.ts'
 import type { ColumnInfo } from './catalog.ts'
 import { exactness, familyOf, isPlainAscii } from './equality.ts'
 import { planErrors } from './errors.ts'
+import type { TextWay } from './plan.ts'
 
 /** `unknown`: may be equal to rows of any id. `nothing`: equal to no row. */
 export type Compared = VindexValue | 'unknown' | 'nothing'
 
-export function comparedValue(column: ColumnInfo, vindex: Vindex, given: Value, utf8Given: boolean): Compared {
-  const value = comparableOf(column, given)
-  const utf8 = utf8Given || value !== given
+export function comparedValue(column: ColumnInfo, vindex: Vindex, given: Value, wayGiven: TextWay): Compared {
+  const value = comparableOf(column, given, wayGiven)
+  const way = value === given ? wayGiven : 'utf8mb4'
   if (value.type === 'null') return 'nothing'
   switch (familyOf(column)) {
     case 'integer': {
@@ -26,13 +27,13 @@ export function comparedValue(column: ColumnInfo, vindex: Vindex, given: Value, 
       return inRange(column, integer) ? integerOf(column, integer) : 'nothing'
     }
     case 'binary': {
-      if (value.type !== 'text' && value.type !== 'binary') return 'unknown'
+      if ((value.type !== 'text' && value.type !== 'binary') || !keepsBytes(value, way)) return 'unknown'
       if (column.dataType === 'binary' && value.bytes.length !== column.lengthMax) return 'unknown'
       return { type: typeOf(column), bytes: value.bytes }
     }
     case 'text': {
       // A number is compared as a number ('5a' = 5 holds), a binary string bytewise.
-      if (value.type !== 'text' || (!utf8 && !isAscii(value.bytes))) return 'unknown'
+      if (value.type !== 'text' || !isRead(value.bytes, way)) return 'unknown'
       const exact = exactness(column, vindex)
       // Beyond the BMP, older collations hold all characters equal.
       if (!(column.collation ?? '').endsWith('_bin') && value.bytes.some((byte) => byte >= 0xf0)) return 'unknown'
@@ -46,9 +47,11 @@ export function comparedValue(column: ColumnInfo, vindex: Vindex, given: Value, 
 
 /**
  * A variable's text (in UTF-8) as one that the client writes, where the column's collation compares them: of two of one character set
- * `_bin` does, of two character sets it may be the variable's.
+ * `_bin` does, of two character sets it may be the variable's; of the connection's collation it is where the column has another character set.
  */
-export function comparableOf(column: ColumnInfo, value: Value): Value {
+export function comparableOf(column: ColumnInfo, value: Value, way: TextWay): Value {
+  if (value.type === 'text' && value.variable === true && familyOf(column) === 'text' && charsetOf(column) !== way)
+    return { type: 'kept', sql: null, shown: value, text: null }
   if (value.type !== 'kept' || value.text === null) return value
   const { collation } = value.text
   const columns = column.collation ?? ''
@@ -63,17 +66,17 @@ function asGiven(column: ColumnInfo, text: KeptText): Value {
 
 /** Of what a row has already. @throws SW-GATE-122 */
 export function heldValue(table: string, column: ColumnInfo, value: Value): VindexValue {
-  return checkedValue(table, column, value, true, true)
+  return checkedValue(table, column, value, 'utf8mb4', true)
 }
 
 /** Of what is to be stored. @throws SW-GATE-122 */
-export function storedValue(table: string, column: ColumnInfo, value: Value, utf8: boolean): VindexValue {
+export function storedValue(table: string, column: ColumnInfo, value: Value, way: TextWay): VindexValue {
   // Its characters are stored, whatever it is compared by.
-  if (value.type === 'kept' && value.text !== null) return checkedValue(table, column, asGiven(column, value.text), true, false)
-  return checkedValue(table, column, value, utf8, false)
+  if (value.type === 'kept' && value.text !== null) return checkedValue(table, column, asGiven(column, value.text), 'utf8mb4', false)
+  return checkedValue(table, column, value, way, false)
 }
 
-function checkedValue(table: string, column: ColumnInfo, value: Value, utf8: boolean, held: boolean): VindexValue {
+function checkedValue(table: string, column: ColumnInfo, value: Value, way: TextWay, held: boolean): VindexValue {
   const refuse = (reason: string): never => {
     throw planErrors.shardKeyValue({ table, column: column.name, reason })
   }
@@ -86,6 +89,7 @@ function checkedValue(table: string, column: ColumnInfo, value: Value, utf8: boo
     }
     case 'binary': {
       if (value.type !== 'text' && value.type !== 'binary') return refuse('a number in a binary column')
+      if (!keepsBytes(value, way)) return refuse("its bytes become others on their way from the client's character set to the connection's")
       const max = column.lengthMax
       if (max !== null && value.bytes.length > max) return refuse(`it is longer than ${max} bytes`)
       if (column.dataType !== 'binary' || max === null) return { type: typeOf(column), bytes: value.bytes }
@@ -97,7 +101,12 @@ function checkedValue(table: string, column: ColumnInfo, value: Value, utf8: boo
       if (value.type === 'integer') return { type: typeOf(column), bytes: Buffer.from(value.value.toString()) }
       if (value.type !== 'text') return refuse('it is neither text nor an integer')
       if (!held && !isAscii(value.bytes)) {
-        if (!utf8) return refuse("the connection's character set is not UTF-8 and the text not ASCII")
+        if (!isRead(value.bytes, way))
+          return refuse(
+            way === 'utf8mb3'
+              ? "the connection's character set, utf8mb3, does not have all of its characters"
+              : "the connection's character set is not UTF-8 and the text not ASCII",
+          )
         // A server that is not strict would store something else.
         if (!isUtf8(value.bytes)) return refuse('it is no UTF-8')
         if (!holds(column, value.bytes)) return refuse(`a character that ${column.collation ?? 'its character set'} does not have`)
@@ -110,6 +119,22 @@ function checkedValue(table: string, column: ColumnInfo, value: Value, utf8: boo
     default:
       return refuse(`columns of type ${column.dataType} are not routed by`)
   }
+}
+
+/** Whether text in the client's bytes is these characters in UTF-8, and comes to the server as them. */
+export function isRead(bytes: Uint8Array, way: TextWay): boolean {
+  return isAscii(bytes) || way === 'utf8mb4' || (way === 'utf8mb3' && !bytes.some((byte) => byte >= 0xf0))
+}
+
+/** Whether a binary column gets, or is compared with, the bytes that the client sent. */
+function keepsBytes(value: Extract<Value, { type: 'text' | 'binary' }>, way: TextWay): boolean {
+  return value.type === 'binary' || isRead(value.bytes, way) || (way === 'same' && value.national !== true)
+}
+
+/** utf8 is another name of utf8mb3. */
+function charsetOf(column: ColumnInfo): string {
+  const charset = (column.collation ?? '').split('_')[0] ?? ''
+  return charset === 'utf8' ? 'utf8mb3' : charset
 }
 
 /** Whether the column's character set has all characters of a text in UTF-8; where that is not known only ASCII. */

@@ -358,12 +358,18 @@ export type ExplainPlan = { readonly kind: 'explain'; readonly inner: RoutedPlan
 
 // ── execution ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
+/**
+ * What becomes of text on its way to a server: UTF-8 all the way, of all of Unicode or of what utf8mb3 holds; `same`: another character set, of the client and of the connection alike; `converted`:
+ * its bytes become others.
+ */
+export type TextWay = 'utf8mb4' | 'utf8mb3' | 'same' | 'converted'
+
 /** What routing one execution needs. `S` is whatever the caller calls a shard. */
 export type RouteInputs<S> = {
   readonly lexed: Lexed
   readonly parameters: readonly Value[]
-  /** Whether the connection's text is UTF-8 (else only ASCII text can be routed by). Default true. */
-  readonly utf8?: boolean
+  /** Text is routed by where it is in the row what it is in the statement. Default utf8mb4. */
+  readonly text?: TextWay
   /** NO_AUTO_VALUE_ON_ZERO: 0 is a value like others. */
   readonly zeroIsStored?: boolean
   /** All shards of the plan's keyspace, in key range order; at least one. */

@@ -163,11 +163,11 @@ test("values outside of a column's range are never stored by what they are not",
     hasDefault: false,
     padSpace: null,
   }
-  assert.equal(storedValue('t', info, integerValue(127n), true).bytes.toString(), '127')
+  assert.equal(storedValue('t', info, integerValue(127n), 'utf8mb4').bytes.toString(), '127')
   const text = { ...info, dataType: 'varchar', lengthMax: 9, padSpace: true }
   const stored = (collation: string, bytes: Buffer): string | null => {
     try {
-      return storedValue('t', { ...text, collation }, { type: 'text', bytes }, true).bytes.toString()
+      return storedValue('t', { ...text, collation }, { type: 'text', bytes }, 'utf8mb4').bytes.toString()
     } catch (error) {
       assert.ok(isSwError(error, 'SW-GATE-122'))
       return null
@@ -188,21 +188,22 @@ test("values outside of a column's range are never stored by what they are not",
   // A variable's text: its characters are stored, in whatever character set it came.
   const bytes = Buffer.from([0x6e, 0xe9])
   const kept: Value = { type: 'kept', sql: '', shown: nullValue, text: { collation: 'latin1_swedish_ci', bytes, utf8: Buffer.from('né') } }
-  assert.equal(storedValue('t', { ...text, collation: 'utf8mb4_bin' }, kept, false).bytes.toString(), 'né')
-  assert.deepEqual(storedValue('t', { ...text, dataType: 'varbinary', collation: null }, kept, false).bytes, bytes)
+  assert.equal(storedValue('t', { ...text, collation: 'utf8mb4_bin' }, kept, 'converted').bytes.toString(), 'né')
+  assert.deepEqual(storedValue('t', { ...text, dataType: 'varbinary', collation: null }, kept, 'converted').bytes, bytes)
   assert.throws(
-    () => storedValue('t', { ...text, collation: 'koi8r_general_ci' }, kept, true),
+    () => storedValue('t', { ...text, collation: 'koi8r_general_ci' }, kept, 'utf8mb4'),
     (error) => isSwError(error, 'SW-GATE-122'),
   )
   const compares = (columns: string, variables: string): boolean =>
-    comparableOf({ ...text, collation: columns }, { ...kept, text: { collation: variables, bytes, utf8: bytes } }).type === 'text'
+    comparableOf({ ...text, collation: columns }, { ...kept, text: { collation: variables, bytes, utf8: bytes } }, 'utf8mb4').type ===
+    'text'
   assert.ok(compares('utf8mb4_0900_ai_ci', 'utf8mb4_0900_ai_ci') && compares('utf8mb4_bin', 'utf8mb4_general_ci'))
   assert.ok(!compares('utf8mb4_general_ci', 'utf8mb4_bin'), "the variable's compares")
   assert.ok(!compares('utf8mb4_bin', 'utf8mb4_0900_bin'), 'one pads')
   assert.ok(!compares('latin1_bin', 'utf8mb4_general_ci'), 'latin1 is converted')
   for (const value of [128n, -129n])
     assert.throws(
-      () => storedValue('t', info, integerValue(value), true),
+      () => storedValue('t', info, integerValue(value), 'utf8mb4'),
       (error) => isSwError(error, 'SW-GATE-122'),
     )
 })

@@ -59,7 +59,7 @@ export class Rendering<S> {
         this.#parts.push(Buffer.from(piece.text))
         return
       case 'columns':
-        if (this.#inputs.utf8 !== false || isAscii(piece.text)) this.#parts.push(Buffer.from(piece.text))
+        if (this.#inputs.text?.startsWith('utf8') !== false || isAscii(piece.text)) this.#parts.push(Buffer.from(piece.text))
         return
       case 'slot':
         if (piece.slot.kind === 'parameter') {
@@ -75,6 +75,11 @@ export class Rendering<S> {
           return
         }
         const literal = literalOf(value, lexed.mode)
+        // As strong as the variable against a column's collation, which a literal gives way to; and of the connection's, as the variable is.
+        if (value.type === 'text' && piece.ref.kind === 'user-variable') {
+          this.#parts.push(Buffer.from(' CAST('), literal, Buffer.from(' AS CHAR)'))
+          return
+        }
         // A sum without a fraction, too, is written as an integer.
         const isPlace = piece.constant === true && /^-?\d+$/.test(literal.toString('latin1', 0, 70))
         this.#parts.push(space, isPlace ? Buffer.from(`(${literal} + 0)`) : literal)
@@ -151,8 +156,10 @@ export function slotValue<S>(slot: Slot, inputs: Pick<RouteInputs<S>, 'lexed' | 
     case 'null':
     case 'default':
       return { type: 'null' }
-    case 'session':
-      return inputs.session(slot.ref)
+    case 'session': {
+      const value = inputs.session(slot.ref)
+      return value.type === 'text' && slot.ref.kind === 'user-variable' ? { ...value, variable: true } : value
+    }
   }
 }
 
