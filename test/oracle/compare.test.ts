@@ -62,6 +62,11 @@ test('the oracle sees other values, orders, names, types, warnings and errors', 
   assert.equal(compareRows(text, rows(v, [['62.12']]), rows(v, [['62.14']]))?.what, 'values')
   assert.equal(compareRows(text, rows(v, [['62.12']]), rows(v, [['62.120']]))?.what, 'values')
   assert.equal(compareRows(text, rows(w, [['62.12']]), rows(w, [['62.13']]))?.what, 'values')
+  // So has an average, with ROLLUP, beside which something is computed.
+  const [m, sql] = [[column('m', 246, { decimals: 4 })], 'SELECT k, AVG(id) * 2 AS g FROM t GROUP BY k WITH ROLLUP']
+  assert.equal(compareRows({ ...text, sql }, rows(m, [['30.6666']]), rows(m, [['30.6667']])), null)
+  assert.equal(compareRows({ ...text, sql }, rows(m, [['30.6666']]), rows(m, [['30.6670']]))?.what, 'values')
+  assert.equal(compareRows(text, rows(m, [['30.6666']]), rows(m, [['30.6667']]))?.what, 'values')
   // A BIT is its bytes or its digits.
   const b = [column('b', 16, { flags: 32 })]
   assert.equal(compareRows(text, rows(b, [['47']]), rows(b, [['/']])), null)

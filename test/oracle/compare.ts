@@ -101,6 +101,7 @@ function printRow(row: RawRow, columns: readonly Column[], asked: Compared): str
       const { type, decimals } = columns[i] as Column
       if (real.has(type))
         return `${Number(Number(Number(text).toPrecision(12)).toPrecision(9))}${asked.text === true && decimals < notFixed ? ` of ${text.split('.')[1]?.length ?? 0}` : ''}`
+      if (type === newDecimal && averaged.test(asked.sql ?? '')) return `${text} about ${decimals}`
       // A list in no order is cut at its greatest length wherever that falls.
       if (asked.lists.includes(i) && text.length >= 1000) return 'list'
       return JSON.stringify(asked.lists.includes(i) ? text.split(',').toSorted().join(',') : text)
@@ -117,7 +118,9 @@ function isDigitsOf(digits: string, bytes: string): boolean {
   return /^\d+$/.test(text) && BigInt(text) === BigInt(`0x${bytes || '0'}`)
 }
 
-const fixed = /^(-?[\d.]+) of (\d+)$/
+const fixed = /^(-?[\d.]+) (of|about) (\d+)$/
+/** An average that goes through a temporary table has the digits that it shows and no more, and with ROLLUP that is the plan's choice: with and without SQL_BUFFER_RESULT, on one server too. */
+const averaged = /AVG\([^)]*\) [-+*].*WITH ROLLUP/is
 
 /** A real that shows a fixed number of decimals is rounded after its last digits came of the order of adding: what lies in the middle goes either way. */
 function isSame(x: string, y: string): boolean {
@@ -129,8 +132,8 @@ function isSame(x: string, y: string): boolean {
       const [m, n] = [bits.exec(cell)?.[1], bits.exec(b[i] as string)?.[1]]
       if (m !== undefined && n !== undefined) return m === n || isDigitsOf(m, n) || isDigitsOf(n, m)
       const [p, q] = [fixed.exec(cell), fixed.exec(b[i] as string)]
-      if (p === null || q === null || p[2] !== q[2]) return cell === b[i]
-      return Math.abs(Number(p[1]) - Number(q[1])) < 1.5 * 10 ** -Number(p[2])
+      if (p === null || q === null || p[2] !== q[2] || p[3] !== q[3]) return cell === b[i]
+      return Math.abs(Number(p[1]) - Number(q[1])) < (p[2] === 'about' ? 2.5 : 1.5) * 10 ** -Number(p[3])
     })
   )
 }
