@@ -16,7 +16,7 @@ import { execFileSync } from 'node:child_process'
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { lanesOf, moverDefaults } from '../src/move/config.ts'
+import { lanesOf, moverDefaults, readersOf } from '../src/move/config.ts'
 import type { TestServer } from '../test/kit/servers.ts'
 import { benchTables } from './bench-tables.ts'
 import { BenchWorld, median, spread, type Measured } from './bench-world.ts'
@@ -36,7 +36,7 @@ if (shape === undefined) throw new Error(`shapes: ${Object.keys(benchTables).joi
 const rounds = Number(values.rounds)
 const tables = Number(values.tables)
 const rows = Math.ceil(Number(positionals[0] ?? 2_000_000) / tables)
-const dumping = Number(values.threads ?? moverDefaults.readers)
+const dumping = Number(values.threads ?? readersOf(moverDefaults, targets))
 const loading = Number(values.threads ?? lanesOf(moverDefaults, targets) * targets)
 
 await using world = await BenchWorld.create({ flavour, tables, rows, shape })

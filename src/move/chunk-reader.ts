@@ -47,6 +47,8 @@ export type ChunkReaderOptions = {
   onRead: (ms: number) => void
   /** Its low marker stands and its read is sent now. */
   onBegin: (chunk: Chunk) => void
+  /** It is complete, and its high marker is on its way. */
+  onDelivering: () => void
   /** The chunk is complete and its high marker committed. */
   onChunk: (chunk: Chunk, targets: readonly number[]) => void
   /** Waits until a chunk waits for no target any more; returns those that it was thrown away for. */
@@ -125,6 +127,7 @@ export class ChunkReader {
   }
 
   async #deliver(chunk: Chunk, high: Promise<number>, targets: readonly number[]): Promise<void> {
+    this.#options.onDelivering()
     chunk.highMarker = await high
     await this.#options.failpoints.hit('copy.afterRead')
     this.#options.onChunk(chunk, targets)

@@ -12,7 +12,7 @@ import type { PaceLimits } from '../topology/records.ts'
 export type MoverConfig = {
   /** Parallel writers a target; null: four in all, at least two each. */
   readonly lanes: number | null
-  /** Connections that read chunks. */
+  /** Connections that read chunks: `readersOf`. */
   readonly readers: number
   /** Bytes of rows that a chunk aims at. */
   readonly chunkBytes: number
@@ -39,6 +39,13 @@ export type MoverConfig = {
   readonly hangMs: number
   /** Where a workflow's own limits (`PaceRecord`) say nothing. */
   readonly pace: PaceLimits
+}
+
+/**
+ * Tables of a stream that are read at once. To many targets one: a landing has a sixteenth, say, of a few chunks, and a bulk load, with its round trip, for each table that is among them (16 targets, 2 tables: a fifth of the target's CPU).
+ */
+export function readersOf({ readers }: Pick<MoverConfig, 'readers'>, targets: number): number {
+  return targets >= 8 ? 1 : readers
 }
 
 /** Writers on each of a stream's targets; one more is for XA. */

@@ -19,7 +19,10 @@ import type { TargetApplier } from './target-applier.ts'
 import type { TouchedKeys } from './touched.ts'
 import { Wakeup } from '../base/wakeup.ts'
 
-export type CopierOptions = Omit<ChunkReaderOptions, 'admit' | 'onRows' | 'onRead' | 'onBegin' | 'onChunk' | 'ended' | 'rowsMax'> & {
+export type CopierOptions = Omit<
+  ChunkReaderOptions,
+  'admit' | 'onRows' | 'onRead' | 'onBegin' | 'onDelivering' | 'onChunk' | 'ended' | 'rowsMax'
+> & {
   tables: readonly SourceTable[]
   /** What landed in earlier runs; what lands in this one is added. */
   landed: LandedRanges
@@ -67,6 +70,8 @@ export class Copier {
   rowsAgain = 0
   readonly landingSize: LandingSize
   #readers = 0
+  /** Chunks whose high marker is on its way. */
+  #delivering = 0
   /** Of them, those that may read no more before something has landed, or have read everything. */
   #atRest = 0
 
@@ -75,9 +80,9 @@ export class Copier {
     this.landingSize = landingSize(options.appliers.length)
   }
 
-  /** Nothing more may come before something has landed: targets land what they have, however little. */
+  /** Nothing more may come before something has landed: targets land what they have, however little. Not while something is yet to be given to them. */
   get pressing(): boolean {
-    return this.#atRest >= this.#readers
+    return this.#atRest >= this.#readers && this.#delivering === 0
   }
 
   #rest(): void {
@@ -250,7 +255,9 @@ export class Copier {
         onRead: (ms) => {
           this.#spent.readMs += ms
         },
+        onDelivering: () => void this.#delivering++,
         onChunk: (chunk, targets) => {
+          this.#delivering--
           this.#chunkBytes = chunk.rowBytes
           for (const target of targets) {
             const applier = this.#options.appliers[target]

@@ -1,20 +1,23 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { moverDefaults } from './config.ts'
+import { moverDefaults, readersOf } from './config.ts'
 import { copyBudget } from './copy-budget.ts'
 
 test('a kill costs a share of the copy: at most 2 % of two million rows and more is on its way, with a chunk for each reader', () => {
-  for (const rows of [2e6, 3e6, 1e7, 1e9, 1e11]) {
-    const { chunkRows, copyRowsMax } = copyBudget(moverDefaults, rows)
-    assert.ok(copyRowsMax + moverDefaults.readers * chunkRows <= 0.02 * rows, String(rows))
+  for (const targets of [1, 4, 8, 16]) {
+    const readers = readersOf(moverDefaults, targets)
+    for (const rows of [2e6, 3e6, 1e7, 1e9, 1e11]) {
+      const { chunkRows, copyRowsMax } = copyBudget(moverDefaults, rows, readers)
+      assert.ok(copyRowsMax + readers * chunkRows <= 0.02 * rows, `${rows} rows, ${targets} targets`)
+    }
+    assert.deepEqual(copyBudget(moverDefaults, 0, readers), copyBudget(moverDefaults, 2e6, readers))
   }
-  assert.deepEqual(copyBudget(moverDefaults, 0), copyBudget(moverDefaults, 2e6))
 })
 
 test('promise 8: never more bytes than are configured', () => {
   for (const rows of [0, 1e12]) {
-    const { chunkBytes, copyBytesMax } = copyBudget(moverDefaults, rows)
+    const { chunkBytes, copyBytesMax } = copyBudget(moverDefaults, rows, 2)
     assert.deepEqual({ chunkBytes, copyBytesMax }, { chunkBytes: moverDefaults.chunkBytes, copyBytesMax: moverDefaults.copyBytesMax })
   }
-  assert.equal(copyBudget({ chunkBytes: 3000, copyBytesMax: 1000 }, 0).chunkBytes, 167)
+  assert.equal(copyBudget({ chunkBytes: 3000, copyBytesMax: 1000 }, 0, 2).chunkBytes, 167)
 })

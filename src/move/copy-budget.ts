@@ -13,15 +13,15 @@ export type CopyBudget = {
   readonly copyBytesMax: number
 }
 
-/** Of the copy's rows; beside it one chunk a reader is on its way. */
-const shareInFlight = 1 / 80
-/** A small copy costs no more rows than one of two million: with fewer each of many targets would land a few at a time (landing.ts). */
-const copyRowsMin = 25_000
+/** Of the copy's rows; beside it one chunk a reader is on its way, and all of it may be 2 %. */
+const shareInFlight = (readers: number): number => (readers === 1 ? 1 / 60 : 1 / 80)
+/** A small copy costs no more rows than one of so many: with fewer each of many targets would land a few at a time (landing.ts). */
+const smallCopyRows = 2_000_000
 export const chunksInFlight = 6
 
-/** `rowsEstimated`: of all tables of the stream, as the source says. */
-export function copyBudget(config: Pick<MoverConfig, 'chunkBytes' | 'copyBytesMax'>, rowsEstimated: number): CopyBudget {
-  const copyRowsMax = Math.max(copyRowsMin, Math.floor(rowsEstimated * shareInFlight))
+/** `rowsEstimated`: of all tables of the stream, as the source says. `readers`: tables read at once. */
+export function copyBudget(config: Pick<MoverConfig, 'chunkBytes' | 'copyBytesMax'>, rowsEstimated: number, readers: number): CopyBudget {
+  const copyRowsMax = Math.floor(Math.max(smallCopyRows, rowsEstimated) * shareInFlight(readers))
   const { copyBytesMax } = config
   return {
     copyRowsMax,

@@ -29,7 +29,8 @@ export function landingStatements(parts: readonly LandingPart[], target: Landing
     const range = landedRange(chunk, part, target.number, target.work())
     return range === null ? [] : [range]
   })
-  return chunks.length === 0 ? rows : [...rows, applierSql.chunks(streamUid, targetUid, workflowUid, chunks)]
+  // Before the rows: with the guard, in one round trip. Behind a bulk load it would take one of its own.
+  return chunks.length === 0 ? rows : [applierSql.chunks(streamUid, targetUid, workflowUid, chunks), ...rows]
 }
 
 /** What is stored when a chunk lands on a target: null: it is a piece, and not the last, of one that is stored as one. */

@@ -19,7 +19,7 @@ export type LandingSize = {
 
 /** Fewer targets than this have several landings under way each. */
 const writersMin = 4
-const waitMsMax = 100
+const waitMsMax = 300
 /** Of chunks without rows, such as those of empty tables. Their bounds stand in one statement: keys may be long. */
 const countMax = 16
 

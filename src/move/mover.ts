@@ -118,8 +118,8 @@ export class Mover {
           .catch((error: unknown) => log.warn({ err: error }, 'this mover could not say that it is here'))
       }
       await this.#reconcile(lease)
-      for (const runner of this.#runners.values())
-        if (runner.stream !== null && !runner.ended) runner.reports.write(runner.stream.report(), false)
+      for (const { stream, ended, reports } of this.#runners.values())
+        if (stream !== null && !ended) reports.write(() => stream.report(), false)
       await this.#bell.wait(until, Math.min(lookMs, this.#config.reportMs))
     }
   }

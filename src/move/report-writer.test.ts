@@ -20,12 +20,12 @@ test('promise 7: a last report that the store did not take is put again; a newer
   const store = new Failing()
   const writer = new ReportWriter({ store, workflowUid: 'w', streamUid: 's', clock: systemClock, everyMs: 10_000, log: silentLog })
   const state = async (): Promise<string | undefined> => (await readRecord<StreamReport>(store, keys.report('w', 's')))?.value.state
-  writer.write({ v: 1, state: 'stopped' } as StreamReport, true)
+  writer.write(() => ({ v: 1, state: 'stopped' }) as StreamReport, true)
   await writer.flush()
   assert.equal(await state(), 'stopped')
   failures = 1
-  writer.write({ v: 1, state: 'copying' } as StreamReport, true)
-  writer.write({ v: 1, state: 'running' } as StreamReport, false)
+  writer.write(() => ({ v: 1, state: 'copying' }) as StreamReport, true)
+  writer.write(() => ({ v: 1, state: 'running' }) as StreamReport, false)
   await writer.flush()
   assert.equal(await state(), 'running')
 })
@@ -46,7 +46,12 @@ test('reports of progress keep to their interval; one that is told to goes at on
   }
   const store = new Slow()
   const writer = new ReportWriter({ store, workflowUid: 'w', streamUid: 's', clock: systemClock, everyMs: 60_000, log: silentLog })
-  const report = (atMs: number, now: boolean): void => writer.write({ v: 1, atMs } as StreamReport, now)
+  let made = 0
+  const report = (atMs: number, now: boolean): void =>
+    writer.write(() => {
+      made++
+      return { v: 1, atMs } as StreamReport
+    }, now)
   report(1, false)
   await passed()
   report(2, false)
@@ -62,5 +67,6 @@ test('reports of progress keep to their interval; one that is told to goes at on
   report(8, false)
   await passed()
   assert.deepEqual(written, [1, 4, 7])
+  assert.equal(made, written.length, 'none is made that is not written')
   writer.discard()
 })

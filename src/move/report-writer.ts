@@ -17,7 +17,7 @@ export class ReportWriter {
   readonly #clock: Clock
   readonly #everyMs: number
   readonly #log: Log
-  #waiting: StreamReport | null = null
+  #waiting: (() => StreamReport) | null = null
   #urgent = false
   #running: Promise<void> | null = null
   #lastAtMs = -Infinity
@@ -32,7 +32,8 @@ export class ReportWriter {
     this.#log = options.log
   }
 
-  write(report: StreamReport, now: boolean): void {
+  /** `report` is made when it is written: there may be hundreds between two, and each looks at all targets. */
+  write(report: () => StreamReport, now: boolean): void {
     if (this.#discarded) return
     this.#waiting = report
     if (now) this.#urgent = true
@@ -67,7 +68,7 @@ export class ReportWriter {
     this.#waiting = null
     this.#urgent = false
     this.#lastAtMs = this.#clock.monotonicMs()
-    this.#running = this.#commit(report).finally(() => {
+    this.#running = this.#commit(report()).finally(() => {
       this.#running = null
       this.#go()
     })

@@ -38,7 +38,8 @@ export async function stopOnTargets(options: StopOptions, signal: AbortSignal): 
   const wait = (waiting: Waiting): void => {
     if (last === 'not read') return
     const bare = bareReport(record, { mover, atMs: clock.nowMs(), state: 'starting' })
-    reports.write(hasFailed(last, record) ? { ...last, waiting } : { ...whereItStood(bare, last), waiting }, false)
+    const report = hasFailed(last, record) ? { ...last, waiting } : { ...whereItStood(bare, last), waiting }
+    reports.write(() => report, false)
   }
   for (let pauseMs = 100; !signal.aborted; pauseMs = Math.min(pauseMsMax, pauseMs * 2)) {
     try {
@@ -46,8 +47,10 @@ export async function stopOnTargets(options: StopOptions, signal: AbortSignal): 
       if (last !== null && hasLeftTargets(last) && last.generation === record.generation) return
       await endOnTargets(options, wait, signal)
       // Why it failed stands there until it is started again.
-      if (hasFailed(last, record)) reports.write({ ...last, waiting: null, ended: true }, true)
-      else reports.write(whereItStood(bareReport(record, { mover, atMs: clock.nowMs(), state: 'stopped' }), last), true)
+      const report: StreamReport = hasFailed(last, record)
+        ? { ...last, waiting: null, ended: true }
+        : whereItStood(bareReport(record, { mover, atMs: clock.nowMs(), state: 'stopped' }), last)
+      reports.write(() => report, true)
       return
     } catch (error) {
       if (signal.aborted) return

@@ -20,7 +20,7 @@ import type { ErrorView, PaceLimits, StreamRecord, StreamReport } from '../topol
 import { Announced } from './announced.ts'
 import { connectPlain, connectReader, type Addresses, type ServerAddress } from './access.ts'
 import { SegmentPool } from './chunk.ts'
-import type { MoverConfig } from './config.ts'
+import { readersOf, type MoverConfig } from './config.ts'
 import { copyBudget } from './copy-budget.ts'
 import { Copier } from './copier.ts'
 import type { Failpoints } from './crash-points.ts'
@@ -87,7 +87,7 @@ export type StreamOptions = {
   /** Rows of the source that earlier runs, in other processes too, have read for the copy and that were not read again: as last reported. */
   rowsReadBefore: number
   /** `now`: a control marker passed, or the state changed. */
-  onReport: (report: StreamReport, now: boolean) => void
+  onReport: (report: () => StreamReport, now: boolean) => void
 }
 
 /** So long a stream of a merge may take to come to a statement that another one began behind. */
@@ -258,7 +258,7 @@ export class Stream {
       this.#xaUpkeep = null
     }
     if (state !== 'starting') this.#waiting = null
-    this.#options.onReport(this.report(), true)
+    this.#options.onReport(() => this.report(), true)
   }
 
   async #runOnce(stop: AbortSignal): Promise<void> {
@@ -519,7 +519,7 @@ export class Stream {
       }
       this.#lanes = targets.flatMap(({ lanes }) => lanes)
       this.#headroom = headroom
-      const lockWaits = new LockWaits(targets, clock, () => this.#options.onReport(this.report(), false))
+      const lockWaits = new LockWaits(targets, clock, () => this.#options.onReport(() => this.report(), false))
       this.#lockWaits = lockWaits
       const lag = new LagMeter({ conn: sourceMeta, clock, reading: () => consumer, followers: appliers })
       this.#lag = lag
@@ -566,9 +566,11 @@ export class Stream {
           this.#resumed = { ...this.#resumed, rowsRedone: this.#resumed.rowsRedone + rows }
           this.#options.log.info({ rowsRedone: rows, rowsReadBefore: read }, 'the copy is resumed')
         }
+        const readers = readersOf(config, targets.length)
         const budget = copyBudget(
           { chunkBytes: config.chunkBytes, copyBytesMax: memory.copyBytesMax },
           tables.reduce((rows, table) => rows + table.rowsEstimated, 0),
+          readers,
         )
         const segment = segmentBytes(Math.min(budget.chunkBytes, budget.chunkRows * averageRowBytes(tables)), targets.length)
         copier = new Copier({
@@ -595,7 +597,7 @@ export class Stream {
             opened.splice(opened.indexOf(conn), 1)
             conn.destroy()
           },
-          readers: config.readers,
+          readers,
           pool: new SegmentPool(segment, () => Math.ceil(memory.copyBytesMax / segment)),
           touched,
           touchedBytesMax: () => memory.touchedBytesMax,
@@ -721,7 +723,7 @@ export class Stream {
 
   #wait(waiting: Waiting | null): void {
     this.#waiting = waiting
-    this.#options.onReport(this.report(), false)
+    this.#options.onReport(() => this.report(), false)
   }
 
   #applied(applier: TargetApplier): void {
@@ -733,13 +735,13 @@ export class Stream {
       const held = this.#options.failpoints.hit('marker.beforeReport')
       if (held !== undefined) {
         void held.then(
-          () => this.#options.onReport(this.report(), true),
+          () => this.#options.onReport(() => this.report(), true),
           () => undefined,
         )
         return
       }
     }
-    this.#options.onReport(this.report(), passed)
+    this.#options.onReport(() => this.report(), passed)
   }
 }
 

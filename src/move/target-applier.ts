@@ -529,7 +529,16 @@ export class TargetApplier {
     const landable = this.#landable()
     const { number, mode, landings, clock } = this.options
     if (mode === 'several-sources' || landable.length === 0) return landable.slice(0, 1)
-    return nextLanding(landable, { ...landings(), target: number, landing: this.#landing > 0, nowMs: clock.monotonicMs() })
+    const { size, pressing } = landings()
+    // What has come and may not land yet will in a moment, when the tail has met its marker: together they are one landing.
+    const all = landable.length === this.#chunks.length
+    return nextLanding(landable, {
+      size,
+      pressing: pressing && all,
+      target: number,
+      landing: this.#landing > 0,
+      nowMs: clock.monotonicMs(),
+    })
   }
 
   #take(chunks: readonly Chunk[]): void {

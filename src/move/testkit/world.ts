@@ -178,7 +178,8 @@ export class World implements AsyncDisposable {
         flavour: (id === 'source' ? this.source : this.target).flavour,
         connect: (id === 'source' ? this.source : this.target).config,
       }),
-      onReport: (report) => {
+      onReport: (made) => {
+        const report = made()
         this.reports.set(record.uid, report)
         if (report.state === 'starting' && report.waiting?.reason === 'retry') this.restarts.push(report)
         for (const wake of this.#onReport.splice(0)) wake()
