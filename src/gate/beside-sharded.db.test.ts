@@ -162,8 +162,10 @@ for (const flavour of flavours()) {
         )
         assert.equal(Number(await value(c, 'SELECT @n')), 3)
         await c.query('COMMIT')
+        await c.query("SET @k = 'old'")
+        await c.query(`SELECT 'new' INTO @k FROM ${keyspace}.t WHERE id = 1`)
         await c.query('SET NAMES latin1')
-        assert.equal(await value(c, 'SELECT CHARSET(@l)'), 'latin1')
+        assert.deepEqual(await rows(c, 'SELECT CHARSET(@l) AS l, @k AS k'), [{ l: 'latin1', k: 'new' }])
         // Set before it is on the server's: both as one.
         const d = await client()
         await d.query('SET @early = 3')
