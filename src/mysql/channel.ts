@@ -24,6 +24,8 @@ export interface Exchange {
   readonly rawFrames?: boolean
 }
 
+const unaskedReason = 'the server sent what no command had asked for'
+
 export class Channel {
   readonly server: string
   #socket: Socket
@@ -45,7 +47,7 @@ export class Channel {
     this.#parser = new FrameParser((data, start, end, nextSequence, joined) => {
       const exchange = this.#queue[this.#head]
       if (exchange === undefined) {
-        // Unasked: the server says goodbye (shutdown, idle timeout) with an ERR before it closes.
+        // Unasked: the server says goodbye (shutdown, idle timeout) with an ERR before it closes. Anything else is out of step.
         this.#unasked(data, start, end)
         return
       }
@@ -58,6 +60,8 @@ export class Channel {
       try {
         this.#parser.feed(chunk)
         this.#queue[this.#head]?.chunkEnd?.()
+        // The beginning of a packet that belongs to no command would become part of the next one's answer.
+        if (this.#parser.heldBytes > 0 && this.outstanding === 0) this.destroy(new Error(unaskedReason))
       } catch (error) {
         this.destroy(error instanceof Error ? error : new Error(String(error)))
       }
@@ -197,6 +201,7 @@ export class Channel {
 
   #unasked(data: Buffer, start: number, end: number): void {
     if (data[start] === 0xff) this.#error ??= new Error(data.toString('utf8', start + 3, end))
+    else this.destroy(new Error(unaskedReason))
   }
 
   #gone(): void {

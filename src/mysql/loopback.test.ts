@@ -298,6 +298,32 @@ test('a server that accepts and says nothing: the connect times out; an abort en
   server.close()
 })
 
+test('promise 10: what a server sends without having been asked becomes part of no answer: the connection is over', async () => {
+  const asked: string[] = []
+  const stray: Record<string, Buffer> = {
+    whole: Buffer.concat([resultSet(['1']), Buffer.from([3, 0, 0, 1, 1, 2, 3])]),
+    begun: Buffer.concat([resultSet(['1']), Buffer.from([200, 0])]),
+    late: resultSet(['1']),
+  }
+  await using server = await fake((client, command) => {
+    if (command.com === com.quit) return
+    asked.push(textOf(command))
+    client.write(stray[textOf(command)] ?? resultSet(['5']))
+    client.ready()
+  })
+  for (const sql of Object.keys(stray)) {
+    const c = await connect({ host: '127.0.0.1', port: server.port, user: 'x', password: '', database: '' })
+    assert.equal(await c.value(sql), '1')
+    if (sql === 'late') {
+      server.clients.at(-1)?.write(Buffer.from([200, 0, 0]))
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+    assert.equal(c.open, false, sql)
+    await assert.rejects(c.value('SELECT 5'), (error) => error instanceof ConnectionLost && error.outcome === 'nothingSent')
+  }
+  assert.deepEqual(asked, Object.keys(stray))
+})
+
 test('a stranger gets no memory: a large packet before authentication ends the connection', async () => {
   await using server = await fake(() => {})
   const socket = net.connect({ port: server.port })
