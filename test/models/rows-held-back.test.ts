@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { afterEach, test } from 'node:test'
 import { systemClock } from '../../src/base/clock.ts'
 import { ServerError } from '../../src/mysql/errors.ts'
 import { modelTable } from './fake-target.ts'
@@ -18,6 +18,11 @@ const change = (key: number, value = 0): Change => ({
   key: String(key),
   row: `(${key},1,${key},${value})`,
   images: ['1'],
+})
+
+const ends: (() => void)[] = []
+afterEach(() => {
+  for (const end of ends.splice(0)) end()
 })
 
 /**
@@ -89,6 +94,10 @@ function applier({
     },
     { applied: latest, intent: { marker: redoTo, groups: 0 } },
   )
+  // A test that fails ends its run as well.
+  const [run, ended] = [target.run.bind(target), new AbortController()]
+  target.run = (signal) => run(AbortSignal.any([signal, ended.signal]))
+  ends.push(() => (ended.abort(), target.wake()))
   return {
     target,
     written,
@@ -162,8 +171,9 @@ test('1.6, promise 8: a target with a row held back takes no more of what comes 
   read({ groups: 1 })
   while (inVain() === 0) await new Promise((resolve) => setImmediate(resolve))
   let most = 0
+  const limit = AbortSignal.timeout(10_000)
   for (let group = 2; group < 400; group++) {
-    await tailRoom([target], () => 8_000, AbortSignal.timeout(5_000), new Doing(systemClock))
+    await tailRoom([target], () => 8_000, limit, new Doing(systemClock))
     target.pending.add(change(1_000 + group))
     most = Math.max(most, target.heldBytes)
     // No marker comes by.
@@ -171,7 +181,8 @@ test('1.6, promise 8: a target with a row held back takes no more of what comes 
   }
   assert.ok(most < 8_500, `${most} bytes at once`)
   assert.equal(target.rowsHeldBack, 1)
-  while (!written.includes('(1399,1,1399,0)')) await target.space(AbortSignal.timeout(5_000))
+  while (!written.includes('(1399,1,1399,0)') && !limit.aborted) await target.space(limit)
+  assert.ok(!limit.aborted)
   ending.abort()
   target.wake()
   await running

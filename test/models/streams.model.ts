@@ -36,8 +36,8 @@ type Source = {
 type Life = { readonly target: TargetApplier; readonly ending: AbortController; latest: Stamp; read: number; failure: unknown }
 
 const [keyCount, uniqueCount] = [6, 4]
-/** Of the model's time, behind the last write: pauses are 200 ms at most. */
-const patienceMs = 10_000
+/** Of the model's time, behind the last write: pauses are 300 ms at most, and there may be one a row. */
+const patienceMs = 60_000
 
 /** What is wrong, or null. */
 export async function runStreams(seed: number, say: (line: string) => void = () => undefined): Promise<string | null> {
@@ -69,7 +69,7 @@ class Streams {
     this.#say = say
     this.#pendingBytesMax = this.#random.pick([1, 400, 1 << 20])
     this.#oneLaneChangesMax = this.#random.pick([0, 2, 100])
-    this.#heldRoom = { patienceMs: 10, patienceMsMax: 40, stepBytes: this.#random.pick([1, 400, 1 << 20]) }
+    this.#heldRoom = { patienceMs: 300, patienceMsMax: 300, stepBytes: this.#random.pick([1, 400, 1 << 20]) }
     this.#lanes = this.#random.pick([1, 2])
   }
 

@@ -63,12 +63,6 @@ export const modelMutations: readonly Mutation[] = [
     ...streams,
   },
   {
-    rule: '1.6 rows held back that are just being tried take room as well: the wait for it goes on',
-    file: 'src/move/target-applier.ts',
-    edits: [['return this.#held.bytes + this.#triedBytes', 'return this.#held.bytes']],
-    ...streams,
-  },
-  {
     rule: '1.6 what has come behind a row held back is written without it',
     file: 'src/move/target-applier.ts',
     edits: [['return this.pending.count > 0 || (', 'return (this.pending.count > 0 && retryInMs === 0) || (']],
