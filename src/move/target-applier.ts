@@ -181,6 +181,8 @@ export class TargetApplier {
         this.#doing.begin('a round')
         await this.options.beforeRound()
         if (signal.aborted) break
+        // Of rows held back alone: a transaction in parts may have begun meanwhile, which takes them along.
+        if (!this.#mayRound(0)) continue
         await this.#round()
         this.#turn = 'land'
         continue

@@ -193,7 +193,7 @@ class Streams {
         work: () => ({ rowsRead: 0, rowsRedone: 0 }),
         fold: () => null,
         landings: () => ({ size: landingSize(1), pressing: false }),
-        beforeRound: () => undefined,
+        beforeRound: () => this.#pause(),
         exclusion: { shared: (work) => work(), busy: false },
         pendingBytesMax: () => this.#pendingBytesMax,
         oneLaneChangesMax: this.#oneLaneChangesMax,

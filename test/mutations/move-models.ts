@@ -63,6 +63,13 @@ export const modelMutations: readonly Mutation[] = [
     ...streams,
   },
   {
+    rule: '1.5, 1.6 rows held back are not tried beside a transaction in parts',
+    file: 'src/move/target-applier.ts',
+    edits: [['if (!this.#mayRound(0)) continue', '']],
+    ...streams,
+    fails: /parts have begun/,
+  },
+  {
     rule: '1.6 what has come behind a row held back is written without it',
     file: 'src/move/target-applier.ts',
     edits: [['return this.pending.count > 0 || (', 'return (this.pending.count > 0 && retryInMs === 0) || (']],
