@@ -119,8 +119,8 @@ export type TableRef =
       readonly using: readonly Name[]
       readonly span: Span
     }
-  /** JSON_TABLE and other table functions. */
-  | { readonly kind: 'function'; readonly name: string; readonly span: Span }
+  /** JSON_TABLE. `args`: what it makes rows of; the rest of it are constants. */
+  | { readonly kind: 'function'; readonly name: string; readonly args: readonly Expr[]; readonly alias: Name | null; readonly span: Span }
 
 export type Assignment = { readonly column: Extract<Expr, { kind: 'column' }>; readonly value: Expr; readonly span: Span }
 
@@ -141,7 +141,7 @@ export type Insert = {
   /** `AS new(a, b)` of MySQL. */
   readonly rowAlias: Span | null
   readonly onDuplicate: { readonly assignments: readonly Assignment[]; readonly span: Span } | null
-  readonly returning: Span | null
+  readonly returning: Clause<SelectItem> | null
   readonly span: Span
 }
 
@@ -166,7 +166,7 @@ export type Delete = {
   readonly where: Expr | null
   readonly orderBy: Clause<OrderItem> | null
   readonly limit: Limit | null
-  readonly returning: Span | null
+  readonly returning: Clause<SelectItem> | null
   readonly with: With | null
   readonly span: Span
 }

@@ -1,8 +1,8 @@
 /** INSERT, REPLACE, UPDATE, DELETE. */
-import type { Assignment, Delete, Expr, Insert, Name, Query, Span, TableName, Update } from './ast.ts'
+import type { Assignment, Clause, Delete, Expr, Insert, Name, Query, SelectItem, Span, TableName, Update } from './ast.ts'
 import { parseExpression } from './expression.ts'
 import type { Reader } from './reader.ts'
-import { parseLimit, parseOrderBy, parseQuery, parseTables, parseWith } from './select.ts'
+import { parseLimit, parseOrderBy, parseQuery, parseTables, parseWith, selectItems } from './select.ts'
 
 export function parseInsert(r: Reader): Insert {
   const from = r.at
@@ -117,14 +117,11 @@ function parseAssignments(r: Reader): Assignment[] {
   return assignments
 }
 
-function parseReturning(r: Reader): Span | null {
+function parseReturning(r: Reader): Clause<SelectItem> | null {
   const from = r.at
   if (!r.takeWords('RETURNING')) return null
-  do {
-    parseExpression(r)
-    if (r.takeWords('AS')) r.name('an alias')
-  } while (r.takeOperator(','))
-  return r.span(from)
+  const items = selectItems(r)
+  return { items, span: r.span(from) }
 }
 
 export function parseUpdate(r: Reader): Update {

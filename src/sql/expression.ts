@@ -275,8 +275,10 @@ function wordExpression(r: Reader): Expr {
       break
   }
   if (word.startsWith('_') && (r.kind(1) === Kind.String || r.kind(1) === Kind.Hex || r.kind(1) === Kind.Bit)) {
+    const literal = r.kind(1)
     r.at += 2
-    return { kind: 'literal', literal: r.kind(-1), introducer: word.slice(1).toLowerCase(), span: r.span(from) }
+    if (literal === Kind.String) while (r.kind() === Kind.String) r.at++
+    return { kind: 'literal', literal, introducer: word.slice(1).toLowerCase(), span: r.span(from) }
   }
   if (isReserved(word) && !r.isOperator('(', 1)) r.fail('an expression')
   return nameOrCall(r)

@@ -46,6 +46,8 @@ export function literalValue(lexed: Lexed, span: Span, negative = false): Value 
       const introducer = bytes.toString('latin1', start + 1, end).toLowerCase()
       const inner = span.to > token + 1 ? literalValue(lexed, { from: token + 1, to: span.to }) : null
       if (inner === null || (inner.type !== 'text' && inner.type !== 'binary')) return null
+      // The introducer is the first string's: those behind it are converted.
+      if (span.to > token + 2 && inner.bytes.some((byte) => byte >= 0x80)) return null
       if (introducer === 'binary') return { type: 'binary', bytes: inner.bytes }
       return introducer === 'utf8mb4' || introducer === 'utf8' || introducer === 'utf8mb3' ? { type: 'text', bytes: inner.bytes } : null
     }

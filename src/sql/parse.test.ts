@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { isSwError } from '../base/errors.ts'
 import type { Expr, Select, Statement } from './ast.ts'
 import { type Lexed, Lexer } from './lexer.ts'
+import { literalValue } from './literal.ts'
 import { parse } from './parse.ts'
 import { spanText, splice } from './splice.ts'
 
@@ -277,4 +278,75 @@ test('a splice changes what it was told to and nothing else', () => {
     ]).toString(),
     'SELECT a /* keep */, b , c  FROM t LIMIT 7',
   )
+})
+
+test('what RETURNING and JSON_TABLE hold is in the tree', () => {
+  const returned = read("DELETE FROM t WHERE a = 1 RETURNING a, (SELECT 1) AS 'it''s', *").statement
+  assert.ok(returned.kind === 'delete')
+  assert.deepEqual(
+    returned.returning?.items.map(({ expr }) => expr.kind),
+    ['column', 'subquery', 'star'],
+  )
+  assert.equal(returned.returning?.items[1]?.alias?.text, "it's")
+  const { from } = select("SELECT 1 FROM JSON_TABLE(@j, '$[*]' COLUMNS (a INT PATH '$')) AS jt")
+  assert.ok(from[0]?.kind === 'function')
+  assert.deepEqual([from[0].args.map(({ kind }) => kind), from[0].alias?.text], [['user-variable'], 'jt'])
+  for (const sql of ["SELECT 1 FROM JSON_TABLE('1', '$' COLUMNS (a INT PATH @j)) jt", 'SELECT 1 FROM other(@j) jt'])
+    assert.throws(
+      () => read(sql),
+      (error) => isSwError(error, 'SW-SQL-006'),
+      sql,
+    )
+})
+
+test('a WITH within parentheses is not the one before them', () => {
+  const { statement } = read('WITH a AS (SELECT 1) (WITH b AS (SELECT 2) SELECT * FROM b)')
+  assert.ok(statement.kind === 'query' && statement.query.kind === 'union')
+  assert.deepEqual(
+    [statement.query, ...statement.query.parts].map((query) => query.with?.tables.map(({ name }) => name.text)),
+    [['a'], ['b']],
+  )
+})
+
+test('LIMIT takes whole numbers and parameters only', () => {
+  for (const value of ["'5'", '1e1', '1.0', '0x2', "b'1'", '(2)', '-1', '@a', 'NULL'])
+    assert.throws(
+      () => read(`SELECT 1 LIMIT ${value}`),
+      (error) => isSwError(error, 'SW-SQL-004'),
+      value,
+    )
+  for (const value of ['5', '?, ?', '2 OFFSET ?', '18446744073709551615']) read(`SELECT 1 LIMIT ${value}`)
+})
+
+test('a label is what its quotes mean', () => {
+  const labels = (text: string): (string | undefined)[] => select(text).items.map(({ alias }) => alias?.text)
+  assert.deepEqual(labels("SELECT 1 AS 'it''s', 2 'a\\'b\\n', 3 AS \"q\"\"é\", 4 AS ' x ', 5 AS ` y`, 6 AS 'c\\_d'"), [
+    "it's",
+    "a'b\n",
+    'q"é',
+    'x ',
+    'y',
+    'c\\_d',
+  ])
+})
+
+test('an introducer is followed by adjacent strings', () => {
+  const [item] = select("SELECT _utf8mb4'a' 'b' 'c' AS x").items
+  assert.deepEqual([item?.expr.kind, item?.expr.span, item?.alias?.text], ['literal', { from: 1, to: 5 }, 'x'])
+  const value = (text: string) => {
+    const { lexed, statement } = read(text)
+    assert.ok(statement.kind === 'query' && statement.query.kind === 'select')
+    return literalValue(lexed, (statement.query.items[0] as { expr: Expr }).expr.span)
+  }
+  assert.deepEqual(value("SELECT _utf8mb4'a' 'b'"), { type: 'text', bytes: Buffer.from('ab') })
+  // What is converted into which set, the session's settings say.
+  assert.equal(value("SELECT _utf8mb4'a' 'é'"), null)
+})
+
+test('names of user variables in quotes are those without', () => {
+  const name = (text: string): string => {
+    const expr = select(`SELECT ${text}`).items[0]?.expr
+    return expr?.kind === 'user-variable' ? expr.name : ''
+  }
+  assert.deepEqual(["@'é'", '@`é`', '@É', "@'it''s'", '@"a`b"'].map(name), ['é', 'é', 'é', "it's", 'a`b'])
 })

@@ -93,8 +93,9 @@ export class Reader {
     let depth = 1
     while (depth > 0) {
       if (this.atEnd()) this.fail(')')
-      // What is skipped is not in the tree: a table in there would be routed by nobody.
+      // What is skipped is not in the tree: a table in there would be routed by nobody, and a variable be the server's own.
       if (this.isWord('SELECT')) this.refuse('a subquery at this place')
+      if (this.kind() === Kind.UserVariable || this.kind() === Kind.SystemVariable) this.refuse('a variable at this place')
       if (this.isOperator('(')) depth++
       else if (this.isOperator(')')) depth--
       if (this.kind() === Kind.Parameter) this.parameter++
@@ -164,6 +165,14 @@ export function nameText(text: string): string {
 /** `x`, `'x'`, `"x"` or `` `x` `` behind the @. */
 export function variableName(text: string): string {
   const quote = text[0]
-  if (quote === "'" || quote === '"') return text.slice(1, -1).toLowerCase()
+  if (quote === "'" || quote === '"')
+    return nameText(
+      '`' +
+        text
+          .slice(1, -1)
+          .replaceAll(quote + quote, quote)
+          .replaceAll('`', '``') +
+        '`',
+    ).toLowerCase()
   return nameText(text).toLowerCase()
 }

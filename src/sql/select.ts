@@ -3,6 +3,7 @@ import type { Clause, Expr, Limit, Name, OrderItem, Query, Select, SelectItem, S
 import { orderItems, parseExpression, windowSpec } from './expression.ts'
 import { Kind } from './lexer.ts'
 import { sqlErrors } from './errors.ts'
+import { unescape } from './literal.ts'
 import { depthMax, type Reader } from './reader.ts'
 import { canBeAlias } from './words.ts'
 
@@ -37,7 +38,10 @@ export function parseQuery(r: Reader): Query {
       // (SELECT …) ORDER BY … LIMIT …: what stands behind the parenthesis is one more level.
       if (r.isWord('ORDER') || r.isWord('LIMIT'))
         return { kind: 'union', parts, orderBy: parseOrderBy(r), limit: parseLimit(r), with: withClause, span: r.span(from) }
-      return withClause === null ? only : { ...only, with: withClause, span: r.span(from) }
+      if (withClause === null) return only
+      // WITH … (WITH … SELECT …): two levels, each with queries of its own.
+      if (only.with !== null) return { kind: 'union', parts, orderBy: null, limit: null, with: withClause, span: r.span(from) }
+      return { ...only, with: withClause, span: r.span(from) }
     }
     // The last SELECT has read what belongs to the union as a whole.
     const last = parts[parts.length - 1] as Query
@@ -79,9 +83,7 @@ function parseSelect(r: Reader): Select {
   const given: string[] = []
   for (let option = r.takeOneOf(...options); option !== null; option = r.takeOneOf(...options)) given.push(option)
   const itemsFrom = r.at
-  const items: SelectItem[] = []
-  do items.push(selectItem(r))
-  while (r.takeOperator(','))
+  const items = selectItems(r)
   const itemsSpan = r.span(itemsFrom)
   let into = parseInto(r)
   let tables: TableRef[] = []
@@ -137,12 +139,20 @@ function parseSelect(r: Reader): Select {
   }
 }
 
-function selectItem(r: Reader): SelectItem {
-  const from = r.at
-  const expr = parseExpression(r)
-  const alias = parseAlias(r, true)
-  return { expr, alias, span: r.span(from) }
+/** Of SELECT, or of RETURNING. */
+export function selectItems(r: Reader): SelectItem[] {
+  const items: SelectItem[] = []
+  do {
+    const from = r.at
+    const expr = parseExpression(r)
+    const alias = parseAlias(r, true)
+    items.push({ expr, alias: alias && { ...alias, text: alias.text.replace(notShownBefore, '') }, span: r.span(from) })
+  } while (r.takeOperator(','))
+  return items
 }
+
+/** Servers leave these out where a label begins with them. */
+const notShownBefore = /^[\x00-\x20\x7f]+/
 
 function parseAlias(r: Reader, strings: boolean): Name | null {
   const explicit = r.takeWords('AS')
@@ -150,7 +160,8 @@ function parseAlias(r: Reader, strings: boolean): Name | null {
   if (kind === Kind.QuotedName || (kind === Kind.Word && (explicit || canBeAlias(r.word())))) return r.name('an alias')
   if (strings && kind === Kind.String) {
     const from = r.at
-    const text = Buffer.from(r.text().slice(1, -1), 'latin1').toString('utf8')
+    const { tokens, bytes, mode } = r.lexed
+    const text = unescape(bytes, tokens[from * 3 + 1] as number, tokens[from * 3 + 2] as number, mode).toString('utf8')
     r.at++
     return { text, span: r.span(from) }
   }
@@ -176,10 +187,9 @@ export function parseLimit(r: Reader): Limit | null {
 }
 
 function limitValue(r: Reader): Expr {
-  const value = parseExpression(r)
   // Only within a stored program may it be a name, and those are not read here.
-  if (value.kind !== 'literal' && value.kind !== 'parameter') r.fail('a number')
-  return value
+  if (r.kind() !== Kind.Integer && r.kind() !== Kind.Parameter) r.fail('a whole number')
+  return parseExpression(r)
 }
 
 function parseInto(r: Reader): Span | null {
@@ -289,10 +299,13 @@ function tableFactor(r: Reader): TableRef {
   }
   if (r.kind() === Kind.Word && r.isOperator('(', 1)) {
     const name = r.word()
+    if (name !== 'JSON_TABLE') r.refuse(`${name}() as a table`)
     r.at += 2
+    const args = [parseExpression(r)]
+    // Its path and columns, which are constants.
     r.skipParentheses()
-    parseAlias(r, false)
-    return { kind: 'function', name, span: r.span(from) }
+    const alias = parseAlias(r, false)
+    return { kind: 'function', name, args, alias, span: r.span(from) }
   }
   const table = r.tableName()
   if (r.isWord('PARTITION') && r.isOperator('(', 1)) {

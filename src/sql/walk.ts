@@ -84,6 +84,9 @@ export function walkTable(ref: TableRef, v: Visitor): void {
       walkTable(ref.right, v)
       if (ref.on !== null) walkExpr(ref.on, v)
       return
+    case 'function':
+      for (const arg of ref.args) walkExpr(arg, v)
+      return
     default:
   }
 }
@@ -102,6 +105,7 @@ export function walkStatement(statement: Statement, v: Visitor): void {
         walkExpr(assignment.column, v)
         walkExpr(assignment.value, v)
       }
+      for (const item of statement.returning?.items ?? []) walkExpr(item.expr, v)
       return
     case 'update':
       for (const table of statement.with?.tables ?? []) walkCte(table, v)
@@ -114,6 +118,7 @@ export function walkStatement(statement: Statement, v: Visitor): void {
     case 'delete':
       for (const table of statement.with?.tables ?? []) walkCte(table, v)
       for (const ref of statement.from) walkTable(ref, v)
+      for (const item of statement.returning?.items ?? []) walkExpr(item.expr, v)
       break
     default:
       return

@@ -2,14 +2,14 @@
  * Reads out of a statement what routing needs: its tables, what each shard key column is equal to, and the edits that any
  * shard's copy of the text needs (names of the keyspace cut off, the session's own values put in).
  */
-import type { Expr, Name, Query, Select, SelectItem, Span, Statement, TableRef } from '../../sql/ast.ts'
+import type { Delete, Expr, Insert, Name, Query, Select, SelectItem, Span, Statement, TableRef } from '../../sql/ast.ts'
 import { Kind, type Lexed, tokenEnd, tokenKind, tokenStart } from '../../sql/lexer.ts'
 import { literalValue } from '../../sql/literal.ts'
 import { walkExpr } from '../../sql/walk.ts'
 import { alternativesOf } from './alternatives.ts'
 import type { Catalog } from './catalog.ts'
-import { planErrors } from './errors.ts'
 import { choosesRows } from './chosen-rows.ts'
+import { type Ctes, meaningOf, namesBehind, namesWithin, noCtes } from './ctes.ts'
 import { isAggregate, isClock, isConnectionBound, isInstant, isRandom, sessionFunction, sessionVariable } from './functions.ts'
 import { Groups } from './groups.ts'
 import { boundsOf } from './ranges.ts'
@@ -45,6 +45,8 @@ export class Analysis {
   /** An aggregate within a subquery that is over the rows of the query around it. */
   outerAggregate: string | null = null
   systemSchema = false
+  /** A name of WITH that some servers take for a table's (ctes.ts). */
+  unclear: string | null = null
   /** Names of functions, in lower case. */
   readonly calls = new Set<string>()
   /** What must hold for a row: the parts of WHERE and ON that AND puts together, with where they were said. */
@@ -84,20 +86,21 @@ export class Analysis {
     const { scope } = this
     switch (statement.kind) {
       case 'query':
-        this.#query(statement.query, null, scope.context, new Set(), scope)
+        this.#query(statement.query, null, scope.context, noCtes, scope)
         return
       case 'insert':
         this.#table(statement.table, null, scope, scope.context)
-        for (const row of statement.rows) for (const value of row.values) this.#expr(value, scope, new Set())
+        for (const row of statement.rows) for (const value of row.values) this.#expr(value, scope, noCtes)
         for (const assignment of statement.onDuplicate?.assignments ?? []) {
-          this.#expr(assignment.column, scope, new Set())
-          this.#expr(assignment.value, scope, new Set())
+          this.#expr(assignment.column, scope, noCtes)
+          this.#expr(assignment.value, scope, noCtes)
         }
-        if (statement.query !== null) this.#query(statement.query, null, new Context(scope.context), new Set(), null)
+        if (statement.query !== null) this.#query(statement.query, null, new Context(scope.context), noCtes, null)
+        this.#returning(statement, scope, noCtes)
         return
       case 'update':
       case 'delete': {
-        const ctes = this.#with(statement, scope)
+        const ctes = this.#with(statement, scope, noCtes)
         for (const ref of statement.kind === 'update' ? statement.tables : statement.from) this.#from(ref, scope, scope.context, ctes)
         if (statement.kind === 'update') {
           for (const assignment of statement.assignments) {
@@ -107,30 +110,30 @@ export class Analysis {
         } else for (const target of statement.targets ?? []) this.#qualifier(target.schema, target.name)
         if (statement.where !== null) this.#where(statement.where, scope, scope.context, ctes)
         for (const item of statement.orderBy?.items ?? []) this.#position(item.expr, scope, ctes)
+        if (statement.kind === 'delete') this.#returning(statement, scope, ctes)
         return
       }
       default:
     }
   }
 
-  #with(statement: { with: Query['with'] }, scope: Scope): Set<string> {
-    const ctes = new Set<string>()
-    for (const table of statement.with?.tables ?? []) {
-      this.opaque ??= 'WITH'
-      const name = table.name.text
-      // Only a recursive one can mean itself: elsewhere its name within it is a table, or an outer one's.
-      if (statement.with?.recursive === true) ctes.add(name)
-      this.#query(table.query, scope.parent, new Context(scope.context), ctes, null)
-      ctes.add(name)
-    }
-    return ctes
+  #returning({ returning }: Insert | Delete, scope: Scope, ctes: Ctes): void {
+    for (const item of returning?.items ?? []) this.#item(item, scope, ctes, this.edits)
   }
 
-  #query(query: Query, parent: Scope | null, context: Context, outerCtes: ReadonlySet<string>, given: Scope | null): void {
+  #with({ with: clause }: { with: Query['with'] }, scope: Scope, outer: Ctes): Ctes {
+    if (clause === null) return outer
+    this.opaque ??= 'WITH'
+    for (const [i, { query }] of clause.tables.entries())
+      this.#query(query, scope.parent, new Context(scope.context), namesWithin(clause, i, outer), null)
+    return namesBehind(clause, outer)
+  }
+
+  #query(query: Query, parent: Scope | null, context: Context, outerCtes: Ctes, given: Scope | null): void {
     const scope = given ?? new Scope(parent, context)
     this.#scopes.set(query, scope)
     this.limited ||= query.limit !== null && !this.#existing.has(query) && choosesRows(query)
-    const ctes = new Set([...outerCtes, ...this.#with(query, scope)])
+    const ctes = this.#with(query, scope, outerCtes)
     if (query.kind === 'union') {
       this.opaque ??= 'UNION'
       for (const part of query.parts) this.#query(part, parent, new Context(context), ctes, null)
@@ -146,7 +149,7 @@ export class Analysis {
     this.#clauses(query, scope, ctes)
   }
 
-  #clauses(query: Select, scope: Scope, ctes: ReadonlySet<string>): void {
+  #clauses(query: Select, scope: Scope, ctes: Ctes): void {
     for (const item of query.groupBy?.items ?? []) this.#position(item.expr, scope, ctes)
     if (query.having !== null) this.#expr(query.having.expr, scope, ctes)
     for (const window of query.windows) for (const part of [...window.partition, ...window.order]) this.#position(part, scope, ctes)
@@ -156,7 +159,7 @@ export class Analysis {
   }
 
   /** What is put in place of a function would change the column's label: the label is written out. */
-  #item(item: SelectItem, scope: Scope, ctes: ReadonlySet<string>): void {
+  #item(item: SelectItem, scope: Scope, ctes: Ctes, labels = this.labels): void {
     const before = this.edits.length
     this.items.push(item)
     // AS 'x': a name that the key of plans has no more than any other literal.
@@ -165,7 +168,7 @@ export class Analysis {
     this.#expr(item.expr, scope, ctes)
     if (this.edits.length > before && item.alias === null && item.expr.kind !== 'star' && item.expr.kind !== 'column') {
       const end = item.expr.span.to
-      this.labels.push({
+      labels.push({
         span: { from: end, to: end },
         pieces: [
           { kind: 'text', text: ' AS ' },
@@ -176,10 +179,12 @@ export class Analysis {
   }
 
   /** The tables, in the order in which a column of USING is looked for; null: one whose columns are not known here. */
-  #from(ref: TableRef, scope: Scope, context: Context, ctes: ReadonlySet<string>): (BoundTable | null)[] {
+  #from(ref: TableRef, scope: Scope, context: Context, ctes: Ctes): (BoundTable | null)[] {
     switch (ref.kind) {
       case 'table':
-        if (ref.table.schema === null && isCte(ref.table.name.text, ctes)) {
+        const meaning = ref.table.schema === null ? meaningOf(ref.table.name.text, ctes) : 'table'
+        if (meaning === 'unclear') this.unclear ??= ref.table.name.text
+        if (meaning !== 'table') {
           scope.opaque.push((ref.alias ?? ref.table.name).text.toLowerCase())
           return [null]
         }
@@ -192,7 +197,9 @@ export class Analysis {
       case 'function':
         this.opaque ??= ref.name
         this.stars.push(null)
-        scope.opaque.push('')
+        // It sees the tables before it.
+        for (const arg of ref.args) this.#expr(arg, scope, ctes)
+        scope.opaque.push(ref.alias?.text.toLowerCase() ?? '')
         return [null]
       case 'join': {
         const inner = ref.join === 'inner'
@@ -235,7 +242,7 @@ export class Analysis {
   }
 
   /** Of ORDER BY and GROUP BY: there the number that a variable or function of the session is would be read as a place in the list (`-2` as well). */
-  #position(expr: Expr, scope: Scope, ctes: ReadonlySet<string>): void {
+  #position(expr: Expr, scope: Scope, ctes: Ctes): void {
     let inner = bare(expr)
     while (inner.kind === 'unary') inner = bare(inner.operand)
     const slot = slotOf(inner)
@@ -243,7 +250,7 @@ export class Analysis {
     else this.#expr(expr, scope, ctes)
   }
 
-  #expr(expr: Expr, scope: Scope, ctes: ReadonlySet<string>): void {
+  #expr(expr: Expr, scope: Scope, ctes: Ctes): void {
     walkExpr(expr, {
       expr: (node) => {
         switch (node.kind) {
@@ -293,7 +300,7 @@ export class Analysis {
     })
   }
 
-  #where(expr: Expr, scope: Scope, context: Context, ctes: ReadonlySet<string>): void {
+  #where(expr: Expr, scope: Scope, context: Context, ctes: Ctes): void {
     this.#expr(expr, scope, ctes)
     this.#pending.push(() => this.#condition(expr, scope, context))
   }
@@ -383,18 +390,4 @@ export class Analysis {
     }
     return words.join(' ')
   }
-}
-
-/** Where names differ in case only, servers take the same name for the query or for a table by how they were set up. */
-function isCte(name: string, ctes: ReadonlySet<string>): boolean {
-  if (ctes.has(name)) return true
-  for (const other of ctes) {
-    if (other.toLowerCase() !== name.toLowerCase()) continue
-    throw planErrors.refused({
-      construct: `${name} beside a query that WITH calls ${other}`,
-      reason: 'which of query and table is meant depends on the server',
-      instead: 'write the name as WITH does, or call the query otherwise',
-    })
-  }
-  return false
 }

@@ -218,6 +218,7 @@ function planRows(
 ): { plan: Plan; fixed: readonly number[] } {
   const analysis = new Analysis(statement, lexed, catalog, current)
   const bound = analysis.tables[0]
+  if ((bound?.keyspace ?? catalog.keyspace(current ?? ''))?.vschema.sharded === true) refuseUnclear(analysis)
   if (bound === undefined) {
     const keyspace = current === null ? undefined : catalog.keyspace(current)
     if (keyspace?.vschema.sharded === true) refuseReadingFunctions(analysis, keyspace)
@@ -246,6 +247,15 @@ function planRows(
         ? planInsert(statement, analysis, keyspace.name, lexed.count)
         : planChange(statement, analysis, keyspace.name, lexed.count)
   return { plan, fixed: analysis.fixedLiterals }
+}
+
+function refuseUnclear({ unclear }: Analysis): void {
+  if (unclear === null) return
+  throw planErrors.refused({
+    construct: `${unclear} in a query of WITH, as the name of one that an outer WITH has, or that follows under RECURSIVE`,
+    reason: 'MySQL and MariaDB differ in whether that query or a table is meant',
+    instead: 'name each query once, in one WITH, before it is used',
+  })
 }
 
 /** A stored function runs on one shard, and sees its rows: without a table beside it, on whichever is asked, and would write there. @throws NeedsSchema */

@@ -1,6 +1,7 @@
 /** What a scattered SELECT is planned as where its words alone do not say it: names in quotes, literals that decide, windows, functions. Answers: merged-answers.db.test.ts. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { isSwError } from '../../base/errors.ts'
 import { planOf, show } from './testkit.ts'
 import type { RoutedPlan } from './plan.ts'
 
@@ -94,4 +95,63 @@ test('promise 10: a column beside an aggregate of all rows, and names of several
     assert.equal(mergeOf(`SELECT age AS z, COUNT(*) AS age FROM users GROUP BY ${group} HAVING age > 1`), 'gather')
     assert.equal(mergeOf(`SELECT age AS z, COUNT(*) AS k FROM users GROUP BY ${group} HAVING k > 1 AND z > 2`), 'aggregate')
   }
+})
+
+const refusedBy = (code: string) => (error: unknown) => isSwError(error, code)
+
+test('promise 10: what JSON_TABLE is made of is the session’s, and may read tables', () => {
+  const over = (json: string): string => `SELECT jt.a FROM JSON_TABLE(${json}, '$[*]' COLUMNS (a INT PATH '$')) jt`
+  assert.match(show(over('@j'))[0] ?? '', /JSON_TABLE\( ?NULL ?, /)
+  assert.match(show(over('JSON_ARRAY(LAST_INSERT_ID(), @@identity)'))[0] ?? '', /JSON_ARRAY\( ?77 ?, 77 ?\)/)
+  assert.equal(mergeOf(over('(SELECT JSON_ARRAYAGG(age) FROM users)')), 'gather')
+  assert.throws(() => show(over('reads(1)')), refusedBy('SW-GATE-100'))
+  // An alias of its own hides an outer table of that name: nothing of it is known to be one shard's.
+  assert.match(
+    show(
+      "SELECT jt.id FROM users jt WHERE EXISTS (SELECT 1 FROM JSON_TABLE('[5]', '$[*]' COLUMNS (id INT PATH '$')) jt WHERE jt.id = 5) AND jt.id = 3",
+    ).join(),
+    /^40-80: /,
+  )
+  assert.equal(
+    mergeOf(
+      "SELECT jt.id FROM users jt WHERE jt.age IN (SELECT jt.id FROM JSON_TABLE('[5]', '$[*]' COLUMNS (id INT PATH '$')) jt WHERE jt.id = 5)",
+    ),
+    'gather',
+  )
+})
+
+test('promise 10: RETURNING is read as the rest of the statement is', () => {
+  assert.deepEqual(show('DELETE FROM users WHERE id = 5 RETURNING app.users.id, @a, LAST_INSERT_ID() AS k'), [
+    '40-80: DELETE FROM users WHERE id = 5 RETURNING users.id, NULL AS `@a` , 77 AS k',
+  ])
+  assert.deepEqual(show('INSERT INTO users (id, name) VALUES (5, @a) RETURNING @a'), [
+    '40-80: INSERT INTO users (id, name) VALUES  (5, NULL ) RETURNING NULL AS `@a`',
+  ])
+  assert.throws(() => show('DELETE FROM users WHERE id = 5 RETURNING (SELECT COUNT(*) FROM orders)'), refusedBy('SW-GATE-110'))
+  assert.equal(show('DELETE FROM users WHERE id = 5 RETURNING (SELECT COUNT(*) FROM orders WHERE user_id = 5)').length, 1)
+  assert.equal(show('DELETE FROM users WHERE id = 5 RETURNING (SELECT COUNT(*) FROM countries)').length, 1)
+  assert.equal(show('INSERT INTO users (id) VALUES (5) RETURNING (SELECT COUNT(*) FROM countries)').length, 1)
+  for (const returned of ['(SELECT COUNT(*) FROM orders)', 'reads(1)', '@x := id'])
+    for (const sql of ['INSERT INTO users (id) VALUES (5)', 'REPLACE INTO users (id) VALUES (5)'])
+      assert.throws(() => show(`${sql} RETURNING ${returned}`), refusedBy('SW-GATE-100'), `${sql} RETURNING ${returned}`)
+  assert.throws(() => show('DELETE FROM users WHERE id = 5 RETURNING reads(1)'), refusedBy('SW-GATE-100'))
+})
+
+test('promise 10: names of WITH that MySQL and MariaDB take otherwise are refused', () => {
+  for (const sql of [
+    'WITH users AS (SELECT 1 AS id) SELECT * FROM (WITH b AS (SELECT id FROM users) SELECT * FROM b) d',
+    'WITH a AS (SELECT id FROM users) SELECT 1 FROM users WHERE id IN (WITH b AS (SELECT id FROM a) SELECT id FROM b)',
+    'WITH RECURSIVE a AS (SELECT age FROM orders), orders AS (SELECT id AS age FROM users) SELECT age FROM a',
+    'WITH users AS (SELECT 1 AS id) SELECT * FROM (WITH users AS (SELECT id FROM users) SELECT * FROM users) d',
+  ])
+    assert.throws(() => show(sql), refusedBy('SW-GATE-100'), sql)
+  for (const sql of [
+    'WITH a AS (SELECT id FROM users), b AS (SELECT id FROM a) SELECT * FROM b',
+    'WITH a AS (SELECT id FROM users) SELECT * FROM (WITH b AS (SELECT 2) SELECT a.id FROM a, b) d',
+    'WITH orders AS (SELECT 1 AS id) SELECT * FROM (WITH RECURSIVE orders AS (SELECT id FROM users UNION SELECT id FROM orders) SELECT * FROM orders) d',
+  ])
+    assert.equal(mergeOf(sql), 'gather', sql)
+  // In an unsharded keyspace it is its server's.
+  assert.equal(show('WITH t AS (SELECT 1 AS id) SELECT * FROM (WITH b AS (SELECT id FROM t) SELECT * FROM b) d', [], 'plain').length, 1)
+  assert.equal(mergeOf('WITH a AS (SELECT 1) (WITH b AS (SELECT COUNT(*) AS c FROM users) SELECT c FROM b)'), 'gather')
 })
