@@ -21,9 +21,10 @@ import { callsStored, rereadable } from './pure-functions.ts'
 import { framedQuery } from './replies.ts'
 import type { Runner } from './runner.ts'
 import type { Scatter } from './scatter.ts'
-import { textWay } from './session-charset.ts'
+import { refuseOtherLetters, textWay } from './session-charset.ts'
 import { hasMode } from './sql-mode.ts'
 import { lexStrictly, modeOf } from './statement-text.ts'
+import { refuseOtherSpelling } from './variable-names.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
 
 const pipe = 0x7c
@@ -204,16 +205,24 @@ export class SessionContext {
       case 'version':
         return textValue(this.core.serverVersion)
       case 'user-variable':
-        return usable(ref.name, this.runner.connections.variables.get(ref.name.toLowerCase()) ?? nullValue)
+        return this.#variable(ref.name)
       case 'system-variable':
         throw this.unsupported(`@@${ref.name}`)
     }
   }
 
-  /** Errors: SW-SQL-001 to 003; SW-GATE-012 where the session's sql_mode makes an operator another one. */
+  #variable(name: string): Value {
+    const { variables } = this.runner.connections
+    const value = variables.get(name.toLowerCase())
+    if (value === undefined) refuseOtherSpelling(name.toLowerCase(), variables.keys())
+    return usable(name, value ?? nullValue)
+  }
+
+  /** Errors: SW-SQL-001 to 003; SW-GATE-100 for a name that the client's character set may spell otherwise; SW-GATE-012 where the session's sql_mode makes an operator another one. */
   lex(sql: Buffer): Lexed {
     const lexed = lexStrictly(sql, modeOf(this.runner.settings))
     if (this.runner.settings.get('sql_mode') !== undefined) this.#refusePipes(lexed)
+    if (!this.#textWay().startsWith('utf8')) refuseOtherLetters(lexed, this.runner.settings)
     return lexed
   }
 

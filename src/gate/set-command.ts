@@ -17,6 +17,7 @@ import { rereadable } from './pure-functions.ts'
 import { framedQuery } from './replies.ts'
 import { firstShard } from './request.ts'
 import type { Runner } from './runner.ts'
+import { refuseOtherLetters } from './session-charset.ts'
 import { effectOfSet, toCompute } from './session-set.ts'
 import { lexStatement, modeOf } from './statement-text.ts'
 import { Words } from './statement-words.ts'
@@ -24,6 +25,7 @@ import { ServerError } from '../mysql/errors.ts'
 import type { SetAssignments } from './set-statement.ts'
 import type { SessionSettings } from './settings.ts'
 import type { Sharded } from './sharded.ts'
+import { refuseOtherSpelling } from './variable-names.ts'
 import type { View } from './view.ts'
 
 export type Setting = {
@@ -75,9 +77,13 @@ export async function setSession(s: Setting, assignments: SetAssignments, lexed:
   if (effect.pass !== 'no' && keyspace?.record.sharded === true) {
     // Over several shards the session keeps them, and texts that go to shards carry their values.
     // All are computed before any is set, as a server does.
+    if (effect.variables.length > 0) refuseOtherLetters(lexStatement(sql, modeOf(runner.settings)), runner.settings)
     const values: Value[] = []
     for (const { expression } of effect.variables) values.push(await s.sharded.evaluate(keyspace.name, expression, s.signal))
-    for (const [i, { name }] of effect.variables.entries()) set.set(name, values[i] as Value)
+    for (const [i, { name }] of effect.variables.entries()) {
+      if (runner.connections.variablesOn === null) refuseOtherSpelling(name, [...runner.connections.variables.keys(), ...set.keys()])
+      set.set(name, values[i] as Value)
+    }
   }
   // Those that were set before are as they were in any case.
   const changed = readChange(runner.settings, effect.settings)

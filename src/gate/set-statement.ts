@@ -86,6 +86,6 @@ function endOfValue(lexed: Lexed, from: number): number {
 export function userVariableName(token: string): string {
   return token
     .slice(1)
-    .replace(/^([`'"])(.*)\1$/s, '$2')
+    .replace(/^([`'"])(.*)\1$/s, (_, quote: string, inner: string) => inner.replaceAll(quote + quote, quote))
     .toLowerCase()
 }

@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { flavours } from '../../test/kit/servers.ts'
-import { besideOne, gateOnServer, type BesideOne, type GateOnServer } from './testkit/gate-on-server.ts'
+import { connect } from '../mysql/connect.ts'
+import type { Connection } from '../mysql/connection.ts'
+import { besideOne, gateOnServer, password, type BesideOne, type GateOnServer } from './testkit/gate-on-server.ts'
 
 const columns = "COLUMNS (a INT PATH '$')"
 const tabled: readonly string[] = [
@@ -24,6 +26,10 @@ const written: readonly string[] = [
   `UPDATE u SET age = 80 WHERE id IN (SELECT a FROM JSON_TABLE(@j, '$[*]' ${columns}) jt)`,
   `INSERT INTO u (id, age) SELECT a + 100, 1 FROM JSON_TABLE(@j, '$[*]' ${columns}) jt`,
 ]
+
+function connectLike({ port }: GateOnServer): Promise<Connection> {
+  return connect({ host: '127.0.0.1', port, user: 'app', password, database: 'shop' })
+}
 
 for (const flavour of flavours())
   describe(flavour, () => {
@@ -124,6 +130,44 @@ for (const flavour of flavours())
       }
       await beside.alike("SELECT _utf8mb4'a' 'b' 'c', _binary'a' 'b', _latin1'a' 'b'")
       await beside.alike("SELECT id FROM u WHERE name = _utf8mb4'' 'd' OR name = _utf8mb4'é' 'é'")
+    })
+
+    test('promise 10: bytes beyond ASCII outside of quotes are refused where the client writes no UTF-8', async () => {
+      const c = await connectLike(world)
+      const latin1 = (sql: string): Promise<string> =>
+        c.query(Buffer.from(sql, 'latin1')).then(
+          (result) =>
+            result.kind === 'rows' ? result.rows.map((row) => row.map((cell) => cell?.toString('latin1')).join()).join() : 'done',
+          (error: unknown) => /SW-[A-Z]+-\d+/.exec(String(error))?.[0] ?? String(error),
+        )
+      await c.query('SET NAMES latin1')
+      // A space to servers: tried beside this gate on the server itself.
+      await beside.one.query('SET NAMES latin1')
+      assert.equal((await beside.one.query(Buffer.from('SELECT COUNT(*) FROM places\xa0x', 'latin1'))).kind, 'rows')
+      await beside.one.query('SET NAMES utf8mb4')
+      for (const sql of [
+        'SELECT COUNT(*) FROM u\xa0x',
+        "INSERT INTO\xa0u (id, name) VALUES (50, 'x')",
+        'SELECT @a\xa0b',
+        'SET @a\xa0= 1',
+        'SELECT COUNT(*) FROM `caf\xe9`',
+        'SELECT 1 AS \xe9',
+      ])
+        assert.equal(await latin1(sql), 'SW-GATE-100', sql)
+      assert.equal(await latin1("SELECT 'caf\xe9', 2 AS `\xe9` /* \xa0 */ FROM u WHERE id = 1"), 'café,2')
+      assert.equal(await latin1('SELECT COUNT(*) FROM u'), '7')
+      await c.query("SET NAMES utf8mb4, collation_connection = 'latin1_swedish_ci'")
+      assert.deepEqual((await beside.answer(c, 'SELECT 1 AS é')).join(), '1')
+      await c.close()
+    })
+
+    test('promise 10: variables whose names are one to MySQL and two to MariaDB', async () => {
+      await beside.c.query("SET @é = 1, @`ü` = 2, @'it''s' = 3")
+      await beside.one.query("SET @é = 1, @`ü` = 2, @'it''s' = 3")
+      await beside.alike("SELECT @É, @`é`, @ü, @\"ü\", @'it''s', @`it's`, @a")
+      for (const sql of ['SELECT @e', 'SET @e = 5', 'SELECT @`é `', 'SET @s = 1, @ß = 2', 'SELECT id FROM u WHERE age = @u'])
+        assert.equal(await beside.code(sql), 'SW-GATE-100', sql)
+      await beside.alike('SELECT @s, @ß')
     })
 
     test('promise 10: RETURNING is part of the statement', async (t) => {

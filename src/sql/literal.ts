@@ -32,11 +32,13 @@ export function literalValue(lexed: Lexed, span: Span, negative = false): Value 
       if (negative) return null
       const national = tokenKind(lexed, token) === Kind.NationalString
       const first = unescape(bytes, national ? start + 1 : start, end, lexed.mode)
-      if (national) return { type: 'text', bytes: first, national }
-      if (span.to === token + 1) return { type: 'text', bytes: first }
+      const alone = span.to === token + 1
+      if (alone) return national ? { type: 'text', bytes: first, national } : { type: 'text', bytes: first }
       const parts = [first]
       for (let i = token + 1; i < span.to; i++) parts.push(unescape(bytes, tokenStart(lexed, i), tokenEnd(lexed, i), lexed.mode))
-      return { type: 'text', bytes: Buffer.concat(parts) }
+      const text = Buffer.concat(parts)
+      if (!national) return { type: 'text', bytes: text }
+      return text.some((byte) => byte >= 0x80) ? null : { type: 'text', bytes: text, national }
     }
     case Kind.Hex:
       return negative ? null : { type: 'binary', bytes: hexLiteral(bytes.toString('latin1', start, end)) }

@@ -339,6 +339,7 @@ test('an introducer is followed by adjacent strings', () => {
     return literalValue(lexed, (statement.query.items[0] as { expr: Expr }).expr.span)
   }
   assert.deepEqual(value("SELECT _utf8mb4'a' 'b'"), { type: 'text', bytes: Buffer.from('ab') })
+  assert.deepEqual(value("SELECT N'a' 'b'"), { type: 'text', bytes: Buffer.from('ab'), national: true })
   // What is converted into which set, the session's settings say.
   assert.equal(value("SELECT _utf8mb4'a' 'é'"), null)
 })

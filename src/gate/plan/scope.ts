@@ -131,6 +131,13 @@ export class Binder {
     if (first !== undefined && first.name !== keyspace.name)
       throw planErrors.crossKeyspace({ keyspaces: `${first.name}, ${keyspace.name}` })
     const name = table.name.text
+    // Its server would know it by its own character set, and the gate as a table that is not there.
+    if (keyspace.vschema.sharded && name.includes('\ufffd'))
+      throw planErrors.refused({
+        construct: `a table whose name ${name} is not UTF-8`,
+        reason: 'the gate knows names as UTF-8 only',
+        instead: 'SET NAMES utf8mb4, and write the name so',
+      })
     const columns = keyspace.vschema.sharded ? keyspace.columns(name) : null
     if (columns === undefined) this.#missing.push(name)
     const entry = keyspace.vschema.tables.get(name)
