@@ -59,6 +59,8 @@ export interface Exclusion {
   shared<T>(work: () => Promise<T>): Promise<T>
   /** Somebody has it alone, or is about to. */
   readonly busy: boolean
+  /** The tails of all streams stop for a moment where their sources were at about one time. Resolves when that is over, or was not to be yet. */
+  lineUp?(clock: Clock, signal: AbortSignal): Promise<void>
 }
 
 export type Waiting = StreamWait

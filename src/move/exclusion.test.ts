@@ -21,6 +21,7 @@ function world(): Seen & { share: TargetShare; join: (uid: string) => () => void
     share,
     join: (uid) =>
       share.join(uid, {
+        standAtMarker: () => Promise.resolve(),
         passMarker: () => (seen.said.push(`${uid} asked`), new Promise((resolve) => passing.set(uid, resolve))),
         onWaiting: (waiting) => void seen.waiting.push(waiting),
       }),
@@ -90,4 +91,38 @@ test('1.12: a rebuild that fails for another reason fails its own stream; the ot
   leave()
   share.alreadyCopied('a')
   await done
+})
+
+test('1.6, promise 7: streams that line up go on when all have come, or when one has not come in time, and then do not again for a while', async () => {
+  const share = new TargetShare(new Set())
+  let [nowMs, stood] = [0, 0]
+  const slept: number[] = []
+  const timed: Clock = { nowMs: () => nowMs, monotonicMs: () => nowMs, sleep: async (ms) => void (slept.push(ms), (nowMs += ms)) }
+  const join = (uid: string, come: () => Promise<void>): void => {
+    const standAtMarker = async (until: AbortSignal): Promise<void> => {
+      stood++
+      until.addEventListener('abort', () => stood--)
+      await come()
+    }
+    share.join(uid, { standAtMarker, passMarker: () => Promise.resolve(), onWaiting: () => undefined })
+  }
+  join('a', () => Promise.resolve())
+  const { signal } = new AbortController()
+  await share.lineUp(timed, signal)
+  assert.deepEqual(slept, [], 'one alone has nobody to wait for')
+  let late = true
+  join('b', () => (late ? new Promise(() => undefined) : Promise.resolve()))
+  await share.lineUp(timed, signal)
+  assert.equal(stood, 0, 'all go on')
+  for (let look = 0; look < 5; look++) await share.lineUp(timed, signal)
+  assert.deepEqual(slept, [2_000])
+  nowMs += 16_000
+  await share.lineUp(timed, signal)
+  assert.deepEqual(slept, [2_000, 4_000])
+  nowMs += 32_000
+  late = false
+  const neverOver = { ...timed, sleep: () => new Promise<void>(() => undefined) }
+  await share.lineUp(neverOver, signal)
+  await share.lineUp(neverOver, signal)
+  assert.equal(stood, 0)
 })

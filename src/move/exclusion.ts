@@ -18,8 +18,13 @@ import type { Exclusion, Waiting } from './applier-options.ts'
 export type Sharer = {
   /** Resolves when this target has applied up to a marker that was committed on the stream's source after the call, or the run has ended. */
   passMarker: () => Promise<void>
+  /** Its tail stops at such a marker, until the signal; resolves when the target has applied up to there. */
+  standAtMarker: (until: AbortSignal) => Promise<void>
   onWaiting: (waiting: Waiting) => void
 }
+
+/** How long tails stand at most, at first and when it has failed some times; and how often that long they do not in between. */
+const [standMs, standMsMax, standEvery] = [2_000, 16_000, 8]
 
 /** Builds what is missing and looks at what must hold then; returns what stands in the way of it, or null when all is well. */
 export type Rebuild = () => Promise<string | null>
@@ -34,6 +39,9 @@ export class TargetShare implements Exclusion {
   /** Streams whose copy is recorded as done: nobody waits for them, running or not. */
   readonly #done = new Set<string>()
   #rebuilt = false
+  #linedUp: Promise<void> | null = null
+  #lineUpsFailed = 0
+  #lineUpAtMs = 0
   #rebuilding: Promise<void> | null = null
   #waiters: (() => void)[] = []
 
@@ -90,6 +98,33 @@ export class TargetShare implements Exclusion {
       this.#alone = null
       end()
     }
+  }
+
+  /**
+   * A row that went from one source to another stands in the way, or waits, for as long as the two streams are apart. Where rows wander all the time some row is always held back, and no target comes to a boundary: nothing lands, no
+   * position is stored, no marker is reported. So the tails stop at markers that are committed on all sources at about one time. Whoever is ahead waits there for the others; when all have come, each value is
+   * where it was at that time, once, and no row collides but those of the few milliseconds between the markers.
+   *
+   * Nobody waits for ever: a tail goes on when all have come, or after some seconds, which are more when it has failed and seldom (a stream that is hours behind, two sources that hold one value).
+   */
+  async lineUp(clock: Clock, signal: AbortSignal): Promise<void> {
+    if (this.#sharers.size < 2 || clock.monotonicMs() < this.#lineUpAtMs) return
+    this.#linedUp ??= this.#lineUp(clock, signal).finally(() => (this.#linedUp = null))
+    await this.#linedUp
+  }
+
+  async #lineUp(clock: Clock, signal: AbortSignal): Promise<void> {
+    const limitMs = Math.min(standMsMax, standMs * 2 ** this.#lineUpsFailed)
+    const over = new AbortController()
+    const until = AbortSignal.any([signal, over.signal])
+    const standing = Promise.all([...this.#sharers.values()].map((sharer) => sharer.standAtMarker(until)))
+    const outcome = await Promise.race([
+      standing.then(() => 'lined up' as const),
+      clock.sleep(limitMs, until).then(() => 'too late' as const),
+    ]).catch(() => 'too late' as const)
+    over.abort()
+    this.#lineUpsFailed = outcome === 'lined up' ? 0 : Math.min(10, this.#lineUpsFailed + 1)
+    if (outcome === 'too late') this.#lineUpAtMs = clock.monotonicMs() + standEvery * limitMs
   }
 
   /** A stream whose copy an earlier run has finished: nobody waits for it. */

@@ -515,7 +515,8 @@ export class Stream {
       for (const [number, applier] of appliers.entries()) {
         const uid = targets[number]?.on.targetUid ?? ''
         const passMarker = async (): Promise<void> => applier.passed((await markers.write()).number, signal)
-        leaving.push(exclusionOf(uid).join(record.uid, { passMarker, onWaiting: (waiting) => this.#wait(waiting) }))
+        const standAtMarker = async (until: AbortSignal): Promise<void> => applier.standAt((await markers.write()).number, until)
+        leaving.push(exclusionOf(uid).join(record.uid, { passMarker, standAtMarker, onWaiting: (waiting) => this.#wait(waiting) }))
       }
       this.#lanes = targets.flatMap(({ lanes }) => lanes)
       this.#headroom = headroom

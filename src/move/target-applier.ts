@@ -41,6 +41,9 @@ const givenUpEveryMs = 500
 /** Rows held back that are tried at once: what has come in the meantime is not to wait for thousands of them. */
 const triedAtOnce = 1_000
 
+/** Without a boundary for so long, the streams of the target line up (`exclusion.ts`). */
+const lineUpAfterMs = 2_000
+
 /** An attempt at rows held back is made again no sooner than it has taken, but for this. */
 const retryMsMax = 2_000
 
@@ -80,12 +83,18 @@ export class TargetApplier {
   readonly #doing: Doing
   #wake = new Wakeup()
   #space = new Wakeup()
+  #signal: AbortSignal | null = null
   #failure: { error: unknown } | null = null
   /** A transaction in parts: `draining` before it, until all that was read is written or held back, `applying` until its end. */
   #parts: Parts = 'none'
   #collisionsInRow = 0
   /** Rows held back are not tried again before: the tail goes on meanwhile. */
   #retryAtMs = 0
+  /** Since when some row or other has been held back. */
+  #heldSinceMs: number | null = null
+  #liningUp = false
+  /** The tail stops behind this marker. */
+  #standAt: number | null = null
   #standsStill: StandsStill | null = null
   /** Chunks that met another stream's row wait for a marker. */
   readonly #chunkWaits = new Map<Chunk, number>()
@@ -122,6 +131,7 @@ export class TargetApplier {
 
   /** True while the tail must not bring more. Never for long because of rows held back: what they wait for may be this tail's to bring. */
   get full(): boolean {
+    if (this.#standAt !== null && this.options.latest().marker >= this.#standAt) return true
     return this.pending.bytes > this.options.pendingBytesMax() || this.#heldRoom.isFull(this.#heldBackBytes)
   }
 
@@ -166,6 +176,7 @@ export class TargetApplier {
   }
 
   async run(signal: AbortSignal): Promise<void> {
+    this.#signal = signal
     while (!signal.aborted) {
       if (this.#failure !== null) throw this.#failure.error
       if (this.pending.count === 0 && this.#held.count === 0) this.#advance()
@@ -222,6 +233,7 @@ export class TargetApplier {
       retryInMs: this.#retryInMs,
       parts: this.#parts,
       tailStandsStill: this.#standsStill !== null,
+      standAt: this.#standAt,
       landing: this.#landing,
       chunks: this.#chunks.length,
       lanesBusyMs: lanes.map(({ busySinceMs }) => (busySinceMs === null ? null : Math.round(clock.monotonicMs() - busySinceMs))),
@@ -232,6 +244,18 @@ export class TargetApplier {
   async passed(marker: number, signal: AbortSignal): Promise<void> {
     // Also between transactions in parts that follow one another without a pause: until the first part is written, whose intent comes before it, the target stands at a boundary.
     while (!signal.aborted && !(this.consistent && this.applied.marker >= marker)) await this.#space.wait(signal, 20)
+  }
+
+  /** The tail stops behind a marker of the source until the signal. Resolves as `passed`. */
+  async standAt(marker: number, until: AbortSignal): Promise<void> {
+    const goOn = (): void => {
+      this.#standAt = null
+      this.#space.ring()
+    }
+    if (until.aborted) return
+    this.#standAt = marker
+    until.addEventListener('abort', goOn, { once: true })
+    await this.passed(marker, until)
   }
 
   /**
@@ -356,6 +380,7 @@ export class TargetApplier {
       if (this.#held.count > 0) {
         // PROTOCOLS 1.6: the round counts as crashed. X and the position stay.
         if (this.#standsStill !== null) await this.#leaveOutGivenUp(this.#standsStill)
+        else this.#lineUp()
         return
       }
       this.applied = round.stamp
@@ -369,6 +394,16 @@ export class TargetApplier {
       this.#space.ring()
     }
     options.onApplied(this)
+  }
+
+  /** Not where an earlier run is done again: what stands in the way may be this tail's to take away. */
+  #lineUp(): void {
+    const { clock, exclusion, latest } = this.options
+    const signal = this.#signal
+    if (this.#liningUp || signal === null || exclusion.lineUp === undefined || compareCoordinates(latest(), this.#redoTo) < 0) return
+    if (this.#heldSinceMs === null || clock.monotonicMs() - this.#heldSinceMs < lineUpAfterMs) return
+    this.#liningUp = true
+    void exclusion.lineUp(clock, signal).finally(() => (this.#liningUp = false))
   }
 
   /** Of rows held back while the tail stands still those that the source has given up. */
@@ -388,6 +423,7 @@ export class TargetApplier {
     this.#collisionsInRow = 0
     this.#retryAtMs = 0
     this.#collision = null
+    this.#heldSinceMs = null
     this.#heldRoom.reset()
   }
 
@@ -397,6 +433,7 @@ export class TargetApplier {
     const { clock, shard, latest } = this.options
     this.collisions++
     this.#collisionsInRow++
+    this.#heldSinceMs ??= clock.monotonicMs()
     this.#held.putBack(roundOf(refused, stamp))
     // Not sooner because something else has come and collided.
     if (this.#retryInMs === 0)

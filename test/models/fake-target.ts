@@ -119,8 +119,12 @@ export class FakeTarget {
   /** The table's unique key beside its primary one stands. */
   uniqueKey: boolean
 
-  constructor(uniqueKey = true) {
+  readonly #is: (key: number) => number
+
+  /** @param is what a key is to the collation */
+  constructor(uniqueKey = true, is: (key: number) => number = equated) {
     this.uniqueKey = uniqueKey
+    this.#is = is
   }
 
   /** @throws Collision, and nothing of it is kept, where a row stands in the way of an INSERT */
@@ -163,18 +167,18 @@ export class FakeTarget {
     if (erase === null) throw new Error(`not a statement that the model knows: ${sql}`)
     const pairs = erase[2] === undefined ? null : new Set(tuples(erase[2]).map((pair) => pair.join()))
     for (const key of (erase[1] ?? '').split(',').map(Number)) {
-      const row = this.rows.get(equated(key))
-      if (row !== undefined && (pairs === null || pairs.has(`${key},${row.shardKey}`))) this.rows.delete(equated(key))
+      const row = this.rows.get(this.#is(key))
+      if (row !== undefined && (pairs === null || pairs.has(`${key},${row.shardKey}`))) this.rows.delete(this.#is(key))
     }
   }
 
   #put([key = 0, shardKey = 0, unique = 0, value = 0]: readonly number[], replaces: boolean): void {
     const standing = [...this.rows.values()].filter(
-      (other) => equated(other.key) === equated(key) || (this.uniqueKey && other.unique === unique),
+      (other) => this.#is(other.key) === this.#is(key) || (this.uniqueKey && other.unique === unique),
     )
     if (standing.length > 0 && !replaces) throw new Collision(`1062: ${key} against ${standing.map(rowText).join(' and ')}`)
-    for (const other of standing) this.rows.delete(equated(other.key))
-    this.rows.set(equated(key), { key, shardKey, unique, value })
+    for (const other of standing) this.rows.delete(this.#is(other.key))
+    this.rows.set(this.#is(key), { key, shardKey, unique, value })
   }
 }
 

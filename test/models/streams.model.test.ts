@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { seedCount } from './seeds.ts'
-import { runStreams } from './streams.model.ts'
+import { boundariesApart, runStreams } from './streams.model.ts'
 
 const first = Number(process.env['FIRST'] ?? 1)
 
@@ -11,5 +11,12 @@ test('1.5, 1.6, promise 7: two streams of a merge never wait for one another for
     const story: string[] = []
     const wrong = await runStreams(seed, (line) => story.push(line))
     assert.equal(wrong, null, [`seed ${seed} (again: FIRST=${seed} SEEDS=1)`, ...story.slice(-40), String(wrong)].join('\n  '))
+  }
+})
+
+test('1.6, promise 7: a merge whose rows wander all the time comes to boundaries: the streams line up', async () => {
+  for (const seed of [1, 2, 3]) {
+    const apartMs = await boundariesApart(seed)
+    assert.ok(Math.max(...apartMs) < 6_000, `seed ${seed}: ${apartMs.join(' and ')} ms without one`)
   }
 })

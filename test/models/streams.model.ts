@@ -10,6 +10,7 @@ import type { Clock } from '../../src/base/clock.ts'
 import { Wakeup } from '../../src/base/wakeup.ts'
 import { Doing } from '../../src/move/doing.ts'
 import { noFailpoints } from '../../src/move/crash-points.ts'
+import { TargetShare } from '../../src/move/exclusion.ts'
 import { HeldRoom, type HeldRoomSteps } from '../../src/move/held-room.ts'
 import { landingSize } from '../../src/move/landing.ts'
 import type { Collided, Lane } from '../../src/move/lane.ts'
@@ -23,7 +24,7 @@ import { ServerError } from '../../src/mysql/errors.ts'
 import { changeOf, Collision, FakeTarget, rowText, sameRow, type ModelEvent, type ModelRow, type TestCoordinate } from './fake-target.ts'
 import { Random } from './random.ts'
 
-type Group = { readonly events: readonly ModelEvent[]; readonly inParts: boolean; readonly at: TestCoordinate }
+type Group = { readonly events: readonly ModelEvent[]; readonly inParts: boolean; readonly at: TestCoordinate; readonly atMs: number }
 type Source = {
   readonly number: number
   readonly rows: Map<number, ModelRow>
@@ -49,10 +50,23 @@ export async function runStreams(seed: number, say: (line: string) => void = () 
   }
 }
 
+/**
+ * Rows go from source to source all the time, forty a second, and the second stream is half a second behind the first: at any time some ten rows of the first collide with what the second has yet to take away.
+ * Returns how long each target was without coming to a boundary, at most.
+ */
+export async function boundariesApart(seed: number): Promise<number[]> {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  try {
+    return await new Streams(seed, () => undefined, { keys: 60, lagMs: 500 }).wander(20_000)
+  } finally {
+    mock.timers.reset()
+  }
+}
+
 class Streams {
   readonly #random: Random
   readonly #say: (line: string) => void
-  readonly #table = new FakeTarget()
+  readonly #table: FakeTarget
   readonly #sources = [0, 1].map((number): Source => {
     const at = { marker: 0, groups: 0 }
     return { number, rows: new Map(), log: [], stored: { at, intent: at }, written: new Wakeup(), life: null }
@@ -61,16 +75,62 @@ class Streams {
   readonly #oneLaneChangesMax: number
   readonly #heldRoom: HeldRoomSteps
   readonly #lanes: number
+  readonly #share = new TargetShare(new Set())
+  readonly #size: { readonly keys: number; readonly lagMs: number } | null
   #value = 0
   #nowMs = 0
 
-  constructor(seed: number, say: (line: string) => void) {
+  /** @param size of a table whose rows wander, with time for the streams to be apart */
+  constructor(seed: number, say: (line: string) => void, size: { readonly keys: number; readonly lagMs: number } | null = null) {
+    this.#size = size
+    this.#table = size === null ? new FakeTarget() : new FakeTarget(true, (key) => key)
     this.#random = new Random(seed)
     this.#say = say
     this.#pendingBytesMax = this.#random.pick([1, 400, 1 << 20])
     this.#oneLaneChangesMax = this.#random.pick([0, 2, 100])
     this.#heldRoom = { patienceMs: 300, patienceMsMax: 300, stepBytes: this.#random.pick([1, 400, 1 << 20]) }
     this.#lanes = this.#random.pick([1, 2])
+    if (size !== null) [this.#pendingBytesMax, this.#heldRoom] = [1 << 20, { ...this.#heldRoom, stepBytes: 1 << 20 }]
+  }
+
+  async wander(forMs: number): Promise<number[]> {
+    const [random, sources] = [this.#random, this.#sources]
+    for (const source of sources) this.#begin(source)
+    for (let key = 0; key < (this.#size?.keys ?? 0); key++) {
+      const source = sources[key % 2] as Source
+      this.#commit(source, [this.#change(source, key, { key, shardKey: this.#shardKey(source), unique: key, value: ++this.#value })])
+    }
+    const seen = sources.map(() => ({ marker: 0, atMs: 0, apartMs: 0 }))
+    while (this.#nowMs < forMs) {
+      await new Promise((resolve) => setImmediate(resolve))
+      for (const { life } of sources) if (life !== null && life.failure !== null) throw life.failure
+      if (random.chance(0.04)) {
+        const source = random.pick(sources)
+        if (source.rows.size > 0) this.#move(source, random.pick([...source.rows.values()]))
+      }
+      if (this.#nowMs % 300 === 0) for (const source of sources) this.#marker(source)
+      for (const [i, at] of seen.entries()) {
+        const target = sources[i]?.life?.target
+        if (target?.consistent === true && target.applied.marker > at.marker) [at.marker, at.atMs] = [target.applied.marker, this.#nowMs]
+        at.apartMs = Math.max(at.apartMs, this.#nowMs - at.atMs)
+      }
+      this.#nowMs++
+      mock.timers.tick(1)
+    }
+    for (const { life } of sources) life?.ending.abort()
+    return seen.map(({ apartMs }) => apartMs)
+  }
+
+  #move(source: Source, row: ModelRow): void {
+    const other = this.#sources[1 - source.number] as Source
+    this.#commit(source, [this.#change(source, row.key, null)])
+    const comes = {
+      ...row,
+      shardKey: this.#shardKey(other),
+      unique: this.#size !== null ? row.unique : (this.#freeUnique() ?? row.unique),
+      value: ++this.#value,
+    }
+    this.#commit(other, [this.#change(other, row.key, comes)])
   }
 
   async run(): Promise<string | null> {
@@ -101,9 +161,7 @@ class Streams {
     const other = this.#sources[1 - source.number] as Source
     const row = random.pick([...source.rows.values(), null])
     if (row !== null && random.chance(0.4)) {
-      this.#commit(source, [this.#change(source, row.key, null)])
-      const comes = { ...row, shardKey: this.#shardKey(other), unique: this.#freeUnique() ?? row.unique, value: ++this.#value }
-      this.#commit(other, [this.#change(other, row.key, comes)])
+      this.#move(source, row)
       return 1
     }
     const events: ModelEvent[] = []
@@ -141,7 +199,7 @@ class Streams {
 
   #commit(source: Source, events: readonly ModelEvent[]): void {
     const { marker, groups } = source.log.at(-1)?.at ?? { marker: 0, groups: 0 }
-    source.log.push({ events, inParts: this.#random.chance(0.7), at: { marker, groups: groups + 1 } })
+    source.log.push({ events, inParts: this.#random.chance(0.7), at: { marker, groups: groups + 1 }, atMs: this.#nowMs })
     const shown = events.map(({ key, after }) => (after === null ? `-${key}` : rowText(after)))
     this.#say(`${this.#nowMs} source ${source.number} at ${marker}/${groups + 1}: ${shown.join(' ')}`)
     source.written.ring()
@@ -149,7 +207,7 @@ class Streams {
 
   #marker(source: Source): number {
     const marker = (source.log.at(-1)?.at.marker ?? 0) + 1
-    source.log.push({ events: [], inParts: false, at: { marker, groups: 0 } })
+    source.log.push({ events: [], inParts: false, at: { marker, groups: 0 }, atMs: this.#nowMs })
     source.written.ring()
     return marker
   }
@@ -194,7 +252,7 @@ class Streams {
         fold: () => null,
         landings: () => ({ size: landingSize(1), pressing: false }),
         beforeRound: () => this.#pause(),
-        exclusion: { shared: (work) => work(), busy: false },
+        exclusion: this.#size === null ? { shared: (work) => work(), busy: false } : this.#share,
         pendingBytesMax: () => this.#pendingBytesMax,
         oneLaneChangesMax: this.#oneLaneChangesMax,
         packetMax: 1 << 20,
@@ -205,6 +263,11 @@ class Streams {
     )
     const life: Life = { target, ending, latest: start, read: read === -1 ? source.log.length : read, failure: null }
     source.life = life
+    const standAtMarker = async (until: AbortSignal): Promise<void> => {
+      await this.#pause()
+      await target.standAt(this.#marker(source), until)
+    }
+    this.#share.join(`s${source.number}`, { passMarker: () => Promise.resolve(), standAtMarker, onWaiting: () => undefined })
     for (const task of [target.run(ending.signal), this.#tail(source, life)]) task.catch((error: unknown) => (life.failure ??= error))
   }
 
@@ -219,6 +282,8 @@ class Streams {
         continue
       }
       await this.#pause()
+      if (this.#size !== null && number === 1)
+        while (this.#nowMs < group.atMs + this.#size.lagMs && !signal.aborted) await new Promise((resolve) => setTimeout(resolve, 1))
       const changes = group.events.map((event) => changeOf(event, own, 'several-sources')).filter((change) => change !== null)
       if (group.inParts) {
         await target.beginParts(signal)

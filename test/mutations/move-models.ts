@@ -70,6 +70,14 @@ export const modelMutations: readonly Mutation[] = [
     fails: /parts have begun/,
   },
   {
+    rule: '1.6 streams whose rows wander all the time line up',
+    file: 'src/move/target-applier.ts',
+    edits: [['        else this.#lineUp()\n', '']],
+    test: streams.test,
+    name: '1.6, promise 7: a merge whose rows wander all the time comes to boundaries: the streams line up',
+    fails: /ms without one/,
+  },
+  {
     rule: '1.6 what has come behind a row held back is written without it',
     file: 'src/move/target-applier.ts',
     edits: [['return this.pending.count > 0 || (', 'return (this.pending.count > 0 && retryInMs === 0) || (']],
