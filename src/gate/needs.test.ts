@@ -163,6 +163,9 @@ test('whether it concerns tables, sequences or functions of the chosen database;
         'SHOW TABLES FROM other',
         'SELECT other.f(1)',
         'DO 1',
+        'FLUSH TABLES',
+        'FLUSH /*!40101 LOCAL */ TABLES',
+        'FLUSH TABLES WITH READ LOCK',
         "DO GET_LOCK('a', 1)",
         'VALUES (1)',
         'SET NAMES utf8mb4',
@@ -181,6 +184,7 @@ test('whether it concerns tables, sequences or functions of the chosen database;
       null,
       [
         'TABLE t',
+        'FLUSH TABLES t',
         'DO (SELECT 1 FROM t)',
         'ANALYZE SELECT * FROM t',
         'INSERT INTO t TABLE u',

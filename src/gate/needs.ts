@@ -198,6 +198,11 @@ function rightsFor(
   return byVerb[verb] ?? null
 }
 
+const flushed = new Set(
+  'FLUSH LOCAL NO_WRITE_TO_BINLOG TABLES WITH READ LOCK STATUS LOGS PRIVILEGES HOSTS BINARY ENGINE ERROR GENERAL SLOW RELAY OPTIMIZER_COSTS USER_RESOURCES QUERY CACHE'.split(
+    ' ',
+  ),
+)
 const nameless = new Set([
   'SELECT',
   '(',
@@ -238,8 +243,8 @@ const naming = new Set([
 
 /** Of a statement that the parser has not read through. */
 function isWithoutNames(verb: string, words: readonly string[], lexed: Lexed): boolean {
-  // FLUSH STATUS and its like.
-  if (words.length <= 2 && verb === 'FLUSH') return true
+  // Of the server as a whole; a table's name is none of these.
+  if (verb === 'FLUSH') return words.every((word) => flushed.has(word))
   return nameless.has(verb) && !words.some((word) => naming.has(word)) && !callsStored(lexed)
 }
 
