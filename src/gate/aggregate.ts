@@ -4,7 +4,7 @@
  */
 import { columnType } from '../wire/column-types.ts'
 import type { Column, RawRow } from '../mysql/connection.ts'
-import { cellCompare, columnAt, groupKey, type CellCompare } from './compare.ts'
+import { cellCompare, columnAt, groupKey, notFixed, requireAllDigits, type CellCompare } from './compare.ts'
 import { addDecimals, compareDecimals, divideDecimal, parseDecimal, printDecimal, withScale } from './decimal.ts'
 import { cellBytes } from './memory.ts'
 import { planErrors } from './plan/errors.ts'
@@ -29,6 +29,8 @@ export class Aggregator {
     this.#merge = merge
     this.#columns = columns
     this.#key = groupKey(merge.groupBy, columns)
+    if (merge.having !== null)
+      for (const column of comparedBy(merge.having, columns)) if (column.type === columnType.double) requireAllDigits(column)
     this.#combine = withPartsOfAverages(merge.columns, columns.length).map((column) => ({
       at: columnAt(column.column, columns.length),
       column,
@@ -103,7 +105,9 @@ export class Aggregator {
       case 'min':
       case 'max': {
         const by = columnAt(aggregate.by, width)
-        const compare: CellCompare = cellCompare(aggregate.compare, this.#columns[by] as Column)
+        // Of those that are shown alike either will do.
+        const how = aggregate.compare === 'byType' ? 'stored' : aggregate.compare
+        const compare: CellCompare = cellCompare(how, this.#columns[by] as Column)
         const sign = aggregate.function === 'min' ? -1 : 1
         return (kept, row) => {
           const x = kept[by] as Buffer | null
@@ -168,9 +172,6 @@ function bitsOf(a: Buffer, b: Buffer, operate: (x: number, y: number) => number)
   return out
 }
 
-/** Decimals of a double that shows as many digits as it takes (NOT_FIXED_DEC). */
-const notFixed = 31
-
 /**
  * As servers print doubles of so many decimals (my_fcvt): a value half-way between two goes to the even digit. Few doubles are: m/2ʲ is n + ½ in units of 10⁻ᵈ exactly when m is odd and j = d + 1.
  */
@@ -197,6 +198,20 @@ export function printDouble(value: number): string {
   if (point <= 0) return `${sign}0.${'0'.repeat(-point)}${digits}`
   if (digits.length <= point) return sign + digits.padEnd(point, '0')
   return `${sign}${digits.slice(0, point)}.${digits.slice(point)}`
+}
+
+function comparedBy(having: Having, columns: readonly Column[]): Column[] {
+  switch (having.kind) {
+    case 'and':
+    case 'or':
+      return [...comparedBy(having.left, columns), ...comparedBy(having.right, columns)]
+    case 'not':
+      return comparedBy(having.operand, columns)
+    case 'is-null':
+      return []
+    case 'compare':
+      return [columns[columnAt(having.column, columns.length)] as Column]
+  }
 }
 
 /** SQL's three values: true, false, null. */

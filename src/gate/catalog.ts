@@ -233,7 +233,9 @@ function servingName(view: KeyspaceView): string {
 }
 
 function listed(functions: StoredFunctions | undefined): string {
-  return functions === undefined ? '' : [functions.all, functions.reading, functions.aggregates].map((names) => [...names].join()).join(' ')
+  return functions === undefined
+    ? ''
+    : [functions.all, functions.reading, functions.varying, functions.aggregates].map((names) => [...names].join()).join(' ')
 }
 
 function bigintText(_key: string, value: unknown): unknown {

@@ -64,7 +64,17 @@ function columnOf(row: Record<string, string | null>, mariadb: boolean): ColumnI
 /** MariaDB quotes what is a text; MySQL tells of expressions beside it. (CURRENT_TIMESTAMP is the statement's, which all shards are given.) */
 function isRandomDefault(text: string | null, mariadb: boolean, extra: string): boolean {
   if (text === null || (mariadb ? text.startsWith("'") : !extra.includes('DEFAULT_GENERATED'))) return false
-  return /\b(rand|uuid|uuid_short|uuid_v[47]|sys_guid|random_bytes|sysdate|nextval|next\s+value)\b/i.test(text)
+  return random.test(text)
+}
+
+const random = /\b(rand|uuid|uuid_short|uuid_v[47]|sys_guid|random_bytes|encrypt|sysdate|nextval|next\s+value)\b/i
+
+/** Whether each server may make its own of it. What is declared DETERMINISTIC is believed where its text can't be read: elsewhere it is often said for the binary log's sake alone. */
+function isVarying(body: string | null, deterministic: boolean): boolean {
+  if (body === null) return !deterministic
+  // A connection's own, or a server's. (Not an address in a text.)
+  const strings = /'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*"/gs
+  return random.test(body) || /\bconnection_id\b|@@/i.test(body) || body.replaceAll(strings, '').includes('@')
 }
 
 const reads = /\b(SELECT|INTO|UPDATE|DELETE|INSERT|REPLACE|CALL|HANDLER|TABLE|EXECUTE)\b/i
@@ -75,7 +85,7 @@ const reads = /\b(SELECT|INTO|UPDATE|DELETE|INSERT|REPLACE|CALL|HANDLER|TABLE|EX
  */
 export async function readStoredFunctions(connection: Connection, schema: string): Promise<StoredFunctions> {
   const rows = await connection.allText(
-    `SELECT ROUTINE_NAME AS name, SQL_DATA_ACCESS AS access, ROUTINE_DEFINITION AS body FROM information_schema.ROUTINES WHERE ROUTINE_TYPE = 'FUNCTION' AND ROUTINE_SCHEMA = ${quoteString(schema)}`,
+    `SELECT ROUTINE_NAME AS name, SQL_DATA_ACCESS AS access, ROUTINE_DEFINITION AS body, IS_DETERMINISTIC AS fixed FROM information_schema.ROUTINES WHERE ROUTINE_TYPE = 'FUNCTION' AND ROUTINE_SCHEMA = ${quoteString(schema)}`,
   )
   const names = rows.map((row) => (row['name'] ?? '').toLowerCase())
   const isPlain = (row: (typeof rows)[number]): boolean => {
@@ -91,6 +101,7 @@ export async function readStoredFunctions(connection: Connection, schema: string
   return {
     all: new Set(names),
     reading: named((row) => !isPlain(row)),
+    varying: named((row) => isVarying(row['body'] ?? null, row['fixed'] === 'YES')),
     // CREATE AGGREGATE FUNCTION: only such a one asks for the next row of its group, and each does.
     aggregates: named((row) => row['body'] == null || /\bFETCH\s+GROUP\s+NEXT\s+ROW\b/i.test(row['body'])),
   }

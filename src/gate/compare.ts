@@ -32,6 +32,7 @@ export function cellCompare(compare: Compare, column: Column): CellCompare {
       // Its text has six digits: what differs may look equal. Columns are asked for as DOUBLE.
       throw planErrors.textOrder({ construct: 'ORDER BY or GROUP BY of a FLOAT', column: column.name })
     case columnType.double:
+      if (compare !== 'stored') requireAllDigits(column)
       return (a, b) => Number(a.toString('latin1')) - Number(b.toString('latin1'))
     case columnType.time:
       return (a, b) => timeMicros(a) - timeMicros(b)
@@ -51,6 +52,18 @@ export function cellCompare(compare: Compare, column: Column): CellCompare {
       if (column.charset === collation.binary) return Buffer.compare
       throw planErrors.textOrder({ construct: 'ORDER BY or GROUP BY', column: column.name })
   }
+}
+
+/** Decimals of a double that shows as many digits as it takes (NOT_FIXED_DEC). */
+export const notFixed = 31
+
+/** What is shown with fewer may be several values: 0.1 + 0.2 and 0.3. */
+export function requireAllDigits(column: Column): void {
+  if (column.decimals >= notFixed) return
+  throw planErrors.textOrder({
+    construct: `ORDER BY, GROUP BY or HAVING of a DOUBLE with ${column.decimals} decimals`,
+    column: column.name,
+  })
 }
 
 /** Sixteen digits and more need bigint; the rest a double holds exactly. */

@@ -108,11 +108,11 @@ test('order by type: as the server has it for integers of any size, decimals, do
     [columnType.varString, ['', 'A', 'B', 'a', 'a\0', 'aa']],
   ]
   for (const [type, values] of ordered) {
-    const compare = rowCompare([{ column: 0, compare: 'byType', descending: false }], [column('c', type)])
+    const compare = rowCompare([{ column: 0, compare: 'byType', descending: false }], [column('c', type, { decimals: 31 })])
     const rows = [cells(null), ...values.map((v) => cells(v))]
     const shuffled = [...rows].reverse().sort(compare)
     assert.deepEqual(texts(shuffled), texts(rows), String(type))
-    const descending = rowCompare([{ column: -1, compare: 'byType', descending: true }], [column('c', type)])
+    const descending = rowCompare([{ column: -1, compare: 'byType', descending: true }], [column('c', type, { decimals: 31 })])
     assert.deepEqual(texts([...rows].sort(descending)), texts([...rows].reverse()))
   }
 })

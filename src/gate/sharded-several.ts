@@ -117,7 +117,7 @@ export class SeveralShards {
       }
     }
     const inserts = plan.insert !== null && plan.insert.rows.length > 1
-    const ignore = inserts && /^\s*\w+\s+(\w+\s+)?IGNORE\b/i.test(e.sql.toString('latin1', 0, Math.min(e.sql.length, 60)))
+    const ignore = inserts && plan.insert.ignore
     const kept = keeping?.kept ?? null
     const entries = routed.entries ?? []
     const given = async (on: Transaction): Promise<readonly Part[]> => {

@@ -183,6 +183,16 @@ export class Writes {
       }
       case 'updateSubquery': {
         const other = dice.pick(this.#schema.tables.filter((t) => t.sharding === 'key' && t !== table))
+        const beside = table.columns.slice(2).filter((column) => isPlainInt(column) && column.name !== 'n')
+        // One table is set from left to right: n before, and, which may be refused, n as it is set here.
+        if (beside.length > 0 && dice.chance(0.4)) {
+          const asked = `n = (SELECT ${dice.pick(['COUNT(*)', 'MAX(n)', 'MIN(id)'])} FROM ${other.name} WHERE id < ${mark(String(dice.below(40)))})`
+          const read = `${dice.pick(beside).name} = n + 1`
+          return made(
+            `UPDATE ${table.name} SET ${dice.chance(0.7) ? `${read}, ${asked}` : `${asked}, ${read}`} WHERE id % 7 = ${mark(String(dice.below(7)))}`,
+            other,
+          )
+        }
         return made(
           `UPDATE ${table.name} SET ${set()} WHERE n IN (SELECT ${dice.pick(['k', 'n', 'id'])} FROM ${other.name} WHERE id < ${mark(String(dice.below(20)))})`,
           other,

@@ -25,11 +25,12 @@ export function aggregateMerge(columns: Columns): MergeTemplate {
   const { select } = columns
   const merged = new Aggregates(columns)
   const groupKeys: Key[] = []
+  const groupOrder: { readonly key: Key; readonly descending: boolean }[] = []
   if (select.groupBy !== null) {
     for (const group of select.groupBy.items) {
-      if (group.descending) throw new ScatterRefused('GROUP BY … DESC', 'it orders as well', 'write ORDER BY')
       const { expr, item } = named(group.expr, columns, 'column')
       if (hasAggregate(expr)) throw new ScatterRefused('GROUP BY an aggregate', 'no server takes it')
+      if (item === null) refuseAliases(expr, columns, 'by columns')
       if (item === null && hasParameter(expr))
         throw new ScatterRefused(
           'GROUP BY an expression with a parameter',
@@ -37,7 +38,9 @@ export function aggregateMerge(columns: Columns): MergeTemplate {
           'select it and group by its alias',
         )
       const key = columns.keyOf(expr, item, 'GROUP BY')
-      if (key !== null) groupKeys.push(key)
+      if (key === null) continue
+      groupKeys.push(key)
+      groupOrder.push({ key, descending: group.descending })
     }
     select.items.forEach((item, i) => merged.item(item.expr, i))
   } else if (select.distinct) {
@@ -47,16 +50,20 @@ export function aggregateMerge(columns: Columns): MergeTemplate {
   const having = select.having === null ? null : havingOf(select.having.expr, columns, (expr) => merged.refOf(expr))
   // One row has no order; what is asked for is left to the shards, who say whether it can be.
   const ordered = isOneRow(select) ? [] : (select.orderBy?.items ?? [])
-  const sort = ordered.flatMap((order) => {
-    const { expr, item } = named(order.expr, columns, 'alias')
-    if (hasAggregate(expr)) {
-      const ref = item === null ? merged.refOf(expr) : merged.orderable(expr, item)
-      return [{ key: merged.exactKeyOf(expr) ?? { ref, compare: 'byType' as const }, descending: order.descending }]
-    }
-    if (item === null) refuseAliases(expr, columns)
-    const key = columns.keyOf(expr, item, 'ORDER BY')
-    return key === null ? [] : [{ key, descending: order.descending }]
-  })
+  // MariaDB orders by what GROUP BY says where nothing else is said, and MySQL by nothing.
+  const sort =
+    select.groupBy !== null && select.orderBy === null
+      ? groupOrder
+      : ordered.flatMap((order) => {
+          const { expr, item } = named(order.expr, columns, 'alias')
+          if (hasAggregate(expr)) {
+            const ref = item === null ? merged.refOf(expr) : merged.orderable(expr, item)
+            return [{ key: merged.exactKeyOf(expr) ?? { ref, compare: 'byType' as const }, descending: order.descending }]
+          }
+          if (item === null) refuseAliases(expr, columns)
+          const key = columns.keyOf(expr, item, 'ORDER BY')
+          return key === null ? [] : [{ key, descending: order.descending }]
+        })
   return {
     kind: 'aggregate',
     hiddenColumns: columns.hidden.length,
@@ -83,12 +90,13 @@ function hasParameter(expr: Expr): boolean {
   return found
 }
 
-/** `/`, which MariaDB computes to whole groups of nine digits. */
+/** `/`, which MariaDB computes to whole groups of nine digits, and what a subquery's average and its like are shown as: they have more digits, too. */
 function hasQuotient(expr: Expr): boolean {
   let found = false
   walkExpr(expr, {
     expr(node) {
       found ||= node.kind === 'binary' && node.operator === '/'
+      found ||= node.kind === 'call' && /^(AVG|STD|STDDEV|STDDEV_POP|STDDEV_SAMP|VARIANCE|VAR_POP|VAR_SAMP)$/.test(node.name)
     },
   })
   return found

@@ -31,6 +31,8 @@ export type StoredFunctions = {
   readonly all: ReadonlySet<string>
   /** Those that may read or write tables. */
   readonly reading: ReadonlySet<string>
+  /** Those that may give each server a value of its own. */
+  readonly varying: ReadonlySet<string>
   /** MariaDB: called for the rows of a group. */
   readonly aggregates: ReadonlySet<string>
 }

@@ -20,7 +20,7 @@ export function planChange(statement: Update | Delete, analysis: Analysis, keysp
   const unchanged: UnchangedKey[] = []
   let moves = false
   for (const table of changed) {
-    refuseDivergingCopies(table, analysis)
+    refuseDivergingCopies(table, statement, analysis)
     refuseChoosingCopies(table, analysis)
     if (table.entry?.kind !== 'sharded') continue
     if (statement.kind === 'update') {
@@ -77,7 +77,8 @@ function gatherWhereRefused(
 ): RoutedPlan['scatter'] {
   if (scatter.kind !== 'refused') return scatter
   const gather = gatherChange(statement, changed, analysis, scatter.refusal)
-  return gather === null ? scatter : { kind: 'gather', gather }
+  if (gather === null) return scatter
+  return 'construct' in gather ? { kind: 'refused', refusal: gather } : { kind: 'gather', gather }
 }
 
 function scatterOf(statement: Update | Delete, analysis: Analysis, reference: boolean, whole: RoutedPlan['whole']): RoutedPlan['scatter'] {

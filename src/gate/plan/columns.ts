@@ -117,7 +117,11 @@ export class Columns {
             throw new ScatterRefused(`${construct} ${node.name}()`, 'each shard would draw values of its own')
         },
       })
-      return { ref: this.valueOf(expr, item), compare: 'byType' }
+      const rounded =
+        inner.kind === 'call' &&
+        (inner.name === 'ROUND' || inner.name === 'TRUNCATE') &&
+        (inner.args[1] === undefined || bare(inner.args[1]).kind === 'literal')
+      return { ref: this.valueOf(expr, item), compare: rounded ? 'stored' : 'byType' }
     }
     const bound = this.analysis.resolve(inner)
     if (bound === null)
@@ -147,9 +151,10 @@ export class Columns {
         break
     }
     switch (column.dataType) {
+      case 'double':
+        return { ref: this.valueOf(expr, item), compare: 'stored' }
       case 'decimal':
       case 'numeric':
-      case 'double':
       case 'date':
       case 'datetime':
       case 'time':

@@ -8,7 +8,7 @@
  * What is read for a write is read under lock, FOR UPDATE what will change and LOCK IN SHARE MODE the rest, as one server does. No temporary table is made on a connection
  * that writes: a transaction that made one is logged whole even when it, or a part of it, is rolled back.
  */
-import type { Delete, Expr, Insert, Update } from '../../sql/ast.ts'
+import type { Assignment, Delete, Expr, Insert, Select, Update } from '../../sql/ast.ts'
 import { quoteIdentifier } from '../../sql/quote.ts'
 import { walkExpr } from '../../sql/walk.ts'
 import { fetched } from '../gather-values.ts'
@@ -23,13 +23,13 @@ import type { CountedColumn } from './server-ids.ts'
 import { bare } from './slots.ts'
 import { compileSpan, compileText, type PlanEdit, text } from './text.ts'
 
-/** Null: not in this way either. */
+/** Null: not in this way either. A refusal: not in any, and this is why. */
 export function gatherChange(
   statement: Update | Delete,
   changed: readonly BoundTable[],
   analysis: Analysis,
   refusal: Refusal,
-): GatherPlan | null {
+): GatherPlan | Refusal | null {
   const [target] = changed
   if (target === undefined || changed.length > 1 || target.entry?.kind !== 'sharded') return null
   if (statement.kind === 'delete' && statement.returning !== null) return null
@@ -44,7 +44,18 @@ export function gatherChange(
   const alias = quoteIdentifier(target.hasAlias ? target.alias : target.name)
   const refs = statement.kind === 'update' ? statement.tables : statement.from
   const assignments = statement.kind === 'update' ? statement.assignments : []
-  const own = assignments.every(({ value }) => isOfTarget(value, target, analysis))
+  const single = refs.length === 1 && refs[0]?.kind === 'table'
+  // Outside of subqueries a column can then be of no other table.
+  const own = assignments.every(({ value }) => (single ? !hasSubquery(value) : isOfTarget(value, target, analysis)))
+  const changedBefore = own || !single ? undefined : readsChanged(assignments, target, analysis)
+  if (changedBefore !== undefined)
+    return {
+      construct: `${changedBefore} in an UPDATE that sets it before, beside a subquery over other shards' rows`,
+      reason:
+        'one table is set from left to right, and what is set to rows of other shards is made at one place, before anything is changed',
+      instead: `set ${changedBefore} last, or write what it is set to in its place`,
+      apart: true,
+    }
   const set = own ? [] : assignments.map(({ column }) => columnOf(target, column.name.text))
   if (set.some((column) => column === undefined)) return null
   // What is set is stored with its keys first: only then its text says all of it.
@@ -104,6 +115,32 @@ export function gatherMove(statement: Update, target: BoundTable, analysis: Anal
       after: [],
     },
   }
+}
+
+/** A column that an assignment reads after another has set it: its name. */
+function readsChanged(assignments: readonly Assignment[], target: BoundTable, analysis: Analysis): string | undefined {
+  const before = new Set<string>()
+  let found: string | undefined
+  for (const { column, value } of assignments) {
+    const selects: Select[] = []
+    walkExpr(value, {
+      select: (select) => void selects.push(select),
+      expr(node) {
+        if (node.kind !== 'column' || !before.has(node.name.text.toLowerCase())) return
+        // A subquery's column may be one of its own tables; of no known one, it may be the row's.
+        const around = selects.filter(({ span }) => span.from <= node.span.from && span.to >= node.span.to)
+        const inner = around.reduce<Select | null>((least, one) => (least !== null && width(least) <= width(one) ? least : one), null)
+        const bound = (inner === null ? analysis.scope : analysis.scopeOf(inner))?.resolve(node)
+        if (bound == null || bound.table === target) found ??= node.name.text
+      },
+    })
+    before.add(column.name.text.toLowerCase())
+  }
+  return found
+}
+
+function width({ span }: Select): number {
+  return span.to - span.from
 }
 
 function columnOf(table: BoundTable, name: string): ColumnInfo | undefined {
@@ -234,6 +271,17 @@ function valuesOf({ rows }: Insert, edits: readonly PlanEdit[]): Piece[] {
     text('VALUES '),
     ...between(rows, ({ values }) => [text('('), ...between(values, ({ span }) => compileSpan(span, edits)), text(')')]),
   ]
+}
+
+function hasSubquery(expr: Expr): boolean {
+  let found = false
+  walkExpr(expr, {
+    expr(node) {
+      found ||= node.kind === 'subquery' || node.kind === 'exists'
+      return !found
+    },
+  })
+  return found
 }
 
 /** ON DUPLICATE KEY UPDATE may name columns of the SELECT's tables, which its rows do not have any more. */

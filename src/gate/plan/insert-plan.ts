@@ -48,7 +48,7 @@ export function planInsert(insert: Insert, analysis: Analysis, keyspace: string,
     }
   }
   const lookups = ownedLookups(table)
-  refuseDivergingCopies(table, analysis)
+  refuseDivergingCopies(table, insert, analysis)
   if (lookups.length > 0) refuseWithLookups(insert, table, lookups)
   if (entry.kind === 'sharded' && insert.onDuplicate !== null)
     shardKeyAssignments(table, insert.onDuplicate.assignments, analysis, { single: true, destination: null, duplicate: true })
@@ -85,7 +85,7 @@ export function planInsert(insert: Insert, analysis: Analysis, keyspace: string,
     ...analysis.edits.filter((edit) => edit.span.to <= rowsSpan.from || edit.span.from >= rowsSpan.to),
     { span: rowsSpan, pieces: [{ kind: 'rows' }] },
   ]
-  if (sequence !== null && sequencePlace < 0) edits.push(...extraColumn(insert, table, sequence))
+  if (sequence !== null && sequencePlace < 0) edits.push(...extraColumn(insert, table, sequence), ...extraAlias(insert))
   const listed = entry.kind === 'sharded' && insert.columns === null && names.length > 0 ? columnList(insert, table, null) : null
   if (listed !== null && (sequence === null || sequencePlace >= 0)) edits.push(listed)
   const met = sequence === null || insert.onDuplicate === null ? null : rows.length > 1 ? 'several' : sequence.ofServer ? 'told' : 'asked'
@@ -95,7 +95,7 @@ export function planInsert(insert: Insert, analysis: Analysis, keyspace: string,
     destinations: [{ kind: 'all' }],
     whole: sequence !== null ? [] : listed === null ? whole : compileText(count, [...analysis.edits, listed]),
     scatter: { kind: 'allowed', text: compileText(count, edits), merge: null },
-    insert: { rows, sequence, counted, met, lookups },
+    insert: { rows, sequence, counted, met, ignore: insert.ignore, lookups },
   }
 }
 
@@ -250,6 +250,15 @@ function extraColumn(insert: Insert, table: BoundTable, sequence: SequencePlan):
   const at = insert.columnsSpan.to - 1
   return [{ span: { from: at, to: at }, pieces: [text(insert.columns?.length === 0 ? name : `, ${name}`)] }]
 }
+
+/** `AS new(a, b)` names as many columns as there are values: the sequence's is one that nothing is called. */
+function extraAlias({ rowAlias }: Insert): PlanEdit[] {
+  if (rowAlias === null || rowAlias.to - rowAlias.from === justNamed) return []
+  return [{ span: { from: rowAlias.to - 1, to: rowAlias.to - 1 }, pieces: [text(', _sw_id')] }]
+}
+
+/** Tokens of `AS new`. */
+const justNamed = 2
 
 /** What the values are for, as they were routed: were the table's columns others by now, a row would stand elsewhere than its values say. */
 function columnList(insert: Insert, table: BoundTable, more: string | null): PlanEdit {

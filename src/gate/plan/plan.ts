@@ -72,7 +72,13 @@ export type Piece =
 /** `null`: the client's text as it is. */
 export type Text = readonly Piece[] | null
 
-export type Refusal = { readonly construct: string; readonly reason: string; readonly instead: string }
+export type Refusal = {
+  readonly construct: string
+  readonly reason: string
+  readonly instead: string
+  /** That its tables are on several shards is not why: were it not for this, they would be put together. */
+  readonly apart?: true
+}
 
 // ── where a statement goes ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -147,9 +153,10 @@ export type AggregateMerge = {
  * - `byType`: by the column's own type from its metadata, exactly: integers, DECIMAL, DOUBLE, DATE, DATETIME, TIMESTAMP, TIME, YEAR,
  *   and binary strings bytewise. Text of any other collation can't be compared by the gate: the executor refuses it
  *   (`SW-GATE-130`, errors.ts), never guesses.
+ * - `stored`: the same, of a value that was rounded to the decimals that its column shows: elsewhere a DOUBLE with so many is refused like text, as it may have more.
  * NULL is smaller than everything, and equal to NULL when grouping.
  */
-export type Compare = 'bytes' | 'byType'
+export type Compare = 'bytes' | 'byType' | 'stored'
 
 export type SortKey = { readonly column: number; readonly compare: Compare; readonly descending: boolean }
 export type GroupKey = { readonly column: number; readonly compare: Compare }
@@ -252,6 +259,8 @@ export type InsertPlan = {
   readonly counted: CountedColumn | null
   /** How the shard's answer shows that ON DUPLICATE KEY UPDATE met a row (insert-id.ts); null: there is no such clause, or no sequence. */
   readonly met: 'told' | 'asked' | 'several' | null
+  /** INSERT IGNORE: the answer's count of duplicates is of rows that were left out. */
+  readonly ignore: boolean
   /** What the table owns: a row of the lookup's table is written for each row. */
   readonly lookups: readonly OwnedLookup[]
 }

@@ -10,7 +10,7 @@ import { planErrors } from './errors.ts'
 import { planInsert } from './insert-plan.ts'
 import type { Plan, RoutedPlan, Text } from './plan.ts'
 import { NeedsSchema } from './scope.ts'
-import { planSelect } from './select-plan.ts'
+import { lockingIn, planSelect } from './select-plan.ts'
 import { planLocal, planSet, planShow, planSystem, refuseExecutableComments } from './session-plan.ts'
 import { slotOf } from './slots.ts'
 import { compileText } from './text.ts'
@@ -277,7 +277,7 @@ function refuseReadingFunctions(analysis: Analysis, keyspace: KeyspaceInfo): voi
 function unsharded(statement: Statement, analysis: Analysis, keyspace: string, lexed: Lexed): RoutedPlan {
   const labels = statement.kind === 'query' ? analysis.labels : []
   const query = statement.kind === 'query' ? statement.query : null
-  const lock = query?.kind === 'select' && query.lock !== null
+  const lock = query !== null && lockingIn(query).length > 0
   return {
     kind: 'routed',
     keyspace,

@@ -135,6 +135,7 @@ function commonShard<S>(plan: RoutedPlan, inputs: RouteInputs<S>): S[] | null {
     const [first] = shards
     if (shards.length > 1 || (common !== undefined && common !== first)) {
       if (plan.scatter.kind === 'gather') return null
+      if (plan.scatter.kind === 'refused' && plan.scatter.refusal.apart === true) throw planErrors.refused({ ...plan.scatter.refusal })
       const { construct, reason } =
         plan.scatter.kind === 'refused'
           ? plan.scatter.refusal

@@ -13,14 +13,14 @@ import { isBuiltin } from '../pure-functions.ts'
 import type { Analysis } from './analysis.ts'
 import { columnKey } from './alternatives.ts'
 import { aggregateMerge, isOneRow } from './aggregate.ts'
-import { Columns } from './columns.ts'
+import { Columns, type Key } from './columns.ts'
 import { exactness } from './equality.ts'
 import type { Root } from './groups.ts'
 import type { MergeTemplate, Piece, Text } from './plan.ts'
 import { ScatterRefused } from './refuse.ts'
 import { hasAggregate, limitOf, named, refuseAliases } from './select-parts.ts'
 import { bare } from './slots.ts'
-import { compileText, type PlanEdit, text } from './text.ts'
+import { compileSpan, compileText, type PlanEdit, text } from './text.ts'
 
 export type ScatterSelect = { readonly text: Text; readonly merge: MergeTemplate }
 
@@ -97,7 +97,9 @@ export function scatterSelect(select: Select, analysis: Analysis, root: Root, co
   } else {
     if (select.having !== null && select.groupBy === null && aggregated)
       throw new ScatterRefused('HAVING', 'it is over a group of all shards')
-    merge = rowMerge(columns)
+    const grouping = orderOfGroups(columns)
+    merge = rowMerge(columns, grouping === null ? sortKeys(columns) : grouping.keys)
+    if (grouping !== null) edits.push({ span: { from: grouping.at, to: grouping.at }, pieces: grouping.pieces })
     if (select.limit !== null) edits.push({ span: select.limit.span, pieces: [text(' LIMIT '), { kind: 'limit-and-offset' }] })
   }
   if (columns.hidden.length > 0) {
@@ -107,9 +109,45 @@ export function scatterSelect(select: Select, analysis: Analysis, root: Root, co
   return { text: compileText(count, edits), merge }
 }
 
-function rowMerge(columns: Columns): MergeTemplate {
+type Sorting = { readonly key: Key; readonly descending: boolean }
+
+/**
+ * MariaDB orders groups by what GROUP BY says where no ORDER BY stands. Where that decides which groups there are, or is said (DESC), each shard is told to: MySQL would not by itself.
+ * Null: nothing to be told.
+ */
+function orderOfGroups(columns: Columns): { keys: Sorting[]; at: number; pieces: Piece[] } | null {
+  const { select, analysis } = columns
+  const { groupBy } = select
+  if (groupBy === null || select.orderBy !== null) return null
+  if (select.limit === null && !groupBy.items.some(({ descending }) => descending)) return null
+  const keys = groupBy.items.flatMap(({ expr: given, descending }): Sorting[] => {
+    const { expr, item } = named(given, columns, 'column')
+    // In ORDER BY an alias hides the column that GROUP BY means.
+    if (item === null && bare(given).kind !== 'column') refuseAliases(given, columns)
+    const meant = item === null ? named(given, columns, 'alias') : null
+    if (meant !== null && meant.item !== null && !isSameColumn(meant.expr, given, analysis)) refuseAliases(given, columns)
+    const key = columns.keyOf(expr, item, 'GROUP BY')
+    return key === null ? [] : [{ key, descending }]
+  })
+  const at = select.having?.span.to ?? groupBy.span.to
+  const pieces = groupBy.items.flatMap(({ expr, descending }, i) => [
+    text(i === 0 ? ' ORDER BY ' : ', '),
+    ...compileSpan(expr.span, analysis.edits),
+    text(descending ? ' DESC' : ''),
+  ])
+  return { keys, at: select.window === null ? at : Math.max(at, select.window.to), pieces }
+}
+
+function isSameColumn(one: Expr, other: Expr, analysis: Analysis): boolean {
+  const [a, b] = [one, other].map((expr) => {
+    const inner = bare(expr)
+    return inner.kind === 'column' ? analysis.resolve(inner) : null
+  })
+  return a != null && b != null && a.table === b.table && a.column === b.column
+}
+
+function rowMerge(columns: Columns, keys: readonly Sorting[]): MergeTemplate {
   const { limit, offset } = limitOf(columns.select)
-  const keys = sortKeys(columns)
   if (keys.length === 0) return { kind: 'concat', hiddenColumns: 0, limit, offset }
   return {
     kind: 'sort',
@@ -120,7 +158,7 @@ function rowMerge(columns: Columns): MergeTemplate {
   }
 }
 
-function sortKeys(columns: Columns): { key: NonNullable<ReturnType<Columns['keyOf']>>; descending: boolean }[] {
+function sortKeys(columns: Columns): Sorting[] {
   const { select } = columns
   return (select.orderBy?.items ?? []).flatMap((order: OrderItem) => {
     const { expr, item } = named(order.expr, columns, 'alias')
@@ -152,7 +190,8 @@ function selectHasAggregate(select: Select): boolean {
   return (
     select.items.some((item) => hasAggregate(item.expr)) ||
     (select.having !== null && hasAggregate(select.having.expr)) ||
-    (select.orderBy?.items.some((item) => hasAggregate(item.expr)) ?? false)
+    (select.orderBy?.items.some((item) => hasAggregate(item.expr)) ?? false) ||
+    select.windows.some(({ partition, order }) => [...partition, ...order].some(hasAggregate))
   )
 }
 

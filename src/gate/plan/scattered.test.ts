@@ -155,3 +155,32 @@ test('promise 10: names of WITH that MySQL and MariaDB take otherwise are refuse
   assert.equal(show('WITH t AS (SELECT 1 AS id) SELECT * FROM (WITH b AS (SELECT id FROM t) SELECT * FROM b) d', [], 'plain').length, 1)
   assert.equal(mergeOf('WITH a AS (SELECT 1) (WITH b AS (SELECT COUNT(*) AS c FROM users) SELECT c FROM b)'), 'gather')
 })
+
+test('promise 10: groups come in the order of GROUP BY where MariaDB gives it, by what LIMIT chooses among them', () => {
+  assert.match(
+    show('SELECT user_id, COUNT(*) FROM orders GROUP BY user_id DESC LIMIT 3').join(' and '),
+    /^all: SELECT user_id, COUNT\(\*\) FROM orders GROUP BY user_id DESC ORDER BY +user_id DESC LIMIT 3$/,
+  )
+  const keysOf = (sql: string): unknown => {
+    const scatter = scatterOf(sql)
+    return scatter.kind === 'allowed' && scatter.merge?.kind !== 'concat' ? scatter.merge?.keys : scatter.kind
+  }
+  assert.deepEqual(keysOf('SELECT age, COUNT(*) FROM users GROUP BY age DESC LIMIT 3'), [
+    { column: 0, compare: 'byType', descending: true },
+  ])
+  assert.deepEqual(keysOf('SELECT age, COUNT(*) FROM users GROUP BY age'), [{ column: 0, compare: 'byType', descending: false }])
+  assert.deepEqual(keysOf('SELECT age, COUNT(*) FROM users GROUP BY age ORDER BY NULL LIMIT 3'), [])
+  // An alias that ORDER BY would take for the column.
+  assert.equal(mergeOf('SELECT total AS user_id, COUNT(*) FROM orders GROUP BY orders.user_id LIMIT 3'), 'sort')
+  assert.equal(mergeOf('SELECT total AS user_id, COUNT(*) FROM orders GROUP BY user_id LIMIT 3'), 'gather')
+  assert.equal(mergeOf('SELECT user_id AS user_id, COUNT(*) FROM orders GROUP BY user_id LIMIT 3'), 'sort')
+  assert.equal(mergeOf('SELECT user_id, COUNT(*) FROM orders GROUP BY user_id'), 'concat')
+})
+
+test('promise 10: what has more digits than it shows, and aggregates that stand in a window alone', () => {
+  assert.equal(mergeOf('SELECT SUM((SELECT AVG(o.total) FROM orders o WHERE o.user_id = u.id)) FROM users u'), 'gather')
+  assert.equal(mergeOf('SELECT SUM((SELECT MAX(o.total) FROM orders o WHERE o.user_id = u.id)) FROM users u'), 'aggregate')
+  assert.equal(mergeOf('SELECT RANK() OVER w FROM orders WINDOW w AS (PARTITION BY user_id ORDER BY COUNT(*))'), 'gather')
+  assert.equal(mergeOf('SELECT age AS a, COUNT(*) FROM users GROUP BY a + 1'), 'gather')
+  assert.equal(mergeOf('SELECT age AS a, COUNT(*) FROM users GROUP BY age + 1'), 'aggregate')
+})

@@ -13,11 +13,12 @@ export function limitOf(select: Select): { limit: Slot | null; offset: Slot | nu
   return { limit: limit === null ? null : slotOf(limit.count), offset: limit?.offset == null ? null : slotOf(limit.offset) }
 }
 
-/** A copy of an expression in the select list can't name the list's own aliases. */
-export function refuseAliases(expr: Expr, columns: Columns): void {
+/** A copy of an expression in the select list can't name the list's own aliases. @param hidden by columns: in GROUP BY a name is first that of a column */
+export function refuseAliases(expr: Expr, columns: Columns, hidden: 'by columns' | 'never' = 'never'): void {
   walkExpr(expr, {
     expr(node) {
       if (node.kind !== 'column' || node.table !== null) return
+      if (hidden === 'by columns' && columns.analysis.resolve(node) !== null) return
       const name = node.name.text.toLowerCase()
       if (columns.select.items.some((item) => item.alias?.text.toLowerCase() === name)) {
         throw new ScatterRefused(

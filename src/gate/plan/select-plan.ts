@@ -1,5 +1,6 @@
 /** SELECT over a sharded keyspace. */
-import type { Query } from '../../sql/ast.ts'
+import type { Query, Select } from '../../sql/ast.ts'
+import { walkQuery } from '../../sql/walk.ts'
 import type { Analysis } from './analysis.ts'
 import { planErrors } from './errors.ts'
 import { gatherPlan } from './gather-plan.ts'
@@ -16,7 +17,7 @@ export function planSelect(query: Query, analysis: Analysis, keyspace: string, c
   if (analysis.connectionBound !== null) throw refusedConnectionBound(analysis.connectionBound)
   const roots = analysis.groups.roots()
   const select = query.kind === 'select' ? query : null
-  const lock = locks(query)
+  const lock = lockingIn(query).length > 0
   return {
     kind: 'routed',
     keyspace,
@@ -47,7 +48,10 @@ function gatherWhereRefused(
   locked: boolean,
 ): RoutedPlan['scatter'] {
   const lock = locked ? lockText(query, analysis) : null
-  if (locked && lock === null) return scatter
+  if (locked && lock === null)
+    return scatter.kind !== 'refused' || !lockingIn(query).some((select) => select !== query)
+      ? scatter
+      : { kind: 'refused', refusal: innerLock }
   const planned = (refusal: Refusal): GatherPlan | null => {
     const gather = gatherPlan(analysis, count, refusal)
     return gather === null || lock === null ? gather : { ...gather, lock }
@@ -60,6 +64,20 @@ function gatherWhereRefused(
   if (scatter.kind !== 'refused') return scatter
   const gather = planned(scatter.refusal)
   return gather === null ? scatter : { kind: 'gather', gather }
+}
+
+const innerLock: Refusal = {
+  construct: 'FOR UPDATE or LOCK IN SHARE MODE within the statement',
+  reason: 'the rows are fetched from several shards, and not those alone that it would lock',
+  instead: 'lock the rows in a statement of their own, or restrict it to one shard key value',
+  apart: true,
+}
+
+/** The SELECTs of a query, of any depth, with FOR UPDATE or its like. */
+export function lockingIn(query: Query): Select[] {
+  const found: Select[] = []
+  walkQuery(query, { select: (select) => void (select.lock !== null && found.push(select)) })
+  return found
 }
 
 /** Null: not one lock for all tables of one level. */
@@ -109,8 +127,4 @@ export function refusedConnectionBound(construct: string): Error {
     reason: 'it belongs to one server connection, and statements of a session go to many',
     instead: 'keep it in the application, or use an unsharded keyspace',
   })
-}
-
-function locks(query: Query): boolean {
-  return query.kind === 'select' ? query.lock !== null : query.parts.some(locks)
 }

@@ -1,5 +1,7 @@
 /** What a statement may not do to the columns that say where a row stands. */
-import type { Assignment, Expr } from '../../sql/ast.ts'
+import type { Assignment, Expr, Statement } from '../../sql/ast.ts'
+import { walkStatement } from '../../sql/walk.ts'
+import { isBuiltin } from '../pure-functions.ts'
 import type { Analysis } from './analysis.ts'
 import { planErrors } from './errors.ts'
 import type { Destination, UnchangedKey } from './plan.ts'
@@ -7,15 +9,35 @@ import type { BoundTable } from './scope.ts'
 import { bare, slotOf } from './slots.ts'
 
 /** Every shard has a copy of a reference table, and a change must do the same to each. */
-export function refuseDivergingCopies(table: BoundTable, analysis: Analysis): void {
+export function refuseDivergingCopies(table: BoundTable, statement: Statement, analysis: Analysis): void {
   if (table.entry?.kind !== 'reference') return
-  const own = analysis.random ?? analysis.clock
+  const stored = [...analysis.calls].find((name) => !isBuiltin(name) && table.keyspace.functions?.varying.has(name) === true)
+  const own = analysis.random ?? analysis.clock ?? (stored === undefined ? serverVariableIn(statement) : `stored function ${stored}()`)
   if (own === null) return
   throw planErrors.refused({
     construct: `${own} in a change of reference table ${table.name}`,
     reason: 'each copy would get values of its own',
     instead: 'give the value itself',
   })
+}
+
+/** Settings that a session brings each of its connections to, and what the session itself answers; others may differ from server to server. */
+const sessionsOwn = new Set(
+  (
+    'sql_mode time_zone lc_time_names autocommit character_set_client character_set_connection character_set_results collation_connection foreign_key_checks unique_checks ' +
+    'group_concat_max_len div_precision_increment default_week_format sql_select_limit sql_safe_updates identity last_insert_id'
+  ).split(' '),
+)
+
+function serverVariableIn(statement: Statement): string | null {
+  let found: string | null = null
+  walkStatement(statement, {
+    expr(node) {
+      if (node.kind !== 'system-variable') return
+      if (node.scope === 'global' || !sessionsOwn.has(node.name.toLowerCase())) found ??= `@@${node.name}`
+    },
+  })
+  return found
 }
 
 /** Where rows are alike to it each copy might choose another one. */

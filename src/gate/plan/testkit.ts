@@ -105,7 +105,12 @@ const app: KeyspaceInfo = {
   vschema,
   schemaNamesEqual: false,
   columns: (name) => (name === 'fresh' ? undefined : (tables[name] ?? null)),
-  functions: { all: new Set(['reads', 'plain', 'product']), reading: new Set(['reads']), aggregates: new Set(['product']) },
+  functions: {
+    all: new Set(['reads', 'plain', 'product', 'newid']),
+    reading: new Set(['reads']),
+    varying: new Set(['newid']),
+    aggregates: new Set(['product']),
+  },
 }
 const plain: KeyspaceInfo = {
   name: 'plain',
