@@ -311,7 +311,7 @@ export class GroupDecoder {
     const statement =
       form === 'loadData'
         ? ({ kind: 'other', verb: 'LOAD DATA' } as const)
-        : classifyQuery(clientText(text, session.charset?.client ?? null), schema)
+        : classifyQuery(clientText(text, session.charset?.client ?? null), schema, session.sqlMode)
     // After DDL the same bytes may describe other columns (a changed sign is not in every table map): ask again for each table.
     if (statement.kind === 'ddl') this.#tables.forget()
     this.#ready.push({ kind: 'query', statement, text, schema, session, startedAt: this.#startedAt, at })

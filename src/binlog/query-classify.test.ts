@@ -41,6 +41,7 @@ const cases: [sql: string, kind: object][] = [
   ["SET PASSWORD FOR 'a'@'b'='x'", { kind: 'account', verb: 'SET PASSWORD' }],
   ['SET DEFAULT ROLE r FOR a', { kind: 'account', verb: 'SET ROLE' }],
   ['ANALYZE LOCAL TABLE a, b', { kind: 'maintenance', verb: 'ANALYZE', objects: [t('a'), t('b')] }],
+  ['REPAIR VIEW v', { kind: 'maintenance', verb: 'REPAIR', objects: [t('v')] }],
   ['FLUSH TABLES', { kind: 'maintenance', verb: 'FLUSH', objects: [] }],
   ['INSERT INTO t VALUES (1)', { kind: 'other', verb: 'INSERT' }],
   ['SET GLOBAL a=1', { kind: 'other', verb: 'SET' }],
@@ -49,6 +50,21 @@ const cases: [sql: string, kind: object][] = [
   ['', { kind: 'other', verb: '' }],
   ['CREATE', { kind: 'other', verb: 'CREATE' }],
 ]
+
+test('1.10: a backslash in a name or a text is what the session took it for', () => {
+  const tablesOf = (sql: string, sqlMode: bigint): unknown => {
+    const found = classifyQuery(sql, 'd', sqlMode)
+    return found.kind === 'ddl' ? found.objects : found
+  }
+  const [ansiQuotes, noBackslashEscapes] = [4n, 1n << 20n]
+  assert.deepEqual(tablesOf('TRUNCATE TABLE "a\\b"', ansiQuotes), [t('a\\b')])
+  assert.deepEqual(tablesOf('DROP TABLE "x\\", item', ansiQuotes), [t('x\\'), t('item')])
+  const commented = "ALTER TABLE x COMMENT 'a\\', RENAME TO item"
+  assert.deepEqual(tablesOf(commented, noBackslashEscapes), [t('x'), t('item')])
+  assert.deepEqual(tablesOf(commented, 0n), [t('x')])
+  // MariaDB: a table of the default schema.
+  assert.deepEqual(tablesOf('TRUNCATE TABLE .item', 0n), [t('item')])
+})
 
 for (const [sql, expected] of cases) {
   test(`classifies: ${sql.slice(0, 60)}`, () => assert.deepEqual(classifyQuery(sql, 'd'), expected))

@@ -33,9 +33,9 @@ const objectWords = new Set([
 ])
 const maintenanceVerbs = new Set(['ANALYZE', 'OPTIMIZE', 'REPAIR', 'CHECK'])
 
-/** @param text as `client-text.ts` reads it @param schema the session's default schema: it completes names without one */
-export function classifyQuery(text: string, schema: string): QueryKind {
-  const statement = new Statement(tokens(text), schema)
+/** @param text as `client-text.ts` reads it @param schema the session's default schema: it completes names without one @param sqlMode the session's, for what a backslash means */
+export function classifyQuery(text: string, schema: string, sqlMode: bigint | null = null): QueryKind {
+  const statement = new Statement(tokens(text, sqlMode ?? 0n), schema)
   if (!statement.behindSetStatement()) return { kind: 'other', verb: 'SET' }
   const verb = statement.word()
   switch (verb) {
@@ -61,7 +61,7 @@ export function classifyQuery(text: string, schema: string): QueryKind {
     default: {
       if (!maintenanceVerbs.has(verb)) return { kind: 'other', verb: verb.slice(0, 64) }
       statement.skip('NO_WRITE_TO_BINLOG', 'LOCAL')
-      if (statement.word() !== 'TABLE' && statement.last !== 'TABLES') return { kind: 'other', verb }
+      if (!['TABLE', 'TABLES', 'VIEW'].includes(statement.word())) return { kind: 'other', verb }
       return { kind: 'maintenance', verb, objects: statement.names() }
     }
   }
@@ -214,6 +214,8 @@ class Statement {
   }
 
   name(): ObjectName {
+    // MariaDB takes `.t` for a table of the default schema.
+    this.skip('.')
     const first = this.identifier()
     if (!this.skip('.')) return { schema: this.#schema === '' ? null : this.#schema, name: first }
     return { schema: first, name: this.identifier() }
@@ -261,7 +263,12 @@ class Statement {
 
 const space = /\s/
 
-function tokens(sql: string): Token[] {
+/** Bits of sql_mode. */
+const [ansiQuotes, noBackslashEscapes] = [4n, 1n << 20n]
+
+function tokens(sql: string, sqlMode: bigint): Token[] {
+  const plain = (sqlMode & noBackslashEscapes) !== 0n
+  const escapes = { "'": !plain, '"': !plain && (sqlMode & ansiQuotes) === 0n, '`': false }
   const list: Token[] = []
   let i = 0
   while (i < sql.length) {
@@ -284,7 +291,7 @@ function tokens(sql: string): Token[] {
         if (sql[j] === char) {
           if (sql[j + 1] !== char) break
           j++
-        } else if (sql[j] === '\\' && char !== '`') {
+        } else if (sql[j] === '\\' && escapes[char]) {
           escaped = true
           j++
         }

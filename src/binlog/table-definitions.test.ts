@@ -6,7 +6,7 @@ import { readTableDefinitions } from './table-definitions.ts'
 
 const answering = (charset: string, collation: string): Connection => {
   const row = { t: 't', c: 'name', d: 'varchar', y: 'varchar(9)', s: charset, o: collation, n: 'NO', e: '' }
-  return { allText: async () => [row] } as unknown as Connection
+  return { flavour: 'mysql', allText: async () => [row] } as unknown as Connection
 }
 
 test('1.12: utf8 of an older server is utf8mb3 of a newer one, and no other set', async () => {

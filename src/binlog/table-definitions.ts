@@ -1,4 +1,5 @@
 import type { Connection } from '../mysql/connection.ts'
+import { flavourOf } from '../mysql/flavour/flavour.ts'
 import { quoteString } from '../sql/quote.ts'
 import type { ColumnDefinition } from './source.ts'
 
@@ -9,7 +10,10 @@ export function charsetName(name: string | null): string | null {
   return name === null ? null : name.replace(/^utf8(?=_|$)/, 'utf8mb3')
 }
 
-/** All base tables of a schema with their columns in table order: what a TableChooser hands to the tail, and `canonicalExpression` works on. */
+/**
+ * All base tables of a schema with their columns in table order: what a TableChooser hands to the tail, and `canonicalExpression` works on. Behind them those that only the binlog
+ * shows: MariaDB's hashes of long unique keys. They count as generated: nobody reads or writes them.
+ */
 export async function readTableDefinitions(connection: Connection, schema: string): Promise<Map<string, ColumnDefinition[]>> {
   const rows = await connection.allText(
     `SELECT c.TABLE_NAME AS t, c.COLUMN_NAME AS c, c.DATA_TYPE AS d, c.COLUMN_TYPE AS y, c.CHARACTER_SET_NAME AS s, c.COLLATION_NAME AS o,
@@ -34,5 +38,20 @@ export async function readTableDefinitions(connection: Connection, schema: strin
       generated: /\b(VIRTUAL|STORED|PERSISTENT) GENERATED\b/i.test(row['e'] ?? ''),
     })
   }
+  if (flavourOf(connection).longKeysAreColumns)
+    for (const [table, count] of await longKeys(connection, schema)) for (let i = 1; i <= count; i++) tables.get(table)?.push(hashColumn(i))
   return tables
+}
+
+async function longKeys(connection: Connection, schema: string): Promise<[string, number][]> {
+  const rows = await connection.allText(
+    `SELECT s.TABLE_NAME AS t, COUNT(DISTINCT s.INDEX_NAME) AS n FROM information_schema.STATISTICS s JOIN information_schema.TABLES t USING (TABLE_SCHEMA, TABLE_NAME)
+     WHERE s.TABLE_SCHEMA = ${quoteString(schema)} AND s.INDEX_TYPE = 'HASH' AND s.NON_UNIQUE = 0 AND t.ENGINE <> 'MEMORY' GROUP BY s.TABLE_NAME`,
+  )
+  return rows.map(({ t, n }) => [t ?? '', Number(n)])
+}
+
+function hashColumn(number: number): ColumnDefinition {
+  const name = `DB_ROW_HASH_${number}`
+  return { name, dataType: 'bigint', columnType: 'bigint(20) unsigned', charset: null, collation: null, nullable: true, generated: true }
 }

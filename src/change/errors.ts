@@ -424,4 +424,11 @@ export const changeErrors = defineErrors('CHANGE', {
     why: 'the server does not answer, or has much to do; it may have done it all the same',
     fix: 'look at what the server is doing (SHOW PROCESSLIST); it is tried again by itself',
   },
+  keyOfSession: {
+    number: 71,
+    class: 'user',
+    what: 'unique key {key} of table {table} holds a value that the server makes from {reads}',
+    why: 'targets make it anew in UTC and under their own settings: rows that are two under this key here may be one there, and one of them would be lost',
+    fix: 'make the key of columns that hold the value itself (a plain DATE that the application writes), or of the TIMESTAMP column itself; or drop the key',
+  },
 })

@@ -9,6 +9,7 @@ import type { Connection } from '../mysql/connection.ts'
 import type { SchemaInfo, TableInfo } from '../mysql/table-info.ts'
 import type { ServerSecret } from '../topology/records.ts'
 import { changeErrors } from './errors.ts'
+import { keysOfSessions } from './session-expressions.ts'
 
 /** PROTOCOLS 1.14: a stream needs what it has not read yet. Without a minute's room to notice and to raise it, an outage of moments ends the move. */
 export const retentionLeastS = 600
@@ -55,7 +56,11 @@ function tableFindings(schema: string, table: TableInfo, logsCascades: boolean, 
   const findings: SwError[] = []
   if (table.kind !== 'BASE TABLE') findings.push(changeErrors.tableKind({ table: name, kind: table.kind.toLowerCase() }))
   if (!/^innodb$/i.test(table.engine)) findings.push(changeErrors.tableEngine({ table: name, engine: table.engine }))
-  if (!table.keys.some((key) => key.identifiesRows)) findings.push(changeErrors.noKey({ table: name }))
+  // No range can be read by a hash, or by a key that no statement may name.
+  if (!table.keys.some((key) => key.identifiesRows && (key.primary || (key.visible && key.type !== 'HASH'))))
+    findings.push(changeErrors.noKey({ table: name }))
+  if (table.kind === 'BASE TABLE')
+    for (const { key, reads } of keysOfSessions(table)) findings.push(changeErrors.keyOfSession({ table: name, key, reads }))
   if (table.triggers.length > 0 && triggers === 'refuse')
     findings.push(changeErrors.userTriggers({ table: name, triggers: table.triggers.map((trigger) => trigger.name).join(', ') }))
   for (const { name: key, referencedSchema, referencedTable } of table.foreignKeys)

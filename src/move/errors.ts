@@ -32,7 +32,7 @@ export const moveErrors = defineErrors('MOVE', {
   noKey: {
     number: 5,
     class: 'user',
-    what: 'table {table} has neither a primary key nor a unique key of NOT NULL columns that are not generated',
+    what: 'table {table} has neither a primary key nor a visible unique key of NOT NULL columns that are not generated',
     why: 'rows are copied in ranges of a key and changed by key',
     fix: 'give it one: ALTER TABLE {table} ADD COLUMN _id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, or add a primary key of columns that it has',
   },
@@ -74,8 +74,8 @@ export const moveErrors = defineErrors('MOVE', {
   abandonedPart: {
     number: 11,
     class: 'fatal',
-    what: 'a transaction of {source} was torn by a crash after parts of it had been applied ({at})',
-    why: 'it was larger than the memory budget and so applied in parts, and then the source lost it',
+    what: 'a transaction of {source} was torn by a crash, or rolled back, after parts of it had been applied ({at})',
+    why: 'it was larger than the memory budget and so applied in parts, and then the source lost it, or (MariaDB, with a temporary table made or dropped in it) logged that it rolled back',
     fix: 'cancel the workflow and create it anew',
   },
   missingTarget: {

@@ -3,8 +3,9 @@ import { after, test } from 'node:test'
 import assert from 'node:assert/strict'
 import { ServerPairs } from '../../test/kit/server-pairs.ts'
 import { flavours } from '../../test/kit/servers.ts'
+import { connect } from '../mysql/connect.ts'
 import { quoteQualified } from '../sql/quote.ts'
-import { readSourceTables } from './source-tables.ts'
+import { readSourceTables, usableKeys } from './source-tables.ts'
 import { orderBy, rangeCondition } from './statements.ts'
 import { random, World } from './testkit/world.ts'
 
@@ -31,6 +32,19 @@ const tables = [
 ]
 
 for (const flavour of flavours()) {
+  test(`1.3 on ${flavour}: a key that no range can be read by is none to copy by`, async () => {
+    const { source } = await servers.of(flavour)
+    const conn = await connect(source.config)
+    const hidden = flavour === 'mysql' ? 'INVISIBLE' : 'IGNORED'
+    await conn.query('CREATE DATABASE hidden_keys')
+    await conn.useDatabase('hidden_keys')
+    await conn.query(`CREATE TABLE two (x INT NOT NULL, y INT NOT NULL, z INT NOT NULL, UNIQUE a (x, y), UNIQUE b (z) ${hidden})`)
+    if (flavour === 'mariadb') await conn.query('CREATE TABLE hash (x INT NOT NULL, t VARCHAR(4000) NOT NULL, UNIQUE h (t))')
+    assert.deepEqual(Object.fromEntries(await usableKeys(conn, 'hidden_keys')), { two: { name: 'a', columns: ['x', 'y'] } })
+    await conn.query('DROP DATABASE hidden_keys')
+    conn.destroy()
+  })
+
   test(`1.3 on ${flavour}: keys whose columns lie in both directions are walked by their index, and every row is copied, killed in between too`, async (t) => {
     await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'], tables }, servers.of(flavour))
     const { schema } = world.sourceRefs[0]!

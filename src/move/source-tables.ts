@@ -2,6 +2,7 @@
 import { createVindex } from '../keyspace/vindexes/create.ts'
 import type { Connection, FlavourName } from '../mysql/connection.ts'
 import type { ColumnDefinition } from '../binlog/source.ts'
+import { flavourOf } from '../mysql/flavour/flavour.ts'
 import { quoteString } from '../sql/quote.ts'
 import type { StreamTable } from '../topology/records.ts'
 import { readTableDefinitions } from '../binlog/table-definitions.ts'
@@ -27,11 +28,12 @@ export type UsableKey = { name: string; columns: string[]; descending?: boolean[
 
 /**
  * By table: the primary key, else the unique key of NOT NULL columns with the fewest columns. Tables without one are left out. Keys with generated columns are none: rows are written with
- * their keys, and a server takes no value for such a column.
+ * their keys, and a server takes no value for such a column. Nor are keys that are invisible, ignored or hashes: no range can be read by them.
  */
 export async function usableKeys(conn: Connection, schema: string): Promise<Map<string, UsableKey>> {
   const rows = await conn.allText(
-    `SELECT s.TABLE_NAME AS t, s.INDEX_NAME AS name, s.COLUMN_NAME AS column_name, s.SUB_PART AS sub_part, s.NULLABLE AS nullable, s.COLLATION AS direction
+    `SELECT s.TABLE_NAME AS t, s.INDEX_NAME AS name, s.COLUMN_NAME AS column_name, s.SUB_PART AS sub_part, s.NULLABLE AS nullable, s.COLLATION AS direction,
+      ${flavourOf(conn).keyUnusable} AS unusable
     FROM information_schema.STATISTICS s WHERE s.TABLE_SCHEMA = ${quoteString(schema)} AND s.NON_UNIQUE = 0
     ORDER BY s.TABLE_NAME, s.INDEX_NAME, s.SEQ_IN_INDEX`,
   )
@@ -56,8 +58,8 @@ function bestKey(rows: readonly Record<string, string | null>[], isGenerated: (c
     const name = row.name ?? ''
     const key = keys.get(name) ?? { columns: [], descending: [], usable: true }
     keys.set(name, key)
-    const { column_name: column, sub_part: prefix, nullable, direction } = row
-    if (column === null || column === undefined || prefix !== null || nullable === 'YES' || isGenerated(column)) {
+    const { column_name: column, sub_part: prefix, nullable, direction, unusable } = row
+    if (unusable === '1' || column === null || column === undefined || prefix !== null || nullable === 'YES' || isGenerated(column)) {
       key.usable = false
       continue
     }

@@ -6,7 +6,6 @@
  * The CRC only deals rows out and clears nothing: each bucket is judged by its own digests. Keys that a collation calls equal and that
  * differ in bytes may fall into different buckets, which then both differ.
  */
-import { canonicalExpression } from '../binlog/canonical-select.ts'
 import { asBytes, rangeCondition } from '../move/statements.ts'
 import type { Comparison, Side } from './comparison.ts'
 import { sumMask } from './digest-sum.ts'
@@ -39,12 +38,9 @@ export async function differingBuckets(
   return differing.length === 0 ? null : `${bucketOf(comparison)} IN (${differing.join(',')})`
 }
 
-function bucketOf({ plan }: Comparison): string {
-  const columns = plan.columns.slice(0, plan.keyWidth).map(({ definition }) => {
-    const value = canonicalExpression(definition)
-    // Strings of several collations are not put together by every server (1271).
-    return definition.charset === null ? value : `CAST(${value} AS BINARY)`
-  })
+function bucketOf({ plan, keyExpressions }: Comparison): string {
+  // Strings of several collations are not put together by every server (1271).
+  const columns = keyExpressions.map((value, i) => (plan.columns[i]?.definition.charset === null ? value : `CAST(${value} AS BINARY)`))
   return asBytes(`CRC32(CONCAT_WS(',',${columns.join(',')}))%${bucketCount}`)
 }
 

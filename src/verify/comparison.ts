@@ -14,7 +14,8 @@ import { quoteIdentifier, quoteQualified, quoteString } from '../sql/quote.ts'
 import type { Flavour, ShardRef } from '../topology/records.ts'
 import { verifyErrors } from './errors.ts'
 import type { Group } from './groups.ts'
-import { rowDigest, rowDigestNumber, valueDigest, type SideColumn } from './row-text.ts'
+import { rowDigest, rowDigestNumber, valueDigest, withDigits } from './row-text.ts'
+import { digitsOf, sideColumnsOf } from './side-columns.ts'
 
 /** What is selected of a table on one shard. All texts are latin1 views of bytes (move/statements.ts, `asBytes`). */
 export type Side = {
@@ -32,6 +33,8 @@ export type Comparison = {
   readonly plan: TablePlan
   /** Key and shard-key columns only: what a listing selects, and what is routed. */
   readonly keyPlan: TablePlan
+  /** The key's columns, printed alike on all sides. */
+  readonly keyExpressions: readonly string[]
   readonly encoder: RowEncoder
   /** Null for reference tables. */
   readonly router: Router | null
@@ -46,7 +49,8 @@ export type Comparison = {
   readonly shardKey: string | null
 }
 
-export type SchemaDefinitions = ReadonlyMap<string, readonly ColumnDefinition[]>
+/** `stored`: generated, and kept with the row. */
+export type SchemaDefinitions = ReadonlyMap<string, readonly (ColumnDefinition & { readonly stored?: boolean })[]>
 
 /** Rows that the server estimates, by shard uid and table. */
 export async function readEstimates(
@@ -68,7 +72,7 @@ export async function readDefinitions(
   shards: readonly ShardRef[],
   use: <T>(serverId: string, work: (conn: Connection) => Promise<T>) => Promise<T>,
 ): Promise<Map<string, SchemaDefinitions>> {
-  return ofShards(shards, use, (conn, shard) => readTableDefinitions(conn, shard.schema))
+  return ofShards(shards, use, (conn, shard) => definitionsOf(conn, shard.schema))
 }
 
 /** By shard uid. All beside each other: each is a look or two through a server's catalogue, and nothing is compared before. */
@@ -79,6 +83,18 @@ async function ofShards<T>(
 ): Promise<Map<string, T>> {
   return new Map(
     await Promise.all(shards.map(async (shard) => [shard.uid, await use(shard.serverId, (conn) => look(conn, shard))] as const)),
+  )
+}
+
+async function definitionsOf(conn: Connection, schema: string): Promise<SchemaDefinitions> {
+  const rows = await conn.allText(
+    `SELECT TABLE_NAME AS t, COLUMN_NAME AS c FROM information_schema.COLUMNS
+     WHERE TABLE_SCHEMA = ${quoteString(schema)} AND (EXTRA LIKE '%STORED GENERATED%' OR EXTRA LIKE '%PERSISTENT GENERATED%')`,
+  )
+  const stored = new Set(rows.map(({ t, c }) => `${t}.${c}`))
+  const found = await readTableDefinitions(conn, schema)
+  return new Map(
+    [...found].map(([table, columns]) => [table, columns.map((column) => ({ ...column, stored: stored.has(`${table}.${column.name}`) }))]),
   )
 }
 
@@ -94,14 +110,12 @@ export function planComparison(
   const rowsOf = (ref: ShardRef): number => rows.get(ref.uid)?.get(plan.name) ?? 0
   const first = group.sources[0]
   const shards = [...group.sources, ...group.targets]
-  const columnsOf = shards.map((shard) => sideColumns(plan, shard, definitions, first, flavours))
-  // A text is compared as it is only where all have it in one charset; NULL marks are needed where any allows NULL.
-  const columns = columnsOf.map((side) =>
-    side.map((definition, i): SideColumn => ({
-      definition,
-      nullable: columnsOf.some((other) => other[i]?.nullable === true),
-      wide: definition.charset !== null && columnsOf.some((other) => other[i]?.charset !== definition.charset),
-    })),
+  const generated = generatedColumns(plan, shards, definitions, flavours)
+  const columns = sideColumnsOf(
+    shards.map((shard) => [
+      ...sideColumns(plan, shard, definitions, first, flavours),
+      ...generated.map((name) => columnNamed(definitions.get(shard.uid)?.get(plan.name), name)),
+    ]),
   )
   const sides = shards.map((ref, i): Side => {
     const own = columns[i] ?? []
@@ -114,23 +128,53 @@ export function planComparison(
       values: own.map(valueDigest),
     }
   })
-  const keyPlan = keysOnly(plan)
+  // Of a time that the target holds with more digits, the tail and statements have those of the source.
+  const expressions = plan.columns.map(({ definition }, i) =>
+    columns[0]?.[i]?.fractionDigits === undefined ? canonicalExpression(definition) : withDigits(definition, digitsOf(definition)),
+  )
+  const keyPlan = keysOnly(plan, expressions)
   const sources = sides.slice(0, group.sources.length)
   const pacer = sources.reduce((most, side) => (rowsOf(side.ref) > rowsOf(most.ref) ? side : most))
   return {
     group,
     plan,
     keyPlan,
+    keyExpressions: expressions.slice(0, plan.keyWidth),
     encoder: new RowEncoder(keyPlan, 'selected'),
     router: group.kind === 'each' || plan.vindex === null ? null : new Router(group.targets.map(({ shard }) => shard)),
-    columnNames: plan.columns.map(({ definition }) => definition.name),
+    columnNames: [...plan.columns.map(({ definition }) => definition.name), ...generated],
     sources,
     pacer,
     targets: sides.slice(group.sources.length),
     rowsEstimated: group.sources.reduce((sum, ref) => sum + rowsOf(ref), 0),
     averageRowBytes: Math.max(32, table.averageRowBytes),
-    shardKey: group.kind === 'each' || plan.vindex === null ? null : shardKeyText(plan),
+    shardKey: group.kind === 'each' || plan.vindex === null ? null : shardKeyText(plan, expressions),
   }
+}
+
+/**
+ * Columns that are stored, and generated on every side, each from the rest of the row: where their expression reads what a session has (its time zone, its sql_mode), a mover's is another
+ * than the client's was, and nothing else would tell.
+ */
+function generatedColumns(
+  plan: TablePlan,
+  shards: readonly ShardRef[],
+  definitions: ReadonlyMap<string, SchemaDefinitions>,
+  flavours: ReadonlyMap<string, Flavour>,
+): string[] {
+  const sides = shards.map((shard) => definitions.get(shard.uid)?.get(plan.name))
+  const jsonIsAlike = new Set(shards.map(({ serverId }) => flavours.get(serverId))).size < 2
+  return (sides[0] ?? []).flatMap((column) => {
+    const all = sides.map((side) => columnNamed(side, column.name))
+    const alike = all.every(
+      (other) => other?.stored === true && other.dataType === column.dataType && isUnsigned(other) === isUnsigned(column),
+    )
+    return alike && (jsonIsAlike || column.dataType !== 'json') ? [column.name] : []
+  })
+}
+
+function columnNamed<C extends ColumnDefinition>(columns: readonly C[] | undefined, name: string): C | undefined {
+  return columns?.find((column) => column.name.toLowerCase() === name.toLowerCase())
 }
 
 function sideColumns(
@@ -174,12 +218,14 @@ function describe(column: ColumnDefinition): string {
   return column.collation === null ? column.columnType : `${column.columnType} ${column.collation}`
 }
 
-function keysOnly(plan: TablePlan): TablePlan {
+function keysOnly(plan: TablePlan, expressions: readonly string[]): TablePlan {
   const columns: MovedColumn[] = plan.columns.slice(0, plan.keyWidth)
+  const selected = expressions.slice(0, plan.keyWidth)
   const shardKey = plan.shardKey.map((column): ShardKeyColumn => {
     const moved = plan.columns[column.index]
     if (column.index < plan.keyWidth || moved === undefined) return column
     columns.push(moved)
+    selected.push(expressions[column.index] ?? '')
     return { ...column, index: columns.length - 1 }
   })
   const quoted = columns.map(({ definition }) => quoteIdentifier(definition.name))
@@ -187,7 +233,7 @@ function keysOnly(plan: TablePlan): TablePlan {
     ...plan,
     columns,
     shardKey,
-    selectList: columns.map(({ definition }) => canonicalExpression(definition)).join(','),
+    selectList: selected.join(','),
     columnList: quoted.join(','),
   }
 }
@@ -196,12 +242,12 @@ function keysOnly(plan: TablePlan): TablePlan {
  * Numbers as they are, others in hex, columns parted by ':', NULL as N. Null where that text would not give the value back (BIT). In one cell: a row each would
  * cost the server and us several times more (a million rows: 1.1 s to send, 0.1 s so).
  */
-function shardKeyText(plan: TablePlan): string | null {
+function shardKeyText(plan: TablePlan, expressions: readonly string[]): string | null {
   if (plan.shardKey.some(({ index }) => plan.columns[index]?.kind === LiteralKind.bits)) return null
   const parts = plan.shardKey.map(({ index }) => {
     const column = plan.columns[index]
     if (column === undefined) return "'N'"
-    const value = canonicalExpression(column.definition)
+    const value = expressions[index] ?? ''
     return `IFNULL(${column.kind === LiteralKind.number || column.kind === LiteralKind.float ? value : `HEX(${value})`},'N')`
   })
   return asBytes(parts.length === 1 ? (parts[0] ?? '') : `CONCAT_WS(':',${parts.join(',')})`)

@@ -10,7 +10,6 @@
  */
 import type { Connection, FlavourName, RowBatch } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
-import { canonicalExpression } from '../binlog/canonical-select.ts'
 import { asBytes, orderBy, rangeCondition, splitLiterals } from '../move/statements.ts'
 import { differingBuckets } from './buckets.ts'
 import type { Comparison, Side } from './comparison.ts'
@@ -45,12 +44,7 @@ const limited: Readonly<Record<FlavourName, (select: string, limitMs: number) =>
 /** The key at which a span of `rows` rows ends on this side; null: fewer are left. */
 export async function boundAfter(conn: Connection, comparison: Comparison, side: Side, lo: Bound, rows: number): Promise<Bound> {
   const { plan } = comparison
-  const list = asBytes(
-    plan.columns
-      .slice(0, plan.keyWidth)
-      .map(({ definition }) => canonicalExpression(definition))
-      .join(','),
-  )
+  const list = asBytes(comparison.keyExpressions.join(','))
   const where = rangeCondition(plan, lo, null)
   const sql = `SELECT ${list} FROM ${side.from}${where === '' ? '' : ` WHERE ${where}`} ORDER BY ${orderBy(plan)} LIMIT 1 OFFSET ${rows - 1}`
   for await (const batch of await conn.rows(Buffer.from(sql, 'latin1')))
@@ -234,12 +228,7 @@ async function middleOf(sessions: Sessions, comparison: Comparison, sides: reado
 
 async function boundWithin(conn: Connection, comparison: Comparison, side: Side, span: KeySpan, rows: number): Promise<Bound> {
   const { plan } = comparison
-  const list = asBytes(
-    plan.columns
-      .slice(0, plan.keyWidth)
-      .map(({ definition }) => canonicalExpression(definition))
-      .join(','),
-  )
+  const list = asBytes(comparison.keyExpressions.join(','))
   const where = rangeCondition(plan, span.lo, span.hi)
   const sql = `SELECT ${list} FROM ${side.from}${where === '' ? '' : ` WHERE ${where}`} ORDER BY ${orderBy(plan)} LIMIT 2 OFFSET ${rows - 1}`
   const found: string[] = []

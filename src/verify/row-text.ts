@@ -14,8 +14,17 @@ import type { ColumnDefinition } from '../binlog/source.ts'
 import { asBytes } from '../move/statements.ts'
 import { quoteIdentifier } from '../sql/quote.ts'
 
-/** A column as one side has it; `wide`: the two sides differ in charset, so values are compared as utf8mb4. */
-export type SideColumn = { readonly definition: ColumnDefinition; readonly nullable: boolean; readonly wide: boolean }
+/**
+ * A column as one side has it (`side-columns.ts`). `wide`: the sides differ in charset, so values are compared as utf8mb4. `digested`: on some side values may be large.
+ * `fractionDigits`: of times, where the sides differ in them.
+ */
+export type SideColumn = {
+  readonly definition: ColumnDefinition
+  readonly nullable: boolean
+  readonly wide: boolean
+  readonly digested: boolean
+  readonly fractionDigits?: number
+}
 
 const plain = new Set([
   'tinyint',
@@ -38,6 +47,10 @@ const plain = new Set([
 ])
 /** Values that may be larger than a packet, or many of them in one row: only their digest goes into the row's text. */
 const large = new Set(['text', 'mediumtext', 'longtext', 'blob', 'mediumblob', 'longblob', 'json'])
+export function isLarge({ dataType }: ColumnDefinition): boolean {
+  return large.has(dataType)
+}
+
 const opaque = new Set([
   'geometry',
   'point',
@@ -51,8 +64,8 @@ const opaque = new Set([
   'vector',
 ])
 
-function isString({ dataType }: ColumnDefinition): boolean {
-  return !plain.has(dataType) && !opaque.has(dataType) && !large.has(dataType) && dataType !== 'bit'
+function isString({ definition: { dataType }, digested }: SideColumn): boolean {
+  return !plain.has(dataType) && !opaque.has(dataType) && !digested && dataType !== 'bit'
 }
 
 /** `utf8`: a string without FE and FF, which a server stores nothing else as. */
@@ -63,18 +76,24 @@ const utf8 = /^utf8(mb[34])?$/
 /** As strong as a column: MariaDB would convert a literal to the columns' charset, which has no such byte (1300). */
 const byte = (hex: 'FE' | 'FF'): string => `CAST(x'${hex}' AS BINARY)`
 
+/** A time with so many digits of its second's fraction: no fewer than it has, or what is cut off is rounded. */
+export function withDigits(definition: ColumnDefinition, digits: number): string {
+  return `CAST(${canonicalExpression(definition)} AS ${definition.dataType === 'time' ? 'TIME' : 'DATETIME'}(${digits}))`
+}
+
 /** `mixed`: the row has strings of several collations, which the server would convert into one another, or refuse (1271, *tried* on
  * MariaDB: a nopad one among others of one charset; 3854 on MySQL: a number or digest beside a charset that does not hold ASCII as it is). */
-function field({ definition, wide }: SideColumn, mixed: boolean): Field {
+function field({ definition, wide, digested, fractionDigits }: SideColumn, mixed: boolean): Field {
   const { dataType } = definition
   // MySQL keeps the sign of zero, MariaDB has only one zero (*tried*): as values they are the same.
   if (dataType === 'float' || dataType === 'double') return { kind: 'head', sql: `(${canonicalExpression(definition)} + 0e0)` }
+  if (fractionDigits !== undefined) return { kind: 'head', sql: withDigits(definition, fractionDigits) }
   if (plain.has(dataType)) return { kind: 'head', sql: canonicalExpression(definition) }
   if (dataType === 'bit') return { kind: 'head', sql: `CAST(${quoteIdentifier(definition.name)} AS UNSIGNED)` }
   if (opaque.has(dataType)) return { kind: 'head', sql: `SHA2(HEX(${quoteIdentifier(definition.name)}),256)` }
   const text = wide ? `CONVERT(${canonicalExpression(definition)} USING utf8mb4)` : canonicalExpression(definition)
   const value = mixed ? `CAST(${text} AS BINARY)` : text
-  if (large.has(dataType)) return { kind: 'head', sql: `SHA2(${value},256)` }
+  if (digested) return { kind: 'head', sql: `SHA2(${value},256)` }
   return { kind: wide || utf8.test(definition.charset ?? '') ? 'utf8' : 'string', sql: value }
 }
 
@@ -83,9 +102,7 @@ export function rowDigest(columns: readonly SideColumn[]): string {
   const head: string[] = []
   const parted: string[] = []
   const strings: string[] = []
-  const collations = new Set(
-    columns.filter(({ definition }) => isString(definition)).map(({ definition, wide }) => (wide ? 'utf8mb4' : definition.collation)),
-  )
+  const collations = new Set(columns.filter(isString).map(({ definition, wide }) => (wide ? 'utf8mb4' : definition.collation)))
   const mixed = collations.size > 1 || columns.some(({ definition }) => /^(utf16|utf16le|utf32|ucs2)$/.test(definition.charset ?? ''))
   const fields = columns.map((column) => ({ ...field(column, mixed), nullable: column.nullable }))
   const last = fields.findLastIndex(({ kind }) => kind === 'string')

@@ -187,7 +187,7 @@ for (const flavour of flavours()) {
     const columns = (await readTableDefinitions(world.s, schema))
       .get('texts')!
       .slice(1)
-      .map((definition) => ({ definition, nullable: true, wide: false }))
+      .map((definition) => ({ definition, nullable: true, wide: false, digested: definition.dataType === 'text' }))
     const reader = await connect({ ...world.source.config, database: schema, charset: 'binary' })
     const distinct = await reader.all(
       `SELECT COUNT(DISTINCT ${rowDigest(columns)}) AS digests, COUNT(DISTINCT CONCAT(${['a', 'b', 'n', 'c', 't', 'm', 'l'].map((name) => `IFNULL(HEX(${name}), 'null'), '/'`).join(', ')})) AS row_values FROM texts`,

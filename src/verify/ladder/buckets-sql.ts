@@ -6,6 +6,7 @@ import { asBytes } from '../../move/statements.ts'
 import { quoteIdentifier, quoteQualified } from '../../sql/quote.ts'
 import { rowDigest, rowDigestNumber } from '../row-text.ts'
 import type { SideColumn } from '../row-text.ts'
+import { sideColumnsOf } from '../side-columns.ts'
 
 export type BucketAggregate = {
   readonly count: bigint
@@ -121,27 +122,11 @@ export function rowsSql(x: {
   )
 }
 
-/** Columns of one table as all shards have them: NULL marks where any allows NULL, one charset where they differ. */
+/** Columns of one table as all shards have them. */
 export function sideColumns(names: readonly string[], shards: readonly (readonly ColumnDefinition[])[]): Map<number, SideColumn[]> {
-  const found = new Map<number, SideColumn[]>()
-  for (const [i, columns] of shards.entries()) {
-    found.set(
-      i,
-      names.flatMap((name) => {
-        const definition = columns.find((column) => column.name.toLowerCase() === name.toLowerCase())
-        if (definition === undefined) return []
-        const all = shards.map((other) => other.find((column) => column.name.toLowerCase() === name.toLowerCase()))
-        return [
-          {
-            definition,
-            nullable: all.some((other) => other?.nullable === true),
-            wide: definition.charset !== null && all.some((other) => other?.charset !== definition.charset),
-          },
-        ]
-      }),
-    )
-  }
-  return found
+  const named = (columns: readonly ColumnDefinition[], name: string): ColumnDefinition | undefined =>
+    columns.find((column) => column.name.toLowerCase() === name.toLowerCase())
+  return new Map(sideColumnsOf(shards.map((columns) => names.map((name) => named(columns, name)))).entries())
 }
 
 /** A decimal's digits; NULL (no row had a value) is nothing to add. */
