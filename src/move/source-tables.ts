@@ -33,7 +33,7 @@ export type UsableKey = { name: string; columns: string[]; descending?: boolean[
 export async function usableKeys(conn: Connection, schema: string): Promise<Map<string, UsableKey>> {
   const rows = await conn.allText(
     `SELECT s.TABLE_NAME AS t, s.INDEX_NAME AS name, s.COLUMN_NAME AS column_name, s.SUB_PART AS sub_part, s.NULLABLE AS nullable, s.COLLATION AS direction,
-      ${flavourOf(conn).keyUnusable} AS unusable
+      ${flavourOf(conn).keyUnusable(conn.versionNumber)} AS unusable
     FROM information_schema.STATISTICS s WHERE s.TABLE_SCHEMA = ${quoteString(schema)} AND s.NON_UNIQUE = 0
     ORDER BY s.TABLE_NAME, s.INDEX_NAME, s.SEQ_IN_INDEX`,
   )

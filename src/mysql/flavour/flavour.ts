@@ -82,7 +82,7 @@ export interface Flavour {
   /** What information_schema.STATISTICS has of a key's part that is an expression. */
   readonly keyPartExpression: 'EXPRESSION' | 'NULL'
   /** Says of a row of information_schema.STATISTICS that its key is there and can't be named in FORCE INDEX. */
-  readonly keyUnusable: string
+  keyUnusable(version: number): string
   /** A unique key over a BLOB, or over more bytes than a key may have, is kept as the hash of its values in a column that only the binlog shows. */
   readonly longKeysAreColumns: boolean
   /** What a locked account gets at connect. */

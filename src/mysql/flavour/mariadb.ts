@@ -30,8 +30,8 @@ export const mariadb: Flavour = {
   upsertAlias: '',
   upsertValue: (quotedColumn) => `VALUES(${quotedColumn})`,
   keyPartExpression: 'NULL',
-  // A key that is a hash has no order. (Before 10.6 none can be ignored, and the comment says nothing.)
-  keyUnusable: "(INDEX_TYPE = 'HASH' OR IGNORED = 'YES')",
+  // A key that is a hash has no order. Before 10.6 there are no ignored ones, nor the column that tells.
+  keyUnusable: (version) => (version < 100600 ? "INDEX_TYPE = 'HASH'" : "(INDEX_TYPE = 'HASH' OR IGNORED = 'YES')"),
   longKeysAreColumns: true,
   accountLockedErrno: errno.accountLockedMariadb,
   versionMin: 100500,

@@ -27,7 +27,7 @@ export const mysql: Flavour = {
   upsertAlias: ' AS new_row',
   upsertValue: (quotedColumn) => `new_row.${quotedColumn}`,
   keyPartExpression: 'EXPRESSION',
-  keyUnusable: "IS_VISIBLE = 'NO'",
+  keyUnusable: () => "IS_VISIBLE = 'NO'",
   longKeysAreColumns: false,
   accountLockedErrno: errno.accountLockedMysql,
   versionMin: 80017,
