@@ -183,13 +183,13 @@ export class Writes {
       }
       case 'updateSubquery': {
         const other = dice.pick(this.#schema.tables.filter((t) => t.sharding === 'key' && t !== table))
-        const beside = table.columns.slice(2).filter((column) => isPlainInt(column) && column.name !== 'n')
+        const beside = table.columns.slice(2).filter((column) => ['d', 'g', 's', 'u', 'v'].includes(column.name))
         // One table is set from left to right: n before, and, which may be refused, n as it is set here.
         if (beside.length > 0 && dice.chance(0.4)) {
           const asked = `n = (SELECT ${dice.pick(['COUNT(*)', 'MAX(n)', 'MIN(id)'])} FROM ${other.name} WHERE id < ${mark(String(dice.below(40)))})`
           const read = `${dice.pick(beside).name} = n + 1`
           return made(
-            `UPDATE ${table.name} SET ${dice.chance(0.7) ? `${read}, ${asked}` : `${asked}, ${read}`} WHERE id % 7 = ${mark(String(dice.below(7)))}`,
+            `UPDATE ${table.name} SET ${dice.chance(0.9) ? `${read}, ${asked}` : `${asked}, ${read}`} WHERE id % 7 = ${mark(String(dice.below(7)))}`,
             other,
           )
         }
