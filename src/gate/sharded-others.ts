@@ -35,6 +35,17 @@ export class OtherStatements {
     const inputs = keyspace === undefined ? null : this.#context.inputs(lexed, e, keyspace)
     const values = plan.items.map((item) => (inputs === null ? nullValue : slotValue(item.value, inputs)))
     if (values.some((value) => value.type === 'kept') && plan.otherwise !== null) return plan.otherwise
+    // Of what type a server would tell it: known here of integers, of texts and of what the session is asked for.
+    const isTold = ({ value: slot }: LocalPlan['items'][number], i: number): boolean => {
+      const type = values[i]?.type
+      return (
+        type === 'integer' || type === 'text' || slot.kind === 'parameter' || (slot.kind === 'session' && slot.ref.kind !== 'user-variable')
+      )
+    }
+    // These are put into texts, and into no prepared one (session-prepared.ts).
+    const alone =
+      e.form === 'binary' && plan.items.some(({ value: slot }) => slot.kind === 'session' && /^(database|row-count)$/.test(slot.ref.kind))
+    if (plan.otherwise?.sharded === true && !alone && !plan.items.every(isTold)) return plan.otherwise
     const columns = plan.items.map((item, i) => {
       const label = typeof item.label === 'string' ? item.label : spanText(lexed, item.label)
       if (values[i]?.type === 'integer') return integerColumn(label)
