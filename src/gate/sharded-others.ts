@@ -38,9 +38,9 @@ export class OtherStatements {
     // Of what type a server would tell it: known here of integers, of texts and of what the session is asked for.
     const isTold = ({ value: slot }: LocalPlan['items'][number], i: number): boolean => {
       const type = values[i]?.type
-      return (
-        type === 'integer' || type === 'text' || slot.kind === 'parameter' || (slot.kind === 'session' && slot.ref.kind !== 'user-variable')
-      )
+      if (type === 'integer' || type === 'text' || slot.kind === 'parameter') return true
+      // A variable that is NULL is text to servers; an integer beside it would be a smaller one as a literal.
+      return slot.kind === 'session' && (slot.ref.kind !== 'user-variable' || type === 'null')
     }
     // These are put into texts, and into no prepared one (session-prepared.ts).
     const alone =
