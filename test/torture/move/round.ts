@@ -293,7 +293,7 @@ class Round {
       onDdl: this.#takesDdl ? ('exec' as const) : ('stop' as const),
       deferSecondaryKeys: dice.chance(0.7),
       stopAfterCopy: false,
-      copyBytesPerSecondMax: dice.pick([null, 300_000, 3_000_000]),
+      copyBytesPerSecondMax: (this.#bytesPerSecond = dice.pick([null, 300_000, 3_000_000])),
       failpoints,
     }
     this.#streams = this.#sources.map((source, i): StreamRecord => ({
@@ -373,8 +373,11 @@ class Round {
     if (this.#workload !== null) this.#workload.held = [...this.#behind.values()].some(({ behind }) => behind)
   }
 
+  /** Of the copy. With some rows of megabytes the smaller limit alone takes minutes, and a mover that dies reads some of them again. */
+  #bytesPerSecond: number | null = null
+
   /** Until every stream has copied and follows. @throws when one has failed */
-  async #following(limitMs = 240_000): Promise<void> {
+  async #following(limitMs = this.#bytesPerSecond === 300_000 ? 600_000 : 240_000): Promise<void> {
     await until(
       'all streams running',
       async () => {
