@@ -7,6 +7,7 @@ import { after, before, describe, test } from 'node:test'
 import type mysql from 'mysql2/promise'
 import { flavours } from '../../test/kit/servers.ts'
 import { until } from '../../test/kit/until.ts'
+import { connect } from '../mysql/connect.ts'
 import { gateOnServer, type GateOnServer } from './testkit/gate-on-server.ts'
 
 const table = '(id BIGINT PRIMARY KEY, name VARCHAR(50), n INT)'
@@ -58,6 +59,30 @@ for (const flavour of flavours()) {
       ['main', 'main'],
       ['renamed', 'main_phys'],
     ] as const) {
+      test('user variables that a connection has stay what they are when settings change, whatever was asked of them before', async () => {
+        const c = await connect({ host: '127.0.0.1', port: world.port, user: 'app', password: 'secret', database: 'wide' })
+        await c.query("SET @w = CONCAT('a', 1)")
+        for (const sql of [
+          'SET @v = (SELECT SUM(n) FROM t)',
+          'SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ WRITE',
+          'BEGIN',
+          'INSERT INTO main.t VALUES (90, NULL, 1)',
+          'SELECT COUNT(*) FROM main.t',
+          'ROLLBACK',
+          'DELETE FROM main.t WHERE id > 80',
+          'SELECT main.keeps(n), COUNT(*) FROM main.t GROUP BY 1',
+          'SELECT main.keeps(12)',
+          'SET sql_select_limit = 7',
+          'SET NAMES utf8mb4',
+          'SET sql_mode = DEFAULT, div_precision_increment = DEFAULT, group_concat_max_len = DEFAULT, sql_select_limit = DEFAULT, time_zone = DEFAULT',
+          "SET time_zone = '+05:30'",
+        ]) {
+          await c.query(sql)
+          await c.query('SELECT @v AS v')
+          assert.equal(await c.value('SELECT @w AS w'), 'a1', sql)
+        }
+      })
+
       test(`promise 10: what a session knows stands in its statements on another keyspace's tables (${keyspace})`, async () => {
         const [c, other] = [await client(), await client()]
         const id = await inserted(c, `INSERT INTO ${keyspace}.counted (v) VALUES (1)`)

@@ -87,6 +87,11 @@ export class SessionConnections {
     return null
   }
 
+  #hasVariables(backend: Backend): boolean {
+    for (const pinned of this.#pins.values()) if (pinned.backend === backend && mayHaveSet(pinned.why)) return true
+    return false
+  }
+
   /** From now on they are a connection's, which nothing is to be brought back to what they were before. */
   forgetVariables(): void {
     this.variables.clear()
@@ -228,8 +233,12 @@ export class SessionConnections {
    * Errors: what the server says of a setting. The connection is not used then.
    * @param wanted the session's settings; without its sql_select_limit unless the client's own SELECT runs as it stands
    */
-  bringToSettings(backend: Backend, wanted = this.settings.unlimited): Promise<void> {
-    return bringTo(backend, wanted, this.#refused)
+  async bringToSettings(backend: Backend, wanted = this.settings.unlimited): Promise<void> {
+    if (!this.#hasVariables(backend)) return await bringTo(backend, wanted, this.#refused)
+    // What the settings say of user variables is what was asked of this one, for others: to be brought to it, or from it, would set them.
+    backend.signature = withoutVariables(backend.signature)
+    const own = withoutVariables(wanted)
+    if (backend.signature !== own) await bringTo(backend, own, this.#refused)
   }
 
   pipeline(backend: Backend, sql: string): void {
