@@ -1,6 +1,6 @@
 /** The work goes on, for others who wait for it; who waits here leaves when the signal says so, with its reason. */
-export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return work
+export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | null | undefined): Promise<T> {
+  if (signal == null) return work
   work.catch(() => undefined)
   const over = new AbortController()
   const aborted = new Promise<never>((_resolve, reject) =>

@@ -19,6 +19,7 @@ import type { RouteInputs } from './plan/plan.ts'
 import { shardsOf } from './plan/route.ts'
 import type { Runner } from './runner.ts'
 import { ownInstant, sendBefore } from './instant.ts'
+import { marked } from './inner-statements.ts'
 import type { Scatter } from './scatter.ts'
 import type { Transaction } from './transaction.ts'
 import type { ShardView } from './view.ts'
@@ -322,9 +323,7 @@ export class Readers {
     const backend = await this.#of(shard)
     const branch = this.#transaction?.branches.get(shard.uid)
     if (branch !== undefined && locks) branch.locked = true
-    const mark = { connection: backend.connection, effect: 'read' } as const
-    this.#scatter.mark(mark)
-    try {
+    await marked(this.#scatter, backend.connection, 'read', async () => {
       const stream = await backend.connection.rows(text)
       for await (const batch of stream) {
         for (let i = 0; i < batch.length; i++) {
@@ -337,9 +336,7 @@ export class Readers {
           }
         }
       }
-    } finally {
-      this.#scatter.unmark(mark)
-    }
+    })
   }
 
   /** The rows that still come, however many, are not waited for: what ends the transaction or gives the connection back would stand behind them. */

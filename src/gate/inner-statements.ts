@@ -36,6 +36,7 @@ export async function routeInner(core: Core, name: string, sql: Buffer, signal: 
     const inputs: RouteInputs<ShardView> = {
       lexed,
       parameters: [],
+      text: 'utf8mb4',
       shards: keyspace.shards,
       sequenceIds: [],
       shardOf(id) {

@@ -10,7 +10,7 @@ import type { VindexValue } from '../keyspace/vindex.ts'
 import type { Core } from './core.ts'
 import type { Held } from './memory.ts'
 import { valueOf } from './gather-fill.ts'
-import type { Marks } from './inner-statements.ts'
+import { marked, type Marks } from './inner-statements.ts'
 import { LookupWrites, nameOf, sweepAfter } from './lookup-writes.ts'
 import type { ColumnInfo } from './plan/catalog.ts'
 import { heldValue } from './plan/convert.ts'
@@ -82,9 +82,7 @@ export class KeptWrite implements WriteHooks {
       branch.statements++
       branch.locked = true
       const { connection } = branch.backend
-      const mark = { connection, effect: 'write' } as const
-      this.#marks.mark(mark)
-      try {
+      await marked(this.#marks, connection, 'write', async () => {
         for await (const batch of await connection.rows(text)) {
           try {
             for (let i = 0; i < batch.length; i++) this.#note(change, batch.row(i), old, made)
@@ -94,9 +92,7 @@ export class KeptWrite implements WriteHooks {
             throw error
           }
         }
-      } finally {
-        this.#marks.unmark(mark)
-      }
+      })
       this.#signal.throwIfAborted()
     }
     sweepAfter(this.#core, on, this.#keyspace.name, old)

@@ -85,7 +85,7 @@ export function lookupTable(lookup: LookupDefinition, keyspace: string): { keysp
 /** Null: the values are not known exactly, or too many. */
 function askText(destination: LookupDestination, keyspace: string, inputs: RouteInputs<ShardView>, context: SessionContext): string | null {
   const { lookup, columns } = destination
-  const way = inputs.text ?? 'utf8mb4'
+  const way = inputs.text
   if (!way.startsWith('utf8') || /NO_BACKSLASH_ESCAPES/i.test(context.runner.settings.get('sql_mode') ?? '')) return null
   const conditions: string[] = []
   for (const [i, { column, slots }] of columns.entries()) {

@@ -9,6 +9,7 @@ export function renderForPrepare(context: SessionContext, lexed: Lexed, plan: Pl
   const inputs: RouteInputs<ShardView> = {
     lexed,
     parameters: [],
+    text: 'utf8mb4',
     shards: [shard],
     shardOf: () => shard,
     schemaOf: (s) => s.schema,

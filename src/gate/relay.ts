@@ -73,8 +73,8 @@ export class Relayer implements RelaySink {
   }
 
   bytes(given: Buffer, rowsSoFar: number): void {
-    const frames = this.#names === null ? given : this.#names.rewrite(given)
     if (this.#exceeded !== null) return
+    const frames = this.#names === null ? given : this.#names.rewrite(given)
     if (this.#cut !== null) {
       this.#exceeded = { error: this.#cut, sequence: (this.#pending ?? frames)[3] as number }
       this.#pending = null

@@ -88,6 +88,6 @@ export class ResultWriter {
     this.#client.write(this.#w.take())
     this.#w.reset(4096)
     if (this.#client.bufferedBytes <= this.#bufferBytesMax) return undefined
-    return unlessAborted(new Promise<void>((resolve) => this.#client.onDrain(resolve)), this.#signal ?? undefined)
+    return unlessAborted(new Promise<void>((resolve) => this.#client.onDrain(resolve)), this.#signal)
   }
 }

@@ -370,7 +370,7 @@ async function open(part: Part, backend: Backend, { params, timestamp }: ReadOpt
   return await backend.connection.executedRows(executionOf(on.id, part.parameters, params))
 }
 
-function statementsOf(transaction: Transaction): number {
+export function statementsOf(transaction: Transaction): number {
   let count = 0
   for (const branch of transaction.branches.values()) count += branch.statements
   return count

@@ -24,6 +24,7 @@ import { shardName, type Transaction } from './transaction.ts'
 import type { ShardView } from './view.ts'
 
 const lasting: readonly Pin[] = ['temporary-table', 'get-lock', 'handler', 'unknown']
+const setting: readonly Pin[] = ['user-variable', 'routine', 'unknown']
 
 type Pinned = { readonly backend: Backend; readonly shard: ShardView; readonly why: Set<Pin> }
 
@@ -95,13 +96,13 @@ export class SessionConnections {
   /** From now on they are a connection's, which nothing is to be brought back to what they were before. */
   forgetVariables(): void {
     this.variables.clear()
-    for (const name of this.settings.names) if (name.startsWith('@')) this.settings.set(name, undefined)
+    this.settings.forgetVariables()
     for (const { backend } of this.#pins.values()) backend.signature = withoutVariables(backend.signature)
   }
 
   /** For what names user variables, or may read them unseen. Who may set them keeps the connection, and they are its own then (`pin`). */
   async tellVariables(backend: Backend, { readsVariables, needsPrevious, pins }: Request): Promise<void> {
-    if (this.variablesOn !== null || (readsVariables !== true && !mayHaveSet(new Set(pins)))) return
+    if (this.variablesOn !== null || (readsVariables !== true && !mayHaveSet(pins))) return
     if (needsPrevious)
       throw gateErrors.notForwarded({
         construct: 'a user variable in a statement that asks about the one before',
@@ -182,7 +183,7 @@ export class SessionConnections {
 
   /** A connection has what the client made there and will come back to: a gate that ends waits for it as for a transaction. Variables are set anew by whoever connects anew. */
   get keepsWork(): boolean {
-    for (const { why } of this.#pins.values()) if (lasting.some((pin) => why.has(pin))) return true
+    for (const { why } of this.#pins.values()) if (has(why, lasting)) return true
     return false
   }
 
@@ -212,7 +213,7 @@ export class SessionConnections {
     if (pinned === undefined) this.#pins.set(shard.keyspace, { backend, shard, why: new Set(why) })
     else for (const w of why) pinned.why.add(w)
     backend.dirty = true
-    if (this.variables.size > 0 && mayHaveSet(new Set(why))) this.forgetVariables()
+    if (this.variables.size > 0 && mayHaveSet(why)) this.forgetVariables()
   }
 
   /** @param transaction under way: its connections go back when it ends */
@@ -251,8 +252,13 @@ export class SessionConnections {
 }
 
 /** Whether a statement that keeps its connection for that may have set user variables there, or reads them where that can't be seen. */
-export function mayHaveSet(why: ReadonlySet<Pin>): boolean {
-  return why.has('user-variable') || why.has('routine') || why.has('unknown')
+export function mayHaveSet(why: Iterable<Pin>): boolean {
+  return has(why, setting)
+}
+
+function has(why: Iterable<Pin>, some: readonly Pin[]): boolean {
+  for (const pin of why) if (some.includes(pin)) return true
+  return false
 }
 
 /** Connecting failed: what a client is told, unless it can be tried again. */

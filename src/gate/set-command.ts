@@ -100,7 +100,7 @@ export async function setSession(s: Setting, assignments: SetAssignments, lexed:
     const done = await pass(s, keyspace.name, sql, pins)
     if (done && changes) {
       // What the connection has now.
-      for (const name of effect.settings.names) if (name.startsWith('@')) effect.settings.set(name, undefined)
+      effect.settings.forgetVariables()
       adopt(runner.settings, effect.settings)
       runner.connections.pinnedHas(keyspace.name, runner.settings.signature)
     }

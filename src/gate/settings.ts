@@ -50,6 +50,11 @@ export class SessionSettings {
     this.#unlimited = this.#values.has('sql_select_limit') ? written(listed.filter(([key]) => key !== 'sql_select_limit')) : this.#signature
   }
 
+  /** Of user variables nothing is set any more: a connection has them. */
+  forgetVariables(): void {
+    for (const name of this.#values.keys()) if (name.startsWith('@')) this.set(name, undefined)
+  }
+
   clear(): void {
     this.#values.clear()
     this.#signature = ''

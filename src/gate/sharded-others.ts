@@ -9,6 +9,7 @@ import { Rerouted } from './execution-errors.ts'
 import { noExecution, type Execution, type Refused, type SessionContext } from './execution.ts'
 import type { DdlPlan, ExplainPlan, LocalPlan, RoutedPlan, ShowPlan, Slot } from './plan/plan.ts'
 import { planErrors } from './plan/errors.ts'
+import { marked } from './inner-statements.ts'
 import { refuseMoved, tellOthers } from './moved-tables.ts'
 import { slotValue } from './plan/render.ts'
 import { spanText } from '../sql/splice.ts'
@@ -174,14 +175,13 @@ export class OtherStatements {
       part.shard.traffic.writes++
       try {
         const backend = await this.#context.runner.connections.openPlain(part.shard)
-        const mark = { connection: backend.connection, effect: 'write' } as const
-        this.#context.scatter.mark(mark)
         try {
-          if (e.signal.aborted) throw e.signal.reason as Error
-          const result = await backend.connection.query(part.text)
-          if (done.length === 0 && result.warnings > 0) warnings = await warningsOf(backend.connection)
+          await marked(this.#context.scatter, backend.connection, 'write', async () => {
+            if (e.signal.aborted) throw e.signal.reason as Error
+            const result = await backend.connection.query(part.text)
+            if (done.length === 0 && result.warnings > 0) warnings = await warningsOf(backend.connection)
+          })
         } finally {
-          this.#context.scatter.unmark(mark)
           this.#context.runner.connections.done(backend, false)
         }
         done.push(part.shard.name)

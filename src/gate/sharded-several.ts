@@ -168,10 +168,7 @@ export class SeveralShards {
       for (const column of lookup.columns) {
         const slot = change?.assigned.get(column.name.toLowerCase())
         if (slot !== undefined)
-          assigned.set(
-            column.name.toLowerCase(),
-            ownValue(storedValue(lookup.table, column, slotValue(slot, inputs), inputs.text ?? 'utf8mb4')),
-          )
+          assigned.set(column.name.toLowerCase(), ownValue(storedValue(lookup.table, column, slotValue(slot, inputs), inputs.text)))
       }
     const read = change?.read ?? null
     if (change !== null && read === null && use === undefined)

@@ -235,6 +235,7 @@ for (const flavour of flavours()) {
       return {
         lexed: lexer.lex(Buffer.from(sql)),
         parameters: [],
+        text: 'utf8mb4',
         shards,
         shardOf: (id) => shards[(id[0] ?? 0) >> 6] as Connection,
         schemaOf: () => 'none',

@@ -377,8 +377,8 @@ export type TextWay = 'utf8mb4' | 'utf8mb3' | 'same' | 'converted'
 export type RouteInputs<S> = {
   readonly lexed: Lexed
   readonly parameters: readonly Value[]
-  /** Text is routed by where it is in the row what it is in the statement. Default utf8mb4. */
-  readonly text?: TextWay
+  /** Text is routed by where it is in the row what it is in the statement. */
+  readonly text: TextWay
   /** NO_AUTO_VALUE_ON_ZERO: 0 is a value like others. */
   readonly zeroIsStored?: boolean
   /** All shards of the plan's keyspace, in key range order; at least one. */

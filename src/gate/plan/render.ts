@@ -59,7 +59,7 @@ export class Rendering<S> {
         this.#parts.push(Buffer.from(piece.text))
         return
       case 'columns':
-        if (this.#inputs.text?.startsWith('utf8') !== false || isAscii(piece.text)) this.#parts.push(Buffer.from(piece.text))
+        if (this.#inputs.text.startsWith('utf8') || isAscii(piece.text)) this.#parts.push(Buffer.from(piece.text))
         return
       case 'slot':
         if (piece.slot.kind === 'parameter') {

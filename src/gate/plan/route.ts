@@ -114,7 +114,7 @@ function isUnchanged<S>({ table, column, assigned, held }: UnchangedKey, inputs:
   // A condition with NULL holds for no row.
   if (was.type === 'null') return true
   if (becomes.type === 'null') return false
-  const way = inputs.text ?? 'utf8mb4'
+  const way = inputs.text
   const [a, b] = [storedValue(table, column, was, way), storedValue(table, column, becomes, way)]
   return a.type === b.type && Buffer.compare(a.bytes, b.bytes) === 0
 }
@@ -173,7 +173,7 @@ export function shardsOf<S>(destination: Destination, inputs: RouteInputs<S>): r
 function shardsBetween<S>({ vindex, column, low, high }: Extract<Destination, { kind: 'between' }>, inputs: RouteInputs<S>): readonly S[] {
   const of = (slot: Slot | null): VindexValue | null => {
     if (slot === null) return null
-    const value = comparedValue(column, vindex, slotValue(slot, inputs), inputs.text ?? 'utf8mb4')
+    const value = comparedValue(column, vindex, slotValue(slot, inputs), inputs.text)
     return value === 'unknown' || value === 'nothing' ? null : value
   }
   const range = vindex.mapBetween?.(of(low), of(high))
@@ -193,7 +193,7 @@ function shardsOfValues<S>(destination: Extract<Destination, { kind: 'values' }>
   for (const { column, slots } of columns) {
     const list: VindexValue[] = []
     for (const slot of slots) {
-      const value = comparedValue(column, vindex, slotValue(slot, inputs), inputs.text ?? 'utf8mb4')
+      const value = comparedValue(column, vindex, slotValue(slot, inputs), inputs.text)
       if (value === 'unknown') return inputs.shards
       if (value !== 'nothing') list.push(value)
     }
@@ -317,7 +317,7 @@ function storedOf<S>(
   inputs: RouteInputs<S>,
 ): VindexValue {
   const value: Value = id !== null && column.name === insert?.sequence?.column ? { type: 'integer', value: id } : slotValue(slot, inputs)
-  return storedValue(table, column, value, inputs.text ?? 'utf8mb4')
+  return storedValue(table, column, value, inputs.text)
 }
 
 /** A row without a value (NULL) is found by no condition that a lookup answers, and has none. */

@@ -137,6 +137,7 @@ export function inputsOf(sql: string, parameters: readonly Value[] = [], sequenc
   return {
     lexed: lexer.lex(Buffer.from(sql)),
     parameters,
+    text: 'utf8mb4',
     shards,
     shardOf: (id) => shards[(id[0] ?? 0) >> 6] as string,
     shardsIn: (range) => shards.filter((name) => keyRangesIntersect(parseKeyRange(name), range)),
