@@ -43,13 +43,27 @@ const limited: Readonly<Record<FlavourName, (select: string, limitMs: number) =>
 
 /** The key at which a span of `rows` rows ends on this side; null: fewer are left. */
 export async function boundAfter(conn: Connection, comparison: Comparison, side: Side, lo: Bound, rows: number): Promise<Bound> {
+  const [key] = await keysBehind(conn, comparison, side, { lo, hi: null }, rows, 1)
+  return key === undefined ? null : splitLiterals(key)
+}
+
+/** So many keys of the span, from its row number `rows` on. */
+async function keysBehind(
+  conn: Connection,
+  comparison: Comparison,
+  side: Side,
+  span: KeySpan,
+  rows: number,
+  count: number,
+): Promise<string[]> {
   const { plan } = comparison
   const list = asBytes(comparison.keyExpressions.join(','))
-  const where = rangeCondition(plan, lo, null)
-  const sql = `SELECT ${list} FROM ${side.from}${where === '' ? '' : ` WHERE ${where}`} ORDER BY ${orderBy(plan)} LIMIT 1 OFFSET ${rows - 1}`
+  const where = rangeCondition(plan, span.lo, span.hi)
+  const sql = `SELECT ${list} FROM ${side.from}${where === '' ? '' : ` WHERE ${where}`} ORDER BY ${orderBy(plan)} LIMIT ${count} OFFSET ${rows - 1}`
+  const found: string[] = []
   for await (const batch of await conn.rows(Buffer.from(sql, 'latin1')))
-    if (batch.length > 0) return splitLiterals(keyLiteral(comparison, batch, 0))
-  return null
+    for (let row = 0; row < batch.length; row++) found.push(keyLiteral(comparison, batch, row))
+  return found
 }
 
 type Part = { count: number; sum: bigint; misplaced: number | 'incomplete' }
@@ -227,15 +241,9 @@ async function middleOf(sessions: Sessions, comparison: Comparison, sides: reado
 }
 
 async function boundWithin(conn: Connection, comparison: Comparison, side: Side, span: KeySpan, rows: number): Promise<Bound> {
-  const { plan } = comparison
-  const list = asBytes(comparison.keyExpressions.join(','))
-  const where = rangeCondition(plan, span.lo, span.hi)
-  const sql = `SELECT ${list} FROM ${side.from}${where === '' ? '' : ` WHERE ${where}`} ORDER BY ${orderBy(plan)} LIMIT 2 OFFSET ${rows - 1}`
-  const found: string[] = []
-  for await (const batch of await conn.rows(Buffer.from(sql, 'latin1')))
-    for (let row = 0; row < batch.length; row++) found.push(keyLiteral(comparison, batch, row))
+  const [key, behind] = await keysBehind(conn, comparison, side, span, rows, 2)
   // The last key of the span would leave nothing for the second half.
-  return found.length === 2 && found[0] !== undefined ? splitLiterals(found[0]) : null
+  return key !== undefined && behind !== undefined ? splitLiterals(key) : null
 }
 
 function listing(comparison: Comparison, side: Side, span: KeySpan, among: string): Buffer {
