@@ -10,7 +10,8 @@ import { connect } from '../src/mysql/connect.ts'
 import type { Connection } from '../src/mysql/connection.ts'
 import { testServer, type TestServer } from '../test/kit/servers.ts'
 import { benchTables, type BenchTable } from './bench-tables.ts'
-import { childSeconds, cpuSeconds, evenShards, MoverBench, peakMb } from './mover-kit.ts'
+import { childSeconds, cpuSeconds, MoverBench, peakMb } from './mover-kit.ts'
+import { generateShardRanges } from '../src/keyspace/even-shards.ts'
 
 export type BenchFlavour = 'mariadb' | 'mysql'
 
@@ -93,15 +94,14 @@ export class BenchWorld implements AsyncDisposable {
     const workflow = `flow${++this.#movers}`
     const place = join(this.dir, workflow)
     mkdirSync(join(place, 'logs'), { recursive: true })
-    const { flavour, source, target, t, tables, shape } = this
+    const { source, target, t, tables, shape } = this
     const mover = await MoverBench.start({
       dir: place,
-      flavour,
       source,
       target,
       t,
       schema: 'app',
-      shards: evenShards(targets),
+      shards: generateShardRanges(targets),
       tables: tables.map((name) => shape.moved(name)),
       workflow,
     })

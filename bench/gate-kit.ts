@@ -3,6 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { freePort } from '../src/gate/testkit/servers.ts'
+import { generateShardRanges } from '../src/keyspace/even-shards.ts'
 
 export type Between = { readonly port: number; readonly pids: readonly number[]; stop(): void }
 
@@ -72,14 +73,7 @@ export async function residentBytes(pid: number): Promise<number> {
   return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) * 1024
 }
 
-/** Shards of equal size, as key ranges. */
-export function shardRanges(count: number): string[] {
-  const width = 256 / count
-  const bound = (i: number): string => (i === 0 || i === count ? '' : (i * width).toString(16).padStart(2, '0'))
-  return Array.from({ length: count }, (_, i) => `${bound(i)}-${bound(i + 1)}`)
-}
-
 /** The schemas of keyspace `sharded<count>`. */
 export function shardedNames(count: number): string[] {
-  return shardRanges(count).map((range) => `sharded${count}_${range.replace('-', '_')}`)
+  return generateShardRanges(count).map((range) => `sharded${count}_${range.replace('-', '_')}`)
 }

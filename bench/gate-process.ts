@@ -9,7 +9,8 @@ import { systemClock } from '../src/base/clock.ts'
 import { silentLog } from '../src/base/log.ts'
 import { Gate } from '../src/gate/gate.ts'
 import { addKeyspace, addServer, addUser, MemoryStore } from '../src/gate/testkit/world.ts'
-import { shardedNames, shardRanges } from './gate-kit.ts'
+import { shardedNames } from './gate-kit.ts'
+import { generateShardRanges } from '../src/keyspace/even-shards.ts'
 
 const serverPort = Number(process.argv[2])
 const port = Number(process.argv[3] ?? 0)
@@ -22,7 +23,7 @@ for (const count of [4, 16]) {
   await addKeyspace(
     store,
     `sharded${count}`,
-    shardRanges(count).map((name, i) => ({ name, serverId: 's1', schema: schemas[i] ?? '' })),
+    generateShardRanges(count).map((name, i) => ({ name, serverId: 's1', schema: schemas[i] ?? '' })),
     {
       sharded: true,
       vschema: hashed(),
@@ -33,7 +34,7 @@ const [, , , , others] = process.argv
 if (others !== undefined) {
   const ports = others.split(',').map(Number)
   for (const one of ports) await addServer(store, `m${one}`, one, 'mysql')
-  const ranges = ports.length === 1 ? ['-'] : shardRanges(ports.length)
+  const ranges = generateShardRanges(ports.length)
   const vschema = hashed()
   await addKeyspace(
     store,

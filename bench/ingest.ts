@@ -24,7 +24,7 @@ import { flavourNamed } from '../src/mysql/flavour/flavour.ts'
 import { connectConsumer } from '../src/ingest/access.ts'
 import type { TopicRecord } from '../src/topic/topic.ts'
 import { testServer } from '../test/kit/servers.ts'
-import { evenShards } from './mover-kit.ts'
+import { generateShardRanges } from '../src/keyspace/even-shards.ts'
 import { Random } from '../test/models/random.ts'
 
 const { values } = parseArgs({
@@ -207,7 +207,7 @@ for (const [shards, consumers] of [
   [8, 2],
   [8, 4],
 ] as const) {
-  const fleet = await consumed(evenShards(shards), consumers, 1000, 'processes')
+  const fleet = await consumed(generateShardRanges(shards), consumers, 1000, 'processes')
   console.log(
     `${shards} shards, ${consumers} consumer processes: ${rate(total, fleet.seconds)} records/s, ${rate(fleet.rowsOut, fleet.seconds)} rows/s`,
   )

@@ -15,7 +15,8 @@ import { connect } from '../src/mysql/connect.ts'
 import type { Connection } from '../src/mysql/connection.ts'
 import type { StreamReport } from '../src/topology/records.ts'
 import { testServer } from '../test/kit/servers.ts'
-import { byId, evenShards, fillSysbench, MoverBench, peakMb, sysbenchDdl } from './mover-kit.ts'
+import { byId, fillSysbench, MoverBench, peakMb, sysbenchDdl } from './mover-kit.ts'
+import { generateShardRanges } from '../src/keyspace/even-shards.ts'
 
 type Run = { schema: string; size: number; mover: MoverBench; say: (text: string) => void }
 type Shape = {
@@ -111,7 +112,7 @@ const shapes: Readonly<Record<string, Shape>> = {
     base: 1,
     tables: only,
     targets: 1,
-    sources: (size, schema) => evenShards(size).map((shard, i) => ({ shard, schema: `${schema}_s${i}` })),
+    sources: (size, schema) => generateShardRanges(size).map((shard, i) => ({ shard, schema: `${schema}_s${i}` })),
     fill: async (size, schema) => {
       for (let i = 0; i < size; i++) {
         await s.query(`CREATE DATABASE ${schema}_s${i} DEFAULT CHARSET utf8mb4`)
@@ -170,11 +171,10 @@ for (const times of [1, factor]) {
   mkdirSync(join(dir, 'logs'))
   try {
     const tables = shape.tables(size).map(byId)
-    const shards = evenShards(shape.targets ?? 4)
+    const shards = generateShardRanges(shape.targets ?? 4)
     const sources = shape.sources?.(size, schema)
     await using mover = await MoverBench.start({
       dir,
-      flavour,
       source,
       target,
       t,

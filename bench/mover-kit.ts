@@ -7,13 +7,12 @@ import { join } from 'node:path'
 import { childEnvironment, nodeFlags } from '../src/main/child-settings.ts'
 import { keyRangesIntersect, parseKeyRange } from '../src/keyspace/key-range.ts'
 import type { Connection } from '../src/mysql/connection.ts'
+import { putServers } from '../src/move/testkit/mover-kit.ts'
 import { keys } from '../src/topology/keys.ts'
 import type {
   MoverRecord,
   RoutingComponent,
   RoutingRecord,
-  ServerRecord,
-  ServerSecret,
   ShardRef,
   StreamRecord,
   StreamReport,
@@ -24,16 +23,6 @@ import type {
 import { SqliteStore } from '../src/topology/sqlite.ts'
 import { put } from '../src/topology/typed.ts'
 import type { TestServer } from '../test/kit/servers.ts'
-
-export const evenShards = (n: number): string[] => {
-  const bound = (i: number): string =>
-    i === 0 || i === n
-      ? ''
-      : Math.round((i * 256) / n)
-          .toString(16)
-          .padStart(2, '0')
-  return Array.from({ length: n }, (_, i) => `${bound(i)}-${bound(i + 1)}`)
-}
 
 export class MoverBench implements AsyncDisposable {
   readonly store: SqliteStore
@@ -59,7 +48,6 @@ export class MoverBench implements AsyncDisposable {
   /** Makes the targets' schemas; nothing moves before `run`. */
   static async start(of: {
     dir: string
-    flavour: 'mariadb' | 'mysql'
     source: TestServer
     target: TestServer
     t: Connection
@@ -73,22 +61,7 @@ export class MoverBench implements AsyncDisposable {
   }): Promise<MoverBench> {
     const workflow = of.workflow ?? 'flow'
     const store = new SqliteStore(join(of.dir, 'topology.sqlite'))
-    for (const [id, server] of [['source', of.source] as const, ['target', of.target] as const]) {
-      const record: ServerRecord = {
-        v: 1,
-        id,
-        flavour: of.flavour,
-        version: server.version,
-        host: server.host,
-        port: server.port,
-        socketPath: null,
-        provisioned: true,
-        dataDir: null,
-      }
-      const account = { user: 'root', password: '' }
-      const secret: ServerSecret = { v: 1, admin: account, mover: account, gate: account }
-      await store.commit([], [put(keys.server(id), record), put<ServerSecret>(keys.secret(id), secret)])
-    }
+    await putServers(store, of)
     const targets = of.shards.map((shard): ShardRef => ({
       shard,
       uid: `${workflow}-t${shard}`,

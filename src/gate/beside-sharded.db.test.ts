@@ -7,7 +7,6 @@ import { after, before, describe, test } from 'node:test'
 import type mysql from 'mysql2/promise'
 import { flavours } from '../../test/kit/servers.ts'
 import { until } from '../../test/kit/until.ts'
-import { connect } from '../mysql/connect.ts'
 import { gateOnServer, type GateOnServer } from './testkit/gate-on-server.ts'
 
 const table = '(id BIGINT PRIMARY KEY, name VARCHAR(50), n INT)'
@@ -60,7 +59,7 @@ for (const flavour of flavours()) {
       ['renamed', 'main_phys'],
     ] as const) {
       test('user variables that a connection has stay what they are when settings change, whatever was asked of them before', async () => {
-        const c = await connect({ host: '127.0.0.1', port: world.port, user: 'app', password: 'secret', database: 'wide' })
+        const c = await world.session('wide')
         await c.query("SET @w = CONCAT('a', 1)")
         for (const sql of [
           'SET @v = (SELECT SUM(n) FROM t)',

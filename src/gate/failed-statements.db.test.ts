@@ -18,7 +18,7 @@ for (const flavour of flavours()) {
     let admin: Connection
     const open: Connection[] = []
     async function client(database: string): Promise<Connection> {
-      const c = await connect({ host: '127.0.0.1', port: world.port, user: 'app', password, database })
+      const c = await world.session(database)
       open.push(c)
       return c
     }

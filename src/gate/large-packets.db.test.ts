@@ -3,14 +3,13 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { test } from 'node:test'
 import { flavours } from '../../test/kit/servers.ts'
-import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { columnType } from '../wire/column-types.ts'
 import { com } from '../wire/commands.ts'
 import { frame, FRAME_BYTES_MAX } from '../wire/frames.ts'
 import { encodeExecute } from '../wire/stmt-execute.ts'
 import { prepareRaw } from './prepared.ts'
-import { gateOnServer, password } from './testkit/gate-on-server.ts'
+import { gateOnServer } from './testkit/gate-on-server.ts'
 
 const large = (salt: number): Buffer => {
   const data = Buffer.alloc(FRAME_BYTES_MAX + 1_000_000, `row ${salt}: `)
@@ -59,10 +58,8 @@ for (const flavour of flavours())
       settings: { 'max-allowed-packet': 64 * 1024 * 1024 },
     })
     try {
-      const open = (database: string): Promise<Connection> =>
-        connect({ host: '127.0.0.1', port: world.port, user: 'app', password, database })
       for (const database of ['shop', 'one']) {
-        await using c = await open(database)
+        await using c = await world.session(database)
         const held = async (id: number): Promise<string> => String(await c.value(`SELECT SHA2(data, 256) FROM t WHERE id = ${id}`))
         // The key stands behind the data: read from another place it would be another shard's.
         const insert = await prepareRaw(c, Buffer.from('INSERT INTO t (data, id, n) VALUES (?, ?, 0)'), null)
@@ -83,7 +80,7 @@ for (const flavour of flavours())
           assert.equal(await held(Number(id)), digest(large(7)), `${database} ${id}`)
         }
         // On a connection that has not seen the types they are put in.
-        const others = await Promise.all([1, 2, 3].map(() => open(database)))
+        const others = await Promise.all([1, 2, 3].map(() => world.session(database)))
         for (const other of others) {
           await other.query('BEGIN')
           await other.query('SELECT * FROM t WHERE id = 100')

@@ -2,8 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { flavours } from '../../test/kit/servers.ts'
-import { connect } from '../mysql/connect.ts'
-import { besideOne, gateOnServer, password, type BesideOne, type GateOnServer } from './testkit/gate-on-server.ts'
+import { besideOne, gateOnServer, type BesideOne, type GateOnServer } from './testkit/gate-on-server.ts'
 import { keys } from '../topology/keys.ts'
 import { put } from '../topology/typed.ts'
 import { addKeyspace } from './testkit/world.ts'
@@ -180,7 +179,7 @@ for (const flavour of flavours()) {
       // Nobody else finds it on the connections that they share.
       await c.query('SET @a = 0.5e0')
       await c.query('SELECT COUNT(*) FROM w WHERE g > @a')
-      await using other = await connect({ host: '127.0.0.1', port: world.port, user: 'app', password, database: 'shop' })
+      await using other = await world.session('shop')
       assert.deepEqual(await answer(other, 'SELECT @a, COUNT(*) FROM w WHERE g > @a'), ['NULL 0'])
       await c.query('SET @a = NULL')
     })
@@ -227,7 +226,7 @@ for (const flavour of flavours()) {
       await world.admin.query('CREATE TABLE shop.t (id BIGINT PRIMARY KEY)')
       await c.query('SET @a = (SELECT COUNT(*) FROM ids.t)')
       assert.deepEqual(await answer(c, 'SELECT @a'), ['3'])
-      await using plain = await connect({ host: '127.0.0.1', port: world.port, user: 'app', password, database: 'ids' })
+      await using plain = await world.session('ids')
       await plain.query('SET @a = (SELECT COUNT(*) FROM ids.t)')
       assert.deepEqual(await answer(plain, 'SELECT @a'), ['3'])
       await assert.rejects(plain.query('SET @a = (SELECT COUNT(*) FROM shop.t)'), /SW-GATE-012/)
@@ -370,7 +369,7 @@ for (const flavour of flavours()) {
 
     test('what no plan knows of makes no plan new: TRUNCATE, temporary tables, triggers', async () => {
       const { c } = beside
-      await using plain = await connect({ host: '127.0.0.1', port: world.port, user: 'app', password, database: 'ids' })
+      await using plain = await world.session('ids')
       await plain.query('CREATE TABLE own (id INT PRIMARY KEY)')
       await c.query('SELECT a FROM t WHERE id = 1')
       const { catalog } = world.gate.core

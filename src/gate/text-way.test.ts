@@ -3,33 +3,23 @@ import { test } from 'node:test'
 import { isSwError } from '../base/errors.ts'
 import { createXxhashVindex } from '../keyspace/vindexes/xxhash.ts'
 import type { Value } from '../sql/value.ts'
+import type { ColumnInfo } from './plan/catalog.ts'
 import { comparedValue, storedValue } from './plan/convert.ts'
 import type { TextWay } from './plan/plan.ts'
+import { column } from './plan/testkit.ts'
 import { textWay } from './session-charset.ts'
 
 const xxhash = createXxhashVindex({ name: 'text', type: 'xxhash', params: {} } as never)
 
 test('promise 10: text that becomes other bytes on its way, or a character that is lost on it, is no key; a variable of the connection compares by its own character set', () => {
-  const info = {
-    name: 'k',
-    dataType: 'varbinary',
-    unsigned: false,
-    collation: null,
-    lengthMax: 40,
-    nullable: true,
-    invisible: false,
-    generated: false,
-    autoIncrement: false,
-    hasDefault: false,
-    padSpace: null,
-  }
-  const text = { ...info, dataType: 'varchar', collation: 'utf8mb4_0900_bin' as string, padSpace: false }
+  const info = column('k', 'varbinary', { lengthMax: 40 })
+  const text = { ...info, dataType: 'varchar', collation: 'utf8mb4_0900_bin', padSpace: false }
   const [bytes, wide] = [Buffer.from('é'), Buffer.from('a😀')]
-  const takes = (column: Parameters<typeof storedValue>[1], value: Value, way: TextWay): boolean => {
-    const compared = comparedValue(column, xxhash, value, way)
+  const takes = (info: ColumnInfo, value: Value, way: TextWay): boolean => {
+    const compared = comparedValue(info, xxhash, value, way)
     let stored = true
     try {
-      storedValue('t', column, value, way)
+      storedValue('t', info, value, way)
     } catch (error) {
       assert.ok(isSwError(error, 'SW-GATE-122'))
       stored = false
@@ -37,8 +27,8 @@ test('promise 10: text that becomes other bytes on its way, or a character that 
     assert.equal(compared !== 'unknown', stored)
     return stored
   }
-  const ways = (column: Parameters<typeof storedValue>[1], value: Value): TextWay[] =>
-    (['utf8mb4', 'utf8mb3', 'same', 'converted'] as const).filter((way) => takes(column, value, way))
+  const ways = (info: ColumnInfo, value: Value): TextWay[] =>
+    (['utf8mb4', 'utf8mb3', 'same', 'converted'] as const).filter((way) => takes(info, value, way))
   assert.deepEqual(ways(info, { type: 'text', bytes }), ['utf8mb4', 'utf8mb3', 'same'])
   assert.deepEqual(ways(info, { type: 'text', bytes, national: true }), ['utf8mb4', 'utf8mb3'])
   assert.deepEqual(ways(info, { type: 'text', bytes: wide }), ['utf8mb4', 'same'])

@@ -4,7 +4,6 @@ import { after, afterEach, before, describe, test } from 'node:test'
 import mysql from 'mysql2/promise'
 import { flavours } from '../../test/kit/servers.ts'
 import { until } from '../../test/kit/until.ts'
-import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { codeOf, gateOnServer, password, type GateOnServer } from './testkit/gate-on-server.ts'
 import { addKeyspace } from './testkit/world.ts'
@@ -15,7 +14,7 @@ for (const flavour of flavours()) {
     let admin: Connection
     const open: Connection[] = []
     async function client(database: string): Promise<Connection> {
-      const c = await connect({ host: '127.0.0.1', port: world.port, user: 'app', password, database })
+      const c = await world.session(database)
       open.push(c)
       return c
     }
@@ -149,7 +148,7 @@ for (const flavour of flavours()) {
     })
 
     test('COM_CHANGE_USER to a keyspace that is not there ends the session', async () => {
-      const c = await mysql.createConnection({ host: '127.0.0.1', port: world.port, user: 'app', password, database: 'one' })
+      const c = await world.client('app', 'one')
       await assert.rejects(c.changeUser({ user: 'app', password, database: 'no_such' }), { errno: 1049 })
       await assert.rejects(c.query('SELECT * FROM t'))
       c.destroy()

@@ -8,9 +8,9 @@ import type { Connection } from '../mysql/connection.ts'
 import { keys } from '../topology/keys.ts'
 import { MemoryStore } from '../topology/memory.ts'
 import type { StreamReport } from '../topology/records.ts'
-import type { CommitResult, Condition, Entry, Put } from '../topology/store.ts'
+import type { CommitResult, Condition, Entry, Put, Store } from '../topology/store.ts'
 import { put } from '../topology/typed.ts'
-import { type ServerPair, ServerPairs } from '../../test/kit/server-pairs.ts'
+import { ServerPairs } from '../../test/kit/server-pairs.ts'
 import { flavours } from '../../test/kit/servers.ts'
 import { addressesOf } from './access.ts'
 import { putServers, reported, startMover, want } from './testkit/mover-kit.ts'
@@ -19,6 +19,15 @@ import { fill, World } from './testkit/world.ts'
 
 const servers = new ServerPairs()
 after(() => servers[Symbol.asyncDispose]())
+
+/** One shard on each side with a few rows, its servers as records of the store. */
+async function filledIn(store: Store, flavour = flavours()[0]!): Promise<World> {
+  const pair = await servers.of(flavour)
+  const world = await World.create({ flavour, sources: ['-'], targets: ['-'] }, pair)
+  await fill(world, 0, 10, 100)
+  await putServers(store, pair)
+  return world
+}
 
 /** A statement of the source that the target can't end as long as the reader reads. Returns how many there are there. */
 async function keepBusy(world: World, reader: Connection): Promise<() => Promise<number>> {
@@ -33,19 +42,14 @@ async function keepBusy(world: World, reader: Connection): Promise<() => Promise
 }
 
 for (const flavour of flavours()) {
-  const on = (): Promise<ServerPair> => servers.of(flavour)
-
   test(`1.7 on ${flavour}: a stream is not reported to be stopped while a target still executes its statement, which is ended`, async () => {
-    const { source, target } = await on()
-    await using world = await World.create({ flavour, sources: ['-'], targets: ['-'] }, on())
-    await fill(world, 0, 10, 100)
     await using store = new MemoryStore(systemClock)
-    await putServers(store, { source, target })
+    await using world = await filledIn(store, flavour)
     await using _mover = startMover(store, 'mover-1')
     const record = execOf(world.record(0))
     await want(store, record)
     await reported(store, record, 'running', ({ state }) => state === 'running')
-    await using reader = await connect({ ...target.config, database: world.targetRefs[0]!.schema })
+    await using reader = await connect({ ...world.target.config, database: world.targetRefs[0]!.schema })
     const atWork = await keepBusy(world, reader)
     await want(store, { ...record, wanted: 'stopped' })
     await reported(store, record, 'stopped', ({ state }) => state === 'stopped')
@@ -60,16 +64,12 @@ for (const flavour of flavours()) {
 }
 
 test('1.7: of a stream that has failed, what a target still executes for it is ended when it is to be stopped, and why it failed stays told', async () => {
-  const [flavour] = flavours()
-  const pair = await servers.of(flavour!)
-  await using world = await World.create({ flavour: flavour!, sources: ['-'], targets: ['-'] }, pair)
-  await fill(world, 0, 10, 100)
   await using store = new MemoryStore(systemClock)
-  await putServers(store, pair)
+  await using world = await filledIn(store)
   const record = execOf(world.record(0))
   const running = world.start(record)
   await world.untilRunning(record.uid)
-  await using reader = await connect({ ...pair.target.config, database: world.targetRefs[0]!.schema })
+  await using reader = await connect({ ...world.target.config, database: world.targetRefs[0]!.schema })
   const atWork = await keepBusy(world, reader)
   await running.stop()
   assert.equal(await atWork(), 1)
@@ -84,12 +84,8 @@ test('1.7: of a stream that has failed, what a target still executes for it is e
 })
 
 test('1.7, promise 7: a stop that a target does not answer is tried until it does, which is told; then what whoever ran the stream had is gone', async () => {
-  const [flavour] = flavours()
-  const pair = await servers.of(flavour!)
-  await using world = await World.create({ flavour: flavour!, sources: ['-'], targets: ['-'] }, pair)
-  await fill(world, 0, 10, 100)
   await using store = new MemoryStore(systemClock)
-  await putServers(store, pair)
+  await using world = await filledIn(store)
   const record = world.record(0)
   const left = world.start(record)
   await world.untilRunning(record.uid)
@@ -112,12 +108,8 @@ test('1.7, promise 7: a stop that a target does not answer is tried until it doe
 })
 
 test('1.7: a mover whose workflow another one holds by now says nothing more of it', async () => {
-  const [flavour] = flavours()
-  const pair = await servers.of(flavour!)
-  await using world = await World.create({ flavour: flavour!, sources: ['-'], targets: ['-'] }, pair)
-  await fill(world, 0, 10, 100)
   await using store = new MemoryStore(systemClock)
-  await putServers(store, pair)
+  await using world = await filledIn(store)
   const record = world.record(0)
   const key = keys.report(record.workflowUid, record.uid)
   {
@@ -156,12 +148,8 @@ class FlakyStore extends MemoryStore {
 }
 
 test('promise 1: a topology that does not answer a question about one workflow stops no stream of another; what was to be given back is, later', async () => {
-  const [flavour] = flavours()
-  const pair = await servers.of(flavour!)
-  await using world = await World.create({ flavour: flavour!, sources: ['-'], targets: ['-'] }, pair)
-  await fill(world, 0, 10, 100)
   await using store = new FlakyStore(systemClock)
-  await putServers(store, pair)
+  await using world = await filledIn(store)
   await using _mover = startMover(store, 'mover-1')
   const record = world.record(0)
   await want(store, record)

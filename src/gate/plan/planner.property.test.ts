@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { isSwError } from '../../base/errors.ts'
 import { integerValue, nullValue, type Value } from '../../sql/value.ts'
-import { inputsOf, planOf, route, shards } from './testkit.ts'
+import { column as columnOf, inputsOf, planOf, route, shards } from './testkit.ts'
 import { comparableOf, heldValue, storedValue } from './convert.ts'
 
 const oneOf = (...words: string[]) => fc.constantFrom(...words)
@@ -150,19 +150,7 @@ test('promise 2 and 10: a row is looked for where it was put, whatever integer i
 })
 
 test("values outside of a column's range are never stored by what they are not", () => {
-  const info = {
-    name: 'k',
-    dataType: 'tinyint',
-    unsigned: false,
-    collation: null,
-    lengthMax: null,
-    nullable: true,
-    invisible: false,
-    generated: false,
-    autoIncrement: false,
-    hasDefault: false,
-    padSpace: null,
-  }
+  const info = columnOf('k', 'tinyint')
   assert.equal(storedValue('t', info, integerValue(127n), 'utf8mb4').bytes.toString(), '127')
   const text = { ...info, dataType: 'varchar', lengthMax: 9, padSpace: true }
   const stored = (collation: string, bytes: Buffer): string | null => {

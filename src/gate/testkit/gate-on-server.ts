@@ -29,6 +29,8 @@ export type GateOnServer = {
   /** Every schema that a keyspace stands on. */
   readonly schemas: readonly string[]
   client(user: string, database?: string, options?: mysql.ConnectionOptions): Promise<mysql.Connection>
+  /** The same for `app`, by our own connection. */
+  session(database: string): Promise<Connection>
   stop(): Promise<void>
 }
 
@@ -87,6 +89,7 @@ export async function gateOnServer({
     schemas,
     client: (user, database, options = {}) =>
       mysql.createConnection({ host: '127.0.0.1', port, user, password, ...(database === undefined ? {} : { database }), ...options }),
+    session: (database) => connect({ host: '127.0.0.1', port, user: 'app', password, database }),
     async stop() {
       await gate.stop()
       await admin.close()
@@ -129,7 +132,7 @@ export type BesideOne = {
 }
 
 export async function besideOne(world: GateOnServer): Promise<BesideOne> {
-  const c = await connect({ host: '127.0.0.1', port: world.port, user: 'app', password, database: 'shop' })
+  const c = await world.session('shop')
   const one = await world.connect()
   await one.query('USE one')
   const answer = async (on: Connection, sql: string): Promise<string[]> => {

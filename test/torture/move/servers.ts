@@ -5,14 +5,15 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { systemClock } from '../../../src/base/clock.ts'
+import { putServers } from '../../../src/move/testkit/mover-kit.ts'
 import type { MoverConfig } from '../../../src/move/config.ts'
 import { connect } from '../../../src/mysql/connect.ts'
 import type { Connection, ConnectOptions, FlavourName } from '../../../src/mysql/connection.ts'
 import { isServerError } from '../../../src/mysql/errors.ts'
 import { keys } from '../../../src/topology/keys.ts'
-import type { ServerRecord, ServerSecret, StreamOwner } from '../../../src/topology/records.ts'
+import type { StreamOwner } from '../../../src/topology/records.ts'
 import { SqliteStore } from '../../../src/topology/sqlite.ts'
-import { put, readRecord } from '../../../src/topology/typed.ts'
+import { readRecord } from '../../../src/topology/typed.ts'
 import { testServer, type TestServer } from '../../kit/servers.ts'
 
 export type Side = 'source' | 'target'
@@ -38,23 +39,7 @@ export class Field implements AsyncDisposable {
     const options = { bufferPoolMb: 48, extra: { 'max-allowed-packet': '128M' } }
     const [source, target] = await Promise.all([testServer({ ...options, flavour: from }), testServer({ ...options, flavour: to })])
     const field = new Field(source, target, mkdtempSync(join(tmpdir(), 'sw-torture-move-')))
-    for (const side of ['source', 'target'] as const) {
-      const server = field[side]
-      const account = { user: server.config.user, password: server.config.password }
-      const record: ServerRecord = {
-        v: 1,
-        id: side,
-        flavour: server.flavour,
-        version: server.version,
-        host: server.host,
-        port: server.port,
-        socketPath: null,
-        provisioned: true,
-        dataDir: null,
-      }
-      const secret: ServerSecret = { v: 1, admin: account, mover: account, gate: account }
-      await field.store.commit([], [put(keys.server(side), record), put(keys.secret(side), secret)])
-    }
+    await putServers(field.store, field)
     return field
   }
 
