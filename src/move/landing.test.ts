@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Chunk } from './chunk.ts'
+import { chunksInFlight } from './copy-budget.ts'
 import { landingSize, nextLanding, type LandingState } from './landing.ts'
 
 const mb = 1 << 20
@@ -30,11 +31,14 @@ const state = (targets: number, change: Partial<LandingState> = {}): LandingStat
 const landing = (count: number, targets: number, change: Partial<LandingState> = {}): number =>
   nextLanding(chunks(count, targets), state(targets, change)).length
 
-test('with few targets each chunk lands as it comes; with many, half of what may be on its way together', () => {
-  assert.equal(landing(1, 1), 1)
+const half = chunksInFlight / 2
+
+test('with one target a quarter of a landing is enough; with many, half of what may be on its way lands together', () => {
+  assert.equal(landing(Math.ceil(half / 4), 1), Math.ceil(half / 4))
+  assert.equal(landing(Math.ceil(half / 4) - 1, 1), 0)
   for (const targets of [4, 8, 16, 64]) {
-    assert.equal(landing(2, targets), 0, `${targets} targets`)
-    assert.equal(landing(3, targets), 3, `${targets} targets`)
+    assert.equal(landing(half - 1, targets), 0, `${targets} targets`)
+    assert.equal(landing(half, targets), half, `${targets} targets`)
   }
 })
 
@@ -50,11 +54,11 @@ test('promise 7: nothing waits for what may not come: when nothing more is read,
 
 test('while a landing is under way what comes meanwhile is kept together, until it is enough by itself', () => {
   assert.equal(landing(1, 16, { pressing: true, landing: true }), 0)
-  assert.equal(landing(3, 16, { pressing: true, landing: true }), 3)
+  assert.equal(landing(half, 16, { pressing: true, landing: true }), half)
 })
 
 test('lanes of a target that gets most of the rows share them', () => {
-  const most = chunks(6, 4).map((chunk) => ({ ...chunk, parts: [{ segments: [], rows: 1, bytes: mb }, null, null, null] }))
-  assert.equal(nextLanding(most, state(4)).length, 1)
-  assert.equal(nextLanding(chunks(6, 4), state(4)).length, 6)
+  const most = chunks(chunksInFlight, 4).map((chunk) => ({ ...chunk, parts: [{ segments: [], rows: 1, bytes: mb }, null, null, null] }))
+  assert.equal(nextLanding(most, state(4)).length, chunksInFlight / 4)
+  assert.equal(nextLanding(chunks(chunksInFlight, 4), state(4)).length, chunksInFlight)
 })
