@@ -3,7 +3,7 @@
  * megabytes), and does so while transactions open at the position are waited for, tables are looked at and the right to write is taken.
  *
  * Nothing of it is looked at before `take`: what follows a position is the same whenever the server is asked for it, and it is decoded by the tables that are known then. Where another position has
- * come of it meanwhile (somebody else began), it is closed, and opened there.
+ * come of it meanwhile (somebody else began), it is closed at once, and opened there: a source purges no binlog that a session is sent, so a tail that nobody reads would fill its disk.
  */
 import { assert } from '../base/assert.ts'
 import type { Position, TableChooser, Tail } from '../binlog/source.ts'
@@ -19,6 +19,7 @@ export class TailAhead implements AsyncDisposable {
 
   /** A failure is told by `take`. */
   begin(position: Position): void {
+    void this.#close()
     const tail = this.#at(position)
     tail.catch(() => undefined)
     this.#opening = { position, tail }
@@ -27,10 +28,13 @@ export class TailAhead implements AsyncDisposable {
   /** The tail from this position on, which is the caller's to close. */
   async take(position: Position, table: TableChooser): Promise<Tail> {
     this.#choose = table
-    if (this.#opening?.position !== position) return this.#at(position)
-    const { tail } = this.#opening
-    this.#opening = null
-    return tail
+    if (this.#opening?.position === position) {
+      const { tail } = this.#opening
+      this.#opening = null
+      return tail
+    }
+    void this.#close()
+    return this.#at(position)
   }
 
   #at(position: Position): Promise<Tail> {
@@ -42,11 +46,13 @@ export class TailAhead implements AsyncDisposable {
 
   /** Closes what nobody took. */
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#close()
+  }
+
+  /** Never rejects: nobody reads it, however it ends. */
+  async #close(): Promise<void> {
     const tail = this.#opening?.tail
     this.#opening = null
-    await tail?.then(
-      (opened) => opened.close(),
-      () => undefined,
-    )
+    await tail?.then((opened) => opened.close()).catch(() => undefined)
   }
 }

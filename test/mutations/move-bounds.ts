@@ -192,4 +192,12 @@ export const boundMutations: readonly Mutation[] = [
     name: 'promise 7: a hang has its whole patience, however long ago the one before it was',
     fails: /./,
   },
+  {
+    rule: '1.2 a tail that nobody reads is not left open',
+    file: 'src/move/tail-ahead.ts',
+    edits: [['    void this.#close()\n    return this.#at(position)', '    return this.#at(position)']],
+    test: 'src/move/tail-ahead.test.ts',
+    name: '1.2: another position is opened there, and what was opened ahead is closed at once, not at the end of the run',
+    fails: /./,
+  },
 ]
