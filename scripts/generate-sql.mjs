@@ -1,10 +1,11 @@
-// The table of docs/sql.md: what becomes of each statement of test/sql-60.cases.ts over four shards, as the planner says. That the answers are one server's,
-// sql-60.db.test.ts shows with the same statements.
+// The tables of docs/sql.md: what becomes of each statement of test/sql-60.cases.ts over four shards, as the planner says (that the answers are one server's,
+// sql-60.db.test.ts shows with the same statements), and what is refused, with the statements by which sql-refused.db.test.ts shows it.
 //
 //   node scripts/generate-sql.mjs [--check]
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { statements, tables, vschema } from '../test/sql-60.cases.ts'
+import { reading, sessions, writing } from '../test/sql-refused.cases.ts'
 import { parseVschema } from '../src/keyspace/vschema.ts'
 import { resolveVschema } from '../src/keyspace/vschema-resolve.ts'
 import { Planner } from '../src/gate/plan/planner.ts'
@@ -13,7 +14,7 @@ import { Lexer } from '../src/sql/lexer.ts'
 import { docsDir, generatedPage } from './generated-page.mjs'
 
 const file = join(docsDir, 'sql.md')
-const [start, end] = ['<!-- from scripts/generate-sql.mjs -->', '<!-- end -->']
+const end = '<!-- end -->'
 
 const columns = new Map(tables.map(read))
 const keyspace = {
@@ -83,10 +84,33 @@ function fate(sql) {
   }
 }
 
+/** Code of a page, with backticks of its own too. */
+const quoted = (text) => (text.includes('`') ? `\`\` ${cell(text)} \`\`` : `\`${cell(text)}\``)
 const cell = (text) => text.replaceAll('|', '\\|')
-const rows = statements.map((sql) => `| \`${cell(sql)}\` | ${fate(sql)} |`)
-const table = ['| statement | over four shards |', '|---|---|', ...rows].join('\n')
-const now = readFileSync(file, 'utf8')
-if (!now.includes(start) || !now.includes(end)) throw new Error(`${file} has no place for the table`)
-const made = now.slice(0, now.indexOf(start) + start.length) + '\n' + table + '\n' + now.slice(now.indexOf(end))
-generatedPage('sql.md', made, 'node scripts/generate-sql.mjs')
+const fates = ['| statement | over four shards |', '|---|---|', ...statements.map((sql) => `| ${quoted(sql)} | ${fate(sql)} |`)]
+
+const servers = { mysql: 'on MySQL, ', mariadb: 'on MariaDB, ' }
+const refusedTable = (refusals) => [
+  '| refused | why | for example |',
+  '|---|---|---|',
+  ...refusals.map(({ what, why, on, before = [], statements: asked }) => {
+    const [[sql, code]] = Object.entries(asked)
+    return `| ${on === undefined ? '' : servers[on]}${cell(what)} | ${cell(why)} | ${quoted([...before, sql].join('; '))}: ${code} |`
+  }),
+]
+
+const page = [
+  ['<!-- from scripts/generate-sql.mjs -->', fates],
+  ['<!-- refused: reading -->', refusedTable(reading)],
+  ['<!-- refused: writing -->', refusedTable(writing)],
+  ['<!-- refused: sessions -->', refusedTable(sessions)],
+].reduce(
+  (now, [start, lines]) => {
+    const from = now.indexOf(start)
+    const to = now.indexOf(end, from)
+    if (from === -1 || to === -1) throw new Error(`${file} has no place for ${start}`)
+    return `${now.slice(0, from + start.length)}\n${lines.join('\n')}\n${now.slice(to)}`
+  },
+  readFileSync(file, 'utf8'),
+)
+generatedPage('sql.md', page, 'node scripts/generate-sql.mjs')

@@ -1,0 +1,219 @@
+/**
+ * What a server answers and the gate refuses over several shards, with the error of ours that says so: the tables of refusals in docs/sql.md (`scripts/generate-sql.mjs`), and the statements that
+ * `sql-refused.db.test.ts` asks.
+ */
+
+export type Refusal = {
+  /** As the page says it. */
+  readonly what: string
+  readonly why: string
+  /** Both servers unless said. */
+  readonly on?: 'mysql' | 'mariadb'
+  /** Each is refused by itself, with this code; one server takes it. */
+  readonly statements: Readonly<Record<string, string>>
+  /** Set in the session first; both sides take it. */
+  readonly before?: readonly string[]
+}
+
+export const sharding = {
+  users: 'by id',
+  orders: 'by id',
+  papers: 'by id',
+  parts: 'by id',
+  numbered: 'by id',
+  watched: 'by id',
+  countries: 'reference',
+} as const
+
+/** Of the schema that has everything in one place, and of each shard. */
+export const tables: readonly string[] = [
+  'users (id BIGINT PRIMARY KEY, name VARCHAR(30) COLLATE utf8mb4_general_ci, age INT, balance DECIMAL(12,2))',
+  'orders (id BIGINT PRIMARY KEY, user_id BIGINT, amount DECIMAL(10,2))',
+  'papers (id BIGINT PRIMARY KEY, body TEXT, FULLTEXT KEY (body))',
+  'parts (id BIGINT PRIMARY KEY, n INT) PARTITION BY HASH (id) PARTITIONS 2',
+  'numbered (id BIGINT AUTO_INCREMENT PRIMARY KEY, n INT)',
+  'watched (id BIGINT PRIMARY KEY, n INT)',
+  'countries (code INT PRIMARY KEY, name VARCHAR(40), made VARCHAR(40) DEFAULT (UUID()))',
+]
+export const routines: readonly string[] = [
+  'CREATE FUNCTION how_many() RETURNS INT READS SQL DATA RETURN (SELECT COUNT(*) FROM users)',
+  'CREATE TRIGGER watches BEFORE UPDATE ON watched FOR EACH ROW SET NEW.n = NEW.n + 1',
+]
+
+export const reading: readonly Refusal[] = [
+  {
+    what: 'FOR UPDATE, LOCK IN SHARE MODE in the third way with or within subqueries, derived tables or WITH; SKIP LOCKED there (without: in a transaction the rows that are fetched are locked, which may be more than one server would lock)',
+    why: 'what is read under lock is not told apart from what is only read; what is locked by others, a server skips by itself',
+    statements: {
+      'SELECT id FROM users WHERE age IN (SELECT age FROM users WHERE balance > 1) FOR UPDATE': 'SW-GATE-110',
+      'SELECT x.id FROM (SELECT id, age FROM users WHERE age > 1 FOR UPDATE) x JOIN orders o ON o.amount = x.age': 'SW-GATE-100',
+      'SELECT COUNT(DISTINCT age) FROM users FOR UPDATE SKIP LOCKED': 'SW-GATE-100',
+    },
+  },
+  {
+    what: 'SELECT … INTO, SQL_CALC_FOUND_ROWS, `@a := …`, GET_LOCK and its like beside anything else',
+    why: 'they belong to one server connection',
+    statements: {
+      'SELECT COUNT(*) FROM users INTO @a': 'SW-GATE-100',
+      'SELECT SQL_CALC_FOUND_ROWS id FROM users LIMIT 1': 'SW-GATE-100',
+      'SELECT @a := id FROM users': 'SW-GATE-100',
+      "SELECT id, GET_LOCK('a', 0) FROM users": 'SW-GATE-012',
+    },
+  },
+  {
+    what: 'stored functions that may read tables (not declared NO SQL, and naming statements or other functions), without a table beside them too',
+    why: 'on each shard they would see its rows alone, and write there',
+    statements: {
+      'SELECT how_many()': 'SW-GATE-100',
+      'SET @a = how_many()': 'SW-GATE-100',
+      'SELECT id FROM users WHERE age < how_many()': 'SW-GATE-100',
+    },
+  },
+  {
+    what: 'the hint SET_VAR, of a variable that is more than advice to the optimizer',
+    why: 'each shard would run its part under it, and nobody the whole',
+    on: 'mysql',
+    statements: {
+      'SELECT /*+ SET_VAR(sql_select_limit = 1) */ id FROM users': 'SW-GATE-100',
+    },
+  },
+  {
+    what: 'the third way over tables with FULLTEXT keys or partitions',
+    why: 'servers make no temporary table like them',
+    statements: {
+      'SELECT COUNT(DISTINCT body) FROM papers': 'SW-GATE-100',
+      'SELECT COUNT(DISTINCT n) FROM parts': 'SW-GATE-100',
+    },
+  },
+  {
+    what: 'the third way with a query of WITH that is named more than once',
+    why: 'MySQL opens a temporary table once in a statement: write the query out at each place',
+    on: 'mysql',
+    statements: {
+      'WITH w AS (SELECT age, COUNT(*) AS n FROM users GROUP BY age) SELECT COUNT(*) FROM w a JOIN w b ON a.n = b.n': 'SW-GATE-100',
+    },
+  },
+  {
+    what: "a name that differs from one of WITH in case only; in a query of an inner WITH, the name of an outer one's; under RECURSIVE, the name of a query that follows",
+    why: 'which of query and table is meant depends on the server: MySQL and MariaDB differ',
+    statements: {
+      'WITH orders AS (SELECT id FROM users) SELECT COUNT(*) FROM (WITH x AS (SELECT id FROM orders) SELECT id FROM x) y': 'SW-GATE-100',
+      'WITH RECURSIVE a AS (SELECT id FROM orders), orders AS (SELECT 1 AS id) SELECT COUNT(*) FROM a': 'SW-GATE-100',
+    },
+  },
+  {
+    what: '`||` under sql_mode PIPES_AS_CONCAT (ANSI, ORACLE)',
+    why: 'the gate reads it as OR',
+    before: ["SET sql_mode = 'PIPES_AS_CONCAT'"],
+    statements: {
+      "SELECT id, name || 'x' FROM users": 'SW-GATE-012',
+    },
+  },
+  {
+    what: 'HAVING of groups over several shards with text that is no plain number, or with a binary string',
+    why: 'a server would read it as a number by rules of its own',
+    statements: {
+      "SELECT age, COUNT(*) AS n FROM users GROUP BY age HAVING n > '1x'": 'SW-GATE-100',
+    },
+  },
+  {
+    what: 'the third way with SET NAMES or a collation_connection other than utf8mb4, or NO_BACKSLASH_ESCAPES',
+    why: 'fetched rows would not be exactly what the shards hold',
+    before: ['SET NAMES latin1'],
+    statements: {
+      'SELECT COUNT(DISTINCT age) FROM users': 'SW-GATE-212',
+    },
+  },
+]
+
+export const writing: readonly Refusal[] = [
+  {
+    what: 'a shard key that is an expression, or left out without a sequence',
+    why: 'which shard it is would be known only when a server has computed it',
+    statements: {
+      'INSERT INTO users (id, age) VALUES (FLOOR(RAND() * 0) + 900, 1)': 'SW-GATE-122',
+      'INSERT INTO numbered (n) VALUES (1)': 'SW-GATE-100',
+    },
+  },
+  {
+    what: 'an UPDATE that sets from rows of other shards what it reads again further right',
+    why: 'it is made at one place, before anything is changed',
+    statements: {
+      'UPDATE users SET age = (SELECT COUNT(*) FROM orders), balance = age + 1 WHERE id < 100': 'SW-GATE-100',
+    },
+  },
+  {
+    what: 'an UPDATE or DELETE that changes several tables',
+    why: 'rows are chosen at one place, of one table',
+    statements: {
+      'UPDATE users u JOIN orders o ON o.user_id = u.id + 1 SET u.age = 1, o.amount = 2': 'SW-GATE-110',
+      'DELETE u, o FROM users u JOIN orders o ON o.user_id = u.id + 1': 'SW-GATE-110',
+    },
+  },
+  {
+    what: 'a change of the shard key of a table with triggers, or in an UPDATE of several tables',
+    why: 'the rows are deleted where they are and inserted where they belong: other triggers would run',
+    statements: {
+      'UPDATE watched SET id = 5000 WHERE id = 1': 'SW-GATE-100',
+      'UPDATE users u JOIN orders o ON o.user_id = u.id + 1 SET u.id = 700 WHERE o.id = 1': 'SW-GATE-120',
+    },
+  },
+  {
+    what: 'in a reference table: UUID(), RAND(), SYSDATE(), variables of the server, a default that is made anew each time, LIMIT without an ORDER BY over a unique key',
+    why: 'each copy would get its own',
+    statements: {
+      "INSERT INTO countries (code, name, made) VALUES (70, UUID(), 'x')": 'SW-GATE-100',
+      "INSERT INTO countries (code, name) VALUES (71, 'x')": 'SW-GATE-100',
+      'UPDATE countries SET name = @@hostname': 'SW-GATE-100',
+      'UPDATE countries SET name = SYSDATE(6)': 'SW-GATE-100',
+      'DELETE FROM countries ORDER BY name LIMIT 1': 'SW-GATE-100',
+    },
+  },
+  {
+    what: 'CREATE TABLE … SELECT',
+    why: 'each shard would fill its table from its own rows',
+    statements: {
+      'CREATE TABLE made SELECT * FROM users': 'SW-GATE-100',
+    },
+  },
+]
+
+export const sessions: readonly Refusal[] = [
+  {
+    what: 'SET GLOBAL; SET timestamp, SET insert_id; SET completion_type, SET sql_auto_is_null = 1 (these two in every keyspace)',
+    why: 'they belong to one server, or to one server connection',
+    statements: {
+      'SET GLOBAL max_connections = 100': 'SW-GATE-012',
+      'SET timestamp = 1': 'SW-GATE-012',
+      'SET insert_id = 5': 'SW-GATE-012',
+      'SET completion_type = 1': 'SW-GATE-012',
+      'SET sql_auto_is_null = 1': 'SW-GATE-012',
+    },
+  },
+  {
+    what: 'LOCK TABLES, CALL, HANDLER, XA, FLUSH, PREPARE by text and other statements about one server',
+    why: 'the same; in unsharded keyspaces they are answered',
+    statements: {
+      'LOCK TABLES users READ': 'SW-GATE-100',
+      "XA START 'a'": 'SW-GATE-012',
+      'HANDLER users OPEN': 'SW-GATE-100',
+      'FLUSH TABLES users': 'SW-GATE-100',
+      "PREPARE s FROM 'SELECT 1'": 'SW-GATE-012',
+    },
+  },
+  {
+    what: 'executable comments `/*! … */` over sharded tables, unless they hold hints only',
+    why: "whether they run depends on the server's version",
+    statements: {
+      'SELECT id FROM users /*!50000 WHERE id > 3 */': 'SW-GATE-132',
+    },
+  },
+  {
+    what: 'two user variables whose names differ in accents or spaces at the end only',
+    why: 'to MySQL they are one',
+    before: ['SET @`é` = 1'],
+    statements: {
+      'SET @`e` = 2': 'SW-GATE-100',
+    },
+  },
+]
