@@ -133,12 +133,46 @@ for (const flavour of flavours()) {
     }
   })
 
+  test(`1.6, promise 7 on ${flavour}: chunks that meet another stream's rows are tried seldom, one for all of a table, and what they wait for is told`, async () => {
+    await using world = await World.create({ flavour, sources: ['-80', '80-'], targets: ['-'] }, servers.of(flavour))
+    const [a, b] = ownersOf(world)
+    const [first, second] = world.sourceRefs.map(({ schema }) => `${schema}.item`)
+    await world.s.query(`INSERT INTO ${first} VALUES ${[7, 300, 500, 800].map((id) => `(${id}, ${a}, NULL, 'a', 0)`).join()}`)
+    await world.s.query(`INSERT INTO ${second} VALUES ${Array.from({ length: 1_000 }, (_, i) => `(${i}, ${b}, NULL, 'b', 0)`).join()}`)
+    const [one, two] = [world.record(0), world.record(1)]
+    const shares = world.sharesOf([one, two])
+    const running = [world.start(one, { shares })]
+    await world.until('copy of the first', () => (world.reports.get(one.uid)?.copy.rowsDone ?? 0) === 4)
+    running.push(world.start(two, { shares, config: { markerMs: 1_000 } }))
+    const copied = (): number => world.reports.get(two.uid)?.copy.rowsDone ?? 0
+    await world.until('all but some chunks', () => copied() > 200 && running[1]!.stream.report().waiting !== null)
+    await new Promise((resolve) => setTimeout(resolve, 3_000))
+    const marker = async (): Promise<number> =>
+      Number(await world.s.value(`SELECT MAX(n) FROM _shardwright.marker WHERE stream LIKE '%${two.uid}'`))
+    const inVain = async (): Promise<number> => Number((await world.t.allText("SHOW GLOBAL STATUS LIKE 'Com_rollback'"))[0]?.Value)
+    const before = { marker: await marker(), inVain: await inVain(), atMs: performance.now() }
+    await new Promise((resolve) => setTimeout(resolve, 4_000))
+    const seconds = (performance.now() - before.atMs) / 1_000
+    const perSecond = { markers: ((await marker()) - before.marker) / seconds, inVain: ((await inVain()) - before.inVain) / seconds }
+    assert.ok(before.marker > 0 && perSecond.markers < 5 && perSecond.inVain < 5, JSON.stringify(perSecond))
+    const { waiting } = running[1]!.stream.report()
+    assert.match(waiting?.what ?? '', /a copied row of item .*Duplicate entry '(7|300|500|800)' .*ranges of this table/)
+    assert.match(waiting?.ends ?? '', /the other stream comes to the change/)
+    // Each in its turn: one that stays keeps no other from landing.
+    await world.s.query(`DELETE FROM ${first} WHERE id <> 7`)
+    await world.until('the other chunks', () => copied() > 800)
+    assert.match(running[1]!.stream.report().waiting?.what ?? '', /Duplicate entry '7' [^;]*$/)
+    await world.s.query(`DELETE FROM ${first}`)
+    await world.untilRunning(one.uid, two.uid)
+    await world.drain(one.uid, two.uid)
+    assert.equal(await world.assertEqual(), 1_000)
+    assert.equal(running[1]!.stream.report().waiting, null)
+    for (const stream of running) await stream.stop()
+  })
+
   test(`1.4, 1.6 on ${flavour}: a chunk that waits for another stream's row is thrown away as well, and lands when that is gone`, async () => {
     await using world = await World.create({ flavour, sources: ['-80', '80-'], targets: ['-'] }, servers.of(flavour))
-    const vindex = createVindex('hash', 'hash')
-    const index = new KeyRangeIndex(world.sourceRefs.map(({ shard }, value) => ({ range: parseKeyRange(shard), value })))
-    const shardOf = (owner: number): number => index.find(vindex.map([{ type: 'INT64', bytes: Buffer.from(String(owner)) }])!)!
-    const [a, b] = [0, 1].map((shard) => Array.from({ length: 50 }, (_, owner) => owner).find((owner) => shardOf(owner) === shard)!)
+    const [a, b] = ownersOf(world)
     const [first, second] = world.sourceRefs.map(({ schema }) => `${schema}.item`)
     await world.s.query(`INSERT INTO ${first} VALUES (7, ${a}, NULL, 'a', 0)`)
     const rows = Array.from({ length: 1_000 }, (_, i) => `(${i}, ${b}, NULL, 'b', 0)`)
@@ -161,6 +195,14 @@ for (const flavour of flavours()) {
     assert.equal(await world.assertEqual(), 1_000)
     for (const stream of running) await stream.stop()
   })
+}
+
+/** An owner on each of two sources. */
+function ownersOf(world: World): number[] {
+  const vindex = createVindex('hash', 'hash')
+  const index = new KeyRangeIndex(world.sourceRefs.map(({ shard }, value) => ({ range: parseKeyRange(shard), value })))
+  const shardOf = (owner: number): number => index.find(vindex.map([{ type: 'INT64', bytes: Buffer.from(String(owner)) }])!)!
+  return [0, 1].map((shard) => Array.from({ length: 50 }, (_, owner) => owner).find((owner) => shardOf(owner) === shard)!)
 }
 
 /** The most bytes that any stream's touched keys take from now on. */

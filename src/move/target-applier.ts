@@ -18,6 +18,7 @@
 import { assert } from '../base/assert.ts'
 import type { TargetApplierOptions, Waiting } from './applier-options.ts'
 import type { Chunk } from './chunk.ts'
+import { ChunkWaits } from './chunk-waits.ts'
 import { Doing } from './doing.ts'
 import { moveErrors } from './errors.ts'
 import { nextLanding } from './landing.ts'
@@ -96,12 +97,12 @@ export class TargetApplier {
   /** The tail stops behind this marker. */
   #standAt: number | null = null
   #standsStill: StandsStill | null = null
-  /** Chunks that met another stream's row wait for a marker. */
-  readonly #chunkWaits = new Map<Chunk, number>()
+  readonly #chunkWaits: ChunkWaits
 
   constructor(options: TargetApplierOptions, start: { applied: Stamp; intent: Coordinate }, heldRoom?: HeldRoom) {
     this.options = options
     this.#doing = new Doing(options.clock)
+    this.#chunkWaits = new ChunkWaits(options.clock, options.shard)
     this.applied = start.applied
     this.#stored = start.applied
     this.#storedAtMs = options.clock.monotonicMs()
@@ -149,7 +150,8 @@ export class TargetApplier {
   }
 
   get waiting(): Waiting | null {
-    if (this.#collision === null || !this.#heldRoom.wasFull) return this.#collision
+    if (this.#collision === null) return this.#chunkWaits.waiting
+    if (!this.#heldRoom.wasFull) return this.#collision
     const { what, ...rest } = this.#collision
     return { what: `${what}; ${this.#held.count} such rows take the memory that they may, so its source is read slowly`, ...rest }
   }
@@ -168,6 +170,7 @@ export class TargetApplier {
   withdraw(chunk: Chunk): boolean {
     if (!this.#chunks.includes(chunk)) return false
     this.#take([chunk])
+    this.#chunkWaits.ended(chunk, 'taken back')
     return true
   }
 
@@ -209,6 +212,7 @@ export class TargetApplier {
       const limits = [
         ...(this.#landing === 0 && this.#landable().length > 0 ? [20] : []),
         ...(this.#held.count > 0 && retryInMs > 0 ? [retryInMs] : []),
+        ...(this.#chunkWaits.lookAgainMs === null ? [] : [this.#chunkWaits.lookAgainMs]),
       ]
       this.#doing.begin(limits.length === 0 ? 'waits to be rung for' : 'waits for a time, or to be rung for')
       await this.#wake.wait(signal, limits.length === 0 ? undefined : Math.min(...limits))
@@ -560,10 +564,10 @@ export class TargetApplier {
   #landable(): Chunk[] {
     if (!this.consistent || this.#landingsHeld) return []
     const { marker } = this.applied
-    return this.#chunks.filter((chunk) => chunk.highMarker <= marker && (this.#chunkWaits.get(chunk) ?? 0) <= marker)
+    return this.#chunks.filter((chunk) => chunk.highMarker <= marker && this.#chunkWaits.mayLand(chunk))
   }
 
-  /** What lands next. With several sources each chunk by itself: one that collides waits for its own marker. */
+  /** What lands next. With several sources each chunk by itself: one that collides waits (`chunk-waits.ts`). */
   #nextLanding(): Chunk[] {
     const landable = this.#landable()
     const { number, mode, landings, clock } = this.options
@@ -581,10 +585,7 @@ export class TargetApplier {
   }
 
   #take(chunks: readonly Chunk[]): void {
-    for (const chunk of chunks) {
-      this.#chunks.splice(this.#chunks.indexOf(chunk), 1)
-      this.#chunkWaits.delete(chunk)
-    }
+    for (const chunk of chunks) this.#chunks.splice(this.#chunks.indexOf(chunk), 1)
   }
 
   #busyLanes = new Set<Lane>()
@@ -629,6 +630,7 @@ export class TargetApplier {
       const part = chunk.parts[options.number]
       // While it waited for whoever writes alone its keys passed their budget: nobody knows any more which of its rows the tail has brought (1.4), so it is read again.
       if (chunk.generation === null) {
+        this.#chunkWaits.ended(chunk, 'taken back')
         options.onThrownAway(chunk, this)
         continue
       }
@@ -646,18 +648,21 @@ export class TargetApplier {
         this.collisions++
         assert(parts.length === 1, 'with several sources each chunk lands by itself')
         if (!(await this.#landOthers(first, lane))) {
-          const marker = await options.writeMarker()
           if (first.chunk.generation === null) {
+            this.#chunkWaits.ended(first.chunk, 'taken back')
             options.onThrownAway(first.chunk, this)
             return
           }
-          this.#chunkWaits.set(first.chunk, marker)
+          this.#chunkWaits.collided(first.chunk, error.message)
           this.#chunks.push(first.chunk)
           return
         }
       }
     }
-    for (const chunk of landing) options.onLanded(chunk, this)
+    for (const chunk of landing) {
+      this.#chunkWaits.ended(chunk, 'landed')
+      options.onLanded(chunk, this)
+    }
   }
 
   /** Without rows of ours that the tail brought before the low marker: at X they are what the chunk has. False: another stream's row stands there. */
