@@ -49,6 +49,10 @@ export const StreamView = z.object({
     })
     .nullable(),
   rowChangesApplied: z.number(),
+  /** Rows that wait on targets, since another stream's stand in their place. */
+  rowsHeldBack: z.number().nullable(),
+  /** Of the target where it is oldest: for how long what was read since its stored position is not stored. A kill does that much again, and the binlog from there on is needed. */
+  positionAgeMs: z.number().nullable(),
   tables: z.array(TableProgress),
   /** How long the binlog that it needs is kept at least; null: unknown, or kept for ever. */
   headroom: z.object({ retentionMs: z.number(), leftMs: z.number(), warning: z.string().nullable() }).nullable(),

@@ -54,6 +54,14 @@ test('of one that follows; up with its source it has no ETA to tell', () => {
   assert.equal(streamLine(following, nowMs), '- → -80: running for 500 ms, lag 85 ms, 12 transactions, 3.3 kB')
 })
 
+test('1.6, promise 7: of one with rows held back: how many, and from where on a crash begins again', () => {
+  const held = followingStream({ targets: ['-80'], rowsHeldBack: 1_200, positionAgeMs: 34_000 })
+  const text =
+    '  1,200 rows held back by rows of other streams; position stored 34.0 s ago: from there on a crash begins again, and the binlog is needed'
+  assert.ok(streamLines(held, nowMs).includes(text), streamLines(held, nowMs).join('\n'))
+  assert.ok(!streamLines({ ...held, rowsHeldBack: null }, nowMs).some((line) => line.includes('held back')))
+})
+
 test('promise 6: of one nobody reports: unknown, and why; of one that rests what it rests by', () => {
   const silent = stream({ state: 'unknown', targets: ['-80'], reportAgeMs: null, stateSinceMs: nowMs })
   assert.match(streamLines(silent, nowMs)[0] ?? '', /^- → -80: unknown \(no mover has reported\), copied/)

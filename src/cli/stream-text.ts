@@ -19,7 +19,7 @@ export function streamLines(stream: StreamView, nowMs: number): string[] {
     ...(error === null ? [] : [`  ${error.code} ${error.what}`, `  ${error.fix}`]),
     ...(waiting === null || rests ? [] : [`  waits for ${waitText(waiting, nowMs)}`]),
     ...(throttled === null || rests || throttled.what === waiting?.what ? [] : [`  copy held back: ${waitText(throttled, nowMs)}`]),
-    ...(rests ? [] : [`  ${lagText(stream)}`, `  ${figures(stream)}`]),
+    ...(rests ? [] : [`  ${lagText(stream)}`, ...heldText(stream), `  ${figures(stream)}`]),
   ]
 }
 
@@ -46,6 +46,14 @@ function lagText({ lag }: StreamView): string {
   const catchUp = lag.etaMs === 0 ? '' : `, caught up in ${duration(lag.etaMs)}`
   const { transactions } = lag
   return `lag ${duration(lag.ageMs)}, ${known(transactions)} ${transactions === 1 ? 'transaction' : 'transactions'}, ${size(lag.bytes)}${catchUp}`
+}
+
+/** Only where it is so: it costs a crash, and binlog. */
+function heldText({ rowsHeldBack, positionAgeMs }: StreamView): string[] {
+  if (rowsHeldBack === null || rowsHeldBack === 0) return []
+  return [
+    `  ${count(rowsHeldBack)} ${rowsHeldBack === 1 ? 'row' : 'rows'} held back by rows of other streams; position stored ${positionAgeMs === null ? 'at a time unknown' : `${duration(positionAgeMs)} ago`}: from there on a crash begins again, and the binlog is needed`,
+  ]
 }
 
 function figures(stream: StreamView): string {

@@ -42,6 +42,12 @@ export const streamFigures: readonly Figure[] = [
     help: 'bytes a second that the source writes to its binlog',
     of: ({ sourceBytesPerSecond }) => sourceBytesPerSecond,
   },
+  { name: 'rows_held_back', help: "rows that wait because another stream's stand in their place", of: ({ rowsHeldBack }) => rowsHeldBack },
+  {
+    name: 'position_age_seconds',
+    help: 'for how long what was read since the stored position is not stored; 0: nothing is',
+    of: ({ positionAgeMs }) => seconds(positionAgeMs),
+  },
   { name: 'lanes', help: 'parallel writers', of: ({ lanes }) => lanes },
   { name: 'retries', help: 'transactions and runs done again', of: ({ retries }) => retries },
   {

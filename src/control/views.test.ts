@@ -83,6 +83,15 @@ test('promise 6: each part of lag is unknown by itself, when one target does not
   assert.deepEqual(viewOf(two({ markerAgeMs: null, bytes: 9 })).lag, { transactions: 3, bytes: 9, ageMs: null, etaMs: 0 })
 })
 
+test('promise 6, 1.6: rows held back are those of all targets, the position the oldest; of one target unknown, unknown', () => {
+  const of = (...targets: object[]): StreamReport => ({ ...report, targets: targets.map((part) => ({ ...target('-80'), ...part })) })
+  const figures = ({ rowsHeldBack, positionAgeMs }: ReturnType<typeof viewOf>) => [rowsHeldBack, positionAgeMs]
+  const two = of({ rowsHeldBack: 3, positionAgeMs: 100 }, { rowsHeldBack: 4, positionAgeMs: 9_000 })
+  assert.deepEqual(figures(viewOf(two)), [7, 9_000])
+  assert.deepEqual(figures(viewOf(of({ rowsHeldBack: 3, positionAgeMs: 100 }, {}))), [null, null])
+  assert.deepEqual(figures(viewOf({ ...two, atMs: nowMs - reportFreshMs })), [null, null])
+})
+
 test('promise 7: why it waits, and what holds its copy back, with since when and what ends it; once reports have ended: for a mover', () => {
   const wait = { what: 'x', sinceMs: nowMs - 9, ends: 'y' }
   const waits: StreamReport = { ...report, waiting: wait, throttled: { ...wait, reason: 'pressure' } }

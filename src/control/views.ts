@@ -1,5 +1,5 @@
 /** Topology records → what a person reads. Nothing is guessed: what no fresh report says is `unknown` or null (promise 6). */
-import type { StreamWait, TargetLag } from '../topology/target-report.ts'
+import type { StreamTargetReport, StreamWait, TargetLag } from '../topology/target-report.ts'
 import type { StreamView } from '../api/stream-schemas.ts'
 import type { ActionView, GateView, KeyspaceView, ShardView, VdiffView, WorkflowView } from '../api/schemas.ts'
 import { keys } from '../topology/keys.ts'
@@ -246,6 +246,16 @@ export class TopologyView {
               etaMs: most((lag) => lag.etaMs),
             },
       rowChangesApplied: current?.applied.rowChanges ?? 0,
+      rowsHeldBack: ofTargets(
+        fresh ? current : null,
+        (t) => t.rowsHeldBack,
+        (rows) => rows.reduce((sum, n) => sum + n, 0),
+      ),
+      positionAgeMs: ofTargets(
+        fresh ? current : null,
+        (t) => t.positionAgeMs,
+        (ages) => Math.max(...ages),
+      ),
       tables: current?.copy.tables ?? [],
       headroom: fresh ? (current?.headroom ?? null) : null,
       resumed: current?.resumed ?? null,
@@ -287,6 +297,17 @@ export class TopologyView {
     const last = this.all<ActionRecord>(keys.actionsOf(workflowUid)).toSorted((a, b) => b.requestedAtMs - a.requestedAtMs)[0]
     return last === undefined ? null : actionView(last)
   }
+}
+
+/** Of all targets; unknown of one is unknown. */
+function ofTargets(
+  report: StreamReport | null,
+  of: (target: StreamTargetReport) => number | undefined,
+  together: (values: readonly number[]) => number,
+): number | null {
+  const values = report?.targets.map(of) ?? []
+  const known = values.filter((value) => value !== undefined)
+  return known.length === 0 || known.length < values.length ? null : together(known)
 }
 
 function waitView(wait: StreamWait | null | undefined): StreamView['waiting'] {

@@ -80,6 +80,8 @@ export class TargetApplier {
   #roundBytes = 0
   /** Of rows held back that are being tried. */
   #triedBytes = 0
+  /** Rows held back before the round that is running. */
+  #heldBefore = 0
   #turn: 'round' | 'land' = 'round'
   readonly #doing: Doing
   #wake = new Wakeup()
@@ -146,7 +148,13 @@ export class TargetApplier {
   }
 
   get rowsHeldBack(): number {
-    return this.#held.count
+    return this.#roundRunning ? Math.max(this.#heldBefore, this.#held.count) : this.#held.count
+  }
+
+  /** For how long what was read since the stored position is not stored. */
+  get positionAgeMs(): number {
+    if (this.#stored.ordinal >= this.options.latest().ordinal) return 0
+    return Math.max(0, Math.round(this.options.clock.monotonicMs() - this.#storedAtMs))
   }
 
   get waiting(): Waiting | null {
@@ -375,6 +383,7 @@ export class TargetApplier {
 
   async #round(): Promise<void> {
     const { options } = this
+    this.#heldBefore = this.#held.count
     const round = this.#takeRound(options.latest())
     this.#roundRunning = true
     this.#roundBytes = Math.max(0, round.bytes - this.#triedBytes)

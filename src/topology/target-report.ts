@@ -7,6 +7,10 @@ export type StreamTargetReport = {
   controlMarker: number
   /** The source's whole backlog, what no mover has read yet too; null: nothing is known of it, and so each part by itself (promise 6). Measured at `atMs`. */
   lag: TargetLag | null
+  /** Rows that another stream's stand in the way of: they wait. Absent in reports of earlier versions. */
+  rowsHeldBack?: number
+  /** For how long what has been read since the stored position is not stored: a kill does it again, and the binlog from there on is needed. 0: nothing is. */
+  positionAgeMs?: number
 }
 
 export type TargetLag = {

@@ -99,6 +99,8 @@ export function stream(over: Partial<StreamView> = {}): StreamView {
     etaMs: 6000,
     lag: null,
     rowChangesApplied: 321,
+    rowsHeldBack: 0,
+    positionAgeMs: 0,
     tables: [{ name: 'log', state: 'copying', rowsDone: 100_000, rowsEstimated: 400_000 }],
     headroom: null,
     resumed: null,

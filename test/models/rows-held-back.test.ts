@@ -311,3 +311,30 @@ test('1.12, promise 7: whoever waits for a target to pass a marker does not wait
   target.wake()
   await running
 })
+
+test('1.6, promise 7: how many rows are held back and for how long no position was stored is told, also while they are tried', async () => {
+  let entered = (): void => undefined
+  let letGo = (): void => undefined
+  const { target, read, later, unblock } = applier({
+    lane: () => (entered(), new Promise((resolve) => ((letGo = resolve), setTimeout(resolve, 50)))),
+  })
+  const ending = new AbortController()
+  const running = target.run(ending.signal)
+  assert.equal(target.positionAgeMs, 0)
+  target.pending.add(change(7))
+  read({ groups: 1 })
+  while (target.rowsHeldBack === 0) await target.space(ending.signal)
+  later(30_000)
+  assert.ok(target.positionAgeMs >= 30_000)
+  const tried = new Promise<void>((resolve) => (entered = resolve))
+  unblock()
+  target.wake()
+  await tried
+  assert.equal(target.rowsHeldBack, 1)
+  letGo()
+  while (!target.consistent) await new Promise((resolve) => setTimeout(resolve, 5))
+  assert.deepEqual([target.rowsHeldBack, target.positionAgeMs], [0, 0])
+  ending.abort()
+  target.wake()
+  await running
+})

@@ -35,6 +35,7 @@ function Stream({ stream, nowMs }: { stream: StreamView; nowMs: number }) {
   // Resumed with nothing done twice is what always happens, and needs no line.
   const resumed = stream.resumed !== null && stream.resumed.rowsRedone + stream.resumed.transactionsRedone > 0 ? stream.resumed : null
   const throttled = stream.throttled !== null && stream.throttled.what !== stream.waiting?.what ? stream.throttled : null
+  const held = stream.rowsHeldBack ?? 0
   return (
     <>
       <tr data-stream={stream.uid}>
@@ -65,12 +66,19 @@ function Stream({ stream, nowMs }: { stream: StreamView; nowMs: number }) {
           <small>{appliedText(stream)}</small>
         </td>
       </tr>
-      {(stream.error !== null || stream.waiting !== null || throttled !== null || resumed !== null) && (
+      {(stream.error !== null || stream.waiting !== null || throttled !== null || resumed !== null || held > 0) && (
         <tr class="more">
           <td colSpan={5}>
             {stream.error !== null && <ErrorNote error={stream.error} />}
             {stream.waiting !== null && <WaitingNote waiting={stream.waiting} nowMs={nowMs} />}
             {throttled !== null && <WaitingNote waiting={throttled} nowMs={nowMs} who="its copy is held back by" />}
+            {held > 0 && (
+              <p class="muted" data-field="held">
+                {plural(held, 'row')} held back by rows of other streams; position stored{' '}
+                {stream.positionAgeMs === null ? 'at a time unknown' : `${duration(stream.positionAgeMs)} ago`}: from there on a crash
+                begins again, and the binlog is needed
+              </p>
+            )}
             {resumed !== null && (
               <p class="muted">
                 taken up again where it stood: {plural(resumed.rowsRedone, 'row')} and {plural(resumed.transactionsRedone, 'transaction')}{' '}
