@@ -319,6 +319,8 @@ export const GateView = z.object({
   fresh: z.boolean(),
   scattered: z.number(),
   slow: z.number(),
+  /** Over several shards, that it has ended. */
+  deadlocks: z.number(),
   /** Since it began, and the latest, newest first. */
   refusedLogins: z.object({
     total: z.number(),

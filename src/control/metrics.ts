@@ -18,6 +18,7 @@ export function serveMetrics(http: FastifyInstance, world: World): void {
   const errors = gauge('gate_errors', 'statements answered by an error', ['gate'])
   const scattered = gauge('gate_scattered_statements', 'statements that went to several shards', ['gate'])
   const slow = gauge('gate_slow_statements', "statements that took longer than the gate's bound", ['gate'])
+  const deadlocks = gauge('gate_deadlocks', 'deadlocks over several shards that the gate has ended', ['gate'])
   const sessions = gauge('gate_sessions', 'clients connected', ['gate'])
   const logins = gauge('gate_refused_logins', 'logins that were refused', ['gate'])
   const memory = gauge('mover_resident_bytes', 'memory of a mover', ['mover'])
@@ -36,7 +37,7 @@ export function serveMetrics(http: FastifyInstance, world: World): void {
   const dualwrite = [coverage, lag, moved, p95, fleetLag, fleetRate, fleetPoison]
   http.get('/metrics', async (_request, reply) => {
     const view = await topologyView(world)
-    for (const one of [epoch, held, statements, errors, scattered, slow, sessions, logins, memory]) one.reset()
+    for (const one of [epoch, held, statements, errors, scattered, slow, deadlocks, sessions, logins, memory]) one.reset()
     streams.set(view.workflows(), view.nowMs)
     for (const one of dualwrite) one.reset()
     for (const workflow of view.workflows()) {
@@ -66,6 +67,7 @@ export function serveMetrics(http: FastifyInstance, world: World): void {
       errors.set({ gate: g.id }, g.errors)
       scattered.set({ gate: g.id }, g.scattered)
       slow.set({ gate: g.id }, g.slow)
+      deadlocks.set({ gate: g.id }, g.deadlocks)
       sessions.set({ gate: g.id }, g.sessions)
       logins.set({ gate: g.id }, g.refusedLogins.total)
     }

@@ -132,6 +132,7 @@ export class TopologyView {
         fresh,
         scattered: stats?.scattered ?? 0,
         slow: stats?.slow ?? 0,
+        deadlocks: stats?.deadlocks ?? 0,
         refusedLogins: stats?.refusedLogins ?? { total: 0, latest: [] },
       }
     })

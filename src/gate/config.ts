@@ -44,6 +44,8 @@ export type GateConfig = {
   /** Rows of lookups that nobody needs any more are left after so long. */
   lookupSweepMs: number
   xaCheckMs: number
+  /** Transactions on several shards that wait are looked at so often for deadlocks that no server sees (deadlocks.ts); 0: never. */
+  deadlockCheckMs: number
   /** What statements wait for together (a table's columns, a block of a sequence) is asked anew, on another connection, when there is no answer for so long. */
   sharedReadMs: number
   /** Prepared statements kept on one server connection. */
@@ -76,6 +78,7 @@ export const defaultGateConfig: GateConfig = {
   xaFinishMs: 5_000,
   lookupSweepMs: 10_000,
   xaCheckMs: 1_000,
+  deadlockCheckMs: 120,
   sharedReadMs: 30_000,
   statementsPerConnectionMax: 256,
 }

@@ -311,6 +311,13 @@ export const gateErrors = defineErrors('GATE', {
     why: 'keyspace {keyspace} has transaction mode `single`',
     fix: 'keep each transaction to one shard key, or set the mode to `multi`',
   },
+  deadlock: {
+    number: 46,
+    class: 'transient',
+    what: 'deadlock over several shards: the transaction, on {shards}, and others waited for one another; it was rolled back',
+    why: 'each of them holds locks on one server that another waits for there, so none could go on',
+    fix: 'repeat the whole transaction, as after any deadlock; transactions that take their locks in one order, or keep to one shard, do not meet so',
+  },
   partialCommit: {
     number: 202,
     class: 'unknown',

@@ -3,6 +3,7 @@ import { unreachable } from '../base/assert.ts'
 import type { RelayEnd } from '../mysql/connection.ts'
 import { isConnectionLost, ServerError } from '../mysql/errors.ts'
 import type { Backend } from './backend.ts'
+import { isGivenUp } from './deadlocks.ts'
 import { gateErrors } from './errors.ts'
 import { judgeLoss, judgeRefusal, kindAt, type Circumstances } from './failures.ts'
 import type { Relayer } from './relay.ts'
@@ -32,7 +33,10 @@ export async function serverSaidNo(
   if (request.pins.length > 0) backend.dirty = true
   const error = new ServerError(end.errno, end.sqlState, end.message)
   const moving = (error.kind === 'interrupted' || error.kind === 'killed') && (await runner.core.isMoving(shard))
-  const verdict = judgeRefusal(kindAt(error.kind, shard), moving, circumstances(relayer, attempt))
+  const verdict =
+    error.kind === 'interrupted' && isGivenUp(relayer.stopped)
+      ? 'pass-and-end'
+      : judgeRefusal(kindAt(error.kind, shard), moving, circumstances(relayer, attempt))
   switch (verdict) {
     case 'repeat':
       await abandon(runner, attempt)

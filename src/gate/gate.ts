@@ -168,6 +168,7 @@ export class Gate {
     const untilMs = core.clock.monotonicMs() + graceMs
     while (core.sessions.size > 0 && core.clock.monotonicMs() < untilMs) await core.clock.sleep(10)
     core.holds.stop()
+    core.deadlocks.stop()
     for (const socket of this.#clients) socket.destroy()
     await core.sweeps.stop()
     await core.kills.stop()
@@ -248,7 +249,14 @@ export class Gate {
       const nowMs = core.clock.nowMs()
       const { scattered, slow } = core.shapes
       const refusedLogins = this.#logins.refusals
-      await core.membership.stats({ ...core.stats.take(nowMs), scattered, slow, ...(refusedLogins.total > 0 && { refusedLogins }) })
+      const deadlocks = core.deadlocks.found
+      await core.membership.stats({
+        ...core.stats.take(nowMs),
+        scattered,
+        slow,
+        deadlocks,
+        ...(refusedLogins.total > 0 && { refusedLogins }),
+      })
       await this.#writeQueries(nowMs)
       if ([...core.watch.view.keyspaces.values()].some((keyspace) => keyspace.reads?.rule.to != null))
         await core.membership.reads(core.reads.takeFigures(), core.reads.sampler.take(this.#options.id, nowMs), nowMs)

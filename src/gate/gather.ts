@@ -14,7 +14,7 @@ import { fill, Readers, unlessReopened } from './gather-fill.ts'
 import { refuseSettings, type GatherJob } from './gather-job.ts'
 import type { RouteInputs } from './plan/plan.ts'
 import type { Runner } from './runner.ts'
-import { statementsOf, type Scatter } from './scatter.ts'
+import type { Scatter } from './scatter.ts'
 import type { ReadOptions, RunningPart, ScatterResult } from './scatter-parts.ts'
 import type { Transaction } from './transaction.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
@@ -47,7 +47,7 @@ export class Gather {
     const { connections, settings } = this.#runner
     const home = nextHome(keyspace)
     const readers = new Readers(this.#runner, this.#scatter, transaction, job.steps.length > 1, options.timestamp, options.mayWrite)
-    const had = transaction === null ? 0 : statementsOf(transaction)
+    const had = transaction === null ? 0 : transaction.statements
     const leave =
       transaction === null
         ? await this.#core.pools.admit([...new Set(job.steps.flatMap((step) => step.shards)), home], 0, connections.signal)

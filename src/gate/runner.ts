@@ -57,6 +57,8 @@ export class Runner implements TransactionHost {
   warnings = 0
   /** Of the statement that runs: rows of its answer, shards that it was sent to, whether it failed. */
   readonly figures = { rows: 0, shards: 0, failed: false }
+  /** The session's part in giving up a transaction, whose statement it can stop. */
+  onGivenUp: ((why: Error) => void) | null = null
   readonly guard: Guard
   /** Where the running statement is, for KILL QUERY. */
   running: { backend: Backend; shard: ShardView; effect: Request['effect'] } | null = null
@@ -89,6 +91,10 @@ export class Runner implements TransactionHost {
 
   release(backend: Backend): void {
     this.connections.release(backend)
+  }
+
+  giveUp(why: Error): void {
+    this.onGivenUp?.(why)
   }
 
   // ── transactions ──

@@ -52,7 +52,7 @@ export class Scatter {
 
   async read(parts: readonly Part[], merge: Merge, transaction: Transaction | null, options: ReadOptions): Promise<ScatterResult<void>> {
     const writer = new ResultWriter(this.#client, options.form, this.#core.config.clientBufferBytesMax, this.#runner.connections.signal)
-    const had = transaction === null ? 0 : statementsOf(transaction)
+    const had = transaction === null ? 0 : transaction.statements
     const { figures, guard } = this.#runner
     figures.shards = Math.max(figures.shards, parts.length)
     if (transaction !== null) transaction.busy = true
@@ -181,7 +181,7 @@ export class Scatter {
   ): Promise<ScatterResult<WriteSummary>> {
     const own = transaction === null ? this.#runner.ownTransaction() : null
     const on = transaction ?? (own as Transaction)
-    const had = statementsOf(on)
+    const had = on.statements
     const startMs = this.#core.clock.monotonicMs()
     const { figures } = this.#runner
     const concerned = typeof given === 'function' ? shards : given.map(({ shard }) => shard)
@@ -368,12 +368,6 @@ async function open(part: Part, backend: Backend, { params, timestamp }: ReadOpt
   const on = await prepareOn(backend, part.text.toString('latin1') + types, part.text)
   on.boundTypes = null
   return await backend.connection.executedRows(executionOf(on.id, part.parameters, params))
-}
-
-export function statementsOf(transaction: Transaction): number {
-  let count = 0
-  for (const branch of transaction.branches.values()) count += branch.statements
-  return count
 }
 
 async function drain(stream: RowStream): Promise<void> {

@@ -14,6 +14,7 @@ import { wireErrors } from '../wire/errors.ts'
 import { Access } from './access.ts'
 import { charsetOfCollation, initialNames } from './charsets.ts'
 import type { Core } from './core.ts'
+import { isGivenUp } from './deadlocks.ts'
 import { takeDiagnostics } from './diagnostics.ts'
 import { gateErrors } from './errors.ts'
 import { Guard } from './guard.ts'
@@ -84,6 +85,11 @@ export class Session implements OwnSession {
     })
     const agreed = { foundRows: has(client.capabilities, capability.foundRows), extendedMetadata: client.extendedMetadata }
     this.#runner = new Runner(core, this.#relayer, new SessionConnections(core, new SessionSettings(), agreed), this.#guard)
+    this.#runner.onGivenUp = (why) => {
+      if (this.#current === null) return
+      this.#relayer.stopped = why
+      this.#stop(why)
+    }
     this.#sharded = new Sharded(
       core,
       this.#runner,
@@ -216,9 +222,13 @@ export class Session implements OwnSession {
     this.#core.stats.errors++
     this.#runner.warnings = 0
     this.#runner.figures.failed = true
+    this.#client.write(errorFrame(this.#isOurs(error) ? this.#relayer.stopped : error, sequence))
+  }
+
+  /** It came of our stopping the statement. */
+  #isOurs(error: unknown): boolean {
     const { stopped } = this.#relayer
-    const isOurs = stopped !== null && error instanceof ServerError && error.kind === 'interrupted'
-    this.#client.write(errorFrame(isOurs ? stopped : error, sequence))
+    return stopped !== null && (error === stopped || (error instanceof ServerError && error.kind === 'interrupted'))
   }
 
   async #command(c: ClientCommand): Promise<void> {
@@ -262,6 +272,8 @@ export class Session implements OwnSession {
           await this.#rare(c)
       }
     } catch (error) {
+      // Others wait for its locks: before the client is told, which may think about it.
+      if (isGivenUp(this.#relayer.stopped) && this.#isOurs(error)) await this.#runner.rollback()
       this.#fail(error)
       // The account is gone, or takes TLS only.
       if (isSwError(error, 'SW-GATE-030') || isSwError(error, 'SW-GATE-031')) this.#client.close()

@@ -16,6 +16,7 @@ import { isConnectionLost, isServerError } from '../mysql/errors.ts'
 import type { Backend } from './backend.ts'
 import { isSwError } from '../base/errors.ts'
 import type { Core } from './core.ts'
+import type { Waiter } from './deadlocks.ts'
 import { gateErrors } from './errors.ts'
 import { commitBranch, commitByXa, rollbackBranch } from './xa-commit.ts'
 import type { OpenTransaction, ShardView } from './view.ts'
@@ -47,10 +48,12 @@ export type TransactionHost = {
   changed(keyspace: string): void
   /** A connection that a branch does not need any more. */
   release(backend: Backend): void
+  /** What runs is ended; its client is told why, and the transaction is rolled back. */
+  giveUp(why: Error): void
   readonly core: Core
 }
 
-export class Transaction implements OpenTransaction {
+export class Transaction implements OpenTransaction, Waiter {
   /** BEGIN was sent by the client; else the server began it by autocommit=0. */
   readonly explicit: boolean
   readonly options: TransactionOptions
@@ -79,6 +82,21 @@ export class Transaction implements OpenTransaction {
     return this.#ended
   }
 
+  /** That were sent, on all branches. */
+  get statements(): number {
+    let count = 0
+    for (const branch of this.branches.values()) count += branch.statements
+    return count
+  }
+
+  get places(): Waiter['places'] {
+    return [...this.branches.values()].map(({ shard, backend }) => ({ shard, session: backend.connection.threadId }))
+  }
+
+  giveUp(why: Error): void {
+    this.#host.giveUp(why)
+  }
+
   /** @throws SW-GATE-025 for a transaction that is to write, on a replica */
   beginStatement(shard: Pick<ShardView, 'replicas' | 'keyspace'>): string {
     const { snapshot } = this.options
@@ -94,6 +112,7 @@ export class Transaction implements OpenTransaction {
     const branch: Branch = { shard, backend, wrote: false, locked: false, begun: false, statements: 0, xid: null, prepared: false }
     this.#decider ??= shard
     this.branches.set(shard.uid, branch)
+    if (this.branches.size === 2) this.#host.core.deadlocks.add(this)
     shard.traffic.transactions.add(this)
     this.#host.changed(shard.keyspace)
     return branch
@@ -117,6 +136,7 @@ export class Transaction implements OpenTransaction {
   dropBranch(branch: Branch): void {
     if (this.branches.get(branch.shard.uid) !== branch) return
     this.branches.delete(branch.shard.uid)
+    if (this.branches.size === 1) this.#host.core.deadlocks.delete(this)
     branch.shard.traffic.transactions.delete(this)
     this.#host.release(branch.backend)
     this.#host.changed(branch.shard.keyspace)

@@ -7,7 +7,7 @@
 import type { Clock } from '../base/clock.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
-import { flavourOf } from '../mysql/flavour/flavour.ts'
+import { blockersOf, flavourOf } from '../mysql/flavour/flavour.ts'
 import type { Session } from '../mysql/flavour/flavour.ts'
 import type { Waiting } from './applier-options.ts'
 import type { Lane } from './lane.ts'
@@ -62,7 +62,7 @@ async function whoHas({ name, meta, lanes, xaLane }: Target, writer: number): Pr
   const flavour = flavourOf(meta)
   const ours = new Set([...lanes, xaLane].map(({ conn }) => conn.threadId))
   try {
-    const blockers = await flavour.blockersOf(meta, writer)
+    const blockers = blockersOf(await flavour.lockWaits(meta), writer)
     const sessions = await flavour.sessions(meta, 'start')
     const state = sessions.find(({ id }) => id === writer)?.state ?? ''
     if (blockers.length > 0) {

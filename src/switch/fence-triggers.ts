@@ -22,7 +22,7 @@ import { createHash } from 'node:crypto'
 import type { Clock } from '../base/clock.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
-import { flavourOf } from '../mysql/flavour/flavour.ts'
+import { blockersOf, flavourOf } from '../mysql/flavour/flavour.ts'
 import { armedSchemas as armedTable, controlSchema } from '../mysql/our-schema.ts'
 import { fenceTriggerPrefix } from '../mysql/table-info.ts'
 import { quoteHex, quoteIdentifier, quoteQualified, quoteString } from '../sql/quote.ts'
@@ -154,7 +154,7 @@ export async function armTriggers(
     await using second = await connectAs(server.access, 'admin')
     for (let round = 0; !settled; round++) {
       const open = (await listClientSessions(second, ours, spare)).filter(isOpen)
-      const blocking = new Set(await flavourOf(second).blockersOf(second, connection.threadId))
+      const blocking = new Set(blockersOf(await flavourOf(second).lockWaits(second), connection.threadId))
       // MySQL tells who blocks only by performance_schema; without it all are ended where there is nobody else.
       const all = blocking.size === 0 && (await standsAlone(second, schemas))
       const holders = open.filter((session) => all || within(session, schemas) || blocking.has(session.id))

@@ -170,6 +170,8 @@ export type GateStats = {
   /** Went to several shards; took longer than the gate's bound. */
   scattered?: number
   slow?: number
+  /** Over several shards, that the gate has ended. */
+  deadlocks?: number
   /** Since the gate began, if any: the latest by user and address, newest first. */
   refusedLogins?: { total: number; latest: readonly { user: string; address: string; count: number; lastAtMs: number }[] }
 }

@@ -65,6 +65,7 @@ export function gate(over: Partial<GateView> = {}): GateView {
     slowestWriteMs: 41.5,
     scattered: 0,
     slow: 0,
+    deadlocks: 0,
     refusedLogins: { total: 0, latest: [] },
     seen: {},
     fresh: true,

@@ -70,6 +70,14 @@ export type Session = {
 /** Of the statement that a session runs: all of it, or its first 100 characters. */
 export type StatementText = 'whole' | 'start'
 
+/** By sessions' ids. */
+export type LockWait = { readonly waiting: number; readonly blocking: number }
+
+/** The sessions that `session` waits for. */
+export function blockersOf(waits: readonly LockWait[], session: number): number[] {
+  return waits.filter(({ waiting }) => waiting === session).map(({ blocking }) => blocking)
+}
+
 export type XaTransaction = { formatId: string; gtrid: Buffer; bqual: Buffer }
 
 export interface Flavour {
@@ -126,8 +134,8 @@ export interface Flavour {
    * know the xid any more (XA RECOVER).
    */
   readonly xaProof: 'marker' | 'recover'
-  /** Sessions that hold the row locks for which this one waits. */
-  blockersOf(connection: Connection, session: number): Promise<number[]>
+  /** Who waits for whose row locks: sessions by their ids. Other waits (for tables, named locks) are not in it. */
+  lockWaits(connection: Connection): Promise<LockWait[]>
   /** Session settings for sessions that move rows: time zone, sql_mode, checks, isolation, idle timeouts. */
   readonly moverSessionSql: readonly string[]
   /** Before secondary keys are built of rows that stand already. */

@@ -6,6 +6,7 @@ import {
   definers,
   isOn,
   lockAccount,
+  lockWaits,
   makeAccount,
   moverSessionSql,
   need,
@@ -178,14 +179,13 @@ export const mariadb: Flavour = {
   killQuery: (id) => `KILL QUERY ${id}`,
   sessions,
   xaRecover,
-  async blockersOf(connection, session) {
-    const rows = await connection.allText(
-      `SELECT DISTINCT b.trx_mysql_thread_id AS id FROM information_schema.INNODB_LOCK_WAITS w
+  lockWaits: (connection) =>
+    lockWaits(
+      connection,
+      `SELECT DISTINCT r.trx_mysql_thread_id AS waiting, b.trx_mysql_thread_id AS blocking FROM information_schema.INNODB_LOCK_WAITS w
        JOIN information_schema.INNODB_TRX r ON r.trx_id = w.requesting_trx_id
-       JOIN information_schema.INNODB_TRX b ON b.trx_id = w.blocking_trx_id WHERE r.trx_mysql_thread_id = ${session}`,
-    )
-    return rows.map((row) => Number(row['id'] ?? 0)).filter((id) => id !== 0)
-  },
+       JOIN information_schema.INNODB_TRX b ON b.trx_id = w.blocking_trx_id`,
+    ),
   // Its sort buffer is the server's own.
   keyBuildSql: [],
   moverSessionSql: [

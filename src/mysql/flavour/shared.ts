@@ -10,6 +10,7 @@ import type {
   BinlogProblem,
   BinlogSettings,
   DefinerObject,
+  LockWait,
   Session,
   StatementText,
   XaTransaction,
@@ -228,4 +229,12 @@ export function binlogSkippers(server: string, accounts: readonly Account[], our
   const names = accounts.filter((one) => one.maySkipBinlog && !one.locked && !ours.has(one.user)).map(({ user, host }) => `${user}@${host}`)
   if (names.length === 0) return null
   return `${server}: ${names.join(', ')} may SET sql_log_bin=0: no stream sees what is written so, only a vdiff does`
+}
+
+/** `sql` gives both ids; a session that has ended has none any more. */
+export async function lockWaits(connection: Connection, sql: string): Promise<LockWait[]> {
+  const rows = await connection.allText(sql)
+  return rows
+    .map((row) => ({ waiting: Number(row['waiting'] ?? 0), blocking: Number(row['blocking'] ?? 0) }))
+    .filter(({ waiting, blocking }) => waiting !== 0 && blocking !== 0)
 }
