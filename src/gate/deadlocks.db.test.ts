@@ -28,7 +28,10 @@ for (const flavour of flavours()) {
         flavour,
         keyspaces: { shop: { t: 'by id' } },
         tables: ['t (id BIGINT PRIMARY KEY, n INT NOT NULL)'],
-        settings: { innodb_lock_wait_timeout: 60, ...(flavour === 'mysql' ? { 'performance-schema': 'ON', 'performance-schema-instrument': '%=OFF' } : {}) },
+        settings: {
+          innodb_lock_wait_timeout: 60,
+          ...(flavour === 'mysql' ? { 'performance-schema': 'ON', 'performance-schema-instrument': '%=OFF' } : {}),
+        },
       })
       const c = await world.session('shop')
       await c.query('INSERT INTO t VALUES (1, 0), (4, 0), (2, 0), (7, 0)')

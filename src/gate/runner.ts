@@ -1,3 +1,4 @@
+// long: the one way of a statement on one shard; what its failing means is in failed-statements.ts
 /**
  * Runs statements of one session on shards: waits where the hold rules say so, finds the connection (the transaction's
  * branch, the pinned one, or any of the pool), brings it to the session's settings, relays, and decides what a failure means.
@@ -57,8 +58,8 @@ export class Runner implements TransactionHost {
   warnings = 0
   /** Of the statement that runs: rows of its answer, shards that it was sent to, whether it failed. */
   readonly figures = { rows: 0, shards: 0, failed: false }
-  /** The session's part in giving up a transaction, whose statement it can stop. */
-  onGivenUp: ((why: Error) => void) | null = null
+  /** The session's, which can stop its statement. */
+  giveUp: TransactionHost['giveUp'] = () => {}
   readonly guard: Guard
   /** Where the running statement is, for KILL QUERY. */
   running: { backend: Backend; shard: ShardView; effect: Request['effect'] } | null = null
@@ -91,10 +92,6 @@ export class Runner implements TransactionHost {
 
   release(backend: Backend): void {
     this.connections.release(backend)
-  }
-
-  giveUp(why: Error): void {
-    this.onGivenUp?.(why)
   }
 
   // ── transactions ──

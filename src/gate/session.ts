@@ -85,7 +85,7 @@ export class Session implements OwnSession {
     })
     const agreed = { foundRows: has(client.capabilities, capability.foundRows), extendedMetadata: client.extendedMetadata }
     this.#runner = new Runner(core, this.#relayer, new SessionConnections(core, new SessionSettings(), agreed), this.#guard)
-    this.#runner.onGivenUp = (why) => {
+    this.#runner.giveUp = (why) => {
       if (this.#current === null) return
       this.#relayer.stopped = why
       this.#stop(why)

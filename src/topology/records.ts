@@ -1,3 +1,4 @@
+// long: the registry of the records
 /**
  * The records of the topology. Each carries `v: 1`; a reader that meets a greater one refuses it (SW-TOPOLOGY-001)
  * rather than guess. Shard names are printed key ranges (`-40`); a keyspace never has two live shards of one name.
@@ -167,10 +168,9 @@ export type GateStats = {
   held: number
   slowestWriteMs: number
   statementsPerSecond: number
-  /** Went to several shards; took longer than the gate's bound. */
+  /** Went to several shards; took longer than the gate's bound; deadlocks over several shards that it has ended. */
   scattered?: number
   slow?: number
-  /** Over several shards, that the gate has ended. */
   deadlocks?: number
   /** Since the gate began, if any: the latest by user and address, newest first. */
   refusedLogins?: { total: number; latest: readonly { user: string; address: string; count: number; lastAtMs: number }[] }

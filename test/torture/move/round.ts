@@ -584,7 +584,11 @@ class Round {
     for (const { schema } of this.#sources) {
       for (let done = false; !done;) {
         try {
-          await this.#o.field.onSource((conn) => conn.query(`ALTER TABLE ${q(schema)}.${q(table.name)} ${clause}`))
+          await this.#o.field.onSource(async (conn) => {
+            // Where the table is written anew its zero dates are judged anew, by the session.
+            await conn.query("SET SESSION sql_mode=''")
+            await conn.query(`ALTER TABLE ${q(schema)}.${q(table.name)} ${clause}`)
+          })
           done = true
         } catch (error) {
           // Done, when its answer was lost with the server; the workload's transactions stand in its way for seconds.
