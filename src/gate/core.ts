@@ -9,7 +9,7 @@ import { replicaKeyspace, replicasOfName } from '../topology/replica-name.ts'
 import { gateErrors } from './errors.ts'
 import { HeldMemory } from './memory.ts'
 import type { Holds } from './holds.ts'
-import { Deadlocks } from './deadlocks.ts'
+import type { Deadlocks } from './deadlocks.ts'
 import type { Kills } from './kills.ts'
 import type { Membership } from './membership.ts'
 import type { GateCatalog } from './catalog.ts'
@@ -54,10 +54,10 @@ export class Core {
   xa!: Xa
   sweeps!: Sweeps
   kills!: Kills
+  deadlocks!: Deadlocks
   readonly sessions = new Map<number, SessionEntry>()
   readonly turns = new UserTurns()
   readonly shapes: Shapes
-  readonly deadlocks: Deadlocks
 
   constructor(parts: {
     config: GateConfig
@@ -73,12 +73,6 @@ export class Core {
     this.config = parts.config
     this.held = new HeldMemory(parts.config.scatterBytesMax, parts.config.heldBytesMax)
     this.shapes = new Shapes(parts.config.slowMs, parts.clock.nowMs())
-    this.deadlocks = new Deadlocks({
-      clock: parts.clock,
-      log: parts.log,
-      everyMs: parts.config.deadlockCheckMs,
-      connectTimeoutMs: parts.config.connectTimeoutMs,
-    })
     this.clock = parts.clock
     this.log = parts.log
     this.watch = parts.watch

@@ -4,11 +4,13 @@
  */
 import assert from 'node:assert/strict'
 import { after, afterEach, before, describe, test } from 'node:test'
+import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
 import { flavours } from '../../test/kit/servers.ts'
 import { until } from '../../test/kit/until.ts'
-import { gateOnServer, type GateOnServer } from './testkit/gate-on-server.ts'
+import { gateOnServer, password, type GateOnServer } from './testkit/gate-on-server.ts'
+import { startGate } from './testkit/world.ts'
 
 // On `-80` and on `80-`.
 const [here, there] = [1, 4]
@@ -50,6 +52,12 @@ for (const flavour of flavours()) {
       await c.close()
     })
 
+    const aLockWait = (): Promise<unknown> =>
+      until(
+        'it to wait',
+        async () => (await world.admin.value("SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'")) === '1',
+      )
+
     /** What became of each; the whole must be over long before a lock wait timeout. */
     async function outcomes(running: readonly Promise<unknown>[]): Promise<string[]> {
       const startMs = performance.now()
@@ -81,10 +89,7 @@ for (const flavour of flavours()) {
         await add(b, 10, there)
         // Each has both shards now, and waits for the other.
         const ends = [way === 'over both shards' ? a.query('UPDATE t SET n = n + 1 WHERE n >= 0 AND id <> 1') : add(a, 1, there)]
-        await until(
-          'it to wait',
-          async () => (await world.admin.value("SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'")) === '1',
-        )
+        await aLockWait()
         ends.push(way === 'over both shards' ? b.query('UPDATE t SET n = n + 10 WHERE n >= 0 AND id <> 4') : add(b, 10, here))
         assert.deepEqual(await outcomes(ends), ['done', '1213 40001 SW-GATE-046'])
         // Nothing of it is open any more; the other commits.
@@ -100,16 +105,33 @@ for (const flavour of flavours()) {
       await a.query(`UPDATE t SET n = n + 1 WHERE id = ${there}`)
       // It has the first shard and waits at the second.
       const ends = [b.query('UPDATE t SET n = n + 10')]
-      await until(
-        'it to wait',
-        async () => (await world.admin.value("SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'")) === '1',
-      )
+      await aLockWait()
       ends.push(a.query(`UPDATE t SET n = n + 1 WHERE id = ${here}`))
       const said = await outcomes(ends)
       assert.equal(said.filter((one) => one === 'done').length, 1, said.join())
       assert.equal(said.filter((one) => one === '1213 40001 SW-GATE-046').length, 1, said.join())
       if (said[1] === 'done') await a.query('COMMIT')
       assert.deepEqual(await values(), said[1] === 'done' ? ['1', '0', '1', '0'] : ['10', '10', '10', '10'])
+    })
+
+    test('promise 10: transactions of two gates that wait for one another: the younger is told 1213 by its gate', async () => {
+      const other = await startGate(world.store, {}, undefined, 'gate-2')
+      try {
+        const [a, b] = [await session(), await connect({ host: '127.0.0.1', port: other.port, user: 'app', password, database: 'shop' })]
+        sessions.push(b)
+        for (const c of [a, b]) await c.query('BEGIN')
+        await a.query(`UPDATE t SET n = n + 1 WHERE id = ${here}`)
+        await b.query(`UPDATE t SET n = n + 10 WHERE id = ${there}`)
+        const ends = [a.query(`UPDATE t SET n = n + 1 WHERE id = ${there}`)]
+        await aLockWait()
+        ends.push(b.query(`UPDATE t SET n = n + 10 WHERE id = ${here}`))
+        assert.deepEqual(await outcomes(ends), ['done', '1213 40001 SW-GATE-046'])
+        await a.query('COMMIT')
+        assert.deepEqual(await values(), ['1', '0', '1', '0'])
+        await until('nothing to be told any more', async () => (await world.store.list('stuck/')).entries.size === 0)
+      } finally {
+        await other.gate.stop()
+      }
     })
 
     test('who only waits is not given up, however long', async () => {

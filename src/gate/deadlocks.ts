@@ -8,16 +8,22 @@
  *
  * Right or wrong, that is safe: a transaction that is rolled back and says so has harmed nobody. It is hardly ever wrong: a wait ends with the transaction that is waited for, or, at READ COMMITTED, a lock that is given
  * back early, and then the next look does not see it. A circle goes through two transactions with branches on several servers at least, as every other session waits on the server that it is waited for on; so
- * with fewer than two nobody is asked. Not seen: circles through transactions of another gate process; with `performance_schema=OFF` MySQL does not tell (there innodb_lock_wait_timeout is the end, as before).
+ * with fewer than two nobody is asked. Those of several gates: a transaction that has waited for some looks is told to the other gates (`GateStuck`), which tell theirs; each makes the same graph and
+ * gives up its own. Where MySQL has `performance_schema=OFF` it does not tell who waits: there innodb_lock_wait_timeout is the end, as before.
  */
-import type { Clock } from '../base/clock.ts'
+import { randomInt } from 'node:crypto'
 import { isSwError } from '../base/errors.ts'
-import type { Log } from '../base/log.ts'
 import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { flavourOf, type LockWait } from '../mysql/flavour/flavour.ts'
+import { keys } from '../topology/keys.ts'
+import type { GateStuck } from '../topology/records.ts'
 import { placeOfServer } from '../topology/server-place.ts'
+import type { Store } from '../topology/store.ts'
+import { listRecords, put } from '../topology/typed.ts'
+import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
+import { shardName } from './transaction.ts'
 import type { ShardView } from './view.ts'
 
 /** Sessions of all servers by `server session`. */
@@ -35,14 +41,6 @@ export type Waiter = {
   giveUp(why: Error): void
 }
 
-export type DeadlocksOptions = {
-  readonly clock: Clock
-  readonly log: Log
-  /** 0: nobody looks. MariaDB renews its picture only when nobody has looked for 100 ms. */
-  readonly everyMs: number
-  readonly connectTimeoutMs: number
-}
-
 /** Why a statement was stopped: its transaction is to be rolled back. */
 export function isGivenUp(stopped: Error | null): boolean {
   return isSwError(stopped, 'SW-GATE-046')
@@ -50,25 +48,44 @@ export function isGivenUp(stopped: Error | null): boolean {
 
 /** A server that says nothing for so long is left out of this look. */
 const answerMs = 2_000
+/** Looks in which a transaction was at one statement, before other gates are told. */
+const looksAlone = 4
+
+type State = {
+  readonly sinceMs: number
+  /** How many statements it had begun at the last look; null: it was not busy. */
+  statements: number | null
+  /** In a row at which it was at one. */
+  looks: number
+}
+
+/** Here, or at another gate. */
+type Node = { readonly waiter: Waiter | null; readonly sinceMs: number; readonly sessions: readonly string[] }
 
 export class Deadlocks {
-  readonly #options: DeadlocksOptions
-  /** In the order in which they came to a second shard; how many statements each had begun at the last look, null: it was not busy. */
-  readonly #open = new Map<Waiter, number | null>()
+  readonly #core: Core
+  readonly #store: Store
+  readonly #gate: string
+  readonly #open = new Map<Waiter, State>()
   readonly #connections = new Map<string, Connection>()
   #seen: ReadonlySet<string> = new Set()
+  /** What other gates were told. */
+  #told = '[]'
   #timer: NodeJS.Timeout | null = null
   #stopped = false
+  /** That were ended here. */
   found = 0
 
-  constructor(options: DeadlocksOptions) {
-    this.#options = options
+  constructor(core: Core, store: Store, gate: string) {
+    this.#core = core
+    this.#store = store
+    this.#gate = gate
   }
 
   /** It has come to its second shard. */
   add(waiter: Waiter): void {
-    if (this.#options.everyMs === 0) return
-    this.#open.set(waiter, null)
+    if (this.#core.config.deadlockCheckMs === 0) return
+    this.#open.set(waiter, { sinceMs: this.#core.clock.nowMs(), statements: null, looks: 0 })
     this.#arm()
   }
 
@@ -84,6 +101,8 @@ export class Deadlocks {
 
   #arm(): void {
     if (this.#timer !== null || this.#stopped) return
+    // InnoDB renews its picture of waits only when nobody has looked for 100 ms: gates that look in step would see the same one for ever.
+    const everyMs = this.#core.config.deadlockCheckMs
     this.#timer = setTimeout(
       () =>
         void this.#look().finally(() => {
@@ -91,7 +110,7 @@ export class Deadlocks {
           if (this.#open.size > 0) this.#arm()
           else this.#drop()
         }),
-      this.#options.everyMs,
+      everyMs + randomInt(2 * everyMs),
     )
     this.#timer.unref()
   }
@@ -103,29 +122,62 @@ export class Deadlocks {
 
   async #look(): Promise<void> {
     const stuck: Waiter[] = []
-    for (const [waiter, before] of this.#open) {
+    const long: Node[] = []
+    for (const [waiter, state] of this.#open) {
       const now = waiter.busy ? waiter.statements : null
-      if (now !== null && now === before) stuck.push(waiter)
-      this.#open.set(waiter, now)
+      state.looks = now !== null && now === state.statements ? state.looks + 1 : 0
+      state.statements = now
+      if (state.looks > 0) stuck.push(waiter)
+      if (state.looks >= looksAlone) long.push(nodeOf(waiter, state))
     }
-    const waits = stuck.length < 2 ? [] : await this.#waits(stuck)
-    const seen = new Set(waits.map(({ waiting, blocking }) => `${waiting} > ${blocking}`))
-    const lasting = waits.filter(({ waiting, blocking }) => this.#seen.has(`${waiting} > ${blocking}`))
-    this.#seen = seen
+    const others = await this.#exchange(long)
+    const asked = stuck.length > 0 && stuck.length + others.length > 1
+    const waits = asked
+      ? await this.#waits([...stuck.flatMap((waiter) => sessionsOf(waiter)), ...others.flatMap(({ sessions }) => sessions)])
+      : []
+    const lasting = waits.filter((wait) => this.#seen.has(edgeOf(wait)))
+    this.#seen = new Set(waits.map(edgeOf))
     if (lasting.length === 0) return
-    const nodes = new Map<string, Waiter>()
-    for (const waiter of this.#open.keys()) for (const { shard, session } of waiter.places) nodes.set(sessionOf(shard, session), waiter)
-    for (const waiter of givenUp(lasting, nodes, [...this.#open.keys()].toReversed())) {
-      if (waiter.ended || !waiter.busy) continue
+    const all = [...[...this.#open].map(([waiter, state]) => nodeOf(waiter, state)), ...others]
+    const nodes = new Map(all.flatMap((node) => node.sessions.map((session) => [session, node] as const)))
+    for (const { waiter } of givenUp(lasting, nodes, all.toSorted(younger))) {
+      if (waiter === null || waiter.ended || !waiter.busy) continue
       this.found++
-      const shards = waiter.places.map(({ shard }) => `${shard.keyspace}/${shard.name}`).join(', ')
-      this.#options.log.info({ shards }, 'a deadlock over several shards: the youngest of its transactions is rolled back')
+      const shards = waiter.places.map(({ shard }) => shardName(shard)).join(', ')
+      this.#core.log.info({ shards }, 'a deadlock over several shards: the youngest of its transactions is rolled back')
       waiter.giveUp(gateErrors.deadlock({ shards }))
     }
   }
 
-  async #waits(stuck: readonly Waiter[]): Promise<Wait[]> {
-    const shards = new Map(stuck.flatMap(({ places }) => places.map(({ shard }) => [serverOf(shard), shard] as const)))
+  /** Tells other gates what has waited here for long, and is told theirs while there is any. */
+  async #exchange(long: readonly Node[]): Promise<Node[]> {
+    const transactions = long.map(({ sinceMs, sessions }) => ({ sinceMs, sessions }))
+    const told = JSON.stringify(transactions)
+    if (told === '[]' && this.#told === '[]') return []
+    const key = keys.stuck(this.#gate)
+    const { leaseId } = this.#core.membership
+    try {
+      if (told !== this.#told && leaseId !== null) {
+        const change =
+          long.length === 0 ? { key, value: undefined } : put<GateStuck>(key, { v: 1, gate: this.#gate, transactions }, leaseId)
+        await this.#store.commit([], [change])
+        this.#told = told
+      }
+      if (long.length === 0) return []
+      const records = await listRecords<GateStuck>(this.#store, keys.allStuck)
+      const theirs = records.filter(({ value }) => value.gate !== this.#gate)
+      return theirs.flatMap(({ value }) => value.transactions.map((one): Node => ({ waiter: null, ...one })))
+    } catch (error) {
+      this.#core.log.debug({ error }, 'what waits for long was not told to other gates')
+      return []
+    }
+  }
+
+  async #waits(sessions: readonly string[]): Promise<Wait[]> {
+    const servers = new Set(sessions.map((session) => session.slice(0, session.lastIndexOf(' '))))
+    const shards = new Map<string, ShardView>()
+    for (const { shards: serving } of this.#core.watch.view.keyspaces.values())
+      for (const shard of serving) if (servers.has(serverOf(shard))) shards.set(serverOf(shard), shard)
     const answers = await Promise.all(
       [...shards].map(async ([server, shard]) => {
         const waits = await this.#ask(server, shard)
@@ -150,21 +202,41 @@ export class Deadlocks {
           ...placeOfServer(at),
           user: account.user,
           password: account.password,
-          connectTimeoutMs: Math.min(answerMs, this.#options.connectTimeoutMs),
+          connectTimeoutMs: Math.min(answerMs, this.#core.config.connectTimeoutMs),
           attributes: { program_name: 'shardwright gate' },
         })
-        if (this.#stopped) throw new Error('the gate ends')
+        if (this.#stopped) {
+          connection.destroy()
+          return []
+        }
         this.#connections.set(server, connection)
       }
       return await flavourOf(connection).lockWaits(connection)
     } catch (error) {
       drop()
-      this.#options.log.debug({ server: at.id, error }, 'a server was not told who waits for whom')
+      this.#core.log.debug({ server: at.id, error }, 'a server did not tell who waits for whom')
       return []
     } finally {
       cut.removeEventListener('abort', drop)
     }
   }
+}
+
+function edgeOf({ waiting, blocking }: Wait): string {
+  return `${waiting} > ${blocking}`
+}
+
+function nodeOf(waiter: Waiter, { sinceMs }: State): Node {
+  return { waiter, sinceMs, sessions: sessionsOf(waiter) }
+}
+
+function sessionsOf({ places }: Waiter): string[] {
+  return places.map(({ shard, session }) => sessionOf(shard, session))
+}
+
+/** Alike at every gate. */
+function younger(a: Node, b: Node): number {
+  return b.sinceMs - a.sinceMs || ((a.sessions[0] ?? '') < (b.sessions[0] ?? '') ? -1 : 1)
 }
 
 function serverOf({ server }: ShardView): string {

@@ -17,6 +17,7 @@ import { Accounts } from './accounts.ts'
 import { defaultGateConfig, type GateConfig } from './config.ts'
 import { BranchReads } from './branch-reads.ts'
 import { Core } from './core.ts'
+import { Deadlocks } from './deadlocks.ts'
 import { gateErrors } from './errors.ts'
 import { Holds } from './holds.ts'
 import { Kills } from './kills.ts'
@@ -114,6 +115,7 @@ export class Gate {
     this.#core.xa = new Xa(this.#core)
     this.#core.sweeps = new Sweeps(this.#core)
     this.#core.kills = new Kills(this.#core, store, id)
+    this.#core.deadlocks = new Deadlocks(this.#core, store, id)
     this.#recovery = new XaRecovery(this.#core)
     this.#accounts = new Accounts(() => watch.view.users)
     watch.onChange((view, before) => {

@@ -31,6 +31,9 @@ export const keys = {
   /** What another gate asks a gate to KILL (under the asking one's lease). */
   kill: (gate: string, request: string) => `kills/${gate}/${request}`,
   killsOf: (gate: string) => `kills/${gate}/`,
+  /** Of a gate, what waits there for long (under its lease). */
+  stuck: (gate: string) => `stuck/${gate}`,
+  allStuck: 'stuck/',
   gateStats: (id: string) => `gate-stats/${id}`,
   allGateStats: 'gate-stats/',
   /** What its statements were, by shape. */

@@ -149,6 +149,9 @@ export type GateRecord = {
 
 export type GateThreads = { v: 1; gate: string }
 
+/** Transactions that have waited for a while, with what names their sessions at servers alike for all gates. */
+export type GateStuck = { v: 1; gate: string; transactions: readonly { sinceMs: number; sessions: readonly string[] }[] }
+
 export type KillRequest = {
   v: 1
   threadId: number
