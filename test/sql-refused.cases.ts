@@ -22,6 +22,7 @@ export const sharding = {
   parts: 'by id',
   numbered: 'by id',
   watched: 'by id',
+  audited: 'by id',
   countries: 'reference',
 } as const
 
@@ -33,11 +34,13 @@ export const tables: readonly string[] = [
   'parts (id BIGINT PRIMARY KEY, n INT) PARTITION BY HASH (id) PARTITIONS 2',
   'numbered (id BIGINT AUTO_INCREMENT PRIMARY KEY, n INT)',
   'watched (id BIGINT PRIMARY KEY, n INT)',
+  'audited (id BIGINT PRIMARY KEY, n INT)',
   'countries (code INT PRIMARY KEY, name VARCHAR(40), made VARCHAR(40) DEFAULT (UUID()))',
 ]
 export const routines: readonly string[] = [
   'CREATE FUNCTION how_many() RETURNS INT READS SQL DATA RETURN (SELECT COUNT(*) FROM users)',
   'CREATE TRIGGER watches BEFORE UPDATE ON watched FOR EACH ROW SET NEW.n = NEW.n + 1',
+  'CREATE TRIGGER audits AFTER INSERT ON audited FOR EACH ROW INSERT INTO orders (id) VALUES (NEW.id + 1000)',
 ]
 
 export const reading: readonly Refusal[] = [
@@ -167,6 +170,14 @@ export const writing: readonly Refusal[] = [
       'UPDATE countries SET name = @@hostname': 'SW-GATE-100',
       'UPDATE countries SET name = SYSDATE(6)': 'SW-GATE-100',
       'DELETE FROM countries ORDER BY name LIMIT 1': 'SW-GATE-100',
+    },
+  },
+  {
+    what: 'what fires a trigger that reads or writes rows of tables, sets a column of the shard key or of a lookup, uses user variables, or asks for what the session knows (USER(), LAST_INSERT_ID() and their like); and CREATE TRIGGER of such a one',
+    why: 'it runs on the shard of its row: it sees the rows of that shard alone, and what it changes may belong on another one, or would not be found again',
+    statements: {
+      'INSERT INTO audited (id, n) VALUES (1, 1)': 'SW-GATE-125',
+      'CREATE TRIGGER moves BEFORE INSERT ON papers FOR EACH ROW SET NEW.id = NEW.id + 1': 'SW-GATE-125',
     },
   },
   {

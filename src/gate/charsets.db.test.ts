@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { flavours, testServer } from '../../test/kit/servers.ts'
 import { connect } from '../mysql/connect.ts'
-import { charsetOfCollation, initialNames } from './charsets.ts'
+import { bytesOfCharacters, charsetOfCollation, initialNames } from './charsets.ts'
 
 /** A byte below 0x80 may be half of a character, or another one. */
 const unsafe = new Set(['big5', 'sjis', 'gbk', 'cp932', 'gb18030', 'swe7', 'ucs2', 'utf16', 'utf16le', 'utf32'])
@@ -24,9 +24,16 @@ for (const flavour of flavours())
           )
         : rows
     assert.ok(all.length > 200)
+    const longest = new Map(
+      (await c.allText('SELECT CHARACTER_SET_NAME AS charset, MAXLEN AS bytes FROM information_schema.CHARACTER_SETS')).map((row) => [
+        row['charset'],
+        Number(row['bytes']),
+      ]),
+    )
     for (const { id, charset } of all) {
       const is = charset === 'utf8' ? 'utf8mb3' : (charset as string)
       assert.equal(charsetOfCollation(Number(id)), unsafe.has(is) ? null : is, `id ${id} of ${charset}`)
+      assert.equal(bytesOfCharacters(Number(id))?.max, longest.get(charset as string), `id ${id} of ${charset}`)
       const names = initialNames(Number(id))
       if (names === null) continue
       await c.query(`SET NAMES ${names}`)

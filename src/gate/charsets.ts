@@ -37,12 +37,32 @@ const charsets: Readonly<Record<string, readonly number[]>> = {
   utf8mb3: [33, 76, 83, ...between(192, 215), 223, 576, 577, 578],
   utf8mb4: [45, 46, ...between(224, 247), ...between(255, 323), 608, 609, 610],
 }
+/** In these a byte below 0x80 may be half of a character, or another one. */
+const unsafe: Readonly<Record<string, readonly number[]>> = {
+  big5: [1, 84],
+  swe7: [10, 82],
+  sjis: [13, 88],
+  gbk: [28, 87],
+  cp932: [95, 96],
+  gb18030: [248, 249, 250],
+  ucs2: [35, 90, ...between(128, 151), 159, 640, 641, 642],
+  utf16: [54, 55, ...between(101, 124), 672, 673, 674],
+  utf16le: [56, 62],
+  utf32: [60, 61, ...between(160, 183), 736, 737, 738],
+}
 /** MariaDB: the same without padding. */
 const noPad = 1024
 /** MariaDB: UCA 14, 256 for each of its sets, these first. */
 const uca14 = { utf8mb3: 2048, utf8mb4: 2304, end: 2560 }
+/** By the same count: ucs2, utf16, utf32. */
+const uca14Unsafe = ['ucs2', 'utf16', 'utf32'] as const
 
-const byId = new Map(Object.entries(charsets).flatMap(([name, ids]) => ids.map((id) => [id, name] as const)))
+const byId = listed(charsets)
+const unsafeById = listed(unsafe)
+
+function listed(sets: typeof charsets): ReadonlyMap<number, string> {
+  return new Map(Object.entries(sets).flatMap(([name, ids]) => ids.map((id) => [id, name] as const)))
+}
 
 function between(from: number, to: number): number[] {
   return Array.from({ length: to - from + 1 }, (_, i) => from + i)
@@ -73,4 +93,34 @@ export function initialNames(id: number): string | null {
   // Others (utf8mb4_0900_ai_ci, of which MariaDB knows nothing) are the server's default.
   const name = utf8mb4Names[id]
   return name === undefined ? null : `utf8mb4 COLLATE ${name}`
+}
+
+/** How long a character is, of those that are not one byte always. */
+const lengths: Readonly<Record<string, { readonly min: number; readonly max: number }>> = {
+  ujis: { min: 1, max: 3 },
+  eucjpms: { min: 1, max: 3 },
+  euckr: { min: 1, max: 2 },
+  gb2312: { min: 1, max: 2 },
+  big5: { min: 1, max: 2 },
+  sjis: { min: 1, max: 2 },
+  gbk: { min: 1, max: 2 },
+  cp932: { min: 1, max: 2 },
+  gb18030: { min: 1, max: 4 },
+  utf8mb3: { min: 1, max: 3 },
+  utf8mb4: { min: 1, max: 4 },
+  ucs2: { min: 2, max: 2 },
+  utf16: { min: 2, max: 4 },
+  utf16le: { min: 2, max: 4 },
+  utf32: { min: 4, max: 4 },
+}
+
+/** Bytes of a character of a collation's set, the shortest and the longest; null: it is not known. */
+export function bytesOfCharacters(id: number): { readonly min: number; readonly max: number } | null {
+  const charset = charsetOfCollation(id) ?? unsafeCharset(id)
+  return charset === undefined ? null : (lengths[charset] ?? { min: 1, max: 1 })
+}
+
+function unsafeCharset(id: number): string | undefined {
+  if (id >= uca14.end) return uca14Unsafe[Math.floor((id - uca14.end) / 256)]
+  return unsafeById.get(id) ?? unsafeById.get(id - noPad)
 }

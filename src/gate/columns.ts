@@ -2,6 +2,7 @@
 import type { Connection, Result } from '../mysql/connection.ts'
 import { quoteString } from '../sql/quote.ts'
 import type { ColumnInfo, StoredFunctions, TableColumns } from './plan/catalog.ts'
+import { effectOf, type Trigger } from './plan/triggers.ts'
 
 /** null: no such table. */
 export async function readColumns(connection: Connection, schema: string, table: string): Promise<TableColumns | null> {
@@ -15,6 +16,7 @@ export async function readColumns(connection: Connection, schema: string, table:
   const keys = await connection.allText(
     `SELECT INDEX_NAME AS name, COLUMN_NAME AS column_name, NULLABLE AS nullable, SUB_PART AS part FROM information_schema.STATISTICS WHERE ${where} AND NON_UNIQUE = 0 ORDER BY INDEX_NAME <> 'PRIMARY', INDEX_NAME, SEQ_IN_INDEX`,
   )
+  const triggers = await readTriggers(connection, schema, table)
   const unique = new Map<string, { columns: string[]; usable: boolean }>()
   for (const row of keys) {
     const name = row['name'] ?? ''
@@ -27,7 +29,20 @@ export async function readColumns(connection: Connection, schema: string, table:
     columns: columns.map((row) => columnOf(row, mariadb)),
     shape: shapeOf(columns.map((row) => [row['name'], row['column_type'], row['collation'], row['nullable']])),
     uniqueKeys: [...unique.values()].filter((key) => key.usable).map((key) => key.columns),
+    ...(triggers.length === 0 ? {} : { triggers }),
   }
+}
+
+async function readTriggers(connection: Connection, schema: string, table: string): Promise<Trigger[]> {
+  const rows = await connection.allText(
+    `SELECT TRIGGER_NAME AS name, EVENT_MANIPULATION AS event, ACTION_STATEMENT AS body, SQL_MODE AS mode FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = ${quoteString(schema)} AND EVENT_OBJECT_TABLE = ${quoteString(table)} ORDER BY TRIGGER_NAME`,
+  )
+  return rows.map(({ name, event, body, mode }) => ({
+    name: name ?? '',
+    events: (event ?? '').split(','),
+    varies: isVarying(body ?? null, false),
+    ...effectOf(body ?? '`', mode?.includes('NO_BACKSLASH_ESCAPES') === true),
+  }))
 }
 
 function shapeOf(columns: readonly (readonly (string | null | undefined)[])[]): string {

@@ -178,7 +178,7 @@ export class SessionContext {
     if (home === null || names.size === 0) return asks
     connections.requireVariables(home)
     for (const name of names) {
-      const value = await variableOn(name, settings, (sql) => connections.askPinned(home, sql, transaction))
+      const value = await settings.showingText(() => variableOn(name, settings, (sql) => connections.askPinned(home, sql, transaction)))
       keepInSettings(settings, name, value)
       connections.variables.set(name, value)
     }

@@ -70,6 +70,7 @@ export class GatherWrites {
     const found: Found = { warnings: 0, firstId: null }
     const produce = async (on: Transaction): Promise<readonly Part[]> => {
       const context = { ...given, on, held }
+      await this.#requireWritable(context, use.target.table)
       switch (use.kind) {
         case 'chosen':
           return await this.#chosen(use, context, cleanups, found)
@@ -253,14 +254,23 @@ export class GatherWrites {
   }
 
   async #scratch(c: Context, cleanups: (() => Promise<void>)[]): Promise<Connection> {
-    const { connections } = this.#runner
-    const backend: Backend = await connections.openPlain(nextHome(c.keyspace))
+    const { connections, settings } = this.#runner
+    const backend: Backend = await connections.openPlain(nextHome(c.keyspace), settings.scratch)
     backend.dirty = true
     cleanups.push(async () => {
       if (backend.connection.open && backend.connection.inTransaction) await backend.connection.query('ROLLBACK').catch(() => {})
       connections.done(backend, false)
     })
     return backend.connection
+  }
+
+  /** What may change no row at all is refused too, in a server's words: 1792. */
+  async #requireWritable({ on, keyspace }: Context, table: string): Promise<void> {
+    const { options } = on
+    const mayRead = [this.#runner.settings.get('access'), ...options.before].some((text) => text?.includes('READ ONLY') === true)
+    if (options.readOnly === false || (options.readOnly === null && !mayRead)) return
+    const { backend } = await this.#runner.openBranch(on, keyspace.shards[0] as ShardView)
+    await backend.connection.query(`DELETE FROM ${quoteIdentifier(table)} WHERE FALSE`)
   }
 
   async #fill(c: Context, connection: Connection, lock: FillInto['lock']): Promise<void> {

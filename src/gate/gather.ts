@@ -59,7 +59,7 @@ export class Gather {
     try {
       try {
         refuseSettings(settings)
-        scratch = await connections.openPlain(home)
+        scratch = await connections.openPlain(home, settings.scratch)
         scratch.dirty = true
         mark = { connection: scratch.connection, effect: 'read' }
         this.#scatter.mark(mark)

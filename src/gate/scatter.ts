@@ -12,6 +12,7 @@ import { isConnectionLost, ServerError } from '../mysql/errors.ts'
 import { isSwError } from '../base/errors.ts'
 import type { ServerConnection } from '../mysql/server-connection.ts'
 import type { Backend } from './backend.ts'
+import { toldAsBytes } from './binary-results.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
 import { ElsewhereError } from './execution-errors.ts'
@@ -30,6 +31,7 @@ import { summary, type WriteSummary } from './scatter-summary.ts'
 import { mergedWarnings, type Warning, warningsOf } from './scatter-warnings.ts'
 import { HeldMeanwhile } from './request.ts'
 import { rollbackBranch } from './xa-commit.ts'
+import { showingText } from './settings.ts'
 import { shardName, type Branch, type Transaction } from './transaction.ts'
 import type { ShardView } from './view.ts'
 
@@ -58,7 +60,9 @@ export class Scatter {
     if (transaction !== null) transaction.busy = true
     const { settings } = this.#runner
     // A shard's part of groups must be whole; of rows, the first of each shard hold the first of all.
-    const wanted = merge.kind === 'aggregate' ? settings.unlimited : settings.signature
+    const own = merge.kind === 'aggregate' ? settings.unlimited : settings.signature
+    const bytes = settings.hidesText && merge.kind !== 'concat'
+    const wanted = bytes ? showingText(own) : own
     const leave =
       transaction === null && parts.length > 1
         ? await this.#admit(
@@ -102,8 +106,10 @@ export class Scatter {
           const [first] = parts
           const change = options.column ?? (first === undefined ? undefined : inKeyspace(first.shard))
           const out = {
-            columns: (columns: Parameters<ResultWriter['columns']>[0], hidden: number) =>
-              writer.columns(change === undefined ? columns : columns.map(change), hidden, this.#runner.status),
+            columns: (columns: Parameters<ResultWriter['columns']>[0], hidden: number) => {
+              const named = change === undefined ? columns : columns.map(change)
+              writer.columns(bytes ? named.map(toldAsBytes) : named, hidden, this.#runner.status)
+            },
             row: (row: Parameters<ResultWriter['row']>[0]) => {
               const taken = writer.row(row)
               if (guard.quota !== null) guard.requireWithin(writer.rows, writer.bytesSoFar)

@@ -27,6 +27,11 @@ function firstOther(names: readonly string[], settings: Pick<SessionSettings, 'g
   return null
 }
 
+/** Under a connection's character set binary, by NAMES or by itself. */
+export function literalsAreBytes(settings: Pick<SessionSettings, 'get'>): boolean {
+  return onTheWay.some((name) => /^['"`]?binary\b/i.test(settings.get(name) ?? ''))
+}
+
 export function textWay(settings: Pick<SessionSettings, 'get'>): TextWay {
   if (notUtf8(settings, true) === null) return 'utf8mb4'
   if (notUtf8(settings) === null) return 'utf8mb3'

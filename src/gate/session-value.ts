@@ -19,6 +19,7 @@ import type { Plan } from './plan/plan.ts'
 import { slotValue } from './plan/render.ts'
 import { renderForPrepare } from './prepare-text.ts'
 import { rereadable } from './pure-functions.ts'
+import { literalsAreBytes } from './session-charset.ts'
 import { asKept, textOn } from './user-variables.ts'
 import type { ShardView } from './view.ts'
 
@@ -32,7 +33,11 @@ type Asked = {
   query(sql: Buffer): Promise<void>
 }
 
-export async function sessionValue(context: SessionContext, { keyspace, expression, signal, plan: planOf, query }: Asked): Promise<Value> {
+export async function sessionValue(context: SessionContext, asked: Asked): Promise<Value> {
+  return await context.runner.settings.showingText(() => answered(context, asked))
+}
+
+async function answered(context: SessionContext, { keyspace, expression, signal, plan: planOf, query }: Asked): Promise<Value> {
   const { core, runner, client } = context
   const sql = Buffer.from(`SELECT ${expression}`, 'latin1')
   const plan = await planOf(sql)
@@ -86,7 +91,8 @@ export async function sessionValue(context: SessionContext, { keyspace, expressi
     return asKept(row, shown, runner.settings)
   }
   const lexed = context.lex(sql)
-  const [hides, collates] = [hidesDigits(lexed), namesCollation(lexed)]
+  // Where literals are bytes, no text is as they are.
+  const [hides, collates] = [hidesDigits(lexed), literalsAreBytes(runner.settings) || namesCollation(lexed)]
   const act = async (backend: Backend, shard: ShardView): Promise<Value> => {
     const text = whole.whole === null ? sql : renderForPrepare(context, context.lex(sql), whole, whole.whole, shard)
     if (!hides && !collates) return valueOfAnswer(await backend.connection.query(text))

@@ -246,7 +246,7 @@ async function evaluate(s: Setting, keyspace: string, expression: string): Promi
     if (variables.size > 0 && variablesOn === null) await backend.connection.query(setVariables(variables, modeOf(s.runner.settings)))
     return valueOfAnswer(await backend.connection.query(sql))
   }
-  return await onServer(s.core, s.runner, keyspace, s.signal, act, { again })
+  return await s.runner.settings.showingText(() => onServer(s.core, s.runner, keyspace, s.signal, act, { again }))
 }
 
 /** Settings are in force once a server has taken them: its error is the client's answer. */

@@ -23,6 +23,12 @@ export class SessionSettings {
     return this.#unlimited
   }
 
+  /** Without what forbids a scratch connection its temporary tables; its isolation is nobody's. */
+  get scratch(): string {
+    if (!this.#values.has('access') && !this.#values.has('isolation')) return this.#unlimited
+    return written([...parse(this.#unlimited)].filter(([name]) => name !== 'access' && name !== 'isolation'))
+  }
+
   /** How many rows a SELECT without LIMIT gives; null: all. */
   get selectLimit(): bigint | null {
     const value = this.#values.get('sql_select_limit')
@@ -35,6 +41,26 @@ export class SessionSettings {
 
   get names(): readonly string[] {
     return [...this.#values.keys()]
+  }
+
+  /** Text comes as bytes: servers say nothing of its character set. */
+  get hidesText(): boolean {
+    return /^['"`]?binary\b/i.test(this.#values.get('character_set_results') ?? this.#values.get('names') ?? '')
+  }
+
+  /**
+   * While `act` runs, servers tell of text what it is. Its bytes are the same: with no character set of results, as with binary, nothing is converted. For what the
+   * session asks for itself.
+   */
+  async showingText<T>(act: () => Promise<T>): Promise<T> {
+    if (!this.hidesText) return await act()
+    const before = this.#values.get('character_set_results')
+    this.set('character_set_results', 'NULL')
+    try {
+      return await act()
+    } finally {
+      this.set('character_set_results', before)
+    }
   }
 
   get autocommit(): boolean {
@@ -77,6 +103,12 @@ function switches(before: string | undefined, now: string): string {
   if (old === undefined || named === undefined) return now
   const all = new Map([...old.split(','), ...named.split(',')].map((one) => [one.split('=')[0] ?? '', one]))
   return `'${[...all.values()].join(',')}'`
+}
+
+/** The same, but that servers tell of text what it is (`showingText`). */
+export function showingText(signature: string): string {
+  const values = parse(signature).set('character_set_results', 'NULL')
+  return written([...values].sort(([a], [b]) => (a < b ? -1 : 1)))
 }
 
 function written(values: readonly (readonly [string, string])[]): string {

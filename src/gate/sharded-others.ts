@@ -14,11 +14,13 @@ import { refuseMoved, tellOthers } from './moved-tables.ts'
 import { slotValue } from './plan/render.ts'
 import { spanText } from '../sql/splice.ts'
 import { routePlan } from './plan/route.ts'
+import { createdTrigger, requireHarmless } from './plan/triggers.ts'
 import { gatherJob } from './gather-job.ts'
 import { explained, type Explained } from './vexplain.ts'
 import { integerColumn, okFrame, rowsFrames, textColumn, type AnswerForm } from './replies.ts'
 import { ResultWriter } from './result-writer.ts'
 import { warningsOf, type Warning } from './scatter-warnings.ts'
+import { hasMode } from './sql-mode.ts'
 import type { ShardView } from './view.ts'
 
 export class OtherStatements {
@@ -163,6 +165,7 @@ export class OtherStatements {
         reason: 'each shard would fill its table from its own rows, and where they belong depends on a vindex that it has not yet',
         instead: 'CREATE TABLE with its columns, vschema apply, INSERT … SELECT',
       })
+    if (plan.object === 'TRIGGER' && plan.verb === 'create') await this.#refuseTrigger(plan, e)
     await refuseMoved(this.#context.core, keyspace.record.name, plan.object, plan.names)
     if (keyspace.writes !== null) throw gateErrors.dualWriteWrites({ keyspace: keyspace.name, tables: plan.names.join(', ') })
     const parts = keyspace.shards.map((shard) => ({ shard, text: this.#context.render(plan.text, e, keyspace, shard) }))
@@ -203,6 +206,19 @@ export class OtherStatements {
     const ofShard = `${(keyspace.shards[0] as ShardView).schema}.`
     runner.connections.said = warnings.map(([level, code, text]) => [level, code, (text ?? '').replaceAll(ofShard, `${keyspace.name}.`)])
     client.write(okFrame(runner.status, { warnings: warnings.length }))
+  }
+
+  /** What would refuse each write afterwards. */
+  async #refuseTrigger(plan: DdlPlan, { sql, signal }: Execution): Promise<void> {
+    const { core, runner } = this.#context
+    const name = plan.names[0] ?? ''
+    const made = createdTrigger(sql.toString('utf8'), hasMode(runner.settings, 'NO_BACKSLASH_ESCAPES'))
+    if (made === null) throw planErrors.trigger({ trigger: name, table: 'a table', does: 'can not be read' })
+    await core.catalog.load(plan.keyspace, [], signal)
+    const info = core.catalog.keyspace(plan.keyspace)
+    const [table, entry] = [...(info?.vschema.tables ?? [])].find(([one]) => one.toLowerCase() === made.table) ?? []
+    // Of a table that nobody reaches through a gate it is nobody's business here.
+    if (table !== undefined) requireHarmless(table, entry, { ...made.trigger, name }, info?.functions)
   }
 }
 

@@ -69,7 +69,7 @@ export class Probes {
     }
   }
 
-  /** Made by the servers' owner, on each. */
+  /** Stored functions and triggers. Made by the servers' owner, on each. */
   functions(): string[] {
     const { prefix } = this.#schema
     const product = `CREATE AGGREGATE FUNCTION ${prefix}product(x INT) RETURNS BIGINT NO SQL BEGIN
@@ -79,6 +79,10 @@ export class Probes {
       `CREATE FUNCTION ${prefix}next_of(x INT) RETURNS INT NO SQL DETERMINISTIC RETURN x + 1`,
       `CREATE FUNCTION ${prefix}counted() RETURNS INT READS SQL DATA DETERMINISTIC RETURN (SELECT COUNT(*) FROM ${prefix}a)`,
       ...(this.#flavour === 'mariadb' ? [product] : []),
+      // Triggers that a shard may run for itself.
+      `CREATE TRIGGER ${prefix}o_insert BEFORE INSERT ON ${prefix}o FOR EACH ROW SET NEW.s = IF(NEW.n > 6, LOWER(NEW.s), NEW.s), NEW.n = IF(NEW.n < 0, 0, NEW.n)`,
+      `CREATE TRIGGER ${prefix}o_update BEFORE UPDATE ON ${prefix}o FOR EACH ROW SET NEW.s = IF(NEW.n <> OLD.n, CONCAT(NEW.s, 'x'), NEW.s)`,
+      `CREATE TRIGGER ${prefix}r_insert BEFORE INSERT ON ${prefix}r FOR EACH ROW SET NEW.n = IFNULL(NEW.n, 3)`,
     ]
   }
 
@@ -134,6 +138,10 @@ export class Probes {
       `SELECT k, SUM(n), AVG(n / 3) FROM ${name} GROUP BY k ORDER BY k`,
       `SELECT id FROM ${name} ORDER BY id DESC`,
       `SELECT MIN(id), COUNT(*) FROM ${name} GROUP BY s HAVING COUNT(*) > 0 ORDER BY COUNT(*), MIN(id)`,
+      `SELECT id FROM ${name} ORDER BY TRIM(s), id LIMIT 7`,
+      `SELECT COUNT(*), MIN(id) FROM ${name} GROUP BY LOWER(s) ORDER BY MIN(id)`,
+      `SELECT COUNT(DISTINCT n), SUM(n) FROM ${name}`,
+      `SELECT s, MIN(n), MAX(s) FROM ${name} WHERE n > 2 GROUP BY s ORDER BY s`,
     ]
     const moved = `id % 3 = 1 AND id < ${dice.below(40)}`
     return [
@@ -257,9 +265,13 @@ const settings = [
   'group_concat_max_len = 20',
   'sql_select_limit = 7',
   "time_zone = '+05:30'",
+  'NAMES binary',
+  'character_set_results = binary',
+  'SESSION TRANSACTION READ ONLY',
 ]
 const asBefore = [
   'SET NAMES utf8mb4',
+  'SET SESSION TRANSACTION READ WRITE',
   'SET sql_mode = DEFAULT, div_precision_increment = DEFAULT, group_concat_max_len = DEFAULT, sql_select_limit = DEFAULT, time_zone = DEFAULT',
 ]
 

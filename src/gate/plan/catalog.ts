@@ -3,6 +3,7 @@
  * and the columns that it reads from a shard. Whenever any of it changes, `generation` grows and cached plans are dropped.
  */
 import type { ResolvedVschema } from '../../keyspace/vschema-resolve.ts'
+import type { Trigger } from './triggers.ts'
 
 export type Catalog = {
   /** Grows with each change of vschema or of loaded columns. */
@@ -43,6 +44,7 @@ export type TableColumns = {
   readonly shape?: string
   /** The columns of each unique key, the primary first; prefix and expression keys left out. */
   readonly uniqueKeys: readonly (readonly string[])[]
+  readonly triggers?: readonly Trigger[]
 }
 
 export type ColumnInfo = {

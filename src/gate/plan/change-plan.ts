@@ -11,6 +11,7 @@ import { refuseChoosingCopies, refuseDivergingCopies, shardKeyAssignments } from
 import { refusedConnectionBound, refusedScatter, severalRoots } from './select-plan.ts'
 import { bare } from './slots.ts'
 import { compileText } from './text.ts'
+import { refuseTriggers } from './triggers.ts'
 
 export function planChange(statement: Update | Delete, analysis: Analysis, keyspace: string, count: number): RoutedPlan {
   if (analysis.connectionBound !== null) throw refusedConnectionBound(analysis.connectionBound)
@@ -20,6 +21,7 @@ export function planChange(statement: Update | Delete, analysis: Analysis, keysp
   const unchanged: UnchangedKey[] = []
   let moves = false
   for (const table of changed) {
+    refuseTriggers(table, [statement.kind === 'update' ? 'UPDATE' : 'DELETE'])
     refuseDivergingCopies(table, statement, analysis)
     refuseChoosingCopies(table, analysis)
     if (table.entry?.kind !== 'sharded') continue

@@ -93,6 +93,13 @@ export const planErrors = defineErrors('GATE', {
     why: 'a row of VALUES has more or fewer values than there are columns',
     fix: 'give one value for each column',
   },
+  trigger: {
+    number: 125,
+    class: 'user',
+    what: 'trigger {trigger} on {table} {does}',
+    why: 'a trigger runs on the shard of its row: it sees the rows of that shard alone, and what it changes may belong on another one, or would not be found again',
+    fix: 'DROP TRIGGER {trigger}, and do its work by statements',
+  },
   textOrder: {
     number: 130,
     class: 'user',

@@ -20,6 +20,7 @@ import { refusedConnectionBound, refusedScatter } from './select-plan.ts'
 import { countedColumn } from './server-ids.ts'
 import { bare, slotOf } from './slots.ts'
 import { compileSpan, compileText, type PlanEdit, text } from './text.ts'
+import { refuseTriggers } from './triggers.ts'
 
 export function planInsert(insert: Insert, analysis: Analysis, keyspace: string, count: number): RoutedPlan {
   if (analysis.connectionBound !== null) throw refusedConnectionBound(analysis.connectionBound)
@@ -47,6 +48,11 @@ export function planInsert(insert: Insert, analysis: Analysis, keyspace: string,
       insert: null,
     }
   }
+  refuseTriggers(table, [
+    'INSERT',
+    ...(insert.onDuplicate === null ? [] : (['UPDATE'] as const)),
+    ...(insert.verb === 'replace' ? (['DELETE'] as const) : []),
+  ])
   const lookups = ownedLookups(table)
   refuseDivergingCopies(table, insert, analysis)
   if (lookups.length > 0) refuseWithLookups(insert, table, lookups)
