@@ -6,6 +6,7 @@ import { isSwError, type SwError } from '../base/errors.ts'
 import { crossFlavourFindings } from '../move/cross-flavour.ts'
 import { preflightTarget } from '../move/preflight.ts'
 import { existingTableFindings } from '../move/schema-copy.ts'
+import { existingTableNotes } from '../move/target-notes.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
 import { quoteString } from '../sql/quote.ts'
@@ -66,6 +67,7 @@ export async function attachedFindings(
           errors.push(...(await preflightTarget(target, schema, shard, tables)))
           const there = { conn: target, schema, name: shard }
           errors.push(...(await existingTableFindings({ conn: from, schema: source.schema }, there, tables)))
+          notes.push(...(await existingTableNotes({ conn: from, schema: source.schema }, there, tables)))
         }
       })
     } finally {

@@ -8,7 +8,7 @@ import type { ColumnDefinition } from '../binlog/source.ts'
 import type { UsableKey } from '../move/source-tables.ts'
 import { tablesNow, type TablesNow } from '../move/tables-now.ts'
 import { columnMisfit } from '../move/target-columns.ts'
-import { keysOfTargetOnly } from '../move/unique-keys.ts'
+import { keysLacking, type KeysOn } from '../move/unique-keys.ts'
 import { changeErrors } from './errors.ts'
 import type { MergeSource, Pair } from './key-collisions.ts'
 
@@ -19,13 +19,24 @@ export async function disagreements(pairs: readonly Pair[], tables: readonly str
     const { connection, schema } = source
     known.set(source, await tablesNow(connection, schema.name))
   }
-  return pairs.flatMap(([one, other]) =>
-    tables.flatMap((table) => {
+  const found: SwError[] = []
+  for (const [one, other] of pairs)
+    for (const table of tables) {
       const [a, b] = [known.get(one), known.get(other)]
-      if (a === undefined || b === undefined) return []
-      return differences(table, a, b).map((what) => changeErrors.sourcesDisagree({ table, one: one.shard, other: other.shard, what }))
-    }),
-  )
+      if (a === undefined || b === undefined) continue
+      const keys = (source: MergeSource, { uniques }: TablesNow): KeysOn => {
+        return { conn: source.connection, schema: source.schema.name, keys: uniques.get(table) ?? [] }
+      }
+      const what = [...differences(table, a, b), ...(await keysApart(table, keys(one, a), keys(other, b)))]
+      found.push(...what.map((each) => changeErrors.sourcesDisagree({ table, one: one.shard, other: other.shard, what: each })))
+    }
+  return found
+}
+
+async function keysApart(table: string, a: KeysOn, b: KeysOn): Promise<string[]> {
+  const first = (await keysLacking(table, b, a)).map(({ name }) => `unique key ${name} stands on the first only`)
+  const second = (await keysLacking(table, a, b)).map(({ name }) => `unique key ${name} stands on the second only`)
+  return [...first, ...second]
 }
 
 function differences(table: string, a: TablesNow, b: TablesNow): string[] {
@@ -45,17 +56,7 @@ function differences(table: string, a: TablesNow, b: TablesNow): string[] {
       .toSorted()
       .join(', ')
   const [key, otherKey] = [keyText(a.keys.get(table)), keyText(b.keys.get(table))]
-  const uniques = (own: TablesNow, other: TablesNow, which: string): string[] =>
-    keysOfTargetOnly(other.uniques.get(table) ?? [], own.uniques.get(table) ?? []).map(
-      ({ name }) => `unique key ${name} stands on the ${which} only`,
-    )
-  return [
-    ...columns,
-    ...more,
-    ...(key === otherKey ? [] : [`rows are told apart by (${key}) and by (${otherKey})`]),
-    ...uniques(a, b, 'first'),
-    ...uniques(b, a, 'second'),
-  ]
+  return [...columns, ...more, ...(key === otherKey ? [] : [`rows are told apart by (${key}) and by (${otherKey})`])]
 }
 
 function print({ columnType, collation, nullable, generated }: ColumnDefinition): string {

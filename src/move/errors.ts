@@ -251,7 +251,7 @@ export const moveErrors = defineErrors('MOVE', {
     class: 'fatal',
     what: "column {column} of {table} on {target} does not hold what the source's does: {reason}",
     why: 'rows are written as numbers and as bytes of their character set, and by keys that both sides must hold apart alike: into another column they would come as other values, or one row would take the place of another',
-    fix: 'give the column the definition that it has on the source (or one that is only wider), or drop the table if it is empty, so that it is made like the one of the source; then repeat, or start the stream again',
+    fix: 'give the column the definition that it has on the source (or one that is only wider; a generated one: the expression as the source prints it), or drop the table if it is empty, so that it is made like the one of the source; then repeat, or start the stream again',
   },
   targetHasUniqueKey: {
     number: 38,

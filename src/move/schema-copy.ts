@@ -23,7 +23,7 @@ import { moveErrors } from './errors.ts'
 import { lookOf, noteBeingMade, noteMadeOf, readMadeOf, showCreateTable, withoutCounter } from './made-of.ts'
 import { columnMisfit } from './target-columns.ts'
 import { ensureMoveTables, moveSchema } from './tables.ts'
-import { uniqueKeyFindings, uniqueKeys } from './unique-keys.ts'
+import { uniqueKeyFindings, uniqueKeys, type UniqueKey } from './unique-keys.ts'
 
 export type SchemaCopyOptions = {
   source: { conn: Connection; schema: string }
@@ -301,10 +301,13 @@ export async function existingTableFindings(
   if (standing.length === 0) return []
   const here = await readTableDefinitions(source.conn, source.schema)
   const [held, asked] = [await uniqueKeys(source.conn, source.schema), await uniqueKeys(target.conn, target.schema)]
-  return standing.flatMap((table) => [
-    ...misfits(table, here.get(table) ?? [], there.get(table) ?? [], target.name),
-    ...uniqueKeyFindings(table, held.get(table) ?? [], asked.get(table) ?? [], target.name),
-  ])
+  const found: SwError[] = []
+  for (const table of standing) {
+    const keys = (of: typeof held): readonly UniqueKey[] => of.get(table) ?? []
+    found.push(...misfits(table, here.get(table) ?? [], there.get(table) ?? [], target.name))
+    found.push(...(await uniqueKeyFindings(table, { ...source, keys: keys(held) }, { ...target, keys: keys(asked) })))
+  }
+  return found
 }
 
 /** Columns of both sides by which rows would come to a target as others; those that it lacks are told otherwise. */

@@ -69,8 +69,9 @@ export async function streamTables(
       // Beside other streams (1.6) rows are refused, not removed, and one stream may have executed what another has yet to come to.
       if (mode === 'several-sources' && plan.merged === null) continue
       // A key that lies ahead in the tail may be there already: whoever makes changes on the targets by hand makes it at some time (docs/ddl.md).
-      const source = [...(known.get(plan.name)?.uniques ?? []), ...(held.get(plan.name) ?? [])]
-      const [finding] = uniqueKeyFindings(plan.name, source, now[i]?.uniques.get(plan.name) ?? [], name)
+      const keys = [...(known.get(plan.name)?.uniques ?? []), ...(held.get(plan.name) ?? [])]
+      const there = { conn: meta, schema: record.targets[i]?.schema ?? '', name, keys: now[i]?.uniques.get(plan.name) ?? [] }
+      const [finding] = await uniqueKeyFindings(plan.name, { conn: source.meta, schema: record.source.schema, keys }, there)
       if (finding !== undefined) throw finding
     }
   }

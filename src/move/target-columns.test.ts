@@ -51,6 +51,8 @@ test('1.12: columns of a target to which rows would come as others', () => {
     [column('bit(8)'), column('bit(9)')],
     [column('int', { nullable: true }), column('int')],
     [column('int'), column('int', { generated: true })],
+    [column('decimal(10,2)', { generated: true }), column('decimal(10,0)', { generated: true })],
+    [column('varchar(30)', { generated: true }), column('varchar(30)', { generated: true, collation: 'utf8mb4_bin' })],
     [column('int', { generated: true }), column('int')],
   ] as const)
     assert.notEqual(columnMisfit(from, to), null, `${from.columnType} → ${to.columnType}`)

@@ -5,6 +5,7 @@
  * - ENUM and SET are written by index and bit mask: the source's members must stand first on the target, in their order.
  * - Collations must be equal, of keys and of all else: a target that takes two values of a unique key for one, which the source holds apart, would have REPLACE remove a row in
  *   silence (1.12), and which columns are in a unique key changes by DDL on either side.
+ * - Generated ones are made up by each server, of what was moved; of another type, a unique key may take two of them for one (what they are made of: `unique-keys.ts`).
  * - Wider is well: more bytes, digits before the point, fractions of a second. Narrower is not, whatever rows there are now.
  */
 import type { ColumnDefinition } from '../binlog/source.ts'
@@ -12,8 +13,6 @@ import type { ColumnDefinition } from '../binlog/source.ts'
 /** In what the target's column does not fit; null: it does. */
 export function columnMisfit(source: ColumnDefinition, target: ColumnDefinition): string | null {
   if (source.generated !== target.generated) return target.generated ? 'it is generated there' : 'it is generated on the source only'
-  // The servers make those up, each from what was moved.
-  if (source.generated) return null
   if (source.nullable && !target.nullable) return 'it takes no NULL there'
   if (!holdsCharset(source.charset, target.charset))
     return `its character set there is ${target.charset ?? 'none'}, not ${source.charset ?? 'none'}`

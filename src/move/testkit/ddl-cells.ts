@@ -148,6 +148,16 @@ export const ddlCells: readonly DdlCell[] = [
     why: 'rows that the key would take for one would remove each other there; while copying it is not built yet',
   },
   {
+    name: 'ADD COLUMN … AS (…) with a unique key, the targets made otherwise',
+    sql: 'ALTER TABLE item ADD g INT AS (v) VIRTUAL, ADD UNIQUE KEY g (g)',
+    after: 'UPDATE item SET owner = owner + 1',
+    outcome: { exec: 'goes on', ignore: 'stops for the target' },
+    // Those of before and behind it, each of its own: v is doubled.
+    targetsBefore: 'ALTER TABLE @.item ADD g INT AS (v % 100) VIRTUAL, ADD UNIQUE KEY g (g)',
+    targetsAfter: 'ALTER TABLE @.item DROP KEY g, DROP COLUMN g, ADD g INT AS (v) VIRTUAL, ADD UNIQUE KEY g (g)',
+    why: 'rows that are apart by what the source makes would be one by what the target makes, and remove each other there; so with a MODIFY of such a column',
+  },
+  {
     name: 'another primary key',
     sql: 'ALTER TABLE item DROP PRIMARY KEY, ADD PRIMARY KEY (id, owner)',
     after: 'UPDATE item SET v = v + 1',

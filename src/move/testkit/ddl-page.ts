@@ -19,7 +19,7 @@ ${rows.join('\n')}
   change on its targets (names qualified by the source's schema are rewritten; a statement that names another schema stops it); with \`ignore\` somebody has made it there.
 - *stops*: SW-MOVE-002 with the statement and its place in the binlog. Everything before it is applied, nothing behind it.
 - *stops for the target*: SW-MOVE-029 (a target lacks a column), SW-MOVE-030 (a target has another key), SW-MOVE-037 (a target's column takes what the source has for something
-  else: another type, character set, collation or order of members) or SW-MOVE-038 (a target has a unique key that the source lacks: make one on the source first, drop one on the targets first). Made there, the stream goes on by \`reshard start\`. The same is looked at of every table that stands on a target when a workflow begins.
+  else: another type, character set, collation or order of members; a generated column in a unique key that is made of something else) or SW-MOVE-038 (a target has a unique key that the source lacks: make one on the source first, drop one on the targets first). Made there, the stream goes on by \`reshard start\`. The same is looked at of every table that stands on a target when a workflow begins.
 - Rows that come or go without events stop a stream in every mode: EXCHANGE PARTITION, IMPORT and DISCARD TABLESPACE, CONVERT, CREATE OR REPLACE TABLE, ALTER IGNORE. DROP and TRUNCATE PARTITION do as TRUNCATE does.
 - \`exec\` runs a statement in the session that it had on the source (time zone, clock, sql_mode, explicit_defaults_for_timestamp, character sets, checks). What each server would make up by itself (AUTO_INCREMENT or SERIAL over rows that
   are there, UUID(), RAND()) stops it, and so does a text in another character set than UTF-8.
