@@ -7,7 +7,7 @@
 import { isSwError } from '../base/errors.ts'
 import { unlessAborted } from '../base/unless-aborted.ts'
 import { readVschema } from '../keyspace/vschema.ts'
-import { resolveVschema, type ResolvedVschema } from '../keyspace/vschema-resolve.ts'
+import { resolveVschema, type ResolvedTable, type ResolvedVschema } from '../keyspace/vschema-resolve.ts'
 import { branchKeyspace } from '../topology/dualwrite-records.ts'
 import type { Catalog, KeyspaceInfo, StoredFunctions, TableColumns } from './plan/catalog.ts'
 import { readColumns, readStoredFunctions } from './columns.ts'
@@ -21,6 +21,7 @@ const columnsMaxAgeMs = 60_000
 export const doubtedAgeMs = { planned: 3_000, refused: 200 } as const
 const readsMax = 20
 
+type TableKind = ResolvedTable['kind']
 type Loaded = { columns: TableColumns | null; atMs: number }
 
 class KeyspaceEntry implements KeyspaceInfo {
@@ -188,8 +189,9 @@ export class GateCatalog implements Catalog {
       const asked = this.#entry(keyspace)
       const forgotten = asked?.forgotten
       try {
+        const kind = table === null ? undefined : asked?.vschema.tables.get(table)?.kind
         const { functions, columns } = await askedWithin(this.#core, this.#core.config.sharedReadMs, shard, (within) =>
-          this.#ask(within, shard, table),
+          this.#ask(within, shard, table, kind),
         )
         const entry = this.#entry(keyspace)
         if (entry === null) return
@@ -213,12 +215,13 @@ export class GateCatalog implements Catalog {
     within: Within,
     shard: ShardView,
     table: string | null,
+    kind: TableKind | undefined,
   ): Promise<{ functions: StoredFunctions; columns: TableColumns | null }> {
     const backend = await innerConnection(this.#core, shard, '')
     within.uses(backend.connection)
     try {
       const functions = await readStoredFunctions(backend.connection, shard.schema)
-      return { functions, columns: table === null ? null : await readColumns(backend.connection, shard.schema, table) }
+      return { functions, columns: table === null ? null : await readColumns(backend.connection, shard.schema, table, kind) }
     } finally {
       within.done(backend.connection)
       backend.pool.give(backend)

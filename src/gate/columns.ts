@@ -1,11 +1,21 @@
 /** Columns and unique keys of a table as a shard has them, from its information_schema, in either flavour's words. */
 import type { Connection, Result } from '../mysql/connection.ts'
+import type { ResolvedTable } from '../keyspace/vschema-resolve.ts'
+import { fenceTriggerPrefix } from '../mysql/table-info.ts'
 import { quoteString } from '../sql/quote.ts'
-import type { ColumnInfo, StoredFunctions, TableColumns } from './plan/catalog.ts'
+import type { ColumnInfo, Following, StoredFunctions, TableColumns } from './plan/catalog.ts'
 import { effectOf, type Trigger } from './plan/triggers.ts'
 
-/** null: no such table. */
-export async function readColumns(connection: Connection, schema: string, table: string): Promise<TableColumns | null> {
+/**
+ * null: no such table.
+ * @param kind what it is in its keyspace: what more must be known of it
+ */
+export async function readColumns(
+  connection: Connection,
+  schema: string,
+  table: string,
+  kind: ResolvedTable['kind'] | undefined,
+): Promise<TableColumns | null> {
   const where = `TABLE_SCHEMA = ${quoteString(schema)} AND TABLE_NAME = ${quoteString(table)}`
   const mariadb = connection.flavour === 'mariadb'
   const pad = mariadb ? 'NULL' : '(SELECT PAD_ATTRIBUTE FROM information_schema.COLLATIONS k WHERE k.COLLATION_NAME = c.COLLATION_NAME)'
@@ -16,7 +26,6 @@ export async function readColumns(connection: Connection, schema: string, table:
   const keys = await connection.allText(
     `SELECT INDEX_NAME AS name, COLUMN_NAME AS column_name, NULLABLE AS nullable, SUB_PART AS part FROM information_schema.STATISTICS WHERE ${where} AND NON_UNIQUE = 0 ORDER BY INDEX_NAME <> 'PRIMARY', INDEX_NAME, SEQ_IN_INDEX`,
   )
-  const triggers = await readTriggers(connection, schema, table)
   const unique = new Map<string, { columns: string[]; usable: boolean }>()
   for (const row of keys) {
     const name = row['name'] ?? ''
@@ -29,15 +38,39 @@ export async function readColumns(connection: Connection, schema: string, table:
     columns: columns.map((row) => columnOf(row, mariadb)),
     shape: shapeOf(columns.map((row) => [row['name'], row['column_type'], row['collation'], row['nullable']])),
     uniqueKeys: [...unique.values()].filter((key) => key.usable).map((key) => key.columns),
-    ...(triggers.length === 0 ? {} : { triggers }),
+    ...(kind === undefined || kind === 'unsharded' ? {} : { triggers: await readTriggers(connection, schema, table) }),
+    ...(kind === 'sharded' ? { followers: await readFollowing(connection, schema, 'TABLE_NAME', table) } : {}),
+    ...(kind === 'reference' ? { followed: await readFollowing(connection, schema, 'REFERENCED_TABLE_NAME', table) } : {}),
   }
+}
+
+/** @param side whose name is given: the table that has the foreign key, or the one that it names. (For the latter MariaDB looks at all tables.) */
+async function readFollowing(
+  connection: Connection,
+  schema: string,
+  side: 'TABLE_NAME' | 'REFERENCED_TABLE_NAME',
+  table: string,
+): Promise<Following[]> {
+  const rows = await connection.allText(
+    `SELECT k.TABLE_NAME AS child, k.COLUMN_NAME AS column_name, k.REFERENCED_TABLE_NAME AS parent, k.REFERENCED_COLUMN_NAME AS of_name, r.UPDATE_RULE AS on_update, r.DELETE_RULE AS on_delete FROM information_schema.REFERENTIAL_CONSTRAINTS r JOIN information_schema.KEY_COLUMN_USAGE k ON k.CONSTRAINT_SCHEMA = r.CONSTRAINT_SCHEMA AND k.CONSTRAINT_NAME = r.CONSTRAINT_NAME AND k.TABLE_NAME = r.TABLE_NAME WHERE r.CONSTRAINT_SCHEMA = ${quoteString(schema)} AND r.${side} = ${quoteString(table)} AND k.CONSTRAINT_SCHEMA = ${quoteString(schema)} AND k.TABLE_SCHEMA = ${quoteString(schema)} AND k.REFERENCED_TABLE_NAME IS NOT NULL AND (r.UPDATE_RULE IN ('CASCADE', 'SET NULL') OR r.DELETE_RULE = 'SET NULL') ORDER BY 1, 2, 4`,
+  )
+  return rows.map((row) => ({
+    table: row['child'] ?? '',
+    column: row['column_name'] ?? '',
+    parent: row['parent'] ?? '',
+    of: row['of_name'] ?? '',
+    onUpdate: row['on_update'] ?? '',
+    onDelete: row['on_delete'] ?? '',
+  }))
 }
 
 async function readTriggers(connection: Connection, schema: string, table: string): Promise<Trigger[]> {
   const rows = await connection.allText(
     `SELECT TRIGGER_NAME AS name, EVENT_MANIPULATION AS event, ACTION_STATEMENT AS body, SQL_MODE AS mode FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = ${quoteString(schema)} AND EVENT_OBJECT_TABLE = ${quoteString(table)} ORDER BY TRIGGER_NAME`,
   )
-  return rows.map(({ name, event, body, mode }) => ({
+  // A fence's are ours: what they refuse, a gate waits for.
+  const theirs = rows.filter(({ name }) => name?.startsWith(fenceTriggerPrefix) !== true)
+  return theirs.map(({ name, event, body, mode }) => ({
     name: name ?? '',
     events: (event ?? '').split(','),
     varies: isVarying(body ?? null, false),

@@ -12,11 +12,12 @@ for (const flavour of flavours()) {
     before(async () => {
       world = await gateOnServer({
         flavour,
-        keyspaces: { one: 'one', shop: { users: 'by id', audit: 'by id', places: 'reference' } },
+        keyspaces: { one: 'one', shop: { users: 'by id', audit: 'by id', places: 'reference', shops: 'by id' } },
         tables: [
           'users (id BIGINT PRIMARY KEY, email VARCHAR(50), n INT)',
           'audit (id BIGINT PRIMARY KEY, what VARCHAR(20))',
-          'places (code INT PRIMARY KEY, name VARCHAR(40))',
+          'places (code BIGINT PRIMARY KEY, name VARCHAR(40), other BIGINT UNIQUE)',
+          'shops (id BIGINT PRIMARY KEY, place BIGINT, FOREIGN KEY (id) REFERENCES places (code) ON UPDATE CASCADE, FOREIGN KEY (place) REFERENCES places (other) ON UPDATE CASCADE ON DELETE SET NULL)',
         ],
         settings: { log_bin_trust_function_creators: 1 },
       })
@@ -70,7 +71,7 @@ for (const flavour of flavours()) {
         ['DELETE FROM users', 'REPLACE INTO users (id) VALUES (9)'],
         ['UPDATE users SET n = 3', insert],
       ],
-      ['BEFORE INSERT ON places FOR EACH ROW SET NEW.name = UUID()', ["INSERT INTO places VALUES (1, 'x')"], [insert]],
+      ['BEFORE INSERT ON places FOR EACH ROW SET NEW.name = UUID()', ["INSERT INTO places (code, name) VALUES (1, 'x')"], [insert]],
     ]
     for (const [trigger, refused, taken] of harmful)
       test(`promise 10: ${trigger}`, async () => {
@@ -93,6 +94,28 @@ for (const flavour of flavours()) {
       assert.equal(await sides.code('INSERT INTO users (id, n) VALUES (7, 91)'), '1644')
       await sides.alike('SELECT * FROM users ORDER BY id')
       for (const side of [sides.c, sides.one]) await side.query('DROP TRIGGER low')
+    })
+
+    test('promise 10: what a foreign key would set of a shard key is refused in the table that it follows', async () => {
+      await sides.alike('INSERT INTO places VALUES (1, NULL, 11), (2, NULL, 22), (3, NULL, 33)')
+      await sides.alike('INSERT INTO shops VALUES (1, 11), (2, 22), (3, 33)')
+      for (const sql of [
+        'UPDATE places SET code = 7 WHERE code = 1',
+        'INSERT INTO places VALUES (1, NULL, 1) ON DUPLICATE KEY UPDATE code = 7',
+      ])
+        assert.equal(await sides.code(sql), 'SW-GATE-100', sql)
+      await sides.alike('UPDATE places SET other = other + 1')
+      await sides.alike('SELECT * FROM shops ORDER BY id')
+      await sides.alike('DELETE FROM shops')
+    })
+
+    test('the triggers of a fence are no trigger to a gate: what it waits for, they say', async () => {
+      for (const event of ['INSERT', 'UPDATE', 'DELETE'])
+        await made(
+          `CREATE TRIGGER _sw_fence_${event.toLowerCase()}_0 BEFORE ${event} ON users FOR EACH ROW BEGIN IF USER() = '' AND (SELECT COUNT(*) FROM places) > 0 THEN SIGNAL SQLSTATE 'HY000'; END IF; END`,
+        )
+      for (const sql of [insert, 'UPDATE users SET n = 2', 'DELETE FROM users']) assert.equal(await sides.code(sql), 'done', sql)
+      for (const event of ['insert', 'update', 'delete']) await made(`DROP TRIGGER _sw_fence_${event}_0`)
     })
 
     test('an unsharded keyspace takes what its server takes', async () => {

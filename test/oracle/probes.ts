@@ -141,7 +141,7 @@ export class Probes {
       `SELECT id FROM ${name} ORDER BY TRIM(s), id LIMIT 7`,
       `SELECT COUNT(*), MIN(id) FROM ${name} GROUP BY LOWER(s) ORDER BY MIN(id)`,
       `SELECT COUNT(DISTINCT n), SUM(n) FROM ${name}`,
-      `SELECT s, MIN(n), MAX(s) FROM ${name} WHERE n > 2 GROUP BY s ORDER BY s`,
+      `SELECT COUNT(*), MIN(n), MAX(id), MAX(s) = MAX(TRIM(s)) FROM ${name} WHERE n > 2 GROUP BY s ORDER BY s, MAX(id)`,
     ]
     const moved = `id % 3 = 1 AND id < ${dice.below(40)}`
     return [

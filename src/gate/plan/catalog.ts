@@ -45,6 +45,20 @@ export type TableColumns = {
   /** The columns of each unique key, the primary first; prefix and expression keys left out. */
   readonly uniqueKeys: readonly (readonly string[])[]
   readonly triggers?: readonly Trigger[]
+  /** Of its foreign keys those by which a change of another table's row sets its column. */
+  readonly followers?: readonly Following[]
+  /** Of a reference table: the same, of the tables that follow it. */
+  readonly followed?: readonly Following[]
+}
+
+/** ON UPDATE CASCADE or SET NULL, ON DELETE SET NULL. */
+export type Following = {
+  readonly table: string
+  readonly column: string
+  readonly parent: string
+  readonly of: string
+  readonly onUpdate: string
+  readonly onDelete: string
 }
 
 export type ColumnInfo = {

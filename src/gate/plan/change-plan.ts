@@ -3,6 +3,7 @@ import { isSwError } from '../../base/errors.ts'
 import type { Delete, Update } from '../../sql/ast.ts'
 import type { Analysis } from './analysis.ts'
 import { planErrors } from './errors.ts'
+import { refuseFollowed } from './following.ts'
 import { gatherChange, gatherMove } from './gather-write.ts'
 import type { RoutedPlan, UnchangedKey } from './plan.ts'
 import type { BoundTable } from './scope.ts'
@@ -22,6 +23,8 @@ export function planChange(statement: Update | Delete, analysis: Analysis, keysp
   let moves = false
   for (const table of changed) {
     refuseTriggers(table, [statement.kind === 'update' ? 'UPDATE' : 'DELETE'])
+    const assigned = statement.kind === 'update' ? statement.assignments.map(({ column }) => column.name.text) : []
+    refuseFollowed(table, assigned, statement.kind === 'delete')
     refuseDivergingCopies(table, statement, analysis)
     refuseChoosingCopies(table, analysis)
     if (table.entry?.kind !== 'sharded') continue

@@ -11,6 +11,7 @@ import { quoteIdentifier } from '../../sql/quote.ts'
 import type { Analysis } from './analysis.ts'
 import type { ColumnInfo } from './catalog.ts'
 import { planErrors } from './errors.ts'
+import { refuseFollowed } from './following.ts'
 import { gatherInsert } from './gather-write.ts'
 import type { Destination, InsertRow, Piece, RoutedPlan, SequencePlan, Slot } from './plan.ts'
 import type { BoundTable } from './scope.ts'
@@ -53,6 +54,7 @@ export function planInsert(insert: Insert, analysis: Analysis, keyspace: string,
     ...(insert.onDuplicate === null ? [] : (['UPDATE'] as const)),
     ...(insert.verb === 'replace' ? (['DELETE'] as const) : []),
   ])
+  refuseFollowed(table, insert.onDuplicate?.assignments.map(({ column }) => column.name.text) ?? [], insert.verb === 'replace')
   const lookups = ownedLookups(table)
   refuseDivergingCopies(table, insert, analysis)
   if (lookups.length > 0) refuseWithLookups(insert, table, lookups)

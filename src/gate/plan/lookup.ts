@@ -18,6 +18,7 @@ import { planErrors } from './errors.ts'
 import type { Piece, Slot } from './plan.ts'
 import type { BoundTable } from './scope.ts'
 import { bare, slotOf } from './slots.ts'
+import { follows } from './following.ts'
 import { compileSpan, text } from './text.ts'
 
 /** One that a table owns, and the table's columns in its order. */
@@ -57,7 +58,7 @@ export function readableLookups(table: BoundTable): { readonly lookup: LookupDef
   return table.entry.otherVindexes.flatMap(({ vindex, columns: names, owned }) => {
     if (!isLookup(vindex) || !owned || vindex.params['write_only'] === 'true') return []
     const columns = columnsOf(table, names)
-    return columns === null || columns.some((column) => !isKept(column)) ? [] : [{ lookup: vindex, columns }]
+    return columns === null || columns.some((column) => !isKept(column) || follows(table, column.name)) ? [] : [{ lookup: vindex, columns }]
   })
 }
 
@@ -87,6 +88,8 @@ export function ownedLookups(table: BoundTable): OwnedLookup[] {
           ? `the server makes column ${odd.name} of others, and its value is not known before`
           : `column ${odd.name} is ${odd.dataType}; integers, text and binary strings are kept`,
       )
+    const following = columns.find((column) => follows(table, column.name))
+    if (following !== undefined) refuse(`a foreign key ON UPDATE CASCADE sets column ${following.name}`)
     if (key === null) refuse('the table lacks a column of its shard key')
     const { vindex: primary } = entry.primaryVindex
     return [{ lookup: vindex, keyspace: table.keyspace.name, table: table.name, columns, vindex: primary, key: key as ColumnInfo[] }]

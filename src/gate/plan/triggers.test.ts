@@ -1,6 +1,33 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createdTrigger, effectOf } from './triggers.ts'
+import { parseVschema } from '../../keyspace/vschema.ts'
+import { resolveVschema } from '../../keyspace/vschema-resolve.ts'
+import type { Following, TableColumns } from './catalog.ts'
+import { follows } from './following.ts'
+import { createdTrigger, effectOf, requireHarmless } from './triggers.ts'
+
+const vschema = resolveVschema(
+  parseVschema(
+    JSON.stringify({
+      sharded: true,
+      vindexes: {
+        hash: { type: 'hash' },
+        by_email: { type: 'consistent_lookup_unique', params: { table: 'emails', from: 'email', to: 'keyspace_id' }, owner: 'users' },
+      },
+      tables: {
+        users: {
+          column_vindexes: [
+            { column: 'id', name: 'hash' },
+            { column: 'email', name: 'by_email' },
+          ],
+        },
+        accounts: { column_vindexes: [{ column: 'id', name: 'hash' }] },
+        emails: { column_vindexes: [{ column: 'email', name: 'hash' }] },
+        places: { type: 'reference' },
+      },
+    }),
+  ),
+)
 
 test('promise 10: what a trigger sets, and what it may not do', () => {
   const sets: Record<string, string[]> = {
@@ -55,4 +82,37 @@ test('CREATE TRIGGER is read from behind its event', () => {
     /@a/,
   )
   assert.equal(createdTrigger('CREATE TRIGGER x', false), null)
+})
+
+test('promise 10: a trigger sets no column by which rows are placed or found', () => {
+  const set = (table: string, column: string) => (): void =>
+    requireHarmless(table, vschema.tables.get(table), { name: 'x', ...effectOf(`SET NEW.${column} = 1`, false) }, undefined)
+  for (const [table, column] of [
+    ['users', 'id'],
+    ['users', 'EMAIL'],
+    ['accounts', 'id'],
+  ] as const)
+    assert.throws(set(table, column), /SW-GATE-125|sets/, `${table}.${column}`)
+  for (const [table, column] of [
+    ['users', 'n'],
+    ['accounts', 'email'],
+    ['places', 'code'],
+  ] as const)
+    assert.doesNotThrow(set(table, column), `${table}.${column}`)
+})
+
+test('promise 10: a column that follows another row is found by no lookup', () => {
+  const follow = (parent: string, of: string, onUpdate = 'CASCADE'): boolean => {
+    const follower: Following = { table: 'users', column: 'Email', parent, of, onUpdate, onDelete: 'RESTRICT' }
+    const columns: TableColumns = { columns: [], uniqueKeys: [], followers: [follower] }
+    return follows(
+      { columns, keyspace: { name: 'shop', vschema, schemaNamesEqual: true, columns: () => null, functions: undefined } },
+      'email',
+    )
+  }
+  assert.equal(follow('accounts', 'email'), true)
+  assert.equal(follow('elsewhere', 'email'), true, 'a table that is in no vschema')
+  assert.equal(follow('accounts', 'ID'), false, 'its shard key stays')
+  assert.equal(follow('places', 'code'), false, 'the change of the reference table is refused')
+  assert.equal(follow('accounts', 'email', 'SET NULL'), false)
 })

@@ -140,7 +140,7 @@ export function requireHarmless(
 }
 
 /** The columns of the shard key, and of the lookups that are kept; in lower case. */
-function placesOf(entry: ResolvedTable | undefined): ReadonlySet<string> {
+export function placesOf(entry: ResolvedTable | undefined): ReadonlySet<string> {
   if (entry?.kind !== 'sharded') return new Set()
   const lookups = entry.otherVindexes.filter(({ vindex, owned }) => owned && isLookup(vindex))
   return new Set([entry.primaryVindex, ...lookups].flatMap(({ columns }) => columns.map((name) => name.toLowerCase())))
