@@ -23,6 +23,7 @@ export const sharding = {
   numbered: 'by id',
   watched: 'by id',
   audited: 'by id',
+  noted: 'by id',
   countries: 'reference',
 } as const
 
@@ -35,6 +36,7 @@ export const tables: readonly string[] = [
   'numbered (id BIGINT AUTO_INCREMENT PRIMARY KEY, n INT)',
   'watched (id BIGINT PRIMARY KEY, n INT)',
   'audited (id BIGINT PRIMARY KEY, n INT)',
+  'noted (id BIGINT PRIMARY KEY, n INT) ENGINE = MyISAM',
   'countries (code INT PRIMARY KEY, name VARCHAR(40), made VARCHAR(40) DEFAULT (UUID()))',
 ]
 export const routines: readonly string[] = [
@@ -113,6 +115,16 @@ export const reading: readonly Refusal[] = [
     },
   },
   {
+    what: 'everything under sql_mode EMPTY_STRING_IS_NULL',
+    why: 'a row would be stored with NULL for the text by which it was routed',
+    on: 'mariadb',
+    before: ["SET sql_mode = 'EMPTY_STRING_IS_NULL'"],
+    statements: {
+      "SELECT id FROM users WHERE name = ''": 'SW-GATE-012',
+      "INSERT INTO users (id, name) VALUES (80, '')": 'SW-GATE-012',
+    },
+  },
+  {
     what: 'HAVING of groups over several shards with text that is no plain number, or with a binary string',
     why: 'a server would read it as a number by rules of its own',
     statements: {
@@ -181,6 +193,23 @@ export const writing: readonly Refusal[] = [
     },
   },
   {
+    what: 'UPDATE IGNORE of a unique column of a reference table',
+    why: 'of rows that meet, each copy might leave another one as it was',
+    statements: {
+      'UPDATE IGNORE countries SET code = code + 1': 'SW-GATE-100',
+    },
+  },
+  {
+    what: 'writes over several shards to a table of an engine without transactions (MyISAM, Aria, MEMORY)',
+    why: 'what was done on one shard could not be taken back when another refuses',
+    statements: {
+      'INSERT INTO noted VALUES (1, 1), (2, 1), (3, 1), (4, 1), (5, 1)': 'SW-GATE-100',
+      'UPDATE noted SET n = 2': 'SW-GATE-100',
+      'DELETE FROM noted ORDER BY id LIMIT 1': 'SW-GATE-100',
+      'REPLACE INTO noted SELECT id, age FROM users': 'SW-GATE-100',
+    },
+  },
+  {
     what: 'CREATE TABLE … SELECT',
     why: 'each shard would fill its table from its own rows',
     statements: {
@@ -199,6 +228,14 @@ export const sessions: readonly Refusal[] = [
       'SET insert_id = 5': 'SW-GATE-012',
       'SET completion_type = 1': 'SW-GATE-012',
       'SET sql_auto_is_null = 1': 'SW-GATE-012',
+    },
+  },
+  {
+    what: 'SET ROLE and other SETs that the gate does not read',
+    why: 'it would be in force on one shard',
+    statements: {
+      'SET ROLE NONE': 'SW-SQL-006',
+      'SET GLOBAL hot_cache.key_buffer_size = 1048576': 'SW-GATE-012',
     },
   },
   {

@@ -23,6 +23,9 @@ export async function readColumns(
     `SELECT COLUMN_NAME AS name, DATA_TYPE AS data_type, COLUMN_TYPE AS column_type, COLLATION_NAME AS collation, CHARACTER_MAXIMUM_LENGTH AS length, IS_NULLABLE AS nullable, EXTRA AS extra, COLUMN_DEFAULT AS default_text, ${pad} AS pad FROM information_schema.COLUMNS c WHERE ${where} ORDER BY ORDINAL_POSITION`,
   )
   if (columns.length === 0) return null
+  const engines = await connection.allText(
+    `SELECT t.ENGINE AS engine FROM information_schema.TABLES t JOIN information_schema.ENGINES e ON e.ENGINE = t.ENGINE WHERE ${where} AND e.TRANSACTIONS <> 'YES'`,
+  )
   const keys = await connection.allText(
     `SELECT INDEX_NAME AS name, COLUMN_NAME AS column_name, NULLABLE AS nullable, SUB_PART AS part FROM information_schema.STATISTICS WHERE ${where} AND NON_UNIQUE = 0 ORDER BY INDEX_NAME <> 'PRIMARY', INDEX_NAME, SEQ_IN_INDEX`,
   )
@@ -37,6 +40,7 @@ export async function readColumns(
   return {
     columns: columns.map((row) => columnOf(row, mariadb)),
     shape: shapeOf(columns.map((row) => [row['name'], row['column_type'], row['collation'], row['nullable']])),
+    engine: engines[0]?.['engine'] ?? null,
     uniqueKeys: [...unique.values()].filter((key) => key.usable).map((key) => key.columns),
     ...(kind === undefined || kind === 'unsharded' ? {} : { triggers: await readTriggers(connection, schema, table) }),
     ...(kind === 'sharded' ? { followers: await readFollowing(connection, schema, 'TABLE_NAME', table) } : {}),
@@ -105,6 +109,7 @@ function columnOf(row: Record<string, string | null>, mariadb: boolean): ColumnI
     autoIncrement: extra.includes('AUTO_INCREMENT'),
     randomDefault: isRandomDefault(row['default_text'] ?? null, mariadb, extra),
     hasDefault: (row['default_text'] ?? 'NULL') !== 'NULL',
+    signedSet: dataType === 'set' && (row['column_type']?.match(/'(?:[^']|'')*'/g) ?? []).length === 64,
     padSpace: collation === null ? null : mariadb ? !/nopad/i.test(collation) : row['pad'] === 'PAD SPACE',
   }
 }

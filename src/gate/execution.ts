@@ -221,12 +221,18 @@ export class SessionContext {
   /** Errors: SW-SQL-001 to 003; SW-GATE-100 for a name that the client's character set may spell otherwise; SW-GATE-012 where the session's sql_mode makes an operator another one. */
   lex(sql: Buffer): Lexed {
     const lexed = lexStrictly(sql, modeOf(this.runner.settings))
-    if (this.runner.settings.get('sql_mode') !== undefined) this.#refusePipes(lexed)
+    if (this.runner.settings.get('sql_mode') !== undefined) this.#refuseModes(lexed)
     if (!this.#textWay().startsWith('utf8')) refuseOtherLetters(lexed, this.runner.settings)
     return lexed
   }
 
-  #refusePipes(lexed: Lexed): void {
+  #refuseModes(lexed: Lexed): void {
+    if (/mariadb/i.test(this.core.serverVersion) && hasMode(this.runner.settings, 'EMPTY_STRING_IS_NULL'))
+      throw gateErrors.notForwarded({
+        construct: 'sql_mode EMPTY_STRING_IS_NULL over several shards',
+        reason: 'a row would be stored with NULL for a text by which it was routed',
+        fix: 'SET sql_mode without it',
+      })
     if (!hasMode(this.runner.settings, 'PIPES_AS_CONCAT')) return
     for (let i = 0; i < lexed.count; i++) {
       const at = tokenStart(lexed, i)

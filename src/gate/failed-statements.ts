@@ -1,15 +1,16 @@
 /** What the runner does about a statement that a server refused, or whose connection broke: failures.ts decides. */
 import { unreachable } from '../base/assert.ts'
 import type { RelayEnd } from '../mysql/connection.ts'
-import { isConnectionLost, ServerError } from '../mysql/errors.ts'
+import { errno, isConnectionLost, ServerError } from '../mysql/errors.ts'
 import type { Backend } from './backend.ts'
 import { isGivenUp } from './deadlocks.ts'
+import { hasEnded } from './ended-by-server.ts'
 import { gateErrors } from './errors.ts'
 import { judgeLoss, judgeRefusal, kindAt, type Circumstances } from './failures.ts'
 import type { Relayer } from './relay.ts'
 import { HalfAnswered, type Request } from './request.ts'
-import { noteStatement, type Runner } from './runner.ts'
-import { shardName, type Branch, type Transaction } from './transaction.ts'
+import type { Runner } from './runner.ts'
+import { noteStatement, shardName, type Branch, type Transaction } from './transaction.ts'
 import type { ShardView } from './view.ts'
 import { rollbackBranch } from './xa-commit.ts'
 
@@ -32,11 +33,15 @@ export async function serverSaidNo(
   // What others must not find there may stand, whatever becomes of the rest.
   if (request.pins.length > 0) backend.dirty = true
   const error = new ServerError(end.errno, end.sqlState, end.message)
-  const moving = (error.kind === 'interrupted' || error.kind === 'killed') && (await runner.core.isMoving(shard))
-  const verdict =
+  const moving = (error.kind === 'interrupted' || error.kind === 'killed') && request.partly !== true && (await runner.core.isMoving(shard))
+  const judged =
     error.kind === 'interrupted' && isGivenUp(relayer.stopped)
       ? 'pass-and-end'
       : judgeRefusal(kindAt(error.kind, shard), moving, circumstances(relayer, attempt))
+  const asks = judged === 'pass' && request.whole !== false && transaction !== null && branch !== null
+  const over = asks && (await hasEnded(branch, transaction, end.errno))
+  // A client knows of 1205 that it may be the end of all.
+  const verdict = !over ? judged : relayer.passedOn || end.errno === errno.lockWaitTimeout ? 'pass-and-end' : 'lost'
   switch (verdict) {
     case 'repeat':
       await abandon(runner, attempt)

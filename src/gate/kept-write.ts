@@ -4,13 +4,14 @@
  *
  * A row that came in between (READ COMMITTED locks no gaps) would be changed without its lookup's row: more rows matched than were read end the transaction as a deadlock would.
  */
-import type { OkResult, RawRow } from '../mysql/connection.ts'
+import type { Connection, OkResult, RawRow } from '../mysql/connection.ts'
 import { ServerError } from '../mysql/errors.ts'
 import type { VindexValue } from '../keyspace/vindex.ts'
 import type { Core } from './core.ts'
 import type { Held } from './memory.ts'
 import { valueOf } from './gather-fill.ts'
 import { marked, type Marks } from './inner-statements.ts'
+import { ownInstant, sendBefore } from './instant.ts'
 import { LookupWrites, nameOf, sweepAfter } from './lookup-writes.ts'
 import type { ColumnInfo } from './plan/catalog.ts'
 import { heldValue } from './plan/convert.ts'
@@ -71,8 +72,15 @@ export class KeptWrite implements WriteHooks {
     await this.#writes.keep(entries)
   }
 
-  /** Reads the rows that the statement will change on each shard. @throws SW-GATE-205 */
-  async rows(on: Transaction, reads: readonly { readonly shard: ShardView; readonly text: Buffer }[]): Promise<void> {
+  /**
+   * Reads the rows that the statement will change on each shard. @throws SW-GATE-205
+   * @param instant the statement's, by which it chooses them
+   */
+  async rows(
+    on: Transaction,
+    reads: readonly { readonly shard: ShardView; readonly text: Buffer }[],
+    instant: string | null,
+  ): Promise<void> {
     const change = this.#change
     if (change === null) return
     const old: LookupEntry[] = []
@@ -82,21 +90,28 @@ export class KeptWrite implements WriteHooks {
       branch.statements++
       branch.locked = true
       const { connection } = branch.backend
-      await marked(this.#marks, connection, 'write', async () => {
-        for await (const batch of await connection.rows(text)) {
-          try {
-            for (let i = 0; i < batch.length; i++) this.#note(change, batch.row(i), old, made)
-          } catch (error) {
-            // The rows behind are not waited for.
-            await this.#core.pools.killQuery(connection)
-            throw error
-          }
-        }
-      })
+      if (instant !== null) sendBefore(connection, `SET timestamp=${instant}`)
+      try {
+        await marked(this.#marks, connection, 'write', async () => await this.#readRows(connection, text, change, old, made))
+      } finally {
+        if (instant !== null && connection.open) sendBefore(connection, ownInstant)
+      }
       this.#signal.throwIfAborted()
     }
     sweepAfter(this.#core, on, this.#keyspace.name, old)
     await this.entries(on, made)
+  }
+
+  async #readRows(connection: Connection, text: Buffer, change: LookupChange, old: LookupEntry[], made: LookupEntry[]): Promise<void> {
+    for await (const batch of await connection.rows(text)) {
+      try {
+        for (let i = 0; i < batch.length; i++) this.#note(change, batch.row(i), old, made)
+      } catch (error) {
+        // The rows behind are not waited for.
+        await this.#core.pools.killQuery(connection)
+        throw error
+      }
+    }
   }
 
   /** Of the row only what lookups have of it is kept, within a bound for the whole statement. */
@@ -138,6 +153,7 @@ export class KeptWrite implements WriteHooks {
     await this.rows(
       on,
       parts.map((part) => ({ shard: part.shard, text: Buffer.concat([head, part.list, Buffer.from(') FOR UPDATE')]) })),
+      null,
     )
   }
 

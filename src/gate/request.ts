@@ -25,6 +25,8 @@ export type Request = {
   readonly outside: boolean
   /** False: several statements, of which some may stand when the server says no (CALL). */
   readonly whole: boolean
+  /** Interrupted, a part of it may stand: its table is of an engine without transactions. */
+  readonly partly?: boolean
   /** It reads user variables: on a connection that nobody else has left any on. */
   readonly readsVariables?: boolean
   /** It may set LAST_INSERT_ID() without telling so. */

@@ -25,21 +25,11 @@ import { HeldMeanwhile, type Request } from './request.ts'
 import { isRepeatable } from './snapshots.ts'
 import { sessionStatus } from './session-status.ts'
 import type { SessionSettings } from './settings.ts'
-import { shardName, Transaction, type Branch, type TransactionHost, type TransactionOptions } from './transaction.ts'
+import { noteStatement, shardName, Transaction, type Branch, type TransactionHost, type TransactionOptions } from './transaction.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
 import { rollbackBranch } from './xa-commit.ts'
 
 const beginCommand = command('BEGIN')
-
-/** What may have written counts as a write: a failing COMMIT of it is told. */
-export function noteStatement(
-  branch: Branch,
-  { effect, rereadable, onlyLocks }: Pick<Request, 'effect' | 'rereadable' | 'onlyLocks'>,
-): void {
-  branch.statements++
-  if (onlyLocks === true) branch.locked = true
-  else if (effect !== 'read' || !rereadable) branch.wrote = true
-}
 
 export class Runner implements TransactionHost {
   readonly core: Core
@@ -304,7 +294,8 @@ export class Runner implements TransactionHost {
 
   /** The last answer on the branch told that nothing is open there any more. */
   leaveEnded(transaction: Transaction, branch: Branch): void {
-    if (branch.backend.connection.inTransaction) return
+    branch.open = branch.backend.connection.inTransaction
+    if (branch.open) return
     transaction.dropBranch(branch)
     // Without autocommit, savepoints may stand before anything has begun.
     const kept = !transaction.explicit && transaction.savepoints.length > 0

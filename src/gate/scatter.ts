@@ -14,18 +14,18 @@ import type { ServerConnection } from '../mysql/server-connection.ts'
 import type { Backend } from './backend.ts'
 import { toldAsBytes } from './binary-results.ts'
 import type { Core } from './core.ts'
+import { endedBy } from './ended-by-server.ts'
 import { gateErrors } from './errors.ts'
 import { ElsewhereError } from './execution-errors.ts'
 import { kindAt } from './failures.ts'
-import { executionOf } from './parameters.ts'
 import { mergeStreams } from './merge.ts'
 import type { Merge } from './plan/plan.ts'
-import { prepareOn } from './prepared.ts'
 import { ResultWriter } from './result-writer.ts'
 import type { Runner } from './runner.ts'
 import { inKeyspace } from './schema-names.ts'
 import { connectError } from './session-connections.ts'
 import { instantOf, ownInstant, sendBefore } from './instant.ts'
+import { drain, open } from './part-stream.ts'
 import type { Part, ReadOptions, RunningPart, ScatterResult, WriteHooks } from './scatter-parts.ts'
 import { summary, type WriteSummary } from './scatter-summary.ts'
 import { mergedWarnings, type Warning, warningsOf } from './scatter-warnings.ts'
@@ -141,6 +141,7 @@ export class Scatter {
         if (options.timestamp !== null && o.backend.connection.open) await o.backend.connection.query(ownInstant).catch(() => {})
         if (parts[i]?.backend !== undefined) continue
         if (o.branch === null) this.#runner.connections.done(o.backend, false)
+        else if (problem === null) o.branch.open = o.backend.connection.inTransaction
       }
       if (problem === null) {
         if (transaction !== null && transaction.expelled === null) this.settle(transaction)
@@ -156,8 +157,9 @@ export class Scatter {
       const fresh = transaction === null || had === 0
       const refusal = await this.#judge(problem.shard, problem.error, transaction, fresh && unseen, options.rereadable && unseen)
       if (refusal !== null) return { kind: 'refused', shard: problem.shard, cause: refusal }
-      if (unseen) throw this.#final(problem.shard, problem.error, transaction)
-      writer.fail(this.#said(this.#final(problem.shard, problem.error, transaction)))
+      const final = await this.#final(problem.shard, problem.error, transaction)
+      if (unseen) throw final
+      writer.fail(this.#said(final))
       return { kind: 'done', value: undefined }
     } finally {
       for (const mark of marks) this.#running.delete(mark)
@@ -177,7 +179,7 @@ export class Scatter {
 
   /** @param given the parts, or what makes them within the transaction of the statement, of these shards */
   async write(
-    given: readonly Part[] | ((on: Transaction) => Promise<readonly Part[]>),
+    given: readonly Part[] | ((on: Transaction, instant: string | null) => Promise<readonly Part[]>),
     transaction: Transaction | null,
     effect: 'lock' | 'write',
     sum: (results: readonly OkResult[]) => WriteSummary = summary,
@@ -202,7 +204,7 @@ export class Scatter {
     const done: Branch[] = []
     let at = typeof given === 'function' ? (shards[0] as ShardView) : (given[0] as Part).shard
     try {
-      for (const part of typeof given === 'function' ? await given(on) : given) {
+      for (const part of typeof given === 'function' ? await given(on, instant) : given) {
         at = part.shard
         const branch = await this.#runner.openBranch(on, part.shard)
         const mark: RunningPart = { connection: branch.backend.connection, effect: 'write' }
@@ -221,6 +223,7 @@ export class Scatter {
           if (last === undefined || last.status === 'rejected') throw last?.reason
           const result = last.value
           branch.wrote = true
+          branch.open = branch.backend.connection.inTransaction
           if (result.kind === 'ok') results.push(result)
           if (result.warnings > 0) listed.push(await warningsOf(branch.backend.connection))
         } finally {
@@ -261,6 +264,13 @@ export class Scatter {
         problem.kind !== 'readOnly' &&
         problem.kind !== 'killed'
       ) {
+        // What it read under lock may have ended a branch, where no savepoint tells.
+        const ended = await endedBy(on, problem)
+        if (ended !== null) {
+          this.#runner.transaction = null
+          await on.rollback()
+          throw ended
+        }
         // Undo what this statement did on the other shards; the transaction lives on.
         for (const branch of done) {
           try {
@@ -278,7 +288,7 @@ export class Scatter {
       }
       const refusal = await this.#judge(at, problem, on, had === 0 && effect !== 'lock', false)
       if (refusal !== null) return { kind: 'refused', shard: at, cause: refusal, ...version }
-      throw this.#final(at, problem, on)
+      throw await this.#final(at, problem, on)
     } finally {
       leave?.()
       await hooks?.end()
@@ -296,7 +306,7 @@ export class Scatter {
     rereadable: boolean,
   ): Promise<Error> {
     const refusal = await this.#judge(shard, error, transaction, mayRepeat, rereadable)
-    if (refusal === null) throw this.#final(shard, error, transaction)
+    if (refusal === null) throw await this.#final(shard, error, transaction)
     return refusal
   }
 
@@ -341,13 +351,15 @@ export class Scatter {
   }
 
   /** What the client is told when it can't be tried again. Ends the transaction where it can't go on. */
-  #final(shard: ShardView, error: Error, transaction: Transaction | null): Error {
+  async #final(shard: ShardView, error: Error, transaction: Transaction | null): Promise<Error> {
     if (transaction === null)
       return isConnectionLost(error) ? gateErrors.unreachable({ shard: shardName(shard), cause: error.message }, error) : error
     const over = isConnectionLost(error) || (error instanceof ServerError && ['deadlock', 'readOnly', 'killed'].includes(error.kind))
-    if (!over) return error
+    const ended = over ? null : await endedBy(transaction, error)
+    if (!over && ended === null) return error
     this.#runner.transaction = null
     void transaction.rollback()
+    if (ended !== null) return ended
     if (error instanceof ServerError && error.kind === 'deadlock') return error
     if (error instanceof ServerError && error.kind === 'readOnly') return gateErrors.movedTransaction({ keyspace: shard.keyspace }, error)
     return gateErrors.lostTransaction({ shard: shardName(shard), cause: error.message }, error)
@@ -363,23 +375,5 @@ export class Scatter {
   settle(transaction: Transaction): void {
     if (transaction.explicit) return
     for (const branch of transaction.branches.values()) if (!branch.backend.connection.inTransaction) transaction.dropBranch(branch)
-  }
-}
-
-/** As a prepared statement where the client's is one: names, types and values are then those of the server's binary form. */
-async function open(part: Part, backend: Backend, { params, timestamp }: ReadOptions): Promise<RowStream> {
-  if (timestamp !== null) sendBefore(backend.connection, `SET timestamp=${timestamp}`)
-  if (part.parameters === undefined) return await backend.connection.rows(part.text)
-  const types = String.fromCharCode(0, ...part.parameters.map((number) => params[number]?.type ?? 0))
-  const on = await prepareOn(backend, part.text.toString('latin1') + types, part.text)
-  on.boundTypes = null
-  return await backend.connection.executedRows(executionOf(on.id, part.parameters, params))
-}
-
-async function drain(stream: RowStream): Promise<void> {
-  try {
-    await stream[Symbol.asyncIterator]().return?.()
-  } catch {
-    // Its connection is gone; nothing is left to read.
   }
 }

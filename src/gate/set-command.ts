@@ -42,6 +42,12 @@ export async function setSession(s: Setting, assignments: SetAssignments, lexed:
   const keyspace = s.keyspace === '' ? core.anyKeyspace() : core.keyspace(s.keyspace)
   if (assignments === null) {
     if (keyspace === undefined) throw gateErrors.noKeyspace()
+    if (keyspace.record.sharded)
+      throw gateErrors.notForwarded({
+        construct: 'a SET that the gate does not read',
+        reason: 'it would be in force on one shard, and the keyspace stands on several',
+        fix: 'set variables by their names, or USE an unsharded keyspace for it',
+      })
     return await pass(s, keyspace.name, sql, ['unknown'])
   }
   if (keyspace?.record.sharded === false && new Words(lexed).has('SELECT')) refuseOthers(core.watch.view, s.keyspace, lexed)

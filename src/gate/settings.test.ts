@@ -16,8 +16,14 @@ test('a switch that a later SET does not name stays as it was', () => {
   assert.equal(signatureOf(['lc_time_names', "'de_DE'"], ['lc_time_names', "'fr_FR'"]), "lc_time_names='fr_FR'")
 })
 
-test('what a server reads when it prepares makes prepared statements others', () => {
-  for (const name of ['sql_mode', 'lc_time_names', 'div_precision_increment', 'group_concat_max_len'])
-    assert.ok(readsOtherwise('', signatureOf([name, '1'])), name)
-  assert.ok(!readsOtherwise('', signatureOf(['time_zone', "'+02:00'"])))
+test('every setting may make prepared statements others, but those that a server reads at each execution', () => {
+  for (const name of ['sql_mode', 'names', 'time_zone', 'default_week_format', 'some_setting', '@`a`'])
+    for (const [from, to] of [
+      ['', signatureOf([name, '1'])],
+      [signatureOf([name, '1'], ['autocommit', '0']), signatureOf(['autocommit', '0'])],
+      [signatureOf([name, '1']), signatureOf([name, '2'])],
+    ] as const)
+      assert.ok(readsOtherwise(from, to), `${from} → ${to}`)
+  for (const name of ['autocommit', 'isolation', 'access', 'sql_select_limit', 'character_set_results', 'wait_timeout'])
+    assert.ok(!readsOtherwise(signatureOf(['sql_mode', '1']), signatureOf(['sql_mode', '1'], [name, '0'])), name)
 })

@@ -122,26 +122,24 @@ export const setByNames: readonly string[] = [
   'collation_connection',
 ]
 
-/** Whether the same text may be another statement: quotes, operators and literals depend on these. */
+/**
+ * Whether the same text may be another statement. Quotes, operators and literals are read, and types and values made, by many settings when a server prepares a text (WEEK(d) has its
+ * mode then, a literal with an offset its instant), and it does not look again: all are taken for such, but those of which it is known that they are none.
+ */
 export function readsOtherwise(from: string, to: string): boolean {
   const [a, b] = [parse(from), parse(to)]
-  if (readAtPrepare.some((name) => a.get(name) !== b.get(name))) return true
   // The type of a user variable is a part of what is prepared.
-  return [...a.keys(), ...b.keys()].some((name) => name.startsWith('@') && a.get(name) !== b.get(name))
+  for (const name of new Set([...a.keys(), ...b.keys()])) if (a.get(name) !== b.get(name) && !onlyAtExecution.has(name)) return true
+  return false
 }
 
-/** The last four make types and values of what a server has prepared, which it does not look at again. */
-const readAtPrepare = [
-  'sql_mode',
-  'names',
-  'character_set_client',
-  'character_set_connection',
-  'collation_connection',
-  'div_precision_increment',
-  'lc_time_names',
-  'group_concat_max_len',
-  'default_collation_for_utf8mb4',
-]
+/** Transactions, limits, times that are waited for, and how an answer is spelt: asked at each execution. */
+const onlyAtExecution: ReadonlySet<string> = new Set(
+  (
+    'autocommit isolation access sql_select_limit character_set_results foreign_key_checks unique_checks wait_timeout interactive_timeout ' +
+    'net_read_timeout net_write_timeout lock_wait_timeout innodb_lock_wait_timeout max_execution_time max_statement_time sql_notes'
+  ).split(' '),
+)
 
 /** What is taken back has no DEFAULT that could be set. */
 export function onlyByReset(from: string, to: string): boolean {

@@ -41,7 +41,7 @@ export class OtherStatements {
     // Of what type a server would tell it: known here of integers, of texts and of what the session is asked for.
     const isTold = ({ value: slot }: LocalPlan['items'][number], i: number): boolean => {
       const type = values[i]?.type
-      if (type === 'integer' || type === 'text' || slot.kind === 'parameter') return true
+      if (type === 'integer' || type === 'text') return true
       // A variable that is NULL is text to servers; an integer beside it would be a smaller one as a literal.
       return slot.kind === 'session' && (slot.ref.kind !== 'user-variable' || type === 'null')
     }

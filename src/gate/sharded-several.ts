@@ -83,6 +83,7 @@ export class SeveralShards {
       shard,
       text: e.values.length === 0 ? text : inlineParameters(this.#context.lex(text), parameters, e.values),
     }))
+    if (parts.length > 1) refuseEngine(plan)
     const transaction = await this.#runner.currentTransaction()
     // Each shard has a copy of the whole: one tells what was done.
     const copies = this.#core.catalog.keyspace(plan.keyspace)?.vschema.tables.get(plan.tables[0] ?? '')?.kind === 'reference'
@@ -120,9 +121,9 @@ export class SeveralShards {
     const ignore = inserts && plan.insert.ignore
     const kept = keeping?.kept ?? null
     const entries = routed.entries ?? []
-    const given = async (on: Transaction): Promise<readonly Part[]> => {
+    const given = async (on: Transaction, instant: string | null): Promise<readonly Part[]> => {
       await kept?.entries(on, entries)
-      await kept?.rows(on, reads)
+      await kept?.rows(on, reads, instant)
       return parts
     }
     const result = await this.#scatter.write(
@@ -223,6 +224,7 @@ export class SeveralShards {
   ): Promise<Refused | null> {
     refuseSettingHints(inputs.lexed)
     const shards = keyspace.shards.map((shard) => ({ shard }))
+    if (shards.length > 1) refuseEngine(plan)
     this.#runner.figures.shards = shards.length
     const open = this.#runner.transaction !== null || !this.#runner.settings.autocommit
     // Texts are views of buffers that others may reuse: all are made before anything is waited for.
@@ -233,7 +235,9 @@ export class SeveralShards {
     const rereadable = this.#context.rereadable(plan, e.sql)
     const mayWrite = !this.#context.pure(plan, e.sql)
     const transaction = await this.#runner.currentTransaction()
-    if (keyspace.record.transactionMode === 'single' && shards.length > 1 && (transaction !== null || gather.use.kind !== 'read'))
+    const copies = gather.use.kind === 'inserted' && gather.use.target.place.kind === 'everywhere'
+    const writes = gather.use.kind !== 'read' && !copies
+    if (keyspace.record.transactionMode === 'single' && shards.length > 1 && (transaction !== null || writes))
       throw severalInSingleMode(keyspace, shards)
     if (await this.#context.hold(keyspace, shards, transaction !== null, plan.effect, e)) throw new Rerouted()
     if (keeping !== null) await this.#holdLookups(keeping.lookups, e)
@@ -291,6 +295,16 @@ export class SeveralShards {
 /** Bytes of its own: literals are views of a buffer that others use next. */
 function ownValue(value: VindexValue): VindexValue {
   return { type: value.type, bytes: Buffer.from(value.bytes) }
+}
+
+/** What failed on one shard would stand on another, and what is begun again would be done twice. */
+function refuseEngine({ engine, tables }: RoutedPlan): void {
+  if (engine == null) return
+  throw planErrors.refused({
+    construct: `a write over several shards to ${tables[0] ?? ''}, a table of engine ${engine}`,
+    reason: 'it has no transactions: what was done on one shard could not be taken back when another refuses',
+    instead: 'ALTER TABLE … ENGINE = InnoDB, or write to one shard at a time',
+  })
 }
 
 function severalInSingleMode(keyspace: KeyspaceView, parts: readonly { shard: ShardView }[]): Error {

@@ -370,6 +370,7 @@ export class Sharded {
       keepAtHand: false,
       outside: false,
       whole: true,
+      partly: plan.effect === 'write' && plan.engine != null,
       mute,
     }
     const { lastInsertId } = this.#runner

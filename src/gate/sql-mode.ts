@@ -7,6 +7,8 @@ const modes = {
   HIGH_NOT_PRECEDENCE: { by: /\bHIGH_NOT_PRECEDENCE\b/i, bit: 1n << 29n },
   ANSI_QUOTES: { by: /\b(ANSI_QUOTES|ANSI|DB2|MAXDB|MSSQL|ORACLE|POSTGRESQL)\b/i, bit: 1n << 2n },
   NO_AUTO_VALUE_ON_ZERO: { by: /\bNO_AUTO_VALUE_ON_ZERO\b/i, bit: 1n << 19n },
+  /** MariaDB's. By number it is another one of MySQL's. */
+  EMPTY_STRING_IS_NULL: { by: /\bEMPTY_STRING_IS_NULL\b/i, bit: 1n << 32n },
   NO_BACKSLASH_ESCAPES: { by: /\bNO_BACKSLASH_ESCAPES\b/i, bit: 1n << 20n },
 } as const
 

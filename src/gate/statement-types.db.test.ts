@@ -95,3 +95,47 @@ for (const flavour of flavours())
       assert.equal(again.rows[0]?.[0]?.toString(), 'more')
     })
   })
+
+for (const flavour of flavours())
+  test(`promise 10: what one client has prepared is not read by its settings for another; ${flavour}`, async () => {
+    const vschema = {
+      sharded: true,
+      vindexes: { hash: { type: 'hash' } },
+      tables: { t: { column_vindexes: [{ column: 'id', name: 'hash' }] } },
+    }
+    const sharded = ['-80', '80-'].map((name) => ({ name, serverId: 's1', schema: `r_${name.replace('-', '_')}` }))
+    const literal = flavour === 'mysql' ? "TIMESTAMP'2026-01-01 00:00:00+00:00'" : "TIMESTAMP'2026-01-01 00:00:00'"
+    const hours = flavour === 'mysql' ? '2026-01-01 05:00:00' : '2026-01-01 00:00:00'
+    for (const [shards, options] of [
+      [[{ name: '-', serverId: 's1', schema: 'plain' }], {}],
+      [sharded, { sharded: true, vschema }],
+    ] as const)
+      await withGate(flavour, shards, options, async (client) => {
+        await using a = await client()
+        await using b = await client()
+        await a.query('INSERT INTO t VALUES (1)')
+        const ask = async (c: Connection, sql: string): Promise<string | undefined> => {
+          const statement = await c.prepare(sql)
+          const result = await statement.execute([1n])
+          statement.close()
+          return result.kind === 'rows' ? result.rows[0]?.[0]?.toString() : undefined
+        }
+        for (const [settings, others, sql, first, then] of [
+          ['default_week_format = 0', 'default_week_format = 3', "SELECT WEEK('2026-01-01') AS w FROM t WHERE id = ?", '0', '1'],
+          [
+            "time_zone = '+00:00'",
+            "time_zone = '+05:00'",
+            `SELECT CAST(${literal} AS CHAR) AS at FROM t WHERE id = ?`,
+            '2026-01-01 00:00:00',
+            hours,
+          ],
+        ] as const) {
+          await a.query(`SET ${settings}`)
+          await b.query(`SET ${others}`)
+          // One after the other they have one connection.
+          assert.equal(await ask(a, sql), first)
+          assert.equal(await ask(b, sql), then, sql)
+          assert.equal(await ask(a, sql), first)
+        }
+      })
+  })

@@ -18,6 +18,7 @@ import { isSwError } from '../base/errors.ts'
 import type { Core } from './core.ts'
 import type { Waiter } from './deadlocks.ts'
 import { gateErrors } from './errors.ts'
+import type { Request } from './request.ts'
 import { commitBranch, commitByXa, rollbackBranch } from './xa-commit.ts'
 import type { OpenTransaction, ShardView } from './view.ts'
 
@@ -29,6 +30,8 @@ export type Branch = {
   locked: boolean
   /** What begins it was sent: never twice, whatever became of its first statement. */
   begun: boolean
+  /** Without BEGIN: a server has said that it is in a transaction there. (An error does not say.) */
+  open: boolean
   /** That were sent to it, refused ones too. */
   statements: number
   /** `gtrid,bqual` of a branch that XA START began. */
@@ -109,7 +112,17 @@ export class Transaction implements OpenTransaction, Waiter {
   }
 
   addBranch(shard: ShardView, backend: Backend): Branch {
-    const branch: Branch = { shard, backend, wrote: false, locked: false, begun: false, statements: 0, xid: null, prepared: false }
+    const branch: Branch = {
+      shard,
+      backend,
+      wrote: false,
+      locked: false,
+      begun: false,
+      open: false,
+      statements: 0,
+      xid: null,
+      prepared: false,
+    }
     this.#decider ??= shard
     this.branches.set(shard.uid, branch)
     if (this.branches.size === 2) this.#host.core.deadlocks.add(this)
@@ -294,6 +307,16 @@ export class Transaction implements OpenTransaction, Waiter {
     }
     return error
   }
+}
+
+/** What may have written counts as a write: a failing COMMIT of it is told. */
+export function noteStatement(
+  branch: Branch,
+  { effect, rereadable, onlyLocks }: Pick<Request, 'effect' | 'rereadable' | 'onlyLocks'>,
+): void {
+  branch.statements++
+  if (onlyLocks === true) branch.locked = true
+  else if (effect !== 'read' || !rereadable) branch.wrote = true
 }
 
 export function shardName(shard: ShardView): string {

@@ -194,6 +194,7 @@ export type ServerErrorKind =
 export function serverErrorKind(number: number, message = ''): ServerErrorKind {
   switch (number) {
     case errno.deadlock:
+    case 1206: // no room for more locks
     case 1614: // XA_RBDEADLOCK
     case 1020: // MariaDB: record has changed since last read (snapshot isolation)
       return 'deadlock'

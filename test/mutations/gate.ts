@@ -204,6 +204,33 @@ const refused: Mutation[] = [
     fails: /'1568'|'1399'/,
   },
   {
+    rule: 'after an error that may end a branch the server is asked whether it has',
+    file: 'src/gate/ended-by-server.ts',
+    edits: [['if (statementOnly.has(number) ||', 'if (number > 0 ||']],
+    test: 'src/gate/rolled-back.db.test.ts',
+    name: 'promise 1: nothing stands of a transaction of which a server has rolled back a part, as it waited for a lock too long: ${how}; ${keyspace}, ${begin}, ${first}',
+    narrow: /: a write on one shard; shop, BEGIN/,
+    fails: /all of it is rolled back/,
+  },
+  {
+    rule: 'rows of which a LIMIT leaves some are changed by their keys, where lookups are kept',
+    file: 'src/gate/plan/route.ts',
+    edits: [['if (chosen === true) return true', 'void chosen']],
+    test: 'src/gate/lookup-read-twice.db.test.ts',
+    name: 'a LIMIT leaves the same rows to both',
+    fails: /n\d/,
+    only: 'mariadb',
+  },
+  {
+    rule: 'other settings make prepared statements others',
+    file: 'src/gate/settings.ts',
+    edits: [['!onlyAtExecution.has(name)', "['sql_mode', 'names'].includes(name)"]],
+    test: 'src/gate/statement-types.db.test.ts',
+    name: 'promise 10: what one client has prepared is not read by its settings for another; ${flavour}',
+    fails: /WEEK|TIMESTAMP/,
+    only: 'mysql',
+  },
+  {
     rule: 'a branch that is given up takes its transaction along',
     file: 'src/gate/failed-statements.ts',
     edits: [

@@ -42,6 +42,8 @@ export type TableColumns = {
   readonly columns: readonly ColumnInfo[]
   /** What a server says of them all, to see whether they are others by now (`shapeOf`). */
   readonly shape?: string
+  /** The engine, where it is one without transactions. */
+  readonly engine?: string | null
   /** The columns of each unique key, the primary first; prefix and expression keys left out. */
   readonly uniqueKeys: readonly (readonly string[])[]
   readonly triggers?: readonly Trigger[]
@@ -80,6 +82,8 @@ export type ColumnInfo = {
   readonly hasDefault: boolean
   /** Its DEFAULT is an expression that gives another value each time. */
   readonly randomDefault?: boolean
+  /** A SET of 64 members: by MySQL its number is signed in some orders, and not in others (tried). */
+  readonly signedSet?: boolean
   /** Whether the collation ignores trailing spaces (PAD SPACE); null: not text. */
   readonly padSpace: boolean | null
 }

@@ -8,9 +8,9 @@ import { gatherChange, gatherMove } from './gather-write.ts'
 import type { RoutedPlan, UnchangedKey } from './plan.ts'
 import type { BoundTable } from './scope.ts'
 import { lookupChange, ownedLookups } from './lookup.ts'
-import { refuseChoosingCopies, refuseDivergingCopies, shardKeyAssignments } from './shard-key.ts'
+import { refuseChoosingCopies, refuseDivergingCopies, refuseMeetingCopies, shardKeyAssignments } from './shard-key.ts'
 import { refusedConnectionBound, refusedScatter, severalRoots } from './select-plan.ts'
-import { bare } from './slots.ts'
+import { limitChooses, ordersByKey } from './read-twice.ts'
 import { compileText } from './text.ts'
 import { refuseTriggers } from './triggers.ts'
 
@@ -27,6 +27,7 @@ export function planChange(statement: Update | Delete, analysis: Analysis, keysp
     refuseFollowed(table, assigned, statement.kind === 'delete')
     refuseDivergingCopies(table, statement, analysis)
     refuseChoosingCopies(table, analysis)
+    if (statement.kind === 'update') refuseMeetingCopies(table, statement)
     if (table.entry?.kind !== 'sharded') continue
     if (statement.kind === 'update') {
       const single = analysis.scope.tables.length === 1
@@ -53,6 +54,16 @@ export function planChange(statement: Update | Delete, analysis: Analysis, keysp
       instead: 'change the reference table by constants',
     })
   }
+  const scatter = gatherWhereRefused(scatterOf(statement, analysis, reference !== undefined, whole), statement, changed, analysis)
+  const lookups = lookupChange(statement, changed, analysis)
+  // By their keys also on one shard.
+  const chosen = lookups?.verb === 'update' && limitChooses(statement, analysis)
+  if (chosen && scatter.kind !== 'gather')
+    throw planErrors.refused({
+      construct: `UPDATE … LIMIT of ${only?.name ?? ''}, which owns lookup vindexes`,
+      reason: 'the rows that it changes are read before, and of equal ones others might be read',
+      instead: 'add an ORDER BY over a unique key',
+    })
   return {
     kind: 'routed',
     keyspace,
@@ -62,11 +73,13 @@ export function planChange(statement: Update | Delete, analysis: Analysis, keysp
     // A reference table's copies are all changed; an unknown table's error is one shard's.
     destinations: roots.length > 0 ? roots.map((root) => root.destination) : [{ kind: reference === undefined ? 'any' : 'all' }],
     whole,
-    scatter: gatherWhereRefused(scatterOf(statement, analysis, reference !== undefined, whole), statement, changed, analysis),
+    scatter,
     limit: null,
     offset: null,
     insert: null,
-    lookups: lookupChange(statement, changed, analysis),
+    lookups,
+    chosen,
+    engine: changed.find((table) => table.columns?.engine != null)?.columns?.engine ?? null,
     keyed: changed.some((table) => ownedLookups(table).length > 0),
     moved: moved === null ? null : { gather: moved, always: moves },
     unchanged,
@@ -109,19 +122,6 @@ function scatterOf(statement: Update | Delete, analysis: Analysis, reference: bo
   if (statement.kind === 'delete' && statement.returning !== null)
     return refusedScatter('DELETE … RETURNING', 'rows come from several shards')
   return { kind: 'allowed', text: whole, merge: null }
-}
-
-/** No two rows are alike to ORDER BY. */
-function ordersByKey(statement: Update | Delete, analysis: Analysis): boolean {
-  const [table] = analysis.scope.tables
-  const ordered = new Set<string>()
-  for (const { expr } of statement.orderBy?.items ?? []) {
-    const inner = bare(expr)
-    if (inner.kind === 'column' && analysis.resolve(inner)?.table === table) ordered.add(inner.name.text.toLowerCase())
-  }
-  const told = (name: string): boolean =>
-    ordered.has(name.toLowerCase()) && table?.columns?.columns.find((column) => column.name === name)?.nullable === false
-  return analysis.scope.tables.length === 1 && (table?.columns?.uniqueKeys ?? []).some((key) => key.every(told))
 }
 
 function changedTables(statement: Update | Delete, analysis: Analysis): BoundTable[] {

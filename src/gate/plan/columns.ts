@@ -170,7 +170,15 @@ export class Columns {
         // MariaDB shows bits as a number where they went through two temporary tables.
         if (column.dataType === 'bit' && this.#distinct && this.select.orderBy !== null)
           throw new ScatterRefused('DISTINCT of bits with ORDER BY', 'how they are shown depends on how the server sorts them')
-        return { ref: this.addHidden(`number ${name}`, [text('('), ...this.copyOf(expr), text(') + 0')]), compare: 'byType' }
+        if (column.signedSet === true)
+          throw new ScatterRefused(
+            `${construct} ${column.name}, a SET of 64 members`,
+            'whether its last member makes it the greatest or the least depends on how the server sorts',
+          )
+        // Of a SET `+ 0` is a DOUBLE to MySQL, which has no room for its first and last members both.
+        return column.dataType === 'set'
+          ? { ref: this.addHidden(`number ${name}`, [text('CAST('), ...this.copyOf(expr), text(' AS UNSIGNED)')]), compare: 'byType' }
+          : { ref: this.addHidden(`number ${name}`, [text('('), ...this.copyOf(expr), text(') + 0')]), compare: 'byType' }
       default:
         throw new ScatterRefused(
           `${construct} ${column.name}`,

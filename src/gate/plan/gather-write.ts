@@ -80,7 +80,7 @@ export function gatherChange(
       target: keys,
       set: set as ColumnInfo[],
       ignore: statement.ignore,
-      ...changeOf(statement, target, alias, keys, own, analysis),
+      ...changeOf(statement, target, alias, keys, own, analysis, single),
     },
   }
 }
@@ -155,6 +155,7 @@ function changeOf(
   keys: WriteTarget,
   own: boolean,
   analysis: Analysis,
+  single: boolean,
 ): Pick<Extract<GatherUse, { kind: 'chosen' }>, 'before' | 'after' | 'row'> {
   const ignore = statement.ignore ? 'IGNORE ' : ''
   const name = quoteIdentifier(target.name)
@@ -163,11 +164,13 @@ function changeOf(
     return { before: [text(`DELETE ${ignore}FROM ${name} WHERE (${tuple}) IN (`)], after: [text(')')], row: 'tuple' }
   const { assignments } = statement
   if (own) {
+    const ordered = single && statement.orderBy?.items.every(({ expr }) => !hasSubquery(expr)) === true
     const span = { from: assignments[0]?.span.from ?? 0, to: assignments.at(-1)?.span.to ?? 0 }
     const qualified = keys.columns.map((column) => `${alias}.${quoteIdentifier(column.name)}`).join(', ')
     return {
       before: [text(`UPDATE ${ignore}${name} AS ${alias} SET `), ...compileSpan(span, analysis.edits), text(` WHERE (${qualified}) IN (`)],
-      after: [text(')')],
+      // Rows may meet, for a moment, in another order.
+      after: [text(')'), ...(ordered ? compileSpan(statement.orderBy.span, analysis.edits) : [])],
       row: 'tuple',
     }
   }

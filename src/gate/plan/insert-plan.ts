@@ -37,6 +37,7 @@ export function planInsert(insert: Insert, analysis: Analysis, keyspace: string,
     offset: null,
     unchanged: [],
     tables: analysis.tables.map((t) => t.name),
+    engine: table.columns?.engine ?? null,
   } as const
   const whole = compileText(count, analysis.edits)
   // The server says that there is no such table.
@@ -114,7 +115,7 @@ function readsOthers(target: BoundTable, analysis: Analysis): boolean {
 }
 
 /**
- * Into a reference table from reference tables: each shard does it for itself, unless ids are drawn. Else the SELECT's rows are put together at one place, and inserted from there
+ * Into a reference table from reference tables: each shard does it for itself, unless ids are drawn or rows may meet. Else the SELECT's rows are put together at one place, and inserted from there
  * (gather-write.ts); when all of it stands on one shard it goes there as it is.
  */
 function planInsertSelect(
@@ -130,7 +131,9 @@ function planInsertSelect(
   const counted = countedColumn(table, names, sequence)
   const roots = analysis.groups.roots()
   refuseOwnDefaults(insert, table, names)
-  if (table.entry?.kind === 'reference' && roots.length === 0 && !analysis.limited && sequence === null && counted === null)
+  // Which of the rows that meet stays depends on their order, which may be another one on each shard.
+  const meets = insert.ignore || insert.verb === 'replace' || insert.onDuplicate !== null
+  if (table.entry?.kind === 'reference' && roots.length === 0 && !analysis.limited && sequence === null && counted === null && !meets)
     return { ...base, destinations: [{ kind: 'all' }], whole, scatter: { kind: 'allowed', text: whole, merge: null }, insert: null }
   const refusal =
     insert.query !== null

@@ -17,6 +17,7 @@ import { familyOf } from './equality.ts'
 import { planErrors } from './errors.ts'
 import type { Piece, Slot } from './plan.ts'
 import type { BoundTable } from './scope.ts'
+import { asksOtherwise } from './read-twice.ts'
 import { bare, slotOf } from './slots.ts'
 import { follows } from './following.ts'
 import { compileSpan, text } from './text.ts'
@@ -153,6 +154,8 @@ export function lookupChange(statement: Update | Delete, changed: readonly Bound
     })
   }
   if (changed.length > 1) refuse('a change of several tables')
+  const otherwise = statement.kind === 'update' ? asksOtherwise(statement, table) : null
+  if (otherwise !== null) refuse(`${otherwise} in the conditions of an UPDATE`)
   if (statement.kind === 'update' && statement.ignore) refuse('UPDATE IGNORE')
   if (statement.kind === 'delete' && statement.returning !== null) refuse('DELETE … RETURNING')
   const columns = [...new Set(lookups.flatMap((one) => [...one.key, ...one.columns]))]

@@ -237,6 +237,10 @@ export type RoutedPlan = {
   readonly keyed?: boolean
   /** Lookup vindexes that an UPDATE or DELETE must keep in step. */
   readonly lookups?: LookupChange | null
+  /** Of the table that is changed, where it is one without transactions: over several shards nothing could be taken back. */
+  readonly engine?: string | null
+  /** Of the rows, those to be changed are chosen at one place also where one shard has them all. */
+  readonly chosen?: boolean
   /** Shard key columns that an UPDATE sets to what WHERE holds them equal to; checked at execution (SW-GATE-120). */
   readonly unchanged: readonly UnchangedKey[]
   /** It asks for the time: several shards are given one. */

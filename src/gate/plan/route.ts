@@ -99,10 +99,11 @@ export function routePlan<S>(plan: RoutedPlan, inputs: RouteInputs<S>): Routed<S
 
 /**
  * Rows whose ids a sequence draws, or of which lookups are kept, pass through the gate also where one shard has all of the keyspace: that shard would count by itself, in blocks that
- * are drawn already, and no lookup would hear of them.
+ * are drawn already, and no lookup would hear of them. So do changes whose rows are known only when they are chosen.
  */
-function needsGate({ scatter }: RoutedPlan): boolean {
+function needsGate({ scatter, chosen }: RoutedPlan): boolean {
   if (scatter.kind !== 'gather') return false
+  if (chosen === true) return true
   const { use } = scatter.gather
   return use.kind === 'inserted' && (use.ids !== null || use.lookups.length > 0)
 }

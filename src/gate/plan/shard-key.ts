@@ -1,5 +1,5 @@
 /** What a statement may not do to the columns that say where a row stands. */
-import type { Assignment, Expr, Statement } from '../../sql/ast.ts'
+import type { Assignment, Expr, Statement, Update } from '../../sql/ast.ts'
 import { walkStatement } from '../../sql/walk.ts'
 import { isBuiltin } from '../pure-functions.ts'
 import type { Analysis } from './analysis.ts'
@@ -47,6 +47,19 @@ export function refuseChoosingCopies(table: BoundTable, analysis: Analysis): voi
     construct: `LIMIT in a subquery of a change of reference table ${table.name}`,
     reason: 'of equal rows each copy might choose another',
     instead: 'read the value, and give it',
+  })
+}
+
+/** Of rows that meet in a unique key IGNORE leaves one as it was: which, depends on their order. */
+export function refuseMeetingCopies(table: BoundTable, update: Update): void {
+  if (table.entry?.kind !== 'reference' || !update.ignore) return
+  const unique = new Set((table.columns?.uniqueKeys ?? []).flat().map((name) => name.toLowerCase()))
+  const met = update.assignments.find(({ column }) => unique.has(column.name.text.toLowerCase()))
+  if (met === undefined) return
+  throw planErrors.refused({
+    construct: `UPDATE IGNORE of ${met.column.name.text}, which is unique in reference table ${table.name}`,
+    reason: 'of rows that meet, each copy might leave another one as it was',
+    instead: 'UPDATE without IGNORE, or row by row',
   })
 }
 
