@@ -1,6 +1,6 @@
 /**
  * Every place where a mover's death is interesting, by name. A test walks all of them: it kills there, starts again and compares rows
- * (`crash.db.test.ts`, `crash-ddl.db.test.ts`; in the middle of an ALTER, where no point can be: `ddl-executed.db.test.ts`). `StreamRecord.options.failpoints` arms them in a running mover.
+ * (`crash.db.test.ts`, `crash-ddl.db.test.ts`, `crash-held.db.test.ts`; in the middle of an ALTER, where no point can be: `ddl-executed.db.test.ts`). `StreamRecord.options.failpoints` arms them in a running mover.
  */
 export const crashPoints = [
   'start.beforePosition',
@@ -18,6 +18,8 @@ export const crashPoints = [
   'round.beforePosition',
   'round.afterPosition',
   'part.afterSome',
+  'held.tried',
+  'held.leftOut',
   'marker.beforeReport',
   'ddl.noted',
   'ddl.executed',

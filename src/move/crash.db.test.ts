@@ -1,6 +1,6 @@
 /**
  * Promise 1, 3: death at every crash point. In-process: the run is torn down at the point as a killed mover's would be (its connections are cut
- * with what was sent still on its way, nothing is stored), then another run begins from what stands on the targets. Points of DDL and XA: `crash-ddl.db.test.ts`.
+ * with what was sent still on its way, nothing is stored), then another run begins from what stands on the targets. Points of DDL and XA: `crash-ddl.db.test.ts`; of rows held back: `crash-held.db.test.ts`.
  * At `marker.beforeReport`, which nobody waits for, only a process can die: `sigkill.db.test.ts`.
  */
 import { after, before, describe, test } from 'node:test'
@@ -27,7 +27,7 @@ for (const flavour of flavours()) {
       await Promise.all([source[Symbol.asyncDispose](), target[Symbol.asyncDispose]()])
     })
 
-    for (const point of flavour === 'mysql' && !all ? onMysql : crashPoints.filter((name) => !/^(ddl|xa|marker)\./.test(name))) {
+    for (const point of flavour === 'mysql' && !all ? onMysql : crashPoints.filter((name) => !/^(ddl|xa|marker|held)\./.test(name))) {
       test(`promises 1, 3: ${flavour}, killed at ${point}, begun again: the same rows`, async () => {
         await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] }, { source, target })
         await fill(world, 0, 800, 2000)

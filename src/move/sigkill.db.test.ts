@@ -66,7 +66,9 @@ after(() => Promise.all(servers.map((server) => server[Symbol.asyncDispose]())))
 
 for (const flavour of mainFlavour()) {
   test(`promises 1, 3: ${flavour}, movers killed by SIGKILL, one at each crash point: the same rows`, { timeout: 240_000 }, async () => {
-    assert.deepEqual(stages.map(({ point }) => point).toSorted(), crashPoints.toSorted(), 'every point has its stage')
+    // Those of rows held back need a second source: `crash-held.db.test.ts`.
+    const points = crashPoints.filter((point) => !point.startsWith('held.'))
+    assert.deepEqual(stages.map(({ point }) => point).toSorted(), points.toSorted(), 'every point has its stage')
     const server = await testServer({ flavour })
     servers.push(server)
     await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] }, { source: server, target: server })

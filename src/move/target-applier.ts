@@ -392,6 +392,7 @@ export class TargetApplier {
       await this.#shared(() => this.#applyOrHold(round))
       if (this.#held.count > 0) {
         // PROTOCOLS 1.6: the round counts as crashed. X and the position stay.
+        await options.failpoints.hit('held.tried')
         if (this.#standsStill !== null) await this.#leaveOutGivenUp(this.#standsStill)
         else this.#lineUp()
         return
@@ -421,13 +422,14 @@ export class TargetApplier {
 
   /** Of rows held back while the tail stands still those that the source has given up. */
   async #leaveOutGivenUp(still: StandsStill): Promise<void> {
-    const { clock, writeMarker } = this.options
+    const { clock, writeMarker, failpoints } = this.options
     if (still.givenUp === null || clock.monotonicMs() - still.lookedAtMs < givenUpEveryMs) return
     const gone = await still.givenUp(this.#held.rows())
     still.lookedAtMs = clock.monotonicMs()
     if (gone.length === 0) return
     // First the intent: from now on the target lacks them, until the tail has brought what they are.
     await this.#setIntent({ marker: await writeMarker(), groups: 0 })
+    await failpoints.hit('held.leftOut')
     for (const change of gone) this.#held.drop(change)
     if (this.#held.count === 0) this.#noneHeld()
   }

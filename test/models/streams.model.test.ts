@@ -6,7 +6,7 @@ import { boundariesApart, runStreams } from './streams.model.ts'
 const first = Number(process.env['FIRST'] ?? 1)
 
 test('1.5, 1.6, promise 7: two streams of a merge never wait for one another for ever, whatever goes in parts, is held back, fills what may wait, or dies', async () => {
-  const count = seedCount(200)
+  const count = seedCount(150)
   for (let seed = first; seed < first + count; seed++) {
     const story: string[] = []
     const wrong = await runStreams(seed, (line) => story.push(line))

@@ -1,0 +1,434 @@
+/**
+ * A stream of the model of merges, which dies and begins again: the engine's own `TargetApplier` for each target, `TouchedKeys` and `TargetShare`; what is modelled is who feeds them. The tail brings group after group, and none
+ * while a target is full (`tail-room.ts`); at a statement it waits for all to be applied, and asks the source for rows held back (docs/decisions/025); the copy reads a range between two markers, and again what was thrown away.
+ */
+import type { Clock } from '../../src/base/clock.ts'
+import type { Chunk } from '../../src/move/chunk.ts'
+import { noFailpoints } from '../../src/move/crash-points.ts'
+import { Doing } from '../../src/move/doing.ts'
+import type { TargetShare } from '../../src/move/exclusion.ts'
+import { HeldRoom, type HeldRoomSteps } from '../../src/move/held-room.ts'
+import { landingSize } from '../../src/move/landing.ts'
+import type { Collided, Lane } from '../../src/move/lane.ts'
+import type { Change, Stamp } from '../../src/move/pending.ts'
+import { tailRoom } from '../../src/move/tail-room.ts'
+import { TargetApplier } from '../../src/move/target-applier.ts'
+import { compareCoordinates } from '../../src/move/tables.ts'
+import { stampOf } from '../../src/move/testkit/samples.ts'
+import type { TablePlan } from '../../src/move/table-plan.ts'
+import { TouchedKeys } from '../../src/move/touched.ts'
+import { ServerError } from '../../src/mysql/errors.ts'
+import { changeOf, chunkOf, Collision, rowText, type FakeTarget, type ModelRow, type TestCoordinate } from './fake-target.ts'
+import type { Random } from './random.ts'
+import type { Group, ModelSource } from './streams.source.ts'
+
+export type ModelTarget = { readonly number: number; readonly table: FakeTarget; readonly share: TargetShare }
+
+export type StreamsWorld = {
+  readonly random: Random
+  readonly targets: readonly ModelTarget[]
+  readonly targetOf: (row: ModelRow) => number
+  readonly sourceOf: (row: ModelRow) => number
+  readonly nowMs: () => number
+  readonly say: (line: string) => void
+  readonly pendingBytesMax: number
+  readonly oneLaneChangesMax: number
+  readonly heldRoom: HeldRoomSteps
+  readonly lanes: number
+  /** A stream is behind its source by so much. */
+  readonly lagMs: (source: number) => number
+  /** Its tail stands still until then. */
+  readonly standsUntilMs: (source: number) => number
+  /** Ranges of keys that are copied. */
+  readonly ranges: readonly (readonly number[])[]
+  /** Between two reads of the copy, at most. */
+  readonly copyMs: number
+  /** Chunks are thrown away now and then, as for keys above their budget. */
+  readonly throwsAway: boolean
+  /** Between rounds a target without rows held back holds what its source held at X. */
+  readonly onWhole: (stream: ModelStream, target: number, at: TestCoordinate) => void
+}
+
+export class Died extends Error {}
+
+type Life = {
+  readonly targets: readonly TargetApplier[]
+  readonly stoodAt: readonly TestCoordinate[]
+  readonly touched: TouchedKeys<TablePlan>
+  readonly ending: AbortController
+  readonly open: Set<Chunk>
+  latest: Stamp
+  read: number
+}
+
+export class ModelStream {
+  readonly source: ModelSource
+  /** What is stored of it on each target. */
+  readonly stored: { at: TestCoordinate; intent: TestCoordinate; readonly landed: Set<number> }[]
+  copied = false
+  failure: unknown = null
+  readonly #world: StreamsWorld
+  readonly #passed = new Set<Group>()
+  #life: Life | null = null
+  #leave: (() => void)[] = []
+  #runs = 0
+
+  constructor(source: ModelSource, world: StreamsWorld, copied: boolean) {
+    this.source = source
+    this.#world = world
+    this.copied = copied
+    const at = { marker: 0, groups: 0 }
+    this.stored = world.targets.map(() => ({ at, intent: at, landed: new Set() }))
+  }
+
+  get uid(): string {
+    return `s${this.source.number}`
+  }
+
+  targetAt(number: number): TargetApplier | null {
+    return this.#life?.targets[number] ?? null
+  }
+
+  /** Where its source stands, when its tables are to be copied: what is there already the copy brings. */
+  start(): void {
+    if (!this.copied) for (const stored of this.stored) stored.at = stored.intent = this.source.last
+    this.begin()
+  }
+
+  die(): void {
+    this.#world.say(`${this.#world.nowMs()} ${this.told()} dies`)
+    this.begin()
+  }
+
+  begin(): void {
+    this.#life?.ending.abort()
+    for (const leave of this.#leave.splice(0)) leave()
+    const { source, stored } = this
+    const { random, targets } = this.#world
+    this.#runs++
+    const from = stored.reduce((least, { at }) => (compareCoordinates(at, least) < 0 ? at : least), stored[0]!.at)
+    const start = stampOf({ ordinal: 0, ...from })
+    const read = source.log.findIndex((group) => compareCoordinates(group.at, from) > 0)
+    const ending = new AbortController()
+    const life: Life = {
+      targets: targets.map((target) => this.#applier(target, start, ending.signal, () => life)),
+      stoodAt: stored.map(({ at }) => at),
+      touched: new TouchedKeys(),
+      ending,
+      open: new Set(),
+      latest: start,
+      read: read === -1 ? source.log.length : read,
+    }
+    this.#life = life
+    for (const { number, share } of targets) {
+      const target = life.targets[number]!
+      const passMarker = async (): Promise<void> => target.passed(await this.#marker(ending.signal), ending.signal)
+      const standAtMarker = async (until: AbortSignal): Promise<void> => target.standAt(await this.#marker(ending.signal), until)
+      if (this.copied) share.alreadyCopied(this.uid)
+      this.#leave.push(share.join(this.uid, { passMarker, standAtMarker, onWaiting: () => undefined }))
+    }
+    const tasks = [...life.targets.map((target) => target.run(ending.signal)), this.#tail(life), this.#markers(life)]
+    if (!this.copied) tasks.push(this.#copy(life, random.pick([1, 2])))
+    for (const task of tasks)
+      task.catch((error: unknown) => {
+        if (!ending.signal.aborted && !(error instanceof Died)) this.failure ??= error
+      })
+  }
+
+  end(): void {
+    this.#life?.ending.abort()
+  }
+
+  /** All that its source has written is applied, and known to be. */
+  get isUp(): boolean {
+    const life = this.#life
+    const last = this.source.log.findLast(({ kind }) => kind !== 'marker')
+    if (life === null || !this.copied) return false
+    return life.targets.every(
+      (target) =>
+        target.consistent && target.rowsHeldBack === 0 && (last === undefined || compareCoordinates(target.applied, last.at) >= 0),
+    )
+  }
+
+  told(): string {
+    const life = this.#life
+    const waits = life?.targets.map((target) => `${target.waiting?.what} ${JSON.stringify(target.standing())}`)
+    return `stream ${this.source.number} (run ${this.#runs}, ${this.copied ? 'copied' : `landed ${this.stored.map(({ landed }) => [...landed].join()).join(' and ')}`}) has read ${life?.read} of ${this.source.log.length}; ${waits?.join('; ')}`
+  }
+
+  #own(row: ModelRow): boolean {
+    return this.#world.sourceOf(row) === this.source.number
+  }
+
+  // ---- the tail ----
+
+  async #tail(life: Life): Promise<void> {
+    const { log, written, number } = this.source
+    const { pendingBytesMax, nowMs, lagMs, standsUntilMs, targetOf } = this.#world
+    const { targets, stoodAt, touched } = life
+    const { signal } = life.ending
+    while (!signal.aborted) {
+      const group = log[life.read]
+      if (group === undefined) {
+        await written.wait(signal)
+        continue
+      }
+      await this.#pause(signal)
+      while (nowMs() < Math.max(group.atMs + lagMs(number), standsUntilMs(number))) await this.#pause(signal)
+      if (group.kind === 'statement' && !this.#passed.has(group)) {
+        await this.#atStatement(life, group)
+        return
+      }
+      const has = (target: number): boolean => compareCoordinates(group.at, stoodAt[target] ?? group.at) <= 0
+      const changes = targets.map((_, target): Change[] =>
+        has(target)
+          ? []
+          : group.events
+              .map((event) => changeOf(event, (row) => this.#own(row) && targetOf(row) === target, 'several-sources'))
+              .filter((change) => change !== null),
+      )
+      const touch = (some: readonly Change[]): void => {
+        if (!this.copied) for (const { table, key } of some) touched.add(table, key)
+      }
+      if (group.inParts) {
+        await Promise.all(targets.map((target) => target.beginParts(signal)))
+        while (changes.some((one) => one.length > 1) && !signal.aborted) {
+          const parts = changes.map((one) => (one.length > 1 ? one.splice(0, 1) : []))
+          parts.forEach(touch)
+          await Promise.all(targets.map(async (target, i) => parts[i]!.length > 0 && target.applyPart(parts[i]!, group.at, signal)))
+        }
+      }
+      if (signal.aborted) return
+      if (group.kind === 'marker') touched.met(group.at.marker)
+      for (const [i, target] of targets.entries()) {
+        touch(changes[i]!)
+        for (const change of changes[i]!) target.pending.add(change)
+      }
+      life.read++
+      life.latest = stampOf({ ordinal: life.latest.ordinal + 1, ...group.at })
+      for (const target of targets) {
+        if (group.inParts) target.endParts()
+        target.wake()
+      }
+      await tailRoom(targets, () => 2 * pendingBytesMax * targets.length, signal, new Doing(this.#clock()))
+    }
+  }
+
+  /** All before it is applied, or given up by the source; then the run begins again, behind it (`stream-ddl.ts`). */
+  async #atStatement({ targets, ending: { signal } }: Life, group: Group): Promise<void> {
+    const { log, rows } = this.source
+    const givenUp = async (held: readonly Change[]): Promise<readonly Change[]> => {
+      await this.#pause(signal)
+      const another = log.some((one) => one.kind === 'statement' && compareCoordinates(one.at, group.at) > 0)
+      const gone = held.filter(({ key, row }) => {
+        const now = rows.get(Number(key))
+        return now === undefined || (!another && rowText(now) !== row)
+      })
+      if (gone.length > 0)
+        this.#world.say(`${this.#world.nowMs()} stream ${this.source.number} leaves out ${gone.map(({ row }) => row).join(' ')}`)
+      await this.#pause(signal)
+      return gone
+    }
+    await Promise.all(
+      targets.map(async (target) => {
+        await target.drain(signal, givenUp)
+        await target.storePositionNow()
+      }),
+    )
+    if (signal.aborted) return
+    await Promise.all(targets.map((target) => target.holdLandings(signal)))
+    if (signal.aborted) return
+    this.#passed.add(group)
+    this.begin()
+  }
+
+  async #markers({ ending: { signal } }: Life): Promise<void> {
+    while (!signal.aborted) {
+      await new Promise((resolve) => setTimeout(resolve, 300))
+      if (!signal.aborted) this.source.marker()
+    }
+  }
+
+  async #marker(signal: AbortSignal): Promise<number> {
+    await this.#pause(signal)
+    return this.source.marker()
+  }
+
+  // ---- the copy ----
+
+  async #copy(life: Life, readers: number): Promise<void> {
+    const { ranges, targets, throwsAway, random } = this.#world
+    const { signal } = life.ending
+    const lacking = (path: number): number[] =>
+      targets.map(({ number }) => number).filter((number) => !this.stored[number]!.landed.has(path))
+    const reading = new Set<number>()
+    const reader = async (): Promise<void> => {
+      for (;;) {
+        const path = ranges.findIndex((_, range) => !reading.has(range) && lacking(range).length > 0)
+        if (path === -1) return
+        reading.add(path)
+        await this.#read(life, path, lacking(path))
+        reading.delete(path)
+      }
+    }
+    const thrower = async (): Promise<void> => {
+      while (throwsAway && !signal.aborted) {
+        await new Promise((resolve) => setTimeout(resolve, 200))
+        for (const chunk of life.open) {
+          if (signal.aborted || chunk.generation === null || !random.chance(0.1)) continue
+          life.touched.release(chunk.generation)
+          chunk.generation = null
+          for (const target of life.targets) if (target.withdraw(chunk)) chunk.remaining--
+        }
+      }
+    }
+    void thrower()
+    await Promise.all(Array.from({ length: readers }, reader))
+    for (const { share, table } of targets) {
+      const rebuild = async (): Promise<string | null> => {
+        await this.#pause(signal)
+        const values = [...table.rows.values()].map(({ unique }) => unique)
+        if (new Set(values).size < values.length) return 'two rows of one value'
+        table.uniqueKey = true
+        return null
+      }
+      await share.copied(this.uid, rebuild, this.#clock(), signal)
+    }
+    if (signal.aborted) throw new Died()
+    this.copied = true
+  }
+
+  async #read(life: Life, path: number, lacking: readonly number[]): Promise<void> {
+    const { ranges, targets, targetOf, nowMs, random, copyMs } = this.#world
+    const { touched, ending, open } = life
+    const { signal } = ending
+    await new Promise((resolve) => setTimeout(resolve, random.below(1 + copyMs)))
+    // As `markers.ts`: the generation begins before the marker is sent.
+    await this.#pause(signal)
+    const generation = touched.begin(this.source.last.marker + 1)
+    await this.#marker(signal)
+    await this.#pause(signal)
+    const rows = ranges[path]!.map((key) => this.source.rows.get(key)).filter((row) => row !== undefined)
+    const highMarker = await this.#marker(signal)
+    const chunk = chunkOf(rows, {
+      mode: 'several-sources',
+      targets: targets.length,
+      targetOf,
+      generation,
+      highMarker,
+      readAtMs: nowMs(),
+      path: String(path),
+    })
+    chunk.remaining = lacking.length
+    open.add(chunk)
+    for (const number of lacking) life.targets[number]?.addChunk(chunk)
+    while (chunk.remaining > 0) await this.#pause(signal)
+    open.delete(chunk)
+    if (chunk.generation !== null) touched.release(chunk.generation)
+  }
+
+  // ---- a target ----
+
+  #applier({ number, share, table }: ModelTarget, start: Stamp, signal: AbortSignal, life: () => Life): TargetApplier {
+    const { lanes, pendingBytesMax, oneLaneChangesMax, heldRoom, onWhole } = this.#world
+    const { at, intent } = this.stored[number]!
+    const ended = (chunk: Chunk): void => void chunk.remaining--
+    // Made within `life`, which holds its touched keys: they are asked for later.
+    const touched = { setsSince: (of: TablePlan, since: number) => life().touched.setsSince(of, since) } as TouchedKeys<TablePlan>
+    return new TargetApplier(
+      {
+        number,
+        streamUid: this.uid,
+        targetUid: `t${number}`,
+        workflowUid: 'w',
+        shard: String(number),
+        schema: 't',
+        mode: 'several-sources',
+        lanes: Array.from({ length: lanes }, () => this.#lane(number, table, signal)),
+        touched,
+        clock: this.#clock(),
+        failpoints: noFailpoints,
+        latest: () => life().latest,
+        writeMarker: () => this.#marker(signal),
+        onApplied: (target) => {
+          if (!signal.aborted && target.consistent && target.rowsHeldBack === 0) onWhole(this, number, target.applied)
+        },
+        onLanded: ended,
+        onThrownAway: ended,
+        work: () => ({ rowsRead: 0, rowsRedone: 0 }),
+        fold: () => null,
+        landings: () => ({ size: landingSize(1), pressing: false }),
+        beforeRound: () => this.#pause(signal),
+        exclusion: share,
+        pendingBytesMax: () => pendingBytesMax,
+        oneLaneChangesMax,
+        packetMax: 1 << 20,
+        bulkLoad: false,
+      },
+      { applied: start, intent: compareCoordinates(intent, at) > 0 ? intent : at },
+      new HeldRoom(this.#clock(), () => 0, heldRoom),
+    )
+  }
+
+  /** Each transaction takes its time, and none ends that the dead had begun. */
+  #lane(number: number, table: FakeTarget, signal: AbortSignal): Lane {
+    const stored = this.stored[number]!
+    const transaction = async (statements: readonly (string | Buffer)[]): Promise<void> => {
+      await this.#pause(signal)
+      // It may have died since the pause ended.
+      if (signal.aborted) throw new Died()
+      const texts = statements.map(String)
+      try {
+        table.transaction(texts.filter((text) => !text.includes('_shardwright')).map((text) => Buffer.from(text)))
+      } catch (error) {
+        if (error instanceof Collision) throw new ServerError(1062, '23000', error.message)
+        throw error
+      }
+      for (const text of texts) {
+        const [, what, marker, groups] = /(at|intent)_marker = (\d+), (?:at|intent)_groups = (\d+)/.exec(text) ?? []
+        if (what === 'at' || what === 'intent') stored[what] = { marker: Number(marker), groups: Number(groups) }
+        const [, path] = /move_chunk .*? VALUES \('[^']*', '[^']*', '[^']*', '(\d+)'/.exec(text) ?? []
+        if (path !== undefined) stored.landed.add(Number(path))
+      }
+      await this.#pause(signal)
+    }
+    const attempt = async (statements: readonly Buffer[]): Promise<Collided> => {
+      await this.#pause(signal)
+      if (signal.aborted) throw new Died()
+      const collided = table.attempt(statements)
+      await this.#pause(signal)
+      return new Map([...collided].map(([place, { message }]) => [place, new ServerError(1062, '23000', message)]))
+    }
+    /** Rows of ours (`own-rows.ts`). */
+    const read = async (sql: string | Buffer): Promise<Record<string, Buffer | null>[]> => {
+      await this.#pause(signal)
+      const found = [...String(sql).matchAll(/WHEN `k` = (\d+) AND `s` = (\d+) THEN (\d+)/g)]
+      if (found.length === 0) throw new Error(`not a question that the model knows: ${String(sql)}`)
+      return found
+        .filter(([, key, shardKey]) => table.rows.get(Number(key))?.shardKey === Number(shardKey))
+        .map(([, , , place]) => ({ place: Buffer.from(place ?? '') }))
+    }
+    return { transaction, attempt, read, busySinceMs: null } as unknown as Lane
+  }
+
+  async #pause(signal: AbortSignal): Promise<void> {
+    await new Promise((resolve) => setTimeout(resolve, this.#world.random.below(3)))
+    if (signal.aborted) throw new Died()
+  }
+
+  /** Something passes between two looks at it. */
+  #clock(): Clock {
+    let lateMs = 0
+    const { random, nowMs: now } = this.#world
+    const nowMs = (): number => now() + (lateMs += random.chance(0.2) ? random.unit() : 0)
+    return {
+      nowMs,
+      monotonicMs: nowMs,
+      sleep: (ms, signal) =>
+        new Promise((resolve, reject) => {
+          setTimeout(resolve, ms)
+          signal?.addEventListener('abort', () => reject(new Died()), { once: true })
+        }),
+    }
+  }
+}
