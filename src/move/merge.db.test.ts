@@ -61,8 +61,6 @@ function wanderer(world: World, seed: number, ids: number, uniques: number): Asy
 }
 
 const servers = new ServerPairs()
-/** SHARDWRIGHT_TEST_FLAVOURS=mysql shows the same there. */
-const [main = 'mariadb'] = mainFlavour()
 after(() => servers[Symbol.asyncDispose]())
 
 for (const flavour of flavours()) {

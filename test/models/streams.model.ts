@@ -42,7 +42,6 @@ export async function boundariesApart(seed: number): Promise<number[]> {
 
 class Streams {
   readonly #random: Random
-  readonly #say: (line: string) => void
   readonly #sources: readonly ModelSource[]
   readonly #streams: readonly ModelStream[]
   readonly #world: StreamsWorld
@@ -58,7 +57,6 @@ class Streams {
     const random = new Random(seed)
     this.#random = random
     this.#size = size
-    this.#say = say
     const nowMs = (): number => this.#nowMs
     const [sources, targets, copies] = size === null ? [random.pick([2, 2, 3]), random.pick([1, 1, 2]), random.chance(0.6)] : [2, 1, false]
     this.#sources = Array.from({ length: sources }, (_, number) => new ModelSource(number, nowMs, say))
@@ -134,7 +132,9 @@ class Streams {
       } else if (writes > 0 && random.chance(0.03)) {
         this.#standsUntilMs.set(random.below(this.#sources.length), this.#nowMs + random.pick([30, 300, 300, 3_500]))
       } else if (late.size > 0 && (writes <= 0 || random.chance(0.004))) {
-        for (const stream of [...late].slice(0, 1)) late.delete(stream) && stream.start()
+        const stream = random.pick([...late])
+        late.delete(stream)
+        stream.start()
       } else if (deaths > 0 && random.chance(0.01)) {
         const stream = random.pick(this.#streams)
         if (!late.has(stream)) stream.die()

@@ -9,7 +9,6 @@ import { Doing } from '../../src/move/doing.ts'
 import type { TargetShare } from '../../src/move/exclusion.ts'
 import { HeldRoom, type HeldRoomSteps } from '../../src/move/held-room.ts'
 import { landingSize } from '../../src/move/landing.ts'
-import type { Collided, Lane } from '../../src/move/lane.ts'
 import type { Change, Stamp } from '../../src/move/pending.ts'
 import { tailRoom } from '../../src/move/tail-room.ts'
 import { TargetApplier } from '../../src/move/target-applier.ts'
@@ -17,9 +16,9 @@ import { compareCoordinates } from '../../src/move/tables.ts'
 import { stampOf } from '../../src/move/testkit/samples.ts'
 import type { TablePlan } from '../../src/move/table-plan.ts'
 import { TouchedKeys } from '../../src/move/touched.ts'
-import { ServerError } from '../../src/mysql/errors.ts'
-import { changeOf, chunkOf, Collision, rowText, type FakeTarget, type ModelRow, type TestCoordinate } from './fake-target.ts'
+import { changeOf, chunkOf, rowText, type FakeTarget, type ModelRow, type TestCoordinate } from './fake-target.ts'
 import type { Random } from './random.ts'
+import { Died, modelClock, modelLane, pause, type Stored } from './streams.lane.ts'
 import type { Group, ModelSource } from './streams.source.ts'
 
 export type ModelTarget = { readonly number: number; readonly table: FakeTarget; readonly share: TargetShare }
@@ -49,8 +48,6 @@ export type StreamsWorld = {
   readonly onWhole: (stream: ModelStream, target: number, at: TestCoordinate) => void
 }
 
-export class Died extends Error {}
-
 type Life = {
   readonly targets: readonly TargetApplier[]
   readonly stoodAt: readonly TestCoordinate[]
@@ -64,7 +61,7 @@ type Life = {
 export class ModelStream {
   readonly source: ModelSource
   /** What is stored of it on each target. */
-  readonly stored: { at: TestCoordinate; intent: TestCoordinate; readonly landed: Set<number> }[]
+  readonly stored: Stored[]
   copied = false
   failure: unknown = null
   readonly #world: StreamsWorld
@@ -344,7 +341,7 @@ export class ModelStream {
         shard: String(number),
         schema: 't',
         mode: 'several-sources',
-        lanes: Array.from({ length: lanes }, () => this.#lane(number, table, signal)),
+        lanes: Array.from({ length: lanes }, () => modelLane(this.#world.random, this.stored[number]!, table, signal)),
         touched,
         clock: this.#clock(),
         failpoints: noFailpoints,
@@ -370,65 +367,11 @@ export class ModelStream {
     )
   }
 
-  /** Each transaction takes its time, and none ends that the dead had begun. */
-  #lane(number: number, table: FakeTarget, signal: AbortSignal): Lane {
-    const stored = this.stored[number]!
-    const transaction = async (statements: readonly (string | Buffer)[]): Promise<void> => {
-      await this.#pause(signal)
-      // It may have died since the pause ended.
-      if (signal.aborted) throw new Died()
-      const texts = statements.map(String)
-      try {
-        table.transaction(texts.filter((text) => !text.includes('_shardwright')).map((text) => Buffer.from(text)))
-      } catch (error) {
-        if (error instanceof Collision) throw new ServerError(1062, '23000', error.message)
-        throw error
-      }
-      for (const text of texts) {
-        const [, what, marker, groups] = /(at|intent)_marker = (\d+), (?:at|intent)_groups = (\d+)/.exec(text) ?? []
-        if (what === 'at' || what === 'intent') stored[what] = { marker: Number(marker), groups: Number(groups) }
-        const [, path] = /move_chunk .*? VALUES \('[^']*', '[^']*', '[^']*', '(\d+)'/.exec(text) ?? []
-        if (path !== undefined) stored.landed.add(Number(path))
-      }
-      await this.#pause(signal)
-    }
-    const attempt = async (statements: readonly Buffer[]): Promise<Collided> => {
-      await this.#pause(signal)
-      if (signal.aborted) throw new Died()
-      const collided = table.attempt(statements)
-      await this.#pause(signal)
-      return new Map([...collided].map(([place, { message }]) => [place, new ServerError(1062, '23000', message)]))
-    }
-    /** Rows of ours (`own-rows.ts`). */
-    const read = async (sql: string | Buffer): Promise<Record<string, Buffer | null>[]> => {
-      await this.#pause(signal)
-      const found = [...String(sql).matchAll(/WHEN `k` = (\d+) AND `s` = (\d+) THEN (\d+)/g)]
-      if (found.length === 0) throw new Error(`not a question that the model knows: ${String(sql)}`)
-      return found
-        .filter(([, key, shardKey]) => table.rows.get(Number(key))?.shardKey === Number(shardKey))
-        .map(([, , , place]) => ({ place: Buffer.from(place ?? '') }))
-    }
-    return { transaction, attempt, read, busySinceMs: null } as unknown as Lane
+  #pause(signal: AbortSignal): Promise<void> {
+    return pause(this.#world.random, signal)
   }
 
-  async #pause(signal: AbortSignal): Promise<void> {
-    await new Promise((resolve) => setTimeout(resolve, this.#world.random.below(3)))
-    if (signal.aborted) throw new Died()
-  }
-
-  /** Something passes between two looks at it. */
   #clock(): Clock {
-    let lateMs = 0
-    const { random, nowMs: now } = this.#world
-    const nowMs = (): number => now() + (lateMs += random.chance(0.2) ? random.unit() : 0)
-    return {
-      nowMs,
-      monotonicMs: nowMs,
-      sleep: (ms, signal) =>
-        new Promise((resolve, reject) => {
-          setTimeout(resolve, ms)
-          signal?.addEventListener('abort', () => reject(new Died()), { once: true })
-        }),
-    }
+    return modelClock(this.#world)
   }
 }

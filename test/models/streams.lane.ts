@@ -1,0 +1,71 @@
+/** A writer on a target of the model of merges (`streams.model.ts`), in the model's time: what is stored there of its stream, and death. */
+import type { Clock } from '../../src/base/clock.ts'
+import type { Collided, Lane } from '../../src/move/lane.ts'
+import { ServerError } from '../../src/mysql/errors.ts'
+import { Collision, type FakeTarget, type TestCoordinate } from './fake-target.ts'
+import type { Random } from './random.ts'
+
+export class Died extends Error {}
+
+/** What a target knows of a stream. */
+export type Stored = { at: TestCoordinate; intent: TestCoordinate; readonly landed: Set<number> }
+
+/** Each transaction takes its time, and none ends that the dead had begun. */
+export function modelLane(random: Random, stored: Stored, table: FakeTarget, signal: AbortSignal): Lane {
+  const transaction = async (statements: readonly (string | Buffer)[]): Promise<void> => {
+    await pause(random, signal)
+    // It may have died since the pause ended.
+    if (signal.aborted) throw new Died()
+    const texts = statements.map(String)
+    try {
+      table.transaction(texts.filter((text) => !text.includes('_shardwright')).map((text) => Buffer.from(text)))
+    } catch (error) {
+      if (error instanceof Collision) throw new ServerError(1062, '23000', error.message)
+      throw error
+    }
+    for (const text of texts) {
+      const [, what, marker, groups] = /(at|intent)_marker = (\d+), (?:at|intent)_groups = (\d+)/.exec(text) ?? []
+      if (what === 'at' || what === 'intent') stored[what] = { marker: Number(marker), groups: Number(groups) }
+      const [, path] = /move_chunk .*? VALUES \('[^']*', '[^']*', '[^']*', '(\d+)'/.exec(text) ?? []
+      if (path !== undefined) stored.landed.add(Number(path))
+    }
+    await pause(random, signal)
+  }
+  const attempt = async (statements: readonly Buffer[]): Promise<Collided> => {
+    await pause(random, signal)
+    if (signal.aborted) throw new Died()
+    const collided = table.attempt(statements)
+    await pause(random, signal)
+    return new Map([...collided].map(([place, { message }]) => [place, new ServerError(1062, '23000', message)]))
+  }
+  /** Rows of ours (`own-rows.ts`). */
+  const read = async (sql: string | Buffer): Promise<Record<string, Buffer | null>[]> => {
+    await pause(random, signal)
+    const found = [...String(sql).matchAll(/WHEN `k` = (\d+) AND `s` = (\d+) THEN (\d+)/g)]
+    if (found.length === 0) throw new Error(`not a question that the model knows: ${String(sql)}`)
+    return found
+      .filter(([, key, shardKey]) => table.rows.get(Number(key))?.shardKey === Number(shardKey))
+      .map(([, , , place]) => ({ place: Buffer.from(place ?? '') }))
+  }
+  return { transaction, attempt, read, busySinceMs: null } as unknown as Lane
+}
+
+export async function pause(random: Random, signal: AbortSignal): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, random.below(3)))
+  if (signal.aborted) throw new Died()
+}
+
+/** Something passes between two looks at it. */
+export function modelClock({ random, nowMs: now }: { readonly random: Random; readonly nowMs: () => number }): Clock {
+  let lateMs = 0
+  const nowMs = (): number => now() + (lateMs += random.chance(0.2) ? random.unit() : 0)
+  return {
+    nowMs,
+    monotonicMs: nowMs,
+    sleep: (ms, signal) =>
+      new Promise((resolve, reject) => {
+        setTimeout(resolve, ms)
+        signal?.addEventListener('abort', () => reject(new Died()), { once: true })
+      }),
+  }
+}
