@@ -98,7 +98,7 @@ export const planErrors = defineErrors('GATE', {
     class: 'user',
     what: 'trigger {trigger} on {table} {does}',
     why: 'a trigger runs on the shard of its row: it sees the rows of that shard alone, and what it changes may belong on another one, or would not be found again',
-    fix: 'DROP TRIGGER {trigger}, and do its work by statements',
+    fix: 'do its work by statements, without the trigger (DROP TRIGGER {trigger} where it stands)',
   },
   textOrder: {
     number: 130,
