@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
+import mysql from 'mysql2/promise'
 import { flavours } from '../../test/kit/servers.ts'
 import { connect } from '../mysql/connect.ts'
 import type { Connection, Result } from '../mysql/connection.ts'
@@ -97,6 +98,28 @@ for (const flavour of flavours()) {
           await c.close()
         }
       })
+
+    test('promise 10: prepared statements, too, also on connections that other sessions have used', async () => {
+      const one = await mysql.createConnection({ host: '127.0.0.1', port: world.serverPort, user: 'root', database: 'one' })
+      const wide = await world.client('app', 'shop')
+      for (const setting of ['SET NAMES binary', 'SET NAMES utf8mb4', 'SET character_set_results = binary']) {
+        for (const client of [one, wide]) await client.query(setting)
+        for (const sql of merged) {
+          const [is, wanted] = await Promise.all(
+            [wide, one].map(async (client) => {
+              const [rows, fields] = await client.execute({ sql, rowsAsArray: true })
+              const told = fields.map((field) => {
+                const { name, columnType, characterSet, columnLength } = field as unknown as Record<string, unknown>
+                return { name, columnType, characterSet, columnLength }
+              })
+              return { rows, told }
+            }),
+          )
+          assert.deepEqual(is, wanted, `${setting}: ${sql}`)
+        }
+      }
+      for (const client of [one, wide]) await client.end()
+    })
 
     test('promise 10: a handshake that asks for binary is the same', async () => {
       const at = (port: number, user: string, given: string, database: string): Promise<Connection> =>
