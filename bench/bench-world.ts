@@ -10,7 +10,7 @@ import { connect } from '../src/mysql/connect.ts'
 import type { Connection } from '../src/mysql/connection.ts'
 import { testServer, type TestServer } from '../test/kit/servers.ts'
 import { benchTables, type BenchTable } from './bench-tables.ts'
-import { childSeconds, cpuSeconds, MoverBench, peakMb } from './mover-kit.ts'
+import { childSeconds, cpuSeconds, fillSysbench, MoverBench, peakMb, sysbenchDdl } from './mover-kit.ts'
 import { generateShardRanges } from '../src/keyspace/even-shards.ts'
 
 export type BenchFlavour = 'mariadb' | 'mysql'
@@ -29,6 +29,16 @@ export type BenchWorldOptions = {
   /** Of each table. */
   rows: number
   shape?: BenchTable
+  /** Shards that are read, which share the rows of the tables (sysbench's alone); one unless given. */
+  sources?: number
+}
+
+/** As sysbench's, with the keyspace id as its key. */
+const ofSeveral: BenchTable = {
+  ddl: (name) => sysbenchDdl(name).replace('id INT NOT NULL AUTO_INCREMENT', 'id BIGINT UNSIGNED NOT NULL'),
+  fill: fillSysbench,
+  moved: (name) => ({ name, reference: false, vindex: { type: 'numeric', params: {}, columns: ['id'] } }),
+  lastColumn: 'pad',
 }
 
 export type Measured = { seconds: number; cpu: number; rowsRead: number }
@@ -43,6 +53,8 @@ export class BenchWorld implements AsyncDisposable {
   readonly dir = mkdtempSync(join(tmpdir(), 'sw-bench-'))
   readonly tables: readonly string[]
   readonly shape: BenchTable
+  /** None: schema `app` is the only one. */
+  #sources: readonly { readonly shard: string; readonly schema: string }[] = []
   #movers = 0
 
   private constructor(
@@ -66,7 +78,7 @@ export class BenchWorld implements AsyncDisposable {
 
   /** Tables are filled, analysed and in memory: alike for everybody who is measured. */
   static async create(options: BenchWorldOptions): Promise<BenchWorld> {
-    const { flavour, rows, tables = 1, shape = benchTables['sysbench'] } = options
+    const { flavour, rows, tables = 1, shape = options.sources === undefined ? benchTables['sysbench'] : ofSeveral, sources = 1 } = options
     if (shape === undefined) throw new Error(`shapes: ${Object.keys(benchTables).join(', ')}`)
     const poolMb = options.bufferPoolMb ?? Math.ceil((rows * tables) / 2500) + 128
     const [source, target] = await Promise.all([benchServer(flavour, poolMb), benchServer(flavour, poolMb)])
@@ -76,10 +88,25 @@ export class BenchWorld implements AsyncDisposable {
     await s.useDatabase('app')
     for (const name of world.tables) {
       await s.query(shape.ddl(name))
-      await shape.fill(s, name, rows)
+      await shape.fill(s, name, rows / sources)
     }
     await world.warm()
+    if (sources > 1) await world.#share(sources)
     return world
+  }
+
+  /** Each source gets what `app` has, under keys of its own range. */
+  async #share(sources: number): Promise<void> {
+    this.#sources = generateShardRanges(sources).map((shard, i) => ({ shard, schema: `app_s${i}` }))
+    for (const [i, { schema }] of this.#sources.entries()) {
+      await this.s.query(`CREATE DATABASE ${schema}`)
+      for (const name of this.tables) {
+        const first = (BigInt(i) << 64n) / BigInt(sources)
+        await this.s.query(`CREATE TABLE ${schema}.${name} LIKE ${name}`)
+        await this.s.query(`INSERT INTO ${schema}.${name} SELECT id + ${first}, k, c, pad FROM ${name}`)
+        await this.s.query(`ANALYZE TABLE ${schema}.${name}`)
+      }
+    }
   }
 
   async warm(): Promise<void> {
@@ -104,6 +131,7 @@ export class BenchWorld implements AsyncDisposable {
       shards: generateShardRanges(targets),
       tables: tables.map((name) => shape.moved(name)),
       workflow,
+      ...(this.#sources.length === 0 ? {} : { sources: this.#sources }),
     })
     await mover.ready()
     return mover
@@ -113,7 +141,8 @@ export class BenchWorld implements AsyncDisposable {
   async forget(mover: MoverBench): Promise<void> {
     await mover.stop()
     await forgetStreams(this.t, mover.record.workflowUid)
-    for (const { schema } of mover.record.targets) await this.t.query(`DROP DATABASE ${schema}`)
+    const schemas = new Set(mover.records.flatMap(({ targets }) => targets.map(({ schema }) => schema)))
+    for (const schema of schemas) await this.t.query(`DROP DATABASE ${schema}`)
     await mover[Symbol.asyncDispose]()
   }
 

@@ -1,8 +1,8 @@
 /**
- * What a kill -9 of the mover costs: the copy 1 → N once undisturbed, once killed several times; then a backlog, killed in its middle. Rows that were read again are
+ * What a kill -9 of the mover costs: the copy 1 → N, or of several sources, once undisturbed, once killed several times; then a backlog, killed in its middle. Rows that were read again are
  * counted by the source itself, beside what the stream says at its resume.
  *
- *     node bench/resume.ts [rows, default 2000000] [mariadb|mysql, default mariadb] [kills of the copy, default 4] [changes of the backlog, default 400000] [targets, default 4]
+ *     node bench/resume.ts [rows, default 2000000] [mariadb|mysql, default mariadb] [kills of the copy, default 4] [changes of the backlog of one source, default 400000] [targets, default 4] [sources, default 1]
  */
 import { BenchWorld } from './bench-world.ts'
 import type { MoverBench } from './mover-kit.ts'
@@ -12,8 +12,9 @@ const flavour = process.argv[3] === 'mysql' ? 'mysql' : 'mariadb'
 const kills = Number(process.argv[4] ?? 4)
 const changes = Number(process.argv[5] ?? 400_000)
 const targets = Number(process.argv[6] ?? 4)
+const sources = Number(process.argv[7] ?? 1)
 
-await using world = await BenchWorld.create({ flavour, rows })
+await using world = await BenchWorld.create({ flavour, rows, ...(sources > 1 ? { sources } : {}) })
 const { s } = world
 
 for (const times of [0, kills]) {
@@ -26,18 +27,20 @@ for (const times of [0, kills]) {
     // Anywhere within its share of the copy.
     const share = (kill - 0.9 + 0.8 * Math.random()) / times
     const { state } = await mover.reported(
-      (report) => report.state === 'running' || (report.state === 'copying' && report.copy.rowsDone > rows * share),
+      (report) => report.state === 'running' || (report.state === 'copying' && report.copy.rowsDone > (rows / sources) * share),
     )
     if (state === 'running') throw new Error('the copy ended between two reports, before it could be killed: give more rows')
     mover.kill9()
     const { pid } = mover
-    const { resumed } = await mover.reported(
-      (report) => report.mover.includes(String(pid)) && report.resumed !== null && report.copy.rowsDone > 0,
-    )
-    told += resumed?.rowsRedone ?? 0
-    console.log(
-      `kill ${kill} at ${(share * 100).toFixed(0)} %: ${resumed?.rowsRedone ?? 0} rows are told to be read again (${percent(resumed?.rowsRedone ?? 0)})`,
-    )
+    const redone = new Map<string, number>()
+    await mover.reported((report) => {
+      const resumes = report.mover.includes(String(pid)) && report.resumed !== null && report.copy.rowsDone > 0
+      if (resumes) redone.set(report.streamUid, report.resumed?.rowsRedone ?? 0)
+      return resumes
+    })
+    const rowsRedone = [...redone.values()].reduce((sum, each) => sum + each, 0)
+    told += rowsRedone
+    console.log(`kill ${kill} at ${(share * 100).toFixed(0)} %: ${rowsRedone} rows are told to be read again (${percent(rowsRedone)})`)
   }
   await copied
   const seconds = (performance.now() - beganMs) / 1000
@@ -47,7 +50,7 @@ for (const times of [0, kills]) {
       ? `undisturbed: ${seconds.toFixed(2)} s, ${again} rows read besides each once`
       : `killed ${times} times: ${again} rows read again, ${percent(again / times)} of the copy a kill; told: ${told}`,
   )
-  if (times > 0 && changes > 0) await backlog(mover)
+  if (times > 0 && changes > 0 && sources === 1) await backlog(mover)
   await world.forget(mover)
 }
 process.exit(0)

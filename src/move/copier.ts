@@ -33,7 +33,8 @@ export type CopierOptions = Omit<
   readers: number
   pool: SegmentPool
   /** Read and not landed everywhere: what a kill would have read again, and its memory. */
-  copyRowsMax: number
+  copyRowsMax: () => number
+  chunksInFlight: number
   /** What the stream may have just now. */
   copyBytesMax: () => number
   touched: TouchedKeys<TablePlan>
@@ -77,7 +78,7 @@ export class Copier {
 
   constructor(options: CopierOptions) {
     this.#options = options
-    this.landingSize = landingSize(options.appliers.length)
+    this.landingSize = landingSize(options.appliers.length, options.chunksInFlight)
   }
 
   /** Nothing more may come before something has landed: targets land what they have, however little. Not while something is yet to be given to them. */
@@ -281,7 +282,7 @@ export class Copier {
     await throttle(spent, signal)
     // By what the next chunk will be: of rows of 15 MiB two at a time would be twice what they need.
     const isTooMuch = (): boolean =>
-      this.#unlandedRows > copyRowsMax ||
+      this.#unlandedRows > copyRowsMax() ||
       this.#unlandedBytes + this.#chunkBytes > copyBytesMax() ||
       pool.outstandingBytes > copyBytesMax() ||
       touched.bytes > touchedBytesMax()

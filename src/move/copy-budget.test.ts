@@ -14,6 +14,27 @@ test('a kill costs a share of the copy: at most 2 % of two million rows and more
   }
 })
 
+test('of several streams together: at most 2 % of what they copy, however they share it; a few rows beside many are not copied one by one', () => {
+  const even = (streams: number): number[] => Array.from({ length: streams }, () => 2e6 / streams)
+  const copies = [even(8), even(4), even(2), [1.5e6, 5e5 / 3, 5e5 / 3, 5e5 / 3], [2e6, 0, 0, 0, 0, 0, 0, 0], [1e9, 1e6], even(100)]
+  for (const rows of copies) {
+    const all = { streams: rows.length, rowsEstimated: rows.reduce((sum, each) => sum + each, 0) }
+    for (const readers of [1, 2]) {
+      const budgets = rows.map((each) => copyBudget(moverDefaults, each, readers, all))
+      const onTheirWay = budgets.reduce((sum, { copyRowsMax, chunkRows }) => sum + copyRowsMax + readers * chunkRows, 0)
+      assert.ok(onTheirWay <= 0.02 * all.rowsEstimated + 2 * readers * rows.length, `${rows.join()}: ${onTheirWay}`)
+      for (const { copyRowsMax } of budgets) assert.ok(copyRowsMax >= Math.floor(2e6 / 160 / rows.length), `${rows.join()}: ${copyRowsMax}`)
+    }
+  }
+  // Eight of a small copy, which do not all know their rows yet.
+  const early = copyBudget(moverDefaults, 1e3, 2, { streams: 8, rowsEstimated: 3e3 })
+  assert.ok(8 * (early.copyRowsMax + 2 * early.chunkRows) <= 0.02 * 2e6 + 16)
+  assert.equal(
+    copyBudget(moverDefaults, 2e6, 2).copyRowsMax,
+    copyBudget(moverDefaults, 2e6, 2, { streams: 1, rowsEstimated: 2e6 }).copyRowsMax,
+  )
+})
+
 test('promise 8: never more bytes than are configured', () => {
   for (const rows of [0, 1e12]) {
     const { chunkBytes, copyBytesMax } = copyBudget(moverDefaults, rows, 2)

@@ -23,8 +23,9 @@ const waitMsMax = 300
 /** Of chunks without rows, such as those of empty tables. Their bounds stand in one statement: keys may be long. */
 const countMax = 16
 
-export function landingSize(targets: number): LandingSize {
-  return { chunksMin: (chunksInFlight / 2) * Math.min(1, targets / writersMin), partMax: chunksInFlight / Math.max(writersMin, targets) }
+/** `inFlight`: chunks that are on their way at once. */
+export function landingSize(targets: number, inFlight = chunksInFlight): LandingSize {
+  return { chunksMin: (inFlight / 2) * Math.min(1, targets / writersMin), partMax: inFlight / Math.max(writersMin, targets) }
 }
 
 export type LandingState = {

@@ -1,8 +1,9 @@
 /**
  * A mover's budgets of memory, shared by its streams: each may take its part of what the mover may, by how many there are just now. What a stream holds when another comes it does not have to give back; it
- * takes no more until it is below its new part. Budgets of the copy are shared by those that copy.
+ * takes no more until it is below its new part. Budgets of the copy are shared by those that copy; how many rows those of a workflow copy in all is known here too (`copy-budget.ts`).
  */
 import type { MoverConfig } from './config.ts'
+import type { Copies } from './copy-budget.ts'
 
 export type MemoryBudgets = Pick<
   MoverConfig,
@@ -12,10 +13,20 @@ export type MemoryBudgets = Pick<
 /** With less a stream would pay more for its round trips than its memory is worth. */
 const bytesMin = 64 << 10
 
+/** A stream's copy among those of its mover. */
+export type CopyShare = {
+  /** Told once it is known. */
+  rowsEstimated: number
+  /** With the others of its workflow. */
+  readonly together: () => Copies
+  readonly end: () => void
+}
+
 export class MemoryShares {
   readonly #config: MemoryBudgets
   #streams = 0
   #copying = 0
+  readonly #copies = new Map<string, Set<CopyShare>>()
 
   constructor(config: MemoryBudgets) {
     this.#config = config
@@ -27,9 +38,21 @@ export class MemoryShares {
     return once(() => this.#streams--)
   }
 
-  joinCopy(): () => void {
+  joinCopy(workflowUid: string): CopyShare {
+    const copies = this.#copies.get(workflowUid) ?? new Set<CopyShare>()
+    this.#copies.set(workflowUid, copies)
+    const copy: CopyShare = {
+      rowsEstimated: 0,
+      together: () => ({ streams: copies.size, rowsEstimated: [...copies].reduce((rows, { rowsEstimated }) => rows + rowsEstimated, 0) }),
+      end: once(() => {
+        this.#copying--
+        copies.delete(copy)
+        if (copies.size === 0 && this.#copies.get(workflowUid) === copies) this.#copies.delete(workflowUid)
+      }),
+    }
     this.#copying++
-    return once(() => this.#copying--)
+    copies.add(copy)
+    return copy
   }
 
   get copyBytesMax(): number {

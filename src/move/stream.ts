@@ -21,7 +21,7 @@ import { Announced } from './announced.ts'
 import { connectPlain, connectReader, type Addresses, type ServerAddress } from './access.ts'
 import { SegmentPool } from './chunk.ts'
 import { readersOf, type MoverConfig } from './config.ts'
-import { copyBudget } from './copy-budget.ts'
+import { copyBudget, type CopyBudget } from './copy-budget.ts'
 import { Copier } from './copier.ts'
 import type { Failpoints } from './crash-points.ts'
 import { moveErrors } from './errors.ts'
@@ -267,7 +267,8 @@ export class Stream {
     const signal = AbortSignal.any([stop, inner.signal])
     const opened: Connection[] = []
     // For the copy at once: streams of a mover begin together, and each finds how many they are.
-    const copyEnded = record.copy === 'full' ? memory.joinCopy() : () => undefined
+    const copyShare = record.copy === 'full' ? memory.joinCopy(record.workflowUid) : null
+    const copyEnded = (): void => copyShare?.end()
     const leaving: (() => void)[] = [memory.join(), copyEnded]
     let replicaLags: ReplicaLags | null = null
     let tailAhead: TailAhead | null = null
@@ -568,11 +569,11 @@ export class Stream {
           this.#options.log.info({ rowsRedone: rows, rowsReadBefore: read }, 'the copy is resumed')
         }
         const readers = readersOf(config, targets.length)
-        const budget = copyBudget(
-          { chunkBytes: config.chunkBytes, copyBytesMax: memory.copyBytesMax },
-          tables.reduce((rows, table) => rows + table.rowsEstimated, 0),
-          readers,
-        )
+        const rowsEstimated = tables.reduce((rows, table) => rows + table.rowsEstimated, 0)
+        if (copyShare !== null) copyShare.rowsEstimated = rowsEstimated
+        const budgetNow = (): CopyBudget =>
+          copyBudget({ chunkBytes: config.chunkBytes, copyBytesMax: memory.copyBytesMax }, rowsEstimated, readers, copyShare?.together())
+        const budget = budgetNow()
         const segment = segmentBytes(Math.min(budget.chunkBytes, budget.chunkRows * averageRowBytes(tables)), targets.length)
         copier = new Copier({
           sourceName,
@@ -580,7 +581,11 @@ export class Stream {
           markers,
           clock,
           failpoints,
-          ...budget,
+          chunkRows: budget.chunkRows,
+          chunkBytes: budget.chunkBytes,
+          chunksInFlight: budget.chunksInFlight,
+          // By who copies just now: streams come to their copies one after another, and end them so.
+          copyRowsMax: () => budgetNow().copyRowsMax,
           copyBytesMax: () => memory.copyBytesMax,
           segmentBytes: segment,
           readBufferBytes: () => memory.readBufferBytes,
