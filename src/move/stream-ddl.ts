@@ -18,7 +18,7 @@ import type { Waiting } from './applier-options.ts'
 import type { Failpoints } from './crash-points.ts'
 import { ddlForTarget, ddlOutcome, keepsValues, mindsNoKeys, type DdlOutcome } from './ddl.ts'
 import { sessionSql } from './ddl-session.ts'
-import { definedNow } from './ddl-ahead.ts'
+import { definedNow, type Defined, type StatementsAhead } from './ddl-ahead.ts'
 import { executeOnce, wasBegun, type Executed } from './ddl-executed.ts'
 import { definitionDifference, knownSql, readKnown, type KnownTable } from './definitions.ts'
 import { moveErrors } from './errors.ts'
@@ -51,6 +51,8 @@ export type StreamDdlOptions = {
   watch: Pick<HangWatch, 'add'>
   signal: AbortSignal
   failpoints: Failpoints
+  /** The stream's, over its runs. */
+  ahead: StatementsAhead
   onWaiting: (waiting: Waiting | null) => void
 }
 
@@ -151,23 +153,32 @@ export class StreamDdl {
 
   /** Which of the rows that collide with another stream's need not be applied before the statement. */
   async #givenUp(held: readonly Change[], event: QueryEvent, place: TailPlace): Promise<readonly Change[]> {
-    const { record, source, clock, signal } = this.#options
+    const { source, signal } = this.#options
     await using conn = await connectReader(source.address, signal)
     this.#options.watch.add(conn, source.address)
     const { gone, otherValues } = await givenUpOnSource(conn, heldRowsOf(held, this.#heldLooks++))
     for (const table of keepsValues(event) ? new Set(otherValues.map((change) => change.table)) : []) {
-      const at = {
-        ...source,
-        clock,
-        signal,
-        schema: record.source.schema,
-        table: table.name,
-        position: place.position() as Position,
-        at: event.at,
-      }
-      if ((await definedNow(at)).ahead === null) gone.push(...otherValues.filter((change) => change.table === table))
+      if ((await this.#definedNow(table.name, event, place)).ahead === null)
+        gone.push(...otherValues.filter((change) => change.table === table))
     }
     return gone
+  }
+
+  #definedNow(table: string, event: QueryEvent, place: TailPlace): Promise<Defined> {
+    const { record, source, clock, signal, ahead, onWaiting } = this.#options
+    return definedNow({
+      meta: source.meta,
+      connect: source.connect,
+      clock,
+      signal,
+      schema: record.source.schema,
+      moved: new Set(place.plans.keys()),
+      table,
+      position: place.position() as Position,
+      at: event.at,
+      ahead,
+      onWaiting,
+    })
   }
 
   /**
@@ -176,10 +187,10 @@ export class StreamDdl {
    * @throws ddlTwice
    */
   async #madeBy(event: QueryEvent, table: string, executed: readonly ExecutedOn[], place: TailPlace): Promise<KnownTable> {
-    const { record, source, clock, signal } = this.#options
-    const { meta, connect } = source
+    const { record, source } = this.#options
+    const { meta } = source
     const { schema } = record.source
-    const now = await definedNow({ meta, connect, clock, signal, schema, table, position: place.position() as Position, at: event.at })
+    const now = await this.#definedNow(table, event, place)
     const known = (
       definitions: readonly ColumnDefinition[] | undefined,
       key: UsableKey | undefined,

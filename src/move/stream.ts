@@ -24,6 +24,7 @@ import { readersOf, type MoverConfig } from './config.ts'
 import { copyBudget, type CopyBudget } from './copy-budget.ts'
 import { Copier } from './copier.ts'
 import type { Failpoints } from './crash-points.ts'
+import { StatementsAhead } from './ddl-ahead.ts'
 import { moveErrors } from './errors.ts'
 import type { TargetShare } from './exclusion.ts'
 import { landingSize } from './landing.ts'
@@ -118,6 +119,7 @@ export class Stream {
   #ended = false
   /** Its beginnings to which a target did not fit. */
   #unfit: { times: number; sinceMs: number } | null = null
+  readonly #ahead = new StatementsAhead()
 
   constructor(options: StreamOptions) {
     this.#options = options
@@ -341,6 +343,7 @@ export class Stream {
       })
       const its = { record, source: { meta: sourceMeta, name: sourceName }, targets, mergeWriter: this.#options.mergeWriter }
       const mayFitLater = (mode: WriteMode): boolean => {
+        ahead: this.#ahead,
         this.#unfit ??= { times: 0, sinceMs: clock.monotonicMs() }
         return this.#unfit.times++ === 0 || (mode === 'several-sources' && clock.monotonicMs() - this.#unfit.sinceMs < unfitMs)
       }
