@@ -9,7 +9,7 @@ import { connect } from '../mysql/connect.ts'
 import { showCreateTable } from './made-of.ts'
 import { rebuildKeys } from './schema-copy.ts'
 import { ensureMoveTables } from './tables.ts'
-import { World } from './testkit/world.ts'
+import { itemTable, World } from './testkit/world.ts'
 
 const tables = [
   {
@@ -173,6 +173,58 @@ for (const flavour of flavours()) {
     await world.untilRunning(record.uid)
     await world.drain(record.uid)
     assert.equal(await world.assertEqual(), 201)
+    await again.stop()
+  })
+}
+
+for (const flavour of flavours()) {
+  test(`1.11 on ${flavour}: foreign keys are looked through while rounds go on, which is told; text keys and keys of several columns are found and looked at again by what they are`, async () => {
+    await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'], tables: [] })
+    const child = {
+      name: 'child',
+      shardKey: 'owner',
+      ddl: `CREATE TABLE child (a VARCHAR(20) CHARACTER SET latin1 NOT NULL, e ENUM('x','y') NOT NULL, b VARBINARY(4) NOT NULL, owner INT NOT NULL, code INT NOT NULL, PRIMARY KEY (a, e, b), KEY code (code),
+        CONSTRAINT fk FOREIGN KEY (code) REFERENCES parent (code))`,
+    }
+    const parent = tables[2]!
+    world.tables.push(parent, child, itemTable)
+    for (const { ddl } of world.tables) await world.s.query(ddl)
+    const ids = Array.from({ length: 2_500 }, (_, i) => i)
+    await world.s.query(`INSERT INTO parent VALUES ${ids.map((i) => `(${i},${i},${i})`).join()}`)
+    await world.s.query(`INSERT INTO child VALUES ${ids.map((i) => `('Zoë ${i}','y',x'ff00',${i},${i})`).join()}`)
+    // 1 and 2 lie in the lower half by the hash vindex, 4 in the upper.
+    await world.s.query('UPDATE child SET code = 4 WHERE code IN (1, 2)')
+    let copied = (): void => undefined
+    const begin = new Promise<void>((resolve) => (copied = resolve))
+    const record = world.record(0)
+    const running = world.start(record, { failpoints: { hit: (at) => (at === 'copy.beforeKeys' ? begin : undefined) } })
+    await world.until('the end of the copy', () => running.stream.report().copy.rowsDone >= 5_000)
+    // The look waits as long as it takes with a large table; what is written meanwhile does not.
+    await using locks = await connect(world.target.config)
+    const [to] = world.targetRefs
+    await locks.query(`LOCK TABLES ${to!.schema}.parent WRITE, ${to!.schema}.child WRITE`)
+    copied()
+    await world.until('a look', () =>
+      /foreign keys of app\/-80.* what comes meanwhile is applied/.test(running.stream.report().waiting?.what ?? ''),
+    )
+    await until('the look to wait', async () => {
+      const sessions = await world.t.allText('SHOW PROCESSLIST')
+      return sessions.some(({ State, Info }) => /^Waiting for table.*lock$/.test(State ?? '') && /LEFT JOIN/.test(Info ?? ''))
+    })
+    await world.s.query("INSERT INTO item VALUES (1, 1, NULL, 'in the lower half', 1)")
+    await world.drain(record.uid)
+    assert.equal(running.stream.report().state, 'copying')
+    await locks.query('UNLOCK TABLES')
+    await world.until('end of the copy', () => ['failed', 'running'].includes(world.state(record.uid) ?? ''))
+    const { state, error } = world.reports.get(record.uid)!
+    assert.deepEqual([state, error?.code], ['failed', 'SW-MOVE-036'], error?.what)
+    assert.match(error?.what ?? '', /child .* fk .*parent .*not there: x'[0-9a-f]+', x'[0-9a-f]+'$/)
+    await world.s.query('UPDATE child SET code = owner WHERE owner IN (1, 2)')
+    world.reports.delete(record.uid)
+    const again = world.start(record)
+    await world.untilRunning(record.uid)
+    await world.drain(record.uid)
+    assert.equal(await world.assertEqual(), 5_001)
     await again.stop()
   })
 }

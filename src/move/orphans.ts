@@ -2,92 +2,104 @@
  * Foreign keys of a target, verified when its copy is done (PROTOCOLS 1.11; those of rows written since: `verify/orphan-rows.ts`): appliers write with foreign key checks off, so a server says nothing when a row arrives whose
  * other row does not. That happens where the two have shard keys that lie in different shards; a server would refuse the next such row once it takes clients' writes.
  *
- * Asked while all writers of the target stand at a boundary, and each stream asks for its own rows: those count whose row and whose other row both stand on its source. So rows
- * that refer to nothing there either (written with checks off) pass, being no fault of the move. A stream that was killed in a round, or holds a row back for another's,
- * may be between the two; so a row that is found counts only when it is found again after all streams have passed fresh markers, several times.
+ * Each stream asks for its own rows: those count whose row and whose other row both stand on its source. So rows that refer to nothing there either (written with checks off) pass,
+ * being no fault of the move. Looking through a large table takes minutes, so it is done while rounds go on, which may just have one row of a pair; such rows are few, and they are
+ * looked at again, by their keys, while all writers of the target stand at a boundary. A stream that was killed in a round, or holds a row back for another's, may be between the two
+ * even then: so a row counts only when it is found several times, and between two times all streams pass fresh markers.
+ *
+ * A pair that was whole when it was looked at and is torn later is as one that is written later: a comparison finds it.
  */
+import { canonicalExpression } from '../binlog/canonical-select.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { quoteIdentifier, quoteQualified, quoteString } from '../sql/quote.ts'
 import { moveErrors } from './errors.ts'
+import { keyText } from './key-text.ts'
+import { RowEncoder } from './row-encoder.ts'
+import { asBytes, orderBy, rangeCondition, splitLiterals } from './statements.ts'
+import type { TablePlan } from './table-plan.ts'
 
 export type ForeignKey = { name: string; table: string; referenced: string; columns: string[]; referencedColumns: string[] }
+/** The connection reads bytes. */
 export type Side = { conn: Connection; schema: string }
 
-export type Orphans = { key: ForeignKey; rows: readonly string[]; more: boolean }
+/** Rows by one foreign key: their keys, as literals. */
+export type Orphans = { readonly by: ForeignKey; readonly plan: TablePlan; readonly keys: readonly string[]; readonly more: boolean }
 
 const pageRows = 1_000
 const rowsNamedMax = 5
 const timesMax = 3
 
 /**
- * Looks once; what it returns says what was found and that it is looked at again. It throws when the same rows were found three times in a row. Sources whose sessions check no foreign keys
- * write rows that refer to nothing yet, so that others are found each time, for as long as they do: what lasts stood in the first look, and what was written since is vdiff's.
+ * Looks at rows that were found, again. `look` returns what stands in the way, or null; it throws when the same rows were found three times. Sources whose sessions check no foreign
+ * keys write rows that refer to nothing yet: those are looked at until they do, and others that come meanwhile are not.
  */
 export class OrphanCheck {
-  readonly #find: typeof findOrphans
+  readonly #target: string
+  readonly #still: (found: Orphans) => Promise<Orphans>
+  #standing: Orphans
   #times = 0
-  /** Found each time. */
-  #standing: readonly Orphans[] = []
-  /** The first look did not see all. */
-  #isCut = false
 
-  constructor(find: typeof findOrphans = findOrphans) {
-    this.#find = find
+  constructor(found: Orphans, target: string, still: (found: Orphans) => Promise<Orphans>) {
+    this.#standing = found
+    this.#target = target
+    this.#still = still
   }
 
-  /** @param keys columns of each moved table's key, by table @throws orphans */
-  async look(target: Side & { name: string }, source: Side, keys: ReadonlyMap<string, readonly string[]>): Promise<string | null> {
-    const found = await this.#find(target, source, keys)
-    const again = this.#standing.flatMap((before) => againFound(before, found))
-    const isFirst = this.#times === 0 || (again.length === 0 && this.#isCut)
-    if (isFirst) this.#isCut = found.some(({ more }) => more)
-    this.#times = isFirst ? 1 : this.#times + 1
-    this.#standing = isFirst ? found : again
-    const [first] = this.#standing
-    if (first === undefined) {
-      this.#times = 0
-      return null
-    }
-    const { key, rows, more } = first
-    const named = rows.slice(0, rowsNamedMax).join(', ') + (rows.length > rowsNamedMax || more ? ', …' : '')
-    const said = { table: key.table, key: key.name, referenced: key.referenced, target: target.name, rows: named }
-    if (this.#times >= timesMax) throw moveErrors.orphans(said)
-    return `rows of ${said.table} on ${said.target} refer by ${said.key} to rows of ${said.referenced} that are not there: ${named}`
+  /** @throws orphans */
+  async look(): Promise<string | null> {
+    this.#standing = await this.#still(this.#standing)
+    const { by, keys, more } = this.#standing
+    if (keys.length === 0) return null
+    const named = keys.slice(0, rowsNamedMax).map(keyText).join(', ') + (keys.length > rowsNamedMax || more ? ', …' : '')
+    if (++this.#times >= timesMax)
+      throw moveErrors.orphans({ table: by.table, key: by.name, referenced: by.referenced, target: this.#target, rows: named })
+    return `rows of ${by.table} on ${this.#target} refer by ${by.name} to rows of ${by.referenced} that are not there: ${named}`
   }
 }
 
-function againFound(before: Orphans, found: readonly Orphans[]): Orphans[] {
-  const now = found.find(({ key }) => key.table === before.key.table && key.name === before.key.name)
-  const rows = before.rows.filter((row) => now?.rows.includes(row))
-  return rows.length === 0 ? [] : [{ ...before, rows }]
-}
-
-/** By each foreign key between moved tables: rows of the target that do not meet it, though they do on the source. */
-export async function findOrphans(target: Side, source: Side, keys: ReadonlyMap<string, readonly string[]>): Promise<Orphans[]> {
-  const all: Orphans[] = []
-  for (const key of await foreignKeys(target)) {
-    const columns = keys.get(key.table)
-    const found = columns === undefined || !keys.has(key.referenced) ? null : await orphansBy(key, columns, target, source)
-    if (found !== null) all.push({ key, ...found })
-  }
-  return all
-}
-
-/** Rows of the target that have no other row by this key, though they do on the source: a thousand of them at most. */
-export async function orphansBy(
-  key: ForeignKey,
-  columns: readonly string[],
-  target: Side,
+/**
+ * All foreign keys between moved tables.
+ *
+ * @param untilWell does something while all writers of the target stand, until it returns null; between two times they pass fresh markers
+ * @throws orphans
+ */
+export async function verifyForeignKeys(
+  target: Side & { name: string },
   source: Side,
-): Promise<Omit<Orphans, 'key'> | null> {
+  plans: readonly TablePlan[],
+  untilWell: (look: () => Promise<string | null>) => Promise<void>,
+): Promise<void> {
+  for (const key of await foreignKeys(target)) {
+    const plan = plans.find(({ name }) => name === key.table)
+    if (plan === undefined || !plans.some(({ name }) => name === key.referenced)) continue
+    for await (const found of orphansBy(key, plan, target, source)) {
+      const check = new OrphanCheck(found, target.name, (standing) => stillOrphans(standing, target, source))
+      await untilWell(() => check.look())
+    }
+  }
+}
+
+/** Rows of the target that have no other row by this key, though they do on the source: some at a time, in the order of their keys. */
+export async function* orphansBy(by: ForeignKey, plan: TablePlan, target: Side, source: Side): AsyncGenerator<Orphans> {
   for (let after: string | null = null; ;) {
-    const here = await referring(target, key, columns, 'IS NULL', after === null ? '' : `AND ${place(columns)} > ${quoteString(after)}`)
-    if (here.length === 0) return null
-    const rows = await referring(source, key, columns, 'IS NOT NULL', `AND ${place(columns)} IN (${here.map(quoteString).join()})`)
-    if (rows.length > 0) return { rows: rows.map(readable), more: here.length === pageRows }
-    if (here.length < pageRows) return null
+    const here = await referring(target, by, plan, 'IS NULL', after === null ? null : { after })
+    const more = here.length === pageRows
+    const keys = await metOn(source, by, plan, here)
+    if (keys.length > 0) yield { by, plan, keys, more }
+    if (!more) return
     after = here.at(-1) ?? null
   }
+}
+
+/** Those of them that are so still. */
+async function stillOrphans(found: Orphans, target: Side, source: Side): Promise<Orphans> {
+  const here = found.keys.length === 0 ? [] : await referring(target, found.by, found.plan, 'IS NULL', { among: found.keys })
+  return { ...found, keys: await metOn(source, found.by, found.plan, here) }
+}
+
+/** Those whose other row stands on the source. */
+async function metOn(source: Side, by: ForeignKey, plan: TablePlan, keys: readonly string[]): Promise<readonly string[]> {
+  return keys.length === 0 ? [] : referring(source, by, plan, 'IS NOT NULL', { among: keys })
 }
 
 /** Those within the schema. */
@@ -107,31 +119,38 @@ export async function foreignKeys({ conn, schema }: Side): Promise<ForeignKey[]>
   return [...keys.values()]
 }
 
-/** Keys of rows whose other row is there or not, as `place` prints them, in its order. A NULL among the columns refers to nothing by right. */
+/** Keys of rows whose other row is there or not. A NULL among the columns refers to nothing by right. In the order of the key, which needs no sorting and ends with the page. */
 async function referring(
   { conn, schema }: Side,
   key: ForeignKey,
-  columns: readonly string[],
+  plan: TablePlan,
   other: 'IS NULL' | 'IS NOT NULL',
-  and: string,
+  which: { readonly after: string } | { readonly among: readonly string[] } | null,
 ): Promise<string[]> {
+  const walked = { keyColumns: plan.keyColumns.map((column) => `c.${column}`), keyDescending: plan.keyDescending }
+  const list = plan.columns.slice(0, plan.keyWidth).map(({ definition }) => canonicalExpression(definition, 'c.'))
   const on = key.columns.map((column, i) => `p.${quoteIdentifier(key.referencedColumns[i] ?? '')} = c.${quoteIdentifier(column)}`)
-  const set = key.columns.map((column) => `c.${quoteIdentifier(column)} IS NOT NULL`)
-  const rows = await conn.allText(
-    `SELECT ${place(columns)} AS place FROM ${quoteQualified(schema, key.table)} c LEFT JOIN ${quoteQualified(schema, key.referenced)} p ON ${on.join(' AND ')}
-    WHERE ${set.join(' AND ')} AND p.${quoteIdentifier(key.referencedColumns[0] ?? '')} ${other} ${and} ORDER BY place LIMIT ${pageRows}`,
-  )
-  return rows.map((row) => row.place ?? '')
+  const conditions = key.columns.map((column) => asBytes(`c.${quoteIdentifier(column)} IS NOT NULL`))
+  conditions.push(asBytes(`p.${quoteIdentifier(key.referencedColumns[0] ?? '')} ${other}`))
+  if (which !== null && 'after' in which) conditions.push(rangeCondition(walked, splitLiterals(which.after), null))
+  else if (which !== null) conditions.push(`(${which.among.map((literals) => equals(walked.keyColumns, literals)).join(' OR ')})`)
+  const from = `${quoteQualified(schema, key.table)} c LEFT JOIN ${quoteQualified(schema, key.referenced)} p ON ${on.join(' AND ')}`
+  const sql = `SELECT ${asBytes(list.join())} FROM ${asBytes(from)} WHERE ${conditions.join(' AND ')} ORDER BY ${orderBy(walked)} LIMIT ${pageRows}`
+  const encoder = new RowEncoder(plan, 'selected')
+  const columns = [...list.keys()]
+  const keys: string[] = []
+  for await (const batch of await conn.rows(Buffer.from(sql, 'latin1'))) {
+    for (let row = 0; row < batch.length; row++) {
+      const out = Buffer.allocUnsafe(encoder.bytesMaxOf(batch, row, columns) + columns.length)
+      keys.push(out.toString('latin1', 0, encoder.encodeSome(batch, row, columns, out, 0)))
+    }
+  }
+  return keys
 }
 
-/** A row's key as text that is the same on both sides, whatever its bytes are. */
-function place(columns: readonly string[]): string {
-  return `CONCAT_WS(',', ${columns.map((column) => `HEX(CAST(c.${quoteIdentifier(column)} AS CHAR))`).join(', ')})`
-}
-
-function readable(text: string): string {
-  return text
-    .split(',')
-    .map((hex) => Buffer.from(hex, 'hex').toString('utf8'))
-    .join('/')
+/** Spelled out: row constructors are not used for ranges by every version. */
+function equals(columns: readonly string[], literals: string): string {
+  return `(${splitLiterals(literals)
+    .map((literal, i) => `${asBytes(columns[i] ?? '')} = ${literal}`)
+    .join(' AND ')})`
 }

@@ -36,7 +36,7 @@ import type { MergeWriter } from './merged-table.ts'
 import { markerStream, MarkerWriter } from './markers.ts'
 import type { MemoryShares } from './memory-shares.ts'
 import { openTargets, type OpenTarget } from './open-targets.ts'
-import { OrphanCheck } from './orphans.ts'
+import { foreignKeys, verifyForeignKeys } from './orphans.ts'
 import type { Stamp } from './pending.ts'
 import { pressureOf } from './pressure.ts'
 import { CopyProgress, RateMeter } from './progress.ts'
@@ -285,6 +285,10 @@ export class Stream {
       watch.add(conn, address)
       return conn
     }
+    const ended = (conn: Connection): void => {
+      opened.splice(opened.indexOf(conn), 1)
+      conn.destroy()
+    }
     try {
       const source = await addresses(record.source.serverId)
       const sourceName = `${record.keyspace}/${record.source.shard} (${source.name})`
@@ -339,11 +343,11 @@ export class Stream {
         watch,
         signal,
         failpoints,
+        ahead: this.#ahead,
         onWaiting: (waiting) => this.#wait(waiting),
       })
       const its = { record, source: { meta: sourceMeta, name: sourceName }, targets, mergeWriter: this.#options.mergeWriter }
       const mayFitLater = (mode: WriteMode): boolean => {
-        ahead: this.#ahead,
         this.#unfit ??= { times: 0, sinceMs: clock.monotonicMs() }
         return this.#unfit.times++ === 0 || (mode === 'several-sources' && clock.monotonicMs() - this.#unfit.sinceMs < unfitMs)
       }
@@ -602,10 +606,7 @@ export class Stream {
           landed,
           appliers,
           connect: () => open(connectReader(source, signal), source),
-          disconnect: (conn) => {
-            opened.splice(opened.indexOf(conn), 1)
-            conn.destroy()
-          },
+          disconnect: ended,
           readers,
           pool: new SegmentPool(segment, () => Math.ceil(memory.copyBytesMax / segment)),
           touched,
@@ -618,7 +619,7 @@ export class Stream {
           this.#copy(
             copier,
             targets,
-            { conn: sourceMeta, tables },
+            { address: source, tables, reader: (address) => open(connectReader(address, signal), address), ended },
             signal,
             async () => {
               while (consumer.latest.marker === 0 && !signal.aborted) await firstMarker.wait(signal)
@@ -665,7 +666,13 @@ export class Stream {
   async #copy(
     copier: Copier,
     targets: readonly OpenTarget[],
-    source: { conn: Connection; tables: readonly SourceTable[] },
+    source: {
+      address: ServerAddress
+      tables: readonly SourceTable[]
+      /** Sessions that read bytes, of the run. */
+      reader: (address: ServerAddress) => Promise<Connection>
+      ended: (conn: Connection) => void
+    },
     signal: AbortSignal,
     begins: () => Promise<void>,
     ended: () => void,
@@ -682,16 +689,26 @@ export class Stream {
       ends: 'all have copied and the keys are built',
       reason: 'keys',
     })
-    const keyColumns = new Map(source.tables.map(({ plan, key }) => [plan.name, key.columns]))
     await Promise.all(
-      targets.map(async ({ on, meta, lanes, name }, i) => {
+      targets.map(async ({ on, meta, lanes, name, address }, i) => {
         const schema = record.targets[i]?.schema ?? ''
-        const orphans = new OrphanCheck()
-        const from = { conn: source.conn, schema: record.source.schema }
-        await shares.get(on.targetUid)?.copied(record.uid, () => rebuildKeys(meta, schema, on.targetUid, { failpoints }), clock, signal)
-        await shares.get(on.targetUid)?.untilWell(() => orphans.look({ conn: meta, schema, name }, from, keyColumns), clock, signal)
+        const share = shares.get(on.targetUid)
+        await share?.copied(record.uid, () => rebuildKeys(meta, schema, on.targetUid, { failpoints }), clock, signal)
+        if ((await foreignKeys({ conn: meta, schema })).length > 0) {
+          this.#wait({
+            what: `foreign keys of ${name}: rows are looked for whose other row is not there; what comes meanwhile is applied`,
+            sinceMs: clock.nowMs(),
+            ends: 'all tables that refer to others were looked through',
+            reason: 'keys',
+          })
+          const here = { conn: await source.reader(address), schema, name }
+          const there = { conn: await source.reader(source.address), schema: record.source.schema }
+          const plans = source.tables.map(({ plan }) => plan)
+          await verifyForeignKeys(here, there, plans, async (look) => share?.untilWell(look, clock, signal))
+          for (const { conn } of [here, there]) source.ended(conn)
+        }
         await failpoints.hit('copy.afterKeys')
-        await shares.get(on.targetUid)?.alone(async () => {
+        await share?.alone(async () => {
           await lanes[0]?.transaction([applierSql.copyState(on.streamUid, on.targetUid, 'done')])
         })
       }),

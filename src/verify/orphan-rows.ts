@@ -6,6 +6,7 @@
  * two of them all targets have applied a marker written after the first: what stood apart then is together now, unless the two rows go to different shards.
  */
 import { bumpControlMarker } from '../binlog/control-schema.ts'
+import { keyText } from '../move/key-text.ts'
 import { foreignKeys, orphansBy, type ForeignKey, type Side } from '../move/orphans.ts'
 import type { ShardRef } from '../topology/records.ts'
 import type { Comparison } from './comparison.ts'
@@ -52,11 +53,10 @@ export async function countOrphans(options: OrphanOptions): Promise<Tally | null
 
 async function lookOnce({ comparison, sessions }: OrphanOptions, key: ForeignKey, target: ShardRef): Promise<Set<string>> {
   const { plan, group } = comparison
-  const columns = plan.columns.slice(0, plan.keyWidth).map(({ definition }) => definition.name)
   const rows = new Set<string>()
   for (const source of group.sources) {
-    const found = await on(sessions, target, (here) => on(sessions, source, (there) => orphansBy(key, columns, here, there)))
-    for (const row of found?.rows ?? []) rows.add(row)
+    const first = await on(sessions, target, (here) => on(sessions, source, (there) => orphansBy(key, plan, here, there).next()))
+    if (first.done !== true) for (const literals of first.value.keys) rows.add(keyText(literals))
   }
   return rows
 }

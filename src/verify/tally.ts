@@ -1,4 +1,5 @@
 /** Counts and samples of differences, of a chunk or a table. */
+import { keyText } from '../move/key-text.ts'
 import type { VdiffTable } from '../topology/records.ts'
 import type { Finding } from './judge.ts'
 
@@ -16,7 +17,7 @@ export function newTally(): Tally {
 export function addFinding(tally: Tally, { kind, key, target, columns }: Finding, shards: readonly { readonly shard: string }[]): void {
   tally[kind]++
   if (tally.samples.length < samplesMax)
-    tally.samples.push({ kind, key: readable(key), shard: shards[target]?.shard ?? '', columns: [...columns] })
+    tally.samples.push({ kind, key: keyText(key), shard: shards[target]?.shard ?? '', columns: [...columns] })
 }
 
 export function addTally(into: Tally, from: Tally): void {
@@ -32,11 +33,4 @@ export function addTally(into: Tally, from: Tally): void {
 
 export function differences(tally: Pick<VdiffTable, 'missing' | 'extra' | 'misplaced' | 'different' | 'orphans'>): number {
   return tally.missing + tally.extra + tally.misplaced + tally.different + (tally.orphans ?? 0)
-}
-
-/** A key's literals as text: bytes that are no UTF-8 in hex. */
-function readable(literal: string): string {
-  const bytes = Buffer.from(literal, 'latin1')
-  const text = bytes.toString('utf8')
-  return Buffer.from(text, 'utf8').equals(bytes) ? text : `x'${bytes.toString('hex')}'`
 }

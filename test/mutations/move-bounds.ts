@@ -216,4 +216,17 @@ export const boundMutations: readonly Mutation[] = [
     name: '1.13: of several statements in a backlog the first has all that lies ahead looked through, the next ones what was written since',
     fails: /what was written since, and the markers/,
   },
+  {
+    rule: '1.11 foreign keys are looked through while rounds go on',
+    file: 'src/move/stream.ts',
+    edits: [
+      [
+        'await verifyForeignKeys(here, there, plans, async (look) => share?.untilWell(look, clock, signal))',
+        'await share?.alone(() => verifyForeignKeys(here, there, plans, async (look) => void (await look())))',
+      ],
+    ],
+    test: 'src/move/keys.db.test.ts',
+    name: '1.11 on ${flavour}: foreign keys are looked through while rounds go on, which is told; text keys and keys of several columns are found and looked at again by what they are',
+    fails: /no marker/,
+  },
 ]
