@@ -32,13 +32,14 @@ export default async function* report(source) {
     } else if (type === 'test:summary') {
       if (data.file !== undefined) {
         const entry = of(data.file)
+        entry.wholeMs = data.duration_ms
         told.add(entry)
         // Tests that a file takes from a suite elsewhere are counted under that suite's file, below.
         if (entry.passed + entry.failed + entry.skipped > 0) yield line(entry)
       }
     }
   }
-  for (const entry of files.values()) if (!told.has(entry)) yield line(entry)
+  for (const entry of files.values()) if (!told.has(entry) && entry.passed + entry.failed + entry.skipped > 0) yield line(entry)
   const total = { passed: 0, failed: 0, skipped: 0, failedFiles: [] }
   for (const entry of files.values()) {
     total.passed += entry.passed
@@ -51,7 +52,8 @@ export default async function* report(source) {
 
 function line(entry) {
   const counts = `${entry.passed} passed${entry.failed > 0 ? `, ${entry.failed} FAILED` : ''}${entry.skipped > 0 ? `, ${entry.skipped} skipped` : ''}`
-  const head = `${entry.failed > 0 ? '✖' : '✔'} ${entry.name}  ${counts}  ${(entry.ms / 1000).toFixed(1)} s\n`
+  // Of its process, where it has one of its own: others wait for what it has left open, too.
+  const head = `${entry.failed > 0 ? '✖' : '✔'} ${entry.name}  ${counts}  ${((entry.wholeMs ?? entry.ms) / 1000).toFixed(1)} s\n`
   if (entry.failed === 0) return head
   const output = entry.output.trim() === '' ? '' : `  printed:\n${indent(entry.output.trim())}\n`
   return `${head}${entry.failures.join('\n')}\n${output}`

@@ -32,11 +32,11 @@ const long = `
 const isUnit = (path) => path.endsWith('.test.ts') && !path.endsWith('.db.test.ts') && !path.endsWith('.e2e.test.ts')
 
 /**
- * Tests without servers keep a processor busy each. The others mostly wait, for servers and for one another: three files at once keep two processors busy,
+ * Tests without servers keep a processor busy each, but for some that wait for the clock: three processes for two. The others mostly wait, for servers and for one another: three files at once keep two processors busy,
  * of which two are end to end as long as there are such. None may depend on how fast it goes.
  */
 const groups = [
-  { name: 'unit', processes: 2, timeoutMs: 300_000, kinds: [{ files: isUnit, in: ['src', 'test'] }] },
+  { name: 'unit', processes: 3, timeoutMs: 300_000, kinds: [{ files: isUnit, in: ['src', 'test'] }] },
   {
     name: 'end to end, and with servers',
     atOnce: 3,

@@ -1,12 +1,13 @@
 /** A tail that is not read for longer than the server lets a client not read: a rebuild of keys stops the rounds, and with them the tail, for hours. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { flavours, testServer } from '../../test/kit/servers.ts'
+import { besideEachOther } from '../../test/kit/beside.ts'
+import { testServer } from '../../test/kit/servers.ts'
 import { ensureControlSchema } from './control-schema.ts'
 import { currentPosition } from './position.ts'
 import { chooserOf, copySession, eventsUntilNow, flatten, tailOf } from './testkit/collect.ts'
 
-for (const flavour of flavours()) {
+besideEachOther('tails that nobody reads', (flavour) => {
   test(`promise 8 on ${flavour}: a tail whose reader stands still is not dropped by the source`, async () => {
     await using server = await testServer({ flavour })
     await using connection = await copySession(server.config)
@@ -24,4 +25,4 @@ for (const flavour of flavours()) {
     const events = [first, ...(await eventsUntilNow(tail, connection))]
     assert.equal(flatten(events, 'held').length, 60)
   })
-}
+})

@@ -9,8 +9,8 @@ import { bumpControlMarker } from '../binlog/control-schema.ts'
 import { connect } from '../mysql/connect.ts'
 import { isServerError } from '../mysql/errors.ts'
 import type { PaceLimits } from '../topology/records.ts'
+import { besideEachOther } from '../../test/kit/beside.ts'
 import { type ServerPair, ServerPairs } from '../../test/kit/server-pairs.ts'
-import { flavours } from '../../test/kit/servers.ts'
 import { crashPoints, type CrashPoint } from './crash-points.ts'
 import { killAt } from './testkit/kill-at.ts'
 import { execOf } from './testkit/samples.ts'
@@ -23,7 +23,7 @@ after(() => servers[Symbol.asyncDispose]())
 /** What a minute brings comes at once. */
 const hurried: Clock = { ...systemClock, sleep: (ms, signal) => systemClock.sleep(ms >= 1_000 && ms <= 60_000 ? 30 : ms, signal) }
 
-for (const flavour of flavours()) {
+besideEachOther('movers that die at statements and XA transactions', (flavour) => {
   const on = (): Promise<ServerPair> => servers.of(flavour)
 
   for (const point of ['ddl.executed', 'ddl.done', 'ddl.definedOnSomeTargets'] as const)
@@ -165,4 +165,4 @@ for (const flavour of flavours()) {
       await last.stop()
     })
   }
-}
+})

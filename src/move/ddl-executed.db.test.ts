@@ -5,8 +5,8 @@ import { systemClock } from '../base/clock.ts'
 import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
 import type { PaceLimits, StreamRecord } from '../topology/records.ts'
+import { besideEachOther } from '../../test/kit/beside.ts'
 import { type ServerPair, ServerPairs } from '../../test/kit/server-pairs.ts'
-import { flavours } from '../../test/kit/servers.ts'
 import { forgetStreams } from './tables.ts'
 import { holdAt, killAt } from './testkit/kill-at.ts'
 import { execOf } from './testkit/samples.ts'
@@ -23,7 +23,7 @@ async function assertAlike(world: World): Promise<void> {
   for (const { schema } of world.targetRefs) assert.deepEqual(await shown(world.t, schema), source)
 }
 
-for (const flavour of flavours()) {
+besideEachOther('statements that are executed on targets', (flavour) => {
   const on = (): Promise<ServerPair> => servers.of(flavour)
   const executing = (world: World): StreamRecord => execOf(world.record(0))
 
@@ -257,4 +257,4 @@ for (const flavour of flavours()) {
     await assertAlike(world)
     await again.stop()
   })
-}
+})

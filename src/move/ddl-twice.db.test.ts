@@ -4,14 +4,15 @@ import { after, before, describe, test } from 'node:test'
 import { systemClock } from '../base/clock.ts'
 import { connect } from '../mysql/connect.ts'
 import type { StreamRecord } from '../topology/records.ts'
-import { flavours, testServer, type TestServer } from '../../test/kit/servers.ts'
+import { besideEachOther } from '../../test/kit/beside.ts'
+import { testServer, type TestServer } from '../../test/kit/servers.ts'
 import { noFailpoints, type Failpoints } from './crash-points.ts'
 import { executeOnce } from './ddl-executed.ts'
 import { ensureMoveTables } from './tables.ts'
 import { execOf } from './testkit/samples.ts'
 import { fill, World } from './testkit/world.ts'
 
-for (const flavour of flavours()) {
+besideEachOther('two statements', (flavour) => {
   describe(`DDL twice on ${flavour}`, () => {
     let source: TestServer
     let target: TestServer
@@ -327,4 +328,4 @@ for (const flavour of flavours()) {
       assert.deepEqual([executed, await row()], [2, '1020'])
     })
   })
-}
+})

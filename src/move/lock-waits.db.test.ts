@@ -3,8 +3,8 @@ import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { systemClock } from '../base/clock.ts'
 import { connect } from '../mysql/connect.ts'
+import { besideEachOther } from '../../test/kit/beside.ts'
 import { ServerPairs } from '../../test/kit/server-pairs.ts'
-import { flavours } from '../../test/kit/servers.ts'
 import type { Lane } from './lane.ts'
 import { LockWaits } from './lock-waits.ts'
 import { fill, World } from './testkit/world.ts'
@@ -12,7 +12,7 @@ import { fill, World } from './testkit/world.ts'
 const servers = new ServerPairs()
 after(() => servers[Symbol.asyncDispose]())
 
-for (const flavour of flavours()) {
+besideEachOther('locks of others', (flavour) => {
   test(`promise 7 on ${flavour}: a lock that somebody has on a target is told, with the session that has it, and nothing any more once it is gone`, async () => {
     await using world = await World.create({ flavour, sources: ['-'], targets: ['-'] }, servers.of(flavour))
     await fill(world, 0, 10, 100)
@@ -60,4 +60,4 @@ for (const flavour of flavours()) {
     await running
     assert.ok(meta.bytesReceived - before > 500 && meta.bytesReceived - before < 200_000, `${meta.bytesReceived - before} bytes read`)
   })
-}
+})

@@ -1,13 +1,13 @@
 /** Sessions of ours on servers whose settings limit what sessions may do (PROTOCOLS 1.12). */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { flavours } from '../../test/kit/servers.ts'
+import { besideEachOther } from '../../test/kit/beside.ts'
 import { connectPlain, connectReader, connectWriter } from './access.ts'
 import { fill, World } from './testkit/world.ts'
 
 const timeLimit = { mariadb: 'max_statement_time=1, GLOBAL idle_transaction_timeout=1', mysql: 'max_execution_time=1000' }
 
-for (const flavour of flavours()) {
+besideEachOther('limits that a server sets', (flavour) => {
   test(`1.12 on ${flavour}: limits that the server sets for every session (time, rows, autocommit, careless statements) are not ours: all is copied, and what takes long ends`, async () => {
     await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] })
     await fill(world, 0, 500, 2000)
@@ -30,4 +30,4 @@ for (const flavour of flavours()) {
     assert.ok((await world.assertEqual()) >= 500)
     await running.stop()
   })
-}
+})

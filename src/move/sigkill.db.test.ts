@@ -12,7 +12,8 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { bumpControlMarker } from '../binlog/control-schema.ts'
 import { connect } from '../mysql/connect.ts'
-import { mainFlavour, testServer, type TestServer } from '../../test/kit/servers.ts'
+import { besideEachOther } from '../../test/kit/beside.ts'
+import { testServer, type TestServer } from '../../test/kit/servers.ts'
 import { until } from '../../test/kit/until.ts'
 import { keys } from '../topology/keys.ts'
 import type { PaceRecord, ServerRecord, ServerSecret, StreamReport } from '../topology/records.ts'
@@ -64,7 +65,7 @@ const stages: readonly Stage[] = [
 const servers: TestServer[] = []
 after(() => Promise.all(servers.map((server) => server[Symbol.asyncDispose]())))
 
-for (const flavour of mainFlavour()) {
+besideEachOther('movers that are killed', (flavour) => {
   test(`promises 1, 3: ${flavour}, movers killed by SIGKILL, one at each crash point: the same rows`, { timeout: 240_000 }, async () => {
     // Those of rows held back need a second source: `crash-held.db.test.ts`.
     const points = crashPoints.filter((point) => !point.startsWith('held.'))
@@ -157,7 +158,7 @@ for (const flavour of mainFlavour()) {
       rmSync(dir, { recursive: true, force: true })
     }
   })
-}
+})
 
 async function putServers(store: SqliteStore, server: TestServer): Promise<void> {
   for (const id of ['source', 'target']) {

@@ -4,8 +4,8 @@ import { after, before, describe, test } from 'node:test'
 import { systemClock } from '../base/clock.ts'
 import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
+import { besideEachOther } from '../../test/kit/beside.ts'
 import { ServerPairs, type ServerPair } from '../../test/kit/server-pairs.ts'
-import { flavours } from '../../test/kit/servers.ts'
 import type { CrashPoint, Failpoints } from './crash-points.ts'
 import { createTargetTables, renewUnusedTables } from './schema-copy.ts'
 import { withTargetLock } from './target-lock.ts'
@@ -15,7 +15,7 @@ import { fill, World } from './testkit/world.ts'
 const pairs = new ServerPairs()
 after(() => pairs[Symbol.asyncDispose]())
 
-for (const flavour of flavours()) {
+besideEachOther('statements while a stream begins', (flavour) => {
   describe(`DDL while a stream begins, on ${flavour}`, () => {
     let servers: ServerPair
     before(async () => {
@@ -220,7 +220,7 @@ for (const flavour of flavours()) {
       }
     })
   })
-}
+})
 
 async function alter(s: Connection): Promise<void> {
   await s.query('UPDATE item SET v = v + 1')

@@ -4,7 +4,8 @@
  */
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
-import { flavours, testServer } from '../../test/kit/servers.ts'
+import { besideEachOther } from '../../test/kit/beside.ts'
+import { testServer } from '../../test/kit/servers.ts'
 import { until } from '../../test/kit/until.ts'
 import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
@@ -28,7 +29,7 @@ async function arm(conn: Connection, flavour: 'mariadb' | 'mysql', stallMs: numb
   await conn.query(`SET GLOBAL ${prefix}_enabled=1`)
 }
 
-for (const flavour of flavours()) {
+besideEachOther('commits that stall', (flavour) => {
   test(`1.4 on ${flavour}: commits stalled between binlog and engine while chunks are read: the tail has the event, readers not yet the row, nothing is lost`, async () => {
     await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] })
     await fill(world, 0, 4000, 4000)
@@ -131,4 +132,4 @@ for (const flavour of flavours()) {
         for (const conn of [committer, watcher, preparer]) conn.destroy()
       }
     })
-}
+})

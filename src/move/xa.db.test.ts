@@ -4,8 +4,8 @@ import assert from 'node:assert/strict'
 import { systemClock, type Clock } from '../base/clock.ts'
 import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
+import { besideEachOther } from '../../test/kit/beside.ts'
 import { type ServerPair, ServerPairs } from '../../test/kit/server-pairs.ts'
-import { flavours } from '../../test/kit/servers.ts'
 import type { Failpoints } from './crash-points.ts'
 import { holdAt, killAt } from './testkit/kill-at.ts'
 import { execOf } from './testkit/samples.ts'
@@ -15,7 +15,7 @@ import { TouchedKeys } from './touched.ts'
 const servers = new ServerPairs()
 after(() => servers[Symbol.asyncDispose]())
 
-for (const flavour of flavours()) {
+besideEachOther('XA transactions', (flavour) => {
   const on = (): Promise<ServerPair> => servers.of(flavour)
 
   test(`1.9 on ${flavour}: rows of an XA transaction are applied at XA COMMIT, not at PREPARE, and dropped at ROLLBACK`, async () => {
@@ -215,7 +215,7 @@ for (const flavour of flavours()) {
     assert.equal(world.state(record.uid), 'copying')
     await running.stop()
   })
-}
+})
 
 test('1.9, promise 8 on mariadb: keys of one large XA transaction are dropped when they are above their budget: what is read is thrown away and read again once the commit is visible', async (t) => {
   await using world = await World.create({ flavour: 'mariadb', sources: ['-'], targets: ['-80', '80-'] }, servers.of('mariadb'))

@@ -1,7 +1,7 @@
 /** The comparison that goes on from the copy to the switch: it sees a write that the binlog does not, gives way, resumes, repairs, and ends in the switch. */
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
-import { mainFlavour } from '../../test/kit/servers.ts'
+import { besideEachOther } from '../../test/kit/beside.ts'
 import { connect } from '../mysql/connect.ts'
 import { KeyRangeIndex } from '../keyspace/key-range-index.ts'
 import { parseKeyRange } from '../keyspace/key-range.ts'
@@ -24,7 +24,7 @@ async function until(world: VerifyWorld, uid: string, what: string, holds: (repo
 const passOf = (report: VdiffReport): number => report.pass?.number ?? 0
 const foundBefore = (report: VdiffReport): number | undefined => report.tables[0]?.last?.found
 
-for (const flavour of mainFlavour()) {
+besideEachOther('comparisons that go on', (flavour) => {
   test(`continuous vdiff on ${flavour}: a write with sql_log_bin=0 is noticed and blocks; it gives way, goes on after a restart, repairs, ends in the switch`, async () => {
     await using world = await VerifyWorld.create({ flavour, sources: ['-80', '80-'], targets: ['-40', '40-80', '80-c0', 'c0-'] })
     const vindex = createVindex('hash', 'hash')
@@ -88,7 +88,7 @@ for (const flavour of mainFlavour()) {
     assert.equal(switched.state, 'stopped')
     assert.match(switched.why ?? '', /traffic was switched/)
   })
-}
+})
 
 async function stop(world: VerifyWorld, uid: string): Promise<void> {
   const record = await readRecord<VdiffRecord>(world.store, keys.vdiff('flow', uid))

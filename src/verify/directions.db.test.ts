@@ -2,7 +2,7 @@
 import { after, test } from 'node:test'
 import assert from 'node:assert/strict'
 import { ServerPairs } from '../../test/kit/server-pairs.ts'
-import { mainFlavour } from '../../test/kit/servers.ts'
+import { flavours, mainFlavour } from '../../test/kit/servers.ts'
 import { currentPosition } from '../binlog/position.ts'
 import { KeyRangeIndex } from '../keyspace/key-range-index.ts'
 import { parseKeyRange } from '../keyspace/key-range.ts'
@@ -41,7 +41,7 @@ after(() => pairs[Symbol.asyncDispose]())
 /** SHARDWRIGHT_TEST_FLAVOURS=mysql shows the same there. */
 const [main = 'mariadb'] = mainFlavour()
 
-for (const flavour of mainFlavour()) {
+for (const flavour of flavours()) {
   test(`vdiff on ${flavour}: a merge and uneven move under writes; the same after a switch, with the sides exchanged`, async () => {
     await using world = await VerifyWorld.create({ flavour, sources: ['-60', '60-c0', 'c0-'], targets: ['-80', '80-'] }, pairs)
     await fill(world, world.s, world.sources, 0, 6000)

@@ -2,11 +2,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { systemClock } from '../base/clock.ts'
+import { besideEachOther } from '../../test/kit/beside.ts'
 import { FaultProxy } from '../../test/kit/fault-proxy.ts'
-import { flavours, testServer } from '../../test/kit/servers.ts'
+import { testServer } from '../../test/kit/servers.ts'
 import { Sessions } from './sessions.ts'
 
-for (const flavour of flavours()) {
+besideEachOther('sessions of a comparison', (flavour) => {
   test(`promise 7 on ${flavour}: sessions of a comparison that hang are ended, too`, async () => {
     await using server = await testServer({ flavour })
     await using proxy = await FaultProxy.start({ host: server.host, port: server.port })
@@ -29,4 +30,4 @@ for (const flavour of flavours()) {
     assert.equal(await sessions.reader('s', (conn) => conn.value('SELECT 1')), '1')
     stop.abort()
   })
-}
+})

@@ -1,7 +1,7 @@
 /** Promises 1 and 4 of this room, rule by rule: what settling waits for, what it locks, and what it leaves for later. A stream is played by the test. */
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
-import { flavours } from '../../test/kit/servers.ts'
+import { besideEachOther } from '../../test/kit/beside.ts'
 import { systemClock } from '../base/clock.ts'
 import { readSourceTables } from '../move/source-tables.ts'
 import { connect } from '../mysql/connect.ts'
@@ -12,7 +12,7 @@ import { Sessions } from './sessions.ts'
 import { settle, type Mode, type Settled } from './settle.ts'
 import { itemTable, VerifyWorld } from './testkit/world.ts'
 
-for (const flavour of flavours()) {
+besideEachOther('the last word on a row', (flavour) => {
   test(`settling on ${flavour}: after the marker, under locks that keep the row as it is, and only what it holds`, async () => {
     await using world = await VerifyWorld.create({ flavour, sources: ['-'], targets: ['-'] })
     const source = world.on(world.sources, '-', 'item')
@@ -124,4 +124,4 @@ for (const flavour of flavours()) {
 
     client.destroy()
   })
-}
+})
