@@ -100,9 +100,9 @@ for (const flavour of flavours()) {
       })
 
     test('promise 10: prepared statements, too, also on connections that other sessions have used', async () => {
-      const one = await mysql.createConnection({ host: '127.0.0.1', port: world.serverPort, user: 'root', database: 'one' })
-      const wide = await world.client('app', 'shop')
       for (const setting of ['SET NAMES binary', 'SET NAMES utf8mb4', 'SET character_set_results = binary']) {
+        const one = await mysql.createConnection({ host: '127.0.0.1', port: world.serverPort, user: 'root', database: 'one' })
+        const wide = await world.client('app', 'shop')
         for (const client of [one, wide]) await client.query(setting)
         for (const sql of merged) {
           const [is, wanted] = await Promise.all(
@@ -117,8 +117,8 @@ for (const flavour of flavours()) {
           )
           assert.deepEqual(is, wanted, `${setting}: ${sql}`)
         }
+        for (const client of [one, wide]) await client.end()
       }
-      for (const client of [one, wide]) await client.end()
     })
 
     test('promise 10: a handshake that asks for binary is the same', async () => {
