@@ -7,8 +7,6 @@
  *                        [--paths direct,haproxy,node,gate,gate2,4-shards,16-shards,against] [--against DIR]
  *                        [--rows 10000] [--rand special|uniform|pareto|zipfian]
  *
- * By sysbench's default most accesses go to one row in a hundred: transactions over several shards then wait for one another in circles that no server sees, until a lock wait times out.
- *
  * `--against DIR`: the gate of another checkout as one more path, for a before and after in the same minutes.
  *
  * Beside a Vitess that runs already:   --paths vtgate,beside --vtgate PORT:PID[,PID…] --mysqld PORT[,PORT…]

@@ -12,8 +12,6 @@ export class ConnectionBudget {
   #used = 0
   readonly #pools = new Set<Member>()
   readonly #starved = new Set<Member>()
-  #admitted = 0
-  readonly #queue: { readonly count: number; enter(): void }[] = []
 
   constructor(max: number) {
     this.#max = max
@@ -54,55 +52,6 @@ export class ConnectionBudget {
       if (this.#used >= this.#max) return
       this.#starved.delete(next)
       next.mayGrow()
-    }
-  }
-
-  /**
-   * For a statement that holds some connections while it waits for others: all that such statements may hold at a time is no more than there is, so each comes to its last one. (Were they not
-   * counted, as many as there are connections could hold one each, and none would get its second.) Who comes first enters first. Undefined: at once. Give the same count back by `leave`.
-   * Errors: SW-GATE-014 (`late`), the signal's reason.
-   */
-  admit(count: number, waitMs: number, late: () => Error, signal: AbortSignal | null): Promise<void> | undefined {
-    if (this.#queue.length === 0 && this.#admitted + count <= this.#max) {
-      this.#admitted += count
-      return undefined
-    }
-    return new Promise((resolve, reject) => {
-      const over = (): void => {
-        clearTimeout(timer)
-        signal?.removeEventListener('abort', stopped)
-      }
-      const giveUp = (why: Error): void => {
-        over()
-        this.#queue.splice(this.#queue.indexOf(waiter), 1)
-        // It may have kept smaller ones behind it.
-        this.#enter()
-        reject(why)
-      }
-      const stopped = (): void => giveUp(signal?.reason as Error)
-      const timer = setTimeout(() => giveUp(late()), waitMs)
-      const waiter = {
-        count,
-        enter: (): void => {
-          over()
-          resolve()
-        },
-      }
-      signal?.addEventListener('abort', stopped, { once: true })
-      this.#queue.push(waiter)
-    })
-  }
-
-  leave(count: number): void {
-    this.#admitted -= count
-    this.#enter()
-  }
-
-  #enter(): void {
-    for (let next = this.#queue[0]; next !== undefined && this.#admitted + next.count <= this.#max; next = this.#queue[0]) {
-      this.#admitted += next.count
-      this.#queue.shift()
-      next.enter()
     }
   }
 

@@ -88,6 +88,20 @@ for (const flavour of flavours().slice(0, 1)) {
         (c, i) => [`INSERT INTO t SELECT k + ${100_000 + (c * times + i) * 1000}, v FROM t WHERE k < 40`],
       ],
       [
+        'transactions that come to one shard after the other, each in its own order',
+        (c) => ['BEGIN', ...Array.from({ length: 12 }, (_, n) => `SELECT v FROM t WHERE k = ${(c + n) % 12}`), 'COMMIT'],
+      ],
+      [
+        'transactions that gather rows, and write them, beside their branches',
+        (c, i) => [
+          'BEGIN',
+          `SELECT v FROM t WHERE k = ${c}`,
+          'SELECT COUNT(*) FROM t a JOIN t b ON a.v = b.k + 1 WHERE a.k < 40 AND b.k < 40',
+          `INSERT INTO t SELECT k + ${200_000 + (c * times + i) * 1000}, v FROM t WHERE k < 4`,
+          'COMMIT',
+        ],
+      ],
+      [
         'all of them at once',
         (c, i) =>
           [

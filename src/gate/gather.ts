@@ -48,10 +48,11 @@ export class Gather {
     const home = nextHome(keyspace)
     const readers = new Readers(this.#runner, this.#scatter, transaction, job.steps.length > 1, options.timestamp, options.mayWrite)
     const had = transaction === null ? 0 : transaction.statements
-    const leave =
-      transaction === null
-        ? await this.#core.pools.admit([...new Set(job.steps.flatMap((step) => step.shards)), home], 0, connections.signal)
-        : null
+    const { pools } = this.#core
+    // Of a transaction each shard's is counted as its branch is opened; the scratch table's is beside them.
+    const leave = await (transaction === null
+      ? pools.admit([...new Set(job.steps.flatMap((step) => step.shards)), home], connections.signal)
+      : this.#runner.roomBeside(transaction, [home]))
     if (transaction !== null) transaction.busy = true
     let at = home
     let scratch: Backend | null = null

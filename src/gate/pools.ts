@@ -12,6 +12,7 @@ import type { Connection } from '../mysql/connection.ts'
 import { placeOfServer } from '../topology/server-place.ts'
 import { BackendPool, strike } from './backend.ts'
 import type { Backend } from './backend.ts'
+import { Claims, type Counts } from './claims.ts'
 import type { GateConfig } from './config.ts'
 import { ConnectionBudget } from './connection-budget.ts'
 import { gateErrors } from './errors.ts'
@@ -47,6 +48,8 @@ export class Pools {
   readonly #pools: readonly Map<string, BackendPool>[] = sides.map(() => new Map())
 
   readonly #budgets = new Map<string, ConnectionBudget>()
+  readonly #claims: Claims<object>
+  readonly #shardsOf = new WeakMap<readonly ShardView[], Counts>()
   readonly #places = new WeakMap<Connection, Place>()
   #turn = 0
   /** By the view's own objects: naming the place anew for each statement cost 5 % of the gate's own CPU. */
@@ -56,6 +59,7 @@ export class Pools {
     this.#config = config
     this.#clock = clock
     this.#health = health
+    this.#claims = new Claims(config.backendConnectionsMax)
   }
 
   /** A connection to where the shard is served, or to one of its replicas. Errors: of connecting, SW-GATE-014, 024. Nothing was sent. */
@@ -102,6 +106,37 @@ export class Pools {
     })
   }
 
+  /**
+   * Before a transaction takes a connection to a shard that it has not touched: at once (undefined), or when it may hold one more. `left` when it has given it back, or did not take it.
+   * Errors: SW-GATE-014, the signal's reason.
+   * @param shards all of the keyspace
+   */
+  enter(transaction: object, shard: ShardView, shards: readonly ShardView[], signal: AbortSignal | null): Promise<void> | undefined {
+    this.claim(transaction, shard.keyspace, shards)
+    return this.#take(transaction, shard, shard.server.id, 1, signal)
+  }
+
+  /** It may come to need a connection to each of the keyspace's shards: known before it has its first. */
+  claim(transaction: object, keyspace: string, shards: readonly ShardView[]): void {
+    this.#claims.claim(transaction, keyspace, this.#countsOf(shards))
+  }
+
+  left(transaction: object, shard: ShardView): void {
+    this.#claims.release(transaction, shard.server.id)
+  }
+
+  #countsOf(shards: readonly ShardView[]): Counts {
+    let counts = this.#shardsOf.get(shards)
+    if (counts === undefined) {
+      const made = new Map<string, number>()
+      for (const { server } of shards) made.set(server.id, (made.get(server.id) ?? 0) + 1)
+      // Over several shards, that of a scratch table.
+      if (shards.length > 1) for (const [server, count] of made) made.set(server, count + 1)
+      this.#shardsOf.set(shards, (counts = made))
+    }
+    return counts
+  }
+
   #budget(serverId: string, own: boolean): ConnectionBudget {
     const key = own ? `${serverId} own` : serverId
     let budget = this.#budgets.get(key)
@@ -110,35 +145,49 @@ export class Pools {
   }
 
   /**
-   * Room for a statement outside transactions that takes a connection to each of several shards and holds them together; before it takes the first. Servers in one order, so two of them
-   * do not wait for one another here. Call what it gives when all are given back. Errors: SW-GATE-014, the signal's reason.
-   * @param more connections besides, to any of the servers: a scratch table's
+   * Room for a statement that takes a connection to each of several shards and holds them together; before it takes the first. Call what it gives when all are given back. Errors: SW-GATE-014, the signal's reason.
+   * @param holder the statement, or its transaction, which holds others too
    */
-  async admit(shards: readonly ShardView[], more: number, signal: AbortSignal | null): Promise<() => void> {
+  async admit(shards: readonly ShardView[], signal: AbortSignal | null, holder: object = {}): Promise<() => void> {
     const counts = new Map<string, number>()
-    for (const shard of shards) for (const { server } of placesOf(shard)) counts.set(server.id, (counts.get(server.id) ?? more) + 1)
-    const admitted: [ConnectionBudget, number][] = []
+    // More than there are it can not get whatever is done.
+    const { backendConnectionsMax: max } = this.#config
+    for (const shard of shards)
+      for (const { server } of placesOf(shard)) counts.set(server.id, Math.min(max, (counts.get(server.id) ?? 0) + 1))
+    this.#claims.expect(holder, counts)
+    const admitted: [string, number][] = []
     const leave = (): void => {
-      for (const [budget, count] of admitted) budget.leave(count)
+      for (const [server, count] of admitted) this.#claims.release(holder, server, count)
     }
     try {
-      for (const id of [...counts.keys()].toSorted()) {
-        const budget = this.#budget(id, false)
-        // More than there are it can not get whatever is done.
-        const count = Math.min(counts.get(id) as number, budget.max)
-        const { poolWaitMs } = this.#config
-        const first = shards[0] as ShardView
-        const late = (): Error =>
-          gateErrors.poolTimeout({ shard: `${first.keyspace}/${first.name}`, waitedMs: poolWaitMs, max: budget.max })
-        const waiting = budget.admit(count, poolWaitMs, late, signal)
+      for (const [server, count] of counts) {
+        const waiting = this.#take(holder, shards[0] as ShardView, server, count, signal)
         if (waiting !== undefined) await waiting
-        admitted.push([budget, count])
+        admitted.push([server, count])
       }
       return leave
     } catch (error) {
       leave()
       throw error
     }
+  }
+
+  #take(
+    holder: object,
+    { keyspace, name }: ShardView,
+    server: string,
+    count: number,
+    signal: AbortSignal | null,
+  ): Promise<void> | undefined {
+    const { poolWaitMs: waitedMs, backendConnectionsMax: max } = this.#config
+    return this.#claims.take(
+      holder,
+      server,
+      count,
+      waitedMs,
+      () => gateErrors.poolTimeout({ shard: `${keyspace}/${name}`, waitedMs, max }),
+      signal,
+    )
   }
 
   /** Whether a connection of this pool may serve the shard. */

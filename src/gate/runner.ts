@@ -203,9 +203,11 @@ export class Runner implements TransactionHost {
     request: Request,
   ): Promise<{ kind: 'done'; end: RelayEnd } | { kind: 'refused'; cause: Error }> {
     let backend: Backend
+    let enters: Transaction | null = null
     try {
       const known = this.connections.known(shard, transaction, request.needsPrevious)
-      const taken = known ?? this.connections.take(shard)
+      if (known === undefined && isCountedAt(shard)) enters = transaction
+      const taken = known ?? (enters === null ? this.connections.take(shard) : this.#takeFor(enters, shard))
       backend = taken instanceof Promise ? await taken : taken
     } catch (error) {
       return { kind: 'refused', cause: connectError(shard, error as Error) }
@@ -217,9 +219,11 @@ export class Runner implements TransactionHost {
       heldMeanwhile(this.core, shard, transaction, request.effect)
     ) {
       this.connections.done(backend, false)
+      if (enters !== null) this.core.pools.left(enters, shard)
       return { kind: 'refused', cause: gateErrors.holdExpired({ keyspace: keyspace.name, waitedMs: 0 }) }
     }
-    const branch = transaction === null ? null : (transaction.branches.get(shard.uid) ?? transaction.addBranch(shard, backend))
+    const branch =
+      transaction === null ? null : (transaction.branches.get(shard.uid) ?? transaction.addBranch(shard, backend, enters !== null))
     const countsAsWrite = transaction === null && request.effect !== 'read'
     if (transaction !== null) transaction.busy = true
     if (countsAsWrite) shard.traffic.writes++
@@ -305,7 +309,7 @@ export class Runner implements TransactionHost {
   /** A routine has begun a transaction and left it open: it is the session's, as on a server. */
   adopt(backend: Backend, shard: ShardView): void {
     const transaction = new Transaction(true, { readOnly: null, snapshot: false, before: [] }, this)
-    const branch = transaction.addBranch(shard, backend)
+    const branch = transaction.addBranch(shard, backend, false)
     branch.begun = true
     branch.statements++
     branch.wrote = true
@@ -329,12 +333,15 @@ export class Runner implements TransactionHost {
       if (known.backend.signature !== wanted) await this.connections.bringToSettings(known.backend, wanted)
       return known
     }
-    const backend = this.connections.known(shard, transaction, false) ?? (await this.connections.take(shard, wanted))
+    const had = this.connections.known(shard, transaction, false)
+    const enters = had === undefined && isCountedAt(shard)
+    const backend = had ?? (await (enters ? this.#takeFor(transaction, shard, wanted) : this.connections.take(shard, wanted)))
     if (this.core.holds.active && transaction.branches.size === 0 && heldMeanwhile(this.core, shard, transaction, 'write')) {
       this.connections.done(backend, false)
+      if (enters) this.core.pools.left(transaction, shard)
       throw new HeldMeanwhile()
     }
-    const branch = transaction.addBranch(shard, backend)
+    const branch = transaction.addBranch(shard, backend, enters)
     try {
       if (branch.backend.signature !== wanted) await this.connections.bringToSettings(branch.backend, wanted)
       await this.beginBranch(branch, transaction)
@@ -345,6 +352,26 @@ export class Runner implements TransactionHost {
       throw error
     }
     return branch
+  }
+
+  /** A connection of the pool for a branch, when the transaction may hold one more of that server (claims.ts). */
+  async #takeFor(transaction: Transaction, shard: ShardView, wanted?: string): Promise<Backend> {
+    const { pools } = this.core
+    const waiting = pools.enter(transaction, shard, this.core.keyspace(shard.keyspace).shards, this.connections.signal)
+    if (waiting !== undefined) await waiting
+    try {
+      return await this.connections.take(shard, wanted)
+    } catch (error) {
+      pools.left(transaction, shard)
+      throw error
+    }
+  }
+
+  /** Room for a scratch table's connection beside those of the transaction's branches; what it gives is called when that one is given back. Errors: SW-GATE-014. */
+  roomBeside(transaction: Transaction, on: readonly ShardView[]): Promise<() => void> {
+    const { pools } = this.core
+    for (const { keyspace } of on.slice(0, 1)) pools.claim(transaction, keyspace, this.core.keyspace(keyspace).shards)
+    return pools.admit(on, this.connections.signal, transaction)
   }
 
   async beginBranch(branch: Branch, transaction: Transaction): Promise<void> {
@@ -391,4 +418,9 @@ export class Runner implements TransactionHost {
     this.connections.releaseAtHand()
     this.connections.unpin(this.transaction)
   }
+}
+
+/** Which replica a connection goes to is the pools' choice. */
+function isCountedAt({ replicas }: ShardView): boolean {
+  return replicas === null
 }

@@ -65,9 +65,9 @@ export class Scatter {
     const wanted = bytes ? showingText(own) : own
     const leave =
       transaction === null && parts.length > 1
-        ? await this.#admit(
+        ? await this.#core.pools.admit(
             parts.map(({ shard }) => shard),
-            0,
+            this.#runner.connections.signal,
           )
         : null
     const opened: { shard: ShardView; backend: Backend; branch: Branch | null; stream: RowStream }[] = []
@@ -172,11 +172,6 @@ export class Scatter {
     }
   }
 
-  /** Of a statement that holds several connections at once, outside of a transaction. Errors: SW-GATE-014. */
-  #admit(shards: readonly ShardView[], more: number): Promise<() => void> {
-    return this.#core.pools.admit(shards, more, this.#runner.connections.signal)
-  }
-
   /** @param given the parts, or what makes them within the transaction of the statement, of these shards */
   async write(
     given: readonly Part[] | ((on: Transaction, instant: string | null) => Promise<readonly Part[]>),
@@ -195,7 +190,8 @@ export class Scatter {
     const concerned = typeof given === 'function' ? shards : given.map(({ shard }) => shard)
     figures.shards = Math.max(figures.shards, concerned.length)
     // What makes the parts may take a connection for its scratch table.
-    const leave = own === null ? null : await this.#admit(concerned, typeof given === 'function' ? 1 : 0)
+    // Which shard's server has it is not known yet.
+    const leave = typeof given === 'function' ? await this.#runner.roomBeside(on, oneOfEachServer(concerned)) : null
     on.busy = true
     // A column may take the time by itself: every write over several shards has one instant.
     const instant = instantOf(this.#runner.settings, this.#core.clock.nowMs())
@@ -376,4 +372,8 @@ export class Scatter {
     if (transaction.explicit) return
     for (const branch of transaction.branches.values()) if (!branch.backend.connection.inTransaction) transaction.dropBranch(branch)
   }
+}
+
+function oneOfEachServer(shards: readonly ShardView[]): ShardView[] {
+  return [...new Map(shards.map((shard) => [shard.server.id, shard])).values()]
 }

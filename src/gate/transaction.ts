@@ -25,6 +25,8 @@ import type { OpenTransaction, ShardView } from './view.ts'
 export type Branch = {
   readonly shard: ShardView
   readonly backend: Backend
+  /** It entered for its connection (`Pools.enter`), and leaves with it. */
+  readonly counted: boolean
   wrote: boolean
   /** Reads of it locked rows. */
   locked: boolean
@@ -111,10 +113,11 @@ export class Transaction implements OpenTransaction, Waiter {
     return parts.length === 0 ? 'BEGIN' : `START TRANSACTION ${parts.join(', ')}`
   }
 
-  addBranch(shard: ShardView, backend: Backend): Branch {
+  addBranch(shard: ShardView, backend: Backend, counted: boolean): Branch {
     const branch: Branch = {
       shard,
       backend,
+      counted,
       wrote: false,
       locked: false,
       begun: false,
@@ -152,6 +155,7 @@ export class Transaction implements OpenTransaction, Waiter {
     if (this.branches.size === 1) this.#host.core.deadlocks.delete(this)
     branch.shard.traffic.transactions.delete(this)
     this.#host.release(branch.backend)
+    if (branch.counted) this.#host.core.pools.left(this, branch.shard)
     this.#host.changed(branch.shard.keyspace)
   }
 

@@ -187,7 +187,18 @@ for (const flavour of flavours()) {
         const backend = await innerConnection(gate.core, shard(name))
         await backend.connection.query(xid === null ? 'BEGIN' : `XA START ${xid}`)
         await backend.connection.query(`INSERT INTO t VALUES (${id}, 'x')`)
-        return { shard: shard(name), backend, wrote: true, locked: false, begun: true, open: true, statements: 1, xid, prepared: false }
+        return {
+          shard: shard(name),
+          backend,
+          wrote: true,
+          locked: false,
+          begun: true,
+          counted: false,
+          open: true,
+          statements: 1,
+          xid,
+          prepared: false,
+        }
       }
       return { gtrid, own: await open('-80', 1, null), other: await open('80-', 4, xidText(gtrid, shard('80-').uid)) }
     }
