@@ -16,7 +16,7 @@ if (flavours().length === 2) {
 
   test('1.12: defaults, generated columns and checks that the other flavour does not take are refused by column; those that it takes pass, and nothing is left', async () => {
     const plain =
-      'id INT NOT NULL PRIMARY KEY, a VARCHAR(30), d DATETIME DEFAULT (now()), n INT DEFAULT (1 + 1), m INT AS (n + 1) STORED, CHECK (n < 9)'
+      'id INT NOT NULL PRIMARY KEY, a VARCHAR(30), d DATETIME DEFAULT (now()), n INT DEFAULT (1 + 1), m INT AS (n + 1) STORED, q INT COMMENT "of a COMPRESSED shape, SRID 4326", CHECK (n < 9)'
     for (const [from, only, columns] of [
       [
         'mysql',

@@ -4,6 +4,8 @@ import { charsetName } from '../binlog/table-definitions.ts'
 import type { Connection, FlavourName } from '../mysql/connection.ts'
 import { readSchema } from '../mysql/introspect.ts'
 import type { TableInfo } from '../mysql/table-info.ts'
+import { parseTableDefinition } from '../sql/table-definition.ts'
+import { columnsOf } from '../sql/table-edits.ts'
 import { moveErrors } from './errors.ts'
 import { expressionFindings } from './expressions-elsewhere.ts'
 
@@ -45,8 +47,10 @@ function tableFindings(table: TableInfo, from: FlavourName, to: FlavourName, col
   for (const key of table.keys) {
     if (to === 'mariadb' && key.parts.some((part) => part.column === null)) refuse(key.name, 'a key over an expression')
   }
-  for (const match of table.createSql.matchAll(/^ {2}`((?:[^`]|``)+)` .*(SRID \d+|COMPRESSED|NOT ENFORCED)/gm)) {
-    if (match[2] !== undefined && !(to === 'mysql' && match[2].startsWith('SRID'))) refuse((match[1] ?? '').replaceAll('``', '`'), match[2])
+  for (const { name, text } of columnsOf(parseTableDefinition(table.createSql))) {
+    // Of what is said of it, without its name, comment and default.
+    const said = /SRID \d+|COMPRESSED|NOT ENFORCED/.exec(text.replace(/'(?:[^'\\]+|\\.|'')*'|`(?:[^`]|``)*`/gs, "''"))?.[0]
+    if (said !== undefined && !(to === 'mysql' && said.startsWith('SRID'))) refuse(name, said)
   }
   return distinct(findings)
 }

@@ -22,7 +22,8 @@ import { quoteString } from '../sql/quote.ts'
 import type { KnownTable } from './definitions.ts'
 import type { Waiting } from './applier-options.ts'
 import type { Failpoints } from './crash-points.ts'
-import { showCreateTable, withoutCounter } from './made-of.ts'
+import { showCreateTable } from './made-of.ts'
+import { withoutCounter, withoutKeys } from './table-look.ts'
 import { streamWhere, type StreamOnTarget } from './takeover.ts'
 import { moveSchema, type Coordinate } from './tables.ts'
 import { withTargetLock } from './target-lock.ts'
@@ -224,12 +225,6 @@ async function lookOf(conn: Connection, { schema, tables, keys }: ExecutedDdl): 
     texts.push(keys === 'count' ? text : withoutKeys(text))
   }
   return hashOf(texts.join('\n'))
-}
-
-/** Each key has a line of its own, and a comma unless it is the last. */
-function withoutKeys(text: string): string {
-  const lines = text.split('\n').filter((line) => !/^ *(?:UNIQUE |FULLTEXT |SPATIAL )?KEY /.test(line))
-  return lines.map((line) => line.replace(/,$/, '')).join('\n')
 }
 
 function placeOf(on: StreamOnTarget, place: Coordinate): string {

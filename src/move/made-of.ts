@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import type { Connection } from '../mysql/connection.ts'
 import { quoteQualified, quoteString } from '../sql/quote.ts'
+import { withoutCounter } from './table-look.ts'
 import { moveSchema } from './tables.ts'
 
 export type MadeOf = {
@@ -34,11 +35,6 @@ async function note({ target, workflowUid }: Made, table: string, source: string
   await target.conn.query(
     `REPLACE INTO ${moveSchema}.move_table (target_uid, table_name, workflow_uid, made_of, look) SELECT ${values} FROM DUAL WHERE ${condition}`,
   )
-}
-
-/** The next AUTO_INCREMENT is counted up by rows. */
-export function withoutCounter(text: string): string {
-  return text.replace(/ AUTO_INCREMENT=\d+/, '')
 }
 
 export function lookOf(text: string): string {

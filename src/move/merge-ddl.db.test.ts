@@ -8,14 +8,14 @@ import { connect } from '../mysql/connect.ts'
 import { ServerPairs } from '../../test/kit/server-pairs.ts'
 import { flavours } from '../../test/kit/servers.ts'
 import type { PaceLimits, StreamRecord } from '../topology/records.ts'
-import { World, type Running } from './testkit/world.ts'
+import { itemTable, World, type Running } from './testkit/world.ts'
 
 const servers = new ServerPairs()
 after(() => servers[Symbol.asyncDispose]())
 
 /** Two sources into one target; a row of `a` is the first's, of `b` the second's. */
-async function merging(flavour: 'mariadb' | 'mysql') {
-  const world = await World.create({ flavour, sources: ['-80', '80-'], targets: ['-'] }, servers.of(flavour))
+async function merging(flavour: 'mariadb' | 'mysql', table = itemTable) {
+  const world = await World.create({ flavour, sources: ['-80', '80-'], targets: ['-'], tables: [table] }, servers.of(flavour))
   const vindex = createVindex('hash', 'hash')
   const index = new KeyRangeIndex(world.sourceRefs.map(({ shard }, value) => ({ range: parseKeyRange(shard), value })))
   const shardOf = (owner: number): number => index.find(vindex.map([{ type: 'INT64', bytes: Buffer.from(String(owner)) }])!)!
@@ -58,6 +58,31 @@ for (const flavour of flavours()) {
     await first.stop()
     await second.stop()
   })
+
+  for (const key of flavour === 'mysql' ? (['a generated column', 'an expression'] as const) : (['a generated column'] as const))
+    test(`1.6, 1.13 on ${flavour}: so does one whose unique key is over ${key}, which rows do not carry`, async () => {
+      const generated = key === 'a generated column'
+      const columns = `id BIGINT NOT NULL, owner INT NOT NULL, mail VARCHAR(30) NOT NULL, v INT NOT NULL, PRIMARY KEY (id)`
+      const unique = generated ? 'g VARCHAR(30) AS (lower(mail)) VIRTUAL, UNIQUE KEY g (g)' : 'UNIQUE KEY g ((lower(mail)))'
+      const { world, on, a, b } = await merging(flavour, { ...itemTable, ddl: `CREATE TABLE item (${columns}, ${unique})` })
+      await using _world = world
+      const options = { ...world.record(0).options, onDdl: 'exec' as const }
+      const [one, two] = [world.record(0, { options }), world.record(1, { options })]
+      const shares = world.sharesOf([one, two])
+      const [before, second] = [one, two].map((record) => world.start(record, { shares }))
+      await world.untilRunning(one.uid, two.uid)
+      await before!.stop()
+      const insert = (id: number, owner: number, mail: string): string =>
+        `INSERT INTO item (id, owner, mail, v) VALUES (${id}, ${owner}, '${mail}', 1)`
+      await on(0, insert(2, a!, 'x'), 'CREATE INDEX by_v ON item (v)', "UPDATE item SET mail = 'z' WHERE id = 2")
+      await on(1, insert(4, b!, 'X'))
+      await world.drain(two.uid)
+      const first = world.start(one, { shares })
+      await world.drain(one.uid, two.uid)
+      assert.equal(await world.assertEqual(), 2)
+      await first.stop()
+      await second!.stop()
+    })
 
   test(`1.6, 1.13 on ${flavour}: while keys wait for the end of the copy, a statement that minds none does not wait for them, though two rows hold one value and the row to go stands behind it`, async () => {
     const { world, on, a, b } = await merging(flavour)

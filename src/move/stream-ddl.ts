@@ -76,7 +76,7 @@ type ExecutedOn = Executed & { readonly target: OpenTarget }
 
 export class StreamDdl {
   readonly #options: StreamDdlOptions
-  #heldLooks = 0
+  #heldLookedAt = 0
 
   constructor(options: StreamDdlOptions) {
     this.#options = options
@@ -156,7 +156,9 @@ export class StreamDdl {
     const { source, signal } = this.#options
     await using conn = await connectReader(source.address, signal)
     this.#options.watch.add(conn, source.address)
-    const { gone, otherValues } = await givenUpOnSource(conn, heldRowsOf(held, this.#heldLooks++))
+    const rows = heldRowsOf(held, this.#heldLookedAt)
+    this.#heldLookedAt += rows.length
+    const { gone, otherValues } = await givenUpOnSource(conn, rows)
     for (const table of keepsValues(event) ? new Set(otherValues.map((change) => change.table)) : []) {
       if ((await this.#definedNow(table.name, event, place)).ahead === null)
         gone.push(...otherValues.filter((change) => change.table === table))

@@ -14,6 +14,9 @@
  * On MariaDB a marker does not prove that an earlier XA COMMIT is visible: while tables are copied, its rows stay here, marked, until the server has forgotten the xid, so that a run that begins behind
  * the commit learns their keys from here (`xa-upkeep.ts`, docs/decisions/026).
  *
+ * Rows are kept as literals in the order of the columns, without their names. A server lets nobody alter, rename, truncate or drop a table that a prepared XA transaction has written before that has
+ * its outcome, also when its session has ended or the server has started again (*tried*: `xa-ddl.db.test.ts`): so they are of the definition that is in force at their commit.
+ *
  * What was prepared before the stream's position and committed behind it has no rows here. That is right only before the stream's first marker (source-start.ts).
  */
 import type { Flavour } from '../mysql/flavour/flavour.ts'
@@ -230,7 +233,13 @@ export class TargetXaStore implements XaStore {
     const changes: AddressedChange[] = []
     for (const [name, key, row, images] of JSON.parse(text.toString('utf8')) as [string, string, string | null, string[] | null][]) {
       const table = this.#options.plans.get(name)
-      if (table !== undefined) changes.push({ target, change: { table, key, row, images } })
+      // A stream moves the same tables all its life: whatever brought this, its rows are not to be passed over (promise 4).
+      if (table === undefined)
+        throw moveErrors.internal({
+          stream: this.#options.streamUid,
+          reason: `rows of an XA transaction are kept of ${name}, which it does not move`,
+        })
+      changes.push({ target, change: { table, key, row, images } })
     }
     return changes
   }

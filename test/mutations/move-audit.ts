@@ -153,7 +153,7 @@ export const auditMutations: readonly Mutation[] = [
   {
     rule: '1.6, 1.13 of many rows held back each is asked about',
     file: 'src/move/held-rows.ts',
-    edits: [['(look * heldRowsMax) % held.length', '(look * 0) % held.length']],
+    edits: [['from % held.length', '(from * 0) % held.length']],
     test: 'src/move/held-rows.test.ts',
     name: '1.6, 1.13: of many rows held back each is asked about in its turn',
     fails: /./,

@@ -31,6 +31,7 @@ ${rows.join('\n')}
   targets altered by hand (\`ignore\`) only a vdiff with \`--repair\` brings it. Added NULL, without such a default, the column is made.
 - MariaDB's \`binlog_alter_two_phase\`: the ALTER counts where it is logged as committed; one that was rolled back passes.
 - The way on from a stop: \`reshard update --on-ddl exec\`, or make the change on the targets and \`reshard update --on-ddl ignore\`, or \`cancel\`.
+- A table that a prepared XA transaction has written is altered by no server before that has its outcome, whatever became of its session (\`src/move/xa-ddl.db.test.ts\`): its rows, kept from PREPARE, are of the definition that is in force at its COMMIT.
 - Rows written before the statement are read by the definition of their time, also by a mover that starts after it: the definitions are stored with the positions.
 - DDL on tables that no stream moves passes. A statement that the gate is asked to run on a moved table is refused there beforehand where its stream would stop (SW-GATE-039).
 - \`exec\` announces its statement on the target, so that the reverse stream takes it for ours, and executes it once: met again after a crash, or brought by the stream of another
