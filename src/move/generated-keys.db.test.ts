@@ -4,7 +4,7 @@ import { after, test } from 'node:test'
 import { type ServerPair, ServerPairs } from '../../test/kit/server-pairs.ts'
 import { flavours } from '../../test/kit/servers.ts'
 import { quoteQualified } from '../sql/quote.ts'
-import type { StreamRecord } from '../topology/records.ts'
+import type { PaceLimits, StreamRecord } from '../topology/records.ts'
 import { existingTableNotes } from './target-notes.ts'
 import { World, type WorldTable } from './testkit/world.ts'
 
@@ -106,6 +106,32 @@ for (const flavour of flavours()) {
     await world.untilRunning(record.uid)
     await world.drain(record.uid)
     assert.equal(await world.assertEqual(), 2)
+    await again.stop()
+  })
+
+  test(`1.5, 1.12, 1.13 on ${flavour}: so it does while the key waits for the end of the copy`, async () => {
+    const table = itemOf(generated('a % 10'), ', UNIQUE KEY g (g)')
+    await using world = await World.create({ flavour, sources: ['-'], targets: ['-'], tables: [table] }, on())
+    const item = quoteQualified(world.targetRefs[0]!.schema, 'item')
+    await world.s.query('INSERT INTO item (id, owner, a) VALUES (1, 1, 1)')
+    const plain = world.record(0)
+    const record: StreamRecord = { ...plain, options: { ...plain.options, onDdl: 'ignore' } }
+    let pace: Partial<PaceLimits> = { pausedUntilMs: Date.now() + 1e9 }
+    const first = world.start(record, { pace: () => pace })
+    await world.until('copying', () => first.stream.report().state === 'copying')
+    await world.s.query(`ALTER TABLE item MODIFY ${generated('a')}`)
+    await world.until('an outcome', () => world.state(record.uid) === 'failed', 15_000)
+    assert.equal(world.reports.get(record.uid)?.error?.code, 'SW-MOVE-037')
+    await first.done
+    await world.t.query(`ALTER TABLE ${item} MODIFY ${generated('a')}`)
+    world.reports.delete(record.uid)
+    pace = {}
+    const again = world.start({ ...record, generation: 2 }, { pace: () => pace })
+    await world.untilRunning(record.uid)
+    await world.s.query('INSERT INTO item (id, owner, a) VALUES (2, 2, 11)')
+    await world.drain(record.uid)
+    assert.equal(await world.assertEqual(), 2)
+    assert.match((await world.t.allText(`SHOW CREATE TABLE ${item}`))[0]?.['Create Table'] ?? '', /UNIQUE KEY `g`/)
     await again.stop()
   })
 }

@@ -97,7 +97,8 @@ export async function keysLacking(table: string, source: KeysOn, target: KeysOn)
 }
 
 export async function uniqueKeyFindings(table: string, source: KeysOn, target: KeysOn & { readonly name: string }): Promise<SwError[]> {
-  return (await keysLacking(table, source, target)).map((key) => {
+  const keys = [...target.keys, ...(await keysToCome(table, source, target))]
+  return (await keysLacking(table, source, { ...target, keys })).map((key) => {
     const other = source.keys.flatMap((own) => (held(own, key, () => true) ? otherwiseMade(own, key) : []))[0]
     return other === undefined
       ? moveErrors.targetHasUniqueKey({ table, target: target.name, key: key.name, columns: key.parts.map(printPart).join(', ') })
@@ -108,6 +109,21 @@ export async function uniqueKeyFindings(table: string, source: KeysOn, target: K
           reason: `it is made of ${other.there} there and of ${other.here} on the source, and rows are told apart by it in the unique key ${key.name}`,
         })
   })
+}
+
+/**
+ * Keys of the source that the target lacks, as they would be there, of what its columns are made of: most wait for the end of the copy, and nobody looks again when they are built. Of columns
+ * that it lacks, too, none.
+ */
+async function keysToCome(table: string, source: KeysOn, target: KeysOn): Promise<UniqueKey[]> {
+  const there = new Set(target.keys.map(({ name }) => name))
+  const absent = source.keys.filter(({ name, parts }) => !there.has(name) && parts.some(({ made }) => made !== undefined))
+  if (absent.length === 0) return []
+  const columns = absent.flatMap(({ parts }) => parts.flatMap(({ made }) => Object.keys(made ?? {})))
+  const expressions = await expressionsOf(target.conn, target.schema, table, new Set(columns))
+  return absent
+    .map((key) => ({ ...key, parts: key.parts.map(({ of, prefix }) => withMade({ of, prefix }, expressions)) }))
+    .filter(({ parts }, i) => parts.every(({ made }, n) => made !== undefined || absent[i]?.parts[n]?.made === undefined))
 }
 
 /** Columns by which two keys of one look are not one. */

@@ -13,6 +13,14 @@ export const madeMutations: readonly Mutation[] = [
     fails: /SW-MOVE-037/,
   },
   {
+    rule: '1.5 also where the key waits for the end of the copy',
+    file: 'src/move/unique-keys.ts',
+    edits: [['if (absent.length === 0) return []', 'if (absent.length >= 0) return []']],
+    test: generated,
+    name: '1.5, 1.12, 1.13 on ${flavour}: so it does while the key waits for the end of the copy',
+    fails: /no an outcome/,
+  },
+  {
     rule: '1.5 also by way of another generated column',
     file: 'src/move/made-values.ts',
     edits: [['open.push(...namesIn(expression))', '']],
