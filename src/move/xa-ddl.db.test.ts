@@ -15,7 +15,7 @@ for (const flavour of flavours())
     const at = { ...server.config, database: 'x' }
     const refused = async (): Promise<void> => {
       await using other = await connect(at)
-      await other.query('SET SESSION lock_wait_timeout = 1')
+      await other.query('SET SESSION lock_wait_timeout = 1, innodb_lock_wait_timeout = 1')
       for (const statement of [
         'ALTER TABLE t ADD c INT NULL',
         'ALTER TABLE t ADD c INT NOT NULL DEFAULT 4, DROP COLUMN b',
