@@ -50,6 +50,8 @@ export type TargetApplierOptions = {
   oneLaneChangesMax: number
   /** max_allowed_packet of the server. */
   packetMax: number
+  /** After how long rows held back are kept on the target, and how often: `target-applier.ts` says when it is not given. */
+  keepsHeld?: { readonly afterMs: number; readonly everyMs: number }
   /** The server takes LOAD DATA LOCAL (`local_infile`). */
   bulkLoad: boolean
 }

@@ -3,12 +3,13 @@ import { after, test } from 'node:test'
 import assert from 'node:assert/strict'
 import { KeyRangeIndex } from '../keyspace/key-range-index.ts'
 import { parseKeyRange } from '../keyspace/key-range.ts'
+import { bumpControlMarker } from '../binlog/control-schema.ts'
 import { createVindex } from '../keyspace/vindexes/create.ts'
 import { ServerPairs } from '../../test/kit/server-pairs.ts'
 import { flavours } from '../../test/kit/servers.ts'
 import { crashPoints, type CrashPoint } from './crash-points.ts'
 import { killAt } from './testkit/kill-at.ts'
-import { World } from './testkit/world.ts'
+import { World, type Running } from './testkit/world.ts'
 
 const servers = new ServerPairs()
 after(() => servers[Symbol.asyncDispose]())
@@ -18,6 +19,8 @@ const cases: readonly { point: CrashPoint; skips: readonly number[]; waits: 'for
   { point: 'held.tried', skips: [0, 3], waits: 'for the other stream' },
   { point: 'held.tried', skips: [0, 2], waits: 'at a statement' },
   { point: 'held.leftOut', skips: [0], waits: 'at a statement' },
+  { point: 'held.kept', skips: [0, 1], waits: 'for the other stream' },
+  { point: 'held.stored', skips: [0, 1], waits: 'for the other stream' },
 ]
 
 test('every point of rows held back is walked', () => {
@@ -29,10 +32,7 @@ for (const flavour of flavours())
   for (const { point, skips, waits } of cases)
     test(`promises 1, 3 on ${flavour}: killed at ${point} while a row waits ${waits}, begun again: the same rows`, async () => {
       await using world = await World.create({ flavour, sources: ['-80', '80-'], targets: ['-'] }, servers.of(flavour))
-      const vindex = createVindex('hash', 'hash')
-      const index = new KeyRangeIndex(world.sourceRefs.map(({ shard }, value) => ({ range: parseKeyRange(shard), value })))
-      const shardOf = (owner: number): number => index.find(vindex.map([{ type: 'INT64', bytes: Buffer.from(String(owner)) }])!)!
-      const [a, b] = [0, 1].map((shard) => Array.from({ length: 50 }, (_, owner) => owner).find((owner) => shardOf(owner) === shard)!)
+      const [a, b] = ownersOf(world)
       const on = async (shard: number, ...statements: string[]): Promise<void> => {
         await world.s.useDatabase(world.sourceRefs[shard]!.schema)
         for (const statement of statements) await world.s.query(statement)
@@ -68,3 +68,68 @@ for (const flavour of flavours())
       assert.equal(await world.assertEqual(), waits === 'at a statement' ? 6 : 4)
       for (const stream of running) await stream.stop()
     })
+
+for (const flavour of flavours())
+  test(`1.6, promises 3, 8 on ${flavour}: with a row held back for some seconds the position is stored, chunks land and a kill does little again; but nothing is said to have come through before the row has`, async () => {
+    await using world = await World.create({ flavour, sources: ['-80', '80-'], targets: ['-'] }, servers.of(flavour))
+    const [a, b] = ownersOf(world)
+    const [one, two] = [world.record(0), world.record(1)]
+    const shares = world.sharesOf([one, two])
+    const [first, second] = world.sourceRefs.map(({ schema }) => `${schema}.item`)
+    await world.s.query(`INSERT INTO ${second} VALUES (1, ${b}, 5, 'n', 0)`)
+    let running = world.start(two, { shares })
+    await world.until('copy of the second', () => (world.reports.get(two.uid)?.copy.rowsDone ?? 0) === 1)
+    await world.drain(two.uid)
+    await running.stop()
+    // The first's tail brings a row of the same key: the second, which is down, has yet to take its own away.
+    await world.s.query(`INSERT INTO ${first} VALUES ${Array.from({ length: 1_000 }, (_, i) => `(${i + 100}, ${a}, NULL, 'a', 0)`).join()}`)
+    let paused = Date.now() + 1e9
+    const start = (): Running => world.start(one, { shares, pace: () => ({ pausedUntilMs: paused }) })
+    running = start()
+    await world.until('copying', () => world.state(one.uid) === 'copying')
+    await world.drain(one.uid)
+    const drained = world.reports.get(one.uid)?.targets[0]?.controlMarker ?? 0
+    await world.s.query(`DELETE FROM ${second}`)
+    await world.s.query(`INSERT INTO ${first} VALUES (1, ${a}, 5, 'a', 0)`)
+    await world.until('a row held back', () => world.reports.get(one.uid)?.targets[0]?.rowsHeldBack === 1)
+    const stored = async (): Promise<string> =>
+      `${await world.t.value(`SELECT CONCAT(at_marker, '/', at_groups) FROM _shardwright.move_stream WHERE stream_uid = '${one.uid}'`)}`
+    const kept = async (): Promise<string | null | undefined> =>
+      world.t.value(`SELECT COUNT(*) FROM _shardwright.move_held WHERE stream_uid = '${one.uid}'`)
+    const marker = await bumpControlMarker(world.s)
+    assert.ok(marker > drained)
+    const before = await stored()
+    while ((await kept()) !== '1') await new Promise((resolve) => setTimeout(resolve, 50))
+    while ((await stored()) === before) await new Promise((resolve) => setTimeout(resolve, 50))
+    // All but that row arrives.
+    paused = 0
+    await world.until('all that may', () => (world.reports.get(one.uid)?.copy.rowsDone ?? 0) > 900)
+    assert.equal(await world.t.value(`SELECT COUNT(*) FROM ${world.targetRefs[0]!.schema}.item WHERE id >= 100`), '1000')
+    // Begun again it is where it was.
+    for (let n = 0; n < 300; n++) await world.s.query(`UPDATE ${first} SET v = v + 1 WHERE id = ${100 + n}`)
+    await world.until('position', () => (world.reports.get(one.uid)?.targets[0]?.positionAgeMs ?? 1e9) < 1_500)
+    await new Promise((resolve) => setTimeout(resolve, 2_500))
+    await running.stop()
+    running = start()
+    await world.until('again held back', () => world.reports.get(one.uid)?.targets[0]?.rowsHeldBack === 1)
+    await new Promise((resolve) => setTimeout(resolve, 1_000))
+    const report = running.stream.report()
+    assert.ok((report.resumed?.transactionsRedone ?? 1e9) < 200, JSON.stringify(report.resumed))
+    assert.equal(report.targets[0]?.controlMarker, 0)
+    assert.match(report.waiting?.what ?? '', /collide/)
+    const other = world.start(two, { shares })
+    await world.drain(one.uid, two.uid)
+    await world.untilRunning(one.uid, two.uid)
+    assert.equal(await world.assertEqual(), 1_001)
+    assert.equal(await kept(), '0')
+    await running.stop()
+    await other.stop()
+  })
+
+/** An owner on each of the two sources. */
+function ownersOf(world: World): number[] {
+  const vindex = createVindex('hash', 'hash')
+  const index = new KeyRangeIndex(world.sourceRefs.map(({ shard }, value) => ({ range: parseKeyRange(shard), value })))
+  const shardOf = (owner: number): number => index.find(vindex.map([{ type: 'INT64', bytes: Buffer.from(String(owner)) }])!)!
+  return [0, 1].map((shard) => Array.from({ length: 50 }, (_, owner) => owner).find((owner) => shardOf(owner) === shard)!)
+}

@@ -20,6 +20,8 @@ export const crashPoints = [
   'part.afterSome',
   'held.tried',
   'held.leftOut',
+  'held.kept',
+  'held.stored',
   'marker.beforeReport',
   'ddl.noted',
   'ddl.executed',

@@ -142,6 +142,10 @@ export class Pending {
     return [...this.all()].filter(({ row }) => row !== null)
   }
 
+  has(table: TablePlan, key: string): boolean {
+    return this.#changes.get(table)?.has(key) ?? false
+  }
+
   /** What is known of the same key. */
   of({ table, key }: Change): Change | undefined {
     return this.#changes.get(table)?.get(key)

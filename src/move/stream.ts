@@ -32,6 +32,7 @@ import { HangWatch } from './hang-watch.ts'
 import type { Lane } from './lane.ts'
 import { LockWaits } from './lock-waits.ts'
 import { Headroom } from './headroom.ts'
+import { HeldStore } from './held-store.ts'
 import type { MergeWriter } from './merged-table.ts'
 import { markerStream, MarkerWriter } from './markers.ts'
 import type { MemoryShares } from './memory-shares.ts'
@@ -54,7 +55,7 @@ import { plansByName, type SourceTable } from './source-tables.ts'
 import { applierSql, compareCoordinates, ensureMoveTables } from './tables.ts'
 import type { TablePlan } from './table-plan.ts'
 import { endEpoch, sessionsEnd } from './takeover.ts'
-import { LagMeter } from './lag.ts'
+import { LagMeter, type Follower } from './lag.ts'
 import { appliedView, behindMs, noCopy, targetView } from './stream-report.ts'
 import { TailAhead } from './tail-ahead.ts'
 import { TailConsumer } from './tail-consumer.ts'
@@ -398,6 +399,12 @@ export class Stream {
         return share
       }
       for (const { stored, on } of targets) if (stored.copyState !== 'copying') exclusionOf(on.targetUid).alreadyCopied(record.uid)
+      const held = await Promise.all(
+        targets.map(async ({ on, lanes }) => {
+          const store = new HeldStore({ streamUid: on.streamUid, targetUid: on.targetUid, workflowUid: record.workflowUid })
+          return { store, rows: lanes[0] === undefined ? [] : await store.load(lanes[0], plans) }
+        }),
+      )
       let copier: Copier | null = null
       const appliers = targets.map(
         (target, number): TargetApplier =>
@@ -441,6 +448,8 @@ export class Stream {
             {
               applied: start,
               intent: compareCoordinates(target.stored.intent, target.stored.at) > 0 ? target.stored.intent : target.stored.at,
+              stoodAt: target.stored.at,
+              ...(held[number] === undefined ? {} : { held: held[number] }),
             },
           ),
       )
@@ -530,10 +539,12 @@ export class Stream {
       this.#headroom = headroom
       const lockWaits = new LockWaits(targets, clock, () => this.#options.onReport(() => this.report(), false))
       this.#lockWaits = lockWaits
-      const lag = new LagMeter({ conn: sourceMeta, clock, reading: () => consumer, followers: appliers })
+      const lag = new LagMeter({ conn: sourceMeta, clock, reading: () => consumer, followers: appliers.map(followerOf) })
       this.#lag = lag
       this.#reportedControl = appliers.map(({ applied }) => applied.controlMarker)
-      for (const [number, { stored }] of targets.entries()) this.#reportedControl[number] = stored.controlMarker
+      // Of one that lacks rows no marker has been reported.
+      for (const [number, { stored }] of targets.entries())
+        this.#reportedControl[number] = held[number]?.rows.length === 0 ? stored.controlMarker : 0
       xaUpkeep.firstMarker = await markers.prepare()
       this.#waiting = null
       this.#enter(copying.size > 0 ? 'copying' : 'running')
@@ -755,7 +766,7 @@ export class Stream {
   #applied(applier: TargetApplier): void {
     const { number } = applier.options
     const { controlMarker } = applier.applied
-    const passed = applier.consistent && controlMarker > (this.#reportedControl[number] ?? 0)
+    const passed = applier.whole && controlMarker > (this.#reportedControl[number] ?? 0)
     if (passed) {
       this.#reportedControl[number] = controlMarker
       const held = this.#options.failpoints.hit('marker.beforeReport')
@@ -768,6 +779,18 @@ export class Stream {
       }
     }
     this.#options.onReport(() => this.report(), passed)
+  }
+}
+
+/** With rows held back a target is no nearer to its source than they are: the age of what it holds is not known. */
+function followerOf(applier: TargetApplier): Follower {
+  return {
+    get applied() {
+      return applier.applied
+    },
+    get consistent() {
+      return applier.whole
+    },
   }
 }
 

@@ -65,6 +65,10 @@ const definitions = [
     at_marker BIGINT UNSIGNED NOT NULL, at_groups BIGINT UNSIGNED NOT NULL, part INT UNSIGNED NOT NULL,
     workflow_uid ${uid}, committed TINYINT NOT NULL DEFAULT 0, changes LONGBLOB NOT NULL,
     PRIMARY KEY (stream_uid, target_uid, xid, at_marker, at_groups, part), KEY (workflow_uid)) ENGINE=InnoDB`,
+  `CREATE TABLE IF NOT EXISTS ${moveSchema}.move_held (
+    stream_uid ${uid}, target_uid ${uid}, table_name VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+    key_hash CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, workflow_uid ${uid}, held LONGBLOB NOT NULL,
+    PRIMARY KEY (stream_uid, target_uid, table_name, key_hash), KEY (workflow_uid)) ENGINE=InnoDB`,
 ]
 
 /** Of tables that an earlier version may have made without them. */
@@ -76,6 +80,7 @@ const laterColumns = [
 ] as const
 
 const tableNames = [
+  'move_held',
   'move_xa',
   'move_announced',
   'move_chunk',

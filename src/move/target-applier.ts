@@ -11,6 +11,8 @@
  * Where several sources write to the target (1.6; docs/decisions/008) rows that collide with another stream's are held back: `#held`. Between rounds each key that has changed since X is on the target as it is at the end of the last
  * round, or it has no row of ours there and its newest row is held, or something newer waits in `pending`. So rounds go on without them, and when none is held after a round the target is where that round went to: only then X
  * moves, and it is stored. Until then the target is below its intent: nothing lands, no marker is reported, and after a crash all is done again from the position stored.
+ * Where rows are held for some seconds they are kept on the target (`held-store.ts`), and X moves and is stored though they are: then the target has, at X, each key's row but theirs. Chunks land without them; but no marker
+ * is reported, no statement passed and nobody told that a place has been reached (`whole`) before none is held.
  * - What is held has no row of ours on the target: all deletes of its round were committed before it was tried, and a statement that collides writes nothing.
  * - It is tried again when its time has come, by its own clock and never because something else has come; at once, under what is newer, when `pending` has something of its key.
  * - No round waits for it, so the tail always gets room: what frees the place of a row held back stands in this tail or in another's, and each comes to it.
@@ -24,6 +26,7 @@ import { moveErrors } from './errors.ts'
 import { nextLanding } from './landing.ts'
 import { landingStatements, type LandingPart } from './landing-statements.ts'
 import { HeldRoom } from './held-room.ts'
+import { HeldStore } from './held-store.ts'
 import { isCollision, type Lane } from './lane.ts'
 import { Pending, type Change, type Round, type Stamp } from './pending.ts'
 import { ownRows } from './own-rows.ts'
@@ -45,6 +48,9 @@ const triedAtOnce = 1_000
 /** Without a boundary for so long, the streams of the target line up (`exclusion.ts`). */
 const lineUpAfterMs = 2_000
 
+/** With rows held back for so long, and no position stored for so long, they are kept on the target, and it is. */
+const keepsDefault = { afterMs: 3_000, everyMs: 1_000 }
+
 /** An attempt at rows held back is made again no sooner than it has taken, but for this. */
 const retryMsMax = 2_000
 
@@ -62,6 +68,10 @@ export class TargetApplier {
   /** Newest rows of keys that collided, in the order in which they are tried. */
   readonly #held = new Pending()
   readonly #heldRoom: HeldRoom
+  readonly #heldStore: HeldStore
+  readonly #keeps: { readonly afterMs: number; readonly everyMs: number }
+  /** Where the target stood when this run began. */
+  readonly #stoodAt: Coordinate
   #collision: Waiting | null = null
   /** Where the earlier run was going to: up to there the target may have later rows of ours. */
   readonly #redoTo: Coordinate
@@ -101,7 +111,17 @@ export class TargetApplier {
   #standsStill: StandsStill | null = null
   readonly #chunkWaits: ChunkWaits
 
-  constructor(options: TargetApplierOptions, start: { applied: Stamp; intent: Coordinate }, heldRoom?: HeldRoom) {
+  /** @param start `held`: what an earlier run has kept; `stoodAt`: where it had stored that it stands, if that is ahead of `applied` */
+  constructor(
+    options: TargetApplierOptions,
+    start: {
+      applied: Stamp
+      intent: Coordinate
+      stoodAt?: Coordinate
+      held?: { readonly store: HeldStore; readonly rows: readonly Change[] }
+    },
+    heldRoom?: HeldRoom,
+  ) {
     this.options = options
     this.#doing = new Doing(options.clock)
     this.#chunkWaits = new ChunkWaits(options.clock, options.shard)
@@ -110,12 +130,31 @@ export class TargetApplier {
     this.#storedAtMs = options.clock.monotonicMs()
     this.#intent = start.intent
     this.#redoTo = start.intent
+    this.#stoodAt = start.stoodAt ?? start.applied
+    this.#keeps = options.keepsHeld ?? keepsDefault
+    this.#heldStore = start.held?.store ?? new HeldStore(options)
+    if (start.held !== undefined && start.held.rows.length > 0) {
+      for (const change of start.held.rows) this.#held.add(change)
+      this.#collisionsInRow = 1
+      this.#heldSinceMs = options.clock.monotonicMs() - this.#keeps.afterMs
+      this.#collision = {
+        what: `a row of another source on ${options.shard} that a row of this stream's collided with before it began again`,
+        sinceMs: options.clock.nowMs(),
+        ends: 'it is tried again',
+        reason: 'collision',
+      }
+    }
     // Beside what waits and what is being applied.
     this.#heldRoom = heldRoom ?? new HeldRoom(options.clock, () => options.pendingBytesMax() / 2)
   }
 
   get consistent(): boolean {
     return compareCoordinates(this.applied, this.#intent) >= 0
+  }
+
+  /** It stands at a boundary, and lacks no row: what a marker that comes through says. */
+  get whole(): boolean {
+    return this.consistent && this.rowsHeldBack === 0
   }
 
   /** The ordinal of the position that is stored. */
@@ -135,7 +174,14 @@ export class TargetApplier {
   /** True while the tail must not bring more. Never for long because of rows held back: what they wait for may be this tail's to bring. */
   get full(): boolean {
     if (this.#standAt !== null && this.options.latest().marker >= this.#standAt) return true
-    return this.pending.bytes > this.options.pendingBytesMax() || this.#heldRoom.isFull(this.#heldBackBytes)
+    if (this.pending.bytes > this.options.pendingBytesMax()) return true
+    // Up to where it stood nothing more is held back, and nothing is tried, so nobody would ring.
+    return !this.#isBehindStart && this.#heldRoom.isFull(this.#heldBackBytes)
+  }
+
+  /** The tail has not come again to where the target stood when this run began: what was kept is of there. */
+  get #isBehindStart(): boolean {
+    return compareCoordinates(this.options.latest(), this.#stoodAt) < 0
   }
 
   /** Of changes that wait and of those that are being applied; rows held back have a room of their own. */
@@ -255,7 +301,7 @@ export class TargetApplier {
   /** Waits until the target stands at a boundary at or past a marker of the source. */
   async passed(marker: number, signal: AbortSignal): Promise<void> {
     // Also between transactions in parts that follow one another without a pause: until the first part is written, whose intent comes before it, the target stands at a boundary.
-    while (!signal.aborted && !(this.consistent && this.applied.marker >= marker)) await this.#space.wait(signal, 20)
+    while (!signal.aborted && !(this.whole && this.applied.marker >= marker)) await this.#space.wait(signal, 20)
   }
 
   /** The tail stops behind a marker of the source until the signal. Resolves as `passed`. */
@@ -349,7 +395,7 @@ export class TargetApplier {
 
   /** Stores where the target stands: before the stream stops, and at a statement on its tables. Also below the intent, as rounds do: it is read again from here up to it. */
   async storePositionNow(): Promise<void> {
-    if (this.drained && this.#stored.ordinal < this.applied.ordinal) await this.#storePosition()
+    if (this.drained && (this.#stored.ordinal < this.applied.ordinal || this.#heldStore.keeps)) await this.#storePosition()
   }
 
   /** X moves over groups that change nothing here. Never while a round is on its way; landings do not mind. */
@@ -363,7 +409,8 @@ export class TargetApplier {
 
   #mayRound(retryInMs: number): boolean {
     if (this.#parts === 'applying') return false
-    return this.pending.count > 0 || (this.#parts === 'none' && this.#held.count > 0 && retryInMs === 0)
+    const early = this.#isBehindStart && this.#standsStill === null
+    return this.pending.count > 0 || (this.#parts === 'none' && !early && this.#held.count > 0 && retryInMs === 0)
   }
 
   /** All that waits, with rows held back whose time has come or of whose keys it has something newer. */
@@ -395,6 +442,7 @@ export class TargetApplier {
         await options.failpoints.hit('held.tried')
         if (this.#standsStill !== null) await this.#leaveOutGivenUp(this.#standsStill)
         else this.#lineUp()
+        if (this.#mayKeep(round.stamp)) await this.#keep(round.stamp)
         return
       }
       this.applied = round.stamp
@@ -408,6 +456,40 @@ export class TargetApplier {
       this.#space.ring()
     }
     options.onApplied(this)
+  }
+
+  /** Not before what an earlier run had begun is done again, nor while it is asked what need not be applied. */
+  #mayKeep(stamp: Stamp): boolean {
+    const nowMs = this.options.clock.monotonicMs()
+    if (this.#held.count === 0 || this.#standsStill !== null || compareCoordinates(stamp, this.#intent) < 0) return false
+    const { afterMs, everyMs } = this.#keeps
+    if (this.#heldSinceMs === null || nowMs - this.#heldSinceMs < afterMs || nowMs - this.#storedAtMs < everyMs) return false
+    return stamp.ordinal > this.#stored.ordinal && this.#heldStore.mayKeep(this.#held)
+  }
+
+  /** X moves though rows are held back. First they are kept, then the position is stored. */
+  async #keep(stamp: Stamp): Promise<void> {
+    const { lanes, failpoints, onApplied } = this.options
+    const [first] = lanes
+    assert(first !== undefined, 'a target has a lane')
+    await this.#shared(async () => {
+      await this.#heldStore.keep(this.#held, first)
+      await failpoints.hit('held.kept')
+      await this.#writePosition(stamp)
+      await failpoints.hit('held.stored')
+    })
+    this.applied = stamp
+    this.#stored = stamp
+    this.#storedAtMs = this.options.clock.monotonicMs()
+    onApplied(this)
+  }
+
+  /** With what was kept and is not held any more. */
+  async #writePosition(stamp: Stamp, before: readonly Buffer[] = [], beforeCommit?: () => Promise<void> | undefined): Promise<void> {
+    const { lanes, streamUid, targetUid } = this.options
+    const { statements, done } = this.#heldStore.remove(this.#held)
+    await lanes[0]?.transaction([...before, ...statements, applierSql.position(streamUid, targetUid, stamp)], beforeCommit)
+    done()
   }
 
   /** Not where an earlier run is done again: what stands in the way may be this tail's to take away. */
@@ -465,18 +547,14 @@ export class TargetApplier {
   }
 
   async #applyOrHold(round: Round): Promise<void> {
-    const { lanes, failpoints, mode, schema } = this.options
-    const first = lanes[0]
-    assert(first !== undefined, 'a target has a lane')
+    const { failpoints, mode, schema } = this.options
     // Not again in one transaction after a collision: its 1062 would undo its own deletes, which another stream may be waiting for as this
     // one waits for that one's, for ever (test/models/merge.model.ts finds it).
     if (round.count <= this.options.oneLaneChangesMax && this.#collisionsInRow === 0) {
       const [only] = this.#checked(roundStatements(round, mode, schema, 1))
       assert(only !== undefined, 'one lane')
       try {
-        await first.transaction([...only.deletes, ...only.upserts, this.#positionSql(round.stamp)], () =>
-          failpoints.hit('round.beforePosition'),
-        )
+        await this.#writePosition(round.stamp, [...only.deletes, ...only.upserts], () => failpoints.hit('round.beforePosition'))
         await failpoints.hit('round.afterPosition')
         return
       } catch (error) {
@@ -487,7 +565,7 @@ export class TargetApplier {
     await this.#write(round)
     if (this.#held.count > 0) return
     await failpoints.hit('round.beforePosition')
-    await first.transaction([this.#positionSql(round.stamp)])
+    await this.#writePosition(round.stamp)
     await failpoints.hit('round.afterPosition')
   }
 
@@ -555,10 +633,6 @@ export class TargetApplier {
     await failpoints.hit('round.afterIntent')
   }
 
-  #positionSql(stamp: Stamp): string {
-    return applierSql.position(this.options.streamUid, this.options.targetUid, stamp)
-  }
-
   #positionIsOld(): boolean {
     if (!this.consistent || this.#stored.ordinal === this.applied.ordinal) return false
     return this.options.clock.monotonicMs() - this.#storedAtMs >= idlePositionMs
@@ -566,7 +640,7 @@ export class TargetApplier {
 
   async #storePosition(): Promise<void> {
     const stamp = this.applied
-    await this.#shared(async () => this.options.lanes[0]?.transaction([this.#positionSql(stamp)]))
+    await this.#shared(() => this.#writePosition(stamp))
     this.#stored = stamp
     this.#storedAtMs = this.options.clock.monotonicMs()
   }
@@ -647,8 +721,7 @@ export class TargetApplier {
       }
       landing.push(chunk)
       const sets = options.touched.setsSince(chunk.table, chunk.generation)
-      if (part !== null && part !== undefined)
-        parts.push({ chunk, part, drop: sets.length === 0 ? null : (key) => sets.some((set) => set.has(key)) })
+      if (part !== null && part !== undefined) parts.push({ chunk, part, drop: this.#dropped(chunk, sets) })
     }
     const [first] = parts
     if (first !== undefined) {
@@ -674,6 +747,12 @@ export class TargetApplier {
       this.#chunkWaits.ended(chunk, 'landed')
       options.onLanded(chunk, this)
     }
+  }
+
+  /** Keys that the tail has brought since the low marker, and those of rows held back: they come by themselves. */
+  #dropped({ table }: Chunk, sets: readonly ReadonlySet<string>[]): LandingPart['drop'] {
+    if (sets.length === 0 && this.#held.count === 0) return null
+    return (key) => sets.some((set) => set.has(key)) || this.#held.has(table, key)
   }
 
   /** Without rows of ours that the tail brought before the low marker: at X they are what the chunk has. False: another stream's row stands there. */

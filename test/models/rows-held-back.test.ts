@@ -6,6 +6,7 @@ import { modelTable } from './fake-target.ts'
 import { Doing } from '../../src/move/doing.ts'
 import { noFailpoints } from '../../src/move/crash-points.ts'
 import { landingSize } from '../../src/move/landing.ts'
+import { HeldStore } from '../../src/move/held-store.ts'
 import type { Collided, Lane } from '../../src/move/lane.ts'
 import type { Change, Stamp } from '../../src/move/pending.ts'
 import { stampOf } from '../../src/move/testkit/samples.ts'
@@ -35,6 +36,7 @@ function applier({
   lane: takes = (): Promise<void> => Promise.resolve(),
   blocked: inTheWay = /^\(7,/,
   redoTo = 0,
+  held: kept = [] as readonly Change[],
 } = {}) {
   let nowMs = 0
   let latest = stampOf()
@@ -92,7 +94,16 @@ function applier({
       packetMax: 1 << 20,
       bulkLoad: false,
     },
-    { applied: latest, intent: { marker: redoTo, groups: 0 } },
+    {
+      applied: latest,
+      intent: { marker: redoTo, groups: 0 },
+      ...(kept.length === 0
+        ? {}
+        : {
+            stoodAt: { marker: redoTo, groups: 0 },
+            held: { store: new HeldStore({ streamUid: 's', targetUid: 't', workflowUid: 'w' }), rows: kept },
+          }),
+    },
   )
   // A test that fails ends its run as well.
   const [run, ended] = [target.run.bind(target), new AbortController()]
@@ -134,7 +145,7 @@ test('1.6: rows held back are not tried again with each transaction in parts: wh
   one.unblock()
   one.later(1_000)
   one.read({ marker: 9, groups: 0 })
-  while (!target.consistent) await new Promise((resolve) => setTimeout(resolve, 5))
+  while (!target.whole) await new Promise((resolve) => setTimeout(resolve, 5))
   assert.deepEqual(
     written.filter((row) => row.startsWith('(7,')),
     ['(7,1,7,5)'],
@@ -213,8 +224,8 @@ test('1.6: what is held back is tried a thousand rows at a time, each in its tur
   later(10_000)
   target.wake()
   const limit = AbortSignal.timeout(5_000)
-  while (!target.consistent && !limit.aborted) await target.space(limit)
-  assert.ok(target.consistent)
+  while (!target.whole && !limit.aborted) await target.space(limit)
+  assert.ok(target.whole)
   assert.equal(new Set(written).size, 2_500)
   ending.abort()
   target.wake()
@@ -332,8 +343,33 @@ test('1.6, promise 7: how many rows are held back and for how long no position w
   await tried
   assert.equal(target.rowsHeldBack, 1)
   letGo()
-  while (!target.consistent) await new Promise((resolve) => setTimeout(resolve, 5))
+  while (!target.whole) await new Promise((resolve) => setTimeout(resolve, 5))
   assert.deepEqual([target.rowsHeldBack, target.positionAgeMs], [0, 0])
+  ending.abort()
+  target.wake()
+  await running
+})
+
+test('1.6, promise 7: rows that an earlier run has kept are held back, wait until the tail is again where the target stood, and keep no tail from getting there', async () => {
+  const rows = Array.from({ length: 800 }, (_, key) => change(key))
+  const { target, read, inVain, later, unblock } = applier({ held: rows, redoTo: 9, blocked: /^/, pendingBytesMax: 4_000 })
+  const ending = new AbortController()
+  const running = target.run(ending.signal)
+  assert.equal(target.rowsHeldBack, 800)
+  for (let marker = 2; marker < 9; marker++) {
+    read({ marker, groups: 0 })
+    later(500)
+    target.wake()
+    await new Promise((resolve) => setTimeout(resolve, 5))
+    assert.deepEqual([target.full, target.whole, inVain()], [false, false, 0])
+  }
+  read({ marker: 9, groups: 0 })
+  while (inVain() === 0) await target.space(ending.signal)
+  assert.ok(!target.whole)
+  unblock()
+  later(10_000)
+  target.wake()
+  while (!target.whole) await new Promise((resolve) => setTimeout(resolve, 5))
   ending.abort()
   target.wake()
   await running

@@ -1,14 +1,16 @@
 /** A writer on a target of the model of merges (`streams.model.ts`), in the model's time: what is stored there of its stream, and death. */
 import type { Clock } from '../../src/base/clock.ts'
+import { HeldStore } from '../../src/move/held-store.ts'
 import type { Collided, Lane } from '../../src/move/lane.ts'
+import type { Change } from '../../src/move/pending.ts'
 import { ServerError } from '../../src/mysql/errors.ts'
-import { Collision, type FakeTarget, type TestCoordinate } from './fake-target.ts'
+import { Collision, modelTable, type FakeTarget, type TestCoordinate } from './fake-target.ts'
 import type { Random } from './random.ts'
 
 export class Died extends Error {}
 
 /** What a target knows of a stream. */
-export type Stored = { at: TestCoordinate; intent: TestCoordinate; readonly landed: Set<number> }
+export type Stored = { at: TestCoordinate; intent: TestCoordinate; readonly landed: Set<number>; readonly held: Map<string, string> }
 
 /** Each transaction takes its time, and none ends that the dead had begun. */
 export function modelLane(random: Random, stored: Stored, table: FakeTarget, signal: AbortSignal): Lane {
@@ -28,6 +30,11 @@ export function modelLane(random: Random, stored: Stored, table: FakeTarget, sig
       if (what === 'at' || what === 'intent') stored[what] = { marker: Number(marker), groups: Number(groups) }
       const [, path] = /move_chunk .*? VALUES \('[^']*', '[^']*', '[^']*', '(\d+)'/.exec(text) ?? []
       if (path !== undefined) stored.landed.add(Number(path))
+      // Rows held back that are kept (`held-store.ts`).
+      if (text.startsWith('REPLACE INTO _shardwright.move_held'))
+        for (const [, hash = '', held = ''] of text.matchAll(/'([0-9a-f]{64})', x'([0-9a-f]+)'\)/g)) stored.held.set(hash, held)
+      if (text.startsWith('DELETE FROM _shardwright.move_held'))
+        for (const [, hash = ''] of text.matchAll(/'([0-9a-f]{64})'\)/g)) stored.held.delete(hash)
     }
     await pause(random, signal)
   }
@@ -68,4 +75,17 @@ export function modelClock({ random, nowMs: now }: { readonly random: Random; re
         signal?.addEventListener('abort', () => reject(new Died()), { once: true })
       }),
   }
+}
+
+export type HeldBefore = { readonly store: HeldStore; readonly rows: readonly Change[] }
+
+/** What an earlier run has kept. */
+export async function heldBefore(streamUid: string, { held }: Stored): Promise<HeldBefore> {
+  const store = new HeldStore({ streamUid, targetUid: 't', workflowUid: 'w' })
+  const rows = [...held].map(([hash, text]) => ({
+    table_name: Buffer.from('m'),
+    key_hash: Buffer.from(hash),
+    held: Buffer.from(text, 'hex'),
+  }))
+  return { store, rows: await store.load({ read: () => Promise.resolve(rows) }, new Map([['m', modelTable]])) }
 }

@@ -18,7 +18,7 @@ import type { TablePlan } from '../../src/move/table-plan.ts'
 import { TouchedKeys } from '../../src/move/touched.ts'
 import { changeOf, chunkOf, rowText, type FakeTarget, type ModelRow, type TestCoordinate } from './fake-target.ts'
 import type { Random } from './random.ts'
-import { Died, modelClock, modelLane, pause, type Stored } from './streams.lane.ts'
+import { Died, heldBefore, modelClock, modelLane, pause, type HeldBefore, type Stored } from './streams.lane.ts'
 import type { Group, ModelSource } from './streams.source.ts'
 
 export type ModelTarget = { readonly number: number; readonly table: FakeTarget; readonly share: TargetShare }
@@ -42,6 +42,8 @@ export type StreamsWorld = {
   readonly ranges: readonly (readonly number[])[]
   /** Between two reads of the copy, at most. */
   readonly copyMs: number
+  /** When rows held back are kept on the target. */
+  readonly keepsHeld: { readonly afterMs: number; readonly everyMs: number }
   /** Chunks are thrown away now and then, as for keys above their budget. */
   readonly throwsAway: boolean
   /** Between rounds a target without rows held back holds what its source held at X. */
@@ -75,7 +77,7 @@ export class ModelStream {
     this.#world = world
     this.copied = copied
     const at = { marker: 0, groups: 0 }
-    this.stored = world.targets.map(() => ({ at, intent: at, landed: new Set() }))
+    this.stored = world.targets.map(() => ({ at, intent: at, landed: new Set(), held: new Map() }))
   }
 
   get uid(): string {
@@ -99,6 +101,10 @@ export class ModelStream {
 
   begin(): void {
     this.#life?.ending.abort()
+    this.#begin().catch((error: unknown) => (this.failure ??= error))
+  }
+
+  async #begin(): Promise<void> {
     for (const leave of this.#leave.splice(0)) leave()
     const { source, stored } = this
     const { random, targets } = this.#world
@@ -107,8 +113,9 @@ export class ModelStream {
     const start = stampOf({ ordinal: 0, ...from })
     const read = source.log.findIndex((group) => compareCoordinates(group.at, from) > 0)
     const ending = new AbortController()
+    const held = await Promise.all(stored.map((one) => heldBefore(this.uid, one)))
     const life: Life = {
-      targets: targets.map((target) => this.#applier(target, start, ending.signal, () => life)),
+      targets: targets.map((target, i) => this.#applier(target, { applied: start, held: held[i]! }, ending.signal, () => life)),
       stoodAt: stored.map(({ at }) => at),
       touched: new TouchedKeys(),
       ending,
@@ -136,15 +143,16 @@ export class ModelStream {
     this.#life?.ending.abort()
   }
 
+  get hasStatementAhead(): boolean {
+    return this.source.log.some((group) => group.kind === 'statement' && !this.#passed.has(group))
+  }
+
   /** All that its source has written is applied, and known to be. */
   get isUp(): boolean {
     const life = this.#life
     const last = this.source.log.findLast(({ kind }) => kind !== 'marker')
     if (life === null || !this.copied) return false
-    return life.targets.every(
-      (target) =>
-        target.consistent && target.rowsHeldBack === 0 && (last === undefined || compareCoordinates(target.applied, last.at) >= 0),
-    )
+    return life.targets.every((target) => target.whole && (last === undefined || compareCoordinates(target.applied, last.at) >= 0))
   }
 
   told(): string {
@@ -235,6 +243,8 @@ export class ModelStream {
     if (signal.aborted) return
     await Promise.all(targets.map((target) => target.holdLandings(signal)))
     if (signal.aborted) return
+    // Behind it they would be read by another definition.
+    if (this.stored.some(({ held }) => held.size > 0)) throw new Error('rows stay kept behind a statement')
     this.#passed.add(group)
     this.begin()
   }
@@ -326,8 +336,13 @@ export class ModelStream {
 
   // ---- a target ----
 
-  #applier({ number, share, table }: ModelTarget, start: Stamp, signal: AbortSignal, life: () => Life): TargetApplier {
-    const { lanes, pendingBytesMax, oneLaneChangesMax, heldRoom, onWhole } = this.#world
+  #applier(
+    { number, share, table }: ModelTarget,
+    { applied, held }: { applied: Stamp; held: HeldBefore },
+    signal: AbortSignal,
+    life: () => Life,
+  ): TargetApplier {
+    const { lanes, pendingBytesMax, oneLaneChangesMax, heldRoom, keepsHeld, onWhole } = this.#world
     const { at, intent } = this.stored[number]!
     const ended = (chunk: Chunk): void => void chunk.remaining--
     // Made within `life`, which holds its touched keys: they are asked for later.
@@ -348,7 +363,7 @@ export class ModelStream {
         latest: () => life().latest,
         writeMarker: () => this.#marker(signal),
         onApplied: (target) => {
-          if (!signal.aborted && target.consistent && target.rowsHeldBack === 0) onWhole(this, number, target.applied)
+          if (!signal.aborted && target.whole) onWhole(this, number, target.applied)
         },
         onLanded: ended,
         onThrownAway: ended,
@@ -361,8 +376,9 @@ export class ModelStream {
         oneLaneChangesMax,
         packetMax: 1 << 20,
         bulkLoad: false,
+        keepsHeld,
       },
-      { applied: start, intent: compareCoordinates(intent, at) > 0 ? intent : at },
+      { applied, intent: compareCoordinates(intent, at) > 0 ? intent : at, stoodAt: at, held },
       new HeldRoom(this.#clock(), () => 0, heldRoom),
     )
   }

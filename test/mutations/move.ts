@@ -72,7 +72,7 @@ const copy: Mutation[] = [
   {
     rule: '1.4 a landing drops keys that the tail has touched since the low marker',
     file: 'src/move/target-applier.ts',
-    edits: [['drop: sets.length === 0 ? null : (key) => sets.some((set) => set.has(key))', 'drop: sets.length < 0 ? () => false : null']],
+    edits: [['sets.some((set) => set.has(key)) || this.#held', 'this.#held']],
     ...split,
     fails: /./,
   },
@@ -119,7 +119,7 @@ const rounds: Mutation[] = [
   {
     rule: '1.5 all deletes first',
     file: 'src/move/target-applier.ts',
-    edits: [['[...only.deletes, ...only.upserts, this', '[...only.upserts, ...only.deletes, this']],
+    edits: [['[...only.deletes, ...only.upserts]', '[...only.upserts, ...only.deletes]']],
     ...types,
     fails: /./,
   },
