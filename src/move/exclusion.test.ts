@@ -126,3 +126,25 @@ test('1.6, promise 7: streams that line up go on when all have come, or when one
   await share.lineUp(neverOver, signal)
   assert.equal(stood, 0)
 })
+
+test('1.6, promise 7: nobody stands for a stream whose tail would not come to the marker in time', async () => {
+  const share = new TargetShare(new Set())
+  const signal = new AbortController().signal
+  const asked: string[] = []
+  let behind = true
+  const clock = { nowMs: () => 0, monotonicMs: () => nowMs, sleep: () => new Promise<void>((resolve) => setImmediate(resolve)) }
+  let nowMs = 0
+  for (const uid of ['a', 'b'])
+    share.join(uid, {
+      passMarker: () => Promise.resolve(),
+      readMarker: () => (uid === 'b' && behind ? new Promise(() => undefined) : Promise.resolve()),
+      standAtMarker: () => (asked.push(uid), Promise.resolve()),
+      onWaiting: () => undefined,
+    })
+  await share.lineUp(clock, signal)
+  assert.deepEqual(asked, [])
+  behind = false
+  nowMs += 2_000
+  await share.lineUp(clock, signal)
+  assert.deepEqual(asked, ['a', 'b'])
+})

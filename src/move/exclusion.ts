@@ -20,6 +20,8 @@ export type Sharer = {
   passMarker: () => Promise<void>
   /** Its tail stops at such a marker, until the signal; resolves when the target has applied up to there. */
   standAtMarker: (until: AbortSignal) => Promise<void>
+  /** Resolves when its tail has come to a marker that was committed after the call; or by the signal. */
+  readMarker?: (until: AbortSignal) => Promise<void>
   onWaiting: (waiting: Waiting) => void
 }
 
@@ -105,6 +107,8 @@ export class TargetShare implements Exclusion {
    * position is stored, no marker is reported. So the tails stop at markers that are committed on all sources at about one time. Whoever is ahead waits there for the others; when all have come, each value is
    * where it was at that time, once, and no row collides but those of the few milliseconds between the markers.
    *
+   * First all are asked whether their tails come to such markers in that time at all: where one is further behind nobody stands.
+   *
    * Nobody waits for ever: a tail goes on when all have come, or after some seconds, which are more when it has failed and seldom (a stream that is hours behind, two sources that hold one value).
    */
   async lineUp(clock: Clock, signal: AbortSignal): Promise<void> {
@@ -117,6 +121,13 @@ export class TargetShare implements Exclusion {
     const limitMs = Math.min(standMsMax, standMs * 2 ** this.#lineUpsFailed)
     const over = new AbortController()
     const until = AbortSignal.any([signal, over.signal])
+    // Nobody stands for one that would not come in time.
+    if (!(await this.#areNear(limitMs, clock, until))) {
+      over.abort()
+      this.#lineUpsFailed = Math.min(10, this.#lineUpsFailed + 1)
+      this.#lineUpAtMs = clock.monotonicMs() + limitMs
+      return
+    }
     const standing = Promise.all([...this.#sharers.values()].map((sharer) => sharer.standAtMarker(until)))
     const outcome = await Promise.race([
       standing.then(() => 'lined up' as const),
@@ -125,6 +136,17 @@ export class TargetShare implements Exclusion {
     over.abort()
     this.#lineUpsFailed = outcome === 'lined up' ? 0 : Math.min(10, this.#lineUpsFailed + 1)
     if (outcome === 'too late') this.#lineUpAtMs = clock.monotonicMs() + standEvery * limitMs
+  }
+
+  async #areNear(limitMs: number, clock: Clock, until: AbortSignal): Promise<boolean> {
+    const reading = [...this.#sharers.values()].flatMap(({ readMarker }) => (readMarker === undefined ? [] : [readMarker(until)]))
+    if (reading.length === 0) return true
+    const late = new AbortController()
+    const near = Promise.race([
+      Promise.all(reading).then(() => true),
+      clock.sleep(limitMs, AbortSignal.any([until, late.signal])).then(() => false),
+    ]).catch(() => false)
+    return near.finally(() => late.abort())
   }
 
   /** A stream whose copy an earlier run has finished: nobody waits for it. */

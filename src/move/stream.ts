@@ -533,7 +533,10 @@ export class Stream {
         const uid = targets[number]?.on.targetUid ?? ''
         const passMarker = async (): Promise<void> => applier.passed((await markers.write()).number, signal)
         const standAtMarker = async (until: AbortSignal): Promise<void> => applier.standAt((await markers.write()).number, until)
-        leaving.push(exclusionOf(uid).join(record.uid, { passMarker, standAtMarker, onWaiting: (waiting) => this.#wait(waiting) }))
+        const readMarker = async (until: AbortSignal): Promise<void> => applier.hasRead((await markers.write()).number, until)
+        leaving.push(
+          exclusionOf(uid).join(record.uid, { passMarker, standAtMarker, readMarker, onWaiting: (waiting) => this.#wait(waiting) }),
+        )
       }
       this.#lanes = targets.flatMap(({ lanes }) => lanes)
       this.#headroom = headroom

@@ -173,10 +173,14 @@ export class TargetApplier {
 
   /** True while the tail must not bring more. Never for long because of rows held back: what they wait for may be this tail's to bring. */
   get full(): boolean {
-    if (this.#standAt !== null && this.options.latest().marker >= this.#standAt) return true
+    if (this.#tailStands) return true
     if (this.pending.bytes > this.options.pendingBytesMax()) return true
     // Up to where it stood nothing more is held back, and nothing is tried, so nobody would ring.
     return !this.#isBehindStart && this.#heldRoom.isFull(this.#heldBackBytes)
+  }
+
+  get #tailStands(): boolean {
+    return this.#standAt !== null && this.options.latest().marker >= this.#standAt
   }
 
   /** The tail has not come again to where the target stood when this run began: what was kept is of there. */
@@ -284,7 +288,8 @@ export class TargetApplier {
       intent: place(this.#intent),
       changes: this.pending.count,
       bytes: this.pending.bytes,
-      full: this.full,
+      // As was found when it was asked last: to ask is to take a step (`held-room.ts`).
+      full: this.#tailStands || this.pending.bytes > this.options.pendingBytesMax() || this.#heldRoom.wasFull,
       heldBack: this.#held.count,
       heldBackBytes: this.#held.bytes,
       collisionsInRow: this.#collisionsInRow,
@@ -302,6 +307,11 @@ export class TargetApplier {
   async passed(marker: number, signal: AbortSignal): Promise<void> {
     // Also between transactions in parts that follow one another without a pause: until the first part is written, whose intent comes before it, the target stands at a boundary.
     while (!signal.aborted && !(this.whole && this.applied.marker >= marker)) await this.#space.wait(signal, 20)
+  }
+
+  /** Resolves when the tail has come to a marker of the source. */
+  async hasRead(marker: number, until: AbortSignal): Promise<void> {
+    while (!until.aborted && this.options.latest().marker < marker) await this.#space.wait(until, 20)
   }
 
   /** The tail stops behind a marker of the source until the signal. Resolves as `passed`. */

@@ -128,8 +128,9 @@ export class ModelStream {
       const target = life.targets[number]!
       const passMarker = async (): Promise<void> => target.passed(await this.#marker(ending.signal), ending.signal)
       const standAtMarker = async (until: AbortSignal): Promise<void> => target.standAt(await this.#marker(ending.signal), until)
+      const readMarker = async (until: AbortSignal): Promise<void> => target.hasRead(await this.#marker(ending.signal), until)
       if (this.copied) share.alreadyCopied(this.uid)
-      this.#leave.push(share.join(this.uid, { passMarker, standAtMarker, onWaiting: () => undefined }))
+      this.#leave.push(share.join(this.uid, { passMarker, standAtMarker, readMarker, onWaiting: () => undefined }))
     }
     const tasks = [...life.targets.map((target) => target.run(ending.signal)), this.#tail(life), this.#markers(life)]
     if (!this.copied) tasks.push(this.#copy(life, random.pick([1, 2])))
