@@ -95,7 +95,7 @@ for (const flavour of flavours()) {
       Number(await world.t.value(`SELECT SUM(row_count) FROM _shardwright.move_chunk WHERE stream_uid = '${record.uid}'`))
     let before: { read: number; marked: number; landed: number } | null = null
     let toldInAll = 0
-    for (const skip of [6, 6, null]) {
+    for (const skip of [2, 2, null]) {
       // As in another process: it begins with what stands on the targets, and with a report of nothing.
       let letGo = (): void => undefined
       const gate = new Promise<void>((resolve) => (letGo = resolve))
@@ -105,7 +105,9 @@ for (const flavour of flavours()) {
       // Nothing lands before all that may be read at once has been.
       const read = (): number => running.stream.report().copy.sourceRowsRead
       for (let last = -1, calm = 0; skip !== null && calm < 10;) {
-        calm = read() > 0 && last === read() ? calm + 1 : 0
+        // Of few rows all would have landed before the kill.
+        const some = read() > (before?.landed ?? 0) + 400
+        calm = some && last === read() ? calm + 1 : 0
         last = read()
         await new Promise((resolve) => setTimeout(resolve, 50))
       }

@@ -12,16 +12,17 @@ import { defaultSwitchLimits } from './context.ts'
 import { requireNoneInDoubt } from './in-doubt.ts'
 import { switchReportText } from './report.ts'
 import { until } from '../../test/kit/until.ts'
+import { besideEachOther } from '../../test/kit/beside.ts'
 import { endLeftInDoubt } from './strays.ts'
 import { switchTraffic } from './switch-traffic.ts'
-import { flavourAvailable, TestServer } from './testkit/servers.ts'
+import { TestServer } from './testkit/servers.ts'
 import { connectApp, fresh, installationId, old, World } from './testkit/world.ts'
 
 const limits = { ...defaultSwitchLimits, warmMs: 5_000, graceMs: 200, limitMs: 4_000, holdsReportMs: 50, freshMs: 60_000 }
 const request = { keyspace: 'app', workflow: 'w', shards: null, dryRun: false, limits, undo: 'shardwright reshard reversetraffic' }
 
-for (const flavour of ['mariadb', 'mysql'] as const) {
-  describe(`transactions in doubt at a switch on ${flavour}`, { skip: !flavourAvailable(flavour) }, () => {
+besideEachOther('transactions in doubt', (flavour) => {
+  describe(`transactions in doubt at a switch on ${flavour}`, () => {
     let world: World
     /** Serves another keyspace. */
     let far: TestServer
@@ -166,4 +167,4 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       }
     })
   })
-}
+})
