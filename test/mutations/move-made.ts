@@ -42,19 +42,6 @@ export const madeMutations: readonly Mutation[] = [
     fails: /./,
   },
   {
-    rule: '1.12 what another flavour prints otherwise is asked of it',
-    file: 'src/move/unique-keys.ts',
-    edits: [
-      [
-        'return keysOfTargetOnly([...source.keys, ...there], lacking)',
-        'return keysOfTargetOnly([...source.keys, ...there].slice(0, source.keys.length), lacking)',
-      ],
-    ],
-    test: generated,
-    name: "1.5, 1.12 from ${from}: the other flavour prints expressions otherwise: it is asked how it prints the source's",
-    fails: /4 rows/,
-  },
-  {
     rule: '1.6, 1.13 a row that the source has given up is told by any of its columns',
     file: 'src/move/held-rows.ts',
     edits: [['return table.columns.some((column, i) =>', 'return table.columns.slice(0, 1).some((column, i) =>']],
