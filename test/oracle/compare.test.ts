@@ -82,6 +82,25 @@ test('the oracle sees other values, orders, names, types, warnings and errors', 
   const [y, number] = [rows([column('y', 13, { flags: 32 })], [['2001']]), rows([column('y', 3, { flags: 32 })], [['2001']])]
   assert.notEqual(compareRows({ ...plain, sql: 'SELECT y FROM a GROUP BY y WITH ROLLUP' }, y, number)?.what, 'types')
   assert.equal(compareRows({ ...plain, sql: 'SELECT y FROM a' }, y, number)?.what, 'types')
+  // In an expression, YEAR, BIT and FLOAT are those or numbers; a column of a table is what it is.
+  const of = (type: number, cell: string, orgTable = ''): Answer => rows([column('e', type, { flags: 32, orgTable })], [[cell]])
+  for (const [type, cell, through, number, other] of [
+    [13, '2001', 8, '2001', '2002'],
+    [16, '\x06', 8, '6', '7'],
+    [4, '1.1', 5, '1.100000023841858', '1.10001'],
+  ] as const) {
+    for (const rollup of ['', ' WITH ROLLUP']) {
+      const said = { ...text, sql: `SELECT MIN(y) AS e FROM a GROUP BY n${rollup}` }
+      assert.equal(compareRows(said, of(type, cell), of(through, number)), null)
+      assert.equal(compareRows(said, of(through, number), of(type, cell)), null)
+      assert.equal(compareRows(said, of(type, cell), of(through, other))?.what, 'values')
+    }
+    for (const said of [
+      compareRows(text, of(type, cell, 't'), of(through, number, 't')),
+      compareRows(text, of(type, cell), of(246, number)),
+    ])
+      assert.match(said?.what ?? '', /^(types|values)$/)
+  }
 })
 
 test('… and other numbers of rows written', () => {

@@ -16,6 +16,10 @@ const real = new Set([4, 5])
 const notFixed = 31
 const newDecimal = 246
 const year = 13
+const bit = 16
+const float = 4
+/** No type of a server's. */
+const floatOrDouble = -4
 const json = 245
 const integers = new Set([1, 2, 3, 8, 9])
 const lengthless = new Set([15, 249, 250, 251, 252, 253, 254])
@@ -32,6 +36,24 @@ function typeOf(column: Column): string {
   return `${column.type} ${column.decimals} ${(column.flags & 0x20) !== 0 ? 'unsigned' : ''} ${column.charset}`
 }
 
+/**
+ * What MySQL makes of these in an expression when rows go through a temporary table (MIN(bx.y) of a derived table with GROUP BY is a YEAR or an integer), and as what both are compared: with and without
+ * SQL_BUFFER_RESULT, on one server too.
+ */
+const planned: readonly (readonly [type: number, through: ReadonlySet<number>, as: number])[] = [
+  [year, integers, 3],
+  [bit, integers, bit],
+  [float, new Set([5]), floatOrDouble],
+]
+
+function asPlanned(column: Column, other: Column | undefined): Column {
+  if (other === undefined || column.orgTable !== '' || other.orgTable !== '') return column
+  const found = planned.find(
+    ([type, through]) => (column.type === type && through.has(other.type)) || (other.type === type && through.has(column.type)),
+  )
+  return found === undefined ? column : { ...column, type: found[2] }
+}
+
 /** `text`: the answers are of the text protocol. */
 export type Compared = Pick<Asked, 'ordered' | 'folded' | 'lists'> & { readonly sql?: string; readonly text?: boolean }
 
@@ -45,10 +67,11 @@ export function compareRows(asked: Compared, expected: Answer, got: Answer): Dif
   if (names(a.columns) !== names(b.columns)) return { what: 'names', detail: `${names(a.columns)}\n  gate:   ${names(b.columns)}` }
   // With ROLLUP, MySQL makes an integer of a YEAR where it takes a temporary table: with and without SQL_BUFFER_RESULT, on one server too.
   const rollup = /WITH ROLLUP/i.test(asked.sql ?? '')
-  const types = (columns: readonly Column[]): string =>
-    columns.map((c) => typeOf(rollup && c.type === year ? { ...c, type: 3, decimals: 0 } : c)).join(' | ')
-  const print = (columns: readonly Column[]) => (row: RawRow) => printRow(row, columns, asked)
-  const [x, y] = [a.rows.map(print(a.columns)), b.rows.map(print(a.columns))]
+  const types = (columns: readonly Column[], others: readonly Column[]): string =>
+    columns.map((c, i) => typeOf(rollup && c.type === year ? { ...c, type: 3, decimals: 0 } : asPlanned(c, others[i]))).join(' | ')
+  const columns = a.columns.map((c, i) => asPlanned(c, b.columns[i]))
+  const print = (row: RawRow): string => printRow(row, columns, asked)
+  const [x, y] = [a.rows.map(print), b.rows.map(print)]
   if (asked.ordered && x.join('\n') !== y.join('\n') && x.toSorted().join('\n') === y.toSorted().join('\n'))
     return { what: 'order', detail: firstDifference(x, y) }
   if (!asked.ordered) {
@@ -56,7 +79,8 @@ export function compareRows(asked: Compared, expected: Answer, got: Answer): Dif
     y.sort()
   }
   if (x.length !== y.length || x.some((row, i) => !isSame(row, y[i] as string))) return { what: 'values', detail: firstDifference(x, y) }
-  if (types(a.columns) !== types(b.columns)) return { what: 'types', detail: `${types(a.columns)}\n  gate:   ${types(b.columns)}` }
+  const [s, t] = [types(a.columns, b.columns), types(b.columns, a.columns)]
+  if (s !== t) return { what: 'types', detail: `${s}\n  gate:   ${t}` }
   const more = (columns: readonly Column[]): string =>
     columns.map((c) => `${c.name}:${c.orgName}:${c.orgTable}:${c.table} ${c.length} ${c.flags}`).join(' | ')
   if (more(a.columns) !== more(b.columns)) return { what: 'metadata', detail: `${more(a.columns)}\n  gate:   ${more(b.columns)}` }
@@ -99,6 +123,8 @@ function printRow(row: RawRow, columns: readonly Column[], asked: Compared): str
       const text = inScale(cell.toString('latin1'), columns[i] as Column)
       // The order of adding shows in the last digits (rounded twice, as those of …5 are on either side); of how many decimals a column shows it does not.
       const { type, decimals } = columns[i] as Column
+      // A FLOAT has six digits, and as a DOUBLE all that come after those.
+      if (type === floatOrDouble) return String(Number(Number(text).toPrecision(6)))
       if (real.has(type))
         return `${Number(Number(Number(text).toPrecision(12)).toPrecision(9))}${asked.text === true && decimals < notFixed ? ` of ${text.split('.')[1]?.length ?? 0}` : ''}`
       if (type === newDecimal && averaged.test(asked.sql ?? '')) return `${text} about ${decimals}`
@@ -109,7 +135,6 @@ function printRow(row: RawRow, columns: readonly Column[], asked: Compared): str
     .join(' | ')
 }
 
-const bit = 16
 const bits = /^bits ([0-9a-f]*)$/
 
 /** MariaDB shows MAX() of a BIT as its bytes, or as digits where rows did not go through a temporary table: with and without SQL_BUFFER_RESULT, on one server too. */

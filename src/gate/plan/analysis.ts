@@ -379,6 +379,13 @@ export class Analysis {
     return Number(value.value)
   }
 
+  /** How many `?` stand there. */
+  parametersIn({ from, to }: Span): number {
+    let count = 0
+    for (let token = from; token < to; token++) if (tokenKind(this.#lexed, token) === Kind.Parameter) count++
+    return count
+  }
+
   /** The tokens of a span, for telling whether two expressions are one: null when a literal's or parameter's value would decide. */
   wordsOf(span: Span): string | null {
     const words: string[] = []

@@ -92,8 +92,7 @@ export function scatterSelect(select: Select, analysis: Analysis, root: Root, co
   let merge: MergeTemplate
   if (grouped && !local) {
     merge = aggregateMerge(columns)
-    for (const clause of [select.having, isOneRow(select) ? null : select.orderBy, select.limit])
-      if (clause !== null) edits.push({ span: clause.span, pieces: [] })
+    edits.push(...cutOut(columns, count))
   } else {
     if (select.having !== null && select.groupBy === null && aggregated)
       throw new ScatterRefused('HAVING', 'it is over a group of all shards')
@@ -107,6 +106,29 @@ export function scatterSelect(select: Select, analysis: Analysis, root: Root, co
     edits.push({ span: { from: at, to: at }, pieces: columns.hidden.flatMap((pieces): Piece[] => [text(', '), ...pieces]) })
   }
   return { text: compileText(count, edits), merge }
+}
+
+/**
+ * HAVING, ORDER BY and LIMIT are about finished groups, and not for the shards. But MySQL takes parameters for what stands around them, and gives all of a statement the types of their values as soon as
+ * one does not fit (tried: ? * ? of integers is a DOUBLE, and an integer where ORDER BY ? * ? stands too, or HAVING COUNT(*) > ? with 0.5). So where there are parameters elsewhere, those stay where
+ * they are, to no effect. (LIMIT takes integers alone.)
+ */
+function cutOut({ select, analysis }: Columns, tokens: number): PlanEdit[] {
+  const { having, limit } = select
+  const orderBy = isOneRow(select) ? null : select.orderBy
+  const [inHaving = 0, inOrder = 0, inLimit = 0] = [having, orderBy, limit].map((clause) =>
+    clause === null ? 0 : analysis.parametersIn(clause.span),
+  )
+  const stay = analysis.parametersIn({ from: 0, to: tokens }) > inHaving + inOrder + inLimit
+  const edits: PlanEdit[] = []
+  if (having !== null)
+    edits.push({
+      span: having.span,
+      pieces: stay && inHaving > 0 ? [text(' HAVING TRUE OR ('), ...compileSpan(having.expr.span, analysis.edits), text(')')] : [],
+    })
+  if (orderBy !== null && !(stay && inOrder > 0)) edits.push({ span: orderBy.span, pieces: [] })
+  if (limit !== null) edits.push({ span: limit.span, pieces: [] })
+  return edits
 }
 
 type Sorting = { readonly key: Key; readonly descending: boolean }
