@@ -1,8 +1,10 @@
 /** Parameters of an execution as the planner and texts need them: values, literals, and subsets for another statement. */
+import { writeTextAsBinary } from '../wire/binary-values.ts'
 import { columnType } from '../wire/column-types.ts'
 import { decodeExecute, type Param, type ParamType } from '../wire/stmt-execute.ts'
 import { com } from '../wire/commands.ts'
 import { frame } from '../wire/frames.ts'
+import { Writer } from '../wire/writer.ts'
 import { Kind, tokenEnd, tokenKind, tokenStart, type Lexed } from '../sql/lexer.ts'
 import type { Value } from '../sql/value.ts'
 import { literalOf } from './plan/render.ts'
@@ -13,7 +15,7 @@ const empty = Buffer.alloc(0)
 /** Remembers the types that came with it, as a server does. All are payloads: of more than one frame, headers stand inside what is framed. */
 export function decodeParameters(payload: Buffer, statement: SessionStatement, longData: readonly Buffer[]): Param[] {
   const execution = readExecution(payload, statement.paramCount)
-  bindTypes(statement, execution.types)
+  bindTypes(statement, execution)
   const long = new Map<number, Buffer>()
   for (const packet of longData) {
     const parameter = packet.readUInt16LE(5)
@@ -78,57 +80,43 @@ export function inlineParameters(lexed: Lexed, chosen: readonly number[] | null,
   return Buffer.concat(parts)
 }
 
-/** An execution of another statement with these of the client's parameters, in this order, types included. */
+/** An execution of another statement with these of the client's parameters, in this order, as the client sent them: servers make of a NULL, too, what its type says (MariaDB). */
 export function executionOf(id: number, chosen: readonly number[], params: readonly Param[]): Buffer {
-  const head = Buffer.alloc(10)
-  head[0] = com.stmtExecute
-  head.writeUInt32LE(id, 1)
-  head.writeUInt32LE(1, 6)
-  if (chosen.length === 0) return frame(head)
-  const bitmap = Buffer.alloc((chosen.length + 7) >> 3)
-  const types = Buffer.alloc(chosen.length * 2 + 1)
-  types[0] = 1
-  const values: Buffer[] = []
-  for (const [i, number] of chosen.entries()) {
-    const param = params[number] ?? { type: columnType.null, unsigned: false, value: null }
-    const written = encodeParam(param)
-    types[1 + i * 2] = written.type
-    types[2 + i * 2] = param.unsigned ? 0x80 : 0
-    if (written.bytes === null) bitmap[i >> 3] = (bitmap[i >> 3] as number) | (1 << (i & 7))
-    else values.push(written.bytes)
+  const w = new Writer(64 + chosen.length * 16)
+  w.u8(com.stmtExecute).u32(id).u8(0).u32(1)
+  if (chosen.length === 0) return frame(w.take())
+  const given = chosen.map((number) => params[number] ?? absent)
+  const bitmapAt = w.length
+  w.zeros((given.length + 7) >> 3).u8(1)
+  for (const [i, { type, unsigned, value }] of given.entries()) {
+    if (value === null) w.orAt(bitmapAt + (i >> 3), 1 << (i & 7))
+    w.u8(type).u8(unsigned ? 0x80 : 0)
   }
-  return frame(Buffer.concat([head, bitmap, types, ...values]))
+  for (const param of given) writeParam(w, param)
+  return frame(w.take())
+}
+const absent: Param = { type: columnType.null, unsigned: false, value: null }
+
+/** Under what a connection keeps a statement that was first executed with these: MySQL goes on with the types that it had then, of which a NULL has none. */
+export function typesKey(chosen: readonly number[], params: readonly Param[]): string {
+  const types = chosen.flatMap((number) => {
+    const { type, unsigned, value } = params[number] ?? absent
+    return [value === null ? columnType.null : type, unsigned ? 0x80 : 0]
+  })
+  return String.fromCharCode(0, ...types)
 }
 
-/** Times go as text, which servers read the same; everything else keeps its type. */
-function encodeParam(param: Param): { type: number; bytes: Buffer | null } {
-  const { value, type } = param
-  if (value === null) return { type: type === columnType.null ? columnType.null : columnType.varString, bytes: null }
+function writeParam(w: Writer, { type, value }: Param): void {
+  if (value === null) return
   if (typeof value === 'bigint') {
-    const bytes = Buffer.alloc(8)
-    bytes.writeBigUInt64LE(BigInt.asUintN(64, value))
-    return { type: columnType.longlong, bytes }
-  }
-  if (typeof value === 'number') {
-    if (type === columnType.float) {
-      const bytes = Buffer.alloc(4)
-      bytes.writeFloatLE(value)
-      return { type, bytes }
-    }
-    const bytes = Buffer.alloc(8)
-    bytes.writeDoubleLE(value)
-    return { type: columnType.double, bytes }
-  }
-  const raw = typeof value === 'string' ? Buffer.from(value) : value
-  return { type: typeof value === 'string' ? columnType.varString : type, bytes: Buffer.concat([lenenc(raw.length), raw]) }
+    if (type === columnType.tiny || type === columnType.bool) w.u8(Number(BigInt.asUintN(8, value)))
+    else if (type === columnType.short || type === columnType.year) w.u16(Number(BigInt.asUintN(16, value)))
+    else if (type === columnType.long || type === columnType.int24) w.u32(Number(BigInt.asUintN(32, value)))
+    else w.u64(value)
+  } else if (typeof value === 'number') {
+    if (type === columnType.float) w.f32(value)
+    else w.f64(value)
+  } else if (typeof value === 'string') writeTextAsBinary(w, { type, flags: 0, decimals: microseconds, length: 0 }, Buffer.from(value))
+  else w.lenencBytes(value)
 }
-
-function lenenc(length: number): Buffer {
-  if (length < 0xfb) return Buffer.from([length])
-  if (length < 0x10000) return Buffer.from([0xfc, length & 0xff, length >> 8])
-  if (length < 0x1000000) return Buffer.from([0xfd, length & 0xff, (length >> 8) & 0xff, length >> 16])
-  const out = Buffer.alloc(9)
-  out[0] = 0xfe
-  out.writeBigUInt64LE(BigInt(length), 1)
-  return out
-}
+const microseconds = 6

@@ -1,9 +1,8 @@
 /** The stream of one shard's part of a read. */
 import type { RowStream } from '../mysql/connection.ts'
-import type { Param } from '../wire/stmt-execute.ts'
 import type { Backend } from './backend.ts'
 import { sendBefore } from './instant.ts'
-import { executionOf } from './parameters.ts'
+import { executionOf, typesKey } from './parameters.ts'
 import { prepareOn } from './prepared.ts'
 import type { Part, ReadOptions } from './scatter-parts.ts'
 
@@ -11,15 +10,9 @@ import type { Part, ReadOptions } from './scatter-parts.ts'
 export async function open(part: Part, backend: Backend, { params, timestamp }: ReadOptions): Promise<RowStream> {
   if (timestamp !== null) sendBefore(backend.connection, `SET timestamp=${timestamp}`)
   if (part.parameters === undefined) return await backend.connection.rows(part.text)
-  const types = String.fromCharCode(0, ...part.parameters.map((number) => typeKey(params[number])))
-  const on = await prepareOn(backend, part.text.toString('latin1') + types, part.text)
+  const on = await prepareOn(backend, part.text.toString('latin1') + typesKey(part.parameters, params), part.text)
   on.boundTypes = null
   return await backend.connection.executedRows(executionOf(on.id, part.parameters, params))
-}
-
-/** Signed and unsigned are two types. */
-function typeKey(param: Param | undefined): number {
-  return param === undefined ? 0 : param.type + (param.unsigned ? 0x100 : 0)
 }
 
 /** Reads away what is left. */

@@ -8,6 +8,7 @@
  */
 import type { Connection, RelayEnd, RelaySink } from '../mysql/connection.ts'
 import { ConnectionLost, ServerError } from '../mysql/errors.ts'
+import { columnType } from '../wire/column-types.ts'
 import { com } from '../wire/commands.ts'
 import { frame, frameCommand } from '../wire/frames.ts'
 import { closeStatement, type Backend, type BackendStatement } from './backend.ts'
@@ -61,12 +62,14 @@ export function readExecution(payload: Buffer, paramCount: number): Execution {
   return { nullBitmap, types: payload.subarray(bitmapEnd + 1, typesEnd), values: payload.subarray(typesEnd) }
 }
 
-/** Remembers types that a client sends, as a server does: the first ones for good. */
-export function bindTypes(statement: SessionStatement, types: Buffer | null): void {
+/** Remembers types that a client sends, as a server does: the first ones for good. A NULL has none to MySQL, whatever it is sent as. */
+export function bindTypes(statement: SessionStatement, { types, nullBitmap }: Pick<Execution, 'types' | 'nullBitmap'>): void {
   if (types === null) return
   if (statement.types === null || !statement.types.equals(types)) statement.types = Buffer.from(types)
   if (statement.bound !== '') return
-  statement.bound = `\0${types.toString('latin1')}`
+  const bound = Buffer.from(types)
+  for (let i = 0; i < statement.paramCount; i++) if (((nullBitmap[i >> 3] ?? 0) & (1 << (i & 7))) !== 0) bound[2 * i] = columnType.null
+  statement.bound = `\0${bound.toString('latin1')}`
   statement.executionKey = statement.key + statement.bound
 }
 
@@ -85,7 +88,7 @@ export function executionFrame(packet: ExecutionPacket, statement: SessionStatem
   if (statement.paramCount === 0) return packet.framed()
   const execution = readExecution(payload, statement.paramCount)
   if (execution.types !== null) {
-    bindTypes(statement, execution.types)
+    bindTypes(statement, execution)
     on.boundTypes = statement.types
     return packet.framed()
   }

@@ -231,7 +231,7 @@ export class PreparedStatements {
     if (p.needsPrevious === 'found-rows' && connections.atHand === null && !connections.pinned && transaction === null)
       throw notTheFoundRows()
     const sent = this.#sent(statement, p)
-    if (statement.paramCount > 0 && statement.bound === '') bindTypes(statement, readExecution(payload, statement.paramCount).types)
+    if (statement.paramCount > 0 && statement.bound === '') bindTypes(statement, readExecution(payload, statement.paramCount))
     const request: Request = {
       keyspace: statement.keyspace,
       choose: firstShard,
