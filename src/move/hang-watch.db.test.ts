@@ -71,7 +71,7 @@ describe('connections hang', { concurrency: 5 }, () => {
 })
 
 for (const flavour of flavours()) {
-  test(`promise 7 on ${flavour}: a load whose rows are lost on the way ends within what a server waits for rows of ours, and is told meanwhile`, async () => {
+  test(`promise 7 on ${flavour}: a load whose rows are lost on the way ends within what a server waits for rows of ours, and is told meanwhile`, async (t) => {
     const server = await sharedServer(flavour)
     await using proxy = await FaultProxy.start({ host: server.host, port: server.port })
     const address = { id: 's', name: 'over there', flavour, connect: { ...server.config, host: proxy.host, port: proxy.port } }
@@ -83,6 +83,8 @@ for (const flavour of flavours()) {
     assert.equal(await conn.value('SELECT @@net_read_timeout'), '30')
     await conn.query('SET SESSION net_read_timeout = 3')
     const stop = new AbortController()
+    // A watch that goes on behind a failure would keep the process.
+    t.after(() => stop.abort())
     const watch = HangWatch.begin(systemClock, 500, stop.signal)
     watch.add(conn, address)
     function* rows(): Generator<Buffer> {
@@ -90,13 +92,14 @@ for (const flavour of flavours()) {
       proxy.loseConnected()
       for (let id = 2; id < 50_000; id++) yield Buffer.from(`${id}\n`)
     }
-    let told = ''
-    const listening = setInterval(() => (told ||= watch.waiting?.what ?? ''), 50)
+    const told = new Set<string>()
+    const listening = setInterval(() => told.add(watch.waiting?.what ?? ''), 50)
     const load = conn.loadData("LOAD DATA LOCAL INFILE 'rows' INTO TABLE hang.t", rows())
     // By us, or by the server's own end of the session when that gets through.
     await assert.rejects(load, { code: 'SW-MYSQL-003' })
     clearInterval(listening)
-    assert.match(told, /an answer of over there, where session \d+ is at Query/)
+    // A busy server may not have said what it is at within half a second, at first.
+    assert.match([...told].join('; '), /an answer of over there, where session \d+ is at Query/)
     await until('the rows to be gone', async () => (await other.value('SELECT COUNT(*) FROM hang.t')) === '0')
     stop.abort()
   })
