@@ -18,10 +18,19 @@ import type { TablePlan } from './table-plan.ts'
 /** A row above this is not kept: nothing is, as long as it is held. */
 const rowBytesMax = 1 << 20
 const statementBytesMax = 1 << 20
+/** Of a statement beside its rows, and of a row's values beside what is kept: names of 64 characters. */
+const headBytesMax = 4_096
+const valueBytesMax = 1_024
 /** Keys removed by one statement. */
 const removedAtOnce = 1_000
 
-export type HeldStoreOf = { readonly streamUid: string; readonly targetUid: string; readonly workflowUid: string }
+export type HeldStoreOf = {
+  readonly streamUid: string
+  readonly targetUid: string
+  readonly workflowUid: string
+  /** Of the target: no statement may be longer. */
+  readonly packetMax: number
+}
 
 type Kept = { readonly change: Change; readonly hash: string }
 
@@ -61,9 +70,13 @@ export class HeldStore {
     return this.#kept.size > 0
   }
 
-  /** Whether all of it may be kept. */
+  /** Whether all of it may be kept. A byte is two digits or four, and twelve where JSON escapes it: only what may come near the packet is printed to see. */
   mayKeep(held: Pending): boolean {
-    for (const change of held.all()) if (changeBytes(change) > rowBytesMax) return false
+    const bytesMax = this.#of.packetMax - headBytesMax
+    for (const change of held.all()) {
+      const bytes = changeBytes(change)
+      if (bytes > rowBytesMax || (12 * bytes > bytesMax && printed(change).length > bytesMax)) return false
+    }
     return true
   }
 
@@ -83,13 +96,14 @@ export class HeldStore {
       ;[values, some, bytes] = [[], [], 0]
     }
     for (const change of held.all()) {
-      const { table, key, row, images } = change
+      const { table, key } = change
       if (this.#kept.get(table)?.get(key)?.change === change) continue
       const hash = createHash('sha256').update(key, 'latin1').digest('hex')
-      const text = Buffer.from(JSON.stringify([table.name, key, row, images]), 'utf8').toString('hex')
+      const text = printed(change)
+      if (bytes + text.length > this.#of.packetMax - headBytesMax) await flush()
       values.push(`(${names}, ${quoteString(table.name)}, '${hash}', x'${text}')`)
       some.push({ change, hash })
-      bytes += text.length
+      bytes += text.length + valueBytesMax
       if (bytes >= statementBytesMax) await flush()
     }
     await flush()
@@ -123,4 +137,8 @@ export class HeldStore {
   get #where(): string {
     return `stream_uid = ${quoteString(this.#of.streamUid)} AND target_uid = ${quoteString(this.#of.targetUid)}`
   }
+}
+
+function printed({ table, key, row, images }: Change): string {
+  return Buffer.from(JSON.stringify([table.name, key, row, images]), 'utf8').toString('hex')
 }

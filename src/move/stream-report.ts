@@ -60,8 +60,8 @@ export function appliedView(appliers: readonly TargetApplier[], rate: RateMeter,
 
 export function targetView(shard: string, applier: TargetApplier | null, lag: StreamTargetReport['lag']): StreamTargetReport {
   if (applier === null) return { shard, position: null, controlMarker: 0, lag: null }
-  const { applied, whole, rowsHeldBack, positionAgeMs } = applier
-  return { shard, position: applied.position, controlMarker: whole ? applied.controlMarker : 0, lag, rowsHeldBack, positionAgeMs }
+  const { applied, controlMarker, rowsHeldBack, positionAgeMs } = applier
+  return { shard, position: applied.position, controlMarker, lag, rowsHeldBack, positionAgeMs }
 }
 
 /**

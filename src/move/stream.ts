@@ -400,8 +400,8 @@ export class Stream {
       }
       for (const { stored, on } of targets) if (stored.copyState !== 'copying') exclusionOf(on.targetUid).alreadyCopied(record.uid)
       const held = await Promise.all(
-        targets.map(async ({ on, lanes }) => {
-          const store = new HeldStore({ streamUid: on.streamUid, targetUid: on.targetUid, workflowUid: record.workflowUid })
+        targets.map(async ({ on, lanes, packetMax }) => {
+          const store = new HeldStore({ streamUid: on.streamUid, targetUid: on.targetUid, workflowUid: record.workflowUid, packetMax })
           return { store, rows: lanes[0] === undefined ? [] : await store.load(lanes[0], plans) }
         }),
       )
@@ -768,8 +768,8 @@ export class Stream {
 
   #applied(applier: TargetApplier): void {
     const { number } = applier.options
-    const { controlMarker } = applier.applied
-    const passed = applier.whole && controlMarker > (this.#reportedControl[number] ?? 0)
+    const { controlMarker } = applier
+    const passed = controlMarker > (this.#reportedControl[number] ?? 0)
     if (passed) {
       this.#reportedControl[number] = controlMarker
       const held = this.#options.failpoints.hit('marker.beforeReport')

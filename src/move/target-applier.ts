@@ -106,6 +106,11 @@ export class TargetApplier {
   /** Since when some row or other has been held back. */
   #heldSinceMs: number | null = null
   #liningUp = false
+  /** A part is on its way. */
+  #partRunning = false
+  /** Parts were written since the position was stored. */
+  #partsUnstored = false
+  #reached = 0
   /** The tail stops behind this marker. */
   #standAt: number | null = null
   #standsStill: StandsStill | null = null
@@ -152,9 +157,18 @@ export class TargetApplier {
     return compareCoordinates(this.applied, this.#intent) >= 0
   }
 
-  /** It stands at a boundary, and lacks no row: what a marker that comes through says. */
+  /**
+   * It stands at a boundary, and lacks no row: what a marker that comes through says. Not before the position behind a transaction in parts is stored: whoever is told may let clients write here, and a run that begins
+   * before the parts would write them once more, over what these wrote.
+   */
   get whole(): boolean {
-    return this.consistent && this.rowsHeldBack === 0
+    return this.consistent && this.rowsHeldBack === 0 && !this.#partsUnstored
+  }
+
+  /** The greatest control marker at which it was whole in this run: what was reached stays so, also when a row is held back a moment later. */
+  get controlMarker(): number {
+    if (this.whole) this.#reached = Math.max(this.#reached, this.applied.controlMarker)
+    return this.#reached
   }
 
   /** The ordinal of the position that is stored. */
@@ -162,9 +176,9 @@ export class TargetApplier {
     return this.#stored.ordinal
   }
 
-  /** Everything read so far is applied and nothing is on its way. */
+  /** Everything read so far is applied and nothing is on its way. Not within a transaction in parts: what is being written of it may be a row held back that is kept, and X does not have yet. */
   get drained(): boolean {
-    return this.pending.count === 0 && this.#held.count === 0 && !this.#roundRunning && this.#landing === 0
+    return this.pending.count === 0 && this.#held.count === 0 && !this.#roundRunning && this.#landing === 0 && this.#parts !== 'applying'
   }
 
   wake(): void {
@@ -241,6 +255,11 @@ export class TargetApplier {
     while (!signal.aborted) {
       if (this.#failure !== null) throw this.#failure.error
       if (this.pending.count === 0 && this.#held.count === 0) this.#advance()
+      if (this.#partsUnstored && this.#parts !== 'applying' && this.#landing === 0 && this.consistent && this.rowsHeldBack === 0) {
+        await this.#storePosition()
+        this.options.onApplied(this)
+        continue
+      }
       // Looked at once a turn: time passes between two looks, and one that finds it too early must be followed by the limit that ends the wait.
       const retryInMs = this.#retryInMs
       const mayRound = this.#mayRound(retryInMs)
@@ -358,7 +377,7 @@ export class TargetApplier {
 
   get #readIsWritten(): boolean {
     if (this.pending.count > 0 || this.#roundRunning || this.#landing > 0) return false
-    return this.#held.count > 0 || this.applied.ordinal >= this.options.latest().ordinal
+    return this.#held.count > 0 || (this.applied.ordinal >= this.options.latest().ordinal && !this.#partsUnstored)
   }
 
   /** A part of a transaction that is too large for one round: applied under the intent of its end (PROTOCOLS 1.5). Resolves when there is room for more. */
@@ -378,11 +397,15 @@ export class TargetApplier {
   async #writePart(): Promise<void> {
     const round = this.#takeRound(this.applied)
     this.#roundBytes = Math.max(0, round.bytes - this.#triedBytes)
+    this.#partRunning = true
+    this.#partsUnstored = true
     try {
       await this.#shared(() => this.#write(round))
     } finally {
+      this.#partRunning = false
       this.#roundBytes = 0
       this.#triedBytes = 0
+      this.#space.ring()
     }
     if (this.#held.count === 0) this.#noneHeld()
   }
@@ -400,11 +423,12 @@ export class TargetApplier {
   /** Waits until nothing is on its way, after `run` was told to stop. */
   async settle(): Promise<void> {
     const never = new AbortController().signal
-    while (this.#roundRunning || this.#landing > 0) await this.#space.wait(never, 20)
+    while (this.#roundRunning || this.#partRunning || this.#landing > 0) await this.#space.wait(never, 20)
   }
 
-  /** Stores where the target stands: before the stream stops, and at a statement on its tables. Also below the intent, as rounds do: it is read again from here up to it. */
+  /** Stores where the target stands: before the stream stops, and at a statement on its tables. Also below the intent, as rounds do: it is read again from here up to it. Never behind where an earlier run had stored that it stands. */
   async storePositionNow(): Promise<void> {
+    if (compareCoordinates(this.applied, this.#stoodAt) < 0) return
     if (this.drained && (this.#stored.ordinal < this.applied.ordinal || this.#heldStore.keeps)) await this.#storePosition()
   }
 
@@ -465,7 +489,7 @@ export class TargetApplier {
       this.#triedBytes = 0
       this.#space.ring()
     }
-    options.onApplied(this)
+    this.options.onApplied(this)
   }
 
   /** Not before what an earlier run had begun is done again, nor while it is asked what need not be applied. */
@@ -473,13 +497,15 @@ export class TargetApplier {
     const nowMs = this.options.clock.monotonicMs()
     if (this.#held.count === 0 || this.#standsStill !== null || compareCoordinates(stamp, this.#intent) < 0) return false
     const { afterMs, everyMs } = this.#keeps
-    if (this.#heldSinceMs === null || nowMs - this.#heldSinceMs < afterMs || nowMs - this.#storedAtMs < everyMs) return false
+    if (this.#heldSinceMs === null || nowMs - this.#heldSinceMs < afterMs) return false
+    // Chunks land in the moment behind it.
+    if (nowMs - this.#storedAtMs < (this.#chunks.length > 0 ? everyMs / 5 : everyMs)) return false
     return stamp.ordinal > this.#stored.ordinal && this.#heldStore.mayKeep(this.#held)
   }
 
   /** X moves though rows are held back. First they are kept, then the position is stored. */
   async #keep(stamp: Stamp): Promise<void> {
-    const { lanes, failpoints, onApplied } = this.options
+    const { lanes, failpoints } = this.options
     const [first] = lanes
     assert(first !== undefined, 'a target has a lane')
     await this.#shared(async () => {
@@ -491,7 +517,7 @@ export class TargetApplier {
     this.applied = stamp
     this.#stored = stamp
     this.#storedAtMs = this.options.clock.monotonicMs()
-    onApplied(this)
+    this.options.onApplied(this)
   }
 
   /** With what was kept and is not held any more. */
@@ -499,6 +525,7 @@ export class TargetApplier {
     const { lanes, streamUid, targetUid } = this.options
     const { statements, done } = this.#heldStore.remove(this.#held)
     await lanes[0]?.transaction([...before, ...statements, applierSql.position(streamUid, targetUid, stamp)], beforeCommit)
+    this.#partsUnstored = false
     done()
   }
 

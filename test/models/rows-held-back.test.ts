@@ -1,3 +1,4 @@
+// long: one harness, and what it shows of rows held back
 import assert from 'node:assert/strict'
 import { afterEach, test } from 'node:test'
 import { systemClock } from '../../src/base/clock.ts'
@@ -8,7 +9,7 @@ import { noFailpoints } from '../../src/move/crash-points.ts'
 import { landingSize } from '../../src/move/landing.ts'
 import { HeldStore } from '../../src/move/held-store.ts'
 import type { Collided, Lane } from '../../src/move/lane.ts'
-import type { Change, Stamp } from '../../src/move/pending.ts'
+import { Pending, type Change, type Stamp } from '../../src/move/pending.ts'
 import { stampOf } from '../../src/move/testkit/samples.ts'
 import { TargetApplier } from '../../src/move/target-applier.ts'
 import { tailRoom } from '../../src/move/tail-room.ts'
@@ -37,16 +38,19 @@ function applier({
   blocked: inTheWay = /^\(7,/,
   redoTo = 0,
   held: kept = [] as readonly Change[],
+  stoodAt = null as number | null,
 } = {}) {
   let nowMs = 0
   let latest = stampOf()
   let blocked: RegExp | null = inTheWay
   let inVain = 0
   const written: string[] = []
+  const said: string[] = []
   const attempts = { transactions: 0, statements: 0 }
   const lane = {
     busySinceMs: null,
     transaction: (statements: readonly (string | Buffer)[]): Promise<void> => {
+      said.push(...statements.map(String))
       const texts = statements.map(String).filter((text) => text.startsWith('INSERT INTO `t`'))
       const hit = blocked
       const rows = texts.flatMap((text) => text.match(/\(\d+(?:,\d+)+\)/g) ?? [])
@@ -97,11 +101,12 @@ function applier({
     {
       applied: latest,
       intent: { marker: redoTo, groups: 0 },
+      ...(stoodAt === null ? {} : { stoodAt: { marker: stoodAt, groups: 0 } }),
       ...(kept.length === 0
         ? {}
         : {
             stoodAt: { marker: redoTo, groups: 0 },
-            held: { store: new HeldStore({ streamUid: 's', targetUid: 't', workflowUid: 'w' }), rows: kept },
+            held: { store: new HeldStore({ streamUid: 's', targetUid: 't', workflowUid: 'w', packetMax: 1 << 20 }), rows: kept },
           }),
     },
   )
@@ -112,6 +117,7 @@ function applier({
   return {
     target,
     written,
+    said,
     attempts,
     inVain: () => inVain,
     later: (ms: number) => void (nowMs += ms),
@@ -373,4 +379,117 @@ test('1.6, promise 7: rows that an earlier run has kept are held back, wait unti
   ending.abort()
   target.wake()
   await running
+})
+
+/** Until a statement of that kind was sent. */
+async function sent(said: readonly string[], kind: RegExp): Promise<void> {
+  while (!said.some((text) => kind.test(text))) await new Promise((resolve) => setTimeout(resolve, 2))
+}
+
+test('1.6, promise 3: a stop within a transaction in parts takes away no row that is kept: what is being tried may be refused, and the stored position does not have it', async () => {
+  let block = false
+  let letGo = (): void => undefined
+  let entered = (): void => undefined
+  const { target, read, later, said } = applier({
+    lane: () => (block ? (entered(), new Promise((resolve) => (letGo = resolve))) : Promise.resolve()),
+  })
+  const ending = new AbortController()
+  const running = target.run(ending.signal)
+  target.pending.add(change(7))
+  read({ groups: 1 })
+  while (target.rowsHeldBack === 0) await target.space(ending.signal)
+  later(5_000)
+  target.wake()
+  await sent(said, /^REPLACE INTO _shardwright\.move_held/)
+  await sent(said, /^UPDATE _shardwright\.move_stream SET position/)
+  await target.beginParts(ending.signal)
+  later(5_000)
+  const parts = new AbortController()
+  const tried = new Promise<void>((resolve) => (entered = resolve))
+  const part = target.applyPart([change(8)], { marker: 1, groups: 2 }, parts.signal)
+  block = true
+  await tried
+  ending.abort()
+  target.wake()
+  await running
+  let settled = false
+  const settling = target.settle().then(() => (settled = true))
+  await new Promise((resolve) => setTimeout(resolve, 60))
+  assert.equal(settled, false, 'a part is on its way')
+  block = false
+  await target.storePositionNow()
+  letGo()
+  await part
+  await settling
+  await target.storePositionNow()
+  assert.equal(target.rowsHeldBack, 1)
+  assert.deepEqual(
+    said.filter((text) => text.startsWith('DELETE FROM _shardwright.move_held')),
+    [],
+  )
+})
+
+test('1.5, promise 3: nobody is told that a target is behind a transaction in parts before the position there is stored', async () => {
+  const { target, read, said } = applier({ blocked: /^$/ })
+  const ending = new AbortController()
+  const running = target.run(ending.signal)
+  for (const groups of [1, 2]) {
+    await target.beginParts(ending.signal)
+    await target.applyPart([change(groups)], { marker: 1, groups }, ending.signal)
+    assert.equal(target.whole, false)
+    read({ groups, marker: 1, controlMarker: groups })
+    target.endParts()
+    while (!target.whole) await new Promise((resolve) => setTimeout(resolve, 1))
+    assert.ok(said.some((text) => text.includes(`at_marker = 1, at_groups = ${groups}, control_marker = ${groups}`)))
+    assert.equal(target.controlMarker, groups)
+  }
+  ending.abort()
+  target.wake()
+  await running
+})
+
+test('1.6, promise 7: a control marker that was reached stays so when a row is held back behind it', async () => {
+  const { target, read } = applier()
+  const ending = new AbortController()
+  const running = target.run(ending.signal)
+  read({ groups: 1, controlMarker: 5 })
+  while (target.controlMarker < 5) await new Promise((resolve) => setTimeout(resolve, 1))
+  target.pending.add(change(7))
+  read({ groups: 2, controlMarker: 6 })
+  while (target.rowsHeldBack === 0) await target.space(ending.signal)
+  assert.equal(target.controlMarker, 5)
+  ending.abort()
+  target.wake()
+  await running
+})
+
+test('1.5: a run that is stopped before it comes to where the target stood stores no position behind that', async () => {
+  const { target, read, said } = applier({ stoodAt: 9 })
+  const ending = new AbortController()
+  const running = target.run(ending.signal)
+  for (const marker of [2, 10]) {
+    read({ marker, groups: 0 })
+    while (target.applied.marker < marker) await new Promise((resolve) => setTimeout(resolve, 1))
+    await target.storePositionNow()
+    assert.equal(
+      said.some((text) => text.includes('SET position')),
+      marker > 9,
+    )
+  }
+  ending.abort()
+  target.wake()
+  await running
+})
+
+test('1.6, promise 7: no statement that keeps rows is longer than the target takes; a row that would be is not kept', async () => {
+  const store = new HeldStore({ streamUid: 's', targetUid: 't', workflowUid: 'w', packetMax: 64 << 10 })
+  const held = new Pending()
+  const zeros = (key: number, bytes: number): Change => ({ ...change(key), row: `(${key},1,${key},'${'\0'.repeat(bytes)}')` })
+  for (let key = 0; key < 40; key++) held.add(zeros(key, 1_000))
+  assert.equal(store.mayKeep(held), true)
+  const lengths: number[] = []
+  await store.keep(held, { transaction: (statements) => (lengths.push(...statements.map((one) => String(one).length)), Promise.resolve()) })
+  assert.ok(lengths.length > 1 && Math.max(...lengths) < 64 << 10, lengths.join())
+  held.add(zeros(40, 6_000))
+  assert.equal(store.mayKeep(held), false)
 })

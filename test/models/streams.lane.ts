@@ -81,7 +81,7 @@ export type HeldBefore = { readonly store: HeldStore; readonly rows: readonly Ch
 
 /** What an earlier run has kept. */
 export async function heldBefore(streamUid: string, { held }: Stored): Promise<HeldBefore> {
-  const store = new HeldStore({ streamUid, targetUid: 't', workflowUid: 'w' })
+  const store = new HeldStore({ streamUid, targetUid: 't', workflowUid: 'w', packetMax: 1 << 24 })
   const rows = [...held].map(([hash, text]) => ({
     table_name: Buffer.from('m'),
     key_hash: Buffer.from(hash),
